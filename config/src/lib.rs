@@ -1,0 +1,3 @@
+//! appliance.toml: the typed, validated schema and the boot bundle.
+#![no_std]
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! Sans-I/O HTTP/1.1, server and client from one core.
+#![no_std]
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! The machine layer: the only unsafe code.
+#![no_std]

@@ -1,0 +1,3 @@
+//! Pipelines of objects and bytes.
+#![no_std]
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! Sans-I/O Cap'n Proto RPC.
+#![no_std]
+#![forbid(unsafe_code)]

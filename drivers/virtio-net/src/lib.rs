@@ -1,0 +1,3 @@
+//! virtio network device.
+#![no_std]
+#![forbid(unsafe_code)]

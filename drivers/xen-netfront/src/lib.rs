@@ -1,0 +1,3 @@
+//! Xen network frontend.
+#![no_std]
+#![forbid(unsafe_code)]

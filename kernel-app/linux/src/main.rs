@@ -1,0 +1,2 @@
+//! The appliance as a Linux process.
+fn main() {}
