@@ -1,3 +1,39 @@
-//! Flows, listeners and connectors; the in-memory flow; tasks and timers.
+//! What protocol code sees of the world: byte flows, where they come from, tasks and time.
+//!
+//! A [`Flow`] is the same thing over kernel sockets, over our own TCP and inside one image; a
+//! [`Listener`] yields flows that others opened and a [`Connector`] opens them. [`task`] runs
+//! named tasks on one core and keeps a panic inside the task that raised it; [`time`] wakes them.
+//! Nothing here knows a driver, an operating system or a protocol.
+//!
+//! ```
+//! use flow::{FlowExt, memory};
+//!
+//! # flow::task::block_on(async {
+//! let (mut here, mut there) = memory::pair(1024);
+//! here.write_all(b"water").await?;
+//! let length = there.read_with(|bytes| (bytes.len(), bytes.len())).await?;
+//! assert_eq!(length, 5);
+//! # Ok::<(), flow::FlowError>(())
+//! # }).unwrap();
+//! ```
 #![no_std]
 #![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod address;
+mod error;
+mod flow;
+mod io;
+mod listener;
+pub mod memory;
+pub mod task;
+pub mod time;
+
+pub use address::{Address, ParseTargetError, Target};
+pub use error::{ConnectError, FlowError};
+pub use flow::{Flow, FlowExt};
+pub use io::Io;
+pub use listener::{Connector, Listener};

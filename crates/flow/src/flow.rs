@@ -1,0 +1,170 @@
+//! The one trait that every byte stream implements.
+
+use crate::{Address, FlowError};
+use core::future::poll_fn;
+use core::task::{Context, Poll, ready};
+
+/// A reliable, ordered stream of bytes in both directions, each of which ends by itself.
+///
+/// Reading and writing happen *in the flow's own buffers*, by a closure: bytes that TCP received
+/// are parsed where they lie, and an answer is serialised where it will be sent from. The trait can
+/// be made into an object; [`FlowExt`] adds the `async` forms that most code uses.
+///
+/// A flow that is dropped without [`finish`](Flow::finish) is aborted.
+pub trait Flow {
+    /// Shows `take` the bytes that have arrived and are not yet consumed; `take` says how many it
+    /// consumed, which is also the result.
+    ///
+    /// `take` is called at most once. An **empty slice means that the peer finished**; bytes that
+    /// arrived before that are shown first. A `take` that consumes nothing of a non-empty slice is
+    /// backpressure: the call is ready with 0, and no wake-up is registered. So `take` must be able
+    /// to consume any first part of a message and keep it itself.
+    fn poll_read_with(
+        &mut self,
+        cx: &mut Context<'_>,
+        take: &mut dyn FnMut(&[u8]) -> usize,
+    ) -> Poll<Result<usize, FlowError>>;
+
+    /// Shows `fill` free space (never empty) for bytes to send; `fill` says how many it wrote,
+    /// which is also the result. Several writes before the task next waits leave as one.
+    fn poll_write_with(
+        &mut self,
+        cx: &mut Context<'_>,
+        fill: &mut dyn FnMut(&mut [u8]) -> usize,
+    ) -> Poll<Result<usize, FlowError>>;
+
+    /// Ready when everything written was taken over by the peer's transport (TCP: acknowledged).
+    fn poll_drained(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), FlowError>>;
+
+    /// Ends this side's direction after everything written so far; reading goes on (half-close).
+    fn finish(&mut self);
+
+    /// Ends both directions now; unsent and unread bytes are lost and the peer is told so.
+    fn abort(&mut self);
+
+    /// The other end.
+    fn peer(&self) -> Address;
+
+    /// This end.
+    fn local(&self) -> Address;
+}
+
+impl<F: Flow + ?Sized> Flow for alloc::boxed::Box<F> {
+    fn poll_read_with(
+        &mut self,
+        cx: &mut Context<'_>,
+        take: &mut dyn FnMut(&[u8]) -> usize,
+    ) -> Poll<Result<usize, FlowError>> {
+        (**self).poll_read_with(cx, take)
+    }
+
+    fn poll_write_with(
+        &mut self,
+        cx: &mut Context<'_>,
+        fill: &mut dyn FnMut(&mut [u8]) -> usize,
+    ) -> Poll<Result<usize, FlowError>> {
+        (**self).poll_write_with(cx, fill)
+    }
+
+    fn poll_drained(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), FlowError>> {
+        (**self).poll_drained(cx)
+    }
+
+    fn finish(&mut self) {
+        (**self).finish();
+    }
+
+    fn abort(&mut self) {
+        (**self).abort();
+    }
+
+    fn peer(&self) -> Address {
+        (**self).peer()
+    }
+
+    fn local(&self) -> Address {
+        (**self).local()
+    }
+}
+
+/// The `async` forms of [`Flow`]. All are cancel-safe: a dropped future has consumed and written
+/// what its closure said, and nothing else.
+pub trait FlowExt: Flow {
+    /// Waits for bytes, or for the peer's end (an empty slice), and shows them to `take`, which
+    /// returns how many it consumed and a value.
+    fn read_with<R>(
+        &mut self,
+        mut take: impl FnMut(&[u8]) -> (usize, R),
+    ) -> impl Future<Output = Result<R, FlowError>> {
+        poll_fn(move |cx| {
+            let mut value = None;
+            let taken = self.poll_read_with(cx, &mut |bytes| {
+                let (consumed, result) = take(bytes);
+                value = Some(result);
+                consumed
+            });
+            finished(taken, value)
+        })
+    }
+
+    /// Waits for free space and lets `fill` write into it; `fill` returns how many bytes it wrote
+    /// and a value.
+    fn write_with<R>(
+        &mut self,
+        mut fill: impl FnMut(&mut [u8]) -> (usize, R),
+    ) -> impl Future<Output = Result<R, FlowError>> {
+        poll_fn(move |cx| {
+            let mut value = None;
+            let written = self.poll_write_with(cx, &mut |space| {
+                let (count, result) = fill(space);
+                value = Some(result);
+                count
+            });
+            finished(written, value)
+        })
+    }
+
+    /// Reads up to `buffer.len()` bytes; 0 means that the peer finished.
+    fn read(&mut self, buffer: &mut [u8]) -> impl Future<Output = Result<usize, FlowError>> {
+        self.read_with(move |bytes| {
+            let count = bytes.len().min(buffer.len());
+            buffer[..count].copy_from_slice(&bytes[..count]);
+            (count, count)
+        })
+    }
+
+    /// Writes all of `bytes`.
+    fn write_all(&mut self, bytes: &[u8]) -> impl Future<Output = Result<(), FlowError>> {
+        async move {
+            let mut rest = bytes;
+            while !rest.is_empty() {
+                let count = self.write_with(|space| copy_front(space, rest)).await?;
+                rest = &rest[count..];
+            }
+            Ok(())
+        }
+    }
+
+    /// Waits until the peer's transport has taken over everything written.
+    fn drained(&mut self) -> impl Future<Output = Result<(), FlowError>> {
+        poll_fn(|cx| self.poll_drained(cx))
+    }
+}
+
+impl<F: Flow + ?Sized> FlowExt for F {}
+
+/// A flow that is ready without having called its closure has failed its contract; it then counts
+/// as reset rather than as a panic in the caller.
+fn finished<R>(
+    outcome: Poll<Result<usize, FlowError>>,
+    value: Option<R>,
+) -> Poll<Result<R, FlowError>> {
+    ready!(outcome)?;
+    Poll::Ready(value.ok_or(FlowError::Reset))
+}
+
+fn copy_front(space: &mut [u8], bytes: &[u8]) -> (usize, usize) {
+    let count = space.len().min(bytes.len());
+    space[..count].copy_from_slice(&bytes[..count]);
+    (count, count)
+}

@@ -1,0 +1,283 @@
+//! Named tasks on one core: spawned at any time, listed, cancelled, and unable to take each other
+//! down.
+//!
+//! Own code rather than a published executor, for three needs that come together only here: safe
+//! spawning of tasks that are not `Send` without an interrupt lock per wake-up, a list of what
+//! lives, and a panic that ends its task only. Waking costs a flag and a queue push, whatever the
+//! number of tasks.
+//!
+//! Wakers are `Send + Sync` because the language asks it; interrupts set flags that the platform's
+//! loop reads, and never wake a task themselves.
+
+mod queue;
+mod spawner;
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::sync::Arc;
+use core::pin::pin;
+use core::task::{Context, Poll, Waker};
+
+pub use spawner::{Catching, Spawner, TaskHandle, TaskId, TaskInfo};
+
+use queue::RunQueue;
+
+/// Runs the closure and says whether it panicked, with the panic's message. The platform supplies
+/// it, since `core` cannot catch: `std::panic::catch_unwind` in a process, the unwinder on bare
+/// metal.
+pub type CatchPanic = fn(&mut dyn FnMut()) -> Result<(), String>;
+
+/// Why a task gave no value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TaskError {
+    /// It panicked with this message.
+    Panicked(String),
+    /// Somebody cancelled it, or the executor is gone.
+    Cancelled,
+}
+
+impl core::fmt::Display for TaskError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Panicked(message) => write!(f, "panicked: {message}"),
+            Self::Cancelled => f.write_str("cancelled"),
+        }
+    }
+}
+
+impl core::error::Error for TaskError {}
+
+/// Owns the tasks of one core and runs those that were woken.
+pub struct Executor {
+    spawner: Spawner,
+}
+
+impl Executor {
+    /// An executor without tasks, whose tasks' panics are caught by `catch`.
+    pub fn new(catch: CatchPanic) -> Self {
+        Self { spawner: Spawner::new(catch) }
+    }
+
+    /// A handle by which tasks are made; clones are cheap.
+    pub fn spawner(&self) -> Spawner {
+        self.spawner.clone()
+    }
+
+    /// Polls woken tasks in the order of their waking until none is left, or `polls_max` are done;
+    /// says whether some are still waiting to be polled.
+    pub fn run(&self, polls_max: usize) -> bool {
+        for _ in 0..polls_max {
+            let Some(id) = self.spawner.shared.queue.pop() else { return false };
+            self.spawner.shared.poll(id);
+        }
+        !self.is_idle()
+    }
+
+    /// No task is waiting to be polled.
+    pub fn is_idle(&self) -> bool {
+        self.spawner.shared.queue.is_empty()
+    }
+}
+
+impl Drop for Executor {
+    /// Tasks hold spawners, and spawners the tasks: the cycle is cut here.
+    fn drop(&mut self) {
+        self.spawner.shared.clear();
+    }
+}
+
+/// Polls one future to its end on this thread, for tests and examples.
+///
+/// # Panics
+/// When the future waits for something that nothing in the future itself will bring.
+pub fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
+    let woken = Arc::new(queue::WokenFlag::default());
+    let waker = Waker::from(woken.clone());
+    let mut cx = Context::from_waker(&waker);
+    loop {
+        if let Poll::Ready(value) = future.as_mut().poll(&mut cx) {
+            return value;
+        }
+        assert!(woken.take(), "the future waits and nobody can wake it");
+    }
+}
+
+/// What a slot of the executor holds.
+type BoxedTask = core::pin::Pin<Box<dyn Future<Output = ()>>>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::cell::{Cell, RefCell};
+    use core::future::{pending, poll_fn, ready};
+    use std::rc::Rc;
+    use std::string::ToString;
+    use std::vec::Vec;
+
+    fn catch(body: &mut dyn FnMut()) -> Result<(), String> {
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).map_err(|payload| {
+            payload.downcast_ref::<&str>().map_or_else(String::new, ToString::to_string)
+        })
+    }
+
+    fn yield_once() -> impl Future<Output = ()> {
+        let mut yielded = false;
+        poll_fn(move |cx| {
+            if core::mem::replace(&mut yielded, true) {
+                return Poll::Ready(());
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+    }
+
+    #[test]
+    fn tasks_run_in_the_order_of_their_waking() {
+        let executor = Executor::new(catch);
+        let seen = Rc::new(RefCell::new(Vec::new()));
+        for name in ["a", "b"] {
+            let seen = seen.clone();
+            executor.spawner().spawn(name, async move {
+                seen.borrow_mut().push(name);
+                yield_once().await;
+                seen.borrow_mut().push(name);
+            });
+        }
+        assert!(!executor.run(100));
+        assert_eq!(*seen.borrow(), ["a", "b", "a", "b"]);
+        assert!(executor.spawner().tasks().is_empty());
+    }
+
+    #[test]
+    fn a_panic_ends_its_task_only() {
+        let executor = Executor::new(catch);
+        let dropped = Rc::new(Cell::new(false));
+        struct SetOnDrop(Rc<Cell<bool>>);
+        impl Drop for SetOnDrop {
+            fn drop(&mut self) {
+                self.0.set(true);
+            }
+        }
+        let guard = SetOnDrop(dropped.clone());
+        let doomed = executor.spawner().spawn_joinable("doomed", async move {
+            let _guard = guard;
+            yield_once().await;
+            panic!("one");
+        });
+        let fine = executor.spawner().spawn_joinable("fine", ready(7));
+        executor.run(100);
+        assert!(dropped.get());
+        assert_eq!(block_on(doomed), Err(TaskError::Panicked("one".to_string())));
+        assert_eq!(block_on(fine), Ok(7));
+        assert_eq!(executor.spawner().panics(), 1);
+    }
+
+    #[test]
+    fn a_panic_while_a_panicked_task_is_dropped_is_kept_in_too() {
+        struct PanicOnDrop;
+        impl Drop for PanicOnDrop {
+            fn drop(&mut self) {
+                panic!("drop");
+            }
+        }
+        let executor = Executor::new(catch);
+        let id = executor.spawner().spawn("bad", async {
+            let _bad = PanicOnDrop;
+            pending::<()>().await;
+        });
+        executor.run(10);
+        assert!(executor.spawner().cancel(id));
+        assert_eq!(executor.spawner().panics(), 1);
+    }
+
+    #[test]
+    fn catching_keeps_a_panic_inside_one_await() {
+        let executor = Executor::new(catch);
+        let spawner = executor.spawner();
+        let outcome = spawner.catching(async {
+            yield_once().await;
+            if true {
+                panic!("inner");
+            }
+            1
+        });
+        assert_eq!(block_on(outcome), Err(TaskError::Panicked("inner".to_string())));
+        assert_eq!(block_on(spawner.catching(ready(2))), Ok(2));
+    }
+
+    #[test]
+    fn tasks_are_listed_and_cancelled_and_ids_are_not_reused() {
+        let executor = Executor::new(catch);
+        let spawner = executor.spawner();
+        let first = spawner.spawn("waits", pending());
+        executor.run(10);
+        let listed = spawner.tasks();
+        assert_eq!((listed[0].name, listed[0].polls), ("waits", 1));
+        assert!(spawner.cancel(first));
+        assert!(!spawner.cancel(first));
+        let second = spawner.spawn("again", pending());
+        assert_ne!(first, second);
+        assert!(!spawner.cancel(first));
+        assert_eq!(spawner.tasks().len(), 1);
+    }
+
+    #[test]
+    fn a_task_may_cancel_itself_and_spawn_others() {
+        let executor = Executor::new(catch);
+        let spawner = executor.spawner();
+        let inner = spawner.clone();
+        let own = Rc::new(Cell::new(None));
+        let mine = own.clone();
+        let id = spawner.spawn("self", async move {
+            inner.spawn("child", ready(()));
+            inner.cancel(mine.get().unwrap());
+            pending::<()>().await;
+        });
+        own.set(Some(id));
+        executor.run(10);
+        assert!(spawner.tasks().is_empty());
+    }
+
+    #[test]
+    fn a_dropped_executor_drops_its_tasks_and_their_joiners_learn_it() {
+        let executor = Executor::new(catch);
+        let handle = executor.spawner().spawn_joinable("waits", pending::<()>());
+        executor.run(1);
+        drop(executor);
+        assert_eq!(block_on(handle), Err(TaskError::Cancelled));
+    }
+
+    #[test]
+    fn a_waker_kept_past_its_task_is_harmless() {
+        let executor = Executor::new(catch);
+        let kept = Rc::new(RefCell::new(None));
+        let slot = kept.clone();
+        executor.spawner().spawn("short", async move {
+            poll_fn(|cx| {
+                *slot.borrow_mut() = Some(cx.waker().clone());
+                Poll::Ready(())
+            })
+            .await;
+        });
+        executor.run(10);
+        let next = executor.spawner().spawn("next", pending());
+        executor.run(10);
+        let waker = kept.borrow_mut().take().unwrap();
+        waker.wake();
+        executor.run(10);
+        assert_eq!(executor.spawner().tasks()[0].polls, 1);
+        assert!(executor.spawner().cancel(next));
+    }
+
+    #[test]
+    fn run_is_bounded() {
+        let executor = Executor::new(catch);
+        executor.spawner().spawn("spins", async {
+            loop {
+                yield_once().await;
+            }
+        });
+        assert!(executor.run(1000));
+    }
+}

@@ -1,0 +1,306 @@
+//! Making, listing and ending tasks.
+
+use super::queue::TaskWaker;
+use super::{BoxedTask, CatchPanic, RunQueue, TaskError};
+use alloc::boxed::Box;
+use alloc::rc::Rc;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
+use core::pin::Pin;
+use core::task::{Context, Poll, Waker};
+
+/// Names one task; never given twice by one executor (until 2^32 tasks shared one slot).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TaskId {
+    slot: u32,
+    generation: u32,
+}
+
+/// What can be seen of a live task from outside.
+#[derive(Clone, Debug)]
+pub struct TaskInfo {
+    /// By which it is cancelled.
+    pub id: TaskId,
+    /// Given at spawning; many tasks may share one.
+    pub name: &'static str,
+    /// How often it was polled.
+    pub polls: u64,
+}
+
+/// Makes tasks; clones belong to the same executor.
+#[derive(Clone)]
+pub struct Spawner {
+    pub(super) shared: Rc<Shared>,
+}
+
+impl Spawner {
+    pub(super) fn new(catch: CatchPanic) -> Self {
+        let shared = Shared {
+            queue: Arc::new(RunQueue::default()),
+            slots: RefCell::new(Slots::default()),
+            catch,
+            panics: Cell::new(0),
+        };
+        Self { shared: Rc::new(shared) }
+    }
+
+    /// Starts a task that nobody waits for; its panic is logged and counted.
+    pub fn spawn(&self, name: &'static str, future: impl Future<Output = ()> + 'static) -> TaskId {
+        self.shared.insert(name, Box::pin(future))
+    }
+
+    /// Starts a task whose value or failure can be awaited; dropping the handle leaves it running.
+    pub fn spawn_joinable<T: 'static>(
+        &self,
+        name: &'static str,
+        future: impl Future<Output = T> + 'static,
+    ) -> TaskHandle<T> {
+        let outcome = Rc::new(Outcome { value: Cell::new(None), joiner: Cell::new(None) });
+        let reporter = Reporter { outcome: outcome.clone() };
+        let spawner = self.clone();
+        let id = self.spawn(name, async move {
+            let value = spawner.catching(future).await;
+            reporter.outcome.set(value);
+        });
+        TaskHandle { id, outcome }
+    }
+
+    /// `future`, with a panic in it turned into an error here instead of ending the whole task.
+    pub fn catching<F: Future>(&self, future: F) -> Catching<F> {
+        Catching { future: Some(Box::pin(future)), shared: self.shared.clone() }
+    }
+
+    /// Every live task, in no order.
+    pub fn tasks(&self) -> Vec<TaskInfo> {
+        self.shared.slots.borrow().entries.iter().filter_map(Slot::info).collect()
+    }
+
+    /// Drops the task; false when it has ended. A task that cancels itself is dropped when it next
+    /// waits.
+    pub fn cancel(&self, id: TaskId) -> bool {
+        self.shared.cancel(id)
+    }
+
+    /// Panics caught since the start.
+    pub fn panics(&self) -> u64 {
+        self.shared.panics.get()
+    }
+}
+
+/// Waits for a task's value.
+pub struct TaskHandle<T> {
+    id: TaskId,
+    outcome: Rc<Outcome<T>>,
+}
+
+impl<T> TaskHandle<T> {
+    /// By which the task is cancelled.
+    pub fn id(&self) -> TaskId {
+        self.id
+    }
+}
+
+impl<T> Future for TaskHandle<T> {
+    type Output = Result<T, TaskError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.outcome.value.take() {
+            Some(value) => Poll::Ready(value),
+            None => {
+                self.outcome.joiner.set(Some(cx.waker().clone()));
+                Poll::Pending
+            }
+        }
+    }
+}
+
+/// A future whose panic is an error; see [`Spawner::catching`].
+pub struct Catching<F> {
+    future: Option<Pin<Box<F>>>,
+    shared: Rc<Shared>,
+}
+
+impl<F: Future> Future for Catching<F> {
+    type Output = Result<F::Output, TaskError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let Some(future) = &mut this.future else { return Poll::Ready(Err(TaskError::Cancelled)) };
+        let mut polled = Poll::Pending;
+        let mut body = || polled = future.as_mut().poll(cx);
+        if let Err(message) = (this.shared.catch)(&mut body) {
+            this.shared.caught();
+            let mut doomed = this.future.take();
+            this.shared.guarded(&mut || drop(doomed.take()));
+            return Poll::Ready(Err(TaskError::Panicked(message)));
+        }
+        polled.map(Ok)
+    }
+}
+
+pub(super) struct Shared {
+    pub(super) queue: Arc<RunQueue>,
+    slots: RefCell<Slots>,
+    catch: CatchPanic,
+    panics: Cell<u64>,
+}
+
+#[derive(Default)]
+struct Slots {
+    entries: Vec<Slot>,
+    free: Vec<u32>,
+}
+
+#[derive(Default)]
+struct Slot {
+    generation: u32,
+    task: Option<Task>,
+}
+
+struct Task {
+    id: TaskId,
+    name: &'static str,
+    polls: u64,
+    waker: Arc<TaskWaker>,
+    as_waker: Waker,
+    /// Taken out while it is polled, so that it can spawn, list and cancel.
+    future: Option<BoxedTask>,
+}
+
+impl Slot {
+    fn info(&self) -> Option<TaskInfo> {
+        let task = self.task.as_ref()?;
+        Some(TaskInfo { id: task.id, name: task.name, polls: task.polls })
+    }
+}
+
+impl Slots {
+    /// The task of that id, if it still lives.
+    fn task(&mut self, id: TaskId) -> Option<&mut Task> {
+        let slot = self.entries.get_mut(id.slot as usize)?;
+        if slot.generation != id.generation {
+            return None;
+        }
+        slot.task.as_mut()
+    }
+
+    fn remove(&mut self, id: TaskId) -> Option<Task> {
+        self.task(id)?;
+        let slot = &mut self.entries[id.slot as usize];
+        slot.generation = slot.generation.wrapping_add(1);
+        self.free.push(id.slot);
+        slot.task.take()
+    }
+}
+
+impl Shared {
+    fn insert(&self, name: &'static str, future: BoxedTask) -> TaskId {
+        let mut slots = self.slots.borrow_mut();
+        let slot = slots.free.pop().unwrap_or_else(|| {
+            slots.entries.push(Slot::default());
+            (slots.entries.len() - 1) as u32
+        });
+        let entry = &mut slots.entries[slot as usize];
+        let id = TaskId { slot, generation: entry.generation };
+        let waker = TaskWaker::new(id, self.queue.clone());
+        let as_waker = Waker::from(waker.clone());
+        as_waker.wake_by_ref();
+        entry.task = Some(Task { id, name, polls: 0, waker, as_waker, future: Some(future) });
+        id
+    }
+
+    pub(super) fn poll(&self, id: TaskId) {
+        let Some((mut future, waker)) = self.begin(id) else { return };
+        let mut done = false;
+        let mut body = || done = future.as_mut().poll(&mut Context::from_waker(&waker)).is_ready();
+        if let Err(message) = (self.catch)(&mut body) {
+            let name = self.slots.borrow_mut().task(id).map_or("cancelled task", |task| task.name);
+            log::error!("task {name} panicked: {message}");
+            self.caught();
+            done = true;
+        }
+        self.end(id, future, done);
+    }
+
+    fn begin(&self, id: TaskId) -> Option<(BoxedTask, Waker)> {
+        let mut slots = self.slots.borrow_mut();
+        let task = slots.task(id)?;
+        task.waker.unqueued();
+        task.polls += 1;
+        Some((task.future.take()?, task.as_waker.clone()))
+    }
+
+    fn end(&self, id: TaskId, future: BoxedTask, done: bool) {
+        let mut slots = self.slots.borrow_mut();
+        if !done && let Some(task) = slots.task(id) {
+            task.future = Some(future);
+            return;
+        }
+        let removed = slots.remove(id);
+        // Destructors may spawn and cancel.
+        drop(slots);
+        let mut doomed = Some((future, removed));
+        self.guarded(&mut || drop(doomed.take()));
+    }
+
+    fn cancel(&self, id: TaskId) -> bool {
+        let removed = self.slots.borrow_mut().remove(id);
+        let found = removed.is_some();
+        let mut doomed = removed;
+        self.guarded(&mut || drop(doomed.take()));
+        found
+    }
+
+    pub(super) fn clear(&self) {
+        let entries = core::mem::take(&mut self.slots.borrow_mut().entries);
+        for slot in entries {
+            let mut doomed = slot.task;
+            self.guarded(&mut || drop(doomed.take()));
+        }
+    }
+
+    /// Runs destructors of a task, which may panic themselves.
+    fn guarded(&self, body: &mut dyn FnMut()) {
+        if let Err(message) = (self.catch)(body) {
+            log::error!("a task panicked while it was dropped: {message}");
+            self.caught();
+        }
+    }
+
+    fn caught(&self) {
+        self.panics.set(self.panics.get() + 1);
+    }
+}
+
+/// Where a task leaves its value for the joiner.
+struct Outcome<T> {
+    value: Cell<Option<Result<T, TaskError>>>,
+    joiner: Cell<Option<Waker>>,
+}
+
+impl<T> Outcome<T> {
+    fn set(&self, value: Result<T, TaskError>) {
+        self.value.set(Some(value));
+        if let Some(joiner) = self.joiner.take() {
+            joiner.wake();
+        }
+    }
+}
+
+/// Lives in the task, so that a task which is dropped unfinished reports that.
+struct Reporter<T> {
+    outcome: Rc<Outcome<T>>,
+}
+
+impl<T> Drop for Reporter<T> {
+    fn drop(&mut self) {
+        match self.outcome.value.take() {
+            Some(value) => self.outcome.set(value),
+            None if Rc::strong_count(&self.outcome) > 1 => {
+                self.outcome.set(Err(TaskError::Cancelled));
+            }
+            None => {}
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! One-shot timers by the thousand.
+//!
+//! Time is a [`Duration`] since the platform's start and moves only when the platform's loop says
+//! so ([`Timers::advance`]): within one turn of the loop everything sees the same instant, tests
+//! and simulations drive it by hand, and reading it costs nothing.
+
+use alloc::collections::BinaryHeap;
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
+use core::cmp::Reverse;
+use core::fmt;
+use core::future::poll_fn;
+use core::pin::pin;
+use core::task::{Context, Poll, Waker};
+use core::time::Duration;
+
+/// All timers of one core, and its present. Clones share both.
+#[derive(Clone, Default)]
+pub struct Timers(Rc<Wheel>);
+
+impl Timers {
+    /// No timers, at time zero.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The present instant, as of the last [`advance`](Self::advance).
+    pub fn now(&self) -> Duration {
+        self.0.now.get()
+    }
+
+    /// Moves the present to `now` (never back) and wakes what is due.
+    pub fn advance(&self, now: Duration) {
+        let now = now.max(self.0.now.get());
+        self.0.now.set(now);
+        while let Some(waker) = self.0.pop_due(now) {
+            waker.wake();
+        }
+    }
+
+    /// When the platform must call [`advance`](Self::advance) again. It may be early: a deadline
+    /// that moved back is noticed only at its old time.
+    pub fn next_deadline(&self) -> Option<Duration> {
+        self.0.heap.borrow().peek().map(|Reverse(due)| due.at)
+    }
+
+    /// A timer that is not set.
+    pub fn timer(&self) -> Timer {
+        Timer { key: self.0.insert(), timers: self.clone() }
+    }
+
+    /// Waits until `deadline`.
+    pub async fn sleep_until(&self, deadline: Duration) {
+        let mut timer = self.timer();
+        timer.set(Some(deadline));
+        poll_fn(|cx| timer.poll_expired(cx)).await;
+    }
+
+    /// Waits for `period`.
+    pub async fn sleep(&self, period: Duration) {
+        self.sleep_until(self.now().saturating_add(period)).await;
+    }
+
+    /// What `future` yields, unless `deadline` comes first.
+    pub async fn before<T>(
+        &self,
+        deadline: Duration,
+        future: impl Future<Output = T>,
+    ) -> Result<T, Expired> {
+        let mut timer = self.timer();
+        timer.set(Some(deadline));
+        let mut future = pin!(future);
+        poll_fn(|cx| match future.as_mut().poll(cx) {
+            Poll::Ready(value) => Poll::Ready(Ok(value)),
+            Poll::Pending => timer.poll_expired(cx).map(|()| Err(Expired)),
+        })
+        .await
+    }
+}
+
+impl fmt::Debug for Timers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Timers(now: {:?})", self.now())
+    }
+}
+
+/// The deadline came before the value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expired;
+
+impl fmt::Display for Expired {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the deadline passed")
+    }
+}
+
+impl core::error::Error for Expired {}
+
+/// A deadline that can be moved at will. Moving it later costs a store, so a connection may set it
+/// for every byte; it leaves the heap when it is dropped or its old time comes.
+pub struct Timer {
+    key: u32,
+    timers: Timers,
+}
+
+impl Timer {
+    /// Moves the deadline; `None` stops the timer.
+    pub fn set(&mut self, deadline: Option<Duration>) {
+        self.timers.0.set(self.key, deadline);
+    }
+
+    /// The deadline, if it is set.
+    pub fn deadline(&self) -> Option<Duration> {
+        self.timers.0.entries.borrow()[self.key as usize].deadline
+    }
+
+    /// Ready once the deadline has passed; the timer stays set. Wakes the task when it comes.
+    pub fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let wheel = &self.timers.0;
+        let mut entries = wheel.entries.borrow_mut();
+        let entry = &mut entries[self.key as usize];
+        if entry.deadline.is_some_and(|deadline| deadline <= wheel.now.get()) {
+            return Poll::Ready(());
+        }
+        if entry.waker.as_ref().is_none_or(|waker| !waker.will_wake(cx.waker())) {
+            entry.waker = Some(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        self.timers.0.remove(self.key);
+    }
+}
+
+#[derive(Default)]
+struct Wheel {
+    now: Cell<Duration>,
+    /// By time; an entry is believed only if its timer still remembers it as its own.
+    heap: RefCell<BinaryHeap<Reverse<Due>>>,
+    entries: RefCell<Vec<Entry>>,
+    free: RefCell<Vec<u32>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Due {
+    at: Duration,
+    key: u32,
+}
+
+#[derive(Default)]
+struct Entry {
+    deadline: Option<Duration>,
+    /// The time of this timer's one live entry in the heap, never later than the deadline.
+    queued_at: Option<Duration>,
+    waker: Option<Waker>,
+}
+
+impl Wheel {
+    fn insert(&self) -> u32 {
+        if let Some(key) = self.free.borrow_mut().pop() {
+            return key;
+        }
+        let mut entries = self.entries.borrow_mut();
+        entries.push(Entry::default());
+        (entries.len() - 1) as u32
+    }
+
+    fn remove(&self, key: u32) {
+        let old = core::mem::take(&mut self.entries.borrow_mut()[key as usize]);
+        self.free.borrow_mut().push(key);
+        drop(old);
+        self.discard_stale();
+    }
+
+    fn set(&self, key: u32, deadline: Option<Duration>) {
+        let mut entries = self.entries.borrow_mut();
+        let entry = &mut entries[key as usize];
+        entry.deadline = deadline;
+        let Some(at) = deadline else { return };
+        if entry.queued_at.is_none_or(|queued| queued > at) {
+            entry.queued_at = Some(at);
+            self.heap.borrow_mut().push(Reverse(Due { at, key }));
+        }
+    }
+
+    /// The waker of the next timer that is due. Timers whose deadline moved later go back.
+    fn pop_due(&self, now: Duration) -> Option<Waker> {
+        loop {
+            let mut heap = self.heap.borrow_mut();
+            if heap.peek().is_none_or(|Reverse(due)| due.at > now) {
+                return None;
+            }
+            let Reverse(due) = heap.pop()?;
+            let mut entries = self.entries.borrow_mut();
+            let entry = &mut entries[due.key as usize];
+            if entry.queued_at != Some(due.at) {
+                continue;
+            }
+            entry.queued_at = None;
+            match entry.deadline {
+                Some(at) if at > now => {
+                    entry.queued_at = Some(at);
+                    heap.push(Reverse(Due { at, key: due.key }));
+                }
+                Some(_) => {
+                    if let Some(waker) = entry.waker.take() {
+                        return Some(waker);
+                    }
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// Keeps the heap's size within a factor of the live timers', however many come and go.
+    fn discard_stale(&self) {
+        let mut heap = self.heap.borrow_mut();
+        let entries = self.entries.borrow();
+        let live = entries.len() - self.free.borrow().len();
+        if heap.len() > 64 && heap.len() > 4 * live {
+            heap.retain(|Reverse(due)| entries[due.key as usize].queued_at == Some(due.at));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::task::block_on;
+    use core::future::{pending, ready};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::task::Wake;
+
+    #[derive(Default)]
+    struct Count(AtomicU32);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_timer_fires_once_at_its_time_and_not_before() {
+        let timers = Timers::new();
+        let count = Arc::new(Count::default());
+        let waker = Waker::from(count.clone());
+        let mut cx = Context::from_waker(&waker);
+        let mut timer = timers.timer();
+        timer.set(Some(3 * SECOND));
+        assert!(timer.poll_expired(&mut cx).is_pending());
+        timers.advance(2 * SECOND);
+        assert_eq!(count.0.load(Ordering::Relaxed), 0);
+        timers.advance(3 * SECOND);
+        timers.advance(9 * SECOND);
+        assert_eq!(count.0.load(Ordering::Relaxed), 1);
+        assert!(timer.poll_expired(&mut cx).is_ready());
+    }
+
+    #[test]
+    fn moving_a_deadline_later_and_earlier_is_honoured() {
+        let timers = Timers::new();
+        let count = Arc::new(Count::default());
+        let waker = Waker::from(count.clone());
+        let mut cx = Context::from_waker(&waker);
+        let mut timer = timers.timer();
+        timer.set(Some(SECOND));
+        assert!(timer.poll_expired(&mut cx).is_pending());
+        timer.set(Some(5 * SECOND));
+        timers.advance(2 * SECOND);
+        assert_eq!(count.0.load(Ordering::Relaxed), 0);
+        timer.set(Some(3 * SECOND));
+        assert_eq!(timers.next_deadline(), Some(3 * SECOND));
+        timers.advance(3 * SECOND);
+        assert_eq!(count.0.load(Ordering::Relaxed), 1);
+        timer.set(None);
+        assert!(timer.poll_expired(&mut cx).is_pending());
+    }
+
+    #[test]
+    fn setting_for_every_byte_does_not_grow_the_heap() {
+        let timers = Timers::new();
+        let mut timer = timers.timer();
+        for step in 1..10_000 {
+            timer.set(Some(step * SECOND));
+        }
+        assert_eq!(timers.0.heap.borrow().len(), 1);
+        for _ in 0..10_000 {
+            timers.timer().set(Some(SECOND));
+        }
+        assert!(timers.0.heap.borrow().len() <= 65);
+    }
+
+    #[test]
+    fn a_slot_taken_over_does_not_inherit_the_old_deadline() {
+        let timers = Timers::new();
+        timers.timer().set(Some(SECOND));
+        let mut timer = timers.timer();
+        timer.set(Some(4 * SECOND));
+        let count = Arc::new(Count::default());
+        let waker = Waker::from(count.clone());
+        assert!(timer.poll_expired(&mut Context::from_waker(&waker)).is_pending());
+        timers.advance(2 * SECOND);
+        assert_eq!(count.0.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn before_gives_the_value_or_expires() {
+        let timers = Timers::new();
+        assert_eq!(block_on(timers.before(SECOND, ready(1))), Ok(1));
+        timers.advance(2 * SECOND);
+        assert_eq!(block_on(timers.before(SECOND, pending::<()>())), Err(Expired));
+    }
+
+    #[test]
+    fn time_never_goes_back() {
+        let timers = Timers::new();
+        timers.advance(SECOND);
+        timers.advance(Duration::ZERO);
+        assert_eq!(timers.now(), SECOND);
+    }
+}
