@@ -1,0 +1,223 @@
+//! Time since the start, wall-clock time, and waking up in time.
+//!
+//! The time stamp counter is the clock. Its rate comes from the hypervisor where that says so (the
+//! paravirtual clock of KVM and Xen, or the frequency leaf), else from a short comparison with the
+//! 8254 timer.
+
+use crate::interrupt::Line;
+use crate::{apic, cpu, port};
+use core::sync::atomic::{AtomicU64, Ordering};
+use core::time::Duration;
+
+/// Nanoseconds per tick, times 2^32.
+static RATE: AtomicU64 = AtomicU64::new(0);
+/// The counter at the start.
+static START: AtomicU64 = AtomicU64::new(0);
+/// Seconds since 1970 at the start.
+static WALL_START: AtomicU64 = AtomicU64::new(0);
+/// Timer ticks per 2^32 nanoseconds, where the local APIC's timer has its own rate.
+static TIMER_RATE: AtomicU64 = AtomicU64::new(0);
+/// What the timer is armed for, in nanoseconds since the start; `u64::MAX` when it is not.
+static ARMED: AtomicU64 = AtomicU64::new(u64::MAX);
+
+/// Time since the start; never goes back.
+pub fn now() -> Duration {
+    Duration::from_nanos(nanos())
+}
+
+/// Time since 1970-01-01 00:00 UTC, as the hypervisor told it at the start.
+pub fn wall() -> Duration {
+    Duration::from_secs(WALL_START.load(Ordering::Relaxed)) + now()
+}
+
+/// Xen is below.
+pub(crate) fn is_xen() -> bool {
+    cpu::hypervisor_leaf(b"XenVMMXenVMM").is_some()
+}
+
+/// Arms the timer for `deadline`; false when that has come. A timer that fires early is left
+/// alone: arming costs an exit to the hypervisor.
+pub(crate) fn wake_at(deadline: Option<Duration>) -> bool {
+    let Some(deadline) = deadline else { return true };
+    let at = u64::try_from(deadline.as_nanos()).unwrap_or(u64::MAX);
+    let now = nanos();
+    if at <= now {
+        return false;
+    }
+    if ARMED.load(Ordering::Relaxed) > at {
+        arm(at, now);
+    }
+    true
+}
+
+/// Something woke the CPU: a timer whose time has come is no longer armed.
+pub(crate) fn woken() {
+    if ARMED.load(Ordering::Relaxed) <= nanos() {
+        ARMED.store(u64::MAX, Ordering::Relaxed);
+    }
+}
+
+fn nanos() -> u64 {
+    let ticks = cpu::ticks() - START.load(Ordering::Relaxed);
+    ((u128::from(ticks) * u128::from(RATE.load(Ordering::Relaxed))) >> 32) as u64
+}
+
+fn arm(at: u64, now: u64) {
+    /// Longest wait that the timer's 32-bit count is asked for; it is then armed again.
+    const WAIT_NANOS_MAX: u64 = 1_000_000_000;
+    if apic::timer_has_deadline() {
+        let rate = u128::from(RATE.load(Ordering::Relaxed));
+        let ticks = (u128::from(at) << 32).div_ceil(rate) as u64;
+        apic::arm_deadline(START.load(Ordering::Relaxed).saturating_add(ticks));
+        ARMED.store(at, Ordering::Relaxed);
+    } else {
+        let wait = (at - now).min(WAIT_NANOS_MAX);
+        let rate = u128::from(TIMER_RATE.load(Ordering::Relaxed));
+        let count = ((u128::from(wait) * rate) >> 32) as u64;
+        apic::arm_count(u32::try_from(count + 1).unwrap_or(u32::MAX));
+        ARMED.store(now + wait, Ordering::Relaxed);
+    }
+}
+
+/// Starts the clock.
+#[cfg(feature = "runtime")]
+pub(crate) fn install() {
+    // Nobody asks this line: `wait` returns when it is raised, and that is all.
+    let line = Line::allocate().expect("the first line");
+    apic::install_timer(line.vector());
+    START.store(cpu::ticks(), Ordering::Relaxed);
+    let known = frequency_of_hypervisor();
+    if known.is_none() || !apic::timer_has_deadline() {
+        compare_with_8254(known);
+    }
+    if let Some(hertz) = known {
+        RATE.store(rate_of(hertz), Ordering::Relaxed);
+    }
+    WALL_START.store(wall_clock_of_rtc(), Ordering::Relaxed);
+}
+
+#[cfg(feature = "runtime")]
+fn rate_of(hertz: u64) -> u64 {
+    ((1_000_000_000_u128 << 32) / u128::from(hertz.max(1))) as u64
+}
+
+/// Ticks per second, where a leaf tells: Intel's leaf 0x15, or the leaf that VMware began and KVM
+/// shares.
+#[cfg(feature = "runtime")]
+fn frequency_of_hypervisor() -> Option<u64> {
+    if cpu::cpuid(0, 0).eax >= 0x15 {
+        let leaf = cpu::cpuid(0x15, 0);
+        if leaf.eax != 0 && leaf.ebx != 0 && leaf.ecx != 0 {
+            return Some(u64::from(leaf.ecx) * u64::from(leaf.ebx) / u64::from(leaf.eax));
+        }
+    }
+    let base = cpu::hypervisor_leaf(b"KVMKVMKVM\0\0\0")?;
+    if cpu::cpuid(base, 0).eax >= base + 0x10 {
+        let kilohertz = cpu::cpuid(base + 0x10, 0).eax;
+        return (kilohertz != 0).then_some(u64::from(kilohertz) * 1000);
+    }
+    None
+}
+
+/// Lets the 8254's first channel count down once while the counter and the local timer run.
+#[cfg(feature = "runtime")]
+fn compare_with_8254(known: Option<u64>) {
+    /// The 8254's input clock, in hertz.
+    const INPUT_HERTZ: u64 = 1_193_182;
+    /// About 2 ms: long enough for 1 part in 1000, short beside the time to boot.
+    const COUNT: u16 = 2400;
+    /// A machine without the 8254 is noticed after about this many ticks.
+    const TICKS_MAX: u64 = 1 << 27;
+    const CHANNEL: u16 = 0x40;
+    const CONTROL: u16 = 0x43;
+    const ONE_SHOT: u8 = 0x30;
+    const LATCH_STATUS: u8 = 0xe2;
+    const DONE: u8 = 0x80;
+    // SAFETY: (all ports here) channel 0 of the 8254, which nothing else uses.
+    let write = |port, value| unsafe { port::write8(port, value) };
+    write(CONTROL, ONE_SHOT);
+    write(CHANNEL, COUNT as u8);
+    apic::arm_count(u32::MAX);
+    write(CHANNEL, (COUNT >> 8) as u8);
+    let (start, timer_start) = (cpu::ticks(), apic::count());
+    let done = || {
+        write(CONTROL, LATCH_STATUS);
+        // SAFETY: as above.
+        unsafe { port::read8(CHANNEL) & DONE != 0 }
+    };
+    while !done() && cpu::ticks() - start < TICKS_MAX {}
+    let (end, timer_end) = (cpu::ticks(), apic::count());
+    apic::arm_count(0);
+    let nanos = u128::from(COUNT) * 1_000_000_000 / u128::from(INPUT_HERTZ);
+    let elapsed = u128::from((end - start).max(1));
+    let rate = known.map_or(((nanos << 32) / elapsed) as u64, rate_of);
+    RATE.store(rate, Ordering::Relaxed);
+    let nanos = ((elapsed * u128::from(rate)) >> 32).max(1);
+    let timer_ticks = u128::from(timer_start.saturating_sub(timer_end));
+    TIMER_RATE.store(((timer_ticks << 32) / nanos) as u64, Ordering::Relaxed);
+}
+
+/// Seconds since 1970 from the CMOS clock (MC146818), taken as UTC.
+#[cfg(feature = "runtime")]
+fn wall_clock_of_rtc() -> u64 {
+    const UPDATING: u8 = 0x80;
+    let read = |register: u8| {
+        // SAFETY: selects a register of the clock; nothing else uses it.
+        unsafe { port::write8(0x70, register) }
+        // SAFETY: reads the selected register.
+        unsafe { port::read8(0x71) }
+    };
+    let mut tries = 0;
+    while read(0x0a) & UPDATING != 0 && tries < 10_000 {
+        tries += 1;
+    }
+    let (binary, hours_24) = (read(0x0b) & 4 != 0, read(0x0b) & 2 != 0);
+    let value = |register| {
+        let raw = read(register);
+        u64::from(if binary { raw } else { (raw >> 4) * 10 + (raw & 15) })
+    };
+    let hour = if hours_24 {
+        value(4)
+    } else {
+        let raw = read(4);
+        let hour = if binary { raw & 0x7f } else { (raw >> 4 & 7) * 10 + (raw & 15) };
+        u64::from(hour) % 12 + if raw & 0x80 != 0 { 12 } else { 0 }
+    };
+    let date = Date { year: 2000 + value(9), month: value(8), day: value(7) };
+    date.days_since_1970() * 86_400 + hour * 3600 + value(2) * 60 + value(0)
+}
+
+/// A day of the proleptic Gregorian calendar.
+struct Date {
+    year: u64,
+    month: u64,
+    day: u64,
+}
+
+impl Date {
+    fn days_since_1970(&self) -> u64 {
+        // Counted from 1 March, so that leap days come last in their year.
+        let month = (self.month + 9) % 12;
+        let year = self.year - u64::from(self.month <= 2);
+        let day_of_year = (153 * month + 2) / 5 + self.day - 1;
+        year * 365 + year / 4 - year / 100 + year / 400 + day_of_year - 719_468
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_are_counted_across_leap_years() {
+        for (year, month, day, days) in [
+            (1970, 1, 1, 0),
+            (2000, 2, 29, 11_016),
+            (2000, 3, 1, 11_017),
+            (2024, 12, 31, 20_088),
+            (2026, 11, 20, 20_777),
+        ] {
+            assert_eq!(Date { year, month, day }.days_since_1970(), days, "{year}-{month}-{day}");
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! The serial console: a 16550 whose transmitter is fed by interrupts.
+//!
+//! Writing copies into a ring and returns; the ring drains while the machine idles or its loop
+//! comes by. A ring that is full drops what is new, and says later how much, so that nobody ever
+//! waits for a slow console.
+
+use crate::interrupt::{Line, Trigger};
+use crate::port;
+use core::fmt::{self, Write};
+use spinning_top::Spinlock;
+
+/// Bytes that wait for the transmitter: some 200 log lines.
+const RING_BYTES: usize = 16 << 10;
+const BASE: u16 = 0x3f8;
+const PIN: u32 = 4;
+/// What the transmitter takes at once when it is empty.
+const FIFO_BYTES: usize = 16;
+/// Polls of a stuck transmitter before an emergency message goes on without it.
+const POLLS_MAX: u32 = 1_000_000;
+
+static CONSOLE: Spinlock<Console> = Spinlock::new(Console::new());
+
+/// Queues text for the console, as much as fits.
+pub fn write(text: &str) {
+    CONSOLE.lock().push(text.as_bytes());
+}
+
+/// Hands queued bytes to the transmitter if it has room. Cheap when there are none.
+pub fn pump() {
+    CONSOLE.lock().pump();
+}
+
+/// Waits until everything queued was sent. For the end of the machine only.
+pub fn flush() {
+    CONSOLE.lock().flush();
+}
+
+/// Finds the transmitter; from now on text goes out.
+#[cfg(feature = "runtime")]
+pub(crate) fn install() {
+    CONSOLE.lock().install();
+}
+
+/// Turns the transmitter's interrupt on, once there are interrupts.
+#[cfg(feature = "runtime")]
+pub(crate) fn install_interrupt() {
+    CONSOLE.lock().install_interrupt();
+}
+
+/// The console in the hands of a dying machine: everything queued goes out first, then each line,
+/// without interrupts and without waiting for ever.
+pub struct Emergency(());
+
+impl Emergency {
+    /// Takes the console over, even from code that died while it held it.
+    pub fn take() -> Self {
+        if CONSOLE.try_lock().is_none() {
+            // SAFETY: one CPU; whoever held the lock was interrupted by this and never goes on.
+            unsafe { CONSOLE.force_unlock() }
+        }
+        flush();
+        Self(())
+    }
+
+    /// Writes a line.
+    pub fn line(&mut self, text: fmt::Arguments<'_>) {
+        self.text(text);
+        self.text(format_args!("\n"));
+    }
+
+    /// Writes a part of a line.
+    pub fn text(&mut self, text: fmt::Arguments<'_>) {
+        // Writing to the port cannot fail; a Display that does has nothing more to say.
+        let _ = self.write_fmt(text);
+    }
+}
+
+impl Write for Emergency {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let mut console = CONSOLE.lock();
+        console.push(text.as_bytes());
+        console.flush();
+        Ok(())
+    }
+}
+
+struct Console {
+    ring: [u8; RING_BYTES],
+    start: usize,
+    length: usize,
+    dropped_bytes: usize,
+    present: bool,
+    line: Option<Line>,
+}
+
+impl Console {
+    const fn new() -> Self {
+        let ring = [0; RING_BYTES];
+        Self { ring, start: 0, length: 0, dropped_bytes: 0, present: false, line: None }
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        if self.dropped_bytes > 0 && RING_BYTES - self.length > bytes.len() + 64 {
+            let dropped = core::mem::take(&mut self.dropped_bytes);
+            let _ = writeln!(Raw(self), "[console: {dropped} bytes lost]");
+        }
+        self.push_raw(bytes);
+        self.want_interrupt(true);
+    }
+
+    fn push_raw(&mut self, bytes: &[u8]) {
+        let count = bytes.len().min(RING_BYTES - self.length);
+        for &byte in &bytes[..count] {
+            self.ring[(self.start + self.length) % RING_BYTES] = byte;
+            self.length += 1;
+        }
+        self.dropped_bytes += bytes.len() - count;
+    }
+
+    fn pump(&mut self) {
+        if let Some(line) = &self.line {
+            line.take();
+        }
+        if self.length == 0 || !self.present {
+            return;
+        }
+        if self.transmitter_empty() {
+            self.send(FIFO_BYTES);
+        }
+        self.want_interrupt(self.length > 0);
+    }
+
+    fn flush(&mut self) {
+        while self.length > 0 && self.present {
+            let mut polls = 0;
+            while !self.transmitter_empty() && polls < POLLS_MAX {
+                polls += 1;
+            }
+            self.send(FIFO_BYTES);
+        }
+    }
+
+    fn send(&mut self, bytes_max: usize) {
+        for _ in 0..bytes_max.min(self.length) {
+            let byte = self.ring[self.start];
+            self.start = (self.start + 1) % RING_BYTES;
+            self.length -= 1;
+            // SAFETY: the transmit register of the serial port, which only this module drives.
+            unsafe { port::write8(BASE, byte) }
+        }
+    }
+
+    fn transmitter_empty(&self) -> bool {
+        // SAFETY: reads the line status of the serial port.
+        unsafe { port::read8(BASE + 5) & 0x20 != 0 }
+    }
+
+    fn want_interrupt(&self, on: bool) {
+        if self.line.is_some() {
+            // SAFETY: the interrupt enable register of the serial port.
+            unsafe { port::write8(BASE + 1, if on { 2 } else { 0 }) }
+        }
+    }
+
+    #[cfg(feature = "runtime")]
+    fn install(&mut self) {
+        // SAFETY: the scratch register keeps what is written to it, if there is a serial port.
+        unsafe { port::write8(BASE + 7, 0x5a) }
+        // SAFETY: as above.
+        self.present = unsafe { port::read8(BASE + 7) } == 0x5a;
+        // No interrupts; 115,200 baud, 8 bits, no parity; FIFO on and cleared; OUT2 and ready.
+        for (register, value) in [(1, 0), (3, 0x80), (0, 1), (1, 0), (3, 3), (2, 7), (4, 0xb)] {
+            // SAFETY: the registers of the serial port, which only this module drives.
+            unsafe { port::write8(BASE + register, value) }
+        }
+    }
+
+    #[cfg(feature = "runtime")]
+    fn install_interrupt(&mut self) {
+        let line = Line::allocate().filter(|line| line.route(PIN, Trigger::Edge));
+        self.line = line.filter(|_| self.present);
+        self.want_interrupt(self.length > 0);
+    }
+}
+
+/// Formats into the ring without the bookkeeping of `push`.
+struct Raw<'a>(&'a mut Console);
+
+impl Write for Raw<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.push_raw(text.as_bytes());
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::boxed::Box;
+    use std::string::String;
+
+    fn text(console: &Console) -> String {
+        let bytes = (0..console.length).map(|n| console.ring[(console.start + n) % RING_BYTES]);
+        String::from_utf8(bytes.collect()).unwrap()
+    }
+
+    #[test]
+    fn a_full_ring_drops_and_says_so_when_there_is_room() {
+        let mut console = Box::new(Console::new());
+        for _ in 0..RING_BYTES / 8 + 2 {
+            console.push(b"1234567\n");
+        }
+        assert_eq!(console.length, RING_BYTES);
+        assert_eq!(console.dropped_bytes, 16);
+        console.start = 1000;
+        console.length -= 1000;
+        console.push(b"later\n");
+        assert!(text(&console).ends_with("[console: 16 bytes lost]\nlater\n"));
+    }
+}

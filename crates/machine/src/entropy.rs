@@ -1,0 +1,101 @@
+//! Random bytes.
+//!
+//! A ChaCha12 generator keyed from the CPU (RDSEED, else RDRAND) and from whatever else
+//! [`add`] is given, such as a virtio entropy device. Without any source nothing is handed out:
+//! predictable sequence numbers and keys are worse than no boot.
+
+use core::arch::asm;
+use core::fmt;
+use rand_chacha::ChaCha12Rng;
+use rand_chacha::rand_core::{RngCore, SeedableRng};
+use spinning_top::Spinlock;
+
+static POOL: Spinlock<Option<ChaCha12Rng>> = Spinlock::new(None);
+
+/// No source of entropy: the CPU has no RDSEED or RDRAND, and no device gave any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoEntropy;
+
+impl fmt::Display for NoEntropy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("no entropy: give the guest a CPU with RDRAND or a virtio-rng device")
+    }
+}
+
+impl core::error::Error for NoEntropy {}
+
+/// Fills `bytes` with random ones.
+pub fn fill(bytes: &mut [u8]) -> Result<(), NoEntropy> {
+    let mut pool = POOL.lock();
+    if pool.is_none() {
+        *pool = Some(ChaCha12Rng::from_seed(cpu_seed().ok_or(NoEntropy)?));
+    }
+    pool.as_mut().ok_or(NoEntropy)?.fill_bytes(bytes);
+    Ok(())
+}
+
+/// Mixes a seed from another source in; it can only add.
+pub fn add(seed: &[u8; 32]) {
+    let mut mixed = *seed;
+    let mut pool = POOL.lock();
+    let mut old = [0; 32];
+    if let Some(generator) = pool.as_mut() {
+        generator.fill_bytes(&mut old);
+    } else if let Some(seed) = cpu_seed() {
+        old = seed;
+    }
+    mixed.iter_mut().zip(old).for_each(|(byte, old)| *byte ^= old);
+    *pool = Some(ChaCha12Rng::from_seed(mixed));
+}
+
+/// 256 bits from the CPU.
+fn cpu_seed() -> Option<[u8; 32]> {
+    let mut seed = [0; 32];
+    for word in seed.chunks_exact_mut(8) {
+        word.copy_from_slice(&cpu_word()?.to_le_bytes());
+    }
+    Some(seed)
+}
+
+fn cpu_word() -> Option<u64> {
+    const TRIES: usize = 100;
+    let has_rdseed = crate::cpu::cpuid(0, 0).eax >= 7 && crate::cpu::cpuid(7, 0).ebx & 1 << 18 != 0;
+    let has_rdrand = crate::cpu::cpuid(1, 0).ecx & 1 << 30 != 0;
+    let seeded = if has_rdseed { (0..TRIES).find_map(|_| rdseed()) } else { None };
+    match seeded {
+        None if has_rdrand => (0..TRIES).find_map(|_| rdrand()),
+        found => found,
+    }
+}
+
+fn rdseed() -> Option<u64> {
+    let (word, valid): (u64, u8);
+    // SAFETY: the caller saw in CPUID that the instruction exists.
+    unsafe { asm!("rdseed {}", "setc {}", out(reg) word, out(reg_byte) valid, options(nostack)) }
+    (valid != 0).then_some(word)
+}
+
+fn rdrand() -> Option<u64> {
+    let (word, valid): (u64, u8);
+    // SAFETY: the caller saw in CPUID that the instruction exists.
+    unsafe { asm!("rdrand {}", "setc {}", out(reg) word, out(reg_byte) valid, options(nostack)) }
+    (valid != 0).then_some(word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_differ_and_seeds_mix_in() {
+        add(&[7; 32]);
+        let (mut one, mut two) = ([0; 32], [0; 32]);
+        fill(&mut one).unwrap();
+        fill(&mut two).unwrap();
+        assert_ne!(one, two);
+        add(&[7; 32]);
+        let mut three = [0; 32];
+        fill(&mut three).unwrap();
+        assert_ne!(one, three);
+    }
+}

@@ -1,0 +1,190 @@
+//! Interrupts as flags.
+//!
+//! Every device interrupt has a [`Line`]. Its handler sets the line's bit, acknowledges the
+//! interrupt and returns; drivers look at their lines when the platform's loop asks them. Interrupts
+//! are enabled only inside [`wait`], so all other code is never interrupted, and a loop that is busy
+//! pays nothing for them.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+use core::time::Duration;
+
+/// How many lines there are.
+const LINES: u32 = 56;
+/// The vector of line 0; those below belong to exceptions.
+pub(crate) const FIRST_VECTOR: u8 = 32;
+
+/// Bit N is line N's; set by interrupt handlers.
+#[unsafe(export_name = "interrupt_pending")]
+static PENDING: AtomicU64 = AtomicU64::new(0);
+/// Bit N says that line N has an owner.
+static ALLOCATED: AtomicU64 = AtomicU64::new(0);
+
+/// One source of interrupts. Lines are never given back: devices are found once.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Line(u8);
+
+/// What a device writes, and where, to raise an interrupt (message-signalled interrupts).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Physical address of the write.
+    pub address: u64,
+    /// The value written.
+    pub data: u32,
+}
+
+/// How an interrupt pin signals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trigger {
+    /// By a change from low to high.
+    Edge,
+    /// By staying high until the device is served.
+    Level,
+}
+
+impl Line {
+    /// A line that nobody has; `None` when all are taken.
+    pub fn allocate() -> Option<Self> {
+        let free = (!ALLOCATED.load(Ordering::Relaxed)).trailing_zeros();
+        if free >= LINES {
+            return None;
+        }
+        ALLOCATED.fetch_or(1 << free, Ordering::Relaxed);
+        Some(Self(free as u8))
+    }
+
+    /// Its interrupt vector.
+    pub(crate) fn vector(&self) -> u8 {
+        FIRST_VECTOR + self.0
+    }
+
+    /// What a device with message-signalled interrupts is told, for delivery to this CPU.
+    pub fn message(&self) -> Message {
+        Message { address: 0xfee0_0000, data: self.vector().into() }
+    }
+
+    /// Connects an I/O APIC pin to the line. False when there is no such pin.
+    pub fn route(&self, pin: u32, trigger: Trigger) -> bool {
+        crate::apic::route(pin, self.vector(), trigger)
+    }
+
+    /// Whether the line was raised since it was last asked.
+    pub fn take(&self) -> bool {
+        let bit = 1 << self.0;
+        PENDING.load(Ordering::Acquire) & bit != 0
+            && PENDING.fetch_and(!bit, Ordering::AcqRel) & bit != 0
+    }
+}
+
+/// Idles the CPU until an interrupt comes or the `deadline` (in the clock's time), and returns at
+/// once if one is pending already. It may return early: ask the lines.
+pub fn wait(deadline: Option<Duration>) {
+    crate::console::pump();
+    if PENDING.load(Ordering::Acquire) != 0 {
+        return;
+    }
+    if !crate::clock::wake_at(deadline) {
+        return;
+    }
+    // SAFETY: interrupt handlers touch nothing but their flags, and `sti` takes effect only after
+    // the next instruction, so that none is lost between them. The stack may be used: no `nostack`.
+    unsafe { core::arch::asm!("sti", "hlt", "cli") }
+    crate::clock::woken();
+    crate::console::pump();
+}
+
+/// Lets interrupts that are waiting set their flags, without idling.
+pub fn collect() {
+    // SAFETY: as in `wait`.
+    unsafe { core::arch::asm!("sti", "nop", "cli") }
+}
+
+#[cfg(feature = "runtime")]
+pub(crate) use table::{install, set_gate};
+
+/// The interrupt descriptor table (Intel SDM volume 3, section 6.14).
+#[cfg(feature = "runtime")]
+mod table {
+    use super::{FIRST_VECTOR, LINES};
+    use core::arch::{asm, global_asm};
+    use core::cell::UnsafeCell;
+
+    global_asm!(include_str!("interrupt.s"), options(att_syntax));
+
+    unsafe extern "C" {
+        static interrupt_entries: [u64; LINES as usize];
+        fn interrupt_ignored();
+    }
+
+    const GATES: usize = 256;
+    const CODE_SELECTOR: u64 = 8;
+    const PRESENT_INTERRUPT_GATE: u64 = 0x8e;
+
+    struct Table(UnsafeCell<[[u64; 2]; GATES]>);
+
+    // SAFETY: one CPU writes it, with interrupts off.
+    unsafe impl Sync for Table {}
+
+    static TABLE: Table = Table(UnsafeCell::new([[0; 2]; GATES]));
+
+    /// Points a vector at a handler that runs on the stack of that number in the task state
+    /// segment (0: the current one).
+    ///
+    /// # Safety
+    /// `handler` is the address of code that keeps every register and ends in `iretq`.
+    pub(crate) unsafe fn set_gate(vector: u8, handler: u64, stack: u64) {
+        let low = handler & 0xffff
+            | CODE_SELECTOR << 16
+            | stack << 32
+            | PRESENT_INTERRUPT_GATE << 40
+            | (handler >> 16 & 0xffff) << 48;
+        let gate = TABLE.0.get().cast::<[u64; 2]>().wrapping_add(vector.into());
+        // SAFETY: a vector is below the table's length, and nobody else writes.
+        unsafe { gate.write_volatile([low, handler >> 32]) }
+    }
+
+    /// Loads the table and turns the interrupt controllers on; interrupts stay off.
+    pub(crate) fn install() {
+        for vector in FIRST_VECTOR..=u8::MAX {
+            // SAFETY: that handler only returns.
+            unsafe { set_gate(vector, interrupt_ignored as *const () as u64, 0) }
+        }
+        // SAFETY: a constant of the assembly.
+        let entries = unsafe { &interrupt_entries };
+        for (vector, &entry) in (FIRST_VECTOR..).zip(entries) {
+            // SAFETY: the entries are such handlers.
+            unsafe { set_gate(vector, entry, 0) }
+        }
+        crate::acpi::install(crate::boot::start_info().root_pointer());
+        crate::apic::install();
+    }
+
+    pub(crate) fn load() {
+        #[repr(C, packed)]
+        struct Pointer {
+            limit: u16,
+            base: u64,
+        }
+        let pointer =
+            Pointer { limit: (size_of::<Table>() - 1) as u16, base: TABLE.0.get() as u64 };
+        // SAFETY: the table is a static, filled before any interrupt or exception is expected.
+        unsafe { asm!("lidt [{}]", in(reg) &raw const pointer, options(nostack)) }
+    }
+}
+#[cfg(feature = "runtime")]
+pub(crate) use table::load;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_distinct_and_run_out() {
+        let lines: std::vec::Vec<Line> = core::iter::from_fn(Line::allocate).collect();
+        assert_eq!(lines.len(), LINES as usize);
+        assert_eq!(lines[3].message(), Message { address: 0xfee0_0000, data: 35 });
+        PENDING.store(1 << 3, Ordering::Release);
+        assert!(!lines[2].take());
+        assert!(lines[3].take());
+        assert!(!lines[3].take());
+    }
+}

@@ -1,0 +1,51 @@
+# A device interrupt sets its bit and is acknowledged; nothing else happens in interrupt context.
+# Only the general registers used here are saved: no vector state is touched.
+
+        .altmacro
+        .macro line_entry number
+interrupt_line_\number:
+        pushq %rax
+        btsq $\number, interrupt_pending(%rip)
+        jmp interrupt_acknowledge
+        .endm
+
+        .section .text.interrupt, "ax"
+        .set number, 0
+        .rept 56
+        line_entry %number
+        .set number, number + 1
+        .endr
+
+interrupt_acknowledge:
+        movq interrupt_eoi_register(%rip), %rax
+        testq %rax, %rax
+        jz 1f
+        movl $0, (%rax)                 # the local APIC's page
+        popq %rax
+        iretq
+1:      pushq %rcx
+        pushq %rdx
+        movl $0x80b, %ecx               # the x2APIC's register
+        xorl %eax, %eax
+        xorl %edx, %edx
+        wrmsr
+        popq %rdx
+        popq %rcx
+        popq %rax
+        .globl interrupt_ignored
+interrupt_ignored:
+        iretq
+
+        .section .rodata.interrupt, "a"
+        .balign 8
+        .globl interrupt_entries
+        .macro line_address number
+        .quad interrupt_line_\number
+        .endm
+interrupt_entries:
+        .set number, 0
+        .rept 56
+        line_address %number
+        .set number, number + 1
+        .endr
+        .noaltmacro
