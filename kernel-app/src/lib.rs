@@ -1,3 +1,17 @@
-//! The appliance: the table of ports, protocols and handlers.
+//! The appliance itself: which port speaks which protocol to which handler, and the loop that
+//! drives it, over any [`Platform`].
+//!
+//! [`app`] holds the table; a handler is one file in [`handlers`]. Nothing here knows whether it
+//! runs in a Linux process or on a bare machine.
 #![no_std]
 #![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod log_ring;
+pub mod platform;
+pub mod runtime;
+
+pub use platform::Platform;

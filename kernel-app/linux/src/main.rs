@@ -1,2 +1,8 @@
 //! The appliance as a Linux process.
-fn main() {}
+#![forbid(unsafe_code)]
+
+mod sockets;
+
+fn main() {
+    let _ = (sockets::Reactor::new, sockets::KernelListener::bind, sockets::KernelConnector::new);
+}

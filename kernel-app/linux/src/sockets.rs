@@ -1,0 +1,181 @@
+//! Flows, listeners and connectors over the kernel's sockets.
+//!
+//! One thread and one `epoll`: the [`Reactor`] waits for sockets, wakes the tasks that wait for
+//! them, and sends what tasks wrote once they have all run, so that several writes leave as one.
+
+mod connect;
+mod flow;
+mod listen;
+
+use mio::event::Source;
+use mio::{Events, Interest, Poll, Registry, Token};
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::{Rc, Weak};
+use std::task::Waker;
+use std::time::Duration;
+
+pub use connect::KernelConnector;
+pub use flow::KernelFlow;
+pub use listen::KernelListener;
+
+use flow::Outgoing;
+
+/// Socket events taken from the kernel at once.
+const EVENTS_MAX: usize = 1024;
+/// Bytes moved by one system call; also what a flow holds unsent at most.
+const TRANSFER_BYTES: usize = 64 << 10;
+
+/// Waits for sockets. Clones are the same reactor.
+#[derive(Clone)]
+pub struct Reactor(Rc<Inner>);
+
+impl Reactor {
+    /// A reactor without sockets.
+    pub fn new() -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let registry = poll.registry().try_clone()?;
+        Ok(Self(Rc::new(Inner {
+            poll: RefCell::new(poll),
+            registry,
+            slots: RefCell::new(Vec::new()),
+            free: RefCell::new(Vec::new()),
+            unsent: RefCell::new(Vec::new()),
+            lingering: RefCell::new(Vec::new()),
+            scratch: Cell::new(vec![0; TRANSFER_BYTES].into_boxed_slice()),
+        })))
+    }
+
+    /// Waits until a socket is ready, or for `timeout` (`None`: for ever), and wakes tasks.
+    pub fn wait(&self, timeout: Option<Duration>) -> io::Result<()> {
+        let mut events = Events::with_capacity(EVENTS_MAX);
+        match self.0.poll.borrow_mut().poll(&mut events, timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            outcome => outcome?,
+        }
+        for event in &events {
+            let ready = self.0.slots.borrow().get(event.token().0).cloned().flatten();
+            if let Some(ready) = ready {
+                if event.is_readable() || event.is_read_closed() || event.is_error() {
+                    ready.readable.raise();
+                }
+                if event.is_writable() || event.is_write_closed() || event.is_error() {
+                    ready.writable.raise();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends what tasks wrote since the last call.
+    pub fn flush(&self) {
+        let unsent = std::mem::take(&mut *self.0.unsent.borrow_mut());
+        for outgoing in unsent.iter().filter_map(Weak::upgrade) {
+            outgoing.send();
+        }
+        self.0.lingering.borrow_mut().retain(|outgoing| !outgoing.send());
+    }
+
+    fn register(&self, source: &mut impl Source, interest: Interest) -> io::Result<Registration> {
+        let ready = Rc::new(Ready::default());
+        let mut slots = self.0.slots.borrow_mut();
+        let slot = self.0.free.borrow_mut().pop().unwrap_or(slots.len());
+        if slot == slots.len() {
+            slots.push(None);
+        }
+        slots[slot] = Some(ready.clone());
+        self.0.registry.register(source, Token(slot), interest)?;
+        Ok(Registration { reactor: self.clone(), slot, ready })
+    }
+
+    /// One buffer serves all reads: the reactor has one thread, and a read ends before the next.
+    fn with_scratch<R>(&self, body: impl FnOnce(&mut [u8]) -> R) -> R {
+        let mut scratch = self.0.scratch.take();
+        if scratch.is_empty() {
+            scratch = vec![0; TRANSFER_BYTES].into_boxed_slice();
+        }
+        let result = body(&mut scratch);
+        self.0.scratch.set(scratch);
+        result
+    }
+
+    fn linger(&self, outgoing: &Rc<Outgoing>) {
+        self.0.lingering.borrow_mut().push(outgoing.clone());
+    }
+
+    fn will_send(&self, outgoing: &Rc<Outgoing>) {
+        self.0.unsent.borrow_mut().push(Rc::downgrade(outgoing));
+    }
+}
+
+struct Inner {
+    poll: RefCell<Poll>,
+    registry: Registry,
+    slots: RefCell<Vec<Option<Rc<Ready>>>>,
+    free: RefCell<Vec<usize>>,
+    unsent: RefCell<Vec<Weak<Outgoing>>>,
+    /// Finished by tasks that are gone, with bytes that the kernel has not taken yet.
+    lingering: RefCell<Vec<Rc<Outgoing>>>,
+    scratch: Cell<Box<[u8]>>,
+}
+
+/// A socket's place in the reactor; given up when it is dropped (the kernel forgets a closed
+/// socket by itself).
+struct Registration {
+    reactor: Reactor,
+    slot: usize,
+    ready: Rc<Ready>,
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.reactor.0.slots.borrow_mut()[self.slot] = None;
+        self.reactor.0.free.borrow_mut().push(self.slot);
+    }
+}
+
+/// What is known of one socket. Events are edges: a direction counts as ready until a call on it
+/// would have blocked.
+#[derive(Default)]
+struct Ready {
+    readable: Edge,
+    writable: Edge,
+}
+
+struct Edge {
+    up: Cell<bool>,
+    waiting: Cell<Option<Waker>>,
+}
+
+impl Default for Edge {
+    fn default() -> Self {
+        Self { up: Cell::new(true), waiting: Cell::new(None) }
+    }
+}
+
+impl Edge {
+    fn raise(&self) {
+        self.up.set(true);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.waiting.take() {
+            waker.wake();
+        }
+    }
+
+    /// Whether it is worth trying; if not, the waker is called when it is.
+    fn poll(&self, waker: &Waker) -> bool {
+        if !self.up.get() {
+            self.waiting.set(Some(waker.clone()));
+        }
+        self.up.get()
+    }
+
+    /// A call would have blocked.
+    fn lower(&self, waker: &Waker) {
+        self.up.set(false);
+        self.waiting.set(Some(waker.clone()));
+    }
+}

@@ -1,0 +1,251 @@
+//! One TCP connection of the kernel's.
+
+use super::{Edge, Reactor, Ready, Registration, TRANSFER_BYTES};
+use flow::{Address, Flow, FlowError};
+use mio::Interest;
+use mio::net::TcpStream;
+use std::cell::{Cell, RefCell};
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+/// A flow over a kernel socket.
+pub struct KernelFlow {
+    outgoing: Rc<Outgoing>,
+    /// Bytes read that the task did not consume.
+    unread: Vec<u8>,
+    unread_from: usize,
+    peer_finished: bool,
+    local: SocketAddr,
+    peer: SocketAddr,
+}
+
+impl KernelFlow {
+    pub(super) fn new(reactor: &Reactor, mut stream: TcpStream) -> io::Result<Self> {
+        stream.set_nodelay(true)?;
+        let (local, peer) = (stream.local_addr()?, stream.peer_addr()?);
+        let both = Interest::READABLE | Interest::WRITABLE;
+        let registration = reactor.register(&mut stream, both)?;
+        let outgoing = Outgoing {
+            stream,
+            registration,
+            unsent: RefCell::new(Vec::new()),
+            queued: Cell::new(false),
+            finishing: Cell::new(false),
+            failed: Cell::new(None),
+        };
+        Ok(Self {
+            outgoing: Rc::new(outgoing),
+            unread: Vec::new(),
+            unread_from: 0,
+            peer_finished: false,
+            local,
+            peer,
+        })
+    }
+
+    fn ready(&self) -> &Ready {
+        &self.outgoing.registration.ready
+    }
+
+    fn take_unread(&mut self, take: &mut dyn FnMut(&[u8]) -> usize) -> usize {
+        let bytes = &self.unread[self.unread_from..];
+        let consumed = take(bytes).min(bytes.len());
+        self.unread_from += consumed;
+        if self.unread_from == self.unread.len() {
+            self.unread = Vec::new();
+            self.unread_from = 0;
+        }
+        consumed
+    }
+}
+
+impl Flow for KernelFlow {
+    fn poll_read_with(
+        &mut self,
+        cx: &mut Context<'_>,
+        take: &mut dyn FnMut(&[u8]) -> usize,
+    ) -> Poll<Result<usize, FlowError>> {
+        if !self.unread.is_empty() {
+            return Poll::Ready(Ok(self.take_unread(take)));
+        }
+        if let Some(error) = self.outgoing.failed.get() {
+            return Poll::Ready(Err(error));
+        }
+        if self.peer_finished {
+            take(&[]);
+            return Poll::Ready(Ok(0));
+        }
+        if !self.ready().readable.poll(cx.waker()) {
+            return Poll::Pending;
+        }
+        let reactor = self.outgoing.registration.reactor.clone();
+        let (outgoing, unread) = (&self.outgoing, &mut self.unread);
+        let outcome = reactor.with_scratch(|scratch| {
+            let count = retry(|| (&outgoing.stream).read(scratch))?;
+            let consumed = take(&scratch[..count]).min(count);
+            unread.extend_from_slice(&scratch[consumed..count]);
+            Ok((count, consumed))
+        });
+        match outcome {
+            Ok((0, _)) => {
+                self.peer_finished = true;
+                Poll::Ready(Ok(0))
+            }
+            Ok((_, consumed)) => Poll::Ready(Ok(consumed)),
+            Err(error) => self.outgoing.fail(&error, &self.ready().readable, cx),
+        }
+    }
+
+    fn poll_write_with(
+        &mut self,
+        cx: &mut Context<'_>,
+        fill: &mut dyn FnMut(&mut [u8]) -> usize,
+    ) -> Poll<Result<usize, FlowError>> {
+        let outgoing = &self.outgoing;
+        if let Some(error) = outgoing.failed.get() {
+            return Poll::Ready(Err(error));
+        }
+        if outgoing.finishing.get() {
+            return Poll::Ready(Err(FlowError::Closed));
+        }
+        let held = outgoing.unsent.borrow().len();
+        if held >= TRANSFER_BYTES {
+            outgoing.send();
+            if outgoing.unsent.borrow().len() >= TRANSFER_BYTES {
+                self.ready().writable.waiting.set(Some(cx.waker().clone()));
+                return Poll::Pending;
+            }
+        }
+        let mut unsent = outgoing.unsent.borrow_mut();
+        let held = unsent.len();
+        unsent.resize(TRANSFER_BYTES, 0);
+        let written = fill(&mut unsent[held..]).min(TRANSFER_BYTES - held);
+        unsent.truncate(held + written);
+        if !outgoing.queued.replace(true) {
+            outgoing.registration.reactor.will_send(outgoing);
+        }
+        Poll::Ready(Ok(written))
+    }
+
+    /// The kernel does not say when the peer acknowledged; what it took over counts as drained.
+    fn poll_drained(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), FlowError>> {
+        self.outgoing.send();
+        if let Some(error) = self.outgoing.failed.get() {
+            return Poll::Ready(Err(error));
+        }
+        if self.outgoing.unsent.borrow().is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        self.ready().writable.waiting.set(Some(cx.waker().clone()));
+        Poll::Pending
+    }
+
+    fn finish(&mut self) {
+        self.outgoing.finishing.set(true);
+        self.outgoing.send();
+    }
+
+    fn abort(&mut self) {
+        // Without lingering, closing resets (socket(7), SO_LINGER).
+        let socket = socket2::SockRef::from(&self.outgoing.stream);
+        let _ = socket.set_linger(Some(Duration::ZERO));
+        let _ = socket.shutdown(Shutdown::Both);
+        self.outgoing.failed.set(Some(FlowError::Closed));
+    }
+
+    fn peer(&self) -> Address {
+        Address::Ip(self.peer)
+    }
+
+    fn local(&self) -> Address {
+        Address::Ip(self.local)
+    }
+}
+
+impl Drop for KernelFlow {
+    fn drop(&mut self) {
+        if !self.outgoing.finishing.get() {
+            let _ = socket2::SockRef::from(&self.outgoing.stream).set_linger(Some(Duration::ZERO));
+        } else if !self.outgoing.send() {
+            self.outgoing.registration.reactor.linger(&self.outgoing);
+        }
+    }
+}
+
+/// The sending half, which the reactor empties when tasks have run.
+pub(super) struct Outgoing {
+    stream: TcpStream,
+    registration: Registration,
+    unsent: RefCell<Vec<u8>>,
+    /// It is in the reactor's list.
+    queued: Cell<bool>,
+    finishing: Cell<bool>,
+    failed: Cell<Option<FlowError>>,
+}
+
+impl Outgoing {
+    /// Sends what the kernel takes, and the end if that is due; says whether nothing is left.
+    pub(super) fn send(&self) -> bool {
+        self.queued.set(false);
+        let mut unsent = self.unsent.borrow_mut();
+        let mut sent = 0;
+        while sent < unsent.len() {
+            match retry(|| (&self.stream).write(&unsent[sent..])) {
+                Ok(count) => sent += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => {
+                    self.failed.set(Some(meaning(&error)));
+                    sent = unsent.len();
+                }
+            }
+        }
+        unsent.drain(..sent);
+        if unsent.is_empty() {
+            // Idle connections hold no buffer.
+            *unsent = Vec::new();
+            if self.finishing.get() {
+                let _ = self.stream.shutdown(Shutdown::Write);
+            }
+        } else {
+            self.registration.ready.writable.up.set(false);
+        }
+        if sent > 0 {
+            self.registration.ready.writable.wake();
+        }
+        unsent.is_empty()
+    }
+
+    fn fail<T>(
+        &self,
+        error: &io::Error,
+        edge: &Edge,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<T, FlowError>> {
+        if error.kind() == io::ErrorKind::WouldBlock {
+            edge.lower(cx.waker());
+            return Poll::Pending;
+        }
+        self.failed.set(Some(meaning(error)));
+        Poll::Ready(Err(meaning(error)))
+    }
+}
+
+fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            outcome => return outcome,
+        }
+    }
+}
+
+fn meaning(error: &io::Error) -> FlowError {
+    match error.kind() {
+        io::ErrorKind::TimedOut => FlowError::TimedOut,
+        io::ErrorKind::NetworkDown | io::ErrorKind::NetworkUnreachable => FlowError::Down,
+        _ => FlowError::Reset,
+    }
+}

@@ -1,0 +1,67 @@
+//! What the appliance asks of what is below it: the same few functions in a Linux process and on a
+//! bare machine.
+
+use core::fmt;
+use core::time::Duration;
+use flow::{Connector, Listener};
+
+/// A host for the appliance. Clones are the same host.
+pub trait Platform: Clone + 'static {
+    /// Where connections come from.
+    type Listener: Listener + 'static;
+    /// How connections are made.
+    type Connector: Connector;
+
+    /// Listens on a TCP port, on all addresses, with room for `backlog` connections that nobody
+    /// accepted yet.
+    fn listen(&self, port: u16, backlog: usize) -> Result<Self::Listener, ListenError>;
+
+    /// Opens connections.
+    fn connector(&self) -> Self::Connector;
+
+    /// Time since 1970-01-01 00:00 UTC.
+    fn wall_clock(&self) -> Duration;
+}
+
+/// The half of a platform that [`runtime::run`](crate::runtime::run) drives.
+pub trait Driver {
+    /// Time since the start; never goes back.
+    fn now(&self) -> Duration;
+
+    /// Takes in what arrived, a bounded batch of it, and wakes the tasks that it concerns. Says
+    /// whether more is waiting.
+    fn ingress(&mut self, now: Duration) -> bool;
+
+    /// Sends what tasks wrote since the last call.
+    fn egress(&mut self, now: Duration);
+
+    /// Somebody asked the appliance to stop.
+    fn stop_requested(&mut self) -> bool;
+
+    /// Idles until something arrives or `deadline` (in the time of [`now`](Self::now)) comes; may
+    /// return early.
+    fn wait(&mut self, deadline: Option<Duration>);
+}
+
+/// A port cannot be listened on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ListenError {
+    /// Somebody listens there already.
+    InUse,
+    /// This process may not listen there (ports under 1024 need a privilege).
+    NotAllowed,
+    /// Anything else that the platform says.
+    Other(&'static str),
+}
+
+impl fmt::Display for ListenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InUse => f.write_str("another program listens there"),
+            Self::NotAllowed => f.write_str("this process may not listen there"),
+            Self::Other(reason) => f.write_str(reason),
+        }
+    }
+}
+
+impl core::error::Error for ListenError {}
