@@ -1,3 +1,46 @@
-//! appliance.toml: the typed, validated schema and the boot bundle.
+//! What an operator can say to the appliance, typed and checked: `appliance.toml`, the words of the
+//! kernel command line that override it, and the boot bundle that carries the file and the site.
+//!
+//! ```
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut writer = config::cpio::Writer::new();
+//! writer.file("appliance.toml", b"[http]\nport = 8080\n", 0)?;
+//! writer.file("site/index.html", b"<h1>hello</h1>", 1_700_000_000)?;
+//! let archive = writer.finish();
+//!
+//! let bundle = config::Bundle::parse(&archive)?;
+//! let config = config::Config::load(&bundle, "ip=10.9.0.2/24 log=debug")?;
+//! assert_eq!(config.http.port, 8080);
+//! assert_eq!(bundle.get("site/index.html").unwrap().bytes, b"<h1>hello</h1>");
+//! # Ok(()) }
+//! ```
+//!
+//! Every error is one sentence with the place, what was found and what is allowed.
 #![no_std]
 #![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod bundle;
+mod check;
+mod cmdline;
+pub mod cpio;
+mod error;
+mod keys;
+mod network;
+mod schema;
+mod toml;
+
+pub use bundle::{Bundle, File};
+pub use error::ConfigError;
+pub use network::{Cidr, CongestionControl};
+pub use schema::{Config, Debug, Http, Log, Network, Rpc, Shutdown, Tasks, Tcp, Zmq};
+
+/// The name of the configuration file inside a bundle.
+pub const CONFIG_FILE: &str = "appliance.toml";
+
+/// The commented default: what a bundle without an `appliance.toml` gets, and the example to start
+/// from. Parsing it gives `Config::default()`; a test keeps the two equal.
+pub const DEFAULT_TOML: &str = include_str!("../appliance.toml");

@@ -1,0 +1,295 @@
+//! The words of the kernel command line that override `appliance.toml`.
+//!
+//! | word | sets |
+//! |---|---|
+//! | `ip=dhcp` | `[network] dhcp = true` and no static IPv4 address |
+//! | `ip=ADDR/PREFIX` | the static addresses of that family; an IPv4 one turns DHCP off |
+//! | `gw=ADDR` | the gateway of that family |
+//! | `dns=ADDR` | the name servers |
+//! | `http_port=PORT` | `[http] port` |
+//! | `log=LEVEL` | `[log] level` |
+//! | `debug` | `[debug] endpoints = true` |
+//!
+//! `ip`, `gw` and `dns` may be given more than once. Words that begin with `virtio_mmio.` are QEMU's and skipped.
+
+use crate::{
+    Bundle, CONFIG_FILE, Cidr, Config, ConfigError, check,
+    error::{Origin, quoted},
+    keys::{self, ADDRESSES_MAX, Value},
+    network::is_host,
+};
+use alloc::{borrow::ToOwned, string::String};
+use core::net::IpAddr;
+
+/// Longest command line, in bytes: what Xen and Linux's own loaders carry, doubled.
+const COMMAND_LINE_BYTES_MAX: usize = 4096;
+/// As many name servers as the file may name.
+const DNS_MAX: usize = 3;
+const WORDS: &str =
+    "the words ip=ADDR/PREFIX, ip=dhcp, gw=ADDR, dns=ADDR, http_port=PORT, log=LEVEL, debug";
+
+impl Config {
+    /// The configuration of a bundle (the defaults, where it has no `appliance.toml`) under a command line.
+    ///
+    /// # Errors
+    /// The first fault in the file or the command line, with its place.
+    pub fn load(bundle: &Bundle<'_>, command_line: &str) -> Result<Self, ConfigError> {
+        let text = match bundle.get(CONFIG_FILE) {
+            Some(file) => core::str::from_utf8(file.bytes).map_err(|error| {
+                let valid = file.bytes.get(..error.valid_up_to()).unwrap_or(&[]);
+                let text = core::str::from_utf8(valid).unwrap_or("");
+                let origin = Origin {
+                    file: CONFIG_FILE,
+                    text,
+                };
+                origin.error(
+                    text.len(),
+                    "bytes that are not text".to_owned(),
+                    "UTF-8".to_owned(),
+                )
+            })?,
+            None => "",
+        };
+        let mut config = Self::parse(CONFIG_FILE, text)?;
+        config.override_with(command_line)?;
+        Ok(config)
+    }
+
+    /// Applies the words of a kernel command line.
+    ///
+    /// # Errors
+    /// The first word that is unknown or has a value that is not allowed; or a configuration that leaves the machine
+    /// without any way to an address.
+    pub fn override_with(&mut self, command_line: &str) -> Result<(), ConfigError> {
+        let origin = Origin {
+            file: "command line",
+            text: command_line,
+        };
+        if command_line.len() > COMMAND_LINE_BYTES_MAX {
+            let allowed = alloc::format!("at most {COMMAND_LINE_BYTES_MAX} bytes");
+            return Err(origin.error(COMMAND_LINE_BYTES_MAX, "more".to_owned(), allowed));
+        }
+        let mut overrides = Overrides {
+            config: self,
+            ipv4: false,
+            ipv6: false,
+            gateways: false,
+            dns: false,
+        };
+        for word in command_line.split_ascii_whitespace() {
+            overrides.word(word).map_err(|allowed| {
+                // `split_ascii_whitespace` gives parts of the line, so the difference of addresses is the offset.
+                let offset = word.as_ptr() as usize - command_line.as_ptr() as usize;
+                origin.error(offset, quoted(word), allowed)
+            })?;
+        }
+        check::reachable(self).map_err(|failure| {
+            origin.error(
+                command_line.len(),
+                "no way to an address".to_owned(),
+                failure.allowed.to_owned(),
+            )
+        })
+    }
+}
+
+/// What the command line has replaced so far: a list's first word replaces, the next ones add.
+struct Overrides<'a> {
+    config: &'a mut Config,
+    ipv4: bool,
+    ipv6: bool,
+    gateways: bool,
+    dns: bool,
+}
+
+impl Overrides<'_> {
+    /// The error is what is allowed instead.
+    fn word(&mut self, word: &str) -> Result<(), String> {
+        let (name, value) = word
+            .split_once('=')
+            .map_or((word, None), |(name, value)| (name, Some(value)));
+        match (name, value) {
+            ("ip", Some("dhcp")) => self.dhcp(),
+            ("ip", Some(text)) => self.address(text)?,
+            ("gw", Some(text)) => self.gateway(text)?,
+            ("dns", Some(text)) => self.name_server(text)?,
+            ("http_port", Some(text)) => {
+                let port = text.parse().map_or(Value::Other, Value::Number);
+                self.set("http", "port", port)?;
+            }
+            ("log", Some(text)) => self.set("log", "level", Value::Text(text))?,
+            ("debug", None) => self.config.debug.endpoints = true,
+            (name, Some(_)) if name.starts_with("virtio_mmio.") => {}
+            _ => return Err(WORDS.to_owned()),
+        }
+        Ok(())
+    }
+
+    fn dhcp(&mut self) {
+        self.config.network.dhcp = true;
+        self.config
+            .network
+            .addresses
+            .retain(|cidr| !cidr.address.is_ipv4());
+        self.ipv4 = true;
+    }
+
+    fn address(&mut self, text: &str) -> Result<(), String> {
+        let allowed = "ip=dhcp or an address with a prefix length, as ip=10.9.0.2/24";
+        let cidr: Cidr = text.parse().map_err(|()| allowed.to_owned())?;
+        let network = &mut self.config.network;
+        let ipv4 = cidr.address.is_ipv4();
+        let replaced = if ipv4 { &mut self.ipv4 } else { &mut self.ipv6 };
+        if !core::mem::replace(replaced, true) {
+            network
+                .addresses
+                .retain(|other| other.address.is_ipv4() != ipv4);
+            network.dhcp &= !ipv4;
+        }
+        if network.addresses.len() >= ADDRESSES_MAX {
+            return Err(alloc::format!("at most {ADDRESSES_MAX} addresses"));
+        }
+        network.addresses.push(cidr);
+        Ok(())
+    }
+
+    fn gateway(&mut self, text: &str) -> Result<(), String> {
+        if !core::mem::replace(&mut self.gateways, true) {
+            self.config.network.gateways.clear();
+        }
+        self.set("network", "gateways", Value::Text(text))
+    }
+
+    fn name_server(&mut self, text: &str) -> Result<(), String> {
+        let network = &mut self.config.network;
+        if !core::mem::replace(&mut self.dns, true) {
+            network.dns.clear();
+        }
+        match text.parse::<IpAddr>() {
+            Ok(address) if is_host(address) && network.dns.len() < DNS_MAX => {
+                network.dns.push(address);
+                Ok(())
+            }
+            _ => Err(alloc::format!(
+                "at most {DNS_MAX} addresses of name servers, as dns=9.9.9.9"
+            )),
+        }
+    }
+
+    /// Sets a key of the file by its rule.
+    fn set(&mut self, section: &str, name: &str, value: Value<'_>) -> Result<(), String> {
+        let Some((_, key)) = keys::find(section, name) else {
+            return Err(WORDS.to_owned());
+        };
+        if key.rule.set(self.config, value) {
+            Ok(())
+        } else {
+            Err(key.rule.allowed())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::time::Duration;
+    use std::{string::ToString, vec::Vec};
+
+    fn load(command_line: &str) -> Result<Config, ConfigError> {
+        let mut config = Config::default();
+        config.override_with(command_line).map(|()| config)
+    }
+
+    #[test]
+    fn nothing_changes_nothing() {
+        assert_eq!(load("").unwrap(), Config::default());
+        assert_eq!(
+            load("  virtio_mmio.device=512@0xfeb00e00:12 ").unwrap(),
+            Config::default()
+        );
+    }
+
+    #[test]
+    fn every_word_sets_its_key() {
+        let config = load("ip=10.9.0.2/24 gw=10.9.0.1 dns=9.9.9.9 dns=fd00::9 http_port=8080 log=debug debug ip=fd00::2/64")
+            .unwrap();
+        let addresses: Vec<_> = config
+            .network
+            .addresses
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(addresses, ["10.9.0.2/24", "fd00::2/64"]);
+        assert!(!config.network.dhcp && config.network.slaac);
+        assert_eq!(
+            config.network.gateways,
+            ["10.9.0.1".parse::<IpAddr>().unwrap()]
+        );
+        assert_eq!(config.network.dns.len(), 2);
+        assert_eq!(config.http.port, 8080);
+        assert_eq!(config.log.level, log::LevelFilter::Debug);
+        assert!(config.debug.endpoints);
+        assert_eq!(config.shutdown.drain, Duration::from_secs(5));
+    }
+
+    #[test]
+    fn the_command_line_wins_over_the_file() {
+        let file = "[network]\ndhcp = false\naddresses = [\"10.0.0.1/8\", \"fd00::1/64\"]\ngateways = [\"10.0.0.9\"]\n";
+        let mut config = Config::parse("appliance.toml", file).unwrap();
+        config.override_with("ip=dhcp gw=10.0.0.8").unwrap();
+        assert!(config.network.dhcp);
+        assert_eq!(config.network.addresses.len(), 1);
+        assert_eq!(
+            config.network.gateways,
+            ["10.0.0.8".parse::<IpAddr>().unwrap()]
+        );
+    }
+
+    #[test]
+    fn faults_have_a_place_and_a_remedy() {
+        for (line, column, allowed) in [
+            ("ip=10.9.0.2", 1, "ip=dhcp or an address"),
+            ("log=info ip=10.9.0.2/33", 10, "ip=dhcp or an address"),
+            ("gw=nowhere", 1, "addresses of routers"),
+            ("gw=10.0.0.1 gw=10.0.0.2", 13, "one per family"),
+            ("log=loud", 1, "\"trace\""),
+            ("http_port=0", 1, "from 1 to 65535"),
+            ("http_port=-1", 1, "from 1 to 65535"),
+            ("debug=1", 1, "the words ip="),
+            ("debug quiet", 7, "the words ip="),
+            (
+                "dns=1.1.1.1 dns=1.1.1.2 dns=1.1.1.3 dns=1.1.1.4",
+                37,
+                "at most 3",
+            ),
+        ] {
+            let error = load(line).unwrap_err();
+            assert_eq!((error.line, error.column), (1, column), "{line}");
+            assert!(error.allowed.contains(allowed), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn limits_are_reached() {
+        let five: String = (1..=5).map(|n| std::format!("ip=10.0.0.{n}/8 ")).collect();
+        assert!(load(&five).unwrap_err().allowed.contains("at most 4"));
+        let long = "x".repeat(COMMAND_LINE_BYTES_MAX + 1);
+        assert!(load(&long).unwrap_err().allowed.contains("4096"));
+        let spaces = " ".repeat(COMMAND_LINE_BYTES_MAX);
+        assert_eq!(load(&spaces).unwrap(), Config::default());
+    }
+
+    #[test]
+    fn a_machine_without_any_address_is_refused() {
+        let mut config = Config::default();
+        (config.network.dhcp, config.network.slaac) = (false, false);
+        assert!(
+            config
+                .override_with("")
+                .unwrap_err()
+                .allowed
+                .contains("dhcp = true")
+        );
+        config.override_with("ip=10.9.0.2/24").unwrap();
+    }
+}

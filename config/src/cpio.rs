@@ -1,0 +1,443 @@
+//! The newc cpio format: what boot loaders hand over as one module, read in place.
+//!
+//! An archive is a row of members: a header of 110 ASCII bytes (`070701`, then 13 numbers of 8 hexadecimal digits), the
+//! name with a final NUL, the bytes; name and bytes padded so that the next part begins at a multiple of 4. The member
+//! `TRAILER!!!` ends it. (Linux: Documentation/driver-api/early-userspace/buffer-format.rst.)
+
+use alloc::vec::Vec;
+use core::fmt;
+
+/// Longest path of a member, in bytes: what web servers and file systems take.
+pub const PATH_BYTES_MAX: usize = 1024;
+/// Most members of an archive: far above any site that fits in memory, far below what would make the index a burden.
+pub const MEMBERS_MAX: usize = 65_536;
+
+const HEADER_BYTES: usize = 110;
+const MAGIC: &[u8] = b"070701";
+const TRAILER: &[u8] = b"TRAILER!!!";
+const MODE_TYPE: u32 = 0o170_000;
+const MODE_FILE: u32 = 0o100_000;
+const MODE_FOLDER: u32 = 0o040_000;
+
+/// A regular file of an archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Member<'a> {
+    /// Relative, without a leading `./`, no empty and no dotted parts.
+    pub path: &'a str,
+    /// The content, in place.
+    pub bytes: &'a [u8],
+    /// Modification time in seconds since 1970.
+    pub mtime: u32,
+    /// The inode number. `Writer` puts a hash of the content here.
+    pub inode: u32,
+}
+
+/// Why an archive was refused, and at which byte of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CpioError {
+    /// Where the member begins.
+    pub offset: usize,
+    /// What is wrong with it.
+    pub fault: Fault,
+}
+
+/// What is wrong with an archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// No `070701`, or a number that is not hexadecimal: not newc, or damaged.
+    NotNewc,
+    /// The archive ends before its `TRAILER!!!`.
+    Truncated,
+    /// Not text, absolute, longer than `PATH_BYTES_MAX`, or with empty or dotted parts.
+    Path,
+    /// A link, a device, a pipe or a socket.
+    NotAFile,
+    /// More than `MEMBERS_MAX`.
+    TooMany,
+    /// A path that was there before.
+    Duplicate,
+    /// A file of 4 GiB or more, which the format has no room for.
+    TooLarge,
+}
+
+impl fmt::Display for CpioError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match self.fault {
+            Fault::NotNewc => {
+                "not a newc cpio archive; make it with `cargo xtask bundle DIR --out FILE`"
+            }
+            Fault::Truncated => "the archive ends before its trailer; was it copied whole?",
+            Fault::Path => "a path that is not plain relative UTF-8 of at most 1024 bytes",
+            Fault::NotAFile => "a link or a device; only files and folders are served",
+            Fault::TooMany => "more than 65536 members",
+            Fault::Duplicate => "the same path twice",
+            Fault::TooLarge => "a file of 4 GiB or more",
+        };
+        write!(f, "bundle, byte {}: {text}", self.offset)
+    }
+}
+
+impl core::error::Error for CpioError {}
+
+/// The files of an archive, one after the other; folders are skipped. Ends after the first error.
+pub struct Reader<'a> {
+    archive: &'a [u8],
+    offset: usize,
+    members: usize,
+    done: bool,
+}
+
+impl<'a> Reader<'a> {
+    /// Reads from the start of `archive`. What follows the trailer is not looked at.
+    #[must_use]
+    pub fn new(archive: &'a [u8]) -> Self {
+        Self {
+            archive,
+            offset: 0,
+            members: 0,
+            done: false,
+        }
+    }
+
+    /// Where the next member begins.
+    #[must_use]
+    pub fn offset(&self) -> usize {
+        self.offset
+    }
+
+    /// One member: `None` at the trailer, `Some(None)` for a folder.
+    fn member(&mut self) -> Result<Option<Option<Member<'a>>>, Fault> {
+        let rest = self.archive.get(self.offset..).ok_or(Fault::Truncated)?;
+        let header = Header::parse(rest)?;
+        let name_end = HEADER_BYTES
+            .checked_add(header.name_bytes)
+            .ok_or(Fault::Truncated)?;
+        let name = rest.get(HEADER_BYTES..name_end).ok_or(Fault::Truncated)?;
+        let name = name.strip_suffix(&[0]).ok_or(Fault::Path)?;
+        if name == TRAILER {
+            return Ok(None);
+        }
+        self.members += 1;
+        if self.members > MEMBERS_MAX {
+            return Err(Fault::TooMany);
+        }
+        let start = aligned(name_end)?;
+        let end = start
+            .checked_add(header.file_bytes)
+            .ok_or(Fault::Truncated)?;
+        let bytes = rest.get(start..end).ok_or(Fault::Truncated)?;
+        self.offset = self
+            .offset
+            .checked_add(aligned(end)?)
+            .ok_or(Fault::Truncated)?;
+        match header.mode & MODE_TYPE {
+            MODE_FOLDER => Ok(Some(None)),
+            MODE_FILE => {
+                let path = path(name).ok_or(Fault::Path)?;
+                Ok(Some(Some(Member {
+                    path,
+                    bytes,
+                    mtime: header.mtime,
+                    inode: header.inode,
+                })))
+            }
+            _ => Err(Fault::NotAFile),
+        }
+    }
+}
+
+impl<'a> Iterator for Reader<'a> {
+    type Item = Result<Member<'a>, CpioError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while !self.done {
+            let offset = self.offset;
+            match self.member() {
+                Ok(Some(Some(member))) => return Some(Ok(member)),
+                Ok(Some(None)) => {}
+                Ok(None) => self.done = true,
+                Err(fault) => {
+                    self.done = true;
+                    return Some(Err(CpioError { offset, fault }));
+                }
+            }
+        }
+        None
+    }
+}
+
+struct Header {
+    inode: u32,
+    mode: u32,
+    mtime: u32,
+    file_bytes: usize,
+    name_bytes: usize,
+}
+
+impl Header {
+    fn parse(bytes: &[u8]) -> Result<Self, Fault> {
+        let header = bytes.get(..HEADER_BYTES).ok_or(Fault::Truncated)?;
+        let numbers = header.strip_prefix(MAGIC).ok_or(Fault::NotNewc)?;
+        let number = |index: usize| hexadecimal(numbers, index).ok_or(Fault::NotNewc);
+        let name_bytes = number(11)? as usize;
+        // The final NUL counts; a leading "./" is allowed on top.
+        if name_bytes == 0 || name_bytes > PATH_BYTES_MAX + 3 {
+            return Err(Fault::Path);
+        }
+        Ok(Self {
+            inode: number(0)?,
+            mode: number(1)?,
+            mtime: number(5)?,
+            file_bytes: number(6)? as usize,
+            name_bytes,
+        })
+    }
+}
+
+/// The `index`-th number of eight digits.
+fn hexadecimal(numbers: &[u8], index: usize) -> Option<u32> {
+    let digits = numbers.get(index * 8..)?.get(..8)?;
+    digits.iter().try_fold(0u32, |value, digit| {
+        let digit = char::from(*digit).to_digit(16)?;
+        Some(value << 4 | digit)
+    })
+}
+
+fn aligned(offset: usize) -> Result<usize, Fault> {
+    offset.checked_next_multiple_of(4).ok_or(Fault::Truncated)
+}
+
+fn path(name: &[u8]) -> Option<&str> {
+    let name = core::str::from_utf8(name).ok()?;
+    let name = name.strip_prefix("./").unwrap_or(name);
+    let plain = |part: &str| !part.is_empty() && part != "." && part != "..";
+    let allowed =
+        name.len() <= PATH_BYTES_MAX && !name.contains('\0') && name.split('/').all(plain);
+    allowed.then_some(name)
+}
+
+/// Makes an archive: the same files in the same order give the same bytes.
+#[derive(Default)]
+pub struct Writer {
+    archive: Vec<u8>,
+    members: usize,
+}
+
+impl Writer {
+    /// An empty archive.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a file. Its inode number becomes a hash of the content, so that servers can build an ETag from inode
+    /// number, time and length without reading the file.
+    ///
+    /// # Errors
+    /// A path or a size that `Reader` would refuse.
+    pub fn file(&mut self, path: &str, bytes: &[u8], mtime: u32) -> Result<(), CpioError> {
+        let refuse = |fault| {
+            Err(CpioError {
+                offset: self.archive.len(),
+                fault,
+            })
+        };
+        if self::path(path.as_bytes()) != Some(path) {
+            return refuse(Fault::Path);
+        }
+        let Ok(file_bytes) = u32::try_from(bytes.len()) else {
+            return refuse(Fault::TooLarge);
+        };
+        if self.members == MEMBERS_MAX {
+            return refuse(Fault::TooMany);
+        }
+        self.members += 1;
+        self.header(
+            &[hash(bytes), MODE_FILE | 0o644, 0, 0, 1, mtime, file_bytes],
+            path.as_bytes(),
+        );
+        self.archive.extend_from_slice(bytes);
+        self.pad();
+        Ok(())
+    }
+
+    /// Ends the archive and gives its bytes.
+    #[must_use]
+    pub fn finish(mut self) -> Vec<u8> {
+        self.header(&[0, 0, 0, 0, 1, 0, 0], TRAILER);
+        self.archive
+    }
+
+    /// `numbers`: inode, mode, user, group, links, time, size. The four device numbers after them are zero.
+    fn header(&mut self, numbers: &[u32; 7], name: &[u8]) {
+        let name_bytes = u32::try_from(name.len() + 1).unwrap_or(u32::MAX);
+        self.archive.extend_from_slice(MAGIC);
+        for number in numbers.iter().copied().chain([0, 0, 0, 0, name_bytes, 0]) {
+            for shift in (0..32).step_by(4).rev() {
+                let digit = char::from_digit(number >> shift & 15, 16).unwrap_or('0');
+                self.archive.push(digit as u8);
+            }
+        }
+        self.archive.extend_from_slice(name);
+        self.archive.push(0);
+        self.pad();
+    }
+
+    fn pad(&mut self) {
+        self.archive
+            .resize(self.archive.len().next_multiple_of(4), 0);
+    }
+}
+
+/// FNV-1a, 32 bits: enough to tell two versions of one file of the same length and time apart.
+fn hash(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0x811c_9dc5, |hash, byte| {
+        (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{format, string::String, vec, vec::Vec};
+
+    fn sample() -> Vec<u8> {
+        let mut writer = Writer::new();
+        for (path, bytes) in [
+            ("a", &b""[..]),
+            ("bc", b"1"),
+            ("def/ghij", b"12345"),
+            ("klmno", &[7; 300]),
+        ] {
+            writer.file(path, bytes, 0x6500_0000).unwrap();
+        }
+        writer.finish()
+    }
+
+    fn all(archive: &[u8]) -> Result<Vec<Member<'_>>, CpioError> {
+        Reader::new(archive).collect()
+    }
+
+    fn fault(archive: &[u8]) -> Fault {
+        all(archive).unwrap_err().fault
+    }
+
+    /// One member with a chosen mode and name.
+    fn one(mode: &str, name: &str) -> Vec<u8> {
+        let mut writer = Writer::new();
+        writer.header(
+            &[0, u32::from_str_radix(mode, 8).unwrap(), 0, 0, 1, 0, 0],
+            name.as_bytes(),
+        );
+        writer.finish()
+    }
+
+    #[test]
+    fn what_is_written_is_read_in_place() {
+        let archive = sample();
+        let members = all(&archive).unwrap();
+        let paths: Vec<_> = members.iter().map(|member| member.path).collect();
+        assert_eq!(paths, ["a", "bc", "def/ghij", "klmno"]);
+        assert_eq!(members[2].bytes, b"12345");
+        assert_eq!(members[3].bytes, [7; 300]);
+        assert_eq!(members[0].mtime, 0x6500_0000);
+        assert!(archive.as_ptr_range().contains(&members[3].bytes.as_ptr()));
+        assert_eq!(archive, sample());
+    }
+
+    #[test]
+    fn the_inode_follows_the_content() {
+        let inode = |bytes: &[u8]| {
+            let mut writer = Writer::new();
+            writer.file("a", bytes, 0).unwrap();
+            all(&writer.finish()).unwrap()[0].inode
+        };
+        assert_eq!(inode(b"same"), inode(b"same"));
+        assert_ne!(inode(b"same"), inode(b"sane"));
+        assert_eq!(inode(b"a"), 0xe40c_292c, "FNV-1a's published value");
+    }
+
+    #[test]
+    fn every_truncation_is_an_error() {
+        let archive = sample();
+        for length in 0..archive.len() - 3 {
+            assert_eq!(fault(&archive[..length]), Fault::Truncated, "{length}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_byte_never_panics() {
+        let archive = sample();
+        for index in 0..archive.len() {
+            for value in [0, b'0', b'f', b'/', b'.', 0xff] {
+                let mut damaged = archive.clone();
+                damaged[index] = value;
+                let _ = all(&damaged);
+            }
+        }
+    }
+
+    #[test]
+    fn folders_are_skipped_and_what_follows_the_trailer_too() {
+        let mut archive = one("40755", "site");
+        archive.extend([9; 100]);
+        assert_eq!(all(&archive).unwrap(), vec![]);
+        assert_eq!(all(&one("40755", ".")).unwrap(), vec![]);
+        assert_eq!(all(&one("100644", "./a")).unwrap()[0].path, "a");
+    }
+
+    #[test]
+    fn links_and_devices_are_refused() {
+        for mode in ["120777", "60644", "20644", "10644", "140644"] {
+            assert_eq!(fault(&one(mode, "a")), Fault::NotAFile);
+        }
+    }
+
+    #[test]
+    fn paths_stay_inside() {
+        for name in [
+            "", "/a", "../a", "a/../b", "a//b", "a/", ".", "./", "././a", "a\0b",
+        ] {
+            assert_eq!(fault(&one("100644", name)), Fault::Path, "{name:?}");
+            assert_eq!(
+                Writer::new().file(name, b"", 0).unwrap_err().fault,
+                Fault::Path
+            );
+        }
+        let longest = "x".repeat(PATH_BYTES_MAX);
+        assert_eq!(all(&one("100644", &longest)).unwrap()[0].path, longest);
+        for more in ["x", "xxxx"] {
+            assert_eq!(
+                fault(&one("100644", &format!("{longest}{more}"))),
+                Fault::Path
+            );
+        }
+    }
+
+    #[test]
+    fn lengths_are_compared_before_they_are_used() {
+        let mut archive = sample();
+        archive[54..62].copy_from_slice(b"ffffffff");
+        assert_eq!(fault(&archive), Fault::Truncated);
+        let mut archive = sample();
+        archive[94..102].copy_from_slice(b"ffffffff");
+        assert_eq!(fault(&archive), Fault::Path);
+        assert_eq!(fault(b"070702"), Fault::Truncated);
+        assert_eq!(
+            fault(String::from("070702").repeat(20).as_bytes()),
+            Fault::NotNewc
+        );
+    }
+
+    #[test]
+    fn the_number_of_members_is_limited() {
+        let mut writer = Writer::new();
+        for _ in 0..MEMBERS_MAX {
+            writer.file("a", b"", 0).unwrap();
+        }
+        assert_eq!(writer.file("a", b"", 0).unwrap_err().fault, Fault::TooMany);
+        writer.members = 0;
+        writer.file("a", b"", 0).unwrap();
+        assert_eq!(fault(&writer.finish()), Fault::TooMany);
+    }
+}

@@ -1,0 +1,112 @@
+//! One error type: a place, what stands there, what may stand there.
+
+use alloc::{borrow::ToOwned, string::String};
+use core::fmt;
+
+/// Why a configuration was refused. Prints as one sentence:
+/// `appliance.toml:3:8: found "eighty"; allowed: a whole number from 1 to 65535`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// `appliance.toml`, a path, `command line` or `bundle`.
+    pub file: String,
+    /// Counted from 1.
+    pub line: u32,
+    /// In characters, counted from 1.
+    pub column: u32,
+    /// What stands there, shortened to one line.
+    pub found: String,
+    /// What may stand there.
+    pub allowed: String,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            file,
+            line,
+            column,
+            found,
+            allowed,
+        } = self;
+        write!(
+            f,
+            "{file}:{line}:{column}: found {found}; allowed: {allowed}"
+        )
+    }
+}
+
+impl core::error::Error for ConfigError {}
+
+/// A text with a name, in which errors have a place.
+#[derive(Clone, Copy)]
+pub(crate) struct Origin<'a> {
+    pub(crate) file: &'a str,
+    pub(crate) text: &'a str,
+}
+
+impl Origin<'_> {
+    /// An error at a byte offset; an offset outside of the text means its end.
+    pub(crate) fn error(&self, offset: usize, found: String, allowed: String) -> ConfigError {
+        let before = self.text.get(..offset).unwrap_or(self.text);
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        ConfigError {
+            file: self.file.to_owned(),
+            line: count(before.bytes().filter(|byte| *byte == b'\n').count()),
+            column: count(before.get(line_start..).unwrap_or("").chars().count()),
+            found,
+            allowed,
+        }
+    }
+}
+
+/// The text of a place for an error: quoted, one line, at most `FOUND_CHARS_MAX` characters.
+pub(crate) fn quoted(text: &str) -> String {
+    const FOUND_CHARS_MAX: usize = 60;
+    let line = text.lines().next().unwrap_or("");
+    let mut found = String::from("`");
+    found.extend(line.chars().take(FOUND_CHARS_MAX).map(printable));
+    if line.chars().count() > FOUND_CHARS_MAX || line.len() < text.trim_end().len() {
+        found.push_str("...");
+    }
+    found.push('`');
+    found
+}
+
+fn printable(character: char) -> char {
+    if character.is_control() {
+        '?'
+    } else {
+        character
+    }
+}
+
+fn count(before: usize) -> u32 {
+    u32::try_from(before).unwrap_or(u32::MAX).saturating_add(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::string::ToString;
+
+    #[test]
+    fn a_place_is_a_line_and_a_column_in_characters() {
+        let origin = Origin {
+            file: "a.toml",
+            text: "ä = 1\nnäh = 2",
+        };
+        let at = origin.text.find('2').unwrap();
+        let error = origin.error(at, quoted("2"), "1".to_string());
+        assert_eq!(error.to_string(), "a.toml:2:7: found `2`; allowed: 1");
+        let end = origin.error(usize::MAX, String::new(), String::new());
+        assert_eq!((end.line, end.column), (2, 8));
+    }
+
+    #[test]
+    fn what_was_found_is_one_short_printable_line() {
+        assert_eq!(quoted("a\u{1b}[0m\nb"), "`a?[0m...`");
+        let long = "x".repeat(1000);
+        assert!(quoted(&long).len() < 80);
+        assert_eq!(quoted("end\n"), "`end`");
+    }
+}

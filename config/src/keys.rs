@@ -1,0 +1,388 @@
+//! THE table of `appliance.toml`: every key, what it may hold and where it goes. The file's reader, the
+//! command line and every error message work from this one table.
+
+use crate::{Config, CongestionControl, network::is_host};
+use alloc::{borrow::ToOwned, format, string::String, vec::Vec};
+use core::{net::IpAddr, time::Duration};
+
+/// A key of a section.
+pub(crate) struct Key {
+    pub(crate) section: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) rule: Rule,
+}
+
+/// What a key may hold, and the field that it goes to.
+pub(crate) enum Rule {
+    Flag(fn(&mut Config) -> &mut bool),
+    Count {
+        min: usize,
+        max: usize,
+        field: fn(&mut Config) -> &mut usize,
+    },
+    Seconds {
+        min: u64,
+        max: u64,
+        field: fn(&mut Config) -> &mut Duration,
+    },
+    Port(fn(&mut Config) -> &mut u16),
+    /// Zero turns the service off.
+    PortOrOff(fn(&mut Config) -> &mut Option<u16>),
+    /// `set` says whether the text is allowed.
+    Text {
+        allowed: &'static str,
+        set: fn(&mut Config, &str) -> bool,
+    },
+    /// A list of texts: `clear`, then `push` for each.
+    List {
+        allowed: &'static str,
+        items_max: usize,
+        clear: fn(&mut Config),
+        push: fn(&mut Config, &str) -> bool,
+    },
+}
+
+/// One value as it stands in the file or in a command-line word.
+#[derive(Clone, Copy)]
+pub(crate) enum Value<'a> {
+    Flag(bool),
+    Number(u64),
+    Text(&'a str),
+    /// Dates, floats, negative numbers, tables: nothing that any key takes.
+    Other,
+}
+
+/// Most addresses of a kind: smoltcp's interface holds a handful.
+pub(crate) const ADDRESSES_MAX: usize = 4;
+
+pub(crate) static KEYS: &[Key] = &[
+    key("network", "dhcp", Rule::Flag(|c| &mut c.network.dhcp)),
+    key("network", "slaac", Rule::Flag(|c| &mut c.network.slaac)),
+    key(
+        "network",
+        "addresses",
+        Rule::List {
+            allowed: "addresses with a prefix length, as \"10.9.0.2/24\" or \"fd00::2/64\"",
+            items_max: ADDRESSES_MAX,
+            clear: |c| c.network.addresses.clear(),
+            push: |c, text| {
+                parsed(text)
+                    .map(|cidr| c.network.addresses.push(cidr))
+                    .is_some()
+            },
+        },
+    ),
+    key(
+        "network",
+        "gateways",
+        Rule::List {
+            allowed: "addresses of routers, one per family, as \"10.9.0.1\"",
+            items_max: 2,
+            clear: |c| c.network.gateways.clear(),
+            push: |c, text| push_gateway(&mut c.network.gateways, text),
+        },
+    ),
+    key(
+        "network",
+        "dns",
+        Rule::List {
+            allowed: "addresses of name servers, as \"9.9.9.9\"",
+            items_max: 3,
+            clear: |c| c.network.dns.clear(),
+            push: |c, text| {
+                host(text)
+                    .map(|address| c.network.dns.push(address))
+                    .is_some()
+            },
+        },
+    ),
+    key(
+        "network",
+        "mtu_bytes",
+        count(576, 9000, |c| &mut c.network.mtu_bytes),
+    ),
+    key(
+        "network",
+        "hostname",
+        Rule::Text {
+            allowed: "1 to 63 letters, digits and inner hyphens",
+            set: |c, text| is_label(text) && put(&mut c.network.hostname, text),
+        },
+    ),
+    key("http", "port", Rule::Port(|c| &mut c.http.port)),
+    key(
+        "http",
+        "site_root",
+        Rule::Text {
+            allowed: "a folder of the bundle, as \"site\"",
+            set: |c, text| is_path(text) && put(&mut c.http.site_root, text),
+        },
+    ),
+    key(
+        "http",
+        "index",
+        Rule::Text {
+            allowed: "a file name, as \"index.html\"",
+            set: |c, text| is_path(text) && !text.contains('/') && put(&mut c.http.index, text),
+        },
+    ),
+    key("http", "access_log", Rule::Flag(|c| &mut c.http.access_log)),
+    key(
+        "http",
+        "request_line_bytes_max",
+        count(64, 65_536, |c| &mut c.http.request_line_bytes_max),
+    ),
+    key(
+        "http",
+        "header_bytes_max",
+        count(256, 262_144, |c| &mut c.http.header_bytes_max),
+    ),
+    key(
+        "http",
+        "headers_max",
+        count(4, 256, |c| &mut c.http.headers_max),
+    ),
+    key(
+        "http",
+        "body_bytes_max",
+        count(0, 1 << 40, |c| &mut c.http.body_bytes_max),
+    ),
+    key(
+        "http",
+        "head_timeout_seconds",
+        seconds(1, 3600, |c| &mut c.http.head_timeout),
+    ),
+    key(
+        "http",
+        "body_timeout_seconds",
+        seconds(1, 3600, |c| &mut c.http.body_timeout),
+    ),
+    key(
+        "http",
+        "idle_timeout_seconds",
+        seconds(1, 86_400, |c| &mut c.http.idle_timeout),
+    ),
+    key(
+        "tcp",
+        "connections_max",
+        count(1, 1_000_000, |c| &mut c.tcp.connections_max),
+    ),
+    key(
+        "tcp",
+        "listen_backlog",
+        count(1, 65_536, |c| &mut c.tcp.listen_backlog),
+    ),
+    key(
+        "tcp",
+        "half_open_max",
+        count(16, 1 << 20, |c| &mut c.tcp.half_open_max),
+    ),
+    key(
+        "tcp",
+        "rx_ring_initial_bytes",
+        ring(|c| &mut c.tcp.rx_ring_initial_bytes),
+    ),
+    key(
+        "tcp",
+        "rx_ring_max_bytes",
+        ring(|c| &mut c.tcp.rx_ring_max_bytes),
+    ),
+    key(
+        "tcp",
+        "tx_ring_initial_bytes",
+        ring(|c| &mut c.tcp.tx_ring_initial_bytes),
+    ),
+    key(
+        "tcp",
+        "tx_ring_max_bytes",
+        ring(|c| &mut c.tcp.tx_ring_max_bytes),
+    ),
+    key(
+        "tcp",
+        "time_wait_seconds",
+        seconds(1, 240, |c| &mut c.tcp.time_wait),
+    ),
+    key(
+        "tcp",
+        "time_wait_max",
+        count(0, 1 << 20, |c| &mut c.tcp.time_wait_max),
+    ),
+    key(
+        "tcp",
+        "user_timeout_seconds",
+        seconds(1, 3600, |c| &mut c.tcp.user_timeout),
+    ),
+    key(
+        "tcp",
+        "keep_alive_seconds",
+        seconds(0, 86_400, |c| &mut c.tcp.keep_alive),
+    ),
+    key(
+        "tcp",
+        "congestion_control",
+        Rule::Text {
+            allowed: "\"cubic\", \"reno\" or \"off\"",
+            set: |c, text| {
+                congestion_control(text)
+                    .map(|cc| c.tcp.congestion_control = cc)
+                    .is_some()
+            },
+        },
+    ),
+    key("rpc", "port", Rule::PortOrOff(|c| &mut c.rpc.port)),
+    key("zmq", "port", Rule::PortOrOff(|c| &mut c.zmq.port)),
+    key(
+        "tasks",
+        "tasks_max",
+        count(64, 1 << 20, |c| &mut c.tasks.tasks_max),
+    ),
+    key(
+        "log",
+        "level",
+        Rule::Text {
+            allowed: "\"off\", \"error\", \"warn\", \"info\", \"debug\" or \"trace\"",
+            set: |c, text| parsed(text).map(|level| c.log.level = level).is_some(),
+        },
+    ),
+    key(
+        "shutdown",
+        "drain_seconds",
+        seconds(0, 3600, |c| &mut c.shutdown.drain),
+    ),
+    key("debug", "endpoints", Rule::Flag(|c| &mut c.debug.endpoints)),
+];
+
+/// The key of that name, with its place in `KEYS`.
+pub(crate) fn find(section: &str, name: &str) -> Option<(usize, &'static Key)> {
+    KEYS.iter()
+        .enumerate()
+        .find(|(_, key)| key.section == section && key.name == name)
+}
+
+/// The section names, each once, in the order of the file.
+pub(crate) fn sections() -> Vec<&'static str> {
+    let mut names: Vec<_> = KEYS.iter().map(|key| key.section).collect();
+    names.dedup();
+    names
+}
+
+impl Rule {
+    /// Puts a value where it belongs; false if it is not allowed. For a list: adds one item.
+    pub(crate) fn set(&self, config: &mut Config, value: Value<'_>) -> bool {
+        match (self, value) {
+            (Self::Flag(field), Value::Flag(flag)) => *field(config) = flag,
+            (Self::Count { min, max, field }, Value::Number(number)) => {
+                match usize::try_from(number) {
+                    Ok(number) if (*min..=*max).contains(&number) => *field(config) = number,
+                    _ => return false,
+                }
+            }
+            (Self::Seconds { min, max, field }, Value::Number(number))
+                if (*min..=*max).contains(&number) =>
+            {
+                *field(config) = Duration::from_secs(number);
+            }
+            (Self::Port(field), Value::Number(number)) => match u16::try_from(number) {
+                Ok(port) if port > 0 => *field(config) = port,
+                _ => return false,
+            },
+            (Self::PortOrOff(field), Value::Number(number)) => match u16::try_from(number) {
+                Ok(port) => *field(config) = (port > 0).then_some(port),
+                Err(_) => return false,
+            },
+            (Self::Text { set, .. }, Value::Text(text)) => return set(config, text),
+            (Self::List { push, .. }, Value::Text(text)) => return push(config, text),
+            _ => return false,
+        }
+        true
+    }
+
+    /// What this key may hold, for an error.
+    pub(crate) fn allowed(&self) -> String {
+        match self {
+            Self::Flag(_) => "true or false".to_owned(),
+            Self::Count { min, max, .. } => format!("a whole number from {min} to {max}"),
+            Self::Seconds { min, max, .. } => format!("whole seconds from {min} to {max}"),
+            Self::Port(_) => "a port from 1 to 65535".to_owned(),
+            Self::PortOrOff(_) => "a port from 1 to 65535, or 0 for off".to_owned(),
+            Self::Text { allowed, .. } => (*allowed).to_owned(),
+            Self::List {
+                allowed, items_max, ..
+            } => format!("a list of at most {items_max} {allowed}"),
+        }
+    }
+}
+
+const fn key(section: &'static str, name: &'static str, rule: Rule) -> Key {
+    Key {
+        section,
+        name,
+        rule,
+    }
+}
+
+const fn count(min: usize, max: usize, field: fn(&mut Config) -> &mut usize) -> Rule {
+    Rule::Count { min, max, field }
+}
+
+const fn seconds(min: u64, max: u64, field: fn(&mut Config) -> &mut Duration) -> Rule {
+    Rule::Seconds { min, max, field }
+}
+
+/// A connection's buffer: at least one small segment (RFC 9293 section 3.7.1), at most what window scaling
+/// can announce with room to spare.
+const fn ring(field: fn(&mut Config) -> &mut usize) -> Rule {
+    count(536, 16 << 20, field)
+}
+
+fn parsed<T: core::str::FromStr>(text: &str) -> Option<T> {
+    text.parse().ok()
+}
+
+fn host(text: &str) -> Option<IpAddr> {
+    parsed(text).filter(|address| is_host(*address))
+}
+
+fn push_gateway(gateways: &mut Vec<IpAddr>, text: &str) -> bool {
+    let Some(address) = host(text) else {
+        return false;
+    };
+    let first = !gateways
+        .iter()
+        .any(|other| other.is_ipv4() == address.is_ipv4());
+    if first {
+        gateways.push(address);
+    }
+    first
+}
+
+fn congestion_control(text: &str) -> Option<CongestionControl> {
+    match text {
+        "cubic" => Some(CongestionControl::Cubic),
+        "reno" => Some(CongestionControl::Reno),
+        "off" => Some(CongestionControl::Off),
+        _ => None,
+    }
+}
+
+/// RFC 1123 section 2.1: one label of a host name.
+fn is_label(text: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    (1..=63).contains(&text.len())
+        && text.bytes().all(inner)
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+}
+
+/// A path inside the bundle: relative, without empty or dotted parts.
+fn is_path(text: &str) -> bool {
+    text.split('/')
+        .all(|part| !part.is_empty() && part != "." && part != "..")
+        && !text.contains('\0')
+}
+
+fn put(field: &mut String, text: &str) -> bool {
+    field.clear();
+    field.push_str(text);
+    true
+}

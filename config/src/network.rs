@@ -1,0 +1,87 @@
+//! The two network types of the schema that `core::net` lacks.
+
+use core::{fmt, net::IpAddr, str::FromStr};
+
+/// An address and the length of its network's prefix, written `10.9.0.2/24` or `fd00::2/64`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cidr {
+    /// The machine's own address, not the network's.
+    pub address: IpAddr,
+    /// In bits: 1 to 32 for IPv4, 1 to 128 for IPv6.
+    pub prefix: u8,
+}
+
+impl FromStr for Cidr {
+    type Err = ();
+
+    /// Refuses the unspecified address, multicast, and a missing prefix.
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (address, prefix) = text.split_once('/').ok_or(())?;
+        let address: IpAddr = address.parse().map_err(drop)?;
+        let prefix: u8 = prefix.parse().map_err(drop)?;
+        let prefix_max = if address.is_ipv4() { 32 } else { 128 };
+        if !is_host(address) || prefix == 0 || prefix > prefix_max {
+            return Err(());
+        }
+        Ok(Self { address, prefix })
+    }
+}
+
+impl fmt::Display for Cidr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix)
+    }
+}
+
+/// Whether one machine can have this address.
+pub(crate) fn is_host(address: IpAddr) -> bool {
+    let broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
+    !address.is_unspecified() && !address.is_multicast() && !broadcast
+}
+
+/// How a sender finds its share of a congested path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CongestionControl {
+    /// RFC 9438: recovers quickly on long fat paths.
+    Cubic,
+    /// RFC 5681.
+    Reno,
+    /// None: for a private wire only.
+    Off,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::string::ToString;
+
+    #[test]
+    fn cidr_keeps_the_host_part() {
+        for text in ["10.9.0.2/24", "192.168.1.1/32", "fd00::2/64", "::1/128"] {
+            assert_eq!(text.parse::<Cidr>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn cidr_refuses_what_no_machine_can_have() {
+        for text in [
+            "",
+            "10.0.0.1",
+            "10.0.0.1/",
+            "10.0.0.1/0",
+            "10.0.0.1/33",
+            "fd00::1/129",
+            "0.0.0.0/8",
+            "224.0.0.1/4",
+            "255.255.255.255/32",
+            "::/64",
+            "ff02::1/64",
+            "10.0.0/24",
+            "a/24",
+            "10.0.0.1/+8 ",
+            "10.0.0.1/24/24",
+        ] {
+            assert_eq!(text.parse::<Cidr>(), Err(()), "{text}");
+        }
+    }
+}

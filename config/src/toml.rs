@@ -1,0 +1,517 @@
+//! Reads `appliance.toml` into a `Config`: the events of `toml_parser` against the table in `keys.rs`.
+//! The file is flat: sections, and in them keys with a value or a list of values.
+
+use crate::{
+    Config, ConfigError, check,
+    error::{Origin, quoted},
+    keys::{self, KEYS, Key, Rule, Value},
+};
+use alloc::{borrow::Cow, borrow::ToOwned, format, string::String, vec, vec::Vec};
+use toml_parser::{
+    Expected, ParseError, Source, Span,
+    decoder::ScalarKind,
+    parser::{Event, EventKind, RecursionGuard, parse_document},
+};
+
+/// Largest configuration file, in bytes: twenty times the commented default.
+const FILE_BYTES_MAX: usize = 256 * 1024;
+/// Deepest nesting that is read at all; one list is all that any key takes.
+const DEPTH_MAX: u32 = 4;
+
+impl Config {
+    /// The defaults, changed by what the file says. `file` names it in errors.
+    ///
+    /// # Errors
+    /// The first thing that is not TOML, not known, given twice, of the wrong type or out of range.
+    pub fn parse(file: &str, text: &str) -> Result<Self, ConfigError> {
+        let origin = Origin { file, text };
+        if text.len() > FILE_BYTES_MAX {
+            let found = format!("a file of {} bytes", text.len());
+            return Err(origin.error(0, found, format!("at most {FILE_BYTES_MAX} bytes")));
+        }
+        let source = Source::new(text);
+        let mut reader = Reader::new(origin, source);
+        for event in events(origin, source)? {
+            reader.event(event)?;
+        }
+        check::rings(&reader.config).map_err(|failure| {
+            let (offset, found) = reader.place(&failure.keys);
+            origin.error(offset, found, failure.allowed.to_owned())
+        })?;
+        Ok(reader.config)
+    }
+}
+
+fn events(origin: Origin<'_>, source: Source<'_>) -> Result<Vec<Event>, ConfigError> {
+    let tokens = source.lex().into_vec();
+    let mut events = Vec::with_capacity(tokens.len());
+    let mut receive = |event: Event| events.push(event);
+    let mut failure: Option<ParseError> = None;
+    let mut guarded = RecursionGuard::new(&mut receive, DEPTH_MAX);
+    parse_document(&tokens, &mut guarded, &mut failure);
+    match failure {
+        Some(failure) => Err(syntax(origin, &failure)),
+        None => Ok(events),
+    }
+}
+
+struct Reader<'a> {
+    origin: Origin<'a>,
+    source: Source<'a>,
+    config: Config,
+    /// Where each key of `KEYS` was given.
+    given: Vec<Option<Span>>,
+    sections: Vec<&'static str>,
+    state: State,
+}
+
+#[derive(Clone, Copy)]
+enum State {
+    /// Between keys; `None` before the first section.
+    Section(Option<&'static str>),
+    /// Between `[` and `]`: the name, once read.
+    Header(Option<&'static str>),
+    /// After a key's name.
+    Key(&'static Key),
+    /// Inside a list, with its number of items.
+    List(&'static Key, usize),
+}
+
+impl<'a> Reader<'a> {
+    fn new(origin: Origin<'a>, source: Source<'a>) -> Self {
+        Self {
+            origin,
+            source,
+            config: Config::default(),
+            given: vec![None; KEYS.len()],
+            sections: Vec::new(),
+            state: State::Section(None),
+        }
+    }
+
+    fn event(&mut self, event: Event) -> Result<(), ConfigError> {
+        self.state = match (event.kind(), self.state) {
+            (
+                EventKind::Whitespace
+                | EventKind::Newline
+                | EventKind::KeyValSep
+                | EventKind::ValueSep,
+                same,
+            ) => same,
+            (EventKind::Comment, same) => self.comment(event).map(|()| same)?,
+            (EventKind::StdTableOpen, _) => State::Header(None),
+            (EventKind::SimpleKey, State::Header(None)) => {
+                State::Header(Some(self.section(event)?))
+            }
+            (EventKind::StdTableClose, State::Header(section)) => State::Section(section),
+            (EventKind::SimpleKey, State::Section(Some(section))) => {
+                State::Key(self.key(section, event)?)
+            }
+            (EventKind::SimpleKey, State::Section(None)) => {
+                let allowed = format!("a section first, one of {}", bracketed(&keys::sections()));
+                return Err(self.refuse(event, allowed));
+            }
+            (EventKind::ArrayOpen, State::Key(key)) => self.open_list(key, event)?,
+            (EventKind::Scalar, State::List(key, items)) => self.item(key, items, event)?,
+            (EventKind::ArrayClose, State::List(key, _)) => State::Section(Some(key.section)),
+            (EventKind::Scalar, State::Key(key)) => self.scalar(key, event)?,
+            (_, State::Key(key) | State::List(key, _)) => {
+                return Err(self.refuse(event, key.rule.allowed()));
+            }
+            _ => {
+                return Err(
+                    self.refuse(event, "[section] lines and `key = value` lines".to_owned())
+                );
+            }
+        };
+        Ok(())
+    }
+
+    fn section(&mut self, event: Event) -> Result<&'static str, ConfigError> {
+        let name = self.name(event)?;
+        let known = keys::sections();
+        let Some(section) = known.iter().find(|section| **section == name) else {
+            return Err(self.refuse(event, format!("the sections {}", bracketed(&known))));
+        };
+        if self.sections.contains(section) {
+            return Err(self.refuse(event, "each section once".to_owned()));
+        }
+        self.sections.push(section);
+        Ok(section)
+    }
+
+    fn key(&mut self, section: &str, event: Event) -> Result<&'static Key, ConfigError> {
+        let name = self.name(event)?;
+        let Some((index, key)) = keys::find(section, &name) else {
+            let names: Vec<_> = KEYS
+                .iter()
+                .filter(|key| key.section == section)
+                .map(|key| key.name)
+                .collect();
+            return Err(self.refuse(
+                event,
+                format!("in [{section}] the keys {}", names.join(", ")),
+            ));
+        };
+        if let Some(given) = self.given.get_mut(index) {
+            if given.is_some() {
+                return Err(self.refuse(event, "each key once".to_owned()));
+            }
+            *given = Some(event.span());
+        }
+        Ok(key)
+    }
+
+    fn open_list(&mut self, key: &'static Key, event: Event) -> Result<State, ConfigError> {
+        let Rule::List { clear, .. } = key.rule else {
+            return Err(self.refuse(event, key.rule.allowed()));
+        };
+        clear(&mut self.config);
+        Ok(State::List(key, 0))
+    }
+
+    fn item(
+        &mut self,
+        key: &'static Key,
+        items: usize,
+        event: Event,
+    ) -> Result<State, ConfigError> {
+        let full = matches!(key.rule, Rule::List { items_max, .. } if items >= items_max);
+        if full {
+            return Err(self.refuse(event, key.rule.allowed()));
+        }
+        self.put(key, event)?;
+        Ok(State::List(key, items + 1))
+    }
+
+    fn scalar(&mut self, key: &'static Key, event: Event) -> Result<State, ConfigError> {
+        if matches!(key.rule, Rule::List { .. }) {
+            return Err(self.refuse(event, key.rule.allowed()));
+        }
+        self.put(key, event)?;
+        Ok(State::Section(Some(key.section)))
+    }
+
+    fn put(&mut self, key: &Key, event: Event) -> Result<(), ConfigError> {
+        let raw = self
+            .source
+            .get(event)
+            .ok_or_else(|| self.refuse(event, key.rule.allowed()))?;
+        let mut text = Cow::Borrowed("");
+        let mut failure: Option<ParseError> = None;
+        let kind = raw.decode_scalar(&mut text, &mut failure);
+        let allowed = failure.is_none() && key.rule.set(&mut self.config, value(kind, &text));
+        if allowed {
+            Ok(())
+        } else {
+            Err(self.refuse(event, key.rule.allowed()))
+        }
+    }
+
+    fn name(&self, event: Event) -> Result<Cow<'a, str>, ConfigError> {
+        let mut name = Cow::Borrowed("");
+        let mut failure: Option<ParseError> = None;
+        if let Some(raw) = self.source.get(event) {
+            raw.decode_key(&mut name, &mut failure);
+        }
+        match failure {
+            Some(failure) => Err(syntax(self.origin, &failure)),
+            None => Ok(name),
+        }
+    }
+
+    /// Comments are checked for control characters, as TOML asks, and otherwise skipped.
+    fn comment(&self, event: Event) -> Result<(), ConfigError> {
+        let mut failure: Option<ParseError> = None;
+        if let Some(raw) = self.source.get(event) {
+            raw.decode_comment(&mut failure);
+        }
+        failure.map_or(Ok(()), |failure| Err(syntax(self.origin, &failure)))
+    }
+
+    fn refuse(&self, event: Event, allowed: String) -> ConfigError {
+        let found = self.source.get(event).map_or("", |raw| raw.as_str());
+        self.origin
+            .error(event.span().start(), quoted(found), allowed)
+    }
+
+    /// Where the first of these keys that was given stands, and the line there.
+    fn place(&self, names: &[&str]) -> (usize, String) {
+        let span = names.iter().find_map(|name| {
+            let index = KEYS.iter().position(|key| key.name == *name)?;
+            self.given.get(index).copied().flatten()
+        });
+        let start = span.map_or(0, |span| span.start());
+        let line = self
+            .origin
+            .text
+            .get(start..)
+            .and_then(|rest| rest.lines().next());
+        (start, quoted(line.unwrap_or("")))
+    }
+}
+
+fn value<'a>(kind: ScalarKind, text: &'a str) -> Value<'a> {
+    match kind {
+        ScalarKind::String => Value::Text(text),
+        ScalarKind::Boolean(flag) => Value::Flag(flag),
+        ScalarKind::Integer(radix) => {
+            u64::from_str_radix(text, radix.value()).map_or(Value::Other, Value::Number)
+        }
+        ScalarKind::Float | ScalarKind::DateTime => Value::Other,
+    }
+}
+
+/// A failure of the TOML grammar, in our words as far as the parser's allow.
+fn syntax(origin: Origin<'_>, failure: &ParseError) -> ConfigError {
+    let span = failure
+        .unexpected()
+        .or(failure.context())
+        .unwrap_or(Span::new_unchecked(0, 0));
+    let text = origin.text.get(span.start()..span.end()).unwrap_or("");
+    let found = if text.is_empty() {
+        failure.description().to_owned()
+    } else {
+        format!("{} ({})", quoted(text), failure.description())
+    };
+    let mut allowed = String::new();
+    for expected in failure.expected().unwrap_or(&[]) {
+        let (Expected::Literal(name) | Expected::Description(name)) = expected else {
+            continue;
+        };
+        if !allowed.is_empty() {
+            allowed.push_str(" or ");
+        }
+        allowed.push_str(if *name == "\n" { "a new line" } else { name });
+    }
+    if allowed.is_empty() {
+        allowed.push_str("TOML: [section] lines and `key = value` lines");
+    }
+    origin.error(span.start(), found, allowed)
+}
+
+fn bracketed(names: &[&str]) -> String {
+    let mut text = String::new();
+    for name in names {
+        if !text.is_empty() {
+            text.push_str(", ");
+        }
+        text.push('[');
+        text.push_str(name);
+        text.push(']');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{CongestionControl, DEFAULT_TOML};
+    use core::time::Duration;
+    use std::string::ToString;
+
+    fn parse(text: &str) -> Result<Config, ConfigError> {
+        Config::parse("a.toml", text)
+    }
+
+    fn refused(text: &str) -> String {
+        parse(text).expect_err(text).to_string()
+    }
+
+    /// The commented default with every key in force.
+    fn uncommented() -> String {
+        let key = |line: &str| {
+            line.strip_prefix('#')
+                .is_some_and(|rest| !rest.starts_with(' ') && rest.contains(" = "))
+        };
+        DEFAULT_TOML
+            .lines()
+            .map(|line| if key(line) { &line[1..] } else { line })
+            .fold(String::new(), |all, line| all + line + "\n")
+    }
+
+    #[test]
+    fn the_commented_file_shows_every_key_with_its_default() {
+        assert_eq!(parse(DEFAULT_TOML).unwrap(), Config::default());
+        let text = uncommented();
+        assert_eq!(parse(&text).unwrap(), Config::default());
+        let mut section = "";
+        let mut shown = Vec::new();
+        for line in text.lines() {
+            if let Some(name) = line.strip_prefix('[') {
+                section = name.trim_end_matches(']');
+            } else if let Some((name, _)) =
+                line.split_once(" = ").filter(|_| !line.starts_with('#'))
+            {
+                shown.push((section, name));
+            }
+        }
+        let known: Vec<_> = KEYS.iter().map(|key| (key.section, key.name)).collect();
+        assert_eq!(shown, known);
+    }
+
+    #[test]
+    fn values_reach_their_fields() {
+        let config = parse(
+            "[network]\ndhcp = false\naddresses = [\n  \"10.9.0.2/24\", # the first\n  'fd00::2/64',\n]\n\
+             [http]\nport = 0x1f90\nhead_timeout_seconds = 3\n[tcp]\ncongestion_control = \"reno\"\n[zmq]\nport = 5_555\n[log]\nlevel = \"warn\"",
+        )
+        .unwrap();
+        assert_eq!(config.network.addresses.len(), 2);
+        assert!(!config.network.dhcp);
+        assert_eq!(config.http.port, 8080);
+        assert_eq!(config.http.head_timeout, Duration::from_secs(3));
+        assert_eq!(config.tcp.congestion_control, CongestionControl::Reno);
+        assert_eq!((config.zmq.port, config.rpc.port), (Some(5555), None));
+        assert_eq!(config.log.level, log::LevelFilter::Warn);
+    }
+
+    #[test]
+    fn errors_name_place_found_and_allowed() {
+        assert_eq!(
+            refused("[http]\nport = \"eighty\"\n"),
+            "a.toml:2:8: found `\"eighty\"`; allowed: a port from 1 to 65535"
+        );
+        assert_eq!(
+            refused("[http]\n\n  prot = 80\n"),
+            "a.toml:3:3: found `prot`; allowed: in [http] the keys port, site_root, index, access_log, request_line_bytes_max, header_bytes_max, headers_max, body_bytes_max, head_timeout_seconds, body_timeout_seconds, idle_timeout_seconds"
+        );
+        assert_eq!(
+            refused("[htpt]"),
+            "a.toml:1:2: found `htpt`; allowed: the sections [network], [http], [tcp], [rpc], [zmq], [tasks], [log], [shutdown], [debug]"
+        );
+        assert_eq!(
+            refused("[log]\nlevel = \"loud\""),
+            "a.toml:2:9: found `\"loud\"`; allowed: \"off\", \"error\", \"warn\", \"info\", \"debug\" or \"trace\""
+        );
+        assert_eq!(
+            refused("[network]\nmtu_bytes = 100"),
+            "a.toml:2:13: found `100`; allowed: a whole number from 576 to 9000"
+        );
+        assert_eq!(
+            refused("[tcp]\nrx_ring_max_bytes = 1024"),
+            "a.toml:2:1: found `rx_ring_max_bytes = 1024`; allowed: rx_ring_initial_bytes at most rx_ring_max_bytes"
+        );
+        assert_eq!(
+            refused("[tcp]\ntx_ring_initial_bytes = 1_000_000 # fast"),
+            "a.toml:2:1: found `tx_ring_initial_bytes = 1_000_000 # fast`; allowed: tx_ring_initial_bytes at most tx_ring_max_bytes"
+        );
+    }
+
+    #[test]
+    fn wrong_shapes_are_refused() {
+        for text in [
+            "port = 80",
+            "[http]\n[http]",
+            "[http]\nport = 80\nport = 81",
+            "[[http]]",
+            "http.port = 80",
+            "[http.port]",
+            "[http]\nport = [80]",
+            "[http]\nport = { a = 1 }",
+            "[http]\nport.a = 1",
+            "http = { port = 80 }",
+            "[http]\nport = -1",
+            "[http]\nport = 80.0",
+            "[http]\nport = 2026-01-01",
+            "[http]\nport = true",
+            "[http]\naccess_log = 1",
+            "[http]\nport =",
+            "[http]\nport",
+            "[http",
+            "[http]\nport = 80 81",
+            "[log]\nlevel = info",
+            "[log]\nlevel = \"info",
+            "[]",
+            "= 1",
+            "\u{1}",
+            "[http]\nport = 99999999999999999999",
+            "# \u{7}",
+            "[http]\nindex = \"a/b\"",
+            "[http]\nsite_root = \"../etc\"",
+            "[network]\naddresses = \"10.0.0.1/8\"",
+            "[network]\naddresses = [[\"10.0.0.1/8\"]]",
+            "[network]\naddresses = [10]",
+            "[network]\ngateways = [\"10.0.0.1\", \"10.0.0.2\"]",
+            "[network]\nhostname = \"-a\"",
+        ] {
+            let error = parse(text).expect_err(text);
+            assert!(
+                !error.allowed.is_empty() && !error.found.is_empty(),
+                "{text}: {error}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_range_is_kept_at_both_ends() {
+        for key in KEYS {
+            let (min, max) = match key.rule {
+                Rule::Count { min, max, .. } => (min as u64, max as u64),
+                Rule::Seconds { min, max, .. } => (min, max),
+                Rule::Port(_) => (1, 65_535),
+                Rule::PortOrOff(_) => (0, 65_535),
+                _ => continue,
+            };
+            let set = |number: u64| key.rule.set(&mut Config::default(), Value::Number(number));
+            assert!(set(min) && set(max) && !set(max + 1), "{}", key.name);
+            assert!(min == 0 || !set(min - 1), "{}", key.name);
+        }
+    }
+
+    #[test]
+    fn lists_are_limited() {
+        for key in KEYS {
+            let Rule::List { items_max, .. } = key.rule else {
+                continue;
+            };
+            let text = "\"x\",".repeat(items_max + 1);
+            let mut reader = Reader::new(Origin { file: "", text: "" }, Source::new(""));
+            assert!(key.rule.allowed().contains(&items_max.to_string()));
+            assert!(
+                refused(&format!("[{}]\n{} = [{text}]", key.section, key.name)).contains("at most")
+            );
+            reader.state = State::List(key, items_max);
+            let item = Event::new_unchecked(EventKind::Scalar, None, Span::new_unchecked(0, 0));
+            assert!(reader.event(item).is_err());
+        }
+        let addresses = |count: usize| {
+            format!(
+                "[network]\naddresses = [{}]",
+                "\"10.0.0.1/8\",".repeat(count)
+            )
+        };
+        assert!(parse(&addresses(4)).is_ok());
+        assert!(refused(&addresses(5)).contains("at most 4"));
+    }
+
+    #[test]
+    fn size_and_depth_are_limited() {
+        let comment = format!("#{}", "x".repeat(FILE_BYTES_MAX - 1));
+        assert!(parse(&comment).is_ok());
+        assert!(refused(&(comment + "x")).contains("at most 262144 bytes"));
+        for open in ["[", "{ a = "] {
+            assert!(
+                parse(&format!("[network]\ndns = {}", open.repeat(100_000))).is_err()
+                    || open.len() * 100_000 > FILE_BYTES_MAX
+            );
+            parse(&format!("[network]\ndns = {}", open.repeat(20_000))).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn any_prefix_and_any_damage_is_an_answer_not_a_panic() {
+        let text = uncommented();
+        for end in (0..text.len())
+            .filter(|end| text.is_char_boundary(*end))
+            .step_by(7)
+        {
+            let _ = parse(&text[..end]);
+        }
+        for (index, _) in text.char_indices().step_by(11) {
+            for damage in ["\"", "[", "\u{0}", "=", "\n", "'''", "é"] {
+                let _ = parse(&format!("{}{damage}{}", &text[..index], &text[index + 1..]));
+            }
+        }
+    }
+}
