@@ -1,2 +1,48 @@
-//! `cargo xtask`.
-fn main() {}
+//! `cargo xtask`: build, run, test, bench. One file per verb, and the few things they share.
+#![forbid(unsafe_code)]
+
+mod accel;
+mod bundle;
+mod child;
+mod failure;
+mod guest;
+mod help;
+mod http;
+mod image;
+mod link;
+mod places;
+mod qemu;
+mod qmp;
+mod run;
+mod tools;
+
+use failure::{Result, fail};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match dispatch() {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("xtask: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch() -> Result<ExitCode> {
+    let mut arguments = std::env::args_os().skip(1);
+    let verb = arguments
+        .next()
+        .map(|verb| verb.to_string_lossy().into_owned());
+    let rest = lexopt::Parser::from_args(arguments);
+    match verb.as_deref() {
+        Some("image") => image::main(rest),
+        Some("bundle") => bundle::main(rest),
+        Some("run") => run::main(rest),
+        None | Some("help" | "--help" | "-h") => {
+            print!("{}", help::TEXT);
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(other) => fail!("there is no verb `{other}`; see `cargo xtask help`"),
+    }
+}

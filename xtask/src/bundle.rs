@@ -1,0 +1,341 @@
+//! `cargo xtask bundle DIR --out FILE`: configuration and content for one boot.
+
+use crate::{
+    failure::{Failure, OrSay, Result, fail},
+    places,
+};
+use config::{CONFIG_FILE, Config, cpio::Writer};
+use flate2::{Compression, GzBuilder};
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::UNIX_EPOCH,
+};
+
+/// Folders besides the site's that go into a bundle.
+const MORE_FOLDERS: &[&str] = &["keys"];
+/// Deepest folder; a loop of links ends here.
+const DEPTH_MAX: usize = 32;
+/// Smaller files gain nothing that a packet would notice.
+const COMPRESS_BYTES_MIN: usize = 512;
+/// What is text at heart, by extension.
+const COMPRESSIBLE: &[&str] = &[
+    "css",
+    "csv",
+    "htm",
+    "html",
+    "ico",
+    "js",
+    "json",
+    "map",
+    "md",
+    "mjs",
+    "svg",
+    "toml",
+    "txt",
+    "wasm",
+    "webmanifest",
+    "xhtml",
+    "xml",
+];
+
+pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
+    let (mut folder, mut out) = (None, None);
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            lexopt::Arg::Long("out") => out = Some(PathBuf::from(arguments.value()?)),
+            lexopt::Arg::Long("no-install") => {}
+            lexopt::Arg::Value(value) if folder.is_none() => folder = Some(PathBuf::from(value)),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    let (Some(folder), Some(out)) = (folder, out) else {
+        fail!("say `cargo xtask bundle DIR --out FILE`");
+    };
+    let archive = pack(&folder)?;
+    std::fs::write(&out, &archive).or_say(|| format!("cannot write {}", out.display()))?;
+    eprintln!("xtask: {} bytes in {}", archive.len(), out.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The bundle of `config/` or of another folder, as a file below the target folder.
+pub(crate) fn file(folder: Option<&Path>) -> Result<PathBuf> {
+    let default = places::root().join("config");
+    let out = places::made("bundle")?.join(format!("{}.cpio", std::process::id()));
+    std::fs::write(&out, pack(folder.unwrap_or(&default))?)
+        .or_say(|| format!("cannot write {}", out.display()))?;
+    Ok(out)
+}
+
+/// Makes the archive of a folder: `appliance.toml` if it is there, the site, keys; nothing else, so that a folder with
+/// other things beside them (such as `config/`) serves as it is. The same folder gives the same bytes.
+pub(crate) fn pack(folder: &Path) -> Result<Vec<u8>> {
+    let mut files = Vec::new();
+    let config = configuration(folder)?;
+    let site = folder.join(&config.http.site_root);
+    if !site.is_dir() {
+        fail!(
+            "{} has no folder `{}`: put the pages there, or name another site_root in {CONFIG_FILE}",
+            folder.display(),
+            config.http.site_root
+        );
+    }
+    if folder.join(CONFIG_FILE).is_file() {
+        files.push(read(folder, CONFIG_FILE.into())?);
+    }
+    for root in MORE_FOLDERS
+        .iter()
+        .copied()
+        .chain([config.http.site_root.as_str()])
+    {
+        for path in walk(folder, root)? {
+            files.push(read(folder, path)?);
+        }
+    }
+    let compressed: Vec<_> = files
+        .iter()
+        .filter_map(|file| compressed(file, &files))
+        .collect();
+    files.extend(compressed);
+    files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+    let mut writer = Writer::new();
+    for file in &files {
+        writer
+            .file(&file.path, &file.bytes, file.mtime)
+            .map_err(|error| Failure(format!("{}: {error}", file.path)))?;
+    }
+    Ok(writer.finish())
+}
+
+/// The configuration of a folder, checked; the defaults if it has none.
+pub(crate) fn configuration(folder: &Path) -> Result<Config> {
+    if !folder.is_dir() {
+        fail!(
+            "{} is not a folder; a bundle is made from one with `site/` and, if you like, {CONFIG_FILE}",
+            folder.display()
+        );
+    }
+    let file = folder.join(CONFIG_FILE);
+    if !file.exists() {
+        return Ok(Config::default());
+    }
+    let text =
+        std::fs::read_to_string(&file).or_say(|| format!("cannot read {}", file.display()))?;
+    Config::parse(&file.display().to_string(), &text).map_err(|error| Failure(error.to_string()))
+}
+
+struct Item {
+    path: String,
+    bytes: Vec<u8>,
+    mtime: u32,
+}
+
+/// The files below `root`, a folder of `folder`, as paths relative to `folder`.
+fn walk(folder: &Path, root: &str) -> Result<Vec<String>> {
+    let mut files = Vec::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(relative) = folders.pop() {
+        let path = folder.join(&relative);
+        if !path.exists() {
+            continue;
+        }
+        if relative.split('/').count() > DEPTH_MAX {
+            fail!(
+                "{} is more than {DEPTH_MAX} folders deep; is there a loop of links?",
+                path.display()
+            );
+        }
+        let entries =
+            std::fs::read_dir(&path).or_say(|| format!("cannot read {}", path.display()))?;
+        for entry in entries {
+            let entry = entry.or_say(|| format!("cannot read {}", path.display()))?;
+            let Some(name) = entry.file_name().to_str().map(str::to_owned) else {
+                fail!("the name {} is not UTF-8", entry.path().display());
+            };
+            let kind = std::fs::metadata(entry.path())
+                .or_say(|| format!("cannot read {}", entry.path().display()))?;
+            let relative = format!("{relative}/{name}");
+            if kind.is_dir() {
+                folders.push(relative);
+            } else if kind.is_file() {
+                files.push(relative);
+            } else {
+                fail!("{} is neither a file nor a folder", entry.path().display());
+            }
+        }
+    }
+    Ok(files)
+}
+
+fn read(folder: &Path, path: String) -> Result<Item> {
+    let file = folder.join(&path);
+    let say = || format!("cannot read {}", file.display());
+    let bytes = std::fs::read(&file).or_say(say)?;
+    let modified = std::fs::metadata(&file)
+        .and_then(|data| data.modified())
+        .or_say(say)?;
+    let seconds = modified
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs());
+    let mtime = u32::try_from(seconds)
+        .unwrap_or(u32::MAX)
+        .min(source_date_epoch());
+    Ok(Item { path, bytes, mtime })
+}
+
+/// The convention of reproducible builds: no time in the output is later than this.
+fn source_date_epoch() -> u32 {
+    std::env::var("SOURCE_DATE_EPOCH")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(u32::MAX)
+}
+
+/// The `.gz` of a file, if it has none and becomes a tenth smaller.
+fn compressed(file: &Item, files: &[Item]) -> Option<Item> {
+    let extension = Path::new(&file.path)
+        .extension()?
+        .to_str()?
+        .to_ascii_lowercase();
+    let path = format!("{}.gz", file.path);
+    let wanted = COMPRESSIBLE.contains(&extension.as_str())
+        && file.path != CONFIG_FILE
+        && file.bytes.len() >= COMPRESS_BYTES_MIN
+        && !files.iter().any(|other| other.path == path);
+    if !wanted {
+        return None;
+    }
+    // No time and no name in the gzip header: the bytes depend on the content alone.
+    let mut encoder = GzBuilder::new()
+        .mtime(0)
+        .write(Vec::new(), Compression::best());
+    encoder.write_all(&file.bytes).ok()?;
+    let bytes = encoder.finish().ok()?;
+    (bytes.len() < file.bytes.len() / 10 * 9).then_some(Item {
+        path,
+        bytes,
+        mtime: file.mtime,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::places::Scratch;
+    use config::Bundle;
+    use std::{fs, io::Read};
+
+    fn folder(files: &[(&str, &str)]) -> Scratch {
+        let scratch = Scratch::new().unwrap();
+        for (path, text) in files {
+            let path = scratch.path(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        scratch
+    }
+
+    fn paths(archive: &[u8]) -> Vec<String> {
+        Bundle::parse(archive)
+            .unwrap()
+            .files()
+            .map(|file| file.path.to_owned())
+            .collect()
+    }
+
+    #[test]
+    fn a_site_alone_is_enough() {
+        let scratch = folder(&[
+            ("site/index.html", "<p>hi"),
+            ("site/a/b.txt", "b"),
+            ("notes", "not for the bundle"),
+        ]);
+        let archive = pack(&scratch.path("")).unwrap();
+        assert_eq!(paths(&archive), ["site/a/b.txt", "site/index.html"]);
+        assert_eq!(archive, pack(&scratch.path("")).unwrap());
+    }
+
+    #[test]
+    fn text_is_compressed_when_it_helps() {
+        let long = "water ".repeat(1000);
+        let scratch = folder(&[
+            ("site/long.css", &long),
+            ("site/short.css", "a{}"),
+            ("site/long.png", &long),
+            ("site/own.js", &long),
+            ("site/own.js.gz", "mine"),
+        ]);
+        let archive = pack(&scratch.path("")).unwrap();
+        assert_eq!(
+            paths(&archive),
+            [
+                "site/long.css",
+                "site/long.css.gz",
+                "site/long.png",
+                "site/own.js",
+                "site/own.js.gz",
+                "site/short.css"
+            ]
+        );
+        let bundle = Bundle::parse(&archive).unwrap();
+        let mut text = String::new();
+        flate2::read::GzDecoder::new(bundle.get("site/long.css.gz").unwrap().bytes)
+            .read_to_string(&mut text)
+            .unwrap();
+        assert_eq!(text, long);
+        assert_eq!(bundle.get("site/own.js.gz").unwrap().bytes, b"mine");
+    }
+
+    #[test]
+    fn faults_are_one_sentence() {
+        let bad = folder(&[
+            ("site/index.html", ""),
+            ("appliance.toml", "[http]\nport = 0\n"),
+        ]);
+        let sentence = pack(&bad.path("")).unwrap_err().to_string();
+        assert!(
+            sentence.ends_with("appliance.toml:2:8: found `0`; allowed: a port from 1 to 65535"),
+            "{sentence}"
+        );
+        let empty = folder(&[("readme", "")]);
+        assert!(
+            pack(&empty.path(""))
+                .unwrap_err()
+                .to_string()
+                .contains("has no folder `site`")
+        );
+        assert!(
+            pack(&empty.path("readme"))
+                .unwrap_err()
+                .to_string()
+                .contains("is not a folder")
+        );
+    }
+
+    #[test]
+    fn a_loop_of_links_ends() {
+        let scratch = folder(&[("site/index.html", "")]);
+        std::os::unix::fs::symlink(".", scratch.path("site/loop")).unwrap();
+        assert!(
+            pack(&scratch.path(""))
+                .unwrap_err()
+                .to_string()
+                .contains("loop of links")
+        );
+    }
+
+    #[test]
+    fn the_sample_makes_a_bundle() {
+        let archive = pack(&places::root().join("config")).unwrap();
+        let bundle = Bundle::parse(&archive).unwrap();
+        assert!(
+            bundle.get("site/index.html").is_some() && bundle.get("site/style.css.gz").is_some()
+        );
+        assert!(
+            bundle
+                .files()
+                .all(|file| file.path == CONFIG_FILE || file.path.starts_with("site/"))
+        );
+    }
+}

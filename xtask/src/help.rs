@@ -1,0 +1,26 @@
+//! What `cargo xtask help` prints.
+
+pub(crate) const TEXT: &str = "\
+cargo xtask run [OPTIONS]         build the image, make the bundle, start QEMU, say where it answers
+    --linux                       the same application as a Linux process
+    --bundle DIR                  content and config (default: config/)
+    --machine microvm|q35         (default: microvm)
+    --mem MIB                     memory of the guest (default: 256)
+    --port PORT                   port on this machine (default: 8080)
+    --tap                         attach to a TAP instead of user networking (root)
+    --append WORDS                words for the kernel command line, as \"log=debug\"
+    --accel kvm|tcg               (default: kvm where a guest really runs under it)
+    --gdb                         wait for a debugger on port 1234
+    --pcap FILE                   write every packet
+    --trace                       log=trace, and what the guest does wrong to target/xtask/trace.log
+cargo xtask test [unit|boot|interop] [FILTER]
+                                  run every test, or a kind, or those whose name contains FILTER
+cargo xtask bench [ROW...]        measure the appliance and Linux + nginx side by side
+cargo xtask image                 build the bootable ELF; the last line printed is its path
+cargo xtask bundle DIR --out FILE make a boot bundle
+cargo xtask tidy                  check the shape of the tree: crate arrows, lengths, unsafe
+cargo xtask fuzz [TARGET] [--seconds N]
+                                  run fuzz targets
+
+Every verb takes --no-install: say what is missing, install nothing.
+";

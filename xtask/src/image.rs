@@ -1,0 +1,89 @@
+//! `cargo xtask image`: the bootable ELF.
+
+use crate::{
+    failure::{OrSay, Result, fail},
+    places,
+    tools::{self, Install},
+};
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+};
+
+const PACKAGE: &str = "aqueduct-bare";
+const TARGET: &str = "x86_64-unknown-linux-gnu";
+
+/// The image as it is booted, and the same with symbols for a debugger.
+pub(crate) struct Image {
+    pub(crate) stripped: PathBuf,
+    pub(crate) symbols: PathBuf,
+}
+
+pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
+    let mut install = Install::Yes;
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            lexopt::Arg::Long("no-install") => install = Install::OnlyTell,
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    let image = build(install)?;
+    let bytes = std::fs::metadata(&image.stripped).map_or(0, |file| file.len());
+    eprintln!(
+        "xtask: {bytes} bytes; with symbols: {}",
+        image.symbols.display()
+    );
+    // Scripts rely on this being the last line of standard output.
+    println!("{}", image.stripped.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Builds and strips the image.
+pub(crate) fn build(install: Install) -> Result<Image> {
+    tools::need(&[&tools::CC, &tools::LIBC_HEADERS, &tools::STRIP], install)?;
+    let status = cargo("build", "image")
+        .stdout(std::io::stderr())
+        .status()
+        .or_say(|| "cannot start cargo".into())?;
+    if !status.success() {
+        fail!("the image does not build; cargo's messages are above");
+    }
+    let symbols = places::target().join(TARGET).join("image").join(PACKAGE);
+    let stripped = places::made("image")?.join("aqueduct.elf");
+    strip(&symbols, &stripped)?;
+    Ok(Image { stripped, symbols })
+}
+
+/// A cargo command for the image's package, with the settings that it needs:
+/// the unwinder uses features that the pinned stable compiler has behind this switch, and the image has a fixed place
+/// in memory. Linker arguments come from the package's build script.
+pub(crate) fn cargo(verb: &str, profile: &str) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(places::root()).args([
+        verb,
+        "--package",
+        PACKAGE,
+        "--profile",
+        profile,
+        "--target",
+        TARGET,
+    ]);
+    command
+        .env("RUSTC_BOOTSTRAP", "1")
+        .env("RUSTFLAGS", "-C relocation-model=static");
+    command.env_remove("CARGO_ENCODED_RUSTFLAGS");
+    command
+}
+
+fn strip(from: &Path, to: &Path) -> Result {
+    // Written beside and renamed: another xtask may be booting the old one.
+    let new = to.with_extension("new");
+    tools::output(
+        tools::command(&tools::STRIP)?
+            .arg("--strip-all")
+            .arg("-o")
+            .arg(&new)
+            .arg(from),
+    )?;
+    std::fs::rename(&new, to).or_say(|| format!("cannot write {}", to.display()))
+}

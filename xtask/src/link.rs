@@ -1,0 +1,69 @@
+//! The wire between this machine and a guest: a TAP with addresses on our end.
+
+use crate::{
+    failure::{Result, fail},
+    tools::{self, Install},
+};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// Our end and the guest's. Addresses for private use (RFC 1918, RFC 4193).
+pub(crate) const HOST_IPV4: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 9, 0, 1));
+pub(crate) const GUEST_IPV4: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 9, 0, 2));
+pub(crate) const HOST_IPV6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfd09, 0, 0, 0, 0, 0, 0, 1));
+pub(crate) const GUEST_IPV6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfd09, 0, 0, 0, 0, 0, 0, 2));
+
+/// A TAP that is removed when dropped.
+pub(crate) struct Tap {
+    name: String,
+}
+
+impl Tap {
+    /// A TAP in the network namespace that we run in.
+    pub(crate) fn new(name: &str) -> Result<Self> {
+        ip(&["tuntap", "add", "dev", name, "mode", "tap"])?;
+        let tap = Self {
+            name: name.to_owned(),
+        };
+        ip(&["addr", "add", &format!("{HOST_IPV4}/24"), "dev", name])?;
+        // Without `nodad` the address is of no use for the first second.
+        ip(&[
+            "addr",
+            "add",
+            &format!("{HOST_IPV6}/64"),
+            "dev",
+            name,
+            "nodad",
+        ])?;
+        ip(&["link", "set", name, "up"])?;
+        Ok(tap)
+    }
+
+    /// A TAP for `cargo xtask run`, beside whatever else this machine has.
+    pub(crate) fn for_run(install: Install) -> Result<Self> {
+        if !tools::is_root() {
+            fail!("a TAP needs root; run `sudo -E cargo xtask run --tap`, or leave out --tap");
+        }
+        tools::need(&[&tools::IP], install)?;
+        Self::new("aqueduct0")
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl Drop for Tap {
+    fn drop(&mut self) {
+        let _ = ip(&["link", "del", &self.name]);
+    }
+}
+
+/// The command-line words that give the guest its end.
+pub(crate) fn guest_words() -> String {
+    format!("ip={GUEST_IPV4}/24 gw={HOST_IPV4} ip={GUEST_IPV6}/64")
+}
+
+/// Runs iproute2's `ip`.
+pub(crate) fn ip(arguments: &[&str]) -> Result<String> {
+    tools::output(tools::command(&tools::IP)?.args(arguments))
+}

@@ -1,0 +1,151 @@
+//! QEMU's command line, from the data in `qemu/`.
+
+use crate::{
+    accel::Accel,
+    failure::{Failure, OrSay, Result, fail},
+    places, tools,
+};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    process::Command,
+    str::FromStr,
+};
+
+/// The guest's network card, whatever the machine. Locally administered, as QEMU's own.
+pub(crate) const MAC: &str = "52:54:00:12:34:56";
+
+/// A machine type that the image boots on: `qemu/NAME.args`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Machine {
+    Q35,
+    Microvm,
+}
+
+impl Machine {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Q35 => "q35",
+            Self::Microvm => "microvm",
+        }
+    }
+}
+
+impl FromStr for Machine {
+    type Err = Failure;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "q35" => Ok(Self::Q35),
+            "microvm" => Ok(Self::Microvm),
+            other => fail!("`{other}` is no machine; say microvm or q35"),
+        }
+    }
+}
+
+/// What the guest's card is attached to.
+#[derive(Clone, Debug)]
+pub(crate) enum Wire {
+    /// QEMU's user networking: (port on this machine, port in the guest).
+    User { forwards: Vec<(u16, u16)> },
+    /// A TAP that exists.
+    Tap { name: String },
+}
+
+/// Everything that makes up one guest.
+#[derive(Clone, Debug)]
+pub(crate) struct Spec {
+    pub(crate) machine: Machine,
+    pub(crate) accel: Accel,
+    pub(crate) memory_mib: u32,
+    pub(crate) kernel: PathBuf,
+    pub(crate) initrd: Option<PathBuf>,
+    /// The kernel command line.
+    pub(crate) append: String,
+    pub(crate) wire: Wire,
+    /// More options for QEMU, in its own words.
+    pub(crate) more: Vec<OsString>,
+}
+
+impl Spec {
+    /// The command, with its control socket at `qmp`.
+    pub(crate) fn command(&self, qmp: &Path) -> Result<Command> {
+        let mut command = tools::command(&tools::QEMU)?;
+        command.args(self.accel.arguments());
+        command
+            .args(arguments("common")?)
+            .args(arguments(self.machine.name())?);
+        command.arg("-m").arg(format!("{}M", self.memory_mib));
+        command.arg("-netdev").arg(self.wire.netdev());
+        command
+            .args(["-serial", "stdio", "-qmp"])
+            .arg(format!("unix:{},server=on,wait=off", qmp.display()));
+        command.arg("-kernel").arg(&self.kernel);
+        if let Some(initrd) = &self.initrd {
+            command.arg("-initrd").arg(initrd);
+        }
+        command.arg("-append").arg(&self.append).args(&self.more);
+        Ok(command)
+    }
+}
+
+impl Wire {
+    fn netdev(&self) -> String {
+        match self {
+            Self::User { forwards } => {
+                let forwards = forwards
+                    .iter()
+                    .map(|(host, guest)| format!(",hostfwd=tcp:127.0.0.1:{host}-:{guest}"));
+                format!("user,id=net{}", forwards.collect::<String>())
+            }
+            Self::Tap { name } => format!("tap,id=net,ifname={name},script=no,downscript=no"),
+        }
+    }
+}
+
+/// The words of `qemu/NAME.args`.
+fn arguments(name: &str) -> Result<Vec<String>> {
+    let file = places::root().join("qemu").join(format!("{name}.args"));
+    let text =
+        std::fs::read_to_string(&file).or_say(|| format!("cannot read {}", file.display()))?;
+    let lines = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'));
+    Ok(lines
+        .flat_map(str::split_whitespace)
+        .map(|word| word.replace("{mac}", MAC))
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_machine_has_its_arguments() {
+        for machine in [Machine::Q35, Machine::Microvm] {
+            let words = arguments(machine.name()).unwrap();
+            let at = words.iter().position(|word| word == "-machine").unwrap();
+            assert!(words[at + 1].starts_with(machine.name()));
+            assert!(words.iter().any(|word| word.contains(MAC)));
+        }
+        assert!(
+            !arguments("common")
+                .unwrap()
+                .iter()
+                .any(|word| word.starts_with('#'))
+        );
+    }
+
+    #[test]
+    fn user_networking_listens_on_this_machine_only() {
+        let wire = Wire::User {
+            forwards: vec![(8080, 80), (5555, 5555)],
+        };
+        assert_eq!(
+            wire.netdev(),
+            "user,id=net,hostfwd=tcp:127.0.0.1:8080-:80,hostfwd=tcp:127.0.0.1:5555-:5555"
+        );
+    }
+}

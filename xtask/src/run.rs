@@ -1,0 +1,374 @@
+//! `cargo xtask run`: the appliance in QEMU, or as a Linux process, until Ctrl-C.
+
+use crate::{
+    accel::Accel,
+    bundle,
+    child::Child,
+    failure::{Failure, OrSay, Result, fail},
+    guest::{Echo, Guest},
+    http, image,
+    link::{self, Tap},
+    places,
+    qemu::{Machine, Spec, Wire},
+    tools::{self, Install},
+};
+use rustix::process::Signal;
+use signal_hook::{
+    consts::{SIGINT, SIGTERM},
+    iterator::Signals,
+};
+use std::{
+    ffi::OsString,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    process::{Command, ExitCode, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+/// How often the new server is asked whether it answers.
+const ASK_EVERY: Duration = Duration::from_millis(20);
+/// How long one question may take.
+const ASK_LIMIT: Duration = Duration::from_secs(1);
+/// After this long without an answer we say so, once, and go on waiting.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// What a stop may take on top of the configured drain.
+const STOP_SLACK: Duration = Duration::from_secs(5);
+const GDB_PORT: u16 = 1234;
+
+struct Options {
+    linux: bool,
+    tap: bool,
+    gdb: bool,
+    trace: bool,
+    machine: Machine,
+    accel: Option<Accel>,
+    memory_mib: u32,
+    port: u16,
+    bundle: Option<PathBuf>,
+    pcap: Option<PathBuf>,
+    append: String,
+    install: Install,
+}
+
+pub(crate) fn main(arguments: lexopt::Parser) -> Result<ExitCode> {
+    let options = Options::parse(arguments)?;
+    let folder = options
+        .bundle
+        .clone()
+        .unwrap_or_else(|| places::root().join("config"));
+    let config = bundle::configuration(&folder)?;
+    if options.linux && (options.gdb || options.trace || options.pcap.is_some()) {
+        fail!(
+            "--gdb, --trace and --pcap are for the guest; leave out --linux, or use gdb and tcpdump on the process"
+        );
+    }
+    let stop = Stop::on_signals(config.shutdown.drain + STOP_SLACK)?;
+    let tap = if options.tap {
+        Some(Tap::for_run(options.install)?)
+    } else {
+        None
+    };
+    let server = match tap {
+        Some(_) => SocketAddr::from((link::GUEST_IPV4, config.http.port)),
+        None => {
+            free(options.port)?;
+            SocketAddr::from((Ipv4Addr::LOCALHOST, options.port))
+        }
+    };
+    let bundle = bundle::file(options.bundle.as_deref())?;
+    let run = Run {
+        options: &options,
+        bundle: &bundle,
+        tap: tap.as_ref(),
+        server,
+        guest_port: config.http.port,
+        stop: &stop,
+    };
+    let result = if options.linux {
+        run.process()
+    } else {
+        run.guest()
+    };
+    let _ = std::fs::remove_file(&bundle);
+    result
+}
+
+impl Options {
+    fn parse(mut arguments: lexopt::Parser) -> Result<Self> {
+        use lexopt::prelude::*;
+        let mut options = Self {
+            linux: false,
+            tap: false,
+            gdb: false,
+            trace: false,
+            machine: Machine::Microvm,
+            accel: None,
+            memory_mib: 256,
+            port: 8080,
+            bundle: None,
+            pcap: None,
+            append: String::new(),
+            install: Install::Yes,
+        };
+        while let Some(argument) = arguments.next()? {
+            match argument {
+                Long("linux") => options.linux = true,
+                Long("tap") => options.tap = true,
+                Long("gdb") => options.gdb = true,
+                Long("trace") => options.trace = true,
+                Long("machine") => options.machine = arguments.value()?.string()?.parse()?,
+                Long("accel") => options.accel = Some(arguments.value()?.string()?.parse()?),
+                Long("mem") => options.memory_mib = arguments.value()?.parse()?,
+                Long("port") => options.port = arguments.value()?.parse()?,
+                Long("bundle") => options.bundle = Some(arguments.value()?.into()),
+                Long("pcap") => options.pcap = Some(arguments.value()?.into()),
+                Long("append") => options.append = arguments.value()?.string()?,
+                Long("no-install") => options.install = Install::OnlyTell,
+                other => return Err(other.unexpected().into()),
+            }
+        }
+        Ok(options)
+    }
+}
+
+struct Run<'a> {
+    options: &'a Options,
+    bundle: &'a Path,
+    tap: Option<&'a Tap>,
+    server: SocketAddr,
+    /// The port that the application listens on by its configuration.
+    guest_port: u16,
+    stop: &'a Stop,
+}
+
+impl Run<'_> {
+    fn guest(&self) -> Result<ExitCode> {
+        let options = self.options;
+        tools::need(&[&tools::QEMU], options.install)?;
+        let image = image::build(options.install)?;
+        let accel = match options.accel {
+            Some(accel) => accel,
+            None => Accel::best()?,
+        };
+        let spec = Spec {
+            machine: options.machine,
+            accel,
+            memory_mib: options.memory_mib,
+            kernel: image.stripped.clone(),
+            initrd: Some(self.bundle.to_owned()),
+            append: self.words(),
+            wire: match self.tap {
+                Some(tap) => Wire::Tap {
+                    name: tap.name().to_owned(),
+                },
+                None => Wire::User {
+                    forwards: vec![(options.port, self.guest_port)],
+                },
+            },
+            more: self.more()?,
+        };
+        eprintln!(
+            "xtask: starting {} with {} MiB ({}); Ctrl-C stops it",
+            options.machine.name(),
+            options.memory_mib,
+            accel.name()
+        );
+        if options.gdb {
+            eprintln!(
+                "xtask: the guest waits: gdb {} -ex 'target remote :{GDB_PORT}'",
+                image.symbols.display()
+            );
+        }
+        let mut guest = Guest::start(&spec, Echo::ToTerminal)?;
+        if let Some(status) = self.attend(|| guest.ended())? {
+            let code = status.code().unwrap_or(1);
+            if code != 0 {
+                fail!("the guest ended with exit code {code}; its last lines are above");
+            }
+            return Ok(ExitCode::SUCCESS);
+        }
+        self.stop_guest(guest)
+    }
+
+    /// Presses the power button and waits; a second Ctrl-C or the deadline ends it at once.
+    fn stop_guest(&self, mut guest: Guest) -> Result<ExitCode> {
+        eprintln!("\nxtask: stopping the guest; Ctrl-C again ends it at once");
+        let mut qmp = guest.qmp()?;
+        qmp.power_button()?;
+        let deadline = Instant::now() + self.stop.limit;
+        while self.stop.asked() < 2 && Instant::now() < deadline {
+            match guest.ended() {
+                Some(status) if status.success() => return Ok(ExitCode::SUCCESS),
+                Some(status) => fail!("the guest stopped with a failure ({status})"),
+                None => std::thread::sleep(Duration::from_millis(10)),
+            }
+        }
+        let _ = qmp.quit();
+        fail!("the guest did not stop by itself and was ended");
+    }
+
+    fn process(&self) -> Result<ExitCode> {
+        let binary = build_process()?;
+        let mut command = Command::new(&binary);
+        command.arg("--bundle").arg(self.bundle);
+        match self.tap {
+            Some(tap) => command
+                .arg("--tap")
+                .arg(tap.name())
+                .args(self.words().split_whitespace()),
+            None => command
+                .arg("--http")
+                .arg(self.server.to_string())
+                .args(self.options.append.split_whitespace()),
+        };
+        let mut child = Child::start(&command, |command| {
+            command.stdin(Stdio::null());
+        })?;
+        if let Some(status) = self.attend(|| child.ended())? {
+            return if status.success() {
+                Ok(ExitCode::SUCCESS)
+            } else {
+                fail!("the process ended ({status})")
+            };
+        }
+        eprintln!("\nxtask: stopping the process; Ctrl-C again ends it at once");
+        child.signal(Signal::TERM);
+        let deadline = Instant::now() + self.stop.limit;
+        while self.stop.asked() < 2 && Instant::now() < deadline {
+            match child.ended() {
+                Some(status) if status.success() => return Ok(ExitCode::SUCCESS),
+                Some(status) => fail!("the process stopped with a failure ({status})"),
+                None => std::thread::sleep(Duration::from_millis(10)),
+            }
+        }
+        fail!("the process did not stop by itself and was ended");
+    }
+
+    /// Says when the server answers; returns at its end (with its status) or at Ctrl-C (without).
+    fn attend<T>(&self, mut ended: impl FnMut() -> Option<T>) -> Result<Option<T>> {
+        let started = Instant::now();
+        let (mut answers, mut warned) = (false, self.options.gdb);
+        while self.stop.asked() == 0 {
+            if let Some(status) = ended() {
+                return Ok(Some(status));
+            }
+            if !answers && http::get(self.server, "/", ASK_LIMIT).is_some() {
+                answers = true;
+                eprintln!("xtask: http://{} answers", self.address());
+            }
+            if !answers && !warned && started.elapsed() > PATIENCE {
+                warned = true;
+                eprintln!(
+                    "xtask: no answer yet after {} s; still waiting",
+                    PATIENCE.as_secs()
+                );
+            }
+            std::thread::sleep(ASK_EVERY);
+        }
+        Ok(None)
+    }
+
+    fn address(&self) -> String {
+        match (self.tap, self.server.port()) {
+            (None, port) => format!("localhost:{port}"),
+            (Some(_), 80) => self.server.ip().to_string(),
+            (Some(_), _) => self.server.to_string(),
+        }
+    }
+
+    /// The kernel command line: ours first, so that the operator's words win.
+    fn words(&self) -> String {
+        let mut words = Vec::new();
+        if self.tap.is_some() {
+            words.push(link::guest_words());
+        }
+        if self.options.trace {
+            words.push("log=trace".into());
+        }
+        words.push(self.options.append.clone());
+        words.join(" ").trim().to_owned()
+    }
+
+    fn more(&self) -> Result<Vec<OsString>> {
+        let mut more: Vec<OsString> = Vec::new();
+        if self.options.gdb {
+            free(GDB_PORT)?;
+            more.extend([
+                "-S".into(),
+                "-gdb".into(),
+                format!("tcp:127.0.0.1:{GDB_PORT}").into(),
+            ]);
+        }
+        if let Some(file) = &self.options.pcap {
+            std::fs::File::create(file).or_say(|| format!("cannot write {}", file.display()))?;
+            more.extend([
+                "-object".into(),
+                format!("filter-dump,id=dump,netdev=net,file={}", file.display()).into(),
+            ]);
+        }
+        if self.options.trace {
+            let log = places::made("")?.join("trace.log");
+            more.extend([
+                "-d".into(),
+                "guest_errors,unimp,cpu_reset,int".into(),
+                "-D".into(),
+                log.into(),
+            ]);
+        }
+        Ok(more)
+    }
+}
+
+/// Builds the Linux process; its path.
+pub(crate) fn build_process() -> Result<PathBuf> {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command
+        .current_dir(places::root())
+        .args(["build", "--release", "--package", "aqueduct-linux"]);
+    let status = command
+        .stdout(std::io::stderr())
+        .status()
+        .or_say(|| "cannot start cargo".into())?;
+    if !status.success() {
+        fail!("the process does not build; cargo's messages are above");
+    }
+    Ok(places::target().join("release").join("aqueduct"))
+}
+
+fn free(port: u16) -> Result {
+    match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Failure(format!(
+            "port {port} is not free ({error}); stop what listens there (`ss -ltnp` shows it) or say --port"
+        ))),
+    }
+}
+
+/// Ctrl-C and SIGTERM, counted.
+struct Stop {
+    asked: Arc<AtomicUsize>,
+    limit: Duration,
+}
+
+impl Stop {
+    fn on_signals(limit: Duration) -> Result<Self> {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let mut signals =
+            Signals::new([SIGINT, SIGTERM]).or_say(|| "cannot watch for Ctrl-C".into())?;
+        let counter = asked.clone();
+        std::thread::spawn(move || {
+            for _ in signals.forever() {
+                counter.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        Ok(Self { asked, limit })
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.load(Ordering::Relaxed)
+    }
+}

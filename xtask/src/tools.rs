@@ -1,0 +1,207 @@
+//! The programs of others that a verb needs, and how they get onto the machine.
+
+use crate::failure::{OrSay, Result, fail};
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+/// A program and the Debian package that has it.
+pub(crate) struct Tool {
+    pub(crate) program: &'static str,
+    pub(crate) package: &'static str,
+}
+
+pub(crate) const QEMU: Tool = Tool {
+    program: "qemu-system-x86_64",
+    package: "qemu-system-x86",
+};
+pub(crate) const STRIP: Tool = Tool {
+    program: "strip",
+    package: "binutils",
+};
+pub(crate) const CC: Tool = Tool {
+    program: "gcc",
+    package: "gcc",
+};
+pub(crate) const LIBC_HEADERS: Tool = Tool {
+    program: "/usr/include/stdio.h",
+    package: "libc6-dev",
+};
+pub(crate) const IP: Tool = Tool {
+    program: "ip",
+    package: "iproute2",
+};
+pub(crate) const PING: Tool = Tool {
+    program: "ping",
+    package: "iputils-ping",
+};
+pub(crate) const CURL: Tool = Tool {
+    program: "curl",
+    package: "curl",
+};
+pub(crate) const WRK: Tool = Tool {
+    program: "wrk",
+    package: "wrk",
+};
+pub(crate) const DNSMASQ: Tool = Tool {
+    program: "dnsmasq",
+    package: "dnsmasq-base",
+};
+pub(crate) const CHROMIUM: Tool = Tool {
+    program: "chromium",
+    package: "chromium",
+};
+pub(crate) const CPIO: Tool = Tool {
+    program: "cpio",
+    package: "cpio",
+};
+
+/// Whether missing programs may be installed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Install {
+    Yes,
+    OnlyTell,
+}
+
+/// Makes sure that the programs are there: installs their packages when this is Debian and we are root or may use
+/// sudo, and says so first.
+pub(crate) fn need(tools: &[&Tool], install: Install) -> Result {
+    let mut packages: Vec<&str> = tools
+        .iter()
+        .filter(|tool| find(tool.program).is_none())
+        .map(|tool| tool.package)
+        .collect();
+    packages.sort_unstable();
+    packages.dedup();
+    if packages.is_empty() {
+        return Ok(());
+    }
+    let list = packages.join(" ");
+    let command = format!("apt-get install -y --no-install-recommends {list}");
+    if install == Install::OnlyTell {
+        fail!("missing: {list}; install with `{command}`, or leave out --no-install");
+    }
+    if find("apt-get").is_none() {
+        fail!(
+            "missing: {list} (names of Debian packages); install them with this system's package manager"
+        );
+    }
+    let Some(prefix) = root_prefix() else {
+        fail!("missing: {list}; run as root: {command}");
+    };
+    eprintln!("xtask: installing {list} ({command})");
+    if apt(
+        prefix,
+        &["install", "-y", "--no-install-recommends"],
+        &packages,
+    )
+    .is_err()
+    {
+        apt(prefix, &["update"], &[])?;
+        apt(
+            prefix,
+            &["install", "-y", "--no-install-recommends"],
+            &packages,
+        )?;
+    }
+    match tools.iter().find(|tool| find(tool.program).is_none()) {
+        Some(tool) => fail!(
+            "{} was installed but {} is still not there",
+            tool.package,
+            tool.program
+        ),
+        None => Ok(()),
+    }
+}
+
+/// The path of a program: in PATH, or where Debian puts what root runs.
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
+    if program.starts_with('/') {
+        return Some(PathBuf::from(program)).filter(|path| path.exists());
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin", "/sbin", "/usr/bin", "/bin"].map(PathBuf::from))
+        .map(|folder| folder.join(program))
+        .find(|path| path.is_file())
+}
+
+/// A command for a program that may live outside of PATH.
+pub(crate) fn command(tool: &Tool) -> Result<Command> {
+    match find(tool.program) {
+        Some(path) => Ok(Command::new(path)),
+        None => fail!(
+            "{} is missing; it is in the Debian package {}",
+            tool.program,
+            tool.package
+        ),
+    }
+}
+
+/// Runs a command to its end; its output is part of the failure.
+pub(crate) fn output(command: &mut Command) -> Result<String> {
+    let name = Path::new(command.get_program()).display().to_string();
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .or_say(|| format!("cannot start {name}"))?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    if !output.status.success() {
+        let arguments: Vec<_> = command
+            .get_args()
+            .map(|argument| argument.to_string_lossy())
+            .collect();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        fail!(
+            "`{name} {}` failed ({}): {}{}",
+            arguments.join(" "),
+            output.status,
+            text.trim(),
+            errors.trim()
+        );
+    }
+    Ok(text)
+}
+
+pub(crate) fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+fn apt(prefix: &[&str], verb: &[&str], packages: &[&str]) -> Result {
+    let words: Vec<&str> = prefix
+        .iter()
+        .chain(&["apt-get", "-q"])
+        .chain(verb)
+        .chain(packages)
+        .copied()
+        .collect();
+    let (program, arguments) = words.split_first().expect("apt-get is in it");
+    let status = Command::new(program)
+        .args(arguments)
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .stdin(Stdio::null())
+        .stdout(std::io::stderr())
+        .status()
+        .or_say(|| format!("cannot start {program}"))?;
+    if status.success() {
+        Ok(())
+    } else {
+        fail!("`{}` failed; its messages are above", words.join(" "))
+    }
+}
+
+/// What to put before a command that needs root; `None` where there is no way.
+fn root_prefix() -> Option<&'static [&'static str]> {
+    if is_root() {
+        return Some(&[]);
+    }
+    let sudo = Command::new("sudo")
+        .args(["-n", "true"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    sudo.is_ok_and(|status| status.success())
+        .then_some(&["sudo", "-n"])
+}
