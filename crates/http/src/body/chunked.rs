@@ -1,0 +1,189 @@
+//! The chunked coding (RFC 9112 section 7.1), decoded in one loop over its states.
+
+use super::{Piece, Trailers, prefix};
+use crate::head::scan::is_name;
+use crate::head::{Facts, FieldLimits, Gather, Head, parse_fields};
+use crate::{Error, Limits};
+
+/// Digits of a chunk size: enough for 64 bits, so that it cannot overflow.
+const SIZE_DIGITS_MAX: u8 = 16;
+
+/// Decoder of one chunked body.
+#[derive(Debug)]
+pub(super) struct Chunked {
+    state: State,
+    extension_bytes_left: u16,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    Size { digits: u8, size: u64 },
+    /// Whitespace after the size: only an extension may follow it.
+    BeforeExtension { size: u64 },
+    Extension { size: u64, quoted: Quoted },
+    SizeLineFeed { size: u64 },
+    Data { left: u64 },
+    DataReturn,
+    DataLineFeed,
+    Trailer(Gather),
+    Ended,
+}
+
+/// Where in a quoted extension value the decoder is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Quoted {
+    No,
+    Yes,
+    Escape,
+}
+
+impl Chunked {
+    pub(super) fn new(extension_bytes_max: u16) -> Chunked {
+        Chunked { state: State::Size { digits: 0, size: 0 }, extension_bytes_left: extension_bytes_max }
+    }
+
+    /// Takes bytes of `input` up to the first piece of data or the end.
+    pub(super) fn read<'a>(
+        &mut self,
+        input: &'a [u8],
+        allowed: &mut u64,
+        limits: &Limits,
+        spare: &mut Head,
+    ) -> Result<(usize, Option<Piece<'a>>), Error> {
+        let mut at = 0;
+        loop {
+            let rest = input.get(at..).unwrap_or(&[]);
+            match &mut self.state {
+                State::Ended => return Ok((at, None)),
+                State::Data { left } if !rest.is_empty() => {
+                    let data = prefix(rest, *left);
+                    *left -= data.len() as u64;
+                    if *left == 0 {
+                        self.state = State::DataReturn;
+                    }
+                    return Ok((at + data.len(), Some(Piece::Data(data))));
+                }
+                State::Trailer(gather) => {
+                    let (taken, complete) = read_trailer(gather, rest, limits, spare)?;
+                    if !complete {
+                        return Ok((at + taken, None));
+                    }
+                    self.state = State::Ended;
+                    return Ok((at + taken, Some(Piece::End(finish_trailer(limits, spare)?))));
+                }
+                _ => {}
+            }
+            let Some(&byte) = rest.first() else { return Ok((at, None)) };
+            self.step(byte, allowed)?;
+            if matches!(self.state, State::Trailer(_)) {
+                spare.clear();
+            }
+            at += 1;
+        }
+    }
+
+    /// Takes one byte outside of data and trailers.
+    fn step(&mut self, byte: u8, allowed: &mut u64) -> Result<(), Error> {
+        self.state = match self.state {
+            State::Size { digits, size } => size_byte(digits, size, byte)?,
+            State::BeforeExtension { size } => match byte {
+                b' ' | b'\t' => {
+                    self.count_extension_byte()?;
+                    State::BeforeExtension { size }
+                }
+                b';' => State::Extension { size, quoted: Quoted::No },
+                _ => return Err(Error::Chunk),
+            },
+            State::Extension { size, quoted } => {
+                self.count_extension_byte()?;
+                extension_byte(size, quoted, byte)?
+            }
+            // RFC 9112 section 7.1: the size line ends with CRLF, not with a bare CR.
+            State::SizeLineFeed { size } if byte == b'\n' => {
+                *allowed = allowed.checked_sub(size).ok_or(Error::BodyTooLarge)?;
+                if size == 0 { State::Trailer(Gather::trailers()) } else { State::Data { left: size } }
+            }
+            // RFC 9112 section 7.1: data longer or shorter than its size, reject.
+            State::DataReturn if byte == b'\r' => State::DataLineFeed,
+            State::DataLineFeed if byte == b'\n' => State::Size { digits: 0, size: 0 },
+            _ => return Err(Error::Chunk),
+        };
+        Ok(())
+    }
+
+    fn count_extension_byte(&mut self) -> Result<(), Error> {
+        // RFC 9112 section 7.1.1: limit the total length of chunk extensions.
+        self.extension_bytes_left = self.extension_bytes_left.checked_sub(1).ok_or(Error::Chunk)?;
+        Ok(())
+    }
+}
+
+fn size_byte(digits: u8, size: u64, byte: u8) -> Result<State, Error> {
+    let value = match byte {
+        b'0'..=b'9' => byte - b'0',
+        b'a'..=b'f' => byte - b'a' + 10,
+        b'A'..=b'F' => byte - b'A' + 10,
+        _ if digits == 0 => return Err(Error::Chunk),
+        b'\r' => return Ok(State::SizeLineFeed { size }),
+        b';' => return Ok(State::Extension { size, quoted: Quoted::No }),
+        b' ' | b'\t' => return Ok(State::BeforeExtension { size }),
+        _ => return Err(Error::Chunk),
+    };
+    // RFC 9112 section 7.1: anticipate large numerals, prevent overflow.
+    if digits == SIZE_DIGITS_MAX {
+        return Err(Error::Chunk);
+    }
+    Ok(State::Size { digits: digits + 1, size: size << 4 | u64::from(value) })
+}
+
+/// RFC 9112 section 7.1.1: extensions are ignored, but they are not a place to hide line ends.
+fn extension_byte(size: u64, quoted: Quoted, byte: u8) -> Result<State, Error> {
+    let quoted = match (quoted, byte) {
+        (Quoted::No, b'\r') => return Ok(State::SizeLineFeed { size }),
+        (_, 0..=8 | 10..=31 | 127) => return Err(Error::Chunk),
+        (Quoted::No, b'"') => Quoted::Yes,
+        (Quoted::Yes, b'"') => Quoted::No,
+        (Quoted::Yes, b'\\') => Quoted::Escape,
+        (Quoted::Escape, _) => Quoted::Yes,
+        (quoted, _) => quoted,
+    };
+    Ok(State::Extension { size, quoted })
+}
+
+fn read_trailer(gather: &mut Gather, rest: &[u8], limits: &Limits, spare: &mut Head) -> Result<(usize, bool), Error> {
+    gather.take_bounded(rest, &mut spare.bytes, limits.trailer_bytes_max)
+}
+
+/// Parses the complete trailer section in `spare`; `None` if it has no field.
+fn finish_trailer(limits: &Limits, spare: &mut Head) -> Result<Option<Trailers>, Error> {
+    if spare.bytes == b"\r\n" {
+        spare.clear();
+        return Ok(None);
+    }
+    let mut head = core::mem::take(spare);
+    let section = FieldLimits { fields_max: limits.trailer_fields_max };
+    let end = parse_fields(&head.bytes, 0, section, &mut head.fields, &mut Facts::default())?;
+    // RFC 9110 section 6.5.1: fields for framing, routing, authentication, request modifiers and content format
+    // have no place in a trailer section.
+    if end != Some(head.bytes.len()) || head.fields().any(|(name, _)| is_forbidden(name)) {
+        return Err(Error::Trailer);
+    }
+    Ok(Some(Trailers(head)))
+}
+
+fn is_forbidden(name: &[u8]) -> bool {
+    is_name(name, b"transfer-encoding")
+        || is_name(name, b"content-length")
+        || is_name(name, b"content-encoding")
+        || is_name(name, b"content-range")
+        || is_name(name, b"content-type")
+        || is_name(name, b"host")
+        || is_name(name, b"connection")
+        || is_name(name, b"trailer")
+        || is_name(name, b"te")
+        || is_name(name, b"expect")
+        || is_name(name, b"upgrade")
+        || is_name(name, b"authorization")
+        || is_name(name, b"cookie")
+        || is_name(name, b"set-cookie")
+}

@@ -1,0 +1,66 @@
+//! Every bound a connection puts on its peer.
+
+use core::time::Duration;
+
+/// The bounds a connection puts on its peer, each with its unit and default.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Bytes of a request line or status line, without its CRLF. Default 8,000, the least that
+    /// RFC 9112 section 3 recommends to support. Beyond it: 414.
+    pub start_line_bytes_max: u16,
+    /// Bytes of a whole head, start line and final empty line included. Default 16,384: browsers
+    /// with many cookies stay under 8 KiB. Beyond it: 431.
+    pub head_bytes_max: u16,
+    /// Field lines of a head. Default 100; browsers send about 20. Beyond it: 431.
+    pub fields_max: u16,
+    /// Bytes of a body after decoding. Default 16 MiB, so that an upload cannot run for ever
+    /// unless the configuration wants it. Beyond it: 413.
+    pub body_bytes_max: u64,
+    /// Bytes of chunk extensions in one body, in total. Default 1,024: nobody sends any, and
+    /// endless ones would be free work (RFC 9112 section 7.1.1). Beyond it: 400.
+    pub chunk_extension_bytes_max: u16,
+    /// Bytes of a trailer section. Default 4,096. Beyond it: 431.
+    pub trailer_bytes_max: u16,
+    /// Field lines of a trailer section. Default 32. Beyond it: 431.
+    pub trailer_fields_max: u16,
+    /// Informational (1xx) responses a client skips before the final one. Default 16.
+    pub interim_responses_max: u8,
+    /// Bytes of an unwanted request body that are read and dropped to keep a connection, and of
+    /// input dropped after the last response. Default 256 KiB: a new connection costs less than more.
+    pub drain_bytes_max: u32,
+    /// Whether a request body may be chunked. Default true. If not: 411.
+    pub chunked_requests: bool,
+    /// From the first byte of a head to its last; for a new connection, from its start. Default 10 s.
+    pub head_time: Duration,
+    /// Between two pieces of a body while the application waits for it. Default 20 s.
+    pub body_progress_time: Duration,
+    /// Between two requests. Default 60 s: browsers reuse a connection for about that long.
+    pub idle_time: Duration,
+    /// Between two pieces the peer takes of what is ready to be sent. Default 20 s.
+    pub write_progress_time: Duration,
+    /// From the last response to the end of the peer's input, when input had to be cut off.
+    /// Default 2 s: long enough that the response arrives before a reset (RFC 9112 section 9.6).
+    pub linger_time: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            start_line_bytes_max: 8_000,
+            head_bytes_max: 16_384,
+            fields_max: 100,
+            body_bytes_max: 16 << 20,
+            chunk_extension_bytes_max: 1_024,
+            trailer_bytes_max: 4_096,
+            trailer_fields_max: 32,
+            interim_responses_max: 16,
+            drain_bytes_max: 256 << 10,
+            chunked_requests: true,
+            head_time: Duration::from_secs(10),
+            body_progress_time: Duration::from_secs(20),
+            idle_time: Duration::from_secs(60),
+            write_progress_time: Duration::from_secs(20),
+            linger_time: Duration::from_secs(2),
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! A received request: parsed once, then read through accessors that cannot fail.
+
+mod parse;
+
+pub(crate) use parse::parse_request;
+
+use crate::head::{Fields, Head, Span};
+use crate::{Method, Version};
+
+/// How much content a received message has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyLength {
+    /// None.
+    Empty,
+    /// This many bytes, more than zero.
+    Known(u64),
+    /// Chunked: known when it ends.
+    Chunked,
+    /// Until the connection ends; only in responses.
+    UntilClose,
+}
+
+/// A received request.
+///
+/// It owns its head's bytes, so it can be moved into a handler. Give it back by
+/// `server::Connection::recycle`, and the connection's next request needs no allocation.
+#[derive(Debug)]
+pub struct Request {
+    pub(crate) head: Head,
+    pub(crate) line: RequestLine,
+    pub(crate) body: BodyLength,
+    pub(crate) expects_continue: bool,
+    pub(crate) upgrade: bool,
+}
+
+/// Where the parts of the request line stand in the head.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RequestLine {
+    pub(crate) method: Method,
+    pub(crate) version: Version,
+    pub(crate) method_name: Span,
+    pub(crate) target: Span,
+    /// Absolute path without the query; empty for authority-form and asterisk-form.
+    pub(crate) path: Span,
+    pub(crate) query: Option<Span>,
+    /// From the target in absolute-form and authority-form, else from `Host`.
+    pub(crate) authority: Span,
+}
+
+impl Request {
+    /// The method.
+    pub fn method(&self) -> Method {
+        self.line.method
+    }
+
+    /// The method as sent.
+    pub fn method_name(&self) -> &[u8] {
+        self.line.method_name.of(&self.head.bytes)
+    }
+
+    /// The request target as sent.
+    pub fn target(&self) -> &[u8] {
+        self.line.target.of(&self.head.bytes)
+    }
+
+    /// The target's absolute path, without the query, still percent-encoded; `*` for
+    /// asterisk-form, empty for CONNECT.
+    pub fn path(&self) -> &[u8] {
+        match self.line.path.of(&self.head.bytes) {
+            [] if self.line.method != Method::Connect => b"/",
+            path => path,
+        }
+    }
+
+    /// What follows the first `?` of the target.
+    pub fn query(&self) -> Option<&[u8]> {
+        self.line.query.map(|query| query.of(&self.head.bytes))
+    }
+
+    /// Host and port the request is for: from the target when it names one, else from `Host`
+    /// (RFC 9112 section 3.3). Empty when neither does.
+    pub fn authority(&self) -> &[u8] {
+        self.line.authority.of(&self.head.bytes)
+    }
+
+    /// The protocol version.
+    pub fn version(&self) -> Version {
+        self.line.version
+    }
+
+    /// All fields in the order received.
+    pub fn headers(&self) -> Fields<'_> {
+        self.head.fields()
+    }
+
+    /// The value of the first field of this name, letter case aside.
+    pub fn header(&self, name: &str) -> Option<&[u8]> {
+        self.head.field(name)
+    }
+
+    /// The values of all fields of this name, letter case aside.
+    pub fn headers_named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.head.fields_named(name)
+    }
+
+    /// How much content follows.
+    pub fn body_length(&self) -> BodyLength {
+        self.body
+    }
+
+    /// Whether the client waits for `100 Continue` before it sends the content.
+    pub fn expects_continue(&self) -> bool {
+        self.expects_continue
+    }
+
+    /// The protocols the client would upgrade to, if `Connection: upgrade` goes with them.
+    pub fn upgrade(&self) -> Option<&[u8]> {
+        // RFC 9110 section 7.8: ignored in HTTP/1.0, and without the connection option.
+        if self.upgrade { self.header("upgrade") } else { None }
+    }
+}

@@ -1,0 +1,201 @@
+//! Request heads (RFC 9112 sections 3 and 5).
+
+use super::RequestLine;
+use crate::head::scan::{target_len, token_len};
+use crate::head::{Facts, Field, FieldLimits, Head, Span, parse_fields};
+use crate::{Error, Limits, Method, Version};
+
+/// Parses a request head at the start of `bytes` into `head`'s fields.
+///
+/// Returns the request line, what the fields say, and the head's length; `None` when `bytes`
+/// ends before the head does. Offsets count from the start of `bytes`.
+pub(crate) fn parse_request(
+    bytes: &[u8],
+    limits: &Limits,
+    head: &mut Head,
+) -> Result<Option<(RequestLine, Facts, usize)>, Error> {
+    head.fields.clear();
+    let bytes = bytes.get(..usize::from(limits.head_bytes_max)).unwrap_or(bytes);
+    // RFC 9112 section 2.2: ignore at least one empty line before the request line.
+    let start = if bytes.starts_with(b"\r\n") { 2 } else { 0 };
+    let Some((mut line, at)) = parse_line(bytes, start, limits)? else { return Ok(None) };
+    let mut facts = Facts::default();
+    let limits = FieldLimits { fields_max: limits.fields_max };
+    let Some(end) = parse_fields(bytes, at, limits, &mut head.fields, &mut facts)? else { return Ok(None) };
+    check_host(bytes, &mut line, &facts, &mut head.fields)?;
+    Ok(Some((line, facts, end)))
+}
+
+fn parse_line(bytes: &[u8], start: usize, limits: &Limits) -> Result<Option<(RequestLine, usize)>, Error> {
+    let rest = bytes.get(start..).unwrap_or(&[]);
+    let method_len = token_len(rest);
+    match rest.get(method_len) {
+        Some(b' ') if method_len > 0 => {}
+        Some(_) => return Err(Error::StartLine),
+        None => return Ok(None),
+    }
+    let target_at = method_len + 1;
+    let target_len = target_len(rest.get(target_at..).unwrap_or(&[]));
+    let version_at = target_at + target_len;
+    if version_at > usize::from(limits.start_line_bytes_max) {
+        return Err(Error::TargetTooLong);
+    }
+    let Some((version, version_len)) = parse_version(rest.get(version_at..).unwrap_or(&[]))? else {
+        return Ok(None);
+    };
+    if target_len == 0 {
+        return Err(Error::StartLine);
+    }
+    let line_len = version_at + version_len;
+    if line_len - 2 > usize::from(limits.start_line_bytes_max) {
+        return Err(Error::TargetTooLong);
+    }
+    let method_name = Span::new(start, start + method_len);
+    let target = Span::new(start + target_at, start + version_at);
+    let method = Method::from_name(method_name.of(bytes));
+    let line = split_target(bytes, method, RequestLine {
+        method,
+        version,
+        method_name,
+        target,
+        path: target,
+        query: None,
+        authority: Span::default(),
+    })?;
+    Ok(Some((line, start + line_len)))
+}
+
+/// The version after the target, with the SP before it and the CRLF after it.
+fn parse_version(rest: &[u8]) -> Result<Option<(Version, usize)>, Error> {
+    const FORM: &[u8; 11] = b" HTTP/1.1\r\n";
+    match rest.first_chunk::<11>() {
+        Some(b" HTTP/1.1\r\n") => return Ok(Some((Version::Http11, 11))),
+        Some(b" HTTP/1.0\r\n") => return Ok(Some((Version::Http10, 11))),
+        _ => {}
+    }
+    for (index, (&byte, &expected)) in rest.iter().zip(FORM).enumerate() {
+        let fits = match index {
+            6 | 8 => byte.is_ascii_digit(),
+            _ => byte == expected,
+        };
+        if !fits {
+            return Err(Error::StartLine);
+        }
+    }
+    match rest {
+        // RFC 9110 section 2.5: a higher minor version is served as the highest we know.
+        [b' ', _, _, _, _, _, b'1', _, _, _, _, ..] => Ok(Some((Version::Http11, 11))),
+        // RFC 9110 section 15.6.6: another major version.
+        [_, _, _, _, _, _, _, _, _, _, _, ..] => Err(Error::UnsupportedVersion),
+        _ => Ok(None),
+    }
+}
+
+/// Splits the target by its form (RFC 9112 section 3.2).
+fn split_target(bytes: &[u8], method: Method, mut line: RequestLine) -> Result<RequestLine, Error> {
+    let target = line.target.of(bytes);
+    let start = usize::from(line.target.start);
+    let end = start + target.len();
+    let path_start = match (method, target) {
+        (Method::Connect, _) => {
+            // RFC 9112 section 3.2.3: only CONNECT, and CONNECT only, has authority-form; its port is not optional.
+            if !is_authority(target) || !target.last().is_some_and(u8::is_ascii_digit) || !target.contains(&b':') {
+                return Err(Error::Target);
+            }
+            line.authority = line.target;
+            line.path = Span::new(start, start);
+            return Ok(line);
+        }
+        (_, [b'/', ..]) => start,
+        // RFC 9112 section 3.2.4: only OPTIONS may ask about the server as a whole.
+        (Method::Options, b"*") => return Ok(line),
+        _ => {
+            line.authority = absolute_authority(target, start)?;
+            if !is_authority(line.authority.of(bytes)) {
+                return Err(Error::Target);
+            }
+            usize::from(line.authority.start) + usize::from(line.authority.len)
+        }
+    };
+    let rest = bytes.get(path_start..end).unwrap_or(&[]);
+    let path_len = rest.iter().position(|&byte| byte == b'?').unwrap_or(rest.len());
+    line.path = Span::new(path_start, path_start + path_len);
+    line.query = (path_len < rest.len()).then(|| Span::new(path_start + path_len + 1, end));
+    Ok(line)
+}
+
+/// Where the authority of an absolute-form target stands.
+fn absolute_authority(target: &[u8], start: usize) -> Result<Span, Error> {
+    let scheme_len = [&b"http://"[..], b"https://"]
+        .into_iter()
+        .find(|scheme| target.get(..scheme.len()).is_some_and(|own| own.eq_ignore_ascii_case(scheme)))
+        .ok_or(Error::Target)?
+        .len();
+    let rest = target.get(scheme_len..).unwrap_or(&[]);
+    let len = rest.iter().position(|&byte| byte == b'/' || byte == b'?').unwrap_or(rest.len());
+    // RFC 9110 section 4.2.1: an http URI with an empty host is invalid.
+    if len == 0 || rest.first() == Some(&b':') {
+        return Err(Error::Target);
+    }
+    Ok(Span::new(start + scheme_len, start + scheme_len + len))
+}
+
+fn check_host(bytes: &[u8], line: &mut RequestLine, facts: &Facts, fields: &mut [Field]) -> Result<(), Error> {
+    let Some(host) = facts.host else {
+        // RFC 9112 section 3.2: an HTTP/1.1 request without Host, reject.
+        return if line.version == Version::Http11 { Err(Error::Host) } else { Ok(()) };
+    };
+    if !is_authority(host.of(bytes)) {
+        return Err(Error::Host);
+    }
+    if line.authority.len == 0 {
+        line.authority = host;
+        return Ok(());
+    }
+    // RFC 9112 section 3.2.2: the target's authority replaces the received Host. Replaced in the
+    // field itself, so that nobody can be led to the other one.
+    for field in fields.iter_mut().filter(|field| field.value == host) {
+        field.value = line.authority;
+    }
+    Ok(())
+}
+
+/// `uri-host [":" port]` of RFC 9110 section 7.2; may be empty. No user information (section 4.2.4).
+fn is_authority(bytes: &[u8]) -> bool {
+    let host_len = match bytes {
+        [b'[', rest @ ..] => {
+            let Some(close) = rest.iter().position(|&byte| byte == b']') else { return false };
+            let inside = rest.get(..close).unwrap_or(&[]);
+            if inside.is_empty() || !inside.iter().all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.')) {
+                return false;
+            }
+            close + 2
+        }
+        _ => bytes.iter().position(|&byte| !is_reg_name(byte)).unwrap_or(bytes.len()),
+    };
+    match bytes.get(host_len..) {
+        Some([]) => true,
+        Some([b':', port @ ..]) => port.len() <= 5 && port.iter().all(u8::is_ascii_digit),
+        _ => false,
+    }
+}
+
+/// Characters of a registered name (RFC 3986 section 3.2.2).
+fn is_reg_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rfc9110_7_2_host_is_a_name_and_a_port() {
+        for good in ["", "a", "a.example:80", "10.0.0.1", "[::1]", "[fe80::1]:8080", "a:", "x_y"] {
+            assert!(is_authority(good.as_bytes()), "{good}");
+        }
+        for bad in ["a b", "a/b", "u@h", "a:b", "a:1:2", "[::1", "[]", "[g]", "a:123456", "a\\b", "a,b c", "[::1]x"] {
+            assert!(!is_authority(bad.as_bytes()), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! Writing a message: framing bytes and content into the caller's buffer, piece by piece.
+
+mod cursor;
+
+pub(crate) use cursor::Cursor;
+
+use crate::response::Lines;
+use crate::{Body, Data};
+use alloc::vec::{self, Vec};
+
+/// The call does not fit the state of the connection: for instance a response without a
+/// request, or more data than was declared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutOfTurn;
+
+impl core::fmt::Display for OutOfTurn {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("call out of turn")
+    }
+}
+
+impl core::error::Error for OutOfTurn {}
+
+/// How the content's end is marked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SendFraming {
+    /// There is no content.
+    None,
+    /// By its length, told in the head.
+    Length(u64),
+    /// By the last chunk.
+    Chunked,
+    /// By the end of the connection.
+    UntilClose,
+}
+
+/// Bytes of one pushed piece of a stream that `body_capacity` offers. One piece is held at a
+/// time, so this bounds what waits in a connection; 64 KiB is what one segmentation offload takes.
+pub(crate) const STREAM_PIECE_BYTES_MAX: usize = 64 << 10;
+
+/// Sends one message at a time.
+#[derive(Debug, Default)]
+pub(crate) struct Sender {
+    /// Framing bytes that did not fit in the caller's buffer; they go out before any content.
+    spill: Vec<u8>,
+    spill_sent: usize,
+    content: Content,
+}
+
+#[derive(Debug, Default)]
+enum Content {
+    #[default]
+    None,
+    Fixed { current: Data, rest: vec::IntoIter<Data> },
+    Stream(Stream),
+}
+
+#[derive(Debug)]
+struct Stream {
+    framing: SendFraming,
+    piece: Option<Data>,
+    /// Whether the piece's chunk size is written.
+    in_chunk: bool,
+    end: Option<Lines>,
+}
+
+impl Sender {
+    /// Queues framing bytes.
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        self.spill.extend_from_slice(bytes);
+    }
+
+    /// Writes a head of at most `len_max` bytes to `out`, or keeps it when it does not fit.
+    pub(crate) fn write_head(&mut self, out: &mut [u8], at: &mut usize, len_max: usize, write: impl FnOnce(&mut Cursor<'_>)) {
+        let room = out.get_mut(*at..).unwrap_or_default();
+        if self.spill.is_empty() && room.len() >= len_max {
+            let mut cursor = Cursor::new(room);
+            write(&mut cursor);
+            *at += cursor.len();
+        } else {
+            let kept = self.spill.len();
+            self.spill.resize(kept + len_max, 0);
+            let mut cursor = Cursor::new(self.spill.get_mut(kept..).unwrap_or_default());
+            write(&mut cursor);
+            let len = cursor.len();
+            self.spill.truncate(kept + len);
+        }
+    }
+
+    /// Sets the content that follows the head.
+    pub(crate) fn start(&mut self, body: Body, framing: SendFraming) {
+        self.content = match body {
+            _ if framing == SendFraming::None => Content::None,
+            Body::Empty => Content::None,
+            Body::Full(current) => Content::Fixed { current, rest: Vec::new().into_iter() },
+            Body::Parts(parts) => Content::Fixed { current: Data::from(b""), rest: parts.into_iter() },
+            Body::Stream(_) => Content::Stream(Stream { framing, piece: None, in_chunk: false, end: None }),
+        };
+    }
+
+    /// Writes what it can to `out` from `at` on.
+    pub(crate) fn write(&mut self, out: &mut [u8], at: &mut usize) {
+        while *at < out.len() && self.flush(out, at) {
+            let more = match &mut self.content {
+                Content::None => false,
+                Content::Fixed { current, rest } => write_fixed(current, rest, out, at),
+                Content::Stream(stream) => stream.write(out, at, &mut self.spill),
+            };
+            if !more {
+                break;
+            }
+        }
+        let sent = match &self.content {
+            Content::None => false,
+            Content::Fixed { current, rest } => current.is_empty() && rest.as_slice().is_empty(),
+            Content::Stream(stream) => stream.piece.is_none() && stream.end.is_some() && stream.framing == SendFraming::None,
+        };
+        if sent {
+            self.content = Content::None;
+        }
+    }
+
+    /// Whether everything queued is written, and no stream is open.
+    pub(crate) fn is_done(&self) -> bool {
+        self.spill.is_empty() && matches!(self.content, Content::None)
+    }
+
+    /// Whether there is something to write now.
+    pub(crate) fn is_ready(&self) -> bool {
+        !self.spill.is_empty()
+            || match &self.content {
+                Content::None => false,
+                Content::Fixed { .. } => true,
+                Content::Stream(stream) => stream.piece.is_some() || stream.end.is_some(),
+            }
+    }
+
+    /// Whether a stream takes data or its end.
+    pub(crate) fn is_streaming(&self) -> bool {
+        matches!(&self.content, Content::Stream(stream) if stream.end.is_none())
+    }
+
+    /// Bytes that [`Sender::push_data`] takes now.
+    pub(crate) fn capacity(&self) -> usize {
+        match &self.content {
+            Content::Stream(Stream { framing, piece: None, end: None, .. }) => match framing {
+                SendFraming::Length(left) => usize::try_from(*left).unwrap_or(usize::MAX).min(STREAM_PIECE_BYTES_MAX),
+                _ => STREAM_PIECE_BYTES_MAX,
+            },
+            _ => 0,
+        }
+    }
+
+    /// Takes one piece of a stream.
+    pub(crate) fn push_data(&mut self, data: Data) -> Result<(), OutOfTurn> {
+        let Content::Stream(stream) = &mut self.content else { return Err(OutOfTurn) };
+        if stream.piece.is_some() || stream.end.is_some() {
+            return Err(OutOfTurn);
+        }
+        if let SendFraming::Length(left) = &mut stream.framing {
+            *left = left.checked_sub(data.len() as u64).ok_or(OutOfTurn)?;
+        }
+        // An empty piece must not become an empty chunk, which would be the last one.
+        if !data.is_empty() {
+            stream.piece = Some(data);
+        }
+        Ok(())
+    }
+
+    /// Ends a stream. Trailers go only with the chunked coding.
+    pub(crate) fn finish(&mut self, trailers: Lines) -> Result<(), OutOfTurn> {
+        let Content::Stream(stream) = &mut self.content else { return Err(OutOfTurn) };
+        if stream.end.is_some() || matches!(stream.framing, SendFraming::Length(1..)) {
+            return Err(OutOfTurn);
+        }
+        stream.end = Some(trailers);
+        Ok(())
+    }
+
+    /// Writes spilled framing bytes; whether none are left.
+    fn flush(&mut self, out: &mut [u8], at: &mut usize) -> bool {
+        if self.spill.is_empty() {
+            return true;
+        }
+        self.spill_sent += copy(self.spill.get(self.spill_sent..).unwrap_or(&[]), out, at);
+        if self.spill_sent < self.spill.len() {
+            return false;
+        }
+        self.spill = Vec::new();
+        self.spill_sent = 0;
+        true
+    }
+}
+
+impl Stream {
+    /// Writes the next part; whether to go on.
+    fn write(&mut self, out: &mut [u8], at: &mut usize, spill: &mut Vec<u8>) -> bool {
+        if let Some(piece) = &mut self.piece {
+            if self.framing == SendFraming::Chunked && !self.in_chunk {
+                self.in_chunk = true;
+                put(&cursor::chunk_size_line(piece.len()), out, at, spill);
+                return true;
+            }
+            piece.advance(copy(piece.as_bytes(), out, at));
+            if !piece.is_empty() {
+                return false;
+            }
+            self.piece = None;
+            if self.in_chunk {
+                self.in_chunk = false;
+                put(b"\r\n", out, at, spill);
+            }
+            return true;
+        }
+        let Some(trailers) = &self.end else { return false };
+        if self.framing == SendFraming::Chunked {
+            put(b"0\r\n", out, at, spill);
+            put(&trailers.0, out, at, spill);
+            put(b"\r\n", out, at, spill);
+        }
+        // Marks the end as written.
+        self.framing = SendFraming::None;
+        false
+    }
+}
+
+fn write_fixed(current: &mut Data, rest: &mut vec::IntoIter<Data>, out: &mut [u8], at: &mut usize) -> bool {
+    current.advance(copy(current.as_bytes(), out, at));
+    if !current.is_empty() {
+        return false;
+    }
+    match rest.next() {
+        Some(next) => {
+            *current = next;
+            true
+        }
+        None => false,
+    }
+}
+
+/// Copies as much as fits; how much it was.
+fn copy(bytes: &[u8], out: &mut [u8], at: &mut usize) -> usize {
+    let room = out.get_mut(*at..).unwrap_or_default();
+    let len = bytes.len().min(room.len());
+    if let (Some(room), Some(bytes)) = (room.get_mut(..len), bytes.get(..len)) {
+        room.copy_from_slice(bytes);
+    }
+    *at += len;
+    len
+}
+
+/// Copies what fits and keeps the rest; once something is kept, everything after it is.
+fn put(bytes: &[u8], out: &mut [u8], at: &mut usize, spill: &mut Vec<u8>) {
+    let copied = if spill.is_empty() { copy(bytes, out, at) } else { 0 };
+    spill.extend_from_slice(bytes.get(copied..).unwrap_or(&[]));
+}

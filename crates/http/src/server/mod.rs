@@ -1,0 +1,421 @@
+//! The server's side of one connection.
+
+mod input;
+mod output;
+
+use crate::body::BodyReader;
+use crate::head::{Gather, Head};
+use crate::response::Lines;
+use crate::send::Sender;
+use crate::{Data, Error, Limits, OutOfTurn, Request, Response, Status, Trailers};
+use alloc::rc::Rc;
+use core::time::Duration;
+
+/// What all connections of a server share.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// Bounds on the peer.
+    pub limits: Limits,
+    /// Whether a request's authority (host and optional port) is one this server answers for; for
+    /// others the answer is 421 (RFC 9110 section 15.5.20). `None` answers for all.
+    pub serves: Option<fn(&[u8]) -> bool>,
+}
+
+/// What input turned out to be.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A request. If its `body_length` is not empty, `Data` and `End` follow once the
+    /// application asked for them by [`Connection::read_body`].
+    Request(Request),
+    /// Content, borrowed from the input.
+    Data(&'a [u8]),
+    /// The end of the content, with its trailer section if there was one.
+    End(Option<Trailers>),
+    /// The message was refused. If no response was on its way, the one that says so is now; a
+    /// handler still at work on the request is to be dropped. Nothing follows on this connection.
+    Failed(Error),
+}
+
+/// What is to be done with the transport.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// Keep it: feed input, take output.
+    Open,
+    /// All output is taken: end the sending side. Go on feeding input, which is dropped, until the state is
+    /// `Closed`; closing with unread input would reset the connection and lose the response (RFC 9112 section 9.6).
+    EndOutput,
+    /// Close it once what was taken is sent.
+    Closed,
+    /// Reset it: the peer must not take what it got for complete.
+    Abort,
+    /// The protocol changed. Input that was not consumed belongs to the new one.
+    Upgraded,
+}
+
+/// One connection of a server.
+///
+/// Feed it with [`handle_input`](Connection::handle_input), answer each [`Event::Request`] with
+/// [`respond`](Connection::respond), and take output with [`poll_transmit`](Connection::poll_transmit). After each of
+/// them, look at [`transport`](Connection::transport) and [`next_deadline`](Connection::next_deadline).
+///
+/// One request is open at a time: pipelined ones wait, unconsumed, in the caller's receive ring. So
+/// their number is bounded by that ring, and responses are in order by construction.
+#[derive(Debug)]
+pub struct Connection {
+    config: Rc<Config>,
+    /// Buffers of the head being gathered, or spare ones.
+    head: Head,
+    gather: Gather,
+    input: Input,
+    exchange: Exchange,
+    /// A response whose head is not written yet.
+    response: Option<Response>,
+    sender: Sender,
+    transport: Transport,
+    /// The server goes down: no request after the open one.
+    draining: bool,
+    read_deadline: Option<Duration>,
+    write_deadline: Option<Duration>,
+}
+
+/// What input is at present.
+#[derive(Debug)]
+enum Input {
+    /// A head, or nothing between two requests.
+    Head,
+    /// The open request's content.
+    Body { reader: BodyReader, use_: BodyUse },
+    /// Nothing, until the open request is answered.
+    Held,
+    /// Whatever follows the last message; this many bytes of it are read and dropped.
+    Dropped { left: u32 },
+    /// Nothing more.
+    Ended,
+}
+
+/// What the application does with the open request's content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum BodyUse {
+    /// Not ready for it: input stays in the ring.
+    Paused,
+    /// Takes it.
+    Wanted,
+    /// Wants none of it; this many bytes are dropped for the sake of the connection.
+    Dropped { left: u32 },
+}
+
+/// What the open request decides about its response.
+#[derive(Clone, Copy, Debug, Default)]
+struct Exchange {
+    /// A request is open.
+    open: bool,
+    /// Its response is written in full.
+    answered: bool,
+    /// Its response's head is written.
+    started: bool,
+    head_method: bool,
+    connect_method: bool,
+    http11: bool,
+    upgrade: bool,
+    /// The client waits for `100 Continue`.
+    expects_continue: bool,
+    /// The client can reuse the connection.
+    client_persists: bool,
+    /// The response lets the connection persist.
+    persists: bool,
+}
+
+impl Connection {
+    /// A connection that was accepted at `now`.
+    pub fn new(config: Rc<Config>, now: Duration) -> Connection {
+        let read_deadline = Some(now + config.limits.head_time);
+        Connection {
+            config,
+            head: Head::default(),
+            gather: Gather::default(),
+            input: Input::Head,
+            exchange: Exchange::default(),
+            response: None,
+            sender: Sender::default(),
+            transport: Transport::Open,
+            draining: false,
+            read_deadline,
+            write_deadline: None,
+        }
+    }
+
+    /// What is to be done with the transport.
+    pub fn transport(&self) -> Transport {
+        self.transport
+    }
+
+    /// Whether [`poll_transmit`](Connection::poll_transmit) has something to write.
+    pub fn wants_transmit(&self) -> bool {
+        self.response.is_some() || self.sender.is_ready()
+    }
+
+    /// Whether a request is open: given out and not yet answered in full.
+    pub fn has_request(&self) -> bool {
+        self.exchange.open
+    }
+
+    /// Whether the connection is between two requests, so that closing it loses nothing.
+    pub fn is_idle(&self) -> bool {
+        matches!(self.input, Input::Head) && self.head.bytes.is_empty()
+    }
+
+    /// The application wants the open request's content: sends `100 Continue` if the client waits
+    /// for it. From now on the client must make progress.
+    pub fn read_body(&mut self, now: Duration) {
+        let Input::Body { use_: use_ @ BodyUse::Paused, .. } = &mut self.input else { return };
+        *use_ = BodyUse::Wanted;
+        self.read_deadline = Some(now + self.config.limits.body_progress_time);
+        if core::mem::take(&mut self.exchange.expects_continue) && !self.exchange.started {
+            self.sender.push(b"HTTP/1.1 100 Continue\r\n\r\n");
+            self.arm_write(now);
+        }
+    }
+
+    /// The application has no room for content now: input is not consumed, the client may wait.
+    pub fn pause_body(&mut self) {
+        if let Input::Body { use_: use_ @ BodyUse::Wanted, .. } = &mut self.input {
+            *use_ = BodyUse::Paused;
+            self.read_deadline = None;
+        }
+    }
+
+    /// The application wants no more of the open request's content. What remains is dropped if it is
+    /// little enough, else the connection ends after the response.
+    pub fn drop_body(&mut self, now: Duration) {
+        let left = self.config.limits.drain_bytes_max;
+        let Input::Body { reader, use_ } = &mut self.input else { return };
+        if matches!(use_, BodyUse::Dropped { .. }) {
+            return;
+        }
+        // RFC 9110 section 10.1.1: without 100 Continue nobody knows whether the content comes.
+        let too_much = reader.left().is_some_and(|rest| rest > u64::from(left));
+        let left = if too_much || self.exchange.expects_continue { 0 } else { left };
+        *use_ = BodyUse::Dropped { left };
+        if left == 0 {
+            self.exchange.client_persists = false;
+        }
+        self.read_deadline = Some(now + self.config.limits.body_progress_time);
+        if self.exchange.answered {
+            self.end_exchange(now);
+        }
+    }
+
+    /// Answers the open request.
+    ///
+    /// A response with [`Body::Stream`](crate::Body::Stream) is followed by [`send_data`](Connection::send_data) and
+    /// [`finish`](Connection::finish), if [`is_streaming`](Connection::is_streaming) then says so. 101, and a success to CONNECT, hand
+    /// over the connection: see [`Transport::Upgraded`].
+    ///
+    /// # Errors
+    /// No request is open, it has a response already, or it cannot be upgraded.
+    pub fn respond(&mut self, now: Duration, response: Response) -> Result<(), OutOfTurn> {
+        if !self.exchange.open || self.exchange.started || self.response.is_some() {
+            return Err(OutOfTurn);
+        }
+        let upgrades = self.exchange.upgrade && matches!(self.input, Input::Held);
+        if response.status.is_informational() && !(response.status == Status::SWITCHING_PROTOCOLS && upgrades) {
+            return Err(OutOfTurn);
+        }
+        self.response = Some(response);
+        self.arm_write(now);
+        Ok(())
+    }
+
+    /// Whether the response is a stream that takes data or its end. Not so after HEAD and for a status without content.
+    pub fn is_streaming(&self) -> bool {
+        self.sender.is_streaming()
+            || self.response.as_ref().is_some_and(|response| {
+                matches!(response.body, crate::Body::Stream(_)) && self.has_content(response.status)
+            })
+    }
+
+    /// How many bytes [`send_data`](Connection::send_data) takes now; 0 until the head and the piece before are written.
+    pub fn body_capacity(&self) -> usize {
+        if self.response.is_some() { 0 } else { self.sender.capacity() }
+    }
+
+    /// Sends the next piece of a streamed response.
+    ///
+    /// # Errors
+    /// No stream takes data now, or more came than the response declared.
+    pub fn send_data(&mut self, now: Duration, data: Data) -> Result<(), OutOfTurn> {
+        if self.response.is_some() {
+            return Err(OutOfTurn);
+        }
+        self.sender.push_data(data)?;
+        self.arm_write(now);
+        Ok(())
+    }
+
+    /// Ends a streamed response.
+    ///
+    /// # Errors
+    /// No stream is open, or less came than the response declared. The connection is then to be aborted.
+    pub fn finish(&mut self, now: Duration) -> Result<(), OutOfTurn> {
+        self.finish_with_trailers(now, &[])
+    }
+
+    /// Ends a streamed response with a trailer section, which is left out unless the coding is chunked.
+    ///
+    /// # Errors
+    /// As [`finish`](Connection::finish).
+    pub fn finish_with_trailers(&mut self, now: Duration, trailers: &[(&str, &[u8])]) -> Result<(), OutOfTurn> {
+        if self.response.is_some() {
+            return Err(OutOfTurn);
+        }
+        let mut lines = Lines::default();
+        for (name, value) in trailers {
+            lines.push(name, value);
+        }
+        self.sender.finish(lines)?;
+        self.arm_write(now);
+        Ok(())
+    }
+
+    /// The response cannot be completed: resets the connection, or answers 500 if nothing was sent.
+    pub fn fail_response(&mut self, now: Duration) {
+        if self.exchange.open && !self.exchange.started {
+            self.response = Some(Response::plain(Status::INTERNAL_SERVER_ERROR).closing());
+            self.drop_body(now);
+            self.arm_write(now);
+        } else {
+            self.abort();
+        }
+    }
+
+    /// The server goes down: the open request is answered, then the connection ends.
+    pub fn drain(&mut self, now: Duration) {
+        self.draining = true;
+        if self.is_idle() {
+            self.end_output(now);
+        }
+    }
+
+    /// Takes back the buffers of a request that is done with, for the next one.
+    pub fn recycle(&mut self, request: Request) {
+        if !self.head.has_buffers() {
+            self.head = request.head;
+            self.head.clear();
+        }
+    }
+
+    /// Takes out the spare buffers, so that an idle connection holds no memory. Give them to
+    /// [`supply_buffers`](Connection::supply_buffers) of whichever connection reads next.
+    pub fn take_buffers(&mut self) -> Option<Head> {
+        (self.head.has_buffers() && self.head.bytes.is_empty()).then(|| core::mem::take(&mut self.head))
+    }
+
+    /// Lends buffers for the next head.
+    pub fn supply_buffers(&mut self, buffers: Head) {
+        if !self.head.has_buffers() {
+            self.head = buffers;
+            self.head.clear();
+        }
+    }
+
+    /// When [`handle_timeout`](Connection::handle_timeout) is due.
+    pub fn next_deadline(&self) -> Option<Duration> {
+        match (self.read_deadline, self.write_deadline) {
+            (Some(read), Some(write)) => Some(read.min(write)),
+            (read, write) => read.or(write),
+        }
+    }
+
+    /// Ends what made no progress in time; does nothing before [`next_deadline`](Connection::next_deadline).
+    pub fn handle_timeout(&mut self, now: Duration) -> Option<Event<'static>> {
+        if self.write_deadline.is_some_and(|deadline| deadline <= now) {
+            self.abort();
+            return Some(Event::Failed(Error::Timeout));
+        }
+        if self.read_deadline.is_none_or(|deadline| deadline > now) {
+            return None;
+        }
+        self.read_deadline = None;
+        match self.input {
+            // RFC 9112 section 9.5: a connection that is merely idle may be closed without a word.
+            Input::Head if self.head.bytes.is_empty() => self.end_output(now),
+            Input::Head | Input::Body { .. } => return Some(self.fail(now, Error::Timeout)),
+            Input::Held => {}
+            Input::Dropped { .. } | Input::Ended => self.close(),
+        }
+        None
+    }
+
+    /// The peer ended its sending side.
+    pub fn handle_end(&mut self, now: Duration) -> Option<Event<'static>> {
+        match &self.input {
+            Input::Head if self.head.bytes.is_empty() => self.close(),
+            // RFC 9112 section 8: an incomplete message is refused, never handled as if it were complete.
+            Input::Head | Input::Body { .. } => {
+                let event = self.fail(now, Error::Truncated);
+                self.input = Input::Ended;
+                return Some(event);
+            }
+            Input::Held => {
+                self.exchange.client_persists = false;
+                self.input = Input::Ended;
+            }
+            Input::Dropped { .. } | Input::Ended => {
+                self.input = Input::Ended;
+                if self.transport == Transport::EndOutput {
+                    self.close();
+                }
+            }
+        }
+        None
+    }
+
+    /// Refuses the peer's message: answers if there is still a response to give, then ends the connection.
+    fn fail(&mut self, now: Duration, error: Error) -> Event<'static> {
+        self.exchange.client_persists = false;
+        self.input = Input::Dropped { left: self.config.limits.drain_bytes_max };
+        self.read_deadline = None;
+        if self.exchange.answered {
+            self.end_output(now);
+        } else if self.exchange.started {
+            self.abort();
+        } else {
+            self.exchange.open = true;
+            self.response = Some(Response::plain(error.status()).closing());
+            self.arm_write(now);
+        }
+        Event::Failed(error)
+    }
+
+    fn arm_write(&mut self, now: Duration) {
+        self.write_deadline = Some(now + self.config.limits.write_progress_time);
+    }
+
+    /// All is sent; what the peer may still send is dropped.
+    fn end_output(&mut self, now: Duration) {
+        self.transport = Transport::EndOutput;
+        self.read_deadline = Some(now + self.config.limits.linger_time);
+        match self.input {
+            Input::Ended => self.close(),
+            Input::Dropped { .. } => {}
+            _ => self.input = Input::Dropped { left: self.config.limits.drain_bytes_max },
+        }
+    }
+
+    fn close(&mut self) {
+        self.finish_transport(Transport::Closed);
+    }
+
+    fn abort(&mut self) {
+        self.finish_transport(Transport::Abort);
+    }
+
+    fn finish_transport(&mut self, transport: Transport) {
+        self.transport = transport;
+        self.input = Input::Ended;
+        self.response = None;
+        self.sender = Sender::default();
+        self.read_deadline = None;
+        self.write_deadline = None;
+    }
+}

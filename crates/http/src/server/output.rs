@@ -1,0 +1,186 @@
+//! From responses to output.
+
+use super::{BodyUse, Connection, Exchange, Input, Transport};
+use crate::semantics::date::HttpDate;
+use crate::send::{Cursor, SendFraming};
+use crate::{Body, Response, Status};
+use core::time::Duration;
+
+/// Upper bound of what a head holds besides its own lines, media type and reason: status line, `Date`, length or
+/// coding, `Connection`, names and line ends, bytes.
+const HEAD_OVERHEAD_BYTES: usize = 256;
+
+impl Connection {
+    /// Writes output to `out`: how many bytes. 0 means that there is nothing now.
+    ///
+    /// `date` is the current date, for instance from [`DateCache`](crate::semantics::date::DateCache); without a
+    /// clock there is none (RFC 9110 section 6.6.1).
+    pub fn poll_transmit(&mut self, now: Duration, date: Option<&HttpDate>, out: &mut [u8]) -> usize {
+        let mut at = 0;
+        if let Some(response) = self.response.take() {
+            self.start_response(response, date, out, &mut at);
+        }
+        self.sender.write(out, &mut at);
+        if self.exchange.started && !self.exchange.answered && self.sender.is_done() {
+            self.exchange.answered = true;
+            self.end_answer(now);
+        }
+        if !self.sender.is_ready() {
+            self.write_deadline = None;
+        } else if at > 0 {
+            self.arm_write(now);
+        }
+        at
+    }
+
+    /// Whether a response of this status to the open request has content.
+    pub(super) fn has_content(&self, status: Status) -> bool {
+        // RFC 9112 section 6.3: none after HEAD, with 1xx, 204, 304, or a success to CONNECT.
+        !self.exchange.head_method && !status.has_no_content() && !(self.exchange.connect_method && status.is_success())
+    }
+
+    fn start_response(&mut self, mut response: Response, date: Option<&HttpDate>, out: &mut [u8], at: &mut usize) {
+        let framing = self.framing(&response);
+        let has_content = self.has_content(response.status);
+        self.exchange.started = true;
+        self.exchange.persists = self.exchange.client_persists
+            && !response.close
+            && !self.draining
+            && !(has_content && framing == SendFraming::UntilClose)
+            && self.leaves_little_unread();
+        let type_len = response.content_type.map_or(0, str::len);
+        let len_max = HEAD_OVERHEAD_BYTES + response.lines.0.len() + type_len;
+        let exchange = self.exchange;
+        self.sender.write_head(out, at, len_max, |cursor| {
+            write_head(cursor, &response, framing, exchange, date);
+        });
+        let framing = if has_content { framing } else { SendFraming::None };
+        if matches!(response.status, Status::SWITCHING_PROTOCOLS)
+            || exchange.connect_method && response.status.is_success()
+        {
+            self.transport = Transport::Upgraded;
+        }
+        self.sender.start(core::mem::take(&mut response.body), framing);
+    }
+
+    /// How the response's end is marked, were it the answer to GET.
+    fn framing(&self, response: &Response) -> SendFraming {
+        let tunnel = self.exchange.connect_method && response.status.is_success();
+        if response.status.has_no_content() || tunnel {
+            // RFC 9110 section 8.6: no Content-Length in 1xx, 204 and a success to CONNECT. RFC 9112 section 6.1: no coding either.
+            return SendFraming::None;
+        }
+        if response.status == Status::RESET_CONTENT {
+            // RFC 9110 section 15.3.6: no content, but a client must be told so.
+            return SendFraming::Length(0);
+        }
+        match response.body.len() {
+            Some(len) => SendFraming::Length(len),
+            // RFC 9112 section 6.1: no coding unless the request is HTTP/1.1.
+            None if self.exchange.http11 => SendFraming::Chunked,
+            None => SendFraming::UntilClose,
+        }
+    }
+
+    /// Whether what is left of the request's content does not end the connection.
+    fn leaves_little_unread(&self) -> bool {
+        match &self.input {
+            Input::Body { use_: BodyUse::Dropped { left: 0 }, .. } => false,
+            Input::Body { .. } => !self.exchange.expects_continue,
+            Input::Held => true,
+            _ => false,
+        }
+    }
+
+    /// The response is written: on to the next request, or to the end.
+    fn end_answer(&mut self, now: Duration) {
+        if self.transport == Transport::Upgraded {
+            self.input = Input::Ended;
+            self.exchange = Exchange::default();
+            return;
+        }
+        match self.input {
+            // RFC 9112 section 9.3: read the whole request, or close after the response. Whoever still reads it
+            // may go on.
+            Input::Body { use_: BodyUse::Wanted | BodyUse::Paused, .. } if !self.exchange.expects_continue => {}
+            Input::Body { use_: BodyUse::Dropped { left: 1.. }, .. } if self.exchange.persists => {}
+            _ => self.end_exchange(now),
+        }
+    }
+
+    /// Request and response are done with.
+    pub(super) fn end_exchange(&mut self, now: Duration) {
+        let exchange = core::mem::take(&mut self.exchange);
+        if exchange.persists && matches!(self.input, Input::Held) {
+            self.input = Input::Head;
+            self.read_deadline = Some(now + self.config.limits.idle_time);
+            if self.draining {
+                self.end_output(now);
+            }
+        } else if matches!(self.input, Input::Held) && !exchange.client_persists {
+            // The client knew that this was the last request, so nothing can be on its way.
+            self.close();
+        } else if matches!(self.input, Input::Body { use_: BodyUse::Dropped { left: 1.. }, .. }) && exchange.persists {
+            self.exchange = exchange;
+        } else {
+            self.end_output(now);
+        }
+    }
+}
+
+fn write_head(
+    cursor: &mut Cursor<'_>,
+    response: &Response,
+    framing: SendFraming,
+    exchange: Exchange,
+    date: Option<&HttpDate>,
+) {
+    write_status_line(cursor, response.status);
+    if let Some(date) = date {
+        cursor.put(b"Date: ");
+        cursor.put(date.as_bytes());
+        cursor.put(b"\r\n");
+    }
+    match framing {
+        SendFraming::Length(len) => {
+            cursor.put(b"Content-Length: ");
+            cursor.put_decimal(len);
+            cursor.put(b"\r\n");
+        }
+        SendFraming::Chunked => cursor.put(b"Transfer-Encoding: chunked\r\n"),
+        SendFraming::None | SendFraming::UntilClose => {}
+    }
+    if let Some(content_type) = response.content_type {
+        cursor.put(b"Content-Type: ");
+        cursor.put(content_type.as_bytes());
+        cursor.put(b"\r\n");
+    }
+    cursor.put(&response.lines.0);
+    let tunnel = exchange.connect_method && response.status.is_success();
+    cursor.put(match (response.status, exchange.persists) {
+        (Status::SWITCHING_PROTOCOLS, _) => b"Connection: upgrade\r\n\r\n",
+        _ if tunnel => b"\r\n",
+        (_, false) => b"Connection: close\r\n\r\n",
+        // RFC 9112 section 9.3: an HTTP/1.0 client must be told.
+        (_, true) if !exchange.http11 => b"Connection: keep-alive\r\n\r\n",
+        (_, true) => b"\r\n",
+    });
+}
+
+fn write_status_line(cursor: &mut Cursor<'_>, status: Status) {
+    if let Some(line) = status.line() {
+        cursor.put(line.as_bytes());
+    } else {
+        // RFC 9112 section 4: the reason may be empty, the space before it not left out.
+        cursor.put(b"HTTP/1.1 ");
+        cursor.put_decimal(u64::from(status.code()));
+        cursor.put(b" \r\n");
+    }
+}
+
+impl Body {
+    /// Whether it is to be pushed.
+    pub fn is_stream(&self) -> bool {
+        matches!(self, Body::Stream(_))
+    }
+}
