@@ -17,7 +17,11 @@ pub(crate) fn parse_request(
     head.fields.clear();
     let bytes = bytes.get(..usize::from(limits.head_bytes_max)).unwrap_or(bytes);
     // RFC 9112 section 2.2: ignore at least one empty line before the request line.
-    let start = if bytes.starts_with(b"\r\n") { 2 } else { 0 };
+    let start = match bytes {
+        b"\r" => return Ok(None),
+        [b'\r', b'\n', ..] => 2,
+        _ => 0,
+    };
     let Some((mut line, at)) = parse_line(bytes, start, limits)? else { return Ok(None) };
     let mut facts = Facts::default();
     let limits = FieldLimits { fields_max: limits.fields_max };

@@ -413,6 +413,7 @@ impl Connection {
     fn finish_transport(&mut self, transport: Transport) {
         self.transport = transport;
         self.input = Input::Ended;
+        self.exchange = Exchange::default();
         self.response = None;
         self.sender = Sender::default();
         self.read_deadline = None;

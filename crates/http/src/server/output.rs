@@ -17,6 +17,9 @@ impl Connection {
     /// clock there is none (RFC 9110 section 6.6.1).
     pub fn poll_transmit(&mut self, now: Duration, date: Option<&HttpDate>, out: &mut [u8]) -> usize {
         let mut at = 0;
+        if out.is_empty() {
+            return 0;
+        }
         if let Some(response) = self.response.take() {
             self.start_response(response, date, out, &mut at);
         }

@@ -1,0 +1,230 @@
+//! A server connection fed from memory, with a small application behind it.
+#![allow(dead_code)] // each test binary uses its part
+
+use http::server::{Config, Connection, Event, Transport};
+use http::{Body, Data, Limits, Request, Response, Status};
+use std::rc::Rc;
+use std::time::Duration;
+
+/// What came of feeding a server.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Outcome {
+    pub(crate) output: String,
+    pub(crate) events: Vec<String>,
+    pub(crate) transport: Transport,
+    pub(crate) unread: String,
+}
+
+/// A server connection, its rings and its application.
+pub(crate) struct Server {
+    pub(crate) connection: Connection,
+    pub(crate) now: Duration,
+    pub(crate) ring: Vec<u8>,
+    pub(crate) output: Vec<u8>,
+    pub(crate) events: Vec<String>,
+    /// Room of the transmit ring at each call.
+    pub(crate) room: usize,
+    open: Option<(Request, Vec<u8>)>,
+    stream: Vec<Data>,
+    streaming: bool,
+}
+
+impl Server {
+    pub(crate) fn new(config: Config) -> Server {
+        Server {
+            connection: Connection::new(Rc::new(config), Duration::ZERO),
+            now: Duration::ZERO,
+            ring: Vec::new(),
+            output: Vec::new(),
+            events: Vec::new(),
+            room: usize::MAX,
+            open: None,
+            stream: Vec::new(),
+            streaming: false,
+        }
+    }
+
+    /// Feeds `input` and lets everything happen that can.
+    pub(crate) fn feed(&mut self, input: &[u8]) {
+        self.ring.extend_from_slice(input);
+        loop {
+            let ring = std::mem::take(&mut self.ring);
+            let (consumed, event) = self.connection.handle_input(self.now, &ring);
+            let had_event = event.is_some();
+            if let Some(event) = event {
+                self.take_event(event);
+            }
+            self.ring = ring[consumed..].to_vec();
+            let sent = self.transmit();
+            if !had_event && consumed == 0 && !sent {
+                return;
+            }
+        }
+    }
+
+    pub(crate) fn end(&mut self) {
+        if let Some(Event::Failed(error)) = self.connection.handle_end(self.now) {
+            self.events.push(format!("failed: {error:?}"));
+        }
+        self.feed(b"");
+    }
+
+    /// Lets time pass until the next deadline; whether there was one.
+    pub(crate) fn run_to_deadline(&mut self) -> bool {
+        let Some(deadline) = self.connection.next_deadline() else { return false };
+        self.now = self.now.max(deadline);
+        if let Some(Event::Failed(error)) = self.connection.handle_timeout(self.now) {
+            self.events.push(format!("failed: {error:?}"));
+        }
+        self.feed(b"");
+        true
+    }
+
+    pub(crate) fn outcome(self) -> Outcome {
+        Outcome {
+            output: String::from_utf8_lossy(&self.output).into_owned(),
+            events: self.events,
+            transport: self.connection.transport(),
+            unread: String::from_utf8_lossy(&self.ring).into_owned(),
+        }
+    }
+
+    fn take_event(&mut self, event: Event<'_>) {
+        match event {
+            Event::Request(request) => {
+                let body = if request.body_length() == http::BodyLength::Empty { "" } else { " ..." };
+                let (name, target) = (request.method_name().to_vec(), request.target().to_vec());
+                self.events.push(format!("{} {}{body}", name.escape_ascii(), target.escape_ascii()));
+                if body.is_empty() {
+                    return self.answer(request, Vec::new());
+                }
+                match request.path() {
+                    b"/refuse" => {
+                        self.connection.respond(self.now, Response::plain(Status::FORBIDDEN)).unwrap();
+                        self.connection.drop_body(self.now);
+                        self.connection.recycle(request);
+                    }
+                    b"/early" => {
+                        self.connection.respond(self.now, Response::ok("text/plain", "early")).unwrap();
+                        self.connection.read_body(self.now);
+                        self.open = Some((request, Vec::new()));
+                    }
+                    _ => {
+                        self.connection.read_body(self.now);
+                        self.open = Some((request, Vec::new()));
+                    }
+                }
+            }
+            Event::Data(data) => self.open.as_mut().unwrap().1.extend_from_slice(data),
+            Event::End(trailers) => {
+                let (request, body) = self.open.take().unwrap();
+                let mut text = format!("body {}", body.escape_ascii());
+                for (name, value) in trailers.iter().flat_map(|trailers| trailers.headers()) {
+                    text += &format!(" [{}={}]", name.escape_ascii(), value.escape_ascii());
+                }
+                self.events.push(text);
+                if request.path() != b"/early" {
+                    self.answer(request, body);
+                }
+            }
+            Event::Failed(error) => {
+                self.open = None;
+                self.events.push(format!("failed: {error:?}"));
+            }
+        }
+    }
+
+    fn answer(&mut self, request: Request, body: Vec<u8>) {
+        let response = match request.path() {
+            b"/" => Response::ok("text/plain", "hello, world\n"),
+            b"/echo" => Response::ok("application/octet-stream", body),
+            b"/headers" => {
+                let list = request.headers().map(|(n, v)| format!("{}={}\n", n.escape_ascii(), v.escape_ascii()));
+                Response::ok("text/plain", list.collect::<String>())
+            }
+            b"/authority" => Response::ok("text/plain", request.authority().to_vec()),
+            b"/stream" => {
+                self.streaming = true;
+                self.stream = ["two", "one"].into_iter().map(Data::from).collect();
+                Response::new(Status::OK).with_body(Body::Stream(None))
+            }
+            b"/stream-6" => {
+                self.streaming = true;
+                self.stream = ["two", "one"].into_iter().map(Data::from).collect();
+                Response::new(Status::OK).with_body(Body::Stream(Some(6)))
+            }
+            b"/parts" => Response::new(Status::OK).with_body(Body::Parts(vec!["a".into(), "".into(), "bc".into()])),
+            b"/empty" => Response::new(Status::NO_CONTENT),
+            b"/same" => Response::new(Status::NOT_MODIFIED).with_header("ETag", "\"1\""),
+            b"/reset" => Response::new(Status::RESET_CONTENT),
+            b"/odd" => Response::new(Status::new(299).unwrap()),
+            b"/close" => Response::ok("text/plain", "bye").closing(),
+            b"/upgrade" if request.upgrade().is_some() => {
+                Response::new(Status::SWITCHING_PROTOCOLS).with_header("Upgrade", "echo")
+            }
+            _ if request.method() == http::Method::Connect => Response::new(Status::OK),
+            _ => Response::plain(Status::NOT_FOUND),
+        };
+        self.connection.respond(self.now, response).unwrap();
+        self.connection.recycle(request);
+    }
+
+    /// Takes output until there is none; whether there was some.
+    pub(crate) fn transmit(&mut self) -> bool {
+        let mut any = false;
+        let mut buffer = vec![0; self.room.min(1 << 16)];
+        loop {
+            let count = self.connection.poll_transmit(self.now, None, &mut buffer);
+            self.output.extend_from_slice(&buffer[..count]);
+            any |= count > 0;
+            if self.streaming && self.connection.body_capacity() > 0 {
+                if let Some(data) = self.stream.pop() {
+                    self.connection.send_data(self.now, data).unwrap();
+                } else {
+                    self.connection.finish_with_trailers(self.now, &[("X-Sum", b"6")]).unwrap();
+                    self.streaming = false;
+                }
+            } else if self.streaming && self.connection.body_capacity() == 0 && count == 0 {
+                // Everything declared was pushed, or nothing is wanted.
+                if self.connection.is_streaming() {
+                    self.connection.finish(self.now).unwrap();
+                }
+                self.streaming = false;
+            } else if count == 0 {
+                return any;
+            }
+        }
+    }
+}
+
+/// Feeds `input` in pieces of `piece_len` bytes to a server with room for `room` bytes of output at a time.
+pub(crate) fn serve_in_pieces(input: &[u8], piece_len: usize, room: usize, limits: &Limits) -> Outcome {
+    let mut server = Server::new(Config { limits: limits.clone(), serves: None });
+    server.room = room;
+    for piece in input.chunks(piece_len.max(1)) {
+        server.feed(piece);
+    }
+    server.outcome()
+}
+
+/// Feeds `input` in two pieces.
+pub(crate) fn serve_split(input: &[u8], at: usize, limits: &Limits) -> Outcome {
+    let mut server = Server::new(Config { limits: limits.clone(), serves: None });
+    server.feed(&input[..at]);
+    server.feed(&input[at..]);
+    server.outcome()
+}
+
+/// Feeds `input` whole, split at every byte, byte by byte, and with little room for output;
+/// all must come to the same.
+pub(crate) fn serve_every_way(input: &[u8], limits: &Limits) -> Outcome {
+    let whole = serve_in_pieces(input, usize::MAX, usize::MAX, limits);
+    for at in 0..=input.len() {
+        assert_eq!(serve_split(input, at, limits), whole, "split at {at} of {}", input.escape_ascii());
+    }
+    for (piece, room) in [(1, usize::MAX), (1, 1), (usize::MAX, 1), (3, 7), (usize::MAX, 300)] {
+        let other = serve_in_pieces(input, piece, room, limits);
+        assert_eq!(other, whole, "pieces of {piece}, room for {room}: {}", input.escape_ascii());
+    }
+    whole
+}

@@ -1,0 +1,261 @@
+//! Every limit and every deadline of a server, reached and just not reached.
+
+mod common;
+
+use common::{Outcome, Server, serve_every_way};
+use http::Limits;
+use http::server::{Config, Transport};
+use std::time::Duration;
+
+fn status(outcome: &Outcome) -> u16 {
+    let line = outcome.output.strip_prefix("HTTP/1.1 ").expect("a response");
+    line[..3].parse().expect("a status")
+}
+
+/// `inside` is served, `beyond` is refused with this status.
+fn assert_bound(limits: &Limits, inside: &str, beyond: &str, refusal: u16) {
+    let served = serve_every_way(inside.as_bytes(), limits);
+    assert_eq!(status(&served), 200, "{inside}");
+    let refused = serve_every_way(beyond.as_bytes(), limits);
+    assert_eq!(status(&refused), refusal, "{beyond}");
+    assert!(refused.events.last().unwrap().starts_with("failed: "), "{:?}", refused.events);
+}
+
+#[test]
+fn start_line_bytes_max() {
+    let limits = Limits { start_line_bytes_max: 20, ..Limits::default() };
+    let request = |query: &str| format!("GET /?{query} HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!("GET /?12345 HTTP/1.1".len(), 20);
+    assert_bound(&limits, &request("12345"), &request("123456"), 414);
+    assert_bound(&limits, &format!("\r\n{}", request("12345")), &format!("\r\n{}", request("123456")), 414);
+    // Without an end in sight, too.
+    assert_eq!(status(&serve_every_way(b"GET /0123456789012345678", &limits)), 414);
+}
+
+#[test]
+fn head_bytes_max() {
+    let limits = Limits { head_bytes_max: 64, ..Limits::default() };
+    let request = |value_len: usize| format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(value_len));
+    assert_eq!(request(32).len(), 64);
+    assert_bound(&limits, &request(32), &request(33), 431);
+    let endless = format!("GET / HTTP/1.1\r\nHost: {}", "x".repeat(100));
+    assert_eq!(status(&serve_every_way(endless.as_bytes(), &limits)), 431);
+}
+
+#[test]
+fn the_largest_head_has_65535_bytes() {
+    let limits = Limits { head_bytes_max: u16::MAX, start_line_bytes_max: u16::MAX, ..Limits::default() };
+    let frame = "GET /? HTTP/1.1\r\nHost: a\r\n\r\n".len();
+    for (len, expected) in [(65_535, 200), (65_536, 414)] {
+        let request = format!("GET /?{} HTTP/1.1\r\nHost: a\r\n\r\n", "q".repeat(len - frame));
+        for piece in [usize::MAX, 1000] {
+            let outcome = common::serve_in_pieces(request.as_bytes(), piece, usize::MAX, &limits);
+            assert!(status(&outcome) == expected || expected == 414 && status(&outcome) == 431, "{len}");
+        }
+    }
+}
+
+#[test]
+fn fields_max() {
+    let limits = Limits { fields_max: 3, ..Limits::default() };
+    let request = |count: usize| format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X: y\r\n".repeat(count - 1));
+    assert_bound(&limits, &request(3), &request(4), 431);
+}
+
+#[test]
+fn body_bytes_max() {
+    let limits = Limits { body_bytes_max: 5, ..Limits::default() };
+    let known = |len: usize| {
+        format!("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: {len}\r\n\r\n{}", "x".repeat(len))
+    };
+    assert_bound(&limits, &known(5), &known(6), 413);
+    let chunked = |chunks: &str| format!("POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}");
+    assert_bound(&limits, &chunked("2\r\nab\r\n3\r\ncde\r\n0\r\n\r\n"), &chunked("2\r\nab\r\n4\r\ncdef\r\n0\r\n\r\n"), 413);
+}
+
+#[test]
+fn chunk_extension_bytes_max() {
+    let limits = Limits { chunk_extension_bytes_max: 4, ..Limits::default() };
+    let chunked = |chunks: &str| format!("POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}");
+    assert_bound(&limits, &chunked("1;a\r\nx\r\n0;b\r\n\r\n"), &chunked("1;a\r\nx\r\n0;bc\r\n\r\n"), 400);
+    assert_bound(&limits, &chunked("1 ;a\r\nx\r\n0\r\n\r\n"), &chunked("1    ;a\r\nx\r\n0\r\n\r\n"), 400);
+}
+
+#[test]
+fn trailer_bytes_and_fields_max() {
+    let limits = Limits { trailer_bytes_max: 16, trailer_fields_max: 2, ..Limits::default() };
+    let trailer =
+        |fields: &str| format!("POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n{fields}\r\n");
+    assert_bound(&limits, &trailer("X: 1234567890\r\n".get(..0).unwrap()), &trailer("X: 1234567890\r\n"), 431);
+    assert_bound(&limits, &trailer("X: 123456789\r\n"), &trailer("X: 1234567890\r\n"), 431);
+    assert_bound(&limits, &trailer("X:1\r\nX:2\r\n"), &trailer("X:\r\nX:\r\nX:\r\n"), 431);
+}
+
+#[test]
+fn chunked_requests() {
+    let limits = Limits { chunked_requests: false, ..Limits::default() };
+    let head = "POST /echo HTTP/1.1\r\nHost: a\r\n";
+    assert_bound(&limits, &format!("{head}Content-Length: 1\r\n\r\na"), &format!("{head}Transfer-Encoding: chunked\r\n\r\n"), 411);
+}
+
+#[test]
+fn rfc9110_15_5_20_authorities_served_elsewhere() {
+    let serves: fn(&[u8]) -> bool = |authority| authority == b"a";
+    for (host, expected) in [("a", 200), ("b", 421), ("", 421)] {
+        let mut server = Server::new(Config { serves: Some(serves), ..Config::default() });
+        server.feed(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes());
+        assert_eq!(status(&server.outcome()), expected, "{host}");
+    }
+}
+
+fn server() -> Server {
+    Server::new(Config::default())
+}
+
+fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
+
+#[test]
+fn head_time_runs_from_the_connections_start_and_silence_is_no_408() {
+    let mut server = server();
+    assert_eq!(server.connection.next_deadline(), Some(seconds(10)));
+    assert!(server.connection.handle_timeout(seconds(9)).is_none());
+    assert_eq!(server.connection.transport(), Transport::Open);
+    server.run_to_deadline();
+    assert_eq!((server.output.len(), server.connection.transport()), (0, Transport::EndOutput));
+    // Then the peer has the linger time to go.
+    assert_eq!(server.connection.next_deadline(), Some(seconds(12)));
+    server.run_to_deadline();
+    assert_eq!(server.connection.transport(), Transport::Closed);
+    assert_eq!(server.connection.next_deadline(), None);
+}
+
+#[test]
+fn head_time_is_not_extended_by_progress() {
+    let mut server = server();
+    for second in 0..10 {
+        server.now = seconds(second);
+        server.feed(b"GET / HTTP/"[second as usize..].get(..1).unwrap());
+        assert_eq!(server.connection.next_deadline(), Some(seconds(10)));
+    }
+    server.run_to_deadline();
+    assert_eq!(server.events, ["failed: Timeout"]);
+    assert_eq!(status(&server.outcome()), 408);
+}
+
+#[test]
+fn idle_time_then_head_time() {
+    let mut server = server();
+    server.feed(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(server.connection.next_deadline(), Some(seconds(60)));
+    assert!(server.connection.is_idle());
+    server.now = seconds(30);
+    server.feed(b"G");
+    assert_eq!(server.connection.next_deadline(), Some(seconds(40)));
+    assert!(!server.connection.is_idle());
+    server.feed(b"ET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(server.connection.next_deadline(), Some(seconds(90)));
+    let output_len = server.output.len();
+    server.run_to_deadline();
+    assert_eq!((server.output.len(), server.connection.transport()), (output_len, Transport::EndOutput));
+}
+
+#[test]
+fn body_progress_time_is_extended_by_progress_and_stands_still_while_paused() {
+    let mut server = server();
+    server.feed(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n");
+    assert_eq!(server.connection.next_deadline(), Some(seconds(20)));
+    server.now = seconds(15);
+    server.feed(b"a");
+    assert_eq!(server.connection.next_deadline(), Some(seconds(35)));
+    server.connection.pause_body();
+    assert_eq!(server.connection.next_deadline(), None);
+    server.ring.extend_from_slice(b"b");
+    assert!(matches!(server.connection.handle_input(server.now, b"b"), (0, None)));
+    server.now = seconds(100);
+    server.connection.read_body(server.now);
+    assert_eq!(server.connection.next_deadline(), Some(seconds(120)));
+    server.run_to_deadline();
+    assert_eq!(server.events, ["POST /echo ...", "failed: Timeout"]);
+    assert_eq!(status(&server.outcome()), 408);
+}
+
+#[test]
+fn write_progress_time_ends_in_a_reset() {
+    let mut server = server();
+    server.room = 0;
+    server.feed(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(server.connection.next_deadline(), Some(seconds(20)));
+    server.now = seconds(19);
+    let mut out = [0; 1];
+    assert_eq!(server.connection.poll_transmit(server.now, None, &mut out), 1);
+    assert_eq!(server.connection.next_deadline(), Some(seconds(39)));
+    server.run_to_deadline();
+    assert_eq!(server.connection.transport(), Transport::Abort);
+    assert_eq!(server.events, ["GET /", "failed: Timeout"]);
+}
+
+#[test]
+fn linger_time_and_drain_bytes_bound_what_is_dropped_at_the_end() {
+    let mut server = Server::new(Config { limits: Limits { drain_bytes_max: 10, ..Limits::default() }, serves: None });
+    server.feed(b"bad\r\n\r\n");
+    assert_eq!(server.connection.transport(), Transport::EndOutput);
+    assert_eq!(server.connection.next_deadline(), Some(seconds(2)));
+    server.feed(b"123456789");
+    assert_eq!(server.connection.transport(), Transport::EndOutput);
+    server.feed(b"0");
+    assert_eq!(server.connection.transport(), Transport::Closed);
+}
+
+#[test]
+fn rfc9112_8_the_end_of_input_inside_a_message() {
+    for input in ["G", "GET / HTTP/1.1\r\n", "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\na", "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"] {
+        let mut server = server();
+        server.feed(input.as_bytes());
+        server.end();
+        assert_eq!(server.events.last().unwrap(), "failed: Truncated");
+        let outcome = server.outcome();
+        assert_eq!((status(&outcome), outcome.transport), (400, Transport::Closed), "{input}");
+    }
+}
+
+#[test]
+fn a_client_that_ends_its_side_after_a_request_is_answered() {
+    let mut server = server();
+    server.room = 0;
+    server.feed(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    server.end();
+    server.room = 100;
+    server.feed(b"");
+    let outcome = server.outcome();
+    assert_eq!((status(&outcome), outcome.transport), (200, Transport::Closed));
+    assert!(outcome.output.contains("\r\nConnection: close\r\n"));
+}
+
+#[test]
+fn a_drained_server_answers_what_is_open_and_ends() {
+    let mut idle = server();
+    idle.connection.drain(idle.now);
+    assert_eq!(idle.connection.transport(), Transport::EndOutput);
+
+    let mut busy = server();
+    busy.feed(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\na");
+    busy.connection.drain(busy.now);
+    busy.feed(b"bGET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let outcome = busy.outcome();
+    assert_eq!((status(&outcome), outcome.transport), (200, Transport::EndOutput));
+    assert_eq!(outcome.events, ["POST /echo ...", "body ab"]);
+}
+
+#[test]
+fn a_connection_is_small_and_an_idle_one_holds_no_memory() {
+    assert!(size_of::<http::server::Connection>() <= 400, "{}", size_of::<http::server::Connection>());
+    let mut server = server();
+    server.feed(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let buffers = server.connection.take_buffers();
+    assert!(buffers.is_some() && server.connection.take_buffers().is_none());
+    server.connection.supply_buffers(buffers.unwrap());
+    server.feed(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(server.events, ["GET /", "GET /"]);
+}
