@@ -20,7 +20,7 @@ mod status;
 pub use body::Trailers;
 pub use data::Data;
 pub use error::Error;
-pub use head::{Fields, Head};
+pub use head::Fields;
 pub use limits::Limits;
 pub use method::{Method, Version};
 pub use request::{BodyLength, Request};

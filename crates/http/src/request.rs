@@ -4,8 +4,9 @@ mod parse;
 
 pub(crate) use parse::parse_request;
 
-use crate::head::{Fields, Head, Span};
+use crate::head::{Expect, Facts, Fields, Head, Span};
 use crate::{Method, Version};
+use alloc::boxed::Box;
 
 /// How much content a received message has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,17 +21,20 @@ pub enum BodyLength {
     UntilClose,
 }
 
-/// A received request.
+/// A received request: one pointer, to be moved into a handler.
 ///
-/// It owns its head's bytes, so it can be moved into a handler. Give it back by
-/// `server::Connection::recycle`, and the connection's next request needs no allocation.
+/// Give it back by `server::Connection::recycle`, and the connection's next request needs
+/// no allocation.
 #[derive(Debug)]
-pub struct Request {
+pub struct Request(pub(crate) Box<RequestHead>);
+
+/// What a request owns.
+#[derive(Debug)]
+pub(crate) struct RequestHead {
     pub(crate) head: Head,
     pub(crate) line: RequestLine,
+    pub(crate) facts: Facts,
     pub(crate) body: BodyLength,
-    pub(crate) expects_continue: bool,
-    pub(crate) upgrade: bool,
 }
 
 /// Where the parts of the request line stand in the head.
@@ -50,72 +54,88 @@ pub(crate) struct RequestLine {
 impl Request {
     /// The method.
     pub fn method(&self) -> Method {
-        self.line.method
+        self.0.line.method
     }
 
     /// The method as sent.
     pub fn method_name(&self) -> &[u8] {
-        self.line.method_name.of(&self.head.bytes)
+        self.0.line.method_name.of(&self.0.head.bytes)
     }
 
     /// The request target as sent.
     pub fn target(&self) -> &[u8] {
-        self.line.target.of(&self.head.bytes)
+        self.0.line.target.of(&self.0.head.bytes)
     }
 
     /// The target's absolute path, without the query, still percent-encoded; `*` for
     /// asterisk-form, empty for CONNECT.
     pub fn path(&self) -> &[u8] {
-        match self.line.path.of(&self.head.bytes) {
-            [] if self.line.method != Method::Connect => b"/",
+        match self.0.line.path.of(&self.0.head.bytes) {
+            [] if self.0.line.method != Method::Connect => b"/",
             path => path,
         }
     }
 
     /// What follows the first `?` of the target.
     pub fn query(&self) -> Option<&[u8]> {
-        self.line.query.map(|query| query.of(&self.head.bytes))
+        self.0.line.query.map(|query| query.of(&self.0.head.bytes))
     }
 
     /// Host and port the request is for: from the target when it names one, else from `Host`
     /// (RFC 9112 section 3.3). Empty when neither does.
     pub fn authority(&self) -> &[u8] {
-        self.line.authority.of(&self.head.bytes)
+        self.0.line.authority.of(&self.0.head.bytes)
     }
 
     /// The protocol version.
     pub fn version(&self) -> Version {
-        self.line.version
+        self.0.line.version
     }
 
     /// All fields in the order received.
     pub fn headers(&self) -> Fields<'_> {
-        self.head.fields()
+        self.0.head.fields()
     }
 
     /// The value of the first field of this name, letter case aside.
     pub fn header(&self, name: &str) -> Option<&[u8]> {
-        self.head.field(name)
+        self.0.head.field(name)
     }
 
     /// The values of all fields of this name, letter case aside.
     pub fn headers_named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        self.head.fields_named(name)
+        self.0.head.fields_named(name)
     }
 
     /// How much content follows.
     pub fn body_length(&self) -> BodyLength {
-        self.body
+        self.0.body
     }
 
     /// Whether the client waits for `100 Continue` before it sends the content.
     pub fn expects_continue(&self) -> bool {
-        self.expects_continue
+        self.0.facts.expect == Expect::Continue && self.0.body != BodyLength::Empty
     }
 
     /// The protocols the client would upgrade to, if `Connection: upgrade` goes with them.
     pub fn upgrade(&self) -> Option<&[u8]> {
         // RFC 9110 section 7.8: ignored in HTTP/1.0, and without the connection option.
-        if self.upgrade { self.header("upgrade") } else { None }
+        if self.0.facts.upgrade { self.header("upgrade") } else { None }
+    }
+}
+
+impl RequestHead {
+    /// Empty buffers.
+    pub(crate) fn new() -> RequestHead {
+        let line = RequestLine {
+            method: Method::Other,
+            version: Version::Http11,
+            method_name: Span::default(),
+            target: Span::default(),
+            path: Span::default(),
+            query: None,
+            authority: Span::default(),
+        };
+        RequestHead { head: Head::default(), line, facts: Facts::default(), body: BodyLength::Empty }
     }
 }

@@ -2,8 +2,9 @@
 
 use super::{Piece, Trailers, prefix};
 use crate::head::scan::is_name;
-use crate::head::{Facts, FieldLimits, Gather, Head, parse_fields};
+use crate::head::{Facts, Gather, Head, parse_fields};
 use crate::{Error, Limits};
+use alloc::vec::Vec;
 
 /// Digits of a chunk size: enough for 64 bits, so that it cannot overflow.
 const SIZE_DIGITS_MAX: u8 = 16;
@@ -13,6 +14,8 @@ const SIZE_DIGITS_MAX: u8 = 16;
 pub(super) struct Chunked {
     state: State,
     extension_bytes_left: u16,
+    /// Bytes of the trailer section so far.
+    trailer: Vec<u8>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +42,8 @@ enum Quoted {
 
 impl Chunked {
     pub(super) fn new(extension_bytes_max: u16) -> Chunked {
-        Chunked { state: State::Size { digits: 0, size: 0 }, extension_bytes_left: extension_bytes_max }
+        let state = State::Size { digits: 0, size: 0 };
+        Chunked { state, extension_bytes_left: extension_bytes_max, trailer: Vec::new() }
     }
 
     /// Takes bytes of `input` up to the first piece of data or the end.
@@ -48,7 +52,6 @@ impl Chunked {
         input: &'a [u8],
         allowed: &mut u64,
         limits: &Limits,
-        spare: &mut Head,
     ) -> Result<(usize, Option<Piece<'a>>), Error> {
         let mut at = 0;
         loop {
@@ -64,20 +67,17 @@ impl Chunked {
                     return Ok((at + data.len(), Some(Piece::Data(data))));
                 }
                 State::Trailer(gather) => {
-                    let (taken, complete) = read_trailer(gather, rest, limits, spare)?;
+                    let (taken, complete) = gather.take_bounded(rest, &mut self.trailer, limits.trailer_bytes_max)?;
                     if !complete {
                         return Ok((at + taken, None));
                     }
                     self.state = State::Ended;
-                    return Ok((at + taken, Some(Piece::End(finish_trailer(limits, spare)?))));
+                    return Ok((at + taken, Some(Piece::End(parse_trailer(core::mem::take(&mut self.trailer), limits)?))));
                 }
                 _ => {}
             }
             let Some(&byte) = rest.first() else { return Ok((at, None)) };
             self.step(byte, allowed)?;
-            if matches!(self.state, State::Trailer(_)) {
-                spare.clear();
-            }
             at += 1;
         }
     }
@@ -150,19 +150,14 @@ fn extension_byte(size: u64, quoted: Quoted, byte: u8) -> Result<State, Error> {
     Ok(State::Extension { size, quoted })
 }
 
-fn read_trailer(gather: &mut Gather, rest: &[u8], limits: &Limits, spare: &mut Head) -> Result<(usize, bool), Error> {
-    gather.take_bounded(rest, &mut spare.bytes, limits.trailer_bytes_max)
-}
-
-/// Parses the complete trailer section in `spare`; `None` if it has no field.
-fn finish_trailer(limits: &Limits, spare: &mut Head) -> Result<Option<Trailers>, Error> {
-    if spare.bytes == b"\r\n" {
-        spare.clear();
+/// Parses a complete trailer section; `None` if it has no field.
+fn parse_trailer(bytes: Vec<u8>, limits: &Limits) -> Result<Option<Trailers>, Error> {
+    if bytes == b"\r\n" {
         return Ok(None);
     }
-    let mut head = core::mem::take(spare);
-    let section = FieldLimits { fields_max: limits.trailer_fields_max };
-    let end = parse_fields(&head.bytes, 0, section, &mut head.fields, &mut Facts::default())?;
+    let mut head = Head { bytes, fields: Vec::new() };
+    let fields_max = limits.trailer_fields_max;
+    let end = parse_fields(&head.bytes, 0, fields_max, &mut head.fields, &mut Facts::default())?;
     // RFC 9110 section 6.5.1: fields for framing, routing, authentication, request modifiers and content format
     // have no place in a trailer section.
     if end != Some(head.bytes.len()) || head.fields().any(|(name, _)| is_forbidden(name)) {

@@ -57,18 +57,13 @@ impl BodyReader {
         BodyReader { framing, allowed: limits.body_bytes_max }
     }
 
-    /// Takes bytes from `input`: how many, and the piece they yield. `spare` lends its buffers to a trailer section.
-    pub(crate) fn read<'a>(
-        &mut self,
-        input: &'a [u8],
-        limits: &Limits,
-        spare: &mut Head,
-    ) -> Result<(usize, Option<Piece<'a>>), Error> {
+    /// Takes bytes from `input`: how many, and the piece they yield.
+    pub(crate) fn read<'a>(&mut self, input: &'a [u8], limits: &Limits) -> Result<(usize, Option<Piece<'a>>), Error> {
         let data_max = match &mut self.framing {
             Framing::Ended => return Ok((0, None)),
             Framing::Length(left) => *left,
             Framing::UntilClose => u64::MAX,
-            Framing::Chunked(chunked) => return chunked.read(input, &mut self.allowed, limits, spare),
+            Framing::Chunked(chunked) => return chunked.read(input, &mut self.allowed, limits),
         };
         if input.is_empty() {
             return Ok((0, None));

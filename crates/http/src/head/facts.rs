@@ -1,7 +1,7 @@
 //! What a head's fields say about framing and the connection, noted while they are parsed.
 
 use super::scan::{is_name, trim};
-use super::{Field, Span};
+use super::Span;
 use crate::Error;
 
 /// What the `Transfer-Encoding` fields add up to (RFC 9112 section 6.1).
@@ -28,7 +28,7 @@ pub(crate) enum Expect {
 /// What a head says about its message and connection.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Facts {
-    /// Index of the `Host` field among the fields, and its value.
+    /// The value of `Host`.
     pub(crate) host: Option<Span>,
     pub(crate) content_length: Option<u64>,
     pub(crate) coding: Coding,
@@ -45,14 +45,13 @@ impl Facts {
     /// Takes note of one field. Anything ambiguous is refused here, so that no later
     /// code can read it in two ways.
     #[inline]
-    pub(super) fn note(&mut self, field: Field, head: &[u8]) -> Result<(), Error> {
-        let name = field.name.of(head);
+    pub(super) fn note(&mut self, name: &[u8], value: Span, head: &[u8]) -> Result<(), Error> {
         match name.len() {
-            4 if is_name(name, b"host") => self.note_host(field.value),
-            6 if is_name(name, b"expect") => self.note_expect(field.value.of(head)),
-            10 if is_name(name, b"connection") => self.note_connection(field.value.of(head)),
-            14 if is_name(name, b"content-length") => self.note_length(field.value.of(head)),
-            17 if is_name(name, b"transfer-encoding") => self.note_coding(field.value.of(head)),
+            4 if is_name(name, b"host") => self.note_host(value),
+            6 if is_name(name, b"expect") => self.note_expect(value.of(head)),
+            10 if is_name(name, b"connection") => self.note_connection(value.of(head)),
+            14 if is_name(name, b"content-length") => self.note_length(value.of(head)),
+            17 if is_name(name, b"transfer-encoding") => self.note_coding(value.of(head)),
             _ => Ok(()),
         }
     }
@@ -73,6 +72,10 @@ impl Facts {
     }
 
     fn note_connection(&mut self, value: &[u8]) -> Result<(), Error> {
+        if value.eq_ignore_ascii_case(b"keep-alive") {
+            self.keep_alive = true;
+            return Ok(());
+        }
         for option in value.split(|&byte| byte == b',') {
             let option = trim(option);
             self.close |= option.eq_ignore_ascii_case(b"close");

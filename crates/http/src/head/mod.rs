@@ -6,7 +6,7 @@ mod gather;
 pub(crate) mod scan;
 
 pub(crate) use facts::{Coding, Expect, Facts};
-pub(crate) use fields::{FieldLimits, parse_fields};
+pub(crate) use fields::parse_fields;
 pub(crate) use gather::Gather;
 
 use alloc::vec::Vec;
@@ -48,24 +48,24 @@ pub(crate) struct Field {
 ///
 /// The buffers are reusable: a connection that gets its heads back does not allocate.
 #[derive(Debug, Default)]
-pub struct Head {
+pub(crate) struct Head {
     pub(crate) bytes: Vec<u8>,
     pub(crate) fields: Vec<Field>,
 }
 
 impl Head {
     /// The fields in the order received.
-    pub fn fields(&self) -> Fields<'_> {
+    pub(crate) fn fields(&self) -> Fields<'_> {
         Fields { bytes: &self.bytes, fields: self.fields.iter() }
     }
 
     /// The value of the first field of this name, letter case aside.
-    pub fn field(&self, name: &str) -> Option<&[u8]> {
+    pub(crate) fn field(&self, name: &str) -> Option<&[u8]> {
         self.fields().find(|(own, _)| own.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| value)
     }
 
     /// The values of all fields of this name, letter case aside, in the order received.
-    pub fn fields_named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+    pub(crate) fn fields_named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
         self.fields().filter(move |(own, _)| own.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| value)
     }
 
@@ -79,11 +79,6 @@ impl Head {
         if self.fields.capacity() > RETAINED_FIELDS_MAX {
             self.fields = Vec::new();
         }
-    }
-
-    /// Whether it holds memory worth keeping.
-    pub(crate) fn has_buffers(&self) -> bool {
-        self.bytes.capacity() > 0
     }
 }
 

@@ -2,6 +2,8 @@
 
 const TOKEN: u8 = 1;
 const TARGET: u8 = 2;
+const HOST: u8 = 4;
+const PATH: u8 = 8;
 const CLASS: [u8; 256] = classes();
 const LOW: u64 = 0x0101_0101_0101_0101;
 const HIGH: u64 = 0x8080_8080_8080_8080;
@@ -14,6 +16,16 @@ pub(crate) fn token_len(bytes: &[u8]) -> usize {
 /// How many leading bytes may stand in a request target: visible ASCII, no fragment.
 pub(crate) fn target_len(bytes: &[u8]) -> usize {
     run_len(bytes, TARGET)
+}
+
+/// How many leading bytes may stand in a registered name (RFC 3986 section 3.2.2).
+pub(crate) fn host_len(bytes: &[u8]) -> usize {
+    run_len(bytes, HOST)
+}
+
+/// How many leading bytes of a target come before its query.
+pub(crate) fn path_len(target: &[u8]) -> usize {
+    run_len(target, PATH)
 }
 
 /// How many leading bytes may stand in a field value: HTAB, SP, visible ASCII and obs-text.
@@ -49,44 +61,80 @@ pub(crate) fn trim(mut bytes: &[u8]) -> &[u8] {
 
 /// Whether `name` is `lower`, letter case aside. `lower` holds only small letters and hyphens;
 /// for a token, setting bit 5 then changes nothing but capitals.
+#[inline]
 pub(crate) fn is_name<const N: usize>(name: &[u8], lower: &[u8; N]) -> bool {
-    let Ok(name) = <&[u8; N]>::try_from(name) else { return false };
-    let mut difference = 0;
-    for (a, b) in name.iter().zip(lower) {
-        difference |= (a | 0x20) ^ b;
+    if name.len() != N {
+        return false;
     }
-    difference == 0
+    // Two words that overlap cover any name of 8 to 16 bytes; longer ones are compared on.
+    match (name.first_chunk::<8>(), lower.first_chunk::<8>(), name.last_chunk::<8>(), lower.last_chunk::<8>()) {
+        (Some(a), Some(b), Some(c), Some(d)) => {
+            same_letters(a, b) && same_letters(c, d) && (N <= 16 || name.eq_ignore_ascii_case(lower))
+        }
+        _ => name.iter().zip(lower).all(|(a, b)| a | 0x20 == *b),
+    }
 }
 
+#[inline]
+fn same_letters(name: &[u8; 8], lower: &[u8; 8]) -> bool {
+    u64::from_le_bytes(*name) | (LOW * 0x20) == u64::from_le_bytes(*lower)
+}
+
+#[inline]
 fn run_len(bytes: &[u8], class: u8) -> usize {
-    let (blocks, rest) = bytes.as_chunks::<8>();
-    for (index, block) in blocks.iter().enumerate() {
-        for (offset, &byte) in block.iter().enumerate() {
-            if CLASS[usize::from(byte)] & class == 0 {
-                return index * 8 + offset;
-            }
+    let mut at = 0;
+    for block in bytes.as_chunks::<4>().0 {
+        let [a, b, c, d] = block.map(|byte| CLASS[usize::from(byte)] & class);
+        if a == 0 {
+            return at;
         }
+        if b == 0 {
+            return at + 1;
+        }
+        if c == 0 {
+            return at + 2;
+        }
+        if d == 0 {
+            return at + 3;
+        }
+        at += 4;
     }
-    let tail = rest.iter().position(|&byte| CLASS[usize::from(byte)] & class == 0);
-    blocks.len() * 8 + tail.unwrap_or(rest.len())
+    while let Some(&byte) = bytes.get(at) {
+        if CLASS[usize::from(byte)] & class == 0 {
+            break;
+        }
+        at += 1;
+    }
+    at
 }
 
 /// How many leading bytes are neither a control byte nor DEL.
+#[inline]
 fn printable_len(bytes: &[u8]) -> usize {
-    let (words, rest) = bytes.as_chunks::<8>();
-    for (index, word) in words.iter().enumerate() {
-        let word = u64::from_le_bytes(*word);
-        let without_del = word ^ (LOW * 0x7f);
-        let control = word.wrapping_sub(LOW * 0x20) & !word;
-        let del = without_del.wrapping_sub(LOW) & !without_del;
-        let hits = (control | del) & HIGH;
+    let mut at = 0;
+    for word in bytes.as_chunks::<8>().0 {
+        let hits = unprintable(u64::from_le_bytes(*word));
         if hits != 0 {
-            // A borrow reaches only bytes after the first hit, so the first one is exact.
-            return index * 8 + hits.trailing_zeros() as usize / 8;
+            return at + hits.trailing_zeros() as usize / 8;
         }
+        at += 8;
     }
-    let tail = rest.iter().position(|&byte| byte < 0x20 || byte == 0x7f);
-    words.len() * 8 + tail.unwrap_or(rest.len())
+    while let Some(&byte) = bytes.get(at) {
+        if byte < 0x20 || byte == 0x7f {
+            break;
+        }
+        at += 1;
+    }
+    at
+}
+
+/// Marks each control byte and DEL of a word by its highest bit.
+#[inline]
+fn unprintable(word: u64) -> u64 {
+    let low = word & !HIGH;
+    let del = low + LOW;
+    let no_control = low + LOW * 0x60;
+    (del | !no_control) & !word & HIGH
 }
 
 const fn classes() -> [u8; 256] {
@@ -97,12 +145,25 @@ const fn classes() -> [u8; 256] {
         if b != b'#' {
             table[byte] |= TARGET;
         }
+        if b != b'?' {
+            table[byte] |= PATH;
+        }
+        if b.is_ascii_alphanumeric() || is_host_mark(b) {
+            table[byte] |= HOST;
+        }
         if b.is_ascii_alphanumeric() || is_token_mark(b) {
             table[byte] |= TOKEN;
         }
         byte += 1;
     }
     table
+}
+
+const fn is_host_mark(byte: u8) -> bool {
+    matches!(
+        byte,
+        b'-' | b'.' | b'_' | b'~' | b'%' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'='
+    )
 }
 
 const fn is_token_mark(byte: u8) -> bool {

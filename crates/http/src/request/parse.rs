@@ -1,20 +1,17 @@
 //! Request heads (RFC 9112 sections 3 and 5).
 
-use super::RequestLine;
-use crate::head::scan::{target_len, token_len};
-use crate::head::{Facts, Field, FieldLimits, Head, Span, parse_fields};
+use super::{RequestHead, RequestLine};
+use crate::head::scan::{host_len, path_len, target_len, token_len};
+use crate::head::{Facts, Span, parse_fields};
 use crate::{Error, Limits, Method, Version};
 
-/// Parses a request head at the start of `bytes` into `head`'s fields.
+/// Parses a request head at the start of `bytes` into `request`, all but its copy of the bytes.
 ///
-/// Returns the request line, what the fields say, and the head's length; `None` when `bytes`
-/// ends before the head does. Offsets count from the start of `bytes`.
-pub(crate) fn parse_request(
-    bytes: &[u8],
-    limits: &Limits,
-    head: &mut Head,
-) -> Result<Option<(RequestLine, Facts, usize)>, Error> {
-    head.fields.clear();
+/// Returns the head's length; `None` when `bytes` ends before the head does. Offsets count from
+/// the start of `bytes`.
+pub(crate) fn parse_request(bytes: &[u8], limits: &Limits, request: &mut RequestHead) -> Result<Option<usize>, Error> {
+    request.head.fields.clear();
+    request.facts = Facts::default();
     let bytes = bytes.get(..usize::from(limits.head_bytes_max)).unwrap_or(bytes);
     // RFC 9112 section 2.2: ignore at least one empty line before the request line.
     let start = match bytes {
@@ -22,59 +19,53 @@ pub(crate) fn parse_request(
         [b'\r', b'\n', ..] => 2,
         _ => 0,
     };
-    let Some((mut line, at)) = parse_line(bytes, start, limits)? else { return Ok(None) };
-    let mut facts = Facts::default();
-    let limits = FieldLimits { fields_max: limits.fields_max };
-    let Some(end) = parse_fields(bytes, at, limits, &mut head.fields, &mut facts)? else { return Ok(None) };
-    check_host(bytes, &mut line, &facts, &mut head.fields)?;
-    Ok(Some((line, facts, end)))
+    let Some(at) = parse_line(bytes, start, limits, &mut request.line)? else { return Ok(None) };
+    let fields_max = limits.fields_max;
+    let Some(end) = parse_fields(bytes, at, fields_max, &mut request.head.fields, &mut request.facts)? else {
+        return Ok(None);
+    };
+    check_host(bytes, request)?;
+    Ok(Some(end))
 }
 
-fn parse_line(bytes: &[u8], start: usize, limits: &Limits) -> Result<Option<(RequestLine, usize)>, Error> {
-    let rest = bytes.get(start..).unwrap_or(&[]);
-    let method_len = token_len(rest);
-    match rest.get(method_len) {
-        Some(b' ') if method_len > 0 => {}
+/// Parses the request line at `start`; where the next line begins.
+fn parse_line(bytes: &[u8], start: usize, limits: &Limits, line: &mut RequestLine) -> Result<Option<usize>, Error> {
+    let method_end = start + token_len(bytes.get(start..).unwrap_or(&[]));
+    match bytes.get(method_end) {
+        Some(b' ') if method_end > start => {}
         Some(_) => return Err(Error::StartLine),
         None => return Ok(None),
     }
-    let target_at = method_len + 1;
-    let target_len = target_len(rest.get(target_at..).unwrap_or(&[]));
-    let version_at = target_at + target_len;
-    if version_at > usize::from(limits.start_line_bytes_max) {
+    let target_start = method_end + 1;
+    let target_end = target_start + target_len(bytes.get(target_start..).unwrap_or(&[]));
+    let line_max = start + usize::from(limits.start_line_bytes_max);
+    if target_end > line_max {
         return Err(Error::TargetTooLong);
     }
-    let Some((version, version_len)) = parse_version(rest.get(version_at..).unwrap_or(&[]))? else {
-        return Ok(None);
-    };
-    if target_len == 0 {
+    let Some(version) = parse_version(bytes.get(target_end..).unwrap_or(&[]))? else { return Ok(None) };
+    if target_end == target_start {
         return Err(Error::StartLine);
     }
-    let line_len = version_at + version_len;
-    if line_len - 2 > usize::from(limits.start_line_bytes_max) {
+    if target_end + VERSION_BYTES - 2 > line_max {
         return Err(Error::TargetTooLong);
     }
-    let method_name = Span::new(start, start + method_len);
-    let target = Span::new(start + target_at, start + version_at);
-    let method = Method::from_name(method_name.of(bytes));
-    let line = split_target(bytes, method, RequestLine {
-        method,
-        version,
-        method_name,
-        target,
-        path: target,
-        query: None,
-        authority: Span::default(),
-    })?;
-    Ok(Some((line, start + line_len)))
+    line.version = version;
+    line.method_name = Span::new(start, method_end);
+    line.method = Method::from_name(line.method_name.of(bytes));
+    line.target = Span::new(target_start, target_end);
+    split_target(bytes, line)?;
+    Ok(Some(target_end + VERSION_BYTES))
 }
 
-/// The version after the target, with the SP before it and the CRLF after it.
-fn parse_version(rest: &[u8]) -> Result<Option<(Version, usize)>, Error> {
-    const FORM: &[u8; 11] = b" HTTP/1.1\r\n";
-    match rest.first_chunk::<11>() {
-        Some(b" HTTP/1.1\r\n") => return Ok(Some((Version::Http11, 11))),
-        Some(b" HTTP/1.0\r\n") => return Ok(Some((Version::Http10, 11))),
+/// Bytes of the version, the SP before it and the CRLF after it.
+const VERSION_BYTES: usize = 11;
+
+/// The version after the target.
+fn parse_version(rest: &[u8]) -> Result<Option<Version>, Error> {
+    const FORM: &[u8; VERSION_BYTES] = b" HTTP/1.1\r\n";
+    match rest.first_chunk::<VERSION_BYTES>() {
+        Some(FORM) => return Ok(Some(Version::Http11)),
+        Some(b" HTTP/1.0\r\n") => return Ok(Some(Version::Http10)),
         _ => {}
     }
     for (index, (&byte, &expected)) in rest.iter().zip(FORM).enumerate() {
@@ -86,21 +77,23 @@ fn parse_version(rest: &[u8]) -> Result<Option<(Version, usize)>, Error> {
             return Err(Error::StartLine);
         }
     }
-    match rest {
+    match rest.first_chunk::<VERSION_BYTES>() {
         // RFC 9110 section 2.5: a higher minor version is served as the highest we know.
-        [b' ', _, _, _, _, _, b'1', _, _, _, _, ..] => Ok(Some((Version::Http11, 11))),
+        Some([_, _, _, _, _, _, b'1', ..]) => Ok(Some(Version::Http11)),
         // RFC 9110 section 15.6.6: another major version.
-        [_, _, _, _, _, _, _, _, _, _, _, ..] => Err(Error::UnsupportedVersion),
-        _ => Ok(None),
+        Some(_) => Err(Error::UnsupportedVersion),
+        None => Ok(None),
     }
 }
 
 /// Splits the target by its form (RFC 9112 section 3.2).
-fn split_target(bytes: &[u8], method: Method, mut line: RequestLine) -> Result<RequestLine, Error> {
+fn split_target(bytes: &[u8], line: &mut RequestLine) -> Result<(), Error> {
     let target = line.target.of(bytes);
     let start = usize::from(line.target.start);
     let end = start + target.len();
-    let path_start = match (method, target) {
+    line.authority = Span::default();
+    line.query = None;
+    let path_start = match (line.method, target) {
         (Method::Connect, _) => {
             // RFC 9112 section 3.2.3: only CONNECT, and CONNECT only, has authority-form; its port is not optional.
             if !is_authority(target) || !target.last().is_some_and(u8::is_ascii_digit) || !target.contains(&b':') {
@@ -108,11 +101,11 @@ fn split_target(bytes: &[u8], method: Method, mut line: RequestLine) -> Result<R
             }
             line.authority = line.target;
             line.path = Span::new(start, start);
-            return Ok(line);
+            return Ok(());
         }
         (_, [b'/', ..]) => start,
         // RFC 9112 section 3.2.4: only OPTIONS may ask about the server as a whole.
-        (Method::Options, b"*") => return Ok(line),
+        (Method::Options, b"*") => start,
         _ => {
             line.authority = absolute_authority(target, start)?;
             if !is_authority(line.authority.of(bytes)) {
@@ -122,10 +115,12 @@ fn split_target(bytes: &[u8], method: Method, mut line: RequestLine) -> Result<R
         }
     };
     let rest = bytes.get(path_start..end).unwrap_or(&[]);
-    let path_len = rest.iter().position(|&byte| byte == b'?').unwrap_or(rest.len());
+    let path_len = path_len(rest);
     line.path = Span::new(path_start, path_start + path_len);
-    line.query = (path_len < rest.len()).then(|| Span::new(path_start + path_len + 1, end));
-    Ok(line)
+    if path_len < rest.len() {
+        line.query = Some(Span::new(path_start + path_len + 1, end));
+    }
+    Ok(())
 }
 
 /// Where the authority of an absolute-form target stands.
@@ -144,8 +139,9 @@ fn absolute_authority(target: &[u8], start: usize) -> Result<Span, Error> {
     Ok(Span::new(start + scheme_len, start + scheme_len + len))
 }
 
-fn check_host(bytes: &[u8], line: &mut RequestLine, facts: &Facts, fields: &mut [Field]) -> Result<(), Error> {
-    let Some(host) = facts.host else {
+fn check_host(bytes: &[u8], request: &mut RequestHead) -> Result<(), Error> {
+    let line = &mut request.line;
+    let Some(host) = request.facts.host else {
         // RFC 9112 section 3.2: an HTTP/1.1 request without Host, reject.
         return if line.version == Version::Http11 { Err(Error::Host) } else { Ok(()) };
     };
@@ -158,7 +154,7 @@ fn check_host(bytes: &[u8], line: &mut RequestLine, facts: &Facts, fields: &mut 
     }
     // RFC 9112 section 3.2.2: the target's authority replaces the received Host. Replaced in the
     // field itself, so that nobody can be led to the other one.
-    for field in fields.iter_mut().filter(|field| field.value == host) {
+    for field in request.head.fields.iter_mut().filter(|field| field.value == host) {
         field.value = line.authority;
     }
     Ok(())
@@ -175,18 +171,13 @@ fn is_authority(bytes: &[u8]) -> bool {
             }
             close + 2
         }
-        _ => bytes.iter().position(|&byte| !is_reg_name(byte)).unwrap_or(bytes.len()),
+        _ => host_len(bytes),
     };
     match bytes.get(host_len..) {
         Some([]) => true,
         Some([b':', port @ ..]) => port.len() <= 5 && port.iter().all(u8::is_ascii_digit),
         _ => false,
     }
-}
-
-/// Characters of a registered name (RFC 3986 section 3.2.2).
-fn is_reg_name(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&byte)
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
 //! From input to events.
 
-use super::{BodyUse, Connection, Event, Exchange, Input, Transport};
+use super::{BodyUse, Buffers, Connection, Event, Exchange, Input, Transport};
 use crate::body::{BodyReader, Piece, request_length};
-use crate::head::{Expect, Facts, Gather, Head};
-use crate::request::{RequestLine, parse_request};
+use crate::head::{Expect, Gather};
+use crate::request::{RequestHead, parse_request};
 use crate::{BodyLength, Error, Method, Request, Version};
+use alloc::boxed::Box;
 use core::time::Duration;
 
 impl Connection {
@@ -26,45 +27,52 @@ impl Connection {
     }
 
     fn read_head<'a>(&mut self, now: Duration, input: &'a [u8]) -> Result<(usize, Option<Event<'a>>), Error> {
-        if self.head.bytes.is_empty() {
+        let mut request = match self.buffers.take() {
+            Some(Buffers(request)) => request.0,
+            None => Box::new(RequestHead::new()),
+        };
+        if !self.gathering {
             // The usual case: the whole head in one piece, parsed where it lies and copied once.
-            let mut head = core::mem::take(&mut self.head);
-            if let Some((line, facts, len)) = parse_request(input, &self.config.limits, &mut head)? {
-                head.bytes.extend_from_slice(input.get(..len).unwrap_or(input));
-                return Ok((len, Some(self.open_request(head, line, &facts)?)));
+            if let Some(len) = parse_request(input, &self.config.limits, &mut request)? {
+                request.head.bytes.extend_from_slice(input.get(..len).unwrap_or(input));
+                return Ok((len, Some(self.open_request(request)?)));
             }
-            self.head = head;
+            self.gathering = true;
             self.gather = Gather::default();
             let deadline = now + self.config.limits.head_time;
             self.read_deadline = Some(self.read_deadline.map_or(deadline, |known| known.min(deadline)));
         }
-        let (taken, complete) = self.gather.take(input, &mut self.head.bytes, &self.config.limits)?;
+        let (taken, complete) = self.gather.take(input, &mut request.head.bytes, &self.config.limits)?;
         if !complete {
+            self.buffers = Some(Buffers(Request(request)));
             return Ok((taken, None));
         }
-        let mut head = core::mem::take(&mut self.head);
-        let bytes = core::mem::take(&mut head.bytes);
-        let parsed = parse_request(&bytes, &self.config.limits, &mut head)?;
-        head.bytes = bytes;
-        let (line, facts, _) = parsed.ok_or(Error::StartLine)?;
-        Ok((taken, Some(self.open_request(head, line, &facts)?)))
+        self.gathering = false;
+        let bytes = core::mem::take(&mut request.head.bytes);
+        parse_request(&bytes, &self.config.limits, &mut request)?.ok_or(Error::StartLine)?;
+        request.head.bytes = bytes;
+        Ok((taken, Some(self.open_request(request)?)))
     }
 
-    fn open_request(&mut self, head: Head, line: RequestLine, facts: &Facts) -> Result<Event<'static>, Error> {
+    fn open_request(&mut self, mut request: Box<RequestHead>) -> Result<Event<'static>, Error> {
+        let RequestHead { head, line, facts, .. } = &mut *request;
         let http11 = line.version == Version::Http11;
+        if !http11 {
+            // RFC 9110 sections 7.8 and 10.1.1: ignored in HTTP/1.0.
+            facts.upgrade = false;
+            facts.expect = Expect::Nothing;
+        }
         self.exchange = Exchange {
             head_method: line.method == Method::Head,
             connect_method: line.method == Method::Connect,
             http11,
-            upgrade: http11 && facts.upgrade,
-            // RFC 9110 section 10.1.1: ignored in HTTP/1.0.
-            expects_continue: http11 && facts.expect == Expect::Continue,
+            upgrade: facts.upgrade,
             // RFC 9112 section 9.3: who persists, and who must ask for it.
             client_persists: !facts.close && (http11 || facts.keep_alive),
             ..Exchange::default()
         };
         let length = request_length(facts, http11, &self.config.limits)?;
-        if http11 && facts.expect == Expect::Unknown {
+        if facts.expect == Expect::Unknown {
             return Err(Error::Expectation);
         }
         if self.config.serves.is_some_and(|serves| !serves(line.authority.of(&head.bytes))) {
@@ -72,17 +80,15 @@ impl Connection {
         }
         self.exchange.open = true;
         self.read_deadline = None;
-        self.input = match length {
-            BodyLength::Empty => Input::Held,
-            length => {
-                let reader = BodyReader::new(length, &self.config.limits);
-                Input::Body { reader, use_: BodyUse::Paused }
-            }
-        };
-        let expects_continue = self.exchange.expects_continue && length != BodyLength::Empty;
-        self.exchange.expects_continue = expects_continue;
-        let upgrade = self.exchange.upgrade;
-        Ok(Event::Request(Request { head, line, body: length, expects_continue, upgrade }))
+        if length == BodyLength::Empty {
+            self.input = Input::Held;
+        } else {
+            self.exchange.expects_continue = facts.expect == Expect::Continue;
+            let reader = BodyReader::new(length, &self.config.limits);
+            self.input = Input::Body { reader, use_: BodyUse::Paused };
+        }
+        request.body = length;
+        Ok(Event::Request(Request(request)))
     }
 
     fn read_content<'a>(&mut self, now: Duration, input: &'a [u8]) -> Result<(usize, Option<Event<'a>>), Error> {
@@ -96,7 +102,7 @@ impl Connection {
                 return Ok((taken, self.end_content(now, None)));
             }
             let rest = input.get(taken..).unwrap_or(&[]);
-            let (count, piece) = reader.read(rest, &self.config.limits, &mut self.head)?;
+            let (count, piece) = reader.read(rest, &self.config.limits)?;
             taken += count;
             if count > 0 {
                 self.read_deadline = Some(now + self.config.limits.body_progress_time);
@@ -123,7 +129,6 @@ impl Connection {
         let wanted = matches!(self.input, Input::Body { use_: BodyUse::Wanted, .. });
         self.input = Input::Held;
         self.read_deadline = None;
-        self.head.bytes.clear();
         if self.exchange.answered {
             self.end_exchange(now);
         }

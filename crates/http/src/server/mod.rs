@@ -4,7 +4,7 @@ mod input;
 mod output;
 
 use crate::body::BodyReader;
-use crate::head::{Gather, Head};
+use crate::head::Gather;
 use crate::response::Lines;
 use crate::send::Sender;
 use crate::{Data, Error, Limits, OutOfTurn, Request, Response, Status, Trailers};
@@ -64,8 +64,10 @@ pub enum Transport {
 pub struct Connection {
     config: Rc<Config>,
     /// Buffers of the head being gathered, or spare ones.
-    head: Head,
+    buffers: Option<Buffers>,
     gather: Gather,
+    /// Part of a head has arrived.
+    gathering: bool,
     input: Input,
     exchange: Exchange,
     /// A response whose head is not written yet.
@@ -77,6 +79,10 @@ pub struct Connection {
     read_deadline: Option<Duration>,
     write_deadline: Option<Duration>,
 }
+
+/// Buffers for a request's head, on loan between connections.
+#[derive(Debug)]
+pub struct Buffers(Request);
 
 /// What input is at present.
 #[derive(Debug)]
@@ -131,8 +137,9 @@ impl Connection {
         let read_deadline = Some(now + config.limits.head_time);
         Connection {
             config,
-            head: Head::default(),
+            buffers: None,
             gather: Gather::default(),
+            gathering: false,
             input: Input::Head,
             exchange: Exchange::default(),
             response: None,
@@ -161,7 +168,7 @@ impl Connection {
 
     /// Whether the connection is between two requests, so that closing it loses nothing.
     pub fn is_idle(&self) -> bool {
-        matches!(self.input, Input::Head) && self.head.bytes.is_empty()
+        matches!(self.input, Input::Head) && !self.gathering
     }
 
     /// The application wants the open request's content: sends `100 Continue` if the client waits
@@ -298,23 +305,20 @@ impl Connection {
 
     /// Takes back the buffers of a request that is done with, for the next one.
     pub fn recycle(&mut self, request: Request) {
-        if !self.head.has_buffers() {
-            self.head = request.head;
-            self.head.clear();
-        }
+        self.supply_buffers(Buffers(request));
     }
 
     /// Takes out the spare buffers, so that an idle connection holds no memory. Give them to
     /// [`supply_buffers`](Connection::supply_buffers) of whichever connection reads next.
-    pub fn take_buffers(&mut self) -> Option<Head> {
-        (self.head.has_buffers() && self.head.bytes.is_empty()).then(|| core::mem::take(&mut self.head))
+    pub fn take_buffers(&mut self) -> Option<Buffers> {
+        if self.gathering { None } else { self.buffers.take() }
     }
 
     /// Lends buffers for the next head.
-    pub fn supply_buffers(&mut self, buffers: Head) {
-        if !self.head.has_buffers() {
-            self.head = buffers;
-            self.head.clear();
+    pub fn supply_buffers(&mut self, mut buffers: Buffers) {
+        if self.buffers.is_none() {
+            buffers.0.0.head.clear();
+            self.buffers = Some(buffers);
         }
     }
 
@@ -338,7 +342,7 @@ impl Connection {
         self.read_deadline = None;
         match self.input {
             // RFC 9112 section 9.5: a connection that is merely idle may be closed without a word.
-            Input::Head if self.head.bytes.is_empty() => self.end_output(now),
+            Input::Head if !self.gathering => self.end_output(now),
             Input::Head | Input::Body { .. } => return Some(self.fail(now, Error::Timeout)),
             Input::Held => {}
             Input::Dropped { .. } | Input::Ended => self.close(),
@@ -349,7 +353,7 @@ impl Connection {
     /// The peer ended its sending side.
     pub fn handle_end(&mut self, now: Duration) -> Option<Event<'static>> {
         match &self.input {
-            Input::Head if self.head.bytes.is_empty() => self.close(),
+            Input::Head if !self.gathering => self.close(),
             // RFC 9112 section 8: an incomplete message is refused, never handled as if it were complete.
             Input::Head | Input::Body { .. } => {
                 let event = self.fail(now, Error::Truncated);
