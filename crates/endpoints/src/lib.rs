@@ -1,3 +1,10 @@
-//! Where protocol cores meet flows: one file per protocol.
+//! Where protocol cores meet flows: one module per protocol, each with its way to serve and its way
+//! to connect. It re-exports what an application writer needs of the cores.
 #![no_std]
 #![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod http;

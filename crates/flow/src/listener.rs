@@ -7,7 +7,7 @@ use core::task::{Context, Poll};
 /// A place that others open flows to.
 pub trait Listener {
     /// What it yields.
-    type Flow: Flow + 'static;
+    type Flow: Flow + Unpin + 'static;
 
     /// The next flow that somebody opened. An error ends the listener.
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Result<Self::Flow, FlowError>>;
@@ -24,7 +24,7 @@ pub trait Listener {
 /// A way to open flows. Clones share what is below.
 pub trait Connector: Clone + 'static {
     /// What it yields.
-    type Flow: Flow + 'static;
+    type Flow: Flow + Unpin + 'static;
 
     /// Opens a flow to `target`, resolving its name where it has one. Dropping the future gives up.
     fn connect(&self, target: &Target) -> impl Future<Output = Result<Self::Flow, ConnectError>>;

@@ -71,6 +71,27 @@ impl Spawner {
         Catching { future: Some(Box::pin(future)), shared: self.shared.clone() }
     }
 
+    /// Runs `body`; a panic in it is counted and becomes an error here.
+    pub fn catch<T>(&self, body: impl FnOnce() -> T) -> Result<T, TaskError> {
+        let mut body = Some(body);
+        let mut value = None;
+        let outcome = (self.shared.catch)(&mut || value = body.take().map(|body| body()));
+        match (outcome, value) {
+            (Ok(()), Some(value)) => Ok(value),
+            (Ok(()), None) => Err(TaskError::Cancelled),
+            (Err(message), _) => {
+                self.shared.caught();
+                Err(TaskError::Panicked(message))
+            }
+        }
+    }
+
+    /// Polls every task once more, for the rare news that concerns all of them.
+    pub fn wake_all(&self) {
+        let slots = self.shared.slots.borrow();
+        slots.entries.iter().filter_map(|slot| slot.task.as_ref()).for_each(|task| task.as_waker.wake_by_ref());
+    }
+
     /// Every live task, in no order.
     pub fn tasks(&self) -> Vec<TaskInfo> {
         self.shared.slots.borrow().entries.iter().filter_map(Slot::info).collect()

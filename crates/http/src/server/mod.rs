@@ -84,6 +84,13 @@ pub struct Connection {
 #[derive(Debug)]
 pub struct Buffers(Request);
 
+impl From<Request> for Buffers {
+    /// The buffers of a request that is done with.
+    fn from(request: Request) -> Buffers {
+        Buffers(request)
+    }
+}
+
 /// What input is at present.
 #[derive(Debug)]
 enum Input {

@@ -1,0 +1,136 @@
+//! Serving: a listener, and a task for each connection.
+
+use super::exchange::Handler;
+use super::session::Session;
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
+use core::time::Duration;
+use flow::Listener;
+use flow::task::Spawner;
+use flow::time::Timers;
+use http::semantics::date::{DateCache, HttpDate};
+use http::{Request, server};
+
+/// Heads that are kept for the next requests rather than freed; connections that wait for a request
+/// hold none, so that a few serve thousands.
+const SPARES_MAX: usize = 64;
+
+/// What a server is told beside its handler.
+#[derive(Clone, Debug, Default)]
+pub struct ServerConfig {
+    /// Bounds on clients.
+    pub limits: http::Limits,
+    /// Time since 1970-01-01 00:00 UTC when the timers' time was zero; `None` without a clock:
+    /// responses then have no date.
+    pub wall_clock_start: Option<Duration>,
+}
+
+/// An HTTP server. Clones are the same server, which may serve several listeners.
+#[derive(Clone)]
+pub struct Server(Rc<Shared>);
+
+impl Server {
+    /// A server that answers with `handler`.
+    pub fn new(
+        config: ServerConfig,
+        spawner: &Spawner,
+        timers: &Timers,
+        handler: impl Handler,
+    ) -> Self {
+        Self(Rc::new(Shared {
+            core: Rc::new(server::Config { limits: config.limits, serves: None }),
+            handler: alloc::boxed::Box::new(handler),
+            spawner: spawner.clone(),
+            timers: timers.clone(),
+            spares: Rc::default(),
+            date: RefCell::default(),
+            wall_clock_start: config.wall_clock_start,
+            connections: Cell::new(0),
+            requests: Cell::new(0),
+            draining: Cell::new(false),
+        }))
+    }
+
+    /// Accepts connections until the listener fails or the server drains, each in a task of its own.
+    pub async fn serve<L: Listener>(self, mut listener: L) {
+        while !self.0.draining.get() {
+            match listener.accept().await {
+                Ok(flow) => {
+                    self.0.spawner.spawn("http", Session::new(flow, self.0.clone()));
+                }
+                Err(error) => {
+                    log::error!("http: listening on {} ended: {error}", listener.local());
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Answers what is being asked and takes no more; idle connections close.
+    pub fn drain(&self) {
+        self.0.draining.set(true);
+        self.0.spawner.wake_all();
+    }
+
+    /// Connections that are open.
+    pub fn connections(&self) -> usize {
+        self.0.connections.get()
+    }
+
+    /// Requests since the start.
+    pub fn requests(&self) -> u64 {
+        self.0.requests.get()
+    }
+}
+
+/// What all connections of a server share.
+pub(super) struct Shared {
+    pub(super) core: Rc<server::Config>,
+    pub(super) handler: alloc::boxed::Box<dyn Handler>,
+    pub(super) spawner: Spawner,
+    pub(super) timers: Timers,
+    pub(super) spares: Rc<Spares>,
+    pub(super) connections: Cell<usize>,
+    pub(super) requests: Cell<u64>,
+    pub(super) draining: Cell<bool>,
+    date: RefCell<DateCache>,
+    wall_clock_start: Option<Duration>,
+}
+
+impl Shared {
+    pub(super) fn with_date<R>(
+        &self,
+        now: Duration,
+        body: impl FnOnce(Option<&HttpDate>) -> R,
+    ) -> R {
+        match self.wall_clock_start {
+            None => body(None),
+            Some(start) => {
+                let seconds = (start + now).as_secs();
+                body(Some(self.date.borrow_mut().at(seconds)))
+            }
+        }
+    }
+}
+
+/// Heads without a request.
+#[derive(Default)]
+pub(super) struct Spares(RefCell<Vec<server::Buffers>>);
+
+impl Spares {
+    pub(super) fn take(&self) -> Option<server::Buffers> {
+        self.0.borrow_mut().pop()
+    }
+
+    pub(super) fn put(&self, head: Request) {
+        self.put_buffers(head.into());
+    }
+
+    pub(super) fn put_buffers(&self, buffers: server::Buffers) {
+        let mut spares = self.0.borrow_mut();
+        if spares.len() < SPARES_MAX {
+            spares.push(buffers);
+        }
+    }
+}
