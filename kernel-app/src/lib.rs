@@ -10,6 +10,8 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod app;
+pub mod handlers;
 pub mod log_ring;
 pub mod platform;
 pub mod runtime;

@@ -1,7 +1,7 @@
 //! The loop that everything runs in.
 
+use crate::app::App;
 use crate::platform::Driver;
-use core::time::Duration;
 use flow::task::Executor;
 use flow::time::Timers;
 
@@ -9,18 +9,11 @@ use flow::time::Timers;
 /// enough that arrivals are not kept waiting.
 const POLLS_MAX: usize = 1024;
 
-/// Runs until `stopped` says that the appliance has come to rest after being asked to stop;
-/// `stop` is called once, when that is asked.
+/// Runs the appliance until it was asked to stop and has come to rest.
 ///
 /// Each turn takes in what arrived, runs the tasks that this woke, and sends what they wrote: an
 /// answer leaves together with the acknowledgement of its question.
-pub fn run(
-    driver: &mut impl Driver,
-    executor: &Executor,
-    timers: &Timers,
-    mut stop: impl FnMut(Duration),
-    mut stopped: impl FnMut(Duration) -> bool,
-) {
+pub fn run(driver: &mut impl Driver, executor: &Executor, timers: &Timers, app: &App) {
     let mut stopping = false;
     loop {
         let now = driver.now();
@@ -30,14 +23,15 @@ pub fn run(
         driver.egress(now);
         if !stopping && driver.stop_requested() {
             stopping = true;
-            stop(now);
+            app.stop();
             continue;
         }
-        if stopping && stopped(now) {
+        if stopping && app.has_stopped() {
             return;
         }
-        if !more_arrived && !more_to_run && executor.is_idle() {
-            driver.wait(timers.next_deadline());
+        if !more_arrived && !more_to_run {
+            let deadlines = [timers.next_deadline(), app.next_deadline()];
+            driver.wait(deadlines.into_iter().flatten().min());
         }
     }
 }

@@ -15,9 +15,9 @@ use std::rc::{Rc, Weak};
 use std::task::Waker;
 use std::time::Duration;
 
-pub use connect::KernelConnector;
-pub use flow::KernelFlow;
-pub use listen::KernelListener;
+pub(crate) use connect::KernelConnector;
+pub(crate) use flow::KernelFlow;
+pub(crate) use listen::KernelListener;
 
 use flow::Outgoing;
 
@@ -28,11 +28,11 @@ const TRANSFER_BYTES: usize = 64 << 10;
 
 /// Waits for sockets. Clones are the same reactor.
 #[derive(Clone)]
-pub struct Reactor(Rc<Inner>);
+pub(crate) struct Reactor(Rc<Inner>);
 
 impl Reactor {
     /// A reactor without sockets.
-    pub fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         let poll = Poll::new()?;
         let registry = poll.registry().try_clone()?;
         Ok(Self(Rc::new(Inner {
@@ -42,12 +42,13 @@ impl Reactor {
             free: RefCell::new(Vec::new()),
             unsent: RefCell::new(Vec::new()),
             lingering: RefCell::new(Vec::new()),
+            watched: RefCell::new(None),
             scratch: Cell::new(vec![0; TRANSFER_BYTES].into_boxed_slice()),
         })))
     }
 
     /// Waits until a socket is ready, or for `timeout` (`None`: for ever), and wakes tasks.
-    pub fn wait(&self, timeout: Option<Duration>) -> io::Result<()> {
+    pub(crate) fn wait(&self, timeout: Option<Duration>) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS_MAX);
         match self.0.poll.borrow_mut().poll(&mut events, timeout) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
@@ -68,12 +69,21 @@ impl Reactor {
     }
 
     /// Sends what tasks wrote since the last call.
-    pub fn flush(&self) {
+    pub(crate) fn flush(&self) {
         let unsent = std::mem::take(&mut *self.0.unsent.borrow_mut());
         for outgoing in unsent.iter().filter_map(Weak::upgrade) {
             outgoing.send();
         }
         self.0.lingering.borrow_mut().retain(|outgoing| !outgoing.send());
+    }
+
+    /// Lets bytes that arrive on `stream`, which nobody reads, end a wait.
+    pub(crate) fn watch(&self, stream: std::os::unix::net::UnixStream) -> io::Result<()> {
+        stream.set_nonblocking(true)?;
+        let mut stream = mio::net::UnixStream::from_std(stream);
+        self.0.registry.register(&mut stream, Token(usize::MAX), Interest::READABLE)?;
+        *self.0.watched.borrow_mut() = Some(stream);
+        Ok(())
     }
 
     fn register(&self, source: &mut impl Source, interest: Interest) -> io::Result<Registration> {
@@ -116,6 +126,8 @@ struct Inner {
     unsent: RefCell<Vec<Weak<Outgoing>>>,
     /// Finished by tasks that are gone, with bytes that the kernel has not taken yet.
     lingering: RefCell<Vec<Rc<Outgoing>>>,
+    /// Held, not read: see [`Reactor::watch`].
+    watched: RefCell<Option<mio::net::UnixStream>>,
     scratch: Cell<Box<[u8]>>,
 }
 

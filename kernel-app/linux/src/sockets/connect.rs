@@ -11,13 +11,13 @@ use std::task::Poll;
 
 /// Opens flows over kernel sockets.
 #[derive(Clone)]
-pub struct KernelConnector {
+pub(crate) struct KernelConnector {
     reactor: Reactor,
 }
 
 impl KernelConnector {
     /// A connector whose flows belong to `reactor`.
-    pub fn new(reactor: &Reactor) -> Self {
+    pub(crate) fn new(reactor: &Reactor) -> Self {
         Self { reactor: reactor.clone() }
     }
 

@@ -1,0 +1,120 @@
+//! The process as a platform: kernel sockets, the system's clocks, signals as the power button.
+
+use crate::sockets::{KernelConnector, KernelListener, Reactor};
+use aqueduct::log_ring::Outlet;
+use aqueduct::platform::{Driver, ListenError, Platform};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use std::io::{self, Write};
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// The log goes to standard error.
+pub(crate) const LOG: Outlet = Outlet {
+    // A log that nobody reads any more is no reason to stop.
+    write: |line| drop(io::stderr().write_all(line.as_bytes())),
+    now: || START.elapsed(),
+};
+
+/// Runs the closure; a panic in it becomes its message.
+pub(crate) fn catch_panic(body: &mut dyn FnMut()) -> Result<(), String> {
+    catch_unwind(AssertUnwindSafe(body)).map_err(|payload| {
+        let text = payload.downcast_ref::<String>().map(String::as_str);
+        text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("a panic").to_owned()
+    })
+}
+
+/// The half that the loop drives.
+pub(crate) struct Process {
+    reactor: Reactor,
+    address: IpAddr,
+    stop: Arc<AtomicBool>,
+}
+
+impl Process {
+    /// A process whose services listen on `address`, and that SIGINT and SIGTERM stop.
+    pub(crate) fn new(address: IpAddr) -> io::Result<Self> {
+        LazyLock::force(&START);
+        let stop = Arc::new(AtomicBool::new(false));
+        let reactor = Reactor::new()?;
+        let (wakes, woken) = UnixStream::pair()?;
+        for signal in [SIGINT, SIGTERM] {
+            // The second signal ends the process at once.
+            signal_hook::flag::register_conditional_shutdown(signal, 1, stop.clone())?;
+            signal_hook::flag::register(signal, stop.clone())?;
+            // One that comes just before the reactor sleeps must still wake it.
+            signal_hook::low_level::pipe::register(signal, wakes.try_clone()?)?;
+        }
+        reactor.watch(woken)?;
+        Ok(Self { reactor, address, stop })
+    }
+
+    /// The half that the application sees.
+    pub(crate) fn platform(&self) -> KernelPlatform {
+        KernelPlatform { reactor: self.reactor.clone(), address: self.address }
+    }
+}
+
+impl Driver for Process {
+    fn now(&self) -> Duration {
+        START.elapsed()
+    }
+
+    /// The kernel takes in what arrives; all that is left is to ask which sockets it concerns.
+    fn ingress(&mut self, _now: Duration) -> bool {
+        if let Err(error) = self.reactor.wait(Some(Duration::ZERO)) {
+            log::error!("waiting for sockets: {error}");
+        }
+        false
+    }
+
+    fn egress(&mut self, _now: Duration) {
+        self.reactor.flush();
+    }
+
+    fn stop_requested(&mut self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    fn wait(&mut self, deadline: Option<Duration>) {
+        let timeout = deadline.map(|deadline| deadline.saturating_sub(self.now()));
+        if let Err(error) = self.reactor.wait(timeout) {
+            log::error!("waiting for sockets: {error}");
+        }
+    }
+}
+
+/// The kernel's sockets and clocks.
+#[derive(Clone)]
+pub(crate) struct KernelPlatform {
+    reactor: Reactor,
+    address: IpAddr,
+}
+
+impl Platform for KernelPlatform {
+    type Listener = KernelListener;
+    type Connector = KernelConnector;
+
+    fn listen(&self, port: u16, backlog: usize) -> Result<KernelListener, ListenError> {
+        let address = SocketAddr::new(self.address, port);
+        KernelListener::bind(&self.reactor, address, backlog).map_err(|error| match error.kind() {
+            io::ErrorKind::AddrInUse => ListenError::InUse,
+            io::ErrorKind::PermissionDenied => ListenError::NotAllowed,
+            _ => ListenError::Other("the address is not this machine's"),
+        })
+    }
+
+    fn connector(&self) -> KernelConnector {
+        KernelConnector::new(&self.reactor)
+    }
+
+    fn wall_clock(&self) -> Duration {
+        SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+    }
+}

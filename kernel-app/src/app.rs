@@ -1,0 +1,142 @@
+//! THE table: which port speaks which protocol to which handler.
+
+use crate::Platform;
+use crate::handlers;
+use crate::platform::ListenError;
+use alloc::rc::Rc;
+use alloc::string::String;
+use config::{Bundle, Config};
+use core::cell::Cell;
+use core::fmt;
+use core::time::Duration;
+use endpoints::http::{Limits, Server, ServerConfig};
+use flow::task::Spawner;
+use flow::time::Timers;
+
+/// What handlers may use.
+pub struct Context<P: Platform> {
+    /// The platform, for connections to others and the time of day.
+    pub platform: P,
+    /// The configuration as it was read at the start.
+    pub config: Rc<Config>,
+    /// The files of the boot bundle.
+    pub bundle: Rc<Bundle<'static>>,
+    /// Makes tasks.
+    pub spawner: Spawner,
+    /// Time and deadlines.
+    pub timers: Timers,
+}
+
+impl<P: Platform> Clone for Context<P> {
+    fn clone(&self) -> Self {
+        Self {
+            platform: self.platform.clone(),
+            config: self.config.clone(),
+            bundle: self.bundle.clone(),
+            spawner: self.spawner.clone(),
+            timers: self.timers.clone(),
+        }
+    }
+}
+
+/// The running appliance.
+pub struct App {
+    web: Server,
+    timers: Timers,
+    drain: Duration,
+    /// When what is still open is given up; set when the appliance is asked to stop.
+    give_up_at: Cell<Option<Duration>>,
+}
+
+impl App {
+    /// Opens every port of the table.
+    pub fn start<P: Platform>(context: &Context<P>) -> Result<Self, StartError> {
+        let web = Server::new(
+            web_config(context),
+            &context.spawner,
+            &context.timers,
+            handlers::site::Site::new(context),
+        );
+        let http = &context.config.http;
+        let listener = listen(context, "http", http.port)?;
+        context.spawner.spawn("http listener", web.clone().serve(listener));
+        Ok(Self {
+            web,
+            timers: context.timers.clone(),
+            drain: context.config.shutdown.drain,
+            give_up_at: Cell::new(None),
+        })
+    }
+
+    /// Takes no more work and ends what is idle.
+    pub fn stop(&self) {
+        log::info!("stopping: {} connections open", self.web.connections());
+        self.give_up_at.set(Some(self.timers.now() + self.drain));
+        self.web.drain();
+    }
+
+    /// All work is done, or its time is over.
+    pub fn has_stopped(&self) -> bool {
+        let Some(give_up_at) = self.give_up_at.get() else { return false };
+        let open = self.web.connections();
+        if open > 0 && self.timers.now() < give_up_at {
+            return false;
+        }
+        log::info!("stopped; {open} connections cut");
+        true
+    }
+
+    /// When the appliance must be asked again whether it has stopped.
+    pub fn next_deadline(&self) -> Option<Duration> {
+        self.give_up_at.get()
+    }
+}
+
+/// A port of the table cannot be opened.
+#[derive(Debug)]
+pub struct StartError {
+    service: &'static str,
+    port: u16,
+    reason: ListenError,
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot serve {} on port {}: {}", self.service, self.port, self.reason)
+    }
+}
+
+impl core::error::Error for StartError {}
+
+fn listen<P: Platform>(
+    context: &Context<P>,
+    service: &'static str,
+    port: u16,
+) -> Result<P::Listener, StartError> {
+    let listener = context.platform.listen(port, context.config.tcp.listen_backlog);
+    let listener = listener.map_err(|reason| StartError { service, port, reason })?;
+    log::info!("{service} on port {port}");
+    Ok(listener)
+}
+
+fn web_config<P: Platform>(context: &Context<P>) -> ServerConfig {
+    let http = &context.config.http;
+    let limits = Limits {
+        start_line_bytes_max: http.request_line_bytes_max.try_into().unwrap_or(u16::MAX),
+        head_bytes_max: http.header_bytes_max.try_into().unwrap_or(u16::MAX),
+        fields_max: http.headers_max.try_into().unwrap_or(u16::MAX),
+        body_bytes_max: http.body_bytes_max as u64,
+        head_time: http.head_timeout,
+        body_progress_time: http.body_timeout,
+        idle_time: http.idle_timeout,
+        ..Limits::default()
+    };
+    let since_start = context.timers.now();
+    let wall_clock_start = context.platform.wall_clock().saturating_sub(since_start);
+    ServerConfig { limits, wall_clock_start: Some(wall_clock_start) }
+}
+
+/// What a bad start says, for platforms to show before they stop.
+pub fn explain(error: &dyn core::error::Error) -> String {
+    alloc::format!("the appliance does not start: {error}")
+}

@@ -1,0 +1,3 @@
+//! One file per handler.
+
+pub mod site;
