@@ -139,3 +139,18 @@ impl RequestHead {
         RequestHead { head: Head::default(), line, facts: Facts::default(), body: BodyLength::Empty }
     }
 }
+
+/// A request as if received, for tests.
+#[cfg(test)]
+pub(crate) fn parsed(method: &str, target: &str, fields: &[(&str, &str)]) -> Request {
+    let mut text = alloc::format!("{method} {target} HTTP/1.1\r\nHost: a\r\n");
+    for (name, value) in fields {
+        text += &alloc::format!("{name}: {value}\r\n");
+    }
+    text += "\r\n";
+    let mut request = Box::new(RequestHead::new());
+    let len = parse_request(text.as_bytes(), &crate::Limits::default(), &mut request).unwrap().unwrap();
+    assert_eq!(len, text.len());
+    request.head.bytes = text.into_bytes();
+    Request(request)
+}

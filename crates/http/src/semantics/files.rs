@@ -1,0 +1,381 @@
+//! Answers to GET and HEAD from a tree of files.
+
+use super::conditional::{Validators, Verdict, evaluate, range_applies};
+use super::date::HttpDate;
+use super::encoding::{ContentCoding, choose};
+use super::etag::HashTag;
+use super::media_type;
+use super::path::{self, PathError};
+use super::range::{self, Ranges};
+use crate::{Body, Data, Method, Request, Response, Status};
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::ops::Range;
+
+/// A read-only view of files.
+pub trait Tree {
+    /// The file of this name: segments joined by slashes, none first, none last.
+    fn file(&self, name: &str) -> Option<&File>;
+}
+
+/// A file with the variants it was compressed to beforehand.
+#[derive(Clone, Debug)]
+pub struct File {
+    /// As it is.
+    pub identity: Variant,
+    /// Compressed by gzip.
+    pub gzip: Option<Variant>,
+    /// Compressed by brotli.
+    pub brotli: Option<Variant>,
+    /// When it last changed, in seconds since 1970-01-01T00:00:00Z, if known.
+    pub modified: Option<u64>,
+}
+
+/// One representation of a file.
+#[derive(Clone, Debug)]
+pub struct Variant {
+    /// Its bytes.
+    pub content: Data,
+    /// Its tag: another one than that of the other variants.
+    pub etag: HashTag,
+}
+
+impl Variant {
+    /// A variant tagged by its content.
+    pub fn new(content: impl Into<Data>) -> Variant {
+        let content = content.into();
+        let etag = HashTag::of_content(content.as_bytes());
+        Variant { content, etag }
+    }
+}
+
+/// Files held in memory.
+///
+/// `page.html.gz` and `page.html.br` become variants of `page.html`, and stay files of their own as well.
+#[derive(Clone, Debug, Default)]
+pub struct Site {
+    files: BTreeMap<String, File>,
+}
+
+impl Site {
+    /// The site of these files: name, content, and when each last changed in seconds since 1970-01-01T00:00:00Z.
+    pub fn new(files: impl IntoIterator<Item = (String, Data, Option<u64>)>) -> Site {
+        let mut site = BTreeMap::new();
+        for (name, content, modified) in files {
+            let file = File { identity: Variant::new(content), gzip: None, brotli: None, modified };
+            site.insert(name, file);
+        }
+        let variant = |name: &str, suffix: &str| site.get(&(String::from(name) + suffix)).map(|file| file.identity.clone());
+        let found: Vec<_> = site.keys().map(|name| (variant(name, ".gz"), variant(name, ".br"))).collect();
+        for (file, (gzip, brotli)) in site.values_mut().zip(found) {
+            file.gzip = gzip;
+            file.brotli = brotli;
+        }
+        Site { files: site }
+    }
+
+    /// Number of files.
+    pub fn len(&self) -> usize {
+        self.files.len()
+    }
+
+    /// Whether it has no files.
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+}
+
+impl Tree for Site {
+    fn file(&self, name: &str) -> Option<&File> {
+        self.files.get(name)
+    }
+}
+
+/// How files are answered with.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The file that stands for its directory. Default `index.html`.
+    pub index: &'static str,
+    /// The value of `Cache-Control`. Default `no-cache`: caches keep it and ask each time, which a tag makes cheap.
+    pub cache_control: Option<&'static str>,
+    /// Ranges of one request. Default 16; a request for more gets the whole (RFC 9110 section 14.2).
+    pub ranges_max: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { index: "index.html", cache_control: Some("no-cache"), ranges_max: 16 }
+    }
+}
+
+/// Answers GET and HEAD for the request's path; `prefix` is the part of it that is not the tree's.
+pub fn answer(tree: &impl Tree, request: &Request, prefix: &str, now_unix_seconds: u64, options: &Options) -> Response {
+    if !matches!(request.method(), Method::Get | Method::Head) {
+        return Response::plain(Status::METHOD_NOT_ALLOWED).with_header("Allow", "GET, HEAD");
+    }
+    let Some(path) = request.path().strip_prefix(prefix.as_bytes()) else {
+        return Response::plain(Status::NOT_FOUND);
+    };
+    let name = match path::normalise(path) {
+        Ok(name) => name,
+        Err(PathError::Malformed) => return Response::plain(Status::BAD_REQUEST),
+        Err(PathError::Hidden) => return Response::plain(Status::NOT_FOUND),
+    };
+    let is_directory = name.is_empty() || name.ends_with('/');
+    let index = || String::from(&*name) + if is_directory { "" } else { "/" } + options.index;
+    if is_directory {
+        let index = index();
+        return match tree.file(&index) {
+            Some(file) => answer_file(file, &index, request, now_unix_seconds, options),
+            None => Response::plain(Status::NOT_FOUND),
+        };
+    }
+    match tree.file(&name) {
+        Some(file) => answer_file(file, &name, request, now_unix_seconds, options),
+        None if tree.file(&index()).is_some() => redirect_to_directory(prefix, &name, request.query()),
+        None => Response::plain(Status::NOT_FOUND),
+    }
+}
+
+/// Links in a directory's index are relative to the directory, so its URI must end with a slash.
+fn redirect_to_directory(prefix: &str, name: &str, query: Option<&[u8]>) -> Response {
+    // Built from the normal form, which has no empty segment that a client could take for a host.
+    let mut location = String::from(prefix).into_bytes();
+    location.push(b'/');
+    location.extend_from_slice(path::encode(name).as_bytes());
+    location.push(b'/');
+    if let Some(query) = query {
+        location.push(b'?');
+        location.extend_from_slice(query);
+    }
+    Response::plain(Status::MOVED_PERMANENTLY).with_header("Location", location)
+}
+
+fn answer_file(file: &File, name: &str, request: &Request, now: u64, options: &Options) -> Response {
+    let (gzip, brotli) = (file.gzip.as_ref(), file.brotli.as_ref());
+    let negotiated = gzip.is_some() || brotli.is_some();
+    let coding = if negotiated {
+        choose(request.headers_named("accept-encoding"), gzip.is_some(), brotli.is_some())
+    } else {
+        Some(ContentCoding::Identity)
+    };
+    let Some(coding) = coding else {
+        return Response::plain(Status::NOT_ACCEPTABLE).with_header("Vary", "Accept-Encoding");
+    };
+    let variant = match coding {
+        ContentCoding::Gzip => gzip,
+        ContentCoding::Brotli => brotli,
+        ContentCoding::Identity => None,
+    };
+    let variant = variant.unwrap_or(&file.identity);
+    let current = Validators { etag: Some(variant.etag.tag()), modified: file.modified };
+    let response = match evaluate(request, Some(&current), now) {
+        Verdict::PreconditionFailed => return Response::plain(Status::PRECONDITION_FAILED),
+        Verdict::NotModified => Response::new(Status::NOT_MODIFIED),
+        Verdict::Proceed => {
+            let ranges = match request.header("range") {
+                // RFC 9110 section 14.2: for GET only.
+                Some(value) if request.method() == Method::Get && range_applies(request, &current, now) => {
+                    range::parse(value, variant.content.len(), options.ranges_max)
+                }
+                _ => Ranges::Whole,
+            };
+            with_content(variant, media_type::of_name(name), coding, ranges)
+        }
+    };
+    with_metadata(response, file, variant, negotiated, options)
+}
+
+/// The fields that 200, 206 and 304 have in common (RFC 9110 section 15.4.5).
+fn with_metadata(response: Response, file: &File, variant: &Variant, negotiated: bool, options: &Options) -> Response {
+    let mut response = response.with_header("ETag", variant.etag.as_bytes());
+    if let Some(modified) = file.modified {
+        response = response.with_header("Last-Modified", HttpDate::from_unix_seconds(modified).as_bytes());
+    }
+    if let Some(cache_control) = options.cache_control {
+        response = response.with_header("Cache-Control", cache_control);
+    }
+    if negotiated {
+        response = response.with_header("Vary", "Accept-Encoding");
+    }
+    response
+}
+
+fn with_content(variant: &Variant, media_type: &'static str, coding: ContentCoding, ranges: Ranges) -> Response {
+    let len = variant.content.len();
+    let response = match ranges {
+        Ranges::Whole => Response::ok(media_type, variant.content.clone()).with_header("Accept-Ranges", "bytes"),
+        Ranges::Unsatisfiable => {
+            // RFC 9110 section 15.5.17: tell the length there is.
+            let content_range = alloc::format!("bytes */{len}");
+            return Response::plain(Status::RANGE_NOT_SATISFIABLE).with_header("Content-Range", content_range);
+        }
+        Ranges::Parts(parts) => match &*parts {
+            [part] => Response::new(Status::PARTIAL_CONTENT)
+                .with_content(media_type, variant.content.clone().slice(part.start, part.end))
+                .with_header("Content-Range", content_range(part, len)),
+            _ => multipart(variant, media_type, &parts),
+        },
+    };
+    match coding.name() {
+        Some(name) => response.with_header("Content-Encoding", name),
+        None => response,
+    }
+}
+
+/// `multipart/byteranges` (RFC 9110 section 14.6).
+fn multipart(variant: &Variant, media_type: &'static str, parts: &[Range<usize>]) -> Response {
+    // The tag is a hash of the content; content that holds the hash of itself is nobody's accident.
+    let boundary = core::str::from_utf8(variant.etag.tag().opaque).unwrap_or("boundary");
+    let mut body: Vec<Data> = Vec::with_capacity(parts.len() * 2 + 1);
+    for part in parts {
+        let range = content_range(part, variant.content.len());
+        let head = alloc::format!("\r\n--{boundary}\r\nContent-Type: {media_type}\r\nContent-Range: {range}\r\n\r\n");
+        body.push(head.into());
+        body.push(variant.content.clone().slice(part.start, part.end));
+    }
+    body.push(alloc::format!("\r\n--{boundary}--\r\n").into());
+    Response::new(Status::PARTIAL_CONTENT)
+        .with_header("Content-Type", alloc::format!("multipart/byteranges; boundary={boundary}"))
+        .with_body(Body::Parts(body))
+}
+
+/// `bytes FIRST-LAST/LENGTH` (RFC 9110 section 14.4).
+fn content_range(part: &Range<usize>, len: usize) -> String {
+    alloc::format!("bytes {}-{}/{len}", part.start, part.end.saturating_sub(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::parsed;
+
+    const NOW: u64 = 1_700_000_000;
+
+    fn site() -> Site {
+        let file = |name: &str, content: &'static str| (String::from(name), Data::from(content), Some(784_111_777));
+        Site::new([
+            file("index.html", "<h1>front</h1>"),
+            file("a/index.html", "in a"),
+            file("a b.txt", "0123456789"),
+            file("app.js", "plain"),
+            file("app.js.gz", "zipped"),
+            file("app.js.br", "brotli"),
+            file(".secret", "no"),
+            (String::from("new.bin"), Data::from("new"), None),
+        ])
+    }
+
+    fn get(target: &str, fields: &[(&str, &str)]) -> Response {
+        answer(&site(), &parsed("GET", target, fields), "", NOW, &Options::default())
+    }
+
+    fn text(response: &Response) -> String {
+        let bytes: Vec<u8> = match response.body() {
+            Body::Full(data) => data.as_bytes().to_vec(),
+            Body::Parts(parts) => parts.iter().flat_map(|part| part.as_bytes().to_vec()).collect(),
+            Body::Empty | Body::Stream(_) => Vec::new(),
+        };
+        String::from_utf8(bytes).unwrap()
+    }
+
+    fn header(response: &Response, name: &str) -> String {
+        String::from_utf8(response.header(name).unwrap_or(b"").to_vec()).unwrap()
+    }
+
+    #[test]
+    fn files_and_directories() {
+        for (target, status, content) in [
+            ("/", 200, "<h1>front</h1>"),
+            ("/index.html", 200, "<h1>front</h1>"),
+            ("/a/", 200, "in a"),
+            ("/a%20b.txt", 200, "0123456789"),
+            ("/new.bin?x", 200, "new"),
+            ("/a", 301, "Moved Permanently"),
+            ("/b", 404, "Not Found"),
+            ("/b/", 404, "Not Found"),
+            ("/index.html/", 404, "Not Found"),
+            ("/.secret", 404, "Not Found"),
+            ("/../index.html", 400, "Bad Request"),
+        ] {
+            let response = get(target, &[]);
+            assert_eq!((response.status().code(), &*text(&response)), (status, content), "{target}");
+        }
+        let page = get("/", &[]);
+        assert_eq!(page.content_type, Some("text/html; charset=utf-8"));
+        assert_eq!(header(&page, "last-modified"), "Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(header(&page, "etag").as_bytes(), HashTag::of_content(b"<h1>front</h1>").as_bytes());
+        assert_eq!(header(&get("/new.bin", &[]), "last-modified"), "");
+    }
+
+    #[test]
+    fn redirects_stay_on_this_host() {
+        assert_eq!(header(&get("//a?x=1", &[]), "location"), "/a/?x=1");
+        let request = parsed("GET", "/files/a", &[]);
+        let response = answer(&site(), &request, "/files", NOW, &Options::default());
+        assert_eq!(header(&response, "location"), "/files/a/");
+    }
+
+    #[test]
+    fn other_methods_are_refused() {
+        let response = answer(&site(), &parsed("POST", "/", &[]), "", NOW, &Options::default());
+        assert_eq!((response.status(), &*header(&response, "allow")), (Status::METHOD_NOT_ALLOWED, "GET, HEAD"));
+    }
+
+    #[test]
+    fn rfc9110_12_5_3_variants() {
+        for (accept, content, coding) in
+            [("gzip", "zipped", "gzip"), ("gzip, br", "brotli", "br"), ("deflate", "plain", ""), ("br;q=0", "plain", "")]
+        {
+            let response = get("/app.js", &[("Accept-Encoding", accept)]);
+            assert_eq!((&*text(&response), &*header(&response, "content-encoding")), (content, coding), "{accept}");
+            assert_eq!(header(&response, "vary"), "Accept-Encoding");
+            assert_eq!(response.content_type, Some("text/javascript; charset=utf-8"));
+        }
+        assert_eq!(header(&get("/app.js", &[]), "vary"), "Accept-Encoding");
+        assert_eq!(header(&get("/", &[]), "vary"), "");
+        assert_eq!(get("/app.js", &[("Accept-Encoding", "identity;q=0, br;q=0, gzip;q=0")]).status(), Status::NOT_ACCEPTABLE);
+        // Each variant has its own tag (RFC 9110 section 8.8.3.3).
+        assert_ne!(header(&get("/app.js", &[]), "etag"), header(&get("/app.js", &[("Accept-Encoding", "br")]), "etag"));
+    }
+
+    #[test]
+    fn rfc9110_15_4_5_not_modified() {
+        let etag = header(&get("/", &[]), "etag");
+        let response = get("/", &[("If-None-Match", &etag)]);
+        assert_eq!((response.status(), text(&response)), (Status::NOT_MODIFIED, String::new()));
+        assert_eq!((header(&response, "etag"), &*header(&response, "cache-control")), (etag, "no-cache"));
+        assert_eq!(get("/", &[("If-Modified-Since", "Sun, 06 Nov 1994 08:49:37 GMT")]).status(), Status::NOT_MODIFIED);
+        assert_eq!(get("/", &[("If-Match", "\"x\"")]).status(), Status::PRECONDITION_FAILED);
+    }
+
+    #[test]
+    fn rfc9110_15_3_7_partial_content() {
+        let one = get("/a%20b.txt", &[("Range", "bytes=2-4")]);
+        assert_eq!((one.status(), &*text(&one), &*header(&one, "content-range")), (Status::PARTIAL_CONTENT, "234", "bytes 2-4/10"));
+        let none = get("/a%20b.txt", &[("Range", "bytes=10-")]);
+        assert_eq!((none.status(), &*header(&none, "content-range")), (Status::RANGE_NOT_SATISFIABLE, "bytes */10"));
+        let stale = get("/a%20b.txt", &[("Range", "bytes=2-4"), ("If-Range", "\"x\"")]);
+        assert_eq!((stale.status(), &*text(&stale)), (Status::OK, "0123456789"));
+        let head = answer(&site(), &parsed("HEAD", "/a%20b.txt", &[("Range", "bytes=2-4")]), "", NOW, &Options::default());
+        assert_eq!(head.status(), Status::OK);
+        let many = "0-0,".repeat(20) + "1-1";
+        assert_eq!(get("/a%20b.txt", &[("Range", &(String::from("bytes=") + &many))]).status(), Status::OK);
+    }
+
+    #[test]
+    fn rfc9110_14_6_multipart() {
+        let several = get("/a%20b.txt", &[("Range", "bytes=0-1,-1")]);
+        let content_type = header(&several, "content-type");
+        let boundary = content_type.strip_prefix("multipart/byteranges; boundary=").unwrap();
+        let expected = alloc::format!(
+            "\r\n--{boundary}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Range: bytes 0-1/10\r\n\r\n01\
+             \r\n--{boundary}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Range: bytes 9-9/10\r\n\r\n9\
+             \r\n--{boundary}--\r\n"
+        );
+        assert_eq!((several.status(), text(&several)), (Status::PARTIAL_CONTENT, expected));
+    }
+
+
+}
