@@ -1,3 +1,41 @@
 //! TCP/IP on smoltcp with an O(1) demultiplexer.
+//!
+//! A [`Stack`] owns one device and is driven by the platform's loop in phases; what it accepts and
+//! opens are [`flow::Flow`]s. smoltcp does TCP's inner work, one socket at a time: this crate finds
+//! the socket for a frame, does the handshakes, and keeps what smoltcp has no compact form for.
+//! ARCHITECTURE, in the order of a frame's way: `port` (device), `demux` (whose frame), `services`
+//! (all that is not TCP), `handshake` with `half_open` and `sequence` (opens), `establish` (sockets
+//! that are already connected), `connection` with `rings` (data), `time_wait` (ends).
 #![no_std]
 #![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod config;
+mod connection;
+mod demux;
+mod establish;
+mod half_open;
+mod handshake;
+mod listener;
+mod packet;
+mod port;
+mod rings;
+mod segment;
+mod sequence;
+mod services;
+mod shared;
+mod stack;
+mod stream;
+mod table;
+mod tally;
+mod time_wait;
+mod tuple;
+
+pub use config::{Config, Limits};
+pub use listener::TcpListener;
+pub use stack::Stack;
+pub use stream::TcpFlow;
+pub use tally::Count;

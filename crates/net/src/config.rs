@@ -1,0 +1,118 @@
+//! What the operator decides, with defaults and their reasons.
+
+use alloc::vec::Vec;
+use core::net::IpAddr;
+use core::time::Duration;
+
+/// How one interface gets its addresses, and its limits.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// Static addresses with their prefix lengths in bits; at most
+    /// [`ADDRESSES_MAX`](Self::ADDRESSES_MAX), the rest is ignored.
+    pub addresses: Vec<(IpAddr, u8)>,
+    /// Default gateways, one per IP version; a later one replaces an earlier one.
+    pub gateways: Vec<IpAddr>,
+    /// Asks a DHCP server for an IPv4 address, gateway and name servers.
+    pub dhcp: bool,
+    /// Takes IPv6 prefixes and gateways from router advertisements (RFC 4862). A link-local
+    /// address exists when this is set or a static IPv6 address is.
+    pub slaac: bool,
+    /// Name servers asked before those that DHCP offers; at most three are used.
+    pub name_servers: Vec<IpAddr>,
+    /// Limits of what peers can make this interface hold.
+    pub limits: Limits,
+}
+
+impl Config {
+    /// Addresses of one interface: one static or leased IPv4 address, one link-local, and room for
+    /// two static and two advertised IPv6 addresses.
+    pub const ADDRESSES_MAX: usize = 6;
+}
+
+/// Capacities and times. Every one is a limit that a peer can reach and not pass.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Connections, orphans included, without half-open ones and TIME-WAIT. Default 65,536: all
+    /// that one client address can open to one port.
+    pub connections_max: usize,
+    /// Connections that a listener holds before its task accepts them. Default 256: as many as
+    /// arrive in a few milliseconds at the rates this stack reaches.
+    pub backlog: usize,
+    /// Half-open connections remembered; beyond that, SYN cookies carry them. Default 512, which
+    /// takes 32 KiB.
+    pub half_open_max: usize,
+    /// Connections in TIME-WAIT; the oldest is forgotten first. Default 8,192, which takes at most
+    /// 450 KiB, and is allocated as it is needed.
+    pub time_wait_max: usize,
+    /// How long TIME-WAIT lasts. Default 60 s: twice a maximum segment lifetime of 30 s, as Linux
+    /// takes it.
+    pub time_wait: Duration,
+    /// Bytes of a new connection's receive ring. Default 2,048: a request's head.
+    pub receive_ring_initial_bytes: usize,
+    /// Bytes up to which a receive ring grows when its connection is busy; at most 1 GiB. Default
+    /// 262,143: a gigabit per second at 2 ms. Above 65,535 it is rounded down to one less than a
+    /// power of two, so that smoltcp's window scale fits it tightly.
+    pub receive_ring_max_bytes: usize,
+    /// Bytes of a new connection's transmit ring. Default 4,096: a small response.
+    pub transmit_ring_initial_bytes: usize,
+    /// Bytes up to which a transmit ring grows when its connection is busy. Default 262,144: four
+    /// segments of 64 KiB, so that one is filled while others travel.
+    pub transmit_ring_max_bytes: usize,
+    /// Bytes of all rings together above which no ring grows. When a quarter is used, new and idle
+    /// connections get the smallest rings. Default 64 MiB.
+    pub rings_total_bytes: usize,
+    /// Bytes of the smallest ring of either direction. Default 512: the smallest segment that
+    /// every host must take (RFC 9293 section 3.7.1), less options.
+    pub ring_min_bytes: usize,
+    /// Idle time after which a connection gives back what its rings have grown by. Default 5 s:
+    /// longer than a pause within one page load.
+    pub ring_idle: Duration,
+    /// Local ports of active connections, both included. Default 49152 to 65535 (RFC 6335).
+    pub ephemeral_ports: (u16, u16),
+    /// Silence after which the peer is asked whether it still exists; `None` never asks. Default
+    /// 2 h (RFC 9293 section 3.8.4).
+    pub keep_alive: Option<Duration>,
+    /// How long data may stay unacknowledged, with nothing heard, before the connection is given
+    /// up. Default 60 s: six retransmissions.
+    pub user_timeout: Duration,
+    /// How long a connection that the application is done with may take to end. Default 20 s.
+    pub orphan: Duration,
+    /// How long an active connection may take to open. Default 10 s: the SYN is sent four times.
+    pub connect: Duration,
+    /// How long an acknowledgement waits for data to ride with. Default 10 ms: longer than a
+    /// handler's work, shorter than the 40 ms at which peers without Nagle's delay notice.
+    pub acknowledge: Duration,
+    /// Resets per second sent for segments that belong to nobody. Default 200: enough for honest
+    /// mistakes, useless for reflection.
+    pub resets_per_second: u32,
+    /// Frames that one call of [`ingress`](crate::Stack::ingress) takes. Default 64, so that tasks
+    /// run at least every few hundred microseconds.
+    pub ingress_batch: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections_max: 65_536,
+            backlog: 256,
+            half_open_max: 512,
+            time_wait_max: 8_192,
+            time_wait: Duration::from_secs(60),
+            receive_ring_initial_bytes: 2_048,
+            receive_ring_max_bytes: 262_143,
+            transmit_ring_initial_bytes: 4_096,
+            transmit_ring_max_bytes: 262_144,
+            rings_total_bytes: 64 << 20,
+            ring_min_bytes: 512,
+            ring_idle: Duration::from_secs(5),
+            ephemeral_ports: (49_152, 65_535),
+            keep_alive: Some(Duration::from_secs(7_200)),
+            user_timeout: Duration::from_secs(60),
+            orphan: Duration::from_secs(20),
+            connect: Duration::from_secs(10),
+            acknowledge: Duration::from_millis(10),
+            resets_per_second: 200,
+            ingress_batch: 64,
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! Connections that others open: SYN, SYN-ACK, and the segment that completes them.
+
+use crate::connection::{Connection, Tcb};
+use crate::demux::Core;
+use crate::establish::{self, Synchronized};
+use crate::half_open::HalfOpen;
+use crate::listener::Backlog;
+use crate::packet;
+use crate::port::Output;
+use crate::rings::{self, Sizes};
+use crate::segment::{Flags, Offer, Segment};
+use crate::sequence::COOKIE_SLOT;
+use crate::stream::TcpFlow;
+use crate::tally::Count;
+use crate::tuple::Tuple;
+use alloc::rc::Rc;
+use core::time::Duration;
+
+impl Core {
+    /// Answers a SYN.
+    pub(crate) fn open(&mut self, now: Duration, segment: &Segment, output: &mut dyn Output) {
+        if self.ports.find(segment.tuple.local_port).is_none() {
+            return self.reset(now, segment, output);
+        }
+        self.shared.tally.add(Count::SynsIn);
+        let tuple = segment.tuple;
+        if let Some(known) = self.half_open.find(&tuple) {
+            if known.peer == segment.seq {
+                known.hop = segment.source;
+                let entry = *known;
+                return self.answer(&entry, output);
+            }
+            // The peer has begun anew, or an old SYN came late: the last one counts, and a peer
+            // that does not know it answers with a reset.
+            self.half_open.remove(&tuple);
+        }
+        let offer = segment.offer();
+        let own = self.sequencer.initial(&tuple, now);
+        let mut entry = HalfOpen::new(tuple, (segment.seq, own), offer, segment.source);
+        entry.answer(now);
+        if !self.half_open.insert(entry, now) {
+            entry.own = self.sequencer.cookie(&tuple, segment.seq, &offer, now);
+            self.cookies_until = now + 2 * COOKIE_SLOT;
+            self.shared.tally.add(Count::CookiesOut);
+        }
+        self.answer(&entry, output);
+    }
+
+    /// Repeats answers that got lost.
+    pub(crate) fn answer_again(&mut self, now: Duration, output: &mut dyn Output) {
+        if self.half_open.next_deadline().is_none_or(|at| at > now) {
+            return;
+        }
+        let mut due = alloc::vec::Vec::new();
+        let expired = self.half_open.sweep(now, |entry| {
+            entry.answer(now);
+            due.push(*entry);
+        });
+        self.shared.tally.add_many(Count::HalfOpenExpired, expired as u64);
+        for entry in due {
+            self.answer(&entry, output);
+        }
+    }
+
+    /// A reset of a half-open connection counts when its number is exact (RFC 5961 section 3.2).
+    pub(crate) fn refuse_half_open(&mut self, segment: &Segment) {
+        let is_exact = |entry: &mut HalfOpen| segment.seq == entry.peer.wrapping_add(1);
+        if self.half_open.find(&segment.tuple).is_some_and(is_exact) {
+            self.half_open.remove(&segment.tuple);
+        }
+    }
+
+    /// Takes the segment that completes a handshake; false when it completes none.
+    pub(crate) fn complete(
+        &mut self,
+        now: Duration,
+        segment: &Segment,
+        output: &mut dyn Output,
+    ) -> bool {
+        if segment.flags.has(Flags::SYN) {
+            return false;
+        }
+        let Some((with, sent_at)) = self.agreed(now, segment) else { return false };
+        let Some(backlog) = self.ports.find(segment.tuple.local_port) else { return false };
+        if backlog.is_full() {
+            self.shared.tally.add(Count::BacklogFull);
+            return true;
+        }
+        if self.table.borrow().len() >= self.shared.limits.connections_max {
+            self.shared.tally.add(Count::ConnectionsFull);
+            return true;
+        }
+        self.half_open.remove(&segment.tuple);
+        self.accept(now, segment, &with, sent_at, &backlog, output);
+        true
+    }
+
+    /// What both ends have agreed on, if `segment` proves that its sender got our SYN-ACK; and when
+    /// that left.
+    fn agreed(&mut self, now: Duration, segment: &Segment) -> Option<(Synchronized, Duration)> {
+        let tuple = segment.tuple;
+        let own = segment.ack.wrapping_sub(1);
+        let (peer, offer, sent_at) = match self.half_open.find(&tuple) {
+            Some(entry) => {
+                let ahead = segment.seq.wrapping_sub(entry.peer.wrapping_add(1));
+                let fits = own == entry.own && ahead < FIRST_WINDOW_MAX;
+                fits.then_some((entry.peer, entry.offer, now.saturating_sub(entry.age(now))))?
+            }
+            None if now < self.cookies_until => {
+                let peer = segment.seq.wrapping_sub(1);
+                let offer = self.sequencer.open_cookie(&tuple, peer, own, now)?;
+                self.shared.tally.add(Count::CookiesIn);
+                (peer, offer, now)
+            }
+            None => return None,
+        };
+        let offer = Offer { mss: offer.mss.min(self.own_mss(&tuple)), ..offer };
+        let (send_next, receive_next) = (segment.ack, peer.wrapping_add(1));
+        Some((Synchronized { tuple, send_next, receive_next, offer }, sent_at))
+    }
+
+    fn accept(
+        &mut self,
+        now: Duration,
+        segment: &Segment,
+        with: &Synchronized,
+        sent_at: Duration,
+        backlog: &Backlog,
+        output: &mut dyn Output,
+    ) {
+        let socket = rings::socket(Sizes::initial(&self.shared), &self.shared.limits);
+        let Some(sockets) = establish::syn_received(with, socket, sent_at) else {
+            log::error!("net: smoltcp chose another sequence number than it was led to");
+            return;
+        };
+        let mut tcb = self.control_block(with, sockets, segment.source, now);
+        if sent_at < now {
+            tcb.round_trip.sample(now - sent_at);
+        }
+        let connection = Rc::new(Connection::new(with.tuple, self.shared.clone(), tcb));
+        self.table.borrow_mut().insert(connection.clone());
+        connection.receive(&mut self.path(now), segment, output);
+        self.shared.tally.add(Count::Accepted);
+        backlog.push(TcpFlow::new(connection));
+    }
+
+    /// A connection's state at its start.
+    pub(crate) fn control_block(
+        &self,
+        with: &Synchronized,
+        sockets: establish::Sockets,
+        hop: [u8; 6],
+        now: Duration,
+    ) -> Tcb {
+        let shift = with.offer.scale.map_or(0, |_| self.shared.window_shift);
+        Tcb::new(sockets, with.offer, hop, (with.send_next, with.receive_next), shift, now)
+    }
+
+    /// The largest segment that we take.
+    pub(crate) fn own_mss(&self, tuple: &Tuple) -> u16 {
+        (self.mtu - tuple.ip_header_len() - 20).min(0xffff) as u16
+    }
+
+    fn answer(&self, entry: &HalfOpen, output: &mut dyn Output) {
+        let offer = Offer {
+            mss: self.own_mss(&entry.tuple),
+            scale: entry.offer.scale.map(|_| self.shared.window_shift),
+            sack: entry.offer.sack,
+        };
+        let next = entry.peer.wrapping_add(1);
+        let mut syn_ack = packet::syn(&entry.tuple, entry.own, Some(next), &offer);
+        syn_ack.window_len = Sizes::initial(&self.shared).receive.min(0xffff) as u16;
+        self.shared.tally.add(Count::SynAcksOut);
+        self.send(&entry.tuple, entry.hop, &syn_ack, output);
+    }
+}
+
+/// How far ahead of the handshake the completing segment may be: later segments can overtake it,
+/// within the window of a SYN-ACK.
+const FIRST_WINDOW_MAX: u32 = 0xffff;

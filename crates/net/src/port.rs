@@ -1,0 +1,251 @@
+//! smoltcp's view of the wire: one frame in, stamped frames out.
+
+use crate::tuple::Tuple;
+use alloc::vec;
+use core::num::NonZeroU16;
+use smoltcp::phy::{Device, DeviceCapabilities, PacketMeta, RxToken, TxToken};
+use smoltcp::time::Instant;
+use smoltcp::wire::{IpAddress, TcpPacket};
+
+/// A device in a form that needs no type parameter above it, so that the stack is compiled once
+/// however many drivers an image has.
+pub(crate) trait Wire {
+    fn capabilities(&self) -> DeviceCapabilities;
+
+    /// The device takes a frame now.
+    fn ready(&mut self, now: Instant) -> bool;
+
+    /// Sends a frame of `len` bytes that `fill` writes; false when the device is full.
+    fn send(
+        &mut self,
+        now: Instant,
+        len: usize,
+        meta: PacketMeta,
+        fill: &mut dyn FnMut(&mut [u8]),
+    ) -> bool;
+
+    /// Lends the next frame, and room for one answer, to `handle`; false when there is none.
+    fn receive(&mut self, now: Instant, handle: &mut dyn FnMut(&[u8], &mut dyn Output)) -> bool;
+}
+
+/// Where frames go.
+pub(crate) trait Output {
+    /// A frame can be sent.
+    fn ready(&mut self) -> bool;
+
+    /// Sends a frame of `len` bytes that `fill` writes; false when it could not.
+    fn send(&mut self, len: usize, meta: PacketMeta, fill: &mut dyn FnMut(&mut [u8])) -> bool;
+}
+
+impl<D: Device> Wire for D {
+    fn capabilities(&self) -> DeviceCapabilities {
+        Device::capabilities(self)
+    }
+
+    fn ready(&mut self, now: Instant) -> bool {
+        self.transmit(now).is_some()
+    }
+
+    fn send(
+        &mut self,
+        now: Instant,
+        len: usize,
+        meta: PacketMeta,
+        fill: &mut dyn FnMut(&mut [u8]),
+    ) -> bool {
+        Once(self.transmit(now)).send(len, meta, fill)
+    }
+
+    fn receive(&mut self, now: Instant, handle: &mut dyn FnMut(&[u8], &mut dyn Output)) -> bool {
+        let Some((frame, answer)) = Device::receive(self, now) else { return false };
+        frame.consume(|frame| handle(frame, &mut Once(Some(answer))));
+        true
+    }
+}
+
+/// All of a device's room for frames.
+pub(crate) struct WireOutput<'a> {
+    pub(crate) wire: &'a mut dyn Wire,
+    pub(crate) now: Instant,
+}
+
+impl Output for WireOutput<'_> {
+    fn ready(&mut self) -> bool {
+        self.wire.ready(self.now)
+    }
+
+    fn send(&mut self, len: usize, meta: PacketMeta, fill: &mut dyn FnMut(&mut [u8])) -> bool {
+        self.wire.send(self.now, len, meta, fill)
+    }
+}
+
+/// What a connection's packets get on their way out: smoltcp writes IP packets, and this makes
+/// them frames of this connection.
+pub(crate) struct Stamp {
+    pub(crate) tuple: Tuple,
+    /// Destination, source and type.
+    pub(crate) ethernet: [u8; 14],
+    /// smoltcp scales the window by what its ring needs; the peer was promised another scale.
+    pub(crate) window_shift_in: u8,
+    pub(crate) window_shift_out: u8,
+    /// The peer's segment size: larger payloads are cut by the device.
+    pub(crate) mss: u16,
+    /// The device does not write TCP checksums.
+    pub(crate) checksum: bool,
+}
+
+/// What the last packet that left said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Departed {
+    /// Packets since the port was made.
+    pub(crate) packets: u32,
+    /// The first sequence number of the last one, and the one after its end.
+    pub(crate) seq: u32,
+    pub(crate) seq_end: u32,
+}
+
+/// A device of at most one received frame.
+pub(crate) struct Port<'a> {
+    pub(crate) caps: &'a DeviceCapabilities,
+    pub(crate) frame: Option<&'a [u8]>,
+    pub(crate) output: &'a mut dyn Output,
+    /// Absent for whole frames, as the service interface writes them.
+    pub(crate) stamp: Option<&'a Stamp>,
+    pub(crate) departed: Departed,
+    /// The device refused a packet that smoltcp wanted to send.
+    pub(crate) blocked: bool,
+}
+
+impl<'a> Port<'a> {
+    pub(crate) fn new(caps: &'a DeviceCapabilities, output: &'a mut dyn Output) -> Self {
+        let departed = Departed::default();
+        Self { caps, frame: None, output, stamp: None, departed, blocked: false }
+    }
+
+    /// Sends the packet of `len` bytes that `fill` writes, stamped where there is a stamp.
+    pub(crate) fn send(&mut self, len: usize, meta: PacketMeta, fill: &mut dyn FnMut(&mut [u8])) {
+        let departed = &mut self.departed;
+        let sent = match self.stamp {
+            None => self.output.send(len, meta, fill),
+            Some(stamp) => {
+                let meta = stamp.meta(len);
+                self.output.send(ETHERNET + len, meta, &mut |frame| {
+                    let (ethernet, packet) = frame.split_at_mut(ETHERNET);
+                    ethernet.copy_from_slice(&stamp.ethernet);
+                    fill(packet);
+                    (departed.seq, departed.seq_end) = stamp.finish(packet);
+                })
+            }
+        };
+        self.departed.packets += u32::from(sent);
+        self.blocked |= !sent;
+    }
+}
+
+impl Stamp {
+    /// smoltcp 0.14 passes the segment size on for IPv4 only; we know it for both.
+    fn meta(&self, packet_len: usize) -> PacketMeta {
+        let payload = packet_len.saturating_sub(self.tuple.ip_header_len() + TCP);
+        let mut meta = PacketMeta::default();
+        if payload > usize::from(self.mss) {
+            meta.segmentation_offload_size = NonZeroU16::new(self.mss);
+        }
+        meta
+    }
+
+    /// Rewrites the window, sets the checksum, and reads the sequence numbers.
+    fn finish(&self, packet: &mut [u8]) -> (u32, u32) {
+        let mut tcp = TcpPacket::new_unchecked(&mut packet[self.tuple.ip_header_len()..]);
+        if self.window_shift_in != self.window_shift_out {
+            let window = u32::from(tcp.window_len()) << self.window_shift_in;
+            let scaled = (window >> self.window_shift_out).min(0xffff);
+            tcp.set_window_len(scaled as u16);
+        }
+        if self.checksum {
+            let (local, remote) = (self.tuple.local().ip(), self.tuple.remote().ip());
+            tcp.fill_checksum(&IpAddress::from(local), &IpAddress::from(remote));
+        }
+        let seq = tcp.seq_number().0 as u32;
+        (seq, seq.wrapping_add(tcp.segment_len() as u32))
+    }
+}
+
+impl<'a> Device for Port<'a> {
+    type RxToken<'b>
+        = Lent<'b>
+    where
+        Self: 'b;
+    type TxToken<'b>
+        = Outgoing<'b, 'a>
+    where
+        Self: 'b;
+
+    fn receive(&mut self, _: Instant) -> Option<(Lent<'_>, Outgoing<'_, 'a>)> {
+        let frame = self.frame.take()?;
+        Some((Lent(frame), Outgoing { port: self, meta: PacketMeta::default() }))
+    }
+
+    fn transmit(&mut self, _: Instant) -> Option<Outgoing<'_, 'a>> {
+        if !self.output.ready() {
+            self.blocked = true;
+            return None;
+        }
+        Some(Outgoing { port: self, meta: PacketMeta::default() })
+    }
+
+    fn capabilities(&self) -> DeviceCapabilities {
+        self.caps.clone()
+    }
+}
+
+pub(crate) struct Lent<'a>(&'a [u8]);
+
+impl RxToken for Lent<'_> {
+    fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
+        f(self.0)
+    }
+}
+
+pub(crate) struct Outgoing<'b, 'a> {
+    port: &'b mut Port<'a>,
+    meta: PacketMeta,
+}
+
+impl TxToken for Outgoing<'_, '_> {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
+        let mut write = Some(f);
+        let mut value = None;
+        self.port.send(len, self.meta, &mut |frame| {
+            value = write.take().map(|write| write(frame));
+        });
+        match (value, write) {
+            (Some(value), _) => value,
+            // The device said it was ready and then was not: the packet is lost, as on a wire.
+            (None, Some(write)) => write(&mut vec![0; len]),
+            (None, None) => unreachable!("a closure that was taken left its value"),
+        }
+    }
+
+    fn set_meta(&mut self, meta: PacketMeta) {
+        self.meta = meta;
+    }
+}
+
+const ETHERNET: usize = 14;
+const TCP: usize = 20;
+
+/// Room for one frame.
+struct Once<T>(Option<T>);
+
+impl<T: TxToken> Output for Once<T> {
+    fn ready(&mut self) -> bool {
+        self.0.is_some()
+    }
+
+    fn send(&mut self, len: usize, meta: PacketMeta, fill: &mut dyn FnMut(&mut [u8])) -> bool {
+        let Some(mut token) = self.0.take() else { return false };
+        token.set_meta(meta);
+        token.consume(len, |frame| fill(frame));
+        true
+    }
+}

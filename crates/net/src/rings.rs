@@ -1,0 +1,172 @@
+//! Rings that follow their connection's use.
+//!
+//! smoltcp cannot exchange a socket's buffers, so a connection moves to a new socket made in the
+//! same state (see [`establish`](crate::establish)), at a moment when nothing is lost by it: nothing
+//! unacknowledged, nothing unread. Such a moment is when a writer that found its ring full has been
+//! drained, or when a reader has emptied a ring that had been half full.
+
+use crate::config::Limits;
+use crate::connection::{Connection, Tcb};
+use crate::establish::{self, Sockets, Synchronized};
+use crate::shared::Shared;
+use crate::tally::Count;
+use alloc::vec;
+use core::time::Duration;
+use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
+
+/// Bytes of one connection's rings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sizes {
+    pub(crate) receive: usize,
+    pub(crate) transmit: usize,
+}
+
+impl Sizes {
+    /// What a new or idle connection gets.
+    pub(crate) fn initial(shared: &Shared) -> Self {
+        let limits = &shared.limits;
+        if shared.ring_bytes.get() > limits.rings_total_bytes / 4 {
+            return Self { receive: limits.ring_min_bytes, transmit: limits.ring_min_bytes };
+        }
+        Self {
+            receive: limits.receive_ring_initial_bytes,
+            transmit: limits.transmit_ring_initial_bytes,
+        }
+    }
+
+    pub(crate) fn of(socket: &Socket) -> Self {
+        Self { receive: socket.recv_capacity(), transmit: socket.send_capacity() }
+    }
+
+    fn total(self) -> usize {
+        self.receive + self.transmit
+    }
+}
+
+/// A socket with such rings, not yet connected.
+pub(crate) fn socket(sizes: Sizes, limits: &Limits) -> Socket<'static> {
+    let ring = |bytes: usize| SocketBuffer::new(vec![0; bytes]);
+    let mut socket = Socket::new(ring(receive_bytes(sizes.receive)), ring(sizes.transmit.max(1)));
+    // Several writes before a task waits leave as one already, so Nagle's algorithm only delays.
+    socket.set_nagle_enabled(false);
+    socket.set_ack_delay(Some(limits.acknowledge.into()));
+    socket.set_keep_alive(limits.keep_alive.map(Into::into));
+    socket
+}
+
+/// Bytes of the rings in use.
+pub(crate) fn bytes(sockets: &Sockets) -> usize {
+    Sizes::of(sockets.get(establish::handle())).total()
+}
+
+/// Called when the application has emptied the receive ring.
+pub(crate) fn after_read(connection: &Connection, tcb: &mut Tcb) {
+    let sizes = Sizes::of(tcb.socket());
+    let limits = &connection.shared.limits;
+    if tcb.receive_peak < sizes.receive / 2 || sizes.receive >= limits.receive_ring_max_bytes {
+        return;
+    }
+    let wanted = sizes.receive.saturating_mul(GROWTH).min(limits.receive_ring_max_bytes);
+    let receive = receive_bytes(affordable(&connection.shared, sizes.receive, wanted));
+    if receive > sizes.receive && resize(connection, tcb, Sizes { receive, ..sizes }) {
+        connection.shared.tally.add(Count::RingsGrown);
+    }
+}
+
+/// Called before the application writes.
+pub(crate) fn before_write(connection: &Connection, tcb: &mut Tcb) {
+    let sizes = Sizes::of(tcb.socket());
+    let limits = &connection.shared.limits;
+    if !tcb.write_starved || sizes.transmit >= limits.transmit_ring_max_bytes {
+        return;
+    }
+    let wanted = sizes.transmit.saturating_mul(GROWTH).min(limits.transmit_ring_max_bytes);
+    let transmit = affordable(&connection.shared, sizes.transmit, wanted);
+    if transmit > sizes.transmit && resize(connection, tcb, Sizes { transmit, ..sizes }) {
+        connection.shared.tally.add(Count::RingsGrown);
+    }
+}
+
+/// When the connection, idle until then, gives its rings back.
+pub(crate) fn shrink_at(tcb: &mut Tcb, shared: &Shared) -> Option<Duration> {
+    let at = tcb.heard_at + shared.limits.ring_idle;
+    let (now, target) = (Sizes::of(tcb.socket()), Sizes::initial(shared));
+    (now.total() > target.total() && is_quiet(tcb)).then_some(at)
+}
+
+/// Moves to the rings of a new connection.
+pub(crate) fn shrink(connection: &Connection, tcb: &mut Tcb) {
+    let target = Sizes::initial(&connection.shared);
+    if resize(connection, tcb, target) {
+        connection.shared.tally.add(Count::RingsShrunk);
+    }
+}
+
+/// The factor by which a ring grows: from a page to 64 KiB, and from there to its maximum.
+const GROWTH: usize = 16;
+
+/// Above 64 KiB, one less than a power of two: smoltcp lets the first segments fill 65,535 times
+/// its window scale, which must not be more than the ring.
+fn receive_bytes(bytes: usize) -> usize {
+    match bytes {
+        0 => 1,
+        1..=0xffff => bytes,
+        _ => (1 << (bytes + 1).ilog2()) - 1,
+    }
+}
+
+/// As much of `wanted` as the budget of all rings allows, at least `current`.
+fn affordable(shared: &Shared, current: usize, wanted: usize) -> usize {
+    let left = shared.limits.rings_total_bytes.saturating_sub(shared.ring_bytes.get());
+    wanted.min(current + left)
+}
+
+/// Nothing is unread, unsent, or on its way, and both directions are open.
+fn is_quiet(tcb: &mut Tcb) -> bool {
+    let unacknowledged = tcb.unacknowledged();
+    let sent_end = tcb.sent_end;
+    let socket = tcb.socket();
+    socket.state() == State::Established
+        && socket.recv_queue() == 0
+        && socket.send_queue() == 0
+        && sent_end == unacknowledged
+}
+
+fn resize(connection: &Connection, tcb: &mut Tcb, sizes: Sizes) -> bool {
+    if !is_quiet(tcb) {
+        return false;
+    }
+    let shared = &connection.shared;
+    let with = Synchronized {
+        tuple: connection.tuple,
+        send_next: tcb.unacknowledged(),
+        receive_next: tcb.receive_next(),
+        offer: tcb.offer,
+    };
+    let socket = socket(sizes, &shared.limits);
+    let made = establish::established(&with, socket, tcb.peer_window, shared.now.get());
+    let Some(sockets) = made else { return false };
+    let freed = bytes(&tcb.sockets);
+    tcb.sockets = sockets;
+    shared.ring_bytes.set((shared.ring_bytes.get() + bytes(&tcb.sockets)).saturating_sub(freed));
+    tcb.receive_peak = 0;
+    tcb.write_starved = false;
+    tcb.owes_ack = true;
+    connection.mark(tcb);
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_receive_rings_hold_what_the_first_window_allows() {
+        for bytes in [65_536, 100_000, 262_143, 262_144, 1 << 20] {
+            let ring = receive_bytes(bytes);
+            let shift = establish::window_shift(ring, true);
+            assert!(ring <= bytes && 65_535 << shift <= ring, "{bytes}");
+        }
+        assert_eq!(receive_bytes(262_143), 262_143);
+    }
+}

@@ -1,0 +1,191 @@
+//! Everything of the network that is not TCP: ARP, neighbour discovery, ping, DHCP, router
+//! advertisements. A smoltcp interface of its own sees those frames only.
+
+use crate::config::Config;
+use crate::connection::instant;
+use crate::port::{Output, Port, Wire, WireOutput};
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv6Addr};
+use core::time::Duration;
+use smoltcp::iface::{Config as InterfaceConfig, Interface, PollResult, SocketHandle, SocketSet};
+use smoltcp::phy::DeviceCapabilities;
+use smoltcp::socket::dhcpv4;
+use smoltcp::time::Instant;
+use smoltcp::wire::{EthernetAddress, HardwareAddress, IpAddress, IpCidr};
+
+/// The service interface and its sockets.
+pub(crate) struct Services {
+    interface: Interface,
+    sockets: SocketSet<'static>,
+    caps: DeviceCapabilities,
+    dhcp: Option<SocketHandle>,
+    /// When the interface wants to be polled.
+    due: Option<Duration>,
+    name_servers: Vec<IpAddress>,
+    /// Our addresses have changed since this was last asked.
+    changed: bool,
+}
+
+impl Services {
+    pub(crate) fn new(
+        wire: &mut dyn Wire,
+        config: &Config,
+        own: [u8; 6],
+        seed: u64,
+        now: Duration,
+    ) -> Self {
+        let caps = wire.capabilities();
+        let hardware = HardwareAddress::Ethernet(EthernetAddress(own));
+        let mut interface_config = InterfaceConfig::new(hardware);
+        interface_config.random_seed = seed;
+        interface_config.slaac = config.slaac;
+        let mut output = WireOutput { wire, now: instant(now) };
+        let mut port = Port::new(&caps, &mut output);
+        let mut interface = Interface::new(interface_config, &mut port, instant(now));
+        assign(&mut interface, config, own);
+        let mut sockets = SocketSet::new(Vec::new());
+        let dhcp = config.dhcp.then(|| sockets.add(dhcpv4::Socket::new()));
+        let name_servers = config.name_servers.iter().copied().map(IpAddress::from).collect();
+        let due = Some(now);
+        Self { interface, sockets, caps, dhcp, due, name_servers, changed: false }
+    }
+
+    /// Whether the address is one of ours.
+    pub(crate) fn owns(&self, address: IpAddr) -> bool {
+        self.interface.has_ip_addr(address)
+    }
+
+    /// Our addresses with their prefix lengths.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = (IpAddr, u8)> + '_ {
+        self.interface.ip_addrs().iter().map(|cidr| (cidr.address().into(), cidr.prefix_len()))
+    }
+
+    /// The router for addresses beyond the link, if there is one.
+    pub(crate) fn gateway(&self, v4: bool) -> Option<IpAddr> {
+        let routes = self.interface.routes();
+        let route =
+            if v4 { routes.get_default_ipv4_route() } else { routes.get_default_ipv6_route() };
+        route.map(|route| route.via_router.into())
+    }
+
+    /// Takes a frame, and answers it where an answer is due.
+    pub(crate) fn receive(&mut self, now: Duration, frame: &[u8], output: &mut dyn Output) {
+        let mut port = Port::new(&self.caps, output);
+        port.frame = Some(frame);
+        self.interface.poll_ingress_single(instant(now), &mut port, &mut self.sockets);
+        self.due = Some(now);
+    }
+
+    /// Sends what is due and takes over what servers said; true when our addresses have changed.
+    pub(crate) fn poll(&mut self, now: Duration, wire: &mut dyn Wire) -> bool {
+        if self.due.is_none_or(|due| due > now) {
+            return core::mem::take(&mut self.changed);
+        }
+        let instant = instant(now);
+        let before = self.interface.ip_addrs().len();
+        self.interface.poll_maintenance(instant);
+        self.changed |= self.interface.ip_addrs().len() != before;
+        let mut output = WireOutput { wire, now: instant };
+        for _ in 0..ROUNDS_MAX {
+            let mut port = Port::new(&self.caps, &mut output);
+            let round = self.interface.poll_egress(instant, &mut port, &mut self.sockets);
+            self.take_lease();
+            if round == PollResult::None {
+                break;
+            }
+        }
+        let next = self.interface.poll_at(instant, &self.sockets);
+        self.due = next.map(|at| duration(at).max(now + TICK));
+        core::mem::take(&mut self.changed)
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Duration> {
+        self.due
+    }
+
+    /// The link came back, perhaps to another network: the lease is asked for anew.
+    pub(crate) fn restart(&mut self, now: Duration) {
+        if let Some(dhcp) = self.dhcp {
+            self.sockets.get_mut::<dhcpv4::Socket>(dhcp).reset();
+        }
+        self.due = Some(now);
+    }
+
+    fn take_lease(&mut self) {
+        let Some(dhcp) = self.dhcp else { return };
+        match self.sockets.get_mut::<dhcpv4::Socket>(dhcp).poll() {
+            None => (),
+            Some(dhcpv4::Event::Configured(lease)) => {
+                let (address, router) = (IpCidr::Ipv4(lease.address), lease.router);
+                self.name_servers.extend(lease.dns_servers.iter().copied().map(IpAddress::from));
+                log::info!("DHCP: {address}, gateway {router:?}");
+                self.replace_v4(Some(address));
+                if let Some(router) = router {
+                    // The table has room for one route of each kind; the old one is replaced.
+                    let _ = self.interface.routes_mut().add_default_ipv4_route(router);
+                }
+            }
+            Some(dhcpv4::Event::Deconfigured) => {
+                log::info!("DHCP: no lease");
+                self.replace_v4(None);
+                self.interface.routes_mut().remove_default_ipv4_route();
+            }
+        }
+    }
+
+    fn replace_v4(&mut self, address: Option<IpCidr>) {
+        self.interface.update_ip_addrs(|addresses| {
+            addresses.retain(|cidr| matches!(cidr, IpCidr::Ipv6(_)));
+            if let Some(address) = address {
+                // The lease comes first among addresses, so there is room for it.
+                let _ = addresses.insert(0, address);
+            }
+        });
+        self.changed = true;
+    }
+}
+
+/// Packets per poll; a ping flood must not keep connections waiting.
+const ROUNDS_MAX: usize = 8;
+/// The shortest time between polls without an event.
+const TICK: Duration = Duration::from_millis(1);
+
+fn assign(interface: &mut Interface, config: &Config, own: [u8; 6]) {
+    let mut cidrs: Vec<IpCidr> = config
+        .addresses
+        .iter()
+        .map(|(address, prefix)| IpCidr::new((*address).into(), (*prefix).min(bits(address))))
+        .filter(|cidr| cidr.address().is_unicast())
+        .collect();
+    if config.slaac || config.addresses.iter().any(|(address, _)| address.is_ipv6()) {
+        cidrs.push(IpCidr::new(IpAddress::Ipv6(link_local(own)), 64));
+    }
+    interface.update_ip_addrs(|addresses| {
+        for cidr in cidrs {
+            if addresses.push(cidr).is_err() {
+                log::warn!("more addresses than an interface can have: {cidr} is ignored");
+            }
+        }
+    });
+    for gateway in &config.gateways {
+        // One default route per version fits; a second one replaces the first.
+        let _ = match gateway {
+            IpAddr::V4(v4) => interface.routes_mut().add_default_ipv4_route(*v4),
+            IpAddr::V6(v6) => interface.routes_mut().add_default_ipv6_route(*v6),
+        };
+    }
+}
+
+fn bits(address: &IpAddr) -> u8 {
+    if address.is_ipv4() { 32 } else { 128 }
+}
+
+/// RFC 4291 appendix A: the interface identifier from the hardware address.
+fn link_local(own: [u8; 6]) -> Ipv6Addr {
+    let [a, b, c, d, e, f] = own.map(u16::from);
+    Ipv6Addr::new(0xfe80, 0, 0, 0, (a ^ 2) << 8 | b, c << 8 | 0xff, 0xfe00 | d, e << 8 | f)
+}
+
+fn duration(at: Instant) -> Duration {
+    Duration::from_micros(at.total_micros().max(0) as u64)
+}

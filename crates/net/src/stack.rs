@@ -1,0 +1,194 @@
+//! One network interface and all that happens on it.
+
+use crate::config::Config;
+use crate::connection::{Connection, Outcome, Path, instant};
+use crate::demux::Core;
+use crate::listener::{Backlog, TcpListener};
+use crate::port::{Wire, WireOutput};
+use crate::tally::Count;
+use alloc::boxed::Box;
+use alloc::rc::Rc;
+use core::net::IpAddr;
+use core::time::Duration;
+use flow::FlowError;
+use smoltcp::phy::Device;
+
+/// A TCP/IP interface over one device.
+///
+/// The platform's loop calls its phases, and nothing happens in between: [`ingress`](Self::ingress)
+/// takes frames and wakes tasks, the tasks run, [`egress`](Self::egress) sends what they wrote with
+/// the acknowledgements of what they read. When there is nothing left to do, the loop waits for the
+/// device's interrupt or for [`next_deadline`](Self::next_deadline).
+///
+/// An image with several devices has a stack for each; [`listen_on`](Self::listen_on) lets one
+/// listener accept from all of them. They share nothing else.
+pub struct Stack {
+    wire: Box<dyn Wire>,
+    core: Core,
+}
+
+impl Stack {
+    /// A stack over `device`, an Ethernet device with the unicast address `hardware_address`.
+    /// `seed` is 64 bytes of entropy: sequence numbers, ports and hash tables hang off it.
+    pub fn new(
+        mut device: impl Device + 'static,
+        config: &Config,
+        hardware_address: [u8; 6],
+        seed: [u8; 64],
+        now: Duration,
+    ) -> Self {
+        let core = Core::new(&mut device, config, hardware_address, seed, now);
+        Self { wire: Box::new(device), core }
+    }
+
+    /// Listens on `port` of every address; `None` when somebody already does.
+    pub fn listen(&mut self, port: u16) -> Option<TcpListener> {
+        let backlog = Backlog::new(port, self.core.shared.limits.backlog);
+        self.core.ports.open(&backlog).then_some(TcpListener { backlog })
+    }
+
+    /// Lets a listener of another stack accept here, too; false when somebody already listens on
+    /// its port.
+    pub fn listen_on(&mut self, listener: &TcpListener) -> bool {
+        self.core.ports.open(&listener.backlog)
+    }
+
+    /// Takes frames from the device, up to
+    /// [`Limits::ingress_batch`](crate::Limits::ingress_batch), and wakes the tasks that they
+    /// concern; true when more may be waiting.
+    pub fn ingress(&mut self, now: Duration) -> bool {
+        let Self { wire, core } = self;
+        core.shared.now.set(now);
+        let at = instant(now);
+        for _ in 0..core.shared.limits.ingress_batch {
+            if !wire.receive(at, &mut |frame, output| core.frame(now, frame, output)) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Sends what is due: of connections only those that were touched since the last call or whose
+    /// time has come. True when the device was full: call again when it has room.
+    pub fn egress(&mut self, now: Duration) -> bool {
+        let Self { wire, core } = self;
+        core.shared.now.set(now);
+        if core.services.poll(now, &mut **wire) {
+            core.drop_unaddressed();
+        }
+        core.answer_again(now, &mut WireOutput { wire: &mut **wire, now: instant(now) });
+        core.table.borrow_mut().expire(now);
+        core.transmit(now, &mut **wire)
+    }
+
+    /// When the phases must run again without any event; `None`: never.
+    pub fn next_deadline(&self) -> Option<Duration> {
+        let core = &self.core;
+        // A full device interrupts when it has room; this is for one that does not.
+        let retry = (!core.shared.dirty.borrow().is_empty()).then(|| core.shared.now.get() + RETRY);
+        let deadlines = [
+            core.table.borrow().next_deadline(),
+            core.services.next_deadline(),
+            core.half_open.next_deadline(),
+            retry,
+        ];
+        deadlines.into_iter().flatten().min()
+    }
+
+    /// The interface's addresses with their prefix lengths in bits, leased and advertised ones
+    /// included.
+    pub fn addresses(&self) -> impl Iterator<Item = (IpAddr, u8)> + '_ {
+        self.core.services.addresses()
+    }
+
+    /// The device's link went up or down, or its capabilities have changed. Connections outlive
+    /// that; a lease is asked for again when the link is `up`.
+    pub fn link_changed(&mut self, up: bool, now: Duration) {
+        self.core.adopt_capabilities(&self.wire.capabilities());
+        if up {
+            self.core.services.restart(now);
+        }
+    }
+
+    /// How often it happened.
+    pub fn count(&self, count: Count) -> u64 {
+        self.core.shared.tally.get(count)
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        for connection in self.core.table.borrow().iter() {
+            connection.cut(FlowError::Down);
+        }
+    }
+}
+
+impl core::fmt::Debug for Stack {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Stack({} connections)", self.core.table.borrow().len())
+    }
+}
+
+/// How long to wait before a full device is asked again without an event.
+const RETRY: Duration = Duration::from_millis(1);
+
+impl Core {
+    /// Lets every marked connection send; true when the device was full.
+    fn transmit(&mut self, now: Duration, wire: &mut dyn Wire) -> bool {
+        let mut dirty = core::mem::take(&mut *self.shared.dirty.borrow_mut());
+        let mut blocked = false;
+        for slot in dirty.drain(..) {
+            let connection = self.table.borrow().get(slot).cloned();
+            let Some(connection) = connection else { continue };
+            if blocked {
+                self.shared.dirty.borrow_mut().push(slot);
+                continue;
+            }
+            let mut output = WireOutput { wire, now: instant(now) };
+            let outcome = connection.transmit(&mut self.path(now), &mut output);
+            blocked = outcome == Outcome::Blocked;
+            self.settle(&connection, outcome, now);
+        }
+        if blocked {
+            self.shared.tally.add(Count::DeviceFull);
+        } else if self.shared.dirty.borrow().is_empty() {
+            // Its memory serves the next round.
+            *self.shared.dirty.borrow_mut() = dirty;
+        }
+        blocked
+    }
+
+    fn settle(&mut self, connection: &Rc<Connection>, outcome: Outcome, now: Duration) {
+        match outcome {
+            Outcome::Lives => self.table.borrow_mut().schedule(connection),
+            Outcome::Blocked => connection.mark(&mut connection.tcb()),
+            Outcome::TimeWait { send_next, receive_next } => {
+                let numbers = (send_next, receive_next);
+                if self.time_wait.insert(connection.tuple, numbers, now) {
+                    self.shared.tally.add(Count::TimeWaitRecycled);
+                }
+                self.forget(connection);
+            }
+            Outcome::Gone => self.forget(connection),
+        }
+    }
+
+    /// The table no longer knows the connection; a flow may still read what it holds.
+    pub(crate) fn forget(&mut self, connection: &Connection) {
+        let slot = connection.tcb().slot;
+        self.table.borrow_mut().remove(slot);
+        self.shared.tally.add(Count::Closed);
+    }
+
+    pub(crate) fn path(&mut self, now: Duration) -> Path<'_> {
+        Path {
+            interface: &mut self.interface,
+            caps: &self.caps,
+            own: self.own,
+            checksum: self.checksum,
+            now,
+            instant: instant(now),
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! A TCP connection as a flow.
+
+use crate::connection::{Connection, Tcb};
+use crate::rings;
+use alloc::rc::Rc;
+use core::task::{Context, Poll, Waker};
+use flow::{Address, Flow, FlowError};
+use smoltcp::socket::tcp::{RecvError, State};
+
+/// One end of a TCP connection.
+///
+/// Dropping it after [`finish`](Flow::finish) lets everything written be delivered, for as long as
+/// [`Limits::orphan`](crate::Limits::orphan) says, and discards what still arrives; dropping it
+/// before resets the connection.
+pub struct TcpFlow {
+    connection: Rc<Connection>,
+}
+
+impl TcpFlow {
+    pub(crate) fn new(connection: Rc<Connection>) -> Self {
+        Self { connection }
+    }
+}
+
+impl Flow for TcpFlow {
+    fn poll_read_with(
+        &mut self,
+        cx: &mut Context<'_>,
+        take: &mut dyn FnMut(&[u8]) -> usize,
+    ) -> Poll<Result<usize, FlowError>> {
+        let mut tcb = self.connection.tcb();
+        match tcb.socket().recv(|ring| show(ring, take)) {
+            Ok(Some(taken)) => {
+                tcb.read += taken as u64;
+                if taken > 0 {
+                    after_read(&self.connection, &mut tcb);
+                }
+                Poll::Ready(Ok(taken))
+            }
+            Ok(None) => {
+                register(&mut tcb.reader, cx);
+                Poll::Pending
+            }
+            Err(RecvError::Finished) if tcb.end.is_none() => {
+                take(&[]);
+                Poll::Ready(Ok(0))
+            }
+            Err(_) => Poll::Ready(Err(tcb.end.unwrap_or(FlowError::Reset))),
+        }
+    }
+
+    fn poll_write_with(
+        &mut self,
+        cx: &mut Context<'_>,
+        fill: &mut dyn FnMut(&mut [u8]) -> usize,
+    ) -> Poll<Result<usize, FlowError>> {
+        let mut tcb = self.connection.tcb();
+        if !tcb.socket().may_send() {
+            return Poll::Ready(Err(tcb.end.unwrap_or(FlowError::Closed)));
+        }
+        if tcb.write_starved {
+            rings::before_write(&self.connection, &mut tcb);
+        }
+        if !tcb.socket().can_send() {
+            tcb.write_starved = true;
+            register(&mut tcb.writer, cx);
+            return Poll::Pending;
+        }
+        let filled = tcb.socket().send(|ring| {
+            let filled = fill(ring).min(ring.len());
+            (filled, filled)
+        });
+        let filled = filled.unwrap_or(0);
+        tcb.written += filled as u64;
+        self.connection.mark(&mut tcb);
+        Poll::Ready(Ok(filled))
+    }
+
+    fn poll_drained(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), FlowError>> {
+        let mut tcb = self.connection.tcb();
+        let (queued, state) = (tcb.socket().send_queue(), tcb.socket().state());
+        if queued == 0 && tcb.end.is_none() {
+            return Poll::Ready(Ok(()));
+        }
+        if let Some(end) = tcb.end {
+            return Poll::Ready(Err(end));
+        }
+        if state == State::Closed {
+            return Poll::Ready(Err(FlowError::Reset));
+        }
+        register(&mut tcb.writer, cx);
+        Poll::Pending
+    }
+
+    fn finish(&mut self) {
+        let mut tcb = self.connection.tcb();
+        tcb.finished = true;
+        tcb.socket().close();
+        self.connection.mark(&mut tcb);
+    }
+
+    fn abort(&mut self) {
+        let mut tcb = self.connection.tcb();
+        tcb.abort();
+        self.connection.mark(&mut tcb);
+    }
+
+    fn peer(&self) -> Address {
+        Address::Ip(self.connection.tuple.remote())
+    }
+
+    fn local(&self) -> Address {
+        Address::Ip(self.connection.tuple.local())
+    }
+}
+
+impl Drop for TcpFlow {
+    fn drop(&mut self) {
+        self.connection.release();
+    }
+}
+
+impl core::fmt::Debug for TcpFlow {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(
+            f,
+            "TcpFlow({} to {})",
+            self.connection.tuple.local(),
+            self.connection.tuple.remote()
+        )
+    }
+}
+
+/// `None` when there is nothing to show.
+fn show(ring: &[u8], take: &mut dyn FnMut(&[u8]) -> usize) -> (usize, Option<usize>) {
+    if ring.is_empty() {
+        return (0, None);
+    }
+    let taken = take(ring).min(ring.len());
+    (taken, Some(taken))
+}
+
+/// Room was made: the peer may have to be told, and a busy ring may grow.
+fn after_read(connection: &Connection, tcb: &mut Tcb) {
+    connection.mark(tcb);
+    if tcb.socket().recv_queue() == 0 {
+        rings::after_read(connection, tcb);
+    }
+}
+
+fn register(place: &mut Option<Waker>, cx: &Context<'_>) {
+    if place.as_ref().is_none_or(|waker| !waker.will_wake(cx.waker())) {
+        *place = Some(cx.waker().clone());
+    }
+}

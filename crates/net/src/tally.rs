@@ -1,0 +1,104 @@
+//! What happened, counted by name.
+
+use core::cell::Cell;
+
+macro_rules! counts {
+    ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
+        /// One thing that is counted since the interface's start.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Count {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Count {
+            /// All of them, in the order of their declaration.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// The name by which operators know it.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$name => $text,)*
+                }
+            }
+        }
+
+        const COUNTS: usize = [$(Count::$name,)*].len();
+    };
+}
+
+counts! {
+    /// Frames taken from the device.
+    FramesIn = "frames_in",
+    /// Bytes in them.
+    BytesIn = "bytes_in",
+    /// TCP packets that connections gave to the device; one may be many segments.
+    PacketsOut = "tcp_packets_out",
+    /// Frames whose lengths lie, and TCP fragments.
+    Malformed = "dropped_malformed",
+    /// TCP frames for another hardware or IP address.
+    NotOurs = "dropped_not_ours",
+    /// Handshake segments with wrong checksums.
+    BadChecksum = "dropped_bad_checksum",
+    /// Rounds that ended because the device was full.
+    DeviceFull = "device_full",
+    /// SYNs for ports that listen.
+    SynsIn = "syns_in",
+    /// SYN-ACKs sent, repeated ones included.
+    SynAcksOut = "syn_acks_out",
+    /// Half-open connections given up.
+    HalfOpenExpired = "half_open_expired",
+    /// SYNs answered with a cookie, since no place was free.
+    CookiesOut = "syn_cookies_out",
+    /// Connections opened by a cookie.
+    CookiesIn = "syn_cookies_accepted",
+    /// Handshakes not completed since the listener's backlog was full; the peer tries again.
+    BacklogFull = "dropped_backlog_full",
+    /// Handshakes not completed, and connects refused, since all connections are in use.
+    ConnectionsFull = "dropped_connections_full",
+    /// Connections that others opened.
+    Accepted = "connections_accepted",
+    /// Connections that we opened.
+    Connected = "connections_connected",
+    /// Connections that ended, in whatever way.
+    Closed = "connections_closed",
+    /// Connections that the peer reset.
+    ResetsIn = "connections_reset_by_peer",
+    /// Connections whose peer fell silent.
+    TimedOut = "connections_timed_out",
+    /// Resets for segments that belong to nobody.
+    ResetsOut = "resets_out",
+    /// Such resets not sent, to bound their rate.
+    ResetsWithheld = "resets_withheld",
+    /// Segments sent again.
+    Retransmits = "retransmits",
+    /// TIME-WAIT entries forgotten before their time.
+    TimeWaitRecycled = "time_wait_recycled",
+    /// SYNs that took over a connection in TIME-WAIT.
+    TimeWaitReused = "time_wait_reused",
+    /// Connections moved to larger rings.
+    RingsGrown = "rings_grown",
+    /// Connections moved back to initial rings.
+    RingsShrunk = "rings_shrunk",
+}
+
+/// The counters of one interface.
+pub(crate) struct Tally([Cell<u64>; COUNTS]);
+
+impl Tally {
+    pub(crate) fn new() -> Self {
+        Self([const { Cell::new(0) }; COUNTS])
+    }
+
+    pub(crate) fn add(&self, count: Count) {
+        self.add_many(count, 1);
+    }
+
+    pub(crate) fn add_many(&self, count: Count, many: u64) {
+        let cell = &self.0[count as usize];
+        cell.set(cell.get() + many);
+    }
+
+    pub(crate) fn get(&self, count: Count) -> u64 {
+        self.0[count as usize].get()
+    }
+}

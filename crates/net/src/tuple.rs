@@ -1,0 +1,174 @@
+//! The names of a connection and the keyed hash by which it is found.
+
+use core::hash::{BuildHasher, Hasher};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use foldhash::fast::FixedState;
+
+/// Both ends of a connection, 36 bytes whatever the IP version: an IPv4 address is held in its
+/// IPv4-mapped form (RFC 4291 section 2.5.5.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tuple {
+    local: [u32; 4],
+    remote: [u32; 4],
+    pub(crate) local_port: u16,
+    pub(crate) remote_port: u16,
+}
+
+impl Tuple {
+    pub(crate) fn new(local: SocketAddr, remote: SocketAddr) -> Self {
+        Self {
+            local: words(local.ip()),
+            remote: words(remote.ip()),
+            local_port: local.port(),
+            remote_port: remote.port(),
+        }
+    }
+
+    /// From the address bytes of an IPv4 header, as they lie there.
+    pub(crate) fn v4(local: [u8; 4], remote: [u8; 4], local_port: u16, remote_port: u16) -> Self {
+        Self {
+            local: [0, 0, MAPPED, u32::from_be_bytes(local)],
+            remote: [0, 0, MAPPED, u32::from_be_bytes(remote)],
+            local_port,
+            remote_port,
+        }
+    }
+
+    /// From the address bytes of an IPv6 header, as they lie there.
+    pub(crate) fn v6(local: &[u8; 16], remote: &[u8; 16], ports: (u16, u16)) -> Self {
+        Self {
+            local: v6_words(local),
+            remote: v6_words(remote),
+            local_port: ports.0,
+            remote_port: ports.1,
+        }
+    }
+
+    /// The same connection as its other end names it.
+    pub(crate) fn reversed(&self) -> Self {
+        Self {
+            local: self.remote,
+            remote: self.local,
+            local_port: self.remote_port,
+            remote_port: self.local_port,
+        }
+    }
+
+    pub(crate) fn is_v4(&self) -> bool {
+        self.remote[..3] == [0, 0, MAPPED]
+    }
+
+    /// Bytes of the IP header that this connection's packets carry.
+    pub(crate) fn ip_header_len(&self) -> usize {
+        if self.is_v4() { 20 } else { 40 }
+    }
+
+    pub(crate) fn local(&self) -> SocketAddr {
+        SocketAddr::new(address(self.local), self.local_port)
+    }
+
+    pub(crate) fn remote(&self) -> SocketAddr {
+        SocketAddr::new(address(self.remote), self.remote_port)
+    }
+
+    /// A peer that can be answered: RFC 1122 section 4.2.3.10 bans replies to broadcast and
+    /// multicast addresses, section 3.2.1.3 the unspecified one.
+    pub(crate) fn is_answerable(&self) -> bool {
+        let unicast = |address| match address {
+            IpAddr::V4(v4) => !(v4.is_unspecified() || v4.is_broadcast() || v4.is_multicast()),
+            IpAddr::V6(v6) => !(v6.is_unspecified() || v6.is_multicast()),
+        };
+        unicast(self.remote().ip()) && unicast(self.local().ip()) && self.remote_port != 0
+    }
+
+    /// The whole of it as 64-bit words, for hashing.
+    pub(crate) fn words(&self) -> [u64; 5] {
+        let pair = |high: u32, low: u32| u64::from(high) << 32 | u64::from(low);
+        [
+            pair(self.local[0], self.local[1]),
+            pair(self.local[2], self.local[3]),
+            pair(self.remote[0], self.remote[1]),
+            pair(self.remote[2], self.remote[3]),
+            u64::from(self.local_port) << 16 | u64::from(self.remote_port),
+        ]
+    }
+}
+
+/// Hashes tuples for tables. The seed comes from entropy, so that nobody outside can aim
+/// connections at one bucket.
+#[derive(Clone)]
+pub(crate) struct TupleHasher(FixedState);
+
+impl TupleHasher {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(FixedState::with_seed(seed))
+    }
+
+    pub(crate) fn hash(&self, tuple: &Tuple) -> u64 {
+        let mut hasher = self.0.build_hasher();
+        for word in tuple.words() {
+            hasher.write_u64(word);
+        }
+        hasher.finish()
+    }
+}
+
+const MAPPED: u32 = 0xffff;
+
+fn words(ip: IpAddr) -> [u32; 4] {
+    match ip {
+        IpAddr::V4(v4) => [0, 0, MAPPED, v4.to_bits()],
+        IpAddr::V6(v6) => v6_words(&v6.octets()),
+    }
+}
+
+fn v6_words(octets: &[u8; 16]) -> [u32; 4] {
+    let bits = u128::from_be_bytes(*octets);
+    [(bits >> 96) as u32, (bits >> 64) as u32, (bits >> 32) as u32, bits as u32]
+}
+
+fn address(words: [u32; 4]) -> IpAddr {
+    if words[..3] == [0, 0, MAPPED] {
+        return IpAddr::V4(Ipv4Addr::from_bits(words[3]));
+    }
+    let bits = words.iter().fold(0_u128, |bits, word| bits << 32 | u128::from(*word));
+    IpAddr::V6(Ipv6Addr::from_bits(bits))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_survive_the_round_trip() {
+        for (local, remote) in
+            [("10.0.0.1:80", "10.0.0.2:5000"), ("[fe80::1]:80", "[2001:db8::2]:9")]
+        {
+            let tuple = Tuple::new(local.parse().unwrap(), remote.parse().unwrap());
+            assert_eq!(tuple.local(), local.parse().unwrap());
+            assert_eq!(tuple.remote(), remote.parse().unwrap());
+        }
+    }
+
+    #[test]
+    fn an_ipv4_mapped_tuple_equals_the_one_from_header_bytes() {
+        let parsed = Tuple::new("10.0.0.1:80".parse().unwrap(), "10.0.0.2:5000".parse().unwrap());
+        assert_eq!(parsed, Tuple::v4([10, 0, 0, 1], [10, 0, 0, 2], 80, 5000));
+        assert!(parsed.is_v4() && parsed.is_answerable());
+    }
+
+    #[test]
+    fn nobody_answers_broadcast_multicast_or_port_zero() {
+        for remote in ["255.255.255.255:1", "224.0.0.1:1", "0.0.0.0:1", "[ff02::1]:1", "10.0.0.2:0"]
+        {
+            let tuple = Tuple::new("10.0.0.1:80".parse().unwrap(), remote.parse().unwrap());
+            assert!(!tuple.is_answerable(), "{remote}");
+        }
+    }
+
+    #[test]
+    fn the_seed_decides_the_hash() {
+        let tuple = Tuple::v4([10, 0, 0, 1], [10, 0, 0, 2], 80, 5000);
+        assert_ne!(TupleHasher::new(1).hash(&tuple), TupleHasher::new(2).hash(&tuple));
+    }
+}

@@ -1,0 +1,16 @@
+//! A simulated network for whole-stack tests.
+//!
+//! Two stacks run on one executor, joined by a [`Wire`] that loses, reorders, repeats and delays
+//! frames as a seed says. Time passes only when nothing is left to do. A test that fails in
+//! [`check`] prints its seed and writes what was on the wire to a pcap file.
+
+mod frames;
+mod pcap;
+mod random;
+mod wire;
+mod world;
+
+pub use frames::{TcpFields, reply_frame, syn_frame, tcp_fields};
+pub use random::Random;
+pub use wire::{Faults, Link, LinkDevice, Offloads, Wire};
+pub use world::{MAC, World, WorldConfig, address, check};
