@@ -20,6 +20,7 @@ mod bytes;
 pub mod clock;
 pub mod console;
 mod cpu;
+mod dma;
 pub mod entropy;
 #[cfg(feature = "runtime")]
 mod exception;
@@ -27,12 +28,14 @@ pub mod interrupt;
 pub mod memory;
 pub mod mmio;
 pub mod paging;
+mod pci;
 pub mod port;
 pub mod power;
 #[cfg(feature = "runtime")]
 mod runtime;
 #[cfg(feature = "runtime")]
 mod start_info;
+pub mod virtio;
 
 #[cfg(feature = "runtime")]
 pub use runtime::catch_panic;

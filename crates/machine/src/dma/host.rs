@@ -1,0 +1,64 @@
+//! Device memory in a test process: the fake device reaches exactly what a driver allocated.
+
+use crate::memory::PAGE_BYTES;
+use alloc::vec::Vec;
+use core::ptr::{NonNull, null_mut};
+use core::sync::atomic::{AtomicU8, Ordering};
+use spinning_top::Spinlock;
+
+/// Every range that a device may be told of: physical start, length, where this process has it.
+static RANGES: Spinlock<Vec<(u64, usize, usize)>> = Spinlock::new(Vec::new());
+
+pub(super) fn register(start: NonNull<u8>, physical: u64, bytes: usize) {
+    RANGES.lock().push((physical, bytes, start.as_ptr() as usize));
+}
+
+/// Memory mapped twice in a row, as the machine's page tables would.
+pub(super) fn map_twice(bytes: usize) -> Option<(NonNull<u8>, u64)> {
+    assert!(bytes.is_multiple_of(PAGE_BYTES));
+    // SAFETY: the name is a terminated string.
+    let file = unsafe { libc::memfd_create(c"mirror".as_ptr(), libc::MFD_CLOEXEC) };
+    // SAFETY: `file` is this function's own.
+    assert_eq!(unsafe { libc::ftruncate(file, bytes as libc::off_t) }, 0);
+    let (reserve, shared) = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, libc::MAP_SHARED);
+    // SAFETY: the kernel chooses a free range.
+    let start = unsafe { libc::mmap(null_mut(), 2 * bytes, libc::PROT_NONE, reserve, -1, 0) };
+    for copy in [start, start.wrapping_byte_add(bytes)] {
+        let access = libc::PROT_READ | libc::PROT_WRITE;
+        // SAFETY: replaces half of the range reserved above.
+        let mapped = unsafe { libc::mmap(copy, bytes, access, shared | libc::MAP_FIXED, file, 0) };
+        assert_eq!(mapped, copy);
+    }
+    // SAFETY: `file` is this function's own, and the mappings stay.
+    unsafe { libc::close(file) };
+    let start = NonNull::new(start.cast::<u8>())?;
+    let physical = start.as_ptr() as u64;
+    register(start, physical, bytes);
+    Some((start, physical))
+}
+
+/// What a device reads at a physical address.
+pub(crate) fn read(physical: u64, bytes: usize) -> Vec<u8> {
+    memory(physical, bytes).iter().map(|byte| byte.load(Ordering::Relaxed)).collect()
+}
+
+/// What a device writes at a physical address.
+pub(crate) fn write(physical: u64, bytes: &[u8]) {
+    for (to, &from) in memory(physical, bytes.len()).iter().zip(bytes) {
+        to.store(from, Ordering::Relaxed);
+    }
+}
+
+/// The bytes there; panics unless a driver allocated all of them: a device that strays would
+/// corrupt the machine, and it only goes where the driver sent it.
+fn memory(physical: u64, bytes: usize) -> &'static [AtomicU8] {
+    let end = physical + bytes as u64;
+    let ranges = RANGES.lock();
+    let (start, _, at) = *ranges
+        .iter()
+        .find(|&&(start, length, _)| start <= physical && end <= start + length as u64)
+        .expect("the device was sent to memory that is not a driver's");
+    let from = (at + (physical - start) as usize) as *const AtomicU8;
+    // SAFETY: inside a range that was leaked to devices, which reach it atomically.
+    unsafe { core::slice::from_raw_parts(from, bytes) }
+}

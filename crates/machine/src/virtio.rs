@@ -1,0 +1,329 @@
+//! virtio devices (virtio 1.2): found, negotiated with, and reached through rings that own their
+//! buffers.
+//!
+//! Registers are the `virtio-drivers` crate's transports; queues are our own ([`ReceiveRing`],
+//! [`TransmitRing`] say why). All that a device writes is checked where it is read, so that a driver
+//! above needs no unsafe code and a hostile device can stop its own traffic and nothing else.
+
+#[cfg(any(test, feature = "fake"))]
+pub mod fake;
+mod mmio;
+mod pci;
+mod queue;
+mod receive;
+pub mod rng;
+mod transmit;
+
+pub use receive::ReceiveRing;
+pub use transmit::TransmitRing;
+
+use crate::interrupt::Line;
+use crate::mmio::Mmio;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::fmt;
+use queue::{Addresses, SIZE_MAX};
+use virtio_drivers::transport::{DeviceStatus, DeviceType, InterruptStatus, Transport};
+
+/// Feature bits of every kind of device (virtio 1.2, section 6).
+pub mod feature {
+    /// Doorbells and interrupts by ring position.
+    pub const EVENT_IDX: u64 = 1 << 29;
+    /// Not the legacy interface. Always negotiated.
+    pub const VERSION_1: u64 = 1 << 32;
+}
+
+/// What a device is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A network card.
+    Network,
+    /// A source of random bytes.
+    Entropy,
+}
+
+/// Why a device cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// Memory is short: ask for less.
+    OutOfMemory,
+    /// All interrupt lines are taken.
+    OutOfInterrupts,
+    /// The device lacks what its driver needs, which is named.
+    Unsupported(&'static str),
+    /// The device broke the rules: it must not be used further.
+    Broken(Fault),
+}
+
+/// What a device did wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It returned more buffers than it had.
+    UsedIndex,
+    /// It returned a buffer that was not next.
+    UsedId,
+    /// It claims to have filled a buffer beyond its end, or not at all.
+    UsedLength,
+    /// It spread a frame over no buffers, or over more than there are.
+    Merged,
+    /// It asks to be reset.
+    NeedsReset,
+}
+
+/// A device before and while a driver uses it. It is reset when dropped.
+pub struct Device {
+    kind: Kind,
+    bus: Box<dyn Bus>,
+    wiring: Wiring,
+    event_index: bool,
+}
+
+/// What happened at a device since it was last asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Events {
+    /// It raised an interrupt.
+    pub interrupt: bool,
+    /// Its configuration (link, for example) changed.
+    pub configuration: bool,
+}
+
+/// All devices of a kind, in the order in which the machine lists them. Call once for each kind: a
+/// device has one driver.
+pub fn devices(kind: Kind) -> Vec<Device> {
+    let mut found = mmio::devices(kind);
+    found.extend(pci::devices(kind));
+    found
+}
+
+impl Device {
+    fn new(kind: Kind, bus: Box<dyn Bus>, wiring: Wiring) -> Self {
+        Self { kind, bus, wiring, event_index: false }
+    }
+
+    /// What it is for.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Resets the device and agrees on features (3.1.1): those of `wanted` that it offers and that
+    /// `choose` leaves. [`feature::VERSION_1`] is always among them.
+    pub fn negotiate(
+        &mut self,
+        wanted: u64,
+        choose: impl FnOnce(u64) -> u64,
+    ) -> Result<u64, Error> {
+        self.reset()?;
+        self.bus.set_status(DeviceStatus::ACKNOWLEDGE | DeviceStatus::DRIVER);
+        let offered = self.bus.offered();
+        if offered & feature::VERSION_1 == 0 {
+            return Err(Error::Unsupported("modern virtio"));
+        }
+        let agreed = choose(offered & wanted) & offered & wanted | feature::VERSION_1;
+        self.bus.accept(agreed);
+        self.bus.set_status(FEATURES_CHOSEN);
+        if !self.bus.status().contains(DeviceStatus::FEATURES_OK) {
+            return Err(Error::Unsupported("the chosen features"));
+        }
+        self.event_index = agreed & feature::EVENT_IDX != 0;
+        self.wiring.attach_configuration()?;
+        Ok(agreed)
+    }
+
+    /// Sets queue `index` up to receive into `buffers` of `buffer_bytes` each. Both are rounded:
+    /// the number to a power of two that the device can take, the bytes so that they fill pages.
+    pub fn receive_ring(
+        &mut self,
+        index: u16,
+        buffers: u16,
+        buffer_bytes: usize,
+    ) -> Result<ReceiveRing, Error> {
+        let size = self.queue_size(index, buffers)?;
+        let align = crate::memory::PAGE_BYTES / usize::from(size).min(64);
+        let bytes = buffer_bytes.next_multiple_of(align);
+        let ring = ReceiveRing::new(size, bytes, self.event_index)?;
+        self.start_queue(index, size, ring.addresses())?;
+        Ok(ring)
+    }
+
+    /// Sets queue `index` up to send up to `buffers` at a time (rounded as for
+    /// [`Device::receive_ring`]) from `memory_bytes`, each at most `buffer_bytes_max` long.
+    pub fn transmit_ring(
+        &mut self,
+        index: u16,
+        buffers: u16,
+        memory_bytes: usize,
+        buffer_bytes_max: usize,
+    ) -> Result<TransmitRing, Error> {
+        let size = self.queue_size(index, buffers)?;
+        let ring = TransmitRing::new(size, memory_bytes, buffer_bytes_max, self.event_index)?;
+        self.start_queue(index, size, ring.addresses())?;
+        Ok(ring)
+    }
+
+    /// Tells the device to go (3.1.1, step 8).
+    pub fn start(&mut self) {
+        self.bus.set_status(FEATURES_CHOSEN | DeviceStatus::DRIVER_OK);
+    }
+
+    /// Gives the device up for broken: it is reset, and stays so.
+    pub fn stop(&mut self) {
+        self.bus.set_status(DeviceStatus::FAILED);
+        self.bus.set_status(DeviceStatus::empty());
+    }
+
+    /// Tells the device that a queue has news for it.
+    pub fn ring_doorbell(&mut self, queue: u16) {
+        match &self.wiring {
+            Wiring::Mmio { registers, .. } => registers.write32(mmio::QUEUE_NOTIFY, queue.into()),
+            Wiring::Pci(wiring) => wiring.ring_doorbell(queue),
+            #[cfg(any(test, feature = "fake"))]
+            Wiring::Fake(side) => side.ring_doorbell(queue),
+        }
+    }
+
+    /// What happened since this was last asked. An interrupt pin is low afterwards, so that the next
+    /// event raises it anew: ask before waiting.
+    pub fn take_events(&mut self) -> Events {
+        let raised = match &self.wiring {
+            Wiring::Mmio { line, .. } => line.take(),
+            Wiring::Pci(wiring) => match wiring.take_messages() {
+                Ok(events) => return events,
+                Err(pin) => pin.take(),
+            },
+            #[cfg(any(test, feature = "fake"))]
+            Wiring::Fake(side) => return side.take_events(),
+        };
+        if !raised {
+            return Events::default();
+        }
+        let status = self.bus.acknowledge();
+        let configuration = status.contains(InterruptStatus::DEVICE_CONFIGURATION_INTERRUPT);
+        Events { interrupt: true, configuration }
+    }
+
+    /// Whether the device says that it cannot go on (2.1.2).
+    pub fn needs_reset(&self) -> bool {
+        self.bus.status().contains(DeviceStatus::DEVICE_NEEDS_RESET)
+    }
+
+    /// A byte of the device's configuration; 0 when it is not that long.
+    pub fn configuration(&self, offset: usize) -> u8 {
+        self.bus.configuration(offset).unwrap_or(0)
+    }
+
+    /// Two consecutive bytes of it, as one number.
+    pub fn configuration_u16(&self, offset: usize) -> u16 {
+        u16::from_le_bytes([self.configuration(offset), self.configuration(offset + 1)])
+    }
+
+    fn reset(&mut self) -> Result<(), Error> {
+        const POLLS_MAX: u32 = 1_000_000;
+        self.bus.set_status(DeviceStatus::empty());
+        let done = (0..POLLS_MAX).any(|_| self.bus.status() == DeviceStatus::empty());
+        if done { Ok(()) } else { Err(Error::Broken(Fault::NeedsReset)) }
+    }
+
+    fn queue_size(&mut self, index: u16, wanted: u16) -> Result<u16, Error> {
+        let offered = self.bus.queue_size_max(index).min(SIZE_MAX.into()) as u16;
+        match wanted.min(offered).checked_ilog2() {
+            Some(exponent) => Ok(1 << exponent),
+            None => Err(Error::Unsupported("enough queues")),
+        }
+    }
+
+    fn start_queue(&mut self, index: u16, size: u16, at: Addresses) -> Result<(), Error> {
+        self.wiring.attach_queue(index)?;
+        self.bus.start_queue(index, size, at);
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Device").field("kind", &self.kind).finish_non_exhaustive()
+    }
+}
+
+const FEATURES_CHOSEN: DeviceStatus =
+    DeviceStatus::ACKNOWLEDGE.union(DeviceStatus::DRIVER).union(DeviceStatus::FEATURES_OK);
+
+/// How doorbells get to a device and interrupts from it: what the transports leave to us.
+enum Wiring {
+    Mmio {
+        registers: Mmio,
+        line: Line,
+    },
+    Pci(pci::Wiring),
+    #[cfg(any(test, feature = "fake"))]
+    Fake(fake::DeviceSide),
+}
+
+impl Wiring {
+    fn attach_configuration(&mut self) -> Result<(), Error> {
+        match self {
+            Self::Pci(wiring) => wiring.attach_configuration(),
+            _ => Ok(()),
+        }
+    }
+
+    fn attach_queue(&mut self, queue: u16) -> Result<(), Error> {
+        match self {
+            Self::Pci(wiring) => wiring.attach_queue(queue),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A transport as one type, whatever it is.
+trait Bus: Send {
+    fn offered(&mut self) -> u64;
+    fn accept(&mut self, features: u64);
+    fn status(&self) -> DeviceStatus;
+    fn set_status(&mut self, status: DeviceStatus);
+    fn queue_size_max(&mut self, queue: u16) -> u32;
+    fn start_queue(&mut self, queue: u16, size: u16, at: Addresses);
+    fn acknowledge(&mut self) -> InterruptStatus;
+    fn configuration(&self, offset: usize) -> Option<u8>;
+}
+
+impl<T: Transport + Send> Bus for T {
+    fn offered(&mut self) -> u64 {
+        self.read_device_features()
+    }
+
+    fn accept(&mut self, features: u64) {
+        self.write_driver_features(features);
+    }
+
+    fn status(&self) -> DeviceStatus {
+        self.get_status()
+    }
+
+    fn set_status(&mut self, status: DeviceStatus) {
+        Transport::set_status(self, status);
+    }
+
+    fn queue_size_max(&mut self, queue: u16) -> u32 {
+        self.max_queue_size(queue)
+    }
+
+    fn start_queue(&mut self, queue: u16, size: u16, at: Addresses) {
+        self.queue_set(queue, size.into(), at.descriptors, at.driver, at.device);
+    }
+
+    fn acknowledge(&mut self) -> InterruptStatus {
+        self.ack_interrupt()
+    }
+
+    fn configuration(&self, offset: usize) -> Option<u8> {
+        self.read_config_space(offset).ok()
+    }
+}
+
+fn kind_of(device_type: DeviceType) -> Option<Kind> {
+    match device_type {
+        DeviceType::Network => Some(Kind::Network),
+        DeviceType::EntropySource => Some(Kind::Entropy),
+        _ => None,
+    }
+}

@@ -1,0 +1,267 @@
+//! A split virtqueue whose buffers come back in the order in which they went (virtio 1.2, 2.7).
+//!
+//! Ours rather than the `virtio-drivers` crate's, which publishes and frees buffer by buffer,
+//! interrupts for every one of them with event index on, compares the event index without its
+//! wrap-around, and needs unsafe code in the driver. Here the k-th buffer always sits in descriptor
+//! and available slot `k % size`, so the available ring is written once and for all, and adding,
+//! returning and checking a buffer are a few plain loads and stores each.
+//!
+//! Devices for which order is free (2.7.9) could in theory return buffers in another order; network
+//! devices (QEMU, vhost) do not. One that does is taken for broken.
+
+use super::Fault;
+use crate::dma::Shared;
+use core::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering, fence};
+
+/// Largest queue, in buffers, that is asked of a device.
+pub(crate) const SIZE_MAX: u16 = 1024;
+
+/// The driver's half of a queue. Counts run freely and wrap at 2^16, as the ring's own do.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    rings: Rings,
+    addresses: Addresses,
+    mask: u16,
+    event_index: bool,
+    /// Buffers added since the start.
+    added: u16,
+    /// Those of them that the device may see.
+    published: u16,
+    /// Those of them that were known when a doorbell was last considered.
+    considered: u16,
+    /// Buffers that the driver has taken back since the start.
+    returned: u16,
+    /// The device's own count of used buffers, when last read.
+    used: u16,
+    armed: bool,
+}
+
+/// Where the device finds the parts of a queue.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Addresses {
+    pub(crate) descriptors: u64,
+    pub(crate) driver: u64,
+    pub(crate) device: u64,
+}
+
+/// Who writes a buffer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Writer {
+    Driver,
+    Device,
+}
+
+impl Queue {
+    /// A queue of `size` buffers (a power of two up to [`SIZE_MAX`]) with interrupts off; `None`
+    /// when memory is short.
+    pub(crate) fn new(size: u16, event_index: bool) -> Option<Self> {
+        assert!(size.is_power_of_two() && size <= SIZE_MAX);
+        let (rings, addresses) = Rings::allocate(size.into())?;
+        let mut queue = Self {
+            rings,
+            addresses,
+            mask: size - 1,
+            event_index,
+            added: 0,
+            published: 0,
+            considered: 0,
+            returned: 0,
+            used: 0,
+            armed: true,
+        };
+        queue.disarm();
+        Some(queue)
+    }
+
+    pub(crate) fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    pub(crate) fn size(&self) -> u16 {
+        self.mask + 1
+    }
+
+    /// Buffers added and not taken back.
+    pub(crate) fn in_flight(&self) -> u16 {
+        self.added.wrapping_sub(self.returned)
+    }
+
+    /// The slot of the next buffer to be added.
+    pub(crate) fn next_slot(&self) -> usize {
+        usize::from(self.added & self.mask)
+    }
+
+    /// The slot of the oldest buffer in flight.
+    pub(crate) fn oldest_slot(&self) -> usize {
+        usize::from(self.returned & self.mask)
+    }
+
+    /// Adds a buffer; the device sees it after [`Queue::publish`].
+    pub(crate) fn add(&mut self, address: u64, bytes: u32, writer: Writer) {
+        let slot = self.next_slot();
+        let flags = if writer == Writer::Device { DESCRIPTOR_WRITE } else { 0 };
+        self.rings.descriptors[2 * slot].store(address, Ordering::Relaxed);
+        self.rings.descriptors[2 * slot + 1].store(u64::from(bytes) | flags, Ordering::Relaxed);
+        self.add_again(1);
+    }
+
+    /// Adds the buffers that the next `count` slots had before.
+    pub(crate) fn add_again(&mut self, count: u16) {
+        assert!(count <= self.size() - self.in_flight(), "a queue holds no more than its size");
+        self.added = self.added.wrapping_add(count);
+    }
+
+    /// Lets the device see what was added.
+    pub(crate) fn publish(&mut self) {
+        if self.published != self.added {
+            self.published = self.added;
+            self.rings.available_index().store(self.added, Ordering::Release);
+        }
+    }
+
+    /// Whether the device wants to be told of what was published since this was last asked
+    /// (2.7.13 and 2.7.10).
+    pub(crate) fn wants_doorbell(&mut self) -> bool {
+        let (before, now) = (self.considered, self.published);
+        if before == now {
+            return false;
+        }
+        self.considered = now;
+        // The device must see the index before what it wants is read: it does the reverse.
+        fence(Ordering::SeqCst);
+        if self.event_index {
+            let event = self.rings.available_event.load(Ordering::Relaxed);
+            now.wrapping_sub(event).wrapping_sub(1) < now.wrapping_sub(before)
+        } else {
+            self.rings.used_flags().load(Ordering::Relaxed) & NO_NOTIFY == 0
+        }
+    }
+
+    /// How many buffers the device has used and the driver has not taken back, looking at the ring
+    /// only when fewer than `enough` are known of.
+    pub(crate) fn used(&mut self, enough: u16) -> Result<u16, Fault> {
+        let mut count = self.used.wrapping_sub(self.returned);
+        if count < enough {
+            let used = self.rings.used_index().load(Ordering::Acquire);
+            count = used.wrapping_sub(self.returned);
+            if count > self.published.wrapping_sub(self.returned) {
+                return Err(Fault::UsedIndex);
+            }
+            self.used = used;
+        }
+        Ok(count)
+    }
+
+    /// The length that the device reports for the `nth` used buffer not taken back, which must be
+    /// below [`Queue::used`].
+    pub(crate) fn used_length(&self, nth: u16) -> Result<u32, Fault> {
+        let slot = self.returned.wrapping_add(nth) & self.mask;
+        let element = 2 * usize::from(slot);
+        if self.rings.used[element].load(Ordering::Relaxed) != u32::from(slot) {
+            return Err(Fault::UsedId);
+        }
+        Ok(self.rings.used[element + 1].load(Ordering::Relaxed))
+    }
+
+    /// Takes back the oldest `count` buffers, which must be used.
+    pub(crate) fn take_back(&mut self, count: u16) {
+        debug_assert!(count <= self.used.wrapping_sub(self.returned));
+        self.returned = self.returned.wrapping_add(count);
+    }
+
+    /// Asks for an interrupt when more than `beyond` buffers not taken back are used. False when
+    /// that is so already: no interrupt may come then.
+    pub(crate) fn arm(&mut self, beyond: u16) -> bool {
+        self.armed = true;
+        if self.event_index {
+            let event = self.returned.wrapping_add(beyond);
+            self.rings.used_event().store(event, Ordering::Relaxed);
+        } else {
+            self.rings.available_flags().store(0, Ordering::Relaxed);
+        }
+        // The device must see the wish before the ring is looked at: it does the reverse.
+        fence(Ordering::SeqCst);
+        let used = self.rings.used_index().load(Ordering::Relaxed);
+        used.wrapping_sub(self.returned) <= beyond
+    }
+
+    /// Asks for no interrupt. With event index one may come after 65,535 more buffers.
+    pub(crate) fn disarm(&mut self) {
+        if !self.armed {
+            return;
+        }
+        self.armed = false;
+        if self.event_index {
+            let passed = self.returned.wrapping_sub(1);
+            self.rings.used_event().store(passed, Ordering::Relaxed);
+        } else {
+            self.rings.available_flags().store(NO_INTERRUPT, Ordering::Relaxed);
+        }
+    }
+}
+
+/// In the second half of a descriptor: length, flags << 32, next << 48.
+const DESCRIPTOR_WRITE: u64 = 2 << 32;
+const NO_INTERRUPT: u16 = 1;
+const NO_NOTIFY: u16 = 1;
+
+/// The memory of a queue (2.7.5, 2.7.6, 2.7.8), little-endian as the CPU is.
+#[derive(Debug)]
+struct Rings {
+    /// Two words for each buffer: address; length, flags and next.
+    descriptors: &'static [AtomicU64],
+    /// Flags, index, a slot for each buffer, used event.
+    available: &'static [AtomicU16],
+    /// Flags, index.
+    used_head: &'static [AtomicU16],
+    /// Two words for each buffer: id, length.
+    used: &'static [AtomicU32],
+    available_event: &'static AtomicU16,
+}
+
+impl Rings {
+    fn allocate(size: usize) -> Option<(Self, Addresses)> {
+        let descriptor_bytes = 16 * size;
+        let available_bytes = 6 + 2 * size;
+        let used_bytes = 6 + 8 * size;
+        let gaps = 2 * PART_ALIGN;
+        let mut memory = Shared::allocate(descriptor_bytes + available_bytes + used_bytes + gaps)?;
+        let descriptors_at = memory.align(PART_ALIGN);
+        let descriptors = memory.take_u64(2 * size);
+        let driver_at = memory.align(PART_ALIGN);
+        let available = memory.take_u16(3 + size);
+        let device_at = memory.align(PART_ALIGN);
+        let used_head = memory.take_u16(2);
+        let used = memory.take_u32(2 * size);
+        let available_event = memory.take_u16(1).first()?;
+        for (slot, word) in available[2..].iter().take(size).enumerate() {
+            word.store(slot as u16, Ordering::Relaxed);
+        }
+        let addresses =
+            Addresses { descriptors: descriptors_at, driver: driver_at, device: device_at };
+        Some((Self { descriptors, available, used_head, used, available_event }, addresses))
+    }
+
+    fn available_flags(&self) -> &AtomicU16 {
+        &self.available[0]
+    }
+
+    fn available_index(&self) -> &AtomicU16 {
+        &self.available[1]
+    }
+
+    fn used_event(&self) -> &AtomicU16 {
+        &self.available[self.available.len() - 1]
+    }
+
+    fn used_flags(&self) -> &AtomicU16 {
+        &self.used_head[0]
+    }
+
+    fn used_index(&self) -> &AtomicU16 {
+        &self.used_head[1]
+    }
+}
+
+/// More than 2.7 asks for: what the two sides write shares no cache line.
+const PART_ALIGN: usize = 64;
