@@ -1,3 +1,182 @@
-//! virtio network device.
+//! A virtio network card (virtio 1.2, 5.1) as a `smoltcp` device.
+//!
+//! Received frames are lent to the stack where the device put them, up to 64 KiB in one piece; sent
+//! ones are built where the device reads them, up to 64 KiB for it to cut into segments. Doorbells
+//! wait for [`VirtioNet::flush`], once for each round of the caller's loop, and interrupts are off
+//! until [`VirtioNet::prepare_to_wait`].
+//!
+//! A device that breaks the rules is stopped: it neither receives nor sends any more, and
+//! [`VirtioNet::error`] says why.
 #![no_std]
 #![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod checksum;
+mod device;
+mod features;
+mod header;
+mod receive;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod transmit;
+
+pub use device::{Received, Sending};
+pub use machine::virtio::{Error, Fault};
+pub use settings::Settings;
+
+use features::Features;
+use machine::virtio::Device;
+use receive::Receiver;
+use transmit::Transmitter;
+
+/// Bytes of an Ethernet header.
+const ETHERNET_BYTES: usize = 14;
+
+/// A running network card.
+#[derive(Debug)]
+pub struct VirtioNet {
+    device: Device,
+    features: Features,
+    receiver: Receiver,
+    transmitter: Transmitter,
+    mac: [u8; 6],
+    mtu_bytes: usize,
+    link_up: bool,
+    doorbells: u64,
+    interrupts: u64,
+    stopped: Option<Error>,
+}
+
+/// What a card did since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Frames received; what the device merged counts as one.
+    pub received_frames: u64,
+    /// Bytes in them, with their Ethernet headers.
+    pub received_bytes: u64,
+    /// Frames received and thrown away: a wrong checksum, or no whole Ethernet header.
+    pub received_dropped: u64,
+    /// Frames sent; what the device segments counts as one.
+    pub sent_frames: u64,
+    /// Bytes in them, with their Ethernet headers.
+    pub sent_bytes: u64,
+    /// Frames sent for the device to segment.
+    pub sent_segmented: u64,
+    /// Replies that found no room and were thrown away.
+    pub sent_dropped: u64,
+    /// Times that the device was told of new buffers.
+    pub doorbells: u64,
+    /// Interrupts taken.
+    pub interrupts: u64,
+}
+
+impl VirtioNet {
+    /// Negotiates with a device, posts its receive buffers and starts it.
+    pub fn open(mut device: Device, settings: &Settings) -> Result<Self, Error> {
+        let features = Features::negotiate(&mut device, settings)?;
+        let mtu_bytes = features.mtu_bytes(&device);
+        let receiver = Receiver::new(&mut device, features, settings, mtu_bytes)?;
+        let transmitter = Transmitter::new(&mut device, features, settings, mtu_bytes)?;
+        device.start();
+        let mut net = Self {
+            mac: features.mac(&device),
+            link_up: features.link_up(&device),
+            device,
+            features,
+            receiver,
+            transmitter,
+            mtu_bytes,
+            doorbells: 0,
+            interrupts: 0,
+            stopped: None,
+        };
+        net.flush();
+        Ok(net)
+    }
+
+    /// The card's address; one from the entropy pool is for the caller to make up when the device
+    /// has none and this is zero.
+    pub fn mac(&self) -> [u8; 6] {
+        self.mac
+    }
+
+    /// The longest IP packet, in bytes.
+    pub fn mtu_bytes(&self) -> usize {
+        self.mtu_bytes
+    }
+
+    /// Whether the link was up when the device last said so.
+    pub fn link_up(&self) -> bool {
+        self.link_up
+    }
+
+    /// Why the card was stopped, if it was.
+    pub fn error(&self) -> Option<Error> {
+        self.stopped
+    }
+
+    /// What it did so far.
+    pub fn counters(&self) -> Counters {
+        Counters {
+            doorbells: self.doorbells,
+            interrupts: self.interrupts,
+            ..self.transmitter.count(self.receiver.count(Counters::default()))
+        }
+    }
+
+    /// Hands over what was sent, and the receive buffers that are free again, with at most one
+    /// doorbell for each. To be called at the end of each round of polling.
+    pub fn flush(&mut self) {
+        if self.stopped.is_some() {
+            return;
+        }
+        if self.receiver.release() {
+            self.ring_doorbell(RECEIVE_QUEUE);
+        }
+        if self.transmitter.publish() {
+            self.ring_doorbell(TRANSMIT_QUEUE);
+        }
+        if let Some(fault) = self.transmitter.fault() {
+            self.stop(fault);
+        }
+    }
+
+    /// Flushes and turns on the interrupts that are worth waking up for: a frame, or room for one
+    /// when [`smoltcp::phy::Device::transmit`] last found none. False when there is something to do
+    /// already: then poll again instead of waiting.
+    pub fn prepare_to_wait(&mut self) -> bool {
+        self.flush();
+        if self.stopped.is_some() {
+            return true;
+        }
+        let events = self.device.take_events();
+        self.interrupts += u64::from(events.interrupt);
+        if events.configuration {
+            self.link_up = self.features.link_up(&self.device);
+            if self.device.needs_reset() {
+                self.stop(Fault::NeedsReset);
+                return true;
+            }
+        }
+        // Both are armed, whatever the first says.
+        let nothing_received = self.receiver.arm();
+        let no_room = self.transmitter.arm();
+        nothing_received && no_room
+    }
+
+    fn ring_doorbell(&mut self, queue: u16) {
+        self.doorbells += 1;
+        self.device.ring_doorbell(queue);
+    }
+
+    fn stop(&mut self, fault: Fault) {
+        self.stopped = Some(Error::Broken(fault));
+        self.device.stop();
+    }
+}
+
+/// The first pair of queues (5.1.2).
+const RECEIVE_QUEUE: u16 = 0;
+const TRANSMIT_QUEUE: u16 = 1;

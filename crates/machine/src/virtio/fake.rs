@@ -205,8 +205,9 @@ fn chain(queue: &Queue, id: u16) -> Chain {
     loop {
         assert!(at < queue.size && buffers.len() < queue.size.into(), "descriptor {at}");
         let descriptor = host::read(queue.at.descriptors + 16 * u64::from(at), 16);
-        let number =
-            |from, to| descriptor[from..to].iter().rev().fold(0, |n, b| n << 8 | *b as u64);
+        let number = |from, to| {
+            descriptor[from..to].iter().rev().fold(0, |sum, &byte| sum << 8 | u64::from(byte))
+        };
         let flags = number(12, 14);
         buffers.push((number(0, 8), number(8, 12) as u32, flags & 2 != 0));
         if flags & 1 == 0 {

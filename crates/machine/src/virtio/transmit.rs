@@ -45,6 +45,11 @@ impl TransmitRing {
         Ok(self.make_room())
     }
 
+    /// Whether a buffer of the largest length fits, as far as is known.
+    pub fn has_room(&self) -> bool {
+        self.room() >= self.buffer_bytes_max
+    }
+
     /// A buffer of `bytes` to fill, with what an earlier frame left in it; panics beyond the
     /// largest length or when [`TransmitRing::ready`] did not say there is room.
     pub fn buffer(&mut self, bytes: usize) -> &mut [u8] {
@@ -94,7 +99,7 @@ impl TransmitRing {
             // The same, warm memory serves again and again while traffic is light.
             self.next = 0;
         }
-        if self.room() >= self.buffer_bytes_max {
+        if self.has_room() {
             return true;
         }
         let oldest = self.oldest();

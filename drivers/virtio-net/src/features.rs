@@ -1,0 +1,128 @@
+//! What driver and device agree on (virtio 1.2, 5.1.3).
+
+use crate::{ETHERNET_BYTES, Error, Settings};
+use machine::virtio::{Device, Kind, feature};
+use smoltcp::phy::{Checksum, ChecksumCapabilities};
+
+/// Feature bits in force.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Features(u64);
+
+impl Features {
+    pub(crate) fn negotiate(device: &mut Device, settings: &Settings) -> Result<Self, Error> {
+        if device.kind() != Kind::Network {
+            return Err(Error::Unsupported("a network card"));
+        }
+        device.negotiate(WANTED, |offered| choose(offered, settings)).map(Self)
+    }
+
+    fn has(self, bit: u64) -> bool {
+        self.0 & bit != 0
+    }
+
+    /// Frames may spread over several receive buffers.
+    pub(crate) fn merges(self) -> bool {
+        self.has(MRG_RXBUF)
+    }
+
+    /// The device may leave checksums of received frames out, and vouches for those it checked.
+    pub(crate) fn receive_checksums(self) -> bool {
+        self.has(GUEST_CSUM)
+    }
+
+    /// The device completes checksums of sent frames.
+    pub(crate) fn transmit_checksums(self) -> bool {
+        self.has(CSUM)
+    }
+
+    /// The device cuts long IPv4 TCP frames into segments.
+    pub(crate) fn segments_ipv4(self) -> bool {
+        self.has(HOST_TSO4)
+    }
+
+    /// Which checksums are left for the stack to do.
+    pub(crate) fn checksums(self) -> ChecksumCapabilities {
+        let transport = match (self.transmit_checksums(), self.receive_checksums()) {
+            (true, true) => Checksum::None,
+            (true, false) => Checksum::Rx,
+            (false, true) => Checksum::Tx,
+            (false, false) => Checksum::Both,
+        };
+        let mut checksums = ChecksumCapabilities::default();
+        checksums.tcp = transport;
+        checksums.udp = transport;
+        checksums
+    }
+
+    /// The longest IP packet, in bytes: what the device says if it makes sense, else Ethernet's.
+    pub(crate) fn mtu_bytes(self, device: &Device) -> usize {
+        let said = usize::from(device.configuration_u16(CONFIGURATION_MTU));
+        if self.has(MTU) && (MTU_BYTES_MIN..=MTU_BYTES_MAX).contains(&said) {
+            said
+        } else {
+            MTU_BYTES_DEFAULT
+        }
+    }
+
+    pub(crate) fn mac(self, device: &Device) -> [u8; 6] {
+        if !self.has(MAC) {
+            return [0; 6];
+        }
+        core::array::from_fn(|at| device.configuration(CONFIGURATION_MAC + at))
+    }
+
+    pub(crate) fn link_up(self, device: &Device) -> bool {
+        const LINK_UP: u16 = 1;
+        !self.has(STATUS) || device.configuration_u16(CONFIGURATION_STATUS) & LINK_UP != 0
+    }
+}
+
+/// Longest frame that a device coalesces or segments: an IPv4 packet's limit.
+pub(crate) const LONG_FRAME_BYTES: usize = ETHERNET_BYTES + 65_535;
+
+const CSUM: u64 = 1 << 0;
+const GUEST_CSUM: u64 = 1 << 1;
+const MTU: u64 = 1 << 3;
+const MAC: u64 = 1 << 5;
+const GUEST_TSO4: u64 = 1 << 7;
+const GUEST_TSO6: u64 = 1 << 8;
+const HOST_TSO4: u64 = 1 << 11;
+const HOST_TSO6: u64 = 1 << 12;
+const MRG_RXBUF: u64 = 1 << 15;
+const STATUS: u64 = 1 << 16;
+const WANTED: u64 = CSUM
+    | GUEST_CSUM
+    | MTU
+    | MAC
+    | GUEST_TSO4
+    | GUEST_TSO6
+    | HOST_TSO4
+    | HOST_TSO6
+    | MRG_RXBUF
+    | STATUS
+    | feature::EVENT_IDX;
+
+/// The least that IPv6 allows a link (RFC 8200, section 5).
+const MTU_BYTES_MIN: usize = 1280;
+const MTU_BYTES_MAX: usize = 9216;
+const MTU_BYTES_DEFAULT: usize = 1500;
+
+/// Offsets in the configuration (5.1.4).
+const CONFIGURATION_MAC: usize = 0;
+const CONFIGURATION_STATUS: usize = 6;
+const CONFIGURATION_MTU: usize = 10;
+
+/// Leaves out what depends on a feature that is missing (5.1.3.1), and coalescing where a long
+/// frame has no room.
+fn choose(offered: u64, settings: &Settings) -> u64 {
+    let ring_bytes = usize::from(settings.receive_buffers) * settings.receive_buffer_bytes;
+    let coalesces = ring_bytes > LONG_FRAME_BYTES + settings.receive_buffer_bytes;
+    let mut chosen = offered;
+    if offered & CSUM == 0 {
+        chosen &= !(HOST_TSO4 | HOST_TSO6);
+    }
+    if offered & GUEST_CSUM == 0 || offered & MRG_RXBUF == 0 || !coalesces {
+        chosen &= !(GUEST_TSO4 | GUEST_TSO6);
+    }
+    chosen
+}

@@ -1,0 +1,153 @@
+//! Frames to the device.
+
+use crate::checksum::Transport;
+use crate::features::{Features, LONG_FRAME_BYTES};
+use crate::header::{Header, NEEDS_CHECKSUM, Segmentation};
+use crate::{Counters, ETHERNET_BYTES, Error, Fault, Settings, TRANSMIT_QUEUE};
+use alloc::vec;
+use core::num::NonZeroU16;
+use machine::virtio::{Device, TransmitRing};
+
+/// The sending side of a card.
+#[derive(Debug)]
+pub(crate) struct Transmitter {
+    ring: TransmitRing,
+    frame_bytes_max: usize,
+    offloads: bool,
+    /// Somebody wanted to send and found no room.
+    starved: bool,
+    fault: Option<Fault>,
+    frames: u64,
+    bytes: u64,
+    segmented: u64,
+    dropped: u64,
+}
+
+impl Transmitter {
+    pub(crate) fn new(
+        device: &mut Device,
+        features: Features,
+        settings: &Settings,
+        mtu_bytes: usize,
+    ) -> Result<Self, Error> {
+        let plain = ETHERNET_BYTES + mtu_bytes;
+        let long = (settings.transmit_bytes / 2).saturating_sub(Header::BYTES);
+        let frame_bytes_max =
+            if features.segments_ipv4() { plain.max(long.min(LONG_FRAME_BYTES)) } else { plain };
+        let ring = device.transmit_ring(
+            TRANSMIT_QUEUE,
+            settings.transmit_frames,
+            settings.transmit_bytes,
+            Header::BYTES + frame_bytes_max,
+        )?;
+        Ok(Self {
+            ring,
+            frame_bytes_max,
+            offloads: features.transmit_checksums(),
+            starved: false,
+            fault: None,
+            frames: 0,
+            bytes: 0,
+            segmented: 0,
+            dropped: 0,
+        })
+    }
+
+    /// The longest frame, in bytes, with its Ethernet header.
+    pub(crate) fn frame_bytes_max(&self) -> usize {
+        self.frame_bytes_max
+    }
+
+    /// Whether a frame of any length can be sent now. If not, the next wait ends when one can.
+    pub(crate) fn ready(&mut self) -> bool {
+        let ready = self.reclaim();
+        self.starved = !ready;
+        ready
+    }
+
+    /// Builds a frame and queues it, or throws it away when there is no room.
+    pub(crate) fn send<R>(
+        &mut self,
+        frame_bytes: usize,
+        segment: Option<NonZeroU16>,
+        build: impl FnOnce(&mut [u8]) -> R,
+    ) -> R {
+        if frame_bytes > self.frame_bytes_max || !(self.ring.has_room() || self.reclaim()) {
+            self.dropped += 1;
+            return build(&mut vec![0; frame_bytes]);
+        }
+        let buffer = self.ring.buffer(Header::BYTES + frame_bytes);
+        let (header, frame) = buffer.split_at_mut(Header::BYTES);
+        let result = build(frame);
+        let fields = if self.offloads { offload(frame, segment) } else { Header::default() };
+        header.copy_from_slice(&fields.emit());
+        self.ring.send(Header::BYTES + frame_bytes);
+        self.frames += 1;
+        self.bytes += frame_bytes as u64;
+        self.segmented += u64::from(fields.segmentation != Segmentation::None);
+        result
+    }
+
+    /// Lets the device see what was sent; whether it wants to be told.
+    pub(crate) fn publish(&mut self) -> bool {
+        self.ring.publish()
+    }
+
+    /// Asks for an interrupt if somebody waits for room; false when there is some already.
+    pub(crate) fn arm(&mut self) -> bool {
+        if self.starved {
+            return self.ring.arm();
+        }
+        self.ring.disarm();
+        true
+    }
+
+    /// What the device did wrong, if it did.
+    pub(crate) fn fault(&self) -> Option<Fault> {
+        self.fault
+    }
+
+    pub(crate) fn count(&self, counters: Counters) -> Counters {
+        Counters {
+            sent_frames: self.frames,
+            sent_bytes: self.bytes,
+            sent_segmented: self.segmented,
+            sent_dropped: self.dropped,
+            ..counters
+        }
+    }
+
+    /// Frees what the device has sent, and says whether there is room now.
+    fn reclaim(&mut self) -> bool {
+        match self.ring.ready() {
+            Ok(ready) => ready && self.fault.is_none(),
+            Err(fault) => {
+                self.fault = Some(fault);
+                false
+            }
+        }
+    }
+}
+
+/// Has the device complete the checksum of a TCP or UDP packet (virtio 1.2, 5.1.6.2), and cut it
+/// into segments if told how long they are.
+fn offload(frame: &mut [u8], segment: Option<NonZeroU16>) -> Header {
+    let Some(transport) = Transport::find(frame) else { return Header::default() };
+    let sum = transport.pseudo_header_sum(frame).to_be_bytes();
+    let at = transport.start + transport.checksum_offset();
+    frame[at..at + 2].copy_from_slice(&sum);
+    let checksummed = Header {
+        flags: NEEDS_CHECKSUM,
+        checksum_start: transport.start as u16,
+        checksum_offset: transport.checksum_offset() as u16,
+        ..Header::default()
+    };
+    let Some(segment) = segment.filter(|_| transport.is_tcp) else { return checksummed };
+    let tcp_bytes = usize::from(frame[transport.start + 12] >> 4) * 4;
+    Header {
+        segmentation: if transport.is_ipv6 { Segmentation::Tcp6 } else { Segmentation::Tcp4 },
+        headers_bytes: (transport.start + tcp_bytes) as u16,
+        segment_bytes: segment.get(),
+        ..checksummed
+    }
+}
