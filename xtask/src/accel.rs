@@ -1,11 +1,18 @@
-//! KVM or software emulation. `/dev/kvm` alone says nothing: in nested machines it is often there and broken.
+//! KVM or software emulation. `/dev/kvm` alone says nothing: in nested machines it is often there and broken, for one
+//! machine type and not for the other. So the appliance itself is asked whether it serves under KVM.
 
 use crate::{
-    child::Child,
     failure::{OrSay, Result, fail},
-    places, tools,
+    guest::{Echo, Guest},
+    http, places,
+    qemu::{Machine, Spec, Wire},
 };
-use std::{process::Stdio, str::FromStr, time::Duration};
+use std::{
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::Path,
+    str::FromStr,
+    time::Duration,
+};
 
 /// How QEMU runs the guest's instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,23 +21,26 @@ pub(crate) enum Accel {
     Tcg,
 }
 
-/// A guest that runs at all ends in milliseconds; a nested KVM that hangs never does.
+/// A sound KVM needs a fraction of a second; a broken one never ends.
 const PROBE_LIMIT: Duration = Duration::from_secs(5);
-/// The last 16 bytes of the ROM, where a PC starts: `mov dx, 0xf4; mov al, 0x2a; out dx, al; hlt`.
-const RESET_CODE: [u8; 7] = [0xba, 0xf4, 0x00, 0xb0, 0x2a, 0xee, 0xf4];
-const ROM_BYTES: usize = 64 * 1024;
-/// What `isa-debug-exit` makes of 0x2a.
-const PROBE_EXIT: i32 = 0x2a << 1 | 1;
+const ASK_LIMIT: Duration = Duration::from_millis(500);
 
 impl Accel {
-    /// KVM if a tiny guest really runs under it. The answer holds until the machine boots again.
-    pub(crate) fn best() -> Result<Self> {
+    /// KVM if the image serves under it on this machine type. The answer holds until this computer boots again.
+    pub(crate) fn best(kernel: &Path, machine: Machine) -> Result<Self> {
+        if std::fs::metadata("/dev/kvm").is_err() {
+            return Ok(Self::Tcg);
+        }
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-        let known = places::made("accel")?.join(boot.trim());
+        let known = places::made("accel")?.join(format!("{}-{}", machine.name(), boot.trim()));
         if let Ok(answer) = std::fs::read_to_string(&known) {
             return answer.parse();
         }
-        let answer = if std::fs::metadata("/dev/kvm").is_ok() && guest_runs()? {
+        eprintln!(
+            "xtask: trying KVM (at most {} s, once)",
+            PROBE_LIMIT.as_secs()
+        );
+        let answer = if serves(kernel, machine)? {
             Self::Kvm
         } else {
             Self::Tcg
@@ -66,32 +76,32 @@ impl FromStr for Accel {
     }
 }
 
-fn guest_runs() -> Result<bool> {
-    let scratch = places::Scratch::new()?;
-    let rom = scratch.path("probe.rom");
-    let mut bytes = vec![0xf4; ROM_BYTES];
-    bytes[ROM_BYTES - 16..][..RESET_CODE.len()].copy_from_slice(&RESET_CODE);
-    std::fs::write(&rom, bytes).or_say(|| format!("cannot write {}", rom.display()))?;
-    let mut command = tools::command(&tools::QEMU)?;
-    command.args(Accel::Kvm.arguments()).args([
-        "-machine",
-        "q35",
-        "-cpu",
-        "max",
-        "-m",
-        "16",
-        "-nodefaults",
-        "-display",
-        "none",
-    ]);
-    command
-        .args(["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04", "-bios"])
-        .arg(&rom);
-    let mut child = Child::start(&command, |command| {
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-    })?;
-    Ok(child.wait(PROBE_LIMIT).and_then(|status| status.code()) == Some(PROBE_EXIT))
+fn serves(kernel: &Path, machine: Machine) -> Result<bool> {
+    let port = spare_port()?;
+    let spec = Spec {
+        machine,
+        accel: Accel::Kvm,
+        memory_mib: 64,
+        kernel: kernel.to_owned(),
+        initrd: None,
+        append: String::new(),
+        wire: Wire::User {
+            forwards: vec![(port, 80)],
+        },
+        entropy: true,
+        more: Vec::new(),
+    };
+    let mut guest = Guest::start(&spec, Echo::No)?;
+    let server = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let answer = guest.wait_until("an answer", PROBE_LIMIT, |_| {
+        http::get(server, "/", ASK_LIMIT).is_some()
+    });
+    Ok(answer.is_ok())
+}
+
+/// A port that was free a moment ago.
+fn spare_port() -> Result<u16> {
+    let say = || "this machine has no free port".to_owned();
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).or_say(say)?;
+    Ok(listener.local_addr().or_say(say)?.port())
 }

@@ -73,10 +73,9 @@ impl Child {
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
-        if self.status.is_none() {
-            if let Some(group) = i32::try_from(self.inner.id()).ok().and_then(Pid::from_raw) {
-                let _ = kill_process_group(group, signal);
-            }
+        let group = i32::try_from(self.inner.id()).ok().and_then(Pid::from_raw);
+        if let (None, Some(group)) = (self.status, group) {
+            let _ = kill_process_group(group, signal);
         }
     }
 }

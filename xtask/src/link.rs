@@ -18,13 +18,9 @@ pub(crate) struct Tap {
 }
 
 impl Tap {
-    /// A TAP in the network namespace that we run in.
+    /// A TAP in the network namespace that we run in, with the addresses of this file.
     pub(crate) fn new(name: &str) -> Result<Self> {
-        ip(&["tuntap", "add", "dev", name, "mode", "tap"])?;
-        let tap = Self {
-            name: name.to_owned(),
-        };
-        ip(&["addr", "add", &format!("{HOST_IPV4}/24"), "dev", name])?;
+        let tap = Self::bare(name, HOST_IPV4)?;
         // Without `nodad` the address is of no use for the first second.
         ip(&[
             "addr",
@@ -34,6 +30,16 @@ impl Tap {
             name,
             "nodad",
         ])?;
+        Ok(tap)
+    }
+
+    /// A TAP with one IPv4 address of a /24 network.
+    pub(crate) fn bare(name: &str, address: IpAddr) -> Result<Self> {
+        ip(&["tuntap", "add", "dev", name, "mode", "tap"])?;
+        let tap = Self {
+            name: name.to_owned(),
+        };
+        ip(&["addr", "add", &format!("{address}/24"), "dev", name])?;
         ip(&["link", "set", name, "up"])?;
         Ok(tap)
     }

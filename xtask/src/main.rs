@@ -5,16 +5,27 @@ mod accel;
 mod bundle;
 mod child;
 mod failure;
+mod fuzz;
 mod guest;
 mod help;
 mod http;
 mod image;
+mod lab;
 mod link;
+mod load;
+mod peer;
 mod places;
 mod qemu;
 mod qmp;
 mod run;
+mod test;
+mod tidy;
 mod tools;
+
+#[path = "../../tests/boot/mod.rs"]
+mod boot_tests;
+#[path = "../../tests/interop/http/mod.rs"]
+mod http_tests;
 
 use failure::{Result, fail};
 use std::process::ExitCode;
@@ -39,6 +50,10 @@ fn dispatch() -> Result<ExitCode> {
         Some("image") => image::main(rest),
         Some("bundle") => bundle::main(rest),
         Some("run") => run::main(rest),
+        Some("test") => test::main(rest),
+        Some("tidy") => tidy::main(rest),
+        Some("fuzz") => fuzz::main(rest),
+        Some(test::CASE_VERB) => test::case_main(rest),
         None | Some("help" | "--help" | "-h") => {
             print!("{}", help::TEXT);
             Ok(ExitCode::SUCCESS)

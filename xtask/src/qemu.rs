@@ -63,6 +63,8 @@ pub(crate) struct Spec {
     /// The kernel command line.
     pub(crate) append: String,
     pub(crate) wire: Wire,
+    /// Whether there is a virtio entropy device.
+    pub(crate) entropy: bool,
     /// More options for QEMU, in its own words.
     pub(crate) more: Vec<OsString>,
 }
@@ -72,9 +74,12 @@ impl Spec {
     pub(crate) fn command(&self, qmp: &Path) -> Result<Command> {
         let mut command = tools::command(&tools::QEMU)?;
         command.args(self.accel.arguments());
-        command
-            .args(arguments("common")?)
-            .args(arguments(self.machine.name())?);
+        command.args(options("common")?.iter().flatten());
+        let devices = options(self.machine.name())?;
+        let wanted = |option: &&Vec<String>| {
+            self.entropy || !option.iter().any(|word| word.contains("virtio-rng"))
+        };
+        command.args(devices.iter().filter(wanted).flatten());
         command.arg("-m").arg(format!("{}M", self.memory_mib));
         command.arg("-netdev").arg(self.wire.netdev());
         command
@@ -103,8 +108,8 @@ impl Wire {
     }
 }
 
-/// The words of `qemu/NAME.args`.
-fn arguments(name: &str) -> Result<Vec<String>> {
+/// The options of `qemu/NAME.args`, each with its words.
+fn options(name: &str) -> Result<Vec<Vec<String>>> {
     let file = places::root().join("qemu").join(format!("{name}.args"));
     let text =
         std::fs::read_to_string(&file).or_say(|| format!("cannot read {}", file.display()))?;
@@ -113,8 +118,11 @@ fn arguments(name: &str) -> Result<Vec<String>> {
         .map(str::trim)
         .filter(|line| !line.is_empty() && !line.starts_with('#'));
     Ok(lines
-        .flat_map(str::split_whitespace)
-        .map(|word| word.replace("{mac}", MAC))
+        .map(|line| {
+            line.split_whitespace()
+                .map(|word| word.replace("{mac}", MAC))
+                .collect()
+        })
         .collect())
 }
 
@@ -125,14 +133,15 @@ mod tests {
     #[test]
     fn every_machine_has_its_arguments() {
         for machine in [Machine::Q35, Machine::Microvm] {
-            let words = arguments(machine.name()).unwrap();
+            let words = options(machine.name()).unwrap().concat();
             let at = words.iter().position(|word| word == "-machine").unwrap();
             assert!(words[at + 1].starts_with(machine.name()));
             assert!(words.iter().any(|word| word.contains(MAC)));
         }
         assert!(
-            !arguments("common")
+            !options("common")
                 .unwrap()
+                .concat()
                 .iter()
                 .any(|word| word.starts_with('#'))
         );

@@ -152,7 +152,7 @@ impl Run<'_> {
         let image = image::build(options.install)?;
         let accel = match options.accel {
             Some(accel) => accel,
-            None => Accel::best()?,
+            None => Accel::best(&image.stripped, options.machine)?,
         };
         let spec = Spec {
             machine: options.machine,
@@ -169,6 +169,7 @@ impl Run<'_> {
                     forwards: vec![(options.port, self.guest_port)],
                 },
             },
+            entropy: true,
             more: self.more()?,
         };
         eprintln!(

@@ -52,6 +52,14 @@ pub(crate) const CHROMIUM: Tool = Tool {
     program: "chromium",
     package: "chromium",
 };
+pub(crate) const DPKG: Tool = Tool {
+    program: "dpkg-deb",
+    package: "dpkg",
+};
+pub(crate) const XZ: Tool = Tool {
+    program: "xz",
+    package: "xz-utils",
+};
 pub(crate) const CPIO: Tool = Tool {
     program: "cpio",
     package: "cpio",

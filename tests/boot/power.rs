@@ -1,0 +1,124 @@
+//! The power button is a graceful stop.
+
+use crate::{
+    child::Child,
+    failure::{Result, fail},
+    guest::Guest,
+    lab::{GUEST_ADDRESS, Lab, Setup, noise, same_bytes},
+    load,
+    qemu::Machine,
+    tools,
+};
+use std::{
+    io::{Read, Write},
+    path::Path,
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+/// Nothing to drain: a moment.
+const STOP_LIMIT: Duration = Duration::from_secs(15);
+
+pub(super) fn button_microvm(lab: &mut Lab) -> Result {
+    ends_with_0(lab, Machine::Microvm)
+}
+
+pub(super) fn button_q35(lab: &mut Lab) -> Result {
+    ends_with_0(lab, Machine::Q35)
+}
+
+fn ends_with_0(lab: &mut Lab, machine: Machine) -> Result {
+    let bundle = lab.bundle("", &[])?;
+    let mut guest = lab.boot(&Setup {
+        machine,
+        bundle: Some(bundle),
+        ..Setup::default()
+    })?;
+    guest.qmp()?.power_button()?;
+    stopped(&mut guest, STOP_LIMIT)
+}
+
+fn stopped(guest: &mut Guest, limit: Duration) -> Result {
+    match guest.wait_end(limit)? {
+        0 => Ok(()),
+        code => fail!(
+            "exit code {code} after the power button; the last lines:\n{}",
+            guest.tail()
+        ),
+    }
+}
+
+/// A download that began before the button ends with every byte.
+pub(super) fn finishes_a_transfer(lab: &mut Lab) -> Result {
+    let big = noise(12 << 20);
+    let bundle = lab.bundle("[shutdown]\ndrain_seconds = 60\n", &[("site/big", &big)])?;
+    let mut guest = lab.boot(&Setup {
+        bundle: Some(bundle),
+        ..Setup::default()
+    })?;
+    let out = lab.scratch.path("big");
+    let mut command = tools::command(&tools::CURL)?;
+    command
+        .args([
+            "--silent",
+            "--show-error",
+            "--fail",
+            "--limit-rate",
+            "4M",
+            "--output",
+        ])
+        .arg(&out);
+    command.arg(format!("http://{GUEST_ADDRESS}/big"));
+    let mut curl = Child::start(&command, |command| {
+        command.stdin(Stdio::null());
+    })?;
+    guest.wait_until(
+        "first bytes of the download",
+        Duration::from_secs(10),
+        |_| length(&out) > 0,
+    )?;
+    guest.qmp()?.power_button()?;
+    match curl.wait(Duration::from_secs(60)) {
+        Some(status) if status.success() => {}
+        Some(status) => fail!(
+            "curl ended with {status}; the guest's last lines:\n{}",
+            guest.tail()
+        ),
+        None => fail!(
+            "the download did not end; the guest's last lines:\n{}",
+            guest.tail()
+        ),
+    }
+    same_bytes("the download", &out, &big)?;
+    stopped(&mut guest, STOP_LIMIT)
+}
+
+/// A client that reads nothing does not keep the machine on.
+pub(super) fn does_not_wait_for_ever(lab: &mut Lab) -> Result {
+    let big = noise(32 << 20);
+    let bundle = lab.bundle("[shutdown]\ndrain_seconds = 2\n", &[("site/big", &big)])?;
+    let mut guest = lab.boot(&Setup {
+        bundle: Some(bundle),
+        ..Setup::default()
+    })?;
+    let mut streams = load::open(GUEST_ADDRESS, 1)?;
+    for stream in &mut streams {
+        let asked = stream.write_all(b"GET /big HTTP/1.1\r\nHost: a\r\n\r\n");
+        if asked.is_err() || stream.read_exact(&mut [0; 1000]).is_err() {
+            fail!("the download did not begin");
+        }
+    }
+    let pressed = Instant::now();
+    guest.qmp()?.power_button()?;
+    stopped(&mut guest, STOP_LIMIT + Duration::from_secs(2))?;
+    drop(streams);
+    if pressed.elapsed() < Duration::from_secs(1) {
+        fail!("the guest did not drain at all")
+    } else {
+        Ok(())
+    }
+}
+
+fn length(file: &Path) -> u64 {
+    std::fs::metadata(file).map_or(0, |data| data.len())
+}

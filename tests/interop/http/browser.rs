@@ -1,0 +1,54 @@
+//! A page load in a real browser.
+
+use crate::{
+    failure::{Result, fail},
+    lab::{GUEST_ADDRESS, Lab, Server, Setup, contains},
+    tools,
+};
+
+/// The index page with its style sheet and pictures; the DOM is what the browser made of it.
+pub(super) fn page_load(lab: &mut Lab) -> Result {
+    let bundle = lab.sample()?;
+    let guest = lab.boot(&Setup {
+        bundle: Some(bundle),
+        ..Setup::default()
+    })?;
+    let result = load(lab);
+    Server::Guest(Box::new(guest)).judge(result)
+}
+
+fn load(lab: &Lab) -> Result {
+    let profile = lab.scratch.path("profile");
+    let picture = lab.scratch.path("page.png");
+    let log = lab.scratch.path("net.json");
+    let mut command = tools::command(&tools::CHROMIUM)?;
+    // No sandbox: as root in a container Chromium has none to offer, and the only server is ours.
+    command.args([
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--no-first-run",
+        "--disable-extensions",
+    ]);
+    command.arg(format!("--user-data-dir={}", profile.display()));
+    command.arg(format!("--log-net-log={}", log.display()));
+    command.arg(format!("--screenshot={}", picture.display()));
+    command
+        .args(["--window-size=1100,900", "--timeout=20000", "--dump-dom"])
+        .arg(format!("http://{GUEST_ADDRESS}/"));
+    let dom = tools::output(&mut command)?;
+    contains("the page", &dom, "This page reached you through Aqueduct.")?;
+    let requests = std::fs::read_to_string(&log).unwrap_or_default();
+    for path in ["/style.css", "/aqueduct.svg"] {
+        contains(
+            "the browser's requests",
+            &requests,
+            &format!("http://{}{path}", GUEST_ADDRESS.ip()),
+        )?;
+    }
+    match std::fs::metadata(&picture) {
+        Ok(data) if data.len() > 10_000 => Ok(()),
+        _ => fail!("the browser painted nothing"),
+    }
+}

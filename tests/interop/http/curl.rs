@@ -1,0 +1,296 @@
+//! curl against the guest and against the process.
+
+use crate::{
+    bundle,
+    failure::{OrSay, Result, fail},
+    lab::{
+        GUEST_ADDRESS, Lab, PROCESS_ADDRESS, Server, Setup, contains, curl, equal, noise,
+        same_bytes,
+    },
+    link, places,
+};
+use config::Bundle;
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+pub(super) fn site_guest(lab: &mut Lab) -> Result {
+    let bundle = lab.sample()?;
+    on_guest(lab, bundle, site)
+}
+
+pub(super) fn site_process(lab: &mut Lab) -> Result {
+    let bundle = lab.sample()?;
+    on_process(lab, &bundle, site)
+}
+
+pub(super) fn conditions_guest(lab: &mut Lab) -> Result {
+    let bundle = lab.sample()?;
+    on_guest(lab, bundle, conditions)
+}
+
+pub(super) fn conditions_process(lab: &mut Lab) -> Result {
+    let bundle = lab.sample()?;
+    on_process(lab, &bundle, conditions)
+}
+
+const BODIES_CONFIG: &str = "[http]\nbody_bytes_max = 16_777_216\n";
+
+pub(super) fn bodies_guest(lab: &mut Lab) -> Result {
+    let bundle = lab.bundle(BODIES_CONFIG, &[])?;
+    on_guest(lab, bundle, bodies)
+}
+
+pub(super) fn bodies_process(lab: &mut Lab) -> Result {
+    let bundle = lab.bundle(BODIES_CONFIG, &[])?;
+    on_process(lab, &bundle, bodies)
+}
+
+const BIG_BYTES: usize = 64 << 20;
+
+pub(super) fn big_file_guest(lab: &mut Lab) -> Result {
+    let bundle = lab.bundle("", &[("site/big", &noise(BIG_BYTES))])?;
+    on_guest(lab, bundle, big_file)
+}
+
+pub(super) fn big_file_process(lab: &mut Lab) -> Result {
+    let bundle = lab.bundle("", &[("site/big", &noise(BIG_BYTES))])?;
+    on_process(lab, &bundle, big_file)
+}
+
+pub(super) fn process_stops_gracefully(lab: &mut Lab) -> Result {
+    let bundle = lab.bundle("", &[])?;
+    let child = lab.process(&bundle, &[])?;
+    Server::Process(Box::new(child)).stop(Duration::from_secs(15))
+}
+
+fn on_guest(lab: &mut Lab, bundle: PathBuf, check: fn(&Lab, SocketAddr) -> Result) -> Result {
+    let words = format!("{} debug", link::guest_words());
+    let guest = lab.boot(&Setup {
+        words,
+        bundle: Some(bundle),
+        ..Setup::default()
+    })?;
+    let result = check(lab, GUEST_ADDRESS);
+    Server::Guest(Box::new(guest)).judge(result)
+}
+
+fn on_process(lab: &mut Lab, bundle: &Path, check: fn(&Lab, SocketAddr) -> Result) -> Result {
+    let child = lab.process(bundle, &["--debug-endpoints"])?;
+    let result = check(lab, PROCESS_ADDRESS);
+    Server::Process(Box::new(child)).judge(result)
+}
+
+/// Every file of the sample site, byte for byte; folders, types, what is missing and what must not be reachable.
+fn site(lab: &Lab, server: SocketAddr) -> Result {
+    let archive = bundle::pack(&places::root().join("config"))?;
+    let bundle = Bundle::parse(&archive).or_say(|| "the sample".into())?;
+    let out = lab.scratch.path("file");
+    let to = out.display().to_string();
+    for file in bundle.files().filter(|file| file.path.starts_with("site/")) {
+        let path = file.path.trim_start_matches("site");
+        let status = curl(&["-o", &to, "-w", "%{http_code}", &url(server, path)])?;
+        equal(path, &status.as_str(), &"200")?;
+        same_bytes(path, &out, file.bytes)?;
+    }
+    let index = curl(&["-i", &url(server, "/")])?;
+    contains("the index", &index, "Aqueduct")?;
+    contains(
+        "its type",
+        &index.to_ascii_lowercase(),
+        "content-type: text/html",
+    )?;
+    contains("its date", &index.to_ascii_lowercase(), "\ndate: ")?;
+    let style = curl(&["-sI", &url(server, "/style.css")])?.to_ascii_lowercase();
+    contains("a style sheet", &style, "content-type: text/css")?;
+    contains(
+        "a drawing",
+        &curl(&["-sI", &url(server, "/aqueduct.svg")])?.to_ascii_lowercase(),
+        "content-type: image/svg+xml",
+    )?;
+    for path in [
+        "/nothing",
+        "/../appliance.toml",
+        "/%2e%2e/appliance.toml",
+        "/..%2fappliance.toml",
+        "//appliance.toml",
+    ] {
+        let status = curl(&[
+            "--path-as-is",
+            "-o",
+            "/dev/null",
+            "-w",
+            "%{http_code}",
+            &url(server, path),
+        ])?;
+        if status != "404" && status != "400" {
+            fail!("{path} was answered {status}");
+        }
+    }
+    Ok(())
+}
+
+/// HEAD, ETag, dates, ranges and compressed variants.
+fn conditions(lab: &Lab, server: SocketAddr) -> Result {
+    let page = url(server, "/style.css");
+    let head = curl(&["-sI", &page])?;
+    let etag = field(&head, "etag")?;
+    let modified = field(&head, "last-modified")?;
+    equal(
+        "HEAD's length",
+        &field(&head, "content-length")?,
+        &curl(&["-o", "/dev/null", "-w", "%{size_download}", &page])?,
+    )?;
+    let status = |more: &[&str]| {
+        let arguments = [
+            &["-o", "/dev/null", "-w", "%{http_code}"],
+            more,
+            &[page.as_str()],
+        ]
+        .concat();
+        curl(&arguments)
+    };
+    equal(
+        "If-None-Match",
+        &status(&["-H", &format!("If-None-Match: {etag}")])?.as_str(),
+        &"304",
+    )?;
+    equal(
+        "If-Modified-Since",
+        &status(&["-H", &format!("If-Modified-Since: {modified}")])?.as_str(),
+        &"304",
+    )?;
+    equal(
+        "If-Match",
+        &status(&["-H", "If-Match: \"other\""])?.as_str(),
+        &"412",
+    )?;
+    equal("a range", &status(&["-r", "10-19"])?.as_str(), &"206")?;
+    equal(
+        "a range beyond the end",
+        &status(&["-r", "99999999-"])?.as_str(),
+        &"416",
+    )?;
+    equal(
+        "POST to a file",
+        &status(&["-X", "POST", "-d", "x"])?.as_str(),
+        &"405",
+    )?;
+    let whole = curl(&[&page])?;
+    equal(
+        "bytes of a range",
+        &curl(&["-r", "10-19", &page])?,
+        &whole[10..20].to_owned(),
+    )?;
+    equal(
+        "the last bytes",
+        &curl(&["-r", "-7", &page])?,
+        &whole[whole.len() - 7..].to_owned(),
+    )?;
+    let parts = curl(&["-i", "-r", "0-3,10-13", &page])?;
+    contains(
+        "two ranges",
+        &parts.to_ascii_lowercase(),
+        "multipart/byteranges",
+    )?;
+    let packed = curl(&["-sI", "-H", "Accept-Encoding: gzip", &page])?.to_ascii_lowercase();
+    contains("the compressed variant", &packed, "content-encoding: gzip")?;
+    contains("what it depends on", &packed, "vary: accept-encoding")?;
+    equal(
+        "what it unpacks to",
+        &curl(&["--compressed", &page])?,
+        &whole,
+    )?;
+    let two = lab.scratch.path("two").display().to_string();
+    let codes = curl(&[
+        "-o",
+        "/dev/null",
+        "-o",
+        &two,
+        "-w",
+        "%{http_code} %{num_connects}\n",
+        &page,
+        &page,
+    ])?;
+    equal(
+        "two requests on one connection",
+        &codes.as_str(),
+        &"200 1\n200 0\n",
+    )
+}
+
+/// Bodies go both ways: by length, chunked, with `Expect: 100-continue`, and too long.
+fn bodies(lab: &Lab, server: SocketAddr) -> Result {
+    let body = noise(5 << 20);
+    let file = lab.scratch.path("body");
+    std::fs::write(&file, &body).or_say(|| "cannot write a body".into())?;
+    let data = format!("@{}", file.display());
+    let out = lab.scratch.path("echoed");
+    let to = out.display().to_string();
+    let echo = url(server, "/_test/echo");
+    for (what, header) in [
+        ("by length", "X: y"),
+        ("chunked", "Transfer-Encoding: chunked"),
+        ("with 100-continue", "Expect: 100-continue"),
+    ] {
+        let status = curl(&[
+            "-o",
+            &to,
+            "-w",
+            "%{http_code}",
+            "-H",
+            header,
+            "--data-binary",
+            &data,
+            &echo,
+        ])?;
+        equal(what, &status.as_str(), &"200")?;
+        same_bytes(what, &out, &body)?;
+    }
+    equal(
+        "a small body",
+        &curl(&["-X", "PUT", "-d", "drop", &echo])?.as_str(),
+        &"drop",
+    )?;
+    let too_long = noise((16 << 20) + 1);
+    std::fs::write(&file, too_long).or_say(|| "cannot write a body".into())?;
+    let status = curl(&[
+        "-o",
+        "/dev/null",
+        "-w",
+        "%{http_code}",
+        "--data-binary",
+        &data,
+        &echo,
+    ])?;
+    equal("a body above the limit", &status.as_str(), &"413")
+}
+
+fn big_file(lab: &Lab, server: SocketAddr) -> Result {
+    let out = lab.scratch.path("big");
+    curl(&[
+        "--fail",
+        "-o",
+        &out.display().to_string(),
+        &url(server, "/big"),
+    ])?;
+    same_bytes("the big file", &out, &noise(BIG_BYTES))
+}
+
+fn url(server: SocketAddr, path: &str) -> String {
+    format!("http://{server}{path}")
+}
+
+fn field(head: &str, name: &str) -> Result<String> {
+    let fields = head.lines().filter_map(|line| line.split_once(": "));
+    match fields
+        .filter(|(field, _)| field.eq_ignore_ascii_case(name))
+        .map(|(_, value)| value.trim().to_owned())
+        .next()
+    {
+        Some(value) => Ok(value),
+        None => fail!("no {name} in:\n{head}"),
+    }
+}

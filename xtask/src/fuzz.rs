@@ -1,0 +1,93 @@
+//! `cargo xtask fuzz [TARGET] [--seconds N]`: the targets of `tests/fuzz`, under libFuzzer.
+
+use crate::{
+    failure::{OrSay, Result, fail},
+    places, tidy,
+    tools::{self, Install, Tool},
+};
+use std::process::{Command, ExitCode, Stdio};
+
+/// libFuzzer's runtime is C++.
+const CXX: Tool = Tool {
+    program: "g++",
+    package: "g++",
+};
+const TARGET: &str = "x86_64-unknown-linux-gnu";
+/// Coverage for libFuzzer by stable switches of the compiler, so that no nightly is needed; and our own checks on.
+const RUSTFLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+     -Cllvm-args=-sanitizer-coverage-trace-compares -Cdebug-assertions -Ccodegen-units=1";
+
+pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
+    use lexopt::prelude::*;
+    let (mut only, mut seconds, mut install) = (None, 60u32, Install::Yes);
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Long("seconds") => seconds = arguments.value()?.parse()?,
+            Long("no-install") => install = Install::OnlyTell,
+            Value(name) if only.is_none() => only = Some(name.string()?),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    let manifest = places::root().join("tests/fuzz/Cargo.toml");
+    if !manifest.exists() {
+        fail!(
+            "there are no fuzz targets: {} is missing",
+            manifest.display()
+        );
+    }
+    let targets = tidy::binaries(&manifest)?;
+    let wanted: Vec<_> = targets
+        .iter()
+        .filter(|name| only.as_ref().is_none_or(|only| only == *name))
+        .collect();
+    if wanted.is_empty() {
+        fail!(
+            "there is no fuzz target `{}`; there are {}",
+            only.unwrap_or_default(),
+            targets.join(", ")
+        );
+    }
+    tools::need(&[&tools::CC, &CXX], install)?;
+    let mut crashed = Vec::new();
+    for name in wanted {
+        if !fuzz(name, seconds)? {
+            crashed.push(name.as_str());
+        }
+    }
+    if crashed.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    fail!(
+        "crashed: {}; the inputs are in {}",
+        crashed.join(", "),
+        places::made("fuzz")?.display()
+    )
+}
+
+/// Whether nothing was found.
+fn fuzz(name: &str, seconds: u32) -> Result<bool> {
+    let folder = places::root().join("tests/fuzz");
+    let corpus = folder.join("corpus").join(name);
+    std::fs::create_dir_all(&corpus).or_say(|| format!("cannot make {}", corpus.display()))?;
+    // New inputs go to a folder of their own; what is worth keeping is copied to the corpus by hand.
+    let found = places::made(&format!("fuzz/{name}"))?;
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command
+        .current_dir(&folder)
+        .args(["run", "--release", "--target", TARGET, "--target-dir"])
+        .arg(places::made("fuzz-build")?);
+    command.args(["--bin", name, "--"]).arg(&found).arg(&corpus);
+    command
+        .arg(format!("-max_total_time={seconds}"))
+        .arg(format!("-artifact_prefix={}/crash-", found.display()));
+    command
+        .env("RUSTFLAGS", RUSTFLAGS)
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .stdin(Stdio::null());
+    eprintln!("xtask: fuzzing {name} for {seconds} s");
+    Ok(command
+        .status()
+        .or_say(|| "cannot start cargo".into())?
+        .success())
+}

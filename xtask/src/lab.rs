@@ -1,0 +1,292 @@
+//! What a boot or interop test works with: a wire, bundles, a running server, and sentences for what went wrong.
+
+use crate::{
+    accel::Accel,
+    bundle,
+    child::Child,
+    failure::{Failure, OrSay, Result, fail},
+    guest::{Echo, Guest},
+    http,
+    link::{self, Tap},
+    places::{self, Scratch},
+    qemu::{Machine, Spec, Wire},
+    tools::{self, Tool},
+};
+use rustix::process::Signal;
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+/// One property of the running appliance.
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    pub(crate) needs: &'static [&'static Tool],
+    /// The whole case, boots included.
+    pub(crate) deadline: Duration,
+    pub(crate) run: fn(&mut Lab) -> Result,
+}
+
+/// A namespace of the network to itself, made by the runner, with a TAP in it.
+pub(crate) struct Lab {
+    tap: Option<Tap>,
+    kernel: PathBuf,
+    process: PathBuf,
+    pub(crate) scratch: Scratch,
+}
+
+/// How a test's guest differs from the usual one.
+#[derive(Clone, Debug)]
+pub(crate) struct Setup {
+    pub(crate) machine: Machine,
+    pub(crate) memory_mib: u32,
+    /// The kernel command line; the static addresses of `link` unless a test says other words.
+    pub(crate) words: String,
+    pub(crate) bundle: Option<PathBuf>,
+    pub(crate) entropy: bool,
+    pub(crate) more: Vec<&'static str>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            machine: Machine::Microvm,
+            memory_mib: 256,
+            words: link::guest_words(),
+            bundle: None,
+            entropy: true,
+            more: Vec::new(),
+        }
+    }
+}
+
+/// A server under test.
+pub(crate) enum Server {
+    Guest(Box<Guest>),
+    Process(Box<Child>),
+}
+
+/// A boot under software emulation on a busy machine.
+pub(crate) const BOOT_LIMIT: Duration = Duration::from_secs(30);
+const ASK_LIMIT: Duration = Duration::from_millis(500);
+/// Where the process listens in a test's namespace.
+pub(crate) const PROCESS_ADDRESS: SocketAddr =
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+/// Where the guest does.
+pub(crate) const GUEST_ADDRESS: SocketAddr = SocketAddr::new(link::GUEST_IPV4, 80);
+
+impl Lab {
+    pub(crate) fn new(kernel: PathBuf, process: PathBuf) -> Result<Self> {
+        link::ip(&["link", "set", "lo", "up"])?;
+        Ok(Self {
+            tap: None,
+            kernel,
+            process,
+            scratch: Scratch::new()?,
+        })
+    }
+
+    /// The wire's end on our side.
+    pub(crate) fn tap(&mut self) -> Result<&Tap> {
+        if self.tap.is_none() {
+            self.tap = Some(Tap::new("tap0")?);
+        }
+        self.tap.as_ref().ok_or_else(|| Failure::new("no TAP"))
+    }
+
+    /// A bundle of the sample site, a configuration and more files.
+    pub(crate) fn bundle(&self, config: &str, files: &[(&str, &[u8])]) -> Result<PathBuf> {
+        let mut all = vec![
+            (
+                "site/index.html",
+                &b"<!doctype html><title>aqueduct</title><p>hello"[..],
+            ),
+            (config::CONFIG_FILE, config.as_bytes()),
+        ];
+        all.extend(files);
+        self.pack(&all)
+    }
+
+    /// The sample site that ships with the appliance.
+    pub(crate) fn sample(&self) -> Result<PathBuf> {
+        let out = self.scratch.path("sample.cpio");
+        std::fs::write(&out, bundle::pack(&places::root().join("config"))?)
+            .or_say(|| "cannot write a bundle".into())?;
+        Ok(out)
+    }
+
+    /// A bundle of exactly these files, configuration unchecked: tests of bad ones need that.
+    pub(crate) fn pack(&self, files: &[(&str, &[u8])]) -> Result<PathBuf> {
+        let mut writer = config::cpio::Writer::new();
+        for (path, bytes) in files {
+            writer
+                .file(path, bytes, 1_700_000_000)
+                .or_say(|| (*path).to_owned())?;
+        }
+        let out = self.scratch.path(&format!("{}.cpio", files.len()));
+        std::fs::write(&out, writer.finish()).or_say(|| "cannot write a bundle".into())?;
+        Ok(out)
+    }
+
+    /// Starts a guest and returns at once.
+    pub(crate) fn start(&mut self, setup: &Setup) -> Result<Guest> {
+        let wire = Wire::Tap {
+            name: self.tap()?.name().to_owned(),
+        };
+        let spec = Spec {
+            machine: setup.machine,
+            accel: Accel::best(&self.kernel, setup.machine)?,
+            memory_mib: setup.memory_mib,
+            kernel: self.kernel.clone(),
+            initrd: setup.bundle.clone(),
+            append: setup.words.clone(),
+            wire,
+            entropy: setup.entropy,
+            more: setup.more.iter().map(Into::into).collect(),
+        };
+        Guest::start(&spec, Echo::No)
+    }
+
+    /// Starts a guest and waits until it answers.
+    pub(crate) fn boot(&mut self, setup: &Setup) -> Result<Guest> {
+        let mut guest = self.start(setup)?;
+        guest.wait_until("an HTTP answer", BOOT_LIMIT, |_| {
+            http::get(GUEST_ADDRESS, "/", ASK_LIMIT).is_some()
+        })?;
+        Ok(guest)
+    }
+
+    /// Starts the Linux process and waits until it answers.
+    pub(crate) fn process(&mut self, bundle: &Path, arguments: &[&str]) -> Result<Child> {
+        let mut command = Command::new(&self.process);
+        command
+            .arg("--bundle")
+            .arg(bundle)
+            .arg("--http")
+            .arg(PROCESS_ADDRESS.to_string())
+            .args(arguments);
+        let mut child = Child::start(&command, |command| {
+            command.stdin(Stdio::null());
+        })?;
+        let deadline = Instant::now() + BOOT_LIMIT;
+        while http::get(PROCESS_ADDRESS, "/", ASK_LIMIT).is_none() {
+            if let Some(status) = child.ended() {
+                fail!("the process ended ({status}) before it answered");
+            }
+            if Instant::now() > deadline {
+                fail!("the process gave no HTTP answer within {BOOT_LIMIT:?}");
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(child)
+    }
+}
+
+impl Server {
+    /// Adds what the server said last to a failure, and checks that it is still there after a success.
+    pub(crate) fn judge(&mut self, result: Result) -> Result {
+        match (result, self) {
+            (Err(failure), Self::Guest(guest)) => {
+                fail!("{failure}\nthe guest's last lines:\n{}", guest.tail())
+            }
+            (Ok(()), Self::Guest(guest)) => match guest.ended() {
+                Some(status) => fail!(
+                    "the guest ended ({status}); its last lines:\n{}",
+                    guest.tail()
+                ),
+                None => Ok(()),
+            },
+            (Ok(()), Self::Process(child)) => match child.ended() {
+                Some(status) => fail!("the process ended ({status})"),
+                None => Ok(()),
+            },
+            (result, Self::Process(_)) => result,
+        }
+    }
+
+    /// Asks for a graceful stop and expects exit code 0.
+    pub(crate) fn stop(&mut self, limit: Duration) -> Result {
+        match self {
+            Self::Guest(guest) => {
+                guest.qmp()?.power_button()?;
+                match guest.wait_end(limit)? {
+                    0 => Ok(()),
+                    code => fail!(
+                        "the guest stopped with exit code {code}; its last lines:\n{}",
+                        guest.tail()
+                    ),
+                }
+            }
+            Self::Process(child) => {
+                child.signal(Signal::TERM);
+                match child.wait(limit) {
+                    Some(status) if status.success() => Ok(()),
+                    Some(status) => fail!("the process stopped with {status}"),
+                    None => fail!("the process did not stop within {limit:?}"),
+                }
+            }
+        }
+    }
+}
+
+/// curl's output: the body, or with `-i` and the like what they add.
+pub(crate) fn curl(arguments: &[&str]) -> Result<String> {
+    tools::output(
+        tools::command(&tools::CURL)?
+            .args(["--silent", "--show-error", "--max-time", "60"])
+            .args(arguments),
+    )
+}
+
+/// Bytes that differ everywhere and are the same each time.
+pub(crate) fn noise(length: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15u64;
+    let mut bytes = Vec::with_capacity(length + 8);
+    while bytes.len() < length {
+        // xorshift64: good enough to show a misplaced byte.
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes.truncate(length);
+    bytes
+}
+
+/// A failure unless two things are equal.
+pub(crate) fn equal<T: PartialEq + std::fmt::Debug>(what: &str, found: &T, expected: &T) -> Result {
+    if found == expected {
+        Ok(())
+    } else {
+        fail!("{what}: found {found:?}, expected {expected:?}")
+    }
+}
+
+/// A failure unless a text contains another.
+pub(crate) fn contains(what: &str, text: &str, part: &str) -> Result {
+    if text.contains(part) {
+        Ok(())
+    } else {
+        fail!("{what}: no `{part}` in:\n{text}")
+    }
+}
+
+/// A failure unless a file has exactly these bytes.
+pub(crate) fn same_bytes(what: &str, file: &Path, expected: &[u8]) -> Result {
+    let found = std::fs::read(file).or_say(|| format!("{what}: cannot read {}", file.display()))?;
+    if found == expected {
+        return Ok(());
+    }
+    let at = found
+        .iter()
+        .zip(expected)
+        .position(|(a, b)| a != b)
+        .unwrap_or(found.len().min(expected.len()));
+    fail!(
+        "{what}: {} bytes, expected {}; the first difference is at byte {at}",
+        found.len(),
+        expected.len()
+    )
+}

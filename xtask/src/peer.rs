@@ -1,0 +1,321 @@
+//! The peer of `cargo xtask bench`: Debian's kernel and nginx in the smallest initramfs that runs them, made from Debian's
+//! packages, which are downloaded and unpacked, not installed.
+
+use crate::{
+    failure::{OrSay, Result, fail},
+    places,
+    tools::{self, Install},
+};
+use flate2::{Compression, write::GzEncoder};
+use std::{
+    io::Write,
+    os::unix::fs::{PermissionsExt, symlink},
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// A kernel and an initramfs with a site.
+pub(crate) struct Peer {
+    pub(crate) kernel: PathBuf,
+    pub(crate) initrd: PathBuf,
+}
+
+/// Each line names one package by what it is called in Debian 12, and by what later ones call it.
+const PACKAGES: &[&[&str]] = &[
+    &["nginx"],
+    &["libc6"],
+    &["libcrypt1"],
+    &["libpcre2-8-0"],
+    &["libssl3", "libssl3t64"],
+    &["zlib1g"],
+    &["busybox-static"],
+];
+const KERNEL: &str = "linux-image-amd64";
+
+/// In the order of loading. What a kernel has built in is not there, which is fine.
+const MODULES: &[&str] = &[
+    "virtio",
+    "virtio_ring",
+    "virtio_pci_modern_dev",
+    "virtio_pci_legacy_dev",
+    "virtio_pci",
+    "virtio_mmio",
+    "failover",
+    "net_failover",
+    "virtio_net",
+    "rng-core",
+    "virtio-rng",
+];
+
+const NGINX_CONF: &str = "\
+user root;
+daemon off;
+worker_processes 1;
+worker_rlimit_nofile 100000;
+pid /run/nginx.pid;
+error_log stderr warn;
+events { worker_connections 60000; multi_accept on; }
+http {
+  access_log off;
+  sendfile on;
+  tcp_nopush on;
+  keepalive_requests 1000000000;
+  keepalive_timeout 3600s;
+  types { text/html html; }
+  server { listen 80 backlog=4096; root /site; }
+}
+";
+
+const INIT: &str = "\
+#!/bin/busybox sh
+/bin/busybox mount -t proc proc /proc
+/bin/busybox mount -t sysfs sysfs /sys
+/bin/busybox mount -t devtmpfs dev /dev
+for module in MODULES; do
+  for file in /modules/$module.ko; do [ -f $file ] && /bin/busybox insmod $file; done
+done
+for word in $(/bin/busybox cat /proc/cmdline); do
+  case $word in ip=*) address=${word#ip=} ;; esac
+done
+/bin/busybox ip link set lo up
+/bin/busybox ip link set eth0 up
+/bin/busybox ip addr add $address dev eth0
+echo 1024 65000 > /proc/sys/net/ipv4/ip_local_port_range
+echo 4096 > /proc/sys/net/core/somaxconn
+echo 8192 > /proc/sys/net/ipv4/tcp_max_syn_backlog
+ulimit -n 100000
+exec /usr/sbin/nginx -c /nginx.conf
+";
+
+/// Makes the peer with these files below `/`; kept under `name`. Packages are downloaded once.
+pub(crate) fn make(name: &str, files: &[(&str, &[u8])], install: Install) -> Result<Peer> {
+    tools::need(&[&tools::DPKG, &tools::CPIO, &tools::XZ], install)?;
+    let unpacked = unpacked()?;
+    let kernel = newest(&unpacked.join("boot"), "vmlinuz-")?;
+    let scratch = places::Scratch::new()?;
+    let root = scratch.path("root");
+    fill(&unpacked, &root)?;
+    for (path, bytes) in files {
+        write(&root.join("site").join(path), bytes, 0o644)?;
+    }
+    let initrd = places::made("peer")?.join(format!("{name}.cpio.gz"));
+    pack(&root, &initrd)?;
+    Ok(Peer { kernel, initrd })
+}
+
+/// Everything from the packages, below one folder.
+fn unpacked() -> Result<PathBuf> {
+    let folder = places::made("peer")?.join("unpacked");
+    if folder.join("complete").exists() {
+        return Ok(folder);
+    }
+    let downloads = places::made("peer/downloads")?;
+    let mut names = vec![kernel_package()?];
+    for alternatives in PACKAGES {
+        match alternatives.iter().find(|name| is_known(name)) {
+            Some(name) => names.push((*name).to_owned()),
+            None => fail!(
+                "apt knows no package {}; `apt-get update` may help",
+                alternatives.join(" or ")
+            ),
+        }
+    }
+    eprintln!("xtask: downloading {} from Debian, once", names.join(" "));
+    tools::output(
+        Command::new("apt-get")
+            .current_dir(&downloads)
+            .arg("download")
+            .args(&names),
+    )?;
+    let entries =
+        std::fs::read_dir(&downloads).or_say(|| format!("cannot read {}", downloads.display()))?;
+    for entry in entries.flatten().filter(|entry| {
+        entry
+            .path()
+            .extension()
+            .is_some_and(|extension| extension == "deb")
+    }) {
+        tools::output(
+            tools::command(&tools::DPKG)?
+                .arg("-x")
+                .arg(entry.path())
+                .arg(&folder),
+        )?;
+    }
+    write(&folder.join("complete"), b"", 0o644)?;
+    Ok(folder)
+}
+
+/// What the kernel's metapackage points to.
+fn kernel_package() -> Result<String> {
+    let depends =
+        tools::output(Command::new("apt-cache").args(["depends", "--important", KERNEL]))?;
+    let mut names = depends
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("Depends: "));
+    match names.find(|name| name.starts_with("linux-image-")) {
+        Some(name) => Ok(name.to_owned()),
+        None => fail!(
+            "apt knows no {KERNEL}; the peer needs a Debian with package lists (`apt-get update`)"
+        ),
+    }
+}
+
+fn is_known(package: &str) -> bool {
+    tools::output(Command::new("apt-cache").args(["show", package]))
+        .is_ok_and(|text| text.contains("Package: "))
+}
+
+/// The root file system without a site.
+fn fill(unpacked: &Path, root: &Path) -> Result {
+    for folder in [
+        "proc",
+        "sys",
+        "dev",
+        "run",
+        "tmp",
+        "site",
+        "modules",
+        "var/log/nginx",
+        "var/lib/nginx",
+        "etc",
+    ] {
+        let folder = root.join(folder);
+        std::fs::create_dir_all(&folder).or_say(|| format!("cannot make {}", folder.display()))?;
+    }
+    for program in ["usr/sbin/nginx", "bin/busybox"] {
+        let from = in_usr(unpacked, program)?;
+        write(&root.join(program), &read(&from)?, 0o755)?;
+    }
+    libraries(unpacked, root)?;
+    for module in MODULES {
+        if let Some(file) = find(&unpacked.join("lib/modules"), module)
+            .or_else(|| find(&unpacked.join("usr/lib/modules"), module))
+        {
+            write(
+                &root.join(format!("modules/{module}.ko")),
+                &plain(&file)?,
+                0o644,
+            )?;
+        }
+    }
+    write(&root.join("nginx.conf"), NGINX_CONF.as_bytes(), 0o644)?;
+    write(&root.join("etc/passwd"), b"root:x:0:0::/:/bin/sh\n", 0o644)?;
+    write(&root.join("etc/group"), b"root:x:0:\n", 0o644)?;
+    write(
+        &root.join("init"),
+        INIT.replace("MODULES", &MODULES.join(" ")).as_bytes(),
+        0o755,
+    )
+}
+
+/// The loader and the shared objects, flat in `/lib`.
+fn libraries(unpacked: &Path, root: &Path) -> Result {
+    const NEEDED: &[&str] = &[
+        "ld-linux-x86-64.so.2",
+        "libc.so.6",
+        "libcrypt.so.1",
+        "libpcre2-8.so.0",
+        "libssl.so.3",
+        "libcrypto.so.3",
+        "libz.so.1",
+    ];
+    for name in NEEDED {
+        let folders = ["lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu"]
+            .map(|folder| unpacked.join(folder));
+        let Some(file) = folders
+            .iter()
+            .map(|folder| folder.join(name))
+            .find(|file| file.exists())
+        else {
+            fail!("no {name} in Debian's packages");
+        };
+        write(&root.join("lib").join(name), &read(&file)?, 0o755)?;
+    }
+    symlink("lib", root.join("lib64")).or_say(|| "cannot make a link".into())
+}
+
+/// The first file below a folder that is this module, compressed or not.
+fn find(folder: &Path, module: &str) -> Option<PathBuf> {
+    let mut folders = vec![folder.to_owned()];
+    let names = [format!("{module}.ko"), format!("{module}.ko.xz")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).ok()?.flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if names.iter().any(|name| entry.file_name() == name.as_str()) {
+                return Some(path);
+            }
+        }
+    }
+    None
+}
+
+fn plain(file: &Path) -> Result<Vec<u8>> {
+    if file.extension().is_none_or(|extension| extension != "xz") {
+        return read(file);
+    }
+    let output = tools::command(&tools::XZ)?
+        .arg("-dc")
+        .arg(file)
+        .output()
+        .or_say(|| "cannot start xz".into())?;
+    Ok(output.stdout)
+}
+
+fn in_usr(unpacked: &Path, path: &str) -> Result<PathBuf> {
+    let places = [unpacked.join(path), unpacked.join("usr").join(path)];
+    match places.into_iter().find(|file| file.exists()) {
+        Some(file) => Ok(file),
+        None => fail!("no {path} in Debian's packages"),
+    }
+}
+
+fn newest(folder: &Path, prefix: &str) -> Result<PathBuf> {
+    let entries =
+        std::fs::read_dir(folder).or_say(|| format!("cannot read {}", folder.display()))?;
+    let files = entries.flatten().map(|entry| entry.path());
+    let named = |path: &PathBuf| {
+        path.file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with(prefix))
+    };
+    match files.filter(named).max() {
+        Some(file) => Ok(file),
+        None => fail!("no {prefix}* in {}", folder.display()),
+    }
+}
+
+fn pack(root: &Path, out: &Path) -> Result {
+    let list = "find . -print0 | sort -z | cpio --null --create --quiet --format=newc --owner=0:0 --reproducible";
+    let output = Command::new("sh")
+        .current_dir(root)
+        .args(["-c", list])
+        .output()
+        .or_say(|| "cannot start sh".into())?;
+    if !output.status.success() {
+        fail!(
+            "cpio failed: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
+    }
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::new(6));
+    let packed = encoder
+        .write_all(&output.stdout)
+        .and_then(|()| encoder.finish())
+        .or_say(|| "cannot compress".into())?;
+    write(out, &packed, 0o644)
+}
+
+fn read(file: &Path) -> Result<Vec<u8>> {
+    std::fs::read(file).or_say(|| format!("cannot read {}", file.display()))
+}
+
+fn write(file: &Path, bytes: &[u8], mode: u32) -> Result {
+    let say = || format!("cannot write {}", file.display());
+    if let Some(folder) = file.parent() {
+        std::fs::create_dir_all(folder).or_say(say)?;
+    }
+    std::fs::write(file, bytes).or_say(say)?;
+    std::fs::set_permissions(file, PermissionsExt::from_mode(mode)).or_say(say)
+}
