@@ -17,9 +17,19 @@ pub(crate) struct Answer {
 
 /// One GET on a connection of its own. `None` for anything but a whole answer.
 pub(crate) fn get(server: SocketAddr, path: &str, limit: Duration) -> Option<Answer> {
-    let mut stream = TcpStream::connect_timeout(&server, limit).ok()?;
-    stream.set_read_timeout(Some(limit)).ok()?;
-    stream.set_write_timeout(Some(limit)).ok()?;
+    get_patiently(server, path, limit, limit)
+}
+
+/// One GET on a connection of its own, with a limit for the handshake and one for each step of the answer.
+pub(crate) fn get_patiently(
+    server: SocketAddr,
+    path: &str,
+    handshake_limit: Duration,
+    answer_limit: Duration,
+) -> Option<Answer> {
+    let mut stream = TcpStream::connect_timeout(&server, handshake_limit).ok()?;
+    stream.set_read_timeout(Some(answer_limit)).ok()?;
+    stream.set_write_timeout(Some(answer_limit)).ok()?;
     ask(&mut stream, server, path, "close")
 }
 

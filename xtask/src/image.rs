@@ -49,9 +49,14 @@ pub(crate) fn build(install: Install) -> Result<Image> {
         fail!("the image does not build; cargo's messages are above");
     }
     let symbols = places::target().join(TARGET).join("image").join(PACKAGE);
-    let stripped = places::made("image")?.join("aqueduct.elf");
+    let stripped = built()?;
     strip(&symbols, &stripped)?;
     Ok(Image { stripped, symbols })
+}
+
+/// The stripped image of the last build.
+pub(crate) fn built() -> Result<PathBuf> {
+    Ok(places::made("image")?.join("aqueduct.elf"))
 }
 
 /// A cargo command for the image's package, with the settings that it needs:

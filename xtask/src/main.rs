@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod accel;
+mod bench;
 mod bundle;
 mod child;
 mod failure;
@@ -51,8 +52,10 @@ fn dispatch() -> Result<ExitCode> {
         Some("bundle") => bundle::main(rest),
         Some("run") => run::main(rest),
         Some("test") => test::main(rest),
+        Some("bench") => bench::main(rest),
         Some("tidy") => tidy::main(rest),
         Some("fuzz") => fuzz::main(rest),
+        Some(bench::WORKER_VERB) => bench::worker_main(rest),
         Some(test::CASE_VERB) => test::case_main(rest),
         None | Some("help" | "--help" | "-h") => {
             print!("{}", help::TEXT);

@@ -287,7 +287,7 @@ fn run_case(case: &Case, kernel: &Path, process: &Path) -> Result {
 }
 
 /// A command that runs its arguments in a new network namespace, with a user namespace where we are not root.
-fn in_namespace() -> Command {
+pub(crate) fn in_namespace() -> Command {
     let unshare = tools::find("unshare").unwrap_or_else(|| "unshare".into());
     let mut command = Command::new(unshare);
     let options: &[&str] = if tools::is_root() {

@@ -1,0 +1,141 @@
+//! The two that are compared, started under the same flags.
+
+use super::counter::Counter;
+use crate::{
+    accel::Accel,
+    failure::{Result, fail},
+    guest::{Echo, Guest},
+    http,
+    link::{self, Tap},
+    qemu::{MAC, Machine, Spec, Wire},
+};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
+
+/// Debian's kernel takes six seconds, the plugin makes it several times that.
+const BOOT_LIMIT: Duration = Duration::from_secs(90);
+/// A handshake with a guest that is up takes less; with one that is not, another attempt follows at once.
+const CONNECT_LIMIT: Duration = Duration::from_millis(3);
+/// Answers may take as long as they like once the handshake is done.
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+
+/// Which files a guest is given.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Site {
+    /// The small page alone: for the boot, the size and the least memory.
+    Small,
+    /// With the bulk file.
+    Bulk,
+}
+
+/// One of the two, on a wire of its own.
+pub(crate) struct Contestant {
+    pub(crate) name: &'static str,
+    pub(crate) machine: Machine,
+    pub(crate) kernel: PathBuf,
+    pub(crate) small: PathBuf,
+    pub(crate) bulk: PathBuf,
+    /// The command line, but for the address.
+    pub(crate) words: &'static str,
+    pub(crate) address: Ipv4Addr,
+    pub(crate) tap: Tap,
+}
+
+impl Contestant {
+    /// Makes the wire and prepares our end: a fixed neighbour, so that no boot waits for ARP, and a short queue, so that
+    /// attempts from before the guest was up do not pile up.
+    pub(crate) fn wire(tap: &str, ours: Ipv4Addr, address: Ipv4Addr) -> Result<Tap> {
+        let tap = Tap::bare(tap, ours.into())?;
+        link::ip(&["link", "set", tap.name(), "txqueuelen", "1000"])?;
+        link::ip(&[
+            "neigh",
+            "replace",
+            &address.to_string(),
+            "lladdr",
+            MAC,
+            "nud",
+            "permanent",
+            "dev",
+            tap.name(),
+        ])?;
+        Ok(tap)
+    }
+
+    pub(crate) fn server(&self) -> SocketAddr {
+        SocketAddr::from((self.address, 80))
+    }
+
+    /// Bytes of the kernel and the initrd.
+    pub(crate) fn size_bytes(&self) -> u64 {
+        [&self.kernel, &self.small]
+            .map(|file| std::fs::metadata(file).map_or(0, |data| data.len()))
+            .iter()
+            .sum()
+    }
+
+    pub(crate) fn start(
+        &self,
+        memory_mib: u32,
+        site: Site,
+        counter: Option<&Counter>,
+    ) -> Result<Guest> {
+        let initrd = if site == Site::Small {
+            &self.small
+        } else {
+            &self.bulk
+        };
+        let spec = Spec {
+            machine: self.machine,
+            accel: Accel::Tcg,
+            memory_mib,
+            kernel: self.kernel.clone(),
+            initrd: Some(initrd.clone()),
+            append: format!("{} ip={}/24", self.words, self.address),
+            wire: Wire::Tap {
+                name: self.tap.name().to_owned(),
+            },
+            entropy: true,
+            more: counter.map_or_else(Vec::new, |counter| {
+                counter.options.iter().map(Into::into).collect()
+            }),
+        };
+        Guest::start(&spec, Echo::No)
+    }
+
+    /// Starts it and waits for the first 200: the time since the start.
+    pub(crate) fn serve(
+        &self,
+        memory_mib: u32,
+        site: Site,
+        counter: Option<&Counter>,
+    ) -> Result<(Guest, Duration)> {
+        let mut guest = self.start(memory_mib, site, counter)?;
+        let took = self.first_answer(&mut guest, BOOT_LIMIT)?;
+        Ok((guest, took))
+    }
+
+    pub(crate) fn first_answer(&self, guest: &mut Guest, limit: Duration) -> Result<Duration> {
+        while guest.started().elapsed() < limit {
+            if http::get_patiently(self.server(), "/", CONNECT_LIMIT, ANSWER_LIMIT)
+                .is_some_and(|answer| answer.status == 200)
+            {
+                return Ok(guest.started().elapsed());
+            }
+            if let Some(status) = guest.ended() {
+                fail!(
+                    "{} ended ({status}); its last lines:\n{}",
+                    self.name,
+                    guest.tail()
+                );
+            }
+        }
+        fail!(
+            "{} did not answer within {limit:?}; its last lines:\n{}",
+            self.name,
+            guest.tail()
+        )
+    }
+}

@@ -1,0 +1,127 @@
+//! Load for a length of time, and what a process used meanwhile.
+
+use crate::{
+    failure::{OrSay, Result, fail},
+    http, tools,
+};
+use std::{
+    net::{SocketAddr, TcpStream},
+    time::{Duration, Instant},
+};
+
+const ANSWER_LIMIT: Duration = Duration::from_secs(20);
+
+/// How wrk uses its connections.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reuse {
+    Keep,
+    New,
+}
+
+/// What wrk saw.
+pub(crate) struct Wrk {
+    pub(crate) requests: f64,
+    pub(crate) per_second: f64,
+}
+
+pub(crate) fn wrk(
+    server: SocketAddr,
+    connections: usize,
+    seconds: u64,
+    reuse: Reuse,
+) -> Result<Wrk> {
+    let mut command = tools::command(&tools::WRK)?;
+    command
+        .args(["-t1", "--timeout", "5s"])
+        .arg(format!("-c{connections}"))
+        .arg(format!("-d{seconds}s"));
+    if reuse == Reuse::New {
+        command.args(["-H", "Connection: close"]);
+    }
+    let report = tools::output(command.arg(format!("http://{server}/")))?;
+    let word_before = |sign: &str| {
+        report
+            .split_once(sign)
+            .and_then(|(before, _)| before.split_whitespace().last())
+            .and_then(|word| word.parse().ok())
+    };
+    let word_after = |sign: &str| {
+        report
+            .split_once(sign)
+            .and_then(|(_, after)| after.split_whitespace().next())
+            .and_then(|word| word.parse().ok())
+    };
+    match (word_before(" requests in"), word_after("Requests/sec:")) {
+        (Some(requests), Some(per_second)) if requests > 0.0 => Ok(Wrk {
+            requests,
+            per_second,
+        }),
+        _ => fail!("wrk got no answers: {report}"),
+    }
+}
+
+/// Requests one after the other on one connection.
+pub(crate) fn in_turn(server: SocketAddr, count: usize) -> Result {
+    let say = || "cannot connect".to_owned();
+    let mut stream = TcpStream::connect_timeout(&server, ANSWER_LIMIT).or_say(say)?;
+    stream.set_nodelay(true).or_say(say)?;
+    stream.set_read_timeout(Some(ANSWER_LIMIT)).or_say(say)?;
+    for number in 0..count {
+        if http::get_again(&mut stream, server, "/").is_none_or(|answer| answer.status != 200) {
+            fail!("request {number} of {count} was not answered");
+        }
+    }
+    Ok(())
+}
+
+/// One download: MiB and MiB per second.
+pub(crate) fn bulk(server: SocketAddr) -> Result<(f64, f64)> {
+    let started = Instant::now();
+    match http::get(server, "/big", ANSWER_LIMIT) {
+        Some(answer) if answer.status == 200 => {
+            let mib = answer.body_bytes as f64 / f64::from(1 << 20);
+            Ok((mib, mib / started.elapsed().as_secs_f64()))
+        }
+        _ => fail!("the bulk file was not served"),
+    }
+}
+
+/// CPU time of all threads of a process so far, by the scheduler's account.
+pub(crate) fn cpu_time(process: u32) -> Result<Duration> {
+    let folder = format!("/proc/{process}/task");
+    let threads = std::fs::read_dir(&folder).or_say(|| format!("cannot read {folder}"))?;
+    let of_thread = |path: std::path::PathBuf| -> Option<u64> {
+        std::fs::read_to_string(path.join("schedstat"))
+            .ok()?
+            .split_whitespace()
+            .next()?
+            .parse()
+            .ok()
+    };
+    Ok(Duration::from_nanos(
+        threads
+            .flatten()
+            .filter_map(|thread| of_thread(thread.path()))
+            .sum(),
+    ))
+}
+
+/// Resident bytes of the guest's memory: the mapping of exactly that size.
+pub(crate) fn guest_resident_bytes(process: u32, memory_mib: u32) -> Result<u64> {
+    let file = format!("/proc/{process}/smaps");
+    let text = std::fs::read_to_string(&file).or_say(|| format!("cannot read {file}"))?;
+    let mut size_kib = 0;
+    for line in text.lines() {
+        let kib = |sign: &str| {
+            line.strip_prefix(sign)
+                .and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok())
+        };
+        if let Some(kib) = kib("Size:") {
+            size_kib = kib;
+        }
+        if let Some(kib) = kib("Rss:").filter(|_| size_kib == u64::from(memory_mib) * 1024) {
+            return Ok(kib * 1024);
+        }
+    }
+    fail!("the guest's memory is not in {file}")
+}
