@@ -36,6 +36,7 @@ mod tuple;
 
 pub use config::{Config, Limits};
 pub use listener::TcpListener;
+pub use port::Card;
 pub use stack::Stack;
 pub use stream::TcpFlow;
 pub use tally::Count;

@@ -7,9 +7,31 @@ use smoltcp::phy::{Device, DeviceCapabilities, PacketMeta, RxToken, TxToken};
 use smoltcp::time::Instant;
 use smoltcp::wire::{IpAddress, TcpPacket};
 
+/// A network card: a smoltcp device with what the platform's loop needs beside it.
+pub trait Card: Device {
+    /// Hands what was sent over to the hardware; called once after all that a round sends.
+    fn flush(&mut self) {}
+
+    /// Turns interrupts on; false when there is something to do already.
+    fn prepare_to_wait(&mut self) -> bool {
+        true
+    }
+
+    /// Whether the link is up.
+    fn link_up(&self) -> bool {
+        true
+    }
+}
+
 /// A device in a form that needs no type parameter above it, so that the stack is compiled once
 /// however many drivers an image has.
 pub(crate) trait Wire {
+    fn flush(&mut self);
+
+    fn prepare_to_wait(&mut self) -> bool;
+
+    fn link_up(&self) -> bool;
+
     fn capabilities(&self) -> DeviceCapabilities;
 
     /// The device takes a frame now.
@@ -37,7 +59,19 @@ pub(crate) trait Output {
     fn send(&mut self, len: usize, meta: PacketMeta, fill: &mut dyn FnMut(&mut [u8])) -> bool;
 }
 
-impl<D: Device> Wire for D {
+impl<D: Card> Wire for D {
+    fn flush(&mut self) {
+        Card::flush(self);
+    }
+
+    fn prepare_to_wait(&mut self) -> bool {
+        Card::prepare_to_wait(self)
+    }
+
+    fn link_up(&self) -> bool {
+        Card::link_up(self)
+    }
+
     fn capabilities(&self) -> DeviceCapabilities {
         Device::capabilities(self)
     }

@@ -4,14 +4,13 @@ use crate::config::Config;
 use crate::connection::{Connection, Outcome, Path, instant};
 use crate::demux::Core;
 use crate::listener::{Backlog, TcpListener};
-use crate::port::{Wire, WireOutput};
+use crate::port::{Card, Wire, WireOutput};
 use crate::tally::Count;
 use alloc::boxed::Box;
 use alloc::rc::Rc;
 use core::net::IpAddr;
 use core::time::Duration;
 use flow::FlowError;
-use smoltcp::phy::Device;
 
 /// A TCP/IP interface over one device.
 ///
@@ -25,20 +24,22 @@ use smoltcp::phy::Device;
 pub struct Stack {
     wire: Box<dyn Wire>,
     core: Core,
+    link_up: bool,
 }
 
 impl Stack {
     /// A stack over `device`, an Ethernet device with the unicast address `hardware_address`.
     /// `seed` is 64 bytes of entropy: sequence numbers, ports and hash tables hang off it.
     pub fn new(
-        mut device: impl Device + 'static,
+        mut device: impl Card + 'static,
         config: &Config,
         hardware_address: [u8; 6],
         seed: [u8; 64],
         now: Duration,
     ) -> Self {
         let core = Core::new(&mut device, config, hardware_address, seed, now);
-        Self { wire: Box::new(device), core }
+        let link_up = device.link_up();
+        Self { wire: Box::new(device), core, link_up }
     }
 
     /// Listens on `port` of every address; `None` when somebody already does.
@@ -57,7 +58,11 @@ impl Stack {
     /// [`Limits::ingress_batch`](crate::Limits::ingress_batch), and wakes the tasks that they
     /// concern; true when more may be waiting.
     pub fn ingress(&mut self, now: Duration) -> bool {
-        let Self { wire, core } = self;
+        if self.link_up != self.wire.link_up() {
+            self.link_up = !self.link_up;
+            self.link_changed(now);
+        }
+        let Self { wire, core, .. } = self;
         core.shared.now.set(now);
         let at = instant(now);
         for _ in 0..core.shared.limits.ingress_batch {
@@ -71,14 +76,22 @@ impl Stack {
     /// Sends what is due: of connections only those that were touched since the last call or whose
     /// time has come. True when the device was full: call again when it has room.
     pub fn egress(&mut self, now: Duration) -> bool {
-        let Self { wire, core } = self;
+        let Self { wire, core, .. } = self;
         core.shared.now.set(now);
         if core.services.poll(now, &mut **wire) {
             core.drop_unaddressed();
         }
         core.answer_again(now, &mut WireOutput { wire: &mut **wire, now: instant(now) });
         core.table.borrow_mut().expire(now);
-        core.transmit(now, &mut **wire)
+        let blocked = core.transmit(now, &mut **wire);
+        wire.flush();
+        blocked
+    }
+
+    /// Turns the device's interrupts on, so that the loop may wait for one; false when there is
+    /// something to do already.
+    pub fn prepare_to_wait(&mut self) -> bool {
+        self.wire.prepare_to_wait()
     }
 
     /// When the phases must run again without any event; `None`: never.
@@ -101,11 +114,11 @@ impl Stack {
         self.core.services.addresses()
     }
 
-    /// The device's link went up or down, or its capabilities have changed. Connections outlive
-    /// that; a lease is asked for again when the link is `up`.
-    pub fn link_changed(&mut self, up: bool, now: Duration) {
+    /// The device's link went up or down, and its capabilities may have changed. Connections
+    /// outlive that; a lease is asked for again when the link is up.
+    fn link_changed(&mut self, now: Duration) {
         self.core.adopt_capabilities(&self.wire.capabilities());
-        if up {
+        if self.link_up {
             self.core.services.restart(now);
         }
     }

@@ -1,21 +1,35 @@
 //! The appliance as a bootable image.
 #![no_std]
 #![no_main]
+// `forbid` would refuse the symbol by which the machine's boot code finds `main`.
+#![deny(unsafe_code)]
 
 extern crate alloc;
 
-machine::entry!(main);
+mod appliance;
+mod card;
+mod interfaces;
+
+#[allow(unsafe_code, reason = "names the symbol that the boot code calls")]
+mod entry {
+    machine::entry!(super::main);
+}
+
+use alloc::string::String;
+use aqueduct::log_ring::{self, Outlet};
+
+const LOG: Outlet = Outlet { write: machine::console::write, now: machine::clock::now };
 
 fn main() -> ! {
-    machine::console::write("hello from the machine\n");
-    let caught = machine::catch_panic(&mut || panic!("one {}", 1));
-    machine::console::write(&alloc::format!("{caught:?} at {:?}\n", machine::clock::now()));
-    machine::interrupt::wait(Some(machine::clock::now() + core::time::Duration::from_millis(20)));
-    machine::console::write(&alloc::format!(
-        "now {:?}, wall {:?}, heap {:?}\n",
-        machine::clock::now(),
-        machine::clock::wall(),
-        machine::memory::usage()
-    ));
-    machine::power::off()
+    log_ring::install(LOG, log::LevelFilter::Info);
+    match appliance::run() {
+        Ok(()) => machine::power::off(),
+        Err(message) => fail(&message),
+    }
+}
+
+/// Says why the machine cannot do its work, and stops it with a failure code.
+fn fail(message: &String) -> ! {
+    log::error!("{message}");
+    machine::power::fail()
 }

@@ -200,6 +200,8 @@ pub struct LinkDevice {
     end: usize,
 }
 
+impl net::Card for LinkDevice {}
+
 impl Device for LinkDevice {
     type RxToken<'a> = Arrived;
     type TxToken<'a> = Leaving<'a>;

@@ -1,0 +1,36 @@
+//! From the boot bundle to the running appliance.
+
+use crate::interfaces::Interfaces;
+use alloc::rc::Rc;
+use alloc::string::{String, ToString};
+use aqueduct::app::{App, Context, explain};
+use aqueduct::runtime;
+use config::{Bundle, Config};
+use flow::task::Executor;
+use flow::time::Timers;
+
+/// Runs until the machine is asked to stop; an error says what to change.
+pub(crate) fn run() -> Result<(), String> {
+    let bundle = Bundle::parse(machine::boot::module())
+        .map_err(|error| alloc::format!("the boot module is no bundle: {error}"))?;
+    let config = Config::load(&bundle, machine::boot::command_line())
+        .map_err(|error| error.to_string())?;
+    log::set_max_level(config.log.level);
+    if let Some(seed) = machine::virtio::rng::seed() {
+        machine::entropy::add(&seed);
+    }
+    let mut interfaces = Interfaces::open(&config)?;
+    let executor = Executor::new(machine::catch_panic);
+    let timers = Timers::new();
+    timers.advance(machine::clock::now());
+    let context = Context {
+        platform: interfaces.clone(),
+        config: Rc::new(config),
+        bundle: Rc::new(bundle),
+        spawner: executor.spawner(),
+        timers: timers.clone(),
+    };
+    let app = App::start(&context).map_err(|error| explain(&error))?;
+    runtime::run(&mut interfaces, &executor, &timers, &app);
+    Ok(())
+}

@@ -1,0 +1,135 @@
+//! The machine's network cards, each with a stack of its own, as one platform.
+
+use crate::card::VirtioCard;
+use alloc::rc::Rc;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use aqueduct::platform::{Driver, ListenError, Platform};
+use config::Config;
+use core::cell::RefCell;
+use core::time::Duration;
+use flow::memory::MemoryNetwork;
+use machine::virtio::{self, Kind};
+use net::{Limits, Stack, TcpListener};
+use virtio_net::{Settings, VirtioNet};
+
+/// All interfaces. Clones are the same ones.
+#[derive(Clone)]
+pub(crate) struct Interfaces(Rc<RefCell<Vec<Stack>>>);
+
+impl Interfaces {
+    /// Finds the cards and starts a stack on each.
+    pub(crate) fn open(config: &Config) -> Result<Self, String> {
+        let settings = Settings::for_ram(machine::memory::usage().total_bytes as u64);
+        let network = network_config(config);
+        let mut stacks = Vec::new();
+        for device in virtio::devices(Kind::Network) {
+            match VirtioNet::open(device, &settings) {
+                Ok(card) => stacks.push(start(card, &network)?),
+                Err(error) => log::error!("a network card cannot be used: {error:?}"),
+            }
+        }
+        if stacks.is_empty() {
+            log::warn!("no network card");
+        }
+        Ok(Self(Rc::new(RefCell::new(stacks))))
+    }
+}
+
+impl Driver for Interfaces {
+    fn now(&self) -> Duration {
+        machine::clock::now()
+    }
+
+    fn ingress(&mut self, now: Duration) -> bool {
+        let mut more = false;
+        for stack in self.0.borrow_mut().iter_mut() {
+            more |= stack.ingress(now);
+        }
+        more
+    }
+
+    fn egress(&mut self, now: Duration) {
+        for stack in self.0.borrow_mut().iter_mut() {
+            stack.egress(now);
+        }
+    }
+
+    fn stop_requested(&mut self) -> bool {
+        machine::power::stop_requested()
+    }
+
+    fn wait(&mut self, deadline: Option<Duration>) {
+        let mut deadline = deadline;
+        for stack in self.0.borrow_mut().iter_mut() {
+            if !stack.prepare_to_wait() {
+                return;
+            }
+            deadline = deadline.into_iter().chain(stack.next_deadline()).min();
+        }
+        machine::interrupt::wait(deadline);
+    }
+}
+
+impl Platform for Interfaces {
+    type Listener = TcpListener;
+    type Connector = MemoryNetwork;
+
+    fn listen(&self, port: u16, _backlog: usize) -> Result<TcpListener, ListenError> {
+        let mut stacks = self.0.borrow_mut();
+        let (first, others) =
+            stacks.split_first_mut().ok_or(ListenError::Other("no network card"))?;
+        let listener = first.listen(port).ok_or(ListenError::InUse)?;
+        if others.iter_mut().all(|stack| stack.listen_on(&listener)) {
+            Ok(listener)
+        } else {
+            Err(ListenError::InUse)
+        }
+    }
+
+    fn connector(&self) -> MemoryNetwork {
+        MemoryNetwork::new(4096, 16)
+    }
+
+    fn wall_clock(&self) -> Duration {
+        machine::clock::wall()
+    }
+}
+
+fn start(card: VirtioNet, config: &net::Config) -> Result<Stack, String> {
+    let mut seed = [0; 64];
+    machine::entropy::fill(&mut seed).map_err(|error| error.to_string())?;
+    let mut address = card.mac();
+    if address == [0; 6] {
+        // Locally administered, unicast (IEEE 802, section 8.2).
+        address.copy_from_slice(&seed[..6]);
+        address[0] = address[0] & 0xfc | 2;
+        machine::entropy::fill(&mut seed).map_err(|error| error.to_string())?;
+    }
+    Ok(Stack::new(VirtioCard(card), config, address, seed, machine::clock::now()))
+}
+
+fn network_config(config: &Config) -> net::Config {
+    let (network, tcp) = (&config.network, &config.tcp);
+    net::Config {
+        addresses: network.addresses.iter().map(|cidr| (cidr.address, cidr.prefix)).collect(),
+        gateways: network.gateways.clone(),
+        dhcp: network.dhcp,
+        slaac: network.slaac,
+        name_servers: network.dns.clone(),
+        limits: Limits {
+            connections_max: tcp.connections_max,
+            backlog: tcp.listen_backlog,
+            half_open_max: tcp.half_open_max,
+            time_wait_max: tcp.time_wait_max,
+            time_wait: tcp.time_wait,
+            receive_ring_initial_bytes: tcp.rx_ring_initial_bytes,
+            receive_ring_max_bytes: tcp.rx_ring_max_bytes,
+            transmit_ring_initial_bytes: tcp.tx_ring_initial_bytes,
+            transmit_ring_max_bytes: tcp.tx_ring_max_bytes,
+            keep_alive: (!tcp.keep_alive.is_zero()).then_some(tcp.keep_alive),
+            user_timeout: tcp.user_timeout,
+            ..Limits::default()
+        },
+    }
+}
