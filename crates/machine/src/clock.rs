@@ -4,8 +4,7 @@
 //! paravirtual clock of KVM and Xen, or the frequency leaf), else from a short comparison with the
 //! 8254 timer.
 
-use crate::interrupt::Line;
-use crate::{apic, cpu, port};
+use crate::{apic, cpu, interrupt, port};
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 
@@ -82,9 +81,7 @@ fn arm(at: u64, now: u64) {
 /// Starts the clock.
 #[cfg(feature = "runtime")]
 pub(crate) fn install() {
-    // Nobody asks this line: `wait` returns when it is raised, and that is all.
-    let line = Line::allocate().expect("the first line");
-    apic::install_timer(line.vector());
+    apic::install_timer(interrupt::TIMER.vector());
     START.store(cpu::ticks(), Ordering::Relaxed);
     let known = frequency_of_hypervisor();
     if known.is_none() || !apic::timer_has_deadline() {
