@@ -22,7 +22,8 @@ const FIELDS: [&str; 9] = [
 ];
 
 fn main() {
-    let mut arguments = std::env::args().skip(1).map(|argument| argument.parse::<usize>().expect("a number"));
+    let mut arguments =
+        std::env::args().skip(1).map(|argument| argument.parse::<usize>().expect("a number"));
     let requests = arguments.next().unwrap_or(1000);
     let fields = arguments.next().unwrap_or(4);
     let mut request = String::from("GET / HTTP/1.1\r\nHost: 10.9.0.2\r\n");
@@ -38,11 +39,20 @@ fn main() {
     for _ in 0..requests {
         written += serve(&mut connection, black_box(request.as_bytes()), &mut dates, &mut out);
     }
-    println!("{written} bytes, connection {} bytes, {} bytes of head", size_of::<Connection>(), request.len());
+    println!(
+        "{written} bytes, connection {} bytes, {} bytes of head",
+        size_of::<Connection>(),
+        request.len()
+    );
 }
 
 #[inline(never)]
-fn serve(connection: &mut Connection, input: &[u8], dates: &mut DateCache, out: &mut [u8]) -> usize {
+fn serve(
+    connection: &mut Connection,
+    input: &[u8],
+    dates: &mut DateCache,
+    out: &mut [u8],
+) -> usize {
     let now = Duration::from_secs(1);
     let (_, event) = connection.handle_input(now, input);
     if let Some(Event::Request(request)) = event {

@@ -60,7 +60,9 @@ impl Data {
         let len = len.min(self.len());
         match &mut self.0 {
             Source::Static(bytes) => *bytes = bytes.get(..len).unwrap_or(bytes),
-            Source::Owned { start, end, .. } | Source::Shared { start, end, .. } => *end = *start + len,
+            Source::Owned { start, end, .. } | Source::Shared { start, end, .. } => {
+                *end = *start + len
+            }
         }
     }
 }
@@ -109,7 +111,11 @@ mod tests {
 
     #[test]
     fn slices_are_cut_to_what_there_is() {
-        for data in [Data::from(b"0123456789"), Data::from(b"0123456789".to_vec()), Data::from(Rc::<[u8]>::from(&b"0123456789"[..]))] {
+        for data in [
+            Data::from(b"0123456789"),
+            Data::from(b"0123456789".to_vec()),
+            Data::from(Rc::<[u8]>::from(&b"0123456789"[..])),
+        ] {
             assert_eq!(data.clone().slice(2, 5).as_bytes(), b"234");
             assert_eq!(data.clone().slice(2, 50).slice(1, 3).as_bytes(), b"34");
             assert_eq!(data.clone().slice(7, 3).as_bytes(), b"");

@@ -27,13 +27,18 @@ pub enum Error {
     Trailer,
     /// The connection ended inside a message.
     Truncated,
+    /// The connection ended before the first byte of a response: an idempotent request may be
+    /// sent again on another one (RFC 9112 section 9.3.1).
+    NoResponse,
+    /// More informational responses than `interim_responses_max`.
+    TooManyInterim,
     /// The peer made no progress in time.
     Timeout,
     /// A body without a declared length, where the limits ask for one.
     LengthRequired,
     /// The body is larger than `body_bytes_max`.
     BodyTooLarge,
-    /// The request line is longer than `start_line_bytes_max`.
+    /// The request line or status line is longer than `start_line_bytes_max`.
     TargetTooLong,
     /// An expectation other than `100-continue`.
     Expectation,
@@ -59,6 +64,8 @@ impl Error {
             | Error::Coding
             | Error::Chunk
             | Error::Trailer
+            | Error::NoResponse
+            | Error::TooManyInterim
             | Error::Truncated => Status::BAD_REQUEST,
             Error::Timeout => Status::REQUEST_TIMEOUT,
             Error::LengthRequired => Status::LENGTH_REQUIRED,
@@ -84,11 +91,13 @@ impl core::fmt::Display for Error {
             Error::Coding => "ambiguous Transfer-Encoding",
             Error::Chunk => "malformed chunk",
             Error::Trailer => "malformed or forbidden trailer",
+            Error::NoResponse => "connection ended before the response",
+            Error::TooManyInterim => "endless informational responses",
             Error::Truncated => "connection ended inside a message",
             Error::Timeout => "peer made no progress in time",
             Error::LengthRequired => "length required",
             Error::BodyTooLarge => "body larger than allowed",
-            Error::TargetTooLong => "request line longer than allowed",
+            Error::TargetTooLong => "start line longer than allowed",
             Error::Expectation => "unknown expectation",
             Error::Misdirected => "authority not served here",
             Error::HeadTooLarge => "head larger than allowed",

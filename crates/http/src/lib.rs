@@ -5,6 +5,7 @@
 extern crate alloc;
 
 mod body;
+pub mod client;
 mod data;
 mod error;
 mod head;
@@ -16,6 +17,7 @@ pub mod semantics;
 mod send;
 pub mod server;
 mod status;
+mod transport;
 
 pub use body::Trailers;
 pub use data::Data;
@@ -27,3 +29,4 @@ pub use request::{BodyLength, Request};
 pub use response::{Body, Response};
 pub use send::OutOfTurn;
 pub use status::Status;
+pub use transport::Transport;

@@ -36,6 +36,11 @@ pub struct Limits {
     pub body_progress_time: Duration,
     /// Between two requests. Default 60 s: browsers reuse a connection for about that long.
     pub idle_time: Duration,
+    /// A client's wait for the first byte of a response, from its request's last. Default 30 s.
+    pub response_time: Duration,
+    /// A client's wait for `100 Continue` before it sends its content anyway. Default 1 s
+    /// (RFC 9110 section 10.1.1: not for ever).
+    pub continue_time: Duration,
     /// Between two pieces the peer takes of what is ready to be sent. Default 20 s.
     pub write_progress_time: Duration,
     /// From the last response to the end of the peer's input, when input had to be cut off.
@@ -58,6 +63,8 @@ impl Default for Limits {
             chunked_requests: true,
             head_time: Duration::from_secs(10),
             body_progress_time: Duration::from_secs(20),
+            response_time: Duration::from_secs(30),
+            continue_time: Duration::from_secs(1),
             idle_time: Duration::from_secs(60),
             write_progress_time: Duration::from_secs(20),
             linger_time: Duration::from_secs(2),

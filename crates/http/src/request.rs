@@ -2,7 +2,7 @@
 
 mod parse;
 
-pub(crate) use parse::parse_request;
+pub(crate) use parse::{is_authority, parse_request};
 
 use crate::head::{Expect, Facts, Fields, Head, Span};
 use crate::{Method, Version};
@@ -136,7 +136,12 @@ impl RequestHead {
             query: None,
             authority: Span::default(),
         };
-        RequestHead { head: Head::default(), line, facts: Facts::default(), body: BodyLength::Empty }
+        RequestHead {
+            head: Head::default(),
+            line,
+            facts: Facts::default(),
+            body: BodyLength::Empty,
+        }
     }
 }
 
@@ -149,7 +154,8 @@ pub(crate) fn parsed(method: &str, target: &str, fields: &[(&str, &str)]) -> Req
     }
     text += "\r\n";
     let mut request = Box::new(RequestHead::new());
-    let len = parse_request(text.as_bytes(), &crate::Limits::default(), &mut request).unwrap().unwrap();
+    let len =
+        parse_request(text.as_bytes(), &crate::Limits::default(), &mut request).unwrap().unwrap();
     assert_eq!(len, text.len());
     request.head.bytes = text.into_bytes();
     Request(request)

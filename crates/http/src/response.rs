@@ -82,7 +82,13 @@ pub struct Response {
 impl Response {
     /// A response of this status, without fields and content.
     pub fn new(status: Status) -> Response {
-        Response { status, content_type: None, lines: Lines::default(), body: Body::Empty, close: false }
+        Response {
+            status,
+            content_type: None,
+            lines: Lines::default(),
+            body: Body::Empty,
+            close: false,
+        }
     }
 
     /// 200 with this content.
@@ -97,7 +103,11 @@ impl Response {
 
     /// Sets content and its media type.
     #[must_use]
-    pub fn with_content(mut self, content_type: &'static str, content: impl Into<Data>) -> Response {
+    pub fn with_content(
+        mut self,
+        content_type: &'static str,
+        content: impl Into<Data>,
+    ) -> Response {
         self.content_type = Some(content_type);
         self.body = Body::Full(content.into());
         self

@@ -4,7 +4,8 @@ mod common;
 
 use common::{Outcome, Server, serve_every_way};
 use http::Limits;
-use http::server::{Config, Transport};
+use http::Transport;
+use http::server::Config;
 use std::time::Duration;
 
 fn status(outcome: &Outcome) -> u16 {
@@ -27,7 +28,12 @@ fn start_line_bytes_max() {
     let request = |query: &str| format!("GET /?{query} HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!("GET /?12345 HTTP/1.1".len(), 20);
     assert_bound(&limits, &request("12345"), &request("123456"), 414);
-    assert_bound(&limits, &format!("\r\n{}", request("12345")), &format!("\r\n{}", request("123456")), 414);
+    assert_bound(
+        &limits,
+        &format!("\r\n{}", request("12345")),
+        &format!("\r\n{}", request("123456")),
+        414,
+    );
     // Without an end in sight, too.
     assert_eq!(status(&serve_every_way(b"GET /0123456789012345678", &limits)), 414);
 }
@@ -35,7 +41,9 @@ fn start_line_bytes_max() {
 #[test]
 fn head_bytes_max() {
     let limits = Limits { head_bytes_max: 64, ..Limits::default() };
-    let request = |value_len: usize| format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(value_len));
+    let request = |value_len: usize| {
+        format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(value_len))
+    };
     assert_eq!(request(32).len(), 64);
     assert_bound(&limits, &request(32), &request(33), 431);
     let endless = format!("GET / HTTP/1.1\r\nHost: {}", "x".repeat(100));
@@ -44,13 +52,17 @@ fn head_bytes_max() {
 
 #[test]
 fn the_largest_head_has_65535_bytes() {
-    let limits = Limits { head_bytes_max: u16::MAX, start_line_bytes_max: u16::MAX, ..Limits::default() };
+    let limits =
+        Limits { head_bytes_max: u16::MAX, start_line_bytes_max: u16::MAX, ..Limits::default() };
     let frame = "GET /? HTTP/1.1\r\nHost: a\r\n\r\n".len();
     for (len, expected) in [(65_535, 200), (65_536, 414)] {
         let request = format!("GET /?{} HTTP/1.1\r\nHost: a\r\n\r\n", "q".repeat(len - frame));
         for piece in [usize::MAX, 1000] {
             let outcome = common::serve_in_pieces(request.as_bytes(), piece, usize::MAX, &limits);
-            assert!(status(&outcome) == expected || expected == 414 && status(&outcome) == 431, "{len}");
+            assert!(
+                status(&outcome) == expected || expected == 414 && status(&outcome) == 431,
+                "{len}"
+            );
         }
     }
 }
@@ -58,7 +70,8 @@ fn the_largest_head_has_65535_bytes() {
 #[test]
 fn fields_max() {
     let limits = Limits { fields_max: 3, ..Limits::default() };
-    let request = |count: usize| format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X: y\r\n".repeat(count - 1));
+    let request =
+        |count: usize| format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X: y\r\n".repeat(count - 1));
     assert_bound(&limits, &request(3), &request(4), 431);
 }
 
@@ -66,27 +79,57 @@ fn fields_max() {
 fn body_bytes_max() {
     let limits = Limits { body_bytes_max: 5, ..Limits::default() };
     let known = |len: usize| {
-        format!("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: {len}\r\n\r\n{}", "x".repeat(len))
+        format!(
+            "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: {len}\r\n\r\n{}",
+            "x".repeat(len)
+        )
     };
     assert_bound(&limits, &known(5), &known(6), 413);
-    let chunked = |chunks: &str| format!("POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}");
-    assert_bound(&limits, &chunked("2\r\nab\r\n3\r\ncde\r\n0\r\n\r\n"), &chunked("2\r\nab\r\n4\r\ncdef\r\n0\r\n\r\n"), 413);
+    let chunked = |chunks: &str| {
+        format!("POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}")
+    };
+    assert_bound(
+        &limits,
+        &chunked("2\r\nab\r\n3\r\ncde\r\n0\r\n\r\n"),
+        &chunked("2\r\nab\r\n4\r\ncdef\r\n0\r\n\r\n"),
+        413,
+    );
 }
 
 #[test]
 fn chunk_extension_bytes_max() {
     let limits = Limits { chunk_extension_bytes_max: 4, ..Limits::default() };
-    let chunked = |chunks: &str| format!("POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}");
-    assert_bound(&limits, &chunked("1;a\r\nx\r\n0;b\r\n\r\n"), &chunked("1;a\r\nx\r\n0;bc\r\n\r\n"), 400);
-    assert_bound(&limits, &chunked("1 ;a\r\nx\r\n0\r\n\r\n"), &chunked("1    ;a\r\nx\r\n0\r\n\r\n"), 400);
+    let chunked = |chunks: &str| {
+        format!("POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}")
+    };
+    assert_bound(
+        &limits,
+        &chunked("1;a\r\nx\r\n0;b\r\n\r\n"),
+        &chunked("1;a\r\nx\r\n0;bc\r\n\r\n"),
+        400,
+    );
+    assert_bound(
+        &limits,
+        &chunked("1 ;a\r\nx\r\n0\r\n\r\n"),
+        &chunked("1    ;a\r\nx\r\n0\r\n\r\n"),
+        400,
+    );
 }
 
 #[test]
 fn trailer_bytes_and_fields_max() {
     let limits = Limits { trailer_bytes_max: 16, trailer_fields_max: 2, ..Limits::default() };
-    let trailer =
-        |fields: &str| format!("POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n{fields}\r\n");
-    assert_bound(&limits, &trailer("X: 1234567890\r\n".get(..0).unwrap()), &trailer("X: 1234567890\r\n"), 431);
+    let trailer = |fields: &str| {
+        format!(
+            "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n{fields}\r\n"
+        )
+    };
+    assert_bound(
+        &limits,
+        &trailer("X: 1234567890\r\n".get(..0).unwrap()),
+        &trailer("X: 1234567890\r\n"),
+        431,
+    );
     assert_bound(&limits, &trailer("X: 123456789\r\n"), &trailer("X: 1234567890\r\n"), 431);
     assert_bound(&limits, &trailer("X:1\r\nX:2\r\n"), &trailer("X:\r\nX:\r\nX:\r\n"), 431);
 }
@@ -95,7 +138,12 @@ fn trailer_bytes_and_fields_max() {
 fn chunked_requests() {
     let limits = Limits { chunked_requests: false, ..Limits::default() };
     let head = "POST /echo HTTP/1.1\r\nHost: a\r\n";
-    assert_bound(&limits, &format!("{head}Content-Length: 1\r\n\r\na"), &format!("{head}Transfer-Encoding: chunked\r\n\r\n"), 411);
+    assert_bound(
+        &limits,
+        &format!("{head}Content-Length: 1\r\n\r\na"),
+        &format!("{head}Transfer-Encoding: chunked\r\n\r\n"),
+        411,
+    );
 }
 
 #[test]
@@ -158,7 +206,10 @@ fn idle_time_then_head_time() {
     assert_eq!(server.connection.next_deadline(), Some(seconds(90)));
     let output_len = server.output.len();
     server.run_to_deadline();
-    assert_eq!((server.output.len(), server.connection.transport()), (output_len, Transport::EndOutput));
+    assert_eq!(
+        (server.output.len(), server.connection.transport()),
+        (output_len, Transport::EndOutput)
+    );
 }
 
 #[test]
@@ -198,7 +249,10 @@ fn write_progress_time_ends_in_a_reset() {
 
 #[test]
 fn linger_time_and_drain_bytes_bound_what_is_dropped_at_the_end() {
-    let mut server = Server::new(Config { limits: Limits { drain_bytes_max: 10, ..Limits::default() }, serves: None });
+    let mut server = Server::new(Config {
+        limits: Limits { drain_bytes_max: 10, ..Limits::default() },
+        serves: None,
+    });
     server.feed(b"bad\r\n\r\n");
     assert_eq!(server.connection.transport(), Transport::EndOutput);
     assert_eq!(server.connection.next_deadline(), Some(seconds(2)));
@@ -210,7 +264,12 @@ fn linger_time_and_drain_bytes_bound_what_is_dropped_at_the_end() {
 
 #[test]
 fn rfc9112_8_the_end_of_input_inside_a_message() {
-    for input in ["G", "GET / HTTP/1.1\r\n", "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\na", "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"] {
+    for input in [
+        "G",
+        "GET / HTTP/1.1\r\n",
+        "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\na",
+        "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n",
+    ] {
         let mut server = server();
         server.feed(input.as_bytes());
         server.end();
@@ -250,7 +309,11 @@ fn a_drained_server_answers_what_is_open_and_ends() {
 
 #[test]
 fn a_connection_is_small_and_an_idle_one_holds_no_memory() {
-    assert!(size_of::<http::server::Connection>() <= 400, "{}", size_of::<http::server::Connection>());
+    assert!(
+        size_of::<http::server::Connection>() <= 400,
+        "{}",
+        size_of::<http::server::Connection>()
+    );
     let mut server = server();
     server.feed(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     let buffers = server.connection.take_buffers();

@@ -4,7 +4,7 @@ mod common;
 
 use common::serve_every_way;
 use http::Limits;
-use http::server::Transport;
+use http::Transport;
 
 /// Refused with this status, once, and nothing after it is read as a request.
 fn assert_refused(name: &str, input: &[u8], status: u16) {
@@ -15,7 +15,11 @@ fn assert_refused(name: &str, input: &[u8], status: u16) {
     assert!(last.contains("\r\nConnection: close\r\n"), "{name}: {}", outcome.output);
     assert_eq!(outcome.output.matches("HTTP/1.1 ").count(), 1, "{name}: {}", outcome.output);
     assert!(outcome.events.last().unwrap().starts_with("failed: "), "{name}: {:?}", outcome.events);
-    assert!(!outcome.events.iter().any(|event| event.contains("smuggled")), "{name}: {:?}", outcome.events);
+    assert!(
+        !outcome.events.iter().any(|event| event.contains("smuggled")),
+        "{name}: {:?}",
+        outcome.events
+    );
     assert_eq!(outcome.transport, Transport::EndOutput, "{name}");
     assert_eq!(outcome.unread, "", "{name}");
 }
@@ -27,22 +31,53 @@ fn assert_fields_refused(name: &str, fields: &[u8], status: u16) {
 
 #[test]
 fn rfc9112_6_1_both_length_headers() {
-    assert_fields_refused("cl te", b"Host: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n", 400);
-    assert_fields_refused("te cl", b"Host: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 0\r\n", 400);
-    assert_fields_refused("te gzip cl", b"Host: a\r\nTransfer-Encoding: gzip\r\nContent-Length: 5\r\n", 400);
+    assert_fields_refused(
+        "cl te",
+        b"Host: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+        400,
+    );
+    assert_fields_refused(
+        "te cl",
+        b"Host: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 0\r\n",
+        400,
+    );
+    assert_fields_refused(
+        "te gzip cl",
+        b"Host: a\r\nTransfer-Encoding: gzip\r\nContent-Length: 5\r\n",
+        400,
+    );
 }
 
 #[test]
 fn rfc9112_6_3_repeated_lengths() {
-    assert_fields_refused("differing", b"Host: a\r\nContent-Length: 5\r\nContent-Length: 6\r\n", 400);
+    assert_fields_refused(
+        "differing",
+        b"Host: a\r\nContent-Length: 5\r\nContent-Length: 6\r\n",
+        400,
+    );
     assert_fields_refused("equal", b"Host: a\r\nContent-Length: 5\r\nContent-Length: 5\r\n", 400);
     assert_fields_refused("list", b"Host: a\r\nContent-Length: 5, 5\r\n", 400);
 }
 
 #[test]
 fn rfc9110_8_6_malformed_lengths() {
-    for value in ["", "+5", "-5", "0x5", "5 5", "5;", "5.0", "\u{665}", "18446744073709551616", "99999999999999999999"] {
-        assert_fields_refused(value, format!("Host: a\r\nContent-Length: {value}\r\n").as_bytes(), 400);
+    for value in [
+        "",
+        "+5",
+        "-5",
+        "0x5",
+        "5 5",
+        "5;",
+        "5.0",
+        "\u{665}",
+        "18446744073709551616",
+        "99999999999999999999",
+    ] {
+        assert_fields_refused(
+            value,
+            format!("Host: a\r\nContent-Length: {value}\r\n").as_bytes(),
+            400,
+        );
     }
 }
 
@@ -62,10 +97,22 @@ fn rfc9112_6_1_transfer_codings() {
         ("\"chunked\"", 501),
         ("\u{b}chunked", 400),
     ] {
-        assert_fields_refused(value, format!("Host: a\r\nTransfer-Encoding: {value}\r\n").as_bytes(), status);
+        assert_fields_refused(
+            value,
+            format!("Host: a\r\nTransfer-Encoding: {value}\r\n").as_bytes(),
+            status,
+        );
     }
-    assert_fields_refused("twice", b"Host: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", 400);
-    assert_fields_refused("hidden", b"Host: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n", 400);
+    assert_fields_refused(
+        "twice",
+        b"Host: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+        400,
+    );
+    assert_fields_refused(
+        "hidden",
+        b"Host: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n",
+        400,
+    );
     assert_refused("in HTTP/1.0", b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", 400);
 }
 
@@ -102,8 +149,16 @@ fn rfc9110_5_5_control_bytes() {
         let name = format!("{byte:#x}");
         assert_fields_refused(&name, &[b"Host: a\r\nX: b", &[byte][..], b"c\r\n"].concat(), 400);
         assert_fields_refused(&name, &[b"Host: a\r\nX", &[byte][..], b": c\r\n"].concat(), 400);
-        assert_refused(&name, &[b"GET /", &[byte][..], b" HTTP/1.1\r\nHost: a\r\n\r\n"].concat(), 400);
-        assert_refused(&name, &[b"G", &[byte][..], b"T / HTTP/1.1\r\nHost: a\r\n\r\n"].concat(), 400);
+        assert_refused(
+            &name,
+            &[b"GET /", &[byte][..], b" HTTP/1.1\r\nHost: a\r\n\r\n"].concat(),
+            400,
+        );
+        assert_refused(
+            &name,
+            &[b"G", &[byte][..], b"T / HTTP/1.1\r\nHost: a\r\n\r\n"].concat(),
+            400,
+        );
     }
 }
 
@@ -129,9 +184,27 @@ fn rfc9112_3_2_host() {
 #[test]
 fn rfc9112_3_request_lines() {
     for line in [
-        " GET / HTTP/1.1", "GET  / HTTP/1.1", "GET /  HTTP/1.1", "GET / HTTP/1.1 ", "GET\t/ HTTP/1.1", "GET / HTTP/1.1\t", "GET /",
-        "GET", "GET HTTP/1.1", "GET  HTTP/1.1", "GET / http/1.1", "GET / HTTP/1", "GET / HTTP/11", "GET / HTTP/1.10", "GET / HTTP/1,1",
-        "GET / HTTPS/1.1", "GET /a b HTTP/1.1", "GET /\u{e9} HTTP/1.1", "GET /#x HTTP/1.1", "G(T / HTTP/1.1", "/ HTTP/1.1",
+        " GET / HTTP/1.1",
+        "GET  / HTTP/1.1",
+        "GET /  HTTP/1.1",
+        "GET / HTTP/1.1 ",
+        "GET\t/ HTTP/1.1",
+        "GET / HTTP/1.1\t",
+        "GET /",
+        "GET",
+        "GET HTTP/1.1",
+        "GET  HTTP/1.1",
+        "GET / http/1.1",
+        "GET / HTTP/1",
+        "GET / HTTP/11",
+        "GET / HTTP/1.10",
+        "GET / HTTP/1,1",
+        "GET / HTTPS/1.1",
+        "GET /a b HTTP/1.1",
+        "GET /\u{e9} HTTP/1.1",
+        "GET /#x HTTP/1.1",
+        "G(T / HTTP/1.1",
+        "/ HTTP/1.1",
     ] {
         assert_refused(line, format!("{line}\r\nHost: a\r\n\r\n").as_bytes(), 400);
     }
@@ -140,9 +213,21 @@ fn rfc9112_3_request_lines() {
 #[test]
 fn rfc9112_3_2_targets_fit_their_method() {
     for line in [
-        "GET a HTTP/1.1", "GET * HTTP/1.1", "GET a:80 HTTP/1.1", "GET ftp://a/ HTTP/1.1", "GET http:// HTTP/1.1", "GET http:///x HTTP/1.1",
-        "GET http://:80/ HTTP/1.1", "GET http://u@a/ HTTP/1.1", "GET http://a:b/ HTTP/1.1", "OPTIONS ** HTTP/1.1", "CONNECT / HTTP/1.1",
-        "CONNECT a HTTP/1.1", "CONNECT a: HTTP/1.1", "CONNECT http://a:80/ HTTP/1.1", "GET http:/a HTTP/1.1",
+        "GET a HTTP/1.1",
+        "GET * HTTP/1.1",
+        "GET a:80 HTTP/1.1",
+        "GET ftp://a/ HTTP/1.1",
+        "GET http:// HTTP/1.1",
+        "GET http:///x HTTP/1.1",
+        "GET http://:80/ HTTP/1.1",
+        "GET http://u@a/ HTTP/1.1",
+        "GET http://a:b/ HTTP/1.1",
+        "OPTIONS ** HTTP/1.1",
+        "CONNECT / HTTP/1.1",
+        "CONNECT a HTTP/1.1",
+        "CONNECT a: HTTP/1.1",
+        "CONNECT http://a:80/ HTTP/1.1",
+        "GET http:/a HTTP/1.1",
     ] {
         assert_refused(line, format!("{line}\r\nHost: a\r\n\r\n").as_bytes(), 400);
     }
@@ -161,17 +246,45 @@ fn rfc9110_10_1_1_unknown_expectations() {
     for value in ["", "100", "200-ok", "100-continue, x", "100-continue;x"] {
         assert_fields_refused(value, format!("Host: a\r\nExpect: {value}\r\n").as_bytes(), 417);
     }
-    assert_fields_refused("known after unknown", b"Host: a\r\nExpect: x\r\nExpect: 100-continue\r\n", 417);
+    assert_fields_refused(
+        "known after unknown",
+        b"Host: a\r\nExpect: x\r\nExpect: 100-continue\r\n",
+        417,
+    );
 }
 
 #[test]
 fn rfc9112_7_1_bad_chunks() {
     for chunks in [
-        "\r\n", "g\r\n", "-1\r\n", "+1\r\na\r\n", "0x1\r\na\r\n", " 1\r\na\r\n", "1 \r\na\r\n", "1\na\r\n", "1\r\na\n", "1\r\nab\r\n", "1\r\na", "2\r\na\r\n0\r\n\r\n",
-        "1\r\ra\r\n", "1\r\na\r\r", "10000000000000001\r\n", "fffffffffffffffff\r\n", "00000000000000001\r\na\r\n", "1;a\nb\r\na\r\n", "1;a\rb\r\na\r\n",
-        "1;\"\r\n\"\r\na\r\n", "1;a\0\r\na\r\n", "1 a\r\na\r\n", "0\r\nX: 1\n\r\n", "0\r\n X: 1\r\n\r\n", "0\r\nX\r\n\r\n", "0\r\n\n",
+        "\r\n",
+        "g\r\n",
+        "-1\r\n",
+        "+1\r\na\r\n",
+        "0x1\r\na\r\n",
+        " 1\r\na\r\n",
+        "1 \r\na\r\n",
+        "1\na\r\n",
+        "1\r\na\n",
+        "1\r\nab\r\n",
+        "1\r\na",
+        "2\r\na\r\n0\r\n\r\n",
+        "1\r\ra\r\n",
+        "1\r\na\r\r",
+        "10000000000000001\r\n",
+        "fffffffffffffffff\r\n",
+        "00000000000000001\r\na\r\n",
+        "1;a\nb\r\na\r\n",
+        "1;a\rb\r\na\r\n",
+        "1;\"\r\n\"\r\na\r\n",
+        "1;a\0\r\na\r\n",
+        "1 a\r\na\r\n",
+        "0\r\nX: 1\n\r\n",
+        "0\r\n X: 1\r\n\r\n",
+        "0\r\nX\r\n\r\n",
+        "0\r\n\n",
     ] {
-        let input = format!("POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}");
+        let input =
+            format!("POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}");
         assert_refused(chunks, input.as_bytes(), 400);
     }
 }
@@ -185,8 +298,19 @@ fn rfc9112_7_1_a_chunk_size_of_64_bits_does_not_overflow() {
 
 #[test]
 fn rfc9110_6_5_1_trailers_that_frame_or_route() {
-    for field in ["Content-Length: 1", "Transfer-Encoding: chunked", "Host: b", "host: b", "Connection: close", "Cookie: a", "Content-Type: a/b", "Trailer: x"] {
-        let input = format!("POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n{field}\r\n\r\n");
+    for field in [
+        "Content-Length: 1",
+        "Transfer-Encoding: chunked",
+        "Host: b",
+        "host: b",
+        "Connection: close",
+        "Cookie: a",
+        "Content-Type: a/b",
+        "Trailer: x",
+    ] {
+        let input = format!(
+            "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n{field}\r\n\r\n"
+        );
         assert_refused(field, input.as_bytes(), 400);
     }
 }

@@ -4,9 +4,10 @@ mod common;
 
 use common::{Outcome, serve_every_way};
 use http::Limits;
-use http::server::Transport;
+use http::Transport;
 
-const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 13\r\nContent-Type: text/plain\r\n\r\nhello, world\n";
+const HELLO: &str =
+    "HTTP/1.1 200 OK\r\nContent-Length: 13\r\nContent-Type: text/plain\r\n\r\nhello, world\n";
 
 fn serve(input: &str) -> Outcome {
     serve_every_way(input.as_bytes(), &Limits::default())
@@ -35,7 +36,11 @@ fn a_plain_request_and_the_connection_persists() {
 
 #[test]
 fn rfc9112_2_2_one_empty_line_before_a_request_is_ignored() {
-    assert_open("\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", &["GET /", "GET /"], &(HELLO.to_owned() + HELLO));
+    assert_open(
+        "\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        &["GET /", "GET /"],
+        &(HELLO.to_owned() + HELLO),
+    );
     let outcome = serve("\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!(outcome.events, ["failed: StartLine"]);
 }
@@ -77,11 +82,31 @@ fn rfc9112_9_3_persistence() {
 fn rfc9112_6_3_responses_without_content() {
     let head = HELLO.split_inclusive("\r\n\r\n").next().unwrap();
     assert_open("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n", &["HEAD /"], head);
-    assert_open("GET /empty HTTP/1.1\r\nHost: a\r\n\r\n", &["GET /empty"], "HTTP/1.1 204 No Content\r\n\r\n");
-    assert_open("GET /same HTTP/1.1\r\nHost: a\r\n\r\n", &["GET /same"], "HTTP/1.1 304 Not Modified\r\nETag: \"1\"\r\n\r\n");
-    assert_open("GET /reset HTTP/1.1\r\nHost: a\r\n\r\n", &["GET /reset"], "HTTP/1.1 205 Reset Content\r\nContent-Length: 0\r\n\r\n");
-    assert_open("GET /odd HTTP/1.1\r\nHost: a\r\n\r\n", &["GET /odd"], "HTTP/1.1 299 \r\nContent-Length: 0\r\n\r\n");
-    assert_open("HEAD /stream HTTP/1.1\r\nHost: a\r\n\r\n", &["HEAD /stream"], "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+    assert_open(
+        "GET /empty HTTP/1.1\r\nHost: a\r\n\r\n",
+        &["GET /empty"],
+        "HTTP/1.1 204 No Content\r\n\r\n",
+    );
+    assert_open(
+        "GET /same HTTP/1.1\r\nHost: a\r\n\r\n",
+        &["GET /same"],
+        "HTTP/1.1 304 Not Modified\r\nETag: \"1\"\r\n\r\n",
+    );
+    assert_open(
+        "GET /reset HTTP/1.1\r\nHost: a\r\n\r\n",
+        &["GET /reset"],
+        "HTTP/1.1 205 Reset Content\r\nContent-Length: 0\r\n\r\n",
+    );
+    assert_open(
+        "GET /odd HTTP/1.1\r\nHost: a\r\n\r\n",
+        &["GET /odd"],
+        "HTTP/1.1 299 \r\nContent-Length: 0\r\n\r\n",
+    );
+    assert_open(
+        "HEAD /stream HTTP/1.1\r\nHost: a\r\n\r\n",
+        &["HEAD /stream"],
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+    );
 }
 
 #[test]
@@ -91,9 +116,15 @@ fn rfc9112_7_1_streamed_responses() {
         &["GET /stream"],
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n00000003\r\none\r\n00000003\r\ntwo\r\n0\r\nX-Sum: 6\r\n\r\n",
     );
-    assert_open("GET /stream-6 HTTP/1.1\r\nHost: a\r\n\r\n", &["GET /stream-6"], "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nonetwo");
+    assert_open(
+        "GET /stream-6 HTTP/1.1\r\nHost: a\r\n\r\n",
+        &["GET /stream-6"],
+        "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nonetwo",
+    );
     // RFC 9112 section 6.1: no coding for HTTP/1.0; the end of the connection is the end.
-    for head in ["GET /stream HTTP/1.0\r\n\r\n", "GET /stream HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"] {
+    for head in
+        ["GET /stream HTTP/1.0\r\n\r\n", "GET /stream HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"]
+    {
         let outcome = serve(head);
         assert_eq!(outcome.output, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nonetwo");
         assert!(matches!(outcome.transport, Transport::Closed | Transport::EndOutput));
@@ -112,7 +143,11 @@ fn rfc9112_7_1_chunked_requests() {
     ] {
         let input = head.to_owned() + chunks + "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
         let events = ["POST /echo ...", "body ab\\r\\nc", "GET /"];
-        assert_open(&input, &events, &(echo.to_owned() + HELLO.strip_prefix("HTTP/1.1 200 OK").unwrap()));
+        assert_open(
+            &input,
+            &events,
+            &(echo.to_owned() + HELLO.strip_prefix("HTTP/1.1 200 OK").unwrap()),
+        );
     }
 }
 
@@ -125,7 +160,8 @@ fn rfc9112_7_1_2_trailers_stay_apart() {
 
 #[test]
 fn rfc9110_10_1_1_continue_is_sent_when_the_content_is_wanted() {
-    let head = "POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-Continue\r\nContent-Length: 1\r\n\r\n";
+    let head =
+        "POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-Continue\r\nContent-Length: 1\r\n\r\n";
     assert_open(head, &["POST /echo ..."], "HTTP/1.1 100 Continue\r\n\r\n");
     // Refused without it: whether the content comes is unknown, so the connection ends.
     let refused = head.replace("/echo", "/refuse");
@@ -161,13 +197,21 @@ fn a_response_may_come_before_the_content() {
 
 #[test]
 fn rfc9110_7_8_upgrade_hands_over_what_follows() {
-    let input = "GET /upgrade HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\nleft over";
+    let input =
+        "GET /upgrade HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\nleft over";
     let outcome = serve(input);
-    assert_eq!(outcome.output, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: upgrade\r\n\r\n");
+    assert_eq!(
+        outcome.output,
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: upgrade\r\n\r\n"
+    );
     assert_eq!(outcome.transport, Transport::Upgraded);
     assert_eq!(outcome.unread, "left over");
     // Without the connection option there is nothing to upgrade to.
-    assert!(serve("GET /upgrade HTTP/1.1\r\nHost: a\r\nUpgrade: echo\r\n\r\n").output.starts_with("HTTP/1.1 404 "));
+    assert!(
+        serve("GET /upgrade HTTP/1.1\r\nHost: a\r\nUpgrade: echo\r\n\r\n")
+            .output
+            .starts_with("HTTP/1.1 404 ")
+    );
 }
 
 #[test]
@@ -197,6 +241,12 @@ fn rfc9112_3_2_target_forms() {
 
 #[test]
 fn rfc9112_5_1_whitespace_around_values_is_no_part_of_them() {
-    let outcome = serve("GET /headers HTTP/1.1\r\nHost:a\r\nX-A: \t b\tc  \t\r\nX-B:\r\nX-C: \r\nX-D: \u{e9}\r\n\r\n");
-    assert!(outcome.output.ends_with("\r\n\r\nHost=a\nX-A=b\\tc\nX-B=\nX-C=\nX-D=\\xc3\\xa9\n"), "{}", outcome.output);
+    let outcome = serve(
+        "GET /headers HTTP/1.1\r\nHost:a\r\nX-A: \t b\tc  \t\r\nX-B:\r\nX-C: \r\nX-D: \u{e9}\r\n\r\n",
+    );
+    assert!(
+        outcome.output.ends_with("\r\n\r\nHost=a\nX-A=b\\tc\nX-B=\nX-C=\nX-D=\\xc3\\xa9\n"),
+        "{}",
+        outcome.output
+    );
 }

@@ -20,12 +20,24 @@ pub(super) struct Chunked {
 
 #[derive(Clone, Copy, Debug)]
 enum State {
-    Size { digits: u8, size: u64 },
+    Size {
+        digits: u8,
+        size: u64,
+    },
     /// Whitespace after the size: only an extension may follow it.
-    BeforeExtension { size: u64 },
-    Extension { size: u64, quoted: Quoted },
-    SizeLineFeed { size: u64 },
-    Data { left: u64 },
+    BeforeExtension {
+        size: u64,
+    },
+    Extension {
+        size: u64,
+        quoted: Quoted,
+    },
+    SizeLineFeed {
+        size: u64,
+    },
+    Data {
+        left: u64,
+    },
     DataReturn,
     DataLineFeed,
     Trailer(Gather),
@@ -67,12 +79,19 @@ impl Chunked {
                     return Ok((at + data.len(), Some(Piece::Data(data))));
                 }
                 State::Trailer(gather) => {
-                    let (taken, complete) = gather.take_bounded(rest, &mut self.trailer, limits.trailer_bytes_max)?;
+                    let (taken, complete) =
+                        gather.take_bounded(rest, &mut self.trailer, limits.trailer_bytes_max)?;
                     if !complete {
                         return Ok((at + taken, None));
                     }
                     self.state = State::Ended;
-                    return Ok((at + taken, Some(Piece::End(parse_trailer(core::mem::take(&mut self.trailer), limits)?))));
+                    return Ok((
+                        at + taken,
+                        Some(Piece::End(parse_trailer(
+                            core::mem::take(&mut self.trailer),
+                            limits,
+                        )?)),
+                    ));
                 }
                 _ => {}
             }
@@ -101,7 +120,11 @@ impl Chunked {
             // RFC 9112 section 7.1: the size line ends with CRLF, not with a bare CR.
             State::SizeLineFeed { size } if byte == b'\n' => {
                 *allowed = allowed.checked_sub(size).ok_or(Error::BodyTooLarge)?;
-                if size == 0 { State::Trailer(Gather::trailers()) } else { State::Data { left: size } }
+                if size == 0 {
+                    State::Trailer(Gather::trailers())
+                } else {
+                    State::Data { left: size }
+                }
             }
             // RFC 9112 section 7.1: data longer or shorter than its size, reject.
             State::DataReturn if byte == b'\r' => State::DataLineFeed,

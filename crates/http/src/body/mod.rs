@@ -1,6 +1,9 @@
 //! Received content: where it ends and what of the input is data.
 
 mod chunked;
+mod content;
+
+pub(crate) use content::{Content, Demand, Taken};
 
 use crate::head::{Coding, Facts, Head};
 use crate::{BodyLength, Error, Limits};
@@ -24,14 +27,14 @@ impl Trailers {
 
 /// A piece of received content.
 #[derive(Debug)]
-pub(crate) enum Piece<'a> {
+enum Piece<'a> {
     Data(&'a [u8]),
     End(Option<Trailers>),
 }
 
 /// Decodes the content of one message.
 #[derive(Debug)]
-pub(crate) struct BodyReader {
+struct BodyReader {
     framing: Framing,
     /// Content bytes that may still come.
     allowed: u64,
@@ -47,7 +50,7 @@ enum Framing {
 
 impl BodyReader {
     /// A reader for content of this length, which was compared with the limit if known.
-    pub(crate) fn new(length: BodyLength, limits: &Limits) -> BodyReader {
+    fn new(length: BodyLength, limits: &Limits) -> BodyReader {
         let framing = match length {
             BodyLength::Empty => Framing::Ended,
             BodyLength::Known(length) => Framing::Length(length),
@@ -58,7 +61,11 @@ impl BodyReader {
     }
 
     /// Takes bytes from `input`: how many, and the piece they yield.
-    pub(crate) fn read<'a>(&mut self, input: &'a [u8], limits: &Limits) -> Result<(usize, Option<Piece<'a>>), Error> {
+    fn read<'a>(
+        &mut self,
+        input: &'a [u8],
+        limits: &Limits,
+    ) -> Result<(usize, Option<Piece<'a>>), Error> {
         let data_max = match &mut self.framing {
             Framing::Ended => return Ok((0, None)),
             Framing::Length(left) => *left,
@@ -77,7 +84,7 @@ impl BodyReader {
     }
 
     /// Whether the end is reached without another byte; the caller then reports it.
-    pub(crate) fn take_end(&mut self) -> bool {
+    fn take_end(&mut self) -> bool {
         let ended = matches!(self.framing, Framing::Length(0));
         if ended {
             self.framing = Framing::Ended;
@@ -86,12 +93,12 @@ impl BodyReader {
     }
 
     /// Whether the end of the connection ends the content rightly.
-    pub(crate) fn ends_with_connection(&self) -> bool {
+    fn ends_with_connection(&self) -> bool {
         matches!(self.framing, Framing::UntilClose)
     }
 
     /// Bytes still to come, where known.
-    pub(crate) fn left(&self) -> Option<u64> {
+    fn left(&self) -> Option<u64> {
         match self.framing {
             Framing::Ended => Some(0),
             Framing::Length(left) => Some(left),
@@ -100,8 +107,32 @@ impl BodyReader {
     }
 }
 
+/// How much content a response has (RFC 9112 section 6.3, for responses to anything but HEAD
+/// and CONNECT, with a status that allows content).
+pub(crate) fn response_length(
+    facts: &Facts,
+    http11: bool,
+    limits: &Limits,
+) -> Result<BodyLength, Error> {
+    match (facts.coding, facts.content_length) {
+        (Coding::None, None) => Ok(BodyLength::UntilClose),
+        (Coding::None, Some(0)) => Ok(BodyLength::Empty),
+        (Coding::None, Some(length)) if length > limits.body_bytes_max => Err(Error::BodyTooLarge),
+        (Coding::None, Some(length)) => Ok(BodyLength::Known(length)),
+        // RFC 9112 section 6.1: both length headers might be smuggling, in HTTP/1.0 the framing is faulty: refuse.
+        (_, Some(_)) => Err(Error::Coding),
+        (_, None) if !http11 => Err(Error::Coding),
+        (Coding::Unknown, None) => Err(Error::UnsupportedCoding),
+        (Coding::Chunked, None) => Ok(BodyLength::Chunked),
+    }
+}
+
 /// How much content a request has (RFC 9112 section 6.3, for requests).
-pub(crate) fn request_length(facts: &Facts, http11: bool, limits: &Limits) -> Result<BodyLength, Error> {
+pub(crate) fn request_length(
+    facts: &Facts,
+    http11: bool,
+    limits: &Limits,
+) -> Result<BodyLength, Error> {
     let length = match (facts.coding, facts.content_length) {
         (Coding::None, None | Some(0)) => return Ok(BodyLength::Empty),
         (Coding::None, Some(length)) => BodyLength::Known(length),

@@ -1,7 +1,7 @@
 //! What a head's fields say about framing and the connection, noted while they are parsed.
 
-use super::scan::{is_name, trim};
 use super::Span;
+use super::scan::{is_name, trim};
 use crate::Error;
 
 /// What the `Transfer-Encoding` fields add up to (RFC 9112 section 6.1).
@@ -130,7 +130,8 @@ mod tests {
     fn lengths_are_digits_that_fit() {
         assert_eq!(parse_length(b"0"), Some(0));
         assert_eq!(parse_length(b"18446744073709551615"), Some(u64::MAX));
-        for bad in [&b""[..], b"+1", b"-1", b"1 1", b"1,1", b"0x1", b"18446744073709551616", b"1.0"] {
+        for bad in [&b""[..], b"+1", b"-1", b"1 1", b"1,1", b"0x1", b"18446744073709551616", b"1.0"]
+        {
             assert_eq!(parse_length(bad), None, "{bad:?}");
         }
     }

@@ -22,7 +22,12 @@ impl Gather {
     /// Moves bytes of `input` to `head` up to the end of the head.
     ///
     /// Returns how many bytes were taken and whether the head is complete.
-    pub(crate) fn take(&mut self, input: &[u8], head: &mut Vec<u8>, limits: &Limits) -> Result<(usize, bool), Error> {
+    pub(crate) fn take(
+        &mut self,
+        input: &[u8],
+        head: &mut Vec<u8>,
+        limits: &Limits,
+    ) -> Result<(usize, bool), Error> {
         let result = self.take_bounded(input, head, limits.head_bytes_max);
         // The CRLF of the start line does not count, nor does an empty line before it.
         let start_line_max = usize::from(limits.start_line_bytes_max) + 2;

@@ -67,9 +67,16 @@ pub(crate) fn is_name<const N: usize>(name: &[u8], lower: &[u8; N]) -> bool {
         return false;
     }
     // Two words that overlap cover any name of 8 to 16 bytes; longer ones are compared on.
-    match (name.first_chunk::<8>(), lower.first_chunk::<8>(), name.last_chunk::<8>(), lower.last_chunk::<8>()) {
+    match (
+        name.first_chunk::<8>(),
+        lower.first_chunk::<8>(),
+        name.last_chunk::<8>(),
+        lower.last_chunk::<8>(),
+    ) {
         (Some(a), Some(b), Some(c), Some(d)) => {
-            same_letters(a, b) && same_letters(c, d) && (N <= 16 || name.eq_ignore_ascii_case(lower))
+            same_letters(a, b)
+                && same_letters(c, d)
+                && (N <= 16 || name.eq_ignore_ascii_case(lower))
         }
         _ => name.iter().zip(lower).all(|(a, b)| a | 0x20 == *b),
     }
@@ -162,14 +169,41 @@ const fn classes() -> [u8; 256] {
 const fn is_host_mark(byte: u8) -> bool {
     matches!(
         byte,
-        b'-' | b'.' | b'_' | b'~' | b'%' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'='
+        b'-' | b'.'
+            | b'_'
+            | b'~'
+            | b'%'
+            | b'!'
+            | b'$'
+            | b'&'
+            | b'\''
+            | b'('
+            | b')'
+            | b'*'
+            | b'+'
+            | b','
+            | b';'
+            | b'='
     )
 }
 
 const fn is_token_mark(byte: u8) -> bool {
     matches!(
         byte,
-        b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+        b'!' | b'#'
+            | b'$'
+            | b'%'
+            | b'&'
+            | b'\''
+            | b'*'
+            | b'+'
+            | b'-'
+            | b'.'
+            | b'^'
+            | b'_'
+            | b'`'
+            | b'|'
+            | b'~'
     )
 }
 
@@ -184,7 +218,11 @@ mod tests {
                 let mut bytes = [b'x'; 20];
                 bytes[place] = byte;
                 let stops = (byte < 0x20 && byte != b'\t') || byte == 0x7f;
-                assert_eq!(value_len(&bytes), if stops { place } else { 20 }, "{byte:#x} at {place}");
+                assert_eq!(
+                    value_len(&bytes),
+                    if stops { place } else { 20 },
+                    "{byte:#x} at {place}"
+                );
             }
         }
     }
@@ -196,7 +234,11 @@ mod tests {
                 let mut bytes = [b'x'; 20];
                 bytes[place] = byte;
                 let goes_on = byte.is_ascii_graphic() && !b"\"(),/:;<=>?@[\\]{}".contains(&byte);
-                assert_eq!(token_len(&bytes), if goes_on { 20 } else { place }, "{byte:#x} at {place}");
+                assert_eq!(
+                    token_len(&bytes),
+                    if goes_on { 20 } else { place },
+                    "{byte:#x} at {place}"
+                );
             }
         }
     }

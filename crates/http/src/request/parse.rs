@@ -9,7 +9,11 @@ use crate::{Error, Limits, Method, Version};
 ///
 /// Returns the head's length; `None` when `bytes` ends before the head does. Offsets count from
 /// the start of `bytes`.
-pub(crate) fn parse_request(bytes: &[u8], limits: &Limits, request: &mut RequestHead) -> Result<Option<usize>, Error> {
+pub(crate) fn parse_request(
+    bytes: &[u8],
+    limits: &Limits,
+    request: &mut RequestHead,
+) -> Result<Option<usize>, Error> {
     request.head.fields.clear();
     request.facts = Facts::default();
     let bytes = bytes.get(..usize::from(limits.head_bytes_max)).unwrap_or(bytes);
@@ -21,7 +25,9 @@ pub(crate) fn parse_request(bytes: &[u8], limits: &Limits, request: &mut Request
     };
     let Some(at) = parse_line(bytes, start, limits, &mut request.line)? else { return Ok(None) };
     let fields_max = limits.fields_max;
-    let Some(end) = parse_fields(bytes, at, fields_max, &mut request.head.fields, &mut request.facts)? else {
+    let Some(end) =
+        parse_fields(bytes, at, fields_max, &mut request.head.fields, &mut request.facts)?
+    else {
         return Ok(None);
     };
     check_host(bytes, request)?;
@@ -29,7 +35,12 @@ pub(crate) fn parse_request(bytes: &[u8], limits: &Limits, request: &mut Request
 }
 
 /// Parses the request line at `start`; where the next line begins.
-fn parse_line(bytes: &[u8], start: usize, limits: &Limits, line: &mut RequestLine) -> Result<Option<usize>, Error> {
+fn parse_line(
+    bytes: &[u8],
+    start: usize,
+    limits: &Limits,
+    line: &mut RequestLine,
+) -> Result<Option<usize>, Error> {
     let method_end = start + token_len(bytes.get(start..).unwrap_or(&[]));
     match bytes.get(method_end) {
         Some(b' ') if method_end > start => {}
@@ -42,7 +53,9 @@ fn parse_line(bytes: &[u8], start: usize, limits: &Limits, line: &mut RequestLin
     if target_end > line_max {
         return Err(Error::TargetTooLong);
     }
-    let Some(version) = parse_version(bytes.get(target_end..).unwrap_or(&[]))? else { return Ok(None) };
+    let Some(version) = parse_version(bytes.get(target_end..).unwrap_or(&[]))? else {
+        return Ok(None);
+    };
     if target_end == target_start {
         return Err(Error::StartLine);
     }
@@ -96,7 +109,10 @@ fn split_target(bytes: &[u8], line: &mut RequestLine) -> Result<(), Error> {
     let path_start = match (line.method, target) {
         (Method::Connect, _) => {
             // RFC 9112 section 3.2.3: only CONNECT, and CONNECT only, has authority-form; its port is not optional.
-            if !is_authority(target) || !target.last().is_some_and(u8::is_ascii_digit) || !target.contains(&b':') {
+            if !is_authority(target)
+                || !target.last().is_some_and(u8::is_ascii_digit)
+                || !target.contains(&b':')
+            {
                 return Err(Error::Target);
             }
             line.authority = line.target;
@@ -127,7 +143,9 @@ fn split_target(bytes: &[u8], line: &mut RequestLine) -> Result<(), Error> {
 fn absolute_authority(target: &[u8], start: usize) -> Result<Span, Error> {
     let scheme_len = [&b"http://"[..], b"https://"]
         .into_iter()
-        .find(|scheme| target.get(..scheme.len()).is_some_and(|own| own.eq_ignore_ascii_case(scheme)))
+        .find(|scheme| {
+            target.get(..scheme.len()).is_some_and(|own| own.eq_ignore_ascii_case(scheme))
+        })
         .ok_or(Error::Target)?
         .len();
     let rest = target.get(scheme_len..).unwrap_or(&[]);
@@ -161,12 +179,14 @@ fn check_host(bytes: &[u8], request: &mut RequestHead) -> Result<(), Error> {
 }
 
 /// `uri-host [":" port]` of RFC 9110 section 7.2; may be empty. No user information (section 4.2.4).
-fn is_authority(bytes: &[u8]) -> bool {
+pub(crate) fn is_authority(bytes: &[u8]) -> bool {
     let host_len = match bytes {
         [b'[', rest @ ..] => {
             let Some(close) = rest.iter().position(|&byte| byte == b']') else { return false };
             let inside = rest.get(..close).unwrap_or(&[]);
-            if inside.is_empty() || !inside.iter().all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.')) {
+            if inside.is_empty()
+                || !inside.iter().all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.'))
+            {
                 return false;
             }
             close + 2
@@ -189,7 +209,10 @@ mod tests {
         for good in ["", "a", "a.example:80", "10.0.0.1", "[::1]", "[fe80::1]:8080", "a:", "x_y"] {
             assert!(is_authority(good.as_bytes()), "{good}");
         }
-        for bad in ["a b", "a/b", "u@h", "a:b", "a:1:2", "[::1", "[]", "[g]", "a:123456", "a\\b", "a,b c", "[::1]x"] {
+        for bad in [
+            "a b", "a/b", "u@h", "a:b", "a:1:2", "[::1", "[]", "[g]", "a:123456", "a\\b", "a,b c",
+            "[::1]x",
+        ] {
             assert!(!is_authority(bad.as_bytes()), "{bad}");
         }
     }

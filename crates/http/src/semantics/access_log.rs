@@ -64,7 +64,8 @@ fn escape(line: &mut Vec<u8>, text: &[u8]) {
 /// `06/Nov/1994:08:49:37 +0000`, from the parts of `Sun, 06 Nov 1994 08:49:37 GMT`.
 fn write_time(line: &mut Vec<u8>, unix_seconds: u64) {
     let date = HttpDate::from_unix_seconds(unix_seconds);
-    let [_, _, _, _, _, d1, d2, _, m1, m2, m3, _, y1, y2, y3, y4, _, clock @ .., _, _, _, _] = date.as_bytes();
+    let [_, _, _, _, _, d1, d2, _, m1, m2, m3, _, y1, y2, y3, y4, _, clock @ .., _, _, _, _] =
+        date.as_bytes();
     line.extend_from_slice(&[*d1, *d2, b'/', *m1, *m2, *m3, b'/', *y1, *y2, *y3, *y4, b':']);
     line.extend_from_slice(clock);
     line.extend_from_slice(b" +0000");
@@ -84,8 +85,12 @@ mod tests {
     use crate::request::parsed;
     use alloc::string::String;
 
-    const SERVED: Served<'_> =
-        Served { peer: "10.0.0.1", unix_seconds: 784_111_777, status: Status::OK, content_bytes: 13 };
+    const SERVED: Served<'_> = Served {
+        peer: "10.0.0.1",
+        unix_seconds: 784_111_777,
+        status: Status::OK,
+        content_bytes: 13,
+    };
 
     fn line(request: Option<&Request>) -> String {
         let mut line = Vec::new();
@@ -100,7 +105,10 @@ mod tests {
             line(Some(&request)),
             "10.0.0.1 - - [06/Nov/1994:08:49:37 +0000] \"GET /a?b HTTP/1.1\" 200 13 \"http://x/\" \"curl/8\""
         );
-        assert_eq!(line(None), "10.0.0.1 - - [06/Nov/1994:08:49:37 +0000] \"-\" 200 13 \"-\" \"-\"");
+        assert_eq!(
+            line(None),
+            "10.0.0.1 - - [06/Nov/1994:08:49:37 +0000] \"-\" 200 13 \"-\" \"-\""
+        );
     }
 
     #[test]

@@ -26,7 +26,11 @@ pub enum Verdict {
 
 /// Evaluates the preconditions in the order of RFC 9110 section 13.2.2. `current` is `None` when
 /// the target has no representation.
-pub fn evaluate(request: &Request, current: Option<&Validators<'_>>, now_unix_seconds: u64) -> Verdict {
+pub fn evaluate(
+    request: &Request,
+    current: Option<&Validators<'_>>,
+    now_unix_seconds: u64,
+) -> Verdict {
     let reads = matches!(request.method(), Method::Get | Method::Head);
     // Step 1, else step 2.
     if request.header("if-match").is_some() {
@@ -128,14 +132,32 @@ mod tests {
     fn rfc9110_13_2_2_precedence() {
         let (tag, other) = ("\"now\"", "\"x\"");
         // If-Match hides If-Unmodified-Since, If-None-Match hides If-Modified-Since.
-        assert_eq!(verdict("GET", &[("If-Match", tag), ("If-Unmodified-Since", OLDER)]), Verdict::Proceed);
-        assert_eq!(verdict("GET", &[("If-None-Match", other), ("If-Modified-Since", SAME)]), Verdict::Proceed);
-        assert_eq!(verdict("GET", &[("If-None-Match", tag), ("If-Modified-Since", OLDER)]), Verdict::NotModified);
+        assert_eq!(
+            verdict("GET", &[("If-Match", tag), ("If-Unmodified-Since", OLDER)]),
+            Verdict::Proceed
+        );
+        assert_eq!(
+            verdict("GET", &[("If-None-Match", other), ("If-Modified-Since", SAME)]),
+            Verdict::Proceed
+        );
+        assert_eq!(
+            verdict("GET", &[("If-None-Match", tag), ("If-Modified-Since", OLDER)]),
+            Verdict::NotModified
+        );
         // 412 comes before 304.
-        assert_eq!(verdict("GET", &[("If-None-Match", tag), ("If-Match", other)]), Verdict::PreconditionFailed);
-        assert_eq!(verdict("GET", &[("If-Match", tag), ("If-None-Match", tag)]), Verdict::NotModified);
+        assert_eq!(
+            verdict("GET", &[("If-None-Match", tag), ("If-Match", other)]),
+            Verdict::PreconditionFailed
+        );
+        assert_eq!(
+            verdict("GET", &[("If-Match", tag), ("If-None-Match", tag)]),
+            Verdict::NotModified
+        );
         // Several lines are one list.
-        assert_eq!(verdict("GET", &[("If-None-Match", other), ("If-None-Match", tag)]), Verdict::NotModified);
+        assert_eq!(
+            verdict("GET", &[("If-None-Match", other), ("If-None-Match", tag)]),
+            Verdict::NotModified
+        );
     }
 
     #[test]

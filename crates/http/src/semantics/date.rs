@@ -62,8 +62,30 @@ pub fn parse(text: &[u8], now_unix_seconds: u64) -> Option<u64> {
 /// `Sun, 06 Nov 1994 08:49:37 GMT`
 fn parse_imf(text: &[u8]) -> Option<u64> {
     let text: &[u8; 29] = text.try_into().ok()?;
-    let [_, _, _, b',', b' ', d1, d2, b' ', m1, m2, m3, b' ', y1, y2, y3, y4, b' ', clock @ .., b' ', b'G', b'M', b'T'] =
-        text
+    let [
+        _,
+        _,
+        _,
+        b',',
+        b' ',
+        d1,
+        d2,
+        b' ',
+        m1,
+        m2,
+        m3,
+        b' ',
+        y1,
+        y2,
+        y3,
+        y4,
+        b' ',
+        clock @ ..,
+        b' ',
+        b'G',
+        b'M',
+        b'T',
+    ] = text
     else {
         return None;
     };
@@ -78,7 +100,26 @@ fn parse_rfc850(text: &[u8], now: u64) -> Option<u64> {
     let (day_name, rest) = text.split_at(comma);
     is_long_day_name(day_name).then_some(())?;
     let rest: &[u8; 24] = rest.try_into().ok()?;
-    let [b',', b' ', d1, d2, b'-', m1, m2, m3, b'-', y1, y2, b' ', clock @ .., b' ', b'G', b'M', b'T'] = rest else {
+    let [
+        b',',
+        b' ',
+        d1,
+        d2,
+        b'-',
+        m1,
+        m2,
+        m3,
+        b'-',
+        y1,
+        y2,
+        b' ',
+        clock @ ..,
+        b' ',
+        b'G',
+        b'M',
+        b'T',
+    ] = rest
+    else {
         return None;
     };
     let this_year = civil_from_days(now.min(SECONDS_END - 1) / 86_400).0;
@@ -93,7 +134,8 @@ fn parse_rfc850(text: &[u8], now: u64) -> Option<u64> {
 /// `Sun Nov  6 08:49:37 1994`
 fn parse_asctime(text: &[u8]) -> Option<u64> {
     let text: &[u8; 24] = text.try_into().ok()?;
-    let [_, _, _, b' ', m1, m2, m3, b' ', d1, d2, b' ', clock @ .., b' ', y1, y2, y3, y4] = text else {
+    let [_, _, _, b' ', m1, m2, m3, b' ', d1, d2, b' ', clock @ .., b' ', y1, y2, y3, y4] = text
+    else {
         return None;
     };
     is_day_name(text.get(..3)?).then_some(())?;
@@ -140,7 +182,9 @@ fn put_two(text: &mut [u8; 29], at: usize, number: u64) {
 }
 
 fn copy_name(text: &mut [u8; 29], at: usize, names: &[u8], index: usize) {
-    if let (Some(place), Some(name)) = (text.get_mut(at..at + 3), names.get(index * 3..index * 3 + 3)) {
+    if let (Some(place), Some(name)) =
+        (text.get_mut(at..at + 3), names.get(index * 3..index * 3 + 3))
+    {
         place.copy_from_slice(name);
     }
 }
@@ -164,7 +208,8 @@ fn civil_from_days(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;
     let era = days / 146_097;
     let day_of_era = days % 146_097;
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted + 2) / 5 + 1;
@@ -190,10 +235,17 @@ mod tests {
 
     #[test]
     fn rfc9110_5_6_7_three_formats_name_the_same_second() {
-        for text in ["Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"] {
+        for text in [
+            "Sun, 06 Nov 1994 08:49:37 GMT",
+            "Sunday, 06-Nov-94 08:49:37 GMT",
+            "Sun Nov  6 08:49:37 1994",
+        ] {
             assert_eq!(parse(text.as_bytes(), NOW), Some(784_111_777), "{text}");
         }
-        assert_eq!(HttpDate::from_unix_seconds(784_111_777).as_bytes(), b"Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(
+            HttpDate::from_unix_seconds(784_111_777).as_bytes(),
+            b"Sun, 06 Nov 1994 08:49:37 GMT"
+        );
     }
 
     #[test]
@@ -208,17 +260,34 @@ mod tests {
         for day in (0..SECONDS_END / 86_400).step_by(13).chain([SECONDS_END / 86_400 - 1]) {
             let second = day * 86_400 + day % 86_400;
             let text = HttpDate::from_unix_seconds(second);
-            assert_eq!(parse(text.as_bytes(), NOW), Some(second), "{}", text.as_bytes().escape_ascii());
+            assert_eq!(
+                parse(text.as_bytes(), NOW),
+                Some(second),
+                "{}",
+                text.as_bytes().escape_ascii()
+            );
         }
-        assert_eq!(HttpDate::from_unix_seconds(u64::MAX).as_bytes(), b"Fri, 31 Dec 9999 23:59:59 GMT");
+        assert_eq!(
+            HttpDate::from_unix_seconds(u64::MAX).as_bytes(),
+            b"Fri, 31 Dec 9999 23:59:59 GMT"
+        );
     }
 
     #[test]
     fn what_is_no_date_is_none() {
         for text in [
-            "", ",", "Sun, 06 Nov 1994 08:49:37 UTC", "Sun, 6 Nov 1994 08:49:37 GMT", "Sun, 31 Feb 1994 08:49:37 GMT",
-            "Sun, 00 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 24:49:37 GMT", "Son, 06 Nov 1994 08:49:37 GMT",
-            "Sun, 06 Nov 1969 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37", "Sun Nov 06  08:49:37 1994x", "Sun, 06 Nov 0000 00:00:00 GMT",
+            "",
+            ",",
+            "Sun, 06 Nov 1994 08:49:37 UTC",
+            "Sun, 6 Nov 1994 08:49:37 GMT",
+            "Sun, 31 Feb 1994 08:49:37 GMT",
+            "Sun, 00 Nov 1994 08:49:37 GMT",
+            "Sun, 06 Nov 1994 24:49:37 GMT",
+            "Son, 06 Nov 1994 08:49:37 GMT",
+            "Sun, 06 Nov 1969 08:49:37 GMT",
+            "Sunday, 06-Nov-94 08:49:37",
+            "Sun Nov 06  08:49:37 1994x",
+            "Sun, 06 Nov 0000 00:00:00 GMT",
         ] {
             assert_eq!(parse(text.as_bytes(), NOW), None, "{text}");
         }

@@ -28,7 +28,11 @@ impl ContentCoding {
 /// smallest, so brotli before gzip before identity. `None` if it accepts none of them: 406.
 ///
 /// `accept` are the values of `Accept-Encoding`. Without any, identity.
-pub fn choose<'a>(accept: impl Iterator<Item = &'a [u8]>, gzip: bool, brotli: bool) -> Option<ContentCoding> {
+pub fn choose<'a>(
+    accept: impl Iterator<Item = &'a [u8]>,
+    gzip: bool,
+    brotli: bool,
+) -> Option<ContentCoding> {
     let mut weights = Weights::default();
     let mut present = false;
     for value in accept {
@@ -70,11 +74,16 @@ impl Weights {
     fn note(&mut self, element: &[u8]) {
         let mut parts = element.splitn(2, |&byte| byte == b';');
         let coding = trim(parts.next().unwrap_or(&[]));
-        let Some(weight) = parts.next().map_or(Some(1000), |weight| parse_weight(trim(weight))) else { return };
+        let Some(weight) = parts.next().map_or(Some(1000), |weight| parse_weight(trim(weight)))
+        else {
+            return;
+        };
         let place = match coding {
             b"*" => &mut self.any,
             _ if coding.eq_ignore_ascii_case(b"br") => &mut self.brotli,
-            _ if coding.eq_ignore_ascii_case(b"gzip") || coding.eq_ignore_ascii_case(b"x-gzip") => &mut self.gzip,
+            _ if coding.eq_ignore_ascii_case(b"gzip") || coding.eq_ignore_ascii_case(b"x-gzip") => {
+                &mut self.gzip
+            }
             _ if coding.eq_ignore_ascii_case(b"identity") => &mut self.identity,
             _ => return,
         };
@@ -138,10 +147,19 @@ mod tests {
 
     #[test]
     fn rfc9110_12_4_2_weights() {
-        for (text, weight) in [("q=1", 1000), ("q=0", 0), ("q=0.", 0), ("Q=0.5", 500), ("q=0.123", 123), ("q=1.000", 1000)] {
+        for (text, weight) in [
+            ("q=1", 1000),
+            ("q=0", 0),
+            ("q=0.", 0),
+            ("Q=0.5", 500),
+            ("q=0.123", 123),
+            ("q=1.000", 1000),
+        ] {
             assert_eq!(parse_weight(text.as_bytes()), Some(weight), "{text}");
         }
-        for text in ["", "q", "q=", "q=2", "q=1.001", "q=0.1234", "q=.5", "q=0,5", "q=-1", "q=0.a", "q =1"] {
+        for text in
+            ["", "q", "q=", "q=2", "q=1.001", "q=0.1234", "q=.5", "q=0,5", "q=-1", "q=0.a", "q =1"]
+        {
             assert_eq!(parse_weight(text.as_bytes()), None, "{text}");
         }
     }

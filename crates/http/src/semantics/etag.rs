@@ -44,9 +44,9 @@ impl HashTag {
     /// The tag of this content, by the FNV-1a hash: it tells versions of one's own files apart
     /// and resists no forger.
     pub fn of_content(content: &[u8]) -> HashTag {
-        let hash = content
-            .iter()
-            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
+        let hash = content.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+        });
         HashTag::new(hash)
     }
 
@@ -85,7 +85,8 @@ fn split_tag(text: &[u8]) -> Option<(ETag<'_>, &[u8])> {
     let inside = quoted.strip_prefix(b"\"")?;
     let len = inside.iter().position(|&byte| byte == b'"')?;
     let (opaque, rest) = inside.split_at_checked(len)?;
-    let legal = opaque.iter().all(|&byte| byte == 0x21 || (0x23..=0x7e).contains(&byte) || byte >= 0x80);
+    let legal =
+        opaque.iter().all(|&byte| byte == 0x21 || (0x23..=0x7e).contains(&byte) || byte >= 0x80);
     legal.then_some((ETag { weak, opaque }, rest.get(1..)?))
 }
 
@@ -102,13 +103,18 @@ mod tests {
             ("W/\"1\"", "\"1\"", false, true),
             ("\"1\"", "\"1\"", true, true),
         ] {
-            assert_eq!((tag(a).strong_eq(&tag(b)), tag(a).weak_eq(&tag(b))), (strong, weak), "{a} {b}");
+            assert_eq!(
+                (tag(a).strong_eq(&tag(b)), tag(a).weak_eq(&tag(b))),
+                (strong, weak),
+                "{a} {b}"
+            );
         }
     }
 
     #[test]
     fn what_is_no_tag() {
-        for text in ["", "1", "\"1", "1\"", "w/\"1\"", "W/1", "\"a b\"", "\"a\" ", "*", "\"\x7f\""] {
+        for text in ["", "1", "\"1", "1\"", "w/\"1\"", "W/1", "\"a b\"", "\"a\" ", "*", "\"\x7f\""]
+        {
             assert_eq!(ETag::parse(text.as_bytes()), None, "{text}");
         }
         assert_eq!(ETag::parse(b"\"\"").unwrap().opaque, b"");
@@ -116,7 +122,9 @@ mod tests {
 
     #[test]
     fn lists_are_searched_up_to_their_fault() {
-        let has = |list: &str, opaque: &str| list_has(list.as_bytes(), |tag| tag.opaque == opaque.as_bytes());
+        let has = |list: &str, opaque: &str| {
+            list_has(list.as_bytes(), |tag| tag.opaque == opaque.as_bytes())
+        };
         assert!(has("\"a\", W/\"b,c\",,\"d\"", "b,c") && has("\"a\",\"d\"", "d"));
         assert!(!has("\"a\" x \"d\"", "d") && !has("", "a") && !has("*", "*"));
     }

@@ -66,8 +66,11 @@ impl Site {
             let file = File { identity: Variant::new(content), gzip: None, brotli: None, modified };
             site.insert(name, file);
         }
-        let variant = |name: &str, suffix: &str| site.get(&(String::from(name) + suffix)).map(|file| file.identity.clone());
-        let found: Vec<_> = site.keys().map(|name| (variant(name, ".gz"), variant(name, ".br"))).collect();
+        let variant = |name: &str, suffix: &str| {
+            site.get(&(String::from(name) + suffix)).map(|file| file.identity.clone())
+        };
+        let found: Vec<_> =
+            site.keys().map(|name| (variant(name, ".gz"), variant(name, ".br"))).collect();
         for (file, (gzip, brotli)) in site.values_mut().zip(found) {
             file.gzip = gzip;
             file.brotli = brotli;
@@ -110,7 +113,13 @@ impl Default for Options {
 }
 
 /// Answers GET and HEAD for the request's path; `prefix` is the part of it that is not the tree's.
-pub fn answer(tree: &impl Tree, request: &Request, prefix: &str, now_unix_seconds: u64, options: &Options) -> Response {
+pub fn answer(
+    tree: &impl Tree,
+    request: &Request,
+    prefix: &str,
+    now_unix_seconds: u64,
+    options: &Options,
+) -> Response {
     if !matches!(request.method(), Method::Get | Method::Head) {
         return Response::plain(Status::METHOD_NOT_ALLOWED).with_header("Allow", "GET, HEAD");
     }
@@ -133,7 +142,9 @@ pub fn answer(tree: &impl Tree, request: &Request, prefix: &str, now_unix_second
     }
     match tree.file(&name) {
         Some(file) => answer_file(file, &name, request, now_unix_seconds, options),
-        None if tree.file(&index()).is_some() => redirect_to_directory(prefix, &name, request.query()),
+        None if tree.file(&index()).is_some() => {
+            redirect_to_directory(prefix, &name, request.query())
+        }
         None => Response::plain(Status::NOT_FOUND),
     }
 }
@@ -152,7 +163,13 @@ fn redirect_to_directory(prefix: &str, name: &str, query: Option<&[u8]>) -> Resp
     Response::plain(Status::MOVED_PERMANENTLY).with_header("Location", location)
 }
 
-fn answer_file(file: &File, name: &str, request: &Request, now: u64, options: &Options) -> Response {
+fn answer_file(
+    file: &File,
+    name: &str,
+    request: &Request,
+    now: u64,
+    options: &Options,
+) -> Response {
     let (gzip, brotli) = (file.gzip.as_ref(), file.brotli.as_ref());
     let negotiated = gzip.is_some() || brotli.is_some();
     let coding = if negotiated {
@@ -176,7 +193,9 @@ fn answer_file(file: &File, name: &str, request: &Request, now: u64, options: &O
         Verdict::Proceed => {
             let ranges = match request.header("range") {
                 // RFC 9110 section 14.2: for GET only.
-                Some(value) if request.method() == Method::Get && range_applies(request, &current, now) => {
+                Some(value)
+                    if request.method() == Method::Get && range_applies(request, &current, now) =>
+                {
                     range::parse(value, variant.content.len(), options.ranges_max)
                 }
                 _ => Ranges::Whole,
@@ -188,10 +207,17 @@ fn answer_file(file: &File, name: &str, request: &Request, now: u64, options: &O
 }
 
 /// The fields that 200, 206 and 304 have in common (RFC 9110 section 15.4.5).
-fn with_metadata(response: Response, file: &File, variant: &Variant, negotiated: bool, options: &Options) -> Response {
+fn with_metadata(
+    response: Response,
+    file: &File,
+    variant: &Variant,
+    negotiated: bool,
+    options: &Options,
+) -> Response {
     let mut response = response.with_header("ETag", variant.etag.as_bytes());
     if let Some(modified) = file.modified {
-        response = response.with_header("Last-Modified", HttpDate::from_unix_seconds(modified).as_bytes());
+        response =
+            response.with_header("Last-Modified", HttpDate::from_unix_seconds(modified).as_bytes());
     }
     if let Some(cache_control) = options.cache_control {
         response = response.with_header("Cache-Control", cache_control);
@@ -202,14 +228,22 @@ fn with_metadata(response: Response, file: &File, variant: &Variant, negotiated:
     response
 }
 
-fn with_content(variant: &Variant, media_type: &'static str, coding: ContentCoding, ranges: Ranges) -> Response {
+fn with_content(
+    variant: &Variant,
+    media_type: &'static str,
+    coding: ContentCoding,
+    ranges: Ranges,
+) -> Response {
     let len = variant.content.len();
     let response = match ranges {
-        Ranges::Whole => Response::ok(media_type, variant.content.clone()).with_header("Accept-Ranges", "bytes"),
+        Ranges::Whole => {
+            Response::ok(media_type, variant.content.clone()).with_header("Accept-Ranges", "bytes")
+        }
         Ranges::Unsatisfiable => {
             // RFC 9110 section 15.5.17: tell the length there is.
             let content_range = alloc::format!("bytes */{len}");
-            return Response::plain(Status::RANGE_NOT_SATISFIABLE).with_header("Content-Range", content_range);
+            return Response::plain(Status::RANGE_NOT_SATISFIABLE)
+                .with_header("Content-Range", content_range);
         }
         Ranges::Parts(parts) => match &*parts {
             [part] => Response::new(Status::PARTIAL_CONTENT)
@@ -231,7 +265,9 @@ fn multipart(variant: &Variant, media_type: &'static str, parts: &[Range<usize>]
     let mut body: Vec<Data> = Vec::with_capacity(parts.len() * 2 + 1);
     for part in parts {
         let range = content_range(part, variant.content.len());
-        let head = alloc::format!("\r\n--{boundary}\r\nContent-Type: {media_type}\r\nContent-Range: {range}\r\n\r\n");
+        let head = alloc::format!(
+            "\r\n--{boundary}\r\nContent-Type: {media_type}\r\nContent-Range: {range}\r\n\r\n"
+        );
         body.push(head.into());
         body.push(variant.content.clone().slice(part.start, part.end));
     }
@@ -254,7 +290,9 @@ mod tests {
     const NOW: u64 = 1_700_000_000;
 
     fn site() -> Site {
-        let file = |name: &str, content: &'static str| (String::from(name), Data::from(content), Some(784_111_777));
+        let file = |name: &str, content: &'static str| {
+            (String::from(name), Data::from(content), Some(784_111_777))
+        };
         Site::new([
             file("index.html", "<h1>front</h1>"),
             file("a/index.html", "in a"),
@@ -300,12 +338,19 @@ mod tests {
             ("/../index.html", 400, "Bad Request"),
         ] {
             let response = get(target, &[]);
-            assert_eq!((response.status().code(), &*text(&response)), (status, content), "{target}");
+            assert_eq!(
+                (response.status().code(), &*text(&response)),
+                (status, content),
+                "{target}"
+            );
         }
         let page = get("/", &[]);
         assert_eq!(page.content_type, Some("text/html; charset=utf-8"));
         assert_eq!(header(&page, "last-modified"), "Sun, 06 Nov 1994 08:49:37 GMT");
-        assert_eq!(header(&page, "etag").as_bytes(), HashTag::of_content(b"<h1>front</h1>").as_bytes());
+        assert_eq!(
+            header(&page, "etag").as_bytes(),
+            HashTag::of_content(b"<h1>front</h1>").as_bytes()
+        );
         assert_eq!(header(&get("/new.bin", &[]), "last-modified"), "");
     }
 
@@ -320,24 +365,40 @@ mod tests {
     #[test]
     fn other_methods_are_refused() {
         let response = answer(&site(), &parsed("POST", "/", &[]), "", NOW, &Options::default());
-        assert_eq!((response.status(), &*header(&response, "allow")), (Status::METHOD_NOT_ALLOWED, "GET, HEAD"));
+        assert_eq!(
+            (response.status(), &*header(&response, "allow")),
+            (Status::METHOD_NOT_ALLOWED, "GET, HEAD")
+        );
     }
 
     #[test]
     fn rfc9110_12_5_3_variants() {
-        for (accept, content, coding) in
-            [("gzip", "zipped", "gzip"), ("gzip, br", "brotli", "br"), ("deflate", "plain", ""), ("br;q=0", "plain", "")]
-        {
+        for (accept, content, coding) in [
+            ("gzip", "zipped", "gzip"),
+            ("gzip, br", "brotli", "br"),
+            ("deflate", "plain", ""),
+            ("br;q=0", "plain", ""),
+        ] {
             let response = get("/app.js", &[("Accept-Encoding", accept)]);
-            assert_eq!((&*text(&response), &*header(&response, "content-encoding")), (content, coding), "{accept}");
+            assert_eq!(
+                (&*text(&response), &*header(&response, "content-encoding")),
+                (content, coding),
+                "{accept}"
+            );
             assert_eq!(header(&response, "vary"), "Accept-Encoding");
             assert_eq!(response.content_type, Some("text/javascript; charset=utf-8"));
         }
         assert_eq!(header(&get("/app.js", &[]), "vary"), "Accept-Encoding");
         assert_eq!(header(&get("/", &[]), "vary"), "");
-        assert_eq!(get("/app.js", &[("Accept-Encoding", "identity;q=0, br;q=0, gzip;q=0")]).status(), Status::NOT_ACCEPTABLE);
+        assert_eq!(
+            get("/app.js", &[("Accept-Encoding", "identity;q=0, br;q=0, gzip;q=0")]).status(),
+            Status::NOT_ACCEPTABLE
+        );
         // Each variant has its own tag (RFC 9110 section 8.8.3.3).
-        assert_ne!(header(&get("/app.js", &[]), "etag"), header(&get("/app.js", &[("Accept-Encoding", "br")]), "etag"));
+        assert_ne!(
+            header(&get("/app.js", &[]), "etag"),
+            header(&get("/app.js", &[("Accept-Encoding", "br")]), "etag")
+        );
     }
 
     #[test]
@@ -345,23 +406,44 @@ mod tests {
         let etag = header(&get("/", &[]), "etag");
         let response = get("/", &[("If-None-Match", &etag)]);
         assert_eq!((response.status(), text(&response)), (Status::NOT_MODIFIED, String::new()));
-        assert_eq!((header(&response, "etag"), &*header(&response, "cache-control")), (etag, "no-cache"));
-        assert_eq!(get("/", &[("If-Modified-Since", "Sun, 06 Nov 1994 08:49:37 GMT")]).status(), Status::NOT_MODIFIED);
+        assert_eq!(
+            (header(&response, "etag"), &*header(&response, "cache-control")),
+            (etag, "no-cache")
+        );
+        assert_eq!(
+            get("/", &[("If-Modified-Since", "Sun, 06 Nov 1994 08:49:37 GMT")]).status(),
+            Status::NOT_MODIFIED
+        );
         assert_eq!(get("/", &[("If-Match", "\"x\"")]).status(), Status::PRECONDITION_FAILED);
     }
 
     #[test]
     fn rfc9110_15_3_7_partial_content() {
         let one = get("/a%20b.txt", &[("Range", "bytes=2-4")]);
-        assert_eq!((one.status(), &*text(&one), &*header(&one, "content-range")), (Status::PARTIAL_CONTENT, "234", "bytes 2-4/10"));
+        assert_eq!(
+            (one.status(), &*text(&one), &*header(&one, "content-range")),
+            (Status::PARTIAL_CONTENT, "234", "bytes 2-4/10")
+        );
         let none = get("/a%20b.txt", &[("Range", "bytes=10-")]);
-        assert_eq!((none.status(), &*header(&none, "content-range")), (Status::RANGE_NOT_SATISFIABLE, "bytes */10"));
+        assert_eq!(
+            (none.status(), &*header(&none, "content-range")),
+            (Status::RANGE_NOT_SATISFIABLE, "bytes */10")
+        );
         let stale = get("/a%20b.txt", &[("Range", "bytes=2-4"), ("If-Range", "\"x\"")]);
         assert_eq!((stale.status(), &*text(&stale)), (Status::OK, "0123456789"));
-        let head = answer(&site(), &parsed("HEAD", "/a%20b.txt", &[("Range", "bytes=2-4")]), "", NOW, &Options::default());
+        let head = answer(
+            &site(),
+            &parsed("HEAD", "/a%20b.txt", &[("Range", "bytes=2-4")]),
+            "",
+            NOW,
+            &Options::default(),
+        );
         assert_eq!(head.status(), Status::OK);
         let many = "0-0,".repeat(20) + "1-1";
-        assert_eq!(get("/a%20b.txt", &[("Range", &(String::from("bytes=") + &many))]).status(), Status::OK);
+        assert_eq!(
+            get("/a%20b.txt", &[("Range", &(String::from("bytes=") + &many))]).status(),
+            Status::OK
+        );
     }
 
     #[test]
@@ -376,6 +458,4 @@ mod tests {
         );
         assert_eq!((several.status(), text(&several)), (Status::PARTIAL_CONTENT, expected));
     }
-
-
 }

@@ -41,7 +41,9 @@ pub fn normalise(path: &[u8]) -> Result<Cow<'_, str>, PathError> {
         match segment {
             "" | "." => continue,
             ".." => return Err(PathError::Malformed),
-            _ if segment.starts_with('.') && !(index == 0 && segment == ".well-known") => return Err(PathError::Hidden),
+            _ if segment.starts_with('.') && !(index == 0 && segment == ".well-known") => {
+                return Err(PathError::Hidden);
+            }
             _ => {}
         }
         name.push_str(segment);
@@ -147,12 +149,36 @@ mod tests {
     #[test]
     fn nothing_outside_the_tree() {
         for path in [
-            "", "a", "*", "/..", "/../a", "/a/..", "/a/../b", "/%2e%2e/a", "/.%2e/a", "/%2E./a", "/..%2fa", "/a%2fb", "/a\\..\\b", "/..%5ca", "/a%5Cb",
-            "/a%00b", "/%", "/%4", "/%zz", "/%+1", "/a%0a", "/%7f", "/%ff", "/%c0%ae%c0%ae/a",
+            "",
+            "a",
+            "*",
+            "/..",
+            "/../a",
+            "/a/..",
+            "/a/../b",
+            "/%2e%2e/a",
+            "/.%2e/a",
+            "/%2E./a",
+            "/..%2fa",
+            "/a%2fb",
+            "/a\\..\\b",
+            "/..%5ca",
+            "/a%5Cb",
+            "/a%00b",
+            "/%",
+            "/%4",
+            "/%zz",
+            "/%+1",
+            "/a%0a",
+            "/%7f",
+            "/%ff",
+            "/%c0%ae%c0%ae/a",
         ] {
             assert_eq!(normalise(path.as_bytes()), Err(PathError::Malformed), "{path}");
         }
-        for path in ["/.git/config", "/a/.htaccess", "/%2egit", "/a/.well-known/x", "/...", "/.well-known2"] {
+        for path in
+            ["/.git/config", "/a/.htaccess", "/%2egit", "/a/.well-known/x", "/...", "/.well-known2"]
+        {
             assert_eq!(normalise(path.as_bytes()), Err(PathError::Hidden), "{path}");
         }
     }

@@ -108,8 +108,20 @@ mod tests {
     #[test]
     fn rfc9110_14_2_what_is_ignored() {
         for value in [
-            "", "bytes", "bytes=", "items=0-1", "bytes=a-b", "bytes=5", "bytes=-", "bytes=9-5", "bytes=1-2,", "bytes=+1-2", "bytes 1-2",
-            "bytes=0-1,2-3,4-5,6-7,8-9", "bytes=0-60,40-99", "bytes=0-,0-",
+            "",
+            "bytes",
+            "bytes=",
+            "items=0-1",
+            "bytes=a-b",
+            "bytes=5",
+            "bytes=-",
+            "bytes=9-5",
+            "bytes=1-2,",
+            "bytes=+1-2",
+            "bytes 1-2",
+            "bytes=0-1,2-3,4-5,6-7,8-9",
+            "bytes=0-60,40-99",
+            "bytes=0-,0-",
         ] {
             assert_eq!(ranges(value), Ranges::Whole, "{value}");
         }

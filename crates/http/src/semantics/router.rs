@@ -96,7 +96,11 @@ impl<H> Router<H> {
         let (method, path) = (request.method(), request.path());
         let mut fitting = Allow::default();
         for route in &self.routes {
-            let fits = if route.literal { route.pattern.as_bytes() == path } else { fits(route.pattern, path) };
+            let fits = if route.literal {
+                route.pattern.as_bytes() == path
+            } else {
+                fits(route.pattern, path)
+            };
             if fits && route.methods.has(method) {
                 return Routed::Found(&route.handler, Params { pattern: route.pattern });
             }
@@ -132,7 +136,9 @@ impl Refusal {
             Refusal::MethodNotAllowed(allow) => {
                 Response::plain(Status::METHOD_NOT_ALLOWED).with_header("Allow", allow.names())
             }
-            Refusal::Options(allow) => Response::new(Status::NO_CONTENT).with_header("Allow", allow.names()),
+            Refusal::Options(allow) => {
+                Response::new(Status::NO_CONTENT).with_header("Allow", allow.names())
+            }
             Refusal::NotImplemented => Response::plain(Status::NOT_IMPLEMENTED),
         }
     }
@@ -277,8 +283,17 @@ mod tests {
     #[test]
     fn the_first_that_fits_answers() {
         for (line, handler) in [
-            ("GET /", 1), ("GET /?q", 1), ("HEAD /", 1), ("GET /users/me", 2), ("GET /users/you", 3), ("PUT /users/me", 3), ("DELETE /users/me", 6),
-            ("POST /users/1/ban", 4), ("GET /files/", 5), ("GET /files/a/b", 5), ("GET http://a/users/x", 3),
+            ("GET /", 1),
+            ("GET /?q", 1),
+            ("HEAD /", 1),
+            ("GET /users/me", 2),
+            ("GET /users/you", 3),
+            ("PUT /users/me", 3),
+            ("DELETE /users/me", 6),
+            ("POST /users/1/ban", 4),
+            ("GET /files/", 5),
+            ("GET /files/a/b", 5),
+            ("GET http://a/users/x", 3),
         ] {
             assert_eq!(routed(line), Ok(handler), "{line}");
         }
@@ -286,7 +301,17 @@ mod tests {
 
     #[test]
     fn rfc9110_15_5_5_not_found() {
-        for line in ["GET /users", "GET /users/", "GET /users/a/", "GET /x", "GET /files", "GET //", "POST /users/1/", "OPTIONS /x", "HEAD /x"] {
+        for line in [
+            "GET /users",
+            "GET /users/",
+            "GET /users/a/",
+            "GET /x",
+            "GET /files",
+            "GET //",
+            "POST /users/1/",
+            "OPTIONS /x",
+            "HEAD /x",
+        ] {
             assert_eq!(routed(line), Err(Refusal::NotFound), "{line}");
         }
     }
@@ -298,17 +323,25 @@ mod tests {
             ("POST /users/me", "GET, HEAD, PUT, DELETE, OPTIONS"),
             ("GET /users/1/ban", "POST, OPTIONS"),
         ] {
-            let Err(refusal @ Refusal::MethodNotAllowed(_)) = routed(line) else { panic!("{line}") };
+            let Err(refusal @ Refusal::MethodNotAllowed(_)) = routed(line) else {
+                panic!("{line}")
+            };
             assert_eq!(refusal.into_response().header("allow"), Some(names.as_bytes()), "{line}");
         }
     }
 
     #[test]
     fn rfc9110_9_3_7_options_is_answered() {
-        for (line, names) in [("OPTIONS /", "GET, HEAD, OPTIONS"), ("OPTIONS *", "GET, HEAD, POST, PUT, DELETE, OPTIONS")] {
+        for (line, names) in [
+            ("OPTIONS /", "GET, HEAD, OPTIONS"),
+            ("OPTIONS *", "GET, HEAD, POST, PUT, DELETE, OPTIONS"),
+        ] {
             let Err(refusal @ Refusal::Options(_)) = routed(line) else { panic!("{line}") };
             let response = refusal.into_response();
-            assert_eq!((response.status(), response.header("allow")), (Status::NO_CONTENT, Some(names.as_bytes())));
+            assert_eq!(
+                (response.status(), response.header("allow")),
+                (Status::NO_CONTENT, Some(names.as_bytes()))
+            );
         }
     }
 

@@ -51,7 +51,10 @@ pub(crate) struct Sender {
 enum Content {
     #[default]
     None,
-    Fixed { current: Data, rest: vec::IntoIter<Data> },
+    Fixed {
+        current: Data,
+        rest: vec::IntoIter<Data>,
+    },
     Stream(Stream),
 }
 
@@ -71,7 +74,13 @@ impl Sender {
     }
 
     /// Writes a head of at most `len_max` bytes to `out`, or keeps it when it does not fit.
-    pub(crate) fn write_head(&mut self, out: &mut [u8], at: &mut usize, len_max: usize, write: impl FnOnce(&mut Cursor<'_>)) {
+    pub(crate) fn write_head(
+        &mut self,
+        out: &mut [u8],
+        at: &mut usize,
+        len_max: usize,
+        write: impl FnOnce(&mut Cursor<'_>),
+    ) {
         let room = out.get_mut(*at..).unwrap_or_default();
         if self.spill.is_empty() && room.len() >= len_max {
             let mut cursor = Cursor::new(room);
@@ -93,8 +102,12 @@ impl Sender {
             _ if framing == SendFraming::None => Content::None,
             Body::Empty => Content::None,
             Body::Full(current) => Content::Fixed { current, rest: Vec::new().into_iter() },
-            Body::Parts(parts) => Content::Fixed { current: Data::from(b""), rest: parts.into_iter() },
-            Body::Stream(_) => Content::Stream(Stream { framing, piece: None, in_chunk: false, end: None }),
+            Body::Parts(parts) => {
+                Content::Fixed { current: Data::from(b""), rest: parts.into_iter() }
+            }
+            Body::Stream(_) => {
+                Content::Stream(Stream { framing, piece: None, in_chunk: false, end: None })
+            }
         };
     }
 
@@ -113,7 +126,11 @@ impl Sender {
         let sent = match &self.content {
             Content::None => false,
             Content::Fixed { current, rest } => current.is_empty() && rest.as_slice().is_empty(),
-            Content::Stream(stream) => stream.piece.is_none() && stream.end.is_some() && stream.framing == SendFraming::None,
+            Content::Stream(stream) => {
+                stream.piece.is_none()
+                    && stream.end.is_some()
+                    && stream.framing == SendFraming::None
+            }
         };
         if sent {
             self.content = Content::None;
@@ -144,7 +161,9 @@ impl Sender {
     pub(crate) fn capacity(&self) -> usize {
         match &self.content {
             Content::Stream(Stream { framing, piece: None, end: None, .. }) => match framing {
-                SendFraming::Length(left) => usize::try_from(*left).unwrap_or(usize::MAX).min(STREAM_PIECE_BYTES_MAX),
+                SendFraming::Length(left) => {
+                    usize::try_from(*left).unwrap_or(usize::MAX).min(STREAM_PIECE_BYTES_MAX)
+                }
                 _ => STREAM_PIECE_BYTES_MAX,
             },
             _ => 0,
@@ -224,7 +243,12 @@ impl Stream {
     }
 }
 
-fn write_fixed(current: &mut Data, rest: &mut vec::IntoIter<Data>, out: &mut [u8], at: &mut usize) -> bool {
+fn write_fixed(
+    current: &mut Data,
+    rest: &mut vec::IntoIter<Data>,
+    out: &mut [u8],
+    at: &mut usize,
+) -> bool {
     current.advance(copy(current.as_bytes(), out, at));
     if !current.is_empty() {
         return false;

@@ -1,10 +1,10 @@
 //! From input to events.
 
-use super::{BodyUse, Buffers, Connection, Event, Exchange, Input, Transport};
-use crate::body::{BodyReader, Piece, request_length};
+use super::{Buffers, Connection, Event, Exchange, Input};
+use crate::body::{Content, Demand, Taken, request_length};
 use crate::head::{Expect, Gather};
 use crate::request::{RequestHead, parse_request};
-use crate::{BodyLength, Error, Method, Request, Version};
+use crate::{BodyLength, Error, Method, Request, Transport, Version};
 use alloc::boxed::Box;
 use core::time::Duration;
 
@@ -13,11 +13,15 @@ impl Connection {
     ///
     /// Call again with the rest, even if it is empty, until there is no event. What is not consumed then stays with
     /// the caller until the state changes: by more input, a response, [`read_body`](Connection::read_body).
-    pub fn handle_input<'a>(&mut self, now: Duration, input: &'a [u8]) -> (usize, Option<Event<'a>>) {
+    pub fn handle_input<'a>(
+        &mut self,
+        now: Duration,
+        input: &'a [u8],
+    ) -> (usize, Option<Event<'a>>) {
         let result = match &mut self.input {
             Input::Head if input.is_empty() => return (0, None),
             Input::Head => self.read_head(now, input),
-            Input::Body { .. } => self.read_content(now, input),
+            Input::Body(_) => self.read_content(now, input),
             Input::Held => return (0, None),
             Input::Ended if self.transport == Transport::Upgraded => return (0, None),
             Input::Ended => return (input.len(), None),
@@ -26,7 +30,11 @@ impl Connection {
         result.unwrap_or_else(|error| (input.len(), Some(self.fail(now, error))))
     }
 
-    fn read_head<'a>(&mut self, now: Duration, input: &'a [u8]) -> Result<(usize, Option<Event<'a>>), Error> {
+    fn read_head<'a>(
+        &mut self,
+        now: Duration,
+        input: &'a [u8],
+    ) -> Result<(usize, Option<Event<'a>>), Error> {
         let mut request = match self.buffers.take() {
             Some(Buffers(request)) => request.0,
             None => Box::new(RequestHead::new()),
@@ -40,9 +48,11 @@ impl Connection {
             self.gathering = true;
             self.gather = Gather::default();
             let deadline = now + self.config.limits.head_time;
-            self.read_deadline = Some(self.read_deadline.map_or(deadline, |known| known.min(deadline)));
+            self.read_deadline =
+                Some(self.read_deadline.map_or(deadline, |known| known.min(deadline)));
         }
-        let (taken, complete) = self.gather.take(input, &mut request.head.bytes, &self.config.limits)?;
+        let (taken, complete) =
+            self.gather.take(input, &mut request.head.bytes, &self.config.limits)?;
         if !complete {
             self.buffers = Some(Buffers(Request(request)));
             return Ok((taken, None));
@@ -84,49 +94,44 @@ impl Connection {
             self.input = Input::Held;
         } else {
             self.exchange.expects_continue = facts.expect == Expect::Continue;
-            let reader = BodyReader::new(length, &self.config.limits);
-            self.input = Input::Body { reader, use_: BodyUse::Paused };
+            self.input = Input::Body(Content::new(length, &self.config.limits));
         }
         request.body = length;
         Ok(Event::Request(Request(request)))
     }
 
-    fn read_content<'a>(&mut self, now: Duration, input: &'a [u8]) -> Result<(usize, Option<Event<'a>>), Error> {
-        let Input::Body { reader, use_ } = &mut self.input else { return Ok((0, None)) };
-        if *use_ == BodyUse::Paused {
-            return Ok((0, None));
+    fn read_content<'a>(
+        &mut self,
+        now: Duration,
+        input: &'a [u8],
+    ) -> Result<(usize, Option<Event<'a>>), Error> {
+        let Input::Body(content) = &mut self.input else { return Ok((0, None)) };
+        let (count, taken) = content.take(input, &self.config.limits)?;
+        if count > 0 {
+            self.read_deadline = Some(now + self.config.limits.body_progress_time);
+            // The content is on its way, so nobody waits for 100 Continue any more.
+            self.exchange.expects_continue = false;
         }
-        let mut taken = 0;
-        loop {
-            if reader.take_end() {
-                return Ok((taken, self.end_content(now, None)));
+        let event = match taken {
+            Taken::Nothing => None,
+            Taken::Data(data) => Some(Event::Data(data)),
+            Taken::End(trailers) => self.end_content(now, trailers),
+            Taken::TooMuch => {
+                self.give_up_content(now);
+                None
             }
-            let rest = input.get(taken..).unwrap_or(&[]);
-            let (count, piece) = reader.read(rest, &self.config.limits)?;
-            taken += count;
-            if count > 0 {
-                self.read_deadline = Some(now + self.config.limits.body_progress_time);
-                // The content is on its way, so nobody waits for 100 Continue any more.
-                self.exchange.expects_continue = false;
-            }
-            match (piece, &mut *use_) {
-                (None, _) => return Ok((taken, None)),
-                (Some(Piece::End(trailers)), _) => return Ok((taken, self.end_content(now, trailers))),
-                (Some(Piece::Data(data)), BodyUse::Dropped { left }) => {
-                    let Some(rest) = u32::try_from(data.len()).ok().and_then(|len| left.checked_sub(len)) else {
-                        self.give_up_content(now);
-                        return Ok((taken, None));
-                    };
-                    *left = rest;
-                }
-                (Some(Piece::Data(data)), _) => return Ok((taken, Some(Event::Data(data)))),
-            }
-        }
+        };
+        Ok((count, event))
     }
 
     /// The content is complete.
-    fn end_content(&mut self, now: Duration, trailers: Option<crate::Trailers>) -> Option<Event<'static>> {
-        let wanted = matches!(self.input, Input::Body { use_: BodyUse::Wanted, .. });
+    fn end_content(
+        &mut self,
+        now: Duration,
+        trailers: Option<crate::Trailers>,
+    ) -> Option<Event<'static>> {
+        let wanted =
+            matches!(&self.input, Input::Body(content) if content.demand == Demand::Wanted);
         self.input = Input::Held;
         self.read_deadline = None;
         if self.exchange.answered {

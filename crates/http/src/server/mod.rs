@@ -3,11 +3,11 @@
 mod input;
 mod output;
 
-use crate::body::BodyReader;
+use crate::body::{Content, Demand};
 use crate::head::Gather;
 use crate::response::Lines;
 use crate::send::Sender;
-use crate::{Data, Error, Limits, OutOfTurn, Request, Response, Status, Trailers};
+use crate::{Data, Error, Limits, OutOfTurn, Request, Response, Status, Trailers, Transport};
 use alloc::rc::Rc;
 use core::time::Duration;
 
@@ -34,22 +34,6 @@ pub enum Event<'a> {
     /// The message was refused. If no response was on its way, the one that says so is now; a
     /// handler still at work on the request is to be dropped. Nothing follows on this connection.
     Failed(Error),
-}
-
-/// What is to be done with the transport.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transport {
-    /// Keep it: feed input, take output.
-    Open,
-    /// All output is taken: end the sending side. Go on feeding input, which is dropped, until the state is
-    /// `Closed`; closing with unread input would reset the connection and lose the response (RFC 9112 section 9.6).
-    EndOutput,
-    /// Close it once what was taken is sent.
-    Closed,
-    /// Reset it: the peer must not take what it got for complete.
-    Abort,
-    /// The protocol changed. Input that was not consumed belongs to the new one.
-    Upgraded,
 }
 
 /// One connection of a server.
@@ -97,24 +81,13 @@ enum Input {
     /// A head, or nothing between two requests.
     Head,
     /// The open request's content.
-    Body { reader: BodyReader, use_: BodyUse },
+    Body(Content),
     /// Nothing, until the open request is answered.
     Held,
     /// Whatever follows the last message; this many bytes of it are read and dropped.
     Dropped { left: u32 },
     /// Nothing more.
     Ended,
-}
-
-/// What the application does with the open request's content.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum BodyUse {
-    /// Not ready for it: input stays in the ring.
-    Paused,
-    /// Takes it.
-    Wanted,
-    /// Wants none of it; this many bytes are dropped for the sake of the connection.
-    Dropped { left: u32 },
 }
 
 /// What the open request decides about its response.
@@ -181,8 +154,11 @@ impl Connection {
     /// The application wants the open request's content: sends `100 Continue` if the client waits
     /// for it. From now on the client must make progress.
     pub fn read_body(&mut self, now: Duration) {
-        let Input::Body { use_: use_ @ BodyUse::Paused, .. } = &mut self.input else { return };
-        *use_ = BodyUse::Wanted;
+        let Input::Body(content) = &mut self.input else { return };
+        if content.demand != Demand::Paused {
+            return;
+        }
+        content.demand = Demand::Wanted;
         self.read_deadline = Some(now + self.config.limits.body_progress_time);
         if core::mem::take(&mut self.exchange.expects_continue) && !self.exchange.started {
             self.sender.push(b"HTTP/1.1 100 Continue\r\n\r\n");
@@ -192,25 +168,25 @@ impl Connection {
 
     /// The application has no room for content now: input is not consumed, the client may wait.
     pub fn pause_body(&mut self) {
-        if let Input::Body { use_: use_ @ BodyUse::Wanted, .. } = &mut self.input {
-            *use_ = BodyUse::Paused;
-            self.read_deadline = None;
+        if let Input::Body(content) = &mut self.input {
+            if content.demand == Demand::Wanted {
+                content.demand = Demand::Paused;
+                self.read_deadline = None;
+            }
         }
     }
 
     /// The application wants no more of the open request's content. What remains is dropped if it is
     /// little enough, else the connection ends after the response.
     pub fn drop_body(&mut self, now: Duration) {
-        let left = self.config.limits.drain_bytes_max;
-        let Input::Body { reader, use_ } = &mut self.input else { return };
-        if matches!(use_, BodyUse::Dropped { .. }) {
+        let Input::Body(content) = &mut self.input else { return };
+        if matches!(content.demand, Demand::Dropped { .. }) {
             return;
         }
         // RFC 9110 section 10.1.1: without 100 Continue nobody knows whether the content comes.
-        let too_much = reader.left().is_some_and(|rest| rest > u64::from(left));
-        let left = if too_much || self.exchange.expects_continue { 0 } else { left };
-        *use_ = BodyUse::Dropped { left };
-        if left == 0 {
+        let left_max =
+            if self.exchange.expects_continue { 0 } else { self.config.limits.drain_bytes_max };
+        if content.drop_up_to(left_max) == (Demand::Dropped { left: 0 }) {
             self.exchange.client_persists = false;
         }
         self.read_deadline = Some(now + self.config.limits.body_progress_time);
@@ -232,7 +208,9 @@ impl Connection {
             return Err(OutOfTurn);
         }
         let upgrades = self.exchange.upgrade && matches!(self.input, Input::Held);
-        if response.status.is_informational() && !(response.status == Status::SWITCHING_PROTOCOLS && upgrades) {
+        if response.status.is_informational()
+            && !(response.status == Status::SWITCHING_PROTOCOLS && upgrades)
+        {
             return Err(OutOfTurn);
         }
         self.response = Some(response);
@@ -278,7 +256,11 @@ impl Connection {
     ///
     /// # Errors
     /// As [`finish`](Connection::finish).
-    pub fn finish_with_trailers(&mut self, now: Duration, trailers: &[(&str, &[u8])]) -> Result<(), OutOfTurn> {
+    pub fn finish_with_trailers(
+        &mut self,
+        now: Duration,
+        trailers: &[(&str, &[u8])],
+    ) -> Result<(), OutOfTurn> {
         if self.response.is_some() {
             return Err(OutOfTurn);
         }
@@ -350,7 +332,7 @@ impl Connection {
         match self.input {
             // RFC 9112 section 9.5: a connection that is merely idle may be closed without a word.
             Input::Head if !self.gathering => self.end_output(now),
-            Input::Head | Input::Body { .. } => return Some(self.fail(now, Error::Timeout)),
+            Input::Head | Input::Body(_) => return Some(self.fail(now, Error::Timeout)),
             Input::Held => {}
             Input::Dropped { .. } | Input::Ended => self.close(),
         }
@@ -361,8 +343,9 @@ impl Connection {
     pub fn handle_end(&mut self, now: Duration) -> Option<Event<'static>> {
         match &self.input {
             Input::Head if !self.gathering => self.close(),
+            Input::Body(content) if content.is_complete() => self.exchange.client_persists = false,
             // RFC 9112 section 8: an incomplete message is refused, never handled as if it were complete.
-            Input::Head | Input::Body { .. } => {
+            Input::Head | Input::Body(_) => {
                 let event = self.fail(now, Error::Truncated);
                 self.input = Input::Ended;
                 return Some(event);

@@ -1,9 +1,10 @@
 //! From responses to output.
 
-use super::{BodyUse, Connection, Exchange, Input, Transport};
+use super::{Connection, Exchange, Input};
+use crate::body::Demand;
 use crate::semantics::date::HttpDate;
 use crate::send::{Cursor, SendFraming};
-use crate::{Body, Response, Status};
+use crate::{Body, Response, Status, Transport};
 use core::time::Duration;
 
 /// Upper bound of what a head holds besides its own lines, media type and reason: status line, `Date`, length or
@@ -15,7 +16,12 @@ impl Connection {
     ///
     /// `date` is the current date, for instance from [`DateCache`](crate::semantics::date::DateCache); without a
     /// clock there is none (RFC 9110 section 6.6.1).
-    pub fn poll_transmit(&mut self, now: Duration, date: Option<&HttpDate>, out: &mut [u8]) -> usize {
+    pub fn poll_transmit(
+        &mut self,
+        now: Duration,
+        date: Option<&HttpDate>,
+        out: &mut [u8],
+    ) -> usize {
         let mut at = 0;
         if out.is_empty() {
             return 0;
@@ -39,10 +45,18 @@ impl Connection {
     /// Whether a response of this status to the open request has content.
     pub(super) fn has_content(&self, status: Status) -> bool {
         // RFC 9112 section 6.3: none after HEAD, with 1xx, 204, 304, or a success to CONNECT.
-        !self.exchange.head_method && !status.has_no_content() && !(self.exchange.connect_method && status.is_success())
+        !self.exchange.head_method
+            && !status.has_no_content()
+            && !(self.exchange.connect_method && status.is_success())
     }
 
-    fn start_response(&mut self, mut response: Response, date: Option<&HttpDate>, out: &mut [u8], at: &mut usize) {
+    fn start_response(
+        &mut self,
+        mut response: Response,
+        date: Option<&HttpDate>,
+        out: &mut [u8],
+        at: &mut usize,
+    ) {
         let framing = self.framing(&response);
         let has_content = self.has_content(response.status);
         self.exchange.started = true;
@@ -88,8 +102,9 @@ impl Connection {
     /// Whether what is left of the request's content does not end the connection.
     fn leaves_little_unread(&self) -> bool {
         match &self.input {
-            Input::Body { use_: BodyUse::Dropped { left: 0 }, .. } => false,
-            Input::Body { .. } => !self.exchange.expects_continue,
+            Input::Body(content) => {
+                content.demand != (Demand::Dropped { left: 0 }) && !self.exchange.expects_continue
+            }
             Input::Held => true,
             _ => false,
         }
@@ -102,12 +117,17 @@ impl Connection {
             self.exchange = Exchange::default();
             return;
         }
-        match self.input {
-            // RFC 9112 section 9.3: read the whole request, or close after the response. Whoever still reads it
-            // may go on.
-            Input::Body { use_: BodyUse::Wanted | BodyUse::Paused, .. } if !self.exchange.expects_continue => {}
-            Input::Body { use_: BodyUse::Dropped { left: 1.. }, .. } if self.exchange.persists => {}
-            _ => self.end_exchange(now),
+        let goes_on = match &self.input {
+            Input::Body(content) => match content.demand {
+                // RFC 9112 section 9.3: read the whole request, or close after the response. Whoever
+                // still reads it may go on.
+                Demand::Wanted | Demand::Paused => !self.exchange.expects_continue,
+                Demand::Dropped { left } => left > 0 && self.exchange.persists,
+            },
+            _ => false,
+        };
+        if !goes_on {
+            self.end_exchange(now);
         }
     }
 
@@ -123,7 +143,10 @@ impl Connection {
         } else if matches!(self.input, Input::Held) && !exchange.client_persists {
             // The client knew that this was the last request, so nothing can be on its way.
             self.close();
-        } else if matches!(self.input, Input::Body { use_: BodyUse::Dropped { left: 1.. }, .. }) && exchange.persists {
+        } else if exchange.persists
+            && matches!(&self.input, Input::Body(content) if content.demand != Demand::Dropped { left: 0 })
+        {
+            // What is left of the content is being dropped.
             self.exchange = exchange;
         } else {
             self.end_output(now);

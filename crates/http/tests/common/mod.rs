@@ -1,8 +1,8 @@
 //! A server connection fed from memory, with a small application behind it.
 #![allow(dead_code)] // each test binary uses its part
 
-use http::server::{Config, Connection, Event, Transport};
-use http::{Body, Data, Limits, Request, Response, Status};
+use http::server::{Config, Connection, Event};
+use http::{Body, Data, Limits, Request, Response, Status, Transport};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -92,20 +92,29 @@ impl Server {
     fn take_event(&mut self, event: Event<'_>) {
         match event {
             Event::Request(request) => {
-                let body = if request.body_length() == http::BodyLength::Empty { "" } else { " ..." };
+                let body =
+                    if request.body_length() == http::BodyLength::Empty { "" } else { " ..." };
                 let (name, target) = (request.method_name().to_vec(), request.target().to_vec());
-                self.events.push(format!("{} {}{body}", name.escape_ascii(), target.escape_ascii()));
+                self.events.push(format!(
+                    "{} {}{body}",
+                    name.escape_ascii(),
+                    target.escape_ascii()
+                ));
                 if body.is_empty() {
                     return self.answer(request, Vec::new());
                 }
                 match request.path() {
                     b"/refuse" => {
-                        self.connection.respond(self.now, Response::plain(Status::FORBIDDEN)).unwrap();
+                        self.connection
+                            .respond(self.now, Response::plain(Status::FORBIDDEN))
+                            .unwrap();
                         self.connection.drop_body(self.now);
                         self.connection.recycle(request);
                     }
                     b"/early" => {
-                        self.connection.respond(self.now, Response::ok("text/plain", "early")).unwrap();
+                        self.connection
+                            .respond(self.now, Response::ok("text/plain", "early"))
+                            .unwrap();
                         self.connection.read_body(self.now);
                         self.open = Some((request, Vec::new()));
                     }
@@ -139,7 +148,9 @@ impl Server {
             b"/" => Response::ok("text/plain", "hello, world\n"),
             b"/echo" => Response::ok("application/octet-stream", body),
             b"/headers" => {
-                let list = request.headers().map(|(n, v)| format!("{}={}\n", n.escape_ascii(), v.escape_ascii()));
+                let list = request
+                    .headers()
+                    .map(|(n, v)| format!("{}={}\n", n.escape_ascii(), v.escape_ascii()));
                 Response::ok("text/plain", list.collect::<String>())
             }
             b"/authority" => Response::ok("text/plain", request.authority().to_vec()),
@@ -153,7 +164,11 @@ impl Server {
                 self.stream = ["two", "one"].into_iter().map(Data::from).collect();
                 Response::new(Status::OK).with_body(Body::Stream(Some(6)))
             }
-            b"/parts" => Response::new(Status::OK).with_body(Body::Parts(vec!["a".into(), "".into(), "bc".into()])),
+            b"/parts" => Response::new(Status::OK).with_body(Body::Parts(vec![
+                "a".into(),
+                "".into(),
+                "bc".into(),
+            ])),
             b"/empty" => Response::new(Status::NO_CONTENT),
             b"/same" => Response::new(Status::NOT_MODIFIED).with_header("ETag", "\"1\""),
             b"/reset" => Response::new(Status::RESET_CONTENT),
@@ -198,7 +213,12 @@ impl Server {
 }
 
 /// Feeds `input` in pieces of `piece_len` bytes to a server with room for `room` bytes of output at a time.
-pub(crate) fn serve_in_pieces(input: &[u8], piece_len: usize, room: usize, limits: &Limits) -> Outcome {
+pub(crate) fn serve_in_pieces(
+    input: &[u8],
+    piece_len: usize,
+    room: usize,
+    limits: &Limits,
+) -> Outcome {
     let mut server = Server::new(Config { limits: limits.clone(), serves: None });
     server.room = room;
     for piece in input.chunks(piece_len.max(1)) {
@@ -220,7 +240,12 @@ pub(crate) fn serve_split(input: &[u8], at: usize, limits: &Limits) -> Outcome {
 pub(crate) fn serve_every_way(input: &[u8], limits: &Limits) -> Outcome {
     let whole = serve_in_pieces(input, usize::MAX, usize::MAX, limits);
     for at in 0..=input.len() {
-        assert_eq!(serve_split(input, at, limits), whole, "split at {at} of {}", input.escape_ascii());
+        assert_eq!(
+            serve_split(input, at, limits),
+            whole,
+            "split at {at} of {}",
+            input.escape_ascii()
+        );
     }
     for (piece, room) in [(1, usize::MAX), (1, 1), (usize::MAX, 1), (3, 7), (usize::MAX, 300)] {
         let other = serve_in_pieces(input, piece, room, limits);

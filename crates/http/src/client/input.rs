@@ -1,0 +1,135 @@
+//! From input to events.
+
+use super::response::parse_response;
+use super::{Connection, Event, Input, Response};
+use crate::body::{Content, Taken, response_length};
+use crate::head::{Gather, Head};
+use crate::{BodyLength, Error, Status, Transport, Version};
+use core::time::Duration;
+
+impl Connection {
+    /// Takes bytes from `input`: how many, and what they turned out to be.
+    ///
+    /// Call again with the rest, even if it is empty, until there is no event. What is not consumed then stays
+    /// with the caller until the state changes.
+    pub fn handle_input<'a>(
+        &mut self,
+        now: Duration,
+        input: &'a [u8],
+    ) -> (usize, Option<Event<'a>>) {
+        let result = match self.input {
+            Input::Head { .. } if input.is_empty() => return (0, None),
+            Input::Head { interim } => self.read_head(now, input, interim),
+            Input::Body(_) => self.read_content(now, input),
+            Input::Ended if self.transport == Transport::Upgraded => return (0, None),
+            Input::Idle if input.is_empty() => return (0, None),
+            Input::Idle => {
+                // RFC 9112 section 9.2: what comes unasked answers nothing; the connection is of no use.
+                self.finish_transport(Transport::Closed);
+                return (input.len(), None);
+            }
+            Input::Ended => return (input.len(), None),
+        };
+        result.unwrap_or_else(|error| (input.len(), Some(self.fail(error))))
+    }
+
+    fn read_head<'a>(
+        &mut self,
+        now: Duration,
+        input: &'a [u8],
+        interim: u8,
+    ) -> Result<(usize, Option<Event<'a>>), Error> {
+        let mut head = core::mem::take(&mut self.head);
+        if head.bytes.is_empty() {
+            if let Some((response, len)) = parse_response(input, &self.limits, &mut head)? {
+                head.bytes.extend_from_slice(input.get(..len).unwrap_or(input));
+                return Ok((len, self.open_response(now, Response { head, ..response }, interim)?));
+            }
+            self.gather = Gather::default();
+            self.read_deadline = Some(now + self.limits.head_time);
+        }
+        let (taken, complete) = self.gather.take(input, &mut head.bytes, &self.limits)?;
+        if !complete {
+            self.head = head;
+            return Ok((taken, None));
+        }
+        let bytes = core::mem::take(&mut head.bytes);
+        let (response, _) =
+            parse_response(&bytes, &self.limits, &mut head)?.ok_or(Error::StartLine)?;
+        let head = Head { bytes, fields: head.fields };
+        Ok((taken, self.open_response(now, Response { head, ..response }, interim)?))
+    }
+
+    fn open_response(
+        &mut self,
+        now: Duration,
+        mut response: Response,
+        interim: u8,
+    ) -> Result<Option<Event<'static>>, Error> {
+        let status = response.status;
+        let switches = status == Status::SWITCHING_PROTOCOLS;
+        if status.is_informational() && !switches {
+            return self.skip_interim(now, status, interim).map(|()| None);
+        }
+        if switches && !self.exchange.asked_upgrade {
+            // RFC 9110 section 7.8: a server switches only when asked to.
+            return Err(Error::StartLine);
+        }
+        self.read_deadline = None;
+        if switches || self.exchange.connect_method && status.is_success() {
+            self.finish_transport(Transport::Upgraded);
+            return Ok(Some(Event::Response(response)));
+        }
+        let http11 = response.version == Version::Http11;
+        self.exchange.persists &= !response.facts.close && (http11 || response.facts.keep_alive);
+        if !self.exchange.head_method && !status.has_no_content() {
+            response.body = response_length(&response.facts, http11, &self.limits)?;
+        }
+        match response.body {
+            BodyLength::Empty => self.end_response(now),
+            length => {
+                self.exchange.persists &= length != BodyLength::UntilClose;
+                self.input = Input::Body(Content::new(length, &self.limits));
+            }
+        }
+        Ok(Some(Event::Response(response)))
+    }
+
+    fn skip_interim(&mut self, now: Duration, status: Status, interim: u8) -> Result<(), Error> {
+        if interim >= self.limits.interim_responses_max {
+            return Err(Error::TooManyInterim);
+        }
+        self.input = Input::Head { interim: interim + 1 };
+        self.read_deadline = Some(now + self.limits.response_time);
+        if status == Status::CONTINUE {
+            self.release_content(now);
+        }
+        Ok(())
+    }
+
+    fn read_content<'a>(
+        &mut self,
+        now: Duration,
+        input: &'a [u8],
+    ) -> Result<(usize, Option<Event<'a>>), Error> {
+        let Input::Body(content) = &mut self.input else { return Ok((0, None)) };
+        let wanted = !matches!(content.demand, crate::body::Demand::Dropped { .. });
+        let (count, taken) = content.take(input, &self.limits)?;
+        if count > 0 {
+            self.read_deadline = Some(now + self.limits.body_progress_time);
+        }
+        let event = match taken {
+            Taken::Nothing => None,
+            Taken::Data(data) => Some(Event::Data(data)),
+            Taken::End(trailers) => {
+                self.end_response(now);
+                wanted.then_some(Event::End(trailers))
+            }
+            Taken::TooMuch => {
+                self.abort();
+                None
+            }
+        };
+        Ok((count, event))
+    }
+}

@@ -1,0 +1,123 @@
+//! From requests to output.
+
+use super::{Connection, Exchange, Request};
+use crate::send::{Cursor, SendFraming};
+use crate::{Body, Method};
+use core::time::Duration;
+
+/// Upper bound of what a head holds besides its own lines, target, authority and media type, bytes.
+const HEAD_OVERHEAD_BYTES: usize = 256;
+
+impl Connection {
+    /// Writes output to `out`: how many bytes. 0 means that there is nothing now.
+    pub fn poll_transmit(&mut self, now: Duration, out: &mut [u8]) -> usize {
+        let mut at = 0;
+        if out.is_empty() {
+            return 0;
+        }
+        if let Some(request) = self.request.take() {
+            self.start_request(now, request, out, &mut at);
+        }
+        self.sender.write(out, &mut at);
+        if at > 0
+            && self.held.is_none()
+            && matches!(self.input, super::Input::Head { interim: 0 })
+            && self.head.bytes.is_empty()
+        {
+            self.read_deadline = Some(now + self.limits.response_time);
+        }
+        if !self.sender.is_ready() {
+            self.write_deadline = None;
+        } else if at > 0 {
+            self.arm_write(now);
+        }
+        at
+    }
+
+    fn start_request(
+        &mut self,
+        now: Duration,
+        mut request: Request,
+        out: &mut [u8],
+        at: &mut usize,
+    ) {
+        let framing = request.framing();
+        let len_max = HEAD_OVERHEAD_BYTES + request.variable_bytes();
+        self.sender.write_head(out, at, len_max, |cursor| write_head(cursor, &request, framing));
+        let body = core::mem::take(&mut request.body);
+        if request.expect_continue && framing != SendFraming::None {
+            self.held = Some((body, framing));
+            self.read_deadline = Some(now + self.limits.continue_time);
+        } else {
+            self.sender.start(body, framing);
+        }
+    }
+}
+
+impl Request {
+    pub(super) fn exchange(&self) -> Exchange {
+        Exchange {
+            head_method: self.method == Method::Head,
+            connect_method: self.method == Method::Connect,
+            asked_upgrade: self.upgrade.is_some(),
+            persists: !self.close,
+        }
+    }
+
+    fn framing(&self) -> SendFraming {
+        let anticipated = matches!(self.method, Method::Post | Method::Put | Method::Patch);
+        match (&self.body, self.body.len()) {
+            (_, None) => SendFraming::Chunked,
+            // RFC 9110 section 8.6: no Content-Length 0 for a method that does not anticipate content.
+            (Body::Empty, _) if !anticipated => SendFraming::None,
+            (_, Some(len)) => SendFraming::Length(len),
+        }
+    }
+
+    fn variable_bytes(&self) -> usize {
+        self.method_name().len()
+            + self.target.len()
+            + self.authority.len()
+            + self.content_type.map_or(0, str::len)
+            + self.upgrade.map_or(0, str::len)
+            + self.lines.0.len()
+    }
+}
+
+fn write_head(cursor: &mut Cursor<'_>, request: &Request, framing: SendFraming) {
+    cursor.put(request.method_name().as_bytes());
+    cursor.put(b" ");
+    cursor.put(&request.target);
+    // RFC 9110 section 7.2: Host comes first.
+    cursor.put(b" HTTP/1.1\r\nHost: ");
+    cursor.put(request.authority.as_bytes());
+    cursor.put(b"\r\n");
+    match framing {
+        SendFraming::Length(len) => {
+            cursor.put(b"Content-Length: ");
+            cursor.put_decimal(len);
+            cursor.put(b"\r\n");
+        }
+        SendFraming::Chunked => cursor.put(b"Transfer-Encoding: chunked\r\n"),
+        SendFraming::None | SendFraming::UntilClose => {}
+    }
+    if let Some(content_type) = request.content_type {
+        cursor.put(b"Content-Type: ");
+        cursor.put(content_type.as_bytes());
+        cursor.put(b"\r\n");
+    }
+    if request.expect_continue && framing != SendFraming::None {
+        cursor.put(b"Expect: 100-continue\r\n");
+    }
+    cursor.put(&request.lines.0);
+    match (request.upgrade, request.close) {
+        (Some(protocol), _) => {
+            cursor.put(b"Connection: upgrade\r\nUpgrade: ");
+            cursor.put(protocol.as_bytes());
+            cursor.put(b"\r\n");
+        }
+        (None, true) => cursor.put(b"Connection: close\r\n"),
+        (None, false) => {}
+    }
+    cursor.put(b"\r\n");
+}

@@ -1,0 +1,133 @@
+//! A request to be sent.
+
+use crate::head::scan::target_len;
+use crate::request::is_authority;
+use crate::response::Lines;
+use crate::{Body, Data, Error, Method};
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// A request to be sent.
+#[derive(Debug)]
+pub struct Request {
+    pub(super) method: Method,
+    pub(super) target: Vec<u8>,
+    pub(super) authority: String,
+    pub(super) content_type: Option<&'static str>,
+    pub(super) lines: Lines,
+    pub(super) body: Body,
+    pub(super) upgrade: Option<&'static str>,
+    pub(super) close: bool,
+    pub(super) expect_continue: bool,
+}
+
+impl Request {
+    /// A request for `target`, a path with an optional query or, with OPTIONS, `*`, at `authority`, a host with an
+    /// optional port. For CONNECT the target is the authority, and `target` is not looked at.
+    ///
+    /// # Errors
+    /// [`Error::Host`] or [`Error::Target`] if they cannot be sent, [`Error::StartLine`] for [`Method::Other`].
+    pub fn new(method: Method, authority: &str, target: &str) -> Result<Request, Error> {
+        if method == Method::Other {
+            return Err(Error::StartLine);
+        }
+        if authority.is_empty() || !is_authority(authority.as_bytes()) {
+            return Err(Error::Host);
+        }
+        let target = if method == Method::Connect { authority } else { target };
+        let fits = target.starts_with('/')
+            || method == Method::Connect
+            || method == Method::Options && target == "*";
+        if !fits || target_len(target.as_bytes()) != target.len() {
+            return Err(Error::Target);
+        }
+        Ok(Request {
+            method,
+            target: target.into(),
+            authority: authority.into(),
+            content_type: None,
+            lines: Lines::default(),
+            body: Body::Empty,
+            upgrade: None,
+            close: false,
+            expect_continue: false,
+        })
+    }
+
+    /// Sets content and its media type.
+    #[must_use]
+    pub fn with_content(mut self, content_type: &'static str, content: impl Into<Data>) -> Request {
+        self.content_type = Some(content_type);
+        self.body = Body::Full(content.into());
+        self
+    }
+
+    /// Sets content that is not one run of bytes.
+    #[must_use]
+    pub fn with_body(mut self, body: Body) -> Request {
+        self.body = body;
+        self
+    }
+
+    /// Adds a field. Control bytes in `value` become spaces; a `name` that is no token and the fields that belong to
+    /// the connection (`Host`, `Content-Length`, `Transfer-Encoding`, `Connection`, `Date`, `Expect`, `Upgrade`) are left out.
+    #[must_use]
+    pub fn with_header(mut self, name: &str, value: impl AsRef<[u8]>) -> Request {
+        let own = ["host", "expect", "upgrade"];
+        if !own.iter().any(|own| own.eq_ignore_ascii_case(name)) {
+            self.lines.push(name, value.as_ref());
+        }
+        self
+    }
+
+    /// Holds the content back until the server says that it wants it.
+    #[must_use]
+    pub fn expecting_continue(mut self) -> Request {
+        self.expect_continue = true;
+        self
+    }
+
+    /// Asks to switch to this protocol.
+    #[must_use]
+    pub fn upgrading(mut self, protocol: &'static str) -> Request {
+        self.upgrade = Some(protocol);
+        self
+    }
+
+    /// Tells the server that no other request follows.
+    #[must_use]
+    pub fn closing(mut self) -> Request {
+        self.close = true;
+        self
+    }
+
+    /// The method.
+    pub fn method(&self) -> Method {
+        self.method
+    }
+
+    /// Whether it can be sent again from what it holds, after a connection broke: the method allows it, and
+    /// the content is no stream.
+    pub fn is_repeatable(&self) -> bool {
+        self.method.is_idempotent() && !self.body.is_stream()
+    }
+
+    pub(super) fn method_name(&self) -> &'static str {
+        self.method.name()
+    }
+}
+
+impl Clone for Request {
+    /// A copy; of a stream, only its length.
+    fn clone(&self) -> Request {
+        let body = match &self.body {
+            Body::Empty => Body::Empty,
+            Body::Full(data) => Body::Full(data.clone()),
+            Body::Parts(parts) => Body::Parts(parts.clone()),
+            Body::Stream(len) => Body::Stream(*len),
+        };
+        let (target, authority, lines) =
+            (self.target.clone(), self.authority.clone(), self.lines.clone());
+        Request { target, authority, lines, body, ..*self }
+    }
+}
