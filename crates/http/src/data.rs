@@ -61,7 +61,7 @@ impl Data {
         match &mut self.0 {
             Source::Static(bytes) => *bytes = bytes.get(..len).unwrap_or(bytes),
             Source::Owned { start, end, .. } | Source::Shared { start, end, .. } => {
-                *end = *start + len
+                *end = *start + len;
             }
         }
     }

@@ -103,10 +103,8 @@ fn receive_limited(request: &Request, response: &[u8], end: bool, limits: &Limit
         let mut client = Client::new(limits.clone());
         client.send(request.clone());
         pieces.iter().for_each(|piece| client.feed(piece));
-        if end {
-            if let Some(event) = client.connection.handle_end(NOW) {
-                client.note(event);
-            }
+        if end && let Some(event) = client.connection.handle_end(NOW) {
+            client.note(event);
         }
         client.outcome()
     };

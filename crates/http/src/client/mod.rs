@@ -104,10 +104,10 @@ impl Connection {
     /// [`finish`](Connection::finish).
     ///
     /// # Errors
-    /// The connection is not reusable; the request comes back.
-    pub fn request(&mut self, now: Duration, request: Request) -> Result<(), Request> {
+    /// The connection is not reusable.
+    pub fn request(&mut self, now: Duration, request: Request) -> Result<(), OutOfTurn> {
         if !self.is_reusable() {
-            return Err(request);
+            return Err(OutOfTurn);
         }
         self.exchange = request.exchange();
         self.request = Some(request);
@@ -176,11 +176,11 @@ impl Connection {
 
     /// The application has no room for content now: input is not consumed, the server may wait.
     pub fn pause_body(&mut self) {
-        if let Input::Body(content) = &mut self.input {
-            if content.demand == Demand::Wanted {
-                content.demand = Demand::Paused;
-                self.read_deadline = None;
-            }
+        if let Input::Body(content) = &mut self.input
+            && content.demand == Demand::Wanted
+        {
+            content.demand = Demand::Paused;
+            self.read_deadline = None;
         }
     }
 
@@ -273,9 +273,10 @@ impl Connection {
     /// The response is complete: the connection is idle, or at its end.
     fn end_response(&mut self, now: Duration) {
         // RFC 9112 section 9.3: an unfinished request leaves the server waiting for its rest.
-        let sent = self.request.is_none() && self.held.is_none() && self.sender.is_done();
+        let sent = self.request.is_none() && self.held.is_none() && self.sender.is_complete();
         if sent && self.exchange.persists {
             self.input = Input::Idle;
+            self.sender = Sender::default();
             self.read_deadline = Some(now + self.limits.idle_time);
         } else {
             self.finish_transport(if sent { Transport::Closed } else { Transport::Abort });

@@ -45,7 +45,7 @@ impl Connection {
         let len_max = HEAD_OVERHEAD_BYTES + request.variable_bytes();
         self.sender.write_head(out, at, len_max, |cursor| write_head(cursor, &request, framing));
         let body = core::mem::take(&mut request.body);
-        if request.expect_continue && framing != SendFraming::None {
+        if request.waits(framing) {
             self.held = Some((body, framing));
             self.read_deadline = Some(now + self.limits.continue_time);
         } else {
@@ -72,6 +72,11 @@ impl Request {
             (Body::Empty, _) if !anticipated => SendFraming::None,
             (_, Some(len)) => SendFraming::Length(len),
         }
+    }
+
+    /// Whether the content waits for the server's consent. What is empty is not worth the wait.
+    fn waits(&self, framing: SendFraming) -> bool {
+        self.expect_continue && !matches!(framing, SendFraming::None | SendFraming::Length(0))
     }
 
     fn variable_bytes(&self) -> usize {
@@ -106,7 +111,7 @@ fn write_head(cursor: &mut Cursor<'_>, request: &Request, framing: SendFraming) 
         cursor.put(content_type.as_bytes());
         cursor.put(b"\r\n");
     }
-    if request.expect_continue && framing != SendFraming::None {
+    if request.waits(framing) {
         cursor.put(b"Expect: 100-continue\r\n");
     }
     cursor.put(&request.lines.0);

@@ -32,15 +32,16 @@ pub fn evaluate(
     now_unix_seconds: u64,
 ) -> Verdict {
     let reads = matches!(request.method(), Method::Get | Method::Head);
+    let modified = current.and_then(|current| current.modified);
     // Step 1, else step 2.
     if request.header("if-match").is_some() {
         if !matches(request, "if-match", current, |own, tag| own.strong_eq(tag)) {
             return Verdict::PreconditionFailed;
         }
-    } else if let Some(since) = date_field(request, "if-unmodified-since", now_unix_seconds) {
-        if current.and_then(|current| current.modified).is_some_and(|modified| modified > since) {
-            return Verdict::PreconditionFailed;
-        }
+    } else if let Some(since) = date_field(request, "if-unmodified-since", now_unix_seconds)
+        && modified.is_some_and(|modified| modified > since)
+    {
+        return Verdict::PreconditionFailed;
     }
     // Step 3, else step 4.
     if request.header("if-none-match").is_some() {
@@ -49,11 +50,10 @@ pub fn evaluate(
         }
     } else if reads {
         let since = date_field(request, "if-modified-since", now_unix_seconds);
-        let modified = current.and_then(|current| current.modified);
-        if let (Some(since), Some(modified)) = (since, modified) {
-            if modified <= since {
-                return Verdict::NotModified;
-            }
+        if let (Some(since), Some(modified)) = (since, modified)
+            && modified <= since
+        {
+            return Verdict::NotModified;
         }
     }
     Verdict::Proceed

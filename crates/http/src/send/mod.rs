@@ -142,6 +142,15 @@ impl Sender {
         self.spill.is_empty() && matches!(self.content, Content::None)
     }
 
+    /// Whether every byte the head announced is written, even if a stream was not ended yet.
+    pub(crate) fn is_complete(&self) -> bool {
+        let all_pushed = matches!(
+            &self.content,
+            Content::Stream(Stream { framing: SendFraming::Length(0), piece: None, .. })
+        );
+        self.is_done() || self.spill.is_empty() && all_pushed
+    }
+
     /// Whether there is something to write now.
     pub(crate) fn is_ready(&self) -> bool {
         !self.spill.is_empty()

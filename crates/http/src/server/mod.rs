@@ -3,11 +3,13 @@
 mod input;
 mod output;
 
+pub use crate::Transport;
+
 use crate::body::{Content, Demand};
 use crate::head::Gather;
 use crate::response::Lines;
 use crate::send::Sender;
-use crate::{Data, Error, Limits, OutOfTurn, Request, Response, Status, Trailers, Transport};
+use crate::{Data, Error, Limits, OutOfTurn, Request, Response, Status, Trailers};
 use alloc::rc::Rc;
 use core::time::Duration;
 
@@ -168,11 +170,11 @@ impl Connection {
 
     /// The application has no room for content now: input is not consumed, the client may wait.
     pub fn pause_body(&mut self) {
-        if let Input::Body(content) = &mut self.input {
-            if content.demand == Demand::Wanted {
-                content.demand = Demand::Paused;
-                self.read_deadline = None;
-            }
+        if let Input::Body(content) = &mut self.input
+            && content.demand == Demand::Wanted
+        {
+            content.demand = Demand::Paused;
+            self.read_deadline = None;
         }
     }
 

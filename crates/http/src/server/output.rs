@@ -45,9 +45,8 @@ impl Connection {
     /// Whether a response of this status to the open request has content.
     pub(super) fn has_content(&self, status: Status) -> bool {
         // RFC 9112 section 6.3: none after HEAD, with 1xx, 204, 304, or a success to CONNECT.
-        !self.exchange.head_method
-            && !status.has_no_content()
-            && !(self.exchange.connect_method && status.is_success())
+        let tunnel = self.exchange.connect_method && status.is_success();
+        !(self.exchange.head_method || status.has_no_content() || tunnel)
     }
 
     fn start_response(
@@ -60,11 +59,10 @@ impl Connection {
         let framing = self.framing(&response);
         let has_content = self.has_content(response.status);
         self.exchange.started = true;
-        self.exchange.persists = self.exchange.client_persists
-            && !response.close
-            && !self.draining
-            && !(has_content && framing == SendFraming::UntilClose)
-            && self.leaves_little_unread();
+        let ends_by_closing = has_content && framing == SendFraming::UntilClose;
+        let closes = response.close || self.draining || ends_by_closing;
+        self.exchange.persists =
+            self.exchange.client_persists && !closes && self.leaves_little_unread();
         let type_len = response.content_type.map_or(0, str::len);
         let len_max = HEAD_OVERHEAD_BYTES + response.lines.0.len() + type_len;
         let exchange = self.exchange;
