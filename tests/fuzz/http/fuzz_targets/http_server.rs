@@ -1,0 +1,25 @@
+//! Any bytes, in any pieces, to a server: no panic, and the pieces make no difference.
+#![no_main]
+
+#[path = "../../../../crates/http/tests/common/mod.rs"]
+mod common;
+
+use common::{Outcome, serve_in_pieces};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    let [piece, room, input @ ..] = data else { return };
+    // Every head comes to an end, so that a fault in it is found however it arrives.
+    let input = [input, b"\r\n\r\n\r\n\r\n"].concat();
+    let limits = http::Limits { head_bytes_max: 400, body_bytes_max: 300, ..Default::default() };
+    let whole = serve_in_pieces(&input, usize::MAX, usize::MAX, &limits);
+    let pieces = serve_in_pieces(&input, usize::from(*piece), usize::from(*room).max(1), &limits);
+    assert_eq!(essence(whole), essence(pieces));
+});
+
+/// What must not depend on the pieces: all but which of several faults was found first.
+fn essence(outcome: Outcome) -> (Vec<String>, usize, http::Transport) {
+    let failed = |event: String| if event.starts_with("failed: ") { "failed".to_owned() } else { event };
+    let responses = outcome.output.matches("HTTP/1.1 ").count();
+    (outcome.events.into_iter().map(failed).collect(), responses, outcome.transport)
+}
