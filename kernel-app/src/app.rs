@@ -1,7 +1,8 @@
 //! THE table: which port speaks which protocol to which handler.
 
 use crate::Platform;
-use crate::handlers;
+use crate::handlers::debug;
+use crate::handlers::site::Site;
 use crate::platform::ListenError;
 use alloc::rc::Rc;
 use alloc::string::String;
@@ -9,7 +10,7 @@ use config::{Bundle, Config};
 use core::cell::Cell;
 use core::fmt;
 use core::time::Duration;
-use endpoints::http::{Limits, Server, ServerConfig};
+use endpoints::http::{Limits, Routes, Server, ServerConfig};
 use flow::task::Spawner;
 use flow::time::Timers;
 
@@ -39,6 +40,22 @@ impl<P: Platform> Clone for Context<P> {
     }
 }
 
+impl<P: Platform> Context<P> {
+    /// Time since 1970-01-01 00:00 UTC when the timers' time was zero.
+    pub fn wall_clock_start(&self) -> Duration {
+        self.platform.wall_clock().saturating_sub(self.timers.now())
+    }
+}
+
+/// What HTTP serves.
+fn routes<P: Platform>(context: &Context<P>) -> Routes {
+    let mut routes = Routes::new();
+    if context.config.debug.endpoints {
+        routes = routes.any("/_test/echo", debug::echo).any("/_test/panic", debug::panic);
+    }
+    routes.get("/*path", Site::new(context))
+}
+
 /// The running appliance.
 pub struct App {
     web: Server,
@@ -51,12 +68,8 @@ pub struct App {
 impl App {
     /// Opens every port of the table.
     pub fn start<P: Platform>(context: &Context<P>) -> Result<Self, StartError> {
-        let web = Server::new(
-            web_config(context),
-            &context.spawner,
-            &context.timers,
-            handlers::site::Site::new(context),
-        );
+        let web =
+            Server::new(web_config(context), &context.spawner, &context.timers, routes(context));
         let http = &context.config.http;
         let listener = listen(context, "http", http.port)?;
         context.spawner.spawn("http listener", web.clone().serve(listener));
@@ -131,9 +144,7 @@ fn web_config<P: Platform>(context: &Context<P>) -> ServerConfig {
         idle_time: http.idle_timeout,
         ..Limits::default()
     };
-    let since_start = context.timers.now();
-    let wall_clock_start = context.platform.wall_clock().saturating_sub(since_start);
-    ServerConfig { limits, wall_clock_start: Some(wall_clock_start) }
+    ServerConfig { limits, wall_clock_start: Some(context.wall_clock_start()) }
 }
 
 /// What a bad start says, for platforms to show before they stop.

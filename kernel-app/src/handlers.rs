@@ -1,3 +1,4 @@
 //! One file per handler.
 
+pub mod debug;
 pub mod site;

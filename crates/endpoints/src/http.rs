@@ -32,10 +32,13 @@
 
 mod body;
 mod exchange;
+mod routes;
 mod server;
 mod session;
 
+pub use ::http::semantics::files;
 pub use ::http::{Body, Data, Error, Fields, Limits, Method, Response, Status, Version};
 pub use body::{BodyError, BodyWriter, IncomingBody};
 pub use exchange::{Answer, Handler, Reply, Request};
+pub use routes::Routes;
 pub use server::{Server, ServerConfig};

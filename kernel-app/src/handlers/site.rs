@@ -1,33 +1,67 @@
 //! The site in the boot bundle.
 
 use crate::{Platform, app::Context};
-use alloc::rc::Rc;
-use config::Bundle;
+use alloc::borrow::ToOwned;
+use core::time::Duration;
+use endpoints::http::files::{self, File, Options, Tree, Variant};
 use endpoints::http::{Answer, Handler, Request, Response, Status};
+use flow::time::Timers;
 
-/// Serves the bundle's files.
+/// What answers where nothing is, if the site has it.
+const NOT_FOUND_PAGE: &str = "404.html";
+
+/// Serves the bundle's files from the memory that the boot loader put them in.
 pub struct Site {
-    bundle: Rc<Bundle<'static>>,
+    files: files::Site,
+    options: Options,
+    timers: Timers,
+    wall_clock_start: Duration,
 }
 
 impl Site {
     /// The files under the configured root.
     pub fn new<P: Platform>(context: &Context<P>) -> Self {
-        Self { bundle: context.bundle.clone() }
+        let http = &context.config.http;
+        let root = http.site_root.trim_end_matches('/');
+        let under_root = |path: &'static str| path.strip_prefix(root)?.strip_prefix('/');
+        let files = context.bundle.files().filter_map(|file| {
+            // The bundle's inode numbers are hashes of the content: nothing is read here.
+            let tag = u64::from(file.inode) << 32 | file.bytes.len() as u64 & 0xffff_ffff;
+            let content = Variant::tagged(file.bytes, tag);
+            Some((under_root(file.path)?.to_owned(), content, Some(file.mtime.into())))
+        });
+        let files = files::Site::new(files);
+        log::info!("site: {} files under {root}/", files.len());
+        // Lives as long as the appliance.
+        let index = alloc::boxed::Box::leak(http.index.clone().into_boxed_str());
+        Self {
+            files,
+            options: Options { index, ..Options::default() },
+            timers: context.timers.clone(),
+            wall_clock_start: context.wall_clock_start(),
+        }
+    }
+
+    fn not_found(&self, request: &Request) -> Response {
+        let page = self.files.file(NOT_FOUND_PAGE);
+        let wants_page = request
+            .header("accept")
+            .is_some_and(|types| types.windows(b"text/html".len()).any(|part| part == b"text/html"));
+        match page {
+            Some(File { identity, .. }) if wants_page => Response::new(Status::NOT_FOUND)
+                .with_content("text/html; charset=utf-8", identity.content.clone()),
+            _ => Response::plain(Status::NOT_FOUND),
+        }
     }
 }
 
 impl Handler for Site {
     fn answer(&self, request: Request) -> Answer {
-        let path = core::str::from_utf8(request.path()).unwrap_or("/");
-        let mut name = alloc::format!("site{path}");
-        if name.ends_with('/') {
-            name.push_str("index.html");
+        let now = (self.wall_clock_start + self.timers.now()).as_secs();
+        let mut response = files::answer(&self.files, &request, "", now, &self.options);
+        if response.status() == Status::NOT_FOUND {
+            response = self.not_found(&request);
         }
-        let response = match self.bundle.get(&name) {
-            Some(file) => Response::ok("text/html", file.bytes),
-            None => Response::plain(Status::NOT_FOUND),
-        };
         Answer::Now(response.into())
     }
 }

@@ -9,6 +9,7 @@ use core::ops::Deref;
 use core::pin::Pin;
 use flow::{Address, Flow};
 use http::Response;
+use http::semantics::router::Params;
 
 /// A request with its body, which arrives as it is asked for. Dereferences to the head.
 pub struct Request {
@@ -17,6 +18,7 @@ pub struct Request {
     body: IncomingBody,
     peer: Address,
     spares: Rc<Spares>,
+    parameters: Option<Params>,
 }
 
 impl Request {
@@ -26,12 +28,22 @@ impl Request {
         peer: Address,
         spares: Rc<Spares>,
     ) -> Self {
-        Self { head: Some(head), body, peer, spares }
+        Self { head: Some(head), body, peer, spares, parameters: None }
     }
 
     /// The body; asking it for bytes is what lets the client send them.
     pub fn body(&mut self) -> &mut IncomingBody {
         &mut self.body
+    }
+
+    /// What stands in the path where the route's pattern says `:name` or `*name`, as sent:
+    /// percent-encoded.
+    pub fn parameter(&self, name: &str) -> Option<&[u8]> {
+        self.parameters.as_ref()?.raw(self.path(), name)
+    }
+
+    pub(super) fn set_parameters(&mut self, parameters: Params) {
+        self.parameters = Some(parameters);
     }
 
     /// Who asks.

@@ -42,11 +42,16 @@ pub struct Variant {
 }
 
 impl Variant {
-    /// A variant tagged by its content.
+    /// A variant tagged by its content, all of which is read for that.
     pub fn new(content: impl Into<Data>) -> Variant {
         let content = content.into();
         let etag = HashTag::of_content(content.as_bytes());
         Variant { content, etag }
+    }
+
+    /// A variant whose tag is made of `hash`, by which the caller tells its versions apart.
+    pub fn tagged(content: impl Into<Data>, hash: u64) -> Variant {
+        Variant { content: content.into(), etag: HashTag::new(hash) }
     }
 }
 
@@ -60,10 +65,10 @@ pub struct Site {
 
 impl Site {
     /// The site of these files: name, content, and when each last changed in seconds since 1970-01-01T00:00:00Z.
-    pub fn new(files: impl IntoIterator<Item = (String, Data, Option<u64>)>) -> Site {
+    pub fn new(files: impl IntoIterator<Item = (String, Variant, Option<u64>)>) -> Site {
         let mut site = BTreeMap::new();
-        for (name, content, modified) in files {
-            let file = File { identity: Variant::new(content), gzip: None, brotli: None, modified };
+        for (name, identity, modified) in files {
+            let file = File { identity, gzip: None, brotli: None, modified };
             site.insert(name, file);
         }
         let variant = |name: &str, suffix: &str| {
@@ -291,7 +296,7 @@ mod tests {
 
     fn site() -> Site {
         let file = |name: &str, content: &'static str| {
-            (String::from(name), Data::from(content), Some(784_111_777))
+            (String::from(name), Variant::new(content), Some(784_111_777))
         };
         Site::new([
             file("index.html", "<h1>front</h1>"),
@@ -301,7 +306,7 @@ mod tests {
             file("app.js.gz", "zipped"),
             file("app.js.br", "brotli"),
             file(".secret", "no"),
-            (String::from("new.bin"), Data::from("new"), None),
+            (String::from("new.bin"), Variant::new("new"), None),
         ])
     }
 

@@ -1,0 +1,19 @@
+//! For tests only: routes that exist when the configuration says `[debug] endpoints = true`.
+
+use endpoints::http::{Request, Response, Status};
+
+/// Longest body that is echoed, in bytes.
+const ECHO_BYTES_MAX: usize = 64 << 20;
+
+/// Sends the body back.
+pub async fn echo(mut request: Request) -> Response {
+    match request.body().collect(ECHO_BYTES_MAX).await {
+        Ok(body) => Response::ok("application/octet-stream", body),
+        Err(_) => Response::plain(Status::CONTENT_TOO_LARGE),
+    }
+}
+
+/// Panics, as a handler with a bug does.
+pub async fn panic(_request: Request) -> Response {
+    panic!("asked to by /_test/panic");
+}
