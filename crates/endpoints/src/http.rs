@@ -31,6 +31,7 @@
 //! ```
 
 mod body;
+pub mod client;
 mod exchange;
 mod routes;
 mod server;

@@ -161,7 +161,7 @@ impl Pair {
                     }
                 }
                 Some(server::Event::Data(data)) => {
-                    self.request.as_mut().unwrap().1.extend_from_slice(data)
+                    self.request.as_mut().unwrap().1.extend_from_slice(data);
                 }
                 Some(server::Event::End(_)) => self.answer_request(),
                 Some(server::Event::Failed(error)) => panic!("server: {error}"),
@@ -212,7 +212,7 @@ impl Pair {
                     self.client.read_body(NOW);
                 }
                 Some(client::Event::Data(data)) => {
-                    self.response.as_mut().unwrap().1.extend_from_slice(data)
+                    self.response.as_mut().unwrap().1.extend_from_slice(data);
                 }
                 Some(client::Event::End(_)) => self.done = true,
                 Some(client::Event::Failed(error)) => panic!("client: {error}"),

@@ -17,8 +17,22 @@ const SEEDS: [&str; 6] = [
 
 /// Pieces that make trouble.
 const TROUBLE: [&str; 16] = [
-    "\r\n", "\n", "\r", " ", "\t", ":", "\0", "\r\n\r\n", "0\r\n\r\n", "Content-Length: 1\r\n", "Transfer-Encoding: chunked\r\n", "Host: b\r\n",
-    "HTTP/1.1", "ffffffffffffffff", ",", "\u{e9}",
+    "\r\n",
+    "\n",
+    "\r",
+    " ",
+    "\t",
+    ":",
+    "\0",
+    "\r\n\r\n",
+    "0\r\n\r\n",
+    "Content-Length: 1\r\n",
+    "Transfer-Encoding: chunked\r\n",
+    "Host: b\r\n",
+    "HTTP/1.1",
+    "ffffffffffffffff",
+    ",",
+    "\u{e9}",
 ];
 
 struct Random(u64);

@@ -1,0 +1,192 @@
+//! Requests over any connector.
+
+mod exchange;
+mod pool;
+mod response;
+
+pub use ::http::client::Request;
+pub use response::Response;
+
+use super::body::BodyWriter;
+use super::exchange::Producing;
+use ::http::client::Connection;
+use ::http::{Limits, Method};
+use alloc::boxed::Box;
+use alloc::rc::Rc;
+use alloc::string::ToString;
+use core::fmt;
+use core::time::Duration;
+use exchange::Exchange;
+use flow::task::Spawner;
+use flow::time::Timers;
+use flow::{ConnectError, Connector, FlowError, Target};
+use pool::Pool;
+
+/// What a client is told beside its connector.
+#[derive(Clone, Debug)]
+pub struct ClientConfig {
+    /// Bounds on servers.
+    pub limits: Limits,
+    /// From the wish for a connection to the connection. Default 10 s.
+    pub connect_time: Duration,
+    /// Idle connections kept for later requests, over all targets. Default 16: a gateway talks to a few
+    /// servers. Beyond it the oldest is closed.
+    pub idle_connections_max: usize,
+}
+
+impl Default for ClientConfig {
+    fn default() -> Self {
+        let connect_time = Duration::from_secs(10);
+        Self { limits: Limits::default(), connect_time, idle_connections_max: 16 }
+    }
+}
+
+/// Why there is no response, or not all of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientError {
+    /// The request cannot be put on the wire, or the response broke the protocol or its limits.
+    Protocol(http::Error),
+    /// No connection came to be.
+    Connect(ConnectError),
+    /// The connection broke.
+    Flow(FlowError),
+    /// The body is longer than the caller said it would take.
+    TooLong,
+    /// The producer of a streamed body wrote more or less than the request declares.
+    BodyLength,
+}
+
+impl fmt::Display for ClientError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Protocol(error) => error.fmt(f),
+            Self::Connect(error) => error.fmt(f),
+            Self::Flow(error) => error.fmt(f),
+            Self::TooLong => f.write_str("the body is longer than allowed"),
+            Self::BodyLength => f.write_str("the streamed body differs from its declared length"),
+        }
+    }
+}
+
+impl core::error::Error for ClientError {}
+
+impl From<http::Error> for ClientError {
+    fn from(error: http::Error) -> Self {
+        Self::Protocol(error)
+    }
+}
+
+/// An HTTP client. Clones share its idle connections.
+///
+/// Everything runs in the task that asks: a response whose body nobody reads holds its server back, and
+/// dropping it ends the connection.
+pub struct Client<C: Connector> {
+    connector: C,
+    timers: Timers,
+    config: Rc<ClientConfig>,
+    limits: Rc<Limits>,
+    pool: Pool<C::Flow>,
+}
+
+impl<C: Connector> Clone for Client<C> {
+    fn clone(&self) -> Self {
+        Self {
+            connector: self.connector.clone(),
+            timers: self.timers.clone(),
+            config: self.config.clone(),
+            limits: self.limits.clone(),
+            pool: self.pool.clone(),
+        }
+    }
+}
+
+impl<C: Connector> Client<C> {
+    /// A client without connections. `spawner` runs the task that closes those idle for too long.
+    pub fn new(config: ClientConfig, connector: C, spawner: &Spawner, timers: &Timers) -> Self {
+        let pool = Pool::new(config.idle_connections_max, spawner, timers);
+        let limits = Rc::new(config.limits.clone());
+        Self { connector, timers: timers.clone(), config: Rc::new(config), limits, pool }
+    }
+
+    /// GET of a path at a target, which is the authority too.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn get(&self, target: &Target, path: &str) -> Result<Response<C::Flow>, ClientError> {
+        let request = Request::new(Method::Get, &target.to_string(), path)?;
+        self.send(target, request).await
+    }
+
+    /// Sends a request to `target` and waits for the response's head.
+    ///
+    /// It goes over an idle connection if there is one. If that breaks before the response begins, a request that
+    /// can be repeated is, over the next one (RFC 9112 section 9.3.1).
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn send(
+        &self,
+        target: &Target,
+        request: Request,
+    ) -> Result<Response<C::Flow>, ClientError> {
+        while request.is_repeatable() {
+            let Some((flow, core)) = self.pool.take(target) else { break };
+            match self.exchange(target, flow, core, request.clone(), None).await {
+                Err(ClientError::Protocol(http::Error::NoResponse) | ClientError::Flow(_)) => {}
+                outcome => return outcome,
+            }
+        }
+        self.send_once(target, request, None).await
+    }
+
+    /// As [`send`](Self::send), with a body that `produce` writes as the server takes it. The request's own body is
+    /// to be [`Body::Stream`](http::Body::Stream).
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn send_stream<P: Future<Output = ()> + 'static>(
+        &self,
+        target: &Target,
+        request: Request,
+        produce: impl FnOnce(BodyWriter) -> P + 'static,
+    ) -> Result<Response<C::Flow>, ClientError> {
+        let produce = |writer| -> Producing { Box::pin(produce(writer)) };
+        self.send_once(target, request, Some(Box::new(produce))).await
+    }
+
+    async fn send_once(
+        &self,
+        target: &Target,
+        request: Request,
+        produce: Option<Produce>,
+    ) -> Result<Response<C::Flow>, ClientError> {
+        let (flow, core) = match self.pool.take(target) {
+            Some(idle) => idle,
+            None => (self.connect(target).await?, Connection::new(self.limits.clone())),
+        };
+        self.exchange(target, flow, core, request, produce).await
+    }
+
+    async fn connect(&self, target: &Target) -> Result<C::Flow, ClientError> {
+        let deadline = self.timers.now() + self.config.connect_time;
+        let connected = self.timers.before(deadline, self.connector.connect(target)).await;
+        connected.unwrap_or(Err(ConnectError::TimedOut)).map_err(ClientError::Connect)
+    }
+
+    async fn exchange(
+        &self,
+        target: &Target,
+        flow: C::Flow,
+        core: Connection,
+        request: Request,
+        produce: Option<Produce>,
+    ) -> Result<Response<C::Flow>, ClientError> {
+        let mut exchange = Exchange::new(flow, core, &self.timers, produce);
+        exchange.begin(request)?;
+        let head = exchange.head().await?;
+        Ok(Response::new(head, exchange, target.clone(), self.pool.clone()))
+    }
+}
+
+/// Makes the future that writes a request's body.
+type Produce = Box<dyn FnOnce(BodyWriter) -> Producing>;
