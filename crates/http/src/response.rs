@@ -1,6 +1,6 @@
 //! A response to be sent, and what both roles' messages to be sent are made of.
 
-use crate::head::scan::{is_name, is_token, trim, value_len};
+use crate::head::scan::{is_name, is_token, trim, value_end};
 use crate::{Data, Status};
 use alloc::vec::Vec;
 
@@ -54,7 +54,7 @@ impl Lines {
         self.0.extend_from_slice(value);
         let mut at = value_at;
         loop {
-            at += value_len(self.0.get(at..).unwrap_or(&[]));
+            at = value_end(&self.0, at);
             let Some(byte) = self.0.get_mut(at) else { break };
             *byte = b' ';
         }

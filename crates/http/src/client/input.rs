@@ -17,18 +17,32 @@ impl Connection {
         now: Duration,
         input: &'a [u8],
     ) -> (usize, Option<Event<'a>>) {
+        let mut taken = 0;
+        loop {
+            let rest = input.get(taken..).unwrap_or(&[]);
+            let (count, event) = self.take_input(now, rest);
+            taken += count;
+            // After an interim response the next one may follow at once.
+            let skipped =
+                count > 0 && taken < input.len() && matches!(self.input, Input::Head { .. });
+            if event.is_some() || !skipped {
+                return (taken, event);
+            }
+        }
+    }
+
+    fn take_input<'a>(&mut self, now: Duration, input: &'a [u8]) -> (usize, Option<Event<'a>>) {
         let result = match self.input {
-            Input::Head { .. } if input.is_empty() => return (0, None),
-            Input::Head { interim } => self.read_head(now, input, interim),
-            Input::Body(_) => self.read_content(now, input),
             Input::Ended if self.transport == Transport::Upgraded => return (0, None),
-            Input::Idle if input.is_empty() => return (0, None),
+            Input::Ended => return (input.len(), None),
+            Input::Body(_) => self.read_content(now, input),
+            Input::Head { .. } | Input::Idle if input.is_empty() => return (0, None),
+            Input::Head { interim } => self.read_head(now, input, interim),
             Input::Idle => {
                 // RFC 9112 section 9.2: what comes unasked answers nothing; the connection is of no use.
                 self.finish_transport(Transport::Closed);
                 return (input.len(), None);
             }
-            Input::Ended => return (input.len(), None),
         };
         result.unwrap_or_else(|error| (input.len(), Some(self.fail(error))))
     }

@@ -1,6 +1,6 @@
 //! A received response.
 
-use crate::head::scan::value_len;
+use crate::head::scan::value_end;
 use crate::head::{Facts, Fields, Head, Span, parse_fields};
 use crate::{BodyLength, Error, Limits, Status, Version};
 
@@ -100,13 +100,12 @@ fn parse_line(
     let status =
         Status::new(digit(s1) * 100 + digit(s2) * 10 + digit(s3)).ok_or(Error::StartLine)?;
     let reason_start = if bytes.get(12) == Some(&b' ') { 13 } else { 12 };
-    let reason_len = value_len(bytes.get(reason_start..).unwrap_or(&[]));
-    let end = reason_start + reason_len;
+    let end = value_end(bytes, reason_start);
     if end > line_max {
         return Err(Error::TargetTooLong);
     }
     match (bytes.get(end), bytes.get(end + 1)) {
-        (Some(b'\r'), Some(b'\n')) if reason_start == 13 || reason_len == 0 => {}
+        (Some(b'\r'), Some(b'\n')) if reason_start == 13 || end == 12 => {}
         (None, _) | (Some(b'\r'), None) => return Ok(None),
         _ => return Err(Error::StartLine),
     }

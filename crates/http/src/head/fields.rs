@@ -1,6 +1,6 @@
 //! Field lines (RFC 9112 section 5), parsed in one pass over the head.
 
-use super::scan::{token_len, value_len};
+use super::scan::{token_end, value_end};
 use super::{Facts, Field, Span};
 use crate::Error;
 use alloc::vec::Vec;
@@ -17,7 +17,7 @@ pub(crate) fn parse_fields(
     facts: &mut Facts,
 ) -> Result<Option<usize>, Error> {
     loop {
-        let name_end = at + token_len(bytes.get(at..).unwrap_or(&[]));
+        let name_end = token_end(bytes, at);
         match bytes.get(name_end) {
             Some(b':') if name_end > at => {}
             Some(b'\r') if name_end == at => return end_section(bytes, at),
@@ -53,7 +53,7 @@ fn parse_value(bytes: &[u8], mut start: usize) -> Result<Option<(Span, usize)>, 
     while let Some(b' ' | b'\t') = bytes.get(start) {
         start += 1;
     }
-    let mut end = start + value_len(bytes.get(start..).unwrap_or(&[]));
+    let mut end = value_end(bytes, start);
     let next = end + 2;
     match (bytes.get(end), bytes.get(end + 1)) {
         (Some(b'\r'), Some(b'\n')) => {}

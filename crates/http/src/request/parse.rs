@@ -1,7 +1,7 @@
 //! Request heads (RFC 9112 sections 3 and 5).
 
 use super::{RequestHead, RequestLine};
-use crate::head::scan::{host_len, path_len, target_len, token_len};
+use crate::head::scan::{host_len, path_len, target_len, token_end};
 use crate::head::{Facts, Span, parse_fields};
 use crate::{Error, Limits, Method, Version};
 
@@ -41,7 +41,7 @@ fn parse_line(
     limits: &Limits,
     line: &mut RequestLine,
 ) -> Result<Option<usize>, Error> {
-    let method_end = start + token_len(bytes.get(start..).unwrap_or(&[]));
+    let method_end = token_end(bytes, start);
     match bytes.get(method_end) {
         Some(b' ') if method_end > start => {}
         Some(_) => return Err(Error::StartLine),

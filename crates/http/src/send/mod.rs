@@ -51,10 +51,8 @@ pub(crate) struct Sender {
 enum Content {
     #[default]
     None,
-    Fixed {
-        current: Data,
-        rest: vec::IntoIter<Data>,
-    },
+    Full(Data),
+    Parts(Data, vec::IntoIter<Data>),
     Stream(Stream),
 }
 
@@ -101,10 +99,8 @@ impl Sender {
         self.content = match body {
             _ if framing == SendFraming::None => Content::None,
             Body::Empty => Content::None,
-            Body::Full(current) => Content::Fixed { current, rest: Vec::new().into_iter() },
-            Body::Parts(parts) => {
-                Content::Fixed { current: Data::from(b""), rest: parts.into_iter() }
-            }
+            Body::Full(data) => Content::Full(data),
+            Body::Parts(parts) => Content::Parts(Data::from(b""), parts.into_iter()),
             Body::Stream(_) => {
                 Content::Stream(Stream { framing, piece: None, in_chunk: false, end: None })
             }
@@ -114,26 +110,17 @@ impl Sender {
     /// Writes what it can to `out` from `at` on.
     pub(crate) fn write(&mut self, out: &mut [u8], at: &mut usize) {
         while *at < out.len() && self.flush(out, at) {
-            let more = match &mut self.content {
-                Content::None => false,
-                Content::Fixed { current, rest } => write_fixed(current, rest, out, at),
+            let progress = match &mut self.content {
+                Content::None => return,
+                Content::Full(data) => write_data(data, out, at),
+                Content::Parts(data, rest) => write_parts(data, rest, out, at),
                 Content::Stream(stream) => stream.write(out, at, &mut self.spill),
             };
-            if !more {
-                break;
+            match progress {
+                Progress::More => {}
+                Progress::Waiting => return,
+                Progress::Done => self.content = Content::None,
             }
-        }
-        let sent = match &self.content {
-            Content::None => false,
-            Content::Fixed { current, rest } => current.is_empty() && rest.as_slice().is_empty(),
-            Content::Stream(stream) => {
-                stream.piece.is_none()
-                    && stream.end.is_some()
-                    && stream.framing == SendFraming::None
-            }
-        };
-        if sent {
-            self.content = Content::None;
         }
     }
 
@@ -156,7 +143,7 @@ impl Sender {
         !self.spill.is_empty()
             || match &self.content {
                 Content::None => false,
-                Content::Fixed { .. } => true,
+                Content::Full(_) | Content::Parts(..) => true,
                 Content::Stream(stream) => stream.piece.is_some() || stream.end.is_some(),
             }
     }
@@ -221,54 +208,64 @@ impl Sender {
 }
 
 impl Stream {
-    /// Writes the next part; whether to go on.
-    fn write(&mut self, out: &mut [u8], at: &mut usize, spill: &mut Vec<u8>) -> bool {
+    fn write(&mut self, out: &mut [u8], at: &mut usize, spill: &mut Vec<u8>) -> Progress {
         if let Some(piece) = &mut self.piece {
             if self.framing == SendFraming::Chunked && !self.in_chunk {
                 self.in_chunk = true;
                 put(&cursor::chunk_size_line(piece.len()), out, at, spill);
-                return true;
+                return Progress::More;
             }
-            piece.advance(copy(piece.as_bytes(), out, at));
-            if !piece.is_empty() {
-                return false;
+            if !matches!(write_data(piece, out, at), Progress::Done) {
+                return Progress::Waiting;
             }
             self.piece = None;
             if self.in_chunk {
                 self.in_chunk = false;
                 put(b"\r\n", out, at, spill);
             }
-            return true;
+            return Progress::More;
         }
-        let Some(trailers) = &self.end else { return false };
+        let Some(trailers) = &self.end else { return Progress::Waiting };
         if self.framing == SendFraming::Chunked {
             put(b"0\r\n", out, at, spill);
             put(&trailers.0, out, at, spill);
             put(b"\r\n", out, at, spill);
         }
-        // Marks the end as written.
-        self.framing = SendFraming::None;
-        false
+        Progress::Done
     }
 }
 
-fn write_fixed(
-    current: &mut Data,
+/// What came of writing content.
+enum Progress {
+    /// There may be more to write.
+    More,
+    /// There is no room, or nothing to write yet.
+    Waiting,
+    /// All is written.
+    Done,
+}
+
+fn write_data(data: &mut Data, out: &mut [u8], at: &mut usize) -> Progress {
+    let count = copy(data.as_bytes(), out, at);
+    if count == data.len() {
+        return Progress::Done;
+    }
+    data.advance(count);
+    Progress::Waiting
+}
+
+fn write_parts(
+    data: &mut Data,
     rest: &mut vec::IntoIter<Data>,
     out: &mut [u8],
     at: &mut usize,
-) -> bool {
-    current.advance(copy(current.as_bytes(), out, at));
-    if !current.is_empty() {
-        return false;
+) -> Progress {
+    if !matches!(write_data(data, out, at), Progress::Done) {
+        return Progress::Waiting;
     }
-    match rest.next() {
-        Some(next) => {
-            *current = next;
-            true
-        }
-        None => false,
-    }
+    let Some(next) = rest.next() else { return Progress::Done };
+    *data = next;
+    Progress::More
 }
 
 /// Copies as much as fits; how much it was.
