@@ -2,8 +2,10 @@
 
 use crate::config::Config;
 use crate::connection::instant;
+use crate::dialing::Dialing;
 use crate::half_open::HalfOpenTable;
 use crate::listener::Ports;
+use crate::neighbours::Neighbours;
 use crate::packet;
 use crate::port::{Output, Port, Wire};
 use crate::segment::{Flags, Frame, Segment, before};
@@ -46,6 +48,8 @@ pub(crate) struct Core {
     /// TCP checksums are ours to write, and ours to verify.
     pub(crate) checksum: bool,
     verify: bool,
+    pub(crate) dialing: Dialing,
+    pub(crate) neighbours: Neighbours,
     resets: Allowance,
 }
 
@@ -79,6 +83,8 @@ impl Core {
             shared: Rc::new(Shared::new(limits, now)),
             table: Rc::new(RefCell::new(Table::new(hasher))),
             ports: Ports::default(),
+            dialing: Dialing::default(),
+            neighbours: Neighbours::new(own),
             cookies_until: Duration::ZERO,
             sequencer: Sequencer::new(entropy),
             services,
@@ -103,10 +109,17 @@ impl Core {
         tally.add_many(Count::BytesIn, frame.len() as u64);
         match Segment::parse(frame, self.own) {
             Frame::Tcp(segment) => self.segment(now, &segment, output),
-            Frame::Other => self.services.receive(now, frame, output),
+            Frame::Other => self.other(now, frame, output),
             Frame::Malformed => tally.add(Count::Malformed),
             Frame::NotOurs => tally.add(Count::NotOurs),
         }
+    }
+
+    fn other(&mut self, now: Duration, frame: &[u8], output: &mut dyn Output) {
+        if self.neighbours.learn(frame, now) {
+            self.dialing.hurry(now);
+        }
+        self.services.receive(now, frame, output);
     }
 
     /// Ends connections whose local address we lost.
@@ -140,6 +153,9 @@ impl Core {
 
     /// A segment of no connection: it opens one, or repeats the end of one, or is a mistake.
     fn unconnected(&mut self, now: Duration, segment: &Segment, output: &mut dyn Output) {
+        if self.answered(now, segment, output) {
+            return;
+        }
         if let Some(remains) = self.time_wait.find(&segment.tuple, now) {
             // RFC 9293 section 3.6.1: a SYN beyond the old connection's numbers opens a new one.
             let reopens = segment.flags.is_opening() && before(remains.receive_next, segment.seq);

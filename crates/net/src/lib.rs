@@ -15,11 +15,15 @@ extern crate std;
 
 mod config;
 mod connection;
+mod connector;
 mod demux;
+mod dialing;
 mod establish;
 mod half_open;
 mod handshake;
 mod listener;
+mod names;
+mod neighbours;
 mod packet;
 mod port;
 mod rings;
@@ -35,6 +39,7 @@ mod time_wait;
 mod tuple;
 
 pub use config::{Config, Limits};
+pub use connector::TcpConnector;
 pub use listener::TcpListener;
 pub use port::Card;
 pub use stack::Stack;

@@ -24,6 +24,12 @@ impl Sequencer {
         clock.wrapping_add(keyed(self.number_key, tuple, 0) as u32)
     }
 
+    /// Where the search for a local port begins; `tuple`'s own port does not count (RFC 6056
+    /// section 3.3.3).
+    pub(crate) fn port_offset(&self, tuple: &Tuple) -> u32 {
+        (keyed(self.number_key, &tuple.with_local_port(0), 1) >> 32) as u32
+    }
+
     /// A sequence number from which [`open_cookie`](Self::open_cookie) gets the offer back, in
     /// coarse steps: 24 bits of a keyed hash, and 8 bits that say which slot of time, segment size,
     /// window scale and selective acknowledgements.

@@ -3,7 +3,10 @@
 
 use crate::config::Config;
 use crate::connection::instant;
+use crate::connector::Lookup;
+use crate::names::Names;
 use crate::port::{Output, Port, Wire, WireOutput};
+use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv6Addr};
 use core::time::Duration;
@@ -21,9 +24,15 @@ pub(crate) struct Services {
     dhcp: Option<SocketHandle>,
     /// When the interface wants to be polled.
     due: Option<Duration>,
-    name_servers: Vec<IpAddress>,
+    names: Names,
     /// Our addresses have changed since this was last asked.
     changed: bool,
+}
+
+/// How a remote address is reached.
+pub(crate) struct Route {
+    pub(crate) local: IpAddr,
+    pub(crate) next_hop: IpAddr,
 }
 
 impl Services {
@@ -45,9 +54,9 @@ impl Services {
         assign(&mut interface, config, own);
         let mut sockets = SocketSet::new(Vec::new());
         let dhcp = config.dhcp.then(|| sockets.add(dhcpv4::Socket::new()));
-        let name_servers = config.name_servers.iter().copied().map(IpAddress::from).collect();
+        let names = Names::new(&config.name_servers, &mut sockets);
         let due = Some(now);
-        Self { interface, sockets, caps, dhcp, due, name_servers, changed: false }
+        Self { interface, sockets, caps, dhcp, due, names, changed: false }
     }
 
     /// Whether the address is one of ours.
@@ -60,8 +69,16 @@ impl Services {
         self.interface.ip_addrs().iter().map(|cidr| (cidr.address().into(), cidr.prefix_len()))
     }
 
-    /// The router for addresses beyond the link, if there is one.
-    pub(crate) fn gateway(&self, v4: bool) -> Option<IpAddr> {
+    /// The way to `remote`: the source address, and the neighbour to which packets go.
+    pub(crate) fn route(&self, remote: IpAddr) -> Option<Route> {
+        let address = IpAddress::from(remote);
+        let local: IpAddr = self.interface.get_source_address(&address)?.into();
+        let on_link = self.interface.ip_addrs().iter().any(|cidr| cidr.contains_addr(&address));
+        let next_hop = if on_link { remote } else { self.gateway(remote.is_ipv4())? };
+        self.owns(local).then_some(Route { local, next_hop })
+    }
+
+    fn gateway(&self, v4: bool) -> Option<IpAddr> {
         let routes = self.interface.routes();
         let route =
             if v4 { routes.get_default_ipv4_route() } else { routes.get_default_ipv6_route() };
@@ -76,6 +93,13 @@ impl Services {
         self.due = Some(now);
     }
 
+    /// Asks for the addresses of a name.
+    pub(crate) fn look_up(&mut self, lookup: Rc<Lookup>, now: Duration) {
+        let has_v6 = self.route(GLOBAL_V6.into()).is_some();
+        self.names.look_up(lookup, has_v6, self.interface.context(), &mut self.sockets);
+        self.due = Some(now);
+    }
+
     /// Sends what is due and takes over what servers said; true when our addresses have changed.
     pub(crate) fn poll(&mut self, now: Duration, wire: &mut dyn Wire) -> bool {
         if self.due.is_none_or(|due| due > now) {
@@ -86,6 +110,7 @@ impl Services {
         self.interface.poll_maintenance(instant);
         self.changed |= self.interface.ip_addrs().len() != before;
         let mut output = WireOutput { wire, now: instant };
+        self.names.settle(&mut self.sockets);
         for _ in 0..ROUNDS_MAX {
             let mut port = Port::new(&self.caps, &mut output);
             let round = self.interface.poll_egress(instant, &mut port, &mut self.sockets);
@@ -117,8 +142,10 @@ impl Services {
             None => (),
             Some(dhcpv4::Event::Configured(lease)) => {
                 let (address, router) = (IpCidr::Ipv4(lease.address), lease.router);
-                self.name_servers.extend(lease.dns_servers.iter().copied().map(IpAddress::from));
+                let servers: Vec<IpAddr> =
+                    lease.dns_servers.iter().map(|v4| (*v4).into()).collect();
                 log::info!("DHCP: {address}, gateway {router:?}");
+                self.names.use_servers(&servers, &mut self.sockets);
                 self.replace_v4(Some(address));
                 if let Some(router) = router {
                     // The table has room for one route of each kind; the old one is replaced.
@@ -145,6 +172,8 @@ impl Services {
     }
 }
 
+/// Any address beyond the link.
+const GLOBAL_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
 /// Packets per poll; a ping flood must not keep connections waiting.
 const ROUNDS_MAX: usize = 8;
 /// The shortest time between polls without an event.

@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::connection::{Connection, Outcome, Path, instant};
+use crate::connector::TcpConnector;
 use crate::demux::Core;
 use crate::listener::{Backlog, TcpListener};
 use crate::port::{Card, Wire, WireOutput};
@@ -54,6 +55,11 @@ impl Stack {
         self.core.ports.open(&listener.backlog)
     }
 
+    /// Opens connections through this stack.
+    pub fn connector(&self) -> TcpConnector {
+        TcpConnector { wishes: self.core.dialing.wishes.clone() }
+    }
+
     /// Takes frames from the device, up to
     /// [`Limits::ingress_batch`](crate::Limits::ingress_batch), and wakes the tasks that they
     /// concern; true when more may be waiting.
@@ -78,10 +84,13 @@ impl Stack {
     pub fn egress(&mut self, now: Duration) -> bool {
         let Self { wire, core, .. } = self;
         core.shared.now.set(now);
+        core.look_up(now);
         if core.services.poll(now, &mut **wire) {
             core.drop_unaddressed();
         }
-        core.answer_again(now, &mut WireOutput { wire: &mut **wire, now: instant(now) });
+        let mut output = WireOutput { wire: &mut **wire, now: instant(now) };
+        core.answer_again(now, &mut output);
+        core.dial(now, &mut output);
         core.table.borrow_mut().expire(now);
         let blocked = core.transmit(now, &mut **wire);
         wire.flush();
@@ -103,6 +112,7 @@ impl Stack {
             core.table.borrow().next_deadline(),
             core.services.next_deadline(),
             core.half_open.next_deadline(),
+            core.dialing.next_deadline(),
             retry,
         ];
         deadlines.into_iter().flatten().min()
@@ -147,6 +157,17 @@ impl core::fmt::Debug for Stack {
 const RETRY: Duration = Duration::from_millis(1);
 
 impl Core {
+    /// Takes up the names that tasks want resolved.
+    fn look_up(&mut self, now: Duration) {
+        if self.dialing.wishes.lookups.borrow().is_empty() {
+            return;
+        }
+        let wanted = core::mem::take(&mut *self.dialing.wishes.lookups.borrow_mut());
+        for lookup in wanted {
+            self.services.look_up(lookup, now);
+        }
+    }
+
     /// Lets every marked connection send; true when the device was full.
     fn transmit(&mut self, now: Duration, wire: &mut dyn Wire) -> bool {
         let mut dirty = core::mem::take(&mut *self.shared.dirty.borrow_mut());

@@ -54,6 +54,11 @@ impl Tuple {
         }
     }
 
+    /// The same with another local port.
+    pub(crate) fn with_local_port(self, local_port: u16) -> Self {
+        Self { local_port, ..self }
+    }
+
     pub(crate) fn is_v4(&self) -> bool {
         self.remote[..3] == [0, 0, MAPPED]
     }

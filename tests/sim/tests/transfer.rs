@@ -1,0 +1,164 @@
+//! Bytes arrive as they were sent, whatever the wire does.
+
+use flow::{Connector, Flow, FlowExt, Listener, Target};
+use net::Limits;
+use sim::{Faults, Link, Offloads, World, WorldConfig, address, check};
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// The byte at `position` of the stream that `salt` names.
+fn byte(position: usize, salt: u8) -> u8 {
+    (position ^ (position >> 8) ^ (position >> 16)) as u8 ^ salt
+}
+
+async fn send(flow: &mut impl Flow, total: usize, salt: u8, chunk: usize) {
+    let mut sent = 0;
+    while sent < total {
+        let count = flow
+            .write_with(|space| {
+                let count = space.len().min(total - sent).min(chunk);
+                for (at, place) in space[..count].iter_mut().enumerate() {
+                    *place = byte(sent + at, salt);
+                }
+                (count, count)
+            })
+            .await
+            .expect("the flow takes bytes");
+        sent += count;
+    }
+}
+
+async fn receive(flow: &mut impl Flow, total: usize, salt: u8, chunk: usize) {
+    let mut received = 0;
+    loop {
+        let count = flow
+            .read_with(|bytes| {
+                let count = bytes.len().min(chunk);
+                for (at, value) in bytes[..count].iter().enumerate() {
+                    assert_eq!(*value, byte(received + at, salt), "at {}", received + at);
+                }
+                (count, count)
+            })
+            .await
+            .expect("the flow gives bytes");
+        if count == 0 {
+            break;
+        }
+        received += count;
+    }
+    assert_eq!(received, total);
+}
+
+/// What is transferred: bytes from the client, bytes from the server, chunk sizes.
+#[derive(Clone, Copy, Debug)]
+struct Load {
+    up: usize,
+    down: usize,
+    write_chunk: usize,
+    read_chunk: usize,
+    v6: bool,
+}
+
+/// The client sends all, half-closes, and gets the answer.
+fn transfer(world: &mut World, load: Load) {
+    let mut listener = world.stacks[0].listen(80).unwrap();
+    let connector = world.stacks[1].connector();
+    let done = Rc::new(Cell::new(0));
+    let (server_done, client_done) = (done.clone(), done.clone());
+    world.spawner().spawn("server", async move {
+        let mut flow = listener.accept().await.unwrap();
+        receive(&mut flow, load.up, 1, load.read_chunk).await;
+        send(&mut flow, load.down, 2, load.write_chunk).await;
+        flow.finish();
+        flow.drained().await.unwrap();
+        server_done.set(server_done.get() + 1);
+    });
+    world.spawner().spawn("client", async move {
+        let target = Target::Address(address(0, load.v6, 80));
+        let mut flow = connector.connect(&target).await.unwrap();
+        send(&mut flow, load.up, 1, load.write_chunk).await;
+        flow.finish();
+        receive(&mut flow, load.down, 2, load.read_chunk).await;
+        client_done.set(client_done.get() + 1);
+    });
+    let both = || done.get() == 2;
+    assert!(world.run_until(Duration::from_secs(3_600), both), "{load:?} at {:?}", world.now());
+}
+
+const LOAD: Load =
+    Load { up: 300_000, down: 700_000, write_chunk: 1 << 20, read_chunk: 1 << 20, v6: false };
+
+fn run(name: &str, seed: u64, link: Link, limits: Limits, load: Load) {
+    let config = WorldConfig { link, limits: [limits.clone(), limits], seed };
+    check(name, &config, |world| transfer(world, load));
+}
+
+#[test]
+fn a_clean_wire() {
+    for offloads in
+        [Offloads::None, Offloads::Checksums, Offloads::Segmentation, Offloads::SegmentationSplit]
+    {
+        for v6 in [false, true] {
+            let link = Link { offloads, ..Link::default() };
+            run("clean", 1, link, Limits::default(), Load { v6, ..LOAD });
+        }
+    }
+}
+
+#[test]
+fn every_mtu() {
+    for mtu in [576, 1280, 1500, 9000] {
+        for v6 in [false, true] {
+            if v6 && mtu < 1280 {
+                continue;
+            }
+            let link = Link { mtu, ..Link::default() };
+            run("mtu", mtu as u64, link, Limits::default(), Load { v6, ..LOAD });
+        }
+    }
+}
+
+#[test]
+fn loss_reordering_duplication_and_corruption() {
+    let faults = Faults { loss: 5, reorder: 20, duplicate: 5, corrupt: 1 };
+    for seed in 0..10 {
+        for v6 in [false, true] {
+            let link = Link { faults, ..Link::default() };
+            run("faults", seed, link, Limits::default(), Load { v6, ..LOAD });
+        }
+    }
+}
+
+#[test]
+fn loss_and_reordering_with_segmentation() {
+    let faults = Faults { loss: 5, reorder: 20, duplicate: 5, corrupt: 0 };
+    for seed in 0..10 {
+        for offloads in [Offloads::Segmentation, Offloads::SegmentationSplit] {
+            let link = Link { faults, offloads, ..Link::default() };
+            run("faults-tso", seed, link, Limits::default(), Load { v6: seed % 2 == 1, ..LOAD });
+        }
+    }
+}
+
+#[test]
+fn tiny_windows() {
+    let limits = Limits {
+        receive_ring_initial_bytes: 64,
+        receive_ring_max_bytes: 64,
+        transmit_ring_initial_bytes: 50,
+        transmit_ring_max_bytes: 50,
+        ..Limits::default()
+    };
+    let load = Load { up: 3_000, down: 3_000, write_chunk: 17, read_chunk: 13, v6: false };
+    for seed in 0..5 {
+        let faults = Faults { loss: seed, reorder: 4 * seed, duplicate: seed, corrupt: 0 };
+        run("tiny", seed, Link { faults, ..Link::default() }, limits.clone(), load);
+    }
+}
+
+#[test]
+fn a_device_that_is_often_full() {
+    let link = Link { queue: 3, ..Link::default() };
+    run("full", 1, link, Limits::default(), LOAD);
+}
