@@ -2,7 +2,7 @@
 
 use crate::establish::{self, Sockets};
 use crate::packet;
-use crate::port::{Departed, Output, Port, Stamp};
+use crate::port::{Departed, Nowhere, Output, Port, Stamp};
 use crate::rings;
 use crate::segment::{Flags, Offer, Segment, before};
 use crate::shared::Shared;
@@ -14,7 +14,7 @@ use core::task::Waker;
 use core::time::Duration;
 use flow::FlowError;
 use smoltcp::iface::Interface;
-use smoltcp::phy::{DeviceCapabilities, PacketMeta};
+use smoltcp::phy::{ChecksumCapabilities, DeviceCapabilities, PacketMeta};
 use smoltcp::socket::tcp::{Socket, State};
 use smoltcp::time::Instant;
 use smoltcp::wire::TcpControl;
@@ -261,9 +261,14 @@ impl Tcb {
         self.send_base.wrapping_add(self.written as u32).wrapping_sub(queued)
     }
 
-    /// The first sequence number of the peer's that has not arrived, data only.
+    /// The first sequence number of the peer's that has not arrived; its FIN takes one.
     pub(crate) fn receive_next(&mut self) -> u32 {
-        let queued = self.socket().recv_queue() as u32;
+        let socket = self.socket();
+        let ended = matches!(
+            socket.state(),
+            State::CloseWait | State::Closing | State::LastAck | State::TimeWait
+        );
+        let queued = socket.recv_queue() as u32 + u32::from(ended);
         self.receive_base.wrapping_add(self.read as u32).wrapping_add(queued)
     }
 
@@ -353,12 +358,17 @@ impl Tcb {
             if blocked {
                 return Outcome::Blocked;
             }
-            let next = path.interface.poll_at(now, &self.sockets);
+            let mut next = path.interface.poll_at(now, &self.sockets);
+            if next.is_none() && self.socket().send_queue() > 0 {
+                self.revive(connection, path);
+                next = path.interface.poll_at(now, &self.sockets);
+            }
             if departed.packets == 0 || next.is_none_or(|next| next > now) {
                 break next;
             }
         };
-        if self.owes_ack && !self.acknowledge(connection, path, &stamp, output) {
+        let asks = self.must_ask(connection, path.now);
+        if (self.owes_ack || asks) && !self.acknowledge(connection, path, &stamp, asks, output) {
             return Outcome::Blocked;
         }
         self.settle(connection, path.now, deadline)
@@ -376,9 +386,9 @@ impl Tcb {
         match socket.state() {
             State::Closed if socket.remote_endpoint().is_none() => return Outcome::Gone,
             State::TimeWait => {
-                // Each direction's FIN takes one number after the last byte.
+                // Our FIN took one number after the last byte.
                 let send_next = self.unacknowledged().wrapping_add(1);
-                let receive_next = self.receive_next().wrapping_add(1);
+                let receive_next = self.receive_next();
                 return Outcome::TimeWait { send_next, receive_next };
             }
             State::FinWait1 | State::Closing | State::LastAck => (),
@@ -390,7 +400,10 @@ impl Tcb {
         let patience =
             self.waiting_since.map(|since| since.max(self.heard_at) + limits.user_timeout);
         let idle = rings::shrink_at(self, &connection.shared);
-        self.schedule.deadline = [deadline, patience, self.schedule.orphan_until, idle]
+        let ask = limits.keep_alive.map(|silence| {
+            (self.heard_at + silence).max(now + limits.user_timeout / KEEP_ALIVE_PROBES)
+        });
+        self.schedule.deadline = [deadline, patience, self.schedule.orphan_until, idle, ask]
             .into_iter()
             .flatten()
             .min()
@@ -402,9 +415,10 @@ impl Tcb {
     /// Gives up a peer that stays silent, and an orphan whose time is over.
     fn check_patience(&mut self, connection: &Connection, now: Duration) {
         let limits = &connection.shared.limits;
-        if let Some(since) = self.waiting_since
-            && now >= since.max(self.heard_at) + limits.user_timeout
-        {
+        let silent_since = self.waiting_since.map(|since| since.max(self.heard_at));
+        let asked_since = limits.keep_alive.map(|silence| self.heard_at + silence);
+        let gives_up = |since: Duration| now >= since + limits.user_timeout;
+        if silent_since.is_some_and(gives_up) || asked_since.is_some_and(gives_up) {
             self.end.get_or_insert(FlowError::TimedOut);
             connection.shared.tally.add(Count::TimedOut);
             self.socket().abort();
@@ -440,17 +454,43 @@ impl Tcb {
         }
     }
 
-    /// Sends the acknowledgement that a new socket does not know to be due.
+    /// The peer has been silent for so long that it is asked whether it lives.
+    fn must_ask(&mut self, connection: &Connection, now: Duration) -> bool {
+        let limits = &connection.shared.limits;
+        limits.keep_alive.is_some_and(|silence| now >= self.heard_at + silence)
+            && matches!(self.socket().state(), State::Established | State::CloseWait)
+    }
+
+    /// smoltcp forgets its timers when a retransmission falls due while the window is closed, which
+    /// happens when acknowledgements overtake each other. Hearing of the closed window once more
+    /// lets it begin to probe.
+    fn revive(&mut self, connection: &Connection, path: &mut Path) {
+        let back = connection.tuple.reversed();
+        let (receive_next, unacknowledged) = (self.receive_next(), self.unacknowledged());
+        let ack = packet::bare(&back, TcpControl::None, receive_next, Some(unacknowledged));
+        let mut buffer = [0; packet::BARE_MAX];
+        let frame = &mut buffer[..packet::packet_len(&back, &ack)];
+        packet::emit(&back, &ack, &ChecksumCapabilities::default(), frame);
+        let mut nowhere = Nowhere;
+        let mut port = Port::new(path.caps, &mut nowhere);
+        port.frame = Some(frame);
+        path.interface.poll_ingress_single(path.instant, &mut port, &mut self.sockets);
+    }
+
+    /// Sends the acknowledgement that a new socket does not know to be due, or one that asks for
+    /// an answer (RFC 9293 section 3.8.4: its number is one too low).
     fn acknowledge(
         &mut self,
         connection: &Connection,
         path: &Path,
         stamp: &Stamp,
+        asks: bool,
         output: &mut dyn Output,
     ) -> bool {
         let tuple = &connection.tuple;
         let receive_next = self.receive_next();
-        let mut ack = packet::bare(tuple, TcpControl::None, self.sent_end, Some(receive_next));
+        let seq = self.sent_end.wrapping_sub(u32::from(asks));
+        let mut ack = packet::bare(tuple, TcpControl::None, seq, Some(receive_next));
         let socket = self.socket();
         let free = socket.recv_capacity() - socket.recv_queue();
         ack.window_len = (free >> stamp.window_shift_in).min(0xffff) as u16;
@@ -492,5 +532,7 @@ pub(crate) fn instant(now: Duration) -> Instant {
 
 /// How far from the expected number a segment may be and still belong to the stream.
 const WINDOW_REACH: u32 = 1 << 20;
+/// Questions to a silent peer before it is given up.
+const KEEP_ALIVE_PROBES: u32 = 4;
 /// The shortest time that a connection waits for its next turn.
 const TICK: Duration = Duration::from_millis(1);

@@ -7,7 +7,7 @@ use crate::half_open::HalfOpenTable;
 use crate::listener::Ports;
 use crate::neighbours::Neighbours;
 use crate::packet;
-use crate::port::{Output, Port, Wire};
+use crate::port::{Nowhere, Output, Port, Wire};
 use crate::segment::{Flags, Frame, Segment, before};
 use crate::sequence::Sequencer;
 use crate::services::Services;
@@ -263,18 +263,5 @@ impl Allowance {
         let allowed = self.left > 0;
         self.left -= u32::from(allowed);
         allowed
-    }
-}
-
-/// A device for an interface that is only being made.
-struct Nowhere;
-
-impl Output for Nowhere {
-    fn ready(&mut self) -> bool {
-        false
-    }
-
-    fn send(&mut self, _: usize, _: PacketMeta, _: &mut dyn FnMut(&mut [u8])) -> bool {
-        false
     }
 }

@@ -113,6 +113,19 @@ impl Output for WireOutput<'_> {
     }
 }
 
+/// No device: for interfaces in the making, and for what must not leave.
+pub(crate) struct Nowhere;
+
+impl Output for Nowhere {
+    fn ready(&mut self) -> bool {
+        false
+    }
+
+    fn send(&mut self, _: usize, _: PacketMeta, _: &mut dyn FnMut(&mut [u8])) -> bool {
+        false
+    }
+}
+
 /// What a connection's packets get on their way out: smoltcp writes IP packets, and this makes
 /// them frames of this connection.
 pub(crate) struct Stamp {

@@ -50,7 +50,6 @@ pub(crate) fn socket(sizes: Sizes, limits: &Limits) -> Socket<'static> {
     // Several writes before a task waits leave as one already, so Nagle's algorithm only delays.
     socket.set_nagle_enabled(false);
     socket.set_ack_delay(Some(limits.acknowledge.into()));
-    socket.set_keep_alive(limits.keep_alive.map(Into::into));
     socket
 }
 
