@@ -1,10 +1,10 @@
 //! Which frame is whose.
 
 use crate::config::Config;
-use crate::connection::instant;
 use crate::dialing::Dialing;
 use crate::half_open::HalfOpenTable;
 use crate::listener::Ports;
+use crate::moment::Moment;
 use crate::neighbours::Neighbours;
 use crate::packet;
 use crate::port::{Nowhere, Output, Port, Wire};
@@ -73,14 +73,14 @@ impl Core {
         let mut nowhere = Nowhere;
         let mut port = Port::new(&caps, &mut nowhere);
         let interface_config = InterfaceConfig::new(HardwareAddress::Ip);
-        let mut interface = Interface::new(interface_config, &mut port, instant(now));
+        let mut interface = Interface::new(interface_config, &mut port, Moment::new(now).instant());
         // The demultiplexer has compared addresses already.
         interface.set_any_ip(true);
         Self {
             half_open: HalfOpenTable::new(hasher.clone(), limits.half_open_max),
             time_wait: TimeWait::new(hasher.clone(), limits.time_wait_max, limits.time_wait),
             resets: Allowance::new(limits.resets_per_second),
-            shared: Rc::new(Shared::new(limits, now)),
+            shared: Rc::new(Shared::new(limits, Moment::new(now))),
             table: Rc::new(RefCell::new(Table::new(hasher))),
             ports: Ports::default(),
             dialing: Dialing::default(),
@@ -137,7 +137,7 @@ impl Core {
     fn segment(&mut self, now: Duration, segment: &Segment, output: &mut dyn Output) {
         let connection = self.table.borrow().find(&segment.tuple).cloned();
         if let Some(connection) = connection {
-            connection.receive(&mut self.path(now), segment, output);
+            connection.receive(&mut self.path(), segment, output);
             return;
         }
         if !segment.tuple.is_answerable() || !self.services.owns(segment.tuple.local().ip()) {
@@ -208,16 +208,22 @@ impl Core {
     /// Sends a packet of our own; one that the device has no room for is lost, as on a wire.
     pub(crate) fn send(&self, tuple: &Tuple, hop: [u8; 6], tcp: &TcpRepr, output: &mut dyn Output) {
         let len = packet::packet_len(tuple, tcp);
-        let kind: [u8; 2] = if tuple.is_v4() { [0x08, 0x00] } else { [0x86, 0xdd] };
         let mut caps = self.caps.checksum.clone();
         caps.tcp = if self.checksum { Checksum::Tx } else { Checksum::None };
         output.send(14 + len, PacketMeta::default(), &mut |frame| {
             let (ethernet, packet) = frame.split_at_mut(14);
-            ethernet[..6].copy_from_slice(&hop);
-            ethernet[6..12].copy_from_slice(&self.own);
-            ethernet[12..].copy_from_slice(&kind);
+            ethernet.copy_from_slice(&self.ethernet(tuple, hop));
             packet::emit(tuple, tcp, &caps, packet);
         });
+    }
+
+    /// The header of frames that carry this connection's packets to `hop`.
+    pub(crate) fn ethernet(&self, tuple: &Tuple, hop: [u8; 6]) -> [u8; 14] {
+        let [a, b, c, d, e, f] = self.own;
+        let [high, low]: [u8; 2] = if tuple.is_v4() { [0x08, 0x00] } else { [0x86, 0xdd] };
+        let mut header = [0, 0, 0, 0, 0, 0, a, b, c, d, e, f, high, low];
+        header[..6].copy_from_slice(&hop);
+        header
     }
 }
 

@@ -4,6 +4,7 @@ use crate::connection::Connection;
 use crate::connector::{Dial, Wishes};
 use crate::demux::Core;
 use crate::establish::{self, Synchronized};
+use crate::moment::Span;
 use crate::neighbours::Hop;
 use crate::packet;
 use crate::port::Output;
@@ -256,11 +257,11 @@ impl Core {
         let Some(sockets) = made else {
             return attempt.dial.fulfil(Err(ConnectError::Exhausted));
         };
-        let mut tcb = self.control_block(&with, sockets, segment.source, now);
+        let mut tcb = self.control_block(&with, sockets, segment.source);
         tcb.peer_window = window;
         tcb.owes_ack = true;
         if attempt.syns == 1 {
-            tcb.round_trip.sample(now.saturating_sub(attempt.sent_at));
+            tcb.measure(Span::new(now.saturating_sub(attempt.sent_at)));
         }
         let connection = Rc::new(Connection::new(tuple, self.shared.clone(), tcb));
         self.table.borrow_mut().insert(connection.clone());

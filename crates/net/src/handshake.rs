@@ -5,8 +5,9 @@ use crate::demux::Core;
 use crate::establish::{self, Synchronized};
 use crate::half_open::HalfOpen;
 use crate::listener::Backlog;
+use crate::moment::Span;
 use crate::packet;
-use crate::port::Output;
+use crate::port::{Output, Stamp};
 use crate::rings::{self, Sizes};
 use crate::segment::{Flags, Offer, Segment};
 use crate::sequence::COOKIE_SLOT;
@@ -133,13 +134,13 @@ impl Core {
             log::error!("net: smoltcp chose another sequence number than it was led to");
             return;
         };
-        let mut tcb = self.control_block(with, sockets, segment.source, now);
+        let mut tcb = self.control_block(with, sockets, segment.source);
         if sent_at < now {
-            tcb.round_trip.sample(now - sent_at);
+            tcb.measure(Span::new(now - sent_at));
         }
         let connection = Rc::new(Connection::new(with.tuple, self.shared.clone(), tcb));
         self.table.borrow_mut().insert(connection.clone());
-        connection.receive(&mut self.path(now), segment, output);
+        connection.receive(&mut self.path(), segment, output);
         self.shared.tally.add(Count::Accepted);
         backlog.push(TcpFlow::new(connection));
     }
@@ -150,10 +151,16 @@ impl Core {
         with: &Synchronized,
         sockets: establish::Sockets,
         hop: [u8; 6],
-        now: Duration,
     ) -> Tcb {
-        let shift = with.offer.scale.map_or(0, |_| self.shared.window_shift);
-        Tcb::new(sockets, with.offer, hop, (with.send_next, with.receive_next), shift, now)
+        let stamp = Stamp {
+            tuple: with.tuple,
+            ethernet: self.ethernet(&with.tuple, hop),
+            window_shift_in: 0,
+            window_shift_out: with.offer.scale.map_or(0, |_| self.shared.window_shift),
+            mss: with.offer.mss,
+            checksum: self.checksum,
+        };
+        Tcb::new(sockets, with, stamp, self.shared.now.get())
     }
 
     /// The largest segment that we take.

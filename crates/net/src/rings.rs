@@ -11,7 +11,6 @@ use crate::establish::{self, Sockets, Synchronized};
 use crate::shared::Shared;
 use crate::tally::Count;
 use alloc::vec;
-use core::time::Duration;
 use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
 
 /// Bytes of one connection's rings.
@@ -86,14 +85,7 @@ pub(crate) fn before_write(connection: &Connection, tcb: &mut Tcb) {
     }
 }
 
-/// When the connection, idle until then, gives its rings back.
-pub(crate) fn shrink_at(tcb: &mut Tcb, shared: &Shared) -> Option<Duration> {
-    let at = tcb.heard_at + shared.limits.ring_idle;
-    let (now, target) = (Sizes::of(tcb.socket()), Sizes::initial(shared));
-    (now.total() > target.total() && is_quiet(tcb)).then_some(at)
-}
-
-/// Moves to the rings of a new connection.
+/// Moves to the rings of a new connection, since this one was idle.
 pub(crate) fn shrink(connection: &Connection, tcb: &mut Tcb) {
     let target = Sizes::initial(&connection.shared);
     if resize(connection, tcb, target) {
@@ -143,10 +135,13 @@ fn resize(connection: &Connection, tcb: &mut Tcb, sizes: Sizes) -> bool {
         offer: tcb.offer,
     };
     let socket = socket(sizes, &shared.limits);
-    let made = establish::established(&with, socket, tcb.peer_window, shared.now.get());
+    let now = shared.now.get().duration();
+    let made = establish::established(&with, socket, tcb.peer_window, now);
     let Some(sockets) = made else { return false };
     let freed = bytes(&tcb.sockets);
     tcb.sockets = sockets;
+    tcb.fit_stamp();
+    tcb.has_grown = sizes.total() > Sizes::initial(shared).total();
     shared.ring_bytes.set((shared.ring_bytes.get() + bytes(&tcb.sockets)).saturating_sub(freed));
     tcb.receive_peak = 0;
     tcb.write_starved = false;

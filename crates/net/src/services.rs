@@ -2,8 +2,8 @@
 //! advertisements. A smoltcp interface of its own sees those frames only.
 
 use crate::config::Config;
-use crate::connection::instant;
 use crate::connector::Lookup;
+use crate::moment::{Moment, Span};
 use crate::names::Names;
 use crate::port::{Output, Port, Wire, WireOutput};
 use alloc::rc::Rc;
@@ -13,7 +13,6 @@ use core::time::Duration;
 use smoltcp::iface::{Config as InterfaceConfig, Interface, PollResult, SocketHandle, SocketSet};
 use smoltcp::phy::DeviceCapabilities;
 use smoltcp::socket::dhcpv4;
-use smoltcp::time::Instant;
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpAddress, IpCidr};
 
 /// The service interface and its sockets.
@@ -48,9 +47,9 @@ impl Services {
         let mut interface_config = InterfaceConfig::new(hardware);
         interface_config.random_seed = seed;
         interface_config.slaac = config.slaac;
-        let mut output = WireOutput { wire, now: instant(now) };
+        let mut output = WireOutput { wire, now: Moment::new(now).instant() };
         let mut port = Port::new(&caps, &mut output);
-        let mut interface = Interface::new(interface_config, &mut port, instant(now));
+        let mut interface = Interface::new(interface_config, &mut port, Moment::new(now).instant());
         assign(&mut interface, config, own);
         let mut sockets = SocketSet::new(Vec::new());
         let dhcp = config.dhcp.then(|| sockets.add(dhcpv4::Socket::new()));
@@ -89,7 +88,11 @@ impl Services {
     pub(crate) fn receive(&mut self, now: Duration, frame: &[u8], output: &mut dyn Output) {
         let mut port = Port::new(&self.caps, output);
         port.frame = Some(frame);
-        self.interface.poll_ingress_single(instant(now), &mut port, &mut self.sockets);
+        self.interface.poll_ingress_single(
+            Moment::new(now).instant(),
+            &mut port,
+            &mut self.sockets,
+        );
         self.due = Some(now);
     }
 
@@ -105,7 +108,7 @@ impl Services {
         if self.due.is_none_or(|due| due > now) {
             return core::mem::take(&mut self.changed);
         }
-        let instant = instant(now);
+        let instant = Moment::new(now).instant();
         let before = self.interface.ip_addrs().len();
         self.interface.poll_maintenance(instant);
         self.changed |= self.interface.ip_addrs().len() != before;
@@ -120,7 +123,8 @@ impl Services {
             }
         }
         let next = self.interface.poll_at(instant, &self.sockets);
-        self.due = next.map(|at| duration(at).max(now + TICK));
+        self.due =
+            next.map(|at| Moment::from_instant(at).max(Moment::new(now) + Span::TICK).duration());
         core::mem::take(&mut self.changed)
     }
 
@@ -176,8 +180,6 @@ impl Services {
 const GLOBAL_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
 /// Packets per poll; a ping flood must not keep connections waiting.
 const ROUNDS_MAX: usize = 8;
-/// The shortest time between polls without an event.
-const TICK: Duration = Duration::from_millis(1);
 
 fn assign(interface: &mut Interface, config: &Config, own: [u8; 6]) {
     let mut cidrs: Vec<IpCidr> = config
@@ -213,8 +215,4 @@ fn bits(address: &IpAddr) -> u8 {
 fn link_local(own: [u8; 6]) -> Ipv6Addr {
     let [a, b, c, d, e, f] = own.map(u16::from);
     Ipv6Addr::new(0xfe80, 0, 0, 0, (a ^ 2) << 8 | b, c << 8 | 0xff, 0xfe00 | d, e << 8 | f)
-}
-
-fn duration(at: Instant) -> Duration {
-    Duration::from_micros(at.total_micros().max(0) as u64)
 }

@@ -1,10 +1,12 @@
 //! One network interface and all that happens on it.
 
 use crate::config::Config;
-use crate::connection::{Connection, Outcome, Path, instant};
+use crate::connection::Connection;
 use crate::connector::TcpConnector;
 use crate::demux::Core;
+use crate::exchange::{Outcome, Path};
 use crate::listener::{Backlog, TcpListener};
+use crate::moment::Moment;
 use crate::port::{Card, Wire, WireOutput};
 use crate::tally::Count;
 use alloc::boxed::Box;
@@ -69,8 +71,9 @@ impl Stack {
             self.link_changed(now);
         }
         let Self { wire, core, .. } = self;
-        core.shared.now.set(now);
-        let at = instant(now);
+        let moment = Moment::new(now);
+        core.shared.now.set(moment);
+        let at = moment.instant();
         for _ in 0..core.shared.limits.ingress_batch {
             if !wire.receive(at, &mut |frame, output| core.frame(now, frame, output)) {
                 return false;
@@ -83,16 +86,17 @@ impl Stack {
     /// time has come. True when the device was full: call again when it has room.
     pub fn egress(&mut self, now: Duration) -> bool {
         let Self { wire, core, .. } = self;
-        core.shared.now.set(now);
+        let moment = Moment::new(now);
+        core.shared.now.set(moment);
         core.look_up(now);
         if core.services.poll(now, &mut **wire) {
             core.drop_unaddressed();
         }
-        let mut output = WireOutput { wire: &mut **wire, now: instant(now) };
+        let mut output = WireOutput { wire: &mut **wire, now: moment.instant() };
         core.answer_again(now, &mut output);
         core.dial(now, &mut output);
-        core.table.borrow_mut().expire(now);
-        let blocked = core.transmit(now, &mut **wire);
+        core.table.borrow_mut().expire(moment);
+        let blocked = core.transmit(now, &mut output);
         wire.flush();
         blocked
     }
@@ -107,9 +111,10 @@ impl Stack {
     pub fn next_deadline(&self) -> Option<Duration> {
         let core = &self.core;
         // A full device interrupts when it has room; this is for one that does not.
-        let retry = (!core.shared.dirty.borrow().is_empty()).then(|| core.shared.now.get() + RETRY);
+        let retry = (!core.shared.dirty.borrow().is_empty())
+            .then(|| core.shared.now.get().duration() + RETRY);
         let deadlines = [
-            core.table.borrow().next_deadline(),
+            core.table.borrow().next_deadline().map(Moment::duration),
             core.services.next_deadline(),
             core.half_open.next_deadline(),
             core.dialing.next_deadline(),
@@ -169,7 +174,7 @@ impl Core {
     }
 
     /// Lets every marked connection send; true when the device was full.
-    fn transmit(&mut self, now: Duration, wire: &mut dyn Wire) -> bool {
+    fn transmit(&mut self, now: Duration, output: &mut WireOutput) -> bool {
         let mut dirty = core::mem::take(&mut *self.shared.dirty.borrow_mut());
         let mut blocked = false;
         for slot in dirty.drain(..) {
@@ -179,8 +184,7 @@ impl Core {
                 self.shared.dirty.borrow_mut().push(slot);
                 continue;
             }
-            let mut output = WireOutput { wire, now: instant(now) };
-            let outcome = connection.transmit(&mut self.path(now), &mut output);
+            let outcome = connection.transmit(&mut self.path(), output);
             blocked = outcome == Outcome::Blocked;
             self.settle(&connection, outcome, now);
         }
@@ -215,14 +219,8 @@ impl Core {
         self.shared.tally.add(Count::Closed);
     }
 
-    pub(crate) fn path(&mut self, now: Duration) -> Path<'_> {
-        Path {
-            interface: &mut self.interface,
-            caps: &self.caps,
-            own: self.own,
-            checksum: self.checksum,
-            now,
-            instant: instant(now),
-        }
+    pub(crate) fn path(&mut self) -> Path<'_> {
+        let now = self.shared.now.get();
+        Path { interface: &mut self.interface, caps: &self.caps, now }
     }
 }

@@ -1,12 +1,12 @@
 //! All connections of an interface: by name in O(1), by slot, and by deadline.
 
 use crate::connection::Connection;
+use crate::moment::Moment;
 use crate::tuple::{Tuple, TupleHasher};
 use alloc::collections::BinaryHeap;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
-use core::time::Duration;
 use hashbrown::HashTable;
 
 /// Finds connections; its cost does not depend on their number.
@@ -16,7 +16,7 @@ pub(crate) struct Table {
     slots: Vec<Option<Rc<Connection>>>,
     free: Vec<u32>,
     /// By time; an entry is believed only if its connection still remembers it as its own.
-    deadlines: BinaryHeap<Reverse<(Duration, u32)>>,
+    deadlines: BinaryHeap<Reverse<(Moment, u32)>>,
 }
 
 impl Table {
@@ -78,15 +78,15 @@ impl Table {
     pub(crate) fn schedule(&mut self, connection: &Connection) {
         let mut tcb = connection.tcb();
         let slot = tcb.slot;
-        let Some(at) = tcb.schedule.deadline else { return };
-        if tcb.schedule.queued_at.is_none_or(|queued| queued > at) {
-            tcb.schedule.queued_at = Some(at);
+        let at = tcb.deadline;
+        if at < tcb.queued_at {
+            tcb.queued_at = at;
             self.deadlines.push(Reverse((at, slot)));
         }
     }
 
     /// Marks every connection whose deadline has come.
-    pub(crate) fn expire(&mut self, now: Duration) {
+    pub(crate) fn expire(&mut self, now: Moment) {
         while let Some(Reverse((at, slot))) = self.deadlines.peek().copied() {
             if at > now {
                 return;
@@ -96,23 +96,21 @@ impl Table {
                 continue;
             };
             let mut tcb = connection.tcb();
-            if tcb.schedule.queued_at != Some(at) {
+            if tcb.queued_at != at {
                 continue;
             }
-            tcb.schedule.queued_at = None;
-            match tcb.schedule.deadline {
-                Some(later) if later > now => {
-                    tcb.schedule.queued_at = Some(later);
-                    self.deadlines.push(Reverse((later, slot)));
-                }
-                Some(_) => connection.mark(&mut tcb),
-                None => (),
+            tcb.queued_at = Moment::NEVER;
+            if tcb.deadline <= now {
+                connection.mark(&mut tcb);
+            } else if tcb.deadline < Moment::NEVER {
+                tcb.queued_at = tcb.deadline;
+                self.deadlines.push(Reverse((tcb.deadline, slot)));
             }
         }
     }
 
     /// The earliest deadline; it may have moved back since.
-    pub(crate) fn next_deadline(&self) -> Option<Duration> {
+    pub(crate) fn next_deadline(&self) -> Option<Moment> {
         self.deadlines.peek().map(|Reverse((at, _))| *at)
     }
 
@@ -128,7 +126,7 @@ impl Table {
         let slots = &self.slots;
         self.deadlines.retain(|Reverse((at, slot))| {
             let connection = slots.get(*slot as usize).and_then(Option::as_ref);
-            connection.is_some_and(|c| c.tcb().schedule.queued_at == Some(*at))
+            connection.is_some_and(|c| c.tcb().queued_at == *at)
         });
     }
 }

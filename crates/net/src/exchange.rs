@@ -1,0 +1,276 @@
+//! A connection's segments, in and out.
+
+use crate::connection::{Connection, Tcb};
+use crate::moment::{Moment, Span};
+use crate::packet;
+use crate::port::{Departed, Nowhere, Output, Port};
+use crate::rings;
+use crate::segment::{Flags, Segment, before};
+use crate::tally::Count;
+use flow::FlowError;
+use smoltcp::iface::Interface;
+use smoltcp::phy::{ChecksumCapabilities, DeviceCapabilities, PacketMeta};
+use smoltcp::socket::tcp::State;
+use smoltcp::wire::TcpControl;
+
+/// What a connection's packets pass through.
+pub(crate) struct Path<'a> {
+    pub(crate) interface: &'a mut Interface,
+    pub(crate) caps: &'a DeviceCapabilities,
+    pub(crate) now: Moment,
+}
+
+/// What became of a connection in a round of sending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Lives,
+    /// The device is full; the connection must be asked again.
+    Blocked,
+    /// Both ends are done, and ours ended first.
+    TimeWait {
+        send_next: u32,
+        receive_next: u32,
+    },
+    Gone,
+}
+
+/// Whom a segment concerns.
+#[derive(Default)]
+pub(crate) struct Wakes {
+    pub(crate) reader: bool,
+    pub(crate) writer: bool,
+    /// There may be something to send.
+    pub(crate) egress: bool,
+}
+
+impl Tcb {
+    pub(crate) fn receive(
+        &mut self,
+        connection: &Connection,
+        path: &mut Path,
+        segment: &Segment,
+        output: &mut dyn Output,
+    ) -> Wakes {
+        let socket = self.socket();
+        let (old_state, old_received) = (socket.state(), socket.recv_queue());
+        let old_queued = socket.send_queue();
+        let mut port = Port::new(path.caps, output);
+        port.frame = Some(segment.packet);
+        port.stamp = Some(&self.stamp);
+        path.interface.poll_ingress_single(path.now.instant(), &mut port, &mut self.sockets);
+        let departed = port.departed;
+        self.depart(connection, &departed, path.now);
+        self.heard(path.now, segment);
+        let socket = self.socket();
+        let (state, received, queued) = (socket.state(), socket.recv_queue(), socket.send_queue());
+        let capacity = socket.send_capacity();
+        let changed = state != old_state;
+        if changed && state == State::Closed && segment.flags.has(Flags::RST) {
+            self.end.get_or_insert(FlowError::Reset);
+            connection.shared.tally.add(Count::ResetsIn);
+        }
+        self.receive_peak = self.receive_peak.max(received);
+        if !self.held {
+            self.discard_received();
+        }
+        let idle = segment.data_len == 0 && queued == 0 && state == State::Established;
+        Wakes {
+            reader: changed || received != old_received,
+            // A third of the ring is worth a writer's turn, one acknowledgement is not.
+            writer: changed || (queued < old_queued && queued <= capacity - capacity / 3),
+            egress: changed || !idle,
+        }
+    }
+
+    pub(crate) fn transmit(
+        &mut self,
+        connection: &Connection,
+        path: &mut Path,
+        output: &mut dyn Output,
+    ) -> Outcome {
+        if path.now >= self.deadline {
+            self.expire(connection, path.now);
+        }
+        let now = path.now.instant();
+        let deadline = loop {
+            let mut port = Port::new(path.caps, output);
+            port.stamp = Some(&self.stamp);
+            path.interface.poll_egress(now, &mut port, &mut self.sockets);
+            let (departed, blocked) = (port.departed, port.blocked);
+            self.depart(connection, &departed, path.now);
+            if blocked {
+                return Outcome::Blocked;
+            }
+            if departed.packets > 0 && self.is_all_sent() {
+                // Whatever left took the acknowledgement with it, so only the retransmission can
+                // be due, and that after its minimum at the earliest (RFC 6298 section 2.4).
+                break path.now + Span::SECOND;
+            }
+            let mut next = path.interface.poll_at(now, &self.sockets);
+            if next.is_none() && self.socket().send_queue() > 0 {
+                self.revive(connection, path);
+                next = path.interface.poll_at(now, &self.sockets);
+            }
+            if departed.packets == 0 || next.is_none_or(|next| next > now) {
+                break next.map_or(Moment::NEVER, Moment::from_instant);
+            }
+        };
+        let asks = self.must_ask(connection, path.now);
+        if (self.owes_ack || asks) && !self.acknowledge(connection, path, asks, output) {
+            return Outcome::Blocked;
+        }
+        self.settle(connection, path.now, deadline)
+    }
+
+    /// Decides what comes after a round of sending.
+    fn settle(&mut self, connection: &Connection, now: Moment, deadline: Moment) -> Outcome {
+        let socket = self.socket();
+        match socket.state() {
+            State::Closed if socket.remote_endpoint().is_none() => return Outcome::Gone,
+            State::TimeWait => {
+                // Our FIN took one number after the last byte.
+                let send_next = self.unacknowledged().wrapping_add(1);
+                let receive_next = self.receive_next();
+                return Outcome::TimeWait { send_next, receive_next };
+            }
+            State::FinWait1 | State::Closing | State::LastAck => (),
+            State::FinWait2 => self.waiting_since = None,
+            _ if self.sent_end == self.unacknowledged() => self.waiting_since = None,
+            _ => (),
+        }
+        let spans = &connection.shared.spans;
+        let mut next = deadline.min(self.orphan_until);
+        if let Some(since) = self.waiting_since {
+            next = next.min(since.max(self.heard_at) + spans.user_timeout);
+        }
+        if self.has_grown {
+            next = next.min(self.heard_at + spans.ring_idle);
+        }
+        let ask = self.heard_at + spans.keep_alive;
+        let ask_again = now + spans.user_timeout.divided(KEEP_ALIVE_PROBES);
+        next = next.min(if ask > now { ask } else { ask_again });
+        // What was due now and could not be sent waits for an event, or a moment.
+        self.deadline = next.max(now + Span::TICK);
+        Outcome::Lives
+    }
+
+    /// Everything that the application wrote is on its way, and both directions are open.
+    fn is_all_sent(&mut self) -> bool {
+        self.sent_end == self.queue_end() && self.socket().state() == State::Established
+    }
+
+    /// What a segment says about the path and the peer, beyond what smoltcp takes from it.
+    fn heard(&mut self, now: Moment, segment: &Segment) {
+        self.heard_at = now;
+        if self.stamp.ethernet[..6] != segment.source {
+            let next = self.receive_next();
+            let near = segment.seq.wrapping_sub(next).wrapping_add(WINDOW_REACH) < 2 * WINDOW_REACH;
+            // Only a segment that fits the stream may move the next hop: a blind forger's must not.
+            if near {
+                self.stamp.ethernet[..6].copy_from_slice(&segment.source);
+            }
+        }
+        if let Some((seq, at)) = self.probe
+            && !before(segment.ack, seq)
+        {
+            self.measure(now.since(at));
+        }
+        // One more when it acknowledges our FIN.
+        if segment.ack.wrapping_sub(self.unacknowledged()) <= 1 {
+            self.peer_window = u32::from(segment.window) << self.offer.scale.unwrap_or(0);
+        }
+    }
+
+    /// A time has come: gives up a peer that stays silent, and an orphan; returns idle rings.
+    fn expire(&mut self, connection: &Connection, now: Moment) {
+        let spans = &connection.shared.spans;
+        let silent_since = self.waiting_since.map(|since| since.max(self.heard_at));
+        let asked_since = self.heard_at + spans.keep_alive;
+        if silent_since.is_some_and(|since| now >= since + spans.user_timeout)
+            || now >= asked_since + spans.user_timeout
+        {
+            self.end.get_or_insert(FlowError::TimedOut);
+            connection.shared.tally.add(Count::TimedOut);
+            self.socket().abort();
+        }
+        if now >= self.orphan_until {
+            self.abort();
+        }
+        if self.has_grown && now >= self.heard_at + spans.ring_idle {
+            rings::shrink(connection, self);
+        }
+    }
+
+    /// Notes what left.
+    fn depart(&mut self, connection: &Connection, departed: &Departed, now: Moment) {
+        if departed.packets == 0 {
+            return;
+        }
+        let tally = &connection.shared.tally;
+        tally.add_many(Count::PacketsOut, u64::from(departed.packets));
+        self.owes_ack = false;
+        if before(self.sent_end, departed.seq_end) {
+            self.sent_end = departed.seq_end;
+            self.waiting_since.get_or_insert(now);
+            self.probe.get_or_insert((departed.seq_end, now));
+        } else if before(departed.seq, departed.seq_end) && self.waiting_since.is_some() {
+            self.retransmits += 1;
+            tally.add(Count::Retransmits);
+            // Karn's rule: an answer to one of two copies measures nothing.
+            self.probe = None;
+        }
+    }
+
+    /// The peer has been silent for so long that it is asked whether it lives.
+    fn must_ask(&mut self, connection: &Connection, now: Moment) -> bool {
+        now >= self.heard_at + connection.shared.spans.keep_alive
+            && matches!(self.socket().state(), State::Established | State::CloseWait)
+    }
+
+    /// smoltcp forgets its timers when a retransmission falls due while the window is closed, which
+    /// happens when acknowledgements overtake each other. Hearing of the closed window once more
+    /// lets it begin to probe.
+    fn revive(&mut self, connection: &Connection, path: &mut Path) {
+        let back = connection.tuple.reversed();
+        let (receive_next, unacknowledged) = (self.receive_next(), self.unacknowledged());
+        let ack = packet::bare(&back, TcpControl::None, receive_next, Some(unacknowledged));
+        let mut buffer = [0; packet::BARE_MAX];
+        let frame = &mut buffer[..packet::packet_len(&back, &ack)];
+        packet::emit(&back, &ack, &ChecksumCapabilities::default(), frame);
+        let mut nowhere = Nowhere;
+        let mut port = Port::new(path.caps, &mut nowhere);
+        port.frame = Some(frame);
+        path.interface.poll_ingress_single(path.now.instant(), &mut port, &mut self.sockets);
+    }
+
+    /// Sends the acknowledgement that a new socket does not know to be due, or one that asks for
+    /// an answer (RFC 9293 section 3.8.4: its number is one too low).
+    fn acknowledge(
+        &mut self,
+        connection: &Connection,
+        path: &Path,
+        asks: bool,
+        output: &mut dyn Output,
+    ) -> bool {
+        let tuple = &connection.tuple;
+        let receive_next = self.receive_next();
+        let seq = self.sent_end.wrapping_sub(u32::from(asks));
+        let mut ack = packet::bare(tuple, TcpControl::None, seq, Some(receive_next));
+        let socket = self.socket();
+        let free = socket.recv_capacity() - socket.recv_queue();
+        ack.window_len = (free >> self.stamp.window_shift_in).min(0xffff) as u16;
+        let mut port = Port::new(path.caps, output);
+        port.stamp = Some(&self.stamp);
+        port.send(packet::packet_len(tuple, &ack), PacketMeta::default(), &mut |packet| {
+            packet::emit(tuple, &ack, &path.caps.checksum, packet);
+        });
+        let departed = port.departed;
+        self.depart(connection, &departed, path.now);
+        departed.packets > 0
+    }
+}
+
+/// How far from the expected number a segment may be and still belong to the stream.
+const WINDOW_REACH: u32 = 1 << 20;
+/// Questions to a silent peer before it is given up.
+const KEEP_ALIVE_PROBES: u64 = 4;

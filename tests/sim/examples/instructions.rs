@@ -1,0 +1,165 @@
+//! What one request costs in `net`, in instructions.
+//!
+//! `valgrind --tool=callgrind --toggle-collect='*server_turn*' target/release/examples/instructions
+//! keep-alive 10000` counts the server's side only: its stack, the executor's turn and an echo task.
+//! The difference of two runs with different counts is the steady cost. Modes: `keep-alive`, `new`
+//! (a connection each), `idle N` (10,000 requests beside N idle connections).
+
+use flow::task::Executor;
+use flow::{Connector, Flow, FlowExt, Listener, Target};
+use net::{Config, Limits, Stack};
+use smoltcp::phy::{Checksum, Device, DeviceCapabilities, Medium, RxToken, TxToken};
+use smoltcp::time::Instant;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Frames under way to one side, and spare ones.
+#[derive(Default)]
+struct Lane {
+    frames: VecDeque<(Vec<u8>, usize)>,
+    spare: Vec<Vec<u8>>,
+}
+
+struct End {
+    incoming: Rc<RefCell<Lane>>,
+    outgoing: Rc<RefCell<Lane>>,
+}
+
+struct Arrived {
+    frame: Vec<u8>,
+    len: usize,
+    lane: Rc<RefCell<Lane>>,
+}
+
+struct Leaving(Rc<RefCell<Lane>>);
+
+impl RxToken for Arrived {
+    fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
+        let value = f(&self.frame[..self.len]);
+        self.lane.borrow_mut().spare.push(self.frame);
+        value
+    }
+}
+
+impl TxToken for Leaving {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
+        let spare = self.0.borrow_mut().spare.pop();
+        let mut frame = spare.unwrap_or_else(|| vec![0; 2048]);
+        let value = f(&mut frame[..len]);
+        self.0.borrow_mut().frames.push_back((frame, len));
+        value
+    }
+}
+
+impl Device for End {
+    type RxToken<'a> = Arrived;
+    type TxToken<'a> = Leaving;
+
+    fn receive(&mut self, _: Instant) -> Option<(Arrived, Leaving)> {
+        let (frame, len) = self.incoming.borrow_mut().frames.pop_front()?;
+        let arrived = Arrived { frame, len, lane: self.incoming.clone() };
+        Some((arrived, Leaving(self.outgoing.clone())))
+    }
+
+    fn transmit(&mut self, _: Instant) -> Option<Leaving> {
+        Some(Leaving(self.outgoing.clone()))
+    }
+
+    fn capabilities(&self) -> DeviceCapabilities {
+        let mut caps = DeviceCapabilities::default();
+        caps.medium = Medium::Ethernet;
+        caps.max_transmission_unit = 1514;
+        caps.checksum.tcp = Checksum::None;
+        caps
+    }
+}
+
+#[inline(never)]
+fn server_turn(stack: &mut Stack, executor: &Executor, now: Duration) {
+    stack.ingress(now);
+    executor.run(100);
+    stack.egress(now);
+}
+
+fn stack(incoming: &Rc<RefCell<Lane>>, outgoing: &Rc<RefCell<Lane>>, host: u8) -> Stack {
+    let device = End { incoming: incoming.clone(), outgoing: outgoing.clone() };
+    let limits = Limits { backlog: 100_000, connections_max: 200_000, ..Limits::default() };
+    let addresses = (0..4).map(|n| ([10, 0, n, host].into(), 8)).collect();
+    let config = Config { addresses, limits, ..Config::default() };
+    Stack::new(device, &config, [2, 0, 0, 0, 0, host], [host; 64], Duration::ZERO)
+}
+
+fn main() {
+    let mut words = std::env::args().skip(1);
+    let mode = words.next().unwrap_or_default();
+    let count: u64 = words.next().and_then(|word| word.parse().ok()).unwrap_or(1000);
+    let idle = if mode == "idle" { count } else { 0 };
+    let requests = if mode == "idle" { 10_000 } else { count };
+    let lanes = [(); 2].map(|()| Rc::new(RefCell::new(Lane::default())));
+    let mut server = stack(&lanes[0], &lanes[1], 1);
+    let mut client = stack(&lanes[1], &lanes[0], 2);
+    let catch = |body: &mut dyn FnMut()| {
+        body();
+        Ok(())
+    };
+    let (server_tasks, client_tasks) = (Executor::new(catch), Executor::new(catch));
+    let mut listener = server.listen(80).unwrap();
+    let spawner = server_tasks.spawner();
+    server_tasks.spawner().spawn("accept", async move {
+        while let Ok(mut flow) = listener.accept().await {
+            spawner.spawn("echo", async move {
+                while let Ok(length @ 1..) =
+                    flow.read_with(|bytes| (bytes.len(), bytes.len())).await
+                {
+                    let answer = |space: &mut [u8]| {
+                        let length = length.min(space.len());
+                        space[..length].fill(b'x');
+                        (length, length)
+                    };
+                    if flow.write_with(answer).await.is_err() {
+                        return;
+                    }
+                }
+                flow.finish();
+            });
+        }
+    });
+    let connector = client.connector();
+    let done = Rc::new(Cell::new(false));
+    let finished = done.clone();
+    let fresh = mode == "new";
+    client_tasks.spawner().spawn("client", async move {
+        let target = |n: u64| Target::Address(([10, 0, (n % 4) as u8, 1], 80).into());
+        let mut sleeping = Vec::new();
+        for n in 0..idle {
+            sleeping.push(connector.connect(&target(n)).await.unwrap());
+        }
+        let mut flow = connector.connect(&target(0)).await.unwrap();
+        for _ in 0..requests {
+            flow.write_all(&[b'q'; 100]).await.unwrap();
+            let mut left = 100;
+            while left > 0 {
+                left -= flow.read_with(|bytes| (bytes.len(), bytes.len())).await.unwrap();
+            }
+            if fresh {
+                flow.finish();
+                while flow.read_with(|bytes| (bytes.len(), bytes.len())).await.unwrap() > 0 {}
+                flow = connector.connect(&target(0)).await.unwrap();
+            }
+        }
+        finished.set(true);
+        drop(sleeping);
+    });
+    let mut now = Duration::from_secs(1);
+    while !done.get() {
+        now += Duration::from_micros(50);
+        client.ingress(now);
+        client_tasks.run(100);
+        client.egress(now);
+        server_turn(&mut server, &server_tasks, now);
+    }
+    let accepted = server.count(net::Count::Accepted);
+    println!("{requests} requests, {accepted} connections, {idle} idle, clock {now:?}");
+}
