@@ -80,16 +80,16 @@ impl Features {
 /// Longest frame that a device coalesces or segments: an IPv4 packet's limit.
 pub(crate) const LONG_FRAME_BYTES: usize = ETHERNET_BYTES + 65_535;
 
-const CSUM: u64 = 1 << 0;
-const GUEST_CSUM: u64 = 1 << 1;
-const MTU: u64 = 1 << 3;
-const MAC: u64 = 1 << 5;
-const GUEST_TSO4: u64 = 1 << 7;
-const GUEST_TSO6: u64 = 1 << 8;
-const HOST_TSO4: u64 = 1 << 11;
-const HOST_TSO6: u64 = 1 << 12;
-const MRG_RXBUF: u64 = 1 << 15;
-const STATUS: u64 = 1 << 16;
+pub(crate) const CSUM: u64 = 1 << 0;
+pub(crate) const GUEST_CSUM: u64 = 1 << 1;
+pub(crate) const MTU: u64 = 1 << 3;
+pub(crate) const MAC: u64 = 1 << 5;
+pub(crate) const GUEST_TSO4: u64 = 1 << 7;
+pub(crate) const GUEST_TSO6: u64 = 1 << 8;
+pub(crate) const HOST_TSO4: u64 = 1 << 11;
+pub(crate) const HOST_TSO6: u64 = 1 << 12;
+pub(crate) const MRG_RXBUF: u64 = 1 << 15;
+pub(crate) const STATUS: u64 = 1 << 16;
 const WANTED: u64 = CSUM
     | GUEST_CSUM
     | MTU

@@ -1,1 +1,199 @@
+//! The driver against a fake device.
 
+mod hostile;
+mod interrupts;
+mod receive;
+mod transfer;
+mod transmit;
+
+use crate::features::{CSUM, GUEST_CSUM, GUEST_TSO4, GUEST_TSO6, HOST_TSO4, HOST_TSO6};
+use crate::features::{MAC, MRG_RXBUF, MTU, STATUS};
+use crate::{Error, RECEIVE_QUEUE, Settings, TRANSMIT_QUEUE, VirtioNet};
+use alloc::vec;
+use alloc::vec::Vec;
+use machine::virtio::fake::{self, DeviceSide, Offer};
+use machine::virtio::{Kind, feature};
+use smoltcp::phy::{Device, RxToken, TxToken};
+use smoltcp::time::Instant;
+
+const ALL: u64 = CSUM
+    | GUEST_CSUM
+    | GUEST_TSO4
+    | GUEST_TSO6
+    | HOST_TSO4
+    | HOST_TSO6
+    | MAC
+    | MRG_RXBUF
+    | MTU
+    | STATUS
+    | feature::EVENT_IDX
+    | feature::VERSION_1;
+const SETTINGS: Settings = Settings {
+    receive_buffers: 64,
+    receive_buffer_bytes: 2048,
+    transmit_frames: 16,
+    transmit_bytes: 140_000,
+};
+const MAC_ADDRESS: [u8; 6] = [0x52, 0x54, 0, 1, 2, 3];
+
+/// A card and the device behind it.
+struct Card {
+    net: VirtioNet,
+    side: DeviceSide,
+}
+
+impl Card {
+    fn new(features: u64) -> Self {
+        Self::with(features, SETTINGS)
+    }
+
+    fn with(features: u64, settings: Settings) -> Self {
+        let (device, side) = fake::device(offer(features));
+        Self { net: VirtioNet::open(device, &settings).unwrap(), side }
+    }
+
+    /// Gives the driver a frame as a device does; whether it wants an interrupt for it.
+    fn deliver(&self, flags: u8, frame: &[u8]) -> bool {
+        let buffer_bytes = SETTINGS.receive_buffer_bytes;
+        let buffers = (12 + frame.len()).div_ceil(buffer_bytes) as u16;
+        let mut bytes = vec![0; 12];
+        bytes[0] = flags;
+        bytes[10..].copy_from_slice(&buffers.to_le_bytes());
+        bytes.extend(frame);
+        let mut interrupt = false;
+        for piece in bytes.chunks(buffer_bytes) {
+            let chain = self.side.take(RECEIVE_QUEUE).expect("a buffer is posted");
+            self.side.write(&chain, piece);
+            interrupt |= self.side.put(RECEIVE_QUEUE, chain.id.into(), piece.len() as u32);
+        }
+        interrupt
+    }
+
+    /// The next frame that the driver has for the stack.
+    fn receive(&mut self) -> Option<Vec<u8>> {
+        let (frame, _) = self.net.receive(Instant::ZERO)?;
+        Some(frame.consume(<[u8]>::to_vec))
+    }
+
+    /// Has the driver send a frame; false when there is no room.
+    fn send(&mut self, frame: &[u8]) -> bool {
+        let Some(leave) = self.net.transmit(Instant::ZERO) else { return false };
+        leave.consume(frame.len(), |buffer| buffer.copy_from_slice(frame));
+        true
+    }
+
+    /// All that was sent, each with its header, returned to the driver.
+    fn sent(&self) -> Vec<Vec<u8>> {
+        core::iter::from_fn(|| self.sent_one()).collect()
+    }
+
+    fn sent_one(&self) -> Option<Vec<u8>> {
+        let chain = self.side.take(TRANSMIT_QUEUE)?;
+        let bytes = self.side.read(&chain);
+        self.side.put(TRANSMIT_QUEUE, chain.id.into(), 0);
+        Some(bytes)
+    }
+}
+
+fn offer(features: u64) -> Offer {
+    let mut configuration = MAC_ADDRESS.to_vec();
+    configuration.extend([1, 0, 1, 0]);
+    configuration.extend(1500_u16.to_le_bytes());
+    Offer { kind: Kind::Network, features, configuration, queue_sizes: vec![256, 256] }
+}
+
+/// Bytes that tell where they are from.
+fn pattern(seed: u64, bytes: usize) -> Vec<u8> {
+    let mut random = Random(seed);
+    (0..bytes).map(|_| random.next() as u8).collect()
+}
+
+/// xorshift64*.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 16
+    }
+
+    fn below(&mut self, limit: u64) -> u64 {
+        self.next() % limit
+    }
+}
+
+#[test]
+fn features_that_hang_on_a_missing_one_are_left() {
+    let cases = [
+        ("all", ALL, SETTINGS, ALL),
+        ("no CSUM", ALL & !CSUM, SETTINGS, ALL & !(CSUM | HOST_TSO4 | HOST_TSO6)),
+        (
+            "no GUEST_CSUM",
+            ALL & !GUEST_CSUM,
+            SETTINGS,
+            ALL & !(GUEST_CSUM | GUEST_TSO4 | GUEST_TSO6),
+        ),
+        ("no MRG_RXBUF", ALL & !MRG_RXBUF, SETTINGS, ALL & !(MRG_RXBUF | GUEST_TSO4 | GUEST_TSO6)),
+        (
+            "a ring below 64 KiB",
+            ALL,
+            Settings { receive_buffers: 32, ..SETTINGS },
+            ALL & !(GUEST_TSO4 | GUEST_TSO6),
+        ),
+        ("what nobody asked for", u64::MAX, SETTINGS, ALL),
+    ];
+    for (name, offered, settings, accepted) in cases {
+        let card = Card::with(offered, settings);
+        assert_eq!(card.side.accepted(), accepted, "{name}");
+    }
+}
+
+#[test]
+fn devices_that_cannot_serve_are_refused() {
+    let open = |offer| VirtioNet::open(fake::device(offer).0, &SETTINGS).map(|_| ());
+    let legacy = offer(ALL & !feature::VERSION_1);
+    assert_eq!(open(legacy), Err(Error::Unsupported("modern virtio")));
+    let one_queue = Offer { queue_sizes: vec![256], ..offer(ALL) };
+    assert_eq!(open(one_queue), Err(Error::Unsupported("enough queues")));
+    let other = Offer { kind: Kind::Entropy, ..offer(ALL) };
+    assert_eq!(open(other), Err(Error::Unsupported("a network card")));
+}
+
+#[test]
+fn configuration_is_read_where_it_is_offered() {
+    let card = Card::new(ALL);
+    assert_eq!(
+        (card.net.mac(), card.net.mtu_bytes(), card.net.link_up()),
+        (MAC_ADDRESS, 1500, true)
+    );
+    let card = Card::new(ALL & !(MAC | MTU | STATUS));
+    assert_eq!((card.net.mac(), card.net.mtu_bytes(), card.net.link_up()), ([0; 6], 1500, true));
+    for (said, mtu_bytes) in [(9000, 9000), (1280, 1280), (1279, 1500), (9217, 1500), (0, 1500)] {
+        let mut offer = offer(ALL);
+        offer.configuration[10..].copy_from_slice(&u16::to_le_bytes(said));
+        let net = VirtioNet::open(fake::device(offer).0, &SETTINGS).unwrap();
+        assert_eq!(net.mtu_bytes(), mtu_bytes);
+    }
+}
+
+#[test]
+fn the_link_is_followed() {
+    let mut card = Card::new(ALL);
+    card.side.configure(6, 0);
+    assert!(card.net.prepare_to_wait());
+    assert!(!card.net.link_up());
+    card.side.configure(6, 1);
+    assert!(card.net.prepare_to_wait());
+    assert!(card.net.link_up());
+}
+
+#[test]
+fn queues_are_as_long_as_both_sides_can() {
+    let offered = Offer { queue_sizes: vec![32, 1000], ..offer(ALL) };
+    let (device, side) = fake::device(offered);
+    let settings = Settings { receive_buffers: 64, transmit_frames: 33, ..SETTINGS };
+    VirtioNet::open(device, &settings).unwrap();
+    assert_eq!((side.size(RECEIVE_QUEUE), side.size(TRANSMIT_QUEUE)), (32, 32));
+}

@@ -1,16 +1,18 @@
 //! Device memory in a test process: the fake device reaches exactly what a driver allocated.
 
 use crate::memory::PAGE_BYTES;
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicU8, Ordering};
 use spinning_top::Spinlock;
 
-/// Every range that a device may be told of: physical start, length, where this process has it.
-static RANGES: Spinlock<Vec<(u64, usize, usize)>> = Spinlock::new(Vec::new());
+/// Every range that a device may be told of, by physical start: its length, and where this process
+/// has it.
+static RANGES: Spinlock<BTreeMap<u64, (usize, usize)>> = Spinlock::new(BTreeMap::new());
 
 pub(super) fn register(start: NonNull<u8>, physical: u64, bytes: usize) {
-    RANGES.lock().push((physical, bytes, start.as_ptr() as usize));
+    RANGES.lock().insert(physical, (bytes, start.as_ptr() as usize));
 }
 
 /// Memory mapped twice in a row, as the machine's page tables would.
@@ -54,9 +56,10 @@ pub(crate) fn write(physical: u64, bytes: &[u8]) {
 fn memory(physical: u64, bytes: usize) -> &'static [AtomicU8] {
     let end = physical + bytes as u64;
     let ranges = RANGES.lock();
-    let (start, _, at) = *ranges
-        .iter()
-        .find(|&&(start, length, _)| start <= physical && end <= start + length as u64)
+    let (start, (_, at)) = ranges
+        .range(..=physical)
+        .next_back()
+        .filter(|&(&start, &(length, _))| end <= start + length as u64)
         .expect("the device was sent to memory that is not a driver's");
     let from = (at + (physical - start) as usize) as *const AtomicU8;
     // SAFETY: inside a range that was leaked to devices, which reach it atomically.

@@ -88,6 +88,11 @@ impl DeviceSide {
         self.queue(queue, |queue| read_u16(queue.at.driver + 2))
     }
 
+    /// How many of them the device has not taken yet.
+    pub fn waiting(&self, queue: u16) -> u16 {
+        self.queue(queue, |queue| read_u16(queue.at.driver + 2).wrapping_sub(queue.taken))
+    }
+
     /// The next available chain.
     pub fn take(&self, queue: u16) -> Option<Chain> {
         self.queue(queue, |queue| {
