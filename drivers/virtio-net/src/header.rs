@@ -35,24 +35,15 @@ impl Header {
     pub(crate) const BYTES: usize = 12;
 
     pub(crate) fn emit(self) -> [u8; Self::BYTES] {
-        let [headers_0, headers_1] = self.headers_bytes.to_le_bytes();
-        let [segment_0, segment_1] = self.segment_bytes.to_le_bytes();
-        let [start_0, start_1] = self.checksum_start.to_le_bytes();
-        let [offset_0, offset_1] = self.checksum_offset.to_le_bytes();
-        [
-            self.flags,
-            self.segmentation as u8,
-            headers_0,
-            headers_1,
-            segment_0,
-            segment_1,
-            start_0,
-            start_1,
-            offset_0,
-            offset_1,
-            0,
-            0,
-        ]
+        let first = u64::from(self.flags)
+            | (self.segmentation as u64) << 8
+            | u64::from(self.headers_bytes) << 16
+            | u64::from(self.segment_bytes) << 32
+            | u64::from(self.checksum_start) << 48;
+        let mut bytes = [0; Self::BYTES];
+        bytes[..8].copy_from_slice(&first.to_le_bytes());
+        bytes[8..].copy_from_slice(&u32::from(self.checksum_offset).to_le_bytes());
+        bytes
     }
 }
 

@@ -76,15 +76,17 @@ impl Transmitter {
             self.dropped += 1;
             return build(&mut vec![0; frame_bytes]);
         }
-        let buffer = self.ring.buffer(Header::BYTES + frame_bytes);
-        let (header, frame) = buffer.split_at_mut(Header::BYTES);
-        let result = build(frame);
-        let fields = if self.offloads { offload(frame, segment) } else { Header::default() };
-        header.copy_from_slice(&fields.emit());
-        self.ring.send(Header::BYTES + frame_bytes);
+        let offloads = self.offloads;
+        let (result, segmentation) = self.ring.send(Header::BYTES + frame_bytes, |buffer| {
+            let (header, frame) = buffer.split_at_mut(Header::BYTES);
+            let result = build(frame);
+            let fields = if offloads { offload(frame, segment) } else { Header::default() };
+            header.copy_from_slice(&fields.emit());
+            (result, fields.segmentation)
+        });
         self.frames += 1;
         self.bytes += frame_bytes as u64;
-        self.segmented += u64::from(fields.segmentation != Segmentation::None);
+        self.segmented += u64::from(segmentation != Segmentation::None);
         result
     }
 
@@ -119,8 +121,8 @@ impl Transmitter {
 
     /// Frees what the device has sent, and says whether there is room now.
     fn reclaim(&mut self) -> bool {
-        match self.ring.ready() {
-            Ok(ready) => ready && self.fault.is_none(),
+        match self.ring.reclaim() {
+            Ok(has_room) => has_room && self.fault.is_none(),
             Err(fault) => {
                 self.fault = Some(fault);
                 false
@@ -133,9 +135,10 @@ impl Transmitter {
 /// into segments if told how long they are.
 fn offload(frame: &mut [u8], segment: Option<NonZeroU16>) -> Header {
     let Some(transport) = Transport::find(frame) else { return Header::default() };
-    let sum = transport.pseudo_header_sum(frame).to_be_bytes();
     let at = transport.start + transport.checksum_offset();
-    frame[at..at + 2].copy_from_slice(&sum);
+    if let Some(field) = frame.get_mut(at..at + 2) {
+        field.copy_from_slice(&transport.pseudo_header_sum());
+    }
     let checksummed = Header {
         flags: NEEDS_CHECKSUM,
         checksum_start: transport.start as u16,

@@ -115,7 +115,7 @@ impl Queue {
     pub(crate) fn publish(&mut self) {
         if self.published != self.added {
             self.published = self.added;
-            self.rings.available_index().store(self.added, Ordering::Release);
+            self.rings.available_index.store(self.added, Ordering::Release);
         }
     }
 
@@ -133,7 +133,7 @@ impl Queue {
             let event = self.rings.available_event.load(Ordering::Relaxed);
             now.wrapping_sub(event).wrapping_sub(1) < now.wrapping_sub(before)
         } else {
-            self.rings.used_flags().load(Ordering::Relaxed) & NO_NOTIFY == 0
+            self.rings.used_flags.load(Ordering::Relaxed) & NO_NOTIFY == 0
         }
     }
 
@@ -142,7 +142,7 @@ impl Queue {
     pub(crate) fn used(&mut self, enough: u16) -> Result<u16, Fault> {
         let mut count = self.used.wrapping_sub(self.returned);
         if count < enough {
-            let used = self.rings.used_index().load(Ordering::Acquire);
+            let used = self.rings.used_index.load(Ordering::Acquire);
             count = used.wrapping_sub(self.returned);
             if count > self.published.wrapping_sub(self.returned) {
                 return Err(Fault::UsedIndex);
@@ -156,11 +156,19 @@ impl Queue {
     /// below [`Queue::used`].
     pub(crate) fn used_length(&self, nth: u16) -> Result<u32, Fault> {
         let slot = self.returned.wrapping_add(nth) & self.mask;
-        let element = 2 * usize::from(slot);
-        if self.rings.used[element].load(Ordering::Relaxed) != u32::from(slot) {
-            return Err(Fault::UsedId);
+        self.check_id(slot)?;
+        Ok(self.rings.used[2 * usize::from(slot) + 1].load(Ordering::Relaxed))
+    }
+
+    /// Takes back all used buffers, whatever the device says of their length.
+    pub(crate) fn take_back_all(&mut self) -> Result<(), Fault> {
+        let mut used = self.used(u16::MAX)?;
+        while used > 0 {
+            self.check_id(self.returned & self.mask)?;
+            self.returned = self.returned.wrapping_add(1);
+            used -= 1;
         }
-        Ok(self.rings.used[element + 1].load(Ordering::Relaxed))
+        Ok(())
     }
 
     /// Takes back the oldest `count` buffers, which must be used.
@@ -169,19 +177,25 @@ impl Queue {
         self.returned = self.returned.wrapping_add(count);
     }
 
+    /// The k-th buffer used must be the k-th added.
+    fn check_id(&self, slot: u16) -> Result<(), Fault> {
+        let id = self.rings.used[2 * usize::from(slot)].load(Ordering::Relaxed);
+        if id == u32::from(slot) { Ok(()) } else { Err(Fault::UsedId) }
+    }
+
     /// Asks for an interrupt when more than `beyond` buffers not taken back are used. False when
     /// that is so already: no interrupt may come then.
     pub(crate) fn arm(&mut self, beyond: u16) -> bool {
         self.armed = true;
         if self.event_index {
             let event = self.returned.wrapping_add(beyond);
-            self.rings.used_event().store(event, Ordering::Relaxed);
+            self.rings.used_event.store(event, Ordering::Relaxed);
         } else {
-            self.rings.available_flags().store(0, Ordering::Relaxed);
+            self.rings.available_flags.store(0, Ordering::Relaxed);
         }
         // The device must see the wish before the ring is looked at: it does the reverse.
         fence(Ordering::SeqCst);
-        let used = self.rings.used_index().load(Ordering::Relaxed);
+        let used = self.rings.used_index.load(Ordering::Relaxed);
         used.wrapping_sub(self.returned) <= beyond
     }
 
@@ -193,9 +207,9 @@ impl Queue {
         self.armed = false;
         if self.event_index {
             let passed = self.returned.wrapping_sub(1);
-            self.rings.used_event().store(passed, Ordering::Relaxed);
+            self.rings.used_event.store(passed, Ordering::Relaxed);
         } else {
-            self.rings.available_flags().store(NO_INTERRUPT, Ordering::Relaxed);
+            self.rings.available_flags.store(NO_INTERRUPT, Ordering::Relaxed);
         }
     }
 }
@@ -210,10 +224,11 @@ const NO_NOTIFY: u16 = 1;
 struct Rings {
     /// Two words for each buffer: address; length, flags and next.
     descriptors: &'static [AtomicU64],
-    /// Flags, index, a slot for each buffer, used event.
-    available: &'static [AtomicU16],
-    /// Flags, index.
-    used_head: &'static [AtomicU16],
+    available_flags: &'static AtomicU16,
+    available_index: &'static AtomicU16,
+    used_event: &'static AtomicU16,
+    used_flags: &'static AtomicU16,
+    used_index: &'static AtomicU16,
     /// Two words for each buffer: id, length.
     used: &'static [AtomicU32],
     available_event: &'static AtomicU16,
@@ -228,38 +243,28 @@ impl Rings {
         let mut memory = Shared::allocate(descriptor_bytes + available_bytes + used_bytes + gaps)?;
         let descriptors_at = memory.align(PART_ALIGN);
         let descriptors = memory.take_u64(2 * size);
-        let driver_at = memory.align(PART_ALIGN);
-        let available = memory.take_u16(3 + size);
-        let device_at = memory.align(PART_ALIGN);
-        let used_head = memory.take_u16(2);
-        let used = memory.take_u32(2 * size);
-        let available_event = memory.take_u16(1).first()?;
-        for (slot, word) in available[2..].iter().take(size).enumerate() {
+        let addresses =
+            Addresses { descriptors: descriptors_at, driver: memory.align(PART_ALIGN), device: 0 };
+        let [available_flags, available_index] = memory.take_u16(2) else { return None };
+        for (slot, word) in memory.take_u16(size).iter().enumerate() {
             word.store(slot as u16, Ordering::Relaxed);
         }
-        let addresses =
-            Addresses { descriptors: descriptors_at, driver: driver_at, device: device_at };
-        Some((Self { descriptors, available, used_head, used, available_event }, addresses))
-    }
-
-    fn available_flags(&self) -> &AtomicU16 {
-        &self.available[0]
-    }
-
-    fn available_index(&self) -> &AtomicU16 {
-        &self.available[1]
-    }
-
-    fn used_event(&self) -> &AtomicU16 {
-        &self.available[self.available.len() - 1]
-    }
-
-    fn used_flags(&self) -> &AtomicU16 {
-        &self.used_head[0]
-    }
-
-    fn used_index(&self) -> &AtomicU16 {
-        &self.used_head[1]
+        let [used_event] = memory.take_u16(1) else { return None };
+        let addresses = Addresses { device: memory.align(PART_ALIGN), ..addresses };
+        let [used_flags, used_index] = memory.take_u16(2) else { return None };
+        let used = memory.take_u32(2 * size);
+        let [available_event] = memory.take_u16(1) else { return None };
+        let rings = Self {
+            descriptors,
+            available_flags,
+            available_index,
+            used_event,
+            used_flags,
+            used_index,
+            used,
+            available_event,
+        };
+        Some((rings, addresses))
     }
 }
 

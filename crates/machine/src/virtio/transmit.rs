@@ -15,8 +15,9 @@ pub struct TransmitRing {
     buffer_bytes_max: usize,
     /// Where each slot's buffer starts.
     starts: Box<[u32]>,
-    /// Where the next buffer starts. At or before the oldest in flight once buffers have wrapped.
+    /// The free bytes that the next buffer can have: from `next` up to `limit`.
     next: usize,
+    limit: usize,
 }
 
 impl TransmitRing {
@@ -32,40 +33,35 @@ impl TransmitRing {
         let wanted = memory_bytes.max(buffer_bytes_max);
         let memory = Arena::allocate(wanted).ok_or(Error::OutOfMemory)?;
         let starts = vec![0; buffers.into()].into_boxed_slice();
-        Ok(Self { queue, memory, buffer_bytes_max, starts, next: 0 })
+        let limit = memory.bytes();
+        Ok(Self { queue, memory, buffer_bytes_max, starts, next: 0, limit })
     }
 
     /// Frees what the device has used, and says whether a buffer of the largest length fits now.
-    pub fn ready(&mut self) -> Result<bool, Fault> {
-        let used = self.queue.used(u16::MAX)?;
-        for nth in 0..used {
-            self.queue.used_length(nth)?;
-        }
-        self.queue.take_back(used);
-        Ok(self.make_room())
+    pub fn reclaim(&mut self) -> Result<bool, Fault> {
+        self.queue.take_back_all()?;
+        self.find_room();
+        Ok(self.has_room())
     }
 
     /// Whether a buffer of the largest length fits, as far as is known.
     pub fn has_room(&self) -> bool {
-        self.room() >= self.buffer_bytes_max
+        self.limit - self.next >= self.buffer_bytes_max
+            && self.queue.in_flight() < self.queue.size()
     }
 
-    /// A buffer of `bytes` to fill, with what an earlier frame left in it; panics beyond the
-    /// largest length or when [`TransmitRing::ready`] did not say there is room.
-    pub fn buffer(&mut self, bytes: usize) -> &mut [u8] {
-        assert!(bytes <= self.buffer_bytes_max && self.room() >= bytes, "no room was promised");
-        // SAFETY: `room` counts only what lies outside all buffers in flight.
-        unsafe { self.memory.slice_mut(self.next, bytes) }
-    }
-
-    /// Adds the `bytes` last filled to the queue; panics as [`TransmitRing::buffer`] does. The
-    /// device sees them after [`TransmitRing::publish`].
-    pub fn send(&mut self, bytes: usize) {
-        assert!(bytes <= self.buffer_bytes_max && self.room() >= bytes, "no room was promised");
+    /// Has `fill` fill a buffer of `bytes`, in which it finds what an earlier one left, and adds it to
+    /// the queue; the device sees it after [`TransmitRing::publish`]. Panics without
+    /// [`TransmitRing::has_room`] or beyond the largest length.
+    pub fn send<R>(&mut self, bytes: usize, fill: impl FnOnce(&mut [u8]) -> R) -> R {
+        assert!(bytes <= self.buffer_bytes_max && self.has_room(), "no room was promised");
+        // SAFETY: what lies between `next` and `limit` is in no buffer in flight.
+        let buffer = unsafe { self.memory.slice_mut(self.next, bytes) };
+        let result = fill(buffer);
         self.starts[self.queue.next_slot()] = self.next as u32;
-        let address = self.memory.physical(self.next);
-        self.queue.add(address, bytes as u32, Writer::Driver);
+        self.queue.add(self.memory.physical(self.next), bytes as u32, Writer::Driver);
         self.next += bytes.next_multiple_of(BUFFER_ALIGN);
+        result
     }
 
     /// Lets the device see what was sent; whether it wants to be told.
@@ -93,41 +89,26 @@ impl TransmitRing {
         self.queue.addresses()
     }
 
-    /// Moves `next` to where a buffer of the largest length fits, if there is such a place.
-    fn make_room(&mut self) -> bool {
+    /// Looks where the next buffer can go, now that others may have been freed.
+    fn find_room(&mut self) {
         if self.queue.in_flight() == 0 {
             // The same, warm memory serves again and again while traffic is light.
-            self.next = 0;
+            (self.next, self.limit) = (0, self.memory.bytes());
+            return;
         }
-        if self.has_room() {
-            return true;
-        }
-        let oldest = self.oldest();
-        let wraps = self.next > oldest && oldest >= self.buffer_bytes_max;
-        if wraps && self.queue.in_flight() < self.queue.size() {
-            self.next = 0;
-            return true;
-        }
-        false
-    }
-
-    /// Free bytes from `next` on.
-    fn room(&self) -> usize {
-        if self.queue.in_flight() == 0 {
-            self.memory.bytes() - self.next
-        } else if self.queue.in_flight() == self.queue.size() {
-            0
-        } else if self.next > self.oldest() {
-            self.memory.bytes().saturating_sub(self.next)
+        let oldest = self.starts[self.queue.oldest_slot()] as usize;
+        if self.next <= oldest {
+            // Buffers in flight reach round the end.
+            self.limit = oldest;
+        } else if self.memory.bytes() - self.next < self.buffer_bytes_max
+            && oldest >= self.buffer_bytes_max
+        {
+            (self.next, self.limit) = (0, oldest);
         } else {
-            self.oldest() - self.next
+            self.limit = self.memory.bytes();
         }
-    }
-
-    fn oldest(&self) -> usize {
-        self.starts[self.queue.oldest_slot()] as usize
     }
 }
 
-/// Buffers start on cache lines.
+/// Buffers start on cache lines, and so end the free bytes before them.
 const BUFFER_ALIGN: usize = 64;
