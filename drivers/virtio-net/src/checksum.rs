@@ -21,6 +21,7 @@ pub(crate) struct Transport {
 
 impl Transport {
     /// Finds it; `None` when the frame holds something else or is cut short.
+    #[inline(always)] // On the way of each frame sent, where its result stays in registers.
     pub(crate) fn find(frame: &[u8]) -> Option<Self> {
         let head: &[u8; 34] = frame.first_chunk()?;
         match [head[12], head[13]] {
@@ -49,6 +50,7 @@ impl Transport {
         left_out || fold(self.pseudo_header + sum(packet)) == 0xffff
     }
 
+    #[inline(always)]
     fn find_ipv4(frame: &[u8], head: &[u8; 34]) -> Option<Self> {
         let is_fragment = (head[20] & 0x3f) | head[21] != 0;
         if is_fragment {
@@ -66,6 +68,7 @@ impl Transport {
         Self::new(frame, start, start + payload, head[20], sum(&head[22..54]), true)
     }
 
+    #[inline(always)]
     fn new(
         frame: &[u8],
         start: usize,

@@ -6,43 +6,42 @@ pub(crate) const NEEDS_CHECKSUM: u8 = 1;
 pub(crate) const CHECKSUM_VALID: u8 = 2;
 
 /// How a frame is to be cut into segments.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Segmentation {
-    #[default]
-    None = 0,
     Tcp4 = 1,
     Tcp6 = 4,
 }
 
-/// A header of a frame to be sent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// A header of a frame to be sent, as the two words that it is in memory: both fit in registers.
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Header {
-    pub(crate) flags: u8,
-    pub(crate) segmentation: Segmentation,
-    /// Bytes of headers that each segment repeats.
-    pub(crate) headers_bytes: u16,
-    /// Payload bytes in each segment.
-    pub(crate) segment_bytes: u16,
-    /// Where the checksummed part starts in the frame.
-    pub(crate) checksum_start: u16,
-    /// Where the checksum is in that part.
-    pub(crate) checksum_offset: u16,
+    first: u64,
+    second: u32,
 }
 
 impl Header {
     /// Its length with all features that concern us, in bytes.
     pub(crate) const BYTES: usize = 12;
 
+    /// For a frame whose checksum covers what is from `start` on, and goes `offset` bytes behind
+    /// that.
+    pub(crate) fn with_checksum(start: usize, offset: usize) -> Self {
+        let first = u64::from(NEEDS_CHECKSUM) | (start as u64 & 0xffff) << 48;
+        Self { first, second: offset as u32 & 0xffff }
+    }
+
+    /// Has the frame cut into segments that hold `segment_bytes` of payload each and repeat its
+    /// first `headers_bytes`.
+    pub(crate) fn cut(self, kind: Segmentation, headers_bytes: usize, segment_bytes: u16) -> Self {
+        let headers = (headers_bytes as u64 & 0xffff) << 16;
+        let first = self.first | (kind as u64) << 8 | headers | u64::from(segment_bytes) << 32;
+        Self { first, ..self }
+    }
+
     pub(crate) fn emit(self) -> [u8; Self::BYTES] {
-        let first = u64::from(self.flags)
-            | (self.segmentation as u64) << 8
-            | u64::from(self.headers_bytes) << 16
-            | u64::from(self.segment_bytes) << 32
-            | u64::from(self.checksum_start) << 48;
         let mut bytes = [0; Self::BYTES];
-        bytes[..8].copy_from_slice(&first.to_le_bytes());
-        bytes[8..].copy_from_slice(&u32::from(self.checksum_offset).to_le_bytes());
+        bytes[..8].copy_from_slice(&self.first.to_le_bytes());
+        bytes[8..].copy_from_slice(&self.second.to_le_bytes());
         bytes
     }
 }

@@ -15,23 +15,26 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// For a machine with that much RAM, in bytes: 256 KiB up to 16 MiB of it, 1 MiB from 64 MiB
-    /// on. Below 132 KiB for either direction, 64 KiB frames would not fit.
+    /// For a machine with that much RAM, in bytes: from 64 KiB for the smallest, where long frames do
+    /// not fit, over 256 KiB from 6 MiB on, to 1.5 MiB from 64 MiB on.
     pub fn for_ram(bytes: u64) -> Self {
-        let (buffers, transmit_bytes) = match bytes >> 20 {
-            0..=5 => (16, 32 << 10),
-            6..=16 => (64, 132 << 10),
-            17..=63 => (128, 264 << 10),
-            _ => (256, 512 << 10),
+        let (buffers, receive_buffer_bytes, transmit_bytes) = match bytes >> 20 {
+            0..=5 => (16, 2048, 32 << 10),
+            6..=16 => (64, 2048, LONG_FRAMES_BYTES),
+            17..=63 => (128, 2048, 2 * LONG_FRAMES_BYTES),
+            _ => (256, 4096, 4 * LONG_FRAMES_BYTES),
         };
         Self {
             receive_buffers: buffers,
-            receive_buffer_bytes: 2048,
+            receive_buffer_bytes,
             transmit_frames: buffers,
             transmit_bytes,
         }
     }
 }
+
+/// Room for two of the longest frames with what is lost between them.
+const LONG_FRAMES_BYTES: usize = 132 << 10;
 
 impl Default for Settings {
     fn default() -> Self {

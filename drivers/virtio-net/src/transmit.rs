@@ -2,7 +2,7 @@
 
 use crate::checksum::Transport;
 use crate::features::{Features, LONG_FRAME_BYTES};
-use crate::header::{Header, NEEDS_CHECKSUM, Segmentation};
+use crate::header::{Header, Segmentation};
 use crate::{Counters, ETHERNET_BYTES, Error, Fault, Settings, TRANSMIT_QUEUE};
 use alloc::vec;
 use core::num::NonZeroU16;
@@ -77,16 +77,16 @@ impl Transmitter {
             return build(&mut vec![0; frame_bytes]);
         }
         let offloads = self.offloads;
-        let (result, segmentation) = self.ring.send(Header::BYTES + frame_bytes, |buffer| {
+        let result = self.ring.send(Header::BYTES + frame_bytes, |buffer| {
             let (header, frame) = buffer.split_at_mut(Header::BYTES);
             let result = build(frame);
             let fields = if offloads { offload(frame, segment) } else { Header::default() };
             header.copy_from_slice(&fields.emit());
-            (result, fields.segmentation)
+            result
         });
         self.frames += 1;
         self.bytes += frame_bytes as u64;
-        self.segmented += u64::from(segmentation != Segmentation::None);
+        self.segmented += u64::from(segment.is_some());
         result
     }
 
@@ -139,18 +139,9 @@ fn offload(frame: &mut [u8], segment: Option<NonZeroU16>) -> Header {
     if let Some(field) = frame.get_mut(at..at + 2) {
         field.copy_from_slice(&transport.pseudo_header_sum());
     }
-    let checksummed = Header {
-        flags: NEEDS_CHECKSUM,
-        checksum_start: transport.start as u16,
-        checksum_offset: transport.checksum_offset() as u16,
-        ..Header::default()
-    };
-    let Some(segment) = segment.filter(|_| transport.is_tcp) else { return checksummed };
-    let tcp_bytes = usize::from(frame[transport.start + 12] >> 4) * 4;
-    Header {
-        segmentation: if transport.is_ipv6 { Segmentation::Tcp6 } else { Segmentation::Tcp4 },
-        headers_bytes: (transport.start + tcp_bytes) as u16,
-        segment_bytes: segment.get(),
-        ..checksummed
-    }
+    let header = Header::with_checksum(transport.start, transport.checksum_offset());
+    let Some(segment) = segment.filter(|_| transport.is_tcp) else { return header };
+    let tcp_bytes = frame.get(transport.start + 12).map_or(20, |byte| usize::from(byte >> 4) * 4);
+    let kind = if transport.is_ipv6 { Segmentation::Tcp6 } else { Segmentation::Tcp4 };
+    header.cut(kind, transport.start + tcp_bytes, segment.get())
 }
