@@ -11,10 +11,10 @@ impl Device for VirtioNet {
     type RxToken<'a> = Received<'a>;
     type TxToken<'a> = Sending<'a>;
 
-    /// The next frame, and leave to answer it. The answer is thrown away when there is no room: all
-    /// that the stack sends this way can be sent again.
+    /// The next frame, and leave to answer it; `None` while there is no room for an answer, so that
+    /// what comes in faster than answers go out waits with the device.
     fn receive(&mut self, _now: Instant) -> Option<(Received<'_>, Sending<'_>)> {
-        if self.stopped.is_some() {
+        if self.stopped.is_some() || !(self.transmitter.has_room() || self.transmitter.ready()) {
             return None;
         }
         match self.receiver.advance() {

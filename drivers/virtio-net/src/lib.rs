@@ -64,7 +64,7 @@ pub struct Counters {
     pub sent_bytes: u64,
     /// Frames sent for the device to segment.
     pub sent_segmented: u64,
-    /// Replies that found no room and were thrown away.
+    /// Frames longer than the longest that were to be sent and were thrown away.
     pub sent_dropped: u64,
     /// Times that the device was told of new buffers.
     pub doorbells: u64,
@@ -143,9 +143,9 @@ impl VirtioNet {
         }
     }
 
-    /// Flushes and turns on the interrupts that are worth waking up for: a frame, or room for one
-    /// when [`smoltcp::phy::Device::transmit`] last found none. False when there is something to do
-    /// already: then poll again instead of waiting.
+    /// Flushes and turns on the interrupt that is worth waking up for: a frame, or, if there was no
+    /// room for one to send, such room. False when there is something to do already: then poll
+    /// again instead of waiting.
     pub fn prepare_to_wait(&mut self) -> bool {
         self.flush();
         if self.stopped.is_some() {
@@ -160,10 +160,12 @@ impl VirtioNet {
                 return true;
             }
         }
-        // Both are armed, whatever the first says.
-        let nothing_received = self.receiver.arm();
-        let no_room = self.transmitter.arm();
-        nothing_received && no_room
+        if self.transmitter.is_starved() {
+            // Frames wait until they can be answered.
+            return self.transmitter.arm();
+        }
+        self.transmitter.disarm();
+        self.receiver.arm()
     }
 
     fn ring_doorbell(&mut self, queue: u16) {

@@ -58,21 +58,39 @@ impl Transmitter {
         self.frame_bytes_max
     }
 
-    /// Whether a frame of any length can be sent now. If not, the next wait ends when one can.
+    /// Frees what the device has sent, and says whether a frame of any length can be sent now. If
+    /// not, the next wait ends when one can.
     pub(crate) fn ready(&mut self) -> bool {
-        let ready = self.reclaim();
+        let ready = match self.ring.reclaim() {
+            Ok(has_room) => has_room && self.fault.is_none(),
+            Err(fault) => {
+                self.fault = Some(fault);
+                false
+            }
+        };
         self.starved = !ready;
         ready
     }
 
-    /// Builds a frame and queues it, or throws it away when there is no room.
+    /// Whether that is known already.
+    pub(crate) fn has_room(&self) -> bool {
+        self.ring.has_room()
+    }
+
+    /// Whether the last that wanted to send found no room.
+    pub(crate) fn is_starved(&self) -> bool {
+        self.starved
+    }
+
+    /// Builds a frame and queues it, or throws it away if it is too long. Somebody has found that
+    /// there is room.
     pub(crate) fn send<R>(
         &mut self,
         frame_bytes: usize,
         segment: Option<NonZeroU16>,
         build: impl FnOnce(&mut [u8]) -> R,
     ) -> R {
-        if frame_bytes > self.frame_bytes_max || !(self.ring.has_room() || self.reclaim()) {
+        if frame_bytes > self.frame_bytes_max {
             self.dropped += 1;
             return build(&mut vec![0; frame_bytes]);
         }
@@ -95,13 +113,14 @@ impl Transmitter {
         self.ring.publish()
     }
 
-    /// Asks for an interrupt if somebody waits for room; false when there is some already.
+    /// Asks for an interrupt when there is some room; false when there is already.
     pub(crate) fn arm(&mut self) -> bool {
-        if self.starved {
-            return self.ring.arm();
-        }
+        self.ring.arm()
+    }
+
+    /// Asks for no interrupts.
+    pub(crate) fn disarm(&mut self) {
         self.ring.disarm();
-        true
     }
 
     /// What the device did wrong, if it did.
@@ -116,17 +135,6 @@ impl Transmitter {
             sent_segmented: self.segmented,
             sent_dropped: self.dropped,
             ..counters
-        }
-    }
-
-    /// Frees what the device has sent, and says whether there is room now.
-    fn reclaim(&mut self) -> bool {
-        match self.ring.reclaim() {
-            Ok(has_room) => has_room && self.fault.is_none(),
-            Err(fault) => {
-                self.fault = Some(fault);
-                false
-            }
         }
     }
 }

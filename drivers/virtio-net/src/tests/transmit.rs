@@ -198,21 +198,16 @@ fn a_full_ring_gives_no_leave_until_the_device_returns_frames() {
 }
 
 #[test]
-fn a_reply_without_room_is_dropped() {
+fn frames_wait_while_there_is_no_room_to_answer() {
     let mut card = Card::new(ALL);
-    for _ in 0..16 {
-        assert!(card.send(&[1; 60]));
-    }
+    while card.send(&[1; 60]) {}
     card.deliver(2, &[0; 60]);
-    let (_, reply) = card.net.receive(Instant::ZERO).unwrap();
-    assert_eq!(reply.consume(42, |buffer| buffer.len()), 42);
-    assert_eq!(card.net.counters().sent_dropped, 1);
-    // With room again, replies go out.
+    assert_eq!(card.receive(), None);
+    assert!(card.net.prepare_to_wait(), "nothing to do until there is room");
+    assert_eq!(card.sent().len(), 16);
+    assert!(!card.net.prepare_to_wait());
+    let (_, answer) = card.net.receive(Instant::ZERO).unwrap();
+    answer.consume(42, |buffer| buffer.fill(5));
     card.net.flush();
-    card.sent();
-    card.deliver(2, &[0; 60]);
-    let (_, reply) = card.net.receive(Instant::ZERO).unwrap();
-    reply.consume(42, |buffer| buffer.fill(5));
-    card.net.flush();
-    assert_eq!(card.sent().len(), 1);
+    assert_eq!(card.sent(), [[&[0; 12][..], &[5; 42]].concat()]);
 }
