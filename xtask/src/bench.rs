@@ -10,9 +10,7 @@ use crate::{
     failure::{OrSay, Result, fail},
     image,
     lab::noise,
-    link,
-    peer::{self, Peer},
-    places,
+    link, peer, places,
     qemu::Machine,
     test,
     tools::{self, Install},
@@ -103,7 +101,7 @@ pub(crate) fn main(arguments: lexopt::Parser) -> Result<ExitCode> {
     )?;
     image::build(options.install)?;
     if !options.ours_only {
-        peers(options.install)?;
+        peer::make(PAGE, options.install)?;
     }
     let own = std::env::current_exe().or_say(|| "cannot find xtask itself".into())?;
     let mut command = test::in_namespace();
@@ -178,6 +176,7 @@ fn ours(options: &Options) -> Result<Contestant> {
         small: bundle("small", &[])?,
         bulk: bundle("bulk", &[("site/big", &big)])?,
         words: "log=warn",
+        bulk_words: "",
         address,
         tap: Contestant::wire("tap0", Ipv4Addr::new(10, 9, 0, 1), address)?,
     })
@@ -201,27 +200,17 @@ fn bundle(name: &str, more: &[(&str, &[u8])]) -> Result<PathBuf> {
     Ok(file)
 }
 
-/// The peer with the small site and with the bulk file.
-fn peers(install: Install) -> Result<(Peer, Peer)> {
-    let small = peer::make("small", &[("index.html", PAGE)], install)?;
-    let bulk = peer::make(
-        "bulk",
-        &[("index.html", PAGE), ("big", &noise(BULK_BYTES))],
-        install,
-    )?;
-    Ok((small, bulk))
-}
-
 fn theirs(options: &Options) -> Result<Contestant> {
-    let (small, bulk) = peers(Install::OnlyTell)?;
+    let peer = peer::make(PAGE, Install::OnlyTell)?;
     let address = Ipv4Addr::new(10, 9, 1, 2);
     Ok(Contestant {
         name: "Linux+nginx",
         machine: options.machine,
-        kernel: small.kernel,
-        small: small.initrd,
-        bulk: bulk.initrd,
+        kernel: peer.kernel,
+        small: peer.initrd.clone(),
+        bulk: peer.initrd,
         words: "console=ttyS0 quiet panic=-1",
+        bulk_words: "bulk=64",
         address,
         tap: Contestant::wire("tap1", Ipv4Addr::new(10, 9, 1, 1), address)?,
     })

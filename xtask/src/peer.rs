@@ -34,8 +34,8 @@ const KERNEL: &str = "linux-image-amd64";
 
 /// In the order of loading. What a kernel has built in is not there, which is fine.
 const MODULES: &[&str] = &[
-    "virtio",
     "virtio_ring",
+    "virtio",
     "virtio_pci_modern_dev",
     "virtio_pci_legacy_dev",
     "virtio_pci",
@@ -75,7 +75,10 @@ for module in MODULES; do
   for file in /modules/$module.ko; do [ -f $file ] && /bin/busybox insmod $file; done
 done
 for word in $(/bin/busybox cat /proc/cmdline); do
-  case $word in ip=*) address=${word#ip=} ;; esac
+  case $word in
+    ip=*) address=${word#ip=} ;;
+    bulk=*) /bin/busybox dd if=/dev/zero of=/site/big bs=1M count=${word#bulk=} ;;
+  esac
 done
 /bin/busybox ip link set lo up
 /bin/busybox ip link set eth0 up
@@ -87,18 +90,17 @@ ulimit -n 100000
 exec /usr/sbin/nginx -c /nginx.conf
 ";
 
-/// Makes the peer with these files below `/`; kept under `name`. Packages are downloaded once.
-pub(crate) fn make(name: &str, files: &[(&str, &[u8])], install: Install) -> Result<Peer> {
+/// Makes the peer with this index page. Packages are downloaded once. The word `bulk=MIB` on the command line makes it
+/// fill `/big` at boot: an initramfs is in memory twice while it is unpacked, and the file would not fit.
+pub(crate) fn make(page: &[u8], install: Install) -> Result<Peer> {
     tools::need(&[&tools::DPKG, &tools::CPIO, &tools::XZ], install)?;
     let unpacked = unpacked()?;
     let kernel = newest(&unpacked.join("boot"), "vmlinuz-")?;
     let scratch = places::Scratch::new()?;
     let root = scratch.path("root");
     fill(&unpacked, &root)?;
-    for (path, bytes) in files {
-        write(&root.join("site").join(path), bytes, 0o644)?;
-    }
-    let initrd = places::made("peer")?.join(format!("{name}.cpio.gz"));
+    write(&root.join("site/index.html"), page, 0o644)?;
+    let initrd = places::made("peer")?.join("initrd.cpio.gz");
     pack(&root, &initrd)?;
     Ok(Peer { kernel, initrd })
 }

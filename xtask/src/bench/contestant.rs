@@ -40,6 +40,8 @@ pub(crate) struct Contestant {
     pub(crate) bulk: PathBuf,
     /// The command line, but for the address.
     pub(crate) words: &'static str,
+    /// More of it with the bulk site.
+    pub(crate) bulk_words: &'static str,
     pub(crate) address: Ipv4Addr,
     pub(crate) tap: Tap,
 }
@@ -82,10 +84,9 @@ impl Contestant {
         site: Site,
         counter: Option<&Counter>,
     ) -> Result<Guest> {
-        let initrd = if site == Site::Small {
-            &self.small
-        } else {
-            &self.bulk
+        let (initrd, more) = match site {
+            Site::Small => (&self.small, ""),
+            Site::Bulk => (&self.bulk, self.bulk_words),
         };
         let spec = Spec {
             machine: self.machine,
@@ -93,7 +94,7 @@ impl Contestant {
             memory_mib,
             kernel: self.kernel.clone(),
             initrd: Some(initrd.clone()),
-            append: format!("{} ip={}/24", self.words, self.address),
+            append: format!("{} {more} ip={}/24", self.words, self.address),
             wire: Wire::Tap {
                 name: self.tap.name().to_owned(),
             },
