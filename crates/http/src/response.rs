@@ -2,6 +2,7 @@
 
 use crate::head::scan::{is_name, is_token, trim, value_end};
 use crate::{Data, Status};
+use alloc::rc::Rc;
 use alloc::vec::Vec;
 
 /// The content of a message to be sent.
@@ -75,6 +76,8 @@ pub struct Response {
     pub(crate) status: Status,
     pub(crate) content_type: Option<&'static str>,
     pub(crate) lines: Lines,
+    /// Lines that many responses share.
+    pub(crate) shared_lines: Option<Rc<[u8]>>,
     pub(crate) body: Body,
     pub(crate) close: bool,
 }
@@ -86,6 +89,7 @@ impl Response {
             status,
             content_type: None,
             lines: Lines::default(),
+            shared_lines: None,
             body: Body::Empty,
             close: false,
         }
@@ -135,6 +139,16 @@ impl Response {
         self
     }
 
+    /// Adds lines written beforehand.
+    pub(crate) fn with_fields(mut self, lines: Rc<[u8]>) -> Response {
+        self.shared_lines = Some(lines);
+        self
+    }
+
+    pub(crate) fn shared_lines(&self) -> &[u8] {
+        self.shared_lines.as_deref().unwrap_or(&[])
+    }
+
     /// Asks for the connection to be closed after this response.
     #[must_use]
     pub fn closing(mut self) -> Response {
@@ -159,7 +173,9 @@ impl Response {
 
     /// The value of the first field of this name that was added with [`Response::with_header`].
     pub fn header(&self, name: &str) -> Option<&[u8]> {
-        self.lines.0.split(|&byte| byte == b'\n').find_map(|line| {
+        let lines = self.lines.0.split(|&byte| byte == b'\n');
+        let shared_lines = self.shared_lines().split(|&byte| byte == b'\n');
+        lines.chain(shared_lines).find_map(|line| {
             let (own, value) = line.split_at_checked(name.len())?;
             let value = value.strip_prefix(b": ")?.strip_suffix(b"\r")?;
             own.eq_ignore_ascii_case(name.as_bytes()).then_some(value)

@@ -13,8 +13,8 @@ use flow::time::Timers;
 pub(crate) fn run() -> Result<(), String> {
     let bundle = Bundle::parse(machine::boot::module())
         .map_err(|error| alloc::format!("the boot module is no bundle: {error}"))?;
-    let config = Config::load(&bundle, machine::boot::command_line())
-        .map_err(|error| error.to_string())?;
+    let config =
+        Config::load(&bundle, machine::boot::command_line()).map_err(|error| error.to_string())?;
     log::set_max_level(config.log.level);
     if let Some(seed) = machine::virtio::rng::seed() {
         machine::entropy::add(&seed);

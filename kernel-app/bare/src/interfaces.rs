@@ -8,9 +8,8 @@ use aqueduct::platform::{Driver, ListenError, Platform};
 use config::Config;
 use core::cell::RefCell;
 use core::time::Duration;
-use flow::memory::MemoryNetwork;
 use machine::virtio::{self, Kind};
-use net::{Limits, Stack, TcpListener};
+use net::{Limits, Stack, TcpConnector, TcpListener};
 use virtio_net::{Settings, VirtioNet};
 
 /// All interfaces. Clones are the same ones.
@@ -30,7 +29,7 @@ impl Interfaces {
             }
         }
         if stacks.is_empty() {
-            log::warn!("no network card");
+            return Err("no network card that this image can drive".into());
         }
         Ok(Self(Rc::new(RefCell::new(stacks))))
     }
@@ -73,12 +72,12 @@ impl Driver for Interfaces {
 
 impl Platform for Interfaces {
     type Listener = TcpListener;
-    type Connector = MemoryNetwork;
+    type Connector = TcpConnector;
 
     fn listen(&self, port: u16, _backlog: usize) -> Result<TcpListener, ListenError> {
         let mut stacks = self.0.borrow_mut();
         let (first, others) =
-            stacks.split_first_mut().ok_or(ListenError::Other("no network card"))?;
+            stacks.split_first_mut().ok_or(ListenError::Other("there is no network card"))?;
         let listener = first.listen(port).ok_or(ListenError::InUse)?;
         if others.iter_mut().all(|stack| stack.listen_on(&listener)) {
             Ok(listener)
@@ -87,8 +86,9 @@ impl Platform for Interfaces {
         }
     }
 
-    fn connector(&self) -> MemoryNetwork {
-        MemoryNetwork::new(4096, 16)
+    /// Connections go out through the first card.
+    fn connector(&self) -> TcpConnector {
+        self.0.borrow()[0].connector()
     }
 
     fn wall_clock(&self) -> Duration {

@@ -3,7 +3,7 @@
 use crate::{Platform, app::Context};
 use alloc::borrow::ToOwned;
 use core::time::Duration;
-use endpoints::http::files::{self, File, Options, Tree, Variant};
+use endpoints::http::files::{self, Options, Variant};
 use endpoints::http::{Answer, Handler, Request, Response, Status};
 use flow::time::Timers;
 
@@ -13,7 +13,6 @@ const NOT_FOUND_PAGE: &str = "404.html";
 /// Serves the bundle's files from the memory that the boot loader put them in.
 pub struct Site {
     files: files::Site,
-    options: Options,
     timers: Timers,
     wall_clock_start: Duration,
 }
@@ -30,26 +29,21 @@ impl Site {
             let content = Variant::tagged(file.bytes, tag);
             Some((under_root(file.path)?.to_owned(), content, Some(file.mtime.into())))
         });
-        let files = files::Site::new(files);
-        log::info!("site: {} files under {root}/", files.len());
         // Lives as long as the appliance.
         let index = alloc::boxed::Box::leak(http.index.clone().into_boxed_str());
-        Self {
-            files,
-            options: Options { index, ..Options::default() },
-            timers: context.timers.clone(),
-            wall_clock_start: context.wall_clock_start(),
-        }
+        let files = files::Site::new(files, Options { index, ..Options::default() });
+        log::info!("site: {} files under {root}/", files.len());
+        Self { files, timers: context.timers.clone(), wall_clock_start: context.wall_clock_start() }
     }
 
     fn not_found(&self, request: &Request) -> Response {
-        let page = self.files.file(NOT_FOUND_PAGE);
-        let wants_page = request
-            .header("accept")
-            .is_some_and(|types| types.windows(b"text/html".len()).any(|part| part == b"text/html"));
+        let page = self.files.content(NOT_FOUND_PAGE);
+        let wants_page = request.header("accept").is_some_and(|types| {
+            types.windows(b"text/html".len()).any(|part| part == b"text/html")
+        });
         match page {
-            Some(File { identity, .. }) if wants_page => Response::new(Status::NOT_FOUND)
-                .with_content("text/html; charset=utf-8", identity.content.clone()),
+            Some(page) if wants_page => Response::new(Status::NOT_FOUND)
+                .with_content("text/html; charset=utf-8", page.clone()),
             _ => Response::plain(Status::NOT_FOUND),
         }
     }
@@ -58,7 +52,7 @@ impl Site {
 impl Handler for Site {
     fn answer(&self, request: Request) -> Answer {
         let now = (self.wall_clock_start + self.timers.now()).as_secs();
-        let mut response = files::answer(&self.files, &request, "", now, &self.options);
+        let mut response = self.files.answer(&request, "", now);
         if response.status() == Status::NOT_FOUND {
             response = self.not_found(&request);
         }

@@ -119,6 +119,9 @@ impl<F: Flow + Unpin + 'static> Session<F> {
             self.work = None;
             return false;
         }
+        if let Some(response) = work.ready() {
+            return self.respond(response, now);
+        }
         let room = self.core.body_capacity() > 0;
         match self.shared.spawner.catch(|| work.poll(cx, room)) {
             Err(error) => {
@@ -281,10 +284,18 @@ enum Step {
 }
 
 impl Work {
+    /// The response, if the handler gave it at once: nothing of the application's runs here.
+    fn ready(&mut self) -> Option<Response> {
+        let Stage::Answering(Answer::Now(_)) = &self.stage else { return None };
+        let stage = core::mem::replace(&mut self.stage, Stage::Done);
+        let Stage::Answering(Answer::Now(reply)) = stage else { return None };
+        self.stage = Stage::Replied(reply.then);
+        Some(reply.response)
+    }
+
     /// `room` says that the next piece of a streamed body can be taken.
     fn poll(&mut self, cx: &mut Context<'_>, room: bool) -> Step {
         match core::mem::replace(&mut self.stage, Stage::Done) {
-            Stage::Answering(Answer::Now(reply)) => self.reply(reply),
             Stage::Answering(Answer::Later(mut answering)) => match answering.as_mut().poll(cx) {
                 Poll::Ready(reply) => self.reply(reply),
                 Poll::Pending => self.wait(Stage::Answering(Answer::Later(answering))),

@@ -7,96 +7,39 @@ use super::etag::HashTag;
 use super::media_type;
 use super::path::{self, PathError};
 use super::range::{self, Ranges};
+use crate::response::Lines;
 use crate::{Body, Data, Method, Request, Response, Status};
 use alloc::collections::BTreeMap;
+use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-/// A read-only view of files.
-pub trait Tree {
-    /// The file of this name: segments joined by slashes, none first, none last.
-    fn file(&self, name: &str) -> Option<&File>;
-}
-
-/// A file with the variants it was compressed to beforehand.
-#[derive(Clone, Debug)]
-pub struct File {
-    /// As it is.
-    pub identity: Variant,
-    /// Compressed by gzip.
-    pub gzip: Option<Variant>,
-    /// Compressed by brotli.
-    pub brotli: Option<Variant>,
-    /// When it last changed, in seconds since 1970-01-01T00:00:00Z, if known.
-    pub modified: Option<u64>,
-}
-
-/// One representation of a file.
+/// A file to be served.
 #[derive(Clone, Debug)]
 pub struct Variant {
-    /// Its bytes.
-    pub content: Data,
-    /// Its tag: another one than that of the other variants.
-    pub etag: HashTag,
+    content: Data,
+    etag: HashTag,
+    coding: ContentCoding,
+    /// The fields that 200, 206 and 304 have in common, written once.
+    fields: Rc<[u8]>,
 }
 
 impl Variant {
-    /// A variant tagged by its content, all of which is read for that.
+    /// Content tagged by itself, all of which is read for that.
     pub fn new(content: impl Into<Data>) -> Variant {
         let content = content.into();
-        let etag = HashTag::of_content(content.as_bytes());
-        Variant { content, etag }
+        let hash = HashTag::of_content(content.as_bytes());
+        Variant::with_tag(content, hash)
     }
 
-    /// A variant whose tag is made of `hash`, by which the caller tells its versions apart.
+    /// Content whose tag is made of `hash`, by which the caller tells its versions apart.
     pub fn tagged(content: impl Into<Data>, hash: u64) -> Variant {
-        Variant { content: content.into(), etag: HashTag::new(hash) }
-    }
-}
-
-/// Files held in memory.
-///
-/// `page.html.gz` and `page.html.br` become variants of `page.html`, and stay files of their own as well.
-#[derive(Clone, Debug, Default)]
-pub struct Site {
-    files: BTreeMap<String, File>,
-}
-
-impl Site {
-    /// The site of these files: name, content, and when each last changed in seconds since 1970-01-01T00:00:00Z.
-    pub fn new(files: impl IntoIterator<Item = (String, Variant, Option<u64>)>) -> Site {
-        let mut site = BTreeMap::new();
-        for (name, identity, modified) in files {
-            let file = File { identity, gzip: None, brotli: None, modified };
-            site.insert(name, file);
-        }
-        let variant = |name: &str, suffix: &str| {
-            site.get(&(String::from(name) + suffix)).map(|file| file.identity.clone())
-        };
-        let found: Vec<_> =
-            site.keys().map(|name| (variant(name, ".gz"), variant(name, ".br"))).collect();
-        for (file, (gzip, brotli)) in site.values_mut().zip(found) {
-            file.gzip = gzip;
-            file.brotli = brotli;
-        }
-        Site { files: site }
+        Variant::with_tag(content.into(), HashTag::new(hash))
     }
 
-    /// Number of files.
-    pub fn len(&self) -> usize {
-        self.files.len()
-    }
-
-    /// Whether it has no files.
-    pub fn is_empty(&self) -> bool {
-        self.files.is_empty()
-    }
-}
-
-impl Tree for Site {
-    fn file(&self, name: &str) -> Option<&File> {
-        self.files.get(name)
+    fn with_tag(content: Data, etag: HashTag) -> Variant {
+        Variant { content, etag, coding: ContentCoding::Identity, fields: Rc::new([]) }
     }
 }
 
@@ -117,40 +60,99 @@ impl Default for Options {
     }
 }
 
-/// Answers GET and HEAD for the request's path; `prefix` is the part of it that is not the tree's.
-pub fn answer(
-    tree: &impl Tree,
-    request: &Request,
-    prefix: &str,
-    now_unix_seconds: u64,
-    options: &Options,
-) -> Response {
-    if !matches!(request.method(), Method::Get | Method::Head) {
-        return Response::plain(Status::METHOD_NOT_ALLOWED).with_header("Allow", "GET, HEAD");
-    }
-    let Some(path) = request.path().strip_prefix(prefix.as_bytes()) else {
-        return Response::plain(Status::NOT_FOUND);
-    };
-    let name = match path::normalise(path) {
-        Ok(name) => name,
-        Err(PathError::Malformed) => return Response::plain(Status::BAD_REQUEST),
-        Err(PathError::Hidden) => return Response::plain(Status::NOT_FOUND),
-    };
-    let is_directory = name.is_empty() || name.ends_with('/');
-    let index = || String::from(&*name) + if is_directory { "" } else { "/" } + options.index;
-    if is_directory {
-        let index = index();
-        return match tree.file(&index) {
-            Some(file) => answer_file(file, &index, request, now_unix_seconds, options),
-            None => Response::plain(Status::NOT_FOUND),
+/// A tree of files held in memory, which answers GET and HEAD.
+///
+/// `page.html.gz` and `page.html.br` become variants of `page.html`, and stay files of their own as
+/// well.
+#[derive(Debug, Default)]
+pub struct Site {
+    /// By name: segments joined by slashes, none first. A directory with an index is there too, by
+    /// its name with a slash at the end.
+    entries: BTreeMap<String, Rc<File>>,
+    options: Options,
+    files: usize,
+}
+
+/// A file with the variants it was compressed to beforehand.
+#[derive(Debug)]
+struct File {
+    identity: Variant,
+    gzip: Option<Variant>,
+    brotli: Option<Variant>,
+    modified: Option<u64>,
+    media_type: &'static str,
+}
+
+impl Site {
+    /// The site of these files: name, content, and when each last changed in seconds since
+    /// 1970-01-01T00:00:00Z.
+    pub fn new(
+        files: impl IntoIterator<Item = (String, Variant, Option<u64>)>,
+        options: Options,
+    ) -> Site {
+        let files: BTreeMap<String, (Variant, Option<u64>)> = files
+            .into_iter()
+            .map(|(name, content, modified)| (name, (content, modified)))
+            .collect();
+        let variant = |name: &str, suffix: &str| {
+            files.get(&(String::from(name) + suffix)).map(|(variant, _)| variant.clone())
         };
-    }
-    match tree.file(&name) {
-        Some(file) => answer_file(file, &name, request, now_unix_seconds, options),
-        None if tree.file(&index()).is_some() => {
-            redirect_to_directory(prefix, &name, request.query())
+        let mut site = Site { entries: BTreeMap::new(), files: files.len(), options };
+        for (name, (identity, modified)) in &files {
+            let file = File {
+                identity: identity.clone(),
+                gzip: variant(name, ".gz"),
+                brotli: variant(name, ".br"),
+                modified: *modified,
+                media_type: media_type::of_name(name),
+            };
+            let file = Rc::new(file.with_fields(&site.options));
+            if let Some(directory) = name.strip_suffix(site.options.index)
+                && (directory.is_empty() || directory.ends_with('/'))
+            {
+                site.entries.insert(String::from(directory), file.clone());
+            }
+            site.entries.insert(name.clone(), file);
         }
-        None => Response::plain(Status::NOT_FOUND),
+        site
+    }
+
+    /// Number of files.
+    pub fn len(&self) -> usize {
+        self.files
+    }
+
+    /// Whether it has no files.
+    pub fn is_empty(&self) -> bool {
+        self.files == 0
+    }
+
+    /// The content of the file of this name.
+    pub fn content(&self, name: &str) -> Option<&Data> {
+        self.entries.get(name).map(|file| &file.identity.content)
+    }
+
+    /// Answers GET and HEAD for the request's path; `prefix` is the part of it that is not the
+    /// tree's.
+    pub fn answer(&self, request: &Request, prefix: &str, now_unix_seconds: u64) -> Response {
+        if !matches!(request.method(), Method::Get | Method::Head) {
+            return Response::plain(Status::METHOD_NOT_ALLOWED).with_header("Allow", "GET, HEAD");
+        }
+        let Some(path) = request.path().strip_prefix(prefix.as_bytes()) else {
+            return Response::plain(Status::NOT_FOUND);
+        };
+        let name = match path::normalise(path) {
+            Ok(name) => name,
+            Err(PathError::Malformed) => return Response::plain(Status::BAD_REQUEST),
+            Err(PathError::Hidden) => return Response::plain(Status::NOT_FOUND),
+        };
+        match self.entries.get(&*name) {
+            Some(file) => file.answer(request, now_unix_seconds, &self.options),
+            None if self.entries.contains_key(&(String::from(&*name) + "/")) => {
+                redirect_to_directory(prefix, &name, request.query())
+            }
+            None => Response::plain(Status::NOT_FOUND),
+        }
     }
 }
 
@@ -168,82 +170,85 @@ fn redirect_to_directory(prefix: &str, name: &str, query: Option<&[u8]>) -> Resp
     Response::plain(Status::MOVED_PERMANENTLY).with_header("Location", location)
 }
 
-fn answer_file(
-    file: &File,
-    name: &str,
-    request: &Request,
-    now: u64,
-    options: &Options,
-) -> Response {
-    let (gzip, brotli) = (file.gzip.as_ref(), file.brotli.as_ref());
-    let negotiated = gzip.is_some() || brotli.is_some();
-    let coding = if negotiated {
-        choose(request.headers_named("accept-encoding"), gzip.is_some(), brotli.is_some())
-    } else {
-        Some(ContentCoding::Identity)
-    };
-    let Some(coding) = coding else {
-        return Response::plain(Status::NOT_ACCEPTABLE).with_header("Vary", "Accept-Encoding");
-    };
-    let variant = match coding {
-        ContentCoding::Gzip => gzip,
-        ContentCoding::Brotli => brotli,
-        ContentCoding::Identity => None,
-    };
-    let variant = variant.unwrap_or(&file.identity);
-    let current = Validators { etag: Some(variant.etag.tag()), modified: file.modified };
-    let response = match evaluate(request, Some(&current), now) {
-        Verdict::PreconditionFailed => return Response::plain(Status::PRECONDITION_FAILED),
-        Verdict::NotModified => Response::new(Status::NOT_MODIFIED),
-        Verdict::Proceed => {
-            let ranges = match request.header("range") {
-                // RFC 9110 section 14.2: for GET only.
-                Some(value)
-                    if request.method() == Method::Get && range_applies(request, &current, now) =>
-                {
-                    range::parse(value, variant.content.len(), options.ranges_max)
-                }
-                _ => Ranges::Whole,
-            };
-            with_content(variant, media_type::of_name(name), coding, ranges)
+impl File {
+    /// Writes the fields that all answers with a variant of this file have (RFC 9110 section
+    /// 15.4.5).
+    fn with_fields(mut self, options: &Options) -> File {
+        let negotiated = self.is_negotiated();
+        let modified = self.modified.map(HttpDate::from_unix_seconds);
+        let mut write = |variant: &mut Variant, coding: ContentCoding| {
+            let mut lines = Lines::default();
+            lines.push("Accept-Ranges", b"bytes");
+            lines.push("ETag", variant.etag.as_bytes());
+            if let Some(modified) = &modified {
+                lines.push("Last-Modified", modified.as_bytes());
+            }
+            if let Some(cache_control) = options.cache_control {
+                lines.push("Cache-Control", cache_control.as_bytes());
+            }
+            if negotiated {
+                lines.push("Vary", b"Accept-Encoding");
+            }
+            variant.coding = coding;
+            variant.fields = lines.0.into();
+        };
+        write(&mut self.identity, ContentCoding::Identity);
+        if let Some(variant) = &mut self.gzip {
+            write(variant, ContentCoding::Gzip);
         }
-    };
-    with_metadata(response, file, variant, negotiated, options)
+        if let Some(variant) = &mut self.brotli {
+            write(variant, ContentCoding::Brotli);
+        }
+        self
+    }
+
+    fn is_negotiated(&self) -> bool {
+        self.gzip.is_some() || self.brotli.is_some()
+    }
+
+    fn answer(&self, request: &Request, now: u64, options: &Options) -> Response {
+        let Some(variant) = self.choose(request) else {
+            return Response::plain(Status::NOT_ACCEPTABLE).with_header("Vary", "Accept-Encoding");
+        };
+        let current = Validators { etag: Some(variant.etag.tag()), modified: self.modified };
+        let response = match evaluate(request, Some(&current), now) {
+            Verdict::PreconditionFailed => return Response::plain(Status::PRECONDITION_FAILED),
+            Verdict::NotModified => Response::new(Status::NOT_MODIFIED),
+            Verdict::Proceed => {
+                let ranges = match request.header("range") {
+                    // RFC 9110 section 14.2: for GET only.
+                    Some(value)
+                        if request.method() == Method::Get
+                            && range_applies(request, &current, now) =>
+                    {
+                        range::parse(value, variant.content.len(), options.ranges_max)
+                    }
+                    _ => Ranges::Whole,
+                };
+                with_content(variant, self.media_type, ranges)
+            }
+        };
+        response.with_fields(variant.fields.clone())
+    }
+
+    fn choose(&self, request: &Request) -> Option<&Variant> {
+        if !self.is_negotiated() {
+            return Some(&self.identity);
+        }
+        let (gzip, brotli) = (self.gzip.as_ref(), self.brotli.as_ref());
+        let accepted = request.headers_named("accept-encoding");
+        match choose(accepted, gzip.is_some(), brotli.is_some())? {
+            ContentCoding::Gzip => gzip,
+            ContentCoding::Brotli => brotli,
+            ContentCoding::Identity => Some(&self.identity),
+        }
+    }
 }
 
-/// The fields that 200, 206 and 304 have in common (RFC 9110 section 15.4.5).
-fn with_metadata(
-    response: Response,
-    file: &File,
-    variant: &Variant,
-    negotiated: bool,
-    options: &Options,
-) -> Response {
-    let mut response = response.with_header("ETag", variant.etag.as_bytes());
-    if let Some(modified) = file.modified {
-        response =
-            response.with_header("Last-Modified", HttpDate::from_unix_seconds(modified).as_bytes());
-    }
-    if let Some(cache_control) = options.cache_control {
-        response = response.with_header("Cache-Control", cache_control);
-    }
-    if negotiated {
-        response = response.with_header("Vary", "Accept-Encoding");
-    }
-    response
-}
-
-fn with_content(
-    variant: &Variant,
-    media_type: &'static str,
-    coding: ContentCoding,
-    ranges: Ranges,
-) -> Response {
+fn with_content(variant: &Variant, media_type: &'static str, ranges: Ranges) -> Response {
     let len = variant.content.len();
     let response = match ranges {
-        Ranges::Whole => {
-            Response::ok(media_type, variant.content.clone()).with_header("Accept-Ranges", "bytes")
-        }
+        Ranges::Whole => Response::ok(media_type, variant.content.clone()),
         Ranges::Unsatisfiable => {
             // RFC 9110 section 15.5.17: tell the length there is.
             let content_range = alloc::format!("bytes */{len}");
@@ -257,7 +262,7 @@ fn with_content(
             _ => multipart(variant, media_type, &parts),
         },
     };
-    match coding.name() {
+    match variant.coding.name() {
         Some(name) => response.with_header("Content-Encoding", name),
         None => response,
     }
@@ -298,7 +303,7 @@ mod tests {
         let file = |name: &str, content: &'static str| {
             (String::from(name), Variant::new(content), Some(784_111_777))
         };
-        Site::new([
+        let files = [
             file("index.html", "<h1>front</h1>"),
             file("a/index.html", "in a"),
             file("a b.txt", "0123456789"),
@@ -307,11 +312,12 @@ mod tests {
             file("app.js.br", "brotli"),
             file(".secret", "no"),
             (String::from("new.bin"), Variant::new("new"), None),
-        ])
+        ];
+        Site::new(files, Options::default())
     }
 
     fn get(target: &str, fields: &[(&str, &str)]) -> Response {
-        answer(&site(), &parsed("GET", target, fields), "", NOW, &Options::default())
+        site().answer(&parsed("GET", target, fields), "", NOW)
     }
 
     fn text(response: &Response) -> String {
@@ -363,13 +369,13 @@ mod tests {
     fn redirects_stay_on_this_host() {
         assert_eq!(header(&get("//a?x=1", &[]), "location"), "/a/?x=1");
         let request = parsed("GET", "/files/a", &[]);
-        let response = answer(&site(), &request, "/files", NOW, &Options::default());
+        let response = site().answer(&request, "/files", NOW);
         assert_eq!(header(&response, "location"), "/files/a/");
     }
 
     #[test]
     fn other_methods_are_refused() {
-        let response = answer(&site(), &parsed("POST", "/", &[]), "", NOW, &Options::default());
+        let response = site().answer(&parsed("POST", "/", &[]), "", NOW);
         assert_eq!(
             (response.status(), &*header(&response, "allow")),
             (Status::METHOD_NOT_ALLOWED, "GET, HEAD")
@@ -436,13 +442,7 @@ mod tests {
         );
         let stale = get("/a%20b.txt", &[("Range", "bytes=2-4"), ("If-Range", "\"x\"")]);
         assert_eq!((stale.status(), &*text(&stale)), (Status::OK, "0123456789"));
-        let head = answer(
-            &site(),
-            &parsed("HEAD", "/a%20b.txt", &[("Range", "bytes=2-4")]),
-            "",
-            NOW,
-            &Options::default(),
-        );
+        let head = site().answer(&parsed("HEAD", "/a%20b.txt", &[("Range", "bytes=2-4")]), "", NOW);
         assert_eq!(head.status(), Status::OK);
         let many = "0-0,".repeat(20) + "1-1";
         assert_eq!(

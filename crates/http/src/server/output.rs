@@ -64,7 +64,8 @@ impl Connection {
         self.exchange.persists =
             self.exchange.client_persists && !closes && self.leaves_little_unread();
         let type_len = response.content_type.map_or(0, str::len);
-        let len_max = HEAD_OVERHEAD_BYTES + response.lines.0.len() + type_len;
+        let len_max =
+            HEAD_OVERHEAD_BYTES + response.lines.0.len() + response.shared_lines().len() + type_len;
         let exchange = self.exchange;
         self.sender.write_head(out, at, len_max, |cursor| {
             write_head(cursor, &response, framing, exchange, date);
@@ -180,6 +181,7 @@ fn write_head(
         cursor.put(b"\r\n");
     }
     cursor.put(&response.lines.0);
+    cursor.put(response.shared_lines());
     let tunnel = exchange.connect_method && response.status.is_success();
     cursor.put(match (response.status, exchange.persists) {
         (Status::SWITCHING_PROTOCOLS, _) => b"Connection: upgrade\r\n\r\n",
