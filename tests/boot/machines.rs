@@ -27,12 +27,8 @@ pub(super) fn q35_4_gib(lab: &mut Lab) -> Result {
 fn serves(lab: &mut Lab, machine: Machine, memory_mib: u32) -> Result {
     let page = b"<p>from the bundle";
     let bundle = lab.pack(&[("site/index.html", page)])?;
-    let _guest = lab.boot(&Setup {
-        machine,
-        memory_mib,
-        bundle: Some(bundle),
-        ..Setup::default()
-    })?;
+    let _guest =
+        lab.boot(&Setup { machine, memory_mib, bundle: Some(bundle), ..Setup::default() })?;
     let answer = http::get(GUEST_ADDRESS, "/", Duration::from_secs(5))
         .map(|answer| (answer.status, answer.body_bytes));
     equal("the index page", &answer, &Some((200, page.len())))

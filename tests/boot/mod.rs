@@ -22,33 +22,13 @@ pub(crate) const CASES: &[Case] = &[
         120,
         power::finishes_a_transfer,
     ),
-    case(
-        "boot/power_button_does_not_wait_for_ever",
-        &[],
-        120,
-        power::does_not_wait_for_ever,
-    ),
+    case("boot/power_button_does_not_wait_for_ever", &[], 120, power::does_not_wait_for_ever),
     case("boot/bad_config_stops", &[], 60, refusals::bad_config),
-    case(
-        "boot/bad_command_line_stops",
-        &[],
-        60,
-        refusals::bad_command_line,
-    ),
+    case("boot/bad_command_line_stops", &[], 60, refusals::bad_command_line),
     case("boot/cut_bundle_stops", &[], 60, refusals::cut_bundle),
     case("boot/no_entropy_stops", &[], 60, refusals::no_entropy),
-    case(
-        "boot/panic_ends_one_session",
-        &[],
-        120,
-        sessions::panic_ends_one_session,
-    ),
-    case(
-        "boot/test_endpoints_are_off",
-        &[],
-        60,
-        sessions::test_endpoints_are_off,
-    ),
+    case("boot/panic_ends_one_session", &[], 120, sessions::panic_ends_one_session),
+    case("boot/test_endpoints_are_off", &[], 60, sessions::test_endpoints_are_off),
 ];
 
 const fn case(
@@ -57,10 +37,5 @@ const fn case(
     seconds: u64,
     run: fn(&mut crate::lab::Lab) -> crate::failure::Result,
 ) -> Case {
-    Case {
-        name,
-        needs,
-        deadline: Duration::from_secs(seconds),
-        run,
-    }
+    Case { name, needs, deadline: Duration::from_secs(seconds), run }
 }

@@ -29,11 +29,7 @@ pub(super) fn button_q35(lab: &mut Lab) -> Result {
 
 fn ends_with_0(lab: &mut Lab, machine: Machine) -> Result {
     let bundle = lab.bundle("", &[])?;
-    let mut guest = lab.boot(&Setup {
-        machine,
-        bundle: Some(bundle),
-        ..Setup::default()
-    })?;
+    let mut guest = lab.boot(&Setup { machine, bundle: Some(bundle), ..Setup::default() })?;
     guest.qmp()?.power_button()?;
     stopped(&mut guest, STOP_LIMIT)
 }
@@ -41,10 +37,7 @@ fn ends_with_0(lab: &mut Lab, machine: Machine) -> Result {
 fn stopped(guest: &mut Guest, limit: Duration) -> Result {
     match guest.wait_end(limit)? {
         0 => Ok(()),
-        code => fail!(
-            "exit code {code} after the power button; the last lines:\n{}",
-            guest.tail()
-        ),
+        code => fail!("exit code {code} after the power button; the last lines:\n{}", guest.tail()),
     }
 }
 
@@ -52,42 +45,25 @@ fn stopped(guest: &mut Guest, limit: Duration) -> Result {
 pub(super) fn finishes_a_transfer(lab: &mut Lab) -> Result {
     let big = noise(12 << 20);
     let bundle = lab.bundle("[shutdown]\ndrain_seconds = 60\n", &[("site/big", &big)])?;
-    let mut guest = lab.boot(&Setup {
-        bundle: Some(bundle),
-        ..Setup::default()
-    })?;
+    let mut guest = lab.boot(&Setup { bundle: Some(bundle), ..Setup::default() })?;
     let out = lab.scratch.path("big");
     let mut command = tools::command(&tools::CURL)?;
     command
-        .args([
-            "--silent",
-            "--show-error",
-            "--fail",
-            "--limit-rate",
-            "4M",
-            "--output",
-        ])
+        .args(["--silent", "--show-error", "--fail", "--limit-rate", "4M", "--output"])
         .arg(&out);
     command.arg(format!("http://{GUEST_ADDRESS}/big"));
     let mut curl = Child::start(&command, |command| {
         command.stdin(Stdio::null());
     })?;
-    guest.wait_until(
-        "first bytes of the download",
-        Duration::from_secs(10),
-        |_| length(&out) > 0,
-    )?;
+    guest
+        .wait_until("first bytes of the download", Duration::from_secs(10), |_| length(&out) > 0)?;
     guest.qmp()?.power_button()?;
     match curl.wait(Duration::from_secs(60)) {
         Some(status) if status.success() => {}
-        Some(status) => fail!(
-            "curl ended with {status}; the guest's last lines:\n{}",
-            guest.tail()
-        ),
-        None => fail!(
-            "the download did not end; the guest's last lines:\n{}",
-            guest.tail()
-        ),
+        Some(status) => {
+            fail!("curl ended with {status}; the guest's last lines:\n{}", guest.tail())
+        }
+        None => fail!("the download did not end; the guest's last lines:\n{}", guest.tail()),
     }
     same_bytes("the download", &out, &big)?;
     stopped(&mut guest, STOP_LIMIT)
@@ -97,10 +73,7 @@ pub(super) fn finishes_a_transfer(lab: &mut Lab) -> Result {
 pub(super) fn does_not_wait_for_ever(lab: &mut Lab) -> Result {
     let big = noise(32 << 20);
     let bundle = lab.bundle("[shutdown]\ndrain_seconds = 2\n", &[("site/big", &big)])?;
-    let mut guest = lab.boot(&Setup {
-        bundle: Some(bundle),
-        ..Setup::default()
-    })?;
+    let mut guest = lab.boot(&Setup { bundle: Some(bundle), ..Setup::default() })?;
     let mut streams = load::open(GUEST_ADDRESS, 1)?;
     for stream in &mut streams {
         let asked = stream.write_all(b"GET /big HTTP/1.1\r\nHost: a\r\n\r\n");

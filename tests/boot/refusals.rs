@@ -10,10 +10,7 @@ fn refuses(lab: &mut Lab, setup: &Setup, sentence: &str) -> Result {
     let mut guest = lab.start(setup)?;
     guest.wait_for(sentence, BOOT_LIMIT)?;
     match guest.wait_end(BOOT_LIMIT)? {
-        0 => fail!(
-            "exit code 0 after a refusal; the last lines:\n{}",
-            guest.tail()
-        ),
+        0 => fail!("exit code 0 after a refusal; the last lines:\n{}", guest.tail()),
         _ => Ok(()),
     }
 }
@@ -21,14 +18,7 @@ fn refuses(lab: &mut Lab, setup: &Setup, sentence: &str) -> Result {
 pub(super) fn bad_config(lab: &mut Lab) -> Result {
     let bundle = lab.bundle("[http]\nport = 0\n", &[])?;
     let sentence = "appliance.toml:2:8: found `0`; allowed: a port from 1 to 65535";
-    refuses(
-        lab,
-        &Setup {
-            bundle: Some(bundle),
-            ..Setup::default()
-        },
-        sentence,
-    )
+    refuses(lab, &Setup { bundle: Some(bundle), ..Setup::default() }, sentence)
 }
 
 pub(super) fn bad_command_line(lab: &mut Lab) -> Result {
@@ -36,11 +26,7 @@ pub(super) fn bad_command_line(lab: &mut Lab) -> Result {
     let words = "ip=10.9.0.2/24 log=loud".to_owned();
     refuses(
         lab,
-        &Setup {
-            words,
-            bundle: Some(bundle),
-            ..Setup::default()
-        },
+        &Setup { words, bundle: Some(bundle), ..Setup::default() },
         "command line:1:16: found `log=loud`; allowed:",
     )
 }
@@ -53,10 +39,7 @@ pub(super) fn cut_bundle(lab: &mut Lab) -> Result {
     std::fs::write(&cut, bytes).or_say(|| "cannot write a bundle".into())?;
     refuses(
         lab,
-        &Setup {
-            bundle: Some(cut),
-            ..Setup::default()
-        },
+        &Setup { bundle: Some(cut), ..Setup::default() },
         "the archive ends before its trailer",
     )
 }
@@ -65,7 +48,7 @@ pub(super) fn cut_bundle(lab: &mut Lab) -> Result {
 pub(super) fn no_entropy(lab: &mut Lab) -> Result {
     let bundle = lab.bundle("", &[])?;
     // The last `-cpu` counts.
-    let more = vec!["-cpu", "max,-rdrand,-rdseed"];
+    let more = vec!["-cpu".into(), "max,-rdrand,-rdseed".into()];
     let setup = Setup {
         machine: Machine::Q35,
         bundle: Some(bundle),

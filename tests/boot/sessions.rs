@@ -15,11 +15,7 @@ const PANICS: usize = 2000;
 pub(super) fn panic_ends_one_session(lab: &mut Lab) -> Result {
     let bundle = lab.bundle("[tcp]\nconnections_max = 100\n", &[])?;
     let words = format!("{} debug", link::guest_words());
-    let mut guest = lab.boot(&Setup {
-        words,
-        bundle: Some(bundle),
-        ..Setup::default()
-    })?;
+    let mut guest = lab.boot(&Setup { words, bundle: Some(bundle), ..Setup::default() })?;
     let mut bystander = load::open(GUEST_ADDRESS, 1)?;
     load::ask_each(&mut bystander, GUEST_ADDRESS, "/")?;
     for number in 0..PANICS {
@@ -41,10 +37,7 @@ pub(super) fn panic_ends_one_session(lab: &mut Lab) -> Result {
 
 pub(super) fn test_endpoints_are_off(lab: &mut Lab) -> Result {
     let bundle = lab.bundle("", &[])?;
-    let _guest = lab.boot(&Setup {
-        bundle: Some(bundle),
-        ..Setup::default()
-    })?;
+    let _guest = lab.boot(&Setup { bundle: Some(bundle), ..Setup::default() })?;
     for path in ["/_test/echo", "/_test/panic"] {
         let status = http::get(GUEST_ADDRESS, path, ANSWER_LIMIT).map(|answer| answer.status);
         equal(path, &status, &Some(404))?;

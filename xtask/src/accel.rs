@@ -36,15 +36,8 @@ impl Accel {
         if let Ok(answer) = std::fs::read_to_string(&known) {
             return answer.parse();
         }
-        eprintln!(
-            "xtask: trying KVM (at most {} s, once)",
-            PROBE_LIMIT.as_secs()
-        );
-        let answer = if serves(kernel, machine)? {
-            Self::Kvm
-        } else {
-            Self::Tcg
-        };
+        eprintln!("xtask: trying KVM (at most {} s, once)", PROBE_LIMIT.as_secs());
+        let answer = if serves(kernel, machine)? { Self::Kvm } else { Self::Tcg };
         let _ = std::fs::write(&known, answer.name());
         Ok(answer)
     }
@@ -85,17 +78,14 @@ fn serves(kernel: &Path, machine: Machine) -> Result<bool> {
         kernel: kernel.to_owned(),
         initrd: None,
         append: String::new(),
-        wire: Wire::User {
-            forwards: vec![(port, 80)],
-        },
+        wire: Wire::User { forwards: vec![(port, 80)] },
         entropy: true,
         more: Vec::new(),
     };
     let mut guest = Guest::start(&spec, Echo::No)?;
     let server = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let answer = guest.wait_until("an answer", PROBE_LIMIT, |_| {
-        http::get(server, "/", ASK_LIMIT).is_some()
-    });
+    let answer =
+        guest.wait_until("an answer", PROBE_LIMIT, |_| http::get(server, "/", ASK_LIMIT).is_some());
     Ok(answer.is_ok())
 }
 

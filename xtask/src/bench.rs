@@ -90,13 +90,7 @@ pub(crate) fn main(arguments: lexopt::Parser) -> Result<ExitCode> {
     let options = Options::parse(arguments)?;
     options.rows()?;
     tools::need(
-        &[
-            &tools::QEMU,
-            &tools::IP,
-            &tools::WRK,
-            &tools::CC,
-            &tools::LIBC_HEADERS,
-        ],
+        &[&tools::QEMU, &tools::IP, &tools::WRK, &tools::CC, &tools::LIBC_HEADERS],
         options.install,
     )?;
     image::build(options.install)?;
@@ -121,11 +115,7 @@ pub(crate) fn worker_main(arguments: lexopt::Parser) -> Result<ExitCode> {
     prepare_namespace()?;
     let field = Field {
         ours: ours(&options)?,
-        peer: if options.ours_only {
-            None
-        } else {
-            Some(theirs(&options)?)
-        },
+        peer: if options.ours_only { None } else { Some(theirs(&options)?) },
         plugin: Plugin::build()?,
         seconds: options.seconds,
         rounds: options.rounds,
@@ -135,10 +125,7 @@ pub(crate) fn worker_main(arguments: lexopt::Parser) -> Result<ExitCode> {
         options.machine.name(),
         rows::MEMORY_MIB
     );
-    println!(
-        "{:<50} {:>12} {:>12} {:>8}  reach",
-        "", "ours", "Linux+nginx", "ratio"
-    );
+    println!("{:<50} {:>12} {:>12} {:>8}  reach", "", "ours", "Linux+nginx", "ratio");
     let mut failed = false;
     for row in options.rows()? {
         match (row.measure)(&field) {
@@ -149,11 +136,7 @@ pub(crate) fn worker_main(arguments: lexopt::Parser) -> Result<ExitCode> {
             }
         }
     }
-    Ok(if failed {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    })
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 /// Many ports for one client, and none of them kept back for long.
@@ -184,16 +167,10 @@ fn ours(options: &Options) -> Result<Contestant> {
 
 fn bundle(name: &str, more: &[(&str, &[u8])]) -> Result<PathBuf> {
     let mut writer = Writer::new();
-    for (path, bytes) in [
-        (config::CONFIG_FILE, CONFIG.as_bytes()),
-        ("site/index.html", PAGE),
-    ]
-    .iter()
-    .chain(more)
+    for (path, bytes) in
+        [(config::CONFIG_FILE, CONFIG.as_bytes()), ("site/index.html", PAGE)].iter().chain(more)
     {
-        writer
-            .file(path, bytes, 1_700_000_000)
-            .or_say(|| (*path).to_owned())?;
+        writer.file(path, bytes, 1_700_000_000).or_say(|| (*path).to_owned())?;
     }
     let file = places::made("bench")?.join(format!("{name}.cpio"));
     std::fs::write(&file, writer.finish()).or_say(|| format!("cannot write {}", file.display()))?;
@@ -218,9 +195,7 @@ fn theirs(options: &Options) -> Result<Contestant> {
 
 fn print(line: &Line) {
     let peer = line.peer.map_or_else(String::new, figure);
-    let ratio = line
-        .peer
-        .map_or_else(String::new, |peer| format!("{:.3}", line.ours / peer));
+    let ratio = line.peer.map_or_else(String::new, |peer| format!("{:.3}", line.ours / peer));
     let reach = match line.reach {
         Reach::AtMost(limit) => format!("at most {}", figure(limit)),
         Reach::AtLeast(limit) => format!("at least {}", figure(limit)),
@@ -231,11 +206,7 @@ fn print(line: &Line) {
         Some(false) => "  (missed)",
         None => "  (no peer)",
     };
-    println!(
-        "{:<50} {:>12} {peer:>12} {ratio:>8}  {reach}{verdict}",
-        line.what,
-        figure(line.ours)
-    );
+    println!("{:<50} {:>12} {peer:>12} {ratio:>8}  {reach}{verdict}", line.what, figure(line.ours));
 }
 
 /// Three significant digits, thousands apart.

@@ -84,19 +84,12 @@ pub(crate) fn pack(folder: &Path) -> Result<Vec<u8>> {
     if folder.join(CONFIG_FILE).is_file() {
         files.push(read(folder, CONFIG_FILE.into())?);
     }
-    for root in MORE_FOLDERS
-        .iter()
-        .copied()
-        .chain([config.http.site_root.as_str()])
-    {
+    for root in MORE_FOLDERS.iter().copied().chain([config.http.site_root.as_str()]) {
         for path in walk(folder, root)? {
             files.push(read(folder, path)?);
         }
     }
-    let compressed: Vec<_> = files
-        .iter()
-        .filter_map(|file| compressed(file, &files))
-        .collect();
+    let compressed: Vec<_> = files.iter().filter_map(|file| compressed(file, &files)).collect();
     files.extend(compressed);
     files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
     let mut writer = Writer::new();
@@ -172,32 +165,20 @@ fn read(folder: &Path, path: String) -> Result<Item> {
     let file = folder.join(&path);
     let say = || format!("cannot read {}", file.display());
     let bytes = std::fs::read(&file).or_say(say)?;
-    let modified = std::fs::metadata(&file)
-        .and_then(|data| data.modified())
-        .or_say(say)?;
-    let seconds = modified
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs());
-    let mtime = u32::try_from(seconds)
-        .unwrap_or(u32::MAX)
-        .min(source_date_epoch());
+    let modified = std::fs::metadata(&file).and_then(|data| data.modified()).or_say(say)?;
+    let seconds = modified.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let mtime = u32::try_from(seconds).unwrap_or(u32::MAX).min(source_date_epoch());
     Ok(Item { path, bytes, mtime })
 }
 
 /// The convention of reproducible builds: no time in the output is later than this.
 fn source_date_epoch() -> u32 {
-    std::env::var("SOURCE_DATE_EPOCH")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(u32::MAX)
+    std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|text| text.parse().ok()).unwrap_or(u32::MAX)
 }
 
 /// The `.gz` of a file, if it has none and becomes a tenth smaller.
 fn compressed(file: &Item, files: &[Item]) -> Option<Item> {
-    let extension = Path::new(&file.path)
-        .extension()?
-        .to_str()?
-        .to_ascii_lowercase();
+    let extension = Path::new(&file.path).extension()?.to_str()?.to_ascii_lowercase();
     let path = format!("{}.gz", file.path);
     let wanted = COMPRESSIBLE.contains(&extension.as_str())
         && file.path != CONFIG_FILE
@@ -207,16 +188,10 @@ fn compressed(file: &Item, files: &[Item]) -> Option<Item> {
         return None;
     }
     // No time and no name in the gzip header: the bytes depend on the content alone.
-    let mut encoder = GzBuilder::new()
-        .mtime(0)
-        .write(Vec::new(), Compression::best());
+    let mut encoder = GzBuilder::new().mtime(0).write(Vec::new(), Compression::best());
     encoder.write_all(&file.bytes).ok()?;
     let bytes = encoder.finish().ok()?;
-    (bytes.len() < file.bytes.len() / 10 * 9).then_some(Item {
-        path,
-        bytes,
-        mtime: file.mtime,
-    })
+    (bytes.len() < file.bytes.len() / 10 * 9).then_some(Item { path, bytes, mtime: file.mtime })
 }
 
 #[cfg(test)]
@@ -237,11 +212,7 @@ mod tests {
     }
 
     fn paths(archive: &[u8]) -> Vec<String> {
-        Bundle::parse(archive)
-            .unwrap()
-            .files()
-            .map(|file| file.path.to_owned())
-            .collect()
+        Bundle::parse(archive).unwrap().files().map(|file| file.path.to_owned()).collect()
     }
 
     #[test]
@@ -289,40 +260,22 @@ mod tests {
 
     #[test]
     fn faults_are_one_sentence() {
-        let bad = folder(&[
-            ("site/index.html", ""),
-            ("appliance.toml", "[http]\nport = 0\n"),
-        ]);
+        let bad = folder(&[("site/index.html", ""), ("appliance.toml", "[http]\nport = 0\n")]);
         let sentence = pack(&bad.path("")).unwrap_err().to_string();
         assert!(
             sentence.ends_with("appliance.toml:2:8: found `0`; allowed: a port from 1 to 65535"),
             "{sentence}"
         );
         let empty = folder(&[("readme", "")]);
-        assert!(
-            pack(&empty.path(""))
-                .unwrap_err()
-                .to_string()
-                .contains("has no folder `site`")
-        );
-        assert!(
-            pack(&empty.path("readme"))
-                .unwrap_err()
-                .to_string()
-                .contains("is not a folder")
-        );
+        assert!(pack(&empty.path("")).unwrap_err().to_string().contains("has no folder `site`"));
+        assert!(pack(&empty.path("readme")).unwrap_err().to_string().contains("is not a folder"));
     }
 
     #[test]
     fn a_loop_of_links_ends() {
         let scratch = folder(&[("site/index.html", "")]);
         std::os::unix::fs::symlink(".", scratch.path("site/loop")).unwrap();
-        assert!(
-            pack(&scratch.path(""))
-                .unwrap_err()
-                .to_string()
-                .contains("loop of links")
-        );
+        assert!(pack(&scratch.path("")).unwrap_err().to_string().contains("loop of links"));
     }
 
     #[test]
@@ -333,9 +286,7 @@ mod tests {
             bundle.get("site/index.html").is_some() && bundle.get("site/style.css.gz").is_some()
         );
         assert!(
-            bundle
-                .files()
-                .all(|file| file.path == CONFIG_FILE || file.path.starts_with("site/"))
+            bundle.files().all(|file| file.path == CONFIG_FILE || file.path.starts_with("site/"))
         );
     }
 }

@@ -25,9 +25,7 @@ impl Child {
         let mut wrapped = match tools::find("setpriv") {
             Some(setpriv) => {
                 let mut wrapped = Command::new(setpriv);
-                wrapped
-                    .args(["--pdeathsig", "KILL", "--"])
-                    .arg(command.get_program());
+                wrapped.args(["--pdeathsig", "KILL", "--"]).arg(command.get_program());
                 wrapped
             }
             None => Command::new(command.get_program()),
@@ -41,10 +39,7 @@ impl Child {
         }
         standard(&mut wrapped);
         let inner = wrapped.spawn().or_say(|| format!("cannot start {name}"))?;
-        Ok(Self {
-            inner,
-            status: None,
-        })
+        Ok(Self { inner, status: None })
     }
 
     pub(crate) fn id(&self) -> u32 {

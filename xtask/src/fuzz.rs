@@ -8,10 +8,7 @@ use crate::{
 use std::process::{Command, ExitCode, Stdio};
 
 /// libFuzzer's runtime is C++.
-const CXX: Tool = Tool {
-    program: "g++",
-    package: "g++",
-};
+const CXX: Tool = Tool { program: "g++", package: "g++" };
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// Coverage for libFuzzer by stable switches of the compiler, so that no nightly is needed; and our own checks on.
 const RUSTFLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
@@ -31,16 +28,11 @@ pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
     }
     let manifest = places::root().join("tests/fuzz/Cargo.toml");
     if !manifest.exists() {
-        fail!(
-            "there are no fuzz targets: {} is missing",
-            manifest.display()
-        );
+        fail!("there are no fuzz targets: {} is missing", manifest.display());
     }
     let targets = tidy::binaries(&manifest)?;
-    let wanted: Vec<_> = targets
-        .iter()
-        .filter(|name| only.as_ref().is_none_or(|only| only == *name))
-        .collect();
+    let wanted: Vec<_> =
+        targets.iter().filter(|name| only.as_ref().is_none_or(|only| only == *name)).collect();
     if wanted.is_empty() {
         fail!(
             "there is no fuzz target `{}`; there are {}",
@@ -58,11 +50,7 @@ pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
     if crashed.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
-    fail!(
-        "crashed: {}; the inputs are in {}",
-        crashed.join(", "),
-        places::made("fuzz")?.display()
-    )
+    fail!("crashed: {}; the inputs are in {}", crashed.join(", "), places::made("fuzz")?.display())
 }
 
 /// Whether nothing was found.
@@ -81,13 +69,7 @@ fn fuzz(name: &str, seconds: u32) -> Result<bool> {
     command
         .arg(format!("-max_total_time={seconds}"))
         .arg(format!("-artifact_prefix={}/crash-", found.display()));
-    command
-        .env("RUSTFLAGS", RUSTFLAGS)
-        .env_remove("CARGO_ENCODED_RUSTFLAGS")
-        .stdin(Stdio::null());
+    command.env("RUSTFLAGS", RUSTFLAGS).env_remove("CARGO_ENCODED_RUSTFLAGS").stdin(Stdio::null());
     eprintln!("xtask: fuzzing {name} for {seconds} s");
-    Ok(command
-        .status()
-        .or_say(|| "cannot start cargo".into())?
-        .success())
+    Ok(command.status().or_say(|| "cannot start cargo".into())?.success())
 }

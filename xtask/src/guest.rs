@@ -41,10 +41,7 @@ impl Guest {
         let command = spec.command(&scratch.path("qmp"))?;
         let started = Instant::now();
         let mut child = Child::start(&command, |command| {
-            command
-                .stdin(Stdio::null())
-                .stdout(Stdio::piped())
-                .stderr(Stdio::piped());
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         })?;
         let serial = Arc::new(Mutex::new(Vec::new()));
         let streams = child.streams();
@@ -54,12 +51,7 @@ impl Guest {
         if let Some(stderr) = streams.stderr.take() {
             keep(stderr, serial.clone(), echo);
         }
-        Ok(Self {
-            child,
-            serial,
-            scratch,
-            started,
-        })
+        Ok(Self { child, serial, scratch, started })
     }
 
     pub(crate) fn process_id(&self) -> u32 {
@@ -81,11 +73,7 @@ impl Guest {
         let serial = self.serial();
         let lines: Vec<_> = serial.lines().collect();
         let tail = &lines[lines.len().saturating_sub(TAIL_LINES)..];
-        if tail.is_empty() {
-            "(the serial line is empty)".into()
-        } else {
-            tail.join("\n")
-        }
+        if tail.is_empty() { "(the serial line is empty)".into() } else { tail.join("\n") }
     }
 
     /// Its exit status, once it has ended.
@@ -111,16 +99,10 @@ impl Guest {
                 if holds(self) {
                     return Ok(());
                 }
-                fail!(
-                    "the guest ended ({status}) before {what}; its last lines:\n{}",
-                    self.tail()
-                );
+                fail!("the guest ended ({status}) before {what}; its last lines:\n{}", self.tail());
             }
             if Instant::now() > deadline {
-                fail!(
-                    "no {what} within {limit:?}; the guest's last lines:\n{}",
-                    self.tail()
-                );
+                fail!("no {what} within {limit:?}; the guest's last lines:\n{}", self.tail());
             }
             std::thread::sleep(POLL);
         }
@@ -137,10 +119,9 @@ impl Guest {
     pub(crate) fn wait_end(&mut self, limit: Duration) -> Result<i32> {
         match self.child.wait(limit) {
             Some(status) => Ok(status.code().unwrap_or(-1)),
-            None => fail!(
-                "the guest did not end within {limit:?}; its last lines:\n{}",
-                self.tail()
-            ),
+            None => {
+                fail!("the guest did not end within {limit:?}; its last lines:\n{}", self.tail())
+            }
         }
     }
 

@@ -29,10 +29,7 @@ pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
     }
     let image = build(install)?;
     let bytes = std::fs::metadata(&image.stripped).map_or(0, |file| file.len());
-    eprintln!(
-        "xtask: {bytes} bytes; with symbols: {}",
-        image.symbols.display()
-    );
+    eprintln!("xtask: {bytes} bytes; with symbols: {}", image.symbols.display());
     // Scripts rely on this being the last line of standard output.
     println!("{}", image.stripped.display());
     Ok(ExitCode::SUCCESS)
@@ -73,9 +70,7 @@ pub(crate) fn cargo(verb: &str, profile: &str) -> Command {
         "--target",
         TARGET,
     ]);
-    command
-        .env("RUSTC_BOOTSTRAP", "1")
-        .env("RUSTFLAGS", "-C relocation-model=static");
+    command.env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", "-C relocation-model=static");
     command.env_remove("CARGO_ENCODED_RUSTFLAGS");
     command
 }
@@ -83,12 +78,6 @@ pub(crate) fn cargo(verb: &str, profile: &str) -> Command {
 fn strip(from: &Path, to: &Path) -> Result {
     // Written beside and renamed: another xtask may be booting the old one.
     let new = to.with_extension("new");
-    tools::output(
-        tools::command(&tools::STRIP)?
-            .arg("--strip-all")
-            .arg("-o")
-            .arg(&new)
-            .arg(from),
-    )?;
+    tools::output(tools::command(&tools::STRIP)?.arg("--strip-all").arg("-o").arg(&new).arg(from))?;
     std::fs::rename(&new, to).or_say(|| format!("cannot write {}", to.display()))
 }

@@ -14,6 +14,7 @@ use crate::{
 };
 use rustix::process::Signal;
 use std::{
+    ffi::OsString,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -46,7 +47,9 @@ pub(crate) struct Setup {
     pub(crate) words: String,
     pub(crate) bundle: Option<PathBuf>,
     pub(crate) entropy: bool,
-    pub(crate) more: Vec<&'static str>,
+    /// Checksum and segmentation offload between the guest and our kernel.
+    pub(crate) offloads: bool,
+    pub(crate) more: Vec<OsString>,
 }
 
 impl Default for Setup {
@@ -57,6 +60,7 @@ impl Default for Setup {
             words: link::guest_words(),
             bundle: None,
             entropy: true,
+            offloads: true,
             more: Vec::new(),
         }
     }
@@ -80,12 +84,7 @@ pub(crate) const GUEST_ADDRESS: SocketAddr = SocketAddr::new(link::GUEST_IPV4, 8
 impl Lab {
     pub(crate) fn new(kernel: PathBuf, process: PathBuf) -> Result<Self> {
         link::ip(&["link", "set", "lo", "up"])?;
-        Ok(Self {
-            tap: None,
-            kernel,
-            process,
-            scratch: Scratch::new()?,
-        })
+        Ok(Self { tap: None, kernel, process, scratch: Scratch::new()? })
     }
 
     /// The wire's end on our side.
@@ -99,10 +98,7 @@ impl Lab {
     /// A bundle of the sample site, a configuration and more files.
     pub(crate) fn bundle(&self, config: &str, files: &[(&str, &[u8])]) -> Result<PathBuf> {
         let mut all = vec![
-            (
-                "site/index.html",
-                &b"<!doctype html><title>aqueduct</title><p>hello"[..],
-            ),
+            ("site/index.html", &b"<!doctype html><title>aqueduct</title><p>hello"[..]),
             (config::CONFIG_FILE, config.as_bytes()),
         ];
         all.extend(files);
@@ -121,9 +117,7 @@ impl Lab {
     pub(crate) fn pack(&self, files: &[(&str, &[u8])]) -> Result<PathBuf> {
         let mut writer = config::cpio::Writer::new();
         for (path, bytes) in files {
-            writer
-                .file(path, bytes, 1_700_000_000)
-                .or_say(|| (*path).to_owned())?;
+            writer.file(path, bytes, 1_700_000_000).or_say(|| (*path).to_owned())?;
         }
         let out = self.scratch.path(&format!("{}.cpio", files.len()));
         std::fs::write(&out, writer.finish()).or_say(|| "cannot write a bundle".into())?;
@@ -132,9 +126,7 @@ impl Lab {
 
     /// Starts a guest and returns at once.
     pub(crate) fn start(&mut self, setup: &Setup) -> Result<Guest> {
-        let wire = Wire::Tap {
-            name: self.tap()?.name().to_owned(),
-        };
+        let wire = Wire::Tap { name: self.tap()?.name().to_owned(), offloads: setup.offloads };
         let spec = Spec {
             machine: setup.machine,
             accel: Accel::best(&self.kernel, setup.machine)?,
@@ -144,7 +136,7 @@ impl Lab {
             append: setup.words.clone(),
             wire,
             entropy: setup.entropy,
-            more: setup.more.iter().map(Into::into).collect(),
+            more: setup.more.clone(),
         };
         Guest::start(&spec, Echo::No)
     }
@@ -192,10 +184,9 @@ impl Server {
                 fail!("{failure}\nthe guest's last lines:\n{}", guest.tail())
             }
             (Ok(()), Self::Guest(guest)) => match guest.ended() {
-                Some(status) => fail!(
-                    "the guest ended ({status}); its last lines:\n{}",
-                    guest.tail()
-                ),
+                Some(status) => {
+                    fail!("the guest ended ({status}); its last lines:\n{}", guest.tail())
+                }
                 None => Ok(()),
             },
             (Ok(()), Self::Process(child)) => match child.ended() {
@@ -257,20 +248,12 @@ pub(crate) fn noise(length: usize) -> Vec<u8> {
 
 /// A failure unless two things are equal.
 pub(crate) fn equal<T: PartialEq + std::fmt::Debug>(what: &str, found: &T, expected: &T) -> Result {
-    if found == expected {
-        Ok(())
-    } else {
-        fail!("{what}: found {found:?}, expected {expected:?}")
-    }
+    if found == expected { Ok(()) } else { fail!("{what}: found {found:?}, expected {expected:?}") }
 }
 
 /// A failure unless a text contains another.
 pub(crate) fn contains(what: &str, text: &str, part: &str) -> Result {
-    if text.contains(part) {
-        Ok(())
-    } else {
-        fail!("{what}: no `{part}` in:\n{text}")
-    }
+    if text.contains(part) { Ok(()) } else { fail!("{what}: no `{part}` in:\n{text}") }
 }
 
 /// A failure unless a file has exactly these bytes.

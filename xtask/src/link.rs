@@ -22,23 +22,14 @@ impl Tap {
     pub(crate) fn new(name: &str) -> Result<Self> {
         let tap = Self::bare(name, HOST_IPV4)?;
         // Without `nodad` the address is of no use for the first second.
-        ip(&[
-            "addr",
-            "add",
-            &format!("{HOST_IPV6}/64"),
-            "dev",
-            name,
-            "nodad",
-        ])?;
+        ip(&["addr", "add", &format!("{HOST_IPV6}/64"), "dev", name, "nodad"])?;
         Ok(tap)
     }
 
     /// A TAP with one IPv4 address of a /24 network.
     pub(crate) fn bare(name: &str, address: IpAddr) -> Result<Self> {
         ip(&["tuntap", "add", "dev", name, "mode", "tap"])?;
-        let tap = Self {
-            name: name.to_owned(),
-        };
+        let tap = Self { name: name.to_owned() };
         ip(&["addr", "add", &format!("{address}/24"), "dev", name])?;
         ip(&["link", "set", name, "up"])?;
         Ok(tap)

@@ -22,14 +22,8 @@ pub(crate) fn allow_sockets(count: u64) -> Result {
     let wanted = count + 100;
     if limit.current.is_some_and(|current| current < wanted) {
         let maximum = limit.maximum.map(|maximum| maximum.max(wanted));
-        setrlimit(
-            Resource::Nofile,
-            Rlimit {
-                current: Some(wanted),
-                maximum,
-            },
-        )
-        .or_say(|| format!("cannot have {wanted} open files"))?;
+        setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum })
+            .or_say(|| format!("cannot have {wanted} open files"))?;
     }
     Ok(())
 }
@@ -41,12 +35,8 @@ pub(crate) fn open(server: SocketAddr, count: usize) -> Result<Vec<TcpStream>> {
     for number in 0..count {
         let stream = TcpStream::connect_timeout(&server, CONNECT_LIMIT)
             .or_say(|| format!("connection {number} of {count}"))?;
-        stream
-            .set_read_timeout(Some(CONNECT_LIMIT))
-            .or_say(|| "cannot set a time limit".into())?;
-        stream
-            .set_nodelay(true)
-            .or_say(|| "cannot set TCP_NODELAY".into())?;
+        stream.set_read_timeout(Some(CONNECT_LIMIT)).or_say(|| "cannot set a time limit".into())?;
+        stream.set_nodelay(true).or_say(|| "cannot set TCP_NODELAY".into())?;
         streams.push(stream);
     }
     Ok(streams)
@@ -86,10 +76,7 @@ pub(crate) struct Dawdlers {
 
 impl Dawdlers {
     pub(crate) fn new(server: SocketAddr, count: usize) -> Result<Self> {
-        Ok(Self {
-            streams: open(server, count)?,
-            sent: 0,
-        })
+        Ok(Self { streams: open(server, count)?, sent: 0 })
     }
 
     /// One more byte from each; the number of connections that still take it.
@@ -97,30 +84,21 @@ impl Dawdlers {
         const HEAD: &[u8] = b"GET / HTTP/1.1\r\nHost: slow\r\nX-Long: ";
         let byte = HEAD.get(self.sent).copied().unwrap_or(b'x');
         self.sent += 1;
-        self.streams
-            .retain_mut(|stream| stream.write_all(&[byte]).is_ok());
+        self.streams.retain_mut(|stream| stream.write_all(&[byte]).is_ok());
         self.streams.len()
     }
 }
 
 /// Sends `count` TCP SYNs to the guest from addresses that never answer.
 pub(crate) fn syn_flood(port: u16, count: u32) -> Result {
-    let IpAddr::V4(guest) = link::GUEST_IPV4 else {
-        fail!("the guest's address is not IPv4")
-    };
+    let IpAddr::V4(guest) = link::GUEST_IPV4 else { fail!("the guest's address is not IPv4") };
     let socket = socket(AddressFamily::INET, SocketType::RAW, Some(ipproto::RAW))
         .or_say(|| "a raw socket needs root".into())?;
     let to = SocketAddr::from((guest, port));
     for number in 0..count {
         // 10.9.0.3 to 10.9.0.250: on the wire's network, so that the guest asks for each and gets no answer.
         let from = Ipv4Addr::new(10, 9, 0, 3 + (number % 248) as u8);
-        let packet = syn(
-            from,
-            guest,
-            1024 + (number / 248 % 60_000) as u16,
-            port,
-            number,
-        );
+        let packet = syn(from, guest, 1024 + (number / 248 % 60_000) as u16, port, number);
         sendto(&socket, &packet, SendFlags::empty(), &to).or_say(|| "cannot send".into())?;
     }
     Ok(())
@@ -168,19 +146,10 @@ mod tests {
 
     #[test]
     fn a_syn_has_sound_checksums() {
-        let packet = syn(
-            Ipv4Addr::new(10, 9, 0, 3),
-            Ipv4Addr::new(10, 9, 0, 2),
-            1024,
-            80,
-            7,
-        );
+        let packet = syn(Ipv4Addr::new(10, 9, 0, 3), Ipv4Addr::new(10, 9, 0, 2), 1024, 80, 7);
         assert_eq!(checksum(&packet[..20], 0), 0);
         assert_eq!(checksum(&packet[12..], 26), 0);
         // RFC 1071 section 3's example.
-        assert_eq!(
-            !checksum(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7], 0),
-            0xddf2
-        );
+        assert_eq!(!checksum(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7], 0), 0xddf2);
     }
 }

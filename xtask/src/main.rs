@@ -14,6 +14,7 @@ mod image;
 mod lab;
 mod link;
 mod load;
+mod lossy;
 mod peer;
 mod places;
 mod qemu;
@@ -43,9 +44,7 @@ fn main() -> ExitCode {
 
 fn dispatch() -> Result<ExitCode> {
     let mut arguments = std::env::args_os().skip(1);
-    let verb = arguments
-        .next()
-        .map(|verb| verb.to_string_lossy().into_owned());
+    let verb = arguments.next().map(|verb| verb.to_string_lossy().into_owned());
     let rest = lexopt::Parser::from_args(arguments);
     match verb.as_deref() {
         Some("image") => image::main(rest),

@@ -123,26 +123,14 @@ fn unpacked() -> Result<PathBuf> {
         }
     }
     eprintln!("xtask: downloading {} from Debian, once", names.join(" "));
-    tools::output(
-        Command::new("apt-get")
-            .current_dir(&downloads)
-            .arg("download")
-            .args(&names),
-    )?;
+    tools::output(Command::new("apt-get").current_dir(&downloads).arg("download").args(&names))?;
     let entries =
         std::fs::read_dir(&downloads).or_say(|| format!("cannot read {}", downloads.display()))?;
-    for entry in entries.flatten().filter(|entry| {
-        entry
-            .path()
-            .extension()
-            .is_some_and(|extension| extension == "deb")
-    }) {
-        tools::output(
-            tools::command(&tools::DPKG)?
-                .arg("-x")
-                .arg(entry.path())
-                .arg(&folder),
-        )?;
+    for entry in entries
+        .flatten()
+        .filter(|entry| entry.path().extension().is_some_and(|extension| extension == "deb"))
+    {
+        tools::output(tools::command(&tools::DPKG)?.arg("-x").arg(entry.path()).arg(&folder))?;
     }
     write(&folder.join("complete"), b"", 0o644)?;
     Ok(folder)
@@ -152,9 +140,7 @@ fn unpacked() -> Result<PathBuf> {
 fn kernel_package() -> Result<String> {
     let depends =
         tools::output(Command::new("apt-cache").args(["depends", "--important", KERNEL]))?;
-    let mut names = depends
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix("Depends: "));
+    let mut names = depends.lines().filter_map(|line| line.trim().strip_prefix("Depends: "));
     match names.find(|name| name.starts_with("linux-image-")) {
         Some(name) => Ok(name.to_owned()),
         None => fail!(
@@ -194,21 +180,13 @@ fn fill(unpacked: &Path, root: &Path) -> Result {
         if let Some(file) = find(&unpacked.join("lib/modules"), module)
             .or_else(|| find(&unpacked.join("usr/lib/modules"), module))
         {
-            write(
-                &root.join(format!("modules/{module}.ko")),
-                &plain(&file)?,
-                0o644,
-            )?;
+            write(&root.join(format!("modules/{module}.ko")), &plain(&file)?, 0o644)?;
         }
     }
     write(&root.join("nginx.conf"), NGINX_CONF.as_bytes(), 0o644)?;
     write(&root.join("etc/passwd"), b"root:x:0:0::/:/bin/sh\n", 0o644)?;
     write(&root.join("etc/group"), b"root:x:0:\n", 0o644)?;
-    write(
-        &root.join("init"),
-        INIT.replace("MODULES", &MODULES.join(" ")).as_bytes(),
-        0o755,
-    )
+    write(&root.join("init"), INIT.replace("MODULES", &MODULES.join(" ")).as_bytes(), 0o755)
 }
 
 /// The loader and the shared objects, flat in `/lib`.
@@ -225,10 +203,7 @@ fn libraries(unpacked: &Path, root: &Path) -> Result {
     for name in NEEDED {
         let folders = ["lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu"]
             .map(|folder| unpacked.join(folder));
-        let Some(file) = folders
-            .iter()
-            .map(|folder| folder.join(name))
-            .find(|file| file.exists())
+        let Some(file) = folders.iter().map(|folder| folder.join(name)).find(|file| file.exists())
         else {
             fail!("no {name} in Debian's packages");
         };
@@ -279,8 +254,7 @@ fn newest(folder: &Path, prefix: &str) -> Result<PathBuf> {
         std::fs::read_dir(folder).or_say(|| format!("cannot read {}", folder.display()))?;
     let files = entries.flatten().map(|entry| entry.path());
     let named = |path: &PathBuf| {
-        path.file_name()
-            .is_some_and(|name| name.to_string_lossy().starts_with(prefix))
+        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(prefix))
     };
     match files.filter(named).max() {
         Some(file) => Ok(file),
@@ -296,10 +270,7 @@ fn pack(root: &Path, out: &Path) -> Result {
         .output()
         .or_say(|| "cannot start sh".into())?;
     if !output.status.success() {
-        fail!(
-            "cpio failed: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
+        fail!("cpio failed: {}", String::from_utf8_lossy(&output.stderr).trim());
     }
     let mut encoder = GzEncoder::new(Vec::new(), Compression::new(6));
     let packed = encoder

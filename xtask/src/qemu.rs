@@ -49,7 +49,11 @@ pub(crate) enum Wire {
     /// QEMU's user networking: (port on this machine, port in the guest).
     User { forwards: Vec<(u16, u16)> },
     /// A TAP that exists.
-    Tap { name: String },
+    Tap {
+        name: String,
+        /// Whether the kernel may leave checksums and segmentation to the card.
+        offloads: bool,
+    },
 }
 
 /// Everything that makes up one guest.
@@ -103,7 +107,10 @@ impl Wire {
                     .map(|(host, guest)| format!(",hostfwd=tcp:127.0.0.1:{host}-:{guest}"));
                 format!("user,id=net{}", forwards.collect::<String>())
             }
-            Self::Tap { name } => format!("tap,id=net,ifname={name},script=no,downscript=no"),
+            Self::Tap { name, offloads } => {
+                let header = if *offloads { "on" } else { "off" };
+                format!("tap,id=net,ifname={name},script=no,downscript=no,vnet_hdr={header}")
+            }
         }
     }
 }
@@ -113,16 +120,10 @@ fn options(name: &str) -> Result<Vec<Vec<String>>> {
     let file = places::root().join("qemu").join(format!("{name}.args"));
     let text =
         std::fs::read_to_string(&file).or_say(|| format!("cannot read {}", file.display()))?;
-    let lines = text
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let lines =
+        text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     Ok(lines
-        .map(|line| {
-            line.split_whitespace()
-                .map(|word| word.replace("{mac}", MAC))
-                .collect()
-        })
+        .map(|line| line.split_whitespace().map(|word| word.replace("{mac}", MAC)).collect())
         .collect())
 }
 
@@ -138,20 +139,12 @@ mod tests {
             assert!(words[at + 1].starts_with(machine.name()));
             assert!(words.iter().any(|word| word.contains(MAC)));
         }
-        assert!(
-            !options("common")
-                .unwrap()
-                .concat()
-                .iter()
-                .any(|word| word.starts_with('#'))
-        );
+        assert!(!options("common").unwrap().concat().iter().any(|word| word.starts_with('#')));
     }
 
     #[test]
     fn user_networking_listens_on_this_machine_only() {
-        let wire = Wire::User {
-            forwards: vec![(8080, 80), (5555, 5555)],
-        };
+        let wire = Wire::User { forwards: vec![(8080, 80), (5555, 5555)] };
         assert_eq!(
             wire.netdev(),
             "user,id=net,hostfwd=tcp:127.0.0.1:8080-:80,hostfwd=tcp:127.0.0.1:5555-:5555"

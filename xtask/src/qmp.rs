@@ -27,12 +27,8 @@ impl Qmp {
                 Err(error) => fail!("QEMU's control socket does not answer: {error}"),
             }
         };
-        stream
-            .set_read_timeout(Some(ANSWER_LIMIT))
-            .or_say(|| "cannot set a time limit".into())?;
-        let mut qmp = Self {
-            lines: BufReader::new(stream),
-        };
+        stream.set_read_timeout(Some(ANSWER_LIMIT)).or_say(|| "cannot set a time limit".into())?;
+        let mut qmp = Self { lines: BufReader::new(stream) };
         qmp.line()?; // the greeting
         qmp.execute("qmp_capabilities")?;
         Ok(qmp)
@@ -56,9 +52,8 @@ impl Qmp {
             .or_say(|| "QEMU's control socket".into())?;
         loop {
             let answer = self.line()?;
-            let answer: JsonValue = answer
-                .parse()
-                .or_say(|| format!("QEMU answered `{}`", answer.trim()))?;
+            let answer: JsonValue =
+                answer.parse().or_say(|| format!("QEMU answered `{}`", answer.trim()))?;
             let JsonValue::Object(answer) = answer else {
                 continue;
             };
@@ -66,10 +61,7 @@ impl Qmp {
                 return Ok(());
             }
             if let Some(error) = answer.get("error") {
-                fail!(
-                    "QEMU refuses {command}: {}",
-                    error.stringify().unwrap_or_default()
-                );
+                fail!("QEMU refuses {command}: {}", error.stringify().unwrap_or_default());
             }
             // Anything else is an event.
         }
@@ -77,11 +69,7 @@ impl Qmp {
 
     fn line(&mut self) -> Result<String> {
         let mut line = String::new();
-        match self
-            .lines
-            .read_line(&mut line)
-            .or_say(|| "QEMU's control socket".into())?
-        {
+        match self.lines.read_line(&mut line).or_say(|| "QEMU's control socket".into())? {
             0 => fail!("QEMU closed its control socket"),
             _ => Ok(line),
         }

@@ -56,10 +56,7 @@ struct Options {
 
 pub(crate) fn main(arguments: lexopt::Parser) -> Result<ExitCode> {
     let options = Options::parse(arguments)?;
-    let folder = options
-        .bundle
-        .clone()
-        .unwrap_or_else(|| places::root().join("config"));
+    let folder = options.bundle.clone().unwrap_or_else(|| places::root().join("config"));
     let config = bundle::configuration(&folder)?;
     if options.linux && (options.gdb || options.trace || options.pcap.is_some()) {
         fail!(
@@ -67,11 +64,7 @@ pub(crate) fn main(arguments: lexopt::Parser) -> Result<ExitCode> {
         );
     }
     let stop = Stop::on_signals(config.shutdown.drain + STOP_SLACK)?;
-    let tap = if options.tap {
-        Some(Tap::for_run(options.install)?)
-    } else {
-        None
-    };
+    let tap = if options.tap { Some(Tap::for_run(options.install)?) } else { None };
     let server = match tap {
         Some(_) => SocketAddr::from((link::GUEST_IPV4, config.http.port)),
         None => {
@@ -88,11 +81,7 @@ pub(crate) fn main(arguments: lexopt::Parser) -> Result<ExitCode> {
         guest_port: config.http.port,
         stop: &stop,
     };
-    let result = if options.linux {
-        run.process()
-    } else {
-        run.guest()
-    };
+    let result = if options.linux { run.process() } else { run.guest() };
     let _ = std::fs::remove_file(&bundle);
     result
 }
@@ -162,12 +151,8 @@ impl Run<'_> {
             initrd: Some(self.bundle.to_owned()),
             append: self.words(),
             wire: match self.tap {
-                Some(tap) => Wire::Tap {
-                    name: tap.name().to_owned(),
-                },
-                None => Wire::User {
-                    forwards: vec![(options.port, self.guest_port)],
-                },
+                Some(tap) => Wire::Tap { name: tap.name().to_owned(), offloads: true },
+                None => Wire::User { forwards: vec![(options.port, self.guest_port)] },
             },
             entropy: true,
             more: self.more()?,
@@ -217,10 +202,7 @@ impl Run<'_> {
         let mut command = Command::new(&binary);
         command.arg("--bundle").arg(self.bundle);
         match self.tap {
-            Some(tap) => command
-                .arg("--tap")
-                .arg(tap.name())
-                .args(self.words().split_whitespace()),
+            Some(tap) => command.arg("--tap").arg(tap.name()).args(self.words().split_whitespace()),
             None => command
                 .arg("--http")
                 .arg(self.server.to_string())
@@ -263,10 +245,7 @@ impl Run<'_> {
             }
             if !answers && !warned && started.elapsed() > PATIENCE {
                 warned = true;
-                eprintln!(
-                    "xtask: no answer yet after {} s; still waiting",
-                    PATIENCE.as_secs()
-                );
+                eprintln!("xtask: no answer yet after {} s; still waiting", PATIENCE.as_secs());
             }
             std::thread::sleep(ASK_EVERY);
         }
@@ -298,11 +277,7 @@ impl Run<'_> {
         let mut more: Vec<OsString> = Vec::new();
         if self.options.gdb {
             free(GDB_PORT)?;
-            more.extend([
-                "-S".into(),
-                "-gdb".into(),
-                format!("tcp:127.0.0.1:{GDB_PORT}").into(),
-            ]);
+            more.extend(["-S".into(), "-gdb".into(), format!("tcp:127.0.0.1:{GDB_PORT}").into()]);
         }
         if let Some(file) = &self.options.pcap {
             std::fs::File::create(file).or_say(|| format!("cannot write {}", file.display()))?;
@@ -327,13 +302,9 @@ impl Run<'_> {
 /// Builds the Linux process; its path.
 pub(crate) fn build_process() -> Result<PathBuf> {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command
-        .current_dir(places::root())
-        .args(["build", "--release", "--package", "aqueduct-linux"]);
-    let status = command
-        .stdout(std::io::stderr())
-        .status()
-        .or_say(|| "cannot start cargo".into())?;
+    command.current_dir(places::root()).args(["build", "--release", "--package", "aqueduct-linux"]);
+    let status =
+        command.stdout(std::io::stderr()).status().or_say(|| "cannot start cargo".into())?;
     if !status.success() {
         fail!("the process does not build; cargo's messages are above");
     }

@@ -50,11 +50,7 @@ pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
         fail!("no test has `{}` in its name", selection.filter);
     }
     tally.print(started.elapsed());
-    Ok(if tally.failed.is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if tally.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Runs one case, in the namespace that the runner made.
@@ -98,9 +94,7 @@ impl Selection {
     fn cases(&self) -> Vec<&'static Case> {
         let boot = boot_tests::CASES.iter().filter(|_| self.boot);
         let interop = http_tests::CASES.iter().filter(|_| self.interop);
-        boot.chain(interop)
-            .filter(|case| case.name.contains(&self.filter))
-            .collect()
+        boot.chain(interop).filter(|case| case.name.contains(&self.filter)).collect()
     }
 }
 
@@ -144,15 +138,9 @@ impl Tally {
 
 /// Style and the tests that need no guest. Each `cargo test` line counts its tests.
 fn unit(tally: &mut Tally) -> Result {
-    tally.step(
-        "format (mend with `cargo fmt`)",
-        cargo(&["fmt", "--all", "--check"])?,
-    );
+    tally.step("format (mend with `cargo fmt`)", cargo(&["fmt", "--all", "--check"])?);
     tally.step("clippy", tidy::clippy(&mut cargo_command(&["clippy"]))?);
-    tally.step(
-        "clippy of the image",
-        tidy::clippy(&mut image::cargo("clippy", "dev"))?,
-    );
+    tally.step("clippy of the image", tidy::clippy(&mut image::cargo("clippy", "dev"))?);
     tally.step("tidy", tidy::check()?);
     let command = cargo_command(&["test", "--no-fail-fast"]);
     eprintln!("xtask: cargo test");
@@ -192,9 +180,7 @@ fn count(output: &str, success: bool, tally: &mut Tally) {
         }
     }
     if !success && tally.failed.len() == failed_before {
-        tally
-            .failed
-            .push("cargo test (it does not build; its messages are above)".into());
+        tally.failed.push("cargo test (it does not build; its messages are above)".into());
     }
 }
 
@@ -220,9 +206,7 @@ fn run_cases(cases: &[&'static Case], install: Install, tally: &mut Tally) -> Re
     let kernel = image::build(install)?.stripped;
     let process = run::build_process()?;
     if let Err(reason) = namespace_works() {
-        tally
-            .skipped
-            .extend(cases.iter().map(|case| format!("{} ({reason})", case.name)));
+        tally.skipped.extend(cases.iter().map(|case| format!("{} ({reason})", case.name)));
         return Ok(());
     }
     let next = AtomicUsize::new(0);
@@ -251,10 +235,7 @@ fn run_cases(cases: &[&'static Case], install: Install, tally: &mut Tally) -> Re
 }
 
 fn needs_of(cases: &[&'static Case]) -> Vec<&'static Tool> {
-    cases
-        .iter()
-        .flat_map(|case| case.needs.iter().copied())
-        .collect()
+    cases.iter().flat_map(|case| case.needs.iter().copied()).collect()
 }
 
 /// One case in a process and a network namespace of its own; both are gone afterwards.
@@ -265,11 +246,7 @@ fn run_case(case: &Case, kernel: &Path, process: &Path) -> Result {
     let second = file.try_clone().or_say(|| "cannot write a log".into())?;
     let own = std::env::current_exe().or_say(|| "cannot find xtask itself".into())?;
     let mut command = in_namespace();
-    command
-        .arg(own)
-        .args([CASE_VERB, case.name])
-        .arg(kernel)
-        .arg(process);
+    command.arg(own).args([CASE_VERB, case.name]).arg(kernel).arg(process);
     let mut child = Child::start(&command, |command| {
         command.stdin(Stdio::null()).stdout(file).stderr(second);
     })?;
@@ -278,11 +255,7 @@ fn run_case(case: &Case, kernel: &Path, process: &Path) -> Result {
     match status {
         Some(status) if status.success() => Ok(()),
         Some(_) => fail!("{}", said().trim_end()),
-        None => fail!(
-            "not done within {:?}; it said:\n{}",
-            case.deadline,
-            said().trim_end()
-        ),
+        None => fail!("not done within {:?}; it said:\n{}", case.deadline, said().trim_end()),
     }
 }
 
@@ -290,11 +263,8 @@ fn run_case(case: &Case, kernel: &Path, process: &Path) -> Result {
 pub(crate) fn in_namespace() -> Command {
     let unshare = tools::find("unshare").unwrap_or_else(|| "unshare".into());
     let mut command = Command::new(unshare);
-    let options: &[&str] = if tools::is_root() {
-        &["--net"]
-    } else {
-        &["--user", "--map-root-user", "--net"]
-    };
+    let options: &[&str] =
+        if tools::is_root() { &["--net"] } else { &["--user", "--map-root-user", "--net"] };
     command.args(options.iter().map(OsString::from)).arg("--");
     command
 }
@@ -314,12 +284,7 @@ mod tests {
     #[test]
     fn a_selection_is_a_kind_and_a_part_of_a_name() {
         let select = |words: &[&str]| {
-            Selection::new(
-                &words
-                    .iter()
-                    .map(|word| (*word).to_owned())
-                    .collect::<Vec<_>>(),
-            )
+            Selection::new(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>())
         };
         let all = select(&[]);
         assert!(all.unit && all.boot && all.interop);
@@ -349,10 +314,7 @@ mod tests {
             false,
             &mut tally,
         );
-        assert_eq!(
-            (tally.passed, tally.failed.len(), tally.skipped.len()),
-            (1, 1, 1)
-        );
+        assert_eq!((tally.passed, tally.failed.len(), tally.skipped.len()), (1, 1, 1));
         count("error: nothing builds", false, &mut tally);
         assert_eq!(tally.failed.len(), 2);
     }

@@ -27,10 +27,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "xen-netfront",
         ],
     ),
-    (
-        "aqueduct-linux",
-        &["aqueduct", "config", "endpoints", "net", "flow"],
-    ),
+    ("aqueduct-linux", &["aqueduct", "config", "endpoints", "net", "flow"]),
     ("endpoints", &["flow", "http", "rpc", "zmq", "pipe"]),
     ("net", &["flow"]),
     ("flow", &[]),
@@ -93,13 +90,8 @@ pub(crate) fn clippy(command: &mut Command) -> Result<bool> {
         "-D",
         "clippy::too_many_lines",
     ]);
-    command
-        .env("CLIPPY_CONF_DIR", places::root().join("xtask"))
-        .stdin(Stdio::null());
-    Ok(command
-        .status()
-        .or_say(|| "cannot start cargo".into())?
-        .success())
+    command.env("CLIPPY_CONF_DIR", places::root().join("xtask")).stdin(Stdio::null());
+    Ok(command.status().or_say(|| "cannot start cargo".into())?.success())
 }
 
 /// A package of the workspace.
@@ -173,10 +165,7 @@ fn arrows(packages: &[Package]) -> Vec<String> {
             ));
             continue;
         };
-        for depends in package
-            .depends
-            .iter()
-            .filter(|depends| !allowed.contains(&depends.as_str()))
+        for depends in package.depends.iter().filter(|depends| !allowed.contains(&depends.as_str()))
         {
             problems.push(format!(
                 "{} may not depend on {depends} (ARCHITECTURE.md has the arrows)",
@@ -189,9 +178,7 @@ fn arrows(packages: &[Package]) -> Vec<String> {
 
 fn unsafe_code(packages: &[Package]) -> Result<Vec<String>> {
     let mut problems = Vec::new();
-    for package in packages
-        .iter()
-        .filter(|package| !MAY_BE_UNSAFE.contains(&package.name.as_str()))
+    for package in packages.iter().filter(|package| !MAY_BE_UNSAFE.contains(&package.name.as_str()))
     {
         for root in &package.roots {
             let text = std::fs::read_to_string(root).or_say(|| format!("cannot read {root}"))?;
@@ -219,11 +206,8 @@ fn file_lengths() -> Result<Vec<String>> {
         };
         problems.extend(judge_length(path, code_lines(&text), allowed.remove(path)));
     }
-    problems.extend(
-        allowed
-            .keys()
-            .map(|path| format!("{ALLOWED} names {path}, which is not there")),
-    );
+    problems
+        .extend(allowed.keys().map(|path| format!("{ALLOWED} names {path}, which is not there")));
     Ok(problems)
 }
 
@@ -232,12 +216,12 @@ fn judge_length(path: &str, lines: usize, allowed: Option<usize>) -> Option<Stri
         None if lines > FILE_LINES_MAX => Some(format!(
             "{path} has {lines} lines before its tests; at most {FILE_LINES_MAX}: split it by nouns"
         )),
-        Some(allowed) if lines > allowed => Some(format!(
-            "{path} has {lines} lines before its tests; {ALLOWED} gives it {allowed}"
-        )),
-        Some(allowed) if lines <= FILE_LINES_MAX || lines < allowed => Some(format!(
-            "{path} has only {lines} lines now: lower its line in {ALLOWED}"
-        )),
+        Some(allowed) if lines > allowed => {
+            Some(format!("{path} has {lines} lines before its tests; {ALLOWED} gives it {allowed}"))
+        }
+        Some(allowed) if lines <= FILE_LINES_MAX || lines < allowed => {
+            Some(format!("{path} has only {lines} lines now: lower its line in {ALLOWED}"))
+        }
         _ => None,
     }
 }
@@ -259,9 +243,7 @@ fn code_lines(text: &str) -> usize {
 fn allowances() -> Result<HashMap<String, usize>> {
     let text = std::fs::read_to_string(places::root().join(ALLOWED))
         .or_say(|| format!("cannot read {ALLOWED}"))?;
-    let lines = text
-        .lines()
-        .filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
     let parse = |line: &str| {
         let (path, number) = line.split_once(' ')?;
         Some((path.to_owned(), number.trim().parse().ok()?))
@@ -298,23 +280,14 @@ fn cargo() -> Command {
 pub(crate) fn binaries(manifest: &Path) -> Result<Vec<String>> {
     let text = tools::output(
         cargo()
-            .args([
-                "metadata",
-                "--no-deps",
-                "--format-version",
-                "1",
-                "--manifest-path",
-            ])
+            .args(["metadata", "--no-deps", "--format-version", "1", "--manifest-path"])
             .arg(manifest),
     )?;
     let metadata: JsonValue = text.parse().or_say(|| "cargo metadata".into())?;
     let Some(package) = list(&metadata, "packages").first() else {
         fail!("{} has no package", manifest.display());
     };
-    Ok(list(package, "targets")
-        .iter()
-        .map(|target| string(target, "name"))
-        .collect())
+    Ok(list(package, "targets").iter().map(|target| string(target, "name")).collect())
 }
 
 #[cfg(test)]

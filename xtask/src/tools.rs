@@ -12,58 +12,20 @@ pub(crate) struct Tool {
     pub(crate) package: &'static str,
 }
 
-pub(crate) const QEMU: Tool = Tool {
-    program: "qemu-system-x86_64",
-    package: "qemu-system-x86",
-};
-pub(crate) const STRIP: Tool = Tool {
-    program: "strip",
-    package: "binutils",
-};
-pub(crate) const CC: Tool = Tool {
-    program: "gcc",
-    package: "gcc",
-};
-pub(crate) const LIBC_HEADERS: Tool = Tool {
-    program: "/usr/include/stdio.h",
-    package: "libc6-dev",
-};
-pub(crate) const IP: Tool = Tool {
-    program: "ip",
-    package: "iproute2",
-};
-pub(crate) const PING: Tool = Tool {
-    program: "ping",
-    package: "iputils-ping",
-};
-pub(crate) const CURL: Tool = Tool {
-    program: "curl",
-    package: "curl",
-};
-pub(crate) const WRK: Tool = Tool {
-    program: "wrk",
-    package: "wrk",
-};
-pub(crate) const DNSMASQ: Tool = Tool {
-    program: "dnsmasq",
-    package: "dnsmasq-base",
-};
-pub(crate) const CHROMIUM: Tool = Tool {
-    program: "chromium",
-    package: "chromium",
-};
-pub(crate) const DPKG: Tool = Tool {
-    program: "dpkg-deb",
-    package: "dpkg",
-};
-pub(crate) const XZ: Tool = Tool {
-    program: "xz",
-    package: "xz-utils",
-};
-pub(crate) const CPIO: Tool = Tool {
-    program: "cpio",
-    package: "cpio",
-};
+pub(crate) const QEMU: Tool = Tool { program: "qemu-system-x86_64", package: "qemu-system-x86" };
+pub(crate) const STRIP: Tool = Tool { program: "strip", package: "binutils" };
+pub(crate) const CC: Tool = Tool { program: "gcc", package: "gcc" };
+pub(crate) const LIBC_HEADERS: Tool =
+    Tool { program: "/usr/include/stdio.h", package: "libc6-dev" };
+pub(crate) const IP: Tool = Tool { program: "ip", package: "iproute2" };
+pub(crate) const PING: Tool = Tool { program: "ping", package: "iputils-ping" };
+pub(crate) const CURL: Tool = Tool { program: "curl", package: "curl" };
+pub(crate) const WRK: Tool = Tool { program: "wrk", package: "wrk" };
+pub(crate) const DNSMASQ: Tool = Tool { program: "dnsmasq", package: "dnsmasq-base" };
+pub(crate) const CHROMIUM: Tool = Tool { program: "chromium", package: "chromium" };
+pub(crate) const DPKG: Tool = Tool { program: "dpkg-deb", package: "dpkg" };
+pub(crate) const XZ: Tool = Tool { program: "xz", package: "xz-utils" };
+pub(crate) const CPIO: Tool = Tool { program: "cpio", package: "cpio" };
 
 /// Whether missing programs may be installed.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -75,11 +37,8 @@ pub(crate) enum Install {
 /// Makes sure that the programs are there: installs their packages when this is Debian and we are root or may use
 /// sudo, and says so first.
 pub(crate) fn need(tools: &[&Tool], install: Install) -> Result {
-    let mut packages: Vec<&str> = tools
-        .iter()
-        .filter(|tool| find(tool.program).is_none())
-        .map(|tool| tool.package)
-        .collect();
+    let mut packages: Vec<&str> =
+        tools.iter().filter(|tool| find(tool.program).is_none()).map(|tool| tool.package).collect();
     packages.sort_unstable();
     packages.dedup();
     if packages.is_empty() {
@@ -99,26 +58,14 @@ pub(crate) fn need(tools: &[&Tool], install: Install) -> Result {
         fail!("missing: {list}; run as root: {command}");
     };
     eprintln!("xtask: installing {list} ({command})");
-    if apt(
-        prefix,
-        &["install", "-y", "--no-install-recommends"],
-        &packages,
-    )
-    .is_err()
-    {
+    if apt(prefix, &["install", "-y", "--no-install-recommends"], &packages).is_err() {
         apt(prefix, &["update"], &[])?;
-        apt(
-            prefix,
-            &["install", "-y", "--no-install-recommends"],
-            &packages,
-        )?;
+        apt(prefix, &["install", "-y", "--no-install-recommends"], &packages)?;
     }
     match tools.iter().find(|tool| find(tool.program).is_none()) {
-        Some(tool) => fail!(
-            "{} was installed but {} is still not there",
-            tool.package,
-            tool.program
-        ),
+        Some(tool) => {
+            fail!("{} was installed but {} is still not there", tool.package, tool.program)
+        }
         None => Ok(()),
     }
 }
@@ -139,27 +86,18 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
 pub(crate) fn command(tool: &Tool) -> Result<Command> {
     match find(tool.program) {
         Some(path) => Ok(Command::new(path)),
-        None => fail!(
-            "{} is missing; it is in the Debian package {}",
-            tool.program,
-            tool.package
-        ),
+        None => fail!("{} is missing; it is in the Debian package {}", tool.program, tool.package),
     }
 }
 
 /// Runs a command to its end; its output is part of the failure.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     let name = Path::new(command.get_program()).display().to_string();
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .or_say(|| format!("cannot start {name}"))?;
+    let output = command.stdin(Stdio::null()).output().or_say(|| format!("cannot start {name}"))?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     if !output.status.success() {
-        let arguments: Vec<_> = command
-            .get_args()
-            .map(|argument| argument.to_string_lossy())
-            .collect();
+        let arguments: Vec<_> =
+            command.get_args().map(|argument| argument.to_string_lossy()).collect();
         let errors = String::from_utf8_lossy(&output.stderr);
         fail!(
             "`{name} {}` failed ({}): {}{}",
@@ -177,13 +115,8 @@ pub(crate) fn is_root() -> bool {
 }
 
 fn apt(prefix: &[&str], verb: &[&str], packages: &[&str]) -> Result {
-    let words: Vec<&str> = prefix
-        .iter()
-        .chain(&["apt-get", "-q"])
-        .chain(verb)
-        .chain(packages)
-        .copied()
-        .collect();
+    let words: Vec<&str> =
+        prefix.iter().chain(&["apt-get", "-q"]).chain(verb).chain(packages).copied().collect();
     let (program, arguments) = words.split_first().expect("apt-get is in it");
     let status = Command::new(program)
         .args(arguments)
@@ -210,6 +143,5 @@ fn root_prefix() -> Option<&'static [&'static str]> {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status();
-    sudo.is_ok_and(|status| status.success())
-        .then_some(&["sudo", "-n"])
+    sudo.is_ok_and(|status| status.success()).then_some(&["sudo", "-n"])
 }

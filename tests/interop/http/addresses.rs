@@ -20,16 +20,10 @@ const LEASE: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 77);
 
 pub(super) fn dhcp(lab: &mut Lab) -> Result {
     let lease = format!("--dhcp-host={},{LEASE}", qemu::MAC);
-    let _server = dnsmasq(
-        lab,
-        &["--dhcp-range=10.9.0.70,10.9.0.80,255.255.255.0,2m", &lease],
-    )?;
+    let _server = dnsmasq(lab, &["--dhcp-range=10.9.0.70,10.9.0.80,255.255.255.0,2m", &lease])?;
     let bundle = lab.bundle("", &[])?;
-    let mut guest = lab.start(&Setup {
-        words: "ip=dhcp".into(),
-        bundle: Some(bundle),
-        ..Setup::default()
-    })?;
+    let mut guest =
+        lab.start(&Setup { words: "ip=dhcp".into(), bundle: Some(bundle), ..Setup::default() })?;
     let address = SocketAddr::from((LEASE, 80));
     guest.wait_until("an answer at the leased address", BOOT_LIMIT, |_| {
         http::get(address, "/", ASK_LIMIT).is_some()
@@ -37,14 +31,8 @@ pub(super) fn dhcp(lab: &mut Lab) -> Result {
 }
 
 pub(super) fn slaac(lab: &mut Lab) -> Result {
-    let _server = dnsmasq(
-        lab,
-        &[
-            "--enable-ra",
-            "--ra-param=tap0,4",
-            "--dhcp-range=fd09::,ra-only,64",
-        ],
-    )?;
+    let _server =
+        dnsmasq(lab, &["--enable-ra", "--ra-param=tap0,4", "--dhcp-range=fd09::,ra-only,64"])?;
     let bundle = lab.bundle("", &[])?;
     let mut guest = lab.start(&Setup {
         words: "ip=10.9.0.2/24".into(),
@@ -59,25 +47,13 @@ pub(super) fn slaac(lab: &mut Lab) -> Result {
 
 /// The advertised prefix with the modified EUI-64 of the card (RFC 4291 appendix A).
 fn slaac_address() -> Result<IpAddr> {
-    let octets: std::result::Result<Vec<u8>, _> = qemu::MAC
-        .split(':')
-        .map(|part| u8::from_str_radix(part, 16))
-        .collect();
+    let octets: std::result::Result<Vec<u8>, _> =
+        qemu::MAC.split(':').map(|part| u8::from_str_radix(part, 16)).collect();
     let mac = octets.or_say(|| "the card's address".into())?;
-    let [a, b, c, d, e, f] = mac[..] else {
-        fail!("the card's address has {} parts", mac.len())
-    };
+    let [a, b, c, d, e, f] = mac[..] else { fail!("the card's address has {} parts", mac.len()) };
     let word = |high: u8, low: u8| u16::from(high) << 8 | u16::from(low);
-    let address = Ipv6Addr::new(
-        0xfd09,
-        0,
-        0,
-        0,
-        word(a ^ 2, b),
-        word(c, 0xff),
-        word(0xfe, d),
-        word(e, f),
-    );
+    let address =
+        Ipv6Addr::new(0xfd09, 0, 0, 0, word(a ^ 2, b), word(c, 0xff), word(0xfe, d), word(e, f));
     Ok(address.into())
 }
 
@@ -102,10 +78,7 @@ fn dnsmasq(lab: &mut Lab, more: &[&str]) -> Result<Child> {
 
 pub(super) fn ipv6(lab: &mut Lab) -> Result {
     let bundle = lab.bundle("", &[])?;
-    let guest = lab.boot(&Setup {
-        bundle: Some(bundle),
-        ..Setup::default()
-    })?;
+    let guest = lab.boot(&Setup { bundle: Some(bundle), ..Setup::default() })?;
     let status = curl(&[
         "-o",
         "/dev/null",

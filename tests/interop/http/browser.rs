@@ -9,10 +9,7 @@ use crate::{
 /// The index page with its style sheet and pictures; the DOM is what the browser made of it.
 pub(super) fn page_load(lab: &mut Lab) -> Result {
     let bundle = lab.sample()?;
-    let guest = lab.boot(&Setup {
-        bundle: Some(bundle),
-        ..Setup::default()
-    })?;
+    let guest = lab.boot(&Setup { bundle: Some(bundle), ..Setup::default() })?;
     let result = load(lab);
     Server::Guest(Box::new(guest)).judge(result)
 }

@@ -12,10 +12,7 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
 fn with_guest(lab: &mut Lab, config: &str, check: impl FnOnce() -> Result) -> Result {
     let bundle = lab.bundle(config, &[])?;
-    let guest = lab.boot(&Setup {
-        bundle: Some(bundle),
-        ..Setup::default()
-    })?;
+    let guest = lab.boot(&Setup { bundle: Some(bundle), ..Setup::default() })?;
     let result = check();
     Server::Guest(Box::new(guest)).judge(result)
 }
@@ -44,39 +41,30 @@ fn wrk(more: &[&str]) -> Result {
         .args(more)
         .arg(format!("http://{GUEST_ADDRESS}/"));
     let report = tools::output(&mut command)?;
-    let bad = ["Socket errors", "Non-2xx"]
-        .iter()
-        .any(|sign| report.contains(sign));
-    if bad || report.contains(" 0 requests in") {
-        fail!("wrk reports:\n{report}")
-    } else {
-        Ok(())
-    }
+    let bad = ["Socket errors", "Non-2xx"].iter().any(|sign| report.contains(sign));
+    if bad || report.contains(" 0 requests in") { fail!("wrk reports:\n{report}") } else { Ok(()) }
 }
 
-/// All open at once, each asked twice, in two rounds.
+/// All open at once; each is asked when it is new, and once more when all are there.
 pub(super) fn ten_thousand(lab: &mut Lab) -> Result {
-    with_guest(
-        lab,
-        "[http]\nidle_timeout_seconds = 600\naccess_log = false\n",
-        || {
-            let mut streams = load::open(GUEST_ADDRESS, 10_000)?;
-            load::ask_each(&mut streams, GUEST_ADDRESS, "/")?;
-            load::ask_each(&mut streams, GUEST_ADDRESS, "/")?;
-            served()
-        },
-    )
+    with_guest(lab, "[http]\nidle_timeout_seconds = 600\naccess_log = false\n", || {
+        load::allow_sockets(10_000)?;
+        let mut streams = Vec::new();
+        for _ in 0..20 {
+            let mut more = load::open(GUEST_ADDRESS, 500)?;
+            load::ask_each(&mut more, GUEST_ADDRESS, "/")?;
+            streams.extend(more);
+        }
+        load::ask_each(&mut streams, GUEST_ADDRESS, "/")?;
+        served()
+    })
 }
 
 /// Sixty seconds of a new connection for each request: nothing runs out.
 pub(super) fn churn(lab: &mut Lab) -> Result {
     with_guest(lab, "[http]\naccess_log = false\n", || {
         let answered = load::churn(GUEST_ADDRESS, "/", Duration::from_secs(60))?;
-        if answered < 100 {
-            fail!("only {answered} requests in a minute")
-        } else {
-            Ok(())
-        }
+        if answered < 100 { fail!("only {answered} requests in a minute") } else { Ok(()) }
     })
 }
 
@@ -109,24 +97,20 @@ pub(super) fn syn_flood(lab: &mut Lab) -> Result {
 
 /// The connections that fit are served, the next are refused or wait, and room that is made is used.
 pub(super) fn above_the_limit(lab: &mut Lab) -> Result {
-    with_guest(
-        lab,
-        "[tcp]\nconnections_max = 50\nlisten_backlog = 8\n",
-        || {
-            let mut fit = load::open(GUEST_ADDRESS, 50)?;
-            load::ask_each(&mut fit, GUEST_ADDRESS, "/")?;
-            for _ in 0..100 {
-                let _ = http::get(GUEST_ADDRESS, "/", Duration::from_millis(20));
+    with_guest(lab, "[tcp]\nconnections_max = 50\nlisten_backlog = 8\n", || {
+        let mut fit = load::open(GUEST_ADDRESS, 50)?;
+        load::ask_each(&mut fit, GUEST_ADDRESS, "/")?;
+        for _ in 0..100 {
+            let _ = http::get(GUEST_ADDRESS, "/", Duration::from_millis(20));
+        }
+        load::ask_each(&mut fit, GUEST_ADDRESS, "/")?;
+        drop(fit);
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while served().is_err() {
+            if Instant::now() > deadline {
+                return Err(Failure::new("nobody is served after all have gone"));
             }
-            load::ask_each(&mut fit, GUEST_ADDRESS, "/")?;
-            drop(fit);
-            let deadline = Instant::now() + Duration::from_secs(20);
-            while served().is_err() {
-                if Instant::now() > deadline {
-                    return Err(Failure::new("nobody is served after all have gone"));
-                }
-            }
-            Ok(())
-        },
-    )
+        }
+        Ok(())
+    })
 }

@@ -68,11 +68,7 @@ pub(super) fn process_stops_gracefully(lab: &mut Lab) -> Result {
 
 fn on_guest(lab: &mut Lab, bundle: PathBuf, check: fn(&Lab, SocketAddr) -> Result) -> Result {
     let words = format!("{} debug", link::guest_words());
-    let guest = lab.boot(&Setup {
-        words,
-        bundle: Some(bundle),
-        ..Setup::default()
-    })?;
+    let guest = lab.boot(&Setup { words, bundle: Some(bundle), ..Setup::default() })?;
     let result = check(lab, GUEST_ADDRESS);
     Server::Guest(Box::new(guest)).judge(result)
 }
@@ -97,11 +93,7 @@ fn site(lab: &Lab, server: SocketAddr) -> Result {
     }
     let index = curl(&["-i", &url(server, "/")])?;
     contains("the index", &index, "Aqueduct")?;
-    contains(
-        "its type",
-        &index.to_ascii_lowercase(),
-        "content-type: text/html",
-    )?;
+    contains("its type", &index.to_ascii_lowercase(), "content-type: text/html")?;
     contains("its date", &index.to_ascii_lowercase(), "\ndate: ")?;
     let style = curl(&["-sI", &url(server, "/style.css")])?.to_ascii_lowercase();
     contains("a style sheet", &style, "content-type: text/css")?;
@@ -117,14 +109,8 @@ fn site(lab: &Lab, server: SocketAddr) -> Result {
         "/..%2fappliance.toml",
         "//appliance.toml",
     ] {
-        let status = curl(&[
-            "--path-as-is",
-            "-o",
-            "/dev/null",
-            "-w",
-            "%{http_code}",
-            &url(server, path),
-        ])?;
+        let status =
+            curl(&["--path-as-is", "-o", "/dev/null", "-w", "%{http_code}", &url(server, path)])?;
         if status != "404" && status != "400" {
             fail!("{path} was answered {status}");
         }
@@ -132,77 +118,12 @@ fn site(lab: &Lab, server: SocketAddr) -> Result {
     Ok(())
 }
 
-/// HEAD, ETag, dates, ranges and compressed variants.
+/// HEAD, ETag, dates, ranges, compressed variants, and a connection that is used twice.
 fn conditions(lab: &Lab, server: SocketAddr) -> Result {
     let page = url(server, "/style.css");
-    let head = curl(&["-sI", &page])?;
-    let etag = field(&head, "etag")?;
-    let modified = field(&head, "last-modified")?;
-    equal(
-        "HEAD's length",
-        &field(&head, "content-length")?,
-        &curl(&["-o", "/dev/null", "-w", "%{size_download}", &page])?,
-    )?;
-    let status = |more: &[&str]| {
-        let arguments = [
-            &["-o", "/dev/null", "-w", "%{http_code}"],
-            more,
-            &[page.as_str()],
-        ]
-        .concat();
-        curl(&arguments)
-    };
-    equal(
-        "If-None-Match",
-        &status(&["-H", &format!("If-None-Match: {etag}")])?.as_str(),
-        &"304",
-    )?;
-    equal(
-        "If-Modified-Since",
-        &status(&["-H", &format!("If-Modified-Since: {modified}")])?.as_str(),
-        &"304",
-    )?;
-    equal(
-        "If-Match",
-        &status(&["-H", "If-Match: \"other\""])?.as_str(),
-        &"412",
-    )?;
-    equal("a range", &status(&["-r", "10-19"])?.as_str(), &"206")?;
-    equal(
-        "a range beyond the end",
-        &status(&["-r", "99999999-"])?.as_str(),
-        &"416",
-    )?;
-    equal(
-        "POST to a file",
-        &status(&["-X", "POST", "-d", "x"])?.as_str(),
-        &"405",
-    )?;
-    let whole = curl(&[&page])?;
-    equal(
-        "bytes of a range",
-        &curl(&["-r", "10-19", &page])?,
-        &whole[10..20].to_owned(),
-    )?;
-    equal(
-        "the last bytes",
-        &curl(&["-r", "-7", &page])?,
-        &whole[whole.len() - 7..].to_owned(),
-    )?;
-    let parts = curl(&["-i", "-r", "0-3,10-13", &page])?;
-    contains(
-        "two ranges",
-        &parts.to_ascii_lowercase(),
-        "multipart/byteranges",
-    )?;
-    let packed = curl(&["-sI", "-H", "Accept-Encoding: gzip", &page])?.to_ascii_lowercase();
-    contains("the compressed variant", &packed, "content-encoding: gzip")?;
-    contains("what it depends on", &packed, "vary: accept-encoding")?;
-    equal(
-        "what it unpacks to",
-        &curl(&["--compressed", &page])?,
-        &whole,
-    )?;
+    validators(&page)?;
+    ranges(&page)?;
+    variants(&page)?;
     let two = lab.scratch.path("two").display().to_string();
     let codes = curl(&[
         "-o",
@@ -214,11 +135,44 @@ fn conditions(lab: &Lab, server: SocketAddr) -> Result {
         &page,
         &page,
     ])?;
+    equal("two requests on one connection", &codes.as_str(), &"200 1\n200 0\n")
+}
+
+fn status(page: &str, more: &[&str]) -> Result<String> {
+    curl(&[&["-o", "/dev/null", "-w", "%{http_code}"], more, &[page]].concat())
+}
+
+fn validators(page: &str) -> Result {
+    let head = curl(&["-sI", page])?;
+    let (etag, modified) = (field(&head, "etag")?, field(&head, "last-modified")?);
+    let size = curl(&["-o", "/dev/null", "-w", "%{size_download}", page])?;
+    equal("HEAD's length", &field(&head, "content-length")?, &size)?;
+    let header = |text: &str| status(page, &["-H", text]);
+    equal("If-None-Match", &header(&format!("If-None-Match: {etag}"))?.as_str(), &"304")?;
     equal(
-        "two requests on one connection",
-        &codes.as_str(),
-        &"200 1\n200 0\n",
-    )
+        "If-Modified-Since",
+        &header(&format!("If-Modified-Since: {modified}"))?.as_str(),
+        &"304",
+    )?;
+    equal("If-Match", &header("If-Match: \"other\"")?.as_str(), &"412")?;
+    equal("POST to a file", &status(page, &["-X", "POST", "-d", "x"])?.as_str(), &"405")
+}
+
+fn ranges(page: &str) -> Result {
+    equal("a range", &status(page, &["-r", "10-19"])?.as_str(), &"206")?;
+    equal("a range beyond the end", &status(page, &["-r", "99999999-"])?.as_str(), &"416")?;
+    let whole = curl(&[page])?;
+    equal("bytes of a range", &curl(&["-r", "10-19", page])?, &whole[10..20].to_owned())?;
+    equal("the last bytes", &curl(&["-r", "-7", page])?, &whole[whole.len() - 7..].to_owned())?;
+    let parts = curl(&["-i", "-r", "0-3,10-13", page])?.to_ascii_lowercase();
+    contains("two ranges", &parts, "multipart/byteranges")
+}
+
+fn variants(page: &str) -> Result {
+    let packed = curl(&["-sI", "-H", "Accept-Encoding: gzip", page])?.to_ascii_lowercase();
+    contains("the compressed variant", &packed, "content-encoding: gzip")?;
+    contains("what it depends on", &packed, "vary: accept-encoding")?;
+    equal("what it unpacks to", &curl(&["--compressed", page])?, &curl(&[page])?)
 }
 
 /// Bodies go both ways: by length, chunked, with `Expect: 100-continue`, and too long.
@@ -235,47 +189,21 @@ fn bodies(lab: &Lab, server: SocketAddr) -> Result {
         ("chunked", "Transfer-Encoding: chunked"),
         ("with 100-continue", "Expect: 100-continue"),
     ] {
-        let status = curl(&[
-            "-o",
-            &to,
-            "-w",
-            "%{http_code}",
-            "-H",
-            header,
-            "--data-binary",
-            &data,
-            &echo,
-        ])?;
+        let status =
+            curl(&["-o", &to, "-w", "%{http_code}", "-H", header, "--data-binary", &data, &echo])?;
         equal(what, &status.as_str(), &"200")?;
         same_bytes(what, &out, &body)?;
     }
-    equal(
-        "a small body",
-        &curl(&["-X", "PUT", "-d", "drop", &echo])?.as_str(),
-        &"drop",
-    )?;
+    equal("a small body", &curl(&["-X", "PUT", "-d", "drop", &echo])?.as_str(), &"drop")?;
     let too_long = noise((16 << 20) + 1);
     std::fs::write(&file, too_long).or_say(|| "cannot write a body".into())?;
-    let status = curl(&[
-        "-o",
-        "/dev/null",
-        "-w",
-        "%{http_code}",
-        "--data-binary",
-        &data,
-        &echo,
-    ])?;
+    let status = curl(&["-o", "/dev/null", "-w", "%{http_code}", "--data-binary", &data, &echo])?;
     equal("a body above the limit", &status.as_str(), &"413")
 }
 
 fn big_file(lab: &Lab, server: SocketAddr) -> Result {
     let out = lab.scratch.path("big");
-    curl(&[
-        "--fail",
-        "-o",
-        &out.display().to_string(),
-        &url(server, "/big"),
-    ])?;
+    curl(&["--fail", "-o", &out.display().to_string(), &url(server, "/big")])?;
     same_bytes("the big file", &out, &noise(BIG_BYTES))
 }
 

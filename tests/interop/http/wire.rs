@@ -1,77 +1,35 @@
-//! A wire that loses, delays, reorders and doubles packets, and one with small packets.
+//! A wire that loses, doubles and reorders packets, and one with small packets.
 
 use crate::{
-    failure::{OrSay, Result},
+    failure::{Failure, OrSay, Result},
     lab::{GUEST_ADDRESS, Lab, Server, Setup, curl, noise, same_bytes},
     link,
-    tools::{self, Tool},
+    lossy::{self, Spoil},
 };
+use std::time::{SystemTime, UNIX_EPOCH};
 
-const TC: Tool = Tool {
-    program: "tc",
-    package: "iproute2",
-};
-const FILE_BYTES: usize = 4 << 20;
+const FILE_BYTES: usize = 2 << 20;
 
-/// Both ways: downloads lose our acknowledgements, uploads our data. The wire's other half (from the guest) is
-/// policed at its entry to us.
+/// Both ways, with data both ways: a download, and the echo of an upload.
 pub(super) fn loss_and_reordering(lab: &mut Lab) -> Result {
+    let seed = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(1, |since| u64::from(since.subsec_nanos()));
+    let spoil = Spoil { lost: 2, doubled: 1, reordered: 5, seed };
     let file = noise(FILE_BYTES);
-    let bundle = lab.bundle(
-        "[http]\nbody_bytes_max = 8_388_608\n",
-        &[("site/file", &file)],
-    )?;
+    let bundle = lab.bundle("[http]\nbody_bytes_max = 8_388_608\n", &[("site/file", &file)])?;
     let words = format!("{} debug", link::guest_words());
-    let guest = lab.boot(&Setup {
-        words,
-        bundle: Some(bundle),
-        ..Setup::default()
-    })?;
-    let result = spoil("tap0").and_then(|()| transfers(lab, &file));
+    let more = lossy::wire(&lab.scratch, spoil)?;
+    let setup = Setup { words, bundle: Some(bundle), offloads: false, more, ..Setup::default() };
+    let guest = lab.boot(&setup)?;
+    let result =
+        transfers(lab, &file).map_err(|failure| Failure(format!("{failure}\nwith {spoil:?}")));
     Server::Guest(Box::new(guest)).judge(result)
-}
-
-/// netem works on what leaves an interface. What comes in is sent through a second one, `ifb0`, and spoiled there.
-fn spoil(tap: &str) -> Result {
-    let netem = [
-        "netem",
-        "delay",
-        "5ms",
-        "2ms",
-        "loss",
-        "2%",
-        "duplicate",
-        "1%",
-        "reorder",
-        "80%",
-        "25%",
-    ];
-    tc(&[&["qdisc", "add", "dev", tap, "root"], &netem[..]].concat())?;
-    // A kernel without ifb still gives us half of the test.
-    if link::ip(&["link", "add", "ifb0", "type", "ifb"]).is_ok() {
-        link::ip(&["link", "set", "ifb0", "up"])?;
-        tc(&["qdisc", "add", "dev", tap, "handle", "ffff:", "ingress"])?;
-        tc(&[
-            "filter", "add", "dev", tap, "parent", "ffff:", "matchall", "action", "mirred",
-            "egress", "redirect", "dev", "ifb0",
-        ])?;
-        tc(&[&["qdisc", "add", "dev", "ifb0", "root"], &netem[..]].concat())?;
-    }
-    Ok(())
-}
-
-fn tc(arguments: &[&str]) -> Result {
-    tools::output(tools::command(&TC)?.args(arguments)).map(drop)
 }
 
 fn transfers(lab: &Lab, file: &[u8]) -> Result {
     let (down, up) = (lab.scratch.path("down"), lab.scratch.path("up"));
-    curl(&[
-        "--fail",
-        "-o",
-        &down.display().to_string(),
-        &format!("http://{GUEST_ADDRESS}/file"),
-    ])?;
+    curl(&["--fail", "-o", &down.display().to_string(), &format!("http://{GUEST_ADDRESS}/file")])?;
     same_bytes("the download", &down, file)?;
     let body = lab.scratch.path("body");
     std::fs::write(&body, file).or_say(|| "cannot write a body".into())?;

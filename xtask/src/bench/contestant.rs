@@ -95,13 +95,10 @@ impl Contestant {
             kernel: self.kernel.clone(),
             initrd: Some(initrd.clone()),
             append: format!("{} {more} ip={}/24", self.words, self.address),
-            wire: Wire::Tap {
-                name: self.tap.name().to_owned(),
-            },
+            wire: Wire::Tap { name: self.tap.name().to_owned(), offloads: true },
             entropy: true,
-            more: counter.map_or_else(Vec::new, |counter| {
-                counter.options.iter().map(Into::into).collect()
-            }),
+            more: counter
+                .map_or_else(Vec::new, |counter| counter.options.iter().map(Into::into).collect()),
         };
         Guest::start(&spec, Echo::No)
     }
@@ -126,17 +123,9 @@ impl Contestant {
                 return Ok(guest.started().elapsed());
             }
             if let Some(status) = guest.ended() {
-                fail!(
-                    "{} ended ({status}); its last lines:\n{}",
-                    self.name,
-                    guest.tail()
-                );
+                fail!("{} ended ({status}); its last lines:\n{}", self.name, guest.tail());
             }
         }
-        fail!(
-            "{} did not answer within {limit:?}; its last lines:\n{}",
-            self.name,
-            guest.tail()
-        )
+        fail!("{} did not answer within {limit:?}; its last lines:\n{}", self.name, guest.tail())
     }
 }

@@ -42,10 +42,7 @@ impl Plugin {
         std::fs::write(&path, [0; 8]).or_say(|| "cannot write a count".into())?;
         let file = File::open(&path).or_say(|| "cannot read a count".into())?;
         let plugin = format!("{},file={}", self.object.display(), path.display());
-        Ok(Counter {
-            file,
-            options: ["-plugin".into(), plugin],
-        })
+        Ok(Counter { file, options: ["-plugin".into(), plugin] })
     }
 }
 
@@ -53,9 +50,7 @@ impl Counter {
     /// Instructions so far. The plugin maps the file, so reading it reads the plugin's memory.
     pub(crate) fn now(&self) -> Result<u64> {
         let mut bytes = [0; 8];
-        self.file
-            .read_exact_at(&mut bytes, 0)
-            .or_say(|| "cannot read a count".into())?;
+        self.file.read_exact_at(&mut bytes, 0).or_say(|| "cannot read a count".into())?;
         Ok(u64::from_ne_bytes(bytes))
     }
 }

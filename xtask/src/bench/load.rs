@@ -52,10 +52,7 @@ pub(crate) fn wrk(
             .and_then(|word| word.parse().ok())
     };
     match (word_before(" requests in"), word_after("Requests/sec:")) {
-        (Some(requests), Some(per_second)) if requests > 0.0 => Ok(Wrk {
-            requests,
-            per_second,
-        }),
+        (Some(requests), Some(per_second)) if requests > 0.0 => Ok(Wrk { requests, per_second }),
         _ => fail!("wrk got no answers: {report}"),
     }
 }
@@ -98,12 +95,7 @@ pub(crate) fn cpu_time(process: u32) -> Result<Duration> {
             .parse()
             .ok()
     };
-    Ok(Duration::from_nanos(
-        threads
-            .flatten()
-            .filter_map(|thread| of_thread(thread.path()))
-            .sum(),
-    ))
+    Ok(Duration::from_nanos(threads.flatten().filter_map(|thread| of_thread(thread.path())).sum()))
 }
 
 /// Resident bytes of the guest's memory: the mapping of exactly that size.

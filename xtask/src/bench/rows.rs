@@ -49,38 +49,14 @@ pub(crate) struct Row {
 }
 
 pub(crate) const ROWS: &[Row] = &[
-    Row {
-        name: "size",
-        measure: size,
-    },
-    Row {
-        name: "boot",
-        measure: boot,
-    },
-    Row {
-        name: "memory",
-        measure: memory,
-    },
-    Row {
-        name: "instructions",
-        measure: instructions,
-    },
-    Row {
-        name: "load",
-        measure: load,
-    },
-    Row {
-        name: "idle",
-        measure: idle,
-    },
-    Row {
-        name: "crowd",
-        measure: crowd,
-    },
-    Row {
-        name: "churn",
-        measure: churn,
-    },
+    Row { name: "size", measure: size },
+    Row { name: "boot", measure: boot },
+    Row { name: "memory", measure: memory },
+    Row { name: "instructions", measure: instructions },
+    Row { name: "load", measure: load },
+    Row { name: "idle", measure: idle },
+    Row { name: "crowd", measure: crowd },
+    Row { name: "churn", measure: churn },
 ];
 
 impl Field {
@@ -119,15 +95,9 @@ pub(crate) fn median(values: &mut [f64]) -> f64 {
 }
 
 fn size(field: &Field) -> Result<Vec<Line>> {
-    let values: Vec<_> = field
-        .contestants()
-        .map(|contestant| contestant.size_bytes() as f64)
-        .collect();
-    Ok(vec![line(
-        "kernel + initrd, bytes",
-        &values,
-        Reach::AtMost(700e3),
-    )])
+    let values: Vec<_> =
+        field.contestants().map(|contestant| contestant.size_bytes() as f64).collect();
+    Ok(vec![line("kernel + initrd, bytes", &values, Reach::AtMost(700e3))])
 }
 
 fn boot(field: &Field) -> Result<Vec<Line>> {
@@ -135,16 +105,8 @@ fn boot(field: &Field) -> Result<Vec<Line>> {
         let (_guest, took) = contestant.serve(MEMORY_MIB, Site::Small, None)?;
         Ok(took.as_secs_f64() * 1e3)
     })?;
-    let reach = if field.ours.machine == crate::qemu::Machine::Microvm {
-        90.0
-    } else {
-        130.0
-    };
-    Ok(vec![line(
-        "exec to first 200, ms",
-        &values,
-        Reach::AtMost(reach),
-    )])
+    let reach = if field.ours.machine == crate::qemu::Machine::Microvm { 90.0 } else { 130.0 };
+    Ok(vec![line("exec to first 200, ms", &values, Reach::AtMost(reach))])
 }
 
 /// The least `-m` with which fifty requests are answered, by halving.
@@ -162,20 +124,14 @@ fn memory(field: &Field) -> Result<Vec<Line>> {
         }
         values.push(f64::from(serves));
     }
-    Ok(vec![line(
-        "smallest -m that serves, MiB",
-        &values,
-        Reach::AtMost(8.0),
-    )])
+    Ok(vec![line("smallest -m that serves, MiB", &values, Reach::AtMost(8.0))])
 }
 
 fn serves_with(contestant: &Contestant, memory_mib: u32) -> bool {
     let Ok(mut guest) = contestant.start(memory_mib, Site::Small, None) else {
         return false;
     };
-    let answered = contestant
-        .first_answer(&mut guest, Duration::from_secs(20))
-        .is_ok();
+    let answered = contestant.first_answer(&mut guest, Duration::from_secs(20)).is_ok();
     answered && load::in_turn(contestant.server(), 50).is_ok()
 }
 
@@ -212,12 +168,7 @@ fn instructions(field: &Field) -> Result<Vec<Line>> {
         ("instructions per request, new connection each", 14e3),
         ("instructions per MiB of bulk", 150e3),
     ];
-    let values = |index: usize| {
-        columns
-            .iter()
-            .map(|figures| figures[index])
-            .collect::<Vec<_>>()
-    };
+    let values = |index: usize| columns.iter().map(|figures| figures[index]).collect::<Vec<_>>();
     Ok(names
         .iter()
         .enumerate()
@@ -253,11 +204,7 @@ fn load(field: &Field) -> Result<Vec<Line>> {
     Ok(vec![
         line("requests/s, 1 connection", &one, Reach::TimesPeer(3.0)),
         line("requests/s, 64 connections", &many, Reach::TimesPeer(3.0)),
-        line(
-            "requests/s, new connection each",
-            &new,
-            Reach::TimesPeer(4.0),
-        ),
+        line("requests/s, new connection each", &new, Reach::TimesPeer(4.0)),
         line("bulk, MiB/s", &bulk, Reach::TimesPeer(1.5)),
     ])
 }
@@ -265,11 +212,7 @@ fn load(field: &Field) -> Result<Vec<Line>> {
 fn all_up(field: &Field) -> Result<Vec<Guest>> {
     field
         .contestants()
-        .map(|contestant| {
-            contestant
-                .serve(MEMORY_MIB, Site::Bulk, None)
-                .map(|(guest, _)| guest)
-        })
+        .map(|contestant| contestant.serve(MEMORY_MIB, Site::Bulk, None).map(|(guest, _)| guest))
         .collect()
 }
 
@@ -316,16 +259,8 @@ fn crowd(field: &Field) -> Result<Vec<Line>> {
         ratios.push(beside / alone);
     }
     Ok(vec![
-        line(
-            "instructions per request with 10,000 idle / none",
-            &ratios,
-            Reach::AtMost(1.05),
-        ),
-        line(
-            "bytes of memory per idle connection",
-            &bytes,
-            Reach::AtMost(3072.0),
-        ),
+        line("instructions per request with 10,000 idle / none", &ratios, Reach::AtMost(1.05)),
+        line("bytes of memory per idle connection", &bytes, Reach::AtMost(3072.0)),
         line(
             "connections held in 256 MiB",
             &[most(field)? as f64],
@@ -397,12 +332,7 @@ impl Reach {
 
 /// The row of that name.
 pub(crate) fn named(name: &str) -> Result<&'static Row> {
-    let known = || {
-        ROWS.iter()
-            .map(|row| row.name)
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
+    let known = || ROWS.iter().map(|row| row.name).collect::<Vec<_>>().join(", ");
     ROWS.iter()
         .find(|row| row.name == name)
         .ok_or_else(|| Failure(format!("there is no row `{name}`; there are {}", known())))
@@ -416,12 +346,7 @@ mod tests {
     fn medians_and_targets() {
         assert_eq!(median(&mut [3.0, 1.0, 2.0]), 2.0);
         let met = |reach: Reach, ours, peer| {
-            reach.is_met(&Line {
-                what: String::new(),
-                ours,
-                peer,
-                reach,
-            })
+            reach.is_met(&Line { what: String::new(), ours, peer, reach })
         };
         assert_eq!(met(Reach::AtMost(5.0), 5.0, None), Some(true));
         assert_eq!(met(Reach::AtLeast(0.98), 0.9, None), Some(false));

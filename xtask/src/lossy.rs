@@ -1,0 +1,155 @@
+//! A wire that loses, doubles and reorders frames both ways, by a seed.
+//!
+//! QEMU's redirector filters hand us every frame over Unix sockets and take it back the same way; so this works on any kernel,
+//! with or without netem. Frames on these sockets follow their length, four bytes, the highest first.
+
+use crate::{
+    failure::{OrSay, Result},
+    places::Scratch,
+};
+use std::{
+    ffi::OsString,
+    io::{Read, Write},
+    os::unix::net::UnixListener,
+    path::Path,
+};
+
+/// Longest frame that is taken: Ethernet with a 64 KiB segment.
+const FRAME_BYTES_MAX: usize = 70_000;
+/// Most frames that one is held back by.
+const HELD_MAX: u64 = 4;
+
+/// What happens to frames, in per cent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Spoil {
+    pub(crate) lost: u64,
+    pub(crate) doubled: u64,
+    pub(crate) reordered: u64,
+    pub(crate) seed: u64,
+}
+
+/// The two directions, as QEMU's netdev sees them.
+const QUEUES: [&str; 2] = ["tx", "rx"];
+
+/// Starts to listen for a guest's frames; gives the options for QEMU. The relays end with the guest.
+pub(crate) fn wire(scratch: &Scratch, spoil: Spoil) -> Result<Vec<OsString>> {
+    let mut options = Vec::new();
+    for (number, queue) in QUEUES.iter().enumerate() {
+        let (taken, given) =
+            (scratch.path(&format!("{queue}-taken")), scratch.path(&format!("{queue}-given")));
+        let (from, to) = (listen(&taken)?, listen(&given)?);
+        let seed = spoil.seed.wrapping_mul(2).wrapping_add(number as u64 + 1);
+        std::thread::spawn(move || {
+            if let (Ok((from, _)), Ok((to, _))) = (from.accept(), to.accept()) {
+                // An error is the guest's end.
+                let _ = relay(from, to, Spoil { seed, ..spoil });
+            }
+        });
+        options.extend(chardev(&format!("{queue}-taken"), &taken));
+        options.extend(chardev(&format!("{queue}-given"), &given));
+        options.push("-object".into());
+        options.push(format!("filter-redirector,id={queue},netdev=net,queue={queue},outdev={queue}-taken,indev={queue}-given").into());
+    }
+    Ok(options)
+}
+
+fn listen(path: &Path) -> Result<UnixListener> {
+    UnixListener::bind(path).or_say(|| format!("cannot listen at {}", path.display()))
+}
+
+fn chardev(id: &str, path: &Path) -> [OsString; 2] {
+    ["-chardev".into(), format!("socket,id={id},path={},server=off", path.display()).into()]
+}
+
+/// Hands frames on until a side closes.
+fn relay(mut from: impl Read, mut to: impl Write, spoil: Spoil) -> std::io::Result<()> {
+    let mut dice = Dice(spoil.seed);
+    let mut held: Option<(Vec<u8>, u64)> = None;
+    loop {
+        let frame = frame(&mut from)?;
+        if dice.per_cent(spoil.lost) {
+            continue;
+        }
+        if held.is_none() && dice.per_cent(spoil.reordered) {
+            held = Some((frame, 1 + dice.next() % HELD_MAX));
+            continue;
+        }
+        let copies = 1 + usize::from(dice.per_cent(spoil.doubled));
+        for _ in 0..copies {
+            put(&mut to, &frame)?;
+        }
+        if let Some((late, frames)) = held.take() {
+            if frames > 1 {
+                held = Some((late, frames - 1));
+            } else {
+                put(&mut to, &late)?;
+            }
+        }
+    }
+}
+
+fn frame(from: &mut impl Read) -> std::io::Result<Vec<u8>> {
+    let mut length = [0; 4];
+    from.read_exact(&mut length)?;
+    let length = u32::from_be_bytes(length) as usize;
+    if length > FRAME_BYTES_MAX {
+        return Err(std::io::Error::other("a frame longer than any"));
+    }
+    let mut frame = vec![0; length];
+    from.read_exact(&mut frame)?;
+    Ok(frame)
+}
+
+fn put(to: &mut impl Write, frame: &[u8]) -> std::io::Result<()> {
+    let length = u32::try_from(frame.len()).map_err(std::io::Error::other)?;
+    to.write_all(&length.to_be_bytes())?;
+    to.write_all(frame)
+}
+
+/// splitmix64: the same seed, the same frames lost.
+struct Dice(u64);
+
+impl Dice {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ mixed >> 31
+    }
+
+    fn per_cent(&mut self, chance: u64) -> bool {
+        self.next() % 100 < chance
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn through(count: u8, spoil: Spoil) -> Vec<u8> {
+        let mut input = Vec::new();
+        for number in 0..count {
+            put(&mut input, &[number]).unwrap();
+        }
+        let mut output = Vec::new();
+        relay(&input[..], &mut output, spoil).unwrap_err();
+        output.chunks(5).map(|chunk| chunk[4]).collect()
+    }
+
+    const SOUND: Spoil = Spoil { lost: 0, doubled: 0, reordered: 0, seed: 1 };
+
+    #[test]
+    fn a_sound_wire_changes_nothing() {
+        assert_eq!(through(200, SOUND), (0..200).collect::<Vec<u8>>());
+    }
+
+    #[test]
+    fn each_fault_is_seen_and_the_seed_repeats_it() {
+        assert!(through(200, Spoil { lost: 10, ..SOUND }).len() < 200);
+        assert!(through(200, Spoil { doubled: 10, ..SOUND }).len() > 200);
+        let reordered = through(200, Spoil { reordered: 20, ..SOUND });
+        assert!(!reordered.is_sorted() && reordered.len() >= 199);
+        assert_eq!(reordered, through(200, Spoil { reordered: 20, ..SOUND }));
+        assert_ne!(reordered, through(200, Spoil { reordered: 20, seed: 2, ..SOUND }));
+    }
+}
