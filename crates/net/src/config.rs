@@ -47,13 +47,13 @@ pub struct Limits {
     /// How long TIME-WAIT lasts. Default 60 s: twice a maximum segment lifetime of 30 s, as Linux
     /// takes it.
     pub time_wait: Duration,
-    /// Bytes of a new connection's receive ring. Default 2,048: a request's head.
+    /// Bytes of a new connection's receive ring. Default 1,536: a full segment of Ethernet's.
     pub receive_ring_initial_bytes: usize,
     /// Bytes up to which a receive ring grows when its connection is busy; at most 1 GiB. Default
-    /// 262,143: a gigabit per second at 2 ms. Above 65,535 it is rounded down to one less than a
-    /// power of two, so that smoltcp's window scale fits it tightly.
+    /// 262,144: a gigabit per second at 2 ms.
     pub receive_ring_max_bytes: usize,
-    /// Bytes of a new connection's transmit ring. Default 4,096: a small response.
+    /// Bytes of a new connection's transmit ring. Default 2,048: smoltcp's initial congestion
+    /// window, so that more could not leave at once anyway.
     pub transmit_ring_initial_bytes: usize,
     /// Bytes up to which a transmit ring grows when its connection is busy. Default 262,144: four
     /// segments of 64 KiB, so that one is filled while others travel.
@@ -98,9 +98,9 @@ impl Default for Limits {
             half_open_max: 512,
             time_wait_max: 8_192,
             time_wait: Duration::from_secs(60),
-            receive_ring_initial_bytes: 2_048,
-            receive_ring_max_bytes: 262_143,
-            transmit_ring_initial_bytes: 4_096,
+            receive_ring_initial_bytes: 1_536,
+            receive_ring_max_bytes: 262_144,
+            transmit_ring_initial_bytes: 2_048,
             transmit_ring_max_bytes: 262_144,
             rings_total_bytes: 64 << 20,
             ring_min_bytes: 512,

@@ -34,8 +34,6 @@ pub(crate) struct Tcb {
     pub(crate) held: bool,
     /// The application wrote its last byte.
     pub(crate) finished: bool,
-    /// An acknowledgement is due that the socket does not know of.
-    pub(crate) owes_ack: bool,
     /// The application found the transmit ring full, since it was made.
     pub(crate) write_starved: bool,
     /// Why the connection ended, where it was not in peace.
@@ -171,7 +169,6 @@ impl Tcb {
             dirty: false,
             held: true,
             finished: false,
-            owes_ack: false,
             write_starved: false,
             end: None,
             receive_peak: 0,
@@ -184,7 +181,7 @@ impl Tcb {
             opened_at: now,
             heard_at: now,
             waiting_since: None,
-            peer_window: 0,
+            peer_window: with.window,
             send_base: with.send_next,
             receive_base: with.receive_next,
             written: 0,

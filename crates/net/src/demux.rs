@@ -51,6 +51,8 @@ pub(crate) struct Core {
     pub(crate) dialing: Dialing,
     pub(crate) neighbours: Neighbours,
     resets: Allowance,
+    /// Memory for the next round's list of connections.
+    pub(crate) spare: Vec<u32>,
 }
 
 impl Core {
@@ -84,6 +86,7 @@ impl Core {
             table: Rc::new(RefCell::new(Table::new(hasher))),
             ports: Ports::default(),
             dialing: Dialing::default(),
+            spare: Vec::new(),
             neighbours: Neighbours::new(own),
             cookies_until: Duration::ZERO,
             sequencer: Sequencer::new(entropy),

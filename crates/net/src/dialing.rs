@@ -50,6 +50,11 @@ impl Dialing {
         self.by_name.is_empty()
     }
 
+    /// There is nothing to do now.
+    fn is_idle(&self, now: Duration) -> bool {
+        self.wishes.dials.borrow().is_empty() && self.next_deadline().is_none_or(|at| at > now)
+    }
+
     fn insert(&mut self, attempt: Attempt) {
         let name = attempt.tuple.words();
         self.deadlines.push(Reverse((attempt.due, name)));
@@ -90,6 +95,9 @@ struct Attempt {
 impl Core {
     /// Takes up what tasks want opened, and repeats SYNs.
     pub(crate) fn dial(&mut self, now: Duration, output: &mut dyn Output) {
+        if self.dialing.is_idle(now) {
+            return;
+        }
         let wanted = core::mem::take(&mut *self.dialing.wishes.dials.borrow_mut());
         for dial in wanted {
             match self.attempt(&dial, now) {
@@ -249,17 +257,15 @@ impl Core {
         let tuple = attempt.tuple;
         let offer = Offer { mss: offer.mss.min(self.own_mss(&tuple)), ..offer };
         let (send_next, receive_next) = (attempt.own.wrapping_add(1), peer.wrapping_add(1));
-        let with = Synchronized { tuple, send_next, receive_next, offer };
         let socket = rings::socket(Sizes::initial(&self.shared), &self.shared.limits);
         let shift = if segment.flags.has(Flags::SYN) { 0 } else { offer.scale.unwrap_or(0) };
         let window = u32::from(segment.window) << shift;
-        let made = establish::established(&with, socket, window, now);
+        let with = Synchronized { tuple, send_next, receive_next, offer, window };
+        let made = establish::established(&with, socket, self.shared.now.get());
         let Some(sockets) = made else {
             return attempt.dial.fulfil(Err(ConnectError::Exhausted));
         };
         let mut tcb = self.control_block(&with, sockets, segment.source);
-        tcb.peer_window = window;
-        tcb.owes_ack = true;
         if attempt.syns == 1 {
             tcb.measure(Span::new(now.saturating_sub(attempt.sent_at)));
         }

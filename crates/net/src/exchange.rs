@@ -116,7 +116,7 @@ impl Tcb {
             }
         };
         let asks = self.must_ask(connection, path.now);
-        if (self.owes_ack || asks) && !self.acknowledge(connection, path, asks, output) {
+        if asks && !self.ask(connection, path, output) {
             return Outcome::Blocked;
         }
         self.settle(connection, path.now, deadline)
@@ -208,7 +208,6 @@ impl Tcb {
         }
         let tally = &connection.shared.tally;
         tally.add_many(Count::PacketsOut, u64::from(departed.packets));
-        self.owes_ack = false;
         if before(self.sent_end, departed.seq_end) {
             self.sent_end = departed.seq_end;
             self.waiting_since.get_or_insert(now);
@@ -243,18 +242,12 @@ impl Tcb {
         path.interface.poll_ingress_single(path.now.instant(), &mut port, &mut self.sockets);
     }
 
-    /// Sends the acknowledgement that a new socket does not know to be due, or one that asks for
-    /// an answer (RFC 9293 section 3.8.4: its number is one too low).
-    fn acknowledge(
-        &mut self,
-        connection: &Connection,
-        path: &Path,
-        asks: bool,
-        output: &mut dyn Output,
-    ) -> bool {
+    /// Sends an acknowledgement whose number is one too low, which the peer corrects (RFC 9293
+    /// section 3.8.4).
+    fn ask(&mut self, connection: &Connection, path: &Path, output: &mut dyn Output) -> bool {
         let tuple = &connection.tuple;
         let receive_next = self.receive_next();
-        let seq = self.sent_end.wrapping_sub(u32::from(asks));
+        let seq = self.sent_end.wrapping_sub(1);
         let mut ack = packet::bare(tuple, TcpControl::None, seq, Some(receive_next));
         let socket = self.socket();
         let free = socket.recv_capacity() - socket.recv_queue();

@@ -117,7 +117,8 @@ impl Core {
         };
         let offer = Offer { mss: offer.mss.min(self.own_mss(&tuple)), ..offer };
         let (send_next, receive_next) = (segment.ack, peer.wrapping_add(1));
-        Some((Synchronized { tuple, send_next, receive_next, offer }, sent_at))
+        let window = u32::from(segment.window) << offer.scale.unwrap_or(0);
+        Some((Synchronized { tuple, send_next, receive_next, offer, window }, sent_at))
     }
 
     fn accept(
@@ -130,7 +131,7 @@ impl Core {
         output: &mut dyn Output,
     ) {
         let socket = rings::socket(Sizes::initial(&self.shared), &self.shared.limits);
-        let Some(sockets) = establish::syn_received(with, socket, sent_at) else {
+        let Some(sockets) = establish::accepted(with, socket, self.shared.now.get()) else {
             log::error!("net: smoltcp chose another sequence number than it was led to");
             return;
         };
@@ -140,9 +141,19 @@ impl Core {
         }
         let connection = Rc::new(Connection::new(with.tuple, self.shared.clone(), tcb));
         self.table.borrow_mut().insert(connection.clone());
-        connection.receive(&mut self.path(), segment, output);
+        if segment.sequence_len() > 0 {
+            connection.receive(&mut self.path(), segment, output);
+        } else {
+            self.await_first(&connection);
+        }
         self.shared.tally.add(Count::Accepted);
         backlog.push(TcpFlow::new(connection));
+    }
+
+    /// A peer that opened a connection and says nothing is asked some day whether it lives.
+    fn await_first(&self, connection: &Connection) {
+        connection.tcb().deadline = self.shared.now.get() + self.shared.spans.keep_alive;
+        self.table.borrow_mut().schedule(connection);
     }
 
     /// A connection's state at its start.

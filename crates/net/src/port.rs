@@ -87,7 +87,10 @@ impl<D: Card> Wire for D {
         meta: PacketMeta,
         fill: &mut dyn FnMut(&mut [u8]),
     ) -> bool {
-        Once(self.transmit(now)).send(len, meta, fill)
+        let Some(mut token) = self.transmit(now) else { return false };
+        token.set_meta(meta);
+        token.consume(len, |frame| fill(frame));
+        true
     }
 
     fn receive(&mut self, now: Instant, handle: &mut dyn FnMut(&[u8], &mut dyn Output)) -> bool {

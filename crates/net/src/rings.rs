@@ -45,7 +45,7 @@ impl Sizes {
 /// A socket with such rings, not yet connected.
 pub(crate) fn socket(sizes: Sizes, limits: &Limits) -> Socket<'static> {
     let ring = |bytes: usize| SocketBuffer::new(vec![0; bytes]);
-    let mut socket = Socket::new(ring(receive_bytes(sizes.receive)), ring(sizes.transmit.max(1)));
+    let mut socket = Socket::new(ring(sizes.receive.max(1)), ring(sizes.transmit.max(1)));
     // Several writes before a task waits leave as one already, so Nagle's algorithm only delays.
     socket.set_nagle_enabled(false);
     socket.set_ack_delay(Some(limits.acknowledge.into()));
@@ -65,7 +65,7 @@ pub(crate) fn after_read(connection: &Connection, tcb: &mut Tcb) {
         return;
     }
     let wanted = sizes.receive.saturating_mul(GROWTH).min(limits.receive_ring_max_bytes);
-    let receive = receive_bytes(affordable(&connection.shared, sizes.receive, wanted));
+    let receive = affordable(&connection.shared, sizes.receive, wanted);
     if receive > sizes.receive && resize(connection, tcb, Sizes { receive, ..sizes }) {
         connection.shared.tally.add(Count::RingsGrown);
     }
@@ -96,16 +96,6 @@ pub(crate) fn shrink(connection: &Connection, tcb: &mut Tcb) {
 /// The factor by which a ring grows: from a page to 64 KiB, and from there to its maximum.
 const GROWTH: usize = 16;
 
-/// Above 64 KiB, one less than a power of two: smoltcp lets the first segments fill 65,535 times
-/// its window scale, which must not be more than the ring.
-fn receive_bytes(bytes: usize) -> usize {
-    match bytes {
-        0 => 1,
-        1..=0xffff => bytes,
-        _ => (1 << (bytes + 1).ilog2()) - 1,
-    }
-}
-
 /// As much of `wanted` as the budget of all rings allows, at least `current`.
 fn affordable(shared: &Shared, current: usize, wanted: usize) -> usize {
     let left = shared.limits.rings_total_bytes.saturating_sub(shared.ring_bytes.get());
@@ -133,10 +123,10 @@ fn resize(connection: &Connection, tcb: &mut Tcb, sizes: Sizes) -> bool {
         send_next: tcb.unacknowledged(),
         receive_next: tcb.receive_next(),
         offer: tcb.offer,
+        window: tcb.peer_window,
     };
     let socket = socket(sizes, &shared.limits);
-    let now = shared.now.get().duration();
-    let made = establish::established(&with, socket, tcb.peer_window, now);
+    let made = establish::established(&with, socket, shared.now.get());
     let Some(sockets) = made else { return false };
     let freed = bytes(&tcb.sockets);
     tcb.sockets = sockets;
@@ -145,22 +135,6 @@ fn resize(connection: &Connection, tcb: &mut Tcb, sizes: Sizes) -> bool {
     shared.ring_bytes.set((shared.ring_bytes.get() + bytes(&tcb.sockets)).saturating_sub(freed));
     tcb.receive_peak = 0;
     tcb.write_starved = false;
-    tcb.owes_ack = true;
     connection.mark(tcb);
     true
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn large_receive_rings_hold_what_the_first_window_allows() {
-        for bytes in [65_536, 100_000, 262_143, 262_144, 1 << 20] {
-            let ring = receive_bytes(bytes);
-            let shift = establish::window_shift(ring, true);
-            assert!(ring <= bytes && 65_535 << shift <= ring, "{bytes}");
-        }
-        assert_eq!(receive_bytes(262_143), 262_143);
-    }
 }

@@ -175,25 +175,30 @@ impl Core {
 
     /// Lets every marked connection send; true when the device was full.
     fn transmit(&mut self, now: Duration, output: &mut WireOutput) -> bool {
-        let mut dirty = core::mem::take(&mut *self.shared.dirty.borrow_mut());
-        let mut blocked = false;
-        for slot in dirty.drain(..) {
-            let connection = self.table.borrow().get(slot).cloned();
-            let Some(connection) = connection else { continue };
-            if blocked {
-                self.shared.dirty.borrow_mut().push(slot);
-                continue;
-            }
-            let outcome = connection.transmit(&mut self.path(), output);
-            blocked = outcome == Outcome::Blocked;
-            self.settle(&connection, outcome, now);
+        if self.shared.dirty.borrow().is_empty() {
+            return false;
         }
+        // What is marked meanwhile has its turn in the next round.
+        let mut round = core::mem::take(&mut self.spare);
+        core::mem::swap(&mut round, &mut *self.shared.dirty.borrow_mut());
+        let mut sent = 0;
+        let blocked = loop {
+            let Some(slot) = round.get(sent) else { break false };
+            let connection = self.table.borrow().get(*slot).cloned();
+            sent += 1;
+            let Some(connection) = connection else { continue };
+            let outcome = connection.transmit(&mut self.path(), output);
+            self.settle(&connection, outcome, now);
+            if outcome == Outcome::Blocked {
+                break true;
+            }
+        };
         if blocked {
             self.shared.tally.add(Count::DeviceFull);
-        } else if self.shared.dirty.borrow().is_empty() {
-            // Its memory serves the next round.
-            *self.shared.dirty.borrow_mut() = dirty;
+            self.shared.dirty.borrow_mut().extend_from_slice(&round[sent..]);
         }
+        round.clear();
+        self.spare = round;
         blocked
     }
 
