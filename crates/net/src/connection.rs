@@ -90,8 +90,14 @@ impl Connection {
         }
     }
 
-    /// Takes a segment that was sent to this connection and wakes whom it concerns.
-    pub(crate) fn receive(&self, path: &mut Path, segment: &Segment, output: &mut dyn Output) {
+    /// Takes a segment that was sent to this connection and wakes whom it concerns; true when it
+    /// was the last.
+    pub(crate) fn receive(
+        &self,
+        path: &mut Path,
+        segment: &Segment,
+        output: &mut dyn Output,
+    ) -> bool {
         let mut tcb = self.tcb();
         let wakes = tcb.receive(self, path, segment, output);
         if wakes.egress {
@@ -101,6 +107,7 @@ impl Connection {
         let writer = if wakes.writer { tcb.writer.take() } else { None };
         drop(tcb);
         wake(reader, writer);
+        wakes.gone
     }
 
     /// Sends what can be sent.

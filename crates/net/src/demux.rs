@@ -6,7 +6,7 @@ use crate::half_open::HalfOpenTable;
 use crate::listener::Ports;
 use crate::moment::Moment;
 use crate::neighbours::Neighbours;
-use crate::packet;
+use crate::packet::Bare;
 use crate::port::{Nowhere, Output, Port, Wire};
 use crate::segment::{Flags, Frame, Segment, before};
 use crate::sequence::Sequencer;
@@ -24,7 +24,7 @@ use core::time::Duration;
 use flow::FlowError;
 use smoltcp::iface::{Config as InterfaceConfig, Interface};
 use smoltcp::phy::{Checksum, ChecksumCapabilities, DeviceCapabilities, Medium, PacketMeta};
-use smoltcp::wire::{HardwareAddress, TcpControl, TcpRepr};
+use smoltcp::wire::HardwareAddress;
 
 /// An interface's state, without its device.
 pub(crate) struct Core {
@@ -140,7 +140,9 @@ impl Core {
     fn segment(&mut self, now: Duration, segment: &Segment, output: &mut dyn Output) {
         let connection = self.table.borrow().find(&segment.tuple).cloned();
         if let Some(connection) = connection {
-            connection.receive(&mut self.path(), segment, output);
+            if connection.receive(&mut self.path(), segment, output) {
+                self.forget(&connection);
+            }
             return;
         }
         if !segment.tuple.is_answerable() || !self.services.owns(segment.tuple.local().ip()) {
@@ -183,8 +185,7 @@ impl Core {
             return;
         }
         let tuple = &segment.tuple;
-        let numbers = (remains.send_next, Some(remains.receive_next));
-        let ack = packet::bare(tuple, TcpControl::None, numbers.0, numbers.1);
+        let ack = Bare::ack(remains.send_next, remains.receive_next);
         self.send(tuple, segment.source, &ack, output);
     }
 
@@ -199,24 +200,22 @@ impl Core {
         }
         let tuple = &segment.tuple;
         let reset = if segment.flags.has(Flags::ACK) {
-            packet::bare(tuple, TcpControl::Rst, segment.ack, None)
+            Bare::reset(segment.ack, None)
         } else {
             let next = segment.seq.wrapping_add(segment.sequence_len());
-            packet::bare(tuple, TcpControl::Rst, 0, Some(next))
+            Bare::reset(0, Some(next))
         };
         self.shared.tally.add(Count::ResetsOut);
         self.send(tuple, segment.source, &reset, output);
     }
 
     /// Sends a packet of our own; one that the device has no room for is lost, as on a wire.
-    pub(crate) fn send(&self, tuple: &Tuple, hop: [u8; 6], tcp: &TcpRepr, output: &mut dyn Output) {
-        let len = packet::packet_len(tuple, tcp);
-        let mut caps = self.caps.checksum.clone();
-        caps.tcp = if self.checksum { Checksum::Tx } else { Checksum::None };
-        output.send(14 + len, PacketMeta::default(), &mut |frame| {
+    pub(crate) fn send(&self, tuple: &Tuple, hop: [u8; 6], bare: &Bare, output: &mut dyn Output) {
+        let len = 14 + bare.packet_len(tuple);
+        output.send(len, PacketMeta::default(), &mut |frame| {
             let (ethernet, packet) = frame.split_at_mut(14);
             ethernet.copy_from_slice(&self.ethernet(tuple, hop));
-            packet::emit(tuple, tcp, &caps, packet);
+            bare.emit(tuple, self.checksum, packet);
         });
     }
 

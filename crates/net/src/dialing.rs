@@ -6,7 +6,7 @@ use crate::demux::Core;
 use crate::establish::{self, Synchronized};
 use crate::moment::Span;
 use crate::neighbours::Hop;
-use crate::packet;
+use crate::packet::Bare;
 use crate::port::Output;
 use crate::rings::{self, Sizes};
 use crate::segment::{Flags, Offer, Segment};
@@ -152,13 +152,8 @@ impl Core {
     /// Both sides opened at once: our SYN is repeated as a SYN-ACK.
     fn answer_open(&self, peer: u32, segment: &Segment, output: &mut dyn Output) -> bool {
         let Some(attempt) = self.dialing.by_name.get(&segment.tuple.words()) else { return true };
-        let mut syn = packet::syn(
-            &attempt.tuple,
-            attempt.own,
-            Some(peer.wrapping_add(1)),
-            &self.own_offer(&attempt.tuple),
-        );
-        syn.window_len = Sizes::initial(&self.shared).receive.min(0xffff) as u16;
+        let offer = self.own_offer(&attempt.tuple);
+        let syn = Bare::syn(attempt.own, Some(peer.wrapping_add(1)), offer, self.first_window());
         self.send(&attempt.tuple, segment.source, &syn, output);
         true
     }
@@ -236,8 +231,7 @@ impl Core {
             Hop::Asked(until) => attempt.due = until.min(attempt.gives_up),
             Hop::Known(hop) => {
                 let offer = self.own_offer(&attempt.tuple);
-                let mut syn = packet::syn(&attempt.tuple, attempt.own, None, &offer);
-                syn.window_len = Sizes::initial(&self.shared).receive.min(0xffff) as u16;
+                let syn = Bare::syn(attempt.own, None, offer, self.first_window());
                 self.send(&attempt.tuple, hop, &syn, output);
                 attempt.sent_at = now;
                 attempt.due = (now + RETRY * (1 << attempt.syns.min(6))).min(attempt.gives_up);

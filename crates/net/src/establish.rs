@@ -14,7 +14,7 @@
 //! generator no connection opens, and tests fail.
 
 use crate::moment::Moment;
-use crate::packet;
+use crate::packet::{BARE_MAX, Bare};
 use crate::port::{Output, Port};
 use crate::segment::Offer;
 use crate::tuple::Tuple;
@@ -105,11 +105,11 @@ impl Maker {
         sockets.add(socket);
         let back = with.tuple.reversed();
         let seq = with.receive_next.wrapping_sub(1);
-        let mut syn_ack = packet::syn(&back, seq, Some(with.send_next), &with.offer);
-        syn_ack.window_len = with.window.min(0xffff) as u16;
-        let mut frame = [0; packet::BARE_MAX];
-        let frame = &mut frame[..packet::packet_len(&back, &syn_ack)];
-        packet::emit(&back, &syn_ack, &self.caps.checksum, frame);
+        let window = with.window.min(0xffff) as u16;
+        let syn_ack = Bare::syn(seq, Some(with.send_next), with.offer, window);
+        let mut frame = [0; BARE_MAX];
+        let frame = &mut frame[..syn_ack.packet_len(&back)];
+        syn_ack.emit(&back, false, frame);
         let mut port = Port::new(&self.caps, &mut self.swallow);
         port.frame = Some(frame);
         self.interface.poll_ingress_single(self.now.instant(), &mut port, &mut sockets);
@@ -127,7 +127,7 @@ impl Output for Swallow {
     }
 
     fn send(&mut self, len: usize, _: PacketMeta, fill: &mut dyn FnMut(&mut [u8])) -> bool {
-        let mut frame = [0; packet::BARE_MAX];
+        let mut frame = [0; BARE_MAX];
         if let Some(frame) = frame.get_mut(..len) {
             fill(frame);
         }

@@ -2,16 +2,15 @@
 
 use crate::connection::{Connection, Tcb};
 use crate::moment::{Moment, Span};
-use crate::packet;
+use crate::packet::{BARE_MAX, Bare};
 use crate::port::{Departed, Nowhere, Output, Port};
 use crate::rings;
 use crate::segment::{Flags, Segment, before};
 use crate::tally::Count;
 use flow::FlowError;
 use smoltcp::iface::Interface;
-use smoltcp::phy::{ChecksumCapabilities, DeviceCapabilities, PacketMeta};
+use smoltcp::phy::{DeviceCapabilities, PacketMeta};
 use smoltcp::socket::tcp::State;
-use smoltcp::wire::TcpControl;
 
 /// What a connection's packets pass through.
 pub(crate) struct Path<'a> {
@@ -41,6 +40,8 @@ pub(crate) struct Wakes {
     pub(crate) writer: bool,
     /// There may be something to send.
     pub(crate) egress: bool,
+    /// Both ends are done, and there is nothing to remember.
+    pub(crate) gone: bool,
 }
 
 impl Tcb {
@@ -73,12 +74,14 @@ impl Tcb {
         if !self.held {
             self.discard_received();
         }
+        let gone = state == State::Closed && self.socket().remote_endpoint().is_none();
         let idle = segment.data_len == 0 && queued == 0 && state == State::Established;
         Wakes {
             reader: changed || received != old_received,
             // A third of the ring is worth a writer's turn, one acknowledgement is not.
             writer: changed || (queued < old_queued && queued <= capacity - capacity / 3),
-            egress: changed || !idle,
+            egress: !gone && (changed || !idle),
+            gone,
         }
     }
 
@@ -154,9 +157,14 @@ impl Tcb {
         Outcome::Lives
     }
 
-    /// Everything that the application wrote is on its way, and both directions are open.
+    /// Everything that the application wrote is on its way, and our FIN if there is one.
     fn is_all_sent(&mut self) -> bool {
-        self.sent_end == self.queue_end() && self.socket().state() == State::Established
+        let ahead = self.sent_end.wrapping_sub(self.queue_end());
+        match self.socket().state() {
+            State::Established => ahead == 0,
+            State::FinWait1 | State::LastAck => ahead == 1,
+            _ => false,
+        }
     }
 
     /// What a segment says about the path and the peer, beyond what smoltcp takes from it.
@@ -232,10 +240,10 @@ impl Tcb {
     fn revive(&mut self, connection: &Connection, path: &mut Path) {
         let back = connection.tuple.reversed();
         let (receive_next, unacknowledged) = (self.receive_next(), self.unacknowledged());
-        let ack = packet::bare(&back, TcpControl::None, receive_next, Some(unacknowledged));
-        let mut buffer = [0; packet::BARE_MAX];
-        let frame = &mut buffer[..packet::packet_len(&back, &ack)];
-        packet::emit(&back, &ack, &ChecksumCapabilities::default(), frame);
+        let ack = Bare::ack(receive_next, unacknowledged);
+        let mut buffer = [0; BARE_MAX];
+        let frame = &mut buffer[..ack.packet_len(&back)];
+        ack.emit(&back, true, frame);
         let mut nowhere = Nowhere;
         let mut port = Port::new(path.caps, &mut nowhere);
         port.frame = Some(frame);
@@ -248,14 +256,14 @@ impl Tcb {
         let tuple = &connection.tuple;
         let receive_next = self.receive_next();
         let seq = self.sent_end.wrapping_sub(1);
-        let mut ack = packet::bare(tuple, TcpControl::None, seq, Some(receive_next));
+        let mut ack = Bare::ack(seq, receive_next);
         let socket = self.socket();
         let free = socket.recv_capacity() - socket.recv_queue();
-        ack.window_len = (free >> self.stamp.window_shift_in).min(0xffff) as u16;
+        ack.window = (free >> self.stamp.window_shift_in).min(0xffff) as u16;
         let mut port = Port::new(path.caps, output);
         port.stamp = Some(&self.stamp);
-        port.send(packet::packet_len(tuple, &ack), PacketMeta::default(), &mut |packet| {
-            packet::emit(tuple, &ack, &path.caps.checksum, packet);
+        port.send(ack.packet_len(tuple), PacketMeta::default(), &mut |packet| {
+            ack.emit(tuple, false, packet);
         });
         let departed = port.departed;
         self.depart(connection, &departed, path.now);

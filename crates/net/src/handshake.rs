@@ -6,7 +6,7 @@ use crate::establish::{self, Synchronized};
 use crate::half_open::HalfOpen;
 use crate::listener::Backlog;
 use crate::moment::Span;
-use crate::packet;
+use crate::packet::Bare;
 use crate::port::{Output, Stamp};
 use crate::rings::{self, Sizes};
 use crate::segment::{Flags, Offer, Segment};
@@ -179,6 +179,11 @@ impl Core {
         (self.mtu - tuple.ip_header_len() - 20).min(0xffff) as u16
     }
 
+    /// The window of a SYN, which is never scaled.
+    pub(crate) fn first_window(&self) -> u16 {
+        Sizes::initial(&self.shared).receive.min(0xffff) as u16
+    }
+
     fn answer(&self, entry: &HalfOpen, output: &mut dyn Output) {
         let offer = Offer {
             mss: self.own_mss(&entry.tuple),
@@ -186,8 +191,7 @@ impl Core {
             sack: entry.offer.sack,
         };
         let next = entry.peer.wrapping_add(1);
-        let mut syn_ack = packet::syn(&entry.tuple, entry.own, Some(next), &offer);
-        syn_ack.window_len = Sizes::initial(&self.shared).receive.min(0xffff) as u16;
+        let syn_ack = Bare::syn(entry.own, Some(next), offer, self.first_window());
         self.shared.tally.add(Count::SynAcksOut);
         self.send(&entry.tuple, entry.hop, &syn_ack, output);
     }

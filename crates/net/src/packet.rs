@@ -1,66 +1,168 @@
-//! TCP packets that this crate writes itself, over smoltcp's wire formats.
+//! TCP packets that this crate writes itself: handshakes, resets, lone acknowledgements. Written by
+//! hand, since each new connection needs two of them and general writers cost five times as much.
 
-use crate::segment::Offer;
+use crate::segment::{Flags, Offer};
 use crate::tuple::Tuple;
-use smoltcp::phy::ChecksumCapabilities;
-use smoltcp::wire::{IpAddress, IpProtocol, IpRepr, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber};
-
-/// Bytes of the largest packet that [`bare`] describes: IPv6, TCP, and a SYN's options.
-pub(crate) const BARE_MAX: usize = 40 + 20 + 12;
+use core::net::IpAddr;
+use smoltcp::wire::{IpAddress, TcpPacket};
 
 /// A segment without data.
-pub(crate) fn bare(
-    tuple: &Tuple,
-    control: TcpControl,
+#[derive(Clone, Copy)]
+pub(crate) struct Bare {
+    flags: u8,
     seq: u32,
-    ack: Option<u32>,
-) -> TcpRepr<'static> {
-    TcpRepr {
-        src_port: tuple.local_port,
-        dst_port: tuple.remote_port,
-        control,
-        seq_number: sequence(seq),
-        ack_number: ack.map(sequence),
-        window_len: 0,
-        window_scale: None,
-        max_seg_size: None,
-        sack_permitted: false,
-        sack_ranges: [None; 3],
-        timestamp: None,
-        payload: &[],
+    ack: u32,
+    pub(crate) window: u16,
+    offer: Option<Offer>,
+}
+
+/// Bytes of the largest packet: IPv6, TCP, and a SYN's options.
+pub(crate) const BARE_MAX: usize = 40 + 20 + 12;
+
+impl Bare {
+    pub(crate) fn ack(seq: u32, ack: u32) -> Self {
+        Self { flags: Flags::ACK, seq, ack, window: 0, offer: None }
     }
-}
 
-/// A SYN or SYN-ACK that makes `offer`.
-pub(crate) fn syn(tuple: &Tuple, seq: u32, ack: Option<u32>, offer: &Offer) -> TcpRepr<'static> {
-    TcpRepr {
-        window_scale: offer.scale,
-        max_seg_size: Some(offer.mss),
-        sack_permitted: offer.sack,
-        ..bare(tuple, TcpControl::Syn, seq, ack)
+    /// A reset, with an acknowledgement where the segment it answers had none.
+    pub(crate) fn reset(seq: u32, ack: Option<u32>) -> Self {
+        let flags = Flags::RST | ack.map_or(0, |_| Flags::ACK);
+        Self { flags, seq, ack: ack.unwrap_or(0), window: 0, offer: None }
     }
-}
 
-/// Bytes of the IP packet that carries `tcp`.
-pub(crate) fn packet_len(tuple: &Tuple, tcp: &TcpRepr) -> usize {
-    tuple.ip_header_len() + tcp.buffer_len()
-}
+    /// A SYN, or a SYN-ACK.
+    pub(crate) fn syn(seq: u32, ack: Option<u32>, offer: Offer, window: u16) -> Self {
+        let flags = Flags::SYN | ack.map_or(0, |_| Flags::ACK);
+        Self { flags, seq, ack: ack.unwrap_or(0), window, offer: Some(offer) }
+    }
 
-/// Writes the IP packet from the tuple's local to its remote end into `packet`, which is exactly
-/// [`packet_len`] long.
-pub(crate) fn emit(tuple: &Tuple, tcp: &TcpRepr, caps: &ChecksumCapabilities, packet: &mut [u8]) {
-    let local = IpAddress::from(tuple.local().ip());
-    let remote = IpAddress::from(tuple.remote().ip());
-    IpRepr::new(local, remote, IpProtocol::Tcp, tcp.buffer_len(), HOP_LIMIT)
-        .emit(&mut *packet, caps);
-    let payload = &mut packet[tuple.ip_header_len()..];
-    tcp.emit(&mut TcpPacket::new_unchecked(payload), &local, &remote, caps);
-}
+    /// Bytes of the IP packet.
+    pub(crate) fn packet_len(&self, tuple: &Tuple) -> usize {
+        tuple.ip_header_len() + self.header_len()
+    }
 
-/// smoltcp's form of a sequence number.
-fn sequence(number: u32) -> TcpSeqNumber {
-    TcpSeqNumber(number as i32)
+    /// Writes the IP packet from the tuple's local to its remote end into `packet`, which is
+    /// exactly [`packet_len`](Self::packet_len) long; the TCP checksum only if asked to.
+    pub(crate) fn emit(&self, tuple: &Tuple, checksum: bool, packet: &mut [u8]) {
+        let header_len = self.header_len();
+        let (ip, tcp) = packet.split_at_mut(tuple.ip_header_len());
+        emit_ip(tuple, header_len, ip);
+        tcp[0..2].copy_from_slice(&tuple.local_port.to_be_bytes());
+        tcp[2..4].copy_from_slice(&tuple.remote_port.to_be_bytes());
+        tcp[4..8].copy_from_slice(&self.seq.to_be_bytes());
+        tcp[8..12].copy_from_slice(&self.ack.to_be_bytes());
+        tcp[12] = (header_len as u8 / 4) << 4;
+        tcp[13] = self.flags;
+        tcp[14..16].copy_from_slice(&self.window.to_be_bytes());
+        tcp[16..20].fill(0);
+        if let Some(offer) = self.offer {
+            emit_options(offer, &mut tcp[20..]);
+        }
+        if checksum {
+            let (local, remote) = (tuple.local().ip(), tuple.remote().ip());
+            TcpPacket::new_unchecked(tcp)
+                .fill_checksum(&IpAddress::from(local), &IpAddress::from(remote));
+        }
+    }
+
+    fn header_len(&self) -> usize {
+        let Some(offer) = self.offer else { return 20 };
+        24 + 4 * usize::from(offer.scale.is_some()) + 4 * usize::from(offer.sack)
+    }
 }
 
 /// RFC 1122 section 3.2.1.7 asks for a configurable default; IANA recommends 64.
 const HOP_LIMIT: u8 = 64;
+const PROTOCOL_TCP: u8 = 6;
+
+fn emit_ip(tuple: &Tuple, payload_len: usize, ip: &mut [u8]) {
+    match (tuple.local().ip(), tuple.remote().ip()) {
+        (IpAddr::V4(local), IpAddr::V4(remote)) => {
+            let [high, low] = (20 + payload_len as u16).to_be_bytes();
+            // Version and header length; no fragments (RFC 791 section 3.1).
+            let fixed = [0x45, 0, high, low, 0, 0, 0x40, 0, HOP_LIMIT, PROTOCOL_TCP, 0, 0];
+            ip[..12].copy_from_slice(&fixed);
+            ip[12..16].copy_from_slice(&local.octets());
+            ip[16..20].copy_from_slice(&remote.octets());
+            let words =
+                ip.chunks_exact(2).map(|word| u32::from(u16::from_be_bytes([word[0], word[1]])));
+            let sum: u32 = words.sum();
+            let folded = (sum >> 16) + (sum & 0xffff);
+            let checksum = !((folded >> 16) + folded) as u16;
+            ip[10..12].copy_from_slice(&checksum.to_be_bytes());
+        }
+        (IpAddr::V6(local), IpAddr::V6(remote)) => {
+            let [high, low] = (payload_len as u16).to_be_bytes();
+            ip[..8].copy_from_slice(&[0x60, 0, 0, 0, high, low, PROTOCOL_TCP, HOP_LIMIT]);
+            ip[8..24].copy_from_slice(&local.octets());
+            ip[24..40].copy_from_slice(&remote.octets());
+        }
+        _ => unreachable!("a tuple's ends have one IP version"),
+    }
+}
+
+/// RFC 9293 section 3.2, RFC 7323 section 2.2, RFC 2018 section 2; each padded to four bytes.
+fn emit_options(offer: Offer, mut options: &mut [u8]) {
+    let mut put = |option: [u8; 4]| {
+        let (place, rest) = core::mem::take(&mut options).split_at_mut(4);
+        place.copy_from_slice(&option);
+        options = rest;
+    };
+    let [high, low] = offer.mss.to_be_bytes();
+    put([2, 4, high, low]);
+    if offer.sack {
+        put([1, 1, 4, 2]);
+    }
+    if let Some(shift) = offer.scale {
+        put([1, 3, 3, shift]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use smoltcp::phy::ChecksumCapabilities;
+    use smoltcp::wire::{IpRepr, Ipv4Packet, Ipv4Repr, Ipv6Packet, Ipv6Repr, TcpControl, TcpRepr};
+    use std::vec;
+
+    fn tuples() -> [Tuple; 2] {
+        [("10.0.0.1:80", "10.0.0.2:5000"), ("[fe80::1]:80", "[2001:db8::2]:9")]
+            .map(|(local, remote)| Tuple::new(local.parse().unwrap(), remote.parse().unwrap()))
+    }
+
+    #[test]
+    fn smoltcp_reads_what_is_written() {
+        let caps = ChecksumCapabilities::default();
+        for tuple in tuples() {
+            for (scale, sack) in [(None, false), (Some(7), false), (None, true), (Some(3), true)] {
+                let offer = Offer { mss: 1460, scale, sack };
+                let syn = Bare::syn(77, Some(99), offer, 1_000);
+                let mut packet = vec![0xaa; syn.packet_len(&tuple)];
+                syn.emit(&tuple, true, &mut packet);
+                let (ip, tcp) = packet.split_at(tuple.ip_header_len());
+                let ip = if tuple.is_v4() {
+                    let packet = Ipv4Packet::new_checked(&packet).unwrap();
+                    IpRepr::from(Ipv4Repr::parse(&packet, &caps).unwrap())
+                } else {
+                    assert_eq!(ip.len(), 40);
+                    let packet = Ipv6Packet::new_checked(&packet).unwrap();
+                    IpRepr::from(Ipv6Repr::parse(&packet).unwrap())
+                };
+                let tcp = TcpPacket::new_checked(tcp).unwrap();
+                let read = TcpRepr::parse(&tcp, &ip.src_addr(), &ip.dst_addr(), &caps).unwrap();
+                assert_eq!((read.control, read.window_len), (TcpControl::Syn, 1_000));
+                assert_eq!((read.max_seg_size, read.window_scale), (Some(1460), scale));
+                assert_eq!((read.sack_permitted, read.payload.len()), (sack, 0));
+                assert_eq!((read.seq_number.0, read.ack_number.unwrap().0), (77, 99));
+            }
+        }
+    }
+
+    #[test]
+    fn the_largest_packet_has_room() {
+        let offer = Offer { mss: 1, scale: Some(1), sack: true };
+        for tuple in tuples() {
+            assert!(Bare::syn(1, Some(1), offer, 1).packet_len(&tuple) <= BARE_MAX);
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! What the demultiplexer reads of a frame: enough to find the connection, and no more.
 
 use crate::tuple::Tuple;
-use smoltcp::wire::{IpAddress, Ipv4Packet, TcpOption, TcpPacket};
+use smoltcp::wire::{IpAddress, Ipv4Packet, TcpPacket};
 
 /// A frame, as far as the demultiplexer cares.
 pub(crate) enum Frame<'a> {
@@ -83,17 +83,32 @@ impl<'a> Segment<'a> {
     pub(crate) fn offer(&self) -> Offer {
         let default_mss = if self.tuple.is_v4() { 536 } else { 1220 };
         let mut offer = Offer { mss: default_mss, scale: None, sack: false };
-        let mut options = TcpPacket::new_unchecked(self.tcp()).options();
-        while let Ok((rest, option)) = TcpOption::parse(options) {
-            match option {
-                TcpOption::EndOfList => break,
-                TcpOption::MaxSegmentSize(mss) if mss != 0 => offer.mss = mss.max(MSS_MIN),
-                // RFC 7323 section 2.3: a shift above 14 counts as 14.
-                TcpOption::WindowScale(shift) => offer.scale = Some(shift.min(14)),
-                TcpOption::SackPermitted => offer.sack = true,
-                _ => (),
-            }
-            options = rest;
+        let tcp = self.tcp();
+        let end = tcp.get(12).map_or(0, |length| usize::from(length >> 4) * 4);
+        let mut options = tcp.get(20..end).unwrap_or_default();
+        loop {
+            options = match options {
+                [1, rest @ ..] => rest,
+                [2, 4, high, low, rest @ ..] => {
+                    let mss = u16::from_be_bytes([*high, *low]);
+                    offer.mss = if mss == 0 { default_mss } else { mss.max(MSS_MIN) };
+                    rest
+                }
+                [3, 3, shift, rest @ ..] => {
+                    // RFC 7323 section 2.3: a shift above 14 counts as 14.
+                    offer.scale = Some((*shift).min(14));
+                    rest
+                }
+                [4, 2, rest @ ..] => {
+                    offer.sack = true;
+                    rest
+                }
+                [kind, length, ..] if *kind > 4 && *length >= 2 => {
+                    options.get(usize::from(*length)..).unwrap_or_default()
+                }
+                // The end, or a length that lies: what was read so far counts.
+                _ => break,
+            };
         }
         offer
     }
@@ -121,6 +136,7 @@ const ETHERNET: usize = 14;
 const IPV4_MIN: usize = 20;
 const IPV6: usize = 40;
 const PROTOCOL_TCP: u8 = 6;
+const MAPPED: [u8; 12] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
 
 fn parse_v4<'a>(header: &[u8; ETHERNET], packet: &'a [u8], own: [u8; 6]) -> Frame<'a> {
     let Some((ip, _)) = packet.split_first_chunk::<IPV4_MIN>() else {
@@ -158,6 +174,10 @@ fn parse_v6<'a>(header: &[u8; ETHERNET], packet: &'a [u8], own: [u8; 6]) -> Fram
     let (mut remote, mut local) = ([0; 16], [0; 16]);
     remote.copy_from_slice(&ip[8..24]);
     local.copy_from_slice(&ip[24..40]);
+    // RFC 4291 section 2.5.5.2: mapped addresses stand for IPv4 inside a host, never on a wire.
+    if [local, remote].iter().any(|octets| octets[..12] == MAPPED) {
+        return Frame::Malformed;
+    }
     parse_tcp(header, packet, IPV6, |ports| Tuple::v6(&local, &remote, ports))
 }
 
@@ -194,4 +214,88 @@ fn parse_tcp<'a>(
 /// `a` comes before `b` in sequence space (RFC 9293 section 3.4).
 pub(crate) fn before(a: u32, b: u32) -> bool {
     (a.wrapping_sub(b) as i32) < 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packet::Bare;
+    use std::vec::Vec;
+
+    const OWN: [u8; 6] = [2, 0, 0, 0, 0, 1];
+
+    fn frame(v6: bool, bare: &Bare) -> Vec<u8> {
+        let (local, remote) =
+            if v6 { ("[fd00::1]:80", "[fd00::2]:9") } else { ("1.2.3.4:80", "5.6.7.8:9") };
+        let tuple = Tuple::new(local.parse().unwrap(), remote.parse().unwrap()).reversed();
+        let mut frame = std::vec![0; 14 + bare.packet_len(&tuple)];
+        frame[..6].copy_from_slice(&OWN);
+        frame[12..14].copy_from_slice(if v6 { &[0x86, 0xdd] } else { &[0x08, 0x00] });
+        bare.emit(&tuple, true, &mut frame[14..]);
+        frame
+    }
+
+    const OFFER: Offer = Offer { mss: 1400, scale: Some(9), sack: true };
+
+    #[test]
+    fn a_syn_is_read_in_full() {
+        for v6 in [false, true] {
+            let frame = frame(v6, &Bare::syn(7, None, OFFER, 555));
+            let Frame::Tcp(segment) = Segment::parse(&frame, OWN) else { panic!("not TCP") };
+            assert_eq!((segment.seq, segment.window, segment.sequence_len()), (7, 555, 1));
+            assert_eq!((segment.tuple.local_port, segment.tuple.remote_port), (80, 9));
+            assert!(segment.flags.is_opening() && segment.checksums_are_right());
+            assert_eq!(segment.offer(), OFFER);
+        }
+    }
+
+    #[test]
+    fn frames_cut_anywhere_and_with_any_wrong_byte_are_survived() {
+        for v6 in [false, true] {
+            let whole = frame(v6, &Bare::syn(7, None, OFFER, 555));
+            for length in 0..whole.len() {
+                assert!(
+                    !matches!(Segment::parse(&whole[..length], OWN), Frame::Tcp(_)),
+                    "{length}"
+                );
+            }
+            for at in 0..whole.len() {
+                for value in 0..=255 {
+                    let mut frame = whole.clone();
+                    frame[at] = value;
+                    if let Frame::Tcp(segment) = Segment::parse(&frame, OWN) {
+                        let _ = (segment.offer(), segment.checksums_are_right());
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn rfc_4291_mapped_addresses_do_not_come_from_a_wire() {
+        let mut frame = frame(true, &Bare::ack(1, 1));
+        frame[22..34].copy_from_slice(&MAPPED);
+        assert!(matches!(Segment::parse(&frame, OWN), Frame::Malformed));
+    }
+
+    #[test]
+    fn frames_for_others_and_fragments_are_not_taken() {
+        let mut other = frame(false, &Bare::ack(1, 1));
+        other[5] = 9;
+        assert!(matches!(Segment::parse(&other, OWN), Frame::NotOurs));
+        let mut fragment = frame(false, &Bare::ack(1, 1));
+        fragment[20] = 0x20;
+        assert!(matches!(Segment::parse(&fragment, OWN), Frame::Malformed));
+    }
+
+    #[test]
+    fn rfc_9293_absent_and_absurd_options_get_defaults() {
+        let mut bytes = frame(false, &Bare::syn(7, None, OFFER, 555));
+        bytes[56..58].copy_from_slice(&[0, 0]);
+        let Frame::Tcp(segment) = Segment::parse(&bytes, OWN) else { panic!("not TCP") };
+        assert_eq!(segment.offer().mss, 536);
+        let bytes = frame(true, &Bare::ack(1, 1));
+        let Frame::Tcp(segment) = Segment::parse(&bytes, OWN) else { panic!("not TCP") };
+        assert_eq!(segment.offer(), Offer { mss: 1220, scale: None, sack: false });
+    }
 }
