@@ -225,6 +225,11 @@ impl Core {
         if now >= attempt.gives_up {
             return attempt.dial.fulfil(Err(ConnectError::TimedOut));
         }
+        if !output.ready() {
+            // A burst of SYNs passes a full device one by one, not once a second.
+            attempt.due = now + PAUSE;
+            return self.dialing.insert(attempt);
+        }
         let local = attempt.tuple.local().ip();
         match self.neighbours.find(attempt.next_hop, local, now, output) {
             Hop::Silent => return attempt.dial.fulfil(Err(ConnectError::Unreachable)),
@@ -276,5 +281,7 @@ impl Core {
     }
 }
 
+/// Until a full device is asked again.
+const PAUSE: Duration = Duration::from_millis(1);
 /// Until the SYN is sent again; each later one waits twice as long (RFC 6298 section 2.1).
 const RETRY: Duration = Duration::from_secs(1);

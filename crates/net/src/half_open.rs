@@ -40,6 +40,13 @@ impl HalfOpen {
         self.attempts = self.attempts.saturating_add(1);
     }
 
+    /// The peer is there and must wait: the clock begins anew, and its next tick asks the peer for
+    /// another last segment.
+    pub(crate) fn hold(&mut self, now: Duration) {
+        self.attempts = 0;
+        self.answer(now);
+    }
+
     /// Answers are repeated by the clock; one to a repeated SYN is not counted as such.
     fn is_spent(&self) -> bool {
         self.attempts >= ATTEMPTS_MAX

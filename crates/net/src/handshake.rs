@@ -83,12 +83,18 @@ impl Core {
         }
         let Some((with, sent_at)) = self.agreed(now, segment) else { return false };
         let Some(backlog) = self.ports.find(segment.tuple.local_port) else { return false };
-        if backlog.is_full() {
-            self.shared.tally.add(Count::BacklogFull);
-            return true;
-        }
-        if self.table.borrow().len() >= self.shared.limits.connections_max {
-            self.shared.tally.add(Count::ConnectionsFull);
+        let full = if backlog.is_full() {
+            Some(Count::BacklogFull)
+        } else if self.table.borrow().len() >= self.shared.limits.connections_max {
+            Some(Count::ConnectionsFull)
+        } else {
+            None
+        };
+        if let Some(full) = full {
+            self.shared.tally.add(full);
+            if let Some(entry) = self.half_open.find(&segment.tuple) {
+                entry.hold(now);
+            }
             return true;
         }
         self.half_open.remove(&segment.tuple);

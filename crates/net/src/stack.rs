@@ -8,9 +8,11 @@ use crate::exchange::{Outcome, Path};
 use crate::listener::{Backlog, TcpListener};
 use crate::moment::Moment;
 use crate::port::{Card, Wire, WireOutput};
+use crate::probe::{ConnectionInfo, Gauges, Probe};
 use crate::tally::Count;
 use alloc::boxed::Box;
 use alloc::rc::Rc;
+use alloc::vec::Vec;
 use core::net::IpAddr;
 use core::time::Duration;
 use flow::FlowError;
@@ -136,6 +138,21 @@ impl Stack {
         if self.link_up {
             self.core.services.restart(now);
         }
+    }
+
+    /// A view of the stack for tasks.
+    pub fn probe(&self) -> Probe {
+        Probe::new(&self.core)
+    }
+
+    /// Every connection, in no order.
+    pub fn connections(&self) -> Vec<ConnectionInfo> {
+        self.probe().connections()
+    }
+
+    /// How many there are of each thing that takes memory.
+    pub fn gauges(&self) -> Gauges {
+        self.core.gauges()
     }
 
     /// How often it happened.
