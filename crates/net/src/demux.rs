@@ -161,17 +161,19 @@ impl Core {
         if self.answered(now, segment, output) {
             return;
         }
+        let mut used = None;
         if let Some(remains) = self.time_wait.find(&segment.tuple, now) {
             // RFC 9293 section 3.6.1: a SYN beyond the old connection's numbers opens a new one.
             let reopens = segment.flags.is_opening() && before(remains.receive_next, segment.seq);
             if !reopens {
                 return self.repeat_end(segment, &remains, output);
             }
+            used = Some(remains.send_next);
             self.time_wait.remove(&segment.tuple);
             self.shared.tally.add(Count::TimeWaitReused);
         }
         if segment.flags.is_opening() {
-            self.open(now, segment, output);
+            self.open(now, segment, used, output);
         } else if segment.flags.has(Flags::RST) {
             self.refuse_half_open(segment);
         } else if !segment.flags.has(Flags::ACK) || !self.complete(now, segment, output) {

@@ -4,6 +4,7 @@ use crate::connection::Connection;
 use crate::connector::{Dial, Wishes};
 use crate::demux::Core;
 use crate::establish::{self, Synchronized};
+use crate::handshake::beyond;
 use crate::moment::Span;
 use crate::neighbours::Hop;
 use crate::packet::Bare;
@@ -173,8 +174,7 @@ impl Core {
         let tuple = self.free_port(probe, now).ok_or(ConnectError::Exhausted)?;
         let mut own = self.sequencer.initial(&tuple, now);
         if let Some(remains) = self.time_wait.find(&tuple, now) {
-            // RFC 1122 section 4.2.2.13: beyond anything that the old connection used.
-            own = remains.send_next.wrapping_add(1 << 17);
+            own = beyond(remains.send_next, own);
             self.time_wait.remove(&tuple);
             self.shared.tally.add(Count::TimeWaitReused);
         }

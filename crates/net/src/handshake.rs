@@ -9,7 +9,7 @@ use crate::moment::Span;
 use crate::packet::Bare;
 use crate::port::{Output, Stamp};
 use crate::rings::{self, Sizes};
-use crate::segment::{Flags, Offer, Segment};
+use crate::segment::{Flags, Offer, Segment, before};
 use crate::sequence::COOKIE_SLOT;
 use crate::stream::TcpFlow;
 use crate::tally::Count;
@@ -18,8 +18,14 @@ use alloc::rc::Rc;
 use core::time::Duration;
 
 impl Core {
-    /// Answers a SYN.
-    pub(crate) fn open(&mut self, now: Duration, segment: &Segment, output: &mut dyn Output) {
+    /// Answers a SYN; `used` is the number after the last of the connection that it takes over.
+    pub(crate) fn open(
+        &mut self,
+        now: Duration,
+        segment: &Segment,
+        used: Option<u32>,
+        output: &mut dyn Output,
+    ) {
         if self.ports.find(segment.tuple.local_port).is_none() {
             return self.reset(now, segment, output);
         }
@@ -36,7 +42,8 @@ impl Core {
             self.half_open.remove(&tuple);
         }
         let offer = segment.offer();
-        let own = self.sequencer.initial(&tuple, now);
+        let initial = self.sequencer.initial(&tuple, now);
+        let own = used.map_or(initial, |used| beyond(used, initial));
         let mut entry = HalfOpen::new(tuple, (segment.seq, own), offer, segment.source);
         entry.answer(now);
         if !self.half_open.insert(entry, now) {
@@ -201,6 +208,11 @@ impl Core {
         self.shared.tally.add(Count::SynAcksOut);
         self.send(&entry.tuple, entry.hop, &syn_ack, output);
     }
+}
+
+/// RFC 1122 section 4.2.2.13: a sequence number after everything that the old connection `used`.
+pub(crate) fn beyond(used: u32, initial: u32) -> u32 {
+    if before(used, initial) { initial } else { used.wrapping_add(1 << 17) }
 }
 
 /// How far ahead of the handshake the completing segment may be: later segments can overtake it,

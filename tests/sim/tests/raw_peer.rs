@@ -1,9 +1,12 @@
 //! A peer made by hand, against one stack.
 
-use flow::{Flow, FlowExt, Listener};
+use flow::{Flow, FlowError, FlowExt, Listener};
+use net::Count;
 use sim::{MAC, TcpFields, World, WorldConfig, check, reply_frame, syn_frame, tcp_fields};
 use smoltcp::wire::TcpControl;
+use std::cell::RefCell;
 use std::net::SocketAddrV4;
+use std::rc::Rc;
 use std::time::Duration;
 
 fn endpoints(port: u16) -> (SocketAddrV4, SocketAddrV4) {
@@ -71,5 +74,297 @@ fn a_handshake_carries_data_and_the_answer_rides_with_its_acknowledgement() {
         assert!(fin.flags.1, "{fin:?}");
         send(world, 5000, TcpControl::None, 1006, Some(fin.seq + 1), b"");
         assert_eq!(world.stacks[0].count(net::Count::Closed), 1);
+    });
+}
+
+/// A handshake by hand; the stack's first sequence number.
+fn open(world: &mut World, port: u16, seq: u32) -> u32 {
+    let (from, to) = endpoints(port);
+    world.wire.inject(0, syn_frame((MAC[1], MAC[0]), from, to, seq));
+    world.settle();
+    let syn_ack = last_from_stack(world);
+    assert_eq!((syn_ack.flags, syn_ack.ack), ((true, false, false, true), seq.wrapping_add(1)));
+    let next = syn_ack.seq.wrapping_add(1);
+    send(world, port, TcpControl::None, seq.wrapping_add(1), Some(next), b"");
+    next
+}
+
+type Flows = Rc<RefCell<Vec<net::TcpFlow>>>;
+
+/// Stack 0 accepts and keeps flows; stack 1 hears nothing.
+fn keep(world: &mut World) -> Flows {
+    world.wire.set_filter(Some(Box::new(|_, _| true)));
+    let mut listener = world.stacks[0].listen(80).unwrap();
+    let flows = Flows::default();
+    let kept = flows.clone();
+    world.spawner().spawn("accept", async move {
+        while let Ok(flow) = listener.accept().await {
+            kept.borrow_mut().push(flow);
+        }
+    });
+    world.settle();
+    flows
+}
+
+fn run(name: &str, test: impl FnOnce(&mut World)) {
+    check(name, &WorldConfig::default(), test);
+}
+
+/// What a read gives now.
+fn read(flow: &mut net::TcpFlow) -> std::task::Poll<Result<Vec<u8>, FlowError>> {
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    let mut bytes = Vec::new();
+    flow.poll_read_with(&mut cx, &mut |ring| {
+        bytes.extend_from_slice(ring);
+        ring.len()
+    })
+    .map(|taken| taken.map(|_| bytes))
+}
+
+#[test]
+fn sequence_numbers_may_wrap() {
+    run("wrap", |world| {
+        let flows = keep(world);
+        let next = open(world, 5000, u32::MAX - 2);
+        send(world, 5000, TcpControl::Psh, u32::MAX - 1, Some(next), b"abcdef");
+        let bytes = read(&mut flows.borrow_mut()[0]);
+        assert_eq!(bytes, std::task::Poll::Ready(Ok(b"abcdef".to_vec())));
+    });
+}
+
+#[test]
+fn a_lost_final_acknowledgement_is_made_good_by_data() {
+    run("lost-ack", |world| {
+        let flows = keep(world);
+        let (from, to) = endpoints(5000);
+        world.wire.inject(0, syn_frame((MAC[1], MAC[0]), from, to, 99));
+        world.settle();
+        let next = last_from_stack(world).seq + 1;
+        // The second segment comes before the first, and neither is the bare acknowledgement.
+        send(world, 5000, TcpControl::Psh, 103, Some(next), b"def");
+        send(world, 5000, TcpControl::Psh, 100, Some(next), b"abc");
+        let bytes = read(&mut flows.borrow_mut()[0]);
+        assert_eq!(bytes, std::task::Poll::Ready(Ok(b"abcdef".to_vec())));
+    });
+}
+
+#[test]
+fn a_syn_ack_that_gets_lost_is_sent_again() {
+    run("syn-ack-again", |world| {
+        keep(world);
+        let (from, to) = endpoints(5000);
+        world.wire.inject(0, syn_frame((MAC[1], MAC[0]), from, to, 99));
+        world.settle();
+        let first = last_from_stack(world);
+        let sent = world.wire.sent();
+        world.pass(Duration::from_millis(1_600));
+        assert_eq!((world.wire.sent(), last_from_stack(world)), (sent + 1, first));
+        world.pass(Duration::from_secs(60));
+        assert_eq!(world.wire.sent(), sent + 2);
+        assert_eq!(world.stacks[0].count(Count::HalfOpenExpired), 1);
+    });
+}
+
+#[test]
+fn rfc_9293_an_old_duplicate_syn_does_not_stand_in_the_way() {
+    run("old-syn", |world| {
+        let flows = keep(world);
+        let (from, to) = endpoints(5000);
+        world.wire.inject(0, syn_frame((MAC[1], MAC[0]), from, to, 5));
+        world.settle();
+        let wrong = last_from_stack(world);
+        assert_eq!(wrong.ack, 6);
+        // The peer does not know the old number and resets it (figure 9), then its own SYN comes.
+        send(world, 5000, TcpControl::Rst, 6, None, b"");
+        assert_eq!(world.stacks[0].gauges().half_open, 0);
+        open(world, 5000, 70_000);
+        assert_eq!(flows.borrow().len(), 1);
+    });
+}
+
+#[test]
+fn rfc_5961_a_reset_needs_the_exact_number() {
+    run("blind-reset", |world| {
+        keep(world);
+        let (from, to) = endpoints(5000);
+        world.wire.inject(0, syn_frame((MAC[1], MAC[0]), from, to, 5));
+        world.settle();
+        send(world, 5000, TcpControl::Rst, 7, None, b"");
+        assert_eq!(world.stacks[0].gauges().half_open, 1);
+    });
+}
+
+#[test]
+fn a_reset_ends_the_flow_with_an_error_after_its_bytes() {
+    run("reset", |world| {
+        let flows = keep(world);
+        let next = open(world, 5000, 99);
+        send(world, 5000, TcpControl::Psh, 100, Some(next), b"abc");
+        send(world, 5000, TcpControl::Rst, 103, Some(next), b"");
+        let flow = &mut flows.borrow_mut()[0];
+        assert_eq!(read(flow), std::task::Poll::Ready(Ok(b"abc".to_vec())));
+        assert_eq!(read(flow), std::task::Poll::Ready(Err(FlowError::Reset)));
+        assert_eq!(world.stacks[0].gauges().connections, 0);
+    });
+}
+
+#[test]
+fn segments_of_nobody_are_reset_at_a_bounded_rate() {
+    run("rst", |world| {
+        keep(world);
+        for port in 1..=1_000 {
+            send(world, port, TcpControl::None, 1, Some(77), b"");
+        }
+        let stack = &world.stacks[0];
+        assert_eq!((stack.count(Count::ResetsOut), stack.count(Count::ResetsWithheld)), (200, 800));
+        let reset = last_from_stack(world);
+        assert_eq!((reset.flags, reset.seq), ((false, false, true, false), 77));
+    });
+}
+
+#[test]
+fn rfc_9293_both_ends_close_at_once() {
+    run("simultaneous-close", |world| {
+        let flows = keep(world);
+        let next = open(world, 5000, 99);
+        flows.borrow_mut()[0].finish();
+        world.settle();
+        assert!(last_from_stack(world).flags.1);
+        // The peer's FIN does not know ours.
+        send(world, 5000, TcpControl::Fin, 100, Some(next), b"");
+        assert_eq!(last_from_stack(world).ack, 101);
+        send(world, 5000, TcpControl::None, 101, Some(next + 1), b"");
+        let gauges = world.stacks[0].gauges();
+        assert_eq!((gauges.connections, gauges.time_wait), (0, 1));
+        let end = read(&mut flows.borrow_mut()[0]);
+        assert_eq!(end, std::task::Poll::Ready(Ok(Vec::new())));
+    });
+}
+
+/// Opens a connection and closes it from the stack's side first; both next numbers.
+fn into_time_wait(world: &mut World, flows: &Flows) -> (u32, u32) {
+    let next = open(world, 5000, 99);
+    flows.borrow_mut()[0].finish();
+    world.settle();
+    send(world, 5000, TcpControl::None, 100, Some(next + 1), b"");
+    send(world, 5000, TcpControl::Fin, 100, Some(next + 1), b"");
+    assert_eq!(world.stacks[0].gauges().time_wait, 1);
+    flows.borrow_mut().clear();
+    (next + 1, 101)
+}
+
+#[test]
+fn time_wait_acknowledges_a_repeated_fin_and_ignores_resets() {
+    run("time-wait", |world| {
+        let flows = keep(world);
+        let (send_next, receive_next) = into_time_wait(world, &flows);
+        let sent = world.wire.sent();
+        send(world, 5000, TcpControl::Fin, 100, Some(send_next), b"");
+        let ack = last_from_stack(world);
+        assert_eq!((world.wire.sent(), ack.seq, ack.ack), (sent + 1, send_next, receive_next));
+        // RFC 1337: neither resets nor bare acknowledgements end or answer it.
+        send(world, 5000, TcpControl::Rst, receive_next, None, b"");
+        send(world, 5000, TcpControl::None, receive_next, Some(send_next), b"");
+        assert_eq!((world.wire.sent(), world.stacks[0].gauges().time_wait), (sent + 1, 1));
+    });
+}
+
+#[test]
+fn rfc_1122_a_later_syn_takes_over_time_wait_and_an_earlier_one_does_not() {
+    run("time-wait-reuse", |world| {
+        let flows = keep(world);
+        let (send_next, receive_next) = into_time_wait(world, &flows);
+        let (from, to) = endpoints(5000);
+        world.wire.inject(0, syn_frame((MAC[1], MAC[0]), from, to, receive_next - 50));
+        world.settle();
+        let ack = last_from_stack(world);
+        assert_eq!((ack.flags, ack.ack), ((false, false, false, true), receive_next));
+        let next = open(world, 5000, receive_next + 1_000);
+        assert!(next.wrapping_sub(send_next) < 1 << 31, "beyond the old connection's numbers");
+        let stack = &world.stacks[0];
+        assert_eq!((stack.count(Count::TimeWaitReused), stack.gauges().time_wait), (1, 0));
+        assert_eq!(flows.borrow().len(), 1);
+    });
+}
+
+#[test]
+fn time_passes_over_time_wait() {
+    run("time-wait-over", |world| {
+        let flows = keep(world);
+        let (send_next, _) = into_time_wait(world, &flows);
+        world.pass(Duration::from_secs(62));
+        send(world, 5000, TcpControl::Fin, 100, Some(send_next), b"");
+        assert!(last_from_stack(world).flags.2, "it belongs to nobody now");
+    });
+}
+
+#[test]
+fn a_dropped_flow_resets_and_a_finished_one_delivers() {
+    run("drop", |world| {
+        let flows = keep(world);
+        open(world, 5000, 99);
+        flows.borrow_mut().clear();
+        world.settle();
+        assert!(last_from_stack(world).flags.2);
+        let next = open(world, 5001, 99);
+        let mut flow = flows.borrow_mut().pop().unwrap();
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        let _ = flow.poll_write_with(&mut cx, &mut |space| {
+            space[..3].copy_from_slice(b"end");
+            3
+        });
+        flow.finish();
+        drop(flow);
+        world.settle();
+        let last = last_from_stack(world);
+        assert_eq!((last.data, last.flags.1, last.seq), (3, true, next));
+        // What the peer still sends is taken and thrown away.
+        send(world, 5001, TcpControl::Psh, 100, Some(next + 4), &[b'x'; 1_000]);
+        world.pass(Duration::from_millis(20));
+        assert_eq!(last_from_stack(world).ack, 1_100);
+        world.pass(Duration::from_secs(25));
+        assert!(last_from_stack(world).flags.2, "nobody ends it, so it is given up");
+        assert_eq!(world.stacks[0].gauges().connections, 0);
+    });
+}
+
+#[test]
+fn a_peer_that_moves_is_followed_and_a_forger_is_not() {
+    run("moves", |world| {
+        let flows = keep(world);
+        let next = open(world, 5000, 99);
+        let (from, to) = endpoints(5000);
+        let moved = [2, 0, 0, 0, 0, 9];
+        let mut from_mac = |world: &mut World, seq: u32, data: &[u8]| {
+            let control = TcpControl::Psh;
+            let frame = reply_frame((moved, MAC[0]), from, to, control, seq, Some(next), data);
+            world.wire.inject(0, frame);
+            world.pass(Duration::from_millis(20));
+            let log = world.wire.log();
+            let own = |frame: &&(Duration, Vec<u8>)| frame.1[6..12] == MAC[0];
+            log.iter().rev().find(own).unwrap().1[..6].to_vec()
+        };
+        assert_eq!(from_mac(world, 100u32.wrapping_add(1 << 30), b"forged"), MAC[1]);
+        assert_eq!(from_mac(world, 100, b"true"), moved);
+        assert_eq!(flows.borrow().len(), 1);
+    });
+}
+
+#[test]
+fn probes_tell_what_happens() {
+    run("probe", |world| {
+        let flows = keep(world);
+        let next = open(world, 5000, 99);
+        send(world, 5000, TcpControl::Psh, 100, Some(next), b"hello");
+        world.pass(Duration::from_secs(3));
+        let all = world.stacks[0].probe().connections();
+        let [connection] = &all[..] else { panic!("{all:?}") };
+        assert_eq!((connection.peer.port(), connection.local.port()), (5000, 80));
+        assert_eq!((connection.bytes_in, connection.receive_ring), (5, (5, 1_536)));
+        assert_eq!(connection.state, net::TcpState::Established);
+        assert!(!connection.is_orphan && connection.age >= Duration::from_secs(3));
+        assert_eq!((connection.segment_max, connection.peer_window), (1_460, 0xffff << 7));
+        assert_eq!(flows.borrow().len(), 1);
+        assert!(Count::ALL.iter().all(|count| !count.name().is_empty()));
     });
 }
