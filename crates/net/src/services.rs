@@ -24,6 +24,9 @@ pub(crate) struct Services {
     /// When the interface wants to be polled.
     due: Option<Duration>,
     names: Names,
+    slaac: bool,
+    /// Polls in a row that were due and had nothing to send.
+    fruitless: u32,
     /// Our addresses have changed since this was last asked.
     changed: bool,
 }
@@ -55,7 +58,17 @@ impl Services {
         let dhcp = config.dhcp.then(|| sockets.add(dhcpv4::Socket::new()));
         let names = Names::new(&config.name_servers, &mut sockets);
         let due = Some(now);
-        Self { interface, sockets, caps, dhcp, due, names, changed: false }
+        Self {
+            interface,
+            sockets,
+            caps,
+            dhcp,
+            due,
+            names,
+            slaac: config.slaac,
+            fruitless: 0,
+            changed: false,
+        }
     }
 
     /// Whether the address is one of ours.
@@ -94,6 +107,7 @@ impl Services {
             &mut self.sockets,
         );
         self.due = Some(now);
+        self.fruitless = 0;
     }
 
     /// Asks for the addresses of a name.
@@ -109,9 +123,11 @@ impl Services {
             return core::mem::take(&mut self.changed);
         }
         let instant = Moment::new(now).instant();
-        let before = self.interface.ip_addrs().len();
-        self.interface.poll_maintenance(instant);
-        self.changed |= self.interface.ip_addrs().len() != before;
+        if self.slaac {
+            let before = self.interface.ip_addrs().to_vec();
+            self.interface.poll_maintenance(instant);
+            self.changed |= self.interface.ip_addrs() != before;
+        }
         let mut output = WireOutput { wire, now: instant };
         self.names.settle(&mut self.sockets);
         for _ in 0..ROUNDS_MAX {
@@ -121,10 +137,10 @@ impl Services {
             if round == PollResult::None {
                 break;
             }
+            self.fruitless = 0;
         }
         let next = self.interface.poll_at(instant, &self.sockets);
-        self.due =
-            next.map(|at| Moment::from_instant(at).max(Moment::new(now) + Span::TICK).duration());
+        self.due = next.map(|at| self.patient(Moment::from_instant(at), now));
         core::mem::take(&mut self.changed)
     }
 
@@ -138,6 +154,17 @@ impl Services {
             self.sockets.get_mut::<dhcpv4::Socket>(dhcp).reset();
         }
         self.due = Some(now);
+    }
+
+    /// smoltcp 0.14 calls for a poll for ever when no router answers its solicitations; what is
+    /// overdue and fruitless is asked for ever more rarely.
+    fn patient(&mut self, at: Moment, now: Duration) -> Duration {
+        let now = Moment::new(now);
+        if at > now + Span::TICK {
+            return at.duration();
+        }
+        self.fruitless = (self.fruitless + 1).min(PATIENCE_MAX);
+        (now + Span::TICK).duration() + Span::TICK.duration() * ((1 << self.fruitless) - 2)
     }
 
     fn take_lease(&mut self) {
@@ -176,6 +203,8 @@ impl Services {
     }
 }
 
+/// Fruitless polls come at last every 65 s.
+const PATIENCE_MAX: u32 = 16;
 /// Any address beyond the link.
 const GLOBAL_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
 /// Packets per poll; a ping flood must not keep connections waiting.

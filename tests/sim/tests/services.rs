@@ -1,0 +1,395 @@
+//! One stack against a router made by hand: leases, advertisements, names, ping.
+
+use flow::task::Executor;
+use flow::{ConnectError, Connector, Target};
+use net::{Config, Stack};
+use sim::{Link, LinkDevice, MAC, Wire};
+use smoltcp::phy::{ChecksumCapabilities, Device, RxToken};
+use smoltcp::time::{Duration as SmolDuration, Instant};
+use smoltcp::wire::{
+    ArpOperation, ArpPacket, ArpRepr, DhcpMessageType, DhcpPacket, DhcpRepr, EthernetAddress,
+    EthernetFrame, EthernetProtocol, EthernetRepr, Icmpv4Packet, Icmpv4Repr, Icmpv6Packet,
+    Icmpv6Repr, IpAddress, IpProtocol, Ipv4Packet, Ipv4Repr, Ipv6Packet, Ipv6Repr,
+    NdiscPrefixInfoFlags, NdiscPrefixInformation, NdiscRepr, NdiscRouterFlags, UdpPacket, UdpRepr,
+};
+use std::cell::RefCell;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::rc::Rc;
+use std::time::Duration;
+
+const ROUTER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
+const LEASED: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 77);
+const ROUTER_V6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 2);
+
+/// A network with a router, which does what its fields say.
+struct Network {
+    stack: Stack,
+    wire: Wire,
+    router: LinkDevice,
+    executor: Executor,
+    now: Duration,
+    leases: bool,
+    lease_seconds: u32,
+    advertises: bool,
+    /// What the name server answers: the name in wire form, and the address.
+    name: Option<(Vec<u8>, Ipv4Addr)>,
+    requests: u32,
+    pongs: u32,
+    tcp: Vec<Vec<u8>>,
+}
+
+impl Network {
+    fn new(config: &Config) -> Self {
+        let (wire, [device, router]) = Wire::new(Link::default(), 1);
+        let stack = Stack::new(device, config, MAC[0], [7; 64], Duration::ZERO);
+        let executor = Executor::new(|body| {
+            body();
+            Ok(())
+        });
+        Self {
+            stack,
+            wire,
+            router,
+            executor,
+            now: Duration::ZERO,
+            leases: true,
+            lease_seconds: 100,
+            advertises: true,
+            name: None,
+            requests: 0,
+            pongs: 0,
+            tcp: Vec::new(),
+        }
+    }
+
+    /// Lets `period` pass; how often the stack wanted to be called.
+    fn pass(&mut self, period: Duration) -> u32 {
+        let until = self.now + period;
+        let mut turns = 0;
+        loop {
+            self.wire.advance(self.now);
+            self.stack.ingress(self.now);
+            self.executor.run(1_000);
+            self.stack.egress(self.now);
+            while let Some((frame, _)) = Device::receive(&mut self.router, Instant::ZERO) {
+                let frame = frame.consume(<[u8]>::to_vec);
+                self.answer(&frame);
+            }
+            turns += 1;
+            let next = [self.stack.next_deadline(), self.wire.next_arrival()];
+            let next = next.into_iter().flatten().min().unwrap_or(until).max(self.now);
+            if self.wire.has_arrivals() || !self.executor.is_idle() {
+                continue;
+            }
+            if next >= until {
+                self.now = until;
+                return turns;
+            }
+            self.now = next;
+        }
+    }
+
+    fn addresses(&self) -> Vec<IpAddr> {
+        self.stack.addresses().map(|(address, _)| address).collect()
+    }
+
+    fn answer(&mut self, frame: &[u8]) {
+        let ethernet = EthernetFrame::new_checked(frame).unwrap();
+        match ethernet.ethertype() {
+            EthernetProtocol::Arp => self.answer_arp(ethernet.payload()),
+            EthernetProtocol::Ipv4 => self.answer_v4(ethernet.payload(), frame),
+            EthernetProtocol::Ipv6 => self.answer_v6(ethernet.payload()),
+            other => panic!("{other}"),
+        }
+    }
+
+    fn answer_arp(&mut self, payload: &[u8]) {
+        let request = ArpRepr::parse(&ArpPacket::new_checked(payload).unwrap()).unwrap();
+        let ArpRepr::EthernetIpv4 { operation, source_protocol_addr, target_protocol_addr, .. } =
+            request
+        else {
+            panic!("{request}")
+        };
+        if operation != ArpOperation::Request || target_protocol_addr != ROUTER {
+            return;
+        }
+        let answer = ArpRepr::EthernetIpv4 {
+            operation: ArpOperation::Reply,
+            source_hardware_addr: EthernetAddress(MAC[1]),
+            source_protocol_addr: ROUTER,
+            target_hardware_addr: EthernetAddress(MAC[0]),
+            target_protocol_addr: source_protocol_addr,
+        };
+        self.send(EthernetProtocol::Arp, answer.buffer_len(), |payload| {
+            answer.emit(&mut ArpPacket::new_unchecked(payload));
+        });
+    }
+
+    fn answer_v4(&mut self, payload: &[u8], frame: &[u8]) {
+        let caps = ChecksumCapabilities::default();
+        let packet = Ipv4Packet::new_checked(payload).unwrap();
+        let ip = Ipv4Repr::parse(&packet, &caps).unwrap();
+        match ip.next_header {
+            IpProtocol::Tcp => self.tcp.push(frame.to_vec()),
+            IpProtocol::Icmp => {
+                let message = Icmpv4Packet::new_checked(packet.payload()).unwrap();
+                let message = Icmpv4Repr::parse(&message, &caps).unwrap();
+                self.pongs += u32::from(matches!(message, Icmpv4Repr::EchoReply { seq_no: 5, .. }));
+            }
+            IpProtocol::Udp => {
+                let udp = UdpPacket::new_checked(packet.payload()).unwrap();
+                match udp.dst_port() {
+                    67 => self.answer_dhcp(udp.payload()),
+                    53 => self.answer_dns(udp.payload(), ip.src_addr, udp.src_port()),
+                    other => panic!("port {other}"),
+                }
+            }
+            other => panic!("{other}"),
+        }
+    }
+
+    fn answer_dhcp(&mut self, payload: &[u8]) {
+        let packet = DhcpPacket::new_checked(payload).unwrap();
+        let request = DhcpRepr::parse(&packet).unwrap();
+        self.requests += 1;
+        if !self.leases {
+            return;
+        }
+        let message_type = match request.message_type {
+            DhcpMessageType::Discover => DhcpMessageType::Offer,
+            _ => DhcpMessageType::Ack,
+        };
+        let servers = [ROUTER].into_iter().collect();
+        let answer = DhcpRepr {
+            message_type,
+            your_ip: LEASED,
+            server_ip: ROUTER,
+            router: Some(ROUTER),
+            subnet_mask: Some(Ipv4Addr::new(255, 255, 255, 0)),
+            server_identifier: Some(ROUTER),
+            dns_servers: Some(servers),
+            lease_duration: Some(self.lease_seconds),
+            parameter_request_list: None,
+            requested_ip: None,
+            max_size: None,
+            client_identifier: None,
+            ..request
+        };
+        let mut bytes = vec![0; answer.buffer_len()];
+        answer.emit(&mut DhcpPacket::new_unchecked(&mut bytes[..])).unwrap();
+        self.send_udp(Ipv4Addr::BROADCAST, (67, 68), &bytes);
+    }
+
+    fn answer_dns(&mut self, query: &[u8], to: Ipv4Addr, port: u16) {
+        let Some((name, address)) = self.name.clone() else { return };
+        let question = &query[12..];
+        let known = question.starts_with(&name) && question[name.len()..] == [0, 1, 0, 1];
+        let mut answer = query.to_vec();
+        // A response; no such name unless it is known (RFC 1035 section 4.1.1).
+        answer[2..4].copy_from_slice(&if known { [0x81, 0x80] } else { [0x81, 0x83] });
+        if known {
+            answer[7] = 1;
+            answer.extend_from_slice(&[0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4]);
+            answer.extend_from_slice(&address.octets());
+        }
+        self.send_udp(to, (53, port), &answer);
+    }
+
+    fn answer_v6(&mut self, payload: &[u8]) {
+        let caps = ChecksumCapabilities::default();
+        let packet = Ipv6Packet::new_checked(payload).unwrap();
+        let (source, destination) = (packet.src_addr(), packet.dst_addr());
+        let message = Icmpv6Packet::new_checked(packet.payload()).unwrap();
+        let message = Icmpv6Repr::parse(&source, &destination, &message, &caps).unwrap();
+        if !matches!(message, Icmpv6Repr::Ndisc(NdiscRepr::RouterSolicit { .. }))
+            || !self.advertises
+        {
+            return;
+        }
+        let prefix = NdiscPrefixInformation {
+            prefix_len: 64,
+            flags: NdiscPrefixInfoFlags::ON_LINK | NdiscPrefixInfoFlags::ADDRCONF,
+            valid_lifetime: SmolDuration::from_secs(10_000),
+            preferred_lifetime: SmolDuration::from_secs(10_000),
+            prefix: Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0),
+        };
+        let answer = Icmpv6Repr::Ndisc(NdiscRepr::RouterAdvert {
+            hop_limit: 64,
+            flags: NdiscRouterFlags::empty(),
+            router_lifetime: SmolDuration::from_secs(1_800),
+            reachable_time: SmolDuration::from_secs(0),
+            retrans_time: SmolDuration::from_secs(0),
+            lladdr: None,
+            mtu: None,
+            prefix_info: Some(prefix),
+        });
+        let all = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+        let ip = Ipv6Repr {
+            src_addr: ROUTER_V6,
+            dst_addr: all,
+            next_header: IpProtocol::Icmpv6,
+            payload_len: answer.buffer_len(),
+            hop_limit: 255,
+        };
+        self.send(EthernetProtocol::Ipv6, 40 + answer.buffer_len(), |payload| {
+            ip.emit(&mut Ipv6Packet::new_unchecked(&mut payload[..40]));
+            let mut message = Icmpv6Packet::new_unchecked(&mut payload[40..]);
+            answer.emit(&ROUTER_V6, &all, &mut message, &caps);
+        });
+    }
+
+    fn send_udp(&mut self, to: Ipv4Addr, ports: (u16, u16), bytes: &[u8]) {
+        let caps = ChecksumCapabilities::default();
+        let udp = UdpRepr { src_port: ports.0, dst_port: ports.1 };
+        let ip = Ipv4Repr {
+            src_addr: ROUTER,
+            dst_addr: to,
+            next_header: IpProtocol::Udp,
+            payload_len: 8 + bytes.len(),
+            hop_limit: 64,
+        };
+        self.send(EthernetProtocol::Ipv4, 28 + bytes.len(), |payload| {
+            ip.emit(&mut Ipv4Packet::new_unchecked(&mut payload[..]), &caps);
+            let (from, to) = (IpAddress::Ipv4(ROUTER), IpAddress::Ipv4(to));
+            let mut packet = UdpPacket::new_unchecked(&mut payload[20..]);
+            let copy = |place: &mut [u8]| place.copy_from_slice(bytes);
+            udp.emit(&mut packet, &from, &to, bytes.len(), copy, &caps);
+        });
+    }
+
+    fn ping(&mut self, to: Ipv4Addr) {
+        let caps = ChecksumCapabilities::default();
+        let request = Icmpv4Repr::EchoRequest { ident: 1, seq_no: 5, data: b"water" };
+        let ip = Ipv4Repr {
+            src_addr: ROUTER,
+            dst_addr: to,
+            next_header: IpProtocol::Icmp,
+            payload_len: request.buffer_len(),
+            hop_limit: 64,
+        };
+        self.send(EthernetProtocol::Ipv4, 20 + request.buffer_len(), |payload| {
+            ip.emit(&mut Ipv4Packet::new_unchecked(&mut payload[..]), &caps);
+            request.emit(&mut Icmpv4Packet::new_unchecked(&mut payload[20..]), &caps);
+        });
+    }
+
+    fn send(&mut self, ethertype: EthernetProtocol, len: usize, fill: impl FnOnce(&mut [u8])) {
+        let (src_addr, dst_addr) = (EthernetAddress(MAC[1]), EthernetAddress(MAC[0]));
+        let mut frame = vec![0; 14 + len];
+        let header = EthernetRepr { src_addr, dst_addr, ethertype };
+        header.emit(&mut EthernetFrame::new_unchecked(&mut frame[..]));
+        fill(&mut frame[14..]);
+        self.wire.inject(0, frame);
+    }
+
+    /// The outcome of a connection attempt.
+    fn connect(&mut self, target: Target) -> Result<(), ConnectError> {
+        let outcome = Rc::new(RefCell::new(None));
+        let (connector, result) = (self.stack.connector(), outcome.clone());
+        self.executor.spawner().spawn("connect", async move {
+            let flow = connector.connect(&target).await;
+            *result.borrow_mut() = Some(flow.map(drop));
+        });
+        for _ in 0..200 {
+            self.pass(Duration::from_millis(500));
+            if let Some(outcome) = outcome.borrow_mut().take() {
+                return outcome;
+            }
+        }
+        panic!("no outcome");
+    }
+}
+
+fn dhcp() -> Config {
+    Config { dhcp: true, ..Config::default() }
+}
+
+#[test]
+fn a_lease_is_taken_renewed_and_lost() {
+    let mut network = Network::new(&dhcp());
+    network.pass(Duration::from_secs(2));
+    assert_eq!(network.addresses(), [IpAddr::V4(LEASED)]);
+    assert_eq!(network.requests, 2);
+    network.pass(Duration::from_secs(500));
+    assert_eq!(network.addresses(), [IpAddr::V4(LEASED)]);
+    assert!(network.requests > 6, "{} requests", network.requests);
+    network.leases = false;
+    network.pass(Duration::from_secs(200));
+    assert!(network.addresses().is_empty());
+    network.leases = true;
+    network.pass(Duration::from_secs(200));
+    assert_eq!(network.addresses(), [IpAddr::V4(LEASED)]);
+}
+
+#[test]
+fn a_link_that_comes_back_asks_for_a_lease_at_once() {
+    let mut network = Network::new(&dhcp());
+    network.pass(Duration::from_secs(2));
+    let now = network.now;
+    network.stack.link_changed(true, now);
+    network.pass(Duration::from_secs(2));
+    assert_eq!((network.requests, network.addresses()), (4, vec![IpAddr::V4(LEASED)]));
+}
+
+#[test]
+fn router_advertisements_give_an_address() {
+    let mut network = Network::new(&Config { slaac: true, ..Config::default() });
+    network.pass(Duration::from_secs(2));
+    let addresses = network.addresses();
+    assert!(addresses.contains(&"fe80::ff:fe00:1".parse().unwrap()), "{addresses:?}");
+    assert!(addresses.contains(&"2001:db8::ff:fe00:1".parse().unwrap()), "{addresses:?}");
+}
+
+#[test]
+fn ping_is_answered() {
+    let mut network = Network::new(&dhcp());
+    network.pass(Duration::from_secs(2));
+    for _ in 0..3 {
+        network.ping(LEASED);
+        network.pass(Duration::from_millis(10));
+    }
+    assert!(network.pongs >= 2, "{} answers", network.pongs);
+}
+
+#[test]
+fn names_are_resolved_by_the_leased_server() {
+    let mut network = Network::new(&dhcp());
+    assert_eq!(network.connect("db.example:9".parse().unwrap()), Err(ConnectError::Unreachable));
+    network.pass(Duration::from_secs(2));
+    network.name = Some((b"\x02db\x07example\0".to_vec(), Ipv4Addr::new(192, 0, 2, 9)));
+    // The name leads to the gateway, where nobody takes the SYN.
+    assert_eq!(network.connect("db.example:9".parse().unwrap()), Err(ConnectError::TimedOut));
+    let syn = EthernetFrame::new_checked(&network.tcp[0]).unwrap();
+    assert_eq!(Ipv4Packet::new_checked(syn.payload()).unwrap().dst_addr().octets(), [192, 0, 2, 9]);
+    assert_eq!(network.connect("other.example:9".parse().unwrap()), Err(ConnectError::NotFound));
+    assert_eq!(network.connect("a..b:9".parse().unwrap()), Err(ConnectError::NotFound));
+    network.name = None;
+    assert_eq!(network.connect("db.example:9".parse().unwrap()), Err(ConnectError::NotFound));
+}
+
+#[test]
+fn a_neighbour_that_is_not_there_is_unreachable() {
+    let mut network = Network::new(&dhcp());
+    network.pass(Duration::from_secs(2));
+    let nobody = Target::Address("10.0.0.200:80".parse().unwrap());
+    assert_eq!(network.connect(nobody), Err(ConnectError::Unreachable));
+    let elsewhere = Target::Address("[2001:db8::1]:80".parse().unwrap());
+    assert_eq!(network.connect(elsewhere), Err(ConnectError::Unreachable));
+}
+
+#[test]
+fn an_idle_stack_is_left_alone() {
+    let addresses = vec![(IpAddr::V4(LEASED), 24)];
+    let mut network = Network::new(&Config { addresses: addresses.clone(), ..Config::default() });
+    network.pass(Duration::from_secs(1));
+    assert_eq!(network.stack.next_deadline(), None);
+    let mut network = Network::new(&Config { addresses, slaac: true, ..Config::default() });
+    network.advertises = false;
+    network.pass(Duration::from_secs(100));
+    let turns = network.pass(Duration::from_secs(1_000));
+    assert!(turns < 30, "{turns} turns without a router");
+    let mut network = Network::new(&dhcp());
+    network.pass(Duration::from_secs(2));
+    let turns = network.pass(Duration::from_secs(40));
+    assert!(turns < 5, "{turns} turns with a lease");
+}
