@@ -61,8 +61,10 @@ pub(crate) type Lookup = Wish<String, Vec<IpAddr>>;
 /// Something that the stack does for one task, which holds the other reference to it.
 pub(crate) struct Wish<Q, A> {
     pub(crate) wanted: Q,
-    outcome: RefCell<(Option<Result<A, ConnectError>>, Option<Waker>)>,
+    outcome: RefCell<Outcome<A>>,
 }
+
+type Outcome<A> = (Option<Result<A, ConnectError>>, Option<Waker>);
 
 impl<Q, A> Wish<Q, A> {
     fn new(wanted: Q) -> Rc<Self> {

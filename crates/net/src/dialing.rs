@@ -145,7 +145,7 @@ impl Core {
             return self.answer_open(peer, segment, output);
         }
         if let Some(attempt) = self.dialing.by_name.remove(&name) {
-            self.connected(attempt, (peer, offer), now, segment);
+            self.connected(&attempt, (peer, offer), now, segment);
         }
         true
     }
@@ -248,7 +248,7 @@ impl Core {
 
     fn connected(
         &mut self,
-        attempt: Attempt,
+        attempt: &Attempt,
         (peer, offer): (u32, Offer),
         now: Duration,
         segment: &Segment,

@@ -167,6 +167,11 @@ impl Tcb {
         }
     }
 
+    /// What was sent has had no answer through two retransmissions.
+    pub(crate) fn is_unheard(&self, now: Moment) -> bool {
+        self.waiting_since.is_some_and(|since| now >= since.max(self.heard_at) + UNHEARD)
+    }
+
     /// What a segment says about the path and the peer, beyond what smoltcp takes from it.
     fn heard(&mut self, now: Moment, segment: &Segment) {
         self.heard_at = now;
@@ -271,6 +276,8 @@ impl Tcb {
     }
 }
 
+/// Two retransmissions at the shortest timeout take 3 s.
+const UNHEARD: Span = Span::SECOND.times(3);
 /// How far from the expected number a segment may be and still belong to the stream.
 const WINDOW_REACH: u32 = 1 << 20;
 /// Questions to a silent peer before it is given up.

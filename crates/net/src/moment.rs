@@ -62,6 +62,10 @@ impl Span {
         Duration::from_micros(self.0)
     }
 
+    pub(crate) const fn times(self, count: u64) -> Self {
+        Self(self.0 * count)
+    }
+
     /// This part of it.
     pub(crate) fn divided(self, by: u64) -> Self {
         Self(self.0 / by)

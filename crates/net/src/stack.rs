@@ -7,6 +7,7 @@ use crate::demux::Core;
 use crate::exchange::{Outcome, Path};
 use crate::listener::{Backlog, TcpListener};
 use crate::moment::Moment;
+use crate::neighbours::Hop;
 use crate::port::{Card, Wire, WireOutput};
 use crate::probe::{ConnectionInfo, Gauges, Probe};
 use crate::tally::Count;
@@ -206,6 +207,9 @@ impl Core {
             let Some(connection) = connection else { continue };
             let outcome = connection.transmit(&mut self.path(), output);
             self.settle(&connection, outcome, now);
+            if connection.tcb().is_unheard(self.shared.now.get()) {
+                self.find_again(&connection, now, output);
+            }
             if outcome == Outcome::Blocked {
                 break true;
             }
@@ -217,6 +221,15 @@ impl Core {
         round.clear();
         self.spare = round;
         blocked
+    }
+
+    /// The peer is silent: perhaps its hardware address has changed.
+    fn find_again(&mut self, connection: &Connection, now: Duration, output: &mut WireOutput) {
+        let (local, remote) = (connection.tuple.local().ip(), connection.tuple.remote().ip());
+        let Some(route) = self.services.route(remote) else { return };
+        if let Hop::Known(hop) = self.neighbours.find(route.next_hop, local, now, output) {
+            connection.tcb().stamp.ethernet[..6].copy_from_slice(&hop);
+        }
     }
 
     fn settle(&mut self, connection: &Rc<Connection>, outcome: Outcome, now: Duration) {

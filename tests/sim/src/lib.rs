@@ -12,5 +12,5 @@ mod world;
 
 pub use frames::{TcpFields, reply_frame, syn_frame, tcp_fields};
 pub use random::Random;
-pub use wire::{Faults, Link, LinkDevice, Offloads, Wire};
+pub use wire::{Faults, Filter, Link, LinkDevice, Offloads, Wire};
 pub use world::{MAC, World, WorldConfig, address, check};

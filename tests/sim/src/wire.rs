@@ -167,10 +167,10 @@ impl State {
         }
     }
 
-    fn send(&mut self, from: usize, frame: Vec<u8>) {
-        self.log(self.now, &frame);
+    fn send(&mut self, from: usize, frame: &[u8]) {
+        self.log(self.now, frame);
         self.sent += 1;
-        if self.filter.as_mut().is_some_and(|filter| filter(from, &frame)) {
+        if self.filter.as_mut().is_some_and(|filter| filter(from, frame)) {
             return;
         }
         let faults = self.link.faults;
@@ -179,8 +179,10 @@ impl State {
         }
         let copies = 1 + u64::from(self.random.chance(faults.duplicate));
         for copy in 0..copies {
-            let mut frame = frame.clone();
-            if self.random.chance(faults.corrupt) {
+            let mut frame = frame.to_vec();
+            // ARP has no checksum of its own: Ethernet's, which is not simulated, protects it.
+            let protected = frame[12..14] == [0x08, 0x06];
+            if self.random.chance(faults.corrupt) && !protected {
                 let at = self.random.below(frame.len() as u64 - 14) as usize + 14;
                 frame[at] ^= 1 << self.random.below(8);
             }
@@ -261,7 +263,7 @@ impl TxToken for Leaving<'_> {
             Some(size) if split => {
                 for segment in segments(&frame, usize::from(size.get())) {
                     assert!(segment.len() <= link.mtu + 14, "a segment larger than the link takes");
-                    state.send(self.device.end, segment);
+                    state.send(self.device.end, &segment);
                 }
                 return value;
             }
@@ -270,7 +272,7 @@ impl TxToken for Leaving<'_> {
         if link.offloads != Offloads::None {
             fill_checksum(&mut frame);
         }
-        state.send(self.device.end, frame);
+        state.send(self.device.end, &frame);
         value
     }
 

@@ -78,7 +78,7 @@ fn a_syn_flood_takes_no_memory_and_locks_nobody_out() {
                 let from = Ipv4Addr::from_bits(0x0a00_0000 | random.below(1 << 24) as u32 | 0x100);
                 let from = SocketAddrV4::new(from, random.below(60_000) as u16 + 1);
                 let to = SocketAddrV4::new([10, 0, 0, 1].into(), 80);
-                let seq = random.next() as u32;
+                let seq = random.number() as u32;
                 world.wire.inject(0, syn_frame((MAC[1], MAC[0]), from, to, seq));
                 if random.chance(2) {
                     world.settle();

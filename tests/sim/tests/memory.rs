@@ -127,18 +127,18 @@ fn fifty_thousand_idle_connections_take_three_kibibytes_each() {
     println!("{each} bytes per idle connection, {} MiB in all", crowd.server_bytes >> 20);
     assert!(each <= 3 * 1024, "{each} bytes per connection");
     assert!(crowd.server_bytes < 256 << 20);
-    one_works_among_all(&mut crowd, &flows.borrow_mut().pop().map(RefCell::new).unwrap());
+    let flow = flows.borrow_mut().pop().unwrap();
+    one_works_among_all(&mut crowd, flow);
 }
 
 /// With all others idle, a request takes the turns and task polls that it takes alone.
-fn one_works_among_all(crowd: &mut Crowd, flow: &RefCell<net::TcpFlow>) {
+fn one_works_among_all(crowd: &mut Crowd, mut flow: net::TcpFlow) {
     let polls = |crowd: &Crowd| -> u64 {
         crowd.server_tasks.spawner().tasks().iter().map(|task| task.polls).sum()
     };
     let (before, frames) = (polls(crowd), crowd.wire.sent());
     let done = Cell::new(false);
     let mut request = std::pin::pin!(async {
-        let mut flow = flow.borrow_mut();
         for _ in 0..100 {
             flow.write_all(b"x").await.unwrap();
             assert_eq!(flow.read(&mut [0]).await, Ok(1));

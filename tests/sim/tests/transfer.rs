@@ -162,3 +162,163 @@ fn a_device_that_is_often_full() {
     let link = Link { queue: 3, ..Link::default() };
     run("full", 1, link, Limits::default(), LOAD);
 }
+
+#[test]
+fn a_reader_that_sleeps_for_minutes_loses_nothing() {
+    for loss in [0, 5] {
+        let link = Link { faults: Faults { loss, ..Faults::default() }, ..Link::default() };
+        let config = WorldConfig { link, seed: loss, ..WorldConfig::default() };
+        check("zero-window", &config, |world| {
+            let mut listener = world.stacks[0].listen(80).unwrap();
+            let (connector, timers) = (world.stacks[1].connector(), world.timers.clone());
+            let done = Rc::new(Cell::new(false));
+            let finished = done.clone();
+            world.spawner().spawn("sleeper", async move {
+                let mut flow = listener.accept().await.unwrap();
+                timers.sleep(Duration::from_secs(300)).await;
+                receive(&mut flow, 100_000, 1, 1 << 20).await;
+                finished.set(true);
+            });
+            world.spawner().spawn("writer", async move {
+                let target = Target::Address(address(0, false, 80));
+                let mut flow = connector.connect(&target).await.unwrap();
+                send(&mut flow, 100_000, 1, 1 << 20).await;
+                flow.finish();
+                flow.drained().await.unwrap();
+            });
+            assert!(world.run_until(Duration::from_secs(3_600), || done.get()));
+        });
+    }
+}
+
+#[test]
+fn rings_grow_with_use_and_shrink_with_idleness() {
+    let link = Link { offloads: Offloads::Segmentation, ..Link::default() };
+    check("growth", &WorldConfig { link, ..WorldConfig::default() }, |world| {
+        let mut listener = world.stacks[0].listen(80).unwrap();
+        let connector = world.stacks[1].connector();
+        let (received, go_on) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(false)));
+        let (count, last) = (received.clone(), go_on.clone());
+        let timers = world.timers.clone();
+        world.spawner().spawn("reader", async move {
+            let mut flow = listener.accept().await.unwrap();
+            while let Ok(more @ 1..) = flow.read_with(|bytes| (bytes.len(), bytes.len())).await {
+                count.set(count.get() + more);
+            }
+        });
+        world.spawner().spawn("writer", async move {
+            let target = Target::Address(address(0, false, 80));
+            let mut flow = connector.connect(&target).await.unwrap();
+            send(&mut flow, 5_000_000, 1, 1 << 20).await;
+            while !last.get() {
+                timers.sleep(Duration::from_millis(100)).await;
+            }
+            send(&mut flow, 5_000_000, 1, 1 << 20).await;
+            flow.finish();
+        });
+        assert!(world.run_until(Duration::from_secs(60), || received.get() == 5_000_000));
+        let rings = |world: &World, end: usize| {
+            let all = world.stacks[end].connections();
+            (all[0].receive_ring.1, all[0].transmit_ring.1)
+        };
+        assert_eq!((rings(world, 0).0, rings(world, 1).1), (262_144, 262_144));
+        // One end's shrinking is news to the other, whose idle time begins anew.
+        world.pass(Duration::from_secs(12));
+        assert_eq!((rings(world, 0), rings(world, 1)), ((1_536, 2_048), (1_536, 2_048)));
+        go_on.set(true);
+        assert!(world.run_until(Duration::from_secs(120), || received.get() == 10_000_000));
+    });
+}
+
+#[test]
+fn the_budget_of_all_rings_is_kept() {
+    let limits = Limits { rings_total_bytes: 20_000, ..Limits::default() };
+    let config = WorldConfig { limits: [limits.clone(), limits], ..WorldConfig::default() };
+    check("budget", &config, |world| {
+        transfer(world, LOAD);
+        assert!(world.stacks[0].gauges().ring_bytes <= 20_000);
+    });
+}
+
+#[test]
+fn nobody_listening_refuses() {
+    check("refused", &WorldConfig::default(), |world| {
+        for v6 in [false, true] {
+            let (connector, outcome) = (world.stacks[1].connector(), Rc::new(Cell::new(None)));
+            let result = outcome.clone();
+            world.spawner().spawn("client", async move {
+                let flow = connector.connect(&Target::Address(address(0, v6, 81))).await;
+                result.set(flow.err());
+            });
+            world.pass(Duration::from_millis(100));
+            assert_eq!(outcome.take(), Some(flow::ConnectError::Refused));
+        }
+    });
+}
+
+#[test]
+fn rfc_9293_both_ends_open_at_once() {
+    let limits = Limits { ephemeral_ports: (80, 80), ..Limits::default() };
+    let config = WorldConfig { limits: [limits.clone(), limits], ..WorldConfig::default() };
+    check("simultaneous-open", &config, |world| {
+        // Each must know the other's hardware address, or one SYN waits for it and is late.
+        let done = Rc::new(Cell::new(0));
+        for round in 0..2 {
+            for end in 0..2 {
+                let (connector, done) = (world.stacks[end].connector(), done.clone());
+                world.spawner().spawn("opens", async move {
+                    let target = Target::Address(address(1 - end, false, 80));
+                    let flow = connector.connect(&target).await;
+                    if round == 1 {
+                        let mut flow = flow.unwrap();
+                        flow.write_all(b"both").await.unwrap();
+                        flow.finish();
+                        receive_exactly(&mut flow, b"both").await;
+                        done.set(done.get() + 1);
+                    }
+                });
+            }
+            world.pass(Duration::from_secs(70));
+        }
+        assert_eq!(done.get(), 2);
+    });
+}
+
+async fn receive_exactly(flow: &mut impl Flow, expected: &[u8]) {
+    let mut all = Vec::new();
+    while flow
+        .read_with(|bytes| {
+            all.extend_from_slice(bytes);
+            (bytes.len(), bytes.len())
+        })
+        .await
+        .unwrap()
+        > 0
+    {}
+    assert_eq!(all, expected);
+}
+
+#[test]
+fn one_listener_serves_two_interfaces() {
+    check("two-interfaces", &WorldConfig::default(), |world| {
+        let mut listener = world.stacks[0].listen(80).unwrap();
+        assert!(world.stacks[1].listen_on(&listener));
+        assert!(!world.stacks[1].listen_on(&listener) && world.stacks[0].listen(80).is_none());
+        let accepted = Rc::new(Cell::new(0));
+        let count = accepted.clone();
+        world.spawner().spawn("accept", async move {
+            while listener.accept().await.is_ok() {
+                count.set(count.get() + 1);
+            }
+        });
+        for end in 0..2 {
+            let connector = world.stacks[1 - end].connector();
+            world.spawner().spawn("client", async move {
+                let target = Target::Address(address(end, false, 80));
+                connector.connect(&target).await.unwrap().finish();
+            });
+        }
+        world.pass(Duration::from_secs(1));
+        assert_eq!(accepted.get(), 2);
+    });
+}
