@@ -73,7 +73,7 @@ fn a_handshake_carries_data_and_the_answer_rides_with_its_acknowledgement() {
         let fin = last_from_stack(world);
         assert!(fin.flags.1, "{fin:?}");
         send(world, 5000, TcpControl::None, 1006, Some(fin.seq + 1), b"");
-        assert_eq!(world.stacks[0].count(net::Count::Closed), 1);
+        assert_eq!(world.stacks[0].count(Count::Closed), 1);
     });
 }
 
@@ -335,7 +335,7 @@ fn a_peer_that_moves_is_followed_and_a_forger_is_not() {
         let next = open(world, 5000, 99);
         let (from, to) = endpoints(5000);
         let moved = [2, 0, 0, 0, 0, 9];
-        let mut from_mac = |world: &mut World, seq: u32, data: &[u8]| {
+        let from_mac = |world: &mut World, seq: u32, data: &[u8]| {
             let control = TcpControl::Psh;
             let frame = reply_frame((moved, MAC[0]), from, to, control, seq, Some(next), data);
             world.wire.inject(0, frame);
