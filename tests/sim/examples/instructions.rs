@@ -53,6 +53,8 @@ impl TxToken for Leaving {
     }
 }
 
+impl net::Card for End {}
+
 impl Device for End {
     type RxToken<'a> = Arrived;
     type TxToken<'a> = Leaving;

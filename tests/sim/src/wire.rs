@@ -83,6 +83,7 @@ struct State {
     log: Vec<(Duration, Vec<u8>)>,
     log_max: usize,
     filter: Option<Filter>,
+    link_up: bool,
 }
 
 impl Wire {
@@ -98,6 +99,7 @@ impl Wire {
             log: Vec::new(),
             log_max: 200_000,
             filter: None,
+            link_up: true,
         })));
         let ends = [0, 1].map(|end| LinkDevice { wire: wire.clone(), end });
         (wire, ends)
@@ -111,6 +113,11 @@ impl Wire {
     /// Changes what happens to frames from now on.
     pub fn set_faults(&self, faults: Faults) {
         self.0.borrow_mut().link.faults = faults;
+    }
+
+    /// Says to both ends that their link is up or down; frames go on travelling.
+    pub fn set_link_up(&self, up: bool) {
+        self.0.borrow_mut().link_up = up;
     }
 
     /// Takes frames away from now on.
@@ -202,7 +209,11 @@ pub struct LinkDevice {
     end: usize,
 }
 
-impl net::Card for LinkDevice {}
+impl net::Card for LinkDevice {
+    fn link_up(&self) -> bool {
+        self.wire.0.borrow().link_up
+    }
+}
 
 impl Device for LinkDevice {
     type RxToken<'a> = Arrived;

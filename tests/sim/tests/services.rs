@@ -325,8 +325,9 @@ fn a_lease_is_taken_renewed_and_lost() {
 fn a_link_that_comes_back_asks_for_a_lease_at_once() {
     let mut network = Network::new(&dhcp());
     network.pass(Duration::from_secs(2));
-    let now = network.now;
-    network.stack.link_changed(true, now);
+    network.wire.set_link_up(false);
+    network.pass(Duration::from_millis(1));
+    network.wire.set_link_up(true);
     network.pass(Duration::from_secs(2));
     assert_eq!((network.requests, network.addresses()), (4, vec![IpAddr::V4(LEASED)]));
 }
