@@ -5,7 +5,7 @@ mod parse;
 pub(crate) use parse::{is_authority, parse_request};
 
 use crate::head::{Expect, Facts, Fields, Head, Span};
-use crate::{Method, Version};
+use crate::{Limits, Method, Version};
 use alloc::boxed::Box;
 
 /// How much content a received message has.
@@ -145,6 +145,35 @@ impl RequestHead {
     }
 }
 
+impl RequestHead {
+    /// Whether `input` begins with the very head that was parsed into this one. Then it means the
+    /// same: a head ends at its first empty line, so no other head begins like it.
+    pub(crate) fn is_begun_by(&self, input: &[u8], limits: &Limits) -> bool {
+        let known = &*self.head.bytes;
+        let line_len = self.line.target.end() + " HTTP/1.1".len();
+        let within_limits = known.len() <= usize::from(limits.head_bytes_max)
+            && self.head.fields.len() <= usize::from(limits.fields_max)
+            && line_len <= usize::from(limits.start_line_bytes_max);
+        match input.get(..known.len()) {
+            Some(begin) if !known.is_empty() && within_limits => is_same(begin, known),
+            _ => false,
+        }
+    }
+}
+
+/// Compares to the end whatever it finds, so that the time it takes tells nobody how much of
+/// another client's request he has guessed.
+fn is_same(a: &[u8], b: &[u8]) -> bool {
+    let (a_blocks, a_rest) = a.as_chunks::<16>();
+    let (b_blocks, b_rest) = b.as_chunks::<16>();
+    let mut difference = 0;
+    for (a, b) in a_blocks.iter().zip(b_blocks) {
+        difference |= u128::from_ne_bytes(*a) ^ u128::from_ne_bytes(*b);
+    }
+    let rest = a_rest.iter().zip(b_rest).fold(0, |difference, (a, b)| difference | (a ^ b));
+    a.len() == b.len() && difference == 0 && rest == 0
+}
+
 /// A request as if received, for tests.
 #[cfg(test)]
 pub(crate) fn parsed(method: &str, target: &str, fields: &[(&str, &str)]) -> Request {
@@ -154,8 +183,7 @@ pub(crate) fn parsed(method: &str, target: &str, fields: &[(&str, &str)]) -> Req
     }
     text += "\r\n";
     let mut request = Box::new(RequestHead::new());
-    let len =
-        parse_request(text.as_bytes(), &crate::Limits::default(), &mut request).unwrap().unwrap();
+    let len = parse_request(text.as_bytes(), &Limits::default(), &mut request).unwrap().unwrap();
     assert_eq!(len, text.len());
     request.head.bytes = text.into_bytes();
     Request(request)

@@ -72,7 +72,7 @@ impl Facts {
     }
 
     fn note_connection(&mut self, value: &[u8]) -> Result<(), Error> {
-        if value.eq_ignore_ascii_case(b"keep-alive") {
+        if is_name(value, b"keep-alive") {
             self.keep_alive = true;
             return Ok(());
         }

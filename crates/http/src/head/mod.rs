@@ -30,6 +30,11 @@ impl Span {
         Span { start: start as u16, len: end.saturating_sub(start) as u16 }
     }
 
+    /// Where it ends.
+    pub(crate) fn end(self) -> usize {
+        usize::from(self.start) + usize::from(self.len)
+    }
+
     /// The bytes it covers.
     pub(crate) fn of(self, bytes: &[u8]) -> &[u8] {
         let start = usize::from(self.start);
@@ -73,15 +78,18 @@ impl Head {
             .map(|(_, value)| value)
     }
 
-    /// Forgets the content, keeps buffers of usual size.
+    /// Forgets the content.
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
         self.fields.clear();
-        if self.bytes.capacity() > RETAINED_BYTES_MAX {
-            self.bytes = Vec::new();
-        }
-        if self.fields.capacity() > RETAINED_FIELDS_MAX {
-            self.fields = Vec::new();
+    }
+
+    /// Gives up buffers of unusual size, and the content with them.
+    pub(crate) fn trim(&mut self) {
+        if self.bytes.capacity() > RETAINED_BYTES_MAX
+            || self.fields.capacity() > RETAINED_FIELDS_MAX
+        {
+            *self = Head::default();
         }
     }
 }

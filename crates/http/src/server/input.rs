@@ -40,7 +40,13 @@ impl Connection {
             None => Box::new(RequestHead::new()),
         };
         if !self.gathering {
-            // The usual case: the whole head in one piece, parsed where it lies and copied once.
+            // The usual cases: the head of the request before once more, or another whole head in one
+            // piece, which is parsed where it lies and copied once.
+            if request.is_begun_by(input, &self.config.limits) {
+                let len = request.head.bytes.len();
+                return Ok((len, Some(self.open_request(request)?)));
+            }
+            request.head.clear();
             if let Some(len) = parse_request(input, &self.config.limits, &mut request)? {
                 request.head.bytes.extend_from_slice(input.get(..len).unwrap_or(input));
                 return Ok((len, Some(self.open_request(request)?)));

@@ -67,12 +67,15 @@ pub struct Connection {
 }
 
 /// Buffers for a request's head, on loan between connections.
+///
+/// They remember the head they held: should the next request be the same, byte for byte, it is
+/// not parsed again.
 #[derive(Debug)]
 pub struct Buffers(Request);
 
 impl From<Request> for Buffers {
-    /// The buffers of a request that is done with.
-    fn from(request: Request) -> Buffers {
+    fn from(mut request: Request) -> Buffers {
+        request.0.head.trim();
         Buffers(request)
     }
 }
@@ -296,7 +299,7 @@ impl Connection {
 
     /// Takes back the buffers of a request that is done with, for the next one.
     pub fn recycle(&mut self, request: Request) {
-        self.supply_buffers(Buffers(request));
+        self.supply_buffers(Buffers::from(request));
     }
 
     /// Takes out the spare buffers, so that an idle connection holds no memory. Give them to
@@ -306,9 +309,8 @@ impl Connection {
     }
 
     /// Lends buffers for the next head.
-    pub fn supply_buffers(&mut self, mut buffers: Buffers) {
+    pub fn supply_buffers(&mut self, buffers: Buffers) {
         if self.buffers.is_none() {
-            buffers.0.0.head.clear();
             self.buffers = Some(buffers);
         }
     }
