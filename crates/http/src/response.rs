@@ -97,7 +97,14 @@ impl Response {
 
     /// 200 with this content.
     pub fn ok(content_type: &'static str, content: impl Into<Data>) -> Response {
-        Response::new(Status::OK).with_content(content_type, content)
+        Response {
+            status: Status::OK,
+            content_type: Some(content_type),
+            lines: Lines::default(),
+            shared_lines: None,
+            body: Body::Full(content.into()),
+            close: false,
+        }
     }
 
     /// This status with its reason as text: what errors look like.

@@ -2,33 +2,38 @@
 
 /// Appends to a buffer. What does not fit is left out; callers reserve enough beforehand.
 pub(crate) struct Cursor<'a> {
-    out: &'a mut [u8],
-    at: usize,
+    rest: &'a mut [u8],
+    capacity: usize,
 }
 
 impl<'a> Cursor<'a> {
     pub(crate) fn new(out: &'a mut [u8]) -> Cursor<'a> {
-        Cursor { out, at: 0 }
+        Cursor { capacity: out.len(), rest: out }
     }
 
     /// Bytes written.
     pub(crate) fn len(&self) -> usize {
-        self.at
+        self.capacity - self.rest.len()
     }
 
     #[inline]
     pub(crate) fn put(&mut self, bytes: &[u8]) {
-        let end = self.at + bytes.len();
-        let room = self.out.get_mut(self.at..end);
-        debug_assert!(room.is_some(), "the head is longer than reserved");
-        if let Some(room) = room {
+        let rest = core::mem::take(&mut self.rest);
+        debug_assert!(bytes.len() <= rest.len(), "the head is longer than reserved");
+        if let Some((room, rest)) = rest.split_at_mut_checked(bytes.len()) {
             room.copy_from_slice(bytes);
-            self.at = end;
+            self.rest = rest;
         }
     }
 
     /// Writes a number in decimal digits.
     pub(crate) fn put_decimal(&mut self, mut number: u64) {
+        if let Ok(digit @ 0..10) = u8::try_from(number) {
+            return self.put(&[b'0' + digit]);
+        }
+        if number < 100 {
+            return self.put(&[b'0' + (number / 10) as u8, b'0' + (number % 10) as u8]);
+        }
         let mut digits = [0; 20];
         let mut first = digits.len();
         for (index, digit) in digits.iter_mut().enumerate().rev() {

@@ -45,44 +45,68 @@ impl Connection {
     /// Whether a response of this status to the open request has content.
     pub(super) fn has_content(&self, status: Status) -> bool {
         // RFC 9112 section 6.3: none after HEAD, with 1xx, 204, 304, or a success to CONNECT.
-        let tunnel = self.exchange.connect_method && status.is_success();
+        let tunnel = self.is_tunnel(status);
         !(self.exchange.head_method || status.has_no_content() || tunnel)
     }
 
     fn start_response(
         &mut self,
-        mut response: Response,
+        response: Response,
         date: Option<&HttpDate>,
         out: &mut [u8],
         at: &mut usize,
     ) {
         let framing = self.framing(&response);
-        let has_content = self.has_content(response.status);
-        self.exchange.started = true;
+        let Response { status, content_type, lines, shared_lines, body, close } = response;
+        let shared_lines = shared_lines.as_deref().unwrap_or(&[]);
+        let has_content = self.has_content(status);
         let ends_by_closing = has_content && framing == SendFraming::UntilClose;
-        let closes = response.close || self.draining || ends_by_closing;
+        let closes = close || self.draining || ends_by_closing;
+        self.exchange.started = true;
         self.exchange.persists =
             self.exchange.client_persists && !closes && self.leaves_little_unread();
-        let type_len = response.content_type.map_or(0, str::len);
-        let len_max =
-            HEAD_OVERHEAD_BYTES + response.lines.0.len() + response.shared_lines().len() + type_len;
-        let exchange = self.exchange;
-        self.sender.write_head(out, at, len_max, |cursor| {
-            write_head(cursor, &response, framing, exchange, date);
-        });
-        let framing = if has_content { framing } else { SendFraming::None };
-        if matches!(response.status, Status::SWITCHING_PROTOCOLS)
-            || exchange.connect_method && response.status.is_success()
-        {
+        if self.is_tunnel(status) || status == Status::SWITCHING_PROTOCOLS {
             self.transport = Transport::Upgraded;
         }
-        self.sender.start(core::mem::take(&mut response.body), framing);
+        let len_max = HEAD_OVERHEAD_BYTES
+            + lines.0.len()
+            + shared_lines.len()
+            + content_type.map_or(0, str::len);
+        let connection = self.connection_line(status);
+        self.sender.write_head(out, at, len_max, |cursor| {
+            write_status_line(cursor, status);
+            write_date(cursor, date);
+            write_framing(cursor, framing);
+            write_content_type(cursor, content_type);
+            // Most responses have only one of the two, and an empty copy costs a call.
+            for lines in [&*lines.0, shared_lines].into_iter().filter(|lines| !lines.is_empty()) {
+                cursor.put(lines);
+            }
+            cursor.put(connection);
+        });
+        self.sender.start(body, if has_content { framing } else { SendFraming::None });
+    }
+
+    /// Whether this response to the open request makes the connection a tunnel (RFC 9110 section 9.3.6).
+    fn is_tunnel(&self, status: Status) -> bool {
+        self.exchange.connect_method && status.is_success()
+    }
+
+    /// What the head says about the connection, and its end.
+    fn connection_line(&self, status: Status) -> &'static [u8] {
+        match self.exchange.persists {
+            _ if status == Status::SWITCHING_PROTOCOLS => b"Connection: upgrade\r\n\r\n",
+            _ if self.is_tunnel(status) => b"\r\n",
+            false => b"Connection: close\r\n\r\n",
+            // RFC 9112 section 9.3: an HTTP/1.0 client must be told.
+            true if !self.exchange.http11 => b"Connection: keep-alive\r\n\r\n",
+            true => b"\r\n",
+        }
     }
 
     /// How the response's end is marked, were it the answer to GET.
     fn framing(&self, response: &Response) -> SendFraming {
-        let tunnel = self.exchange.connect_method && response.status.is_success();
-        if response.status.has_no_content() || tunnel {
+        if response.status.has_no_content() || self.is_tunnel(response.status) {
             // RFC 9110 section 8.6: no Content-Length in 1xx, 204 and a success to CONNECT. RFC 9112 section 6.1: no coding either.
             return SendFraming::None;
         }
@@ -153,19 +177,15 @@ impl Connection {
     }
 }
 
-fn write_head(
-    cursor: &mut Cursor<'_>,
-    response: &Response,
-    framing: SendFraming,
-    exchange: Exchange,
-    date: Option<&HttpDate>,
-) {
-    write_status_line(cursor, response.status);
+fn write_date(cursor: &mut Cursor<'_>, date: Option<&HttpDate>) {
     if let Some(date) = date {
         cursor.put(b"Date: ");
         cursor.put(date.as_bytes());
         cursor.put(b"\r\n");
     }
+}
+
+fn write_framing(cursor: &mut Cursor<'_>, framing: SendFraming) {
     match framing {
         SendFraming::Length(len) => {
             cursor.put(b"Content-Length: ");
@@ -175,26 +195,21 @@ fn write_head(
         SendFraming::Chunked => cursor.put(b"Transfer-Encoding: chunked\r\n"),
         SendFraming::None | SendFraming::UntilClose => {}
     }
-    if let Some(content_type) = response.content_type {
+}
+
+fn write_content_type(cursor: &mut Cursor<'_>, content_type: Option<&str>) {
+    if let Some(content_type) = content_type {
         cursor.put(b"Content-Type: ");
         cursor.put(content_type.as_bytes());
         cursor.put(b"\r\n");
     }
-    cursor.put(&response.lines.0);
-    cursor.put(response.shared_lines());
-    let tunnel = exchange.connect_method && response.status.is_success();
-    cursor.put(match (response.status, exchange.persists) {
-        (Status::SWITCHING_PROTOCOLS, _) => b"Connection: upgrade\r\n\r\n",
-        _ if tunnel => b"\r\n",
-        (_, false) => b"Connection: close\r\n\r\n",
-        // RFC 9112 section 9.3: an HTTP/1.0 client must be told.
-        (_, true) if !exchange.http11 => b"Connection: keep-alive\r\n\r\n",
-        (_, true) => b"\r\n",
-    });
 }
 
 fn write_status_line(cursor: &mut Cursor<'_>, status: Status) {
-    if let Some(line) = status.line() {
+    if status == Status::OK {
+        // By far the commonest, copied without a look at a table.
+        cursor.put(b"HTTP/1.1 200 OK\r\n");
+    } else if let Some(line) = status.line() {
         cursor.put(line.as_bytes());
     } else {
         // RFC 9112 section 4: the reason may be empty, the space before it not left out.
