@@ -161,9 +161,9 @@ fn word_at(bytes: &[u8], at: usize) -> Option<u64> {
 #[inline]
 fn no_letters(word: u64) -> u64 {
     let low = word & !HIGH;
-    let small = low | LOW * 0x20;
+    let small = low | (LOW * 0x20);
     let letter = (small + LOW * (0x80 - 0x61)) ^ (small + LOW * (0x80 - 0x7b));
-    let no_hyphen = (low ^ LOW * 0x2d) + LOW * 0x7f;
+    let no_hyphen = (low ^ (LOW * 0x2d)) + LOW * 0x7f;
     (!letter & no_hyphen | word) & HIGH
 }
 
