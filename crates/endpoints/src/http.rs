@@ -30,6 +30,7 @@
 //! # assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n") && answer.ends_with(b"hello you"));
 //! ```
 
+mod access;
 mod body;
 pub mod client;
 mod exchange;

@@ -22,7 +22,7 @@ pub enum Body {
 
 impl Body {
     /// Bytes in all, `None` for a stream of unknown length.
-    pub(crate) fn len(&self) -> Option<u64> {
+    pub fn content_length(&self) -> Option<u64> {
         match self {
             Body::Empty => Some(0),
             Body::Full(data) => Some(data.len() as u64),

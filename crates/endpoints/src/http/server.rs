@@ -1,14 +1,16 @@
 //! Serving: a listener, and a task for each connection.
 
+use super::access;
 use super::exchange::Handler;
 use super::session::Session;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::time::Duration;
-use flow::Listener;
 use flow::task::Spawner;
 use flow::time::Timers;
+use flow::{Address, Listener};
+use http::semantics::access_log::Entry;
 use http::semantics::date::{DateCache, HttpDate};
 use http::{Request, server};
 
@@ -49,7 +51,13 @@ impl Server {
             connections: Cell::new(0),
             requests: Cell::new(0),
             draining: Cell::new(false),
+            access_log: Cell::new(false),
         }))
+    }
+
+    /// Whether each answer gets a line in the log, in the combined format and under the target `access`. Off at first.
+    pub fn log_access(&self, on: bool) {
+        self.0.access_log.set(on);
     }
 
     /// Accepts connections until the listener fails or the server drains, each in a task of its own.
@@ -94,11 +102,25 @@ pub(super) struct Shared {
     pub(super) connections: Cell<usize>,
     pub(super) requests: Cell<u64>,
     pub(super) draining: Cell<bool>,
+    access_log: Cell<bool>,
     date: RefCell<DateCache>,
     wall_clock_start: Option<Duration>,
 }
 
 impl Shared {
+    /// Begins a line of the access log, if there is one.
+    pub(super) fn begin_log(&self, peer: Address, request: Option<&Request>) -> Option<Entry> {
+        let begin = |date: Option<&HttpDate>| access::begin(peer, date, request);
+        self.access_log.get().then(|| self.with_date(self.timers.now(), begin))
+    }
+
+    /// The whole line of what was refused before it was a request.
+    pub(super) fn log_refusal(&self, peer: Address, error: http::Error) {
+        if let Some(entry) = self.begin_log(peer, None) {
+            access::end(entry, error.status(), None);
+        }
+    }
+
     pub(super) fn with_date<R>(
         &self,
         now: Duration,

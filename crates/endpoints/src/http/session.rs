@@ -1,5 +1,6 @@
 //! One connection: the loop between a flow, the protocol core and a handler.
 
+use super::access;
 use super::body::{BodyWriter, Incoming, IncomingBody, Outgoing};
 use super::exchange::{Answer, Producing, Reply, Request, Then};
 use super::server::Shared;
@@ -11,6 +12,7 @@ use core::task::{Context, Poll};
 use core::time::Duration;
 use flow::time::Timer;
 use flow::{Address, Flow};
+use http::semantics::access_log::Entry;
 use http::server::{Connection, Event, Transport};
 use http::{BodyLength, Response, Status};
 
@@ -85,7 +87,7 @@ impl<F: Flow + Unpin + 'static> Session<F> {
                 let (count, event) = core.handle_input(now, &bytes[taken..]);
                 taken += count;
                 let Some(event) = event else { return taken };
-                handle(event, peer, shared, work);
+                handle(event, core, peer, shared, work);
                 if work.as_ref().is_some_and(|work| work.body_fills()) {
                     core.pause_body();
                 }
@@ -104,7 +106,7 @@ impl<F: Flow + Unpin + 'static> Session<F> {
         if let Some(event) = self.core.handle_end(now) {
             let peer = self.flow.as_ref().map(Flow::peer);
             if let Some(peer) = peer {
-                handle(event, peer, &self.shared, &mut self.work);
+                handle(event, &self.core, peer, &self.shared, &mut self.work);
             }
             return true;
         }
@@ -126,6 +128,7 @@ impl<F: Flow + Unpin + 'static> Session<F> {
         match self.shared.spawner.catch(|| work.poll(cx, room)) {
             Err(error) => {
                 log::error!("http: a handler {error}");
+                work.log(Status::INTERNAL_SERVER_ERROR, None);
                 self.work = None;
                 self.core.fail_response(now);
                 true
@@ -149,7 +152,13 @@ impl<F: Flow + Unpin + 'static> Session<F> {
     }
 
     fn respond(&mut self, response: Response, now: Duration) -> bool {
-        if self.core.respond(now, response).is_err() {
+        let (status, content_bytes) = (response.status(), response.body().content_length());
+        let answered = self.core.respond(now, response).is_ok();
+        if let Some(work) = &mut self.work {
+            let logged = if answered { status } else { Status::INTERNAL_SERVER_ERROR };
+            work.log(logged, content_bytes);
+        }
+        if !answered {
             log::error!("http: a handler's response cannot answer this request");
             self.core.fail_response(now);
             self.end_work(now);
@@ -250,7 +259,7 @@ impl<F: Flow + Unpin + 'static> Session<F> {
         if let Some(event) = self.core.handle_timeout(now)
             && let Some(flow) = &self.flow
         {
-            handle(event, flow.peer(), &self.shared, &mut self.work);
+            handle(event, &self.core, flow.peer(), &self.shared, &mut self.work);
         }
         true
     }
@@ -262,6 +271,8 @@ struct Work {
     body: Option<Rc<RefCell<Incoming>>>,
     /// The core was told to read the body.
     reading: Cell<bool>,
+    /// The line for the access log, if there is one, until the response is known.
+    entry: Option<Entry>,
 }
 
 enum Stage {
@@ -318,6 +329,12 @@ impl Work {
         }
     }
 
+    fn log(&mut self, status: Status, content_bytes: Option<u64>) {
+        if let Some(entry) = self.entry.take() {
+            access::end(entry, status, content_bytes);
+        }
+    }
+
     fn reply(&mut self, reply: Reply) -> Step {
         self.stage = Stage::Replied(reply.then);
         Step::Reply(reply.response)
@@ -362,7 +379,13 @@ impl Work {
 }
 
 /// Passes a core's event on to the handler.
-fn handle(event: Event<'_>, peer: Address, shared: &Rc<Shared>, work: &mut Option<Work>) {
+fn handle(
+    event: Event<'_>,
+    core: &Connection,
+    peer: Address,
+    shared: &Rc<Shared>,
+    work: &mut Option<Work>,
+) {
     let body = || work.as_ref().and_then(|work| work.body.as_ref());
     match event {
         Event::Request(head) => *work = Some(begin(head, peer, shared)),
@@ -378,7 +401,12 @@ fn handle(event: Event<'_>, peer: Address, shared: &Rc<Shared>, work: &mut Optio
         }
         Event::Failed(error) => {
             log::debug!("http: {peer}: {error}");
-            *work = None;
+            match work.take() {
+                Some(mut work) => work.log(error.status(), None),
+                // Refused before it was a request, if there is an answer to it.
+                None if core.wants_transmit() => shared.log_refusal(peer, error),
+                None => {}
+            }
         }
     }
 }
@@ -386,6 +414,7 @@ fn handle(event: Event<'_>, peer: Address, shared: &Rc<Shared>, work: &mut Optio
 /// Hands a request to the handler.
 fn begin(head: http::Request, peer: Address, shared: &Rc<Shared>) -> Work {
     shared.requests.set(shared.requests.get() + 1);
+    let entry = shared.begin_log(peer, Some(&head));
     let (incoming, body) = match head.body_length() {
         BodyLength::Empty => (IncomingBody::empty(), None),
         _ => {
@@ -399,7 +428,7 @@ fn begin(head: http::Request, peer: Address, shared: &Rc<Shared>) -> Work {
         log::error!("http: a handler {error}");
         Answer::Now(Response::plain(Status::INTERNAL_SERVER_ERROR).closing().into())
     });
-    Work { stage: Stage::Answering(answer), body, reading: Cell::new(false) }
+    Work { stage: Stage::Answering(answer), body, reading: Cell::new(false), entry }
 }
 
 #[cfg(test)]

@@ -66,7 +66,7 @@ impl Request {
 
     fn framing(&self) -> SendFraming {
         let anticipated = matches!(self.method, Method::Post | Method::Put | Method::Patch);
-        match (&self.body, self.body.len()) {
+        match (&self.body, self.body.content_length()) {
             (_, None) => SendFraming::Chunked,
             // RFC 9110 section 8.6: no Content-Length 0 for a method that does not anticipate content.
             (Body::Empty, _) if !anticipated => SendFraming::None,

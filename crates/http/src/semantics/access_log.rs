@@ -1,48 +1,61 @@
 //! Access log lines in the combined format.
 
 use super::date::HttpDate;
+use crate::send::Cursor;
 use crate::{Request, Status};
 use alloc::vec::Vec;
 
-/// What a line tells besides the request.
-#[derive(Clone, Copy, Debug)]
-pub struct Served<'a> {
-    /// The client's address.
-    pub peer: &'a str,
-    /// When the request came, in seconds since 1970-01-01T00:00:00Z.
-    pub unix_seconds: u64,
-    /// The response's status.
-    pub status: Status,
-    /// Bytes of content sent.
-    pub content_bytes: u64,
+/// A line without its status and length, which are known only when the request may be gone.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    line: Vec<u8>,
+    /// Where status and length belong.
+    gap: usize,
 }
 
-/// Appends the line, without a line end:
-/// `PEER - - [06/Nov/1994:08:49:37 +0000] "GET / HTTP/1.1" 200 13 "REFERER" "USER-AGENT"`.
-///
-/// `request` is `None` if it was refused before it was one.
-pub fn write_line(line: &mut Vec<u8>, request: Option<&Request>, served: &Served<'_>) {
-    escape(line, served.peer.as_bytes());
-    line.extend_from_slice(b" - - [");
-    write_time(line, served.unix_seconds);
-    line.extend_from_slice(b"] \"");
-    if let Some(request) = request {
-        escape(line, request.method_name());
-        line.push(b' ');
-        escape(line, request.target());
-        line.push(b' ');
-        line.extend_from_slice(request.version().name().as_bytes());
-    } else {
-        line.push(b'-');
+impl Entry {
+    /// Begins a line: `PEER - - [06/Nov/1994:08:49:37 +0000] "GET / HTTP/1.1"`, and for later
+    /// `"REFERER" "USER-AGENT"`.
+    ///
+    /// `request` is `None` if it was refused before it was one, `date` without a clock.
+    pub fn new(peer: &[u8], date: Option<&HttpDate>, request: Option<&Request>) -> Entry {
+        let mut line = Vec::with_capacity(256);
+        escape(&mut line, peer);
+        line.extend_from_slice(b" - - [");
+        write_time(&mut line, date);
+        line.extend_from_slice(b"] \"");
+        if let Some(request) = request {
+            escape(&mut line, request.method_name());
+            line.push(b' ');
+            escape(&mut line, request.target());
+            line.push(b' ');
+            line.extend_from_slice(request.version().name().as_bytes());
+        } else {
+            line.push(b'-');
+        }
+        line.extend_from_slice(b"\" ");
+        let gap = line.len();
+        for name in ["referer", "user-agent"] {
+            line.extend_from_slice(b" \"");
+            escape(&mut line, request.and_then(|request| request.header(name)).unwrap_or(b"-"));
+            line.push(b'"');
+        }
+        Entry { line, gap }
     }
-    line.extend_from_slice(b"\" ");
-    write_decimal(line, u64::from(served.status.code()));
-    line.push(b' ');
-    write_decimal(line, served.content_bytes);
-    for name in ["referer", "user-agent"] {
-        line.extend_from_slice(b" \"");
-        escape(line, request.and_then(|request| request.header(name)).unwrap_or(b"-"));
-        line.push(b'"');
+
+    /// The whole line, ASCII, without a line end. `content_bytes` is `None` if there was no content, or nobody counted.
+    pub fn finish(mut self, status: Status, content_bytes: Option<u64>) -> Vec<u8> {
+        let mut text = [0; 24];
+        let mut cursor = Cursor::new(&mut text);
+        cursor.put_decimal(u64::from(status.code()));
+        cursor.put(b" ");
+        match content_bytes {
+            Some(bytes) => cursor.put_decimal(bytes),
+            None => cursor.put(b"-"),
+        }
+        let len = cursor.len();
+        self.line.splice(self.gap..self.gap, text.into_iter().take(len));
+        self.line
     }
 }
 
@@ -62,21 +75,13 @@ fn escape(line: &mut Vec<u8>, text: &[u8]) {
 }
 
 /// `06/Nov/1994:08:49:37 +0000`, from the parts of `Sun, 06 Nov 1994 08:49:37 GMT`.
-fn write_time(line: &mut Vec<u8>, unix_seconds: u64) {
-    let date = HttpDate::from_unix_seconds(unix_seconds);
+fn write_time(line: &mut Vec<u8>, date: Option<&HttpDate>) {
+    let Some(date) = date else { return line.push(b'-') };
     let [_, _, _, _, _, d1, d2, _, m1, m2, m3, _, y1, y2, y3, y4, _, clock @ .., _, _, _, _] =
         date.as_bytes();
     line.extend_from_slice(&[*d1, *d2, b'/', *m1, *m2, *m3, b'/', *y1, *y2, *y3, *y4, b':']);
     line.extend_from_slice(clock);
     line.extend_from_slice(b" +0000");
-}
-
-fn write_decimal(line: &mut Vec<u8>, number: u64) {
-    let mut digits = [0; 20];
-    let mut cursor = crate::send::Cursor::new(&mut digits);
-    cursor.put_decimal(number);
-    let len = cursor.len();
-    line.extend_from_slice(digits.get(..len).unwrap_or(&[]));
 }
 
 #[cfg(test)]
@@ -85,17 +90,12 @@ mod tests {
     use crate::request::parsed;
     use alloc::string::String;
 
-    const SERVED: Served<'_> = Served {
-        peer: "10.0.0.1",
-        unix_seconds: 784_111_777,
-        status: Status::OK,
-        content_bytes: 13,
-    };
-
     fn line(request: Option<&Request>) -> String {
-        let mut line = Vec::new();
-        write_line(&mut line, request, &SERVED);
-        String::from_utf8(line).unwrap()
+        let date = HttpDate::from_unix_seconds(784_111_777);
+        String::from_utf8(
+            Entry::new(b"10.0.0.1", Some(&date), request).finish(Status::OK, Some(13)),
+        )
+        .unwrap()
     }
 
     #[test]
@@ -109,6 +109,10 @@ mod tests {
             line(None),
             "10.0.0.1 - - [06/Nov/1994:08:49:37 +0000] \"-\" 200 13 \"-\" \"-\""
         );
+        let bare = Entry::new(b"::1", None, None).finish(Status::BAD_REQUEST, None);
+        assert_eq!(bare, b"::1 - - [-] \"-\" 400 - \"-\" \"-\"");
+        let long = Entry::new(b"", None, None).finish(Status::OK, Some(u64::MAX));
+        assert!(long.windows(26).any(|window| window == b" 200 18446744073709551615 "));
     }
 
     #[test]

@@ -114,7 +114,7 @@ impl Connection {
             // RFC 9110 section 15.3.6: no content, but a client must be told so.
             return SendFraming::Length(0);
         }
-        match response.body.len() {
+        match response.body.content_length() {
             Some(len) => SendFraming::Length(len),
             // RFC 9112 section 6.1: no coding unless the request is HTTP/1.1.
             None if self.exchange.http11 => SendFraming::Chunked,
