@@ -513,3 +513,12 @@ fn limits_of_heads() {
     assert_eq!(receive(&long(39)), ["failed: HeadTooLarge"]);
     assert_eq!(Status::NO_CONTENT.reason(), "No Content");
 }
+
+#[test]
+fn an_aborted_connection_stays_aborted() {
+    let mut client = Client::new(Limits::default());
+    client.send(get());
+    client.feed(b"nonsense\r\n\r\n");
+    assert!(client.connection.handle_end(NOW).is_none());
+    assert_eq!(client.connection.transport(), Transport::Abort);
+}

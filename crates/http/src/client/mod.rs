@@ -226,10 +226,11 @@ impl Connection {
     /// The server ended its sending side.
     pub fn handle_end(&mut self, now: Duration) -> Option<Event<'static>> {
         match &mut self.input {
-            Input::Idle | Input::Ended => {
+            Input::Idle => {
                 self.finish_transport(Transport::Closed);
                 None
             }
+            Input::Ended => None,
             Input::Head { interim: 0 } if self.head.bytes.is_empty() => {
                 Some(self.fail(Error::NoResponse))
             }
