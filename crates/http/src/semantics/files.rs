@@ -176,7 +176,7 @@ impl File {
     fn with_fields(mut self, options: &Options) -> File {
         let negotiated = self.is_negotiated();
         let modified = self.modified.map(HttpDate::from_unix_seconds);
-        let mut write = |variant: &mut Variant, coding: ContentCoding| {
+        let write = |variant: &mut Variant, coding: ContentCoding| {
             let mut lines = Lines::default();
             lines.push("Accept-Ranges", b"bytes");
             lines.push("ETag", variant.etag.as_bytes());

@@ -78,9 +78,12 @@ impl Connection {
             write_date(cursor, date);
             write_framing(cursor, framing);
             write_content_type(cursor, content_type);
-            // Most responses have only one of the two, and an empty copy costs a call.
-            for lines in [&*lines.0, shared_lines].into_iter().filter(|lines| !lines.is_empty()) {
-                cursor.put(lines);
+            // Most responses have one of the two at most, and an empty copy costs a call.
+            if !lines.0.is_empty() {
+                cursor.put(&lines.0);
+            }
+            if !shared_lines.is_empty() {
+                cursor.put(shared_lines);
             }
             cursor.put(connection);
         });
