@@ -1,6 +1,6 @@
 //! Serves requests on one connection, for `valgrind --tool=callgrind`: instructions per request are the difference of two runs.
 //!
-//! `cost REQUESTS HEADERS`
+//! `cost REQUESTS HEADERS [1]`; with 1, no request repeats the one before.
 
 use http::semantics::date::DateCache;
 use http::server::{Connection, Event};
@@ -32,12 +32,15 @@ fn main() {
         request += "\r\n";
     }
     request += "\r\n";
+    let other = request.replacen("10.9.0.2", "10.9.0.3", 1);
+    let inputs =
+        if arguments.next() == Some(1) { [&request, &other] } else { [&request, &request] };
     let mut out = [0; 4096];
     let mut dates = DateCache::default();
     let mut connection = Connection::new(Rc::default(), Duration::ZERO);
     let mut written = 0;
-    for _ in 0..requests {
-        written += serve(&mut connection, black_box(request.as_bytes()), &mut dates, &mut out);
+    for input in inputs.into_iter().cycle().take(requests) {
+        written += serve(&mut connection, black_box(input.as_bytes()), &mut dates, &mut out);
     }
     println!(
         "{written} bytes, connection {} bytes, {} bytes of head",
