@@ -160,6 +160,29 @@ impl Device {
         Ok(ring)
     }
 
+    /// Sets queue `index` up anew after [`Device::negotiate`] has reset the device, on a ring that
+    /// an earlier negotiation of the same features made. What was in it is lost.
+    pub fn restart_receive_ring(
+        &mut self,
+        index: u16,
+        ring: &mut ReceiveRing,
+    ) -> Result<(), Error> {
+        self.check_size(index, ring.buffers())?;
+        ring.restart();
+        self.start_queue(index, ring.buffers(), ring.addresses())
+    }
+
+    /// As [`Device::restart_receive_ring`], for sending.
+    pub fn restart_transmit_ring(
+        &mut self,
+        index: u16,
+        ring: &mut TransmitRing,
+    ) -> Result<(), Error> {
+        self.check_size(index, ring.buffers())?;
+        ring.restart();
+        self.start_queue(index, ring.buffers(), ring.addresses())
+    }
+
     /// Tells the device to go (3.1.1, step 8).
     pub fn start(&mut self) {
         self.bus.set_status(FEATURES_CHOSEN | DeviceStatus::DRIVER_OK);
@@ -229,6 +252,11 @@ impl Device {
             Some(exponent) => Ok(1 << exponent),
             None => Err(Error::Unsupported("enough queues")),
         }
+    }
+
+    fn check_size(&mut self, index: u16, size: u16) -> Result<(), Error> {
+        let same = self.queue_size(index, size)? == size;
+        if same { Ok(()) } else { Err(Error::Unsupported("what it offered before")) }
     }
 
     fn start_queue(&mut self, index: u16, size: u16, at: Addresses) -> Result<(), Error> {

@@ -16,6 +16,13 @@ impl Features {
         device.negotiate(WANTED, |offered| choose(offered, settings)).map(Self)
     }
 
+    /// Resets a device that has been in use, and agrees on the same again.
+    pub(crate) fn negotiate_again(self, device: &mut Device) -> Result<(), Error> {
+        let agreed = device.negotiate(self.0, |offered| offered)?;
+        let same = agreed == self.0;
+        if same { Ok(()) } else { Err(Error::Unsupported("what it offered before")) }
+    }
+
     fn has(self, bit: u64) -> bool {
         self.0 & bit != 0
     }

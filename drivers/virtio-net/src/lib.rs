@@ -6,7 +6,7 @@
 //! until [`VirtioNet::prepare_to_wait`].
 //!
 //! A device that breaks the rules is stopped: it neither receives nor sends any more, and
-//! [`VirtioNet::error`] says why.
+//! [`VirtioNet::error`] says why. [`VirtioNet::restart`] tries again.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -94,6 +94,19 @@ impl VirtioNet {
         };
         net.flush();
         Ok(net)
+    }
+
+    /// Starts a stopped card anew, with the memory that it has; frames in its rings are lost. A device
+    /// that broke the rules once may do so again: how often to try is the caller's choice.
+    pub fn restart(&mut self) -> Result<(), Error> {
+        self.features.negotiate_again(&mut self.device)?;
+        self.receiver.restart(&mut self.device)?;
+        self.transmitter.restart(&mut self.device)?;
+        self.device.start();
+        self.link_up = self.features.link_up(&self.device);
+        self.stopped = None;
+        self.flush();
+        Ok(())
     }
 
     /// The card's address; one from the entropy pool is for the caller to make up when the device

@@ -42,6 +42,11 @@ impl Receiver {
         })
     }
 
+    /// Begins anew with a device that has been reset.
+    pub(crate) fn restart(&mut self, device: &mut Device) -> Result<(), Error> {
+        device.restart_receive_ring(RECEIVE_QUEUE, &mut self.ring)
+    }
+
     /// Lets go of the frame held, and takes hold of the next whole and sound one; false when there
     /// is none.
     pub(crate) fn advance(&mut self) -> Result<bool, Fault> {

@@ -53,6 +53,12 @@ impl Transmitter {
         })
     }
 
+    /// Begins anew with a device that has been reset; what was not sent is lost.
+    pub(crate) fn restart(&mut self, device: &mut Device) -> Result<(), Error> {
+        (self.fault, self.starved) = (None, false);
+        device.restart_transmit_ring(TRANSMIT_QUEUE, &mut self.ring)
+    }
+
     /// The longest frame, in bytes, with its Ethernet header.
     pub(crate) fn frame_bytes_max(&self) -> usize {
         self.frame_bytes_max

@@ -46,6 +46,11 @@ pub fn device(offer: Offer) -> (Device, DeviceSide) {
 }
 
 impl DeviceSide {
+    /// Changes the features on offer.
+    pub fn offer(&self, features: u64) {
+        self.0.lock().offer.features = features;
+    }
+
     /// The features that the driver accepted.
     pub fn accepted(&self) -> u64 {
         self.0.lock().accepted

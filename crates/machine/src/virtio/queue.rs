@@ -73,6 +73,17 @@ impl Queue {
         Some(queue)
     }
 
+    /// Makes it as new, for a device that has been reset.
+    pub(crate) fn restart(&mut self) {
+        self.rings.available_index.store(0, Ordering::Relaxed);
+        self.rings.used_index.store(0, Ordering::Relaxed);
+        self.rings.used_flags.store(0, Ordering::Relaxed);
+        self.rings.available_event.store(0, Ordering::Relaxed);
+        (self.added, self.published, self.considered) = (0, 0, 0);
+        (self.returned, self.used, self.armed) = (0, 0, true);
+        self.disarm();
+    }
+
     pub(crate) fn addresses(&self) -> Addresses {
         self.addresses
     }
@@ -140,15 +151,17 @@ impl Queue {
     /// How many buffers the device has used and the driver has not taken back, looking at the ring
     /// only when fewer than `enough` are known of.
     pub(crate) fn used(&mut self, enough: u16) -> Result<u16, Fault> {
-        let mut count = self.used.wrapping_sub(self.returned);
-        if count < enough {
-            let used = self.rings.used_index.load(Ordering::Acquire);
-            count = used.wrapping_sub(self.returned);
-            if count > self.published.wrapping_sub(self.returned) {
-                return Err(Fault::UsedIndex);
-            }
-            self.used = used;
+        let known = self.used.wrapping_sub(self.returned);
+        if known >= enough {
+            return Ok(known);
         }
+        let used = self.rings.used_index.load(Ordering::Acquire);
+        let count = used.wrapping_sub(self.returned);
+        // It never goes back, and never beyond what the device was given.
+        if !(known..=self.published.wrapping_sub(self.returned)).contains(&count) {
+            return Err(Fault::UsedIndex);
+        }
+        self.used = used;
         Ok(count)
     }
 

@@ -20,18 +20,30 @@ pub struct ReceiveRing {
 impl ReceiveRing {
     /// Posts `buffers` (a power of two) of `buffer_bytes` each; together they fill whole pages.
     pub(crate) fn new(buffers: u16, buffer_bytes: usize, event_index: bool) -> Result<Self, Error> {
-        let mut queue = Queue::new(buffers, event_index).ok_or(Error::OutOfMemory)?;
+        let queue = Queue::new(buffers, event_index).ok_or(Error::OutOfMemory)?;
         let bytes = usize::from(buffers) * buffer_bytes;
         let memory = Mirror::allocate(bytes).ok_or(Error::OutOfMemory)?;
         if memory.bytes() != bytes {
             return Err(Error::Unsupported("receive buffers do not fill whole pages"));
         }
-        for buffer in 0..usize::from(buffers) {
-            let address = memory.physical(buffer * buffer_bytes);
-            queue.add(address, buffer_bytes as u32, Writer::Device);
+        let mut ring = Self { queue, memory, buffer_bytes, accepted: 0, short: 0 };
+        ring.post_all();
+        Ok(ring)
+    }
+
+    /// Makes it as new, for a device that has been reset.
+    pub(crate) fn restart(&mut self) {
+        self.queue.restart();
+        (self.accepted, self.short) = (0, 0);
+        self.post_all();
+    }
+
+    fn post_all(&mut self) {
+        for buffer in 0..usize::from(self.buffers()) {
+            let address = self.memory.physical(buffer * self.buffer_bytes);
+            self.queue.add(address, self.buffer_bytes as u32, Writer::Device);
         }
-        queue.publish();
-        Ok(Self { queue, memory, buffer_bytes, accepted: 0, short: 0 })
+        self.queue.publish();
     }
 
     /// Bytes in each buffer.

@@ -37,6 +37,12 @@ impl TransmitRing {
         Ok(Self { queue, memory, buffer_bytes_max, starts, next: 0, limit })
     }
 
+    /// Makes it as new, for a device that has been reset.
+    pub(crate) fn restart(&mut self) {
+        self.queue.restart();
+        self.find_room();
+    }
+
     /// Frees what the device has used, and says whether a buffer of the largest length fits now.
     pub fn reclaim(&mut self) -> Result<bool, Fault> {
         self.queue.take_back_all()?;
@@ -78,6 +84,11 @@ impl TransmitRing {
     /// Asks for no interrupts.
     pub fn disarm(&mut self) {
         self.queue.disarm();
+    }
+
+    /// How many buffers can be in flight.
+    pub fn buffers(&self) -> u16 {
+        self.queue.size()
     }
 
     /// Buffers that the device has not been seen to have used.

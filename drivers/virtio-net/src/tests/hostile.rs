@@ -81,6 +81,19 @@ fn a_lie_in_a_later_buffer_of_a_frame_stops_the_device() {
 }
 
 #[test]
+fn a_count_that_goes_back_while_a_frame_is_incomplete_stops_the_device() {
+    let mut card = Card::new(ALL);
+    let chain = card.side.take(RECEIVE_QUEUE).unwrap();
+    card.side.write(&chain, &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0]);
+    card.side.put(RECEIVE_QUEUE, chain.id.into(), 2048);
+    assert_eq!(card.receive(), None);
+    assert_eq!(card.net.error(), None);
+    card.side.set_put(RECEIVE_QUEUE, 0);
+    assert_eq!(card.receive(), None);
+    assert_stopped(&mut card, Fault::UsedIndex, "back");
+}
+
+#[test]
 fn a_buffer_returned_twice_stops_the_device() {
     let mut card = Card::new(ALL);
     card.deliver(2, &[0; 60]);
@@ -141,6 +154,42 @@ fn a_device_that_gives_up_is_stopped() {
     card.side.configure(6, 1);
     assert!(card.net.prepare_to_wait());
     assert_stopped(&mut card, Fault::NeedsReset, "needs reset");
+}
+
+#[test]
+fn a_stopped_card_can_be_started_anew() {
+    for act in [(|side| side.set_put(RECEIVE_QUEUE, 999)) as fn(&DeviceSide) -> bool, |side| {
+        side.put(TRANSMIT_QUEUE, 7, 0)
+    }] {
+        let mut card = Card::new(ALL);
+        for round in 0..3 {
+            card.deliver(2, &[round; 60]);
+            assert_eq!(card.receive(), Some(vec![round; 60]));
+            assert!(card.send(&[round; 70]));
+            card.net.flush();
+            act(&card.side);
+            assert_eq!(card.receive(), None);
+            assert!(!card.send(&[1; 60]));
+            card.net.flush();
+            assert!(card.net.error().is_some());
+            card.net.restart().unwrap();
+            assert_eq!(card.net.error(), None);
+            assert_eq!(card.side.waiting(RECEIVE_QUEUE), 64, "all buffers are posted");
+            assert_eq!(card.side.waiting(TRANSMIT_QUEUE), 0, "nothing is sent twice");
+        }
+    }
+}
+
+#[test]
+fn a_card_does_not_start_anew_with_less() {
+    let mut card = Card::new(ALL);
+    card.side.set_put(RECEIVE_QUEUE, 999);
+    assert_eq!(card.receive(), None);
+    card.side.offer(ALL & !CSUM);
+    assert_eq!(card.net.restart(), Err(Error::Unsupported("what it offered before")));
+    assert!(card.net.error().is_some());
+    card.side.offer(ALL);
+    assert_eq!(card.net.restart(), Ok(()));
 }
 
 #[test]
