@@ -126,6 +126,9 @@ fn a_full_ring_wakes_once_there_is_some_room() {
             assert_eq!(first, Some(expected));
             assert!(!card.net.prepare_to_wait(), "there is room now");
             assert!(card.send(&[1; 60]));
+            assert!(card.net.prepare_to_wait());
+            let chain = card.side.take(TRANSMIT_QUEUE).unwrap();
+            assert!(!card.side.put(TRANSMIT_QUEUE, chain.id.into(), 0), "nobody waits for it");
         }
     }
 }

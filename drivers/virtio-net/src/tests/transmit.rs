@@ -149,16 +149,15 @@ fn without_offload_frames_go_as_they_are() {
     assert_eq!(card.sent(), [[&[0; 12], &frame[..]].concat()]);
 }
 
-#[test]
-fn frames_of_all_lengths_survive_many_rounds_of_the_region() {
-    let mut card = Card::new(ALL);
-    let longest = card.net.capabilities().segmentation.tcpv4.unwrap().get();
+/// Sends frames of 1 to `short` bytes, every eighth of up to `long`, and has the device take them
+/// late.
+fn survive(settings: Settings, features: u64, short: u64, long: u64) {
+    let mut card = Card::with(features, settings);
     let mut random = Random(11);
     let mut queued = alloc::collections::VecDeque::new();
     for seed in 1..4000 {
-        let long = random.below(8) == 0;
-        let bytes = 1 + random.below(if long { longest as u64 } else { 1514 }) as usize;
-        let frame = pattern(seed, bytes);
+        let limit = if random.below(8) == 0 { long } else { short };
+        let frame = pattern(seed, 1 + random.below(limit) as usize);
         if card.send(&frame) {
             queued.push_back(frame);
             card.net.flush();
@@ -172,6 +171,19 @@ fn frames_of_all_lengths_survive_many_rounds_of_the_region() {
         }
     }
     assert_eq!(card.net.error(), None);
+}
+
+#[test]
+fn long_frames_survive_many_rounds_of_the_region() {
+    survive(SETTINGS, ALL, 1514, 14 + 65_535);
+}
+
+#[test]
+fn short_frames_survive_many_rounds_of_the_region() {
+    let plain = ALL & !(HOST_TSO4 | HOST_TSO6);
+    for pages in 1..=5 {
+        survive(Settings { transmit_bytes: pages * 4096, ..SETTINGS }, plain, 1514, 64);
+    }
 }
 
 #[test]
