@@ -15,6 +15,9 @@ pub(crate) enum Config {
     Memory { base: u64, last_bus: u8 },
     /// Through two ports (PCI local bus specification, 3.2.2.3.2).
     Ports,
+    /// What a test put there.
+    #[cfg(test)]
+    Fake(&'static tests::Space),
 }
 
 impl Config {
@@ -44,6 +47,8 @@ impl Config {
                 // SAFETY: reading configuration space changes nothing in memory.
                 unsafe { port::read32(PORT_DATA) }
             }
+            #[cfg(test)]
+            Self::Fake(space) => space.read(bus, device, function, register & !3),
         }
     }
 
@@ -59,6 +64,8 @@ impl Config {
                 // SAFETY: this module's callers enable devices and their messages, no more.
                 unsafe { port::write32(PORT_DATA, value) }
             }
+            #[cfg(test)]
+            Self::Fake(space) => space.write(bus, device, function, register & !3, value),
         }
     }
 }
@@ -112,12 +119,13 @@ impl Function {
         self.read(0) as u16
     }
 
-    /// Lets it answer in memory and write to memory.
+    /// Lets it answer in memory, write to memory, and raise its interrupt pin.
     pub(crate) fn enable(&self) {
         const MEMORY: u32 = 1 << 1;
         const MASTER: u32 = 1 << 2;
+        const NO_PIN: u32 = 1 << 10;
         // The upper half, the status, keeps its value where zeros are written.
-        self.write(4, self.read(4) & 0xffff | MEMORY | MASTER);
+        self.write(4, self.read(4) & 0xffff & !NO_PIN | MEMORY | MASTER);
     }
 
     pub(crate) fn read(&self, register: u8) -> u32 {
@@ -256,4 +264,128 @@ fn select(bus: u8, device: u8, function: u8, register: u8) -> impl Sized {
     // SAFETY: only chooses what the data port means, and this function is the only one to do so.
     unsafe { port::write32(PORT_ADDRESS, ENABLE | function | u32::from(register & !3)) }
     turn
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::boxed::Box;
+    use alloc::collections::BTreeMap;
+
+    /// Configuration space by bus, device, function and register; all ones elsewhere.
+    #[derive(Debug, Default)]
+    pub(crate) struct Space(Spinlock<BTreeMap<[u8; 4], u32>>);
+
+    impl Space {
+        pub(crate) fn read(&self, bus: u8, device: u8, function: u8, register: u8) -> u32 {
+            let words = self.0.lock();
+            let exists = words.contains_key(&[bus, device, function, 0]);
+            let absent = if exists { 0 } else { NOBODY };
+            words.get(&[bus, device, function, register]).copied().unwrap_or(absent)
+        }
+
+        pub(crate) fn write(&self, bus: u8, device: u8, function: u8, register: u8, value: u32) {
+            self.0.lock().insert([bus, device, function, register], value);
+        }
+    }
+
+    fn space(words: &[([u8; 4], u32)]) -> Config {
+        let space = Space::default();
+        space.0.lock().extend(words.iter().copied());
+        Config::Fake(Box::leak(Box::new(space)))
+    }
+
+    fn only(words: &[(u8, u32)]) -> Function {
+        let words: Vec<_> = words.iter().map(|&(at, word)| ([0, 1, 0, at], word)).collect();
+        let found = functions(space(&words));
+        assert_eq!(found.len(), 1);
+        found[0]
+    }
+
+    const VIRTIO: u32 = 0x1041_1af4;
+    const BRIDGE: u32 = 1 << 16;
+    const MANY: u32 = 1 << 23;
+
+    #[test]
+    fn functions_behind_bridges_are_found_once() {
+        let config = space(&[
+            ([0, 0, 0, 0], 0x29c0_8086),
+            ([0, 2, 0, 0], VIRTIO),
+            ([0, 2, 0, 0xc], MANY),
+            ([0, 2, 5, 0], VIRTIO),
+            ([0, 3, 5, 0], VIRTIO),
+            ([0, 4, 0, 0], 0x000c_1b36),
+            ([0, 4, 0, 0xc], BRIDGE),
+            ([0, 4, 0, 0x18], 1 << 8),
+            // A second bridge to the same bus, one to itself and one to nowhere.
+            ([0, 5, 0, 0], 0x000c_1b36),
+            ([0, 5, 0, 0xc], BRIDGE),
+            ([0, 5, 0, 0x18], 1 << 8),
+            ([1, 0, 0, 0], VIRTIO),
+            ([1, 1, 0, 0], 0x000c_1b36),
+            ([1, 1, 0, 0xc], BRIDGE),
+            ([1, 1, 0, 0x18], 1 << 8),
+            ([1, 2, 0, 0], 0x000c_1b36),
+            ([1, 2, 0, 0xc], BRIDGE),
+            ([1, 2, 0, 0x18], 200 << 8),
+        ]);
+        let places: Vec<_> =
+            functions(config).iter().map(|at| (at.bus, at.device, at.function)).collect();
+        assert_eq!(places, [(0, 0, 0), (0, 2, 0), (0, 2, 5), (1, 0, 0)]);
+    }
+
+    #[test]
+    fn capabilities_are_listed_by_kind() {
+        let function = only(&[
+            (0, VIRTIO),
+            (4, 1 << 20),
+            (0x34, 0x40),
+            (0x40, 0x0000_5009),
+            (0x50, 0x0000_6011),
+            (0x60, 0x0000_0009),
+        ]);
+        assert_eq!(function.capabilities(9).collect::<Vec<_>>(), [0x40, 0x60]);
+        assert_eq!(function.capabilities(5).count(), 0);
+    }
+
+    #[test]
+    fn capability_lists_that_are_broken_end() {
+        let circle = only(&[(0, VIRTIO), (4, 1 << 20), (0x34, 0x40), (0x40, 0x4009)]);
+        assert!(circle.capabilities(9).count() <= 48);
+        for first in [0, 0x3c, 0xec, 0xfc] {
+            let function = only(&[(0, VIRTIO), (4, 1 << 20), (0x34, first)]);
+            assert_eq!(function.capabilities(0).count(), 0, "{first:#x}");
+        }
+        let none = only(&[(0, VIRTIO), (0x34, 0x40), (0x40, 9)]);
+        assert_eq!(none.capabilities(9).count(), 0);
+    }
+
+    #[test]
+    fn registers_are_where_firmware_put_them() {
+        let function = only(&[
+            (0, VIRTIO),
+            (0x10, 0xc041),
+            (0x14, 0xfebd_1000),
+            (0x20, 0xfe00_000c),
+            (0x24, 0x80),
+        ]);
+        let bars: Vec<_> = (0..7).map(|index| function.bar(index)).collect();
+        let expected =
+            [None, Some(0xfebd_1000), None, None, Some(0x80_fe00_0000), Some(0x80), None];
+        assert_eq!(bars, expected);
+    }
+
+    #[test]
+    fn enabling_leaves_other_command_bits() {
+        let function = only(&[(0, VIRTIO), (4, 0x0010_0501)]);
+        function.enable();
+        assert_eq!(function.read(4), 0x0107);
+    }
+
+    #[test]
+    fn interrupt_pins_that_firmware_left_out_are_none() {
+        for (line, pin) in [(0x010b, Some(11)), (0x0100, None), (0x01ff, None)] {
+            assert_eq!(only(&[(0, VIRTIO), (0x3c, line)]).pin(), pin);
+        }
+    }
 }
