@@ -107,7 +107,8 @@ impl Queue {
         usize::from(self.returned & self.mask)
     }
 
-    /// Adds a buffer; the device sees it after [`Queue::publish`].
+    /// Adds a buffer, for which the queue must have a slot; the device sees it after
+    /// [`Queue::publish`].
     pub(crate) fn add(&mut self, address: u64, bytes: u32, writer: Writer) {
         let slot = self.next_slot();
         let flags = if writer == Writer::Device { DESCRIPTOR_WRITE } else { 0 };
@@ -118,7 +119,7 @@ impl Queue {
 
     /// Adds the buffers that the next `count` slots had before.
     pub(crate) fn add_again(&mut self, count: u16) {
-        assert!(count <= self.size() - self.in_flight(), "a queue holds no more than its size");
+        debug_assert!(count <= self.size() - self.in_flight());
         self.added = self.added.wrapping_add(count);
     }
 
@@ -156,13 +157,13 @@ impl Queue {
             return Ok(known);
         }
         let used = self.rings.used_index.load(Ordering::Acquire);
-        let count = used.wrapping_sub(self.returned);
         // It never goes back, and never beyond what the device was given.
-        if !(known..=self.published.wrapping_sub(self.returned)).contains(&count) {
+        let outstanding = self.published.wrapping_sub(self.used);
+        if used.wrapping_sub(self.used) > outstanding {
             return Err(Fault::UsedIndex);
         }
         self.used = used;
-        Ok(count)
+        Ok(used.wrapping_sub(self.returned))
     }
 
     /// The length that the device reports for the `nth` used buffer not taken back, which must be

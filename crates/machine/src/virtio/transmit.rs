@@ -15,7 +15,8 @@ pub struct TransmitRing {
     buffer_bytes_max: usize,
     /// Where each slot's buffer starts.
     starts: Box<[u32]>,
-    /// The free bytes that the next buffer can have: from `next` up to `limit`.
+    /// The free bytes that the next buffer can have: from `next` up to `limit`. None while all slots
+    /// of the queue are taken.
     next: usize,
     limit: usize,
 }
@@ -53,7 +54,6 @@ impl TransmitRing {
     /// Whether a buffer of the largest length fits, as far as is known.
     pub fn has_room(&self) -> bool {
         self.limit - self.next >= self.buffer_bytes_max
-            && self.queue.in_flight() < self.queue.size()
     }
 
     /// Has `fill` fill a buffer of `bytes`, in which it finds what an earlier one left, and adds it to
@@ -67,6 +67,9 @@ impl TransmitRing {
         self.starts[self.queue.next_slot()] = self.next as u32;
         self.queue.add(self.memory.physical(self.next), bytes as u32, Writer::Driver);
         self.next += bytes.next_multiple_of(BUFFER_ALIGN);
+        if self.queue.in_flight() == self.queue.size() {
+            self.limit = self.next;
+        }
         result
     }
 
@@ -105,6 +108,9 @@ impl TransmitRing {
         if self.queue.in_flight() == 0 {
             // The same, warm memory serves again and again while traffic is light.
             (self.next, self.limit) = (0, self.memory.bytes());
+            return;
+        }
+        if self.queue.in_flight() == self.queue.size() {
             return;
         }
         let oldest = self.starts[self.queue.oldest_slot()] as usize;
