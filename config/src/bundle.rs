@@ -24,15 +24,10 @@ impl<'a> Bundle<'a> {
         }
         let mut files = Reader::new(archive).collect::<Result<Vec<_>, _>>()?;
         files.sort_unstable_by_key(|file| file.path);
-        let duplicate = files
-            .windows(2)
-            .find(|pair| matches!(pair, [a, b] if a.path == b.path));
+        let duplicate = files.windows(2).find(|pair| matches!(pair, [a, b] if a.path == b.path));
         if let Some([_, second]) = duplicate {
             let offset = (second.path.as_ptr() as usize).saturating_sub(archive.as_ptr() as usize);
-            return Err(CpioError {
-                offset,
-                fault: Fault::Duplicate,
-            });
+            return Err(CpioError { offset, fault: Fault::Duplicate });
         }
         Ok(Self { files })
     }
@@ -40,10 +35,7 @@ impl<'a> Bundle<'a> {
     /// The file of that path, as `site/index.html`: a binary search.
     #[must_use]
     pub fn get(&self, path: &str) -> Option<&File<'a>> {
-        let index = self
-            .files
-            .binary_search_by(|file| file.path.cmp(path))
-            .ok()?;
+        let index = self.files.binary_search_by(|file| file.path.cmp(path)).ok()?;
         self.files.get(index)
     }
 

@@ -38,15 +38,8 @@ impl Config {
             Some(file) => core::str::from_utf8(file.bytes).map_err(|error| {
                 let valid = file.bytes.get(..error.valid_up_to()).unwrap_or(&[]);
                 let text = core::str::from_utf8(valid).unwrap_or("");
-                let origin = Origin {
-                    file: CONFIG_FILE,
-                    text,
-                };
-                origin.error(
-                    text.len(),
-                    "bytes that are not text".to_owned(),
-                    "UTF-8".to_owned(),
-                )
+                let origin = Origin { file: CONFIG_FILE, text };
+                origin.error(text.len(), "bytes that are not text".to_owned(), "UTF-8".to_owned())
             })?,
             None => "",
         };
@@ -61,21 +54,13 @@ impl Config {
     /// The first word that is unknown or has a value that is not allowed; or a configuration that leaves the machine
     /// without any way to an address.
     pub fn override_with(&mut self, command_line: &str) -> Result<(), ConfigError> {
-        let origin = Origin {
-            file: "command line",
-            text: command_line,
-        };
+        let origin = Origin { file: "command line", text: command_line };
         if command_line.len() > COMMAND_LINE_BYTES_MAX {
             let allowed = alloc::format!("at most {COMMAND_LINE_BYTES_MAX} bytes");
             return Err(origin.error(COMMAND_LINE_BYTES_MAX, "more".to_owned(), allowed));
         }
-        let mut overrides = Overrides {
-            config: self,
-            ipv4: false,
-            ipv6: false,
-            gateways: false,
-            dns: false,
-        };
+        let mut overrides =
+            Overrides { config: self, ipv4: false, ipv6: false, gateways: false, dns: false };
         for word in command_line.split_ascii_whitespace() {
             overrides.word(word).map_err(|allowed| {
                 // `split_ascii_whitespace` gives parts of the line, so the difference of addresses is the offset.
@@ -105,9 +90,8 @@ struct Overrides<'a> {
 impl Overrides<'_> {
     /// The error is what is allowed instead.
     fn word(&mut self, word: &str) -> Result<(), String> {
-        let (name, value) = word
-            .split_once('=')
-            .map_or((word, None), |(name, value)| (name, Some(value)));
+        let (name, value) =
+            word.split_once('=').map_or((word, None), |(name, value)| (name, Some(value)));
         match (name, value) {
             ("ip", Some("dhcp")) => self.dhcp(),
             ("ip", Some(text)) => self.address(text)?,
@@ -127,10 +111,7 @@ impl Overrides<'_> {
 
     fn dhcp(&mut self) {
         self.config.network.dhcp = true;
-        self.config
-            .network
-            .addresses
-            .retain(|cidr| !cidr.address.is_ipv4());
+        self.config.network.addresses.retain(|cidr| !cidr.address.is_ipv4());
         self.ipv4 = true;
     }
 
@@ -141,9 +122,7 @@ impl Overrides<'_> {
         let ipv4 = cidr.address.is_ipv4();
         let replaced = if ipv4 { &mut self.ipv4 } else { &mut self.ipv6 };
         if !core::mem::replace(replaced, true) {
-            network
-                .addresses
-                .retain(|other| other.address.is_ipv4() != ipv4);
+            network.addresses.retain(|other| other.address.is_ipv4() != ipv4);
             network.dhcp &= !ipv4;
         }
         if network.addresses.len() >= ADDRESSES_MAX {
@@ -170,9 +149,7 @@ impl Overrides<'_> {
                 network.dns.push(address);
                 Ok(())
             }
-            _ => Err(alloc::format!(
-                "at most {DNS_MAX} addresses of name servers, as dns=9.9.9.9"
-            )),
+            _ => Err(alloc::format!("at most {DNS_MAX} addresses of name servers, as dns=9.9.9.9")),
         }
     }
 
@@ -181,11 +158,7 @@ impl Overrides<'_> {
         let Some((_, key)) = keys::find(section, name) else {
             return Err(WORDS.to_owned());
         };
-        if key.rule.set(self.config, value) {
-            Ok(())
-        } else {
-            Err(key.rule.allowed())
-        }
+        if key.rule.set(self.config, value) { Ok(()) } else { Err(key.rule.allowed()) }
     }
 }
 
@@ -203,28 +176,17 @@ mod tests {
     #[test]
     fn nothing_changes_nothing() {
         assert_eq!(load("").unwrap(), Config::default());
-        assert_eq!(
-            load("  virtio_mmio.device=512@0xfeb00e00:12 ").unwrap(),
-            Config::default()
-        );
+        assert_eq!(load("  virtio_mmio.device=512@0xfeb00e00:12 ").unwrap(), Config::default());
     }
 
     #[test]
     fn every_word_sets_its_key() {
         let config = load("ip=10.9.0.2/24 gw=10.9.0.1 dns=9.9.9.9 dns=fd00::9 http_port=8080 log=debug debug ip=fd00::2/64")
             .unwrap();
-        let addresses: Vec<_> = config
-            .network
-            .addresses
-            .iter()
-            .map(ToString::to_string)
-            .collect();
+        let addresses: Vec<_> = config.network.addresses.iter().map(ToString::to_string).collect();
         assert_eq!(addresses, ["10.9.0.2/24", "fd00::2/64"]);
         assert!(!config.network.dhcp && config.network.slaac);
-        assert_eq!(
-            config.network.gateways,
-            ["10.9.0.1".parse::<IpAddr>().unwrap()]
-        );
+        assert_eq!(config.network.gateways, ["10.9.0.1".parse::<IpAddr>().unwrap()]);
         assert_eq!(config.network.dns.len(), 2);
         assert_eq!(config.http.port, 8080);
         assert_eq!(config.log.level, log::LevelFilter::Debug);
@@ -239,10 +201,7 @@ mod tests {
         config.override_with("ip=dhcp gw=10.0.0.8").unwrap();
         assert!(config.network.dhcp);
         assert_eq!(config.network.addresses.len(), 1);
-        assert_eq!(
-            config.network.gateways,
-            ["10.0.0.8".parse::<IpAddr>().unwrap()]
-        );
+        assert_eq!(config.network.gateways, ["10.0.0.8".parse::<IpAddr>().unwrap()]);
     }
 
     #[test]
@@ -257,11 +216,7 @@ mod tests {
             ("http_port=-1", 1, "from 1 to 65535"),
             ("debug=1", 1, "the words ip="),
             ("debug quiet", 7, "the words ip="),
-            (
-                "dns=1.1.1.1 dns=1.1.1.2 dns=1.1.1.3 dns=1.1.1.4",
-                37,
-                "at most 3",
-            ),
+            ("dns=1.1.1.1 dns=1.1.1.2 dns=1.1.1.3 dns=1.1.1.4", 37, "at most 3"),
         ] {
             let error = load(line).unwrap_err();
             assert_eq!((error.line, error.column), (1, column), "{line}");
@@ -283,13 +238,7 @@ mod tests {
     fn a_machine_without_any_address_is_refused() {
         let mut config = Config::default();
         (config.network.dhcp, config.network.slaac) = (false, false);
-        assert!(
-            config
-                .override_with("")
-                .unwrap_err()
-                .allowed
-                .contains("dhcp = true")
-        );
+        assert!(config.override_with("").unwrap_err().allowed.contains("dhcp = true"));
         config.override_with("ip=10.9.0.2/24").unwrap();
     }
 }

@@ -91,12 +91,7 @@ impl<'a> Reader<'a> {
     /// Reads from the start of `archive`. What follows the trailer is not looked at.
     #[must_use]
     pub fn new(archive: &'a [u8]) -> Self {
-        Self {
-            archive,
-            offset: 0,
-            members: 0,
-            done: false,
-        }
+        Self { archive, offset: 0, members: 0, done: false }
     }
 
     /// Where the next member begins.
@@ -109,9 +104,7 @@ impl<'a> Reader<'a> {
     fn member(&mut self) -> Result<Option<Option<Member<'a>>>, Fault> {
         let rest = self.archive.get(self.offset..).ok_or(Fault::Truncated)?;
         let header = Header::parse(rest)?;
-        let name_end = HEADER_BYTES
-            .checked_add(header.name_bytes)
-            .ok_or(Fault::Truncated)?;
+        let name_end = HEADER_BYTES.checked_add(header.name_bytes).ok_or(Fault::Truncated)?;
         let name = rest.get(HEADER_BYTES..name_end).ok_or(Fault::Truncated)?;
         let name = name.strip_suffix(&[0]).ok_or(Fault::Path)?;
         if name == TRAILER {
@@ -122,24 +115,14 @@ impl<'a> Reader<'a> {
             return Err(Fault::TooMany);
         }
         let start = aligned(name_end)?;
-        let end = start
-            .checked_add(header.file_bytes)
-            .ok_or(Fault::Truncated)?;
+        let end = start.checked_add(header.file_bytes).ok_or(Fault::Truncated)?;
         let bytes = rest.get(start..end).ok_or(Fault::Truncated)?;
-        self.offset = self
-            .offset
-            .checked_add(aligned(end)?)
-            .ok_or(Fault::Truncated)?;
+        self.offset = self.offset.checked_add(aligned(end)?).ok_or(Fault::Truncated)?;
         match header.mode & MODE_TYPE {
             MODE_FOLDER => Ok(Some(None)),
             MODE_FILE => {
                 let path = path(name).ok_or(Fault::Path)?;
-                Ok(Some(Some(Member {
-                    path,
-                    bytes,
-                    mtime: header.mtime,
-                    inode: header.inode,
-                })))
+                Ok(Some(Some(Member { path, bytes, mtime: header.mtime, inode: header.inode })))
             }
             _ => Err(Fault::NotAFile),
         }
@@ -236,12 +219,7 @@ impl Writer {
     /// # Errors
     /// A path or a size that `Reader` would refuse.
     pub fn file(&mut self, path: &str, bytes: &[u8], mtime: u32) -> Result<(), CpioError> {
-        let refuse = |fault| {
-            Err(CpioError {
-                offset: self.archive.len(),
-                fault,
-            })
-        };
+        let refuse = |fault| Err(CpioError { offset: self.archive.len(), fault });
         if self::path(path.as_bytes()) != Some(path) {
             return refuse(Fault::Path);
         }
@@ -252,10 +230,7 @@ impl Writer {
             return refuse(Fault::TooMany);
         }
         self.members += 1;
-        self.header(
-            &[hash(bytes), MODE_FILE | 0o644, 0, 0, 1, mtime, file_bytes],
-            path.as_bytes(),
-        );
+        self.header(&[hash(bytes), MODE_FILE | 0o644, 0, 0, 1, mtime, file_bytes], path.as_bytes());
         self.archive.extend_from_slice(bytes);
         self.pad();
         Ok(())
@@ -284,16 +259,13 @@ impl Writer {
     }
 
     fn pad(&mut self) {
-        self.archive
-            .resize(self.archive.len().next_multiple_of(4), 0);
+        self.archive.resize(self.archive.len().next_multiple_of(4), 0);
     }
 }
 
 /// FNV-1a, 32 bits: enough to tell two versions of one file of the same length and time apart.
 fn hash(bytes: &[u8]) -> u32 {
-    bytes.iter().fold(0x811c_9dc5, |hash, byte| {
-        (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
-    })
+    bytes.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
 }
 
 #[cfg(test)]
@@ -303,12 +275,9 @@ mod tests {
 
     fn sample() -> Vec<u8> {
         let mut writer = Writer::new();
-        for (path, bytes) in [
-            ("a", &b""[..]),
-            ("bc", b"1"),
-            ("def/ghij", b"12345"),
-            ("klmno", &[7; 300]),
-        ] {
+        for (path, bytes) in
+            [("a", &b""[..]), ("bc", b"1"), ("def/ghij", b"12345"), ("klmno", &[7; 300])]
+        {
             writer.file(path, bytes, 0x6500_0000).unwrap();
         }
         writer.finish()
@@ -325,10 +294,7 @@ mod tests {
     /// One member with a chosen mode and name.
     fn one(mode: &str, name: &str) -> Vec<u8> {
         let mut writer = Writer::new();
-        writer.header(
-            &[0, u32::from_str_radix(mode, 8).unwrap(), 0, 0, 1, 0, 0],
-            name.as_bytes(),
-        );
+        writer.header(&[0, u32::from_str_radix(mode, 8).unwrap(), 0, 0, 1, 0, 0], name.as_bytes());
         writer.finish()
     }
 
@@ -395,22 +361,14 @@ mod tests {
 
     #[test]
     fn paths_stay_inside() {
-        for name in [
-            "", "/a", "../a", "a/../b", "a//b", "a/", ".", "./", "././a", "a\0b",
-        ] {
+        for name in ["", "/a", "../a", "a/../b", "a//b", "a/", ".", "./", "././a", "a\0b"] {
             assert_eq!(fault(&one("100644", name)), Fault::Path, "{name:?}");
-            assert_eq!(
-                Writer::new().file(name, b"", 0).unwrap_err().fault,
-                Fault::Path
-            );
+            assert_eq!(Writer::new().file(name, b"", 0).unwrap_err().fault, Fault::Path);
         }
         let longest = "x".repeat(PATH_BYTES_MAX);
         assert_eq!(all(&one("100644", &longest)).unwrap()[0].path, longest);
         for more in ["x", "xxxx"] {
-            assert_eq!(
-                fault(&one("100644", &format!("{longest}{more}"))),
-                Fault::Path
-            );
+            assert_eq!(fault(&one("100644", &format!("{longest}{more}"))), Fault::Path);
         }
     }
 
@@ -423,10 +381,7 @@ mod tests {
         archive[94..102].copy_from_slice(b"ffffffff");
         assert_eq!(fault(&archive), Fault::Path);
         assert_eq!(fault(b"070702"), Fault::Truncated);
-        assert_eq!(
-            fault(String::from("070702").repeat(20).as_bytes()),
-            Fault::NotNewc
-        );
+        assert_eq!(fault(String::from("070702").repeat(20).as_bytes()), Fault::NotNewc);
     }
 
     #[test]

@@ -21,17 +21,8 @@ pub struct ConfigError {
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            file,
-            line,
-            column,
-            found,
-            allowed,
-        } = self;
-        write!(
-            f,
-            "{file}:{line}:{column}: found {found}; allowed: {allowed}"
-        )
+        let Self { file, line, column, found, allowed } = self;
+        write!(f, "{file}:{line}:{column}: found {found}; allowed: {allowed}")
     }
 }
 
@@ -73,11 +64,7 @@ pub(crate) fn quoted(text: &str) -> String {
 }
 
 fn printable(character: char) -> char {
-    if character.is_control() {
-        '?'
-    } else {
-        character
-    }
+    if character.is_control() { '?' } else { character }
 }
 
 fn count(before: usize) -> u32 {
@@ -91,10 +78,7 @@ mod tests {
 
     #[test]
     fn a_place_is_a_line_and_a_column_in_characters() {
-        let origin = Origin {
-            file: "a.toml",
-            text: "ä = 1\nnäh = 2",
-        };
+        let origin = Origin { file: "a.toml", text: "ä = 1\nnäh = 2" };
         let at = origin.text.find('2').unwrap();
         let error = origin.error(at, quoted("2"), "1".to_string());
         assert_eq!(error.to_string(), "a.toml:2:7: found `2`; allowed: 1");

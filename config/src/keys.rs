@@ -65,11 +65,7 @@ pub(crate) static KEYS: &[Key] = &[
             allowed: "addresses with a prefix length, as \"10.9.0.2/24\" or \"fd00::2/64\"",
             items_max: ADDRESSES_MAX,
             clear: |c| c.network.addresses.clear(),
-            push: |c, text| {
-                parsed(text)
-                    .map(|cidr| c.network.addresses.push(cidr))
-                    .is_some()
-            },
+            push: |c, text| parsed(text).map(|cidr| c.network.addresses.push(cidr)).is_some(),
         },
     ),
     key(
@@ -89,18 +85,10 @@ pub(crate) static KEYS: &[Key] = &[
             allowed: "addresses of name servers, as \"9.9.9.9\"",
             items_max: 3,
             clear: |c| c.network.dns.clear(),
-            push: |c, text| {
-                host(text)
-                    .map(|address| c.network.dns.push(address))
-                    .is_some()
-            },
+            push: |c, text| host(text).map(|address| c.network.dns.push(address)).is_some(),
         },
     ),
-    key(
-        "network",
-        "mtu_bytes",
-        count(576, 9000, |c| &mut c.network.mtu_bytes),
-    ),
+    key("network", "mtu_bytes", count(576, 9000, |c| &mut c.network.mtu_bytes)),
     key(
         "network",
         "hostname",
@@ -132,110 +120,36 @@ pub(crate) static KEYS: &[Key] = &[
         "request_line_bytes_max",
         count(64, 65_536, |c| &mut c.http.request_line_bytes_max),
     ),
-    key(
-        "http",
-        "header_bytes_max",
-        count(256, 262_144, |c| &mut c.http.header_bytes_max),
-    ),
-    key(
-        "http",
-        "headers_max",
-        count(4, 256, |c| &mut c.http.headers_max),
-    ),
-    key(
-        "http",
-        "body_bytes_max",
-        count(0, 1 << 40, |c| &mut c.http.body_bytes_max),
-    ),
-    key(
-        "http",
-        "head_timeout_seconds",
-        seconds(1, 3600, |c| &mut c.http.head_timeout),
-    ),
-    key(
-        "http",
-        "body_timeout_seconds",
-        seconds(1, 3600, |c| &mut c.http.body_timeout),
-    ),
-    key(
-        "http",
-        "idle_timeout_seconds",
-        seconds(1, 86_400, |c| &mut c.http.idle_timeout),
-    ),
-    key(
-        "tcp",
-        "connections_max",
-        count(1, 1_000_000, |c| &mut c.tcp.connections_max),
-    ),
-    key(
-        "tcp",
-        "listen_backlog",
-        count(1, 65_536, |c| &mut c.tcp.listen_backlog),
-    ),
-    key(
-        "tcp",
-        "half_open_max",
-        count(16, 1 << 20, |c| &mut c.tcp.half_open_max),
-    ),
-    key(
-        "tcp",
-        "rx_ring_initial_bytes",
-        ring(|c| &mut c.tcp.rx_ring_initial_bytes),
-    ),
-    key(
-        "tcp",
-        "rx_ring_max_bytes",
-        ring(|c| &mut c.tcp.rx_ring_max_bytes),
-    ),
-    key(
-        "tcp",
-        "tx_ring_initial_bytes",
-        ring(|c| &mut c.tcp.tx_ring_initial_bytes),
-    ),
-    key(
-        "tcp",
-        "tx_ring_max_bytes",
-        ring(|c| &mut c.tcp.tx_ring_max_bytes),
-    ),
-    key(
-        "tcp",
-        "time_wait_seconds",
-        seconds(1, 240, |c| &mut c.tcp.time_wait),
-    ),
-    key(
-        "tcp",
-        "time_wait_max",
-        count(0, 1 << 20, |c| &mut c.tcp.time_wait_max),
-    ),
-    key(
-        "tcp",
-        "user_timeout_seconds",
-        seconds(1, 3600, |c| &mut c.tcp.user_timeout),
-    ),
-    key(
-        "tcp",
-        "keep_alive_seconds",
-        seconds(0, 86_400, |c| &mut c.tcp.keep_alive),
-    ),
+    key("http", "header_bytes_max", count(256, 262_144, |c| &mut c.http.header_bytes_max)),
+    key("http", "headers_max", count(4, 256, |c| &mut c.http.headers_max)),
+    key("http", "body_bytes_max", count(0, 1 << 40, |c| &mut c.http.body_bytes_max)),
+    key("http", "head_timeout_seconds", seconds(1, 3600, |c| &mut c.http.head_timeout)),
+    key("http", "body_timeout_seconds", seconds(1, 3600, |c| &mut c.http.body_timeout)),
+    key("http", "idle_timeout_seconds", seconds(1, 86_400, |c| &mut c.http.idle_timeout)),
+    key("tcp", "connections_max", count(1, 1_000_000, |c| &mut c.tcp.connections_max)),
+    key("tcp", "listen_backlog", count(1, 65_536, |c| &mut c.tcp.listen_backlog)),
+    key("tcp", "half_open_max", count(16, 1 << 20, |c| &mut c.tcp.half_open_max)),
+    key("tcp", "rx_ring_initial_bytes", ring(|c| &mut c.tcp.rx_ring_initial_bytes)),
+    key("tcp", "rx_ring_max_bytes", ring(|c| &mut c.tcp.rx_ring_max_bytes)),
+    key("tcp", "tx_ring_initial_bytes", ring(|c| &mut c.tcp.tx_ring_initial_bytes)),
+    key("tcp", "tx_ring_max_bytes", ring(|c| &mut c.tcp.tx_ring_max_bytes)),
+    key("tcp", "time_wait_seconds", seconds(1, 240, |c| &mut c.tcp.time_wait)),
+    key("tcp", "time_wait_max", count(0, 1 << 20, |c| &mut c.tcp.time_wait_max)),
+    key("tcp", "user_timeout_seconds", seconds(1, 3600, |c| &mut c.tcp.user_timeout)),
+    key("tcp", "keep_alive_seconds", seconds(0, 86_400, |c| &mut c.tcp.keep_alive)),
     key(
         "tcp",
         "congestion_control",
         Rule::Text {
             allowed: "\"cubic\", \"reno\" or \"off\"",
             set: |c, text| {
-                congestion_control(text)
-                    .map(|cc| c.tcp.congestion_control = cc)
-                    .is_some()
+                congestion_control(text).map(|cc| c.tcp.congestion_control = cc).is_some()
             },
         },
     ),
     key("rpc", "port", Rule::PortOrOff(|c| &mut c.rpc.port)),
     key("zmq", "port", Rule::PortOrOff(|c| &mut c.zmq.port)),
-    key(
-        "tasks",
-        "tasks_max",
-        count(64, 1 << 20, |c| &mut c.tasks.tasks_max),
-    ),
+    key("tasks", "tasks_max", count(64, 1 << 20, |c| &mut c.tasks.tasks_max)),
     key(
         "log",
         "level",
@@ -244,19 +158,13 @@ pub(crate) static KEYS: &[Key] = &[
             set: |c, text| parsed(text).map(|level| c.log.level = level).is_some(),
         },
     ),
-    key(
-        "shutdown",
-        "drain_seconds",
-        seconds(0, 3600, |c| &mut c.shutdown.drain),
-    ),
+    key("shutdown", "drain_seconds", seconds(0, 3600, |c| &mut c.shutdown.drain)),
     key("debug", "endpoints", Rule::Flag(|c| &mut c.debug.endpoints)),
 ];
 
 /// The key of that name, with its place in `KEYS`.
 pub(crate) fn find(section: &str, name: &str) -> Option<(usize, &'static Key)> {
-    KEYS.iter()
-        .enumerate()
-        .find(|(_, key)| key.section == section && key.name == name)
+    KEYS.iter().enumerate().find(|(_, key)| key.section == section && key.name == name)
 }
 
 /// The section names, each once, in the order of the file.
@@ -306,19 +214,15 @@ impl Rule {
             Self::Port(_) => "a port from 1 to 65535".to_owned(),
             Self::PortOrOff(_) => "a port from 1 to 65535, or 0 for off".to_owned(),
             Self::Text { allowed, .. } => (*allowed).to_owned(),
-            Self::List {
-                allowed, items_max, ..
-            } => format!("a list of at most {items_max} {allowed}"),
+            Self::List { allowed, items_max, .. } => {
+                format!("a list of at most {items_max} {allowed}")
+            }
         }
     }
 }
 
 const fn key(section: &'static str, name: &'static str, rule: Rule) -> Key {
-    Key {
-        section,
-        name,
-        rule,
-    }
+    Key { section, name, rule }
 }
 
 const fn count(min: usize, max: usize, field: fn(&mut Config) -> &mut usize) -> Rule {
@@ -347,9 +251,7 @@ fn push_gateway(gateways: &mut Vec<IpAddr>, text: &str) -> bool {
     let Some(address) = host(text) else {
         return false;
     };
-    let first = !gateways
-        .iter()
-        .any(|other| other.is_ipv4() == address.is_ipv4());
+    let first = !gateways.iter().any(|other| other.is_ipv4() == address.is_ipv4());
     if first {
         gateways.push(address);
     }
@@ -376,8 +278,7 @@ fn is_label(text: &str) -> bool {
 
 /// A path inside the bundle: relative, without empty or dotted parts.
 fn is_path(text: &str) -> bool {
-    text.split('/')
-        .all(|part| !part.is_empty() && part != "." && part != "..")
+    text.split('/').all(|part| !part.is_empty() && part != "." && part != "..")
         && !text.contains('\0')
 }
 

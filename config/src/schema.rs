@@ -72,7 +72,8 @@ pub struct Http {
     pub site_root: String,
     /// The file that answers for a folder. Default "index.html".
     pub index: String,
-    /// One log line per answer. Default true; it costs some instructions for each request.
+    /// A line in the log for each answer. Default false: a serial line carries a few hundred of them a
+    /// second, and the appliance answers thousands.
     pub access_log: bool,
     /// Longest request line, in bytes; 414 above. Default 8000, the least that RFC 9112 section 3 asks for.
     pub request_line_bytes_max: usize,
@@ -97,7 +98,7 @@ impl Default for Http {
             port: 80,
             site_root: String::from("site"),
             index: String::from("index.html"),
-            access_log: true,
+            access_log: false,
             request_line_bytes_max: 8000,
             header_bytes_max: 16 * 1024,
             headers_max: 64,
@@ -195,9 +196,7 @@ pub struct Log {
 
 impl Default for Log {
     fn default() -> Self {
-        Self {
-            level: log::LevelFilter::Info,
-        }
+        Self { level: log::LevelFilter::Info }
     }
 }
 
@@ -210,9 +209,7 @@ pub struct Shutdown {
 
 impl Default for Shutdown {
     fn default() -> Self {
-        Self {
-            drain: Duration::from_secs(5),
-        }
+        Self { drain: Duration::from_secs(5) }
     }
 }
 

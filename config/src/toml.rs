@@ -143,15 +143,9 @@ impl<'a> Reader<'a> {
     fn key(&mut self, section: &str, event: Event) -> Result<&'static Key, ConfigError> {
         let name = self.name(event)?;
         let Some((index, key)) = keys::find(section, &name) else {
-            let names: Vec<_> = KEYS
-                .iter()
-                .filter(|key| key.section == section)
-                .map(|key| key.name)
-                .collect();
-            return Err(self.refuse(
-                event,
-                format!("in [{section}] the keys {}", names.join(", ")),
-            ));
+            let names: Vec<_> =
+                KEYS.iter().filter(|key| key.section == section).map(|key| key.name).collect();
+            return Err(self.refuse(event, format!("in [{section}] the keys {}", names.join(", "))));
         };
         if let Some(given) = self.given.get_mut(index) {
             if given.is_some() {
@@ -193,19 +187,12 @@ impl<'a> Reader<'a> {
     }
 
     fn put(&mut self, key: &Key, event: Event) -> Result<(), ConfigError> {
-        let raw = self
-            .source
-            .get(event)
-            .ok_or_else(|| self.refuse(event, key.rule.allowed()))?;
+        let raw = self.source.get(event).ok_or_else(|| self.refuse(event, key.rule.allowed()))?;
         let mut text = Cow::Borrowed("");
         let mut failure: Option<ParseError> = None;
         let kind = raw.decode_scalar(&mut text, &mut failure);
         let allowed = failure.is_none() && key.rule.set(&mut self.config, value(kind, &text));
-        if allowed {
-            Ok(())
-        } else {
-            Err(self.refuse(event, key.rule.allowed()))
-        }
+        if allowed { Ok(()) } else { Err(self.refuse(event, key.rule.allowed())) }
     }
 
     fn name(&self, event: Event) -> Result<Cow<'a, str>, ConfigError> {
@@ -231,8 +218,7 @@ impl<'a> Reader<'a> {
 
     fn refuse(&self, event: Event, allowed: String) -> ConfigError {
         let found = self.source.get(event).map_or("", |raw| raw.as_str());
-        self.origin
-            .error(event.span().start(), quoted(found), allowed)
+        self.origin.error(event.span().start(), quoted(found), allowed)
     }
 
     /// Where the first of these keys that was given stands, and the line there.
@@ -242,11 +228,7 @@ impl<'a> Reader<'a> {
             self.given.get(index).copied().flatten()
         });
         let start = span.map_or(0, |span| span.start());
-        let line = self
-            .origin
-            .text
-            .get(start..)
-            .and_then(|rest| rest.lines().next());
+        let line = self.origin.text.get(start..).and_then(|rest| rest.lines().next());
         (start, quoted(line.unwrap_or("")))
     }
 }
@@ -264,10 +246,7 @@ fn value<'a>(kind: ScalarKind, text: &'a str) -> Value<'a> {
 
 /// A failure of the TOML grammar, in our words as far as the parser's allow.
 fn syntax(origin: Origin<'_>, failure: &ParseError) -> ConfigError {
-    let span = failure
-        .unexpected()
-        .or(failure.context())
-        .unwrap_or(Span::new_unchecked(0, 0));
+    let span = failure.unexpected().or(failure.context()).unwrap_or(Span::new_unchecked(0, 0));
     let text = origin.text.get(span.start()..span.end()).unwrap_or("");
     let found = if text.is_empty() {
         failure.description().to_owned()
@@ -436,10 +415,7 @@ mod tests {
             "[network]\nhostname = \"-a\"",
         ] {
             let error = parse(text).expect_err(text);
-            assert!(
-                !error.allowed.is_empty() && !error.found.is_empty(),
-                "{text}: {error}"
-            );
+            assert!(!error.allowed.is_empty() && !error.found.is_empty(), "{text}: {error}");
         }
     }
 
@@ -475,12 +451,8 @@ mod tests {
             let item = Event::new_unchecked(EventKind::Scalar, None, Span::new_unchecked(0, 0));
             assert!(reader.event(item).is_err());
         }
-        let addresses = |count: usize| {
-            format!(
-                "[network]\naddresses = [{}]",
-                "\"10.0.0.1/8\",".repeat(count)
-            )
-        };
+        let addresses =
+            |count: usize| format!("[network]\naddresses = [{}]", "\"10.0.0.1/8\",".repeat(count));
         assert!(parse(&addresses(4)).is_ok());
         assert!(refused(&addresses(5)).contains("at most 4"));
     }
@@ -502,10 +474,7 @@ mod tests {
     #[test]
     fn any_prefix_and_any_damage_is_an_answer_not_a_panic() {
         let text = uncommented();
-        for end in (0..text.len())
-            .filter(|end| text.is_char_boundary(*end))
-            .step_by(7)
-        {
+        for end in (0..text.len()).filter(|end| text.is_char_boundary(*end)).step_by(7) {
             let _ = parse(&text[..end]);
         }
         for (index, _) in text.char_indices().step_by(11) {

@@ -71,6 +71,7 @@ impl App {
         let web =
             Server::new(web_config(context), &context.spawner, &context.timers, routes(context));
         let http = &context.config.http;
+        web.log_access(http.access_log);
         let listener = listen(context, "http", http.port)?;
         context.spawner.spawn("http listener", web.clone().serve(listener));
         Ok(Self {

@@ -116,42 +116,85 @@ fn frequency_of_hypervisor() -> Option<u64> {
     None
 }
 
-/// Lets the 8254's first channel count down once while the counter and the local timer run.
+/// Lets the 8254's first channel count down while the counter and the local timer run.
+///
+/// The hypervisor may take the CPU away at any point of that, so that each comparison comes with
+/// the most it can be wrong by; it is repeated until that is little.
 #[cfg(feature = "runtime")]
 fn compare_with_8254(known: Option<u64>) {
-    /// The 8254's input clock, in hertz.
-    const INPUT_HERTZ: u64 = 1_193_182;
-    /// About 2 ms: long enough for 1 part in 1000, short beside the time to boot.
-    const COUNT: u16 = 2400;
-    /// A machine without the 8254 is noticed after about this many ticks.
-    const TICKS_MAX: u64 = 1 << 27;
-    const CHANNEL: u16 = 0x40;
-    const CONTROL: u16 = 0x43;
-    const ONE_SHOT: u8 = 0x30;
-    const LATCH_STATUS: u8 = 0xe2;
-    const DONE: u8 = 0x80;
-    // SAFETY: (all ports here) channel 0 of the 8254, which nothing else uses.
-    let write = |port, value| unsafe { port::write8(port, value) };
-    write(CONTROL, ONE_SHOT);
-    write(CHANNEL, COUNT as u8);
-    apic::arm_count(u32::MAX);
-    write(CHANNEL, (COUNT >> 8) as u8);
-    let (start, timer_start) = (cpu::ticks(), apic::count());
-    let done = || {
-        write(CONTROL, LATCH_STATUS);
-        // SAFETY: as above.
-        unsafe { port::read8(CHANNEL) & DONE != 0 }
-    };
-    while !done() && cpu::ticks() - start < TICKS_MAX {}
-    let (end, timer_end) = (cpu::ticks(), apic::count());
-    apic::arm_count(0);
-    let nanos = u128::from(COUNT) * 1_000_000_000 / u128::from(INPUT_HERTZ);
-    let elapsed = u128::from((end - start).max(1));
-    let rate = known.map_or(((nanos << 32) / elapsed) as u64, rate_of);
+    const TRIES: usize = 20;
+    /// Good enough: 1 part in 256, which TCP's timers and idle waits do not notice.
+    const ERROR_SHARE: u64 = 256;
+    let mut best = Comparison::run();
+    for _ in 1..TRIES {
+        if best.error_ticks <= best.ticks / ERROR_SHARE {
+            break;
+        }
+        let next = Comparison::run();
+        if next.error_ticks < best.error_ticks {
+            best = next;
+        }
+    }
+    let elapsed = u128::from(best.ticks.max(1));
+    let rate = known.map_or(((COMPARISON_NANOS << 32) / elapsed) as u64, rate_of);
     RATE.store(rate, Ordering::Relaxed);
     let nanos = ((elapsed * u128::from(rate)) >> 32).max(1);
-    let timer_ticks = u128::from(timer_start.saturating_sub(timer_end));
-    TIMER_RATE.store(((timer_ticks << 32) / nanos) as u64, Ordering::Relaxed);
+    TIMER_RATE.store(((u128::from(best.timer_ticks) << 32) / nanos) as u64, Ordering::Relaxed);
+}
+
+/// What the 8254 is asked to count: about 1 ms, short beside the time to boot.
+#[cfg(feature = "runtime")]
+const COMPARISON_COUNT: u16 = 1200;
+/// The time that takes: its input clock has 1,193,182 Hz.
+#[cfg(feature = "runtime")]
+const COMPARISON_NANOS: u128 = COMPARISON_COUNT as u128 * 1_000_000_000 / 1_193_182;
+
+/// Ticks of both clocks while the 8254 counted once.
+#[cfg(feature = "runtime")]
+struct Comparison {
+    ticks: u64,
+    timer_ticks: u32,
+    /// How much `ticks` may be wrong: what passed while the start and the end were not watched.
+    error_ticks: u64,
+}
+
+#[cfg(feature = "runtime")]
+impl Comparison {
+    fn run() -> Self {
+        /// A machine without the 8254 is noticed after about this many ticks.
+        const TICKS_MAX: u64 = 1 << 26;
+        const CHANNEL: u16 = 0x40;
+        const CONTROL: u16 = 0x43;
+        const ONE_SHOT: u8 = 0x30;
+        const LATCH_STATUS: u8 = 0xe2;
+        const DONE: u8 = 0x80;
+        // SAFETY: (all ports here) channel 0 of the 8254, which nothing else uses.
+        let write = |port, value| unsafe { port::write8(port, value) };
+        write(CONTROL, ONE_SHOT);
+        write(CHANNEL, COMPARISON_COUNT as u8);
+        apic::arm_count(u32::MAX);
+        let before = (cpu::ticks(), apic::count());
+        write(CHANNEL, (COMPARISON_COUNT >> 8) as u8);
+        let started = cpu::ticks();
+        let mut not_done = started;
+        let done = loop {
+            let asked = cpu::ticks();
+            write(CONTROL, LATCH_STATUS);
+            // SAFETY: as above.
+            let status = unsafe { port::read8(CHANNEL) };
+            if status & DONE != 0 || asked - started > TICKS_MAX {
+                break cpu::ticks();
+            }
+            not_done = asked;
+        };
+        let after = apic::count();
+        apic::arm_count(0);
+        Self {
+            ticks: done - before.0,
+            timer_ticks: before.1.saturating_sub(after),
+            error_ticks: (started - before.0) + (done - not_done),
+        }
+    }
 }
 
 /// Seconds since 1970 from the CMOS clock (MC146818), taken as UTC.

@@ -89,7 +89,11 @@ impl Spawner {
     /// Polls every task once more, for the rare news that concerns all of them.
     pub fn wake_all(&self) {
         let slots = self.shared.slots.borrow();
-        slots.entries.iter().filter_map(|slot| slot.task.as_ref()).for_each(|task| task.as_waker.wake_by_ref());
+        slots
+            .entries
+            .iter()
+            .filter_map(|slot| slot.task.as_ref())
+            .for_each(|task| task.as_waker.wake_by_ref());
     }
 
     /// Every live task, in no order.
