@@ -65,6 +65,8 @@ pub(crate) struct Tcb {
     /// The sequence number after the last one sent.
     pub(crate) sent_end: u32,
     pub(crate) retransmits: u32,
+    /// Bytes received since anything was sent.
+    pub(crate) unanswered: u32,
     /// An acknowledgement of this number ends the measurement begun then.
     pub(crate) probe: Option<(u32, Moment)>,
     /// RFC 6298's smoothed round-trip time.
@@ -195,6 +197,7 @@ impl Tcb {
             read: 0,
             sent_end: with.send_next,
             retransmits: 0,
+            unanswered: 0,
             probe: None,
             round_trip: None,
         };

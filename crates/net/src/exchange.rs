@@ -55,11 +55,23 @@ impl Tcb {
         let socket = self.socket();
         let (old_state, old_received) = (socket.state(), socket.recv_queue());
         let old_queued = socket.send_queue();
+        // RFC 9293 section 3.8.6.3: every second full segment is acknowledged at once. smoltcp does
+        // so when a delay has begun, but begins one even for a coalesced frame of many segments.
+        let (unanswered, full) = (self.unanswered, u32::from(self.offer.mss));
+        self.unanswered = unanswered.saturating_add(segment.data_len as u32);
+        let is_many = self.unanswered > full && (unanswered == 0 || unanswered > full);
+        if is_many {
+            self.socket().set_ack_delay(None);
+        }
         let mut port = Port::new(path.caps, output);
         port.frame = Some(segment.packet);
         port.stamp = Some(&self.stamp);
         path.interface.poll_ingress_single(path.now.instant(), &mut port, &mut self.sockets);
         let departed = port.departed;
+        if is_many {
+            let delay = connection.shared.limits.acknowledge;
+            self.socket().set_ack_delay(Some(delay.into()));
+        }
         self.depart(connection, &departed, path.now);
         self.heard(path.now, segment);
         let socket = self.socket();
@@ -221,6 +233,7 @@ impl Tcb {
         }
         let tally = &connection.shared.tally;
         tally.add_many(Count::PacketsOut, u64::from(departed.packets));
+        self.unanswered = 0;
         if before(self.sent_end, departed.seq_end) {
             self.sent_end = departed.seq_end;
             self.waiting_since.get_or_insert(now);

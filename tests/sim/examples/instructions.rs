@@ -3,7 +3,8 @@
 //! `valgrind --tool=callgrind --toggle-collect='*server_turn*' target/release/examples/instructions
 //! keep-alive 10000` counts the server's side only: its stack, the executor's turn and an echo task.
 //! The difference of two runs with different counts is the steady cost. Modes: `keep-alive`, `new`
-//! (a connection each), `idle N` (10,000 requests beside N idle connections).
+//! (a connection each), `idle N` (10,000 requests beside N idle connections), `bulk N` (N MiB in one
+//! answer, with segmentation offload).
 
 use flow::task::Executor;
 use flow::{Connector, Flow, FlowExt, Listener, Target};
@@ -12,6 +13,7 @@ use smoltcp::phy::{Checksum, Device, DeviceCapabilities, Medium, RxToken, TxToke
 use smoltcp::time::Instant;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -46,7 +48,7 @@ impl RxToken for Arrived {
 impl TxToken for Leaving {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
         let spare = self.0.borrow_mut().spare.pop();
-        let mut frame = spare.unwrap_or_else(|| vec![0; 2048]);
+        let mut frame = spare.unwrap_or_else(|| vec![0; 66_000]);
         let value = f(&mut frame[..len]);
         self.0.borrow_mut().frames.push_back((frame, len));
         value
@@ -74,6 +76,7 @@ impl Device for End {
         caps.medium = Medium::Ethernet;
         caps.max_transmission_unit = 1514;
         caps.checksum.tcp = Checksum::None;
+        caps.segmentation.tcpv4 = NonZeroUsize::new(65_535);
         caps
     }
 }
@@ -98,7 +101,12 @@ fn main() {
     let mode = words.next().unwrap_or_default();
     let count: u64 = words.next().and_then(|word| word.parse().ok()).unwrap_or(1000);
     let idle = if mode == "idle" { count } else { 0 };
-    let requests = if mode == "idle" { 10_000 } else { count };
+    let bulk = if mode == "bulk" { (count << 20) as usize } else { 0 };
+    let requests = match mode.as_str() {
+        "idle" => 10_000,
+        "bulk" => 1,
+        _ => count,
+    };
     let lanes = [(); 2].map(|()| Rc::new(RefCell::new(Lane::default())));
     let mut server = stack(&lanes[0], &lanes[1], 1);
     let mut client = stack(&lanes[1], &lanes[0], 2);
@@ -115,13 +123,17 @@ fn main() {
                 while let Ok(length @ 1..) =
                     flow.read_with(|bytes| (bytes.len(), bytes.len())).await
                 {
-                    let answer = |space: &mut [u8]| {
-                        let length = length.min(space.len());
-                        space[..length].fill(b'x');
-                        (length, length)
-                    };
-                    if flow.write_with(answer).await.is_err() {
-                        return;
+                    let mut left = length.max(bulk);
+                    while left > 0 {
+                        let answer = |space: &mut [u8]| {
+                            let length = left.min(space.len());
+                            space[..length].fill(b'x');
+                            (length, length)
+                        };
+                        match flow.write_with(answer).await {
+                            Ok(written) => left -= written,
+                            Err(_) => return,
+                        }
                     }
                 }
                 flow.finish();
@@ -141,7 +153,7 @@ fn main() {
         let mut flow = connector.connect(&target(0)).await.unwrap();
         for _ in 0..requests {
             flow.write_all(&[b'q'; 100]).await.unwrap();
-            let mut left = 100;
+            let mut left = bulk.max(100);
             while left > 0 {
                 left -= flow.read_with(|bytes| (bytes.len(), bytes.len())).await.unwrap();
             }
