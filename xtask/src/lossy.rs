@@ -12,12 +12,16 @@ use std::{
     io::{Read, Write},
     os::unix::net::UnixListener,
     path::Path,
+    sync::mpsc::{self, RecvTimeoutError},
+    time::Duration,
 };
 
 /// Longest frame that is taken: Ethernet with a 64 KiB segment.
 const FRAME_BYTES_MAX: usize = 70_000;
 /// Most frames that one is held back by.
 const HELD_MAX: u64 = 4;
+/// A frame that nothing overtakes goes on after this time: late, not lost.
+const HELD_FOR: Duration = Duration::from_millis(5);
 
 /// What happens to frames, in per cent.
 #[derive(Clone, Copy, Debug)]
@@ -62,30 +66,56 @@ fn chardev(id: &str, path: &Path) -> [OsString; 2] {
 }
 
 /// Hands frames on until a side closes.
-fn relay(mut from: impl Read, mut to: impl Write, spoil: Spoil) -> std::io::Result<()> {
+fn relay(
+    mut from: impl Read + Send + 'static,
+    mut to: impl Write,
+    spoil: Spoil,
+) -> std::io::Result<()> {
+    // Without a limit, which TCP's windows set: QEMU stands still while it writes to us, and would never read what we write.
+    let (sender, frames) = mpsc::channel();
+    std::thread::spawn(move || {
+        while let Ok(frame) = frame(&mut from) {
+            if sender.send(frame).is_err() {
+                return;
+            }
+        }
+    });
     let mut dice = Dice(spoil.seed);
-    let mut held: Option<(Vec<u8>, u64)> = None;
+    let mut late: Option<Late> = None;
     loop {
-        let frame = frame(&mut from)?;
+        let frame = match frames.recv_timeout(HELD_FOR) {
+            Ok(frame) => frame,
+            Err(RecvTimeoutError::Timeout) => {
+                late.take().map_or(Ok(()), |late| put(&mut to, &late.frame))?;
+                continue;
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                return late.take().map_or(Ok(()), |late| put(&mut to, &late.frame));
+            }
+        };
         if dice.per_cent(spoil.lost) {
             continue;
         }
-        if held.is_none() && dice.per_cent(spoil.reordered) {
-            held = Some((frame, 1 + dice.next() % HELD_MAX));
+        if late.is_none() && dice.per_cent(spoil.reordered) {
+            late = Some(Late { frame, behind: 1 + dice.next() % HELD_MAX });
             continue;
         }
-        let copies = 1 + usize::from(dice.per_cent(spoil.doubled));
-        for _ in 0..copies {
+        for _ in 0..=usize::from(dice.per_cent(spoil.doubled)) {
             put(&mut to, &frame)?;
         }
-        if let Some((late, frames)) = held.take() {
-            if frames > 1 {
-                held = Some((late, frames - 1));
-            } else {
-                put(&mut to, &late)?;
-            }
-        }
+        late = match late {
+            Some(Late { frame, behind: 1 }) => put(&mut to, &frame).map(|()| None)?,
+            Some(Late { frame, behind }) => Some(Late { frame, behind: behind - 1 }),
+            None => None,
+        };
     }
+}
+
+/// A frame that others overtake.
+struct Late {
+    frame: Vec<u8>,
+    /// How many still.
+    behind: u64,
 }
 
 fn frame(from: &mut impl Read) -> std::io::Result<Vec<u8>> {
@@ -132,7 +162,7 @@ mod tests {
             put(&mut input, &[number]).unwrap();
         }
         let mut output = Vec::new();
-        relay(&input[..], &mut output, spoil).unwrap_err();
+        relay(std::io::Cursor::new(input), &mut output, spoil).unwrap();
         output.chunks(5).map(|chunk| chunk[4]).collect()
     }
 
@@ -148,7 +178,7 @@ mod tests {
         assert!(through(200, Spoil { lost: 10, ..SOUND }).len() < 200);
         assert!(through(200, Spoil { doubled: 10, ..SOUND }).len() > 200);
         let reordered = through(200, Spoil { reordered: 20, ..SOUND });
-        assert!(!reordered.is_sorted() && reordered.len() >= 199);
+        assert!(!reordered.is_sorted() && reordered.len() == 200);
         assert_eq!(reordered, through(200, Spoil { reordered: 20, ..SOUND }));
         assert_ne!(reordered, through(200, Spoil { reordered: 20, seed: 2, ..SOUND }));
     }
