@@ -18,6 +18,7 @@ use crate::{
 use config::cpio::Writer;
 use contestant::Contestant;
 use counter::Plugin;
+pub(crate) use load::{HOLD_VERB, hold_main};
 use rows::{Field, Line, Reach, Row};
 use std::{
     net::Ipv4Addr,

@@ -55,6 +55,7 @@ fn dispatch() -> Result<ExitCode> {
         Some("tidy") => tidy::main(rest),
         Some("fuzz") => fuzz::main(rest),
         Some(bench::WORKER_VERB) => bench::worker_main(rest),
+        Some(bench::HOLD_VERB) => bench::hold_main(rest),
         Some(test::CASE_VERB) => test::case_main(rest),
         None | Some("help" | "--help" | "-h") => {
             print!("{}", help::TEXT);

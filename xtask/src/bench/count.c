@@ -1,5 +1,5 @@
 /* A QEMU plugin: adds up the guest instructions that run, in the first 8 bytes of a file that others may read.
-   Loaded as `-plugin count.so,file=PATH`. The declarations are those of QEMU's plugin interface; the header that has
+   Loaded as `-plugin count.so,count=PATH`. The declarations are those of QEMU's plugin interface; the header that has
    them is not in Debian's packages. */
 #include <fcntl.h>
 #include <stddef.h>
@@ -38,9 +38,9 @@ static void block(plugin_id id, struct qemu_plugin_tb *tb)
 PUBLIC int qemu_plugin_install(plugin_id id, const void *info, int argc, char **argv)
 {
     (void)info;
-    if (argc != 1 || strncmp(argv[0], "file=", 5) != 0)
+    if (argc != 1 || strncmp(argv[0], "count=", 6) != 0)
         return 1;
-    int file = open(argv[0] + 5, O_RDWR);
+    int file = open(argv[0] + 6, O_RDWR);
     if (file < 0)
         return 1;
     void *page = mmap(NULL, sizeof *count, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);

@@ -41,7 +41,7 @@ impl Plugin {
         let path = self.scratch.path(name);
         std::fs::write(&path, [0; 8]).or_say(|| "cannot write a count".into())?;
         let file = File::open(&path).or_say(|| "cannot read a count".into())?;
-        let plugin = format!("{},file={}", self.object.display(), path.display());
+        let plugin = format!("{},count={}", self.object.display(), path.display());
         Ok(Counter { file, options: ["-plugin".into(), plugin] })
     }
 }

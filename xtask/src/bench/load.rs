@@ -1,11 +1,15 @@
 //! Load for a length of time, and what a process used meanwhile.
 
 use crate::{
+    child::Child,
     failure::{OrSay, Result, fail},
-    http, tools,
+    http, load as crowd, tools,
 };
+use lexopt::ValueExt;
 use std::{
+    io::{BufRead, BufReader},
     net::{SocketAddr, TcpStream},
+    process::{Command, ExitCode, Stdio},
     time::{Duration, Instant},
 };
 
@@ -80,6 +84,47 @@ pub(crate) fn bulk(server: SocketAddr) -> Result<(f64, f64)> {
             Ok((mib, mib / started.elapsed().as_secs_f64()))
         }
         _ => fail!("the bulk file was not served"),
+    }
+}
+
+/// The hidden verb of a process that opens connections, asks on each, and holds them until it is ended.
+pub(crate) const HOLD_VERB: &str = "hold";
+
+/// Such a process.
+pub(crate) struct Holder {
+    _child: Child,
+}
+
+impl Holder {
+    /// Returns when every connection has been answered.
+    pub(crate) fn start(server: SocketAddr, count: usize) -> Result<Self> {
+        let own = std::env::current_exe().or_say(|| "cannot find xtask itself".into())?;
+        let mut command = Command::new(own);
+        command.arg(HOLD_VERB).arg(server.to_string()).arg(count.to_string());
+        let mut child = Child::start(&command, |command| {
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        })?;
+        let mut word = String::new();
+        if let Some(stdout) = child.streams().stdout.take() {
+            BufReader::new(stdout).read_line(&mut word).or_say(|| "a holder".into())?;
+        }
+        if word.trim() == HOLD_VERB {
+            Ok(Self { _child: child })
+        } else {
+            fail!("not all of {count} connections were answered")
+        }
+    }
+}
+
+/// What such a process does.
+pub(crate) fn hold_main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
+    let server: SocketAddr = arguments.value()?.parse()?;
+    let count: usize = arguments.value()?.parse()?;
+    let mut connections = crowd::open(server, count)?;
+    crowd::ask_each(&mut connections, server, "/")?;
+    println!("{HOLD_VERB}");
+    loop {
+        std::thread::park();
     }
 }
 

@@ -139,9 +139,9 @@ fn serves_with(contestant: &Contestant, memory_mib: u32) -> bool {
 fn instructions(field: &Field) -> Result<Vec<Line>> {
     let mut columns = Vec::new();
     for contestant in field.contestants() {
+        let mut figures = vec![boot_instructions(field, contestant)?];
         let counter = field.plugin.counter(contestant.name)?;
         let (_guest, _) = contestant.serve(MEMORY_MIB, Site::Bulk, Some(&counter))?;
-        let mut figures = vec![boot_instructions(field, contestant)?];
         let server = contestant.server();
         load::wrk(server, 4, 1, Reuse::Keep)?;
         let mut phase = |work: &dyn Fn() -> Result<f64>| -> Result {
@@ -269,21 +269,19 @@ fn crowd(field: &Field) -> Result<Vec<Line>> {
     ])
 }
 
-/// How many of fifty thousand connections are all answered, in steps.
+/// How many of fifty thousand connections are all answered, in steps. Each step is a process: a process may have fewer
+/// open files than that.
 fn most(field: &Field) -> Result<usize> {
+    const STEP: usize = 5_000;
     let (_guest, _) = field.ours.serve(MEMORY_MIB, Site::Small, None)?;
-    let server = field.ours.server();
-    crowd::allow_sockets(MOST_CONNECTIONS as u64)?;
-    let mut held = Vec::new();
-    while held.len() < MOST_CONNECTIONS {
-        let more = crowd::open(server, 5_000)
-            .and_then(|mut more| crowd::ask_each(&mut more, server, "/").map(|()| more));
-        match more {
-            Ok(more) => held.extend(more),
+    let mut holders = Vec::new();
+    while holders.len() * STEP < MOST_CONNECTIONS {
+        match load::Holder::start(field.ours.server(), STEP) {
+            Ok(holder) => holders.push(holder),
             Err(_) => break,
         }
     }
-    Ok(held.len())
+    Ok(holders.len() * STEP)
 }
 
 const CHURN_MINUTES: usize = 5;
