@@ -74,6 +74,11 @@ impl Options {
                 other => return Err(other.unexpected().into()),
             }
         }
+        if options.machine == Machine::Microvm && !options.ours_only {
+            fail!(
+                "Debian's kernel does not start on microvm: add --ours-only, or leave out --machine"
+            );
+        }
         Ok(options)
     }
 
