@@ -102,7 +102,7 @@ impl Holder {
         let mut command = Command::new(own);
         command.arg(HOLD_VERB).arg(server.to_string()).arg(count.to_string());
         let mut child = Child::start(&command, |command| {
-            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+            command.stdin(Stdio::null()).stdout(Stdio::piped());
         })?;
         let mut word = String::new();
         if let Some(stdout) = child.streams().stdout.take() {
