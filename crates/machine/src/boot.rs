@@ -1,7 +1,7 @@
 //! From the hypervisor's first instruction to the application's `main`.
 
 use crate::start_info::StartInfo;
-use crate::{clock, console, cpu, exception, interrupt, memory, paging, power};
+use crate::{clock, console, cpu, exception, interrupt, memory, paging, power, xen};
 use core::cell::OnceCell;
 
 core::arch::global_asm!(include_str!("boot.s"), options(att_syntax));
@@ -38,6 +38,7 @@ pub(crate) fn start_info() -> &'static StartInfo {
 extern "C" fn machine_start(start_info_address: u64) -> ! {
     cpu::enable_vectors();
     exception::install();
+    xen::install();
     console::install();
     // SAFETY: the address comes from the hypervisor, and nothing has been written yet.
     let info = INFO.0.get_or_init(|| unsafe { StartInfo::copy_from(start_info_address) });

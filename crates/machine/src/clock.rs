@@ -4,7 +4,7 @@
 //! paravirtual clock of KVM and Xen, or the frequency leaf), else from a short comparison with the
 //! 8254 timer.
 
-use crate::{apic, cpu, interrupt, port};
+use crate::{apic, cpu, interrupt, port, xen};
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 
@@ -31,7 +31,7 @@ pub fn wall() -> Duration {
 
 /// Xen is below.
 pub(crate) fn is_xen() -> bool {
-    cpu::hypervisor_leaf(b"XenVMMXenVMM").is_some()
+    crate::xen::present()
 }
 
 /// Arms the timer for `deadline`; false when that has come. A timer that fires early is left
@@ -51,12 +51,18 @@ pub(crate) fn wake_at(deadline: Option<Duration>) -> bool {
 
 /// Something woke the CPU: a timer whose time has come is no longer armed.
 pub(crate) fn woken() {
+    if xen::present() {
+        xen::clock::take_timer();
+    }
     if ARMED.load(Ordering::Relaxed) <= nanos() {
         ARMED.store(u64::MAX, Ordering::Relaxed);
     }
 }
 
 fn nanos() -> u64 {
+    if xen::present() {
+        return xen::clock::nanos() - START.load(Ordering::Relaxed);
+    }
     let ticks = cpu::ticks() - START.load(Ordering::Relaxed);
     ((u128::from(ticks) * u128::from(RATE.load(Ordering::Relaxed))) >> 32) as u64
 }
@@ -64,7 +70,10 @@ fn nanos() -> u64 {
 fn arm(at: u64, now: u64) {
     /// Longest wait that the timer's 32-bit count is asked for; it is then armed again.
     const WAIT_NANOS_MAX: u64 = 1_000_000_000;
-    if apic::timer_has_deadline() {
+    if xen::present() {
+        xen::clock::arm(START.load(Ordering::Relaxed).saturating_add(at));
+        ARMED.store(at, Ordering::Relaxed);
+    } else if apic::timer_has_deadline() {
         let rate = u128::from(RATE.load(Ordering::Relaxed));
         let ticks = (u128::from(at) << 32).div_ceil(rate) as u64;
         apic::arm_deadline(START.load(Ordering::Relaxed).saturating_add(ticks));
@@ -81,6 +90,9 @@ fn arm(at: u64, now: u64) {
 /// Starts the clock.
 #[cfg(feature = "runtime")]
 pub(crate) fn install() {
+    if xen::present() {
+        return install_xen();
+    }
     apic::install_timer(interrupt::TIMER.vector());
     START.store(cpu::ticks(), Ordering::Relaxed);
     let known = frequency_of_hypervisor();
@@ -91,6 +103,16 @@ pub(crate) fn install() {
         RATE.store(rate_of(hertz), Ordering::Relaxed);
     }
     WALL_START.store(wall_clock_of_rtc(), Ordering::Relaxed);
+}
+
+/// Xen has a clock, a timer and the time of day.
+#[cfg(feature = "runtime")]
+fn install_xen() {
+    xen::clock::install();
+    let start = xen::clock::nanos();
+    START.store(start, Ordering::Relaxed);
+    let wall = xen::clock::wall_at_zero() + Duration::from_nanos(start);
+    WALL_START.store(wall.as_secs(), Ordering::Relaxed);
 }
 
 #[cfg(feature = "runtime")]

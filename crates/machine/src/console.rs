@@ -5,7 +5,7 @@
 //! waits for a slow console.
 
 use crate::interrupt::{Line, Trigger};
-use crate::port;
+use crate::{port, xen};
 use core::fmt::{self, Write};
 use spinning_top::Spinlock;
 
@@ -121,6 +121,8 @@ impl Console {
         if let Some(line) = &self.line {
             line.take();
         }
+        xen::console::acknowledge();
+        self.pump_to_xen();
         if self.length == 0 || !self.present {
             return;
         }
@@ -130,7 +132,23 @@ impl Console {
         self.want_interrupt(self.length > 0);
     }
 
+    /// Under Xen the ring drains into Xen's, which has an event for the room that comes.
+    fn pump_to_xen(&mut self) -> bool {
+        if self.length == 0 || !xen::present() {
+            return false;
+        }
+        let waiting = (0..self.length).map(|n| self.ring[(self.start + n) % RING_BYTES]);
+        let sent = xen::console::send(waiting);
+        self.start = (self.start + sent) % RING_BYTES;
+        self.length -= sent;
+        sent > 0
+    }
+
     fn flush(&mut self) {
+        let mut polls = 0;
+        while xen::present() && self.length > 0 && polls < POLLS_MAX {
+            polls = if self.pump_to_xen() { 0 } else { polls + 1 };
+        }
         while self.length > 0 && self.present {
             let mut polls = 0;
             while !self.transmitter_empty() && polls < POLLS_MAX {

@@ -84,7 +84,7 @@ pub fn wait(deadline: Option<Duration>) {
     crate::console::pump();
     // That the timer went off says nothing but that the CPU was to wake up.
     TIMER.take();
-    if PENDING.load(Ordering::Acquire) != 0 {
+    if PENDING.load(Ordering::Acquire) != 0 || crate::xen::event::is_pending() {
         return;
     }
     if !crate::clock::wake_at(deadline) {
@@ -159,6 +159,7 @@ mod table {
             // SAFETY: the entries are such handlers.
             unsafe { set_gate(vector, entry, 0) }
         }
+        crate::xen::event::install_gate();
         crate::acpi::install(crate::boot::start_info().root_pointer());
         crate::apic::install();
     }

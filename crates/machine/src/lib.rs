@@ -36,6 +36,7 @@ mod runtime;
 #[cfg(feature = "runtime")]
 mod start_info;
 pub mod virtio;
+pub mod xen;
 
 #[cfg(feature = "runtime")]
 pub use runtime::catch_panic;

@@ -2,7 +2,7 @@
 
 use crate::acpi::{self, u16_at, u32_at};
 use crate::interrupt::{Line, Trigger};
-use crate::{console, cpu, port};
+use crate::{console, cpu, port, xen};
 use core::sync::atomic::{AtomicU32, Ordering};
 use spinning_top::Spinlock;
 
@@ -26,6 +26,7 @@ pub fn stop_requested() -> bool {
 /// Switches the machine off; QEMU exits with code 0.
 pub fn off() -> ! {
     console::flush();
+    xen::shut_down(xen::Reason::Off);
     soft_off();
     reset()
 }
@@ -33,6 +34,7 @@ pub fn off() -> ! {
 /// Ends a machine that cannot go on; QEMU exits with code 33 where it has `isa-debug-exit`.
 pub fn fail() -> ! {
     console::flush();
+    xen::shut_down(xen::Reason::Crash);
     // SAFETY: a port that either is this device or nothing.
     unsafe { port::write32(DEBUG_EXIT_PORT, DEBUG_EXIT_FAILURE) }
     // SAFETY: as above.

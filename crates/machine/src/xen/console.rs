@@ -1,0 +1,123 @@
+//! The console ring, which dom0's xenconsoled empties (Xen, public/io/console.h).
+
+use super::event::Port;
+use super::parameter::{self, Parameter};
+use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use spinning_top::Spinlock;
+
+static CONSOLE: Spinlock<Option<Console>> = Spinlock::new(None);
+
+/// Hands bytes to the ring; how many it took. 0 without Xen.
+pub(crate) fn send(bytes: impl Iterator<Item = u8>) -> usize {
+    CONSOLE.lock().as_mut().map_or(0, |console| console.send(bytes))
+}
+
+/// Forgets the news that the ring has room, and what was typed: nobody reads it here.
+pub(crate) fn acknowledge() {
+    if let Some(console) = CONSOLE.lock().as_mut() {
+        console.acknowledge();
+    }
+}
+
+/// Finds the ring.
+#[cfg(feature = "runtime")]
+pub(crate) fn install() {
+    *CONSOLE.lock() = Console::find();
+}
+
+/// `xencons_interface`.
+#[repr(C)]
+struct Ring {
+    _input: [AtomicU8; 1024],
+    output: [AtomicU8; OUTPUT_BYTES as usize],
+    input_consumer: AtomicU32,
+    input_producer: AtomicU32,
+    output_consumer: AtomicU32,
+    output_producer: AtomicU32,
+}
+
+const OUTPUT_BYTES: u32 = 2048;
+
+struct Console {
+    ring: &'static Ring,
+    port: Port,
+}
+
+impl Console {
+    #[cfg(feature = "runtime")]
+    fn find() -> Option<Self> {
+        let page = parameter::get_page(Parameter::ConsolePage)?;
+        let port = Port::of_toolstack(parameter::get(Parameter::ConsolePort)?)?;
+        // SAFETY: Xen put the ring's page there for this domain's life, and all of it is atomic.
+        Some(Self { ring: unsafe { &*(page as *const Ring) }, port })
+    }
+
+    fn send(&mut self, bytes: impl Iterator<Item = u8>) -> usize {
+        let count = self.ring.push(bytes);
+        if count > 0 {
+            self.port.notify();
+        }
+        count
+    }
+
+    fn acknowledge(&mut self) {
+        self.port.take();
+        let typed = self.ring.input_producer.load(Ordering::Acquire);
+        self.ring.input_consumer.store(typed, Ordering::Release);
+    }
+}
+
+impl Ring {
+    /// Adds bytes while there is room; how many. Indices that make no sense mean no room.
+    fn push(&self, mut bytes: impl Iterator<Item = u8>) -> usize {
+        let consumer = self.output_consumer.load(Ordering::Acquire);
+        let producer = self.output_producer.load(Ordering::Relaxed);
+        let used = producer.wrapping_sub(consumer);
+        let room = OUTPUT_BYTES.saturating_sub(used);
+        let mut count = 0;
+        while count < room && let Some(byte) = bytes.next() {
+            let at = producer.wrapping_add(count) % OUTPUT_BYTES;
+            self.output[at as usize].store(byte, Ordering::Relaxed);
+            count += 1;
+        }
+        self.output_producer.store(producer.wrapping_add(count), Ordering::Release);
+        count as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::boxed::Box;
+
+    fn ring() -> Box<Ring> {
+        Box::new(Ring {
+            _input: [const { AtomicU8::new(0) }; 1024],
+            output: [const { AtomicU8::new(0) }; OUTPUT_BYTES as usize],
+            input_consumer: AtomicU32::new(0),
+            input_producer: AtomicU32::new(0),
+            output_consumer: AtomicU32::new(u32::MAX - 2),
+            output_producer: AtomicU32::new(u32::MAX - 2),
+        })
+    }
+
+    #[test]
+    fn bytes_wrap_and_stop_at_a_full_ring() {
+        let ring = ring();
+        assert_eq!(ring.push(b"hello".iter().copied()), 5);
+        assert_eq!(ring.output_producer.load(Ordering::Relaxed), 2);
+        assert_eq!(ring.output[OUTPUT_BYTES as usize - 1].load(Ordering::Relaxed), b'l');
+        assert_eq!(ring.output[0].load(Ordering::Relaxed), b'l');
+        assert_eq!(ring.push(std::iter::repeat(b'x')), OUTPUT_BYTES as usize - 5);
+        assert_eq!(ring.push(std::iter::repeat(b'x')), 0);
+    }
+
+    #[test]
+    fn a_consumer_that_lies_gets_nothing() {
+        let ring = ring();
+        for consumer in [7, u32::MAX, 1 << 31, u32::MAX - 2 - OUTPUT_BYTES] {
+            ring.output_consumer.store(consumer, Ordering::Relaxed);
+            assert_eq!(ring.push(b"x".iter().copied()), 0, "{consumer:#x}");
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! Parameters by which the toolstack tells an HVM guest where its things are
+//! (Xen, public/hvm/params.h).
+
+use super::DOMID_SELF;
+use super::hypercall::{self, Errno};
+
+/// A parameter's number.
+#[derive(Clone, Copy)]
+#[repr(u32)]
+pub(crate) enum Parameter {
+    /// How event channels interrupt.
+    CallbackIrq = 0,
+    /// The page number of xenstore's ring.
+    StorePage = 1,
+    /// The event channel of xenstore's ring.
+    StorePort = 2,
+    /// The page number of the console's ring.
+    ConsolePage = 17,
+    /// The event channel of the console's ring.
+    ConsolePort = 18,
+}
+
+/// `xen_hvm_param`.
+#[repr(C)]
+struct Argument {
+    domain: u16,
+    _pad: u16,
+    index: u32,
+    value: u64,
+}
+
+/// Reads a parameter; `None` where it is refused, zero or all ones, which both mean "not there".
+pub(crate) fn get(parameter: Parameter) -> Option<u64> {
+    let mut argument = Argument { domain: DOMID_SELF, _pad: 0, index: parameter as u32, value: 0 };
+    // SAFETY: HVMOP_get_param reads and writes this structure.
+    unsafe { hypercall::hvm_op(hypercall::HVMOP_GET_PARAM, (&raw mut argument).cast()) }.ok()?;
+    (argument.value != 0 && argument.value != u64::MAX).then_some(argument.value)
+}
+
+/// Writes a parameter.
+pub(crate) fn set(parameter: Parameter, value: u64) -> Result<(), Errno> {
+    let mut argument = Argument { domain: DOMID_SELF, _pad: 0, index: parameter as u32, value };
+    // SAFETY: HVMOP_set_param reads this structure; callers write what the parameter takes.
+    unsafe { hypercall::hvm_op(hypercall::HVMOP_SET_PARAM, (&raw mut argument).cast()) }.map(drop)
+}
+
+/// The page of a parameter, if it is one that the guest may use: below 4 GiB, where all that is
+/// not RAM is mapped uncached and all that is, is not the toolstack's to give.
+pub(crate) fn get_page(parameter: Parameter) -> Option<u64> {
+    let page = get(parameter)?;
+    (page < 1 << 20).then_some(page << 12)
+}

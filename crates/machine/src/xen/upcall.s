@@ -1,0 +1,12 @@
+# An event channel had an event. The port's bit is set already; what is left is to make the interrupt
+# go away: Xen repeats it while this byte is set.
+
+        .section .text.interrupt, "ax"
+        .globl xen_upcall_direct, xen_upcall_by_apic
+xen_upcall_direct:
+        movb $0, xen_shared_info(%rip)
+        iretq
+xen_upcall_by_apic:
+        movb $0, xen_shared_info(%rip)
+        pushq %rax
+        jmp interrupt_acknowledge
