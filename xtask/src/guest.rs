@@ -9,7 +9,7 @@ use crate::{
 };
 use std::{
     io::{Read, Write},
-    process::{ExitStatus, Stdio},
+    process::{Command, ExitStatus, Stdio},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -39,8 +39,13 @@ impl Guest {
     pub(crate) fn start(spec: &Spec, echo: Echo) -> Result<Self> {
         let scratch = Scratch::new()?;
         let command = spec.command(&scratch.path("qmp"))?;
+        Self::start_command(&command, scratch, echo)
+    }
+
+    /// Starts a QEMU whose control socket, if it has one, is `qmp` in the scratch folder.
+    pub(crate) fn start_command(command: &Command, scratch: Scratch, echo: Echo) -> Result<Self> {
         let started = Instant::now();
-        let mut child = Child::start(&command, |command| {
+        let mut child = Child::start(command, |command| {
             command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         })?;
         let serial = Arc::new(Mutex::new(Vec::new()));

@@ -23,6 +23,7 @@ mod run;
 mod test;
 mod tidy;
 mod tools;
+mod xen;
 
 #[path = "../../tests/boot/mod.rs"]
 mod boot_tests;
@@ -54,6 +55,7 @@ fn dispatch() -> Result<ExitCode> {
         Some("bench") => bench::main(rest),
         Some("tidy") => tidy::main(rest),
         Some("fuzz") => fuzz::main(rest),
+        Some("xen") => xen::main(rest),
         Some(bench::WORKER_VERB) => bench::worker_main(rest),
         Some(bench::HOLD_VERB) => bench::hold_main(rest),
         Some(test::CASE_VERB) => test::case_main(rest),

@@ -1,0 +1,153 @@
+//! A running Xen host: QEMU, its serial line, and dom0's shell.
+
+use super::dom0::Dom0;
+use crate::{
+    failure::{OrSay, Result, fail},
+    guest::{Echo, Guest},
+    places::Scratch,
+    tools,
+};
+use std::{
+    io::{Read, Write},
+    net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
+    process::Command,
+    time::Duration,
+};
+
+/// The processor as Xen needs it from QEMU 7.2: no SMAP (a PV dom0 dies at its first return to user
+/// mode), no MWAIT (Xen would idle with it, and panics), no RDTSCP (its intercept is misreported),
+/// no XSAVE (a guest's XSETBV is not intercepted, so that Xen never learns of AVX state).
+const CPU: &str = "EPYC,-smap,-monitor,-rdtscp,-xsave,-xsavec,-xsaveopt,-xgetbv1,-avx,-avx2,-f16c,-fma";
+const XEN_WORDS: &str = "console=com1 com1=115200,8n1 dom0_max_vcpus=1 loglvl=warning guest_loglvl=all";
+const DOM0_MIB: u32 = 256;
+/// What Xen itself takes.
+const XEN_MIB: u32 = 96;
+const READY: &str = "DOM0: ready";
+const PROBE_LIMIT: Duration = Duration::from_secs(5);
+const READY_LIMIT: Duration = Duration::from_secs(180);
+/// dom0's address and its shell's port, as its init has them.
+const DOM0: (Ipv4Addr, u16) = (Ipv4Addr::new(10, 0, 2, 15), 99);
+
+/// How a host is made.
+pub(crate) struct Options {
+    /// Memory for guests, in MiB.
+    pub(crate) guests_mib: u32,
+    /// Ports of this machine that lead to guests: (port here, address, port there).
+    pub(crate) forwards: Vec<(u16, Ipv4Addr, u16)>,
+    pub(crate) echo: Echo,
+}
+
+/// Ends with this value.
+pub(crate) struct Host {
+    qemu: Guest,
+    shell: SocketAddr,
+}
+
+/// What a command in dom0 gave.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) code: i32,
+    pub(crate) output: String,
+}
+
+impl Host {
+    /// Boots Xen and dom0, and waits until dom0 takes commands.
+    pub(crate) fn start(dom0: &Dom0, options: &Options) -> Result<Self> {
+        let scratch = Scratch::new()?;
+        let port = free_port()?;
+        let command = command(dom0, options, port)?;
+        let qemu = Guest::start_command(&command, scratch, options.echo)?;
+        let mut host = Self { qemu, shell: SocketAddr::from((Ipv4Addr::LOCALHOST, port)) };
+        host.wait_ready()?;
+        Ok(host)
+    }
+
+    /// Runs a line of shell in dom0.
+    pub(crate) fn run(&self, line: &str) -> Result<Answer> {
+        self.run_with(line, &[], Duration::from_secs(120))
+    }
+
+    /// Runs a line of shell in dom0 that must succeed; its output.
+    pub(crate) fn must(&self, line: &str) -> Result<String> {
+        let answer = self.run(line)?;
+        if answer.code == 0 {
+            Ok(answer.output)
+        } else {
+            fail!("in dom0, `{line}` gave {}: {}", answer.code, answer.output.trim())
+        }
+    }
+
+    /// Writes a file in dom0.
+    pub(crate) fn put(&self, path: &str, bytes: &[u8]) -> Result {
+        let line = format!("head -c {} > {path}", bytes.len());
+        match self.run_with(&line, bytes, Duration::from_secs(120))? {
+            Answer { code: 0, .. } => Ok(()),
+            answer => fail!("cannot write {path} in dom0: {}", answer.output),
+        }
+    }
+
+    /// Runs a line of shell that reads `input`.
+    pub(crate) fn run_with(&self, line: &str, input: &[u8], limit: Duration) -> Result<Answer> {
+        run(self.shell, line, input, limit)
+    }
+
+    /// The serial line so far.
+    pub(crate) fn serial(&self) -> String {
+        self.qemu.serial()
+    }
+
+    fn wait_ready(&mut self) -> Result {
+        self.qemu.wait_for(READY, READY_LIMIT)?;
+        // The marker comes a moment before the shell's server.
+        let Self { qemu, shell } = self;
+        qemu.wait_until("a shell in dom0", READY_LIMIT, |_| run(*shell, "true", &[], PROBE_LIMIT).is_ok())
+    }
+}
+
+/// One connection to dom0's shell.
+fn run(shell: SocketAddr, line: &str, input: &[u8], limit: Duration) -> Result<Answer> {
+    let what = || format!("no answer of dom0 to `{line}`");
+    let mut stream = TcpStream::connect_timeout(&shell, limit).or_say(what)?;
+    stream.set_read_timeout(Some(limit)).or_say(what)?;
+    stream.write_all(format!("{line}\n").as_bytes()).or_say(what)?;
+    stream.write_all(input).or_say(what)?;
+    let mut output = Vec::new();
+    stream.read_to_end(&mut output).or_say(what)?;
+    let _ = stream.shutdown(Shutdown::Both);
+    let output = String::from_utf8_lossy(&output).into_owned();
+    match output.rsplit_once("exit=") {
+        Some((output, code)) => {
+            let code = code.trim().parse().or_say(what)?;
+            Ok(Answer { code, output: output.to_owned() })
+        }
+        None => fail!("dom0 did not finish `{line}`; it said: {output}"),
+    }
+}
+
+fn command(dom0: &Dom0, options: &Options, shell_port: u16) -> Result<Command> {
+    let mut command = tools::command(&tools::QEMU)?;
+    let memory = DOM0_MIB + XEN_MIB + options.guests_mib;
+    command.args(["-accel", "tcg,thread=multi", "-machine", "q35", "-cpu", CPU, "-smp", "1"]);
+    command.args(["-nodefaults", "-no-reboot", "-display", "none", "-serial", "stdio"]);
+    command.arg("-m").arg(format!("{memory}M"));
+    command.arg("-kernel").arg(&dom0.xen);
+    command.arg("-append").arg(format!("{XEN_WORDS} dom0_mem={DOM0_MIB}M,max:{DOM0_MIB}M"));
+    command.arg("-initrd").arg(format!(
+        "{} console=hvc0 loglevel=4,{}",
+        dom0.kernel.display(),
+        dom0.files.display()
+    ));
+    // Restricted: addresses that are not up yet must not be answered by this machine's network.
+    let mut netdev = format!("user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{shell_port}-{}:{}", DOM0.0, DOM0.1);
+    for (here, address, there) in &options.forwards {
+        netdev.push_str(&format!(",hostfwd=tcp:127.0.0.1:{here}-{address}:{there}"));
+    }
+    command.arg("-netdev").arg(netdev).args(["-device", "e1000,netdev=net,romfile="]);
+    Ok(command)
+}
+
+/// A port that was free a moment ago.
+pub(crate) fn free_port() -> Result<u16> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).or_say(|| "no free port".into())?;
+    Ok(listener.local_addr().or_say(|| "no free port".into())?.port())
+}
