@@ -31,7 +31,7 @@ pub fn wall() -> Duration {
 
 /// Xen is below.
 pub(crate) fn is_xen() -> bool {
-    crate::xen::present()
+    xen::present()
 }
 
 /// Arms the timer for `deadline`; false when that has come. A timer that fires early is left

@@ -11,6 +11,7 @@ pub mod grant;
 pub(crate) mod hypercall;
 mod parameter;
 pub(crate) mod shared_info;
+pub mod store;
 
 use core::sync::atomic::{AtomicU8, Ordering};
 
@@ -64,7 +65,12 @@ pub(crate) fn shut_down(reason: Reason) {
         let argument = reason as u32;
         loop {
             // SAFETY: SCHEDOP_shutdown reads one integer, and the domain stops.
-            let _ = unsafe { hypercall::sched_op(hypercall::SCHEDOP_SHUTDOWN, (&raw const argument).cast_mut().cast()) };
+            let _ = unsafe {
+                hypercall::sched_op(
+                    hypercall::SCHEDOP_SHUTDOWN,
+                    (&raw const argument).cast_mut().cast(),
+                )
+            };
         }
     }
 }

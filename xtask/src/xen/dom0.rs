@@ -64,7 +64,7 @@ impl Dom0 {
             busybox: folder.join("busybox"),
         };
         let stamp = folder.join("stamp");
-        let recipe = format!("1\n{MODULES:?}\n{PROGRAMS:?}\n{INIT}\n{HOTPLUG}");
+        let recipe = format!("2\n{MODULES:?}\n{PROGRAMS:?}\n{INIT}\n{HOTPLUG}");
         if std::fs::read_to_string(&stamp).is_ok_and(|text| text == recipe) {
             return Ok(made);
         }

@@ -56,9 +56,8 @@ pub(crate) fn install() {
     const VIRQ_TIMER: u32 = 0;
     *TIMER.lock() = Port::of_virtual_interrupt(VIRQ_TIMER).ok();
     // SAFETY: takes no argument. Xen that has no periodic timer refuses.
-    let _ = unsafe {
-        hypercall::vcpu_op(hypercall::VCPUOP_STOP_PERIODIC_TIMER, core::ptr::null_mut())
-    };
+    let _ =
+        unsafe { hypercall::vcpu_op(hypercall::VCPUOP_STOP_PERIODIC_TIMER, core::ptr::null_mut()) };
 }
 
 /// System time as a function of the time stamp counter.

@@ -75,7 +75,9 @@ impl Ring {
         let used = producer.wrapping_sub(consumer);
         let room = OUTPUT_BYTES.saturating_sub(used);
         let mut count = 0;
-        while count < room && let Some(byte) = bytes.next() {
+        while count < room
+            && let Some(byte) = bytes.next()
+        {
             let at = producer.wrapping_add(count) % OUTPUT_BYTES;
             self.output[at as usize].store(byte, Ordering::Relaxed);
             count += 1;

@@ -68,6 +68,12 @@ impl Port {
         Ok(port)
     }
 
+    /// A port that has no events, for tests without Xen.
+    #[cfg(any(test, feature = "fake"))]
+    pub(crate) fn fake() -> Self {
+        Self { number: u32::MAX, is_kept: true }
+    }
+
     /// Its number, by which the other end finds it.
     pub fn number(&self) -> u32 {
         self.number
@@ -121,9 +127,9 @@ pub(crate) fn is_pending() -> bool {
     SHARED.pending_words.store(0, Ordering::SeqCst);
     let words = WORDS_USED.load(Ordering::Relaxed).min(PORT_WORDS);
     let ports = SHARED.pending[..words].iter().zip(&SHARED.mask);
-    ports.into_iter().any(|(pending, mask)| {
-        pending.load(Ordering::SeqCst) & !mask.load(Ordering::Relaxed) != 0
-    })
+    ports
+        .into_iter()
+        .any(|(pending, mask)| pending.load(Ordering::SeqCst) & !mask.load(Ordering::Relaxed) != 0)
 }
 
 #[cfg(feature = "runtime")]

@@ -182,7 +182,8 @@ fn frames_max() -> usize {
         frames_max: u32,
         status: i16,
     }
-    let mut argument = Argument { domain: DOMID_SELF, _pad: 0, frames: 0, frames_max: 0, status: 0 };
+    let mut argument =
+        Argument { domain: DOMID_SELF, _pad: 0, frames: 0, frames_max: 0, status: 0 };
     let pointer = (&raw mut argument).cast();
     // SAFETY: the command reads and writes this structure.
     let asked = unsafe { hypercall::grant_table_op(hypercall::GNTTABOP_QUERY_SIZE, pointer) };

@@ -1,0 +1,331 @@
+//! The state of a connection: requests under way, watches, and bytes on their way.
+
+use super::ring::{BrokenRing, Ring};
+use super::wire::{self, Header, Kind};
+use super::{Counters, Error, PAYLOAD_BYTES_MAX};
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::task::{Context, Poll, Waker};
+
+/// Requests under way; more wait for their turn.
+const REQUESTS_MAX: usize = 32;
+/// Events that wait to be taken from a watch. Beyond it, the last stands for all that follow.
+const EVENTS_MAX: usize = 64;
+/// Watches of one domain: what the daemon allows an unprivileged one by default.
+const WATCHES_MAX: usize = 128;
+/// Messages that are taken in by one call, so that a daemon that never stops is no endless loop.
+const MESSAGES_MAX: usize = 64;
+
+/// One end of a connection.
+pub(super) struct Client {
+    ring: Ring,
+    state: State,
+    outgoing: VecDeque<u8>,
+    incoming: Vec<u8>,
+    requests: BTreeMap<u32, Request>,
+    next_request: u32,
+    watches: BTreeMap<u32, Watching>,
+    next_watch: u32,
+    /// Who waits for a place among the requests.
+    queue: Vec<Waker>,
+    woke: bool,
+    counters: Counters,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Connected,
+    /// The daemon was asked to reset the ring.
+    Reconnecting,
+    Broken,
+}
+
+/// A request that was sent.
+struct Request {
+    kind: Kind,
+    answer: Option<Result<Vec<u8>, Error>>,
+    waker: Option<Waker>,
+    /// Nobody waits for the answer.
+    is_forgotten: bool,
+}
+
+/// A watch that somebody holds.
+struct Watching {
+    path: String,
+    events: VecDeque<String>,
+    waker: Option<Waker>,
+}
+
+impl Client {
+    pub(super) fn new(ring: Ring) -> Self {
+        Self {
+            ring,
+            state: State::Connected,
+            outgoing: VecDeque::new(),
+            incoming: Vec::new(),
+            requests: BTreeMap::new(),
+            next_request: 1,
+            watches: BTreeMap::new(),
+            next_watch: 1,
+            queue: Vec::new(),
+            woke: false,
+            counters: Counters::default(),
+        }
+    }
+
+    pub(super) fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Moves bytes both ways; true when a future was woken.
+    pub(super) fn poll(&mut self) -> bool {
+        if self.ring.take_event() || !self.outgoing.is_empty() {
+            self.advance();
+        }
+        core::mem::take(&mut self.woke)
+    }
+
+    /// Takes a request; gives the number to ask for its answer by.
+    pub(super) fn poll_submit(
+        &mut self,
+        cx: &Context<'_>,
+        kind: Kind,
+        transaction: u32,
+        parts: &[&[u8]],
+    ) -> Poll<Result<u32, Error>> {
+        if self.state == State::Broken {
+            return Poll::Ready(Err(Error::Broken));
+        }
+        if parts.iter().map(|part| part.len()).sum::<usize>() > PAYLOAD_BYTES_MAX {
+            return Poll::Ready(Err(Error::TooLong));
+        }
+        if self.requests.len() >= REQUESTS_MAX || self.state == State::Reconnecting {
+            self.queue.push(cx.waker().clone());
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(self.send(kind, transaction, parts)))
+    }
+
+    /// The answer to a request, once.
+    pub(super) fn poll_answer(
+        &mut self,
+        cx: &Context<'_>,
+        id: u32,
+    ) -> Poll<Result<Vec<u8>, Error>> {
+        let Some(request) = self.requests.get_mut(&id) else {
+            return Poll::Ready(Err(Error::Disconnected));
+        };
+        match request.answer.take() {
+            Some(answer) => {
+                self.finish(id);
+                Poll::Ready(answer)
+            }
+            None => {
+                request.waker = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Nobody waits for the answer any more.
+    pub(super) fn forget(&mut self, id: u32) {
+        match self.requests.get_mut(&id) {
+            Some(request) if request.answer.is_none() => request.is_forgotten = true,
+            Some(_) => self.finish(id),
+            None => {}
+        }
+    }
+
+    /// Frees a request's place.
+    fn finish(&mut self, id: u32) {
+        self.requests.remove(&id);
+        self.queue.drain(..).for_each(Waker::wake);
+    }
+
+    /// A place for a watch's events, by a number that is also its token.
+    pub(super) fn add_watch(&mut self, path: &str) -> Result<u32, Error> {
+        if self.watches.len() >= WATCHES_MAX {
+            return Err(Error::NoSpace);
+        }
+        let id = self.next_watch;
+        self.next_watch += 1;
+        let watching = Watching { path: path.into(), events: VecDeque::new(), waker: None };
+        self.watches.insert(id, watching);
+        Ok(id)
+    }
+
+    /// Ends a watch, without waiting for the daemon's consent.
+    pub(super) fn remove_watch(&mut self, id: u32, path: &str) {
+        let known = self.watches.remove(&id).is_some();
+        if known && self.state == State::Connected {
+            let token = token(id);
+            let request = self.send(Kind::Unwatch, 0, &[path.as_bytes(), b"\0", token.as_bytes()]);
+            self.forget(request);
+        }
+    }
+
+    /// The path of a change that a watch was told of. Fails when the connection is no more.
+    pub(super) fn poll_event(&mut self, cx: &Context<'_>, id: u32) -> Poll<Result<String, Error>> {
+        let Some(watching) = self.watches.get_mut(&id) else {
+            return Poll::Ready(Err(Error::Broken));
+        };
+        if let Some(path) = watching.events.pop_front() {
+            return Poll::Ready(Ok(path));
+        }
+        if self.state == State::Broken {
+            return Poll::Ready(Err(Error::Broken));
+        }
+        watching.waker = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    fn send(&mut self, kind: Kind, transaction: u32, parts: &[&[u8]]) -> u32 {
+        let id = self.next_request;
+        self.next_request = self.next_request.wrapping_add(1).max(1);
+        let payload_bytes = parts.iter().map(|part| part.len() as u32).sum();
+        let header = Header { kind: kind as u32, request: id, transaction, payload_bytes };
+        self.outgoing.extend(header.emit());
+        for part in parts {
+            self.outgoing.extend(*part);
+        }
+        self.counters.requests += 1;
+        let request = Request { kind, answer: None, waker: None, is_forgotten: false };
+        self.requests.insert(id, request);
+        id
+    }
+
+    fn advance(&mut self) {
+        match self.state {
+            State::Broken => return self.outgoing.clear(),
+            State::Reconnecting if !self.ring.is_connected() => return,
+            State::Reconnecting => self.reconnected(),
+            State::Connected => {}
+        }
+        if self.transfer().is_err() || self.ring.has_error() {
+            self.disconnect();
+        }
+    }
+
+    /// Takes in what has come and sends what waits.
+    fn transfer(&mut self) -> Result<(), BrokenRing> {
+        let mut moved = false;
+        for _ in 0..MESSAGES_MAX {
+            let length = self.incoming_length()?;
+            moved |= self.ring.receive(&mut self.incoming, length)?;
+            if self.incoming.len() < self.incoming_length()? {
+                if self.incoming.len() < Header::BYTES || self.incoming.len() < length {
+                    break;
+                }
+                continue;
+            }
+            let message = core::mem::take(&mut self.incoming);
+            self.dispatch(&message);
+        }
+        moved |= self.ring.send(&mut self.outgoing)?;
+        if moved {
+            self.ring.notify();
+        }
+        Ok(())
+    }
+
+    /// How long the message is that is coming in, as far as that is known.
+    fn incoming_length(&self) -> Result<usize, BrokenRing> {
+        let Some(header) = self.incoming.first_chunk() else { return Ok(Header::BYTES) };
+        let header = Header::parse(header).ok_or(BrokenRing)?;
+        Ok(Header::BYTES + header.payload_bytes as usize)
+    }
+
+    fn dispatch(&mut self, message: &[u8]) {
+        let Some((header, payload)) = message.split_first_chunk() else { return };
+        let Some(header) = Header::parse(header) else { return };
+        let is_known = match header.kind {
+            wire::WATCH_EVENT => self.deliver_event(payload).is_some(),
+            kind => self.deliver_answer(kind, header.request, payload).is_some(),
+        };
+        self.counters.strays += u64::from(!is_known);
+    }
+
+    fn deliver_answer(&mut self, kind: u32, id: u32, payload: &[u8]) -> Option<()> {
+        let request = self.requests.get_mut(&id).filter(|request| request.answer.is_none())?;
+        request.answer = Some(match kind {
+            wire::ERROR => Err(wire::error(payload)),
+            kind if kind == request.kind as u32 => Ok(payload.to_vec()),
+            _ => Err(Error::Malformed),
+        });
+        if request.is_forgotten {
+            self.finish(id);
+            return Some(());
+        }
+        self.woke = true;
+        if let Some(waker) = request.waker.take() {
+            waker.wake();
+        }
+        Some(())
+    }
+
+    /// An event is the path and the token of the watch.
+    fn deliver_event(&mut self, payload: &[u8]) -> Option<()> {
+        let mut parts = payload.split(|&byte| byte == 0);
+        let path = core::str::from_utf8(parts.next()?).ok()?;
+        let token = core::str::from_utf8(parts.next()?).ok()?;
+        let watching = self.watches.get_mut(&token.parse().ok()?)?;
+        self.counters.events += 1;
+        let is_news = watching.events.back().is_none_or(|last| last != path);
+        if is_news && watching.events.len() < EVENTS_MAX {
+            watching.events.push_back(path.into());
+        }
+        self.woke = true;
+        if let Some(waker) = watching.waker.take() {
+            waker.wake();
+        }
+        Some(())
+    }
+
+    /// Ends all that is under way, and has the ring reset if the daemon can.
+    fn disconnect(&mut self) {
+        let can_reset = self.ring.request_reset();
+        self.state = if can_reset { State::Reconnecting } else { State::Broken };
+        let error = if can_reset { Error::Disconnected } else { Error::Broken };
+        self.outgoing.clear();
+        self.incoming.clear();
+        self.requests.retain(|_, request| !request.is_forgotten);
+        for request in self.requests.values_mut().filter(|request| request.answer.is_none()) {
+            request.answer = Some(Err(error));
+            if let Some(waker) = request.waker.take() {
+                waker.wake();
+            }
+        }
+        self.wake_others();
+    }
+
+    /// The daemon has forgotten all watches; its first event makes their owners look again.
+    fn reconnected(&mut self) {
+        self.state = State::Connected;
+        self.counters.reconnections += 1;
+        let watches: Vec<_> =
+            self.watches.iter().map(|(&id, watching)| (id, watching.path.clone())).collect();
+        for (id, path) in watches {
+            let token = token(id);
+            let request = self.send(Kind::Watch, 0, &[path.as_bytes(), b"\0", token.as_bytes()]);
+            self.forget(request);
+        }
+        self.wake_others();
+    }
+
+    /// Wakes who waits for a place or for an event, to see what has become of the connection.
+    fn wake_others(&mut self) {
+        self.woke = true;
+        self.queue.drain(..).for_each(Waker::wake);
+        for watching in self.watches.values_mut() {
+            if let Some(waker) = watching.waker.take() {
+                waker.wake();
+            }
+        }
+    }
+}
+
+/// The token of a watch, ended by a zero byte.
+pub(super) fn token(id: u32) -> String {
+    alloc::format!("{id}\0")
+}
