@@ -165,6 +165,18 @@ impl Mirror {
         // SAFETY: in bounds of the two copies, and `self` lends what the caller vouches for.
         unsafe { slice::from_raw_parts(start, bytes) }
     }
+
+    /// The same, to be written.
+    ///
+    /// # Safety
+    /// As for [`Mirror::slice`].
+    pub(crate) unsafe fn slice_mut(&mut self, offset: usize, bytes: usize) -> &mut [u8] {
+        assert!(offset < self.bytes && bytes <= self.bytes);
+        let start = self.start.as_ptr().wrapping_add(offset);
+        // SAFETY: in bounds of the two copies and at most as long as one, so that no byte is in it
+        // twice; `self` lends what the caller vouches for.
+        unsafe { slice::from_raw_parts_mut(start, bytes) }
+    }
 }
 
 #[cfg(test)]

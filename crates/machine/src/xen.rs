@@ -9,6 +9,7 @@ pub(crate) mod console;
 pub mod event;
 pub mod grant;
 pub(crate) mod hypercall;
+pub mod net;
 mod parameter;
 pub(crate) mod shared_info;
 pub mod store;

@@ -65,3 +65,12 @@ fn memory(physical: u64, bytes: usize) -> &'static [AtomicU8] {
     // SAFETY: inside a range that was leaked to devices, which reach it atomically.
     unsafe { core::slice::from_raw_parts(from, bytes) }
 }
+
+/// The address of the page whose number ends in these 32 bits: grants have no more of it.
+pub(crate) fn page(number: u32) -> Option<u64> {
+    let ranges = RANGES.lock();
+    ranges.iter().find_map(|&(start, length, _)| {
+        let nth = u64::from(number.wrapping_sub((start >> 12) as u32));
+        (nth < (length as u64) >> 12).then_some(start + (nth << 12))
+    })
+}

@@ -65,26 +65,22 @@ impl Grant {
         self.reference
     }
 
-    /// Lets `domain` use the page at a physical address.
+    /// Lets `domain` use the page at a physical address. A grant that is in force stays as it is:
+    /// Xen keeps its own bits in there.
     ///
     /// # Safety
     /// The page is the caller's, and what the other domain reads or writes there harms nobody,
     /// until [`Grant::end`] has succeeded.
     pub(crate) unsafe fn permit(&self, domain: DomainId, physical: u64, access: Access) {
+        if self.entry.flags.load(Ordering::Relaxed) != 0 {
+            return;
+        }
         let read_only = if access == Access::Read { READ_ONLY } else { 0 };
         // A page number above 2^32 would be cut; machines with 16 TiB use version 2.
         self.entry.page.store((physical >> 12) as u32, Ordering::Relaxed);
         self.entry.domain.store(domain, Ordering::Relaxed);
         // Xen reads the row once this is set.
         self.entry.flags.store(PERMIT_ACCESS | read_only, Ordering::Release);
-    }
-
-    /// Permits again what was permitted before it was last ended.
-    ///
-    /// # Safety
-    /// As for [`Grant::permit`].
-    pub(crate) unsafe fn permit_again(&self) {
-        self.entry.flags.store(PERMIT_ACCESS, Ordering::Release);
     }
 
     /// Takes the page back. Afterwards the other side can neither read nor write it.
@@ -194,4 +190,29 @@ fn frames_max() -> usize {
 #[cfg(any(test, feature = "fake"))]
 fn frames_max() -> usize {
     FRAMES_MAX
+}
+
+/// The other side of grants, for tests.
+#[cfg(any(test, feature = "fake"))]
+pub(crate) mod fake {
+    use super::{PERMIT_ACCESS, READ_ONLY, READING, TABLE, WRITING};
+    use core::sync::atomic::Ordering;
+
+    /// The page that a grant permits, and whether it may be written.
+    pub(crate) fn look_up(reference: u32) -> Option<(u64, bool)> {
+        let entry = TABLE.lock().entry(reference)?;
+        let flags = entry.flags.load(Ordering::Acquire);
+        let page = crate::dma::host::page(entry.page.load(Ordering::Relaxed))?;
+        (flags & PERMIT_ACCESS != 0).then_some((page, flags & READ_ONLY == 0))
+    }
+
+    /// Maps a granted page, or lets go of it.
+    pub(crate) fn hold(reference: u32, hold: bool) {
+        let Some(entry) = TABLE.lock().entry(reference) else { return };
+        if hold {
+            entry.flags.fetch_or(READING | WRITING, Ordering::AcqRel);
+        } else {
+            entry.flags.fetch_and(!(READING | WRITING), Ordering::AcqRel);
+        }
+    }
 }
