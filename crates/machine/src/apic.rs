@@ -116,7 +116,7 @@ fn find_io_apics() {
         }
     };
     let Some(madt) = crate::acpi::table(b"APIC") else {
-        if !crate::clock::is_xen() {
+        if !crate::xen::present() {
             keep(IO_DEFAULT as u32, 0);
         }
         return;

@@ -29,11 +29,6 @@ pub fn wall() -> Duration {
     Duration::from_secs(WALL_START.load(Ordering::Relaxed)) + now()
 }
 
-/// Xen is below.
-pub(crate) fn is_xen() -> bool {
-    xen::present()
-}
-
 /// Arms the timer for `deadline`; false when that has come. A timer that fires early is left
 /// alone: arming costs an exit to the hypervisor.
 pub(crate) fn wake_at(deadline: Option<Duration>) -> bool {

@@ -18,15 +18,16 @@ const PVPANIC_PORT: u16 = 0x505;
 /// Sleep type of S5 in the DSDT; `u32::MAX` when it is not known.
 static SOFT_OFF: AtomicU32 = AtomicU32::new(u32::MAX);
 
-/// Somebody pressed the power button (or told QEMU `system_powerdown`) since this was last asked.
+/// Somebody pressed the power button (told QEMU `system_powerdown`, or `xl shutdown`) since this was
+/// last asked.
 pub fn stop_requested() -> bool {
-    BUTTON.lock().as_ref().is_some_and(Button::pressed)
+    xen::control::stop_requested() || BUTTON.lock().as_ref().is_some_and(Button::pressed)
 }
 
 /// Switches the machine off; QEMU exits with code 0.
 pub fn off() -> ! {
     console::flush();
-    xen::shut_down(xen::Reason::Off);
+    xen::shut_down(xen::control::reason());
     soft_off();
     reset()
 }

@@ -6,6 +6,7 @@
 
 pub(crate) mod clock;
 pub(crate) mod console;
+pub mod control;
 pub mod event;
 pub mod grant;
 pub(crate) mod hypercall;

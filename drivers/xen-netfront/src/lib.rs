@@ -1,3 +1,187 @@
-//! Xen network frontend.
+//! A Xen network interface (Xen, public/io/netif.h) as a `smoltcp` device.
+//!
+//! Received frames are lent to the stack where the backend put them, up to 64 KiB in one piece; sent
+//! ones are built where the backend reads them, up to 64 KiB for it or the receiver to cut into
+//! segments. Events for the backend wait for [`XenNetfront::flush`], once for each round of the
+//! caller's loop, and events from it are off until [`XenNetfront::prepare_to_wait`].
+//!
+//! The interface comes and goes with its backend: a [`Frontend`] is the task that talks to it through
+//! xenstore, and hands the rings to the device when they are in use. A backend that breaks the rules
+//! is disconnected, and the next one starts afresh.
 #![no_std]
 #![forbid(unsafe_code)]
+
+extern crate alloc;
+
+#[path = "../../virtio-net/src/checksum.rs"]
+mod checksum;
+mod device;
+mod features;
+mod frontend;
+mod link;
+mod mail;
+mod peer;
+mod receive;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod transmit;
+
+pub use device::{Received, Sending};
+pub use frontend::{Frontend, interfaces, open};
+pub use machine::xen::net::{Fault, Refusals};
+pub use settings::Settings;
+
+use core::fmt;
+use features::Features;
+use link::Link;
+use machine::xen::net::OutOfMemory;
+use machine::xen::store;
+use mail::Mail;
+
+/// Bytes of an Ethernet header.
+const ETHERNET_BYTES: usize = 14;
+
+/// A network interface.
+#[derive(Debug)]
+pub struct XenNetfront {
+    link: Option<Link>,
+    mail: Mail,
+    mac: [u8; 6],
+    features: Features,
+    /// What the link did until it was given back; it goes on counting when it comes again.
+    before: Counters,
+    /// Frames thrown away because there was no link.
+    lost: u64,
+    stopped: Option<Fault>,
+}
+
+/// What an interface did since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Frames received; what the backend coalesced counts as one.
+    pub received_frames: u64,
+    /// Bytes in them, with their Ethernet headers.
+    pub received_bytes: u64,
+    /// Frames received and thrown away: a wrong checksum, or no whole Ethernet header.
+    pub received_dropped: u64,
+    /// Frames sent; what the backend segments counts as one.
+    pub sent_frames: u64,
+    /// Bytes in them, with their Ethernet headers.
+    pub sent_bytes: u64,
+    /// Frames sent for the backend to segment.
+    pub sent_segmented: u64,
+    /// Frames that found no room or no link and were thrown away.
+    pub sent_dropped: u64,
+    /// Times that the backend was told of new work.
+    pub notifications: u64,
+    /// Events taken.
+    pub events: u64,
+    /// Answers of the backend that were wrong, and refused.
+    pub refused: u64,
+}
+
+/// Why an interface cannot be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// xenstore failed, or lacks what it should have.
+    Store(store::Error),
+    /// Memory, grants or event channels are short.
+    OutOfMemory,
+    /// The interface's address in xenstore is none.
+    Address,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Store(error) => write!(f, "xenstore: {error}"),
+            Self::OutOfMemory => f.write_str("no memory, grants or event channels left"),
+            Self::Address => f.write_str("no valid address in xenstore"),
+        }
+    }
+}
+
+impl core::error::Error for Error {}
+
+impl From<store::Error> for Error {
+    fn from(error: store::Error) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<OutOfMemory> for Error {
+    fn from(_: OutOfMemory) -> Self {
+        Self::OutOfMemory
+    }
+}
+
+impl XenNetfront {
+    /// The interface's address.
+    pub fn mac(&self) -> [u8; 6] {
+        self.mac
+    }
+
+    /// The longest IP packet, in bytes.
+    pub fn mtu_bytes(&self) -> usize {
+        self.features.mtu_bytes
+    }
+
+    /// Whether there is a backend that carries frames.
+    pub fn link_up(&self) -> bool {
+        self.link.is_some() && self.stopped.is_none()
+    }
+
+    /// What the backend did wrong, if the interface was stopped for it.
+    pub fn fault(&self) -> Option<Fault> {
+        self.stopped
+    }
+
+    /// What it did so far.
+    pub fn counters(&self) -> Counters {
+        let counters = self.link.as_ref().map_or(self.before, Link::counters);
+        Counters { sent_dropped: counters.sent_dropped + self.lost, ..counters }
+    }
+
+    /// Hands over what was sent, and the receive pages that are free again, with at most one event
+    /// for each direction. To be called at the end of each round of polling.
+    pub fn flush(&mut self) {
+        if let Some(link) = self.link.as_mut().filter(|_| self.stopped.is_none()) {
+            link.flush();
+        }
+    }
+
+    /// Flushes and turns on the events that are worth waking up for: a frame, or room for one when
+    /// [`smoltcp::phy::Device::transmit`] last found none. False when there is something to do
+    /// already: then poll again instead of waiting.
+    pub fn prepare_to_wait(&mut self) -> bool {
+        if self.mail.has_order() {
+            self.obey();
+            return false;
+        }
+        let Some(link) = self.link.as_mut().filter(|_| self.stopped.is_none()) else { return true };
+        link.flush();
+        link.arm()
+    }
+
+    /// Takes a link into use, or gives it back, as the frontend's task wants it.
+    fn obey(&mut self) {
+        match self.mail.take_order() {
+            Some(mail::Order::Up(link)) => {
+                self.link = Some(*link);
+                self.stopped = None;
+            }
+            Some(mail::Order::Down) => {
+                let link = self.link.take();
+                self.before = link.as_ref().map_or(self.before, Link::counters);
+                self.mail.give_back(link);
+            }
+            None => {}
+        }
+    }
+
+    fn stop(&mut self, fault: Fault) {
+        self.stopped = Some(fault);
+        self.mail.report_fault();
+    }
+}

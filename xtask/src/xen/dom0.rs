@@ -79,7 +79,8 @@ impl Dom0 {
         unpack(&packages.file("boot/xen-4.17-amd64.gz"), 0, "gzip", &self.xen)?;
         let kernel = read(&packages.kernel())?;
         let start = kernel.windows(6).position(|bytes| bytes == b"\xfd7zXZ\0");
-        let start = start.ok_or_else(|| Failure::new("Debian's kernel is not packed by xz any more"))?;
+        let start =
+            start.ok_or_else(|| Failure::new("Debian's kernel is not packed by xz any more"))?;
         unpack(&packages.kernel(), start, "xz", &self.kernel)?;
         copy(&packages.kernel(), &self.guest_kernel)?;
         copy(&packages.file("bin/busybox"), &self.busybox)?;
@@ -93,8 +94,21 @@ impl Dom0 {
 /// dom0's file system as a folder.
 fn fill(packages: &Packages, tree: &Path) -> Result {
     for folder in [
-        "bin", "dev", "proc", "sys", "tmp", "run", "guests", "etc/xen/scripts", "lib64", "lib/modules",
-        "lib/x86_64-linux-gnu", "usr/lib/xen-4.17/bin", "var/log/xen/console", "var/lib/xen", "var/lock",
+        "bin",
+        "dev",
+        "proc",
+        "sys",
+        "tmp",
+        "run",
+        "guests",
+        "etc/xen/scripts",
+        "lib64",
+        "lib/modules",
+        "lib/x86_64-linux-gnu",
+        "usr/lib/xen-4.17/bin",
+        "var/log/xen/console",
+        "var/lib/xen",
+        "var/lock",
     ] {
         make_folder(&tree.join(folder))?;
     }
@@ -125,7 +139,8 @@ fn libraries(packages: &Packages, tree: &Path) -> Result {
     let mut waiting: Vec<PathBuf> =
         PROGRAMS.iter().map(|name| tree.join("usr/lib/xen-4.17/bin").join(name)).collect();
     waiting.push(tree.join("bin/xenstore"));
-    let mut names: BTreeSet<String> = LIBRARIES_OPENED.iter().map(|&name| name.to_owned()).collect();
+    let mut names: BTreeSet<String> =
+        LIBRARIES_OPENED.iter().map(|&name| name.to_owned()).collect();
     names.insert(LOADER.to_owned());
     for name in LIBRARIES_OPENED {
         waiting.push(library(packages, name)?);
@@ -158,12 +173,16 @@ pub(crate) fn pack(tree: &Path, to: &Path) -> Result {
 /// Writes what a program unpacks from `from`, skipping its first bytes.
 fn unpack(from: &Path, skip: usize, unpacker: &str, to: &Path) -> Result {
     // What follows the packed part is not its concern: the size of the output is.
-    let shell = format!("tail -c +{} \"$0\" | {unpacker} -dc 2>/dev/null > \"$1\"; test -s \"$1\"", skip + 1);
+    let shell = format!(
+        "tail -c +{} \"$0\" | {unpacker} -dc 2>/dev/null > \"$1\"; test -s \"$1\"",
+        skip + 1
+    );
     tools::output(Command::new("sh").args(["-c", &shell]).arg(from).arg(to)).map(drop)
 }
 
 fn strip_module(from: &Path, to: &Path) -> Result {
-    tools::output(tools::command(&tools::STRIP)?.arg("--strip-debug").arg("-o").arg(to).arg(from)).map(drop)
+    tools::output(tools::command(&tools::STRIP)?.arg("--strip-debug").arg("-o").arg(to).arg(from))
+        .map(drop)
 }
 
 fn program(from: &Path, to: &Path) -> Result {

@@ -17,8 +17,10 @@ use std::{
 /// The processor as Xen needs it from QEMU 7.2: no SMAP (a PV dom0 dies at its first return to user
 /// mode), no MWAIT (Xen would idle with it, and panics), no RDTSCP (its intercept is misreported),
 /// no XSAVE (a guest's XSETBV is not intercepted, so that Xen never learns of AVX state).
-const CPU: &str = "EPYC,-smap,-monitor,-rdtscp,-xsave,-xsavec,-xsaveopt,-xgetbv1,-avx,-avx2,-f16c,-fma";
-const XEN_WORDS: &str = "console=com1 com1=115200,8n1 dom0_max_vcpus=1 loglvl=warning guest_loglvl=all";
+const CPU: &str =
+    "EPYC,-smap,-monitor,-rdtscp,-xsave,-xsavec,-xsaveopt,-xgetbv1,-avx,-avx2,-f16c,-fma";
+const XEN_WORDS: &str =
+    "console=com1 com1=115200,8n1 dom0_max_vcpus=1 loglvl=warning guest_loglvl=all";
 const DOM0_MIB: u32 = 256;
 /// What Xen itself takes.
 const XEN_MIB: u32 = 96;
@@ -100,7 +102,9 @@ impl Host {
         self.qemu.wait_for(READY, READY_LIMIT)?;
         // The marker comes a moment before the shell's server.
         let Self { qemu, shell } = self;
-        qemu.wait_until("a shell in dom0", READY_LIMIT, |_| run(*shell, "true", &[], PROBE_LIMIT).is_ok())
+        qemu.wait_until("a shell in dom0", READY_LIMIT, |_| {
+            run(*shell, "true", &[], PROBE_LIMIT).is_ok()
+        })
     }
 }
 
@@ -138,7 +142,8 @@ fn command(dom0: &Dom0, options: &Options, shell_port: u16) -> Result<Command> {
         dom0.files.display()
     ));
     // Restricted: addresses that are not up yet must not be answered by this machine's network.
-    let mut netdev = format!("user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{shell_port}-{}:{}", DOM0.0, DOM0.1);
+    let mut netdev =
+        format!("user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{shell_port}-{}:{}", DOM0.0, DOM0.1);
     for (here, address, there) in &options.forwards {
         netdev.push_str(&format!(",hostfwd=tcp:127.0.0.1:{here}-{address}:{there}"));
     }

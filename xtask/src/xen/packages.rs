@@ -99,7 +99,8 @@ fn kernel_release() -> Result<String> {
     let text = tools::output(Command::new("apt-cache").args(["show", "linux-image-amd64"]))?;
     let depends = text.lines().filter(|line| line.starts_with("Depends:"));
     let names = depends.flat_map(|line| line.split([' ', ',']));
-    let mut releases: Vec<&str> = names.filter_map(|name| name.strip_prefix("linux-image-")).collect();
+    let mut releases: Vec<&str> =
+        names.filter_map(|name| name.strip_prefix("linux-image-")).collect();
     releases.sort_unstable_by_key(|release| version_key(release));
     match releases.last() {
         Some(release) => Ok((*release).to_owned()),
@@ -113,11 +114,15 @@ fn version_key(release: &str) -> Vec<u64> {
 }
 
 fn download(debs: &Path, names: &[&str]) -> Result {
-    let missing: Vec<&&str> = names.iter().filter(|name| downloaded(debs, name).is_none()).collect();
+    let missing: Vec<&&str> =
+        names.iter().filter(|name| downloaded(debs, name).is_none()).collect();
     if missing.is_empty() {
         return Ok(());
     }
-    eprintln!("xtask: downloading {} packages for Xen's dom0 (nothing is installed)", missing.len());
+    eprintln!(
+        "xtask: downloading {} packages for Xen's dom0 (nothing is installed)",
+        missing.len()
+    );
     tools::output(Command::new("apt-get").current_dir(debs).args(["download", "-q"]).args(missing))
         .map(drop)
 }

@@ -27,7 +27,8 @@ pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
         }
     }
     let elf = elf.ok_or_else(|| Failure::new("say `cargo xtask xen ELF [WORDS]`"))?;
-    let read = |path: &PathBuf| std::fs::read(path).or_say(|| format!("cannot read {}", path.display()));
+    let read =
+        |path: &PathBuf| std::fs::read(path).or_say(|| format!("cannot read {}", path.display()));
     tools::need(&[&tools::QEMU], install)?;
     let dom0 = Dom0::get(install)?;
     let host = Host::start(&dom0, &Options { guests_mib: GUESTS_MIB, forwards: Vec::new(), echo })?;
@@ -50,6 +51,12 @@ pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
     host.put("/guests/run", script.as_bytes())?;
     let done = host.run_with(". /guests/run", &[], Duration::from_secs(600))?;
     print!("{}", done.output);
-    print!("{}", host.run("cat /var/log/xen/console/guest-guest.log; grep -h reason /var/log/xen/xl-guest.log")?.output);
+    print!(
+        "{}",
+        host.run(
+            "cat /var/log/xen/console/guest-guest.log; grep -h reason /var/log/xen/xl-guest.log"
+        )?
+        .output
+    );
     Ok(ExitCode::SUCCESS)
 }

@@ -92,7 +92,7 @@ impl Line {
         let elapsed = u128::from(ticks.saturating_sub(self.ticks));
         let shift = u32::from(self.shift.unsigned_abs()).min(63);
         let shifted = if self.shift < 0 { elapsed >> shift } else { elapsed << shift };
-        let nanos = (shifted & u128::from(u64::MAX)) * u128::from(self.multiplier) >> 32;
+        let nanos = ((shifted & u128::from(u64::MAX)) * u128::from(self.multiplier)) >> 32;
         self.nanos.wrapping_add(nanos as u64)
     }
 }

@@ -121,6 +121,8 @@ pub(crate) fn is_pending() -> bool {
     if !super::present() {
         return false;
     }
+    // A timer that went off while nobody waited is no reason to stay awake.
+    crate::clock::woken();
     // Xen interrupts only when these go from 0 to 1, so they are cleared before the ports are
     // looked at, not after.
     SHARED.upcall_pending.store(0, Ordering::SeqCst);

@@ -22,6 +22,9 @@ use alloc::vec::Vec;
 use client::Client;
 use core::fmt;
 use core::future::poll_fn;
+use core::pin::pin;
+use core::task::{Context as TaskContext, Poll, Waker};
+use core::time::Duration;
 use ring::Ring;
 use spinning_top::Spinlock;
 use wire::Kind;
@@ -118,6 +121,26 @@ impl Store {
         self.client.lock().poll()
     }
 
+    /// Runs a future to its end, idling between answers; `None` when `limit` has passed before. For
+    /// the start of the machine, when nothing else runs.
+    pub fn block_on<T>(&self, limit: Duration, future: impl Future<Output = T>) -> Option<T> {
+        let deadline = crate::clock::now() + limit;
+        let mut future = pin!(future);
+        let mut cx = TaskContext::from_waker(Waker::noop());
+        loop {
+            if let Poll::Ready(value) = future.as_mut().poll(&mut cx) {
+                return Some(value);
+            }
+            if crate::clock::now() >= deadline {
+                return None;
+            }
+            if !self.poll() {
+                crate::interrupt::wait(Some(deadline));
+                self.poll();
+            }
+        }
+    }
+
     /// What it did so far.
     pub fn counters(&self) -> Counters {
         self.client.lock().counters()
@@ -136,6 +159,24 @@ impl Store {
     /// A node's value as a decimal number.
     pub async fn read_number(&self, path: &str) -> Result<u32, Error> {
         self.read_text(path).await?.trim().parse().map_err(|_| Error::Malformed)
+    }
+
+    /// The values of several nodes, in one round trip.
+    pub async fn read_each(&self, paths: &[String]) -> Vec<Result<Vec<u8>, Error>> {
+        let requests: Vec<[&[u8]; 3]> =
+            paths.iter().map(|path| [path.as_bytes(), b"\0".as_slice(), b""]).collect();
+        self.request_each(Kind::Read, &requests).await
+    }
+
+    /// Sets several nodes in that order, in one round trip. The first failure is told; those after
+    /// it are set all the same.
+    pub async fn write_each(&self, nodes: &[(String, String)]) -> Result<(), Error> {
+        let requests: Vec<[&[u8]; 3]> = nodes
+            .iter()
+            .map(|(path, value)| [path.as_bytes(), b"\0".as_slice(), value.as_bytes()])
+            .collect();
+        let answers = self.request_each(Kind::Write, &requests).await;
+        answers.into_iter().find_map(Result::err).map_or(Ok(()), Err)
     }
 
     /// Sets a node's value, making it and its parents where they are missing.
@@ -242,10 +283,35 @@ impl Store {
     }
 
     async fn request(&self, kind: Kind, parts: &[&[u8]]) -> Result<Vec<u8>, Error> {
-        let id =
-            poll_fn(|cx| self.client.lock().poll_submit(cx, kind, self.transaction, parts)).await?;
-        let waiting = Waiting { store: self, id };
-        poll_fn(|cx| waiting.store.client.lock().poll_answer(cx, waiting.id)).await
+        self.submit(kind, parts).await?.answer().await
+    }
+
+    async fn request_each(
+        &self,
+        kind: Kind,
+        requests: &[[&[u8]; 3]],
+    ) -> Vec<Result<Vec<u8>, Error>> {
+        let mut answers = Vec::with_capacity(requests.len());
+        // No more at once than have a place: the next would wait for those before it.
+        for some in requests.chunks(client::REQUESTS_MAX / 2) {
+            let mut waiting = Vec::with_capacity(some.len());
+            for parts in some {
+                waiting.push(self.submit(kind, parts).await);
+            }
+            for one in waiting {
+                answers.push(match one {
+                    Ok(waiting) => waiting.answer().await,
+                    Err(error) => Err(error),
+                });
+            }
+        }
+        answers
+    }
+
+    async fn submit(&self, kind: Kind, parts: &[&[u8]]) -> Result<Waiting<'_>, Error> {
+        let submitted =
+            poll_fn(|cx| self.client.lock().poll_submit(cx, kind, self.transaction, parts));
+        Ok(Waiting { store: self, id: submitted.await? })
     }
 }
 
@@ -259,6 +325,12 @@ impl fmt::Debug for Store {
 struct Waiting<'a> {
     store: &'a Store,
     id: u32,
+}
+
+impl Waiting<'_> {
+    async fn answer(&self) -> Result<Vec<u8>, Error> {
+        poll_fn(|cx| self.store.client.lock().poll_answer(cx, self.id)).await
+    }
 }
 
 impl Drop for Waiting<'_> {

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use core::task::{Context, Poll, Waker};
 
 /// Requests under way; more wait for their turn.
-const REQUESTS_MAX: usize = 32;
+pub(super) const REQUESTS_MAX: usize = 32;
 /// Events that wait to be taken from a watch. Beyond it, the last stands for all that follow.
 const EVENTS_MAX: usize = 64;
 /// Watches of one domain: what the daemon allows an unprivileged one by default.

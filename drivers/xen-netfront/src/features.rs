@@ -1,0 +1,87 @@
+//! What frontend and backend can both do (public/io/netif.h).
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::num::NonZeroUsize;
+use machine::xen::store::{Error, Store};
+use smoltcp::phy::{Checksum, ChecksumCapabilities};
+
+/// What a backend offers, as far as it concerns us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Features {
+    /// A sent frame may spread over several pages.
+    pub(crate) scatters: bool,
+    /// The backend, or who receives the frame, cuts long IPv4 TCP frames into segments.
+    pub(crate) segments_ipv4: bool,
+    /// Sent frames need no checksum.
+    pub(crate) checksums: bool,
+    /// One event channel for each direction.
+    pub(crate) splits_events: bool,
+    /// The longest IP packet, in bytes.
+    pub(crate) mtu_bytes: usize,
+    /// Longest frame handed over for segmentation, in bytes; 0 where there is no memory for it.
+    pub(crate) frame_bytes_max: usize,
+}
+
+const NAMES: [&str; 5] = [
+    "feature-sg",
+    "feature-gso-tcpv4",
+    "feature-no-csum-offload",
+    "feature-split-event-channels",
+    "mtu",
+];
+
+/// The least that IPv6 allows a link (RFC 8200, section 5).
+const MTU_BYTES_MIN: u32 = 1280;
+const MTU_BYTES_DEFAULT: u32 = 1500;
+/// With its header, such a packet fits a page: without scattering, no longer one can be sent.
+const MTU_BYTES_MAX: u32 = 4000;
+/// An entry says a frame's length in 16 bits.
+const LONG_FRAME_BYTES: usize = u16::MAX as usize;
+
+impl Features {
+    /// Reads them from the backend's folder. What is missing is not offered.
+    pub(crate) async fn read(store: &Store, backend: &str, runs: usize) -> Result<Self, Error> {
+        let paths: Vec<String> = NAMES.iter().map(|name| format!("{backend}/{name}")).collect();
+        let mut values = [None; NAMES.len()];
+        for (value, answer) in values.iter_mut().zip(store.read_each(&paths).await) {
+            *value = match answer {
+                Ok(bytes) => number(&bytes),
+                Err(Error::NotFound) => None,
+                Err(error) => return Err(error),
+            };
+        }
+        let [scatters, segments, no_checksums, splits, mtu] = values;
+        let scatters = scatters == Some(1);
+        let checksums = no_checksums != Some(1);
+        let mtu = mtu.filter(|mtu| (MTU_BYTES_MIN..=MTU_BYTES_MAX).contains(mtu));
+        let segments_ipv4 = scatters && checksums && runs > 0 && segments == Some(1);
+        Ok(Self {
+            scatters,
+            segments_ipv4,
+            checksums,
+            splits_events: splits == Some(1),
+            mtu_bytes: mtu.unwrap_or(MTU_BYTES_DEFAULT) as usize,
+            frame_bytes_max: if segments_ipv4 { LONG_FRAME_BYTES } else { 0 },
+        })
+    }
+
+    /// Which checksums are left for the stack to do. Received ones are the driver's.
+    pub(crate) fn checksums(&self) -> ChecksumCapabilities {
+        let transport = if self.checksums { Checksum::None } else { Checksum::Tx };
+        let mut checksums = ChecksumCapabilities::default();
+        checksums.tcp = transport;
+        checksums.udp = transport;
+        checksums
+    }
+
+    /// Longest frame for segmentation, where there is that.
+    pub(crate) fn long_frame_bytes(&self) -> Option<NonZeroUsize> {
+        NonZeroUsize::new(self.frame_bytes_max)
+    }
+}
+
+fn number(bytes: &[u8]) -> Option<u32> {
+    core::str::from_utf8(bytes).ok()?.trim().parse().ok()
+}

@@ -1,0 +1,97 @@
+//! The rings and event channels by which an interface and one backend work together.
+
+use crate::receive::Receiver;
+use crate::transmit::Transmitter;
+use crate::{Counters, Error, Settings};
+use machine::xen::event::Port;
+use machine::xen::{DomainId, Errno};
+
+/// A connection, or what is kept of one for the next.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) receiver: Receiver,
+    pub(crate) transmitter: Transmitter,
+    ports: Ports,
+    notifications: u64,
+    events: u64,
+}
+
+/// One event channel, or one for each direction.
+#[derive(Debug)]
+pub(crate) struct Ports {
+    pub(crate) transmit: Port,
+    pub(crate) receive: Option<Port>,
+}
+
+impl Ports {
+    pub(crate) fn new(domain: DomainId, split: bool) -> Result<Self, Error> {
+        let no_port = |_: Errno| Error::OutOfMemory;
+        let transmit = Port::allocate(domain).map_err(no_port)?;
+        let receive = split.then(|| Port::allocate(domain)).transpose().map_err(no_port)?;
+        Ok(Self { transmit, receive })
+    }
+}
+
+impl Link {
+    /// Memory for a link to a domain, with new event channels.
+    pub(crate) fn new(domain: DomainId, settings: &Settings, ports: Ports) -> Result<Self, Error> {
+        Ok(Self {
+            receiver: Receiver::new(domain, settings)?,
+            transmitter: Transmitter::new(domain, settings)?,
+            ports,
+            notifications: 0,
+            events: 0,
+        })
+    }
+
+    /// Takes all back from the backend, as far as it lets go. Its event channels go with the next.
+    pub(crate) fn end(&mut self) {
+        self.receiver.ring.end();
+        self.transmitter.ring.end();
+    }
+
+    /// Readies it for another backend.
+    pub(crate) fn reset(&mut self, domain: DomainId, ports: Ports) -> Result<(), Error> {
+        self.ports = ports;
+        self.receiver.ring.reset(domain)?;
+        self.transmitter.ring.reset(domain)?;
+        Ok(())
+    }
+
+    pub(crate) fn ports(&self) -> &Ports {
+        &self.ports
+    }
+
+    pub(crate) fn flush(&mut self) {
+        let receive = self.receiver.release();
+        let transmit = self.transmitter.publish();
+        let [first, second] = match &self.ports.receive {
+            Some(port) => [transmit.then_some(&self.ports.transmit), receive.then_some(port)],
+            None => [(transmit || receive).then_some(&self.ports.transmit), None],
+        };
+        for port in [first, second].into_iter().flatten() {
+            port.notify();
+            self.notifications += 1;
+        }
+    }
+
+    /// Asks for events; false when there is something to do already.
+    pub(crate) fn arm(&mut self) -> bool {
+        let transmit = self.ports.transmit.take();
+        let receive = self.ports.receive.as_ref().is_some_and(Port::take);
+        self.events += u64::from(transmit || receive);
+        // Both are armed, whatever the first says.
+        let nothing_received = self.receiver.arm();
+        let no_room = self.transmitter.arm();
+        nothing_received && no_room
+    }
+
+    /// What it did, for all backends.
+    pub(crate) fn counters(&self) -> Counters {
+        let refused =
+            self.receiver.ring.refusals().total() + self.transmitter.ring.refusals().total();
+        let (notifications, events) = (self.notifications, self.events);
+        let counters = Counters { notifications, events, refused, ..Counters::default() };
+        self.transmitter.count(self.receiver.count(counters))
+    }
+}

@@ -1,0 +1,94 @@
+//! Between the device, which the stack owns, and the frontend's task.
+
+use crate::link::Link;
+use alloc::boxed::Box;
+use alloc::rc::Rc;
+use core::cell::{Cell, RefCell};
+use core::future::poll_fn;
+use core::task::{Poll, Waker};
+
+/// One end of a mailbox; clones are the same box.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Mail(Rc<Slots>);
+
+#[derive(Debug, Default)]
+struct Slots {
+    has_order: Cell<bool>,
+    has_fault: Cell<bool>,
+    order: RefCell<Option<Order>>,
+    /// What was given back: a link, or that there was none.
+    returned: RefCell<Option<Option<Link>>>,
+    waker: RefCell<Option<Waker>>,
+}
+
+/// What the task wants of the device.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// Carry frames over this link.
+    Up(Box<Link>),
+    /// Give the link back.
+    Down,
+}
+
+impl Mail {
+    /// Whether the task wants something. Asked in each round.
+    pub(crate) fn has_order(&self) -> bool {
+        self.0.has_order.get()
+    }
+
+    pub(crate) fn take_order(&self) -> Option<Order> {
+        self.0.has_order.set(false);
+        self.0.order.take()
+    }
+
+    pub(crate) fn give_back(&self, link: Option<Link>) {
+        self.0.returned.replace(Some(link));
+        self.wake();
+    }
+
+    /// The backend has broken the rules.
+    pub(crate) fn report_fault(&self) {
+        self.0.has_fault.set(true);
+        self.wake();
+    }
+
+    /// Has the device carry frames over a link.
+    pub(crate) fn bring_up(&self, link: Link) {
+        self.0.has_fault.set(false);
+        self.0.order.replace(Some(Order::Up(Box::new(link))));
+        self.0.has_order.set(true);
+    }
+
+    /// Has the device give the link back, and waits for it.
+    pub(crate) async fn take_down(&self) -> Option<Link> {
+        if let Some(Order::Up(link)) = self.take_order() {
+            // The device has not seen it yet.
+            return Some(*link);
+        }
+        self.0.order.replace(Some(Order::Down));
+        self.0.has_order.set(true);
+        poll_fn(|cx| match self.0.returned.take() {
+            Some(link) => Poll::Ready(link),
+            None => {
+                self.0.waker.replace(Some(cx.waker().clone()));
+                Poll::Pending
+            }
+        })
+        .await
+    }
+
+    /// Resolves when the device reports a fault.
+    pub(crate) fn poll_fault(&self, waker: &Waker) -> Poll<()> {
+        if self.0.has_fault.take() {
+            return Poll::Ready(());
+        }
+        self.0.waker.replace(Some(waker.clone()));
+        Poll::Pending
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.0.waker.take() {
+            waker.wake();
+        }
+    }
+}

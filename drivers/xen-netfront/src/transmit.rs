@@ -1,0 +1,123 @@
+//! Frames to the backend.
+
+use crate::checksum::Transport;
+use crate::{Counters, Error, Settings};
+use alloc::vec;
+use core::num::NonZeroU16;
+use machine::xen::DomainId;
+use machine::xen::net::{Fault, Offload, TransmitRing};
+
+/// The sending side of an interface.
+#[derive(Debug)]
+pub(crate) struct Transmitter {
+    pub(crate) ring: TransmitRing,
+    /// The backend, or who receives the frame, completes checksums.
+    pub(crate) offloads: bool,
+    /// Somebody wanted to send and found no room.
+    starved: bool,
+    fault: Option<Fault>,
+    frames: u64,
+    bytes: u64,
+    segmented: u64,
+    dropped: u64,
+}
+
+impl Transmitter {
+    pub(crate) fn new(domain: DomainId, settings: &Settings) -> Result<Self, Error> {
+        let ring = TransmitRing::new(domain, settings.transmit_pages, settings.transmit_runs)?;
+        Ok(Self {
+            ring,
+            offloads: true,
+            starved: false,
+            fault: None,
+            frames: 0,
+            bytes: 0,
+            segmented: 0,
+            dropped: 0,
+        })
+    }
+
+    /// Whether a frame of any length can be sent now. If not, the next wait ends when one can.
+    pub(crate) fn ready(&mut self) -> bool {
+        let ready = self.reclaim();
+        self.starved = !ready;
+        ready
+    }
+
+    /// Builds a frame and queues it, or throws it away when there is no room.
+    pub(crate) fn send<R>(
+        &mut self,
+        frame_bytes: usize,
+        segment: Option<NonZeroU16>,
+        build: impl FnOnce(&mut [u8]) -> R,
+    ) -> R {
+        if frame_bytes > self.ring.frame_bytes_max() || !self.reclaim() {
+            self.dropped += 1;
+            return build(&mut vec![0; frame_bytes]);
+        }
+        let frame = self.ring.buffer(frame_bytes);
+        let result = build(frame);
+        let offload = if self.offloads { offload(frame, segment) } else { Offload::default() };
+        self.ring.send(frame_bytes, offload);
+        self.frames += 1;
+        self.bytes += frame_bytes as u64;
+        self.segmented += u64::from(offload.segment.is_some());
+        result
+    }
+
+    /// Lets the backend see what was sent; whether it wants to be told.
+    pub(crate) fn publish(&mut self) -> bool {
+        self.ring.publish()
+    }
+
+    /// Asks for an event if somebody waits for room; false when there is some already.
+    pub(crate) fn arm(&mut self) -> bool {
+        !self.starved || self.ring.arm()
+    }
+
+    /// What the backend did wrong, if it did.
+    pub(crate) fn fault(&self) -> Option<Fault> {
+        self.fault
+    }
+
+    pub(crate) fn count(&self, counters: Counters) -> Counters {
+        Counters {
+            sent_frames: self.frames,
+            sent_bytes: self.bytes,
+            sent_segmented: self.segmented,
+            sent_dropped: self.dropped,
+            ..counters
+        }
+    }
+
+    /// Frees what the backend has sent, and says whether there is room now.
+    fn reclaim(&mut self) -> bool {
+        match self.ring.ready() {
+            Ok(ready) => ready && self.fault.is_none(),
+            Err(fault) => {
+                self.fault = Some(fault);
+                false
+            }
+        }
+    }
+
+    /// Forgets what another backend did wrong.
+    pub(crate) fn pardon(&mut self) {
+        (self.fault, self.starved) = (None, false);
+    }
+}
+
+/// Leaves the checksum of a TCP or UDP packet to the receiver (public/io/netif.h,
+/// `NETTXF_csum_blank`), and its cutting into segments if told how long they are.
+fn offload(frame: &mut [u8], segment: Option<NonZeroU16>) -> Offload {
+    let Some(transport) = Transport::find(frame) else { return Offload::default() };
+    let at = transport.start + transport.checksum_offset();
+    if let Some(field) = frame.get_mut(at..at + 2) {
+        field.copy_from_slice(&transport.pseudo_header_sum());
+    }
+    Offload {
+        checksum: true,
+        segment: segment.filter(|_| transport.is_tcp),
+        is_ipv6: transport.is_ipv6,
+    }
+}
