@@ -1,5 +1,6 @@
 //! From the boot bundle to the running appliance.
 
+use crate::guest::Guest;
 use crate::interfaces::Interfaces;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
@@ -19,8 +20,12 @@ pub(crate) fn run() -> Result<(), String> {
     if let Some(seed) = machine::virtio::rng::seed() {
         machine::entropy::add(&seed);
     }
-    let mut interfaces = Interfaces::open(&config)?;
+    let mut guest = Guest::find();
+    let mut interfaces = Interfaces::open(&config, guest.as_mut())?;
     let executor = Executor::new(machine::catch_panic);
+    if let Some(guest) = &mut guest {
+        guest.start(&executor.spawner());
+    }
     let timers = Timers::new();
     timers.advance(machine::clock::now());
     let context = Context {

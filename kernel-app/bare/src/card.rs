@@ -4,38 +4,51 @@
 use net::Card;
 use smoltcp::phy::{Device, DeviceCapabilities};
 use smoltcp::time::Instant;
-use virtio_net::VirtioNet;
 
-/// A virtio network card.
-pub(crate) struct VirtioCard(pub(crate) VirtioNet);
+macro_rules! card {
+    ($(#[$what:meta])* $name:ident, $driver:ident :: $device:ident) => {
+        $(#[$what])*
+        pub(crate) struct $name(pub(crate) $driver::$device);
 
-impl Device for VirtioCard {
-    type RxToken<'a> = virtio_net::Received<'a>;
-    type TxToken<'a> = virtio_net::Sending<'a>;
+        impl Device for $name {
+            type RxToken<'a> = $driver::Received<'a>;
+            type TxToken<'a> = $driver::Sending<'a>;
 
-    fn receive(&mut self, now: Instant) -> Option<(Self::RxToken<'_>, Self::TxToken<'_>)> {
-        self.0.receive(now)
-    }
+            fn receive(&mut self, now: Instant) -> Option<(Self::RxToken<'_>, Self::TxToken<'_>)> {
+                self.0.receive(now)
+            }
 
-    fn transmit(&mut self, now: Instant) -> Option<Self::TxToken<'_>> {
-        self.0.transmit(now)
-    }
+            fn transmit(&mut self, now: Instant) -> Option<Self::TxToken<'_>> {
+                self.0.transmit(now)
+            }
 
-    fn capabilities(&self) -> DeviceCapabilities {
-        self.0.capabilities()
-    }
+            fn capabilities(&self) -> DeviceCapabilities {
+                self.0.capabilities()
+            }
+        }
+
+        impl Card for $name {
+            fn flush(&mut self) {
+                self.0.flush();
+            }
+
+            fn prepare_to_wait(&mut self) -> bool {
+                self.0.prepare_to_wait()
+            }
+
+            fn link_up(&self) -> bool {
+                self.0.link_up()
+            }
+        }
+    };
 }
 
-impl Card for VirtioCard {
-    fn flush(&mut self) {
-        self.0.flush();
-    }
+card! {
+    /// A virtio network card.
+    VirtioCard, virtio_net::VirtioNet
+}
 
-    fn prepare_to_wait(&mut self) -> bool {
-        self.0.prepare_to_wait()
-    }
-
-    fn link_up(&self) -> bool {
-        self.0.link_up()
-    }
+card! {
+    /// A Xen network interface.
+    XenCard, xen_netfront::XenNetfront
 }

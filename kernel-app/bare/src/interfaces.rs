@@ -1,6 +1,7 @@
 //! The machine's network cards, each with a stack of its own, as one platform.
 
-use crate::card::VirtioCard;
+use crate::card::{VirtioCard, XenCard};
+use crate::guest::Guest;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -9,29 +10,45 @@ use config::Config;
 use core::cell::RefCell;
 use core::time::Duration;
 use machine::virtio::{self, Kind};
-use net::{Limits, Stack, TcpConnector, TcpListener};
+use machine::xen::store::Store;
+use net::{Card, Limits, Stack, TcpConnector, TcpListener};
 use virtio_net::{Settings, VirtioNet};
 
 /// All interfaces. Clones are the same ones.
 #[derive(Clone)]
-pub(crate) struct Interfaces(Rc<RefCell<Vec<Stack>>>);
+pub(crate) struct Interfaces {
+    stacks: Rc<RefCell<Vec<Stack>>>,
+    /// xenstore moves with the network, where there is one.
+    store: Option<Store>,
+}
 
 impl Interfaces {
     /// Finds the cards and starts a stack on each.
-    pub(crate) fn open(config: &Config) -> Result<Self, String> {
-        let settings = Settings::for_ram(machine::memory::usage().total_bytes as u64);
+    pub(crate) fn open(config: &Config, guest: Option<&mut Guest>) -> Result<Self, String> {
+        let ram_bytes = machine::memory::usage().total_bytes as u64;
+        let settings = Settings::for_ram(ram_bytes);
         let network = network_config(config);
         let mut stacks = Vec::new();
         for device in virtio::devices(Kind::Network) {
             match VirtioNet::open(device, &settings) {
-                Ok(card) => stacks.push(start(card, &network)?),
+                Ok(card) => {
+                    let mac = card.mac();
+                    stacks.push(start(VirtioCard(card), mac, &network)?);
+                }
                 Err(error) => log::error!("a network card cannot be used: {error:?}"),
+            }
+        }
+        let store = guest.as_ref().map(|guest| guest.store().clone());
+        if let Some(guest) = guest {
+            for card in guest.cards(&xen_netfront::Settings::for_ram(ram_bytes)) {
+                let mac = card.mac();
+                stacks.push(start(XenCard(card), mac, &network)?);
             }
         }
         if stacks.is_empty() {
             return Err("no network card that this image can drive".into());
         }
-        Ok(Self(Rc::new(RefCell::new(stacks))))
+        Ok(Self { stacks: Rc::new(RefCell::new(stacks)), store })
     }
 }
 
@@ -41,15 +58,15 @@ impl Driver for Interfaces {
     }
 
     fn ingress(&mut self, now: Duration) -> bool {
-        let mut more = false;
-        for stack in self.0.borrow_mut().iter_mut() {
+        let mut more = self.store.as_ref().is_some_and(Store::poll);
+        for stack in self.stacks.borrow_mut().iter_mut() {
             more |= stack.ingress(now);
         }
         more
     }
 
     fn egress(&mut self, now: Duration) {
-        for stack in self.0.borrow_mut().iter_mut() {
+        for stack in self.stacks.borrow_mut().iter_mut() {
             stack.egress(now);
         }
     }
@@ -60,7 +77,7 @@ impl Driver for Interfaces {
 
     fn wait(&mut self, deadline: Option<Duration>) {
         let mut deadline = deadline;
-        for stack in self.0.borrow_mut().iter_mut() {
+        for stack in self.stacks.borrow_mut().iter_mut() {
             if !stack.prepare_to_wait() {
                 return;
             }
@@ -75,7 +92,7 @@ impl Platform for Interfaces {
     type Connector = TcpConnector;
 
     fn listen(&self, port: u16, _backlog: usize) -> Result<TcpListener, ListenError> {
-        let mut stacks = self.0.borrow_mut();
+        let mut stacks = self.stacks.borrow_mut();
         let (first, others) =
             stacks.split_first_mut().ok_or(ListenError::Other("there is no network card"))?;
         let listener = first.listen(port).ok_or(ListenError::InUse)?;
@@ -88,7 +105,7 @@ impl Platform for Interfaces {
 
     /// Connections go out through the first card.
     fn connector(&self) -> TcpConnector {
-        self.0.borrow()[0].connector()
+        self.stacks.borrow()[0].connector()
     }
 
     fn wall_clock(&self) -> Duration {
@@ -96,17 +113,17 @@ impl Platform for Interfaces {
     }
 }
 
-fn start(card: VirtioNet, config: &net::Config) -> Result<Stack, String> {
+fn start(card: impl Card + 'static, mac: [u8; 6], config: &net::Config) -> Result<Stack, String> {
     let mut seed = [0; 64];
     machine::entropy::fill(&mut seed).map_err(|error| error.to_string())?;
-    let mut address = card.mac();
+    let mut address = mac;
     if address == [0; 6] {
         // Locally administered, unicast (IEEE 802, section 8.2).
         address.copy_from_slice(&seed[..6]);
         address[0] = address[0] & 0xfc | 2;
         machine::entropy::fill(&mut seed).map_err(|error| error.to_string())?;
     }
-    Ok(Stack::new(VirtioCard(card), config, address, seed, machine::clock::now()))
+    Ok(Stack::new(card, config, address, seed, machine::clock::now()))
 }
 
 fn network_config(config: &Config) -> net::Config {

@@ -8,6 +8,7 @@ extern crate alloc;
 
 mod appliance;
 mod card;
+mod guest;
 mod interfaces;
 
 #[allow(unsafe_code, reason = "names the symbol that the boot code calls")]
