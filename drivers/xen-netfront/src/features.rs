@@ -1,5 +1,6 @@
 //! What frontend and backend can both do (public/io/netif.h).
 
+use crate::peer::State;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -24,12 +25,14 @@ pub(crate) struct Features {
     pub(crate) frame_bytes_max: usize,
 }
 
-const NAMES: [&str; 5] = [
+/// The state comes last: once it says so, the others are there.
+const NAMES: [&str; 6] = [
     "feature-sg",
     "feature-gso-tcpv4",
     "feature-no-csum-offload",
     "feature-split-event-channels",
     "mtu",
+    "state",
 ];
 
 /// The least that IPv6 allows a link (RFC 8200, section 5).
@@ -41,30 +44,35 @@ const MTU_BYTES_MAX: u32 = 4000;
 const LONG_FRAME_BYTES: usize = u16::MAX as usize;
 
 impl Features {
-    /// Reads them from the backend's folder. What is missing is not offered.
-    pub(crate) async fn read(store: &Store, backend: &str, runs: usize) -> Result<Self, Error> {
+    /// Reads them from the backend's folder, and its state. What is missing is not offered.
+    pub(crate) async fn read(
+        store: &Store,
+        backend: &str,
+        runs: usize,
+    ) -> Result<(State, Self), Error> {
         let paths: Vec<String> = NAMES.iter().map(|name| format!("{backend}/{name}")).collect();
         let mut values = [None; NAMES.len()];
         for (value, answer) in values.iter_mut().zip(store.read_each(&paths).await) {
             *value = match answer {
                 Ok(bytes) => number(&bytes),
-                Err(Error::NotFound) => None,
+                Err(Error::NotFound | Error::NotPermitted) => None,
                 Err(error) => return Err(error),
             };
         }
-        let [scatters, segments, no_checksums, splits, mtu] = values;
+        let [scatters, segments, no_checksums, splits, mtu, state] = values;
         let scatters = scatters == Some(1);
         let checksums = no_checksums != Some(1);
         let mtu = mtu.filter(|mtu| (MTU_BYTES_MIN..=MTU_BYTES_MAX).contains(mtu));
         let segments_ipv4 = scatters && checksums && runs > 0 && segments == Some(1);
-        Ok(Self {
+        let features = Self {
             scatters,
             segments_ipv4,
             checksums,
             splits_events: splits == Some(1),
             mtu_bytes: mtu.unwrap_or(MTU_BYTES_DEFAULT) as usize,
             frame_bytes_max: if segments_ipv4 { LONG_FRAME_BYTES } else { 0 },
-        })
+        };
+        Ok((state.map_or(State::Unknown, State::from_number), features))
     }
 
     /// Which checksums are left for the stack to do. Received ones are the driver's.

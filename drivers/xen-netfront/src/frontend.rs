@@ -23,6 +23,8 @@ pub struct Frontend {
     phase: Phase,
     /// What is kept for the next connection.
     spare: Option<Link>,
+    /// The backend that was met when the interface was opened.
+    session: Option<Session>,
 }
 
 /// How far it is with the backend.
@@ -57,28 +59,39 @@ pub async fn open(
     settings: &Settings,
 ) -> Result<(XenNetfront, Frontend), Error> {
     let folder = format!("device/vif/{number}");
-    let mac = store.read_text(&format!("{folder}/mac")).await?;
-    let mac = parse_mac(&mac).ok_or(Error::Address)?;
     let mail = Mail::default();
     let mut frontend = Frontend {
         store: store.clone(),
-        folder,
+        folder: folder.clone(),
         settings: *settings,
         mail: mail.clone(),
         phase: Phase::Idle,
         spare: None,
+        session: None,
     };
-    let features = frontend.first_features().await?;
-    let device = XenNetfront {
-        link: None,
-        mail,
-        mac,
-        features,
-        before: Counters::default(),
-        lost: 0,
-        stopped: None,
-    };
+    let path = format!("{folder}/mac");
+    let (mac, session) = both(store.read_text(&path), frontend.meet()).await;
+    let mac = parse_mac(&mac?).ok_or(Error::Address)?;
+    let session = session?;
+    let features = session.features;
+    if session.state == State::InitialisingWait {
+        // What is written now is seen while the rest of the machine starts.
+        frontend.offer(&session).await?;
+    }
+    frontend.session = Some(session);
+    let (before, lost, stopped) = (Counters::default(), 0, None);
+    let device = XenNetfront { link: None, mail, mac, features, before, lost, stopped };
     Ok((device, frontend))
+}
+
+/// What is known of a backend, and how more is learned.
+#[derive(Debug)]
+struct Session {
+    peer: Peer,
+    features: Features,
+    state: State,
+    /// Changes of the backend's state.
+    backend: Watch,
 }
 
 impl Frontend {
@@ -96,92 +109,73 @@ impl Frontend {
         }
     }
 
-    /// Waits for a backend to say what it can do.
-    async fn first_features(&mut self) -> Result<Features, Error> {
-        let mut watch = self.store.watch(&self.folder).await?;
+    /// Waits until there is a backend that has said what it can do.
+    async fn meet(&self) -> Result<Session, Error> {
+        let store = &self.store;
+        let (watch, found) = both(store.watch(&self.folder), Peer::find(store, &self.folder)).await;
+        let (mut interface, mut found) = (watch?, found?);
         loop {
-            if let Some(peer) = Peer::find(&self.store, &self.folder).await? {
-                let mut watch = self.store.watch(&format!("{}/state", peer.folder)).await?;
-                loop {
-                    match peer.state(&self.store).await? {
-                        State::Unknown => break,
-                        State::InitialisingWait | State::Connected => {
-                            return self.features(&peer).await;
-                        }
-                        _ => watch.changed().await?,
-                    };
+            if let Some(peer) = found {
+                let path = format!("{}/state", peer.folder);
+                let (watch, read) = both(store.watch(&path), self.read(&peer)).await;
+                let (mut backend, (mut state, mut features)) = (watch?, read?);
+                while matches!(state, State::Initialising | State::Closing | State::Closed) {
+                    backend.changed().await?;
+                    (state, features) = self.read(&peer).await?;
                 }
+                if state != State::Unknown {
+                    return Ok(Session { peer, features, state, backend });
+                }
+                either(&mut interface, &mut backend).await?;
+            } else {
+                interface.changed().await?;
             }
-            watch.changed().await?;
+            found = Peer::find(store, &self.folder).await?;
         }
     }
 
-    async fn features(&self, peer: &Peer) -> Result<Features, Error> {
+    async fn read(&self, peer: &Peer) -> Result<(State, Features), Error> {
         Ok(Features::read(&self.store, &peer.folder, self.settings.transmit_runs).await?)
     }
 
     /// Works with one backend until it is gone.
     async fn serve(&mut self) -> Result<(), Error> {
-        let mut interface = self.store.watch(&self.folder).await?;
-        let Some(peer) = Peer::find(&self.store, &self.folder).await? else {
-            self.take_down().await;
-            // Its own event comes at once: what is waited for comes after it.
-            interface.changed().await?;
-            return Ok(interface.changed().await.map(drop)?);
+        let mut session = match self.session.take() {
+            Some(session) => session,
+            None => self.meet().await?,
         };
-        let mut watch = self.store.watch(&format!("{}/state", peer.folder)).await?;
         loop {
-            let state = peer.state(&self.store).await?;
-            log::debug!("{}: backend {state:?}, we {:?}", self.folder, self.phase);
-            match (state, self.phase) {
+            log::debug!("{}: backend {:?}, we {:?}", self.folder, session.state, self.phase);
+            match (session.state, self.phase) {
                 (State::Unknown, _) => {
                     self.take_down().await;
-                    self.phase = Phase::Idle;
-                    return self.wait_for_another(&peer, &mut interface, &mut watch).await;
+                    return Ok(());
                 }
-                (State::InitialisingWait, Phase::Idle | Phase::Closed) => self.offer(&peer).await?,
+                (State::InitialisingWait, Phase::Idle | Phase::Closed) => {
+                    self.offer(&session).await?;
+                }
                 (State::Connected, Phase::Offered) => self.bring_up(),
-                (State::Closing, _) | (State::Closed, Phase::Offered | Phase::Up) => {
-                    self.close().await?;
-                }
-                (State::Closed, Phase::Closed) if peer.is_wanted(&self.store).await => {
-                    self.set_state(State::Initialising).await?;
+                // It still serves who was here before us.
+                (State::Connected, Phase::Idle)
+                | (State::Closing, Phase::Idle | Phase::Offered | Phase::Up)
+                | (State::Closed, Phase::Offered | Phase::Up) => self.close().await?,
+                (State::Closed, Phase::Closed) if session.peer.is_wanted(&self.store).await => {
                     self.phase = Phase::Idle;
-                }
-                (State::Connected, Phase::Idle) => {
-                    // It still serves who was here before us.
-                    self.close().await?;
+                    self.set_state(State::Initialising).await?;
                 }
                 _ => {}
             }
-            if self.changed_or_fault(&mut watch).await? {
+            if self.changed_or_fault(&mut session.backend).await? {
                 log::warn!("{}: the backend broke the rules", self.folder);
                 self.close().await?;
             }
-        }
-    }
-
-    /// After a backend has gone: until the interface's folder names another, or it is back.
-    async fn wait_for_another(
-        &mut self,
-        peer: &Peer,
-        interface: &mut Watch,
-        watch: &mut Watch,
-    ) -> Result<(), Error> {
-        loop {
-            let found = Peer::find(&self.store, &self.folder).await?;
-            if found.is_some_and(|found| found != *peer)
-                || peer.state(&self.store).await? != State::Unknown
-            {
-                return Ok(());
-            }
-            either(interface, watch).await?;
+            (session.state, session.features) = self.read(&session.peer).await?;
         }
     }
 
     /// Offers rings to a backend.
-    async fn offer(&mut self, peer: &Peer) -> Result<(), Error> {
-        let features = self.features(peer).await?;
+    async fn offer(&mut self, session: &Session) -> Result<(), Error> {
+        let (peer, features) = (&session.peer, session.features);
         let ports = Ports::new(peer.domain, features.splits_events)?;
         let mut link = match self.spare.take() {
             Some(mut link) => {
@@ -277,6 +271,32 @@ async fn either(one: &mut Watch, other: &mut Watch) -> Result<(), store::Error> 
     poll_fn(|cx| match one.as_mut().poll(cx) {
         Poll::Ready(changed) => Poll::Ready(changed.map(drop)),
         Poll::Pending => other.as_mut().poll(cx).map(|changed| changed.map(drop)),
+    })
+    .await
+}
+
+/// Runs two futures side by side, to the end of both.
+async fn both<A, B>(one: impl Future<Output = A>, other: impl Future<Output = B>) -> (A, B) {
+    let (mut one, mut other) = (pin!(one), pin!(other));
+    let (mut first, mut second) = (None, None);
+    poll_fn(|cx| {
+        if first.is_none()
+            && let Poll::Ready(value) = one.as_mut().poll(cx)
+        {
+            first = Some(value);
+        }
+        if second.is_none()
+            && let Poll::Ready(value) = other.as_mut().poll(cx)
+        {
+            second = Some(value);
+        }
+        match (first.take(), second.take()) {
+            (Some(first), Some(second)) => Poll::Ready((first, second)),
+            (some, other) => {
+                (first, second) = (some, other);
+                Poll::Pending
+            }
+        }
     })
     .await
 }

@@ -21,7 +21,7 @@ pub(crate) enum State {
 }
 
 impl State {
-    fn from_number(number: u32) -> Self {
+    pub(crate) fn from_number(number: u32) -> Self {
         match number {
             1 => Self::Initialising,
             2 => Self::InitialisingWait,
@@ -56,15 +56,6 @@ impl Peer {
         let domain = core::str::from_utf8(&domain).ok().and_then(|text| text.trim().parse().ok());
         let domain = domain.ok_or(Error::Malformed)?;
         Ok((!folder.is_empty()).then_some(Self { folder, domain }))
-    }
-
-    /// Its state now.
-    pub(crate) async fn state(&self, store: &Store) -> Result<State, Error> {
-        match store.read_number(&format!("{}/state", self.folder)).await {
-            Ok(number) => Ok(State::from_number(number)),
-            Err(Error::NotFound | Error::Malformed | Error::NotPermitted) => Ok(State::Unknown),
-            Err(error) => Err(error),
-        }
     }
 
     /// The toolstack wants the interface to be there; if not, it is being taken away.

@@ -1,1 +1,320 @@
-//! placeholder
+//! The whole interface against a backend and a xenstore daemon in this process.
+
+use super::*;
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::num::NonZeroU16;
+use core::pin::Pin;
+use core::task::{Context, Poll, Waker};
+use machine::xen::net::fake::Backend;
+use machine::xen::store::Store;
+use machine::xen::store::fake::{self, Daemon};
+use smoltcp::phy::{Device, PacketMeta, RxToken, TxToken};
+use smoltcp::time::Instant;
+
+const FRONT: &str = "/local/domain/1/device/vif/0";
+const BACK: &str = "/local/domain/0/backend/vif/1/0";
+const NOW: Instant = Instant::ZERO;
+const SETTINGS: Settings = Settings { receive_pages: 32, transmit_pages: 4, transmit_runs: 2 };
+
+/// A guest's interface with all that surrounds it.
+struct Bench {
+    store: Store,
+    daemon: Daemon,
+    card: XenNetfront,
+    task: Pin<Box<dyn Future<Output = Error>>>,
+}
+
+/// The toolstack makes an interface, and a backend is ready for it.
+fn make_interface(daemon: &mut Daemon) {
+    for (name, value) in [("backend", BACK), ("backend-id", "0"), ("mac", "00:16:3e:01:02:03")] {
+        daemon.set(&format!("{FRONT}/{name}"), value);
+    }
+    daemon.set(&format!("{FRONT}/state"), "1");
+    for name in ["online", "feature-sg", "feature-gso-tcpv4", "feature-split-event-channels"] {
+        daemon.set(&format!("{BACK}/{name}"), "1");
+    }
+    daemon.set(&format!("{BACK}/state"), "2");
+}
+
+fn run<T>(store: &Store, daemon: &mut Daemon, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = Box::pin(future);
+    for _ in 0..100 {
+        let polled = future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        if let Poll::Ready(value) = polled {
+            return Some(value);
+        }
+        store.poll();
+        daemon.step();
+    }
+    None
+}
+
+impl Bench {
+    fn new() -> Self {
+        let (store, mut daemon) = fake::connect();
+        make_interface(&mut daemon);
+        let opened = run(&store, &mut daemon, open(&store, 0, &SETTINGS));
+        let (card, frontend) = opened.expect("an answer").expect("an interface");
+        let mut bench = Self { store, daemon, card, task: Box::pin(frontend.run()) };
+        bench.settle();
+        bench
+    }
+
+    /// Lets task, device and daemon do what they have to do.
+    fn settle(&mut self) {
+        for _ in 0..100 {
+            let polled = self.task.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            assert!(polled.is_pending(), "{polled:?}");
+            self.card.prepare_to_wait();
+            self.store.poll();
+            self.daemon.step();
+        }
+    }
+
+    fn set_backend(&mut self, state: &str) {
+        self.daemon.set(&format!("{BACK}/state"), state);
+        self.settle();
+    }
+
+    fn front(&self, name: &str) -> Option<String> {
+        self.daemon.get(&format!("{FRONT}/{name}"))
+    }
+
+    /// A backend that takes the offer.
+    fn connect(&mut self) -> Backend {
+        assert_eq!(self.front("state").as_deref(), Some("4"));
+        let reference = |name| self.front(name).unwrap().parse().unwrap();
+        let backend = Backend::attach(reference("tx-ring-ref"), reference("rx-ring-ref"));
+        self.set_backend("4");
+        assert!(self.card.link_up());
+        backend
+    }
+
+    fn receive(&mut self) -> Option<Vec<u8>> {
+        let (received, _) = self.card.receive(NOW)?;
+        Some(received.consume(<[u8]>::to_vec))
+    }
+
+    fn send(&mut self, frame: &[u8], segment: Option<u16>) {
+        let mut sending = self.card.transmit(NOW).unwrap();
+        let mut meta = PacketMeta::default();
+        meta.segmentation_offload_size = segment.and_then(NonZeroU16::new);
+        sending.set_meta(meta);
+        sending.consume(frame.len(), |buffer| buffer.copy_from_slice(frame));
+        self.card.flush();
+    }
+}
+
+/// An Ethernet frame with a TCP packet in it, whose checksum is not computed.
+fn tcp_frame(payload: usize) -> Vec<u8> {
+    let mut frame = vec![0; 54 + payload];
+    frame[12..15].copy_from_slice(&[8, 0, 0x45]);
+    frame[16..18].copy_from_slice(&(40 + payload as u16).to_be_bytes());
+    frame[23] = 6;
+    frame[26..34].copy_from_slice(&[10, 0, 0, 1, 10, 0, 0, 2]);
+    frame[46] = 5 << 4;
+    frame[54..].fill(7);
+    frame
+}
+
+#[test]
+fn the_offer_tells_all_that_the_backend_needs() {
+    let bench = Bench::new();
+    assert_eq!(bench.card.mac(), [0, 0x16, 0x3e, 1, 2, 3]);
+    assert_eq!(bench.front("request-rx-copy").as_deref(), Some("1"));
+    assert_eq!(bench.front("feature-rx-notify").as_deref(), Some("1"));
+    assert_eq!(bench.front("feature-gso-tcpv4").as_deref(), Some("1"));
+    assert!(bench.front("event-channel-tx").is_some() && bench.front("event-channel-rx").is_some());
+    assert!(bench.front("event-channel").is_none());
+    assert!(!bench.card.link_up());
+}
+
+#[test]
+fn frames_pass_both_ways() {
+    let mut bench = Bench::new();
+    let mut backend = bench.connect();
+    backend.send(&tcp_frame(5000), 1, true);
+    assert_eq!(bench.receive().unwrap(), tcp_frame(5000));
+    bench.send(&tcp_frame(30_000), Some(1448));
+    let sent = backend.take().unwrap();
+    assert_eq!((sent.segment, sent.flags & 3), (Some(1448), 3));
+    // RFC 9293, section 3.1: 10.0.0.1 + 10.0.0.2 + 6 + the length.
+    let sum = 0x0a00 + 0x0001 + 0x0a00 + 0x0002 + 6 + 30_020;
+    assert_eq!(sent.bytes[50..52], (sum as u16).to_be_bytes());
+    let counters = bench.card.counters();
+    assert_eq!(
+        (counters.received_frames, counters.sent_frames, counters.sent_segmented),
+        (1, 1, 1)
+    );
+}
+
+#[test]
+fn a_frame_that_nobody_vouches_for_is_checked() {
+    let mut bench = Bench::new();
+    let mut backend = bench.connect();
+    backend.send(&tcp_frame(100), 0, false);
+    assert_eq!(bench.receive(), None);
+    let mut arp = vec![0xff; 60];
+    arp[12..14].copy_from_slice(&[8, 6]);
+    backend.send(&arp, 0, false);
+    assert_eq!(bench.receive().unwrap(), arp);
+    assert_eq!(bench.card.counters().received_dropped, 1);
+}
+
+#[test]
+fn an_interface_that_is_taken_away_comes_back() {
+    let mut bench = Bench::new();
+    let mut backend = bench.connect();
+    backend.send(&tcp_frame(10), 1, false);
+    // As `xl network-detach` does it.
+    bench.daemon.set(&format!("{BACK}/online"), "0");
+    bench.set_backend("5");
+    assert_eq!(bench.front("state").as_deref(), Some("6"));
+    assert!(!bench.card.link_up());
+    assert_eq!(bench.receive(), None);
+    bench.send(&tcp_frame(10), None);
+    assert_eq!(bench.card.counters().sent_dropped, 1);
+    bench.set_backend("6");
+    assert_eq!(bench.front("state").as_deref(), Some("6"), "nothing is begun anew");
+    bench.daemon.remove(BACK);
+    bench.daemon.remove(FRONT);
+    bench.settle();
+    make_interface(&mut bench.daemon);
+    bench.settle();
+    let mut backend = bench.connect();
+    backend.send(&tcp_frame(20), 1, false);
+    assert_eq!(bench.receive().unwrap(), tcp_frame(20));
+}
+
+#[test]
+fn a_backend_that_starts_again_is_met_again() {
+    let mut bench = Bench::new();
+    bench.connect();
+    bench.set_backend("5");
+    bench.set_backend("6");
+    assert_eq!(bench.front("state").as_deref(), Some("1"), "a new beginning");
+    bench.set_backend("2");
+    let mut backend = bench.connect();
+    bench.send(&tcp_frame(10), None);
+    assert!(backend.take().is_some());
+}
+
+#[test]
+fn a_backend_that_attaches_again_without_a_word_finds_the_rings_as_they_were() {
+    let mut bench = Bench::new();
+    let mut backend = bench.connect();
+    bench.set_backend("2");
+    assert!(bench.card.link_up());
+    bench.set_backend("4");
+    backend.send(&tcp_frame(20), 1, false);
+    assert_eq!(bench.receive().unwrap(), tcp_frame(20));
+}
+
+#[test]
+fn a_backend_that_breaks_the_rules_is_left() {
+    let breakages: [fn(&mut Backend, &mut Bench); 3] = [
+        |backend, bench| {
+            backend.set_receive_responses(1 << 20);
+            assert_eq!(bench.receive(), None);
+        },
+        |backend, bench| {
+            backend.set_transmit_responses(1 << 20);
+            while bench.card.link_up() {
+                if let Some(sending) = bench.card.transmit(NOW) {
+                    sending.consume(60, |buffer| buffer.fill(0));
+                }
+            }
+        },
+        |backend, bench| {
+            for _ in 0..32 {
+                let id = backend.offer(0).unwrap().id;
+                backend.answer(id, 0, 4, 1);
+            }
+            backend.publish();
+            assert_eq!(bench.receive(), None);
+        },
+    ];
+    for breakage in breakages {
+        let mut bench = Bench::new();
+        let mut backend = bench.connect();
+        breakage(&mut backend, &mut bench);
+        assert!(!bench.card.link_up());
+        bench.settle();
+        assert_eq!(bench.front("state").as_deref(), Some("6"));
+        // And it may try again.
+        bench.set_backend("6");
+        bench.set_backend("2");
+        let mut backend = bench.connect();
+        backend.send(&tcp_frame(20), 1, false);
+        assert_eq!(bench.receive().unwrap(), tcp_frame(20));
+    }
+}
+
+#[test]
+fn a_backend_with_few_features_gets_plain_frames() {
+    let (store, mut daemon) = fake::connect();
+    make_interface(&mut daemon);
+    for (name, value) in [
+        ("feature-sg", "0"),
+        ("feature-no-csum-offload", "1"),
+        ("feature-split-event-channels", "0"),
+        ("mtu", "9000000"),
+    ] {
+        daemon.set(&format!("{BACK}/{name}"), value);
+    }
+    let (card, _) = run(&store, &mut daemon, open(&store, 0, &SETTINGS)).unwrap().unwrap();
+    let capabilities = card.capabilities();
+    assert!(capabilities.segmentation.tcpv4.is_none());
+    assert!(capabilities.checksum.tcp.tx() && !capabilities.checksum.tcp.rx());
+    assert_eq!(capabilities.max_transmission_unit, 1514);
+    assert!(daemon.get(&format!("{FRONT}/event-channel")).is_some());
+}
+
+#[test]
+fn an_interface_without_a_sane_address_is_refused() {
+    for mac in ["", "00:16:3e:01:02", "00:16:3e:01:02:03:04", "0x:16:3e:01:02:03", "1:2:3:4:5:6"] {
+        let (store, mut daemon) = fake::connect();
+        make_interface(&mut daemon);
+        daemon.set(&format!("{FRONT}/mac"), mac);
+        let opened = run(&store, &mut daemon, open(&store, 0, &SETTINGS)).unwrap();
+        assert_eq!(opened.err(), Some(Error::Address), "{mac:?}");
+    }
+}
+
+#[test]
+fn random_states_of_the_backend_are_survived() {
+    for seed in 1..200_u64 {
+        let mut state = seed;
+        let mut random = move |below: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 33) % below
+        };
+        let mut bench = Bench::new();
+        for _ in 0..30 {
+            match random(8) {
+                0 => bench.daemon.remove(FRONT),
+                1 => bench.daemon.remove(BACK),
+                2 => make_interface(&mut bench.daemon),
+                3 => bench.daemon.set(&format!("{BACK}/online"), &format!("{}", random(2))),
+                4 => bench.send(&tcp_frame(random(3000) as usize), None),
+                _ => bench.daemon.set(&format!("{BACK}/state"), &format!("{}", random(10))),
+            }
+            if random(2) == 0 {
+                bench.settle();
+            }
+        }
+        // Whatever happened, a toolstack that takes the interface away and gives it again is served.
+        bench.daemon.remove(BACK);
+        bench.daemon.remove(FRONT);
+        bench.settle();
+        make_interface(&mut bench.daemon);
+        bench.settle();
+        let mut backend = bench.connect();
+        backend.send(&tcp_frame(20), 1, false);
+        assert_eq!(bench.receive().unwrap(), tcp_frame(20), "seed {seed}");
+    }
+}

@@ -27,6 +27,8 @@ ip link set xenbr0 up
 if [ -e /sys/class/net/eth0 ]; then
     ip link set eth0 up
     brctl addif xenbr0 eth0
+    # QEMU's user network resets connections to others that it overhears.
+    echo 0 >/sys/class/net/eth0/brport/unicast_flood
 fi
 # A connection is a line of shell and what that reads; it is answered with output and exit code.
 printf '#!/bin/busybox sh\nread -r line\neval "$line" 2>&1\necho "exit=$?"\n' >/bin/serve

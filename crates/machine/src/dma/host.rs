@@ -69,7 +69,7 @@ fn memory(physical: u64, bytes: usize) -> &'static [AtomicU8] {
 /// The address of the page whose number ends in these 32 bits: grants have no more of it.
 pub(crate) fn page(number: u32) -> Option<u64> {
     let ranges = RANGES.lock();
-    ranges.iter().find_map(|&(start, length, _)| {
+    ranges.iter().find_map(|(&start, &(length, _))| {
         let nth = u64::from(number.wrapping_sub((start >> 12) as u32));
         (nth < (length as u64) >> 12).then_some(start + (nth << 12))
     })

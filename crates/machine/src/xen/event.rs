@@ -30,6 +30,9 @@ impl Port {
             remote: u16,
             port: u32,
         }
+        if cfg!(any(test, feature = "fake")) {
+            return Ok(Self { number: u32::MAX, is_kept: true });
+        }
         let mut argument = Argument { domain: DOMID_SELF, remote, port: 0 };
         let pointer = (&raw mut argument).cast();
         // SAFETY: the command reads and writes this structure.
