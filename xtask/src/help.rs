@@ -13,7 +13,7 @@ cargo xtask run [OPTIONS]         build the image, make the bundle, start QEMU, 
     --gdb                         wait for a debugger on port 1234
     --pcap FILE                   write every packet
     --trace                       log=trace, and what the guest does wrong to target/xtask/trace.log
-cargo xtask test [unit|boot|interop] [FILTER]
+cargo xtask test [unit|boot|interop|xen] [FILTER]
                                   run every test, or a kind, or those whose name contains FILTER
 cargo xtask bench [ROW...]        measure the appliance and Linux + nginx side by side
 cargo xtask image                 build the bootable ELF; the last line printed is its path

@@ -87,6 +87,11 @@ impl Lab {
         Ok(Self { tap: None, kernel, process, scratch: Scratch::new()? })
     }
 
+    /// The bootable image.
+    pub(crate) fn kernel(&self) -> &Path {
+        &self.kernel
+    }
+
     /// The wire's end on our side.
     pub(crate) fn tap(&mut self) -> Result<&Tap> {
         if self.tap.is_none() {

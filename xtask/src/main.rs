@@ -29,6 +29,8 @@ mod xen;
 mod boot_tests;
 #[path = "../../tests/interop/http/mod.rs"]
 mod http_tests;
+#[path = "../../tests/xen/mod.rs"]
+mod xen_tests;
 
 use failure::{Result, fail};
 use std::process::ExitCode;

@@ -8,6 +8,8 @@ use crate::{
     lab::{Case, Lab},
     places, run, tidy,
     tools::{self, Install, Tool},
+    xen::Dom0,
+    xen_tests,
 };
 use std::{
     ffi::OsString,
@@ -71,6 +73,7 @@ struct Selection {
     unit: bool,
     boot: bool,
     interop: bool,
+    xen: bool,
     filter: String,
 }
 
@@ -78,7 +81,7 @@ impl Selection {
     fn new(words: &[String]) -> Self {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let (kind, filter) = match words.split_first() {
-            Some((kind @ (&"unit" | &"boot" | &"interop"), rest)) => (Some(*kind), rest),
+            Some((kind @ (&"unit" | &"boot" | &"interop" | &"xen"), rest)) => (Some(*kind), rest),
             _ => (None, words.as_slice()),
         };
         let wants = |name: &str| kind.is_none_or(|kind| kind == name);
@@ -87,6 +90,7 @@ impl Selection {
             unit: wants("unit") && filter.is_empty(),
             boot: wants("boot"),
             interop: wants("interop"),
+            xen: wants("xen"),
             filter,
         }
     }
@@ -94,12 +98,13 @@ impl Selection {
     fn cases(&self) -> Vec<&'static Case> {
         let boot = boot_tests::CASES.iter().filter(|_| self.boot);
         let interop = http_tests::CASES.iter().filter(|_| self.interop);
-        boot.chain(interop).filter(|case| case.name.contains(&self.filter)).collect()
+        let xen = xen_tests::CASES.iter().filter(|_| self.xen);
+        boot.chain(interop).chain(xen).filter(|case| case.name.contains(&self.filter)).collect()
     }
 }
 
 fn all_cases() -> impl Iterator<Item = &'static Case> {
-    boot_tests::CASES.iter().chain(http_tests::CASES)
+    boot_tests::CASES.iter().chain(http_tests::CASES).chain(xen_tests::CASES)
 }
 
 #[derive(Default)]
@@ -205,6 +210,9 @@ fn run_cases(cases: &[&'static Case], install: Install, tally: &mut Tally) -> Re
     tools::need(&needs, install)?;
     let kernel = image::build(install)?.stripped;
     let process = run::build_process()?;
+    if cases.iter().any(|case| case.name.starts_with("xen/")) {
+        Dom0::get(install)?;
+    }
     if let Err(reason) = namespace_works() {
         tally.skipped.extend(cases.iter().map(|case| format!("{} ({reason})", case.name)));
         return Ok(());

@@ -5,12 +5,14 @@
 //! boots it and talks to it.
 
 mod dom0;
+mod domain;
 mod host;
 mod packages;
 mod run;
 
 pub(crate) use dom0::Dom0;
-pub(crate) use host::{Host, Options};
+pub(crate) use domain::{Domain, put_file};
+pub(crate) use host::{Host, Options, free_port};
 
 use crate::failure::Result;
 use std::process::ExitCode;

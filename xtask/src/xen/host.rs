@@ -20,8 +20,8 @@ use std::{
 const CPU: &str =
     "EPYC,-smap,-monitor,-rdtscp,-xsave,-xsavec,-xsaveopt,-xgetbv1,-avx,-avx2,-f16c,-fma";
 const XEN_WORDS: &str =
-    "console=com1 com1=115200,8n1 dom0_max_vcpus=1 loglvl=warning guest_loglvl=all";
-const DOM0_MIB: u32 = 256;
+    "console=com1 com1=115200,8n1 dom0_max_vcpus=1 loglvl=warning guest_loglvl=all bootscrub=off";
+const DOM0_MIB: u32 = 384;
 /// What Xen itself takes.
 const XEN_MIB: u32 = 96;
 const READY: &str = "DOM0: ready";
@@ -91,11 +91,6 @@ impl Host {
     /// Runs a line of shell that reads `input`.
     pub(crate) fn run_with(&self, line: &str, input: &[u8], limit: Duration) -> Result<Answer> {
         run(self.shell, line, input, limit)
-    }
-
-    /// The serial line so far.
-    pub(crate) fn serial(&self) -> String {
-        self.qemu.serial()
     }
 
     fn wait_ready(&mut self) -> Result {

@@ -1,0 +1,117 @@
+//! The real image as a guest of a real Xen, nested in QEMU. `cargo xtask test xen`.
+
+mod interfaces;
+mod leaks;
+mod serving;
+mod starting;
+mod stopping;
+
+use crate::{
+    failure::{OrSay, Result, fail},
+    guest::Echo,
+    lab::{Case, Lab},
+    tools::{self, Install, Tool},
+    xen::{Dom0, Domain, Host, Options, free_port, put_file},
+};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+
+pub(crate) const CASES: &[Case] = &[
+    case("xen/serves_dom0_and_outside", &[&tools::CURL], serving::dom0_and_outside),
+    case("xen/wrk_and_a_thousand_connections", &[&tools::WRK], serving::crowds),
+    case("xen/a_large_file_is_exact", &[&tools::CURL], serving::large_file),
+    case("xen/stops_when_asked", &[], stopping::when_asked),
+    case("xen/stop_finishes_a_transfer", &[], stopping::finishes_a_transfer),
+    case("xen/destroyed_in_mid_transfer", &[], stopping::destroyed),
+    case("xen/pause_and_unpause", &[], stopping::paused),
+    case("xen/bad_config_is_told_and_a_crash", &[], starting::bad_config),
+    case("xen/from_4_mib_to_4_gib", &[], starting::memory_sizes),
+    case("xen/two_interfaces", &[], interfaces::two),
+    case("xen/interface_detached_and_attached", &[], interfaces::detached),
+    case("xen/backend_restarted", &[], interfaces::backend_restarted),
+    case("xen/fifty_guests_leave_nothing", &[], leaks::fifty_guests),
+];
+
+/// Xen, dom0 and their guests take a while under software emulation, on a busy machine.
+const DEADLINE: Duration = Duration::from_secs(600);
+const ANSWER_LIMIT: Duration = Duration::from_secs(60);
+const STOP_LIMIT: Duration = Duration::from_secs(60);
+const ADDRESS: &str = "10.0.2.20";
+const BIG_BYTES: usize = 64 << 20;
+
+const fn case(
+    name: &'static str,
+    needs: &'static [&'static Tool],
+    run: fn(&mut Lab) -> Result,
+) -> Case {
+    Case { name, needs, deadline: DEADLINE, run }
+}
+
+/// A host with the image and a bundle in it.
+struct Site {
+    host: Host,
+    /// Where the first guest's port 80 is reached from outside of the host.
+    outside: SocketAddr,
+}
+
+impl Site {
+    fn new(lab: &Lab) -> Result<Self> {
+        Self::with(lab, "", 192, 16 << 20)
+    }
+
+    fn with(lab: &Lab, config: &str, guests_mib: u32, big_bytes: usize) -> Result<Self> {
+        let port = free_port()?;
+        let first: Ipv4Addr = ADDRESS.parse().or_say(|| ADDRESS.into())?;
+        let forwards = vec![(port, first, 80)];
+        let options = Options { guests_mib, forwards, echo: Echo::No };
+        let host = Host::start(&Dom0::get(Install::OnlyTell)?, &options)?;
+        put_file(&host, "image", lab.kernel())?;
+        let files: &[(&str, &[u8])] = &[("site/big", &crate::lab::noise(big_bytes))];
+        put_file(&host, "bundle", &lab.bundle(config, files)?)?;
+        Ok(Self { host, outside: SocketAddr::from((Ipv4Addr::LOCALHOST, port)) })
+    }
+
+    /// The usual guest, once it answers.
+    fn guest(&self) -> Result<Domain> {
+        let guest = Domain::appliance("one", ADDRESS);
+        guest.create(&self.host)?;
+        guest.wait_answer(&self.host, &url("/"), ANSWER_LIMIT)?;
+        Ok(guest)
+    }
+
+    /// Fetches the big file to dom0 while something happens to the guest, and gives what it hashes
+    /// to.
+    fn fetch_while(&self, what: &str) -> Result<String> {
+        let line = format!(
+            "wget -q -O - {} | sha256sum > /tmp/sum & fetch=$!; sleep 0.3; {what}; wait $fetch; cat /tmp/sum",
+            url("/big")
+        );
+        let output = self.host.must(&line)?;
+        Ok(output.lines().last().unwrap_or_default().to_owned())
+    }
+}
+
+fn url(path: &str) -> String {
+    format!("http://{ADDRESS}{path}")
+}
+
+/// dom0's sum of a file of noise.
+fn check_sum(host: &Host, bytes: usize, found: &str) -> Result {
+    host.put("/tmp/noise", &crate::lab::noise(bytes))?;
+    let expected = host.must("sha256sum < /tmp/noise; rm /tmp/noise")?;
+    if expected.lines().next() == Some(found) {
+        Ok(())
+    } else {
+        fail!("the file arrived as {found}, expected {expected}")
+    }
+}
+
+fn expect_reason(domain: &Domain, host: &Host, expected: u32) -> Result {
+    crate::lab::equal(
+        "the reason that Xen was given",
+        &domain.wait_end(host, STOP_LIMIT)?,
+        &expected,
+    )
+}

@@ -1,0 +1,29 @@
+//! Starts, good and bad.
+
+use super::{ADDRESS, ANSWER_LIMIT, STOP_LIMIT, Site, expect_reason, url};
+use crate::{
+    failure::Result,
+    lab::{Lab, contains},
+    xen::Domain,
+};
+
+pub(super) fn bad_config(lab: &mut Lab) -> Result {
+    let site = Site::with(lab, "[http]\nport = 100000\n", 64, 1024)?;
+    let guest = Domain::appliance("one", ADDRESS);
+    guest.create(&site.host)?;
+    const CRASH: u32 = 3;
+    expect_reason(&guest, &site.host, CRASH)?;
+    contains("the console", &guest.console(&site.host)?, "appliance.toml:2")
+}
+
+pub(super) fn memory_sizes(lab: &mut Lab) -> Result {
+    let site = Site::with(lab, "", 4400, 1024)?;
+    for memory_mib in [4, 8, 64, 4096] {
+        let guest = Domain { memory_mib, ..Domain::appliance("one", ADDRESS) };
+        guest.create(&site.host)?;
+        guest.wait_answer(&site.host, &url("/"), ANSWER_LIMIT)?;
+        site.host.must("xl shutdown one")?;
+        guest.wait_end(&site.host, STOP_LIMIT)?;
+    }
+    Ok(())
+}

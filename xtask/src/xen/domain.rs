@@ -1,0 +1,152 @@
+//! Guests: `qemu/xen-pvh.cfg` with a few lines changed.
+
+use super::host::Host;
+use crate::{
+    failure::{OrSay, Result, fail},
+    places,
+};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+/// How a guest differs from the usual one.
+#[derive(Clone, Debug)]
+pub(crate) struct Domain {
+    pub(crate) name: String,
+    pub(crate) kernel: String,
+    pub(crate) ramdisk: Option<String>,
+    pub(crate) words: String,
+    pub(crate) memory_mib: u32,
+    /// One line of xl's syntax for each interface.
+    pub(crate) interfaces: Vec<String>,
+}
+
+/// Where files for guests are in dom0.
+const FOLDER: &str = "/guests";
+const POLL: Duration = Duration::from_millis(50);
+
+impl Domain {
+    /// A guest with the image and a bundle that were put there, at an address of dom0's bridge.
+    pub(crate) fn appliance(name: &str, address: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            kernel: "image".to_owned(),
+            ramdisk: Some("bundle".to_owned()),
+            words: format!("ip={address}/24 debug"),
+            memory_mib: 64,
+            interfaces: vec!["bridge=xenbr0".to_owned()],
+        }
+    }
+
+    /// Its configuration: the one that ships, with these values.
+    fn config(&self) -> Result<String> {
+        let file = places::root().join("qemu/xen-pvh.cfg");
+        let shipped =
+            std::fs::read_to_string(&file).or_say(|| format!("cannot read {}", file.display()))?;
+        let interfaces: Vec<String> =
+            self.interfaces.iter().map(|line| format!("\"{line}\"")).collect();
+        let quoted = |text: &str| format!("\"{text}\"");
+        let mut config = String::new();
+        for line in shipped.lines().filter(|line| !line.starts_with('#')) {
+            let key = line.split(' ').next().unwrap_or_default();
+            let value = match key {
+                "name" => quoted(&self.name),
+                "kernel" => quoted(&format!("{FOLDER}/{}", self.kernel)),
+                "ramdisk" => match &self.ramdisk {
+                    Some(ramdisk) => quoted(&format!("{FOLDER}/{ramdisk}")),
+                    None => continue,
+                },
+                "cmdline" => quoted(&self.words),
+                "memory" => self.memory_mib.to_string(),
+                "vif" => format!("[ {} ]", interfaces.join(", ")),
+                "on_reboot" | "on_crash" => quoted("destroy"),
+                _ => {
+                    config.push_str(&format!("{line}\n"));
+                    continue;
+                }
+            };
+            config.push_str(&format!("{key} = {value}\n"));
+        }
+        // The emulated counter has no fixed rate in Xen's eyes, which would then emulate it again.
+        config.push_str("tsc_mode = \"native\"\n");
+        Ok(config)
+    }
+
+    /// Writes its configuration in dom0, for `xl create`; the file's path there.
+    pub(crate) fn put(&self, host: &Host) -> Result<String> {
+        let path = format!("{FOLDER}/{}.cfg", self.name);
+        host.put(&path, self.config()?.as_bytes())?;
+        Ok(path)
+    }
+
+    /// Starts it.
+    pub(crate) fn create(&self, host: &Host) -> Result {
+        let path = self.put(host)?;
+        host.must(&format!(
+            "rm -f {log} /var/log/xen/xl-{name}.log; xl create -q {path}",
+            log = self.log_path(),
+            name = self.name
+        ))
+        .map(drop)
+    }
+
+    /// What it wrote on its console.
+    pub(crate) fn console(&self, host: &Host) -> Result<String> {
+        Ok(host.run(&format!("cat {}", self.log_path()))?.output)
+    }
+
+
+    /// Waits until a file of it is answered over HTTP to dom0.
+    pub(crate) fn wait_answer(&self, host: &Host, url: &str, limit: Duration) -> Result {
+        self.wait_until(host, &format!("an answer from {url}"), limit, |host| {
+            Ok(host.run(&format!("wget -q -O /dev/null {url}"))?.code == 0)
+        })
+    }
+
+    /// Waits until it has ended; the reason that it gave Xen.
+    pub(crate) fn wait_end(&self, host: &Host, limit: Duration) -> Result<u32> {
+        let mut reason = None;
+        self.wait_until(host, "its end", limit, |host| {
+            let log = host.run(&format!("cat /var/log/xen/xl-{}.log", self.name))?.output;
+            let listed = host.run(&format!("xl list {}", self.name))?.code == 0;
+            reason = log
+                .split_once("shut down, reason code ")
+                .and_then(|(_, rest)| rest.split_whitespace().next())
+                .and_then(|code| code.parse().ok());
+            Ok(!listed)
+        })?;
+        match reason {
+            Some(reason) => Ok(reason),
+            None => fail!("guest {} ended without telling Xen why", self.name),
+        }
+    }
+
+    fn wait_until(
+        &self,
+        host: &Host,
+        what: &str,
+        limit: Duration,
+        mut holds: impl FnMut(&Host) -> Result<bool>,
+    ) -> Result {
+        let deadline = Instant::now() + limit;
+        while !holds(host)? {
+            if Instant::now() > deadline {
+                let console = self.console(host)?;
+                fail!("no {what} of guest {} within {limit:?}; its console:\n{console}", self.name);
+            }
+            std::thread::sleep(POLL);
+        }
+        Ok(())
+    }
+
+    fn log_path(&self) -> String {
+        format!("/var/log/xen/console/guest-{}.log", self.name)
+    }
+}
+
+/// Puts a file of this machine where guests' files are.
+pub(crate) fn put_file(host: &Host, name: &str, file: &Path) -> Result {
+    let bytes = std::fs::read(file).or_say(|| format!("cannot read {}", file.display()))?;
+    host.put(&format!("{FOLDER}/{name}"), &bytes)
+}
