@@ -1,0 +1,284 @@
+//! The life of a call: made, sent or delivered, answered, released.
+
+use crate::exception::Exception;
+use crate::node::Kind;
+use crate::payload::Payload;
+pub(crate) use crate::vat::CallId;
+use crate::vat::{Cap, ConnId, Event, ObjectId, Vat, Work};
+use crate::wire::Path;
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+
+#[derive(Debug)]
+pub(crate) struct Call {
+    /// Who needs it: its owner, calls that have its result, capabilities of its result.
+    pub(crate) refs: u32,
+    pub(crate) owner: Owner,
+    pub(crate) state: State,
+    pub(crate) interface: u64,
+    pub(crate) method: u16,
+    /// Capabilities of the result that were asked for before it was there.
+    pub(crate) pipelines: Vec<(Path, Cap)>,
+    /// Calls that have this call's result as theirs.
+    pub(crate) followers: Vec<CallId>,
+}
+
+/// Who is told of the result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Owner {
+    None,
+    App,
+    Answer { conn: ConnId, answer: u32 },
+}
+
+#[derive(Debug)]
+pub(crate) enum State {
+    /// On its way in this vat, perhaps at a promise.
+    Waiting(Payload),
+    /// The peer was asked.
+    Sent { conn: ConnId, question: u32 },
+    /// The application was asked.
+    Delivered,
+    /// Its result will be another's, to which it holds a reference.
+    Forwarded(CallId),
+    Done(Result<Rc<Payload>, Exception>),
+}
+
+impl Vat {
+    pub(crate) fn add_call(
+        &mut self,
+        owner: Owner,
+        state: State,
+        interface: u64,
+        method: u16,
+    ) -> CallId {
+        CallId(self.calls.insert(Call {
+            refs: 1,
+            owner,
+            state,
+            interface,
+            method,
+            pipelines: Vec::new(),
+            followers: Vec::new(),
+        }))
+    }
+
+    pub(crate) fn unref_call(&mut self, call: CallId) {
+        if let Some(record) = self.calls.get_mut(call.0) {
+            record.refs = record.refs.saturating_sub(1);
+            if record.refs == 0 {
+                self.work.push_back(Work::FreeCall(call));
+            }
+        }
+    }
+
+    pub(crate) fn ref_call(&mut self, call: CallId) {
+        if let Some(record) = self.calls.get_mut(call.0) {
+            record.refs += 1;
+        }
+    }
+
+    /// Nobody needs it: cancels what is under way.
+    pub(crate) fn free_call(&mut self, call: CallId) {
+        if self.calls.get(call.0).is_none_or(|record| record.refs > 0) {
+            return;
+        }
+        let Some(record) = self.calls.remove(call.0) else {
+            return;
+        };
+        match record.state {
+            State::Waiting(params) => self.release_caps(params.caps),
+            State::Sent { conn, question } => self.cancel_question(conn, question),
+            State::Delivered => self.events.push_back(Event::Cancelled(call)),
+            State::Forwarded(other) => {
+                if let Some(other) = self.calls.get_mut(other.0) {
+                    other.followers.retain(|follower| *follower != call);
+                }
+                self.unref_call(other);
+            }
+            State::Done(Ok(results)) => {
+                for cap in results.caps.iter().flatten() {
+                    self.release_node(*cap);
+                }
+            }
+            State::Done(Err(_)) => {}
+        }
+    }
+
+    pub(crate) fn is_delivered(&self, call: CallId) -> bool {
+        self.calls.get(call.0).is_some_and(|record| matches!(record.state, State::Delivered))
+    }
+
+    /// Hands the call to the application.
+    pub(crate) fn deliver(&mut self, call: CallId, object: ObjectId) {
+        // It may have been cancelled while it waited.
+        let Some(record) = self.calls.get_mut(call.0) else {
+            return;
+        };
+        if let State::Waiting(params) = core::mem::replace(&mut record.state, State::Delivered) {
+            let (interface, method) = (record.interface, record.method);
+            self.events.push_back(Event::Call { call, object, interface, method, params });
+        }
+    }
+
+    /// Lets the result of `next` be that of `call`.
+    pub(crate) fn forward(&mut self, call: CallId, next: CallId) {
+        self.ref_call(next);
+        if let Some(State::Done(result)) = self.calls.get(next.0).map(|next| &next.state) {
+            let result = result.clone();
+            self.retain_results(&result);
+            self.finish_call(call, result);
+            self.unref_call(next);
+            return;
+        }
+        if let Some(next) = self.calls.get_mut(next.0) {
+            next.followers.push(call);
+        }
+        let Some(record) = self.calls.get_mut(call.0) else {
+            return;
+        };
+        record.state = State::Forwarded(next);
+        for (path, promise) in core::mem::take(&mut record.pipelines) {
+            let to = self.pipelined(next, path);
+            self.resolve_promise(promise, to);
+        }
+    }
+
+    /// Whether the result of `from` is, or will be, that of `sought`.
+    pub(crate) fn forwards_to(&self, from: CallId, sought: CallId) -> bool {
+        let mut at = from;
+        while at != sought {
+            match self.calls.get(at.0).map(|call| &call.state) {
+                Some(State::Forwarded(next)) => at = *next,
+                _ => return false,
+            }
+        }
+        true
+    }
+
+    /// The call ended. The references in `result` become the call's.
+    pub(crate) fn finish_call(&mut self, call: CallId, mut result: Result<Rc<Payload>, Exception>) {
+        let Some(record) = self.calls.get_mut(call.0) else {
+            self.release_result(result);
+            return;
+        };
+        let owner = record.owner;
+        let pipelines = core::mem::take(&mut record.pipelines);
+        let followers = core::mem::take(&mut record.followers);
+        for (path, promise) in pipelines {
+            let to = self.cap_in(&result, &path);
+            match self.kind_mut(promise) {
+                Some(Kind::Waiting(_)) => self.resolve_promise(promise, to),
+                _ => self.settle(promise, to),
+            }
+        }
+        for follower in followers {
+            self.retain_results(&result);
+            self.work.push_back(Work::Follow(follower, result.clone()));
+        }
+        if let Owner::Answer { conn, answer } = owner {
+            self.send_return(conn, answer, &mut result);
+        }
+        self.set_done(call, result);
+        if owner == Owner::App {
+            self.events.push_back(Event::Returned(call));
+        }
+    }
+
+    /// Enters the result, and lets go of what the state before held.
+    fn set_done(&mut self, call: CallId, result: Result<Rc<Payload>, Exception>) {
+        let Some(record) = self.calls.get_mut(call.0) else {
+            return;
+        };
+        match core::mem::replace(&mut record.state, State::Done(result)) {
+            State::Waiting(params) => self.release_caps(params.caps),
+            State::Forwarded(other) => self.unref_call(other),
+            State::Sent { .. } | State::Delivered | State::Done(_) => {}
+        }
+    }
+
+    /// The capability at `path` in the result of `call`, with a reference: a new promise if the
+    /// result is not there.
+    pub(crate) fn pipelined(&mut self, call: CallId, path: Path) -> Cap {
+        let mut at = call;
+        while let Some(State::Forwarded(next)) = self.calls.get(at.0).map(|call| &call.state) {
+            at = *next;
+        }
+        let Some(record) = self.calls.get(at.0) else {
+            return self.broken(Exception::failed("the call was released"));
+        };
+        if let Some((_, known)) = record.pipelines.iter().find(|(known, _)| *known == path) {
+            let known = *known;
+            return self.retain(known);
+        }
+        let kind = match &record.state {
+            State::Done(result) => {
+                let result = result.clone();
+                return self.cap_in(&result, &path);
+            }
+            State::Sent { conn, question } => Kind::Pipeline {
+                conn: *conn,
+                question: *question,
+                path: path.clone(),
+                used: false,
+            },
+            _ => Kind::waiting(),
+        };
+        let cap = self.add_node(kind);
+        if let Some(node) = self.nodes.get_mut(cap.0) {
+            node.origin = Some(at);
+        }
+        if let Some(record) = self.calls.get_mut(at.0) {
+            record.refs += 1;
+            record.pipelines.push((path, cap));
+        }
+        cap
+    }
+
+    /// The call was sent: what waits for its result can follow it to the peer.
+    pub(crate) fn send_pipelines(&mut self, call: CallId) {
+        let Some(record) = self.calls.get_mut(call.0) else {
+            return;
+        };
+        for (path, promise) in core::mem::take(&mut record.pipelines) {
+            let to = self.pipelined(call, path);
+            self.resolve_promise(promise, to);
+        }
+    }
+
+    /// The capability at `path` in `result`, with a reference.
+    pub(crate) fn cap_in(&mut self, result: &Result<Rc<Payload>, Exception>, path: &Path) -> Cap {
+        let payload = match result {
+            Ok(payload) => payload,
+            Err(reason) => return self.broken(reason.clone()),
+        };
+        match payload.cap_index_at(path).and_then(|index| *payload.caps.get(index)?) {
+            Some(cap) => self.retain(cap),
+            None => self.broken(Exception::failed(crate::inbound::NO_CAP_HERE)),
+        }
+    }
+
+    /// The capability `cap` is no longer a promise for a part of the result of `call`.
+    pub(crate) fn unlink_pipeline(&mut self, call: CallId, cap: Cap) {
+        if let Some(record) = self.calls.get_mut(call.0) {
+            record.pipelines.retain(|(_, pipelined)| *pipelined != cap);
+        }
+        self.unref_call(call);
+    }
+
+    pub(crate) fn retain_results(&mut self, result: &Result<Rc<Payload>, Exception>) {
+        if let Ok(payload) = result {
+            for cap in payload.caps.iter().flatten() {
+                self.retain(*cap);
+            }
+        }
+    }
+
+    fn release_result(&mut self, result: Result<Rc<Payload>, Exception>) {
+        if let Ok(payload) = result {
+            for cap in payload.caps.iter().flatten() {
+                self.release_node(*cap);
+            }
+        }
+    }
+}

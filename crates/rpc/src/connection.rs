@@ -1,0 +1,302 @@
+//! One connection: its four tables, and bytes in and out.
+
+use crate::exception::Exception;
+use crate::framing::{Deframer, FramingError};
+use crate::call::Owner;
+use crate::table::{OwnIds, PeerIds};
+use crate::vat::{CallId, Cap, ConnId, Event, Vat, Work};
+use crate::wire::encode;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+#[derive(Debug, Default)]
+pub(crate) struct Connection {
+    pub(crate) questions: OwnIds<Question>,
+    pub(crate) answers: PeerIds<Answer>,
+    pub(crate) exports: OwnIds<Export>,
+    pub(crate) imports: PeerIds<Import>,
+    /// Promises under embargo, by the number of the disembargo that is under way.
+    pub(crate) embargoes: OwnIds<Cap>,
+    /// What the peer gets when it asks for our bootstrap capability.
+    pub(crate) offered: Option<Cap>,
+    /// Bytes of the peer's calls that are not answered.
+    pub(crate) call_bytes: usize,
+    /// Answers that went without waiting for a finish, which the peer may send all the same.
+    pub(crate) unfinished: u64,
+    pub(crate) closed: bool,
+    deframer: Deframer,
+    out: Vec<u8>,
+    /// Bytes of `out` that left.
+    sent: usize,
+    /// Whether the driver was told that there are bytes to send.
+    signalled: bool,
+    input_since: Option<Duration>,
+    output_since: Option<Duration>,
+}
+
+/// A call of ours at the peer, until it returned and was finished.
+#[derive(Debug)]
+pub(crate) struct Question {
+    /// `None` once cancelled: finish was sent, and only the return is missing.
+    pub(crate) call: Option<CallId>,
+    /// Exports named in the parameters, which the return may release.
+    pub(crate) param_exports: Vec<u32>,
+    /// The peer keeps the results, to take them from here itself.
+    pub(crate) keep_results: bool,
+    pub(crate) returned: bool,
+}
+
+/// A call of the peer's, until it finished it.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) call: CallId,
+    /// Exports named in the results, which finish may release.
+    pub(crate) result_exports: Vec<u32>,
+    /// The results are for a question of the peer's own (`sendResultsTo.yourself`).
+    pub(crate) keep_results: bool,
+    pub(crate) returned: bool,
+    pub(crate) bytes: usize,
+}
+
+/// A capability that the peer holds.
+#[derive(Debug)]
+pub(crate) struct Export {
+    pub(crate) node: Cap,
+    pub(crate) refs: u32,
+    /// It was described as a promise that is still to be resolved.
+    pub(crate) promise: bool,
+    /// The peer was told what it resolved to.
+    pub(crate) resolved: bool,
+}
+
+/// A capability that we hold of the peer.
+#[derive(Debug)]
+pub(crate) struct Import {
+    /// Without a reference: the entry goes when the node goes.
+    pub(crate) node: Cap,
+    /// How often the peer named it.
+    pub(crate) refs: u32,
+}
+
+/// How many entries the tables of a connection have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TableSizes {
+    /// Our calls that the peer has not returned.
+    pub questions: usize,
+    /// The peer's calls that it has not finished.
+    pub answers: usize,
+    /// Capabilities that the peer holds of us.
+    pub exports: usize,
+    /// Capabilities that we hold of the peer.
+    pub imports: usize,
+    /// Disembargoes under way.
+    pub embargoes: usize,
+}
+
+impl Vat {
+    /// A new connection, whose peer gets `offered` as its bootstrap capability; the reference is
+    /// the connection's from then on.
+    pub fn connect(&mut self, offered: Option<Cap>) -> ConnId {
+        ConnId(self.conns.insert(Connection { offered, ..Connection::default() }))
+    }
+
+    /// Takes bytes from the peer, cut anywhere. Input to a closed connection is dropped.
+    pub fn handle_input(&mut self, conn: ConnId, now: Duration, bytes: &[u8]) {
+        let limits = self.limits;
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let Some(connection) = self.open(conn) else {
+                return;
+            };
+            match connection.deframer.next(&mut rest, &limits) {
+                Ok(Some(frame)) => self.handle_frame(conn, frame),
+                Ok(None) => break,
+                Err(error) => self.abort(conn, framing_reason(error)),
+            }
+            self.run();
+        }
+        if let Some(connection) = self.open(conn) {
+            connection.input_since = connection.deframer.is_midway().then_some(now);
+        }
+    }
+
+    /// Whether the peer's bytes should be read: not while it leaves too many of ours unread.
+    pub fn wants_input(&self, conn: ConnId) -> bool {
+        self.conns.get(conn.0).is_some_and(|connection| {
+            !connection.closed && connection.unsent() < self.limits.unsent_bytes_high
+        })
+    }
+
+    /// Moves bytes for the peer to `buffer`; how many. Also after the connection closed, so that
+    /// the peer learns why.
+    pub fn poll_transmit(&mut self, conn: ConnId, now: Duration, buffer: &mut [u8]) -> usize {
+        let Some(connection) = self.conns.get_mut(conn.0) else {
+            return 0;
+        };
+        let unsent = connection.out.get(connection.sent..).unwrap_or_default();
+        let count = unsent.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&unsent[..count]);
+        connection.sent += count;
+        connection.output_since = Some(now);
+        if connection.sent == connection.out.len() {
+            connection.out.clear();
+            connection.out.shrink_to(OUT_BYTES_KEPT);
+            connection.sent = 0;
+            connection.signalled = false;
+            connection.output_since = None;
+        }
+        count
+    }
+
+    /// Whether there are bytes to send.
+    pub fn has_output(&self, conn: ConnId) -> bool {
+        self.conns.get(conn.0).is_some_and(|connection| connection.unsent() > 0)
+    }
+
+    /// A connection that has bytes to send since it last had none.
+    pub fn take_transmittable(&mut self) -> Option<ConnId> {
+        self.transmittable.pop()
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is due if the peer makes no progress.
+    pub fn next_deadline(&mut self, conn: ConnId, now: Duration) -> Option<Duration> {
+        let stalled_max = self.limits.stalled_max;
+        let connection = self.open(conn)?;
+        if connection.unsent() > 0 && connection.output_since.is_none() {
+            connection.output_since = Some(now);
+        }
+        let waits = [connection.input_since, connection.output_since];
+        waits.into_iter().flatten().min().map(|since| since.saturating_add(stalled_max))
+    }
+
+    /// Closes the connection if its deadline has passed.
+    pub fn handle_timeout(&mut self, conn: ConnId, now: Duration) {
+        if self.next_deadline(conn, now).is_some_and(|deadline| deadline <= now) {
+            self.close(conn, Exception::disconnected("stalled_max without progress"));
+        }
+    }
+
+    /// Ends the connection from this side, telling the peer why as far as bytes can still leave.
+    pub fn close(&mut self, conn: ConnId, reason: Exception) {
+        if let Some(out) = self.out(conn) {
+            encode::abort(out, &reason);
+        }
+        self.disconnect(conn, reason);
+        self.run();
+    }
+
+    /// The transport ended.
+    pub fn handle_end(&mut self, conn: ConnId) {
+        self.disconnect(conn, Exception::disconnected("the peer closed the connection"));
+        self.run();
+    }
+
+    /// Whether the connection has ended. Bytes may be left to send.
+    pub fn is_closed(&self, conn: ConnId) -> bool {
+        self.conns.get(conn.0).is_none_or(|connection| connection.closed)
+    }
+
+    /// Forgets a connection, ending it if need be.
+    pub fn forget(&mut self, conn: ConnId) {
+        self.handle_end(conn);
+        self.conns.remove(conn.0);
+    }
+
+    /// How full the tables of a connection are.
+    pub fn table_sizes(&self, conn: ConnId) -> TableSizes {
+        self.conns.get(conn.0).map_or_else(TableSizes::default, |connection| TableSizes {
+            questions: connection.questions.len(),
+            answers: connection.answers.len(),
+            exports: connection.exports.len(),
+            imports: connection.imports.len(),
+            embargoes: connection.embargoes.len(),
+        })
+    }
+
+    /// The connection, unless it ended.
+    pub(crate) fn open(&mut self, conn: ConnId) -> Option<&mut Connection> {
+        self.conns.get_mut(conn.0).filter(|connection| !connection.closed)
+    }
+
+    /// Where to write a message for the peer; `None` when the connection ended.
+    pub(crate) fn out(&mut self, conn: ConnId) -> Option<&mut Vec<u8>> {
+        let unsent_bytes_max = self.limits.unsent_bytes_max;
+        let connection = self.conns.get_mut(conn.0).filter(|connection| !connection.closed)?;
+        if connection.unsent() > unsent_bytes_max {
+            let reason = Exception::overloaded("unsent_bytes_max exceeded");
+            self.work.push_back(Work::Disconnect(conn, reason));
+            return None;
+        }
+        if !core::mem::replace(&mut connection.signalled, true) {
+            self.transmittable.push(conn);
+        }
+        Some(&mut connection.out)
+    }
+
+    /// The peer broke the protocol or a limit: tells it, and ends the connection.
+    pub(crate) fn abort(&mut self, conn: ConnId, reason: &'static str) {
+        let reason = Exception::failed(reason);
+        if let Some(out) = self.out(conn) {
+            encode::abort(out, &reason);
+        }
+        self.disconnect(conn, reason);
+    }
+
+    /// Breaks all that depended on the connection. Bytes written before stay to be sent.
+    pub(crate) fn disconnect(&mut self, conn: ConnId, reason: Exception) {
+        let Some(connection) = self.open(conn) else {
+            return;
+        };
+        connection.closed = true;
+        connection.deframer = Deframer::default();
+        connection.input_since = None;
+        let offered = connection.offered.take();
+        let questions: Vec<_> = connection.questions.drain().collect();
+        let answers: Vec<_> = connection.answers.drain().collect();
+        let exports: Vec<_> = connection.exports.drain().collect();
+        let imports: Vec<_> = connection.imports.drain().collect();
+        let embargoes: Vec<_> = connection.embargoes.drain().collect();
+        let lost = Exception::disconnected(reason.reason.as_str());
+        for call in questions.into_iter().filter_map(|question| question.call) {
+            self.finish_call(call, Err(lost.clone()));
+        }
+        for node in imports.into_iter().map(|import| import.node).chain(embargoes) {
+            self.break_node(node, lost.clone());
+        }
+        for call in answers.into_iter().map(|answer| answer.call) {
+            self.disown(call);
+        }
+        for node in exports.into_iter().map(|export| export.node).chain(offered) {
+            if let Some(node) = self.nodes.get_mut(node.0) {
+                node.exports.retain(|(exported_to, _)| *exported_to != conn);
+            }
+            self.release_node(node);
+        }
+        self.events.push_back(Event::Disconnected { conn, reason });
+    }
+
+    /// The peer no longer wants the result of its call.
+    pub(crate) fn disown(&mut self, call: CallId) {
+        if let Some(record) = self.calls.get_mut(call.0) {
+            record.owner = Owner::None;
+        }
+        self.unref_call(call);
+    }
+}
+
+/// Capacity that an empty queue of bytes keeps, for the next messages.
+const OUT_BYTES_KEPT: usize = 16 << 10;
+
+impl Connection {
+    fn unsent(&self) -> usize {
+        self.out.len() - self.sent
+    }
+}
+
+fn framing_reason(error: FramingError) -> &'static str {
+    match error {
+        FramingError::Segments => "segments_max exceeded",
+        FramingError::Words => "message_words_max exceeded",
+        FramingError::Empty => "an empty message",
+    }
+}

@@ -1,0 +1,257 @@
+//! Messages out of a stream of bytes (Cap'n Proto encoding specification, "Serialization over a
+//! stream"): a table of segment sizes, then the segments.
+
+use crate::limits::Limits;
+use alloc::vec::Vec;
+use capnp::Word;
+use capnp::message::ReaderSegments;
+
+const WORD_BYTES: usize = 8;
+/// Words reserved for a message on its sender's word alone; more follows as bytes arrive.
+const FIRST_WORDS: usize = 1024;
+
+/// One whole message as received, its segments one after the other.
+#[derive(Debug)]
+pub(crate) struct Frame {
+    words: Vec<Word>,
+    /// Where each segment but the last ends, in words.
+    ends: Vec<u32>,
+}
+
+impl Frame {
+    pub(crate) fn bytes(&self) -> usize {
+        self.words.len() * WORD_BYTES
+    }
+}
+
+impl ReaderSegments for Frame {
+    fn get_segment(&self, index: u32) -> Option<&[u8]> {
+        let index = index as usize;
+        let end_of = |index: usize| self.ends.get(index).map(|end| *end as usize);
+        let start = if index == 0 { 0 } else { end_of(index - 1)? };
+        let end = end_of(index).unwrap_or(self.words.len());
+        self.words.get(start..end).map(Word::words_to_bytes)
+    }
+
+    fn len(&self) -> usize {
+        self.ends.len() + 1
+    }
+}
+
+/// Why a stream is not a sequence of messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FramingError {
+    /// More segments than [`Limits::segments_max`].
+    Segments,
+    /// More words than [`Limits::message_words_max`].
+    Words,
+    /// No word at all: not even a root pointer.
+    Empty,
+}
+
+#[derive(Debug)]
+enum Part {
+    /// Bytes of the segment table so far.
+    Table(Vec<u8>),
+    /// The segments, of which `filled` bytes are there; `total` is in words.
+    Body { frame: Frame, filled: usize, total: usize },
+}
+
+/// Takes bytes cut anywhere and yields messages.
+#[derive(Debug)]
+pub(crate) struct Deframer {
+    part: Part,
+}
+
+impl Default for Deframer {
+    fn default() -> Self {
+        Self { part: Part::Table(Vec::new()) }
+    }
+}
+
+impl Deframer {
+    /// Takes from the front of `input` what belongs to the current message; the message when that
+    /// completed it. After an error the stream has no meaning any more.
+    pub(crate) fn next(
+        &mut self,
+        input: &mut &[u8],
+        limits: &Limits,
+    ) -> Result<Option<Frame>, FramingError> {
+        if let Part::Table(table) = &mut self.part {
+            let Some(body) = read_table(table, input, limits)? else {
+                return Ok(None);
+            };
+            self.part = body;
+        }
+        let Part::Body { frame, filled, total } = &mut self.part else {
+            return Ok(None);
+        };
+        fill(&mut frame.words, filled, *total, input);
+        if *filled < *total * WORD_BYTES {
+            return Ok(None);
+        }
+        match core::mem::take(self).part {
+            Part::Body { frame, .. } => Ok(Some(frame)),
+            Part::Table(_) => Ok(None),
+        }
+    }
+
+    /// Whether part of a message is here.
+    pub(crate) fn is_midway(&self) -> bool {
+        !matches!(&self.part, Part::Table(table) if table.is_empty())
+    }
+}
+
+/// Moves bytes of the segment table from `input` to `table`; the empty body once it is whole.
+fn read_table(
+    table: &mut Vec<u8>,
+    input: &mut &[u8],
+    limits: &Limits,
+) -> Result<Option<Part>, FramingError> {
+    take_until(table, input, 4);
+    let Some(count) = word_at(table, 0) else {
+        return Ok(None);
+    };
+    let count = count.checked_add(1).filter(|count| *count <= limits.segments_max);
+    let count = count.ok_or(FramingError::Segments)? as usize;
+    // The table is padded to a whole word.
+    let table_bytes = (4 + 4 * count).next_multiple_of(WORD_BYTES);
+    take_until(table, input, table_bytes);
+    if table.len() < table_bytes {
+        return Ok(None);
+    }
+    let mut ends = Vec::with_capacity(count - 1);
+    let mut total = 0u32;
+    for index in 0..count {
+        let words = word_at(table, index + 1).ok_or(FramingError::Segments)?;
+        total = total.checked_add(words).ok_or(FramingError::Words)?;
+        if total > limits.message_words_max {
+            return Err(FramingError::Words);
+        }
+        if index + 1 < count {
+            ends.push(total);
+        }
+    }
+    if total == 0 {
+        return Err(FramingError::Empty);
+    }
+    let frame = Frame { words: Vec::new(), ends };
+    Ok(Some(Part::Body { frame, filled: 0, total: total as usize }))
+}
+
+fn take_until(table: &mut Vec<u8>, input: &mut &[u8], length: usize) {
+    let missing = length.saturating_sub(table.len()).min(input.len());
+    let (taken, rest) = input.split_at(missing);
+    table.extend_from_slice(taken);
+    *input = rest;
+}
+
+fn word_at(table: &[u8], index: usize) -> Option<u32> {
+    let bytes = table.get(4 * index..4 * index + 4)?;
+    Some(u32::from_le_bytes(bytes.try_into().ok()?))
+}
+
+/// Copies from `input` into `words`, which grows with what arrived rather than with `total`.
+fn fill(words: &mut Vec<Word>, filled: &mut usize, total: usize, input: &mut &[u8]) {
+    while !input.is_empty() && *filled < total * WORD_BYTES {
+        if words.len() * WORD_BYTES == *filled {
+            let wanted = (words.len() * 2).max(FIRST_WORDS).max(input.len() / WORD_BYTES);
+            if words.is_empty() {
+                *words = Word::allocate_zeroed_vec(wanted.min(total));
+            } else {
+                words.resize(wanted.min(total), capnp::word(0, 0, 0, 0, 0, 0, 0, 0));
+            }
+        }
+        let space = &mut Word::words_to_bytes_mut(words)[*filled..];
+        let count = space.len().min(input.len());
+        let (taken, rest) = input.split_at(count);
+        space[..count].copy_from_slice(taken);
+        *filled += count;
+        *input = rest;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+
+    fn table(sizes: &[u32]) -> Vec<u8> {
+        let mut bytes = (sizes.len() as u32 - 1).to_le_bytes().to_vec();
+        for size in sizes {
+            bytes.extend_from_slice(&size.to_le_bytes());
+        }
+        bytes.resize(bytes.len().next_multiple_of(8), 0);
+        bytes
+    }
+
+    fn message(sizes: &[u32]) -> Vec<u8> {
+        let mut bytes = table(sizes);
+        let words: u32 = sizes.iter().sum();
+        bytes.extend((0..words * 8).map(|i| i as u8));
+        bytes
+    }
+
+    fn next(bytes: &[u8], limits: &Limits) -> Result<Option<Frame>, FramingError> {
+        Deframer::default().next(&mut &bytes[..], limits)
+    }
+
+    #[test]
+    fn cut_at_every_byte_the_same_segments_come_out() {
+        let limits = Limits::default();
+        let bytes = message(&[2, 0, 3]);
+        for cut in 0..bytes.len() {
+            let mut deframer = Deframer::default();
+            let mut first = &bytes[..cut];
+            assert!(deframer.next(&mut first, &limits).unwrap().is_none(), "cut {cut}");
+            assert!(first.is_empty());
+            assert_eq!(deframer.is_midway(), cut > 0);
+            let frame = deframer.next(&mut &bytes[cut..], &limits).unwrap().unwrap();
+            assert_eq!(frame.len(), 3);
+            assert_eq!(frame.get_segment(0), Some(&bytes[16..32]));
+            assert_eq!(frame.get_segment(1), Some(&[][..]));
+            assert_eq!(frame.get_segment(2), Some(&bytes[32..56]));
+            assert_eq!(frame.get_segment(3), None);
+        }
+    }
+
+    #[test]
+    fn two_messages_in_one_input() {
+        let limits = Limits::default();
+        let mut bytes = message(&[1]);
+        bytes.extend(message(&[2]));
+        let mut input = &bytes[..];
+        let mut deframer = Deframer::default();
+        assert_eq!(deframer.next(&mut input, &limits).unwrap().unwrap().bytes(), 8);
+        assert_eq!(deframer.next(&mut input, &limits).unwrap().unwrap().bytes(), 16);
+        assert!(deframer.next(&mut input, &limits).unwrap().is_none());
+    }
+
+    #[test]
+    fn segment_counts_that_lie_are_refused() {
+        let limits = Limits { segments_max: 3, ..Limits::default() };
+        assert!(next(&message(&[1, 1, 1]), &limits).unwrap().is_some());
+        assert_eq!(next(&table(&[1, 1, 1, 1]), &limits).unwrap_err(), FramingError::Segments);
+        assert_eq!(next(&[255; 4], &limits).unwrap_err(), FramingError::Segments);
+    }
+
+    #[test]
+    fn word_counts_are_refused_before_a_byte_is_reserved() {
+        let limits = Limits { message_words_max: 10, ..Limits::default() };
+        assert!(next(&message(&[5, 5]), &limits).unwrap().is_some());
+        assert_eq!(next(&table(&[5, 6]), &limits).unwrap_err(), FramingError::Words);
+        assert_eq!(next(&table(&[u32::MAX, 2]), &limits).unwrap_err(), FramingError::Words);
+        assert_eq!(next(&table(&[0, 0]), &limits).unwrap_err(), FramingError::Empty);
+    }
+
+    #[test]
+    fn memory_follows_what_arrived_not_what_was_announced() {
+        let limits = Limits::default();
+        let mut deframer = Deframer::default();
+        let mut bytes = table(&[limits.message_words_max]);
+        bytes.extend(vec![0; 100]);
+        assert!(deframer.next(&mut &bytes[..], &limits).unwrap().is_none());
+        let Part::Body { frame, .. } = &deframer.part else { panic!("in the body") };
+        assert!(frame.words.capacity() <= FIRST_WORDS);
+    }
+}

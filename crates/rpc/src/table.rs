@@ -1,0 +1,229 @@
+//! Tables of things with numbers: our own, and the peer's.
+
+use alloc::{collections::BTreeMap, vec::Vec};
+
+/// The key of an entry in a [`Slab`]. A key of a removed entry never finds another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Key {
+    index: u32,
+    generation: u32,
+}
+
+#[derive(Debug)]
+struct Slot<T> {
+    generation: u32,
+    value: Option<T>,
+}
+
+/// Entries under keys of ours. Freed places are used again, last freed first.
+#[derive(Debug)]
+pub(crate) struct Slab<T> {
+    slots: Vec<Slot<T>>,
+    free: Vec<u32>,
+}
+
+impl<T> Default for Slab<T> {
+    fn default() -> Self {
+        Self { slots: Vec::new(), free: Vec::new() }
+    }
+}
+
+impl<T> Slab<T> {
+    pub(crate) fn insert(&mut self, value: T) -> Key {
+        if let Some(index) = self.free.pop() {
+            let slot = &mut self.slots[index as usize];
+            slot.value = Some(value);
+            return Key { index, generation: slot.generation };
+        }
+        let index = self.slots.len() as u32;
+        self.slots.push(Slot { generation: 0, value: Some(value) });
+        Key { index, generation: 0 }
+    }
+
+    pub(crate) fn get(&self, key: Key) -> Option<&T> {
+        let slot = self.slots.get(key.index as usize)?;
+        slot.value.as_ref().filter(|_| slot.generation == key.generation)
+    }
+
+    pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
+        let slot = self.slots.get_mut(key.index as usize)?;
+        slot.value.as_mut().filter(|_| slot.generation == key.generation)
+    }
+
+    pub(crate) fn remove(&mut self, key: Key) -> Option<T> {
+        let slot = self.slots.get_mut(key.index as usize)?;
+        if slot.generation != key.generation {
+            return None;
+        }
+        let value = slot.value.take()?;
+        slot.generation = slot.generation.wrapping_add(1);
+        self.free.push(key.index);
+        Some(value)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    pub(crate) fn keys(&self) -> impl Iterator<Item = Key> {
+        (0u32..).zip(&self.slots).filter(|(_, slot)| slot.value.is_some()).map(|(index, slot)| Key {
+            index,
+            generation: slot.generation,
+        })
+    }
+}
+
+/// Entries under numbers that we give to the peer: small, and used again once free.
+#[derive(Debug)]
+pub(crate) struct OwnIds<T> {
+    slots: Vec<Option<T>>,
+    free: Vec<u32>,
+}
+
+impl<T> Default for OwnIds<T> {
+    fn default() -> Self {
+        Self { slots: Vec::new(), free: Vec::new() }
+    }
+}
+
+impl<T> OwnIds<T> {
+    pub(crate) fn insert(&mut self, value: T) -> u32 {
+        if let Some(id) = self.free.pop() {
+            self.slots[id as usize] = Some(value);
+            return id;
+        }
+        self.slots.push(Some(value));
+        (self.slots.len() - 1) as u32
+    }
+
+    pub(crate) fn get(&self, id: u32) -> Option<&T> {
+        self.slots.get(id as usize)?.as_ref()
+    }
+
+    pub(crate) fn get_mut(&mut self, id: u32) -> Option<&mut T> {
+        self.slots.get_mut(id as usize)?.as_mut()
+    }
+
+    pub(crate) fn remove(&mut self, id: u32) -> Option<T> {
+        let value = self.slots.get_mut(id as usize)?.take()?;
+        self.free.push(id);
+        Some(value)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    pub(crate) fn drain(&mut self) -> impl Iterator<Item = T> {
+        self.free.clear();
+        core::mem::take(&mut self.slots).into_iter().flatten()
+    }
+}
+
+/// Numbers below this lie in an array; a well-behaved peer uses no others.
+const DENSE_IDS: u32 = 1024;
+
+/// Entries under numbers that the peer chose, any of 32 bits.
+#[derive(Debug)]
+pub(crate) struct PeerIds<T> {
+    dense: Vec<Option<T>>,
+    sparse: BTreeMap<u32, T>,
+    live: usize,
+}
+
+impl<T> Default for PeerIds<T> {
+    fn default() -> Self {
+        Self { dense: Vec::new(), sparse: BTreeMap::new(), live: 0 }
+    }
+}
+
+impl<T> PeerIds<T> {
+    /// Enters `value`; what was there before comes back.
+    pub(crate) fn insert(&mut self, id: u32, value: T) -> Option<T> {
+        let before = if id < DENSE_IDS {
+            if self.dense.len() <= id as usize {
+                self.dense.resize_with(id as usize + 1, || None);
+            }
+            self.dense[id as usize].replace(value)
+        } else {
+            self.sparse.insert(id, value)
+        };
+        self.live += usize::from(before.is_none());
+        before
+    }
+
+    pub(crate) fn get(&self, id: u32) -> Option<&T> {
+        if id < DENSE_IDS { self.dense.get(id as usize)?.as_ref() } else { self.sparse.get(&id) }
+    }
+
+    pub(crate) fn get_mut(&mut self, id: u32) -> Option<&mut T> {
+        if id < DENSE_IDS {
+            self.dense.get_mut(id as usize)?.as_mut()
+        } else {
+            self.sparse.get_mut(&id)
+        }
+    }
+
+    pub(crate) fn remove(&mut self, id: u32) -> Option<T> {
+        let value = if id < DENSE_IDS {
+            self.dense.get_mut(id as usize)?.take()
+        } else {
+            self.sparse.remove(&id)
+        };
+        self.live -= usize::from(value.is_some());
+        value
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.live
+    }
+
+    pub(crate) fn drain(&mut self) -> impl Iterator<Item = T> {
+        self.live = 0;
+        let dense = core::mem::take(&mut self.dense).into_iter().flatten();
+        dense.chain(core::mem::take(&mut self.sparse).into_values())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stale_key_finds_nothing() {
+        let mut slab = Slab::default();
+        let first = slab.insert('a');
+        assert_eq!(slab.remove(first), Some('a'));
+        let second = slab.insert('b');
+        assert_eq!(slab.get(first), None);
+        assert_eq!(slab.remove(first), None);
+        assert_eq!(slab.get(second), Some(&'b'));
+        assert_eq!(slab.len(), 1);
+    }
+
+    #[test]
+    fn peer_ids_count_dense_and_sparse_alike() {
+        let mut ids = PeerIds::default();
+        for id in [0, 5, DENSE_IDS, u32::MAX] {
+            assert_eq!(ids.insert(id, id), None);
+        }
+        assert_eq!(ids.insert(5, 6), Some(5));
+        assert_eq!(ids.len(), 4);
+        assert_eq!(ids.remove(u32::MAX), Some(u32::MAX));
+        assert_eq!(ids.remove(u32::MAX), None);
+        assert_eq!(ids.remove(1), None);
+        assert_eq!(ids.len(), 3);
+        assert_eq!(ids.drain().count(), 3);
+        assert_eq!(ids.len(), 0);
+    }
+
+    #[test]
+    fn own_ids_are_used_again() {
+        let mut ids = OwnIds::default();
+        assert_eq!((ids.insert('a'), ids.insert('b')), (0, 1));
+        assert_eq!(ids.remove(0), Some('a'));
+        assert_eq!(ids.remove(0), None);
+        assert_eq!(ids.insert('c'), 0);
+        assert_eq!(ids.len(), 2);
+    }
+}

@@ -1,0 +1,290 @@
+//! The vat: what an application holds and calls. Everything here is a thin entrance; the graph of
+//! capabilities is in [`crate::node`], the life of a call in [`crate::call`].
+
+use crate::call::{Call, Owner, State};
+use crate::connection::Connection;
+use crate::exception::Exception;
+use crate::limits::Limits;
+use crate::node::{Kind, Node};
+use crate::payload::Payload;
+use crate::table::{Key, Slab};
+use alloc::collections::VecDeque;
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+
+/// A capability that this vat holds: one reference, given back by [`Vat::release`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Cap(pub(crate) Key);
+
+/// A call made or received, until it is released or answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CallId(pub(crate) Key);
+
+/// A connection to one peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnId(pub(crate) Key);
+
+/// The application's name for an object of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectId(pub u64);
+
+/// What happened, in order.
+#[derive(Debug)]
+pub enum Event {
+    /// Somebody called an object. Answer with [`Vat::reply`], [`Vat::fail`] or [`Vat::tail_call`].
+    /// The references in `params` are the application's now.
+    Call {
+        /// The call to answer.
+        call: CallId,
+        /// The object it is for.
+        object: ObjectId,
+        /// The interface's schema id.
+        interface: u64,
+        /// The method's number in it.
+        method: u16,
+        /// The parameters.
+        params: Payload,
+    },
+    /// Nobody wants the answer of this received call any more; answering does nothing.
+    Cancelled(CallId),
+    /// A call that the application made has ended: see [`Vat::result`].
+    Returned(CallId),
+    /// A capability that was [watched](Vat::watch) resolved or broke.
+    Resolved(Cap),
+    /// No reference to this object is left anywhere.
+    Released(ObjectId),
+    /// The connection is gone, and all that depended on it is broken. Bytes may be left to send.
+    Disconnected {
+        /// Which.
+        conn: ConnId,
+        /// Why; the peer's own words if it aborted.
+        reason: Exception,
+    },
+}
+
+/// Something to do before the current entrance returns. Doing it from a queue keeps chains that
+/// the peer can make long from becoming recursion.
+#[derive(Debug)]
+pub(crate) enum Work {
+    /// A promise with a target, free to pass on what waits at it.
+    Flush(Cap),
+    /// A call whose result is another's has that result now.
+    Follow(CallId, Result<Rc<Payload>, Exception>),
+    FreeNode(Cap),
+    FreeCall(CallId),
+    /// A broken capability was described as a promise: say that it is broken.
+    AnnounceBroken(ConnId, u32),
+    Disconnect(ConnId, Exception),
+}
+
+/// One party of any number of connections: its objects, the capabilities it holds, its calls.
+///
+/// A pure state machine. Bytes and `now` go in by [`handle_input`](Self::handle_input); bytes come
+/// out of [`poll_transmit`](Self::poll_transmit), events out of [`poll_event`](Self::poll_event).
+/// Capabilities that arrive on one connection can be passed on another; calls are then forwarded.
+#[derive(Debug, Default)]
+pub struct Vat {
+    pub(crate) limits: Limits,
+    pub(crate) nodes: Slab<Node>,
+    pub(crate) calls: Slab<Call>,
+    pub(crate) conns: Slab<Connection>,
+    pub(crate) work: VecDeque<Work>,
+    pub(crate) events: VecDeque<Event>,
+    pub(crate) transmittable: Vec<ConnId>,
+}
+
+impl Vat {
+    /// A vat whose connections each have `limits`.
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, ..Self::default() }
+    }
+
+    /// A capability for an object of the application's.
+    pub fn object(&mut self, object: ObjectId) -> Cap {
+        self.add_node(Kind::Object(object))
+    }
+
+    /// A capability that stands for another, to be [resolved](Self::resolve) later. Calls wait.
+    pub fn promise(&mut self) -> Cap {
+        self.add_node(Kind::waiting())
+    }
+
+    /// A capability on which every call fails.
+    pub fn broken(&mut self, reason: Exception) -> Cap {
+        self.add_node(Kind::Broken(reason))
+    }
+
+    /// Lets `promise` stand for `to`, whose reference it takes over. Only the first time counts.
+    pub fn resolve(&mut self, promise: Cap, to: Cap) {
+        self.resolve_promise(promise, to);
+        self.run();
+    }
+
+    /// Breaks `promise`. Only the first resolution counts.
+    pub fn reject(&mut self, promise: Cap, reason: Exception) {
+        let broken = self.broken(reason);
+        self.resolve(promise, broken);
+    }
+
+    /// One more reference to `cap`.
+    pub fn retain(&mut self, cap: Cap) -> Cap {
+        if let Some(node) = self.nodes.get_mut(cap.0) {
+            node.refs += 1;
+        }
+        cap
+    }
+
+    /// One reference to `cap` less.
+    pub fn release(&mut self, cap: Cap) {
+        self.release_node(cap);
+        self.run();
+    }
+
+    /// Gives back the references of a payload that [`Event::Call`] brought.
+    pub fn release_payload(&mut self, payload: Payload) {
+        self.release_caps(payload.caps);
+        self.run();
+    }
+
+    /// What `cap` is known to stand for by now: itself, unless it is a promise that resolved.
+    /// No reference is added.
+    pub fn resolved(&mut self, cap: Cap) -> Cap {
+        self.follow(cap)
+    }
+
+    /// Whether `cap` may yet come to stand for something else.
+    pub fn is_promise(&mut self, cap: Cap) -> bool {
+        let cap = self.follow(cap);
+        self.nodes.get(cap.0).is_some_and(|node| node.kind.is_promise())
+    }
+
+    /// Why every call on `cap` fails, if so.
+    pub fn broken_by(&mut self, cap: Cap) -> Option<Exception> {
+        let cap = self.follow(cap);
+        match &self.nodes.get(cap.0)?.kind {
+            Kind::Broken(reason) => Some(reason.clone()),
+            _ => None,
+        }
+    }
+
+    /// The object that `cap` stands for, if it is one of this vat's.
+    pub fn local_object(&mut self, cap: Cap) -> Option<ObjectId> {
+        let cap = self.follow(cap);
+        match &self.nodes.get(cap.0)?.kind {
+            Kind::Object(object) => Some(*object),
+            _ => None,
+        }
+    }
+
+    /// Asks for one [`Event::Resolved`] when `cap`, a promise, resolves.
+    pub fn watch(&mut self, cap: Cap) {
+        if let Some(node) = self.nodes.get_mut(cap.0) {
+            node.watched = true;
+        }
+    }
+
+    /// Calls a method. The references in `params` are the vat's from then on. The result is the
+    /// application's until [`release_call`](Self::release_call).
+    pub fn call(&mut self, target: Cap, interface: u64, method: u16, params: Payload) -> CallId {
+        let call = self.add_call(Owner::App, State::Waiting(params), interface, method);
+        self.route_call(call, target);
+        self.run();
+        call
+    }
+
+    /// The capability at `path` in the result of `call`, which need not have returned.
+    pub fn pipeline(&mut self, call: CallId, path: &[u16]) -> Cap {
+        let cap = self.pipelined(call, path.to_vec());
+        self.run();
+        cap
+    }
+
+    /// The capability that the peer offers to whoever connects.
+    pub fn bootstrap(&mut self, conn: ConnId) -> Cap {
+        let cap = self.ask_bootstrap(conn);
+        self.run();
+        cap
+    }
+
+    /// The application wants nothing more of a call it made. If it has not returned, and no
+    /// capability of its result is held, it is cancelled.
+    pub fn release_call(&mut self, call: CallId) {
+        if let Some(record) = self.calls.get_mut(call.0) {
+            record.owner = Owner::None;
+        }
+        self.unref_call(call);
+        self.run();
+    }
+
+    /// How a call that the application made ended; `None` before that. The references in it stay
+    /// the vat's: retain what is kept.
+    pub fn result(&self, call: CallId) -> Option<Result<Rc<Payload>, Exception>> {
+        match &self.calls.get(call.0)?.state {
+            State::Done(result) => Some(result.clone()),
+            _ => None,
+        }
+    }
+
+    /// Answers a received call. The references in `results` are the vat's from then on.
+    pub fn reply(&mut self, call: CallId, results: Payload) {
+        if self.is_delivered(call) {
+            self.finish_call(call, Ok(Rc::new(results)));
+        } else {
+            self.release_caps(results.caps);
+        }
+        self.run();
+    }
+
+    /// Answers a received call with an exception.
+    pub fn fail(&mut self, call: CallId, reason: Exception) {
+        if self.is_delivered(call) {
+            self.finish_call(call, Err(reason));
+        }
+        self.run();
+    }
+
+    /// Answers a received call with whatever another call answers. If that one goes to where this
+    /// one came from, its results do not travel.
+    pub fn tail_call(
+        &mut self,
+        call: CallId,
+        target: Cap,
+        interface: u64,
+        method: u16,
+        params: Payload,
+    ) {
+        if self.is_delivered(call) {
+            let next = self.add_call(Owner::None, State::Waiting(params), interface, method);
+            self.forward(call, next);
+            self.route_call(next, target);
+            self.unref_call(next);
+        } else {
+            self.release_caps(params.caps);
+        }
+        self.run();
+    }
+
+    /// The next event, if any.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Nodes and calls alive: zero when the application and all peers have let go.
+    pub fn live(&self) -> (usize, usize) {
+        (self.nodes.len(), self.calls.len())
+    }
+
+    /// Does all that is queued. Every public entrance that can queue work ends here.
+    pub(crate) fn run(&mut self) {
+        while let Some(work) = self.work.pop_front() {
+            match work {
+                Work::Flush(promise) => self.flush(promise),
+                Work::Follow(call, result) => self.finish_call(call, result),
+                Work::FreeNode(cap) => self.free_node(cap),
+                Work::FreeCall(call) => self.free_call(call),
+                Work::AnnounceBroken(conn, export) => self.announce_broken(conn, export),
+                Work::Disconnect(conn, reason) => self.disconnect(conn, reason),
+            }
+        }
+    }
+}
