@@ -64,13 +64,6 @@ impl<T> Slab<T> {
     pub(crate) fn len(&self) -> usize {
         self.slots.len() - self.free.len()
     }
-
-    pub(crate) fn keys(&self) -> impl Iterator<Item = Key> {
-        (0u32..).zip(&self.slots).filter(|(_, slot)| slot.value.is_some()).map(|(index, slot)| Key {
-            index,
-            generation: slot.generation,
-        })
-    }
 }
 
 /// Entries under numbers that we give to the peer: small, and used again once free.
