@@ -19,6 +19,9 @@ pub(crate) struct Call {
     pub(crate) method: u16,
     /// Capabilities of the result that were asked for before it was there.
     pub(crate) pipelines: Vec<(Path, Cap)>,
+    /// Promises for parts of the result that calls sent before it must pass through, each with a
+    /// reference: they take those parts' places in the result.
+    pub(crate) embargoed: Vec<(Path, Cap)>,
     /// Calls that have this call's result as theirs.
     pub(crate) followers: Vec<CallId>,
 }
@@ -59,6 +62,7 @@ impl Vat {
             interface,
             method,
             pipelines: Vec::new(),
+            embargoed: Vec::new(),
             followers: Vec::new(),
         }))
     }
@@ -86,6 +90,9 @@ impl Vat {
         let Some(record) = self.calls.remove(call.0) else {
             return;
         };
+        for (_, promise) in record.embargoed {
+            self.release_node(promise);
+        }
         match record.state {
             State::Waiting(params) => self.release_caps(params.caps),
             State::Sent { conn, question } => self.cancel_question(conn, question),
@@ -163,8 +170,12 @@ impl Vat {
             return;
         };
         let owner = record.owner;
+        let embargoed = core::mem::take(&mut record.embargoed);
         let pipelines = core::mem::take(&mut record.pipelines);
         let followers = core::mem::take(&mut record.followers);
+        if !embargoed.is_empty() {
+            result = self.with_embargoed(result, embargoed);
+        }
         for (path, promise) in pipelines {
             let to = self.cap_in(&result, &path);
             match self.kind_mut(promise) {
@@ -183,6 +194,31 @@ impl Vat {
         if owner == Owner::App {
             self.events.push_back(Event::Returned(call));
         }
+    }
+
+    /// The same result with promises in the places of some of its parts.
+    fn with_embargoed(
+        &mut self,
+        result: Result<Rc<Payload>, Exception>,
+        embargoed: Vec<(Path, Cap)>,
+    ) -> Result<Rc<Payload>, Exception> {
+        let payload = match result {
+            Ok(payload) => payload,
+            Err(reason) => {
+                self.release_caps(embargoed.into_iter().map(|(_, cap)| Some(cap)).collect());
+                return Err(reason);
+            }
+        };
+        let mut caps = payload.caps.clone();
+        for (path, promise) in embargoed {
+            let index = payload.cap_index_at(&path);
+            let before = match index.and_then(|index| caps.get_mut(index)) {
+                Some(part) => part.replace(promise),
+                None => Some(promise),
+            };
+            self.release_caps([before].into());
+        }
+        Ok(Rc::new(Payload::sharing(payload, caps)))
     }
 
     /// Enters the result, and lets go of what the state before held.

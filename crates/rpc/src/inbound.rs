@@ -290,7 +290,11 @@ impl Vat {
             let to = self.pipelined(source, path.clone());
             if self.needs_embargo(promise, to) {
                 self.embargo(promise, to, 1);
-                self.send_disembargo(conn, Target::Answer(question, path), promise);
+                self.send_disembargo(conn, Target::Answer(question, path.clone()), promise);
+                self.retain(promise);
+                if let Some(record) = self.calls.get_mut(call.0) {
+                    record.embargoed.push((path, promise));
+                }
             } else {
                 self.settle(promise, to);
             }

@@ -6,6 +6,7 @@ use crate::slot;
 use crate::vat::Cap;
 use crate::wire::encode::{Draft, draft};
 use crate::wire::Path;
+use alloc::rc::Rc;
 use alloc::vec::Vec;
 use capnp::any_pointer;
 use capnp::private::capability::PipelineOp;
@@ -26,6 +27,8 @@ enum Body {
     Params(Draft),
     Results(Draft),
     Received(capnp::message::Reader<Frame>),
+    /// The contents of another, with another table.
+    Shared(Rc<Payload>),
 }
 
 impl Payload {
@@ -47,11 +50,17 @@ impl Payload {
         Self { body: Body::Received(reader), caps }
     }
 
+    /// The contents of `other` with `caps` as their table.
+    pub(crate) fn sharing(other: Rc<Self>, caps: Vec<Option<Cap>>) -> Self {
+        Self { body: Body::Shared(other), caps }
+    }
+
     /// The contents, without capabilities: imbue the reader to read those.
     pub fn content(&self) -> capnp::Result<any_pointer::Reader<'_>> {
         match &self.body {
             Body::Params(draft) | Body::Results(draft) => content_of(draft.get_root_as_reader()?),
             Body::Received(reader) => content_of(reader.get_root()?),
+            Body::Shared(other) => other.content(),
         }
     }
 
@@ -60,7 +69,7 @@ impl Payload {
     pub fn content_mut(&mut self) -> capnp::Result<any_pointer::Builder<'_>> {
         let draft = match &mut self.body {
             Body::Params(draft) | Body::Results(draft) => draft,
-            Body::Received(_) => return Err(wrong_shape()),
+            Body::Received(_) | Body::Shared(_) => return Err(wrong_shape()),
         };
         match draft.get_root::<message::Builder<'_>>()?.which()? {
             message::Call(call) => Ok(call?.get_params()?.get_content()),
@@ -152,6 +161,7 @@ impl Payload {
         match &self.body {
             Body::Params(draft) | Body::Results(draft) => draft.size_in_words() * 8,
             Body::Received(reader) => reader.get_segments().bytes(),
+            Body::Shared(other) => other.bytes(),
         }
     }
 

@@ -20,6 +20,9 @@ fn run_seeds(first: u64, ops: usize) -> usize {
     for seed in first.. {
         let mut random = Random(seed);
         let plan = Plan::of(&mut random);
+        if std::env::var_os("SIM_TRACE").is_some() {
+            println!("seed {seed}: {plan:?}");
+        }
         let steps = generate(&plan, &mut random);
         if let Err(reason) = attempt(plan.vats, &steps) {
             report(seed, plan.vats, &steps, &reason);

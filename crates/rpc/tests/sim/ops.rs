@@ -76,7 +76,7 @@ pub(crate) struct Plan {
 impl Plan {
     pub(crate) fn of(random: &mut Random) -> Self {
         Self {
-            vats: 2 + random.below(3) as u16,
+            vats: [2, 2, 2, 3, 3, 4][random.below(6) as usize],
             ops: 20 + random.below(280) as usize,
             disconnects: random.below(5) == 0,
             deliveries: 10 + random.below(50),

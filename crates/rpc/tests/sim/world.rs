@@ -62,8 +62,11 @@ pub(crate) fn run(vats: u16, ops: &[Op]) -> Checked {
     world.finish()
 }
 
+/// An odd choice is among the newest few: what was just done is most likely still under way.
 fn pick<T>(list: &[T], choice: u16) -> Option<usize> {
-    (!list.is_empty()).then(|| choice as usize % list.len())
+    let (length, choice) = (list.len(), choice as usize);
+    let newest = length.saturating_sub(1 + choice / 2 % 4);
+    (length > 0).then(|| if choice % 2 == 1 { newest } else { choice / 2 % length })
 }
 
 impl World {
@@ -272,9 +275,7 @@ impl World {
     }
 
     fn deliver(&mut self, link: u16, direction: u16, count: u16) {
-        let Some(index) = pick(&self.links, link) else {
-            return;
-        };
+        let index = link as usize % self.links.len();
         let link = &mut self.links[index];
         let end = direction as usize % 2;
         for _ in 0..count {
@@ -385,7 +386,12 @@ impl World {
     fn add_field(&mut self, host: usize, cap: Cap, uid: u64, field: u16) {
         let id = self.shadows.stream();
         let fresh = Stream { id, sent: Rc::default() };
-        let stream = self.hosts[host].fields.entry((uid, field)).or_insert(fresh).clone();
+        let known = self.hosts[host].fields.entry((uid, field)).or_insert_with(|| fresh.clone());
+        if Rc::strong_count(&known.sent) == 1 {
+            // No handle is left that was used before this one.
+            *known = fresh;
+        }
+        let stream = known.clone();
         self.hosts[host].keep(Handle { cap, stream, shadow: Shadow::Field(uid, field) });
     }
 
