@@ -15,6 +15,7 @@ mod outbound;
 mod payload;
 pub mod slot;
 mod table;
+pub mod typed;
 mod vat;
 mod wire;
 
@@ -27,4 +28,5 @@ pub use connection::TableSizes;
 pub use exception::{Exception, Kind};
 pub use limits::Limits;
 pub use payload::Payload;
+pub use typed::System;
 pub use vat::{CallId, Cap, ConnId, Event, ObjectId, Vat};

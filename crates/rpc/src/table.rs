@@ -9,6 +9,16 @@ pub(crate) struct Key {
     generation: u32,
 }
 
+impl Key {
+    pub(crate) fn to_bits(self) -> u64 {
+        u64::from(self.index) | u64::from(self.generation) << 32
+    }
+
+    pub(crate) fn from_bits(bits: u64) -> Self {
+        Self { index: bits as u32, generation: (bits >> 32) as u32 }
+    }
+}
+
 #[derive(Debug)]
 struct Slot<T> {
     generation: u32,

@@ -1,0 +1,342 @@
+//! Where the engine meets generated code: typed clients and servers of the `capnp` crate on a
+//! shared [`Vat`], and the futures of calls and handlers.
+//!
+//! Nothing here runs by itself. A driver gives bytes to [`System::handle_input`], takes bytes from
+//! [`System::poll_transmit`] and polls [`System::poll_run`], which runs the handlers.
+
+mod client;
+mod promise;
+mod server;
+mod stream;
+mod tasks;
+
+use crate::exception::Exception;
+use crate::limits::Limits;
+use crate::payload::Payload;
+use crate::connection::TableSizes;
+use crate::table::Key;
+use crate::vat::{CallId, Cap, ConnId, Event, Vat};
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use capnp::capability::{FromClientHook, FromServer};
+use capnp::private::capability::ClientHook;
+use capnp::private::layout::CapTable;
+use core::cell::{Cell, RefCell};
+use core::future::poll_fn;
+use core::task::{Context, Poll, Waker};
+use core::time::Duration;
+
+pub use promise::Resolver;
+
+use client::CapClient;
+use server::{Objects, Target};
+use stream::Streams;
+use tasks::Tasks;
+
+/// A vat shared by typed clients, servers and connections. Clones are the same vat.
+#[derive(Clone)]
+pub struct System {
+    shared: Rc<Shared>,
+}
+
+pub(crate) struct Shared {
+    vat: RefCell<Vat>,
+    objects: RefCell<Objects>,
+    tasks: Tasks,
+    streams: RefCell<Streams>,
+    /// Who waits for a call to return.
+    returns: RefCell<BTreeMap<CallId, Waker>>,
+    /// Who waits for a promise to resolve.
+    resolves: RefCell<BTreeMap<Cap, Vec<Waker>>>,
+    /// Whose connection has bytes to send.
+    outputs: RefCell<BTreeMap<ConnId, Waker>>,
+    /// References given up while the vat was in use.
+    released: RefCell<Vec<Cap>>,
+    /// The received call that the request being sent is to answer.
+    tail_of: Cell<Option<CallId>>,
+    pumping: Cell<bool>,
+}
+
+impl System {
+    /// A vat without objects or connections, each of whose connections will have `limits`.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            shared: Rc::new(Shared {
+                vat: RefCell::new(Vat::new(limits)),
+                objects: RefCell::default(),
+                tasks: Tasks::default(),
+                streams: RefCell::default(),
+                returns: RefCell::default(),
+                resolves: RefCell::default(),
+                outputs: RefCell::default(),
+                released: RefCell::default(),
+                tail_of: Cell::new(None),
+                pumping: Cell::new(false),
+            }),
+        }
+    }
+
+    /// A client of a server that lives here.
+    pub fn client<C, S>(&self, server: S) -> C
+    where
+        C: FromServer<S>,
+    {
+        self.client_of(Rc::new(server))
+    }
+
+    /// A client of a server that is shared with others here.
+    pub fn client_of<C, S>(&self, server: Rc<S>) -> C
+    where
+        C: FromServer<S>,
+    {
+        let dispatch = C::from_server(server);
+        let target = Target::served(dispatch);
+        let object = self.shared.objects.borrow_mut().insert(target);
+        let cap = self.shared.vat.borrow_mut().object(object);
+        C::new(self.hook(cap))
+    }
+
+    /// A client that stands for another until its [`Resolver`] says which.
+    pub fn promise<C: FromClientHook>(&self) -> (C, Resolver<C>) {
+        let cap = {
+            let mut vat = self.shared.vat.borrow_mut();
+            let cap = vat.promise();
+            vat.retain(cap)
+        };
+        (C::new(self.hook(cap)), Resolver::new(self.clone(), cap))
+    }
+
+    /// A client on which every call fails.
+    pub fn broken<C: FromClientHook>(&self, reason: Exception) -> C {
+        let cap = self.shared.vat.borrow_mut().broken(reason);
+        C::new(self.hook(cap))
+    }
+
+    /// A new connection, whose peer gets `offered` when it asks for the bootstrap capability.
+    pub fn connect(&self, offered: Option<Box<dyn ClientHook>>) -> ConnId {
+        let offered = offered.map(|hook| self.cap_of(&*hook));
+        self.shared.vat.borrow_mut().connect(offered)
+    }
+
+    /// The peer's bootstrap capability. Calls can be made at once.
+    pub fn bootstrap<C: FromClientHook>(&self, conn: ConnId) -> C {
+        let cap = self.shared.vat.borrow_mut().bootstrap(conn);
+        self.signal();
+        C::new(self.hook(cap))
+    }
+
+    /// Takes bytes from the peer and runs what they set off.
+    pub fn handle_input(&self, conn: ConnId, now: Duration, bytes: &[u8]) {
+        self.shared.vat.borrow_mut().handle_input(conn, now, bytes);
+        self.pump();
+    }
+
+    /// See [`Vat::wants_input`].
+    pub fn wants_input(&self, conn: ConnId) -> bool {
+        self.shared.vat.borrow().wants_input(conn)
+    }
+
+    /// See [`Vat::poll_transmit`].
+    pub fn poll_transmit(&self, conn: ConnId, now: Duration, buffer: &mut [u8]) -> usize {
+        self.shared.vat.borrow_mut().poll_transmit(conn, now, buffer)
+    }
+
+    /// Whether there are bytes to send; if not, `cx` is woken once there are, or once the
+    /// connection ends.
+    pub fn has_output(&self, conn: ConnId, cx: &mut Context<'_>) -> bool {
+        let has_output = self.shared.vat.borrow().has_output(conn);
+        if !has_output {
+            let mut outputs = self.shared.outputs.borrow_mut();
+            match outputs.get_mut(&conn) {
+                Some(waker) => waker.clone_from(cx.waker()),
+                None => {
+                    outputs.insert(conn, cx.waker().clone());
+                }
+            }
+        }
+        has_output
+    }
+
+    /// See [`Vat::next_deadline`].
+    pub fn next_deadline(&self, conn: ConnId, now: Duration) -> Option<Duration> {
+        self.shared.vat.borrow_mut().next_deadline(conn, now)
+    }
+
+    /// See [`Vat::handle_timeout`].
+    pub fn handle_timeout(&self, conn: ConnId, now: Duration) {
+        self.shared.vat.borrow_mut().handle_timeout(conn, now);
+        self.pump();
+    }
+
+    /// The transport ended.
+    pub fn handle_end(&self, conn: ConnId) {
+        self.shared.vat.borrow_mut().handle_end(conn);
+        self.pump();
+    }
+
+    /// Ends a connection, telling the peer why.
+    pub fn close(&self, conn: ConnId, reason: Exception) {
+        self.shared.vat.borrow_mut().close(conn, reason);
+        self.signal();
+    }
+
+    /// Whether the connection has ended. Bytes may be left to send.
+    pub fn is_closed(&self, conn: ConnId) -> bool {
+        self.shared.vat.borrow().is_closed(conn)
+    }
+
+    /// Forgets a connection, ending it if need be. Whoever drove it also ran handlers: the other
+    /// connections' drivers are woken to take over.
+    pub fn forget(&self, conn: ConnId) {
+        self.shared.vat.borrow_mut().forget(conn);
+        self.shared.outputs.borrow_mut().remove(&conn);
+        self.pump();
+        for waker in self.shared.outputs.borrow().values() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// How full the tables of a connection are.
+    pub fn table_sizes(&self, conn: ConnId) -> TableSizes {
+        self.shared.vat.borrow().table_sizes(conn)
+    }
+
+    /// Nodes and calls alive, see [`Vat::live`].
+    pub fn live(&self) -> (usize, usize) {
+        self.shared.vat.borrow().live()
+    }
+
+    /// Runs a future of the application's along with the handlers, to its end: what a handler does
+    /// here goes on when its call is cancelled.
+    pub fn detach(&self, future: impl Future<Output = ()> + 'static) {
+        self.shared.tasks.detach(future);
+    }
+
+    /// Runs all handlers that can run, and has `cx` woken when more can. One driver at a time is
+    /// enough; the last to call is the one that is woken.
+    pub fn poll_run(&self, cx: &mut Context<'_>) {
+        self.shared.tasks.set_runner(cx.waker());
+        self.pump();
+    }
+
+    /// Runs handlers for ever: for a system whose calls are all local.
+    pub fn run(&self) -> impl Future<Output = ()> + 'static {
+        let system = self.clone();
+        poll_fn(move |cx| {
+            system.poll_run(cx);
+            Poll::Pending
+        })
+    }
+
+    /// Runs what can run now. A handler that calls in here only leaves more for this loop.
+    fn pump(&self) {
+        if self.shared.pumping.replace(true) {
+            return;
+        }
+        loop {
+            self.release_deferred();
+            let event = self.shared.vat.borrow_mut().poll_event();
+            match event {
+                Some(event) => self.handle_event(event),
+                None if self.run_ready() => {}
+                None => break,
+            }
+        }
+        self.shared.pumping.set(false);
+        self.wake_outputs();
+    }
+
+    fn handle_event(&self, event: Event) {
+        match event {
+            Event::Call { call, object, interface, method, params } => {
+                self.receive(call, object, interface, method, params);
+            }
+            Event::Cancelled(call) => drop(self.shared.tasks.remove(call)),
+            Event::Returned(call) => self.returned(call),
+            Event::Resolved(cap) => {
+                let waiting = self.shared.resolves.borrow_mut().remove(&cap);
+                waiting.into_iter().flatten().for_each(Waker::wake);
+            }
+            Event::Released(object) => {
+                let target = self.shared.objects.borrow_mut().remove(object);
+                drop(target);
+            }
+            Event::Disconnected { conn, .. } => {
+                let waker = self.shared.outputs.borrow_mut().remove(&conn);
+                if let Some(waker) = waker {
+                    waker.wake();
+                }
+            }
+        }
+    }
+
+    fn returned(&self, call: CallId) {
+        let waker = self.shared.returns.borrow_mut().remove(&call);
+        match waker {
+            Some(waker) => waker.wake(),
+            None => self.stream_returned(call),
+        }
+    }
+
+    fn release_deferred(&self) {
+        let released = self.shared.released.take();
+        if !released.is_empty() {
+            let mut vat = self.shared.vat.borrow_mut();
+            for cap in released {
+                vat.release(cap);
+            }
+        }
+    }
+
+    /// Something happened outside of [`pump`](Self::pump): wakes whoever must act on it.
+    fn signal(&self) {
+        if !self.shared.pumping.get() {
+            self.shared.tasks.wake_runner();
+            self.wake_outputs();
+        }
+    }
+
+    fn wake_outputs(&self) {
+        loop {
+            let conn = self.shared.vat.borrow_mut().take_transmittable();
+            let Some(conn) = conn else {
+                return;
+            };
+            if let Some(waker) = self.shared.outputs.borrow().get(&conn) {
+                waker.wake_by_ref();
+            }
+        }
+    }
+
+    /// A client for a reference, which it owns.
+    fn hook(&self, cap: Cap) -> Box<dyn ClientHook> {
+        Box::new(CapClient::new(self.clone(), cap))
+    }
+
+    fn brand(&self) -> usize {
+        Rc::as_ptr(&self.shared) as usize
+    }
+
+    /// A new reference to what a client stands for. A client of another system becomes an object
+    /// here that passes calls on.
+    fn cap_of(&self, hook: &dyn ClientHook) -> Cap {
+        if hook.get_brand() == self.brand() {
+            let cap = Cap(Key::from_bits(hook.get_ptr() as u64));
+            return self.shared.vat.borrow_mut().retain(cap);
+        }
+        let object = self.shared.objects.borrow_mut().insert(Target::Foreign(hook.add_ref()));
+        self.shared.vat.borrow_mut().object(object)
+    }
+
+    fn caps_of(&self, table: &CapTable) -> Vec<Option<Cap>> {
+        table.iter().map(|hook| hook.as_ref().map(|hook| self.cap_of(&**hook))).collect()
+    }
+
+    /// Clients for the capabilities in a payload.
+    fn clients_of(&self, payload: &Payload) -> CapTable {
+        let caps = payload.caps().iter();
+        caps.map(|cap| cap.map(|cap| self.hook(self.shared.vat.borrow_mut().retain(cap)))).collect()
+    }
+}
