@@ -39,7 +39,10 @@ pub(crate) enum State {
     /// On its way in this vat, perhaps at a promise.
     Waiting(Payload),
     /// The peer was asked.
-    Sent { conn: ConnId, question: u32 },
+    Sent {
+        conn: ConnId,
+        question: u32,
+    },
     /// The application was asked.
     Delivered,
     /// Its result will be another's, to which it holds a reference.
@@ -252,12 +255,11 @@ impl Vat {
                 let result = result.clone();
                 return self.cap_in(&result, &path);
             }
-            State::Sent { conn, question } => Kind::Pipeline {
-                conn: *conn,
-                question: *question,
-                path: path.clone(),
-                used: false,
-            },
+            State::Sent { conn, question } => {
+                let (conn, question) = (*conn, *question);
+                let used = self.was_used(conn, question, &path);
+                Kind::Pipeline { conn, question, path: path.clone(), used }
+            }
             _ => Kind::waiting(),
         };
         let cap = self.add_node(kind);

@@ -1,11 +1,11 @@
 //! One connection: its four tables, and bytes in and out.
 
+use crate::call::Owner;
 use crate::exception::Exception;
 use crate::framing::{Deframer, FramingError};
-use crate::call::Owner;
 use crate::table::{OwnIds, PeerIds};
 use crate::vat::{CallId, Cap, ConnId, Event, Vat, Work};
-use crate::wire::encode;
+use crate::wire::{Path, encode};
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -41,6 +41,8 @@ pub(crate) struct Question {
     pub(crate) call: Option<CallId>,
     /// Exports named in the parameters, which the return may release.
     pub(crate) param_exports: Vec<u32>,
+    /// Parts of the result that calls were sent to, and that nobody holds any more.
+    pub(crate) used_paths: Vec<Path>,
     /// The peer keeps the results, to take them from here itself.
     pub(crate) keep_results: bool,
     pub(crate) returned: bool,

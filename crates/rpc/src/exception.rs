@@ -77,7 +77,8 @@ impl From<capnp::Error> for Exception {
             other => {
                 // A malformed message: the crate's own words say how.
                 let mut reason = String::new();
-                let _ = fmt::Write::write_fmt(&mut reason, format_args!("{other:?} {}", error.extra));
+                let _ =
+                    fmt::Write::write_fmt(&mut reason, format_args!("{other:?} {}", error.extra));
                 return Self::failed(reason);
             }
         };

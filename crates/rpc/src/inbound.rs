@@ -79,9 +79,9 @@ impl Vat {
         let offered = self.open(conn).and_then(|connection| connection.offered);
         let call = self.add_call(Owner::Answer { conn, answer: question }, State::Delivered, 0, 0);
         self.add_answer(conn, question, call, false, 0)?;
-        let result = offered.map(|cap| self.retain(cap)).ok_or_else(|| {
-            Exception::unimplemented("this vat offers no bootstrap capability")
-        });
+        let result = offered
+            .map(|cap| self.retain(cap))
+            .ok_or_else(|| Exception::unimplemented("this vat offers no bootstrap capability"));
         let result = result.and_then(|cap| {
             let mut payload = Payload::results(0);
             payload.build(&[Some(cap)], |mut root| root.set_as_capability(Slot(0).hook()))?;
@@ -184,7 +184,10 @@ impl Vat {
         let result = match header.outcome {
             Outcome::Results(caps) => {
                 let caps = self.receive_all(conn, &caps)?;
-                Ok(Rc::new(self.adopt_results(conn, number, call, caps, reader)))
+                let revived = self.revive_used(conn, number, call);
+                let results = self.adopt_results(conn, number, call, caps, reader);
+                self.release_caps(revived);
+                Ok(Rc::new(results))
             }
             Outcome::Exception(reason) => Err(reason),
             Outcome::Canceled => Err(Exception::failed("the call was cancelled")),
@@ -193,7 +196,10 @@ impl Vat {
             Outcome::SentElsewhere if keep_results => return Ok(()),
             Outcome::SentElsewhere => return Err("results sent elsewhere unasked"),
             Outcome::TakeFrom(other) => {
-                self.take_from(conn, number, call, other)?;
+                let revived = self.revive_used(conn, number, call);
+                let taken = self.take_from(conn, number, call, other);
+                self.release_caps(revived);
+                taken?;
                 self.finish_question(conn, number, header.no_finish_needed);
                 return Ok(());
             }
@@ -201,6 +207,14 @@ impl Vat {
         self.finish_question(conn, number, header.no_finish_needed);
         self.finish_call(call, result);
         Ok(())
+    }
+
+    /// Promises again, with a reference each, for parts that calls are under way to and that
+    /// nobody holds: whoever comes next to such a part must stay behind those calls.
+    fn revive_used(&mut self, conn: ConnId, number: u32, call: CallId) -> Vec<Option<Cap>> {
+        let question = self.open(conn).and_then(|open| open.questions.get(number));
+        let paths = question.map(|question| question.used_paths.clone()).unwrap_or_default();
+        paths.into_iter().map(|path| Some(self.pipelined(call, path))).collect()
     }
 
     /// Makes results of what was received. Promises for parts of them, to which calls are under

@@ -20,6 +20,8 @@ pub struct Limits {
     pub message_caps_max: u32,
     /// Fields in the path of one promised capability. Default 64.
     pub path_fields_max: u32,
+    /// Parts of one result to which calls may be sent before it is there. Default 1,024.
+    pub parts_max: usize,
     /// Calls of ours that the peer has not answered. Default 65,536.
     pub questions_max: usize,
     /// Calls of the peer that it has not finished. Default 65,536.
@@ -52,6 +54,7 @@ impl Default for Limits {
             nesting_max: 64,
             message_caps_max: 16_384,
             path_fields_max: 64,
+            parts_max: 1_024,
             questions_max: 65_536,
             answers_max: 65_536,
             exports_max: 65_536,

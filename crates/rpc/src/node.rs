@@ -33,9 +33,19 @@ pub(crate) enum Kind {
     /// A promise at which calls wait.
     Waiting(Box<Waiting>),
     /// The peer's export `id`; `used` once a call was sent to it.
-    Import { conn: ConnId, id: u32, promise: bool, used: bool },
+    Import {
+        conn: ConnId,
+        id: u32,
+        promise: bool,
+        used: bool,
+    },
     /// A capability in the peer's answer to `question`; `used` once a call was sent to it.
-    Pipeline { conn: ConnId, question: u32, path: Path, used: bool },
+    Pipeline {
+        conn: ConnId,
+        question: u32,
+        path: Path,
+        used: bool,
+    },
     /// A promise that resolved. The chain of forwards never has a cycle.
     Forward(Cap),
     Broken(Exception),
@@ -57,7 +67,10 @@ pub(crate) struct Waiting {
 pub(crate) enum Queued {
     Call(CallId),
     /// A disembargo that a peer sent along this path, to go back to it from the path's end.
-    Barrier { conn: ConnId, embargo: u32 },
+    Barrier {
+        conn: ConnId,
+        embargo: u32,
+    },
 }
 
 impl Kind {
@@ -107,15 +120,18 @@ impl Vat {
         let Some(node) = self.nodes.remove(cap.0) else {
             return;
         };
-        if let Some(call) = node.origin {
-            self.unlink_pipeline(call, cap);
-        }
         match node.kind {
+            Kind::Pipeline { conn, question, path, used: true } => {
+                self.remember_used(conn, question, path);
+            }
             Kind::Object(object) => self.events.push_back(Event::Released(object)),
             Kind::Import { conn, id, .. } => self.release_import(conn, id),
             Kind::Forward(target) => self.release_node(target),
             Kind::Waiting(waiting) => self.release_caps([waiting.target].into()),
             Kind::Pipeline { .. } | Kind::Broken(_) => {}
+        }
+        if let Some(call) = node.origin {
+            self.unlink_pipeline(call, cap);
         }
     }
 
@@ -191,7 +207,9 @@ impl Vat {
             };
             match waiting.queue.pop_front() {
                 Some(Queued::Call(call)) => self.route_call(call, target),
-                Some(Queued::Barrier { conn, embargo }) => self.route_barrier(conn, embargo, target),
+                Some(Queued::Barrier { conn, embargo }) => {
+                    self.route_barrier(conn, embargo, target)
+                }
                 None => {
                     let held = core::mem::take(&mut waiting.held);
                     waiting.target = None;

@@ -7,7 +7,7 @@ use crate::node::Kind;
 use crate::payload::Payload;
 use crate::vat::{CallId, Cap, ConnId, Vat, Work};
 use crate::wire::encode::{self, NoResults};
-use crate::wire::{CallHeader, Descriptor, Target};
+use crate::wire::{CallHeader, Descriptor, Path, Target};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 
@@ -24,6 +24,7 @@ impl Vat {
         let question = connection.questions.insert(Question {
             call: None,
             param_exports: Vec::new(),
+            used_paths: Vec::new(),
             keep_results: false,
             returned: false,
         });
@@ -50,6 +51,7 @@ impl Vat {
 
     fn try_send_call(&mut self, call: CallId, target: Cap) -> Result<(), Exception> {
         let (conn, wire_target) = self.wire_target(target)?;
+        self.check_parts(conn, &wire_target)?;
         let tail_of = self.tail_answer(call, conn);
         let (mut draft, caps, interface, method, owned) = {
             let record = self.calls.get_mut(call.0).ok_or_else(closed)?;
@@ -68,6 +70,7 @@ impl Vat {
         let question = connection.questions.insert(Question {
             call: Some(call),
             param_exports,
+            used_paths: Vec::new(),
             keep_results,
             returned: false,
         });
@@ -101,6 +104,34 @@ impl Vat {
             }
             _ => Err(closed()),
         }
+    }
+
+    /// Calls to one more part of a result can be sent only while few enough are remembered.
+    fn check_parts(&mut self, conn: ConnId, target: &Target) -> Result<(), Exception> {
+        let parts_max = self.limits.parts_max;
+        if let Target::Answer(question, path) = target
+            && let Some(entry) = self.open(conn).and_then(|open| open.questions.get(*question))
+            && entry.used_paths.len() >= parts_max
+            && !entry.used_paths.contains(path)
+        {
+            return Err(Exception::overloaded("parts_max exceeded"));
+        }
+        Ok(())
+    }
+
+    /// Remembers that calls are under way to a part of a result, though its promise goes.
+    pub(crate) fn remember_used(&mut self, conn: ConnId, question: u32, path: Path) {
+        if let Some(entry) = self.open(conn).and_then(|open| open.questions.get_mut(question))
+            && !entry.used_paths.contains(&path)
+        {
+            entry.used_paths.push(path);
+        }
+    }
+
+    /// Whether calls were sent to this part of a result by a promise that is gone.
+    pub(crate) fn was_used(&mut self, conn: ConnId, question: u32, path: &Path) -> bool {
+        let entry = self.open(conn).and_then(|open| open.questions.get(question));
+        entry.is_some_and(|entry| entry.used_paths.contains(path))
     }
 
     /// The answer that `call` alone completes, if that goes to `conn`: then the peer can take the
@@ -222,11 +253,7 @@ impl Vat {
     }
 
     /// How to name each of `caps` to the peer, and which exports got a reference by that.
-    fn describe_all(
-        &mut self,
-        conn: ConnId,
-        caps: &[Option<Cap>],
-    ) -> (Vec<Descriptor>, Vec<u32>) {
+    fn describe_all(&mut self, conn: ConnId, caps: &[Option<Cap>]) -> (Vec<Descriptor>, Vec<u32>) {
         let mut exports = Vec::new();
         let descriptors = caps
             .iter()

@@ -4,8 +4,8 @@ use crate::framing::Frame;
 use crate::rpc_capnp::message;
 use crate::slot;
 use crate::vat::Cap;
-use crate::wire::encode::{Draft, draft};
 use crate::wire::Path;
+use crate::wire::encode::{Draft, draft};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use capnp::any_pointer;
@@ -197,4 +197,3 @@ impl core::fmt::Debug for Payload {
         f.debug_struct("Payload").field("bytes", &self.bytes()).field("caps", &self.caps).finish()
     }
 }
-

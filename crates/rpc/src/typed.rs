@@ -10,10 +10,10 @@ mod server;
 mod stream;
 mod tasks;
 
+use crate::connection::TableSizes;
 use crate::exception::Exception;
 use crate::limits::Limits;
 use crate::payload::Payload;
-use crate::connection::TableSizes;
 use crate::table::Key;
 use crate::vat::{CallId, Cap, ConnId, Event, Vat};
 use alloc::boxed::Box;

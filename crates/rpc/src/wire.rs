@@ -40,14 +40,30 @@ pub(crate) enum Outcome {
 /// A message from the peer. Contents of calls and results stay in the frame it came in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Message {
-    Bootstrap { question: u32 },
+    Bootstrap {
+        question: u32,
+    },
     Call(CallHeader),
     Return(ReturnHeader),
-    Finish { question: u32, release_results: bool },
-    Resolve { promise: u32, to: Result<Descriptor, Exception> },
-    Release { export: u32, count: u32 },
-    DisembargoRequest { target: Target, embargo: u32 },
-    DisembargoReply { embargo: u32 },
+    Finish {
+        question: u32,
+        release_results: bool,
+    },
+    Resolve {
+        promise: u32,
+        to: Result<Descriptor, Exception>,
+    },
+    Release {
+        export: u32,
+        count: u32,
+    },
+    DisembargoRequest {
+        target: Target,
+        embargo: u32,
+    },
+    DisembargoReply {
+        embargo: u32,
+    },
     Abort(Exception),
     /// The peer does not know a message of ours.
     Unimplemented(Refused),

@@ -100,9 +100,8 @@ impl ClientHook for CapClient {
     ) -> Request<any_pointer::Owned, any_pointer::Owned> {
         /// Room for small parameters; more is added as they grow.
         const PARAM_WORDS: u32 = 32;
-        let words = size_hint.map_or(PARAM_WORDS, |size| {
-            u32::try_from(size.word_count).unwrap_or(u32::MAX)
-        });
+        let words = size_hint
+            .map_or(PARAM_WORDS, |size| u32::try_from(size.word_count).unwrap_or(u32::MAX));
         let cap = self.system.shared.vat.borrow_mut().retain(self.cap);
         Request::new(Box::new(CapRequest {
             target: Self::new(self.system.clone(), cap),

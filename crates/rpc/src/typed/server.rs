@@ -9,9 +9,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::rc::Rc;
 use alloc::string::String;
 use capnp::capability::{DispatchCallResult, Params, Promise, Results, Server};
-use capnp::private::capability::{
-    ClientHook, ParamsHook, PipelineHook, RequestHook, ResultsHook,
-};
+use capnp::private::capability::{ClientHook, ParamsHook, PipelineHook, RequestHook, ResultsHook};
 use capnp::private::layout::CapTable;
 use capnp::traits::{Imbue, ImbueMut};
 use capnp::{Error, any_pointer};
@@ -78,8 +76,7 @@ impl Objects {
     pub(super) fn insert(&mut self, target: Target) -> ObjectId {
         self.next += 1;
         let object = ObjectId(self.next);
-        let entry =
-            Object { target, waiting: VecDeque::new(), streaming: false, failed: None };
+        let entry = Object { target, waiting: VecDeque::new(), streaming: false, failed: None };
         self.objects.insert(object, entry);
         object
     }
@@ -207,8 +204,7 @@ impl System {
             }
             Some(Err(error)) => {
                 if streaming
-                    && let Some(entry) =
-                        self.shared.objects.borrow_mut().objects.get_mut(&object)
+                    && let Some(entry) = self.shared.objects.borrow_mut().objects.get_mut(&object)
                 {
                     entry.failed = Some(error.clone());
                 }
@@ -240,7 +236,8 @@ impl System {
                 return;
             };
             self.answer(object, &target, failed, incoming);
-            let held = self.shared.objects.borrow().objects.get(&object).is_none_or(|o| o.streaming);
+            let held =
+                self.shared.objects.borrow().objects.get(&object).is_none_or(|o| o.streaming);
             if held {
                 return;
             }

@@ -1,7 +1,7 @@
 //! Handlers that wait, and who runs them.
 
-use crate::vat::CallId;
 use super::server::Running;
+use crate::vat::CallId;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;

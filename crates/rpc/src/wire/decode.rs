@@ -1,9 +1,7 @@
 //! Reading: a frame's root to a [`Message`]. Everything that can be wrong with a pointer is found
 //! here or when the contents are read; both fail, neither panics.
 
-use super::{
-    CallHeader, Descriptor, Message, Outcome, Path, Refused, ReturnHeader, Target,
-};
+use super::{CallHeader, Descriptor, Message, Outcome, Path, Refused, ReturnHeader, Target};
 use crate::exception::{Exception, Kind};
 use crate::limits::Limits;
 use crate::rpc_capnp::{
@@ -106,9 +104,8 @@ fn disembargo_message(disembargo: disembargo::Reader<'_>, limits: &Limits) -> De
     };
     match context {
         disembargo::context::SenderLoopback(embargo) => {
-            Ok(target(disembargo.get_target()?, limits)?.map_or(Message::Unknown, |target| {
-                Message::DisembargoRequest { target, embargo }
-            }))
+            Ok(target(disembargo.get_target()?, limits)?
+                .map_or(Message::Unknown, |target| Message::DisembargoRequest { target, embargo }))
         }
         disembargo::context::ReceiverLoopback(embargo) => Ok(Message::DisembargoReply { embargo }),
         _ => Ok(Message::Unknown),

@@ -138,9 +138,7 @@ fn fixed(out: &mut Vec<u8>, discriminant: u64, data: u64) {
     const ROOT: u64 = 0x0001_0001_0000_0000;
     const INNER: u64 = 0x0000_0001_0000_0000;
     let mut bytes = [0; 40];
-    for (place, word) in
-        bytes.chunks_exact_mut(8).zip([TABLE, ROOT, discriminant, INNER, data])
-    {
+    for (place, word) in bytes.chunks_exact_mut(8).zip([TABLE, ROOT, discriminant, INNER, data]) {
         place.copy_from_slice(&word.to_le_bytes());
     }
     out.extend_from_slice(&bytes);
@@ -198,7 +196,9 @@ pub(crate) fn unimplemented(out: &mut Vec<u8>, theirs: message::Reader<'_>) {
 fn write_target(mut to: message_target::Builder<'_>, target: &Target) {
     match target {
         Target::Import(id) => to.set_imported_cap(*id),
-        Target::Answer(question, path) => write_promised(to.init_promised_answer(), *question, path),
+        Target::Answer(question, path) => {
+            write_promised(to.init_promised_answer(), *question, path)
+        }
     }
 }
 

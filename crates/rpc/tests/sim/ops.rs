@@ -101,13 +101,9 @@ fn step(plan: &Plan, random: &mut Random) -> Op {
         24 => Op::Break(vat, random.small()),
         25..56 => Op::Call(vat, random.small(), random.argument(), random.argument()),
         56..64 => Op::Pipeline(vat, random.small(), random.small()),
-        64..82 => Op::Reply(
-            vat,
-            random.small(),
-            random.argument(),
-            random.argument(),
-            random.argument(),
-        ),
+        64..82 => {
+            Op::Reply(vat, random.small(), random.argument(), random.argument(), random.argument())
+        }
         82 => Op::Fail(vat, random.small()),
         83..87 => Op::Tail(vat, random.small(), random.small(), random.argument()),
         87..90 => Op::Copy(vat, random.small()),
@@ -120,6 +116,17 @@ fn step(plan: &Plan, random: &mut Random) -> Op {
 
 /// Leaves out what the failure does not need.
 pub(crate) fn shrink(ops: &[Op], fails: impl Fn(&[Op]) -> bool) -> Vec<Op> {
+    let mut kept = ops.to_vec();
+    loop {
+        let before = kept.len();
+        kept = shrink_once(&kept, &fails);
+        if kept.len() == before {
+            return kept;
+        }
+    }
+}
+
+fn shrink_once(ops: &[Op], fails: &impl Fn(&[Op]) -> bool) -> Vec<Op> {
     let mut kept = ops.to_vec();
     let mut chunk = kept.len().div_ceil(2);
     while chunk > 0 {

@@ -204,8 +204,8 @@ impl World {
             .iter()
             .map(|field| {
                 let chosen = here.chosen(*field);
-                let waits = chosen
-                    .is_some_and(|h| self.shadows.waits_for(h.shadow, Waiter::Call(uid)));
+                let waits =
+                    chosen.is_some_and(|h| self.shadows.waits_for(h.shadow, Waiter::Call(uid)));
                 if waits { 0 } else { *field }
             })
             .collect();
@@ -386,12 +386,7 @@ impl World {
     fn add_field(&mut self, host: usize, cap: Cap, uid: u64, field: u16) {
         let id = self.shadows.stream();
         let fresh = Stream { id, sent: Rc::default() };
-        let known = self.hosts[host].fields.entry((uid, field)).or_insert_with(|| fresh.clone());
-        if Rc::strong_count(&known.sent) == 1 {
-            // No handle is left that was used before this one.
-            *known = fresh;
-        }
-        let stream = known.clone();
+        let stream = self.hosts[host].fields.entry((uid, field)).or_insert(fresh).clone();
         self.hosts[host].keep(Handle { cap, stream, shadow: Shadow::Field(uid, field) });
     }
 
