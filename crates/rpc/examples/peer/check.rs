@@ -1,0 +1,136 @@
+//! Calls everything a demo has, on whatever implementation serves it.
+
+use crate::demo::Demo;
+use crate::demo_capnp::demo;
+use crate::wire::Wire;
+use capnp::ErrorKind;
+use capnp::capability::FromClientHook;
+use std::net::TcpStream;
+
+/// Bytes of the large message: more than a default buffer of any peer.
+const LARGE_BYTES: usize = 10 << 20;
+const MANY_CAPS: u32 = 1000;
+
+/// Panics at the first difference; prints one line for each part.
+pub(crate) fn check(stream: TcpStream) {
+    let mut wire = Wire::new(stream, "client");
+    let demo: demo::Client = wire.system.bootstrap(wire.conn);
+    echo(&mut wire, &demo);
+    pipelining(&mut wire, &demo);
+    callbacks(&mut wire, &demo);
+    errors(&mut wire, &demo);
+    cancellation(&mut wire, &demo);
+    capabilities(&mut wire, &demo);
+    streaming(&mut wire, &demo);
+    tail_call(&mut wire, &demo);
+    drop(demo);
+    println!("all checked");
+}
+
+fn echo(wire: &mut Wire, demo: &demo::Client) {
+    for length in [0, 1, 1000, LARGE_BYTES] {
+        let data: Vec<u8> = (0..length).map(|i| (i % 251) as u8).collect();
+        let mut request = demo.echo_request();
+        request.get().set_data(&data);
+        let response = wire.run(request.send().promise).expect("an echo");
+        assert!(response.get().unwrap().get_data().unwrap() == data, "echo of {length} bytes");
+    }
+    println!("echo: ok");
+}
+
+fn name_of(wire: &mut Wire, demo: &demo::Client) -> String {
+    let response = wire.run(demo.name_request().send().promise).expect("a name");
+    response.get().unwrap().get_name().unwrap().to_string().unwrap()
+}
+
+/// Ten levels deep without waiting once.
+fn pipelining(wire: &mut Wire, demo: &demo::Client) {
+    let mut at = demo.clone();
+    for level in 0..10 {
+        let mut request = at.child_request();
+        request.get().set_name(format!("child {level}"));
+        at = request.send().pipeline.get_child();
+    }
+    assert_eq!(name_of(wire, &at), "child 9");
+    println!("pipelining: ok");
+}
+
+fn callbacks(wire: &mut Wire, demo: &demo::Client) {
+    let ours: demo::Client = wire.system.client(Demo::new(&wire.system, "called back"));
+    let mut request = demo.call_back_request();
+    request.get().set_to(ours);
+    request.get().set_times(5);
+    let response = wire.run(request.send().promise).expect("an answer");
+    assert_eq!(response.get().unwrap().get_name().unwrap(), "called back");
+    println!("callbacks: ok");
+}
+
+fn errors(wire: &mut Wire, demo: &demo::Client) {
+    let kinds = [
+        ErrorKind::Failed,
+        ErrorKind::Overloaded,
+        ErrorKind::Disconnected,
+        ErrorKind::Unimplemented,
+    ];
+    for (number, kind) in (0..).zip(kinds) {
+        let mut request = demo.fail_request();
+        request.get().set_kind(number);
+        let error = wire.run(request.send().promise).err().expect("an error");
+        assert_eq!(error.kind, kind, "{}", error.extra);
+    }
+    println!("errors: ok");
+}
+
+fn cancellation(wire: &mut Wire, demo: &demo::Client) {
+    let count = |wire: &mut Wire| {
+        let response = wire.run(demo.cancelled_request().send().promise).expect("a count");
+        response.get().unwrap().get_count()
+    };
+    let before = count(wire);
+    let call = demo.never_request().send();
+    name_of(wire, demo);
+    drop(call);
+    assert_eq!(count(wire), before + 1);
+    println!("cancellation: ok");
+}
+
+fn capabilities(wire: &mut Wire, demo: &demo::Client) {
+    let mut request = demo.many_request();
+    request.get().set_count(MANY_CAPS);
+    let response = wire.run(request.send().promise).expect("capabilities");
+    let caps = response.get().unwrap().get_caps().unwrap();
+    assert_eq!(caps.len(), MANY_CAPS);
+    let mut request = demo.count_request();
+    let mut list = request.get().init_caps(2 * MANY_CAPS);
+    for index in 0..MANY_CAPS {
+        list.set(index, caps.get(index).unwrap().into_client_hook());
+        let ours = Demo::new(&wire.system, "ours");
+        list.set(MANY_CAPS + index, wire.system.client::<demo::Client, _>(ours).into_client_hook());
+    }
+    let counted = wire.run(request.send().promise).expect("a count");
+    assert_eq!(counted.get().unwrap().get_count(), 2 * MANY_CAPS);
+    println!("capabilities: ok");
+}
+
+fn streaming(wire: &mut Wire, demo: &demo::Client) {
+    let chunk = vec![7; 8 << 10];
+    let before = wire.run(demo.pushed_request().send().promise).expect("a count");
+    let before = before.get().unwrap().get_bytes();
+    for _ in 0..100 {
+        let mut request = demo.push_request();
+        request.get().set_data(&chunk);
+        wire.run(request.send()).expect("room");
+    }
+    let after = wire.run(demo.pushed_request().send().promise).expect("a count");
+    assert_eq!(after.get().unwrap().get_bytes() - before, 100 * (8 << 10));
+    println!("streaming: ok");
+}
+
+fn tail_call(wire: &mut Wire, demo: &demo::Client) {
+    let ours: demo::Client = wire.system.client(Demo::new(&wire.system, "our own"));
+    let mut request = demo.tail_request();
+    request.get().set_to(ours);
+    let response = wire.run(request.send().promise).expect("an answer");
+    assert_eq!(response.get().unwrap().get_name().unwrap(), "our own");
+    println!("tail call: ok");
+}

@@ -1,0 +1,39 @@
+//! A peer over kernel sockets, for interoperability tests and measurements.
+//!
+//! `peer serve ADDRESS` serves [`demo::Demo`]; `peer check ADDRESS` calls every method of one and
+//! says what came; `peer bench ADDRESS` measures.
+
+extern crate alloc;
+
+mod bench;
+mod check;
+mod demo;
+#[allow(missing_docs, unused, unreachable_pub, unused_qualifications, clippy::all)]
+#[rustfmt::skip]
+mod demo_capnp;
+mod wire;
+
+use std::net::{TcpListener, TcpStream};
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [verb, address] = &arguments[..] else {
+        eprintln!("usage: peer serve|check|bench ADDRESS");
+        std::process::exit(2);
+    };
+    match &**verb {
+        "serve" => serve(address),
+        "check" => check::check(TcpStream::connect(address).expect("a server there")),
+        "bench" => bench::bench(TcpStream::connect(address).expect("a server there")),
+        other => panic!("no verb {other}"),
+    }
+}
+
+fn serve(address: &str) {
+    let listener = TcpListener::bind(address).expect("a free address");
+    println!("listening on {}", listener.local_addr().expect("an address"));
+    for stream in listener.incoming() {
+        let stream = stream.expect("a connection");
+        std::thread::spawn(move || wire::serve(stream));
+    }
+}
