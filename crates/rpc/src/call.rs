@@ -240,8 +240,15 @@ impl Vat {
     /// result is not there.
     pub(crate) fn pipelined(&mut self, call: CallId, path: Path) -> Cap {
         let mut at = call;
-        while let Some(State::Forwarded(next)) = self.calls.get(at.0).map(|call| &call.state) {
-            at = *next;
+        while let Some(record) = self.calls.get(at.0)
+            && let State::Forwarded(next) = record.state
+        {
+            // Calls sent earlier are still on their way back to here.
+            if let Some((_, promise)) = record.embargoed.iter().find(|(known, _)| *known == path) {
+                let promise = *promise;
+                return self.retain(promise);
+            }
+            at = next;
         }
         let Some(record) = self.calls.get(at.0) else {
             return self.broken(Exception::failed("the call was released"));

@@ -9,6 +9,7 @@ mod ops;
 #[rustfmt::skip]
 mod sim_capnp;
 mod shadow;
+mod trace;
 mod world;
 
 use ops::{Op, Plan, Random, generate, shrink};
@@ -53,7 +54,9 @@ fn report(seed: u64, vats: u16, steps: &[Op], reason: &str) -> ! {
 
 #[allow(dead_code)]
 fn replay(vats: u16, steps: &[Op]) {
-    world::run(vats, steps).unwrap();
+    if let Err(reason) = attempt(vats, steps) {
+        report(0, vats, steps, &reason);
+    }
 }
 
 #[test]

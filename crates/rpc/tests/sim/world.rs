@@ -3,6 +3,7 @@
 use crate::ops::Op;
 use crate::shadow::{Shadow, Shadows, Waiter};
 use crate::sim_capnp::probe;
+use crate::trace;
 use rpc::slot::{Slot, index_of};
 use rpc::{CallId, Cap, ConnId, Event, Exception, Limits, ObjectId, Payload, Vat};
 use std::cell::Cell;
@@ -83,6 +84,9 @@ impl World {
     }
 
     fn step(&mut self, op: Op) -> Checked {
+        if trace::is_on() {
+            println!("--- {op:?}");
+        }
         let hosts = self.hosts.len();
         let host = |vat: u16| vat as usize % hosts;
         match op {
@@ -179,6 +183,10 @@ impl World {
         let number = target.stream.sent.get() + 1;
         target.stream.sent.set(number);
         let uid = self.shadows.call(target.shadow, shadows, target.stream.id, number);
+        if trace::is_on() {
+            let Handle { cap, stream, shadow } = &target;
+            println!("vat {host}: call {uid}, {number} of stream {}, to {cap:?} {shadow:?}", stream.id);
+        }
         let mut params = Payload::params(16);
         write(&mut params, &caps, [target.stream.id, number, uid]);
         Some((target.cap, params, uid))
@@ -283,6 +291,9 @@ impl World {
                 return;
             };
             let (host, conn) = link.ends[end];
+            if trace::is_on() {
+                println!("to vat {host}: {}", trace::message(&message));
+            }
             self.hosts[host].vat.handle_input(conn, NOW, &message);
         }
     }
@@ -333,6 +344,9 @@ impl World {
 
     fn asked(&mut self, host: usize, call: CallId, object: ObjectId, params: &Payload) -> Checked {
         let ([stream, number, uid], fields) = read(params)?;
+        if trace::is_on() {
+            println!("vat {host}: arrived at {object:?}: call {uid}, {number} of stream {stream}");
+        }
         self.shadows.arrived(uid, stream, number, object.0)?;
         self.hosts[host].asked.push((call, uid));
         for (field, index) in (0..).zip(fields) {
