@@ -28,5 +28,5 @@ pub use connection::TableSizes;
 pub use exception::{Exception, Kind};
 pub use limits::Limits;
 pub use payload::Payload;
-pub use typed::System;
+pub use typed::{Resolver, System};
 pub use vat::{CallId, Cap, ConnId, Event, ObjectId, Vat};

@@ -187,13 +187,13 @@ impl System {
         self.shared.vat.borrow().is_closed(conn)
     }
 
-    /// Forgets a connection, ending it if need be. Whoever drove it also ran handlers: the other
-    /// connections' drivers are woken to take over.
+    /// Forgets a connection, ending it if need be. Whoever drove it may have been the
+    /// one to run handlers: another connection's driver is woken to take over.
     pub fn forget(&self, conn: ConnId) {
         self.shared.vat.borrow_mut().forget(conn);
         self.shared.outputs.borrow_mut().remove(&conn);
         self.pump();
-        for waker in self.shared.outputs.borrow().values() {
+        if let Some(waker) = self.shared.outputs.borrow().values().next() {
             waker.wake_by_ref();
         }
     }
@@ -235,6 +235,8 @@ impl System {
         if self.shared.pumping.replace(true) {
             return;
         }
+        // A handler's panic must not stop everything for good.
+        let _reset = Reset(&self.shared.pumping);
         loop {
             self.release_deferred();
             let event = self.shared.vat.borrow_mut().poll_event();
@@ -244,7 +246,6 @@ impl System {
                 None => break,
             }
         }
-        self.shared.pumping.set(false);
         self.wake_outputs();
     }
 
@@ -338,5 +339,13 @@ impl System {
     fn clients_of(&self, payload: &Payload) -> CapTable {
         let caps = payload.caps().iter();
         caps.map(|cap| cap.map(|cap| self.hook(self.shared.vat.borrow_mut().retain(cap)))).collect()
+    }
+}
+
+struct Reset<'a>(&'a Cell<bool>);
+
+impl Drop for Reset<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
     }
 }

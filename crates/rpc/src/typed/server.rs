@@ -89,11 +89,30 @@ impl Objects {
 
 /// A handler at work.
 pub(super) struct Running {
+    unanswered: Unanswered,
     promise: Promise<(), Error>,
     outcome: Option<Result<(), Error>>,
     results: Rc<RefCell<Option<Built>>>,
     object: ObjectId,
     streaming: bool,
+}
+
+/// Fails a call whose handler panicked.
+struct Unanswered {
+    system: System,
+    call: CallId,
+    answered: bool,
+}
+
+impl Drop for Unanswered {
+    fn drop(&mut self) {
+        // A cancelled call is gone already, and this does nothing.
+        if !self.answered
+            && let Ok(mut vat) = self.system.shared.vat.try_borrow_mut()
+        {
+            vat.fail(self.call, Exception::failed("the handler panicked"));
+        }
+    }
 }
 
 /// Results as the handler left them.
@@ -170,10 +189,17 @@ impl System {
             table: CapTable::new(),
             built: built.clone(),
         });
+        let unanswered = Unanswered { system: self.clone(), call: incoming.call, answered: false };
         let DispatchCallResult { promise, is_streaming, .. } =
             target.dispatch(&incoming, params, results);
-        let running =
-            Running { promise, outcome: None, results: built, object, streaming: is_streaming };
+        let running = Running {
+            unanswered,
+            promise,
+            outcome: None,
+            results: built,
+            object,
+            streaming: is_streaming,
+        };
         match self.shared.tasks.start(incoming.call, running) {
             Some(running) => self.finished(incoming.call, running),
             None if is_streaming => self.set_streaming(object, true),
@@ -187,7 +213,8 @@ impl System {
     }
 
     fn finished(&self, call: CallId, running: Running) {
-        let Running { outcome, results, object, streaming, promise } = running;
+        let Running { mut unanswered, outcome, results, object, streaming, promise } = running;
+        unanswered.answered = true;
         drop(promise);
         match outcome {
             Some(Ok(())) => {

@@ -185,7 +185,10 @@ impl World {
         let uid = self.shadows.call(target.shadow, shadows, target.stream.id, number);
         if trace::is_on() {
             let Handle { cap, stream, shadow } = &target;
-            println!("vat {host}: call {uid}, {number} of stream {}, to {cap:?} {shadow:?}", stream.id);
+            println!(
+                "vat {host}: call {uid}, {number} of stream {}, to {cap:?} {shadow:?}",
+                stream.id
+            );
         }
         let mut params = Payload::params(16);
         write(&mut params, &caps, [target.stream.id, number, uid]);

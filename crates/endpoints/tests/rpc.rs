@@ -1,0 +1,191 @@
+//! The RPC driver over in-memory flows: the demo service of the `rpc` crate's peer.
+
+extern crate alloc;
+
+#[path = "../../rpc/examples/peer/demo.rs"]
+mod demo;
+#[allow(missing_docs, unused, unreachable_pub, unused_qualifications, clippy::all)]
+#[rustfmt::skip]
+#[path = "../../rpc/examples/peer/demo_capnp.rs"]
+mod demo_capnp;
+
+use demo::Demo;
+use demo_capnp::demo as schema;
+use endpoints::rpc::{Limits, Rpc};
+use flow::memory::MemoryNetwork;
+use flow::task::Executor;
+use flow::time::Timers;
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+struct World {
+    executor: Executor,
+    timers: Timers,
+    server: Rpc,
+    client: Rpc,
+    network: MemoryNetwork,
+}
+
+impl World {
+    /// A demo at `demo:1`, over flows that hold `capacity_bytes`.
+    fn new(capacity_bytes: usize) -> Self {
+        let executor = Executor::new(|body| {
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(body))
+                .map_err(|_| "a panic".to_string())
+        });
+        let (spawner, timers) = (executor.spawner(), Timers::new());
+        let network = MemoryNetwork::new(capacity_bytes, 8);
+        let server = Rpc::new(Limits::default(), &spawner, &timers);
+        let client = Rpc::new(Limits::default(), &spawner, &timers);
+        let listener = network.listen(&"demo:1".parse().unwrap()).unwrap();
+        let service: schema::Client = server.client(Demo::new(&server, "demo"));
+        let offering = server.offer(listener, service);
+        spawner.spawn("rpc listener", async {
+            offering.await;
+        });
+        Self { executor, timers, server, client, network }
+    }
+
+    async fn connect(&self) -> schema::Client {
+        self.client.connect(&self.network, &"demo:1".parse().unwrap()).await.unwrap()
+    }
+
+    /// Runs `future` with all tasks, to its end.
+    fn run<T: 'static>(&self, future: impl Future<Output = T> + 'static) -> T {
+        let outcome = Rc::new(RefCell::new(None));
+        let result = outcome.clone();
+        self.executor.spawner().spawn("test", async move {
+            let value = future.await;
+            *result.borrow_mut() = Some(value);
+        });
+        self.executor.run(1_000_000);
+        outcome.borrow_mut().take().expect("the future to end")
+    }
+}
+
+fn connected(world: &World) -> schema::Client {
+    let (client, network) = (world.client.clone(), world.network.clone());
+    world.run(async move { client.connect(&network, &"demo:1".parse().unwrap()).await.unwrap() })
+}
+
+async fn name_of(demo: &schema::Client) -> Result<String, capnp::Error> {
+    let response = demo.name_request().send().promise.await?;
+    Ok(response.get()?.get_name()?.to_string()?)
+}
+
+#[test]
+fn a_call_goes_through_flows_of_any_size() {
+    for capacity_bytes in [1, 7, 64, 65_536] {
+        let world = World::new(capacity_bytes);
+        let demo = connected(&world);
+        let echoed = world.run(async move {
+            let mut request = demo.echo_request();
+            request.get().set_data(&[5; 3000]);
+            let response = request.send().promise.await.unwrap();
+            response.get().unwrap().get_data().unwrap().to_vec()
+        });
+        assert_eq!(echoed, [5; 3000], "flows of {capacity_bytes} bytes");
+    }
+}
+
+#[test]
+fn pipelined_calls_need_no_answer_in_between() {
+    let world = World::new(4096);
+    let demo = connected(&world);
+    let name = world.run(async move {
+        let mut request = demo.child_request();
+        request.get().set_name("child");
+        name_of(&request.send().pipeline.get_child()).await
+    });
+    assert_eq!(name.unwrap(), "child");
+}
+
+#[test]
+fn the_server_calls_back_and_tail_calls() {
+    let world = World::new(4096);
+    let demo = connected(&world);
+    let ours: schema::Client = world.client.client(Demo::new(&world.client, "ours"));
+    let names = world.run(async move {
+        let mut request = demo.call_back_request();
+        request.get().set_to(ours.clone());
+        request.get().set_times(3);
+        let called = request.send().promise.await.unwrap();
+        let mut request = demo.tail_request();
+        request.get().set_to(ours);
+        let tailed = request.send().promise.await.unwrap();
+        let text = |name: capnp::text::Reader<'_>| name.to_string().unwrap();
+        (
+            text(called.get().unwrap().get_name().unwrap()),
+            text(tailed.get().unwrap().get_name().unwrap()),
+        )
+    });
+    assert_eq!(names, ("ours".into(), "ours".into()));
+}
+
+#[test]
+fn a_dropped_call_cancels_its_handler() {
+    let world = World::new(4096);
+    let demo = connected(&world);
+    let cancelled = world.run(async move {
+        let never = demo.never_request().send();
+        name_of(&demo).await.unwrap();
+        drop(never);
+        let response = demo.cancelled_request().send().promise.await.unwrap();
+        response.get().unwrap().get_count()
+    });
+    assert_eq!(cancelled, 1);
+}
+
+#[test]
+fn when_all_is_dropped_the_connection_ends_and_both_vats_are_empty() {
+    let world = World::new(4096);
+    let demo = connected(&world);
+    let demo = world.run(async move {
+        name_of(&demo).await.unwrap();
+        demo
+    });
+    let offered = world.server.live();
+    drop(demo);
+    world.executor.run(1_000_000);
+    assert_eq!(world.client.live(), (0, 0));
+    assert!(world.server.live() <= offered);
+    assert_eq!(world.server.live(), (1, 0), "the offered service only");
+}
+
+#[test]
+fn an_open_call_breaks_when_the_server_is_gone() {
+    let world = World::new(4096);
+    let (here, there) = flow::memory::pair(4096);
+    let demo: schema::Client = world.client.connect_flow(here);
+    let call = name_of(&demo);
+    drop(there);
+    let error = world.run({
+        let demo = demo.clone();
+        async move { name_of(&demo).await.unwrap_err() }
+    });
+    assert_eq!(error.kind, capnp::ErrorKind::Disconnected);
+    drop(call);
+}
+
+#[test]
+fn a_peer_that_stalls_in_a_message_is_disconnected_in_time() {
+    use flow::FlowExt;
+    let world = World::new(4096);
+    let (here, mut there) = flow::memory::pair(4096);
+    let demo: schema::Client = world.client.connect_flow(here);
+    world.executor.run(1_000);
+    flow::task::block_on(async { there.write_all(&[0, 0, 0, 0, 9]).await.unwrap() });
+    world.executor.run(1_000);
+    world.timers.advance(Limits::default().stalled_max + Duration::from_millis(1));
+    let error = world.run(async move { name_of(&demo).await.unwrap_err() });
+    assert_eq!(error.kind, capnp::ErrorKind::Disconnected);
+}
+
+#[test]
+fn connecting_is_one_line() {
+    let world = Rc::new(World::new(4096));
+    let inner = world.clone();
+    let name = world.run(async move { name_of(&inner.connect().await).await });
+    assert_eq!(name.unwrap(), "demo");
+}
