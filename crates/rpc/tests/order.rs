@@ -199,18 +199,17 @@ fn mirage_capnp_rpc_78_embargo_through_a_second_promise() {
     let client_bs = row.bootstrap(server, 0);
     let own = row.vats[server].object(ObjectId(5));
     row.deliver_all();
-    // The server passes its object, asks, and calls the answer before it is there.
+    // The server passes its object and asks; the client answers with a promise, and resolves that
+    // to the object, before it sees the call that the server sends to the answer.
     let q3 = row.call(server, client_bs, 3, &[own]);
+    row.deliver_all();
     let x = row.part(server, q3);
     row.call(server, x, 11, &[]);
-    row.deliver_all();
     let promise = row.vats[client].promise();
     let e0 = row.asked[client][0].args[0];
     row.reply(client, 3, &[promise]);
-    row.deliver(server, 0, 1);
     row.resolve(client, promise, e0);
-    // The resolve overtakes nothing: it is behind the call on its way back.
-    row.deliver(server, 0, 1);
+    row.deliver(server, 0, 2);
     row.call(server, x, 12, &[]);
     row.deliver_all();
     row.assert_order(server, &[11, 12]);
