@@ -342,8 +342,7 @@ fn limit_on_the_nesting_and_traversal_of_a_message() {
 fn limit_on_questions_is_the_callers_to_see() {
     let mut victim = Victim::new(Limits { questions_max: 2, ..Limits::default() });
     let theirs = victim.vat.bootstrap(victim.conn);
-    let calls: Vec<_> =
-        (0..2).map(|_| victim.vat.call(theirs, 1, 1, Payload::params(0))).collect();
+    let calls: Vec<_> = (0..2).map(|_| victim.vat.call(theirs, 1, 1, Payload::params(0))).collect();
     assert!(victim.vat.result(calls[0]).is_none());
     let refused = victim.vat.result(calls[1]).unwrap().unwrap_err();
     assert_eq!(refused, Exception::overloaded("questions_max exceeded"));
@@ -408,8 +407,7 @@ fn limit_on_embargoes() {
 
 #[test]
 fn limit_on_unsent_bytes() {
-    let limits =
-        Limits { unsent_bytes_high: 500, unsent_bytes_max: 2_000, ..Limits::default() };
+    let limits = Limits { unsent_bytes_high: 500, unsent_bytes_max: 2_000, ..Limits::default() };
     let mut victim = Victim::new(limits);
     victim.send(&bootstrap(0));
     let mut wanted_until = None;
@@ -463,10 +461,10 @@ fn an_unknown_message_is_sent_back() {
     let mut victim = Victim::new(Limits::default());
     victim.send(&build(|message| message.init_provide().set_question_id(77)));
     let output = victim.output();
-    let read =
-        capnp::serialize::read_message_from_flat_slice(&mut &output[..], Default::default());
+    let read = capnp::serialize::read_message_from_flat_slice(&mut &output[..], Default::default());
     let read = read.unwrap();
-    let Ok(message::Unimplemented(theirs)) = read.get_root::<message::Reader<'_>>().unwrap().which()
+    let Ok(message::Unimplemented(theirs)) =
+        read.get_root::<message::Reader<'_>>().unwrap().which()
     else {
         panic!("an unimplemented message");
     };
@@ -481,7 +479,8 @@ fn a_call_that_the_peer_does_not_know_fails_as_unimplemented() {
     let call = victim.vat.call(theirs, 1, 1, Payload::params(0));
     let sent = victim.output();
     for message in messages_of(&sent) {
-        let read = capnp::serialize::read_message_from_flat_slice(&mut &message[..], Default::default());
+        let read =
+            capnp::serialize::read_message_from_flat_slice(&mut &message[..], Default::default());
         let read = read.unwrap();
         let ours: message::Reader<'_> = read.get_root().unwrap();
         victim.send(&build(|mut message| message.set_unimplemented(ours).unwrap()));

@@ -5,7 +5,7 @@ interface Demo {
   empty @0 ();
   echo @1 (data :Data) -> (data :Data);
   child @2 (name :Text) -> (child :Demo);
-  name @3 () -> (name :Text);
+  name @3 () -> Named;
   # Calls `to.name()` so many times, and answers with the last name.
   callBack @4 (to :Demo, times :UInt32) -> (name :Text);
   # 0 failed, 1 overloaded, 2 disconnected, 3 unimplemented.
@@ -20,5 +20,9 @@ interface Demo {
   push @10 (data :Data) -> stream;
   pushed @11 () -> (bytes :UInt64);
   # Answers with what `to.name()` answers.
-  tail @12 (to :Demo) -> (name :Text);
+  tail @12 (to :Demo) -> Named;
+
+  struct Named {
+    name @0 :Text;
+  }
 }

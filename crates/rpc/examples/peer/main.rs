@@ -1,7 +1,7 @@
 //! A peer over kernel sockets, for interoperability tests and measurements.
 //!
 //! `peer serve ADDRESS` serves [`demo::Demo`]; `peer check ADDRESS` calls every method of one and
-//! says what came; `peer bench ADDRESS` measures.
+//! says what came (`check-failed-only` when it has one kind of error only); `peer bench ADDRESS` measures.
 
 extern crate alloc;
 
@@ -18,15 +18,20 @@ use std::net::{TcpListener, TcpStream};
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [verb, address] = &arguments[..] else {
-        eprintln!("usage: peer serve|check|bench ADDRESS");
+        eprintln!("usage: peer serve|check|check-failed-only|bench ADDRESS");
         std::process::exit(2);
     };
     match &**verb {
         "serve" => serve(address),
-        "check" => check::check(TcpStream::connect(address).expect("a server there")),
-        "bench" => bench::bench(TcpStream::connect(address).expect("a server there")),
+        "check" => check::check(connect(address), false),
+        "check-failed-only" => check::check(connect(address), true),
+        "bench" => bench::bench(connect(address)),
         other => panic!("no verb {other}"),
     }
+}
+
+fn connect(address: &str) -> TcpStream {
+    TcpStream::connect(address).expect("a server there")
 }
 
 fn serve(address: &str) {
