@@ -1,3 +1,44 @@
 //! Sans-I/O ZMTP 3.1 and the ZeroMQ socket patterns.
+//!
+//! Two layers, both without a socket, a clock or an executor:
+//!
+//! * [`Connection`] is one side of one ZMTP conversation (RFC 37/ZMTP): greeting, security
+//!   handshake, frames, heartbeats. Bodies go in and out in pieces.
+//! * [`Socket`] is a ZeroMQ socket of one [`SocketType`] over many connections (RFC 28/REQREP,
+//!   29/PUBSUB, 30/PIPELINE): fair queueing in, round robin out, high-water marks, lock-step.
+//!
+//! Time is an argument: a [`core::time::Duration`] since an epoch of the caller's choice.
+//! Every length that a peer states is compared with a field of [`Limits`] first.
 #![no_std]
 #![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod command;
+mod config;
+mod connection;
+mod error;
+mod frame;
+mod greeting;
+mod heartbeat;
+mod limits;
+mod mechanism;
+mod message;
+mod metadata;
+mod outbox;
+mod socket;
+mod socket_type;
+
+pub use bytes::Bytes;
+pub use config::{Authority, Config, CurveClient, CurveServer, Security};
+pub use connection::{Body, Connection, Event, Input};
+pub use error::{Error, SendError};
+pub use heartbeat::Heartbeat;
+pub use limits::Limits;
+pub use mechanism::curve::{public_key, z85_decode, z85_encode};
+pub use message::Message;
+pub use metadata::Peer as PeerInfo;
+pub use socket::{Options, PeerId, RecvError, Refusal, Refused, Socket, Wake};
+pub use socket_type::SocketType;

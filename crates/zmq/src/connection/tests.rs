@@ -1,0 +1,489 @@
+use super::*;
+use crate::mechanism::curve::public_key;
+use crate::{Authority, CurveClient, CurveServer, Heartbeat, Limits, Security, SocketType};
+use std::format;
+use std::string::String;
+use std::vec;
+
+const SECOND: Duration = Duration::from_secs(1);
+const ZERO: Duration = Duration::ZERO;
+
+struct Door;
+
+impl Authority for Door {
+    fn admits_password(&self, username: &[u8], password: &[u8]) -> bool {
+        (username, password) == (b"ada", b"1815")
+    }
+
+    fn admits_key(&self, key: &[u8; 32]) -> bool {
+        *key == public_key(&[7; 32])
+    }
+}
+
+fn connection(socket_type: SocketType, security: Security, seed: u8) -> Connection {
+    let config = Config {
+        security,
+        ..Config::new(socket_type)
+    };
+    Connection::new(ZERO, Arc::new(config), &[seed; 48])
+}
+
+fn null(socket_type: SocketType) -> Connection {
+    connection(socket_type, Security::Null, 1)
+}
+
+fn plain(password: &'static str) -> (Security, Security) {
+    let client = Security::PlainClient {
+        username: "ada".into(),
+        password: password.into(),
+    };
+    (client, Security::PlainServer(Arc::new(Door)))
+}
+
+fn curve(client_secret: u8) -> (Security, Security) {
+    let client = CurveClient {
+        server_public_key: public_key(&[9; 32]),
+        secret_key: [client_secret; 32],
+    };
+    let server = CurveServer {
+        secret_key: [9; 32],
+        authority: Arc::new(Door),
+    };
+    (Security::CurveClient(client), Security::CurveServer(server))
+}
+
+/// Everything a connection has to send.
+fn output(from: &mut Connection) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut buf = [0; 61];
+    loop {
+        match from.poll_transmit(&mut buf) {
+            0 => return bytes,
+            written => bytes.extend_from_slice(&buf[..written]),
+        }
+    }
+}
+
+/// Feeds bytes in pieces of `step`; gives what came of it, pieces of a part joined.
+fn feed(to: &mut Connection, bytes: &[u8], step: usize) -> Result<Vec<String>, Error> {
+    let mut seen = Vec::new();
+    let mut part = Vec::new();
+    for piece in bytes.chunks(step.max(1)) {
+        let mut piece = piece;
+        while !piece.is_empty() {
+            let input = to.handle_input(ZERO, piece)?;
+            match input.event {
+                None => {}
+                Some(Event::Ready) => seen.push("ready".into()),
+                Some(Event::Subscribe(prefix)) => seen.push(format!("subscribe {prefix:?}")),
+                Some(Event::Cancel(prefix)) => seen.push(format!("cancel {prefix:?}")),
+                Some(Event::Body(body)) => {
+                    part.extend_from_slice(body.bytes());
+                    if body.part_left == 0 {
+                        let tail = if body.more { "+" } else { "." };
+                        seen.push(format!("{} {:x}{tail}", part.len(), sum(&part)));
+                        part.clear();
+                    }
+                }
+            }
+            piece = &piece[input.consumed..];
+        }
+    }
+    Ok(seen)
+}
+
+fn sum(bytes: &[u8]) -> u32 {
+    bytes
+        .iter()
+        .fold(0, |sum: u32, &byte| sum.rotate_left(5) ^ u32::from(byte))
+}
+
+/// Carries bytes both ways until none are left; what each side saw.
+fn pump(a: &mut Connection, b: &mut Connection, step: usize) -> Result<[Vec<String>; 2], Error> {
+    let mut seen = [vec![], vec![]];
+    while a.has_output() || b.has_output() {
+        let to_b = output(a);
+        seen[1].extend(feed(b, &to_b, step)?);
+        let to_a = output(b);
+        seen[0].extend(feed(a, &to_a, step)?);
+    }
+    Ok(seen)
+}
+
+fn ready_pair(a: SocketType, b: SocketType) -> (Connection, Connection) {
+    let (mut a, mut b) = (null(a), null(b));
+    pump(&mut a, &mut b, 100).unwrap();
+    assert!(a.is_ready() && b.is_ready());
+    (a, b)
+}
+
+fn three_parts() -> Message {
+    let mut message = Message::new("first");
+    message.push(Bytes::new());
+    message.push(vec![5; 300]);
+    message
+}
+
+#[test]
+fn every_mechanism_carries_messages_both_ways_in_any_splits() {
+    for security in [(Security::Null, Security::Null), plain("1815"), curve(7)] {
+        for step in [1, 2, 7, 64, 10_000] {
+            let mut a = connection(SocketType::Dealer, security.0.clone(), 1);
+            let mut b = connection(SocketType::Router, security.1.clone(), 2);
+            let seen = pump(&mut a, &mut b, step).unwrap();
+            assert_eq!(seen, [["ready"], ["ready"]], "{security:?} {step}");
+            assert_eq!(a.peer().unwrap().socket_type, SocketType::Router);
+            a.send(three_parts()).unwrap();
+            a.send(Message::new("")).unwrap();
+            b.send(Message::new(vec![1; 70_000])).unwrap();
+            assert_eq!((a.queued_messages(), a.queued_bytes()), (2, 305));
+            let seen = pump(&mut a, &mut b, step).unwrap();
+            let part =
+                |len: usize, byte: u8, tail| format!("{len} {:x}{tail}", sum(&vec![byte; len]));
+            let first = format!("5 {:x}+", sum(b"first"));
+            assert_eq!(
+                seen[1],
+                [first, "0 0+".into(), part(300, 5, "."), "0 0.".into()]
+            );
+            assert_eq!(seen[0], [part(70_000, 1, ".")]);
+            assert_eq!((a.queued_messages(), a.queued_bytes()), (0, 0));
+        }
+    }
+}
+
+#[test]
+fn wrong_secrets_are_refused_and_the_peer_reads_why() {
+    for security in [plain("wrong"), curve(8)] {
+        let mut client = connection(SocketType::Push, security.0, 1);
+        let mut server = connection(SocketType::Pull, security.1, 2);
+        assert_eq!(pump(&mut client, &mut server, 64), Err(Error::Unauthorized));
+        let error = output(&mut server);
+        let heard = feed(&mut client, &error, 64);
+        assert_eq!(heard, Err(Error::Peer("access refused".into())));
+        assert!(!client.has_output(), "ERROR is not answered");
+    }
+}
+
+#[test]
+fn mechanisms_and_roles_must_match() {
+    let (plain_client, plain_server) = plain("1815");
+    let cases = [
+        (
+            Security::Null,
+            plain_server.clone(),
+            Error::MechanismMismatch,
+        ),
+        (plain_client.clone(), plain_client, Error::RoleMismatch),
+        (plain_server.clone(), plain_server, Error::RoleMismatch),
+    ];
+    for (ours, theirs, expected) in cases {
+        let mut a = connection(SocketType::Push, ours, 1);
+        let mut b = connection(SocketType::Pull, theirs, 2);
+        assert_eq!(pump(&mut a, &mut b, 64), Err(expected));
+    }
+}
+
+#[test]
+fn rfc37_socket_types_that_do_not_match_end_in_error() {
+    let (mut a, mut b) = (null(SocketType::Push), null(SocketType::Sub));
+    assert_eq!(pump(&mut a, &mut b, 64), Err(Error::SocketTypeMismatch));
+    let error = output(&mut a);
+    assert!(error.ends_with(b"\x05ERROR\x13invalid socket type"));
+}
+
+#[test]
+fn a_part_can_be_given_and_taken_in_pieces() {
+    let (mut a, mut b) = ready_pair(SocketType::Push, SocketType::Pull);
+    a.begin_part(1 << 20, true).unwrap();
+    assert_eq!(a.send(Message::new("x")), Err(SendError::PartUnfinished));
+    assert_eq!(a.begin_part(1, true), Err(SendError::PartUnfinished));
+    let mut received = 0;
+    for _ in 0..1024 {
+        a.send_piece(vec![3; 1024]).unwrap();
+        let bytes = output(&mut a);
+        let mut rest = &bytes[..];
+        while !rest.is_empty() {
+            let input = b.handle_input(ZERO, rest).unwrap();
+            rest = &rest[input.consumed..];
+            if let Some(Event::Body(body)) = input.event {
+                assert!(body.bytes().len() <= 1024);
+                received += body.bytes().len();
+                assert_eq!(body.part_left as usize, (1 << 20) - received);
+            }
+        }
+        assert!(a.queued_bytes() == 0);
+    }
+    assert_eq!(received, 1 << 20);
+    assert_eq!(a.send_piece("x"), Err(SendError::PartOverrun));
+    a.begin_part(0, false).unwrap();
+    assert_eq!(pump(&mut a, &mut b, 9).unwrap()[1], ["0 0."]);
+    assert_eq!(a.queued_messages(), 0);
+}
+
+#[test]
+fn commands_never_stand_inside_a_message() {
+    let (mut a, mut b) = ready_pair(SocketType::Dealer, SocketType::Dealer);
+    a.begin_part(4, false).unwrap();
+    a.send_piece("ab").unwrap();
+    let first = output(&mut a);
+    feed(&mut a, b"\x04\x08\x04PING\0\0x", 64).unwrap();
+    assert_eq!(output(&mut a), b"");
+    a.send_piece("cd").unwrap();
+    let rest = output(&mut a);
+    assert_eq!(rest, b"cd\x04\x06\x04PONGx");
+    assert_eq!(feed(&mut b, &[first, rest].concat(), 3).unwrap().len(), 1);
+}
+
+#[test]
+fn messages_of_which_nothing_was_sent_come_back() {
+    let (mut a, _) = ready_pair(SocketType::Push, SocketType::Pull);
+    for body in ["one", "two", "three"] {
+        a.send(Message::new(body)).unwrap();
+    }
+    a.poll_transmit(&mut [0; 3]);
+    let mut unsent = a.take_unsent();
+    assert_eq!(unsent.remove(0), Message::new("two"));
+    assert_eq!(unsent, [Message::new("three")]);
+}
+
+#[test]
+fn subscriptions_are_commands_at_3_1_and_messages_at_3_0() {
+    let (mut sub, mut publisher) = ready_pair(SocketType::Sub, SocketType::Pub);
+    sub.send_subscription(true, b"a").unwrap();
+    sub.send_subscription(false, b"a").unwrap();
+    let seen = pump(&mut sub, &mut publisher, 1).unwrap();
+    assert_eq!(seen[1], ["subscribe b\"a\"", "cancel b\"a\""]);
+
+    let mut sub = null(SocketType::Sub);
+    let mut old = null(SocketType::Pub);
+    feed(&mut old, &output(&mut sub), 64).unwrap();
+    let mut hello = output(&mut old);
+    hello[11] = 0;
+    assert_eq!(feed(&mut sub, &hello, 64).unwrap(), ["ready"]);
+    output(&mut sub);
+    sub.send_subscription(true, b"a").unwrap();
+    assert_eq!(output(&mut sub), b"\0\x02\x01a");
+}
+
+#[test]
+fn heartbeats_ping_and_give_up_a_silent_peer() {
+    let heartbeat = Heartbeat {
+        interval: SECOND,
+        timeout: 2 * SECOND,
+        ttl: 3 * SECOND,
+    };
+    let mut config = Config::new(SocketType::Push);
+    config.heartbeat = Some(heartbeat);
+    let mut a = Connection::new(ZERO, Arc::new(config), &[0; 48]);
+    let mut b = null(SocketType::Pull);
+    assert_eq!(a.next_deadline(), Some(30 * SECOND), "the handshake's");
+    pump(&mut a, &mut b, 64).unwrap();
+    assert_eq!(a.next_deadline(), Some(SECOND));
+    a.handle_deadline(SECOND).unwrap();
+    let ping = output(&mut a);
+    assert_eq!(ping, b"\x04\x07\x04PING\0\x1e");
+    feed(&mut b, &ping, 64).unwrap();
+    assert_eq!(b.next_deadline(), Some(3 * SECOND), "the TTL we asked for");
+    let pong = output(&mut b);
+    assert_eq!(pong, b"\x04\x05\x04PONG");
+    a.handle_input(SECOND, &pong).unwrap();
+    a.handle_deadline(2 * SECOND).unwrap();
+    a.handle_deadline(3 * SECOND).unwrap();
+    assert_eq!(a.handle_deadline(4 * SECOND), Err(Error::HeartbeatTimeout));
+    assert_eq!(a.next_deadline(), None);
+    assert_eq!(b.handle_deadline(3 * SECOND), Err(Error::HeartbeatTimeout));
+}
+
+#[test]
+fn a_peer_that_never_finishes_its_handshake_is_given_up() {
+    let mut a = null(SocketType::Push);
+    a.handle_deadline(29 * SECOND).unwrap();
+    assert_eq!(a.handle_deadline(30 * SECOND), Err(Error::HandshakeTimeout));
+}
+
+#[test]
+fn pings_of_a_peer_that_does_not_read_are_bounded() {
+    let (mut a, _) = ready_pair(SocketType::Push, SocketType::Pull);
+    for _ in 0..1000 {
+        feed(&mut a, b"\x04\x07\x04PING\0\0", 64).unwrap();
+    }
+    assert_eq!(output(&mut a).len(), 64 * 7);
+}
+
+#[test]
+fn bad_traffic_names_its_cause() {
+    let cases: [(&[u8], Error); 11] = [
+        (b"\x08\0", Error::ReservedFlags),
+        (b"\x05\0", Error::ReservedFlags),
+        (b"\x04\0", Error::MalformedCommand),
+        (b"\x04\x01\0", Error::MalformedCommand),
+        (b"\x04\x02\x05P", Error::MalformedCommand),
+        (b"\x04\x06\x04PING\0", Error::MalformedCommand),
+        (
+            b"\x04\x18\x04PING\0\0ABCDEFGHIJKLMNOPQ",
+            Error::MalformedCommand,
+        ),
+        (b"\x04\x06\x05READY", Error::UnexpectedCommand),
+        (b"\x04\x0A\x05ERROR\x03why", Error::Peer("why".into())),
+        (
+            b"\x02\0\0\0\0\x40\0\0\x01",
+            Error::FrameTooLong((1 << 30) + 1),
+        ),
+        (b"\x06\0\0\0\0\0\0\x20\x01", Error::CommandTooLong(8193)),
+    ];
+    for (bytes, expected) in cases {
+        for step in [1, 100] {
+            let (mut a, _) = ready_pair(SocketType::Pull, SocketType::Push);
+            assert_eq!(
+                feed(&mut a, bytes, step),
+                Err(expected.clone()),
+                "{bytes:?}"
+            );
+            assert_eq!(feed(&mut a, b"x", step), Err(Error::Closed));
+        }
+    }
+}
+
+#[test]
+fn bad_handshakes_name_their_cause() {
+    let greeting = output(&mut null(SocketType::Push));
+    let cases: [(&[u8], Error); 6] = [
+        (b"\0\x01x", Error::UnexpectedCommand),
+        (b"\x04\x06\x05HELLO", Error::UnexpectedCommand),
+        (b"\x04\x06\x05READY", Error::SocketTypeMismatch),
+        (b"\x04\x07\x05READY\x09", Error::MalformedCommand),
+        (b"\x04\x08\x05ERROR\x05x", Error::MalformedCommand),
+        (b"\x06\xFF\0\0\0\0\0\0\0", Error::CommandTooLong(0xFF << 56)),
+    ];
+    for (bytes, expected) in cases {
+        let mut a = null(SocketType::Pull);
+        let bytes = [&greeting, bytes].concat();
+        assert_eq!(feed(&mut a, &bytes, 5), Err(expected));
+    }
+}
+
+#[test]
+fn too_many_parts_are_refused() {
+    let (mut a, _) = ready_pair(SocketType::Pull, SocketType::Push);
+    let most = Limits::default().parts;
+    feed(&mut a, &[[1, 0].repeat(most - 1), vec![0, 0]].concat(), 999).unwrap();
+    feed(&mut a, &[1, 0].repeat(most), 999).unwrap();
+    assert_eq!(feed(&mut a, &[0, 0], 9), Err(Error::TooManyParts));
+}
+
+#[test]
+fn a_curve_frame_is_limited_like_a_message() {
+    let (client, server) = curve(7);
+    let mut a = connection(SocketType::Push, client, 1);
+    let mut b = connection(SocketType::Pull, server, 2);
+    pump(&mut a, &mut b, 64).unwrap();
+    let max = Limits::default().message_bytes as u64 + MESSAGE_OVERHEAD as u64;
+    let header = |len: u64| [&[2][..], &len.to_be_bytes()].concat();
+    feed(&mut b, &header(max), 9).unwrap();
+    let mut b = {
+        let (client, server) = curve(7);
+        let mut a = connection(SocketType::Push, client, 1);
+        let mut b = connection(SocketType::Pull, server, 2);
+        pump(&mut a, &mut b, 64).unwrap();
+        b
+    };
+    assert_eq!(
+        feed(&mut b, &header(max + 1), 9),
+        Err(Error::FrameTooLong(max + 1))
+    );
+}
+
+#[test]
+fn rfc26_a_changed_or_repeated_curve_message_is_refused() {
+    let (client, server) = curve(7);
+    let mut a = connection(SocketType::Push, client, 1);
+    let mut b = connection(SocketType::Pull, server, 2);
+    pump(&mut a, &mut b, 64).unwrap();
+    a.send(Message::new("secret")).unwrap();
+    let frame = output(&mut a);
+    assert!(!frame.windows(6).any(|window| window == b"secret"));
+    assert_eq!(feed(&mut b, &frame, 64).unwrap().len(), 1);
+    assert_eq!(feed(&mut b, &frame, 64), Err(Error::Crypto), "a replay");
+}
+
+#[test]
+fn curve_handshakes_end_at_any_flipped_bit() {
+    let (client, server) = curve(7);
+    // HELLO is 2 + 200 bytes after the greeting; INITIATE follows.
+    for position in (64usize..64 + 202 + 300).step_by(7) {
+        let mut a = connection(SocketType::Push, client.clone(), 1);
+        let mut b = connection(SocketType::Pull, server.clone(), 2);
+        let mut sent = 0;
+        let mut failed = false;
+        while a.has_output() && !failed {
+            let mut bytes = output(&mut a);
+            if let Some(byte) = position
+                .checked_sub(sent)
+                .and_then(|at: usize| bytes.get_mut(at))
+            {
+                *byte ^= 1;
+            }
+            sent += bytes.len();
+            failed = feed(&mut b, &bytes, 64).is_err();
+            if !failed {
+                let answer = output(&mut b);
+                feed(&mut a, &answer, 64).unwrap();
+            }
+        }
+        // HELLO's padding is not looked at (RFC 26: "SHALL ignore").
+        let padding = 64 + 2 + 8..64 + 2 + 8 + 72;
+        if position < sent && !padding.contains(&position) {
+            assert!(!b.is_ready() && (failed || !a.is_ready()), "{position}");
+        }
+    }
+}
+
+/// All that one side sends in a conversation with everything in it.
+fn conversation() -> Vec<u8> {
+    let (mut a, mut b) = (null(SocketType::Dealer), null(SocketType::Dealer));
+    let mut bytes = output(&mut a);
+    feed(&mut b, &bytes, 64).unwrap();
+    feed(&mut a, &output(&mut b), 64).unwrap();
+    bytes.extend(output(&mut a));
+    a.send(three_parts()).unwrap();
+    bytes.extend(output(&mut a));
+    bytes.extend_from_slice(b"\x04\x0B\x04PING\0\x01ctxt");
+    bytes.extend_from_slice(b"\x04\x07\x04PONGxx\x04\x0B\x07UNKNOWNabc");
+    bytes
+}
+
+#[test]
+fn a_conversation_may_break_off_at_every_byte() {
+    let bytes = conversation();
+    let whole = feed(&mut null(SocketType::Dealer), &bytes, bytes.len()).unwrap();
+    assert_eq!(whole.len(), 4);
+    for cut in 0..bytes.len() {
+        let mut a = null(SocketType::Dealer);
+        let mut seen = feed(&mut a, &bytes[..cut], cut).unwrap();
+        seen.extend(feed(&mut a, &bytes[cut..], bytes.len()).unwrap());
+        // A part cut in two is summed apart here.
+        assert!(
+            seen.len() == whole.len() && seen[0] == "ready",
+            "{cut}: {seen:?}"
+        );
+    }
+}
+
+#[test]
+fn changed_bytes_never_panic_nor_grow_memory() {
+    let bytes = conversation();
+    let mut seed = 0x9E37_79B9_7F4A_7C15_u64;
+    for round in 0..20_000 {
+        let mut changed = bytes.clone();
+        for _ in 0..1 + round % 4 {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            let at = (seed >> 8) as usize % changed.len();
+            changed[at] = seed as u8;
+        }
+        let mut a = null(SocketType::Dealer);
+        let _ = feed(&mut a, &changed, 1 + (seed >> 40) as usize % 100);
+        assert!(output(&mut a).len() < 1024, "round {round}");
+    }
+}

@@ -1,0 +1,330 @@
+//! What waits to be sent: frames, encoded (and sealed) only when their turn comes.
+
+use crate::frame::{COMMAND, HEADER_BYTES_MAX, Header, MORE};
+use crate::mechanism::curve::Sealer;
+use crate::{Message, SendError, command};
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+/// One entry: a whole frame, or the start or a piece of one that is given in pieces.
+#[derive(Debug)]
+struct Segment {
+    // Of a frame's start: its flags and its length.
+    head: Option<Header>,
+    body: Bytes,
+    ends_message: bool,
+    // Not to be sealed: part of the handshake.
+    clear: bool,
+}
+
+impl Segment {
+    fn frame(flags: u8, body: Bytes) -> Self {
+        let head = Some(Header {
+            flags,
+            len: body.len() as u64,
+        });
+        Self {
+            head,
+            body,
+            ends_message: flags & (MORE | COMMAND) == 0,
+            clear: false,
+        }
+    }
+
+    fn bare(body: Bytes, ends_message: bool) -> Self {
+        Self {
+            head: None,
+            body,
+            ends_message,
+            clear: true,
+        }
+    }
+}
+
+/// Commands that may wait while the peer reads nothing. Default 64: a peer that sends PINGs and
+/// does not read finds the others unanswered, and its memory here bounded.
+const PONGS_WAITING_MAX: usize = 64;
+
+/// The queue of one connection.
+///
+/// Commands overtake messages but never stand inside one (RFC 37's grammar: a message's
+/// frames follow each other). Sealing waits until a frame's turn, so that CURVE's nonces go
+/// out in order and an unsent message can still move to another peer.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    sealer: Option<Sealer>,
+    commands: VecDeque<Segment>,
+    queue: VecDeque<Segment>,
+    writing: Writing,
+    mid_message: bool,
+    messages: usize,
+    body_bytes: usize,
+    // The part that is being given in pieces.
+    part: Option<OpenPart>,
+}
+
+#[derive(Debug)]
+struct OpenPart {
+    left: u64,
+    more: bool,
+    // Under CURVE the pieces gather here: a box covers a whole frame.
+    gathered: Option<Vec<u8>>,
+}
+
+/// The segment under way: header, then body.
+#[derive(Debug, Default)]
+struct Writing {
+    head: [u8; HEADER_BYTES_MAX],
+    head_at: u8,
+    head_len: u8,
+    body: Bytes,
+    body_at: usize,
+    // What it counts for in the queue; sealing makes it longer.
+    counted_bytes: usize,
+    ends_message: bool,
+    active: bool,
+}
+
+impl Outbox {
+    /// From here on every frame is sealed.
+    pub(crate) fn seal_with(&mut self, sealer: Sealer) {
+        self.sealer = Some(sealer);
+    }
+
+    /// Queues a command frame.
+    pub(crate) fn command(&mut self, body: Vec<u8>) {
+        self.commands
+            .push_back(Segment::frame(COMMAND, body.into()));
+    }
+
+    /// Queues a command frame of the handshake: never sealed.
+    pub(crate) fn handshake(&mut self, body: Vec<u8>) {
+        let frame = Segment::frame(COMMAND, body.into());
+        self.commands.push_back(Segment {
+            clear: true,
+            ..frame
+        });
+    }
+
+    /// Queues the answer to a PING.
+    pub(crate) fn pong(&mut self, context: &[u8]) {
+        if self.commands.len() < PONGS_WAITING_MAX {
+            self.command(command::join(b"PONG", &[context]));
+        }
+    }
+
+    /// Queues bytes that are no frame: the greeting.
+    pub(crate) fn raw(&mut self, bytes: &[u8]) {
+        let body = Bytes::copy_from_slice(bytes);
+        self.commands.push_back(Segment::bare(body, false));
+    }
+
+    /// Queues a message.
+    pub(crate) fn message(&mut self, message: Message) -> Result<(), SendError> {
+        if self.part.is_some() {
+            return Err(SendError::PartUnfinished);
+        }
+        self.messages += 1;
+        let mut left = message.part_count();
+        for part in message.into_parts() {
+            left -= 1;
+            self.body_bytes += part.len();
+            self.queue
+                .push_back(Segment::frame(if left > 0 { MORE } else { 0 }, part));
+        }
+        Ok(())
+    }
+
+    /// Starts a part of `len` bytes that [`Outbox::piece`] will bring.
+    pub(crate) fn begin_part(&mut self, len: u64, more: bool) -> Result<(), SendError> {
+        if self.part.is_some() {
+            return Err(SendError::PartUnfinished);
+        }
+        let gathered = self.sealer.is_some().then(Vec::new);
+        if gathered.is_none() {
+            let head = Some(Header {
+                flags: if more { MORE } else { 0 },
+                len,
+            });
+            let ends_message = !more && len == 0;
+            self.queue.push_back(Segment {
+                head,
+                ..Segment::bare(Bytes::new(), ends_message)
+            });
+        }
+        self.messages += usize::from(!more);
+        self.part = Some(OpenPart {
+            left: len,
+            more,
+            gathered,
+        });
+        self.end_part();
+        Ok(())
+    }
+
+    /// The next bytes of the part under way.
+    pub(crate) fn piece(&mut self, bytes: Bytes) -> Result<(), SendError> {
+        let part = self.part.as_mut().ok_or(SendError::PartOverrun)?;
+        let left = part
+            .left
+            .checked_sub(bytes.len() as u64)
+            .ok_or(SendError::PartOverrun)?;
+        part.left = left;
+        self.body_bytes += bytes.len();
+        if let Some(gathered) = &mut part.gathered {
+            gathered.extend_from_slice(&bytes);
+        } else if !bytes.is_empty() {
+            let ends_message = left == 0 && !part.more;
+            self.queue.push_back(Segment::bare(bytes, ends_message));
+        }
+        self.end_part();
+        Ok(())
+    }
+
+    fn end_part(&mut self) {
+        let Some(part) = self.part.take_if(|part| part.left == 0) else {
+            return;
+        };
+        if let Some(body) = part.gathered {
+            let flags = if part.more { MORE } else { 0 };
+            self.queue.push_back(Segment::frame(flags, body.into()));
+        }
+    }
+
+    /// Messages not yet wholly written.
+    pub(crate) fn message_count(&self) -> usize {
+        self.messages
+    }
+
+    /// Bytes of bodies that wait.
+    pub(crate) fn body_bytes(&self) -> usize {
+        self.body_bytes
+    }
+
+    /// Whether [`Outbox::write`] has anything to write.
+    pub(crate) fn has_output(&self) -> bool {
+        self.writing.active
+            || !self.queue.is_empty()
+            || (!self.mid_message && !self.commands.is_empty())
+    }
+
+    /// Drops messages and keeps commands: the connection is about to close.
+    pub(crate) fn drop_messages(&mut self) {
+        if !self.mid_message {
+            self.queue.clear();
+        } else {
+            // Nothing can follow half a message.
+            *self = Self::default();
+        }
+    }
+
+    /// The messages of which no byte has been written, oldest first.
+    pub(crate) fn take_unsent(&mut self) -> Vec<Message> {
+        let mut unsent = Vec::new();
+        let mut parts = Vec::new();
+        // The rest of a message that is half written is lost with its connection.
+        let mut skipping = self.mid_message;
+        while let Some(segment) = self.queue.pop_front() {
+            let whole = segment
+                .head
+                .is_some_and(|head| head.len == segment.body.len() as u64);
+            skipping |= !whole;
+            self.body_bytes -= segment.body.len();
+            self.messages -= usize::from(segment.ends_message);
+            parts.push(segment.body);
+            if segment.ends_message {
+                let message = Message::from_parts(parts.drain(..));
+                unsent.extend(message.filter(|_| !skipping));
+                skipping = false;
+            }
+        }
+        unsent
+    }
+
+    /// Fills `buf` as far as there is something to write; returns how far.
+    pub(crate) fn write(&mut self, buf: &mut [u8]) -> usize {
+        let mut filled = 0;
+        while filled < buf.len() && (self.writing.active || self.load()) {
+            let (used, done) = self.writing.write(&mut buf[filled..]);
+            filled += used;
+            if done {
+                self.messages -= usize::from(self.writing.ends_message);
+                self.body_bytes -= self.writing.counted_bytes;
+                self.writing.active = false;
+                self.writing.body = Bytes::new();
+            }
+        }
+        filled
+    }
+
+    /// Takes the next segment in hand.
+    fn load(&mut self) -> bool {
+        let command = if self.mid_message {
+            None
+        } else {
+            self.commands.pop_front()
+        };
+        let mut counted_bytes = 0;
+        let segment = match command {
+            Some(command) => command,
+            None => match self.queue.pop_front() {
+                Some(segment) => {
+                    counted_bytes = segment.body.len();
+                    self.mid_message = !segment.ends_message;
+                    segment
+                }
+                None => return false,
+            },
+        };
+        let Segment {
+            head,
+            body,
+            ends_message,
+            clear,
+        } = segment;
+        let (head, body) = match (head, &mut self.sealer) {
+            (Some(head), Some(sealer)) if !clear => {
+                let body = Bytes::from(sealer.seal(head.flags, &body));
+                // libzmq sends a MESSAGE command as a message frame, whatever is inside.
+                (
+                    Some(Header {
+                        flags: 0,
+                        len: body.len() as u64,
+                    }),
+                    body,
+                )
+            }
+            (head, _) => (head, body),
+        };
+        let (head, head_len) = head.map_or(([0; HEADER_BYTES_MAX], 0), Header::encode);
+        self.writing = Writing {
+            head,
+            head_at: 0,
+            head_len,
+            body,
+            body_at: 0,
+            counted_bytes,
+            ends_message,
+            active: true,
+        };
+        true
+    }
+}
+
+impl Writing {
+    /// Writes on; returns how much, and whether the segment is done.
+    fn write(&mut self, buf: &mut [u8]) -> (usize, bool) {
+        let head = &self.head[usize::from(self.head_at)..usize::from(self.head_len)];
+        let head_used = head.len().min(buf.len());
+        buf[..head_used].copy_from_slice(&head[..head_used]);
+        self.head_at += head_used as u8;
+        let buf = &mut buf[head_used..];
+        let body = &self.body[self.body_at..];
+        let body_used = body.len().min(buf.len());
+        buf[..body_used].copy_from_slice(&body[..body_used]);
+        self.body_at += body_used;
+        let done = self.head_at == self.head_len && self.body_at == self.body.len();
+        (head_used + body_used, done)
+    }
+}

@@ -1,0 +1,297 @@
+//! A ZeroMQ socket over many connections.
+
+mod options;
+mod peer;
+mod receive;
+mod send;
+mod slab;
+mod subscriptions;
+
+pub use options::Options;
+pub use receive::RecvError;
+pub use send::{Refusal, Refused};
+pub use slab::PeerId;
+
+use crate::{Config, Connection, Error, Message, PeerInfo, SocketType};
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::sync::Arc;
+use bytes::Bytes;
+use core::time::Duration;
+use peer::Peer;
+use slab::Slab;
+use subscriptions::Subscriptions;
+
+/// A socket: messages on one side, any number of peers' bytes on the other.
+///
+/// Whoever holds the flows calls [`Socket::add_peer`] for each, feeds
+/// [`Socket::handle_input`] and empties [`Socket::poll_transmit`]; [`Socket::poll_wake`] says
+/// whom to look after next. Whoever holds the messages calls [`Socket::send`] and
+/// [`Socket::recv`]. Nothing here waits.
+#[derive(Debug)]
+pub struct Socket {
+    config: Arc<Config>,
+    options: Options,
+    peers: Slab,
+    // Peers whose inbox has a message, in the order of their turns.
+    readable: VecDeque<PeerId>,
+    // Peers that have room for a message, in the order of their turns.
+    writable: VecDeque<PeerId>,
+    // Peers to look after; what concerns the user of the socket is a flag each.
+    wakes: VecDeque<Wake>,
+    recv_wake: bool,
+    send_wake: bool,
+    // Messages of a lost peer that no byte of was sent; they go before any other.
+    unsent: VecDeque<Message>,
+    request: Request,
+    reply_to: Option<(PeerId, alloc::vec::Vec<Bytes>)>,
+    last_request_id: u32,
+    routes: BTreeMap<Bytes, PeerId>,
+    last_route: u32,
+    // SUB and XSUB: what we subscribed to. XPUB: what all peers together did.
+    topics: Subscriptions,
+    dropped: u64,
+}
+
+/// What to do next, from [`Socket::poll_wake`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wake {
+    /// [`Socket::poll_transmit`] has something for this peer.
+    Transmit(PeerId),
+    /// There is room again for the input that this peer's last
+    /// [`Socket::handle_input`] left over.
+    Input(PeerId),
+    /// [`Socket::recv`] may have a message, or has an error to say.
+    Recv,
+    /// [`Socket::send`] may have room.
+    Send,
+}
+
+/// Where a REQ socket stands (RFC 28).
+#[derive(Debug)]
+enum Request {
+    Idle,
+    Awaiting { peer: PeerId, id: Option<[u8; 4]> },
+    Lost,
+}
+
+impl Socket {
+    /// A socket with no peers.
+    pub fn new(options: Options) -> Self {
+        Self {
+            config: Arc::new(options.config.clone()),
+            options,
+            peers: Slab::default(),
+            readable: VecDeque::new(),
+            writable: VecDeque::new(),
+            wakes: VecDeque::new(),
+            recv_wake: false,
+            send_wake: false,
+            unsent: VecDeque::new(),
+            request: Request::Idle,
+            reply_to: None,
+            last_request_id: 0,
+            routes: BTreeMap::new(),
+            last_route: 0,
+            topics: Subscriptions::default(),
+            dropped: 0,
+        }
+    }
+
+    /// Its type.
+    pub fn socket_type(&self) -> SocketType {
+        self.config.socket_type
+    }
+
+    /// A flow to a peer has opened, from either side. `None` when
+    /// [`Options::peers_max`] are there already: close the flow.
+    ///
+    /// `entropy`: see [`Connection::new`].
+    pub fn add_peer(&mut self, now: Duration, entropy: &[u8; 48]) -> Option<PeerId> {
+        if self.peers.len() >= self.options.peers_max {
+            return None;
+        }
+        let connection = Connection::new(now, self.config.clone(), entropy);
+        let id = self.peers.insert(Peer::new(connection));
+        self.announce_output(id);
+        Some(id)
+    }
+
+    /// The flow to a peer has ended. What it sent before can still be received; what a PUSH,
+    /// DEALER or REQ had queued for it and not begun goes to other peers.
+    pub fn remove_peer(&mut self, id: PeerId) {
+        let Some(peer) = self.peers.get_mut(id) else {
+            return;
+        };
+        peer.gone = true;
+        let mut unsent = VecDeque::new();
+        if matches!(
+            self.config.socket_type,
+            SocketType::Push | SocketType::Dealer
+        ) {
+            unsent.extend(peer.connection.take_unsent());
+        }
+        let topics = core::mem::take(&mut peer.subscriptions);
+        let route = peer.route.take();
+        if let Some(route) = route
+            && self.routes.get(&route) == Some(&id)
+        {
+            self.routes.remove(&route);
+        }
+        self.unsubscribe_all(id, &topics);
+        if matches!(self.request, Request::Awaiting { peer, .. } if peer == id)
+            && !self.peers.get(id).is_some_and(|peer| peer.has_message())
+        {
+            self.request = Request::Lost;
+            self.recv_wake = true;
+        }
+        self.unsent.append(&mut unsent);
+        self.flush_unsent();
+        self.bury(id);
+    }
+
+    /// Who a peer is, once its handshake is done.
+    pub fn peer(&self, id: PeerId) -> Option<&PeerInfo> {
+        self.peers.get(id)?.connection.peer()
+    }
+
+    /// Peers whose handshake is done.
+    pub fn ready_peers(&self) -> usize {
+        self.peers
+            .iter()
+            .filter(|(_, peer)| peer.is_ready())
+            .count()
+    }
+
+    /// Messages that PUB, XPUB and ROUTER dropped for want of room or of a route.
+    pub fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// Takes bytes from a peer; returns how many. Fewer than all mean that its inbox is full:
+    /// keep the others and offer them after [`Wake::Input`]. After an error send what
+    /// [`Socket::poll_transmit`] still has, close the flow and call [`Socket::remove_peer`].
+    pub fn handle_input(
+        &mut self,
+        now: Duration,
+        id: PeerId,
+        input: &[u8],
+    ) -> Result<usize, Error> {
+        let mut consumed = 0;
+        while consumed < input.len() {
+            let peer = self
+                .peers
+                .get_mut(id)
+                .filter(|peer| !peer.gone)
+                .ok_or(Error::Closed)?;
+            if peer.inbox_full(&self.options) {
+                peer.input_waits = true;
+                peer.connection.defer_input(now);
+                break;
+            }
+            match peer.take_input(now, &input[consumed..], &self.options) {
+                Ok((used, arrival)) => {
+                    consumed += used;
+                    self.arrived(id, arrival)
+                        .inspect_err(|error| self.fail_peer(id, error))?;
+                }
+                Err(error) => {
+                    self.fail_peer(id, &error);
+                    return Err(error);
+                }
+            }
+        }
+        // The handshake's answers and PONGs.
+        self.announce_output(id);
+        Ok(consumed)
+    }
+
+    /// Writes what is to be sent to a peer into `buf`; returns how many bytes.
+    pub fn poll_transmit(&mut self, id: PeerId, buf: &mut [u8]) -> usize {
+        let Some(peer) = self.peers.get_mut(id) else {
+            return 0;
+        };
+        let written = peer.connection.poll_transmit(buf);
+        if !peer.connection.has_output() {
+            peer.output_announced = false;
+        }
+        self.offer_room(id);
+        written
+    }
+
+    /// Whether [`Socket::poll_transmit`] has something to write.
+    pub fn has_output(&self, id: PeerId) -> bool {
+        self.peers
+            .get(id)
+            .is_some_and(|peer| peer.connection.has_output())
+    }
+
+    /// When [`Socket::handle_deadline`] is to be called for a peer, at the latest.
+    pub fn next_deadline(&self, id: PeerId) -> Option<Duration> {
+        self.peers.get(id)?.connection.next_deadline()
+    }
+
+    /// Does what is due for a peer. An error is to be treated as one of
+    /// [`Socket::handle_input`].
+    pub fn handle_deadline(&mut self, now: Duration, id: PeerId) -> Result<(), Error> {
+        let peer = self.peers.get_mut(id).ok_or(Error::Closed)?;
+        if peer.input_waits {
+            // Its silence is ours: we do not read.
+            peer.connection.defer_input(now);
+        }
+        let outcome = peer.connection.handle_deadline(now);
+        if let Err(error) = &outcome {
+            self.fail_peer(id, error);
+        }
+        self.announce_output(id);
+        outcome
+    }
+
+    /// The next thing to look after.
+    pub fn poll_wake(&mut self) -> Option<Wake> {
+        if core::mem::take(&mut self.recv_wake) {
+            return Some(Wake::Recv);
+        }
+        if core::mem::take(&mut self.send_wake) {
+            return Some(Wake::Send);
+        }
+        self.wakes.pop_front()
+    }
+
+    fn announce_output(&mut self, id: PeerId) {
+        if let Some(peer) = self.peers.get_mut(id)
+            && !peer.output_announced
+            && peer.connection.has_output()
+        {
+            peer.output_announced = true;
+            self.wakes.push_back(Wake::Transmit(id));
+        }
+    }
+
+    fn fail_peer(&mut self, id: PeerId, cause: &Error) {
+        if let Some(peer) = self.peers.get_mut(id) {
+            if matches!(
+                self.config.socket_type,
+                SocketType::Push | SocketType::Dealer
+            ) {
+                self.unsent.extend(peer.connection.take_unsent());
+            }
+            peer.connection.fail(cause);
+        }
+        self.flush_unsent();
+        self.announce_output(id);
+    }
+
+    /// Frees a peer that is gone and of whom nothing is left to receive.
+    fn bury(&mut self, id: PeerId) {
+        if self
+            .peers
+            .get(id)
+            .is_some_and(|peer| peer.gone && !peer.has_message())
+        {
+            self.peers.remove(id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,295 @@
+//! What a socket does with what arrives, and how it hands it out.
+
+use super::peer::Arrival;
+use super::{PeerId, Request, Socket, Subscriptions, Wake};
+use crate::{Error, Message, SocketType};
+use alloc::vec::Vec;
+use bytes::{BufMut, Bytes, BytesMut};
+use core::fmt;
+
+/// Why [`Socket::recv`] has no message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecvError {
+    /// None is there now: wait for [`Wake::Recv`].
+    Empty,
+    /// This socket type never receives.
+    Unsupported,
+    /// REQ: send a request first. REP: answer the last one first (RFC 28's lock-step).
+    OutOfTurn,
+    /// REQ: the peer that was to reply is gone. Said once; then a request may be sent again.
+    PeerLost,
+}
+
+impl fmt::Display for RecvError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Empty => "no message",
+            Self::Unsupported => "this socket type does not receive",
+            Self::OutOfTurn => "send before receiving",
+            Self::PeerLost => "the peer that was to reply is gone",
+        })
+    }
+}
+
+impl core::error::Error for RecvError {}
+
+impl Socket {
+    /// The next message, from the peers in turn (fair queueing).
+    ///
+    /// At a ROUTER its first part is the sender's routing id. At REQ and REP the envelope is
+    /// taken off. At an XPUB subscriptions come too: a byte 1 (or 0, at its end) and the prefix.
+    pub fn recv(&mut self) -> Result<Message, RecvError> {
+        match self.config.socket_type {
+            SocketType::Push | SocketType::Pub => Err(RecvError::Unsupported),
+            SocketType::Req => self.recv_reply(),
+            SocketType::Rep => self.recv_request(),
+            SocketType::Router => {
+                let ((_, route), mut message) = self.next_message().ok_or(RecvError::Empty)?;
+                message.push_front(route);
+                Ok(message)
+            }
+            _ => self
+                .next_message()
+                .map(|(_, message)| message)
+                .ok_or(RecvError::Empty),
+        }
+    }
+
+    /// Whether [`Socket::recv`] would give anything but [`RecvError::Empty`].
+    pub fn can_recv(&self) -> bool {
+        !self.readable.is_empty() || matches!(self.request, Request::Lost)
+    }
+
+    fn recv_reply(&mut self) -> Result<Message, RecvError> {
+        match self.request {
+            Request::Idle => Err(RecvError::OutOfTurn),
+            Request::Lost => {
+                self.request = Request::Idle;
+                Err(RecvError::PeerLost)
+            }
+            Request::Awaiting { .. } => {
+                let (_, reply) = self.next_message().ok_or(RecvError::Empty)?;
+                self.request = Request::Idle;
+                self.send_wake = true;
+                Ok(reply)
+            }
+        }
+    }
+
+    /// RFC 28: a REP keeps the envelope, up to and with the empty delimiter, for the reply.
+    fn recv_request(&mut self) -> Result<Message, RecvError> {
+        if self.reply_to.is_some() {
+            return Err(RecvError::OutOfTurn);
+        }
+        while let Some(((id, _), message)) = self.next_message() {
+            let mut envelope = Vec::new();
+            let mut rest = Some(message);
+            while let Some(message) = rest {
+                let (part, after) = message.split_first();
+                let is_delimiter = part.is_empty();
+                envelope.push(part);
+                rest = after;
+                if is_delimiter {
+                    break;
+                }
+            }
+            // Without a delimiter, or with nothing after it, it is no request: discard it.
+            if let Some(request) = rest {
+                self.reply_to = Some((id, envelope));
+                return Ok(request);
+            }
+        }
+        Err(RecvError::Empty)
+    }
+
+    /// The message whose turn it is, and its sender with its routing id.
+    fn next_message(&mut self) -> Option<((PeerId, Bytes), Message)> {
+        loop {
+            let id = self.readable.pop_front()?;
+            let Some(peer) = self.peers.get_mut(id) else {
+                continue;
+            };
+            let message = peer.receive();
+            let route = peer.route.clone().unwrap_or_default();
+            peer.in_readable = peer.has_message();
+            if peer.in_readable {
+                self.readable.push_back(id);
+            }
+            if peer.input_waits && !peer.inbox_full(&self.options) {
+                peer.input_waits = false;
+                self.wakes.push_back(Wake::Input(id));
+            }
+            self.bury(id);
+            if let Some(message) = message {
+                return Some(((id, route), message));
+            }
+        }
+    }
+
+    /// Something came from a peer.
+    pub(super) fn arrived(&mut self, id: PeerId, arrival: Arrival) -> Result<(), Error> {
+        match arrival {
+            Arrival::Nothing => Ok(()),
+            Arrival::Ready => self.peer_ready(id),
+            Arrival::Message(message) => self.message_arrived(id, message),
+            Arrival::Subscribe(prefix) => self.subscribed(id, true, prefix),
+            Arrival::Cancel(prefix) => self.subscribed(id, false, prefix),
+        }
+    }
+
+    fn peer_ready(&mut self, id: PeerId) -> Result<(), Error> {
+        match self.config.socket_type {
+            SocketType::Router => self.add_route(id)?,
+            SocketType::Sub | SocketType::XSub => {
+                if let Some(peer) = self.peers.get_mut(id) {
+                    for prefix in self.topics.iter() {
+                        // The peer is ready, so this cannot be refused.
+                        let _ = peer.connection.send_subscription(true, prefix);
+                    }
+                }
+            }
+            _ => {}
+        }
+        self.offer_room(id);
+        Ok(())
+    }
+
+    /// RFC 28: a ROUTER knows its peers by the identities they give, or by one of its own making,
+    /// which starts with a zero byte as no peer's may.
+    fn add_route(&mut self, id: PeerId) -> Result<(), Error> {
+        let given = self
+            .peer(id)
+            .map(|peer| peer.identity.clone())
+            .unwrap_or_default();
+        let route = match given.first() {
+            Some(0) => return Err(Error::Identity),
+            Some(_) => given,
+            None => self.make_route(),
+        };
+        if let Some(&holder) = self.routes.get(&route) {
+            if !self.options.router_handover {
+                return Err(Error::Identity);
+            }
+            self.fail_peer(holder, &Error::Identity);
+            if let Some(old) = self.peers.get_mut(holder) {
+                old.route = None;
+            }
+        }
+        self.routes.insert(route.clone(), id);
+        if let Some(peer) = self.peers.get_mut(id) {
+            peer.route = Some(route);
+        }
+        Ok(())
+    }
+
+    fn make_route(&mut self) -> Bytes {
+        self.last_route = self.last_route.wrapping_add(1);
+        let mut route = BytesMut::with_capacity(5);
+        route.put_u8(0);
+        route.put_u32(self.last_route);
+        route.freeze()
+    }
+
+    fn message_arrived(&mut self, id: PeerId, message: Message) -> Result<(), Error> {
+        match self.config.socket_type {
+            SocketType::Req => {
+                if let Some(reply) = self.strip_reply(id, message) {
+                    self.deliver(id, reply);
+                }
+            }
+            SocketType::Sub if !self.topics.matches(message.first()) => {}
+            // RFC 29: a message that starts with 1 or 0 is a subscription or its end.
+            SocketType::Pub | SocketType::XPub => match message.first().first() {
+                Some(&flag @ (0 | 1)) if message.part_count() == 1 => {
+                    let prefix = message.first().slice(1..);
+                    return self.subscribed(id, flag == 1, prefix);
+                }
+                _ if self.config.socket_type == SocketType::XPub => self.deliver(id, message),
+                _ => {}
+            },
+            SocketType::Push => {}
+            _ => self.deliver(id, message),
+        }
+        Ok(())
+    }
+
+    /// RFC 28: a REQ discards what is not the reply it waits for.
+    fn strip_reply(&self, from: PeerId, message: Message) -> Option<Message> {
+        let Request::Awaiting { peer, id } = &self.request else {
+            return None;
+        };
+        let expected = (*peer == from).then_some(id)?;
+        let (mut part, mut rest) = message.split_first();
+        if let Some(id) = expected {
+            if part != id[..] {
+                return None;
+            }
+            (part, rest) = rest?.split_first();
+        }
+        part.is_empty().then_some(rest).flatten()
+    }
+
+    fn deliver(&mut self, id: PeerId, message: Message) {
+        let Some(peer) = self.peers.get_mut(id) else {
+            return;
+        };
+        peer.deliver(message);
+        if !peer.in_readable {
+            peer.in_readable = true;
+            self.readable.push_back(id);
+            if self.readable.len() == 1 {
+                self.recv_wake = true;
+            }
+        }
+    }
+
+    fn subscribed(&mut self, id: PeerId, subscribe: bool, prefix: Bytes) -> Result<(), Error> {
+        let is_xpub = self.config.socket_type == SocketType::XPub;
+        if !is_xpub && self.config.socket_type != SocketType::Pub {
+            return Err(Error::UnexpectedCommand);
+        }
+        let subscriptions_max = self.config.limits.subscriptions;
+        let Some(peer) = self.peers.get_mut(id) else {
+            return Ok(());
+        };
+        let known = peer.subscriptions.contains(&prefix);
+        if known == subscribe {
+            return Ok(());
+        }
+        if !subscribe {
+            peer.subscriptions.remove(&prefix);
+        } else if peer.subscriptions.len() >= subscriptions_max {
+            return Err(Error::TooManySubscriptions);
+        } else {
+            peer.subscriptions.add(prefix.clone());
+        }
+        if is_xpub {
+            self.count_topic(id, subscribe, prefix);
+        }
+        Ok(())
+    }
+
+    /// RFC 29: an XPUB's user hears of a topic's first subscriber and of its last one's end.
+    fn count_topic(&mut self, id: PeerId, subscribe: bool, prefix: Bytes) {
+        let mut notice = BytesMut::with_capacity(1 + prefix.len());
+        notice.put_u8(u8::from(subscribe));
+        notice.put_slice(&prefix);
+        let changed = if subscribe {
+            self.topics.add(prefix)
+        } else {
+            self.topics.remove(&prefix)
+        };
+        if changed {
+            self.deliver(id, Message::new(notice.freeze()));
+        }
+    }
+
+    /// A subscriber is gone.
+    pub(super) fn unsubscribe_all(&mut self, id: PeerId, subscriptions: &Subscriptions) {
+        if self.config.socket_type == SocketType::XPub {
+            for prefix in subscriptions.iter() {
+                self.count_topic(id, false, prefix.clone());
+            }
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! Where a socket sends a message.
+
+use super::{PeerId, Request, Socket, Wake};
+use crate::{Message, SocketType};
+use bytes::Bytes;
+use core::fmt;
+
+/// A message that [`Socket::send`] did not take, and why.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The message, unchanged.
+    pub message: Message,
+    /// Why.
+    pub why: Refusal,
+}
+
+/// Why [`Socket::send`] did not take a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// No peer, or none with room: wait for [`Wake::Send`].
+    Full,
+    /// This socket type never sends.
+    Unsupported,
+    /// REQ: receive the reply first. REP: receive a request first (RFC 28's lock-step).
+    OutOfTurn,
+    /// ROUTER, mandatory: no peer has that routing id.
+    Unroutable,
+    /// ROUTER: nothing follows the routing id. XSUB: not a subscription.
+    Malformed,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full => "no peer with room",
+            Self::Unsupported => "this socket type does not send",
+            Self::OutOfTurn => "receive before sending",
+            Self::Unroutable => "no peer has that routing id",
+            Self::Malformed => "the message does not suit this socket type",
+        })
+    }
+}
+
+impl core::error::Error for Refusal {}
+
+impl Socket {
+    /// Queues a message as the socket's pattern says: to the next peer with room (REQ, DEALER,
+    /// PUSH), to the peer of the request (REP), to the peer named by the first part (ROUTER), to
+    /// all that subscribed (PUB, XPUB). An XSUB's messages are subscriptions.
+    pub fn send(&mut self, message: Message) -> Result<(), Refused> {
+        match self.config.socket_type {
+            SocketType::Push | SocketType::Dealer => self.send_in_turn(message).map(drop),
+            SocketType::Req => self.send_request(message),
+            SocketType::Rep => self.send_reply(message),
+            SocketType::Router => self.send_routed(message),
+            SocketType::Pub | SocketType::XPub => {
+                self.publish(&message);
+                Ok(())
+            }
+            SocketType::XSub => self.send_upstream(message),
+            SocketType::Pull | SocketType::Sub => refuse(message, Refusal::Unsupported),
+        }
+    }
+
+    /// SUB and XSUB: asks for topics with this prefix, once more each time.
+    pub fn subscribe(&mut self, prefix: impl Into<Bytes>) {
+        let prefix = prefix.into();
+        if self.topics.add(prefix.clone()) {
+            self.tell_subscription(true, &prefix);
+        }
+    }
+
+    /// SUB and XSUB: takes one [`Socket::subscribe`] back.
+    pub fn unsubscribe(&mut self, prefix: &[u8]) {
+        if self.topics.remove(prefix) {
+            self.tell_subscription(false, prefix);
+        }
+    }
+
+    /// Whether [`Socket::send`] of a message in turn would find a peer.
+    pub fn can_send(&self) -> bool {
+        self.unsent.is_empty() && !self.writable.is_empty()
+    }
+
+    /// Puts a peer with room into the ring of those to send to.
+    pub(super) fn offer_room(&mut self, id: PeerId) {
+        let Some(peer) = self.peers.get_mut(id) else {
+            return;
+        };
+        if peer.in_writable || !peer.has_room(&self.options) {
+            return;
+        }
+        peer.in_writable = true;
+        self.writable.push_back(id);
+        self.flush_unsent();
+        self.send_wake = true;
+    }
+
+    /// Sends what a lost peer left.
+    pub(super) fn flush_unsent(&mut self) {
+        while let Some(message) = self.unsent.pop_front() {
+            if let Err(refused) = self.send_to_next(message) {
+                self.unsent.push_front(refused.message);
+                return;
+            }
+        }
+    }
+
+    fn send_in_turn(&mut self, message: Message) -> Result<PeerId, Refused> {
+        if !self.unsent.is_empty() {
+            return refuse(message, Refusal::Full);
+        }
+        self.send_to_next(message)
+    }
+
+    /// Round robin: the first of the ring gets the message and goes to its end.
+    fn send_to_next(&mut self, message: Message) -> Result<PeerId, Refused> {
+        while let Some(id) = self.writable.pop_front() {
+            let Some(peer) = self.peers.get_mut(id) else {
+                continue;
+            };
+            peer.in_writable = false;
+            if !peer.has_room(&self.options) {
+                continue;
+            }
+            // It is ready and no part is under way, so it cannot refuse.
+            let _ = peer.connection.send(message);
+            if peer.has_room(&self.options) {
+                peer.in_writable = true;
+                self.writable.push_back(id);
+            }
+            self.announce_output(id);
+            return Ok(id);
+        }
+        refuse(message, Refusal::Full)
+    }
+
+    fn send_request(&mut self, message: Message) -> Result<(), Refused> {
+        if matches!(self.request, Request::Awaiting { .. }) && !self.options.request_relaxed {
+            return refuse(message, Refusal::OutOfTurn);
+        }
+        let id = self.options.request_correlate.then(|| {
+            self.last_request_id = self.last_request_id.wrapping_add(1);
+            self.last_request_id.to_be_bytes()
+        });
+        let mut enveloped = message.clone();
+        enveloped.push_front(Bytes::new());
+        if let Some(id) = id {
+            enveloped.push_front(Bytes::copy_from_slice(&id));
+        }
+        match self.send_in_turn(enveloped) {
+            Err(Refused { why, .. }) => refuse(message, why),
+            Ok(peer) => {
+                // A reply that came too late for the request before.
+                for stale in self.readable.drain(..) {
+                    if let Some(peer) = self.peers.get_mut(stale) {
+                        peer.clear_inbox();
+                        peer.in_readable = false;
+                    }
+                }
+                self.request = Request::Awaiting { peer, id };
+                Ok(())
+            }
+        }
+    }
+
+    fn send_reply(&mut self, message: Message) -> Result<(), Refused> {
+        let Some((id, envelope)) = self.reply_to.take() else {
+            return refuse(message, Refusal::OutOfTurn);
+        };
+        self.recv_wake = true;
+        // RFC 28: a reply to a peer that is gone is discarded.
+        if let Some(peer) = self.peers.get_mut(id).filter(|peer| peer.is_ready()) {
+            let _ = peer.connection.send(message.wrap(envelope));
+            self.announce_output(id);
+        }
+        Ok(())
+    }
+
+    fn send_routed(&mut self, message: Message) -> Result<(), Refused> {
+        if message.part_count() < 2 {
+            return refuse(message, Refusal::Malformed);
+        }
+        let mandatory = self.options.router_mandatory;
+        let Some(&id) = self.routes.get(message.first()) else {
+            self.dropped += u64::from(!mandatory);
+            return if mandatory {
+                refuse(message, Refusal::Unroutable)
+            } else {
+                Ok(())
+            };
+        };
+        let peer = self
+            .peers
+            .get_mut(id)
+            .filter(|peer| peer.has_room(&self.options));
+        let Some(peer) = peer else {
+            self.dropped += u64::from(!mandatory);
+            return if mandatory {
+                refuse(message, Refusal::Full)
+            } else {
+                Ok(())
+            };
+        };
+        if let (_, Some(body)) = message.split_first() {
+            let _ = peer.connection.send(body);
+        }
+        self.announce_output(id);
+        Ok(())
+    }
+
+    /// RFC 29: a subscriber without room misses the message.
+    fn publish(&mut self, message: &Message) {
+        for (id, peer) in self.peers.iter_mut() {
+            if !peer.is_ready() || !peer.subscriptions.matches(message.first()) {
+                continue;
+            }
+            if !peer.has_room(&self.options) {
+                self.dropped += 1;
+                continue;
+            }
+            let _ = peer.connection.send(message.clone());
+            if !peer.output_announced {
+                peer.output_announced = true;
+                self.wakes.push_back(Wake::Transmit(id));
+            }
+        }
+    }
+
+    fn send_upstream(&mut self, message: Message) -> Result<(), Refused> {
+        match message.first().first() {
+            Some(1) => self.subscribe(message.first().slice(1..)),
+            Some(0) => self.unsubscribe(&message.first()[1..]),
+            _ => return refuse(message, Refusal::Malformed),
+        }
+        Ok(())
+    }
+
+    fn tell_subscription(&mut self, subscribe: bool, prefix: &[u8]) {
+        for (id, peer) in self.peers.iter_mut() {
+            if !peer.is_ready() {
+                continue;
+            }
+            // Ready, so it cannot refuse.
+            let _ = peer.connection.send_subscription(subscribe, prefix);
+            if !peer.output_announced {
+                peer.output_announced = true;
+                self.wakes.push_back(Wake::Transmit(id));
+            }
+        }
+    }
+}
+
+fn refuse<T>(message: Message, why: Refusal) -> Result<T, Refused> {
+    Err(Refused { message, why })
+}
