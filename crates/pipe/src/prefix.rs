@@ -1,0 +1,100 @@
+//! Bytes before each message.
+
+use crate::{Edge, Fault, Node, Piece, Stage, drive};
+use bytes::Bytes;
+
+/// Puts `prefix` before each message.
+pub fn prepend(prefix: impl AsRef<[u8]>) -> Prepend {
+    Prepend { prefix: Bytes::copy_from_slice(prefix.as_ref()), inside: false }
+}
+
+/// See [`prepend`].
+#[derive(Debug)]
+pub struct Prepend {
+    prefix: Bytes,
+    inside: bool,
+}
+
+impl Node<Piece> for Prepend {
+    type Out = Piece;
+
+    fn run(&mut self, input: &mut Edge<Piece>, output: &mut Edge<Piece>) {
+        drive(self, input, output);
+    }
+}
+
+impl Stage<Piece> for Prepend {
+    type Out = Piece;
+
+    fn accept(
+        &mut self,
+        piece: Piece,
+        weight_bytes: usize,
+        output: &mut Edge<Piece>,
+    ) -> Result<(), Fault> {
+        if !self.inside {
+            output.put(Piece::part(self.prefix.clone()), self.prefix.len());
+        }
+        self.inside = !piece.last;
+        output.put(piece, weight_bytes);
+        Ok(())
+    }
+}
+
+/// Takes `prefix` off each message; a message without it is a fault.
+pub fn skip(prefix: impl AsRef<[u8]>) -> Skip {
+    Skip { prefix: Bytes::copy_from_slice(prefix.as_ref()), matched: 0 }
+}
+
+/// See [`skip`].
+#[derive(Debug)]
+pub struct Skip {
+    prefix: Bytes,
+    matched: usize,
+}
+
+impl Node<Piece> for Skip {
+    type Out = Piece;
+
+    fn run(&mut self, input: &mut Edge<Piece>, output: &mut Edge<Piece>) {
+        drive(self, input, output);
+    }
+}
+
+impl Stage<Piece> for Skip {
+    type Out = Piece;
+
+    fn accept(
+        &mut self,
+        mut piece: Piece,
+        _: usize,
+        output: &mut Edge<Piece>,
+    ) -> Result<(), Fault> {
+        let wanted = &self.prefix[self.matched..];
+        let here = wanted.len().min(piece.bytes.len());
+        let skipped = piece.bytes.split_to(here);
+        if skipped != wanted[..here] {
+            let first = if self.matched == 0 { skipped.first() } else { self.prefix.first() };
+            return Err(Fault::UnknownPrefix(first.copied()));
+        }
+        self.matched += here;
+        let whole = self.matched == self.prefix.len();
+        if piece.last {
+            if !whole {
+                return Err(Fault::UnknownPrefix(None));
+            }
+            self.matched = 0;
+        }
+        if whole && (piece.last || !piece.bytes.is_empty()) {
+            let weight_bytes = piece.bytes.len();
+            output.put(piece, weight_bytes);
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, _: &mut Edge<Piece>) -> Result<(), Fault> {
+        // Between messages nothing is matched, and a started prefix must be whole.
+        let started = self.matched > 0 && self.matched < self.prefix.len();
+        if started { Err(Fault::Truncated) } else { Ok(()) }
+    }
+}
