@@ -9,3 +9,5 @@ extern crate std;
 
 pub mod http;
 pub mod rpc;
+pub mod pipe;
+pub mod zmq;

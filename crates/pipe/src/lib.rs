@@ -56,4 +56,4 @@ pub use node::{Node, NodeExt, Progress, Stage, Then, drive};
 pub use object::{Filter, Map, Reject, Sink, Tee, TryMap, filter, map, reject, sink, tee, try_map};
 pub use piece::{CHUNK_BYTES, Piece};
 pub use pipeline::{Next, Pipeline, Refused};
-pub use prefix::{Prepend, Skip, prepend, skip};
+pub use prefix::{Prepend, RefusePrefix, Skip, prepend, refuse_prefix, skip};

@@ -1,6 +1,7 @@
 //! Nodes, and how two are joined.
 
 use crate::{Bounds, Edge, Fault, Taken};
+use alloc::boxed::Box;
 
 /// Takes items of type `In` and gives items of type `Out`.
 #[diagnostic::on_unimplemented(
@@ -17,6 +18,14 @@ pub trait Node<In> {
     /// Moves what can move: until `input` is empty or `output` has no room. When the end of
     /// `input` is reached and passed on, `output` has ended too.
     fn run(&mut self, input: &mut Edge<In>, output: &mut Edge<Self::Out>);
+}
+
+impl<In, N: Node<In> + ?Sized> Node<In> for Box<N> {
+    type Out = N::Out;
+
+    fn run(&mut self, input: &mut Edge<In>, output: &mut Edge<N::Out>) {
+        (**self).run(input, output);
+    }
 }
 
 /// Joining nodes.

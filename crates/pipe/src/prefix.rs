@@ -2,6 +2,7 @@
 
 use crate::{Edge, Fault, Node, Piece, Stage, drive};
 use bytes::Bytes;
+use core::marker::PhantomData;
 
 /// Puts `prefix` before each message.
 pub fn prepend(prefix: impl AsRef<[u8]>) -> Prepend {
@@ -96,5 +97,31 @@ impl Stage<Piece> for Skip {
         // Between messages nothing is matched, and a started prefix must be whole.
         let started = self.matched > 0 && self.matched < self.prefix.len();
         if started { Err(Fault::Truncated) } else { Ok(()) }
+    }
+}
+
+/// Refuses every message, and names its first byte: the last way of a
+/// [`branch_prefix`](crate::branch_prefix).
+pub fn refuse_prefix<U>() -> RefusePrefix<U> {
+    RefusePrefix(PhantomData)
+}
+
+/// See [`refuse_prefix`].
+#[derive(Debug)]
+pub struct RefusePrefix<U>(PhantomData<fn() -> U>);
+
+impl<U> Node<Piece> for RefusePrefix<U> {
+    type Out = U;
+
+    fn run(&mut self, input: &mut Edge<Piece>, output: &mut Edge<U>) {
+        drive(self, input, output);
+    }
+}
+
+impl<U> Stage<Piece> for RefusePrefix<U> {
+    type Out = U;
+
+    fn accept(&mut self, piece: Piece, _: usize, _: &mut Edge<U>) -> Result<(), Fault> {
+        Err(Fault::UnknownPrefix(piece.bytes.first().copied()))
     }
 }

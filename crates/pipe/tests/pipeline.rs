@@ -2,8 +2,8 @@
 
 use pipe::{
     Bounds, Bytes, CHUNK_BYTES, Edge, Either, Expansion, Fault, Next, Node, NodeExt, Piece,
-    Pipeline, Refused, branch, branch_prefix, cbor, filter, lz4, map, merge, prepend, reject, sink,
-    skip, tee, try_map, zlib,
+    Pipeline, Refused, branch, branch_prefix, cbor, filter, lz4, map, merge, prepend,
+    refuse_prefix, reject, sink, skip, tee, try_map, zlib,
 };
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
@@ -188,7 +188,8 @@ fn objects_survive_every_cut() {
         let whole = cbor::encode().then(cut(step)).then(cbor::decode::<Order>());
         let (out, end) = run(whole, orders.clone());
         assert!(out == orders && end == Next::End, "{step}");
-        let sequence = cbor::encode_sequence().then(cut(step)).then(cbor::decode_sequence::<Order>());
+        let sequence =
+            cbor::encode_sequence().then(cut(step)).then(cbor::decode_sequence::<Order>());
         let (out, end) = run(sequence, orders.clone());
         assert!(out == orders && end == Next::End, "{step}");
     }
@@ -357,7 +358,7 @@ fn branches_keep_order_and_messages_never_mix() {
         branch_prefix(
             b"p",
             cbor::decode().then(map(|order: Order| (order, false))),
-            reject(Fault::UnknownPrefix(None)),
+            refuse_prefix(),
         ),
     );
     let orders: Vec<_> =
@@ -382,6 +383,14 @@ fn first_bytes_decide_however_they_are_cut() {
         let expected = ["yes:d", "yes:", "no:ab", "no:", "no:abd", "no:xabc"];
         assert_eq!(messages(&out), expected.map(|text| text.as_bytes().to_vec()), "{step}");
     }
+}
+
+#[test]
+fn an_unknown_prefix_is_named_and_rejections_say_what_they_are_told() {
+    let (_, end) = run(branch_prefix(b"a", skip(""), refuse_prefix()), pieces(b"bc", 9));
+    assert_eq!(end, Next::Fault(Fault::UnknownPrefix(Some(b'b'))));
+    let (_, end) = run(reject::<u32>(Fault::Source("no")), [1]);
+    assert_eq!(end, Next::Fault(Fault::Source("no")));
 }
 
 #[test]

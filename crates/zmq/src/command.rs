@@ -37,8 +37,7 @@ pub(crate) fn error(reason: &str) -> Vec<u8> {
 /// One field with a one-byte length, and what follows it.
 pub(crate) fn short_field(body: &[u8]) -> Result<(&[u8], &[u8]), Error> {
     let (&len, rest) = body.split_first().ok_or(Error::MalformedCommand)?;
-    rest.split_at_checked(usize::from(len))
-        .ok_or(Error::MalformedCommand)
+    rest.split_at_checked(usize::from(len)).ok_or(Error::MalformedCommand)
 }
 
 /// Whether a name belongs to a handshake, so that it is an error afterwards.

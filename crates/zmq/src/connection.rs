@@ -88,15 +88,8 @@ impl Body<'_> {
 
 #[derive(Debug)]
 enum Stage {
-    Greeting {
-        bytes: [u8; GREETING_BYTES],
-        have: usize,
-        handshake: Handshake,
-    },
-    Handshake {
-        handshake: Handshake,
-        minor_version: u8,
-    },
+    Greeting { bytes: [u8; GREETING_BYTES], have: usize, handshake: Handshake },
+    Handshake { handshake: Handshake, minor_version: u8 },
     Ready,
     Failed,
 }
@@ -104,27 +97,14 @@ enum Stage {
 /// Where in a frame the input stands.
 #[derive(Debug)]
 enum Reading {
-    Header {
-        bytes: [u8; HEADER_BYTES_MAX],
-        have: usize,
-    },
+    Header { bytes: [u8; HEADER_BYTES_MAX], have: usize },
     // Commands and CURVE frames mean nothing until they are whole.
-    Whole {
-        flags: u8,
-        bytes: Vec<u8>,
-        left: usize,
-    },
-    Body {
-        more: bool,
-        left: u64,
-    },
+    Whole { flags: u8, bytes: Vec<u8>, left: usize },
+    Body { more: bool, left: u64 },
 }
 
 impl Reading {
-    const START: Self = Self::Header {
-        bytes: [0; HEADER_BYTES_MAX],
-        have: 0,
-    };
+    const START: Self = Self::Header { bytes: [0; HEADER_BYTES_MAX], have: 0 };
 }
 
 impl Connection {
@@ -138,11 +118,7 @@ impl Connection {
         let mut outbox = Outbox::default();
         outbox.raw(&Greeting::new(security.name(), security.is_server()).encode());
         Self {
-            stage: Stage::Greeting {
-                bytes: [0; GREETING_BYTES],
-                have: 0,
-                handshake,
-            },
+            stage: Stage::Greeting { bytes: [0; GREETING_BYTES], have: 0, handshake },
             peer: None,
             reading: Reading::START,
             parts: 0,
@@ -173,10 +149,7 @@ impl Connection {
         loop {
             let rest = &input[consumed..];
             if rest.is_empty() {
-                return Ok(Input {
-                    consumed,
-                    event: None,
-                });
+                return Ok(Input { consumed, event: None });
             }
             let (used, event) = self.step(now, rest).inspect_err(|error| self.fail(error))?;
             consumed += used;
@@ -206,8 +179,7 @@ impl Connection {
         }
         let ping = self.watch.poll(now).inspect_err(|error| self.fail(error))?;
         if let Some(ttl) = ping {
-            self.outbox
-                .command(command::join(b"PING", &[&ttl.to_be_bytes()]));
+            self.outbox.command(command::join(b"PING", &[&ttl.to_be_bytes()]));
         }
         Ok(())
     }
@@ -283,11 +255,7 @@ impl Connection {
     }
 
     fn check_ready(&self) -> Result<(), SendError> {
-        if self.is_ready() {
-            Ok(())
-        } else {
-            Err(SendError::NotReady)
-        }
+        if self.is_ready() { Ok(()) } else { Err(SendError::NotReady) }
     }
 
     /// Takes at least one byte of `rest`, which is not empty.
@@ -313,12 +281,7 @@ impl Connection {
     /// The peer's greeting is whole.
     fn greeted(&mut self) -> Result<(), Error> {
         let stage = core::mem::replace(&mut self.stage, Stage::Failed);
-        let Stage::Greeting {
-            bytes,
-            mut handshake,
-            ..
-        } = stage
-        else {
+        let Stage::Greeting { bytes, mut handshake, .. } = stage else {
             return Err(Error::Closed);
         };
         let theirs = Greeting::parse(&bytes)?;
@@ -334,10 +297,7 @@ impl Connection {
         if let Some(first) = handshake.start(&self.metadata())? {
             self.outbox.handshake(first);
         }
-        self.stage = Stage::Handshake {
-            handshake,
-            minor_version: theirs.minor,
-        };
+        self.stage = Stage::Handshake { handshake, minor_version: theirs.minor };
         Ok(())
     }
 
@@ -385,10 +345,7 @@ impl Connection {
         }
         if self.opener.is_some() {
             let overhead = MESSAGE_OVERHEAD as u64;
-            let max = limits
-                .frame_bytes
-                .min(limits.message_bytes as u64)
-                .saturating_add(overhead);
+            let max = limits.frame_bytes.min(limits.message_bytes as u64).saturating_add(overhead);
             if len > max {
                 return Err(Error::FrameTooLong(len));
             }
@@ -401,18 +358,11 @@ impl Connection {
                 return Err(Error::FrameTooLong(len));
             }
             self.count_part(flags & MORE != 0)?;
-            self.reading = Reading::Body {
-                more: flags & MORE != 0,
-                left: len,
-            };
+            self.reading = Reading::Body { more: flags & MORE != 0, left: len };
             return Ok(());
         }
         let left = usize::try_from(len).map_err(|_| Error::FrameTooLong(len))?;
-        self.reading = Reading::Whole {
-            flags,
-            bytes: Vec::new(),
-            left,
-        };
+        self.reading = Reading::Whole { flags, bytes: Vec::new(), left };
         Ok(())
     }
 
@@ -442,11 +392,7 @@ impl Connection {
                 let used = usize::try_from(*left).unwrap_or(usize::MAX).min(rest.len());
                 *left -= used as u64;
                 let data = Data::Borrowed(&rest[..used]);
-                let body = Body {
-                    data,
-                    part_left: *left,
-                    more: *more,
-                };
+                let body = Body { data, part_left: *left, more: *more };
                 if *left == 0 {
                     self.reading = Reading::START;
                 }
@@ -497,11 +443,7 @@ impl Connection {
         let more = inner_flags & MORE != 0;
         self.count_part(more)?;
         let data = Data::Owned(body.into());
-        Ok(Some(Event::Body(Body {
-            data,
-            part_left: 0,
-            more,
-        })))
+        Ok(Some(Event::Body(Body { data, part_left: 0, more })))
     }
 
     fn handshake_command(
@@ -510,11 +452,7 @@ impl Connection {
         frame: &[u8],
     ) -> Result<Option<Event<'static>>, Error> {
         let ours = self.metadata();
-        let Stage::Handshake {
-            handshake,
-            minor_version,
-        } = &mut self.stage
-        else {
+        let Stage::Handshake { handshake, minor_version } = &mut self.stage else {
             return Err(Error::UnexpectedCommand);
         };
         let minor_version = *minor_version;
@@ -524,11 +462,7 @@ impl Connection {
                 self.outbox.handshake(command);
                 return Ok(None);
             }
-            Step::Done {
-                reply,
-                peer_metadata,
-                cipher,
-            } => (reply, peer_metadata, cipher),
+            Step::Done { reply, peer_metadata, cipher } => (reply, peer_metadata, cipher),
         };
         let peer = PeerInfo::parse(&peer_metadata, minor_version)?;
         if !self.config.socket_type.accepts(peer.socket_type) {

@@ -38,13 +38,7 @@ impl Header {
             };
             (u64::from_be_bytes(*len), HEADER_BYTES_MAX)
         };
-        Ok(Some((
-            Self {
-                flags: flags & (MORE | COMMAND),
-                len,
-            },
-            used,
-        )))
+        Ok(Some((Self { flags: flags & (MORE | COMMAND), len }, used)))
     }
 
     /// The header as sent: the bytes and how many of them count.
@@ -87,9 +81,6 @@ mod tests {
         for flags in 8..=255 {
             assert_eq!(Header::parse(&[flags, 0]), Err(Error::ReservedFlags));
         }
-        assert_eq!(
-            Header::parse(&[MORE | COMMAND, 0]),
-            Err(Error::ReservedFlags)
-        );
+        assert_eq!(Header::parse(&[MORE | COMMAND, 0]), Err(Error::ReservedFlags));
     }
 }

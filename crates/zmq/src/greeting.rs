@@ -21,11 +21,7 @@ impl Greeting {
         for (to, from) in name.iter_mut().zip(mechanism.bytes()) {
             *to = from;
         }
-        Self {
-            minor: 1,
-            mechanism: name,
-            as_server,
-        }
+        Self { minor: 1, mechanism: name, as_server }
     }
 
     /// Greeting bytes as sent.
@@ -64,11 +60,7 @@ impl Greeting {
         let mut mechanism = [0; MECHANISM_BYTES];
         mechanism.copy_from_slice(&bytes[12..32]);
         let minor = if bytes[10] > 3 { 1 } else { bytes[11] };
-        Ok(Self {
-            minor,
-            mechanism,
-            as_server: bytes[32] & 1 == 1,
-        })
+        Ok(Self { minor, mechanism, as_server: bytes[32] & 1 == 1 })
     }
 }
 

@@ -18,11 +18,7 @@ pub struct Heartbeat {
 impl Default for Heartbeat {
     fn default() -> Self {
         let seconds = Duration::from_secs;
-        Self {
-            interval: seconds(10),
-            timeout: seconds(10),
-            ttl: seconds(30),
-        }
+        Self { interval: seconds(10), timeout: seconds(10), ttl: seconds(30) }
     }
 }
 
@@ -56,9 +52,7 @@ impl Watch {
         if minor_version == 0 {
             self.policy = None;
         }
-        self.next_ping = self
-            .policy
-            .map(|policy| now.saturating_add(policy.interval));
+        self.next_ping = self.policy.map(|policy| now.saturating_add(policy.interval));
     }
 
     /// The peer showed life.
@@ -74,15 +68,10 @@ impl Watch {
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Duration> {
-        [
-            self.handshake_end,
-            self.next_ping,
-            self.pong_due,
-            self.peer_dead,
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+        [self.handshake_end, self.next_ping, self.pong_due, self.peer_dead]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// What is due: `Some(ttl)` is a PING to send with this TTL in tenths of a second.
@@ -99,8 +88,7 @@ impl Watch {
             return Ok(None);
         };
         self.next_ping = Some(now.saturating_add(policy.interval));
-        self.pong_due
-            .get_or_insert(now.saturating_add(policy.timeout));
+        self.pong_due.get_or_insert(now.saturating_add(policy.timeout));
         let tenths = policy.ttl.as_millis() / 100;
         Ok(Some(u16::try_from(tenths).unwrap_or(u16::MAX)))
     }

@@ -24,11 +24,7 @@ pub(crate) enum Step {
     /// Send this command and wait for the next.
     Reply(Vec<u8>),
     /// Send the last command, if any: traffic may flow.
-    Done {
-        reply: Option<Vec<u8>>,
-        peer_metadata: Vec<u8>,
-        cipher: Option<curve::Cipher>,
-    },
+    Done { reply: Option<Vec<u8>>, peer_metadata: Vec<u8>, cipher: Option<curve::Cipher> },
 }
 
 impl Handshake {

@@ -15,27 +15,18 @@ pub struct Message {
 impl Message {
     /// A message of one part.
     pub fn new(part: impl Into<Bytes>) -> Self {
-        Self {
-            first: part.into(),
-            rest: Vec::new(),
-        }
+        Self { first: part.into(), rest: Vec::new() }
     }
 
     /// A message of these parts; `None` when there is none.
     pub fn from_parts(parts: impl IntoIterator<Item = Bytes>) -> Option<Self> {
         let mut parts = parts.into_iter();
-        Some(Self {
-            first: parts.next()?,
-            rest: parts.collect(),
-        })
+        Some(Self { first: parts.next()?, rest: parts.collect() })
     }
 
     /// The parts in order.
     pub fn parts(&self) -> impl ExactSizeIterator<Item = &Bytes> {
-        Parts {
-            first: Some(&self.first),
-            rest: self.rest.iter(),
-        }
+        Parts { first: Some(&self.first), rest: self.rest.iter() }
     }
 
     /// The parts in order, by value.
@@ -84,10 +75,7 @@ impl Message {
         let mut parts = envelope.into_iter();
         match parts.next() {
             None => self,
-            Some(first) => Self {
-                first,
-                rest: parts.chain(self.into_parts()).collect(),
-            },
+            Some(first) => Self { first, rest: parts.chain(self.into_parts()).collect() },
         }
     }
 }
@@ -134,12 +122,7 @@ mod tests {
         assert_eq!(message.parts().len(), 3);
         let (first, rest) = message.split_first();
         assert_eq!(first, "a");
-        assert_eq!(
-            rest.unwrap()
-                .wrap(vec!["x".into(), "y".into()])
-                .part_count(),
-            4
-        );
+        assert_eq!(rest.unwrap().wrap(vec!["x".into(), "y".into()]).part_count(), 4);
         assert_eq!(Message::from_parts([]), None);
     }
 }

@@ -60,10 +60,7 @@ pub(crate) fn encode(socket_type: SocketType, identity: &[u8]) -> Vec<u8> {
     let mut block = Vec::with_capacity(40 + identity.len());
     put(&mut block, SOCKET_TYPE, socket_type.name().as_bytes());
     // RFC 37: Identity is for REQ, DEALER and ROUTER.
-    if matches!(
-        socket_type,
-        SocketType::Req | SocketType::Dealer | SocketType::Router
-    ) {
+    if matches!(socket_type, SocketType::Req | SocketType::Dealer | SocketType::Router) {
         put(&mut block, IDENTITY, identity);
     }
     block

@@ -20,25 +20,12 @@ struct Segment {
 
 impl Segment {
     fn frame(flags: u8, body: Bytes) -> Self {
-        let head = Some(Header {
-            flags,
-            len: body.len() as u64,
-        });
-        Self {
-            head,
-            body,
-            ends_message: flags & (MORE | COMMAND) == 0,
-            clear: false,
-        }
+        let head = Some(Header { flags, len: body.len() as u64 });
+        Self { head, body, ends_message: flags & (MORE | COMMAND) == 0, clear: false }
     }
 
     fn bare(body: Bytes, ends_message: bool) -> Self {
-        Self {
-            head: None,
-            body,
-            ends_message,
-            clear: true,
-        }
+        Self { head: None, body, ends_message, clear: true }
     }
 }
 
@@ -94,17 +81,13 @@ impl Outbox {
 
     /// Queues a command frame.
     pub(crate) fn command(&mut self, body: Vec<u8>) {
-        self.commands
-            .push_back(Segment::frame(COMMAND, body.into()));
+        self.commands.push_back(Segment::frame(COMMAND, body.into()));
     }
 
     /// Queues a command frame of the handshake: never sealed.
     pub(crate) fn handshake(&mut self, body: Vec<u8>) {
         let frame = Segment::frame(COMMAND, body.into());
-        self.commands.push_back(Segment {
-            clear: true,
-            ..frame
-        });
+        self.commands.push_back(Segment { clear: true, ..frame });
     }
 
     /// Queues the answer to a PING.
@@ -130,8 +113,7 @@ impl Outbox {
         for part in message.into_parts() {
             left -= 1;
             self.body_bytes += part.len();
-            self.queue
-                .push_back(Segment::frame(if left > 0 { MORE } else { 0 }, part));
+            self.queue.push_back(Segment::frame(if left > 0 { MORE } else { 0 }, part));
         }
         Ok(())
     }
@@ -143,22 +125,12 @@ impl Outbox {
         }
         let gathered = self.sealer.is_some().then(Vec::new);
         if gathered.is_none() {
-            let head = Some(Header {
-                flags: if more { MORE } else { 0 },
-                len,
-            });
+            let head = Some(Header { flags: if more { MORE } else { 0 }, len });
             let ends_message = !more && len == 0;
-            self.queue.push_back(Segment {
-                head,
-                ..Segment::bare(Bytes::new(), ends_message)
-            });
+            self.queue.push_back(Segment { head, ..Segment::bare(Bytes::new(), ends_message) });
         }
         self.messages += usize::from(!more);
-        self.part = Some(OpenPart {
-            left: len,
-            more,
-            gathered,
-        });
+        self.part = Some(OpenPart { left: len, more, gathered });
         self.end_part();
         Ok(())
     }
@@ -166,10 +138,7 @@ impl Outbox {
     /// The next bytes of the part under way.
     pub(crate) fn piece(&mut self, bytes: Bytes) -> Result<(), SendError> {
         let part = self.part.as_mut().ok_or(SendError::PartOverrun)?;
-        let left = part
-            .left
-            .checked_sub(bytes.len() as u64)
-            .ok_or(SendError::PartOverrun)?;
+        let left = part.left.checked_sub(bytes.len() as u64).ok_or(SendError::PartOverrun)?;
         part.left = left;
         self.body_bytes += bytes.len();
         if let Some(gathered) = &mut part.gathered {
@@ -226,9 +195,7 @@ impl Outbox {
         // The rest of a message that is half written is lost with its connection.
         let mut skipping = self.mid_message;
         while let Some(segment) = self.queue.pop_front() {
-            let whole = segment
-                .head
-                .is_some_and(|head| head.len == segment.body.len() as u64);
+            let whole = segment.head.is_some_and(|head| head.len == segment.body.len() as u64);
             skipping |= !whole;
             self.body_bytes -= segment.body.len();
             self.messages -= usize::from(segment.ends_message);
@@ -260,11 +227,7 @@ impl Outbox {
 
     /// Takes the next segment in hand.
     fn load(&mut self) -> bool {
-        let command = if self.mid_message {
-            None
-        } else {
-            self.commands.pop_front()
-        };
+        let command = if self.mid_message { None } else { self.commands.pop_front() };
         let mut counted_bytes = 0;
         let segment = match command {
             Some(command) => command,
@@ -277,23 +240,12 @@ impl Outbox {
                 None => return false,
             },
         };
-        let Segment {
-            head,
-            body,
-            ends_message,
-            clear,
-        } = segment;
+        let Segment { head, body, ends_message, clear } = segment;
         let (head, body) = match (head, &mut self.sealer) {
             (Some(head), Some(sealer)) if !clear => {
                 let body = Bytes::from(sealer.seal(head.flags, &body));
                 // libzmq sends a MESSAGE command as a message frame, whatever is inside.
-                (
-                    Some(Header {
-                        flags: 0,
-                        len: body.len() as u64,
-                    }),
-                    body,
-                )
+                (Some(Header { flags: 0, len: body.len() as u64 }), body)
             }
             (head, _) => (head, body),
         };

@@ -124,10 +124,7 @@ impl Socket {
         };
         peer.gone = true;
         let mut unsent = VecDeque::new();
-        if matches!(
-            self.config.socket_type,
-            SocketType::Push | SocketType::Dealer
-        ) {
+        if matches!(self.config.socket_type, SocketType::Push | SocketType::Dealer) {
             unsent.extend(peer.connection.take_unsent());
         }
         let topics = core::mem::take(&mut peer.subscriptions);
@@ -156,10 +153,7 @@ impl Socket {
 
     /// Peers whose handshake is done.
     pub fn ready_peers(&self) -> usize {
-        self.peers
-            .iter()
-            .filter(|(_, peer)| peer.is_ready())
-            .count()
+        self.peers.iter().filter(|(_, peer)| peer.is_ready()).count()
     }
 
     /// Messages that PUB, XPUB and ROUTER dropped for want of room or of a route.
@@ -178,11 +172,7 @@ impl Socket {
     ) -> Result<usize, Error> {
         let mut consumed = 0;
         while consumed < input.len() {
-            let peer = self
-                .peers
-                .get_mut(id)
-                .filter(|peer| !peer.gone)
-                .ok_or(Error::Closed)?;
+            let peer = self.peers.get_mut(id).filter(|peer| !peer.gone).ok_or(Error::Closed)?;
             if peer.inbox_full(&self.options) {
                 peer.input_waits = true;
                 peer.connection.defer_input(now);
@@ -191,8 +181,7 @@ impl Socket {
             match peer.take_input(now, &input[consumed..], &self.options) {
                 Ok((used, arrival)) => {
                     consumed += used;
-                    self.arrived(id, arrival)
-                        .inspect_err(|error| self.fail_peer(id, error))?;
+                    self.arrived(id, arrival).inspect_err(|error| self.fail_peer(id, error))?;
                 }
                 Err(error) => {
                     self.fail_peer(id, &error);
@@ -220,9 +209,12 @@ impl Socket {
 
     /// Whether [`Socket::poll_transmit`] has something to write.
     pub fn has_output(&self, id: PeerId) -> bool {
-        self.peers
-            .get(id)
-            .is_some_and(|peer| peer.connection.has_output())
+        self.peers.get(id).is_some_and(|peer| peer.connection.has_output())
+    }
+
+    /// Whether [`Socket::handle_input`] would take anything from a peer.
+    pub fn has_input_room(&self, id: PeerId) -> bool {
+        self.peers.get(id).is_some_and(|peer| !peer.gone && !peer.inbox_full(&self.options))
     }
 
     /// When [`Socket::handle_deadline`] is to be called for a peer, at the latest.
@@ -269,10 +261,7 @@ impl Socket {
 
     fn fail_peer(&mut self, id: PeerId, cause: &Error) {
         if let Some(peer) = self.peers.get_mut(id) {
-            if matches!(
-                self.config.socket_type,
-                SocketType::Push | SocketType::Dealer
-            ) {
+            if matches!(self.config.socket_type, SocketType::Push | SocketType::Dealer) {
                 self.unsent.extend(peer.connection.take_unsent());
             }
             peer.connection.fail(cause);
@@ -283,11 +272,7 @@ impl Socket {
 
     /// Frees a peer that is gone and of whom nothing is left to receive.
     fn bury(&mut self, id: PeerId) {
-        if self
-            .peers
-            .get(id)
-            .is_some_and(|peer| peer.gone && !peer.has_message())
-        {
+        if self.peers.get(id).is_some_and(|peer| peer.gone && !peer.has_message()) {
             self.peers.remove(id);
         }
     }

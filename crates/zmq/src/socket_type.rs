@@ -75,11 +75,7 @@ mod tests {
     fn compatibility_is_symmetric() {
         for ours in ALL {
             for theirs in ALL {
-                assert_eq!(
-                    ours.accepts(theirs),
-                    theirs.accepts(ours),
-                    "{ours:?} {theirs:?}"
-                );
+                assert_eq!(ours.accepts(theirs), theirs.accepts(ours), "{ours:?} {theirs:?}");
             }
         }
     }

@@ -21,10 +21,7 @@ impl Authority for Door {
 }
 
 fn connection(socket_type: SocketType, security: Security, seed: u8) -> Connection {
-    let config = Config {
-        security,
-        ..Config::new(socket_type)
-    };
+    let config = Config { security, ..Config::new(socket_type) };
     Connection::new(ZERO, Arc::new(config), &[seed; 48])
 }
 
@@ -33,22 +30,14 @@ fn null(socket_type: SocketType) -> Connection {
 }
 
 fn plain(password: &'static str) -> (Security, Security) {
-    let client = Security::PlainClient {
-        username: "ada".into(),
-        password: password.into(),
-    };
+    let client = Security::PlainClient { username: "ada".into(), password: password.into() };
     (client, Security::PlainServer(Arc::new(Door)))
 }
 
 fn curve(client_secret: u8) -> (Security, Security) {
-    let client = CurveClient {
-        server_public_key: public_key(&[9; 32]),
-        secret_key: [client_secret; 32],
-    };
-    let server = CurveServer {
-        secret_key: [9; 32],
-        authority: Arc::new(Door),
-    };
+    let client =
+        CurveClient { server_public_key: public_key(&[9; 32]), secret_key: [client_secret; 32] };
+    let server = CurveServer { secret_key: [9; 32], authority: Arc::new(Door) };
     (Security::CurveClient(client), Security::CurveServer(server))
 }
 
@@ -93,9 +82,7 @@ fn feed(to: &mut Connection, bytes: &[u8], step: usize) -> Result<Vec<String>, E
 }
 
 fn sum(bytes: &[u8]) -> u32 {
-    bytes
-        .iter()
-        .fold(0, |sum: u32, &byte| sum.rotate_left(5) ^ u32::from(byte))
+    bytes.iter().fold(0, |sum: u32, &byte| sum.rotate_left(5) ^ u32::from(byte))
 }
 
 /// Carries bytes both ways until none are left; what each side saw.
@@ -141,10 +128,7 @@ fn every_mechanism_carries_messages_both_ways_in_any_splits() {
             let part =
                 |len: usize, byte: u8, tail| format!("{len} {:x}{tail}", sum(&vec![byte; len]));
             let first = format!("5 {:x}+", sum(b"first"));
-            assert_eq!(
-                seen[1],
-                [first, "0 0+".into(), part(300, 5, "."), "0 0.".into()]
-            );
+            assert_eq!(seen[1], [first, "0 0+".into(), part(300, 5, "."), "0 0.".into()]);
             assert_eq!(seen[0], [part(70_000, 1, ".")]);
             assert_eq!((a.queued_messages(), a.queued_bytes()), (0, 0));
         }
@@ -168,11 +152,7 @@ fn wrong_secrets_are_refused_and_the_peer_reads_why() {
 fn mechanisms_and_roles_must_match() {
     let (plain_client, plain_server) = plain("1815");
     let cases = [
-        (
-            Security::Null,
-            plain_server.clone(),
-            Error::MechanismMismatch,
-        ),
+        (Security::Null, plain_server.clone(), Error::MechanismMismatch),
         (plain_client.clone(), plain_client, Error::RoleMismatch),
         (plain_server.clone(), plain_server, Error::RoleMismatch),
     ];
@@ -267,11 +247,7 @@ fn subscriptions_are_commands_at_3_1_and_messages_at_3_0() {
 
 #[test]
 fn heartbeats_ping_and_give_up_a_silent_peer() {
-    let heartbeat = Heartbeat {
-        interval: SECOND,
-        timeout: 2 * SECOND,
-        ttl: 3 * SECOND,
-    };
+    let heartbeat = Heartbeat { interval: SECOND, timeout: 2 * SECOND, ttl: 3 * SECOND };
     let mut config = Config::new(SocketType::Push);
     config.heartbeat = Some(heartbeat);
     let mut a = Connection::new(ZERO, Arc::new(config), &[0; 48]);
@@ -319,26 +295,16 @@ fn bad_traffic_names_its_cause() {
         (b"\x04\x01\0", Error::MalformedCommand),
         (b"\x04\x02\x05P", Error::MalformedCommand),
         (b"\x04\x06\x04PING\0", Error::MalformedCommand),
-        (
-            b"\x04\x18\x04PING\0\0ABCDEFGHIJKLMNOPQ",
-            Error::MalformedCommand,
-        ),
+        (b"\x04\x18\x04PING\0\0ABCDEFGHIJKLMNOPQ", Error::MalformedCommand),
         (b"\x04\x06\x05READY", Error::UnexpectedCommand),
         (b"\x04\x0A\x05ERROR\x03why", Error::Peer("why".into())),
-        (
-            b"\x02\0\0\0\0\x40\0\0\x01",
-            Error::FrameTooLong((1 << 30) + 1),
-        ),
+        (b"\x02\0\0\0\0\x40\0\0\x01", Error::FrameTooLong((1 << 30) + 1)),
         (b"\x06\0\0\0\0\0\0\x20\x01", Error::CommandTooLong(8193)),
     ];
     for (bytes, expected) in cases {
         for step in [1, 100] {
             let (mut a, _) = ready_pair(SocketType::Pull, SocketType::Push);
-            assert_eq!(
-                feed(&mut a, bytes, step),
-                Err(expected.clone()),
-                "{bytes:?}"
-            );
+            assert_eq!(feed(&mut a, bytes, step), Err(expected.clone()), "{bytes:?}");
             assert_eq!(feed(&mut a, b"x", step), Err(Error::Closed));
         }
     }
@@ -387,10 +353,7 @@ fn a_curve_frame_is_limited_like_a_message() {
         pump(&mut a, &mut b, 64).unwrap();
         b
     };
-    assert_eq!(
-        feed(&mut b, &header(max + 1), 9),
-        Err(Error::FrameTooLong(max + 1))
-    );
+    assert_eq!(feed(&mut b, &header(max + 1), 9), Err(Error::FrameTooLong(max + 1)));
 }
 
 #[test]
@@ -417,10 +380,7 @@ fn curve_handshakes_end_at_any_flipped_bit() {
         let mut failed = false;
         while a.has_output() && !failed {
             let mut bytes = output(&mut a);
-            if let Some(byte) = position
-                .checked_sub(sent)
-                .and_then(|at: usize| bytes.get_mut(at))
-            {
+            if let Some(byte) = position.checked_sub(sent).and_then(|at: usize| bytes.get_mut(at)) {
                 *byte ^= 1;
             }
             sent += bytes.len();
@@ -462,10 +422,7 @@ fn a_conversation_may_break_off_at_every_byte() {
         let mut seen = feed(&mut a, &bytes[..cut], cut).unwrap();
         seen.extend(feed(&mut a, &bytes[cut..], bytes.len()).unwrap());
         // A part cut in two is summed apart here.
-        assert!(
-            seen.len() == whole.len() && seen[0] == "ready",
-            "{cut}: {seen:?}"
-        );
+        assert!(seen.len() == whole.len() && seen[0] == "ready", "{cut}: {seen:?}");
     }
 }
 

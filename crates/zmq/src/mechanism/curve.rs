@@ -57,10 +57,7 @@ impl Client {
         let to_server = SalsaBox::new(&self.server, &self.transient);
         let proof = seal(&to_server, &[b"CurveZMQHELLO---", &nonce], [0; 64].to_vec())?;
         let transient = self.transient.public_key();
-        Ok(command::join(
-            b"HELLO",
-            &[&[1, 0], &[0; 72], transient.as_bytes(), &nonce, &proof],
-        ))
+        Ok(command::join(b"HELLO", &[&[1, 0], &[0; 72], transient.as_bytes(), &nonce, &proof]))
     }
 
     pub(super) fn handle(
@@ -76,11 +73,7 @@ impl Client {
                 let peer_metadata = open(&session, &[b"CurveZMQREADY---", nonce], sealed)?;
                 // HELLO used nonce 1 and INITIATE nonce 2.
                 let cipher = Cipher::new(session, Side::Client, 2, u64::from_be_bytes(*nonce));
-                Ok(Step::Done {
-                    reply: None,
-                    peer_metadata,
-                    cipher: Some(cipher),
-                })
+                Ok(Step::Done { reply: None, peer_metadata, cipher: Some(cipher) })
             }
             _ => Err(Error::UnexpectedCommand),
         }
@@ -153,12 +146,9 @@ impl Server {
         if body.len() != HELLO_BODY || body[..2] != [1, 0] {
             return Err(Error::MalformedCommand);
         }
-        let (client, rest) = body[74..]
-            .split_first_chunk::<KEY>()
-            .ok_or(Error::MalformedCommand)?;
-        let (nonce, proof) = rest
-            .split_first_chunk::<8>()
-            .ok_or(Error::MalformedCommand)?;
+        let (client, rest) =
+            body[74..].split_first_chunk::<KEY>().ok_or(Error::MalformedCommand)?;
+        let (nonce, proof) = rest.split_first_chunk::<8>().ok_or(Error::MalformedCommand)?;
         let client = PublicKey::from(*client);
         let to_client = SalsaBox::new(&client, &self.long_term);
         open(&to_client, &[b"CurveZMQHELLO---", nonce], proof)?;
@@ -190,9 +180,7 @@ impl Server {
             return Err(Error::MalformedCommand);
         }
         let (cookie, rest) = body.split_at(COOKIE);
-        let (nonce, sealed) = rest
-            .split_first_chunk::<8>()
-            .ok_or(Error::MalformedCommand)?;
+        let (nonce, sealed) = rest.split_first_chunk::<8>().ok_or(Error::MalformedCommand)?;
         let peer_nonce = u64::from_be_bytes(*nonce);
         if cookie != self.cookie() || peer_nonce <= hello_nonce {
             return Err(Error::Crypto);
@@ -210,11 +198,7 @@ impl Server {
         let sealed = seal(&session, &[b"CurveZMQREADY---", &nonce], metadata.to_vec())?;
         let reply = Some(command::join(b"READY", &[&nonce, &sealed]));
         let cipher = Cipher::new(session, Side::Server, 1, peer_nonce);
-        Ok(Step::Done {
-            reply,
-            peer_metadata,
-            cipher: Some(cipher),
-        })
+        Ok(Step::Done { reply, peer_metadata, cipher: Some(cipher) })
     }
 
     /// RFC 26: the vouch proves that the owner of C made C' and meant to speak to S.
@@ -228,11 +212,7 @@ impl Server {
         let voucher = SalsaBox::new(&PublicKey::from(*long_term), &self.transient);
         let vouched = open(&voucher, &[b"VOUCH---", nonce], sealed)?;
         let expected = [*client.as_bytes(), *self.long_term.public_key().as_bytes()];
-        if vouched == expected.as_flattened() {
-            Ok(())
-        } else {
-            Err(Error::Crypto)
-        }
+        if vouched == expected.as_flattened() { Ok(()) } else { Err(Error::Crypto) }
     }
 }
 
@@ -273,16 +253,8 @@ impl Cipher {
             Side::Server => Side::Client,
         };
         Self {
-            sealer: Sealer {
-                session: session.clone(),
-                side: us,
-                nonce: sent,
-            },
-            opener: Opener {
-                session,
-                side: them,
-                nonce: received,
-            },
+            sealer: Sealer { session: session.clone(), side: us, nonce: sent },
+            opener: Opener { session, side: them, nonce: received },
         }
     }
 }
@@ -308,10 +280,7 @@ impl Sealer {
         let (head, plain) = frame.split_at_mut(16 + TAG);
         let nonce = nonce(&[self.side.nonce_prefix(), &counter]);
         // Fails only past 2^64 bytes; then the zero tag will not open at the peer.
-        if let Ok(tag) = self
-            .session
-            .encrypt_in_place_detached(&nonce.into(), &[], plain)
-        {
+        if let Ok(tag) = self.session.encrypt_in_place_detached(&nonce.into(), &[], plain) {
             head[16..].copy_from_slice(&tag);
         }
         frame
@@ -332,9 +301,7 @@ impl Opener {
         if name != b"MESSAGE" {
             return Err(Error::UnexpectedCommand);
         }
-        let (counter, sealed) = body
-            .split_first_chunk::<8>()
-            .ok_or(Error::MalformedCommand)?;
+        let (counter, sealed) = body.split_first_chunk::<8>().ok_or(Error::MalformedCommand)?;
         let nonce = u64::from_be_bytes(*counter);
         // RFC 26: each nonce is greater than the last; else a command is being replayed.
         if nonce <= self.nonce {
@@ -371,9 +338,7 @@ fn seal(with: &SalsaBox, nonce_parts: &[&[u8]; 2], mut plain: Vec<u8>) -> Result
 
 fn open(with: &SalsaBox, nonce_parts: &[&[u8]; 2], sealed: &[u8]) -> Result<Vec<u8>, Error> {
     let nonce = nonce(nonce_parts);
-    let (tag, body) = sealed
-        .split_first_chunk::<TAG>()
-        .ok_or(Error::MalformedCommand)?;
+    let (tag, body) = sealed.split_first_chunk::<TAG>().ok_or(Error::MalformedCommand)?;
     let mut plain = body.to_vec();
     with.decrypt_in_place_detached(&nonce.into(), &[], &mut plain, &(*tag).into())
         .map_err(|_| Error::Crypto)?;

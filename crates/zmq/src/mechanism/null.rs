@@ -10,11 +10,7 @@ pub(super) fn ready(metadata: &[u8]) -> Vec<u8> {
 
 pub(super) fn handle(name: &[u8], body: &[u8]) -> Result<Step, Error> {
     match name {
-        b"READY" => Ok(Step::Done {
-            reply: None,
-            peer_metadata: body.to_vec(),
-            cipher: None,
-        }),
+        b"READY" => Ok(Step::Done { reply: None, peer_metadata: body.to_vec(), cipher: None }),
         _ => Err(Error::UnexpectedCommand),
     }
 }

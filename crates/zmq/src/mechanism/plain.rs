@@ -14,11 +14,7 @@ pub(crate) struct Client {
 
 impl Client {
     pub(super) fn new(username: Bytes, password: Bytes) -> Self {
-        Self {
-            username,
-            password,
-            welcomed: false,
-        }
+        Self { username, password, welcomed: false }
     }
 
     pub(super) fn hello(&self) -> Vec<u8> {
@@ -38,11 +34,9 @@ impl Client {
                 self.welcomed = true;
                 Ok(Step::Reply(command::join(b"INITIATE", &[metadata])))
             }
-            (b"READY", true) => Ok(Step::Done {
-                reply: None,
-                peer_metadata: body.to_vec(),
-                cipher: None,
-            }),
+            (b"READY", true) => {
+                Ok(Step::Done { reply: None, peer_metadata: body.to_vec(), cipher: None })
+            }
             (b"WELCOME", false) => Err(Error::MalformedCommand),
             _ => Err(Error::UnexpectedCommand),
         }
@@ -61,10 +55,7 @@ pub(crate) struct Server {
 
 impl Server {
     pub(super) fn new(authority: Arc<dyn Authority>) -> Self {
-        Self {
-            authority,
-            admitted: false,
-        }
+        Self { authority, admitted: false }
     }
 
     pub(super) fn handle(

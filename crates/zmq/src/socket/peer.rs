@@ -117,9 +117,7 @@ impl Peer {
             Some(Event::Cancel(prefix)) => Arrival::Cancel(prefix),
             Some(Event::Body(body)) => {
                 let max = options.config.limits.message_bytes;
-                self.assembly
-                    .add(body, max)?
-                    .map_or(Arrival::Nothing, Arrival::Message)
+                self.assembly.add(body, max)?.map_or(Arrival::Nothing, Arrival::Message)
             }
         };
         Ok((taken.consumed, arrival))

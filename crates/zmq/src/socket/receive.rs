@@ -48,10 +48,7 @@ impl Socket {
                 message.push_front(route);
                 Ok(message)
             }
-            _ => self
-                .next_message()
-                .map(|(_, message)| message)
-                .ok_or(RecvError::Empty),
+            _ => self.next_message().map(|(_, message)| message).ok_or(RecvError::Empty),
         }
     }
 
@@ -157,10 +154,7 @@ impl Socket {
     /// RFC 28: a ROUTER knows its peers by the identities they give, or by one of its own making,
     /// which starts with a zero byte as no peer's may.
     fn add_route(&mut self, id: PeerId) -> Result<(), Error> {
-        let given = self
-            .peer(id)
-            .map(|peer| peer.identity.clone())
-            .unwrap_or_default();
+        let given = self.peer(id).map(|peer| peer.identity.clone()).unwrap_or_default();
         let route = match given.first() {
             Some(0) => return Err(Error::Identity),
             Some(_) => given,
@@ -274,11 +268,7 @@ impl Socket {
         let mut notice = BytesMut::with_capacity(1 + prefix.len());
         notice.put_u8(u8::from(subscribe));
         notice.put_slice(&prefix);
-        let changed = if subscribe {
-            self.topics.add(prefix)
-        } else {
-            self.topics.remove(&prefix)
-        };
+        let changed = if subscribe { self.topics.add(prefix) } else { self.topics.remove(&prefix) };
         if changed {
             self.deliver(id, Message::new(notice.freeze()));
         }

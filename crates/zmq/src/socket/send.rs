@@ -184,23 +184,12 @@ impl Socket {
         let mandatory = self.options.router_mandatory;
         let Some(&id) = self.routes.get(message.first()) else {
             self.dropped += u64::from(!mandatory);
-            return if mandatory {
-                refuse(message, Refusal::Unroutable)
-            } else {
-                Ok(())
-            };
+            return if mandatory { refuse(message, Refusal::Unroutable) } else { Ok(()) };
         };
-        let peer = self
-            .peers
-            .get_mut(id)
-            .filter(|peer| peer.has_room(&self.options));
+        let peer = self.peers.get_mut(id).filter(|peer| peer.has_room(&self.options));
         let Some(peer) = peer else {
             self.dropped += u64::from(!mandatory);
-            return if mandatory {
-                refuse(message, Refusal::Full)
-            } else {
-                Ok(())
-            };
+            return if mandatory { refuse(message, Refusal::Full) } else { Ok(()) };
         };
         if let (_, Some(body)) = message.split_first() {
             let _ = peer.connection.send(body);

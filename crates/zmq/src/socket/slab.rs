@@ -35,27 +35,18 @@ impl Slab {
         });
         let entry = &mut self.slots[slot as usize];
         entry.peer = Some(Box::new(peer));
-        PeerId {
-            slot,
-            generation: entry.generation,
-        }
+        PeerId { slot, generation: entry.generation }
     }
 
     pub(super) fn get(&self, id: PeerId) -> Option<&Peer> {
         let entry = self.slots.get(id.slot as usize)?;
-        entry
-            .peer
-            .as_deref()
-            .filter(|_| entry.generation == id.generation)
+        entry.peer.as_deref().filter(|_| entry.generation == id.generation)
     }
 
     pub(super) fn get_mut(&mut self, id: PeerId) -> Option<&mut Peer> {
         let entry = self.slots.get_mut(id.slot as usize)?;
         let generation = entry.generation;
-        entry
-            .peer
-            .as_deref_mut()
-            .filter(|_| generation == id.generation)
+        entry.peer.as_deref_mut().filter(|_| generation == id.generation)
     }
 
     pub(super) fn remove(&mut self, id: PeerId) {
@@ -73,24 +64,15 @@ impl Slab {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (PeerId, &Peer)> {
         self.slots.iter().enumerate().filter_map(|(slot, entry)| {
-            let id = PeerId {
-                slot: slot as u32,
-                generation: entry.generation,
-            };
+            let id = PeerId { slot: slot as u32, generation: entry.generation };
             Some((id, entry.peer.as_deref()?))
         })
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (PeerId, &mut Peer)> {
-        self.slots
-            .iter_mut()
-            .enumerate()
-            .filter_map(|(slot, entry)| {
-                let id = PeerId {
-                    slot: slot as u32,
-                    generation: entry.generation,
-                };
-                Some((id, entry.peer.as_deref_mut()?))
-            })
+        self.slots.iter_mut().enumerate().filter_map(|(slot, entry)| {
+            let id = PeerId { slot: slot as u32, generation: entry.generation };
+            Some((id, entry.peer.as_deref_mut()?))
+        })
     }
 }

@@ -16,10 +16,7 @@ struct Net {
 
 impl Net {
     fn new(step: usize) -> Self {
-        Self {
-            step,
-            ..Self::default()
-        }
+        Self { step, ..Self::default() }
     }
 
     fn socket(&mut self, socket_type: SocketType) -> usize {
@@ -82,9 +79,7 @@ impl Net {
     }
 
     fn send(&mut self, socket: usize, parts: &[&str]) -> Result<(), Refusal> {
-        self.sockets[socket]
-            .send(message(parts))
-            .map_err(|refused| refused.why)?;
+        self.sockets[socket].send(message(parts)).map_err(|refused| refused.why)?;
         self.run();
         Ok(())
     }
@@ -237,13 +232,7 @@ fn a_router_can_hand_a_name_over_and_refuse_the_unroutable() {
     let to_anna = || message(&["anna", "x"]);
     net.sockets[router].send(to_anna()).unwrap();
     let refused = net.sockets[router].send(to_anna()).unwrap_err();
-    assert_eq!(
-        refused,
-        Refused {
-            message: to_anna(),
-            why: Refusal::Full
-        }
-    );
+    assert_eq!(refused, Refused { message: to_anna(), why: Refusal::Full });
     net.run();
     net.expect(new, &["x"]);
 }
@@ -260,8 +249,7 @@ fn rfc30_push_goes_round_and_pull_takes_from_each() {
     }
     for push in pushes {
         for _ in 0..10 {
-            net.send(push, &[if push == pushes[0] { "a" } else { "b" }])
-                .unwrap();
+            net.send(push, &[if push == pushes[0] { "a" } else { "b" }]).unwrap();
         }
     }
     for pull in pulls {
@@ -327,10 +315,7 @@ fn what_was_queued_for_a_lost_peer_goes_to_another() {
     }
     net.move_once();
     net.cut(wire);
-    assert_eq!(
-        net.sockets[push].send(Message::new("x")).unwrap_err().why,
-        Refusal::Full
-    );
+    assert_eq!(net.sockets[push].send(Message::new("x")).unwrap_err().why, Refusal::Full);
     net.join(push, pulls[1]);
     let mut got = Vec::new();
     for pull in pulls {
@@ -377,9 +362,7 @@ fn rfc29_a_slow_subscriber_misses_messages_and_others_do_not() {
     net.sockets[sub].subscribe("");
     net.join(publisher, sub);
     for number in 0..10 {
-        net.sockets[publisher]
-            .send(Message::new(vec![number]))
-            .unwrap();
+        net.sockets[publisher].send(Message::new(vec![number])).unwrap();
     }
     net.run();
     assert_eq!(net.sockets[publisher].dropped(), 7);
@@ -392,11 +375,8 @@ fn rfc29_a_slow_subscriber_misses_messages_and_others_do_not() {
 #[test]
 fn rfc29_xpub_and_xsub_pass_subscriptions_as_messages() {
     let mut net = Net::new(100);
-    let (xpub, xsub, sub) = (
-        net.socket(SocketType::XPub),
-        net.socket(SocketType::XSub),
-        net.socket(SocketType::Sub),
-    );
+    let (xpub, xsub, sub) =
+        (net.socket(SocketType::XPub), net.socket(SocketType::XSub), net.socket(SocketType::Sub));
     net.join(xpub, xsub);
     let wire = net.join(xpub, sub);
     net.send(xsub, &["\u{1}news"]).unwrap();
@@ -419,11 +399,7 @@ fn rfc29_xpub_and_xsub_pass_subscriptions_as_messages() {
 fn too_many_subscriptions_and_too_long_messages_end_one_connection_only() {
     let mut net = Net::new(100);
     let mut options = Options::new(SocketType::Pub);
-    options.config.limits = Limits {
-        subscriptions: 2,
-        message_bytes: 10,
-        ..Limits::default()
-    };
+    options.config.limits = Limits { subscriptions: 2, message_bytes: 10, ..Limits::default() };
     let publisher = net.with(options.clone());
     let subs = [(); 2].map(|()| net.socket(SocketType::Sub));
     for sub in subs {

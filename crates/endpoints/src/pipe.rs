@@ -1,0 +1,13 @@
+//! Pipelines over flows and ZeroMQ sockets, and remote services made of them.
+
+mod client;
+mod codec;
+mod server;
+mod service;
+mod transfer;
+
+pub use client::{CallFailed, Client, make_client};
+pub use pipe::*;
+pub use server::make_server;
+pub use service::Compress;
+pub use transfer::{Drain, FlowDrain, FlowSource, Source, ZmqDrain, ZmqSource, transfer};

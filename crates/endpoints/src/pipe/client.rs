@@ -1,0 +1,189 @@
+//! A service as an async function.
+
+use super::codec::Codec;
+use super::service::{Answer, Compress, Marked, reply_reader, request_writer};
+use crate::zmq::{Attach, Host, ZmqSocket};
+use ::pipe::{Bytes, Fault, Piece};
+use ::zmq::{Message, Options, SocketType};
+use alloc::collections::BTreeMap;
+use alloc::rc::Rc;
+use alloc::string::String;
+use core::cell::{Cell, RefCell};
+use core::fmt;
+use core::future::poll_fn;
+use core::task::{Poll, Waker};
+use core::time::Duration;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// Connects to a service (or waits for it, by [`Bind`](crate::zmq::Bind)).
+pub fn make_client<Request, Reply>(host: &Host, how: impl Attach) -> Client<Request, Reply>
+where
+    Request: Serialize + 'static,
+    Reply: DeserializeOwned + 'static,
+{
+    let socket = ZmqSocket::new(host, Options::new(SocketType::Dealer));
+    socket.attach(how);
+    let inner = Rc::new(Inner {
+        host: host.clone(),
+        socket,
+        writer: RefCell::new(request_writer()),
+        calls: RefCell::default(),
+        last_call: Cell::new(0),
+    });
+    host.spawner.spawn("calls", receive(inner.clone(), reply_reader()));
+    Client { inner, patience: Duration::from_secs(30) }
+}
+
+/// A remote function. Clones share its connections; any number of calls may be under way.
+pub struct Client<Request, Reply> {
+    inner: Rc<Inner<Request, Reply>>,
+    patience: Duration,
+}
+
+/// Why a call gave no reply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CallFailed {
+    /// None came in time: no service, a lost connection, a slow handler. It is not known
+    /// whether the request was handled.
+    TimedOut,
+    /// The service says why it has none.
+    Remote(String),
+    /// The request could not be written.
+    Request(Fault),
+    /// The reply could not be read.
+    Reply(Fault),
+    /// The client is closed.
+    Closed,
+}
+
+struct Inner<Request, Reply> {
+    host: Host,
+    socket: ZmqSocket,
+    writer: RefCell<Codec<Marked<Request>, Piece>>,
+    calls: RefCell<BTreeMap<u64, Call<Reply>>>,
+    last_call: Cell<u64>,
+}
+
+/// A call that waits for its reply.
+enum Call<Reply> {
+    Waiting(Option<Waker>),
+    Done(Result<Reply, CallFailed>),
+}
+
+impl<Request: Serialize + 'static, Reply: 'static> Client<Request, Reply> {
+    /// The same with another limit on how long a call takes; the default is 30 s.
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// Sends a request and waits for its reply. Dropping the future gives the call up.
+    pub async fn call(&self, request: Request, compress: Compress) -> Result<Reply, CallFailed> {
+        let inner = &self.inner;
+        let written = inner.writer.borrow_mut().write(Marked { object: request, compress });
+        let body = written.map_err(CallFailed::Request)?;
+        let number = inner.last_call.get() + 1;
+        inner.last_call.set(number);
+        inner.calls.borrow_mut().insert(number, Call::Waiting(None));
+        let _guard = Forget { inner, number };
+        let deadline = inner.host.timers.now().saturating_add(self.patience);
+        let exchange = async {
+            let id = Bytes::copy_from_slice(&number.to_be_bytes());
+            let message = Message::from_parts([id, Bytes::new(), body]);
+            let message = message.ok_or(CallFailed::Closed)?;
+            inner.socket.send(message).await.map_err(|_| CallFailed::Closed)?;
+            inner.reply_to(number).await
+        };
+        let outcome = inner.host.timers.before(deadline, exchange).await;
+        outcome.unwrap_or(Err(CallFailed::TimedOut))
+    }
+
+    /// Ends all calls and connections.
+    pub async fn close(self) {
+        self.inner.socket.clone().close(Duration::ZERO).await;
+    }
+}
+
+impl<Request, Reply> Clone for Client<Request, Reply> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), patience: self.patience }
+    }
+}
+
+impl<Request, Reply> Inner<Request, Reply> {
+    async fn reply_to(&self, number: u64) -> Result<Reply, CallFailed> {
+        poll_fn(|cx| {
+            let mut calls = self.calls.borrow_mut();
+            match calls.remove(&number) {
+                Some(Call::Done(outcome)) => Poll::Ready(outcome),
+                Some(Call::Waiting(_)) => {
+                    calls.insert(number, Call::Waiting(Some(cx.waker().clone())));
+                    Poll::Pending
+                }
+                None => Poll::Ready(Err(CallFailed::Closed)),
+            }
+        })
+        .await
+    }
+
+    fn done(&self, number: u64, outcome: Result<Reply, CallFailed>) {
+        let mut calls = self.calls.borrow_mut();
+        if let Some(call) = calls.get_mut(&number)
+            && let Call::Waiting(Some(waker)) = core::mem::replace(call, Call::Done(outcome))
+        {
+            waker.wake();
+        }
+    }
+}
+
+/// Hands each reply to its call.
+async fn receive<Request, Reply: DeserializeOwned + 'static>(
+    inner: Rc<Inner<Request, Reply>>,
+    mut reader: Codec<Piece, Answer<Reply>>,
+) {
+    while let Ok(message) = inner.socket.recv().await {
+        let body = message.last().clone();
+        let number = message.first().first_chunk().map(|id| u64::from_be_bytes(*id));
+        // What is no reply to a call that waits is nobody's.
+        let Some(number) = number.filter(|number| inner.calls.borrow().contains_key(number)) else {
+            continue;
+        };
+        let outcome = match reader.read(body) {
+            Ok(Ok(reply)) => Ok(reply),
+            Ok(Err(why)) => Err(CallFailed::Remote(why)),
+            Err(fault) => Err(CallFailed::Reply(fault)),
+        };
+        inner.done(number, outcome);
+    }
+    let waiting: alloc::vec::Vec<u64> = inner.calls.borrow().keys().copied().collect();
+    for number in waiting {
+        inner.done(number, Err(CallFailed::Closed));
+    }
+}
+
+/// Forgets a call that is over, however it ended.
+struct Forget<'a, Request, Reply> {
+    inner: &'a Inner<Request, Reply>,
+    number: u64,
+}
+
+impl<Request, Reply> Drop for Forget<'_, Request, Reply> {
+    fn drop(&mut self) {
+        self.inner.calls.borrow_mut().remove(&self.number);
+    }
+}
+
+impl fmt::Display for CallFailed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TimedOut => f.write_str("no reply in time"),
+            Self::Remote(why) => write!(f, "the service says: {why}"),
+            Self::Request(fault) => write!(f, "the request cannot be sent: {fault}"),
+            Self::Reply(fault) => write!(f, "the reply cannot be read: {fault}"),
+            Self::Closed => f.write_str("the client is closed"),
+        }
+    }
+}
+
+impl core::error::Error for CallFailed {}

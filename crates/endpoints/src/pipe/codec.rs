@@ -1,0 +1,63 @@
+//! A pipeline that is used message by message.
+
+use super::transfer::Gathered;
+use ::pipe::{Bytes, Fault, Next, Node, Piece, Pipeline};
+use alloc::boxed::Box;
+
+/// A node whose type is of no interest.
+pub(super) type BoxedNode<In, Out> = Box<dyn Node<In, Out = Out>>;
+
+/// Puts one item through a pipeline at a time. A fault costs that item only: the pipeline is
+/// made anew.
+pub(super) struct Codec<In, Out> {
+    make: Box<dyn Fn() -> BoxedNode<In, Out>>,
+    // Made when it is first needed: a compressor is large.
+    pipeline: Option<Pipeline<In, BoxedNode<In, Out>>>,
+}
+
+impl<In, Out> Codec<In, Out> {
+    pub(super) fn new(make: impl Fn() -> BoxedNode<In, Out> + 'static) -> Self {
+        Self { make: Box::new(make), pipeline: None }
+    }
+
+    /// Puts an item in and hands each that comes out to `take`.
+    fn pass(&mut self, item: In, mut take: impl FnMut(Out)) -> Result<(), Fault> {
+        let make = &self.make;
+        let pipeline = self.pipeline.get_or_insert_with(|| Pipeline::new(make()));
+        // It starved after the item before, so it has room.
+        drop(pipeline.offer(item));
+        let fault = loop {
+            match pipeline.poll() {
+                Next::Item(item) => take(item),
+                Next::Starved => return Ok(()),
+                Next::Fault(fault) => break fault,
+                Next::End | Next::Over => break Fault::Truncated,
+            }
+        };
+        self.pipeline = None;
+        Err(fault)
+    }
+}
+
+impl<Out> Codec<Piece, Out> {
+    /// The object in a message.
+    pub(super) fn read(&mut self, message: Bytes) -> Result<Out, Fault> {
+        let mut object = None;
+        self.pass(Piece::last(message), |item| object = Some(item))?;
+        object.ok_or(Fault::Truncated)
+    }
+}
+
+impl<In> Codec<In, Piece> {
+    /// The message for an object.
+    pub(super) fn write(&mut self, object: In) -> Result<Bytes, Fault> {
+        let mut gathered = Gathered::default();
+        let mut message = None;
+        self.pass(object, |piece| {
+            if let Some(whole) = gathered.add(piece) {
+                message = Some(whole);
+            }
+        })?;
+        message.ok_or(Fault::Truncated)
+    }
+}

@@ -1,0 +1,251 @@
+//! ZeroMQ sockets over flows.
+//!
+//! A [`ZmqSocket`] may bind any number of listeners and connect to any number of targets; each
+//! connection is a task, and one that we opened is opened again when it is lost.
+
+mod attach;
+mod carry;
+
+pub use attach::{Attach, Backoff, Bind, Connect};
+pub use zmq::*;
+
+use alloc::collections::BTreeMap;
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
+use core::fmt;
+use core::future::poll_fn;
+use core::task::{Poll, Waker};
+use core::time::Duration;
+use flow::task::{Spawner, TaskId};
+use flow::time::Timers;
+
+/// What a socket needs of the place it runs in. Clones are the same place.
+#[derive(Clone)]
+pub struct Host {
+    /// Makes the tasks.
+    pub spawner: Spawner,
+    /// Tells the time.
+    pub timers: Timers,
+    /// Fills a buffer with bytes from a cryptographic source.
+    pub entropy: Entropy,
+}
+
+/// Fills a buffer with bytes from a cryptographic source.
+pub type Entropy = Rc<dyn Fn(&mut [u8])>;
+
+/// A ZeroMQ socket. Clones are the same socket; all its tasks end when it is closed.
+#[derive(Clone)]
+pub struct ZmqSocket(Rc<Shared>);
+
+/// Why a message was not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendFailed {
+    /// The pattern does not allow it now, or ever.
+    Refused(Refusal),
+    /// The socket is closed.
+    Closed,
+}
+
+/// Why no message was received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecvFailed {
+    /// The pattern does not allow it now, or the peer that was to reply is gone.
+    Refused(RecvError),
+    /// The socket is closed.
+    Closed,
+}
+
+struct Shared {
+    host: Host,
+    socket: RefCell<Socket>,
+    // The tasks that carry bytes, by the peers they do it for.
+    carriers: RefCell<BTreeMap<PeerId, Waker>>,
+    receivers: RefCell<Vec<Waker>>,
+    senders: RefCell<Vec<Waker>>,
+    closer: RefCell<Option<Waker>>,
+    tasks: RefCell<Vec<TaskId>>,
+    closing: Cell<Closing>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Closing {
+    No,
+    /// What is queued still goes out.
+    Draining,
+    Now,
+}
+
+impl ZmqSocket {
+    /// A socket without peers.
+    pub fn new(host: &Host, options: Options) -> Self {
+        Self(Rc::new(Shared {
+            host: host.clone(),
+            socket: RefCell::new(Socket::new(options)),
+            carriers: RefCell::default(),
+            receivers: RefCell::default(),
+            senders: RefCell::default(),
+            closer: RefCell::default(),
+            tasks: RefCell::default(),
+            closing: Cell::new(Closing::No),
+        }))
+    }
+
+    /// Binds or connects: see [`Bind`] and [`Connect`].
+    pub fn attach(&self, how: impl Attach) {
+        how.attach(self);
+    }
+
+    /// Sends a message, waiting for a peer with room where the pattern says so. Cancel-safe: a
+    /// dropped future has sent nothing.
+    pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendFailed> {
+        let mut message = Some(message.into());
+        poll_fn(|cx| {
+            let Some(next) = message.take() else {
+                return Poll::Ready(Ok(()));
+            };
+            match self.try_send(next) {
+                Ok(()) => Poll::Ready(Ok(())),
+                Err(_) if self.0.is_closing() => Poll::Ready(Err(SendFailed::Closed)),
+                Err(Refused { message: back, why: Refusal::Full }) => {
+                    message = Some(back);
+                    self.0.senders.borrow_mut().push(cx.waker().clone());
+                    Poll::Pending
+                }
+                Err(refused) => Poll::Ready(Err(SendFailed::Refused(refused.why))),
+            }
+        })
+        .await
+    }
+
+    /// Receives a message. Cancel-safe.
+    pub async fn recv(&self) -> Result<Message, RecvFailed> {
+        poll_fn(|cx| match self.try_recv() {
+            Ok(message) => Poll::Ready(Ok(message)),
+            Err(_) if self.0.is_closing() => Poll::Ready(Err(RecvFailed::Closed)),
+            Err(RecvError::Empty) => {
+                self.0.receivers.borrow_mut().push(cx.waker().clone());
+                Poll::Pending
+            }
+            Err(refused) => Poll::Ready(Err(RecvFailed::Refused(refused))),
+        })
+        .await
+    }
+
+    /// Sends a message if that can be done at once.
+    pub fn try_send(&self, message: Message) -> Result<(), Refused> {
+        if self.0.is_closing() {
+            return Err(Refused { message, why: Refusal::Full });
+        }
+        self.0.with(|socket| socket.send(message))
+    }
+
+    /// Receives a message if one is there.
+    pub fn try_recv(&self) -> Result<Message, RecvError> {
+        self.0.with(Socket::recv)
+    }
+
+    /// SUB and XSUB: see [`Socket::subscribe`].
+    pub fn subscribe(&self, prefix: impl Into<Bytes>) {
+        self.0.with(|socket| socket.subscribe(prefix));
+    }
+
+    /// SUB and XSUB: see [`Socket::unsubscribe`].
+    pub fn unsubscribe(&self, prefix: &[u8]) {
+        self.0.with(|socket| socket.unsubscribe(prefix));
+    }
+
+    /// Peers whose handshake is done.
+    pub fn ready_peers(&self) -> usize {
+        self.0.socket.borrow().ready_peers()
+    }
+
+    /// Messages dropped as the pattern says: see [`Socket::dropped`].
+    pub fn dropped(&self) -> u64 {
+        self.0.socket.borrow().dropped()
+    }
+
+    /// Takes no more messages, sends what is queued for connected peers for at most `linger`,
+    /// and closes all connections.
+    pub async fn close(self, linger: Duration) {
+        let shared = &self.0;
+        shared.closing.set(Closing::Draining);
+        let deadline = shared.host.timers.now().saturating_add(linger);
+        shared.wake_all();
+        let carried = poll_fn(|cx| {
+            *shared.closer.borrow_mut() = Some(cx.waker().clone());
+            if shared.carriers.borrow().is_empty() { Poll::Ready(()) } else { Poll::Pending }
+        });
+        // What is left at the deadline is cut off.
+        let _ = shared.host.timers.before(deadline, carried).await;
+        shared.closing.set(Closing::Now);
+        shared.wake_all();
+        for task in shared.tasks.take() {
+            shared.host.spawner.cancel(task);
+        }
+    }
+}
+
+impl Shared {
+    /// Works on the socket and wakes whom that concerns.
+    fn with<R>(&self, work: impl FnOnce(&mut Socket) -> R) -> R {
+        let mut socket = self.socket.borrow_mut();
+        let result = work(&mut socket);
+        while let Some(wake) = socket.poll_wake() {
+            match wake {
+                Wake::Recv => wake_each(&self.receivers),
+                Wake::Send => wake_each(&self.senders),
+                Wake::Transmit(id) | Wake::Input(id) => {
+                    if let Some(carrier) = self.carriers.borrow().get(&id) {
+                        carrier.wake_by_ref();
+                    }
+                }
+            }
+        }
+        result
+    }
+
+    fn is_closing(&self) -> bool {
+        self.closing.get() != Closing::No
+    }
+
+    fn wake_all(&self) {
+        wake_each(&self.receivers);
+        wake_each(&self.senders);
+        for carrier in self.carriers.borrow().values() {
+            carrier.wake_by_ref();
+        }
+    }
+
+    fn now(&self) -> Duration {
+        self.host.timers.now()
+    }
+}
+
+fn wake_each(waiting: &RefCell<Vec<Waker>>) {
+    for waker in waiting.borrow_mut().drain(..) {
+        waker.wake();
+    }
+}
+
+impl fmt::Display for SendFailed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(why) => why.fmt(f),
+            Self::Closed => f.write_str("the socket is closed"),
+        }
+    }
+}
+
+impl core::error::Error for SendFailed {}
+
+impl fmt::Display for RecvFailed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(why) => why.fmt(f),
+            Self::Closed => f.write_str("the socket is closed"),
+        }
+    }
+}
+
+impl core::error::Error for RecvFailed {}

@@ -1,0 +1,117 @@
+//! Binding and connecting.
+
+use super::{Shared, ZmqSocket, carry};
+use alloc::rc::{Rc, Weak};
+use core::time::Duration;
+use flow::{Connector, Listener, Target};
+use log::{debug, warn};
+
+/// A way for a socket to get peers.
+pub trait Attach {
+    /// Starts the task that brings them.
+    fn attach(self, socket: &ZmqSocket);
+}
+
+/// Takes every peer that opens a flow to this listener.
+#[derive(Debug)]
+pub struct Bind<L>(pub L);
+
+/// Opens a flow to a target, again and again when it is lost.
+#[derive(Debug)]
+pub struct Connect<C> {
+    /// By which.
+    pub connector: C,
+    /// To which.
+    pub target: Target,
+    /// How long to wait between two tries.
+    pub backoff: Backoff,
+}
+
+/// The waits between tries: each twice the one before, with up to a quarter of it added or taken
+/// at random, so that a thousand peers of a server that restarts do not come at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Backoff {
+    /// The first wait. Default 100 ms, as libzmq's.
+    pub first: Duration,
+    /// The longest wait. Default 5 s.
+    pub longest: Duration,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self { first: Duration::from_millis(100), longest: Duration::from_secs(5) }
+    }
+}
+
+impl<C> Connect<C> {
+    /// To this target, with the default waits.
+    pub fn new(connector: C, target: Target) -> Self {
+        Self { connector, target, backoff: Backoff::default() }
+    }
+}
+
+impl<L: Listener + 'static> Attach for Bind<L> {
+    fn attach(self, socket: &ZmqSocket) {
+        // The task must not keep alive the socket that nobody else holds.
+        let shared = Rc::downgrade(&socket.0);
+        let task = socket.0.host.spawner.spawn("zmq bind", accept(shared, self.0));
+        socket.0.tasks.borrow_mut().push(task);
+    }
+}
+
+impl<C: Connector> Attach for Connect<C> {
+    fn attach(self, socket: &ZmqSocket) {
+        let shared = Rc::downgrade(&socket.0);
+        let task = socket.0.host.spawner.spawn("zmq connect", reconnect(shared, self));
+        socket.0.tasks.borrow_mut().push(task);
+    }
+}
+
+async fn accept<L: Listener>(shared: Weak<Shared>, mut listener: L) {
+    loop {
+        let flow = match listener.accept().await {
+            Ok(flow) => flow,
+            Err(error) => return warn!("zmq: listening ended: {error}"),
+        };
+        let Some(shared) = shared.upgrade() else {
+            return;
+        };
+        let spawner = shared.host.spawner.clone();
+        spawner.spawn("zmq peer", async move {
+            carry::carry(shared, flow).await;
+        });
+    }
+}
+
+async fn reconnect<C: Connector>(shared: Weak<Shared>, connect: Connect<C>) {
+    let Connect { connector, target, backoff } = connect;
+    let mut wait = backoff.first;
+    loop {
+        match connector.connect(&target).await {
+            Err(error) => debug!("zmq: {target}: {error}"),
+            Ok(flow) => {
+                let Some(shared) = shared.upgrade() else {
+                    return;
+                };
+                if carry::carry(shared, flow).await {
+                    wait = backoff.first;
+                }
+            }
+        }
+        let (timers, pause) = match shared.upgrade() {
+            Some(shared) if !shared.is_closing() => {
+                (shared.host.timers.clone(), jitter(&shared, wait))
+            }
+            _ => return,
+        };
+        timers.sleep(pause).await;
+        wait = wait.saturating_mul(2).min(backoff.longest);
+    }
+}
+
+/// Three to five quarters of `wait`.
+fn jitter(shared: &Shared, wait: Duration) -> Duration {
+    let mut random = [0; 1];
+    (shared.host.entropy)(&mut random);
+    wait / 4 * 3 + wait / 2 * u32::from(random[0]) / 255
+}
