@@ -290,8 +290,8 @@ impl Connection {
         if theirs.mechanism != ours.mechanism {
             return Err(Error::MechanismMismatch);
         }
-        // RFC 37: as-server is for mechanisms that have a server; NULL ignores it.
-        if security.name() != "NULL" && theirs.as_server == ours.as_server {
+        // Two clients notice by their HELLOs. The bit alone cannot tell: libzmq never sets it.
+        if theirs.as_server && ours.as_server {
             return Err(Error::RoleMismatch);
         }
         if let Some(first) = handshake.start(&self.metadata())? {

@@ -16,7 +16,7 @@ pub enum Error {
     Version(u8),
     /// The peer's greeting names another security mechanism.
     MechanismMismatch,
-    /// Both peers are server, or neither is, in a mechanism with a server.
+    /// Both peers say that they are the mechanism's server.
     RoleMismatch,
     /// The peer's socket type cannot talk to ours (RFC 37, "The Socket-Type property").
     SocketTypeMismatch,

@@ -153,7 +153,7 @@ fn mechanisms_and_roles_must_match() {
     let (plain_client, plain_server) = plain("1815");
     let cases = [
         (Security::Null, plain_server.clone(), Error::MechanismMismatch),
-        (plain_client.clone(), plain_client, Error::RoleMismatch),
+        (plain_client.clone(), plain_client, Error::UnexpectedCommand),
         (plain_server.clone(), plain_server, Error::RoleMismatch),
     ];
     for (ours, theirs, expected) in cases {
