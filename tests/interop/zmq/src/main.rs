@@ -8,6 +8,7 @@
 //! zmq-peer drain  SOCKET COUNT           receive messages; prints "ok COUNT BYTES"
 //! zmq-peer serve  SOCKET                 a service: the sum of a list, or an error
 //! zmq-peer call   SOCKET COUNT           calls that service, COUNT at a time
+//! zmq-peer bench ...                     one side of a row of bench/bench.py
 //!
 //! SOCKET: TYPE (bind PORT | connect HOST:PORT)+ [OPTION=VALUE]* --
 //! options: identity plain=USER:PASSWORD plain-server=USER:PASSWORD curve=SERVERKEY:SECRET
@@ -15,6 +16,7 @@
 //! ```
 
 mod arguments;
+mod bench;
 mod host;
 // The Linux process's own flows.
 #[path = "../../../../kernel-app/linux/src"]
@@ -32,6 +34,9 @@ fn main() {
     host::log_to_stderr();
     let mut words = std::env::args().skip(1);
     let verb = words.next().unwrap_or_default();
+    if verb == "bench" {
+        return bench::run(&words.collect::<Vec<_>>());
+    }
     let mut words = words.peekable();
     let plan = SocketPlan::parse(&mut words);
     let world = World::new();
