@@ -9,6 +9,7 @@
 //! zmq-peer serve  SOCKET                 a service: the sum of a list, or an error
 //! zmq-peer call   SOCKET COUNT           calls that service, COUNT at a time
 //! zmq-peer bench ...                     one side of a row of bench/bench.py
+//! zmq-peer codecs MEGABYTES              pipelines beside straight-line code; prints CPU seconds
 //!
 //! SOCKET: TYPE (bind PORT | connect HOST:PORT)+ [OPTION=VALUE]* --
 //! options: identity plain=USER:PASSWORD plain-server=USER:PASSWORD curve=SERVERKEY:SECRET
@@ -17,6 +18,7 @@
 
 mod arguments;
 mod bench;
+mod codecs;
 mod host;
 // The Linux process's own flows.
 #[path = "../../../../kernel-app/linux/src"]
@@ -37,6 +39,9 @@ fn main() {
     if verb == "bench" {
         return bench::run(&words.collect::<Vec<_>>());
     }
+    if verb == "codecs" {
+        return codecs::run(number(words.next()));
+    }
     let mut words = words.peekable();
     let plan = SocketPlan::parse(&mut words);
     let world = World::new();
@@ -51,7 +56,9 @@ fn main() {
             world.run(bridge(socket, out));
         }
         "ask" => world.run(ask(open(&world, &plan), number(words.next()), number(words.next()))),
-        "flood" => world.run(flood(open(&world, &plan), number(words.next()), number(words.next()))),
+        "flood" => {
+            world.run(flood(open(&world, &plan), number(words.next()), number(words.next())))
+        }
         "drain" => world.run(drain(open(&world, &plan), number(words.next()))),
         "serve" => serve(&world, &plan),
         "call" => call(&world, &plan, number(words.next())),
