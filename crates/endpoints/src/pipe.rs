@@ -11,3 +11,6 @@ pub use pipe::*;
 pub use server::make_server;
 pub use service::Compress;
 pub use transfer::{Drain, FlowDrain, FlowSource, Source, ZmqDrain, ZmqSource, transfer};
+
+#[cfg(test)]
+mod tests;

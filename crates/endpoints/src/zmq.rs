@@ -249,3 +249,6 @@ impl fmt::Display for RecvFailed {
 }
 
 impl core::error::Error for RecvFailed {}
+
+#[cfg(test)]
+pub(crate) mod tests;

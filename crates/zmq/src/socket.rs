@@ -57,8 +57,8 @@ pub struct Socket {
 pub enum Wake {
     /// [`Socket::poll_transmit`] has something for this peer.
     Transmit(PeerId),
-    /// There is room again for the input that this peer's last
-    /// [`Socket::handle_input`] left over.
+    /// This peer's inbox was full, and is half empty again: offer
+    /// [`Socket::handle_input`] what it left over, and what came since.
     Input(PeerId),
     /// [`Socket::recv`] may have a message, or has an error to say.
     Recv,
@@ -173,8 +173,7 @@ impl Socket {
         let mut consumed = 0;
         while consumed < input.len() {
             let peer = self.peers.get_mut(id).filter(|peer| !peer.gone).ok_or(Error::Closed)?;
-            if peer.inbox_full(&self.options) {
-                peer.input_waits = true;
+            if peer.input_waits {
                 peer.connection.defer_input(now);
                 break;
             }
@@ -182,6 +181,9 @@ impl Socket {
                 Ok((used, arrival)) => {
                     consumed += used;
                     self.arrived(id, arrival).inspect_err(|error| self.fail_peer(id, error))?;
+                    if let Some(peer) = self.peers.get_mut(id) {
+                        peer.input_waits = peer.inbox_full(&self.options);
+                    }
                 }
                 Err(error) => {
                     self.fail_peer(id, &error);
@@ -214,7 +216,7 @@ impl Socket {
 
     /// Whether [`Socket::handle_input`] would take anything from a peer.
     pub fn has_input_room(&self, id: PeerId) -> bool {
-        self.peers.get(id).is_some_and(|peer| !peer.gone && !peer.inbox_full(&self.options))
+        self.peers.get(id).is_some_and(|peer| !peer.gone && !peer.input_waits)
     }
 
     /// When [`Socket::handle_deadline`] is to be called for a peer, at the latest.

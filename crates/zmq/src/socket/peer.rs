@@ -12,7 +12,7 @@ pub(super) struct Peer {
     pub(super) connection: Connection,
     /// Its flow has ended; it stays until its inbox is empty.
     pub(super) gone: bool,
-    /// It has sent what did not fit its inbox.
+    /// Its inbox was full and is not yet half empty: nothing more is read from it.
     pub(super) input_waits: bool,
     pub(super) output_announced: bool,
     /// It stands in the ring of peers to receive from, or to send to.
@@ -80,6 +80,12 @@ impl Peer {
         waiting > 0
             && (waiting >= options.receive_messages_max
                 || self.inbox_bytes >= options.receive_bytes_max)
+    }
+
+    /// Waking at half, not at the first free place, lets a batch be read at once.
+    pub(super) fn inbox_half_empty(&self, options: &Options) -> bool {
+        self.inbox.len() <= options.receive_messages_max / 2
+            && self.inbox_bytes <= options.receive_bytes_max / 2
     }
 
     pub(super) fn has_message(&self) -> bool {

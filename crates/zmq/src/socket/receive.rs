@@ -112,7 +112,7 @@ impl Socket {
             if peer.in_readable {
                 self.readable.push_back(id);
             }
-            if peer.input_waits && !peer.inbox_full(&self.options) {
+            if peer.input_waits && peer.inbox_half_empty(&self.options) {
                 peer.input_waits = false;
                 self.wakes.push_back(Wake::Input(id));
             }

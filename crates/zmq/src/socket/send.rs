@@ -156,6 +156,9 @@ impl Socket {
                     if let Some(peer) = self.peers.get_mut(stale) {
                         peer.clear_inbox();
                         peer.in_readable = false;
+                        if core::mem::take(&mut peer.input_waits) {
+                            self.wakes.push_back(Wake::Input(stale));
+                        }
                     }
                 }
                 self.request = Request::Awaiting { peer, id };

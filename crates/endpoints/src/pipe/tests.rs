@@ -1,0 +1,160 @@
+extern crate std;
+
+use super::*;
+use crate::zmq::tests::{World, target};
+use crate::zmq::{Options, SocketType, ZmqSocket};
+use alloc::string::{String, ToString};
+use alloc::vec;
+use alloc::vec::Vec;
+use core::time::Duration;
+use flow::memory;
+
+type Shout = Client<String, String>;
+
+fn serve(world: &World, how: impl crate::zmq::Attach) -> ZmqSocket {
+    let timers = world.host.timers.clone();
+    let shout = async move |text: String| {
+        assert!(text != "panic", "asked to");
+        if let Some(seconds) = text.strip_prefix("sleep ") {
+            timers.sleep(Duration::from_secs(seconds.parse().unwrap())).await;
+        }
+        text.to_uppercase()
+    };
+    make_server(&world.host, shout, how)
+}
+
+#[test]
+fn a_remote_function_is_called_with_and_without_compression() {
+    for client_binds in [false, true] {
+        let world = World::new();
+        let client: Shout = if client_binds {
+            let client = make_client(&world.host, world.bind("a:1"));
+            serve(&world, world.connect("a:1"));
+            client
+        } else {
+            serve(&world, world.bind("a:1"));
+            make_client(&world.host, world.connect("a:1"))
+        };
+        world.run(async move {
+            for compress in [Compress::No, Compress::Reply, Compress::Both] {
+                for text in ["", "water", &"flow".repeat(100_000)] {
+                    let reply = client.call(text.to_string(), compress).await;
+                    assert!(reply == Ok(text.to_uppercase()), "{compress:?}");
+                }
+            }
+        });
+    }
+}
+
+#[test]
+fn calls_overtake_each_other() {
+    let world = World::new();
+    serve(&world, world.bind("a:1"));
+    let client: Shout = make_client(&world.host, world.connect("a:1"));
+    let timers = world.host.timers.clone();
+    let spawner = world.host.spawner.clone();
+    world.run(async move {
+        let calls: Vec<_> = (1..=20)
+            .map(|number| {
+                let client = client.clone();
+                spawner.spawn_joinable("call", async move {
+                    client.call(std::format!("sleep {number}"), Compress::No).await.unwrap()
+                })
+            })
+            .collect();
+        for (number, call) in (1..=20).zip(calls) {
+            assert_eq!(call.await.unwrap(), std::format!("SLEEP {number}"));
+        }
+        // Not 1 + 2 + .. + 20.
+        assert!(timers.now() < Duration::from_secs(22));
+    });
+}
+
+#[test]
+fn a_failing_handler_and_a_slow_one_cost_their_own_call_only() {
+    let world = World::new();
+    serve(&world, world.bind("a:1"));
+    let client: Shout = make_client(&world.host, world.connect("a:1"));
+    world.run(async move {
+        let failed = client.call("panic".into(), Compress::Both).await;
+        assert_eq!(failed, Err(CallFailed::Remote("the handler failed".into())));
+        let hasty = client.clone().patience(Duration::from_secs(1));
+        assert_eq!(hasty.call("sleep 60".into(), Compress::No).await, Err(CallFailed::TimedOut));
+        assert_eq!(client.call("x".into(), Compress::No).await, Ok("X".into()));
+        client.close().await;
+        assert_eq!(hasty.call("x".into(), Compress::No).await, Err(CallFailed::Closed));
+    });
+}
+
+#[test]
+fn an_unreadable_request_is_answered_with_its_cause() {
+    let world = World::new();
+    serve(&world, world.bind("a:1"));
+    let req = ZmqSocket::new(&world.host, Options::new(SocketType::Req));
+    req.attach(world.connect("a:1"));
+    world.run(async move {
+        for (request, why) in [
+            (&b"?"[..], "unknown prefix byte 0x3f"),
+            (b"", "prefix missing"),
+            (b"p", "input ends in the middle"),
+            (b"p\x01", "not valid cbor"),
+            (b"zxyz", "not valid zlib"),
+        ] {
+            req.send(request).await.unwrap();
+            let reply = req.recv().await.unwrap();
+            let body = reply.first();
+            assert_eq!(body[0], b'e');
+            assert!(body.ends_with(why.as_bytes()), "{why}: {body:?}");
+        }
+        req.send(&b"p\x61a"[..]).await.unwrap();
+        assert_eq!(req.recv().await.unwrap().first()[..], b"p\x61A"[..]);
+    });
+}
+
+#[test]
+fn flows_and_sockets_are_sources_and_drains() {
+    let world = World::new();
+    let pull = ZmqSocket::new(&world.host, Options::new(SocketType::Pull));
+    pull.attach(world.bind("a:1"));
+    let push = ZmqSocket::new(&world.host, Options::new(SocketType::Push));
+    push.attach(world.connect("a:1"));
+    let (mut ours, theirs) = memory::pair(100);
+    let body: Vec<u8> = (0..100_000_u32).map(|at| (at / 7) as u8).collect();
+    let sent = body.clone();
+    world.host.spawner.spawn("compress", async move {
+        let node = zlib::deflate(6).then(prepend(b"z"));
+        transfer(FlowSource::new(theirs), node, ZmqDrain::new(push)).await.unwrap();
+    });
+    let (back, mut end) = memory::pair(100);
+    world.host.spawner.spawn("expand", async move {
+        let node = skip(b"z").then(zlib::inflate());
+        let over = transfer(ZmqSource::new(pull), node, FlowDrain(back)).await;
+        assert_eq!(over, Err(Fault::Source("connection lost")));
+    });
+    let received = world.run(async move {
+        use flow::{Flow, FlowExt};
+        let write = async {
+            ours.write_all(&sent).await.unwrap();
+            ours.finish();
+        };
+        let mut write = core::pin::pin!(write);
+        let mut received = vec![];
+        let mut written = false;
+        while received.len() < 100_000 {
+            let mut buffer = [0; 64];
+            let read = core::future::poll_fn(|cx| {
+                written = written || write.as_mut().poll(cx).is_ready();
+                end.poll_read_with(cx, &mut |bytes| {
+                    let count = bytes.len().min(64);
+                    buffer[..count].copy_from_slice(&bytes[..count]);
+                    count
+                })
+            });
+            let count = read.await.unwrap();
+            received.extend_from_slice(&buffer[..count]);
+        }
+        let _ = target("a:1");
+        received
+    });
+    assert!(received == body);
+}
