@@ -110,6 +110,12 @@ impl Outbox {
         }
         self.messages += 1;
         let mut left = message.part_count();
+        if left == 1 {
+            let (body, _) = message.split_first();
+            self.body_bytes += body.len();
+            self.queue.push_back(Segment::frame(0, body));
+            return Ok(());
+        }
         for part in message.into_parts() {
             left -= 1;
             self.body_bytes += part.len();
@@ -211,7 +217,7 @@ impl Outbox {
 
     /// Fills `buf` as far as there is something to write; returns how far.
     pub(crate) fn write(&mut self, buf: &mut [u8]) -> usize {
-        let mut filled = 0;
+        let mut filled = if self.writing.active { 0 } else { self.write_short(buf) };
         while filled < buf.len() && (self.writing.active || self.load()) {
             let (used, done) = self.writing.write(&mut buf[filled..]);
             filled += used;
@@ -221,6 +227,35 @@ impl Outbox {
                 self.writing.active = false;
                 self.writing.body = Bytes::new();
             }
+        }
+        filled
+    }
+
+    /// Writes the short messages at the front of the queue that fit whole: the usual case, and
+    /// the one where what is done for each message counts.
+    fn write_short(&mut self, buf: &mut [u8]) -> usize {
+        let mut filled = 0;
+        if self.sealer.is_some() || !self.commands.is_empty() || self.mid_message {
+            return 0;
+        }
+        while let Some(Segment { head: Some(head), body, ends_message: true, .. }) =
+            self.queue.front()
+        {
+            let (Ok(len), Some(space)) =
+                (u8::try_from(body.len()), buf[filled..].get_mut(..2 + body.len()))
+            else {
+                break;
+            };
+            if head.len != u64::from(len) {
+                break;
+            }
+            space[0] = head.flags;
+            space[1] = len;
+            space[2..].copy_from_slice(body);
+            filled += space.len();
+            self.messages -= 1;
+            self.body_bytes -= body.len();
+            self.queue.pop_front();
         }
         filled
     }

@@ -107,7 +107,11 @@ impl Socket {
                 continue;
             };
             let message = peer.receive();
-            let route = peer.route.clone().unwrap_or_default();
+            // Only a ROUTER's peers have one.
+            let route = match &peer.route {
+                Some(route) => route.clone(),
+                None => Bytes::new(),
+            };
             peer.in_readable = peer.has_message();
             if peer.in_readable {
                 self.readable.push_back(id);
