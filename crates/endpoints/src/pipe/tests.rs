@@ -1,5 +1,3 @@
-extern crate std;
-
 use super::*;
 use crate::zmq::tests::{World, target};
 use crate::zmq::{Options, SocketType, ZmqSocket};

@@ -1,5 +1,3 @@
-extern crate std;
-
 use super::*;
 use alloc::vec;
 use core::cell::Cell;
