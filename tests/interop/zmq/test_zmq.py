@@ -139,28 +139,15 @@ def our_req_talks_to_rep_and_router():
 
 
 @test
-def dealer_and_router_talk_both_ways():
+def our_router_and_our_dealer_answer_a_dealer():
     for peer_binds, ours in itertools.product((True, False), ("router", "dealer")):
         with Sockets() as sockets:
             port = free_port()
             with Peer("echo", ours, *place(peer_binds, port)):
-                for kind in (zmq.DEALER,) if ours == "router" else (zmq.DEALER, zmq.ROUTER):
-                    if kind == zmq.ROUTER and not peer_binds:
-                        port = free_port()
-                        with Peer("echo", ours, *place(peer_binds, port)):
-                            router_echo(sockets, kind, peer_binds, port)
-                    else:
-                        router_echo(sockets, kind, peer_binds, port)
-
-
-def router_echo(sockets, kind, peer_binds, port):
-    socket = sockets.make(kind, not peer_binds, port)
-    if kind == zmq.ROUTER:
-        # Only a peer that has spoken, or that gave its name, can be addressed.
-        return
-    for body in bodies():
-        socket.send_multipart([b"call", b"", *body])
-        assert socket.recv_multipart() == [b"call", b"", *body]
+                dealer = sockets.make(zmq.DEALER, not peer_binds, port)
+                for body in bodies():
+                    dealer.send_multipart([b"call", b"", *body])
+                    assert dealer.recv_multipart() == [b"call", b"", *body]
 
 
 @test
@@ -203,33 +190,29 @@ def push_and_pull_carry_everything_in_order():
                     push.send_multipart(body)
                     assert pull.recv_multipart() == body
                 for number in range(20000):
-                    push.send(b"%d" % number, flags=0) if number < 500 else None
-                    if number < 500:
-                        continue
-                    assert pull.recv() == b"%d" % (number - 500)
                     push.send(b"%d" % number)
+                    if number >= 500:
+                        assert pull.recv() == b"%d" % (number - 500)
 
 
 @test
 def pub_and_sub_filter_and_carry():
     for in_binds, out_binds in itertools.product((True, False), repeat=2):
-        for ours in (("sub", "pub"), ("xsub", "xpub")):
-            if ours[0] == "xsub":
-                continue
-            with Sockets() as sockets:
-                into, out = free_port(), free_port()
-                words = [ours[0], *place(in_binds, into), "subscribe=a", "subscribe=b", "--"]
-                with Peer("bridge", *words, ours[1], *place(out_binds, out)):
-                    pub = sockets.make(zmq.XPUB, not in_binds, into, rcvtimeo=DEADLINE_S * 1000)
-                    # Our SUB's subscriptions arrive.
-                    assert {pub.recv(), pub.recv()} == {b"\1a", b"\1b"}
-                    sub = sockets.make(zmq.SUB, not out_binds, out, rcvtimeo=100)
-                    sub.subscribe(b"a")
-                    first = wait_for_first(pub, sub)
-                    sub.rcvtimeo = DEADLINE_S * 1000
-                    for topic in (b"c", b"b", b"axe"):
-                        pub.send_multipart([topic, b"body"])
-                    assert recv_after(sub, first) == [b"axe", b"body"]
+        with Sockets() as sockets:
+            into, out = free_port(), free_port()
+            words = ["sub", *place(in_binds, into), "subscribe=a", "subscribe=b", "--"]
+            with Peer("bridge", *words, "pub", *place(out_binds, out)):
+                pub = sockets.make(zmq.XPUB, not in_binds, into)
+                # Our SUB's subscriptions arrive.
+                assert {pub.recv(), pub.recv()} == {b"\1a", b"\1b"}
+                sub = sockets.make(zmq.SUB, not out_binds, out)
+                sub.subscribe(b"a")
+                sub.rcvtimeo = 100
+                first = wait_for_first(pub, sub)
+                sub.rcvtimeo = DEADLINE_S * 1000
+                for topic in (b"c", b"b", b"axe"):
+                    pub.send_multipart([topic, b"body"])
+                assert recv_after(sub, first) == [b"axe", b"body"]
 
 
 def wait_for_first(pub, sub):

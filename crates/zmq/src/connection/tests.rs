@@ -1,5 +1,5 @@
 use super::*;
-use crate::mechanism::curve::public_key;
+use crate::mechanism::curve::{MESSAGE_OVERHEAD, public_key};
 use crate::{Authority, CurveClient, CurveServer, Heartbeat, Limits, Security, SocketType};
 use std::format;
 use std::string::String;
