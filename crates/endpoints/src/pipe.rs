@@ -7,6 +7,7 @@ mod service;
 mod transfer;
 
 pub use client::{CallFailed, Client, make_client};
+pub use codec::{BoxedNode, Codec};
 pub use pipe::*;
 pub use server::make_server;
 pub use service::Compress;

@@ -178,6 +178,12 @@ impl ZmqSocket {
         });
         // What is left at the deadline is cut off.
         let _ = shared.host.timers.before(deadline, carried).await;
+        self.shut();
+    }
+
+    /// Closes all connections now; what is queued is lost.
+    pub fn shut(&self) {
+        let shared = &self.0;
         shared.closing.set(Closing::Now);
         shared.wake_all();
         for task in shared.tasks.take() {

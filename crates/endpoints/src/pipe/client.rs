@@ -32,12 +32,13 @@ where
         last_call: Cell::new(0),
     });
     host.spawner.spawn("calls", receive(inner.clone(), reply_reader()));
-    Client { inner, patience: Duration::from_secs(30) }
+    Client { owner: Rc::new(Owner(inner)), patience: Duration::from_secs(30) }
 }
 
-/// A remote function. Clones share its connections; any number of calls may be under way.
+/// A remote function. Clones share its connections, which close with the last of them; any
+/// number of calls may be under way.
 pub struct Client<Request, Reply> {
-    inner: Rc<Inner<Request, Reply>>,
+    owner: Rc<Owner<Request, Reply>>,
     patience: Duration,
 }
 
@@ -55,6 +56,15 @@ pub enum CallFailed {
     Reply(Fault),
     /// The client is closed.
     Closed,
+}
+
+/// What all clones share. The task that receives replies holds only what is inside.
+struct Owner<Request, Reply>(Rc<Inner<Request, Reply>>);
+
+impl<Request, Reply> Drop for Owner<Request, Reply> {
+    fn drop(&mut self) {
+        self.0.socket.shut();
+    }
 }
 
 struct Inner<Request, Reply> {
@@ -80,7 +90,7 @@ impl<Request: Serialize + 'static, Reply: 'static> Client<Request, Reply> {
 
     /// Sends a request and waits for its reply. Dropping the future gives the call up.
     pub async fn call(&self, request: Request, compress: Compress) -> Result<Reply, CallFailed> {
-        let inner = &self.inner;
+        let inner = &*self.owner.0;
         let written = inner.writer.borrow_mut().write(Marked { object: request, compress });
         let body = written.map_err(CallFailed::Request)?;
         let number = inner.last_call.get() + 1;
@@ -100,14 +110,14 @@ impl<Request: Serialize + 'static, Reply: 'static> Client<Request, Reply> {
     }
 
     /// Ends all calls and connections.
-    pub async fn close(self) {
-        self.inner.socket.clone().close(Duration::ZERO).await;
+    pub fn close(self) {
+        self.owner.0.socket.shut();
     }
 }
 
 impl<Request, Reply> Clone for Client<Request, Reply> {
     fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), patience: self.patience }
+        Self { owner: self.owner.clone(), patience: self.patience }
     }
 }
 

@@ -5,18 +5,20 @@ use ::pipe::{Bytes, Fault, Next, Node, Piece, Pipeline};
 use alloc::boxed::Box;
 
 /// A node whose type is of no interest.
-pub(super) type BoxedNode<In, Out> = Box<dyn Node<In, Out = Out>>;
+pub type BoxedNode<In, Out> = Box<dyn Node<In, Out = Out>>;
 
-/// Puts one item through a pipeline at a time. A fault costs that item only: the pipeline is
-/// made anew.
-pub(super) struct Codec<In, Out> {
+/// Puts one item through a pipeline at a time. A fault costs that item only, for the pipeline is
+/// made anew: what a socket with many peers needs, where [`transfer`](super::transfer()) would end
+/// at one peer's bad message.
+pub struct Codec<In, Out> {
     make: Box<dyn Fn() -> BoxedNode<In, Out>>,
     // Made when it is first needed: a compressor is large.
     pipeline: Option<Pipeline<In, BoxedNode<In, Out>>>,
 }
 
 impl<In, Out> Codec<In, Out> {
-    pub(super) fn new(make: impl Fn() -> BoxedNode<In, Out> + 'static) -> Self {
+    /// Through pipelines that `make` makes.
+    pub fn new(make: impl Fn() -> BoxedNode<In, Out> + 'static) -> Self {
         Self { make: Box::new(make), pipeline: None }
     }
 
@@ -41,7 +43,7 @@ impl<In, Out> Codec<In, Out> {
 
 impl<Out> Codec<Piece, Out> {
     /// The object in a message.
-    pub(super) fn read(&mut self, message: Bytes) -> Result<Out, Fault> {
+    pub fn read(&mut self, message: Bytes) -> Result<Out, Fault> {
         let mut object = None;
         self.pass(Piece::last(message), |item| object = Some(item))?;
         object.ok_or(Fault::Truncated)
@@ -50,7 +52,7 @@ impl<Out> Codec<Piece, Out> {
 
 impl<In> Codec<In, Piece> {
     /// The message for an object.
-    pub(super) fn write(&mut self, object: In) -> Result<Bytes, Fault> {
+    pub fn write(&mut self, object: In) -> Result<Bytes, Fault> {
         let mut gathered = Gathered::default();
         let mut message = None;
         self.pass(object, |piece| {

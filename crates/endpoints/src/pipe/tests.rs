@@ -1,6 +1,7 @@
 use super::*;
 use crate::zmq::tests::{World, target};
 use crate::zmq::{Options, SocketType, ZmqSocket};
+use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
@@ -79,9 +80,36 @@ fn a_failing_handler_and_a_slow_one_cost_their_own_call_only() {
         let hasty = client.clone().patience(Duration::from_secs(1));
         assert_eq!(hasty.call("sleep 60".into(), Compress::No).await, Err(CallFailed::TimedOut));
         assert_eq!(client.call("x".into(), Compress::No).await, Ok("X".into()));
-        client.close().await;
+        client.close();
         assert_eq!(hasty.call("x".into(), Compress::No).await, Err(CallFailed::Closed));
     });
+}
+
+#[test]
+fn connections_close_with_the_last_clone_of_a_client() {
+    let world = World::new();
+    let server = serve(&world, world.bind("a:1"));
+    let client: Shout = make_client(&world.host, world.connect("a:1"));
+    let timers = world.host.timers.clone();
+    world.run(async move {
+        let other = client.clone();
+        drop(client);
+        assert_eq!(other.call("x".into(), Compress::No).await, Ok("X".into()));
+        assert_eq!(server.ready_peers(), 1);
+        drop(other);
+        timers.sleep(Duration::from_secs(1)).await;
+        assert_eq!(server.ready_peers(), 0);
+    });
+}
+
+#[test]
+fn a_bad_message_costs_nothing_but_itself() {
+    let mut codec = Codec::new(|| Box::new(zlib::inflate().then(cbor::decode::<u32>())));
+    let mut writer = Codec::new(|| Box::new(cbor::encode::<u32>().then(zlib::deflate(1))));
+    let good = writer.write(7).unwrap();
+    assert_eq!(codec.read(good.clone()), Ok(7));
+    assert_eq!(codec.read(good.slice(..3)), Err(Fault::Truncated));
+    assert_eq!(codec.read(good), Ok(7));
 }
 
 #[test]

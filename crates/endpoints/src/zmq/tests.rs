@@ -74,23 +74,14 @@ fn either_side_may_come_first() {
             push = world.socket(SocketType::Push, world.connect("a:1"));
         } else {
             push = world.socket(SocketType::Push, world.connect("a:1"));
-            world.run(world.host.timers.clone().sleep_owned(3 * SECOND));
+            let timers = world.host.timers.clone();
+            world.run(async move { timers.sleep(3 * SECOND).await });
             pull = world.socket(SocketType::Pull, world.bind("a:1"));
         }
         world.run(async move {
             push.send("water").await.unwrap();
             assert_eq!(pull.recv().await.unwrap(), Message::new("water"));
         });
-    }
-}
-
-trait SleepOwned {
-    fn sleep_owned(self, period: Duration) -> impl Future<Output = ()> + 'static;
-}
-
-impl SleepOwned for Timers {
-    fn sleep_owned(self, period: Duration) -> impl Future<Output = ()> + 'static {
-        async move { self.sleep(period).await }
     }
 }
 
@@ -158,10 +149,7 @@ fn a_closed_socket_sends_what_it_has_and_says_so() {
         let waiting = closed.clone();
         push.close(60 * SECOND).await;
         assert_eq!(closed.send("x").await, Err(SendFailed::Closed));
-        assert_eq!(
-            waiting.recv().await,
-            Err(RecvFailed::Refused(RecvError::Unsupported)).or(Err(RecvFailed::Closed))
-        );
+        assert_eq!(waiting.recv().await, Err(RecvFailed::Closed));
         for _ in 0..100 {
             assert_eq!(pull.recv().await.unwrap().body_bytes(), 500);
         }
