@@ -128,7 +128,8 @@ impl Socket {
             unsent.extend(peer.connection.take_unsent());
         }
         let topics = core::mem::take(&mut peer.subscriptions);
-        let route = peer.route.take();
+        // It stays for the messages that are still to be received.
+        let route = peer.route.clone();
         if let Some(route) = route
             && self.routes.get(&route) == Some(&id)
         {

@@ -43,11 +43,6 @@ impl Socket {
             SocketType::Push | SocketType::Pub => Err(RecvError::Unsupported),
             SocketType::Req => self.recv_reply(),
             SocketType::Rep => self.recv_request(),
-            SocketType::Router => {
-                let ((_, route), mut message) = self.next_message().ok_or(RecvError::Empty)?;
-                message.push_front(route);
-                Ok(message)
-            }
             _ => self.next_message().map(|(_, message)| message).ok_or(RecvError::Empty),
         }
     }
@@ -78,7 +73,7 @@ impl Socket {
         if self.reply_to.is_some() {
             return Err(RecvError::OutOfTurn);
         }
-        while let Some(((id, _), message)) = self.next_message() {
+        while let Some((id, message)) = self.next_message() {
             let mut envelope = Vec::new();
             let mut rest = Some(message);
             while let Some(message) = rest {
@@ -99,19 +94,18 @@ impl Socket {
         Err(RecvError::Empty)
     }
 
-    /// The message whose turn it is, and its sender with its routing id.
-    fn next_message(&mut self) -> Option<((PeerId, Bytes), Message)> {
+    /// The message whose turn it is, behind its sender's routing id if it has one, and the sender.
+    fn next_message(&mut self) -> Option<(PeerId, Message)> {
         loop {
             let id = self.readable.pop_front()?;
             let Some(peer) = self.peers.get_mut(id) else {
                 continue;
             };
-            let message = peer.receive();
+            let mut message = peer.receive();
             // Only a ROUTER's peers have one.
-            let route = match &peer.route {
-                Some(route) => route.clone(),
-                None => Bytes::new(),
-            };
+            if let (Some(route), Some(message)) = (&peer.route, &mut message) {
+                message.push_front(route.clone());
+            }
             peer.in_readable = peer.has_message();
             if peer.in_readable {
                 self.readable.push_back(id);
@@ -120,9 +114,11 @@ impl Socket {
                 peer.input_waits = false;
                 self.wakes.push_back(Wake::Input(id));
             }
-            self.bury(id);
+            if peer.gone {
+                self.bury(id);
+            }
             if let Some(message) = message {
-                return Some(((id, route), message));
+                return Some((id, message));
             }
         }
     }
@@ -169,9 +165,6 @@ impl Socket {
                 return Err(Error::Identity);
             }
             self.fail_peer(holder, &Error::Identity);
-            if let Some(old) = self.peers.get_mut(holder) {
-                old.route = None;
-            }
         }
         self.routes.insert(route.clone(), id);
         if let Some(peer) = self.peers.get_mut(id) {

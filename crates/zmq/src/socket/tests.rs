@@ -217,6 +217,19 @@ fn rfc28_router_names_its_peers() {
 }
 
 #[test]
+fn a_router_names_the_sender_of_what_came_before_it_left() {
+    let mut net = Net::new(100);
+    let (router, dealer) = (net.socket(SocketType::Router), net.socket(SocketType::Dealer));
+    let wire = net.join(router, dealer);
+    net.send(dealer, &["one"]).unwrap();
+    net.send(dealer, &["two"]).unwrap();
+    let first = net.recv(router).unwrap();
+    net.cut(wire);
+    let second = net.recv(router).unwrap();
+    assert_eq!((&first[0], second[0].len()), (&second[0], 5));
+}
+
+#[test]
 fn a_router_can_hand_a_name_over_and_refuse_the_unroutable() {
     let mut net = Net::new(100);
     let mut options = Options::new(SocketType::Router);
