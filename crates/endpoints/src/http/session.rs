@@ -187,8 +187,18 @@ impl<F: Flow + Unpin + 'static> Session<F> {
         let news = self.work.as_ref().is_some_and(|work| work.body_wakes());
         if news {
             self.core.read_body(now);
+            self.read_end(now);
         }
         news
+    }
+
+    /// A body that stopped exactly where the handler's buffer was full may have nothing left but its
+    /// end, for which no more bytes come.
+    fn read_end(&mut self, now: Duration) {
+        let Some(flow) = &self.flow else { return };
+        if let (_, Some(event)) = self.core.handle_input(now, &[]) {
+            handle(event, &self.core, flow.peer(), &self.shared, &mut self.work);
+        }
     }
 
     fn write(&mut self, cx: &mut Context<'_>, now: Duration) -> bool {
@@ -533,6 +543,19 @@ mod tests {
         );
         let answer = lab.answer(&[head.as_bytes(), body.as_bytes()].concat());
         assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with(&body));
+    }
+
+    #[test]
+    fn a_body_that_just_fills_the_buffer_ends() {
+        let lab = Lab::new(echo);
+        for length in [64 << 10, 2 * (64 << 10), (64 << 10) + 1] {
+            let head = std::format!(
+                "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+            );
+            let answer = lab.answer(&[head.as_bytes(), &std::vec![b'y'; length]].concat());
+            assert!(answer.starts_with("HTTP/1.1 200 OK"), "{length}: {answer}");
+            assert!(answer.ends_with(&std::format!("\r\n\r\n{}", "y".repeat(length))));
+        }
     }
 
     #[test]
