@@ -21,8 +21,10 @@ use flow::task::Spawner;
 use flow::time::Timers;
 use flow::{ConnectError, Connector, Flow, FlowError, Listener, Target};
 
-pub use ::rpc::{Exception, Kind, Limits, Resolver, System};
-pub use peer::{Fingerprint, Peer};
+pub use ::rpc::{
+    Exception, Fingerprint, Kind, Limits, Resolver, Restorer, ServiceTable, SturdyRef, System,
+};
+pub use peer::Peer;
 
 /// A vat and what its connections run on. Clones are the same vat; everything of [`System`] can be
 /// done with it.
@@ -97,6 +99,14 @@ impl Rpc {
     pub fn connect_flow<C: FromClientHook>(&self, flow: impl Flow + 'static) -> C {
         let conn = self.system.connect(None);
         let service = self.system.bootstrap(conn);
+        self.drive(Driver::connected(self, conn, flow));
+        service
+    }
+
+    /// As [`connect_flow`](Self::connect_flow), for a service of this name.
+    pub fn restore_flow<C: FromClientHook>(&self, flow: impl Flow + 'static, name: &[u8]) -> C {
+        let conn = self.system.connect(None);
+        let service = self.system.restore(conn, name);
         self.drive(Driver::connected(self, conn, flow));
         service
     }

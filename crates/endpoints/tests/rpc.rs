@@ -183,6 +183,24 @@ fn a_peer_that_stalls_in_a_message_is_disconnected_in_time() {
 }
 
 #[test]
+fn services_are_found_by_name() {
+    use endpoints::rpc::ServiceTable;
+    use flow::Connector;
+    let world = World::new(4096);
+    let spare: schema::Client = world.server.client(Demo::new(&world.server, "spare"));
+    world.server.set_restorer(ServiceTable::new().with(b"spare", spare));
+    for (name, expected) in [(&b"spare"[..], Ok("spare")), (b"lost", Err(()))] {
+        let (client, network) = (world.client.clone(), world.network.clone());
+        let found = world.run(async move {
+            let flow = network.connect(&"demo:1".parse().unwrap()).await.unwrap();
+            let service: schema::Client = client.restore_flow(flow, name);
+            name_of(&service).await
+        });
+        assert_eq!(found.as_deref().map_err(|_| ()), expected);
+    }
+}
+
+#[test]
 fn connecting_is_one_line() {
     let world = Rc::new(World::new(4096));
     let inner = world.clone();

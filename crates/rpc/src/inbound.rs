@@ -7,7 +7,7 @@ use crate::framing::Frame;
 use crate::node::Kind;
 use crate::payload::Payload;
 use crate::slot::Slot;
-use crate::vat::{CallId, Cap, ConnId, Vat};
+use crate::vat::{CallId, Cap, ConnId, Event, Vat};
 use crate::wire::{
     CallHeader, Descriptor, Message, Outcome, Refused, ReturnHeader, Target, decode, encode,
 };
@@ -48,7 +48,7 @@ impl Vat {
         reader: Reader<Frame>,
     ) -> Result<(), Broken> {
         match message {
-            Message::Bootstrap { question } => self.on_bootstrap(conn, question),
+            Message::Bootstrap { question, service } => self.on_bootstrap(conn, question, service),
             Message::Call(header) => self.on_call(conn, header, reader),
             Message::Return(header) => self.on_return(conn, header, reader),
             Message::Finish { question, release_results } => {
@@ -74,11 +74,20 @@ impl Vat {
         }
     }
 
-    /// The peer asks for what we offer to whoever connects.
-    fn on_bootstrap(&mut self, conn: ConnId, question: u32) -> Result<(), Broken> {
+    /// The peer asks for what we offer to whoever connects, or for a service by its name.
+    fn on_bootstrap(
+        &mut self,
+        conn: ConnId,
+        question: u32,
+        service: Vec<u8>,
+    ) -> Result<(), Broken> {
         let offered = self.open(conn).and_then(|connection| connection.offered);
         let call = self.add_call(Owner::Answer { conn, answer: question }, State::Delivered, 0, 0);
         self.add_answer(conn, question, call, false, 0)?;
+        if !service.is_empty() {
+            self.events.push_back(Event::Restore { call, service });
+            return Ok(());
+        }
         let result = offered
             .map(|cap| self.retain(cap))
             .ok_or_else(|| Exception::unimplemented("this vat offers no bootstrap capability"));

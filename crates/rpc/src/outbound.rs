@@ -12,8 +12,9 @@ use alloc::rc::Rc;
 use alloc::vec::Vec;
 
 impl Vat {
-    /// Asks the peer for its bootstrap capability: a promise for the result's root.
-    pub(crate) fn ask_bootstrap(&mut self, conn: ConnId) -> Cap {
+    /// Asks the peer for a service, without a name for its bootstrap capability: a promise for the
+    /// result's root.
+    pub(crate) fn ask_bootstrap(&mut self, conn: ConnId, service: &[u8]) -> Cap {
         let questions_max = self.limits.questions_max;
         let Some(connection) = self.open(conn) else {
             return self.broken(Exception::disconnected("the connection is closed"));
@@ -31,7 +32,7 @@ impl Vat {
         let call = self.add_call(Owner::None, State::Sent { conn, question }, 0, 0);
         self.set_question_call(conn, question, call);
         if let Some(out) = self.out(conn) {
-            encode::bootstrap(out, question);
+            encode::bootstrap(out, question, service);
         }
         let cap = self.pipelined(call, Vec::new());
         self.unref_call(call);

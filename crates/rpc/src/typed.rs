@@ -6,6 +6,7 @@
 
 mod client;
 mod promise;
+mod restorer;
 mod server;
 mod stream;
 mod tasks;
@@ -29,6 +30,7 @@ use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 
 pub use promise::Resolver;
+pub use restorer::{Restorer, ServiceTable};
 
 use client::CapClient;
 use server::{Objects, Target};
@@ -57,6 +59,7 @@ pub(crate) struct Shared {
     /// The received call that the request being sent is to answer.
     tail_of: Cell<Option<CallId>>,
     pumping: Cell<bool>,
+    restorer: RefCell<Option<Rc<dyn Restorer>>>,
 }
 
 impl System {
@@ -74,6 +77,7 @@ impl System {
                 released: RefCell::default(),
                 tail_of: Cell::new(None),
                 pumping: Cell::new(false),
+                restorer: RefCell::new(None),
             }),
         }
     }
@@ -254,6 +258,7 @@ impl System {
             Event::Call { call, object, interface, method, params } => {
                 self.receive(call, object, interface, method, params);
             }
+            Event::Restore { call, service } => self.restore_for(call, &service),
             Event::Cancelled(call) => drop(self.shared.tasks.remove(call)),
             Event::Returned(call) => self.returned(call),
             Event::Resolved(cap) => {

@@ -45,6 +45,13 @@ pub enum Event {
         /// The parameters.
         params: Payload,
     },
+    /// The peer asked for a service by name. Answer as a call, with a capability at the root.
+    Restore {
+        /// The call to answer.
+        call: CallId,
+        /// The name, of at most [`SERVICE_BYTES_MAX`](crate::SERVICE_BYTES_MAX) bytes.
+        service: Vec<u8>,
+    },
     /// Nobody wants the answer of this received call any more; answering does nothing.
     Cancelled(CallId),
     /// A call that the application made has ended: see [`Vat::result`].
@@ -201,7 +208,12 @@ impl Vat {
 
     /// The capability that the peer offers to whoever connects.
     pub fn bootstrap(&mut self, conn: ConnId) -> Cap {
-        let cap = self.ask_bootstrap(conn);
+        self.restore(conn, &[])
+    }
+
+    /// The capability that the peer has under this name (level 2).
+    pub fn restore(&mut self, conn: ConnId, service: &[u8]) -> Cap {
+        let cap = self.ask_bootstrap(conn, service);
         self.run();
         cap
     }

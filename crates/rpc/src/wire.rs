@@ -40,8 +40,10 @@ pub(crate) enum Outcome {
 /// A message from the peer. Contents of calls and results stay in the frame it came in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Message {
+    /// `service` is `deprecatedObjectId`, where mirage/capnp-rpc puts the name too.
     Bootstrap {
         question: u32,
+        service: Vec<u8>,
     },
     Call(CallHeader),
     Return(ReturnHeader),

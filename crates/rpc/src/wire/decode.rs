@@ -8,6 +8,7 @@ use crate::rpc_capnp::{
     bootstrap, call, cap_descriptor, disembargo, exception, message, message_target, payload,
     promised_answer, resolve, return_,
 };
+use crate::sturdy::SERVICE_BYTES_MAX;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -19,7 +20,7 @@ pub(crate) fn message(root: message::Reader<'_>, limits: &Limits) -> Decoded<Mes
         return Ok(Message::Unknown);
     };
     Ok(match which {
-        message::Bootstrap(bootstrap) => bootstrap_message(bootstrap?),
+        message::Bootstrap(bootstrap) => bootstrap_message(bootstrap?)?,
         message::Call(call) => return call_message(call?, limits),
         message::Return(return_) => Message::Return(return_header(return_?, limits)?),
         message::Finish(finish) => {
@@ -41,8 +42,17 @@ pub(crate) fn message(root: message::Reader<'_>, limits: &Limits) -> Decoded<Mes
     })
 }
 
-fn bootstrap_message(bootstrap: bootstrap::Reader<'_>) -> Message {
-    Message::Bootstrap { question: bootstrap.get_question_id() }
+fn bootstrap_message(bootstrap: bootstrap::Reader<'_>) -> Decoded<Message> {
+    let question = bootstrap.get_question_id();
+    if !bootstrap.has_deprecated_object_id() {
+        return Ok(Message::Bootstrap { question, service: Vec::new() });
+    }
+    let service: capnp::data::Reader<'_> = bootstrap.get_deprecated_object_id().get_as()?;
+    let service = service.strip_suffix(&[0]).unwrap_or(service);
+    if service.len() > SERVICE_BYTES_MAX {
+        return Err(capnp::Error::failed(String::from("SERVICE_BYTES_MAX exceeded")));
+    }
+    Ok(Message::Bootstrap { question, service: service.to_vec() })
 }
 
 fn call_message(call: call::Reader<'_>, limits: &Limits) -> Decoded<Message> {

@@ -43,9 +43,19 @@ pub(crate) fn append(out: &mut Vec<u8>, draft: &Draft) {
     }
 }
 
-pub(crate) fn bootstrap(out: &mut Vec<u8>, question: u32) {
+pub(crate) fn bootstrap(out: &mut Vec<u8>, question: u32, service: &[u8]) {
     let mut draft = draft(0);
-    draft.init_root::<message::Builder<'_>>().init_bootstrap().set_question_id(question);
+    let mut bootstrap = draft.init_root::<message::Builder<'_>>().init_bootstrap();
+    bootstrap.set_question_id(question);
+    if !service.is_empty() {
+        let bytes = u32::try_from(service.len()).unwrap_or(u32::MAX);
+        // As text, which ends with a zero byte.
+        let place: capnp::data::Builder<'_> =
+            bootstrap.init_deprecated_object_id().initn_as(bytes.saturating_add(1));
+        for (to, from) in place.iter_mut().zip(service) {
+            *to = *from;
+        }
+    }
     append(out, &draft);
 }
 
@@ -281,7 +291,10 @@ mod tests {
     fn every_other_message_reads_back() {
         let reason = Exception::overloaded("later");
         let target = Target::Answer(4, vec![1, 0, 9]);
-        assert_eq!(written(|out| bootstrap(out, 9)), Message::Bootstrap { question: 9 });
+        assert_eq!(
+            written(|out| bootstrap(out, 9, b"x")),
+            Message::Bootstrap { question: 9, service: b"x".to_vec() }
+        );
         assert_eq!(written(|out| abort(out, &reason)), Message::Abort(reason.clone()));
         assert_eq!(
             written(|out| disembargo_request(out, &target, 2)),
