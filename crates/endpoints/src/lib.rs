@@ -8,6 +8,6 @@ extern crate alloc;
 extern crate std;
 
 pub mod http;
-pub mod rpc;
 pub mod pipe;
+pub mod rpc;
 pub mod zmq;

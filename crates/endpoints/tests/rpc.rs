@@ -4,7 +4,7 @@ extern crate alloc;
 
 #[path = "../../rpc/examples/peer/demo.rs"]
 mod demo;
-#[allow(missing_docs, unused, unreachable_pub, unused_qualifications, clippy::all)]
+#[allow(missing_docs, unused, unreachable_pub, unused_qualifications, clippy::all, clippy::pedantic)]
 #[rustfmt::skip]
 #[path = "../../rpc/examples/peer/demo_capnp.rs"]
 mod demo_capnp;

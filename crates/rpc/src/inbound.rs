@@ -49,7 +49,7 @@ impl Vat {
     ) -> Result<(), Broken> {
         match message {
             Message::Bootstrap { question, service } => self.on_bootstrap(conn, question, service),
-            Message::Call(header) => self.on_call(conn, header, reader),
+            Message::Call(header) => self.on_call(conn, &header, reader),
             Message::Return(header) => self.on_return(conn, header, reader),
             Message::Finish { question, release_results } => {
                 self.on_finish(conn, question, release_results)
@@ -64,7 +64,7 @@ impl Vat {
                 self.disconnect(conn, reason);
                 Ok(())
             }
-            Message::Unimplemented(refused) => self.on_unimplemented(conn, refused),
+            Message::Unimplemented(refused) => self.on_unimplemented(conn, &refused),
             Message::Unknown => {
                 if let (Some(out), Ok(root)) = (self.out(conn), reader.get_root()) {
                     encode::unimplemented(out, root);
@@ -103,7 +103,7 @@ impl Vat {
     fn on_call(
         &mut self,
         conn: ConnId,
-        header: CallHeader,
+        header: &CallHeader,
         reader: Reader<Frame>,
     ) -> Result<(), Broken> {
         let bytes = reader.get_segments().bytes();
@@ -194,7 +194,7 @@ impl Vat {
             Outcome::Results(caps) => {
                 let caps = self.receive_all(conn, &caps)?;
                 let revived = self.revive_used(conn, number, call);
-                let results = self.adopt_results(conn, number, call, caps, reader);
+                let results = self.adopt_results(conn, number, call, &caps, reader);
                 self.release_caps(revived);
                 Ok(Rc::new(results))
             }
@@ -234,7 +234,7 @@ impl Vat {
         conn: ConnId,
         question: u32,
         call: CallId,
-        received: Vec<Option<Received>>,
+        received: &[Option<Received>],
         reader: Reader<Frame>,
     ) -> Payload {
         let caps = received.iter().map(|cap| cap.map(|(cap, _)| cap)).collect();
@@ -272,7 +272,7 @@ impl Vat {
                 }
             }
             let waiting = joint.unwrap_or(promise);
-            self.send_disembargo(conn, Target::Answer(question, path), waiting);
+            self.send_disembargo(conn, &Target::Answer(question, path), waiting);
         }
         for (index, promise) in joined {
             if let Some(Some(part)) = payload.caps.get_mut(index) {
@@ -313,7 +313,7 @@ impl Vat {
             let to = self.pipelined(source, path.clone());
             if self.needs_embargo(promise, to) {
                 self.embargo(promise, to, 1);
-                self.send_disembargo(conn, Target::Answer(question, path.clone()), promise);
+                self.send_disembargo(conn, &Target::Answer(question, path.clone()), promise);
                 self.retain(promise);
                 if let Some(record) = self.calls.get_mut(call.0) {
                     record.embargoed.push((path, promise));
@@ -385,7 +385,7 @@ impl Vat {
         let needs_embargo = reflected && self.needs_embargo(node, to);
         if needs_embargo {
             self.embargo(node, to, 1);
-            self.send_disembargo(conn, Target::Import(promise), node);
+            self.send_disembargo(conn, &Target::Import(promise), node);
         } else {
             self.settle(node, to);
         }
@@ -443,9 +443,10 @@ impl Vat {
     }
 
     /// Undoes what the peer did not understand.
-    fn on_unimplemented(&mut self, conn: ConnId, refused: Refused) -> Result<(), Broken> {
+    fn on_unimplemented(&mut self, conn: ConnId, refused: &Refused) -> Result<(), Broken> {
         match refused {
             Refused::Question(number) => {
+                let number = *number;
                 let connection = self.open(conn).ok_or("the connection is closed")?;
                 let question = connection.questions.get(number).ok_or("no such question")?;
                 let call = question.call;
@@ -457,7 +458,7 @@ impl Vat {
                 Ok(())
             }
             Refused::Resolve(Descriptor::SenderHosted(id) | Descriptor::SenderPromise(id)) => {
-                self.release_export(conn, id, 1)
+                self.release_export(conn, *id, 1)
             }
             Refused::Resolve(_) | Refused::Other => Ok(()),
         }

@@ -208,7 +208,7 @@ impl Vat {
             match waiting.queue.pop_front() {
                 Some(Queued::Call(call)) => self.route_call(call, target),
                 Some(Queued::Barrier { conn, embargo }) => {
-                    self.route_barrier(conn, embargo, target)
+                    self.route_barrier(conn, embargo, target);
                 }
                 None => {
                     let held = core::mem::take(&mut waiting.held);

@@ -193,10 +193,10 @@ impl Vat {
             Ok(payload) => self.send_results(conn, answer, payload),
             Err(reason) => Err(reason.clone()),
         };
-        if let Err(reason) = sent {
-            if let Some(out) = self.out(conn) {
-                encode::no_results(out, answer, &NoResults::Exception(&reason));
-            }
+        if let Err(reason) = sent
+            && let Some(out) = self.out(conn)
+        {
+            encode::no_results(out, answer, &NoResults::Exception(&reason));
         }
     }
 
@@ -354,7 +354,7 @@ impl Vat {
     }
 
     /// Asks the peer to send back a message after all calls that we sent to `target`.
-    pub(crate) fn send_disembargo(&mut self, conn: ConnId, target: Target, promise: Cap) {
+    pub(crate) fn send_disembargo(&mut self, conn: ConnId, target: &Target, promise: Cap) {
         let embargoes_max = self.limits.embargoes_max;
         let Some(connection) = self.open(conn) else {
             return;
@@ -366,7 +366,7 @@ impl Vat {
         }
         let embargo = connection.embargoes.insert(promise);
         if let Some(out) = self.out(conn) {
-            encode::disembargo_request(out, &target, embargo);
+            encode::disembargo_request(out, target, embargo);
         }
     }
 

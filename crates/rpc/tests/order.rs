@@ -1,6 +1,6 @@
 //! The hard cases of message order that other implementations met, by name.
 
-#[allow(missing_docs, unused, unreachable_pub, unused_qualifications, clippy::all)]
+#[allow(missing_docs, unused, unreachable_pub, unused_qualifications, clippy::all, clippy::pedantic)]
 #[rustfmt::skip]
 #[path = "sim/sim_capnp.rs"]
 mod sim_capnp;
@@ -20,11 +20,14 @@ struct Asked {
     args: Vec<Cap>,
 }
 
+/// The vat, its connection, and the messages towards it.
+type End = (usize, ConnId, VecDeque<Vec<u8>>);
+
 /// Vats in a row, each linked to the next; messages move when the test says so.
 struct Row {
     vats: Vec<Vat>,
     /// For each link its ends and the messages towards them.
-    links: Vec<[(usize, ConnId, VecDeque<Vec<u8>>); 2]>,
+    links: Vec<[End; 2]>,
     asked: Vec<Vec<Asked>>,
     /// Numbers of calls in the order of their arrival, with the vat.
     arrived: Vec<(usize, u64)>,

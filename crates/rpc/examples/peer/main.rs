@@ -8,7 +8,7 @@ extern crate alloc;
 mod bench;
 mod check;
 mod demo;
-#[allow(missing_docs, unused, unreachable_pub, unused_qualifications, clippy::all)]
+#[allow(missing_docs, unused, unreachable_pub, unused_qualifications, clippy::all, clippy::pedantic)]
 #[rustfmt::skip]
 mod demo_capnp;
 mod wire;

@@ -207,7 +207,7 @@ fn write_target(mut to: message_target::Builder<'_>, target: &Target) {
     match target {
         Target::Import(id) => to.set_imported_cap(*id),
         Target::Answer(question, path) => {
-            write_promised(to.init_promised_answer(), *question, path)
+            write_promised(to.init_promised_answer(), *question, path);
         }
     }
 }

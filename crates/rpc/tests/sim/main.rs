@@ -5,7 +5,7 @@
 //! `SIM_OPS=10000000 cargo test --release -p rpc --test sim -- --ignored --nocapture`.
 
 mod ops;
-#[allow(missing_docs, unused, unreachable_pub, unused_qualifications, clippy::all)]
+#[allow(missing_docs, unused, unreachable_pub, unused_qualifications, clippy::all, clippy::pedantic)]
 #[rustfmt::skip]
 mod sim_capnp;
 mod shadow;
