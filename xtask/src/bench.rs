@@ -93,6 +93,9 @@ impl Options {
 /// Builds and downloads, then measures in a namespace.
 pub(crate) fn main(arguments: lexopt::Parser) -> Result<ExitCode> {
     let words: Vec<_> = std::env::args_os().skip(2).collect();
+    if words.first().is_some_and(|word| word == "xen") {
+        return crate::xen::bench::main(lexopt::Parser::from_args(words.into_iter().skip(1)));
+    }
     let options = Options::parse(arguments)?;
     options.rows()?;
     tools::need(

@@ -3,6 +3,7 @@
 pub(crate) const TEXT: &str = "\
 cargo xtask run [OPTIONS]         build the image, make the bundle, start QEMU, say where it answers
     --linux                       the same application as a Linux process
+    --xen                         as a guest of Xen, which runs in QEMU with a small dom0
     --bundle DIR                  content and config (default: config/)
     --machine microvm|q35         (default: microvm)
     --mem MIB                     memory of the guest (default: 256)
@@ -16,6 +17,7 @@ cargo xtask run [OPTIONS]         build the image, make the bundle, start QEMU, 
 cargo xtask test [unit|boot|interop|xen] [FILTER]
                                   run every test, or a kind, or those whose name contains FILTER
 cargo xtask bench [ROW...]        measure the appliance and Linux + nginx side by side
+cargo xtask bench xen             the same, as guests of one Xen
 cargo xtask image                 build the bootable ELF; the last line printed is its path
 cargo xtask bundle DIR --out FILE make a boot bundle
 cargo xtask tidy                  check the shape of the tree: crate arrows, lengths, unsafe

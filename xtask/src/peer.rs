@@ -45,6 +45,7 @@ const MODULES: &[&str] = &[
     "virtio_net",
     "rng-core",
     "virtio-rng",
+    "xen-netfront",
 ];
 
 const NGINX_CONF: &str = "\
@@ -80,6 +81,7 @@ for word in $(/bin/busybox cat /proc/cmdline); do
     bulk=*) /bin/busybox dd if=/dev/zero of=/site/big bs=1M count=${word#bulk=} ;;
   esac
 done
+n=0; until [ -e /sys/class/net/eth0 ] || [ $n = 100 ]; do /bin/busybox sleep 0.02; n=$((n+1)); done
 /bin/busybox ip link set lo up
 /bin/busybox ip link set eth0 up
 /bin/busybox ip addr add $address dev eth0

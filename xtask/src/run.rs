@@ -11,6 +11,7 @@ use crate::{
     places,
     qemu::{Machine, Spec, Wire},
     tools::{self, Install},
+    xen,
 };
 use rustix::process::Signal;
 use signal_hook::{
@@ -41,6 +42,7 @@ const GDB_PORT: u16 = 1234;
 
 struct Options {
     linux: bool,
+    xen: bool,
     tap: bool,
     gdb: bool,
     trace: bool,
@@ -58,9 +60,9 @@ pub(crate) fn main(arguments: lexopt::Parser) -> Result<ExitCode> {
     let options = Options::parse(arguments)?;
     let folder = options.bundle.clone().unwrap_or_else(|| places::root().join("config"));
     let config = bundle::configuration(&folder)?;
-    if options.linux && (options.gdb || options.trace || options.pcap.is_some()) {
+    if (options.linux || options.xen) && (options.gdb || options.trace || options.pcap.is_some()) {
         fail!(
-            "--gdb, --trace and --pcap are for the guest; leave out --linux, or use gdb and tcpdump on the process"
+            "--gdb, --trace and --pcap are for the guest; leave out --linux and --xen, or use gdb and tcpdump on the process"
         );
     }
     let stop = Stop::on_signals(config.shutdown.drain + STOP_SLACK)?;
@@ -81,7 +83,13 @@ pub(crate) fn main(arguments: lexopt::Parser) -> Result<ExitCode> {
         guest_port: config.http.port,
         stop: &stop,
     };
-    let result = if options.linux { run.process() } else { run.guest() };
+    let result = if options.linux {
+        run.process()
+    } else if options.xen {
+        run.under_xen()
+    } else {
+        run.guest()
+    };
     let _ = std::fs::remove_file(&bundle);
     result
 }
@@ -91,6 +99,7 @@ impl Options {
         use lexopt::prelude::*;
         let mut options = Self {
             linux: false,
+            xen: false,
             tap: false,
             gdb: false,
             trace: false,
@@ -106,6 +115,7 @@ impl Options {
         while let Some(argument) = arguments.next()? {
             match argument {
                 Long("linux") => options.linux = true,
+                Long("xen") => options.xen = true,
                 Long("tap") => options.tap = true,
                 Long("gdb") => options.gdb = true,
                 Long("trace") => options.trace = true,
@@ -178,6 +188,28 @@ impl Run<'_> {
             return Ok(ExitCode::SUCCESS);
         }
         self.stop_guest(guest)
+    }
+
+    /// The same image as a guest of Xen, which is QEMU's guest.
+    fn under_xen(&self) -> Result<ExitCode> {
+        let options = self.options;
+        tools::need(&[&tools::QEMU], options.install)?;
+        let image = image::build(options.install)?;
+        let guest = xen::Running::start(&xen::Request {
+            image: &image.stripped,
+            bundle: self.bundle,
+            memory_mib: options.memory_mib,
+            port: options.port,
+            guest_port: self.guest_port,
+            words: &options.append,
+            install: options.install,
+        })?;
+        eprintln!("xtask: the guest runs; Ctrl-C stops it");
+        if let Some(reason) = self.attend(|| guest.ended())? {
+            fail!("the guest ended by itself (Xen's reason {reason})");
+        }
+        eprintln!("\nxtask: stopping the guest; Ctrl-C again ends it at once");
+        guest.stop(self.stop.limit, || self.stop.asked() > 1)
     }
 
     /// Presses the power button and waits; a second Ctrl-C or the deadline ends it at once.

@@ -4,6 +4,7 @@
 //! `packages` gets Debian's packages and unpacks what is needed, `dom0` makes an image of it, `host`
 //! boots it and talks to it.
 
+pub(crate) mod bench;
 mod dom0;
 mod domain;
 mod host;
@@ -13,6 +14,7 @@ mod run;
 pub(crate) use dom0::Dom0;
 pub(crate) use domain::{Domain, put_file};
 pub(crate) use host::{Host, Options, free_port};
+pub(crate) use run::{Request, Running};
 
 use crate::failure::Result;
 use std::process::ExitCode;

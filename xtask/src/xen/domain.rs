@@ -2,7 +2,7 @@
 
 use super::host::Host;
 use crate::{
-    failure::{OrSay, Result, fail},
+    failure::{Failure, OrSay, Result, fail},
     places,
 };
 use std::{
@@ -96,7 +96,6 @@ impl Domain {
         Ok(host.run(&format!("cat {}", self.log_path()))?.output)
     }
 
-
     /// Waits until a file of it is answered over HTTP to dom0.
     pub(crate) fn wait_answer(&self, host: &Host, url: &str, limit: Duration) -> Result {
         self.wait_until(host, &format!("an answer from {url}"), limit, |host| {
@@ -107,18 +106,25 @@ impl Domain {
     /// Waits until it has ended; the reason that it gave Xen.
     pub(crate) fn wait_end(&self, host: &Host, limit: Duration) -> Result<u32> {
         let mut reason = None;
-        self.wait_until(host, "its end", limit, |host| {
-            let log = host.run(&format!("cat /var/log/xen/xl-{}.log", self.name))?.output;
-            let listed = host.run(&format!("xl list {}", self.name))?.code == 0;
-            reason = log
-                .split_once("shut down, reason code ")
-                .and_then(|(_, rest)| rest.split_whitespace().next())
-                .and_then(|code| code.parse().ok());
-            Ok(!listed)
+        self.wait_until(host, "end", limit, |host| {
+            reason = self.end_reason(host)?;
+            Ok(reason.is_some())
         })?;
-        match reason {
-            Some(reason) => Ok(reason),
-            None => fail!("guest {} ended without telling Xen why", self.name),
+        reason.ok_or_else(|| Failure::new("unreachable: it has ended"))
+    }
+
+    /// The reason that it gave Xen for its end, once all of it is gone.
+    pub(crate) fn end_reason(&self, host: &Host) -> Result<Option<u32>> {
+        let name = &self.name;
+        if host.run(&format!("xl list {name}"))?.code == 0 {
+            return Ok(None);
+        }
+        let log = host.run(&format!("cat /var/log/xen/xl-{name}.log"))?.output;
+        let reason = log.split_once("shut down, reason code ").map(|(_, rest)| rest);
+        let code = reason.and_then(|rest| rest.split_whitespace().next()?.parse().ok());
+        match code {
+            Some(code) => Ok(Some(code)),
+            None => fail!("guest {name} ended without telling Xen why:\n{log}"),
         }
     }
 

@@ -1,14 +1,90 @@
-//! `cargo xtask xen ELF`: one guest under Xen, for whoever works on the image's lowest parts.
+//! One guest under Xen: the appliance for `run --xen`, and any image for `cargo xtask xen ELF`, which
+//! is for whoever works on its lowest parts.
 
-use super::{Dom0, Host, Options};
+use super::{Dom0, Domain, Host, Options, put_file};
 use crate::{
-    failure::{Failure, OrSay, Result},
+    failure::{Failure, OrSay, Result, fail},
     guest::Echo,
     tools::{self, Install},
 };
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    cell::Cell,
+    net::Ipv4Addr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
+/// Where the guest is on dom0's bridge.
+const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 20);
+/// How often dom0 is asked what the guest does.
+const ASK_EVERY: Duration = Duration::from_millis(500);
 const GUESTS_MIB: u32 = 128;
+
+/// The appliance that is to run.
+pub(crate) struct Request<'a> {
+    pub(crate) image: &'a Path,
+    pub(crate) bundle: &'a Path,
+    pub(crate) memory_mib: u32,
+    /// On this machine, and what it leads to.
+    pub(crate) port: u16,
+    pub(crate) guest_port: u16,
+    pub(crate) words: &'a str,
+    pub(crate) install: Install,
+}
+
+/// The appliance as a guest, with its host; both end with this value.
+pub(crate) struct Running {
+    host: Host,
+    domain: Domain,
+    /// Bytes of the console that were shown.
+    shown: Cell<usize>,
+    asked: Cell<Instant>,
+}
+
+impl Running {
+    /// Boots Xen and dom0, and starts the guest there.
+    pub(crate) fn start(request: &Request<'_>) -> Result<Self> {
+        let forwards = vec![(request.port, ADDRESS, request.guest_port)];
+        let guests_mib = request.memory_mib + 32;
+        let options = Options { guests_mib, forwards, echo: Echo::No };
+        eprintln!("xtask: starting Xen and its dom0");
+        let host = Host::start(&Dom0::get(request.install)?, &options)?;
+        put_file(&host, "image", request.image)?;
+        put_file(&host, "bundle", request.bundle)?;
+        let mut domain = Domain::appliance("aqueduct", &ADDRESS.to_string());
+        domain.memory_mib = request.memory_mib;
+        domain.words = format!("ip={ADDRESS}/24 gw=10.0.2.15 {}", request.words).trim().to_owned();
+        domain.create(&host)?;
+        Ok(Self { host, domain, shown: Cell::new(0), asked: Cell::new(Instant::now()) })
+    }
+
+    /// Shows what the guest has said since; the reason that it gave Xen, once it has ended.
+    pub(crate) fn ended(&self) -> Option<u32> {
+        if self.asked.get().elapsed() < ASK_EVERY {
+            return None;
+        }
+        self.asked.set(Instant::now());
+        let console = self.domain.console(&self.host).ok()?.replace('\r', "");
+        print!("{}", console.get(self.shown.get()..).unwrap_or_default());
+        self.shown.set(console.len());
+        self.domain.end_reason(&self.host).ok()?
+    }
+
+    /// Asks it to stop, as `xl shutdown` does, and waits.
+    pub(crate) fn stop(&self, limit: Duration, is_enough: impl Fn() -> bool) -> Result<ExitCode> {
+        self.host.must(&format!("xl shutdown {}", self.domain.name))?;
+        let deadline = Instant::now() + limit;
+        while !is_enough() && Instant::now() < deadline {
+            match self.ended() {
+                Some(0) => return Ok(ExitCode::SUCCESS),
+                Some(reason) => fail!("the guest stopped with Xen's reason {reason}"),
+                None => std::thread::sleep(Duration::from_millis(20)),
+            }
+        }
+        fail!("the guest did not stop by itself and was ended");
+    }
+}
 
 pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
     use lexopt::prelude::*;
