@@ -13,6 +13,7 @@ extern crate std;
 pub mod app;
 pub mod handlers;
 pub mod log_ring;
+pub mod network;
 pub mod platform;
 pub mod runtime;
 

@@ -5,13 +5,14 @@ use crate::guest::Guest;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use aqueduct::network;
 use aqueduct::platform::{Driver, ListenError, Platform};
 use config::Config;
 use core::cell::RefCell;
 use core::time::Duration;
 use machine::virtio::{self, Kind};
 use machine::xen::store::Store;
-use net::{Card, Limits, Stack, TcpConnector, TcpListener};
+use net::{Card, Stack, TcpConnector, TcpListener};
 use virtio_net::{Settings, VirtioNet};
 
 /// All interfaces. Clones are the same ones.
@@ -27,7 +28,7 @@ impl Interfaces {
     pub(crate) fn open(config: &Config, guest: Option<&mut Guest>) -> Result<Self, String> {
         let ram_bytes = machine::memory::usage().total_bytes as u64;
         let settings = Settings::for_ram(ram_bytes);
-        let network = network_config(config);
+        let network = network::stack_config(config);
         let mut stacks = Vec::new();
         for device in virtio::devices(Kind::Network) {
             match VirtioNet::open(device, &settings) {
@@ -124,29 +125,4 @@ fn start(card: impl Card + 'static, mac: [u8; 6], config: &net::Config) -> Resul
         machine::entropy::fill(&mut seed).map_err(|error| error.to_string())?;
     }
     Ok(Stack::new(card, config, address, seed, machine::clock::now()))
-}
-
-fn network_config(config: &Config) -> net::Config {
-    let (network, tcp) = (&config.network, &config.tcp);
-    net::Config {
-        addresses: network.addresses.iter().map(|cidr| (cidr.address, cidr.prefix)).collect(),
-        gateways: network.gateways.clone(),
-        dhcp: network.dhcp,
-        slaac: network.slaac,
-        name_servers: network.dns.clone(),
-        limits: Limits {
-            connections_max: tcp.connections_max,
-            backlog: tcp.listen_backlog,
-            half_open_max: tcp.half_open_max,
-            time_wait_max: tcp.time_wait_max,
-            time_wait: tcp.time_wait,
-            receive_ring_initial_bytes: tcp.rx_ring_initial_bytes,
-            receive_ring_max_bytes: tcp.rx_ring_max_bytes,
-            transmit_ring_initial_bytes: tcp.tx_ring_initial_bytes,
-            transmit_ring_max_bytes: tcp.tx_ring_max_bytes,
-            keep_alive: (!tcp.keep_alive.is_zero()).then_some(tcp.keep_alive),
-            user_timeout: tcp.user_timeout,
-            ..Limits::default()
-        },
-    }
 }

@@ -1,20 +1,27 @@
-//! The appliance as a Linux process: the same application over the kernel's sockets.
+//! The appliance as a Linux process: the same application over the kernel's sockets, or over a TAP
+//! and our own network stack.
 #![forbid(unsafe_code)]
 
 mod bundle;
 mod options;
 mod process;
 mod sockets;
+mod tap;
 
 use aqueduct::app::{App, Context, explain};
+use aqueduct::platform::{Driver, Platform};
 use aqueduct::{log_ring, runtime};
-use config::Config;
+use config::{Bundle, Config};
 use flow::task::Executor;
 use flow::time::Timers;
 use options::Options;
 use process::Process;
 use std::process::ExitCode;
 use std::rc::Rc;
+use tap::TapProcess;
+
+/// Bytes of an Ethernet header.
+const ETHERNET_BYTES: usize = 14;
 
 fn main() -> ExitCode {
     match options::parse() {
@@ -41,20 +48,38 @@ fn fail(message: &str) -> ExitCode {
 
 fn run(options: &Options) -> Result<(), String> {
     let bundle = bundle::load(&options.bundle)?;
-    let mut config = Config::load(&bundle, "").map_err(|error| error.to_string())?;
-    options.apply(&mut config);
+    let config = options.configuration(&bundle)?;
     log_ring::install(process::LOG, config.log.level);
-    let mut process = Process::new(options.address).map_err(|error| error.to_string())?;
+    match &options.tap {
+        Some(name) => {
+            let tap = TapProcess::new(name, &config)?;
+            let platform = tap.platform();
+            serve(tap, platform, config, bundle)
+        }
+        None => {
+            let process = Process::new(options.address).map_err(|error| error.to_string())?;
+            let platform = process.platform();
+            serve(process, platform, config, bundle)
+        }
+    }
+}
+
+fn serve<P: Platform>(
+    mut driver: impl Driver,
+    platform: P,
+    config: Config,
+    bundle: Bundle<'static>,
+) -> Result<(), String> {
     let executor = Executor::new(process::catch_panic);
     let timers = Timers::new();
     let context = Context {
-        platform: process.platform(),
+        platform,
         config: Rc::new(config),
         bundle: Rc::new(bundle),
         spawner: executor.spawner(),
         timers: timers.clone(),
     };
     let app = App::start(&context).map_err(|error| explain(&error))?;
-    runtime::run(&mut process, &executor, &timers, &app);
+    runtime::run(&mut driver, &executor, &timers, &app);
     Ok(())
 }

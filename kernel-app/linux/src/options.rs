@@ -1,6 +1,6 @@
 //! The command line of the process.
 
-use config::Config;
+use config::{Bundle, Config};
 use lexopt::{Arg, ValueExt};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -11,6 +11,9 @@ usage: aqueduct --bundle FILE_OR_DIR [options]
 
   --bundle FILE_OR_DIR   the boot bundle, or the folder it would be made from
   --http ADDRESS:PORT    where HTTP is served (default: all addresses, the port of appliance.toml)
+  --tap NAME [WORD...]   our own network stack on this TAP, instead of the kernel's sockets
+  --ip ADDRESS/PREFIX    its address; --ip dhcp asks for one (default: what appliance.toml says)
+  --gw ADDRESS           its gateway; WORDs are those of the image's command line
   --log LEVEL            off, error, warn, info, debug or trace
   --debug-endpoints      serve /_test/echo and /_test/panic
   --help                 this text";
@@ -22,17 +25,35 @@ pub(crate) struct Options {
     pub(crate) bundle: PathBuf,
     /// On which address services listen.
     pub(crate) address: IpAddr,
+    /// The TAP that takes the place of the kernel's sockets.
+    pub(crate) tap: Option<String>,
+    /// Words of the image's command line.
+    words: Vec<String>,
     http_port: Option<u16>,
     log: Option<log::LevelFilter>,
     debug_endpoints: bool,
 }
 
 impl Options {
-    /// Lets the command line overrule the configuration.
-    pub(crate) fn apply(&self, config: &mut Config) {
+    /// The bundle's configuration, overruled by the command line.
+    pub(crate) fn configuration(&self, bundle: &Bundle<'_>) -> Result<Config, String> {
+        let config = Config::load(bundle, &self.words.join(" "));
+        let mut config = config.map_err(|error| error.to_string())?;
         config.http.port = self.http_port.unwrap_or(config.http.port);
         config.log.level = self.log.unwrap_or(config.log.level);
         config.debug.endpoints |= self.debug_endpoints;
+        Ok(config)
+    }
+
+    /// Words that say something of a TAP, or a TAP's lack of an address to listen on.
+    fn check(&self) -> Result<(), String> {
+        match (&self.tap, self.words.first()) {
+            (None, Some(word)) => Err(format!("{word} is for a TAP: say --tap NAME")),
+            (Some(_), _) if self.http_port.is_some() => {
+                Err("--http is for the kernel's sockets: say http_port=PORT with --tap".into())
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -46,6 +67,8 @@ fn parse_from(mut arguments: lexopt::Parser) -> Result<Option<Options>, String> 
     let mut options = Options {
         bundle: PathBuf::new(),
         address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        tap: None,
+        words: Vec::new(),
         http_port: None,
         log: None,
         debug_endpoints: false,
@@ -60,6 +83,15 @@ fn parse_from(mut arguments: lexopt::Parser) -> Result<Option<Options>, String> 
                 options.address = at.ip();
                 options.http_port = Some(at.port());
             }
+            Arg::Long("tap") => {
+                options.tap = Some(arguments.value().and_then(|v| v.string()).map_err(say)?);
+            }
+            Arg::Long(name @ ("ip" | "gw")) => {
+                let name = name.to_owned();
+                let value = arguments.value().and_then(|v| v.string()).map_err(say)?;
+                options.words.push(format!("{name}={value}"));
+            }
+            Arg::Value(word) => options.words.push(word.string().map_err(say)?),
             Arg::Long("log") => {
                 options.log = Some(arguments.value().and_then(|v| v.parse()).map_err(say)?);
             }
@@ -68,6 +100,7 @@ fn parse_from(mut arguments: lexopt::Parser) -> Result<Option<Options>, String> 
         }
     }
     options.bundle = bundle.ok_or("which site? say --bundle FILE_OR_DIR")?;
+    options.check()?;
     Ok(Some(options))
 }
 
@@ -83,11 +116,21 @@ mod tests {
     fn every_option_overrules_the_file() {
         let words = "--bundle x --http 127.0.0.1:8080 --log debug --debug-endpoints";
         let options = parse(&words.split(' ').collect::<Vec<_>>()).unwrap().unwrap();
-        let mut config = Config::default();
-        options.apply(&mut config);
+        let config = options.configuration(&Bundle::default()).unwrap();
         assert_eq!(options.address, IpAddr::V4(Ipv4Addr::LOCALHOST));
         assert_eq!((config.http.port, config.debug.endpoints), (8080, true));
         assert_eq!(config.log.level, log::LevelFilter::Debug);
+    }
+
+    #[test]
+    fn a_tap_takes_the_words_of_the_image() {
+        let words = "--bundle x --tap tap0 --ip 10.9.0.2/24 --gw 10.9.0.1 http_port=81 ip=fd09::2/64";
+        let options = parse(&words.split(' ').collect::<Vec<_>>()).unwrap().unwrap();
+        let config = options.configuration(&Bundle::default()).unwrap();
+        assert_eq!(options.tap.as_deref(), Some("tap0"));
+        assert_eq!((config.network.addresses.len(), config.network.dhcp), (2, false));
+        assert_eq!(config.network.gateways, [IpAddr::V4(Ipv4Addr::new(10, 9, 0, 1))]);
+        assert_eq!(config.http.port, 81);
     }
 
     #[test]
@@ -99,6 +142,8 @@ mod tests {
             (&["--bundle", "x", "--log", "loud"], "loud"),
             (&["--bundle", "x", "--frob"], "--frob"),
             (&["--bundle", "x", "stray"], "stray"),
+            (&["--bundle", "x", "--ip", "10.9.0.2/24"], "ip=10.9.0.2/24"),
+            (&["--bundle", "x", "--tap", "t", "--http", "127.0.0.1:80"], "--http"),
         ] {
             let message = parse(words).unwrap_err();
             assert!(message.contains(named), "{words:?}: {message}");

@@ -3,6 +3,7 @@
 use crate::sockets::{KernelConnector, KernelListener, Reactor};
 use aqueduct::log_ring::Outlet;
 use aqueduct::platform::{Driver, ListenError, Platform};
+use mio::{Interest, Registry, Token};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
@@ -19,8 +20,18 @@ static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 pub(crate) const LOG: Outlet = Outlet {
     // A log that nobody reads any more is no reason to stop.
     write: |line| drop(io::stderr().write_all(line.as_bytes())),
-    now: || START.elapsed(),
+    now,
 };
+
+/// Time since the process was started; never goes back.
+pub(crate) fn now() -> Duration {
+    START.elapsed()
+}
+
+/// Time since 1970-01-01 00:00 UTC.
+pub(crate) fn wall_clock() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
 
 /// Runs the closure; a panic in it becomes its message.
 pub(crate) fn catch_panic(body: &mut dyn FnMut()) -> Result<(), String> {
@@ -30,28 +41,48 @@ pub(crate) fn catch_panic(body: &mut dyn FnMut()) -> Result<(), String> {
     })
 }
 
+/// The power button.
+pub(crate) struct Stop {
+    requested: Arc<AtomicBool>,
+    /// Held, not read: what arrives here ends a wait.
+    _woken: mio::net::UnixStream,
+}
+
+impl Stop {
+    /// Lets SIGINT and SIGTERM ask for a stop, and end a wait of the registry's poll. The second
+    /// signal ends the process at once.
+    pub(crate) fn on_signals(registry: &Registry) -> io::Result<Self> {
+        let requested = Arc::new(AtomicBool::new(false));
+        let (wakes, woken) = UnixStream::pair()?;
+        for signal in [SIGINT, SIGTERM] {
+            signal_hook::flag::register_conditional_shutdown(signal, 1, requested.clone())?;
+            signal_hook::flag::register(signal, requested.clone())?;
+            // One that comes just before a wait must still end it.
+            signal_hook::low_level::pipe::register(signal, wakes.try_clone()?)?;
+        }
+        woken.set_nonblocking(true)?;
+        let mut woken = mio::net::UnixStream::from_std(woken);
+        registry.register(&mut woken, Token(usize::MAX), Interest::READABLE)?;
+        Ok(Self { requested, _woken: woken })
+    }
+
+    pub(crate) fn is_requested(&self) -> bool {
+        self.requested.load(Ordering::Relaxed)
+    }
+}
+
 /// The half that the loop drives.
 pub(crate) struct Process {
     reactor: Reactor,
     address: IpAddr,
-    stop: Arc<AtomicBool>,
+    stop: Stop,
 }
 
 impl Process {
     /// A process whose services listen on `address`, and that SIGINT and SIGTERM stop.
     pub(crate) fn new(address: IpAddr) -> io::Result<Self> {
-        LazyLock::force(&START);
-        let stop = Arc::new(AtomicBool::new(false));
         let reactor = Reactor::new()?;
-        let (wakes, woken) = UnixStream::pair()?;
-        for signal in [SIGINT, SIGTERM] {
-            // The second signal ends the process at once.
-            signal_hook::flag::register_conditional_shutdown(signal, 1, stop.clone())?;
-            signal_hook::flag::register(signal, stop.clone())?;
-            // One that comes just before the reactor sleeps must still wake it.
-            signal_hook::low_level::pipe::register(signal, wakes.try_clone()?)?;
-        }
-        reactor.watch(woken)?;
+        let stop = Stop::on_signals(reactor.registry())?;
         Ok(Self { reactor, address, stop })
     }
 
@@ -63,7 +94,7 @@ impl Process {
 
 impl Driver for Process {
     fn now(&self) -> Duration {
-        START.elapsed()
+        now()
     }
 
     /// The kernel takes in what arrives; all that is left is to ask which sockets it concerns.
@@ -79,7 +110,7 @@ impl Driver for Process {
     }
 
     fn stop_requested(&mut self) -> bool {
-        self.stop.load(Ordering::Relaxed)
+        self.stop.is_requested()
     }
 
     fn wait(&mut self, deadline: Option<Duration>) {
@@ -115,6 +146,6 @@ impl Platform for KernelPlatform {
     }
 
     fn wall_clock(&self) -> Duration {
-        SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+        wall_clock()
     }
 }

@@ -42,7 +42,6 @@ impl Reactor {
             free: RefCell::new(Vec::new()),
             unsent: RefCell::new(Vec::new()),
             lingering: RefCell::new(Vec::new()),
-            watched: RefCell::new(None),
             scratch: Cell::new(vec![0; TRANSFER_BYTES].into_boxed_slice()),
         })))
     }
@@ -77,13 +76,9 @@ impl Reactor {
         self.0.lingering.borrow_mut().retain(|outgoing| !outgoing.send());
     }
 
-    /// Lets bytes that arrive on `stream`, which nobody reads, end a wait.
-    pub(crate) fn watch(&self, stream: std::os::unix::net::UnixStream) -> io::Result<()> {
-        stream.set_nonblocking(true)?;
-        let mut stream = mio::net::UnixStream::from_std(stream);
-        self.0.registry.register(&mut stream, Token(usize::MAX), Interest::READABLE)?;
-        *self.0.watched.borrow_mut() = Some(stream);
-        Ok(())
+    /// For events that end a wait and concern no flow: their token is no slot's.
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.0.registry
     }
 
     fn register(&self, source: &mut impl Source, interest: Interest) -> io::Result<Registration> {
@@ -126,8 +121,6 @@ struct Inner {
     unsent: RefCell<Vec<Weak<Outgoing>>>,
     /// Finished by tasks that are gone, with bytes that the kernel has not taken yet.
     lingering: RefCell<Vec<Rc<Outgoing>>>,
-    /// Held, not read: see [`Reactor::watch`].
-    watched: RefCell<Option<mio::net::UnixStream>>,
     scratch: Cell<Box<[u8]>>,
 }
 

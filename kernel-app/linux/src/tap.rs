@@ -1,0 +1,115 @@
+//! The process over a TAP: our own network stack, as on a bare machine, under the system's clocks
+//! and signals.
+
+mod card;
+// The same header goes before each frame on a virtio card and on a TAP, and its fields are the same.
+#[path = "../../../drivers/virtio-net/src/checksum.rs"]
+mod checksum;
+#[path = "../../../drivers/virtio-net/src/header.rs"]
+mod header;
+
+use crate::process::{self, Stop};
+use aqueduct::network;
+use aqueduct::platform::{Driver, ListenError, Platform};
+use card::TapCard;
+use config::Config;
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+use net::{Stack, TcpConnector, TcpListener};
+use std::cell::RefCell;
+use std::fs::File;
+use std::io::{self, Read};
+use std::rc::Rc;
+use std::time::Duration;
+
+/// The half that the loop drives.
+pub(crate) struct TapProcess {
+    stack: Rc<RefCell<Stack>>,
+    poll: Poll,
+    events: Events,
+    stop: Stop,
+}
+
+impl TapProcess {
+    /// A process with its own stack on the TAP `name`, and that SIGINT and SIGTERM stop.
+    pub(crate) fn new(name: &str, config: &Config) -> Result<Self, String> {
+        let say = |error: io::Error| format!("TAP {name}: {error}; {ADVICE}");
+        let card = TapCard::open(name, config.network.mtu_bytes).map_err(say)?;
+        let poll = Poll::new().map_err(say)?;
+        poll.registry()
+            .register(&mut SourceFd(&card.descriptor()), Token(0), Interest::READABLE)
+            .map_err(say)?;
+        let stop = Stop::on_signals(poll.registry()).map_err(say)?;
+        let mut seed = [0; 64];
+        File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut seed)).map_err(say)?;
+        let hardware_address = card.hardware_address().map_err(say)?;
+        let config = network::stack_config(config);
+        let stack = Stack::new(card, &config, hardware_address, seed, process::now());
+        let events = Events::with_capacity(4);
+        Ok(Self { stack: Rc::new(RefCell::new(stack)), poll, events, stop })
+    }
+
+    /// The half that the application sees.
+    pub(crate) fn platform(&self) -> TapPlatform {
+        TapPlatform { stack: self.stack.clone() }
+    }
+}
+
+/// For whoever lacks the TAP, or the right to use it.
+const ADVICE: &str = "`ip tuntap add dev NAME mode tap user USER` makes one for a user";
+
+impl Driver for TapProcess {
+    fn now(&self) -> Duration {
+        process::now()
+    }
+
+    fn ingress(&mut self, now: Duration) -> bool {
+        self.stack.borrow_mut().ingress(now)
+    }
+
+    fn egress(&mut self, now: Duration) {
+        self.stack.borrow_mut().egress(now);
+    }
+
+    fn stop_requested(&mut self) -> bool {
+        self.stop.is_requested()
+    }
+
+    fn wait(&mut self, deadline: Option<Duration>) {
+        let mut stack = self.stack.borrow_mut();
+        if !stack.prepare_to_wait() {
+            return;
+        }
+        let deadline = deadline.into_iter().chain(stack.next_deadline()).min();
+        let timeout = deadline.map(|deadline| deadline.saturating_sub(process::now()));
+        match self.poll.poll(&mut self.events, timeout) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+                log::error!("waiting for the TAP: {error}");
+            }
+            _ => (),
+        }
+    }
+}
+
+/// Our own stack, and the system's clock.
+#[derive(Clone)]
+pub(crate) struct TapPlatform {
+    stack: Rc<RefCell<Stack>>,
+}
+
+impl Platform for TapPlatform {
+    type Listener = TcpListener;
+    type Connector = TcpConnector;
+
+    fn listen(&self, port: u16, _backlog: usize) -> Result<TcpListener, ListenError> {
+        self.stack.borrow_mut().listen(port).ok_or(ListenError::InUse)
+    }
+
+    fn connector(&self) -> TcpConnector {
+        self.stack.borrow().connector()
+    }
+
+    fn wall_clock(&self) -> Duration {
+        process::wall_clock()
+    }
+}

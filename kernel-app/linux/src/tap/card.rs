@@ -1,0 +1,337 @@
+//! A TAP as a network card. Linux puts virtio's header before each frame, so that long frames cross
+//! in one piece and checksums stay undone where both ends are on this machine.
+
+use super::checksum::Transport;
+use super::header::{CHECKSUM_VALID, Header, NEEDS_CHECKSUM, Segmentation};
+use crate::ETHERNET_BYTES;
+use net::Card;
+use smoltcp::phy::{
+    Checksum, ChecksumCapabilities, Device, DeviceCapabilities, Medium, PacketMeta, RxToken, TxToken,
+};
+use smoltcp::time::Instant;
+use std::io;
+use std::num::{NonZeroU16, NonZeroUsize};
+use std::os::fd::{AsRawFd, RawFd};
+use tun_rs::{DeviceBuilder, Layer, SyncDevice, VIRTIO_NET_HDR_LEN};
+
+/// A TAP, one frame at a time in each direction: the kernel has the queues.
+pub(crate) struct TapCard {
+    device: SyncDevice,
+    mtu_bytes: usize,
+    /// The frame received last, behind its header.
+    received: Box<[u8]>,
+    received_bytes: usize,
+    /// Where frames are built, behind their headers.
+    sending: Box<[u8]>,
+    /// The kernel had no frame when it was last asked.
+    is_drained: bool,
+    /// The TAP is gone for good.
+    is_gone: bool,
+}
+
+impl TapCard {
+    /// Opens the TAP `name`, which is made when there is none and the process may. IP packets are
+    /// at most `mtu_bytes_max` long, and as long as the TAP takes.
+    pub(crate) fn open(name: &str, mtu_bytes_max: usize) -> io::Result<Self> {
+        let device = DeviceBuilder::new()
+            .name(name)
+            .layer(Layer::L2)
+            .with(|builder| {
+                builder.offload(true);
+            })
+            .inherit_enable_state()
+            .build_sync()?;
+        device.set_nonblocking(true)?;
+        let mtu_bytes = usize::from(device.mtu()?).min(mtu_bytes_max);
+        let buffer = || vec![0; HEADER_BYTES + LONG_FRAME_BYTES].into_boxed_slice();
+        Ok(Self {
+            device,
+            mtu_bytes,
+            received: buffer(),
+            received_bytes: 0,
+            sending: buffer(),
+            is_drained: false,
+            is_gone: false,
+        })
+    }
+
+    /// The address of our end: the kernel's with another last bit, so that a process started again
+    /// is found at once by neighbours that remember it.
+    pub(crate) fn hardware_address(&self) -> io::Result<[u8; 6]> {
+        let mut address = self.device.mac_address()?;
+        // Locally administered, unicast (IEEE 802, section 8.2).
+        address[0] = address[0] & 0xfc | 2;
+        address[5] ^= 1;
+        Ok(address)
+    }
+
+    /// For waiting.
+    pub(crate) fn descriptor(&self) -> RawFd {
+        self.device.as_raw_fd()
+    }
+
+    /// Takes the next whole and sound frame from the kernel; false when there is none.
+    fn advance(&mut self) -> bool {
+        self.is_drained = false;
+        while !self.is_gone {
+            match self.device.recv(&mut self.received) {
+                Ok(bytes) if is_sound(&self.received[..bytes]) => {
+                    self.received_bytes = bytes;
+                    return true;
+                }
+                Ok(_) => (),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
+                Err(error) => {
+                    log::error!("the TAP is gone: {error}");
+                    self.is_gone = true;
+                }
+            }
+        }
+        self.is_drained = true;
+        false
+    }
+}
+
+/// Its header's length: a TAP leaves out virtio's last field unless it is asked not to.
+const HEADER_BYTES: usize = VIRTIO_NET_HDR_LEN;
+/// The longest frame in either direction: an IP packet's limit.
+const LONG_FRAME_BYTES: usize = ETHERNET_BYTES + 65_535;
+
+impl Device for TapCard {
+    type RxToken<'a> = Received<'a>;
+    type TxToken<'a> = Sending<'a>;
+
+    fn receive(&mut self, _now: Instant) -> Option<(Received<'_>, Sending<'_>)> {
+        if !self.advance() {
+            return None;
+        }
+        let frame = &self.received[HEADER_BYTES..self.received_bytes];
+        Some((Received(frame), Sending::new(&self.device, &mut self.sending)))
+    }
+
+    /// There is always room: the kernel takes a frame into its stack while we write it.
+    fn transmit(&mut self, _now: Instant) -> Option<Sending<'_>> {
+        Some(Sending::new(&self.device, &mut self.sending))
+    }
+
+    fn capabilities(&self) -> DeviceCapabilities {
+        let mut checksum = ChecksumCapabilities::default();
+        (checksum.tcp, checksum.udp) = (Checksum::None, Checksum::None);
+        let mut capabilities = DeviceCapabilities::default();
+        capabilities.medium = Medium::Ethernet;
+        capabilities.max_transmission_unit = ETHERNET_BYTES + self.mtu_bytes;
+        capabilities.checksum = checksum;
+        capabilities.segmentation.tcpv4 = NonZeroUsize::new(LONG_FRAME_BYTES);
+        capabilities.segmentation.tcpv6 = NonZeroUsize::new(LONG_FRAME_BYTES);
+        capabilities
+    }
+}
+
+impl Card for TapCard {
+    fn prepare_to_wait(&mut self) -> bool {
+        self.is_drained
+    }
+
+    fn link_up(&self) -> bool {
+        !self.is_gone
+    }
+}
+
+/// A received frame, where the kernel copied it.
+pub(crate) struct Received<'a>(&'a [u8]);
+
+impl RxToken for Received<'_> {
+    fn consume<R, F: FnOnce(&[u8]) -> R>(self, read: F) -> R {
+        read(self.0)
+    }
+}
+
+/// Leave to send one frame.
+pub(crate) struct Sending<'a> {
+    device: &'a SyncDevice,
+    buffer: &'a mut [u8],
+    segment: Option<NonZeroU16>,
+}
+
+impl<'a> Sending<'a> {
+    fn new(device: &'a SyncDevice, buffer: &'a mut [u8]) -> Self {
+        Self { device, buffer, segment: None }
+    }
+}
+
+impl TxToken for Sending<'_> {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, frame_bytes: usize, build: F) -> R {
+        let Some(packet) = self.buffer.get_mut(..HEADER_BYTES + frame_bytes) else {
+            return build(&mut vec![0; frame_bytes]);
+        };
+        let (header, frame) = packet.split_at_mut(HEADER_BYTES);
+        let result = build(frame);
+        header.copy_from_slice(&offload(frame, self.segment).emit()[..HEADER_BYTES]);
+        // What the kernel refuses is lost, as on a wire: its end may be down.
+        if let Err(error) = self.device.send(packet) {
+            log::debug!("a frame of {frame_bytes} bytes is lost: {error}");
+        }
+        result
+    }
+
+    fn set_meta(&mut self, meta: PacketMeta) {
+        self.segment = meta.segmentation_offload_size;
+    }
+}
+
+/// Leaves a TCP or UDP packet's checksum to the kernel (virtio 1.2, 5.1.6.2), and its segmentation
+/// if told how long segments are.
+fn offload(frame: &mut [u8], segment: Option<NonZeroU16>) -> Header {
+    let Some(transport) = Transport::find(frame) else { return Header::default() };
+    let at = transport.start + transport.checksum_offset();
+    if let Some(field) = frame.get_mut(at..at + 2) {
+        field.copy_from_slice(&transport.pseudo_header_sum());
+    }
+    let header = Header::with_checksum(transport.start, transport.checksum_offset());
+    let Some(segment) = segment.filter(|_| transport.is_tcp) else { return header };
+    let tcp_bytes = frame.get(transport.start + 12).map_or(20, |byte| usize::from(byte >> 4) * 4);
+    let kind = if transport.is_ipv6 { Segmentation::Tcp6 } else { Segmentation::Tcp4 };
+    header.cut(kind, transport.start + tcp_bytes, segment.get())
+}
+
+/// A whole frame, with a checksum that is right, or that the kernel has checked, or that was never
+/// made since the frame did not leave this machine; and not several UDP packets in one, which the
+/// stack cannot take apart.
+fn is_sound(packet: &[u8]) -> bool {
+    let Some((header, frame)) = packet.split_at_checked(HEADER_BYTES) else { return false };
+    let (flags, coalesced) = (header[0], header[1] & !SEGMENTS_HAVE_ECN);
+    if frame.len() < ETHERNET_BYTES || !COALESCED.contains(&coalesced) {
+        return false;
+    }
+    flags & (NEEDS_CHECKSUM | CHECKSUM_VALID) != 0
+        || Transport::find(frame).is_none_or(|transport| transport.is_intact(frame))
+}
+
+/// What a received frame may be: one segment, or several of TCP.
+const COALESCED: [u8; 3] = [0, Segmentation::Tcp4 as u8, Segmentation::Tcp6 as u8];
+const SEGMENTS_HAVE_ECN: u8 = 0x80;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use smoltcp::phy::ChecksumCapabilities;
+    use smoltcp::wire::{
+        EthernetAddress, EthernetFrame, EthernetProtocol, EthernetRepr, IpAddress, IpProtocol,
+        Ipv4Address, Ipv4Packet, Ipv4Repr, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber,
+    };
+
+    const TCP_AT: usize = ETHERNET_BYTES + 20;
+
+    /// A TCP segment, its checksum right.
+    fn frame(payload: &[u8]) -> Vec<u8> {
+        let (from, to) = (Ipv4Address::new(10, 9, 0, 1), Ipv4Address::new(10, 9, 0, 2));
+        let tcp = TcpRepr {
+            src_port: 1024,
+            dst_port: 80,
+            control: TcpControl::None,
+            seq_number: TcpSeqNumber(1),
+            ack_number: Some(TcpSeqNumber(2)),
+            window_len: 3,
+            window_scale: None,
+            max_seg_size: None,
+            sack_permitted: false,
+            sack_ranges: [None; 3],
+            timestamp: None,
+            payload,
+        };
+        let ip = Ipv4Repr {
+            src_addr: from,
+            dst_addr: to,
+            next_header: IpProtocol::Tcp,
+            payload_len: tcp.buffer_len(),
+            hop_limit: 64,
+        };
+        let ethernet = EthernetRepr {
+            src_addr: EthernetAddress([2; 6]),
+            dst_addr: EthernetAddress([4; 6]),
+            ethertype: EthernetProtocol::Ipv4,
+        };
+        let mut bytes = vec![0; TCP_AT + tcp.buffer_len()];
+        let all = ChecksumCapabilities::default();
+        ethernet.emit(&mut EthernetFrame::new_unchecked(&mut bytes));
+        ip.emit(&mut Ipv4Packet::new_unchecked(&mut bytes[ETHERNET_BYTES..]), &all);
+        let mut packet = TcpPacket::new_unchecked(&mut bytes[TCP_AT..]);
+        tcp.emit(&mut packet, &IpAddress::Ipv4(from), &IpAddress::Ipv4(to), &all);
+        bytes
+    }
+
+    fn packet(header: [u8; 2], frame: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![0; HEADER_BYTES];
+        bytes[..2].copy_from_slice(&header);
+        bytes.extend_from_slice(frame);
+        bytes
+    }
+
+    /// What the kernel makes of it: the sum from where it is told, complemented.
+    fn completed(mut frame: Vec<u8>, header: Header) -> Vec<u8> {
+        let header = header.emit();
+        let word = |at: usize| usize::from(u16::from_le_bytes([header[at], header[at + 1]]));
+        let (start, offset) = (word(6), word(8));
+        let mut sum: u32 = 0;
+        for pair in frame[start..].chunks(2) {
+            sum += u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0));
+        }
+        while sum > 0xffff {
+            sum = (sum & 0xffff) + (sum >> 16);
+        }
+        frame[start + offset..][..2].copy_from_slice(&(!sum as u16).to_be_bytes());
+        frame
+    }
+
+    #[test]
+    fn the_kernel_completes_the_checksum_that_is_left_to_it() {
+        for length in [0, 1, 2, 999] {
+            let right = frame(&vec![0xa5; length]);
+            let mut sent = right.clone();
+            sent[TCP_AT + 16..][..2].fill(0);
+            let header = offload(&mut sent, None);
+            assert_ne!(sent, right);
+            assert_eq!(completed(sent, header), right, "{length} bytes");
+        }
+    }
+
+    #[test]
+    fn a_long_frame_says_where_to_cut() {
+        let mut long = frame(&[7; 60_000]);
+        let bytes = offload(&mut long, NonZeroU16::new(1460)).emit();
+        let headers = (TCP_AT + 20) as u8;
+        assert_eq!(bytes[..6], [NEEDS_CHECKSUM, 1, headers, 0, 0xb4, 0x05]);
+        let one = offload(&mut long, None).emit();
+        assert_eq!(one[1..6], [0; 5]);
+    }
+
+    #[test]
+    fn what_nobody_vouches_for_is_checked() {
+        let good = frame(b"hello");
+        let mut bad = good.clone();
+        bad[TCP_AT + 20] ^= 1;
+        assert!(is_sound(&packet([0, 0], &good)));
+        assert!(!is_sound(&packet([0, 0], &bad)));
+        for flag in [NEEDS_CHECKSUM, CHECKSUM_VALID] {
+            assert!(is_sound(&packet([flag, 0], &bad)));
+        }
+    }
+
+    #[test]
+    fn only_coalesced_tcp_is_taken() {
+        let good = frame(b"hello");
+        for (kind, taken) in [(0, true), (1, true), (4, true), (0x81, true), (3, false), (5, false)]
+        {
+            assert_eq!(is_sound(&packet([CHECKSUM_VALID, kind], &good)), taken, "kind {kind}");
+        }
+    }
+
+    #[test]
+    fn pieces_of_frames_are_not_taken() {
+        let whole = packet([CHECKSUM_VALID, 0], &frame(b"hello"));
+        for length in 0..HEADER_BYTES + ETHERNET_BYTES {
+            assert!(!is_sound(&whole[..length]), "{length} bytes");
+        }
+    }
+}

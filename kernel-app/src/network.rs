@@ -1,0 +1,30 @@
+//! The configuration as our own network stack wants it, for platforms that have no other.
+
+use config::Config;
+use net::Limits;
+
+/// What the operator said of the network, for [`net::Stack::new`].
+pub fn stack_config(config: &Config) -> net::Config {
+    let (network, tcp) = (&config.network, &config.tcp);
+    net::Config {
+        addresses: network.addresses.iter().map(|cidr| (cidr.address, cidr.prefix)).collect(),
+        gateways: network.gateways.clone(),
+        dhcp: network.dhcp,
+        slaac: network.slaac,
+        name_servers: network.dns.clone(),
+        limits: Limits {
+            connections_max: tcp.connections_max,
+            backlog: tcp.listen_backlog,
+            half_open_max: tcp.half_open_max,
+            time_wait_max: tcp.time_wait_max,
+            time_wait: tcp.time_wait,
+            receive_ring_initial_bytes: tcp.rx_ring_initial_bytes,
+            receive_ring_max_bytes: tcp.rx_ring_max_bytes,
+            transmit_ring_initial_bytes: tcp.tx_ring_initial_bytes,
+            transmit_ring_max_bytes: tcp.tx_ring_max_bytes,
+            keep_alive: (!tcp.keep_alive.is_zero()).then_some(tcp.keep_alive),
+            user_timeout: tcp.user_timeout,
+            ..Limits::default()
+        },
+    }
+}
