@@ -124,7 +124,8 @@ mod tests {
 
     #[test]
     fn a_tap_takes_the_words_of_the_image() {
-        let words = "--bundle x --tap tap0 --ip 10.9.0.2/24 --gw 10.9.0.1 http_port=81 ip=fd09::2/64";
+        let words =
+            "--bundle x --tap tap0 --ip 10.9.0.2/24 --gw 10.9.0.1 http_port=81 ip=fd09::2/64";
         let options = parse(&words.split(' ').collect::<Vec<_>>()).unwrap().unwrap();
         let config = options.configuration(&Bundle::default()).unwrap();
         assert_eq!(options.tap.as_deref(), Some("tap0"));

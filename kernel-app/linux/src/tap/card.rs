@@ -6,7 +6,8 @@ use super::header::{CHECKSUM_VALID, Header, NEEDS_CHECKSUM, Segmentation};
 use crate::ETHERNET_BYTES;
 use net::Card;
 use smoltcp::phy::{
-    Checksum, ChecksumCapabilities, Device, DeviceCapabilities, Medium, PacketMeta, RxToken, TxToken,
+    Checksum, ChecksumCapabilities, Device, DeviceCapabilities, Medium, PacketMeta, RxToken,
+    TxToken,
 };
 use smoltcp::time::Instant;
 use std::io;
