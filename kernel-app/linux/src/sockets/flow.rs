@@ -119,11 +119,13 @@ impl Flow for KernelFlow {
                 return Poll::Pending;
             }
         }
-        let mut unsent = outgoing.unsent.borrow_mut();
-        let held = unsent.len();
-        unsent.resize(TRANSFER_BYTES, 0);
-        let written = fill(&mut unsent[held..]).min(TRANSFER_BYTES - held);
-        unsent.truncate(held + written);
+        // Into a buffer that is there already: fresh space would have to be zeroed for every write.
+        let written = outgoing.registration.reactor.with_scratch(|scratch| {
+            let space = TRANSFER_BYTES - outgoing.unsent.borrow().len();
+            let written = fill(&mut scratch[..space]).min(space);
+            outgoing.unsent.borrow_mut().extend_from_slice(&scratch[..written]);
+            written
+        });
         if !outgoing.queued.replace(true) {
             outgoing.registration.reactor.will_send(outgoing);
         }
