@@ -27,14 +27,11 @@ pub(super) fn two(lab: &mut Lab) -> Result {
 
 pub(super) fn detached(lab: &mut Lab) -> Result {
     let site = Site::new(lab)?;
-    let mut guest = Domain::appliance("one", ADDRESS);
-    guest.interfaces = vec!["bridge=xenbr0,mac=00:16:3e:00:00:01".into()];
-    guest.create(&site.host)?;
-    guest.wait_answer(&site.host, &url("/"), ANSWER_LIMIT)?;
+    let guest = site.guest()?;
     for _ in 0..3 {
         // The connection outlives the interface.
         let sum = site.fetch_while(
-            "xl network-detach one 0 >/dev/null; xl network-attach one mac=00:16:3e:00:00:01 bridge=xenbr0 >/dev/null",
+            "xl network-detach one 0 >/dev/null; xl network-attach one mac=00:16:3e:00:00:14 bridge=xenbr0 >/dev/null",
         )?;
         check_sum(&site.host, 16 << 20, &sum)?;
     }

@@ -40,6 +40,9 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(60);
 const ADDRESS: &str = "10.0.2.20";
 const BIG_BYTES: usize = 64 << 20;
+/// Everything takes longer here than a server should allow.
+const PATIENT: &str = "[http]\nhead_timeout_seconds = 600\nidle_timeout_seconds = 600\n\
+    [shutdown]\ndrain_seconds = 120\n";
 
 const fn case(
     name: &'static str,
@@ -58,7 +61,7 @@ struct Site {
 
 impl Site {
     fn new(lab: &Lab) -> Result<Self> {
-        Self::with(lab, "", 192, 16 << 20)
+        Self::with(lab, PATIENT, 192, 16 << 20)
     }
 
     fn with(lab: &Lab, config: &str, guests_mib: u32, big_bytes: usize) -> Result<Self> {
@@ -85,7 +88,7 @@ impl Site {
     /// to.
     fn fetch_while(&self, what: &str) -> Result<String> {
         let line = format!(
-            "wget -q -O - {} | sha256sum > /tmp/sum & fetch=$!; sleep 0.3; {what}; wait $fetch; cat /tmp/sum",
+            "timeout 100 wget -q -O - {} | sha256sum > /tmp/sum & fetch=$!; sleep 0.3; {what}; wait $fetch; cat /tmp/sum",
             url("/big")
         );
         let output = self.host.must(&line)?;

@@ -41,7 +41,7 @@ pub(super) fn crowds(lab: &mut Lab) -> Result {
 }
 
 pub(super) fn large_file(lab: &mut Lab) -> Result {
-    let site = Site::with(lab, "", 256, BIG_BYTES)?;
+    let site = Site::with(lab, super::PATIENT, 256, BIG_BYTES)?;
     let mut guest = crate::xen::Domain::appliance("one", super::ADDRESS);
     guest.memory_mib = 128;
     guest.create(&site.host)?;

@@ -35,7 +35,8 @@ impl Domain {
             ramdisk: Some("bundle".to_owned()),
             words: format!("ip={address}/24 debug"),
             memory_mib: 64,
-            interfaces: vec!["bridge=xenbr0".to_owned()],
+            // Always the same: dom0 remembers who has an address.
+            interfaces: vec![format!("bridge=xenbr0,mac={}", mac_of(address))],
         }
     }
 
@@ -99,7 +100,7 @@ impl Domain {
     /// Waits until a file of it is answered over HTTP to dom0.
     pub(crate) fn wait_answer(&self, host: &Host, url: &str, limit: Duration) -> Result {
         self.wait_until(host, &format!("an answer from {url}"), limit, |host| {
-            Ok(host.run(&format!("wget -q -O /dev/null {url}"))?.code == 0)
+            Ok(host.run(&format!("timeout 20 wget -q -O /dev/null {url}"))?.code == 0)
         })
     }
 
@@ -149,6 +150,12 @@ impl Domain {
     fn log_path(&self) -> String {
         format!("/var/log/xen/console/guest-{}.log", self.name)
     }
+}
+
+/// A MAC of Xen's that goes with an IPv4 address.
+fn mac_of(address: &str) -> String {
+    let last = address.rsplit('.').next().and_then(|byte| byte.parse::<u8>().ok());
+    format!("00:16:3e:00:00:{:02x}", last.unwrap_or_default())
 }
 
 /// Puts a file of this machine where guests' files are.
