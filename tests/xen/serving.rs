@@ -31,7 +31,14 @@ pub(super) fn crowds(lab: &mut Lab) -> Result {
     let site = Site::new(lab)?;
     let _guest = site.guest()?;
     let url = format!("http://{}/", site.outside);
-    let report = tools::output(tools::command(&tools::WRK)?.args(["-t1", "-c64", "-d5s", &url]))?;
+    let report = tools::output(tools::command(&tools::WRK)?.args([
+        "-t1",
+        "-c64",
+        "-d5s",
+        "--timeout",
+        "60s",
+        &url,
+    ]))?;
     contains("wrk's report", &report, "Requests/sec")?;
     if report.contains("Socket errors") || report.contains("Non-2xx") {
         crate::failure::fail!("wrk saw errors:\n{report}");

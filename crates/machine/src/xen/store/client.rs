@@ -3,7 +3,7 @@
 use super::ring::{BrokenRing, Ring};
 use super::wire::{self, Header, Kind};
 use super::{Counters, Error, PAYLOAD_BYTES_MAX};
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::task::{Context, Poll, Waker};
@@ -21,11 +21,12 @@ const MESSAGES_MAX: usize = 64;
 pub(super) struct Client {
     ring: Ring,
     state: State,
-    outgoing: VecDeque<u8>,
+    outgoing: Vec<u8>,
     incoming: Vec<u8>,
-    requests: BTreeMap<u32, Request>,
+    /// Few enough to be searched one by one.
+    requests: Vec<Request>,
     next_request: u32,
-    watches: BTreeMap<u32, Watching>,
+    watches: Vec<Watching>,
     next_watch: u32,
     /// Who waits for a place among the requests.
     queue: Vec<Waker>,
@@ -43,6 +44,7 @@ enum State {
 
 /// A request that was sent.
 struct Request {
+    id: u32,
     kind: Kind,
     answer: Option<Result<Vec<u8>, Error>>,
     waker: Option<Waker>,
@@ -52,6 +54,7 @@ struct Request {
 
 /// A watch that somebody holds.
 struct Watching {
+    id: u32,
     path: String,
     events: VecDeque<String>,
     waker: Option<Waker>,
@@ -62,11 +65,11 @@ impl Client {
         Self {
             ring,
             state: State::Connected,
-            outgoing: VecDeque::new(),
+            outgoing: Vec::new(),
             incoming: Vec::new(),
-            requests: BTreeMap::new(),
+            requests: Vec::new(),
             next_request: 1,
-            watches: BTreeMap::new(),
+            watches: Vec::new(),
             next_watch: 1,
             queue: Vec::new(),
             woke: false,
@@ -113,7 +116,7 @@ impl Client {
         cx: &Context<'_>,
         id: u32,
     ) -> Poll<Result<Vec<u8>, Error>> {
-        let Some(request) = self.requests.get_mut(&id) else {
+        let Some(request) = self.request(id) else {
             return Poll::Ready(Err(Error::Disconnected));
         };
         match request.answer.take() {
@@ -130,7 +133,7 @@ impl Client {
 
     /// Nobody waits for the answer any more.
     pub(super) fn forget(&mut self, id: u32) {
-        match self.requests.get_mut(&id) {
+        match self.request(id) {
             Some(request) if request.answer.is_none() => request.is_forgotten = true,
             Some(_) => self.finish(id),
             None => {}
@@ -139,7 +142,7 @@ impl Client {
 
     /// Frees a request's place.
     fn finish(&mut self, id: u32) {
-        self.requests.remove(&id);
+        self.requests.retain(|request| request.id != id);
         self.queue.drain(..).for_each(Waker::wake);
     }
 
@@ -150,14 +153,15 @@ impl Client {
         }
         let id = self.next_watch;
         self.next_watch += 1;
-        let watching = Watching { path: path.into(), events: VecDeque::new(), waker: None };
-        self.watches.insert(id, watching);
+        let (path, events) = (path.into(), VecDeque::new());
+        self.watches.push(Watching { id, path, events, waker: None });
         Ok(id)
     }
 
     /// Ends a watch, without waiting for the daemon's consent.
     pub(super) fn remove_watch(&mut self, id: u32, path: &str) {
-        let known = self.watches.remove(&id).is_some();
+        let known = self.watch(id).is_some();
+        self.watches.retain(|watching| watching.id != id);
         if known && self.state == State::Connected {
             let token = token(id);
             let request = self.send(Kind::Unwatch, 0, &[path.as_bytes(), b"\0", token.as_bytes()]);
@@ -167,17 +171,26 @@ impl Client {
 
     /// The path of a change that a watch was told of. Fails when the connection is no more.
     pub(super) fn poll_event(&mut self, cx: &Context<'_>, id: u32) -> Poll<Result<String, Error>> {
-        let Some(watching) = self.watches.get_mut(&id) else {
+        let is_broken = self.state == State::Broken;
+        let Some(watching) = self.watch(id) else {
             return Poll::Ready(Err(Error::Broken));
         };
         if let Some(path) = watching.events.pop_front() {
             return Poll::Ready(Ok(path));
         }
-        if self.state == State::Broken {
+        if is_broken {
             return Poll::Ready(Err(Error::Broken));
         }
         watching.waker = Some(cx.waker().clone());
         Poll::Pending
+    }
+
+    fn request(&mut self, id: u32) -> Option<&mut Request> {
+        self.requests.iter_mut().find(|request| request.id == id)
+    }
+
+    fn watch(&mut self, id: u32) -> Option<&mut Watching> {
+        self.watches.iter_mut().find(|watching| watching.id == id)
     }
 
     fn send(&mut self, kind: Kind, transaction: u32, parts: &[&[u8]]) -> u32 {
@@ -185,13 +198,13 @@ impl Client {
         self.next_request = self.next_request.wrapping_add(1).max(1);
         let payload_bytes = parts.iter().map(|part| part.len() as u32).sum();
         let header = Header { kind: kind as u32, request: id, transaction, payload_bytes };
-        self.outgoing.extend(header.emit());
+        self.outgoing.extend_from_slice(&header.emit());
         for part in parts {
-            self.outgoing.extend(*part);
+            self.outgoing.extend_from_slice(part);
         }
         self.counters.requests += 1;
-        let request = Request { kind, answer: None, waker: None, is_forgotten: false };
-        self.requests.insert(id, request);
+        let (answer, waker, is_forgotten) = (None, None, false);
+        self.requests.push(Request { id, kind, answer, waker, is_forgotten });
         id
     }
 
@@ -247,7 +260,7 @@ impl Client {
     }
 
     fn deliver_answer(&mut self, kind: u32, id: u32, payload: &[u8]) -> Option<()> {
-        let request = self.requests.get_mut(&id).filter(|request| request.answer.is_none())?;
+        let request = self.request(id).filter(|request| request.answer.is_none())?;
         request.answer = Some(match kind {
             wire::ERROR => Err(wire::error(payload)),
             kind if kind == request.kind as u32 => Ok(payload.to_vec()),
@@ -257,10 +270,10 @@ impl Client {
             self.finish(id);
             return Some(());
         }
-        self.woke = true;
         if let Some(waker) = request.waker.take() {
             waker.wake();
         }
+        self.woke = true;
         Some(())
     }
 
@@ -269,16 +282,16 @@ impl Client {
         let mut parts = payload.split(|&byte| byte == 0);
         let path = core::str::from_utf8(parts.next()?).ok()?;
         let token = core::str::from_utf8(parts.next()?).ok()?;
-        let watching = self.watches.get_mut(&token.parse().ok()?)?;
-        self.counters.events += 1;
+        let watching = self.watch(token.parse().ok()?)?;
         let is_news = watching.events.back().is_none_or(|last| last != path);
         if is_news && watching.events.len() < EVENTS_MAX {
             watching.events.push_back(path.into());
         }
-        self.woke = true;
         if let Some(waker) = watching.waker.take() {
             waker.wake();
         }
+        self.counters.events += 1;
+        self.woke = true;
         Some(())
     }
 
@@ -289,8 +302,8 @@ impl Client {
         let error = if can_reset { Error::Disconnected } else { Error::Broken };
         self.outgoing.clear();
         self.incoming.clear();
-        self.requests.retain(|_, request| !request.is_forgotten);
-        for request in self.requests.values_mut().filter(|request| request.answer.is_none()) {
+        self.requests.retain(|request| !request.is_forgotten);
+        for request in self.requests.iter_mut().filter(|request| request.answer.is_none()) {
             request.answer = Some(Err(error));
             if let Some(waker) = request.waker.take() {
                 waker.wake();
@@ -304,7 +317,7 @@ impl Client {
         self.state = State::Connected;
         self.counters.reconnections += 1;
         let watches: Vec<_> =
-            self.watches.iter().map(|(&id, watching)| (id, watching.path.clone())).collect();
+            self.watches.iter().map(|watching| (watching.id, watching.path.clone())).collect();
         for (id, path) in watches {
             let token = token(id);
             let request = self.send(Kind::Watch, 0, &[path.as_bytes(), b"\0", token.as_bytes()]);
@@ -317,7 +330,7 @@ impl Client {
     fn wake_others(&mut self) {
         self.woke = true;
         self.queue.drain(..).for_each(Waker::wake);
-        for watching in self.watches.values_mut() {
+        for watching in &mut self.watches {
             if let Some(waker) = watching.waker.take() {
                 waker.wake();
             }

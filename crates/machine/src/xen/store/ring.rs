@@ -3,7 +3,6 @@
 
 use crate::xen::event::Port;
 use crate::xen::parameter::{self, Parameter};
-use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
@@ -66,7 +65,7 @@ impl Ring {
     }
 
     /// Moves bytes out, as many as there is room for; whether there were any.
-    pub(super) fn send(&self, bytes: &mut VecDeque<u8>) -> Result<bool, BrokenRing> {
+    pub(super) fn send(&self, bytes: &mut Vec<u8>) -> Result<bool, BrokenRing> {
         let consumer = self.page.request_consumer.load(Ordering::Acquire);
         let producer = self.page.request_producer.load(Ordering::Relaxed);
         let room = RING_BYTES.checked_sub(producer.wrapping_sub(consumer)).ok_or(BrokenRing)?;

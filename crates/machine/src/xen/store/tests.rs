@@ -74,7 +74,8 @@ fn a_directory_of_more_than_4_kib_comes_in_parts() {
 fn many_requests_are_under_way_at_once_and_more_wait() {
     let (store, mut daemon) = connect();
     let mut cx = Context::from_waker(Waker::noop());
-    let mut futures: Vec<Pin<Box<dyn Future<Output = Result<(), Error>>>>> = (0..100)
+    type Writing = Pin<Box<dyn Future<Output = Result<(), Error>>>>;
+    let mut futures: Vec<Writing> = (0..100)
         .map(|number| {
             let store = store.clone();
             let path = format!("n/{number}");
@@ -185,7 +186,8 @@ fn an_answer_of_another_kind_is_malformed() {
 }
 
 /// What a daemon can do to break the connection.
-const BREAKAGES: &[(&str, fn(&mut Daemon))] = &[
+type Breakage = (&'static str, fn(&mut Daemon));
+const BREAKAGES: &[Breakage] = &[
     ("answers beyond the ring", |daemon| daemon.set_answer_producer(1 << 20)),
     ("answers that go back", |daemon| daemon.set_answer_producer(u32::MAX - 31)),
     ("requests consumed beyond what was sent", |daemon| daemon.set_request_consumer(500)),
