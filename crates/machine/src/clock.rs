@@ -46,8 +46,9 @@ pub(crate) fn wake_at(deadline: Option<Duration>) -> bool {
 
 /// Something woke the CPU: a timer whose time has come is no longer armed.
 pub(crate) fn woken() {
-    if xen::present() {
-        xen::clock::take_timer();
+    // Xen's goes off once, by its own clock: that may be a little before ours says so.
+    if xen::present() && xen::clock::take_timer() {
+        ARMED.store(u64::MAX, Ordering::Relaxed);
     }
     if ARMED.load(Ordering::Relaxed) <= nanos() {
         ARMED.store(u64::MAX, Ordering::Relaxed);
