@@ -51,7 +51,10 @@ impl<P: Platform> Context<P> {
 fn routes<P: Platform>(context: &Context<P>) -> Routes {
     let mut routes = Routes::new();
     if context.config.debug.endpoints {
-        routes = routes.any("/_test/echo", debug::echo).any("/_test/panic", debug::panic);
+        routes = routes
+            .any("/_test/echo", debug::echo)
+            .any("/_test/sink", debug::sink)
+            .any("/_test/panic", debug::panic);
     }
     routes.get("/*path", Site::new(context))
 }

@@ -3,6 +3,7 @@
 mod contestant;
 mod counter;
 mod load;
+mod native;
 mod rows;
 
 use crate::{
@@ -19,6 +20,7 @@ use config::cpio::Writer;
 use contestant::Contestant;
 use counter::Plugin;
 pub(crate) use load::{HOLD_VERB, hold_main};
+pub(crate) use native::{NATIVE_VERB, native_main};
 use rows::{Field, Line, Reach, Row};
 use std::{
     net::Ipv4Addr,
@@ -95,6 +97,9 @@ pub(crate) fn main(arguments: lexopt::Parser) -> Result<ExitCode> {
     let words: Vec<_> = std::env::args_os().skip(2).collect();
     if words.first().is_some_and(|word| word == "xen") {
         return crate::xen::bench::main(lexopt::Parser::from_args(words.into_iter().skip(1)));
+    }
+    if words.first().is_some_and(|word| word == "native") {
+        return native::main(&words[1..]);
     }
     let options = Options::parse(arguments)?;
     options.rows()?;

@@ -18,6 +18,7 @@ cargo xtask test [unit|boot|interop|xen] [FILTER]
                                   run every test, or a kind, or those whose name contains FILTER
 cargo xtask bench [ROW...]        measure the appliance and Linux + nginx side by side
 cargo xtask bench xen             the same, as guests of one Xen
+cargo xtask bench native          bulk TCP without a VM: our stack over a TAP, the kernel's over veth
 cargo xtask image                 build the bootable ELF; the last line printed is its path
 cargo xtask bundle DIR --out FILE make a boot bundle
 cargo xtask tidy                  check the shape of the tree: crate arrows, lengths, unsafe

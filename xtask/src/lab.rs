@@ -155,30 +155,37 @@ impl Lab {
         Ok(guest)
     }
 
-    /// Starts the Linux process and waits until it answers.
+    /// Starts the Linux process on the kernel's sockets and waits until it answers.
     pub(crate) fn process(&mut self, bundle: &Path, arguments: &[&str]) -> Result<Child> {
         let mut command = Command::new(&self.process);
-        command
-            .arg("--bundle")
-            .arg(bundle)
-            .arg("--http")
-            .arg(PROCESS_ADDRESS.to_string())
-            .args(arguments);
-        let mut child = Child::start(&command, |command| {
-            command.stdin(Stdio::null());
-        })?;
-        let deadline = Instant::now() + BOOT_LIMIT;
-        while http::get(PROCESS_ADDRESS, "/", ASK_LIMIT).is_none() {
-            if let Some(status) = child.ended() {
-                fail!("the process ended ({status}) before it answered");
-            }
-            if Instant::now() > deadline {
-                fail!("the process gave no HTTP answer within {BOOT_LIMIT:?}");
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        Ok(child)
+        command.arg("--http").arg(PROCESS_ADDRESS.to_string()).args(arguments);
+        answering(&mut command, bundle, PROCESS_ADDRESS)
     }
+
+    /// Starts it on the TAP, with its own stack and at the guest's addresses, and waits until it
+    /// answers.
+    pub(crate) fn process_on_tap(&mut self, bundle: &Path, arguments: &[&str]) -> Result<Child> {
+        let mut command = Command::new(&self.process);
+        command.args(["--tap", self.tap()?.name()]).args(link::guest_words().split_whitespace());
+        answering(command.args(arguments), bundle, GUEST_ADDRESS)
+    }
+}
+
+fn answering(command: &mut Command, bundle: &Path, address: SocketAddr) -> Result<Child> {
+    let mut child = Child::start(command.arg("--bundle").arg(bundle), |command| {
+        command.stdin(Stdio::null());
+    })?;
+    let deadline = Instant::now() + BOOT_LIMIT;
+    while http::get(address, "/", ASK_LIMIT).is_none() {
+        if let Some(status) = child.ended() {
+            fail!("the process ended ({status}) before it answered");
+        }
+        if Instant::now() > deadline {
+            fail!("the process gave no HTTP answer within {BOOT_LIMIT:?}");
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Ok(child)
 }
 
 impl Server {

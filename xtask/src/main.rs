@@ -60,6 +60,7 @@ fn dispatch() -> Result<ExitCode> {
         Some("xen") => xen::main(rest),
         Some(bench::WORKER_VERB) => bench::worker_main(rest),
         Some(bench::HOLD_VERB) => bench::hold_main(rest),
+        Some(bench::NATIVE_VERB) => bench::native_main(rest),
         Some(test::CASE_VERB) => test::case_main(rest),
         None | Some("help" | "--help" | "-h") => {
             print!("{}", help::TEXT);

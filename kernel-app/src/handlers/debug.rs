@@ -1,5 +1,6 @@
 //! For tests only: routes that exist when the configuration says `[debug] endpoints = true`.
 
+use alloc::format;
 use endpoints::http::{Request, Response, Status};
 
 /// Longest body that is echoed, in bytes.
@@ -10,6 +11,18 @@ pub async fn echo(mut request: Request) -> Response {
     match request.body().collect(ECHO_BYTES_MAX).await {
         Ok(body) => Response::ok("application/octet-stream", body),
         Err(_) => Response::plain(Status::CONTENT_TOO_LARGE),
+    }
+}
+
+/// Takes the body and forgets it; says how many bytes it had.
+pub async fn sink(mut request: Request) -> Response {
+    let mut bytes = 0;
+    loop {
+        match request.body().next().await {
+            Ok(Some(part)) => bytes += part.len(),
+            Ok(None) => return Response::ok("text/plain", format!("{bytes}\n").into_bytes()),
+            Err(_) => return Response::plain(Status::BAD_REQUEST),
+        }
     }
 }
 

@@ -34,7 +34,7 @@ pub(super) fn wrk_new_connections(lab: &mut Lab) -> Result {
 }
 
 /// Ten seconds without one error.
-fn wrk(more: &[&str]) -> Result {
+pub(super) fn wrk(more: &[&str]) -> Result {
     let mut command = tools::command(&tools::WRK)?;
     command
         .args(["-t1", "-d10s", "--timeout", "5s"])

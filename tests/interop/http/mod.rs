@@ -5,6 +5,7 @@ mod addresses;
 mod browser;
 mod crowds;
 mod curl;
+mod tap;
 mod wire;
 
 use crate::{
@@ -23,6 +24,9 @@ pub(crate) const CASES: &[Case] = &[
     case("http/big_file_guest", &[&tools::CURL], 120, curl::big_file_guest),
     case("http/big_file_process", &[&tools::CURL], 60, curl::big_file_process),
     case("http/process_stops_gracefully", &[], 60, curl::process_stops_gracefully),
+    case("http/process_on_tap_transfers", &[&tools::CURL], 120, tap::transfers),
+    case("http/process_on_tap_crowds", &[&tools::WRK], 90, tap::crowds),
+    case("http/process_on_tap_stops_gracefully", &[], 60, tap::stops_gracefully),
     case("http/browser_page_load", &[&tools::CHROMIUM], 180, browser::page_load),
     case("http/dhcp_from_dnsmasq", &[&tools::DNSMASQ], 90, addresses::dhcp),
     case("http/slaac_from_dnsmasq", &[&tools::DNSMASQ], 90, addresses::slaac),
