@@ -61,6 +61,7 @@ impl Reactor {
                 }
                 if event.is_writable() || event.is_write_closed() || event.is_error() {
                     ready.writable.raise();
+                    self.0.unsent.borrow_mut().extend(ready.blocked.take());
                 }
             }
         }
@@ -71,7 +72,7 @@ impl Reactor {
     pub(crate) fn flush(&self) {
         let unsent = std::mem::take(&mut *self.0.unsent.borrow_mut());
         for outgoing in unsent.iter().filter_map(Weak::upgrade) {
-            outgoing.send();
+            outgoing.send_or_wait();
         }
         self.0.lingering.borrow_mut().retain(|outgoing| !outgoing.send());
     }
@@ -145,6 +146,9 @@ impl Drop for Registration {
 struct Ready {
     readable: Edge,
     writable: Edge,
+    /// Holds bytes that the kernel had no room for, which go out when it has, whether or not a
+    /// task waits for that.
+    blocked: Cell<Option<Weak<Outgoing>>>,
 }
 
 struct Edge {

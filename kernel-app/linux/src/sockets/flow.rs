@@ -147,7 +147,7 @@ impl Flow for KernelFlow {
 
     fn finish(&mut self) {
         self.outgoing.finishing.set(true);
-        self.outgoing.send();
+        self.outgoing.send_or_wait();
     }
 
     fn abort(&mut self) {
@@ -220,6 +220,13 @@ impl Outgoing {
         unsent.is_empty()
     }
 
+    /// Sends what the kernel takes, and the rest when it has room.
+    pub(super) fn send_or_wait(self: &Rc<Self>) {
+        if !self.send() {
+            self.registration.ready.blocked.set(Some(Rc::downgrade(self)));
+        }
+    }
+
     fn fail<T>(
         &self,
         error: &io::Error,
@@ -249,5 +256,45 @@ fn meaning(error: &io::Error) -> FlowError {
         io::ErrorKind::TimedOut => FlowError::TimedOut,
         io::ErrorKind::NetworkDown | io::ErrorKind::NetworkUnreachable => FlowError::Down,
         _ => FlowError::Reset,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use socket2::SockRef;
+    use std::net::TcpListener;
+    use std::task::Waker;
+
+    #[test]
+    fn what_the_kernel_had_no_room_for_follows_without_a_waiting_task() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        // Before the handshake, so that the window starts small.
+        SockRef::from(&listener).set_recv_buffer_size(4096).unwrap();
+        let stream = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        SockRef::from(&stream).set_send_buffer_size(4096).unwrap();
+        stream.set_nonblocking(true).unwrap();
+        let (mut peer, _) = listener.accept().unwrap();
+        peer.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+
+        let reactor = Reactor::new().unwrap();
+        let mut flow = KernelFlow::new(&reactor, TcpStream::from_std(stream)).unwrap();
+        let mut cx = Context::from_waker(Waker::noop());
+        let written = flow.poll_write_with(&mut cx, &mut |space| space.len());
+        assert!(matches!(written, Poll::Ready(Ok(TRANSFER_BYTES))));
+        reactor.flush();
+        assert!(!flow.outgoing.unsent.borrow().is_empty(), "all of it fitted");
+
+        let mut received = 0;
+        let mut buffer = [0; 4096];
+        for _ in 0..1000 {
+            received += peer.read(&mut buffer).unwrap_or(0);
+            if received == TRANSFER_BYTES {
+                return;
+            }
+            reactor.wait(Some(Duration::ZERO)).unwrap();
+            reactor.flush();
+        }
+        panic!("only {received} bytes arrived");
     }
 }
