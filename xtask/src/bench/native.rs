@@ -31,8 +31,8 @@ const START_LIMIT: Duration = Duration::from_secs(10);
 const ANSWER_LIMIT: Duration = Duration::from_secs(60);
 const BULK_BYTES: usize = 64 << 20;
 /// Bulk files in one measurement.
-const REPEATS: usize = 8;
-const ROUNDS: usize = 5;
+const REPEATS: usize = 4;
+const ROUNDS: usize = 11;
 const CONFIG: &str = "\
 [http]
 access_log = false
@@ -204,8 +204,9 @@ fn download(stream: &mut TcpStream, address: SocketAddr) -> Result {
 
 fn upload(stream: &mut TcpStream, address: SocketAddr) -> Result {
     let say = || format!("an upload to {address}");
-    let head =
-        format!("PUT /_test/sink HTTP/1.1\r\nHost: {address}\r\nContent-Length: {BULK_BYTES}\r\n\r\n");
+    let head = format!(
+        "PUT /_test/sink HTTP/1.1\r\nHost: {address}\r\nContent-Length: {BULK_BYTES}\r\n\r\n"
+    );
     stream.write_all(head.as_bytes()).or_say(say)?;
     let piece = [0x5a; 256 << 10];
     for _ in 0..BULK_BYTES / piece.len() {
