@@ -4,6 +4,7 @@ use crate::establish::{self, Sockets, Synchronized};
 use crate::exchange::{Outcome, Path};
 use crate::moment::{Moment, Span};
 use crate::port::{Output, Stamp};
+use crate::recovery::Clock;
 use crate::rings;
 use crate::segment::{Offer, Segment};
 use crate::shared::Shared;
@@ -54,6 +55,8 @@ pub(crate) struct Tcb {
     pub(crate) heard_at: Moment,
     /// Since when something unacknowledged is on its way.
     pub(crate) waiting_since: Option<Moment>,
+    /// When it is sent again.
+    pub(crate) clock: Clock,
     /// The peer's window after its last acceptable segment.
     pub(crate) peer_window: u32,
     /// The sequence number of the first byte of each direction.
@@ -190,6 +193,7 @@ impl Tcb {
             opened_at: now,
             heard_at: now,
             waiting_since: None,
+            clock: Clock::STOPPED,
             peer_window: with.window,
             send_base: with.send_next,
             receive_base: with.receive_next,

@@ -2,14 +2,14 @@
 
 use crate::connection::{Connection, Tcb};
 use crate::moment::{Moment, Span};
-use crate::packet::{BARE_MAX, Bare};
-use crate::port::{Departed, Nowhere, Output, Port};
+use crate::packet::Bare;
+use crate::port::{Departed, Output, Port};
 use crate::rings;
 use crate::segment::{Flags, Segment, before};
 use crate::tally::Count;
 use flow::FlowError;
 use smoltcp::iface::Interface;
-use smoltcp::phy::{DeviceCapabilities, PacketMeta};
+use smoltcp::phy::DeviceCapabilities;
 use smoltcp::socket::tcp::State;
 
 /// What a connection's packets pass through.
@@ -74,6 +74,11 @@ impl Tcb {
         }
         self.depart(connection, &departed, path.now);
         self.heard(path.now, segment);
+        if self.socket().send_queue() < old_queued {
+            self.progress(connection, path, segment);
+        } else {
+            self.no_progress(connection, path, segment);
+        }
         let socket = self.socket();
         let (state, received, queued) = (socket.state(), socket.recv_queue(), socket.send_queue());
         let capacity = socket.send_capacity();
@@ -105,6 +110,9 @@ impl Tcb {
     ) -> Outcome {
         if path.now >= self.deadline {
             self.expire(connection, path.now);
+            if path.now >= self.clock.at && !self.send_again(connection, path, output) {
+                return Outcome::Blocked;
+            }
         }
         let now = path.now.instant();
         let deadline = loop {
@@ -116,13 +124,12 @@ impl Tcb {
             if blocked {
                 return Outcome::Blocked;
             }
-            if departed.packets > 0 && self.is_all_sent() {
-                // Whatever left took the acknowledgement with it, so only the retransmission can
-                // be due, and that after its minimum at the earliest (RFC 6298 section 2.4).
-                break path.now + Span::SECOND;
+            if departed.packets > 0 && self.is_last(departed.seq_end) {
+                // Whatever left took the acknowledgement with it, so only our own clock is left.
+                break Moment::NEVER;
             }
             let mut next = path.interface.poll_at(now, &self.sockets);
-            if next.is_none() && self.socket().send_queue() > 0 {
+            if next.is_none() && self.peer_window == 0 && self.socket().send_queue() > 0 {
                 self.revive(connection, path);
                 next = path.interface.poll_at(now, &self.sockets);
             }
@@ -149,12 +156,12 @@ impl Tcb {
                 return Outcome::TimeWait { send_next, receive_next };
             }
             State::FinWait1 | State::Closing | State::LastAck => (),
-            State::FinWait2 => self.waiting_since = None,
-            _ if self.sent_end == self.unacknowledged() => self.waiting_since = None,
+            State::FinWait2 => self.rest(),
+            _ if self.sent_end == self.unacknowledged() => self.rest(),
             _ => (),
         }
         let spans = &connection.shared.spans;
-        let mut next = deadline.min(self.orphan_until);
+        let mut next = deadline.min(self.orphan_until).min(self.clock.at);
         if let Some(since) = self.waiting_since {
             next = next.min(since.max(self.heard_at) + spans.user_timeout);
         }
@@ -169,14 +176,20 @@ impl Tcb {
         Outcome::Lives
     }
 
-    /// Everything that the application wrote is on its way, and our FIN if there is one.
-    fn is_all_sent(&mut self) -> bool {
-        let ahead = self.sent_end.wrapping_sub(self.queue_end());
+    /// What ended at `seq_end` was the last that the application wrote, or our FIN if there is one.
+    fn is_last(&mut self, seq_end: u32) -> bool {
+        let ahead = seq_end.wrapping_sub(self.queue_end());
         match self.socket().state() {
             State::Established => ahead == 0,
             State::FinWait1 | State::LastAck => ahead == 1,
             _ => false,
         }
+    }
+
+    /// Nothing is unacknowledged.
+    fn rest(&mut self) {
+        self.waiting_since = None;
+        self.clock.at = Moment::NEVER;
     }
 
     /// What was sent has had no answer through two retransmissions.
@@ -202,7 +215,11 @@ impl Tcb {
         }
         // One more when it acknowledges our FIN.
         if segment.ack.wrapping_sub(self.unacknowledged()) <= 1 {
-            self.peer_window = u32::from(segment.window) << self.offer.scale.unwrap_or(0);
+            let window = u32::from(segment.window) << self.offer.scale.unwrap_or(0);
+            if self.peer_window == 0 && window > 0 {
+                self.window_opened(now);
+            }
+            self.peer_window = window;
         }
     }
 
@@ -227,7 +244,7 @@ impl Tcb {
     }
 
     /// Notes what left.
-    fn depart(&mut self, connection: &Connection, departed: &Departed, now: Moment) {
+    pub(crate) fn depart(&mut self, connection: &Connection, departed: &Departed, now: Moment) {
         if departed.packets == 0 {
             return;
         }
@@ -237,9 +254,11 @@ impl Tcb {
         if before(self.sent_end, departed.seq_end) {
             self.sent_end = departed.seq_end;
             self.waiting_since.get_or_insert(now);
+            self.start_clock(now);
             self.probe.get_or_insert((departed.seq_end, now));
         } else if before(departed.seq, departed.seq_end) && self.waiting_since.is_some() {
             self.retransmits += 1;
+            self.note_repetition(now);
             tally.add(Count::Retransmits);
             // Karn's rule: an answer to one of two copies measures nothing.
             self.probe = None;
@@ -252,40 +271,11 @@ impl Tcb {
             && matches!(self.socket().state(), State::Established | State::CloseWait)
     }
 
-    /// smoltcp forgets its timers when a retransmission falls due while the window is closed, which
-    /// happens when acknowledgements overtake each other. Hearing of the closed window once more
-    /// lets it begin to probe.
-    fn revive(&mut self, connection: &Connection, path: &mut Path) {
-        let back = connection.tuple.reversed();
-        let (receive_next, unacknowledged) = (self.receive_next(), self.unacknowledged());
-        let ack = Bare::ack(receive_next, unacknowledged);
-        let mut buffer = [0; BARE_MAX];
-        let frame = &mut buffer[..ack.packet_len(&back)];
-        ack.emit(&back, true, frame);
-        let mut nowhere = Nowhere;
-        let mut port = Port::new(path.caps, &mut nowhere);
-        port.frame = Some(frame);
-        path.interface.poll_ingress_single(path.now.instant(), &mut port, &mut self.sockets);
-    }
-
     /// Sends an acknowledgement whose number is one too low, which the peer corrects (RFC 9293
     /// section 3.8.4).
     fn ask(&mut self, connection: &Connection, path: &Path, output: &mut dyn Output) -> bool {
-        let tuple = &connection.tuple;
-        let receive_next = self.receive_next();
-        let seq = self.sent_end.wrapping_sub(1);
-        let mut ack = Bare::ack(seq, receive_next);
-        let socket = self.socket();
-        let free = socket.recv_capacity() - socket.recv_queue();
-        ack.window = (free >> self.stamp.window_shift_in).min(0xffff) as u16;
-        let mut port = Port::new(path.caps, output);
-        port.stamp = Some(&self.stamp);
-        port.send(ack.packet_len(tuple), PacketMeta::default(), &mut |packet| {
-            ack.emit(tuple, false, packet);
-        });
-        let departed = port.departed;
-        self.depart(connection, &departed, path.now);
-        departed.packets > 0
+        let ack = Bare::ack(self.sent_end.wrapping_sub(1), self.receive_next());
+        self.send_bare(ack, connection, path, output)
     }
 }
 

@@ -110,21 +110,25 @@ impl Core {
     }
 
     /// What both ends have agreed on, if `segment` proves that its sender got our SYN-ACK; and when
-    /// that left.
-    fn agreed(&mut self, now: Duration, segment: &Segment) -> Option<(Synchronized, Duration)> {
+    /// that left, if we remember.
+    fn agreed(
+        &mut self,
+        now: Duration,
+        segment: &Segment,
+    ) -> Option<(Synchronized, Option<Duration>)> {
         let tuple = segment.tuple;
         let own = segment.ack.wrapping_sub(1);
         let (peer, offer, sent_at) = match self.half_open.find(&tuple) {
             Some(entry) => {
                 let ahead = segment.seq.wrapping_sub(entry.peer.wrapping_add(1));
                 let fits = own == entry.own && ahead < FIRST_WINDOW_MAX;
-                fits.then_some((entry.peer, entry.offer, now.saturating_sub(entry.age(now))))?
+                fits.then_some((entry.peer, entry.offer, Some(now.saturating_sub(entry.age(now)))))?
             }
             None if now < self.cookies_until => {
                 let peer = segment.seq.wrapping_sub(1);
                 let offer = self.sequencer.open_cookie(&tuple, peer, own, now)?;
                 self.shared.tally.add(Count::CookiesIn);
-                (peer, offer, now)
+                (peer, offer, None)
             }
             None => return None,
         };
@@ -139,7 +143,7 @@ impl Core {
         now: Duration,
         segment: &Segment,
         with: &Synchronized,
-        sent_at: Duration,
+        sent_at: Option<Duration>,
         backlog: &Backlog,
         output: &mut dyn Output,
     ) {
@@ -149,8 +153,9 @@ impl Core {
             return;
         };
         let mut tcb = self.control_block(with, sockets, segment.source);
-        if sent_at < now {
-            tcb.measure(Span::new(now - sent_at));
+        if let Some(sent_at) = sent_at {
+            // Half-open connections count in milliseconds, so that zero is less than one.
+            tcb.measure(Span::new(now.saturating_sub(sent_at)).max(Span::TICK));
         }
         let connection = Rc::new(Connection::new(with.tuple, self.shared.clone(), tcb));
         self.table.borrow_mut().insert(connection.clone());

@@ -5,7 +5,7 @@
 //! the socket for a frame, does the handshakes, and keeps what smoltcp has no compact form for.
 //! ARCHITECTURE, in the order of a frame's way: `port` (device), `demux` (whose frame), `services`
 //! (all that is not TCP), `handshake` with `half_open` and `sequence` (opens), `establish` (sockets
-//! that are already connected), `connection` with `rings` (data), `time_wait` (ends).
+//! that are already connected), `connection` with `rings` and `recovery` (data), `time_wait` (ends).
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -29,6 +29,7 @@ mod neighbours;
 mod packet;
 mod port;
 mod probe;
+mod recovery;
 mod rings;
 mod segment;
 mod sequence;

@@ -66,6 +66,10 @@ impl Span {
         Self(self.0 * count)
     }
 
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+
     /// This part of it.
     pub(crate) fn divided(self, by: u64) -> Self {
         Self(self.0 / by)

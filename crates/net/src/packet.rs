@@ -24,6 +24,10 @@ impl Bare {
         Self { flags: Flags::ACK, seq, ack, window: 0, offer: None }
     }
 
+    pub(crate) fn fin(seq: u32, ack: u32) -> Self {
+        Self { flags: Flags::FIN | Flags::ACK, ..Self::ack(seq, ack) }
+    }
+
     /// A reset, with an acknowledgement where the segment it answers had none.
     pub(crate) fn reset(seq: u32, ack: Option<u32>) -> Self {
         let flags = Flags::RST | ack.map_or(0, |_| Flags::ACK);

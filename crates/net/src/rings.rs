@@ -8,6 +8,7 @@
 use crate::config::Limits;
 use crate::connection::{Connection, Tcb};
 use crate::establish::{self, Sockets, Synchronized};
+use crate::recovery::Clock;
 use crate::shared::Shared;
 use crate::tally::Count;
 use alloc::vec;
@@ -131,6 +132,7 @@ fn resize(connection: &Connection, tcb: &mut Tcb, sizes: Sizes) -> bool {
     let freed = bytes(&tcb.sockets);
     tcb.sockets = sockets;
     tcb.fit_stamp();
+    tcb.clock = Clock::STOPPED;
     tcb.has_grown = sizes.total() > Sizes::initial(shared).total();
     shared.ring_bytes.set((shared.ring_bytes.get() + bytes(&tcb.sockets)).saturating_sub(freed));
     tcb.receive_peak = 0;

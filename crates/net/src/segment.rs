@@ -27,6 +27,8 @@ pub(crate) struct Segment<'a> {
     pub(crate) flags: Flags,
     pub(crate) window: u16,
     pub(crate) data_len: usize,
+    /// After the handshake: selective acknowledgements, since we offer nothing else.
+    pub(crate) has_options: bool,
 }
 
 /// The flag bits of a TCP header (RFC 9293 section 3.1).
@@ -208,6 +210,7 @@ fn parse_tcp<'a>(
         flags: Flags(tcp[13]),
         window: half(14),
         data_len,
+        has_options: tcp_header_len > 20,
     })
 }
 

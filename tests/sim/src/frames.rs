@@ -71,20 +71,61 @@ pub fn reply_frame(
     payload: &[u8],
 ) -> Vec<u8> {
     let is_syn = control == TcpControl::Syn;
+    let tcp = tcp_repr((from, to), control, seq, ack, payload);
     let tcp = TcpRepr {
+        window_scale: is_syn.then_some(7),
+        max_seg_size: is_syn.then_some(1460),
+        sack_permitted: is_syn,
+        ..tcp
+    };
+    tcp_frame(macs, from, to, &tcp)
+}
+
+/// An acknowledgement with a window as it is written and, where `sack` is given, a selective one.
+pub fn ack_frame(
+    macs: ([u8; 6], [u8; 6]),
+    from: SocketAddrV4,
+    to: SocketAddrV4,
+    numbers: (u32, u32),
+    window: u16,
+    sack: Option<(u32, u32)>,
+) -> Vec<u8> {
+    let (seq, ack) = numbers;
+    let mut tcp = tcp_repr((from, to), TcpControl::None, seq, Some(ack), &[]);
+    tcp.window_len = window;
+    tcp.sack_ranges[0] = sack;
+    tcp_frame(macs, from, to, &tcp)
+}
+
+fn tcp_repr(
+    (from, to): (SocketAddrV4, SocketAddrV4),
+    control: TcpControl,
+    seq: u32,
+    ack: Option<u32>,
+    payload: &[u8],
+) -> TcpRepr<'_> {
+    TcpRepr {
         src_port: from.port(),
         dst_port: to.port(),
         control,
         seq_number: TcpSeqNumber(seq as i32),
         ack_number: ack.map(|ack| TcpSeqNumber(ack as i32)),
         window_len: 0xffff,
-        window_scale: is_syn.then_some(7),
-        max_seg_size: is_syn.then_some(1460),
-        sack_permitted: is_syn,
+        window_scale: None,
+        max_seg_size: None,
+        sack_permitted: false,
         sack_ranges: [None; 3],
         timestamp: None,
         payload,
-    };
+    }
+}
+
+fn tcp_frame(
+    macs: ([u8; 6], [u8; 6]),
+    from: SocketAddrV4,
+    to: SocketAddrV4,
+    tcp: &TcpRepr,
+) -> Vec<u8> {
     let ip = Ipv4Repr {
         src_addr: *from.ip(),
         dst_addr: *to.ip(),

@@ -10,7 +10,7 @@ mod random;
 mod wire;
 mod world;
 
-pub use frames::{TcpFields, reply_frame, syn_frame, tcp_fields};
+pub use frames::{TcpFields, ack_frame, reply_frame, syn_frame, tcp_fields};
 pub use random::Random;
 pub use wire::{Faults, Filter, Link, LinkDevice, Offloads, Wire};
 pub use world::{MAC, World, WorldConfig, address, check};

@@ -1,0 +1,259 @@
+//! The repair of loss, beyond what smoltcp does.
+//!
+//! smoltcp sends one segment again after three duplicate acknowledgements, and everything after a
+//! timeout of at least a second, which doubles until new data has been measured. So a second hole
+//! in a window, or a repeated segment that gets lost, too, costs seconds; and where a peer drops
+//! what its window allowed, or the last FIN is repeated out of turn, smoltcp is left without a
+//! timer. The clock is therefore ours, and a hole behind a repaired one is repaired at once
+//! (RFC 6582). smoltcp is moved by what it hears (duplicate acknowledgements that we write) and by
+//! the time it is told.
+
+use crate::connection::{Connection, Tcb};
+use crate::exchange::Path;
+use crate::moment::{Moment, Span};
+use crate::packet::{BARE_MAX, Bare};
+use crate::port::{Nowhere, Output, Port};
+use crate::segment::{Segment, before};
+use smoltcp::phy::PacketMeta;
+use smoltcp::socket::tcp::State;
+
+/// Where a connection stands in the repair of a loss.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Recovery {
+    /// Nothing is known to be lost.
+    Idle,
+    /// A segment was sent again; others before this number may be lost, too.
+    Segment(u32),
+    /// The timeout has passed: smoltcp sends everything before this number again.
+    Timeout(u32),
+}
+
+/// When to send again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock {
+    /// The next time, while something is unacknowledged.
+    pub(crate) at: Moment,
+    pub(crate) recovery: Recovery,
+    /// Timeouts since the last progress.
+    backoffs: u8,
+    /// Selective acknowledgements without progress.
+    duplicates: u8,
+}
+
+impl Clock {
+    pub(crate) const STOPPED: Self =
+        Self { at: Moment::NEVER, recovery: Recovery::Idle, backoffs: 0, duplicates: 0 };
+}
+
+impl Tcb {
+    /// Something new is on its way.
+    pub(crate) fn start_clock(&mut self, now: Moment) {
+        if self.clock.at == Moment::NEVER {
+            self.clock.at = now + self.timeout();
+        }
+    }
+
+    /// Something was sent again, without our doing unless the clock says so.
+    pub(crate) fn note_repetition(&mut self, now: Moment) {
+        if self.clock.recovery == Recovery::Idle {
+            let timed_out = self.waiting_since.is_some_and(|since| now >= since + Span::SECOND);
+            let until = self.sent_end;
+            self.clock.recovery =
+                if timed_out { Recovery::Timeout(until) } else { Recovery::Segment(until) };
+        }
+    }
+
+    /// The peer has acknowledged data.
+    pub(crate) fn progress(&mut self, connection: &Connection, path: &mut Path, segment: &Segment) {
+        let now = path.now;
+        let unacknowledged = self.unacknowledged();
+        self.clock.backoffs = 0;
+        self.clock.duplicates = u8::from(segment.has_options);
+        let is_done = self.sent_end == unacknowledged;
+        self.clock.at = if is_done { Moment::NEVER } else { now + self.timeout() };
+        match self.clock.recovery {
+            Recovery::Idle => (),
+            Recovery::Segment(until) if before(unacknowledged, until) => {
+                self.repeat_first(connection, path);
+            }
+            Recovery::Timeout(until) if before(unacknowledged, until) => (),
+            _ => self.clock.recovery = Recovery::Idle,
+        }
+    }
+
+    /// The peer has acknowledged nothing new: counts what smoltcp does not count, since the window
+    /// changed as well (RFC 6675 section 2, "DupAcks"), and sees a closed window open.
+    pub(crate) fn no_progress(
+        &mut self,
+        connection: &Connection,
+        path: &mut Path,
+        segment: &Segment,
+    ) {
+        if self.clock.at == Moment::NEVER || segment.data_len > 0 {
+            return;
+        }
+        // Our peers send no options but these after the handshake.
+        if !segment.has_options || segment.ack != self.unacknowledged() {
+            return;
+        }
+        self.clock.duplicates = self.clock.duplicates.saturating_add(1);
+        if self.clock.duplicates >= self.duplicates_enough()
+            && self.clock.recovery == Recovery::Idle
+        {
+            self.clock.recovery = Recovery::Segment(self.sent_end);
+            self.repeat_first(connection, path);
+        }
+    }
+
+    /// Fewer where fewer segments are on their way (RFC 5827 section 2.1).
+    fn duplicates_enough(&mut self) -> u8 {
+        let in_flight = self.sent_end.wrapping_sub(self.unacknowledged());
+        let segments = in_flight.div_ceil(u32::from(self.offer.mss));
+        segments.saturating_sub(1).clamp(1, DUPLICATES) as u8
+    }
+
+    /// A closed window has opened: what the peer dropped while it was closed is due soon.
+    pub(crate) fn window_opened(&mut self, now: Moment) {
+        if self.clock.at < Moment::NEVER {
+            self.clock.backoffs = 0;
+            self.clock.at = now + self.timeout();
+        }
+    }
+
+    /// The clock's time has come. False when the device was full.
+    pub(crate) fn send_again(
+        &mut self,
+        connection: &Connection,
+        path: &mut Path,
+        output: &mut dyn Output,
+    ) -> bool {
+        self.clock.recovery = Recovery::Timeout(self.sent_end);
+        let late = path.now + SMOLTCP_TIMEOUT_MAX;
+        let sent = self.poll_at_time(late, connection, path, output);
+        let sent = sent.and_then(|sent| {
+            if sent {
+                return Some(true);
+            }
+            self.repeat_untimed(connection, path, output)
+        });
+        if sent.is_none() {
+            return false;
+        }
+        self.clock.backoffs = (self.clock.backoffs + 1).min(BACKOFFS_MAX);
+        self.clock.at = path.now + self.timeout();
+        true
+    }
+
+    /// smoltcp has no timer for what is unacknowledged. `None` when the device was full.
+    fn repeat_untimed(
+        &mut self,
+        connection: &Connection,
+        path: &mut Path,
+        output: &mut dyn Output,
+    ) -> Option<bool> {
+        if self.socket().send_queue() > 0 {
+            if self.peer_window > 0 {
+                self.repeat_first(connection, path);
+                return self.poll_at_time(path.now, connection, path, output);
+            }
+            self.revive(connection, path);
+            let late = path.now + SMOLTCP_TIMEOUT_MAX;
+            return self.poll_at_time(late, connection, path, output);
+        }
+        let state = self.socket().state();
+        if !matches!(state, State::FinWait1 | State::LastAck | State::Closing) {
+            return Some(false);
+        }
+        let fin = Bare::fin(self.queue_end(), self.receive_next());
+        self.send_bare(fin, connection, path, output).then_some(true)
+    }
+
+    /// Lets smoltcp send as if it were `at`; whether anything left, `None` when the device was full.
+    fn poll_at_time(
+        &mut self,
+        at: Moment,
+        connection: &Connection,
+        path: &mut Path,
+        output: &mut dyn Output,
+    ) -> Option<bool> {
+        let mut port = Port::new(path.caps, output);
+        port.stamp = Some(&self.stamp);
+        path.interface.poll_egress(at.instant(), &mut port, &mut self.sockets);
+        let (departed, blocked) = (port.departed, port.blocked);
+        self.depart(connection, &departed, path.now);
+        (!blocked).then_some(departed.packets > 0)
+    }
+
+    /// Makes smoltcp send the first unacknowledged segment again, by the three duplicates that it
+    /// waits for. What it counted before is forgotten when the window changes.
+    fn repeat_first(&mut self, connection: &Connection, path: &mut Path) {
+        let window = (self.peer_window >> self.offer.scale.unwrap_or(0)).min(0xffff) as u16;
+        for window in [window ^ 1, window, window, window, window] {
+            self.hear(window, connection, path);
+        }
+    }
+
+    /// smoltcp forgets its timers when a retransmission falls due while the window is closed, which
+    /// happens when acknowledgements overtake each other. Hearing of the closed window once more
+    /// lets it begin to probe.
+    pub(crate) fn revive(&mut self, connection: &Connection, path: &mut Path) {
+        self.hear(0, connection, path);
+    }
+
+    /// Shows smoltcp an acknowledgement of nothing new.
+    fn hear(&mut self, window: u16, connection: &Connection, path: &mut Path) {
+        let back = connection.tuple.reversed();
+        let (receive_next, unacknowledged) = (self.receive_next(), self.unacknowledged());
+        let mut ack = Bare::ack(receive_next, unacknowledged);
+        ack.window = window;
+        let mut buffer = [0; BARE_MAX];
+        let frame = &mut buffer[..ack.packet_len(&back)];
+        ack.emit(&back, true, frame);
+        let mut nowhere = Nowhere;
+        let mut port = Port::new(path.caps, &mut nowhere);
+        port.frame = Some(frame);
+        path.interface.poll_ingress_single(path.now.instant(), &mut port, &mut self.sockets);
+    }
+
+    /// Sends a segment that smoltcp knows nothing of; false when the device was full.
+    pub(crate) fn send_bare(
+        &mut self,
+        mut bare: Bare,
+        connection: &Connection,
+        path: &Path,
+        output: &mut dyn Output,
+    ) -> bool {
+        let tuple = &connection.tuple;
+        let socket = self.socket();
+        let free = socket.recv_capacity() - socket.recv_queue();
+        bare.window = (free >> self.stamp.window_shift_in).min(0xffff) as u16;
+        let mut port = Port::new(path.caps, output);
+        port.stamp = Some(&self.stamp);
+        port.send(bare.packet_len(tuple), PacketMeta::default(), &mut |packet| {
+            bare.emit(tuple, false, packet);
+        });
+        let departed = port.departed;
+        self.depart(connection, &departed, path.now);
+        departed.packets > 0
+    }
+
+    /// RFC 6298's timeout, with twice the round trip for its variance.
+    fn timeout(&self) -> Span {
+        let once = self
+            .round_trip
+            .map_or(Span::SECOND, |round_trip| Span::plus(round_trip.times(2), TIMEOUT_MIN));
+        once.times(1 << self.clock.backoffs).min(TIMEOUT_MAX)
+    }
+}
+
+/// RFC 6298 section 2.4 says a second; what everybody runs says this, which covers the 40 to 200 ms
+/// for which acknowledgements are delayed.
+const TIMEOUT_MIN: Span = Span::TICK.times(200);
+/// RFC 6298 section 2.5.
+const TIMEOUT_MAX: Span = Span::SECOND.times(60);
+/// More than smoltcp's longest timeout.
+const SMOLTCP_TIMEOUT_MAX: Span = Span::SECOND.times(64);
+/// By then every timeout is the longest.
+const BACKOFFS_MAX: u8 = 9;
+/// RFC 5681 section 3.2.
+const DUPLICATES: u32 = 3;
