@@ -9,7 +9,7 @@ mod transfer;
 pub use client::{CallFailed, Client, make_client};
 pub use codec::{BoxedNode, Codec};
 pub use pipe::*;
-pub use server::make_server;
+pub use server::{Service, make_server};
 pub use service::Compress;
 pub use transfer::{Drain, FlowDrain, FlowSource, Source, ZmqDrain, ZmqSource, transfer};
 

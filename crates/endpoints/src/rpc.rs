@@ -15,7 +15,9 @@ mod driver;
 mod peer;
 
 use crate::rpc::driver::Driver;
+use alloc::rc::Rc;
 use capnp::capability::FromClientHook;
+use core::cell::Cell;
 use core::ops::Deref;
 use flow::task::Spawner;
 use flow::time::Timers;
@@ -33,6 +35,14 @@ pub struct Rpc {
     system: System,
     spawner: Spawner,
     timers: Timers,
+    shared: Rc<Shared>,
+}
+
+/// What a vat's connections share.
+#[derive(Default)]
+struct Shared {
+    connections: Cell<usize>,
+    draining: Cell<bool>,
 }
 
 impl Deref for Rpc {
@@ -46,10 +56,27 @@ impl Deref for Rpc {
 impl Rpc {
     /// A vat without connections, whose peers each get `limits`.
     pub fn new(limits: Limits, spawner: &Spawner, timers: &Timers) -> Self {
-        Self { system: System::new(limits), spawner: spawner.clone(), timers: timers.clone() }
+        Self {
+            system: System::new(limits),
+            spawner: spawner.clone(),
+            timers: timers.clone(),
+            shared: Rc::default(),
+        }
     }
 
-    /// Offers `service` to whoever connects to `listener`, until that ends.
+    /// Connections that are open, whoever made them.
+    pub fn connections(&self) -> usize {
+        self.shared.connections.get()
+    }
+
+    /// Takes no more connections. Those that there are end as soon as the peer has no call under
+    /// way, with `disconnected` as the reason.
+    pub fn drain(&self) {
+        self.shared.draining.set(true);
+        self.spawner.wake_all();
+    }
+
+    /// Offers `service` to whoever connects to `listener`, until that ends or the vat drains.
     pub fn offer<L, C>(&self, listener: L, service: C) -> impl Future<Output = FlowError> + 'static
     where
         L: Listener + 'static,
@@ -72,6 +99,7 @@ impl Rpc {
         async move {
             loop {
                 match listener.accept().await {
+                    Ok(_) if rpc.shared.draining.get() => return FlowError::Closed,
                     Ok(flow) => {
                         let peer = Peer::unknown(flow.peer());
                         let offered = service(&peer).map(FromClientHook::into_client_hook);

@@ -207,3 +207,28 @@ fn connecting_is_one_line() {
     let name = world.run(async move { name_of(&inner.connect().await).await });
     assert_eq!(name.unwrap(), "demo");
 }
+
+#[test]
+fn a_vat_that_drains_finishes_calls_and_ends_its_connections() {
+    let world = World::new(4096);
+    let demo = connected(&world);
+    let never = world.run({
+        let demo = demo.clone();
+        async move {
+            let never = demo.never_request().send();
+            name_of(&demo).await.unwrap();
+            never
+        }
+    });
+    assert_eq!(world.server.connections(), 1);
+    world.server.drain();
+    world.executor.run(1_000_000);
+    assert_eq!(world.server.connections(), 1, "a call is under way");
+    drop(never);
+    world.executor.run(1_000_000);
+    assert_eq!(world.server.connections(), 0);
+    let error = world.run(async move { name_of(&demo).await.unwrap_err() });
+    assert_eq!(error.kind, capnp::ErrorKind::Disconnected);
+    let refused = connected(&world);
+    assert!(world.run(async move { name_of(&refused).await }).is_err());
+}

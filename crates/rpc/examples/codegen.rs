@@ -14,6 +14,7 @@ const OURS: &[(&str, &str)] = &[
     ("schema/rpc.capnp", "src"),
     ("tests/schema/sim.capnp", "tests/sim"),
     ("examples/peer/demo.capnp", "examples/peer"),
+    ("../../kernel-app/schema/appliance.capnp", "../../kernel-app/src"),
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

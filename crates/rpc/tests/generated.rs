@@ -7,6 +7,7 @@ const GENERATED: &[(&str, &str)] = &[
     ("schema/rpc.capnp", "src/rpc_capnp.rs"),
     ("tests/schema/sim.capnp", "tests/sim/sim_capnp.rs"),
     ("examples/peer/demo.capnp", "examples/peer/demo_capnp.rs"),
+    ("../../kernel-app/schema/appliance.capnp", "../../kernel-app/src/appliance_capnp.rs"),
 ];
 
 #[test]

@@ -12,6 +12,7 @@ use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::future::poll_fn;
 use core::task::{Poll, Waker};
+use core::time::Duration;
 use log::warn;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -22,8 +23,8 @@ const REQUESTS_MAX: usize = 1024;
 
 /// Serves `handler`: each request is a task of its own, and one that panics answers its caller
 /// with an error. Callers are [`make_client`](super::make_client), or any REQ or DEALER that
-/// sends a byte `p` and a CBOR object. Ends when the socket that it gives is closed.
-pub fn make_server<Request, Reply, H>(host: &Host, handler: H, how: impl Attach) -> ZmqSocket
+/// sends a byte `p` and a CBOR object.
+pub fn make_server<Request, Reply, H>(host: &Host, handler: H, how: impl Attach) -> Service
 where
     Request: DeserializeOwned + 'static,
     Reply: Serialize + 'static,
@@ -34,25 +35,77 @@ where
     options.router_mandatory = true;
     let socket = ZmqSocket::new(host, options);
     socket.attach(how);
-    let server = Server {
-        host: host.clone(),
-        socket: socket.clone(),
-        handler,
-        writer: RefCell::new(reply_writer()),
-        live: Cell::new(0),
-        room: Cell::new(None),
-    };
+    let service = Service { host: host.clone(), socket, load: Rc::default() };
+    let server =
+        Server { service: service.clone(), handler, writer: RefCell::new(reply_writer()) };
     host.spawner.spawn("service", serve(Rc::new(server), request_reader()));
-    socket
+    service
+}
+
+/// A running service; it runs on when this is dropped. Clones are the same one.
+#[derive(Clone)]
+pub struct Service {
+    host: Host,
+    socket: ZmqSocket,
+    load: Rc<Load>,
+}
+
+/// The requests that are being handled.
+#[derive(Default)]
+struct Load {
+    live: Cell<usize>,
+    draining: Cell<bool>,
+    /// Who waits for there to be fewer.
+    waiting: RefCell<Vec<Waker>>,
 }
 
 struct Server<Reply, H> {
-    host: Host,
-    socket: ZmqSocket,
+    service: Service,
     handler: H,
     writer: RefCell<Codec<Marked<Answer<Reply>>, Piece>>,
-    live: Cell<usize>,
-    room: Cell<Option<Waker>>,
+}
+
+impl Service {
+    /// Peers that are connected.
+    pub fn peers(&self) -> usize {
+        self.socket.ready_peers()
+    }
+
+    /// Begins to stop: takes no more requests, answers those being handled, and closes all
+    /// connections, after `linger` at the latest.
+    pub fn drain(&self, linger: Duration) {
+        self.load.draining.set(true);
+        self.load.changed();
+        let service = self.clone();
+        self.host.spawner.spawn("service stop", async move {
+            let deadline = service.host.timers.now().saturating_add(linger);
+            let _ = service.host.timers.before(deadline, service.load.falls_below(1)).await;
+            let left = deadline.saturating_sub(service.host.timers.now());
+            service.socket.close(left).await;
+        });
+    }
+
+    /// Closes all connections now; requests being handled get no answer.
+    pub fn shut(&self) {
+        self.socket.shut();
+    }
+}
+
+impl Load {
+    fn changed(&self) {
+        self.waiting.take().into_iter().for_each(Waker::wake);
+    }
+
+    async fn falls_below(&self, count: usize) {
+        poll_fn(|cx| {
+            if self.live.get() < count {
+                return Poll::Ready(());
+            }
+            self.waiting.borrow_mut().push(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
 }
 
 async fn serve<Request, Reply, H>(
@@ -64,17 +117,13 @@ async fn serve<Request, Reply, H>(
     H: AsyncFn(Request) -> Reply + 'static,
 {
     loop {
-        poll_fn(|cx| {
-            if server.live.get() < REQUESTS_MAX {
-                return Poll::Ready(());
-            }
-            server.room.set(Some(cx.waker().clone()));
-            Poll::Pending
-        })
-        .await;
-        let Ok(message) = server.socket.recv().await else {
+        server.service.load.falls_below(REQUESTS_MAX).await;
+        let Ok(message) = server.service.socket.recv().await else {
             return;
         };
+        if server.service.load.draining.get() {
+            return;
+        }
         // The route, the caller's envelope, an empty delimiter, the request.
         let mut envelope: Vec<Bytes> = message.into_parts().collect();
         let Some(body) = envelope.pop() else {
@@ -86,9 +135,10 @@ async fn serve<Request, Reply, H>(
                 server.reply(envelope, why).await;
             }
             Ok(request) => {
-                server.live.set(server.live.get() + 1);
+                let service = &server.service;
+                service.load.live.update(|live| live + 1);
                 let task = handle(server.clone(), envelope, request);
-                server.host.spawner.spawn("request", task);
+                service.host.spawner.spawn("request", task);
             }
         }
     }
@@ -103,16 +153,14 @@ async fn handle<Request, Reply, H>(
     H: AsyncFn(Request) -> Reply + 'static,
 {
     let compress = request.compress;
-    let outcome = server.host.spawner.catching((server.handler)(request.object)).await;
+    let outcome = server.service.host.spawner.catching((server.handler)(request.object)).await;
     let object = outcome.map_err(|failure| {
         warn!("service: {failure}");
         String::from("the handler failed")
     });
     server.reply(envelope, Marked { object, compress }).await;
-    server.live.set(server.live.get() - 1);
-    if let Some(waker) = server.room.take() {
-        waker.wake();
-    }
+    server.service.load.live.update(|live| live - 1);
+    server.service.load.changed();
 }
 
 impl<Reply: Serialize + 'static, H> Server<Reply, H> {
@@ -125,7 +173,7 @@ impl<Reply: Serialize + 'static, H> Server<Reply, H> {
         envelope.extend(body);
         if let Some(message) = Message::from_parts(envelope) {
             // A caller that is gone wants no reply.
-            let _ = self.socket.send(message).await;
+            let _ = self.service.socket.send(message).await;
         }
     }
 }

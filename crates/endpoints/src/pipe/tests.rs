@@ -10,7 +10,7 @@ use flow::memory;
 
 type Shout = Client<String, String>;
 
-fn serve(world: &World, how: impl crate::zmq::Attach) -> ZmqSocket {
+fn serve(world: &World, how: impl crate::zmq::Attach) -> Service {
     let timers = world.host.timers.clone();
     let shout = async move |text: String| {
         assert!(text != "panic", "asked to");
@@ -95,10 +95,47 @@ fn connections_close_with_the_last_clone_of_a_client() {
         let other = client.clone();
         drop(client);
         assert_eq!(other.call("x".into(), Compress::No).await, Ok("X".into()));
-        assert_eq!(server.ready_peers(), 1);
+        assert_eq!(server.peers(), 1);
         drop(other);
         timers.sleep(Duration::from_secs(1)).await;
-        assert_eq!(server.ready_peers(), 0);
+        assert_eq!(server.peers(), 0);
+    });
+}
+
+#[test]
+fn a_service_that_stops_answers_what_it_has_and_takes_no_more() {
+    let world = World::new();
+    let server = serve(&world, world.bind("a:1"));
+    let client: Shout = make_client(&world.host, world.connect("a:1"));
+    let (timers, spawner) = (world.host.timers.clone(), world.host.spawner.clone());
+    world.run(async move {
+        let slow = client.clone();
+        let slow = spawner.spawn_joinable("call", async move {
+            slow.call("sleep 3".into(), Compress::No).await
+        });
+        timers.sleep(Duration::from_secs(1)).await;
+        server.drain(Duration::from_secs(10));
+        let late = client.clone().patience(Duration::from_secs(5));
+        assert_eq!(late.call("late".into(), Compress::No).await, Err(CallFailed::TimedOut));
+        assert_eq!(slow.await.unwrap(), Ok("SLEEP 3".into()));
+        assert_eq!(server.peers(), 0);
+    });
+}
+
+#[test]
+fn a_service_that_stops_waits_for_its_limit_only() {
+    let world = World::new();
+    let server = serve(&world, world.bind("a:1"));
+    let client: Shout = make_client(&world.host, world.connect("a:1"));
+    let timers = world.host.timers.clone();
+    world.run(async move {
+        let call = client.call("sleep 100".into(), Compress::No);
+        assert!(timers.before(Duration::from_secs(1), call).await.is_err());
+        server.drain(Duration::from_secs(10));
+        timers.sleep(Duration::from_secs(9)).await;
+        assert_eq!(server.peers(), 1);
+        timers.sleep(Duration::from_secs(2)).await;
+        assert_eq!(server.peers(), 0);
     });
 }
 

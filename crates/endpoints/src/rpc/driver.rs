@@ -1,7 +1,8 @@
 //! One connection: bytes between a flow and the vat, both ways in place.
 
-use super::Rpc;
-use ::rpc::{ConnId, System, TableSizes};
+use super::{Rpc, Shared};
+use ::rpc::{ConnId, Exception, System, TableSizes};
+use alloc::rc::Rc;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use flow::time::{Timer, Timers};
@@ -18,6 +19,7 @@ pub(super) struct Driver<F: Flow> {
     flow: F,
     timers: Timers,
     deadline: Timer,
+    shared: Rc<Shared>,
     /// Whether it was ours to make, and so is ours to end when it is of no use any more.
     ends_idle: bool,
     finished: bool,
@@ -25,7 +27,9 @@ pub(super) struct Driver<F: Flow> {
 
 impl<F: Flow> Driver<F> {
     pub(super) fn accepted(rpc: &Rpc, conn: ConnId, flow: F) -> Self {
+        rpc.shared.connections.update(|count| count + 1);
         Self {
+            shared: rpc.shared.clone(),
             system: rpc.system.clone(),
             conn,
             flow,
@@ -83,8 +87,14 @@ impl<F: Flow> Driver<F> {
         wrote
     }
 
-    /// Closes what nobody uses.
+    /// Closes what nobody uses, and what is to end as soon as it may.
     fn end_if_idle(&mut self) {
+        if self.shared.draining.get()
+            && !self.system.is_closed(self.conn)
+            && self.system.table_sizes(self.conn).answers == 0
+        {
+            self.system.close(self.conn, Exception::disconnected("this service is stopping"));
+        }
         if self.ends_idle && self.system.table_sizes(self.conn) == TableSizes::default() {
             self.system.handle_end(self.conn);
         }
@@ -138,6 +148,7 @@ impl<F: Flow> Future for Driver<F> {
 
 impl<F: Flow> Drop for Driver<F> {
     fn drop(&mut self) {
+        self.shared.connections.update(|count| count - 1);
         self.system.forget(self.conn);
     }
 }

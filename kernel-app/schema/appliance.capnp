@@ -1,0 +1,78 @@
+@0x95c4b1842df01ce3;
+# What the appliance's RPC port serves. Its bootstrap is a Directory; each service can also be
+# restored by its name, as capnp://.../NAME says.
+
+interface Directory {
+  list @0 () -> (services :List(Entry));
+  # Fails for a name that is not in the list.
+  get @1 (name :Text) -> (service :Capability);
+
+  struct Entry {
+    name @0 :Text;
+    # What it is for, in a few words.
+    about @1 :Text;
+  }
+}
+
+# "admin": what the appliance is doing.
+interface Admin {
+  status @0 () -> Status;
+  # At most so many, in no order, and how many there are. None in a Linux process, whose
+  # connections are the kernel's.
+  connections @1 (countMax :UInt32 = 1000) -> (connections :List(Connection), total :UInt32);
+  # What happened since the start, and what there is now, by name.
+  counters @2 () -> (counters :List(Counter));
+  # The latest lines of the log, oldest first.
+  logTail @3 (linesMax :UInt32 = 100) -> (lines :List(Text));
+
+  struct Status {
+    version @0 :Text;
+    uptimeNanoseconds @1 :UInt64;
+    # Since 1970-01-01 00:00 UTC.
+    timeNanoseconds @2 :UInt64;
+  }
+
+  struct Connection {
+    local @0 :Text;
+    peer @1 :Text;
+    # The name of RFC 9293.
+    state @2 :Text;
+    ageNanoseconds @3 :UInt64;
+    silentNanoseconds @4 :UInt64;
+    bytesIn @5 :UInt64;
+    bytesOut @6 :UInt64;
+    retransmits @7 :UInt32;
+    # Zero before the first measurement.
+    roundTripNanoseconds @8 :UInt64;
+  }
+
+  struct Counter {
+    name @0 :Text;
+    value @1 :UInt64;
+  }
+}
+
+# "calculator": a sample. Values and functions are objects, on either side.
+interface Calculator {
+  value @0 (number :Float64) -> (value :Value);
+  # The operands may be values that are still being computed, and the function may be the
+  # caller's own.
+  apply @1 (function :Function, operands :List(Value)) -> (value :Value);
+  function @2 (operator :Operator) -> (function :Function);
+  echo @3 (data :Data) -> (data :Data);
+
+  interface Value {
+    read @0 () -> (number :Float64);
+  }
+
+  interface Function {
+    call @0 (operands :List(Float64)) -> (number :Float64);
+  }
+
+  enum Operator {
+    add @0;
+    subtract @1;
+    multiply @2;
+    divide @3;
+  }
+}
