@@ -186,7 +186,7 @@ fn measure(server: &Child, address: SocketAddr, transfer: Transfer) -> Result<Sa
         transfer(&mut stream, address)?;
     }
     let (seconds, after) = (started.elapsed().as_secs_f64(), used()?);
-    let mib = (REPEATS * BULK_BYTES >> 20) as f64;
+    let mib = ((REPEATS * BULK_BYTES) >> 20) as f64;
     let [server, client] = [after[0] - before[0], after[1] - before[1]];
     Ok(Sample {
         mib_per_second: mib / seconds,
