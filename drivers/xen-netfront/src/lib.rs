@@ -33,6 +33,7 @@ pub use machine::xen::net::{Fault, Refusals};
 pub use settings::Settings;
 
 use core::fmt;
+use core::time::Duration;
 use features::Features;
 use link::Link;
 use machine::xen::net::OutOfMemory;
@@ -41,6 +42,8 @@ use mail::Mail;
 
 /// Bytes of an Ethernet header.
 const ETHERNET_BYTES: usize = 14;
+/// How long the last frames may take to leave.
+const DRAIN_TIME_MAX: Duration = Duration::from_millis(500);
 
 /// A network interface.
 #[derive(Debug)]
@@ -183,5 +186,17 @@ impl XenNetfront {
     fn stop(&mut self, fault: Fault) {
         self.stopped = Some(fault);
         self.mail.report_fault();
+    }
+}
+
+impl Drop for XenNetfront {
+    /// Waits until the backend has taken what was sent: it copies in its own time, and a domain
+    /// that ends takes its pages with it.
+    fn drop(&mut self) {
+        // A test has a backend that takes nothing by itself.
+        let can_wait = machine::xen::present() && self.stopped.is_none();
+        if let Some(link) = self.link.as_mut().filter(|_| can_wait) {
+            link.drain(machine::clock::now() + DRAIN_TIME_MAX);
+        }
     }
 }

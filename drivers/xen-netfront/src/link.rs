@@ -3,6 +3,7 @@
 use crate::receive::Receiver;
 use crate::transmit::Transmitter;
 use crate::{Counters, Error, Settings};
+use core::time::Duration;
 use machine::xen::event::Port;
 use machine::xen::{DomainId, Errno};
 
@@ -72,6 +73,16 @@ impl Link {
         for port in [first, second].into_iter().flatten() {
             port.notify();
             self.notifications += 1;
+        }
+    }
+
+    /// Waits until the backend has taken all frames, or until `deadline`.
+    pub(crate) fn drain(&mut self, deadline: Duration) {
+        self.flush();
+        while self.transmitter.is_busy() && machine::clock::now() < deadline {
+            if self.arm() {
+                machine::interrupt::wait(Some(deadline));
+            }
         }
     }
 

@@ -75,6 +75,13 @@ impl Transmitter {
         !self.starved || self.ring.arm()
     }
 
+    /// Whether frames have not left yet. The next wait ends when some more have.
+    pub(crate) fn is_busy(&mut self) -> bool {
+        let reaped = self.ring.reap().is_ok();
+        self.starved = reaped && self.ring.is_busy();
+        self.starved
+    }
+
     /// What the backend did wrong, if it did.
     pub(crate) fn fault(&self) -> Option<Fault> {
         self.fault
