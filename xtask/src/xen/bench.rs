@@ -186,7 +186,7 @@ fn wrk(host: &Host, load: &Load, address: &str, seconds: u64) -> Result<f64> {
     let mut line = String::new();
     let _ = write!(
         line,
-        "/wrk/ld-linux-x86-64.so.2 --library-path /wrk /wrk/wrk -t1 {} -d{seconds}s http://{address}{}",
+        "/wrk/ld-linux-x86-64.so.2 --library-path /wrk /wrk/wrk -t1 {} -d{seconds}s http://{address}:80{}",
         load.options, load.path
     );
     let report = host.run_with(&line, &[], LOAD_LIMIT)?.output;
