@@ -55,6 +55,7 @@ fn routes<P: Platform>(context: &Context<P>) -> Routes {
             .any("/_test/echo", debug::echo)
             .any("/_test/sink", debug::sink)
             .any("/_test/panic", debug::panic);
+        routes = context.platform.test_routes(routes, &context.spawner);
     }
     routes.get("/*path", Site::new(context))
 }

@@ -3,6 +3,8 @@
 
 use core::fmt;
 use core::time::Duration;
+use endpoints::http::Routes;
+use flow::task::Spawner;
 use flow::{Connector, Listener};
 
 /// A host for the appliance. Clones are the same host.
@@ -21,6 +23,11 @@ pub trait Platform: Clone + 'static {
 
     /// Time since 1970-01-01 00:00 UTC.
     fn wall_clock(&self) -> Duration;
+
+    /// Adds what this platform alone has to be tested for, where the configuration allows tests.
+    fn test_routes(&self, routes: Routes, _spawner: &Spawner) -> Routes {
+        routes
+    }
 }
 
 /// The half of a platform that [`runtime::run`](crate::runtime::run) drives.

@@ -2,14 +2,20 @@
 
 use crate::cpu;
 use crate::interrupt::Trigger;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 const LOCAL_PAGE: u64 = 0xfee0_0000;
 /// Where QEMU and PC chipsets put the first I/O APIC when no table says otherwise.
 const IO_DEFAULT: u64 = 0xfec0_0000;
 const IO_MAX: usize = 4;
 
+/// What the local APIC raises when an interrupt went away; it is not acknowledged (section 11.9).
+pub(crate) const SPURIOUS_VECTOR: u8 = 0xff;
+
+const ID: u32 = 0x20;
+const TASK_PRIORITY: u32 = 0x80;
 const SPURIOUS: u32 = 0xf0;
+const PIN_0: u32 = 0x350;
 const TIMER: u32 = 0x320;
 const TIMER_INITIAL: u32 = 0x380;
 const TIMER_CURRENT: u32 = 0x390;
@@ -21,6 +27,8 @@ const MASKED: u32 = 1 << 16;
 /// The EOI register's address for interrupt handlers; 0 selects the x2APIC's.
 #[unsafe(export_name = "interrupt_eoi_register")]
 static EOI_REGISTER: AtomicU64 = AtomicU64::new(LOCAL_PAGE + EOI as u64);
+/// This CPU, as I/O APICs and devices name it.
+static CPU_ID: AtomicU8 = AtomicU8::new(0);
 static DEADLINE_MODE: AtomicBool = AtomicBool::new(false);
 static IO: [AtomicU64; IO_MAX] = [const { AtomicU64::new(0) }; IO_MAX];
 
@@ -43,7 +51,14 @@ pub(crate) fn install() {
     if x2apic {
         EOI_REGISTER.store(0, Ordering::Relaxed);
     }
-    write(SPURIOUS, 0x1ff);
+    let id = if x2apic { read(ID) } else { read(ID) >> 24 };
+    // Without interrupt remapping messages have room for 8 bits; the first CPU's number is small.
+    CPU_ID.store(id as u8, Ordering::Relaxed);
+    // Firmware leaves the old controllers connected to this pin, and they may have one in store
+    // that they would deliver as an exception's vector.
+    write(PIN_0, MASKED);
+    write(TASK_PRIORITY, 0);
+    write(SPURIOUS, 1 << 8 | u32::from(SPURIOUS_VECTOR));
     find_io_apics();
 }
 
@@ -54,6 +69,8 @@ pub(crate) fn install_timer(vector: u8) {
     DEADLINE_MODE.store(deadline, Ordering::Relaxed);
     write(TIMER_DIVIDE, DIVIDE_BY_1);
     write(TIMER, u32::from(vector) | if deadline { TIMER_DEADLINE_MODE } else { 0 });
+    // SAFETY: a fence, as section 11.5.4.1 asks for before the deadline's register is written.
+    unsafe { core::arch::asm!("mfence", options(nostack)) }
 }
 
 /// The timer compares with the time stamp counter, so that it needs no calibration.
@@ -91,7 +108,7 @@ pub(crate) fn route(pin: u32, vector: u8, trigger: Trigger) -> bool {
             let register = 0x10 + 2 * (pin - first);
             let level = if trigger == Trigger::Level { LEVEL } else { 0 };
             io_write(address, register, MASKED);
-            io_write(address, register + 1, (local_id() & 0xff) << 24);
+            io_write(address, register + 1, u32::from(id()) << 24);
             io_write(address, register, u32::from(vector) | level);
             return true;
         }
@@ -99,8 +116,9 @@ pub(crate) fn route(pin: u32, vector: u8, trigger: Trigger) -> bool {
     false
 }
 
-fn local_id() -> u32 {
-    if EOI_REGISTER.load(Ordering::Relaxed) == 0 { read(0x20) } else { read(0x20) >> 24 }
+/// This CPU, as I/O APICs and devices name it.
+pub(crate) fn id() -> u8 {
+    CPU_ID.load(Ordering::Relaxed)
 }
 
 /// From the MADT (ACPI section 5.2.12), else QEMU's two. Each is kept as its page's address with

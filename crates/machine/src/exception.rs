@@ -1,8 +1,10 @@
 //! Faults of the CPU: reported with registers and a backtrace, and the end of the machine.
 
-use crate::{interrupt, power, runtime};
+use crate::symbols::Place;
+use crate::{interrupt, paging, power, trace};
 use core::arch::{asm, global_asm};
 use core::cell::UnsafeCell;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 global_asm!(include_str!("exception.s"), options(att_syntax));
 
@@ -15,7 +17,11 @@ unsafe extern "C" {
 
 const EXCEPTIONS: usize = 32;
 const DOUBLE_FAULT: usize = 8;
+const PAGE_FAULT: u64 = 14;
 const TASK_SELECTOR: u16 = 24;
+
+/// A report is being written.
+static REPORTING: AtomicBool = AtomicBool::new(false);
 
 /// Loads the table of handlers and their stacks.
 pub(crate) fn install() {
@@ -53,13 +59,21 @@ extern "C" fn exception_report(frame: &Frame) -> ! {
     let address: u64;
     // SAFETY: reads a register.
     unsafe { asm!("mov {}, cr2", out(reg) address, options(nomem, nostack)) }
+    let again = REPORTING.swap(true, Ordering::Relaxed);
     let mut out = crate::console::Emergency::take();
     out.line(format_args!(
-        "fault: {} at {:#018x}, code {:#x}, address {address:#018x}",
+        "fault: {} at {}, code {:#x}, address {address:#018x}",
         name(frame.vector),
-        frame.instruction,
+        Place::of(frame.instruction),
         frame.code,
     ));
+    if again {
+        // In the report itself, perhaps for what the first fault has destroyed.
+        power::fail()
+    }
+    if frame.vector == PAGE_FAULT && paging::is_guard(address) {
+        out.line(format_args!("the stack is full"));
+    }
     out.line(format_args!("rip {:#018x}  rsp {:#018x}", frame.instruction, frame.stack));
     for (names, values) in GENERAL.chunks(3).zip(frame.general.chunks(3)) {
         for (name, value) in names.iter().zip(values) {
@@ -68,13 +82,14 @@ extern "C" fn exception_report(frame: &Frame) -> ! {
         out.line(format_args!(""));
     }
     out.line(format_args!("flags {:#x}", frame.flags));
-    runtime::backtrace(&mut out);
+    trace::write(&mut out);
     power::fail()
 }
 
 fn name(vector: u64) -> &'static str {
     match vector {
         0 => "division error",
+        2 => "non-maskable interrupt",
         3 => "breakpoint",
         6 => "invalid instruction",
         8 => "double fault",

@@ -40,7 +40,7 @@ pub struct Message {
 pub enum Trigger {
     /// By a change from low to high.
     Edge,
-    /// By staying high until the device is served.
+    /// By staying high until the device is served; one served late is seen twice.
     Level,
 }
 
@@ -62,7 +62,8 @@ impl Line {
 
     /// What a device with message-signalled interrupts is told, for delivery to this CPU.
     pub fn message(&self) -> Message {
-        Message { address: 0xfee0_0000, data: self.vector().into() }
+        let cpu = u64::from(crate::apic::id());
+        Message { address: 0xfee0_0000 | cpu << 12, data: self.vector().into() }
     }
 
     /// Connects an I/O APIC pin to the line. False when there is no such pin.
@@ -97,12 +98,6 @@ pub fn wait(deadline: Option<Duration>) {
     crate::console::pump();
 }
 
-/// Lets interrupts that are waiting set their flags, without idling.
-pub fn collect() {
-    // SAFETY: as in `wait`.
-    unsafe { core::arch::asm!("sti", "nop", "cli") }
-}
-
 #[cfg(feature = "runtime")]
 pub(crate) use table::{install, set_gate};
 
@@ -117,6 +112,7 @@ mod table {
 
     unsafe extern "C" {
         static interrupt_entries: [u64; LINES as usize];
+        fn interrupt_unclaimed();
         fn interrupt_ignored();
     }
 
@@ -149,9 +145,13 @@ mod table {
 
     /// Loads the table and turns the interrupt controllers on; interrupts stay off.
     pub(crate) fn install() {
-        for vector in FIRST_VECTOR..=u8::MAX {
-            // SAFETY: that handler only returns.
-            unsafe { set_gate(vector, interrupt_ignored as *const () as u64, 0) }
+        for vector in FIRST_VECTOR..crate::apic::SPURIOUS_VECTOR {
+            // SAFETY: that handler only acknowledges.
+            unsafe { set_gate(vector, interrupt_unclaimed as *const () as u64, 0) }
+        }
+        // SAFETY: that handler only returns: the APIC wants no acknowledgement of this one.
+        unsafe {
+            set_gate(crate::apic::SPURIOUS_VECTOR, interrupt_ignored as *const () as u64, 0);
         }
         // SAFETY: a constant of the assembly.
         let entries = unsafe { &interrupt_entries };

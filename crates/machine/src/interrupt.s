@@ -1,5 +1,7 @@
 # A device interrupt sets its bit and is acknowledged; nothing else happens in interrupt context.
-# Only the general registers used here are saved: no vector state is touched.
+# Only the general registers used here are saved: no vector state is touched. The interrupted code
+# goes on with interrupts off (as it wants to be anyway: `interrupt::wait` enables them for one
+# instruction), so that a pin that stays high until its device is served does not interrupt for ever.
 
         .altmacro
         .macro line_entry number
@@ -16,7 +18,11 @@ interrupt_line_\number:
         .set number, number + 1
         .endr
 
+        .globl interrupt_unclaimed      # of the local APIC, but nobody's: its priority is given back
+interrupt_unclaimed:
+        pushq %rax
 interrupt_acknowledge:
+        andl $~0x200, 24(%rsp)          # IF in the saved flags, over rax, rip and cs
         movq interrupt_eoi_register(%rip), %rax
         testq %rax, %rax
         jz 1f

@@ -5,6 +5,7 @@
 //! CPU; interrupts are enabled only while [`interrupt::wait`] idles, so Rust code is never
 //! interrupted and needs no locks.
 #![no_std]
+#![cfg_attr(feature = "runtime", feature(alloc_error_handler))]
 // Without the runtime much of the machine has no user; it is still checked and tested on a host.
 #![cfg_attr(not(feature = "runtime"), allow(dead_code, unused_imports))]
 
@@ -32,9 +33,14 @@ mod pci;
 pub mod port;
 pub mod power;
 #[cfg(feature = "runtime")]
+pub mod provoke;
+#[cfg(feature = "runtime")]
 mod runtime;
 #[cfg(feature = "runtime")]
 mod start_info;
+mod symbols;
+#[cfg(feature = "runtime")]
+mod trace;
 pub mod virtio;
 pub mod xen;
 

@@ -65,14 +65,15 @@ impl Drop for Pages {
 #[cfg(feature = "runtime")]
 pub use heap::{Usage, usage};
 #[cfg(feature = "runtime")]
-pub(crate) use heap::{image_end, install, install_high};
+pub(crate) use heap::{image_end, install, install_high, open_reserve, refill_reserve};
 
 /// The global allocator and what it is made of.
 #[cfg(feature = "runtime")]
 mod heap {
     use crate::start_info::StartInfo;
     use core::alloc::{GlobalAlloc, Layout};
-    use core::sync::atomic::{AtomicUsize, Ordering};
+    use core::ptr;
+    use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
     use spinning_top::RawSpinlock;
     use talc::TalcLock;
     use talc::source::Manual;
@@ -86,12 +87,18 @@ mod heap {
         talc: TalcLock::new(Manual),
         used_bytes: AtomicUsize::new(0),
         total_bytes: AtomicUsize::new(0),
+        reserve: AtomicPtr::new(ptr::null_mut()),
+    };
+
+    /// Kept back so that a panic for want of memory finds enough for its message and its unwinding.
+    const RESERVE: Layout = match Layout::from_size_align(16 << 10, 16) {
+        Ok(layout) => layout,
+        Err(_) => panic!("a size and an alignment"),
     };
 
     unsafe extern "C" {
         static image_start: u8;
-        #[link_name = "image_end"]
-        static image_end_symbol: u8;
+        static symbols: u8;
     }
 
     /// How full the heap is.
@@ -111,9 +118,10 @@ mod heap {
         }
     }
 
-    /// One past the image's last byte, a multiple of the page size.
+    /// One past the image's last byte, a multiple of the page size: the table of symbols is last.
     pub(crate) fn image_end() -> u64 {
-        &raw const image_end_symbol as u64
+        let bytes = crate::symbols::bytes().next_multiple_of(super::PAGE_BYTES);
+        &raw const symbols as u64 + bytes as u64
     }
 
     /// Gives the heap all RAM below 4 GiB.
@@ -125,6 +133,7 @@ mod heap {
             // SAFETY: mapped, and `claim` leaves out what is in use.
             unsafe { claim(region.start.max(LOWEST), region.end().min(HIGH), info) }
         }
+        refill_reserve();
     }
 
     /// Gives the heap the RAM above 4 GiB.
@@ -135,6 +144,24 @@ mod heap {
         for region in info.regions().iter().filter(|region| region.is_ram()) {
             // SAFETY: mapped, and `claim` leaves out what is in use.
             unsafe { claim(region.start.max(HIGH), region.end(), info) }
+        }
+    }
+
+    /// Gives the reserve to the heap, for a panic that may be for want of memory.
+    pub(crate) fn open_reserve() {
+        let reserve = HEAP.reserve.swap(ptr::null_mut(), Ordering::Relaxed);
+        if !reserve.is_null() {
+            // SAFETY: `refill_reserve` took it with this layout, and the swap gave it away once.
+            unsafe { HEAP.talc.dealloc(reserve, RESERVE) }
+        }
+    }
+
+    /// Takes a reserve, if there is memory for it.
+    pub(crate) fn refill_reserve() {
+        if HEAP.reserve.load(Ordering::Relaxed).is_null() {
+            // SAFETY: the layout's size is not zero.
+            let reserve = unsafe { HEAP.talc.alloc(RESERVE) };
+            HEAP.reserve.store(reserve, Ordering::Relaxed);
         }
     }
 
@@ -164,6 +191,8 @@ mod heap {
         talc: TalcLock<RawSpinlock, Manual>,
         used_bytes: AtomicUsize,
         total_bytes: AtomicUsize,
+        /// Null while a panic uses it.
+        reserve: AtomicPtr<u8>,
     }
 
     impl Heap {

@@ -94,30 +94,39 @@ fn map_image_part(base: u64) {
         static text_start: u8;
         static text_end: u8;
         static constants_end: u8;
-        static stack_guards: u8;
-        static boot_stack_end: u8;
-        static exception_stack_end: u8;
+        static symbols: u8;
     }
     let text = &raw const text_start as u64..&raw const text_end as u64;
     let constants = text.end..&raw const constants_end as u64;
-    let unmapped = [
-        0,
-        &raw const stack_guards as u64,
-        &raw const boot_stack_end as u64,
-        &raw const exception_stack_end as u64,
-    ];
+    let names = &raw const symbols as u64..crate::memory::image_end();
     for page in (base..base + LARGE_BYTES).step_by(PAGE_BYTES) {
-        let flags = if unmapped.contains(&page) {
+        let flags = if page == 0 || is_guard(page) {
             continue;
         } else if text.contains(&page) {
             PRESENT
-        } else if constants.contains(&page) {
+        } else if constants.contains(&page) || names.contains(&page) {
             PRESENT | NO_EXECUTE
         } else {
             PRESENT | WRITABLE | NO_EXECUTE
         };
         map_page(page, page, flags).expect("memory for page tables");
     }
+}
+
+/// Whether the address is in the page under a stack, where nothing is mapped.
+#[cfg(feature = "runtime")]
+pub(crate) fn is_guard(address: u64) -> bool {
+    unsafe extern "C" {
+        static stack_guards: u8;
+        static boot_stack_end: u8;
+        static exception_stack_end: u8;
+    }
+    let guards = [
+        &raw const stack_guards as u64,
+        &raw const boot_stack_end as u64,
+        &raw const exception_stack_end as u64,
+    ];
+    guards.contains(&(address & ADDRESS))
 }
 
 #[cfg(feature = "runtime")]

@@ -1,7 +1,10 @@
 //! The machine's network cards, each with a stack of its own, as one platform.
 
-use crate::card::{VirtioCard, XenCard};
 use crate::guest::Guest;
+use crate::trials;
+use crate::virtio_card::VirtioCard;
+use crate::watch::Watch;
+use crate::xen_card::XenCard;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -10,6 +13,8 @@ use aqueduct::platform::{Driver, ListenError, Platform};
 use config::Config;
 use core::cell::RefCell;
 use core::time::Duration;
+use endpoints::http::Routes;
+use flow::task::Spawner;
 use machine::virtio::{self, Kind};
 use machine::xen::store::Store;
 use net::{Card, Stack, TcpConnector, TcpListener};
@@ -19,6 +24,7 @@ use virtio_net::{Settings, VirtioNet};
 #[derive(Clone)]
 pub(crate) struct Interfaces {
     stacks: Rc<RefCell<Vec<Stack>>>,
+    watches: Rc<RefCell<Vec<Watch>>>,
     /// xenstore moves with the network, where there is one.
     store: Option<Store>,
 }
@@ -34,7 +40,7 @@ impl Interfaces {
             match VirtioNet::open(device, &settings) {
                 Ok(card) => {
                     let mac = card.mac();
-                    stacks.push(start(VirtioCard(card), mac, &network)?);
+                    stacks.push(start(VirtioCard::new(card), mac, &network)?);
                 }
                 Err(error) => log::error!("a network card cannot be used: {error:?}"),
             }
@@ -49,7 +55,9 @@ impl Interfaces {
         if stacks.is_empty() {
             return Err("no network card that this image can drive".into());
         }
-        Ok(Self { stacks: Rc::new(RefCell::new(stacks)), store })
+        let watches = stacks.iter().map(|_| Watch::default()).collect();
+        let (stacks, watches) = (Rc::new(RefCell::new(stacks)), Rc::new(RefCell::new(watches)));
+        Ok(Self { stacks, watches, store })
     }
 }
 
@@ -59,6 +67,7 @@ impl Driver for Interfaces {
     }
 
     fn ingress(&mut self, now: Duration) -> bool {
+        machine::console::pump_sometimes(now);
         let mut more = self.store.as_ref().is_some_and(Store::poll);
         for stack in self.stacks.borrow_mut().iter_mut() {
             more |= stack.ingress(now);
@@ -77,12 +86,16 @@ impl Driver for Interfaces {
     }
 
     fn wait(&mut self, deadline: Option<Duration>) {
+        let now = machine::clock::now();
         let mut deadline = deadline;
-        for stack in self.stacks.borrow_mut().iter_mut() {
+        let mut watches = self.watches.borrow_mut();
+        let mut stacks = self.stacks.borrow_mut();
+        for (number, (stack, watch)) in stacks.iter_mut().zip(watches.iter_mut()).enumerate() {
             if !stack.prepare_to_wait() {
                 return;
             }
-            deadline = deadline.into_iter().chain(stack.next_deadline()).min();
+            let deadlines = [deadline, stack.next_deadline(), watch.look(now, number, stack)];
+            deadline = deadlines.into_iter().flatten().min();
         }
         machine::interrupt::wait(deadline);
     }
@@ -111,6 +124,10 @@ impl Platform for Interfaces {
 
     fn wall_clock(&self) -> Duration {
         machine::clock::wall()
+    }
+
+    fn test_routes(&self, routes: Routes, spawner: &Spawner) -> Routes {
+        trials::routes(routes, spawner)
     }
 }
 

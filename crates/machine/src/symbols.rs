@@ -1,0 +1,277 @@
+//! Names for addresses in the image's code.
+//!
+//! `cargo xtask image` appends a table of all functions to the linked image, in a segment of its
+//! own that the linker script reserves; without it there are addresses only. The names are cut into
+//! tokens, since they repeat each other's paths: a byte below 128 stands for itself, another one for
+//! a pair of bytes, which may be tokens in turn.
+//!
+//! | bytes | what |
+//! |---|---|
+//! | 4 | `SYMS` |
+//! | 4 | length of the table, little-endian as all numbers |
+//! | 4 | address of the first function |
+//! | 4 | address one past the last function |
+//! | 256 | the pairs of tokens 128 to 255 |
+//! | rest | per function, by address: LEB128 difference to the one before; length; name |
+
+use core::fmt::{self, Write};
+
+const MAGIC: &[u8; 4] = b"SYMS";
+const LENGTH_AT: usize = 4;
+const START_AT: usize = 8;
+const END_AT: usize = 12;
+const TOKENS_AT: usize = 16;
+const ENTRIES_AT: usize = TOKENS_AT + 256;
+const FIRST_TOKEN: u8 = 128;
+/// Deepest nesting of tokens; the table's writer keeps to it.
+const NESTING_MAX: usize = 16;
+
+/// An address as a backtrace shows it: with the function that it is in, if that is known.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    address: u64,
+    found: Option<Found<'static>>,
+}
+
+impl Place {
+    /// Of an instruction.
+    #[cfg(feature = "runtime")]
+    pub(crate) fn of(address: u64) -> Self {
+        Self { address, found: table().and_then(|table| table.find(address)) }
+    }
+
+    /// Of a call, by where it would have returned to: that may be the next function's first byte,
+    /// when the compiler knows that the called one does not return.
+    #[cfg(feature = "runtime")]
+    pub(crate) fn of_return(address: u64) -> Self {
+        let mut place = Self::of(address.wrapping_sub(1));
+        place.address = address;
+        if let Some(found) = &mut place.found {
+            found.offset += 1;
+        }
+        place
+    }
+
+    /// Whether the function's name begins with one of `prefixes`.
+    pub(crate) fn is_in(&self, prefixes: &[&str]) -> bool {
+        self.found.is_some_and(|found| prefixes.iter().any(|prefix| found.name.starts(prefix)))
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#018x}", self.address)?;
+        match self.found {
+            Some(Found { name, offset }) => write!(f, " {name}+{offset:#x}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The bytes that the table takes at the end of the image; 0 when there is none.
+#[cfg(feature = "runtime")]
+pub(crate) fn bytes() -> usize {
+    table().map_or(0, |table| table.0.len())
+}
+
+/// The table behind the image, if `cargo xtask image` put one there.
+#[cfg(feature = "runtime")]
+fn table() -> Option<Table<'static>> {
+    unsafe extern "C" {
+        #[link_name = "symbols"]
+        static start: [u8; 8];
+    }
+    // SAFETY: the linker script puts these bytes there, with or without a table.
+    let head = unsafe { &start };
+    let length = Table::length(head)?;
+    // SAFETY: who wrote the length made the segment that long, and the heap keeps off it.
+    Table::parse(unsafe { core::slice::from_raw_parts(head.as_ptr(), length) })
+}
+
+#[derive(Clone, Copy)]
+struct Table<'a>(&'a [u8]);
+
+#[derive(Clone, Copy, Debug)]
+struct Found<'a> {
+    name: Name<'a>,
+    offset: u64,
+}
+
+impl<'a> Table<'a> {
+    /// From the first eight bytes.
+    fn length(head: &[u8]) -> Option<usize> {
+        head.starts_with(MAGIC).then(|| word(head, LENGTH_AT))?.map(|length| length as usize)
+    }
+
+    fn parse(bytes: &'a [u8]) -> Option<Self> {
+        let whole = Self::length(bytes)? == bytes.len() && bytes.len() >= ENTRIES_AT;
+        whole.then_some(Self(bytes))
+    }
+
+    /// A search from the start: a report has a few dozen addresses, and the machine has time.
+    fn find(&self, address: u64) -> Option<Found<'a>> {
+        let mut start = u64::from(word(self.0, START_AT)?);
+        if !(start..word(self.0, END_AT)?.into()).contains(&address) {
+            return None;
+        }
+        let tokens = self.0.get(TOKENS_AT..ENTRIES_AT)?;
+        let mut rest = self.0.get(ENTRIES_AT..)?;
+        let mut found = None;
+        while let Some((difference, name, after)) = entry(rest) {
+            start += difference;
+            if start > address {
+                break;
+            }
+            found = Some(Found { name: Name { bytes: name, tokens }, offset: address - start });
+            rest = after;
+        }
+        found
+    }
+}
+
+/// The difference, the name and what follows.
+fn entry(bytes: &[u8]) -> Option<(u64, &[u8], &[u8])> {
+    let (mut rest, mut difference, mut shift) = (bytes, 0, 0);
+    loop {
+        let (&byte, after) = rest.split_first()?;
+        rest = after;
+        difference |= u64::from(byte & 0x7f) << shift;
+        shift += 7;
+        if byte & 0x80 == 0 || shift > 28 {
+            break;
+        }
+    }
+    let (&length, rest) = rest.split_first()?;
+    let (name, rest) = rest.split_at_checked(length.into())?;
+    Some((difference, name, rest))
+}
+
+fn word(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes.get(at..at + 4)?.try_into().map(u32::from_le_bytes).ok()
+}
+
+/// A name in tokens.
+#[derive(Clone, Copy, Debug)]
+struct Name<'a> {
+    bytes: &'a [u8],
+    tokens: &'a [u8],
+}
+
+impl Name<'_> {
+    fn starts(&self, prefix: &str) -> bool {
+        let mut letters = prefix.bytes();
+        // Stops at the first letter that is not in the prefix, or behind its end.
+        let _ = self.each(|letter| match letters.next() {
+            Some(expected) if expected == letter => Ok(()),
+            Some(_) => {
+                letters = "!".bytes();
+                Err(fmt::Error)
+            }
+            None => Err(fmt::Error),
+        });
+        letters.len() == 0
+    }
+
+    /// Gives each letter to `take`, until that refuses one.
+    fn each(&self, mut take: impl FnMut(u8) -> fmt::Result) -> fmt::Result {
+        for &byte in self.bytes {
+            let mut waiting = [0; NESTING_MAX];
+            let mut count = 1;
+            waiting[0] = byte;
+            while count > 0 {
+                count -= 1;
+                let byte = waiting[count];
+                if byte < FIRST_TOKEN {
+                    take(byte)?;
+                    continue;
+                }
+                let at = usize::from(byte - FIRST_TOKEN) * 2;
+                let (Some(pair), true) = (self.tokens.get(at..at + 2), count + 2 <= NESTING_MAX)
+                else {
+                    return Err(fmt::Error);
+                };
+                waiting[count] = pair[1];
+                waiting[count + 1] = pair[0];
+                count += 2;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Name<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A table that breaks off in a name is no reason to break off the report.
+        let _ = self.each(|letter| f.write_char(letter.into()));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::string::ToString;
+    use std::vec::Vec;
+
+    /// Three functions at 0x1000, 0x1010 and 0x1090; `ab` is token 128, `abab` token 129.
+    fn example() -> Vec<u8> {
+        let mut table = Vec::from(*MAGIC);
+        table.extend([0; 4]);
+        table.extend(0x1000_u32.to_le_bytes());
+        table.extend(0x2000_u32.to_le_bytes());
+        table.extend([b'a', b'b', 128, 128]);
+        table.resize(ENTRIES_AT, 0);
+        table.extend([0, 3, b'x', b':', 128]);
+        table.extend([0x10, 1, 129]);
+        table.extend([0x80, 1, 2, 129, b'!']);
+        let length = table.len() as u32;
+        table[4..8].copy_from_slice(&length.to_le_bytes());
+        table
+    }
+
+    fn show(table: &[u8], address: u64) -> Option<std::string::String> {
+        let found = Table::parse(table)?.find(address)?;
+        Some(std::format!("{}+{:#x}", found.name, found.offset))
+    }
+
+    #[test]
+    fn addresses_have_the_name_of_the_function_before_them() {
+        let table = example();
+        assert_eq!(show(&table, 0xfff), None);
+        assert_eq!(show(&table, 0x1000).as_deref(), Some("x:ab+0x0"));
+        assert_eq!(show(&table, 0x100f).as_deref(), Some("x:ab+0xf"));
+        assert_eq!(show(&table, 0x1010).as_deref(), Some("abab+0x0"));
+        assert_eq!(show(&table, 0x1fff).as_deref(), Some("abab!+0xf6f"));
+        assert_eq!(show(&table, 0x2000), None);
+    }
+
+    #[test]
+    fn names_are_compared_by_their_beginning() {
+        let table = example();
+        let name = Table::parse(&table).unwrap().find(0x1090).unwrap().name;
+        assert_eq!(name.to_string(), "abab!");
+        for (prefix, expected) in
+            [("", true), ("ab", true), ("abab!", true), ("abab!x", false), ("b", false)]
+        {
+            assert_eq!(name.starts(prefix), expected, "{prefix}");
+        }
+    }
+
+    #[test]
+    fn no_table_and_broken_tables_have_no_names() {
+        let table = example();
+        assert!(Table::parse(&[0; 8]).is_none());
+        for length in 0..table.len() {
+            assert!(Table::parse(&table[..length]).is_none());
+        }
+        let mut endless = table.clone();
+        // Token 128 stands for itself twice: the nesting has a limit.
+        endless[TOKENS_AT..TOKENS_AT + 2].copy_from_slice(&[128, 128]);
+        assert_eq!(show(&endless, 0x1000).as_deref(), Some("x:+0x0"));
+        let mut cut = table;
+        cut.truncate(ENTRIES_AT + 4);
+        let length = cut.len() as u32;
+        cut[4..8].copy_from_slice(&length.to_le_bytes());
+        assert_eq!(show(&cut, 0x1000), None);
+    }
+}

@@ -1,0 +1,92 @@
+//! The virtio driver as the network stack wants it. Drivers know smoltcp's device trait and nothing
+//! of ours; this adds the rest, and tries again with a device that broke the rules.
+
+use net::Card;
+use smoltcp::phy::{Device, DeviceCapabilities};
+use smoltcp::time::Instant;
+use virtio_net::VirtioNet;
+
+/// How often a card that had to be stopped is started anew. A hypervisor that was upgraded or moved
+/// under us breaks a card once; a card that goes on like that is broken.
+const RESTARTS_MAX: u32 = 3;
+
+/// A virtio network card.
+pub(crate) struct VirtioCard {
+    driver: VirtioNet,
+    restarts: u32,
+    given_up: bool,
+    link_up: bool,
+}
+
+impl VirtioCard {
+    pub(crate) fn new(driver: VirtioNet) -> Self {
+        let link_up = driver.link_up();
+        let mac = driver.mac().map(|byte| alloc::format!("{byte:02x}")).join(":");
+        let link = if link_up { "" } else { ", no link" };
+        log::info!("card {mac}, packets of {} bytes{link}", driver.mtu_bytes());
+        Self { driver, restarts: 0, given_up: false, link_up }
+    }
+
+    /// Looks whether the card had to be stopped or lost its link since it was last asked.
+    fn look(&mut self) {
+        if self.driver.error().is_some() && !self.given_up {
+            self.revive();
+        }
+        if self.link_up != self.driver.link_up() {
+            self.link_up = !self.link_up;
+            log::info!("the link is {}", if self.link_up { "up" } else { "down" });
+        }
+    }
+
+    #[cold]
+    fn revive(&mut self) {
+        while let Some(error) = self.driver.error() {
+            if self.restarts == RESTARTS_MAX {
+                self.given_up = true;
+                log::error!("the card was stopped: {error:?}; it is given up");
+                return;
+            }
+            self.restarts += 1;
+            log::warn!(
+                "the card was stopped: {error:?}; start {} of {RESTARTS_MAX}",
+                self.restarts
+            );
+            if let Err(error) = self.driver.restart() {
+                log::error!("the card does not start: {error:?}");
+            }
+        }
+    }
+}
+
+impl Device for VirtioCard {
+    type RxToken<'a> = virtio_net::Received<'a>;
+    type TxToken<'a> = virtio_net::Sending<'a>;
+
+    fn receive(&mut self, now: Instant) -> Option<(Self::RxToken<'_>, Self::TxToken<'_>)> {
+        self.driver.receive(now)
+    }
+
+    fn transmit(&mut self, now: Instant) -> Option<Self::TxToken<'_>> {
+        self.driver.transmit(now)
+    }
+
+    fn capabilities(&self) -> DeviceCapabilities {
+        self.driver.capabilities()
+    }
+}
+
+impl Card for VirtioCard {
+    fn flush(&mut self) {
+        self.driver.flush();
+    }
+
+    fn prepare_to_wait(&mut self) -> bool {
+        let waits = self.driver.prepare_to_wait();
+        self.look();
+        waits
+    }
+
+    fn link_up(&self) -> bool {
+        self.driver.link_up()
+    }
+}

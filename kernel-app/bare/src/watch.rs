@@ -1,0 +1,38 @@
+//! Tells the operator where the appliance is: the addresses of an interface, as they come and go.
+
+use alloc::vec::Vec;
+use core::net::IpAddr;
+use core::time::Duration;
+use net::Stack;
+
+/// At most this often are addresses looked at: they come with packets, and a busy machine has many.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// What was told about one interface.
+#[derive(Default)]
+pub(crate) struct Watch {
+    addresses: Vec<(IpAddr, u8)>,
+    next: Duration,
+}
+
+impl Watch {
+    /// Looks at the addresses, if the time has come; else says when it will have.
+    pub(crate) fn look(&mut self, now: Duration, number: usize, stack: &Stack) -> Option<Duration> {
+        if now < self.next {
+            return Some(self.next);
+        }
+        self.next = now + PAUSE;
+        if stack.addresses().eq(self.addresses.iter().copied()) {
+            return None;
+        }
+        let addresses: Vec<_> = stack.addresses().collect();
+        for (address, prefix) in addresses.iter().filter(|&new| !self.addresses.contains(new)) {
+            log::info!("address {address}/{prefix} on card {number}");
+        }
+        for (address, prefix) in self.addresses.iter().filter(|&old| !addresses.contains(old)) {
+            log::info!("address {address}/{prefix} on card {number} is gone");
+        }
+        self.addresses = addresses;
+        None
+    }
+}
