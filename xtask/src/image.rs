@@ -1,5 +1,7 @@
 //! `cargo xtask image`: the bootable ELF.
 
+mod symbols;
+
 use crate::{
     failure::{OrSay, Result, fail},
     places,
@@ -47,7 +49,7 @@ pub(crate) fn build(install: Install) -> Result<Image> {
     }
     let symbols = places::target().join(TARGET).join("image").join(PACKAGE);
     let stripped = built()?;
-    strip(&symbols, &stripped)?;
+    finish(&symbols, &stripped)?;
     Ok(Image { stripped, symbols })
 }
 
@@ -75,9 +77,13 @@ pub(crate) fn cargo(verb: &str, profile: &str) -> Command {
     command
 }
 
-fn strip(from: &Path, to: &Path) -> Result {
+/// Strips the image, and leaves it the names of its functions for its own reports.
+fn finish(from: &Path, to: &Path) -> Result {
     // Written beside and renamed: another xtask may be booting the old one.
     let new = to.with_extension("new");
     tools::output(tools::command(&tools::STRIP)?.arg("--strip-all").arg("-o").arg(&new).arg(from))?;
+    let mut image = std::fs::read(&new).or_say(|| format!("cannot read {}", new.display()))?;
+    symbols::append(&mut image, from)?;
+    std::fs::write(&new, image).or_say(|| format!("cannot write {}", new.display()))?;
     std::fs::rename(&new, to).or_say(|| format!("cannot write {}", to.display()))
 }

@@ -79,8 +79,7 @@ fn walk(visit: &mut dyn FnMut(Place) -> bool) {
         let walk = unsafe { &mut *walk.cast::<Walk<'_>>() };
         let mut interrupted = 0;
         let address = _Unwind_GetIPInfo(context, &mut interrupted) as u64;
-        let place =
-            if interrupted == 0 { Place::of_return(address) } else { Place::of(address) };
+        let place = if interrupted == 0 { Place::of_return(address) } else { Place::of(address) };
         walk.in_machinery &= interrupted == 0 && place.is_in(&MACHINERY);
         if walk.in_machinery || (walk.visit)(place) {
             UnwindReasonCode::NO_REASON
