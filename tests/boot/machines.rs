@@ -12,6 +12,14 @@ pub(super) fn microvm_16_mib(lab: &mut Lab) -> Result {
     serves(lab, Machine::Microvm, 16)
 }
 
+pub(super) fn microvm_4_mib(lab: &mut Lab) -> Result {
+    serves(lab, Machine::Microvm, 4)
+}
+
+pub(super) fn q35_8_mib(lab: &mut Lab) -> Result {
+    serves(lab, Machine::Q35, 8)
+}
+
 pub(super) fn microvm_4_gib(lab: &mut Lab) -> Result {
     serves(lab, Machine::Microvm, 4096)
 }

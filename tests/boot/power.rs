@@ -34,6 +34,23 @@ fn ends_with_0(lab: &mut Lab, machine: Machine) -> Result {
     stopped(&mut guest, STOP_LIMIT)
 }
 
+/// An operator who is not sure presses again, also while requests keep coming.
+pub(super) fn several_presses_under_load(lab: &mut Lab) -> Result {
+    let bundle = lab.bundle("", &[])?;
+    let mut guest = lab.boot(&Setup { bundle: Some(bundle), ..Setup::default() })?;
+    let load = std::thread::spawn(|| load::churn(GUEST_ADDRESS, "/", Duration::from_secs(2)));
+    let mut qmp = guest.qmp()?;
+    std::thread::sleep(Duration::from_millis(300));
+    for _ in 0..3 {
+        // The last ones may find QEMU gone already.
+        let _ = qmp.power_button();
+    }
+    let stopped = stopped(&mut guest, STOP_LIMIT);
+    // That the load broke off is as it should be.
+    let _ = load.join();
+    stopped
+}
+
 fn stopped(guest: &mut Guest, limit: Duration) -> Result {
     match guest.wait_end(limit)? {
         0 => Ok(()),

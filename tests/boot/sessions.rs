@@ -3,7 +3,7 @@
 use crate::{
     failure::{Result, fail},
     http,
-    lab::{GUEST_ADDRESS, Lab, Setup, equal},
+    lab::{GUEST_ADDRESS, Lab, Setup, contains, curl, equal},
     link, load,
 };
 use std::time::Duration;
@@ -11,6 +11,8 @@ use std::time::Duration;
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 /// More than there are tasks or connections in any table, so that a leak of one shows.
 const PANICS: usize = 2000;
+/// As many as take some seconds under software emulation. A leak of 20 bytes shows.
+const PANICS_INSIDE: i64 = 10_000;
 
 pub(super) fn panic_ends_one_session(lab: &mut Lab) -> Result {
     let bundle = lab.bundle("[tcp]\nconnections_max = 100\n", &[])?;
@@ -35,10 +37,49 @@ pub(super) fn panic_ends_one_session(lab: &mut Lab) -> Result {
     }
 }
 
+/// Many more panics than requests could bring, in the guest itself; none may keep a byte.
+pub(super) fn panics_leave_nothing(lab: &mut Lab) -> Result {
+    /// What the log and the request itself may hold more than before.
+    const SLACK_BYTES: i64 = 200 << 10;
+    let bundle = lab.bundle("", &[])?;
+    let words = format!("{} debug", link::guest_words());
+    let guest = lab.boot(&Setup { words, bundle: Some(bundle), ..Setup::default() })?;
+    let answer = curl(&[&format!("http://{GUEST_ADDRESS}/_test/panics/{PANICS_INSIDE}")])?;
+    let words: Vec<&str> = answer.split_whitespace().collect();
+    let numbers: Vec<i64> = words.iter().filter_map(|word| word.parse().ok()).collect();
+    match numbers[..] {
+        [caught, before, after] if caught == PANICS_INSIDE && after - before < SLACK_BYTES => {}
+        _ => fail!("the guest says `{answer}`; its last lines:\n{}", guest.tail()),
+    }
+    // The first one's backtrace is in the log, by name.
+    contains("the log", &guest.serial(), "aqueduct_bare::trials::")
+}
+
+/// A task that asks for more memory than there is panics alone, and what it held is free again.
+pub(super) fn out_of_memory(lab: &mut Lab) -> Result {
+    let bundle = lab.bundle("", &[])?;
+    let words = format!("{} debug", link::guest_words());
+    let setup = Setup { words, memory_mib: 16, bundle: Some(bundle), ..Setup::default() };
+    let mut guest = lab.boot(&setup)?;
+    for _ in 0..5 {
+        let status =
+            http::get(GUEST_ADDRESS, "/_test/exhaust", ANSWER_LIMIT).map(|answer| answer.status);
+        if status != Some(500) {
+            fail!("the status is {status:?}; the last lines:\n{}", guest.tail());
+        }
+        let answer = curl(&[&format!("http://{GUEST_ADDRESS}/_test/memory")])?;
+        let used = answer.split_whitespace().nth(1).and_then(|word| word.parse::<usize>().ok());
+        if used.is_none_or(|used| used > 8 << 20) {
+            fail!("after the panic memory is: {answer}");
+        }
+    }
+    guest.wait_for("no memory for", ANSWER_LIMIT)
+}
+
 pub(super) fn test_endpoints_are_off(lab: &mut Lab) -> Result {
     let bundle = lab.bundle("", &[])?;
     let _guest = lab.boot(&Setup { bundle: Some(bundle), ..Setup::default() })?;
-    for path in ["/_test/echo", "/_test/panic"] {
+    for path in ["/_test/echo", "/_test/panic", "/_test/panics/1", "/_test/fault/null"] {
         let status = http::get(GUEST_ADDRESS, path, ANSWER_LIMIT).map(|answer| answer.status);
         equal(path, &status, &Some(404))?;
     }

@@ -1,8 +1,11 @@
 //! Time since the start, wall-clock time, and waking up in time.
 //!
-//! The time stamp counter is the clock. Its rate comes from the hypervisor where that says so (the
-//! paravirtual clock of KVM and Xen, or the frequency leaf), else from a short comparison with the
+//! The time stamp counter is the clock. Its rate comes from the hypervisor where that says so (a
+//! frequency leaf, or the paravirtual clocks of KVM and Xen), else from a short comparison with the
 //! 8254 timer.
+
+mod kvm;
+mod rtc;
 
 use crate::{apic, cpu, interrupt, port, xen};
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -91,14 +94,14 @@ pub(crate) fn install() {
     }
     apic::install_timer(interrupt::TIMER.vector());
     START.store(cpu::ticks(), Ordering::Relaxed);
-    let known = frequency_of_hypervisor();
+    let known = frequency_of_hypervisor().map(rate_of).or_else(kvm::rate);
+    if let Some(rate) = known {
+        RATE.store(rate, Ordering::Relaxed);
+    }
     if known.is_none() || !apic::timer_has_deadline() {
         compare_with_8254(known);
     }
-    if let Some(hertz) = known {
-        RATE.store(rate_of(hertz), Ordering::Relaxed);
-    }
-    WALL_START.store(wall_clock_of_rtc(), Ordering::Relaxed);
+    WALL_START.store(rtc::seconds_since_1970(), Ordering::Relaxed);
 }
 
 /// Xen has a clock, a timer and the time of day.
@@ -145,16 +148,14 @@ fn compare_with_8254(known: Option<u64>) {
     const ERROR_SHARE: u64 = 256;
     let mut best = Comparison::run();
     for _ in 1..TRIES {
-        if best.error_ticks <= best.ticks / ERROR_SHARE {
+        if best.as_ref().is_some_and(|best| best.error_ticks <= best.ticks / ERROR_SHARE) {
             break;
         }
-        let next = Comparison::run();
-        if next.error_ticks < best.error_ticks {
-            best = next;
-        }
+        best = best.into_iter().chain(Comparison::run()).min_by_key(|one| one.error_ticks);
     }
+    let best = best.expect("a clock of known rate: the hypervisor has none, nor an 8254 timer");
     let elapsed = u128::from(best.ticks.max(1));
-    let rate = known.map_or(((COMPARISON_NANOS << 32) / elapsed) as u64, rate_of);
+    let rate = known.unwrap_or(((COMPARISON_NANOS << 32) / elapsed) as u64);
     RATE.store(rate, Ordering::Relaxed);
     let nanos = ((elapsed * u128::from(rate)) >> 32).max(1);
     TIMER_RATE.store(((u128::from(best.timer_ticks) << 32) / nanos) as u64, Ordering::Relaxed);
@@ -178,7 +179,8 @@ struct Comparison {
 
 #[cfg(feature = "runtime")]
 impl Comparison {
-    fn run() -> Self {
+    /// `None` where there is no 8254.
+    fn run() -> Option<Self> {
         /// A machine without the 8254 is noticed after about this many ticks.
         const TICKS_MAX: u64 = 1 << 26;
         const CHANNEL: u16 = 0x40;
@@ -186,6 +188,8 @@ impl Comparison {
         const ONE_SHOT: u8 = 0x30;
         const LATCH_STATUS: u8 = 0xe2;
         const DONE: u8 = 0x80;
+        /// What is read where nothing is.
+        const NOTHING: u8 = 0xff;
         // SAFETY: (all ports here) channel 0 of the 8254, which nothing else uses.
         let write = |port, value| unsafe { port::write8(port, value) };
         write(CONTROL, ONE_SHOT);
@@ -200,82 +204,20 @@ impl Comparison {
             write(CONTROL, LATCH_STATUS);
             // SAFETY: as above.
             let status = unsafe { port::read8(CHANNEL) };
-            if status & DONE != 0 || asked - started > TICKS_MAX {
+            if status == NOTHING || asked - started > TICKS_MAX {
+                return None;
+            }
+            if status & DONE != 0 {
                 break cpu::ticks();
             }
             not_done = asked;
         };
         let after = apic::count();
         apic::arm_count(0);
-        Self {
+        Some(Self {
             ticks: done - before.0,
             timer_ticks: before.1.saturating_sub(after),
             error_ticks: (started - before.0) + (done - not_done),
-        }
-    }
-}
-
-/// Seconds since 1970 from the CMOS clock (MC146818), taken as UTC.
-#[cfg(feature = "runtime")]
-fn wall_clock_of_rtc() -> u64 {
-    const UPDATING: u8 = 0x80;
-    let read = |register: u8| {
-        // SAFETY: selects a register of the clock; nothing else uses it.
-        unsafe { port::write8(0x70, register) }
-        // SAFETY: reads the selected register.
-        unsafe { port::read8(0x71) }
-    };
-    let mut tries = 0;
-    while read(0x0a) & UPDATING != 0 && tries < 10_000 {
-        tries += 1;
-    }
-    let (binary, hours_24) = (read(0x0b) & 4 != 0, read(0x0b) & 2 != 0);
-    let value = |register| {
-        let raw = read(register);
-        u64::from(if binary { raw } else { (raw >> 4) * 10 + (raw & 15) })
-    };
-    let hour = if hours_24 {
-        value(4)
-    } else {
-        let raw = read(4);
-        let hour = if binary { raw & 0x7f } else { (raw >> 4 & 7) * 10 + (raw & 15) };
-        u64::from(hour) % 12 + if raw & 0x80 != 0 { 12 } else { 0 }
-    };
-    let date = Date { year: 2000 + value(9), month: value(8), day: value(7) };
-    date.days_since_1970() * 86_400 + hour * 3600 + value(2) * 60 + value(0)
-}
-
-/// A day of the proleptic Gregorian calendar.
-struct Date {
-    year: u64,
-    month: u64,
-    day: u64,
-}
-
-impl Date {
-    fn days_since_1970(&self) -> u64 {
-        // Counted from 1 March, so that leap days come last in their year.
-        let month = (self.month + 9) % 12;
-        let year = self.year - u64::from(self.month <= 2);
-        let day_of_year = (153 * month + 2) / 5 + self.day - 1;
-        year * 365 + year / 4 - year / 100 + year / 400 + day_of_year - 719_468
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn days_are_counted_across_leap_years() {
-        for (year, month, day, days) in [
-            (1970, 1, 1, 0),
-            (2000, 2, 29, 11_016),
-            (2000, 3, 1, 11_017),
-            (2024, 12, 31, 20_088),
-            (2026, 11, 20, 20_777),
-        ] {
-            assert_eq!(Date { year, month, day }.days_since_1970(), days, "{year}-{month}-{day}");
-        }
+        })
     }
 }

@@ -51,7 +51,7 @@ struct Frame {
 
 /// Tells all there is to tell, and ends the machine.
 #[unsafe(no_mangle)]
-extern "C" fn exception_report(frame: &Frame) -> ! {
+extern "C" fn exception_report(frame: &mut Frame) -> ! {
     const GENERAL: [&str; 15] = [
         "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "r8 ", "r9 ", "r10", "r11", "r12", "r13",
         "r14", "r15",
@@ -82,8 +82,20 @@ extern "C" fn exception_report(frame: &Frame) -> ! {
         out.line(format_args!(""));
     }
     out.line(format_args!("flags {:#x}", frame.flags));
+    return_from_nowhere(frame);
     trace::write(&mut out);
     power::fail()
+}
+
+/// A call of what is no code has left the caller's address on the stack, and nothing else tells who
+/// it was: the backtrace is to begin there.
+fn return_from_nowhere(frame: &mut Frame) {
+    const FETCH: u64 = 1 << 4;
+    if frame.vector == PAGE_FAULT && frame.code & FETCH != 0 && paging::is_stack(frame.stack) {
+        // SAFETY: an aligned word of the stack that was in use.
+        frame.instruction = unsafe { (frame.stack as *const u64).read() };
+        frame.stack += 8;
+    }
 }
 
 fn name(vector: u64) -> &'static str {

@@ -129,6 +129,18 @@ pub(crate) fn is_guard(address: u64) -> bool {
     guards.contains(&(address & ADDRESS))
 }
 
+/// Whether there is a word of the stack that programs run on at the address.
+#[cfg(feature = "runtime")]
+pub(crate) fn is_stack(address: u64) -> bool {
+    unsafe extern "C" {
+        static stack_guards: u8;
+        static boot_stack_end: u8;
+    }
+    let words =
+        &raw const stack_guards as u64 + PAGE_BYTES as u64..&raw const boot_stack_end as u64;
+    words.contains(&address) && address.is_multiple_of(8)
+}
+
 #[cfg(feature = "runtime")]
 fn map_large(address: u64, flags: u64) {
     let entry = entry(address, 2).expect("memory for page tables");

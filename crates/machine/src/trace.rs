@@ -9,8 +9,15 @@ use core::time::Duration;
 use unwinding::abi::{_Unwind_Backtrace, _Unwind_GetIPInfo, UnwindContext, UnwindReasonCode};
 
 /// Functions that only lead from a panic to its report.
-const MACHINERY: [&str; 5] =
-    ["core::panicking::", "machine::runtime::", "machine::trace::", "unwinding::", "__rustc::"];
+const MACHINERY: [&str; 7] = [
+    "core::panicking::",
+    "machine::runtime::",
+    "machine::trace::",
+    "unwinding::",
+    "__rustc::",
+    "_Unwind_",
+    "exception_",
+];
 
 /// Writes the return addresses from here up, through a fault if there is one.
 pub(crate) fn write(out: &mut Emergency) {

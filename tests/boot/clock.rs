@@ -1,0 +1,79 @@
+//! The guest's clocks against ours.
+
+use crate::{
+    failure::{Failure, OrSay, Result, fail},
+    lab::{GUEST_ADDRESS, Lab, Setup, curl},
+    link,
+    qemu::Machine,
+};
+use std::time::{Duration, Instant, SystemTime};
+
+const SPAN: Duration = Duration::from_secs(2);
+/// Of a hundred, how much the monotonic clock may be off.
+const ERROR_PERCENT: u128 = 1;
+/// The guest knows whole seconds, and a busy machine boots slowly.
+const WALL_ERROR: Duration = Duration::from_secs(10);
+
+pub(super) fn microvm(lab: &mut Lab) -> Result {
+    keeps_time(lab, Machine::Microvm)
+}
+
+pub(super) fn q35(lab: &mut Lab) -> Result {
+    keeps_time(lab, Machine::Q35)
+}
+
+fn keeps_time(lab: &mut Lab, machine: Machine) -> Result {
+    let bundle = lab.bundle("", &[])?;
+    let words = format!("{} debug", link::guest_words());
+    let _guest = lab.boot(&Setup { machine, words, bundle: Some(bundle), ..Setup::default() })?;
+    let (first, second) = (Reading::take()?, {
+        std::thread::sleep(SPAN);
+        Reading::take()?
+    });
+    let guest = second.now.saturating_sub(first.now);
+    // What the questions took, we do not know when the guest looked at its clock.
+    let least = second.asked - first.answered;
+    let most = second.answered - first.asked;
+    let slack =
+        |host: Duration| Duration::from_nanos((host.as_nanos() * ERROR_PERCENT / 100) as u64);
+    if guest + slack(least) < least || guest > most + slack(most) {
+        fail!("{guest:?} passed in the guest while {least:?} to {most:?} passed here");
+    }
+    let ours = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .or_say(|| "this machine's clock is before 1970".into())?;
+    match ours.abs_diff(second.wall) {
+        difference if difference > WALL_ERROR => fail!("the guest's date is off by {difference:?}"),
+        _ if first.steps_back + second.steps_back > 0 => fail!("the monotonic clock went back"),
+        _ => Ok(()),
+    }
+}
+
+/// The guest's clocks, and when they were asked for.
+struct Reading {
+    asked: Instant,
+    answered: Instant,
+    now: Duration,
+    wall: Duration,
+    steps_back: u64,
+}
+
+impl Reading {
+    fn take() -> Result<Self> {
+        let asked = Instant::now();
+        let answer = curl(&[&format!("http://{GUEST_ADDRESS}/_test/clock")])?;
+        let answered = Instant::now();
+        let words: Vec<&str> = answer.split_whitespace().collect();
+        let ["now", now, "wall", wall, "back", back] = words[..] else {
+            fail!("the guest's clock says `{answer}`");
+        };
+        let number = |text: &str| text.parse::<u64>().map_err(|_| Failure::new(answer.clone()));
+        Ok(Self {
+            asked,
+            answered,
+            now: Duration::from_nanos(number(now)?),
+            wall: Duration::from_nanos(number(wall)?),
+            steps_back: number(back)?,
+        })
+    }
+}

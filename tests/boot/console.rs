@@ -1,0 +1,60 @@
+//! The console: told in time, and never in the way.
+
+use crate::{
+    failure::{Result, fail},
+    http,
+    lab::{GUEST_ADDRESS, Lab, Setup, equal},
+    link,
+};
+use std::time::Duration;
+
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+/// More than the console keeps.
+const FLOOD_LINES: usize = 5000;
+
+fn words(more: &str) -> String {
+    format!("{} debug {more}", link::guest_words())
+}
+
+/// What does not fit is dropped and told; the server goes on meanwhile, and the last line comes.
+pub(super) fn flood(lab: &mut Lab) -> Result {
+    let bundle = lab.bundle("", &[])?;
+    let mut guest =
+        lab.boot(&Setup { words: words(""), bundle: Some(bundle), ..Setup::default() })?;
+    let path = format!("/_test/log/{FLOOD_LINES}");
+    let status = http::get(GUEST_ADDRESS, &path, ANSWER_LIMIT).map(|answer| answer.status);
+    equal("the flood's status", &status, &Some(200))?;
+    let status = http::get(GUEST_ADDRESS, "/", ANSWER_LIMIT).map(|answer| answer.status);
+    equal("the next status", &status, &Some(200))?;
+    guest.wait_for("line 1 of 5000", ANSWER_LIMIT)?;
+    // What was dropped is told as soon as there is something to tell after it.
+    guest.wait_until("told loss", Duration::from_secs(20), |guest| {
+        let _ = http::get(GUEST_ADDRESS, "/_test/log/1", ANSWER_LIMIT);
+        guest.serial().contains("bytes lost]")
+    })?;
+    guest.qmp()?.power_button()?;
+    let code = guest.wait_end(Duration::from_secs(15))?;
+    equal("the exit code", &code, &0)?;
+    guest.wait_until("last line", ANSWER_LIMIT, |guest| guest.serial().contains("stopped;"))
+}
+
+/// The command line's level holds from the first line on.
+pub(super) fn level(lab: &mut Lab) -> Result {
+    let bundle = lab.bundle("", &[])?;
+    let setup = Setup { words: words("log=error"), bundle: Some(bundle), ..Setup::default() };
+    let guest = lab.boot(&setup)?;
+    if guest.serial().contains("INFO") {
+        fail!("log=error does not hold:\n{}", guest.tail());
+    }
+    Ok(())
+}
+
+/// Where the machine is.
+pub(super) fn addresses(lab: &mut Lab) -> Result {
+    let bundle = lab.bundle("", &[])?;
+    let mut guest = lab.boot(&Setup { bundle: Some(bundle), ..Setup::default() })?;
+    for address in [link::GUEST_IPV4, link::GUEST_IPV6] {
+        guest.wait_for(&format!("address {address}/"), ANSWER_LIMIT)?;
+    }
+    Ok(())
+}
