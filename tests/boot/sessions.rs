@@ -12,7 +12,7 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 /// More than there are tasks or connections in any table, so that a leak of one shows.
 const PANICS: usize = 2000;
 /// As many as take some seconds under software emulation. A leak of 20 bytes shows.
-const PANICS_INSIDE: i64 = 10_000;
+const PANICS_INSIDE: i64 = 3000;
 
 pub(super) fn panic_ends_one_session(lab: &mut Lab) -> Result {
     let bundle = lab.bundle("[tcp]\nconnections_max = 100\n", &[])?;
@@ -40,7 +40,7 @@ pub(super) fn panic_ends_one_session(lab: &mut Lab) -> Result {
 /// Many more panics than requests could bring, in the guest itself; none may keep a byte.
 pub(super) fn panics_leave_nothing(lab: &mut Lab) -> Result {
     /// What the log and the request itself may hold more than before.
-    const SLACK_BYTES: i64 = 200 << 10;
+    const SLACK_BYTES: i64 = 64 << 10;
     let bundle = lab.bundle("", &[])?;
     let words = format!("{} debug", link::guest_words());
     let guest = lab.boot(&Setup { words, bundle: Some(bundle), ..Setup::default() })?;

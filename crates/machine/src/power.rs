@@ -1,4 +1,9 @@
 //! Being asked to stop, and stopping.
+//!
+//! The power button comes by ACPI: the fixed button on a PC, the generic event device on QEMU's
+//! microvm. A microvm with `acpi=off` has no button, and is stopped by ending QEMU. QEMU's exit code is
+//! 0 after [`off`] and 33 after [`fail`], given `-device isa-debug-exit,iobase=0xf4,iosize=0x04`; other
+//! hypervisors see a reset after a failure, and a crash where they offer `pvpanic`.
 
 use crate::acpi::{self, u16_at, u32_at};
 use crate::interrupt::{Line, Trigger};

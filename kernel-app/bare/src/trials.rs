@@ -11,7 +11,7 @@ use machine::memory::usage;
 use machine::provoke::{self, Fault};
 
 /// Panics between two turns of the loop: others are served meanwhile.
-const PANICS_PER_TURN: u64 = 64;
+const PANICS_PER_TURN: u64 = 16;
 
 /// Adds the routes.
 pub(crate) fn routes(routes: Routes, spawner: &Spawner) -> Routes {

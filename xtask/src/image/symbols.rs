@@ -142,7 +142,7 @@ fn begins_path(out: &str) -> bool {
 fn tokenise(mut names: Vec<Vec<u8>>) -> (Vec<Vec<u8>>, [[u8; 2]; TOKENS]) {
     let mut tokens = [[0; 2]; TOKENS];
     let mut nesting = [1; 256];
-    for number in 0..TOKENS {
+    for (token, definition) in (FIRST_TOKEN..=u8::MAX).zip(&mut tokens) {
         let mut counts: HashMap<[u8; 2], usize> = HashMap::new();
         for pair in names.iter().flat_map(|name| name.windows(2)) {
             *counts.entry([pair[0], pair[1]]).or_default() += 1;
@@ -151,8 +151,7 @@ fn tokenise(mut names: Vec<Vec<u8>>) -> (Vec<Vec<u8>>, [[u8; 2]; TOKENS]) {
         let fits = counts.iter().filter(|(pair, _)| needs(pair) <= NESTING_MAX);
         // Of equals the same one each time: an image is the same when its source is.
         let Some((&pair, _)) = fits.max_by_key(|&(pair, count)| (count, pair)) else { break };
-        let token = FIRST_TOKEN + number as u8;
-        (tokens[number], nesting[token as usize]) = (pair, needs(&pair));
+        (*definition, nesting[token as usize]) = (pair, needs(&pair));
         for name in &mut names {
             *name = replace(name, pair, token);
         }
@@ -175,28 +174,59 @@ fn replace(name: &[u8], pair: [u8; 2], token: u8) -> Vec<u8> {
     out
 }
 
-/// Makes the segment at `address` the table's, which goes to the end of the file (ELF-64 Object File Format, 1.5).
+/// Puts the table behind the last segment and makes the one at `address` the table's (ELF-64 Object File Format, 1.5).
+/// Section headers go: nobody asks a stripped image for them.
 fn place(image: &mut Vec<u8>, address: u64, table: &[u8]) -> Result {
-    const HEADER_BYTES: usize = 56;
-    const LOAD: u32 = 1;
     const ALIGN: usize = 16;
     let broken = || Failure::new("the linked image is no ELF file with a place for symbols");
-    let (start, count) = number::<8>(image, 32).zip(number::<2>(image, 56)).ok_or_else(broken)?;
-    let header = (0..count as usize)
-        .map(|index| start as usize + index * HEADER_BYTES)
-        .find(|&at| {
-            number::<4>(image, at) == Some(LOAD.into())
-                && number::<8>(image, at + 16) == Some(address)
-        })
-        .ok_or_else(broken)?;
-    image.resize(image.len().next_multiple_of(ALIGN), 0);
+    let segments = segments(image).ok_or_else(broken)?;
+    let (mine, others): (Vec<_>, Vec<_>) =
+        segments.into_iter().partition(|segment| segment.address == address);
+    let (Some(mine), Some(end)) = (mine.first(), others.iter().map(|segment| segment.end).max())
+    else {
+        return Err(broken());
+    };
+    image.truncate(end);
+    image.resize(end.next_multiple_of(ALIGN), 0);
     let fields = [(8, image.len()), (32, table.len()), (40, table.len()), (48, ALIGN)];
     for (offset, value) in fields {
-        let field = image.get_mut(header + offset..header + offset + 8).ok_or_else(broken)?;
-        field.copy_from_slice(&(value as u64).to_le_bytes());
+        put(image, mine.header + offset, &(value as u64).to_le_bytes()).ok_or_else(broken)?;
+    }
+    for (offset, length) in [(40, 8), (60, 2), (62, 2)] {
+        put(image, offset, &[0; 8][..length]).ok_or_else(broken)?;
     }
     image.extend(table);
     Ok(())
+}
+
+/// What is loaded, by its program header.
+struct Segment {
+    header: usize,
+    address: u64,
+    /// One past its last byte in the file.
+    end: usize,
+}
+
+fn segments(image: &[u8]) -> Option<Vec<Segment>> {
+    const HEADER_BYTES: usize = 56;
+    const LOAD: u64 = 1;
+    let (start, count) = (number::<8>(image, 32)? as usize, number::<2>(image, 56)? as usize);
+    let headers = (0..count).map(|index| start + index * HEADER_BYTES);
+    let loaded = headers.filter(|&at| number::<4>(image, at) == Some(LOAD));
+    loaded
+        .map(|header| {
+            let (offset, bytes) =
+                (number::<8>(image, header + 8)?, number::<8>(image, header + 32)?);
+            let end = usize::try_from(offset.checked_add(bytes)?).ok()?;
+            let address = number::<8>(image, header + 16)?;
+            (end <= image.len()).then_some(Segment { header, address, end })
+        })
+        .collect()
+}
+
+fn put(image: &mut [u8], at: usize, bytes: &[u8]) -> Option<()> {
+    image.get_mut(at..at + bytes.len())?.copy_from_slice(bytes);
+    Some(())
 }
 
 fn number<const BYTES: usize>(bytes: &[u8], at: usize) -> Option<u64> {
@@ -266,18 +296,23 @@ mod tests {
 
     #[test]
     fn the_table_takes_the_segment_that_waits_for_it() {
-        let mut image = vec![0; 64 + 2 * 56 + 3];
+        const CONTENT: usize = 64 + 2 * 56;
+        let mut image = vec![0; CONTENT + 100];
         image[32] = 64;
         image[56] = 2;
+        image[60] = 9;
         for (index, address) in [(0, 0x1000_u64), (1, 0x3000)] {
             let at = 64 + index * 56;
             image[at] = 1;
             image[at + 16..at + 24].copy_from_slice(&address.to_le_bytes());
+            image[at + 8] = CONTENT as u8;
+            image[at + 32] = 3;
         }
         place(&mut image, 0x3000, b"table").unwrap();
         let at = 64 + 56;
         let offset = number::<8>(&image, at + 8).unwrap() as usize;
         assert_eq!(&image[offset..], b"table");
+        assert_eq!((offset, image[60]), ((CONTENT + 3).next_multiple_of(16), 0));
         assert_eq!(
             (number::<8>(&image, at + 32), number::<8>(&image, at + 40)),
             (Some(5), Some(5))
