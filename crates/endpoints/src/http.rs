@@ -33,6 +33,7 @@
 mod access;
 mod body;
 pub mod client;
+mod dialogue;
 mod exchange;
 mod routes;
 mod server;

@@ -29,8 +29,18 @@ pub struct Router<H> {
 struct Route<H> {
     methods: Allow,
     pattern: &'static str,
-    literal: bool,
+    shape: Shape,
     handler: H,
+}
+
+/// What a pattern is made of; most paths are compared in one piece.
+#[derive(Clone, Copy, Debug)]
+enum Shape {
+    Literal,
+    /// This, and then all that remains.
+    Below(&'static str),
+    /// Segments to be compared one by one.
+    Segments,
 }
 
 /// Where a request goes.
@@ -82,8 +92,8 @@ impl<H> Router<H> {
             allow.insert(Method::Head);
         }
         self.implemented.0 |= allow.0;
-        let literal = !pattern.contains("/:") && !pattern.contains("/*");
-        self.routes.push(Route { methods: allow, pattern, literal, handler });
+        let shape = Shape::of(pattern);
+        self.routes.push(Route { methods: allow, pattern, shape, handler });
     }
 
     /// Adds a route for every method this crate knows, at the end.
@@ -96,10 +106,10 @@ impl<H> Router<H> {
         let (method, path) = (request.method(), request.path());
         let mut fitting = Allow::default();
         for route in &self.routes {
-            let fits = if route.literal {
-                route.pattern.as_bytes() == path
-            } else {
-                fits(route.pattern, path)
+            let fits = match route.shape {
+                Shape::Literal => route.pattern.as_bytes() == path,
+                Shape::Below(start) => path.starts_with(start.as_bytes()),
+                Shape::Segments => fits(route.pattern, path),
             };
             if fits && route.methods.has(method) {
                 return Routed::Found(&route.handler, Params { pattern: route.pattern });
@@ -222,6 +232,17 @@ enum Segment {
     Literal,
     Param,
     Tail,
+}
+
+impl Shape {
+    fn of(pattern: &'static str) -> Shape {
+        let tail_at = pattern.find("/*").map(|slash| slash + 1);
+        match tail_at.and_then(|at| pattern.get(..at)) {
+            _ if pattern.contains("/:") => Shape::Segments,
+            Some(start) => Shape::Below(start),
+            None => Shape::Literal,
+        }
+    }
 }
 
 /// The pattern's segments and their names.

@@ -146,6 +146,11 @@ impl Connection {
         self.response.is_some() || self.sender.is_ready()
     }
 
+    /// Whether a response waits whose head is not written yet; a stream takes nothing before.
+    pub fn holds_head(&self) -> bool {
+        self.response.is_some()
+    }
+
     /// Whether a request is open: given out and not yet answered in full.
     pub fn has_request(&self) -> bool {
         self.exchange.open

@@ -4,7 +4,7 @@ use super::{Connection, Exchange, Input};
 use crate::body::Demand;
 use crate::semantics::date::HttpDate;
 use crate::send::{Cursor, SendFraming};
-use crate::{Body, Response, Status, Transport};
+use crate::{Body, Status, Transport};
 use core::time::Duration;
 
 /// Upper bound of what a head holds besides its own lines, media type and reason: status line, `Date`, length or
@@ -26,9 +26,7 @@ impl Connection {
         if out.is_empty() {
             return 0;
         }
-        if let Some(response) = self.response.take() {
-            self.start_response(response, date, out, &mut at);
-        }
+        self.start_response(date, out, &mut at);
         self.sender.write(out, &mut at);
         if self.exchange.started && !self.exchange.answered && self.sender.is_done() {
             self.exchange.answered = true;
@@ -49,44 +47,46 @@ impl Connection {
         !(self.exchange.head_method || status.has_no_content() || tunnel)
     }
 
-    fn start_response(
-        &mut self,
-        response: Response,
-        date: Option<&HttpDate>,
-        out: &mut [u8],
-        at: &mut usize,
-    ) {
-        let framing = self.framing(&response);
-        let Response { status, content_type, lines, shared_lines, body, close } = response;
-        let shared_lines = shared_lines.as_deref().unwrap_or(&[]);
+    /// Writes the head of the response that waits, if one does.
+    fn start_response(&mut self, date: Option<&HttpDate>, out: &mut [u8], at: &mut usize) {
+        let Some(response) = &mut self.response else { return };
+        // The rest stays where it is until it is written: responses are large.
+        let body = core::mem::take(&mut response.body);
+        let (status, closes) = (response.status, response.close || self.draining);
+        let framing = self.framing(status, &body);
         let has_content = self.has_content(status);
         let ends_by_closing = has_content && framing == SendFraming::UntilClose;
-        let closes = close || self.draining || ends_by_closing;
         self.exchange.started = true;
-        self.exchange.persists =
-            self.exchange.client_persists && !closes && self.leaves_little_unread();
+        self.exchange.persists = self.exchange.client_persists
+            && !(closes || ends_by_closing)
+            && self.leaves_little_unread();
         if self.is_tunnel(status) || status == Status::SWITCHING_PROTOCOLS {
             self.transport = Transport::Upgraded;
         }
-        let len_max = HEAD_OVERHEAD_BYTES
-            + lines.0.len()
-            + shared_lines.len()
-            + content_type.map_or(0, str::len);
         let connection = self.connection_line(status);
-        self.sender.write_head(out, at, len_max, |cursor| {
-            write_status_line(cursor, status);
-            write_date(cursor, date);
-            write_framing(cursor, framing);
-            write_content_type(cursor, content_type);
-            // Most responses have one of the two at most, and an empty copy costs a call.
-            if !lines.0.is_empty() {
-                cursor.put(&lines.0);
-            }
-            if !shared_lines.is_empty() {
-                cursor.put(shared_lines);
-            }
-            cursor.put(connection);
-        });
+        if let Some(response) = &self.response {
+            let (lines, shared_lines) = (&*response.lines.0, response.shared_lines());
+            let content_type = response.content_type;
+            let len_max = HEAD_OVERHEAD_BYTES
+                + lines.len()
+                + shared_lines.len()
+                + content_type.map_or(0, str::len);
+            self.sender.write_head(out, at, len_max, |cursor| {
+                write_status_line(cursor, status);
+                write_date(cursor, date);
+                write_framing(cursor, framing);
+                write_content_type(cursor, content_type);
+                // Most responses have one of the two at most, and an empty copy costs a call.
+                if !lines.is_empty() {
+                    cursor.put(lines);
+                }
+                if !shared_lines.is_empty() {
+                    cursor.put(shared_lines);
+                }
+                cursor.put(connection);
+            });
+        }
+        self.response = None;
         self.sender.start(body, if has_content { framing } else { SendFraming::None });
     }
 
@@ -108,16 +108,16 @@ impl Connection {
     }
 
     /// How the response's end is marked, were it the answer to GET.
-    fn framing(&self, response: &Response) -> SendFraming {
-        if response.status.has_no_content() || self.is_tunnel(response.status) {
+    fn framing(&self, status: Status, body: &Body) -> SendFraming {
+        if status.has_no_content() || self.is_tunnel(status) {
             // RFC 9110 section 8.6: no Content-Length in 1xx, 204 and a success to CONNECT. RFC 9112 section 6.1: no coding either.
             return SendFraming::None;
         }
-        if response.status == Status::RESET_CONTENT {
+        if status == Status::RESET_CONTENT {
             // RFC 9110 section 15.3.6: no content, but a client must be told so.
             return SendFraming::Length(0);
         }
-        match response.body.content_length() {
+        match body.content_length() {
             Some(len) => SendFraming::Length(len),
             // RFC 9112 section 6.1: no coding unless the request is HTTP/1.1.
             None if self.exchange.http11 => SendFraming::Chunked,
