@@ -1,8 +1,8 @@
 //! `memcpy` and its kin, which compiled code calls by name.
 //!
 //! Copies of up to 64 bytes are overlapping loads before stores; longer ones go by 64 bytes, and
-//! where the CPU has AVX by 512. String instructions are not used: an emulator runs them a word at
-//! a time.
+//! where the CPU has AVX by 512 and 2048. String instructions are not used: an emulator runs them a
+//! word at a time.
 
 use core::arch::global_asm;
 
@@ -47,7 +47,9 @@ mod tests {
     const EDGE: usize = 8;
 
     fn counts() -> impl Iterator<Item = usize> {
-        (0..200).chain([255, 511, 512, 1023, 1024, 1025, 1087, 1088, 1089, 4096, 5000])
+        (0..200).chain([
+            255, 511, 512, 1023, 1024, 1025, 1087, 1088, 1089, 2047, 2048, 2049, 4096, 5000,
+        ])
     }
 
     fn pattern(count: usize) -> Vec<u8> {
@@ -92,6 +94,9 @@ mod tests {
 
     #[test]
     fn setting_and_comparing_and_measuring() {
+        if std::is_x86_feature_detected!("avx") {
+            use_avx();
+        }
         for count in counts() {
             let mut memory = std::vec![1; count + 2 * EDGE];
             // SAFETY: inside `memory`.

@@ -5,6 +5,15 @@
         .section .text.bytes, "ax"
         .globl bytes_copy, bytes_move, bytes_set, bytes_compare, bytes_length
 
+        .macro copy_512 from
+        .irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
+        vmovups \from + 32 * \n(%rsi), %ymm\n
+        .endr
+        .irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
+        vmovups %ymm\n, \from + 32 * \n(%rdi)
+        .endr
+        .endm
+
 bytes_move:
         movq %rdi, %rax
         cmpq $64, %rdx
@@ -96,47 +105,29 @@ copy_forward_64:                        # %rdx above 64: the last 64 are kept fo
         movups %xmm7, -16(%r8)
         ret
 
-copy_forward_long:
+copy_forward_long:                      # by 2048, then by 512: fewer steps between the moves
         cmpb $0, bytes_have_avx(%rip)
         je copy_forward_64
-1:      vmovups (%rsi), %ymm0
-        vmovups 32(%rsi), %ymm1
-        vmovups 64(%rsi), %ymm2
-        vmovups 96(%rsi), %ymm3
-        vmovups 128(%rsi), %ymm4
-        vmovups 160(%rsi), %ymm5
-        vmovups 192(%rsi), %ymm6
-        vmovups 224(%rsi), %ymm7
-        vmovups 256(%rsi), %ymm8
-        vmovups 288(%rsi), %ymm9
-        vmovups 320(%rsi), %ymm10
-        vmovups 352(%rsi), %ymm11
-        vmovups 384(%rsi), %ymm12
-        vmovups 416(%rsi), %ymm13
-        vmovups 448(%rsi), %ymm14
-        vmovups 480(%rsi), %ymm15
-        vmovups %ymm0, (%rdi)
-        vmovups %ymm1, 32(%rdi)
-        vmovups %ymm2, 64(%rdi)
-        vmovups %ymm3, 96(%rdi)
-        vmovups %ymm4, 128(%rdi)
-        vmovups %ymm5, 160(%rdi)
-        vmovups %ymm6, 192(%rdi)
-        vmovups %ymm7, 224(%rdi)
-        vmovups %ymm8, 256(%rdi)
-        vmovups %ymm9, 288(%rdi)
-        vmovups %ymm10, 320(%rdi)
-        vmovups %ymm11, 352(%rdi)
-        vmovups %ymm12, 384(%rdi)
-        vmovups %ymm13, 416(%rdi)
-        vmovups %ymm14, 448(%rdi)
-        vmovups %ymm15, 480(%rdi)
+        cmpq $2048, %rdx
+        jb 2f
+1:      copy_512 0
+        copy_512 512
+        copy_512 1024
+        copy_512 1536
+        addq $2048, %rsi
+        addq $2048, %rdi
+        subq $2048, %rdx
+        cmpq $2048, %rdx
+        jae 1b
+        cmpq $512, %rdx
+        jb 3f
+2:      copy_512 0
         addq $512, %rsi
         addq $512, %rdi
         subq $512, %rdx
         cmpq $512, %rdx
-        jae 1b
-        vzeroupper
+        jae 2b
+3:      vzeroupper
         cmpq $64, %rdx
         jbe copy_short
         jmp copy_forward_64
@@ -174,7 +165,9 @@ bytes_set:
         punpcklqdq %xmm0, %xmm0
         leaq (%rdi,%rdx), %r8
         movups %xmm0, -16(%r8)
-        cmpq $64, %rdx
+        cmpq $512, %rdx
+        jae set_long
+set_64: cmpq $64, %rdx
         jb 2f
 1:      movups %xmm0, (%rdi)
         movups %xmm0, 16(%rdi)
@@ -191,6 +184,22 @@ bytes_set:
         subq $16, %rdx
         jmp 2b
 3:      ret
+set_long:
+        cmpb $0, bytes_have_avx(%rip)
+        je set_64
+        vinsertf128 $1, %xmm0, %ymm0, %ymm0
+1:
+        .set at, 0
+        .rept 16
+        vmovups %ymm0, at(%rdi)
+        .set at, at + 32
+        .endr
+        addq $512, %rdi
+        subq $512, %rdx
+        cmpq $512, %rdx
+        jae 1b
+        vzeroupper
+        jmp set_64
 set_under_16:
         cmpq $8, %rdx
         jb 1f
