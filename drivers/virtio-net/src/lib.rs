@@ -148,6 +148,8 @@ impl VirtioNet {
         if self.receiver.release() {
             self.ring_doorbell(RECEIVE_QUEUE);
         }
+        // Once for each round is enough, and a device that lies is found out.
+        self.transmitter.reclaim();
         if self.transmitter.publish() {
             self.ring_doorbell(TRANSMIT_QUEUE);
         }
@@ -175,7 +177,7 @@ impl VirtioNet {
         }
         if self.transmitter.is_starved() {
             // Frames wait until they can be answered.
-            return self.transmitter.arm();
+            return !self.transmitter.has_room() && self.transmitter.arm();
         }
         self.transmitter.disarm();
         self.receiver.arm()

@@ -64,18 +64,19 @@ impl Transmitter {
         self.frame_bytes_max
     }
 
-    /// Frees what the device has sent, and says whether a frame of any length can be sent now. If
-    /// not, the next wait ends when one can.
+    /// Whether a frame of any length can be sent now. If not, the next wait ends when one can.
     pub(crate) fn ready(&mut self) -> bool {
-        let ready = match self.ring.reclaim() {
-            Ok(has_room) => has_room && self.fault.is_none(),
-            Err(fault) => {
-                self.fault = Some(fault);
-                false
-            }
-        };
+        let ready = self.fault.is_none() && (self.ring.has_room() || self.reclaim());
         self.starved = !ready;
         ready
+    }
+
+    /// Frees what the device has sent, and says whether a frame of any length can be sent then.
+    pub(crate) fn reclaim(&mut self) -> bool {
+        self.ring.reclaim().unwrap_or_else(|fault| {
+            self.fault = Some(fault);
+            false
+        })
     }
 
     /// Whether that is known already.

@@ -4,7 +4,8 @@
 //! interrupts for every one of them with event index on, compares the event index without its
 //! wrap-around, and needs unsafe code in the driver. Here the k-th buffer always sits in descriptor
 //! and available slot `k % size`, so the available ring is written once and for all, and adding,
-//! returning and checking a buffer are a few plain loads and stores each.
+//! returning and checking a buffer are a few plain loads and stores each. They are inlined into the
+//! drivers, which are compiled for speed while this crate is compiled for size.
 //!
 //! Devices for which order is free (2.7.9) could in theory return buffers in another order; network
 //! devices (QEMU, vhost) do not. One that does is taken for broken.
@@ -93,6 +94,7 @@ impl Queue {
     }
 
     /// Buffers added and not taken back.
+    #[inline]
     pub(crate) fn in_flight(&self) -> u16 {
         self.added.wrapping_sub(self.returned)
     }
@@ -118,12 +120,14 @@ impl Queue {
     }
 
     /// Adds the buffers that the next `count` slots had before.
+    #[inline]
     pub(crate) fn add_again(&mut self, count: u16) {
         debug_assert!(count <= self.size() - self.in_flight());
         self.added = self.added.wrapping_add(count);
     }
 
     /// Lets the device see what was added.
+    #[inline]
     pub(crate) fn publish(&mut self) {
         if self.published != self.added {
             self.published = self.added;
@@ -133,6 +137,7 @@ impl Queue {
 
     /// Whether the device wants to be told of what was published since this was last asked
     /// (2.7.13 and 2.7.10).
+    #[inline]
     pub(crate) fn wants_doorbell(&mut self) -> bool {
         let (before, now) = (self.considered, self.published);
         if before == now {
@@ -151,6 +156,7 @@ impl Queue {
 
     /// How many buffers the device has used and the driver has not taken back, looking at the ring
     /// only when fewer than `enough` are known of.
+    #[inline]
     pub(crate) fn used(&mut self, enough: u16) -> Result<u16, Fault> {
         let known = self.used.wrapping_sub(self.returned);
         if known >= enough {
@@ -168,6 +174,7 @@ impl Queue {
 
     /// The length that the device reports for the `nth` used buffer not taken back, which must be
     /// below [`Queue::used`].
+    #[inline]
     pub(crate) fn used_length(&self, nth: u16) -> Result<u32, Fault> {
         let slot = self.returned.wrapping_add(nth) & self.mask;
         self.check_id(slot)?;
@@ -175,6 +182,7 @@ impl Queue {
     }
 
     /// Takes back all used buffers, whatever the device says of their length.
+    #[inline]
     pub(crate) fn take_back_all(&mut self) -> Result<(), Fault> {
         let mut used = self.used(u16::MAX)?;
         while used > 0 {
@@ -186,12 +194,14 @@ impl Queue {
     }
 
     /// Takes back the oldest `count` buffers, which must be used.
+    #[inline]
     pub(crate) fn take_back(&mut self, count: u16) {
         debug_assert!(count <= self.used.wrapping_sub(self.returned));
         self.returned = self.returned.wrapping_add(count);
     }
 
     /// The k-th buffer used must be the k-th added.
+    #[inline]
     fn check_id(&self, slot: u16) -> Result<(), Fault> {
         let id = self.rings.used[2 * usize::from(slot)].load(Ordering::Relaxed);
         if id == u32::from(slot) { Ok(()) } else { Err(Fault::UsedId) }
@@ -199,6 +209,7 @@ impl Queue {
 
     /// Asks for an interrupt when more than `beyond` buffers not taken back are used. False when
     /// that is so already: no interrupt may come then.
+    #[inline]
     pub(crate) fn arm(&mut self, beyond: u16) -> bool {
         self.armed = true;
         if self.event_index {
@@ -214,6 +225,7 @@ impl Queue {
     }
 
     /// Asks for no interrupt. With event index one may come after 65,535 more buffers.
+    #[inline]
     pub(crate) fn disarm(&mut self) {
         if !self.armed {
             return;

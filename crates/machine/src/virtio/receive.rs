@@ -58,12 +58,14 @@ impl ReceiveRing {
 
     /// How many used buffers wait to be accepted, looking at the ring when fewer than `enough` are
     /// known of.
+    #[inline]
     pub fn waiting(&mut self, enough: u16) -> Result<u16, Fault> {
         Ok(self.queue.used(self.accepted + enough)? - self.accepted)
     }
 
     /// Accepts the next waiting buffer and says how many bytes of it are filled: 1 to
     /// [`ReceiveRing::buffer_bytes`]. `None` when no buffer waits.
+    #[inline]
     pub fn accept(&mut self) -> Result<Option<usize>, Fault> {
         if self.waiting(1)? == 0 {
             return Ok(None);
@@ -79,6 +81,7 @@ impl ReceiveRing {
 
     /// The first `bytes` of the accepted buffers, oldest first, as one slice; panics when they are
     /// shorter than that.
+    #[inline]
     pub fn bytes(&self, bytes: usize) -> &[u8] {
         assert!(bytes <= usize::from(self.accepted) * self.buffer_bytes);
         let offset = self.queue.oldest_slot() * self.buffer_bytes;
@@ -88,6 +91,7 @@ impl ReceiveRing {
     }
 
     /// Gives all accepted buffers back to the device.
+    #[inline]
     pub fn recycle(&mut self) {
         if self.accepted > 0 {
             self.queue.take_back(self.accepted);
@@ -105,16 +109,19 @@ impl ReceiveRing {
     }
 
     /// Whether the device wants to be told of recycled buffers.
+    #[inline]
     pub fn wants_doorbell(&mut self) -> bool {
         self.queue.wants_doorbell()
     }
 
     /// Asks for an interrupt at the next buffer that makes a difference. False when there is one.
+    #[inline]
     pub fn arm(&mut self) -> bool {
         self.queue.arm(self.accepted.max(self.short))
     }
 
     /// Asks for no interrupts.
+    #[inline]
     pub fn disarm(&mut self) {
         self.queue.disarm();
     }

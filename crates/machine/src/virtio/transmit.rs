@@ -45,6 +45,7 @@ impl TransmitRing {
     }
 
     /// Frees what the device has used, and says whether a buffer of the largest length fits now.
+    #[inline]
     pub fn reclaim(&mut self) -> Result<bool, Fault> {
         self.queue.take_back_all()?;
         self.find_room();
@@ -52,6 +53,7 @@ impl TransmitRing {
     }
 
     /// Whether a buffer of the largest length fits, as far as is known.
+    #[inline]
     pub fn has_room(&self) -> bool {
         self.limit - self.next >= self.buffer_bytes_max
     }
@@ -74,17 +76,20 @@ impl TransmitRing {
     }
 
     /// Lets the device see what was sent; whether it wants to be told.
+    #[inline]
     pub fn publish(&mut self) -> bool {
         self.queue.publish();
         self.queue.wants_doorbell()
     }
 
     /// Asks for an interrupt when half of the buffers in flight are used. False when they are.
+    #[inline]
     pub fn arm(&mut self) -> bool {
         self.queue.arm(self.queue.in_flight() / 2)
     }
 
     /// Asks for no interrupts.
+    #[inline]
     pub fn disarm(&mut self) {
         self.queue.disarm();
     }
@@ -104,6 +109,7 @@ impl TransmitRing {
     }
 
     /// Looks where the next buffer can go, now that others may have been freed.
+    #[inline]
     fn find_room(&mut self) {
         if self.queue.in_flight() == 0 {
             // The same, warm memory serves again and again while traffic is light.
