@@ -3,7 +3,7 @@
 use crate::app::App;
 use crate::platform::Driver;
 use flow::task::Executor;
-use flow::time::Timers;
+use flow::time::{Timers, earlier};
 
 /// Task polls between two looks at the network: enough to serve a full batch of arrivals, few
 /// enough that arrivals are not kept waiting.
@@ -30,8 +30,7 @@ pub fn run(driver: &mut impl Driver, executor: &Executor, timers: &Timers, app: 
             return;
         }
         if !more_arrived && !more_to_run {
-            let deadlines = [timers.next_deadline(), app.next_deadline()];
-            driver.wait(deadlines.into_iter().flatten().min());
+            driver.wait(earlier(timers.next_deadline(), app.next_deadline()));
         }
     }
 }

@@ -97,6 +97,14 @@ impl fmt::Display for Expired {
 
 impl core::error::Error for Expired {}
 
+/// The earlier of two deadlines, either of which may be missing.
+pub fn earlier(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
 /// A deadline that can be moved at will. Moving it later costs a store, so a connection may set it
 /// for every byte; it leaves the heap when it is dropped or its old time comes.
 pub struct Timer {

@@ -15,6 +15,7 @@ use core::cell::RefCell;
 use core::time::Duration;
 use endpoints::http::Routes;
 use flow::task::Spawner;
+use flow::time::earlier;
 use machine::virtio::{self, Kind};
 use machine::xen::store::Store;
 use net::{Card, Stack, TcpConnector, TcpListener};
@@ -94,8 +95,8 @@ impl Driver for Interfaces {
             if !stack.prepare_to_wait() {
                 return;
             }
-            let deadlines = [deadline, stack.next_deadline(), watch.look(now, number, stack)];
-            deadline = deadlines.into_iter().flatten().min();
+            deadline = earlier(deadline, stack.next_deadline());
+            deadline = earlier(deadline, watch.look(now, number, stack));
         }
         machine::interrupt::wait(deadline);
     }

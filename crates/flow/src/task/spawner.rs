@@ -5,6 +5,7 @@ use super::{BoxedTask, CatchPanic, RunQueue, TaskError};
 use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::sync::Arc;
+use alloc::task::Wake;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::pin::Pin;
@@ -93,7 +94,7 @@ impl Spawner {
             .entries
             .iter()
             .filter_map(|slot| slot.task.as_ref())
-            .for_each(|task| task.as_waker.wake_by_ref());
+            .for_each(|task| task.waker.wake_by_ref());
     }
 
     /// Every live task, in no order.
@@ -188,9 +189,14 @@ struct Task {
     name: &'static str,
     polls: u64,
     waker: Arc<TaskWaker>,
-    as_waker: Waker,
     /// Taken out while it is polled, so that it can spawn, list and cancel.
-    future: Option<BoxedTask>,
+    body: Option<Body>,
+}
+
+/// What a poll needs.
+struct Body {
+    future: BoxedTask,
+    waker: Waker,
 }
 
 impl Slot {
@@ -229,43 +235,46 @@ impl Shared {
         let entry = &mut slots.entries[slot as usize];
         let id = TaskId { slot, generation: entry.generation };
         let waker = TaskWaker::new(id, self.queue.clone());
-        let as_waker = Waker::from(waker.clone());
-        as_waker.wake_by_ref();
-        entry.task = Some(Task { id, name, polls: 0, waker, as_waker, future: Some(future) });
+        waker.wake_by_ref();
+        let body = Body { future, waker: Waker::from(waker.clone()) };
+        entry.task = Some(Task { id, name, polls: 0, waker, body: Some(body) });
         id
     }
 
     pub(super) fn poll(&self, id: TaskId) {
-        let Some((mut future, waker)) = self.begin(id) else { return };
+        let Some(mut body) = self.begin(id) else { return };
         let mut done = false;
-        let mut body = || done = future.as_mut().poll(&mut Context::from_waker(&waker)).is_ready();
-        if let Err(message) = (self.catch)(&mut body) {
+        let mut poll = || {
+            let mut cx = Context::from_waker(&body.waker);
+            done = body.future.as_mut().poll(&mut cx).is_ready();
+        };
+        if let Err(message) = (self.catch)(&mut poll) {
             let name = self.slots.borrow_mut().task(id).map_or("cancelled task", |task| task.name);
             log::error!("task {name} panicked: {message}");
             self.caught();
             done = true;
         }
-        self.end(id, future, done);
+        self.end(id, body, done);
     }
 
-    fn begin(&self, id: TaskId) -> Option<(BoxedTask, Waker)> {
+    fn begin(&self, id: TaskId) -> Option<Body> {
         let mut slots = self.slots.borrow_mut();
         let task = slots.task(id)?;
         task.waker.unqueued();
         task.polls += 1;
-        Some((task.future.take()?, task.as_waker.clone()))
+        task.body.take()
     }
 
-    fn end(&self, id: TaskId, future: BoxedTask, done: bool) {
+    fn end(&self, id: TaskId, body: Body, done: bool) {
         let mut slots = self.slots.borrow_mut();
         if !done && let Some(task) = slots.task(id) {
-            task.future = Some(future);
+            task.body = Some(body);
             return;
         }
         let removed = slots.remove(id);
         // Destructors may spawn and cancel.
         drop(slots);
-        let mut doomed = Some((future, removed));
+        let mut doomed = Some((body, removed));
         self.guarded(&mut || drop(doomed.take()));
     }
 
