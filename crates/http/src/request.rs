@@ -107,6 +107,11 @@ impl Request {
         self.0.head.fields_named(name)
     }
 
+    /// Whether there are conditions to evaluate, or ranges; most requests have neither.
+    pub(crate) fn selects(&self) -> bool {
+        self.0.facts.selects
+    }
+
     /// How much content follows.
     pub fn body_length(&self) -> BodyLength {
         self.0.body

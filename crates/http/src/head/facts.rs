@@ -39,6 +39,9 @@ pub(crate) struct Facts {
     pub(crate) keep_alive: bool,
     /// `Connection: upgrade`.
     pub(crate) upgrade: bool,
+    /// There is a field that makes the request conditional, or asks for a part (RFC 9110 sections
+    /// 13.1 and 14.2).
+    pub(crate) selects: bool,
 }
 
 impl Facts {
@@ -52,7 +55,11 @@ impl Facts {
             10 if is_name(name, b"connection") => self.note_connection(value.of(head)),
             14 if is_name(name, b"content-length") => self.note_length(value.of(head)),
             17 if is_name(name, b"transfer-encoding") => self.note_coding(value.of(head)),
-            _ => Ok(()),
+            _ => {
+                let is_condition = name.get(..3).is_some_and(|start| is_name(start, b"if-"));
+                self.selects |= is_condition || is_name(name, b"range");
+                Ok(())
+            }
         }
     }
 

@@ -210,9 +210,28 @@ impl File {
         let Some(variant) = self.choose(request) else {
             return Response::plain(Status::NOT_ACCEPTABLE).with_header("Vary", "Accept-Encoding");
         };
+        let response = if request.selects() {
+            self.select(variant, request, now, options)
+        } else {
+            with_content(variant, self.media_type, Ranges::Whole)
+        };
+        match response.status() {
+            Status::PRECONDITION_FAILED => response,
+            _ => response.with_fields(variant.fields.clone()),
+        }
+    }
+
+    /// Answers a conditional request, or one for ranges.
+    fn select(
+        &self,
+        variant: &Variant,
+        request: &Request,
+        now: u64,
+        options: &Options,
+    ) -> Response {
         let current = Validators { etag: Some(variant.etag.tag()), modified: self.modified };
-        let response = match evaluate(request, Some(&current), now) {
-            Verdict::PreconditionFailed => return Response::plain(Status::PRECONDITION_FAILED),
+        match evaluate(request, Some(&current), now) {
+            Verdict::PreconditionFailed => Response::plain(Status::PRECONDITION_FAILED),
             Verdict::NotModified => Response::new(Status::NOT_MODIFIED),
             Verdict::Proceed => {
                 let ranges = match request.header("range") {
@@ -227,8 +246,7 @@ impl File {
                 };
                 with_content(variant, self.media_type, ranges)
             }
-        };
-        response.with_fields(variant.fields.clone())
+        }
     }
 
     fn choose(&self, request: &Request) -> Option<&Variant> {
