@@ -78,7 +78,7 @@ copy_under_4:
 1:      ret
 
 copy_forward:
-        cmpq $1024, %rdx
+        cmpq $512, %rdx
         jae copy_forward_long
 copy_forward_64:                        # %rdx above 64: the last 64 are kept for the end
         movups -64(%rsi,%rdx), %xmm4

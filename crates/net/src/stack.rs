@@ -17,6 +17,7 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 use core::time::Duration;
 use flow::FlowError;
+use flow::time::earlier;
 
 /// A TCP/IP interface over one device.
 ///
@@ -123,7 +124,7 @@ impl Stack {
             core.dialing.next_deadline(),
             retry,
         ];
-        deadlines.into_iter().flatten().min()
+        deadlines.into_iter().fold(None, earlier)
     }
 
     /// The interface's addresses with their prefix lengths in bits, leased and advertised ones
