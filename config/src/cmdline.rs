@@ -7,6 +7,8 @@
 //! | `gw=ADDR` | the gateway of that family |
 //! | `dns=ADDR` | the name servers |
 //! | `http_port=PORT` | `[http] port` |
+//! | `rpc_port=PORT` | `[rpc] port`; 0 is off |
+//! | `zmq_port=PORT` | `[zmq] port`; 0 is off |
 //! | `log=LEVEL` | `[log] level` |
 //! | `debug` | `[debug] endpoints = true` |
 //!
@@ -25,8 +27,8 @@ use core::net::IpAddr;
 const COMMAND_LINE_BYTES_MAX: usize = 4096;
 /// As many name servers as the file may name.
 const DNS_MAX: usize = 3;
-const WORDS: &str =
-    "the words ip=ADDR/PREFIX, ip=dhcp, gw=ADDR, dns=ADDR, http_port=PORT, log=LEVEL, debug";
+const WORDS: &str = "the words ip=ADDR/PREFIX, ip=dhcp, gw=ADDR, dns=ADDR, http_port=PORT, \
+                     rpc_port=PORT, zmq_port=PORT, log=LEVEL, debug";
 
 impl Config {
     /// The configuration of a bundle (the defaults, where it has no `appliance.toml`) under a command line.
@@ -97,10 +99,9 @@ impl Overrides<'_> {
             ("ip", Some(text)) => self.address(text)?,
             ("gw", Some(text)) => self.gateway(text)?,
             ("dns", Some(text)) => self.name_server(text)?,
-            ("http_port", Some(text)) => {
-                let port = text.parse().map_or(Value::Other, Value::Number);
-                self.set("http", "port", port)?;
-            }
+            ("http_port", Some(text)) => self.port("http", text)?,
+            ("rpc_port", Some(text)) => self.port("rpc", text)?,
+            ("zmq_port", Some(text)) => self.port("zmq", text)?,
             ("log", Some(text)) => self.set("log", "level", Value::Text(text))?,
             ("debug", None) => self.config.debug.endpoints = true,
             (name, Some(_)) if name.starts_with("virtio_mmio.") => {}
@@ -153,6 +154,10 @@ impl Overrides<'_> {
         }
     }
 
+    fn port(&mut self, section: &str, text: &str) -> Result<(), String> {
+        self.set(section, "port", text.parse().map_or(Value::Other, Value::Number))
+    }
+
     /// Sets a key of the file by its rule.
     fn set(&mut self, section: &str, name: &str, value: Value<'_>) -> Result<(), String> {
         let Some((_, key)) = keys::find(section, name) else {
@@ -181,14 +186,14 @@ mod tests {
 
     #[test]
     fn every_word_sets_its_key() {
-        let config = load("ip=10.9.0.2/24 gw=10.9.0.1 dns=9.9.9.9 dns=fd00::9 http_port=8080 log=debug debug ip=fd00::2/64")
+        let config = load("ip=10.9.0.2/24 gw=10.9.0.1 dns=9.9.9.9 dns=fd00::9 http_port=8080 rpc_port=7001 zmq_port=0 log=debug debug ip=fd00::2/64")
             .unwrap();
         let addresses: Vec<_> = config.network.addresses.iter().map(ToString::to_string).collect();
         assert_eq!(addresses, ["10.9.0.2/24", "fd00::2/64"]);
         assert!(!config.network.dhcp && config.network.slaac);
         assert_eq!(config.network.gateways, ["10.9.0.1".parse::<IpAddr>().unwrap()]);
         assert_eq!(config.network.dns.len(), 2);
-        assert_eq!(config.http.port, 8080);
+        assert_eq!((config.http.port, config.rpc.port, config.zmq.port), (8080, Some(7001), None));
         assert_eq!(config.log.level, log::LevelFilter::Debug);
         assert!(config.debug.endpoints);
         assert_eq!(config.shutdown.drain, Duration::from_secs(5));
@@ -214,6 +219,7 @@ mod tests {
             ("log=loud", 1, "\"trace\""),
             ("http_port=0", 1, "from 1 to 65535"),
             ("http_port=-1", 1, "from 1 to 65535"),
+            ("zmq_port=70000", 1, "or 0 for off"),
             ("debug=1", 1, "the words ip="),
             ("debug quiet", 7, "the words ip="),
             ("dns=1.1.1.1 dns=1.1.1.2 dns=1.1.1.3 dns=1.1.1.4", 37, "at most 3"),

@@ -161,17 +161,30 @@ impl Default for Tcp {
 }
 
 /// `[rpc]`
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rpc {
-    /// TCP port of the Cap'n Proto service. Default none: off.
+    /// TCP port of the Cap'n Proto service; none is off. Default 7000: no service of note has it, and
+    /// it needs no privilege in a Linux process.
     pub port: Option<u16>,
 }
 
+impl Default for Rpc {
+    fn default() -> Self {
+        Self { port: Some(7000) }
+    }
+}
+
 /// `[zmq]`
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Zmq {
-    /// TCP port of the ZMTP service. Default none: off.
+    /// TCP port of the ZMTP service; none is off. Default 5555, which ZeroMQ's own examples use.
     pub port: Option<u16>,
+}
+
+impl Default for Zmq {
+    fn default() -> Self {
+        Self { port: Some(5555) }
+    }
 }
 
 /// `[tasks]`
@@ -216,6 +229,6 @@ impl Default for Shutdown {
 /// `[debug]`
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Debug {
-    /// Serve `/_test/echo` and `/_test/panic`. Default false: never on a machine that others reach.
+    /// Serve `/_test/echo`, `/_test/panic` and `/_test/transform`. Default false: never on a machine that others reach.
     pub endpoints: bool,
 }

@@ -333,7 +333,7 @@ mod tests {
     fn values_reach_their_fields() {
         let config = parse(
             "[network]\ndhcp = false\naddresses = [\n  \"10.9.0.2/24\", # the first\n  'fd00::2/64',\n]\n\
-             [http]\nport = 0x1f90\nhead_timeout_seconds = 3\n[tcp]\ncongestion_control = \"reno\"\n[zmq]\nport = 5_555\n[log]\nlevel = \"warn\"",
+             [http]\nport = 0x1f90\nhead_timeout_seconds = 3\n[tcp]\ncongestion_control = \"reno\"\n[rpc]\nport = 0\n[zmq]\nport = 5_556\n[log]\nlevel = \"warn\"",
         )
         .unwrap();
         assert_eq!(config.network.addresses.len(), 2);
@@ -341,7 +341,7 @@ mod tests {
         assert_eq!(config.http.port, 8080);
         assert_eq!(config.http.head_timeout, Duration::from_secs(3));
         assert_eq!(config.tcp.congestion_control, CongestionControl::Reno);
-        assert_eq!((config.zmq.port, config.rpc.port), (Some(5555), None));
+        assert_eq!((config.zmq.port, config.rpc.port), (Some(5556), None));
         assert_eq!(config.log.level, log::LevelFilter::Warn);
     }
 

@@ -1,8 +1,8 @@
 //! THE table: which port speaks which protocol to which handler.
 
 use crate::Platform;
-use crate::handlers::debug;
 use crate::handlers::site::Site;
+use crate::handlers::{debug, rpc, zmq};
 use crate::platform::ListenError;
 use alloc::rc::Rc;
 use alloc::string::String;
@@ -10,7 +10,9 @@ use config::{Bundle, Config};
 use core::cell::Cell;
 use core::fmt;
 use core::time::Duration;
-use endpoints::http::{Limits, Routes, Server, ServerConfig};
+use endpoints::http::{Limits, Request, Routes, Server, ServerConfig};
+use endpoints::pipe::Service;
+use endpoints::rpc::Rpc;
 use flow::task::Spawner;
 use flow::time::Timers;
 
@@ -51,10 +53,13 @@ impl<P: Platform> Context<P> {
 fn routes<P: Platform>(context: &Context<P>) -> Routes {
     let mut routes = Routes::new();
     if context.config.debug.endpoints {
+        let here = context.clone();
+        let transform = move |request: Request| debug::transform(here.clone(), request);
         routes = routes
             .any("/_test/echo", debug::echo)
             .any("/_test/sink", debug::sink)
-            .any("/_test/panic", debug::panic);
+            .any("/_test/panic", debug::panic)
+            .post("/_test/transform/:service", transform);
         routes = context.platform.test_routes(routes, &context.spawner);
     }
     routes.get("/*path", Site::new(context))
@@ -63,6 +68,8 @@ fn routes<P: Platform>(context: &Context<P>) -> Routes {
 /// The running appliance.
 pub struct App {
     web: Server,
+    rpc: Option<Rpc>,
+    transform: Option<Service>,
     timers: Timers,
     drain: Duration,
     /// When what is still open is given up; set when the appliance is asked to stop.
@@ -78,8 +85,27 @@ impl App {
         web.log_access(http.access_log);
         let listener = listen(context, "http", http.port)?;
         context.spawner.spawn("http listener", web.clone().serve(listener));
+        let rpc = match context.config.rpc.port {
+            Some(port) => {
+                let (rpc, directory) = rpc::open(context, &web);
+                let listener = listen(context, "rpc", port)?;
+                let offering = rpc.offer(listener, directory);
+                context.spawner.spawn("rpc listener", async {
+                    let end = offering.await;
+                    log::debug!("rpc: listening ended: {end}");
+                });
+                Some(rpc)
+            }
+            None => None,
+        };
+        let transform = match context.config.zmq.port {
+            Some(port) => Some(zmq::open(context, listen(context, "zmq", port)?)),
+            None => None,
+        };
         Ok(Self {
             web,
+            rpc,
+            transform,
             timers: context.timers.clone(),
             drain: context.config.shutdown.drain,
             give_up_at: Cell::new(None),
@@ -88,15 +114,26 @@ impl App {
 
     /// Takes no more work and ends what is idle.
     pub fn stop(&self) {
-        log::info!("stopping: {} connections open", self.web.connections());
+        log::info!("stopping: {} connections open", self.connections());
         self.give_up_at.set(Some(self.timers.now() + self.drain));
         self.web.drain();
+        if let Some(rpc) = &self.rpc {
+            rpc.drain();
+        }
+        if let Some(transform) = &self.transform {
+            transform.drain(self.drain);
+        }
+    }
+
+    fn connections(&self) -> usize {
+        let rpc = self.rpc.as_ref().map_or(0, Rpc::connections);
+        self.web.connections() + rpc + self.transform.as_ref().map_or(0, Service::peers)
     }
 
     /// All work is done, or its time is over.
     pub fn has_stopped(&self) -> bool {
         let Some(give_up_at) = self.give_up_at.get() else { return false };
-        let open = self.web.connections();
+        let open = self.connections();
         if open > 0 && self.timers.now() < give_up_at {
             return false;
         }

@@ -11,6 +11,10 @@ extern crate alloc;
 extern crate std;
 
 pub mod app;
+/// Generated from `schema/appliance.capnp` by `cargo xtask codegen`.
+#[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, unused_qualifications)]
+#[rustfmt::skip]
+pub mod appliance_capnp;
 pub mod handlers;
 pub mod log_ring;
 pub mod network;

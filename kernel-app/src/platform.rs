@@ -1,6 +1,7 @@
 //! What the appliance asks of what is below it: the same few functions in a Linux process and on a
 //! bare machine.
 
+use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 use endpoints::http::Routes;
@@ -27,6 +28,14 @@ pub trait Platform: Clone + 'static {
     /// Adds what this platform alone has to be tested for, where the configuration allows tests.
     fn test_routes(&self, routes: Routes, _spawner: &Spawner) -> Routes {
         routes
+    }
+
+    /// Fills `bytes` from a cryptographic source.
+    fn fill_random(&self, bytes: &mut [u8]);
+
+    /// Views of this platform's own network stacks; none where the network is another system's.
+    fn probes(&self) -> Vec<net::Probe> {
+        Vec::new()
     }
 }
 

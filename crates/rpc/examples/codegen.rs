@@ -43,6 +43,7 @@ fn generate(schema: &Path, folder: &Path) -> Result<(), Box<dyn Error>> {
     let text = std::fs::read_to_string(&made)?
         .replace(": Box<::capnp", ": ::alloc::boxed::Box<::capnp")
         .replace("-> Box<::capnp", "-> ::alloc::boxed::Box<::capnp")
+        .replace(" not implemented\".to_string()", " not implemented\".into()")
         .replace("\"Method not implemented.\".to_string()", UNKNOWN_METHOD);
     let hash = fingerprint(&std::fs::read(schema)?);
     std::fs::write(&made, format!("// schema {hash:016x}\n{text}"))?;

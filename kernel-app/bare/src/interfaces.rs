@@ -130,6 +130,15 @@ impl Platform for Interfaces {
     fn test_routes(&self, routes: Routes, spawner: &Spawner) -> Routes {
         trials::routes(routes, spawner)
     }
+
+    fn fill_random(&self, bytes: &mut [u8]) {
+        // No stack starts without a source.
+        machine::entropy::fill(bytes).expect("a source of entropy, as at the start");
+    }
+
+    fn probes(&self) -> Vec<net::Probe> {
+        self.stacks.borrow().iter().map(Stack::probe).collect()
+    }
 }
 
 fn start(card: impl Card + 'static, mac: [u8; 6], config: &net::Config) -> Result<Stack, String> {

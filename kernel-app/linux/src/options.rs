@@ -14,6 +14,8 @@ usage: aqueduct --bundle FILE_OR_DIR [options]
   --tap NAME [WORD...]   our own network stack on this TAP, instead of the kernel's sockets
   --ip ADDRESS/PREFIX    its address; --ip dhcp asks for one (default: what appliance.toml says)
   --gw ADDRESS           its gateway; WORDs are those of the image's command line
+  --rpc-port PORT        the port of the Cap'n Proto service; 0 is off
+  --zmq-port PORT        the port of the ZeroMQ service; 0 is off
   --log LEVEL            off, error, warn, info, debug or trace
   --debug-endpoints      serve /_test/echo and /_test/panic
   --help                 this text";
@@ -30,6 +32,8 @@ pub(crate) struct Options {
     /// Words of the image's command line.
     words: Vec<String>,
     http_port: Option<u16>,
+    rpc_port: Option<u16>,
+    zmq_port: Option<u16>,
     log: Option<log::LevelFilter>,
     debug_endpoints: bool,
 }
@@ -40,6 +44,8 @@ impl Options {
         let config = Config::load(bundle, &self.words.join(" "));
         let mut config = config.map_err(|error| error.to_string())?;
         config.http.port = self.http_port.unwrap_or(config.http.port);
+        config.rpc.port = or_off(self.rpc_port, config.rpc.port);
+        config.zmq.port = or_off(self.zmq_port, config.zmq.port);
         config.log.level = self.log.unwrap_or(config.log.level);
         config.debug.endpoints |= self.debug_endpoints;
         Ok(config)
@@ -57,6 +63,10 @@ impl Options {
     }
 }
 
+fn or_off(asked: Option<u16>, before: Option<u16>) -> Option<u16> {
+    asked.map_or(before, |port| (port > 0).then_some(port))
+}
+
 /// The process's command line; `None` asks for help.
 pub(crate) fn parse() -> Result<Option<Options>, String> {
     parse_from(lexopt::Parser::from_env())
@@ -70,6 +80,8 @@ fn parse_from(mut arguments: lexopt::Parser) -> Result<Option<Options>, String> 
         tap: None,
         words: Vec::new(),
         http_port: None,
+        rpc_port: None,
+        zmq_port: None,
         log: None,
         debug_endpoints: false,
     };
@@ -92,6 +104,12 @@ fn parse_from(mut arguments: lexopt::Parser) -> Result<Option<Options>, String> 
                 options.words.push(format!("{name}={value}"));
             }
             Arg::Value(word) => options.words.push(word.string().map_err(say)?),
+            Arg::Long("rpc-port") => {
+                options.rpc_port = Some(arguments.value().and_then(|v| v.parse()).map_err(say)?);
+            }
+            Arg::Long("zmq-port") => {
+                options.zmq_port = Some(arguments.value().and_then(|v| v.parse()).map_err(say)?);
+            }
             Arg::Long("log") => {
                 options.log = Some(arguments.value().and_then(|v| v.parse()).map_err(say)?);
             }
@@ -114,10 +132,11 @@ mod tests {
 
     #[test]
     fn every_option_overrules_the_file() {
-        let words = "--bundle x --http 127.0.0.1:8080 --log debug --debug-endpoints";
+        let words = "--bundle x --http 127.0.0.1:8080 --rpc-port 7001 --zmq-port 0 --log debug --debug-endpoints";
         let options = parse(&words.split(' ').collect::<Vec<_>>()).unwrap().unwrap();
         let config = options.configuration(&Bundle::default()).unwrap();
         assert_eq!(options.address, IpAddr::V4(Ipv4Addr::LOCALHOST));
+        assert_eq!((config.rpc.port, config.zmq.port), (Some(7001), None));
         assert_eq!((config.http.port, config.debug.endpoints), (8080, true));
         assert_eq!(config.log.level, log::LevelFilter::Debug);
     }
@@ -141,6 +160,7 @@ mod tests {
             (&[], "--bundle"),
             (&["--bundle", "x", "--http", "8080"], "8080"),
             (&["--bundle", "x", "--log", "loud"], "loud"),
+            (&["--bundle", "x", "--rpc-port", "70000"], "70000"),
             (&["--bundle", "x", "--frob"], "--frob"),
             (&["--bundle", "x", "stray"], "stray"),
             (&["--bundle", "x", "--ip", "10.9.0.2/24"], "ip=10.9.0.2/24"),

@@ -4,6 +4,7 @@ use crate::sockets::{KernelConnector, KernelListener, Reactor};
 use aqueduct::log_ring::Outlet;
 use aqueduct::platform::{Driver, ListenError, Platform};
 use mio::{Interest, Registry, Token};
+use rustix::rand::GetRandomFlags;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
@@ -31,6 +32,18 @@ pub(crate) fn now() -> Duration {
 /// Time since 1970-01-01 00:00 UTC.
 pub(crate) fn wall_clock() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// Fills `bytes` from the kernel's generator.
+pub(crate) fn fill_random(bytes: &mut [u8]) {
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match rustix::rand::getrandom(&mut bytes[filled..], GetRandomFlags::empty()) {
+            Ok(count) => filled += count,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => panic!("the kernel gives no random bytes: {error}"),
+        }
+    }
 }
 
 /// Runs the closure; a panic in it becomes its message.
@@ -147,5 +160,9 @@ impl Platform for KernelPlatform {
 
     fn wall_clock(&self) -> Duration {
         wall_clock()
+    }
+
+    fn fill_random(&self, bytes: &mut [u8]) {
+        fill_random(bytes);
     }
 }

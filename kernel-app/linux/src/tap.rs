@@ -18,8 +18,7 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use net::{Stack, TcpConnector, TcpListener};
 use std::cell::RefCell;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -42,7 +41,7 @@ impl TapProcess {
             .map_err(say)?;
         let stop = Stop::on_signals(poll.registry()).map_err(say)?;
         let mut seed = [0; 64];
-        File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut seed)).map_err(say)?;
+        process::fill_random(&mut seed);
         let hardware_address = card.hardware_address().map_err(say)?;
         let config = network::stack_config(config);
         let stack = Stack::new(card, &config, hardware_address, seed, process::now());
@@ -112,5 +111,13 @@ impl Platform for TapPlatform {
 
     fn wall_clock(&self) -> Duration {
         process::wall_clock()
+    }
+
+    fn fill_random(&self, bytes: &mut [u8]) {
+        process::fill_random(bytes);
+    }
+
+    fn probes(&self) -> Vec<net::Probe> {
+        vec![self.stack.borrow().probe()]
     }
 }

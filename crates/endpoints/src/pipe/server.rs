@@ -36,8 +36,7 @@ where
     let socket = ZmqSocket::new(host, options);
     socket.attach(how);
     let service = Service { host: host.clone(), socket, load: Rc::default() };
-    let server =
-        Server { service: service.clone(), handler, writer: RefCell::new(reply_writer()) };
+    let server = Server { service: service.clone(), handler, writer: RefCell::new(reply_writer()) };
     host.spawner.spawn("service", serve(Rc::new(server), request_reader()));
     service
 }

@@ -110,9 +110,8 @@ fn a_service_that_stops_answers_what_it_has_and_takes_no_more() {
     let (timers, spawner) = (world.host.timers.clone(), world.host.spawner.clone());
     world.run(async move {
         let slow = client.clone();
-        let slow = spawner.spawn_joinable("call", async move {
-            slow.call("sleep 3".into(), Compress::No).await
-        });
+        let slow = spawner
+            .spawn_joinable("call", async move { slow.call("sleep 3".into(), Compress::No).await });
         timers.sleep(Duration::from_secs(1)).await;
         server.drain(Duration::from_secs(10));
         let late = client.clone().patience(Duration::from_secs(5));
