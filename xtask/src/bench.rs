@@ -5,6 +5,7 @@ mod counter;
 mod load;
 mod native;
 mod rows;
+mod services;
 
 use crate::{
     child::Child,
@@ -100,6 +101,11 @@ pub(crate) fn main(arguments: lexopt::Parser) -> Result<ExitCode> {
     }
     if words.first().is_some_and(|word| word == "native") {
         return native::main(&words[1..]);
+    }
+    match words.first().and_then(|word| word.to_str()) {
+        Some("rpc") => return services::rpc(&words[1..]),
+        Some("pipe") => return services::pipe(&words[1..]),
+        _ => {}
     }
     let options = Options::parse(arguments)?;
     options.rows()?;

@@ -19,8 +19,11 @@ cargo xtask test [unit|boot|interop|xen] [FILTER]
 cargo xtask bench [ROW...]        measure the appliance and Linux + nginx side by side
 cargo xtask bench xen             the same, as guests of one Xen
 cargo xtask bench native          bulk TCP without a VM: our stack over a TAP, the kernel's over veth
+cargo xtask bench rpc             Cap'n Proto: ours, the capnp-rpc crate, the C++ library
+cargo xtask bench pipe            ZeroMQ: ours, libzmq, the zeromq crate; pipelines beside straight-line code
 cargo xtask image                 build the bootable ELF; the last line printed is its path
 cargo xtask bundle DIR --out FILE make a boot bundle
+cargo xtask codegen               remake the code generated from schemas
 cargo xtask tidy                  check the shape of the tree: crate arrows, lengths, unsafe
 cargo xtask fuzz [TARGET] [--seconds N]
                                   run fuzz targets

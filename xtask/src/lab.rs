@@ -157,9 +157,19 @@ impl Lab {
 
     /// Starts the Linux process on the kernel's sockets and waits until it answers.
     pub(crate) fn process(&mut self, bundle: &Path, arguments: &[&str]) -> Result<Child> {
+        self.process_at(PROCESS_ADDRESS, bundle, arguments)
+    }
+
+    /// The same at another of this machine's addresses.
+    pub(crate) fn process_at(
+        &mut self,
+        address: SocketAddr,
+        bundle: &Path,
+        arguments: &[&str],
+    ) -> Result<Child> {
         let mut command = Command::new(&self.process);
-        command.arg("--http").arg(PROCESS_ADDRESS.to_string()).args(arguments);
-        answering(&mut command, bundle, PROCESS_ADDRESS)
+        command.arg("--http").arg(address.to_string()).args(arguments);
+        answering(&mut command, bundle, address)
     }
 
     /// Starts it on the TAP, with its own stack and at the guest's addresses, and waits until it

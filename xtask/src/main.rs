@@ -5,6 +5,7 @@ mod accel;
 mod bench;
 mod bundle;
 mod child;
+mod codegen;
 mod failure;
 mod fuzz;
 mod guest;
@@ -16,6 +17,7 @@ mod link;
 mod load;
 mod lossy;
 mod peer;
+mod peers;
 mod places;
 mod qemu;
 mod qmp;
@@ -29,6 +31,8 @@ mod xen;
 mod boot_tests;
 #[path = "../../tests/interop/http/mod.rs"]
 mod http_tests;
+#[path = "../../tests/interop/services/mod.rs"]
+mod service_tests;
 #[path = "../../tests/xen/mod.rs"]
 mod xen_tests;
 
@@ -56,6 +60,7 @@ fn dispatch() -> Result<ExitCode> {
         Some("test") => test::main(rest),
         Some("bench") => bench::main(rest),
         Some("tidy") => tidy::main(rest),
+        Some("codegen") => codegen::main(rest),
         Some("fuzz") => fuzz::main(rest),
         Some("xen") => xen::main(rest),
         Some(bench::WORKER_VERB) => bench::worker_main(rest),

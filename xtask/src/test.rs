@@ -6,7 +6,7 @@ use crate::{
     failure::{Failure, OrSay, Result, fail},
     http_tests, image,
     lab::{Case, Lab},
-    places, run, tidy,
+    peers, places, run, service_tests, tidy,
     tools::{self, Install, Tool},
     xen::Dom0,
     xen_tests,
@@ -97,14 +97,15 @@ impl Selection {
 
     fn cases(&self) -> Vec<&'static Case> {
         let boot = boot_tests::CASES.iter().filter(|_| self.boot);
-        let interop = http_tests::CASES.iter().filter(|_| self.interop);
+        let interop = http_tests::CASES.iter().chain(service_tests::CASES).filter(|_| self.interop);
         let xen = xen_tests::CASES.iter().filter(|_| self.xen);
         boot.chain(interop).chain(xen).filter(|case| case.name.contains(&self.filter)).collect()
     }
 }
 
 fn all_cases() -> impl Iterator<Item = &'static Case> {
-    boot_tests::CASES.iter().chain(http_tests::CASES).chain(xen_tests::CASES)
+    let interop = http_tests::CASES.iter().chain(service_tests::CASES);
+    boot_tests::CASES.iter().chain(interop).chain(xen_tests::CASES)
 }
 
 #[derive(Default)]
@@ -213,6 +214,7 @@ fn run_cases(cases: &[&'static Case], install: Install, tally: &mut Tally) -> Re
     if cases.iter().any(|case| case.name.starts_with("xen/")) {
         Dom0::get(install)?;
     }
+    peers::prepare(&cases.iter().map(|case| case.name).collect::<Vec<_>>(), install)?;
     if let Err(reason) = namespace_works() {
         tally.skipped.extend(cases.iter().map(|case| format!("{} ({reason})", case.name)));
         return Ok(());

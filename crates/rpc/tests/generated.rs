@@ -20,7 +20,7 @@ fn generated_code_is_that_of_its_schema() {
         assert_eq!(
             text.lines().next(),
             Some(&*expected),
-            "{generated} is stale: run `cargo run -p rpc --example codegen`"
+            "{generated} is stale: run `cargo xtask codegen`"
         );
     }
 }

@@ -2,7 +2,7 @@
 
     python3 tests/interop/zmq/bench/bench.py NAME=PROGRAM ... [--rounds N]
 
-Each PROGRAM understands: echo PORT, drain PORT COUNT, ask PORT COUNT BYTES, flood PORT COUNT BYTES.
+Each PROGRAM, which may have words of its own, understands: echo PORT, drain PORT COUNT, ask PORT COUNT BYTES, flood PORT COUNT BYTES.
 The programs take turns in each round; the figure is the median of the rounds. CPU is of both
 processes together, per message.
 """
@@ -30,7 +30,7 @@ def free_port():
 
 
 def start(program, *words):
-    return subprocess.Popen([program, *map(str, words)], stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen([*program.split(), *map(str, words)], stdout=subprocess.PIPE, text=True)
 
 
 def run(program, server, client, count, size):

@@ -1,0 +1,94 @@
+//! RPC and ZeroMQ against real peers: the C++ and Python libraries of Cap'n Proto, libzmq. The engines first, each side
+//! in turn being the server; then the appliance's own services, as a Linux process and as a guest.
+
+mod rpc;
+mod zmq;
+
+use crate::{
+    child::Child,
+    failure::{Result, fail},
+    lab::{Case, Lab, Server, Setup, contains},
+    peers::{CAPNP, CAPNP_HEADERS, CXX, PIP, PYTHON},
+    tools::{self, Tool},
+};
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+/// Any case has all peers of its kind made.
+const RPC: &[&Tool] = &[&CAPNP, &CAPNP_HEADERS, &CXX, &PYTHON, &PIP];
+const ZMQ: &[&Tool] = &[&PYTHON, &PIP];
+
+pub(crate) const CASES: &[Case] = &[
+    case("rpc/cpp_calls_us", RPC, 120, rpc::cpp_calls_us),
+    case("rpc/we_call_cpp", RPC, 120, rpc::we_call_cpp),
+    case("rpc/python_calls_us", RPC, 120, rpc::python_calls_us),
+    case("rpc/we_call_python", RPC, 120, rpc::we_call_python),
+    case("rpc/appliance_process", RPC, 180, rpc::appliance_process),
+    case("rpc/appliance_guest", RPC, 300, rpc::appliance_guest),
+    case("zmq/patterns_and_mechanisms", ZMQ, 600, zmq::patterns_and_mechanisms),
+    case("zmq/service_process", ZMQ, 180, zmq::service_process),
+    case("zmq/service_guest", ZMQ, 300, zmq::service_guest),
+    case("zmq/appliances_call_each_other", &[&tools::CURL], 120, zmq::appliances_call_each_other),
+];
+
+const fn case(
+    name: &'static str,
+    needs: &'static [&'static Tool],
+    seconds: u64,
+    run: fn(&mut Lab) -> Result,
+) -> Case {
+    Case { name, needs, deadline: Duration::from_secs(seconds), run }
+}
+
+/// What checks print when nothing is left to check.
+const ALL_CHECKED: &str = "all checked";
+/// Where a peer serves, in the test's namespace.
+const PEER_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9000);
+const START_LIMIT: Duration = Duration::from_secs(20);
+const STOP_LIMIT: Duration = Duration::from_secs(15);
+
+/// Starts a peer that serves at [`PEER_ADDRESS`], and waits until it does.
+fn serving(mut command: Command) -> Result<Child> {
+    let mut child = Child::start(command.arg("serve").arg(PEER_ADDRESS.to_string()), |command| {
+        command.stdin(Stdio::null());
+    })?;
+    let deadline = Instant::now() + START_LIMIT;
+    while TcpStream::connect(PEER_ADDRESS).is_err() {
+        if let Some(status) = child.ended() {
+            fail!("the server ended ({status}) before it served");
+        }
+        if Instant::now() > deadline {
+            fail!("the server did not serve within {START_LIMIT:?}");
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Ok(child)
+}
+
+/// Runs a check to its end; it must say that it checked everything.
+fn checked(command: &mut Command) -> Result {
+    contains("the check's output", &tools::output(command)?, ALL_CHECKED)
+}
+
+/// Checks the services of the Linux process, which must then stop as it should.
+fn on_process(lab: &mut Lab, check: fn(IpAddr) -> Result) -> Result {
+    let bundle = lab.bundle("", &[])?;
+    let child = lab.process(&bundle, &[])?;
+    let mut server = Server::Process(Box::new(child));
+    let result = check(crate::lab::PROCESS_ADDRESS.ip());
+    server.judge(result)?;
+    server.stop(STOP_LIMIT)
+}
+
+/// Checks the services of a guest, which must then stop as it should.
+fn on_guest(lab: &mut Lab, check: fn(IpAddr) -> Result) -> Result {
+    let bundle = lab.bundle("", &[])?;
+    let guest = lab.boot(&Setup { bundle: Some(bundle), ..Setup::default() })?;
+    let mut server = Server::Guest(Box::new(guest));
+    let result = check(crate::lab::GUEST_ADDRESS.ip());
+    server.judge(result)?;
+    server.stop(STOP_LIMIT)
+}

@@ -1,0 +1,123 @@
+"""The appliance's ZeroMQ port against libzmq.
+
+    pip install pyzmq cbor2
+    python3 tests/interop/zmq/test_service.py HOST:PORT
+
+Ends with "all checked". Every wait has a deadline.
+"""
+
+import random
+import socket as tcp
+import sys
+import zlib
+
+import cbor2
+import zmq
+
+HOST, PORT = sys.argv[1].rsplit(":", 1)
+DEADLINE_MS = 60_000
+CONTEXT = zmq.Context(io_threads=1)
+CONTEXT.setsockopt(zmq.MAX_SOCKETS, 4096)
+
+
+def connected(kind):
+    socket = CONTEXT.socket(kind)
+    socket.linger = 0
+    socket.rcvtimeo = socket.sndtimeo = DEADLINE_MS
+    socket.connect(f"tcp://{HOST}:{PORT}")
+    return socket
+
+
+def unpack(reply):
+    """The mark and the object."""
+    body = zlib.decompress(reply[1:]) if reply[:1] == b"z" else reply[1:]
+    return reply[:1], cbor2.loads(body)
+
+
+def ask(req, what, argument, mark=b"p"):
+    body = cbor2.dumps({what: argument})
+    req.send(mark + (zlib.compress(body, 1) if mark == b"z" else body))
+    return unpack(req.recv())
+
+
+def functions_answer_plain_and_compressed():
+    with connected(zmq.REQ) as req:
+        million = list(range(1, 1_000_001))
+        for mark, expected in ((b"p", b"p"), (b"z", b"z"), (b"c", b"z")):
+            assert ask(req, "echo", "", mark) == (expected, "")
+            assert ask(req, "upper", "wässer", mark) == (expected, "WÄSSER")
+            assert ask(req, "sum", [1, -2, 3], mark) == (expected, 2)
+            assert ask(req, "sum", million, mark) == (expected, sum(million))
+            assert ask(req, "reverse", million, mark) == (expected, million[::-1])
+
+
+def messages_of_many_sizes():
+    chance = random.Random(3)
+    with connected(zmq.REQ) as req:
+        for size in (0, 1, 253, 254, 255, 256, 65_535, 65_536, 1 << 20, 8 << 20):
+            text = "".join(chance.choices("abcdefgh", k=64)) * (size // 64 + 1)
+            assert ask(req, "echo", text[:size]) == (b"p", text[:size]), size
+
+
+def bad_requests_are_answered_with_their_cause():
+    with connected(zmq.REQ) as req:
+        for bad, why in (
+            (b"", "prefix missing"),
+            (b"?x", "unknown prefix byte 0x3f"),
+            (b"zzz", "not valid zlib"),
+            (b"z" + zlib.compress(bytes(1 << 28), 9), "expands beyond the limit"),
+            (b"p" + b"\x81" * 100_000, "not valid cbor"),
+            (b"p" + cbor2.dumps({"frobnicate": 1}), "not valid cbor"),
+            (b"p" + cbor2.dumps({"sum": ["one"]}), "not valid cbor"),
+        ):
+            req.send(bad)
+            mark, cause = unpack(req.recv())
+            assert mark == b"e" and why in cause, (why, mark, cause)
+        assert ask(req, "sum", [5]) == (b"p", 5)
+
+
+def a_dealer_has_many_requests_under_way():
+    with connected(zmq.DEALER) as dealer:
+        for number in range(1000):
+            body = b"p" + cbor2.dumps({"sum": [number, 1]})
+            dealer.send_multipart([number.to_bytes(4, "big"), b"", body])
+        answers = {}
+        for _ in range(1000):
+            number, _, reply = dealer.recv_multipart()
+            answers[int.from_bytes(number, "big")] = unpack(reply)[1]
+        assert answers == {number: number + 1 for number in range(1000)}
+
+
+def a_thousand_connections():
+    sockets = [connected(zmq.REQ) for _ in range(1000)]
+    for number, req in enumerate(sockets):
+        req.send(b"p" + cbor2.dumps({"sum": [number]}))
+    for number, req in enumerate(sockets):
+        assert unpack(req.recv()) == (b"p", number)
+    for req in sockets:
+        req.close()
+
+
+def garbage_ends_one_connection_and_no_other():
+    chance = random.Random(11)
+    greeting = b"\xff" + bytes(8) + b"\x7f\x03\x01NULL" + bytes(16 + 32)
+    ready = b"\x04\x19\x05READY\x0bSocket-Type\x00\x00\x00\x03REQ"
+    with connected(zmq.REQ) as req:
+        for attempt in range(100):
+            with tcp.create_connection((HOST, int(PORT))) as raw:
+                raw.sendall((b"", greeting, greeting + ready)[attempt % 3] + chance.randbytes(100))
+            assert ask(req, "echo", "fine") == (b"p", "fine")
+
+
+for check in (
+    functions_answer_plain_and_compressed,
+    messages_of_many_sizes,
+    bad_requests_are_answered_with_their_cause,
+    a_dealer_has_many_requests_under_way,
+    a_thousand_connections,
+    garbage_ends_one_connection_and_no_other,
+):
+    check()
+    print(check.__name__, "ok", flush=True)
+CONTEXT.destroy(linger=0)
+print("all checked")

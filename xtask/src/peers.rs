@@ -1,0 +1,165 @@
+//! The peers of the RPC and ZeroMQ tests and benchmarks: our own, built, and what those of others need.
+
+use crate::{
+    failure::{OrSay, Result, fail},
+    places,
+    tools::{self, Install, Tool},
+};
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+pub(crate) const PYTHON: Tool = Tool { program: "python3", package: "python3" };
+pub(crate) const PIP: Tool = Tool { program: "pip3", package: "python3-pip" };
+pub(crate) const CAPNP: Tool = Tool { program: "capnp", package: "capnproto" };
+pub(crate) const CAPNP_HEADERS: Tool =
+    Tool { program: "/usr/include/capnp/rpc.h", package: "libcapnp-dev" };
+pub(crate) const CXX: Tool = Tool { program: "g++", package: "g++" };
+pub(crate) const ZMQ_HEADERS: Tool = Tool { program: "/usr/include/zmq.h", package: "libzmq3-dev" };
+
+/// Of PyPI: a module by which one is found, and what is installed when it is not.
+const PYTHON_PACKAGES: &[(&str, &str)] =
+    &[("capnp", "pycapnp==2.2.4"), ("zmq", "pyzmq"), ("cbor2", "cbor2")];
+const CXX_WORDS: &[&str] =
+    &["-O2", "-std=c++17", "-lcapnp-rpc", "-lcapnp", "-lkj-async", "-lkj", "-lpthread"];
+
+/// Makes what the cases of these names need beyond programs: the cases themselves have no network.
+pub(crate) fn prepare(names: &[&str], install: Install) -> Result {
+    let any = |kind: &str| names.iter().any(|name| name.starts_with(kind));
+    if any("rpc/") || any("zmq/") {
+        python_packages(install)?;
+    }
+    if any("rpc/") {
+        build_rpc()?;
+        build_rpc_cpp()?;
+    }
+    if any("zmq/") {
+        build_zmq()?;
+    }
+    Ok(())
+}
+
+/// Python, with the packages in reach.
+pub(crate) fn python() -> Result<Command> {
+    let mut command = tools::command(&PYTHON)?;
+    command.env("PYTHONPATH", python_folder()?);
+    Ok(command)
+}
+
+/// A file of the tests.
+pub(crate) fn source(path: &str) -> PathBuf {
+    places::root().join(path)
+}
+
+/// The schema of the demo that all RPC peers serve and call.
+pub(crate) fn demo_schema() -> PathBuf {
+    source("crates/rpc/examples/peer/demo.capnp")
+}
+
+/// Our RPC engine on plain sockets.
+pub(crate) fn rpc() -> PathBuf {
+    places::target().join("release/examples/peer")
+}
+
+/// The C++ library's peer.
+pub(crate) fn rpc_cpp() -> Result<PathBuf> {
+    Ok(places::made("peers")?.join("rpc-cpp"))
+}
+
+/// Our ZeroMQ sockets on the kernel's.
+pub(crate) fn zmq() -> PathBuf {
+    zmq_target().join("release/zmq-peer")
+}
+
+pub(crate) fn build_rpc() -> Result {
+    cargo(&["build", "--release", "--package", "rpc", "--example", "peer"])
+}
+
+pub(crate) fn build_zmq() -> Result {
+    let target = zmq_target().display().to_string();
+    let manifest = source("tests/interop/zmq/Cargo.toml").display().to_string();
+    cargo(&["build", "--release", "--manifest-path", &manifest, "--target-dir", &target])
+}
+
+/// Builds the C++ peer, if its sources are newer.
+pub(crate) fn build_rpc_cpp() -> Result {
+    let (schema, program) = (demo_schema(), source("tests/interop/rpc/peer.cpp"));
+    let made = rpc_cpp()?;
+    if is_newer(&made, &[&schema, &program]) {
+        return Ok(());
+    }
+    eprintln!("xtask: compiling {}", program.display());
+    let folder = places::made("peers")?;
+    let prefix = schema.parent().unwrap_or(Path::new("/"));
+    tools::output(
+        tools::command(&CAPNP)?
+            .arg("compile")
+            .arg(format!("-oc++:{}", folder.display()))
+            .arg(format!("--src-prefix={}", prefix.display()))
+            .arg(&schema),
+    )?;
+    tools::output(
+        tools::command(&CXX)?
+            .arg("-I")
+            .arg(&folder)
+            .arg(&program)
+            .arg(folder.join("demo.capnp.c++"))
+            .args(CXX_WORDS)
+            .arg("-o")
+            .arg(&made),
+    )?;
+    Ok(())
+}
+
+/// Whether `made` is there and newer than what it was made of.
+pub(crate) fn is_newer(made: &Path, sources: &[&Path]) -> bool {
+    let time = |path: &Path| std::fs::metadata(path).and_then(|file| file.modified()).ok();
+    time(made).is_some_and(|made| sources.iter().all(|source| time(source) < Some(made)))
+}
+
+pub(crate) fn cargo(arguments: &[&str]) -> Result {
+    eprintln!("xtask: cargo {}", arguments.join(" "));
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo)
+        .current_dir(places::root())
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(std::io::stderr())
+        .status()
+        .or_say(|| "cannot start cargo".into())?;
+    if status.success() { Ok(()) } else { fail!("it does not build; cargo's messages are above") }
+}
+
+/// Installs what Python lacks, in a folder of ours.
+fn python_packages(install: Install) -> Result {
+    let lacks = |module: &str| -> Result<bool> {
+        Ok(tools::output(python()?.args(["-c", &format!("import {module}")])).is_err())
+    };
+    let mut missing = Vec::new();
+    for (module, package) in PYTHON_PACKAGES {
+        if lacks(module)? {
+            missing.push(*package);
+        }
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let folder = python_folder()?;
+    let words = format!("pip3 install --target {} {}", folder.display(), missing.join(" "));
+    if install == Install::OnlyTell {
+        fail!("Python lacks {}: `{words}`, or leave out --no-install", missing.join(", "));
+    }
+    eprintln!("xtask: installing {} ({words})", missing.join(" "));
+    let mut pip = tools::command(&PIP)?;
+    tools::output(pip.args(["install", "--quiet", "--target"]).arg(folder).args(&missing))?;
+    Ok(())
+}
+
+fn python_folder() -> Result<PathBuf> {
+    places::made("python")
+}
+
+fn zmq_target() -> PathBuf {
+    places::target().join("zmq-peer")
+}
