@@ -10,6 +10,7 @@ use crate::segment::{Offer, Segment};
 use crate::shared::Shared;
 use crate::tuple::Tuple;
 use alloc::rc::Rc;
+use alloc::vec::Vec;
 use core::cell::{RefCell, RefMut};
 use core::task::Waker;
 use flow::FlowError;
@@ -155,9 +156,9 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        let shared = &self.shared;
-        let rings = rings::bytes(&self.state.get_mut().sockets);
-        shared.ring_bytes.set(shared.ring_bytes.get().saturating_sub(rings));
+        let none = Sockets::new(Vec::new());
+        let sockets = core::mem::replace(&mut self.state.get_mut().sockets, none);
+        rings::give_back(&self.shared, sockets);
     }
 }
 

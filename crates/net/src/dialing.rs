@@ -9,7 +9,7 @@ use crate::moment::Span;
 use crate::neighbours::Hop;
 use crate::packet::Bare;
 use crate::port::Output;
-use crate::rings::{self, Sizes};
+use crate::rings;
 use crate::segment::{Flags, Offer, Segment};
 use crate::stream::TcpFlow;
 use crate::tally::Count;
@@ -256,11 +256,11 @@ impl Core {
         let tuple = attempt.tuple;
         let offer = Offer { mss: offer.mss.min(self.own_mss(&tuple)), ..offer };
         let (send_next, receive_next) = (attempt.own.wrapping_add(1), peer.wrapping_add(1));
-        let socket = rings::socket(Sizes::initial(&self.shared), &self.shared.limits);
+        let sockets = rings::initial(&self.shared);
         let shift = if segment.flags.has(Flags::SYN) { 0 } else { offer.scale.unwrap_or(0) };
         let window = u32::from(segment.window) << shift;
         let with = Synchronized { tuple, send_next, receive_next, offer, window };
-        let made = establish::established(&with, socket, self.shared.now.get());
+        let made = establish::established(&with, sockets, self.shared.now.get());
         let Some(sockets) = made else {
             return attempt.dial.fulfil(Err(ConnectError::Exhausted));
         };

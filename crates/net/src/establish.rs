@@ -18,7 +18,6 @@ use crate::packet::{BARE_MAX, Bare};
 use crate::port::{Output, Port};
 use crate::segment::Offer;
 use crate::tuple::Tuple;
-use alloc::vec::Vec;
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::phy::{ChecksumCapabilities, DeviceCapabilities, Medium, PacketMeta};
 use smoltcp::socket::tcp::{Socket, State};
@@ -41,24 +40,16 @@ pub(crate) struct Synchronized {
     pub(crate) window: u32,
 }
 
-/// The set with `socket`, established; its first packet will be an acknowledgement that tells its
+/// The set with its closed socket established; its first packet will be an acknowledgement that tells its
 /// window. `None` when smoltcp did not choose the number that it was led to.
-pub(crate) fn established(
-    with: &Synchronized,
-    socket: Socket<'static>,
-    now: Moment,
-) -> Option<Sockets> {
-    Maker::new(with, now).establish(with, socket)
+pub(crate) fn established(with: &Synchronized, sockets: Sockets, now: Moment) -> Option<Sockets> {
+    Maker::new(with, now).establish(with, sockets)
 }
 
 /// The same for a peer that has been told the window, by our SYN-ACK.
-pub(crate) fn accepted(
-    with: &Synchronized,
-    socket: Socket<'static>,
-    now: Moment,
-) -> Option<Sockets> {
+pub(crate) fn accepted(with: &Synchronized, sockets: Sockets, now: Moment) -> Option<Sockets> {
     let mut maker = Maker::new(with, now);
-    let mut sockets = maker.establish(with, socket)?;
+    let mut sockets = maker.establish(with, sockets)?;
     let mut port = Port::new(&maker.caps, &mut maker.swallow);
     maker.interface.poll_egress(now.instant(), &mut port, &mut sockets);
     Some(sockets)
@@ -98,23 +89,27 @@ impl Maker {
         Self { interface, caps, now, swallow }
     }
 
-    fn establish(&mut self, with: &Synchronized, mut socket: Socket<'static>) -> Option<Sockets> {
+    fn establish(&mut self, with: &Synchronized, mut sockets: Sockets) -> Option<Sockets> {
         let (local, remote) = (with.tuple.local(), with.tuple.remote());
+        let socket = sockets.get_mut::<Socket>(handle());
         socket.connect(self.interface.context(), remote, local).ok()?;
-        let mut sockets = SocketSet::new(Vec::with_capacity(1));
-        sockets.add(socket);
-        let back = with.tuple.reversed();
         let seq = with.receive_next.wrapping_sub(1);
         let window = with.window.min(0xffff) as u16;
         let syn_ack = Bare::syn(seq, Some(with.send_next), with.offer, window);
-        let mut frame = [0; BARE_MAX];
-        let frame = &mut frame[..syn_ack.packet_len(&back)];
-        syn_ack.emit(&back, false, frame);
-        let mut port = Port::new(&self.caps, &mut self.swallow);
-        port.frame = Some(frame);
-        self.interface.poll_ingress_single(self.now.instant(), &mut port, &mut sockets);
+        self.hear(&with.tuple, &syn_ack, &mut sockets);
         let state = sockets.get::<Socket>(handle()).state();
         (state == State::Established).then_some(sockets)
+    }
+
+    /// Shows the socket a segment as if its peer had sent it.
+    fn hear(&mut self, tuple: &Tuple, segment: &Bare, sockets: &mut Sockets) {
+        let back = tuple.reversed();
+        let mut frame = [0; BARE_MAX];
+        let frame = &mut frame[..segment.packet_len(&back)];
+        segment.emit(&back, false, frame);
+        let mut port = Port::new(&self.caps, &mut self.swallow);
+        port.frame = Some(frame);
+        self.interface.poll_ingress_single(self.now.instant(), &mut port, sockets);
     }
 }
 
@@ -175,6 +170,7 @@ mod aim {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec::Vec;
     use smoltcp::socket::tcp::SocketBuffer;
     use std::time::Duration;
 
@@ -188,9 +184,11 @@ mod tests {
         }
     }
 
-    fn socket(receive: usize, transmit: usize) -> Socket<'static> {
+    fn socket(receive: usize, transmit: usize) -> Sockets {
         let ring = |bytes| SocketBuffer::new(std::vec![0; bytes]);
-        Socket::new(ring(receive), ring(transmit))
+        let mut sockets = Sockets::new(Vec::new());
+        sockets.add(Socket::new(ring(receive), ring(transmit)));
+        sockets
     }
 
     #[test]

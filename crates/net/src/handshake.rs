@@ -147,8 +147,8 @@ impl Core {
         backlog: &Backlog,
         output: &mut dyn Output,
     ) {
-        let socket = rings::socket(Sizes::initial(&self.shared), &self.shared.limits);
-        let Some(sockets) = establish::accepted(with, socket, self.shared.now.get()) else {
+        let sockets = rings::initial(&self.shared);
+        let Some(sockets) = establish::accepted(with, sockets, self.shared.now.get()) else {
             log::error!("net: smoltcp chose another sequence number than it was led to");
             return;
         };

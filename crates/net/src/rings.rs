@@ -12,7 +12,8 @@ use crate::recovery::Clock;
 use crate::shared::Shared;
 use crate::tally::Count;
 use alloc::vec;
-use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
+use alloc::vec::Vec;
+use smoltcp::socket::tcp::{CongestionControl, Socket, SocketBuffer, State};
 
 /// Bytes of one connection's rings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,14 +44,47 @@ impl Sizes {
     }
 }
 
-/// A socket with such rings, not yet connected.
-pub(crate) fn socket(sizes: Sizes, limits: &Limits) -> Socket<'static> {
+/// A new connection's socket, not yet connected: one that has served before, if there is one,
+/// since making and zeroing rings costs as much as the handshake.
+pub(crate) fn initial(shared: &Shared) -> Sockets {
+    let sizes = Sizes::initial(shared);
+    let mut spare = shared.spare_sockets.borrow_mut();
+    if let Some(mut sockets) = spare.pop_if(|spare| is_of(spare, sizes)) {
+        let socket = sockets.get_mut::<Socket>(establish::handle());
+        socket.set_congestion_control(CongestionControl::Reno);
+        socket.set_ack_delay(Some(shared.limits.acknowledge.into()));
+        return sockets;
+    }
+    make(sizes, &shared.limits)
+}
+
+/// A connection no longer needs its socket.
+pub(crate) fn give_back(shared: &Shared, mut sockets: Sockets) {
+    let freed = bytes(&sockets);
+    shared.ring_bytes.set(shared.ring_bytes.get().saturating_sub(freed));
+    let mut spare = shared.spare_sockets.borrow_mut();
+    if spare.len() < SPARE_MAX && is_of(&sockets, Sizes::initial(shared)) {
+        sockets.get_mut::<Socket>(establish::handle()).abort();
+        spare.push(sockets);
+    }
+}
+
+/// Sockets kept for new connections: as many as open and close within a few milliseconds.
+const SPARE_MAX: usize = 64;
+
+fn is_of(sockets: &Sockets, sizes: Sizes) -> bool {
+    Sizes::of(sockets.get(establish::handle())) == sizes
+}
+
+fn make(sizes: Sizes, limits: &Limits) -> Sockets {
     let ring = |bytes: usize| SocketBuffer::new(vec![0; bytes]);
     let mut socket = Socket::new(ring(sizes.receive.max(1)), ring(sizes.transmit.max(1)));
     // Several writes before a task waits leave as one already, so Nagle's algorithm only delays.
     socket.set_nagle_enabled(false);
     socket.set_ack_delay(Some(limits.acknowledge.into()));
-    socket
+    let mut sockets = Sockets::new(Vec::with_capacity(1));
+    sockets.add(socket);
+    sockets
 }
 
 /// Bytes of the rings in use.
@@ -126,15 +160,14 @@ fn resize(connection: &Connection, tcb: &mut Tcb, sizes: Sizes) -> bool {
         offer: tcb.offer,
         window: tcb.peer_window,
     };
-    let socket = socket(sizes, &shared.limits);
-    let made = establish::established(&with, socket, shared.now.get());
+    let sockets = make(sizes, &shared.limits);
+    let made = establish::established(&with, sockets, shared.now.get());
     let Some(sockets) = made else { return false };
-    let freed = bytes(&tcb.sockets);
-    tcb.sockets = sockets;
+    shared.ring_bytes.set(shared.ring_bytes.get() + bytes(&sockets));
+    give_back(shared, core::mem::replace(&mut tcb.sockets, sockets));
     tcb.fit_stamp();
     tcb.clock = Clock::STOPPED;
     tcb.has_grown = sizes.total() > Sizes::initial(shared).total();
-    shared.ring_bytes.set((shared.ring_bytes.get() + bytes(&tcb.sockets)).saturating_sub(freed));
     tcb.receive_peak = 0;
     tcb.write_starved = false;
     connection.mark(tcb);

@@ -1,6 +1,7 @@
 //! What connections, listeners and connectors share with their stack.
 
 use crate::config::Limits;
+use crate::establish::Sockets;
 use crate::moment::{Moment, Span};
 use crate::tally::Tally;
 use alloc::vec::Vec;
@@ -17,6 +18,8 @@ pub(crate) struct Shared {
     pub(crate) dirty: RefCell<Vec<u32>>,
     /// Bytes of all rings.
     pub(crate) ring_bytes: Cell<usize>,
+    /// Sockets whose connections are gone.
+    pub(crate) spare_sockets: RefCell<Vec<Sockets>>,
     /// The shift that we announce for our windows (RFC 7323 section 2.2).
     pub(crate) window_shift: u8,
 }
@@ -45,6 +48,7 @@ impl Shared {
             now: Cell::new(now),
             dirty: RefCell::new(Vec::new()),
             ring_bytes: Cell::new(0),
+            spare_sockets: RefCell::new(Vec::new()),
             window_shift: bits.saturating_sub(16).min(14) as u8,
         }
     }

@@ -197,7 +197,6 @@ impl Peer {
             })
             .is_ready()
         {}
-        drop(cx);
         world.settle();
         all
     }
