@@ -8,6 +8,10 @@ extern crate alloc;
 extern crate std;
 
 pub mod http;
+/// Generated from `schema/network.capnp` by `cargo xtask codegen`.
+#[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, unused_qualifications)]
+#[rustfmt::skip]
+pub mod network_capnp;
 pub mod pipe;
 pub mod rpc;
 pub mod zmq;

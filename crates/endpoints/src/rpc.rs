@@ -12,6 +12,7 @@
 //! Interfaces are what the standard `capnpc` plugin for Rust generates; a method is an `async fn`.
 
 mod driver;
+pub mod network;
 mod peer;
 
 use crate::rpc::driver::Driver;

@@ -15,6 +15,7 @@ const OURS: &[(&str, &str)] = &[
     ("tests/schema/sim.capnp", "tests/sim"),
     ("examples/peer/demo.capnp", "examples/peer"),
     ("../../kernel-app/schema/appliance.capnp", "../../kernel-app/src"),
+    ("../endpoints/schema/network.capnp", "../endpoints/src"),
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

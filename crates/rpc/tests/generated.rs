@@ -8,6 +8,7 @@ const GENERATED: &[(&str, &str)] = &[
     ("tests/schema/sim.capnp", "tests/sim/sim_capnp.rs"),
     ("examples/peer/demo.capnp", "examples/peer/demo_capnp.rs"),
     ("../../kernel-app/schema/appliance.capnp", "../../kernel-app/src/appliance_capnp.rs"),
+    ("../endpoints/schema/network.capnp", "../endpoints/src/network_capnp.rs"),
 ];
 
 #[test]

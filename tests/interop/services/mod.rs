@@ -31,7 +31,12 @@ pub(crate) const CASES: &[Case] = &[
     case("zmq/patterns_and_mechanisms", ZMQ, 600, zmq::patterns_and_mechanisms),
     case("zmq/service_process", ZMQ, 180, zmq::service_process),
     case("zmq/service_guest", ZMQ, 300, zmq::service_guest),
-    case("zmq/appliances_call_each_other", &[&tools::CURL], 120, zmq::appliances_call_each_other),
+    case(
+        "zmq/appliances_call_each_other",
+        &[&tools::CURL, &PYTHON, &PIP],
+        120,
+        zmq::appliances_call_each_other,
+    ),
 ];
 
 const fn case(

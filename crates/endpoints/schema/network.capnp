@@ -1,0 +1,59 @@
+@0x8419d87ac6b4fb10;
+# A network as objects, in the manner of MirageOS's signatures: what one appliance exports, another
+# uses as its own. How an operation went is a result; the exception `disconnected` means that the
+# connection to the object is lost.
+
+struct Outcome {
+  union {
+    ok @0 :Void;
+    # This side ended it before.
+    closed @1 :Void;
+    error @2 :Failure;
+  }
+
+  enum Failure {
+    reset @0;
+    timedOut @1;
+    # The network below is down.
+    down @2;
+  }
+}
+
+# Both directions of a byte stream. A flow that is released before it was closed is aborted.
+interface Flow {
+  # Waits for bytes, at most so many; `closed` when the other end finished. One at a time.
+  read @0 (bytesMax :UInt32) -> (outcome :Outcome, data :Data);
+  # Fails when the flow can take no more; `drain` then says why.
+  write @1 (data :Data) -> stream;
+  # Ready when all writes before were taken over by the other end's transport.
+  drain @2 () -> (outcome :Outcome);
+  # Ends our direction after all writes before, then drains; reading goes on.
+  close @3 () -> (outcome :Outcome);
+}
+
+struct Opened {
+  flow @0 :Flow;
+  # The addresses of the other end and of this one, as text.
+  peer @1 :Text;
+  local @2 :Text;
+}
+
+interface Listener {
+  # The next flow that somebody opened; `closed` or an error ends the listener. One at a time.
+  accept @0 () -> (outcome :Outcome, opened :Opened);
+  local @1 () -> (local :Text);
+}
+
+interface Connector {
+  # "ADDRESS:PORT" or "NAME:PORT".
+  connect @0 (target :Text) -> (failure :ConnectFailure, opened :Opened);
+}
+
+enum ConnectFailure {
+  none @0;
+  refused @1;
+  timedOut @2;
+  unreachable @3;
+  notFound @4;
+  exhausted @5;
+}

@@ -1,0 +1,78 @@
+//! A network as objects: `schema/network.capnp`.
+//!
+//! [`Rpc::export_flow`], [`Rpc::export_listener`] and [`Rpc::export_connector`] make objects of what
+//! is local; [`RemoteFlow`], [`RemoteListener`] and [`RemoteConnector`] make of such objects what
+//! code that knows only [`flow`] can use. So one appliance uses another's network:
+//!
+//! ```ignore
+//! let connector = RemoteConnector::new(rpc.connect(&local, &other_appliance).await?);
+//! let flow = connector.connect(&target).await?;
+//! ```
+
+mod export;
+mod import;
+
+use super::Rpc;
+use crate::network_capnp::{connector, flow as flow_schema, listener, outcome};
+use capnp::{Error, ErrorKind};
+use export::{ExportedConnector, ExportedFlow, ExportedListener};
+use flow::{Address, Connector, Flow, FlowError, Listener};
+
+pub use import::{RemoteConnector, RemoteFlow, RemoteListener};
+
+impl Rpc {
+    /// A flow as an object. It is aborted when all let go of the object without having closed it.
+    pub fn export_flow(&self, flow: impl Flow + 'static) -> flow_schema::Client {
+        let flow = ExportedFlow::new(flow);
+        self.spawner.spawn("rpc flow", flow.pump());
+        self.client(flow)
+    }
+
+    /// A listener as an object; it ends with the object.
+    pub fn export_listener(&self, listener: impl Listener + 'static) -> listener::Client {
+        self.client(ExportedListener::new(self, listener))
+    }
+
+    /// A connector as an object: whoever has it can reach whatever the connector can.
+    pub fn export_connector(&self, connector: impl Connector) -> connector::Client {
+        self.client(ExportedConnector::new(self, connector))
+    }
+}
+
+fn write_outcome(mut to: outcome::Builder<'_>, result: Result<(), FlowError>) {
+    match result {
+        Ok(()) => to.set_ok(()),
+        Err(FlowError::Closed) => to.set_closed(()),
+        Err(FlowError::Reset) => to.set_error(outcome::Failure::Reset),
+        Err(FlowError::TimedOut) => to.set_error(outcome::Failure::TimedOut),
+        Err(FlowError::Down) => to.set_error(outcome::Failure::Down),
+    }
+}
+
+fn read_outcome(from: Result<outcome::Reader<'_>, Error>) -> Result<(), FlowError> {
+    match from.and_then(|outcome| Ok(outcome.which()?)) {
+        Ok(outcome::Ok(())) => Ok(()),
+        Ok(outcome::Closed(())) => Err(FlowError::Closed),
+        Ok(outcome::Error(Ok(outcome::Failure::TimedOut))) => Err(FlowError::TimedOut),
+        Ok(outcome::Error(Ok(outcome::Failure::Down))) => Err(FlowError::Down),
+        // What is not in the schema ended it all the same.
+        Ok(outcome::Error(_)) | Err(_) => Err(FlowError::Reset),
+    }
+}
+
+/// What an exception means for a flow: without its object there is no network below.
+fn flow_error(error: &Error) -> FlowError {
+    match error.kind {
+        ErrorKind::Disconnected => FlowError::Down,
+        _ => FlowError::Reset,
+    }
+}
+
+/// An address in the text of a message; what cannot be read is the address of nobody.
+fn read_address(text: capnp::Result<capnp::text::Reader<'_>>) -> Address {
+    let text = text.ok().and_then(|text| text.to_str().ok()).unwrap_or_default();
+    match text.strip_prefix("memory:") {
+        Some(number) => Address::Memory(number.parse().unwrap_or_default()),
+        None => text.parse().map_or(Address::Memory(0), Address::Ip),
+    }
+}

@@ -1,0 +1,336 @@
+//! Local flows, listeners and connectors as objects.
+
+use super::{Rpc, write_outcome};
+use crate::network_capnp::{ConnectFailure, connector, flow as schema, listener, opened};
+use alloc::collections::VecDeque;
+use alloc::format;
+use alloc::rc::Rc;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+use capnp::Error;
+use core::cell::{Cell, RefCell};
+use core::future::poll_fn;
+use core::task::{Context, Poll, Waker, ready};
+use flow::{ConnectError, Connector, Flow, FlowError, Listener, Target};
+
+/// Bytes in one answer to a read. 64 KiB: a window of a usual connection.
+const READ_BYTES_MAX: usize = 64 << 10;
+/// Bytes written that the flow has not taken yet. 1 MiB: callers that stream keep below 64 KiB.
+const QUEUED_BYTES_MAX: usize = 1 << 20;
+/// Longest target of a connector, in bytes: a host name (RFC 1035 section 2.3.4), a colon, a port.
+const TARGET_BYTES_MAX: usize = 261;
+
+/// A flow as an object.
+pub(super) struct ExportedFlow<F: Flow>(Rc<Shared<F>>);
+
+struct Shared<F> {
+    flow: RefCell<F>,
+    queue: RefCell<Queue>,
+    reading: Cell<bool>,
+}
+
+/// What was written, on its way into the flow.
+#[derive(Default)]
+struct Queue {
+    bytes: VecDeque<u8>,
+    /// Bytes that the flow took, since its start.
+    taken: u64,
+    closing: bool,
+    finished: bool,
+    /// Nobody has the object any more.
+    abandoned: bool,
+    /// How it ended.
+    end: Option<Result<(), FlowError>>,
+    pump: Option<Waker>,
+    waiting: Vec<Waker>,
+}
+
+impl<F: Flow + 'static> ExportedFlow<F> {
+    pub(super) fn new(flow: F) -> Self {
+        let flow = RefCell::new(flow);
+        Self(Rc::new(Shared { flow, queue: RefCell::default(), reading: Cell::new(false) }))
+    }
+
+    /// The task that writes. One task, so that writes keep their order and a call that is given up
+    /// leaves no half of its bytes behind.
+    pub(super) fn pump(&self) -> impl Future<Output = ()> + 'static {
+        let shared = self.0.clone();
+        async move { poll_fn(|cx| shared.poll_pump(cx)).await }
+    }
+}
+
+impl<F: Flow> Drop for ExportedFlow<F> {
+    fn drop(&mut self) {
+        let mut queue = self.0.queue.borrow_mut();
+        queue.abandoned = true;
+        queue.wake();
+    }
+}
+
+impl Queue {
+    fn wake(&mut self) {
+        self.pump.take().into_iter().chain(self.waiting.drain(..)).for_each(Waker::wake);
+    }
+}
+
+impl<F: Flow> Shared<F> {
+    fn poll_pump(&self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let mut queue = self.queue.borrow_mut();
+            queue.pump = Some(cx.waker().clone());
+            if queue.end.is_some() || (queue.abandoned && !queue.closing) {
+                return Poll::Ready(());
+            }
+            let mut flow = self.flow.borrow_mut();
+            let end = if !queue.bytes.is_empty() {
+                let (front, _) = queue.bytes.as_slices();
+                let written = ready!(flow.poll_write_with(cx, &mut |space| {
+                    let count = space.len().min(front.len());
+                    space[..count].copy_from_slice(&front[..count]);
+                    count
+                }));
+                written.map_or_else(
+                    |error| Some(Err(error)),
+                    |count| {
+                        queue.bytes.drain(..count);
+                        queue.taken += count as u64;
+                        None
+                    },
+                )
+            } else if queue.finished {
+                Some(ready!(flow.poll_drained(cx)))
+            } else if queue.closing {
+                flow.finish();
+                queue.finished = true;
+                None
+            } else {
+                return Poll::Pending;
+            };
+            queue.end = end;
+            queue.wake();
+        }
+    }
+
+    /// Takes the bytes of a write; gives how many the flow must have taken when it is done.
+    fn queue(&self, data: &[u8]) -> Result<u64, Error> {
+        let mut queue = self.queue.borrow_mut();
+        if queue.closing || queue.end.is_some() {
+            return Err(Error::failed("the flow takes no more".into()));
+        }
+        if queue.bytes.len() + data.len() > QUEUED_BYTES_MAX {
+            return Err(Error::overloaded(format!("more than {QUEUED_BYTES_MAX} bytes queued")));
+        }
+        queue.bytes.extend(data);
+        queue.wake();
+        Ok(queue.taken + queue.bytes.len() as u64)
+    }
+
+    /// Ready when the flow took so many bytes, or ended.
+    fn poll_taken(&self, target: u64, cx: &mut Context<'_>) -> Poll<Result<(), FlowError>> {
+        let mut queue = self.queue.borrow_mut();
+        match queue.end {
+            Some(Err(error)) => Poll::Ready(Err(error)),
+            _ if queue.taken >= target => Poll::Ready(Ok(())),
+            _ => {
+                queue.waiting.push(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+
+    fn poll_drained(&self, target: u64, cx: &mut Context<'_>) -> Poll<Result<(), FlowError>> {
+        if let Err(error) = ready!(self.poll_taken(target, cx)) {
+            return Poll::Ready(Err(error));
+        }
+        if self.queue.borrow().finished { self.poll_end(cx) } else { self.poll_flow_drained(cx) }
+    }
+
+    fn poll_flow_drained(&self, cx: &mut Context<'_>) -> Poll<Result<(), FlowError>> {
+        self.flow.borrow_mut().poll_drained(cx)
+    }
+
+    fn poll_end(&self, cx: &mut Context<'_>) -> Poll<Result<(), FlowError>> {
+        let mut queue = self.queue.borrow_mut();
+        match queue.end {
+            Some(end) => Poll::Ready(end),
+            None => {
+                queue.waiting.push(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl<F: Flow + 'static> schema::Server for ExportedFlow<F> {
+    async fn read(
+        self: Rc<Self>,
+        params: schema::ReadParams,
+        mut results: schema::ReadResults,
+    ) -> Result<(), Error> {
+        let bytes_max = (params.get()?.get_bytes_max() as usize).clamp(1, READ_BYTES_MAX);
+        let _turn = Turn::take(&self.0.reading)?;
+        let mut ended = false;
+        let read = poll_fn(|cx| {
+            self.0.flow.borrow_mut().poll_read_with(cx, &mut |bytes| {
+                let shown = &bytes[..bytes.len().min(bytes_max)];
+                ended = bytes.is_empty();
+                results.get().set_data(shown);
+                shown.len()
+            })
+        });
+        let outcome = match read.await {
+            Ok(_) if ended => Err(FlowError::Closed),
+            Ok(_) => Ok(()),
+            Err(error) => Err(error),
+        };
+        write_outcome(results.get().init_outcome(), outcome);
+        Ok(())
+    }
+
+    // What is before `async` happens in the order of the calls.
+    fn write(
+        self: Rc<Self>,
+        params: schema::WriteParams,
+    ) -> impl Future<Output = Result<(), Error>> + 'static {
+        let target =
+            params.get().and_then(|params| params.get_data()).and_then(|data| self.0.queue(data));
+        async move {
+            let target = target?;
+            let taken = poll_fn(|cx| self.0.poll_taken(target, cx)).await;
+            taken.map_err(|error| Error::failed(error.to_string()))
+        }
+    }
+
+    fn drain(
+        self: Rc<Self>,
+        _: schema::DrainParams,
+        mut results: schema::DrainResults,
+    ) -> impl Future<Output = Result<(), Error>> + 'static {
+        let target = {
+            let queue = self.0.queue.borrow();
+            queue.taken + queue.bytes.len() as u64
+        };
+        async move {
+            let outcome = poll_fn(|cx| self.0.poll_drained(target, cx)).await;
+            write_outcome(results.get().init_outcome(), outcome);
+            Ok(())
+        }
+    }
+
+    fn close(
+        self: Rc<Self>,
+        _: schema::CloseParams,
+        mut results: schema::CloseResults,
+    ) -> impl Future<Output = Result<(), Error>> + 'static {
+        {
+            let mut queue = self.0.queue.borrow_mut();
+            queue.closing = true;
+            queue.wake();
+        }
+        async move {
+            let outcome = poll_fn(|cx| self.0.poll_end(cx)).await;
+            write_outcome(results.get().init_outcome(), outcome);
+            Ok(())
+        }
+    }
+}
+
+/// Keeps others from what only one may do at a time.
+struct Turn<'a>(&'a Cell<bool>);
+
+impl<'a> Turn<'a> {
+    fn take(taken: &'a Cell<bool>) -> Result<Self, Error> {
+        if taken.replace(true) {
+            return Err(Error::failed("one at a time: a call before waits still".into()));
+        }
+        Ok(Self(taken))
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
+}
+
+/// A listener as an object.
+pub(super) struct ExportedListener<L> {
+    rpc: Rpc,
+    listener: RefCell<L>,
+    accepting: Cell<bool>,
+}
+
+impl<L: Listener> ExportedListener<L> {
+    pub(super) fn new(rpc: &Rpc, listener: L) -> Self {
+        let listener = RefCell::new(listener);
+        Self { rpc: rpc.clone(), listener, accepting: Cell::new(false) }
+    }
+}
+
+impl<L: Listener + 'static> listener::Server for ExportedListener<L> {
+    async fn accept(
+        self: Rc<Self>,
+        _: listener::AcceptParams,
+        mut results: listener::AcceptResults,
+    ) -> Result<(), Error> {
+        let _turn = Turn::take(&self.accepting)?;
+        let accepted = poll_fn(|cx| self.listener.borrow_mut().poll_accept(cx)).await;
+        let outcome =
+            accepted.map(|flow| write_opened(results.get().init_opened(), &self.rpc, flow));
+        write_outcome(results.get().init_outcome(), outcome);
+        Ok(())
+    }
+
+    async fn local(
+        self: Rc<Self>,
+        _: listener::LocalParams,
+        mut results: listener::LocalResults,
+    ) -> Result<(), Error> {
+        results.get().set_local(&*self.listener.borrow().local().to_string());
+        Ok(())
+    }
+}
+
+/// A connector as an object.
+pub(super) struct ExportedConnector<C> {
+    rpc: Rpc,
+    connector: C,
+}
+
+impl<C: Connector> ExportedConnector<C> {
+    pub(super) fn new(rpc: &Rpc, connector: C) -> Self {
+        Self { rpc: rpc.clone(), connector }
+    }
+}
+
+impl<C: Connector> connector::Server for ExportedConnector<C> {
+    async fn connect(
+        self: Rc<Self>,
+        params: connector::ConnectParams,
+        mut results: connector::ConnectResults,
+    ) -> Result<(), Error> {
+        let target = params.get()?.get_target()?.to_str()?;
+        let target: Option<Target> =
+            Some(target).filter(|text| text.len() <= TARGET_BYTES_MAX).and_then(|t| t.parse().ok());
+        let Some(target) = target else {
+            return Err(Error::failed("the target is not ADDRESS:PORT or NAME:PORT".into()));
+        };
+        match self.connector.connect(&target).await {
+            Ok(flow) => write_opened(results.get().init_opened(), &self.rpc, flow),
+            Err(error) => results.get().set_failure(match error {
+                ConnectError::Refused => ConnectFailure::Refused,
+                ConnectError::TimedOut => ConnectFailure::TimedOut,
+                ConnectError::Unreachable => ConnectFailure::Unreachable,
+                ConnectError::NotFound => ConnectFailure::NotFound,
+                ConnectError::Exhausted => ConnectFailure::Exhausted,
+            }),
+        }
+        Ok(())
+    }
+}
+
+fn write_opened(mut to: opened::Builder<'_>, rpc: &Rpc, flow: impl Flow + 'static) {
+    to.set_peer(&*flow.peer().to_string());
+    to.set_local(&*flow.local().to_string());
+    to.set_flow(rpc.export_flow(flow));
+}

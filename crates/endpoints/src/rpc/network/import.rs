@@ -1,0 +1,253 @@
+//! Another's flows, listeners and connectors as if they were local.
+
+use super::{flow_error, read_address, read_outcome};
+use crate::network_capnp::{ConnectFailure, connector, flow as schema, listener, opened};
+use alloc::boxed::Box;
+use alloc::string::ToString;
+use capnp::Error;
+use capnp::capability::{Promise, Response};
+use core::pin::Pin;
+use core::task::{Context, Poll, ready};
+use flow::{Address, ConnectError, Connector, Flow, FlowError, Listener, Target};
+
+/// Bytes asked for by a read, and written by one write. 16 KiB: a few of them fill a window.
+const CHUNK_BYTES: usize = 16 << 10;
+
+/// A call that waits for its answer.
+type Call<T> = Promise<Response<T>, Error>;
+
+/// A flow behind an object.
+pub struct RemoteFlow {
+    /// None once it was aborted.
+    client: Option<schema::Client>,
+    peer: Address,
+    local: Address,
+    reading: Option<Call<schema::read_results::Owned>>,
+    /// An answer to a read, and how much of it was consumed.
+    incoming: Option<(Response<schema::read_results::Owned>, usize)>,
+    /// How reading ended.
+    read_end: Option<Result<(), FlowError>>,
+    scratch: Box<[u8]>,
+    sending: Option<Promise<(), Error>>,
+    draining: Option<Call<schema::drain_results::Owned>>,
+    closing: Option<Call<schema::close_results::Owned>>,
+    finished: bool,
+}
+
+impl RemoteFlow {
+    /// The flow behind `client`, between these addresses.
+    pub fn new(client: schema::Client, peer: Address, local: Address) -> Self {
+        Self {
+            client: Some(client),
+            peer,
+            local,
+            reading: None,
+            incoming: None,
+            read_end: None,
+            scratch: alloc::vec![0; CHUNK_BYTES].into_boxed_slice(),
+            sending: None,
+            draining: None,
+            closing: None,
+            finished: false,
+        }
+    }
+
+    fn opened(opened: opened::Reader<'_>) -> Result<Self, Error> {
+        let (peer, local) = (read_address(opened.get_peer()), read_address(opened.get_local()));
+        Ok(Self::new(opened.get_flow()?, peer, local))
+    }
+
+    /// Shows what is left of the last answer.
+    fn show(&mut self, take: &mut dyn FnMut(&[u8]) -> usize) -> Option<usize> {
+        let (response, consumed) = self.incoming.as_mut()?;
+        let data = response.get().and_then(|results| results.get_data()).unwrap_or_default();
+        let rest = data.get(*consumed..).filter(|rest| !rest.is_empty());
+        let count = rest.map(take);
+        *consumed += count.unwrap_or_default();
+        if *consumed >= data.len() {
+            self.incoming = None;
+        }
+        count
+    }
+
+    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), FlowError>> {
+        let Some(client) = &self.client else {
+            return Poll::Ready(Err(FlowError::Closed));
+        };
+        let reading = self.reading.get_or_insert_with(|| {
+            let mut request = client.read_request();
+            request.get().set_bytes_max(CHUNK_BYTES as u32);
+            request.send().promise
+        });
+        let answer = ready!(Pin::new(reading).poll(cx));
+        self.reading = None;
+        let response = answer.map_err(|error| flow_error(&error))?;
+        let outcome = response.get().and_then(|results| results.get_outcome());
+        read_outcome(outcome)?;
+        self.incoming = Some((response, 0));
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Flow for RemoteFlow {
+    fn poll_read_with(
+        &mut self,
+        cx: &mut Context<'_>,
+        take: &mut dyn FnMut(&[u8]) -> usize,
+    ) -> Poll<Result<usize, FlowError>> {
+        loop {
+            if let Some(count) = self.show(take) {
+                return Poll::Ready(Ok(count));
+            }
+            match self.read_end {
+                Some(Ok(())) => return Poll::Ready(Ok(take(&[]))),
+                Some(Err(error)) => return Poll::Ready(Err(error)),
+                None => {}
+            }
+            self.read_end = match ready!(self.poll_answer(cx)) {
+                Ok(()) => None,
+                // The other end finished; what this side ended is an error.
+                Err(FlowError::Closed) if self.client.is_some() => Some(Ok(())),
+                Err(error) => Some(Err(error)),
+            };
+        }
+    }
+
+    fn poll_write_with(
+        &mut self,
+        cx: &mut Context<'_>,
+        fill: &mut dyn FnMut(&mut [u8]) -> usize,
+    ) -> Poll<Result<usize, FlowError>> {
+        let Some(client) = self.client.as_ref().filter(|_| !self.finished) else {
+            return Poll::Ready(Err(FlowError::Closed));
+        };
+        if let Some(sending) = &mut self.sending {
+            let room = ready!(Pin::new(sending).poll(cx));
+            self.sending = None;
+            room.map_err(|error| flow_error(&error))?;
+        }
+        let count = fill(&mut self.scratch);
+        if count > 0 {
+            let mut request = client.write_request();
+            request.get().set_data(&self.scratch[..count]);
+            self.sending = Some(request.send());
+        }
+        Poll::Ready(Ok(count))
+    }
+
+    fn poll_drained(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), FlowError>> {
+        let Some(client) = &self.client else {
+            return Poll::Ready(Err(FlowError::Closed));
+        };
+        if let Some(closing) = &mut self.closing {
+            let answer = ready!(Pin::new(closing).poll(cx));
+            self.closing = None;
+            let response = answer.map_err(|error| flow_error(&error))?;
+            return Poll::Ready(read_outcome(response.get().and_then(|r| r.get_outcome())));
+        }
+        let draining = self.draining.get_or_insert_with(|| client.drain_request().send().promise);
+        let answer = ready!(Pin::new(draining).poll(cx));
+        self.draining = None;
+        let response = answer.map_err(|error| flow_error(&error))?;
+        Poll::Ready(read_outcome(response.get().and_then(|r| r.get_outcome())))
+    }
+
+    fn finish(&mut self) {
+        if let Some(client) = self.client.as_ref().filter(|_| !self.finished) {
+            self.closing = Some(client.close_request().send().promise);
+            self.finished = true;
+        }
+    }
+
+    fn abort(&mut self) {
+        // Its owner aborts what nobody holds.
+        self.client = None;
+        self.reading = None;
+        self.incoming = None;
+        self.sending = None;
+        self.draining = None;
+        self.closing = None;
+    }
+
+    fn peer(&self) -> Address {
+        self.peer
+    }
+
+    fn local(&self) -> Address {
+        self.local
+    }
+}
+
+/// A listener behind an object.
+pub struct RemoteListener {
+    client: listener::Client,
+    local: Address,
+    accepting: Option<Call<listener::accept_results::Owned>>,
+}
+
+impl RemoteListener {
+    /// The listener behind `client`, which is asked where it listens.
+    pub async fn new(client: listener::Client) -> Result<Self, Error> {
+        let response = client.local_request().send().promise.await?;
+        let local = read_address(response.get()?.get_local());
+        Ok(Self { client, local, accepting: None })
+    }
+}
+
+impl Listener for RemoteListener {
+    type Flow = RemoteFlow;
+
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Result<RemoteFlow, FlowError>> {
+        let client = &self.client;
+        let accepting =
+            self.accepting.get_or_insert_with(|| client.accept_request().send().promise);
+        let answer = ready!(Pin::new(accepting).poll(cx));
+        self.accepting = None;
+        let response = answer.map_err(|error| flow_error(&error))?;
+        let results = response.get().map_err(|error| flow_error(&error))?;
+        read_outcome(results.get_outcome())?;
+        let flow = results.get_opened().and_then(RemoteFlow::opened);
+        Poll::Ready(flow.map_err(|error| flow_error(&error)))
+    }
+
+    fn local(&self) -> Address {
+        self.local
+    }
+}
+
+/// A connector behind an object: another appliance's network as one's own.
+#[derive(Clone)]
+pub struct RemoteConnector(connector::Client);
+
+impl RemoteConnector {
+    /// The connector behind `client`.
+    pub fn new(client: connector::Client) -> Self {
+        Self(client)
+    }
+
+    async fn open(&self, target: &Target) -> Result<Result<RemoteFlow, ConnectError>, Error> {
+        let mut request = self.0.connect_request();
+        request.get().set_target(&*target.to_string());
+        let response = request.send().promise.await?;
+        let results = response.get()?;
+        Ok(Err(match results.get_failure() {
+            Ok(ConnectFailure::None) => return RemoteFlow::opened(results.get_opened()?).map(Ok),
+            Ok(ConnectFailure::Refused) => ConnectError::Refused,
+            Ok(ConnectFailure::TimedOut) => ConnectError::TimedOut,
+            Ok(ConnectFailure::NotFound) => ConnectError::NotFound,
+            Ok(ConnectFailure::Exhausted) => ConnectError::Exhausted,
+            Ok(ConnectFailure::Unreachable) | Err(_) => ConnectError::Unreachable,
+        }))
+    }
+}
+
+impl Connector for RemoteConnector {
+    type Flow = RemoteFlow;
+
+    async fn connect(&self, target: &Target) -> Result<RemoteFlow, ConnectError> {
+        self.open(target).await.unwrap_or_else(|error| {
+            log::debug!("{target} through a remote connector: {error}");
+            Err(ConnectError::Unreachable)
+        })
+    }
+}
