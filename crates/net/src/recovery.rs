@@ -128,13 +128,8 @@ impl Tcb {
         output: &mut dyn Output,
     ) -> bool {
         self.clock.recovery = Recovery::Timeout(self.sent_end);
-        let late = path.now + SMOLTCP_TIMEOUT_MAX;
-        let sent = self.poll_at_time(late, connection, path, output);
-        let sent = sent.and_then(|sent| {
-            if sent {
-                return Some(true);
-            }
-            self.repeat_untimed(connection, path, output)
+        let sent = self.poll_timers(connection, path, output).and_then(|sent| {
+            if sent { Some(true) } else { self.repeat_untimed(connection, path, output) }
         });
         if sent.is_none() {
             return false;
@@ -157,8 +152,7 @@ impl Tcb {
                 return self.poll_at_time(path.now, connection, path, output);
             }
             self.revive(connection, path);
-            let late = path.now + SMOLTCP_TIMEOUT_MAX;
-            return self.poll_at_time(late, connection, path, output);
+            return self.poll_timers(connection, path, output);
         }
         let state = self.socket().state();
         if !matches!(state, State::FinWait1 | State::LastAck | State::Closing) {
@@ -168,7 +162,25 @@ impl Tcb {
         self.send_bare(fin, connection, path, output).then_some(true)
     }
 
-    /// Lets smoltcp send as if it were `at`; whether anything left, `None` when the device was full.
+    /// Lets smoltcp's timers run out: that of a delayed acknowledgement, and the one that repeats.
+    fn poll_timers(
+        &mut self,
+        connection: &Connection,
+        path: &mut Path,
+        output: &mut dyn Output,
+    ) -> Option<bool> {
+        for _ in 0..TIMERS {
+            let next = path.interface.poll_at(path.now.instant(), &self.sockets);
+            let Some(next) = next.map(Moment::from_instant) else { break };
+            if self.poll_at_time(next.max(path.now), connection, path, output)? {
+                return Some(true);
+            }
+        }
+        Some(false)
+    }
+
+    /// Lets smoltcp send as if it were `at`; whether data or a FIN left, `None` when the device was
+    /// full.
     fn poll_at_time(
         &mut self,
         at: Moment,
@@ -181,7 +193,7 @@ impl Tcb {
         path.interface.poll_egress(at.instant(), &mut port, &mut self.sockets);
         let (departed, blocked) = (port.departed, port.blocked);
         self.depart(connection, &departed, path.now);
-        (!blocked).then_some(departed.packets > 0)
+        (!blocked).then_some(departed.seq != departed.seq_end)
     }
 
     /// Makes smoltcp send the first unacknowledged segment again, by the three duplicates that it
@@ -242,7 +254,8 @@ impl Tcb {
         let once = self
             .round_trip
             .map_or(Span::SECOND, |round_trip| Span::plus(round_trip.times(2), TIMEOUT_MIN));
-        once.times(1 << self.clock.backoffs).min(TIMEOUT_MAX)
+        let longest = if self.peer_window == 0 { PROBE_MAX } else { TIMEOUT_MAX };
+        once.times(1 << self.clock.backoffs).min(longest)
     }
 }
 
@@ -251,8 +264,10 @@ impl Tcb {
 const TIMEOUT_MIN: Span = Span::TICK.times(200);
 /// RFC 6298 section 2.5.
 const TIMEOUT_MAX: Span = Span::SECOND.times(60);
-/// More than smoltcp's longest timeout.
-const SMOLTCP_TIMEOUT_MAX: Span = Span::SECOND.times(64);
+/// Between questions to a closed window: its owner must be heard often enough not to be given up.
+const PROBE_MAX: Span = Span::SECOND.times(10);
+/// Those of one socket that can be due before it repeats something, and that.
+const TIMERS: usize = 3;
 /// By then every timeout is the longest.
 const BACKOFFS_MAX: u8 = 9;
 /// RFC 5681 section 3.2.
