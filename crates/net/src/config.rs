@@ -58,8 +58,8 @@ pub struct Limits {
     /// Bytes up to which a transmit ring grows when its connection is busy. Default 262,144: four
     /// segments of 64 KiB, so that one is filled while others travel.
     pub transmit_ring_max_bytes: usize,
-    /// Bytes of all rings together above which no ring grows. When a quarter is used, new and idle
-    /// connections get the smallest rings. Default 64 MiB.
+    /// Bytes of all rings together above which no ring grows. When a sixteenth is used, new and
+    /// idle connections get the smallest rings. Default 64 MiB.
     pub rings_total_bytes: usize,
     /// Bytes of the smallest ring of either direction. Default 512: the smallest segment that
     /// every host must take (RFC 9293 section 3.7.1), less options.

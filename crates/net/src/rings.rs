@@ -26,7 +26,7 @@ impl Sizes {
     /// What a new or idle connection gets.
     pub(crate) fn initial(shared: &Shared) -> Self {
         let limits = &shared.limits;
-        if shared.ring_bytes.get() > limits.rings_total_bytes / 4 {
+        if shared.ring_bytes.get() > limits.rings_total_bytes / 16 {
             return Self { receive: limits.ring_min_bytes, transmit: limits.ring_min_bytes };
         }
         Self {
@@ -106,11 +106,18 @@ pub(crate) fn after_read(connection: &Connection, tcb: &mut Tcb) {
     }
 }
 
-/// Called before the application writes.
+/// The transmit ring's capacity, if it may grow.
+pub(crate) fn growable_transmit(connection: &Connection, tcb: &mut Tcb) -> usize {
+    let capacity = tcb.socket().send_capacity();
+    let may_grow = capacity < connection.shared.limits.transmit_ring_max_bytes;
+    if may_grow { capacity } else { usize::MAX }
+}
+
+/// Called before the application writes what a ring of this size is too small for.
 pub(crate) fn before_write(connection: &Connection, tcb: &mut Tcb) {
     let sizes = Sizes::of(tcb.socket());
     let limits = &connection.shared.limits;
-    if !tcb.write_starved || sizes.transmit >= limits.transmit_ring_max_bytes {
+    if sizes.transmit >= limits.transmit_ring_max_bytes {
         return;
     }
     let wanted = sizes.transmit.saturating_mul(GROWTH).min(limits.transmit_ring_max_bytes);
@@ -160,8 +167,13 @@ fn resize(connection: &Connection, tcb: &mut Tcb, sizes: Sizes) -> bool {
         offer: tcb.offer,
         window: tcb.peer_window,
     };
+    let old = Sizes::of(tcb.socket());
     let sockets = make(sizes, &shared.limits);
-    let made = establish::established(&with, sockets, shared.now.get());
+    let made = if sizes.receive == old.receive && sizes.transmit > old.transmit {
+        establish::resumed(&with, sockets, shared.now.get())
+    } else {
+        establish::established(&with, sockets, shared.now.get())
+    };
     let Some(sockets) = made else { return false };
     shared.ring_bytes.set(shared.ring_bytes.get() + bytes(&sockets));
     give_back(shared, core::mem::replace(&mut tcb.sockets, sockets));

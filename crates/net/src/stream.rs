@@ -66,10 +66,21 @@ impl Flow for TcpFlow {
             register(&mut tcb.writer, cx);
             return Poll::Pending;
         }
+        let growable = rings::growable_transmit(&self.connection, &mut tcb);
+        let mut full = None;
         let filled = tcb.socket().send(|ring| {
             let filled = fill(ring).min(ring.len());
-            (filled, filled)
+            if filled < growable {
+                return (filled, filled);
+            }
+            full = Some(ring.to_vec());
+            (0, filled)
         });
+        if let Some(bytes) = full {
+            // More will follow. Nothing is in the old ring yet, so that a larger one can take over.
+            rings::before_write(&self.connection, &mut tcb);
+            let _ = tcb.socket().send_slice(&bytes);
+        }
         let filled = filled.unwrap_or(0);
         tcb.written += filled as u64;
         self.connection.mark(&mut tcb);
