@@ -29,6 +29,10 @@ const CASES_AT_ONCE: usize = 2;
 /// Between a case's own deadline and the end that the runner makes.
 const DEADLINE_SLACK: Duration = Duration::from_secs(5);
 
+/// Cases that have not passed often enough to hold up a change, and why. A whole run names them as
+/// skipped; `cargo xtask test NAME` runs them. The list only gets shorter.
+const UNPROVEN: &[(&str, &str)] = &[];
+
 pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
     let mut install = Install::Yes;
     let mut words = Vec::new();
@@ -45,7 +49,10 @@ pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
     if selection.unit {
         unit(&mut tally)?;
     }
-    let cases = selection.cases();
+    let mut cases = selection.cases();
+    if selection.filter.is_empty() {
+        cases.retain(|case| !is_unproven(case, &mut tally));
+    }
     if !cases.is_empty() {
         run_cases(&cases, install, &mut tally)?;
     } else if !selection.unit {
@@ -53,6 +60,15 @@ pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
     }
     tally.print(started.elapsed());
     Ok(if tally.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Notes an unproven case as skipped.
+fn is_unproven(case: &Case, tally: &mut Tally) -> bool {
+    let reason = UNPROVEN.iter().find(|(name, _)| *name == case.name);
+    if let Some((name, reason)) = reason {
+        tally.skipped.push(format!("{name} ({reason})"));
+    }
+    reason.is_some()
 }
 
 /// Runs one case, in the namespace that the runner made.
@@ -305,6 +321,13 @@ mod tests {
             !some.cases().is_empty() && some.cases().iter().all(|case| case.name.contains("power"))
         );
         assert!(select(&["curl"]).interop);
+    }
+
+    #[test]
+    fn unproven_cases_exist() {
+        for (name, _) in UNPROVEN {
+            assert!(all_cases().any(|case| case.name == *name), "{name}");
+        }
     }
 
     #[test]
