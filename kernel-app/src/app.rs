@@ -130,10 +130,11 @@ impl App {
         self.web.connections() + rpc + self.transform.as_ref().map_or(0, Service::peers)
     }
 
-    /// All work is done, or its time is over.
-    pub fn has_stopped(&self) -> bool {
+    /// All work is done, and what came of it has arrived but for `undelivered` connections; or the
+    /// time for that is over.
+    pub fn has_stopped(&self, undelivered: usize) -> bool {
         let Some(give_up_at) = self.give_up_at.get() else { return false };
-        let open = self.connections();
+        let open = self.connections().max(undelivered);
         if open > 0 && self.timers.now() < give_up_at {
             return false;
         }

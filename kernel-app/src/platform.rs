@@ -51,6 +51,10 @@ pub trait Driver {
     /// Sends what tasks wrote since the last call.
     fn egress(&mut self, now: Duration);
 
+    /// Connections whose last bytes are still on their way, whoever wrote them: a machine that is
+    /// switched off loses them.
+    fn undelivered(&self) -> usize;
+
     /// Somebody asked the appliance to stop.
     fn stop_requested(&mut self) -> bool;
 

@@ -26,7 +26,7 @@ pub fn run(driver: &mut impl Driver, executor: &Executor, timers: &Timers, app: 
             app.stop();
             continue;
         }
-        if stopping && app.has_stopped() {
+        if stopping && app.has_stopped(driver.undelivered()) {
             return;
         }
         if !more_arrived && !more_to_run {

@@ -9,7 +9,7 @@ use crate::listener::{Backlog, TcpListener};
 use crate::moment::Moment;
 use crate::neighbours::Hop;
 use crate::port::{Card, Wire, WireOutput};
-use crate::probe::{ConnectionInfo, Gauges, Probe};
+use crate::probe::{ConnectionInfo, Gauges, Probe, TcpState};
 use crate::tally::Count;
 use alloc::boxed::Box;
 use alloc::rc::Rc;
@@ -125,6 +125,15 @@ impl Stack {
             retry,
         ];
         deadlines.into_iter().fold(None, earlier)
+    }
+
+    /// Connections whose peer has not acknowledged everything yet, the end included. Looks at all of
+    /// them: for a machine that is about to stop.
+    pub fn undelivered(&self) -> usize {
+        let ends = [TcpState::FinWait1, TcpState::Closing, TcpState::LastAck];
+        let connections = self.probe().connections();
+        let open = |info: &&ConnectionInfo| info.transmit_ring.0 > 0 || ends.contains(&info.state);
+        connections.iter().filter(open).count()
     }
 
     /// The interface's addresses with their prefix lengths in bits, leased and advertised ones

@@ -82,6 +82,10 @@ impl Driver for Interfaces {
         }
     }
 
+    fn undelivered(&self) -> usize {
+        self.stacks.borrow().iter().map(Stack::undelivered).sum()
+    }
+
     fn stop_requested(&mut self) -> bool {
         machine::power::stop_requested()
     }

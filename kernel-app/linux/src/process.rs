@@ -122,6 +122,11 @@ impl Driver for Process {
         self.reactor.flush();
     }
 
+    /// What the kernel has taken over, it delivers when the process is gone.
+    fn undelivered(&self) -> usize {
+        self.reactor.unsent()
+    }
+
     fn stop_requested(&mut self) -> bool {
         self.stop.is_requested()
     }

@@ -71,6 +71,10 @@ impl Driver for TapProcess {
         self.stack.borrow_mut().egress(now);
     }
 
+    fn undelivered(&self) -> usize {
+        self.stack.borrow().undelivered()
+    }
+
     fn stop_requested(&mut self) -> bool {
         self.stop.is_requested()
     }
