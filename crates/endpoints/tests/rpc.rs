@@ -232,3 +232,89 @@ fn a_vat_that_drains_finishes_calls_and_ends_its_connections() {
     let refused = connected(&world);
     assert!(world.run(async move { name_of(&refused).await }).is_err());
 }
+
+/// A flow that says when its buffers are borrowed.
+struct Watched<F> {
+    flow: F,
+    borrowed: Rc<std::cell::Cell<bool>>,
+}
+
+impl<F: flow::Flow> flow::Flow for Watched<F> {
+    fn poll_read_with(
+        &mut self,
+        cx: &mut std::task::Context<'_>,
+        take: &mut dyn FnMut(&[u8]) -> usize,
+    ) -> std::task::Poll<Result<usize, flow::FlowError>> {
+        self.borrowed.set(true);
+        let read = self.flow.poll_read_with(cx, take);
+        self.borrowed.set(false);
+        read
+    }
+
+    fn poll_write_with(
+        &mut self,
+        cx: &mut std::task::Context<'_>,
+        fill: &mut dyn FnMut(&mut [u8]) -> usize,
+    ) -> std::task::Poll<Result<usize, flow::FlowError>> {
+        self.borrowed.set(true);
+        let written = self.flow.poll_write_with(cx, fill);
+        self.borrowed.set(false);
+        written
+    }
+
+    fn poll_drained(
+        &mut self,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Result<(), flow::FlowError>> {
+        self.flow.poll_drained(cx)
+    }
+
+    fn finish(&mut self) {
+        self.flow.finish();
+    }
+
+    fn abort(&mut self) {
+        self.flow.abort();
+    }
+
+    fn peer(&self) -> flow::Address {
+        self.flow.peer()
+    }
+
+    fn local(&self) -> flow::Address {
+        self.flow.local()
+    }
+}
+
+/// Is called while its own connection's buffers must be free: a handler may look at all connections.
+struct Onlooker(Rc<std::cell::Cell<bool>>);
+
+impl schema::Server for Onlooker {
+    async fn name(
+        self: Rc<Self>,
+        _: schema::NameParams,
+        mut results: schema::NameResults,
+    ) -> Result<(), capnp::Error> {
+        results.get().set_name(if self.0.get() { "borrowed" } else { "free" });
+        Ok(())
+    }
+}
+
+#[test]
+fn handlers_run_while_no_buffer_of_a_flow_is_borrowed() {
+    use flow::Connector;
+    let world = World::new(4096);
+    let (client, network) = (world.client.clone(), world.network.clone());
+    let name = world.run(async move {
+        let flow = network.connect(&"demo:1".parse().unwrap()).await.unwrap();
+        let borrowed = Rc::new(std::cell::Cell::new(false));
+        let demo: schema::Client =
+            client.connect_flow(Watched { flow, borrowed: borrowed.clone() });
+        let mut request = demo.call_back_request();
+        request.get().set_to(client.client(Onlooker(borrowed)));
+        request.get().set_times(1);
+        let answer = request.send().promise.await.unwrap();
+        answer.get().unwrap().get_name().unwrap().to_string().unwrap()
+    });
+    assert_eq!(name, "free");
+}

@@ -137,6 +137,12 @@ impl System {
         self.pump();
     }
 
+    /// Takes bytes from the peer; what they set off runs at the next [`poll_run`](Self::poll_run).
+    /// For a transport whose buffers are borrowed meanwhile: handlers may look at it.
+    pub fn take_input(&self, conn: ConnId, now: Duration, bytes: &[u8]) {
+        self.shared.vat.borrow_mut().handle_input(conn, now, bytes);
+    }
+
     /// See [`Vat::wants_input`].
     pub fn wants_input(&self, conn: ConnId) -> bool {
         self.shared.vat.borrow().wants_input(conn)

@@ -55,7 +55,7 @@ impl<F: Flow> Driver<F> {
         let mut ended = false;
         let read = self.flow.poll_read_with(cx, &mut |bytes| {
             ended = bytes.is_empty();
-            system.handle_input(conn, now, bytes);
+            system.take_input(conn, now, bytes);
             bytes.len()
         });
         match read {
