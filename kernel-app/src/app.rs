@@ -1,8 +1,8 @@
 //! THE table: which port speaks which protocol to which handler.
 
 use crate::Platform;
+use crate::handlers::debug;
 use crate::handlers::site::Site;
-use crate::handlers::{debug, rpc, zmq};
 use crate::platform::ListenError;
 use alloc::rc::Rc;
 use alloc::string::String;
@@ -10,7 +10,7 @@ use config::{Bundle, Config};
 use core::cell::Cell;
 use core::fmt;
 use core::time::Duration;
-use endpoints::http::{Limits, Request, Routes, Server, ServerConfig};
+use endpoints::http::{Limits, Routes, Server, ServerConfig};
 use endpoints::pipe::Service;
 use endpoints::rpc::Rpc;
 use flow::task::Spawner;
@@ -53,13 +53,17 @@ impl<P: Platform> Context<P> {
 fn routes<P: Platform>(context: &Context<P>) -> Routes {
     let mut routes = Routes::new();
     if context.config.debug.endpoints {
-        let here = context.clone();
-        let transform = move |request: Request| debug::transform(here.clone(), request);
         routes = routes
             .any("/_test/echo", debug::echo)
             .any("/_test/sink", debug::sink)
-            .any("/_test/panic", debug::panic)
-            .post("/_test/transform/:service", transform);
+            .any("/_test/panic", debug::panic);
+        #[cfg(feature = "zmq")]
+        {
+            let here = context.clone();
+            let transform =
+                move |request| crate::handlers::zmq::transform_elsewhere(here.clone(), request);
+            routes = routes.post("/_test/transform/:service", transform);
+        }
         routes = context.platform.test_routes(routes, &context.spawner);
     }
     routes.get("/*path", Site::new(context))
@@ -85,23 +89,8 @@ impl App {
         web.log_access(http.access_log);
         let listener = listen(context, "http", http.port)?;
         context.spawner.spawn("http listener", web.clone().serve(listener));
-        let rpc = match context.config.rpc.port {
-            Some(port) => {
-                let (rpc, directory) = rpc::open(context, &web);
-                let listener = listen(context, "rpc", port)?;
-                let offering = rpc.offer(listener, directory);
-                context.spawner.spawn("rpc listener", async {
-                    let end = offering.await;
-                    log::debug!("rpc: listening ended: {end}");
-                });
-                Some(rpc)
-            }
-            None => None,
-        };
-        let transform = match context.config.zmq.port {
-            Some(port) => Some(zmq::open(context, listen(context, "zmq", port)?)),
-            None => None,
-        };
+        let rpc = open_rpc(context, &web)?;
+        let transform = open_zmq(context)?;
         Ok(Self {
             web,
             rpc,
@@ -146,6 +135,34 @@ impl App {
     pub fn next_deadline(&self) -> Option<Duration> {
         self.give_up_at.get()
     }
+}
+
+#[cfg(feature = "rpc")]
+fn open_rpc<P: Platform>(context: &Context<P>, web: &Server) -> Result<Option<Rpc>, StartError> {
+    let Some(port) = context.config.rpc.port else { return Ok(None) };
+    let (rpc, directory) = crate::handlers::rpc::open(context, web);
+    let offering = rpc.offer(listen(context, "rpc", port)?, directory);
+    context.spawner.spawn("rpc listener", async {
+        let end = offering.await;
+        log::debug!("rpc: listening ended: {end}");
+    });
+    Ok(Some(rpc))
+}
+
+#[cfg(not(feature = "rpc"))]
+fn open_rpc<P: Platform>(_: &Context<P>, _: &Server) -> Result<Option<Rpc>, StartError> {
+    Ok(None)
+}
+
+#[cfg(feature = "zmq")]
+fn open_zmq<P: Platform>(context: &Context<P>) -> Result<Option<Service>, StartError> {
+    let Some(port) = context.config.zmq.port else { return Ok(None) };
+    Ok(Some(crate::handlers::zmq::open(context, listen(context, "zmq", port)?)))
+}
+
+#[cfg(not(feature = "zmq"))]
+fn open_zmq<P: Platform>(_: &Context<P>) -> Result<Option<Service>, StartError> {
+    Ok(None)
 }
 
 /// A port of the table cannot be opened.

@@ -1,6 +1,8 @@
 //! One file per handler.
 
 pub mod debug;
+#[cfg(feature = "rpc")]
 pub mod rpc;
 pub mod site;
+#[cfg(feature = "zmq")]
 pub mod zmq;

@@ -23,13 +23,15 @@ pub(crate) struct Image {
 
 pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
     let mut install = Install::Yes;
+    let mut services = Services::All;
     while let Some(argument) = arguments.next()? {
         match argument {
             lexopt::Arg::Long("no-install") => install = Install::OnlyTell,
+            lexopt::Arg::Long("http-only") => services = Services::HttpOnly,
             other => return Err(other.unexpected().into()),
         }
     }
-    let image = build(install)?;
+    let image = build_with(services, install)?;
     let bytes = std::fs::metadata(&image.stripped).map_or(0, |file| file.len());
     eprintln!("xtask: {bytes} bytes; with symbols: {}", image.symbols.display());
     // Scripts rely on this being the last line of standard output.
@@ -37,18 +39,35 @@ pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// What the image serves.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Services {
+    /// The whole table.
+    All,
+    /// HTTP, without the code of RPC and ZeroMQ: less than half of the size.
+    HttpOnly,
+}
+
 /// Builds and strips the image.
 pub(crate) fn build(install: Install) -> Result<Image> {
+    build_with(Services::All, install)
+}
+
+fn build_with(services: Services, install: Install) -> Result<Image> {
     tools::need(&[&tools::CC, &tools::LIBC_HEADERS, &tools::STRIP], install)?;
-    let status = cargo("build", "image")
-        .stdout(std::io::stderr())
-        .status()
-        .or_say(|| "cannot start cargo".into())?;
+    let mut cargo = cargo("build", "image");
+    if services == Services::HttpOnly {
+        cargo.arg("--no-default-features");
+    }
+    let status = cargo.stdout(std::io::stderr()).status().or_say(|| "cannot start cargo".into())?;
     if !status.success() {
         fail!("the image does not build; cargo's messages are above");
     }
     let symbols = places::target().join(TARGET).join("image").join(PACKAGE);
-    let stripped = built()?;
+    let stripped = match services {
+        Services::All => built()?,
+        Services::HttpOnly => built()?.with_file_name("aqueduct-http.elf"),
+    };
     finish(&symbols, &stripped)?;
     Ok(Image { stripped, symbols })
 }

@@ -9,10 +9,17 @@ use crate::app::Context;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
-use endpoints::pipe::{Client, Service, make_client, make_server};
+use core::time::Duration;
+use endpoints::http::{self, Response, Status};
+use endpoints::pipe::{Client, Compress, Service, make_client, make_server};
 use endpoints::zmq::{Bind, Connect, Host};
 use flow::{Listener, Target};
 use serde::{Deserialize, Serialize};
+
+/// Longest text that another appliance is asked to transform, in bytes.
+const TEXT_BYTES_MAX: usize = 1 << 20;
+/// How long it may take.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What is asked for.
 #[derive(Debug, Serialize, Deserialize)]
@@ -63,6 +70,35 @@ pub async fn transform(request: Request) -> Reply {
 /// The service of another appliance, for requests that are answered with a text.
 pub fn texts_of<P: Platform>(context: &Context<P>, service: Target) -> Client<Request, String> {
     make_client(&host(context), Connect::new(context.platform.connector(), service))
+}
+
+/// An HTTP route of the debug endpoints: has the body put in capitals by the ZeroMQ service at the
+/// address that the path names. A session of one appliance that calls another's service.
+pub async fn transform_elsewhere<P: Platform>(
+    context: Context<P>,
+    mut request: http::Request,
+) -> Response {
+    let Some(service) = service_of(&request) else {
+        return Response::plain(Status::BAD_REQUEST);
+    };
+    let Ok(body) = request.body().collect(TEXT_BYTES_MAX).await else {
+        return Response::plain(Status::CONTENT_TOO_LARGE);
+    };
+    let Ok(text) = String::from_utf8(body) else {
+        return Response::plain(Status::BAD_REQUEST);
+    };
+    let client = texts_of(&context, service).patience(PATIENCE);
+    match client.call(Request::Upper(text), Compress::Reply).await {
+        Ok(text) => Response::ok("text/plain; charset=utf-8", text.into_bytes()),
+        Err(error) => {
+            log::info!("/_test/transform: {error}");
+            Response::plain(Status::BAD_GATEWAY)
+        }
+    }
+}
+
+fn service_of(request: &http::Request) -> Option<Target> {
+    core::str::from_utf8(request.parameter("service")?).ok()?.parse().ok()
 }
 
 fn host<P: Platform>(context: &Context<P>) -> Host {
