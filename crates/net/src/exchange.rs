@@ -73,15 +73,16 @@ impl Tcb {
             self.socket().set_ack_delay(Some(delay.into()));
         }
         self.depart(connection, &departed, path.now);
-        self.heard(path.now, segment);
-        if self.socket().send_queue() < old_queued {
-            self.progress(connection, path, segment);
-        } else {
-            self.no_progress(connection, path, segment);
-        }
         let socket = self.socket();
         let (state, received, queued) = (socket.state(), socket.recv_queue(), socket.send_queue());
         let capacity = socket.send_capacity();
+        let unacknowledged = self.queue_end().wrapping_sub(queued as u32);
+        self.heard(path.now, segment, unacknowledged);
+        if queued < old_queued {
+            self.progress(connection, path, segment, unacknowledged);
+        } else if segment.has_options {
+            self.no_progress(connection, path, segment, unacknowledged);
+        }
         let changed = state != old_state;
         if changed && state == State::Closed && segment.flags.has(Flags::RST) {
             self.end.get_or_insert(FlowError::Reset);
@@ -198,7 +199,7 @@ impl Tcb {
     }
 
     /// What a segment says about the path and the peer, beyond what smoltcp takes from it.
-    fn heard(&mut self, now: Moment, segment: &Segment) {
+    fn heard(&mut self, now: Moment, segment: &Segment, unacknowledged: u32) {
         self.heard_at = now;
         if self.stamp.ethernet[..6] != segment.source {
             let next = self.receive_next();
@@ -214,7 +215,7 @@ impl Tcb {
             self.measure(now.since(at));
         }
         // One more when it acknowledges our FIN.
-        if segment.ack.wrapping_sub(self.unacknowledged()) <= 1 {
+        if segment.ack.wrapping_sub(unacknowledged) <= 1 {
             let window = u32::from(segment.window) << self.offer.scale.unwrap_or(0);
             if self.peer_window == 0 && window > 0 {
                 self.window_opened(now);

@@ -64,9 +64,14 @@ impl Tcb {
     }
 
     /// The peer has acknowledged data.
-    pub(crate) fn progress(&mut self, connection: &Connection, path: &mut Path, segment: &Segment) {
+    pub(crate) fn progress(
+        &mut self,
+        connection: &Connection,
+        path: &mut Path,
+        segment: &Segment,
+        unacknowledged: u32,
+    ) {
         let now = path.now;
-        let unacknowledged = self.unacknowledged();
         self.clock.backoffs = 0;
         self.clock.duplicates = u8::from(segment.has_options);
         let is_done = self.sent_end == unacknowledged;
@@ -81,19 +86,17 @@ impl Tcb {
         }
     }
 
-    /// The peer has acknowledged nothing new: counts what smoltcp does not count, since the window
-    /// changed as well (RFC 6675 section 2, "DupAcks"), and sees a closed window open.
+    /// The peer has acknowledged nothing new, but something selectively: counts what smoltcp does
+    /// not count when the window changed as well (RFC 6675 section 2, "DupAcks").
     pub(crate) fn no_progress(
         &mut self,
         connection: &Connection,
         path: &mut Path,
         segment: &Segment,
+        unacknowledged: u32,
     ) {
-        if self.clock.at == Moment::NEVER || segment.data_len > 0 {
-            return;
-        }
-        // Our peers send no options but these after the handshake.
-        if !segment.has_options || segment.ack != self.unacknowledged() {
+        let is_duplicate = segment.data_len == 0 && segment.ack == unacknowledged;
+        if self.clock.at == Moment::NEVER || !is_duplicate {
             return;
         }
         self.clock.duplicates = self.clock.duplicates.saturating_add(1);
