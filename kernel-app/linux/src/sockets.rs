@@ -105,6 +105,11 @@ impl Reactor {
         result
     }
 
+    /// Flows whose tasks are gone and whose last bytes the kernel has not taken yet.
+    pub(crate) fn unsent(&self) -> usize {
+        self.0.lingering.borrow().len()
+    }
+
     fn linger(&self, outgoing: &Rc<Outgoing>) {
         self.0.lingering.borrow_mut().push(outgoing.clone());
     }
