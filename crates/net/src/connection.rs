@@ -44,6 +44,8 @@ pub(crate) struct Tcb {
     pub(crate) receive_peak: usize,
     /// The rings are larger than a new connection's.
     pub(crate) has_grown: bool,
+    /// The peer has not been told of this socket's window, which smoltcp takes for announced.
+    pub(crate) owes_window: bool,
     pub(crate) reader: Option<Waker>,
     pub(crate) writer: Option<Waker>,
     /// When it must be looked at again.
@@ -186,6 +188,7 @@ impl Tcb {
             end: None,
             receive_peak: 0,
             has_grown: false,
+            owes_window: false,
             reader: None,
             writer: None,
             deadline: Moment::NEVER,

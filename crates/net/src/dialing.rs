@@ -265,6 +265,8 @@ impl Core {
             return attempt.dial.fulfil(Err(ConnectError::Exhausted));
         };
         let mut tcb = self.control_block(&with, sockets, segment.source);
+        // The acknowledgement that ends the handshake.
+        tcb.owes_window = true;
         if attempt.syns == 1 {
             tcb.measure(Span::new(now.saturating_sub(attempt.sent_at)));
         }

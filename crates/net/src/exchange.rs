@@ -115,6 +115,9 @@ impl Tcb {
                 return Outcome::Blocked;
             }
         }
+        if self.owes_window && !self.tell_window(connection, path, output) {
+            return Outcome::Blocked;
+        }
         let now = path.now.instant();
         let deadline = loop {
             let mut port = Port::new(path.caps, output);
@@ -264,6 +267,18 @@ impl Tcb {
             // Karn's rule: an answer to one of two copies measures nothing.
             self.probe = None;
         }
+    }
+
+    /// Tells the window of a socket that was made; false when the device was full.
+    fn tell_window(
+        &mut self,
+        connection: &Connection,
+        path: &Path,
+        output: &mut dyn Output,
+    ) -> bool {
+        let ack = Bare::ack(self.sent_end, self.receive_next());
+        self.owes_window = !self.send_bare(ack, connection, path, output);
+        !self.owes_window
     }
 
     /// The peer has been silent for so long that it is asked whether it lives.

@@ -148,7 +148,7 @@ impl Core {
         output: &mut dyn Output,
     ) {
         let sockets = rings::initial(&self.shared);
-        let Some(sockets) = establish::accepted(with, sockets, self.shared.now.get()) else {
+        let Some(sockets) = establish::established(with, sockets, self.shared.now.get()) else {
             log::error!("net: smoltcp chose another sequence number than it was led to");
             return;
         };

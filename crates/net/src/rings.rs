@@ -178,6 +178,7 @@ fn resize(connection: &Connection, tcb: &mut Tcb, sizes: Sizes) -> bool {
     shared.ring_bytes.set(shared.ring_bytes.get() + bytes(&sockets));
     give_back(shared, core::mem::replace(&mut tcb.sockets, sockets));
     tcb.fit_stamp();
+    tcb.owes_window = sizes.receive != old.receive;
     tcb.clock = Clock::STOPPED;
     tcb.has_grown = sizes.total() > Sizes::initial(shared).total();
     tcb.receive_peak = 0;
