@@ -1,6 +1,10 @@
 //! THE table: which port speaks which protocol to which handler.
 
 use crate::Platform;
+#[cfg(not(feature = "rpc"))]
+use crate::handlers::absent::Rpc;
+#[cfg(not(feature = "zmq"))]
+use crate::handlers::absent::Service;
 use crate::handlers::debug;
 use crate::handlers::site::Site;
 use crate::platform::ListenError;
@@ -11,7 +15,9 @@ use core::cell::Cell;
 use core::fmt;
 use core::time::Duration;
 use endpoints::http::{Limits, Routes, Server, ServerConfig};
+#[cfg(feature = "zmq")]
 use endpoints::pipe::Service;
+#[cfg(feature = "rpc")]
 use endpoints::rpc::Rpc;
 use flow::task::Spawner;
 use flow::time::Timers;

@@ -1,5 +1,7 @@
 //! One file per handler.
 
+#[cfg(not(all(feature = "rpc", feature = "zmq")))]
+pub mod absent;
 pub mod debug;
 #[cfg(feature = "rpc")]
 pub mod rpc;

@@ -22,6 +22,7 @@ mod codecs;
 mod host;
 // The Linux process's own flows.
 #[path = "../../../../kernel-app/linux/src"]
+#[allow(dead_code, reason = "the process uses more of it")]
 mod kernel {
     pub mod sockets;
 }
