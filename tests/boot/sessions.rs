@@ -43,7 +43,7 @@ pub(super) fn panics_leave_nothing(lab: &mut Lab) -> Result {
     const SLACK_BYTES: i64 = 64 << 10;
     let bundle = lab.bundle("", &[])?;
     let words = format!("{} debug", link::guest_words());
-    let guest = lab.boot(&Setup { words, bundle: Some(bundle), ..Setup::default() })?;
+    let mut guest = lab.boot(&Setup { words, bundle: Some(bundle), ..Setup::default() })?;
     let answer = curl(&[&format!("http://{GUEST_ADDRESS}/_test/panics/{PANICS_INSIDE}")])?;
     let words: Vec<&str> = answer.split_whitespace().collect();
     let numbers: Vec<i64> = words.iter().filter_map(|word| word.parse().ok()).collect();
@@ -51,8 +51,8 @@ pub(super) fn panics_leave_nothing(lab: &mut Lab) -> Result {
         [caught, before, after] if caught == PANICS_INSIDE && after - before < SLACK_BYTES => {}
         _ => fail!("the guest says `{answer}`; its last lines:\n{}", guest.tail()),
     }
-    // The first one's backtrace is in the log, by name.
-    contains("the log", &guest.serial(), "aqueduct_bare::trials::")
+    // The first one's backtrace is in the log, by name, once the serial line has come to it.
+    guest.wait_for("aqueduct_bare::trials::", ANSWER_LIMIT)
 }
 
 /// A task that asks for more memory than there is panics alone, and what it held is free again.

@@ -110,13 +110,13 @@ fn bytes_go_both_ways_and_each_direction_ends_by_itself() {
 #[test]
 fn drained_means_that_the_other_end_has_it() {
     let world = World::new();
-    let (near, mut far) = world.remote_flow();
-    let near = Rc::new(RefCell::new(near));
+    let (mut near, mut far) = world.remote_flow();
     let drained = Rc::new(RefCell::new(None));
-    let (flow, result) = (near.clone(), drained.clone());
+    let result = drained.clone();
     world.executor.spawner().spawn("writer", async move {
-        flow.borrow_mut().write_all(&pattern(500)).await.unwrap();
-        *result.borrow_mut() = Some(flow.borrow_mut().drained().await);
+        near.write_all(&pattern(500)).await.unwrap();
+        let outcome = near.drained().await;
+        *result.borrow_mut() = Some(outcome);
     });
     while world.executor.run(1_000_000) {}
     assert_eq!(*drained.borrow(), None, "300 bytes fit below");

@@ -3,6 +3,7 @@
 //! Two stacks run on one executor, joined by a [`Wire`] that loses, reorders, repeats and delays
 //! frames as a seed says. Time passes only when nothing is left to do. A test that fails in
 //! [`check`] prints its seed and writes what was on the wire to a pcap file.
+#![forbid(unsafe_code)]
 
 mod frames;
 mod pcap;
