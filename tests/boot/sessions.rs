@@ -3,7 +3,7 @@
 use crate::{
     failure::{Result, fail},
     http,
-    lab::{GUEST_ADDRESS, Lab, Setup, contains, curl, equal},
+    lab::{GUEST_ADDRESS, Lab, Setup, curl, equal},
     link, load,
 };
 use std::time::Duration;
