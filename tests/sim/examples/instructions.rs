@@ -96,6 +96,25 @@ fn stack(incoming: &Rc<RefCell<Lane>>, outgoing: &Rc<RefCell<Lane>>, host: u8) -
     Stack::new(device, &config, [2, 0, 0, 0, 0, host], [host; 64], Duration::ZERO)
 }
 
+/// Answers every piece with as many bytes, or with `bulk` if that is more.
+async fn echo(mut flow: net::TcpFlow, bulk: usize) {
+    while let Ok(length @ 1..) = flow.read_with(|bytes| (bytes.len(), bytes.len())).await {
+        let mut left = length.max(bulk);
+        while left > 0 {
+            let answer = |space: &mut [u8]| {
+                let length = left.min(space.len());
+                space[..length].fill(b'x');
+                (length, length)
+            };
+            match flow.write_with(answer).await {
+                Ok(written) => left -= written,
+                Err(_) => return,
+            }
+        }
+    }
+    flow.finish();
+}
+
 fn main() {
     let mut words = std::env::args().skip(1);
     let mode = words.next().unwrap_or_default();
@@ -118,26 +137,8 @@ fn main() {
     let mut listener = server.listen(80).unwrap();
     let spawner = server_tasks.spawner();
     server_tasks.spawner().spawn("accept", async move {
-        while let Ok(mut flow) = listener.accept().await {
-            spawner.spawn("echo", async move {
-                while let Ok(length @ 1..) =
-                    flow.read_with(|bytes| (bytes.len(), bytes.len())).await
-                {
-                    let mut left = length.max(bulk);
-                    while left > 0 {
-                        let answer = |space: &mut [u8]| {
-                            let length = left.min(space.len());
-                            space[..length].fill(b'x');
-                            (length, length)
-                        };
-                        match flow.write_with(answer).await {
-                            Ok(written) => left -= written,
-                            Err(_) => return,
-                        }
-                    }
-                }
-                flow.finish();
-            });
+        while let Ok(flow) = listener.accept().await {
+            spawner.spawn("echo", echo(flow, bulk));
         }
     });
     let connector = client.connector();
