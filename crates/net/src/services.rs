@@ -175,7 +175,10 @@ impl Services {
                 let (address, router) = (IpCidr::Ipv4(lease.address), lease.router);
                 let servers: Vec<IpAddr> =
                     lease.dns_servers.iter().map(|v4| (*v4).into()).collect();
-                log::info!("DHCP: {address}, gateway {router:?}");
+                match router {
+                    Some(router) => log::info!("DHCP: {address}, gateway {router}"),
+                    None => log::info!("DHCP: {address}, no gateway"),
+                }
                 self.names.use_servers(&servers, &mut self.sockets);
                 self.replace_v4(Some(address));
                 if let Some(router) = router {
@@ -184,7 +187,10 @@ impl Services {
                 }
             }
             Some(dhcpv4::Event::Deconfigured) => {
-                log::info!("DHCP: no lease");
+                // smoltcp says so at the start too, when there is nothing to lose.
+                if self.interface.ipv4_addr().is_some() {
+                    log::warn!("DHCP: the lease has ended");
+                }
                 self.replace_v4(None);
                 self.interface.routes_mut().remove_default_ipv4_route();
             }
