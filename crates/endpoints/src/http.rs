@@ -40,7 +40,9 @@ mod server;
 mod session;
 
 pub use ::http::semantics::files;
-pub use ::http::{Body, Data, Error, Fields, Limits, Method, Response, Status, Version};
+pub use ::http::{
+    Body, BodyLength, Data, Error, Fields, Limits, Method, Response, Status, Version,
+};
 pub use body::{BodyError, BodyWriter, IncomingBody};
 pub use exchange::{Answer, Handler, Reply, Request};
 pub use routes::Routes;

@@ -184,6 +184,46 @@ fn a_streamed_body_keeps_to_its_declared_length() {
 }
 
 #[test]
+fn an_abandoned_upload_is_an_error_on_both_sides() {
+    let (lab, server) = Lab::with_server(async |mut request: endpoints::http::Request| {
+        assert!(request.body().collect(100).await.is_err(), "a part was taken for the whole");
+        Response::plain(Status::BAD_REQUEST)
+    });
+    for declared in [None, Some(2), Some(100)] {
+        let outcome = lab.run(async move |client| {
+            let request =
+                Request::new(Method::Put, "web", "/").unwrap().with_body(Body::Stream(declared));
+            let produce = async |mut writer: endpoints::http::BodyWriter| {
+                writer.write("a").await;
+                writer.abandon();
+            };
+            client.send_stream(&target(), request, produce).await.map(drop)
+        });
+        assert_eq!(outcome, Err(ClientError::BodyLength), "{declared:?}");
+    }
+    assert_eq!(server.connections(), 0);
+}
+
+#[test]
+fn an_abandoned_download_does_not_look_whole() {
+    for declared in [None, Some(2), Some(100)] {
+        let (lab, server) = Lab::with_server(move |_: endpoints::http::Request| async move {
+            let response = Response::new(Status::OK).with_body(Body::Stream(declared));
+            Reply::stream(response, async |mut writer| {
+                writer.write("a").await;
+                writer.abandon();
+            })
+        });
+        let outcome = lab.run(async |client| {
+            let mut response = client.get(&target(), "/").await?;
+            response.collect(100).await
+        });
+        assert!(outcome.is_err(), "{declared:?}: {outcome:?}");
+        assert_eq!(server.connections(), 0);
+    }
+}
+
+#[test]
 fn rfc9112_9_3_1_a_stale_connection_costs_a_repeatable_request_nothing() {
     const ANSWER: &[u8] = b"HTTP/1.1 204 X\r\n\r\n";
     let (lab, accepted) = Lab::with_script(ClientConfig::default(), &[ANSWER]);

@@ -121,7 +121,7 @@ impl Incoming {
     }
 }
 
-/// Writes a streamed response's body.
+/// Writes a streamed body.
 pub struct BodyWriter {
     state: Rc<RefCell<Outgoing>>,
 }
@@ -132,7 +132,7 @@ impl BodyWriter {
         (Self { state: state.clone() }, state)
     }
 
-    /// Sends the next piece; returns when there is room for another. After a client has gone away
+    /// Sends the next piece; returns when there is room for another. After a peer has gone away
     /// the whole producer is dropped, so that there is no error to handle.
     pub async fn write(&mut self, data: impl Into<Data>) {
         let data = data.into();
@@ -146,12 +146,19 @@ impl BodyWriter {
         })
         .await;
     }
+
+    /// Gives the body up, whatever was written of it: the connection is cut, so that the other side
+    /// cannot take a part for the whole.
+    pub fn abandon(self) {
+        self.state.borrow_mut().is_abandoned = true;
+    }
 }
 
 /// The piece that the connection is to take next.
 #[derive(Default)]
 pub(super) struct Outgoing {
     next: Option<Data>,
+    is_abandoned: bool,
 }
 
 impl Outgoing {
@@ -161,5 +168,9 @@ impl Outgoing {
 
     pub(super) fn take(&mut self) -> Option<Data> {
         self.next.take()
+    }
+
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.is_abandoned
     }
 }

@@ -52,7 +52,7 @@ pub enum ClientError {
     Flow(FlowError),
     /// The body is longer than the caller said it would take.
     TooLong,
-    /// The producer of a streamed body wrote more or less than the request declares.
+    /// The producer of a streamed body abandoned it, or wrote more or less than the request declares.
     BodyLength,
 }
 
@@ -63,7 +63,9 @@ impl fmt::Display for ClientError {
             Self::Connect(error) => error.fmt(f),
             Self::Flow(error) => error.fmt(f),
             Self::TooLong => f.write_str("the body is longer than allowed"),
-            Self::BodyLength => f.write_str("the streamed body differs from its declared length"),
+            Self::BodyLength => {
+                f.write_str("the streamed body was abandoned or differs from its declared length")
+            }
         }
     }
 }

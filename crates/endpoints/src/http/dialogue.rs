@@ -103,6 +103,10 @@ impl Dialogue {
                 }
                 self.end_work(now);
             }
+            Ok(Step::Abandon) => {
+                self.core.fail_response(now);
+                self.end_work(now);
+            }
             Ok(Step::Waiting) => return self.want_body(now),
         }
         true
@@ -281,6 +285,7 @@ enum Step {
     Reply(Reply),
     Data(http::Data),
     End,
+    Abandon,
 }
 
 impl Work {
@@ -295,6 +300,9 @@ impl Work {
                 let mut done = false;
                 if !outgoing.borrow().is_waiting() {
                     done = producing.as_mut().poll(cx).is_ready();
+                }
+                if outgoing.borrow().is_abandoned() {
+                    return Step::Abandon;
                 }
                 let data = if room || done { outgoing.borrow_mut().take() } else { None };
                 if done {

@@ -149,7 +149,9 @@ impl<F: Flow> Exchange<F> {
         }
         let idle = self.core.body_capacity() > 0;
         let waiting = producer.outgoing.borrow().is_waiting();
-        let done = if waiting && idle {
+        let done = if producer.outgoing.borrow().is_abandoned() {
+            Err(OutOfTurn)
+        } else if waiting && idle {
             let data = producer.outgoing.borrow_mut().take();
             data.map_or(Ok(()), |data| self.core.send_data(now, data))
         } else if !waiting && producer.producing.is_none() && (idle || !self.core.wants_transmit())
