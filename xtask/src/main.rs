@@ -6,6 +6,7 @@ mod bench;
 mod bundle;
 mod child;
 mod codegen;
+mod debian;
 mod failure;
 mod fuzz;
 mod guest;

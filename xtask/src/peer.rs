@@ -2,6 +2,7 @@
 //! packages, which are downloaded and unpacked, not installed.
 
 use crate::{
+    debian,
     failure::{OrSay, Result, fail},
     places,
     tools::{self, Install},
@@ -30,7 +31,6 @@ const PACKAGES: &[&[&str]] = &[
     &["zlib1g"],
     &["busybox-static"],
 ];
-const KERNEL: &str = "linux-image-amd64";
 
 /// In the order of loading. What a kernel has built in is not there, which is fine.
 const MODULES: &[&str] = &[
@@ -110,50 +110,11 @@ pub(crate) fn make(page: &[u8], install: Install) -> Result<Peer> {
 /// Everything from the packages, below one folder.
 fn unpacked() -> Result<PathBuf> {
     let folder = places::made("peer")?.join("unpacked");
-    if folder.join("complete").exists() {
-        return Ok(folder);
-    }
-    let downloads = places::made("peer/downloads")?;
-    let mut names = vec![kernel_package()?];
-    for alternatives in PACKAGES {
-        match alternatives.iter().find(|name| is_known(name)) {
-            Some(name) => names.push((*name).to_owned()),
-            None => fail!(
-                "apt knows no package {}; `apt-get update` may help",
-                alternatives.join(" or ")
-            ),
-        }
-    }
-    eprintln!("xtask: downloading {} from Debian, once", names.join(" "));
-    tools::output(Command::new("apt-get").current_dir(&downloads).arg("download").args(&names))?;
-    let entries =
-        std::fs::read_dir(&downloads).or_say(|| format!("cannot read {}", downloads.display()))?;
-    for entry in entries
-        .flatten()
-        .filter(|entry| entry.path().extension().is_some_and(|extension| extension == "deb"))
-    {
-        tools::output(tools::command(&tools::DPKG)?.arg("-x").arg(entry.path()).arg(&folder))?;
-    }
-    write(&folder.join("complete"), b"", 0o644)?;
+    let kernel = format!("linux-image-{}", debian::kernel_release()?);
+    let kernel = [kernel.as_str()];
+    let packages: Vec<&[&str]> = PACKAGES.iter().copied().chain([&kernel[..]]).collect();
+    debian::unpack(&packages, &folder)?;
     Ok(folder)
-}
-
-/// What the kernel's metapackage points to.
-fn kernel_package() -> Result<String> {
-    let depends =
-        tools::output(Command::new("apt-cache").args(["depends", "--important", KERNEL]))?;
-    let mut names = depends.lines().filter_map(|line| line.trim().strip_prefix("Depends: "));
-    match names.find(|name| name.starts_with("linux-image-")) {
-        Some(name) => Ok(name.to_owned()),
-        None => fail!(
-            "apt knows no {KERNEL}; the peer needs a Debian with package lists (`apt-get update`)"
-        ),
-    }
-}
-
-fn is_known(package: &str) -> bool {
-    tools::output(Command::new("apt-cache").args(["show", package]))
-        .is_ok_and(|text| text.contains("Package: "))
 }
 
 /// The root file system without a site.

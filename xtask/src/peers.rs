@@ -1,6 +1,7 @@
 //! The peers of the RPC and ZeroMQ tests and benchmarks: our own, built, and what those of others need.
 
 use crate::{
+    debian,
     failure::{OrSay, Result, fail},
     places,
     tools::{self, Install, Tool},
@@ -24,9 +25,15 @@ const PYTHON_PACKAGES: &[(&str, &str)] =
 const CXX_WORDS: &[&str] =
     &["-O2", "-std=c++17", "-lcapnp-rpc", "-lcapnp", "-lkj-async", "-lkj", "-lpthread"];
 
+/// nginx and what a system without it may lack.
+const NGINX_PACKAGES: &[&[&str]] = &[&["nginx"], &["libpcre2-8-0"], &["libssl3", "libssl3t64"]];
+
 /// Makes what the cases of these names need beyond programs: the cases themselves have no network.
 pub(crate) fn prepare(names: &[&str], install: Install) -> Result {
     let any = |kind: &str| names.iter().any(|name| name.starts_with(kind));
+    if any("http/") {
+        debian::unpack(NGINX_PACKAGES, &nginx_folder()?)?;
+    }
     if any("rpc/") || any("zmq/") {
         python_packages(install)?;
     }
@@ -45,6 +52,18 @@ pub(crate) fn python() -> Result<Command> {
     let mut command = tools::command(&PYTHON)?;
     command.env("PYTHONPATH", python_folder()?);
     Ok(command)
+}
+
+/// nginx, not as a service but as a program.
+pub(crate) fn nginx() -> Result<Command> {
+    let folder = nginx_folder()?;
+    let mut command = Command::new(folder.join("usr/sbin/nginx"));
+    command.env("LD_LIBRARY_PATH", folder.join("usr/lib/x86_64-linux-gnu"));
+    Ok(command)
+}
+
+fn nginx_folder() -> Result<PathBuf> {
+    Ok(places::made("peers")?.join("nginx"))
 }
 
 /// A file of the tests.

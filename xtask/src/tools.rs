@@ -110,6 +110,15 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     Ok(text)
 }
 
+/// Fetches the lists of Debian's packages.
+pub(crate) fn update_lists() -> Result {
+    let Some(prefix) = root_prefix() else {
+        fail!("Debian's package lists are missing; run as root: apt-get update");
+    };
+    eprintln!("xtask: fetching Debian's package lists (apt-get update)");
+    apt(prefix, &["update"], &[])
+}
+
 pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }

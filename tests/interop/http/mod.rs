@@ -1,10 +1,11 @@
-//! HTTP against real peers: curl, wrk, Chromium, dnsmasq, a lossy wire, floods. `cargo xtask test interop`.
+//! HTTP against real peers: curl, nginx, wrk, Chromium, dnsmasq, a lossy wire, floods. `cargo xtask test interop`.
 //! The same checks run against the Linux process where they concern HTTP and not the wire.
 
 mod addresses;
 mod browser;
 mod crowds;
 mod curl;
+mod nginx;
 mod tap;
 mod wire;
 
@@ -23,6 +24,10 @@ pub(crate) const CASES: &[Case] = &[
     case("http/curl_bodies_process", &[&tools::CURL], 60, curl::bodies_process),
     case("http/big_file_guest", &[&tools::CURL], 120, curl::big_file_guest),
     case("http/big_file_process", &[&tools::CURL], 60, curl::big_file_process),
+    case("http/nginx_behind_the_guest", &[&tools::CURL], 120, nginx::behind_the_guest),
+    case("http/nginx_behind_the_process", &[&tools::CURL], 60, nginx::behind_the_process),
+    case("http/nginx_before_the_guest", &[&tools::CURL], 120, nginx::before_the_guest),
+    case("http/nginx_before_the_process", &[&tools::CURL], 60, nginx::before_the_process),
     case("http/process_stops_gracefully", &[], 60, curl::process_stops_gracefully),
     case("http/process_on_tap_transfers", &[&tools::CURL], 120, tap::transfers),
     case("http/process_on_tap_crowds", &[&tools::WRK], 90, tap::crowds),

@@ -1,7 +1,8 @@
 //! Debian's packages of Xen and of a kernel for dom0: downloaded and unpacked, never installed.
 
 use crate::{
-    failure::{Failure, OrSay, Result, fail},
+    debian,
+    failure::{Failure, OrSay, Result},
     tools,
 };
 use std::{
@@ -49,7 +50,7 @@ impl Packages {
             std::fs::create_dir_all(folder)
                 .or_say(|| format!("cannot make the folder {}", folder.display()))?;
         }
-        let kernel_release = kernel_release()?;
+        let kernel_release = debian::kernel_release()?;
         let kernel = format!("linux-image-{kernel_release}");
         let names: Vec<&str> = PACKAGES.iter().copied().chain([kernel.as_str()]).collect();
         download(&debs, &names)?;
@@ -94,25 +95,6 @@ impl Packages {
     }
 }
 
-/// The release of the kernel that Debian's metapackage names now.
-fn kernel_release() -> Result<String> {
-    let text = tools::output(Command::new("apt-cache").args(["show", "linux-image-amd64"]))?;
-    let depends = text.lines().filter(|line| line.starts_with("Depends:"));
-    let names = depends.flat_map(|line| line.split([' ', ',']));
-    let mut releases: Vec<&str> =
-        names.filter_map(|name| name.strip_prefix("linux-image-")).collect();
-    releases.sort_unstable_by_key(|release| version_key(release));
-    match releases.last() {
-        Some(release) => Ok((*release).to_owned()),
-        None => fail!("apt knows no linux-image-amd64; run `apt-get update`"),
-    }
-}
-
-/// Sorts 6.1.0-9 before 6.1.0-44.
-fn version_key(release: &str) -> Vec<u64> {
-    release.split(|c: char| !c.is_ascii_digit()).filter_map(|part| part.parse().ok()).collect()
-}
-
 fn download(debs: &Path, names: &[&str]) -> Result {
     let missing: Vec<&&str> =
         names.iter().filter(|name| downloaded(debs, name).is_none()).collect();
@@ -143,14 +125,4 @@ fn unpack_kernel(file: &Path, root: &Path) -> Result {
         '*/net/bridge/bridge.ko' '*/net/802/stp.ko' '*/net/llc/llc.ko' '*/drivers/xen/*.ko' \
         '*/drivers/net/xen-net*' '*/ethernet/intel/e1000/e1000.ko'";
     tools::output(Command::new("sh").args(["-c", shell]).arg(file).arg(root)).map(drop)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn releases_sort_by_number() {
-        assert!(version_key("6.1.0-9-amd64") < version_key("6.1.0-44-amd64"));
-    }
 }
