@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use rpc::{Event, Exception, Limits, ObjectId, Payload, Vat};
+use rpc::{Encoding, Event, Exception, Limits, ObjectId, Payload, Vat};
 use std::time::Duration;
 
 const NOW: Duration = Duration::ZERO;
@@ -30,7 +30,8 @@ fn outcome(choice: u8, input: &[u8], step: usize) -> (Vec<u8>, bool) {
     };
     let mut vat = Vat::new(limits);
     let offered = vat.object(ObjectId(1));
-    let conn = vat.connect(Some(offered));
+    let encoding = if choice & 0x80 == 0 { Encoding::Plain } else { Encoding::Packed };
+    let conn = vat.connect_as(Some(offered), encoding);
     let theirs = vat.bootstrap(conn);
     vat.watch(theirs);
     let ours = vat.call(theirs, 1, 0, Payload::params(0));

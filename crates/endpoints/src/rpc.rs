@@ -25,7 +25,8 @@ use flow::time::Timers;
 use flow::{ConnectError, Connector, Flow, FlowError, Listener, Target};
 
 pub use ::rpc::{
-    Exception, Fingerprint, Kind, Limits, Resolver, Restorer, ServiceTable, SturdyRef, System,
+    Encoding, Exception, Fingerprint, Kind, Limits, Resolver, Restorer, ServiceTable, SturdyRef,
+    System,
 };
 pub use peer::Peer;
 
@@ -36,6 +37,8 @@ pub struct Rpc {
     system: System,
     spawner: Spawner,
     timers: Timers,
+    /// Of the connections made through this handle.
+    encoding: Encoding,
     shared: Rc<Shared>,
 }
 
@@ -61,8 +64,15 @@ impl Rpc {
             system: System::new(limits),
             spawner: spawner.clone(),
             timers: timers.clone(),
+            encoding: Encoding::Plain,
             shared: Rc::default(),
         }
+    }
+
+    /// The same vat for connections, offered or made, whose streams are packed; their other ends
+    /// must know.
+    pub fn packed(&self) -> Self {
+        Self { encoding: Encoding::Packed, ..self.clone() }
     }
 
     /// Connections that are open, whoever made them.
@@ -104,7 +114,7 @@ impl Rpc {
                     Ok(flow) => {
                         let peer = Peer::unknown(flow.peer());
                         let offered = service(&peer).map(FromClientHook::into_client_hook);
-                        let conn = rpc.system.connect(offered);
+                        let conn = rpc.system.connect_as(offered, rpc.encoding);
                         rpc.drive(Driver::accepted(&rpc, conn, flow));
                     }
                     Err(error) => return error,
@@ -126,7 +136,7 @@ impl Rpc {
 
     /// As [`connect`](Self::connect), over a flow that is there already.
     pub fn connect_flow<C: FromClientHook>(&self, flow: impl Flow + 'static) -> C {
-        let conn = self.system.connect(None);
+        let conn = self.system.connect_as(None, self.encoding);
         let service = self.system.bootstrap(conn);
         self.drive(Driver::connected(self, conn, flow));
         service
@@ -134,7 +144,7 @@ impl Rpc {
 
     /// As [`connect_flow`](Self::connect_flow), for a service of this name.
     pub fn restore_flow<C: FromClientHook>(&self, flow: impl Flow + 'static, name: &[u8]) -> C {
-        let conn = self.system.connect(None);
+        let conn = self.system.connect_as(None, self.encoding);
         let service = self.system.restore(conn, name);
         self.drive(Driver::connected(self, conn, flow));
         service

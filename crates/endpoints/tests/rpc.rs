@@ -182,6 +182,55 @@ fn a_peer_that_stalls_in_a_message_is_disconnected_in_time() {
     assert_eq!(error.kind, capnp::ErrorKind::Disconnected);
 }
 
+/// It reads nothing: neither the answers, nor why it is disconnected.
+#[test]
+fn a_peer_that_never_reads_is_forgotten_in_time() {
+    use flow::{Connector, FlowExt};
+    let world = World::new(256);
+    let network = world.network.clone();
+    let stubborn = world.run(async move {
+        let mut flow = network.connect(&"demo:1".parse().unwrap()).await.unwrap();
+        let start = [&[0u8, 0, 0, 0, 5, 0, 0, 0], [0, 0, 0, 0, 1, 0, 1, 0].as_slice()].concat();
+        for question in 0..20u8 {
+            let message = [8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1, 0, question];
+            flow.write_all(&[&start[..], &message[..], &[0; 15]].concat()).await.unwrap();
+        }
+        flow
+    });
+    assert_eq!(world.server.connections(), 1);
+    // For an answer, for the reason, for the end.
+    for period in 1..=3 {
+        assert_eq!(world.server.connections(), 1);
+        world.timers.advance((Limits::default().stalled_max + Duration::from_millis(1)) * period);
+        world.executor.run(1_000);
+    }
+    assert_eq!(world.server.connections(), 0);
+    drop(stubborn);
+}
+
+#[test]
+fn packed_connections_are_an_option_of_both_ends() {
+    let world = World::new(1000);
+    let listener = world.network.listen(&"demo:2".parse().unwrap()).unwrap();
+    let service: schema::Client = world.server.client(Demo::new(&world.server, "packed"));
+    let offering = world.server.packed().offer(listener, service);
+    world.executor.spawner().spawn("rpc listener", async {
+        offering.await;
+    });
+    let (packed, network) = (world.client.packed(), world.network.clone());
+    let (name, echoed) = world.run(async move {
+        let demo: schema::Client =
+            packed.connect(&network, &"demo:2".parse().unwrap()).await.unwrap();
+        let mut request = demo.echo_request();
+        request.get().set_data(&[0; 300_000]);
+        let response = request.send().promise.await.unwrap();
+        let echoed = response.get().unwrap().get_data().unwrap().to_vec();
+        (name_of(&demo).await.unwrap(), echoed)
+    });
+    assert_eq!(name, "packed");
+    assert!(echoed == [0; 300_000]);
+}
+
 #[test]
 fn services_are_found_by_name() {
     use endpoints::rpc::ServiceTable;

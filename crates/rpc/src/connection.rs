@@ -2,7 +2,8 @@
 
 use crate::call::Owner;
 use crate::exception::Exception;
-use crate::framing::{Deframer, FramingError};
+use crate::framing::FramingError;
+use crate::stream::{Encoding, Incoming, Outgoing};
 use crate::table::{OwnIds, PeerIds};
 use crate::vat::{CallId, Cap, ConnId, Event, Vat, Work};
 use crate::wire::{Path, encode};
@@ -24,14 +25,10 @@ pub(crate) struct Connection {
     /// Answers that went without waiting for a finish, which the peer may send all the same.
     pub(crate) unfinished: u64,
     pub(crate) closed: bool,
-    deframer: Deframer,
-    out: Vec<u8>,
-    /// Bytes of `out` that left.
-    sent: usize,
-    /// Whether the driver was told that there are bytes to send.
-    signalled: bool,
-    input_since: Option<Duration>,
-    output_since: Option<Duration>,
+    /// The abort is written, and nothing may follow it.
+    aborted: bool,
+    incoming: Incoming,
+    outgoing: Outgoing,
 }
 
 /// A call of ours at the peer, until it returned and was finished.
@@ -99,60 +96,52 @@ impl Vat {
     /// A new connection, whose peer gets `offered` as its bootstrap capability; the reference is
     /// the connection's from then on.
     pub fn connect(&mut self, offered: Option<Cap>) -> ConnId {
-        ConnId(self.conns.insert(Connection { offered, ..Connection::default() }))
+        self.connect_as(offered, Encoding::Plain)
+    }
+
+    /// As [`connect`](Self::connect), where both ends agreed on an encoding.
+    pub fn connect_as(&mut self, offered: Option<Cap>, encoding: Encoding) -> ConnId {
+        let incoming = Incoming::new(encoding);
+        let outgoing = Outgoing::new(encoding);
+        let connection = Connection { offered, incoming, outgoing, ..Connection::default() };
+        ConnId(self.conns.insert(connection))
     }
 
     /// Takes bytes from the peer, cut anywhere. Input to a closed connection is dropped.
     pub fn handle_input(&mut self, conn: ConnId, now: Duration, bytes: &[u8]) {
         let limits = self.limits;
         let mut rest = bytes;
-        while !rest.is_empty() {
-            let Some(connection) = self.open(conn) else {
-                return;
-            };
-            match connection.deframer.next(&mut rest, &limits) {
+        while let Some(connection) = self.open(conn) {
+            match connection.incoming.next(&mut rest, &limits) {
                 Ok(Some(frame)) => self.handle_frame(conn, frame),
-                Ok(None) => break,
+                Ok(None) => {
+                    connection.incoming.moved(now);
+                    break;
+                }
                 Err(error) => self.abort(conn, framing_reason(error)),
             }
             self.run();
-        }
-        if let Some(connection) = self.open(conn) {
-            connection.input_since = connection.deframer.is_midway().then_some(now);
         }
     }
 
     /// Whether the peer's bytes should be read: not while it leaves too many of ours unread.
     pub fn wants_input(&self, conn: ConnId) -> bool {
         self.conns.get(conn.0).is_some_and(|connection| {
-            !connection.closed && connection.unsent() < self.limits.unsent_bytes_high
+            let unsent_bytes = connection.outgoing.unsent_bytes();
+            !connection.closed && unsent_bytes < self.limits.unsent_bytes_high
         })
     }
 
     /// Moves bytes for the peer to `buffer`; how many. Also after the connection closed, so that
     /// the peer learns why.
     pub fn poll_transmit(&mut self, conn: ConnId, now: Duration, buffer: &mut [u8]) -> usize {
-        let Some(connection) = self.conns.get_mut(conn.0) else {
-            return 0;
-        };
-        let unsent = connection.out.get(connection.sent..).unwrap_or_default();
-        let count = unsent.len().min(buffer.len());
-        buffer[..count].copy_from_slice(&unsent[..count]);
-        connection.sent += count;
-        connection.output_since = Some(now);
-        if connection.sent == connection.out.len() {
-            connection.out.clear();
-            connection.out.shrink_to(OUT_BYTES_KEPT);
-            connection.sent = 0;
-            connection.signalled = false;
-            connection.output_since = None;
-        }
-        count
+        let connection = self.conns.get_mut(conn.0);
+        connection.map_or(0, |connection| connection.outgoing.take(now, buffer))
     }
 
     /// Whether there are bytes to send.
     pub fn has_output(&self, conn: ConnId) -> bool {
-        self.conns.get(conn.0).is_some_and(|connection| connection.unsent() > 0)
+        self.conns.get(conn.0).is_some_and(|connection| connection.outgoing.unsent_bytes() > 0)
     }
 
     /// A connection that has bytes to send since it last had none.
@@ -160,29 +149,37 @@ impl Vat {
         self.transmittable.pop()
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) is due if the peer makes no progress.
+    /// When [`handle_timeout`](Self::handle_timeout) is due if the peer makes no progress. A
+    /// connection that closed has one too, until its last bytes have left.
     pub fn next_deadline(&mut self, conn: ConnId, now: Duration) -> Option<Duration> {
-        let stalled_max = self.limits.stalled_max;
-        let connection = self.open(conn)?;
-        if connection.unsent() > 0 && connection.output_since.is_none() {
-            connection.output_since = Some(now);
+        let connection = self.conns.get_mut(conn.0)?;
+        if connection.outgoing.unsent_bytes() > 0 {
+            connection.outgoing.since.get_or_insert(now);
         }
-        let waits = [connection.input_since, connection.output_since];
-        waits.into_iter().flatten().min().map(|since| since.saturating_add(stalled_max))
+        let waits = [connection.incoming.since, connection.outgoing.since];
+        let first = waits.into_iter().flatten().min();
+        first.map(|since| since.saturating_add(self.limits.stalled_max))
     }
 
-    /// Closes the connection if its deadline has passed.
+    /// If the deadline has passed, closes the connection; or, if that was done before and the peer
+    /// does not take the last bytes, forgets those.
     pub fn handle_timeout(&mut self, conn: ConnId, now: Duration) {
-        if self.next_deadline(conn, now).is_some_and(|deadline| deadline <= now) {
-            self.close(conn, Exception::disconnected("stalled_max without progress"));
+        if self.next_deadline(conn, now).is_none_or(|deadline| deadline > now) {
+            return;
+        }
+        match self.conns.get_mut(conn.0) {
+            Some(connection) if connection.closed => connection.outgoing.clear(),
+            Some(connection) => {
+                connection.outgoing.since = None;
+                self.close(conn, Exception::disconnected("stalled_max without progress"));
+            }
+            None => {}
         }
     }
 
     /// Ends the connection from this side, telling the peer why as far as bytes can still leave.
     pub fn close(&mut self, conn: ConnId, reason: Exception) {
-        if let Some(out) = self.out(conn) {
-            encode::abort(out, &reason);
-        }
+        self.write_abort(conn, &reason);
         self.disconnect(conn, reason);
         self.run();
     }
@@ -220,28 +217,48 @@ impl Vat {
         self.conns.get_mut(conn.0).filter(|connection| !connection.closed)
     }
 
-    /// Where to write a message for the peer; `None` when the connection ended.
+    /// Where to write a message for the peer; `None` when the connection ended, or ends now
+    /// because the peer leaves too much unread.
     pub(crate) fn out(&mut self, conn: ConnId) -> Option<&mut Vec<u8>> {
         let unsent_bytes_max = self.limits.unsent_bytes_max;
-        let connection = self.conns.get_mut(conn.0).filter(|connection| !connection.closed)?;
-        if connection.unsent() > unsent_bytes_max {
-            let reason = Exception::overloaded("unsent_bytes_max exceeded");
-            self.work.push_back(Work::Disconnect(conn, reason));
-            return None;
+        let connection = self.open(conn)?;
+        if connection.outgoing.unsent_bytes() > unsent_bytes_max {
+            self.end(conn, Exception::overloaded("unsent_bytes_max exceeded"));
         }
-        if !core::mem::replace(&mut connection.signalled, true) {
+        self.out_of_any_length(conn)
+    }
+
+    /// As [`out`](Self::out), whatever waits there: for an abort, which is short and comes once.
+    fn out_of_any_length(&mut self, conn: ConnId) -> Option<&mut Vec<u8>> {
+        let connection = self.conns.get_mut(conn.0);
+        let connection = connection.filter(|known| !known.closed && !known.aborted)?;
+        if !core::mem::replace(&mut connection.outgoing.signalled, true) {
             self.transmittable.push(conn);
         }
-        Some(&mut connection.out)
+        Some(connection.outgoing.messages())
     }
 
     /// The peer broke the protocol or a limit: tells it, and ends the connection.
     pub(crate) fn abort(&mut self, conn: ConnId, reason: &'static str) {
         let reason = Exception::failed(reason);
-        if let Some(out) = self.out(conn) {
-            encode::abort(out, &reason);
-        }
+        self.write_abort(conn, &reason);
         self.disconnect(conn, reason);
+    }
+
+    /// As [`abort`](Self::abort), from amid something else that uses the connection: it ends once
+    /// that is done.
+    pub(crate) fn end(&mut self, conn: ConnId, reason: Exception) {
+        self.write_abort(conn, &reason);
+        self.work.push_back(Work::Disconnect(conn, reason));
+    }
+
+    fn write_abort(&mut self, conn: ConnId, reason: &Exception) {
+        if let Some(out) = self.out_of_any_length(conn) {
+            encode::abort(out, reason);
+        }
+        if let Some(connection) = self.open(conn) {
+            connection.aborted = true;
+        }
     }
 
     /// Breaks all that depended on the connection. Bytes written before stay to be sent.
@@ -250,8 +267,7 @@ impl Vat {
             return;
         };
         connection.closed = true;
-        connection.deframer = Deframer::default();
-        connection.input_since = None;
+        connection.incoming = Incoming::default();
         let offered = connection.offered.take();
         let questions: Vec<_> = connection.questions.drain().collect();
         let answers: Vec<_> = connection.answers.drain().collect();
@@ -283,15 +299,6 @@ impl Vat {
             record.owner = Owner::None;
         }
         self.unref_call(call);
-    }
-}
-
-/// Capacity that an empty queue of bytes keeps, for the next messages.
-const OUT_BYTES_KEPT: usize = 16 << 10;
-
-impl Connection {
-    fn unsent(&self) -> usize {
-        self.out.len() - self.sent
     }
 }
 

@@ -96,6 +96,17 @@ impl Deframer {
         }
     }
 
+    /// Bytes that the message is known to need still: at least one word.
+    pub(crate) fn missing_bytes(&self) -> usize {
+        match &self.part {
+            Part::Table(table) => {
+                let last = word_at(table, 0).unwrap_or(0) as usize;
+                (8 + 4 * last).next_multiple_of(WORD_BYTES) - table.len()
+            }
+            Part::Body { filled, total, .. } => *total * WORD_BYTES - *filled,
+        }
+    }
+
     /// Whether part of a message is here.
     pub(crate) fn is_midway(&self) -> bool {
         !matches!(&self.part, Part::Table(table) if table.is_empty())

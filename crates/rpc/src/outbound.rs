@@ -360,8 +360,7 @@ impl Vat {
             return;
         };
         if connection.embargoes.len() >= embargoes_max {
-            let reason = Exception::overloaded("embargoes_max exceeded");
-            self.work.push_back(Work::Disconnect(conn, reason));
+            self.end(conn, Exception::overloaded("embargoes_max exceeded"));
             return;
         }
         let embargo = connection.embargoes.insert(promise);

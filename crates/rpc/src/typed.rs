@@ -15,6 +15,7 @@ use crate::connection::TableSizes;
 use crate::exception::Exception;
 use crate::limits::Limits;
 use crate::payload::Payload;
+use crate::stream::Encoding;
 use crate::table::Key;
 use crate::vat::{CallId, Cap, ConnId, Event, Vat};
 use alloc::boxed::Box;
@@ -120,8 +121,13 @@ impl System {
 
     /// A new connection, whose peer gets `offered` when it asks for the bootstrap capability.
     pub fn connect(&self, offered: Option<Box<dyn ClientHook>>) -> ConnId {
+        self.connect_as(offered, Encoding::Plain)
+    }
+
+    /// As [`connect`](Self::connect), where both ends agreed on an encoding.
+    pub fn connect_as(&self, offered: Option<Box<dyn ClientHook>>, encoding: Encoding) -> ConnId {
         let offered = offered.map(|hook| self.cap_of(&*hook));
-        self.shared.vat.borrow_mut().connect(offered)
+        self.shared.vat.borrow_mut().connect_as(offered, encoding)
     }
 
     /// The peer's bootstrap capability. Calls can be made at once.

@@ -42,17 +42,25 @@ impl Victim {
         }
     }
 
-    /// The reason of the abort that the peer gets; panics if there is none.
+    /// The reason of the abort that the peer gets as the last message; panics if there is none.
     #[track_caller]
     fn aborted(&mut self) -> String {
+        self.aborted_within(usize::MAX)
+    }
+
+    /// As [`aborted`](Self::aborted), after so many bytes at most.
+    #[track_caller]
+    fn aborted_within(&mut self, bytes_max: usize) -> String {
         assert!(self.vat.is_closed(self.conn), "still open");
         let output = self.output();
+        assert!(output.len() <= bytes_max, "{} bytes", output.len());
         let mut rest = &output[..];
         let mut reason = None;
         while let Ok(read) =
             capnp::serialize::read_message_from_flat_slice(&mut rest, Default::default())
         {
             let root: message::Reader<'_> = read.get_root().unwrap();
+            assert!(reason.is_none(), "a message after the abort");
             if let Ok(message::Abort(abort)) = root.which() {
                 reason = Some(abort.unwrap().get_reason().unwrap().to_string().unwrap());
             }
@@ -401,8 +409,9 @@ fn limit_on_embargoes() {
         resolve.set_promise_id(5);
         resolve.init_cap().set_receiver_hosted(0);
     }));
-    assert!(victim.vat.is_closed(victim.conn));
+    assert_eq!(victim.aborted(), "embargoes_max exceeded");
     victim.vat.fail(call, Exception::failed("late"));
+    assert!(victim.output().is_empty(), "nothing follows an abort");
 }
 
 #[test]
@@ -418,8 +427,7 @@ fn limit_on_unsent_bytes() {
         }
     }
     assert!(wanted_until.is_some_and(|question| question < 20));
-    assert!(victim.vat.is_closed(victim.conn));
-    assert!(victim.output().len() < 4_000);
+    assert_eq!(victim.aborted_within(2_500), "unsent_bytes_max exceeded");
 }
 
 #[test]
@@ -430,12 +438,29 @@ fn limit_on_time_without_progress() {
     victim.send(&bootstrap(0)[..9]);
     assert_eq!(victim.vat.next_deadline(victim.conn, NOW), Some(limits.stalled_max));
     victim.vat.handle_timeout(victim.conn, limits.stalled_max);
-    assert!(victim.vat.is_closed(victim.conn));
+    assert_eq!(victim.aborted(), "stalled_max without progress");
+}
 
+#[test]
+fn limit_on_time_in_which_no_byte_is_taken() {
+    let limits = Limits::default();
     let mut victim = Victim::new(limits);
     victim.send(&bootstrap(0));
-    let deadline = victim.vat.next_deadline(victim.conn, Duration::from_secs(1));
-    assert_eq!(deadline, Some(Duration::from_secs(1) + limits.stalled_max));
+    let first = Duration::from_secs(1) + limits.stalled_max;
+    assert_eq!(victim.vat.next_deadline(victim.conn, Duration::from_secs(1)), Some(first));
+    let nearly = first - Duration::from_millis(1);
+    victim.vat.handle_timeout(victim.conn, nearly);
+    assert!(!victim.vat.is_closed(victim.conn));
+    assert_eq!(victim.vat.poll_transmit(victim.conn, nearly, &mut [0; 1]), 1);
+    let second = nearly + limits.stalled_max;
+    victim.vat.handle_timeout(victim.conn, second);
+    assert!(victim.vat.is_closed(victim.conn));
+    // The reason gets as much time; then it is forgotten too.
+    assert_eq!(victim.vat.next_deadline(victim.conn, second), Some(second + limits.stalled_max));
+    assert!(victim.vat.has_output(victim.conn));
+    victim.vat.handle_timeout(victim.conn, second + limits.stalled_max);
+    assert!(!victim.vat.has_output(victim.conn));
+    assert_eq!(victim.vat.next_deadline(victim.conn, second), None);
 }
 
 #[test]

@@ -5,11 +5,14 @@ use ::rpc::{ConnId, Exception, System, TableSizes};
 use alloc::rc::Rc;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
+use core::time::Duration;
 use flow::time::{Timer, Timers};
 use flow::{Flow, FlowError};
 
 /// Rounds in one turn before other tasks get theirs.
 const ROUNDS_MAX: usize = 32;
+/// How long a peer may leave the last bytes of a connection unacknowledged.
+const FINISH_TIME: Duration = Duration::from_secs(60);
 
 /// The task of a connection; ready when it is over. Dropped, also by a handler's panic, it ends
 /// the connection.
@@ -116,6 +119,11 @@ impl<F: Flow> Driver<F> {
     fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), FlowError>> {
         if !core::mem::replace(&mut self.finished, true) {
             self.flow.finish();
+            self.deadline.set(Some(self.timers.now() + FINISH_TIME));
+        }
+        if self.deadline.poll_expired(cx).is_ready() {
+            self.flow.abort();
+            return Poll::Ready(Err(FlowError::TimedOut));
         }
         ready!(self.flow.poll_drained(cx))?;
         Poll::Ready(Ok(()))
