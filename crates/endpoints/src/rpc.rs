@@ -113,14 +113,23 @@ impl Rpc {
                     Ok(_) if rpc.shared.draining.get() => return FlowError::Closed,
                     Ok(flow) => {
                         let peer = Peer::unknown(flow.peer());
-                        let offered = service(&peer).map(FromClientHook::into_client_hook);
-                        let conn = rpc.system.connect_as(offered, rpc.encoding);
-                        rpc.drive(Driver::accepted(&rpc, conn, flow));
+                        rpc.serve(flow, service(&peer));
                     }
                     Err(error) => return error,
                 }
             }
         }
+    }
+
+    /// Offers `service` to the peer at a flow that is there already.
+    pub fn serve_flow(&self, flow: impl Flow + 'static, service: impl FromClientHook) {
+        self.serve(flow, Some(service));
+    }
+
+    fn serve(&self, flow: impl Flow + 'static, service: Option<impl FromClientHook>) {
+        let offered = service.map(FromClientHook::into_client_hook);
+        let conn = self.system.connect_as(offered, self.encoding);
+        self.drive(Driver::accepted(self, conn, flow));
     }
 
     /// Connects and asks for the peer's service; calls can be made before it answers. The

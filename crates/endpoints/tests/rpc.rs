@@ -349,6 +349,60 @@ impl schema::Server for Onlooker {
     }
 }
 
+/// Says what its result will be, and gives it no sooner than it is told to.
+struct Slow {
+    rpc: Rpc,
+    go: RefCell<Option<flow::task::TaskHandle<()>>>,
+}
+
+impl schema::Server for Slow {
+    async fn child(
+        self: Rc<Self>,
+        _: schema::ChildParams,
+        mut results: schema::ChildResults,
+    ) -> Result<(), capnp::Error> {
+        results.get().set_child(self.rpc.client(Demo::new(&self.rpc, "early")));
+        results.set_pipeline()?;
+        let go = self.go.borrow_mut().take().unwrap();
+        let _ = go.await;
+        Ok(())
+    }
+}
+
+#[test]
+fn a_handler_may_set_the_pipeline_before_its_results() {
+    let world = World::new(4096);
+    let (here, there) = flow::memory::pair(4096);
+    let told = Rc::new(std::cell::Cell::new(false));
+    let wait = told.clone();
+    let go = world.executor.spawner().spawn_joinable("go", async move {
+        std::future::poll_fn(|_| match wait.get() {
+            true => std::task::Poll::Ready(()),
+            false => std::task::Poll::Pending,
+        })
+        .await;
+    });
+    let slow = Slow { rpc: world.server.clone(), go: RefCell::new(Some(go)) };
+    let slow: schema::Client = world.server.client(slow);
+    world.server.serve_flow(there, slow);
+    let demo: schema::Client = world.client.connect_flow(here);
+    let (child, answer) = world.run(async move {
+        let sent = demo.child_request().send();
+        (sent.pipeline.get_child(), sent.promise)
+    });
+    let early = child.clone();
+    assert_eq!(world.run(async move { name_of(&early).await }).unwrap(), "early");
+    told.set(true);
+    world.executor.spawner().wake_all();
+    let late = world.run(async move {
+        let child = answer.await.unwrap().get().unwrap().get_child().unwrap();
+        name_of(&child).await
+    });
+    assert_eq!(late.unwrap(), "early");
+    assert_eq!(world.server.live().1, 0);
+    drop(child);
+}
+
 #[test]
 fn handlers_run_while_no_buffer_of_a_flow_is_borrowed() {
     use flow::Connector;

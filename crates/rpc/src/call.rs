@@ -19,6 +19,8 @@ pub(crate) struct Call {
     pub(crate) method: u16,
     /// Capabilities of the result that were asked for before it was there.
     pub(crate) pipelines: Vec<(Path, Cap)>,
+    /// Results as far as pipelined calls need them, from an application that has not answered.
+    pub(crate) early: Option<Rc<Payload>>,
     /// Promises for parts of the result that calls sent before it must pass through, each with a
     /// reference: they take those parts' places in the result.
     pub(crate) embargoed: Vec<(Path, Cap)>,
@@ -65,6 +67,7 @@ impl Vat {
             interface,
             method,
             pipelines: Vec::new(),
+            early: None,
             embargoed: Vec::new(),
             followers: Vec::new(),
         }))
@@ -96,6 +99,7 @@ impl Vat {
         for (_, promise) in record.embargoed {
             self.release_node(promise);
         }
+        self.release_results(record.early.as_deref());
         match record.state {
             State::Waiting(params) => self.release_caps(params.caps),
             State::Sent { conn, question } => self.cancel_question(conn, question),
@@ -106,12 +110,7 @@ impl Vat {
                 }
                 self.unref_call(other);
             }
-            State::Done(Ok(results)) => {
-                for cap in results.caps.iter().flatten() {
-                    self.release_node(*cap);
-                }
-            }
-            State::Done(Err(_)) => {}
+            State::Done(result) => self.release_results(result.ok().as_deref()),
         }
     }
 
@@ -128,6 +127,22 @@ impl Vat {
         if let State::Waiting(params) = core::mem::replace(&mut record.state, State::Delivered) {
             let (interface, method) = (record.interface, record.method);
             self.events.push_back(Event::Call { call, object, interface, method, params });
+        }
+    }
+
+    /// Lets pipelined calls go to the capabilities in `early`, which `call` will be answered with.
+    pub(crate) fn set_early(&mut self, call: CallId, early: Payload) {
+        let Some(record) = self.calls.get_mut(call.0) else {
+            return self.release_caps(early.caps);
+        };
+        if record.early.is_some() {
+            return self.release_caps(early.caps);
+        }
+        let early = Rc::new(early);
+        record.early = Some(early.clone());
+        for (path, promise) in core::mem::take(&mut record.pipelines) {
+            let to = self.cap_in(&early, &path);
+            self.resolve_promise(promise, to);
         }
     }
 
@@ -169,18 +184,20 @@ impl Vat {
     /// The call ended. The references in `result` become the call's.
     pub(crate) fn finish_call(&mut self, call: CallId, mut result: Result<Rc<Payload>, Exception>) {
         let Some(record) = self.calls.get_mut(call.0) else {
-            self.release_result(result);
+            self.release_results(result.ok().as_deref());
             return;
         };
         let owner = record.owner;
+        let early = record.early.take();
         let embargoed = core::mem::take(&mut record.embargoed);
         let pipelines = core::mem::take(&mut record.pipelines);
         let followers = core::mem::take(&mut record.followers);
         if !embargoed.is_empty() {
             result = self.with_embargoed(result, embargoed);
         }
+        self.release_results(early.as_deref());
         for (path, promise) in pipelines {
-            let to = self.cap_in(&result, &path);
+            let to = self.part_of(&result, &path);
             match self.kind_mut(promise) {
                 Some(Kind::Waiting(_)) => self.resolve_promise(promise, to),
                 _ => self.settle(promise, to),
@@ -257,10 +274,13 @@ impl Vat {
             let known = *known;
             return self.retain(known);
         }
+        if let Some(early) = record.early.clone() {
+            return self.cap_in(&early, &path);
+        }
         let kind = match &record.state {
             State::Done(result) => {
                 let result = result.clone();
-                return self.cap_in(&result, &path);
+                return self.part_of(&result, &path);
             }
             State::Sent { conn, question } => {
                 let (conn, question) = (*conn, *question);
@@ -280,6 +300,14 @@ impl Vat {
         cap
     }
 
+    /// Whether so many parts of the result were asked for before it is there, and not this one.
+    pub(crate) fn has_parts(&self, call: CallId, parts: usize, path: &[u16]) -> bool {
+        self.calls.get(call.0).is_some_and(|record| {
+            record.pipelines.len() >= parts
+                && record.pipelines.iter().all(|(known, _)| known != path)
+        })
+    }
+
     /// The call was sent: what waits for its result can follow it to the peer.
     pub(crate) fn send_pipelines(&mut self, call: CallId) {
         let Some(record) = self.calls.get_mut(call.0) else {
@@ -291,13 +319,17 @@ impl Vat {
         }
     }
 
-    /// The capability at `path` in `result`, with a reference.
-    pub(crate) fn cap_in(&mut self, result: &Result<Rc<Payload>, Exception>, path: &Path) -> Cap {
-        let payload = match result {
-            Ok(payload) => payload,
-            Err(reason) => return self.broken(reason.clone()),
-        };
-        match payload.cap_index_at(path).and_then(|index| *payload.caps.get(index)?) {
+    /// The capability at `path` in how a call ended, with a reference.
+    fn part_of(&mut self, result: &Result<Rc<Payload>, Exception>, path: &Path) -> Cap {
+        match result {
+            Ok(results) => self.cap_in(results, path),
+            Err(reason) => self.broken(reason.clone()),
+        }
+    }
+
+    /// The capability at `path` in `results`, with a reference.
+    fn cap_in(&mut self, results: &Payload, path: &Path) -> Cap {
+        match results.cap_index_at(path).and_then(|index| *results.caps.get(index)?) {
             Some(cap) => self.retain(cap),
             None => self.broken(Exception::failed(crate::inbound::NO_CAP_HERE)),
         }
@@ -319,11 +351,9 @@ impl Vat {
         }
     }
 
-    fn release_result(&mut self, result: Result<Rc<Payload>, Exception>) {
-        if let Ok(payload) = result {
-            for cap in payload.caps.iter().flatten() {
-                self.release_node(*cap);
-            }
+    fn release_results(&mut self, results: Option<&Payload>) {
+        for cap in results.into_iter().flat_map(|results| results.caps.iter().flatten()) {
+            self.release_node(*cap);
         }
     }
 }

@@ -479,10 +479,13 @@ impl Vat {
     }
 
     fn own_answer(&mut self, conn: ConnId, question: u32, path: &[u16]) -> Result<Cap, Broken> {
+        let parts_max = self.limits.parts_max;
         let connection = self.open(conn).ok_or("the connection is closed")?;
+        let maybe_gone = connection.unfinished > 0;
         match connection.answers.get(question).map(|answer| answer.call) {
+            Some(call) if self.has_parts(call, parts_max, path) => Err("parts_max exceeded"),
             Some(call) => Ok(self.pipelined(call, path.to_vec())),
-            None if connection.unfinished > 0 => Ok(self.broken(Exception::failed(NO_CAP_HERE))),
+            None if maybe_gone => Ok(self.broken(Exception::failed(NO_CAP_HERE))),
             None => Err("no such answer"),
         }
     }

@@ -20,7 +20,7 @@ pub struct Limits {
     pub message_caps_max: u32,
     /// Fields in the path of one promised capability. Default 64.
     pub path_fields_max: u32,
-    /// Parts of one result to which calls may be sent before it is there. Default 1,024.
+    /// Parts of one result to which calls may be sent before it is there, either way. Default 1,024.
     pub parts_max: usize,
     /// Calls of ours that the peer has not answered. Default 65,536.
     pub questions_max: usize,

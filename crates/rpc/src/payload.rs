@@ -165,7 +165,8 @@ impl Payload {
         }
     }
 
-    fn size_hint(&self) -> u32 {
+    /// Words that the contents take, about.
+    pub(crate) fn size_hint(&self) -> u32 {
         u32::try_from(self.bytes() / 8).unwrap_or(u32::MAX)
     }
 

@@ -237,6 +237,18 @@ impl Vat {
         }
     }
 
+    /// Lets calls pipelined on a received call go to the capabilities in `results` before the call
+    /// is answered; the answer must have the same ones. The references in `results` are the vat's
+    /// from then on. Only the first time counts.
+    pub fn set_pipeline(&mut self, call: CallId, results: Payload) {
+        if self.is_delivered(call) {
+            self.set_early(call, results);
+        } else {
+            self.release_caps(results.caps);
+        }
+        self.run();
+    }
+
     /// Answers a received call. The references in `results` are the vat's from then on.
     pub fn reply(&mut self, call: CallId, results: Payload) {
         if self.is_delivered(call) {

@@ -391,6 +391,22 @@ fn limit_on_parts_of_one_result() {
 }
 
 #[test]
+fn limit_on_parts_of_one_answer() {
+    let part = |question, field| {
+        build(|message| {
+            let mut call = message.init_call();
+            call.set_question_id(question);
+            let mut answer = call.init_target().init_promised_answer();
+            answer.set_question_id(1);
+            answer.init_transform(1).get(0).set_get_pointer_field(field);
+        })
+    };
+    let limits = Limits { parts_max: 2, ..Limits::default() };
+    let messages = [bootstrap(0), call(1, 0), part(2, 0), part(3, 1), part(4, 1), part(5, 2)];
+    refused_with(limits, &messages, "parts_max exceeded");
+}
+
+#[test]
 fn limit_on_embargoes() {
     let mut victim = Victim::new(Limits { embargoes_max: 0, ..Limits::default() });
     victim.send(&bootstrap(0));

@@ -312,8 +312,21 @@ impl ResultsHook for ResultsBeingBuilt {
         Ok(content)
     }
 
-    /// Pipelined calls wait until the handler returns; that is always right, if later.
+    /// Lets pipelined calls go to the capabilities written so far; without this they wait until
+    /// the handler returns.
     fn set_pipeline(&mut self) -> capnp::Result<()> {
+        let Some(payload) = &self.payload else {
+            return Ok(());
+        };
+        let mut early = Payload::results(payload.size_hint());
+        let mut table = CapTable::new();
+        let mut from = payload.content()?;
+        from.imbue(&self.table);
+        let mut to = early.content_mut()?;
+        to.imbue_mut(&mut table);
+        to.set_as(from)?;
+        early.caps = self.system.caps_of(&table);
+        self.system.shared.vat.borrow_mut().set_pipeline(self.call, early);
         Ok(())
     }
 

@@ -21,6 +21,10 @@ pub(crate) enum Op {
     Pipeline(u16, u16, u16),
     /// Answers a call, with three results.
     Reply(u16, u16, u16, u16, u16),
+    /// Says what the three results of a call will be, without answering it.
+    Early(u16, u16, u16, u16, u16),
+    /// Answers a call whose results were said.
+    Complete(u16, u16),
     /// Fails a call.
     Fail(u16, u16),
     /// Answers a call by calling a handle, with an argument.
@@ -101,9 +105,13 @@ fn step(plan: &Plan, random: &mut Random) -> Op {
         24 => Op::Break(vat, random.small()),
         25..56 => Op::Call(vat, random.small(), random.argument(), random.argument()),
         56..64 => Op::Pipeline(vat, random.small(), random.small()),
-        64..82 => {
+        64..74 => {
             Op::Reply(vat, random.small(), random.argument(), random.argument(), random.argument())
         }
+        74..78 => {
+            Op::Early(vat, random.small(), random.argument(), random.argument(), random.argument())
+        }
+        78..82 => Op::Complete(vat, random.small()),
         82 => Op::Fail(vat, random.small()),
         83..87 => Op::Tail(vat, random.small(), random.small(), random.argument()),
         87..90 => Op::Copy(vat, random.small()),

@@ -36,6 +36,8 @@ struct Host {
     made: Vec<(CallId, u64, bool)>,
     /// Calls received and not answered.
     asked: Vec<(CallId, u64)>,
+    /// Calls received and not answered whose results were said, with a reference to each.
+    promised: Vec<(CallId, u64, Vec<Option<Cap>>)>,
     promises: Vec<(Cap, usize)>,
     /// One stream for each field of a result, whether taken before or after it is there.
     fields: HashMap<(u64, u16), Stream>,
@@ -98,6 +100,8 @@ impl World {
             Op::Call(vat, handle, a, b) => self.call(host(vat), handle, &[a, b]),
             Op::Pipeline(vat, call, field) => self.pipeline(host(vat), call, field % 3),
             Op::Reply(vat, call, a, b, c) => self.reply(host(vat), call, &[a, b, c]),
+            Op::Early(vat, call, a, b, c) => self.early(host(vat), call, &[a, b, c]),
+            Op::Complete(vat, call) => self.complete(host(vat), call),
             Op::Fail(vat, call) => self.fail(host(vat), call),
             Op::Tail(vat, call, handle, a) => self.tail(host(vat), call, handle, &[a]),
             Op::Copy(vat, handle) => self.copy(host(vat), handle),
@@ -206,10 +210,41 @@ impl World {
     }
 
     fn reply(&mut self, host: usize, call: u16, fields: &[u16]) {
-        let here = &mut self.hosts[host];
-        let Some(index) = pick(&here.asked, call) else {
+        let Some((call, uid, caps)) = self.chosen_results(host, call, fields) else {
             return;
         };
+        self.hosts[host].vat.reply(call, results(uid, &caps));
+    }
+
+    fn early(&mut self, host: usize, call: u16, fields: &[u16]) {
+        let Some((call, uid, caps)) = self.chosen_results(host, call, fields) else {
+            return;
+        };
+        let here = &mut self.hosts[host];
+        for cap in caps.iter().flatten() {
+            here.vat.retain(*cap);
+        }
+        here.vat.set_pipeline(call, results(uid, &caps));
+        here.promised.push((call, uid, caps));
+    }
+
+    fn complete(&mut self, host: usize, call: u16) {
+        let here = &mut self.hosts[host];
+        if let Some(index) = pick(&here.promised, call) {
+            let (call, uid, caps) = here.promised.swap_remove(index);
+            here.vat.reply(call, results(uid, &caps));
+        }
+    }
+
+    /// A call to answer and capabilities for it that do not wait for it.
+    fn chosen_results(
+        &mut self,
+        host: usize,
+        call: u16,
+        fields: &[u16],
+    ) -> Option<(CallId, u64, Vec<Option<Cap>>)> {
+        let here = &mut self.hosts[host];
+        let index = pick(&here.asked, call)?;
         let (call, uid) = here.asked[index];
         let allowed: Vec<u16> = fields
             .iter()
@@ -223,9 +258,7 @@ impl World {
         here.asked.swap_remove(index);
         let (caps, shadows) = here.arguments(&allowed);
         self.shadows.answer(uid, shadows);
-        let mut results = Payload::results(16);
-        write(&mut results, &caps, [0, 0, uid]);
-        here.vat.reply(call, results);
+        Some((call, uid, caps))
     }
 
     fn fail(&mut self, host: usize, call: u16) {
@@ -334,7 +367,12 @@ impl World {
         match event {
             Event::Call { call, object, params, .. } => self.asked(host, call, object, &params),
             Event::Cancelled(call) => {
-                self.hosts[host].asked.retain(|(asked, _)| *asked != call);
+                let here = &mut self.hosts[host];
+                here.asked.retain(|(asked, _)| *asked != call);
+                if let Some(index) = here.promised.iter().position(|(known, ..)| *known == call) {
+                    let (.., caps) = here.promised.swap_remove(index);
+                    caps.into_iter().flatten().for_each(|cap| here.vat.release(cap));
+                }
                 Ok(())
             }
             Event::Returned(call) => self.returned(host, call),
@@ -421,6 +459,10 @@ impl World {
                     }
                     idle = false;
                 }
+                while !self.hosts[host].promised.is_empty() {
+                    self.complete(host, 0);
+                    idle = false;
+                }
                 while !self.hosts[host].asked.is_empty() {
                     self.reply(host, 0, &[1, 2, 0]);
                     idle = false;
@@ -495,6 +537,7 @@ impl Host {
             handles: Vec::new(),
             made: Vec::new(),
             asked: Vec::new(),
+            promised: Vec::new(),
             promises: Vec::new(),
             fields: HashMap::new(),
             bootstrap,
@@ -558,6 +601,12 @@ impl Host {
         }
         messages
     }
+}
+
+fn results(call: u64, caps: &[Option<Cap>]) -> Payload {
+    let mut results = Payload::results(16);
+    write(&mut results, caps, [0, 0, call]);
+    results
 }
 
 fn write(payload: &mut Payload, caps: &[Option<Cap>], [stream, number, call]: [u64; 3]) {
