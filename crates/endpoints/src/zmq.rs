@@ -5,8 +5,10 @@
 
 mod attach;
 mod carry;
+mod stream;
 
 pub use attach::{Attach, Backoff, Bind, Connect};
+pub use stream::{Incoming, Outgoing};
 pub use zmq::*;
 
 use alloc::collections::BTreeMap;
@@ -99,14 +101,40 @@ impl ZmqSocket {
     /// Sends a message, waiting for a peer with room where the pattern says so. Cancel-safe: a
     /// dropped future has sent nothing.
     pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendFailed> {
-        let mut message = Some(message.into());
+        self.sending(message.into(), Socket::send).await
+    }
+
+    /// Receives a message. Cancel-safe.
+    pub async fn recv(&self) -> Result<Message, RecvFailed> {
+        self.receiving(Socket::recv).await
+    }
+
+    /// Receives a message, and says from whom. Cancel-safe.
+    pub async fn recv_from(&self) -> Result<Received, RecvFailed> {
+        self.receiving(Socket::recv_from).await
+    }
+
+    /// Ends the connection to a peer, once what is queued for it has gone out.
+    pub fn disconnect(&self, peer: PeerId) {
+        self.0.with(|socket| socket.disconnect(peer));
+    }
+
+    /// Waits until `send` takes the message.
+    async fn sending<T>(
+        &self,
+        message: Message,
+        send: impl Fn(&mut Socket, Message) -> Result<T, Refused>,
+    ) -> Result<T, SendFailed> {
+        let mut message = Some(message);
         poll_fn(|cx| {
             let Some(next) = message.take() else {
-                return Poll::Ready(Ok(()));
+                return Poll::Ready(Err(SendFailed::Closed));
             };
-            match self.try_send(next) {
-                Ok(()) => Poll::Ready(Ok(())),
-                Err(_) if self.0.is_closing() => Poll::Ready(Err(SendFailed::Closed)),
+            if self.0.is_closing() {
+                return Poll::Ready(Err(SendFailed::Closed));
+            }
+            match self.0.with(|socket| send(socket, next)) {
+                Ok(sent) => Poll::Ready(Ok(sent)),
                 Err(Refused { message: back, why: Refusal::Full }) => {
                     message = Some(back);
                     self.0.senders.borrow_mut().push(cx.waker().clone());
@@ -118,10 +146,13 @@ impl ZmqSocket {
         .await
     }
 
-    /// Receives a message. Cancel-safe.
-    pub async fn recv(&self) -> Result<Message, RecvFailed> {
-        poll_fn(|cx| match self.try_recv() {
-            Ok(message) => Poll::Ready(Ok(message)),
+    /// Waits until `receive` has something.
+    async fn receiving<T>(
+        &self,
+        receive: impl Fn(&mut Socket) -> Result<T, RecvError>,
+    ) -> Result<T, RecvFailed> {
+        poll_fn(|cx| match self.0.with(&receive) {
+            Ok(received) => Poll::Ready(Ok(received)),
             Err(_) if self.0.is_closing() => Poll::Ready(Err(RecvFailed::Closed)),
             Err(RecvError::Empty) => {
                 self.0.receivers.borrow_mut().push(cx.waker().clone());
@@ -213,6 +244,10 @@ impl Shared {
 
     fn is_closing(&self) -> bool {
         self.closing.get() != Closing::No
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closing.get() == Closing::Now
     }
 
     fn wake_all(&self) {

@@ -211,8 +211,13 @@ impl Connection {
 
     /// Queues a message. There is no bound here: look at [`Connection::queued_messages`] first.
     pub fn send(&mut self, message: Message) -> Result<(), SendError> {
+        self.send_start(message, 0)
+    }
+
+    /// Queues a message of whose last part `left` bytes follow by [`Connection::send_piece`].
+    pub fn send_start(&mut self, message: Message, left: u64) -> Result<(), SendError> {
         self.check_ready()?;
-        self.outbox.message(message)
+        self.outbox.message(message, left)
     }
 
     /// Starts a part of `len` bytes, given in pieces by [`Connection::send_piece`]; `more` says
@@ -229,6 +234,17 @@ impl Connection {
         self.outbox.piece(piece.into())
     }
 
+    /// Whether a part lacks bytes; until it has them nothing else can be sent.
+    pub fn is_part_open(&self) -> bool {
+        self.outbox.is_part_open()
+    }
+
+    /// Whether a piece more may wait, by a bound on the bytes that do.
+    pub(crate) fn has_piece_room(&self, bytes_max: usize) -> bool {
+        // A CURVE part must be whole before any of it can go.
+        !self.outbox.streams() || self.outbox.body_bytes() < bytes_max
+    }
+
     /// Queues a subscription, or its end: a command to a 3.1 peer, to a 3.0 peer a message
     /// (RFC 23).
     pub fn send_subscription(&mut self, subscribe: bool, prefix: &[u8]) -> Result<(), SendError> {
@@ -239,7 +255,7 @@ impl Connection {
             return Ok(());
         }
         let body = [&[u8::from(subscribe)], prefix].concat();
-        self.outbox.message(Message::new(body))
+        self.outbox.message(Message::new(body), 0)
     }
 
     /// Takes back the messages of which no byte has been written.

@@ -103,23 +103,25 @@ impl Outbox {
         self.commands.push_back(Segment::bare(body, false));
     }
 
-    /// Queues a message.
-    pub(crate) fn message(&mut self, message: Message) -> Result<(), SendError> {
+    /// Queues a message, of whose last part [`Outbox::piece`] will bring `left` bytes more.
+    pub(crate) fn message(&mut self, message: Message, left: u64) -> Result<(), SendError> {
         if self.part.is_some() {
             return Err(SendError::PartUnfinished);
         }
-        self.messages += 1;
-        let mut left = message.part_count();
-        if left == 1 {
-            let (body, _) = message.split_first();
-            self.body_bytes += body.len();
-            self.queue.push_back(Segment::frame(0, body));
-            return Ok(());
-        }
+        let mut parts_after = message.part_count() - 1;
         for part in message.into_parts() {
-            left -= 1;
-            self.body_bytes += part.len();
-            self.queue.push_back(Segment::frame(if left > 0 { MORE } else { 0 }, part));
+            if parts_after > 0 {
+                self.body_bytes += part.len();
+                self.queue.push_back(Segment::frame(MORE, part));
+                parts_after -= 1;
+            } else if left > 0 {
+                self.begin_part(left.saturating_add(part.len() as u64), false)?;
+                self.piece(part)?;
+            } else {
+                self.messages += 1;
+                self.body_bytes += part.len();
+                self.queue.push_back(Segment::frame(0, part));
+            }
         }
         Ok(())
     }
@@ -165,6 +167,16 @@ impl Outbox {
             let flags = if part.more { MORE } else { 0 };
             self.queue.push_back(Segment::frame(flags, body.into()));
         }
+    }
+
+    /// Whether a part lacks bytes; until it has them nothing else can be queued.
+    pub(crate) fn is_part_open(&self) -> bool {
+        self.part.is_some()
+    }
+
+    /// Whether pieces of the open part are written as they come: CURVE's are not.
+    pub(crate) fn streams(&self) -> bool {
+        self.sealer.is_none()
     }
 
     /// Messages not yet wholly written.

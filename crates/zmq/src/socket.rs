@@ -5,12 +5,14 @@ mod peer;
 mod receive;
 mod send;
 mod slab;
+mod stream;
 mod subscriptions;
 
 pub use options::Options;
 pub use receive::RecvError;
 pub use send::{Refusal, Refused};
 pub use slab::PeerId;
+pub use stream::{Chunk, Received};
 
 use crate::{Config, Connection, Error, Message, PeerInfo, SocketType};
 use alloc::collections::{BTreeMap, VecDeque};
@@ -127,15 +129,13 @@ impl Socket {
         if matches!(self.config.socket_type, SocketType::Push | SocketType::Dealer) {
             unsent.extend(peer.connection.take_unsent());
         }
+        // Whoever sends it a message in pieces, or receives one, must hear of this.
+        self.send_wake |= peer.connection.is_part_open();
+        self.recv_wake |= peer.streams();
         let topics = core::mem::take(&mut peer.subscriptions);
-        // It stays for the messages that are still to be received.
-        let route = peer.route.clone();
-        if let Some(route) = route
-            && self.routes.get(&route) == Some(&id)
-        {
-            self.routes.remove(&route);
-        }
+        self.forget_route(id);
         self.unsubscribe_all(id, &topics);
+        self.offer_message(id);
         if matches!(self.request, Request::Awaiting { peer, .. } if peer == id)
             && !self.peers.get(id).is_some_and(|peer| peer.has_message())
         {
@@ -174,6 +174,9 @@ impl Socket {
         let mut consumed = 0;
         while consumed < input.len() {
             let peer = self.peers.get_mut(id).filter(|peer| !peer.gone).ok_or(Error::Closed)?;
+            if peer.leaving {
+                return Ok(input.len());
+            }
             if peer.input_waits {
                 peer.connection.defer_input(now);
                 break;
@@ -206,6 +209,9 @@ impl Socket {
         if !peer.connection.has_output() {
             peer.output_announced = false;
         }
+        // Half, not the first free place: then several pieces go at once.
+        self.send_wake |= peer.connection.is_part_open()
+            && peer.connection.queued_bytes() <= self.options.send_bytes_max / 2;
         self.offer_room(id);
         written
     }
@@ -273,9 +279,19 @@ impl Socket {
         self.announce_output(id);
     }
 
+    /// A ROUTER's peer cannot be sent to any more; its name stays on what it sent before.
+    fn forget_route(&mut self, id: PeerId) {
+        let route = self.peers.get(id).and_then(|peer| peer.route.as_ref());
+        if let Some(route) = route
+            && self.routes.get(route) == Some(&id)
+        {
+            self.routes.remove(&route.clone());
+        }
+    }
+
     /// Frees a peer that is gone and of whom nothing is left to receive.
     fn bury(&mut self, id: PeerId) {
-        if self.peers.get(id).is_some_and(|peer| peer.gone && !peer.has_message()) {
+        if self.peers.get(id).is_some_and(|peer| peer.gone && !peer.holds_input()) {
             self.peers.remove(id);
         }
     }

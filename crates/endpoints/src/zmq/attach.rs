@@ -69,7 +69,7 @@ impl<C: Connector> Attach for Connect<C> {
 
 async fn accept<L: Listener>(shared: Weak<Shared>, mut listener: L) {
     loop {
-        let flow = match listener.accept().await {
+        let mut flow = match listener.accept().await {
             Ok(flow) => flow,
             Err(error) => return warn!("zmq: listening ended: {error}"),
         };
@@ -78,7 +78,7 @@ async fn accept<L: Listener>(shared: Weak<Shared>, mut listener: L) {
         };
         let spawner = shared.host.spawner.clone();
         spawner.spawn("zmq peer", async move {
-            carry::carry(shared, flow).await;
+            carry::carry(shared, &mut flow).await;
         });
     }
 }
@@ -89,11 +89,11 @@ async fn reconnect<C: Connector>(shared: Weak<Shared>, connect: Connect<C>) {
     loop {
         match connector.connect(&target).await {
             Err(error) => debug!("zmq: {target}: {error}"),
-            Ok(flow) => {
+            Ok(mut flow) => {
                 let Some(shared) = shared.upgrade() else {
                     return;
                 };
-                if carry::carry(shared, flow).await {
+                if carry::carry(shared, &mut flow).await {
                     wait = backoff.first;
                 }
             }

@@ -17,6 +17,11 @@ pub struct Options {
     /// Bytes of bodies of one peer that may wait to be received; a longer message waits alone.
     /// Default 4 MiB.
     pub receive_bytes_max: usize,
+    /// A part longer than this is received in pieces: its start, at least so much of it, as a
+    /// message from [`Socket::recv_from`](crate::Socket::recv_from), and the rest by
+    /// [`Socket::recv_chunk`](crate::Socket::recv_chunk). `Limits::message_bytes` then bounds the
+    /// start only. Default none: all messages are received whole.
+    pub stream_over_bytes: Option<usize>,
     /// Peers at a time. Default 10,000: each costs under 1 KiB while it is idle.
     pub peers_max: usize,
     /// REQ: a new request may be sent while a reply is awaited, and gives that reply up
@@ -28,6 +33,10 @@ pub struct Options {
     /// ROUTER: refuse a message to an unknown or full peer instead of dropping it.
     /// Default off, as libzmq's.
     pub router_mandatory: bool,
+    /// ROUTER: while a peer has no room, its messages are not received, and what is sent to it is
+    /// queued past the marks. For services: a caller that reads no replies holds back itself and
+    /// nobody else. Default off.
+    pub router_holds: bool,
     /// ROUTER: a new peer takes over the identity of one that is there; else it is refused.
     /// Default off, as libzmq's.
     pub router_handover: bool,
@@ -42,10 +51,12 @@ impl Options {
             send_bytes_max: 4 << 20,
             receive_messages_max: 1000,
             receive_bytes_max: 4 << 20,
+            stream_over_bytes: None,
             peers_max: 10_000,
             request_relaxed: false,
             request_correlate: false,
             router_mandatory: false,
+            router_holds: false,
             router_handover: false,
         }
     }

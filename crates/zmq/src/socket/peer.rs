@@ -1,6 +1,6 @@
 //! One peer of a socket: its connection, and what it sent that nobody has received.
 
-use super::{Options, Subscriptions};
+use super::{Chunk, Options, Subscriptions};
 use crate::{Body, Connection, Error, Event, Message};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -12,19 +12,35 @@ pub(super) struct Peer {
     pub(super) connection: Connection,
     /// Its flow has ended; it stays until its inbox is empty.
     pub(super) gone: bool,
+    /// We end its connection: nothing more is taken from it, and what is queued still goes out.
+    pub(super) leaving: bool,
     /// Its inbox was full and is not yet half empty: nothing more is read from it.
     pub(super) input_waits: bool,
     pub(super) output_announced: bool,
-    /// It stands in the ring of peers to receive from, or to send to.
+    /// It stands in the ring of peers to receive from.
     pub(super) in_readable: bool,
+    /// It is known to have room; where messages go round, it stands in the ring of those to send
+    /// to.
     pub(super) in_writable: bool,
     /// What a ROUTER calls it.
     pub(super) route: Option<Bytes>,
     /// What it subscribed to, at a PUB or XPUB.
     pub(super) subscriptions: Subscriptions,
     assembly: Assembly,
-    inbox: VecDeque<Message>,
+    inbox: VecDeque<Delivery>,
+    // What follows the messages of the inbox that stream, and the last one received.
+    chunks: VecDeque<Chunk>,
+    // What comes of the message that streams is dropped.
+    discarding: bool,
     inbox_bytes: usize,
+}
+
+/// A message; whole, or the start of one that streams.
+#[derive(Debug)]
+pub(super) struct Delivery {
+    pub(super) message: Message,
+    /// Bytes that its last part lacks, if it streams.
+    pub(super) part_left: u64,
 }
 
 /// What some input led to.
@@ -32,7 +48,9 @@ pub(super) struct Peer {
 pub(super) enum Arrival {
     Nothing,
     Ready,
-    Message(Message),
+    Message(Delivery),
+    /// More of a message that streams.
+    Chunk,
     Subscribe(Bytes),
     Cancel(Bytes),
 }
@@ -43,6 +61,8 @@ struct Assembly {
     parts: Vec<Bytes>,
     part: Vec<u8>,
     body_bytes: usize,
+    // Its start was handed out: what comes are chunks.
+    streams: bool,
 }
 
 impl Peer {
@@ -50,6 +70,7 @@ impl Peer {
         Self {
             connection,
             gone: false,
+            leaving: false,
             input_waits: false,
             output_announced: false,
             in_readable: false,
@@ -58,25 +79,28 @@ impl Peer {
             subscriptions: Subscriptions::default(),
             assembly: Assembly::default(),
             inbox: VecDeque::new(),
+            chunks: VecDeque::new(),
+            discarding: false,
             inbox_bytes: 0,
         }
     }
 
     pub(super) fn is_ready(&self) -> bool {
-        !self.gone && self.connection.is_ready()
+        !self.gone && !self.leaving && self.connection.is_ready()
     }
 
     /// Whether one more message may be queued for it.
     pub(super) fn has_room(&self, options: &Options) -> bool {
         let queued = self.connection.queued_messages();
         self.is_ready()
+            && !self.connection.is_part_open()
             && (queued == 0
                 || queued < options.send_messages_max
                     && self.connection.queued_bytes() < options.send_bytes_max)
     }
 
     pub(super) fn inbox_full(&self, options: &Options) -> bool {
-        let waiting = self.inbox.len();
+        let waiting = self.inbox.len() + self.chunks.len();
         waiting > 0
             && (waiting >= options.receive_messages_max
                 || self.inbox_bytes >= options.receive_bytes_max)
@@ -84,7 +108,7 @@ impl Peer {
 
     /// Waking at half, not at the first free place, lets a batch be read at once.
     pub(super) fn inbox_half_empty(&self, options: &Options) -> bool {
-        self.inbox.len() <= options.receive_messages_max / 2
+        self.inbox.len() + self.chunks.len() <= options.receive_messages_max / 2
             && self.inbox_bytes <= options.receive_bytes_max / 2
     }
 
@@ -92,20 +116,53 @@ impl Peer {
         !self.inbox.is_empty()
     }
 
-    pub(super) fn deliver(&mut self, message: Message) {
-        self.inbox_bytes += message.body_bytes();
-        self.inbox.push_back(message);
+    /// Whether it holds anything that can be received.
+    pub(super) fn holds_input(&self) -> bool {
+        !self.inbox.is_empty() || !self.chunks.is_empty()
     }
 
-    pub(super) fn receive(&mut self) -> Option<Message> {
-        let message = self.inbox.pop_front()?;
-        self.inbox_bytes -= message.body_bytes();
-        Some(message)
+    /// Whether a message comes in pieces.
+    pub(super) fn streams(&self) -> bool {
+        self.assembly.streams
+    }
+
+    pub(super) fn deliver(&mut self, delivery: Delivery) {
+        self.inbox_bytes += delivery.message.body_bytes();
+        self.inbox.push_back(delivery);
+    }
+
+    pub(super) fn receive(&mut self) -> Option<Delivery> {
+        let delivery = self.inbox.pop_front()?;
+        self.inbox_bytes -= delivery.message.body_bytes();
+        Some(delivery)
+    }
+
+    pub(super) fn receive_chunk(&mut self) -> Option<Chunk> {
+        let chunk = self.chunks.pop_front()?;
+        self.inbox_bytes -= chunk.bytes.len();
+        Some(chunk)
+    }
+
+    /// What is still to come of the message that comes is of no use.
+    pub(super) fn refuse_rest(&mut self) {
+        self.discarding = self.assembly.streams;
+    }
+
+    /// The rest of the message whose start was received last is of no use.
+    pub(super) fn discard_rest(&mut self) {
+        while let Some(chunk) = self.receive_chunk() {
+            if chunk.ends_message() {
+                return;
+            }
+        }
+        self.refuse_rest();
     }
 
     pub(super) fn clear_inbox(&mut self) {
         self.inbox.clear();
+        self.chunks.clear();
         self.inbox_bytes = 0;
+        self.refuse_rest();
     }
 
     /// Takes input up to the end of the next event.
@@ -121,48 +178,77 @@ impl Peer {
             Some(Event::Ready) => Arrival::Ready,
             Some(Event::Subscribe(prefix)) => Arrival::Subscribe(prefix),
             Some(Event::Cancel(prefix)) => Arrival::Cancel(prefix),
+            Some(Event::Body(body)) if self.assembly.streams => {
+                self.take_chunk(body);
+                Arrival::Chunk
+            }
             Some(Event::Body(body)) => {
-                let max = options.config.limits.message_bytes;
-                self.assembly.add(body, max)?.map_or(Arrival::Nothing, Arrival::Message)
+                self.assembly.add(body, options)?.map_or(Arrival::Nothing, Arrival::Message)
             }
         };
         Ok((taken.consumed, arrival))
     }
+
+    fn take_chunk(&mut self, body: Body<'_>) {
+        let Body { part_left, more, .. } = body;
+        let chunk = Chunk { bytes: body.into_bytes(), part_left, more };
+        let ends = chunk.ends_message();
+        self.assembly.streams = !ends;
+        if !self.discarding {
+            self.inbox_bytes += chunk.bytes.len();
+            self.chunks.push_back(chunk);
+        }
+        self.discarding &= !ends;
+    }
 }
 
 impl Assembly {
-    /// Adds a piece; gives the message when that was its last.
-    fn add(&mut self, body: Body<'_>, bytes_max: usize) -> Result<Option<Message>, Error> {
-        let piece = body.bytes().len();
-        let part_left = usize::try_from(body.part_left).map_err(|_| Error::MessageTooLong)?;
-        self.body_bytes += piece;
-        if part_left > bytes_max.saturating_sub(self.body_bytes) || self.body_bytes > bytes_max {
-            return Err(Error::MessageTooLong);
-        }
-        let more = body.more;
-        if part_left > 0 || !self.part.is_empty() {
+    /// Adds a piece; gives the message when that was its last, or its start when it streams.
+    fn add(&mut self, body: Body<'_>, options: &Options) -> Result<Option<Delivery>, Error> {
+        let Body { part_left, more, .. } = body;
+        let have = self.part.len() + body.bytes().len();
+        let over = options.stream_over_bytes.unwrap_or(usize::MAX);
+        let is_long = part_left.saturating_add(have as u64) > over as u64;
+        self.check_length(body.bytes().len(), if is_long { 0 } else { part_left }, options)?;
+        if is_long && part_left > 0 && have >= over {
+            self.part.extend_from_slice(body.bytes());
+            self.streams = true;
+        } else if part_left > 0 || !self.part.is_empty() {
             self.extend(body.bytes(), part_left);
             if part_left > 0 {
                 return Ok(None);
             }
-            self.parts.push(core::mem::take(&mut self.part).into());
         } else if more || !self.parts.is_empty() {
             self.parts.push(body.into_bytes());
+            return Ok(if more { None } else { self.finish(0) });
         } else {
+            // The usual case.
             self.body_bytes = 0;
-            return Ok(Some(Message::new(body.into_bytes())));
+            return Ok(Some(Delivery { message: Message::new(body.into_bytes()), part_left }));
         }
-        if more {
-            return Ok(None);
-        }
+        self.parts.push(core::mem::take(&mut self.part).into());
+        Ok(if more && !self.streams { None } else { self.finish(part_left) })
+    }
+
+    /// Counts a piece, and refuses a message that it makes too long, or that `part_left` will.
+    fn check_length(&mut self, piece: usize, left: u64, options: &Options) -> Result<(), Error> {
+        let bytes_max = options.config.limits.message_bytes;
+        self.body_bytes += piece;
+        let room = bytes_max.checked_sub(self.body_bytes).ok_or(Error::MessageTooLong)?;
+        if left > room as u64 { Err(Error::MessageTooLong) } else { Ok(()) }
+    }
+
+    /// The message of the parts that have come.
+    fn finish(&mut self, part_left: u64) -> Option<Delivery> {
         self.body_bytes = 0;
-        Ok(Message::from_parts(self.parts.drain(..)))
+        let message = Message::from_parts(self.parts.drain(..))?;
+        Some(Delivery { message, part_left })
     }
 
     /// Memory follows what has come: at most twice that, and never more than the part needs.
-    fn extend(&mut self, piece: &[u8], part_left: usize) {
+    fn extend(&mut self, piece: &[u8], part_left: u64) {
         const AT_ONCE: usize = 256 << 10;
-        let missing = piece.len() + part_left;
+        let missing = usize::try_from(part_left).unwrap_or(usize::MAX).saturating_add(piece.len());
         if self.part.capacity() - self.part.len() < piece.len() {
             let step = self.part.len().max(AT_ONCE).max(piece.len());
             self.part.reserve_exact(missing.min(step));

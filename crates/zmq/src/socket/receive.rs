@@ -1,7 +1,7 @@
 //! What a socket does with what arrives, and how it hands it out.
 
-use super::peer::Arrival;
-use super::{PeerId, Request, Socket, Subscriptions, Wake};
+use super::peer::{Arrival, Delivery};
+use super::{PeerId, Received, Request, Socket, Subscriptions, Wake};
 use crate::{Error, Message, SocketType};
 use alloc::vec::Vec;
 use bytes::{BufMut, Bytes, BytesMut};
@@ -12,11 +12,13 @@ use core::fmt;
 pub enum RecvError {
     /// None is there now: wait for [`Wake::Recv`].
     Empty,
-    /// This socket type never receives.
+    /// This socket type never receives; or its messages may stream, so that
+    /// [`Socket::recv_from`] is what receives them.
     Unsupported,
     /// REQ: send a request first. REP: answer the last one first (RFC 28's lock-step).
     OutOfTurn,
     /// REQ: the peer that was to reply is gone. Said once; then a request may be sent again.
+    /// [`Socket::recv_chunk`]: the rest of the message is lost.
     PeerLost,
 }
 
@@ -26,7 +28,7 @@ impl fmt::Display for RecvError {
             Self::Empty => "no message",
             Self::Unsupported => "this socket type does not receive",
             Self::OutOfTurn => "send before receiving",
-            Self::PeerLost => "the peer that was to reply is gone",
+            Self::PeerLost => "the peer is gone",
         })
     }
 }
@@ -39,11 +41,19 @@ impl Socket {
     /// At a ROUTER its first part is the sender's routing id. At REQ and REP the envelope is
     /// taken off. At an XPUB subscriptions come too: a byte 1 (or 0, at its end) and the prefix.
     pub fn recv(&mut self) -> Result<Message, RecvError> {
+        if self.options.stream_over_bytes.is_some() {
+            return Err(RecvError::Unsupported);
+        }
+        self.recv_from().map(|received| received.message)
+    }
+
+    /// As [`Socket::recv`], and says from whom; of a message that streams it gives the start.
+    pub fn recv_from(&mut self) -> Result<Received, RecvError> {
         match self.config.socket_type {
             SocketType::Push | SocketType::Pub => Err(RecvError::Unsupported),
             SocketType::Req => self.recv_reply(),
             SocketType::Rep => self.recv_request(),
-            _ => self.next_message().map(|(_, message)| message).ok_or(RecvError::Empty),
+            _ => self.next_message().ok_or(RecvError::Empty),
         }
     }
 
@@ -52,7 +62,7 @@ impl Socket {
         !self.readable.is_empty() || matches!(self.request, Request::Lost)
     }
 
-    fn recv_reply(&mut self) -> Result<Message, RecvError> {
+    fn recv_reply(&mut self) -> Result<Received, RecvError> {
         match self.request {
             Request::Idle => Err(RecvError::OutOfTurn),
             Request::Lost => {
@@ -60,7 +70,7 @@ impl Socket {
                 Err(RecvError::PeerLost)
             }
             Request::Awaiting { .. } => {
-                let (_, reply) = self.next_message().ok_or(RecvError::Empty)?;
+                let reply = self.next_message().ok_or(RecvError::Empty)?;
                 self.request = Request::Idle;
                 self.send_wake = true;
                 Ok(reply)
@@ -69,11 +79,11 @@ impl Socket {
     }
 
     /// RFC 28: a REP keeps the envelope, up to and with the empty delimiter, for the reply.
-    fn recv_request(&mut self) -> Result<Message, RecvError> {
+    fn recv_request(&mut self) -> Result<Received, RecvError> {
         if self.reply_to.is_some() {
             return Err(RecvError::OutOfTurn);
         }
-        while let Some((id, message)) = self.next_message() {
+        while let Some(Received { peer, message, part_left }) = self.next_message() {
             let mut envelope = Vec::new();
             let mut rest = Some(message);
             while let Some(message) = rest {
@@ -86,40 +96,56 @@ impl Socket {
                 }
             }
             // Without a delimiter, or with nothing after it, it is no request: discard it.
-            if let Some(request) = rest {
-                self.reply_to = Some((id, envelope));
-                return Ok(request);
+            if let Some(message) = rest {
+                self.reply_to = Some((peer, envelope));
+                return Ok(Received { peer, message, part_left });
+            }
+            if part_left > 0 {
+                self.discard_rest(peer);
             }
         }
         Err(RecvError::Empty)
     }
 
-    /// The message whose turn it is, behind its sender's routing id if it has one, and the sender.
-    fn next_message(&mut self) -> Option<(PeerId, Message)> {
+    /// The message whose turn it is, behind its sender's routing id if it has one.
+    fn next_message(&mut self) -> Option<Received> {
         loop {
             let id = self.readable.pop_front()?;
             let Some(peer) = self.peers.get_mut(id) else {
                 continue;
             };
-            let mut message = peer.receive();
+            if self.options.router_holds && !peer.gone && !peer.has_room(&self.options) {
+                // Back into the ring with the room.
+                peer.in_readable = false;
+                continue;
+            }
+            let mut delivery = peer.receive();
             // Only a ROUTER's peers have one.
-            if let (Some(route), Some(message)) = (&peer.route, &mut message) {
+            if let (Some(route), Some(Delivery { message, .. })) = (&peer.route, &mut delivery) {
                 message.push_front(route.clone());
             }
             peer.in_readable = peer.has_message();
             if peer.in_readable {
                 self.readable.push_back(id);
             }
-            if peer.input_waits && peer.inbox_half_empty(&self.options) {
-                peer.input_waits = false;
-                self.wakes.push_back(Wake::Input(id));
+            self.input_taken(id);
+            if let Some(Delivery { message, part_left }) = delivery {
+                return Some(Received { peer: id, message, part_left });
             }
-            if peer.gone {
-                self.bury(id);
-            }
-            if let Some(message) = message {
-                return Some((id, message));
-            }
+        }
+    }
+
+    /// Something that a peer sent was received: it may send more, or be forgotten.
+    pub(super) fn input_taken(&mut self, id: PeerId) {
+        let Some(peer) = self.peers.get_mut(id) else {
+            return;
+        };
+        if peer.input_waits && peer.inbox_half_empty(&self.options) {
+            peer.input_waits = false;
+            self.wakes.push_back(Wake::Input(id));
+        }
+        if peer.gone {
+            self.bury(id);
         }
     }
 
@@ -128,7 +154,11 @@ impl Socket {
         match arrival {
             Arrival::Nothing => Ok(()),
             Arrival::Ready => self.peer_ready(id),
-            Arrival::Message(message) => self.message_arrived(id, message),
+            Arrival::Message(delivery) => self.message_arrived(id, delivery),
+            Arrival::Chunk => {
+                self.recv_wake = true;
+                Ok(())
+            }
             Arrival::Subscribe(prefix) => self.subscribed(id, true, prefix),
             Arrival::Cancel(prefix) => self.subscribed(id, false, prefix),
         }
@@ -181,27 +211,36 @@ impl Socket {
         route.freeze()
     }
 
-    fn message_arrived(&mut self, id: PeerId, message: Message) -> Result<(), Error> {
-        match self.config.socket_type {
-            SocketType::Req => {
-                if let Some(reply) = self.strip_reply(id, message) {
-                    self.deliver(id, reply);
+    fn message_arrived(&mut self, id: PeerId, delivery: Delivery) -> Result<(), Error> {
+        let Delivery { message, part_left } = delivery;
+        match self.accepted(id, message)? {
+            Some(message) => self.deliver(id, Delivery { message, part_left }),
+            None => {
+                if let Some(peer) = self.peers.get_mut(id) {
+                    peer.refuse_rest();
                 }
             }
-            SocketType::Sub if !self.topics.matches(message.first()) => {}
+        }
+        Ok(())
+    }
+
+    /// What the socket's pattern lets through.
+    fn accepted(&mut self, id: PeerId, message: Message) -> Result<Option<Message>, Error> {
+        Ok(match self.config.socket_type {
+            SocketType::Req => self.strip_reply(id, message),
+            SocketType::Sub => Some(message).filter(|it| self.topics.matches(it.first())),
             // RFC 29: a message that starts with 1 or 0 is a subscription or its end.
             SocketType::Pub | SocketType::XPub => match message.first().first() {
                 Some(&flag @ (0 | 1)) if message.part_count() == 1 => {
                     let prefix = message.first().slice(1..);
-                    return self.subscribed(id, flag == 1, prefix);
+                    self.subscribed(id, flag == 1, prefix)?;
+                    None
                 }
-                _ if self.config.socket_type == SocketType::XPub => self.deliver(id, message),
-                _ => {}
+                _ => Some(message).filter(|_| self.config.socket_type == SocketType::XPub),
             },
-            SocketType::Push => {}
-            _ => self.deliver(id, message),
-        }
-        Ok(())
+            SocketType::Push => None,
+            _ => Some(message),
+        })
     }
 
     /// RFC 28: a REQ discards what is not the reply it waits for.
@@ -220,12 +259,20 @@ impl Socket {
         part.is_empty().then_some(rest).flatten()
     }
 
-    fn deliver(&mut self, id: PeerId, message: Message) {
+    fn deliver(&mut self, id: PeerId, delivery: Delivery) {
         let Some(peer) = self.peers.get_mut(id) else {
             return;
         };
-        peer.deliver(message);
-        if !peer.in_readable {
+        peer.deliver(delivery);
+        self.offer_message(id);
+    }
+
+    /// Puts a peer with a message into the ring of those to receive from.
+    pub(super) fn offer_message(&mut self, id: PeerId) {
+        let Some(peer) = self.peers.get_mut(id) else {
+            return;
+        };
+        if !peer.in_readable && peer.has_message() {
             peer.in_readable = true;
             self.readable.push_back(id);
             if self.readable.len() == 1 {
@@ -267,7 +314,7 @@ impl Socket {
         notice.put_slice(&prefix);
         let changed = if subscribe { self.topics.add(prefix) } else { self.topics.remove(&prefix) };
         if changed {
-            self.deliver(id, Message::new(notice.freeze()));
+            self.deliver(id, Delivery { message: Message::new(notice.freeze()), part_left: 0 });
         }
     }
 

@@ -1,6 +1,7 @@
 //! Where a socket sends a message.
 
-use super::{PeerId, Request, Socket, Wake};
+use super::peer::Peer;
+use super::{Options, PeerId, Request, Socket, Wake};
 use crate::{Message, SocketType};
 use bytes::Bytes;
 use core::fmt;
@@ -25,8 +26,11 @@ pub enum Refusal {
     OutOfTurn,
     /// ROUTER, mandatory: no peer has that routing id.
     Unroutable,
-    /// ROUTER: nothing follows the routing id. XSUB: not a subscription.
+    /// ROUTER: nothing follows the routing id. XSUB: not a subscription. [`Socket::send_piece`]:
+    /// more bytes than the part lacks.
     Malformed,
+    /// [`Socket::send_piece`]: the peer is gone, and what it was sent is lost.
+    PeerLost,
 }
 
 impl fmt::Display for Refusal {
@@ -37,6 +41,7 @@ impl fmt::Display for Refusal {
             Self::OutOfTurn => "receive before sending",
             Self::Unroutable => "no peer has that routing id",
             Self::Malformed => "the message does not suit this socket type",
+            Self::PeerLost => "the peer is gone",
         })
     }
 }
@@ -49,16 +54,12 @@ impl Socket {
     /// all that subscribed (PUB, XPUB). An XSUB's messages are subscriptions.
     pub fn send(&mut self, message: Message) -> Result<(), Refused> {
         match self.config.socket_type {
-            SocketType::Push | SocketType::Dealer => self.send_in_turn(message).map(drop),
-            SocketType::Req => self.send_request(message),
-            SocketType::Rep => self.send_reply(message),
-            SocketType::Router => self.send_routed(message),
             SocketType::Pub | SocketType::XPub => {
                 self.publish(&message);
                 Ok(())
             }
             SocketType::XSub => self.send_upstream(message),
-            SocketType::Pull | SocketType::Sub => refuse(message, Refusal::Unsupported),
+            _ => self.send_start(message, 0).map(drop),
         }
     }
 
@@ -82,7 +83,7 @@ impl Socket {
         self.unsent.is_empty() && !self.writable.is_empty()
     }
 
-    /// Puts a peer with room into the ring of those to send to.
+    /// A peer has room, maybe again: it can be sent to.
     pub(super) fn offer_room(&mut self, id: PeerId) {
         let Some(peer) = self.peers.get_mut(id) else {
             return;
@@ -91,30 +92,37 @@ impl Socket {
             return;
         }
         peer.in_writable = true;
-        self.writable.push_back(id);
-        self.flush_unsent();
         self.send_wake = true;
+        if matches!(
+            self.config.socket_type,
+            SocketType::Push | SocketType::Dealer | SocketType::Req
+        ) {
+            self.writable.push_back(id);
+            self.flush_unsent();
+        } else if self.options.router_holds {
+            self.offer_message(id);
+        }
     }
 
     /// Sends what a lost peer left.
     pub(super) fn flush_unsent(&mut self) {
         while let Some(message) = self.unsent.pop_front() {
-            if let Err(refused) = self.send_to_next(message) {
+            if let Err(refused) = self.send_to_next(message, 0) {
                 self.unsent.push_front(refused.message);
                 return;
             }
         }
     }
 
-    fn send_in_turn(&mut self, message: Message) -> Result<PeerId, Refused> {
+    pub(super) fn send_in_turn(&mut self, message: Message, left: u64) -> Result<PeerId, Refused> {
         if !self.unsent.is_empty() {
             return refuse(message, Refusal::Full);
         }
-        self.send_to_next(message)
+        self.send_to_next(message, left)
     }
 
     /// Round robin: the first of the ring gets the message and goes to its end.
-    fn send_to_next(&mut self, message: Message) -> Result<PeerId, Refused> {
+    fn send_to_next(&mut self, message: Message, left: u64) -> Result<PeerId, Refused> {
         while let Some(id) = self.writable.pop_front() {
             let Some(peer) = self.peers.get_mut(id) else {
                 continue;
@@ -124,7 +132,7 @@ impl Socket {
                 continue;
             }
             // It is ready and no part is under way, so it cannot refuse.
-            let _ = peer.connection.send(message);
+            let _ = peer.connection.send_start(message, left);
             if peer.has_room(&self.options) {
                 peer.in_writable = true;
                 self.writable.push_back(id);
@@ -135,7 +143,7 @@ impl Socket {
         refuse(message, Refusal::Full)
     }
 
-    fn send_request(&mut self, message: Message) -> Result<(), Refused> {
+    pub(super) fn send_request(&mut self, message: Message, left: u64) -> Result<PeerId, Refused> {
         if matches!(self.request, Request::Awaiting { .. }) && !self.options.request_relaxed {
             return refuse(message, Refusal::OutOfTurn);
         }
@@ -148,7 +156,7 @@ impl Socket {
         if let Some(id) = id {
             enveloped.push_front(Bytes::copy_from_slice(&id));
         }
-        match self.send_in_turn(enveloped) {
+        match self.send_in_turn(enveloped, left) {
             Err(Refused { why, .. }) => refuse(message, why),
             Ok(peer) => {
                 // A reply that came too late for the request before.
@@ -162,43 +170,63 @@ impl Socket {
                     }
                 }
                 self.request = Request::Awaiting { peer, id };
-                Ok(())
+                Ok(peer)
             }
         }
     }
 
-    fn send_reply(&mut self, message: Message) -> Result<(), Refused> {
+    pub(super) fn send_reply(
+        &mut self,
+        message: Message,
+        left: u64,
+    ) -> Result<Option<PeerId>, Refused> {
         let Some((id, envelope)) = self.reply_to.take() else {
             return refuse(message, Refusal::OutOfTurn);
         };
-        self.recv_wake = true;
         // RFC 28: a reply to a peer that is gone is discarded.
-        if let Some(peer) = self.peers.get_mut(id).filter(|peer| peer.is_ready()) {
-            let _ = peer.connection.send(message.wrap(envelope));
-            self.announce_output(id);
+        let Some(peer) = self.peers.get_mut(id).filter(|peer| peer.is_ready()) else {
+            self.recv_wake = true;
+            return Ok(None);
+        };
+        if peer.connection.is_part_open() {
+            // The reply before this one lacks pieces.
+            self.reply_to = Some((id, envelope));
+            return refuse(message, Refusal::Full);
         }
-        Ok(())
+        self.recv_wake = true;
+        let _ = peer.connection.send_start(message.wrap(envelope), left);
+        peer.in_writable = peer.has_room(&self.options);
+        self.announce_output(id);
+        Ok(Some(id))
     }
 
-    fn send_routed(&mut self, message: Message) -> Result<(), Refused> {
+    pub(super) fn send_routed(
+        &mut self,
+        message: Message,
+        left: u64,
+    ) -> Result<Option<PeerId>, Refused> {
         if message.part_count() < 2 {
             return refuse(message, Refusal::Malformed);
         }
-        let mandatory = self.options.router_mandatory;
-        let Some(&id) = self.routes.get(message.first()) else {
-            self.dropped += u64::from(!mandatory);
-            return if mandatory { refuse(message, Refusal::Unroutable) } else { Ok(()) };
+        let why = match self.routes.get(message.first()) {
+            None => Refusal::Unroutable,
+            Some(&id) => match self.peers.get_mut(id).filter(|peer| takes(peer, &self.options)) {
+                None => Refusal::Full,
+                Some(peer) => {
+                    if let (_, Some(body)) = message.split_first() {
+                        let _ = peer.connection.send_start(body, left);
+                    }
+                    peer.in_writable = peer.has_room(&self.options);
+                    self.announce_output(id);
+                    return Ok(Some(id));
+                }
+            },
         };
-        let peer = self.peers.get_mut(id).filter(|peer| peer.has_room(&self.options));
-        let Some(peer) = peer else {
-            self.dropped += u64::from(!mandatory);
-            return if mandatory { refuse(message, Refusal::Full) } else { Ok(()) };
-        };
-        if let (_, Some(body)) = message.split_first() {
-            let _ = peer.connection.send(body);
+        if self.options.router_mandatory {
+            return refuse(message, why);
         }
-        self.announce_output(id);
-        Ok(())
+        self.dropped += 1;
+        Ok(None)
     }
 
     /// RFC 29: a subscriber without room misses the message.
@@ -241,6 +269,12 @@ impl Socket {
             }
         }
     }
+}
+
+/// Whether a ROUTER may queue a message for a peer.
+fn takes(peer: &Peer, options: &Options) -> bool {
+    let open = peer.is_ready() && !peer.connection.is_part_open();
+    if options.router_holds { open } else { peer.has_room(options) }
 }
 
 fn refuse<T>(message: Message, why: Refusal) -> Result<T, Refused> {

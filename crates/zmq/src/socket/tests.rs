@@ -3,6 +3,8 @@ use crate::{Limits, Message};
 use std::vec;
 use std::vec::Vec;
 
+mod stream;
+
 const ZERO: Duration = Duration::ZERO;
 
 /// Sockets joined by wires; a wire's end is the number of a socket and a peer of it.
