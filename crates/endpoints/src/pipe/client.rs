@@ -4,7 +4,7 @@ use super::codec::Codec;
 use super::service::{Answer, Compress, Marked, reply_reader, request_writer};
 use crate::zmq::{Attach, Host, ZmqSocket};
 use ::pipe::{Bytes, Fault, Piece};
-use ::zmq::{Message, Options, SocketType};
+use ::zmq::{Message, Options, Received, SocketType};
 use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
 use alloc::string::String;
@@ -52,7 +52,7 @@ pub enum CallFailed {
     Remote(String),
     /// The request could not be written.
     Request(Fault),
-    /// The reply could not be read.
+    /// The reply could not be read; the connection that brought it ends.
     Reply(Fault),
     /// The client is closed.
     Closed,
@@ -152,7 +152,7 @@ async fn receive<Request, Reply: DeserializeOwned + 'static>(
     inner: Rc<Inner<Request, Reply>>,
     mut reader: Codec<Piece, Answer<Reply>>,
 ) {
-    while let Ok(message) = inner.socket.recv().await {
+    while let Ok(Received { peer, message, .. }) = inner.socket.recv_from().await {
         let body = message.last().clone();
         let number = message.first().first_chunk().map(|id| u64::from_be_bytes(*id));
         // What is no reply to a call that waits is nobody's.
@@ -162,7 +162,10 @@ async fn receive<Request, Reply: DeserializeOwned + 'static>(
         let outcome = match reader.read(body) {
             Ok(Ok(reply)) => Ok(reply),
             Ok(Err(why)) => Err(CallFailed::Remote(why)),
-            Err(fault) => Err(CallFailed::Reply(fault)),
+            Err(fault) => {
+                inner.socket.disconnect(peer);
+                Err(CallFailed::Reply(fault))
+            }
         };
         inner.done(number, outcome);
     }

@@ -13,7 +13,7 @@ use core::cell::{Cell, RefCell};
 use core::future::poll_fn;
 use core::task::{Poll, Waker};
 use core::time::Duration;
-use log::warn;
+use log::{info, warn};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -22,7 +22,8 @@ use serde::de::DeserializeOwned;
 const REQUESTS_MAX: usize = 1024;
 
 /// Serves `handler`: each request is a task of its own, and one that panics answers its caller
-/// with an error. Callers are [`make_client`](super::make_client), or any REQ or DEALER that
+/// with an error. A request that cannot be read is answered with the cause, and then its
+/// connection ends. Callers are [`make_client`](super::make_client), or any REQ or DEALER that
 /// sends a byte `p` and a CBOR object.
 pub fn make_server<Request, Reply, H>(host: &Host, handler: H, how: impl Attach) -> Service
 where
@@ -31,8 +32,8 @@ where
     H: AsyncFn(Request) -> Reply + 'static,
 {
     let mut options = Options::new(SocketType::Router);
-    // A reply waits for room instead of being dropped.
-    options.router_mandatory = true;
+    // A caller that reads no replies holds back its own requests, and no other caller.
+    options.router_holds = true;
     let socket = ZmqSocket::new(host, options);
     socket.attach(how);
     let service = Service { host: host.clone(), socket, load: Rc::default() };
@@ -117,21 +118,23 @@ async fn serve<Request, Reply, H>(
 {
     loop {
         server.service.load.falls_below(REQUESTS_MAX).await;
-        let Ok(message) = server.service.socket.recv().await else {
+        let Ok(received) = server.service.socket.recv_from().await else {
             return;
         };
         if server.service.load.draining.get() {
             return;
         }
         // The route, the caller's envelope, an empty delimiter, the request.
-        let mut envelope: Vec<Bytes> = message.into_parts().collect();
+        let mut envelope: Vec<Bytes> = received.message.into_parts().collect();
         let Some(body) = envelope.pop() else {
             continue;
         };
         match reader.read(body) {
             Err(fault) => {
+                info!("service: a request ends its connection: {fault}");
                 let why = Marked { object: Err(fault.to_string()), compress: Compress::No };
-                server.reply(envelope, why).await;
+                server.reply(envelope, why);
+                server.service.socket.disconnect(received.peer);
             }
             Ok(request) => {
                 let service = &server.service;
@@ -157,13 +160,13 @@ async fn handle<Request, Reply, H>(
         warn!("service: {failure}");
         String::from("the handler failed")
     });
-    server.reply(envelope, Marked { object, compress }).await;
+    server.reply(envelope, Marked { object, compress });
     server.service.load.live.update(|live| live - 1);
     server.service.load.changed();
 }
 
 impl<Reply: Serialize + 'static, H> Server<Reply, H> {
-    async fn reply(&self, mut envelope: Vec<Bytes>, reply: Marked<Answer<Reply>>) {
+    fn reply(&self, mut envelope: Vec<Bytes>, reply: Marked<Answer<Reply>>) {
         let written = self.writer.borrow_mut().write(reply);
         let body = written.or_else(|fault| {
             let object = Err(format!("the reply cannot be sent: {fault}"));
@@ -172,7 +175,7 @@ impl<Reply: Serialize + 'static, H> Server<Reply, H> {
         envelope.extend(body);
         if let Some(message) = Message::from_parts(envelope) {
             // A caller that is gone wants no reply.
-            let _ = self.service.socket.send(message).await;
+            let _ = self.service.socket.try_send(message);
         }
     }
 }

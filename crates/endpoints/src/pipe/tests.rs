@@ -2,11 +2,13 @@ use super::*;
 use crate::zmq::tests::{World, target};
 use crate::zmq::{Options, SocketType, ZmqSocket};
 use alloc::boxed::Box;
+use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
+use core::cell::Cell;
 use core::time::Duration;
-use flow::memory;
+use flow::{Connector, Flow, FlowExt, memory};
 
 type Shout = Client<String, String>;
 
@@ -148,29 +150,118 @@ fn a_bad_message_costs_nothing_but_itself() {
     assert_eq!(codec.read(good), Ok(7));
 }
 
+/// Requests that cannot be read, and the causes that their senders are told.
+fn unreadable() -> Vec<(Vec<u8>, &'static str)> {
+    let mut deflate = Codec::new(|| Box::new(zlib::deflate(9)));
+    let bomb = deflate.write(Piece::last(vec![0; 64 << 20])).unwrap();
+    let mut packed = Codec::new(|| Box::new(cbor::encode::<&str>().then(zlib::deflate(9))));
+    let packed = packed.write("water").unwrap();
+    let marked = |mark: &[u8], body: &[u8]| [mark, body].concat();
+    vec![
+        (b"?".to_vec(), "unknown prefix byte 0x3f"),
+        (b"".to_vec(), "prefix missing"),
+        (b"p".to_vec(), "input ends in the middle"),
+        (b"p\x01".to_vec(), "not valid cbor"),
+        (marked(b"p", &[0x81; 100]), "not valid cbor"),
+        (b"zxyz".to_vec(), "not valid zlib"),
+        (marked(b"z", &packed[..packed.len() - 5]), "input ends in the middle"),
+        (marked(b"z", &bomb), "expands beyond the limit"),
+    ]
+}
+
 #[test]
-fn an_unreadable_request_is_answered_with_its_cause() {
+fn an_unreadable_request_is_answered_with_its_cause_and_ends_its_connection() {
+    let world = World::new();
+    let server = serve(&world, world.bind("a:1"));
+    let other: Shout = make_client(&world.host, world.connect("a:1"));
+    let network = world.network.clone();
+    world.run(async move {
+        for (request, why) in unreadable() {
+            let mut raw = network.connect(&target("a:1")).await.unwrap();
+            let heard = ask_raw(&mut raw, &request).await;
+            assert!(heard.ends_with(why.as_bytes()), "{why}: {heard:?}");
+            assert_eq!(other.call("x".into(), Compress::No).await, Ok("X".into()));
+            assert_eq!(server.peers(), 1, "the other caller, on its first connection");
+        }
+    });
+}
+
+/// A greeting and READY of this socket type.
+fn hello(socket_type: &[u8]) -> Vec<u8> {
+    let mut hello = vec![0; 64];
+    (hello[0], hello[9], hello[10], hello[11]) = (0xFF, 0x7F, 3, 1);
+    hello[12..16].copy_from_slice(b"NULL");
+    hello.extend_from_slice(&[4, 22 + socket_type.len() as u8]);
+    hello.extend_from_slice(b"\x05READY\x0bSocket-Type\0\0\0");
+    hello.push(socket_type.len() as u8);
+    hello.extend_from_slice(socket_type);
+    hello
+}
+
+/// Sends a request as a REQ does; all that comes back, up to the end of the connection.
+async fn ask_raw(raw: &mut impl Flow, request: &[u8]) -> Vec<u8> {
+    let len = (request.len() as u64).to_be_bytes();
+    let all = [&hello(b"REQ"), &b"\x01\0\x02"[..], &len, request].concat();
+    raw.write_all(&all).await.unwrap();
+    let mut heard = vec![];
+    loop {
+        let mut buffer = [0; 64];
+        match raw.read(&mut buffer).await.unwrap() {
+            0 => return heard,
+            count => heard.extend_from_slice(&buffer[..count]),
+        }
+    }
+}
+
+#[test]
+fn an_unreadable_reply_fails_its_call_and_ends_its_connection() {
+    let world = World::new();
+    let rep = ZmqSocket::new(&world.host, Options::new(SocketType::Rep));
+    rep.attach(world.bind("a:1"));
+    let client: Shout = make_client(&world.host, world.connect("a:1"));
+    world.host.spawner.spawn("service", async move {
+        for reply in [&b"?"[..], b"p\x61X"] {
+            rep.recv().await.unwrap();
+            rep.send(reply).await.unwrap();
+        }
+        rep.close(Duration::from_secs(60)).await;
+    });
+    world.run(async move {
+        let failed = client.call("x".into(), Compress::No).await;
+        assert_eq!(failed, Err(CallFailed::Reply(Fault::UnknownPrefix(Some(b'?')))));
+        // On another connection.
+        assert_eq!(client.call("x".into(), Compress::No).await, Ok("X".into()));
+    });
+}
+
+#[test]
+fn a_caller_that_reads_no_replies_holds_back_nobody_else() {
     let world = World::new();
     serve(&world, world.bind("a:1"));
-    let req = ZmqSocket::new(&world.host, Options::new(SocketType::Req));
-    req.attach(world.connect("a:1"));
+    let other: Shout = make_client(&world.host, world.connect("a:1"));
+    let network = world.network.clone();
+    let spawner = world.host.spawner.clone();
+    let written = Rc::new(Cell::new(0));
+    let count = written.clone();
     world.run(async move {
-        for (request, why) in [
-            (&b"?"[..], "unknown prefix byte 0x3f"),
-            (b"", "prefix missing"),
-            (b"p", "input ends in the middle"),
-            (b"p\x01", "not valid cbor"),
-            (b"zxyz", "not valid zlib"),
-        ] {
-            req.send(request).await.unwrap();
-            let reply = req.recv().await.unwrap();
-            let body = reply.first();
-            assert_eq!(body[0], b'e');
-            assert!(body.ends_with(why.as_bytes()), "{why}: {body:?}");
+        spawner.spawn("greedy", async move {
+            let mut raw = network.connect(&target("a:1")).await.unwrap();
+            let mut request = b"\x01\0\x02".to_vec();
+            request.extend_from_slice(&10_004_u64.to_be_bytes());
+            request.extend_from_slice(b"p\x79\x27\x10");
+            request.extend_from_slice(&[b'a'; 10_000]);
+            raw.write_all(&hello(b"DEALER")).await.unwrap();
+            loop {
+                raw.write_all(&request).await.unwrap();
+                count.set(count.get() + 1);
+            }
+        });
+        for _ in 0..5_000 {
+            assert_eq!(other.call("x".into(), Compress::No).await, Ok("X".into()));
         }
-        req.send(&b"p\x61a"[..]).await.unwrap();
-        assert_eq!(req.recv().await.unwrap().first()[..], b"p\x61A"[..]);
     });
+    // Some 4 MiB of replies and 4 MiB of requests wait; then it is read no further.
+    assert!((400..1100).contains(&written.get()), "{} taken", written.get());
 }
 
 #[test]
@@ -194,7 +285,6 @@ fn flows_and_sockets_are_sources_and_drains() {
         assert_eq!(over, Err(Fault::Source("connection lost")));
     });
     let received = world.run(async move {
-        use flow::{Flow, FlowExt};
         let write = async {
             ours.write_all(&sent).await.unwrap();
             ours.finish();
