@@ -1,6 +1,6 @@
 //! From a source, through a node, into a drain.
 
-use crate::zmq::ZmqSocket;
+use crate::zmq::{Incoming, RecvError, RecvFailed, ZmqSocket};
 use ::pipe::{Bytes, CHUNK_BYTES, Fault, Next, Node, Piece, Pipeline};
 use ::zmq::Message;
 use alloc::vec::Vec;
@@ -96,16 +96,38 @@ impl<F: Flow> Drain<Piece> for FlowDrain<F> {
     }
 }
 
-/// The messages of a ZeroMQ socket; the parts of one are its pieces.
+/// The messages of a ZeroMQ socket; the parts of one are its pieces. Of a socket with
+/// [`Options::stream_over_bytes`](crate::zmq::Options::stream_over_bytes) long parts come in pieces
+/// too, so that no message is ever whole in memory.
 pub struct ZmqSource {
     socket: ZmqSocket,
+    // The last first.
     parts: Vec<Bytes>,
+    rest: Option<Incoming>,
 }
 
 impl ZmqSource {
     /// Of this socket.
     pub fn new(socket: ZmqSocket) -> Self {
-        Self { socket, parts: Vec::new() }
+        Self { socket, parts: Vec::new(), rest: None }
+    }
+
+    async fn next_piece(&mut self) -> Result<Piece, RecvFailed> {
+        if self.parts.is_empty() {
+            if let Some(rest) = &mut self.rest
+                && let Some(chunk) = rest.next().await?
+            {
+                let last = chunk.ends_message();
+                return Ok(Piece { bytes: chunk.bytes, last });
+            }
+            let (message, rest) = self.socket.recv_start().await?;
+            self.rest = rest;
+            self.parts = message.into_parts().collect();
+            self.parts.reverse();
+        }
+        // A message has a part.
+        let bytes = self.parts.pop().unwrap_or_default();
+        Ok(Piece { bytes, last: self.parts.is_empty() && self.rest.is_none() })
     }
 }
 
@@ -113,21 +135,17 @@ impl Source for ZmqSource {
     type Item = Piece;
 
     async fn next(&mut self) -> Result<Option<(Piece, usize)>, Fault> {
-        if self.parts.is_empty() {
-            let message = self.socket.recv().await;
-            let message = message.map_err(|_| Fault::Source("socket closed"))?;
-            self.parts = message.into_parts().collect();
-            self.parts.reverse();
-        }
-        let Some(bytes) = self.parts.pop() else {
-            return Ok(None);
-        };
-        let weight_bytes = bytes.len();
-        Ok(Some((Piece { bytes, last: self.parts.is_empty() }, weight_bytes)))
+        let piece = self.next_piece().await.map_err(|failed| match failed {
+            RecvFailed::Refused(RecvError::PeerLost) => Fault::Source("connection lost"),
+            _ => Fault::Source("socket closed"),
+        })?;
+        let weight_bytes = piece.bytes.len();
+        Ok(Some((piece, weight_bytes)))
     }
 }
 
-/// Sends each message, as one part, by a ZeroMQ socket.
+/// Sends each message, as one part, by a ZeroMQ socket. It gathers the message, because ZMTP wants
+/// a part's length before its bytes; where that is known, [`ZmqSocket::send_start`] streams.
 pub struct ZmqDrain {
     socket: ZmqSocket,
     gathered: Gathered,
