@@ -70,7 +70,9 @@ fn routes<P: Platform>(context: &Context<P>) -> Routes {
             let here = context.clone();
             let transform =
                 move |request| crate::handlers::zmq::transform_elsewhere(here.clone(), request);
-            routes = routes.post("/_test/transform/:service", transform);
+            let here = context.clone();
+            let trial = move |request| crate::handlers::zmq::try_out(here.clone(), request);
+            routes = routes.post("/_test/transform/:service", transform).get("/_test/zmq", trial);
         }
         routes = context.platform.test_routes(routes, &context.spawner);
     }

@@ -30,13 +30,15 @@ fuzz_target!(|data: &[u8]| {
     options.request_correlate = flags & 2 != 0;
     options.router_mandatory = flags & 4 != 0;
     options.router_handover = flags & 8 != 0;
+    options.router_holds = flags & 16 != 0;
+    options.stream_over_bytes = (flags & 32 != 0).then_some(40);
     let mut socket = Socket::new(options);
     let mut peers: Vec<(PeerId, bool)> = Vec::new();
     let mut rest = operations;
     while let [operation, which, after @ ..] = rest {
         rest = after;
         let peer = (!peers.is_empty()).then(|| usize::from(*which) % peers.len());
-        match (operation % 8, peer) {
+        match (operation % 12, peer) {
             (0, _) => add(&mut socket, &mut peers, theirs, *which),
             (1 | 2, Some(at)) => {
                 let len = usize::from(operation / 8).min(rest.len());
@@ -59,7 +61,15 @@ fuzz_target!(|data: &[u8]| {
                 }
                 let _ = socket.send(message);
             }
-            (6, _) => drop(socket.recv()),
+            (6, _) => drop(socket.recv_from()),
+            (8, Some(at)) => drop(socket.recv_chunk(peers[at].0)),
+            (9, Some(at)) if which % 3 == 0 => socket.disconnect(peers[at].0),
+            (9, Some(at)) => socket.discard_rest(peers[at].0),
+            (10, _) => drop(socket.send_start(Message::new(vec![*which; 3]), u64::from(operation / 12))),
+            (11, Some(at)) => {
+                let piece = Bytes::from(vec![*which; usize::from(operation / 12)]);
+                let _ = socket.send_piece(peers[at].0, piece);
+            }
             (7, _) if which % 2 == 0 => socket.subscribe(vec![*which]),
             (7, _) => socket.unsubscribe(&[which - 1]),
             _ => {}
@@ -71,7 +81,7 @@ fuzz_target!(|data: &[u8]| {
         socket.remove_peer(peer);
     }
     let mut received = 0;
-    while socket.recv().is_ok() || received == 0 && socket.can_recv() {
+    while socket.recv_from().is_ok() || received == 0 && socket.can_recv() {
         received += 1;
         assert!(received < 10_000, "a few peers held that much");
     }

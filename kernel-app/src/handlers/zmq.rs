@@ -4,20 +4,27 @@
 //! In Python: `req.send(b"p" + cbor2.dumps({"upper": "water"}))` is answered with
 //! `b"p" + cbor2.dumps("WATER")`.
 
+pub(crate) mod trial;
+
 use crate::Platform;
 use crate::app::Context;
+use alloc::format;
 use alloc::rc::Rc;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::future::poll_fn;
+use core::task::Poll;
 use core::time::Duration;
-use endpoints::http::{self, Response, Status};
+use endpoints::http::{self, Reply as HttpReply, Response, Status};
 use endpoints::pipe::{Client, Compress, Service, make_client, make_server};
 use endpoints::zmq::{Bind, Connect, Host};
-use flow::{Listener, Target};
+use flow::{Flow, FlowError, FlowExt, Listener, Target};
 use serde::{Deserialize, Serialize};
 
 /// Longest text that another appliance is asked to transform, in bytes.
 const TEXT_BYTES_MAX: usize = 1 << 20;
+/// Longest line of words that a trial is given, in bytes.
+const WORDS_BYTES_MAX: usize = 1024;
 /// How long it may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -94,6 +101,61 @@ pub async fn transform_elsewhere<P: Platform>(
             log::info!("/_test/transform: {error}");
             Response::plain(Status::BAD_GATEWAY)
         }
+    }
+}
+
+/// A route of the debug endpoints: the connection becomes a [`trial`]'s. Its client sends a line of
+/// words and reads `ready`, then what the trial says at its end; when the client goes, so does the
+/// trial.
+pub async fn try_out<P: Platform>(context: Context<P>, _request: http::Request) -> HttpReply {
+    let head = Response::new(Status::SWITCHING_PROTOCOLS).with_header("Upgrade", "zmq-trial");
+    HttpReply::upgrade(head, move |mut flow| async move {
+        // A client that has gone needs no answer.
+        let _ = converse(&context, &mut *flow).await;
+        flow.finish();
+    })
+}
+
+async fn converse<P: Platform>(context: &Context<P>, flow: &mut dyn Flow) -> Result<(), FlowError> {
+    let mut line = Vec::new();
+    while !line.ends_with(b"\n") && line.len() < WORDS_BYTES_MAX {
+        let mut byte = [0];
+        if flow.read(&mut byte).await? == 0 {
+            return Ok(());
+        }
+        line.extend_from_slice(&byte);
+    }
+    let mut trial = match trial::open(context, &String::from_utf8_lossy(&line)) {
+        Ok(trial) => trial,
+        Err(why) => return flow.write_all(format!("error: {why}\n").as_bytes()).await,
+    };
+    flow.write_all(b"ready\n").await?;
+    let said = poll_fn(|cx| match trial.as_mut().poll(cx) {
+        Poll::Ready(said) => Poll::Ready(Some(said)),
+        // Nothing comes but the client's end.
+        Poll::Pending => flow.poll_read_with(cx, &mut |bytes| bytes.len()).map(|_| None),
+    });
+    match said.await {
+        Some(said) => flow.write_all(format!("{said}\n").as_bytes()).await,
+        None => Ok(()),
+    }
+}
+
+impl<P: Platform> trial::Place for Context<P> {
+    type Listener = P::Listener;
+    type Connector = P::Connector;
+
+    fn host(&self) -> Host {
+        host(self)
+    }
+
+    fn listen(&self, port: u16) -> Result<P::Listener, String> {
+        let backlog = self.config.tcp.listen_backlog;
+        self.platform.listen(port, backlog).map_err(|error| error.to_string())
+    }
+
+    fn connector(&self) -> P::Connector {
+        self.platform.connector()
     }
 }
 

@@ -29,6 +29,8 @@ pub(crate) const CASES: &[Case] = &[
     case("rpc/appliance_process", RPC, 180, rpc::appliance_process),
     case("rpc/appliance_guest", RPC, 300, rpc::appliance_guest),
     case("zmq/patterns_and_mechanisms", ZMQ, 600, zmq::patterns_and_mechanisms),
+    case("zmq/patterns_process", ZMQ, 600, zmq::patterns_process),
+    case("zmq/patterns_guest", ZMQ, 900, zmq::patterns_guest),
     case("zmq/service_process", ZMQ, 180, zmq::service_process),
     case("zmq/service_guest", ZMQ, 300, zmq::service_guest),
     case(

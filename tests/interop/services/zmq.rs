@@ -3,17 +3,44 @@
 use super::{checked, on_guest, on_process};
 use crate::{
     failure::Result,
-    lab::{GUEST_ADDRESS, Lab, Server, Setup, curl, equal},
+    lab::{GUEST_ADDRESS, Lab, PROCESS_ADDRESS, Server, Setup, curl, equal},
     link, peers, tools,
 };
 use std::net::{IpAddr, SocketAddr};
 
 const PORT: u16 = 5555;
+/// For a message of 64 MiB on its way in and out.
+const MEMORY_MIB: u32 = 512;
 
 /// Every pattern and mechanism against libzmq, bind and connect on either side.
 pub(super) fn patterns_and_mechanisms(_: &mut Lab) -> Result {
     let test = peers::source("tests/interop/zmq/test_zmq.py");
     tools::output(peers::python()?.arg(test).arg(peers::zmq())).map(drop)
+}
+
+/// The same, of sockets in the appliance as a process.
+pub(super) fn patterns_process(lab: &mut Lab) -> Result {
+    let bundle = lab.bundle("", &[])?;
+    let child = lab.process(&bundle, &["--debug-endpoints"])?;
+    let result = patterns(PROCESS_ADDRESS, PROCESS_ADDRESS.ip());
+    Server::Process(Box::new(child)).judge(result)
+}
+
+/// The same, of sockets in the image.
+pub(super) fn patterns_guest(lab: &mut Lab) -> Result {
+    let bundle = lab.bundle("", &[])?;
+    let words = format!("{} debug", link::guest_words());
+    let setup = Setup { words, bundle: Some(bundle), memory_mib: MEMORY_MIB, ..Setup::default() };
+    let guest = lab.boot(&setup)?;
+    let result = patterns(GUEST_ADDRESS, link::HOST_IPV4);
+    Server::Guest(Box::new(guest)).judge(result)
+}
+
+fn patterns(appliance: SocketAddr, here: IpAddr) -> Result {
+    let test = peers::source("tests/interop/zmq/test_zmq.py");
+    let mut command = peers::python()?;
+    command.arg(test).args(["--at", &appliance.to_string(), "--here", &here.to_string()]);
+    checked(&mut command)
 }
 
 pub(super) fn service_process(lab: &mut Lab) -> Result {

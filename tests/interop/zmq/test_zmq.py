@@ -2,7 +2,10 @@
 
     pip install pyzmq cbor2
     python3 tests/interop/zmq/test_zmq.py PATH_OF_zmq-peer [-k PART_OF_A_NAME]
+    python3 tests/interop/zmq/test_zmq.py --at HOST:PORT --here ADDRESS [-k PART_OF_A_NAME]
 
+Our side is a process, or sockets in an appliance with debug endpoints, whose HTTP is at HOST:PORT
+and which reaches this machine at ADDRESS; tests of what only a process can do are left out then.
 Exit code 0 means that all passed. Every wait has a deadline; a failure prints the peer's output.
 """
 
@@ -21,7 +24,16 @@ import zlib
 import cbor2
 import zmq
 
+
+def argument(name, default):
+    return sys.argv[sys.argv.index(name) + 1] if name in sys.argv else default
+
+
 PEER = sys.argv[1]
+# Where the appliance is, if it is one; where our side is reached, and where it reaches libzmq.
+APPLIANCE = argument("--at", "")
+THERE = APPLIANCE.rsplit(":", 1)[0] or "127.0.0.1"
+HERE = argument("--here", "127.0.0.1")
 DEADLINE_S = 60
 TESTS = []
 
@@ -31,13 +43,20 @@ def test(function):
     return function
 
 
+def of_a_process(function):
+    """A test that kills, stops or measures our side, or of verbs that only zmq-peer has."""
+    if not APPLIANCE:
+        TESTS.append(function)
+    return function
+
+
 def free_port():
     with tcp.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind(("", 0))
         return probe.getsockname()[1]
 
 
-class Peer:
+class Process:
     """Our side: a process. Used with `with`, it is ended at the end."""
 
     def __init__(self, *words):
@@ -62,6 +81,11 @@ class Peer:
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
 
+    def peak_bytes(self):
+        with open(f"/proc/{self.process.pid}/status") as status:
+            line = next(line for line in status if line.startswith("VmHWM:"))
+        return int(line.split()[1]) << 10
+
     def __enter__(self):
         return self
 
@@ -70,6 +94,41 @@ class Peer:
         if kind:
             self.log.seek(0)
             print(" ".join(self.words), self.log.read().decode()[-2000:], sep="\n")
+
+
+class Trial:
+    """Our side: sockets in the appliance. They end with the connection that asked for them."""
+
+    def __init__(self, *words):
+        self.words = " ".join(str(word) for word in words)
+        host, port = APPLIANCE.rsplit(":", 1)
+        self.flow = tcp.create_connection((host, int(port)), timeout=DEADLINE_S)
+        self.lines = self.flow.makefile("rw", newline="\n")
+        head = f"GET /_test/zmq HTTP/1.1\r\nHost: {host}\r\n"
+        self.lines.write(f"{head}Connection: upgrade\r\nUpgrade: zmq-trial\r\n\r\n{self.words}\n")
+        self.lines.flush()
+        self.expect("HTTP/1.1 101")
+        while self.lines.readline().strip():
+            pass
+        self.expect("ready")
+
+    def expect(self, word):
+        line = self.lines.readline().strip()
+        assert line.startswith(word), f"{self.words}: expected {word!r}, got {line!r}"
+        return line
+
+    def kill(self):
+        self.lines.close()
+        self.flow.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.kill()
+
+
+Peer = Trial if APPLIANCE else Process
 
 
 class Sockets:
@@ -86,8 +145,7 @@ class Sockets:
         socket.rcvtimeo = socket.sndtimeo = DEADLINE_S * 1000
         for name, value in options.items():
             setattr(socket, name, value)
-        address = f"tcp://127.0.0.1:{port}"
-        socket.bind(address) if binds else socket.connect(address)
+        socket.bind(f"tcp://*:{port}") if binds else socket.connect(f"tcp://{THERE}:{port}")
         self.made.append(socket)
         return socket
 
@@ -100,7 +158,7 @@ class Sockets:
 
 def place(peer_binds, port):
     """What our peer is told; libzmq does the other thing."""
-    return ("bind", port) if peer_binds else ("connect", f"127.0.0.1:{port}")
+    return ("bind", port) if peer_binds else ("connect", f"{HERE}:{port}")
 
 
 def bodies():
@@ -155,7 +213,7 @@ def a_router_reaches_our_dealer_by_its_name():
     with Sockets() as sockets:
         port = free_port()
         router = sockets.make(zmq.ROUTER, True, port, router_mandatory=1)
-        with Peer("echo", "dealer", "connect", f"127.0.0.1:{port}", "identity=ada"):
+        with Peer("echo", "dealer", "connect", f"{HERE}:{port}", "identity=ada"):
             end = time.monotonic() + DEADLINE_S
             while True:
                 try:
@@ -237,7 +295,7 @@ def xpub_hears_our_subscriptions_and_their_end():
     with Sockets() as sockets:
         port = free_port()
         xpub = sockets.make(zmq.XPUB, True, port)
-        with Peer("drain", "sub", "connect", f"127.0.0.1:{port}", "subscribe=t", "--", 2) as peer:
+        with Peer("drain", "sub", "connect", f"{HERE}:{port}", "subscribe=t", "--", 2) as peer:
             assert xpub.recv() == b"\1t"
             xpub.send(b"t1")
             xpub.send(b"t2")
@@ -315,6 +373,103 @@ def curve_with_either_side_as_server():
             echo_through(sockets, words, peer_binds, **server)
 
 
+def mechanisms():
+    """For each mechanism with either side as its server: our words, libzmq's options."""
+    server, server_secret = zmq.curve_keypair()
+    public, secret = zmq.curve_keypair()
+    ours_serves = [f"curve-server={server_secret.decode()}:{secret.decode()}"]
+    we_ask = [f"curve={server.decode()}:{secret.decode()}"]
+    keys = dict(curve_serverkey=server, curve_publickey=public, curve_secretkey=secret)
+    yield [], {}
+    yield ["plain-server=ada:1815"], dict(plain_username=b"ada", plain_password=b"1815")
+    yield ["plain=ada:1815"], dict(plain_server=1)
+    yield ours_serves, keys
+    yield we_ask, dict(curve_server=1, curve_secretkey=server_secret)
+
+
+def answers(peer, theirs):
+    """libzmq asks and our side answers."""
+    head = [b""] if theirs.type == zmq.DEALER else []
+    for body in ([b"water"], [b"one", b"", bytes(70000)]):
+        theirs.send_multipart([*head, *body])
+        assert theirs.recv_multipart() == [*head, *body]
+
+
+def asks(peer, theirs):
+    """Our side asks and libzmq answers."""
+    for _ in range(5):
+        theirs.send_multipart(theirs.recv_multipart())
+    peer.expect("ok 5 lost 0")
+
+
+def sends(peer, theirs):
+    """Our side sends."""
+    for _ in range(5):
+        assert theirs.recv() == b"water"
+
+
+def receives(peer, theirs):
+    """libzmq sends until enough of it has come; what is published before a subscription is lost."""
+    done = threading.Thread(target=lambda: peer.expect("ok 5 25"))
+    done.start()
+    theirs.sndtimeo = 100
+    while done.is_alive():
+        try:
+            theirs.send(b"water")
+        except zmq.Again:
+            pass
+        done.join(0.02)
+
+
+# Our verb, our type and its words, libzmq's type, what is done.
+PAIRS = [
+    ("echo", "rep", [], zmq.REQ, answers),
+    ("echo", "rep", [], zmq.DEALER, answers),
+    ("echo", "router", [], zmq.REQ, answers),
+    ("echo", "router", [], zmq.DEALER, answers),
+    ("echo", "dealer", [], zmq.DEALER, answers),
+    ("ask", "req", [], zmq.REP, asks),
+    ("ask", "req", [], zmq.ROUTER, asks),
+    ("ask", "dealer", [], zmq.ROUTER, asks),
+    ("ask", "dealer", [], zmq.DEALER, asks),
+    ("beat", "push", [], zmq.PULL, sends),
+    ("drain", "pull", [], zmq.PUSH, receives),
+    ("beat", "pub", [], zmq.SUB, sends),
+    ("beat", "pub", [], zmq.XSUB, sends),
+    ("beat", "xpub", [], zmq.SUB, sends),
+    ("beat", "xpub", [], zmq.XSUB, sends),
+    ("drain", "sub", ["subscribe=wat"], zmq.PUB, receives),
+    ("drain", "sub", ["subscribe=wat"], zmq.XPUB, receives),
+    ("drain", "xsub", ["subscribe=wat"], zmq.PUB, receives),
+    ("drain", "xsub", ["subscribe=wat"], zmq.XPUB, receives),
+]
+REST = {"ask": ["5", "100"], "drain": ["5"], "beat": ["water"], "echo": []}
+
+
+@test
+def every_pattern_by_every_mechanism_and_either_side_binding():
+    for (ours, theirs), peer_binds in itertools.product(mechanisms(), (True, False)):
+        for verb, kind, words, other, check in PAIRS:
+            # libzmq pushes the ZAP user id through its REQ's state machine, which then drops the
+            # connection at the first reply: no REQ of its with security.
+            if other == zmq.REQ and theirs:
+                continue
+            with Sockets() as sockets, Zap(sockets):
+                port = free_port()
+                places = [*place(peer_binds, port), *words, *ours, "--"]
+                with Peer(verb, kind, *places, *REST[verb]) as peer:
+                    socket = sockets.make(other, not peer_binds, port, **theirs)
+                    if other == zmq.SUB:
+                        socket.subscribe(b"wat")
+                    if other == zmq.XSUB:
+                        socket.send(b"\1wat")
+                    try:
+                        check(peer, socket)
+                    except Exception as error:
+                        where = (verb, kind, socket.type, peer_binds, ours, theirs)
+                        raise AssertionError(where) from error
+
+
 @test
 def wrong_secrets_get_nothing_through():
     _, server_secret = zmq.curve_keypair()
@@ -362,6 +517,24 @@ def sixty_four_mib_go_through():
 
 
 @test
+def long_messages_go_through_in_pieces():
+    body = random.Random(9).randbytes(64 << 20)
+    for in_binds, out_binds in ((True, True), (False, False)):
+        with Sockets() as sockets:
+            into, out = free_port(), free_port()
+            words = ["pull", *place(in_binds, into), "stream=65536", "--"]
+            with Peer("relay", *words, "push", *place(out_binds, out)) as peer:
+                push = sockets.make(zmq.PUSH, not in_binds, into)
+                pull = sockets.make(zmq.PULL, not out_binds, out)
+                for message in ([body], [b"head", body], [b"short"], [b""], [body[:65537]]):
+                    push.send_multipart(message)
+                    assert pull.recv_multipart() == message
+                if not APPLIANCE:
+                    # 4 MiB wait at each socket, and the program itself has some.
+                    assert peer.peak_bytes() < 32 << 20, peer.peak_bytes()
+
+
+@test
 def a_thousand_connections_at_once():
     with Sockets() as sockets:
         port = free_port()
@@ -376,10 +549,17 @@ def a_thousand_connections_at_once():
 
 @test
 def heartbeats_keep_a_silent_connection():
+    *_, clear = itertools.islice(mechanisms(), 1)
+    *_, curve = itertools.islice(mechanisms(), 4)
+    for words, options in (clear, curve):
+        a_silent_connection_is_kept(words, options)
+
+
+def a_silent_connection_is_kept(words, options):
     with Sockets() as sockets:
         port = free_port()
-        options = dict(heartbeat_ivl=50, heartbeat_timeout=200, heartbeat_ttl=300)
-        with Peer("echo", "rep", "bind", port, "heartbeat=50") as peer:
+        options |= dict(heartbeat_ivl=50, heartbeat_timeout=200, heartbeat_ttl=300)
+        with Peer("echo", "rep", "bind", port, "heartbeat=50", *words) as peer:
             req = sockets.make(zmq.REQ, False, port, **options)
             monitor = req.get_monitor_socket(zmq.EVENT_DISCONNECTED)
             for _ in range(2):
@@ -387,9 +567,10 @@ def heartbeats_keep_a_silent_connection():
                 assert req.recv() == b"still there?"
                 time.sleep(1)
             assert monitor.poll(0) == 0, "the connection was lost"
-            # And a peer that stops is noticed.
-            peer.process.send_signal(signal.SIGSTOP)
-            assert monitor.poll(DEADLINE_S * 1000) != 0, "nobody noticed"
+            if not APPLIANCE:
+                # And a peer that stops is noticed.
+                peer.process.send_signal(signal.SIGSTOP)
+                assert monitor.poll(DEADLINE_S * 1000) != 0, "nobody noticed"
             monitor.close()
 
 
@@ -424,7 +605,7 @@ def our_side_is_killed_and_restarted_in_mid_stream():
 def libzmq_is_killed_and_restarted_in_mid_stream():
     port = free_port()
     count = 20000
-    with Peer("flood", "push", "connect", f"127.0.0.1:{port}", "hwm=100", "--", count, 10000) as peer:
+    with Peer("flood", "push", "connect", f"{HERE}:{port}", "hwm=100", "--", count, 10000) as peer:
         seen = set()
         while len(seen) < count // 2:
             with Sockets() as sockets:
@@ -444,7 +625,7 @@ def libzmq_is_killed_and_restarted_in_mid_stream():
 @test
 def a_subscriber_gets_its_subscriptions_back_after_a_restart():
     port = free_port()
-    with Peer("bridge", "sub", "connect", f"127.0.0.1:{port}", "subscribe=t", "--",
+    with Peer("bridge", "sub", "connect", f"{HERE}:{port}", "subscribe=t", "--",
               "push", "bind", free_port()):
         for _ in range(3):
             with Sockets() as sockets:
@@ -452,11 +633,11 @@ def a_subscriber_gets_its_subscriptions_back_after_a_restart():
                 assert xpub.recv() == b"\1t"
 
 
-@test
+@of_a_process
 def our_peers_talk_to_each_other():
     port = free_port()
     with Peer("drain", "pull", "bind", port, "--", 100000) as pull:
-        with Peer("flood", "push", "connect", f"127.0.0.1:{port}", "--", 100000, 64) as push:
+        with Peer("flood", "push", "connect", f"{HERE}:{port}", "--", 100000, 64) as push:
             push.expect("ok 100000")
             pull.expect("ok 100000 6400000")
 
@@ -472,17 +653,17 @@ def garbage_ends_one_connection_and_no_other():
             ready = b"\x04\x19\x05READY\x0bSocket-Type\x00\x00\x00\x03REQ"
             for attempt in range(200):
                 req.send(b"fine")
-                with tcp.create_connection(("127.0.0.1", port)) as raw:
+                with tcp.create_connection((THERE, port)) as raw:
                     head = (b"", greeting, greeting + ready)[attempt % 3]
                     raw.sendall(head + chance.randbytes(100))
                 assert req.recv() == b"fine"
 
 
-@test
+@of_a_process
 def a_service_answers_python_plain_and_compressed():
     with Sockets() as sockets:
         port = free_port()
-        with Peer("serve", "router", "bind", port):
+        with Peer("serve", "bind", port):
             req = sockets.make(zmq.REQ, False, port)
             million = list(range(1, 1_000_001))
             for numbers in ([1, 2, 3], million):
@@ -495,7 +676,20 @@ def a_service_answers_python_plain_and_compressed():
                     body = zlib.decompress(reply[1:]) if expected == b"z" else reply[1:]
                     total, back = cbor2.loads(body)
                     assert (total, back) == (sum(numbers), numbers)
-            bomb = zlib.compress(bytes(1 << 28), 9)
+            req.send(b"p" + cbor2.dumps([0]))
+            assert req.recv() == b"e" + cbor2.dumps("the handler failed")
+            req.send(b"p" + cbor2.dumps([5]))
+            assert req.recv()[:1] == b"p"
+
+
+@of_a_process
+def an_unreadable_request_is_answered_and_ends_its_connection_and_no_other():
+    bomb = zlib.compress(bytes(1 << 28), 9)
+    with Sockets() as sockets:
+        port = free_port()
+        with Peer("serve", "bind", port):
+            other = sockets.make(zmq.REQ, False, port)
+            other_lost = other.get_monitor_socket(zmq.EVENT_DISCONNECTED)
             for bad, why in [
                 (b"?x", "unknown prefix byte 0x3f"),
                 (b"z" + zlib.compress(b"\x81\x01")[:-3], "input ends in the middle"),
@@ -504,32 +698,37 @@ def a_service_answers_python_plain_and_compressed():
                 (b"p" + b"\x81" * 100000, "not valid cbor"),
                 (b"p\x81\x01\x01", "bytes after the end"),
                 (b"p" + cbor2.dumps("no list"), "not valid cbor"),
-                (b"p" + cbor2.dumps([0]), "the handler failed"),
             ]:
+                req = sockets.make(zmq.REQ, False, port)
+                lost = req.get_monitor_socket(zmq.EVENT_DISCONNECTED)
                 req.send(bad)
                 reply = req.recv()
                 assert reply[:1] == b"e" and why in cbor2.loads(reply[1:]), (why, reply)
-            req.send(b"p" + cbor2.dumps([5]))
-            assert req.recv()[:1] == b"p"
+                assert lost.poll(DEADLINE_S * 1000) != 0, f"connected after {why}"
+                other.send(b"p" + cbor2.dumps([5]))
+                assert other.recv()[:1] == b"p"
+                lost.close()
+            assert other_lost.poll(0) == 0, "another's connection ended"
+            other_lost.close()
 
 
-@test
+@of_a_process
 def our_client_calls_our_service_concurrently():
     for client_binds in (True, False):
         port = free_port()
-        with Peer("serve", "router", *place(not client_binds, port)):
-            client = [PEER, "call", "dealer", *map(str, place(client_binds, port)), "--", "300"]
+        with Peer("serve", *place(not client_binds, port)):
+            client = [PEER, "call", *map(str, place(client_binds, port)), "300"]
             done = subprocess.run(client, timeout=DEADLINE_S, capture_output=True, text=True)
             assert done.stdout.strip() == "ok 300", (done.stdout, done.stderr)
 
 
-@test
+@of_a_process
 def our_client_calls_a_service_in_python():
     with Sockets() as sockets:
         port = free_port()
         rep = sockets.make(zmq.REP, True, port)
         client = subprocess.Popen(
-            [PEER, "call", "dealer", "connect", f"127.0.0.1:{port}", "--", "30"],
+            [PEER, "call", "connect", f"{HERE}:{port}", "30"],
             stdout=subprocess.PIPE, text=True,
         )
         for _ in range(33):
@@ -545,7 +744,7 @@ def our_client_calls_a_service_in_python():
 
 
 def main():
-    wanted = sys.argv[sys.argv.index("-k") + 1] if "-k" in sys.argv else ""
+    wanted = argument("-k", "")
     failed = 0
     for function in TESTS:
         if wanted not in function.__name__:
@@ -561,6 +760,7 @@ def main():
             outcome = f"FAILED {error!r}"[:300]
             failed += 1
         print(f"{function.__name__} ... {outcome} ({time.monotonic() - started:.1f} s)", flush=True)
+    print("some failed" if failed else "all checked", flush=True)
     os._exit(1 if failed else 0)
 
 

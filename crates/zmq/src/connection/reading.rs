@@ -215,7 +215,7 @@ impl Connection {
         }
         let more = inner_flags & MORE != 0;
         self.count_part(more)?;
-        let data = Data::Owned(body.into());
+        let data = Data::Owned(body);
         Ok(Some(Event::Body(Body { data, part_left: 0, more })))
     }
 

@@ -361,6 +361,18 @@ fn a_curve_frame_is_limited_like_a_message() {
 }
 
 #[test]
+fn commands_pass_under_curve() {
+    let (client, server) = curve(7);
+    let mut a = connection(SocketType::Sub, client, 1);
+    let mut b = connection(SocketType::Pub, server, 2);
+    pump(&mut a, &mut b, 64).unwrap();
+    a.send_subscription(true, b"water").unwrap();
+    a.send_subscription(false, b"water").unwrap();
+    let [_, seen] = pump(&mut a, &mut b, 64).unwrap();
+    assert_eq!(seen, ["subscribe b\"water\"", "cancel b\"water\""]);
+}
+
+#[test]
 fn rfc26_a_changed_or_repeated_curve_message_is_refused() {
     let (client, server) = curve(7);
     let mut a = connection(SocketType::Push, client, 1);

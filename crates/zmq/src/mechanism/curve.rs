@@ -8,9 +8,11 @@ mod z85;
 pub use z85::{z85_decode, z85_encode};
 
 use super::Step;
+use crate::frame::{COMMAND, MORE};
 use crate::{Authority, CurveClient, CurveServer, Error, command};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use bytes::Bytes;
 use core::fmt;
 use crypto_box::aead::AeadInPlace;
 use crypto_box::{PublicKey, SalsaBox, SecretKey};
@@ -25,6 +27,11 @@ const WELCOME_BODY: usize = 16 + KEY + COOKIE + TAG;
 const INITIATE_BODY_MIN: usize = COOKIE + 8 + TAG + KEY + 16 + VOUCH;
 /// Bytes that a MESSAGE command adds to what it carries: name, nonce, tag, flags.
 pub(crate) const MESSAGE_OVERHEAD: usize = 8 + 8 + TAG + 1;
+
+/// Flags inside a MESSAGE command. RFC 26 has the first only; the second is libzmq's, whose
+/// subscriptions and heartbeats come with it. It is not the bit that a frame's header has.
+const INNER_MORE: u8 = 1;
+const INNER_COMMAND: u8 = 2;
 
 /// The public key that belongs to a secret key.
 pub fn public_key(secret_key: &[u8; 32]) -> [u8; 32] {
@@ -275,7 +282,8 @@ impl Sealer {
         frame.extend_from_slice(b"\x07MESSAGE");
         frame.extend_from_slice(&counter);
         frame.extend_from_slice(&[0; TAG]);
-        frame.push(flags & (crate::frame::MORE | crate::frame::COMMAND));
+        let more = if flags & MORE != 0 { INNER_MORE } else { 0 };
+        frame.push(more | if flags & COMMAND != 0 { INNER_COMMAND } else { 0 });
         frame.extend_from_slice(body);
         let (head, plain) = frame.split_at_mut(16 + TAG);
         let nonce = nonce(&[self.side.nonce_prefix(), &counter]);
@@ -295,8 +303,8 @@ pub(crate) struct Opener {
 }
 
 impl Opener {
-    /// The flags and the body that a MESSAGE command carries.
-    pub(crate) fn open(&mut self, frame: &[u8]) -> Result<(u8, Vec<u8>), Error> {
+    /// The flags and the body of the frame that a MESSAGE command carries.
+    pub(crate) fn open(&mut self, frame: &[u8]) -> Result<(u8, Bytes), Error> {
         let (name, body) = command::split(frame)?;
         if name != b"MESSAGE" {
             return Err(Error::UnexpectedCommand);
@@ -308,12 +316,16 @@ impl Opener {
             return Err(Error::Crypto);
         }
         self.nonce = nonce;
-        let mut plain = open(&self.session, &[self.side.nonce_prefix(), counter], sealed)?;
-        if plain.is_empty() {
-            return Err(Error::MalformedCommand);
-        }
-        let flags = plain.remove(0);
-        Ok((flags, plain))
+        let plain = open(&self.session, &[self.side.nonce_prefix(), counter], sealed)?;
+        let mut body = Bytes::from(plain);
+        let flags = match body.first() {
+            Some(&INNER_COMMAND) => COMMAND,
+            Some(&INNER_MORE) => MORE,
+            Some(0) => 0,
+            Some(_) => return Err(Error::ReservedFlags),
+            None => return Err(Error::MalformedCommand),
+        };
+        Ok((flags, body.split_off(1)))
     }
 }
 

@@ -24,7 +24,7 @@ pub fn run(words: &[String]) {
         socket
     };
     match words[0].as_str() {
-        "echo" => world.run(crate::echo(bound(SocketType::Rep))),
+        "echo" => world.run(echo(bound(SocketType::Rep))),
         "drain" => world.run(drain(bound(SocketType::Pull), count)),
         "ask" => world.run(ask(connected(SocketType::Req), count, bytes)),
         "flood" => world.run(flood(connected(SocketType::Push), count, bytes)),
@@ -61,4 +61,11 @@ async fn flood(socket: ZmqSocket, count: usize, bytes: usize) {
         socket.send(Message::new(body)).await.unwrap();
     }
     socket.close(Duration::from_secs(60)).await;
+}
+
+async fn echo(socket: ZmqSocket) {
+    loop {
+        let message = socket.recv().await.unwrap();
+        socket.send(message).await.unwrap();
+    }
 }
