@@ -5,9 +5,24 @@
 use libfuzzer_sys::fuzz_target;
 use machine::xen::net::fake::{Backend, hold};
 use machine::xen::net::{FRAME_BYTES_MAX, Offload, ReceiveRing, TransmitRing};
+use std::cell::RefCell;
+
+thread_local! {
+    /// The same memory for every input: what devices were given is never given back.
+    static RINGS: RefCell<(ReceiveRing, TransmitRing)> = RefCell::new((
+        ReceiveRing::new(0, 32).expect("memory"),
+        TransmitRing::new(0, 4, 1).expect("memory"),
+    ));
+}
 
 /// What a byte of the input makes happen; its arguments follow it.
-fn act(backend: &mut Backend, receive: &mut ReceiveRing, transmit: &mut TransmitRing, step: &[u8; 8]) {
+fn act(
+    backend: &mut Backend,
+    held: &mut Vec<u32>,
+    receive: &mut ReceiveRing,
+    transmit: &mut TransmitRing,
+    step: &[u8; 8],
+) {
     let [verb, rest @ ..] = *step;
     let half = |at: usize| u16::from_le_bytes([rest[at], rest[at + 1]]);
     let word = u32::from_le_bytes([rest[0], rest[1], rest[2], rest[3]]);
@@ -23,6 +38,7 @@ fn act(backend: &mut Backend, receive: &mut ReceiveRing, transmit: &mut Transmit
         5 => {
             if let Some(offer) = backend.offer(word % 4) {
                 hold(offer.reference, rest[4] % 2 == 0);
+                held.push(offer.reference);
             }
         }
         6 => {
@@ -45,12 +61,19 @@ fn act(backend: &mut Backend, receive: &mut ReceiveRing, transmit: &mut Transmit
 }
 
 fuzz_target!(|data: &[u8]| {
-    let (Ok(mut receive), Ok(mut transmit)) = (ReceiveRing::new(0, 32), TransmitRing::new(0, 4, 1)) else {
-        return;
-    };
-    receive.publish();
-    let mut backend = Backend::attach(transmit.reference(), receive.reference());
-    for step in data.as_chunks::<8>().0 {
-        act(&mut backend, &mut receive, &mut transmit, step);
-    }
+    RINGS.with_borrow_mut(|(receive, transmit)| {
+        receive.end();
+        transmit.end();
+        receive.reset(0).expect("memory");
+        transmit.reset(0).expect("memory");
+        receive.publish();
+        let mut backend = Backend::attach(transmit.reference(), receive.reference());
+        let mut held = Vec::new();
+        for step in data.as_chunks::<8>().0 {
+            act(&mut backend, &mut held, receive, transmit, step);
+        }
+        for reference in held {
+            hold(reference, false);
+        }
+    });
 });

@@ -9,6 +9,7 @@ use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use spinning_top::Spinlock;
 
 /// The folder that relative paths start in.
 pub const HOME: &str = "/local/domain/1";
@@ -33,20 +34,14 @@ struct Transaction {
     generation: u64,
 }
 
-/// A connection to a new daemon.
+/// Pages of daemons that are gone: a fuzzer makes millions of them.
+static SPARE: Spinlock<Vec<&'static Page>> = Spinlock::new(Vec::new());
+
+/// A connection to a new daemon. It is not to be used when the daemon has been dropped.
 pub fn connect() -> (Store, Daemon) {
-    let page: &'static Page = Box::leak(Box::new(Page {
-        requests: [const { AtomicU8::new(0) }; RING_BYTES as usize],
-        answers: [const { AtomicU8::new(0) }; RING_BYTES as usize],
-        // Close to where 32 bits end.
-        request_consumer: AtomicU32::new(u32::MAX - 20),
-        request_producer: AtomicU32::new(u32::MAX - 20),
-        answer_consumer: AtomicU32::new(u32::MAX - 30),
-        answer_producer: AtomicU32::new(u32::MAX - 30),
-        features: AtomicU32::new(1),
-        connection: AtomicU32::new(0),
-        error: AtomicU32::new(0),
-    }));
+    let spare = SPARE.lock().pop();
+    let page = spare.unwrap_or_else(|| Box::leak(Box::new(Page::default())));
+    page.start();
     let daemon = Daemon {
         page,
         nodes: BTreeMap::new(),
@@ -58,6 +53,43 @@ pub fn connect() -> (Store, Daemon) {
         outgoing: Vec::new(),
     };
     (Store::over(Ring::over(page, Port::fake())), daemon)
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        SPARE.lock().push(self.page);
+    }
+}
+
+impl Default for Page {
+    fn default() -> Self {
+        Self {
+            requests: [const { AtomicU8::new(0) }; RING_BYTES as usize],
+            answers: [const { AtomicU8::new(0) }; RING_BYTES as usize],
+            request_consumer: AtomicU32::new(0),
+            request_producer: AtomicU32::new(0),
+            answer_consumer: AtomicU32::new(0),
+            answer_producer: AtomicU32::new(0),
+            features: AtomicU32::new(0),
+            connection: AtomicU32::new(0),
+            error: AtomicU32::new(0),
+        }
+    }
+}
+
+impl Page {
+    /// Empties both rings, with indices close to where 32 bits end.
+    fn start(&self) {
+        for index in [&self.request_consumer, &self.request_producer] {
+            index.store(u32::MAX - 20, Ordering::Relaxed);
+        }
+        for index in [&self.answer_consumer, &self.answer_producer] {
+            index.store(u32::MAX - 30, Ordering::Relaxed);
+        }
+        self.features.store(1, Ordering::Relaxed);
+        self.connection.store(0, Ordering::Relaxed);
+        self.error.store(0, Ordering::Relaxed);
+    }
 }
 
 impl Daemon {
