@@ -75,6 +75,13 @@ impl Ports {
         self.0.iter().find(|(listening, _)| *listening == port)?.1.upgrade()
     }
 
+    /// Adds all ports of another stack that have a listener.
+    pub(crate) fn open_all(&mut self, others: &Self) {
+        for backlog in others.0.iter().filter_map(|(_, backlog)| backlog.upgrade()) {
+            self.open(&backlog);
+        }
+    }
+
     /// Adds the listener's port; false when another listener holds it.
     pub(crate) fn open(&mut self, backlog: &Rc<Backlog>) -> bool {
         self.0.retain(|(_, backlog)| backlog.strong_count() > 0);

@@ -9,7 +9,8 @@ use core::time::Duration;
 use smoltcp::phy::{ChecksumCapabilities, PacketMeta};
 use smoltcp::wire::{
     ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol,
-    HardwareAddress, Icmpv6Packet, Icmpv6Repr, IpProtocol, Ipv6Packet, Ipv6Repr, NdiscRepr,
+    HardwareAddress, Icmpv6Packet, Icmpv6Repr, IpProtocol, Ipv6Packet, Ipv6Repr,
+    NdiscNeighborFlags, NdiscRepr, RawHardwareAddress,
 };
 
 /// Where packets for a neighbour go.
@@ -91,6 +92,15 @@ impl Neighbours {
         true
     }
 
+    /// Tells all neighbours that `address` is ours, so that those who knew it elsewhere forget that: an
+    /// ARP announcement (RFC 5227 section 3), an unsolicited advertisement (RFC 4861 section 7.2.6).
+    pub(crate) fn announce(&self, address: IpAddr, output: &mut dyn Output) {
+        match address {
+            IpAddr::V4(own) => self.ask_v4(own, own, output),
+            IpAddr::V6(own) => self.advertise(own, output),
+        }
+    }
+
     fn make_room(&mut self, now: Duration) {
         if self.entries.len() < ENTRIES_MAX {
             return;
@@ -118,36 +128,53 @@ impl Neighbours {
     }
 
     fn ask_v6(&self, target: Ipv6Addr, local: Ipv6Addr, output: &mut dyn Output) {
-        let lladdr = Some(HardwareAddress::Ethernet(EthernetAddress(self.own)).into());
         let question =
-            Icmpv6Repr::Ndisc(NdiscRepr::NeighborSolicit { target_addr: target, lladdr });
+            NdiscRepr::NeighborSolicit { target_addr: target, lladdr: Some(self.link_address()) };
         let [.., a, b, c] = target.octets();
-        let group = Ipv6Addr::new(
-            0xff02,
-            0,
-            0,
-            0,
-            0,
-            1,
-            0xff00 | u16::from(a),
-            u16::from(b) << 8 | u16::from(c),
-        );
+        let (high, low) = (0xff00 | u16::from(a), u16::from(b) << 8 | u16::from(c));
+        let group = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 1, high, low);
+        self.send_v6(question, local, group, output);
+    }
+
+    fn advertise(&self, own: Ipv6Addr, output: &mut dyn Output) {
+        let advertisement = NdiscRepr::NeighborAdvert {
+            flags: NdiscNeighborFlags::OVERRIDE,
+            target_addr: own,
+            lladdr: Some(self.link_address()),
+        };
+        self.send_v6(advertisement, own, ALL_NODES, output);
+    }
+
+    fn link_address(&self) -> RawHardwareAddress {
+        HardwareAddress::Ethernet(EthernetAddress(self.own)).into()
+    }
+
+    /// Sends a message of neighbour discovery to a group.
+    fn send_v6(
+        &self,
+        message: NdiscRepr,
+        local: Ipv6Addr,
+        group: Ipv6Addr,
+        output: &mut dyn Output,
+    ) {
+        let message = Icmpv6Repr::Ndisc(message);
         let ip = Ipv6Repr {
             src_addr: local,
             dst_addr: group,
             next_header: IpProtocol::Icmpv6,
-            payload_len: question.buffer_len(),
+            payload_len: message.buffer_len(),
             hop_limit: 255,
         };
-        let len = 14 + 40 + question.buffer_len();
+        let len = 14 + 40 + message.buffer_len();
         output.send(len, PacketMeta::default(), &mut |frame| {
             // RFC 2464 section 7: the group's last four octets after 33:33.
-            let destination = EthernetAddress([0x33, 0x33, 0xff, a, b, c]);
+            let [.., a, b, c, d] = group.octets();
+            let destination = EthernetAddress([0x33, 0x33, a, b, c, d]);
             let payload = self.header(frame, destination, EthernetProtocol::Ipv6);
-            let (header, message) = payload.split_at_mut(40);
+            let (header, body) = payload.split_at_mut(40);
             ip.emit(&mut Ipv6Packet::new_unchecked(header));
-            let mut message = Icmpv6Packet::new_unchecked(message);
-            question.emit(&local, &group, &mut message, &ChecksumCapabilities::default());
+            let mut body = Icmpv6Packet::new_unchecked(body);
+            message.emit(&local, &group, &mut body, &ChecksumCapabilities::default());
         });
     }
 
@@ -172,6 +199,9 @@ const FRESH: Duration = Duration::from_secs(60);
 /// Time between questions, and their number (RFC 4861 section 10).
 const PAUSE: Duration = Duration::from_secs(1);
 const QUESTIONS_MAX: u8 = 3;
+
+/// All nodes of a link (RFC 4291 section 2.7.1).
+const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 
 /// Whose hardware address a frame tells.
 fn answer(frame: &[u8]) -> Option<(IpAddr, [u8; 6])> {
@@ -275,6 +305,21 @@ mod tests {
         assert_eq!(hop, Hop::Known([6; 6]));
         // It may have moved: the answer is good for a minute.
         assert!(matches!(neighbours.find(target, local, 61 * SECOND, &mut frames), Hop::Asked(_)));
+    }
+
+    #[test]
+    fn announcements_correct_what_neighbours_know() {
+        for (own, asker) in [("10.0.0.1", "10.0.0.9"), ("fd00::1", "fd00::9")] {
+            let (own, asker) = (own.parse().unwrap(), asker.parse().unwrap());
+            let mut frames = Frames(Vec::new());
+            let mut other = Neighbours::new([6; 6]);
+            other.find(own, asker, Duration::ZERO, &mut frames);
+            Neighbours::new([2; 6]).announce(own, &mut frames);
+            assert!(other.learn(&frames.0[1], Duration::ZERO));
+            let hop = other.find(own, asker, Duration::ZERO, &mut frames);
+            assert_eq!(hop, Hop::Known([2; 6]));
+            assert_eq!(frames.0[1][0] & 1, 1, "to all");
+        }
     }
 
     #[test]

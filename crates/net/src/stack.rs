@@ -32,6 +32,8 @@ pub struct Stack {
     wire: Box<dyn Wire>,
     core: Core,
     link_up: bool,
+    /// Our neighbours may have a wrong idea of where our addresses are.
+    unannounced: bool,
 }
 
 impl Stack {
@@ -46,7 +48,7 @@ impl Stack {
     ) -> Self {
         let core = Core::new(&mut device, config, hardware_address, seed, now);
         let link_up = device.link_up();
-        Self { wire: Box::new(device), core, link_up }
+        Self { wire: Box::new(device), core, link_up, unannounced: true }
     }
 
     /// Listens on `port` of every address; `None` when somebody already does.
@@ -59,6 +61,11 @@ impl Stack {
     /// its port.
     pub fn listen_on(&mut self, listener: &TcpListener) -> bool {
         self.core.ports.open(&listener.backlog)
+    }
+
+    /// Lets the listeners of another stack accept here, too: for a device that comes late.
+    pub fn listen_as(&mut self, other: &Self) {
+        self.core.ports.open_all(&other.core.ports);
     }
 
     /// Opens connections through this stack.
@@ -89,14 +96,19 @@ impl Stack {
     /// Sends what is due: of connections only those that were touched since the last call or whose
     /// time has come. True when the device was full: call again when it has room.
     pub fn egress(&mut self, now: Duration) -> bool {
-        let Self { wire, core, .. } = self;
+        let Self { wire, core, link_up, unannounced } = self;
         let moment = Moment::new(now);
         core.shared.now.set(moment);
         core.look_up(now);
         if core.services.poll(now, &mut **wire) {
             core.drop_unaddressed();
+            *unannounced = true;
         }
         let mut output = WireOutput { wire: &mut **wire, now: moment.instant() };
+        if *link_up && *unannounced {
+            *unannounced = false;
+            core.announce(&mut output);
+        }
         core.answer_again(now, &mut output);
         core.dial(now, &mut output);
         core.table.borrow_mut().expire(moment);
@@ -148,6 +160,7 @@ impl Stack {
         self.core.adopt_capabilities(&self.wire.capabilities());
         if self.link_up {
             self.core.services.restart(now);
+            self.unannounced = true;
         }
     }
 
@@ -190,6 +203,13 @@ impl core::fmt::Debug for Stack {
 const RETRY: Duration = Duration::from_millis(1);
 
 impl Core {
+    /// Tells our neighbours where our addresses are.
+    fn announce(&self, output: &mut WireOutput) {
+        for (address, _) in self.services.addresses() {
+            self.neighbours.announce(address, output);
+        }
+    }
+
     /// Takes up the names that tasks want resolved.
     fn look_up(&mut self, now: Duration) {
         if self.dialing.wishes.lookups.borrow().is_empty() {
