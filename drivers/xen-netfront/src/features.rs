@@ -75,6 +75,13 @@ impl Features {
         Ok((state.map_or(State::Unknown, State::from_number), features))
     }
 
+    /// Whether all that `others` let the stack leave undone is done here, too.
+    pub(crate) fn include(&self, others: &Self) -> bool {
+        let implies = |theirs: bool, ours: bool| ours || !theirs;
+        implies(others.checksums, self.checksums)
+            && implies(others.segments_ipv4, self.segments_ipv4)
+    }
+
     /// Which checksums are left for the stack to do. Received ones are the driver's.
     pub(crate) fn checksums(&self) -> ChecksumCapabilities {
         let transport = if self.checksums { Checksum::None } else { Checksum::Tx };

@@ -1,6 +1,7 @@
 //! The frontend's side of the handshake (public/io/xenbus.h and netif.h).
 
 use crate::features::Features;
+use crate::interfaces::{self, Interface, Mac};
 use crate::link::{Link, Ports};
 use crate::mail::Mail;
 use crate::peer::{Peer, State};
@@ -14,13 +15,20 @@ use core::task::Poll;
 use machine::xen::store::{self, Store, Watch};
 
 /// The task behind an interface: it connects to the backend, and to the next when that is gone.
+///
+/// What makes it the same interface is its address: one that is taken away and comes back under
+/// another number goes on where it was.
 #[derive(Debug)]
 pub struct Frontend {
     store: Store,
+    mac: Mac,
+    /// Where the interface was last.
     folder: String,
     settings: Settings,
     mail: Mail,
     phase: Phase,
+    /// What the stack was told that the interface can do, by its first backend.
+    promised: Option<Features>,
     /// What is kept for the next connection.
     spare: Option<Link>,
     /// The backend that was met when the interface was opened.
@@ -40,46 +48,35 @@ enum Phase {
     Closed,
 }
 
-/// The numbers of the network interfaces that the toolstack gave this domain.
-pub async fn interfaces(store: &Store) -> Result<Vec<u32>, store::Error> {
-    let names = match store.directory("device/vif").await {
-        Err(store::Error::NotFound) => return Ok(Vec::new()),
-        names => names?,
-    };
-    let mut numbers: Vec<u32> = names.iter().filter_map(|name| name.parse().ok()).collect();
-    numbers.sort_unstable();
-    Ok(numbers)
-}
-
-/// Opens an interface by its number: the device for the stack, and the task to run beside it. Waits
-/// until the backend has said what it can do; the link comes up when the task runs.
+/// Opens an interface: the device for the stack, and the task to run beside it. Waits until the
+/// backend has said what it can do; the link comes up when the task runs.
 pub async fn open(
     store: &Store,
-    number: u32,
+    interface: &Interface,
     settings: &Settings,
 ) -> Result<(XenNetfront, Frontend), Error> {
-    let folder = format!("device/vif/{number}");
     let mail = Mail::default();
     let mut frontend = Frontend {
         store: store.clone(),
-        folder: folder.clone(),
+        mac: interface.mac,
+        folder: interface.folder(),
         settings: *settings,
         mail: mail.clone(),
         phase: Phase::Idle,
+        promised: None,
         spare: None,
         session: None,
     };
-    let path = format!("{folder}/mac");
-    let (mac, session) = both(store.read_text(&path), frontend.meet()).await;
-    let mac = parse_mac(&mac?).ok_or(Error::Address)?;
-    let session = session?;
+    let session = frontend.meet().await?;
     let features = session.features;
+    frontend.promised = Some(features);
     if session.state == State::InitialisingWait {
         // What is written now is seen while the rest of the machine starts.
         frontend.offer(&session).await?;
     }
     frontend.session = Some(session);
     let (before, lost, stopped) = (Counters::default(), 0, None);
+    let mac = interface.mac;
     let device = XenNetfront { link: None, mail, mac, features, before, lost, stopped };
     Ok((device, frontend))
 }
@@ -110,12 +107,11 @@ impl Frontend {
     }
 
     /// Waits until there is a backend that has said what it can do.
-    async fn meet(&self) -> Result<Session, Error> {
-        let store = &self.store;
-        let (watch, found) = both(store.watch(&self.folder), Peer::find(store, &self.folder)).await;
-        let (mut interface, mut found) = (watch?, found?);
+    async fn meet(&mut self) -> Result<Session, Error> {
+        let store = self.store.clone();
+        let mut interfaces = store.watch(interfaces::FOLDER).await?;
         loop {
-            if let Some(peer) = found {
+            if let Some(peer) = self.find().await? {
                 let path = format!("{}/state", peer.folder);
                 let (watch, read) = both(store.watch(&path), self.read(&peer)).await;
                 let (mut backend, (mut state, mut features)) = (watch?, read?);
@@ -126,12 +122,21 @@ impl Frontend {
                 if state != State::Unknown {
                     return Ok(Session { peer, features, state, backend });
                 }
-                either(&mut interface, &mut backend).await?;
+                either(&mut interfaces, &mut backend).await?;
             } else {
-                interface.changed().await?;
+                interfaces.changed().await?;
             }
-            found = Peer::find(store, &self.folder).await?;
         }
+    }
+
+    /// The backend of the interface with our address, whatever its number is now.
+    async fn find(&mut self) -> Result<Option<Peer>, store::Error> {
+        let all = interfaces::list(&self.store).await?;
+        let Some(interface) = all.iter().find(|interface| interface.mac == self.mac) else {
+            return Ok(None);
+        };
+        self.folder = interface.folder();
+        Peer::find(&self.store, &self.folder).await
     }
 
     async fn read(&self, peer: &Peer) -> Result<(State, Features), Error> {
@@ -151,7 +156,7 @@ impl Frontend {
                     self.take_down().await;
                     return Ok(());
                 }
-                (State::InitialisingWait, Phase::Idle | Phase::Closed) => {
+                (State::InitialisingWait, Phase::Idle | Phase::Closed) if self.suits(&session) => {
                     self.offer(&session).await?;
                 }
                 (State::Connected, Phase::Offered) => self.bring_up(),
@@ -173,6 +178,15 @@ impl Frontend {
         }
     }
 
+    /// Whether a backend does all that the stack relies on.
+    fn suits(&self, session: &Session) -> bool {
+        let suits = self.promised.is_none_or(|promised| session.features.include(&promised));
+        if !suits {
+            log::error!("{}: this backend can do less than the one before", self.folder);
+        }
+        suits
+    }
+
     /// Offers rings to a backend.
     async fn offer(&mut self, session: &Session) -> Result<(), Error> {
         let (peer, features) = (&session.peer, session.features);
@@ -184,6 +198,7 @@ impl Frontend {
             }
             None => Link::new(peer.domain, &self.settings, ports)?,
         };
+        link.mtu_bytes = features.mtu_bytes;
         link.transmitter.offloads = features.checksums;
         link.transmitter.pardon();
         link.receiver.release();
@@ -201,6 +216,8 @@ impl Frontend {
         let mut nodes: Vec<(&str, String)> = alloc::vec![
             ("tx-ring-ref", link.transmitter.ring.reference().to_string()),
             ("rx-ring-ref", link.receiver.ring.reference().to_string()),
+            // One queue for one CPU: see ARCHITECTURE.md.
+            ("multi-queue-num-queues", "1".into()),
             ("request-rx-copy", "1".into()),
             ("feature-rx-notify", "1".into()),
             ("feature-sg", u8::from(long).to_string()),
@@ -299,15 +316,4 @@ async fn both<A, B>(one: impl Future<Output = A>, other: impl Future<Output = B>
         }
     })
     .await
-}
-
-/// Six bytes as `00:16:3e:01:02:03`.
-fn parse_mac(text: &str) -> Option<[u8; 6]> {
-    let mut mac = [0; 6];
-    let mut parts = text.trim().split(':');
-    for byte in &mut mac {
-        let part = parts.next().filter(|part| part.len() == 2)?;
-        *byte = u8::from_str_radix(part, 16).ok()?;
-    }
-    parts.next().is_none().then_some(mac)
 }

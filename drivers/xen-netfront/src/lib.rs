@@ -18,6 +18,7 @@ mod checksum;
 mod device;
 mod features;
 mod frontend;
+mod interfaces;
 mod link;
 mod mail;
 mod peer;
@@ -28,7 +29,8 @@ mod tests;
 mod transmit;
 
 pub use device::{Received, Sending};
-pub use frontend::{Frontend, interfaces, open};
+pub use frontend::{Frontend, open};
+pub use interfaces::{Interface, Interfaces};
 pub use machine::xen::net::{Fault, Refusals};
 pub use settings::Settings;
 
@@ -91,8 +93,6 @@ pub enum Error {
     Store(store::Error),
     /// Memory, grants or event channels are short.
     OutOfMemory,
-    /// The interface's address in xenstore is none.
-    Address,
 }
 
 impl fmt::Display for Error {
@@ -100,7 +100,6 @@ impl fmt::Display for Error {
         match self {
             Self::Store(error) => write!(f, "xenstore: {error}"),
             Self::OutOfMemory => f.write_str("no memory, grants or event channels left"),
-            Self::Address => f.write_str("no valid address in xenstore"),
         }
     }
 }
@@ -171,6 +170,7 @@ impl XenNetfront {
     fn obey(&mut self) {
         match self.mail.take_order() {
             Some(mail::Order::Up(link)) => {
+                self.features.mtu_bytes = link.mtu_bytes;
                 self.link = Some(*link);
                 self.stopped = None;
             }

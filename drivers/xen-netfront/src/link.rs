@@ -12,6 +12,8 @@ use machine::xen::{DomainId, Errno};
 pub(crate) struct Link {
     pub(crate) receiver: Receiver,
     pub(crate) transmitter: Transmitter,
+    /// The longest IP packet that the backend takes.
+    pub(crate) mtu_bytes: usize,
     ports: Ports,
     notifications: u64,
     events: u64,
@@ -39,6 +41,7 @@ impl Link {
         Ok(Self {
             receiver: Receiver::new(domain, settings)?,
             transmitter: Transmitter::new(domain, settings)?,
+            mtu_bytes: 0,
             ports,
             notifications: 0,
             events: 0,

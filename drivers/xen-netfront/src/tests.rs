@@ -30,14 +30,27 @@ struct Bench {
 
 /// The toolstack makes an interface, and a backend is ready for it.
 fn make_interface(daemon: &mut Daemon) {
-    for (name, value) in [("backend", BACK), ("backend-id", "0"), ("mac", "00:16:3e:01:02:03")] {
-        daemon.set(&format!("{FRONT}/{name}"), value);
-    }
-    daemon.set(&format!("{FRONT}/state"), "1");
+    make_front(daemon, FRONT);
     for name in ["online", "feature-sg", "feature-gso-tcpv4", "feature-split-event-channels"] {
         daemon.set(&format!("{BACK}/{name}"), "1");
     }
     daemon.set(&format!("{BACK}/state"), "2");
+}
+
+fn make_front(daemon: &mut Daemon, folder: &str) {
+    for (name, value) in [("backend", BACK), ("backend-id", "0"), ("mac", "00:16:3e:01:02:03")] {
+        daemon.set(&format!("{folder}/{name}"), value);
+    }
+    daemon.set(&format!("{folder}/state"), "1");
+}
+
+/// Opens the only interface.
+fn open_one(store: &Store, daemon: &mut Daemon) -> (XenNetfront, Frontend) {
+    let opened = run(store, daemon, async {
+        let all = Interfaces::new(store).await?.fresh().await?;
+        open(store, &all[0], &SETTINGS).await
+    });
+    opened.expect("an answer").expect("an interface")
 }
 
 fn run<T>(store: &Store, daemon: &mut Daemon, future: impl Future<Output = T>) -> Option<T> {
@@ -57,8 +70,7 @@ impl Bench {
     fn new() -> Self {
         let (store, mut daemon) = fake::connect();
         make_interface(&mut daemon);
-        let opened = run(&store, &mut daemon, open(&store, 0, &SETTINGS));
-        let (card, frontend) = opened.expect("an answer").expect("an interface");
+        let (card, frontend) = open_one(&store, &mut daemon);
         let mut bench = Self { store, daemon, card, task: Box::pin(frontend.run()) };
         bench.settle();
         bench
@@ -130,6 +142,7 @@ fn the_offer_tells_all_that_the_backend_needs() {
     assert_eq!(bench.front("feature-gso-tcpv4").as_deref(), Some("1"));
     assert!(bench.front("event-channel-tx").is_some() && bench.front("event-channel-rx").is_some());
     assert!(bench.front("event-channel").is_none());
+    assert_eq!(bench.front("multi-queue-num-queues").as_deref(), Some("1"));
     assert!(!bench.card.link_up());
 }
 
@@ -266,7 +279,7 @@ fn a_backend_with_few_features_gets_plain_frames() {
     ] {
         daemon.set(&format!("{BACK}/{name}"), value);
     }
-    let (card, _) = run(&store, &mut daemon, open(&store, 0, &SETTINGS)).unwrap().unwrap();
+    let (card, _) = open_one(&store, &mut daemon);
     let capabilities = card.capabilities();
     assert!(capabilities.segmentation.tcpv4.is_none());
     assert!(capabilities.checksum.tcp.tx() && !capabilities.checksum.tcp.rx());
@@ -275,14 +288,58 @@ fn a_backend_with_few_features_gets_plain_frames() {
 }
 
 #[test]
-fn an_interface_without_a_sane_address_is_refused() {
-    for mac in ["", "00:16:3e:01:02", "00:16:3e:01:02:03:04", "0x:16:3e:01:02:03", "1:2:3:4:5:6"] {
-        let (store, mut daemon) = fake::connect();
-        make_interface(&mut daemon);
-        daemon.set(&format!("{FRONT}/mac"), mac);
-        let opened = run(&store, &mut daemon, open(&store, 0, &SETTINGS)).unwrap();
-        assert_eq!(opened.err(), Some(Error::Address), "{mac:?}");
-    }
+fn an_interface_that_comes_back_under_another_number_is_the_same() {
+    let mut bench = Bench::new();
+    bench.connect();
+    let other = FRONT.replace("vif/0", "vif/3");
+    bench.daemon.remove(FRONT);
+    bench.set_backend("6");
+    bench.daemon.remove(BACK);
+    bench.settle();
+    assert!(!bench.card.link_up());
+    make_interface(&mut bench.daemon);
+    bench.daemon.remove(FRONT);
+    make_front(&mut bench.daemon, &other);
+    bench.settle();
+    assert_eq!(bench.daemon.get(&format!("{other}/state")).as_deref(), Some("4"));
+    bench.set_backend("4");
+    assert!(bench.card.link_up());
+}
+
+#[test]
+fn a_backend_that_can_do_less_than_the_first_is_not_used() {
+    let mut bench = Bench::new();
+    bench.connect();
+    bench.set_backend("5");
+    bench.set_backend("6");
+    bench.daemon.set(&format!("{BACK}/feature-no-csum-offload"), "1");
+    bench.set_backend("2");
+    assert_eq!(bench.front("state").as_deref(), Some("1"));
+    bench.daemon.set(&format!("{BACK}/feature-no-csum-offload"), "0");
+    bench.daemon.set(&format!("{BACK}/mtu"), "1400");
+    bench.set_backend("2");
+    bench.connect();
+    assert_eq!(bench.card.mtu_bytes(), 1400);
+}
+
+#[test]
+fn interfaces_are_told_once_each_also_when_they_come_later() {
+    let (store, mut daemon) = fake::connect();
+    let mut all = run(&store, &mut daemon, Interfaces::new(&store)).unwrap().unwrap();
+    let mut fresh = |daemon: &mut Daemon| {
+        let fresh = run(&store, daemon, all.fresh()).unwrap().unwrap();
+        fresh.iter().map(|interface| interface.number).collect::<Vec<_>>()
+    };
+    assert_eq!(fresh(&mut daemon), []);
+    // The toolstack writes node by node.
+    let folder = "/local/domain/1/device/vif/7";
+    daemon.set(&format!("{folder}/state"), "1");
+    assert_eq!(fresh(&mut daemon), []);
+    daemon.set(&format!("{folder}/mac"), "nonsense");
+    assert_eq!(fresh(&mut daemon), []);
+    make_front(&mut daemon, folder);
+    assert_eq!(fresh(&mut daemon), [7]);
+    assert_eq!(fresh(&mut daemon), []);
 }
 
 #[test]

@@ -20,11 +20,12 @@ pub(crate) fn run() -> Result<(), String> {
     if let Some(seed) = machine::virtio::rng::seed() {
         machine::entropy::add(&seed);
     }
-    let mut guest = Guest::find();
+    let ram_bytes = machine::memory::usage().total_bytes as u64;
+    let mut guest = Guest::find(xen_netfront::Settings::for_ram(ram_bytes));
     let mut interfaces = Interfaces::open(&config, guest.as_mut())?;
     let executor = Executor::new(machine::catch_panic);
-    if let Some(guest) = &mut guest {
-        guest.start(&executor.spawner());
+    if let Some(guest) = guest {
+        guest.start(&executor.spawner(), &interfaces);
     }
     let timers = Timers::new();
     timers.advance(machine::clock::now());

@@ -1,27 +1,46 @@
 //! What a Xen guest has besides: network interfaces that come through xenstore, the toolstack's
 //! requests, and a few values that dom0's tools can see.
 
-use alloc::string::String;
+use crate::interfaces::Interfaces;
+use crate::notice::Notice;
+use alloc::format;
 use alloc::vec::Vec;
 use core::time::Duration;
 use flow::task::Spawner;
 use machine::xen::control;
-use machine::xen::store::Store;
-use xen_netfront::{Frontend, Settings, XenNetfront};
+use machine::xen::store::{Error, Store};
+use xen_netfront::{Frontend, Interface, Settings, XenNetfront};
 
-/// How long the start waits for a backend: dom0 runs a script for each interface meanwhile.
-const BACKEND_LIMIT: Duration = Duration::from_secs(20);
+/// How long the start waits for xenstore, and for each backend: dom0 runs a script for each interface
+/// meanwhile.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Interfaces of one guest, with those that were taken away: each has memory of its own for good,
+/// for it may come back.
+const INTERFACES_MAX: usize = 8;
 
 /// This guest's connection to xenstore, and what was found there.
 pub(crate) struct Guest {
     store: Store,
+    settings: Settings,
+    known: xen_netfront::Interfaces,
     frontends: Vec<Frontend>,
 }
 
 impl Guest {
     /// Connects, if the machine is a Xen guest.
-    pub(crate) fn find() -> Option<Self> {
-        Some(Self { store: Store::connect()?, frontends: Vec::new() })
+    pub(crate) fn find(settings: Settings) -> Option<Self> {
+        let store = Store::connect()?;
+        match store.block_on(PATIENCE, xen_netfront::Interfaces::new(&store)) {
+            Some(Ok(known)) => Some(Self { store, settings, known, frontends: Vec::new() }),
+            Some(Err(error)) => {
+                log::error!("no network interfaces: xenstore: {error}");
+                None
+            }
+            None => {
+                log::error!("no network interfaces: xenstore does not answer");
+                None
+            }
+        }
     }
 
     /// The connection to xenstore.
@@ -29,11 +48,11 @@ impl Guest {
         &self.store
     }
 
-    /// Opens the network interfaces that the toolstack gave this guest.
-    pub(crate) fn cards(&mut self, settings: &Settings) -> Vec<XenNetfront> {
-        let numbers = self.store.block_on(BACKEND_LIMIT, xen_netfront::interfaces(&self.store));
-        let numbers = match numbers {
-            Some(Ok(numbers)) => numbers,
+    /// Opens the network interfaces that the guest has at its start.
+    pub(crate) fn cards(&mut self) -> Vec<XenNetfront> {
+        let store = self.store.clone();
+        let interfaces = match store.block_on(PATIENCE, self.known.fresh()) {
+            Some(Ok(interfaces)) => interfaces,
             Some(Err(error)) => {
                 log::error!("no network interfaces: xenstore: {error}");
                 return Vec::new();
@@ -44,43 +63,96 @@ impl Guest {
             }
         };
         let mut cards = Vec::new();
-        for number in numbers {
-            let opening = xen_netfront::open(&self.store, number, settings);
-            match self.store.block_on(BACKEND_LIMIT, opening) {
+        for interface in interfaces.iter().take(INTERFACES_MAX) {
+            let opening = xen_netfront::open(&store, interface, &self.settings);
+            match store.block_on(PATIENCE, opening) {
                 Some(Ok((card, frontend))) => {
                     cards.push(card);
                     self.frontends.push(frontend);
                 }
-                Some(Err(error)) => log::error!("vif {number} cannot be used: {error}"),
-                None => log::error!("vif {number} cannot be used: its backend does not answer"),
+                Some(Err(error)) => refuse(interface, &error),
+                None => refuse(interface, &"its backend does not answer"),
             }
         }
         cards
     }
 
     /// Starts the tasks that the guest needs as long as it runs.
-    pub(crate) fn start(&mut self, spawner: &Spawner) {
-        for frontend in self.frontends.drain(..) {
-            spawner.spawn("xen network", async {
-                frontend.run().await;
-            });
+    pub(crate) fn start(self, spawner: &Spawner, interfaces: &Interfaces) {
+        for frontend in self.frontends {
+            run(spawner, frontend);
         }
+        let (store, tasks, later) = (self.store.clone(), spawner.clone(), interfaces.clone());
+        spawner.spawn("xen interfaces", async move {
+            let error = attend(store, self.known, &self.settings, &tasks, &later).await;
+            log::error!("no interfaces are added any more: xenstore: {error}");
+        });
         let store = self.store.clone();
         spawner.spawn("xen control", async {
             let error = control::serve(store).await;
             log::error!("no requests of the toolstack are taken any more: {error}");
         });
-        tell(&self.store, spawner, "state", "running".into());
-        tell(&self.store, spawner, "version", env!("CARGO_PKG_VERSION").into());
+        spawner.spawn("xen data", tell(self.store, interfaces.notice()));
     }
 }
 
-/// Puts a value below `data/aqueduct`, where dom0's tools find it. Nobody depends on it.
-fn tell(store: &Store, spawner: &Spawner, name: &str, value: String) {
-    let (store, path) = (store.clone(), alloc::format!("data/aqueduct/{name}"));
-    spawner.spawn("xen data", async move {
-        if let Err(error) = store.write(&path, value.as_bytes()).await {
-            log::debug!("{path} is not told: {error}");
-        }
+fn run(spawner: &Spawner, frontend: Frontend) {
+    spawner.spawn("xen network", async {
+        frontend.run().await;
     });
+}
+
+fn refuse(interface: &Interface, reason: &dyn core::fmt::Display) {
+    log::error!("vif {} cannot be used: {reason}", interface.number);
+}
+
+/// Opens the interfaces that the toolstack adds while the guest runs.
+async fn attend(
+    store: Store,
+    mut known: xen_netfront::Interfaces,
+    settings: &Settings,
+    spawner: &Spawner,
+    interfaces: &Interfaces,
+) -> Error {
+    loop {
+        let fresh = match known.changed().await {
+            Ok(()) => known.fresh().await,
+            Err(error) => Err(error),
+        };
+        let fresh = match fresh {
+            Ok(fresh) => fresh,
+            // The daemon is there again; its watches tell anew.
+            Err(Error::Disconnected) => continue,
+            Err(error) => return error,
+        };
+        for interface in fresh {
+            if interfaces.count() >= INTERFACES_MAX {
+                refuse(&interface, &"there are too many already");
+                continue;
+            }
+            match xen_netfront::open(&store, &interface, settings).await {
+                Ok((card, frontend)) => match interfaces.add(card) {
+                    Ok(()) => run(spawner, frontend),
+                    Err(error) => refuse(&interface, &error),
+                },
+                Err(error) => refuse(&interface, &error),
+            }
+        }
+    }
+}
+
+/// Keeps what dom0's tools find below `data/aqueduct` up to date. Nobody depends on it.
+async fn tell(store: Store, notice: Notice) {
+    loop {
+        let mut nodes: Vec<_> = notice.values().into();
+        nodes.push(("version", env!("CARGO_PKG_VERSION").into()));
+        let nodes: Vec<_> = nodes
+            .into_iter()
+            .map(|(name, value)| (format!("data/aqueduct/{name}"), value))
+            .collect();
+        if let Err(error) = store.write_each(&nodes).await {
+            log::debug!("data/aqueduct is not told: {error}");
+        }
+        notice.changed().await;
+    }
 }

@@ -1,10 +1,12 @@
 //! The machine's network cards, each with a stack of its own, as one platform.
 
 use crate::guest::Guest;
+use crate::notice::Notice;
 use crate::trials;
 use crate::virtio_card::VirtioCard;
-use crate::watch::Watch;
+use crate::watch::{Look, Watch};
 use crate::xen_card::XenCard;
+use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -20,45 +22,76 @@ use machine::virtio::{self, Kind};
 use machine::xen::store::Store;
 use net::{Card, Stack, TcpConnector, TcpListener};
 use virtio_net::{Settings, VirtioNet};
+use xen_netfront::XenNetfront;
 
 /// All interfaces. Clones are the same ones.
 #[derive(Clone)]
 pub(crate) struct Interfaces {
-    stacks: Rc<RefCell<Vec<Stack>>>,
-    watches: Rc<RefCell<Vec<Watch>>>,
+    links: Rc<RefCell<Vec<Link>>>,
+    config: Rc<net::Config>,
+    notice: Notice,
     /// xenstore moves with the network, where there is one.
     store: Option<Store>,
+}
+
+/// A card's stack, and what was told about it.
+struct Link {
+    stack: Stack,
+    watch: Watch,
 }
 
 impl Interfaces {
     /// Finds the cards and starts a stack on each.
     pub(crate) fn open(config: &Config, guest: Option<&mut Guest>) -> Result<Self, String> {
-        let ram_bytes = machine::memory::usage().total_bytes as u64;
-        let settings = Settings::for_ram(ram_bytes);
-        let network = network::stack_config(config);
-        let mut stacks = Vec::new();
+        let interfaces = Self {
+            links: Rc::default(),
+            config: Rc::new(network::stack_config(config)),
+            notice: Notice::default(),
+            store: guest.as_ref().map(|guest| guest.store().clone()),
+        };
+        let settings = Settings::for_ram(machine::memory::usage().total_bytes as u64);
         for device in virtio::devices(Kind::Network) {
             match VirtioNet::open(device, &settings) {
                 Ok(card) => {
                     let mac = card.mac();
-                    stacks.push(start(VirtioCard::new(card), mac, &network)?);
+                    interfaces.start(VirtioCard::new(card), mac)?;
                 }
                 Err(error) => log::error!("a network card cannot be used: {error:?}"),
             }
         }
-        let store = guest.as_ref().map(|guest| guest.store().clone());
-        if let Some(guest) = guest {
-            for card in guest.cards(&xen_netfront::Settings::for_ram(ram_bytes)) {
-                let mac = card.mac();
-                stacks.push(start(XenCard(card), mac, &network)?);
-            }
+        for card in guest.map(Guest::cards).unwrap_or_default() {
+            interfaces.add(card)?;
         }
-        if stacks.is_empty() {
+        if interfaces.count() == 0 {
             return Err("no network card that this image can drive".into());
         }
-        let watches = stacks.iter().map(|_| Watch::default()).collect();
-        let (stacks, watches) = (Rc::new(RefCell::new(stacks)), Rc::new(RefCell::new(watches)));
-        Ok(Self { stacks, watches, store })
+        Ok(interfaces)
+    }
+
+    /// Starts a stack on a card of Xen's, which serves what those before it serve.
+    pub(crate) fn add(&self, card: XenNetfront) -> Result<(), String> {
+        let mac = card.mac();
+        self.start(XenCard(card), mac)
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.links.borrow().len()
+    }
+
+    /// What is said of them.
+    pub(crate) fn notice(&self) -> Notice {
+        self.notice.clone()
+    }
+
+    fn start(&self, card: impl Card + 'static, mac: [u8; 6]) -> Result<(), String> {
+        let mut stack = stack(card, mac, &self.config)?;
+        let mut links = self.links.borrow_mut();
+        if let Some(first) = links.first() {
+            stack.listen_as(&first.stack);
+        }
+        links.push(Link { stack, watch: Watch::default() });
+        Ok(())
     }
 }
 
@@ -70,37 +103,49 @@ impl Driver for Interfaces {
     fn ingress(&mut self, now: Duration) -> bool {
         machine::console::pump_sometimes(now);
         let mut more = self.store.as_ref().is_some_and(Store::poll);
-        for stack in self.stacks.borrow_mut().iter_mut() {
-            more |= stack.ingress(now);
+        for link in self.links.borrow_mut().iter_mut() {
+            more |= link.stack.ingress(now);
         }
         more
     }
 
     fn egress(&mut self, now: Duration) {
-        for stack in self.stacks.borrow_mut().iter_mut() {
-            stack.egress(now);
+        for link in self.links.borrow_mut().iter_mut() {
+            link.stack.egress(now);
         }
     }
 
     fn undelivered(&self) -> usize {
-        self.stacks.borrow().iter().map(Stack::undelivered).sum()
+        self.links.borrow().iter().map(|link| link.stack.undelivered()).sum()
     }
 
     fn stop_requested(&mut self) -> bool {
-        machine::power::stop_requested()
+        let requested = machine::power::stop_requested();
+        if requested {
+            self.notice.set_stopping();
+        }
+        requested
     }
 
     fn wait(&mut self, deadline: Option<Duration>) {
         let now = machine::clock::now();
         let mut deadline = deadline;
-        let mut watches = self.watches.borrow_mut();
-        let mut stacks = self.stacks.borrow_mut();
-        for (number, (stack, watch)) in stacks.iter_mut().zip(watches.iter_mut()).enumerate() {
+        let mut changed = false;
+        let mut links = self.links.borrow_mut();
+        for (number, Link { stack, watch }) in links.iter_mut().enumerate() {
             if !stack.prepare_to_wait() {
                 return;
             }
             deadline = earlier(deadline, stack.next_deadline());
-            deadline = earlier(deadline, watch.look(now, number, stack));
+            match watch.look(now, number, stack) {
+                Look::Later(then) => deadline = earlier(deadline, Some(then)),
+                Look::Same => {}
+                Look::Changed => changed = true,
+            }
+        }
+        if changed {
+            // Whoever passes it on has work to do before we wait.
+            return self.notice.set_addresses(addresses(&links));
         }
         machine::interrupt::wait(deadline);
     }
@@ -111,11 +156,11 @@ impl Platform for Interfaces {
     type Connector = TcpConnector;
 
     fn listen(&self, port: u16, _backlog: usize) -> Result<TcpListener, ListenError> {
-        let mut stacks = self.stacks.borrow_mut();
+        let mut links = self.links.borrow_mut();
         let (first, others) =
-            stacks.split_first_mut().ok_or(ListenError::Other("there is no network card"))?;
-        let listener = first.listen(port).ok_or(ListenError::InUse)?;
-        if others.iter_mut().all(|stack| stack.listen_on(&listener)) {
+            links.split_first_mut().ok_or(ListenError::Other("there is no network card"))?;
+        let listener = first.stack.listen(port).ok_or(ListenError::InUse)?;
+        if others.iter_mut().all(|link| link.stack.listen_on(&listener)) {
             Ok(listener)
         } else {
             Err(ListenError::InUse)
@@ -124,7 +169,7 @@ impl Platform for Interfaces {
 
     /// Connections go out through the first card.
     fn connector(&self) -> TcpConnector {
-        self.stacks.borrow()[0].connector()
+        self.links.borrow()[0].stack.connector()
     }
 
     fn wall_clock(&self) -> Duration {
@@ -141,11 +186,18 @@ impl Platform for Interfaces {
     }
 
     fn probes(&self) -> Vec<net::Probe> {
-        self.stacks.borrow().iter().map(Stack::probe).collect()
+        self.links.borrow().iter().map(|link| link.stack.probe()).collect()
     }
 }
 
-fn start(card: impl Card + 'static, mac: [u8; 6], config: &net::Config) -> Result<Stack, String> {
+/// As text: each with its prefix length, a space between two.
+fn addresses(links: &[Link]) -> String {
+    let all = links.iter().flat_map(|link| link.watch.addresses());
+    let all: Vec<String> = all.map(|(address, prefix)| format!("{address}/{prefix}")).collect();
+    all.join(" ")
+}
+
+fn stack(card: impl Card + 'static, mac: [u8; 6], config: &net::Config) -> Result<Stack, String> {
     let mut seed = [0; 64];
     machine::entropy::fill(&mut seed).map_err(|error| error.to_string())?;
     let mut address = mac;

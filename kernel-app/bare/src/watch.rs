@@ -15,15 +15,23 @@ pub(crate) struct Watch {
     next: Duration,
 }
 
+/// What a look at an interface led to.
+pub(crate) enum Look {
+    /// It is too early for one: look then.
+    Later(Duration),
+    Same,
+    Changed,
+}
+
 impl Watch {
-    /// Looks at the addresses, if the time has come; else says when it will have.
-    pub(crate) fn look(&mut self, now: Duration, number: usize, stack: &Stack) -> Option<Duration> {
+    /// Looks at the addresses, if the time has come.
+    pub(crate) fn look(&mut self, now: Duration, number: usize, stack: &Stack) -> Look {
         if now < self.next {
-            return Some(self.next);
+            return Look::Later(self.next);
         }
         self.next = now + PAUSE;
         if stack.addresses().eq(self.addresses.iter().copied()) {
-            return None;
+            return Look::Same;
         }
         let addresses: Vec<_> = stack.addresses().collect();
         for (address, prefix) in addresses.iter().filter(|&new| !self.addresses.contains(new)) {
@@ -33,6 +41,11 @@ impl Watch {
             log::info!("address {address}/{prefix} on card {number} is gone");
         }
         self.addresses = addresses;
-        None
+        Look::Changed
+    }
+
+    /// The addresses as they were last told.
+    pub(crate) fn addresses(&self) -> &[(IpAddr, u8)] {
+        &self.addresses
     }
 }

@@ -1,0 +1,58 @@
+//! What the appliance says of itself to whoever manages its host.
+
+use alloc::rc::Rc;
+use alloc::string::String;
+use core::cell::{Cell, RefCell};
+use core::future::poll_fn;
+use core::task::{Poll, Waker};
+
+/// A notice, and the news that it has changed. Clones are the same one.
+#[derive(Clone, Default)]
+pub(crate) struct Notice(Rc<State>);
+
+#[derive(Default)]
+struct State {
+    addresses: RefCell<String>,
+    is_stopping: Cell<bool>,
+    is_news: Cell<bool>,
+    reader: RefCell<Option<Waker>>,
+}
+
+impl Notice {
+    /// The addresses of all interfaces, with their prefix lengths.
+    pub(crate) fn set_addresses(&self, addresses: String) {
+        self.0.addresses.replace(addresses);
+        self.tell();
+    }
+
+    /// The appliance takes no more work.
+    pub(crate) fn set_stopping(&self) {
+        self.0.is_stopping.set(true);
+        self.tell();
+    }
+
+    /// What it says, by names.
+    pub(crate) fn values(&self) -> [(&'static str, String); 2] {
+        let state = if self.0.is_stopping.get() { "stopping" } else { "running" };
+        [("state", state.into()), ("addresses", self.0.addresses.borrow().clone())]
+    }
+
+    /// Resolves when it says something else than when this was last asked.
+    pub(crate) async fn changed(&self) {
+        poll_fn(|cx| {
+            if self.0.is_news.take() {
+                return Poll::Ready(());
+            }
+            self.0.reader.replace(Some(cx.waker().clone()));
+            Poll::Pending
+        })
+        .await;
+    }
+
+    fn tell(&self) {
+        self.0.is_news.set(true);
+        if let Some(reader) = self.0.reader.take() {
+            reader.wake();
+        }
+    }
+}
