@@ -1,9 +1,10 @@
 //! The card as `smoltcp` sees it.
 
+use crate::VirtioNet;
 use crate::receive::Receiver;
 use crate::transmit::Transmitter;
-use crate::{ETHERNET_BYTES, VirtioNet};
 use core::num::{NonZeroU16, NonZeroUsize};
+use offload::ETHERNET_BYTES;
 use smoltcp::phy::{Device, DeviceCapabilities, Medium, PacketMeta, RxToken, TxToken};
 use smoltcp::time::Instant;
 

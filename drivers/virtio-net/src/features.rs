@@ -1,7 +1,8 @@
 //! What driver and device agree on (virtio 1.2, 5.1.3).
 
-use crate::{ETHERNET_BYTES, Error, Settings};
+use crate::{Error, Settings};
 use machine::virtio::{Device, Kind, feature};
+use offload::ETHERNET_BYTES;
 use smoltcp::phy::{Checksum, ChecksumCapabilities};
 
 /// Feature bits in force.

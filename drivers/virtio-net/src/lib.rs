@@ -12,10 +12,8 @@
 
 extern crate alloc;
 
-mod checksum;
 mod device;
 mod features;
-mod header;
 mod receive;
 mod settings;
 #[cfg(test)]
@@ -30,9 +28,6 @@ use features::Features;
 use machine::virtio::Device;
 use receive::Receiver;
 use transmit::Transmitter;
-
-/// Bytes of an Ethernet header.
-const ETHERNET_BYTES: usize = 14;
 
 /// A running network card.
 #[derive(Debug)]

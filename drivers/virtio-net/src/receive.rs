@@ -1,10 +1,10 @@
 //! Frames from the device.
 
-use crate::checksum::Transport;
 use crate::features::Features;
-use crate::header::{self, CHECKSUM_VALID, Header, NEEDS_CHECKSUM};
-use crate::{Counters, ETHERNET_BYTES, Error, Fault, RECEIVE_QUEUE, Settings};
+use crate::{Counters, Error, Fault, RECEIVE_QUEUE, Settings};
 use machine::virtio::{Device, ReceiveRing};
+use offload::header::{self, CHECKSUM_VALID, Header, NEEDS_CHECKSUM};
+use offload::{ETHERNET_BYTES, Transport};
 
 /// The receiving side of a card. A frame is held until the next is asked for.
 #[derive(Debug)]

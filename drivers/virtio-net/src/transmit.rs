@@ -1,12 +1,12 @@
 //! Frames to the device.
 
-use crate::checksum::Transport;
 use crate::features::{Features, LONG_FRAME_BYTES};
-use crate::header::{Header, Segmentation};
-use crate::{Counters, ETHERNET_BYTES, Error, Fault, Settings, TRANSMIT_QUEUE};
+use crate::{Counters, Error, Fault, Settings, TRANSMIT_QUEUE};
 use alloc::vec;
 use core::num::NonZeroU16;
 use machine::virtio::{Device, TransmitRing};
+use offload::header::{Header, Segmentation};
+use offload::{ETHERNET_BYTES, Transport};
 
 /// The sending side of a card.
 #[derive(Debug)]

@@ -1,10 +1,11 @@
 //! The interface as `smoltcp` sees it.
 
+use crate::XenNetfront;
 use crate::receive::Receiver;
 use crate::transmit::Transmitter;
-use crate::{ETHERNET_BYTES, XenNetfront};
 use alloc::vec;
 use core::num::NonZeroU16;
+use offload::ETHERNET_BYTES;
 use smoltcp::phy::{Device, DeviceCapabilities, Medium, PacketMeta, RxToken, TxToken};
 use smoltcp::time::Instant;
 

@@ -13,8 +13,6 @@
 
 extern crate alloc;
 
-#[path = "../../virtio-net/src/checksum.rs"]
-mod checksum;
 mod device;
 mod features;
 mod frontend;
@@ -42,8 +40,6 @@ use machine::xen::net::OutOfMemory;
 use machine::xen::store;
 use mail::Mail;
 
-/// Bytes of an Ethernet header.
-const ETHERNET_BYTES: usize = 14;
 /// How long the last frames may take to leave.
 const DRAIN_TIME_MAX: Duration = Duration::from_millis(500);
 

@@ -1,9 +1,9 @@
 //! Frames from the backend.
 
-use crate::checksum::Transport;
-use crate::{Counters, ETHERNET_BYTES, Error, Settings};
+use crate::{Counters, Error, Settings};
 use machine::xen::DomainId;
 use machine::xen::net::{Fault, ReceiveRing};
+use offload::{ETHERNET_BYTES, Transport};
 
 /// The receiving side of an interface. A frame is held until the next is asked for.
 #[derive(Debug)]

@@ -1,11 +1,11 @@
 //! Frames to the backend.
 
-use crate::checksum::Transport;
 use crate::{Counters, Error, Settings};
 use alloc::vec;
 use core::num::NonZeroU16;
 use machine::xen::DomainId;
 use machine::xen::net::{Fault, Offload, TransmitRing};
+use offload::Transport;
 
 /// The sending side of an interface.
 #[derive(Debug)]

@@ -20,9 +20,6 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use tap::TapProcess;
 
-/// Bytes of an Ethernet header.
-const ETHERNET_BYTES: usize = 14;
-
 fn main() -> ExitCode {
     match options::parse() {
         Ok(None) => {

@@ -2,12 +2,6 @@
 //! and signals.
 
 mod card;
-// The same header goes before each frame on a virtio card and on a TAP, and its fields are the same.
-#[path = "../../../drivers/virtio-net/src/checksum.rs"]
-mod checksum;
-#[path = "../../../drivers/virtio-net/src/header.rs"]
-#[expect(dead_code, reason = "a TAP has no merged buffers to read of")]
-mod header;
 
 use crate::process::{self, Stop};
 use aqueduct::network;

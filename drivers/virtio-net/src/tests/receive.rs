@@ -1,7 +1,7 @@
 //! Frames from the device.
 
 use super::*;
-use crate::header::{CHECKSUM_VALID, NEEDS_CHECKSUM};
+use offload::header::{CHECKSUM_VALID, NEEDS_CHECKSUM};
 
 /// UDP from 10.0.0.1 to 10.0.0.2 with a right checksum.
 fn udp() -> Vec<u8> {

@@ -1,7 +1,7 @@
 //! Two stacks over two cards and a cable between their devices.
 
 use super::*;
-use crate::header::NEEDS_CHECKSUM;
+use offload::header::NEEDS_CHECKSUM;
 use smoltcp::iface::{Config, Interface, SocketSet};
 use smoltcp::socket::tcp;
 use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr};

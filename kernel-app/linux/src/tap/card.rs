@@ -7,10 +7,9 @@
 //! quarter more CPU than into those of 256 KiB, and into 128 KiB no less.
 //! `cargo xtask bench native` measures it.
 
-use super::checksum::Transport;
-use super::header::{CHECKSUM_VALID, Header, NEEDS_CHECKSUM, Segmentation};
-use crate::ETHERNET_BYTES;
 use net::Card;
+use offload::header::{CHECKSUM_VALID, Header, NEEDS_CHECKSUM, Segmentation};
+use offload::{ETHERNET_BYTES, Transport};
 use smoltcp::phy::{
     Checksum, ChecksumCapabilities, Device, DeviceCapabilities, Medium, PacketMeta, RxToken,
     TxToken,

@@ -8,13 +8,15 @@ use crate::ETHERNET_BYTES;
 
 /// A TCP or UDP packet in a frame, not a fragment.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Transport {
+pub struct Transport {
     /// Where its header starts in the frame.
-    pub(crate) start: usize,
+    pub start: usize,
     /// Where it ends.
     end: usize,
-    pub(crate) is_tcp: bool,
-    pub(crate) is_ipv6: bool,
+    /// TCP; UDP if not.
+    pub is_tcp: bool,
+    /// The frame's IP version is 6.
+    pub is_ipv6: bool,
     /// The sum over its pseudo header, not folded.
     pseudo_header: u64,
 }
@@ -22,7 +24,7 @@ pub(crate) struct Transport {
 impl Transport {
     /// Finds it; `None` when the frame holds something else or is cut short.
     #[inline(always)] // On the way of each frame sent, where its result stays in registers.
-    pub(crate) fn find(frame: &[u8]) -> Option<Self> {
+    pub fn find(frame: &[u8]) -> Option<Self> {
         let head: &[u8; 34] = frame.first_chunk()?;
         match [head[12], head[13]] {
             [0x08, 0x00] => Self::find_ipv4(frame, head),
@@ -32,18 +34,18 @@ impl Transport {
     }
 
     /// Where the checksum is in the packet.
-    pub(crate) fn checksum_offset(&self) -> usize {
+    pub fn checksum_offset(&self) -> usize {
         if self.is_tcp { 16 } else { 6 }
     }
 
     /// The sum over the pseudo header (RFC 9293, section 3.1) as it goes into the frame: what a
     /// device that completes checksums wants to find in their place.
-    pub(crate) fn pseudo_header_sum(&self) -> [u8; 2] {
+    pub fn pseudo_header_sum(&self) -> [u8; 2] {
         fold(self.pseudo_header).to_ne_bytes()
     }
 
     /// Whether its checksum is right, or is left out as UDP may over IPv4.
-    pub(crate) fn is_intact(&self, frame: &[u8]) -> bool {
+    pub fn is_intact(&self, frame: &[u8]) -> bool {
         let packet = &frame[self.start..self.end];
         let at = self.checksum_offset();
         let left_out = !self.is_tcp && !self.is_ipv6 && packet[at..at + 2] == [0, 0];
@@ -110,4 +112,50 @@ fn fold(sum: u64) -> u16 {
     let sum = (sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32);
     let sum = (sum & 0xffff) + (sum >> 16);
     ((sum & 0xffff) + (sum >> 16)) as u16
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A TCP packet from 10.0.0.1 to 10.0.0.2 with three bytes of payload, and a right checksum.
+    const FRAME: [u8; 57] = {
+        let mut frame = [0; 57];
+        (frame[12], frame[14], frame[17], frame[23]) = (8, 0x45, 43, TCP);
+        (frame[26], frame[29], frame[30], frame[33]) = (10, 1, 10, 2);
+        (frame[46], frame[54], frame[55], frame[56]) = (5 << 4, b'a', b'b', b'c');
+        // RFC 9293, section 3.1: the complement of 0x0a00 + 1 + 0x0a00 + 2 + 6 + 23 + 0x5000 +
+        // 0x6162 + 0x6300.
+        (frame[50], frame[51]) = (0xd7, 0x7c);
+        frame
+    };
+
+    #[test]
+    fn a_right_checksum_is_intact_and_any_other_is_not() {
+        let transport = Transport::find(&FRAME).unwrap();
+        assert_eq!((transport.start, transport.is_tcp, transport.is_ipv6), (34, true, false));
+        assert!(transport.is_intact(&FRAME));
+        for at in (26..FRAME.len()).filter(|&at| at != 46) {
+            let mut frame = FRAME;
+            frame[at] ^= 1;
+            let intact = Transport::find(&frame).is_some_and(|found| found.is_intact(&frame));
+            assert!(!intact, "byte {at}");
+        }
+    }
+
+    #[test]
+    fn what_a_card_completes_is_the_pseudo_header() {
+        let sum = Transport::find(&FRAME).unwrap().pseudo_header_sum();
+        assert_eq!(sum, (0x0a00_u16 + 1 + 0x0a00 + 2 + 6 + 23).to_be_bytes());
+    }
+
+    #[test]
+    fn a_frame_that_is_cut_short_or_a_fragment_has_no_transport() {
+        for length in 0..FRAME.len() {
+            assert!(Transport::find(&FRAME[..length]).is_none(), "{length} bytes");
+        }
+        let mut fragment = FRAME;
+        fragment[20] = 0x20;
+        assert!(Transport::find(&fragment).is_none());
+    }
 }

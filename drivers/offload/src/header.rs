@@ -1,44 +1,47 @@
 //! What goes before each frame (virtio 1.2, 5.1.6).
 
 /// The frame's checksum must be completed.
-pub(crate) const NEEDS_CHECKSUM: u8 = 1;
+pub const NEEDS_CHECKSUM: u8 = 1;
 /// The device has checked the frame's checksum.
-pub(crate) const CHECKSUM_VALID: u8 = 2;
+pub const CHECKSUM_VALID: u8 = 2;
 
 /// How a frame is to be cut into segments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Segmentation {
+pub enum Segmentation {
+    /// As TCP over IPv4.
     Tcp4 = 1,
+    /// As TCP over IPv6.
     Tcp6 = 4,
 }
 
 /// A header of a frame to be sent, as the two words that it is in memory: both fit in registers.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Header {
+pub struct Header {
     first: u64,
     second: u32,
 }
 
 impl Header {
     /// Its length with all features that concern us, in bytes.
-    pub(crate) const BYTES: usize = 12;
+    pub const BYTES: usize = 12;
 
     /// For a frame whose checksum covers what is from `start` on, and goes `offset` bytes behind
     /// that.
-    pub(crate) fn with_checksum(start: usize, offset: usize) -> Self {
+    pub fn with_checksum(start: usize, offset: usize) -> Self {
         let first = u64::from(NEEDS_CHECKSUM) | (start as u64 & 0xffff) << 48;
         Self { first, second: offset as u32 & 0xffff }
     }
 
     /// Has the frame cut into segments that hold `segment_bytes` of payload each and repeat its
     /// first `headers_bytes`.
-    pub(crate) fn cut(self, kind: Segmentation, headers_bytes: usize, segment_bytes: u16) -> Self {
+    pub fn cut(self, kind: Segmentation, headers_bytes: usize, segment_bytes: u16) -> Self {
         let headers = (headers_bytes as u64 & 0xffff) << 16;
         let first = self.first | (kind as u64) << 8 | headers | u64::from(segment_bytes) << 32;
         Self { first, ..self }
     }
 
-    pub(crate) fn emit(self) -> [u8; Self::BYTES] {
+    /// Its bytes, for a frame that is in one buffer.
+    pub fn emit(self) -> [u8; Self::BYTES] {
         let mut bytes = [0; Self::BYTES];
         bytes[..8].copy_from_slice(&self.first.to_le_bytes());
         bytes[8..].copy_from_slice(&self.second.to_le_bytes());
@@ -48,6 +51,6 @@ impl Header {
 
 /// What matters in the header of a received frame: its flags, and over how many buffers the frame
 /// is spread.
-pub(crate) fn parse(header: &[u8; Header::BYTES]) -> (u8, u16) {
+pub fn parse(header: &[u8; Header::BYTES]) -> (u8, u16) {
     (header[0], u16::from_le_bytes([header[10], header[11]]))
 }
