@@ -3,7 +3,10 @@
 
 use crate::{Config, CongestionControl, network::is_host};
 use alloc::{borrow::ToOwned, format, string::String, vec::Vec};
-use core::{net::IpAddr, time::Duration};
+use core::{
+    net::{IpAddr, Ipv6Addr},
+    time::Duration,
+};
 
 /// A key of a section.
 pub(crate) struct Key {
@@ -55,6 +58,9 @@ pub(crate) enum Value<'a> {
 /// Most addresses of a kind: smoltcp's interface holds a handful.
 pub(crate) const ADDRESSES_MAX: usize = 4;
 
+/// Most hosts of one web server: each request is compared with all of them.
+const HOSTS_MAX: usize = 32;
+
 pub(crate) static KEYS: &[Key] = &[
     key("network", "dhcp", Rule::Flag(|c| &mut c.network.dhcp)),
     key("network", "slaac", Rule::Flag(|c| &mut c.network.slaac)),
@@ -98,6 +104,22 @@ pub(crate) static KEYS: &[Key] = &[
         },
     ),
     key("http", "port", Rule::Port(|c| &mut c.http.port)),
+    key(
+        "http",
+        "hosts",
+        Rule::List {
+            allowed: "names or addresses without a port, as \"aqueduct.example\" or \"[fd00::2]\"",
+            items_max: HOSTS_MAX,
+            clear: |c| c.http.hosts.clear(),
+            push: |c, text| {
+                let fits = is_host_text(text);
+                if fits {
+                    c.http.hosts.push(text.to_owned());
+                }
+                fits
+            },
+        },
+    ),
     key(
         "http",
         "site_root",
@@ -274,6 +296,14 @@ fn is_label(text: &str) -> bool {
         && text.bytes().all(inner)
         && !text.starts_with('-')
         && !text.ends_with('-')
+}
+
+/// What a `Host` field may say: a name, an IPv4 address, or an IPv6 address in brackets.
+fn is_host_text(text: &str) -> bool {
+    match text.strip_prefix('[').map(|rest| rest.strip_suffix(']')) {
+        Some(inside) => inside.is_some_and(|inside| inside.parse::<Ipv6Addr>().is_ok()),
+        None => text.len() <= 253 && text.split('.').all(is_label),
+    }
 }
 
 /// A path inside the bundle: relative, without empty or dotted parts.

@@ -68,6 +68,8 @@ impl Default for Network {
 pub struct Http {
     /// TCP port. Default 80.
     pub port: u16,
+    /// The hosts whose requests are answered; 421 for others. Default none: all are.
+    pub hosts: Vec<String>,
     /// The folder of the bundle that is served at `/`. Default "site".
     pub site_root: String,
     /// The file that answers for a folder. Default "index.html".
@@ -96,6 +98,7 @@ impl Default for Http {
     fn default() -> Self {
         Self {
             port: 80,
+            hosts: Vec::new(),
             site_root: String::from("site"),
             index: String::from("index.html"),
             access_log: false,

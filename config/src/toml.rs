@@ -333,12 +333,13 @@ mod tests {
     fn values_reach_their_fields() {
         let config = parse(
             "[network]\ndhcp = false\naddresses = [\n  \"10.9.0.2/24\", # the first\n  'fd00::2/64',\n]\n\
-             [http]\nport = 0x1f90\nhead_timeout_seconds = 3\n[tcp]\ncongestion_control = \"reno\"\n[rpc]\nport = 0\n[zmq]\nport = 5_556\n[log]\nlevel = \"warn\"",
+             [http]\nport = 0x1f90\nhosts = [\"a.example\", \"[fd00::2]\", \"10.9.0.2\"]\nhead_timeout_seconds = 3\n[tcp]\ncongestion_control = \"reno\"\n[rpc]\nport = 0\n[zmq]\nport = 5_556\n[log]\nlevel = \"warn\"",
         )
         .unwrap();
         assert_eq!(config.network.addresses.len(), 2);
         assert!(!config.network.dhcp);
         assert_eq!(config.http.port, 8080);
+        assert_eq!(config.http.hosts, ["a.example", "[fd00::2]", "10.9.0.2"]);
         assert_eq!(config.http.head_timeout, Duration::from_secs(3));
         assert_eq!(config.tcp.congestion_control, CongestionControl::Reno);
         assert_eq!((config.zmq.port, config.rpc.port), (Some(5556), None));
@@ -353,7 +354,7 @@ mod tests {
         );
         assert_eq!(
             refused("[http]\n\n  prot = 80\n"),
-            "a.toml:3:3: found `prot`; allowed: in [http] the keys port, site_root, index, access_log, request_line_bytes_max, header_bytes_max, headers_max, body_bytes_max, head_timeout_seconds, body_timeout_seconds, idle_timeout_seconds"
+            "a.toml:3:3: found `prot`; allowed: in [http] the keys port, hosts, site_root, index, access_log, request_line_bytes_max, header_bytes_max, headers_max, body_bytes_max, head_timeout_seconds, body_timeout_seconds, idle_timeout_seconds"
         );
         assert_eq!(
             refused("[htpt]"),
@@ -413,6 +414,10 @@ mod tests {
             "[network]\naddresses = [10]",
             "[network]\ngateways = [\"10.0.0.1\", \"10.0.0.2\"]",
             "[network]\nhostname = \"-a\"",
+            "[http]\nhosts = [\"a.example:80\"]",
+            "[http]\nhosts = [\"fd00::2\"]",
+            "[http]\nhosts = [\"[fd00\"]",
+            "[http]\nhosts = [\"\"]",
         ] {
             let error = parse(text).expect_err(text);
             assert!(!error.allowed.is_empty() && !error.found.is_empty(), "{text}: {error}");

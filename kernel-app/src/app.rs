@@ -214,7 +214,11 @@ fn web_config<P: Platform>(context: &Context<P>) -> ServerConfig {
         idle_time: http.idle_timeout,
         ..Limits::default()
     };
-    ServerConfig { limits, wall_clock_start: Some(context.wall_clock_start()) }
+    ServerConfig {
+        limits,
+        hosts: http.hosts.clone(),
+        wall_clock_start: Some(context.wall_clock_start()),
+    }
 }
 
 /// What a bad start says, for platforms to show before they stop.

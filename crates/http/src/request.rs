@@ -2,7 +2,7 @@
 
 mod parse;
 
-pub(crate) use parse::{is_authority, parse_request};
+pub(crate) use parse::{host_of, is_authority, parse_request};
 
 use crate::head::{Expect, Facts, Fields, Head, Span};
 use crate::{Limits, Method, Version};

@@ -148,9 +148,19 @@ fn chunked_requests() {
 
 #[test]
 fn rfc9110_15_5_20_authorities_served_elsewhere() {
-    let serves: fn(&[u8]) -> bool = |authority| authority == b"a";
-    for (host, expected) in [("a", 200), ("b", 421), ("", 421)] {
-        let mut server = Server::new(Config { serves: Some(serves), ..Config::default() });
+    let hosts = vec!["a.example".to_owned(), "[fd00::2]".to_owned()];
+    for (host, expected) in [
+        ("a.example", 200),
+        ("A.Example:8080", 200),
+        ("[FD00::2]", 200),
+        ("[fd00::2]:80", 200),
+        ("[fd00::3]:80", 421),
+        ("b.example", 421),
+        ("a.example.org", 421),
+        ("a", 421),
+        ("", 421),
+    ] {
+        let mut server = Server::new(Config { hosts: hosts.clone(), ..Config::default() });
         server.feed(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes());
         assert_eq!(status(&server.outcome()), expected, "{host}");
     }
@@ -251,7 +261,7 @@ fn write_progress_time_ends_in_a_reset() {
 fn linger_time_and_drain_bytes_bound_what_is_dropped_at_the_end() {
     let mut server = Server::new(Config {
         limits: Limits { drain_bytes_max: 10, ..Limits::default() },
-        serves: None,
+        ..Config::default()
     });
     server.feed(b"bad\r\n\r\n");
     assert_eq!(server.connection.transport(), Transport::EndOutput);
@@ -332,7 +342,7 @@ fn a_repeated_head_is_held_to_the_same_rules() {
         first.connection.take_buffers().unwrap()
     };
     let again = |limits: Limits, head: &str, remembered: &str| {
-        let mut second = Server::new(Config { limits, serves: None });
+        let mut second = Server::new(Config { limits, ..Config::default() });
         second.connection.supply_buffers(buffers_of(remembered));
         second.feed(head.as_bytes());
         let outcome = second.outcome();

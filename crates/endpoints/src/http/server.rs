@@ -4,6 +4,7 @@ use super::access;
 use super::exchange::Handler;
 use super::session::Session;
 use alloc::rc::Rc;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::time::Duration;
@@ -23,6 +24,8 @@ const SPARES_MAX: usize = 64;
 pub struct ServerConfig {
     /// Bounds on clients.
     pub limits: http::Limits,
+    /// The hosts that it answers for; none answers for all. See [`http::server::Config`].
+    pub hosts: Vec<String>,
     /// Time since 1970-01-01 00:00 UTC when the timers' time was zero; `None` without a clock:
     /// responses then have no date.
     pub wall_clock_start: Option<Duration>,
@@ -41,7 +44,7 @@ impl Server {
         handler: impl Handler,
     ) -> Self {
         Self(Rc::new(Shared {
-            core: Rc::new(server::Config { limits: config.limits, serves: None }),
+            core: Rc::new(server::Config { limits: config.limits, hosts: config.hosts }),
             handler: alloc::boxed::Box::new(handler),
             spawner: spawner.clone(),
             timers: timers.clone(),

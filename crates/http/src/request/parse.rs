@@ -200,6 +200,15 @@ pub(crate) fn is_authority(bytes: &[u8]) -> bool {
     }
 }
 
+/// The host of an authority, without its port; an address of IPv6 keeps its brackets.
+pub(crate) fn host_of(authority: &[u8]) -> &[u8] {
+    let end = match authority.iter().position(|&byte| byte == b']') {
+        Some(bracket) => Some(bracket + 1),
+        None => authority.iter().position(|&byte| byte == b':'),
+    };
+    end.and_then(|end| authority.get(..end)).unwrap_or(authority)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,7 +3,7 @@
 use super::{Buffers, Connection, Event, Exchange, Input};
 use crate::body::{Content, Demand, Taken, request_length};
 use crate::head::{Expect, Gather};
-use crate::request::{RequestHead, parse_request};
+use crate::request::{RequestHead, host_of, parse_request};
 use crate::{BodyLength, Error, Method, Request, Transport, Version};
 use alloc::boxed::Box;
 use core::time::Duration;
@@ -91,8 +91,12 @@ impl Connection {
         if facts.expect == Expect::Unknown {
             return Err(Error::Expectation);
         }
-        if self.config.serves.is_some_and(|serves| !serves(line.authority.of(&head.bytes))) {
-            return Err(Error::Misdirected);
+        let hosts = &self.config.hosts;
+        if !hosts.is_empty() {
+            let asked = host_of(line.authority.of(&head.bytes));
+            if !hosts.iter().any(|host| host.as_bytes().eq_ignore_ascii_case(asked)) {
+                return Err(Error::Misdirected);
+            }
         }
         self.exchange.open = true;
         self.read_deadline = None;

@@ -11,6 +11,8 @@ use crate::response::Lines;
 use crate::send::Sender;
 use crate::{Data, Error, Limits, OutOfTurn, Request, Response, Status, Trailers};
 use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 /// What all connections of a server share.
@@ -18,9 +20,9 @@ use core::time::Duration;
 pub struct Config {
     /// Bounds on the peer.
     pub limits: Limits,
-    /// Whether a request's authority (host and optional port) is one this server answers for; for
-    /// others the answer is 421 (RFC 9110 section 15.5.20). `None` answers for all.
-    pub serves: Option<fn(&[u8]) -> bool>,
+    /// The hosts that this server answers for, compared without case and without the port (RFC 9110 section 4.2.3); the
+    /// answer for others is 421 (section 15.5.20). None here answers for all.
+    pub hosts: Vec<String>,
 }
 
 /// What input turned out to be.

@@ -219,7 +219,7 @@ pub(crate) fn serve_in_pieces(
     room: usize,
     limits: &Limits,
 ) -> Outcome {
-    let mut server = Server::new(Config { limits: limits.clone(), serves: None });
+    let mut server = Server::new(Config { limits: limits.clone(), ..Config::default() });
     server.room = room;
     for piece in input.chunks(piece_len.max(1)) {
         server.feed(piece);
@@ -229,7 +229,7 @@ pub(crate) fn serve_in_pieces(
 
 /// Feeds `input` in two pieces.
 pub(crate) fn serve_split(input: &[u8], at: usize, limits: &Limits) -> Outcome {
-    let mut server = Server::new(Config { limits: limits.clone(), serves: None });
+    let mut server = Server::new(Config { limits: limits.clone(), ..Config::default() });
     server.feed(&input[..at]);
     server.feed(&input[at..]);
     server.outcome()
