@@ -1,20 +1,21 @@
 //! One connection: its socket, and what smoltcp does not keep of it.
 
-use crate::establish::{self, Sockets, Synchronized};
+use crate::body::Body;
+use crate::calm::Calm;
+use crate::establish::Synchronized;
 use crate::exchange::{Outcome, Path};
 use crate::moment::{Moment, Span};
 use crate::port::{Output, Stamp};
 use crate::recovery::Clock;
-use crate::rings;
+use crate::rings::{self, Sizes};
 use crate::segment::{Offer, Segment};
 use crate::shared::Shared;
 use crate::tuple::Tuple;
 use alloc::rc::Rc;
-use alloc::vec::Vec;
 use core::cell::{RefCell, RefMut};
 use core::task::Waker;
 use flow::FlowError;
-use smoltcp::socket::tcp::{Socket, State};
+use smoltcp::socket::tcp::State;
 
 /// A connection, shared by the table that finds it and the flow that uses it.
 pub(crate) struct Connection {
@@ -25,7 +26,7 @@ pub(crate) struct Connection {
 
 /// A transmission control block (RFC 9293 section 3.3.1), as far as it is ours.
 pub(crate) struct Tcb {
-    pub(crate) sockets: Sockets,
+    pub(crate) body: Body,
     /// Where the table holds it.
     pub(crate) slot: u32,
     pub(crate) stamp: Stamp,
@@ -42,8 +43,6 @@ pub(crate) struct Tcb {
     pub(crate) end: Option<FlowError>,
     /// The largest part of the receive ring that was ever in use, since it was made.
     pub(crate) receive_peak: usize,
-    /// The rings are larger than a new connection's.
-    pub(crate) has_grown: bool,
     /// The peer has not been told of this socket's window, which smoltcp takes for announced.
     pub(crate) owes_window: bool,
     pub(crate) reader: Option<Waker>,
@@ -81,8 +80,6 @@ pub(crate) struct Tcb {
 
 impl Connection {
     pub(crate) fn new(tuple: Tuple, shared: Rc<Shared>, tcb: Tcb) -> Self {
-        let rings = rings::bytes(&tcb.sockets);
-        shared.ring_bytes.set(shared.ring_bytes.get() + rings);
         Self { tuple, shared, state: RefCell::new(tcb) }
     }
 
@@ -135,7 +132,7 @@ impl Connection {
     pub(crate) fn cut(&self, reason: FlowError) {
         let mut tcb = self.tcb();
         tcb.end.get_or_insert(reason);
-        tcb.socket().abort();
+        tcb.body.abort();
         let (reader, writer) = (tcb.reader.take(), tcb.writer.take());
         drop(tcb);
         wake(reader, writer);
@@ -148,7 +145,7 @@ impl Connection {
         (tcb.reader, tcb.writer) = (None, None);
         if tcb.finished {
             tcb.orphan_until = self.shared.now.get() + self.shared.spans.orphan;
-            tcb.discard_received();
+            tcb.discard_received(&self.shared);
         } else {
             tcb.abort();
         }
@@ -158,9 +155,7 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        let none = Sockets::new(Vec::new());
-        let sockets = core::mem::replace(&mut self.state.get_mut().sockets, none);
-        rings::give_back(&self.shared, sockets);
+        rings::give_back(&self.shared, &mut self.state.get_mut().body);
     }
 }
 
@@ -174,10 +169,12 @@ fn wake(reader: Option<Waker>, writer: Option<Waker>) {
 }
 
 impl Tcb {
-    /// A connection that came to be at `now` with this socket.
-    pub(crate) fn new(sockets: Sockets, with: &Synchronized, stamp: Stamp, now: Moment) -> Self {
-        let mut tcb = Self {
-            sockets,
+    /// A connection that came to be at `now`, in whose handshake the peer was told of rings of
+    /// these sizes.
+    pub(crate) fn new(sizes: Sizes, with: &Synchronized, stamp: Stamp, now: Moment) -> Self {
+        let told = with.receive_next.wrapping_add(sizes.receive as u32);
+        Self {
+            body: Body::Calm(Calm::new(sizes, told)),
             slot: u32::MAX,
             stamp,
             offer: with.offer,
@@ -187,7 +184,6 @@ impl Tcb {
             write_starved: false,
             end: None,
             receive_peak: 0,
-            has_grown: false,
             owes_window: false,
             reader: None,
             writer: None,
@@ -208,25 +204,17 @@ impl Tcb {
             unanswered: 0,
             probe: None,
             round_trip: None,
-        };
-        tcb.fit_stamp();
-        tcb
+        }
     }
 
-    pub(crate) fn socket(&mut self) -> &mut Socket<'static> {
-        self.sockets.get_mut(establish::handle())
-    }
-
-    /// The stamp follows the socket's window scale.
-    pub(crate) fn fit_stamp(&mut self) {
-        let capacity = self.socket().recv_capacity();
-        self.stamp.window_shift_in = establish::window_shift(capacity, self.offer.scale.is_some());
+    /// RFC 9293's name of its state.
+    pub(crate) fn state(&self) -> State {
+        self.body.state(self.finished)
     }
 
     /// The first sequence number of our own that the peer has not acknowledged, data only.
-    pub(crate) fn unacknowledged(&mut self) -> u32 {
-        let queued = self.socket().send_queue() as u32;
-        self.queue_end().wrapping_sub(queued)
+    pub(crate) fn unacknowledged(&self) -> u32 {
+        self.queue_end().wrapping_sub(self.body.queued() as u32)
     }
 
     /// The sequence number after the last byte that the application wrote.
@@ -235,20 +223,20 @@ impl Tcb {
     }
 
     /// The first sequence number of the peer's that has not arrived; its FIN takes one.
-    pub(crate) fn receive_next(&mut self) -> u32 {
-        let socket = self.socket();
-        let ended = matches!(
-            socket.state(),
-            State::CloseWait | State::Closing | State::LastAck | State::TimeWait
-        );
-        let queued = socket.recv_queue() as u32 + u32::from(ended);
-        self.receive_base.wrapping_add(self.read as u32).wrapping_add(queued)
+    pub(crate) fn receive_next(&self) -> u32 {
+        let arrived = self.body.unread() as u32 + u32::from(self.body.peer_ended());
+        self.read_next().wrapping_add(arrived)
+    }
+
+    /// The sequence number of the first byte that the application has not read.
+    pub(crate) fn read_next(&self) -> u32 {
+        self.receive_base.wrapping_add(self.read as u32)
     }
 
     /// Ends both directions; the peer is told.
     pub(crate) fn abort(&mut self) {
         self.end.get_or_insert(FlowError::Closed);
-        self.socket().abort();
+        self.body.abort();
     }
 
     pub(crate) fn measure(&mut self, sample: Span) {
@@ -257,12 +245,9 @@ impl Tcb {
     }
 
     /// An orphan's peer may go on sending until it sees our end; nobody reads that.
-    pub(crate) fn discard_received(&mut self) {
-        let socket = self.socket();
-        let mut discarded = 0;
-        while let Ok(count @ 1..) = socket.recv(|ring| (ring.len(), ring.len())) {
-            discarded += count as u64;
+    pub(crate) fn discard_received(&mut self, shared: &Shared) {
+        while let Ok(count @ 1..) = self.body.read(shared, |bytes| (bytes.len(), bytes.len())) {
+            self.read += count as u64;
         }
-        self.read += discarded;
     }
 }

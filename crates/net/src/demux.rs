@@ -217,7 +217,7 @@ impl Core {
         output.send(len, PacketMeta::default(), &mut |frame| {
             let (ethernet, packet) = frame.split_at_mut(14);
             ethernet.copy_from_slice(&self.ethernet(tuple, hop));
-            bare.emit(tuple, self.checksum, packet);
+            bare.emit(tuple, &[], self.checksum, packet);
         });
     }
 

@@ -3,13 +3,12 @@
 use crate::connection::Connection;
 use crate::connector::{Dial, Wishes};
 use crate::demux::Core;
-use crate::establish::{self, Synchronized};
+use crate::establish::Synchronized;
 use crate::handshake::beyond;
 use crate::moment::Span;
 use crate::neighbours::Hop;
 use crate::packet::Bare;
 use crate::port::Output;
-use crate::rings;
 use crate::segment::{Flags, Offer, Segment};
 use crate::stream::TcpFlow;
 use crate::tally::Count;
@@ -256,15 +255,10 @@ impl Core {
         let tuple = attempt.tuple;
         let offer = Offer { mss: offer.mss.min(self.own_mss(&tuple)), ..offer };
         let (send_next, receive_next) = (attempt.own.wrapping_add(1), peer.wrapping_add(1));
-        let sockets = rings::initial(&self.shared);
         let shift = if segment.flags.has(Flags::SYN) { 0 } else { offer.scale.unwrap_or(0) };
         let window = u32::from(segment.window) << shift;
         let with = Synchronized { tuple, send_next, receive_next, offer, window };
-        let made = establish::established(&with, sockets, self.shared.now.get());
-        let Some(sockets) = made else {
-            return attempt.dial.fulfil(Err(ConnectError::Exhausted));
-        };
-        let mut tcb = self.control_block(&with, sockets, segment.source);
+        let mut tcb = self.control_block(&with, segment.source);
         // The acknowledgement that ends the handshake.
         tcb.owes_window = true;
         if attempt.syns == 1 {

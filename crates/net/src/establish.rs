@@ -14,10 +14,11 @@
 //! generator no connection opens, and tests fail.
 
 use crate::moment::Moment;
-use crate::packet::{BARE_MAX, Bare};
+use crate::packet::Bare;
 use crate::port::{Output, Port};
 use crate::segment::Offer;
 use crate::tuple::Tuple;
+use alloc::vec;
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::phy::{ChecksumCapabilities, DeviceCapabilities, Medium, PacketMeta};
 use smoltcp::socket::tcp::{Socket, State};
@@ -49,8 +50,55 @@ pub(crate) struct Synchronized {
 pub(crate) fn established(with: &Synchronized, sockets: Sockets, now: Moment) -> Option<Sockets> {
     let mut maker = Maker::new(with, now);
     let mut sockets = maker.establish(with, sockets)?;
-    let mut port = Port::new(&maker.caps, &mut maker.swallow);
-    maker.interface.poll_egress(now.instant(), &mut port, &mut sockets);
+    maker.swallow(&mut sockets);
+    Some(sockets)
+}
+
+/// What has happened on a connection that gets a socket in the midst of it.
+#[derive(Clone, Copy)]
+pub(crate) struct Replay<'a> {
+    /// Received and not read.
+    pub(crate) unread: &'a [u8],
+    pub(crate) peer_ended: bool,
+    /// Written, has left, and is not acknowledged; then what waits to leave.
+    pub(crate) left: &'a [u8],
+    pub(crate) waiting: &'a [u8],
+    /// The application wrote its last byte; our end has left.
+    pub(crate) finished: bool,
+    pub(crate) fin_left: bool,
+}
+
+/// The same in the midst of a connection: `with` says where the bytes of `replay` begin. Of what has
+/// left, the socket may send more again than it needs to.
+pub(crate) fn replayed(
+    with: &Synchronized,
+    sockets: Sockets,
+    replay: &Replay,
+    now: Moment,
+) -> Option<Sockets> {
+    let mut sockets = established(with, sockets, now)?;
+    let mut maker = Maker::new(with, now);
+    if !replay.unread.is_empty() || replay.peer_ended {
+        let window = (with.window >> with.offer.scale.unwrap_or(0)).min(0xffff) as u16;
+        let ends = (false, replay.peer_ended);
+        let part = Bare::part(with.receive_next, with.send_next, window, ends);
+        maker.hear(&with.tuple, &part, replay.unread, &mut sockets);
+    }
+    let socket = sockets.get_mut::<Socket>(handle());
+    socket.send_slice(replay.left).ok()?;
+    if replay.fin_left {
+        socket.close();
+    }
+    if !replay.left.is_empty() || replay.fin_left {
+        maker.swallow(&mut sockets);
+    }
+    let socket = sockets.get_mut::<Socket>(handle());
+    if !replay.waiting.is_empty() {
+        socket.send_slice(replay.waiting).ok()?;
+    }
+    if replay.finished && !replay.fin_left {
+        socket.close();
+    }
     Some(sockets)
 }
 
@@ -71,7 +119,7 @@ pub(crate) fn resumed(with: &Synchronized, sockets: Sockets, now: Moment) -> Opt
         socket.send(|ring| (ring.len().min(mss as usize), ())).ok()?;
         let mut ack = Bare::ack(with.receive_next, send_next);
         ack.window = window.min(0xffff) as u16;
-        maker.hear(&with.tuple, &ack, &mut sockets);
+        maker.hear(&with.tuple, &ack, &[], &mut sockets);
     }
     (sockets.get::<Socket>(handle()).send_queue() == 0).then_some(sockets)
 }
@@ -117,19 +165,24 @@ impl Maker {
         let seq = with.receive_next.wrapping_sub(1);
         let window = with.window.min(0xffff) as u16;
         let syn_ack = Bare::syn(seq, Some(with.send_next), with.offer, window);
-        self.hear(&with.tuple, &syn_ack, &mut sockets);
+        self.hear(&with.tuple, &syn_ack, &[], &mut sockets);
         let state = sockets.get::<Socket>(handle()).state();
         (state == State::Established).then_some(sockets)
     }
 
-    /// Shows the socket a segment as if its peer had sent it.
-    fn hear(&mut self, tuple: &Tuple, segment: &Bare, sockets: &mut Sockets) {
-        let back = tuple.reversed();
-        let mut frame = [0; BARE_MAX];
-        let frame = &mut frame[..segment.packet_len(&back)];
-        segment.emit(&back, false, frame);
+    /// Takes from the socket what it has to send.
+    fn swallow(&mut self, sockets: &mut Sockets) {
         let mut port = Port::new(&self.caps, &mut self.swallow);
-        port.frame = Some(frame);
+        self.interface.poll_egress(self.now.instant(), &mut port, sockets);
+    }
+
+    /// Shows the socket a segment as if its peer had sent it.
+    fn hear(&mut self, tuple: &Tuple, segment: &Bare, payload: &[u8], sockets: &mut Sockets) {
+        let back = tuple.reversed();
+        let mut packet = vec![0; segment.packet_len(&back) + payload.len()];
+        segment.emit(&back, payload, false, &mut packet);
+        let mut port = Port::new(&self.caps, &mut self.swallow);
+        port.frame = Some(&packet);
         self.interface.poll_ingress_single(self.now.instant(), &mut port, sockets);
     }
 }
@@ -140,7 +193,7 @@ const SMOLTCP_WINDOW_INITIAL: u32 = 2_048;
 /// Pretended acknowledgements at most, where segments are small: each costs as much as a real one.
 const SEGMENTS_MAX: u32 = 8;
 
-/// Where a maker's only packet ends, an acknowledgement without options.
+/// Where a maker's packets end.
 struct Swallow;
 
 impl Output for Swallow {
@@ -149,10 +202,7 @@ impl Output for Swallow {
     }
 
     fn send(&mut self, len: usize, _: PacketMeta, fill: &mut dyn FnMut(&mut [u8])) -> bool {
-        let mut frame = [0; BARE_MAX];
-        if let Some(frame) = frame.get_mut(..len) {
-            fill(frame);
-        }
+        fill(&mut vec![0; len]);
         true
     }
 }

@@ -1,5 +1,7 @@
 //! A connection's segments, in and out.
 
+use crate::body::Body;
+use crate::calm::Left;
 use crate::connection::{Connection, Tcb};
 use crate::moment::{Moment, Span};
 use crate::packet::Bare;
@@ -7,6 +9,7 @@ use crate::port::{Departed, Output, Port};
 use crate::rings;
 use crate::segment::{Flags, Segment, before};
 use crate::tally::Count;
+use crate::tuple::Tuple;
 use flow::FlowError;
 use smoltcp::iface::Interface;
 use smoltcp::phy::DeviceCapabilities;
@@ -17,6 +20,16 @@ pub(crate) struct Path<'a> {
     pub(crate) interface: &'a mut Interface,
     pub(crate) caps: &'a DeviceCapabilities,
     pub(crate) now: Moment,
+}
+
+impl Path<'_> {
+    /// The longest packet of this connection that the device would cut into segments; 0 when it
+    /// does not.
+    pub(crate) fn segment_bytes(&self, tuple: &Tuple) -> usize {
+        let segmentation = &self.caps.segmentation;
+        let longest = if tuple.is_v4() { segmentation.tcpv4 } else { segmentation.tcpv6 };
+        longest.map_or(0, |bytes| bytes.get())
+    }
 }
 
 /// What became of a connection in a round of sending.
@@ -52,30 +65,40 @@ impl Tcb {
         segment: &Segment,
         output: &mut dyn Output,
     ) -> Wakes {
-        let socket = self.socket();
-        let (old_state, old_received) = (socket.state(), socket.recv_queue());
-        let old_queued = socket.send_queue();
+        if self.body.is_calm() {
+            if let Some(wakes) = self.receive_calmly(connection, path, segment) {
+                return wakes;
+            }
+            self.leave_calm(Left::Stands, connection);
+        }
+        self.receive_by_socket(connection, path, segment, output)
+    }
+
+    fn receive_by_socket(
+        &mut self,
+        connection: &Connection,
+        path: &mut Path,
+        segment: &Segment,
+        output: &mut dyn Output,
+    ) -> Wakes {
+        let shared = &*connection.shared;
+        let (old_state, old_received) = (self.state(), self.body.unread());
+        let old_queued = self.body.queued();
         // RFC 9293 section 3.8.6.3: every second full segment is acknowledged at once. smoltcp does
         // so when a delay has begun, but begins one even for a coalesced frame of many segments.
         let (unanswered, full) = (self.unanswered, u32::from(self.offer.mss));
         self.unanswered = unanswered.saturating_add(segment.data_len as u32);
         let is_many = self.unanswered > full && (unanswered == 0 || unanswered > full);
         if is_many {
-            self.socket().set_ack_delay(None);
+            self.body.set_acknowledgement_delay(None);
         }
-        let mut port = Port::new(path.caps, output);
-        port.frame = Some(segment.packet);
-        port.stamp = Some(&self.stamp);
-        path.interface.poll_ingress_single(path.now.instant(), &mut port, &mut self.sockets);
-        let departed = port.departed;
+        let departed = self.poll_ingress(segment.packet, path, output);
         if is_many {
-            let delay = connection.shared.limits.acknowledge;
-            self.socket().set_ack_delay(Some(delay.into()));
+            self.body.set_acknowledgement_delay(Some(shared.limits.acknowledge));
         }
         self.depart(connection, &departed, path.now);
-        let socket = self.socket();
-        let (state, received, queued) = (socket.state(), socket.recv_queue(), socket.send_queue());
-        let capacity = socket.send_capacity();
+        let (state, received, queued) = (self.state(), self.body.unread(), self.body.queued());
+        let capacity = self.body.transmit_capacity();
         let unacknowledged = self.queue_end().wrapping_sub(queued as u32);
         self.heard(path.now, segment, unacknowledged);
         if queued < old_queued {
@@ -86,13 +109,13 @@ impl Tcb {
         let changed = state != old_state;
         if changed && state == State::Closed && segment.flags.has(Flags::RST) {
             self.end.get_or_insert(FlowError::Reset);
-            connection.shared.tally.add(Count::ResetsIn);
+            shared.tally.add(Count::ResetsIn);
         }
         self.receive_peak = self.receive_peak.max(received);
         if !self.held {
-            self.discard_received();
+            self.discard_received(shared);
         }
-        let gone = state == State::Closed && self.socket().remote_endpoint().is_none();
+        let gone = state == State::Closed && self.body.has_no_peer();
         let idle = segment.data_len == 0 && queued == 0 && state == State::Established;
         Wakes {
             reader: changed || received != old_received,
@@ -118,12 +141,27 @@ impl Tcb {
         if self.owes_window && !self.tell_window(connection, path, output) {
             return Outcome::Blocked;
         }
-        let now = path.now.instant();
+        let asks = self.must_ask(connection, path.now);
+        if asks && !self.ask(connection, path, output) {
+            return Outcome::Blocked;
+        }
+        if self.body.is_calm() {
+            if let Some(outcome) = self.transmit_calmly(connection, path, output) {
+                return outcome;
+            }
+            self.leave_calm(Left::Stands, connection);
+        }
+        self.transmit_by_socket(connection, path, output)
+    }
+
+    fn transmit_by_socket(
+        &mut self,
+        connection: &Connection,
+        path: &mut Path,
+        output: &mut dyn Output,
+    ) -> Outcome {
         let deadline = loop {
-            let mut port = Port::new(path.caps, output);
-            port.stamp = Some(&self.stamp);
-            path.interface.poll_egress(now, &mut port, &mut self.sockets);
-            let (departed, blocked) = (port.departed, port.blocked);
+            let (departed, blocked) = self.poll_egress(path.now, path, output);
             self.depart(connection, &departed, path.now);
             if blocked {
                 return Outcome::Blocked;
@@ -132,27 +170,62 @@ impl Tcb {
                 // Whatever left took the acknowledgement with it, so only our own clock is left.
                 break Moment::NEVER;
             }
-            let mut next = path.interface.poll_at(now, &self.sockets);
-            if next.is_none() && self.peer_window == 0 && self.socket().send_queue() > 0 {
+            let mut next = self.poll_at(path);
+            if next.is_none() && self.peer_window == 0 && self.body.queued() > 0 {
                 self.revive(connection, path);
-                next = path.interface.poll_at(now, &self.sockets);
+                next = self.poll_at(path);
             }
-            if departed.packets == 0 || next.is_none_or(|next| next > now) {
-                break next.map_or(Moment::NEVER, Moment::from_instant);
+            if departed.packets == 0 || next.is_none_or(|next| next > path.now) {
+                break next.unwrap_or(Moment::NEVER);
             }
         };
-        let asks = self.must_ask(connection, path.now);
-        if asks && !self.ask(connection, path, output) {
-            return Outcome::Blocked;
-        }
         self.settle(connection, path.now, deadline)
     }
 
+    /// Shows a packet to the socket; what it answered on the spot.
+    pub(crate) fn poll_ingress(
+        &mut self,
+        packet: &[u8],
+        path: &mut Path,
+        output: &mut dyn Output,
+    ) -> Departed {
+        let Body::Socket(sockets) = &mut self.body else { return Departed::default() };
+        let mut port = Port::new(path.caps, output);
+        port.frame = Some(packet);
+        port.stamp = Some(&self.stamp);
+        path.interface.poll_ingress_single(path.now.instant(), &mut port, sockets);
+        port.departed
+    }
+
+    /// Lets the socket send once as if it were `at`; what left, and whether the device was full.
+    pub(crate) fn poll_egress(
+        &mut self,
+        at: Moment,
+        path: &mut Path,
+        output: &mut dyn Output,
+    ) -> (Departed, bool) {
+        let Body::Socket(sockets) = &mut self.body else { return Default::default() };
+        let mut port = Port::new(path.caps, output);
+        port.stamp = Some(&self.stamp);
+        path.interface.poll_egress(at.instant(), &mut port, sockets);
+        (port.departed, port.blocked)
+    }
+
+    /// When the socket wants to send.
+    pub(crate) fn poll_at(&self, path: &mut Path) -> Option<Moment> {
+        let Body::Socket(sockets) = &self.body else { return None };
+        path.interface.poll_at(path.now.instant(), sockets).map(Moment::from_instant)
+    }
+
     /// Decides what comes after a round of sending.
-    fn settle(&mut self, connection: &Connection, now: Moment, deadline: Moment) -> Outcome {
-        let socket = self.socket();
-        match socket.state() {
-            State::Closed if socket.remote_endpoint().is_none() => return Outcome::Gone,
+    pub(crate) fn settle(
+        &mut self,
+        connection: &Connection,
+        now: Moment,
+        deadline: Moment,
+    ) -> Outcome {
+        match self.state() {
+            State::Closed if self.body.has_no_peer() => return Outcome::Gone,
             State::TimeWait => {
                 // Our FIN took one number after the last byte.
                 let send_next = self.unacknowledged().wrapping_add(1);
@@ -169,8 +242,9 @@ impl Tcb {
         if let Some(since) = self.waiting_since {
             next = next.min(since.max(self.heard_at) + spans.user_timeout);
         }
-        if self.has_grown {
-            next = next.min(self.heard_at + spans.ring_idle);
+        let idle_at = self.heard_at + spans.ring_idle;
+        if !self.body.is_calm() && idle_at > now {
+            next = next.min(idle_at);
         }
         let ask = self.heard_at + spans.keep_alive;
         let ask_again = now + spans.user_timeout.divided(KEEP_ALIVE_PROBES);
@@ -183,7 +257,7 @@ impl Tcb {
     /// What ended at `seq_end` was the last that the application wrote, or our FIN if there is one.
     fn is_last(&mut self, seq_end: u32) -> bool {
         let ahead = seq_end.wrapping_sub(self.queue_end());
-        match self.socket().state() {
+        match self.state() {
             State::Established => ahead == 0,
             State::FinWait1 | State::LastAck => ahead == 1,
             _ => false,
@@ -191,7 +265,7 @@ impl Tcb {
     }
 
     /// Nothing is unacknowledged.
-    fn rest(&mut self) {
+    pub(crate) fn rest(&mut self) {
         self.waiting_since = None;
         self.clock.at = Moment::NEVER;
     }
@@ -202,7 +276,7 @@ impl Tcb {
     }
 
     /// What a segment says about the path and the peer, beyond what smoltcp takes from it.
-    fn heard(&mut self, now: Moment, segment: &Segment, unacknowledged: u32) {
+    pub(crate) fn heard(&mut self, now: Moment, segment: &Segment, unacknowledged: u32) {
         self.heard_at = now;
         if self.stamp.ethernet[..6] != segment.source {
             let next = self.receive_next();
@@ -237,12 +311,12 @@ impl Tcb {
         {
             self.end.get_or_insert(FlowError::TimedOut);
             connection.shared.tally.add(Count::TimedOut);
-            self.socket().abort();
+            self.body.abort();
         }
         if now >= self.orphan_until {
             self.abort();
         }
-        if self.has_grown && now >= self.heard_at + spans.ring_idle {
+        if !self.body.is_calm() && now >= self.heard_at + spans.ring_idle {
             rings::shrink(connection, self);
         }
     }
@@ -284,7 +358,7 @@ impl Tcb {
     /// The peer has been silent for so long that it is asked whether it lives.
     fn must_ask(&mut self, connection: &Connection, now: Moment) -> bool {
         now >= self.heard_at + connection.shared.spans.keep_alive
-            && matches!(self.socket().state(), State::Established | State::CloseWait)
+            && matches!(self.state(), State::Established | State::CloseWait)
     }
 
     /// Sends an acknowledgement whose number is one too low, which the peer corrects (RFC 9293

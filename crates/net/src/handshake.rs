@@ -2,13 +2,13 @@
 
 use crate::connection::{Connection, Tcb};
 use crate::demux::Core;
-use crate::establish::{self, Synchronized};
+use crate::establish::Synchronized;
 use crate::half_open::HalfOpen;
 use crate::listener::Backlog;
 use crate::moment::Span;
 use crate::packet::Bare;
 use crate::port::{Output, Stamp};
-use crate::rings::{self, Sizes};
+use crate::rings::Sizes;
 use crate::segment::{Flags, Offer, Segment, before};
 use crate::sequence::COOKIE_SLOT;
 use crate::stream::TcpFlow;
@@ -147,12 +147,7 @@ impl Core {
         backlog: &Backlog,
         output: &mut dyn Output,
     ) {
-        let sockets = rings::initial(&self.shared);
-        let Some(sockets) = establish::established(with, sockets, self.shared.now.get()) else {
-            log::error!("net: smoltcp chose another sequence number than it was led to");
-            return;
-        };
-        let mut tcb = self.control_block(with, sockets, segment.source);
+        let mut tcb = self.control_block(with, segment.source);
         if let Some(sent_at) = sent_at {
             // Half-open connections count in milliseconds, so that zero is less than one.
             tcb.measure(Span::new(now.saturating_sub(sent_at)).max(Span::TICK));
@@ -175,12 +170,7 @@ impl Core {
     }
 
     /// A connection's state at its start.
-    pub(crate) fn control_block(
-        &self,
-        with: &Synchronized,
-        sockets: establish::Sockets,
-        hop: [u8; 6],
-    ) -> Tcb {
+    pub(crate) fn control_block(&self, with: &Synchronized, hop: [u8; 6]) -> Tcb {
         let stamp = Stamp {
             tuple: with.tuple,
             ethernet: self.ethernet(&with.tuple, hop),
@@ -189,7 +179,7 @@ impl Core {
             mss: with.offer.mss,
             checksum: self.checksum,
         };
-        Tcb::new(sockets, with, stamp, self.shared.now.get())
+        Tcb::new(Sizes::initial(&self.shared), with, stamp, self.shared.now.get())
     }
 
     /// The largest segment that we take.

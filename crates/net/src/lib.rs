@@ -4,8 +4,9 @@
 //! opens are [`flow::Flow`]s. smoltcp does TCP's inner work, one socket at a time: this crate finds
 //! the socket for a frame, does the handshakes, and keeps what smoltcp has no compact form for.
 //! ARCHITECTURE, in the order of a frame's way: `port` (device), `demux` (whose frame), `services`
-//! (all that is not TCP), `handshake` with `half_open` and `sequence` (opens), `establish` (sockets
-//! that are already connected), `connection` with `rings` and `recovery` (data), `time_wait` (ends).
+//! (all that is not TCP), `handshake` with `half_open` and `sequence` (opens), `connection` with
+//! `calm` (data while all goes well), or else `establish` (sockets that are already connected),
+//! `rings` and `recovery`; `time_wait` (ends).
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -13,6 +14,9 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod basin;
+mod body;
+mod calm;
 mod config;
 mod connection;
 mod connector;

@@ -13,6 +13,7 @@ pub(crate) struct Moment(u64);
 pub(crate) struct Span(u64);
 
 impl Moment {
+    pub(crate) const START: Self = Self(0);
     pub(crate) const NEVER: Self = Self(u64::MAX);
 
     pub(crate) fn new(since_start: Duration) -> Self {
@@ -47,6 +48,7 @@ impl Add<Span> for Moment {
 }
 
 impl Span {
+    pub(crate) const NONE: Self = Self(0);
     /// Longer than anything lasts.
     pub(crate) const ENDLESS: Self = Self(u64::MAX);
     /// The shortest time that something waits for its next turn.

@@ -1,12 +1,11 @@
-//! TCP packets that this crate writes itself: handshakes, resets, lone acknowledgements. Written by
-//! hand, since each new connection needs two of them and general writers cost five times as much.
+//! TCP packets that this crate writes itself: all but those of smoltcp's sockets. Written by hand,
+//! since general writers cost five times as much.
 
 use crate::segment::{Flags, Offer};
 use crate::tuple::Tuple;
-use core::net::IpAddr;
 use smoltcp::wire::{IpAddress, TcpPacket};
 
-/// A segment without data.
+/// A segment's header.
 #[derive(Clone, Copy)]
 pub(crate) struct Bare {
     flags: u8,
@@ -22,6 +21,12 @@ pub(crate) const BARE_MAX: usize = 40 + 20 + 12;
 impl Bare {
     pub(crate) fn ack(seq: u32, ack: u32) -> Self {
         Self { flags: Flags::ACK, seq, ack, window: 0, offer: None }
+    }
+
+    /// A part of the stream; the last byte of what there is, and the last of all.
+    pub(crate) fn part(seq: u32, ack: u32, window: u16, (push, fin): (bool, bool)) -> Self {
+        let ends = if push { Flags::PSH } else { 0 } | if fin { Flags::FIN } else { 0 };
+        Self { flags: Flags::ACK | ends, window, ..Self::ack(seq, ack) }
     }
 
     pub(crate) fn fin(seq: u32, ack: u32) -> Self {
@@ -46,21 +51,25 @@ impl Bare {
     }
 
     /// Writes the IP packet from the tuple's local to its remote end into `packet`, which is
-    /// exactly [`packet_len`](Self::packet_len) long; the TCP checksum only if asked to.
-    pub(crate) fn emit(&self, tuple: &Tuple, checksum: bool, packet: &mut [u8]) {
+    /// [`packet_len`](Self::packet_len) and the payload long; the TCP checksum only if asked to.
+    pub(crate) fn emit(&self, tuple: &Tuple, payload: &[u8], checksum: bool, packet: &mut [u8]) {
         let header_len = self.header_len();
         let (ip, tcp) = packet.split_at_mut(tuple.ip_header_len());
-        emit_ip(tuple, header_len, ip);
-        tcp[0..2].copy_from_slice(&tuple.local_port.to_be_bytes());
-        tcp[2..4].copy_from_slice(&tuple.remote_port.to_be_bytes());
-        tcp[4..8].copy_from_slice(&self.seq.to_be_bytes());
-        tcp[8..12].copy_from_slice(&self.ack.to_be_bytes());
-        tcp[12] = (header_len as u8 / 4) << 4;
-        tcp[13] = self.flags;
-        tcp[14..16].copy_from_slice(&self.window.to_be_bytes());
-        tcp[16..20].fill(0);
+        emit_ip(tuple, header_len + payload.len(), ip);
+        let Some((header, rest)) = tcp.split_first_chunk_mut::<20>() else { return };
+        header[0..2].copy_from_slice(&tuple.local_port.to_be_bytes());
+        header[2..4].copy_from_slice(&tuple.remote_port.to_be_bytes());
+        header[4..8].copy_from_slice(&self.seq.to_be_bytes());
+        header[8..12].copy_from_slice(&self.ack.to_be_bytes());
+        header[12] = (header_len as u8 / 4) << 4;
+        header[13] = self.flags;
+        header[14..16].copy_from_slice(&self.window.to_be_bytes());
+        header[16..20].fill(0);
         if let Some(offer) = self.offer {
-            emit_options(offer, &mut tcp[20..]);
+            emit_options(offer, rest);
+        }
+        if !payload.is_empty() {
+            rest[header_len - 20..].copy_from_slice(payload);
         }
         if checksum {
             let (local, remote) = (tuple.local().ip(), tuple.remote().ip());
@@ -80,29 +89,34 @@ const HOP_LIMIT: u8 = 64;
 const PROTOCOL_TCP: u8 = 6;
 
 fn emit_ip(tuple: &Tuple, payload_len: usize, ip: &mut [u8]) {
-    match (tuple.local().ip(), tuple.remote().ip()) {
-        (IpAddr::V4(local), IpAddr::V4(remote)) => {
-            let [high, low] = (20 + payload_len as u16).to_be_bytes();
-            // Version and header length; no fragments (RFC 791 section 3.1).
-            let fixed = [0x45, 0, high, low, 0, 0, 0x40, 0, HOP_LIMIT, PROTOCOL_TCP, 0, 0];
-            ip[..12].copy_from_slice(&fixed);
-            ip[12..16].copy_from_slice(&local.octets());
-            ip[16..20].copy_from_slice(&remote.octets());
-            let words =
-                ip.chunks_exact(2).map(|word| u32::from(u16::from_be_bytes([word[0], word[1]])));
-            let sum: u32 = words.sum();
-            let folded = (sum >> 16) + (sum & 0xffff);
-            let checksum = !((folded >> 16) + folded) as u16;
-            ip[10..12].copy_from_slice(&checksum.to_be_bytes());
-        }
-        (IpAddr::V6(local), IpAddr::V6(remote)) => {
-            let [high, low] = (payload_len as u16).to_be_bytes();
-            ip[..8].copy_from_slice(&[0x60, 0, 0, 0, high, low, PROTOCOL_TCP, HOP_LIMIT]);
-            ip[8..24].copy_from_slice(&local.octets());
-            ip[24..40].copy_from_slice(&remote.octets());
-        }
-        _ => unreachable!("a tuple's ends have one IP version"),
+    if let Some(ip) = ip.as_mut_array::<20>() {
+        emit_ipv4(tuple.v4_ends(), 20 + payload_len as u16, ip);
+    } else {
+        let [high, low] = (payload_len as u16).to_be_bytes();
+        ip[..8].copy_from_slice(&[0x60, 0, 0, 0, high, low, PROTOCOL_TCP, HOP_LIMIT]);
+        let (local, remote) = tuple.v6_ends();
+        ip[8..24].copy_from_slice(&local);
+        ip[24..40].copy_from_slice(&remote);
     }
+}
+
+fn emit_ipv4((local, remote): (u32, u32), len: u16, ip: &mut [u8; 20]) {
+    // Version and header length; no fragments (RFC 791 section 3.1).
+    const FIRST: u16 = 0x4500;
+    const FLAGS: u16 = 0x4000;
+    const LAST: u16 = u16::from_be_bytes([HOP_LIMIT, PROTOCOL_TCP]);
+    let ends = u64::from(local) + u64::from(remote);
+    let fixed = [FIRST, FLAGS, LAST, len].map(u64::from);
+    let sum = (ends >> 16) + (ends & 0xffff) + fixed.iter().sum::<u64>();
+    let sum = (sum >> 16) + (sum & 0xffff);
+    let checksum = !((sum >> 16) + sum) as u16;
+    ip[0..2].copy_from_slice(&FIRST.to_be_bytes());
+    ip[2..4].copy_from_slice(&len.to_be_bytes());
+    ip[4..8].copy_from_slice(&u32::from(FLAGS).to_be_bytes());
+    ip[8..10].copy_from_slice(&LAST.to_be_bytes());
+    ip[10..12].copy_from_slice(&checksum.to_be_bytes());
+    ip[12..16].copy_from_slice(&local.to_be_bytes());
+    ip[16..20].copy_from_slice(&remote.to_be_bytes());
 }
 
 /// RFC 9293 section 3.2, RFC 7323 section 2.2, RFC 2018 section 2; each padded to four bytes.
@@ -142,7 +156,7 @@ mod tests {
                 let offer = Offer { mss: 1460, scale, sack };
                 let syn = Bare::syn(77, Some(99), offer, 1_000);
                 let mut packet = vec![0xaa; syn.packet_len(&tuple)];
-                syn.emit(&tuple, true, &mut packet);
+                syn.emit(&tuple, &[], true, &mut packet);
                 let (ip, tcp) = packet.split_at(tuple.ip_header_len());
                 let ip = if tuple.is_v4() {
                     let packet = Ipv4Packet::new_checked(&packet).unwrap();

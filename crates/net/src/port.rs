@@ -1,5 +1,6 @@
 //! smoltcp's view of the wire: one frame in, stamped frames out.
 
+use crate::packet::Bare;
 use crate::tuple::Tuple;
 use alloc::vec;
 use core::num::NonZeroU16;
@@ -193,6 +194,16 @@ impl<'a> Port<'a> {
 }
 
 impl Stamp {
+    /// Sends a segment that this crate writes itself; false when the device was full.
+    pub(crate) fn send(&self, bare: &Bare, payload: &[u8], output: &mut dyn Output) -> bool {
+        let len = bare.packet_len(&self.tuple) + payload.len();
+        output.send(ETHERNET + len, self.meta(len), &mut |frame| {
+            let (ethernet, packet) = frame.split_at_mut(ETHERNET);
+            ethernet.copy_from_slice(&self.ethernet);
+            bare.emit(&self.tuple, payload, self.checksum, packet);
+        })
+    }
+
     /// smoltcp 0.14 passes the segment size on for IPv4 only; we know it for both.
     fn meta(&self, packet_len: usize) -> PacketMeta {
         let payload = packet_len.saturating_sub(self.tuple.ip_header_len() + TCP);

@@ -96,13 +96,12 @@ impl Core {
 }
 
 fn info(connection: &Connection) -> ConnectionInfo {
-    let mut tcb = connection.tcb();
+    let tcb = connection.tcb();
     let now = connection.shared.now.get();
     let unacknowledged = tcb.unacknowledged();
-    let socket = tcb.socket();
-    let (unread, queued) = (socket.recv_queue(), socket.send_queue());
-    let (receive, transmit) = (socket.recv_capacity(), socket.send_capacity());
-    let state = socket.state();
+    let (unread, queued) = (tcb.body.unread(), tcb.body.queued());
+    let (receive, transmit) = (tcb.body.receive_capacity(), tcb.body.transmit_capacity());
+    let state = tcb.state();
     ConnectionInfo {
         local: connection.tuple.local(),
         peer: connection.tuple.remote(),

@@ -8,6 +8,7 @@
 //! (RFC 6582). smoltcp is moved by what it hears (duplicate acknowledgements that we write) and by
 //! the time it is told.
 
+use crate::calm::Left;
 use crate::connection::{Connection, Tcb};
 use crate::exchange::Path;
 use crate::moment::{Moment, Span};
@@ -60,6 +61,16 @@ impl Tcb {
             let until = self.sent_end;
             self.clock.recovery =
                 if timed_out { Recovery::Timeout(until) } else { Recovery::Segment(until) };
+        }
+    }
+
+    /// The peer of a calm connection has acknowledged all that has left, or a part.
+    pub(crate) fn advanced(&mut self, all: bool, now: Moment) {
+        self.clock.backoffs = 0;
+        if all {
+            self.rest();
+        } else {
+            self.clock.at = now + self.timeout();
         }
     }
 
@@ -131,6 +142,9 @@ impl Tcb {
         output: &mut dyn Output,
     ) -> bool {
         self.clock.recovery = Recovery::Timeout(self.sent_end);
+        if self.body.is_calm() {
+            self.leave_calm(Left::IsLost, connection);
+        }
         let sent = self.poll_timers(connection, path, output).and_then(|sent| {
             if sent { Some(true) } else { self.repeat_untimed(connection, path, output) }
         });
@@ -149,7 +163,7 @@ impl Tcb {
         path: &mut Path,
         output: &mut dyn Output,
     ) -> Option<bool> {
-        if self.socket().send_queue() > 0 {
+        if self.body.queued() > 0 {
             if self.peer_window > 0 {
                 self.repeat_first(connection, path);
                 return self.poll_at_time(path.now, connection, path, output);
@@ -157,7 +171,7 @@ impl Tcb {
             self.revive(connection, path);
             return self.poll_timers(connection, path, output);
         }
-        let state = self.socket().state();
+        let state = self.state();
         if !matches!(state, State::FinWait1 | State::LastAck | State::Closing) {
             return Some(false);
         }
@@ -173,8 +187,7 @@ impl Tcb {
         output: &mut dyn Output,
     ) -> Option<bool> {
         for _ in 0..TIMERS {
-            let next = path.interface.poll_at(path.now.instant(), &self.sockets);
-            let Some(next) = next.map(Moment::from_instant) else { break };
+            let Some(next) = self.poll_at(path) else { break };
             if self.poll_at_time(next.max(path.now), connection, path, output)? {
                 return Some(true);
             }
@@ -191,10 +204,7 @@ impl Tcb {
         path: &mut Path,
         output: &mut dyn Output,
     ) -> Option<bool> {
-        let mut port = Port::new(path.caps, output);
-        port.stamp = Some(&self.stamp);
-        path.interface.poll_egress(at.instant(), &mut port, &mut self.sockets);
-        let (departed, blocked) = (port.departed, port.blocked);
+        let (departed, blocked) = self.poll_egress(at, path, output);
         self.depart(connection, &departed, path.now);
         (!blocked).then_some(departed.seq != departed.seq_end)
     }
@@ -223,11 +233,8 @@ impl Tcb {
         ack.window = window;
         let mut buffer = [0; BARE_MAX];
         let frame = &mut buffer[..ack.packet_len(&back)];
-        ack.emit(&back, true, frame);
-        let mut nowhere = Nowhere;
-        let mut port = Port::new(path.caps, &mut nowhere);
-        port.frame = Some(frame);
-        path.interface.poll_ingress_single(path.now.instant(), &mut port, &mut self.sockets);
+        ack.emit(&back, &[], true, frame);
+        self.poll_ingress(frame, path, &mut Nowhere);
     }
 
     /// Sends a segment that smoltcp knows nothing of; false when the device was full.
@@ -239,13 +246,12 @@ impl Tcb {
         output: &mut dyn Output,
     ) -> bool {
         let tuple = &connection.tuple;
-        let socket = self.socket();
-        let free = socket.recv_capacity() - socket.recv_queue();
+        let free = self.body.receive_capacity() - self.body.unread();
         bare.window = (free >> self.stamp.window_shift_in).min(0xffff) as u16;
         let mut port = Port::new(path.caps, output);
         port.stamp = Some(&self.stamp);
         port.send(bare.packet_len(tuple), PacketMeta::default(), &mut |packet| {
-            bare.emit(tuple, false, packet);
+            bare.emit(tuple, &[], false, packet);
         });
         let departed = port.departed;
         self.depart(connection, &departed, path.now);

@@ -1,10 +1,13 @@
-//! Rings that follow their connection's use.
+//! Rings that follow their connection's use: none while it is [calm](crate::calm), and then larger
+//! ones.
 //!
 //! smoltcp cannot exchange a socket's buffers, so a connection moves to a new socket made in the
-//! same state (see [`establish`](crate::establish)), at a moment when nothing is lost by it: nothing
+//! same state (see [`establish`]), for larger rings at a moment when nothing is lost by it: nothing
 //! unacknowledged, nothing unread. Such a moment is when a writer that found its ring full has been
 //! drained, or when a reader has emptied a ring that had been half full.
 
+use crate::body::{self, Body};
+use crate::calm::{Calm, Left};
 use crate::config::Limits;
 use crate::connection::{Connection, Tcb};
 use crate::establish::{self, Sockets, Synchronized};
@@ -13,7 +16,7 @@ use crate::shared::Shared;
 use crate::tally::Count;
 use alloc::vec;
 use alloc::vec::Vec;
-use smoltcp::socket::tcp::{CongestionControl, Socket, SocketBuffer, State};
+use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
 
 /// Bytes of one connection's rings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,8 +38,12 @@ impl Sizes {
         }
     }
 
-    pub(crate) fn of(socket: &Socket) -> Self {
+    fn of(socket: &Socket) -> Self {
         Self { receive: socket.recv_capacity(), transmit: socket.send_capacity() }
+    }
+
+    pub(crate) fn of_body(body: &Body) -> Self {
+        Self { receive: body.receive_capacity(), transmit: body.transmit_capacity() }
     }
 
     fn total(self) -> usize {
@@ -44,36 +51,15 @@ impl Sizes {
     }
 }
 
-/// A new connection's socket, not yet connected: one that has served before, if there is one,
-/// since making and zeroing rings costs as much as the handshake.
-pub(crate) fn initial(shared: &Shared) -> Sockets {
-    let sizes = Sizes::initial(shared);
-    let mut spare = shared.spare_sockets.borrow_mut();
-    if let Some(mut sockets) = spare.pop_if(|spare| is_of(spare, sizes)) {
-        let socket = sockets.get_mut::<Socket>(establish::handle());
-        socket.set_congestion_control(CongestionControl::Reno);
-        socket.set_ack_delay(Some(shared.limits.acknowledge.into()));
-        return sockets;
+/// A connection no longer needs its memory.
+pub(crate) fn give_back(shared: &Shared, body: &mut Body) {
+    match body {
+        Body::Calm(calm) => calm.empty(shared),
+        Body::Socket(sockets) => {
+            let freed = Sizes::of(body::socket(sockets)).total();
+            shared.ring_bytes.set(shared.ring_bytes.get().saturating_sub(freed));
+        }
     }
-    make(sizes, &shared.limits)
-}
-
-/// A connection no longer needs its socket.
-pub(crate) fn give_back(shared: &Shared, mut sockets: Sockets) {
-    let freed = bytes(&sockets);
-    shared.ring_bytes.set(shared.ring_bytes.get().saturating_sub(freed));
-    let mut spare = shared.spare_sockets.borrow_mut();
-    if spare.len() < SPARE_MAX && is_of(&sockets, Sizes::initial(shared)) {
-        sockets.get_mut::<Socket>(establish::handle()).abort();
-        spare.push(sockets);
-    }
-}
-
-/// Sockets kept for new connections: as many as open and close within a few milliseconds.
-const SPARE_MAX: usize = 64;
-
-fn is_of(sockets: &Sockets, sizes: Sizes) -> bool {
-    Sizes::of(sockets.get(establish::handle())) == sizes
 }
 
 fn make(sizes: Sizes, limits: &Limits) -> Sockets {
@@ -87,16 +73,14 @@ fn make(sizes: Sizes, limits: &Limits) -> Sockets {
     sockets
 }
 
-/// Bytes of the rings in use.
-pub(crate) fn bytes(sockets: &Sockets) -> usize {
-    Sizes::of(sockets.get(establish::handle())).total()
-}
-
 /// Called when the application has emptied the receive ring.
 pub(crate) fn after_read(connection: &Connection, tcb: &mut Tcb) {
-    let sizes = Sizes::of(tcb.socket());
+    let sizes = Sizes::of_body(&tcb.body);
     let limits = &connection.shared.limits;
-    if tcb.receive_peak < sizes.receive / 2 || sizes.receive >= limits.receive_ring_max_bytes {
+    // A calm connection's limit must have been felt: a request alone is no reason for a socket.
+    let busy =
+        if tcb.body.is_calm() { sizes.receive - sizes.receive / 4 } else { sizes.receive / 2 };
+    if tcb.receive_peak < busy || sizes.receive >= limits.receive_ring_max_bytes {
         return;
     }
     let wanted = sizes.receive.saturating_mul(GROWTH).min(limits.receive_ring_max_bytes);
@@ -107,15 +91,15 @@ pub(crate) fn after_read(connection: &Connection, tcb: &mut Tcb) {
 }
 
 /// The transmit ring's capacity, if it may grow.
-pub(crate) fn growable_transmit(connection: &Connection, tcb: &mut Tcb) -> usize {
-    let capacity = tcb.socket().send_capacity();
+pub(crate) fn growable_transmit(connection: &Connection, tcb: &Tcb) -> usize {
+    let capacity = tcb.body.transmit_capacity();
     let may_grow = capacity < connection.shared.limits.transmit_ring_max_bytes;
     if may_grow { capacity } else { usize::MAX }
 }
 
 /// Called before the application writes what a ring of this size is too small for.
 pub(crate) fn before_write(connection: &Connection, tcb: &mut Tcb) {
-    let sizes = Sizes::of(tcb.socket());
+    let sizes = Sizes::of_body(&tcb.body);
     let limits = &connection.shared.limits;
     if sizes.transmit >= limits.transmit_ring_max_bytes {
         return;
@@ -127,12 +111,43 @@ pub(crate) fn before_write(connection: &Connection, tcb: &mut Tcb) {
     }
 }
 
-/// Moves to the rings of a new connection, since this one was idle.
+/// Takes the socket away from a connection that was idle, and its rings.
 pub(crate) fn shrink(connection: &Connection, tcb: &mut Tcb) {
-    let target = Sizes::initial(&connection.shared);
-    if resize(connection, tcb, target) {
-        connection.shared.tally.add(Count::RingsShrunk);
+    if !is_quiet(tcb) {
+        return;
     }
+    let sizes = Sizes::initial(&connection.shared);
+    tcb.owes_window = sizes.receive != tcb.body.receive_capacity();
+    let told = tcb.receive_next().wrapping_add(sizes.receive as u32);
+    give_back(&connection.shared, &mut tcb.body);
+    tcb.body = Body::Calm(Calm::new(sizes, told));
+    tcb.stamp.window_shift_in = 0;
+    tcb.start_anew();
+    connection.mark(tcb);
+    connection.shared.tally.add(Count::RingsShrunk);
+}
+
+/// Gives a calm connection a socket in exactly its state, with rings as large as it was told that
+/// they are. False when smoltcp does not follow.
+pub(crate) fn make_socket(connection: &Connection, tcb: &mut Tcb, left: Left) -> bool {
+    let Body::Calm(calm) = &tcb.body else { return true };
+    let shared = &*connection.shared;
+    let sizes = Sizes::of_body(&tcb.body);
+    let replay = calm.replay(tcb.finished, left);
+    let with = Synchronized {
+        tuple: connection.tuple,
+        send_next: tcb.unacknowledged(),
+        receive_next: tcb.read_next(),
+        offer: tcb.offer,
+        window: tcb.peer_window,
+    };
+    let sockets = make(sizes, &shared.limits);
+    let made = establish::replayed(&with, sockets, &replay, shared.now.get());
+    let Some(sockets) = made else { return false };
+    give_back(shared, &mut tcb.body);
+    tcb.use_socket(sockets, shared);
+    tcb.owes_window = true;
+    true
 }
 
 /// The factor by which a ring grows: from a page to 64 KiB, and from there to its maximum.
@@ -145,14 +160,11 @@ fn affordable(shared: &Shared, current: usize, wanted: usize) -> usize {
 }
 
 /// Nothing is unread, unsent, or on its way, and both directions are open.
-fn is_quiet(tcb: &mut Tcb) -> bool {
-    let unacknowledged = tcb.unacknowledged();
-    let sent_end = tcb.sent_end;
-    let socket = tcb.socket();
-    socket.state() == State::Established
-        && socket.recv_queue() == 0
-        && socket.send_queue() == 0
-        && sent_end == unacknowledged
+fn is_quiet(tcb: &Tcb) -> bool {
+    tcb.state() == State::Established
+        && tcb.body.unread() == 0
+        && tcb.body.queued() == 0
+        && tcb.sent_end == tcb.unacknowledged()
 }
 
 fn resize(connection: &Connection, tcb: &mut Tcb, sizes: Sizes) -> bool {
@@ -167,7 +179,7 @@ fn resize(connection: &Connection, tcb: &mut Tcb, sizes: Sizes) -> bool {
         offer: tcb.offer,
         window: tcb.peer_window,
     };
-    let old = Sizes::of(tcb.socket());
+    let old = Sizes::of_body(&tcb.body);
     let sockets = make(sizes, &shared.limits);
     let made = if sizes.receive == old.receive && sizes.transmit > old.transmit {
         establish::resumed(&with, sockets, shared.now.get())
@@ -175,14 +187,28 @@ fn resize(connection: &Connection, tcb: &mut Tcb, sizes: Sizes) -> bool {
         establish::established(&with, sockets, shared.now.get())
     };
     let Some(sockets) = made else { return false };
-    shared.ring_bytes.set(shared.ring_bytes.get() + bytes(&sockets));
-    give_back(shared, core::mem::replace(&mut tcb.sockets, sockets));
-    tcb.fit_stamp();
+    give_back(shared, &mut tcb.body);
+    tcb.use_socket(sockets, shared);
     tcb.owes_window = sizes.receive != old.receive;
-    tcb.clock = Clock::STOPPED;
-    tcb.has_grown = sizes.total() > Sizes::initial(shared).total();
-    tcb.receive_peak = 0;
-    tcb.write_starved = false;
+    tcb.start_anew();
     connection.mark(tcb);
     true
+}
+
+impl Tcb {
+    fn use_socket(&mut self, sockets: Sockets, shared: &Shared) {
+        let sizes = Sizes::of(body::socket(&sockets));
+        shared.ring_bytes.set(shared.ring_bytes.get() + sizes.total());
+        self.stamp.window_shift_in =
+            establish::window_shift(sizes.receive, self.offer.scale.is_some());
+        self.body = Body::Socket(sockets);
+    }
+
+    /// Forgets how rings were used that are not there any more, at a moment when nothing is on its
+    /// way.
+    fn start_anew(&mut self) {
+        self.clock = Clock::STOPPED;
+        self.receive_peak = 0;
+        self.write_starved = false;
+    }
 }

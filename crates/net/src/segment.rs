@@ -1,6 +1,7 @@
 //! What the demultiplexer reads of a frame: enough to find the connection, and no more.
 
 use crate::tuple::Tuple;
+use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{IpAddress, Ipv4Packet, TcpPacket};
 
 /// A frame, as far as the demultiplexer cares.
@@ -39,10 +40,17 @@ impl Flags {
     pub(crate) const FIN: u8 = 1;
     pub(crate) const SYN: u8 = 2;
     pub(crate) const RST: u8 = 4;
+    pub(crate) const PSH: u8 = 8;
     pub(crate) const ACK: u8 = 16;
+    const URG: u8 = 32;
 
     pub(crate) fn has(self, bits: u8) -> bool {
         self.0 & bits == bits
+    }
+
+    /// What most segments have: an acknowledgement, perhaps a push or an end, and nothing else.
+    pub(crate) fn is_plain(self) -> bool {
+        self.0 & (Self::SYN | Self::ACK | Self::RST | Self::URG) == Self::ACK
     }
 
     /// A SYN that opens a connection: neither an answer, nor an end.
@@ -121,6 +129,35 @@ impl<'a> Segment<'a> {
         let (local, remote) = (IpAddress::from(local), IpAddress::from(remote));
         let ip = !self.tuple.is_v4() || Ipv4Packet::new_unchecked(self.packet).verify_checksum();
         ip && TcpPacket::new_unchecked(self.tcp()).verify_checksum(&remote, &local)
+    }
+
+    /// Verifies what nobody has verified yet, for segments that smoltcp does not see.
+    pub(crate) fn is_intact(&self, caps: &ChecksumCapabilities) -> bool {
+        if caps.tcp.rx() {
+            return self.checksums_are_right();
+        }
+        !(self.tuple.is_v4() && caps.ipv4.rx()) || self.ip_checksum_is_right()
+    }
+
+    /// RFC 1071: the ones' complement sum of a header with its checksum is all ones, in whichever
+    /// byte order.
+    fn ip_checksum_is_right(&self) -> bool {
+        let header_len = self.packet.first().map_or(0, |first| usize::from(first & 15) * 4);
+        let header = self.packet.get(..header_len).unwrap_or_default();
+        let words = header.as_chunks::<4>().0.iter();
+        let sum = words.fold(0, |sum, word| sum + u64::from(u32::from_ne_bytes(*word)));
+        let sum = (sum >> 32) + (sum & 0xffff_ffff);
+        let sum = (sum >> 32) + (sum >> 16 & 0xffff) + (sum & 0xffff);
+        (sum >> 16) + (sum & 0xffff) == 0xffff
+    }
+
+    /// The payload.
+    pub(crate) fn data(&self) -> &'a [u8] {
+        self.packet
+            .len()
+            .checked_sub(self.data_len)
+            .and_then(|at| self.packet.get(at..))
+            .unwrap_or_default()
     }
 
     fn tcp(&self) -> &'a [u8] {
@@ -234,7 +271,7 @@ mod tests {
         let mut frame = std::vec![0; 14 + bare.packet_len(&tuple)];
         frame[..6].copy_from_slice(&OWN);
         frame[12..14].copy_from_slice(if v6 { &[0x86, 0xdd] } else { &[0x08, 0x00] });
-        bare.emit(&tuple, true, &mut frame[14..]);
+        bare.emit(&tuple, &[], true, &mut frame[14..]);
         frame
     }
 

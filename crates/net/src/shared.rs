@@ -1,7 +1,7 @@
 //! What connections, listeners and connectors share with their stack.
 
+use crate::basin::Spares;
 use crate::config::Limits;
-use crate::establish::Sockets;
 use crate::moment::{Moment, Span};
 use crate::tally::Tally;
 use alloc::vec::Vec;
@@ -18,8 +18,8 @@ pub(crate) struct Shared {
     pub(crate) dirty: RefCell<Vec<u32>>,
     /// Bytes of all rings.
     pub(crate) ring_bytes: Cell<usize>,
-    /// Sockets whose connections are gone.
-    pub(crate) spare_sockets: RefCell<Vec<Sockets>>,
+    /// Memory for the next bytes of calm connections.
+    pub(crate) spares: Spares,
     /// The shift that we announce for our windows (RFC 7323 section 2.2).
     pub(crate) window_shift: u8,
 }
@@ -30,6 +30,7 @@ pub(crate) struct Spans {
     pub(crate) keep_alive: Span,
     pub(crate) orphan: Span,
     pub(crate) ring_idle: Span,
+    pub(crate) acknowledge: Span,
 }
 
 impl Shared {
@@ -40,6 +41,7 @@ impl Shared {
             keep_alive: limits.keep_alive.map_or(Span::ENDLESS, Span::new),
             orphan: Span::new(limits.orphan),
             ring_idle: Span::new(limits.ring_idle),
+            acknowledge: Span::new(limits.acknowledge),
         };
         Self {
             limits,
@@ -48,7 +50,7 @@ impl Shared {
             now: Cell::new(now),
             dirty: RefCell::new(Vec::new()),
             ring_bytes: Cell::new(0),
-            spare_sockets: RefCell::new(Vec::new()),
+            spares: Spares::default(),
             window_shift: bits.saturating_sub(16).min(14) as u8,
         }
     }

@@ -29,7 +29,7 @@ impl Flow for TcpFlow {
         take: &mut dyn FnMut(&[u8]) -> usize,
     ) -> Poll<Result<usize, FlowError>> {
         let mut tcb = self.connection.tcb();
-        match tcb.socket().recv(|ring| show(ring, take)) {
+        match tcb.body.read(&self.connection.shared, |ring| show(ring, take)) {
             Ok(Some(taken)) => {
                 tcb.read += taken as u64;
                 if taken > 0 {
@@ -55,20 +55,20 @@ impl Flow for TcpFlow {
         fill: &mut dyn FnMut(&mut [u8]) -> usize,
     ) -> Poll<Result<usize, FlowError>> {
         let mut tcb = self.connection.tcb();
-        if !tcb.socket().may_send() {
+        if !tcb.body.may_send(tcb.finished) {
             return Poll::Ready(Err(tcb.end.unwrap_or(FlowError::Closed)));
         }
         if tcb.write_starved {
             rings::before_write(&self.connection, &mut tcb);
         }
-        if !tcb.socket().can_send() {
+        if tcb.body.queued() >= tcb.body.transmit_capacity() {
             tcb.write_starved = true;
             register(&mut tcb.writer, cx);
             return Poll::Pending;
         }
-        let growable = rings::growable_transmit(&self.connection, &mut tcb);
+        let growable = rings::growable_transmit(&self.connection, &tcb);
         let mut full = None;
-        let filled = tcb.socket().send(|ring| {
+        let filled = tcb.body.write(&self.connection.shared, |ring| {
             let filled = fill(ring).min(ring.len());
             if filled < growable {
                 return (filled, filled);
@@ -79,7 +79,7 @@ impl Flow for TcpFlow {
         if let Some(bytes) = full {
             // More will follow. Nothing is in the old ring yet, so that a larger one can take over.
             rings::before_write(&self.connection, &mut tcb);
-            let _ = tcb.socket().send_slice(&bytes);
+            let _ = tcb.body.write(&self.connection.shared, |room| copy_front(room, &bytes));
         }
         let filled = filled.unwrap_or(0);
         tcb.written += filled as u64;
@@ -89,7 +89,7 @@ impl Flow for TcpFlow {
 
     fn poll_drained(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), FlowError>> {
         let mut tcb = self.connection.tcb();
-        let (queued, state) = (tcb.socket().send_queue(), tcb.socket().state());
+        let (queued, state) = (tcb.body.queued(), tcb.state());
         if queued == 0 && tcb.end.is_none() {
             return Poll::Ready(Ok(()));
         }
@@ -106,7 +106,7 @@ impl Flow for TcpFlow {
     fn finish(&mut self) {
         let mut tcb = self.connection.tcb();
         tcb.finished = true;
-        tcb.socket().close();
+        tcb.body.finish();
         self.connection.mark(&mut tcb);
     }
 
@@ -154,9 +154,16 @@ fn show(ring: &[u8], take: &mut dyn FnMut(&[u8]) -> usize) -> (usize, Option<usi
 /// Room was made: the peer may have to be told, and a busy ring may grow.
 fn after_read(connection: &Connection, tcb: &mut Tcb) {
     connection.mark(tcb);
-    if tcb.socket().recv_queue() == 0 {
+    if tcb.body.unread() == 0 {
         rings::after_read(connection, tcb);
     }
+}
+
+/// Copies what fits, which is all: the room is at least what the bytes were in.
+fn copy_front(room: &mut [u8], bytes: &[u8]) -> (usize, ()) {
+    let count = room.len().min(bytes.len());
+    room[..count].copy_from_slice(&bytes[..count]);
+    (count, ())
 }
 
 fn register(place: &mut Option<Waker>, cx: &Context<'_>) {

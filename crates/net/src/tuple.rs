@@ -68,6 +68,16 @@ impl Tuple {
         if self.is_v4() { 20 } else { 40 }
     }
 
+    /// Our and the peer's IPv4 address, of a connection that has such.
+    pub(crate) fn v4_ends(&self) -> (u32, u32) {
+        (self.local[3], self.remote[3])
+    }
+
+    /// Our and the peer's IPv6 address, as they stand in a header.
+    pub(crate) fn v6_ends(&self) -> ([u8; 16], [u8; 16]) {
+        (v6_octets(self.local), v6_octets(self.remote))
+    }
+
     pub(crate) fn local(&self) -> SocketAddr {
         SocketAddr::new(address(self.local), self.local_port)
     }
@@ -136,8 +146,11 @@ fn address(words: [u32; 4]) -> IpAddr {
     if words[..3] == [0, 0, MAPPED] {
         return IpAddr::V4(Ipv4Addr::from_bits(words[3]));
     }
-    let bits = words.iter().fold(0_u128, |bits, word| bits << 32 | u128::from(*word));
-    IpAddr::V6(Ipv6Addr::from_bits(bits))
+    IpAddr::V6(Ipv6Addr::from_octets(v6_octets(words)))
+}
+
+fn v6_octets(words: [u32; 4]) -> [u8; 16] {
+    words.iter().fold(0_u128, |bits, word| bits << 32 | u128::from(*word)).to_be_bytes()
 }
 
 #[cfg(test)]

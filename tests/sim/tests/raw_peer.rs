@@ -368,3 +368,160 @@ fn probes_tell_what_happens() {
         assert!(Count::ALL.iter().all(|count| !count.name().is_empty()));
     });
 }
+
+#[test]
+fn an_idle_connection_holds_no_memory_for_bytes() {
+    run("calm", |world| {
+        echo(world);
+        let next = open(world, 5000, 99);
+        let rings = |world: &World| world.stacks[0].gauges().ring_bytes;
+        assert_eq!(rings(world), 0);
+        send(world, 5000, TcpControl::Psh, 100, Some(next), b"hello");
+        assert!(rings(world) > 0, "the answer may have to be sent again");
+        send(world, 5000, TcpControl::None, 105, Some(next + 5), b"");
+        assert_eq!(rings(world), 0);
+    });
+}
+
+/// What happened before a segment came out of turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Nothing,
+    Unread,
+    Unacknowledged,
+    Both,
+    OurEnd,
+    TheirEnd,
+}
+
+/// Brings a connection into its stage; the peer's next number, and what its next acknowledgement
+/// says.
+fn reach(world: &mut World, flow: &mut net::TcpFlow, stage: Stage, next: u32) -> (u32, u32) {
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    let mut seq = 100;
+    if matches!(stage, Stage::Unread | Stage::Both | Stage::TheirEnd) {
+        let control = if stage == Stage::TheirEnd { TcpControl::Fin } else { TcpControl::Psh };
+        send(world, 5000, control, seq, Some(next), b"abc");
+        seq += 3 + u32::from(stage == Stage::TheirEnd);
+    }
+    if matches!(stage, Stage::Unacknowledged | Stage::Both | Stage::OurEnd) {
+        let wrote = flow.poll_write_with(&mut cx, &mut |room| {
+            room[..4].copy_from_slice(b"wxyz");
+            4
+        });
+        assert_eq!(wrote, std::task::Poll::Ready(Ok(4)));
+    }
+    if stage == Stage::OurEnd {
+        flow.finish();
+    }
+    world.settle();
+    (seq, next)
+}
+
+#[test]
+fn a_connection_gets_a_socket_in_whatever_state_it_is() {
+    use Stage::*;
+    for stage in [Nothing, Unread, Unacknowledged, Both, OurEnd, TheirEnd] {
+        run("socket", |world| {
+            let flows = keep(world);
+            let next = open(world, 5000, 99);
+            let mut flow = flows.borrow_mut().pop().unwrap();
+            let (mut seq, ack) = reach(world, &mut flow, stage, next);
+            // A reset that is near but not exact, or what overtook something, is for a socket.
+            if stage == TheirEnd {
+                send(world, 5000, TcpControl::Rst, seq + 9, Some(ack), b"");
+            } else {
+                send(world, 5000, TcpControl::Psh, seq + 3, Some(ack), b"ghi");
+                send(world, 5000, TcpControl::Psh, seq, Some(ack), b"def");
+                seq += 6;
+            }
+            assert!(world.stacks[0].gauges().ring_bytes >= 3_584, "{stage:?}: no socket");
+            let expected = match stage {
+                TheirEnd => b"abc".to_vec(),
+                Unread | Both => b"abcdefghi".to_vec(),
+                _ => b"defghi".to_vec(),
+            };
+            assert_eq!(read(&mut flow), std::task::Poll::Ready(Ok(expected)), "{stage:?}");
+            // What had left before the socket was made is sent again if nobody acknowledges it.
+            let mut end = next;
+            if matches!(stage, Unacknowledged | Both | OurEnd) {
+                let sent = world.wire.sent();
+                world.pass(Duration::from_millis(1_500));
+                assert!(world.wire.sent() > sent);
+                let again = last_from_stack(world);
+                let is_end = stage == OurEnd;
+                assert_eq!((again.seq, again.data, again.flags.1), (next, 4, is_end), "{stage:?}");
+                end = next + 4 + u32::from(is_end);
+            }
+            send(world, 5000, TcpControl::None, seq, Some(end), b"");
+            close(world, flow, stage, (seq, end));
+        });
+    }
+}
+
+/// Both ends end, whichever has not yet.
+fn close(world: &mut World, mut flow: net::TcpFlow, stage: Stage, (seq, ack): (u32, u32)) {
+    flow.finish();
+    world.settle();
+    let fin = u32::from(stage != Stage::OurEnd);
+    let control = if stage == Stage::TheirEnd { TcpControl::None } else { TcpControl::Fin };
+    send(world, 5000, control, seq, Some(ack + fin), b"");
+    assert_eq!(world.stacks[0].count(Count::Closed), 1, "{stage:?}");
+}
+
+#[test]
+fn a_quiet_connection_loses_its_socket() {
+    run("quiet", |world| {
+        let flows = keep(world);
+        let next = open(world, 5000, 99);
+        send(world, 5000, TcpControl::Psh, 103, Some(next), b"def");
+        send(world, 5000, TcpControl::Psh, 100, Some(next), b"abc");
+        assert!(read(&mut flows.borrow_mut()[0]).is_ready());
+        assert!(world.stacks[0].gauges().ring_bytes > 0);
+        world.pass(Duration::from_secs(6));
+        assert_eq!(world.stacks[0].gauges().ring_bytes, 0);
+        send(world, 5000, TcpControl::Psh, 106, Some(next), b"ghi");
+        let bytes = read(&mut flows.borrow_mut()[0]);
+        assert_eq!(bytes, std::task::Poll::Ready(Ok(b"ghi".to_vec())));
+    });
+}
+
+#[test]
+fn rfc_9293_a_repeated_segment_is_acknowledged_again() {
+    run("repeated", |world| {
+        let flows = keep(world);
+        let next = open(world, 5000, 99);
+        send(world, 5000, TcpControl::Psh, 100, Some(next), b"abc");
+        world.pass(Duration::from_millis(20));
+        let sent = world.wire.sent();
+        for (seq, data) in [(100, &b"abc"[..]), (102, b"c"), (102, b"")] {
+            send(world, 5000, TcpControl::None, seq, Some(next), data);
+            assert_eq!(last_from_stack(world).ack, 103);
+        }
+        assert_eq!(world.wire.sent(), sent + 3);
+        // Two ends that disagree must not tell each other so for ever.
+        send(world, 5000, TcpControl::None, 102, Some(next), b"");
+        assert_eq!(world.wire.sent(), sent + 3);
+        let bytes = read(&mut flows.borrow_mut()[0]);
+        assert_eq!(bytes, std::task::Poll::Ready(Ok(b"abc".to_vec())));
+    });
+}
+
+#[test]
+fn a_corrupted_segment_changes_nothing() {
+    run("corrupted", |world| {
+        let flows = keep(world);
+        let next = open(world, 5000, 99);
+        let (from, to) = endpoints(5000);
+        let macs = (MAC[1], MAC[0]);
+        let frame = reply_frame(macs, from, to, TcpControl::Psh, 100, Some(next), b"abc");
+        for at in [22, 24, 36, 44, 54] {
+            let mut wrong = frame.clone();
+            wrong[at] ^= 0x40;
+            world.wire.inject(0, wrong);
+            world.settle();
+            assert!(read(&mut flows.borrow_mut()[0]).is_pending(), "byte {at}");
+        }
+        assert_eq!(world.stacks[0].gauges().ring_bytes, 0);
+    });
+}
