@@ -41,18 +41,26 @@ impl Basin {
     }
 
     /// So many bytes were put into the room.
+    #[inline]
     pub(crate) fn filled(&mut self, count: usize, shared: &Shared) {
         self.end += count as u32;
-        self.drained(0, shared);
+        if self.end == 0 {
+            self.give_up(shared);
+        }
     }
 
     /// So many bytes, of the oldest, are done with.
+    #[inline]
     pub(crate) fn drained(&mut self, count: usize, shared: &Shared) {
         self.start += count as u32;
-        if self.start >= self.end {
-            (self.start, self.end) = (0, 0);
-            shared.take_back(core::mem::take(&mut self.memory));
+        if self.start >= self.end && self.end > 0 {
+            self.give_up(shared);
         }
+    }
+
+    fn give_up(&mut self, shared: &Shared) {
+        (self.start, self.end) = (0, 0);
+        shared.take_back(core::mem::take(&mut self.memory));
     }
 
     /// Forgets everything.

@@ -76,15 +76,16 @@ impl Spawner {
     pub fn catch<T>(&self, body: impl FnOnce() -> T) -> Result<T, TaskError> {
         let mut body = Some(body);
         let mut value = None;
-        let outcome = (self.shared.catch)(&mut || value = body.take().map(|body| body()));
-        match (outcome, value) {
-            (Ok(()), Some(value)) => Ok(value),
-            (Ok(()), None) => Err(TaskError::Cancelled),
-            (Err(message), _) => {
-                self.shared.caught();
-                Err(TaskError::Panicked(message))
+        let mut run = || {
+            if let Some(body) = body.take() {
+                value = Some(body());
             }
+        };
+        if let Err(message) = (self.shared.catch)(&mut run) {
+            self.shared.caught();
+            return Err(TaskError::Panicked(message));
         }
+        value.ok_or(TaskError::Cancelled)
     }
 
     /// Polls every task once more, for the rare news that concerns all of them.
