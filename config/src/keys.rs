@@ -171,6 +171,7 @@ pub(crate) static KEYS: &[Key] = &[
     ),
     key("rpc", "port", Rule::PortOrOff(|c| &mut c.rpc.port)),
     key("zmq", "port", Rule::PortOrOff(|c| &mut c.zmq.port)),
+    key("zmq", "message_bytes_max", count(1024, 1 << 30, |c| &mut c.zmq.message_bytes_max)),
     key("tasks", "tasks_max", count(64, 1 << 20, |c| &mut c.tasks.tasks_max)),
     key(
         "log",

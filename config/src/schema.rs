@@ -182,11 +182,14 @@ impl Default for Rpc {
 pub struct Zmq {
     /// TCP port of the ZMTP service; none is off. Default 5555, which ZeroMQ's own examples use.
     pub port: Option<u16>,
+    /// Longest request, bytes, also when it is decompressed; over all connections twice as many may
+    /// be on their way. Default 16 MiB: a list of a million integers fits, and a small guest lives.
+    pub message_bytes_max: usize,
 }
 
 impl Default for Zmq {
     fn default() -> Self {
-        Self { port: Some(5555) }
+        Self { port: Some(5555), message_bytes_max: 16 * 1024 * 1024 }
     }
 }
 

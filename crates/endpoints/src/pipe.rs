@@ -9,8 +9,8 @@ mod transfer;
 pub use client::{CallFailed, Client, make_client};
 pub use codec::{BoxedNode, Codec};
 pub use pipe::*;
-pub use server::{Service, make_server};
-pub use service::Compress;
+pub use server::{Service, make_server, make_server_within};
+pub use service::{Compress, ServiceLimits};
 pub use transfer::{Drain, FlowDrain, FlowSource, Source, ZmqDrain, ZmqSource, transfer};
 
 #[cfg(test)]

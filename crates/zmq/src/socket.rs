@@ -52,6 +52,8 @@ pub struct Socket {
     // SUB and XSUB: what we subscribed to. XPUB: what all peers together did.
     topics: Subscriptions,
     dropped: u64,
+    // Over all peers: see `Options::unfinished_bytes_max`.
+    unfinished_bytes: usize,
 }
 
 /// What to do next, from [`Socket::poll_wake`].
@@ -96,6 +98,7 @@ impl Socket {
             last_route: 0,
             topics: Subscriptions::default(),
             dropped: 0,
+            unfinished_bytes: 0,
         }
     }
 
@@ -132,6 +135,8 @@ impl Socket {
         // Whoever sends it a message in pieces, or receives one, must hear of this.
         self.send_wake |= peer.connection.is_part_open();
         self.recv_wake |= peer.streams();
+        self.unfinished_bytes -= peer.unfinished_bytes();
+        peer.drop_unfinished();
         let topics = core::mem::take(&mut peer.subscriptions);
         self.forget_route(id);
         self.unsubscribe_all(id, &topics);
@@ -181,15 +186,23 @@ impl Socket {
                 peer.connection.defer_input(now);
                 break;
             }
+            let unfinished_before = peer.unfinished_bytes();
             match peer.take_input(now, &input[consumed..], &self.options) {
                 Ok((used, arrival)) => {
                     consumed += used;
+                    self.unfinished_bytes += peer.unfinished_bytes();
+                    self.unfinished_bytes -= unfinished_before;
+                    if self.unfinished_bytes > self.options.unfinished_bytes_max {
+                        self.send_hog_away();
+                    }
                     self.arrived(id, arrival).inspect_err(|error| self.fail_peer(id, error))?;
                     if let Some(peer) = self.peers.get_mut(id) {
                         peer.input_waits = peer.inbox_full(&self.options);
                     }
                 }
                 Err(error) => {
+                    self.unfinished_bytes -= unfinished_before;
+                    peer.drop_unfinished();
                     self.fail_peer(id, &error);
                     return Err(error);
                 }
@@ -256,6 +269,14 @@ impl Socket {
             return Some(Wake::Send);
         }
         self.wakes.pop_front()
+    }
+
+    /// Frees the memory of whoever holds most of it.
+    fn send_hog_away(&mut self) {
+        let hog = self.peers.iter().max_by_key(|(_, peer)| peer.unfinished_bytes());
+        if let Some((id, _)) = hog {
+            self.disconnect(id);
+        }
     }
 
     fn announce_output(&mut self, id: PeerId) {

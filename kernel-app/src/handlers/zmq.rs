@@ -1,5 +1,5 @@
 //! What the ZeroMQ port serves: a function from a [`Request`] to a [`Reply`], as CBOR, plain or
-//! compressed; the pipelines are those of [`make_server`].
+//! compressed; the pipelines are those of [`make_server`](endpoints::pipe::make_server).
 //!
 //! In Python: `req.send(b"p" + cbor2.dumps({"upper": "water"}))` is answered with
 //! `b"p" + cbor2.dumps("WATER")`.
@@ -16,7 +16,7 @@ use core::future::poll_fn;
 use core::task::Poll;
 use core::time::Duration;
 use endpoints::http::{self, Reply as HttpReply, Response, Status};
-use endpoints::pipe::{Client, Compress, Service, make_client, make_server};
+use endpoints::pipe::{Client, Compress, Service, ServiceLimits, make_client, make_server_within};
 use endpoints::zmq::{Bind, Connect, Host};
 use flow::{Flow, FlowError, FlowExt, Listener, Target};
 use serde::{Deserialize, Serialize};
@@ -56,7 +56,8 @@ pub enum Reply {
 
 /// Serves [`transform`] to whoever connects to `listener`.
 pub fn open<P: Platform>(context: &Context<P>, listener: impl Listener + 'static) -> Service {
-    make_server(&host(context), transform, Bind(listener))
+    let limits = ServiceLimits { request_bytes: context.config.zmq.message_bytes_max };
+    make_server_within(&host(context), transform, Bind(listener), limits)
 }
 
 /// The service.

@@ -20,10 +20,12 @@ CONTEXT = zmq.Context(io_threads=1)
 CONTEXT.setsockopt(zmq.MAX_SOCKETS, 4096)
 
 
-def connected(kind):
+def connected(kind, **options):
     socket = CONTEXT.socket(kind)
     socket.linger = 0
     socket.rcvtimeo = socket.sndtimeo = DEADLINE_MS
+    for name, value in options.items():
+        setattr(socket, name, value)
     socket.connect(f"tcp://{HOST}:{PORT}")
     return socket
 
@@ -59,21 +61,44 @@ def messages_of_many_sizes():
             assert ask(req, "echo", text[:size]) == (b"p", text[:size]), size
 
 
-def bad_requests_are_answered_with_their_cause():
-    with connected(zmq.REQ) as req:
+def bad_requests_end_their_connection_and_no_other():
+    good = zlib.compress(cbor2.dumps({"echo": "water"}))
+    with connected(zmq.REQ) as other:
+        other_lost = other.get_monitor_socket(zmq.EVENT_DISCONNECTED)
         for bad, why in (
             (b"", "prefix missing"),
             (b"?x", "unknown prefix byte 0x3f"),
             (b"zzz", "not valid zlib"),
+            (b"z" + good[:-5], "input ends in the middle"),
+            (b"z" + good + b"x", "bytes after the end"),
             (b"z" + zlib.compress(bytes(1 << 28), 9), "expands beyond the limit"),
             (b"p" + b"\x81" * 100_000, "not valid cbor"),
             (b"p" + cbor2.dumps({"frobnicate": 1}), "not valid cbor"),
             (b"p" + cbor2.dumps({"sum": ["one"]}), "not valid cbor"),
         ):
-            req.send(bad)
-            mark, cause = unpack(req.recv())
-            assert mark == b"e" and why in cause, (why, mark, cause)
-        assert ask(req, "sum", [5]) == (b"p", 5)
+            with connected(zmq.REQ) as req:
+                lost = req.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+                req.send(bad)
+                mark, cause = unpack(req.recv())
+                assert mark == b"e" and why in cause, (why, mark, cause)
+                assert lost.poll(DEADLINE_MS) != 0, f"connected after {why}"
+                lost.close()
+            assert ask(other, "sum", [5]) == (b"p", 5)
+        assert other_lost.poll(0) == 0, "another's connection ended"
+        other_lost.close()
+
+
+def a_caller_that_reads_no_replies_holds_back_nobody_else():
+    with connected(zmq.DEALER, rcvhwm=1) as greedy, connected(zmq.REQ) as other:
+        greedy.sndtimeo = 200
+        text = cbor2.dumps({"echo": "x" * 100_000})
+        try:
+            for _ in range(2000):
+                greedy.send_multipart([b"", b"p" + text])
+        except zmq.Again:
+            pass
+        for _ in range(20):
+            assert ask(other, "sum", [5]) == (b"p", 5)
 
 
 def a_dealer_has_many_requests_under_way():
@@ -112,7 +137,8 @@ def garbage_ends_one_connection_and_no_other():
 for check in (
     functions_answer_plain_and_compressed,
     messages_of_many_sizes,
-    bad_requests_are_answered_with_their_cause,
+    bad_requests_end_their_connection_and_no_other,
+    a_caller_that_reads_no_replies_holds_back_nobody_else,
     a_dealer_has_many_requests_under_way,
     a_thousand_connections,
     garbage_ends_one_connection_and_no_other,

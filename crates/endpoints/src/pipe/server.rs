@@ -1,7 +1,7 @@
 //! A handler as a service.
 
 use super::codec::Codec;
-use super::service::{Answer, Compress, Marked, reply_writer, request_reader};
+use super::service::{Answer, Compress, Marked, ServiceLimits, reply_writer, request_reader};
 use crate::zmq::{Attach, Host, ZmqSocket};
 use ::pipe::{Bytes, Piece};
 use ::zmq::{Message, Options, SocketType};
@@ -21,7 +21,10 @@ use serde::de::DeserializeOwned;
 /// a task and its request.
 const REQUESTS_MAX: usize = 1024;
 
-/// Serves `handler`: each request is a task of its own, and one that panics answers its caller
+/// Room for what stands before a request: route, caller's envelope, mark.
+const ENVELOPE_BYTES: usize = 1024;
+
+/// Serves `handler`, within the default [`ServiceLimits`]: each request is a task of its own, and one that panics answers its caller
 /// with an error. A request that cannot be read is answered with the cause, and then its
 /// connection ends. Callers are [`make_client`](super::make_client), or any REQ or DEALER that
 /// sends a byte `p` and a CBOR object.
@@ -31,14 +34,31 @@ where
     Reply: Serialize + 'static,
     H: AsyncFn(Request) -> Reply + 'static,
 {
+    make_server_within(host, handler, how, ServiceLimits::default())
+}
+
+/// As [`make_server`], within these limits.
+pub fn make_server_within<Request, Reply, H>(
+    host: &Host,
+    handler: H,
+    how: impl Attach,
+    limits: ServiceLimits,
+) -> Service
+where
+    Request: DeserializeOwned + 'static,
+    Reply: Serialize + 'static,
+    H: AsyncFn(Request) -> Reply + 'static,
+{
     let mut options = Options::new(SocketType::Router);
+    options.config.limits.message_bytes = limits.request_bytes.saturating_add(ENVELOPE_BYTES);
+    options.unfinished_bytes_max = limits.request_bytes.saturating_mul(2);
     // A caller that reads no replies holds back its own requests, and no other caller.
     options.router_holds = true;
     let socket = ZmqSocket::new(host, options);
     socket.attach(how);
     let service = Service { host: host.clone(), socket, load: Rc::default() };
     let server = Server { service: service.clone(), handler, writer: RefCell::new(reply_writer()) };
-    host.spawner.spawn("service", serve(Rc::new(server), request_reader()));
+    host.spawner.spawn("service", serve(Rc::new(server), request_reader(limits)));
     service
 }
 

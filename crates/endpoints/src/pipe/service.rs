@@ -11,7 +11,8 @@
 
 use super::codec::{BoxedNode, Codec};
 use ::pipe::{
-    Either, NodeExt, Piece, branch, branch_prefix, cbor, map, prepend, refuse_prefix, zlib,
+    Either, Expansion, NodeExt, Piece, branch, branch_prefix, cbor, map, prepend, refuse_prefix,
+    zlib,
 };
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -28,6 +29,20 @@ pub enum Compress {
     Reply,
     /// The request and the reply.
     Both,
+}
+
+/// What callers may ask of a service.
+#[derive(Clone, Copy, Debug)]
+pub struct ServiceLimits {
+    /// Longest request, bytes, as it comes and as it is decompressed. Of all callers together,
+    /// twice as many may be on their way. Default 128 MiB.
+    pub request_bytes: usize,
+}
+
+impl Default for ServiceLimits {
+    fn default() -> Self {
+        Self { request_bytes: 128 << 20 }
+    }
 }
 
 /// An object and what is to be done to it.
@@ -59,20 +74,23 @@ pub(super) fn request_writer<T: Serialize + 'static>() -> Codec<Marked<T>, Piece
 }
 
 /// Bytes as requests.
-pub(super) fn request_reader<T: DeserializeOwned + 'static>() -> Codec<Piece, Marked<T>> {
-    let marked = |compress| map(move |object| Marked { object, compress });
+pub(super) fn request_reader<T: DeserializeOwned + 'static>(
+    limits: ServiceLimits,
+) -> Codec<Piece, Marked<T>> {
+    let object_bytes = limits.request_bytes;
+    let object = cbor::Limits { object_bytes, ..cbor::Limits::default() };
+    let expansion = Expansion { output_bytes: object_bytes as u64, ..Expansion::default() };
+    let read = move |compress| {
+        cbor::decode_within::<T>(object).then(map(move |object| Marked { object, compress }))
+    };
     Codec::new(move || {
         Box::new(branch_prefix(
             b"p",
-            cbor::decode::<T>().then(marked(Compress::No)),
+            read(Compress::No),
             branch_prefix(
                 b"z",
-                zlib::inflate().then(cbor::decode::<T>()).then(marked(Compress::Both)),
-                branch_prefix(
-                    b"c",
-                    cbor::decode::<T>().then(marked(Compress::Reply)),
-                    refuse_prefix(),
-                ),
+                zlib::inflate_within(expansion).then(read(Compress::Both)),
+                branch_prefix(b"c", read(Compress::Reply), refuse_prefix()),
             ),
         )) as BoxedNode<_, _>
     })

@@ -310,3 +310,19 @@ fn flows_and_sockets_are_sources_and_drains() {
     });
     assert!(received == body);
 }
+
+#[test]
+fn a_request_nested_too_deep_ends_its_connection() {
+    #[derive(serde::Deserialize)]
+    struct Nest(Vec<Nest>);
+    let world = World::new();
+    let count = async |nest: Nest| nest.0.len();
+    make_server(&world.host, count, world.bind("a:1"));
+    let network = world.network.clone();
+    let heard = world.run(async move {
+        let mut raw = network.connect(&target("a:1")).await.unwrap();
+        let deep = [&b"p"[..], &[0x81; 100_000], &[0x80]].concat();
+        ask_raw(&mut raw, &deep).await
+    });
+    assert!(heard.ends_with(b"nested too deep"), "{heard:?}");
+}

@@ -82,6 +82,7 @@ impl Carrier {
     fn turn(&mut self, flow: &mut dyn Flow, cx: &mut Context<'_>) -> Result<bool, Ended> {
         let wrote = self.write(flow, cx)?;
         if self.farewell.is_none() && self.shared.socket.borrow().is_leaving(self.id) {
+            info!("zmq: {}: sent away", flow.peer());
             self.say_farewell();
         }
         if let Some(farewell) = &mut self.farewell

@@ -17,6 +17,9 @@ pub struct Options {
     /// Bytes of bodies of one peer that may wait to be received; a longer message waits alone.
     /// Default 4 MiB.
     pub receive_bytes_max: usize,
+    /// Bytes of messages that are not yet whole, over all peers. When they grow past it, the peer
+    /// that holds most of them is sent away. Default 256 MiB: two messages of the longest kind.
+    pub unfinished_bytes_max: usize,
     /// A part longer than this is received in pieces: its start, at least so much of it, as a
     /// message from [`Socket::recv_from`](crate::Socket::recv_from), and the rest by
     /// [`Socket::recv_chunk`](crate::Socket::recv_chunk). `Limits::message_bytes` then bounds the
@@ -51,6 +54,7 @@ impl Options {
             send_bytes_max: 4 << 20,
             receive_messages_max: 1000,
             receive_bytes_max: 4 << 20,
+            unfinished_bytes_max: 256 << 20,
             stream_over_bytes: None,
             peers_max: 10_000,
             request_relaxed: false,

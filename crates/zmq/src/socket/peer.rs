@@ -121,6 +121,16 @@ impl Peer {
         !self.inbox.is_empty() || !self.chunks.is_empty()
     }
 
+    /// Bytes of a message that is not yet whole.
+    pub(super) fn unfinished_bytes(&self) -> usize {
+        self.assembly.body_bytes
+    }
+
+    /// Forgets a message that is not yet whole.
+    pub(super) fn drop_unfinished(&mut self) {
+        self.assembly = Assembly::default();
+    }
+
     /// Whether a message comes in pieces.
     pub(super) fn streams(&self) -> bool {
         self.assembly.streams

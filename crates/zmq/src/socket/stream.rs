@@ -87,6 +87,9 @@ impl Socket {
         peer.leaving = true;
         peer.input_waits = false;
         peer.clear_inbox();
+        self.recv_wake |= peer.streams();
+        self.unfinished_bytes -= peer.unfinished_bytes();
+        peer.drop_unfinished();
         self.forget_route(id);
         self.send_wake = true;
         self.wakes.push_back(Wake::Transmit(id));

@@ -320,3 +320,49 @@ fn peers_that_come_and_go_leave_nothing_behind() {
         assert_eq!((socket.peers.len(), socket.writable.len()), (0, 0), "{kind:?}");
     }
 }
+
+#[test]
+fn who_holds_most_of_the_memory_for_unfinished_messages_is_sent_away() {
+    let mut options = Options::new(SocketType::Pull);
+    options.unfinished_bytes_max = 1000;
+    let mut net = Net::new(5000);
+    let pull = net.with(options);
+    let pushes: Vec<_> = (0..4).map(|_| net.socket(SocketType::Push)).collect();
+    let wires: Vec<_> = pushes.iter().map(|&push| net.join(push, pull)).collect();
+    for (&push, have) in pushes.iter().zip([100, 500, 300, 200]) {
+        net.sockets[push].send_start(Message::new(vec![1; have]), 100).unwrap();
+        net.run();
+    }
+    let peers = wires.iter().map(|&wire| net.wires[wire][1].1);
+    let leaving: Vec<_> = peers.map(|peer| net.sockets[pull].is_leaving(peer)).collect();
+    assert_eq!(leaving, [false, true, false, false]);
+    assert_eq!(net.sockets[pull].unfinished_bytes, 600);
+    for number in [0, 2, 3] {
+        let peer = net.wires[wires[number]][0].1;
+        net.sockets[pushes[number]].send_piece(peer, vec![1; 100].into()).unwrap();
+        net.run();
+        assert!(net.recv(pull).is_ok(), "{number}");
+    }
+    assert_eq!(net.sockets[pull].unfinished_bytes, 0);
+}
+
+#[test]
+fn memory_for_unfinished_messages_is_given_back_however_they_end() {
+    let mut net = Net::new(50);
+    let mut options = Options::new(SocketType::Pull);
+    options.config.limits.message_bytes = 1000;
+    let (push, pull) = (net.socket(SocketType::Push), net.with(options));
+    // A lost connection.
+    let wire = net.join(push, pull);
+    net.sockets[push].send_start(Message::new(vec![1; 300]), 10).unwrap();
+    net.run();
+    assert_eq!(net.sockets[pull].unfinished_bytes, 300);
+    net.cut(wire);
+    assert_eq!(net.sockets[pull].unfinished_bytes, 0);
+    // A message that becomes too long.
+    net.join(push, pull);
+    let parts = message(&[&"x".repeat(600), &"x".repeat(600)]);
+    net.sockets[push].send(parts).unwrap();
+    net.run();
+    assert_eq!(net.sockets[pull].unfinished_bytes, 0);
+}
