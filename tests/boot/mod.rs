@@ -32,7 +32,7 @@ pub(crate) const CASES: &[Case] = &[
     case("boot/cut_bundle_stops", &[], 60, refusals::cut_bundle),
     case("boot/no_entropy_stops", &[], 60, refusals::no_entropy),
     case("boot/panic_ends_one_session", &[], 120, sessions::panic_ends_one_session),
-    case("boot/panics_leave_nothing", &[&CURL], 120, sessions::panics_leave_nothing),
+    case("boot/a_million_panics_leave_nothing", &[], 1600, sessions::panics_leave_nothing),
     case("boot/out_of_memory_ends_one_task", &[&CURL], 90, sessions::out_of_memory),
     case("boot/fault_full_stack", &[], 60, faults::stack),
     case("boot/fault_null", &[], 60, faults::null),
