@@ -6,7 +6,6 @@ use crate::handlers::absent::Rpc;
 #[cfg(not(feature = "zmq"))]
 use crate::handlers::absent::Service;
 use crate::handlers::debug;
-use crate::handlers::relay::Relay;
 use crate::handlers::site::Site;
 use crate::platform::ListenError;
 use alloc::rc::Rc;
@@ -63,8 +62,12 @@ fn routes<P: Platform>(context: &Context<P>) -> Routes {
         routes = routes
             .any("/_test/echo", debug::echo)
             .any("/_test/sink", debug::sink)
-            .any("/_test/panic", debug::panic)
-            .any("/_test/relay/:server/*path", Relay::new(context));
+            .any("/_test/panic", debug::panic);
+        #[cfg(feature = "relay")]
+        {
+            let relay = crate::handlers::relay::Relay::new(context);
+            routes = routes.any("/_test/relay/:server/*path", relay);
+        }
         #[cfg(feature = "zmq")]
         {
             let here = context.clone();

@@ -3,6 +3,7 @@
 #[cfg(not(all(feature = "rpc", feature = "zmq")))]
 pub mod absent;
 pub mod debug;
+#[cfg(feature = "relay")]
 pub mod relay;
 #[cfg(feature = "rpc")]
 pub mod rpc;
