@@ -157,7 +157,11 @@ impl VirtioNet {
     /// room for one to send, such room. False when there is something to do already: then poll
     /// again instead of waiting.
     pub fn prepare_to_wait(&mut self) -> bool {
-        self.flush();
+        if self.transmitter.is_starved()
+            || !(self.receiver.is_released() && self.transmitter.is_published())
+        {
+            self.flush();
+        }
         if self.stopped.is_some() {
             return true;
         }

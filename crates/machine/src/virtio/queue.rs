@@ -99,6 +99,12 @@ impl Queue {
         self.added.wrapping_sub(self.returned)
     }
 
+    /// The device may see every buffer that was added.
+    #[inline]
+    pub(crate) fn is_published(&self) -> bool {
+        self.added == self.published
+    }
+
     /// The slot of the next buffer to be added.
     pub(crate) fn next_slot(&self) -> usize {
         usize::from(self.added & self.mask)

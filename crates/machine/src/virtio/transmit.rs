@@ -82,6 +82,12 @@ impl TransmitRing {
         self.queue.wants_doorbell()
     }
 
+    /// Nothing was sent that the device does not see.
+    #[inline]
+    pub fn is_published(&self) -> bool {
+        self.queue.is_published()
+    }
+
     /// Asks for an interrupt when half of the buffers in flight are used. False when they are.
     #[inline]
     pub fn arm(&mut self) -> bool {
