@@ -22,6 +22,7 @@ use core::cell::RefCell;
 use core::num::NonZeroUsize;
 use core::time::Duration;
 use flow::FlowError;
+use flow::task::CatchPanic;
 use smoltcp::iface::{Config as InterfaceConfig, Interface};
 use smoltcp::phy::{Checksum, ChecksumCapabilities, DeviceCapabilities, Medium, PacketMeta};
 use smoltcp::wire::HardwareAddress;
@@ -51,6 +52,9 @@ pub(crate) struct Core {
     pub(crate) dialing: Dialing,
     pub(crate) neighbours: Neighbours,
     resets: Allowance,
+    pub(crate) catch: CatchPanic,
+    /// The connection that the present part of a phase is about.
+    pub(crate) busy: Option<u32>,
     /// Memory for the next round's list of connections.
     pub(crate) spare: Vec<u32>,
 }
@@ -87,6 +91,11 @@ impl Core {
             ports: Ports::default(),
             dialing: Dialing::default(),
             spare: Vec::new(),
+            catch: |body| {
+                body();
+                Ok(())
+            },
+            busy: None,
             neighbours: Neighbours::new(own),
             cookies_until: Duration::ZERO,
             sequencer: Sequencer::new(entropy),
@@ -107,6 +116,7 @@ impl Core {
 
     /// Takes a frame.
     pub(crate) fn frame(&mut self, now: Duration, frame: &[u8], output: &mut dyn Output) {
+        self.begin(None);
         let tally = &self.shared.tally;
         tally.add(Count::FramesIn);
         tally.add_many(Count::BytesIn, frame.len() as u64);
@@ -138,8 +148,9 @@ impl Core {
     }
 
     fn segment(&mut self, now: Duration, segment: &Segment, output: &mut dyn Output) {
-        let connection = self.table.borrow().find(&segment.tuple).cloned();
-        if let Some(connection) = connection {
+        let found = self.table.borrow().find(&segment.tuple).map(|(slot, c)| (slot, c.clone()));
+        if let Some((slot, connection)) = found {
+            self.begin(Some(slot));
             if connection.receive(&mut self.path(), segment, output) {
                 self.forget(&connection);
             }

@@ -24,6 +24,7 @@ mod demux;
 mod dialing;
 mod establish;
 mod exchange;
+mod guard;
 mod half_open;
 mod handshake;
 mod listener;

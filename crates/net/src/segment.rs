@@ -142,10 +142,16 @@ impl<'a> Segment<'a> {
     /// RFC 1071: the ones' complement sum of a header with its checksum is all ones, in whichever
     /// byte order.
     fn ip_checksum_is_right(&self) -> bool {
-        let header_len = self.packet.first().map_or(0, |first| usize::from(first & 15) * 4);
-        let header = self.packet.get(..header_len).unwrap_or_default();
-        let words = header.as_chunks::<4>().0.iter();
-        let sum = words.fold(0, |sum, word| sum + u64::from(u32::from_ne_bytes(*word)));
+        let Some((header, rest)) = self.packet.split_first_chunk::<IPV4_MIN>() else {
+            return false;
+        };
+        let options_len = usize::from(header[0] & 15) * 4 - IPV4_MIN;
+        let add = |sum, word: &[u8; 4]| sum + u64::from(u32::from_ne_bytes(*word));
+        let mut sum = header.as_chunks::<4>().0.iter().fold(0, add);
+        if options_len > 0 {
+            let options = rest.get(..options_len).unwrap_or_default();
+            sum = options.as_chunks::<4>().0.iter().fold(sum, add);
+        }
         let sum = (sum >> 32) + (sum & 0xffff_ffff);
         let sum = (sum >> 32) + (sum >> 16 & 0xffff) + (sum & 0xffff);
         (sum >> 16) + (sum & 0xffff) == 0xffff

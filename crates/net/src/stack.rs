@@ -17,6 +17,7 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 use core::time::Duration;
 use flow::FlowError;
+use flow::task::CatchPanic;
 use flow::time::earlier;
 
 /// A TCP/IP interface over one device.
@@ -68,6 +69,12 @@ impl Stack {
         self.core.ports.open_all(&other.core.ports);
     }
 
+    /// From now on a panic inside a phase, which nobody expects, is caught by `catch`, and ends the
+    /// connection that it was about and no more.
+    pub fn catch_panics(&mut self, catch: CatchPanic) {
+        self.core.catch = catch;
+    }
+
     /// Opens connections through this stack.
     pub fn connector(&self) -> TcpConnector {
         TcpConnector { wishes: self.core.dialing.wishes.clone() }
@@ -85,12 +92,16 @@ impl Stack {
         let moment = Moment::new(now);
         core.shared.now.set(moment);
         let at = moment.instant();
-        for _ in 0..core.shared.limits.ingress_batch {
-            if !wire.receive(at, &mut |frame, output| core.frame(now, frame, output)) {
-                return false;
-            }
+        let (mut left, mut more) = (core.shared.limits.ingress_batch, true);
+        while more && left > 0 {
+            core.guarded(&mut |core| {
+                while more && left > 0 {
+                    left -= 1;
+                    more = wire.receive(at, &mut |frame, output| core.frame(now, frame, output));
+                }
+            });
         }
-        true
+        more
     }
 
     /// Sends what is due: of connections only those that were touched since the last call or whose
@@ -229,21 +240,17 @@ impl Core {
         // What is marked meanwhile has its turn in the next round.
         let mut round = core::mem::take(&mut self.spare);
         core::mem::swap(&mut round, &mut *self.shared.dirty.borrow_mut());
-        let mut sent = 0;
-        let blocked = loop {
-            let Some(slot) = round.get(sent) else { break false };
-            let connection = self.table.borrow().get(*slot).cloned();
-            sent += 1;
-            let Some(connection) = connection else { continue };
-            let outcome = connection.transmit(&mut self.path(), output);
-            self.settle(&connection, outcome, now);
-            if connection.tcb().is_unheard(self.shared.now.get()) {
-                self.find_again(&connection, now, output);
-            }
-            if outcome == Outcome::Blocked {
-                break true;
-            }
-        };
+        let (mut sent, mut blocked) = (0, false);
+        while sent < round.len() && !blocked {
+            self.guarded(&mut |core| {
+                while let Some(slot) = round.get(sent)
+                    && !blocked
+                {
+                    sent += 1;
+                    blocked = core.transmit_one(*slot, now, output);
+                }
+            });
+        }
         if blocked {
             self.shared.tally.add(Count::DeviceFull);
             self.shared.dirty.borrow_mut().extend_from_slice(&round[sent..]);
@@ -251,6 +258,19 @@ impl Core {
         round.clear();
         self.spare = round;
         blocked
+    }
+
+    /// Lets a connection send, if it still exists; true when the device was full.
+    fn transmit_one(&mut self, slot: u32, now: Duration, output: &mut WireOutput) -> bool {
+        let connection = self.table.borrow().get(slot).cloned();
+        let Some(connection) = connection else { return false };
+        self.begin(Some(slot));
+        let outcome = connection.transmit(&mut self.path(), output);
+        self.settle(&connection, outcome, now);
+        if connection.tcb().is_unheard(self.shared.now.get()) {
+            self.find_again(&connection, now, output);
+        }
+        outcome == Outcome::Blocked
     }
 
     /// The peer is silent: perhaps its hardware address has changed.

@@ -34,10 +34,11 @@ impl Table {
         self.index.len()
     }
 
-    pub(crate) fn find(&self, tuple: &Tuple) -> Option<&Rc<Connection>> {
+    /// The connection of that name, and its slot.
+    pub(crate) fn find(&self, tuple: &Tuple) -> Option<(u32, &Rc<Connection>)> {
         let hash = self.hasher.hash(tuple);
-        let slot = self.index.find(hash, |slot| self.is_at(*slot, tuple))?;
-        self.get(*slot)
+        let slot = *self.index.find(hash, |slot| self.is_at(*slot, tuple))?;
+        Some((slot, self.get(slot)?))
     }
 
     pub(crate) fn get(&self, slot: u32) -> Option<&Rc<Connection>> {

@@ -61,6 +61,8 @@ counts! {
     Connected = "connections_connected",
     /// Connections that ended, in whatever way.
     Closed = "connections_closed",
+    /// Panics inside the stack, each of which ended a connection or lost a frame.
+    Panics = "panics",
     /// Connections that the peer reset.
     ResetsIn = "connections_reset_by_peer",
     /// Connections whose peer fell silent.

@@ -207,5 +207,7 @@ fn stack(card: impl Card + 'static, mac: [u8; 6], config: &net::Config) -> Resul
         address[0] = address[0] & 0xfc | 2;
         machine::entropy::fill(&mut seed).map_err(|error| error.to_string())?;
     }
-    Ok(Stack::new(card, config, address, seed, machine::clock::now()))
+    let mut stack = Stack::new(card, config, address, seed, machine::clock::now());
+    stack.catch_panics(machine::catch_panic);
+    Ok(stack)
 }

@@ -38,7 +38,8 @@ impl TapProcess {
         process::fill_random(&mut seed);
         let hardware_address = card.hardware_address().map_err(say)?;
         let config = network::stack_config(config);
-        let stack = Stack::new(card, &config, hardware_address, seed, process::now());
+        let mut stack = Stack::new(card, &config, hardware_address, seed, process::now());
+        stack.catch_panics(process::catch_panic);
         let events = Events::with_capacity(4);
         Ok(Self { stack: Rc::new(RefCell::new(stack)), poll, events, stop })
     }

@@ -525,3 +525,40 @@ fn a_corrupted_segment_changes_nothing() {
         assert_eq!(world.stacks[0].gauges().ring_bytes, 0);
     });
 }
+
+fn catch(body: &mut dyn FnMut()) -> Result<(), String> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).map_err(|_| "caught".into())
+}
+
+#[test]
+fn a_panic_ends_its_connection_and_no_other() {
+    run("panic", |world| {
+        echo(world);
+        world.stacks[0].catch_panics(catch);
+        let next = [5000, 5001, 5002].map(|port| (port, open(world, port, 99)));
+        // The device panics over what is sent to one of them.
+        world.wire.set_filter(Some(Box::new(|_, frame| {
+            assert!(tcp_fields(frame).is_none_or(|tcp| tcp.ports.1 != 5001), "on purpose");
+            true
+        })));
+        for (port, next) in next {
+            let (from, to) = endpoints(port);
+            let macs = (MAC[1], MAC[0]);
+            let frame = reply_frame(macs, from, to, TcpControl::Psh, 100, Some(next), b"hello");
+            world.wire.inject(0, frame);
+        }
+        // All three are answered in one round, the doomed one in its middle.
+        world.settle();
+        assert_eq!(
+            (world.stacks[0].count(Count::Panics), world.stacks[0].count(Count::Closed)),
+            (1, 1)
+        );
+        assert_eq!(last_from_stack(world).ports.1, 5002);
+        world.wire.set_filter(Some(Box::new(|_, _| true)));
+        for (port, next) in next {
+            send(world, port, TcpControl::Psh, 105, Some(next + 5), b"again");
+            assert_eq!(last_from_stack(world).flags.2, port == 5001, "only that one is reset");
+        }
+        assert_eq!(world.stacks[0].gauges().connections, 2);
+    });
+}
