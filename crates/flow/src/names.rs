@@ -1,0 +1,170 @@
+//! Services by name: who offers what, and where.
+//!
+//! [`Names`] is what one appliance finds another by, whatever keeps the names: xenstore between the
+//! guests of one Xen host, elsewhere a [`Table`] that comes with the configuration and whose host
+//! names DNS resolves. [`Named`] is a connector that asks it, so that whatever connects can connect
+//! by name, and finds a service that has moved when it connects again.
+
+mod named;
+mod table;
+
+pub use named::Named;
+pub use table::{BadLine, Table};
+
+use crate::Target;
+use alloc::borrow::ToOwned;
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use core::pin::Pin;
+use core::str::FromStr;
+
+/// A service that somebody offers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Service {
+    /// What it is called, as `transform`.
+    pub name: Label,
+    /// The host that offers it.
+    pub host: Label,
+    /// What it speaks: `http`, `capnp` or `zmtp`, or whatever the two agree on.
+    pub protocol: Label,
+    /// Where it is.
+    pub target: Target,
+}
+
+/// Which services are meant: all of a name, or the one of a host. As text, `transform` or
+/// `transform@alpha`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Query {
+    /// The service's name.
+    pub name: Label,
+    /// Its host; any without.
+    pub host: Option<Label>,
+}
+
+/// A name: 1 to 63 letters, digits, `-`, `_` and `.`. Safe as part of a path, and as a word.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Label(String);
+
+/// What keeps names. It can be made into an object.
+pub trait Names {
+    /// Makes a service known, in place of one of the same name and host. It is known as long as
+    /// the host is there.
+    fn register<'a>(&'a self, service: &'a Service) -> Answer<'a, ()>;
+
+    /// The services that are meant, of which there may be none.
+    fn look_up<'a>(&'a self, query: &'a Query) -> Answer<'a, Vec<Service>>;
+
+    /// Waits until [`look_up`](Names::look_up) gives something else than `known`, and gives that. It
+    /// may wait for ever.
+    fn watch<'a>(&'a self, query: &'a Query, known: &'a [Service]) -> Answer<'a, Vec<Service>>;
+}
+
+/// An answer on its way. Dropping it gives it up.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, NamesError>> + 'a>>;
+
+/// Why names give no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NamesError {
+    /// Nobody can add to these names.
+    Fixed,
+    /// Whoever keeps the names refuses.
+    Denied,
+    /// Whoever keeps the names does not answer.
+    Unavailable,
+}
+
+impl fmt::Display for NamesError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Fixed => "these names are fixed",
+            Self::Denied => "not allowed",
+            Self::Unavailable => "no answer",
+        })
+    }
+}
+
+impl core::error::Error for NamesError {}
+
+impl Query {
+    /// Whether a service is meant.
+    pub fn matches(&self, service: &Service) -> bool {
+        self.name == service.name && self.host.as_ref().is_none_or(|host| *host == service.host)
+    }
+}
+
+impl FromStr for Query {
+    type Err = BadLabel;
+
+    fn from_str(text: &str) -> Result<Self, BadLabel> {
+        let Some((name, host)) = text.split_once('@') else {
+            return Ok(Self { name: text.parse()?, host: None });
+        };
+        Ok(Self { name: name.parse()?, host: Some(host.parse()?) })
+    }
+}
+
+impl fmt::Display for Query {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.host {
+            Some(host) => write!(f, "{}@{host}", self.name),
+            None => self.name.fmt(f),
+        }
+    }
+}
+
+/// The text is no [`Label`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BadLabel;
+
+impl fmt::Display for BadLabel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("expected 1 to 63 letters, digits, `-`, `_` or `.`")
+    }
+}
+
+impl core::error::Error for BadLabel {}
+
+impl Label {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Label {
+    type Err = BadLabel;
+
+    fn from_str(text: &str) -> Result<Self, BadLabel> {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        if (1..=63).contains(&text.len()) && text.bytes().all(is_plain) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(BadLabel)
+        }
+    }
+}
+
+impl fmt::Display for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::string::ToString;
+
+    #[test]
+    fn queries_parse_and_print() {
+        for text in ["transform", "transform@alpha", "a_b-c.d@X.9"] {
+            assert_eq!(text.parse::<Query>().unwrap().to_string(), text);
+        }
+        let long = "x".repeat(64);
+        for text in ["", "@", "a@", "@a", "a@b@c", "a b", "a/b", "ä", &long] {
+            assert_eq!(text.parse::<Query>(), Err(BadLabel), "{text}");
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Names that were written down.
+
+use super::{Answer, Label, Names, NamesError, Query, Service};
+use crate::Target;
+use alloc::boxed::Box;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::future::{pending, ready};
+use core::{fmt, str};
+
+/// Services most, in one table: 1,000 lines.
+const SERVICES_MAX: usize = 1000;
+
+/// A fixed list of services, one a line: its name, its host, its protocol, and where it is. A `#`
+/// begins a remark.
+///
+/// ```text
+/// # name     host   protocol  where
+/// transform  alpha  zmtp      10.9.0.2:5555
+/// http       beta   http      beta.example:80
+/// ```
+///
+/// A host name in the last column is resolved, by DNS, when somebody connects.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Table(Vec<Service>);
+
+/// A line that is no service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadLine {
+    /// Its number, from 1.
+    pub line: usize,
+    /// What stands there.
+    pub found: String,
+    /// What may stand there.
+    pub allowed: &'static str,
+}
+
+impl Table {
+    /// Reads a table.
+    pub fn parse(text: &[u8]) -> Result<Self, BadLine> {
+        let mut services = Vec::new();
+        for (number, line) in text.split(|&byte| byte == b'\n').enumerate() {
+            let bad = |found: String, allowed| BadLine { line: number + 1, found, allowed };
+            let line = str::from_utf8(line)
+                .map_err(|_| bad(String::from_utf8_lossy(line).into_owned(), "UTF-8"))?;
+            let line = line.split_once('#').map_or(line, |(before, _)| before);
+            if line.trim().is_empty() {
+                continue;
+            }
+            if services.len() == SERVICES_MAX {
+                return Err(bad(line.trim().to_string(), "at most 1000 services"));
+            }
+            services
+                .push(service(line).map_err(|(found, allowed)| bad(found.to_string(), allowed))?);
+        }
+        Ok(Self(services))
+    }
+
+    fn find(&self, query: &Query) -> Vec<Service> {
+        self.0.iter().filter(|service| query.matches(service)).cloned().collect()
+    }
+}
+
+/// The service on a line; else what is wrong, and what may stand there.
+fn service(line: &str) -> Result<Service, (&str, &'static str)> {
+    let mut words = line.split_whitespace();
+    let mut word =
+        || words.next().ok_or((line.trim(), "four words: a name, a host, a protocol, HOST:PORT"));
+    let label = |word: &'_ str| word.parse::<Label>().ok();
+    const LABEL: &str = "1 to 63 letters, digits, `-`, `_` or `.`";
+    let [name, host, protocol, place] = [word()?, word()?, word()?, word()?];
+    if let Some(more) = words.next() {
+        return Err((more, "the end of the line, or a remark after #"));
+    }
+    Ok(Service {
+        name: label(name).ok_or((name, LABEL))?,
+        host: label(host).ok_or((host, LABEL))?,
+        protocol: label(protocol).ok_or((protocol, LABEL))?,
+        target: place.parse::<Target>().map_err(|_| (place, "ADDRESS:PORT or HOST:PORT"))?,
+    })
+}
+
+impl Names for Table {
+    fn register<'a>(&'a self, _: &'a Service) -> Answer<'a, ()> {
+        Box::pin(ready(Err(NamesError::Fixed)))
+    }
+
+    fn look_up<'a>(&'a self, query: &'a Query) -> Answer<'a, Vec<Service>> {
+        Box::pin(ready(Ok(self.find(query))))
+    }
+
+    fn watch<'a>(&'a self, query: &'a Query, known: &'a [Service]) -> Answer<'a, Vec<Service>> {
+        let found = self.find(query);
+        if found == known { Box::pin(pending()) } else { Box::pin(ready(Ok(found))) }
+    }
+}
+
+impl fmt::Display for BadLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: found `{}`; allowed: {}", self.line, self.found, self.allowed)
+    }
+}
+
+impl core::error::Error for BadLine {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::task::block_on;
+    use std::vec;
+
+    const TEXT: &[u8] = b"# who is where\n\
+        transform alpha zmtp 10.9.0.2:5555 # of the lab\n\
+        \n\
+        transform\tbeta zmtp [fd00::2]:5555\r\n\
+        http beta http beta.example:80";
+
+    fn hosts(found: &[Service]) -> Vec<&str> {
+        found.iter().map(|service| service.host.as_str()).collect()
+    }
+
+    #[test]
+    fn services_are_found_by_name_and_by_host() {
+        let table = Table::parse(TEXT).unwrap();
+        let find = |text: &str| block_on(table.look_up(&text.parse().unwrap())).unwrap();
+        assert_eq!(hosts(&find("transform")), ["alpha", "beta"]);
+        assert_eq!(hosts(&find("transform@beta")), ["beta"]);
+        assert_eq!(find("http")[0].target, "beta.example:80".parse().unwrap());
+        assert_eq!(find("transform@gamma"), []);
+        let service = find("http").remove(0);
+        assert_eq!(block_on(table.register(&service)), Err(NamesError::Fixed));
+        let query = service.name.as_str().parse().unwrap();
+        assert_eq!(block_on(table.watch(&query, &[])), Ok(vec![service]));
+    }
+
+    #[test]
+    fn a_bad_line_says_where_it_is_and_what_is_allowed() {
+        for (text, line, found) in [
+            (&b"a b c"[..], 1, "a b c"),
+            (b"\n\na b c d\n", 3, "d"),
+            (b"a b c d:1 e", 1, "e"),
+            (b"# fine\na/ b c d:1", 2, "a/"),
+            (b"a @ c d:1", 1, "@"),
+            (b"a b c d:70000", 1, "d:70000"),
+            (b"a b c d:1\n\xFF", 2, "\u{fffd}"),
+        ] {
+            let bad = Table::parse(text).unwrap_err();
+            assert_eq!((bad.line, bad.found.as_str()), (line, found));
+            assert!(!bad.allowed.is_empty());
+        }
+        let many = b"a b c d:1\n".repeat(SERVICES_MAX + 1);
+        assert_eq!(Table::parse(&many).unwrap_err().line, SERVICES_MAX + 1);
+    }
+}
