@@ -1,39 +1,47 @@
 //! Interfaces that come and go.
 
-use super::{ADDRESS, ANSWER_LIMIT, Site, check_sum, url};
+use super::{ADDRESS, ANSWER_LIMIT, Site, url};
 use crate::{
     failure::Result,
     lab::{Lab, contains},
     xen::Domain,
 };
 
+const FIRST: &str = "mac=00:16:3e:00:00:01";
+const SECOND: &str = "mac=00:16:3e:00:00:02";
+
 pub(super) fn two(lab: &mut Lab) -> Result {
     let site = Site::new(lab)?;
     let mut guest = Domain::appliance("one", ADDRESS);
-    guest.interfaces = vec![
-        "bridge=xenbr0,mac=00:16:3e:00:00:01".into(),
-        "bridge=xenbr0,mac=00:16:3e:00:00:02".into(),
-    ];
+    guest.interfaces = [FIRST, SECOND].map(|mac| format!("bridge=xenbr0,{mac}")).into();
     guest.create(&site.host)?;
     guest.wait_answer(&site.host, &url("/"), ANSWER_LIMIT)?;
-    // Both have the address: whichever goes, the other serves.
-    for (detached, again) in [(0, "00:16:3e:00:00:01"), (1, "00:16:3e:00:00:02")] {
-        site.host.must(&format!("xl network-detach one {detached}; ip neigh flush dev xenbr0"))?;
+    // Both have the address: whichever goes, the other serves. xl never gives a number twice as
+    // long as there is a higher one.
+    let detach = |mac: &str| {
+        let mac = mac.trim_start_matches("mac=");
+        format!("xl network-detach one {mac}; ip neigh flush dev xenbr0")
+    };
+    for mac in [FIRST, SECOND] {
+        site.host.must(&detach(mac))?;
         guest.wait_answer(&site.host, &url("/"), ANSWER_LIMIT)?;
-        site.host.must(&format!("xl network-attach one mac={again} bridge=xenbr0"))?;
+        site.host.must(&format!("xl network-attach one {mac} bridge=xenbr0"))?;
+        guest.wait_answer(&site.host, &url("/"), ANSWER_LIMIT)?;
     }
+    // And one that was not there at the start.
+    site.host.must("xl network-attach one mac=00:16:3e:00:00:03 bridge=xenbr0")?;
+    site.host.must(&format!("{}; {}", detach(FIRST), detach(SECOND)))?;
     guest.wait_answer(&site.host, &url("/"), ANSWER_LIMIT)
 }
 
 pub(super) fn detached(lab: &mut Lab) -> Result {
     let site = Site::new(lab)?;
     let guest = site.guest()?;
-    for _ in 0..3 {
+    for _ in 0..2 {
         // The connection outlives the interface.
-        let sum = site.fetch_while(
-            "xl network-detach one 0 >/dev/null; xl network-attach one mac=00:16:3e:00:00:14 bridge=xenbr0 >/dev/null",
+        site.fetch_while(
+            "xl network-detach one 0 && xl network-attach one mac=00:16:3e:00:00:14 bridge=xenbr0",
         )?;
-        check_sum(&site.host, 16 << 20, &sum)?;
     }
     contains("the console", &guest.console(&site.host)?, "link down")
 }
@@ -44,9 +52,8 @@ pub(super) fn backend_restarted(lab: &mut Lab) -> Result {
     let restart = "d=$(xl domid one); for verb in unbind bind; do \
         echo vif-$d-0 > /sys/bus/xen-backend/drivers/vif/$verb; done; \
         XENBUS_PATH=backend/vif/$d/0 vif=vif$d.0 /etc/xen/scripts/vif-bridge online";
-    for _ in 0..3 {
-        let sum = site.fetch_while(restart)?;
-        check_sum(&site.host, 16 << 20, &sum)?;
+    for _ in 0..2 {
+        site.fetch_while(restart)?;
     }
     guest.wait_answer(&site.host, &url("/"), ANSWER_LIMIT)
 }

@@ -1,6 +1,6 @@
 //! What dom0 does to a running guest.
 
-use super::{Site, check_sum, expect_reason, url};
+use super::{Site, expect_reason, url};
 use crate::{
     failure::Result,
     lab::{Lab, contains, equal},
@@ -17,10 +17,11 @@ pub(super) fn when_asked(lab: &mut Lab) -> Result {
     let guest = site.guest()?;
     // What it cannot do, it says, and goes on.
     let ask = "d=$(xl domid one); xenstore-write /local/domain/$d/control/shutdown suspend; \
-        n=0; while [ -n \"$(xenstore-read /local/domain/$d/control/shutdown)\" ] && [ $n -lt 100 ]; \
+        n=0; while [ -n \"$(xenstore-read /local/domain/$d/control/shutdown)\" ] && [ $n -lt 600 ]; \
         do sleep 0.1; n=$((n+1)); done; xenstore-read /local/domain/$d/control/shutdown";
     equal("an acknowledged request", &site.host.must(ask)?.trim(), &"")?;
     guest.wait_answer(&site.host, &url("/"), super::ANSWER_LIMIT)?;
+    contains("the console", &guest.console(&site.host)?, "suspend, which this guest cannot")?;
     site.host.must("xl mem-set one 32; xl shutdown one")?;
     expect_reason(&guest, &site.host, 0)
 }
@@ -28,8 +29,7 @@ pub(super) fn when_asked(lab: &mut Lab) -> Result {
 pub(super) fn finishes_a_transfer(lab: &mut Lab) -> Result {
     let site = Site::new(lab)?;
     let guest = site.guest()?;
-    let sum = site.fetch_while("xl shutdown one >/dev/null")?;
-    check_sum(&site.host, 16 << 20, &sum)?;
+    site.fetch_while("xl shutdown one")?;
     expect_reason(&guest, &site.host, 0)
 }
 
@@ -37,12 +37,18 @@ pub(super) fn destroyed(lab: &mut Lab) -> Result {
     let site = Site::new(lab)?;
     for _ in 0..3 {
         let _guest = site.guest()?;
+        // Nothing is left: a domain whose pages somebody holds would stay in the list.
         let line = format!(
-            "wget -q -O /dev/null {} & sleep 0.2; xl destroy one; kill $!; sleep 0.5; xl list | wc -l",
+            "mkfifo /tmp/pipe; wget -q -O - {} >/tmp/pipe & exec 3</tmp/pipe; rm /tmp/pipe; \
+             dd bs=1 count=1 <&3 >/dev/null 2>&1; xl destroy one; kill $!; exec 3<&-; n=0; \
+             while [ $(xl list | wc -l) != 2 ] && [ $n -lt 100 ]; do sleep 0.1; n=$((n+1)); done; \
+             xl list | wc -l",
             url("/big")
         );
         let output = site.host.must(&line)?;
         equal("the lines of `xl list`", &output.lines().last(), &Some("2"))?;
+        let backends = site.host.must("ls /sys/bus/xen-backend/devices")?;
+        equal("backends in dom0", &backends.as_str(), &"")?;
     }
     Ok(())
 }
@@ -50,8 +56,7 @@ pub(super) fn destroyed(lab: &mut Lab) -> Result {
 pub(super) fn paused(lab: &mut Lab) -> Result {
     let site = Site::new(lab)?;
     let guest = site.guest()?;
-    let sum = site.fetch_while("xl pause one; sleep 2; xl unpause one")?;
-    check_sum(&site.host, 16 << 20, &sum)?;
+    site.fetch_while("xl pause one; sleep 2; xl unpause one")?;
     site.host.must("xl shutdown one")?;
     expect_reason(&guest, &site.host, 0)
 }

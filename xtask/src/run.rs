@@ -65,6 +65,9 @@ pub(crate) fn main(arguments: lexopt::Parser) -> Result<ExitCode> {
             "--gdb, --trace and --pcap are for the guest; leave out --linux and --xen, or use gdb and tcpdump on the process"
         );
     }
+    if options.xen && (options.linux || options.tap) {
+        fail!("--xen goes with neither --linux nor --tap");
+    }
     let stop = Stop::on_signals(config.shutdown.drain + STOP_SLACK)?;
     let tap = if options.tap { Some(Tap::for_run(options.install)?) } else { None };
     let server = match tap {
@@ -203,6 +206,7 @@ impl Run<'_> {
             guest_port: self.guest_port,
             words: &options.append,
             install: options.install,
+            given_up: &|| self.stop.asked() > 0,
         })?;
         eprintln!("xtask: the guest runs; Ctrl-C stops it");
         if let Some(reason) = self.attend(|| guest.ended())? {

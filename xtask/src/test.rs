@@ -29,22 +29,6 @@ const CASES_AT_ONCE: usize = 2;
 /// Between a case's own deadline and the end that the runner makes.
 const DEADLINE_SLACK: Duration = Duration::from_secs(5);
 
-/// Cases that have not passed often enough to hold up a change, and why. A whole run names them as
-/// skipped; `cargo xtask test NAME` runs them. The list only gets shorter.
-const UNPROVEN: &[(&str, &str)] = &[
-    (
-        "xen/wrk_and_a_thousand_connections",
-        "timeouts on a busy machine; not run since the timer's fix",
-    ),
-    ("xen/stop_finishes_a_transfer", "passed once since a stop waits for the last bytes"),
-    ("xen/pause_and_unpause", "passed once"),
-    ("xen/from_4_mib_to_4_gib", "not run yet"),
-    ("xen/two_interfaces", "not run yet"),
-    ("xen/interface_detached_and_attached", "not run yet"),
-    ("xen/backend_restarted", "not run yet"),
-    ("xen/fifty_guests_leave_nothing", "not run yet"),
-];
-
 pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
     let mut install = Install::Yes;
     let mut words = Vec::new();
@@ -61,10 +45,7 @@ pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
     if selection.unit {
         unit(&mut tally)?;
     }
-    let mut cases = selection.cases();
-    if selection.filter.is_empty() {
-        cases.retain(|case| !is_unproven(case, &mut tally));
-    }
+    let cases = selection.cases();
     if !cases.is_empty() {
         run_cases(&cases, install, &mut tally)?;
     } else if !selection.unit {
@@ -72,15 +53,6 @@ pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
     }
     tally.print(started.elapsed());
     Ok(if tally.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// Notes an unproven case as skipped.
-fn is_unproven(case: &Case, tally: &mut Tally) -> bool {
-    let reason = UNPROVEN.iter().find(|(name, _)| *name == case.name);
-    if let Some((name, reason)) = reason {
-        tally.skipped.push(format!("{name} ({reason})"));
-    }
-    reason.is_some()
 }
 
 /// Runs one case, in the namespace that the runner made.
@@ -333,13 +305,6 @@ mod tests {
             !some.cases().is_empty() && some.cases().iter().all(|case| case.name.contains("power"))
         );
         assert!(select(&["curl"]).interop);
-    }
-
-    #[test]
-    fn unproven_cases_exist() {
-        for (name, _) in UNPROVEN {
-            assert!(all_cases().any(|case| case.name == *name), "{name}");
-        }
     }
 
     #[test]

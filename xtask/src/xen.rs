@@ -13,7 +13,7 @@ mod run;
 
 pub(crate) use dom0::Dom0;
 pub(crate) use domain::{Domain, put_file};
-pub(crate) use host::{Host, Options, free_port};
+pub(crate) use host::{Host, OUTSIDE, Options, Uplink};
 pub(crate) use run::{Request, Running};
 
 use crate::failure::Result;

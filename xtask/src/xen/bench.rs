@@ -4,14 +4,12 @@
 use super::{Dom0, Domain, Host, Options, put_file};
 use crate::{
     failure::{Failure, OrSay, Result, fail},
-    guest::Echo,
     image, peer,
     places::Scratch,
     tools::{self, Install},
 };
 use config::cpio::Writer;
 use std::{
-    fmt::Write as _,
     path::Path,
     process::{Command, ExitCode},
     time::Duration,
@@ -19,13 +17,31 @@ use std::{
 
 const PAGE: &[u8] = b"hello, world\n";
 const BULK_MIB: usize = 32;
+const UPLOAD_MIB: usize = 64;
 const GUEST_MIB: u32 = 192;
-const OURS: &str = "10.0.2.20";
-const THEIRS: &str = "10.0.2.21";
 const BULK: &str = "/big";
 const CONFIG: &str = "[http]\naccess_log = false\n[tcp]\nkeep_alive_seconds = 0\n";
 const ANSWER_LIMIT: Duration = Duration::from_secs(120);
 const LOAD_LIMIT: Duration = Duration::from_secs(120);
+
+/// A contestant's guests: the one that is measured, and one behind it.
+struct Pair {
+    name: &'static str,
+    front: &'static str,
+    back: &'static str,
+}
+
+const OURS: Pair = Pair { name: "ours", front: "10.0.2.20", back: "10.0.2.22" };
+const THEIRS: Pair = Pair { name: "theirs", front: "10.0.2.21", back: "10.0.2.23" };
+
+/// How a row's figures compare when the appliance is as good as it should be.
+#[derive(Clone, Copy)]
+enum Reach {
+    AtLeast(f64),
+    AtMost(f64),
+    /// For information.
+    Any,
+}
 
 /// One line of the table: what wrk is told and what of its report counts.
 struct Load {
@@ -58,7 +74,7 @@ const LOADS: &[Load] = &[
         is_bulk: false,
         reach: 3.0,
     },
-    Load { what: "bulk to dom0, MiB/s", options: "-c1", path: BULK, is_bulk: true, reach: 1.0 },
+    Load { what: "guest to dom0, MiB/s", options: "-c1", path: BULK, is_bulk: true, reach: 1.0 },
 ];
 
 struct Words {
@@ -80,16 +96,20 @@ pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
     }
     tools::need(&[&tools::QEMU, &tools::WRK], words.install)?;
     let host = prepare(words.install)?;
-    let (ours, theirs) = guests();
     println!(
         "nested Xen in software emulation, 1 CPU for all, {GUEST_MIB} MiB each; medians, interleaved"
     );
     println!("{:<42} {:>10} {:>12} {:>8}  reach", "", "ours", "Linux+nginx", "ratio");
-    starts(&host, &ours, &theirs, words.rounds)?;
+    starts(&host, words.rounds)?;
     for load in LOADS {
-        let values = interleaved(words.rounds, |address| wrk(&host, load, address, words.seconds))?;
-        print(load.what, values, load.reach);
+        let values = interleaved(words.rounds, |pair| {
+            wrk(&host, load, pair.front, load.path, words.seconds)
+        })?;
+        print(load.what, values, Reach::AtLeast(load.reach));
     }
+    let values = interleaved(words.rounds, |pair| upload(&host, pair))?;
+    print("dom0 to guest, MiB/s", values, Reach::AtLeast(1.0));
+    guest_to_guest(&host, &words)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -97,7 +117,7 @@ pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
 fn prepare(install: Install) -> Result<Host> {
     let image = image::build(install)?;
     let peer = peer::make(PAGE, install)?;
-    let options = Options { guests_mib: 2 * GUEST_MIB + 64, forwards: Vec::new(), echo: Echo::No };
+    let options = Options { guests_mib: 4 * GUEST_MIB + 64, ..Options::default() };
     let host = Host::start(&Dom0::get(install)?, &options)?;
     let scratch = Scratch::new()?;
     let bundle = scratch.path("bundle");
@@ -132,67 +152,127 @@ fn put(host: &Host, path: &str, file: &Path) -> Result {
     host.put(path, &bytes)
 }
 
-fn guests() -> (Domain, Domain) {
-    let ours = Domain { memory_mib: GUEST_MIB, ..Domain::appliance("ours", OURS) };
-    let theirs = Domain {
-        name: "theirs".into(),
+fn guest(pair: &Pair, address: &str) -> Domain {
+    let name = format!("{}-{}", pair.name, address.rsplit('.').next().unwrap_or_default());
+    let ours = Domain { memory_mib: GUEST_MIB, ..Domain::appliance(&name, address) };
+    if pair.name == OURS.name {
+        return ours;
+    }
+    Domain {
         kernel: "linux".into(),
         ramdisk: Some("initrd".into()),
-        words: format!("console=hvc0 quiet ip={THEIRS}/24 bulk={BULK_MIB}"),
-        ..ours.clone()
-    };
-    (ours, theirs)
+        words: format!("console=hvc0 quiet ip={address}/24 bulk={BULK_MIB}"),
+        ..ours
+    }
+}
+
+/// Starts a guest: how long `xl create` took, and until the first answer after it, in ms.
+fn start(host: &Host, guest: &Domain, address: &str) -> Result<[f64; 2]> {
+    let path = guest.put(host)?;
+    let line = format!(
+        "now() {{ cut -d' ' -f1 /proc/uptime; }}; a=$(now); xl create -q {path} >/dev/null 2>&1; b=$(now); \
+         until wget -q -O /dev/null http://{address}/ 2>/dev/null; do sleep 0.02; done; echo $a $b $(now)"
+    );
+    let output = host.run_with(&line, &[], ANSWER_LIMIT)?.output;
+    let stamps: Vec<f64> =
+        output.split_whitespace().filter_map(|stamp| stamp.parse().ok()).collect();
+    match stamps[..] {
+        [start, created, end] => Ok([(created - start) * 1e3, (end - created) * 1e3]),
+        _ => fail!("dom0 gave no times: {output}"),
+    }
 }
 
 /// From `xl create` to the first answer; both guests run afterwards.
-fn starts(host: &Host, ours: &Domain, theirs: &Domain, rounds: usize) -> Result {
-    let mut values = [Vec::new(), Vec::new()];
+fn starts(host: &Host, rounds: usize) -> Result {
+    let mut created = [Vec::new(), Vec::new()];
+    let mut answered = [Vec::new(), Vec::new()];
     for round in 0..rounds {
-        for (values, (guest, address)) in values.iter_mut().zip([(ours, OURS), (theirs, THEIRS)]) {
+        for (nth, pair) in [OURS, THEIRS].iter().enumerate() {
+            let guest = guest(pair, pair.front);
             if round > 0 {
                 host.must(&format!("xl destroy {}; sleep 1", guest.name))?;
             }
-            let path = guest.put(host)?;
-            let line = format!(
-                "a=$(cut -d' ' -f1 /proc/uptime); xl create -q {path} >/dev/null 2>&1; \
-                 until wget -q -O /dev/null http://{address}/ 2>/dev/null; do sleep 0.02; done; \
-                 b=$(cut -d' ' -f1 /proc/uptime); echo $a $b"
-            );
-            let output = host.run_with(&line, &[], ANSWER_LIMIT)?.output;
-            let stamps: Vec<f64> =
-                output.split_whitespace().filter_map(|stamp| stamp.parse().ok()).collect();
-            match stamps[..] {
-                [start, end] => values.push((end - start) * 1e3),
-                _ => fail!("dom0 gave no times: {output}"),
-            }
+            let [create, answer] = start(host, &guest, pair.front)?;
+            created[nth].push(create);
+            answered[nth].push(create + answer);
         }
     }
-    let [mut ours, mut theirs] = values;
-    print("`xl create` to the first answer, ms", [median(&mut ours), median(&mut theirs)], 0.1);
+    let medians = |values: [Vec<f64>; 2]| values.map(|mut values| median(&mut values));
+    let (created, answered) = (medians(created), medians(answered));
+    print("`xl create` to the first answer, ms", answered, Reach::AtMost(0.1));
+    print("  of which xl itself, ms", created, Reach::Any);
+    let guests = [answered[0] - created[0], answered[1] - created[1]];
+    print("  of which the guest, ms", guests, Reach::AtMost(0.1));
     Ok(())
 }
 
-fn interleaved(rounds: usize, mut measure: impl FnMut(&str) -> Result<f64>) -> Result<[f64; 2]> {
+/// MiB/s from dom0 into a guest: over HTTP into ours, and over plain TCP into Linux, which nginx
+/// would only slow down.
+fn upload(host: &Host, pair: &Pair) -> Result<f64> {
+    let bytes = UPLOAD_MIB << 20;
+    let (head, port) = if pair.name == OURS.name {
+        let head = format!(
+            "printf 'POST /_test/sink HTTP/1.1\\r\\nHost: a\\r\\nContent-Length: {bytes}\\r\\nConnection: close\\r\\n\\r\\n'; "
+        );
+        (head, 80)
+    } else {
+        (String::new(), peer::DISCARD_PORT)
+    };
+    let line = format!(
+        "a=$(cut -d' ' -f1 /proc/uptime); {{ {head}dd if=/dev/zero bs=64k count={} 2>/dev/null; }} | \
+         nc {} {port} | tail -n 1; echo $a $(cut -d' ' -f1 /proc/uptime)",
+        bytes >> 16,
+        pair.front
+    );
+    let output = host.run_with(&line, &[], LOAD_LIMIT)?.output;
+    let words: Vec<&str> = output.split_whitespace().collect();
+    let stamps: Vec<f64> = words.iter().filter_map(|word| word.parse().ok()).collect();
+    match stamps[..] {
+        // The guest says how many bytes it had.
+        [taken, start, end] if taken == bytes as f64 => Ok(UPLOAD_MIB as f64 / (end - start)),
+        _ => fail!("an upload to {} ended with: {output}", pair.front),
+    }
+}
+
+/// A guest as a gateway: it fetches from another guest what dom0 asks it for.
+fn guest_to_guest(host: &Host, words: &Words) -> Result {
+    for pair in [OURS, THEIRS] {
+        start(host, &guest(&pair, pair.back), pair.back)?;
+    }
+    let bulk = Load { what: "guest to guest, MiB/s", options: "-c1", ..LOADS[LOADS.len() - 1] };
+    let small = Load { what: "guest to guest, requests/s", options: "-c16", ..LOADS[0] };
+    for load in [bulk, small] {
+        let values = interleaved(words.rounds, |pair| {
+            let path = format!("/_test/fetch/{}:80{}", pair.back, load.path);
+            wrk(host, &load, pair.front, &path, words.seconds)
+        })?;
+        print(load.what, values, Reach::AtLeast(1.0));
+    }
+    Ok(())
+}
+
+fn interleaved(rounds: usize, mut measure: impl FnMut(&Pair) -> Result<f64>) -> Result<[f64; 2]> {
     let mut values = [Vec::new(), Vec::new()];
     for _ in 0..rounds {
-        for (values, address) in values.iter_mut().zip([OURS, THEIRS]) {
-            values.push(measure(address)?);
+        for (values, pair) in values.iter_mut().zip([OURS, THEIRS]) {
+            values.push(measure(&pair)?);
         }
     }
     Ok(values.map(|mut values| median(&mut values)))
 }
 
-fn wrk(host: &Host, load: &Load, address: &str, seconds: u64) -> Result<f64> {
-    let mut line = String::new();
-    let _ = write!(
-        line,
-        "/wrk/ld-linux-x86-64.so.2 --library-path /wrk /wrk/wrk -t1 {} -d{seconds}s http://{address}:80{}",
-        load.options, load.path
+fn wrk(host: &Host, load: &Load, address: &str, path: &str, seconds: u64) -> Result<f64> {
+    let line = format!(
+        "/wrk/ld-linux-x86-64.so.2 --library-path /wrk /wrk/wrk -t1 {} -d{seconds}s --timeout 30s http://{address}:80{path}",
+        load.options
     );
     let report = host.run_with(&line, &[], LOAD_LIMIT)?.output;
     let field = if load.is_bulk { "Transfer/sec:" } else { "Requests/sec:" };
     let value = report.lines().find_map(|row| row.trim().strip_prefix(field));
     let value = value.and_then(|text| number(text.trim()));
+    if report.contains("Non-2xx") {
+        fail!("{path} of {address} was answered with errors:\n{report}");
+    }
     value.ok_or_else(|| Failure::new(format!("wrk in dom0 gave no `{field}`:\n{report}")))
 }
 
@@ -212,12 +292,15 @@ fn median(values: &mut [f64]) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-fn print(what: &str, [ours, theirs]: [f64; 2], reach: f64) {
+fn print(what: &str, [ours, theirs]: [f64; 2], reach: Reach) {
     let ratio = ours / theirs;
-    let holds = if reach < 1.0 { ratio <= reach } else { ratio >= reach };
-    let word = if reach < 1.0 { "at most" } else { "at least" };
+    let (holds, words) = match reach {
+        Reach::AtLeast(least) => (ratio >= least, format!("at least {least}")),
+        Reach::AtMost(most) => (ratio <= most, format!("at most {most}")),
+        Reach::Any => (true, String::new()),
+    };
     let verdict = if holds { "" } else { "  NOT REACHED" };
-    println!("{what:<42} {ours:>10.1} {theirs:>12.1} {ratio:>8.2}  {word} {reach}{verdict}");
+    println!("{what:<42} {ours:>10.1} {theirs:>12.1} {ratio:>8.2}  {words}{verdict}");
 }
 
 #[cfg(test)]

@@ -30,13 +30,34 @@ const READY_LIMIT: Duration = Duration::from_secs(180);
 /// dom0's address and its shell's port, as its init has them.
 const DOM0: (Ipv4Addr, u16) = (Ipv4Addr::new(10, 0, 2, 15), 99);
 
+/// This machine on dom0's bridge, when it is there by a TAP.
+pub(crate) const OUTSIDE: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
+
 /// How a host is made.
-pub(crate) struct Options {
+pub(crate) struct Options<'a> {
     /// Memory for guests, in MiB.
     pub(crate) guests_mib: u32,
-    /// Ports of this machine that lead to guests: (port here, address, port there).
-    pub(crate) forwards: Vec<(u16, Ipv4Addr, u16)>,
+    pub(crate) uplink: Uplink,
     pub(crate) echo: Echo,
+    /// Asked now and then while dom0 starts: whether nobody wants it any more.
+    pub(crate) given_up: &'a dyn Fn() -> bool,
+}
+
+impl Default for Options<'_> {
+    fn default() -> Self {
+        let uplink = Uplink::Forwards(Vec::new());
+        Self { guests_mib: 0, uplink, echo: Echo::No, given_up: &|| false }
+    }
+}
+
+/// How dom0's bridge is reached from this machine.
+pub(crate) enum Uplink {
+    /// By QEMU's user network, which needs no rights: ports of this machine that lead to guests (port
+    /// here, address, port there).
+    Forwards(Vec<(u16, Ipv4Addr, u16)>),
+    /// By a TAP, which has the address [`OUTSIDE`]. Takes a thousand connections, where the user
+    /// network hands on two or three in a second.
+    Tap(String),
 }
 
 /// Ends with this value.
@@ -54,13 +75,14 @@ pub(crate) struct Answer {
 
 impl Host {
     /// Boots Xen and dom0, and waits until dom0 takes commands.
-    pub(crate) fn start(dom0: &Dom0, options: &Options) -> Result<Self> {
+    pub(crate) fn start(dom0: &Dom0, options: &Options<'_>) -> Result<Self> {
         let scratch = Scratch::new()?;
-        let port = free_port()?;
-        let command = command(dom0, options, port)?;
+        let (netdev, shell) = options.uplink.netdev()?;
+        let mut command = command(dom0, options.guests_mib)?;
+        command.arg("-netdev").arg(netdev).args(["-device", "e1000,netdev=net,romfile="]);
         let qemu = Guest::start_command(&command, scratch, options.echo)?;
-        let mut host = Self { qemu, shell: SocketAddr::from((Ipv4Addr::LOCALHOST, port)) };
-        host.wait_ready()?;
+        let mut host = Self { qemu, shell };
+        host.wait_ready(options.given_up)?;
         Ok(host)
     }
 
@@ -93,13 +115,16 @@ impl Host {
         run(self.shell, line, input, limit)
     }
 
-    fn wait_ready(&mut self) -> Result {
-        self.qemu.wait_for(READY, READY_LIMIT)?;
-        // The marker comes a moment before the shell's server.
+    fn wait_ready(&mut self, given_up: &dyn Fn() -> bool) -> Result {
         let Self { qemu, shell } = self;
-        qemu.wait_until("a shell in dom0", READY_LIMIT, |_| {
-            run(*shell, "true", &[], PROBE_LIMIT).is_ok()
-        })
+        qemu.wait_until("sign of dom0", READY_LIMIT, |qemu| {
+            given_up() || qemu.serial().contains(READY)
+        })?;
+        // The marker comes a moment before the shell's server.
+        qemu.wait_until("shell in dom0", READY_LIMIT, |_| {
+            given_up() || run(*shell, "true", &[], PROBE_LIMIT).is_ok()
+        })?;
+        if given_up() { fail!("ended before dom0 was ready") } else { Ok(()) }
     }
 }
 
@@ -123,9 +148,9 @@ fn run(shell: SocketAddr, line: &str, input: &[u8], limit: Duration) -> Result<A
     }
 }
 
-fn command(dom0: &Dom0, options: &Options, shell_port: u16) -> Result<Command> {
+fn command(dom0: &Dom0, guests_mib: u32) -> Result<Command> {
     let mut command = tools::command(&tools::QEMU)?;
-    let memory = DOM0_MIB + XEN_MIB + options.guests_mib;
+    let memory = DOM0_MIB + XEN_MIB + guests_mib;
     command.args(["-accel", "tcg,thread=multi", "-machine", "q35", "-cpu", CPU, "-smp", "1"]);
     command.args(["-nodefaults", "-no-reboot", "-display", "none", "-serial", "stdio"]);
     command.arg("-m").arg(format!("{memory}M"));
@@ -136,18 +161,32 @@ fn command(dom0: &Dom0, options: &Options, shell_port: u16) -> Result<Command> {
         dom0.kernel.display(),
         dom0.files.display()
     ));
-    // Restricted: addresses that are not up yet must not be answered by this machine's network.
-    let mut netdev =
-        format!("user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{shell_port}-{}:{}", DOM0.0, DOM0.1);
-    for (here, address, there) in &options.forwards {
-        netdev.push_str(&format!(",hostfwd=tcp:127.0.0.1:{here}-{address}:{there}"));
-    }
-    command.arg("-netdev").arg(netdev).args(["-device", "e1000,netdev=net,romfile="]);
     Ok(command)
 }
 
+impl Uplink {
+    /// QEMU's word for it, and where dom0's shell is then.
+    fn netdev(&self) -> Result<(String, SocketAddr)> {
+        let forwards = match self {
+            Self::Tap(name) => {
+                let netdev = format!("tap,id=net,ifname={name},script=no,downscript=no");
+                return Ok((netdev, SocketAddr::from(DOM0)));
+            }
+            Self::Forwards(forwards) => forwards,
+        };
+        let port = free_port()?;
+        let shell = (port, DOM0.0, DOM0.1);
+        // Restricted: addresses that are not up yet must not be answered by this machine's network.
+        let mut netdev = "user,id=net,restrict=on".to_owned();
+        for (here, address, there) in forwards.iter().chain([&shell]) {
+            netdev.push_str(&format!(",hostfwd=tcp:127.0.0.1:{here}-{address}:{there}"));
+        }
+        Ok((netdev, SocketAddr::from((Ipv4Addr::LOCALHOST, port))))
+    }
+}
+
 /// A port that was free a moment ago.
-pub(crate) fn free_port() -> Result<u16> {
+fn free_port() -> Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).or_say(|| "no free port".into())?;
     Ok(listener.local_addr().or_say(|| "no free port".into())?.port())
 }

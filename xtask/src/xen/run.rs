@@ -1,7 +1,7 @@
 //! One guest under Xen: the appliance for `run --xen`, and any image for `cargo xtask xen ELF`, which
 //! is for whoever works on its lowest parts.
 
-use super::{Dom0, Domain, Host, Options, put_file};
+use super::{Dom0, Domain, Host, Options, Uplink, put_file};
 use crate::{
     failure::{Failure, OrSay, Result, fail},
     guest::Echo,
@@ -31,6 +31,8 @@ pub(crate) struct Request<'a> {
     pub(crate) guest_port: u16,
     pub(crate) words: &'a str,
     pub(crate) install: Install,
+    /// Asked now and then: whether nobody wants it any more.
+    pub(crate) given_up: &'a dyn Fn() -> bool,
 }
 
 /// The appliance as a guest, with its host; both end with this value.
@@ -45,11 +47,15 @@ pub(crate) struct Running {
 impl Running {
     /// Boots Xen and dom0, and starts the guest there.
     pub(crate) fn start(request: &Request<'_>) -> Result<Self> {
-        let forwards = vec![(request.port, ADDRESS, request.guest_port)];
-        let guests_mib = request.memory_mib + 32;
-        let options = Options { guests_mib, forwards, echo: Echo::No };
-        eprintln!("xtask: starting Xen and its dom0");
-        let host = Host::start(&Dom0::get(request.install)?, &options)?;
+        let dom0 = Dom0::get(request.install)?;
+        let options = Options {
+            guests_mib: request.memory_mib + 32,
+            uplink: Uplink::Forwards(vec![(request.port, ADDRESS, request.guest_port)]),
+            echo: Echo::No,
+            given_up: request.given_up,
+        };
+        eprintln!("xtask: starting Xen and its dom0; Ctrl-C stops them");
+        let host = Host::start(&dom0, &options)?;
         put_file(&host, "image", request.image)?;
         put_file(&host, "bundle", request.bundle)?;
         let mut domain = Domain::appliance("aqueduct", &ADDRESS.to_string());
@@ -107,7 +113,7 @@ pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
         |path: &PathBuf| std::fs::read(path).or_say(|| format!("cannot read {}", path.display()));
     tools::need(&[&tools::QEMU], install)?;
     let dom0 = Dom0::get(install)?;
-    let host = Host::start(&dom0, &Options { guests_mib: GUESTS_MIB, forwards: Vec::new(), echo })?;
+    let host = Host::start(&dom0, &Options { guests_mib: GUESTS_MIB, echo, ..Options::default() })?;
     host.put("/guests/guest.elf", &read(&elf)?)?;
     let mut config = format!(
         "type = \"pvh\"\nname = \"guest\"\nkernel = \"/guests/guest.elf\"\nmemory = 32\nvcpus = 1\n\
