@@ -67,6 +67,6 @@ pub(super) fn guest_to_guest(lab: &mut Lab) -> Result {
     let other = Domain::appliance("two", OTHER);
     other.create(&site.host)?;
     other.wait_answer(&site.host, &format!("http://{OTHER}/"), super::ANSWER_LIMIT)?;
-    let line = format!("wget -q -O - {} | sha256sum", url(&format!("/_test/fetch/{OTHER}:80/big")));
+    let line = format!("wget -q -O - {} | sha256sum", url(&format!("/_test/relay/{OTHER}:80/big")));
     check_sum(&site.host, super::FETCHED_BYTES, site.host.must(&line)?.trim_end())
 }

@@ -69,7 +69,7 @@ http {
   server {
     listen 80 backlog=4096;
     root /site;
-    location ~ ^/_test/fetch/([0-9.:]+)(/.*)$ { proxy_pass http://$1$2; proxy_max_temp_file_size 0; }
+    location ~ ^/_test/relay/([0-9.:]+)(/.*)$ { proxy_pass http://$1$2; proxy_max_temp_file_size 0; }
   }
 }
 ";

@@ -243,7 +243,7 @@ fn guest_to_guest(host: &Host, words: &Words) -> Result {
     let small = Load { what: "guest to guest, requests/s", options: "-c16", ..LOADS[0] };
     for load in [bulk, small] {
         let values = interleaved(words.rounds, |pair| {
-            let path = format!("/_test/fetch/{}:80{}", pair.back, load.path);
+            let path = format!("/_test/relay/{}:80{}", pair.back, load.path);
             wrk(host, &load, pair.front, &path, words.seconds)
         })?;
         print(load.what, values, Reach::AtLeast(1.0));
