@@ -34,6 +34,11 @@ pub struct Limits {
     pub head_time: Duration,
     /// Between two pieces of a body while the application waits for it. Default 20 s.
     pub body_progress_time: Duration,
+    /// Bytes per second at which a request's body must come on the whole while the application waits
+    /// for it: each byte moves the deadline by its share of a second, at most to `body_progress_time`
+    /// from now. Default 500, a tenth of the slowest modem's: a client that sends a byte now and then
+    /// must not hold a connection for ever. 0 allows that.
+    pub body_bytes_per_second_min: u32,
     /// Between two requests. Default 60 s: browsers reuse a connection for about that long.
     pub idle_time: Duration,
     /// A client's wait for the first byte of a response, from its request's last. Default 30 s.
@@ -63,11 +68,29 @@ impl Default for Limits {
             chunked_requests: true,
             head_time: Duration::from_secs(10),
             body_progress_time: Duration::from_secs(20),
+            body_bytes_per_second_min: 500,
             response_time: Duration::from_secs(30),
             continue_time: Duration::from_secs(1),
             idle_time: Duration::from_secs(60),
             write_progress_time: Duration::from_secs(20),
             linger_time: Duration::from_secs(2),
+        }
+    }
+}
+
+impl Limits {
+    /// The deadline of a request's body of which `count` bytes came `now`, before `deadline`.
+    pub(crate) fn body_deadline(
+        &self,
+        deadline: Option<Duration>,
+        count: usize,
+        now: Duration,
+    ) -> Duration {
+        let latest = now + self.body_progress_time;
+        let rate = u64::from(self.body_bytes_per_second_min);
+        match (deadline, (count as u64 * 1_000_000).checked_div(rate)) {
+            (Some(deadline), Some(micros)) => latest.min(deadline + Duration::from_micros(micros)),
+            _ => latest,
         }
     }
 }

@@ -225,10 +225,10 @@ fn idle_time_then_head_time() {
 #[test]
 fn body_progress_time_is_extended_by_progress_and_stands_still_while_paused() {
     let mut server = server();
-    server.feed(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n");
+    server.feed(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 100003\r\n\r\n");
     assert_eq!(server.connection.next_deadline(), Some(seconds(20)));
     server.now = seconds(15);
-    server.feed(b"a");
+    server.feed(&[b'a'; 100_001]);
     assert_eq!(server.connection.next_deadline(), Some(seconds(35)));
     server.connection.pause_body();
     assert_eq!(server.connection.next_deadline(), None);
@@ -239,6 +239,28 @@ fn body_progress_time_is_extended_by_progress_and_stands_still_while_paused() {
     assert_eq!(server.connection.next_deadline(), Some(seconds(120)));
     server.run_to_deadline();
     assert_eq!(server.events, ["POST /echo ...", "failed: Timeout"]);
+    assert_eq!(status(&server.outcome()), 408);
+}
+
+#[test]
+fn a_body_that_trickles_is_refused_in_time() {
+    let mut server = server();
+    server.feed(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n");
+    // 600 bytes a second are enough for as long as it takes.
+    while server.now < seconds(100) {
+        server.now += seconds(1);
+        server.feed(&[b'a'; 600]);
+        assert!(server.connection.next_deadline() > Some(server.now + seconds(19)));
+    }
+    // One in ten seconds is progress, too, but not for ever.
+    let mut bytes = 0;
+    while server.connection.next_deadline() > Some(server.now + seconds(10)) {
+        server.now += seconds(10);
+        server.feed(b"a");
+        bytes += 1;
+    }
+    assert!(bytes < 3, "{bytes} bytes");
+    server.run_to_deadline();
     assert_eq!(status(&server.outcome()), 408);
 }
 

@@ -118,7 +118,8 @@ impl Connection {
         let Input::Body(content) = &mut self.input else { return Ok((0, None)) };
         let (count, taken) = content.take(input, &self.config.limits)?;
         if count > 0 {
-            self.read_deadline = Some(now + self.config.limits.body_progress_time);
+            let deadline = self.read_deadline;
+            self.read_deadline = Some(self.config.limits.body_deadline(deadline, count, now));
             // The content is on its way, so nobody waits for 100 Continue any more.
             self.exchange.expects_continue = false;
         }
