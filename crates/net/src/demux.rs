@@ -132,6 +132,7 @@ impl Core {
         if self.neighbours.learn(frame, now) {
             self.dialing.hurry(now);
         }
+        self.hear_of_path(frame);
         self.services.receive(now, frame, output);
     }
 

@@ -177,6 +177,7 @@ impl Core {
             window_shift_in: 0,
             window_shift_out: with.offer.scale.map_or(0, |_| self.shared.window_shift),
             mss: with.offer.mss,
+            may_fragment: false,
             checksum: self.checksum,
         };
         Tcb::new(Sizes::initial(&self.shared), with, stamp, self.shared.now.get())

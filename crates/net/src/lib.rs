@@ -32,6 +32,7 @@ mod moment;
 mod names;
 mod neighbours;
 mod packet;
+mod path_mtu;
 mod port;
 mod probe;
 mod recovery;

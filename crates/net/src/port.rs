@@ -141,6 +141,8 @@ pub(crate) struct Stamp {
     pub(crate) window_shift_out: u8,
     /// The peer's segment size: larger payloads are cut by the device.
     pub(crate) mss: u16,
+    /// Routers may cut packets, since some link on the way is narrow.
+    pub(crate) may_fragment: bool,
     /// The device does not write TCP checksums.
     pub(crate) checksum: bool,
 }
@@ -216,6 +218,9 @@ impl Stamp {
 
     /// Rewrites the window, sets the checksum, and reads the sequence numbers.
     fn finish(&self, packet: &mut [u8]) -> (u32, u32) {
+        if self.may_fragment {
+            allow_fragments(packet);
+        }
         let mut tcp = TcpPacket::new_unchecked(&mut packet[self.tuple.ip_header_len()..]);
         if self.window_shift_in != self.window_shift_out {
             let window = u32::from(tcp.window_len()) << self.window_shift_in;
@@ -230,6 +235,20 @@ impl Stamp {
         (seq, seq.wrapping_add(tcp.segment_len() as u32))
     }
 }
+
+/// Clears the flag that forbids it in an IPv4 header, and keeps the checksum right (RFC 1624).
+fn allow_fragments(packet: &mut [u8]) {
+    if let Some(header) = packet.first_chunk_mut::<20>()
+        && header[6] & DONT_FRAGMENT != 0
+    {
+        header[6] &= !DONT_FRAGMENT;
+        let (sum, carry) = u16::from_be_bytes([header[10], header[11]])
+            .overflowing_add(u16::from(DONT_FRAGMENT) << 8);
+        header[10..12].copy_from_slice(&(sum + u16::from(carry)).to_be_bytes());
+    }
+}
+
+const DONT_FRAGMENT: u8 = 0x40;
 
 impl<'a> Device for Port<'a> {
     type RxToken<'b>

@@ -3,7 +3,7 @@
 use flow::{Flow, FlowError, FlowExt, Listener};
 use net::Count;
 use sim::{MAC, TcpFields, World, WorldConfig, check, reply_frame, syn_frame, tcp_fields};
-use smoltcp::wire::TcpControl;
+use smoltcp::wire::{Icmpv4Packet, Ipv4Packet, TcpControl};
 use std::cell::RefCell;
 use std::net::SocketAddrV4;
 use std::rc::Rc;
@@ -560,5 +560,41 @@ fn a_panic_ends_its_connection_and_no_other() {
             assert_eq!(last_from_stack(world).flags.2, port == 5001, "only that one is reset");
         }
         assert_eq!(world.stacks[0].gauges().connections, 2);
+    });
+}
+
+/// A router's message that a packet of stack 0 with this sequence number was too long for a link.
+fn fragmentation_needed(port: u16, seq: u32, mtu: u16) -> Vec<u8> {
+    let mut frame = [&MAC[0][..], &MAC[1][..], &[0x08, 0x00]].concat();
+    frame.extend([0x45, 0, 0, 56, 0, 0, 0, 0, 64, 1, 0, 0, 10, 0, 0, 9, 10, 0, 0, 1]);
+    Ipv4Packet::new_unchecked(&mut frame[14..]).fill_checksum();
+    frame.extend([3, 4, 0, 0, 0, 0]);
+    frame.extend(mtu.to_be_bytes());
+    frame.extend([0x45, 0, 5, 220, 0, 0, 0x40, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
+    frame.extend([80_u16, port].map(u16::to_be_bytes).concat());
+    frame.extend(seq.to_be_bytes());
+    Icmpv4Packet::new_unchecked(&mut frame[34..]).fill_checksum();
+    frame
+}
+
+#[test]
+fn rfc_1191_segments_shrink_to_what_the_path_carries() {
+    run("path-mtu", |world| {
+        let flows = keep(world);
+        let next = open(world, 5000, 99);
+        let mut flow = flows.borrow_mut().pop().unwrap();
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(flow.poll_write_with(&mut cx, &mut |_| 2_000).is_ready());
+        world.settle();
+        let segment_max = |world: &World| world.stacks[0].connections()[0].segment_max;
+        // About a segment that is not on its way, and about one that is.
+        for (seq, expected) in [(next - 1, 1_460), (next + 2_000, 1_460), (next, 960)] {
+            world.wire.inject(0, fragmentation_needed(5000, seq, 1_000));
+            world.settle();
+            assert_eq!(segment_max(world), expected, "{seq}");
+        }
+        world.pass(Duration::from_millis(1_500));
+        let again = last_from_stack(world);
+        assert!((1..=960).contains(&again.data), "{again:?}");
     });
 }
