@@ -13,7 +13,12 @@ pub(super) fn bad_config(lab: &mut Lab) -> Result {
     guest.create(&site.host)?;
     const CRASH: u32 = 3;
     expect_reason(&guest, &site.host, CRASH)?;
-    contains("the console", &guest.console(&site.host)?, "appliance.toml:2")
+    contains("the console's log", &guest.console(&site.host)?, "appliance.toml:2")?;
+    // A host that logs no consoles and keeps the guest shows it to whoever looks later.
+    let keep = "cd /guests; rm /var/log/xen/console/*; sed '/^on_crash/s/destroy/preserve/' one.cfg >kept.cfg; \
+        xl create -q kept.cfg; n=0; until xl list one | grep -q ' [-s]*c[-d]* ' || [ $n = 300 ]; \
+        do sleep 0.1; n=$((n+1)); done; timeout 10 xl console one </dev/null";
+    contains("`xl console`", &site.host.must(keep)?, "appliance.toml:2")
 }
 
 pub(super) fn memory_sizes(lab: &mut Lab) -> Result {

@@ -20,7 +20,8 @@ const BULK_MIB: usize = 32;
 const UPLOAD_MIB: usize = 64;
 const GUEST_MIB: u32 = 192;
 const BULK: &str = "/big";
-const CONFIG: &str = "[http]\naccess_log = false\n[tcp]\nkeep_alive_seconds = 0\n";
+const CONFIG: &str =
+    "[http]\naccess_log = false\nbody_bytes_max = 100_000_000\n[tcp]\nkeep_alive_seconds = 0\n";
 const ANSWER_LIMIT: Duration = Duration::from_secs(120);
 const LOAD_LIMIT: Duration = Duration::from_secs(120);
 
@@ -101,6 +102,9 @@ pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
     );
     println!("{:<42} {:>10} {:>12} {:>8}  reach", "", "ours", "Linux+nginx", "ratio");
     starts(&host, words.rounds)?;
+    for pair in [OURS, THEIRS] {
+        start(&host, &guest(&pair, pair.front, true), pair.front)?;
+    }
     for load in LOADS {
         let values = interleaved(words.rounds, |pair| {
             wrk(&host, load, pair.front, load.path, words.seconds)
@@ -120,21 +124,23 @@ fn prepare(install: Install) -> Result<Host> {
     let options = Options { guests_mib: 4 * GUEST_MIB + 64, ..Options::default() };
     let host = Host::start(&Dom0::get(install)?, &options)?;
     let scratch = Scratch::new()?;
-    let bundle = scratch.path("bundle");
-    let mut writer = Writer::new();
-    let big = vec![0; BULK_MIB << 20];
-    for (path, bytes) in
-        [("appliance.toml", CONFIG.as_bytes()), ("site/index.html", PAGE), ("site/big", &big)]
-    {
-        writer.file(path, bytes, 0).or_say(|| path.to_owned())?;
-    }
-    std::fs::write(&bundle, writer.finish()).or_say(|| "cannot write a bundle".into())?;
     put_file(&host, "image", &image.stripped)?;
-    put_file(&host, "bundle", &bundle)?;
+    host.put("/guests/page", &bundle(&[])?)?;
+    host.put("/guests/bundle", &bundle(&[("site/big", &vec![0; BULK_MIB << 20])])?)?;
     put_file(&host, "linux", &peer.kernel)?;
     put_file(&host, "initrd", &peer.initrd)?;
     put_wrk(&host, &scratch)?;
     Ok(host)
+}
+
+/// A bundle with the page and more files.
+fn bundle(more: &[(&str, &[u8])]) -> Result<Vec<u8>> {
+    let mut writer = Writer::new();
+    let files = [("appliance.toml", CONFIG.as_bytes()), ("site/index.html", PAGE)];
+    for (path, bytes) in files.iter().chain(more) {
+        writer.file(path, bytes, 0).or_say(|| (*path).to_owned())?;
+    }
+    Ok(writer.finish())
 }
 
 /// wrk and the libraries it needs on this machine.
@@ -152,18 +158,19 @@ fn put(host: &Host, path: &str, file: &Path) -> Result {
     host.put(path, &bytes)
 }
 
-fn guest(pair: &Pair, address: &str) -> Domain {
+/// A guest with the page, and the big file if there is to be bulk.
+fn guest(pair: &Pair, address: &str, bulk: bool) -> Domain {
     let name = format!("{}-{}", pair.name, address.rsplit('.').next().unwrap_or_default());
     let ours = Domain { memory_mib: GUEST_MIB, ..Domain::appliance(&name, address) };
     if pair.name == OURS.name {
-        return ours;
+        let ramdisk = if bulk { "bundle" } else { "page" };
+        return Domain { ramdisk: Some(ramdisk.into()), ..ours };
     }
-    Domain {
-        kernel: "linux".into(),
-        ramdisk: Some("initrd".into()),
-        words: format!("console=hvc0 quiet ip={address}/24 bulk={BULK_MIB}"),
-        ..ours
+    let mut words = format!("console=hvc0 quiet ip={address}/24");
+    if bulk {
+        words.push_str(&format!(" bulk={BULK_MIB}"));
     }
+    Domain { kernel: "linux".into(), ramdisk: Some("initrd".into()), words, ..ours }
 }
 
 /// Starts a guest: how long `xl create` took, and until the first answer after it, in ms.
@@ -182,17 +189,15 @@ fn start(host: &Host, guest: &Domain, address: &str) -> Result<[f64; 2]> {
     }
 }
 
-/// From `xl create` to the first answer; both guests run afterwards.
+/// From `xl create` to the first answer.
 fn starts(host: &Host, rounds: usize) -> Result {
     let mut created = [Vec::new(), Vec::new()];
     let mut answered = [Vec::new(), Vec::new()];
-    for round in 0..rounds {
+    for _ in 0..rounds {
         for (nth, pair) in [OURS, THEIRS].iter().enumerate() {
-            let guest = guest(pair, pair.front);
-            if round > 0 {
-                host.must(&format!("xl destroy {}; sleep 1", guest.name))?;
-            }
+            let guest = guest(pair, pair.front, false);
             let [create, answer] = start(host, &guest, pair.front)?;
+            host.must(&format!("xl destroy {}; sleep 1", guest.name))?;
             created[nth].push(create);
             answered[nth].push(create + answer);
         }
@@ -237,7 +242,7 @@ fn upload(host: &Host, pair: &Pair) -> Result<f64> {
 /// A guest as a gateway: it fetches from another guest what dom0 asks it for.
 fn guest_to_guest(host: &Host, words: &Words) -> Result {
     for pair in [OURS, THEIRS] {
-        start(host, &guest(&pair, pair.back), pair.back)?;
+        start(host, &guest(&pair, pair.back, true), pair.back)?;
     }
     let bulk = Load { what: "guest to guest, MiB/s", options: "-c1", ..LOADS[LOADS.len() - 1] };
     let small = Load { what: "guest to guest, requests/s", options: "-c16", ..LOADS[0] };
