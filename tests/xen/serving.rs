@@ -1,6 +1,6 @@
 //! HTTP through the backend, from dom0, through its bridge, and between guests.
 
-use super::{BIG_BYTES, Site, check_sum, outside, url};
+use super::{ANSWER_LIMIT, BIG_BYTES, Site, check_sum, outside, url};
 use crate::{
     failure::{OrSay, Result, fail},
     lab::{Lab, contains, curl, equal, noise, same_bytes},
@@ -31,7 +31,7 @@ pub(super) fn dom0_and_outside(lab: &mut Lab) -> Result {
 
 pub(super) fn crowds(lab: &mut Lab) -> Result {
     let site = Site::new(lab)?;
-    let _guest = site.guest()?;
+    let guest = site.guest()?;
     let patience = ["--timeout", "120s"];
     let wrk = tools::output(
         tools::command(&tools::WRK)?.args(["-t1", "-c64", "-d3s"]).args(patience).arg(url("/")),
@@ -41,7 +41,11 @@ pub(super) fn crowds(lab: &mut Lab) -> Result {
         fail!("wrk saw errors:\n{wrk}");
     }
     let mut streams = load::open(outside()?, 1000)?;
-    load::ask_each(&mut streams, outside()?, "/")
+    for stream in &streams {
+        stream.set_read_timeout(Some(ANSWER_LIMIT)).or_say(|| "cannot set a time limit".into())?;
+    }
+    let asked = load::ask_each(&mut streams, outside()?, "/");
+    asked.or_else(|failure| fail!("{failure}; the console:\n{}", guest.console(&site.host)?))
 }
 
 pub(super) fn large_file(lab: &mut Lab) -> Result {
@@ -49,7 +53,7 @@ pub(super) fn large_file(lab: &mut Lab) -> Result {
     let mut guest = Domain::appliance("one", super::ADDRESS);
     guest.memory_mib = 128;
     guest.create(&site.host)?;
-    guest.wait_answer(&site.host, &url("/"), super::ANSWER_LIMIT)?;
+    guest.wait_answer(&site.host, &url("/"), ANSWER_LIMIT)?;
     // dom0 has no room for all of it twice.
     site.host.must("rm /guests/bundle")?;
     let sum = site.host.must(&format!("wget -q -O - {} | sha256sum", url("/big")))?;
@@ -66,7 +70,7 @@ pub(super) fn guest_to_guest(lab: &mut Lab) -> Result {
     let _guest = site.guest()?;
     let other = Domain::appliance("two", OTHER);
     other.create(&site.host)?;
-    other.wait_answer(&site.host, &format!("http://{OTHER}/"), super::ANSWER_LIMIT)?;
+    other.wait_answer(&site.host, &format!("http://{OTHER}/"), ANSWER_LIMIT)?;
     let line = format!("wget -q -O - {} | sha256sum", url(&format!("/_test/relay/{OTHER}:80/big")));
     check_sum(&site.host, super::FETCHED_BYTES, site.host.must(&line)?.trim_end())
 }

@@ -21,7 +21,7 @@ pub(crate) fn run() -> Result<(), String> {
         machine::entropy::add(&seed);
     }
     let ram_bytes = machine::memory::usage().total_bytes as u64;
-    let mut guest = Guest::find(xen_netfront::Settings::for_ram(ram_bytes));
+    let mut guest = Guest::find(xen_netfront::Settings::for_ram(ram_bytes))?;
     let mut interfaces = Interfaces::open(&config, guest.as_mut())?;
     let executor = Executor::new(machine::catch_panic);
     if let Some(guest) = guest {

@@ -4,7 +4,9 @@
 use crate::interfaces::Interfaces;
 use crate::notice::Notice;
 use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt::Display;
 use core::time::Duration;
 use flow::task::Spawner;
 use machine::xen::control;
@@ -28,19 +30,10 @@ pub(crate) struct Guest {
 
 impl Guest {
     /// Connects, if the machine is a Xen guest.
-    pub(crate) fn find(settings: Settings) -> Option<Self> {
-        let store = Store::connect()?;
-        match store.block_on(PATIENCE, xen_netfront::Interfaces::new(&store)) {
-            Some(Ok(known)) => Some(Self { store, settings, known, frontends: Vec::new() }),
-            Some(Err(error)) => {
-                log::error!("no network interfaces: xenstore: {error}");
-                None
-            }
-            None => {
-                log::error!("no network interfaces: xenstore does not answer");
-                None
-            }
-        }
+    pub(crate) fn find(settings: Settings) -> Result<Option<Self>, String> {
+        let Some(store) = Store::connect() else { return Ok(None) };
+        let known = wait(&store, xen_netfront::Interfaces::new(&store))?;
+        Ok(Some(Self { store, settings, known, frontends: Vec::new() }))
     }
 
     /// The connection to xenstore.
@@ -49,32 +42,19 @@ impl Guest {
     }
 
     /// Opens the network interfaces that the guest has at its start.
-    pub(crate) fn cards(&mut self) -> Vec<XenNetfront> {
+    pub(crate) fn cards(&mut self) -> Result<Vec<XenNetfront>, String> {
         let store = self.store.clone();
-        let interfaces = match store.block_on(PATIENCE, self.known.fresh()) {
-            Some(Ok(interfaces)) => interfaces,
-            Some(Err(error)) => {
-                log::error!("no network interfaces: xenstore: {error}");
-                return Vec::new();
-            }
-            None => {
-                log::error!("no network interfaces: xenstore does not answer");
-                return Vec::new();
-            }
-        };
         let mut cards = Vec::new();
-        for interface in interfaces.iter().take(INTERFACES_MAX) {
-            let opening = xen_netfront::open(&store, interface, &self.settings);
-            match store.block_on(PATIENCE, opening) {
-                Some(Ok((card, frontend))) => {
+        for interface in wait(&store, self.known.fresh())?.iter().take(INTERFACES_MAX) {
+            match wait(&store, xen_netfront::open(&store, interface, &self.settings)) {
+                Ok((card, frontend)) => {
                     cards.push(card);
                     self.frontends.push(frontend);
                 }
-                Some(Err(error)) => refuse(interface, &error),
-                None => refuse(interface, &"its backend does not answer"),
+                Err(error) => refuse(interface, &error),
             }
         }
-        cards
+        Ok(cards)
     }
 
     /// Starts the tasks that the guest needs as long as it runs.
@@ -96,13 +76,24 @@ impl Guest {
     }
 }
 
+/// Waits for something at the start, when nothing else runs.
+fn wait<T, E: Display>(
+    store: &Store,
+    what: impl Future<Output = Result<T, E>>,
+) -> Result<T, String> {
+    match store.block_on(PATIENCE, what) {
+        Some(outcome) => outcome.map_err(|error| format!("xenstore: {error}")),
+        None => Err("dom0 does not answer".into()),
+    }
+}
+
 fn run(spawner: &Spawner, frontend: Frontend) {
     spawner.spawn("xen network", async {
         frontend.run().await;
     });
 }
 
-fn refuse(interface: &Interface, reason: &dyn core::fmt::Display) {
+fn refuse(interface: &Interface, reason: &dyn Display) {
     log::error!("vif {} cannot be used: {reason}", interface.number);
 }
 

@@ -59,7 +59,7 @@ impl Interfaces {
                 Err(error) => log::error!("a network card cannot be used: {error:?}"),
             }
         }
-        for card in guest.map(Guest::cards).unwrap_or_default() {
+        for card in guest.map_or(Ok(Vec::new()), Guest::cards)? {
             interfaces.add(card)?;
         }
         if interfaces.count() == 0 {
