@@ -138,6 +138,9 @@ impl Console {
             line.take();
         }
         xen::console::acknowledge();
+        if self.length == 0 {
+            return;
+        }
         self.pump_to_xen();
         if self.length == 0 || !self.present {
             return;

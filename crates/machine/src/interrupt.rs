@@ -95,7 +95,6 @@ pub fn wait(deadline: Option<Duration>) {
     // the next instruction, so that none is lost between them. The stack may be used: no `nostack`.
     unsafe { core::arch::asm!("sti", "hlt", "cli") }
     crate::clock::woken();
-    crate::console::pump();
 }
 
 #[cfg(feature = "runtime")]

@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn bytes_come_out_in_order_and_memory_is_held_only_for_them() {
-        let shared = Shared::new(Limits::default(), Moment::new(Duration::ZERO));
+        let shared = Shared::new(Limits::default(), 0, Moment::new(Duration::ZERO));
         let mut basin = Basin::default();
         let put = |basin: &mut Basin, bytes: &[u8]| {
             let room = basin.room(8, &shared);

@@ -74,6 +74,9 @@ impl Core {
         let device = wire.capabilities();
         let caps = connection_caps(&device);
         let limits = config.limits.clone();
+        let headers = 20 + 20;
+        let offload_bytes =
+            caps.segmentation.tcpv4.map_or(0, |bytes| bytes.get().saturating_sub(headers));
         let services = Services::new(wire, config, own, entropy(), now);
         let hasher = TupleHasher::new(entropy());
         let mut nowhere = Nowhere;
@@ -86,7 +89,7 @@ impl Core {
             half_open: HalfOpenTable::new(hasher.clone(), limits.half_open_max),
             time_wait: TimeWait::new(hasher.clone(), limits.time_wait_max, limits.time_wait),
             resets: Allowance::new(limits.resets_per_second),
-            shared: Rc::new(Shared::new(limits, Moment::new(now))),
+            shared: Rc::new(Shared::new(limits, offload_bytes, Moment::new(now))),
             table: Rc::new(RefCell::new(Table::new(hasher))),
             ports: Ports::default(),
             dialing: Dialing::default(),

@@ -93,18 +93,18 @@ pub(crate) fn after_read(connection: &Connection, tcb: &mut Tcb) {
 /// The transmit ring's capacity, if it may grow.
 pub(crate) fn growable_transmit(connection: &Connection, tcb: &Tcb) -> usize {
     let capacity = tcb.body.transmit_capacity();
-    let may_grow = capacity < connection.shared.limits.transmit_ring_max_bytes;
+    let may_grow = capacity < transmit_max(&connection.shared);
     if may_grow { capacity } else { usize::MAX }
 }
 
 /// Called before the application writes what a ring of this size is too small for.
 pub(crate) fn before_write(connection: &Connection, tcb: &mut Tcb) {
     let sizes = Sizes::of_body(&tcb.body);
-    let limits = &connection.shared.limits;
-    if sizes.transmit >= limits.transmit_ring_max_bytes {
+    let max = transmit_max(&connection.shared);
+    if sizes.transmit >= max {
         return;
     }
-    let wanted = sizes.transmit.saturating_mul(GROWTH).min(limits.transmit_ring_max_bytes);
+    let wanted = sizes.transmit.saturating_mul(GROWTH).min(max);
     let transmit = affordable(&connection.shared, sizes.transmit, wanted);
     if transmit > sizes.transmit && resize(connection, tcb, Sizes { transmit, ..sizes }) {
         connection.shared.tally.add(Count::RingsGrown);
@@ -152,6 +152,14 @@ pub(crate) fn make_socket(connection: &Connection, tcb: &mut Tcb, left: Left) ->
 
 /// The factor by which a ring grows: from a page to 64 KiB, and from there to its maximum.
 const GROWTH: usize = 16;
+
+/// The largest transmit ring. Its end cuts the segment that reaches over it in two, so that it is as
+/// long as so many whole ones.
+fn transmit_max(shared: &Shared) -> usize {
+    let max = shared.limits.transmit_ring_max_bytes;
+    let segment = shared.offload_bytes;
+    if (1..=max).contains(&segment) { max - max % segment } else { max }
+}
 
 /// As much of `wanted` as the budget of all rings allows, at least `current`.
 fn affordable(shared: &Shared, current: usize, wanted: usize) -> usize {

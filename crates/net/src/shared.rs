@@ -20,6 +20,8 @@ pub(crate) struct Shared {
     pub(crate) ring_bytes: Cell<usize>,
     /// Memory for the next bytes of calm connections.
     pub(crate) spares: Spares,
+    /// The largest payload that the device takes at once, in bytes; 0 when it does no segmentation.
+    pub(crate) offload_bytes: usize,
     /// The shift that we announce for our windows (RFC 7323 section 2.2).
     pub(crate) window_shift: u8,
 }
@@ -34,7 +36,7 @@ pub(crate) struct Spans {
 }
 
 impl Shared {
-    pub(crate) fn new(limits: Limits, now: Moment) -> Self {
+    pub(crate) fn new(limits: Limits, offload_bytes: usize, now: Moment) -> Self {
         let bits = usize::BITS - limits.receive_ring_max_bytes.leading_zeros();
         let spans = Spans {
             user_timeout: Span::new(limits.user_timeout),
@@ -51,6 +53,7 @@ impl Shared {
             dirty: RefCell::new(Vec::new()),
             ring_bytes: Cell::new(0),
             spares: Spares::default(),
+            offload_bytes,
             window_shift: bits.saturating_sub(16).min(14) as u8,
         }
     }

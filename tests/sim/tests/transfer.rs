@@ -221,7 +221,9 @@ fn rings_grow_with_use_and_shrink_with_idleness() {
             let all = world.stacks[end].connections();
             (all[0].receive_ring.1, all[0].transmit_ring.1)
         };
-        assert_eq!((rings(world, 0).0, rings(world, 1).1), (262_144, 262_144));
+        assert_eq!(rings(world, 0).0, 262_144);
+        // As many whole segments as fit, where the device cuts them.
+        assert!((196_608..=262_144).contains(&rings(world, 1).1), "{:?}", rings(world, 1));
         // One end's shrinking is news to the other, whose idle time begins anew.
         world.pass(Duration::from_secs(12));
         assert_eq!((rings(world, 0), rings(world, 1)), ((1_536, 2_048), (1_536, 2_048)));
