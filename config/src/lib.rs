@@ -40,6 +40,8 @@ pub use schema::{Config, Debug, Http, Log, Network, Rpc, Shutdown, Tasks, Tcp, Z
 
 /// The name of the configuration file inside a bundle.
 pub const CONFIG_FILE: &str = "appliance.toml";
+/// The name of the file of services by name inside a bundle, which may do without.
+pub const NAMES_FILE: &str = "names";
 
 /// The commented default: what a bundle without an `appliance.toml` gets, and the example to start
 /// from. Parsing it gives `Config::default()`; a test keeps the two equal.

@@ -1,6 +1,5 @@
 //! THE table: which port speaks which protocol to which handler.
 
-use crate::Platform;
 #[cfg(not(feature = "rpc"))]
 use crate::handlers::absent::Rpc;
 #[cfg(not(feature = "zmq"))]
@@ -8,6 +7,7 @@ use crate::handlers::absent::Service;
 use crate::handlers::debug;
 use crate::handlers::site::Site;
 use crate::platform::ListenError;
+use crate::{Platform, names};
 use alloc::rc::Rc;
 use alloc::string::String;
 use config::{Bundle, Config};
@@ -19,6 +19,7 @@ use endpoints::http::{Limits, Routes, Server, ServerConfig};
 use endpoints::pipe::Service;
 #[cfg(feature = "rpc")]
 use endpoints::rpc::Rpc;
+use flow::names::{Named, Names};
 use flow::task::Spawner;
 use flow::time::Timers;
 
@@ -30,6 +31,8 @@ pub struct Context<P: Platform> {
     pub config: Rc<Config>,
     /// The files of the boot bundle.
     pub bundle: Rc<Bundle<'static>>,
+    /// Who offers what, and where.
+    pub names: Rc<dyn Names>,
     /// Makes tasks.
     pub spawner: Spawner,
     /// Time and deadlines.
@@ -42,6 +45,7 @@ impl<P: Platform> Clone for Context<P> {
             platform: self.platform.clone(),
             config: self.config.clone(),
             bundle: self.bundle.clone(),
+            names: self.names.clone(),
             spawner: self.spawner.clone(),
             timers: self.timers.clone(),
         }
@@ -49,6 +53,11 @@ impl<P: Platform> Clone for Context<P> {
 }
 
 impl<P: Platform> Context<P> {
+    /// Opens connections to others, also by the names of their services.
+    pub fn connector(&self) -> Named<P::Connector> {
+        Named::new(self.platform.connector(), self.names.clone())
+    }
+
     /// Time since 1970-01-01 00:00 UTC when the timers' time was zero.
     pub fn wall_clock_start(&self) -> Duration {
         self.platform.wall_clock().saturating_sub(self.timers.now())
@@ -104,6 +113,7 @@ impl App {
         context.spawner.spawn("http listener", web.clone().serve(listener));
         let rpc = open_rpc(context, &web)?;
         let transform = open_zmq(context)?;
+        names::register(context);
         Ok(Self {
             web,
             rpc,

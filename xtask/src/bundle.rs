@@ -4,7 +4,7 @@ use crate::{
     failure::{Failure, OrSay, Result, fail},
     places,
 };
-use config::{CONFIG_FILE, Config, cpio::Writer};
+use config::{CONFIG_FILE, Config, NAMES_FILE, cpio::Writer};
 use flate2::{Compression, GzBuilder};
 use std::{
     io::Write,
@@ -68,7 +68,7 @@ pub(crate) fn file(folder: Option<&Path>) -> Result<PathBuf> {
     Ok(out)
 }
 
-/// Makes the archive of a folder: `appliance.toml` if it is there, the site, keys; nothing else, so that a folder with
+/// Makes the archive of a folder: `appliance.toml` and `names` if they are there, the site, keys; nothing else, so that a folder with
 /// other things beside them (such as `config/`) serves as it is. The same folder gives the same bytes.
 pub(crate) fn pack(folder: &Path) -> Result<Vec<u8>> {
     let mut files = Vec::new();
@@ -81,8 +81,10 @@ pub(crate) fn pack(folder: &Path) -> Result<Vec<u8>> {
             config.http.site_root
         );
     }
-    if folder.join(CONFIG_FILE).is_file() {
-        files.push(read(folder, CONFIG_FILE.into())?);
+    for name in [CONFIG_FILE, NAMES_FILE] {
+        if folder.join(name).is_file() {
+            files.push(read(folder, name.into())?);
+        }
     }
     for root in MORE_FOLDERS.iter().copied().chain([config.http.site_root.as_str()]) {
         for path in walk(folder, root)? {

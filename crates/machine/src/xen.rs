@@ -12,6 +12,7 @@ pub mod grant;
 pub(crate) mod hypercall;
 pub mod net;
 mod parameter;
+pub mod services;
 pub(crate) mod shared_info;
 pub mod store;
 

@@ -2,11 +2,13 @@
 
 use crate::guest::Guest;
 use crate::interfaces::Interfaces;
+use crate::names::XenNames;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use aqueduct::app::{App, Context, explain};
-use aqueduct::runtime;
+use aqueduct::{names, runtime};
 use config::{Bundle, Config};
+use flow::names::Names;
 use flow::task::Executor;
 use flow::time::Timers;
 
@@ -24,15 +26,19 @@ pub(crate) fn run() -> Result<(), String> {
     let mut guest = Guest::find(xen_netfront::Settings::for_ram(ram_bytes))?;
     let mut interfaces = Interfaces::open(&config, guest.as_mut())?;
     let executor = Executor::new(machine::catch_panic);
-    if let Some(guest) = guest {
-        guest.start(&executor.spawner(), &interfaces);
-    }
     let timers = Timers::new();
     timers.advance(machine::clock::now());
+    let mut names: Rc<dyn Names> = Rc::new(names::table(&bundle)?);
+    if let Some(guest) = guest {
+        let store = guest.store().clone();
+        names = Rc::new(XenNames::new(store, interfaces.clone(), timers.clone()));
+        guest.start(&executor.spawner(), &interfaces);
+    }
     let context = Context {
         platform: interfaces.clone(),
         config: Rc::new(config),
         bundle: Rc::new(bundle),
+        names,
         spawner: executor.spawner(),
         timers: timers.clone(),
     };

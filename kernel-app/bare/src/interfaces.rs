@@ -14,6 +14,7 @@ use aqueduct::network;
 use aqueduct::platform::{Driver, ListenError, Platform};
 use config::Config;
 use core::cell::RefCell;
+use core::net::IpAddr;
 use core::time::Duration;
 use endpoints::http::Routes;
 use flow::task::Spawner;
@@ -77,6 +78,16 @@ impl Interfaces {
     /// How many there are.
     pub(crate) fn count(&self) -> usize {
         self.links.borrow().len()
+    }
+
+    /// The first address that others may reach us at.
+    pub(crate) fn address(&self) -> Option<IpAddr> {
+        let links = self.links.borrow();
+        let mut all = links.iter().flat_map(|link| link.stack.addresses()).map(|(own, _)| own);
+        all.find(|own| match own {
+            IpAddr::V4(own) => !own.is_link_local(),
+            IpAddr::V6(own) => !own.is_unicast_link_local(),
+        })
     }
 
     /// What is said of them.

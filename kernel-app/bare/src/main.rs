@@ -9,6 +9,7 @@ extern crate alloc;
 mod appliance;
 mod guest;
 mod interfaces;
+mod names;
 mod notice;
 mod trials;
 mod virtio_card;

@@ -18,6 +18,7 @@ use core::time::Duration;
 use endpoints::http::{self, Reply as HttpReply, Response, Status};
 use endpoints::pipe::{Client, Compress, Service, ServiceLimits, make_client, make_server_within};
 use endpoints::zmq::{Bind, Connect, Host};
+use flow::names::Query;
 use flow::{Flow, FlowError, FlowExt, Listener, Target};
 use serde::{Deserialize, Serialize};
 
@@ -77,11 +78,11 @@ pub async fn transform(request: Request) -> Reply {
 
 /// The service of another appliance, for requests that are answered with a text.
 pub fn texts_of<P: Platform>(context: &Context<P>, service: Target) -> Client<Request, String> {
-    make_client(&host(context), Connect::new(context.platform.connector(), service))
+    make_client(&host(context), Connect::new(context.connector(), service))
 }
 
-/// An HTTP route of the debug endpoints: has the body put in capitals by the ZeroMQ service at the
-/// address that the path names. A session of one appliance that calls another's service.
+/// An HTTP route of the debug endpoints: has the body put in capitals by the ZeroMQ service that the
+/// path names, as `10.9.0.2:5555` or as `transform@alpha`. A session of one appliance that calls another's service.
 pub async fn transform_elsewhere<P: Platform>(
     context: Context<P>,
     mut request: http::Request,
@@ -161,7 +162,9 @@ impl<P: Platform> trial::Place for Context<P> {
 }
 
 fn service_of(request: &http::Request) -> Option<Target> {
-    core::str::from_utf8(request.parameter("service")?).ok()?.parse().ok()
+    let text = core::str::from_utf8(request.parameter("service")?).ok()?;
+    let by_name = || text.parse().ok().map(|query: Query| query.target());
+    text.parse().ok().or_else(by_name)
 }
 
 fn host<P: Platform>(context: &Context<P>) -> Host {

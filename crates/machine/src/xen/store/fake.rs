@@ -21,6 +21,7 @@ pub struct Daemon {
     watches: Vec<(String, String, String)>,
     transactions: BTreeMap<u32, Transaction>,
     next_transaction: u32,
+    permissions: BTreeMap<String, Vec<String>>,
     /// Changes of the tree so far.
     generation: u64,
     incoming: Vec<u8>,
@@ -48,6 +49,7 @@ pub fn connect() -> (Store, Daemon) {
         watches: Vec::new(),
         transactions: BTreeMap::new(),
         next_transaction: 1,
+        permissions: BTreeMap::new(),
         generation: 0,
         incoming: Vec::new(),
         outgoing: Vec::new(),
@@ -130,6 +132,20 @@ impl Daemon {
     pub fn get(&self, path: &str) -> Option<String> {
         let value = self.nodes.get(&absolute(path))?;
         Some(String::from_utf8_lossy(value).into_owned())
+    }
+
+    /// Who may do what to a node, if that was ever set.
+    pub fn permissions(&self, path: &str) -> Vec<String> {
+        self.permissions.get(path).cloned().unwrap_or_default()
+    }
+
+    /// Lets nobody read a node.
+    pub fn hide(&mut self, path: &str) {
+        self.permissions.insert(path.to_string(), Vec::from([String::from("n0")]));
+    }
+
+    fn is_hidden(&self, path: &str) -> bool {
+        self.permissions.get(path).is_some_and(|access| access[0] == "n0")
     }
 
     /// How many watches there are.
@@ -241,6 +257,7 @@ impl Daemon {
         let given = String::from_utf8_lossy(&payload[..end]).into_owned();
         let (path, rest) = (absolute(&given), &payload[end + 1..]);
         match header.kind {
+            READ | DIRECTORY if self.is_hidden(&path) => Err("EACCES"),
             READ => self.tree(header)?.get(&path).cloned().ok_or("ENOENT"),
             WRITE => self.write(header, &path, rest),
             MAKE if self.tree(header)?.contains_key(&path) => Ok(b"OK\0".to_vec()),
@@ -273,7 +290,12 @@ impl Daemon {
                 Ok(alloc::format!("{id}\0").into_bytes())
             }
             END => self.end(header.transaction, &given),
-            PERMISSIONS => Ok(b"OK\0".to_vec()),
+            PERMISSIONS => {
+                let access = String::from_utf8_lossy(rest.strip_suffix(b"\0").ok_or("EINVAL")?);
+                let access = access.split('\0').map(String::from).collect();
+                self.permissions.insert(path, access);
+                Ok(b"OK\0".to_vec())
+            }
             _ => Err("ENOSYS"),
         }
     }

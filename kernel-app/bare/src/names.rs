@@ -1,0 +1,99 @@
+//! Services by name between the guests of one Xen host, by way of xenstore.
+
+use crate::interfaces::Interfaces;
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use core::time::Duration;
+use flow::Target;
+use flow::names::{Answer, Label, Names, NamesError, Query, Service};
+use flow::time::Timers;
+use machine::xen::services::{self, Published};
+use machine::xen::store::{Error, Store};
+
+/// How often an address is looked for that DHCP has not brought yet.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The names that all guests of the host share. A host is called what its toolstack calls the
+/// domain.
+pub(crate) struct XenNames {
+    store: Store,
+    interfaces: Interfaces,
+    timers: Timers,
+}
+
+impl XenNames {
+    pub(crate) fn new(store: Store, interfaces: Interfaces, timers: Timers) -> Self {
+        Self { store, interfaces, timers }
+    }
+
+    /// Where others reach a port of ours, once there is an address.
+    async fn reachable(&self, target: &Target) -> Target {
+        let Target::Address(address) = target else {
+            return target.clone();
+        };
+        if !address.ip().is_unspecified() {
+            return target.clone();
+        }
+        loop {
+            if let Some(own) = self.interfaces.address() {
+                return SocketAddr::new(own, address.port()).into();
+            }
+            self.timers.sleep(PAUSE).await;
+        }
+    }
+
+    async fn publish(&self, service: &Service) -> Result<(), Error> {
+        let name = self.store.read_text("name").await?;
+        let host = name.parse::<Label>().unwrap_or_else(|_| service.host.clone());
+        let target = self.reachable(&service.target).await;
+        let value = format!("{host} {} {target}", service.protocol);
+        services::publish(&self.store, service.name.as_str(), &value).await
+    }
+
+    async fn find(&self, query: &Query) -> Result<Vec<Service>, Error> {
+        let found = services::published(&self.store, query.name.as_str()).await?;
+        let services = found.iter().filter_map(|published| service(&query.name, published));
+        Ok(services.filter(|service| query.matches(service)).collect())
+    }
+}
+
+/// What a domain has published, if it is a service.
+fn service(name: &Label, published: &Published) -> Option<Service> {
+    let mut words = published.value.split(' ');
+    let (host, protocol) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+    let target = words.next()?.parse().ok()?;
+    Some(Service { name: name.clone(), host, protocol, target })
+}
+
+impl Names for XenNames {
+    fn register<'a>(&'a self, service: &'a Service) -> Answer<'a, ()> {
+        Box::pin(async move { self.publish(service).await.map_err(told) })
+    }
+
+    fn look_up<'a>(&'a self, query: &'a Query) -> Answer<'a, Vec<Service>> {
+        Box::pin(async move { self.find(query).await.map_err(told) })
+    }
+
+    fn watch<'a>(&'a self, query: &'a Query, known: &'a [Service]) -> Answer<'a, Vec<Service>> {
+        Box::pin(async move {
+            let mut watch = services::watch(&self.store).await.map_err(told)?;
+            loop {
+                // The first event comes at once.
+                watch.changed().await.map_err(told)?;
+                let found = self.find(query).await.map_err(told)?;
+                if found != known {
+                    return Ok(found);
+                }
+            }
+        })
+    }
+}
+
+fn told(error: Error) -> NamesError {
+    match error {
+        Error::NotPermitted | Error::NoSpace | Error::Refused => NamesError::Denied,
+        _ => NamesError::Unavailable,
+    }
+}
