@@ -57,3 +57,24 @@ enum ConnectFailure {
   notFound @4;
   exhausted @5;
 }
+
+struct Setting {
+  union {
+    absent @0 :Void;
+    value @1 :Data;
+  }
+}
+
+# Settings by name. What a table does not take for its size fails as overloaded.
+interface Conf {
+  read @0 (key :Text) -> (setting :Setting);
+  write @1 (key :Text, value :Data) -> ();
+  delete @2 (key :Text) -> (existed :Bool);
+  # Until the watch is released.
+  watch @3 (key :Text) -> (watch :Watch);
+}
+
+interface Watch {
+  # At first the setting as it is; then waits until it changed. Several changes may be one.
+  next @0 () -> (setting :Setting);
+}

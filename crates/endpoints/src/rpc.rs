@@ -19,6 +19,8 @@ use crate::rpc::driver::Driver;
 use alloc::rc::Rc;
 use capnp::capability::FromClientHook;
 use core::cell::Cell;
+use core::fmt;
+use core::net::IpAddr;
 use core::ops::Deref;
 use flow::task::Spawner;
 use flow::time::Timers;
@@ -41,6 +43,27 @@ pub struct Rpc {
     encoding: Encoding,
     shared: Rc<Shared>,
 }
+
+/// Why a sturdy reference does not lead to its service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RestoreError {
+    /// There is no connection; it may help to try again.
+    Connect(ConnectError),
+    /// The vat must prove that it has a key, which takes a secure channel: let that make the flow,
+    /// and use [`Rpc::restore_flow`].
+    NeedsSecureChannel,
+}
+
+impl fmt::Display for RestoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connect(error) => error.fmt(f),
+            Self::NeedsSecureChannel => f.write_str("the reference needs a secure channel"),
+        }
+    }
+}
+
+impl core::error::Error for RestoreError {}
 
 /// What a vat's connections share.
 #[derive(Default)]
@@ -113,7 +136,7 @@ impl Rpc {
                     Ok(_) if rpc.shared.draining.get() => return FlowError::Closed,
                     Ok(flow) => {
                         let peer = Peer::unknown(flow.peer());
-                        rpc.serve(flow, service(&peer));
+                        rpc.serve_flow(flow, &peer, &service);
                     }
                     Err(error) => return error,
                 }
@@ -121,13 +144,15 @@ impl Rpc {
         }
     }
 
-    /// Offers `service` to the peer at a flow that is there already.
-    pub fn serve_flow(&self, flow: impl Flow + 'static, service: impl FromClientHook) {
-        self.serve(flow, Some(service));
-    }
-
-    fn serve(&self, flow: impl Flow + 'static, service: Option<impl FromClientHook>) {
-        let offered = service.map(FromClientHook::into_client_hook);
+    /// Offers `peer` what `service` gives for it, over a flow that is there already. A secure
+    /// channel comes in here, see [`Peer`].
+    pub fn serve_flow<C: FromClientHook>(
+        &self,
+        flow: impl Flow + 'static,
+        peer: &Peer,
+        service: impl FnOnce(&Peer) -> Option<C>,
+    ) {
+        let offered = service(peer).map(FromClientHook::into_client_hook);
         let conn = self.system.connect_as(offered, self.encoding);
         self.drive(Driver::accepted(self, conn, flow));
     }
@@ -151,12 +176,34 @@ impl Rpc {
         service
     }
 
-    /// As [`connect_flow`](Self::connect_flow), for a service of this name.
+    /// As [`connect_flow`](Self::connect_flow), for a service of this name; without a name, for the
+    /// one that everybody gets.
     pub fn restore_flow<C: FromClientHook>(&self, flow: impl Flow + 'static, name: &[u8]) -> C {
         let conn = self.system.connect_as(None, self.encoding);
         let service = self.system.restore(conn, name);
         self.drive(Driver::connected(self, conn, flow));
         service
+    }
+
+    /// Connects to where a sturdy reference leads, and asks for its service.
+    pub async fn restore_at<N, C>(
+        &self,
+        connector: &N,
+        reference: &SturdyRef,
+    ) -> Result<C, RestoreError>
+    where
+        N: Connector,
+        C: FromClientHook,
+    {
+        if reference.fingerprint.is_some() {
+            return Err(RestoreError::NeedsSecureChannel);
+        }
+        let target = match reference.host.parse::<IpAddr>() {
+            Ok(address) => Target::Address((address, reference.port).into()),
+            Err(_) => Target::Name(reference.host.clone(), reference.port),
+        };
+        let flow = connector.connect(&target).await.map_err(RestoreError::Connect)?;
+        Ok(self.restore_flow(flow, &reference.service))
     }
 
     fn drive(&self, driver: Driver<impl Flow + 'static>) {

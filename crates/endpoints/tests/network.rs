@@ -1,7 +1,9 @@
 //! Flows, listeners and connectors as RPC objects, between two vats over in-memory flows.
 
 use endpoints::network_capnp::{connector, flow as flow_schema, listener};
-use endpoints::rpc::network::{RemoteConnector, RemoteFlow, RemoteListener};
+use endpoints::rpc::network::{
+    Conf, ConfLimits, LocalConf, RemoteConf, RemoteConnector, RemoteFlow, RemoteListener, Watch,
+};
 use endpoints::rpc::{Limits, Rpc};
 use flow::memory::{MemoryFlow, MemoryNetwork};
 use flow::task::Executor;
@@ -260,5 +262,79 @@ fn a_listener_accepts_for_another() {
         assert_eq!(remote.local(), local);
         let mut flow = remote.accept().await.unwrap();
         assert_eq!(read_to_end(&mut flow).await.unwrap(), b"hello");
+    });
+}
+
+#[test]
+fn settings_are_read_written_and_deleted_from_elsewhere() {
+    let world = World::new();
+    let local = LocalConf::new(ConfLimits::default());
+    let remote = RemoteConf::new(world.handed_over(world.owner.export_conf(local.clone())));
+    world.run(async move {
+        local.write("colour", b"blue").await.unwrap();
+        assert_eq!(remote.read("colour").await.unwrap().as_deref(), Some(&b"blue"[..]));
+        assert_eq!(remote.read("shape").await.unwrap(), None);
+        remote.write("shape", b"").await.unwrap();
+        assert_eq!(local.read("shape").await.unwrap().as_deref(), Some(&b""[..]));
+        assert!(remote.delete("colour").await.unwrap());
+        assert!(!remote.delete("colour").await.unwrap());
+        assert_eq!(local.read("colour").await.unwrap(), None);
+    });
+}
+
+#[test]
+fn a_watch_sees_the_setting_as_it_is_and_each_change() {
+    let world = World::new();
+    let local = LocalConf::new(ConfLimits::default());
+    let remote = RemoteConf::new(world.handed_over(world.owner.export_conf(local.clone())));
+    let seen = Rc::new(RefCell::new(Vec::new()));
+    let log = seen.clone();
+    world.executor.spawner().spawn("watcher", async move {
+        let watch = remote.watch("colour").await.unwrap();
+        for _ in 0..4 {
+            let value = watch.next().await.unwrap();
+            log.borrow_mut().push(value.map(|value| String::from_utf8(value).unwrap()));
+        }
+    });
+    while world.executor.run(1_000_000) {}
+    for step in 0..4 {
+        let table = local.clone();
+        world.run(async move {
+            match step {
+                0 => table.write("shape", b"round").await.unwrap(),
+                1 => {
+                    table.write("colour", b"red").await.unwrap();
+                    table.write("colour", b"blue").await.unwrap();
+                }
+                2 => assert!(table.delete("colour").await.unwrap()),
+                _ => table.write("colour", b"green").await.unwrap(),
+            }
+        });
+    }
+    let expected = [None, Some("blue"), None, Some("green")];
+    assert_eq!(*seen.borrow(), expected.map(|value| value.map(String::from)));
+}
+
+#[test]
+fn each_limit_of_a_table_is_named() {
+    let world = World::new();
+    let limits =
+        ConfLimits { settings_max: 1, key_bytes_max: 3, value_bytes_max: 4, watches_max: 1 };
+    let conf = RemoteConf::new(world.handed_over(world.owner.export_conf(LocalConf::new(limits))));
+    world.run(async move {
+        let named = |error: Option<capnp::Error>, limit: &str| {
+            let error = error.expect(limit);
+            assert_eq!(error.kind, capnp::ErrorKind::Overloaded);
+            assert!(error.extra.contains(limit), "{error}");
+        };
+        conf.write("one", b"1").await.unwrap();
+        named(conf.write("two", b"2").await.err(), "settings_max");
+        named(conf.write("four", b"4").await.err(), "key_bytes_max");
+        named(conf.write("one", b"12345").await.err(), "value_bytes_max");
+        let watch = conf.watch("one").await.unwrap();
+        named(conf.watch("two").await.err(), "watches_max");
+        drop(watch);
+        conf.watch("two").await.unwrap();
+        named(conf.watch("four").await.err(), "key_bytes_max");
     });
 }

@@ -11,7 +11,7 @@ mod demo_capnp;
 
 use demo::Demo;
 use demo_capnp::demo as schema;
-use endpoints::rpc::{Limits, Rpc};
+use endpoints::rpc::{Fingerprint, Limits, Peer, RestoreError, Rpc, SturdyRef};
 use flow::memory::MemoryNetwork;
 use flow::task::Executor;
 use flow::time::Timers;
@@ -349,6 +349,77 @@ impl schema::Server for Onlooker {
     }
 }
 
+fn nowhere() -> flow::Address {
+    flow::Address::Memory(1)
+}
+
+#[test]
+fn what_is_offered_can_depend_on_the_proved_key() {
+    let world = World::new(4096);
+    let known = Fingerprint([7; 32]);
+    for (fingerprint, welcome) in
+        [(Some(known), true), (Some(Fingerprint([8; 32])), false), (None, false)]
+    {
+        let (here, there) = flow::memory::pair(4096);
+        let peer = Peer { address: nowhere(), fingerprint };
+        let service: schema::Client = world.server.client(Demo::new(&world.server, "secret"));
+        world
+            .server
+            .serve_flow(there, &peer, |peer| (peer.fingerprint == Some(known)).then_some(service));
+        let demo: schema::Client = world.client.connect_flow(here);
+        assert_eq!(world.run(async move { name_of(&demo).await }).is_ok(), welcome);
+    }
+}
+
+#[test]
+fn a_capability_file_leads_to_its_service() {
+    let world = World::new(4096);
+    let (server, timers) = (world.server.clone(), world.timers.clone());
+    // Found only after a while.
+    world.server.set_restorer(move |name: &[u8]| {
+        use capnp::capability::{FromClientHook, Promise};
+        let (server, timers, name) = (server.clone(), timers.clone(), name.to_vec());
+        Promise::from_future(async move {
+            timers.sleep(Duration::from_secs(1)).await;
+            let name = String::from_utf8(name).unwrap();
+            let demo: schema::Client = server.client(Demo::new(&server, &name));
+            Ok(demo.into_client_hook())
+        })
+    });
+    let reference = |fingerprint, service: &[u8]| SturdyRef {
+        fingerprint,
+        host: "demo".into(),
+        port: 1,
+        service: service.into(),
+    };
+    let file = reference(None, b"late").to_file();
+    let (client, network) = (world.client.clone(), world.network.clone());
+    let late = Rc::new(RefCell::new(None));
+    let result = late.clone();
+    world.executor.spawner().spawn("restore", async move {
+        let reference = SturdyRef::from_file(&file).unwrap();
+        let demo: schema::Client = client.restore_at(&network, &reference).await.unwrap();
+        let name = name_of(&demo).await;
+        *result.borrow_mut() = Some(name.unwrap());
+    });
+    world.executor.run(1_000_000);
+    assert_eq!(*late.borrow(), None);
+    world.timers.advance(Duration::from_secs(2));
+    world.executor.run(1_000_000);
+    assert_eq!(late.borrow().as_deref(), Some("late"));
+
+    let (client, network) = (world.client.clone(), world.network.clone());
+    let everybodys = world.run(async move {
+        let demo: schema::Client =
+            client.restore_at(&network, &reference(None, b"")).await.unwrap();
+        let name = name_of(&demo).await.unwrap();
+        let keyed = reference(Some(Fingerprint([1; 32])), b"late");
+        let refused = client.restore_at::<_, schema::Client>(&network, &keyed).await.err();
+        (name, refused)
+    });
+    assert_eq!(everybodys, ("demo".into(), Some(RestoreError::NeedsSecureChannel)));
+}
+
 /// Says what its result will be, and gives it no sooner than it is told to.
 struct Slow {
     rpc: Rpc,
@@ -384,7 +455,7 @@ fn a_handler_may_set_the_pipeline_before_its_results() {
     });
     let slow = Slow { rpc: world.server.clone(), go: RefCell::new(Some(go)) };
     let slow: schema::Client = world.server.client(slow);
-    world.server.serve_flow(there, slow);
+    world.server.serve_flow(there, &Peer::unknown(nowhere()), |_| Some(slow));
     let demo: schema::Client = world.client.connect_flow(here);
     let (child, answer) = world.run(async move {
         let sent = demo.child_request().send();

@@ -1,23 +1,29 @@
 //! A network as objects: `schema/network.capnp`.
 //!
-//! [`Rpc::export_flow`], [`Rpc::export_listener`] and [`Rpc::export_connector`] make objects of what
-//! is local; [`RemoteFlow`], [`RemoteListener`] and [`RemoteConnector`] make of such objects what
-//! code that knows only [`flow`] can use. So one appliance uses another's network:
+//! [`Rpc::export_flow`], [`Rpc::export_listener`], [`Rpc::export_connector`] and
+//! [`Rpc::export_conf`] make objects of what is local; [`RemoteFlow`], [`RemoteListener`],
+//! [`RemoteConnector`] and [`RemoteConf`] make of such objects what code that knows only [`flow`]
+//! or [`Conf`] can use. So one appliance uses another's network:
 //!
 //! ```ignore
 //! let connector = RemoteConnector::new(rpc.connect(&local, &other_appliance).await?);
 //! let flow = connector.connect(&target).await?;
 //! ```
 
+mod conf;
 mod export;
 mod import;
 
 use super::Rpc;
-use crate::network_capnp::{connector, flow as flow_schema, listener, outcome};
+use crate::network_capnp::{
+    conf as conf_schema, connector, flow as flow_schema, listener, outcome,
+};
 use capnp::{Error, ErrorKind};
+use conf::ExportedConf;
 use export::{ExportedConnector, ExportedFlow, ExportedListener};
 use flow::{Address, Connector, Flow, FlowError, Listener};
 
+pub use conf::{Conf, ConfLimits, LocalConf, LocalWatch, RemoteConf, RemoteWatch, Watch};
 pub use import::{RemoteConnector, RemoteFlow, RemoteListener};
 
 impl Rpc {
@@ -36,6 +42,11 @@ impl Rpc {
     /// A connector as an object: whoever has it can reach whatever the connector can.
     pub fn export_connector(&self, connector: impl Connector) -> connector::Client {
         self.client(ExportedConnector::new(self, connector))
+    }
+
+    /// A table of settings as an object.
+    pub fn export_conf(&self, conf: impl Conf) -> conf_schema::Client {
+        self.client(ExportedConf::new(self, conf))
     }
 }
 
