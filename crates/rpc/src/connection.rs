@@ -139,6 +139,18 @@ impl Vat {
         connection.map_or(0, |connection| connection.outgoing.take(now, buffer))
     }
 
+    /// As [`poll_transmit`](Self::poll_transmit) without a copy: shows the next bytes to `write`,
+    /// which says how many of them it took.
+    pub fn transmit_with(
+        &mut self,
+        conn: ConnId,
+        now: Duration,
+        write: impl FnOnce(&[u8]) -> usize,
+    ) -> usize {
+        let connection = self.conns.get_mut(conn.0);
+        connection.map_or(0, |connection| connection.outgoing.take_with(now, write))
+    }
+
     /// Whether there are bytes to send.
     pub fn has_output(&self, conn: ConnId) -> bool {
         self.conns.get(conn.0).is_some_and(|connection| connection.outgoing.unsent_bytes() > 0)
@@ -219,7 +231,7 @@ impl Vat {
 
     /// Where to write a message for the peer; `None` when the connection ended, or ends now
     /// because the peer leaves too much unread.
-    pub(crate) fn out(&mut self, conn: ConnId) -> Option<&mut Vec<u8>> {
+    pub(crate) fn out(&mut self, conn: ConnId) -> Option<&mut Outgoing> {
         let unsent_bytes_max = self.limits.unsent_bytes_max;
         let connection = self.open(conn)?;
         if connection.outgoing.unsent_bytes() > unsent_bytes_max {
@@ -229,13 +241,13 @@ impl Vat {
     }
 
     /// As [`out`](Self::out), whatever waits there: for an abort, which is short and comes once.
-    fn out_of_any_length(&mut self, conn: ConnId) -> Option<&mut Vec<u8>> {
+    fn out_of_any_length(&mut self, conn: ConnId) -> Option<&mut Outgoing> {
         let connection = self.conns.get_mut(conn.0);
         let connection = connection.filter(|known| !known.closed && !known.aborted)?;
         if !core::mem::replace(&mut connection.outgoing.signalled, true) {
             self.transmittable.push(conn);
         }
-        Some(connection.outgoing.messages())
+        Some(&mut connection.outgoing)
     }
 
     /// The peer broke the protocol or a limit: tells it, and ends the connection.
@@ -254,7 +266,7 @@ impl Vat {
 
     fn write_abort(&mut self, conn: ConnId, reason: &Exception) {
         if let Some(out) = self.out_of_any_length(conn) {
-            encode::abort(out, reason);
+            encode::abort(out.messages(), reason);
         }
         if let Some(connection) = self.open(conn) {
             connection.aborted = true;

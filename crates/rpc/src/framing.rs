@@ -7,8 +7,10 @@ use capnp::Word;
 use capnp::message::ReaderSegments;
 
 const WORD_BYTES: usize = 8;
-/// Words reserved for a message on its sender's word alone; more follows as bytes arrive.
+/// Words reserved for a message on its sender's word alone.
 const FIRST_WORDS: usize = 1024;
+/// How many times what has arrived may be reserved.
+const AHEAD: usize = 16;
 
 /// One whole message as received, its segments one after the other.
 #[derive(Debug)]
@@ -53,8 +55,15 @@ pub(crate) enum FramingError {
 enum Part {
     /// Bytes of the segment table so far.
     Table(Vec<u8>),
-    /// The segments, of which `filled` bytes are there; `total` is in words.
-    Body { frame: Frame, filled: usize, total: usize },
+    /// The segments, of `total` words; a word that is not whole waits in `partial`.
+    Body { frame: Frame, partial: Partial, total: usize },
+}
+
+/// The first bytes of a word.
+#[derive(Debug, Default)]
+struct Partial {
+    bytes: [u8; WORD_BYTES],
+    length: usize,
 }
 
 /// Takes bytes cut anywhere and yields messages.
@@ -83,11 +92,11 @@ impl Deframer {
             };
             self.part = body;
         }
-        let Part::Body { frame, filled, total } = &mut self.part else {
+        let Part::Body { frame, partial, total } = &mut self.part else {
             return Ok(None);
         };
-        fill(&mut frame.words, filled, *total, input);
-        if *filled < *total * WORD_BYTES {
+        fill(&mut frame.words, partial, *total, input);
+        if frame.words.len() < *total {
             return Ok(None);
         }
         match core::mem::take(self).part {
@@ -103,7 +112,9 @@ impl Deframer {
                 let last = word_at(table, 0).unwrap_or(0) as usize;
                 (8 + 4 * last).next_multiple_of(WORD_BYTES) - table.len()
             }
-            Part::Body { filled, total, .. } => *total * WORD_BYTES - *filled,
+            Part::Body { frame, partial, total } => {
+                (*total - frame.words.len()) * WORD_BYTES - partial.length
+            }
         }
     }
 
@@ -147,7 +158,7 @@ fn read_table(
         return Err(FramingError::Empty);
     }
     let frame = Frame { words: Vec::new(), ends };
-    Ok(Some(Part::Body { frame, filled: 0, total: total as usize }))
+    Ok(Some(Part::Body { frame, partial: Partial::default(), total: total as usize }))
 }
 
 fn take_until(table: &mut Vec<u8>, input: &mut &[u8], length: usize) {
@@ -162,24 +173,43 @@ fn word_at(table: &[u8], index: usize) -> Option<u32> {
     Some(u32::from_le_bytes(bytes.try_into().ok()?))
 }
 
-/// Copies from `input` into `words`, which grows with what arrived rather than with `total`.
-fn fill(words: &mut Vec<Word>, filled: &mut usize, total: usize, input: &mut &[u8]) {
-    while !input.is_empty() && *filled < total * WORD_BYTES {
-        if words.len() * WORD_BYTES == *filled {
-            let wanted = (words.len() * 2).max(FIRST_WORDS).max(input.len() / WORD_BYTES);
-            if words.is_empty() {
-                *words = Word::allocate_zeroed_vec(wanted.min(total));
-            } else {
-                words.resize(wanted.min(total), capnp::word(0, 0, 0, 0, 0, 0, 0, 0));
-            }
-        }
-        let space = &mut Word::words_to_bytes_mut(words)[*filled..];
-        let count = space.len().min(input.len());
-        let (taken, rest) = input.split_at(count);
-        space[..count].copy_from_slice(taken);
-        *filled += count;
-        *input = rest;
+/// Moves whole words from `input` to `words`, up to `total`; room follows what arrived.
+fn fill(words: &mut Vec<Word>, partial: &mut Partial, total: usize, input: &mut &[u8]) {
+    if partial.length > 0 {
+        words.extend(partial.complete(input));
     }
+    let (whole, _) = input.as_chunks::<WORD_BYTES>();
+    let whole = &whole[..whole.len().min(total - words.len())];
+    let arrived = words.len() + whole.len();
+    if words.capacity() < arrived {
+        let wanted = (arrived * AHEAD).max(FIRST_WORDS).min(total);
+        words.reserve_exact(wanted - words.len());
+    }
+    words.extend(whole.iter().map(word));
+    *input = &input[whole.len() * WORD_BYTES..];
+    if words.len() < total {
+        words.extend(partial.complete(input));
+    }
+}
+
+impl Partial {
+    /// Takes what is missing from `input`; the word, once whole.
+    fn complete(&mut self, input: &mut &[u8]) -> Option<Word> {
+        let count = (WORD_BYTES - self.length).min(input.len());
+        let (taken, rest) = input.split_at(count);
+        self.bytes[self.length..][..count].copy_from_slice(taken);
+        self.length += count;
+        *input = rest;
+        if self.length < WORD_BYTES {
+            return None;
+        }
+        self.length = 0;
+        Some(word(&self.bytes))
+    }
+}
+
+fn word(&[a, b, c, d, e, f, g, h]: &[u8; WORD_BYTES]) -> Word {
+    capnp::word(a, b, c, d, e, f, g, h)
 }
 
 #[cfg(test)]

@@ -31,10 +31,10 @@ impl Vat {
         options.traversal_limit_in_words(Some(self.limits.traversal_words_max));
         options.nesting_limit(self.limits.nesting_max);
         let reader = Reader::new(frame, options);
-        let message = reader.get_root().and_then(|root| decode::message(root, &self.limits));
-        let outcome = match message {
+        let root = reader.get_root().map_err(decode::Refusal::from);
+        let outcome = match root.and_then(|root| decode::message(root, &self.limits)) {
             Ok(message) => self.handle_message(conn, message, reader),
-            Err(_) => Err("a malformed message"),
+            Err(refusal) => Err(refusal.0),
         };
         if let Err(reason) = outcome {
             self.abort(conn, reason);
@@ -67,7 +67,7 @@ impl Vat {
             Message::Unimplemented(refused) => self.on_unimplemented(conn, &refused),
             Message::Unknown => {
                 if let (Some(out), Ok(root)) = (self.out(conn), reader.get_root()) {
-                    encode::unimplemented(out, root);
+                    encode::unimplemented(out.messages(), root);
                 }
                 Ok(())
             }
@@ -350,7 +350,7 @@ impl Vat {
         if !answer.returned
             && let Some(out) = self.out(conn)
         {
-            encode::no_results(out, question, &encode::NoResults::Canceled);
+            encode::no_results(out.messages(), question, &encode::NoResults::Canceled);
         }
         self.disown(answer.call);
         Ok(())

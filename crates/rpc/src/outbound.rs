@@ -32,7 +32,7 @@ impl Vat {
         let call = self.add_call(Owner::None, State::Sent { conn, question }, 0, 0);
         self.set_question_call(conn, question, call);
         if let Some(out) = self.out(conn) {
-            encode::bootstrap(out, question, service);
+            encode::bootstrap(out.messages(), question, service);
         }
         let cap = self.pipelined(call, Vec::new());
         self.unref_call(call);
@@ -83,8 +83,9 @@ impl Vat {
             keep_results,
             caps: descriptors,
         };
+        encode::call(&mut draft, &header)?;
         if let Some(out) = self.out(conn) {
-            encode::call(out, &mut draft, &header)?;
+            out.append(&mut draft);
         }
         if let Some(record) = self.calls.get_mut(call.0) {
             record.state = State::Sent { conn, question };
@@ -162,7 +163,7 @@ impl Vat {
             connection.call_bytes -= entry.bytes;
         }
         if let Some(out) = self.out(conn) {
-            encode::no_results(out, answer, &NoResults::TakeFrom(question));
+            encode::no_results(out.messages(), answer, &NoResults::TakeFrom(question));
         }
     }
 
@@ -185,7 +186,7 @@ impl Vat {
         connection.call_bytes -= entry.bytes;
         if entry.keep_results {
             if let Some(out) = self.out(conn) {
-                encode::no_results(out, answer, &NoResults::SentElsewhere);
+                encode::no_results(out.messages(), answer, &NoResults::SentElsewhere);
             }
             return;
         }
@@ -196,7 +197,7 @@ impl Vat {
         if let Err(reason) = sent
             && let Some(out) = self.out(conn)
         {
-            encode::no_results(out, answer, &NoResults::Exception(&reason));
+            encode::no_results(out.messages(), answer, &NoResults::Exception(&reason));
         }
     }
 
@@ -218,8 +219,12 @@ impl Vat {
         let (descriptors, result_exports) = self.describe_all(conn, caps);
         // Without capabilities nothing can be asked of the answer any more.
         let no_finish_needed = caps.is_empty();
-        if let Some(out) = self.out(conn) {
-            encode::results(out, draft, answer, no_finish_needed, &descriptors)?;
+        encode::results(draft, answer, no_finish_needed, &descriptors)?;
+        match self.out(conn) {
+            Some(out) if no_finish_needed => out.append(draft),
+            // Calls pipelined on it may look into the results again.
+            Some(out) => encode::append(out.messages(), draft),
+            None => {}
         }
         let Some(connection) = self.open(conn) else {
             return Ok(());
@@ -334,7 +339,7 @@ impl Vat {
                 _ => self.check_exports(conn, 1).map(|()| self.describe(conn, to)),
             };
             if let Some(out) = self.out(conn) {
-                encode::resolve(out, export, &to);
+                encode::resolve(out.messages(), export, &to);
             }
         }
     }
@@ -348,7 +353,7 @@ impl Vat {
         if let Some(Kind::Broken(reason)) = self.kind_mut(node) {
             let reason = Err(reason.clone());
             if let Some(out) = self.out(conn) {
-                encode::resolve(out, export, &reason);
+                encode::resolve(out.messages(), export, &reason);
             }
         }
     }
@@ -365,7 +370,7 @@ impl Vat {
         }
         let embargo = connection.embargoes.insert(promise);
         if let Some(out) = self.out(conn) {
-            encode::disembargo_request(out, target, embargo);
+            encode::disembargo_request(out.messages(), target, embargo);
         }
     }
 
@@ -375,7 +380,7 @@ impl Vat {
             _ => Target::Import(0),
         };
         if let Some(out) = self.out(conn) {
-            encode::disembargo_reply(out, &target, embargo);
+            encode::disembargo_reply(out.messages(), &target, embargo);
         }
     }
 
@@ -389,7 +394,7 @@ impl Vat {
         question.call = None;
         let returned = question.returned;
         if let Some(out) = self.out(conn) {
-            encode::finish(out, number, true);
+            encode::finish(out.messages(), number, true);
         }
         if returned {
             self.remove_question(conn, number);
@@ -399,7 +404,7 @@ impl Vat {
     /// Our question returned and is done with; the results' capabilities are kept.
     pub(crate) fn finish_question(&mut self, conn: ConnId, number: u32, no_finish_needed: bool) {
         if !no_finish_needed && let Some(out) = self.out(conn) {
-            encode::finish(out, number, false);
+            encode::finish(out.messages(), number, false);
         }
         self.remove_question(conn, number);
     }
@@ -416,7 +421,7 @@ impl Vat {
         if let Some(import) = import
             && let Some(out) = self.out(conn)
         {
-            encode::release(out, id, import.refs);
+            encode::release(out.messages(), id, import.refs);
         }
     }
 

@@ -4,7 +4,11 @@
 use crate::framing::{Deframer, Frame, FramingError};
 use crate::limits::Limits;
 use crate::packing::{Packer, Unpacker};
+use crate::wire::encode::{self, Draft};
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use capnp::OutputSegments;
+use core::fmt;
 use core::time::Duration;
 
 /// How messages lie in a stream. Both ends must know; nothing in the stream says it.
@@ -63,11 +67,14 @@ impl Incoming {
     }
 }
 
-/// To the peer.
+/// To the peer. Small messages lie one after the other; a large one stays where it was built.
 #[derive(Debug, Default)]
 pub(crate) struct Outgoing {
-    /// Whole messages, but for the bytes that left.
-    messages: Vec<u8>,
+    /// What was queued before `last`, and its length in bytes.
+    queue: VecDeque<Chunk>,
+    queue_bytes: usize,
+    last: Vec<u8>,
+    /// Bytes of the first chunk, or of `last` if there is none, that left.
     taken: usize,
     packer: Option<Packer>,
     /// Whether the driver was told that there are bytes to send.
@@ -76,8 +83,16 @@ pub(crate) struct Outgoing {
     pub(crate) since: Option<Duration>,
 }
 
+enum Chunk {
+    Messages(Vec<u8>),
+    /// The segments of one message.
+    Segments(Draft),
+}
+
 /// Capacity that an empty queue of bytes keeps, for the next messages.
 const BYTES_KEPT: usize = 16 << 10;
+/// From this length on a message is not copied before it leaves.
+const LARGE_BYTES: usize = 16 << 10;
 
 impl Outgoing {
     pub(crate) fn new(encoding: Encoding) -> Self {
@@ -87,29 +102,54 @@ impl Outgoing {
 
     /// Where to append messages.
     pub(crate) fn messages(&mut self) -> &mut Vec<u8> {
-        &mut self.messages
+        &mut self.last
+    }
+
+    /// Appends a message; if it is large, takes it out of `draft`.
+    pub(crate) fn append(&mut self, draft: &mut Draft) {
+        // The packer needs whole messages in one piece.
+        let bytes = draft.size_in_words() * 8;
+        if bytes < LARGE_BYTES || self.packer.is_some() {
+            return encode::append(&mut self.last, draft);
+        }
+        encode::append_table(&mut self.last, draft);
+        let draft = core::mem::replace(draft, encode::draft(0));
+        let messages = core::mem::take(&mut self.last);
+        self.queue_bytes += messages.len();
+        self.queue.push_back(Chunk::Messages(messages));
+        let segments = Chunk::Segments(draft);
+        self.queue_bytes += segments.bytes();
+        self.queue.push_back(segments);
     }
 
     /// Bytes that have not left; what waits to be packed counts as it lies.
     pub(crate) fn unsent_bytes(&self) -> usize {
         let packed = self.packer.as_ref().map_or(0, |packer| packer.unsent().len());
-        self.messages.len() - self.taken + packed
+        self.queue_bytes + self.last.len() - self.taken + packed
     }
 
     /// Moves bytes to `buffer`; how many.
     pub(crate) fn take(&mut self, now: Duration, buffer: &mut [u8]) -> usize {
         let mut count = 0;
         while count < buffer.len() && self.unsent_bytes() > 0 {
-            let step = self.next_bytes();
-            let length = step.len().min(buffer.len() - count);
-            buffer[count..][..length].copy_from_slice(&step[..length]);
-            count += length;
-            match &mut self.packer {
-                Some(packer) => packer.advance(length),
-                None => self.taken += length,
-            }
+            let space = &mut buffer[count..];
+            count += self.take_with(now, |bytes| {
+                let length = bytes.len().min(space.len());
+                space[..length].copy_from_slice(&bytes[..length]);
+                length
+            });
         }
-        self.since = Some(now);
+        count
+    }
+
+    /// Shows the next bytes to `write`, which says how many it took.
+    pub(crate) fn take_with(&mut self, now: Duration, write: impl FnOnce(&[u8]) -> usize) -> usize {
+        let bytes = self.next_bytes();
+        let count = write(bytes).min(bytes.len());
+        self.advance(count);
+        if count > 0 {
+            self.since = Some(now);
+        }
         if self.unsent_bytes() == 0 {
             self.clear();
         }
@@ -119,14 +159,18 @@ impl Outgoing {
     /// Forgets what has not left.
     pub(crate) fn clear(&mut self) {
         let packer = self.packer.take().map(|_| Packer::default());
-        let mut messages = core::mem::take(&mut self.messages);
-        messages.clear();
-        messages.shrink_to(BYTES_KEPT);
-        *self = Self { messages, packer, ..Self::default() };
+        let mut last = core::mem::take(&mut self.last);
+        last.clear();
+        last.shrink_to(BYTES_KEPT);
+        *self = Self { last, packer, ..Self::default() };
     }
 
     fn next_bytes(&mut self) -> &[u8] {
-        let messages = &self.messages[self.taken..];
+        let messages = match self.queue.front() {
+            Some(Chunk::Messages(messages)) => &messages[self.taken..],
+            Some(Chunk::Segments(draft)) => return segment_at(draft, self.taken),
+            None => &self.last[self.taken..],
+        };
         match &mut self.packer {
             None => messages,
             Some(packer) => {
@@ -135,6 +179,51 @@ impl Outgoing {
                 }
                 packer.unsent()
             }
+        }
+    }
+
+    fn advance(&mut self, count: usize) {
+        if let Some(packer) = &mut self.packer {
+            return packer.advance(count);
+        }
+        self.taken += count;
+        while let Some(bytes) = self.queue.front().map(Chunk::bytes).filter(|b| *b <= self.taken) {
+            self.queue.pop_front();
+            self.queue_bytes -= bytes;
+            self.taken -= bytes;
+        }
+    }
+}
+
+impl Chunk {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Messages(messages) => messages.len(),
+            Self::Segments(draft) => {
+                draft.get_segments_for_output().iter().map(|segment| segment.len()).sum()
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Chunk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Chunk").field("bytes", &self.bytes()).finish()
+    }
+}
+
+/// The rest of the segment that holds byte `at` of all.
+fn segment_at(draft: &Draft, mut at: usize) -> &[u8] {
+    match draft.get_segments_for_output() {
+        OutputSegments::SingleSegment([segment]) => segment.get(at..).unwrap_or_default(),
+        OutputSegments::MultiSegment(segments) => {
+            for segment in segments {
+                match segment.get(at..) {
+                    Some(rest) if !rest.is_empty() => return rest,
+                    _ => at = at.saturating_sub(segment.len()),
+                }
+            }
+            &[]
         }
     }
 }

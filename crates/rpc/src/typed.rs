@@ -159,6 +159,16 @@ impl System {
         self.shared.vat.borrow_mut().poll_transmit(conn, now, buffer)
     }
 
+    /// See [`Vat::transmit_with`]; `write` must not use this system.
+    pub fn transmit_with(
+        &self,
+        conn: ConnId,
+        now: Duration,
+        write: impl FnOnce(&[u8]) -> usize,
+    ) -> usize {
+        self.shared.vat.borrow_mut().transmit_with(conn, now, write)
+    }
+
     /// Whether there are bytes to send; if not, `cx` is woken once there are, or once the
     /// connection ends.
     pub fn has_output(&self, conn: ConnId, cx: &mut Context<'_>) -> bool {

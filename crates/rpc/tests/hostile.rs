@@ -322,7 +322,7 @@ fn limit_on_imports() {
 #[test]
 fn limit_on_capabilities_in_a_message() {
     let limits = Limits { message_caps_max: 3, ..Limits::default() };
-    refused_with(limits, &[bootstrap(0), call_with_caps(1, 0..4)], "a malformed message");
+    refused_with(limits, &[bootstrap(0), call_with_caps(1, 0..4)], "message_caps_max exceeded");
 }
 
 #[test]
@@ -333,16 +333,61 @@ fn limit_on_the_path_to_a_capability() {
         call.set_question_id(1);
         call.init_target().init_promised_answer().init_transform(4);
     });
-    refused_with(limits, &[bootstrap(0), deep], "a malformed message");
+    refused_with(limits, &[bootstrap(0), deep], "path_fields_max exceeded");
 }
 
 #[test]
 fn limit_on_the_nesting_and_traversal_of_a_message() {
-    for limits in [
-        Limits { nesting_max: 2, ..Limits::default() },
-        Limits { traversal_words_max: 8, ..Limits::default() },
+    let nesting = Limits { nesting_max: 2, ..Limits::default() };
+    refused_with(nesting, &[call_with_caps(1, 0..20)], "nesting_max exceeded");
+    let traversal = Limits { traversal_words_max: 8, ..Limits::default() };
+    refused_with(traversal, &[call_with_caps(1, 0..20)], "traversal_words_max exceeded");
+}
+
+#[test]
+fn limit_on_the_name_of_a_service() {
+    let named = |length| {
+        build(|message| {
+            let bootstrap = message.init_bootstrap();
+            let place: capnp::data::Builder<'_> =
+                bootstrap.init_deprecated_object_id().initn_as(length);
+            place.fill(b'x');
+        })
+    };
+    let mut victim = Victim::new(Limits::default());
+    victim.send(&named(rpc::SERVICE_BYTES_MAX as u32));
+    assert!(matches!(victim.events()[..], [Event::Restore { .. }]));
+    refused(&[named(rpc::SERVICE_BYTES_MAX as u32 + 1)], "SERVICE_BYTES_MAX exceeded");
+}
+
+/// One segment of these words.
+fn words(words: &[u64]) -> Vec<u8> {
+    let table = (words.len() as u64) << 32;
+    [&[table], words].concat().iter().flat_map(|word| word.to_le_bytes()).collect()
+}
+
+#[test]
+fn pointers_out_of_bounds() {
+    /// `Message`, a struct of one data word and one pointer, right after the root pointer.
+    const ROOT: u64 = 0x0001_0001_0000_0000;
+    const ABORT: u64 = 1;
+    for (what, message) in [
+        ("the root begins after the end", words(&[ROOT | 10 << 2, 0, 0])),
+        ("the root begins before the start", words(&[ROOT | 0xFFFF_FFF4, 0, 0])),
+        ("the root ends after the end", words(&[0xFFFF_FFFF_0000_0000, 0, 0])),
+        ("the message lies after the end", words(&[ROOT, ABORT, 0x0001_0001_0000_0100])),
+        (
+            "a text is longer than all",
+            words(&[ROOT, ABORT, 0x0001_0001_0000_0000, 0, 0x7FFF_FFFA << 32 | 1]),
+        ),
+        ("a far pointer to no segment", words(&[7 << 32 | 2, 0, 0])),
+        ("a far pointer to nowhere", words(&[0xFFFF << 3 | 2, 0, 0])),
+        ("a capability at the root", words(&[3, 0, 0])),
     ] {
-        refused_with(limits, &[call_with_caps(1, 0..20)], "a malformed message");
+        let mut victim = Victim::new(Limits::default());
+        victim.send(&message);
+        assert!(victim.vat.is_closed(victim.conn), "{what}");
+        assert_eq!(victim.aborted(), "a malformed message", "{what}");
     }
 }
 

@@ -12,7 +12,28 @@ use crate::sturdy::SERVICE_BYTES_MAX;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-type Decoded<T> = Result<T, capnp::Error>;
+/// Why a message is refused: what the peer is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal(pub(crate) &'static str);
+
+type Decoded<T> = Result<T, Refusal>;
+
+impl From<capnp::Error> for Refusal {
+    fn from(error: capnp::Error) -> Self {
+        Self(match error.kind {
+            capnp::ErrorKind::NestingLimitExceeded
+            | capnp::ErrorKind::MessageIsTooDeeplyNestedOrContainsCycles => "nesting_max exceeded",
+            capnp::ErrorKind::ReadLimitExceeded => "traversal_words_max exceeded",
+            _ => "a malformed message",
+        })
+    }
+}
+
+impl From<capnp::NotInSchema> for Refusal {
+    fn from(_: capnp::NotInSchema) -> Self {
+        Self("a malformed message")
+    }
+}
 
 /// What `root` says.
 pub(crate) fn message(root: message::Reader<'_>, limits: &Limits) -> Decoded<Message> {
@@ -50,7 +71,7 @@ fn bootstrap_message(bootstrap: bootstrap::Reader<'_>) -> Decoded<Message> {
     let service: capnp::data::Reader<'_> = bootstrap.get_deprecated_object_id().get_as()?;
     let service = service.strip_suffix(&[0]).unwrap_or(service);
     if service.len() > SERVICE_BYTES_MAX {
-        return Err(capnp::Error::failed(String::from("SERVICE_BYTES_MAX exceeded")));
+        return Err(Refusal("SERVICE_BYTES_MAX exceeded"));
     }
     Ok(Message::Bootstrap { question, service: service.to_vec() })
 }
@@ -149,7 +170,7 @@ fn target(target: message_target::Reader<'_>, limits: &Limits) -> Decoded<Option
 fn promised(answer: promised_answer::Reader<'_>, limits: &Limits) -> Decoded<(u32, Path)> {
     let transform = answer.get_transform()?;
     if transform.len() > limits.path_fields_max {
-        return Err(capnp::Error::failed(String::from("path_fields_max exceeded")));
+        return Err(Refusal("path_fields_max exceeded"));
     }
     let mut path = Path::with_capacity(transform.len() as usize);
     for op in transform {
@@ -167,7 +188,7 @@ fn cap_table(payload: payload::Reader<'_>, limits: &Limits) -> Decoded<Vec<Descr
     }
     let table = payload.get_cap_table()?;
     if table.len() > limits.message_caps_max {
-        return Err(capnp::Error::failed(String::from("message_caps_max exceeded")));
+        return Err(Refusal("message_caps_max exceeded"));
     }
     table.iter().map(|cap| descriptor(cap, limits)).collect()
 }

@@ -29,18 +29,23 @@ pub(crate) fn draft(words: u32) -> Draft {
 /// Appends `draft` to `out` with its segment table.
 pub(crate) fn append(out: &mut Vec<u8>, draft: &Draft) {
     let segments = draft.get_segments_for_output();
-    let words: usize = segments.iter().map(|segment| segment.len()).sum();
-    let table = (4 + 4 * segments.len()).next_multiple_of(8);
-    out.reserve(table + words);
+    let bytes: usize = segments.iter().map(|segment| segment.len()).sum();
+    out.reserve(8 * (1 + segments.len() / 2) + bytes);
+    append_table(out, draft);
+    for segment in segments.iter() {
+        out.extend_from_slice(segment);
+    }
+}
+
+/// Appends the segment table of `draft`.
+pub(crate) fn append_table(out: &mut Vec<u8>, draft: &Draft) {
+    let segments = draft.get_segments_for_output();
     let start = out.len();
     out.extend_from_slice(&(segments.len() as u32).wrapping_sub(1).to_le_bytes());
     for segment in segments.iter() {
         out.extend_from_slice(&((segment.len() / 8) as u32).to_le_bytes());
     }
-    out.resize(start + table, 0);
-    for segment in segments.iter() {
-        out.extend_from_slice(segment);
-    }
+    out.resize(start + (4 + 4 * segments.len()).next_multiple_of(8), 0);
 }
 
 pub(crate) fn bootstrap(out: &mut Vec<u8>, question: u32, service: &[u8]) {
@@ -59,12 +64,8 @@ pub(crate) fn bootstrap(out: &mut Vec<u8>, question: u32, service: &[u8]) {
     append(out, &draft);
 }
 
-/// Fills the envelope of `draft`, which holds the parameters, and appends it.
-pub(crate) fn call(
-    out: &mut Vec<u8>,
-    draft: &mut Draft,
-    header: &super::CallHeader,
-) -> capnp::Result<()> {
+/// Fills the envelope of `draft`, which holds the parameters.
+pub(crate) fn call(draft: &mut Draft, header: &super::CallHeader) -> capnp::Result<()> {
     let root = draft.get_root::<message::Builder<'_>>()?;
     let message::Call(call) = root.which()? else {
         return Err(capnp::Error::from_kind(capnp::ErrorKind::Failed));
@@ -78,13 +79,11 @@ pub(crate) fn call(
     }
     write_target(call.reborrow().init_target(), &header.target);
     write_caps(call.get_params()?, &header.caps);
-    append(out, draft);
     Ok(())
 }
 
-/// Fills the envelope of `draft`, which holds the results, and appends it.
+/// Fills the envelope of `draft`, which holds the results.
 pub(crate) fn results(
-    out: &mut Vec<u8>,
     draft: &mut Draft,
     answer: u32,
     no_finish_needed: bool,
@@ -101,7 +100,6 @@ pub(crate) fn results(
     if let crate::rpc_capnp::return_::Results(results) = return_.which()? {
         write_caps(results?, caps);
     }
-    append(out, draft);
     Ok(())
 }
 
