@@ -60,6 +60,8 @@ interface Calculator {
   apply @1 (function :Function, operands :List(Value)) -> (value :Value);
   function @2 (operator :Operator) -> (function :Function);
   echo @3 (data :Data) -> (data :Data);
+  # Many at once.
+  values @4 (numbers :List(Float64)) -> (values :List(Value));
 
   interface Value {
     read @0 () -> (number :Float64);

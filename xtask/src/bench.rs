@@ -5,6 +5,7 @@ mod counter;
 mod load;
 mod native;
 mod rows;
+mod rpc;
 mod services;
 
 use crate::{
@@ -103,7 +104,7 @@ pub(crate) fn main(arguments: lexopt::Parser) -> Result<ExitCode> {
         return native::main(&words[1..]);
     }
     match words.first().and_then(|word| word.to_str()) {
-        Some("rpc") => return services::rpc(&words[1..]),
+        Some("rpc") => return rpc::rpc(&words[1..]),
         Some("pipe") => return services::pipe(&words[1..]),
         _ => {}
     }

@@ -40,6 +40,7 @@ pub(crate) fn prepare(names: &[&str], install: Install) -> Result {
     if any("rpc/") {
         build_rpc()?;
         build_rpc_cpp()?;
+        build_cpp(&[appliance_schema()], "tests/interop/rpc/appliance.cpp", &appliance_cpp()?)?;
     }
     if any("zmq/") {
         build_zmq()?;
@@ -81,9 +82,19 @@ pub(crate) fn rpc() -> PathBuf {
     places::target().join("release/examples/peer")
 }
 
+/// The schema of the appliance's services.
+pub(crate) fn appliance_schema() -> PathBuf {
+    source("kernel-app/schema/appliance.capnp")
+}
+
 /// The C++ library's peer.
 pub(crate) fn rpc_cpp() -> Result<PathBuf> {
     Ok(places::made("peers")?.join("rpc-cpp"))
+}
+
+/// The appliance's services in C++.
+pub(crate) fn appliance_cpp() -> Result<PathBuf> {
+    Ok(places::made("peers")?.join("rpc-cpp-appliance"))
 }
 
 /// Our ZeroMQ sockets on the kernel's.
@@ -101,33 +112,36 @@ pub(crate) fn build_zmq() -> Result {
     cargo(&["build", "--release", "--manifest-path", &manifest, "--target-dir", &target])
 }
 
-/// Builds the C++ peer, if its sources are newer.
 pub(crate) fn build_rpc_cpp() -> Result {
-    let (schema, program) = (demo_schema(), source("tests/interop/rpc/peer.cpp"));
-    let made = rpc_cpp()?;
-    if is_newer(&made, &[&schema, &program]) {
+    let schemas = [demo_schema(), appliance_schema()];
+    build_cpp(&schemas, "tests/interop/rpc/peer.cpp", &rpc_cpp()?)
+}
+
+/// Builds a program in C++ and what its schemas make, if they are newer.
+fn build_cpp(schemas: &[PathBuf], program: &str, made: &Path) -> Result {
+    let program = source(program);
+    let mut sources = vec![program.as_path()];
+    sources.extend(schemas.iter().map(PathBuf::as_path));
+    if is_newer(made, &sources) {
         return Ok(());
     }
     eprintln!("xtask: compiling {}", program.display());
     let folder = places::made("peers")?;
-    let prefix = schema.parent().unwrap_or(Path::new("/"));
-    tools::output(
-        tools::command(&CAPNP)?
-            .arg("compile")
-            .arg(format!("-oc++:{}", folder.display()))
-            .arg(format!("--src-prefix={}", prefix.display()))
-            .arg(&schema),
-    )?;
-    tools::output(
-        tools::command(&CXX)?
-            .arg("-I")
-            .arg(&folder)
-            .arg(&program)
-            .arg(folder.join("demo.capnp.c++"))
-            .args(CXX_WORDS)
-            .arg("-o")
-            .arg(&made),
-    )?;
+    let mut compile = tools::command(&CXX)?;
+    compile.arg("-I").arg(&folder).arg(&program);
+    for schema in schemas {
+        let prefix = schema.parent().unwrap_or(Path::new("/"));
+        tools::output(
+            tools::command(&CAPNP)?
+                .arg("compile")
+                .arg(format!("-oc++:{}", folder.display()))
+                .arg(format!("--src-prefix={}", prefix.display()))
+                .arg(schema),
+        )?;
+        let generated = schema.file_name().map_or(schema.as_path(), Path::new);
+        compile.arg(folder.join(generated).with_extension("capnp.c++"));
+    }
+    tools::output(compile.args(CXX_WORDS).arg("-o").arg(made))?;
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 """What the appliance's RPC port serves, from Python (pycapnp 2).
 
-appliance.py SCHEMA_DIRECTORY HOST:PORT; ends with "all checked".
+appliance.py SCHEMA HOST:PORT; ends with "all checked".
 """
 
 import asyncio
@@ -9,6 +9,7 @@ import sys
 import capnp
 
 LARGE_BYTES = 10 << 20
+MANY_CAPS = 1000
 DEADLINE_S = 60
 
 schema = capnp.load(sys.argv[1], imports=["/usr/include"])
@@ -27,9 +28,24 @@ class Power(schema.Calculator.Function.Server):
 
 
 class Never(Power):
+    def __init__(self):
+        super().__init__()
+        self.cancelled = asyncio.Event()
+
     async def call(self, operands, **_):
         self.called.set()
-        await asyncio.get_running_loop().create_future()
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            self.cancelled.set()
+
+
+class Value(schema.Calculator.Value.Server):
+    def __init__(self, number):
+        self.number = number
+
+    async def read(self, **_):
+        return self.number
 
 
 async def connect():
@@ -98,12 +114,42 @@ async def the_appliance_calls_back(directory):
     assert (await result.read()).number == 1024
 
 
-async def errors_come_through(directory):
+async def errors_of_each_type_come_through(directory):
     calculator = service(directory, "calculator", schema.Calculator)
     add = (await calculator.function("add")).function
     await refused(add.call([]), "FAILED", "no operands")
     broken = calculator.apply(add, []).value
     await refused(broken.read(), "FAILED", "no operands")
+    await refused(calculator.values([0] * 2000), "OVERLOADED", "at most")
+    await refused(calculator.cast_as(schema.Admin).status(), "UNIMPLEMENTED", "")
+    # A value that another connection lent and that is gone: the appliance hears it from us.
+    stream, other = await connect()
+    lent = await service(other, "calculator", schema.Calculator).value(1)
+    stream.close()
+    await refused(calculator.apply(add, [lent.value]), "DISCONNECTED", "")
+
+
+async def a_dropped_call_is_cancelled(directory):
+    calculator = service(directory, "calculator", schema.Calculator)
+    never = Never()
+    call = asyncio.ensure_future(wait_for(calculator.apply(never, [calculator.value(1).value])))
+    await never.called.wait()
+    call.cancel()
+    await asyncio.gather(call, return_exceptions=True)
+    await never.cancelled.wait()
+
+
+async def a_thousand_capabilities_at_once(directory):
+    calculator = service(directory, "calculator", schema.Calculator)
+    add = calculator.function("add").function
+    theirs = (await calculator.values([1] * MANY_CAPS)).values
+    assert len(theirs) == MANY_CAPS
+    for values, expected in ((theirs, MANY_CAPS), ([Value(2)] * MANY_CAPS, 2 * MANY_CAPS)):
+        request = calculator.apply_request(function=add)
+        operands = request.init("operands", MANY_CAPS)
+        for index in range(MANY_CAPS):
+            operands[index] = values[index]
+        assert (await request.send().value.read()).number == expected
 
 
 async def ten_megabytes_go_both_ways(directory):
@@ -126,7 +172,7 @@ async def a_disconnect_in_mid_call_harms_nobody_else(directory):
     stream, other = await connect()
     calculator = service(other, "calculator", schema.Calculator)
     never = Never()
-    call = asyncio.ensure_future(settle(calculator.apply(never, [calculator.value(1).value])))
+    call = asyncio.ensure_future(wait_for(calculator.apply(never, [calculator.value(1).value])))
     await never.called.wait()
     stream.close()
     await asyncio.wait([call], timeout=5)
@@ -134,7 +180,7 @@ async def a_disconnect_in_mid_call_harms_nobody_else(directory):
     await admin_sees_one_connection(directory)
 
 
-async def settle(promise):
+async def wait_for(promise):
     return await promise
 
 
@@ -152,18 +198,20 @@ async def admin_sees_one_connection(directory):
 
 async def main():
     _stream, directory = await connect()
-    for check in (
+    for part in (
         directory_lists_and_gives,
         admin_tells,
         calls_are_pipelined,
         the_appliance_calls_back,
-        errors_come_through,
+        errors_of_each_type_come_through,
+        a_dropped_call_is_cancelled,
+        a_thousand_capabilities_at_once,
         ten_megabytes_go_both_ways,
         many_connections,
         a_disconnect_in_mid_call_harms_nobody_else,
     ):
-        await asyncio.wait_for(check(directory), DEADLINE_S)
-        print(check.__name__, "ok", flush=True)
+        await asyncio.wait_for(part(directory), DEADLINE_S)
+        print(part.__name__, "ok", flush=True)
     print("all checked", flush=True)
 
 

@@ -1,7 +1,9 @@
 // A Cap'n Proto peer in C++, for interoperability tests: `peer serve ADDRESS` serves a Demo,
-// `peer check ADDRESS` calls everything of one. Built by
-//   capnp compile -oc++ --src-prefix=crates/rpc/examples/peer crates/rpc/examples/peer/demo.capnp
-//   g++ -std=c++17 peer.cpp demo.capnp.c++ -lcapnp-rpc -lcapnp -lkj-async -lkj
+// `peer check ADDRESS` calls everything of one, and `peer check-failed-only APPLIANCE ADDRESS` does
+// so by way of an appliance, to one that has one kind of error only. Built from the schemas
+// demo.capnp and appliance.capnp by
+//   g++ -std=c++17 peer.cpp demo.capnp.c++ appliance.capnp.c++ -lcapnp-rpc -lcapnp -lkj-async -lkj
+#include "appliance.capnp.h"
 #include "demo.capnp.h"
 
 #include <capnp/ez-rpc.h>
@@ -12,6 +14,7 @@
 #include <iostream>
 #include <memory>
 #include <string>
+#include <unistd.h>
 
 namespace {
 
@@ -114,6 +117,8 @@ class DemoImpl final : public Demo::Server {
     return context.tailCall(context.getParams().getTo().nameRequest());
   }
 
+  kj::Promise<void> hangUp(HangUpContext context) override { _exit(0); }
+
  private:
   kj::Promise<void> callBackFrom(CallBackContext context, Demo::Client to, unsigned times) {
     if (times == 0) return kj::READY_NOW;
@@ -127,7 +132,55 @@ class DemoImpl final : public Demo::Server {
   std::shared_ptr<Counters> counters_;
 };
 
-void check(Demo::Client demo, kj::WaitScope& wait) {
+// Whether a call ends, in time, because its connection is gone.
+template <typename Call>
+bool isDisconnected(Call&& call, kj::WaitScope& wait) {
+  KJ_IF_MAYBE(exception, kj::runCatchingExceptions([&] { call.wait(wait); })) {
+    return exception->getType() == kj::Exception::Type::DISCONNECTED;
+  }
+  return false;
+}
+
+// Where a Demo is: at an address, or at another that an appliance relays to.
+struct Place {
+  const char* address;
+  const char* relayedTo;
+
+  Demo::Client demo(capnp::EzRpcClient& client) const {
+    if (relayedTo == nullptr) return client.getMain<Demo>();
+    auto request = client.getMain<Directory>().getRequest();
+    request.setName(kj::str("relay ", relayedTo));
+    return request.send().getService().castAs<Demo>();
+  }
+};
+
+// A second connection breaks while the server is at work for it; the first sees that it noticed.
+void ourEndInMidCall(Demo::Client demo, const Place& place, kj::WaitScope& wait) {
+  auto before = demo.cancelledRequest().send().wait(wait).getCount();
+  {
+    capnp::EzRpcClient other(place.address, 0, largeMessages());
+    auto there = place.demo(other);
+    auto call = there.neverRequest().send();
+    there.nameRequest().send().wait(wait);
+  }
+  auto start = std::chrono::steady_clock::now();
+  while (demo.cancelledRequest().send().wait(wait).getCount() == before) {
+    KJ_ASSERT(std::chrono::steady_clock::now() - start < std::chrono::seconds(20));
+  }
+  std::cout << "our end in mid-call: ok" << std::endl;
+}
+
+void theirEndInMidCall(Demo::Client demo, kj::WaitScope& wait) {
+  auto never = demo.neverRequest().send();
+  demo.nameRequest().send().wait(wait);
+  auto last = demo.hangUpRequest().send();
+  KJ_ASSERT(isDisconnected(never, wait));
+  KJ_ASSERT(isDisconnected(last, wait));
+  KJ_ASSERT(isDisconnected(demo.nameRequest().send(), wait));
+  std::cout << "their end in mid-call: ok" << std::endl;
+}
+
+void check(Demo::Client demo, const Place& place, bool failedOnly, kj::WaitScope& wait) {
   for (unsigned length : {0u, 1u, 1000u, LARGE_BYTES}) {
     auto request = demo.echoRequest();
     auto data = request.initData(length);
@@ -162,7 +215,8 @@ void check(Demo::Client demo, kj::WaitScope& wait) {
     auto request = demo.failRequest();
     request.setKind(kind);
     KJ_IF_MAYBE(exception, kj::runCatchingExceptions([&] { request.send().wait(wait); })) {
-      KJ_ASSERT(static_cast<unsigned>(exception->getType()) == kind, *exception);
+      unsigned expected = failedOnly ? 0 : kind;
+      KJ_ASSERT(static_cast<unsigned>(exception->getType()) == expected, *exception);
     } else {
       KJ_FAIL_ASSERT("no exception", kind);
     }
@@ -208,6 +262,8 @@ void check(Demo::Client demo, kj::WaitScope& wait) {
     KJ_ASSERT(request.send().wait(wait).getName() == "called back");
   }
   std::cout << "tail call: ok" << std::endl;
+  ourEndInMidCall(demo, place, wait);
+  theirEndInMidCall(demo, wait);
   std::cout << "all checked" << std::endl;
 }
 
@@ -217,7 +273,7 @@ double since(std::chrono::steady_clock::time_point start) {
 
 void bench(Demo::Client demo, kj::WaitScope& wait) {
   demo.emptyRequest().send().wait(wait);
-  constexpr unsigned CALLS = 100000, IN_FLIGHT = 12, LONE_CALLS = 20000, LARGE_CALLS = 100;
+  constexpr unsigned CALLS = 100000, IN_FLIGHT = 12, LONE_CALLS = 20000, LARGE_CALLS = 300;
   auto start = std::chrono::steady_clock::now();
   std::deque<kj::Promise<void>> waiting;
   for (unsigned i = 0; i < CALLS; i++) {
@@ -244,8 +300,8 @@ void bench(Demo::Client demo, kj::WaitScope& wait) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 3) {
-    std::cerr << "usage: peer serve|check|bench ADDRESS" << std::endl;
+  if (argc != 3 && argc != 4) {
+    std::cerr << "usage: peer serve|check|check-failed-only|bench ADDRESS [RELAYED_TO]" << std::endl;
     return 2;
   }
   std::string verb = argv[1];
@@ -257,8 +313,10 @@ int main(int argc, char** argv) {
     kj::NEVER_DONE.wait(wait);
   }
   capnp::EzRpcClient client(argv[2], 0, largeMessages());
-  auto demo = client.getMain<Demo>();
-  if (verb == "check") check(demo, client.getWaitScope());
+  Place place = {argv[2], argc == 4 ? argv[3] : nullptr};
+  auto demo = place.demo(client);
+  if (verb == "check") check(demo, place, false, client.getWaitScope());
+  if (verb == "check-failed-only") check(demo, place, true, client.getWaitScope());
   if (verb == "bench") bench(demo, client.getWaitScope());
   return 0;
 }

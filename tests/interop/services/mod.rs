@@ -28,6 +28,8 @@ pub(crate) const CASES: &[Case] = &[
     case("rpc/we_call_python", RPC, 120, rpc::we_call_python),
     case("rpc/appliance_process", RPC, 180, rpc::appliance_process),
     case("rpc/appliance_guest", RPC, 300, rpc::appliance_guest),
+    case("rpc/relaying_process", RPC, 180, rpc::relaying_process),
+    case("rpc/relaying_guest", RPC, 300, rpc::relaying_guest),
     case("zmq/patterns_and_mechanisms", ZMQ, 600, zmq::patterns_and_mechanisms),
     case("zmq/patterns_process", ZMQ, 600, zmq::patterns_process),
     case("zmq/patterns_guest", ZMQ, 900, zmq::patterns_guest),
@@ -58,12 +60,17 @@ const START_LIMIT: Duration = Duration::from_secs(20);
 const STOP_LIMIT: Duration = Duration::from_secs(15);
 
 /// Starts a peer that serves at [`PEER_ADDRESS`], and waits until it does.
-fn serving(mut command: Command) -> Result<Child> {
-    let mut child = Child::start(command.arg("serve").arg(PEER_ADDRESS.to_string()), |command| {
+fn serving(command: Command) -> Result<Child> {
+    serving_at(command, PEER_ADDRESS)
+}
+
+/// The same at another address.
+fn serving_at(mut command: Command, address: SocketAddr) -> Result<Child> {
+    let mut child = Child::start(command.arg("serve").arg(address.to_string()), |command| {
         command.stdin(Stdio::null());
     })?;
     let deadline = Instant::now() + START_LIMIT;
-    while TcpStream::connect(PEER_ADDRESS).is_err() {
+    while TcpStream::connect(address).is_err() {
         if let Some(status) = child.ended() {
             fail!("the server ended ({status}) before it served");
         }

@@ -1,8 +1,15 @@
 //! Cap'n Proto RPC.
 
-use super::{PEER_ADDRESS, checked, on_guest, on_process, serving};
-use crate::{failure::Result, lab::Lab, peers};
-use std::{net::IpAddr, process::Command};
+use super::{PEER_ADDRESS, checked, on_guest, on_process, serving, serving_at};
+use crate::{
+    failure::Result,
+    lab::{GUEST_ADDRESS, Lab, PROCESS_ADDRESS, Server, Setup},
+    link, peers,
+};
+use std::{
+    net::{IpAddr, SocketAddr},
+    process::Command,
+};
 
 pub(super) fn cpp_calls_us(_: &mut Lab) -> Result {
     let _server = serving(Command::new(peers::rpc()))?;
@@ -35,13 +42,53 @@ pub(super) fn appliance_guest(lab: &mut Lab) -> Result {
 
 const PORT: u16 = 7000;
 
-/// Pipelining, callbacks, errors, 10 MB, a disconnect in mid-call, on the appliance's own services.
+/// Pipelining, callbacks, errors of each type, cancellation, 10 MB, 1,000 capabilities, a
+/// disconnect in mid-call, on the appliance's own services.
 fn services(host: IpAddr) -> Result {
+    let appliance = format!("{host}:{PORT}");
+    checked(Command::new(peers::appliance_cpp()?).arg(&appliance))?;
     checked(
         peers::python()?
             .arg(peers::source("tests/interop/rpc/appliance.py"))
-            .arg(peers::source("kernel-app/schema/appliance.capnp"))
-            .arg(format!("{host}:{PORT}")),
+            .arg(peers::appliance_schema())
+            .arg(&appliance),
+    )
+}
+
+pub(super) fn relaying_process(lab: &mut Lab) -> Result {
+    let bundle = lab.bundle("", &[])?;
+    let child = lab.process(&bundle, &["--debug-endpoints"])?;
+    let result = relayed(PROCESS_ADDRESS.ip(), PEER_ADDRESS);
+    Server::Process(Box::new(child)).judge(result)
+}
+
+pub(super) fn relaying_guest(lab: &mut Lab) -> Result {
+    let bundle = lab.bundle("", &[])?;
+    let words = format!("{} debug", link::guest_words());
+    let guest = lab.boot(&Setup { words, bundle: Some(bundle), ..Setup::default() })?;
+    let peer = SocketAddr::new(link::HOST_IPV4, PEER_ADDRESS.port());
+    let result = relayed(GUEST_ADDRESS.ip(), peer);
+    Server::Guest(Box::new(guest)).judge(result)
+}
+
+/// Each library calls everything of the other's demo by way of the appliance, which is a client of
+/// the one and a server of the other. The demo's server ends itself in the course of it.
+fn relayed(host: IpAddr, peer: SocketAddr) -> Result {
+    let appliance = format!("{host}:{PORT}");
+    {
+        let _server = serving_at(Command::new(peers::rpc_cpp()?), peer)?;
+        checked(
+            python()?
+                .args(["check", &appliance])
+                .arg(peers::appliance_schema())
+                .arg(peer.to_string()),
+        )?;
+    }
+    let _server = serving_at(python()?, peer)?;
+    checked(
+        Command::new(peers::rpc_cpp()?)
+            .args(["check-failed-only", &appliance])
+            .arg(peer.to_string()),
     )
 }
 

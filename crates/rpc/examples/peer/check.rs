@@ -6,6 +6,7 @@ use crate::wire::Wire;
 use capnp::ErrorKind;
 use capnp::capability::FromClientHook;
 use std::net::TcpStream;
+use std::time::{Duration, Instant};
 
 /// Bytes of the large message: more than a default buffer of any peer.
 const LARGE_BYTES: usize = 10 << 20;
@@ -13,8 +14,8 @@ const MANY_CAPS: u32 = 1000;
 
 /// Panics at the first difference; prints one line for each part.
 /// A server in Python can raise only one kind of error: then `failed_only`.
-pub(crate) fn check(stream: TcpStream, failed_only: bool) {
-    let mut wire = Wire::new(stream, "client");
+pub(crate) fn check(connect: impl Fn() -> TcpStream, failed_only: bool) {
+    let mut wire = Wire::new(connect(), "client");
     let demo: demo::Client = wire.system.bootstrap(wire.conn);
     echo(&mut wire, &demo);
     pipelining(&mut wire, &demo);
@@ -24,7 +25,8 @@ pub(crate) fn check(stream: TcpStream, failed_only: bool) {
     capabilities(&mut wire, &demo);
     streaming(&mut wire, &demo);
     tail_call(&mut wire, &demo);
-    drop(demo);
+    our_end_in_mid_call(&mut wire, &demo, connect());
+    their_end_in_mid_call(&mut wire, &demo);
     println!("all checked");
 }
 
@@ -83,16 +85,17 @@ fn errors(wire: &mut Wire, demo: &demo::Client, failed_only: bool) {
     println!("errors: ok");
 }
 
+fn cancelled(wire: &mut Wire, demo: &demo::Client) -> u32 {
+    let response = wire.run(demo.cancelled_request().send().promise).expect("a count");
+    response.get().unwrap().get_count()
+}
+
 fn cancellation(wire: &mut Wire, demo: &demo::Client) {
-    let count = |wire: &mut Wire| {
-        let response = wire.run(demo.cancelled_request().send().promise).expect("a count");
-        response.get().unwrap().get_count()
-    };
-    let before = count(wire);
+    let before = cancelled(wire, demo);
     let call = demo.never_request().send();
     name_of(wire, demo);
     drop(call);
-    assert_eq!(count(wire), before + 1);
+    assert_eq!(cancelled(wire, demo), before + 1);
     println!("cancellation: ok");
 }
 
@@ -135,4 +138,33 @@ fn tail_call(wire: &mut Wire, demo: &demo::Client) {
     let response = wire.run(request.send().promise).expect("an answer");
     assert_eq!(response.get().unwrap().get_name().unwrap(), "our own");
     println!("tail call: ok");
+}
+
+/// A connection of ours breaks while the server is at work for it: it must notice.
+fn our_end_in_mid_call(wire: &mut Wire, demo: &demo::Client, other: TcpStream) {
+    let before = cancelled(wire, demo);
+    let mut short = Wire::new(other, "client");
+    let there: demo::Client = short.system.bootstrap(short.conn);
+    let call = there.never_request().send();
+    name_of(&mut short, &there);
+    short.end();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while cancelled(wire, demo) == before {
+        assert!(Instant::now() < deadline, "the server works on for a client that is gone");
+    }
+    drop((call, there));
+    println!("our end in mid-call: ok");
+}
+
+/// The server breaks while it is at work for us: all calls must end.
+fn their_end_in_mid_call(wire: &mut Wire, demo: &demo::Client) {
+    let never = demo.never_request().send();
+    name_of(wire, demo);
+    let last = demo.hang_up_request().send();
+    for call in [wire.run(never.promise).err(), wire.run(last.promise).err()] {
+        assert_eq!(call.expect("no answer").kind, ErrorKind::Disconnected);
+    }
+    let late = wire.run(demo.name_request().send().promise).err().expect("no answer");
+    assert_eq!(late.kind, ErrorKind::Disconnected);
+    println!("their end in mid-call: ok");
 }

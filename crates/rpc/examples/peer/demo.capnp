@@ -21,6 +21,8 @@ interface Demo {
   pushed @11 () -> (bytes :UInt64);
   # Answers with what `to.name()` answers.
   tail @12 (to :Demo) -> Named;
+  # Ends the server's process without an answer.
+  hangUp @13 ();
 
   struct Named {
     name @0 :Text;

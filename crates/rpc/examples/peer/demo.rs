@@ -6,22 +6,29 @@ use capnp::{Error, ErrorKind};
 use rpc::System;
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// One object; its children share its counters.
 #[derive(Clone)]
 pub(crate) struct Demo {
     system: System,
     name: String,
-    cancelled: Rc<Cell<u32>>,
+    cancelled: Arc<AtomicU32>,
     pushed: Rc<Cell<u64>>,
 }
 
 impl Demo {
     pub(crate) fn new(system: &System, name: &str) -> Self {
+        Self::counting(system, name, &Arc::default())
+    }
+
+    /// With a count of cancelled calls that it shares with demos of other systems.
+    pub(crate) fn counting(system: &System, name: &str, cancelled: &Arc<AtomicU32>) -> Self {
         Self {
             system: system.clone(),
             name: name.into(),
-            cancelled: Rc::default(),
+            cancelled: cancelled.clone(),
             pushed: Rc::default(),
         }
     }
@@ -32,11 +39,11 @@ impl Demo {
 }
 
 /// Counts when it is dropped.
-struct Counted(Rc<Cell<u32>>);
+struct Counted(Arc<AtomicU32>);
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.set(self.0.get() + 1);
+        self.0.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -118,7 +125,7 @@ impl demo::Server for Demo {
         _: demo::CancelledParams,
         mut results: demo::CancelledResults,
     ) -> Result<(), Error> {
-        results.get().set_count(self.cancelled.get());
+        results.get().set_count(self.cancelled.load(Ordering::Relaxed));
         Ok(())
     }
 
@@ -176,5 +183,13 @@ impl demo::Server for Demo {
     ) -> Result<(), Error> {
         let request = params.get()?.get_to()?.name_request();
         results.hook.tail_call(request.hook).await
+    }
+
+    async fn hang_up(
+        self: Rc<Self>,
+        _: demo::HangUpParams,
+        _: demo::HangUpResults,
+    ) -> Result<(), Error> {
+        std::process::exit(0);
     }
 }

@@ -1,10 +1,16 @@
 //! A peer over kernel sockets, for interoperability tests and measurements.
 //!
 //! `peer serve ADDRESS` serves [`demo::Demo`]; `peer check ADDRESS` calls every method of one and
-//! says what came (`check-failed-only` when it has one kind of error only); `peer bench ADDRESS` measures.
+//! says what came (`check-failed-only` when it has one kind of error only); `peer bench ADDRESS`
+//! measures one, `peer bench-appliance ADDRESS` the appliance's calculator, and `peer memory ADDRESS`
+//! both ends in one process.
 
 extern crate alloc;
 
+#[allow(missing_docs, unused, unreachable_pub, unused_qualifications, clippy::all, clippy::pedantic)]
+#[rustfmt::skip]
+#[path = "../../../../kernel-app/src/appliance_capnp.rs"]
+mod appliance_capnp;
 mod bench;
 mod check;
 mod demo;
@@ -14,18 +20,21 @@ mod demo_capnp;
 mod wire;
 
 use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [verb, address] = &arguments[..] else {
-        eprintln!("usage: peer serve|check|check-failed-only|bench ADDRESS");
+        eprintln!("usage: peer serve|check|check-failed-only|bench|bench-appliance|memory ADDRESS");
         std::process::exit(2);
     };
     match &**verb {
         "serve" => serve(address),
-        "check" => check::check(connect(address), false),
-        "check-failed-only" => check::check(connect(address), true),
+        "check" => check::check(|| connect(address), false),
+        "check-failed-only" => check::check(|| connect(address), true),
         "bench" => bench::bench(connect(address)),
+        "bench-appliance" => bench::bench_appliance(connect(address)),
+        "memory" => bench::memory(address),
         other => panic!("no verb {other}"),
     }
 }
@@ -37,8 +46,9 @@ fn connect(address: &str) -> TcpStream {
 fn serve(address: &str) {
     let listener = TcpListener::bind(address).expect("a free address");
     println!("listening on {}", listener.local_addr().expect("an address"));
+    let cancelled = Arc::default();
     for stream in listener.incoming() {
-        let stream = stream.expect("a connection");
-        std::thread::spawn(move || wire::serve(stream));
+        let (stream, cancelled) = (stream.expect("a connection"), Arc::clone(&cancelled));
+        std::thread::spawn(move || wire::serve(stream, &cancelled));
     }
 }

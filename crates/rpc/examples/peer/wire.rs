@@ -7,8 +7,13 @@ use rpc::{ConnId, Limits, System};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
+
+/// Bytes read or written at a time.
+pub(crate) const BUFFER_BYTES: usize = 64 << 10;
 
 /// A connection and the vat behind it.
 pub(crate) struct Wire {
@@ -22,11 +27,15 @@ pub(crate) struct Wire {
 impl Wire {
     /// Offers a demo to the other side.
     pub(crate) fn new(stream: TcpStream, name: &str) -> Self {
+        Self::counting(stream, name, &Arc::default())
+    }
+
+    fn counting(stream: TcpStream, name: &str, cancelled: &Arc<AtomicU32>) -> Self {
         stream.set_nodelay(true).expect("a socket");
         let system = System::new(Limits::default());
-        let offered: demo::Client = system.client(Demo::new(&system, name));
+        let offered: demo::Client = system.client(Demo::counting(&system, name, cancelled));
         let conn = system.connect(Some(offered.into_client_hook()));
-        Self { system, conn, stream, start: Instant::now(), buffer: vec![0; 256 << 10] }
+        Self { system, conn, stream, start: Instant::now(), buffer: vec![0; BUFFER_BYTES] }
     }
 
     fn now(&self) -> Duration {
@@ -35,12 +44,13 @@ impl Wire {
 
     /// Sends what waits to be sent.
     fn flush(&mut self) {
-        loop {
-            let count = self.system.poll_transmit(self.conn, self.now(), &mut self.buffer);
-            if count == 0 || self.stream.write_all(&self.buffer[..count]).is_err() {
-                return;
-            }
-        }
+        let now = self.now();
+        let stream = &mut self.stream;
+        let mut sent = |bytes: &[u8]| match bytes {
+            [] => 0,
+            _ => stream.write(bytes).unwrap_or(0),
+        };
+        while self.system.transmit_with(self.conn, now, &mut sent) > 0 {}
     }
 
     /// Waits for bytes; false when there are no more.
@@ -55,6 +65,12 @@ impl Wire {
                 false
             }
         }
+    }
+
+    /// Ends the stream under whatever is on its way, and waits until the other side did too.
+    pub(crate) fn end(mut self) {
+        self.stream.shutdown(std::net::Shutdown::Write).expect("a connection");
+        while let Ok(1..) = self.stream.read(&mut self.buffer) {}
     }
 
     /// Runs until `future` is ready.
@@ -76,9 +92,9 @@ impl Wire {
     }
 }
 
-/// Serves until the peer is gone.
-pub(crate) fn serve(stream: TcpStream) {
-    let mut wire = Wire::new(stream, "demo");
+/// Serves until the peer is gone; all that are served share a count of cancelled calls.
+pub(crate) fn serve(stream: TcpStream, cancelled: &Arc<AtomicU32>) {
+    let mut wire = Wire::counting(stream, "demo", cancelled);
     let mut cx = Context::from_waker(Waker::noop());
     while wire.receive() && !wire.system.is_closed(wire.conn) {
         wire.system.poll_run(&mut cx);

@@ -5,9 +5,10 @@ use alloc::format;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use capnp::Error;
+use capnp::capability::FromClientHook;
 use endpoints::rpc::Rpc;
 
-/// Operands of one call; each costs a call of its own.
+/// Operands or values of one call; each operand costs a call of its own, each value an object.
 const OPERANDS_MAX: u32 = 1024;
 
 /// Makes values and functions.
@@ -38,10 +39,7 @@ impl calculator::Server for Calculator {
         mut results: calculator::ApplyResults,
     ) -> Result<(), Error> {
         let operands = params.get()?.get_operands()?;
-        let count = operands.len();
-        if count > OPERANDS_MAX {
-            return Err(Error::failed(format!("{count} operands; at most {OPERANDS_MAX}")));
-        }
+        let count = bounded(operands.len())?;
         let mut reads = Vec::new();
         for operand in operands.iter() {
             reads.push(operand?.read_request().send().promise);
@@ -53,6 +51,20 @@ impl calculator::Server for Calculator {
         }
         let number = call.send().promise.await?.get()?.get_number();
         results.get().set_value(self.rpc.client(Value(number)));
+        Ok(())
+    }
+
+    async fn values(
+        self: Rc<Self>,
+        params: calculator::ValuesParams,
+        mut results: calculator::ValuesResults,
+    ) -> Result<(), Error> {
+        let numbers = params.get()?.get_numbers()?;
+        let mut values = results.get().init_values(bounded(numbers.len())?);
+        for (index, number) in (0..).zip(numbers.iter()) {
+            let value: value::Client = self.rpc.client(Value(number));
+            values.set(index, value.into_client_hook());
+        }
         Ok(())
     }
 
@@ -74,6 +86,13 @@ impl calculator::Server for Calculator {
         results.get().set_data(params.get()?.get_data()?);
         Ok(())
     }
+}
+
+fn bounded(count: u32) -> Result<u32, Error> {
+    if count > OPERANDS_MAX {
+        return Err(Error::overloaded(format!("{count} at once; at most {OPERANDS_MAX}")));
+    }
+    Ok(count)
 }
 
 struct Value(f64);

@@ -1,5 +1,6 @@
 //! `capnp-rpc-peer serve ADDRESS` serves the demo's `empty` and `echo`; `capnp-rpc-peer bench
-//! ADDRESS` measures, and prints what our own peer and the one in C++ print.
+//! ADDRESS` measures, and prints what our own peer and the one in C++ print; `capnp-rpc-peer memory
+//! ADDRESS` counts what both ends, in one process, allocate.
 
 extern crate alloc;
 
@@ -13,28 +14,35 @@ use capnp_rpc::{RpcSystem, rpc_twoparty_capnp::Side, twoparty};
 use demo_capnp::demo;
 use futures::AsyncReadExt;
 use futures::io::{BufReader, BufWriter};
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Instant;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::compat::TokioAsyncReadCompatExt;
 
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<std::alloc::System> = &INSTRUMENTED_SYSTEM;
+
 const CALLS: u32 = 100_000;
 const IN_FLIGHT: usize = 12;
 const LONE_CALLS: u32 = 20_000;
 const LARGE_BYTES: usize = 1 << 20;
-const LARGE_CALLS: u32 = 100;
+const LARGE_CALLS: u32 = 300;
+/// Calls over which memory is counted.
+const COUNTED_CALLS: u32 = 10_000;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [verb, address] = &arguments[..] else {
-        panic!("usage: capnp-rpc-peer serve|bench ADDRESS");
+        panic!("usage: capnp-rpc-peer serve|bench|memory ADDRESS");
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
     let local = tokio::task::LocalSet::new();
     match &**verb {
         "serve" => local.block_on(&runtime, serve(address)),
         "bench" => local.block_on(&runtime, bench(address)),
+        "memory" => local.block_on(&runtime, memory(address)),
         other => panic!("no verb {other}"),
     }
 }
@@ -77,16 +85,18 @@ async fn serve(address: &str) {
     }
 }
 
-async fn bench(address: &str) {
+async fn connect(address: &str) -> demo::Client {
     let stream = TcpStream::connect(address).await.unwrap();
     let mut system = RpcSystem::new(network(stream, Side::Client), None);
     let demo: demo::Client = system.bootstrap(Side::Server);
     tokio::task::spawn_local(system);
     demo.empty_request().send().promise.await.unwrap();
+    demo
+}
 
-    let start = Instant::now();
+async fn in_flight(demo: &demo::Client, calls: u32) {
     let mut waiting = VecDeque::new();
-    for _ in 0..CALLS {
+    for _ in 0..calls {
         waiting.push_back(demo.empty_request().send().promise);
         if waiting.len() == IN_FLIGHT
             && let Some(call) = waiting.pop_front()
@@ -97,6 +107,35 @@ async fn bench(address: &str) {
     for call in waiting {
         call.await.unwrap();
     }
+}
+
+async fn memory(address: &str) {
+    let served = address.to_owned();
+    tokio::task::spawn_local(async move { serve(&served).await });
+    tokio::task::yield_now().await;
+    let demo = connect(address).await;
+    in_flight(&demo, 1_000).await;
+    let early = counted(&demo).await;
+    let life = Region::new(ALLOCATOR);
+    in_flight(&demo, 3 * CALLS).await;
+    let life = life.change();
+    let late = counted(&demo).await;
+    let kept = life.bytes_allocated as f64 - life.bytes_deallocated as f64;
+    println!("bytes_per_call_early {early:.1} bytes");
+    println!("bytes_per_call_late {late:.1} bytes");
+    println!("kept_per_call {:.3} bytes", kept / f64::from(3 * CALLS));
+}
+
+async fn counted(demo: &demo::Client) -> f64 {
+    let region = Region::new(ALLOCATOR);
+    in_flight(demo, COUNTED_CALLS).await;
+    region.change().bytes_allocated as f64 / f64::from(COUNTED_CALLS)
+}
+
+async fn bench(address: &str) {
+    let demo = connect(address).await;
+    let start = Instant::now();
+    in_flight(&demo, CALLS).await;
     println!("calls_12_in_flight {:.0} per_s", f64::from(CALLS) / start.elapsed().as_secs_f64());
 
     let start = Instant::now();
