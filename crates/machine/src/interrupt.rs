@@ -91,9 +91,8 @@ pub fn wait(deadline: Option<Duration>) {
     if !crate::clock::wake_at(deadline) {
         return;
     }
-    // SAFETY: interrupt handlers touch nothing but their flags, and `sti` takes effect only after
-    // the next instruction, so that none is lost between them. The stack may be used: no `nostack`.
-    unsafe { core::arch::asm!("sti", "hlt", "cli") }
+    #[cfg(feature = "runtime")]
+    table::idle();
     crate::clock::woken();
 }
 
@@ -111,8 +110,16 @@ mod table {
 
     unsafe extern "C" {
         static interrupt_entries: [u64; LINES as usize];
+        fn interrupt_idle();
         fn interrupt_unclaimed();
         fn interrupt_ignored();
+    }
+
+    /// Waits for one interrupt, with interrupts on. One that is pending already ends it at once.
+    pub(super) fn idle() {
+        // SAFETY: interrupt handlers touch nothing but their flags, and `interrupt_idle` nothing at
+        // all.
+        unsafe { interrupt_idle() }
     }
 
     const GATES: usize = 256;

@@ -1,7 +1,12 @@
 # A device interrupt sets its bit and is acknowledged; nothing else happens in interrupt context.
 # Only the general registers used here are saved: no vector state is touched. The interrupted code
-# goes on with interrupts off (as it wants to be anyway: `interrupt::wait` enables them for one
+# goes on with interrupts off (as it wants to be anyway: `interrupt_idle` enables them for one
 # instruction), so that a pin that stays high until its device is served does not interrupt for ever.
+#
+# An interrupt that comes before the `hlt` instead of during it has ended the wait all the same, and
+# the `hlt` is skipped: it would wait with interrupts off, which is for ever, and for Xen means that
+# the machine is to be switched off. `sti` promises that none comes there; nested hypervisors under
+# emulation have been seen to break that promise.
 
         .altmacro
         .macro line_entry number
@@ -11,7 +16,23 @@ interrupt_line_\number:
         jmp interrupt_acknowledge
         .endm
 
+        .macro skip_halt rip            # one byte long
+        cmpq $interrupt_halt, \rip
+        jne 9f
+        incq \rip
+9:
+        .endm
+
         .section .text.interrupt, "ax"
+        .globl interrupt_idle           # waits for one interrupt
+interrupt_idle:
+        sti
+        .globl interrupt_halt
+interrupt_halt:
+        hlt
+        cli
+        ret
+
         .set number, 0
         .rept 56
         line_entry %number
@@ -22,6 +43,7 @@ interrupt_line_\number:
 interrupt_unclaimed:
         pushq %rax
 interrupt_acknowledge:
+        skip_halt 8(%rsp)
         andl $~0x200, 24(%rsp)          # IF in the saved flags, over rax, rip and cs
         movq interrupt_eoi_register(%rip), %rax
         testq %rax, %rax

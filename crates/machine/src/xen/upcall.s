@@ -5,7 +5,10 @@
         .globl xen_upcall_direct, xen_upcall_by_apic
 xen_upcall_direct:
         movb $0, xen_shared_info(%rip)
-        iretq
+        cmpq $interrupt_halt, (%rsp)    # see interrupt.s
+        jne 1f
+        incq (%rsp)
+1:      iretq
 xen_upcall_by_apic:
         movb $0, xen_shared_info(%rip)
         pushq %rax
