@@ -1,6 +1,6 @@
 //! The one error of remote calls.
 
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use core::fmt;
 
 /// What the caller should do about a failed call (rpc.capnp, `Exception.Type`).
@@ -74,13 +74,8 @@ impl From<capnp::Error> for Exception {
             ErrorKind::Disconnected => Kind::Disconnected,
             ErrorKind::Unimplemented => Kind::Unimplemented,
             ErrorKind::Failed => Kind::Failed,
-            other => {
-                // A malformed message: the crate's own words say how.
-                let mut reason = String::new();
-                let _ =
-                    fmt::Write::write_fmt(&mut reason, format_args!("{other:?} {}", error.extra));
-                return Self::failed(reason);
-            }
+            // A malformed message: the crate's own words say how.
+            _ => return Self::failed(error.to_string()),
         };
         Self::new(kind, error.extra)
     }

@@ -1,11 +1,14 @@
 //! Sans-I/O Cap'n Proto RPC: a complete vat of level 1, and level 2's services by name, as
 //! `schema/rpc.capnp` describes them. It knows no socket, clock or executor.
 //!
-//! A message's way: [`Vat::handle_input`] (`connection`) cuts the stream (`framing`), `wire::decode`
-//! makes a plain value of each message, and one function for each in `inbound` acts on it. What a
-//! capability is and in which order calls reach it is in `node`; the life of a call is in `call`.
-//! `outbound` says things to the peer, in the bytes that `wire::encode` appends and
-//! [`Vat::poll_transmit`] hands out. [`Vat::poll_event`] tells the application.
+//! A message's way in: [`Vat::handle_input`] (`connection`) gives bytes to the connection's `stream`,
+//! where `framing` cuts them into messages, unpacked by `packing` if need be. `wire::decode` makes a
+//! plain value of each, and one function for each in `inbound` acts on it. What a capability is and
+//! in which order calls reach it is in `node`; the life of a call is in `call`, its contents are a
+//! `payload`. [`Vat::poll_event`] tells the application.
+//!
+//! And out: `outbound` says things to the peer, in the bytes that `wire::encode` appends to the
+//! `stream` and [`Vat::poll_transmit`] hands out.
 //!
 //! [`typed`] puts the `capnp` crate's clients and servers on top, for code that the standard
 //! `capnpc` plugin generates: a [`System`] is a vat with typed objects and running handlers.

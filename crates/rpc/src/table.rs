@@ -76,6 +76,52 @@ impl<T> Slab<T> {
     }
 }
 
+/// What somebody else keeps about entries of a [`Slab`], under their keys. An entry stays when the
+/// slab's goes, until another takes its place.
+#[derive(Debug)]
+pub(crate) struct Beside<T> {
+    slots: Vec<Option<(u32, T)>>,
+}
+
+impl<T> Default for Beside<T> {
+    fn default() -> Self {
+        Self { slots: Vec::new() }
+    }
+}
+
+impl<T> Beside<T> {
+    pub(crate) fn insert(&mut self, key: Key, value: T) {
+        let index = key.index as usize;
+        if self.slots.len() <= index {
+            self.slots.resize_with(index + 1, || None);
+        }
+        self.slots[index] = Some((key.generation, value));
+    }
+
+    pub(crate) fn get(&self, key: Key) -> Option<&T> {
+        match self.slots.get(key.index as usize)? {
+            Some((generation, value)) if *generation == key.generation => Some(value),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
+        match self.slots.get_mut(key.index as usize)? {
+            Some((generation, value)) if *generation == key.generation => Some(value),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn remove(&mut self, key: Key) -> Option<T> {
+        let slot = self.slots.get_mut(key.index as usize)?;
+        slot.take_if(|(generation, _)| *generation == key.generation).map(|(_, value)| value)
+    }
+
+    pub(crate) fn values(&self) -> impl Iterator<Item = &T> {
+        self.slots.iter().flatten().map(|(_, value)| value)
+    }
+}
+
 /// Entries under numbers that we give to the peer: small, and used again once free.
 #[derive(Debug)]
 pub(crate) struct OwnIds<T> {
@@ -202,6 +248,24 @@ mod tests {
         assert_eq!(slab.remove(first), None);
         assert_eq!(slab.get(second), Some(&'b'));
         assert_eq!(slab.len(), 1);
+    }
+
+    #[test]
+    fn what_lies_beside_a_removed_entry_is_not_found_by_the_next() {
+        let (mut slab, mut beside) = (Slab::default(), Beside::default());
+        slab.insert(());
+        let first = slab.insert(());
+        beside.insert(first, 'a');
+        slab.remove(first);
+        let second = slab.insert(());
+        assert_eq!(beside.get(second), None);
+        assert_eq!(beside.remove(second), None);
+        assert_eq!(beside.get_mut(first), Some(&mut 'a'));
+        beside.insert(second, 'b');
+        assert_eq!((beside.get(first), beside.get(second)), (None, Some(&'b')));
+        assert_eq!(beside.values().count(), 1);
+        assert_eq!(beside.remove(second), Some('b'));
+        assert_eq!(beside.values().count(), 0);
     }
 
     #[test]

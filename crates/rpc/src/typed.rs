@@ -16,10 +16,9 @@ use crate::exception::Exception;
 use crate::limits::Limits;
 use crate::payload::Payload;
 use crate::stream::Encoding;
-use crate::table::Key;
+use crate::table::{Beside, Key};
 use crate::vat::{CallId, Cap, ConnId, Event, Vat};
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use capnp::capability::{FromClientHook, FromServer};
@@ -50,11 +49,11 @@ pub(crate) struct Shared {
     tasks: Tasks,
     streams: RefCell<Streams>,
     /// Who waits for a call to return.
-    returns: RefCell<BTreeMap<CallId, Waker>>,
+    returns: RefCell<Beside<Waker>>,
     /// Who waits for a promise to resolve.
-    resolves: RefCell<BTreeMap<Cap, Vec<Waker>>>,
+    resolves: RefCell<Beside<Vec<Waker>>>,
     /// Whose connection has bytes to send.
-    outputs: RefCell<BTreeMap<ConnId, Waker>>,
+    outputs: RefCell<Beside<Waker>>,
     /// References given up while the vat was in use.
     released: RefCell<Vec<Cap>>,
     /// The received call that the request being sent is to answer.
@@ -175,10 +174,10 @@ impl System {
         let has_output = self.shared.vat.borrow().has_output(conn);
         if !has_output {
             let mut outputs = self.shared.outputs.borrow_mut();
-            match outputs.get_mut(&conn) {
+            match outputs.get_mut(conn.0) {
                 Some(waker) => waker.clone_from(cx.waker()),
                 None => {
-                    outputs.insert(conn, cx.waker().clone());
+                    outputs.insert(conn.0, cx.waker().clone());
                 }
             }
         }
@@ -217,7 +216,7 @@ impl System {
     /// one to run handlers: another connection's driver is woken to take over.
     pub fn forget(&self, conn: ConnId) {
         self.shared.vat.borrow_mut().forget(conn);
-        self.shared.outputs.borrow_mut().remove(&conn);
+        self.shared.outputs.borrow_mut().remove(conn.0);
         self.pump();
         if let Some(waker) = self.shared.outputs.borrow().values().next() {
             waker.wake_by_ref();
@@ -284,7 +283,7 @@ impl System {
             Event::Cancelled(call) => drop(self.shared.tasks.remove(call)),
             Event::Returned(call) => self.returned(call),
             Event::Resolved(cap) => {
-                let waiting = self.shared.resolves.borrow_mut().remove(&cap);
+                let waiting = self.shared.resolves.borrow_mut().remove(cap.0);
                 waiting.into_iter().flatten().for_each(Waker::wake);
             }
             Event::Released(object) => {
@@ -292,7 +291,7 @@ impl System {
                 drop(target);
             }
             Event::Disconnected { conn, .. } => {
-                let waker = self.shared.outputs.borrow_mut().remove(&conn);
+                let waker = self.shared.outputs.borrow_mut().remove(conn.0);
                 if let Some(waker) = waker {
                     waker.wake();
                 }
@@ -301,7 +300,7 @@ impl System {
     }
 
     fn returned(&self, call: CallId) {
-        let waker = self.shared.returns.borrow_mut().remove(&call);
+        let waker = self.shared.returns.borrow_mut().remove(call.0);
         match waker {
             Some(waker) => waker.wake(),
             None => self.stream_returned(call),
@@ -332,7 +331,7 @@ impl System {
             let Some(conn) = conn else {
                 return;
             };
-            if let Some(waker) = self.shared.outputs.borrow().get(&conn) {
+            if let Some(waker) = self.shared.outputs.borrow().get(conn.0) {
                 waker.wake_by_ref();
             }
         }

@@ -78,7 +78,11 @@ impl System {
             return Poll::Ready(());
         }
         vat.watch(cap);
-        self.shared.resolves.borrow_mut().entry(cap).or_default().push(cx.waker().clone());
+        let mut resolves = self.shared.resolves.borrow_mut();
+        match resolves.get_mut(cap.0) {
+            Some(waiting) => waiting.push(cx.waker().clone()),
+            None => resolves.insert(cap.0, [cx.waker().clone()].into()),
+        }
         Poll::Pending
     }
 
@@ -260,7 +264,7 @@ impl OwnedCall {
         let result = shared.vat.borrow().result(self.id);
         match result {
             None => {
-                shared.returns.borrow_mut().insert(self.id, cx.waker().clone());
+                shared.returns.borrow_mut().insert(self.id.0, cx.waker().clone());
                 Poll::Pending
             }
             Some(Err(reason)) => Poll::Ready(Err(reason.into())),
@@ -274,7 +278,7 @@ impl OwnedCall {
 
 impl Drop for OwnedCall {
     fn drop(&mut self) {
-        self.system.shared.returns.borrow_mut().remove(&self.id);
+        self.system.shared.returns.borrow_mut().remove(self.id.0);
         self.system.shared.vat.borrow_mut().release_call(self.id);
         self.system.signal();
     }

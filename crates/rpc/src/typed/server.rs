@@ -3,9 +3,10 @@
 use super::System;
 use crate::exception::Exception;
 use crate::payload::Payload;
+use crate::table::{Key, Slab};
 use crate::vat::{CallId, ObjectId};
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::rc::Rc;
 use alloc::string::String;
 use capnp::capability::{DispatchCallResult, Params, Promise, Results, Server};
@@ -52,8 +53,7 @@ impl Target {
 
 #[derive(Default)]
 pub(super) struct Objects {
-    objects: BTreeMap<ObjectId, Object>,
-    next: u64,
+    objects: Slab<Object>,
 }
 
 struct Object {
@@ -74,16 +74,17 @@ struct Incoming {
 
 impl Objects {
     pub(super) fn insert(&mut self, target: Target) -> ObjectId {
-        self.next += 1;
-        let object = ObjectId(self.next);
         let entry = Object { target, waiting: VecDeque::new(), streaming: false, failed: None };
-        self.objects.insert(object, entry);
-        object
+        ObjectId(self.objects.insert(entry).to_bits())
     }
 
     /// Takes an object out; whoever gets it drops it where nothing is borrowed.
     pub(super) fn remove(&mut self, object: ObjectId) -> Option<impl Sized + use<>> {
-        self.objects.remove(&object)
+        self.objects.remove(Key::from_bits(object.0))
+    }
+
+    fn get_mut(&mut self, object: ObjectId) -> Option<&mut Object> {
+        self.objects.get_mut(Key::from_bits(object.0))
     }
 }
 
@@ -145,7 +146,7 @@ impl System {
     ) {
         let incoming = Incoming { call, interface, method, params };
         let mut objects = self.shared.objects.borrow_mut();
-        match objects.objects.get_mut(&object) {
+        match objects.get_mut(object) {
             Some(entry) if entry.streaming => entry.waiting.push_back(incoming),
             Some(entry) => {
                 let (target, failed) = (entry.target.clone(), entry.failed.clone());
@@ -230,9 +231,7 @@ impl System {
                 self.shared.vat.borrow_mut().reply(call, payload);
             }
             Some(Err(error)) => {
-                if streaming
-                    && let Some(entry) = self.shared.objects.borrow_mut().objects.get_mut(&object)
-                {
+                if streaming && let Some(entry) = self.shared.objects.borrow_mut().get_mut(object) {
                     entry.failed = Some(error.clone());
                 }
                 self.shared.vat.borrow_mut().fail(call, error.into());
@@ -249,7 +248,7 @@ impl System {
         loop {
             let next = {
                 let mut objects = self.shared.objects.borrow_mut();
-                let Some(entry) = objects.objects.get_mut(&object) else {
+                let Some(entry) = objects.get_mut(object) else {
                     return;
                 };
                 entry.streaming = streaming;
@@ -263,8 +262,7 @@ impl System {
                 return;
             };
             self.answer(object, &target, failed, incoming);
-            let held =
-                self.shared.objects.borrow().objects.get(&object).is_none_or(|o| o.streaming);
+            let held = self.shared.objects.borrow_mut().get_mut(object).is_none_or(|o| o.streaming);
             if held {
                 return;
             }

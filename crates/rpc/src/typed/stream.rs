@@ -2,8 +2,8 @@
 
 use super::System;
 use super::client::CapClient;
+use crate::table::Beside;
 use crate::vat::{CallId, Cap};
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use capnp::Error;
 use capnp::capability::Promise;
@@ -16,8 +16,8 @@ const WINDOW_BYTES: usize = 64 << 10;
 #[derive(Default)]
 pub(super) struct Streams {
     /// By the capability that is called.
-    streams: BTreeMap<Cap, Stream>,
-    calls: BTreeMap<CallId, (Cap, usize)>,
+    streams: Beside<Stream>,
+    calls: Beside<(Cap, usize)>,
 }
 
 #[derive(Default)]
@@ -32,7 +32,7 @@ struct Stream {
 impl System {
     /// Why a streaming call made before failed: later ones fail alike.
     pub(super) fn stream_error(&self, cap: Cap) -> Option<Error> {
-        self.shared.streams.borrow().streams.get(&cap)?.error.clone()
+        self.shared.streams.borrow().streams.get(cap.0)?.error.clone()
     }
 
     /// A streaming call was sent; ready when the next may be made.
@@ -44,8 +44,13 @@ impl System {
     ) -> Promise<(), Error> {
         let cap = client.cap();
         let mut streams = self.shared.streams.borrow_mut();
-        streams.calls.insert(call, (cap, bytes));
-        let stream = streams.streams.entry(cap).or_default();
+        streams.calls.insert(call.0, (cap, bytes));
+        if streams.streams.get(cap.0).is_none() {
+            streams.streams.insert(cap.0, Stream::default());
+        }
+        let Some(stream) = streams.streams.get_mut(cap.0) else {
+            return Promise::ok(());
+        };
         stream.bytes += bytes;
         let before = stream.client.replace(client);
         let full = stream.bytes > WINDOW_BYTES;
@@ -60,7 +65,7 @@ impl System {
 
     fn poll_window(&self, cap: Cap, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let mut streams = self.shared.streams.borrow_mut();
-        let Some(stream) = streams.streams.get_mut(&cap) else {
+        let Some(stream) = streams.streams.get_mut(cap.0) else {
             return Poll::Ready(Ok(()));
         };
         if let Some(error) = &stream.error {
@@ -76,11 +81,11 @@ impl System {
     /// A call that nobody waits for returned: if a streaming one, makes room for more.
     pub(super) fn stream_returned(&self, call: CallId) {
         let mut streams = self.shared.streams.borrow_mut();
-        let Some((cap, bytes)) = streams.calls.remove(&call) else {
+        let Some((cap, bytes)) = streams.calls.remove(call.0) else {
             return;
         };
         let result = self.shared.vat.borrow().result(call);
-        let Some(stream) = streams.streams.get_mut(&cap) else {
+        let Some(stream) = streams.streams.get_mut(cap.0) else {
             return;
         };
         stream.bytes -= bytes;
@@ -89,7 +94,7 @@ impl System {
         }
         let waiting = core::mem::take(&mut stream.waiting);
         let idle = stream.bytes == 0 && stream.error.is_none();
-        let done = if idle { streams.streams.remove(&cap) } else { None };
+        let done = if idle { streams.streams.remove(cap.0) } else { None };
         drop(streams);
         drop(done);
         self.shared.vat.borrow_mut().release_call(call);

@@ -1,13 +1,13 @@
 //! Handlers that wait, and who runs them.
 
 use super::server::Running;
+use crate::table::{Beside, Key, Slab};
 use crate::vat::CallId;
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::task::Wake;
 use alloc::vec::Vec;
-use core::cell::{Cell, RefCell};
+use core::cell::RefCell;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 use spinning_top::Spinlock;
@@ -16,16 +16,16 @@ use spinning_top::Spinlock;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum TaskId {
     Call(CallId),
-    Detached(u64),
+    Detached(Key),
 }
 
 type Detached = Pin<Box<dyn Future<Output = ()>>>;
 
 #[derive(Default)]
 pub(super) struct Tasks {
-    running: RefCell<BTreeMap<CallId, (Running, Waker)>>,
-    detached: RefCell<BTreeMap<u64, (Detached, Waker)>>,
-    next_detached: Cell<u64>,
+    running: RefCell<Beside<Box<(Running, Waker)>>>,
+    /// `None` while it runs.
+    detached: RefCell<Slab<Option<(Detached, Waker)>>>,
     ready: Arc<Ready>,
 }
 
@@ -79,9 +79,9 @@ impl Tasks {
     }
 
     pub(super) fn detach(&self, future: impl Future<Output = ()> + 'static) {
-        let id = self.next_detached.replace(self.next_detached.get() + 1);
+        let id = self.detached.borrow_mut().insert(None);
         let waker = self.waker(TaskId::Detached(id));
-        self.detached.borrow_mut().insert(id, (Box::pin(future), waker.clone()));
+        self.put_back(id, (Box::pin(future), waker.clone()));
         waker.wake();
     }
 
@@ -95,13 +95,13 @@ impl Tasks {
         if running.poll(&mut Context::from_waker(&waker)) {
             return Some(running);
         }
-        self.running.borrow_mut().insert(call, (running, waker));
+        self.running.borrow_mut().insert(call.0, Box::new((running, waker)));
         None
     }
 
     /// The handler of a call, out of the way of being run.
     pub(super) fn remove(&self, call: CallId) -> Option<Running> {
-        self.running.borrow_mut().remove(&call).map(|(running, _)| running)
+        self.running.borrow_mut().remove(call.0).map(|handler| handler.0)
     }
 
     /// The tasks that were woken.
@@ -119,22 +119,31 @@ impl Tasks {
 
     fn poll_handler(&self, call: CallId, finished: &mut impl FnMut(CallId, Running)) {
         // Out of the map while it runs, since it may cancel itself or others.
-        let Some((mut running, waker)) = self.running.borrow_mut().remove(&call) else {
+        let Some(mut handler) = self.running.borrow_mut().remove(call.0) else {
             return;
         };
-        if running.poll(&mut Context::from_waker(&waker)) {
-            finished(call, running);
+        let (running, waker) = &mut *handler;
+        if running.poll(&mut Context::from_waker(waker)) {
+            finished(call, handler.0);
         } else {
-            self.running.borrow_mut().insert(call, (running, waker));
+            self.running.borrow_mut().insert(call.0, handler);
         }
     }
 
-    fn poll_detached(&self, id: u64) {
-        let Some((mut future, waker)) = self.detached.borrow_mut().remove(&id) else {
+    fn poll_detached(&self, id: Key) {
+        let taken = self.detached.borrow_mut().get_mut(id).and_then(Option::take);
+        let Some((mut future, waker)) = taken else {
             return;
         };
-        if future.as_mut().poll(&mut Context::from_waker(&waker)) == Poll::Pending {
-            self.detached.borrow_mut().insert(id, (future, waker));
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Pending => self.put_back(id, (future, waker)),
+            Poll::Ready(()) => drop(self.detached.borrow_mut().remove(id)),
+        }
+    }
+
+    fn put_back(&self, id: Key, task: (Detached, Waker)) {
+        if let Some(place) = self.detached.borrow_mut().get_mut(id) {
+            *place = Some(task);
         }
     }
 }
