@@ -109,6 +109,11 @@ impl Outbox {
             return Err(SendError::PartUnfinished);
         }
         let mut parts_after = message.part_count() - 1;
+        if parts_after == 0 && left == 0 {
+            let (body, _) = message.split_first();
+            self.last_part(body);
+            return Ok(());
+        }
         for part in message.into_parts() {
             if parts_after > 0 {
                 self.body_bytes += part.len();
@@ -118,12 +123,16 @@ impl Outbox {
                 self.begin_part(left.saturating_add(part.len() as u64), false)?;
                 self.piece(part)?;
             } else {
-                self.messages += 1;
-                self.body_bytes += part.len();
-                self.queue.push_back(Segment::frame(0, part));
+                self.last_part(part);
             }
         }
         Ok(())
+    }
+
+    fn last_part(&mut self, part: Bytes) {
+        self.messages += 1;
+        self.body_bytes += part.len();
+        self.queue.push_back(Segment::frame(0, part));
     }
 
     /// Starts a part of `len` bytes that [`Outbox::piece`] will bring.

@@ -121,9 +121,9 @@ impl Peer {
         !self.inbox.is_empty() || !self.chunks.is_empty()
     }
 
-    /// Bytes of a message that is not yet whole.
+    /// Bytes that a message takes which is not yet whole.
     pub(super) fn unfinished_bytes(&self) -> usize {
-        self.assembly.body_bytes
+        self.assembly.body_bytes + self.assembly.part.capacity() - self.assembly.part.len()
     }
 
     /// Forgets a message that is not yet whole.
@@ -255,12 +255,13 @@ impl Assembly {
         Some(Delivery { message, part_left })
     }
 
-    /// Memory follows what has come: at most twice that, and never more than the part needs.
+    /// Memory follows what has come: at most sixteen times that, and never more than the part
+    /// needs. Growing by less would copy most of a long part once more.
     fn extend(&mut self, piece: &[u8], part_left: u64) {
         const AT_ONCE: usize = 256 << 10;
         let missing = usize::try_from(part_left).unwrap_or(usize::MAX).saturating_add(piece.len());
         if self.part.capacity() - self.part.len() < piece.len() {
-            let step = self.part.len().max(AT_ONCE).max(piece.len());
+            let step = (15 * self.part.len()).max(AT_ONCE).max(piece.len());
             self.part.reserve_exact(missing.min(step));
         }
         self.part.extend_from_slice(piece);

@@ -128,7 +128,9 @@ impl Socket {
             if peer.in_readable {
                 self.readable.push_back(id);
             }
-            self.input_taken(id);
+            if peer.input_waits || peer.gone {
+                self.input_taken(id);
+            }
             if let Some(Delivery { message, part_left }) = delivery {
                 return Some(Received { peer: id, message, part_left });
             }
@@ -264,7 +266,9 @@ impl Socket {
             return;
         };
         peer.deliver(delivery);
-        self.offer_message(id);
+        if !peer.in_readable {
+            self.offer_message(id);
+        }
     }
 
     /// Puts a peer with a message into the ring of those to receive from.
