@@ -33,6 +33,13 @@ pub trait Flow {
         fill: &mut dyn FnMut(&mut [u8]) -> usize,
     ) -> Poll<Result<usize, FlowError>>;
 
+    /// Writes some of `bytes`, which are not to be none; says how many. For long runs that lie in
+    /// memory already: where another system's sockets are below, they go there without a copy
+    /// between.
+    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize, FlowError>> {
+        self.poll_write_with(cx, &mut |space| copy_front(space, bytes).0)
+    }
+
     /// Ready when everything written was taken over by the peer's transport (TCP: acknowledged).
     fn poll_drained(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), FlowError>>;
 
@@ -64,6 +71,10 @@ impl<F: Flow + ?Sized> Flow for alloc::boxed::Box<F> {
         fill: &mut dyn FnMut(&mut [u8]) -> usize,
     ) -> Poll<Result<usize, FlowError>> {
         (**self).poll_write_with(cx, fill)
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize, FlowError>> {
+        (**self).poll_write(cx, bytes)
     }
 
     fn poll_drained(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), FlowError>> {

@@ -194,6 +194,17 @@ impl Connection {
         self.outbox.write(buf)
     }
 
+    /// What [`Connection::poll_transmit`] would write next, where that is the rest of a long body,
+    /// to be written from where it lies. Then call [`Connection::transmitted`].
+    pub fn long_output(&self) -> Option<Bytes> {
+        self.outbox.long_body()
+    }
+
+    /// So many bytes of [`Connection::long_output`], at most all, have been written.
+    pub fn transmitted(&mut self, count: usize) {
+        self.outbox.advance(count);
+    }
+
     /// Whether [`Connection::poll_transmit`] has something to write.
     pub fn has_output(&self) -> bool {
         self.outbox.has_output()

@@ -33,6 +33,9 @@ impl Segment {
 /// does not read finds the others unanswered, and its memory here bounded.
 const PONGS_WAITING_MAX: usize = 64;
 
+/// From this length on what is left of a body is worth a write of its own.
+const LONG_BYTES: usize = 64 << 10;
+
 /// The queue of one connection.
 ///
 /// Commands overtake messages but never stand inside one (RFC 37's grammar: a message's
@@ -236,6 +239,29 @@ impl Outbox {
         unsent
     }
 
+    /// What is left of a long body that is being written.
+    pub(crate) fn long_body(&self) -> Option<Bytes> {
+        let Writing { body, body_at, head_at, head_len, active, .. } = &self.writing;
+        let is_long = *active && head_at == head_len && body.len() - body_at >= LONG_BYTES;
+        is_long.then(|| body.slice(*body_at..))
+    }
+
+    /// So many bytes of [`Outbox::long_body`] are written.
+    pub(crate) fn advance(&mut self, count: usize) {
+        self.writing.body_at += count;
+        if self.writing.body_at == self.writing.body.len() {
+            self.written();
+        }
+    }
+
+    /// The segment under way is done.
+    fn written(&mut self) {
+        self.messages -= usize::from(self.writing.ends_message);
+        self.body_bytes -= self.writing.counted_bytes;
+        self.writing.active = false;
+        self.writing.body = Bytes::new();
+    }
+
     /// Fills `buf` as far as there is something to write; returns how far.
     pub(crate) fn write(&mut self, buf: &mut [u8]) -> usize {
         let mut filled = if self.writing.active { 0 } else { self.write_short(buf) };
@@ -243,10 +269,7 @@ impl Outbox {
             let (used, done) = self.writing.write(&mut buf[filled..]);
             filled += used;
             if done {
-                self.messages -= usize::from(self.writing.ends_message);
-                self.body_bytes -= self.writing.counted_bytes;
-                self.writing.active = false;
-                self.writing.body = Bytes::new();
+                self.written();
             }
         }
         filled

@@ -219,6 +219,28 @@ impl Socket {
             return 0;
         };
         let written = peer.connection.poll_transmit(buf);
+        self.output_taken(id);
+        written
+    }
+
+    /// See [`Connection::long_output`].
+    pub fn long_output(&self, id: PeerId) -> Option<Bytes> {
+        self.peers.get(id)?.connection.long_output()
+    }
+
+    /// See [`Connection::transmitted`].
+    pub fn transmitted(&mut self, id: PeerId, count: usize) {
+        if let Some(peer) = self.peers.get_mut(id) {
+            peer.connection.transmitted(count);
+            self.output_taken(id);
+        }
+    }
+
+    /// There may be room for more.
+    fn output_taken(&mut self, id: PeerId) {
+        let Some(peer) = self.peers.get_mut(id) else {
+            return;
+        };
         if !peer.connection.has_output() {
             peer.output_announced = false;
         }
@@ -226,7 +248,6 @@ impl Socket {
         self.send_wake |= peer.connection.is_part_open()
             && peer.connection.queued_bytes() <= self.options.send_bytes_max / 2;
         self.offer_room(id);
-        written
     }
 
     /// Whether [`Socket::poll_transmit`] has something to write.

@@ -105,9 +105,16 @@ impl Carrier {
         let mut any = false;
         while self.shared.socket.borrow().has_output(self.id) {
             let (shared, id) = (&self.shared, self.id);
-            let written = flow.poll_write_with(cx, &mut |space| {
-                shared.with(|socket| socket.poll_transmit(id, space))
-            });
+            let long = shared.socket.borrow().long_output(id);
+            let written = match long {
+                Some(bytes) => flow.poll_write(cx, &bytes).map_ok(|count| {
+                    shared.with(|socket| socket.transmitted(id, count));
+                    count
+                }),
+                None => flow.poll_write_with(cx, &mut |space| {
+                    shared.with(|socket| socket.poll_transmit(id, space))
+                }),
+            };
             match written {
                 Poll::Pending => return Ok(any),
                 Poll::Ready(Ok(written)) => any |= written > 0,

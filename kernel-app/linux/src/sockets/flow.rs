@@ -105,12 +105,7 @@ impl Flow for KernelFlow {
         fill: &mut dyn FnMut(&mut [u8]) -> usize,
     ) -> Poll<Result<usize, FlowError>> {
         let outgoing = &self.outgoing;
-        if let Some(error) = outgoing.failed.get() {
-            return Poll::Ready(Err(error));
-        }
-        if outgoing.finishing.get() {
-            return Poll::Ready(Err(FlowError::Closed));
-        }
+        outgoing.check()?;
         let held = outgoing.unsent.borrow().len();
         if held >= TRANSFER_BYTES {
             outgoing.send();
@@ -130,6 +125,24 @@ impl Flow for KernelFlow {
             outgoing.registration.reactor.will_send(outgoing);
         }
         Poll::Ready(Ok(written))
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize, FlowError>> {
+        let outgoing = &self.outgoing;
+        outgoing.check()?;
+        let writable = &self.ready().writable;
+        if !outgoing.unsent.borrow().is_empty() && !outgoing.send() {
+            writable.waiting.set(Some(cx.waker().clone()));
+            return Poll::Pending;
+        }
+        outgoing.check()?;
+        if !writable.poll(cx.waker()) {
+            return Poll::Pending;
+        }
+        match retry(|| (&outgoing.stream).write(bytes)) {
+            Ok(count) => Poll::Ready(Ok(count)),
+            Err(error) => outgoing.fail(&error, writable, cx),
+        }
     }
 
     /// The kernel does not say when the peer acknowledged; what it took over counts as drained.
@@ -224,6 +237,15 @@ impl Outgoing {
     pub(super) fn send_or_wait(self: &Rc<Self>) {
         if !self.send() {
             self.registration.ready.blocked.set(Some(Rc::downgrade(self)));
+        }
+    }
+
+    /// Whether it can take bytes at all.
+    fn check(&self) -> Result<(), FlowError> {
+        match self.failed.get() {
+            Some(error) => Err(error),
+            None if self.finishing.get() => Err(FlowError::Closed),
+            None => Ok(()),
         }
     }
 
