@@ -2,6 +2,7 @@
 
 mod interfaces;
 mod leaks;
+mod names;
 mod serving;
 mod starting;
 mod stopping;
@@ -37,6 +38,7 @@ pub(crate) const CASES: &[Case] = &[
     case("xen/two_interfaces", &[], interfaces::two),
     case("xen/interface_detached_and_attached", &[], interfaces::detached),
     case("xen/backend_restarted", &[], interfaces::backend_restarted),
+    case("xen/one_guest_finds_another_by_name", &[&tools::CURL], names::one_finds_another),
 ];
 
 /// Xen, dom0 and their guests take a while under software emulation, on a busy machine.

@@ -1,0 +1,33 @@
+//! Guests that know each other by name.
+
+use super::{ADDRESS, ANSWER_LIMIT, Site};
+use crate::{
+    failure::Result,
+    lab::{Lab, curl, equal},
+    xen::Domain,
+};
+
+const OTHER_ADDRESS: &str = "10.0.2.21";
+
+/// A session of one guest calls another's service by its name, until that is gone with its guest.
+pub(super) fn one_finds_another(lab: &mut Lab) -> Result {
+    let site = Site::new(lab)?;
+    let _one = site.guest()?;
+    let two = Domain::appliance("two", OTHER_ADDRESS);
+    two.create(&site.host)?;
+    two.wait_answer(&site.host, &format!("http://{OTHER_ADDRESS}/"), ANSWER_LIMIT)?;
+    for (name, address) in [("one", ADDRESS), ("two", OTHER_ADDRESS)] {
+        let read = "xenstore-read /local/domain/$domain/data/services/transform 2>/dev/null";
+        let told = site.host.must(&format!(
+            "domain=$(xl domid {name}); for try in $(seq 100); do {read} && break; sleep 0.1; done"
+        ))?;
+        equal("what it has published", &told.trim(), &&*format!("{name} zmtp {address}:5555"))?;
+    }
+    let page = format!("http://{}/_test/transform/transform@two", site.outside);
+    let ask = ["--silent", "--data-binary", "water flows", &page];
+    equal("the answer", &curl(&ask)?.as_str(), &"WATER FLOWS")?;
+    site.host.must("xl destroy two")?;
+    let status =
+        curl(&[&ask[..], &["--output", "/dev/null", "--write-out", "%{http_code}"]].concat())?;
+    equal("the status without the other", &status.as_str(), &"502")
+}
