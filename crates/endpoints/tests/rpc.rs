@@ -282,10 +282,32 @@ fn a_vat_that_drains_finishes_calls_and_ends_its_connections() {
     assert!(world.run(async move { name_of(&refused).await }).is_err());
 }
 
-/// A flow that says when its buffers are borrowed.
+/// A flow that says when its buffers are borrowed, and how often something was written.
 struct Watched<F> {
     flow: F,
     borrowed: Rc<std::cell::Cell<bool>>,
+    writes: Rc<std::cell::Cell<usize>>,
+}
+
+#[test]
+fn the_messages_of_one_turn_are_one_write() {
+    let world = World::new(1 << 16);
+    let (here, there) = flow::memory::pair(1 << 16);
+    let writes = Rc::new(std::cell::Cell::new(0));
+    let flow = Watched { flow: there, borrowed: Rc::default(), writes: writes.clone() };
+    let service: schema::Client = world.server.client(Demo::new(&world.server, "demo"));
+    world.server.serve_flow(flow, &Peer::unknown(nowhere()), |_| Some(service));
+    let demo: schema::Client = world.client.connect_flow(here);
+    let warm = demo.clone();
+    world.run(async move { name_of(&warm).await.unwrap() });
+    writes.set(0);
+    let calls: Vec<_> = (0..12).map(|_| demo.name_request().send().promise).collect();
+    world.run(async move {
+        for call in calls {
+            call.await.unwrap();
+        }
+    });
+    assert_eq!(writes.get(), 1);
 }
 
 impl<F: flow::Flow> flow::Flow for Watched<F> {
@@ -308,6 +330,7 @@ impl<F: flow::Flow> flow::Flow for Watched<F> {
         self.borrowed.set(true);
         let written = self.flow.poll_write_with(cx, fill);
         self.borrowed.set(false);
+        self.writes.update(|count| count + usize::from(written.is_ready()));
         written
     }
 
@@ -482,8 +505,11 @@ fn handlers_run_while_no_buffer_of_a_flow_is_borrowed() {
     let name = world.run(async move {
         let flow = network.connect(&"demo:1".parse().unwrap()).await.unwrap();
         let borrowed = Rc::new(std::cell::Cell::new(false));
-        let demo: schema::Client =
-            client.connect_flow(Watched { flow, borrowed: borrowed.clone() });
+        let demo: schema::Client = client.connect_flow(Watched {
+            flow,
+            borrowed: borrowed.clone(),
+            writes: Rc::default(),
+        });
         let mut request = demo.call_back_request();
         request.get().set_to(client.client(Onlooker(borrowed)));
         request.get().set_times(1);
