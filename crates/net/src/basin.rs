@@ -77,25 +77,28 @@ pub(crate) struct Spares(RefCell<Vec<Box<[u8]>>>);
 const SPARES_MAX: usize = 64;
 
 impl Shared {
-    /// Memory of at least `bytes`.
+    /// Memory of `bytes`, or a little more.
     fn lend(&self, bytes: usize) -> Box<[u8]> {
-        let usual =
-            self.limits.receive_ring_initial_bytes.max(self.limits.transmit_ring_initial_bytes);
-        let spare = if bytes <= usual { self.spares.0.borrow_mut().pop() } else { None };
-        let memory = spare.unwrap_or_else(|| vec![0; bytes.max(usual)].into_boxed_slice());
+        let usual = self.usual_bytes();
+        let is_usual = bytes <= usual && bytes > self.limits.ring_min_bytes;
+        let spare = if is_usual { self.spares.0.borrow_mut().pop() } else { None };
+        let memory = spare
+            .unwrap_or_else(|| vec![0; if is_usual { usual } else { bytes }].into_boxed_slice());
         self.ring_bytes.set(self.ring_bytes.get() + memory.len());
         memory
     }
 
     fn take_back(&self, memory: Box<[u8]>) {
-        if memory.is_empty() {
-            return;
-        }
         self.ring_bytes.set(self.ring_bytes.get() - memory.len());
         let mut spares = self.spares.0.borrow_mut();
-        if spares.len() < SPARES_MAX {
+        if memory.len() == self.usual_bytes() && spares.len() < SPARES_MAX {
             spares.push(memory);
         }
+    }
+
+    /// What serves both directions, so that one's memory can be the other's next.
+    fn usual_bytes(&self) -> usize {
+        self.limits.receive_ring_initial_bytes.max(self.limits.transmit_ring_initial_bytes)
     }
 }
 
@@ -122,7 +125,7 @@ mod tests {
         assert_eq!(put(&mut basin, b"ghijkl"), 6);
         assert_eq!(basin.bytes(), b"efghijkl");
         assert_eq!(put(&mut basin, b"m"), 0);
-        assert_eq!(shared.ring_bytes.get(), 2_048);
+        assert_eq!(shared.ring_bytes.get(), 8);
         basin.drained(8, &shared);
         assert_eq!((basin.len(), shared.ring_bytes.get()), (0, 0));
         assert_eq!(put(&mut basin, b""), 0);
