@@ -3,7 +3,7 @@
 use crate::{
     failure::{Result, fail},
     http,
-    lab::{GUEST_ADDRESS, Lab, Setup, curl, equal},
+    lab::{BOOT_LIMIT, GUEST_ADDRESS, Lab, Setup, contains, curl, equal},
     link, load,
 };
 use std::time::Duration;
@@ -49,8 +49,6 @@ pub(super) fn panics_leave_nothing(lab: &mut Lab) -> Result {
     let path = format!("/_test/panics/{PANICS_INSIDE}");
     std::thread::scope(|scope| -> Result {
         let asking = scope.spawn(|| http::get(GUEST_ADDRESS, &path, PANICS_LIMIT));
-        // The first one's backtrace is in the log, by name, once the serial line has come to it.
-        guest.wait_for("aqueduct_bare::trials::", ANSWER_LIMIT)?;
         while !asking.is_finished() {
             load::ask_each(&mut bystander, GUEST_ADDRESS, "/")?;
             std::thread::sleep(Duration::from_secs(1));
@@ -58,8 +56,10 @@ pub(super) fn panics_leave_nothing(lab: &mut Lab) -> Result {
         Ok(())
     })?;
     let caught = format!("caught {PANICS_INSIDE} ");
-    guest.wait_for(&caught, ANSWER_LIMIT)?;
+    guest.wait_for(&caught, BOOT_LIMIT)?;
+    // The first one's backtrace is in the log, by name.
     let serial = guest.serial();
+    contains("the log", &serial, "aqueduct_bare::trials::")?;
     let line = serial.lines().find(|line| line.contains(&caught)).unwrap_or_default();
     let numbers: Vec<i64> = line.split(' ').filter_map(|word| word.parse().ok()).collect();
     match numbers[..] {
