@@ -1,6 +1,6 @@
 //! Guests that know each other by name.
 
-use super::{ADDRESS, ANSWER_LIMIT, Site};
+use super::{ADDRESS, ANSWER_LIMIT, Site, url};
 use crate::{
     failure::Result,
     lab::{Lab, curl, equal},
@@ -23,7 +23,7 @@ pub(super) fn one_finds_another(lab: &mut Lab) -> Result {
         ))?;
         equal("what it has published", &told.trim(), &&*format!("{name} zmtp {address}:5555"))?;
     }
-    let page = format!("http://{}/_test/transform/transform@two", site.outside);
+    let page = url("/_test/transform/transform@two");
     let ask = ["--silent", "--data-binary", "water flows", &page];
     equal("the answer", &curl(&ask)?.as_str(), &"WATER FLOWS")?;
     site.host.must("xl destroy two")?;
