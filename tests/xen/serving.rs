@@ -20,6 +20,12 @@ pub(super) fn dom0_and_outside(lab: &mut Lab) -> Result {
     curl(&["--data-binary", &upload, "-o", &out.display().to_string(), &url("/_test/echo")])?;
     same_bytes("an upload that is echoed", &out, &noise(200_000))?;
     contains("the console", &guest.console(&site.host)?, "link up")?;
+    // More than the console's ring holds at once.
+    let log = "wget -q -O /dev/null URL; log=/var/log/xen/console/guest-one.log; n=0; \
+        until grep -q 'line 100 of 100' $log || [ $n = 600 ]; do sleep 0.1; n=$((n+1)); done; \
+        grep -c 'that a test asked for' $log";
+    let lines = site.host.must(&log.replace("URL", &url("/_test/log/100")))?;
+    equal("lines of the log", &lines.trim(), &"100")?;
     let told = |name| {
         let path = format!("/local/domain/$(xl domid one)/data/aqueduct/{name}");
         site.host.must(&format!("xenstore-read {path}"))

@@ -23,7 +23,12 @@ pub(super) fn when_asked(lab: &mut Lab) -> Result {
     guest.wait_answer(&site.host, &url("/"), super::ANSWER_LIMIT)?;
     contains("the console", &guest.console(&site.host)?, "suspend, which this guest cannot")?;
     site.host.must("xl mem-set one 32; xl shutdown one")?;
-    expect_reason(&guest, &site.host, 0)
+    expect_reason(&guest, &site.host, 0)?;
+    // A fault of the machine is a crash.
+    let guest = site.guest()?;
+    site.host.run(&format!("timeout 60 wget -q -O /dev/null {}", url("/_test/fault/null")))?;
+    expect_reason(&guest, &site.host, 3)?;
+    contains("the console", &guest.console(&site.host)?, "page fault")
 }
 
 pub(super) fn finishes_a_transfer(lab: &mut Lab) -> Result {

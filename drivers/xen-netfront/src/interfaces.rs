@@ -51,9 +51,10 @@ impl Interfaces {
         Ok(fresh)
     }
 
-    /// Waits until some may have come.
-    pub async fn changed(&mut self) -> Result<(), Error> {
-        self.watch.changed().await.map(drop)
+    /// Waits until some may have come, and tells of them.
+    pub async fn more(&mut self) -> Result<Vec<Interface>, Error> {
+        self.watch.changed().await?;
+        self.fresh().await
     }
 }
 

@@ -26,6 +26,8 @@ pub(crate) struct Guest {
     settings: Settings,
     known: xen_netfront::Interfaces,
     frontends: Vec<Frontend>,
+    /// Interfaces whose backends did not answer in time.
+    late: Vec<Interface>,
 }
 
 impl Guest {
@@ -33,7 +35,7 @@ impl Guest {
     pub(crate) fn find(settings: Settings) -> Result<Option<Self>, String> {
         let Some(store) = Store::connect() else { return Ok(None) };
         let known = wait(&store, xen_netfront::Interfaces::new(&store))?;
-        Ok(Some(Self { store, settings, known, frontends: Vec::new() }))
+        Ok(Some(Self { store, settings, known, frontends: Vec::new(), late: Vec::new() }))
     }
 
     /// The connection to xenstore.
@@ -45,13 +47,15 @@ impl Guest {
     pub(crate) fn cards(&mut self) -> Result<Vec<XenNetfront>, String> {
         let store = self.store.clone();
         let mut cards = Vec::new();
-        for interface in wait(&store, self.known.fresh())?.iter().take(INTERFACES_MAX) {
-            match wait(&store, xen_netfront::open(&store, interface, &self.settings)) {
-                Ok((card, frontend)) => {
+        for interface in wait(&store, self.known.fresh())?.into_iter().take(INTERFACES_MAX) {
+            let opening = xen_netfront::open(&store, &interface, &self.settings);
+            match store.block_on(PATIENCE, opening) {
+                Some(Ok((card, frontend))) => {
                     cards.push(card);
                     self.frontends.push(frontend);
                 }
-                Err(error) => refuse(interface, &error),
+                Some(Err(error)) => refuse(&interface, &error),
+                None => self.late.push(interface),
             }
         }
         Ok(cards)
@@ -59,20 +63,32 @@ impl Guest {
 
     /// Starts the tasks that the guest needs as long as it runs.
     pub(crate) fn start(self, spawner: &Spawner, interfaces: &Interfaces) {
-        for frontend in self.frontends {
-            run(spawner, frontend);
+        let Self { store, settings, known, frontends, late } = self;
+        for frontend in frontends {
+            spawner.spawn("xen network", async {
+                frontend.run().await;
+            });
         }
-        let (store, tasks, later) = (self.store.clone(), spawner.clone(), interfaces.clone());
-        spawner.spawn("xen interfaces", async move {
-            let error = attend(store, self.known, &self.settings, &tasks, &later).await;
+        let arrivals = Arrivals {
+            store: store.clone(),
+            settings,
+            interfaces: interfaces.clone(),
+            spawner: spawner.clone(),
+        };
+        for interface in late {
+            log::warn!("vif {}: its backend does not answer yet", interface.number);
+            arrivals.open(interface);
+        }
+        spawner.spawn("xen interfaces", async {
+            let error = arrivals.attend(known).await;
             log::error!("no interfaces are added any more: xenstore: {error}");
         });
-        let store = self.store.clone();
+        let requests = control::serve(store.clone());
         spawner.spawn("xen control", async {
-            let error = control::serve(store).await;
+            let error = requests.await;
             log::error!("no requests of the toolstack are taken any more: {error}");
         });
-        spawner.spawn("xen data", tell(self.store, interfaces.notice()));
+        spawner.spawn("xen data", tell(store, interfaces.notice()));
     }
 }
 
@@ -87,48 +103,54 @@ fn wait<T, E: Display>(
     }
 }
 
-fn run(spawner: &Spawner, frontend: Frontend) {
-    spawner.spawn("xen network", async {
-        frontend.run().await;
-    });
-}
-
 fn refuse(interface: &Interface, reason: &dyn Display) {
     log::error!("vif {} cannot be used: {reason}", interface.number);
 }
 
-/// Opens the interfaces that the toolstack adds while the guest runs.
-async fn attend(
+/// Interfaces that the toolstack adds while the guest runs.
+struct Arrivals {
     store: Store,
-    mut known: xen_netfront::Interfaces,
-    settings: &Settings,
-    spawner: &Spawner,
-    interfaces: &Interfaces,
-) -> Error {
-    loop {
-        let fresh = match known.changed().await {
-            Ok(()) => known.fresh().await,
-            Err(error) => Err(error),
-        };
-        let fresh = match fresh {
-            Ok(fresh) => fresh,
-            // The daemon is there again; its watches tell anew.
-            Err(Error::Disconnected) => continue,
-            Err(error) => return error,
-        };
-        for interface in fresh {
-            if interfaces.count() >= INTERFACES_MAX {
-                refuse(&interface, &"there are too many already");
-                continue;
+    settings: Settings,
+    interfaces: Interfaces,
+    spawner: Spawner,
+}
+
+impl Arrivals {
+    /// Opens those that come; returns only when xenstore fails for good.
+    async fn attend(self, mut known: xen_netfront::Interfaces) -> Error {
+        let mut count = self.interfaces.count();
+        loop {
+            match known.more().await {
+                Ok(interfaces) => {
+                    for interface in interfaces {
+                        count += 1;
+                        if count > INTERFACES_MAX {
+                            refuse(&interface, &"there are too many already");
+                        } else {
+                            self.open(interface);
+                        }
+                    }
+                }
+                // The daemon is there again; its watches tell anew.
+                Err(Error::Disconnected) => {}
+                Err(error) => return error,
             }
-            match xen_netfront::open(&store, &interface, settings).await {
+        }
+    }
+
+    /// Starts the task that opens an interface and then serves it.
+    fn open(&self, interface: Interface) {
+        let (store, settings) = (self.store.clone(), self.settings);
+        let interfaces = self.interfaces.clone();
+        self.spawner.spawn("xen network", async move {
+            match xen_netfront::open(&store, &interface, &settings).await {
                 Ok((card, frontend)) => match interfaces.add(card) {
-                    Ok(()) => run(spawner, frontend),
+                    Ok(()) => drop(frontend.run().await),
                     Err(error) => refuse(&interface, &error),
                 },
                 Err(error) => refuse(&interface, &error),
             }
-        }
+        });
     }
 }
 
