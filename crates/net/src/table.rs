@@ -121,6 +121,10 @@ impl Table {
 
     /// Keeps the heap's size within a factor of the live connections'.
     fn discard_stale(&mut self) {
+        if self.index.is_empty() {
+            // A deadline in hours must not wake an idle machine until then.
+            return self.deadlines.clear();
+        }
         if self.deadlines.len() <= 64 + 4 * self.index.len() {
             return;
         }
