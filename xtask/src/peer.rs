@@ -48,9 +48,6 @@ const MODULES: &[&str] = &[
     "xen-netfront",
 ];
 
-/// Takes whatever is sent there and says how many bytes it was, as the appliance's `/_test/sink` does.
-pub(crate) const DISCARD_PORT: u16 = 9;
-
 const NGINX_CONF: &str = "\
 user root;
 daemon off;
@@ -69,6 +66,14 @@ http {
   server {
     listen 80 backlog=4096;
     root /site;
+    location /_test/sink {
+      root /tmp;
+      dav_methods PUT;
+      create_full_put_path on;
+      client_max_body_size 0;
+      client_body_buffer_size 2m;
+      client_body_temp_path /tmp/body;
+    }
     location ~ ^/_test/relay/([0-9.:]+)(/.*)$ { proxy_pass http://$1$2; proxy_max_temp_file_size 0; }
   }
 }
@@ -96,15 +101,7 @@ echo 1024 65000 > /proc/sys/net/ipv4/ip_local_port_range
 echo 4096 > /proc/sys/net/core/somaxconn
 echo 8192 > /proc/sys/net/ipv4/tcp_max_syn_backlog
 ulimit -n 100000
-/bin/busybox nc -ll -p 9 -e /discard &
 exec /usr/sbin/nginx -c /nginx.conf
-";
-
-/// `dd`'s last line begins with the number of bytes.
-const DISCARD: &str = "\
-#!/bin/busybox sh
-set -- $(/bin/busybox dd of=/dev/null bs=64k 2>&1 | /bin/busybox tail -n 1)
-echo $1
 ";
 
 /// Makes the peer with this index page. Packages are downloaded once. The word `bulk=MIB` on the command line makes it
@@ -162,7 +159,6 @@ fn fill(unpacked: &Path, root: &Path) -> Result {
         }
     }
     write(&root.join("nginx.conf"), NGINX_CONF.as_bytes(), 0o644)?;
-    write(&root.join("discard"), DISCARD.as_bytes(), 0o755)?;
     write(&root.join("etc/passwd"), b"root:x:0:0::/:/bin/sh\n", 0o644)?;
     write(&root.join("etc/group"), b"root:x:0:\n", 0o644)?;
     write(&root.join("init"), INIT.replace("MODULES", &MODULES.join(" ")).as_bytes(), 0o755)
