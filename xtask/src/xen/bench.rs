@@ -16,7 +16,8 @@ use std::{
 };
 
 const PAGE: &[u8] = b"hello, world\n";
-const BULK_MIB: usize = 32;
+/// The most that a relay passes on.
+const BULK_MIB: usize = 16;
 const GUEST_MIB: u32 = 192;
 const CONFIG: &str =
     "[http]\naccess_log = false\nbody_bytes_max = 100_000_000\n[tcp]\nkeep_alive_seconds = 0\n";
