@@ -137,6 +137,49 @@ fn a_dropped_call_cancels_its_handler() {
     assert_eq!(cancelled, 1);
 }
 
+/// Begins what it finishes whether or not somebody waits for it.
+struct Thorough {
+    rpc: Rpc,
+    timers: Timers,
+    finished: Rc<std::cell::Cell<bool>>,
+}
+
+impl schema::Server for Thorough {
+    async fn never(
+        self: Rc<Self>,
+        _: schema::NeverParams,
+        _: schema::NeverResults,
+    ) -> Result<(), capnp::Error> {
+        let (timers, finished) = (self.timers.clone(), self.finished.clone());
+        self.rpc.detach(async move {
+            timers.sleep(Duration::from_secs(1)).await;
+            finished.set(true);
+        });
+        std::future::pending().await
+    }
+}
+
+#[test]
+fn what_a_handler_detaches_goes_on_when_its_call_is_cancelled() {
+    let world = World::new(4096);
+    let (here, there) = flow::memory::pair(4096);
+    let finished = Rc::new(std::cell::Cell::new(false));
+    let (rpc, timers) = (world.server.clone(), world.timers.clone());
+    let thorough = Thorough { rpc, timers, finished: finished.clone() };
+    let service: schema::Client = world.server.client(thorough);
+    world.server.serve_flow(there, &Peer::unknown(nowhere()), |_| Some(service));
+    let demo: schema::Client = world.client.connect_flow(here);
+    let never = demo.never_request().send();
+    world.executor.run(1_000);
+    assert_eq!(world.server.live().1, 1);
+    drop(never);
+    world.executor.run(1_000);
+    assert_eq!((world.server.live().1, finished.get()), (0, false));
+    world.timers.advance(Duration::from_secs(2));
+    world.executor.run(1_000);
+    assert!(finished.get());
+}
+
 #[test]
 fn when_all_is_dropped_the_connection_ends_and_both_vats_are_empty() {
     let world = World::new(4096);
