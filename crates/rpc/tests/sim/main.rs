@@ -61,7 +61,7 @@ fn replay(vats: u16, steps: &[Op]) {
 
 #[test]
 fn seeded_runs_keep_order_and_leave_nothing() {
-    run_seeds(1, 150_000);
+    run_seeds(1, 600_000);
 }
 
 #[test]
