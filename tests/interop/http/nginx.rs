@@ -119,7 +119,7 @@ fn keeps_its_connections(nginx: &Nginx, url: &dyn Fn(&str) -> String) -> Result 
     for _ in 0..REQUESTS {
         curl(&["--fail", "-o", "/dev/null", &url("/text.html")])?;
     }
-    let log = nginx.log()?;
+    let log = nginx.log_of(before + REQUESTS)?;
     let mut connections: Vec<_> =
         log.lines().skip(before).filter_map(|line| line.split(' ').next()).collect();
     equal("requests that nginx saw", &connections.len(), &REQUESTS)?;
@@ -212,6 +212,19 @@ impl Nginx {
 
     fn log(&self) -> Result<String> {
         std::fs::read_to_string(&self.log).or_say(|| "nginx wrote no log".into())
+    }
+
+    /// The log once it has so many lines, which come after the answers that they are about; or what
+    /// there is in the end.
+    fn log_of(&self, lines: usize) -> Result<String> {
+        let deadline = Instant::now() + Duration::from_secs(5);
+        loop {
+            let log = self.log()?;
+            if log.lines().count() >= lines || Instant::now() > deadline {
+                return Ok(log);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     fn stop(&mut self) {
