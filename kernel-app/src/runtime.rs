@@ -19,7 +19,7 @@ pub fn run(driver: &mut impl Driver, executor: &Executor, timers: &Timers, app: 
         let now = driver.now();
         timers.advance(now);
         let more_arrived = driver.ingress(now);
-        let more_to_run = executor.run(POLLS_MAX);
+        let more_to_run = executor.turn(POLLS_MAX);
         driver.egress(now);
         if !stopping && driver.stop_requested() {
             stopping = true;

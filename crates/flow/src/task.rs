@@ -64,10 +64,27 @@ impl Executor {
     }
 
     /// Polls woken tasks in the order of their waking until none is left, or `polls_max` are done;
-    /// says whether some are still waiting to be polled.
-    pub fn run(&self, polls_max: usize) -> bool {
+    /// says whether some are still waiting to be polled. A task that wakes itself while it is polled
+    /// gives way: it waits for the next turn, so that it cannot keep the caller from its other work.
+    pub fn turn(&self, polls_max: usize) -> bool {
+        self.spawner.shared.queue.begin_turn();
         for _ in 0..polls_max {
-            let Some(id) = self.spawner.shared.queue.pop() else { return false };
+            let Some(id) = self.spawner.shared.queue.pop() else { break };
+            self.spawner.shared.poll(id);
+        }
+        !self.is_idle()
+    }
+
+    /// Takes turns until no task is left to be polled, or `polls_max` polls are done; says whether
+    /// some tasks are still waiting.
+    pub fn run(&self, polls_max: usize) -> bool {
+        let queue = &self.spawner.shared.queue;
+        let next_turn = || {
+            queue.begin_turn();
+            queue.pop()
+        };
+        for _ in 0..polls_max {
+            let Some(id) = queue.pop().or_else(next_turn) else { return false };
             self.spawner.shared.poll(id);
         }
         !self.is_idle()
@@ -268,6 +285,28 @@ mod tests {
         executor.run(10);
         assert_eq!(executor.spawner().tasks()[0].polls, 1);
         assert!(executor.spawner().cancel(next));
+    }
+
+    #[test]
+    fn who_wakes_itself_gives_way() {
+        let executor = Executor::new(catch);
+        let polled = Rc::new(Cell::new(0));
+        for _ in 0..2 {
+            let polled = polled.clone();
+            executor.spawner().spawn("spins", async move {
+                loop {
+                    polled.set(polled.get() + 1);
+                    yield_once().await;
+                }
+            });
+        }
+        assert!(executor.turn(1000));
+        assert_eq!(polled.get(), 2);
+        assert!(executor.turn(1000));
+        assert_eq!(polled.get(), 4);
+        // Others may wake a task as often as they like in one turn.
+        assert!(executor.turn(1) && executor.turn(1));
+        assert_eq!(polled.get(), 6);
     }
 
     #[test]

@@ -8,7 +8,8 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use endpoints::http::client::{self, Client, ClientConfig};
 use endpoints::http::{
-    Answer, Body, BodyLength, BodyWriter, Fields, Handler, Method, Reply, Request, Response, Status,
+    Answer, Body, BodyLength, BodyWriter, Fields, Handler, Limits, Method, Reply, Request,
+    Response, Status,
 };
 use flow::{Connector, Target};
 
@@ -27,7 +28,10 @@ impl<C: Connector> Relay<C> {
     pub fn new<P: Platform<Connector = C>>(context: &Context<P>) -> Self {
         let connector = context.platform.connector();
         let (spawner, timers) = (&context.spawner, &context.timers);
-        Self { client: Client::new(ClientConfig::default(), connector, spawner, timers) }
+        // Bodies pass as streams: they may have any length.
+        let limits = Limits { body_bytes_max: u64::MAX, ..Limits::default() };
+        let config = ClientConfig { limits, ..ClientConfig::default() };
+        Self { client: Client::new(config, connector, spawner, timers) }
     }
 }
 

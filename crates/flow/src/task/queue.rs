@@ -9,19 +9,42 @@ use spinning_top::Spinlock;
 
 /// Tasks to be polled, in the order of their waking; a task is in it at most once.
 #[derive(Default)]
-pub(super) struct RunQueue(Spinlock<VecDeque<TaskId>>);
+pub(super) struct RunQueue(Spinlock<Order>);
+
+#[derive(Default)]
+struct Order {
+    ready: VecDeque<TaskId>,
+    /// The one that was taken out last.
+    running: Option<TaskId>,
+    /// Those that woke themselves while they ran: they give way to all others.
+    yielded: VecDeque<TaskId>,
+}
 
 impl RunQueue {
     pub(super) fn push(&self, id: TaskId) {
-        self.0.lock().push_back(id);
+        let mut order = self.0.lock();
+        let has_yielded = order.running == Some(id);
+        let queue = if has_yielded { &mut order.yielded } else { &mut order.ready };
+        queue.push_back(id);
     }
 
     pub(super) fn pop(&self) -> Option<TaskId> {
-        self.0.lock().pop_front()
+        let mut order = self.0.lock();
+        order.running = order.ready.pop_front();
+        order.running
+    }
+
+    /// Those that have given way are to be polled again.
+    pub(super) fn begin_turn(&self) {
+        let mut order = self.0.lock();
+        let order = &mut *order;
+        order.running = None;
+        order.ready.append(&mut order.yielded);
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.lock().is_empty()
+        let order = self.0.lock();
+        order.ready.is_empty() && order.yielded.is_empty()
     }
 }
 
