@@ -16,7 +16,7 @@ fn words(more: &str) -> String {
     format!("{} debug {more}", link::guest_words())
 }
 
-/// What does not fit is dropped and told; the server goes on meanwhile, and the last line comes.
+/// What does not fit is dropped, line by line, and told; the server goes on meanwhile, and the last line comes.
 pub(super) fn flood(lab: &mut Lab) -> Result {
     let bundle = lab.bundle("", &[])?;
     let mut guest =
@@ -35,7 +35,13 @@ pub(super) fn flood(lab: &mut Lab) -> Result {
     guest.qmp()?.power_button()?;
     let code = guest.wait_end(Duration::from_secs(15))?;
     equal("the exit code", &code, &0)?;
-    guest.wait_until("last line", ANSWER_LIMIT, |guest| guest.serial().contains("stopped;"))
+    guest.wait_until("last line", ANSWER_LIMIT, |guest| guest.serial().contains("stopped;"))?;
+    // Lines are dropped whole.
+    let serial = guest.serial();
+    match serial.lines().find(|line| line.contains(": line ") && !line.ends_with("asked for")) {
+        Some(cut) => fail!("a line was cut: {cut}"),
+        None => Ok(()),
+    }
 }
 
 /// The command line's level holds from the first line on.

@@ -115,8 +115,16 @@ impl Console {
         Self { ring, start: 0, length: 0, dropped_bytes: 0, present: false, line: None }
     }
 
+    /// Whole lines only: a part of one would run into the next.
     fn push(&mut self, bytes: &[u8]) {
-        if self.dropped_bytes > 0 && RING_BYTES - self.length > bytes.len() + 64 {
+        /// Room for the words about what is lost.
+        const NOTE_BYTES: usize = 64;
+        let note_bytes = if self.dropped_bytes > 0 { NOTE_BYTES } else { 0 };
+        if RING_BYTES - self.length < bytes.len() + note_bytes {
+            self.dropped_bytes += bytes.len();
+            return;
+        }
+        if self.dropped_bytes > 0 {
             let dropped = core::mem::take(&mut self.dropped_bytes);
             let _ = writeln!(Raw(self), "[console: {dropped} bytes lost]");
         }
@@ -130,7 +138,6 @@ impl Console {
             self.ring[(self.start + self.length) % RING_BYTES] = byte;
             self.length += 1;
         }
-        self.dropped_bytes += bytes.len() - count;
     }
 
     fn pump(&mut self) {
