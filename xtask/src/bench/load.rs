@@ -120,8 +120,14 @@ impl Holder {
 pub(crate) fn hold_main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
     let server: SocketAddr = arguments.value()?.parse()?;
     let count: usize = arguments.value()?.parse()?;
-    let mut connections = crowd::open(server, count)?;
-    crowd::ask_each(&mut connections, server, "/")?;
+    crowd::allow_sockets(count as u64)?;
+    let mut connections = Vec::with_capacity(count);
+    for _ in 0..count {
+        // Each asks at once: a connection without a request is not kept for long.
+        let mut one = crowd::open(server, 1)?;
+        crowd::ask_each(&mut one, server, "/")?;
+        connections.append(&mut one);
+    }
     println!("{HOLD_VERB}");
     loop {
         std::thread::park();
