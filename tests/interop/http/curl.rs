@@ -66,14 +66,24 @@ pub(super) fn process_stops_gracefully(lab: &mut Lab) -> Result {
     Server::Process(Box::new(child)).stop(Duration::from_secs(15))
 }
 
-fn on_guest(lab: &mut Lab, bundle: PathBuf, check: fn(&Lab, SocketAddr) -> Result) -> Result {
+/// Checks what a guest with the debug endpoints serves.
+pub(super) fn on_guest(
+    lab: &mut Lab,
+    bundle: PathBuf,
+    check: fn(&Lab, SocketAddr) -> Result,
+) -> Result {
     let words = format!("{} debug", link::guest_words());
     let guest = lab.boot(&Setup { words, bundle: Some(bundle), ..Setup::default() })?;
     let result = check(lab, GUEST_ADDRESS);
     Server::Guest(Box::new(guest)).judge(result)
 }
 
-fn on_process(lab: &mut Lab, bundle: &Path, check: fn(&Lab, SocketAddr) -> Result) -> Result {
+/// The same with the process.
+pub(super) fn on_process(
+    lab: &mut Lab,
+    bundle: &Path,
+    check: fn(&Lab, SocketAddr) -> Result,
+) -> Result {
     let child = lab.process(bundle, &["--debug-endpoints"])?;
     let result = check(lab, PROCESS_ADDRESS);
     Server::Process(Box::new(child)).judge(result)

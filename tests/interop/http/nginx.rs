@@ -1,13 +1,11 @@
 //! nginx on both sides: our HTTP client asks it, and it passes requests on to our server.
 
+use super::curl;
 use crate::{
     child::Child,
     failure::{OrSay, Result, fail},
     http,
-    lab::{
-        BOOT_LIMIT, GUEST_ADDRESS, Lab, PROCESS_ADDRESS, Server, Setup, contains, curl, equal,
-        noise, same_bytes,
-    },
+    lab::{BOOT_LIMIT, Lab, contains, curl, equal, noise, same_bytes},
     link, peers,
 };
 use rustix::process::Signal;
@@ -41,20 +39,19 @@ pub(super) fn before_the_process(lab: &mut Lab) -> Result {
 }
 
 fn on_guest(lab: &mut Lab, check: fn(&Lab, SocketAddr) -> Result) -> Result {
-    let bundle = lab.bundle(CONFIG, &[("site/file", &noise(BODY_BYTES))])?;
-    let words = format!("{} debug", link::guest_words());
-    let guest = lab.boot(&Setup { words, bundle: Some(bundle), ..Setup::default() })?;
-    let result = check(lab, GUEST_ADDRESS);
-    Server::Guest(Box::new(guest)).judge(result)
+    let bundle = bundle(lab)?;
+    curl::on_guest(lab, bundle, check)
 }
 
 fn on_process(lab: &mut Lab, check: fn(&Lab, SocketAddr) -> Result) -> Result {
     // For its address, at which nginx listens.
     lab.tap()?;
-    let bundle = lab.bundle(CONFIG, &[("site/file", &noise(BODY_BYTES))])?;
-    let child = lab.process(&bundle, &["--debug-endpoints"])?;
-    let result = check(lab, PROCESS_ADDRESS);
-    Server::Process(Box::new(child)).judge(result)
+    let bundle = bundle(lab)?;
+    curl::on_process(lab, &bundle, check)
+}
+
+fn bundle(lab: &Lab) -> Result<PathBuf> {
+    lab.bundle(CONFIG, &[("site/file", &noise(BODY_BYTES))])
 }
 
 /// Our client asks nginx, which serves files and takes uploads.
