@@ -115,7 +115,8 @@ pub struct Timer {
 impl Timer {
     /// Moves the deadline; `None` stops the timer.
     pub fn set(&mut self, deadline: Option<Duration>) {
-        self.timers.0.set(self.key, deadline);
+        let wheel = &self.timers.0;
+        wheel.set(self.key, &mut wheel.entries.borrow_mut()[self.key as usize], deadline);
     }
 
     /// The deadline, if it is set.
@@ -126,15 +127,15 @@ impl Timer {
     /// Ready once the deadline has passed; the timer stays set. Wakes the task when it comes.
     pub fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let wheel = &self.timers.0;
-        let mut entries = wheel.entries.borrow_mut();
-        let entry = &mut entries[self.key as usize];
-        if entry.deadline.is_some_and(|deadline| deadline <= wheel.now.get()) {
-            return Poll::Ready(());
-        }
-        if entry.waker.as_ref().is_none_or(|waker| !waker.will_wake(cx.waker())) {
-            entry.waker = Some(cx.waker().clone());
-        }
-        Poll::Pending
+        wheel.poll_expired(&mut wheel.entries.borrow_mut()[self.key as usize], cx)
+    }
+
+    /// Moves the deadline as [`set`](Self::set) does; ready once it has passed.
+    pub fn poll_until(&mut self, deadline: Option<Duration>, cx: &mut Context<'_>) -> Poll<()> {
+        let wheel = &self.timers.0;
+        let entry = &mut wheel.entries.borrow_mut()[self.key as usize];
+        wheel.set(self.key, entry, deadline);
+        wheel.poll_expired(entry, cx)
     }
 }
 
@@ -184,15 +185,23 @@ impl Wheel {
         self.discard_stale();
     }
 
-    fn set(&self, key: u32, deadline: Option<Duration>) {
-        let mut entries = self.entries.borrow_mut();
-        let entry = &mut entries[key as usize];
+    fn set(&self, key: u32, entry: &mut Entry, deadline: Option<Duration>) {
         entry.deadline = deadline;
         let Some(at) = deadline else { return };
         if entry.queued_at.is_none_or(|queued| queued > at) {
             entry.queued_at = Some(at);
             self.heap.borrow_mut().push(Reverse(Due { at, key }));
         }
+    }
+
+    fn poll_expired(&self, entry: &mut Entry, cx: &Context<'_>) -> Poll<()> {
+        if entry.deadline.is_some_and(|deadline| deadline <= self.now.get()) {
+            return Poll::Ready(());
+        }
+        if entry.waker.as_ref().is_none_or(|waker| !waker.will_wake(cx.waker())) {
+            entry.waker = Some(cx.waker().clone());
+        }
+        Poll::Pending
     }
 
     /// The waker of the next timer that is due. Timers whose deadline moved later go back.

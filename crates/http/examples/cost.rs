@@ -64,7 +64,6 @@ fn serve(
             _ => Response::plain(Status::NOT_FOUND),
         };
         connection.respond(now, response).expect("a request is open");
-        connection.recycle(request);
     }
     connection.poll_transmit(now, Some(dates.at(1_700_000_000)), out)
 }

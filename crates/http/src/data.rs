@@ -38,6 +38,12 @@ impl Data {
         self.len() == 0
     }
 
+    /// The same bytes once more; `None` if that were a copy.
+    pub(crate) fn shared(&self) -> Option<Data> {
+        let is_copied = matches!(self.0, Source::Owned { .. });
+        (!is_copied).then(|| self.clone())
+    }
+
     /// The part from `start` to `end`, both cut to what there is.
     #[must_use]
     pub fn slice(mut self, start: usize, end: usize) -> Data {

@@ -11,13 +11,13 @@
 //! * Whatever a peer can make grow has a bound in [`Limits`].
 //!
 //! ```
-//! use http::server::{Config, Connection, Event};
+//! use http::server::{Connection, Event, Shared};
 //! use http::{Method, Response, Status, Transport};
 //! use std::rc::Rc;
 //! use std::time::Duration;
 //!
 //! let now = Duration::ZERO;
-//! let mut connection = Connection::new(Rc::new(Config::default()), now);
+//! let mut connection = Connection::new(Rc::new(Shared::default()), now);
 //!
 //! // From the receive ring; what is not consumed stays there.
 //! let ring = b"GET /hello HTTP/1.1\r\nHost: a.example\r\n\r\n";
@@ -30,7 +30,6 @@
 //!     _ => Response::plain(Status::NOT_FOUND),
 //! };
 //! connection.respond(now, response).expect("a request is open");
-//! connection.recycle(request);
 //!
 //! // Into the transmit ring.
 //! let mut out = [0; 512];

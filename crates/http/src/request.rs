@@ -5,8 +5,10 @@ mod parse;
 pub(crate) use parse::{host_of, is_authority, parse_request};
 
 use crate::head::{Expect, Facts, Fields, Head, Span};
-use crate::{Limits, Method, Version};
-use alloc::boxed::Box;
+use crate::server::Kept;
+use crate::{Method, Version};
+use alloc::rc::Rc;
+use core::cell::OnceCell;
 
 /// How much content a received message has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,20 +23,19 @@ pub enum BodyLength {
     UntilClose,
 }
 
-/// A received request: one pointer, to be moved into a handler.
-///
-/// Give it back by `server::Connection::recycle`, and the connection's next request needs
-/// no allocation.
-#[derive(Debug)]
-pub struct Request(pub(crate) Box<RequestHead>);
+/// A received request: one pointer, to be moved into a handler. Its clones are the same request.
+#[derive(Clone, Debug)]
+pub struct Request(pub(crate) Rc<RequestHead>);
 
-/// What a request owns.
+/// What a request is made of.
 #[derive(Debug)]
 pub(crate) struct RequestHead {
     pub(crate) head: Head,
     pub(crate) line: RequestLine,
     pub(crate) facts: Facts,
     pub(crate) body: BodyLength,
+    /// What is answered whenever this head comes.
+    pub(crate) answer: OnceCell<Kept>,
 }
 
 /// Where the parts of the request line stand in the head.
@@ -129,9 +130,8 @@ impl Request {
     }
 }
 
-impl RequestHead {
-    /// Empty buffers.
-    pub(crate) fn new() -> RequestHead {
+impl Default for RequestHead {
+    fn default() -> RequestHead {
         let line = RequestLine {
             method: Method::Other,
             version: Version::Http11,
@@ -146,37 +146,34 @@ impl RequestHead {
             line,
             facts: Facts::default(),
             body: BodyLength::Empty,
+            answer: OnceCell::new(),
         }
     }
 }
 
 impl RequestHead {
-    /// Whether `input` begins with the very head that was parsed into this one. Then it means the
-    /// same: a head ends at its first empty line, so no other head begins like it.
-    pub(crate) fn is_begun_by(&self, input: &[u8], limits: &Limits) -> bool {
-        let known = &*self.head.bytes;
-        let line_len = self.line.target.end() + " HTTP/1.1".len();
-        let within_limits = known.len() <= usize::from(limits.head_bytes_max)
-            && self.head.fields.len() <= usize::from(limits.fields_max)
-            && line_len <= usize::from(limits.start_line_bytes_max);
-        match input.get(..known.len()) {
-            Some(begin) if !known.is_empty() && within_limits => is_same(begin, known),
-            _ => false,
-        }
+    /// Forgets all but the buffers.
+    pub(crate) fn clear(&mut self) {
+        self.head.clear();
+        self.answer.take();
     }
 }
 
 /// Compares to the end whatever it finds, so that the time it takes tells nobody how much of
 /// another client's request he has guessed.
-fn is_same(a: &[u8], b: &[u8]) -> bool {
-    let (a_blocks, a_rest) = a.as_chunks::<16>();
-    let (b_blocks, b_rest) = b.as_chunks::<16>();
-    let mut difference = 0;
-    for (a, b) in a_blocks.iter().zip(b_blocks) {
-        difference |= u128::from_ne_bytes(*a) ^ u128::from_ne_bytes(*b);
+pub(crate) fn is_same(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
     }
-    let rest = a_rest.iter().zip(b_rest).fold(0, |difference, (a, b)| difference | (a ^ b));
-    a.len() == b.len() && difference == 0 && rest == 0
+    let difference = |a: &[u8; 16], b| u128::from_ne_bytes(*a) ^ u128::from_ne_bytes(b);
+    match (a.last_chunk(), b.last_chunk()) {
+        // The last block overlaps the one before it.
+        (Some(a_last), Some(b_last)) => {
+            let blocks = a.as_chunks().0.iter().zip(b.as_chunks().0);
+            blocks.fold(difference(a_last, *b_last), |sum, (a, b)| sum | difference(a, *b)) == 0
+        }
+        _ => a.iter().zip(b).fold(0, |sum, (a, b)| sum | (a ^ b)) == 0,
+    }
 }
 
 /// A request as if received, for tests.
@@ -187,9 +184,30 @@ pub(crate) fn parsed(method: &str, target: &str, fields: &[(&str, &str)]) -> Req
         text += &alloc::format!("{name}: {value}\r\n");
     }
     text += "\r\n";
-    let mut request = Box::new(RequestHead::new());
-    let len = parse_request(text.as_bytes(), &Limits::default(), &mut request).unwrap().unwrap();
+    let mut request = RequestHead::default();
+    let len =
+        parse_request(text.as_bytes(), &crate::Limits::default(), &mut request).unwrap().unwrap();
     assert_eq!(len, text.len());
     request.head.bytes = text.into_bytes();
-    Request(request)
+    Request(Rc::new(request))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec::Vec;
+
+    #[test]
+    fn every_byte_counts() {
+        for len in 0..70 {
+            let bytes: Vec<u8> = (0..len).collect();
+            assert!(is_same(&bytes, &bytes.clone()));
+            assert!(!is_same(&bytes, &[&*bytes, &[0]].concat()));
+            for at in 0..bytes.len() {
+                let mut other = bytes.clone();
+                other[at] ^= 0x80;
+                assert!(!is_same(&bytes, &other), "byte {at} of {len}");
+            }
+        }
+    }
 }

@@ -80,6 +80,7 @@ pub struct Response {
     pub(crate) shared_lines: Option<Rc<[u8]>>,
     pub(crate) body: Body,
     pub(crate) close: bool,
+    pub(crate) repeatable: bool,
 }
 
 impl Response {
@@ -92,6 +93,7 @@ impl Response {
             shared_lines: None,
             body: Body::Empty,
             close: false,
+            repeatable: false,
         }
     }
 
@@ -104,6 +106,7 @@ impl Response {
             shared_lines: None,
             body: Body::Full(content.into()),
             close: false,
+            repeatable: false,
         }
     }
 
@@ -160,6 +163,15 @@ impl Response {
     #[must_use]
     pub fn closing(mut self) -> Response {
         self.close = true;
+        self
+    }
+
+    /// Says that this response follows from the request's head alone, and will as long as the server
+    /// runs: whoever sends the same head may be given it again, with the date of then, without a
+    /// question to the handler.
+    #[must_use]
+    pub fn repeatable(mut self) -> Response {
+        self.repeatable = true;
         self
     }
 

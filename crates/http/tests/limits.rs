@@ -346,43 +346,4 @@ fn a_connection_is_small_and_an_idle_one_holds_no_memory() {
         "{}",
         size_of::<http::server::Connection>()
     );
-    let mut server = server();
-    server.feed(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    let buffers = server.connection.take_buffers();
-    assert!(buffers.is_some() && server.connection.take_buffers().is_none());
-    server.connection.supply_buffers(buffers.unwrap());
-    server.feed(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    assert_eq!(server.events, ["GET /", "GET /"]);
-}
-
-#[test]
-fn a_repeated_head_is_held_to_the_same_rules() {
-    let head = "GET /headers HTTP/1.1\r\nHost: a\r\nX: y\r\n\r\n";
-    let buffers_of = |head: &str| {
-        let mut first = server();
-        first.feed(head.as_bytes());
-        first.connection.take_buffers().unwrap()
-    };
-    let again = |limits: Limits, head: &str, remembered: &str| {
-        let mut second = Server::new(Config { limits, ..Config::default() });
-        second.connection.supply_buffers(buffers_of(remembered));
-        second.feed(head.as_bytes());
-        let outcome = second.outcome();
-        (status(&outcome), outcome.output.rsplit("\r\n\r\n").next().unwrap().to_owned())
-    };
-    let fields = |text: &str| (200, text.to_owned());
-    assert_eq!(again(Limits::default(), head, head), fields("Host=a\nX=y\n"));
-    // One byte more, less, or other.
-    assert_eq!(again(Limits::default(), &head.replace('y', "z"), head), fields("Host=a\nX=z\n"));
-    assert_eq!(again(Limits::default(), &head.replace('y', "yy"), head), fields("Host=a\nX=yy\n"));
-    assert_eq!(again(Limits::default(), &head.replace('y', ""), head), fields("Host=a\nX=\n"));
-    assert_eq!(
-        again(Limits::default(), &head.replace("y\r\n", "y\r\nZ: 1\r\n"), head),
-        fields("Host=a\nX=y\nZ=1\n")
-    );
-    assert_eq!(again(Limits::default(), &head.replace("X: y\r\n", ""), head), fields("Host=a\n"));
-    // Limits of another connection.
-    assert_eq!(again(Limits { fields_max: 1, ..Limits::default() }, head, head).0, 431);
-    assert_eq!(again(Limits { head_bytes_max: 39, ..Limits::default() }, head, head).0, 431);
-    assert_eq!(again(Limits { start_line_bytes_max: 20, ..Limits::default() }, head, head).0, 414);
 }

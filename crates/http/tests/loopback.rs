@@ -1,7 +1,7 @@
 //! A client and a server, joined by rings of random sizes and moments: what one sends the other receives.
 
 use http::client::{self, Request};
-use http::server::{self, Config};
+use http::server;
 use http::{Body, BodyLength, Data, Limits, Method, Response, Status, Transport};
 use std::rc::Rc;
 use std::time::Duration;
@@ -71,7 +71,7 @@ impl Pair {
         Pair {
             random: Random(seed),
             client: client::Connection::new(Rc::new(Limits::default())),
-            server: server::Connection::new(Rc::new(Config::default()), NOW),
+            server: server::Connection::new(Rc::default(), NOW),
             to_server: Vec::new(),
             to_client: Vec::new(),
             sending: Content { bytes: Vec::new(), pieces: Vec::new() },
@@ -164,6 +164,7 @@ impl Pair {
                     self.request.as_mut().unwrap().1.extend_from_slice(data);
                 }
                 Some(server::Event::End(_)) => self.answer_request(),
+                Some(server::Event::Answered(..)) => panic!("nothing is repeatable here"),
                 Some(server::Event::Failed(error)) => panic!("server: {error}"),
             }
         }
@@ -171,7 +172,7 @@ impl Pair {
     }
 
     fn answer_request(&mut self) {
-        let (request, content) = self.request.take().unwrap();
+        let (_, content) = self.request.take().unwrap();
         assert_eq!(content, self.sending.bytes);
         let bytes = self.answer.clone().unwrap();
         let (body, answering) = Content::body(&bytes, &mut self.random);
@@ -179,7 +180,6 @@ impl Pair {
         self.server
             .respond(NOW, Response::new(Status::OK).with_header("X", "y").with_body(body))
             .unwrap();
-        self.server.recycle(request);
     }
 
     fn server_sends(&mut self) {

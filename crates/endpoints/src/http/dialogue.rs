@@ -42,11 +42,6 @@ impl Dialogue {
 
     /// Takes input, never none; says how much of it.
     pub(super) fn take(&mut self, now: Duration, bytes: &[u8]) -> usize {
-        if self.core.is_idle()
-            && let Some(buffers) = self.shared.spares.take()
-        {
-            self.core.supply_buffers(buffers);
-        }
         let mut taken = 0;
         loop {
             let (count, event) = self.core.handle_input(now, &bytes[taken..]);
@@ -119,13 +114,7 @@ impl Dialogue {
     /// Writes output, and says how much.
     pub(super) fn transmit(&mut self, now: Duration, space: &mut [u8]) -> usize {
         let core = &mut self.core;
-        let written = self.shared.with_date(now, |date| core.poll_transmit(now, date, space));
-        if core.is_idle()
-            && let Some(buffers) = core.take_buffers()
-        {
-            self.shared.spares.put_buffers(buffers);
-        }
-        written
+        self.shared.with_date(now, |date| core.poll_transmit(now, date, space))
     }
 
     /// What is to be done with the flow.
@@ -156,6 +145,10 @@ impl Dialogue {
     fn handle(&mut self, event: Event<'_>, now: Duration) {
         match event {
             Event::Request(head) => self.begin(head, now),
+            Event::Answered(head, status, content_bytes) => {
+                let entry = self.shared.begin_request(self.peer, &head);
+                log_answer(entry, status, Some(content_bytes));
+            }
             Event::Data(bytes) => {
                 if let Some(upload) = self.upload() {
                     upload.body.borrow_mut().push(bytes);
@@ -181,8 +174,7 @@ impl Dialogue {
     /// Hands a request to the handler.
     fn begin(&mut self, head: http::Request, now: Duration) {
         let shared = &*self.shared;
-        shared.requests.set(shared.requests.get() + 1);
-        let entry = shared.begin_log(self.peer, Some(&head));
+        let entry = shared.begin_request(self.peer, &head);
         let (body, upload) = match head.body_length() {
             BodyLength::Empty => (IncomingBody::empty(), None),
             _ => {
@@ -190,7 +182,7 @@ impl Dialogue {
                 (incoming, Some(Upload { body, reading: false }))
             }
         };
-        let request = Request::new(head, body, self.peer, shared.spares.clone());
+        let request = Request::new(head, body, self.peer);
         match shared.spawner.catch(|| shared.handler.answer(request)) {
             Ok(Answer::Now(reply)) => self.reply(reply, upload, entry, now),
             Ok(Answer::Later(answering)) => {

@@ -1,9 +1,7 @@
 //! What a handler is given, and what it gives back.
 
 use super::body::{BodyWriter, IncomingBody};
-use super::server::Spares;
 use alloc::boxed::Box;
-use alloc::rc::Rc;
 use core::fmt;
 use core::ops::Deref;
 use core::pin::Pin;
@@ -13,22 +11,15 @@ use http::semantics::router::Params;
 
 /// A request with its body, which arrives as it is asked for. Dereferences to the head.
 pub struct Request {
-    /// Taken out only when this is dropped.
-    head: Option<http::Request>,
+    head: http::Request,
     body: IncomingBody,
     peer: Address,
-    spares: Rc<Spares>,
     parameters: Option<Params>,
 }
 
 impl Request {
-    pub(super) fn new(
-        head: http::Request,
-        body: IncomingBody,
-        peer: Address,
-        spares: Rc<Spares>,
-    ) -> Self {
-        Self { head: Some(head), body, peer, spares, parameters: None }
+    pub(super) fn new(head: http::Request, body: IncomingBody, peer: Address) -> Self {
+        Self { head, body, peer, parameters: None }
     }
 
     /// The body; asking it for bytes is what lets the client send them.
@@ -56,15 +47,7 @@ impl Deref for Request {
     type Target = http::Request;
 
     fn deref(&self) -> &http::Request {
-        self.head.as_ref().expect("the head is taken only by drop")
-    }
-}
-
-impl Drop for Request {
-    fn drop(&mut self) {
-        if let Some(head) = self.head.take() {
-            self.spares.put(head);
-        }
+        &self.head
     }
 }
 

@@ -15,10 +15,6 @@ use http::semantics::access_log::Entry;
 use http::semantics::date::{DateCache, HttpDate};
 use http::{Request, server};
 
-/// Heads that are kept for the next requests rather than freed; connections that wait for a request
-/// hold none, so that a few serve thousands.
-const SPARES_MAX: usize = 64;
-
 /// What a server is told beside its handler.
 #[derive(Clone, Debug, Default)]
 pub struct ServerConfig {
@@ -43,12 +39,12 @@ impl Server {
         timers: &Timers,
         handler: impl Handler,
     ) -> Self {
+        let core = server::Config { limits: config.limits, hosts: config.hosts };
         Self(Rc::new(Shared {
-            core: Rc::new(server::Config { limits: config.limits, hosts: config.hosts }),
+            core: Rc::new(server::Shared::new(core)),
             handler: alloc::boxed::Box::new(handler),
             spawner: spawner.clone(),
             timers: timers.clone(),
-            spares: Rc::default(),
             date: RefCell::default(),
             wall_clock_start: config.wall_clock_start,
             connections: Cell::new(0),
@@ -97,13 +93,12 @@ impl Server {
 
 /// What all connections of a server share.
 pub(super) struct Shared {
-    pub(super) core: Rc<server::Config>,
+    pub(super) core: Rc<server::Shared>,
     pub(super) handler: alloc::boxed::Box<dyn Handler>,
     pub(super) spawner: Spawner,
     pub(super) timers: Timers,
-    pub(super) spares: Rc<Spares>,
     pub(super) connections: Cell<usize>,
-    pub(super) requests: Cell<u64>,
+    requests: Cell<u64>,
     pub(super) draining: Cell<bool>,
     access_log: Cell<bool>,
     date: RefCell<DateCache>,
@@ -111,8 +106,14 @@ pub(super) struct Shared {
 }
 
 impl Shared {
+    /// Counts a request, and begins its line of the access log, if there is one.
+    pub(super) fn begin_request(&self, peer: Address, request: &Request) -> Option<Entry> {
+        self.requests.set(self.requests.get() + 1);
+        self.begin_log(peer, Some(request))
+    }
+
     /// Begins a line of the access log, if there is one.
-    pub(super) fn begin_log(&self, peer: Address, request: Option<&Request>) -> Option<Entry> {
+    fn begin_log(&self, peer: Address, request: Option<&Request>) -> Option<Entry> {
         let begin = |date: Option<&HttpDate>| access::begin(peer, date, request);
         self.access_log.get().then(|| self.with_date(self.timers.now(), begin))
     }
@@ -135,27 +136,6 @@ impl Shared {
                 let seconds = (start + now).as_secs();
                 body(Some(self.date.borrow_mut().at(seconds)))
             }
-        }
-    }
-}
-
-/// Heads without a request.
-#[derive(Default)]
-pub(super) struct Spares(RefCell<Vec<server::Buffers>>);
-
-impl Spares {
-    pub(super) fn take(&self) -> Option<server::Buffers> {
-        self.0.borrow_mut().pop()
-    }
-
-    pub(super) fn put(&self, head: Request) {
-        self.put_buffers(head.into());
-    }
-
-    pub(super) fn put_buffers(&self, buffers: server::Buffers) {
-        let mut spares = self.0.borrow_mut();
-        if spares.len() < SPARES_MAX {
-            spares.push(buffers);
         }
     }
 }

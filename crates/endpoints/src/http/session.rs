@@ -112,8 +112,7 @@ impl<F: Flow + Unpin + 'static> Session<F> {
 
     /// Whether a deadline has passed and something came of it; else arms the timer.
     fn expired(&mut self, cx: &mut Context<'_>, now: Duration) -> bool {
-        self.timer.set(self.dialogue.next_deadline());
-        if self.timer.poll_expired(cx).is_pending() {
+        if self.timer.poll_until(self.dialogue.next_deadline(), cx).is_pending() {
             return false;
         }
         self.dialogue.expire(now);

@@ -170,8 +170,7 @@ impl Carrier {
                 Some(farewell) => Some(farewell.give_up_at),
                 None => self.shared.socket.borrow().next_deadline(self.id),
             };
-            self.timer.set(due);
-            if self.timer.poll_expired(cx).is_pending() {
+            if self.timer.poll_until(due, cx).is_pending() {
                 return Poll::Pending;
             }
             if self.farewell.is_some() {

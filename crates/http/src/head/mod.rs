@@ -11,8 +11,8 @@ pub(crate) use gather::Gather;
 
 use alloc::vec::Vec;
 
-/// Buffers that grew beyond this are given up rather than kept for the next head, bytes.
-/// Most heads are far smaller; one large one must not pin memory for the connection's life.
+/// Heads whose buffers grew beyond this are not kept, bytes. Most are far smaller; a few large ones
+/// must not pin memory for the server's life.
 const RETAINED_BYTES_MAX: usize = 4096;
 const RETAINED_FIELDS_MAX: usize = 128;
 
@@ -28,11 +28,6 @@ impl Span {
     pub(crate) fn new(start: usize, end: usize) -> Span {
         debug_assert!(start <= end && end <= usize::from(u16::MAX));
         Span { start: start as u16, len: end.saturating_sub(start) as u16 }
-    }
-
-    /// Where it ends.
-    pub(crate) fn end(self) -> usize {
-        usize::from(self.start) + usize::from(self.len)
     }
 
     /// The bytes it covers.
@@ -84,13 +79,9 @@ impl Head {
         self.fields.clear();
     }
 
-    /// Gives up buffers of unusual size, and the content with them.
-    pub(crate) fn trim(&mut self) {
-        if self.bytes.capacity() > RETAINED_BYTES_MAX
-            || self.fields.capacity() > RETAINED_FIELDS_MAX
-        {
-            *self = Head::default();
-        }
+    /// Whether it is of a usual size, so that it may be kept.
+    pub(crate) fn is_usual(&self) -> bool {
+        self.bytes.capacity() <= RETAINED_BYTES_MAX && self.fields.capacity() <= RETAINED_FIELDS_MAX
     }
 }
 

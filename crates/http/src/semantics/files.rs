@@ -60,7 +60,8 @@ impl Default for Options {
     }
 }
 
-/// A tree of files held in memory, which answers GET and HEAD.
+/// A tree of files held in memory, which answers GET and HEAD. What it answers does not change, so most of it is
+/// [repeatable](Response::repeatable).
 ///
 /// `page.html.gz` and `page.html.br` become variants of `page.html`, and stay files of their own as
 /// well.
@@ -213,7 +214,7 @@ impl File {
         let response = if request.selects() {
             self.select(variant, request, now, options)
         } else {
-            with_content(variant, self.media_type, Ranges::Whole)
+            with_content(variant, self.media_type, Ranges::Whole).repeatable()
         };
         match response.status() {
             Status::PRECONDITION_FAILED => response,

@@ -2,27 +2,34 @@
 
 /// Appends to a buffer. What does not fit is left out; callers reserve enough beforehand.
 pub(crate) struct Cursor<'a> {
-    rest: &'a mut [u8],
-    capacity: usize,
+    out: &'a mut [u8],
+    len: usize,
 }
 
 impl<'a> Cursor<'a> {
     pub(crate) fn new(out: &'a mut [u8]) -> Cursor<'a> {
-        Cursor { capacity: out.len(), rest: out }
+        Cursor { out, len: 0 }
     }
 
     /// Bytes written.
     pub(crate) fn len(&self) -> usize {
-        self.capacity - self.rest.len()
+        self.len
     }
 
     #[inline]
     pub(crate) fn put(&mut self, bytes: &[u8]) {
-        let rest = core::mem::take(&mut self.rest);
-        debug_assert!(bytes.len() <= rest.len(), "the head is longer than reserved");
-        if let Some((room, rest)) = rest.split_at_mut_checked(bytes.len()) {
+        let room = self.out.get_mut(self.len..self.len + bytes.len());
+        debug_assert!(room.is_some(), "the head is longer than reserved");
+        if let Some(room) = room {
             room.copy_from_slice(bytes);
-            self.rest = rest;
+            self.len += bytes.len();
+        }
+    }
+
+    /// Writes over what was put at `at`.
+    pub(crate) fn put_over(&mut self, at: usize, bytes: &[u8]) {
+        if let Some(place) = self.out.get_mut(at..at + bytes.len()) {
+            place.copy_from_slice(bytes);
         }
     }
 

@@ -1,11 +1,11 @@
 //! From input to events.
 
-use super::{Buffers, Connection, Event, Exchange, Input};
+use super::{Config, Connection, Event, Exchange, Gathering, Input, Shared};
 use crate::body::{Content, Demand, Taken, request_length};
-use crate::head::{Expect, Gather};
+use crate::head::Expect;
 use crate::request::{RequestHead, host_of, parse_request};
 use crate::{BodyLength, Error, Method, Request, Transport, Version};
-use alloc::boxed::Box;
+use alloc::rc::Rc;
 use core::time::Duration;
 
 impl Connection {
@@ -35,50 +35,52 @@ impl Connection {
         now: Duration,
         input: &'a [u8],
     ) -> Result<(usize, Option<Event<'a>>), Error> {
-        let mut request = match self.buffers.take() {
-            Some(Buffers(request)) => request.0,
-            None => Box::new(RequestHead::new()),
-        };
-        if !self.gathering {
-            // The usual cases: the head of the request before once more, or another whole head in one
-            // piece, which is parsed where it lies and copied once.
-            if request.is_begun_by(input, &self.config.limits) {
-                let len = request.head.bytes.len();
-                return Ok((len, Some(self.open_request(request)?)));
+        if self.gathering.is_none() {
+            // The usual cases: a head that came before, or another whole one in one piece, which is parsed where it
+            // lies and copied once.
+            let request = match self.shared.heads.find(input) {
+                None => self.parse_head(input)?,
+                known => known,
+            };
+            if let Some(request) = request {
+                return Ok((request.0.head.bytes.len(), Some(self.open_request(now, request))));
             }
-            request.head.clear();
-            if let Some(len) = parse_request(input, &self.config.limits, &mut request)? {
-                request.head.bytes.extend_from_slice(input.get(..len).unwrap_or(input));
-                return Ok((len, Some(self.open_request(request)?)));
-            }
-            self.gathering = true;
-            self.gather = Gather::default();
-            let deadline = now + self.config.limits.head_time;
+            let deadline = now + self.shared.config.limits.head_time;
             self.read_deadline =
                 Some(self.read_deadline.map_or(deadline, |known| known.min(deadline)));
         }
-        let (taken, complete) =
-            self.gather.take(input, &mut request.head.bytes, &self.config.limits)?;
+        let mut gathering = self.gathering.take().unwrap_or_default();
+        let Gathering { gather, bytes } = &mut *gathering;
+        let (taken, complete) = gather.take(input, bytes, &self.shared.config.limits)?;
         if !complete {
-            self.buffers = Some(Buffers(Request(request)));
+            self.gathering = Some(gathering);
             return Ok((taken, None));
         }
-        self.gathering = false;
-        let bytes = core::mem::take(&mut request.head.bytes);
-        parse_request(&bytes, &self.config.limits, &mut request)?.ok_or(Error::StartLine)?;
-        request.head.bytes = bytes;
-        Ok((taken, Some(self.open_request(request)?)))
+        let request = self.parse_head(bytes)?.ok_or(Error::StartLine)?;
+        Ok((taken, Some(self.open_request(now, request))))
     }
 
-    fn open_request(&mut self, mut request: Box<RequestHead>) -> Result<Event<'static>, Error> {
-        let RequestHead { head, line, facts, .. } = &mut *request;
+    /// Parses the head at the start of `bytes`, if it is whole, and remembers it.
+    fn parse_head(&self, bytes: &[u8]) -> Result<Option<Request>, Error> {
+        let Shared { config, heads } = &*self.shared;
+        let mut blank = heads.blank();
+        let Some(request) = Rc::get_mut(&mut blank) else { return Ok(None) };
+        let Some(len) = parse_request(bytes, &config.limits, request)? else {
+            heads.take_back(blank);
+            return Ok(None);
+        };
+        request.head.bytes.extend_from_slice(bytes.get(..len).unwrap_or(bytes));
+        request.admit(config)?;
+        let request = Request(blank);
+        heads.keep(bytes, &request);
+        Ok(Some(request))
+    }
+
+    fn open_request(&mut self, now: Duration, request: Request) -> Event<'static> {
+        let RequestHead { line, facts, body, answer, .. } = &*request.0;
         let http11 = line.version == Version::Http11;
-        if !http11 {
-            // RFC 9110 sections 7.8 and 10.1.1: ignored in HTTP/1.0.
-            facts.upgrade = false;
-            facts.expect = Expect::Nothing;
-        }
         self.exchange = Exchange {
+            open: true,
             head_method: line.method == Method::Head,
             connect_method: line.method == Method::Connect,
             http11,
@@ -87,27 +89,28 @@ impl Connection {
             client_persists: !facts.close && (http11 || facts.keep_alive),
             ..Exchange::default()
         };
-        let length = request_length(facts, http11, &self.config.limits)?;
-        if facts.expect == Expect::Unknown {
-            return Err(Error::Expectation);
-        }
-        let hosts = &self.config.hosts;
-        if !hosts.is_empty() {
-            let asked = host_of(line.authority.of(&head.bytes));
-            if !hosts.iter().any(|host| host.as_bytes().eq_ignore_ascii_case(asked)) {
-                return Err(Error::Misdirected);
-            }
-        }
-        self.exchange.open = true;
         self.read_deadline = None;
-        if length == BodyLength::Empty {
-            self.input = Input::Held;
-        } else {
+        if *body != BodyLength::Empty {
             self.exchange.expects_continue = facts.expect == Expect::Continue;
-            self.input = Input::Body(Content::new(length, &self.config.limits));
+            self.input = Input::Body(Content::new(*body, &self.shared.config.limits));
+            return Event::Request(request);
         }
-        request.body = length;
-        Ok(Event::Request(Request(request)))
+        self.input = Input::Held;
+        let may_repeat =
+            line.method == Method::Get && http11 && self.exchange.client_persists && !self.draining;
+        if !may_repeat {
+            return Event::Request(request);
+        }
+        let event = match answer.get() {
+            None => Event::Request(request.clone()),
+            Some(kept) => {
+                self.exchange.repeats = true;
+                self.arm_write(now);
+                Event::Answered(request.clone(), kept.status, kept.content_bytes)
+            }
+        };
+        self.repeated = Some(request);
+        event
     }
 
     fn read_content<'a>(
@@ -116,10 +119,11 @@ impl Connection {
         input: &'a [u8],
     ) -> Result<(usize, Option<Event<'a>>), Error> {
         let Input::Body(content) = &mut self.input else { return Ok((0, None)) };
-        let (count, taken) = content.take(input, &self.config.limits)?;
+        let (count, taken) = content.take(input, &self.shared.config.limits)?;
         if count > 0 {
             let deadline = self.read_deadline;
-            self.read_deadline = Some(self.config.limits.body_deadline(deadline, count, now));
+            self.read_deadline =
+                Some(self.shared.config.limits.body_deadline(deadline, count, now));
             // The content is on its way, so nobody waits for 100 Continue any more.
             self.exchange.expects_continue = false;
         }
@@ -154,7 +158,7 @@ impl Connection {
     /// More unwanted content than is worth reading: the connection ends with the response.
     fn give_up_content(&mut self, now: Duration) {
         self.exchange.client_persists = false;
-        self.input = Input::Dropped { left: self.config.limits.drain_bytes_max };
+        self.input = Input::Dropped { left: self.shared.config.limits.drain_bytes_max };
         self.read_deadline = None;
         if self.exchange.answered {
             self.end_exchange(now);
@@ -172,5 +176,30 @@ impl Connection {
             }
         }
         input.len()
+    }
+}
+
+impl RequestHead {
+    /// Refuses what this server does not take, whatever connection it comes on.
+    fn admit(&mut self, config: &Config) -> Result<(), Error> {
+        let RequestHead { head, line, facts, .. } = self;
+        let http11 = line.version == Version::Http11;
+        if !http11 {
+            // RFC 9110 sections 7.8 and 10.1.1: ignored in HTTP/1.0.
+            facts.upgrade = false;
+            facts.expect = Expect::Nothing;
+        }
+        self.body = request_length(facts, http11, &config.limits)?;
+        if facts.expect == Expect::Unknown {
+            return Err(Error::Expectation);
+        }
+        let asked = host_of(line.authority.of(&head.bytes));
+        let mut hosts = config.hosts.iter();
+        if !config.hosts.is_empty()
+            && !hosts.any(|host| host.as_bytes().eq_ignore_ascii_case(asked))
+        {
+            return Err(Error::Misdirected);
+        }
+        Ok(())
     }
 }

@@ -1,21 +1,26 @@
 //! The server's side of one connection.
 
+mod heads;
 mod input;
+mod kept;
 mod output;
 
 pub use crate::Transport;
+pub(crate) use kept::Kept;
 
 use crate::body::{Content, Demand};
 use crate::head::Gather;
 use crate::response::Lines;
 use crate::send::Sender;
 use crate::{Data, Error, Limits, OutOfTurn, Request, Response, Status, Trailers};
+use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
+use heads::Heads;
 
-/// What all connections of a server share.
+/// What a server is told.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
     /// Bounds on the peer.
@@ -25,12 +30,29 @@ pub struct Config {
     pub hosts: Vec<String>,
 }
 
+/// What all connections of a server share: its configuration, and what is known of earlier requests.
+#[derive(Debug, Default)]
+pub struct Shared {
+    config: Config,
+    heads: Heads,
+}
+
+impl Shared {
+    /// For a server that is told this.
+    pub fn new(config: Config) -> Shared {
+        Shared { config, heads: Heads::default() }
+    }
+}
+
 /// What input turned out to be.
 #[derive(Debug)]
 pub enum Event<'a> {
     /// A request. If its `body_length` is not empty, `Data` and `End` follow once the
     /// application asked for them by [`Connection::read_body`].
     Request(Request),
+    /// A request whose answer is known since an earlier one ([`Response::repeatable`]) and on its way already: no call of
+    /// [`respond`](Connection::respond) is due. The status and the length of the content are for the log.
+    Answered(Request, Status, u64),
     /// Content, borrowed from the input.
     Data(&'a [u8]),
     /// The end of the content, with its trailer section if there was one.
@@ -50,14 +72,13 @@ pub enum Event<'a> {
 /// their number is bounded by that ring, and responses are in order by construction.
 #[derive(Debug)]
 pub struct Connection {
-    config: Rc<Config>,
-    /// Buffers of the head being gathered, or spare ones.
-    buffers: Option<Buffers>,
-    gather: Gather,
-    /// Part of a head has arrived.
-    gathering: bool,
+    shared: Rc<Shared>,
+    /// The part of a head that has arrived.
+    gathering: Option<Box<Gathering>>,
     input: Input,
     exchange: Exchange,
+    /// The open request, if its answer may be kept with it or is.
+    repeated: Option<Request>,
     /// A response whose head is not written yet.
     response: Option<Response>,
     sender: Sender,
@@ -68,18 +89,11 @@ pub struct Connection {
     write_deadline: Option<Duration>,
 }
 
-/// Buffers for a request's head, on loan between connections.
-///
-/// They remember the head they held: should the next request be the same, byte for byte, it is
-/// not parsed again.
-#[derive(Debug)]
-pub struct Buffers(Request);
-
-impl From<Request> for Buffers {
-    fn from(mut request: Request) -> Buffers {
-        request.0.head.trim();
-        Buffers(request)
-    }
+/// A head that arrives in pieces.
+#[derive(Debug, Default)]
+struct Gathering {
+    gather: Gather,
+    bytes: Vec<u8>,
 }
 
 /// What input is at present.
@@ -106,6 +120,8 @@ struct Exchange {
     answered: bool,
     /// Its response's head is written.
     started: bool,
+    /// The answer kept with the request is to be sent.
+    repeats: bool,
     head_method: bool,
     connect_method: bool,
     http11: bool,
@@ -120,15 +136,14 @@ struct Exchange {
 
 impl Connection {
     /// A connection that was accepted at `now`.
-    pub fn new(config: Rc<Config>, now: Duration) -> Connection {
-        let read_deadline = Some(now + config.limits.head_time);
+    pub fn new(shared: Rc<Shared>, now: Duration) -> Connection {
+        let read_deadline = Some(now + shared.config.limits.head_time);
         Connection {
-            config,
-            buffers: None,
-            gather: Gather::default(),
-            gathering: false,
+            shared,
+            gathering: None,
             input: Input::Head,
             exchange: Exchange::default(),
+            repeated: None,
             response: None,
             sender: Sender::default(),
             transport: Transport::Open,
@@ -145,12 +160,12 @@ impl Connection {
 
     /// Whether [`poll_transmit`](Connection::poll_transmit) has something to write.
     pub fn wants_transmit(&self) -> bool {
-        self.response.is_some() || self.sender.is_ready()
+        self.holds_head() || self.sender.is_ready()
     }
 
     /// Whether a response waits whose head is not written yet; a stream takes nothing before.
     pub fn holds_head(&self) -> bool {
-        self.response.is_some()
+        self.response.is_some() || self.exchange.repeats
     }
 
     /// Whether a request is open: given out and not yet answered in full.
@@ -160,7 +175,7 @@ impl Connection {
 
     /// Whether the connection is between two requests, so that closing it loses nothing.
     pub fn is_idle(&self) -> bool {
-        matches!(self.input, Input::Head) && !self.gathering
+        matches!(self.input, Input::Head) && self.gathering.is_none()
     }
 
     /// The application wants the open request's content: sends `100 Continue` if the client waits
@@ -171,7 +186,7 @@ impl Connection {
             return;
         }
         content.demand = Demand::Wanted;
-        self.read_deadline = Some(now + self.config.limits.body_progress_time);
+        self.read_deadline = Some(now + self.shared.config.limits.body_progress_time);
         if core::mem::take(&mut self.exchange.expects_continue) && !self.exchange.started {
             self.sender.push(b"HTTP/1.1 100 Continue\r\n\r\n");
             self.arm_write(now);
@@ -196,12 +211,15 @@ impl Connection {
             return;
         }
         // RFC 9110 section 10.1.1: without 100 Continue nobody knows whether the content comes.
-        let left_max =
-            if self.exchange.expects_continue { 0 } else { self.config.limits.drain_bytes_max };
+        let left_max = if self.exchange.expects_continue {
+            0
+        } else {
+            self.shared.config.limits.drain_bytes_max
+        };
         if content.drop_up_to(left_max) == (Demand::Dropped { left: 0 }) {
             self.exchange.client_persists = false;
         }
-        self.read_deadline = Some(now + self.config.limits.body_progress_time);
+        self.read_deadline = Some(now + self.shared.config.limits.body_progress_time);
         if self.exchange.answered {
             self.end_exchange(now);
         }
@@ -216,7 +234,7 @@ impl Connection {
     /// # Errors
     /// No request is open, it has a response already, or it cannot be upgraded.
     pub fn respond(&mut self, now: Duration, response: Response) -> Result<(), OutOfTurn> {
-        if !self.exchange.open || self.exchange.started || self.response.is_some() {
+        if !self.exchange.open || self.exchange.started || self.holds_head() {
             return Err(OutOfTurn);
         }
         let upgrades = self.exchange.upgrade && matches!(self.input, Input::Held);
@@ -240,7 +258,7 @@ impl Connection {
 
     /// How many bytes [`send_data`](Connection::send_data) takes now; 0 until the head and the piece before are written.
     pub fn body_capacity(&self) -> usize {
-        if self.response.is_some() { 0 } else { self.sender.capacity() }
+        if self.holds_head() { 0 } else { self.sender.capacity() }
     }
 
     /// Sends the next piece of a streamed response.
@@ -248,7 +266,7 @@ impl Connection {
     /// # Errors
     /// No stream takes data now, or more came than the response declared.
     pub fn send_data(&mut self, now: Duration, data: Data) -> Result<(), OutOfTurn> {
-        if self.response.is_some() {
+        if self.holds_head() {
             return Err(OutOfTurn);
         }
         self.sender.push_data(data)?;
@@ -273,7 +291,7 @@ impl Connection {
         now: Duration,
         trailers: &[(&str, &[u8])],
     ) -> Result<(), OutOfTurn> {
-        if self.response.is_some() {
+        if self.holds_head() {
             return Err(OutOfTurn);
         }
         let mut lines = Lines::default();
@@ -288,6 +306,7 @@ impl Connection {
     /// The response cannot be completed: resets the connection, or answers 500 if nothing was sent.
     pub fn fail_response(&mut self, now: Duration) {
         if self.exchange.open && !self.exchange.started {
+            self.exchange.repeats = false;
             self.response = Some(Response::plain(Status::INTERNAL_SERVER_ERROR).closing());
             self.drop_body(now);
             self.arm_write(now);
@@ -301,24 +320,6 @@ impl Connection {
         self.draining = true;
         if self.is_idle() {
             self.end_output(now);
-        }
-    }
-
-    /// Takes back the buffers of a request that is done with, for the next one.
-    pub fn recycle(&mut self, request: Request) {
-        self.supply_buffers(Buffers::from(request));
-    }
-
-    /// Takes out the spare buffers, so that an idle connection holds no memory. Give them to
-    /// [`supply_buffers`](Connection::supply_buffers) of whichever connection reads next.
-    pub fn take_buffers(&mut self) -> Option<Buffers> {
-        if self.gathering { None } else { self.buffers.take() }
-    }
-
-    /// Lends buffers for the next head.
-    pub fn supply_buffers(&mut self, buffers: Buffers) {
-        if self.buffers.is_none() {
-            self.buffers = Some(buffers);
         }
     }
 
@@ -342,7 +343,7 @@ impl Connection {
         self.read_deadline = None;
         match self.input {
             // RFC 9112 section 9.5: a connection that is merely idle may be closed without a word.
-            Input::Head if !self.gathering => self.end_output(now),
+            Input::Head if self.gathering.is_none() => self.end_output(now),
             Input::Head | Input::Body(_) => return Some(self.fail(now, Error::Timeout)),
             Input::Held => {}
             Input::Dropped { .. } | Input::Ended => self.close(),
@@ -353,7 +354,7 @@ impl Connection {
     /// The peer ended its sending side.
     pub fn handle_end(&mut self, now: Duration) -> Option<Event<'static>> {
         match &self.input {
-            Input::Head if !self.gathering => self.close(),
+            Input::Head if self.gathering.is_none() => self.close(),
             Input::Body(content) if content.is_complete() => self.exchange.client_persists = false,
             // RFC 9112 section 8: an incomplete message is refused, never handled as if it were complete.
             Input::Head | Input::Body(_) => {
@@ -378,7 +379,7 @@ impl Connection {
     /// Refuses the peer's message: answers if there is still a response to give, then ends the connection.
     fn fail(&mut self, now: Duration, error: Error) -> Event<'static> {
         self.exchange.client_persists = false;
-        self.input = Input::Dropped { left: self.config.limits.drain_bytes_max };
+        self.input = Input::Dropped { left: self.shared.config.limits.drain_bytes_max };
         self.read_deadline = None;
         if self.exchange.answered {
             self.end_output(now);
@@ -393,17 +394,17 @@ impl Connection {
     }
 
     fn arm_write(&mut self, now: Duration) {
-        self.write_deadline = Some(now + self.config.limits.write_progress_time);
+        self.write_deadline = Some(now + self.shared.config.limits.write_progress_time);
     }
 
     /// All is sent; what the peer may still send is dropped.
     fn end_output(&mut self, now: Duration) {
         self.transport = Transport::EndOutput;
-        self.read_deadline = Some(now + self.config.limits.linger_time);
+        self.read_deadline = Some(now + self.shared.config.limits.linger_time);
         match self.input {
             Input::Ended => self.close(),
             Input::Dropped { .. } => {}
-            _ => self.input = Input::Dropped { left: self.config.limits.drain_bytes_max },
+            _ => self.input = Input::Dropped { left: self.shared.config.limits.drain_bytes_max },
         }
     }
 
@@ -419,6 +420,7 @@ impl Connection {
         self.transport = transport;
         self.input = Input::Ended;
         self.exchange = Exchange::default();
+        self.repeated = None;
         self.response = None;
         self.sender = Sender::default();
         self.read_deadline = None;

@@ -1,10 +1,10 @@
 //! From responses to output.
 
-use super::{Connection, Exchange, Input};
+use super::{Connection, Exchange, Input, Kept};
 use crate::body::Demand;
 use crate::semantics::date::HttpDate;
 use crate::send::{Cursor, SendFraming};
-use crate::{Body, Status, Transport};
+use crate::{Body, Response, Status, Transport};
 use core::time::Duration;
 
 /// Upper bound of what a head holds besides its own lines, media type and reason: status line, `Date`, length or
@@ -49,6 +49,9 @@ impl Connection {
 
     /// Writes the head of the response that waits, if one does.
     fn start_response(&mut self, date: Option<&HttpDate>, out: &mut [u8], at: &mut usize) {
+        if self.exchange.repeats {
+            return self.repeat(date, out, at);
+        }
         let Some(response) = &mut self.response else { return };
         // The rest stays where it is until it is written: responses are large.
         let body = core::mem::take(&mut response.body);
@@ -64,30 +67,45 @@ impl Connection {
             self.transport = Transport::Upgraded;
         }
         let connection = self.connection_line(status);
-        if let Some(response) = &self.response {
-            let (lines, shared_lines) = (&*response.lines.0, response.shared_lines());
-            let content_type = response.content_type;
-            let len_max = HEAD_OVERHEAD_BYTES
-                + lines.len()
-                + shared_lines.len()
-                + content_type.map_or(0, str::len);
-            self.sender.write_head(out, at, len_max, |cursor| {
-                write_status_line(cursor, status);
-                write_date(cursor, date);
-                write_framing(cursor, framing);
-                write_content_type(cursor, content_type);
-                // Most responses have one of the two at most, and an empty copy costs a call.
-                if !lines.is_empty() {
-                    cursor.put(lines);
-                }
-                if !shared_lines.is_empty() {
-                    cursor.put(shared_lines);
-                }
-                cursor.put(connection);
-            });
+        let Some(response) = &self.response else { return };
+        let head = Head { response, framing, connection };
+        if response.repeatable && self.keeps(&head, date, &body) {
+            self.response = None;
+            return self.repeat(date, out, at);
         }
+        self.sender.write_head(out, at, head.len_max(), |cursor| {
+            head.write(date, cursor);
+        });
         self.response = None;
         self.sender.start(body, if has_content { framing } else { SendFraming::None });
+    }
+
+    /// Keeps a response with the request that it answers, if it may be; says whether it did.
+    fn keeps(&self, head: &Head<'_>, date: Option<&HttpDate>, body: &Body) -> bool {
+        let (Some(request), Body::Full(content)) = (&self.repeated, body) else { return false };
+        if !self.exchange.persists || !self.has_content(head.response.status) {
+            return false;
+        }
+        let mut text = alloc::vec![0; head.len_max()];
+        let mut cursor = Cursor::new(&mut text);
+        let date_at = head.write(date, &mut cursor);
+        let len = cursor.len();
+        text.truncate(len);
+        match Kept::new(head.response.status, text, date_at, content) {
+            Some(kept) => request.0.answer.set(kept).is_ok(),
+            None => false,
+        }
+    }
+
+    /// Sends the answer that is kept with the open request.
+    fn repeat(&mut self, date: Option<&HttpDate>, out: &mut [u8], at: &mut usize) {
+        self.exchange.repeats = false;
+        self.exchange.started = true;
+        self.exchange.persists = self.exchange.client_persists;
+        let kept = self.repeated.as_ref().and_then(|request| request.0.answer.get());
+        if let Some(kept) = kept {
+            kept.send(date, &mut self.sender, out, at);
+        }
     }
 
     /// Whether this response to the open request makes the connection a tunnel (RFC 9110 section 9.3.6).
@@ -160,9 +178,10 @@ impl Connection {
     /// Request and response are done with.
     pub(super) fn end_exchange(&mut self, now: Duration) {
         let exchange = core::mem::take(&mut self.exchange);
+        self.repeated = None;
         if exchange.persists && matches!(self.input, Input::Held) {
             self.input = Input::Head;
-            self.read_deadline = Some(now + self.config.limits.idle_time);
+            self.read_deadline = Some(now + self.shared.config.limits.idle_time);
             if self.draining {
                 self.end_output(now);
             }
@@ -180,12 +199,47 @@ impl Connection {
     }
 }
 
-fn write_date(cursor: &mut Cursor<'_>, date: Option<&HttpDate>) {
-    if let Some(date) = date {
-        cursor.put(b"Date: ");
-        cursor.put(date.as_bytes());
-        cursor.put(b"\r\n");
+/// A response's head, as far as it is known.
+struct Head<'a> {
+    response: &'a Response,
+    framing: SendFraming,
+    connection: &'static [u8],
+}
+
+impl Head<'_> {
+    /// Bytes that [`Head::write`] writes at most.
+    fn len_max(&self) -> usize {
+        let Response { lines, content_type, .. } = self.response;
+        let shared_lines = self.response.shared_lines();
+        HEAD_OVERHEAD_BYTES + lines.0.len() + shared_lines.len() + content_type.map_or(0, str::len)
     }
+
+    /// Where it wrote the date, if there is one.
+    fn write(&self, date: Option<&HttpDate>, cursor: &mut Cursor<'_>) -> Option<usize> {
+        let (lines, shared_lines) = (&*self.response.lines.0, self.response.shared_lines());
+        write_status_line(cursor, self.response.status);
+        let date_at = write_date(cursor, date);
+        write_framing(cursor, self.framing);
+        write_content_type(cursor, self.response.content_type);
+        // Most responses have one of the two at most, and an empty copy costs a call.
+        if !lines.is_empty() {
+            cursor.put(lines);
+        }
+        if !shared_lines.is_empty() {
+            cursor.put(shared_lines);
+        }
+        cursor.put(self.connection);
+        date_at
+    }
+}
+
+fn write_date(cursor: &mut Cursor<'_>, date: Option<&HttpDate>) -> Option<usize> {
+    let date = date?;
+    cursor.put(b"Date: ");
+    let at = cursor.len();
+    cursor.put(date.as_bytes());
+    cursor.put(b"\r\n");
+    Some(at)
 }
 
 fn write_framing(cursor: &mut Cursor<'_>, framing: SendFraming) {

@@ -1,7 +1,7 @@
 //! A server connection fed from memory, with a small application behind it.
 #![allow(dead_code)] // each test binary uses its part
 
-use http::server::{Config, Connection, Event};
+use http::server::{Config, Connection, Event, Shared};
 use http::{Body, Data, Limits, Request, Response, Status, Transport};
 use std::rc::Rc;
 use std::time::Duration;
@@ -18,6 +18,7 @@ pub(crate) struct Outcome {
 /// A server connection, its rings and its application.
 pub(crate) struct Server {
     pub(crate) connection: Connection,
+    pub(crate) shared: Rc<Shared>,
     pub(crate) now: Duration,
     pub(crate) ring: Vec<u8>,
     pub(crate) output: Vec<u8>,
@@ -31,8 +32,14 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn new(config: Config) -> Server {
+        Server::sharing(Rc::new(Shared::new(config)))
+    }
+
+    /// One more connection of a server.
+    pub(crate) fn sharing(shared: Rc<Shared>) -> Server {
         Server {
-            connection: Connection::new(Rc::new(config), Duration::ZERO),
+            connection: Connection::new(shared.clone(), Duration::ZERO),
+            shared,
             now: Duration::ZERO,
             ring: Vec::new(),
             output: Vec::new(),
@@ -101,7 +108,7 @@ impl Server {
                     target.escape_ascii()
                 ));
                 if body.is_empty() {
-                    return self.answer(request, Vec::new());
+                    return self.answer(&request, Vec::new());
                 }
                 match request.path() {
                     b"/refuse" => {
@@ -109,7 +116,6 @@ impl Server {
                             .respond(self.now, Response::plain(Status::FORBIDDEN))
                             .unwrap();
                         self.connection.drop_body(self.now);
-                        self.connection.recycle(request);
                     }
                     b"/early" => {
                         self.connection
@@ -124,6 +130,12 @@ impl Server {
                     }
                 }
             }
+            Event::Answered(request, status, content_bytes) => {
+                let (name, target) = (request.method_name(), request.target());
+                let (name, target) = (name.escape_ascii(), target.escape_ascii());
+                self.events
+                    .push(format!("again {name} {target} {} {content_bytes}", status.code()));
+            }
             Event::Data(data) => self.open.as_mut().unwrap().1.extend_from_slice(data),
             Event::End(trailers) => {
                 let (request, body) = self.open.take().unwrap();
@@ -133,7 +145,7 @@ impl Server {
                 }
                 self.events.push(text);
                 if request.path() != b"/early" {
-                    self.answer(request, body);
+                    self.answer(&request, body);
                 }
             }
             Event::Failed(error) => {
@@ -143,7 +155,7 @@ impl Server {
         }
     }
 
-    fn answer(&mut self, request: Request, body: Vec<u8>) {
+    fn answer(&mut self, request: &Request, body: Vec<u8>) {
         let response = match request.path() {
             b"/" => Response::ok("text/plain", "hello, world\n"),
             b"/echo" => Response::ok("application/octet-stream", body),
@@ -173,6 +185,12 @@ impl Server {
             b"/same" => Response::new(Status::NOT_MODIFIED).with_header("ETag", "\"1\""),
             b"/reset" => Response::new(Status::RESET_CONTENT),
             b"/odd" => Response::new(Status::new(299).unwrap()),
+            b"/kept" => Response::ok("text/plain", "kept").repeatable(),
+            b"/kept-long" => {
+                let text: &'static str = "long".repeat(1000).leak();
+                Response::ok("text/plain", text).repeatable()
+            }
+            b"/kept-copied" => Response::ok("text/plain", "long".repeat(1000)).repeatable(),
             b"/close" => Response::ok("text/plain", "bye").closing(),
             b"/upgrade" if request.upgrade().is_some() => {
                 Response::new(Status::SWITCHING_PROTOCOLS).with_header("Upgrade", "echo")
@@ -181,7 +199,6 @@ impl Server {
             _ => Response::plain(Status::NOT_FOUND),
         };
         self.connection.respond(self.now, response).unwrap();
-        self.connection.recycle(request);
     }
 
     /// Takes output until there is none; whether there was some.

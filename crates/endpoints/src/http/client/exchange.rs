@@ -215,8 +215,7 @@ impl<F: Flow> Exchange<F> {
 
     /// Whether a deadline has passed and the core acted on it; else arms the timer.
     fn expired(&mut self, cx: &mut Context<'_>, now: Duration) -> bool {
-        self.timer.set(self.core.next_deadline());
-        if self.timer.poll_expired(cx).is_pending() {
+        if self.timer.poll_until(self.core.next_deadline(), cx).is_pending() {
             return false;
         }
         if let Some(Event::Failed(error)) = self.core.handle_timeout(now) {

@@ -1,0 +1,139 @@
+//! Heads that come again, and answers that are given again.
+
+mod common;
+
+use common::Server;
+use http::semantics::date::HttpDate;
+use http::server::{Config, Connection, Event, Shared};
+use http::{Limits, Response, Transport};
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Servers of one configuration, fed one after the other.
+fn again(limits: Limits, heads: &[&str]) -> (u16, String) {
+    let shared = Rc::new(Shared::new(Config { limits, ..Config::default() }));
+    let mut last = (0, String::new());
+    for head in heads {
+        let mut server = Server::sharing(shared.clone());
+        server.feed(head.as_bytes());
+        let outcome = server.outcome();
+        let status = outcome.output["HTTP/1.1 ".len()..][..3].parse().expect("a status");
+        last = (status, outcome.output.rsplit("\r\n\r\n").next().unwrap().to_owned());
+    }
+    last
+}
+
+#[test]
+fn a_head_that_comes_again_means_the_same_and_another_does_not() {
+    let head = "GET /headers HTTP/1.1\r\nHost: a\r\nX: y\r\n\r\n";
+    let other = |from: &str, to: &str| again(Limits::default(), &[head, &head.replace(from, to)]);
+    let fields = |text: &str| (200, text.to_owned());
+    assert_eq!(other("", ""), fields("Host=a\nX=y\n"));
+    // One byte more, less, or other.
+    assert_eq!(other("y", "z"), fields("Host=a\nX=z\n"));
+    assert_eq!(other("y", "yy"), fields("Host=a\nX=yy\n"));
+    assert_eq!(other("y", ""), fields("Host=a\nX=\n"));
+    assert_eq!(other("y\r\n", "y\r\nZ: 1\r\n"), fields("Host=a\nX=y\nZ=1\n"));
+    assert_eq!(other("X: y\r\n", ""), fields("Host=a\n"));
+    // Refused once, refused always.
+    assert_eq!(again(Limits { fields_max: 1, ..Limits::default() }, &[head, head]).0, 431);
+    assert_eq!(again(Limits { head_bytes_max: 39, ..Limits::default() }, &[head, head]).0, 431);
+}
+
+#[test]
+fn heads_that_share_a_place_are_told_apart() {
+    // The same length, beginning and end; what differs is between.
+    let shared = Rc::new(Shared::default());
+    let (long, end) = ("x".repeat(40), "e".repeat(40));
+    for (round, value) in ["one", "two", "two", "one"].into_iter().enumerate() {
+        let mut server = Server::sharing(shared.clone());
+        let text =
+            format!("GET /headers?{long} HTTP/1.1\r\nHost: a\r\nX: {value}\r\nY: {end}\r\n\r\n");
+        server.feed(text.as_bytes());
+        let outcome = server.outcome();
+        assert!(outcome.output.contains(&format!("\nX={value}\n")), "{round}: {outcome:?}");
+    }
+}
+
+#[test]
+fn a_repeatable_answer_is_given_again_without_a_question() {
+    let asked = |events: &[String]| events.iter().filter(|event| *event == "GET /kept").count();
+    let head = "GET /kept HTTP/1.1\r\nHost: a.example\r\n\r\n";
+    for room in [usize::MAX, 1, 30] {
+        let shared = Rc::new(Shared::default());
+        let mut first = Server::sharing(shared.clone());
+        first.feed(format!("{head}{head}").as_bytes());
+        let first = first.outcome();
+        let mut second = Server::sharing(shared.clone());
+        second.room = room;
+        for _ in 0..3 {
+            second.feed(head.as_bytes());
+        }
+        // Nothing is kept for others than plain GET, nor does what is kept answer them.
+        for other in [
+            head.replace("GET", "HEAD"),
+            head.replace("a.example\r\n", "a.example\r\nConnection: close\r\n"),
+        ] {
+            second.feed(other.as_bytes());
+        }
+        let second = second.outcome();
+        let answers: Vec<&str> = second.output.split("HTTP/1.1 ").skip(1).collect();
+        assert!(first.output.starts_with(&format!("HTTP/1.1 {}", answers[0])), "{first:?}");
+        assert!(answers[..3].iter().all(|answer| *answer == answers[0]), "{answers:?}");
+        assert!(answers[3].ends_with("\r\n\r\n") && answers[4].contains("Connection: close"));
+        assert_eq!(second.transport, Transport::Closed);
+        assert_eq!(asked(&second.events), 1, "the last one: {:?}", second.events);
+        assert_eq!(
+            second.events.iter().filter(|event| *event == "again GET /kept 200 4").count(),
+            3
+        );
+    }
+}
+
+#[test]
+fn a_long_repeatable_answer_is_given_again_if_it_need_not_be_copied() {
+    for (path, events) in [("/kept-long", ["GET", "again GET"]), ("/kept-copied", ["GET", "GET"])] {
+        let head = format!("GET {path} HTTP/1.1\r\nHost: a.example\r\n\r\n");
+        let mut server = Server::new(Config::default());
+        server.room = 700;
+        server.feed(head.as_bytes());
+        server.feed(head.as_bytes());
+        let outcome = server.outcome();
+        assert_eq!(outcome.output.matches(&"long".repeat(1000)).count(), 2);
+        let seen = outcome.events.iter().zip(events);
+        assert!(seen.clone().all(|(event, start)| event.starts_with(start)), "{outcome:?}");
+    }
+}
+
+#[test]
+fn a_kept_answer_has_the_date_of_its_time() {
+    let mut connection = Connection::new(Rc::default(), Duration::ZERO);
+    let mut out = [0; 512];
+    for seconds in [784_111_777, 784_111_778, 784_111_778] {
+        let date = HttpDate::from_unix_seconds(seconds);
+        let head = b"GET /kept HTTP/1.1\r\nHost: a.example\r\n\r\n";
+        if let (_, Some(Event::Request(_))) = connection.handle_input(Duration::ZERO, head) {
+            assert_eq!(seconds, 784_111_777);
+            let response = Response::ok("text/plain", "kept").repeatable();
+            connection.respond(Duration::ZERO, response).unwrap();
+        }
+        let len = connection.poll_transmit(Duration::ZERO, Some(&date), &mut out);
+        let text = std::str::from_utf8(&out[..len]).unwrap();
+        let line = format!("\r\nDate: {}\r\n", std::str::from_utf8(date.as_bytes()).unwrap());
+        assert!(text.contains(&line) && text.ends_with("\r\n\r\nkept"), "{text}");
+    }
+}
+
+#[test]
+fn a_server_that_goes_down_says_so_in_what_it_repeats() {
+    let head = b"GET /kept HTTP/1.1\r\nHost: a.example\r\n\r\n";
+    let mut server = Server::new(Config::default());
+    server.feed(head);
+    let mut last = Server::sharing(server.shared.clone());
+    last.connection.handle_input(Duration::ZERO, &head[..5]);
+    last.connection.drain(Duration::ZERO);
+    last.feed(&head[5..]);
+    let outcome = last.outcome();
+    assert!(outcome.output.contains("Connection: close"), "{outcome:?}");
+    assert_eq!(outcome.transport, Transport::EndOutput);
+}
