@@ -12,13 +12,14 @@ use core::sync::atomic::{AtomicU64, Ordering};
 const PRESENT: u64 = 1;
 const WRITABLE: u64 = 1 << 1;
 const UNCACHED: u64 = 1 << 3 | 1 << 4;
-const LARGE: u64 = 1 << 7;
+const IS_LARGE: u64 = 1 << 7;
 const NO_EXECUTE: u64 = 1 << 63;
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
+#[cfg(feature = "runtime")]
 const LARGE_BYTES: u64 = 2 << 20;
 
 /// Where mappings that are not at their physical address go: the middle of the lower half.
-const FRESH_START: u64 = 1 << 46;
+pub(crate) const FRESH_START: u64 = 1 << 46;
 static FRESH_NEXT: AtomicU64 = AtomicU64::new(FRESH_START);
 static ROOT: AtomicU64 = AtomicU64::new(0);
 
@@ -32,10 +33,8 @@ pub unsafe fn map_twice(physical: u64, bytes: usize) -> Option<NonNull<u8>> {
     let length = bytes as u64;
     // One page more stays unmapped, against a run past the end.
     let start = FRESH_NEXT.fetch_add(2 * length + PAGE_BYTES as u64, Ordering::Relaxed);
-    for offset in (0..length).step_by(PAGE_BYTES) {
-        for copy in [start, start + length] {
-            map_page(copy + offset, physical + offset, PRESENT | WRITABLE | NO_EXECUTE)?;
-        }
+    for copy in [start, start + length] {
+        map(PAGE, copy, physical, length, PRESENT | WRITABLE | NO_EXECUTE)?;
     }
     NonNull::new(start as *mut u8)
 }
@@ -47,10 +46,9 @@ pub unsafe fn map_twice(physical: u64, bytes: usize) -> Option<NonNull<u8>> {
 pub(crate) unsafe fn map_device(physical: u64, bytes: usize) -> NonNull<u8> {
     let end = physical + bytes as u64;
     if end > 1 << 32 {
-        for page in (physical & ADDRESS..end).step_by(PAGE_BYTES) {
-            let flags = PRESENT | WRITABLE | UNCACHED | NO_EXECUTE;
-            map_page(page, page, flags).expect("memory for page tables");
-        }
+        let start = physical & ADDRESS;
+        let flags = PRESENT | WRITABLE | UNCACHED | NO_EXECUTE;
+        map(PAGE, start, start, end - start, flags).expect("memory for page tables");
     }
     NonNull::new(physical as *mut u8).expect("no device is at address 0")
 }
@@ -60,36 +58,33 @@ pub(crate) unsafe fn map_device(physical: u64, bytes: usize) -> NonNull<u8> {
 pub(crate) fn install(info: &crate::start_info::StartInfo) {
     let root = new_table().expect("memory for page tables");
     ROOT.store(root, Ordering::Relaxed);
-    let image_end = crate::memory::image_end();
-    let is_ram = |address: u64| {
-        let overlaps = |region: &crate::start_info::Region| {
-            region.is_ram() && region.start < address + LARGE_BYTES && address < region.end()
-        };
-        info.regions().iter().any(overlaps)
-    };
-    for address in (0..1_u64 << 32).step_by(LARGE_BYTES as usize) {
-        if address < image_end {
-            map_image_part(address);
-        } else {
-            let cache = if is_ram(address) { 0 } else { UNCACHED };
-            map_large(address, PRESENT | WRITABLE | NO_EXECUTE | cache);
-        }
-    }
-    for region in info.regions().iter().filter(|region| region.is_ram() && region.end() > 1 << 32) {
-        let start = region.start.max(1 << 32) & !(LARGE_BYTES - 1);
-        for address in (start..region.end()).step_by(LARGE_BYTES as usize) {
-            map_large(address, PRESENT | WRITABLE | NO_EXECUTE);
-        }
-    }
+    map_where_it_is(info).expect("memory for page tables");
     // SAFETY: the new tables map all that is in use, where it is.
     unsafe { core::arch::asm!("mov cr3, {}", in(reg) root, options(nostack)) }
     // SAFETY: the RAM above 4 GiB has just been mapped, and this runs once.
     unsafe { crate::memory::install_high(info) }
 }
 
-/// Maps the 2 MiB at `base` page by page, with the permissions of the image's sections.
+/// Maps the image, what is below 4 GiB besides, and the RAM above, each at its physical address.
 #[cfg(feature = "runtime")]
-fn map_image_part(base: u64) {
+fn map_where_it_is(info: &crate::start_info::StartInfo) -> Option<()> {
+    const LOW_END: u64 = 1 << 32;
+    const DATA: u64 = PRESENT | WRITABLE | NO_EXECUTE;
+    let image_part = crate::memory::image_end().next_multiple_of(LARGE_BYTES);
+    map_image(image_part)?;
+    map(LARGE, image_part, image_part, LOW_END - image_part, DATA | UNCACHED)?;
+    for region in info.regions().iter().filter(|region| region.is_ram()) {
+        // Whatever is beside it in its first and last 2 MiB is taken for RAM too.
+        let start = (region.start & !(LARGE_BYTES - 1)).max(image_part);
+        let end = region.end().min(FRESH_START).next_multiple_of(LARGE_BYTES);
+        map(LARGE, start, start, end.saturating_sub(start), DATA)?;
+    }
+    Some(())
+}
+
+/// Maps what is below `end` page by page, with the permissions of the image's sections.
+#[cfg(feature = "runtime")]
+fn map_image(end: u64) -> Option<()> {
     unsafe extern "C" {
         static text_start: u8;
         static text_end: u8;
@@ -98,35 +93,39 @@ fn map_image_part(base: u64) {
     }
     let text = &raw const text_start as u64..&raw const text_end as u64;
     let constants = text.end..&raw const constants_end as u64;
-    let names = &raw const symbols as u64..crate::memory::image_end();
-    for page in (base..base + LARGE_BYTES).step_by(PAGE_BYTES) {
-        let flags = if page == 0 || is_guard(page) {
-            continue;
-        } else if text.contains(&page) {
-            PRESENT
-        } else if constants.contains(&page) || names.contains(&page) {
-            PRESENT | NO_EXECUTE
-        } else {
-            PRESENT | WRITABLE | NO_EXECUTE
-        };
-        map_page(page, page, flags).expect("memory for page tables");
+    let names = &raw const symbols as u64 & ADDRESS..crate::memory::image_end();
+    let only = |range: core::ops::Range<u64>, flags| {
+        map(PAGE, range.start, range.start, range.end - range.start, flags)
+    };
+    only(0..end, PRESENT | WRITABLE | NO_EXECUTE)?;
+    only(text, PRESENT)?;
+    only(constants, PRESENT | NO_EXECUTE)?;
+    only(names, PRESENT | NO_EXECUTE)?;
+    for page in guards().into_iter().chain([0]) {
+        only(page..page + PAGE_BYTES as u64, 0)?;
     }
+    Some(())
 }
 
 /// Whether the address is in the page under a stack, where nothing is mapped.
 #[cfg(feature = "runtime")]
 pub(crate) fn is_guard(address: u64) -> bool {
+    guards().contains(&(address & ADDRESS))
+}
+
+/// The page under each stack.
+#[cfg(feature = "runtime")]
+fn guards() -> [u64; 3] {
     unsafe extern "C" {
         static stack_guards: u8;
         static boot_stack_end: u8;
         static exception_stack_end: u8;
     }
-    let guards = [
+    [
         &raw const stack_guards as u64,
         &raw const boot_stack_end as u64,
         &raw const exception_stack_end as u64,
-    ];
-    guards.contains(&(address & ADDRESS))
+    ]
 }
 
 /// Whether there is a word of the stack that programs run on at the address.
@@ -141,41 +140,52 @@ pub(crate) fn is_stack(address: u64) -> bool {
     words.contains(&address) && address.is_multiple_of(8)
 }
 
+/// The level of tables whose entries are pages of 4 KiB, and of those whose entries are large ones.
+const PAGE: u32 = 1;
 #[cfg(feature = "runtime")]
-fn map_large(address: u64, flags: u64) {
-    let entry = entry(address, 2).expect("memory for page tables");
-    set(entry, address | flags | LARGE);
-}
+const LARGE: u32 = 2;
 
-fn map_page(virtual_address: u64, physical: u64, flags: u64) -> Option<()> {
-    set(entry(virtual_address, 1)?, physical & ADDRESS | flags);
-    // SAFETY: drops a translation that this CPU may have kept.
-    unsafe {
-        core::arch::asm!("invlpg [{}]", in(reg) virtual_address, options(nostack, preserves_flags));
+/// Fills the entries for `bytes` from an address on, which are multiples of the level's page size.
+/// `None` when memory for tables is short or a large page is in the way.
+///
+/// No translation has to be dropped: in the tables in use, what is mapped stays as it is.
+fn map(level: u32, start: u64, physical: u64, bytes: u64, flags: u64) -> Option<()> {
+    let page_bytes = (PAGE_BYTES as u64) << (9 * (level - 1));
+    let flags = if level == PAGE || flags == 0 { flags } else { flags | IS_LARGE };
+    let mut done = 0;
+    while done < bytes {
+        let table = table(start + done, level)?;
+        let first = index(start + done, level);
+        for index in first..512.min(first + (bytes - done).div_ceil(page_bytes)) {
+            set(slot(table, index), (physical + done) | flags);
+            done += page_bytes;
+        }
     }
     Some(())
 }
 
-/// The entry for an address at `level` (1: 4 KiB, 2: 2 MiB), making the tables above it. `None`
-/// when memory is short or a large page is in the way.
-fn entry(address: u64, level: u32) -> Option<NonNull<u64>> {
+/// The table of `level` that is responsible for an address, made if need be.
+fn table(address: u64, level: u32) -> Option<u64> {
     let mut table = ROOT.load(Ordering::Relaxed);
     for above in (level + 1..=4).rev() {
-        let slot = slot(table, address, above);
+        let slot = slot(table, index(address, above));
         let mut next = get(slot);
         if next & PRESENT == 0 {
             next = new_table()? | PRESENT | WRITABLE;
             set(slot, next);
-        } else if next & LARGE != 0 {
+        } else if next & IS_LARGE != 0 {
             return None;
         }
         table = next & ADDRESS;
     }
-    Some(slot(table, address, level))
+    Some(table)
 }
 
-fn slot(table: u64, address: u64, level: u32) -> NonNull<u64> {
-    let index = address >> (12 + 9 * (level - 1)) & 511;
+fn index(address: u64, level: u32) -> u64 {
+    address >> (12 + 9 * (level - 1)) & 511
+}
+
+fn slot(table: u64, index: u64) -> NonNull<u64> {
     NonNull::new((table + 8 * index) as *mut u64).expect("page tables are not at address 0")
 }
 
