@@ -32,10 +32,11 @@ pub fn table(signature: &[u8; 4]) -> Option<&'static [u8]> {
     let extended = root[15] >= 2 && u64_at(root, 24)? != 0;
     let (list, entry_bytes) =
         if extended { (u64_at(root, 24)?, 8) } else { (u32_at(root, 16)?.into(), 4) };
-    let entries = checked(list)?.get(HEADER_BYTES..)?;
+    let list_signature = if extended { b"XSDT" } else { b"RSDT" };
+    let entries = checked(list, list_signature)?.get(HEADER_BYTES..)?;
     entries.chunks_exact(entry_bytes).find_map(|entry| {
         let address = if extended { u64_at(entry, 0)? } else { u32_at(entry, 0)?.into() };
-        checked(address).filter(|table| table.starts_with(signature))
+        checked(address, signature)
     })
 }
 
@@ -58,18 +59,19 @@ pub fn u64_at(bytes: &[u8], offset: usize) -> Option<u64> {
 fn dsdt() -> Option<&'static [u8]> {
     let fadt = table(b"FACP")?;
     let extended = u64_at(fadt, 140).filter(|&address| address != 0);
-    checked(extended.or_else(|| u32_at(fadt, 40).map(u64::from))?)
+    checked(extended.or_else(|| u32_at(fadt, 40).map(u64::from))?, b"DSDT")
 }
 
-/// The table at a physical address, if its length is sane and its bytes add up to zero.
-fn checked(address: u64) -> Option<&'static [u8]> {
+/// The table at a physical address, if it is that one, its length is sane and its bytes add up to
+/// zero.
+fn checked(address: u64, signature: &[u8; 4]) -> Option<&'static [u8]> {
     if address == 0 || address >= 1 << 32 {
         return None;
     }
     // SAFETY: memory below 4 GiB is mapped, and firmware's tables are never written.
     let header = unsafe { slice::from_raw_parts(address as *const u8, HEADER_BYTES) };
     let bytes = u32_at(header, 4)? as usize;
-    if !(HEADER_BYTES..=TABLE_BYTES_MAX).contains(&bytes) {
+    if !header.starts_with(signature) || !(HEADER_BYTES..=TABLE_BYTES_MAX).contains(&bytes) {
         return None;
     }
     // SAFETY: as above.
@@ -84,7 +86,7 @@ fn scan() -> Option<u64> {
     (0xe_0000_u64..0x10_0000).step_by(16).find(|&address| {
         // SAFETY: the BIOS area is mapped and has no read side effects.
         let candidate: &[u8; 20] = unsafe { &*(address as *const [u8; 20]) };
-        let sum = candidate.iter().fold(0_u8, |sum, &byte| sum.wrapping_add(byte));
-        candidate.starts_with(b"RSD PTR ") && sum == 0
+        let sum = || candidate.iter().fold(0_u8, |sum, &byte| sum.wrapping_add(byte));
+        candidate.starts_with(b"RSD PTR ") && sum() == 0
     })
 }
