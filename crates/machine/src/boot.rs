@@ -40,13 +40,14 @@ extern "C" fn machine_start(start_info_address: u64) -> ! {
     exception::install();
     xen::install();
     console::install();
+    let countdown = clock::begin();
     // SAFETY: the address comes from the hypervisor, and nothing has been written yet.
     let info = INFO.0.get_or_init(|| unsafe { StartInfo::copy_from(start_info_address) });
     // SAFETY: called once, before anything allocates.
     unsafe { memory::install(info) };
     paging::install(info);
     interrupt::install();
-    clock::install();
+    clock::install(countdown);
     console::install_interrupt();
     power::install();
     machine_main()

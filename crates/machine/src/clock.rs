@@ -1,15 +1,20 @@
 //! Time since the start, wall-clock time, and waking up in time.
 //!
 //! The time stamp counter is the clock. Its rate comes from the hypervisor where that says so (a
-//! frequency leaf, or the paravirtual clocks of KVM and Xen), else from a short comparison with the
-//! 8254 timer.
+//! frequency leaf, or the paravirtual clocks of KVM and Xen), else from a comparison with the 8254
+//! timer.
 
+mod comparison;
 mod kvm;
 mod rtc;
 
-use crate::{apic, cpu, interrupt, port, xen};
+use crate::{apic, cpu, interrupt, xen};
+#[cfg(feature = "runtime")]
+pub(crate) use comparison::Countdown;
+use comparison::Moment;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
+use spinning_top::Spinlock;
 
 /// Nanoseconds per tick, times 2^32.
 static RATE: AtomicU64 = AtomicU64::new(0);
@@ -17,8 +22,11 @@ static RATE: AtomicU64 = AtomicU64::new(0);
 static START: AtomicU64 = AtomicU64::new(0);
 /// Seconds since 1970 at the start.
 static WALL_START: AtomicU64 = AtomicU64::new(0);
-/// Timer ticks per 2^32 nanoseconds, where the local APIC's timer has its own rate.
+/// Timer ticks per 2^32 nanoseconds, where the local APIC's timer has its own rate; 0 while that is
+/// not known.
 static TIMER_RATE: AtomicU64 = AtomicU64::new(0);
+/// Since when it has been compared with the counter.
+static TIMER_BEGAN: Spinlock<Option<Moment>> = Spinlock::new(None);
 /// What the timer is armed for, in nanoseconds since the start; `u64::MAX` when it is not.
 static ARMED: AtomicU64 = AtomicU64::new(u64::MAX);
 
@@ -79,29 +87,58 @@ fn arm(at: u64, now: u64) {
         ARMED.store(at, Ordering::Relaxed);
     } else {
         let wait = (at - now).min(WAIT_NANOS_MAX);
-        let rate = u128::from(TIMER_RATE.load(Ordering::Relaxed));
-        let count = ((u128::from(wait) * rate) >> 32) as u64;
+        let count = ((u128::from(wait) * u128::from(timer_rate())) >> 32) as u64;
         apic::arm_count(u32::try_from(count + 1).unwrap_or(u32::MAX));
         ARMED.store(now + wait, Ordering::Relaxed);
     }
 }
 
+/// The timer's own rate. It is asked for when the machine idles for the first time, long after the
+/// comparison began.
+fn timer_rate() -> u64 {
+    let known = TIMER_RATE.load(Ordering::Relaxed);
+    if known != 0 {
+        return known;
+    }
+    let began = TIMER_BEGAN.lock().take().unwrap_or_else(comparison::begin_timer);
+    let rate = comparison::timer_rate(began, RATE.load(Ordering::Relaxed)).max(1);
+    TIMER_RATE.store(rate, Ordering::Relaxed);
+    rate
+}
+
+/// Learns the counter's rate, if somebody tells it, or else begins to compare it with the 8254, which
+/// takes less waiting the more is done until [`install`].
+#[cfg(feature = "runtime")]
+pub(crate) fn begin() -> Option<Countdown> {
+    if xen::present() {
+        return None;
+    }
+    START.store(cpu::ticks(), Ordering::Relaxed);
+    match frequency_of_hypervisor().map(rate_of).or_else(kvm::rate) {
+        Some(rate) => {
+            RATE.store(rate, Ordering::Relaxed);
+            None
+        }
+        None => Some(Countdown::begin()),
+    }
+}
+
 /// Starts the clock.
 #[cfg(feature = "runtime")]
-pub(crate) fn install() {
+pub(crate) fn install(countdown: Option<Countdown>) {
     if xen::present() {
         return install_xen();
     }
     apic::install_timer(interrupt::TIMER.vector());
-    START.store(cpu::ticks(), Ordering::Relaxed);
-    let known = frequency_of_hypervisor().map(rate_of).or_else(kvm::rate);
-    if let Some(rate) = known {
-        RATE.store(rate, Ordering::Relaxed);
-    }
-    if known.is_none() || !apic::timer_has_deadline() {
-        compare_with_8254(known);
+    if !apic::timer_has_deadline() {
+        *TIMER_BEGAN.lock() = Some(comparison::begin_timer());
     }
     WALL_START.store(rtc::seconds_since_1970(), Ordering::Relaxed);
+    if let Some(countdown) = countdown {
+        let rate = countdown.rate();
+        let rate = rate.expect("a clock of known rate: the hypervisor has none, nor an 8254 timer");
+        RATE.store(rate.max(1), Ordering::Relaxed);
+    }
 }
 
 /// Xen has a clock, a timer and the time of day.
@@ -135,89 +172,4 @@ fn frequency_of_hypervisor() -> Option<u64> {
         return (kilohertz != 0).then_some(u64::from(kilohertz) * 1000);
     }
     None
-}
-
-/// Lets the 8254's first channel count down while the counter and the local timer run.
-///
-/// The hypervisor may take the CPU away at any point of that, so that each comparison comes with
-/// the most it can be wrong by; it is repeated until that is little.
-#[cfg(feature = "runtime")]
-fn compare_with_8254(known: Option<u64>) {
-    const TRIES: usize = 20;
-    /// Good enough: 1 part in 256, which TCP's timers and idle waits do not notice.
-    const ERROR_SHARE: u64 = 256;
-    let mut best = Comparison::run();
-    for _ in 1..TRIES {
-        if best.as_ref().is_some_and(|best| best.error_ticks <= best.ticks / ERROR_SHARE) {
-            break;
-        }
-        best = best.into_iter().chain(Comparison::run()).min_by_key(|one| one.error_ticks);
-    }
-    let best = best.expect("a clock of known rate: the hypervisor has none, nor an 8254 timer");
-    let elapsed = u128::from(best.ticks.max(1));
-    let rate = known.unwrap_or(((COMPARISON_NANOS << 32) / elapsed) as u64);
-    RATE.store(rate, Ordering::Relaxed);
-    let nanos = ((elapsed * u128::from(rate)) >> 32).max(1);
-    TIMER_RATE.store(((u128::from(best.timer_ticks) << 32) / nanos) as u64, Ordering::Relaxed);
-}
-
-/// What the 8254 is asked to count: about 1 ms, short beside the time to boot.
-#[cfg(feature = "runtime")]
-const COMPARISON_COUNT: u16 = 1200;
-/// The time that takes: its input clock has 1,193,182 Hz.
-#[cfg(feature = "runtime")]
-const COMPARISON_NANOS: u128 = COMPARISON_COUNT as u128 * 1_000_000_000 / 1_193_182;
-
-/// Ticks of both clocks while the 8254 counted once.
-#[cfg(feature = "runtime")]
-struct Comparison {
-    ticks: u64,
-    timer_ticks: u32,
-    /// How much `ticks` may be wrong: what passed while the start and the end were not watched.
-    error_ticks: u64,
-}
-
-#[cfg(feature = "runtime")]
-impl Comparison {
-    /// `None` where there is no 8254.
-    fn run() -> Option<Self> {
-        /// A machine without the 8254 is noticed after about this many ticks.
-        const TICKS_MAX: u64 = 1 << 26;
-        const CHANNEL: u16 = 0x40;
-        const CONTROL: u16 = 0x43;
-        const ONE_SHOT: u8 = 0x30;
-        const LATCH_STATUS: u8 = 0xe2;
-        const DONE: u8 = 0x80;
-        /// What is read where nothing is.
-        const NOTHING: u8 = 0xff;
-        // SAFETY: (all ports here) channel 0 of the 8254, which nothing else uses.
-        let write = |port, value| unsafe { port::write8(port, value) };
-        write(CONTROL, ONE_SHOT);
-        write(CHANNEL, COMPARISON_COUNT as u8);
-        apic::arm_count(u32::MAX);
-        let before = (cpu::ticks(), apic::count());
-        write(CHANNEL, (COMPARISON_COUNT >> 8) as u8);
-        let started = cpu::ticks();
-        let mut not_done = started;
-        let done = loop {
-            let asked = cpu::ticks();
-            write(CONTROL, LATCH_STATUS);
-            // SAFETY: as above.
-            let status = unsafe { port::read8(CHANNEL) };
-            if status == NOTHING || asked - started > TICKS_MAX {
-                return None;
-            }
-            if status & DONE != 0 {
-                break cpu::ticks();
-            }
-            not_done = asked;
-        };
-        let after = apic::count();
-        apic::arm_count(0);
-        Some(Self {
-            ticks: done - before.0,
-            timer_ticks: before.1.saturating_sub(after),
-            error_ticks: (started - before.0) + (done - not_done),
-        })
-    }
 }

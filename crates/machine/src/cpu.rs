@@ -21,12 +21,12 @@ pub(crate) fn cpuid(leaf: u32, subleaf: u32) -> Leaf {
 }
 
 /// The base of the hypervisor's CPUID leaves whose signature is `signature`, if it is there
-/// (hypervisors may offer several, 0x100 apart).
+/// (hypervisors may offer several, 0x100 apart; more than two have not been seen).
 pub(crate) fn hypervisor_leaf(signature: &[u8; 12]) -> Option<u32> {
     if cpuid(1, 0).ecx & 1 << 31 == 0 {
         return None;
     }
-    (0x4000_0000..0x4001_0000).step_by(0x100).find(|&base| {
+    (0x4000_0000..0x4000_1000).step_by(0x100).find(|&base| {
         let leaf = cpuid(base, 0);
         let words = [leaf.ebx, leaf.ecx, leaf.edx].map(u32::to_le_bytes);
         words.as_flattened() == signature
