@@ -62,6 +62,30 @@ impl Drop for Pages {
     }
 }
 
+/// Whether device registers may be there: no RAM, none of the machine's interrupt controllers, and
+/// where page tables can map them.
+pub(crate) fn is_for_devices(start: u64, end: u64) -> bool {
+    const INTERRUPT_CONTROLLERS: (u64, u64) = (0xfec0_0000, 0xfef0_0000);
+    let is_beside = |(low, high): (u64, u64)| end <= low || high <= start;
+    start < end
+        && end <= crate::paging::FRESH_START
+        && is_beside(INTERRUPT_CONTROLLERS)
+        && ram().all(is_beside)
+}
+
+/// All of it, from and to.
+#[cfg(feature = "runtime")]
+fn ram() -> impl Iterator<Item = (u64, u64)> {
+    let regions = crate::boot::start_info().regions().iter();
+    regions.filter(|region| region.is_ram()).map(|region| (region.start, region.end()))
+}
+
+/// A process on a host maps no devices.
+#[cfg(not(feature = "runtime"))]
+fn ram() -> impl Iterator<Item = (u64, u64)> {
+    core::iter::empty()
+}
+
 #[cfg(feature = "runtime")]
 pub use heap::{Usage, usage};
 #[cfg(feature = "runtime")]

@@ -3,6 +3,7 @@
 
 use crate::acpi;
 use crate::interrupt::Message;
+use crate::memory;
 use crate::mmio::Mmio;
 use crate::port;
 use alloc::vec::Vec;
@@ -99,26 +100,6 @@ pub(crate) struct Function {
 }
 
 impl Function {
-    pub(crate) fn config(&self) -> Config {
-        self.config
-    }
-
-    pub(crate) fn bus(&self) -> u8 {
-        self.bus
-    }
-
-    pub(crate) fn device(&self) -> u8 {
-        self.device
-    }
-
-    pub(crate) fn function(&self) -> u8 {
-        self.function
-    }
-
-    pub(crate) fn vendor(&self) -> u16 {
-        self.read(0) as u16
-    }
-
     /// Lets it answer in memory, write to memory, and raise its interrupt pin.
     pub(crate) fn enable(&self) {
         const MEMORY: u32 = 1 << 1;
@@ -165,6 +146,19 @@ impl Function {
         (address != 0).then_some(address)
     }
 
+    /// Some of the registers in a range in memory. `None` where the range cannot be as long: it starts
+    /// at a multiple of its size (PCI 3.0, section 6.2.5.1), which to ask for would take the device off
+    /// the bus for a moment.
+    pub(crate) fn registers(&self, index: u8, offset: u32, bytes: usize) -> Option<Mmio> {
+        let range = self.bar(index)?;
+        let end = u64::from(offset).checked_add(bytes as u64)?;
+        if end > 1 << range.trailing_zeros() || !memory::is_for_devices(range, range + end) {
+            return None;
+        }
+        // SAFETY: firmware put the device's registers there, and this is its only driver.
+        Some(unsafe { Mmio::map(range + u64::from(offset), bytes) })
+    }
+
     /// The I/O APIC pin that firmware gave its interrupt pin. Its real wiring is in AML, but
     /// chipsets raise this pin too.
     pub(crate) fn pin(&self) -> Option<u32> {
@@ -178,10 +172,8 @@ impl Function {
         let capability = self.capabilities(MSI_X).next()?;
         let messages = (self.read(capability) >> 16 & 0x7ff) as u16 + 1;
         let place = self.read(capability + 4);
-        let address = self.bar((place & 7) as u8)?.checked_add((place & !7).into())?;
         let bytes = usize::from(messages) * MESSAGE_BYTES;
-        // SAFETY: firmware put the device's registers there, and this is its only driver.
-        let registers = unsafe { Mmio::map(address, bytes) };
+        let registers = self.registers((place & 7) as u8, place & !7, bytes)?;
         Some(MessageTable { function: *self, capability, messages, registers })
     }
 

@@ -1,9 +1,10 @@
 //! virtio devices (virtio 1.2): found, negotiated with, and reached through rings that own their
 //! buffers.
 //!
-//! Registers are the `virtio-drivers` crate's transports; queues are our own ([`ReceiveRing`],
-//! [`TransmitRing`] say why). All that a device writes is checked where it is read, so that a driver
-//! above needs no unsafe code and a hostile device can stop its own traffic and nothing else.
+//! Registers are reached through a [`Bus`], in memory at a fixed place or behind PCI; queues own their
+//! memory ([`ReceiveRing`], [`TransmitRing`]). All that a device writes is checked where it is read, so
+//! that a driver above needs no unsafe code and a hostile device can stop its own traffic and nothing
+//! else.
 
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;
@@ -17,13 +18,10 @@ mod transmit;
 pub use receive::ReceiveRing;
 pub use transmit::TransmitRing;
 
-use crate::interrupt::Line;
-use crate::mmio::Mmio;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 use queue::{Addresses, SIZE_MAX};
-use virtio_drivers::transport::{DeviceStatus, DeviceType, InterruptStatus, Transport};
 
 /// Feature bits of every kind of device (virtio 1.2, section 6).
 pub mod feature {
@@ -74,7 +72,6 @@ pub enum Fault {
 pub struct Device {
     kind: Kind,
     bus: Box<dyn Bus>,
-    wiring: Wiring,
     event_index: bool,
 }
 
@@ -96,8 +93,8 @@ pub fn devices(kind: Kind) -> Vec<Device> {
 }
 
 impl Device {
-    fn new(kind: Kind, bus: Box<dyn Bus>, wiring: Wiring) -> Self {
-        Self { kind, bus, wiring, event_index: false }
+    fn new(kind: Kind, bus: Box<dyn Bus>) -> Self {
+        Self { kind, bus, event_index: false }
     }
 
     /// What it is for.
@@ -113,19 +110,19 @@ impl Device {
         choose: impl FnOnce(u64) -> u64,
     ) -> Result<u64, Error> {
         self.reset()?;
-        self.bus.set_status(DeviceStatus::ACKNOWLEDGE | DeviceStatus::DRIVER);
+        self.bus.set_status(status::ACKNOWLEDGE | status::DRIVER);
         let offered = self.bus.offered();
         if offered & feature::VERSION_1 == 0 {
             return Err(Error::Unsupported("modern virtio"));
         }
         let agreed = choose(offered & wanted) & offered & wanted | feature::VERSION_1;
         self.bus.accept(agreed);
-        self.bus.set_status(FEATURES_CHOSEN);
-        if !self.bus.status().contains(DeviceStatus::FEATURES_OK) {
+        self.bus.set_status(status::FEATURES_CHOSEN);
+        if self.bus.status() & status::FEATURES_OK == 0 {
             return Err(Error::Unsupported("the chosen features"));
         }
         self.event_index = agreed & feature::EVENT_IDX != 0;
-        self.wiring.attach_configuration()?;
+        self.bus.attach_configuration()?;
         Ok(agreed)
     }
 
@@ -185,48 +182,29 @@ impl Device {
 
     /// Tells the device to go (3.1.1, step 8).
     pub fn start(&mut self) {
-        self.bus.set_status(FEATURES_CHOSEN | DeviceStatus::DRIVER_OK);
+        self.bus.set_status(status::FEATURES_CHOSEN | status::DRIVER_OK);
     }
 
     /// Gives the device up for broken: it is reset, and stays so.
     pub fn stop(&mut self) {
-        self.bus.set_status(DeviceStatus::FAILED);
-        self.bus.set_status(DeviceStatus::empty());
+        self.bus.set_status(status::FAILED);
+        self.bus.set_status(status::RESET);
     }
 
     /// Tells the device that a queue has news for it.
     pub fn ring_doorbell(&mut self, queue: u16) {
-        match &self.wiring {
-            Wiring::Mmio { registers, .. } => registers.write32(mmio::QUEUE_NOTIFY, queue.into()),
-            Wiring::Pci(wiring) => wiring.ring_doorbell(queue),
-            #[cfg(any(test, feature = "fake"))]
-            Wiring::Fake(side) => side.ring_doorbell(queue),
-        }
+        self.bus.ring_doorbell(queue);
     }
 
     /// What happened since this was last asked. An interrupt pin is low afterwards, so that the next
     /// event raises it anew: ask before waiting.
     pub fn take_events(&mut self) -> Events {
-        let raised = match &self.wiring {
-            Wiring::Mmio { line, .. } => line.take(),
-            Wiring::Pci(wiring) => match wiring.take_messages() {
-                Ok(events) => return events,
-                Err(pin) => pin.take(),
-            },
-            #[cfg(any(test, feature = "fake"))]
-            Wiring::Fake(side) => return side.take_events(),
-        };
-        if !raised {
-            return Events::default();
-        }
-        let status = self.bus.acknowledge();
-        let configuration = status.contains(InterruptStatus::DEVICE_CONFIGURATION_INTERRUPT);
-        Events { interrupt: true, configuration }
+        self.bus.take_events()
     }
 
     /// Whether the device says that it cannot go on (2.1.2).
     pub fn needs_reset(&self) -> bool {
-        self.bus.status().contains(DeviceStatus::DEVICE_NEEDS_RESET)
+        self.bus.status() & status::NEEDS_RESET != 0
     }
 
     /// A byte of the device's configuration; 0 when it is not that long.
@@ -241,8 +219,8 @@ impl Device {
 
     fn reset(&mut self) -> Result<(), Error> {
         const POLLS_MAX: u32 = 1_000_000;
-        self.bus.set_status(DeviceStatus::empty());
-        let done = (0..POLLS_MAX).any(|_| self.bus.status() == DeviceStatus::empty());
+        self.bus.set_status(status::RESET);
+        let done = (0..POLLS_MAX).any(|_| self.bus.status() == status::RESET);
         if done { Ok(()) } else { Err(Error::Broken(Fault::NeedsReset)) }
     }
 
@@ -260,9 +238,13 @@ impl Device {
     }
 
     fn start_queue(&mut self, index: u16, size: u16, at: Addresses) -> Result<(), Error> {
-        self.wiring.attach_queue(index)?;
-        self.bus.start_queue(index, size, at);
-        Ok(())
+        self.bus.start_queue(index, size, at)
+    }
+}
+
+impl Drop for Device {
+    fn drop(&mut self) {
+        self.bus.set_status(status::RESET);
     }
 }
 
@@ -272,86 +254,53 @@ impl fmt::Debug for Device {
     }
 }
 
-const FEATURES_CHOSEN: DeviceStatus =
-    DeviceStatus::ACKNOWLEDGE.union(DeviceStatus::DRIVER).union(DeviceStatus::FEATURES_OK);
-
-/// How doorbells get to a device and interrupts from it: what the transports leave to us.
-enum Wiring {
-    Mmio {
-        registers: Mmio,
-        line: Line,
-    },
-    Pci(pci::Wiring),
-    #[cfg(any(test, feature = "fake"))]
-    Fake(fake::DeviceSide),
+/// The status register's values (2.1).
+mod status {
+    /// Nothing yet: writing it resets the device.
+    pub(super) const RESET: u8 = 0;
+    pub(super) const ACKNOWLEDGE: u8 = 1;
+    pub(super) const DRIVER: u8 = 1 << 1;
+    pub(super) const DRIVER_OK: u8 = 1 << 2;
+    pub(super) const FEATURES_OK: u8 = 1 << 3;
+    pub(super) const NEEDS_RESET: u8 = 1 << 6;
+    pub(super) const FAILED: u8 = 1 << 7;
+    pub(super) const FEATURES_CHOSEN: u8 = ACKNOWLEDGE | DRIVER | FEATURES_OK;
 }
 
-impl Wiring {
-    fn attach_configuration(&mut self) -> Result<(), Error> {
-        match self {
-            Self::Pci(wiring) => wiring.attach_configuration(),
-            _ => Ok(()),
-        }
-    }
-
-    fn attach_queue(&mut self, queue: u16) -> Result<(), Error> {
-        match self {
-            Self::Pci(wiring) => wiring.attach_queue(queue),
-            _ => Ok(()),
-        }
-    }
-}
-
-/// A transport as one type, whatever it is.
+/// A device's registers and interrupts, wherever they are.
 trait Bus: Send {
+    /// The features that the device has.
     fn offered(&mut self) -> u64;
+    /// Chooses among them.
     fn accept(&mut self, features: u64);
-    fn status(&self) -> DeviceStatus;
-    fn set_status(&mut self, status: DeviceStatus);
+    fn status(&self) -> u8;
+    fn set_status(&mut self, status: u8);
+    /// Has changes of the configuration interrupt, which a reset undid.
+    fn attach_configuration(&mut self) -> Result<(), Error>;
+    /// The longest that a queue may be; 0 when it does not exist.
     fn queue_size_max(&mut self, queue: u16) -> u32;
-    fn start_queue(&mut self, queue: u16, size: u16, at: Addresses);
-    fn acknowledge(&mut self) -> InterruptStatus;
+    /// Gives the device a queue.
+    fn start_queue(&mut self, queue: u16, size: u16, at: Addresses) -> Result<(), Error>;
+    fn ring_doorbell(&self, queue: u16);
+    /// As [`Device::take_events`].
+    fn take_events(&mut self) -> Events;
+    /// A byte of the configuration, which may be shorter.
     fn configuration(&self, offset: usize) -> Option<u8>;
 }
 
-impl<T: Transport + Send> Bus for T {
-    fn offered(&mut self) -> u64 {
-        self.read_device_features()
-    }
-
-    fn accept(&mut self, features: u64) {
-        self.write_driver_features(features);
-    }
-
-    fn status(&self) -> DeviceStatus {
-        self.get_status()
-    }
-
-    fn set_status(&mut self, status: DeviceStatus) {
-        Transport::set_status(self, status);
-    }
-
-    fn queue_size_max(&mut self, queue: u16) -> u32 {
-        self.max_queue_size(queue)
-    }
-
-    fn start_queue(&mut self, queue: u16, size: u16, at: Addresses) {
-        self.queue_set(queue, size.into(), at.descriptors, at.driver, at.device);
-    }
-
-    fn acknowledge(&mut self) -> InterruptStatus {
-        self.ack_interrupt()
-    }
-
-    fn configuration(&self, offset: usize) -> Option<u8> {
-        self.read_config_space(offset).ok()
+impl Events {
+    /// What the interrupt status says (4.1.4.5 and 4.2.2), whose reading or writing ended the
+    /// interrupt.
+    fn of_status(status: u8) -> Self {
+        Self { interrupt: true, configuration: status & 2 != 0 }
     }
 }
 
-fn kind_of(device_type: DeviceType) -> Option<Kind> {
-    match device_type {
-        DeviceType::Network => Some(Kind::Network),
-        DeviceType::EntropySource => Some(Kind::Entropy),
+/// What a device's number says that it is for (section 5).
+fn kind_of(number: u32) -> Option<Kind> {
+    match number {
+        1 => Some(Kind::Network),
+        4 => Some(Kind::Entropy),
         _ => None,
     }
 }

@@ -2,13 +2,12 @@
 //! test says, right or wrong.
 
 use super::queue::Addresses;
-use super::{Bus, Device, Events, Kind, Wiring};
+use super::{Bus, Device, Error, Events, Kind};
 use crate::dma::host;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use spinning_top::Spinlock;
-use virtio_drivers::transport::{DeviceStatus, InterruptStatus};
 
 /// What a fake device offers.
 #[derive(Clone, Debug)]
@@ -42,7 +41,7 @@ pub fn device(offer: Offer) -> (Device, DeviceSide) {
     let state = State { offer, accepted: 0, status: 0, queues, events: Events::default() };
     let kind = state.offer.kind;
     let side = DeviceSide(Arc::new(Spinlock::new(state)));
-    (Device::new(kind, Box::new(Transport(side.clone())), Wiring::Fake(side.clone())), side)
+    (Device::new(kind, Box::new(side.clone())), side)
 }
 
 impl DeviceSide {
@@ -162,14 +161,6 @@ impl DeviceSide {
         self.queue(queue, |queue| host::write(queue.at.device, &flags));
     }
 
-    pub(super) fn ring_doorbell(&self, queue: u16) {
-        self.queue(queue, |queue| queue.doorbells += 1);
-    }
-
-    pub(super) fn take_events(&self) -> Events {
-        core::mem::take(&mut self.0.lock().events)
-    }
-
     fn queue<R>(&self, queue: u16, with: impl FnOnce(&mut Queue) -> R) -> R {
         let mut state = self.0.lock();
         let event_index = state.accepted & super::feature::EVENT_IDX != 0;
@@ -232,39 +223,46 @@ fn read_u16(physical: u64) -> u16 {
     u16::from_le_bytes([bytes[0], bytes[1]])
 }
 
-struct Transport(DeviceSide);
-
-impl Bus for Transport {
+impl Bus for DeviceSide {
     fn offered(&mut self) -> u64 {
-        self.0.0.lock().offer.features
+        self.0.lock().offer.features
     }
 
     fn accept(&mut self, features: u64) {
-        self.0.0.lock().accepted = features;
+        self.0.lock().accepted = features;
     }
 
-    fn status(&self) -> DeviceStatus {
-        DeviceStatus::from_bits_retain(self.0.status().into())
+    fn status(&self) -> u8 {
+        self.0.lock().status
     }
 
-    fn set_status(&mut self, status: DeviceStatus) {
-        self.0.0.lock().status = status.bits() as u8;
+    fn set_status(&mut self, status: u8) {
+        self.0.lock().status = status;
+    }
+
+    fn attach_configuration(&mut self) -> Result<(), Error> {
+        Ok(())
     }
 
     fn queue_size_max(&mut self, queue: u16) -> u32 {
-        let state = self.0.0.lock();
+        let state = self.0.lock();
         state.offer.queue_sizes.get(usize::from(queue)).copied().unwrap_or(0).into()
     }
 
-    fn start_queue(&mut self, queue: u16, size: u16, at: Addresses) {
-        self.0.queue(queue, |queue| *queue = Queue { size, at, ..Queue::default() });
+    fn start_queue(&mut self, queue: u16, size: u16, at: Addresses) -> Result<(), Error> {
+        self.queue(queue, |queue| *queue = Queue { size, at, ..Queue::default() });
+        Ok(())
     }
 
-    fn acknowledge(&mut self) -> InterruptStatus {
-        InterruptStatus::empty()
+    fn ring_doorbell(&self, queue: u16) {
+        self.queue(queue, |queue| queue.doorbells += 1);
+    }
+
+    fn take_events(&mut self) -> Events {
+        core::mem::take(&mut self.0.lock().events)
     }
 
     fn configuration(&self, offset: usize) -> Option<u8> {
-        self.0.0.lock().offer.configuration.get(offset).copied()
+        self.0.lock().offer.configuration.get(offset).copied()
     }
 }

@@ -1,16 +1,11 @@
 //! Devices with registers at a fixed address (virtio 1.2, 4.2), as on QEMU's `microvm`.
 
-use super::{Device, Kind, Wiring, kind_of};
+use super::queue::Addresses;
+use super::{Bus, Device, Error, Events, Kind, kind_of};
 use crate::interrupt::{Line, Trigger};
 use crate::mmio::Mmio;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::ptr::NonNull;
-use virtio_drivers::transport::Transport;
-use virtio_drivers::transport::mmio::{MmioTransport, MmioVersion};
-
-/// The doorbell register (4.2.2).
-pub(super) const QUEUE_NOTIFY: usize = 0x50;
 
 /// All devices of a kind that the command line or the ACPI tables name.
 pub(super) fn devices(kind: Kind) -> Vec<Device> {
@@ -39,25 +34,119 @@ struct Place {
 
 /// The device there, if it is modern and of that kind.
 fn open(place: Place, kind: Kind) -> Option<Device> {
-    const HEADER_BYTES: usize = 0x100;
-    if place.bytes < HEADER_BYTES || place.base.checked_add(place.bytes as u64)? > 1 << 32 {
+    const MAGIC_VALUE: u32 = u32::from_le_bytes(*b"virt");
+    const MODERN: u32 = 2;
+    if place.bytes <= CONFIGURATION || place.base.checked_add(place.bytes as u64)? > 1 << 32 {
         return None;
     }
     // SAFETY: the hypervisor says that there is a device, and this is the only code to look.
     let registers = unsafe { Mmio::map(place.base, place.bytes) };
-    let header = NonNull::new(place.base as *mut _)?;
-    // SAFETY: device memory below 4 GiB is mapped where it is, for ever.
-    let transport = unsafe { MmioTransport::new(header, place.bytes) }.ok()?;
-    if transport.version() != MmioVersion::Modern || kind_of(transport.device_type()) != Some(kind)
-    {
+    let is_modern = registers.read32(MAGIC) == MAGIC_VALUE && registers.read32(VERSION) == MODERN;
+    if !is_modern || kind_of(registers.read32(DEVICE)) != Some(kind) {
         return None;
     }
     let line = Line::allocate()?;
     // The pin stays high until the device is acknowledged, which happens before each wait: the
     // rising edge is enough, and cannot storm.
     line.route(place.pin, Trigger::Edge).then_some(())?;
-    Some(Device::new(kind, Box::new(transport), Wiring::Mmio { registers, line }))
+    let bytes = place.bytes;
+    Some(Device::new(kind, Box::new(Registers { registers, bytes, line })))
 }
+
+/// A device's registers (4.2.2), its configuration last.
+struct Registers {
+    registers: Mmio,
+    bytes: usize,
+    line: Line,
+}
+
+impl Bus for Registers {
+    fn offered(&mut self) -> u64 {
+        let half = |number| {
+            self.registers.write32(OFFERED_HALF, number);
+            u64::from(self.registers.read32(OFFERED))
+        };
+        half(0) | half(1) << 32
+    }
+
+    fn accept(&mut self, features: u64) {
+        for (number, half) in (0..).zip([features as u32, (features >> 32) as u32]) {
+            self.registers.write32(ACCEPTED_HALF, number);
+            self.registers.write32(ACCEPTED, half);
+        }
+    }
+
+    fn status(&self) -> u8 {
+        self.registers.read32(STATUS) as u8
+    }
+
+    fn set_status(&mut self, status: u8) {
+        self.registers.write32(STATUS, status.into());
+    }
+
+    /// The one interrupt is for that too.
+    fn attach_configuration(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn queue_size_max(&mut self, queue: u16) -> u32 {
+        self.registers.write32(QUEUE_SELECT, queue.into());
+        self.registers.read32(QUEUE_SIZE_MAX)
+    }
+
+    fn start_queue(&mut self, queue: u16, size: u16, at: Addresses) -> Result<(), Error> {
+        self.registers.write32(QUEUE_SELECT, queue.into());
+        self.registers.write32(QUEUE_SIZE, size.into());
+        for (register, address) in [
+            (QUEUE_DESCRIPTORS, at.descriptors),
+            (QUEUE_DRIVER, at.driver),
+            (QUEUE_DEVICE, at.device),
+        ] {
+            self.registers.write32(register, address as u32);
+            self.registers.write32(register + 4, (address >> 32) as u32);
+        }
+        self.registers.write32(QUEUE_READY, 1);
+        Ok(())
+    }
+
+    fn ring_doorbell(&self, queue: u16) {
+        self.registers.write32(QUEUE_NOTIFY, queue.into());
+    }
+
+    fn take_events(&mut self) -> Events {
+        if !self.line.take() {
+            return Events::default();
+        }
+        let status = self.registers.read32(INTERRUPT_STATUS);
+        self.registers.write32(INTERRUPT_ACKNOWLEDGE, status);
+        Events::of_status(status as u8)
+    }
+
+    fn configuration(&self, offset: usize) -> Option<u8> {
+        let at = CONFIGURATION.checked_add(offset).filter(|&at| at < self.bytes)?;
+        Some(self.registers.read8(at))
+    }
+}
+
+const MAGIC: usize = 0;
+const VERSION: usize = 4;
+const DEVICE: usize = 8;
+const OFFERED: usize = 0x10;
+const OFFERED_HALF: usize = 0x14;
+const ACCEPTED: usize = 0x20;
+const ACCEPTED_HALF: usize = 0x24;
+const QUEUE_SELECT: usize = 0x30;
+const QUEUE_SIZE_MAX: usize = 0x34;
+const QUEUE_SIZE: usize = 0x38;
+const QUEUE_READY: usize = 0x44;
+const QUEUE_NOTIFY: usize = 0x50;
+const INTERRUPT_STATUS: usize = 0x60;
+const INTERRUPT_ACKNOWLEDGE: usize = 0x64;
+const STATUS: usize = 0x70;
+const QUEUE_DESCRIPTORS: usize = 0x80;
+const QUEUE_DRIVER: usize = 0x90;
+const QUEUE_DEVICE: usize = 0xa0;
+const CONFIGURATION: usize = 0x100;
 
 /// `virtio_mmio.device=<bytes>@<base>:<pin>[:<id>]`, which QEMU adds for each device when there are
 /// no ACPI tables; numbers as Linux reads them.

@@ -1,17 +1,13 @@
 //! Devices on the PCI bus (virtio 1.2, 4.1), with message-signalled interrupts where they have
 //! them.
 
-use super::{Device, Error, Events, Kind, kind_of};
+use super::queue::Addresses;
+use super::{Bus, Device, Error, Events, Kind, kind_of};
 use crate::interrupt::{Line, Trigger};
 use crate::mmio::Mmio;
 use crate::pci::{self, Config, Function};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::ptr::NonNull;
-use virtio_drivers::transport::Transport;
-use virtio_drivers::transport::pci::PciTransport;
-use virtio_drivers::transport::pci::bus::{ConfigurationAccess, DeviceFunction, PciRoot};
-use virtio_drivers::{BufferDirection, Hal, PhysAddr};
 
 /// All modern devices of a kind.
 pub(super) fn devices(kind: Kind) -> Vec<Device> {
@@ -21,33 +17,32 @@ pub(super) fn devices(kind: Kind) -> Vec<Device> {
 }
 
 fn open(function: Function, kind: Kind) -> Option<Device> {
-    const VENDOR: u16 = 0x1af4;
-    if function.vendor() != VENDOR {
+    const VENDOR: u32 = 0x1af4;
+    const MODERN: u32 = 0x1040;
+    let [vendor, device] = [function.read(0) & 0xffff, function.read(0) >> 16];
+    // 4.1.2.1: devices that also speak the legacy interface have numbers of their own.
+    let number = match device {
+        0x1000 => 1,
+        0x1005 => 4,
+        _ => device.checked_sub(MODERN)?,
+    };
+    if vendor != VENDOR || kind_of(number) != Some(kind) {
         return None;
     }
     function.enable();
-    let address = DeviceFunction {
-        bus: function.bus(),
-        device: function.device(),
-        function: function.function(),
-    };
-    let mut root = PciRoot::new(function.config());
-    let transport = PciTransport::new::<NoDma, _>(&mut root, address).ok()?;
-    if kind_of(transport.device_type()) != Some(kind) {
-        return None;
-    }
-    let wiring = Wiring::new(&function)?;
-    Some(Device::new(kind, Box::new(transport), super::Wiring::Pci(wiring)))
+    Some(Device::new(kind, Box::new(Registers::new(&function)?)))
 }
 
-/// Registers that the transport keeps to itself or uses slowly, and interrupts.
-pub(super) struct Wiring {
+/// A device's registers: structures that lie where capabilities say.
+struct Registers {
     common: Mmio,
     notify: Mmio,
     notify_bytes: usize,
     notify_multiplier: usize,
-    /// Where each queue's doorbell is; the transport would ask the device each time.
+    /// Where each queue's doorbell is; the device would have to be asked each time.
     doorbells: Vec<usize>,
+    interrupt_status: Mmio,
+    configuration: Option<(Mmio, usize)>,
     interrupts: Interrupts,
 }
 
@@ -60,55 +55,31 @@ enum Interrupts {
     Pin(Line),
 }
 
-impl Wiring {
+impl Registers {
     fn new(function: &Function) -> Option<Self> {
-        let common = structure(function, COMMON)?;
-        let notify = structure(function, NOTIFY)?;
-        let notify_multiplier = function.read(notify.capability + 16) as usize;
+        let structures = structures(function);
+        let find = |kind, bytes_min, align| {
+            let found = structures.iter().find(|one| {
+                one.kind == kind && one.bytes >= bytes_min && one.offset.is_multiple_of(align)
+            })?;
+            Some((found, function.registers(found.range, found.offset, found.bytes)?))
+        };
+        let (_, common) = find(COMMON, COMMON_BYTES, 4)?;
+        let (doorbells, notify) = find(NOTIFY, 2, 2)?;
+        let (_, interrupt_status) = find(INTERRUPT_STATUS, 1, 1)?;
         Some(Self {
-            common: common.map(),
-            notify: notify.map(),
-            notify_bytes: notify.bytes,
-            notify_multiplier,
+            common,
+            notify,
+            notify_bytes: doorbells.bytes,
+            notify_multiplier: function.read(doorbells.capability + 16) as usize,
             doorbells: Vec::new(),
+            interrupt_status,
+            configuration: find(CONFIGURATION, 1, 1).map(|(found, place)| (place, found.bytes)),
             interrupts: Interrupts::connect(function)?,
         })
     }
 
-    pub(super) fn ring_doorbell(&self, queue: u16) {
-        if let Some(&offset) = self.doorbells.get(usize::from(queue)) {
-            self.notify.write16(offset, queue);
-        }
-    }
-
-    /// What the messages say, or else the pin to ask.
-    pub(super) fn take_messages(&self) -> Result<Events, &Line> {
-        match &self.interrupts {
-            Interrupts::Messages { configuration, queues } => {
-                Ok(Events { interrupt: queues.take(), configuration: configuration.take() })
-            }
-            Interrupts::Pin(line) => Err(line),
-        }
-    }
-
-    /// Has configuration changes send message 0. A reset undoes it.
-    pub(super) fn attach_configuration(&mut self) -> Result<(), Error> {
-        self.doorbells.clear();
-        self.attach(MSIX_CONFIG, 0)
-    }
-
-    /// Has a queue send message 1, and learns its doorbell. To be called before the queue starts.
-    pub(super) fn attach_queue(&mut self, queue: u16) -> Result<(), Error> {
-        self.common.write16(QUEUE_SELECT, queue);
-        self.attach(QUEUE_MSIX_VECTOR, 1)?;
-        let offset = usize::from(self.common.read16(QUEUE_NOTIFY_OFF)) * self.notify_multiplier;
-        if offset + 2 > self.notify_bytes {
-            return Err(Error::Unsupported("a doorbell for each queue"));
-        }
-        self.doorbells.resize(usize::from(queue) + 1, offset);
-        Ok(())
-    }
-
+    /// Has an event send a message.
     fn attach(&self, register: usize, message: u16) -> Result<(), Error> {
         if let Interrupts::Pin(_) = self.interrupts {
             return Ok(());
@@ -116,6 +87,95 @@ impl Wiring {
         self.common.write16(register, message);
         // 4.1.4.3.2: what is read back says whether the device had room for it.
         if self.common.read16(register) == message { Ok(()) } else { Err(Error::OutOfInterrupts) }
+    }
+
+    /// Learns where the selected queue's doorbell is.
+    fn find_doorbell(&mut self, queue: u16) -> Result<(), Error> {
+        let offset = usize::from(self.common.read16(QUEUE_NOTIFY_OFF)) * self.notify_multiplier;
+        if offset + 2 > self.notify_bytes || !offset.is_multiple_of(2) {
+            return Err(Error::Unsupported("a doorbell for each queue"));
+        }
+        self.doorbells.resize(usize::from(queue) + 1, offset);
+        Ok(())
+    }
+}
+
+impl Bus for Registers {
+    fn offered(&mut self) -> u64 {
+        let half = |number| {
+            self.common.write32(OFFERED_HALF, number);
+            u64::from(self.common.read32(OFFERED))
+        };
+        half(0) | half(1) << 32
+    }
+
+    fn accept(&mut self, features: u64) {
+        for (number, half) in (0..).zip([features as u32, (features >> 32) as u32]) {
+            self.common.write32(ACCEPTED_HALF, number);
+            self.common.write32(ACCEPTED, half);
+        }
+    }
+
+    fn status(&self) -> u8 {
+        self.common.read8(STATUS)
+    }
+
+    fn set_status(&mut self, status: u8) {
+        self.common.write8(STATUS, status);
+    }
+
+    /// By message 0.
+    fn attach_configuration(&mut self) -> Result<(), Error> {
+        self.doorbells.clear();
+        self.attach(MSIX_CONFIG, 0)
+    }
+
+    fn queue_size_max(&mut self, queue: u16) -> u32 {
+        self.common.write16(QUEUE_SELECT, queue);
+        self.common.read16(QUEUE_SIZE).into()
+    }
+
+    /// It sends message 1.
+    fn start_queue(&mut self, queue: u16, size: u16, at: Addresses) -> Result<(), Error> {
+        self.common.write16(QUEUE_SELECT, queue);
+        self.attach(QUEUE_MSIX_VECTOR, 1)?;
+        self.find_doorbell(queue)?;
+        self.common.write16(QUEUE_SIZE, size);
+        for (register, address) in [
+            (QUEUE_DESCRIPTORS, at.descriptors),
+            (QUEUE_DRIVER, at.driver),
+            (QUEUE_DEVICE, at.device),
+        ] {
+            // 4.1.3.1: as two halves.
+            self.common.write32(register, address as u32);
+            self.common.write32(register + 4, (address >> 32) as u32);
+        }
+        self.common.write16(QUEUE_ENABLE, 1);
+        Ok(())
+    }
+
+    fn ring_doorbell(&self, queue: u16) {
+        if let Some(&offset) = self.doorbells.get(usize::from(queue)) {
+            self.notify.write16(offset, queue);
+        }
+    }
+
+    fn take_events(&mut self) -> Events {
+        match &self.interrupts {
+            Interrupts::Messages { configuration, queues } => {
+                Events { interrupt: queues.take(), configuration: configuration.take() }
+            }
+            // Reading it lets the pin go.
+            Interrupts::Pin(line) if line.take() => {
+                Events::of_status(self.interrupt_status.read8(0))
+            }
+            Interrupts::Pin(_) => Events::default(),
+        }
+    }
+
+    fn configuration(&self, offset: usize) -> Option<u8> {
+        let (place, bytes) = self.configuration.as_ref()?;
+        (offset < *bytes).then(|| place.read8(offset))
     }
 }
 
@@ -137,73 +197,46 @@ impl Interrupts {
 }
 
 /// Registers in the common structure (4.1.4.3).
+const OFFERED_HALF: usize = 0;
+const OFFERED: usize = 4;
+const ACCEPTED_HALF: usize = 8;
+const ACCEPTED: usize = 12;
 const MSIX_CONFIG: usize = 16;
+const STATUS: usize = 20;
 const QUEUE_SELECT: usize = 22;
+const QUEUE_SIZE: usize = 24;
 const QUEUE_MSIX_VECTOR: usize = 26;
+const QUEUE_ENABLE: usize = 28;
 const QUEUE_NOTIFY_OFF: usize = 30;
+const QUEUE_DESCRIPTORS: usize = 32;
+const QUEUE_DRIVER: usize = 40;
+const QUEUE_DEVICE: usize = 48;
+const COMMON_BYTES: usize = 56;
 
 /// Kinds of structure (4.1.4).
 const COMMON: u8 = 1;
 const NOTIFY: u8 = 2;
+const INTERRUPT_STATUS: u8 = 3;
+const CONFIGURATION: u8 = 4;
 
 /// A structure of a device, as its capability describes it.
 struct Structure {
+    kind: u8,
     capability: u8,
-    address: u64,
+    range: u8,
+    offset: u32,
     bytes: usize,
 }
 
-impl Structure {
-    fn map(&self) -> Mmio {
-        // SAFETY: firmware put the device's registers there, and this is its only driver.
-        unsafe { Mmio::map(self.address, self.bytes) }
-    }
-}
-
-fn structure(function: &Function, kind: u8) -> Option<Structure> {
+/// All structures, in the order of preference that the device gives them.
+fn structures(function: &Function) -> Vec<Structure> {
     const VENDOR_SPECIFIC: u8 = 9;
-    let mut capabilities = function.capabilities(VENDOR_SPECIFIC);
-    let capability = capabilities.find(|&at| (function.read(at) >> 24) as u8 == kind)?;
-    let bar = function.bar(function.read(capability + 4) as u8)?;
-    let address = bar.checked_add(function.read(capability + 8).into())?;
-    Some(Structure { capability, address, bytes: function.read(capability + 12) as usize })
-}
-
-impl ConfigurationAccess for Config {
-    fn read_word(&self, at: DeviceFunction, register: u8) -> u32 {
-        self.read(at.bus, at.device, at.function, register)
-    }
-
-    fn write_word(&mut self, at: DeviceFunction, register: u8, data: u32) {
-        self.write(at.bus, at.device, at.function, register, data);
-    }
-
-    unsafe fn unsafe_clone(&self) -> Self {
-        *self
-    }
-}
-
-/// What the transport asks of memory: only to find registers. Queues are not the crate's.
-struct NoDma;
-
-// SAFETY: refuses to allocate, and device memory is mapped for ever.
-unsafe impl Hal for NoDma {
-    fn dma_alloc(_pages: usize, _direction: BufferDirection) -> (PhysAddr, NonNull<u8>) {
-        (0, NonNull::dangling())
-    }
-
-    unsafe fn dma_dealloc(_at: PhysAddr, _start: NonNull<u8>, _pages: usize) -> i32 {
-        0
-    }
-
-    unsafe fn mmio_phys_to_virt(physical: PhysAddr, bytes: usize) -> NonNull<u8> {
-        // SAFETY: the caller vouches that it is a device's.
-        unsafe { crate::paging::map_device(physical, bytes) }
-    }
-
-    unsafe fn share(buffer: NonNull<[u8]>, _direction: BufferDirection) -> PhysAddr {
-        buffer.cast::<u8>().as_ptr() as PhysAddr
-    }
-
-    unsafe fn unshare(_at: PhysAddr, _buffer: NonNull<[u8]>, _direction: BufferDirection) {}
+    let describe = |capability| Structure {
+        kind: (function.read(capability) >> 24) as u8,
+        capability,
+        range: function.read(capability + 4) as u8,
+        offset: function.read(capability + 8),
+        bytes: function.read(capability + 12) as usize,
+    };
+    function.capabilities(VENDOR_SPECIFIC).map(describe).collect()
 }

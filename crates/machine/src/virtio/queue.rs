@@ -1,11 +1,11 @@
 //! A split virtqueue whose buffers come back in the order in which they went (virtio 1.2, 2.7).
 //!
-//! Ours rather than the `virtio-drivers` crate's, which publishes and frees buffer by buffer,
-//! interrupts for every one of them with event index on, compares the event index without its
-//! wrap-around, and needs unsafe code in the driver. Here the k-th buffer always sits in descriptor
-//! and available slot `k % size`, so the available ring is written once and for all, and adding,
-//! returning and checking a buffer are a few plain loads and stores each. They are inlined into the
-//! drivers, which are compiled for speed while this crate is compiled for size.
+//! The k-th buffer always sits in descriptor and available slot `k % size`, so the available ring is
+//! written once and for all, and adding, returning and checking a buffer are a few plain loads and
+//! stores each. They are inlined into the drivers, which are compiled for speed while this crate is
+//! compiled for size. The `virtio-drivers` crate's queue publishes and frees buffer by buffer, and
+//! its transports ask a PCI device for the size of each range of registers, for which a hypervisor
+//! rebuilds the machine's memory map several times.
 //!
 //! Devices for which order is free (2.7.9) could in theory return buffers in another order; network
 //! devices (QEMU, vhost) do not. One that does is taken for broken.
