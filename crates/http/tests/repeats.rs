@@ -62,7 +62,8 @@ fn a_repeatable_answer_is_given_again_without_a_question() {
     for room in [usize::MAX, 1, 30] {
         let shared = Rc::new(Shared::default());
         let mut first = Server::sharing(shared.clone());
-        first.feed(format!("{head}{head}").as_bytes());
+        first.feed(head.as_bytes());
+        first.feed(head.as_bytes());
         let first = first.outcome();
         let mut second = Server::sharing(shared.clone());
         second.room = room;
@@ -82,7 +83,7 @@ fn a_repeatable_answer_is_given_again_without_a_question() {
         assert!(answers[..3].iter().all(|answer| *answer == answers[0]), "{answers:?}");
         assert!(answers[3].ends_with("\r\n\r\n") && answers[4].contains("Connection: close"));
         assert_eq!(second.transport, Transport::Closed);
-        assert_eq!(asked(&second.events), 1, "the last one: {:?}", second.events);
+        assert_eq!((asked(&first.events), asked(&second.events)), (2, 1), "{:?}", second.events);
         assert_eq!(
             second.events.iter().filter(|event| *event == "again GET /kept 200 4").count(),
             3
@@ -92,14 +93,17 @@ fn a_repeatable_answer_is_given_again_without_a_question() {
 
 #[test]
 fn a_long_repeatable_answer_is_given_again_if_it_need_not_be_copied() {
-    for (path, events) in [("/kept-long", ["GET", "again GET"]), ("/kept-copied", ["GET", "GET"])] {
+    for (path, events) in
+        [("/kept-long", ["GET", "GET", "again GET"]), ("/kept-copied", ["GET"; 3])]
+    {
         let head = format!("GET {path} HTTP/1.1\r\nHost: a.example\r\n\r\n");
         let mut server = Server::new(Config::default());
         server.room = 700;
-        server.feed(head.as_bytes());
-        server.feed(head.as_bytes());
+        for _ in 0..3 {
+            server.feed(head.as_bytes());
+        }
         let outcome = server.outcome();
-        assert_eq!(outcome.output.matches(&"long".repeat(1000)).count(), 2);
+        assert_eq!(outcome.output.matches(&"long".repeat(1000)).count(), 3);
         let seen = outcome.events.iter().zip(events);
         assert!(seen.clone().all(|(event, start)| event.starts_with(start)), "{outcome:?}");
     }
@@ -109,11 +113,11 @@ fn a_long_repeatable_answer_is_given_again_if_it_need_not_be_copied() {
 fn a_kept_answer_has_the_date_of_its_time() {
     let mut connection = Connection::new(Rc::default(), Duration::ZERO);
     let mut out = [0; 512];
-    for seconds in [784_111_777, 784_111_778, 784_111_778] {
+    for seconds in [784_111_776, 784_111_777, 784_111_778] {
         let date = HttpDate::from_unix_seconds(seconds);
         let head = b"GET /kept HTTP/1.1\r\nHost: a.example\r\n\r\n";
         if let (_, Some(Event::Request(_))) = connection.handle_input(Duration::ZERO, head) {
-            assert_eq!(seconds, 784_111_777);
+            assert_ne!(seconds, 784_111_778, "asked twice before");
             let response = Response::ok("text/plain", "kept").repeatable();
             connection.respond(Duration::ZERO, response).unwrap();
         }
@@ -128,7 +132,9 @@ fn a_kept_answer_has_the_date_of_its_time() {
 fn a_server_that_goes_down_says_so_in_what_it_repeats() {
     let head = b"GET /kept HTTP/1.1\r\nHost: a.example\r\n\r\n";
     let mut server = Server::new(Config::default());
-    server.feed(head);
+    for _ in 0..3 {
+        server.feed(head);
+    }
     let mut last = Server::sharing(server.shared.clone());
     last.connection.handle_input(Duration::ZERO, &head[..5]);
     last.connection.drain(Duration::ZERO);

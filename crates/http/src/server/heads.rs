@@ -12,7 +12,7 @@ use core::cell::RefCell;
 /// its copy is still good. A head that comes again, byte for byte, means the same again: it ends
 /// at its first empty line, so no other head begins like it. It is not parsed a second time, on
 /// whichever connection it comes; and an answer that depends on nothing else
-/// ([`Response::repeatable`](crate::Response::repeatable)) is not made a second time.
+/// ([`Response::repeatable`](crate::Response::repeatable)) is not made a third time.
 ///
 /// A head's place follows from a few of its bytes, and the last one there is the one known. So what
 /// a client can bring about by its choice of heads is that others' are parsed.

@@ -38,12 +38,11 @@ impl Connection {
         if self.gathering.is_none() {
             // The usual cases: a head that came before, or another whole one in one piece, which is parsed where it
             // lies and copied once.
-            let request = match self.shared.heads.find(input) {
-                None => self.parse_head(input)?,
-                known => known,
-            };
-            if let Some(request) = request {
-                return Ok((request.0.head.bytes.len(), Some(self.open_request(now, request))));
+            if let Some(request) = self.shared.heads.find(input) {
+                return Ok((request.0.head.bytes.len(), Some(self.open_again(now, request))));
+            }
+            if let Some(request) = self.parse_head(input)? {
+                return Ok((request.0.head.bytes.len(), Some(self.open_request(request))));
             }
             let deadline = now + self.shared.config.limits.head_time;
             self.read_deadline =
@@ -57,7 +56,7 @@ impl Connection {
             return Ok((taken, None));
         }
         let request = self.parse_head(bytes)?.ok_or(Error::StartLine)?;
-        Ok((taken, Some(self.open_request(now, request))))
+        Ok((taken, Some(self.open_request(request))))
     }
 
     /// Parses the head at the start of `bytes`, if it is whole, and remembers it.
@@ -76,8 +75,8 @@ impl Connection {
         Ok(Some(request))
     }
 
-    fn open_request(&mut self, now: Duration, request: Request) -> Event<'static> {
-        let RequestHead { line, facts, body, answer, .. } = &*request.0;
+    fn open_request(&mut self, request: Request) -> Event<'static> {
+        let RequestHead { line, facts, body, .. } = &*request.0;
         let http11 = line.version == Version::Http11;
         self.exchange = Exchange {
             open: true,
@@ -90,27 +89,36 @@ impl Connection {
             ..Exchange::default()
         };
         self.read_deadline = None;
-        if *body != BodyLength::Empty {
+        if *body == BodyLength::Empty {
+            self.input = Input::Held;
+        } else {
             self.exchange.expects_continue = facts.expect == Expect::Continue;
             self.input = Input::Body(Content::new(*body, &self.shared.config.limits));
-            return Event::Request(request);
         }
-        self.input = Input::Held;
-        let may_repeat =
-            line.method == Method::Get && http11 && self.exchange.client_persists && !self.draining;
+        Event::Request(request)
+    }
+
+    /// Opens a request that came before: its answer may be known, or worth keeping now.
+    fn open_again(&mut self, now: Duration, request: Request) -> Event<'static> {
+        let event = self.open_request(request.clone());
+        let may_repeat = request.0.line.method == Method::Get
+            && matches!(self.input, Input::Held)
+            && self.exchange.http11
+            && self.exchange.client_persists
+            && !self.draining;
         if !may_repeat {
-            return Event::Request(request);
+            return event;
         }
-        let event = match answer.get() {
-            None => Event::Request(request.clone()),
-            Some(kept) => {
+        let answer = request.0.answer.get().map(|kept| (kept.status, kept.content_bytes));
+        self.repeated = Some(request);
+        match (event, answer) {
+            (Event::Request(request), Some((status, content_bytes))) => {
                 self.exchange.repeats = true;
                 self.arm_write(now);
-                Event::Answered(request.clone(), kept.status, kept.content_bytes)
+                Event::Answered(request, status, content_bytes)
             }
-        };
-        self.repeated = Some(request);
-        event
+            (event, _) => event,
+        }
     }
 
     fn read_content<'a>(

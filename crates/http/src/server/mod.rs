@@ -77,7 +77,7 @@ pub struct Connection {
     gathering: Option<Box<Gathering>>,
     input: Input,
     exchange: Exchange,
-    /// The open request, if its answer may be kept with it or is.
+    /// The open request, if it came before and its answer is kept with it, or may be.
     repeated: Option<Request>,
     /// A response whose head is not written yet.
     response: Option<Response>,
