@@ -185,6 +185,7 @@ impl Wheel {
         self.discard_stale();
     }
 
+    #[inline]
     fn set(&self, key: u32, entry: &mut Entry, deadline: Option<Duration>) {
         entry.deadline = deadline;
         let Some(at) = deadline else { return };

@@ -107,15 +107,19 @@ pub(super) struct Shared {
 
 impl Shared {
     /// Counts a request, and begins its line of the access log, if there is one.
+    #[inline]
     pub(super) fn begin_request(&self, peer: Address, request: &Request) -> Option<Entry> {
         self.requests.set(self.requests.get() + 1);
         self.begin_log(peer, Some(request))
     }
 
     /// Begins a line of the access log, if there is one.
+    #[inline]
     fn begin_log(&self, peer: Address, request: Option<&Request>) -> Option<Entry> {
-        let begin = |date: Option<&HttpDate>| access::begin(peer, date, request);
-        self.access_log.get().then(|| self.with_date(self.timers.now(), begin))
+        self.access_log.get().then(|| {
+            let begin = |date: Option<&HttpDate>| access::begin(peer, date, request);
+            self.with_date(self.timers.now(), begin)
+        })
     }
 
     /// The whole line of what was refused before it was a request.

@@ -42,7 +42,9 @@ impl Connection {
                 return Ok((request.0.head.bytes.len(), Some(self.open_again(now, request))));
             }
             if let Some(request) = self.parse_head(input)? {
-                return Ok((request.0.head.bytes.len(), Some(self.open_request(request))));
+                let len = request.0.head.bytes.len();
+                self.open(&request.0);
+                return Ok((len, Some(Event::Request(request))));
             }
             let deadline = now + self.shared.config.limits.head_time;
             self.read_deadline =
@@ -56,7 +58,8 @@ impl Connection {
             return Ok((taken, None));
         }
         let request = self.parse_head(bytes)?.ok_or(Error::StartLine)?;
-        Ok((taken, Some(self.open_request(request))))
+        self.open(&request.0);
+        Ok((taken, Some(Event::Request(request))))
     }
 
     /// Parses the head at the start of `bytes`, if it is whole, and remembers it.
@@ -75,8 +78,9 @@ impl Connection {
         Ok(Some(request))
     }
 
-    fn open_request(&mut self, request: Request) -> Event<'static> {
-        let RequestHead { line, facts, body, .. } = &*request.0;
+    /// Begins the exchange of a request.
+    fn open(&mut self, request: &RequestHead) {
+        let RequestHead { line, facts, body, .. } = request;
         let http11 = line.version == Version::Http11;
         self.exchange = Exchange {
             open: true,
@@ -95,30 +99,25 @@ impl Connection {
             self.exchange.expects_continue = facts.expect == Expect::Continue;
             self.input = Input::Body(Content::new(*body, &self.shared.config.limits));
         }
-        Event::Request(request)
     }
 
     /// Opens a request that came before: its answer may be known, or worth keeping now.
     fn open_again(&mut self, now: Duration, request: Request) -> Event<'static> {
-        let event = self.open_request(request.clone());
+        self.open(&request.0);
         let may_repeat = request.0.line.method == Method::Get
             && matches!(self.input, Input::Held)
             && self.exchange.http11
             && self.exchange.client_persists
             && !self.draining;
         if !may_repeat {
-            return event;
+            return Event::Request(request);
         }
-        let answer = request.0.answer.get().map(|kept| (kept.status, kept.content_bytes));
-        self.repeated = Some(request);
-        match (event, answer) {
-            (Event::Request(request), Some((status, content_bytes))) => {
-                self.exchange.repeats = true;
-                self.arm_write(now);
-                Event::Answered(request, status, content_bytes)
-            }
-            (event, _) => event,
-        }
+        self.repeated = Some(request.clone());
+        let Some(kept) = request.0.answer.get() else { return Event::Request(request) };
+        let (status, content_bytes) = (kept.status, kept.content_bytes);
+        self.exchange.repeats = true;
+        self.arm_write(now);
+        Event::Answered(request, status, content_bytes)
     }
 
     fn read_content<'a>(

@@ -27,7 +27,9 @@ impl Connection {
             return 0;
         }
         self.start_response(date, out, &mut at);
-        self.sender.write(out, &mut at);
+        if self.sender.is_ready() {
+            self.sender.write(out, &mut at);
+        }
         if self.exchange.started && !self.exchange.answered && self.sender.is_done() {
             self.exchange.answered = true;
             self.end_answer(now);
