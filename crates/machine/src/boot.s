@@ -46,10 +46,11 @@ pvh_start:
         lgdt gdt_pointer
         ljmp $8, $3f
         .code64
-3:      xorl %eax, %eax
+3:      movl $16, %eax                  # as after an `iretq`: an emulator keeps code for each
+        movl %eax, %ss                  # kind of stack segment apart, and would translate all anew
+        xorl %eax, %eax
         movl %eax, %ds
         movl %eax, %es
-        movl %eax, %ss
         movl %eax, %fs
         movl %eax, %gs
         xorl %ebp, %ebp                 # ends a walk over frames
