@@ -30,6 +30,18 @@ pub(crate) struct Case {
     pub(crate) run: fn(&mut Lab) -> Result,
 }
 
+impl Case {
+    /// One that may take so many seconds.
+    pub(crate) const fn new(
+        name: &'static str,
+        needs: &'static [&'static Tool],
+        seconds: u64,
+        run: fn(&mut Lab) -> Result,
+    ) -> Case {
+        Case { name, needs, deadline: Duration::from_secs(seconds), run }
+    }
+}
+
 /// A namespace of the network to itself, made by the runner, with a TAP in it.
 pub(crate) struct Lab {
     tap: Option<Tap>,

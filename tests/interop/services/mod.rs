@@ -22,35 +22,26 @@ const RPC: &[&Tool] = &[&CAPNP, &CAPNP_HEADERS, &CXX, &PYTHON, &PIP];
 const ZMQ: &[&Tool] = &[&PYTHON, &PIP];
 
 pub(crate) const CASES: &[Case] = &[
-    case("rpc/cpp_calls_us", RPC, 120, rpc::cpp_calls_us),
-    case("rpc/we_call_cpp", RPC, 120, rpc::we_call_cpp),
-    case("rpc/python_calls_us", RPC, 120, rpc::python_calls_us),
-    case("rpc/we_call_python", RPC, 120, rpc::we_call_python),
-    case("rpc/appliance_process", RPC, 180, rpc::appliance_process),
-    case("rpc/appliance_guest", RPC, 300, rpc::appliance_guest),
-    case("rpc/relaying_process", RPC, 180, rpc::relaying_process),
-    case("rpc/relaying_guest", RPC, 300, rpc::relaying_guest),
-    case("zmq/patterns_and_mechanisms", ZMQ, 600, zmq::patterns_and_mechanisms),
-    case("zmq/patterns_process", ZMQ, 600, zmq::patterns_process),
-    case("zmq/patterns_guest", ZMQ, 900, zmq::patterns_guest),
-    case("zmq/service_process", ZMQ, 180, zmq::service_process),
-    case("zmq/service_guest", ZMQ, 300, zmq::service_guest),
-    case(
+    Case::new("rpc/cpp_calls_us", RPC, 120, rpc::cpp_calls_us),
+    Case::new("rpc/we_call_cpp", RPC, 120, rpc::we_call_cpp),
+    Case::new("rpc/python_calls_us", RPC, 120, rpc::python_calls_us),
+    Case::new("rpc/we_call_python", RPC, 120, rpc::we_call_python),
+    Case::new("rpc/appliance_process", RPC, 180, rpc::appliance_process),
+    Case::new("rpc/appliance_guest", RPC, 300, rpc::appliance_guest),
+    Case::new("rpc/relaying_process", RPC, 180, rpc::relaying_process),
+    Case::new("rpc/relaying_guest", RPC, 300, rpc::relaying_guest),
+    Case::new("zmq/patterns_and_mechanisms", ZMQ, 600, zmq::patterns_and_mechanisms),
+    Case::new("zmq/patterns_process", ZMQ, 600, zmq::patterns_process),
+    Case::new("zmq/patterns_guest", ZMQ, 900, zmq::patterns_guest),
+    Case::new("zmq/service_process", ZMQ, 180, zmq::service_process),
+    Case::new("zmq/service_guest", ZMQ, 300, zmq::service_guest),
+    Case::new(
         "zmq/appliances_call_each_other",
         &[&tools::CURL, &PYTHON, &PIP],
         120,
         zmq::appliances_call_each_other,
     ),
 ];
-
-const fn case(
-    name: &'static str,
-    needs: &'static [&'static Tool],
-    seconds: u64,
-    run: fn(&mut Lab) -> Result,
-) -> Case {
-    Case { name, needs, deadline: Duration::from_secs(seconds), run }
-}
 
 /// What checks print when nothing is left to check.
 const ALL_CHECKED: &str = "all checked";

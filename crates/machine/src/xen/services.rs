@@ -73,25 +73,8 @@ async fn domains(store: &Store) -> Result<Vec<u32>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::xen::store::fake::{Daemon, connect};
+    use crate::xen::store::fake::connect;
     use alloc::string::ToString;
-    use core::pin::pin;
-    use core::task::{Context, Poll, Waker};
-
-    /// Runs a future against a daemon; `None` if it waits for ever.
-    fn run<T>(store: &Store, daemon: &mut Daemon, future: impl Future<Output = T>) -> Option<T> {
-        let mut future = pin!(future);
-        let mut cx = Context::from_waker(Waker::noop());
-        for _ in 0..1000 {
-            if let Poll::Ready(value) = future.as_mut().poll(&mut cx) {
-                return Some(value);
-            }
-            store.poll();
-            daemon.step();
-            store.poll();
-        }
-        None
-    }
 
     fn published_by(domain: u32, value: &str) -> Published {
         Published { domain, value: value.to_string() }
@@ -101,10 +84,10 @@ mod tests {
     fn what_is_published_is_for_all_to_read() {
         let (store, mut daemon) = connect();
         daemon.set("domid", "1");
-        run(&store, &mut daemon, publish(&store, "web", "here")).unwrap().unwrap();
+        daemon.drive(&store, publish(&store, "web", "here")).unwrap().unwrap();
         assert_eq!(daemon.get("/local/domain/1/data/services/web").unwrap(), "here");
         assert_eq!(daemon.permissions("/local/domain/1/data/services/web"), ["r1"]);
-        let found = run(&store, &mut daemon, published(&store, "web")).unwrap();
+        let found = daemon.drive(&store, published(&store, "web")).unwrap();
         assert_eq!(found, Ok([published_by(1, "here")].into()));
     }
 
@@ -122,7 +105,7 @@ mod tests {
             if hidden {
                 daemon.hide("/local/domain");
             }
-            let found = run(&store, &mut daemon, published(&store, "web")).unwrap().unwrap();
+            let found = daemon.drive(&store, published(&store, "web")).unwrap().unwrap();
             let expected = [(3, "three"), (12, "twelve"), (72, "seventy-two")];
             assert_eq!(found, expected.map(|(domain, value)| published_by(domain, value)));
         }
@@ -131,11 +114,11 @@ mod tests {
     #[test]
     fn a_new_service_is_news() {
         let (store, mut daemon) = connect();
-        let mut watch = run(&store, &mut daemon, watch(&store)).unwrap().unwrap();
+        let mut watch = daemon.drive(&store, watch(&store)).unwrap().unwrap();
         // The first event is the watch's own.
-        run(&store, &mut daemon, watch.changed()).unwrap().unwrap();
-        assert!(run(&store, &mut daemon, watch.changed()).is_none());
+        daemon.drive(&store, watch.changed()).unwrap().unwrap();
+        assert!(daemon.drive(&store, watch.changed()).is_none());
         daemon.set("/local/domain/7/data/services/web", "there");
-        assert!(run(&store, &mut daemon, watch.changed()).is_some());
+        assert!(daemon.drive(&store, watch.changed()).is_some());
     }
 }

@@ -8,7 +8,9 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::pin::pin;
 use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use core::task::{Context, Poll, Waker};
 use spinning_top::Spinlock;
 
 /// The folder that relative paths start in.
@@ -95,6 +97,21 @@ impl Page {
 }
 
 impl Daemon {
+    /// Runs a future that talks to it; `None` if that waits for ever.
+    pub fn drive<T>(&mut self, store: &Store, future: impl Future<Output = T>) -> Option<T> {
+        let mut future = pin!(future);
+        let mut cx = Context::from_waker(Waker::noop());
+        for _ in 0..10_000 {
+            if let Poll::Ready(value) = future.as_mut().poll(&mut cx) {
+                return Some(value);
+            }
+            store.poll();
+            self.step();
+            store.poll();
+        }
+        None
+    }
+
     /// Takes in requests and sends answers, as far as the ring has them and has room; whether
     /// anything moved.
     pub fn step(&mut self) -> bool {

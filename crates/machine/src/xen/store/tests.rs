@@ -6,23 +6,8 @@ use core::pin::{Pin, pin};
 use core::task::{Context, Poll, Waker};
 use std::vec;
 
-/// Runs a future against a daemon until both have nothing left to do.
-fn drive<T>(store: &Store, daemon: &mut Daemon, future: impl Future<Output = T>) -> Option<T> {
-    let mut future = pin!(future);
-    let mut cx = Context::from_waker(Waker::noop());
-    for _ in 0..10_000 {
-        if let Poll::Ready(value) = future.as_mut().poll(&mut cx) {
-            return Some(value);
-        }
-        store.poll();
-        daemon.step();
-        store.poll();
-    }
-    None
-}
-
 fn run<T>(store: &Store, daemon: &mut Daemon, future: impl Future<Output = T>) -> T {
-    drive(store, daemon, future).expect("an answer")
+    daemon.drive(store, future).expect("an answer")
 }
 
 #[test]
@@ -140,12 +125,12 @@ fn a_watch_tells_of_changes_and_ends_when_dropped() {
     let (store, mut daemon) = connect();
     let mut watch = run(&store, &mut daemon, store.watch("control")).unwrap();
     assert_eq!(run(&store, &mut daemon, watch.changed()).unwrap(), "control");
-    assert!(drive(&store, &mut daemon, watch.changed()).is_none());
+    assert!(daemon.drive(&store, watch.changed()).is_none());
     daemon.set("control/shutdown", "reboot");
     daemon.set("control/shutdown", "halt");
     daemon.set("other", "x");
     assert_eq!(run(&store, &mut daemon, watch.changed()).unwrap(), "control/shutdown");
-    assert!(drive(&store, &mut daemon, watch.changed()).is_none());
+    assert!(daemon.drive(&store, watch.changed()).is_none());
     assert_eq!(daemon.watches(), 1);
     drop(watch);
     assert_eq!(run(&store, &mut daemon, store.read("nothing")), Err(Error::NotFound));
@@ -240,7 +225,7 @@ fn a_flood_of_events_takes_bounded_memory() {
         daemon.step();
     }
     let mut events = 0;
-    while drive(&store, &mut daemon, watch.changed()).is_some() {
+    while daemon.drive(&store, watch.changed()).is_some() {
         events += 1;
     }
     assert!((2..=64).contains(&events), "{events} events");
