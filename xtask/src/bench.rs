@@ -221,6 +221,7 @@ fn print(line: &Line) {
         Reach::AtMost(limit) => format!("at most {}", figure(limit)),
         Reach::AtLeast(limit) => format!("at least {}", figure(limit)),
         Reach::TimesPeer(times) => format!("{times} times"),
+        Reach::Any => String::new(),
     };
     let verdict = match line.reach.is_met(line) {
         Some(true) => "",

@@ -3,7 +3,7 @@
 use crate::{
     child::Child,
     failure::{OrSay, Result, fail},
-    http, load as crowd, tools,
+    http, load as crowd, places, tools,
 };
 use lexopt::ValueExt;
 use std::{
@@ -20,7 +20,12 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(20);
 pub(crate) enum Reuse {
     Keep,
     New,
+    /// Kept, and no request is like another.
+    KeepAndVary,
 }
+
+const VARY: &str = "local n = 0\n\
+    function request() n = n + 1 return wrk.format(nil, wrk.path .. \"?\" .. n) end\n";
 
 /// What wrk saw.
 pub(crate) struct Wrk {
@@ -39,8 +44,17 @@ pub(crate) fn wrk(
         .args(["-t1", "--timeout", "5s"])
         .arg(format!("-c{connections}"))
         .arg(format!("-d{seconds}s"));
-    if reuse == Reuse::New {
-        command.args(["-H", "Connection: close"]);
+    match reuse {
+        Reuse::Keep => {}
+        Reuse::New => {
+            command.args(["-H", "Connection: close"]);
+        }
+        Reuse::KeepAndVary => {
+            let script = places::made("bench")?.join("vary.lua");
+            std::fs::write(&script, VARY)
+                .or_say(|| format!("cannot write {}", script.display()))?;
+            command.arg("-s").arg(script);
+        }
     }
     let report = tools::output(command.arg(format!("http://{server}/")))?;
     let word_before = |sign: &str| {
