@@ -4,6 +4,7 @@
 //! It is copied at once: QEMU leaves it in the first page of memory, which is then unmapped, and
 //! the rest becomes heap.
 
+use core::cell::UnsafeCell;
 use core::slice;
 use core::str;
 
@@ -15,16 +16,41 @@ const REGIONS_MAX: usize = 64;
 
 /// What the hypervisor said at the start.
 pub(crate) struct StartInfo {
-    command_line: [u8; COMMAND_LINE_BYTES_MAX],
-    command_line_bytes: usize,
+    command_line: &'static str,
     module: &'static [u8],
     root_pointer: u64,
-    regions: [Region; REGIONS_MAX],
-    regions_count: usize,
+    regions: &'static [Region],
+}
+
+/// Where the copies are.
+struct Kept<T>(UnsafeCell<T>);
+
+// SAFETY: written by `StartInfo::copy_from` alone, which is called once.
+unsafe impl<T> Sync for Kept<T> {}
+
+static COMMAND_LINE: Kept<[u8; COMMAND_LINE_BYTES_MAX]> =
+    Kept(UnsafeCell::new([0; COMMAND_LINE_BYTES_MAX]));
+static REGIONS: Kept<[Region; REGIONS_MAX]> = Kept(UnsafeCell::new([Region::NONE; REGIONS_MAX]));
+
+impl<T, const MAX: usize> Kept<[T; MAX]> {
+    /// As many of the items as there is room for.
+    ///
+    /// # Safety
+    /// Called once.
+    unsafe fn keep(&'static self, items: &[T]) -> &'static [T]
+    where
+        T: Copy,
+    {
+        // SAFETY: the caller's only call.
+        let room: &'static mut [T; MAX] = unsafe { &mut *self.0.get() };
+        let kept = &mut room[..items.len().min(MAX)];
+        kept.copy_from_slice(&items[..items.len().min(MAX)]);
+        kept
+    }
 }
 
 /// One entry of the memory map.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub(crate) struct Region {
     pub(crate) start: u64,
@@ -34,6 +60,8 @@ pub(crate) struct Region {
 }
 
 impl Region {
+    const NONE: Self = Self { start: 0, bytes: 0, kind: 0, _reserved: 0 };
+
     /// Usable memory, as opposed to reserved, ACPI and the like.
     pub(crate) fn is_ram(&self) -> bool {
         self.kind == 1
@@ -47,34 +75,31 @@ impl Region {
 impl StartInfo {
     /// # Safety
     /// `address` is what the hypervisor passed at entry, all of it still intact and the first 4 GiB
-    /// identity-mapped.
+    /// identity-mapped. Called once.
     pub(crate) unsafe fn copy_from(address: u64) -> Self {
         // SAFETY: the caller vouches for the address.
         let raw = unsafe { &*(address as *const Raw) };
         assert!(raw.magic == MAGIC, "not started by the PVH protocol");
-        let mut info = Self {
-            command_line: [0; COMMAND_LINE_BYTES_MAX],
-            command_line_bytes: 0,
+        // SAFETY: the hypervisor's string; the bound keeps a missing terminator inside its pages.
+        let text = unsafe { bytes(raw.command_line, COMMAND_LINE_BYTES_MAX) };
+        let text = text.split(|&byte| byte == 0).next().unwrap_or_default();
+        // SAFETY: the only call.
+        let text = unsafe { COMMAND_LINE.keep(text) };
+        // SAFETY: version 1 has a map, of that many entries.
+        let regions = unsafe { raw.regions() };
+        Self {
+            command_line: str::from_utf8(text).unwrap_or_default(),
             // SAFETY: the hypervisor's list and module.
             module: unsafe { raw.module() },
             root_pointer: raw.root_pointer,
-            regions: [Region::default(); REGIONS_MAX],
-            regions_count: 0,
-        };
-        // SAFETY: the hypervisor's string; the bound keeps a missing terminator inside its pages.
-        let text = unsafe { bytes(raw.command_line, COMMAND_LINE_BYTES_MAX) };
-        info.command_line_bytes = text.iter().position(|&byte| byte == 0).unwrap_or(text.len());
-        info.command_line[..text.len()].copy_from_slice(text);
-        // SAFETY: version 1 has a map, of that many entries.
-        let regions = unsafe { raw.regions() };
-        info.regions_count = regions.len();
-        info.regions[..regions.len()].copy_from_slice(regions);
-        info
+            // SAFETY: the only call.
+            regions: unsafe { REGIONS.keep(regions) },
+        }
     }
 
     /// The command line; empty when it is not UTF-8.
-    pub(crate) fn command_line(&self) -> &str {
-        str::from_utf8(&self.command_line[..self.command_line_bytes]).unwrap_or_default()
+    pub(crate) fn command_line(&self) -> &'static str {
+        self.command_line
     }
 
     /// The first boot module; empty when there is none.
@@ -89,7 +114,7 @@ impl StartInfo {
 
     /// The memory map, in the hypervisor's order.
     pub(crate) fn regions(&self) -> &[Region] {
-        &self.regions[..self.regions_count]
+        self.regions
     }
 
     /// The pages of the module, from and to.

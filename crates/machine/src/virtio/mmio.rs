@@ -180,11 +180,13 @@ fn number(text: &str) -> Option<u64> {
 /// Devices in the DSDT. Their AML needs no interpreter: each has the name `LNRO0005` in it and,
 /// after that, its resources as constant descriptors (ACPI 6.5, section 6.4.3).
 fn from_dsdt(table: &[u8]) -> impl Iterator<Item = Place> {
-    const NAME: &[u8] = b"LNRO0005";
-    let names = table.windows(NAME.len()).enumerate().filter(|(_, window)| *window == NAME);
-    names.filter_map(|(at, _)| {
+    const NAME: &[u8; 8] = b"LNRO0005";
+    // As arrays, which are compared at once: a table may be long.
+    let is_name = |window: &[u8]| window.first_chunk() == Some(NAME);
+    let names = table.windows(NAME.len()).enumerate().filter(move |(_, window)| is_name(window));
+    names.filter_map(move |(at, _)| {
         let device = &table[at + NAME.len()..];
-        let end = device.windows(NAME.len()).position(|window| window == NAME);
+        let end = device.windows(NAME.len()).position(is_name);
         resources(&device[..end.unwrap_or(device.len())])
     })
 }
