@@ -132,6 +132,9 @@ impl Core {
     }
 
     fn other(&mut self, now: Duration, frame: &[u8], output: &mut dyn Output) {
+        if is_for_another_group(frame) {
+            return self.shared.tally.add(Count::NotOurs);
+        }
         if self.neighbours.learn(frame, now) {
             self.dialing.hurry(now);
         }
@@ -243,6 +246,17 @@ impl Core {
         let mut header = [0, 0, 0, 0, 0, 0, a, b, c, d, e, f, high, low];
         header[..6].copy_from_slice(&hop);
         header
+    }
+}
+
+/// Whether it was sent to an IPv6 group that no address makes us join (RFC 2464 section 7): routers
+/// and reports of members, for example, of which a network is full when a link comes up.
+fn is_for_another_group(frame: &[u8]) -> bool {
+    const ALL_NODES: [u8; 4] = [0, 0, 0, 1];
+    const SOLICITED_NODE: u8 = 0xff;
+    match *frame {
+        [0x33, 0x33, a, b, c, d, ..] => [a, b, c, d] != ALL_NODES && a != SOLICITED_NODE,
+        _ => false,
     }
 }
 

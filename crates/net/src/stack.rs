@@ -35,6 +35,8 @@ pub struct Stack {
     link_up: bool,
     /// Our neighbours may have a wrong idea of where our addresses are.
     unannounced: bool,
+    /// Nothing is announced or solicited before.
+    quiet_until: Duration,
 }
 
 impl Stack {
@@ -49,7 +51,8 @@ impl Stack {
     ) -> Self {
         let core = Core::new(&mut device, config, hardware_address, seed, now);
         let link_up = device.link_up();
-        Self { wire: Box::new(device), core, link_up, unannounced: true }
+        let quiet_until = if config.dhcp { now } else { now + quiet(seed) };
+        Self { wire: Box::new(device), core, link_up, unannounced: true, quiet_until }
     }
 
     /// Listens on `port` of every address; `None` when somebody already does.
@@ -107,16 +110,18 @@ impl Stack {
     /// Sends what is due: of connections only those that were touched since the last call or whose
     /// time has come. True when the device was full: call again when it has room.
     pub fn egress(&mut self, now: Duration) -> bool {
-        let Self { wire, core, link_up, unannounced } = self;
+        let Self { wire, core, link_up, unannounced, quiet_until } = self;
         let moment = Moment::new(now);
         core.shared.now.set(moment);
-        core.look_up(now);
-        if core.services.poll(now, &mut **wire) {
+        if core.look_up(now) {
+            *quiet_until = now;
+        }
+        if *quiet_until <= now && core.services.poll(now, &mut **wire) {
             core.drop_unaddressed();
             *unannounced = true;
         }
         let mut output = WireOutput { wire: &mut **wire, now: moment.instant() };
-        if *link_up && *unannounced {
+        if *link_up && *unannounced && *quiet_until <= now {
             *unannounced = false;
             core.announce(&mut output);
         }
@@ -142,7 +147,7 @@ impl Stack {
             .then(|| core.shared.now.get().duration() + RETRY);
         let deadlines = [
             core.table.borrow().next_deadline().map(Moment::duration),
-            core.services.next_deadline(),
+            core.services.next_deadline().map(|due| due.max(self.quiet_until)),
             core.half_open.next_deadline(),
             core.dialing.next_deadline(),
             retry,
@@ -213,6 +218,13 @@ impl core::fmt::Debug for Stack {
 /// How long to wait before a full device is asked again without an event.
 const RETRY: Duration = Duration::from_millis(1);
 
+/// How long a new stack answers only, and asks nobody: up to a second, says RFC 4861 section 6.3.7, so
+/// that machines that start together do not ask together. Who waits for this machine to start comes
+/// first, too.
+fn quiet(seed: [u8; 64]) -> Duration {
+    Duration::from_millis(100 + u64::from(seed[63]))
+}
+
 impl Core {
     /// Tells our neighbours where our addresses are.
     fn announce(&self, output: &mut WireOutput) {
@@ -221,15 +233,16 @@ impl Core {
         }
     }
 
-    /// Takes up the names that tasks want resolved.
-    fn look_up(&mut self, now: Duration) {
+    /// Takes up the names that tasks want resolved; false when there are none.
+    fn look_up(&mut self, now: Duration) -> bool {
         if self.dialing.wishes.lookups.borrow().is_empty() {
-            return;
+            return false;
         }
         let wanted = core::mem::take(&mut *self.dialing.wishes.lookups.borrow_mut());
         for lookup in wanted {
             self.services.look_up(lookup, now);
         }
+        true
     }
 
     /// Lets every marked connection send; true when the device was full.
