@@ -7,7 +7,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use config::{Bundle, Config, NAMES_FILE};
 use core::net::{Ipv4Addr, SocketAddr};
-use flow::names::{Label, NamesError, Service, Table};
+use flow::names::{Label, Service, Table};
 
 /// The names in the bundle.
 pub fn table(bundle: &Bundle<'_>) -> Result<Table, String> {
@@ -20,12 +20,14 @@ pub fn table(bundle: &Bundle<'_>) -> Result<Table, String> {
 /// Makes what the appliance serves known, where names can be added to.
 pub(crate) fn register<P: Platform>(context: &Context<P>) {
     let names = context.names.clone();
+    if !names.can_grow() {
+        return;
+    }
     let services = services(&context.config);
     context.spawner.spawn("names", async move {
         for service in services {
             match names.register(&service).await {
                 Ok(()) => log::info!("{}: known by name", service.name),
-                Err(NamesError::Fixed) => return,
                 Err(error) => log::warn!("{}: not known by name: {error}", service.name),
             }
         }

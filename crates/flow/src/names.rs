@@ -49,6 +49,11 @@ pub struct Label(String);
 
 /// What keeps names. It can be made into an object.
 pub trait Names {
+    /// Whether services can be added at all.
+    fn can_grow(&self) -> bool {
+        true
+    }
+
     /// Makes a service known, in place of one of the same name and host. It is known as long as
     /// the host is there.
     fn register<'a>(&'a self, service: &'a Service) -> Answer<'a, ()>;

@@ -81,6 +81,10 @@ fn service(line: &str) -> Result<Service, (&str, &'static str)> {
 }
 
 impl Names for Table {
+    fn can_grow(&self) -> bool {
+        false
+    }
+
     fn register<'a>(&'a self, _: &'a Service) -> Answer<'a, ()> {
         Box::pin(ready(Err(NamesError::Fixed)))
     }
@@ -128,6 +132,7 @@ mod tests {
         assert_eq!(find("http")[0].target, "beta.example:80".parse().unwrap());
         assert_eq!(find("transform@gamma"), []);
         let service = find("http").remove(0);
+        assert!(!table.can_grow());
         assert_eq!(block_on(table.register(&service)), Err(NamesError::Fixed));
         let query = service.name.as_str().parse().unwrap();
         assert_eq!(block_on(table.watch(&query, &[])), Ok(vec![service]));
