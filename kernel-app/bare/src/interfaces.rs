@@ -101,7 +101,7 @@ impl Interfaces {
         if let Some(first) = links.first() {
             stack.listen_as(&first.stack);
         }
-        links.push(Link { stack, watch: Watch::default() });
+        links.push(Link { stack, watch: Watch::new(machine::clock::now()) });
         Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! The virtio driver as the network stack wants it. Drivers know smoltcp's device trait and nothing
 //! of ours; this adds the rest, and tries again with a device that broke the rules.
 
+use core::fmt::{self, Write};
 use net::Card;
 use smoltcp::phy::{Device, DeviceCapabilities};
 use smoltcp::time::Instant;
@@ -21,9 +22,8 @@ pub(crate) struct VirtioCard {
 impl VirtioCard {
     pub(crate) fn new(driver: VirtioNet) -> Self {
         let link_up = driver.link_up();
-        let mac = driver.mac().map(|byte| alloc::format!("{byte:02x}")).join(":");
         let link = if link_up { "" } else { ", no link" };
-        log::info!("card {mac}, packets of {} bytes{link}", driver.mtu_bytes());
+        log::info!("card {}, packets of {} bytes{link}", Mac(driver.mac()), driver.mtu_bytes());
         Self { driver, restarts: 0, given_up: false, link_up }
     }
 
@@ -55,6 +55,24 @@ impl VirtioCard {
                 log::error!("the card does not start: {error:?}");
             }
         }
+    }
+}
+
+/// A hardware address as text. By hand, as the log's own numbers are: what formats any number is much
+/// code to go through before a first answer.
+struct Mac([u8; 6]);
+
+impl fmt::Display for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digit = |value: u8| char::from(b"0123456789abcdef"[usize::from(value & 15)]);
+        for (at, byte) in self.0.into_iter().enumerate() {
+            if at > 0 {
+                f.write_char(':')?;
+            }
+            f.write_char(digit(byte >> 4))?;
+            f.write_char(digit(byte))?;
+        }
+        Ok(())
     }
 }
 

@@ -9,7 +9,6 @@ use net::Stack;
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// What was told about one interface.
-#[derive(Default)]
 pub(crate) struct Watch {
     addresses: Vec<(IpAddr, u8)>,
     next: Duration,
@@ -24,6 +23,12 @@ pub(crate) enum Look {
 }
 
 impl Watch {
+    /// Nothing yet. The first look comes a pause after the start: whoever waits for an answer comes
+    /// first.
+    pub(crate) fn new(now: Duration) -> Self {
+        Self { addresses: Vec::new(), next: now + PAUSE }
+    }
+
     /// Looks at the addresses, if the time has come.
     pub(crate) fn look(&mut self, now: Duration, number: usize, stack: &Stack) -> Look {
         if now < self.next {
