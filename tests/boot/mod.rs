@@ -26,6 +26,7 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("boot/bad_config_stops", &[], 60, refusals::bad_config),
     Case::new("boot/bad_command_line_stops", &[], 60, refusals::bad_command_line),
     Case::new("boot/cut_bundle_stops", &[], 60, refusals::cut_bundle),
+    Case::new("boot/damaged_image_stops", &[], 60, refusals::damaged_image),
     Case::new("boot/no_entropy_stops", &[], 60, refusals::no_entropy),
     Case::new("boot/panic_ends_one_session", &[], 120, sessions::panic_ends_one_session),
     Case::new("boot/a_million_panics_leave_nothing", &[], 1600, sessions::panics_leave_nothing),

@@ -44,6 +44,20 @@ pub(super) fn cut_bundle(lab: &mut Lab) -> Result {
     )
 }
 
+/// One bit of the packed part is another: it is not run.
+pub(super) fn damaged_image(lab: &mut Lab) -> Result {
+    let mut bytes = std::fs::read(lab.kernel()).or_say(|| "cannot read the image".into())?;
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    let kernel = lab.scratch.path("damaged.elf");
+    std::fs::write(&kernel, bytes).or_say(|| "cannot write an image".into())?;
+    for machine in [Machine::Microvm, Machine::Q35] {
+        let setup = Setup { machine, kernel: Some(kernel.clone()), ..Setup::default() };
+        refuses(lab, &setup, "the image is damaged: it does not unpack")?;
+    }
+    Ok(())
+}
+
 /// Neither RDSEED nor RDRAND nor a virtio entropy device: no keys could be trusted.
 pub(super) fn no_entropy(lab: &mut Lab) -> Result {
     let bundle = lab.bundle("", &[])?;

@@ -11,7 +11,7 @@ mod services;
 use crate::{
     child::Child,
     failure::{OrSay, Result, fail},
-    image,
+    image::{self, Image, Services},
     lab::noise,
     link, peer, places,
     qemu::Machine,
@@ -114,6 +114,8 @@ pub(crate) fn main(arguments: lexopt::Parser) -> Result<ExitCode> {
         &[&tools::QEMU, &tools::IP, &tools::WRK, &tools::CC, &tools::LIBC_HEADERS],
         options.install,
     )?;
+    // The row of sizes is about both; the other rows take the second.
+    image::build_with(Services::HttpOnly, options.install)?;
     image::build(options.install)?;
     if !options.ours_only {
         peer::make(PAGE, options.install)?;
@@ -176,7 +178,7 @@ fn ours(options: &Options) -> Result<Contestant> {
     Ok(Contestant {
         name: "ours",
         machine: options.machine,
-        kernel: image::built()?,
+        kernel: Image::built(Services::All)?.shipped,
         small: bundle("small", &[])?,
         bulk: bundle("bulk", &[("site/big", &big)])?,
         words: "log=warn",

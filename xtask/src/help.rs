@@ -22,7 +22,7 @@ cargo xtask bench native          bulk TCP without a VM: our stack over a TAP, t
 cargo xtask bench rpc             Cap'n Proto: ours, the capnp-rpc crate, the C++ library
 cargo xtask bench pipe            ZeroMQ: ours, libzmq, the zeromq crate; pipelines beside straight-line code
 cargo xtask image                 build the bootable ELF; the last line printed is its path
-    --http-only                   without RPC and ZeroMQ, at less than half of the size
+    --http-only                   without RPC and ZeroMQ, at about half of the size
 cargo xtask bundle DIR --out FILE make a boot bundle
 cargo xtask codegen               remake the code generated from schemas
 cargo xtask tidy                  check the shape of the tree: crate arrows, lengths, unsafe

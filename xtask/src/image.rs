@@ -1,23 +1,32 @@
 //! `cargo xtask image`: the bootable ELF.
 
+mod elf;
+mod pack;
 mod symbols;
 
 use crate::{
-    failure::{OrSay, Result, fail},
+    failure::{Failure, OrSay, Result, fail},
     places,
     tools::{self, Install},
 };
+use elf::{Program, Segment};
+use pack::Packed;
 use std::{
     path::{Path, PathBuf},
     process::{Command, ExitCode},
 };
+use symbols::Symbols;
 
 const PACKAGE: &str = "aqueduct-bare";
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
-/// The image as it is booted, and the same with symbols for a debugger.
+/// An image in its three forms.
 pub(crate) struct Image {
-    pub(crate) stripped: PathBuf,
+    /// As it is booted: packed.
+    pub(crate) shipped: PathBuf,
+    /// The same as it is once it runs, and bootable too: nothing writes over a debugger's breakpoints.
+    pub(crate) unpacked: PathBuf,
+    /// With symbols for a debugger.
     pub(crate) symbols: PathBuf,
 }
 
@@ -32,10 +41,14 @@ pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
         }
     }
     let image = build_with(services, install)?;
-    let bytes = std::fs::metadata(&image.stripped).map_or(0, |file| file.len());
-    eprintln!("xtask: {bytes} bytes; with symbols: {}", image.symbols.display());
+    let [bytes, unpacked] = [&image.shipped, &image.unpacked]
+        .map(|file| std::fs::metadata(file).map_or(0, |file| file.len()));
+    eprintln!(
+        "xtask: {bytes} bytes ({unpacked} unpacked); with symbols: {}",
+        image.symbols.display()
+    );
     // Scripts rely on this being the last line of standard output.
-    println!("{}", image.stripped.display());
+    println!("{}", image.shipped.display());
     Ok(ExitCode::SUCCESS)
 }
 
@@ -44,17 +57,18 @@ pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
 pub(crate) enum Services {
     /// The whole table.
     All,
-    /// HTTP, without the code of RPC and ZeroMQ: less than half of the size.
+    /// HTTP, without the code of RPC and ZeroMQ: about half of the size.
     HttpOnly,
 }
 
-/// Builds and strips the image.
+/// Builds and packs the image with all services.
 pub(crate) fn build(install: Install) -> Result<Image> {
     build_with(Services::All, install)
 }
 
-fn build_with(services: Services, install: Install) -> Result<Image> {
-    tools::need(&[&tools::CC, &tools::LIBC_HEADERS, &tools::STRIP], install)?;
+/// Builds and packs one with these.
+pub(crate) fn build_with(services: Services, install: Install) -> Result<Image> {
+    tools::need(&[&tools::CC, &tools::LIBC_HEADERS, &symbols::NM], install)?;
     let mut cargo = cargo("build", "image");
     if services == Services::HttpOnly {
         cargo.arg("--no-default-features");
@@ -63,18 +77,25 @@ fn build_with(services: Services, install: Install) -> Result<Image> {
     if !status.success() {
         fail!("the image does not build; cargo's messages are above");
     }
-    let symbols = places::target().join(TARGET).join("image").join(PACKAGE);
-    let stripped = match services {
-        Services::All => built()?,
-        Services::HttpOnly => built()?.with_file_name("aqueduct-http.elf"),
-    };
-    finish(&symbols, &stripped)?;
-    Ok(Image { stripped, symbols })
+    let image = Image::built(services)?;
+    finish(&image)?;
+    Ok(image)
 }
 
-/// The stripped image of the last build.
-pub(crate) fn built() -> Result<PathBuf> {
-    Ok(places::made("image")?.join("aqueduct.elf"))
+impl Image {
+    /// Where the last build has put it.
+    pub(crate) fn built(services: Services) -> Result<Self> {
+        let folder = places::made("image")?;
+        let name = match services {
+            Services::All => "aqueduct",
+            Services::HttpOnly => "aqueduct-http",
+        };
+        Ok(Self {
+            shipped: folder.join(format!("{name}.elf")),
+            unpacked: folder.join(format!("{name}-unpacked.elf")),
+            symbols: places::target().join(TARGET).join("image").join(PACKAGE),
+        })
+    }
 }
 
 /// A cargo command for the image's package, with the settings that it needs:
@@ -96,13 +117,68 @@ pub(crate) fn cargo(verb: &str, profile: &str) -> Command {
     command
 }
 
-/// Strips the image, and leaves it the names of its functions for its own reports.
-fn finish(from: &Path, to: &Path) -> Result {
-    // Written beside and renamed: another xtask may be booting the old one.
-    let new = to.with_extension("new");
-    tools::output(tools::command(&tools::STRIP)?.arg("--strip-all").arg("-o").arg(&new).arg(from))?;
-    let mut image = std::fs::read(&new).or_say(|| format!("cannot read {}", new.display()))?;
-    symbols::append(&mut image, from)?;
-    std::fs::write(&new, image).or_say(|| format!("cannot write {}", new.display()))?;
-    std::fs::rename(&new, to).or_say(|| format!("cannot write {}", to.display()))
+/// Makes what is booted of what was linked: with the names of its functions, for its own reports, and packed.
+fn finish(image: &Image) -> Result {
+    let linked = image.symbols.as_path();
+    let symbols = Symbols::read(linked)?;
+    let file = std::fs::read(linked).or_say(|| format!("cannot read {}", linked.display()))?;
+    let Some(mut program) = Program::parse(&file) else {
+        fail!("{} is no ELF file", linked.display());
+    };
+    let names = symbols.place("symbols")?;
+    for segment in program.segments.iter_mut().filter(|segment| segment.address == names) {
+        segment.bytes = symbols.table();
+        segment.memory_bytes = segment.bytes.len() as u64;
+    }
+    write(&image.unpacked, &program)?;
+    pack_from(&mut program, symbols.place("text_start")?, symbols.place("packed")?)?;
+    write(&image.shipped, &program)
+}
+
+/// Packs all that is loaded from `start` on; `record` is where `boot.s` looks for what it is to unpack.
+fn pack_from(program: &mut Program, start: u64, record: u64) -> Result {
+    /// What one turn of the loop over the sums takes in.
+    const STEP: usize = 64;
+    let mut bytes = Vec::new();
+    let first = program.segments.partition_point(|segment| segment.address < start);
+    for segment in program.segments.drain(first..) {
+        bytes.resize((segment.address - start) as usize, 0);
+        bytes.extend(segment.bytes);
+    }
+    let Packed { mut block, instructions, lead } = pack::pack(&bytes);
+    if lz4_flex::block::decompress(&block, bytes.len()).ok().as_ref() != Some(&bytes) {
+        fail!("what was packed does not unpack to the same: `image/pack.rs` is wrong");
+    }
+    let end = start + bytes.len() as u64;
+    let block_start = (end + lead as u64 - block.len() as u64).next_multiple_of(STEP as u64);
+    let block_end = block_start + block.len() as u64;
+    block.resize(block.len().next_multiple_of(STEP), 0);
+    let sums = sums(&block);
+    let segment = Segment::read_only(block_start, block);
+    let words = [block_start, block_end, segment.end(), end].into_iter().chain(sums);
+    program.segments.push(segment);
+    for (address, word) in (record..).step_by(8).zip(words) {
+        let placed = program.patch(address, word);
+        placed.ok_or_else(|| Failure::new("`packed` is not in the boot code"))?;
+    }
+    eprintln!("xtask: unpacks in {instructions} instructions");
+    Ok(())
+}
+
+/// Of the words in two lanes, and of those sums on the way: what `packed_is_whole` computes.
+fn sums(block: &[u8]) -> [u64; 4] {
+    let mut sums = [0_u64; 4];
+    for (index, word) in block.as_chunks::<8>().0.iter().enumerate() {
+        let lane = index % 2;
+        sums[lane] = sums[lane].wrapping_add(u64::from_le_bytes(*word));
+        sums[2 + lane] = sums[2 + lane].wrapping_add(sums[lane]);
+    }
+    sums
+}
+
+/// Written beside and renamed: another xtask may be booting the old one.
+fn write(file: &Path, program: &Program) -> Result {
+    let new = file.with_extension("new");
+    std::fs::write(&new, program.write()).or_say(|| format!("cannot write {}", new.display()))?;
+    std::fs::rename(&new, file).or_say(|| format!("cannot write {}", file.display()))
 }

@@ -58,6 +58,8 @@ pub(crate) struct Setup {
     /// The kernel command line; the static addresses of `link` unless a test says other words.
     pub(crate) words: String,
     pub(crate) bundle: Option<PathBuf>,
+    /// Another image than the one under test.
+    pub(crate) kernel: Option<PathBuf>,
     pub(crate) entropy: bool,
     /// Checksum and segmentation offload between the guest and our kernel.
     pub(crate) offloads: bool,
@@ -71,6 +73,7 @@ impl Default for Setup {
             memory_mib: 256,
             words: link::guest_words(),
             bundle: None,
+            kernel: None,
             entropy: true,
             offloads: true,
             more: Vec::new(),
@@ -148,7 +151,7 @@ impl Lab {
             machine: setup.machine,
             accel: Accel::best(&self.kernel, setup.machine)?,
             memory_mib: setup.memory_mib,
-            kernel: self.kernel.clone(),
+            kernel: setup.kernel.clone().unwrap_or_else(|| self.kernel.clone()),
             initrd: setup.bundle.clone(),
             append: setup.words.clone(),
             wire,

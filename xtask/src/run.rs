@@ -154,13 +154,14 @@ impl Run<'_> {
         let image = image::build(options.install)?;
         let accel = match options.accel {
             Some(accel) => accel,
-            None => Accel::best(&image.stripped, options.machine)?,
+            None => Accel::best(&image.shipped, options.machine)?,
         };
         let spec = Spec {
             machine: options.machine,
             accel,
             memory_mib: options.memory_mib,
-            kernel: image.stripped.clone(),
+            // What unpacks itself writes over breakpoints that are already set.
+            kernel: if options.gdb { image.unpacked.clone() } else { image.shipped.clone() },
             initrd: Some(self.bundle.to_owned()),
             append: self.words(),
             wire: match self.tap {
@@ -199,7 +200,7 @@ impl Run<'_> {
         tools::need(&[&tools::QEMU], options.install)?;
         let image = image::build(options.install)?;
         let guest = xen::Running::start(&xen::Request {
-            image: &image.stripped,
+            image: &image.shipped,
             bundle: self.bundle,
             memory_mib: options.memory_mib,
             port: options.port,

@@ -209,7 +209,7 @@ fn cargo_command(arguments: &[&str]) -> Command {
 fn run_cases(cases: &[&'static Case], install: Install, tally: &mut Tally) -> Result {
     let needs = [&[&tools::QEMU, &tools::IP], needs_of(cases).as_slice()].concat();
     tools::need(&needs, install)?;
-    let kernel = image::build(install)?.stripped;
+    let kernel = image::build(install)?.shipped;
     let process = run::build_process()?;
     if cases.iter().any(|case| case.name.starts_with("xen/")) {
         Dom0::get(install)?;

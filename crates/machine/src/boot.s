@@ -54,17 +54,66 @@ pvh_start:
         movl %eax, %fs
         movl %eax, %gs
         xorl %ebp, %ebp                 # ends a walk over frames
-        movl start_info_address, %edi
+        movq packed_from, %rdi
+        testq %rdi, %rdi
+        jz 4f
+        movq packed_end, %rsi
+        movl $packed_sums, %edx
+        call packed_is_whole
+        testl %eax, %eax
+        jz damaged
+        movl $text_start, %edi
+        movq packed_from, %rsi
+        movq packed_block_end, %rdx
+        call unpack
+        cmpq unpacked_end, %rax
+        jne damaged
+4:      movl start_info_address, %edi
         call machine_start
-4:      cli
+5:      cli
         hlt
-        jmp 4b
+        jmp 5b
 
-        .section .rodata.boot, "a"
+        # Says so on the serial port and on Xen's console port, and ends the machine as `power::fail` does.
+damaged:
+        movl $damaged_text, %esi
+1:      movl $0x3fd, %edx
+        movl $1000000, %ecx             # polls of a transmitter that may be stuck
+2:      inb %dx, %al
+        testb $0x20, %al
+        loopz 2b
+        lodsb
+        movl $0x3f8, %edx
+        outb %al, %dx
+        outb %al, $0xe9
+        cmpb $10, %al
+        jne 1b
+        movl $0xf4, %edx
+        movl $16, %eax
+        outl %eax, %dx
+        jmp 5b
+damaged_text:
+        .ascii "the image is damaged: it does not unpack\n"
+
         .balign 8
 gdt_pointer:
         .word 5 * 8 - 1
         .quad gdt
+
+        # Filled in by `cargo xtask image`. Zeros: nothing is packed, the image is as it was linked.
+        .balign 8
+        .globl packed
+packed:
+packed_from:
+        .quad 0
+packed_block_end:
+        .quad 0
+packed_end:                             # the same with padding: what the sums are about
+        .quad 0
+unpacked_end:
+        .quad 0
+packed_sums:
+        .quad 0, 0, 0, 0
 
         .section .data.boot, "aw"
         .balign 8

@@ -41,6 +41,8 @@ mod start_info;
 mod symbols;
 #[cfg(feature = "runtime")]
 mod trace;
+#[cfg(any(test, feature = "runtime"))]
+mod unpack;
 pub mod virtio;
 pub mod xen;
 

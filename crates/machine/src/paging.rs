@@ -86,21 +86,21 @@ fn map_where_it_is(info: &crate::start_info::StartInfo) -> Option<()> {
 #[cfg(feature = "runtime")]
 fn map_image(end: u64) -> Option<()> {
     unsafe extern "C" {
+        static image_start: u8;
+        static boot_end: u8;
         static text_start: u8;
         static text_end: u8;
-        static constants_end: u8;
-        static symbols: u8;
     }
+    let boot = &raw const image_start as u64..&raw const boot_end as u64;
     let text = &raw const text_start as u64..&raw const text_end as u64;
-    let constants = text.end..&raw const constants_end as u64;
-    let names = &raw const symbols as u64 & ADDRESS..crate::memory::image_end();
+    let constants = text.end..crate::memory::image_end();
     let only = |range: core::ops::Range<u64>, flags| {
         map(PAGE, range.start, range.start, range.end - range.start, flags)
     };
     only(0..end, PRESENT | WRITABLE | NO_EXECUTE)?;
+    only(boot, PRESENT)?;
     only(text, PRESENT)?;
     only(constants, PRESENT | NO_EXECUTE)?;
-    only(names, PRESENT | NO_EXECUTE)?;
     for page in guards().into_iter().chain([0]) {
         only(page..page + PAGE_BYTES as u64, 0)?;
     }

@@ -11,7 +11,7 @@ use crate::{
 };
 use std::{
     net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -70,12 +70,11 @@ impl Contestant {
         SocketAddr::from((self.address, 80))
     }
 
-    /// Bytes of the kernel and the initrd.
-    pub(crate) fn size_bytes(&self) -> u64 {
-        [&self.kernel, &self.small]
-            .map(|file| std::fs::metadata(file).map_or(0, |data| data.len()))
-            .iter()
-            .sum()
+    /// Bytes of a kernel and the initrd.
+    pub(crate) fn size_bytes(&self, kernel: &Path) -> f64 {
+        let bytes =
+            |file: &Path| std::fs::metadata(file).map_or(f64::NAN, |file| file.len() as f64);
+        bytes(kernel) + bytes(&self.small)
     }
 
     pub(crate) fn start(

@@ -8,9 +8,13 @@ use super::{
 use crate::{
     failure::{Failure, Result, fail},
     guest::Guest,
+    image::{Image, Services},
     load as crowd,
 };
-use std::time::{Duration, Instant};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 pub(crate) const MEMORY_MIB: u32 = 256;
 
@@ -97,9 +101,22 @@ pub(crate) fn median(values: &mut [f64]) -> f64 {
 }
 
 fn size(field: &Field) -> Result<Vec<Line>> {
-    let values: Vec<_> =
-        field.contestants().map(|contestant| contestant.size_bytes() as f64).collect();
-    Ok(vec![line("kernel + initrd, bytes", &values, Reach::AtMost(700e3))])
+    let [http_only, all] = [Services::HttpOnly, Services::All].map(Image::built);
+    let (http_only, all) = (http_only?, all?);
+    let ours = |kernel: &Path| field.ours.size_bytes(kernel);
+    let peers = field.peer.as_ref().map(|peer| peer.size_bytes(&peer.kernel));
+    let row = |what: &str, kernel: &Path, reach| Line {
+        what: format!("kernel + initrd, {what}, bytes"),
+        ours: ours(kernel),
+        peer: peers,
+        reach: Reach::AtMost(reach),
+    };
+    Ok(vec![
+        row("HTTP only", &http_only.shipped, 700e3),
+        row("HTTP only, unpacked", &http_only.unpacked, 900e3),
+        row("all services", &all.shipped, 1.4e6),
+        row("all services, unpacked", &all.unpacked, 1.7e6),
+    ])
 }
 
 fn boot(field: &Field) -> Result<Vec<Line>> {

@@ -7,42 +7,46 @@ use crate::{
 };
 use std::{collections::HashMap, path::Path};
 
-const NM: Tool = Tool { program: "nm", package: "binutils" };
-/// Labels of the linker script, which stand at addresses of functions.
-const LABELS: [&str; 5] =
-    ["image_start", "__executable_start", "text_start", "text_end", "__etext"];
-/// Where the linker script wants the table.
-const PLACE: &str = "symbols";
+pub(super) const NM: Tool = Tool { program: "nm", package: "binutils" };
+/// What stands among the functions and is none: labels of the linker script, and data of the boot code.
+const LABELS: [&str; 7] = [
+    "image_start",
+    "__executable_start",
+    "boot_end",
+    "text_start",
+    "text_end",
+    "__etext",
+    "packed",
+];
 const TOKENS: usize = 128;
 const FIRST_TOKEN: u8 = 128;
 /// Bytes that the reader has waiting while it takes a token apart.
 const NESTING_MAX: usize = 16;
 const NAME_BYTES_MAX: usize = 255;
 
-/// Appends the table for the functions of `unstripped` to a stripped image.
-pub(super) fn append(image: &mut Vec<u8>, unstripped: &Path) -> Result {
-    let listing = tools::output(
-        tools::command(&NM)?
-            .args(["--defined-only", "--demangle", "--numeric-sort"])
-            .arg(unstripped),
-    )?;
-    let symbols = Symbols::parse(&listing)?;
-    let table = symbols.table();
-    place(image, symbols.place, &table)
-}
-
 /// What the linker made of the program.
-struct Symbols {
+pub(super) struct Symbols {
     /// By address.
     functions: Vec<(u64, String)>,
     end: u64,
-    place: u64,
+    /// The others.
+    places: HashMap<String, u64>,
 }
 
 impl Symbols {
+    /// Of a linked image.
+    pub(super) fn read(linked: &Path) -> Result<Self> {
+        let listing = tools::output(
+            tools::command(&NM)?
+                .args(["--defined-only", "--demangle", "--numeric-sort"])
+                .arg(linked),
+        )?;
+        Self::parse(&listing)
+    }
+
     fn parse(listing: &str) -> Result<Self> {
         let mut functions: Vec<(u64, String)> = Vec::new();
-        let (mut end, mut place) = (None, None);
+        let mut places = HashMap::new();
         for line in listing.lines() {
             let mut words = line.splitn(3, ' ');
             let (Some(address), Some(kind), Some(name)) =
@@ -51,23 +55,27 @@ impl Symbols {
                 continue;
             };
             let Ok(address) = u64::from_str_radix(address, 16) else { continue };
-            match name {
-                "text_end" => end = Some(address),
-                PLACE => place = Some(address),
-                _ => {}
-            }
             let is_new = functions.last().is_none_or(|last| last.0 < address);
-            if matches!(kind, "t" | "T") && !LABELS.contains(&name) && is_new {
+            if !matches!(kind, "t" | "T") || LABELS.contains(&name) {
+                places.insert(name.to_owned(), address);
+            } else if is_new {
                 functions.push((address, shorten(name)));
             }
         }
-        match (end, place) {
-            (Some(end), Some(place)) if !functions.is_empty() => Ok(Self { functions, end, place }),
+        match places.get("text_end") {
+            Some(&end) if !functions.is_empty() => Ok(Self { functions, end, places }),
             _ => fail!("the image has no symbols: its linker script and xtask do not fit together"),
         }
     }
 
-    fn table(&self) -> Vec<u8> {
+    /// The address of what is no function.
+    pub(super) fn place(&self, name: &str) -> Result<u64> {
+        let place = self.places.get(name).copied();
+        place.ok_or_else(|| Failure(format!("the linked image has no `{name}`")))
+    }
+
+    /// The functions' names.
+    pub(super) fn table(&self) -> Vec<u8> {
         let names = self.functions.iter().map(|(_, name)| name.as_bytes().to_vec()).collect();
         let (names, tokens) = tokenise(names);
         let start = self.functions[0].0;
@@ -174,67 +182,6 @@ fn replace(name: &[u8], pair: [u8; 2], token: u8) -> Vec<u8> {
     out
 }
 
-/// Puts the table behind the last segment and makes the one at `address` the table's (ELF-64 Object File Format, 1.5).
-/// Section headers go: nobody asks a stripped image for them.
-fn place(image: &mut Vec<u8>, address: u64, table: &[u8]) -> Result {
-    const ALIGN: usize = 16;
-    let broken = || Failure::new("the linked image is no ELF file with a place for symbols");
-    let segments = segments(image).ok_or_else(broken)?;
-    let (mine, others): (Vec<_>, Vec<_>) =
-        segments.into_iter().partition(|segment| segment.address == address);
-    let (Some(mine), Some(end)) = (mine.first(), others.iter().map(|segment| segment.end).max())
-    else {
-        return Err(broken());
-    };
-    image.truncate(end);
-    image.resize(end.next_multiple_of(ALIGN), 0);
-    let fields = [(8, image.len()), (32, table.len()), (40, table.len()), (48, ALIGN)];
-    for (offset, value) in fields {
-        put(image, mine.header + offset, &(value as u64).to_le_bytes()).ok_or_else(broken)?;
-    }
-    for (offset, length) in [(40, 8), (60, 2), (62, 2)] {
-        put(image, offset, &[0; 8][..length]).ok_or_else(broken)?;
-    }
-    image.extend(table);
-    Ok(())
-}
-
-/// What is loaded, by its program header.
-struct Segment {
-    header: usize,
-    address: u64,
-    /// One past its last byte in the file.
-    end: usize,
-}
-
-fn segments(image: &[u8]) -> Option<Vec<Segment>> {
-    const HEADER_BYTES: usize = 56;
-    const LOAD: u64 = 1;
-    let (start, count) = (number::<8>(image, 32)? as usize, number::<2>(image, 56)? as usize);
-    let headers = (0..count).map(|index| start + index * HEADER_BYTES);
-    let loaded = headers.filter(|&at| number::<4>(image, at) == Some(LOAD));
-    loaded
-        .map(|header| {
-            let (offset, bytes) =
-                (number::<8>(image, header + 8)?, number::<8>(image, header + 32)?);
-            let end = usize::try_from(offset.checked_add(bytes)?).ok()?;
-            let address = number::<8>(image, header + 16)?;
-            (end <= image.len()).then_some(Segment { header, address, end })
-        })
-        .collect()
-}
-
-fn put(image: &mut [u8], at: usize, bytes: &[u8]) -> Option<()> {
-    image.get_mut(at..at + bytes.len())?.copy_from_slice(bytes);
-    Some(())
-}
-
-fn number<const BYTES: usize>(bytes: &[u8], at: usize) -> Option<u64> {
-    let mut value = [0; 8];
-    value[..BYTES].copy_from_slice(bytes.get(at..at + BYTES)?);
-    Some(u64::from_le_bytes(value))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -290,34 +237,8 @@ mod tests {
         let functions: Vec<_> =
             symbols.functions.iter().map(|(at, name)| (*at, name.as_str())).collect();
         assert_eq!(functions, [(0x10_0000, "pvh_start"), (0x10_0010, "a::b")]);
-        assert_eq!((symbols.end, symbols.place), (0x10_0100, 0x30_0000));
+        assert_eq!((symbols.end, symbols.place("symbols").unwrap()), (0x10_0100, 0x30_0000));
+        assert!(symbols.place("a::b").is_err());
         assert!(Symbols::parse("").is_err());
-    }
-
-    #[test]
-    fn the_table_takes_the_segment_that_waits_for_it() {
-        const CONTENT: usize = 64 + 2 * 56;
-        let mut image = vec![0; CONTENT + 100];
-        image[32] = 64;
-        image[56] = 2;
-        image[60] = 9;
-        for (index, address) in [(0, 0x1000_u64), (1, 0x3000)] {
-            let at = 64 + index * 56;
-            image[at] = 1;
-            image[at + 16..at + 24].copy_from_slice(&address.to_le_bytes());
-            image[at + 8] = CONTENT as u8;
-            image[at + 32] = 3;
-        }
-        place(&mut image, 0x3000, b"table").unwrap();
-        let at = 64 + 56;
-        let offset = number::<8>(&image, at + 8).unwrap() as usize;
-        assert_eq!(&image[offset..], b"table");
-        assert_eq!((offset, image[60]), ((CONTENT + 3).next_multiple_of(16), 0));
-        assert_eq!(
-            (number::<8>(&image, at + 32), number::<8>(&image, at + 40)),
-            (Some(5), Some(5))
-        );
-        assert!(place(&mut image, 0x2000, b"table").is_err());
-        assert!(place(&mut vec![0; 10], 0x2000, b"table").is_err());
     }
 }

@@ -132,7 +132,7 @@ fn prepare(install: Install) -> Result<Host> {
     let options = Options { guests_mib: 4 * GUEST_MIB + 64, ..Options::default() };
     let host = Host::start(&Dom0::get(install)?, &options)?;
     let scratch = Scratch::new()?;
-    put_file(&host, "image", &image.stripped)?;
+    put_file(&host, "image", &image.shipped)?;
     host.put("/guests/page", &bundle(&[])?)?;
     host.put("/guests/bundle", &bundle(&[("site/big", &vec![0; BULK_MIB << 20])])?)?;
     put_file(&host, "linux", &peer.kernel)?;
