@@ -229,6 +229,7 @@ mod heap {
 
     // SAFETY: everything is passed on to talc, which keeps the contract.
     unsafe impl GlobalAlloc for Heap {
+        #[inline(never)]
         unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
             // SAFETY: the caller's layout is as talc wants it.
             let start = unsafe { self.talc.alloc(layout) };
@@ -238,12 +239,14 @@ mod heap {
             start
         }
 
+        #[inline(never)]
         unsafe fn dealloc(&self, start: *mut u8, layout: Layout) {
             self.count(0, layout.size());
             // SAFETY: the caller took it from `alloc` with this layout.
             unsafe { self.talc.dealloc(start, layout) }
         }
 
+        #[inline(never)]
         unsafe fn realloc(&self, start: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
             // SAFETY: the caller took it from `alloc` with this layout.
             let moved = unsafe { self.talc.realloc(start, layout, bytes) };
