@@ -127,7 +127,7 @@ pub struct Tcp {
     pub rx_ring_initial_bytes: usize,
     /// Receive buffer that a busy connection may grow to, in bytes. Default 256 KiB.
     pub rx_ring_max_bytes: usize,
-    /// Transmit buffer of a new connection, in bytes. Default 2 KiB.
+    /// Transmit buffer of a new connection, in bytes. Default 4 KiB.
     pub tx_ring_initial_bytes: usize,
     /// Transmit buffer that a busy connection may grow to, in bytes. Default 256 KiB.
     pub tx_ring_max_bytes: usize,
@@ -152,7 +152,7 @@ impl Default for Tcp {
             half_open_max: 4096,
             rx_ring_initial_bytes: 2 * 1024,
             rx_ring_max_bytes: 256 * 1024,
-            tx_ring_initial_bytes: 2 * 1024,
+            tx_ring_initial_bytes: 4 * 1024,
             tx_ring_max_bytes: 256 * 1024,
             time_wait: Duration::from_secs(60),
             time_wait_max: 16_384,

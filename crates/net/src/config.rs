@@ -52,8 +52,8 @@ pub struct Limits {
     /// Bytes up to which a receive ring grows when its connection is busy; at most 1 GiB. Default
     /// 262,144: a gigabit per second at 2 ms.
     pub receive_ring_max_bytes: usize,
-    /// Bytes of a new connection's transmit ring. Default 2,048: smoltcp's initial congestion
-    /// window, so that more could not leave at once anyway.
+    /// Bytes of a new connection's transmit ring, held only while there are some in it. Default
+    /// 4,096: a small page with its fields, which then costs no socket.
     pub transmit_ring_initial_bytes: usize,
     /// Bytes up to which a transmit ring grows when its connection is busy. Default 262,144: four
     /// segments of 64 KiB, so that one is filled while others travel.
@@ -100,7 +100,7 @@ impl Default for Limits {
             time_wait: Duration::from_secs(60),
             receive_ring_initial_bytes: 1_536,
             receive_ring_max_bytes: 262_144,
-            transmit_ring_initial_bytes: 2_048,
+            transmit_ring_initial_bytes: 4_096,
             transmit_ring_max_bytes: 262_144,
             rings_total_bytes: 64 << 20,
             ring_min_bytes: 512,
