@@ -1,6 +1,7 @@
 //! The one trait that every byte stream implements.
 
 use crate::{Address, FlowError};
+use bytes::{Buf, Bytes};
 use core::future::poll_fn;
 use core::task::{Context, Poll, ready};
 
@@ -40,6 +41,20 @@ pub trait Flow {
         self.poll_write_with(cx, &mut |space| copy_front(space, bytes).0)
     }
 
+    /// Lends the flow some of `bytes`, which are not to be none; takes those off their front, and says
+    /// how many. They may be sent from where they lie, which costs neither time nor memory for a copy,
+    /// so that more of them may be taken than of those that are [written](Self::poll_write): for long
+    /// runs. Lending a run in parts, each what is left of the one before, is as good as at once.
+    fn poll_write_lent(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &mut Bytes,
+    ) -> Poll<Result<usize, FlowError>> {
+        let count = ready!(self.poll_write(cx, bytes))?;
+        bytes.advance(count);
+        Poll::Ready(Ok(count))
+    }
+
     /// Ready when everything written was taken over by the peer's transport (TCP: acknowledged).
     fn poll_drained(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), FlowError>>;
 
@@ -75,6 +90,14 @@ impl<F: Flow + ?Sized> Flow for alloc::boxed::Box<F> {
 
     fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize, FlowError>> {
         (**self).poll_write(cx, bytes)
+    }
+
+    fn poll_write_lent(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &mut Bytes,
+    ) -> Poll<Result<usize, FlowError>> {
+        (**self).poll_write_lent(cx, bytes)
     }
 
     fn poll_drained(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), FlowError>> {
