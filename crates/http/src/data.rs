@@ -1,8 +1,8 @@
 //! Bytes to be sent, wherever they live.
 
-use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
+use bytes::{Buf, Bytes};
 
 /// Bytes to be sent: static, owned or shared. Cut and consumed without a copy.
 #[derive(Clone, Debug)]
@@ -12,7 +12,7 @@ pub struct Data(Source);
 enum Source {
     Static(&'static [u8]),
     Owned { bytes: Vec<u8>, start: usize, end: usize },
-    Shared { bytes: Rc<[u8]>, start: usize, end: usize },
+    Shared(Bytes),
 }
 
 impl Data {
@@ -21,15 +21,16 @@ impl Data {
         match &self.0 {
             Source::Static(bytes) => bytes,
             Source::Owned { bytes, start, end } => bytes.get(*start..*end).unwrap_or(&[]),
-            Source::Shared { bytes, start, end } => bytes.get(*start..*end).unwrap_or(&[]),
+            Source::Shared(bytes) => bytes,
         }
     }
 
     /// Number of bytes.
     pub fn len(&self) -> usize {
-        match self.0 {
+        match &self.0 {
             Source::Static(bytes) => bytes.len(),
-            Source::Owned { start, end, .. } | Source::Shared { start, end, .. } => end - start,
+            Source::Owned { start, end, .. } => end - start,
+            Source::Shared(bytes) => bytes.len(),
         }
     }
 
@@ -58,7 +59,17 @@ impl Data {
         let count = count.min(self.len());
         match &mut self.0 {
             Source::Static(bytes) => *bytes = bytes.get(count..).unwrap_or(&[]),
-            Source::Owned { start, .. } | Source::Shared { start, .. } => *start += count,
+            Source::Owned { start, .. } => *start += count,
+            Source::Shared(bytes) => bytes.advance(count),
+        }
+    }
+
+    /// The same bytes, where they are, in a form that others can hold on to.
+    pub(crate) fn into_shared(self) -> Bytes {
+        match self.0 {
+            Source::Static(bytes) => Bytes::from_static(bytes),
+            Source::Owned { bytes, start, end } => Bytes::from(bytes).slice(start..end),
+            Source::Shared(bytes) => bytes,
         }
     }
 
@@ -66,9 +77,8 @@ impl Data {
         let len = len.min(self.len());
         match &mut self.0 {
             Source::Static(bytes) => *bytes = bytes.get(..len).unwrap_or(bytes),
-            Source::Owned { start, end, .. } | Source::Shared { start, end, .. } => {
-                *end = *start + len;
-            }
+            Source::Owned { start, end, .. } => *end = *start + len,
+            Source::Shared(bytes) => bytes.truncate(len),
         }
     }
 }
@@ -104,10 +114,9 @@ impl From<String> for Data {
     }
 }
 
-impl From<Rc<[u8]>> for Data {
-    fn from(bytes: Rc<[u8]>) -> Data {
-        let end = bytes.len();
-        Data(Source::Shared { bytes, start: 0, end })
+impl From<Bytes> for Data {
+    fn from(bytes: Bytes) -> Data {
+        Data(Source::Shared(bytes))
     }
 }
 
@@ -120,8 +129,9 @@ mod tests {
         for data in [
             Data::from(b"0123456789"),
             Data::from(b"0123456789".to_vec()),
-            Data::from(Rc::<[u8]>::from(&b"0123456789"[..])),
+            Data::from(Bytes::copy_from_slice(b"0123456789")),
         ] {
+            assert_eq!(data.clone().slice(1, 4).into_shared(), b"123"[..]);
             assert_eq!(data.clone().slice(2, 5).as_bytes(), b"234");
             assert_eq!(data.clone().slice(2, 50).slice(1, 3).as_bytes(), b"34");
             assert_eq!(data.clone().slice(7, 3).as_bytes(), b"");

@@ -1,5 +1,6 @@
 //! A client and a server, joined by rings of random sizes and moments: what one sends the other receives.
 
+use bytes::Bytes;
 use http::client::{self, Request};
 use http::server;
 use http::{Body, BodyLength, Data, Limits, Method, Response, Status, Transport};
@@ -41,7 +42,7 @@ impl Content {
         let pieces = || bytes.chunks(7).map(<[u8]>::to_vec);
         let body = match random.below(5) {
             0 => Body::Full(bytes.to_vec().into()),
-            1 => Body::Full(Rc::<[u8]>::from(bytes).into()),
+            1 => Body::Full(Bytes::copy_from_slice(bytes).into()),
             2 => Body::Parts(pieces().map(Data::from).collect()),
             kind => {
                 content.pieces = pieces().rev().collect();
@@ -98,7 +99,8 @@ impl Pair {
             request = request.expecting_continue();
         }
         self.sending = sending;
-        self.answer = Some(self.random.bytes(300));
+        let long = self.random.below(20) == 0;
+        self.answer = Some(self.random.bytes(if long { 100_000 } else { 300 }));
         (self.response, self.done) = (None, false);
         self.client.request(NOW, request).unwrap_or_else(|_| panic!("not reusable"));
         let mut steps = 0;
@@ -183,6 +185,12 @@ impl Pair {
     }
 
     fn server_sends(&mut self) {
+        let takes = self.random.below(20_000);
+        if let Some(long) = self.server.lendable().filter(|_| takes < 10_000) {
+            let lent = long.split_to(takes.min(long.len()));
+            self.server.lent(NOW, lent.len());
+            self.to_client.extend_from_slice(&lent);
+        }
         let mut out = vec![0; self.random.below(200)];
         let count = self.server.poll_transmit(NOW, None, &mut out);
         self.to_client.extend_from_slice(&out[..count]);

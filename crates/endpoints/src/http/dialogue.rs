@@ -6,6 +6,7 @@ use super::exchange::{Answer, Producing, Reply, Request, Then};
 use super::server::Shared;
 use alloc::boxed::Box;
 use alloc::rc::Rc;
+use bytes::Bytes;
 use core::cell::RefCell;
 use core::pin::Pin;
 use core::task::{Context, Poll};
@@ -115,6 +116,17 @@ impl Dialogue {
     pub(super) fn transmit(&mut self, now: Duration, space: &mut [u8]) -> usize {
         let core = &mut self.core;
         self.shared.with_date(now, |date| core.poll_transmit(now, date, space))
+    }
+
+    /// Long output that is next, for the flow to take off its front what it can send from where it
+    /// lies.
+    pub(super) fn lendable(&mut self) -> Option<&mut Bytes> {
+        self.core.lendable()
+    }
+
+    /// So many bytes of it were taken.
+    pub(super) fn lent(&mut self, now: Duration, count: usize) {
+        self.core.lent(now, count);
     }
 
     /// What is to be done with the flow.

@@ -70,9 +70,17 @@ impl<F: Flow + Unpin + 'static> Session<F> {
         let dialogue = &mut self.dialogue;
         let mut moved = false;
         while dialogue.wants_transmit() {
-            match flow.poll_write_with(cx, &mut |space| dialogue.transmit(now, space)) {
+            let written = match dialogue.lendable() {
+                Some(bytes) => {
+                    flow.poll_write_lent(cx, bytes).map_ok(|count| dialogue.lent(now, count))
+                }
+                None => flow
+                    .poll_write_with(cx, &mut |space| dialogue.transmit(now, space))
+                    .map_ok(drop),
+            };
+            match written {
                 Poll::Pending => break,
-                Poll::Ready(Ok(_)) => moved = true,
+                Poll::Ready(Ok(())) => moved = true,
                 Poll::Ready(Err(_)) => {
                     self.flow = None;
                     return true;

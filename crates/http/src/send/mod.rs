@@ -7,6 +7,7 @@ pub(crate) use cursor::Cursor;
 use crate::response::Lines;
 use crate::{Body, Data};
 use alloc::vec::{self, Vec};
+use bytes::{Buf, Bytes};
 
 /// The call does not fit the state of the connection: for instance a response without a
 /// request, or more data than was declared.
@@ -38,6 +39,10 @@ pub(crate) enum SendFraming {
 /// time, so this bounds what waits in a connection; 64 KiB is what one segmentation offload takes.
 pub(crate) const STREAM_PIECE_BYTES_MAX: usize = 64 << 10;
 
+/// Content of so many bytes and more is for lending: a caller who does not lend, or a flow that
+/// copies, has lost one call by it.
+const LENT_BYTES_MIN: usize = 16 << 10;
+
 /// Sends one message at a time.
 #[derive(Debug, Default)]
 pub(crate) struct Sender {
@@ -52,6 +57,8 @@ enum Content {
     #[default]
     None,
     Full(Data),
+    /// The same, of which some may be lent already; so is all of it then.
+    Long(Bytes),
     Parts(Data, vec::IntoIter<Data>),
     Stream(Stream),
 }
@@ -95,10 +102,12 @@ impl Sender {
     }
 
     /// Sets the content that follows the head.
+    #[inline(always)] // This and `write` are on the way of each short answer.
     pub(crate) fn start(&mut self, body: Body, framing: SendFraming) {
         self.content = match body {
             _ if framing == SendFraming::None => Content::None,
             Body::Empty => Content::None,
+            Body::Full(data) if data.len() >= LENT_BYTES_MIN => Content::long(data),
             Body::Full(data) => Content::Full(data),
             Body::Parts(parts) => Content::Parts(Data::from(b""), parts.into_iter()),
             Body::Stream(_) => {
@@ -108,11 +117,13 @@ impl Sender {
     }
 
     /// Writes what it can to `out` from `at` on.
+    #[inline(always)]
     pub(crate) fn write(&mut self, out: &mut [u8], at: &mut usize) {
         while *at < out.len() && self.flush(out, at) {
             let progress = match &mut self.content {
                 Content::None => return,
                 Content::Full(data) => write_data(data, out, at),
+                Content::Long(bytes) => write_long(bytes, out, at),
                 Content::Parts(data, rest) => write_parts(data, rest, out, at),
                 Content::Stream(stream) => stream.write(out, at, &mut self.spill),
             };
@@ -121,6 +132,21 @@ impl Sender {
                 Progress::Waiting => return,
                 Progress::Done => self.content = Content::None,
             }
+        }
+    }
+
+    /// What is to be lent next instead of written: long content, when all before it is written.
+    pub(crate) fn lendable(&mut self) -> Option<&mut Bytes> {
+        match &mut self.content {
+            Content::Long(bytes) if self.spill.is_empty() => Some(bytes),
+            _ => None,
+        }
+    }
+
+    /// Some of that was taken off its front.
+    pub(crate) fn lent(&mut self) {
+        if matches!(&self.content, Content::Long(bytes) if bytes.is_empty()) {
+            self.content = Content::None;
         }
     }
 
@@ -143,7 +169,7 @@ impl Sender {
         !self.spill.is_empty()
             || match &self.content {
                 Content::None => false,
-                Content::Full(_) | Content::Parts(..) => true,
+                Content::Full(_) | Content::Long(_) | Content::Parts(..) => true,
                 Content::Stream(stream) => stream.piece.is_some() || stream.end.is_some(),
             }
     }
@@ -207,6 +233,13 @@ impl Sender {
     }
 }
 
+impl Content {
+    #[cold] // Beside the way of short answers; where it pays, its cost is nothing.
+    fn long(data: Data) -> Content {
+        Content::Long(data.into_shared())
+    }
+}
+
 impl Stream {
     fn write(&mut self, out: &mut [u8], at: &mut usize, spill: &mut Vec<u8>) -> Progress {
         if let Some(piece) = &mut self.piece {
@@ -245,6 +278,7 @@ enum Progress {
     Done,
 }
 
+#[inline(always)]
 fn write_data(data: &mut Data, out: &mut [u8], at: &mut usize) -> Progress {
     let count = copy(data.as_bytes(), out, at);
     if count == data.len() {
@@ -252,6 +286,17 @@ fn write_data(data: &mut Data, out: &mut [u8], at: &mut usize) -> Progress {
     }
     data.advance(count);
     Progress::Waiting
+}
+
+#[cold]
+fn write_long(bytes: &mut Bytes, out: &mut [u8], at: &mut usize) -> Progress {
+    // What is written already goes out by itself, so that the next call can be for lending.
+    if *at > 0 {
+        return Progress::Waiting;
+    }
+    let count = copy(bytes, out, at);
+    bytes.advance(count);
+    if bytes.is_empty() { Progress::Done } else { Progress::Waiting }
 }
 
 fn write_parts(

@@ -5,6 +5,7 @@ use crate::body::Demand;
 use crate::semantics::date::HttpDate;
 use crate::send::{Cursor, SendFraming};
 use crate::{Body, Response, Status, Transport};
+use bytes::Bytes;
 use core::time::Duration;
 
 /// Upper bound of what a head holds besides its own lines, media type and reason: status line, `Date`, length or
@@ -30,16 +31,36 @@ impl Connection {
         if self.sender.is_ready() {
             self.sender.write(out, &mut at);
         }
+        self.after_output(now, at);
+        at
+    }
+
+    /// Long content that is next to be sent, once its head is written: whoever can send bytes from
+    /// where they lie takes some off its front, and says so by [`lent`](Connection::lent);
+    /// [`poll_transmit`](Connection::poll_transmit) copies them.
+    #[inline]
+    pub fn lendable(&mut self) -> Option<&mut Bytes> {
+        if self.holds_head() { None } else { self.sender.lendable() }
+    }
+
+    /// So many bytes were taken off the front of what is [`lendable`](Connection::lendable).
+    pub fn lent(&mut self, now: Duration, count: usize) {
+        self.sender.lent();
+        self.after_output(now, count);
+    }
+
+    /// So many bytes of output were taken.
+    #[inline(always)] // On the way of each short answer.
+    fn after_output(&mut self, now: Duration, count: usize) {
         if self.exchange.started && !self.exchange.answered && self.sender.is_done() {
             self.exchange.answered = true;
             self.end_answer(now);
         }
         if !self.sender.is_ready() {
             self.write_deadline = None;
-        } else if at > 0 {
+        } else if count > 0 {
             self.arm_write(now);
         }
-        at
     }
 
     /// Whether a response of this status to the open request has content.
