@@ -38,7 +38,7 @@ impl Body {
     /// Bytes written and not acknowledged.
     pub(crate) fn queued(&self) -> usize {
         match self {
-            Self::Calm(calm) => calm.transmit.len(),
+            Self::Calm(calm) => calm.queued,
             Self::Socket(sockets) => socket(sockets).send_queue(),
         }
     }
@@ -52,9 +52,16 @@ impl Body {
 
     pub(crate) fn transmit_capacity(&self) -> usize {
         match self {
-            Self::Calm(calm) => calm.transmit_capacity,
+            Self::Calm(calm) => {
+                calm.lent.as_ref().map_or(calm.transmit_capacity, |lent| lent.reserve())
+            }
             Self::Socket(sockets) => socket(sockets).send_capacity(),
         }
+    }
+
+    /// Lent bytes are queued, behind which nothing can be copied.
+    pub(crate) fn is_lending(&self) -> bool {
+        matches!(self, Self::Calm(calm) if calm.lent.is_some())
     }
 
     /// Nothing connects it with a peer any more.

@@ -1,8 +1,9 @@
 //! A connection while all goes well: a few numbers, and memory only for bytes on their way.
 //!
-//! What a smoltcp socket is for is loss, disorder, closed windows and long transfers. A connection
-//! that is idle, or whose questions and answers fit into a flight each, needs none of that: the
-//! next segment is the expected one, and acknowledges what has left. It costs a third of what it
+//! What a smoltcp socket is for is loss, disorder, closed windows and long transfers of bytes that
+//! have to be copied. A connection that is idle, or whose questions and answers fit into a flight
+//! each, or which sends what was [lent](crate::lent), needs none of that: the next segment is the
+//! expected one, and acknowledges what has left. It costs a third of what it
 //! costs by way of a socket, and an idle connection holds no rings. Whatever else happens, the
 //! connection gets a socket in exactly its state (see [`rings`]), and loses it again
 //! when it has been quiet for a while.
@@ -12,12 +13,14 @@ use crate::body::Body;
 use crate::connection::{Connection, Tcb};
 use crate::establish::Replay;
 use crate::exchange::{Outcome, Path, Wakes};
+use crate::lent::{Congestion, Lent};
 use crate::moment::{Moment, Span};
 use crate::packet::Bare;
 use crate::port::{Departed, Output};
 use crate::rings::{self, Sizes};
 use crate::segment::{Flags, Segment, before};
 use crate::shared::Shared;
+use alloc::boxed::Box;
 use smoltcp::socket::tcp::{RecvError, State};
 
 /// The inner half of a connection without a socket. Its limits are those of a new connection's
@@ -27,8 +30,12 @@ pub(crate) struct Calm {
     pub(crate) transmit: Basin,
     pub(crate) receive_capacity: usize,
     pub(crate) transmit_capacity: usize,
-    /// Bytes in `transmit` that have left.
-    sent: usize,
+    /// What is to be sent after what is in `transmit`.
+    pub(crate) lent: Option<Box<Lent>>,
+    pub(crate) congestion: Congestion,
+    /// Bytes in `transmit` and lent, and those of them that have left.
+    pub(crate) queued: usize,
+    pub(crate) sent: usize,
     /// The sequence number up to which the peer was told that it may send.
     told: u32,
     /// When the peer gets an acknowledgement at last.
@@ -61,6 +68,9 @@ impl Calm {
             transmit: Basin::default(),
             receive_capacity: sizes.receive,
             transmit_capacity: sizes.transmit,
+            lent: None,
+            congestion: Congestion::NEW,
+            queued: 0,
             sent: 0,
             told,
             acknowledge_at: Moment::NEVER,
@@ -111,6 +121,7 @@ impl Calm {
     ) -> R {
         let (filled, value) = fill(self.transmit.room(self.transmit_capacity, shared));
         self.transmit.filled(filled, shared);
+        self.queued += filled;
         value
     }
 
@@ -118,17 +129,19 @@ impl Calm {
     pub(crate) fn empty(&mut self, shared: &Shared) {
         self.receive.empty(shared);
         self.transmit.empty(shared);
+        self.return_lent(shared);
+        (self.queued, self.sent) = (0, 0);
     }
 
     /// What a socket has to be told to be in the same state.
     pub(crate) fn replay(&self, finished: bool, left: Left) -> Replay<'_> {
         let stands = left == Left::Stands;
-        let (left, waiting) = self.transmit.bytes().split_at(if stands { self.sent } else { 0 });
+        let lent = self.lent.as_ref().map_or(&[][..], |lent| lent.bytes());
         Replay {
             unread: self.receive.bytes(),
             peer_ended: self.peer_ended,
-            left,
-            waiting,
+            queue: [self.transmit.bytes(), lent],
+            left: if stands { self.sent } else { 0 },
             finished,
             fin_left: self.fin_sent && stands,
         }
@@ -158,11 +171,26 @@ impl Calm {
         if is_expected { Kind::Expected } else { Kind::Other }
     }
 
-    fn acknowledged(&mut self, count: usize, shared: &Shared) {
+    fn acknowledged(&mut self, count: usize, now: Moment, shared: &Shared) {
         let data = count.min(self.sent);
         self.fin_acknowledged |= count > data;
         self.sent -= data;
-        self.transmit.drained(data, shared);
+        self.queued -= data;
+        if self.lent.is_none() {
+            self.transmit.drained(data, shared);
+        } else {
+            self.acknowledged_long(data, now, shared);
+        }
+    }
+
+    /// Bytes in the queue at which a writer who found it full gets a turn.
+    fn low_water(&self) -> usize {
+        self.lent.as_ref().map_or(self.transmit_capacity * 2 / 3, |lent| lent.low_water())
+    }
+
+    /// The peer acknowledges the same once more: there may be a gap (RFC 5681 section 2).
+    fn is_duplicate(&self, segment: &Segment, unacknowledged: u32, same_window: bool) -> bool {
+        self.sent > 0 && segment.ack == unacknowledged && segment.sequence_len() == 0 && same_window
     }
 
     /// Free space that the peer does not know of and should (RFC 9293 section 3.8.6.2.2): as much
@@ -228,19 +256,25 @@ impl Tcb {
             }
             Kind::Other => return None,
         }
+        if calm.lent.is_some() {
+            let window = u32::from(segment.window) << self.offer.scale.unwrap_or(0);
+            if calm.is_duplicate(segment, unacknowledged, window == self.peer_window) {
+                return None;
+            }
+        }
         // RFC 9293 section 3.8.6.3: every second full segment is acknowledged at once.
         self.unanswered = self.unanswered.saturating_add(segment.data_len as u32);
         let is_many = self.unanswered > u32::from(self.offer.mss);
         let acknowledged = segment.ack.wrapping_sub(unacknowledged) as usize;
         if acknowledged > 0 {
-            calm.acknowledged(acknowledged, shared);
+            calm.acknowledged(acknowledged, path.now, shared);
         }
         let brings = segment.sequence_len() > 0;
         if brings {
             calm.take(segment, is_many, path.now, shared);
         }
-        let (in_flight, queued) = (calm.in_flight(), calm.transmit.len());
-        let is_writable = acknowledged > 0 && queued <= calm.transmit_capacity * 2 / 3;
+        let (in_flight, queued) = (calm.in_flight(), calm.queued);
+        let is_writable = acknowledged > 0 && queued <= calm.low_water();
         self.receive_peak = self.receive_peak.max(calm.receive.len());
         self.heard(path.now, segment, segment.ack);
         if acknowledged > 0 {
@@ -273,16 +307,17 @@ impl Tcb {
             return Some(if sent { Outcome::Gone } else { Outcome::Blocked });
         }
         let ends = self.finished && !calm.fin_sent;
-        let has_left = if calm.sent < calm.transmit.len() || ends {
-            let flight = calm.transmit.len();
+        let has_left = if calm.lent.is_some() {
+            self.send_long(connection, path, output)?
+                && self.send_owed(next, connection, path, output)
+        } else if calm.sent < calm.queued || ends {
+            let flight = calm.queued;
             if flight > self.peer_window as usize || flight > FLIGHT_SEGMENTS * self.segment_max() {
                 return None;
             }
             self.send_flight(connection, path, output)
-        } else if calm.acknowledge_at <= path.now || calm.owes_update(next) {
-            self.send_part(0, connection, path, output)
         } else {
-            true
+            self.send_owed(next, connection, path, output)
         };
         if !has_left {
             return Some(Outcome::Blocked);
@@ -292,6 +327,25 @@ impl Tcb {
             Body::Socket(_) => Moment::NEVER,
         };
         Some(self.settle(connection, path.now, deadline))
+    }
+
+    /// Acknowledges what the peer should know of by now; false when the device was full.
+    fn send_owed(
+        &mut self,
+        next: u32,
+        connection: &Connection,
+        path: &Path,
+        output: &mut dyn Output,
+    ) -> bool {
+        let Body::Calm(calm) = &self.body else { return true };
+        let is_due = calm.acknowledge_at <= path.now || calm.owes_update(next);
+        !is_due || self.send_part(0, connection, path, output)
+    }
+
+    /// Our end is still to be told, with or after the last byte.
+    pub(crate) fn owes_end(&self) -> bool {
+        let Body::Calm(calm) = &self.body else { return false };
+        self.finished && !calm.fin_sent && calm.sent == calm.queued
     }
 
     /// Sends all that has not left yet; false when the device was full.
@@ -306,12 +360,12 @@ impl Tcb {
         let part_max = offload.max(self.segment_max());
         loop {
             let Body::Calm(calm) = &self.body else { return true };
-            let part = (calm.transmit.len() - calm.sent).min(part_max);
+            let part = (calm.queued - calm.sent).min(part_max);
             if !self.send_part(part, connection, path, output) {
                 return false;
             }
             let Body::Calm(calm) = &self.body else { return true };
-            if calm.sent == calm.transmit.len() {
+            if calm.sent == calm.queued {
                 return true;
             }
         }
@@ -319,7 +373,7 @@ impl Tcb {
 
     /// Sends the next `part` bytes, or none, with an acknowledgement, and our end behind the last
     /// byte.
-    fn send_part(
+    pub(crate) fn send_part(
         &mut self,
         part: usize,
         connection: &Connection,
@@ -329,8 +383,8 @@ impl Tcb {
         let next = self.receive_next();
         let seq_start = self.unacknowledged();
         let Body::Calm(calm) = &mut self.body else { return true };
-        let payload = calm.transmit.bytes().get(calm.sent..calm.sent + part).unwrap_or_default();
-        let is_last = calm.sent + part == calm.transmit.len();
+        let end = calm.sent + part;
+        let is_last = end == calm.queued;
         let fin = self.finished && is_last && !calm.fin_sent;
         let passed = calm.sent as u32 + u32::from(calm.fin_sent);
         let seq = seq_start.wrapping_add(passed);
@@ -338,10 +392,23 @@ impl Tcb {
         let room = calm.receive_capacity - calm.receive.len();
         let window = (room >> shift).min(0xffff);
         let packet = Bare::part(seq, next, window as u16, (part > 0 && is_last, fin));
-        if !self.stamp.send(&packet, payload, output) {
+        let copied = calm.transmit.bytes();
+        let has_room = match &calm.lent {
+            Some(lent) if end > copied.len() => {
+                let start = copied.get(calm.sent..).unwrap_or_default();
+                let from = calm.sent.saturating_sub(copied.len());
+                let tail = lent.part(from, part - start.len());
+                self.stamp.send_lent(&packet, start, tail, output)
+            }
+            _ => {
+                let payload = copied.get(calm.sent..end).unwrap_or_default();
+                self.stamp.send(&packet, payload, output)
+            }
+        };
+        if !has_room {
             return false;
         }
-        calm.sent += part;
+        calm.sent = end;
         calm.fin_sent |= fin;
         calm.told = next.wrapping_add((window << shift) as u32);
         calm.acknowledge_at = Moment::NEVER;
@@ -351,7 +418,7 @@ impl Tcb {
     }
 
     /// The largest segment that the peer takes, in bytes of payload.
-    fn segment_max(&self) -> usize {
+    pub(crate) fn segment_max(&self) -> usize {
         usize::from(self.offer.mss)
     }
 

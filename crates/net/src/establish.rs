@@ -60,9 +60,9 @@ pub(crate) struct Replay<'a> {
     /// Received and not read.
     pub(crate) unread: &'a [u8],
     pub(crate) peer_ended: bool,
-    /// Written, has left, and is not acknowledged; then what waits to leave.
-    pub(crate) left: &'a [u8],
-    pub(crate) waiting: &'a [u8],
+    /// Written and not acknowledged, in two parts; so many bytes of it have left.
+    pub(crate) queue: [&'a [u8]; 2],
+    pub(crate) left: usize,
     /// The application wrote its last byte; our end has left.
     pub(crate) finished: bool,
     pub(crate) fin_left: bool,
@@ -76,7 +76,11 @@ pub(crate) fn replayed(
     replay: &Replay,
     now: Moment,
 ) -> Option<Sockets> {
-    let mut sockets = established(with, sockets, now)?;
+    // The window grows until all that has left fits, which the peer's window allowed.
+    let mss = u32::from(with.offer.mss);
+    let beyond = (replay.left as u32).saturating_sub(SMOLTCP_WINDOW_INITIAL);
+    let allowed = Synchronized { window: with.window.max(replay.left as u32), ..*with };
+    let mut sockets = grown(&allowed, sockets, beyond.div_ceil(mss).min(SEGMENTS_LEFT_MAX), now)?;
     let mut maker = Maker::new(with, now);
     if !replay.unread.is_empty() || replay.peer_ended {
         let window = (with.window >> with.offer.scale.unwrap_or(0)).min(0xffff) as u16;
@@ -84,17 +88,24 @@ pub(crate) fn replayed(
         let part = Bare::part(with.receive_next, with.send_next, window, ends);
         maker.hear(&with.tuple, &part, replay.unread, &mut sockets);
     }
+    let [first, second] = replay.queue;
+    let (first_left, first_waiting) = first.split_at(replay.left.min(first.len()));
+    let (second_left, second_waiting) = second.split_at(replay.left - first_left.len());
     let socket = sockets.get_mut::<Socket>(handle());
-    socket.send_slice(replay.left).ok()?;
+    for left in [first_left, second_left] {
+        socket.send_slice(left).ok()?;
+    }
     if replay.fin_left {
         socket.close();
     }
-    if !replay.left.is_empty() || replay.fin_left {
-        maker.swallow(&mut sockets);
+    if replay.left > 0 || replay.fin_left {
+        while maker.swallow(&mut sockets) {}
     }
     let socket = sockets.get_mut::<Socket>(handle());
-    if !replay.waiting.is_empty() {
-        socket.send_slice(replay.waiting).ok()?;
+    for waiting in [first_waiting, second_waiting] {
+        if !waiting.is_empty() {
+            socket.send_slice(waiting).ok()?;
+        }
     }
     if replay.finished && !replay.fin_left {
         socket.close();
@@ -103,12 +114,20 @@ pub(crate) fn replayed(
 }
 
 /// The same for a connection whose peer knows the window, and whose congestion window is then
-/// RFC 6928's: about ten segments. smoltcp begins with 2 KiB and has no setter, but takes
-/// acknowledgements of segments that we pretend to have sent before.
+/// RFC 6928's: about ten segments.
 pub(crate) fn resumed(with: &Synchronized, sockets: Sockets, now: Moment) -> Option<Sockets> {
     let mss = u32::from(with.offer.mss);
+    let segments = ((WINDOW_INITIAL - SMOLTCP_WINDOW_INITIAL) / mss).min(SEGMENTS_MAX);
+    grown(with, sockets, segments, now)
+}
+
+/// The same for a connection whose congestion window has grown by so many segments. smoltcp begins
+/// with 2 KiB and has no setter, but takes acknowledgements of segments that we pretend to have sent
+/// before.
+fn grown(with: &Synchronized, sockets: Sockets, segments: u32, now: Moment) -> Option<Sockets> {
+    let mss = u32::from(with.offer.mss);
     let room = sockets.get::<Socket>(handle()).send_capacity() as u32 / mss;
-    let segments = ((WINDOW_INITIAL - SMOLTCP_WINDOW_INITIAL) / mss).min(SEGMENTS_MAX).min(room);
+    let segments = segments.min(room);
     let mut send_next = with.send_next.wrapping_sub(segments * mss);
     let mut sockets = established(&Synchronized { send_next, ..*with }, sockets, now)?;
     let mut maker = Maker::new(with, now);
@@ -170,10 +189,11 @@ impl Maker {
         (state == State::Established).then_some(sockets)
     }
 
-    /// Takes from the socket what it has to send.
-    fn swallow(&mut self, sockets: &mut Sockets) {
+    /// Takes from the socket the next segment that it has to send, if there is one.
+    fn swallow(&mut self, sockets: &mut Sockets) -> bool {
         let mut port = Port::new(&self.caps, &mut self.swallow);
         self.interface.poll_egress(self.now.instant(), &mut port, sockets);
+        port.departed.packets > 0
     }
 
     /// Shows the socket a segment as if its peer had sent it.
@@ -192,6 +212,8 @@ const WINDOW_INITIAL: u32 = 14_600;
 const SMOLTCP_WINDOW_INITIAL: u32 = 2_048;
 /// Pretended acknowledgements at most, where segments are small: each costs as much as a real one.
 const SEGMENTS_MAX: u32 = 8;
+/// The same where they let what has left be taken for that: the largest ring's worth, usually.
+const SEGMENTS_LEFT_MAX: u32 = 200;
 
 /// Where a maker's packets end.
 struct Swallow;

@@ -5,7 +5,7 @@
 //! the socket for a frame, does the handshakes, and keeps what smoltcp has no compact form for.
 //! ARCHITECTURE, in the order of a frame's way: `port` (device), `demux` (whose frame), `services`
 //! (all that is not TCP), `handshake` with `half_open` and `sequence` (opens), `connection` with
-//! `calm` (data while all goes well), or else `establish` (sockets that are already connected),
+//! `calm` and `lent` (data while all goes well), or else `establish` (sockets that are already connected),
 //! `rings` and `recovery`; `time_wait` (ends).
 #![no_std]
 #![forbid(unsafe_code)]
@@ -27,6 +27,7 @@ mod exchange;
 mod guard;
 mod half_open;
 mod handshake;
+mod lent;
 mod listener;
 mod moment;
 mod names;

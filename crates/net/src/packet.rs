@@ -53,9 +53,22 @@ impl Bare {
     /// Writes the IP packet from the tuple's local to its remote end into `packet`, which is
     /// [`packet_len`](Self::packet_len) and the payload long; the TCP checksum only if asked to.
     pub(crate) fn emit(&self, tuple: &Tuple, payload: &[u8], checksum: bool, packet: &mut [u8]) {
+        let (head, rest) = packet.split_at_mut(self.packet_len(tuple));
+        self.emit_head(tuple, payload.len(), head);
+        if !payload.is_empty() {
+            rest.copy_from_slice(payload);
+        }
+        if checksum {
+            fill_checksum(tuple, packet);
+        }
+    }
+
+    /// Writes the headers of a packet with a payload of that length, without its checksum.
+    #[inline(always)] // Most packets are nothing else.
+    pub(crate) fn emit_head(&self, tuple: &Tuple, payload_len: usize, head: &mut [u8]) {
         let header_len = self.header_len();
-        let (ip, tcp) = packet.split_at_mut(tuple.ip_header_len());
-        emit_ip(tuple, header_len + payload.len(), ip);
+        let (ip, tcp) = head.split_at_mut(tuple.ip_header_len());
+        emit_ip(tuple, header_len + payload_len, ip);
         let Some((header, rest)) = tcp.split_first_chunk_mut::<20>() else { return };
         header[0..2].copy_from_slice(&tuple.local_port.to_be_bytes());
         header[2..4].copy_from_slice(&tuple.remote_port.to_be_bytes());
@@ -68,14 +81,6 @@ impl Bare {
         if let Some(offer) = self.offer {
             emit_options(offer, rest);
         }
-        if !payload.is_empty() {
-            rest[header_len - 20..].copy_from_slice(payload);
-        }
-        if checksum {
-            let (local, remote) = (tuple.local().ip(), tuple.remote().ip());
-            TcpPacket::new_unchecked(tcp)
-                .fill_checksum(&IpAddress::from(local), &IpAddress::from(remote));
-        }
     }
 
     fn header_len(&self) -> usize {
@@ -84,10 +89,18 @@ impl Bare {
     }
 }
 
+/// Writes the TCP checksum of a packet that is complete otherwise.
+pub(crate) fn fill_checksum(tuple: &Tuple, packet: &mut [u8]) {
+    let (local, remote) = (tuple.local().ip(), tuple.remote().ip());
+    TcpPacket::new_unchecked(&mut packet[tuple.ip_header_len()..])
+        .fill_checksum(&IpAddress::from(local), &IpAddress::from(remote));
+}
+
 /// RFC 1122 section 3.2.1.7 asks for a configurable default; IANA recommends 64.
 const HOP_LIMIT: u8 = 64;
 const PROTOCOL_TCP: u8 = 6;
 
+#[inline(always)]
 fn emit_ip(tuple: &Tuple, payload_len: usize, ip: &mut [u8]) {
     if let Some(ip) = ip.as_mut_array::<20>() {
         emit_ipv4(tuple.v4_ends(), 20 + payload_len as u16, ip);

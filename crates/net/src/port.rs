@@ -1,15 +1,33 @@
 //! smoltcp's view of the wire: one frame in, stamped frames out.
 
-use crate::packet::Bare;
+use crate::packet::{Bare, fill_checksum};
 use crate::tuple::Tuple;
 use alloc::vec;
+use bytes::Bytes;
 use core::num::NonZeroU16;
 use smoltcp::phy::{Device, DeviceCapabilities, PacketMeta, RxToken, TxToken};
 use smoltcp::time::Instant;
 use smoltcp::wire::{IpAddress, TcpPacket};
 
 /// A network card: a smoltcp device with what the platform's loop needs beside it.
-pub trait Card: Device {
+pub trait Card: Device + Sized {
+    /// Sends a frame whose first `head_len` bytes `fill` writes and whose rest is `tail`, which may
+    /// be sent from where it lies. False when the device is full. The default copies.
+    fn send_lent(
+        &mut self,
+        now: Instant,
+        head_len: usize,
+        tail: Bytes,
+        meta: PacketMeta,
+        fill: &mut dyn FnMut(&mut [u8]),
+    ) -> bool {
+        Wire::send(self, now, head_len + tail.len(), meta, &mut |frame| {
+            let (head, rest) = frame.split_at_mut(head_len);
+            fill(head);
+            rest.copy_from_slice(&tail);
+        })
+    }
+
     /// Hands what was sent over to the hardware; called once after all that a round sends.
     fn flush(&mut self) {}
 
@@ -47,6 +65,16 @@ pub(crate) trait Wire {
         fill: &mut dyn FnMut(&mut [u8]),
     ) -> bool;
 
+    /// As [`Card::send_lent`].
+    fn send_lent(
+        &mut self,
+        now: Instant,
+        head_len: usize,
+        tail: Bytes,
+        meta: PacketMeta,
+        fill: &mut dyn FnMut(&mut [u8]),
+    ) -> bool;
+
     /// Lends the next frame, and room for one answer, to `handle`; false when there is none.
     fn receive(&mut self, now: Instant, handle: &mut dyn FnMut(&[u8], &mut dyn Output)) -> bool;
 }
@@ -58,6 +86,22 @@ pub(crate) trait Output {
 
     /// Sends a frame of `len` bytes that `fill` writes; false when it could not.
     fn send(&mut self, len: usize, meta: PacketMeta, fill: &mut dyn FnMut(&mut [u8])) -> bool;
+
+    /// Sends a frame whose first `head_len` bytes `fill` writes and whose rest is `tail`; false when
+    /// it could not.
+    fn send_lent(
+        &mut self,
+        head_len: usize,
+        tail: Bytes,
+        meta: PacketMeta,
+        fill: &mut dyn FnMut(&mut [u8]),
+    ) -> bool {
+        self.send(head_len + tail.len(), meta, &mut |frame| {
+            let (head, rest) = frame.split_at_mut(head_len);
+            fill(head);
+            rest.copy_from_slice(&tail);
+        })
+    }
 }
 
 impl<D: Card> Wire for D {
@@ -94,6 +138,17 @@ impl<D: Card> Wire for D {
         true
     }
 
+    fn send_lent(
+        &mut self,
+        now: Instant,
+        head_len: usize,
+        tail: Bytes,
+        meta: PacketMeta,
+        fill: &mut dyn FnMut(&mut [u8]),
+    ) -> bool {
+        Card::send_lent(self, now, head_len, tail, meta, fill)
+    }
+
     fn receive(&mut self, now: Instant, handle: &mut dyn FnMut(&[u8], &mut dyn Output)) -> bool {
         let Some((frame, answer)) = Device::receive(self, now) else { return false };
         frame.consume(|frame| handle(frame, &mut Once(Some(answer))));
@@ -114,6 +169,16 @@ impl Output for WireOutput<'_> {
 
     fn send(&mut self, len: usize, meta: PacketMeta, fill: &mut dyn FnMut(&mut [u8])) -> bool {
         self.wire.send(self.now, len, meta, fill)
+    }
+
+    fn send_lent(
+        &mut self,
+        head_len: usize,
+        tail: Bytes,
+        meta: PacketMeta,
+        fill: &mut dyn FnMut(&mut [u8]),
+    ) -> bool {
+        self.wire.send_lent(self.now, head_len, tail, meta, fill)
     }
 }
 
@@ -203,6 +268,36 @@ impl Stamp {
             let (ethernet, packet) = frame.split_at_mut(ETHERNET);
             ethernet.copy_from_slice(&self.ethernet);
             bare.emit(&self.tuple, payload, self.checksum, packet);
+        })
+    }
+
+    /// The same for a payload that begins with `start` and goes on with lent bytes, which are
+    /// read here only when the device leaves the checksum to us.
+    pub(crate) fn send_lent(
+        &self,
+        bare: &Bare,
+        start: &[u8],
+        tail: Bytes,
+        output: &mut dyn Output,
+    ) -> bool {
+        let payload_len = start.len() + tail.len();
+        let head_len = bare.packet_len(&self.tuple) + start.len();
+        let meta = self.meta(head_len + tail.len());
+        let mut fill_head = |frame: &mut [u8]| {
+            let (ethernet, packet) = frame.split_at_mut(ETHERNET);
+            ethernet.copy_from_slice(&self.ethernet);
+            let (head, place) = packet.split_at_mut(packet.len() - start.len());
+            bare.emit_head(&self.tuple, payload_len, head);
+            place.copy_from_slice(start);
+        };
+        if !self.checksum {
+            return output.send_lent(ETHERNET + head_len, tail, meta, &mut fill_head);
+        }
+        output.send(ETHERNET + head_len + tail.len(), meta, &mut |frame| {
+            let (head, rest) = frame.split_at_mut(ETHERNET + head_len);
+            fill_head(head);
+            rest.copy_from_slice(&tail);
+            fill_checksum(&self.tuple, &mut frame[ETHERNET..]);
         })
     }
 

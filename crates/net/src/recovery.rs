@@ -259,7 +259,7 @@ impl Tcb {
     }
 
     /// RFC 6298's timeout, with twice the round trip for its variance.
-    fn timeout(&self) -> Span {
+    pub(crate) fn timeout(&self) -> Span {
         let once = self
             .round_trip
             .map_or(Span::SECOND, |round_trip| Span::plus(round_trip.times(2), TIMEOUT_MIN));

@@ -161,6 +161,11 @@ fn transmit_max(shared: &Shared) -> usize {
     if (1..=max).contains(&segment) { max - max % segment } else { max }
 }
 
+/// The largest transmit ring that the budget of all rings allows one more of, in bytes.
+pub(crate) fn affordable_transmit(shared: &Shared) -> usize {
+    affordable(shared, 0, transmit_max(shared))
+}
+
 /// As much of `wanted` as the budget of all rings allows, at least `current`.
 fn affordable(shared: &Shared, current: usize, wanted: usize) -> usize {
     let left = shared.limits.rings_total_bytes.saturating_sub(shared.ring_bytes.get());

@@ -3,7 +3,8 @@
 use crate::connection::{Connection, Tcb};
 use crate::rings;
 use alloc::rc::Rc;
-use core::task::{Context, Poll, Waker};
+use bytes::{Buf, Bytes};
+use core::task::{Context, Poll, Waker, ready};
 use flow::{Address, Flow, FlowError};
 use smoltcp::socket::tcp::{RecvError, State};
 
@@ -58,6 +59,10 @@ impl Flow for TcpFlow {
         if !tcb.body.may_send(tcb.finished) {
             return Poll::Ready(Err(tcb.end.unwrap_or(FlowError::Closed)));
         }
+        if tcb.body.is_lending() {
+            register(&mut tcb.writer, cx);
+            return Poll::Pending;
+        }
         if tcb.write_starved {
             rings::before_write(&self.connection, &mut tcb);
         }
@@ -85,6 +90,30 @@ impl Flow for TcpFlow {
         tcb.written += filled as u64;
         self.connection.mark(&mut tcb);
         Poll::Ready(Ok(filled))
+    }
+
+    fn poll_write_lent(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &mut Bytes,
+    ) -> Poll<Result<usize, FlowError>> {
+        let mut tcb = self.connection.tcb();
+        if !tcb.body.may_send(tcb.finished) {
+            return Poll::Ready(Err(tcb.end.unwrap_or(FlowError::Closed)));
+        }
+        let Some(taken) = tcb.lend(bytes, &self.connection.shared) else {
+            drop(tcb);
+            let count = ready!(self.poll_write(cx, bytes))?;
+            bytes.advance(count);
+            return Poll::Ready(Ok(count));
+        };
+        if taken == 0 {
+            register(&mut tcb.writer, cx);
+            return Poll::Pending;
+        }
+        tcb.written += taken as u64;
+        self.connection.mark(&mut tcb);
+        Poll::Ready(Ok(taken))
     }
 
     fn poll_drained(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), FlowError>> {
