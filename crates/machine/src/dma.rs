@@ -4,11 +4,16 @@
 //! it runs, and nothing proves that a broken one has stopped. What both sides touch at any time
 //! (the rings) is reached as atomic integers only, what changes hands (the buffers) as slices,
 //! under the contract of [`Mirror`] and [`Arena`].
+//!
+//! What a device only reads needs no memory of its own: a [`Loan`] holds bytes that nobody changes
+//! where they are. A device that reads on after it has returned them reads what this program keeps
+//! there next, which it could have read anyway; it changes nothing.
 
 #[cfg(any(test, feature = "fake"))]
 pub(crate) mod host;
 
 use crate::memory::{PAGE_BYTES, Pages};
+use bytes::Bytes;
 use core::ptr::NonNull;
 use core::slice;
 use core::sync::atomic::{AtomicU16, AtomicU32, AtomicU64};
@@ -70,6 +75,41 @@ impl Shared {
         assert!(end <= self.bytes, "shared memory is as long as its parts");
         self.taken = end;
         self.start.as_ptr().wrapping_add(from).cast()
+    }
+}
+
+/// Bytes that a device reads where they lie, and that are there as long as this is.
+///
+/// They are immutable and do not move: that is what [`Bytes`] promises. Static ones and those of the
+/// heap are at their physical addresses, and so in one piece for the device, too.
+#[derive(Debug)]
+pub(crate) struct Loan(Bytes);
+
+impl Loan {
+    pub(crate) fn new(bytes: Bytes) -> Self {
+        let loan = Self(bytes);
+        #[cfg(any(test, feature = "fake"))]
+        host::lend(loan.physical(), loan.bytes());
+        #[cfg(not(any(test, feature = "fake")))]
+        assert!(crate::paging::is_identity(loan.physical()), "only rings are mapped elsewhere");
+        loan
+    }
+
+    /// Where the device finds the first byte.
+    pub(crate) fn physical(&self) -> u64 {
+        self.0.as_ptr() as u64
+    }
+
+    /// How many there are.
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.len()
+    }
+}
+
+#[cfg(any(test, feature = "fake"))]
+impl Drop for Loan {
+    fn drop(&mut self) {
+        host::take_back(self.physical(), self.bytes());
     }
 }
 

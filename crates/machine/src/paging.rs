@@ -39,6 +39,11 @@ pub unsafe fn map_twice(physical: u64, bytes: usize) -> Option<NonNull<u8>> {
     NonNull::new(start as *mut u8)
 }
 
+/// Whether what is mapped at this address is at the same physical one.
+pub(crate) fn is_identity(address: u64) -> bool {
+    address < FRESH_START
+}
+
 /// A device's registers, uncached. Below 4 GiB they are mapped already.
 ///
 /// # Safety

@@ -143,7 +143,7 @@ impl Device {
     }
 
     /// Sets queue `index` up to send up to `buffers` at a time (rounded as for
-    /// [`Device::receive_ring`]) from `memory_bytes`, each at most `buffer_bytes_max` long.
+    /// [`Device::receive_ring`], and half as many as the device has descriptors for) from `memory_bytes`, each at most `buffer_bytes_max` long.
     pub fn transmit_ring(
         &mut self,
         index: u16,
@@ -151,9 +151,13 @@ impl Device {
         memory_bytes: usize,
         buffer_bytes_max: usize,
     ) -> Result<TransmitRing, Error> {
-        let size = self.queue_size(index, buffers)?;
-        let ring = TransmitRing::new(size, memory_bytes, buffer_bytes_max, self.event_index)?;
-        self.start_queue(index, size, ring.addresses())?;
+        let descriptors = self.queue_size(index, buffers.saturating_mul(2))?;
+        let buffers = descriptors / 2;
+        if buffers == 0 {
+            return Err(Error::Unsupported("buffers in two parts"));
+        }
+        let ring = TransmitRing::new(buffers, memory_bytes, buffer_bytes_max, self.event_index)?;
+        self.start_queue(index, descriptors, ring.addresses())?;
         Ok(ring)
     }
 
@@ -175,9 +179,9 @@ impl Device {
         index: u16,
         ring: &mut TransmitRing,
     ) -> Result<(), Error> {
-        self.check_size(index, ring.buffers())?;
+        self.check_size(index, ring.descriptors())?;
         ring.restart();
-        self.start_queue(index, ring.buffers(), ring.addresses())
+        self.start_queue(index, ring.descriptors(), ring.addresses())
     }
 
     /// Tells the device to go (3.1.1, step 8).

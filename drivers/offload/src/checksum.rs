@@ -5,6 +5,7 @@
 //! section 2, B), so nothing is swapped on the way.
 
 use crate::ETHERNET_BYTES;
+use core::ops::Range;
 
 /// A TCP or UDP packet in a frame, not a fragment.
 #[derive(Clone, Copy, Debug)]
@@ -25,10 +26,16 @@ impl Transport {
     /// Finds it; `None` when the frame holds something else or is cut short.
     #[inline(always)] // On the way of each frame sent, where its result stays in registers.
     pub fn find(frame: &[u8]) -> Option<Self> {
-        let head: &[u8; 34] = frame.first_chunk()?;
+        Self::find_at_start(frame, frame.len())
+    }
+
+    /// The same for a frame of that many bytes which starts like this.
+    #[inline(always)]
+    pub fn find_at_start(start: &[u8], frame_bytes: usize) -> Option<Self> {
+        let head: &[u8; 34] = start.first_chunk()?;
         match [head[12], head[13]] {
-            [0x08, 0x00] => Self::find_ipv4(frame, head),
-            [0x86, 0xdd] => Self::find_ipv6(frame, frame.first_chunk()?),
+            [0x08, 0x00] => Self::find_ipv4(head, frame_bytes),
+            [0x86, 0xdd] => Self::find_ipv6(start.first_chunk()?, frame_bytes),
             _ => None,
         }
     }
@@ -53,7 +60,7 @@ impl Transport {
     }
 
     #[inline(always)]
-    fn find_ipv4(frame: &[u8], head: &[u8; 34]) -> Option<Self> {
+    fn find_ipv4(head: &[u8; 34], frame_bytes: usize) -> Option<Self> {
         let is_fragment = (head[20] & 0x3f) | head[21] != 0;
         if is_fragment {
             return None;
@@ -61,20 +68,20 @@ impl Transport {
         let header_bytes = usize::from(head[14] & 0xf) * 4;
         let total = usize::from(u16::from_be_bytes([head[16], head[17]]));
         let start = ETHERNET_BYTES + header_bytes.max(20);
-        Self::new(frame, start, ETHERNET_BYTES + total, head[23], sum(&head[26..34]), false)
+        let end = ETHERNET_BYTES + total;
+        Self::new(frame_bytes, start..end, head[23], sum(&head[26..34]), false)
     }
 
-    fn find_ipv6(frame: &[u8], head: &[u8; 54]) -> Option<Self> {
+    fn find_ipv6(head: &[u8; 54], frame_bytes: usize) -> Option<Self> {
         let start = ETHERNET_BYTES + 40;
         let payload = usize::from(u16::from_be_bytes([head[18], head[19]]));
-        Self::new(frame, start, start + payload, head[20], sum(&head[22..54]), true)
+        Self::new(frame_bytes, start..start + payload, head[20], sum(&head[22..54]), true)
     }
 
     #[inline(always)]
     fn new(
-        frame: &[u8],
-        start: usize,
-        end: usize,
+        frame_bytes: usize,
+        Range { start, end }: Range<usize>,
         protocol: u8,
         addresses: u64,
         is_ipv6: bool,
@@ -84,7 +91,7 @@ impl Transport {
             UDP => (false, 8),
             _ => return None,
         };
-        if start + header_bytes > end || end > frame.len() {
+        if start + header_bytes > end || end > frame_bytes {
             return None;
         }
         // At most 16 bits, since IP's own length is.

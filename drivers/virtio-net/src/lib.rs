@@ -1,8 +1,8 @@
 //! A virtio network card (virtio 1.2, 5.1) as a `smoltcp` device.
 //!
 //! Received frames are lent to the stack where the device put them, up to 64 KiB in one piece; sent
-//! ones are built where the device reads them, up to 64 KiB for it to cut into segments. Doorbells
-//! wait for [`VirtioNet::flush`], once for each round of the caller's loop, and interrupts are off
+//! ones are built where the device reads them, up to 64 KiB for it to cut into segments, or left
+//! where they are ([`VirtioNet::send_lent`]). Doorbells wait for [`VirtioNet::flush`], once for each round of the caller's loop, and interrupts are off
 //! until [`VirtioNet::prepare_to_wait`].
 //!
 //! A device that breaks the rules is stopped: it neither receives nor sends any more, and
@@ -24,6 +24,8 @@ pub use device::{Received, Sending};
 pub use machine::virtio::{Error, Fault};
 pub use settings::Settings;
 
+use bytes::Bytes;
+use core::num::NonZeroU16;
 use features::Features;
 use machine::virtio::Device;
 use receive::Receiver;
@@ -32,6 +34,7 @@ use transmit::Transmitter;
 /// A running network card.
 #[derive(Debug)]
 pub struct VirtioNet {
+    /// Dropped first, and so reset before what it reads is given up.
     device: Device,
     features: Features,
     receiver: Receiver,
@@ -132,6 +135,23 @@ impl VirtioNet {
             interrupts: self.interrupts,
             ..self.transmitter.count(self.receiver.count(Counters::default()))
         }
+    }
+
+    /// Sends a frame of which `build` builds the first `head_bytes`, all headers among them, and which
+    /// goes on with `tail`; false while there is no room for the longest. The tail is read by the
+    /// device where it lies if that completes checksums, and held on to until it has done so.
+    pub fn send_lent(
+        &mut self,
+        head_bytes: usize,
+        tail: Bytes,
+        segment: Option<NonZeroU16>,
+        build: &mut dyn FnMut(&mut [u8]),
+    ) -> bool {
+        let ready = self.stopped.is_none() && self.transmitter.ready();
+        if ready {
+            self.transmitter.send_lent(head_bytes, tail, segment, build);
+        }
+        ready
     }
 
     /// Hands over what was sent, and the receive buffers that are free again, with at most one

@@ -2,13 +2,14 @@
 
 mod hostile;
 mod interrupts;
+mod lent;
 mod receive;
 mod transfer;
 mod transmit;
 
 use crate::features::{CSUM, GUEST_CSUM, GUEST_TSO4, GUEST_TSO6, HOST_TSO4, HOST_TSO6};
 use crate::features::{MAC, MRG_RXBUF, MTU, STATUS};
-use crate::{Error, RECEIVE_QUEUE, Settings, TRANSMIT_QUEUE, VirtioNet};
+use crate::{Error, Fault, RECEIVE_QUEUE, Settings, TRANSMIT_QUEUE, VirtioNet};
 use alloc::vec;
 use alloc::vec::Vec;
 use machine::virtio::fake::{self, DeviceSide, Offer};
@@ -195,5 +196,5 @@ fn queues_are_as_long_as_both_sides_can() {
     let (device, side) = fake::device(offered);
     let settings = Settings { receive_buffers: 64, transmit_frames: 33, ..SETTINGS };
     VirtioNet::open(device, &settings).unwrap();
-    assert_eq!((side.size(RECEIVE_QUEUE), side.size(TRANSMIT_QUEUE)), (32, 32));
+    assert_eq!((side.size(RECEIVE_QUEUE), side.size(TRANSMIT_QUEUE)), (32, 64));
 }

@@ -3,6 +3,7 @@
 use crate::features::{Features, LONG_FRAME_BYTES};
 use crate::{Counters, Error, Fault, Settings, TRANSMIT_QUEUE};
 use alloc::vec;
+use bytes::Bytes;
 use core::num::NonZeroU16;
 use machine::virtio::{Device, TransmitRing};
 use offload::header::{Header, Segmentation};
@@ -105,14 +106,45 @@ impl Transmitter {
         let result = self.ring.send(Header::BYTES + frame_bytes, |buffer| {
             let (header, frame) = buffer.split_at_mut(Header::BYTES);
             let result = build(frame);
-            let fields = if offloads { offload(frame, segment) } else { Header::default() };
+            let fields =
+                if offloads { offload(frame, frame_bytes, segment) } else { Header::default() };
             header.copy_from_slice(&fields.emit());
             result
         });
+        self.note(frame_bytes, segment);
+        result
+    }
+
+    /// The same for a frame of which `build` builds the first bytes, all headers among them, and
+    /// which goes on with `tail`. The device reads that where it lies, unless it wants a checksum of
+    /// it.
+    pub(crate) fn send_lent(
+        &mut self,
+        head_bytes: usize,
+        tail: Bytes,
+        segment: Option<NonZeroU16>,
+        build: &mut dyn FnMut(&mut [u8]),
+    ) {
+        let frame_bytes = head_bytes + tail.len();
+        if !self.offloads || frame_bytes > self.frame_bytes_max {
+            return self.send(frame_bytes, segment, |frame| {
+                let (head, rest) = frame.split_at_mut(head_bytes);
+                build(head);
+                rest.copy_from_slice(&tail);
+            });
+        }
+        self.ring.send_with_tail(Header::BYTES + head_bytes, tail, |buffer| {
+            let (header, head) = buffer.split_at_mut(Header::BYTES);
+            build(head);
+            header.copy_from_slice(&offload(head, frame_bytes, segment).emit());
+        });
+        self.note(frame_bytes, segment);
+    }
+
+    fn note(&mut self, frame_bytes: usize, segment: Option<NonZeroU16>) {
         self.frames += 1;
         self.bytes += frame_bytes as u64;
         self.segmented += u64::from(segment.is_some());
-        result
     }
 
     /// Lets the device see what was sent; whether it wants to be told.
@@ -152,9 +184,11 @@ impl Transmitter {
 }
 
 /// Has the device complete the checksum of a TCP or UDP packet (virtio 1.2, 5.1.6.2), and cut it
-/// into segments if told how long they are.
-fn offload(frame: &mut [u8], segment: Option<NonZeroU16>) -> Header {
-    let Some(transport) = Transport::find(frame) else { return Header::default() };
+/// into segments if told how long they are. `frame` is all of its `frame_bytes`, or begins them.
+fn offload(frame: &mut [u8], frame_bytes: usize, segment: Option<NonZeroU16>) -> Header {
+    let Some(transport) = Transport::find_at_start(frame, frame_bytes) else {
+        return Header::default();
+    };
     let at = transport.start + transport.checksum_offset();
     if let Some(field) = frame.get_mut(at..at + 2) {
         field.copy_from_slice(&transport.pseudo_header_sum());

@@ -1,9 +1,10 @@
 //! The virtio driver as the network stack wants it. Drivers know smoltcp's device trait and nothing
 //! of ours; this adds the rest, and tries again with a device that broke the rules.
 
+use bytes::Bytes;
 use core::fmt::{self, Write};
 use net::Card;
-use smoltcp::phy::{Device, DeviceCapabilities};
+use smoltcp::phy::{Device, DeviceCapabilities, PacketMeta};
 use smoltcp::time::Instant;
 use virtio_net::VirtioNet;
 
@@ -94,6 +95,17 @@ impl Device for VirtioCard {
 }
 
 impl Card for VirtioCard {
+    fn send_lent(
+        &mut self,
+        _: Instant,
+        head_len: usize,
+        tail: Bytes,
+        meta: PacketMeta,
+        fill: &mut dyn FnMut(&mut [u8]),
+    ) -> bool {
+        self.driver.send_lent(head_len, tail, meta.segmentation_offload_size, fill)
+    }
+
     fn flush(&mut self) {
         self.driver.flush();
     }

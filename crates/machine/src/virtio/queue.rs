@@ -3,9 +3,13 @@
 //! The k-th buffer always sits in descriptor and available slot `k % size`, so the available ring is
 //! written once and for all, and adding, returning and checking a buffer are a few plain loads and
 //! stores each. They are inlined into the drivers, which are compiled for speed while this crate is
-//! compiled for size. The `virtio-drivers` crate's queue publishes and frees buffer by buffer, and
-//! its transports ask a PCI device for the size of each range of registers, for which a hypervisor
+//! compiled for size. The `virtio-drivers` crate's queue publishes and frees buffer by buffer,
+//! interrupts for every one of them with event index on, and needs unsafe code in the driver; its
+//! transports ask a PCI device for the size of each range of registers, for which a hypervisor
 //! rebuilds the machine's memory map several times.
+//!
+//! Where buffers may have two parts, half of the descriptors are for second parts: the k-th buffer's
+//! is half of the table behind its first.
 //!
 //! Devices for which order is free (2.7.9) could in theory return buffers in another order; network
 //! devices (QEMU, vhost) do not. One that does is taken for broken.
@@ -22,6 +26,8 @@ pub(crate) const SIZE_MAX: u16 = 1024;
 pub(crate) struct Queue {
     rings: Rings,
     addresses: Addresses,
+    /// One less than the numbers of descriptors, and of buffers.
+    ring_mask: u16,
     mask: u16,
     event_index: bool,
     /// Buffers added since the start.
@@ -56,11 +62,21 @@ impl Queue {
     /// A queue of `size` buffers (a power of two up to [`SIZE_MAX`]) with interrupts off; `None`
     /// when memory is short.
     pub(crate) fn new(size: u16, event_index: bool) -> Option<Self> {
-        assert!(size.is_power_of_two() && size <= SIZE_MAX);
-        let (rings, addresses) = Rings::allocate(size.into())?;
+        Self::with(size, size, event_index)
+    }
+
+    /// The same with a table of twice that size, so that buffers may have two parts.
+    pub(crate) fn in_parts(size: u16, event_index: bool) -> Option<Self> {
+        Self::with(size, 2 * size, event_index)
+    }
+
+    fn with(size: u16, descriptors: u16, event_index: bool) -> Option<Self> {
+        assert!(size.is_power_of_two() && descriptors <= SIZE_MAX);
+        let (rings, addresses) = Rings::allocate(descriptors.into(), size)?;
         let mut queue = Self {
             rings,
             addresses,
+            ring_mask: descriptors - 1,
             mask: size - 1,
             event_index,
             added: 0,
@@ -89,8 +105,14 @@ impl Queue {
         self.addresses
     }
 
+    /// How many buffers there can be at a time.
     pub(crate) fn size(&self) -> u16 {
         self.mask + 1
+    }
+
+    /// How many descriptors there are: what devices know as the queue's size.
+    pub(crate) fn descriptors(&self) -> u16 {
+        self.ring_mask + 1
     }
 
     /// Buffers added and not taken back.
@@ -122,6 +144,19 @@ impl Queue {
         let flags = if writer == Writer::Device { DESCRIPTOR_WRITE } else { 0 };
         self.rings.descriptors[2 * slot].store(address, Ordering::Relaxed);
         self.rings.descriptors[2 * slot + 1].store(u64::from(bytes) | flags, Ordering::Relaxed);
+        self.add_again(1);
+    }
+
+    /// Adds a buffer of two parts for the device to read, of which each has an address and a length.
+    pub(crate) fn add_in_parts(&mut self, [head, tail]: [(u64, u32); 2]) {
+        let slot = self.next_slot();
+        let behind = slot + usize::from(self.size());
+        let words = &self.rings.descriptors;
+        words[2 * behind].store(tail.0, Ordering::Relaxed);
+        words[2 * behind + 1].store(u64::from(tail.1), Ordering::Relaxed);
+        let next = DESCRIPTOR_NEXT | (behind as u64) << 48;
+        words[2 * slot].store(head.0, Ordering::Relaxed);
+        words[2 * slot + 1].store(u64::from(head.1) | next, Ordering::Relaxed);
         self.add_again(1);
     }
 
@@ -182,21 +217,21 @@ impl Queue {
     /// below [`Queue::used`].
     #[inline]
     pub(crate) fn used_length(&self, nth: u16) -> Result<u32, Fault> {
-        let slot = self.returned.wrapping_add(nth) & self.mask;
-        self.check_id(slot)?;
-        Ok(self.rings.used[2 * usize::from(slot) + 1].load(Ordering::Relaxed))
+        let count = self.returned.wrapping_add(nth);
+        self.check_id(count)?;
+        let slot = usize::from(count & self.ring_mask);
+        Ok(self.rings.used[2 * slot + 1].load(Ordering::Relaxed))
     }
 
-    /// Takes back all used buffers, whatever the device says of their length.
+    /// Takes back all used buffers, whatever the device says of their length; how many.
     #[inline]
-    pub(crate) fn take_back_all(&mut self) -> Result<(), Fault> {
-        let mut used = self.used(u16::MAX)?;
-        while used > 0 {
-            self.check_id(self.returned & self.mask)?;
+    pub(crate) fn take_back_all(&mut self) -> Result<u16, Fault> {
+        let used = self.used(u16::MAX)?;
+        for _ in 0..used {
+            self.check_id(self.returned)?;
             self.returned = self.returned.wrapping_add(1);
-            used -= 1;
         }
-        Ok(())
+        Ok(used)
     }
 
     /// Takes back the oldest `count` buffers, which must be used.
@@ -208,9 +243,10 @@ impl Queue {
 
     /// The k-th buffer used must be the k-th added.
     #[inline]
-    fn check_id(&self, slot: u16) -> Result<(), Fault> {
-        let id = self.rings.used[2 * usize::from(slot)].load(Ordering::Relaxed);
-        if id == u32::from(slot) { Ok(()) } else { Err(Fault::UsedId) }
+    fn check_id(&self, count: u16) -> Result<(), Fault> {
+        let slot = usize::from(count & self.ring_mask);
+        let id = self.rings.used[2 * slot].load(Ordering::Relaxed);
+        if id == u32::from(count & self.mask) { Ok(()) } else { Err(Fault::UsedId) }
     }
 
     /// Asks for an interrupt when more than `beyond` buffers not taken back are used. False when
@@ -247,6 +283,7 @@ impl Queue {
 }
 
 /// In the second half of a descriptor: length, flags << 32, next << 48.
+const DESCRIPTOR_NEXT: u64 = 1 << 32;
 const DESCRIPTOR_WRITE: u64 = 2 << 32;
 const NO_INTERRUPT: u16 = 1;
 const NO_NOTIFY: u16 = 1;
@@ -267,7 +304,8 @@ struct Rings {
 }
 
 impl Rings {
-    fn allocate(size: usize) -> Option<(Self, Addresses)> {
+    /// With `size` descriptors, for so many buffers at a time.
+    fn allocate(size: usize, buffers: u16) -> Option<(Self, Addresses)> {
         let descriptor_bytes = 16 * size;
         let available_bytes = 6 + 2 * size;
         let used_bytes = 6 + 8 * size;
@@ -279,7 +317,7 @@ impl Rings {
             Addresses { descriptors: descriptors_at, driver: memory.align(PART_ALIGN), device: 0 };
         let [available_flags, available_index] = memory.take_u16(2) else { return None };
         for (slot, word) in memory.take_u16(size).iter().enumerate() {
-            word.store(slot as u16, Ordering::Relaxed);
+            word.store(slot as u16 % buffers, Ordering::Relaxed);
         }
         let [used_event] = memory.take_u16(1) else { return None };
         let addresses = Addresses { device: memory.align(PART_ALIGN), ..addresses };

@@ -2,11 +2,13 @@
 
 use super::queue::{Addresses, Queue, Writer};
 use super::{Error, Fault};
-use crate::dma::Arena;
+use crate::dma::{Arena, Loan};
 use alloc::boxed::Box;
 use alloc::vec;
+use bytes::Bytes;
 
-/// A queue whose buffers are carved from one region, in order, and freed in that order.
+/// A queue whose buffers are carved from one region, in order, and freed in that order. Behind a
+/// buffer the device may find bytes that stay where they are.
 #[derive(Debug)]
 pub struct TransmitRing {
     queue: Queue,
@@ -15,6 +17,9 @@ pub struct TransmitRing {
     buffer_bytes_max: usize,
     /// Where each slot's buffer starts.
     starts: Box<[u32]>,
+    /// What the device reads behind each slot's buffer; how many there are of them.
+    tails: Box<[Option<Loan>]>,
+    lent: usize,
     /// The free bytes that the next buffer can have: from `next` up to `limit`. None while all slots
     /// of the queue are taken.
     next: usize,
@@ -30,24 +35,31 @@ impl TransmitRing {
         buffer_bytes_max: usize,
         event_index: bool,
     ) -> Result<Self, Error> {
-        let queue = Queue::new(buffers, event_index).ok_or(Error::OutOfMemory)?;
+        let queue = Queue::in_parts(buffers, event_index).ok_or(Error::OutOfMemory)?;
         let wanted = memory_bytes.max(buffer_bytes_max);
         let memory = Arena::allocate(wanted).ok_or(Error::OutOfMemory)?;
         let starts = vec![0; buffers.into()].into_boxed_slice();
+        let tails = (0..buffers).map(|_| None).collect();
         let limit = memory.bytes();
-        Ok(Self { queue, memory, buffer_bytes_max, starts, next: 0, limit })
+        Ok(Self { queue, memory, buffer_bytes_max, starts, tails, lent: 0, next: 0, limit })
     }
 
     /// Makes it as new, for a device that has been reset.
     pub(crate) fn restart(&mut self) {
         self.queue.restart();
+        self.tails.fill_with(|| None);
+        self.lent = 0;
         self.find_room();
     }
 
     /// Frees what the device has used, and says whether a buffer of the largest length fits now.
     #[inline]
     pub fn reclaim(&mut self) -> Result<bool, Fault> {
-        self.queue.take_back_all()?;
+        let oldest = self.queue.oldest_slot();
+        let count = self.queue.take_back_all()?;
+        if self.lent > 0 {
+            self.release(oldest, count.into());
+        }
         self.find_room();
         Ok(self.has_room())
     }
@@ -61,18 +73,62 @@ impl TransmitRing {
     /// Has `fill` fill a buffer of `bytes`, in which it finds what an earlier one left, and adds it to
     /// the queue; the device sees it after [`TransmitRing::publish`]. Panics without
     /// [`TransmitRing::has_room`] or beyond the largest length.
+    #[inline]
     pub fn send<R>(&mut self, bytes: usize, fill: impl FnOnce(&mut [u8]) -> R) -> R {
+        let (at, result) = self.build(bytes, fill);
+        self.queue.add(at, bytes as u32, Writer::Driver);
+        self.advance(bytes);
+        result
+    }
+
+    /// The same for a buffer that goes on with `tail`, which the device reads where it lies, and
+    /// which is held on to until it is done with that.
+    #[inline]
+    pub fn send_with_tail<R>(
+        &mut self,
+        bytes: usize,
+        tail: Bytes,
+        fill: impl FnOnce(&mut [u8]) -> R,
+    ) -> R {
+        if tail.is_empty() {
+            return self.send(bytes, fill);
+        }
+        let (at, result) = self.build(bytes, fill);
+        let loan = Loan::new(tail);
+        let slot = self.queue.next_slot();
+        self.queue.add_in_parts([(at, bytes as u32), (loan.physical(), loan.bytes() as u32)]);
+        self.tails[slot] = Some(loan);
+        self.lent += 1;
+        self.advance(bytes);
+        result
+    }
+
+    /// Has `fill` fill the next buffer, of that length; where it is.
+    #[inline]
+    fn build<R>(&mut self, bytes: usize, fill: impl FnOnce(&mut [u8]) -> R) -> (u64, R) {
         assert!(bytes <= self.buffer_bytes_max && self.has_room(), "no room was promised");
         // SAFETY: what lies between `next` and `limit` is in no buffer in flight.
         let buffer = unsafe { self.memory.slice_mut(self.next, bytes) };
         let result = fill(buffer);
         self.starts[self.queue.next_slot()] = self.next as u32;
-        self.queue.add(self.memory.physical(self.next), bytes as u32, Writer::Driver);
+        (self.memory.physical(self.next), result)
+    }
+
+    /// A buffer of that length was added.
+    #[inline]
+    fn advance(&mut self, bytes: usize) {
         self.next += bytes.next_multiple_of(BUFFER_ALIGN);
         if self.queue.in_flight() == self.queue.size() {
             self.limit = self.next;
         }
-        result
+    }
+
+    /// Lets go of what the device has read behind so many buffers, from this slot on.
+    fn release(&mut self, oldest: usize, count: usize) {
+        for nth in oldest..oldest + count {
+            let slot = nth % self.tails.len();
+            self.lent -= usize::from(self.tails[slot].take().is_some());
+        }
     }
 
     /// Lets the device see what was sent; whether it wants to be told.
@@ -100,9 +156,9 @@ impl TransmitRing {
         self.queue.disarm();
     }
 
-    /// How many buffers can be in flight.
-    pub fn buffers(&self) -> u16 {
-        self.queue.size()
+    /// How many descriptors the queue has: two for each buffer that can be in flight.
+    pub(crate) fn descriptors(&self) -> u16 {
+        self.queue.descriptors()
     }
 
     /// Buffers that the device has not been seen to have used.

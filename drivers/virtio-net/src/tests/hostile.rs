@@ -1,7 +1,6 @@
 //! Devices that break the rules.
 
 use super::*;
-use crate::Fault;
 
 /// The driver has seen the fault, reset the device, and touches it no more.
 fn assert_stopped(card: &mut Card, fault: Fault, name: &str) {

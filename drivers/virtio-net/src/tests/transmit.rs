@@ -16,7 +16,7 @@ fn addresses(ipv6: bool) -> (IpAddress, IpAddress) {
 }
 
 /// A TCP frame as smoltcp writes it: with its checksum, or 0 in its place.
-fn tcp(ipv6: bool, payload: &[u8], checksum: bool) -> Vec<u8> {
+pub(super) fn tcp(ipv6: bool, payload: &[u8], checksum: bool) -> Vec<u8> {
     let repr = TcpRepr {
         src_port: 80,
         dst_port: 40_000,
