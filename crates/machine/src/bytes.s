@@ -108,7 +108,7 @@ copy_forward_64:                        # %rdx above 64: the last 64 are kept fo
 copy_forward_long:                      # by 2048, then by 512: fewer steps between the moves
         cmpb $0, bytes_have_avx(%rip)
         je copy_forward_64
-        cmpq $2048, %rdx
+        cmpq $8192, %rdx                # for less, it takes an emulator longer to learn the large step
         jb 2f
 1:      copy_512 0
         copy_512 512
