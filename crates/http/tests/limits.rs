@@ -3,9 +3,9 @@
 mod common;
 
 use common::{Outcome, Server, serve_every_way};
-use http::Limits;
-use http::Transport;
-use http::server::Config;
+use http::server::{Config, Connection, Event};
+use http::{Limits, Response, Transport};
+use std::rc::Rc;
 use std::time::Duration;
 
 fn status(outcome: &Outcome) -> u16 {
@@ -279,6 +279,45 @@ fn write_progress_time_ends_in_a_reset() {
     assert_eq!(server.events, ["GET /", "failed: Timeout"]);
 }
 
+/// A connection whose answer of 20,000 bytes has been written up to the end of its head.
+fn answering() -> Connection {
+    let mut connection = Connection::new(Rc::default(), Duration::ZERO);
+    connection.handle_input(Duration::ZERO, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let answer = Response::ok("text/plain", vec![b'x'; 20_000]);
+    connection.respond(Duration::ZERO, answer).unwrap();
+    assert!(connection.lendable().is_none(), "the head comes first");
+    let mut out = vec![0; 30_000];
+    let count = connection.poll_transmit(Duration::ZERO, None, &mut out);
+    assert!(out[..count].ends_with(b"\r\n\r\n"), "the content is left for lending");
+    connection
+}
+
+#[test]
+fn lent_content_is_progress_like_written_one() {
+    let mut connection = answering();
+    assert_eq!(connection.lendable().map(|bytes| bytes.split_to(15_000).len()), Some(15_000));
+    connection.lent(seconds(19), 15_000);
+    assert_eq!(connection.next_deadline(), Some(seconds(39)));
+    assert_eq!(connection.lendable().map(|bytes| bytes.len()), Some(5_000));
+    connection.lent(seconds(30), 0);
+    assert_eq!(connection.next_deadline(), Some(seconds(39)), "nothing was taken");
+    assert!(matches!(connection.handle_timeout(seconds(39)), Some(Event::Failed(_))));
+    assert_eq!(connection.transport(), Transport::Abort);
+}
+
+#[test]
+fn content_that_is_lent_to_its_end_ends_the_answer() {
+    let mut connection = answering();
+    connection.lendable().unwrap().clear();
+    connection.lent(seconds(1), 20_000);
+    assert!(connection.lendable().is_none() && !connection.wants_transmit());
+    assert!(connection.is_idle() && !connection.has_request());
+    let mut connection = answering();
+    let mut out = vec![0; 30_000];
+    let count = connection.poll_transmit(Duration::ZERO, None, &mut out);
+    assert_eq!((count, connection.is_idle()), (20_000, true), "who does not lend copies");
+}
+
 #[test]
 fn linger_time_and_drain_bytes_bound_what_is_dropped_at_the_end() {
     let mut server = Server::new(Config {
@@ -341,9 +380,5 @@ fn a_drained_server_answers_what_is_open_and_ends() {
 
 #[test]
 fn a_connection_is_small_and_an_idle_one_holds_no_memory() {
-    assert!(
-        size_of::<http::server::Connection>() <= 400,
-        "{}",
-        size_of::<http::server::Connection>()
-    );
+    assert!(size_of::<Connection>() <= 400, "{}", size_of::<Connection>());
 }

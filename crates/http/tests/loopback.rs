@@ -88,7 +88,8 @@ impl Pair {
     fn exchange(&mut self) {
         let methods = [Method::Get, Method::Head, Method::Post, Method::Put];
         let method = methods[self.random.below(methods.len())];
-        let bytes = self.random.bytes(300);
+        let len_max = if self.random.below(20) == 0 { 40_000 } else { 300 };
+        let bytes = self.random.bytes(len_max);
         let (body, sending) = Content::body(&bytes, &mut self.random);
         let target = format!("/{}", self.random.below(1000));
         let mut request = Request::new(method, "a", &target)

@@ -52,10 +52,16 @@ impl Body {
 
     pub(crate) fn transmit_capacity(&self) -> usize {
         match self {
-            Self::Calm(calm) => {
-                calm.lent.as_ref().map_or(calm.transmit_capacity, |lent| lent.reserve())
-            }
+            Self::Calm(calm) => calm.transmit_capacity,
             Self::Socket(sockets) => socket(sockets).send_capacity(),
+        }
+    }
+
+    /// Bytes that may be queued, with those that are lent.
+    pub(crate) fn queue_capacity(&self) -> usize {
+        match self {
+            Self::Calm(Calm { lent: Some(lent), .. }) => lent.reserve(),
+            _ => self.transmit_capacity(),
         }
     }
 

@@ -34,7 +34,7 @@ pub struct ConnectionInfo {
     pub bytes_out: u64,
     /// Bytes in the receive ring, and its capacity.
     pub receive_ring: (usize, usize),
-    /// Bytes in the transmit ring, unacknowledged ones included, and its capacity.
+    /// Bytes in the transmit ring or lent, unacknowledged ones included, and how many there may be.
     pub transmit_ring: (usize, usize),
     /// Bytes sent and not acknowledged.
     pub in_flight: u32,
@@ -100,7 +100,7 @@ fn info(connection: &Connection) -> ConnectionInfo {
     let now = connection.shared.now.get();
     let unacknowledged = tcb.unacknowledged();
     let (unread, queued) = (tcb.body.unread(), tcb.body.queued());
-    let (receive, transmit) = (tcb.body.receive_capacity(), tcb.body.transmit_capacity());
+    let (receive, transmit) = (tcb.body.receive_capacity(), tcb.body.queue_capacity());
     let state = tcb.state();
     ConnectionInfo {
         local: connection.tuple.local(),

@@ -43,7 +43,7 @@ impl Sizes {
     }
 
     pub(crate) fn of_body(body: &Body) -> Self {
-        Self { receive: body.receive_capacity(), transmit: body.transmit_capacity() }
+        Self { receive: body.receive_capacity(), transmit: body.queue_capacity() }
     }
 
     fn total(self) -> usize {

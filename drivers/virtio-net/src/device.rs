@@ -40,8 +40,7 @@ impl Device for VirtioNet {
         capabilities.max_transmission_unit = ETHERNET_BYTES + self.mtu_bytes;
         capabilities.checksum = self.features.checksums();
         if self.features.segments_ipv4() {
-            // Not for IPv6: smoltcp 0.14 would build long packets and then drop them for being
-            // longer than the MTU (`Interface::dispatch_ip`).
+            // Not for IPv6: see `VirtioNet::ipv6_segmentation`.
             capabilities.segmentation.tcpv4 = NonZeroUsize::new(self.transmitter.frame_bytes_max());
         }
         capabilities

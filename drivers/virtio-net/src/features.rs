@@ -48,6 +48,11 @@ impl Features {
         self.has(HOST_TSO4)
     }
 
+    /// The device cuts long IPv6 TCP frames into segments.
+    pub(crate) fn segments_ipv6(self) -> bool {
+        self.has(HOST_TSO6)
+    }
+
     /// Which checksums are left for the stack to do.
     pub(crate) fn checksums(self) -> ChecksumCapabilities {
         let transport = match (self.transmit_checksums(), self.receive_checksums()) {

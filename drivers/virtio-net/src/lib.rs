@@ -25,7 +25,7 @@ pub use machine::virtio::{Error, Fault};
 pub use settings::Settings;
 
 use bytes::Bytes;
-use core::num::NonZeroU16;
+use core::num::{NonZeroU16, NonZeroUsize};
 use features::Features;
 use machine::virtio::Device;
 use receive::Receiver;
@@ -116,6 +116,14 @@ impl VirtioNet {
     /// The longest IP packet, in bytes.
     pub fn mtu_bytes(&self) -> usize {
         self.mtu_bytes
+    }
+
+    /// The longest TCP frame over IPv6 that the device cuts into segments, in bytes; `None` when it
+    /// cuts none. The device's capabilities do not say so, for smoltcp 0.14 would build such frames
+    /// and then drop them for being longer than the MTU (`Interface::dispatch_ip`).
+    pub fn ipv6_segmentation(&self) -> Option<NonZeroUsize> {
+        let longest = NonZeroUsize::new(self.transmitter.frame_bytes_max());
+        longest.filter(|_| self.features.segments_ipv6())
     }
 
     /// Whether the link was up when the device last said so.

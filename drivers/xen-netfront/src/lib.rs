@@ -3,7 +3,9 @@
 //! Received frames are lent to the stack where the backend put them, up to 64 KiB in one piece; sent
 //! ones are built where the backend reads them, up to 64 KiB for it or the receiver to cut into
 //! segments. Events for the backend wait for [`XenNetfront::flush`], once for each round of the
-//! caller's loop, and events from it are off until [`XenNetfront::prepare_to_wait`].
+//! caller's loop, and events from it are off until [`XenNetfront::prepare_to_wait`]. Frames are always
+//! copied to where they are built: what the backend is to read elsewhere would have to be granted to it
+//! page by page, which costs more.
 //!
 //! The interface comes and goes with its backend: a [`Frontend`] is the task that talks to it through
 //! xenstore, and hands the rings to the device when they are in use. A backend that breaks the rules

@@ -90,7 +90,10 @@ impl Device for VirtioCard {
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
-        self.driver.capabilities()
+        let mut capabilities = self.driver.capabilities();
+        // The stack tells its smoltcp interface of no MTU that would be in the way.
+        capabilities.segmentation.tcpv6 = self.driver.ipv6_segmentation();
+        capabilities
     }
 }
 

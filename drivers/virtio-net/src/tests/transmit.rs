@@ -143,6 +143,7 @@ fn without_offload_frames_go_as_they_are() {
     let mut card = Card::new(ALL & !CSUM);
     assert!(card.net.capabilities().checksum.tcp.tx());
     assert_eq!(card.net.capabilities().segmentation.tcpv4, None);
+    assert_eq!(card.net.ipv6_segmentation(), None);
     let frame = tcp(false, &[7; 99], true);
     assert!(card.send(&frame));
     card.net.flush();
@@ -191,6 +192,7 @@ fn the_longest_frame_fits_and_no_longer_one() {
     let mut card = Card::new(ALL);
     let longest = card.net.capabilities().segmentation.tcpv4.unwrap().get();
     assert_eq!(longest, 14 + 65_535);
+    assert_eq!(card.net.ipv6_segmentation().map(|bytes| bytes.get()), Some(longest));
     assert!(card.send(&vec![1; longest]));
     assert!(card.send(&vec![1; longest + 1]), "the stack is let go on");
     let counters = card.net.counters();
