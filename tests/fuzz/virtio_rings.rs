@@ -2,8 +2,9 @@
 //! touched (the fake device's memory sees to that), and a stopped card starts anew.
 #![no_main]
 
+use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use machine::virtio::fake::{self, DeviceSide, Offer};
+use machine::virtio::fake::{self, Chain, DeviceSide, Offer};
 use machine::virtio::{Kind, feature};
 use smoltcp::phy::{Device, RxToken, TxToken};
 use smoltcp::time::Instant;
@@ -55,7 +56,8 @@ fn device_acts(side: &DeviceSide, act: &[u8]) {
         0 | 1 => receive_one(side, act),
         2 => {
             if let Some(chain) = side.take(TRANSMIT) {
-                side.read(&chain);
+                // A second part is lent memory, which a device that has lied may come too late for.
+                side.read(&Chain { buffers: chain.buffers[..1].to_vec(), ..chain });
                 side.put(TRANSMIT, chain.id.into(), word);
             }
         }
@@ -92,6 +94,10 @@ fn driver_acts(net: &mut VirtioNet, how: u8) {
         && let Some(leave) = net.transmit(Instant::ZERO)
     {
         leave.consume(usize::from(how) * 6, |buffer| buffer.fill(2));
+    }
+    if how & 8 != 0 {
+        let tail = Bytes::from(vec![3; usize::from(how)]);
+        net.send_lent(60, tail, None, &mut |buffer| buffer.fill(2));
     }
     if how & 4 != 0 {
         net.prepare_to_wait();

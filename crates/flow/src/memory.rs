@@ -294,6 +294,8 @@ mod tests {
     use super::*;
     use crate::FlowExt;
     use crate::task::block_on;
+    use bytes::Bytes;
+    use core::future::poll_fn;
     use std::vec::Vec;
 
     #[test]
@@ -309,6 +311,19 @@ mod tests {
             }
             let expected: Vec<u8> = (0..50).flat_map(|n| [n, n + 1]).collect();
             assert_eq!(seen, expected);
+        });
+    }
+
+    #[test]
+    fn lent_bytes_are_copied_where_there_is_no_better_way() {
+        block_on(async {
+            let (mut here, mut there) = pair(3);
+            let mut bytes = Bytes::from_static(b"lent");
+            assert_eq!(poll_fn(|cx| here.poll_write_lent(cx, &mut bytes)).await, Ok(3));
+            assert_eq!(bytes, b"t"[..]);
+            assert_eq!(there.read(&mut [0; 8]).await, Ok(3));
+            assert_eq!(poll_fn(|cx| here.poll_write_lent(cx, &mut bytes)).await, Ok(1));
+            assert!(bytes.is_empty());
         });
     }
 

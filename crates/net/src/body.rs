@@ -60,8 +60,11 @@ impl Body {
     /// Bytes that may be queued, with those that are lent.
     pub(crate) fn queue_capacity(&self) -> usize {
         match self {
-            Self::Calm(Calm { lent: Some(lent), .. }) => lent.reserve(),
-            _ => self.transmit_capacity(),
+            Self::Calm(calm) => {
+                let lent = calm.lent.as_ref().map_or(0, |lent| lent.reserve());
+                lent.max(calm.transmit_capacity)
+            }
+            Self::Socket(_) => self.transmit_capacity(),
         }
     }
 

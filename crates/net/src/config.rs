@@ -55,10 +55,12 @@ pub struct Limits {
     /// Bytes of a new connection's transmit ring, held only while there are some in it. Default
     /// 4,096: a small page with its fields, which then costs no socket.
     pub transmit_ring_initial_bytes: usize,
-    /// Bytes up to which a transmit ring grows when its connection is busy. Default 262,144: four
-    /// segments of 64 KiB, so that one is filled while others travel.
+    /// Bytes up to which a transmit ring grows when its connection is busy, and that a connection
+    /// without one takes on loan. Default 262,144: four segments of 64 KiB, so that one is filled
+    /// while others travel.
     pub transmit_ring_max_bytes: usize,
-    /// Bytes of all rings together above which no ring grows. When a sixteenth is used, new and
+    /// Bytes of all rings together above which no ring grows; what a connection may take on loan
+    /// counts, since one in trouble needs a ring for it. When a sixteenth is used, new and
     /// idle connections get the smallest rings. Default 64 MiB.
     pub rings_total_bytes: usize,
     /// Bytes of the smallest ring of either direction. Default 512: the smallest segment that

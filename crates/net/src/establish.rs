@@ -303,6 +303,53 @@ mod tests {
         }
     }
 
+    /// Keeps the sequence number and the payload's length of what is sent.
+    #[derive(Default)]
+    struct Noted(Vec<(u32, usize)>);
+
+    impl Output for Noted {
+        fn ready(&mut self) -> bool {
+            true
+        }
+
+        fn send(&mut self, len: usize, _: PacketMeta, fill: &mut dyn FnMut(&mut [u8])) -> bool {
+            let mut packet = vec![0; len];
+            fill(&mut packet);
+            let seq = packet[24..28].iter().fold(0, |seq, byte| seq << 8 | u32::from(*byte));
+            self.0.push((seq, len - 40));
+            true
+        }
+    }
+
+    #[test]
+    fn what_has_left_is_on_its_way_for_a_socket_made_in_the_midst() {
+        let now = Moment::new(Duration::from_secs(1));
+        let with = synchronized(u32::MAX - 70_000, 9, Some(7));
+        let queue = [&[b'a'; 300][..], &[b'b'; 199_700]];
+        for left in [0, 299, 300, 301, 2_048, 14_600, 100_000, 200_000] {
+            let replay = Replay {
+                unread: &[],
+                peer_ended: false,
+                queue,
+                left,
+                finished: false,
+                fin_left: false,
+            };
+            let mut sockets = replayed(&with, socket(64, 262_144), &replay, now).unwrap();
+            assert_eq!(sockets.get::<Socket>(handle()).send_queue(), 200_000);
+            let mut maker = Maker::new(&with, now);
+            let next = with.send_next.wrapping_add(left as u32);
+            let mut ack = Bare::ack(with.receive_next, next);
+            ack.window = 1_000;
+            maker.hear(&with.tuple, &ack, &[], &mut sockets);
+            let mut noted = Noted::default();
+            let mut port = Port::new(&maker.caps, &mut noted);
+            maker.interface.poll_egress(now.instant(), &mut port, &mut sockets);
+            let expected = if left == 200_000 { vec![] } else { vec![(next, 1_460)] };
+            assert_eq!(noted.0, expected, "{left}");
+        }
+    }
+
     #[test]
     fn the_window_shift_is_smoltcps_own() {
         assert_eq!(window_shift(1024, true), 0);

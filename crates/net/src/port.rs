@@ -347,7 +347,7 @@ const DONT_FRAGMENT: u8 = 0x40;
 
 impl<'a> Device for Port<'a> {
     type RxToken<'b>
-        = Lent<'b>
+        = Incoming<'b>
     where
         Self: 'b;
     type TxToken<'b>
@@ -355,9 +355,9 @@ impl<'a> Device for Port<'a> {
     where
         Self: 'b;
 
-    fn receive(&mut self, _: Instant) -> Option<(Lent<'_>, Outgoing<'_, 'a>)> {
+    fn receive(&mut self, _: Instant) -> Option<(Incoming<'_>, Outgoing<'_, 'a>)> {
         let frame = self.frame.take()?;
-        Some((Lent(frame), Outgoing { port: self, meta: PacketMeta::default() }))
+        Some((Incoming(frame), Outgoing { port: self, meta: PacketMeta::default() }))
     }
 
     fn transmit(&mut self, _: Instant) -> Option<Outgoing<'_, 'a>> {
@@ -373,9 +373,9 @@ impl<'a> Device for Port<'a> {
     }
 }
 
-pub(crate) struct Lent<'a>(&'a [u8]);
+pub(crate) struct Incoming<'a>(&'a [u8]);
 
-impl RxToken for Lent<'_> {
+impl RxToken for Incoming<'_> {
     fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
         f(self.0)
     }
