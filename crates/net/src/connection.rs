@@ -223,6 +223,7 @@ impl Tcb {
     }
 
     /// The first sequence number of the peer's that has not arrived; its FIN takes one.
+    #[inline]
     pub(crate) fn receive_next(&self) -> u32 {
         let arrived = self.body.unread() as u32 + u32::from(self.body.peer_ended());
         self.read_next().wrapping_add(arrived)
