@@ -75,7 +75,7 @@ pub struct Site {
 }
 
 /// A file with the variants it was compressed to beforehand.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct File {
     identity: Variant,
     gzip: Option<Variant>,
@@ -91,21 +91,22 @@ impl Site {
         files: impl IntoIterator<Item = (String, Variant, Option<u64>)>,
         options: Options,
     ) -> Site {
-        let files: BTreeMap<String, (Variant, Option<u64>)> = files
-            .into_iter()
-            .map(|(name, content, modified)| (name, (content, modified)))
-            .collect();
+        // Inserted one by one: collecting would sort them first, with a sort of its own.
+        let mut plain = BTreeMap::new();
+        for (name, identity, modified) in files {
+            let media_type = media_type::of_name(&name);
+            let file = File { identity, gzip: None, brotli: None, modified, media_type };
+            plain.insert(name, Rc::new(file));
+        }
         let variant = |name: &str, suffix: &str| {
-            files.get(&(String::from(name) + suffix)).map(|(variant, _)| variant.clone())
+            plain.get(&(String::from(name) + suffix)).map(|file| file.identity.clone())
         };
-        let mut site = Site { entries: BTreeMap::new(), files: files.len(), options };
-        for (name, (identity, modified)) in &files {
+        let mut site = Site { entries: BTreeMap::new(), files: plain.len(), options };
+        for (name, file) in &plain {
             let file = File {
-                identity: identity.clone(),
                 gzip: variant(name, ".gz"),
                 brotli: variant(name, ".br"),
-                modified: *modified,
-                media_type: media_type::of_name(name),
+                ..File::clone(file)
             };
             let file = Rc::new(file.with_fields(&site.options));
             if let Some(directory) = name.strip_suffix(site.options.index)
