@@ -152,6 +152,8 @@ fn a_lost_final_acknowledgement_is_made_good_by_data() {
 fn a_syn_ack_that_gets_lost_is_sent_again() {
     run("syn-ack-again", |world| {
         keep(world);
+        // Until both have announced themselves.
+        world.pass(Duration::from_secs(2));
         let (from, to) = endpoints(5000);
         world.wire.inject(0, syn_frame((MAC[1], MAC[0]), from, to, 99));
         world.settle();

@@ -226,7 +226,9 @@ fn rings_grow_with_use_and_shrink_with_idleness() {
         assert!((196_608..=262_144).contains(&rings(world, 1).1), "{:?}", rings(world, 1));
         // One end's shrinking is news to the other, whose idle time begins anew.
         world.pass(Duration::from_secs(12));
-        assert_eq!((rings(world, 0), rings(world, 1)), ((1_536, 2_048), (1_536, 2_048)));
+        let limits = Limits::default();
+        let initial = (limits.receive_ring_initial_bytes, limits.transmit_ring_initial_bytes);
+        assert_eq!((rings(world, 0), rings(world, 1)), (initial, initial));
         go_on.set(true);
         assert!(world.run_until(Duration::from_secs(120), || received.get() == 10_000_000));
     });
