@@ -57,6 +57,11 @@ impl Lent {
         self.reserve - self.reserve / 4
     }
 
+    /// The application has more of this run than there was room for.
+    fn has_more(&self) -> bool {
+        self.bytes.len() > self.len
+    }
+
     /// `bytes` are what is left of this run.
     fn goes_on_with(&self, bytes: &Bytes) -> bool {
         self.bytes.get(self.len..).is_some_and(|rest| core::ptr::eq(rest, &**bytes))
@@ -129,13 +134,14 @@ impl Tcb {
         loop {
             let Body::Calm(calm) = &self.body else { return Some(true) };
             let mss = self.segment_max();
+            let has_more = calm.lent.as_ref().is_some_and(|lent| lent.has_more());
             let next = Next {
                 unsent: calm.queued - calm.sent,
                 in_flight: calm.sent,
                 window: calm.congestion.window.min(self.peer_window as usize),
                 mss,
                 part_max: (offload - offload % mss).max(mss),
-                more_follows: self.writer.is_some(),
+                more_follows: has_more && !self.finished,
             };
             match next.part() {
                 Part::Stuck => return None,
@@ -173,7 +179,7 @@ struct Next {
     /// several times that or once.
     mss: usize,
     part_max: usize,
-    /// The application waits to lend more.
+    /// The application is about to lend more.
     more_follows: bool,
 }
 

@@ -312,6 +312,30 @@ fn one_lost_segment_is_repaired_without_a_timeout_and_little_is_sent_twice() {
 }
 
 #[test]
+fn the_end_of_what_was_lent_waits_for_no_acknowledgement() {
+    let wide = Limits { receive_ring_initial_bytes: 16_384, ..Limits::default() };
+    let config = WorldConfig { limits: [Limits::default(), wide], ..WorldConfig::default() };
+    check("lent-end", &config, |world| {
+        let mut listener = world.stacks[0].listen(80).unwrap();
+        let connector = world.stacks[1].connector();
+        let lent = Rc::new(Cell::new(false));
+        let done = lent.clone();
+        world.spawner().spawn("server", async move {
+            let mut flow = listener.accept().await.unwrap();
+            lend(&mut flow, content(5_000)).await.unwrap();
+            done.set(true);
+            flow.drained().await.unwrap();
+        });
+        world.spawner().spawn("client", async move {
+            let target = Target::Address(address(0, false, 80));
+            read(&mut connector.connect(&target).await.unwrap(), 5_000, 5_000).await;
+        });
+        assert!(world.run_until(HOUR, || lent.get()));
+        assert_eq!(world.stacks[0].connections()[0].in_flight, 5_000);
+    });
+}
+
+#[test]
 fn a_window_that_grew_stays_and_is_forgotten_after_a_pause() {
     let link = Link { delay: Duration::from_millis(5), ..Link::default() };
     check("lent-pause", &WorldConfig { link, ..WorldConfig::default() }, |world| {
