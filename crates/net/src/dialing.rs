@@ -13,6 +13,7 @@ use crate::segment::{Flags, Offer, Segment};
 use crate::stream::TcpFlow;
 use crate::tally::Count;
 use crate::tuple::Tuple;
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BinaryHeap};
 use alloc::rc::Rc;
 use core::cmp::Reverse;
@@ -24,7 +25,8 @@ use flow::ConnectError;
 #[derive(Default)]
 pub(crate) struct Dialing {
     pub(crate) wishes: Rc<Wishes>,
-    by_name: BTreeMap<Name, Attempt>,
+    /// Boxed: a tree moves what is in it.
+    by_name: BTreeMap<Name, Box<Attempt>>,
     /// When each attempt must be looked at; others' entries and old ones are ignored.
     deadlines: BinaryHeap<Reverse<(Duration, Name)>>,
     /// RFC 6056 section 3.3.3: added to the hash of the destination.
@@ -55,13 +57,13 @@ impl Dialing {
         self.wishes.dials.borrow().is_empty() && self.next_deadline().is_none_or(|at| at > now)
     }
 
-    fn insert(&mut self, attempt: Attempt) {
+    fn insert(&mut self, attempt: Box<Attempt>) {
         let name = attempt.tuple.words();
         self.deadlines.push(Reverse((attempt.due, name)));
         self.by_name.insert(name, attempt);
     }
 
-    fn take_due(&mut self, now: Duration) -> Option<Attempt> {
+    fn take_due(&mut self, now: Duration) -> Option<Box<Attempt>> {
         while let Some(Reverse((at, name))) = self.deadlines.peek().copied() {
             if at > now {
                 return None;
@@ -101,7 +103,7 @@ impl Core {
         let wanted = core::mem::take(&mut *self.dialing.wishes.dials.borrow_mut());
         for dial in wanted {
             match self.attempt(&dial, now) {
-                Ok(attempt) => self.advance(attempt, now, output),
+                Ok(attempt) => self.advance(Box::new(attempt), now, output),
                 Err(error) => dial.fulfil(Err(error)),
             }
         }
@@ -217,7 +219,7 @@ impl Core {
     }
 
     /// Does the next step of an attempt, or ends it.
-    fn advance(&mut self, mut attempt: Attempt, now: Duration, output: &mut dyn Output) {
+    fn advance(&mut self, mut attempt: Box<Attempt>, now: Duration, output: &mut dyn Output) {
         if attempt.dial.is_abandoned() {
             return;
         }

@@ -3,7 +3,7 @@
 //! they come from, unless their peer falls silent; and smoltcp's own cache serves the service interface only.
 
 use crate::port::Output;
-use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::time::Duration;
 use smoltcp::phy::{ChecksumCapabilities, PacketMeta};
@@ -26,7 +26,8 @@ pub(crate) enum Hop {
 /// What is known of neighbours.
 pub(crate) struct Neighbours {
     own: [u8; 6],
-    entries: BTreeMap<IpAddr, Neighbour>,
+    /// The oldest first; few, so that looking through them is as good as a tree.
+    entries: Vec<(IpAddr, Neighbour)>,
 }
 
 #[derive(Clone, Copy)]
@@ -41,7 +42,7 @@ struct Neighbour {
 
 impl Neighbours {
     pub(crate) fn new(own: [u8; 6]) -> Self {
-        Self { own, entries: BTreeMap::new() }
+        Self { own, entries: Vec::new() }
     }
 
     /// The way to `neighbour`, which is on our link; asks for it from our address `local` if need be.
@@ -52,7 +53,7 @@ impl Neighbours {
         now: Duration,
         output: &mut dyn Output,
     ) -> Hop {
-        let known = self.entries.get(&neighbour).copied();
+        let known = self.entry(neighbour).copied();
         let mut entry = match known {
             Some(Neighbour { hardware: Some(hardware), since, .. }) if now < since + FRESH => {
                 return Hop::Known(hardware);
@@ -68,8 +69,13 @@ impl Neighbours {
         };
         (entry.hardware, entry.asked_at) = (None, now);
         entry.questions += 1;
-        self.make_room(now);
-        self.entries.insert(neighbour, entry);
+        match self.entry(neighbour) {
+            Some(known) => *known = entry,
+            None => {
+                self.make_room(now);
+                self.entries.push((neighbour, entry));
+            }
+        }
         match (neighbour, local) {
             (IpAddr::V4(target), IpAddr::V4(local)) => self.ask_v4(target, local, output),
             (IpAddr::V6(target), IpAddr::V6(local)) => self.ask_v6(target, local, output),
@@ -84,7 +90,7 @@ impl Neighbours {
             return false;
         }
         let Some((neighbour, hardware)) = answer(frame) else { return false };
-        let Some(entry) = self.entries.get_mut(&neighbour) else { return false };
+        let Some(entry) = self.entry(neighbour) else { return false };
         if !EthernetAddress(hardware).is_unicast() {
             return false;
         }
@@ -101,13 +107,18 @@ impl Neighbours {
         }
     }
 
+    fn entry(&mut self, neighbour: IpAddr) -> Option<&mut Neighbour> {
+        let found = self.entries.iter_mut().find(|(address, _)| *address == neighbour);
+        found.map(|(_, entry)| entry)
+    }
+
     fn make_room(&mut self, now: Duration) {
         if self.entries.len() < ENTRIES_MAX {
             return;
         }
-        self.entries.retain(|_, entry| entry.hardware.is_some() && now < entry.since + FRESH);
-        while self.entries.len() >= ENTRIES_MAX {
-            self.entries.pop_first();
+        self.entries.retain(|(_, entry)| entry.hardware.is_some() && now < entry.since + FRESH);
+        if self.entries.len() >= ENTRIES_MAX {
+            self.entries.remove(0);
         }
     }
 
