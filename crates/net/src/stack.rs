@@ -35,7 +35,7 @@ pub struct Stack {
     link_up: bool,
     /// Our neighbours may have a wrong idea of where our addresses are.
     unannounced: bool,
-    /// Nothing is announced or solicited before.
+    /// Nothing is solicited before.
     quiet_until: Duration,
 }
 
@@ -121,7 +121,7 @@ impl Stack {
             *unannounced = true;
         }
         let mut output = WireOutput { wire: &mut **wire, now: moment.instant() };
-        if *link_up && *unannounced && *quiet_until <= now {
+        if *link_up && *unannounced {
             *unannounced = false;
             core.announce(&mut output);
         }
@@ -218,9 +218,10 @@ impl core::fmt::Debug for Stack {
 /// How long to wait before a full device is asked again without an event.
 const RETRY: Duration = Duration::from_millis(1);
 
-/// How long a new stack answers only, and asks nobody: up to a second, says RFC 4861 section 6.3.7, so
-/// that machines that start together do not ask together. Who waits for this machine to start comes
-/// first, too.
+/// How long a new stack asks nobody: up to a second, says RFC 4861 section 6.3.7, so that machines that
+/// start together do not ask together. Who waits for this machine to start comes first, too; that is
+/// also why its addresses are announced at once: a neighbour that asked for them in vain would ask
+/// again after a second only.
 fn quiet(seed: [u8; 64]) -> Duration {
     Duration::from_millis(100 + u64::from(seed[63]))
 }

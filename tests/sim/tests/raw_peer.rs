@@ -148,12 +148,22 @@ fn a_lost_final_acknowledgement_is_made_good_by_data() {
     });
 }
 
+/// A neighbour that asked for them before would ask again after a second only.
+#[test]
+fn addresses_are_announced_at_once() {
+    run("announced", |world| {
+        world.settle();
+        let is_arp = |frame: &[u8]| frame[6..12] == MAC[0] && frame[12..14] == [0x08, 0x06];
+        assert!(world.wire.log().iter().any(|(_, frame)| is_arp(frame)));
+    });
+}
+
 #[test]
 fn a_syn_ack_that_gets_lost_is_sent_again() {
     run("syn-ack-again", |world| {
         keep(world);
-        // Until both have announced themselves.
-        world.pass(Duration::from_secs(2));
+        // By then a new stack has asked for routers.
+        world.pass(Duration::from_secs(1));
         let (from, to) = endpoints(5000);
         world.wire.inject(0, syn_frame((MAC[1], MAC[0]), from, to, 99));
         world.settle();
