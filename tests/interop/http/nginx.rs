@@ -61,6 +61,7 @@ fn behind(lab: &Lab, appliance: SocketAddr) -> Result {
     let www = lab.scratch.path("www");
     put(&www, "file", &file)?;
     put(&www, "text.html", text.as_bytes())?;
+    put(&www, AGAIN, b"again")?;
     let server = "gzip on; location / { root www; dav_methods PUT; client_max_body_size 16m; }";
     let mut nginx = Nginx::start(lab, server)?;
     let url = |path: &str| format!("http://{appliance}/_test/relay/{NGINX}{path}");
@@ -109,16 +110,18 @@ fn uploads(lab: &Lab, file: &[u8], url: &dyn Fn(&str) -> String) -> Result {
     Ok(())
 }
 
+/// A file that is asked for in one place only, to be found in the log.
+const AGAIN: &str = "again.txt";
+
 /// Requests that come one after the other go over one connection.
 fn keeps_its_connections(nginx: &Nginx, url: &dyn Fn(&str) -> String) -> Result {
     const REQUESTS: usize = 12;
-    let before = nginx.log()?.lines().count();
     for _ in 0..REQUESTS {
-        curl(&["--fail", "-o", "/dev/null", &url("/text.html")])?;
+        curl(&["--fail", "-o", "/dev/null", &url(&format!("/{AGAIN}"))])?;
     }
-    let log = nginx.log_of(before + REQUESTS)?;
-    let mut connections: Vec<_> =
-        log.lines().skip(before).filter_map(|line| line.split(' ').next()).collect();
+    let log = nginx.log_of(AGAIN, REQUESTS)?;
+    let asked = log.lines().filter(|line| line.contains(AGAIN));
+    let mut connections: Vec<_> = asked.filter_map(|line| line.split(' ').next()).collect();
     equal("requests that nginx saw", &connections.len(), &REQUESTS)?;
     connections.dedup();
     equal("connections that they took", &connections.len(), &1)
@@ -211,13 +214,14 @@ impl Nginx {
         std::fs::read_to_string(&self.log).or_say(|| "nginx wrote no log".into())
     }
 
-    /// The log once it has so many lines, which come after the answers that they are about; or what
-    /// there is in the end.
-    fn log_of(&self, lines: usize) -> Result<String> {
+    /// The log once it has so many lines about a file, which come after the answers that they are
+    /// about; or what there is in the end.
+    fn log_of(&self, file: &str, lines: usize) -> Result<String> {
         let deadline = Instant::now() + Duration::from_secs(5);
         loop {
             let log = self.log()?;
-            if log.lines().count() >= lines || Instant::now() > deadline {
+            let about = log.lines().filter(|line| line.contains(file)).count();
+            if about >= lines || Instant::now() > deadline {
                 return Ok(log);
             }
             std::thread::sleep(Duration::from_millis(5));
