@@ -83,6 +83,17 @@ impl Contestant {
         site: Site,
         counter: Option<&Counter>,
     ) -> Result<Guest> {
+        self.start_by(&self.kernel, memory_mib, site, counter)
+    }
+
+    /// Starts another kernel in its place.
+    fn start_by(
+        &self,
+        kernel: &Path,
+        memory_mib: u32,
+        site: Site,
+        counter: Option<&Counter>,
+    ) -> Result<Guest> {
         let (initrd, more) = match site {
             Site::Small => (&self.small, ""),
             Site::Bulk => (&self.bulk, self.bulk_words),
@@ -91,7 +102,7 @@ impl Contestant {
             machine: self.machine,
             accel: Accel::Tcg,
             memory_mib,
-            kernel: self.kernel.clone(),
+            kernel: kernel.to_owned(),
             initrd: Some(initrd.clone()),
             append: format!("{} {more} ip={}/24", self.words, self.address),
             wire: Wire::Tap { name: self.tap.name().to_owned(), offloads: true },
@@ -109,7 +120,18 @@ impl Contestant {
         site: Site,
         counter: Option<&Counter>,
     ) -> Result<(Guest, Duration)> {
-        let mut guest = self.start(memory_mib, site, counter)?;
+        self.serve_by(&self.kernel, memory_mib, site, counter)
+    }
+
+    /// The same with another kernel in its place.
+    pub(crate) fn serve_by(
+        &self,
+        kernel: &Path,
+        memory_mib: u32,
+        site: Site,
+        counter: Option<&Counter>,
+    ) -> Result<(Guest, Duration)> {
+        let mut guest = self.start_by(kernel, memory_mib, site, counter)?;
         let took = self.first_answer(&mut guest, BOOT_LIMIT)?;
         Ok((guest, took))
     }

@@ -109,23 +109,37 @@ fn size(field: &Field) -> Result<Vec<Line>> {
         what: format!("kernel + initrd, {what}, bytes"),
         ours: ours(kernel),
         peer: peers,
-        reach: Reach::AtMost(reach),
+        reach,
     };
     Ok(vec![
-        row("HTTP only", &http_only.shipped, 700e3),
-        row("HTTP only, unpacked", &http_only.unpacked, 900e3),
-        row("all services", &all.shipped, 1.4e6),
-        row("all services, unpacked", &all.unpacked, 1.7e6),
+        row("HTTP only", &http_only.shipped, Reach::AtMost(700e3)),
+        row("HTTP only, unpacked", &http_only.unpacked, Reach::Any),
+        row("all services", &all.shipped, Reach::Any),
+        row("all services, unpacked", &all.unpacked, Reach::Any),
     ])
 }
 
 fn boot(field: &Field) -> Result<Vec<Line>> {
-    let values = field.interleaved(field.rounds + 2, |contestant| {
-        let (_guest, took) = contestant.serve(MEMORY_MIB, Site::Small, None)?;
-        Ok(took.as_secs_f64() * 1e3)
-    })?;
+    let [http_only, all] = [Services::HttpOnly, Services::All].map(Image::built);
+    let mut starts = vec![(&field.ours, http_only?.shipped), (&field.ours, all?.shipped)];
+    starts.extend(field.peer.as_ref().map(|peer| (peer, peer.kernel.clone())));
+    let mut took = vec![Vec::new(); starts.len()];
+    for _ in 0..field.rounds + 2 {
+        for ((contestant, kernel), took) in starts.iter().zip(&mut took) {
+            let (_guest, time) = contestant.serve_by(kernel, MEMORY_MIB, Site::Small, None)?;
+            took.push(time.as_secs_f64() * 1e3);
+        }
+    }
+    let took: Vec<f64> = took.iter_mut().map(|took| median(took)).collect();
+    let peers = &took[2..];
     let reach = if field.ours.machine == crate::qemu::Machine::Microvm { 90.0 } else { 130.0 };
-    Ok(vec![line("exec to first 200, ms", &values, Reach::AtMost(reach))])
+    let row = |what: &str, ours: f64, reach| {
+        line(format!("exec to first 200, {what}, ms"), &[&[ours], peers].concat(), reach)
+    };
+    Ok(vec![
+        row("HTTP only", took[0], Reach::AtMost(reach)),
+        row("all services", took[1], Reach::Any),
+    ])
 }
 
 /// The least `-m` with which fifty requests are answered, by halving.
