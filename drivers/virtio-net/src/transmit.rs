@@ -6,8 +6,8 @@ use alloc::vec;
 use bytes::Bytes;
 use core::num::NonZeroU16;
 use machine::virtio::{Device, TransmitRing};
-use offload::header::{Header, Segmentation};
-use offload::{ETHERNET_BYTES, Transport};
+use offload::ETHERNET_BYTES;
+use offload::header::Header;
 
 /// The sending side of a card.
 #[derive(Debug)]
@@ -106,8 +106,11 @@ impl Transmitter {
         let result = self.ring.send(Header::BYTES + frame_bytes, |buffer| {
             let (header, frame) = buffer.split_at_mut(Header::BYTES);
             let result = build(frame);
-            let fields =
-                if offloads { offload(frame, frame_bytes, segment) } else { Header::default() };
+            let fields = if offloads {
+                Header::leaving(frame, frame_bytes, segment)
+            } else {
+                Header::default()
+            };
             header.copy_from_slice(&fields.emit());
             result
         });
@@ -136,7 +139,7 @@ impl Transmitter {
         self.ring.send_with_tail(Header::BYTES + head_bytes, tail, |buffer| {
             let (header, head) = buffer.split_at_mut(Header::BYTES);
             build(head);
-            header.copy_from_slice(&offload(head, frame_bytes, segment).emit());
+            header.copy_from_slice(&Header::leaving(head, frame_bytes, segment).emit());
         });
         self.note(frame_bytes, segment);
     }
@@ -181,21 +184,4 @@ impl Transmitter {
             ..counters
         }
     }
-}
-
-/// Has the device complete the checksum of a TCP or UDP packet (virtio 1.2, 5.1.6.2), and cut it
-/// into segments if told how long they are. `frame` is all of its `frame_bytes`, or begins them.
-fn offload(frame: &mut [u8], frame_bytes: usize, segment: Option<NonZeroU16>) -> Header {
-    let Some(transport) = Transport::find_at_start(frame, frame_bytes) else {
-        return Header::default();
-    };
-    let at = transport.start + transport.checksum_offset();
-    if let Some(field) = frame.get_mut(at..at + 2) {
-        field.copy_from_slice(&transport.pseudo_header_sum());
-    }
-    let header = Header::with_checksum(transport.start, transport.checksum_offset());
-    let Some(segment) = segment.filter(|_| transport.is_tcp) else { return header };
-    let tcp_bytes = frame.get(transport.start + 12).map_or(20, |byte| usize::from(byte >> 4) * 4);
-    let kind = if transport.is_ipv6 { Segmentation::Tcp6 } else { Segmentation::Tcp4 };
-    header.cut(kind, transport.start + tcp_bytes, segment.get())
 }

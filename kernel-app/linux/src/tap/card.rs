@@ -7,6 +7,7 @@
 //! quarter more CPU than into those of 256 KiB, and into 128 KiB no less.
 //! `cargo xtask bench native` measures it.
 
+use bytes::Bytes;
 use net::Card;
 use offload::header::{CHECKSUM_VALID, Header, NEEDS_CHECKSUM, Segmentation};
 use offload::{ETHERNET_BYTES, Transport};
@@ -15,7 +16,7 @@ use smoltcp::phy::{
     TxToken,
 };
 use smoltcp::time::Instant;
-use std::io;
+use std::io::{self, IoSlice};
 use std::num::{NonZeroU16, NonZeroUsize};
 use std::os::fd::{AsRawFd, RawFd};
 use tun_rs::{DeviceBuilder, Layer, SyncDevice, VIRTIO_NET_HDR_LEN};
@@ -135,6 +136,28 @@ impl Device for TapCard {
 }
 
 impl Card for TapCard {
+    /// The kernel gathers the frame: only its headers are built here.
+    fn send_lent(
+        &mut self,
+        _: Instant,
+        head_len: usize,
+        tail: Bytes,
+        meta: PacketMeta,
+        fill: &mut dyn FnMut(&mut [u8]),
+    ) -> bool {
+        let frame_bytes = head_len + tail.len();
+        let Some(start) = self.sending.get_mut(..HEADER_BYTES + head_len) else { return true };
+        let (header, head) = start.split_at_mut(HEADER_BYTES);
+        fill(head);
+        let fields = Header::leaving(head, frame_bytes, meta.segmentation_offload_size);
+        header.copy_from_slice(&fields.emit()[..HEADER_BYTES]);
+        let parts = [IoSlice::new(start), IoSlice::new(&tail)];
+        if let Err(error) = rustix::io::writev(&self.device, &parts) {
+            tell_lost(frame_bytes, &error.into());
+        }
+        true
+    }
+
     fn prepare_to_wait(&mut self) -> bool {
         self.is_drained
     }
@@ -173,10 +196,11 @@ impl TxToken for Sending<'_> {
         };
         let (header, frame) = packet.split_at_mut(HEADER_BYTES);
         let result = build(frame);
-        header.copy_from_slice(&offload(frame, self.segment).emit()[..HEADER_BYTES]);
-        // What the kernel refuses is lost, as on a wire: its end may be down.
+        header.copy_from_slice(
+            &Header::leaving(frame, frame_bytes, self.segment).emit()[..HEADER_BYTES],
+        );
         if let Err(error) = self.device.send(packet) {
-            log::debug!("a frame of {frame_bytes} bytes is lost: {error}");
+            tell_lost(frame_bytes, &error);
         }
         result
     }
@@ -186,19 +210,9 @@ impl TxToken for Sending<'_> {
     }
 }
 
-/// Leaves a TCP or UDP packet's checksum to the kernel (virtio 1.2, 5.1.6.2), and its segmentation
-/// if told how long segments are.
-fn offload(frame: &mut [u8], segment: Option<NonZeroU16>) -> Header {
-    let Some(transport) = Transport::find(frame) else { return Header::default() };
-    let at = transport.start + transport.checksum_offset();
-    if let Some(field) = frame.get_mut(at..at + 2) {
-        field.copy_from_slice(&transport.pseudo_header_sum());
-    }
-    let header = Header::with_checksum(transport.start, transport.checksum_offset());
-    let Some(segment) = segment.filter(|_| transport.is_tcp) else { return header };
-    let tcp_bytes = frame.get(transport.start + 12).map_or(20, |byte| usize::from(byte >> 4) * 4);
-    let kind = if transport.is_ipv6 { Segmentation::Tcp6 } else { Segmentation::Tcp4 };
-    header.cut(kind, transport.start + tcp_bytes, segment.get())
+/// What the kernel refuses is lost, as on a wire: its end may be down.
+fn tell_lost(frame_bytes: usize, error: &io::Error) {
+    log::debug!("a frame of {frame_bytes} bytes is lost: {error}");
 }
 
 /// A whole frame, with a checksum that is right, or that the kernel has checked, or that was never
@@ -296,7 +310,7 @@ mod tests {
             let right = frame(&vec![0xa5; length]);
             let mut sent = right.clone();
             sent[TCP_AT + 16..][..2].fill(0);
-            let header = offload(&mut sent, None);
+            let header = Header::leaving(&mut sent, right.len(), None);
             assert_ne!(sent, right);
             assert_eq!(completed(sent, header), right, "{length} bytes");
         }
@@ -305,10 +319,11 @@ mod tests {
     #[test]
     fn a_long_frame_says_where_to_cut() {
         let mut long = frame(&[7; 60_000]);
-        let bytes = offload(&mut long, NonZeroU16::new(1460)).emit();
+        let len = long.len();
+        let bytes = Header::leaving(&mut long, len, NonZeroU16::new(1460)).emit();
         let headers = (TCP_AT + 20) as u8;
         assert_eq!(bytes[..6], [NEEDS_CHECKSUM, 1, headers, 0, 0xb4, 0x05]);
-        let one = offload(&mut long, None).emit();
+        let one = Header::leaving(&mut long, len, None).emit();
         assert_eq!(one[1..6], [0; 5]);
     }
 
