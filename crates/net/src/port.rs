@@ -22,9 +22,7 @@ pub trait Card: Device + Sized {
         fill: &mut dyn FnMut(&mut [u8]),
     ) -> bool {
         Wire::send(self, now, head_len + tail.len(), meta, &mut |frame| {
-            let (head, rest) = frame.split_at_mut(head_len);
-            fill(head);
-            rest.copy_from_slice(&tail);
+            fill_and_copy(frame, head_len, &tail, fill);
         })
     }
 
@@ -97,11 +95,16 @@ pub(crate) trait Output {
         fill: &mut dyn FnMut(&mut [u8]),
     ) -> bool {
         self.send(head_len + tail.len(), meta, &mut |frame| {
-            let (head, rest) = frame.split_at_mut(head_len);
-            fill(head);
-            rest.copy_from_slice(&tail);
+            fill_and_copy(frame, head_len, &tail, fill);
         })
     }
+}
+
+/// Writes a frame whose end cannot be sent from where it lies.
+fn fill_and_copy(frame: &mut [u8], head_len: usize, tail: &[u8], fill: &mut dyn FnMut(&mut [u8])) {
+    let (head, rest) = frame.split_at_mut(head_len);
+    fill(head);
+    rest.copy_from_slice(tail);
 }
 
 impl<D: Card> Wire for D {
@@ -294,9 +297,7 @@ impl Stamp {
             return output.send_lent(ETHERNET + head_len, tail, meta, &mut fill_head);
         }
         output.send(ETHERNET + head_len + tail.len(), meta, &mut |frame| {
-            let (head, rest) = frame.split_at_mut(ETHERNET + head_len);
-            fill_head(head);
-            rest.copy_from_slice(&tail);
+            fill_and_copy(frame, ETHERNET + head_len, &tail, &mut fill_head);
             fill_checksum(&self.tuple, &mut frame[ETHERNET..]);
         })
     }
