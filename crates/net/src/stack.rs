@@ -1,16 +1,19 @@
 //! One network interface and all that happens on it.
 
+pub(crate) mod diagnostics;
+pub(crate) mod panics;
+
 use crate::config::Config;
-use crate::connection::Connection;
-use crate::connector::TcpConnector;
-use crate::demux::Core;
-use crate::exchange::{Outcome, Path};
-use crate::listener::{Backlog, TcpListener};
-use crate::moment::Moment;
-use crate::neighbours::Hop;
-use crate::port::{Card, Wire, WireOutput};
-use crate::probe::{ConnectionInfo, Gauges, Probe, TcpState};
-use crate::tally::Count;
+use crate::counters::Count;
+use crate::device::{Card, Wire, WireOutput};
+use crate::link::neighbours::Hop;
+use crate::stack::diagnostics::{ConnectionInfo, Gauges, Probe, TcpState};
+use crate::tcp::connection::Connection;
+use crate::tcp::connection::output::{Outcome, Path};
+use crate::tcp::connector::TcpConnector;
+use crate::tcp::demux::Core;
+use crate::tcp::listener::{Backlog, TcpListener};
+use crate::time::Moment;
 use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::vec::Vec;

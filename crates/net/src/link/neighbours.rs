@@ -1,0 +1,350 @@
+//! Hardware addresses of next hops, for connections that we open: ARP (RFC 826) and neighbour
+//! discovery (RFC 4861). Connections that others open need none of it, since their frames say where
+//! they come from, unless their peer falls silent; and smoltcp's own cache serves the service interface only.
+
+use crate::device::Output;
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::time::Duration;
+use smoltcp::phy::{ChecksumCapabilities, PacketMeta};
+use smoltcp::wire::{
+    ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol,
+    HardwareAddress, Icmpv6Packet, Icmpv6Repr, IpProtocol, Ipv6Packet, Ipv6Repr,
+    NdiscNeighborFlags, NdiscRepr, RawHardwareAddress,
+};
+
+/// Where packets for a neighbour go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hop {
+    Known([u8; 6]),
+    /// A question is on its way; ask again then.
+    Asked(Duration),
+    /// It has not answered.
+    Silent,
+}
+
+/// What is known of neighbours.
+pub(crate) struct Neighbours {
+    own: [u8; 6],
+    /// The oldest first; few, so that looking through them is as good as a tree.
+    entries: Vec<(IpAddr, Neighbour)>,
+}
+
+#[derive(Clone, Copy)]
+struct Neighbour {
+    hardware: Option<[u8; 6]>,
+    /// When the last answer came, or the first question left.
+    since: Duration,
+    /// Questions without an answer, and when the last left.
+    questions: u8,
+    asked_at: Duration,
+}
+
+impl Neighbours {
+    pub(crate) fn new(own: [u8; 6]) -> Self {
+        Self { own, entries: Vec::new() }
+    }
+
+    /// The way to `neighbour`, which is on our link; asks for it from our address `local` if need be.
+    pub(crate) fn find(
+        &mut self,
+        neighbour: IpAddr,
+        local: IpAddr,
+        now: Duration,
+        output: &mut dyn Output,
+    ) -> Hop {
+        let known = self.entry(neighbour).copied();
+        let mut entry = match known {
+            Some(Neighbour { hardware: Some(hardware), since, .. }) if now < since + FRESH => {
+                return Hop::Known(hardware);
+            }
+            Some(entry) if now < entry.asked_at + PAUSE => {
+                return Hop::Asked(entry.asked_at + PAUSE);
+            }
+            Some(entry) if entry.questions >= QUESTIONS_MAX && now < entry.asked_at + 2 * PAUSE => {
+                return Hop::Silent;
+            }
+            Some(entry) if entry.questions < QUESTIONS_MAX => entry,
+            _ => Neighbour { hardware: None, since: now, questions: 0, asked_at: now },
+        };
+        (entry.hardware, entry.asked_at) = (None, now);
+        entry.questions += 1;
+        match self.entry(neighbour) {
+            Some(known) => *known = entry,
+            None => {
+                self.make_room(now);
+                self.entries.push((neighbour, entry));
+            }
+        }
+        match (neighbour, local) {
+            (IpAddr::V4(target), IpAddr::V4(local)) => self.ask_v4(target, local, output),
+            (IpAddr::V6(target), IpAddr::V6(local)) => self.ask_v6(target, local, output),
+            _ => return Hop::Silent,
+        }
+        Hop::Asked(now + PAUSE)
+    }
+
+    /// Takes an answer out of a frame, if it holds one that was asked for; true when it did.
+    pub(crate) fn learn(&mut self, frame: &[u8], now: Duration) -> bool {
+        if self.entries.is_empty() {
+            return false;
+        }
+        let Some((neighbour, hardware)) = answer(frame) else { return false };
+        let Some(entry) = self.entry(neighbour) else { return false };
+        if !EthernetAddress(hardware).is_unicast() {
+            return false;
+        }
+        *entry = Neighbour { hardware: Some(hardware), since: now, questions: 0, asked_at: now };
+        true
+    }
+
+    /// Tells all neighbours that `address` is ours, so that those who knew it elsewhere forget that: an
+    /// ARP announcement (RFC 5227 section 3), an unsolicited advertisement (RFC 4861 section 7.2.6).
+    pub(crate) fn announce(&self, address: IpAddr, output: &mut dyn Output) {
+        match address {
+            IpAddr::V4(own) => self.ask_v4(own, own, output),
+            IpAddr::V6(own) => self.advertise(own, output),
+        }
+    }
+
+    fn entry(&mut self, neighbour: IpAddr) -> Option<&mut Neighbour> {
+        let found = self.entries.iter_mut().find(|(address, _)| *address == neighbour);
+        found.map(|(_, entry)| entry)
+    }
+
+    fn make_room(&mut self, now: Duration) {
+        if self.entries.len() < ENTRIES_MAX {
+            return;
+        }
+        self.entries.retain(|(_, entry)| entry.hardware.is_some() && now < entry.since + FRESH);
+        if self.entries.len() >= ENTRIES_MAX {
+            self.entries.remove(0);
+        }
+    }
+
+    fn ask_v4(&self, target: Ipv4Addr, local: Ipv4Addr, output: &mut dyn Output) {
+        let question = ArpRepr::EthernetIpv4 {
+            operation: ArpOperation::Request,
+            source_hardware_addr: EthernetAddress(self.own),
+            source_protocol_addr: local,
+            target_hardware_addr: EthernetAddress::BROADCAST,
+            target_protocol_addr: target,
+        };
+        let len = 14 + question.buffer_len();
+        output.send(len, PacketMeta::default(), &mut |frame| {
+            let destination = EthernetAddress::BROADCAST;
+            let payload = self.header(frame, destination, EthernetProtocol::Arp);
+            question.emit(&mut ArpPacket::new_unchecked(payload));
+        });
+    }
+
+    fn ask_v6(&self, target: Ipv6Addr, local: Ipv6Addr, output: &mut dyn Output) {
+        let question =
+            NdiscRepr::NeighborSolicit { target_addr: target, lladdr: Some(self.link_address()) };
+        let [.., a, b, c] = target.octets();
+        let (high, low) = (0xff00 | u16::from(a), u16::from(b) << 8 | u16::from(c));
+        let group = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 1, high, low);
+        self.send_v6(question, local, group, output);
+    }
+
+    fn advertise(&self, own: Ipv6Addr, output: &mut dyn Output) {
+        let advertisement = NdiscRepr::NeighborAdvert {
+            flags: NdiscNeighborFlags::OVERRIDE,
+            target_addr: own,
+            lladdr: Some(self.link_address()),
+        };
+        self.send_v6(advertisement, own, ALL_NODES, output);
+    }
+
+    fn link_address(&self) -> RawHardwareAddress {
+        HardwareAddress::Ethernet(EthernetAddress(self.own)).into()
+    }
+
+    /// Sends a message of neighbour discovery to a group.
+    fn send_v6(
+        &self,
+        message: NdiscRepr,
+        local: Ipv6Addr,
+        group: Ipv6Addr,
+        output: &mut dyn Output,
+    ) {
+        let message = Icmpv6Repr::Ndisc(message);
+        let ip = Ipv6Repr {
+            src_addr: local,
+            dst_addr: group,
+            next_header: IpProtocol::Icmpv6,
+            payload_len: message.buffer_len(),
+            hop_limit: 255,
+        };
+        let len = 14 + 40 + message.buffer_len();
+        output.send(len, PacketMeta::default(), &mut |frame| {
+            // RFC 2464 section 7: the group's last four octets after 33:33.
+            let [.., a, b, c, d] = group.octets();
+            let destination = EthernetAddress([0x33, 0x33, a, b, c, d]);
+            let payload = self.header(frame, destination, EthernetProtocol::Ipv6);
+            let (header, body) = payload.split_at_mut(40);
+            ip.emit(&mut Ipv6Packet::new_unchecked(header));
+            let mut body = Icmpv6Packet::new_unchecked(body);
+            message.emit(&local, &group, &mut body, &ChecksumCapabilities::default());
+        });
+    }
+
+    fn header<'a>(
+        &self,
+        frame: &'a mut [u8],
+        destination: EthernetAddress,
+        kind: EthernetProtocol,
+    ) -> &'a mut [u8] {
+        let mut header = EthernetFrame::new_unchecked(&mut *frame);
+        header.set_src_addr(EthernetAddress(self.own));
+        header.set_dst_addr(destination);
+        header.set_ethertype(kind);
+        &mut frame[14..]
+    }
+}
+
+/// Neighbours remembered; the appliance opens connections to a few.
+const ENTRIES_MAX: usize = 256;
+/// How long an answer is good. Connections follow their peers by themselves.
+const FRESH: Duration = Duration::from_secs(60);
+/// Time between questions, and their number (RFC 4861 section 10).
+const PAUSE: Duration = Duration::from_secs(1);
+const QUESTIONS_MAX: u8 = 3;
+
+/// All nodes of a link (RFC 4291 section 2.7.1).
+const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+
+/// Whose hardware address a frame tells.
+fn answer(frame: &[u8]) -> Option<(IpAddr, [u8; 6])> {
+    let ethernet = EthernetFrame::new_checked(frame).ok()?;
+    match ethernet.ethertype() {
+        EthernetProtocol::Arp => {
+            let packet = ArpPacket::new_checked(ethernet.payload()).ok()?;
+            let ArpRepr::EthernetIpv4 { source_hardware_addr, source_protocol_addr, .. } =
+                ArpRepr::parse(&packet).ok()?
+            else {
+                return None;
+            };
+            Some((source_protocol_addr.into(), source_hardware_addr.0))
+        }
+        EthernetProtocol::Ipv6 => advertised(ethernet.payload()),
+        _ => None,
+    }
+}
+
+/// RFC 4861 section 7.1.2: a hop limit of 255 proves that the advertisement is of this link.
+fn advertised(payload: &[u8]) -> Option<(IpAddr, [u8; 6])> {
+    let ip = Ipv6Packet::new_checked(payload).ok()?;
+    if ip.next_header() != IpProtocol::Icmpv6 || ip.hop_limit() != 255 {
+        return None;
+    }
+    let message = Icmpv6Packet::new_checked(ip.payload()).ok()?;
+    let caps = ChecksumCapabilities::default();
+    match Icmpv6Repr::parse(&ip.src_addr(), &ip.dst_addr(), &message, &caps).ok()? {
+        Icmpv6Repr::Ndisc(NdiscRepr::NeighborAdvert {
+            target_addr,
+            lladdr: Some(hardware),
+            ..
+        }) => Some((target_addr.into(), hardware.as_bytes().try_into().ok()?)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec::Vec;
+
+    struct Frames(Vec<Vec<u8>>);
+
+    impl Output for Frames {
+        fn ready(&mut self) -> bool {
+            true
+        }
+
+        fn send(&mut self, len: usize, _: PacketMeta, fill: &mut dyn FnMut(&mut [u8])) -> bool {
+            let mut frame = std::vec![0; len];
+            fill(&mut frame);
+            self.0.push(frame);
+            true
+        }
+    }
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_silent_neighbour_is_asked_three_times() {
+        let (target, local) = ("10.0.0.9".parse().unwrap(), "10.0.0.1".parse().unwrap());
+        let mut neighbours = Neighbours::new([2; 6]);
+        let mut frames = Frames(Vec::new());
+        let hops: Vec<Hop> =
+            (0..4).map(|n| neighbours.find(target, local, n * SECOND, &mut frames)).collect();
+        assert_eq!(hops[0], Hop::Asked(SECOND));
+        assert_eq!((hops[3], frames.0.len()), (Hop::Silent, 3));
+        // Later attempts begin anew.
+        assert_eq!(
+            neighbours.find(target, local, 9 * SECOND, &mut frames),
+            Hop::Asked(10 * SECOND)
+        );
+    }
+
+    #[test]
+    fn an_answer_is_taken_only_when_asked_for() {
+        let (target, local) = ("fd00::9".parse().unwrap(), "fd00::1".parse().unwrap());
+        let mut neighbours = Neighbours::new([2; 6]);
+        let mut other = Neighbours::new([6; 6]);
+        let mut frames = Frames(Vec::new());
+        // The other's question tells its address, but is no answer.
+        other.find("fd00::1".parse().unwrap(), target, Duration::ZERO, &mut frames);
+        assert!(!neighbours.learn(&frames.0[0], Duration::ZERO));
+        neighbours.find(target, local, Duration::ZERO, &mut frames);
+        let question = Ipv6Packet::new_checked(&frames.0[1][14..]).unwrap();
+        assert_eq!(question.dst_addr(), "ff02::1:ff00:9".parse::<Ipv6Addr>().unwrap());
+        assert!(!neighbours.learn(&frames.0[0], Duration::ZERO));
+    }
+
+    #[test]
+    fn arp_frames_of_an_asked_neighbour_tell_its_address() {
+        let (target, local) = ("10.0.0.9".parse().unwrap(), "10.0.0.1".parse().unwrap());
+        let mut neighbours = Neighbours::new([2; 6]);
+        let mut other = Neighbours::new([6; 6]);
+        let mut frames = Frames(Vec::new());
+        neighbours.find(target, local, Duration::ZERO, &mut frames);
+        other.find(local, target, Duration::ZERO, &mut frames);
+        assert!(neighbours.learn(&frames.0[1], Duration::ZERO));
+        let hop = neighbours.find(target, local, SECOND, &mut frames);
+        assert_eq!(hop, Hop::Known([6; 6]));
+        // It may have moved: the answer is good for a minute.
+        assert!(matches!(neighbours.find(target, local, 61 * SECOND, &mut frames), Hop::Asked(_)));
+    }
+
+    #[test]
+    fn announcements_correct_what_neighbours_know() {
+        for (own, asker) in [("10.0.0.1", "10.0.0.9"), ("fd00::1", "fd00::9")] {
+            let (own, asker) = (own.parse().unwrap(), asker.parse().unwrap());
+            let mut frames = Frames(Vec::new());
+            let mut other = Neighbours::new([6; 6]);
+            other.find(own, asker, Duration::ZERO, &mut frames);
+            Neighbours::new([2; 6]).announce(own, &mut frames);
+            assert!(other.learn(&frames.0[1], Duration::ZERO));
+            let hop = other.find(own, asker, Duration::ZERO, &mut frames);
+            assert_eq!(hop, Hop::Known([2; 6]));
+            assert_eq!(frames.0[1][0] & 1, 1, "to all");
+        }
+    }
+
+    #[test]
+    fn the_cache_is_bounded() {
+        let mut neighbours = Neighbours::new([2; 6]);
+        for host in 0..1_000_u32 {
+            let target = IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0100 + host));
+            neighbours.find(
+                target,
+                "10.0.0.1".parse().unwrap(),
+                Duration::ZERO,
+                &mut Frames(Vec::new()),
+            );
+        }
+        assert!(neighbours.entries.len() <= ENTRIES_MAX);
+    }
+}

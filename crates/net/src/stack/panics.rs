@@ -1,0 +1,49 @@
+//! A panic inside a phase ends the connection that it was about, and no more.
+//!
+//! Peers' bytes lead to no panic that we know of; but smoltcp and this crate are large, and one
+//! wrong assumption in them must not take ten thousand connections down.
+
+use crate::counters::Count;
+use crate::tcp::demux::Core;
+use flow::FlowError;
+
+impl Core {
+    /// Runs a part of a phase, as much of it as possible since each call costs something. When it
+    /// panics, the connection that was noted last by [`begin`](Self::begin) ends without a word: its
+    /// peer learns it by the reset that its next segment gets.
+    #[inline]
+    pub(crate) fn guarded(&mut self, body: &mut dyn FnMut(&mut Self)) {
+        self.busy = None;
+        let catch = self.catch;
+        if let Err(message) = catch(&mut || body(self)) {
+            self.end_culprit(&message);
+        }
+    }
+
+    #[cold]
+    fn end_culprit(&mut self, message: &str) {
+        self.shared.tally.add(Count::Panics);
+        log::error!("net: a panic: {message}");
+        let slot = self.busy.take();
+        let Some(culprit) = slot.and_then(|slot| self.table.borrow_mut().remove(slot)) else {
+            return;
+        };
+        log::error!("net: {} is dropped", culprit.tuple.remote());
+        self.shared.tally.add(Count::Closed);
+        // It may be in any state, so that this may panic, too.
+        let mut culprit = Some(culprit);
+        let ended = (self.catch)(&mut || {
+            if let Some(culprit) = culprit.take() {
+                culprit.cut(FlowError::Down);
+            }
+        });
+        if let Err(message) = ended {
+            log::error!("net: another panic: {message}");
+        }
+    }
+
+    /// What follows is about the connection in this slot, or about none.
+    pub(crate) fn begin(&mut self, slot: Option<u32>) {
+        self.busy = slot;
+    }
+}

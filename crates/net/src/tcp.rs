@@ -1,0 +1,14 @@
+//! TCP (RFC 9293): finding connections, opening and ending them, and their flows.
+
+pub(crate) mod active_open;
+pub(crate) mod connection;
+pub(crate) mod connector;
+pub(crate) mod context;
+pub(crate) mod demux;
+pub(crate) mod flow;
+pub(crate) mod isn;
+pub(crate) mod listener;
+pub(crate) mod passive_open;
+pub(crate) mod syn_queue;
+pub(crate) mod table;
+pub(crate) mod time_wait;

@@ -1,0 +1,100 @@
+//! Connections that we open, as tasks ask for them.
+
+use crate::tcp::flow::TcpFlow;
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::cell::RefCell;
+use core::future::poll_fn;
+use core::net::{IpAddr, SocketAddr};
+use core::task::{Poll, Waker};
+use flow::{ConnectError, Connector, Target};
+
+/// Opens connections through one stack. Clones share it.
+#[derive(Clone)]
+pub struct TcpConnector {
+    pub(crate) wishes: Rc<Wishes>,
+}
+
+impl Connector for TcpConnector {
+    type Flow = TcpFlow;
+
+    /// Tries the addresses of a name one after the other, IPv6 first where there is a route, each
+    /// for as long as [`Limits::connect`](crate::Limits::connect) says.
+    async fn connect(&self, target: &Target) -> Result<TcpFlow, ConnectError> {
+        let (addresses, port) = match target {
+            Target::Address(address) => (vec![address.ip()], address.port()),
+            Target::Name(name, port) => (self.resolve(name).await?, *port),
+        };
+        let mut failure = ConnectError::NotFound;
+        for address in addresses {
+            let wish = Wish::new(SocketAddr::new(address, port));
+            self.wishes.dials.borrow_mut().push(wish.clone());
+            match granted(wish).await {
+                Ok(flow) => return Ok(flow),
+                Err(error) => failure = error,
+            }
+        }
+        Err(failure)
+    }
+}
+
+impl TcpConnector {
+    async fn resolve(&self, name: &str) -> Result<Vec<IpAddr>, ConnectError> {
+        let wish = Wish::new(String::from(name));
+        self.wishes.lookups.borrow_mut().push(wish.clone());
+        granted(wish).await
+    }
+}
+
+/// What tasks have asked for since the stack last looked.
+#[derive(Default)]
+pub(crate) struct Wishes {
+    pub(crate) dials: RefCell<Vec<Rc<Dial>>>,
+    pub(crate) lookups: RefCell<Vec<Rc<Lookup>>>,
+}
+
+pub(crate) type Dial = Wish<SocketAddr, TcpFlow>;
+pub(crate) type Lookup = Wish<String, Vec<IpAddr>>;
+
+/// Something that the stack does for one task, which holds the other reference to it.
+pub(crate) struct Wish<Q, A> {
+    pub(crate) wanted: Q,
+    outcome: RefCell<Outcome<A>>,
+}
+
+type Outcome<A> = (Option<Result<A, ConnectError>>, Option<Waker>);
+
+impl<Q, A> Wish<Q, A> {
+    fn new(wanted: Q) -> Rc<Self> {
+        Rc::new(Self { wanted, outcome: RefCell::new((None, None)) })
+    }
+
+    /// The task no longer waits.
+    pub(crate) fn is_abandoned(self: &Rc<Self>) -> bool {
+        Rc::strong_count(self) == 1
+    }
+
+    pub(crate) fn fulfil(&self, result: Result<A, ConnectError>) {
+        let mut outcome = self.outcome.borrow_mut();
+        outcome.0 = Some(result);
+        let waker = outcome.1.take();
+        drop(outcome);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+async fn granted<Q, A>(wish: Rc<Wish<Q, A>>) -> Result<A, ConnectError> {
+    poll_fn(|cx| {
+        let mut outcome = wish.outcome.borrow_mut();
+        if let Some(result) = outcome.0.take() {
+            return Poll::Ready(result);
+        }
+        outcome.1 = Some(cx.waker().clone());
+        Poll::Pending
+    })
+    .await
+}

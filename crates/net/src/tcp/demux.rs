@@ -1,0 +1,306 @@
+//! Which frame is whose.
+
+use crate::config::Config;
+use crate::counters::Count;
+use crate::device::{Nowhere, Output, Port, Wire};
+use crate::link::Services;
+use crate::link::neighbours::Neighbours;
+use crate::tcp::active_open::Dialing;
+use crate::tcp::context::Shared;
+use crate::tcp::isn::Sequencer;
+use crate::tcp::listener::Ports;
+use crate::tcp::syn_queue::HalfOpenTable;
+use crate::tcp::table::Table;
+use crate::tcp::time_wait::{Remains, TimeWait};
+use crate::time::Moment;
+use crate::wire::header::Bare;
+use crate::wire::segment::{Flags, Frame, Segment, before};
+use crate::wire::tuple::{Tuple, TupleHasher};
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::cell::RefCell;
+use core::num::NonZeroUsize;
+use core::time::Duration;
+use flow::FlowError;
+use flow::task::CatchPanic;
+use smoltcp::iface::{Config as InterfaceConfig, Interface};
+use smoltcp::phy::{Checksum, ChecksumCapabilities, DeviceCapabilities, Medium, PacketMeta};
+use smoltcp::wire::HardwareAddress;
+
+/// An interface's state, without its device.
+pub(crate) struct Core {
+    pub(crate) shared: Rc<Shared>,
+    pub(crate) table: Rc<RefCell<Table>>,
+    pub(crate) ports: Ports,
+    pub(crate) half_open: HalfOpenTable,
+    /// Until when cookies that we sent can come back.
+    pub(crate) cookies_until: Duration,
+    pub(crate) time_wait: TimeWait,
+    pub(crate) sequencer: Sequencer,
+    pub(crate) services: Services,
+    /// The interface of all connections. Its medium is IP: frames are ours to write, and next hops
+    /// ours to know.
+    pub(crate) interface: Interface,
+    pub(crate) caps: DeviceCapabilities,
+    /// Our hardware address.
+    pub(crate) own: [u8; 6],
+    /// The largest IP packet that the link carries, in bytes.
+    pub(crate) mtu: usize,
+    /// TCP checksums are ours to write, and ours to verify.
+    pub(crate) checksum: bool,
+    verify: bool,
+    pub(crate) dialing: Dialing,
+    pub(crate) neighbours: Neighbours,
+    resets: Allowance,
+    pub(crate) catch: CatchPanic,
+    /// The connection that the present part of a phase is about.
+    pub(crate) busy: Option<u32>,
+    /// Memory for the next round's list of connections.
+    pub(crate) spare: Vec<u32>,
+}
+
+impl Core {
+    pub(crate) fn new(
+        wire: &mut dyn Wire,
+        config: &Config,
+        own: [u8; 6],
+        seed: [u8; 64],
+        now: Duration,
+    ) -> Self {
+        let mut words = seed
+            .chunks_exact(8)
+            .map(|word| word.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte)));
+        let mut entropy = move || words.next().unwrap_or_default();
+        let device = wire.capabilities();
+        let caps = connection_caps(&device);
+        let limits = config.limits.clone();
+        let headers = 20 + 20;
+        let offload_bytes =
+            caps.segmentation.tcpv4.map_or(0, |bytes| bytes.get().saturating_sub(headers));
+        let services = Services::new(wire, config, own, entropy(), now);
+        let hasher = TupleHasher::new(entropy());
+        let mut nowhere = Nowhere;
+        let mut port = Port::new(&caps, &mut nowhere);
+        let interface_config = InterfaceConfig::new(HardwareAddress::Ip);
+        let mut interface = Interface::new(interface_config, &mut port, Moment::new(now).instant());
+        // The demultiplexer has compared addresses already.
+        interface.set_any_ip(true);
+        Self {
+            half_open: HalfOpenTable::new(hasher.clone(), limits.half_open_max),
+            time_wait: TimeWait::new(hasher.clone(), limits.time_wait_max, limits.time_wait),
+            resets: Allowance::new(limits.resets_per_second),
+            shared: Rc::new(Shared::new(limits, offload_bytes, Moment::new(now))),
+            table: Rc::new(RefCell::new(Table::new(hasher))),
+            ports: Ports::default(),
+            dialing: Dialing::default(),
+            spare: Vec::new(),
+            catch: |body| {
+                body();
+                Ok(())
+            },
+            busy: None,
+            neighbours: Neighbours::new(own),
+            cookies_until: Duration::ZERO,
+            sequencer: Sequencer::new(entropy),
+            services,
+            interface,
+            caps,
+            own,
+            mtu: device.ip_mtu(),
+            checksum: device.checksum.tcp.tx(),
+            verify: device.checksum.tcp.rx(),
+        }
+    }
+
+    /// The device's limits have changed.
+    pub(crate) fn adopt_capabilities(&mut self, device: &DeviceCapabilities) {
+        self.mtu = device.ip_mtu();
+    }
+
+    /// Takes a frame.
+    pub(crate) fn frame(&mut self, now: Duration, frame: &[u8], output: &mut dyn Output) {
+        self.begin(None);
+        let tally = &self.shared.tally;
+        tally.add(Count::FramesIn);
+        tally.add_many(Count::BytesIn, frame.len() as u64);
+        match Segment::parse(frame, self.own) {
+            Frame::Tcp(segment) => self.segment(now, &segment, output),
+            Frame::Other => self.other(now, frame, output),
+            Frame::Malformed => tally.add(Count::Malformed),
+            Frame::NotOurs => tally.add(Count::NotOurs),
+        }
+    }
+
+    fn other(&mut self, now: Duration, frame: &[u8], output: &mut dyn Output) {
+        if is_for_another_group(frame) {
+            return self.shared.tally.add(Count::NotOurs);
+        }
+        if self.neighbours.learn(frame, now) {
+            self.dialing.hurry(now);
+        }
+        self.hear_of_path(frame);
+        self.services.receive(now, frame, output);
+    }
+
+    /// Ends connections whose local address we lost.
+    pub(crate) fn drop_unaddressed(&mut self) {
+        let lost = |tuple: &Tuple| !self.services.owns(tuple.local().ip());
+        let table = self.table.borrow();
+        let lost: Vec<_> = table.iter().filter(|c| lost(&c.tuple)).cloned().collect();
+        drop(table);
+        for connection in lost {
+            connection.cut(FlowError::Down);
+            self.forget(&connection);
+        }
+    }
+
+    fn segment(&mut self, now: Duration, segment: &Segment, output: &mut dyn Output) {
+        let found = self.table.borrow().find(&segment.tuple).map(|(slot, c)| (slot, c.clone()));
+        if let Some((slot, connection)) = found {
+            self.begin(Some(slot));
+            if connection.receive(&mut self.path(), segment, output) {
+                self.forget(&connection);
+            }
+            return;
+        }
+        if !segment.tuple.is_answerable() || !self.services.owns(segment.tuple.local().ip()) {
+            self.shared.tally.add(Count::NotOurs);
+            return;
+        }
+        if self.verify && !segment.checksums_are_right() {
+            self.shared.tally.add(Count::BadChecksum);
+            return;
+        }
+        self.unconnected(now, segment, output);
+    }
+
+    /// A segment of no connection: it opens one, or repeats the end of one, or is a mistake.
+    fn unconnected(&mut self, now: Duration, segment: &Segment, output: &mut dyn Output) {
+        if self.answered(now, segment, output) {
+            return;
+        }
+        let mut used = None;
+        if let Some(remains) = self.time_wait.find(&segment.tuple, now) {
+            // RFC 9293 section 3.6.1: a SYN beyond the old connection's numbers opens a new one.
+            let reopens = segment.flags.is_opening() && before(remains.receive_next, segment.seq);
+            if !reopens {
+                return self.repeat_end(segment, &remains, output);
+            }
+            used = Some(remains.send_next);
+            self.time_wait.remove(&segment.tuple);
+            self.shared.tally.add(Count::TimeWaitReused);
+        }
+        if segment.flags.is_opening() {
+            self.open(now, segment, used, output);
+        } else if segment.flags.has(Flags::RST) {
+            self.refuse_half_open(segment);
+        } else if !segment.flags.has(Flags::ACK) || !self.complete(now, segment, output) {
+            self.reset(now, segment, output);
+        }
+    }
+
+    /// TIME-WAIT acknowledges what the peer repeats, and ignores resets (RFC 1337).
+    fn repeat_end(&mut self, segment: &Segment, remains: &Remains, output: &mut dyn Output) {
+        if segment.flags.has(Flags::RST) || segment.sequence_len() == 0 {
+            return;
+        }
+        let tuple = &segment.tuple;
+        let ack = Bare::ack(remains.send_next, remains.receive_next);
+        self.send(tuple, segment.source, &ack, output);
+    }
+
+    /// Answers a segment that belongs to nobody (RFC 9293 section 3.5.2).
+    pub(crate) fn reset(&mut self, now: Duration, segment: &Segment, output: &mut dyn Output) {
+        if segment.flags.has(Flags::RST) {
+            return;
+        }
+        if !self.resets.take(now) {
+            self.shared.tally.add(Count::ResetsWithheld);
+            return;
+        }
+        let tuple = &segment.tuple;
+        let reset = if segment.flags.has(Flags::ACK) {
+            Bare::reset(segment.ack, None)
+        } else {
+            let next = segment.seq.wrapping_add(segment.sequence_len());
+            Bare::reset(0, Some(next))
+        };
+        self.shared.tally.add(Count::ResetsOut);
+        self.send(tuple, segment.source, &reset, output);
+    }
+
+    /// Sends a packet of our own; one that the device has no room for is lost, as on a wire.
+    pub(crate) fn send(&self, tuple: &Tuple, hop: [u8; 6], bare: &Bare, output: &mut dyn Output) {
+        let len = 14 + bare.packet_len(tuple);
+        output.send(len, PacketMeta::default(), &mut |frame| {
+            let (ethernet, packet) = frame.split_at_mut(14);
+            ethernet.copy_from_slice(&self.ethernet(tuple, hop));
+            bare.emit(tuple, &[], self.checksum, packet);
+        });
+    }
+
+    /// The header of frames that carry this connection's packets to `hop`.
+    pub(crate) fn ethernet(&self, tuple: &Tuple, hop: [u8; 6]) -> [u8; 14] {
+        let [a, b, c, d, e, f] = self.own;
+        let [high, low]: [u8; 2] = if tuple.is_v4() { [0x08, 0x00] } else { [0x86, 0xdd] };
+        let mut header = [0, 0, 0, 0, 0, 0, a, b, c, d, e, f, high, low];
+        header[..6].copy_from_slice(&hop);
+        header
+    }
+}
+
+/// Whether it was sent to an IPv6 group that no address makes us join (RFC 2464 section 7): routers
+/// and reports of members, for example, of which a network is full when a link comes up.
+fn is_for_another_group(frame: &[u8]) -> bool {
+    const ALL_NODES: [u8; 4] = [0, 0, 0, 1];
+    const SOLICITED_NODE: u8 = 0xff;
+    match *frame {
+        [0x33, 0x33, a, b, c, d, ..] => [a, b, c, d] != ALL_NODES && a != SOLICITED_NODE,
+        _ => false,
+    }
+}
+
+/// What smoltcp is told of the device. Packets of any length pass: the segment size that a
+/// connection was opened with limits them, or the device cuts them. TCP checksums are not smoltcp's
+/// to write, since the window is rewritten after it.
+fn connection_caps(device: &DeviceCapabilities) -> DeviceCapabilities {
+    let without_ethernet = |bytes: NonZeroUsize| {
+        NonZeroUsize::new(bytes.get().min(PACKET_MAX + 14).saturating_sub(14))
+            // Less than two segments is no segmentation.
+            .filter(|bytes| bytes.get() > 2 * device.ip_mtu())
+    };
+    let mut caps = DeviceCapabilities::default();
+    caps.medium = Medium::Ip;
+    caps.max_transmission_unit = PACKET_MAX;
+    caps.checksum = ChecksumCapabilities::ignored();
+    caps.checksum.ipv4 = device.checksum.ipv4;
+    caps.checksum.tcp = if device.checksum.tcp.rx() { Checksum::Rx } else { Checksum::None };
+    caps.segmentation.tcpv4 = device.segmentation.tcpv4.and_then(without_ethernet);
+    caps.segmentation.tcpv6 = device.segmentation.tcpv6.and_then(without_ethernet);
+    caps
+}
+
+/// The longest IP packet: what both versions' length fields can say.
+const PACKET_MAX: usize = 0xffff;
+
+/// So many events per second, and no more.
+struct Allowance {
+    per_second: u32,
+    second: u64,
+    left: u32,
+}
+
+impl Allowance {
+    fn new(per_second: u32) -> Self {
+        Self { per_second, second: 0, left: per_second }
+    }
+
+    fn take(&mut self, now: Duration) -> bool {
+        if now.as_secs() != self.second {
+            (self.second, self.left) = (now.as_secs(), self.per_second);
+        }
+        let allowed = self.left > 0;
+        self.left -= u32::from(allowed);
+        allowed
+    }
+}

@@ -1,0 +1,202 @@
+//! A TCP connection as a flow.
+
+use crate::tcp::connection::buffers;
+use crate::tcp::connection::{Connection, Tcb};
+use alloc::rc::Rc;
+use bytes::{Buf, Bytes};
+use core::task::{Context, Poll, Waker, ready};
+use flow::{Address, Flow, FlowError};
+use smoltcp::socket::tcp::{RecvError, State};
+
+/// One end of a TCP connection.
+///
+/// Dropping it after [`finish`](Flow::finish) lets everything written be delivered, for as long as
+/// [`Limits::orphan`](crate::Limits::orphan) says, and discards what still arrives; dropping it
+/// before resets the connection.
+pub struct TcpFlow {
+    connection: Rc<Connection>,
+}
+
+impl TcpFlow {
+    pub(crate) fn new(connection: Rc<Connection>) -> Self {
+        Self { connection }
+    }
+}
+
+impl Flow for TcpFlow {
+    fn poll_read_with(
+        &mut self,
+        cx: &mut Context<'_>,
+        take: &mut dyn FnMut(&[u8]) -> usize,
+    ) -> Poll<Result<usize, FlowError>> {
+        let mut tcb = self.connection.tcb();
+        match tcb.body.read(&self.connection.shared, |ring| show(ring, take)) {
+            Ok(Some(taken)) => {
+                tcb.read += taken as u64;
+                if taken > 0 {
+                    after_read(&self.connection, &mut tcb);
+                }
+                Poll::Ready(Ok(taken))
+            }
+            Ok(None) => {
+                register(&mut tcb.reader, cx);
+                Poll::Pending
+            }
+            Err(RecvError::Finished) if tcb.end.is_none() => {
+                take(&[]);
+                Poll::Ready(Ok(0))
+            }
+            Err(_) => Poll::Ready(Err(tcb.end.unwrap_or(FlowError::Reset))),
+        }
+    }
+
+    fn poll_write_with(
+        &mut self,
+        cx: &mut Context<'_>,
+        fill: &mut dyn FnMut(&mut [u8]) -> usize,
+    ) -> Poll<Result<usize, FlowError>> {
+        let mut tcb = self.connection.tcb();
+        if !tcb.body.may_send(tcb.finished) {
+            return Poll::Ready(Err(tcb.end.unwrap_or(FlowError::Closed)));
+        }
+        if tcb.body.is_lending() {
+            register(&mut tcb.writer, cx);
+            return Poll::Pending;
+        }
+        if tcb.write_starved {
+            buffers::before_write(&self.connection, &mut tcb);
+        }
+        if tcb.body.queued() >= tcb.body.transmit_capacity() {
+            tcb.write_starved = true;
+            register(&mut tcb.writer, cx);
+            return Poll::Pending;
+        }
+        let growable = buffers::growable_transmit(&self.connection, &tcb);
+        let mut full = None;
+        let filled = tcb.body.write(&self.connection.shared, |ring| {
+            let filled = fill(ring).min(ring.len());
+            if filled < growable {
+                return (filled, filled);
+            }
+            full = Some(ring.to_vec());
+            (0, filled)
+        });
+        if let Some(bytes) = full {
+            // More will follow. Nothing is in the old ring yet, so that a larger one can take over.
+            buffers::before_write(&self.connection, &mut tcb);
+            let _ = tcb.body.write(&self.connection.shared, |room| copy_front(room, &bytes));
+        }
+        let filled = filled.unwrap_or(0);
+        tcb.written += filled as u64;
+        self.connection.mark(&mut tcb);
+        Poll::Ready(Ok(filled))
+    }
+
+    fn poll_write_lent(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &mut Bytes,
+    ) -> Poll<Result<usize, FlowError>> {
+        let mut tcb = self.connection.tcb();
+        if !tcb.body.may_send(tcb.finished) {
+            return Poll::Ready(Err(tcb.end.unwrap_or(FlowError::Closed)));
+        }
+        let Some(taken) = tcb.lend(bytes, &self.connection.shared) else {
+            drop(tcb);
+            let count = ready!(self.poll_write(cx, bytes))?;
+            bytes.advance(count);
+            return Poll::Ready(Ok(count));
+        };
+        if taken == 0 {
+            register(&mut tcb.writer, cx);
+            return Poll::Pending;
+        }
+        tcb.written += taken as u64;
+        self.connection.mark(&mut tcb);
+        Poll::Ready(Ok(taken))
+    }
+
+    fn poll_drained(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), FlowError>> {
+        let mut tcb = self.connection.tcb();
+        let (queued, state) = (tcb.body.queued(), tcb.state());
+        if queued == 0 && tcb.end.is_none() {
+            return Poll::Ready(Ok(()));
+        }
+        if let Some(end) = tcb.end {
+            return Poll::Ready(Err(end));
+        }
+        if state == State::Closed {
+            return Poll::Ready(Err(FlowError::Reset));
+        }
+        register(&mut tcb.writer, cx);
+        Poll::Pending
+    }
+
+    fn finish(&mut self) {
+        let mut tcb = self.connection.tcb();
+        tcb.finished = true;
+        tcb.body.finish();
+        self.connection.mark(&mut tcb);
+    }
+
+    fn abort(&mut self) {
+        let mut tcb = self.connection.tcb();
+        tcb.abort();
+        self.connection.mark(&mut tcb);
+    }
+
+    fn peer(&self) -> Address {
+        Address::Ip(self.connection.tuple.remote())
+    }
+
+    fn local(&self) -> Address {
+        Address::Ip(self.connection.tuple.local())
+    }
+}
+
+impl Drop for TcpFlow {
+    fn drop(&mut self) {
+        self.connection.release();
+    }
+}
+
+impl core::fmt::Debug for TcpFlow {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(
+            f,
+            "TcpFlow({} to {})",
+            self.connection.tuple.local(),
+            self.connection.tuple.remote()
+        )
+    }
+}
+
+/// `None` when there is nothing to show.
+fn show(ring: &[u8], take: &mut dyn FnMut(&[u8]) -> usize) -> (usize, Option<usize>) {
+    if ring.is_empty() {
+        return (0, None);
+    }
+    let taken = take(ring).min(ring.len());
+    (taken, Some(taken))
+}
+
+/// Room was made: the peer may have to be told, and a busy ring may grow.
+fn after_read(connection: &Connection, tcb: &mut Tcb) {
+    connection.mark(tcb);
+    if tcb.body.unread() == 0 {
+        buffers::after_read(connection, tcb);
+    }
+}
+
+/// Copies what fits, which is all: the room is at least what the bytes were in.
+fn copy_front(room: &mut [u8], bytes: &[u8]) -> (usize, ()) {
+    let count = room.len().min(bytes.len());
+    room[..count].copy_from_slice(&bytes[..count]);
+    (count, ())
+}
+
+fn register(place: &mut Option<Waker>, cx: &Context<'_>) {
+    if place.as_ref().is_none_or(|waker| !waker.will_wake(cx.waker())) {
+        *place = Some(cx.waker().clone());
+    }
+}

@@ -1,0 +1,156 @@
+//! Initial sequence numbers and SYN cookies: what nobody outside may guess.
+
+use crate::wire::segment::Offer;
+use crate::wire::tuple::Tuple;
+use core::hash::Hasher;
+use core::time::Duration;
+use siphasher::sip::SipHasher24;
+
+/// Chooses initial sequence numbers, with a key that lasts as long as the interface.
+pub(crate) struct Sequencer {
+    number_key: (u64, u64),
+    cookie_key: (u64, u64),
+}
+
+impl Sequencer {
+    pub(crate) fn new(mut entropy: impl FnMut() -> u64) -> Self {
+        Self { number_key: (entropy(), entropy()), cookie_key: (entropy(), entropy()) }
+    }
+
+    /// RFC 6528 section 3: a clock of 4 microseconds plus a keyed hash of the connection's name, so
+    /// that numbers rise for one name and tell nothing of another's.
+    pub(crate) fn initial(&self, tuple: &Tuple, now: Duration) -> u32 {
+        let clock = (now.as_micros() / 4) as u32;
+        clock.wrapping_add(keyed(self.number_key, tuple, 0) as u32)
+    }
+
+    /// Where the search for a local port begins; `tuple`'s own port does not count (RFC 6056
+    /// section 3.3.3).
+    pub(crate) fn port_offset(&self, tuple: &Tuple) -> u32 {
+        (keyed(self.number_key, &tuple.with_local_port(0), 1) >> 32) as u32
+    }
+
+    /// A sequence number from which [`open_cookie`](Self::open_cookie) gets the offer back, in
+    /// coarse steps: 24 bits of a keyed hash, and 8 bits that say which slot of time, segment size,
+    /// window scale and selective acknowledgements.
+    pub(crate) fn cookie(&self, tuple: &Tuple, peer: u32, offer: &Offer, now: Duration) -> u32 {
+        let slot = slot(now);
+        let mss = MSS_STEPS.iter().rposition(|step| *step <= offer.mss).unwrap_or(0) as u32;
+        let scale = offer.scale.map_or(0, |scale| {
+            1 + SCALE_STEPS.iter().rposition(|step| *step <= scale).unwrap_or(0) as u32
+        });
+        let data = (slot as u32 & 1) << 7 | u32::from(offer.sack) << 6 | scale << 3 | mss;
+        self.cookie_mac(tuple, peer, slot, data) << 8 | data
+    }
+
+    /// The offer in a cookie that is at most two slots of time old and was made for this segment's
+    /// connection; `peer` is the peer's initial sequence number.
+    pub(crate) fn open_cookie(
+        &self,
+        tuple: &Tuple,
+        peer: u32,
+        cookie: u32,
+        now: Duration,
+    ) -> Option<Offer> {
+        let data = cookie & 0xff;
+        let current = slot(now);
+        let parity_differs = (current as u32 & 1) != data >> 7;
+        let slot = current.checked_sub(u64::from(parity_differs))?;
+        if self.cookie_mac(tuple, peer, slot, data) != cookie >> 8 {
+            return None;
+        }
+        let scale = (data >> 3 & 7) as usize;
+        Some(Offer {
+            mss: MSS_STEPS[(data & 7) as usize],
+            scale: scale.checked_sub(1).map(|step| SCALE_STEPS[step]),
+            sack: data >> 6 & 1 == 1,
+        })
+    }
+
+    fn cookie_mac(&self, tuple: &Tuple, peer: u32, slot: u64, data: u32) -> u32 {
+        let message = slot << 40 ^ u64::from(data) << 32 ^ u64::from(peer);
+        keyed(self.cookie_key, tuple, message) as u32 & 0xff_ffff
+    }
+}
+
+/// How long a cookie may have been on its way at least; at most twice that.
+pub(crate) const COOKIE_SLOT: Duration = Duration::from_secs(64);
+
+/// Common segment sizes; an offer is rounded down to one.
+const MSS_STEPS: [u16; 8] = [48, 536, 1220, 1360, 1400, 1440, 1460, 8940];
+/// Common window scales; an offer is rounded down to one, which only makes us send less.
+const SCALE_STEPS: [u8; 7] = [0, 1, 2, 4, 6, 7, 8];
+
+fn slot(now: Duration) -> u64 {
+    now.as_secs() / COOKIE_SLOT.as_secs()
+}
+
+fn keyed(key: (u64, u64), tuple: &Tuple, message: u64) -> u64 {
+    let mut hasher = SipHasher24::new_with_keys(key.0, key.1);
+    for word in tuple.words() {
+        hasher.write_u64(word);
+    }
+    hasher.write_u64(message);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sequencer() -> Sequencer {
+        let mut state = 1_u64;
+        Sequencer::new(|| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            state
+        })
+    }
+
+    fn tuple(port: u16) -> Tuple {
+        Tuple::v4([10, 0, 0, 1], [10, 0, 0, 2], 80, port)
+    }
+
+    const OFFER: Offer = Offer { mss: 1460, scale: Some(7), sack: true };
+
+    #[test]
+    fn rfc_6528_numbers_rise_for_one_name_and_differ_between_names() {
+        let sequencer = sequencer();
+        let first = sequencer.initial(&tuple(1), Duration::ZERO);
+        let later = sequencer.initial(&tuple(1), Duration::from_millis(4));
+        assert_eq!(later.wrapping_sub(first), 1_000);
+        assert_ne!(first, sequencer.initial(&tuple(2), Duration::ZERO));
+    }
+
+    #[test]
+    fn a_cookie_gives_the_offer_back() {
+        let sequencer = sequencer();
+        for mss in [50, 536, 1460, 8960] {
+            for scale in [None, Some(0), Some(3), Some(14)] {
+                let now = Duration::from_secs(1_000);
+                let offer = Offer { mss, scale, sack: mss == 536 };
+                let cookie = sequencer.cookie(&tuple(1), 99, &offer, now);
+                for age in [0, 1, 60, 64] {
+                    let then = now + Duration::from_secs(age);
+                    let opened = sequencer.open_cookie(&tuple(1), 99, cookie, then).unwrap();
+                    assert!(opened.mss <= mss && opened.scale <= scale);
+                    assert_eq!(
+                        (opened.scale.is_some(), opened.sack),
+                        (scale.is_some(), offer.sack)
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_cookie_is_good_for_its_connection_and_its_time_only() {
+        let sequencer = sequencer();
+        let now = Duration::from_secs(1_000);
+        let cookie = sequencer.cookie(&tuple(1), 99, &OFFER, now);
+        let later = now + 3 * COOKIE_SLOT;
+        assert_eq!(sequencer.open_cookie(&tuple(2), 99, cookie, now), None);
+        assert_eq!(sequencer.open_cookie(&tuple(1), 98, cookie, now), None);
+        assert_eq!(sequencer.open_cookie(&tuple(1), 99, cookie ^ 0x100, now), None);
+        assert_eq!(sequencer.open_cookie(&tuple(1), 99, cookie, later), None);
+    }
+}

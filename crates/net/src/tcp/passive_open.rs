@@ -1,0 +1,216 @@
+//! Connections that others open: SYN, SYN-ACK, and the segment that completes them.
+
+use crate::counters::Count;
+use crate::device::{Output, Stamp};
+use crate::tcp::connection::buffers::Sizes;
+use crate::tcp::connection::socket::Synchronized;
+use crate::tcp::connection::{Connection, Tcb};
+use crate::tcp::demux::Core;
+use crate::tcp::flow::TcpFlow;
+use crate::tcp::isn::COOKIE_SLOT;
+use crate::tcp::listener::Backlog;
+use crate::tcp::syn_queue::HalfOpen;
+use crate::time::Span;
+use crate::wire::header::Bare;
+use crate::wire::segment::{Flags, Offer, Segment, before};
+use crate::wire::tuple::Tuple;
+use alloc::rc::Rc;
+use core::time::Duration;
+
+impl Core {
+    /// Answers a SYN; `used` is the number after the last of the connection that it takes over.
+    pub(crate) fn open(
+        &mut self,
+        now: Duration,
+        segment: &Segment,
+        used: Option<u32>,
+        output: &mut dyn Output,
+    ) {
+        if self.ports.find(segment.tuple.local_port).is_none() {
+            return self.reset(now, segment, output);
+        }
+        self.shared.tally.add(Count::SynsIn);
+        let tuple = segment.tuple;
+        if let Some(known) = self.half_open.find(&tuple) {
+            if known.peer == segment.seq {
+                known.hop = segment.source;
+                let entry = *known;
+                return self.answer(&entry, output);
+            }
+            // The peer has begun anew, or an old SYN came late: the last one counts, and a peer
+            // that does not know it answers with a reset.
+            self.half_open.remove(&tuple);
+        }
+        let offer = segment.offer();
+        let initial = self.sequencer.initial(&tuple, now);
+        let own = used.map_or(initial, |used| beyond(used, initial));
+        let mut entry = HalfOpen::new(tuple, (segment.seq, own), offer, segment.source);
+        entry.answer(now);
+        if !self.half_open.insert(entry, now) {
+            entry.own = self.sequencer.cookie(&tuple, segment.seq, &offer, now);
+            self.cookies_until = now + 2 * COOKIE_SLOT;
+            self.shared.tally.add(Count::CookiesOut);
+        }
+        self.answer(&entry, output);
+    }
+
+    /// Repeats answers that got lost.
+    pub(crate) fn answer_again(&mut self, now: Duration, output: &mut dyn Output) {
+        if self.half_open.next_deadline().is_none_or(|at| at > now) {
+            return;
+        }
+        let mut due = alloc::vec::Vec::new();
+        let expired = self.half_open.sweep(now, |entry| {
+            entry.answer(now);
+            due.push(*entry);
+        });
+        self.shared.tally.add_many(Count::HalfOpenExpired, expired as u64);
+        for entry in due {
+            self.answer(&entry, output);
+        }
+    }
+
+    /// A reset of a half-open connection counts when its number is exact (RFC 5961 section 3.2).
+    pub(crate) fn refuse_half_open(&mut self, segment: &Segment) {
+        let is_exact = |entry: &mut HalfOpen| segment.seq == entry.peer.wrapping_add(1);
+        if self.half_open.find(&segment.tuple).is_some_and(is_exact) {
+            self.half_open.remove(&segment.tuple);
+        }
+    }
+
+    /// Takes the segment that completes a handshake; false when it completes none.
+    pub(crate) fn complete(
+        &mut self,
+        now: Duration,
+        segment: &Segment,
+        output: &mut dyn Output,
+    ) -> bool {
+        if segment.flags.has(Flags::SYN) {
+            return false;
+        }
+        let Some((with, sent_at)) = self.agreed(now, segment) else { return false };
+        let Some(backlog) = self.ports.find(segment.tuple.local_port) else { return false };
+        let full = if backlog.is_full() {
+            Some(Count::BacklogFull)
+        } else if self.table.borrow().len() >= self.shared.limits.connections_max {
+            Some(Count::ConnectionsFull)
+        } else {
+            None
+        };
+        if let Some(full) = full {
+            self.shared.tally.add(full);
+            if let Some(entry) = self.half_open.find(&segment.tuple) {
+                entry.hold(now);
+            }
+            return true;
+        }
+        self.half_open.remove(&segment.tuple);
+        self.accept(now, segment, &with, sent_at, &backlog, output);
+        true
+    }
+
+    /// What both ends have agreed on, if `segment` proves that its sender got our SYN-ACK; and when
+    /// that left, if we remember.
+    fn agreed(
+        &mut self,
+        now: Duration,
+        segment: &Segment,
+    ) -> Option<(Synchronized, Option<Duration>)> {
+        let tuple = segment.tuple;
+        let own = segment.ack.wrapping_sub(1);
+        let (peer, offer, sent_at) = match self.half_open.find(&tuple) {
+            Some(entry) => {
+                let ahead = segment.seq.wrapping_sub(entry.peer.wrapping_add(1));
+                let fits = own == entry.own && ahead < FIRST_WINDOW_MAX;
+                fits.then_some((entry.peer, entry.offer, Some(now.saturating_sub(entry.age(now)))))?
+            }
+            None if now < self.cookies_until => {
+                let peer = segment.seq.wrapping_sub(1);
+                let offer = self.sequencer.open_cookie(&tuple, peer, own, now)?;
+                self.shared.tally.add(Count::CookiesIn);
+                (peer, offer, None)
+            }
+            None => return None,
+        };
+        let offer = Offer { mss: offer.mss.min(self.own_mss(&tuple)), ..offer };
+        let (send_next, receive_next) = (segment.ack, peer.wrapping_add(1));
+        let window = u32::from(segment.window) << offer.scale.unwrap_or(0);
+        Some((Synchronized { tuple, send_next, receive_next, offer, window }, sent_at))
+    }
+
+    fn accept(
+        &mut self,
+        now: Duration,
+        segment: &Segment,
+        with: &Synchronized,
+        sent_at: Option<Duration>,
+        backlog: &Backlog,
+        output: &mut dyn Output,
+    ) {
+        let mut tcb = self.control_block(with, segment.source);
+        if let Some(sent_at) = sent_at {
+            // Half-open connections count in milliseconds, so that zero is less than one.
+            tcb.measure(Span::new(now.saturating_sub(sent_at)).max(Span::TICK));
+        }
+        let connection = Rc::new(Connection::new(with.tuple, self.shared.clone(), tcb));
+        self.table.borrow_mut().insert(connection.clone());
+        if segment.sequence_len() > 0 {
+            connection.receive(&mut self.path(), segment, output);
+        } else {
+            self.await_first(&connection);
+        }
+        self.shared.tally.add(Count::Accepted);
+        backlog.push(TcpFlow::new(connection));
+    }
+
+    /// A peer that opened a connection and says nothing is asked some day whether it lives.
+    fn await_first(&self, connection: &Connection) {
+        connection.tcb().deadline = self.shared.now.get() + self.shared.spans.keep_alive;
+        self.table.borrow_mut().schedule(connection);
+    }
+
+    /// A connection's state at its start.
+    pub(crate) fn control_block(&self, with: &Synchronized, hop: [u8; 6]) -> Tcb {
+        let stamp = Stamp {
+            tuple: with.tuple,
+            ethernet: self.ethernet(&with.tuple, hop),
+            window_shift_in: 0,
+            window_shift_out: with.offer.scale.map_or(0, |_| self.shared.window_shift),
+            mss: with.offer.mss,
+            may_fragment: false,
+            checksum: self.checksum,
+        };
+        Tcb::new(Sizes::initial(&self.shared), with, stamp, self.shared.now.get())
+    }
+
+    /// The largest segment that we take.
+    pub(crate) fn own_mss(&self, tuple: &Tuple) -> u16 {
+        (self.mtu - tuple.ip_header_len() - 20).min(0xffff) as u16
+    }
+
+    /// The window of a SYN, which is never scaled.
+    pub(crate) fn first_window(&self) -> u16 {
+        Sizes::initial(&self.shared).receive.min(0xffff) as u16
+    }
+
+    fn answer(&self, entry: &HalfOpen, output: &mut dyn Output) {
+        let offer = Offer {
+            mss: self.own_mss(&entry.tuple),
+            scale: entry.offer.scale.map(|_| self.shared.window_shift),
+            sack: entry.offer.sack,
+        };
+        let next = entry.peer.wrapping_add(1);
+        let syn_ack = Bare::syn(entry.own, Some(next), offer, self.first_window());
+        self.shared.tally.add(Count::SynAcksOut);
+        self.send(&entry.tuple, entry.hop, &syn_ack, output);
+    }
+}
+
+/// RFC 1122 section 4.2.2.13: a sequence number after everything that the old connection `used`.
+pub(crate) fn beyond(used: u32, initial: u32) -> u32 {
+    if before(used, initial) { initial } else { used.wrapping_add(1 << 17) }
+}
+
+/// How far ahead of the handshake the completing segment may be: later segments can overtake it,
+/// within the window of a SYN-ACK.
+const FIRST_WINDOW_MAX: u32 = 0xffff;

@@ -1,0 +1,213 @@
+//! Half-open connections, 64 bytes each, in a table that never grows: a flood of SYNs fills it and
+//! does nothing else, since SYN cookies carry on where it is full.
+
+use crate::wire::segment::Offer;
+use crate::wire::tuple::{Tuple, TupleHasher};
+use alloc::vec;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+/// A SYN that was answered.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HalfOpen {
+    pub(crate) tuple: Tuple,
+    /// The peer's initial sequence number, and ours.
+    pub(crate) peer: u32,
+    pub(crate) own: u32,
+    pub(crate) offer: Offer,
+    pub(crate) hop: [u8; 6],
+    /// SYN-ACKs sent.
+    attempts: u8,
+    /// When the next one is due, in milliseconds of the stack's time.
+    due: u32,
+}
+
+impl HalfOpen {
+    pub(crate) fn new(tuple: Tuple, numbers: (u32, u32), offer: Offer, hop: [u8; 6]) -> Self {
+        let (peer, own) = numbers;
+        Self { tuple, peer, own, offer, hop, attempts: 0, due: 0 }
+    }
+
+    /// How long ago the last SYN-ACK left: the round trip, when its answer comes in at `now`.
+    pub(crate) fn age(&self, now: Duration) -> Duration {
+        let sent = self.due.wrapping_sub(wait(self.attempts.saturating_sub(1)));
+        Duration::from_millis(u64::from(millis(now).wrapping_sub(sent)))
+    }
+
+    /// Notes that a SYN-ACK leaves now.
+    pub(crate) fn answer(&mut self, now: Duration) {
+        self.due = millis(now).wrapping_add(wait(self.attempts));
+        self.attempts = self.attempts.saturating_add(1);
+    }
+
+    /// The peer is there and must wait: the clock begins anew, and its next tick asks the peer for
+    /// another last segment.
+    pub(crate) fn hold(&mut self, now: Duration) {
+        self.attempts = 0;
+        self.answer(now);
+    }
+
+    /// Answers are repeated by the clock; one to a repeated SYN is not counted as such.
+    fn is_spent(&self) -> bool {
+        self.attempts >= ATTEMPTS_MAX
+    }
+}
+
+/// All of them. A connection can be in one small bucket only, so that finding it is O(1).
+pub(crate) struct HalfOpenTable {
+    places: Vec<Option<HalfOpen>>,
+    hasher: TupleHasher,
+    used: usize,
+    sweep: Option<Duration>,
+}
+
+impl HalfOpenTable {
+    /// A table of `entries_max` places, rounded up to whole buckets.
+    pub(crate) fn new(hasher: TupleHasher, entries_max: usize) -> Self {
+        let places = vec![None; entries_max.next_multiple_of(WAYS).max(WAYS)];
+        Self { places, hasher, used: 0, sweep: None }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.used
+    }
+
+    pub(crate) fn find(&mut self, tuple: &Tuple) -> Option<&mut HalfOpen> {
+        if self.used == 0 {
+            return None;
+        }
+        self.bucket(tuple).iter_mut().flatten().find(|entry| entry.tuple == *tuple)
+    }
+
+    /// Takes in an entry that is not there yet and has just been answered; false when its bucket is
+    /// full.
+    pub(crate) fn insert(&mut self, entry: HalfOpen, now: Duration) -> bool {
+        let Some(place) = self.bucket(&entry.tuple).iter_mut().find(|place| place.is_none()) else {
+            return false;
+        };
+        *place = Some(entry);
+        self.used += 1;
+        self.sweep.get_or_insert(now + SWEEP);
+        true
+    }
+
+    pub(crate) fn remove(&mut self, tuple: &Tuple) {
+        let is_it =
+            |place: &&mut Option<HalfOpen>| place.is_some_and(|entry| entry.tuple == *tuple);
+        if let Some(place) = self.bucket(tuple).iter_mut().find(is_it) {
+            *place = None;
+            self.used -= 1;
+        }
+    }
+
+    /// When [`sweep`](Self::sweep) is due.
+    pub(crate) fn next_deadline(&self) -> Option<Duration> {
+        self.sweep
+    }
+
+    /// Shows `answer` each entry whose SYN-ACK is to be sent again, and forgets those that were
+    /// answered often enough; the result is how many those were. A sweep looks at every place, but
+    /// only once in half a second, and only while something is half open.
+    pub(crate) fn sweep(&mut self, now: Duration, mut answer: impl FnMut(&mut HalfOpen)) -> usize {
+        if self.sweep.is_none_or(|at| at > now) {
+            return 0;
+        }
+        let mut expired = 0;
+        for place in &mut self.places {
+            let Some(entry) = place else { continue };
+            if (millis(now).wrapping_sub(entry.due) as i32) < 0 {
+                continue;
+            }
+            if entry.is_spent() {
+                *place = None;
+                expired += 1;
+            } else {
+                answer(entry);
+            }
+        }
+        self.used -= expired;
+        self.sweep = (self.used > 0).then_some(now + SWEEP);
+        expired
+    }
+
+    fn bucket(&mut self, tuple: &Tuple) -> &mut [Option<HalfOpen>] {
+        let buckets = self.places.len() / WAYS;
+        let at = (self.hasher.hash(tuple) >> 32) as usize % buckets * WAYS;
+        &mut self.places[at..at + WAYS]
+    }
+}
+
+/// Places per bucket.
+const WAYS: usize = 8;
+/// The first repetition; each later one waits twice as long (RFC 6298 section 2.1).
+const RETRY: Duration = Duration::from_secs(1);
+/// SYN-ACKs per handshake: at 0, 1 and 3 s; given up at 7 s. Far less than the six of other
+/// systems, since a peer that is there repeats its own segments, too.
+const ATTEMPTS_MAX: u8 = 3;
+const SWEEP: Duration = Duration::from_millis(500);
+
+/// Milliseconds until the SYN-ACK after this many is due.
+fn wait(attempts: u8) -> u32 {
+    (RETRY.as_millis() as u32) << attempts.min(8)
+}
+
+fn millis(now: Duration) -> u32 {
+    now.as_millis() as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(port: u16) -> HalfOpen {
+        let offer = Offer { mss: 1460, scale: Some(7), sack: true };
+        HalfOpen::new(Tuple::v4([10, 0, 0, 1], [10, 0, 0, 2], 80, port), (1, 2), offer, [2; 6])
+    }
+
+    fn table() -> HalfOpenTable {
+        HalfOpenTable::new(TupleHasher::new(3), 64)
+    }
+
+    #[test]
+    fn an_entry_takes_64_bytes() {
+        assert!(size_of::<Option<HalfOpen>>() <= 64);
+    }
+
+    #[test]
+    fn a_flood_fills_the_table_and_no_more() {
+        let mut table = table();
+        let taken = (1..10_000).filter(|port| table.insert(entry(*port), Duration::ZERO)).count();
+        assert_eq!(taken, 64);
+        assert_eq!((table.len(), table.places.len()), (64, 64));
+    }
+
+    #[test]
+    fn entries_are_answered_again_and_then_forgotten() {
+        let mut table = table();
+        let mut first = entry(1);
+        first.answer(Duration::ZERO);
+        assert!(table.insert(first, Duration::ZERO));
+        let mut answers = 0;
+        let mut expired = 0;
+        for tick in 0..100 {
+            let now = Duration::from_millis(tick * 100);
+            expired += table.sweep(now, |entry| {
+                answers += 1;
+                entry.answer(now);
+            });
+        }
+        assert_eq!((answers, expired, table.len()), (2, 1, 0));
+        assert_eq!(table.next_deadline(), None);
+    }
+
+    #[test]
+    fn what_is_removed_makes_room() {
+        let mut table = table();
+        while table.insert(entry(table.len() as u16 + 1), Duration::ZERO) {}
+        let full = table.len();
+        table.remove(&entry(1).tuple);
+        assert!(table.find(&entry(1).tuple).is_none());
+        assert!(table.insert(entry(1), Duration::ZERO));
+        assert_eq!(table.len(), full);
+    }
+}

@@ -1,0 +1,168 @@
+//! Connections in TIME-WAIT, 48 bytes each: what RFC 9293 section 3.10.7 asks of that state needs
+//! no buffers.
+
+use crate::wire::tuple::{Tuple, TupleHasher};
+use alloc::collections::VecDeque;
+use core::time::Duration;
+use hashbrown::HashTable;
+
+/// The last of a connection whose end we began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Remains {
+    pub(crate) tuple: Tuple,
+    pub(crate) send_next: u32,
+    pub(crate) receive_next: u32,
+    /// Whole seconds of the stack's time.
+    expires: u32,
+}
+
+/// All of them, bounded; the oldest is forgotten first. They all last equally long, so that the
+/// oldest is the first to expire, too.
+pub(crate) struct TimeWait {
+    queue: VecDeque<Option<Remains>>,
+    /// Entries that have left the front of the queue, ever.
+    gone: u64,
+    index: HashTable<u64>,
+    hasher: TupleHasher,
+    entries_max: usize,
+    lasts: Duration,
+}
+
+impl TimeWait {
+    pub(crate) fn new(hasher: TupleHasher, entries_max: usize, lasts: Duration) -> Self {
+        let (queue, index) = (VecDeque::new(), HashTable::new());
+        Self { queue, gone: 0, index, hasher, entries_max, lasts }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Takes in a connection; true when an older one had to go.
+    pub(crate) fn insert(&mut self, tuple: Tuple, numbers: (u32, u32), now: Duration) -> bool {
+        self.expire(now);
+        self.remove(&tuple);
+        let mut recycled = false;
+        while self.queue.len() >= self.entries_max.max(1) {
+            recycled |= self.pop();
+        }
+        let expires =
+            (now + self.lasts).as_secs().saturating_add(1).min(u64::from(u32::MAX)) as u32;
+        let (send_next, receive_next) = numbers;
+        self.queue.push_back(Some(Remains { tuple, send_next, receive_next, expires }));
+        let number = self.gone + self.queue.len() as u64 - 1;
+        let Self { index, hasher, queue, gone, .. } = self;
+        index.insert_unique(hasher.hash(&tuple), number, |number| {
+            entry(queue, *gone, *number).map_or(0, |remains| hasher.hash(&remains.tuple))
+        });
+        recycled
+    }
+
+    pub(crate) fn find(&self, tuple: &Tuple, now: Duration) -> Option<Remains> {
+        let hash = self.hasher.hash(tuple);
+        let is_it = |number: &u64| {
+            entry(&self.queue, self.gone, *number).is_some_and(|remains| remains.tuple == *tuple)
+        };
+        let number = self.index.find(hash, is_it)?;
+        let remains = entry(&self.queue, self.gone, *number)?;
+        (u64::from(remains.expires) > now.as_secs()).then_some(*remains)
+    }
+
+    pub(crate) fn remove(&mut self, tuple: &Tuple) {
+        let hash = self.hasher.hash(tuple);
+        let Self { index, queue, gone, .. } = self;
+        let is_it = |number: &u64| {
+            entry(queue, *gone, *number).is_some_and(|remains| remains.tuple == *tuple)
+        };
+        let Ok(found) = index.find_entry(hash, is_it) else { return };
+        let (number, _) = found.remove();
+        if let Some(slot) = queue.get_mut((number - *gone) as usize) {
+            *slot = None;
+        }
+    }
+
+    /// Forgets those whose time is over.
+    fn expire(&mut self, now: Duration) {
+        let over = |remains: &Option<Remains>| {
+            remains.is_none_or(|remains| u64::from(remains.expires) <= now.as_secs())
+        };
+        while self.queue.front().is_some_and(over) {
+            self.pop();
+        }
+    }
+
+    /// Forgets the oldest; true when it had not been removed before.
+    fn pop(&mut self) -> bool {
+        let number = self.gone;
+        let Some(oldest) = self.queue.pop_front() else { return false };
+        self.gone += 1;
+        let Some(remains) = oldest else { return false };
+        let hash = self.hasher.hash(&remains.tuple);
+        if let Ok(found) = self.index.find_entry(hash, |other| *other == number) {
+            found.remove();
+        }
+        true
+    }
+}
+
+fn entry(queue: &VecDeque<Option<Remains>>, gone: u64, number: u64) -> Option<&Remains> {
+    queue.get(number.checked_sub(gone)? as usize)?.as_ref()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn tuple(port: u16) -> Tuple {
+        Tuple::v4([10, 0, 0, 1], [10, 0, 0, 2], 80, port)
+    }
+
+    fn table() -> TimeWait {
+        TimeWait::new(TupleHasher::new(7), 100, MINUTE)
+    }
+
+    #[test]
+    fn an_entry_is_small() {
+        assert!(size_of::<Option<Remains>>() <= 56);
+        assert_eq!(size_of::<Remains>(), 48);
+    }
+
+    #[test]
+    fn entries_are_found_until_their_time_is_over() {
+        let mut table = table();
+        assert!(!table.insert(tuple(1), (5, 6), Duration::ZERO));
+        assert_eq!(table.find(&tuple(1), MINUTE / 2).unwrap().receive_next, 6);
+        assert_eq!(table.find(&tuple(2), MINUTE / 2), None);
+        assert_eq!(table.find(&tuple(1), 2 * MINUTE), None);
+        table.insert(tuple(2), (1, 2), 2 * MINUTE);
+        assert_eq!(table.len(), 1);
+    }
+
+    #[test]
+    fn the_oldest_goes_when_the_table_is_full() {
+        let mut table = table();
+        for port in 0..100 {
+            assert!(!table.insert(tuple(port), (0, 0), Duration::ZERO));
+        }
+        for port in 100..1_000 {
+            assert!(table.insert(tuple(port), (0, 0), Duration::ZERO));
+            assert_eq!(table.len(), 100);
+            assert_eq!(table.find(&tuple(port - 100), Duration::ZERO), None);
+            assert!(table.find(&tuple(port - 99), Duration::ZERO).is_some());
+        }
+    }
+
+    #[test]
+    fn a_removed_entry_is_gone_and_its_name_can_come_back() {
+        let mut table = table();
+        for round in 0..1_000 {
+            table.insert(tuple(9), (round, 0), Duration::ZERO);
+            assert_eq!(table.find(&tuple(9), Duration::ZERO).unwrap().send_next, round);
+            table.remove(&tuple(9));
+            assert_eq!(table.find(&tuple(9), Duration::ZERO), None);
+        }
+        assert_eq!(table.len(), 0);
+    }
+}

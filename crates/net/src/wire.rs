@@ -1,0 +1,5 @@
+//! Wire formats: frames and segments as bytes.
+
+pub(crate) mod header;
+pub(crate) mod segment;
+pub(crate) mod tuple;
