@@ -357,7 +357,7 @@ impl<F: flow::Flow> flow::Flow for Watched<F> {
     fn poll_read_with(
         &mut self,
         cx: &mut std::task::Context<'_>,
-        take: &mut dyn FnMut(&[u8]) -> usize,
+        take: &mut dyn FnMut(&mut [u8]) -> usize,
     ) -> std::task::Poll<Result<usize, flow::FlowError>> {
         self.borrowed.set(true);
         let read = self.flow.poll_read_with(cx, take);

@@ -20,10 +20,13 @@ pub trait Flow {
     /// arrived before that are shown first. A `take` that consumes nothing of a non-empty slice is
     /// backpressure: the call is ready with 0, and no wake-up is registered. So `take` must be able
     /// to consume any first part of a message and keep it itself.
+    ///
+    /// The bytes may be changed where they lie, so that a layer that deciphers needs no memory of its
+    /// own. What is not consumed is shown first the next time, as `take` left it.
     fn poll_read_with(
         &mut self,
         cx: &mut Context<'_>,
-        take: &mut dyn FnMut(&[u8]) -> usize,
+        take: &mut dyn FnMut(&mut [u8]) -> usize,
     ) -> Poll<Result<usize, FlowError>>;
 
     /// Shows `fill` free space (never empty) for bytes to send; `fill` says how many it wrote,
@@ -75,7 +78,7 @@ impl<F: Flow + ?Sized> Flow for alloc::boxed::Box<F> {
     fn poll_read_with(
         &mut self,
         cx: &mut Context<'_>,
-        take: &mut dyn FnMut(&[u8]) -> usize,
+        take: &mut dyn FnMut(&mut [u8]) -> usize,
     ) -> Poll<Result<usize, FlowError>> {
         (**self).poll_read_with(cx, take)
     }
@@ -128,7 +131,7 @@ pub trait FlowExt: Flow {
     /// returns how many it consumed and a value.
     fn read_with<R>(
         &mut self,
-        mut take: impl FnMut(&[u8]) -> (usize, R),
+        mut take: impl FnMut(&mut [u8]) -> (usize, R),
     ) -> impl Future<Output = Result<R, FlowError>> {
         poll_fn(move |cx| {
             let mut value = None;

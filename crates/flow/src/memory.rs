@@ -27,7 +27,7 @@ impl Flow for MemoryFlow {
     fn poll_read_with(
         &mut self,
         cx: &mut Context<'_>,
-        take: &mut dyn FnMut(&[u8]) -> usize,
+        take: &mut dyn FnMut(&mut [u8]) -> usize,
     ) -> Poll<Result<usize, FlowError>> {
         self.incoming.borrow_mut().poll_read(cx, take)
     }
@@ -201,21 +201,21 @@ impl Direction {
     fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
-        take: &mut dyn FnMut(&[u8]) -> usize,
+        take: &mut dyn FnMut(&mut [u8]) -> usize,
     ) -> Poll<Result<usize, FlowError>> {
         if self.end == Some(End::Aborted) {
             return Poll::Ready(Err(FlowError::Reset));
         }
         if self.length == 0 {
             if self.end.is_some() {
-                take(&[]);
+                take(&mut []);
                 return Poll::Ready(Ok(0));
             }
             self.reader = Some(cx.waker().clone());
             return Poll::Pending;
         }
         let contiguous = self.length.min(self.ring.len() - self.start);
-        let consumed = take(&self.ring[self.start..self.start + contiguous]).min(contiguous);
+        let consumed = take(&mut self.ring[self.start..self.start + contiguous]).min(contiguous);
         self.length -= consumed;
         self.start = if self.length == 0 { 0 } else { (self.start + consumed) % self.ring.len() };
         if consumed > 0 {

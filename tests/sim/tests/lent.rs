@@ -27,7 +27,7 @@ async fn lend(flow: &mut impl Flow, mut bytes: Bytes) -> Result<(), FlowError> {
 async fn read(flow: &mut impl Flow, length: usize, chunk: usize) -> Vec<u8> {
     let mut all = Vec::new();
     while all.len() < length {
-        let take = |bytes: &[u8]| {
+        let take = |bytes: &mut [u8]| {
             let count = bytes.len().min(chunk);
             all.extend_from_slice(&bytes[..count]);
             (count, count)

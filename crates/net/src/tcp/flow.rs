@@ -27,7 +27,7 @@ impl Flow for TcpFlow {
     fn poll_read_with(
         &mut self,
         cx: &mut Context<'_>,
-        take: &mut dyn FnMut(&[u8]) -> usize,
+        take: &mut dyn FnMut(&mut [u8]) -> usize,
     ) -> Poll<Result<usize, FlowError>> {
         let mut tcb = self.connection.tcb();
         match tcb.body.read(&self.connection.shared, |ring| show(ring, take)) {
@@ -43,7 +43,7 @@ impl Flow for TcpFlow {
                 Poll::Pending
             }
             Err(RecvError::Finished) if tcb.end.is_none() => {
-                take(&[]);
+                take(&mut []);
                 Poll::Ready(Ok(0))
             }
             Err(_) => Poll::Ready(Err(tcb.end.unwrap_or(FlowError::Reset))),
@@ -172,7 +172,7 @@ impl core::fmt::Debug for TcpFlow {
 }
 
 /// `None` when there is nothing to show.
-fn show(ring: &[u8], take: &mut dyn FnMut(&[u8]) -> usize) -> (usize, Option<usize>) {
+fn show(ring: &mut [u8], take: &mut dyn FnMut(&mut [u8]) -> usize) -> (usize, Option<usize>) {
     if ring.is_empty() {
         return (0, None);
     }

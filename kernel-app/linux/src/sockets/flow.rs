@@ -50,8 +50,8 @@ impl KernelFlow {
         &self.outgoing.registration.ready
     }
 
-    fn take_unread(&mut self, take: &mut dyn FnMut(&[u8]) -> usize) -> usize {
-        let bytes = &self.unread[self.unread_from..];
+    fn take_unread(&mut self, take: &mut dyn FnMut(&mut [u8]) -> usize) -> usize {
+        let bytes = &mut self.unread[self.unread_from..];
         let consumed = take(bytes).min(bytes.len());
         self.unread_from += consumed;
         if self.unread_from == self.unread.len() {
@@ -66,7 +66,7 @@ impl Flow for KernelFlow {
     fn poll_read_with(
         &mut self,
         cx: &mut Context<'_>,
-        take: &mut dyn FnMut(&[u8]) -> usize,
+        take: &mut dyn FnMut(&mut [u8]) -> usize,
     ) -> Poll<Result<usize, FlowError>> {
         if !self.unread.is_empty() {
             return Poll::Ready(Ok(self.take_unread(take)));
@@ -75,7 +75,7 @@ impl Flow for KernelFlow {
             return Poll::Ready(Err(error));
         }
         if self.peer_finished {
-            take(&[]);
+            take(&mut []);
             return Poll::Ready(Ok(0));
         }
         if !self.ready().readable.poll(cx.waker()) {
@@ -85,7 +85,7 @@ impl Flow for KernelFlow {
         let (outgoing, unread) = (&self.outgoing, &mut self.unread);
         let outcome = reactor.with_scratch(|scratch| {
             let count = retry(|| (&outgoing.stream).read(scratch))?;
-            let consumed = take(&scratch[..count]).min(count);
+            let consumed = take(&mut scratch[..count]).min(count);
             unread.extend_from_slice(&scratch[consumed..count]);
             Ok((count, consumed))
         });

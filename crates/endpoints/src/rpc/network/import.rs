@@ -4,6 +4,7 @@ use super::{flow_error, read_address, read_outcome};
 use crate::network_capnp::{ConnectFailure, connector, flow as schema, listener, opened};
 use alloc::boxed::Box;
 use alloc::string::ToString;
+use alloc::vec::Vec;
 use capnp::Error;
 use capnp::capability::{Promise, Response};
 use core::pin::Pin;
@@ -23,8 +24,9 @@ pub struct RemoteFlow {
     peer: Address,
     local: Address,
     reading: Option<Call<schema::read_results::Owned>>,
-    /// An answer to a read, and how much of it was consumed.
-    incoming: Option<(Response<schema::read_results::Owned>, usize)>,
+    /// What the last answer to a read brought, and how much of it was consumed.
+    unread: Vec<u8>,
+    unread_from: usize,
     /// How reading ended.
     read_end: Option<Result<(), FlowError>>,
     scratch: Box<[u8]>,
@@ -42,7 +44,8 @@ impl RemoteFlow {
             peer,
             local,
             reading: None,
-            incoming: None,
+            unread: Vec::new(),
+            unread_from: 0,
             read_end: None,
             scratch: alloc::vec![0; CHUNK_BYTES].into_boxed_slice(),
             sending: None,
@@ -58,16 +61,14 @@ impl RemoteFlow {
     }
 
     /// Shows what is left of the last answer.
-    fn show(&mut self, take: &mut dyn FnMut(&[u8]) -> usize) -> Option<usize> {
-        let (response, consumed) = self.incoming.as_mut()?;
-        let data = response.get().and_then(|results| results.get_data()).unwrap_or_default();
-        let rest = data.get(*consumed..).filter(|rest| !rest.is_empty());
-        let count = rest.map(take);
-        *consumed += count.unwrap_or_default();
-        if *consumed >= data.len() {
-            self.incoming = None;
+    fn show(&mut self, take: &mut dyn FnMut(&mut [u8]) -> usize) -> Option<usize> {
+        let rest = &mut self.unread[self.unread_from..];
+        if rest.is_empty() {
+            return None;
         }
-        count
+        let count = take(rest).min(rest.len());
+        self.unread_from += count;
+        Some(count)
     }
 
     fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), FlowError>> {
@@ -84,7 +85,10 @@ impl RemoteFlow {
         let response = answer.map_err(|error| flow_error(&error))?;
         let outcome = response.get().and_then(|results| results.get_outcome());
         read_outcome(outcome)?;
-        self.incoming = Some((response, 0));
+        let data = response.get().and_then(|results| results.get_data());
+        // Copied, since a reader may change what it is shown.
+        self.unread = data.map_err(|error| flow_error(&error))?.to_vec();
+        self.unread_from = 0;
         Poll::Ready(Ok(()))
     }
 }
@@ -93,14 +97,14 @@ impl Flow for RemoteFlow {
     fn poll_read_with(
         &mut self,
         cx: &mut Context<'_>,
-        take: &mut dyn FnMut(&[u8]) -> usize,
+        take: &mut dyn FnMut(&mut [u8]) -> usize,
     ) -> Poll<Result<usize, FlowError>> {
         loop {
             if let Some(count) = self.show(take) {
                 return Poll::Ready(Ok(count));
             }
             match self.read_end {
-                Some(Ok(())) => return Poll::Ready(Ok(take(&[]))),
+                Some(Ok(())) => return Poll::Ready(Ok(take(&mut []))),
                 Some(Err(error)) => return Poll::Ready(Err(error)),
                 None => {}
             }
@@ -163,7 +167,7 @@ impl Flow for RemoteFlow {
         // Its owner aborts what nobody holds.
         self.client = None;
         self.reading = None;
-        self.incoming = None;
+        (self.unread, self.unread_from) = (Vec::new(), 0);
         self.sending = None;
         self.draining = None;
         self.closing = None;
