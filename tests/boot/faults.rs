@@ -17,7 +17,7 @@ pub(super) fn stack(lab: &mut Lab) -> Result {
     reports(
         lab,
         "stack",
-        &["fault: page fault at", "the stack is full", "machine::provoke::deeper+0x"],
+        &["fault: page fault at", "the stack is full", "machine::fault_injection::deeper+0x"],
     )
 }
 

@@ -1,10 +1,12 @@
 //! From the hypervisor's first instruction to the application's `main`.
 
-use crate::start_info::StartInfo;
-use crate::{clock, console, cpu, exception, interrupt, memory, paging, power, xen};
+use crate::arch::pvh::StartInfo;
+use crate::arch::{exception, instructions as cpu, paging};
+use crate::hypervisor::xen;
+use crate::{clock, console, interrupt, memory, power};
 use core::cell::OnceCell;
 
-core::arch::global_asm!(include_str!("boot.s"), options(att_syntax));
+core::arch::global_asm!(include_str!("arch/x86_64/boot.s"), options(att_syntax));
 
 unsafe extern "Rust" {
     /// What [`entry!`](crate::entry) defines in the binary.

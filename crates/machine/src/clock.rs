@@ -4,11 +4,10 @@
 //! frequency leaf, or the paravirtual clocks of KVM and Xen), else from a comparison with the 8254
 //! timer.
 
-mod comparison;
-mod kvm;
-mod rtc;
-
-use crate::{apic, cpu, interrupt, xen};
+use crate::arch::calibration as comparison;
+use crate::arch::{apic, instructions as cpu, rtc};
+use crate::hypervisor::{kvm, xen};
+use crate::interrupt;
 #[cfg(feature = "runtime")]
 pub(crate) use comparison::Countdown;
 use comparison::Moment;

@@ -4,8 +4,9 @@
 //! comes by. A ring that is full drops what is new, and says later how much, so that nobody ever
 //! waits for a slow console.
 
+use crate::arch::port;
+use crate::hypervisor::xen;
 use crate::interrupt::{Line, Trigger};
-use crate::{port, xen};
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;

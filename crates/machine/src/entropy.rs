@@ -59,8 +59,9 @@ fn cpu_seed() -> Option<[u8; 32]> {
 
 fn cpu_word() -> Option<u64> {
     const TRIES: usize = 100;
-    let has_rdseed = crate::cpu::cpuid(0, 0).eax >= 7 && crate::cpu::cpuid(7, 0).ebx & 1 << 18 != 0;
-    let has_rdrand = crate::cpu::cpuid(1, 0).ecx & 1 << 30 != 0;
+    let has_rdseed = crate::arch::instructions::cpuid(0, 0).eax >= 7
+        && crate::arch::instructions::cpuid(7, 0).ebx & 1 << 18 != 0;
+    let has_rdrand = crate::arch::instructions::cpuid(1, 0).ecx & 1 << 30 != 0;
     let seeded = if has_rdseed { (0..TRIES).find_map(|_| rdseed()) } else { None };
     match seeded {
         None if has_rdrand => (0..TRIES).find_map(|_| rdrand()),

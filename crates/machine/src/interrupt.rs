@@ -62,13 +62,13 @@ impl Line {
 
     /// What a device with message-signalled interrupts is told, for delivery to this CPU.
     pub fn message(&self) -> Message {
-        let cpu = u64::from(crate::apic::id());
+        let cpu = u64::from(crate::arch::apic::id());
         Message { address: 0xfee0_0000 | cpu << 12, data: self.vector().into() }
     }
 
     /// Connects an I/O APIC pin to the line. False when there is no such pin.
     pub fn route(&self, pin: u32, trigger: Trigger) -> bool {
-        crate::apic::route(pin, self.vector(), trigger)
+        crate::arch::apic::route(pin, self.vector(), trigger)
     }
 
     /// Whether the line was raised since it was last asked.
@@ -85,7 +85,7 @@ pub fn wait(deadline: Option<Duration>) {
     crate::console::pump();
     // That the timer went off says nothing but that the CPU was to wake up.
     TIMER.take();
-    if PENDING.load(Ordering::Acquire) != 0 || crate::xen::event::is_pending() {
+    if PENDING.load(Ordering::Acquire) != 0 || crate::hypervisor::xen::event::is_pending() {
         return;
     }
     if !crate::clock::wake_at(deadline) {
@@ -106,7 +106,7 @@ mod table {
     use core::arch::{asm, global_asm};
     use core::cell::UnsafeCell;
 
-    global_asm!(include_str!("interrupt.s"), options(att_syntax));
+    global_asm!(include_str!("arch/x86_64/interrupt.s"), options(att_syntax));
 
     unsafe extern "C" {
         static interrupt_entries: [u64; LINES as usize];
@@ -151,13 +151,13 @@ mod table {
 
     /// Loads the table and turns the interrupt controllers on; interrupts stay off.
     pub(crate) fn install() {
-        for vector in FIRST_VECTOR..crate::apic::SPURIOUS_VECTOR {
+        for vector in FIRST_VECTOR..crate::arch::apic::SPURIOUS_VECTOR {
             // SAFETY: that handler only acknowledges.
             unsafe { set_gate(vector, interrupt_unclaimed as *const () as u64, 0) }
         }
         // SAFETY: that handler only returns: the APIC wants no acknowledgement of this one.
         unsafe {
-            set_gate(crate::apic::SPURIOUS_VECTOR, interrupt_ignored as *const () as u64, 0);
+            set_gate(crate::arch::apic::SPURIOUS_VECTOR, interrupt_ignored as *const () as u64, 0);
         }
         // SAFETY: a constant of the assembly.
         let entries = unsafe { &interrupt_entries };
@@ -165,9 +165,9 @@ mod table {
             // SAFETY: the entries are such handlers.
             unsafe { set_gate(vector, entry, 0) }
         }
-        crate::xen::event::install_gate();
-        crate::acpi::install(crate::boot::start_info().root_pointer());
-        crate::apic::install();
+        crate::hypervisor::xen::event::install_gate();
+        crate::bus::acpi::install(crate::boot::start_info().root_pointer());
+        crate::arch::apic::install();
     }
 
     pub(crate) fn load() {

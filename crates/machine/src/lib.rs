@@ -13,41 +13,29 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
-pub mod acpi;
-mod apic;
+mod arch;
+#[cfg(feature = "runtime")]
+mod backtrace;
 #[cfg(feature = "runtime")]
 pub mod boot;
-mod bytes;
+mod bus;
 pub mod clock;
 pub mod console;
-mod cpu;
-mod dma;
 pub mod entropy;
 #[cfg(feature = "runtime")]
-mod exception;
+pub mod fault_injection;
+mod hypervisor;
 pub mod interrupt;
 pub mod memory;
-pub mod mmio;
-pub mod paging;
-mod pci;
-pub mod port;
+#[cfg(feature = "runtime")]
+mod panic;
 pub mod power;
-#[cfg(feature = "runtime")]
-pub mod provoke;
-#[cfg(feature = "runtime")]
-mod runtime;
-#[cfg(feature = "runtime")]
-mod start_info;
 mod symbols;
-#[cfg(feature = "runtime")]
-mod trace;
-#[cfg(any(test, feature = "runtime"))]
-mod unpack;
 pub mod virtio;
-pub mod xen;
 
+pub use hypervisor::xen;
 #[cfg(feature = "runtime")]
-pub use runtime::catch_panic;
+pub use panic::catch_panic;
 
 /// Names the function that runs once the machine is up: `machine::entry!(main)` with
 /// `fn main() -> !`.

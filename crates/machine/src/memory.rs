@@ -3,6 +3,8 @@
 //! RAM is identity-mapped, so that the address of heap memory is also its physical address: what
 //! devices are told.
 
+pub(crate) mod dma;
+
 use alloc::alloc::{alloc_zeroed, dealloc};
 use core::alloc::Layout;
 use core::ptr::NonNull;
@@ -68,7 +70,7 @@ pub(crate) fn is_for_devices(start: u64, end: u64) -> bool {
     const INTERRUPT_CONTROLLERS: (u64, u64) = (0xfec0_0000, 0xfef0_0000);
     let is_beside = |(low, high): (u64, u64)| end <= low || high <= start;
     start < end
-        && end <= crate::paging::FRESH_START
+        && end <= crate::arch::paging::FRESH_START
         && is_beside(INTERRUPT_CONTROLLERS)
         && ram().all(is_beside)
 }
@@ -94,7 +96,7 @@ pub(crate) use heap::{image_end, install, install_high, open_reserve, refill_res
 /// The global allocator and what it is made of.
 #[cfg(feature = "runtime")]
 mod heap {
-    use crate::start_info::StartInfo;
+    use crate::arch::pvh::StartInfo;
     use core::alloc::{GlobalAlloc, Layout};
     use core::ptr;
     use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};

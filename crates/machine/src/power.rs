@@ -5,9 +5,11 @@
 //! 0 after [`off`] and 33 after [`fail`], given `-device isa-debug-exit,iobase=0xf4,iosize=0x04`; other
 //! hypervisors see a reset after a failure, and a crash where they offer `pvpanic`.
 
-use crate::acpi::{self, u16_at, u32_at};
+use crate::arch::{instructions as cpu, port};
+use crate::bus::acpi::{self, u16_at, u32_at};
+use crate::console;
+use crate::hypervisor::xen;
 use crate::interrupt::{Line, Trigger};
-use crate::{console, cpu, port, xen};
 use core::sync::atomic::{AtomicU32, Ordering};
 use spinning_top::Spinlock;
 

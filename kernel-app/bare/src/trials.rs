@@ -7,8 +7,8 @@ use core::future::poll_fn;
 use core::task::Poll;
 use endpoints::http::{Request, Response, Routes, Status};
 use flow::task::Spawner;
+use machine::fault_injection::{self, Fault};
 use machine::memory::usage;
-use machine::provoke::{self, Fault};
 
 /// Panics between two turns of the loop: others are served meanwhile.
 const PANICS_PER_TURN: u64 = 16;
@@ -50,7 +50,7 @@ async fn fault(request: Request) -> Response {
     let Some(fault) = request.parameter("name").and_then(Fault::named) else {
         return Response::plain(Status::BAD_REQUEST);
     };
-    provoke::fault(fault);
+    fault_injection::fault(fault);
     text(format!("{fault:?} did no harm\n"))
 }
 

@@ -3,7 +3,7 @@
 
 use super::queue::Addresses;
 use super::{Bus, Device, Error, Events, Kind};
-use crate::dma::host;
+use crate::memory::dma::host;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;

@@ -2,14 +2,14 @@
 
 use super::queue::Addresses;
 use super::{Bus, Device, Error, Events, Kind, kind_of};
+use crate::bus::mmio::Mmio;
 use crate::interrupt::{Line, Trigger};
-use crate::mmio::Mmio;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 /// All devices of a kind that the command line or the ACPI tables name.
 pub(super) fn devices(kind: Kind) -> Vec<Device> {
-    let dsdt = crate::acpi::table(b"DSDT").unwrap_or_default();
+    let dsdt = crate::bus::acpi::table(b"DSDT").unwrap_or_default();
     let places = from_command_line(command_line()).chain(from_dsdt(dsdt));
     places.filter_map(|place| open(place, kind)).collect()
 }
@@ -193,7 +193,7 @@ fn from_dsdt(table: &[u8]) -> impl Iterator<Item = Place> {
 
 /// The first memory range and the first interrupt among a device's descriptors.
 fn resources(device: &[u8]) -> Option<Place> {
-    use crate::acpi::u32_at;
+    use crate::bus::acpi::u32_at;
     // Tag and length of a 32-bit fixed memory range (6.4.3.4) and an extended interrupt (6.4.3.6).
     const MEMORY: [u8; 3] = [0x86, 9, 0];
     const INTERRUPT: [u8; 3] = [0x89, 6, 0];

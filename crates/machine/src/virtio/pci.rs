@@ -3,9 +3,9 @@
 
 use super::queue::Addresses;
 use super::{Bus, Device, Error, Events, Kind, kind_of};
+use crate::bus::mmio::Mmio;
+use crate::bus::pci::{self, Config, Function};
 use crate::interrupt::{Line, Trigger};
-use crate::mmio::Mmio;
-use crate::pci::{self, Config, Function};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 

@@ -15,7 +15,7 @@
 //! devices (QEMU, vhost) do not. One that does is taken for broken.
 
 use super::Fault;
-use crate::dma::Shared;
+use crate::memory::dma::Shared;
 use core::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering, fence};
 
 /// Largest queue, in buffers, that is asked of a device.

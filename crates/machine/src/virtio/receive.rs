@@ -2,7 +2,7 @@
 
 use super::queue::{Addresses, Queue, Writer};
 use super::{Error, Fault};
-use crate::dma::Mirror;
+use crate::memory::dma::Mirror;
 
 /// A queue of equal buffers, all slices of one mirrored ring and always posted in address order, so
 /// that what a device spreads over consecutive full buffers is one slice here.

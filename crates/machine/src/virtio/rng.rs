@@ -2,7 +2,7 @@
 
 use super::queue::{Queue, Writer};
 use super::{Device, Error, Fault, Kind, devices};
-use crate::dma::Arena;
+use crate::memory::dma::Arena;
 
 /// How many bytes a seed has.
 pub const SEED_BYTES: usize = 32;

@@ -2,7 +2,7 @@
 
 use super::queue::{Addresses, Queue, Writer};
 use super::{Error, Fault};
-use crate::dma::{Arena, Loan};
+use crate::memory::dma::{Arena, Loan};
 use alloc::boxed::Box;
 use alloc::vec;
 use bytes::Bytes;

@@ -1,0 +1,85 @@
+//! Instructions that safe Rust has no words for, one each.
+
+use core::arch::asm;
+use core::arch::x86_64::{__cpuid_count, _rdtsc};
+
+pub(crate) const MSR_APIC_BASE: u32 = 0x1b;
+pub(crate) const MSR_TSC_DEADLINE: u32 = 0x6e0;
+
+/// A CPUID leaf's registers.
+pub(crate) struct Leaf {
+    pub(crate) eax: u32,
+    pub(crate) ebx: u32,
+    pub(crate) ecx: u32,
+    pub(crate) edx: u32,
+}
+
+/// Leaves and subleaves that do not exist read as zero or as another leaf: check the maximum.
+pub(crate) fn cpuid(leaf: u32, subleaf: u32) -> Leaf {
+    let found = __cpuid_count(leaf, subleaf);
+    Leaf { eax: found.eax, ebx: found.ebx, ecx: found.ecx, edx: found.edx }
+}
+
+/// The base of the hypervisor's CPUID leaves whose signature is `signature`, if it is there
+/// (hypervisors may offer several, 0x100 apart; more than two have not been seen).
+pub(crate) fn hypervisor_leaf(signature: &[u8; 12]) -> Option<u32> {
+    if cpuid(1, 0).ecx & 1 << 31 == 0 {
+        return None;
+    }
+    (0x4000_0000..0x4000_1000).step_by(0x100).find(|&base| {
+        let leaf = cpuid(base, 0);
+        let words = [leaf.ebx, leaf.ecx, leaf.edx].map(u32::to_le_bytes);
+        words.as_flattened() == signature
+    })
+}
+
+/// The time stamp counter.
+pub(crate) fn ticks() -> u64 {
+    // SAFETY: reads a counter; CR4.TSD is clear.
+    unsafe { _rdtsc() }
+}
+
+/// # Safety
+/// The register exists on this CPU.
+pub(crate) unsafe fn read_msr(register: u32) -> u64 {
+    let (low, high): (u32, u32);
+    // SAFETY: the caller knows that the register exists.
+    unsafe {
+        asm!("rdmsr", in("ecx") register, out("eax") low, out("edx") high, options(nomem, nostack));
+    }
+    u64::from(high) << 32 | u64::from(low)
+}
+
+/// # Safety
+/// The register exists on this CPU and the value keeps the machine as Rust expects it.
+pub(crate) unsafe fn write_msr(register: u32, value: u64) {
+    let (low, high) = (value as u32, (value >> 32) as u32);
+    // SAFETY: the caller's duty.
+    unsafe { asm!("wrmsr", in("ecx") register, in("eax") low, in("edx") high, options(nostack)) }
+}
+
+/// Makes SSE and, where they are, AVX usable; `boot.s` has enabled SSE itself.
+#[cfg(feature = "runtime")]
+pub(crate) fn enable_vectors() {
+    const AVX: u32 = 1 << 28;
+    const XSAVE: u32 = 1 << 26;
+    let features = cpuid(1, 0).ecx;
+    if features & XSAVE == 0 || features & AVX == 0 {
+        return;
+    }
+    // SAFETY: CR4.OSXSAVE may be set where XSAVE exists.
+    unsafe {
+        asm!("mov {0}, cr4", "or {0}, 0x40000", "mov cr4, {0}", out(reg) _, options(nostack));
+    }
+    // SAFETY: XCR0 with x87, SSE and AVX is valid where AVX exists.
+    unsafe { asm!("xsetbv", in("ecx") 0, in("eax") 7, in("edx") 0, options(nostack)) }
+    crate::arch::memcpy::use_avx();
+}
+
+/// Stops this CPU for good.
+pub(crate) fn halt_forever() -> ! {
+    loop {
+        // SAFETY: with interrupts off the CPU sleeps and changes nothing.
+        unsafe { asm!("cli", "hlt", options(nomem, nostack)) }
+    }
+}

@@ -1,0 +1,99 @@
+//! Who called whom, when something went wrong.
+
+use crate::clock;
+use crate::console::Emergency;
+use crate::symbols::Place;
+use core::ffi::c_void;
+use core::sync::atomic::{AtomicU64, Ordering};
+use core::time::Duration;
+use unwinding::abi::{_Unwind_Backtrace, _Unwind_GetIPInfo, UnwindContext, UnwindReasonCode};
+
+/// Functions that only lead from a panic to its report.
+const MACHINERY: [&str; 7] = [
+    "core::panicking::",
+    "machine::panic::",
+    "machine::backtrace::",
+    "unwinding::",
+    "__rustc::",
+    "_Unwind_",
+    "exception_",
+];
+
+/// Writes the return addresses from here up, through a fault if there is one.
+pub(crate) fn write(out: &mut Emergency) {
+    /// More frames than this say nothing new.
+    const FRAMES_MAX: usize = 64;
+    out.line(format_args!("backtrace:"));
+    let mut frames = 0;
+    walk(&mut |place| {
+        out.line(format_args!("  {frames:2}: {place}"));
+        frames += 1;
+        frames < FRAMES_MAX
+    });
+}
+
+/// The callers at one moment, innermost first.
+pub(crate) struct Trace {
+    frames: [Option<Place>; Self::FRAMES_MAX],
+}
+
+impl Trace {
+    /// A handler's own functions and the executor below it.
+    const FRAMES_MAX: usize = 16;
+    /// A console carries about ten traces a second and a loop of panics makes thousands, which look
+    /// alike: one in this time tells as much, and the others cost nothing.
+    const PAUSE: Duration = Duration::from_secs(1);
+
+    /// The callers now, unless there has been a trace just before.
+    pub(crate) fn take() -> Option<Self> {
+        /// When a trace may be taken again, in nanoseconds since the start.
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let now = clock::now();
+        if now < Duration::from_nanos(NEXT.load(Ordering::Relaxed)) {
+            return None;
+        }
+        let next = u64::try_from((now + Self::PAUSE).as_nanos()).unwrap_or(u64::MAX);
+        NEXT.store(next, Ordering::Relaxed);
+        let mut frames = [None; Self::FRAMES_MAX];
+        let mut slots = frames.iter_mut();
+        let mut slot = slots.next();
+        walk(&mut |place| {
+            if let Some(free) = slot.take() {
+                *free = Some(place);
+                slot = slots.next();
+            }
+            slot.is_some()
+        });
+        Some(Self { frames })
+    }
+
+    /// One line in the log for each caller.
+    pub(crate) fn log(&self) {
+        for (number, place) in self.frames.iter().flatten().enumerate() {
+            log::error!("  {number:2}: {place}");
+        }
+    }
+}
+
+/// Gives each caller to `visit`, innermost first, until that has had enough.
+fn walk(visit: &mut dyn FnMut(Place) -> bool) {
+    struct Walk<'a> {
+        visit: &'a mut dyn FnMut(Place) -> bool,
+        in_machinery: bool,
+    }
+    extern "C" fn frame(context: &UnwindContext<'_>, walk: *mut c_void) -> UnwindReasonCode {
+        // SAFETY: the walk of the function around this one, used by nobody else meanwhile.
+        let walk = unsafe { &mut *walk.cast::<Walk<'_>>() };
+        let mut interrupted = 0;
+        let address = _Unwind_GetIPInfo(context, &mut interrupted) as u64;
+        let place = if interrupted == 0 { Place::of_return(address) } else { Place::of(address) };
+        walk.in_machinery &= interrupted == 0 && place.is_in(&MACHINERY);
+        if walk.in_machinery || (walk.visit)(place) {
+            UnwindReasonCode::NO_REASON
+        } else {
+            UnwindReasonCode::NORMAL_STOP
+        }
+    }
+    let mut walk = Walk { visit, in_machinery: true };
+    _Unwind_Backtrace(frame, (&raw mut walk).cast());
+}

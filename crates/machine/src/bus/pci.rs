@@ -1,0 +1,383 @@
+//! The PCI bus, as far as drivers need it: functions, capabilities, message-signalled interrupts.
+//! Firmware has placed the registers already.
+
+use crate::arch::port;
+use crate::bus::acpi;
+use crate::bus::mmio::Mmio;
+use crate::interrupt::Message;
+use crate::memory;
+use alloc::vec::Vec;
+use spinning_top::Spinlock;
+
+/// How configuration space is reached.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Config {
+    /// In memory (PCI Express base specification, 7.2.2), for buses 0 to `last_bus`.
+    Memory { base: u64, last_bus: u8 },
+    /// Through two ports (PCI local bus specification, 3.2.2.3.2).
+    Ports,
+    /// What a test put there.
+    #[cfg(test)]
+    Fake(&'static tests::Space),
+}
+
+impl Config {
+    /// The way that the machine offers; `None` when it has no PCI bus.
+    pub(crate) fn find() -> Option<Self> {
+        let memory = acpi::table(b"MCFG").and_then(|table| {
+            let base = acpi::u64_at(table, 44)?;
+            let [first_bus, last_bus] = acpi::u16_at(table, 54)?.to_le_bytes();
+            let end = base.checked_add((u64::from(last_bus) + 1) << 20)?;
+            (first_bus == 0 && end <= 1 << 32).then_some(Self::Memory { base, last_bus })
+        });
+        memory.or_else(|| {
+            // A machine without a host bridge reads as all ones.
+            (Self::Ports.read(0, 0, 0, 0) != NOBODY).then_some(Self::Ports)
+        })
+    }
+
+    /// Reads the four bytes at `register` of a function; all ones when there is none.
+    pub(crate) fn read(&self, bus: u8, device: u8, function: u8, register: u8) -> u32 {
+        match *self {
+            Self::Memory { last_bus, .. } if bus > last_bus => NOBODY,
+            Self::Memory { base, .. } => {
+                space(base, bus, device, function).read32((register & !3).into())
+            }
+            Self::Ports => {
+                let _turn = select(bus, device, function, register);
+                // SAFETY: reading configuration space changes nothing in memory.
+                unsafe { port::read32(PORT_DATA) }
+            }
+            #[cfg(test)]
+            Self::Fake(space) => space.read(bus, device, function, register & !3),
+        }
+    }
+
+    /// Writes the four bytes at `register` of a function.
+    pub(crate) fn write(&self, bus: u8, device: u8, function: u8, register: u8, value: u32) {
+        match *self {
+            Self::Memory { last_bus, .. } if bus > last_bus => {}
+            Self::Memory { base, .. } => {
+                space(base, bus, device, function).write32((register & !3).into(), value);
+            }
+            Self::Ports => {
+                let _turn = select(bus, device, function, register);
+                // SAFETY: this module's callers enable devices and their messages, no more.
+                unsafe { port::write32(PORT_DATA, value) }
+            }
+            #[cfg(test)]
+            Self::Fake(space) => space.write(bus, device, function, register & !3, value),
+        }
+    }
+}
+
+/// All functions of all buses, bridges left out.
+pub(crate) fn functions(config: Config) -> Vec<Function> {
+    let mut found = Vec::new();
+    let mut buses = Vec::from([0]);
+    let mut next = 0;
+    while let Some(&bus) = buses.get(next) {
+        next += 1;
+        for function in on_bus(config, bus) {
+            match function.secondary_bus() {
+                // Firmware numbers buses downwards from the root: no bus is met twice.
+                Some(below) if below > bus && !buses.contains(&below) => buses.push(below),
+                Some(_) => {}
+                None => found.push(function),
+            }
+        }
+    }
+    found
+}
+
+/// One function of a device.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Function {
+    config: Config,
+    bus: u8,
+    device: u8,
+    function: u8,
+}
+
+impl Function {
+    /// Lets it answer in memory, write to memory, and raise its interrupt pin.
+    pub(crate) fn enable(&self) {
+        const MEMORY: u32 = 1 << 1;
+        const MASTER: u32 = 1 << 2;
+        const NO_PIN: u32 = 1 << 10;
+        // The upper half, the status, keeps its value where zeros are written.
+        self.write(4, self.read(4) & 0xffff & !NO_PIN | MEMORY | MASTER);
+    }
+
+    pub(crate) fn read(&self, register: u8) -> u32 {
+        self.config.read(self.bus, self.device, self.function, register)
+    }
+
+    fn write(&self, register: u8, value: u32) {
+        self.config.write(self.bus, self.device, self.function, register, value);
+    }
+
+    /// Where the capabilities of a kind are in configuration space.
+    pub(crate) fn capabilities(&self, kind: u8) -> impl Iterator<Item = u8> {
+        const HAS_CAPABILITIES: u32 = 1 << 20;
+        /// As many as fit in configuration space: a list that runs in a circle ends there.
+        const CAPABILITIES_MAX: usize = 48;
+        let list = self.read(4) & HAS_CAPABILITIES != 0;
+        let first = if list { self.read(0x34) as u8 & !3 } else { 0 };
+        let next = |at: u8| (self.read(at) >> 8) as u8 & !3;
+        // One that starts late would reach beyond the space.
+        let valid = |&at: &u8| (0x40..=0xe8).contains(&at);
+        core::iter::successors(Some(first).filter(valid), move |&at| Some(next(at)).filter(valid))
+            .take(CAPABILITIES_MAX)
+            .filter(move |&at| self.read(at) as u8 == kind)
+    }
+
+    /// The physical address of a range of registers in memory, 0 to 5.
+    pub(crate) fn bar(&self, index: u8) -> Option<u64> {
+        const PORTS: u32 = 1;
+        const WIDE: u32 = 4;
+        let register = 0x10 + 4 * Some(index).filter(|&index| index < 6)?;
+        let low = self.read(register);
+        if low & PORTS != 0 {
+            return None;
+        }
+        let high = if low & WIDE != 0 { self.read(register + 4) } else { 0 };
+        let address = u64::from(low & !0xf) | u64::from(high) << 32;
+        (address != 0).then_some(address)
+    }
+
+    /// Some of the registers in a range in memory. `None` where the range cannot be as long: it starts
+    /// at a multiple of its size (PCI 3.0, section 6.2.5.1), which to ask for would take the device off
+    /// the bus for a moment.
+    pub(crate) fn registers(&self, index: u8, offset: u32, bytes: usize) -> Option<Mmio> {
+        let range = self.bar(index)?;
+        let end = u64::from(offset).checked_add(bytes as u64)?;
+        if end > 1 << range.trailing_zeros() || !memory::is_for_devices(range, range + end) {
+            return None;
+        }
+        // SAFETY: firmware put the device's registers there, and this is its only driver.
+        Some(unsafe { Mmio::map(range + u64::from(offset), bytes) })
+    }
+
+    /// The I/O APIC pin that firmware gave its interrupt pin. Its real wiring is in AML, but
+    /// chipsets raise this pin too.
+    pub(crate) fn pin(&self) -> Option<u32> {
+        let line = self.read(0x3c) & 0xff;
+        (line != 0 && line != 0xff).then_some(line)
+    }
+
+    /// Its table of message-signalled interrupts (MSI-X).
+    pub(crate) fn message_table(&self) -> Option<MessageTable> {
+        const MSI_X: u8 = 0x11;
+        let capability = self.capabilities(MSI_X).next()?;
+        let messages = (self.read(capability) >> 16 & 0x7ff) as u16 + 1;
+        let place = self.read(capability + 4);
+        let bytes = usize::from(messages) * MESSAGE_BYTES;
+        let registers = self.registers((place & 7) as u8, place & !7, bytes)?;
+        Some(MessageTable { function: *self, capability, messages, registers })
+    }
+
+    /// The bus below it, if it is a bridge.
+    fn secondary_bus(&self) -> Option<u8> {
+        const BRIDGE: u32 = 1;
+        let header = self.read(0xc) >> 16 & 0x7f;
+        (header == BRIDGE).then(|| (self.read(0x18) >> 8) as u8)
+    }
+}
+
+/// What a function writes, and where, to raise each of its interrupts (PCI 3.0, section 6.8.2).
+pub(crate) struct MessageTable {
+    function: Function,
+    capability: u8,
+    messages: u16,
+    registers: Mmio,
+}
+
+impl MessageTable {
+    pub(crate) fn messages(&self) -> u16 {
+        self.messages
+    }
+
+    /// Sets and unmasks a message.
+    pub(crate) fn set(&self, index: u16, message: Message) {
+        let entry = usize::from(index) * MESSAGE_BYTES;
+        self.registers.write32(entry, message.address as u32);
+        self.registers.write32(entry + 4, (message.address >> 32) as u32);
+        self.registers.write32(entry + 8, message.data);
+        self.registers.write32(entry + 12, 0);
+    }
+
+    /// From now on the function sends messages and leaves its pin alone.
+    pub(crate) fn enable(&self) {
+        const ENABLE: u32 = 1 << 31;
+        const MASK_ALL: u32 = 1 << 30;
+        let control = self.function.read(self.capability);
+        self.function.write(self.capability, control & !MASK_ALL | ENABLE);
+    }
+}
+
+const MESSAGE_BYTES: usize = 16;
+const NOBODY: u32 = u32::MAX;
+const PORT_ADDRESS: u16 = 0xcf8;
+const PORT_DATA: u16 = 0xcfc;
+
+fn on_bus(config: Config, bus: u8) -> Vec<Function> {
+    const MANY_FUNCTIONS: u32 = 1 << 23;
+    let mut found = Vec::new();
+    for device in 0..32 {
+        let mut functions = 1;
+        for function in 0..8 {
+            let candidate = Function { config, bus, device, function };
+            if function >= functions || candidate.read(0) == NOBODY {
+                continue;
+            }
+            if function == 0 && candidate.read(0xc) & MANY_FUNCTIONS != 0 {
+                functions = 8;
+            }
+            found.push(candidate);
+        }
+    }
+    found
+}
+
+/// The four KiB of a function's configuration space.
+fn space(base: u64, bus: u8, device: u8, function: u8) -> Mmio {
+    let offset = u64::from(bus) << 20 | u64::from(device) << 15 | u64::from(function) << 12;
+    // SAFETY: the MCFG table says that this is configuration space.
+    unsafe { Mmio::map(base + offset, 4096) }
+}
+
+/// Says which register the data port is until the result is dropped.
+fn select(bus: u8, device: u8, function: u8, register: u8) -> impl Sized {
+    static TURN: Spinlock<()> = Spinlock::new(());
+    const ENABLE: u32 = 1 << 31;
+    let turn = TURN.lock();
+    let function = u32::from(bus) << 16 | u32::from(device) << 11 | u32::from(function) << 8;
+    // SAFETY: only chooses what the data port means, and this function is the only one to do so.
+    unsafe { port::write32(PORT_ADDRESS, ENABLE | function | u32::from(register & !3)) }
+    turn
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::boxed::Box;
+    use alloc::collections::BTreeMap;
+
+    /// Configuration space by bus, device, function and register; all ones elsewhere.
+    #[derive(Debug, Default)]
+    pub(crate) struct Space(Spinlock<BTreeMap<[u8; 4], u32>>);
+
+    impl Space {
+        pub(crate) fn read(&self, bus: u8, device: u8, function: u8, register: u8) -> u32 {
+            let words = self.0.lock();
+            let exists = words.contains_key(&[bus, device, function, 0]);
+            let absent = if exists { 0 } else { NOBODY };
+            words.get(&[bus, device, function, register]).copied().unwrap_or(absent)
+        }
+
+        pub(crate) fn write(&self, bus: u8, device: u8, function: u8, register: u8, value: u32) {
+            self.0.lock().insert([bus, device, function, register], value);
+        }
+    }
+
+    fn space(words: &[([u8; 4], u32)]) -> Config {
+        let space = Space::default();
+        space.0.lock().extend(words.iter().copied());
+        Config::Fake(Box::leak(Box::new(space)))
+    }
+
+    fn only(words: &[(u8, u32)]) -> Function {
+        let words: Vec<_> = words.iter().map(|&(at, word)| ([0, 1, 0, at], word)).collect();
+        let found = functions(space(&words));
+        assert_eq!(found.len(), 1);
+        found[0]
+    }
+
+    const VIRTIO: u32 = 0x1041_1af4;
+    const BRIDGE: u32 = 1 << 16;
+    const MANY: u32 = 1 << 23;
+
+    #[test]
+    fn functions_behind_bridges_are_found_once() {
+        let config = space(&[
+            ([0, 0, 0, 0], 0x29c0_8086),
+            ([0, 2, 0, 0], VIRTIO),
+            ([0, 2, 0, 0xc], MANY),
+            ([0, 2, 5, 0], VIRTIO),
+            ([0, 3, 5, 0], VIRTIO),
+            ([0, 4, 0, 0], 0x000c_1b36),
+            ([0, 4, 0, 0xc], BRIDGE),
+            ([0, 4, 0, 0x18], 1 << 8),
+            // A second bridge to the same bus, one to itself and one to nowhere.
+            ([0, 5, 0, 0], 0x000c_1b36),
+            ([0, 5, 0, 0xc], BRIDGE),
+            ([0, 5, 0, 0x18], 1 << 8),
+            ([1, 0, 0, 0], VIRTIO),
+            ([1, 1, 0, 0], 0x000c_1b36),
+            ([1, 1, 0, 0xc], BRIDGE),
+            ([1, 1, 0, 0x18], 1 << 8),
+            ([1, 2, 0, 0], 0x000c_1b36),
+            ([1, 2, 0, 0xc], BRIDGE),
+            ([1, 2, 0, 0x18], 200 << 8),
+        ]);
+        let places: Vec<_> =
+            functions(config).iter().map(|at| (at.bus, at.device, at.function)).collect();
+        assert_eq!(places, [(0, 0, 0), (0, 2, 0), (0, 2, 5), (1, 0, 0)]);
+    }
+
+    #[test]
+    fn capabilities_are_listed_by_kind() {
+        let function = only(&[
+            (0, VIRTIO),
+            (4, 1 << 20),
+            (0x34, 0x40),
+            (0x40, 0x0000_5009),
+            (0x50, 0x0000_6011),
+            (0x60, 0x0000_0009),
+        ]);
+        assert_eq!(function.capabilities(9).collect::<Vec<_>>(), [0x40, 0x60]);
+        assert_eq!(function.capabilities(5).count(), 0);
+    }
+
+    #[test]
+    fn capability_lists_that_are_broken_end() {
+        let circle = only(&[(0, VIRTIO), (4, 1 << 20), (0x34, 0x40), (0x40, 0x4009)]);
+        assert!(circle.capabilities(9).count() <= 48);
+        for first in [0, 0x3c, 0xec, 0xfc] {
+            let function = only(&[(0, VIRTIO), (4, 1 << 20), (0x34, first)]);
+            assert_eq!(function.capabilities(0).count(), 0, "{first:#x}");
+        }
+        let none = only(&[(0, VIRTIO), (0x34, 0x40), (0x40, 9)]);
+        assert_eq!(none.capabilities(9).count(), 0);
+    }
+
+    #[test]
+    fn registers_are_where_firmware_put_them() {
+        let function = only(&[
+            (0, VIRTIO),
+            (0x10, 0xc041),
+            (0x14, 0xfebd_1000),
+            (0x20, 0xfe00_000c),
+            (0x24, 0x80),
+        ]);
+        let bars: Vec<_> = (0..7).map(|index| function.bar(index)).collect();
+        let expected =
+            [None, Some(0xfebd_1000), None, None, Some(0x80_fe00_0000), Some(0x80), None];
+        assert_eq!(bars, expected);
+    }
+
+    #[test]
+    fn enabling_leaves_other_command_bits() {
+        let function = only(&[(0, VIRTIO), (4, 0x0010_0501)]);
+        function.enable();
+        assert_eq!(function.read(4), 0x0107);
+    }
+
+    #[test]
+    fn interrupt_pins_that_firmware_left_out_are_none() {
+        for (line, pin) in [(0x010b, Some(11)), (0x0100, None), (0x01ff, None)] {
+            assert_eq!(only(&[(0, VIRTIO), (0x3c, line)]).pin(), pin);
+        }
+    }
+}

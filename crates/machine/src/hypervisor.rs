@@ -1,0 +1,4 @@
+//! What is under the machine.
+
+pub(crate) mod kvm;
+pub mod xen;

@@ -1,0 +1,146 @@
+//! System time, wall-clock time and the timer, as Xen gives them.
+
+use super::event::Port;
+use super::hypercall;
+use super::shared_info::{SHARED, VcpuTime, WallClock};
+use crate::arch::instructions as cpu;
+use core::sync::atomic::{AtomicU64, Ordering, fence};
+use core::time::Duration;
+use spinning_top::Spinlock;
+
+/// The timer's event channel.
+static TIMER: Spinlock<Option<Port>> = Spinlock::new(None);
+/// The latest time that was told, in nanoseconds.
+static LATEST: AtomicU64 = AtomicU64::new(0);
+
+/// Nanoseconds since Xen started; never goes back, also where Xen's correction of its line would
+/// make it.
+pub(crate) fn nanos() -> u64 {
+    let now = Line::read(&SHARED.time).nanos_at(cpu::ticks());
+    let latest = LATEST.load(Ordering::Relaxed);
+    if now > latest {
+        LATEST.store(now, Ordering::Relaxed);
+        now
+    } else {
+        latest
+    }
+}
+
+/// Time since 1970 when Xen's system time was 0.
+pub(crate) fn wall_at_zero() -> Duration {
+    read_wall(&SHARED.wall)
+}
+
+/// Arms the timer for a system time. One that has passed fires at once.
+pub(crate) fn arm(nanos: u64) {
+    /// `vcpu_set_singleshot_timer`.
+    #[repr(C)]
+    struct Argument {
+        nanos: u64,
+        flags: u32,
+    }
+    let mut argument = Argument { nanos, flags: 0 };
+    let argument = (&raw mut argument).cast();
+    // SAFETY: the command reads this structure.
+    let _ = unsafe { hypercall::vcpu_op(hypercall::VCPUOP_SET_SINGLESHOT_TIMER, argument) };
+}
+
+/// Whether the timer fired since this was last asked.
+pub(crate) fn take_timer() -> bool {
+    TIMER.lock().as_ref().is_some_and(Port::take)
+}
+
+/// Binds the timer.
+#[cfg(feature = "runtime")]
+pub(crate) fn install() {
+    const VIRQ_TIMER: u32 = 0;
+    *TIMER.lock() = Port::of_virtual_interrupt(VIRQ_TIMER).ok();
+    // SAFETY: takes no argument. Xen that has no periodic timer refuses.
+    let _ =
+        unsafe { hypercall::vcpu_op(hypercall::VCPUOP_STOP_PERIODIC_TIMER, core::ptr::null_mut()) };
+}
+
+/// System time as a function of the time stamp counter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Line {
+    ticks: u64,
+    nanos: u64,
+    multiplier: u32,
+    shift: i8,
+}
+
+impl Line {
+    /// A consistent copy: Xen makes the version odd while it changes the rest (public/xen.h).
+    fn read(time: &VcpuTime) -> Self {
+        loop {
+            let version = time.version.load(Ordering::Acquire);
+            let line = Self {
+                ticks: time.ticks.load(Ordering::Relaxed),
+                nanos: time.nanos.load(Ordering::Relaxed),
+                multiplier: time.multiplier.load(Ordering::Relaxed),
+                shift: time.shift.load(Ordering::Relaxed) as i8,
+            };
+            fence(Ordering::Acquire);
+            if version & 1 == 0 && time.version.load(Ordering::Relaxed) == version {
+                return line;
+            }
+        }
+    }
+
+    fn nanos_at(&self, ticks: u64) -> u64 {
+        // A counter that is behind the point (another CPU's, before the first update) counts as it.
+        let elapsed = u128::from(ticks.saturating_sub(self.ticks));
+        let shift = u32::from(self.shift.unsigned_abs()).min(63);
+        let shifted = if self.shift < 0 { elapsed >> shift } else { elapsed << shift };
+        let nanos = ((shifted & u128::from(u64::MAX)) * u128::from(self.multiplier)) >> 32;
+        self.nanos.wrapping_add(nanos as u64)
+    }
+}
+
+fn read_wall(wall: &WallClock) -> Duration {
+    loop {
+        let version = wall.version.load(Ordering::Acquire);
+        let low = wall.seconds.load(Ordering::Relaxed);
+        let high = wall.seconds_high.load(Ordering::Relaxed);
+        let nanos = wall.nanos.load(Ordering::Relaxed);
+        fence(Ordering::Acquire);
+        if version & 1 == 0 && wall.version.load(Ordering::Relaxed) == version {
+            let seconds = Duration::from_secs(u64::from(high) << 32 | u64::from(low));
+            return seconds + Duration::from_nanos(nanos.into());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_become_nanoseconds_with_either_shift() {
+        let line = Line { ticks: 1000, nanos: 50, multiplier: 1 << 31, shift: 1 };
+        assert_eq!(line.nanos_at(1000), 50);
+        assert_eq!(line.nanos_at(3000), 2050);
+        let line = Line { shift: -1, ..line };
+        assert_eq!(line.nanos_at(5000), 1050);
+    }
+
+    #[test]
+    fn a_counter_behind_the_point_and_absurd_numbers_do_no_harm() {
+        let line = Line { ticks: 1000, nanos: 50, multiplier: u32::MAX, shift: i8::MIN };
+        assert_eq!(line.nanos_at(3), 50);
+        line.nanos_at(u64::MAX);
+        Line { shift: i8::MAX, nanos: u64::MAX, ..line }.nanos_at(u64::MAX);
+    }
+
+    #[test]
+    fn an_odd_version_is_waited_out() {
+        let time = &SHARED.time;
+        time.version.store(3, Ordering::Relaxed);
+        let writer = std::thread::spawn(|| {
+            SHARED.time.nanos.store(77, Ordering::Relaxed);
+            SHARED.time.version.store(4, Ordering::Release);
+        });
+        assert_eq!(Line::read(time).nanos, 77);
+        writer.join().unwrap();
+    }
+}

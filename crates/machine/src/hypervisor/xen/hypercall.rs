@@ -1,0 +1,118 @@
+//! Calls into the hypervisor (Xen, public/xen.h and the headers beside it).
+//!
+//! By the instruction itself rather than through a hypercall page: which of the two it is depends
+//! on the CPU's maker alone, and Xen takes it from ring 0 at any time.
+
+use core::arch::asm;
+use core::ffi::c_void;
+use core::fmt;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+/// The CPU is AMD's or Hygon's, which call by `vmmcall` instead of `vmcall`.
+static IS_AMD: AtomicBool = AtomicBool::new(false);
+
+/// What Xen answers when it refuses, by its number (public/errno.h).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Errno(pub u32);
+
+impl fmt::Display for Errno {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Xen's error {}", self.0)
+    }
+}
+
+impl core::error::Error for Errno {}
+
+impl Errno {
+    /// There is no such call.
+    pub(crate) const NO_SYSTEM: Self = Self(38);
+}
+
+const MEMORY_OP: u64 = 12;
+const GRANT_TABLE_OP: u64 = 20;
+const VCPU_OP: u64 = 24;
+const SCHED_OP: u64 = 29;
+const EVENT_CHANNEL_OP: u64 = 32;
+const HVM_OP: u64 = 34;
+
+pub(crate) const XENMEM_ADD_TO_PHYSMAP: u64 = 7;
+pub(crate) const GNTTABOP_QUERY_SIZE: u64 = 6;
+pub(crate) const VCPUOP_SET_SINGLESHOT_TIMER: u64 = 8;
+pub(crate) const VCPUOP_STOP_PERIODIC_TIMER: u64 = 7;
+pub(crate) const SCHEDOP_SHUTDOWN: u64 = 2;
+pub(crate) const EVTCHNOP_BIND_VIRQ: u64 = 1;
+pub(crate) const EVTCHNOP_CLOSE: u64 = 3;
+pub(crate) const EVTCHNOP_SEND: u64 = 4;
+pub(crate) const EVTCHNOP_ALLOC_UNBOUND: u64 = 6;
+pub(crate) const HVMOP_SET_PARAM: u64 = 0;
+pub(crate) const HVMOP_GET_PARAM: u64 = 1;
+pub(crate) const HVMOP_SET_EVTCHN_UPCALL_VECTOR: u64 = 23;
+
+/// Learns which instruction calls.
+#[cfg(feature = "runtime")]
+pub(crate) fn install() {
+    let leaf = crate::arch::instructions::cpuid(0, 0);
+    let maker = [leaf.ebx, leaf.edx, leaf.ecx].map(u32::to_le_bytes);
+    let is_amd = [&b"AuthenticAMD"[..], b"HygonGenuine"].contains(&maker.as_flattened());
+    IS_AMD.store(is_amd, Ordering::Relaxed);
+}
+
+macro_rules! operation {
+    ($name:ident, $number:expr, $what:literal) => {
+        #[doc = $what]
+        ///
+        /// # Safety
+        /// `argument` is as the command wants it, and so is what the hypervisor does with it.
+        pub(crate) unsafe fn $name(command: u64, argument: *mut c_void) -> Result<u64, Errno> {
+            // SAFETY: the caller's duty.
+            unsafe { call($number, command, argument as u64, 0) }
+        }
+    };
+}
+
+operation!(memory_op, MEMORY_OP, "Moves pages in and out of the guest's memory.");
+operation!(sched_op, SCHED_OP, "Ends the domain, and the like.");
+operation!(event_channel_op, EVENT_CHANNEL_OP, "Event channels.");
+operation!(hvm_op, HVM_OP, "Parameters of guests that run in hardware virtualisation.");
+
+/// Grant table operations, on one element.
+///
+/// # Safety
+/// As for [`memory_op`].
+pub(crate) unsafe fn grant_table_op(command: u64, argument: *mut c_void) -> Result<u64, Errno> {
+    // SAFETY: the caller's duty.
+    unsafe { call(GRANT_TABLE_OP, command, argument as u64, 1) }
+}
+
+/// Operations on the first virtual CPU.
+///
+/// # Safety
+/// As for [`memory_op`].
+pub(crate) unsafe fn vcpu_op(command: u64, argument: *mut c_void) -> Result<u64, Errno> {
+    // SAFETY: the caller's duty.
+    unsafe { call(VCPU_OP, command, 0, argument as u64) }
+}
+
+/// # Safety
+/// The arguments are as that hypercall wants them, and so is what it does.
+unsafe fn call(number: u64, first: u64, second: u64, third: u64) -> Result<u64, Errno> {
+    if !super::present() {
+        return Err(Errno::NO_SYSTEM);
+    }
+    let answer: i64;
+    if IS_AMD.load(Ordering::Relaxed) {
+        // SAFETY: Xen is there, and the caller vouches for the rest. Xen may spoil argument
+        // registers; it reads and writes memory.
+        unsafe {
+            asm!("vmmcall", inlateout("rax") number => answer, inlateout("rdi") first => _,
+                inlateout("rsi") second => _, inlateout("rdx") third => _, options(nostack));
+        }
+    } else {
+        // SAFETY: as above.
+        unsafe {
+            asm!("vmcall", inlateout("rax") number => answer, inlateout("rdi") first => _,
+                inlateout("rsi") second => _, inlateout("rdx") third => _, options(nostack));
+        }
+    }
+    u64::try_from(answer).map_err(|_| Errno(answer.unsigned_abs() as u32))
+}

@@ -1,0 +1,71 @@
+//! What a freestanding binary lacks: panics that unwind.
+
+use crate::backtrace::Trace;
+use crate::console::Emergency;
+use crate::{backtrace, memory, power};
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::{String, ToString};
+use core::alloc::Layout;
+use core::panic::PanicInfo;
+use core::sync::atomic::{AtomicBool, Ordering};
+use unwinding::panic::{begin_panic, catch_unwind};
+
+/// A panic is on its way to whoever catches it.
+static PANICKING: AtomicBool = AtomicBool::new(false);
+
+/// What a panic carries to whoever catches it. The log has to wait until then: the panic may have
+/// come from inside of it.
+struct Failure {
+    message: String,
+    trace: Option<Trace>,
+}
+
+/// Runs `body`; a panic in it ends here, with everything it owned dropped, and gives its message.
+/// The log has where it came from, at most once a second.
+pub fn catch_panic(body: &mut dyn FnMut()) -> Result<(), String> {
+    catch_unwind(body).map_err(|payload| {
+        PANICKING.store(false, Ordering::Relaxed);
+        let message = match payload.downcast::<Failure>() {
+            Ok(failure) => {
+                if let Some(trace) = &failure.trace {
+                    log::error!("panic: {}", failure.message);
+                    trace.log();
+                }
+                failure.message
+            }
+            Err(_) => "a panic".to_string(),
+        };
+        memory::refill_reserve();
+        message
+    })
+}
+
+#[panic_handler]
+fn panic(info: &PanicInfo<'_>) -> ! {
+    if PANICKING.swap(true, Ordering::Relaxed) {
+        fatal(format_args!("panic while panicking: {info}"));
+    }
+    let trace = Trace::take();
+    memory::open_reserve();
+    let message = match info.location() {
+        Some(place) => format!("{} ({}:{})", info.message(), place.file(), place.line()),
+        None => info.message().to_string(),
+    };
+    let code = begin_panic(Box::new(Failure { message, trace }));
+    // Nobody catches it: not a task's failure but the machine's.
+    fatal(format_args!("panic: {info} (unwinding gave {})", code.0))
+}
+
+/// Memory is short: the task that asked for it panics, and what it held is free again.
+#[alloc_error_handler]
+fn out_of_memory(layout: Layout) -> ! {
+    panic!("no memory for {} bytes", layout.size());
+}
+
+fn fatal(message: core::fmt::Arguments<'_>) -> ! {
+    let mut out = Emergency::take();
+    out.line(message);
+    backtrace::write(&mut out);
+    power::fail()
+}
