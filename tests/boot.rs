@@ -8,7 +8,8 @@ mod power;
 mod refusals;
 mod sessions;
 
-use crate::{lab::Case, tools::CURL};
+use command::programs::CURL;
+use lab::harness::Case;
 
 pub(crate) const CASES: &[Case] = &[
     Case::new("boot/microvm_16_mib", &[], 60, machines::microvm_16_mib),

@@ -1,20 +1,26 @@
 //! `cargo xtask test`: every kind of test, and a summary.
 
 use crate::{
-    boot_tests,
+    boot,
+    interop::{http, services},
+    xen,
+};
+use command::{
+    cargo,
     child::Child,
     failure::{Failure, OrSay, Result, fail},
-    http_tests, image,
-    lab::{Case, Lab},
-    peers, places, run, service_tests, tidy,
-    tools::{self, Install, Tool},
+    paths,
+    programs::{self, Install, Program},
+};
+use image_builder::image;
+use lab::{
+    harness::{Case, Harness},
+    namespace, peers, process,
     xen::Dom0,
-    xen_tests,
 };
 use std::{
-    ffi::OsString,
     path::{Path, PathBuf},
-    process::{Command, ExitCode, Stdio},
+    process::{ExitCode, Stdio},
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -63,8 +69,8 @@ pub(crate) fn case_main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
     let Some(case) = all_cases().find(|case| case.name == name) else {
         fail!("there is no case `{name}`");
     };
-    let mut lab = Lab::new(kernel, process)?;
-    (case.run)(&mut lab)?;
+    let mut harness = Harness::new(kernel, process)?;
+    (case.run)(&mut harness)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -96,16 +102,16 @@ impl Selection {
     }
 
     fn cases(&self) -> Vec<&'static Case> {
-        let boot = boot_tests::CASES.iter().filter(|_| self.boot);
-        let interop = http_tests::CASES.iter().chain(service_tests::CASES).filter(|_| self.interop);
-        let xen = xen_tests::CASES.iter().filter(|_| self.xen);
+        let boot = boot::CASES.iter().filter(|_| self.boot);
+        let interop = http::CASES.iter().chain(services::CASES).filter(|_| self.interop);
+        let xen = xen::CASES.iter().filter(|_| self.xen);
         boot.chain(interop).chain(xen).filter(|case| case.name.contains(&self.filter)).collect()
     }
 }
 
 fn all_cases() -> impl Iterator<Item = &'static Case> {
-    let interop = http_tests::CASES.iter().chain(service_tests::CASES);
-    boot_tests::CASES.iter().chain(interop).chain(xen_tests::CASES)
+    let interop = http::CASES.iter().chain(services::CASES);
+    boot::CASES.iter().chain(interop).chain(xen::CASES)
 }
 
 #[derive(Default)]
@@ -145,10 +151,11 @@ impl Tally {
 /// Style and the tests that need no guest. Each `cargo test` line counts its tests.
 fn unit(tally: &mut Tally) -> Result {
     tally.step("format (mend with `cargo fmt`)", cargo(&["fmt", "--all", "--check"])?);
-    tally.step("clippy", tidy::clippy(&mut cargo_command(&["clippy"]))?);
+    tally.step("clippy", tidy::clippy(cargo::command().arg("clippy"))?);
     tally.step("clippy of the image", tidy::clippy(&mut image::cargo("clippy", "dev"))?);
     tally.step("tidy", tidy::check()?);
-    let command = cargo_command(&["test", "--no-fail-fast"]);
+    let mut command = cargo::command();
+    command.args(["test", "--no-fail-fast"]);
     eprintln!("xtask: cargo test");
     let mut child = Child::start(&command, |command| {
         command.stdin(Stdio::null()).stdout(Stdio::piped());
@@ -192,30 +199,20 @@ fn count(output: &str, success: bool, tally: &mut Tally) {
 
 fn cargo(arguments: &[&str]) -> Result<bool> {
     eprintln!("xtask: cargo {}", arguments.join(" "));
-    let status = cargo_command(arguments)
-        .stdin(Stdio::null())
-        .status()
-        .or_say(|| "cannot start cargo".into())?;
-    Ok(status.success())
-}
-
-fn cargo_command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(places::root()).args(arguments);
-    command
+    cargo::succeeds(cargo::command().args(arguments))
 }
 
 /// Builds what the cases need, then runs them a few at a time.
 fn run_cases(cases: &[&'static Case], install: Install, tally: &mut Tally) -> Result {
-    let needs = [&[&tools::QEMU, &tools::IP], needs_of(cases).as_slice()].concat();
-    tools::need(&needs, install)?;
+    let needs = [&[&programs::QEMU, &programs::IP], needs_of(cases).as_slice()].concat();
+    programs::need(&needs, install)?;
     let kernel = image::build(install)?.shipped;
-    let process = run::build_process()?;
+    let process = process::build()?;
     if cases.iter().any(|case| case.name.starts_with("xen/")) {
         Dom0::get(install)?;
     }
     peers::prepare(&cases.iter().map(|case| case.name).collect::<Vec<_>>(), install)?;
-    if let Err(reason) = namespace_works() {
+    if let Err(reason) = namespace::check() {
         tally.skipped.extend(cases.iter().map(|case| format!("{} ({reason})", case.name)));
         return Ok(());
     }
@@ -244,18 +241,18 @@ fn run_cases(cases: &[&'static Case], install: Install, tally: &mut Tally) -> Re
     Ok(())
 }
 
-fn needs_of(cases: &[&'static Case]) -> Vec<&'static Tool> {
+fn needs_of(cases: &[&'static Case]) -> Vec<&'static Program> {
     cases.iter().flat_map(|case| case.needs.iter().copied()).collect()
 }
 
 /// One case in a process and a network namespace of its own; both are gone afterwards.
 fn run_case(case: &Case, kernel: &Path, process: &Path) -> Result {
-    let scratch = places::Scratch::new()?;
+    let scratch = paths::Scratch::new()?;
     let log = scratch.path("log");
     let file = std::fs::File::create(&log).or_say(|| "cannot write a log".into())?;
     let second = file.try_clone().or_say(|| "cannot write a log".into())?;
-    let own = std::env::current_exe().or_say(|| "cannot find xtask itself".into())?;
-    let mut command = in_namespace();
+    let own = std::env::current_exe().or_say(|| "cannot find the runner itself".into())?;
+    let mut command = namespace::command();
     command.arg(own).args([CASE_VERB, case.name]).arg(kernel).arg(process);
     let mut child = Child::start(&command, |command| {
         command.stdin(Stdio::null()).stdout(file).stderr(second);
@@ -267,24 +264,6 @@ fn run_case(case: &Case, kernel: &Path, process: &Path) -> Result {
         Some(_) => fail!("{}", said().trim_end()),
         None => fail!("not done within {:?}; it said:\n{}", case.deadline, said().trim_end()),
     }
-}
-
-/// A command that runs its arguments in a new network namespace, with a user namespace where we are not root.
-pub(crate) fn in_namespace() -> Command {
-    let unshare = tools::find("unshare").unwrap_or_else(|| "unshare".into());
-    let mut command = Command::new(unshare);
-    let options: &[&str] =
-        if tools::is_root() { &["--net"] } else { &["--user", "--map-root-user", "--net"] };
-    command.args(options.iter().map(OsString::from)).arg("--");
-    command
-}
-
-fn namespace_works() -> Result {
-    let tried =
-        tools::output(in_namespace().args(["ip", "tuntap", "add", "dev", "tap0", "mode", "tap"]));
-    tried
-        .map(drop)
-        .map_err(|failure| Failure(format!("no network namespace with a TAP here: {failure}")))
 }
 
 #[cfg(test)]

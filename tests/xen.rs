@@ -7,11 +7,13 @@ mod serving;
 mod starting;
 mod stopping;
 
-use crate::{
+use command::{
     failure::{OrSay, Result, fail},
-    lab::{Case, Lab},
+    programs::{self, Install, Program},
+};
+use lab::{
+    harness::{Case, Harness},
     link::Tap,
-    tools::{self, Install, Tool},
     xen::{Dom0, Domain, Host, OUTSIDE, Options, Uplink, put_file},
 };
 use std::{
@@ -25,9 +27,9 @@ pub(crate) const CASES: &[Case] = &[
         deadline: LONG_DEADLINE,
         ..case("xen/fifty_guests_leave_nothing", &[], leaks::fifty_guests)
     },
-    case("xen/serves_dom0_and_outside", &[&tools::CURL], serving::dom0_and_outside),
-    case("xen/wrk_and_a_thousand_connections", &[&tools::WRK], serving::crowds),
-    case("xen/a_large_file_is_exact", &[&tools::CURL], serving::large_file),
+    case("xen/serves_dom0_and_outside", &[&programs::CURL], serving::dom0_and_outside),
+    case("xen/wrk_and_a_thousand_connections", &[&programs::WRK], serving::crowds),
+    case("xen/a_large_file_is_exact", &[&programs::CURL], serving::large_file),
     case("xen/guest_to_guest", &[], serving::guest_to_guest),
     case("xen/stops_when_asked", &[], stopping::when_asked),
     case("xen/stop_finishes_a_transfer", &[], stopping::finishes_a_transfer),
@@ -38,7 +40,7 @@ pub(crate) const CASES: &[Case] = &[
     case("xen/two_interfaces", &[], interfaces::two),
     case("xen/interface_detached_and_attached", &[], interfaces::detached),
     case("xen/backend_restarted", &[], interfaces::backend_restarted),
-    case("xen/one_guest_finds_another_by_name", &[&tools::CURL], names::one_finds_another),
+    case("xen/one_guest_finds_another_by_name", &[&programs::CURL], names::one_finds_another),
 ];
 
 /// Xen, dom0 and their guests take a while under software emulation, on a busy machine.
@@ -50,7 +52,7 @@ const ADDRESS: &str = "10.0.2.20";
 /// What is fetched while something happens.
 const FETCHED_BYTES: usize = 16 << 20;
 /// In dom0: fetches a URL slowly while a command runs, and the rest at full speed.
-const FETCH_WHILE: &str = include_str!("fetch-while.sh");
+const FETCH_WHILE: &str = include_str!("xen/fetch-while.sh");
 const BIG_BYTES: usize = 64 << 20;
 /// Everything takes longer here than a server should allow.
 const PATIENT: &str = "[http]\nhead_timeout_seconds = 600\nidle_timeout_seconds = 600\n\
@@ -58,8 +60,8 @@ const PATIENT: &str = "[http]\nhead_timeout_seconds = 600\nidle_timeout_seconds 
 
 const fn case(
     name: &'static str,
-    needs: &'static [&'static Tool],
-    run: fn(&mut Lab) -> Result,
+    needs: &'static [&'static Program],
+    run: fn(&mut Harness) -> Result,
 ) -> Case {
     Case { name, needs, deadline: DEADLINE, run }
 }
@@ -71,18 +73,18 @@ struct Site {
 }
 
 impl Site {
-    fn new(lab: &Lab) -> Result<Self> {
-        Self::with(lab, PATIENT, 128, FETCHED_BYTES)
+    fn new(harness: &Harness) -> Result<Self> {
+        Self::with(harness, PATIENT, 128, FETCHED_BYTES)
     }
 
-    fn with(lab: &Lab, config: &str, guests_mib: u32, big_bytes: usize) -> Result<Self> {
+    fn with(harness: &Harness, config: &str, guests_mib: u32, big_bytes: usize) -> Result<Self> {
         let outside = Tap::bare("outside", OUTSIDE.into())?;
         let uplink = Uplink::Tap(outside.name().to_owned());
         let options = Options { guests_mib, uplink, ..Options::default() };
         let host = Host::start(&Dom0::get(Install::OnlyTell)?, &options)?;
-        put_file(&host, "image", lab.kernel())?;
-        let files: &[(&str, &[u8])] = &[("site/big", &crate::lab::noise(big_bytes))];
-        put_file(&host, "bundle", &lab.bundle(config, files)?)?;
+        put_file(&host, "image", harness.kernel())?;
+        let files: &[(&str, &[u8])] = &[("site/big", &lab::harness::noise(big_bytes))];
+        put_file(&host, "bundle", &harness.bundle(config, files)?)?;
         host.put("/bin/fetch-while", FETCH_WHILE.as_bytes())?;
         Ok(Self { host, _outside: outside })
     }
@@ -118,7 +120,7 @@ fn outside() -> Result<SocketAddr> {
 
 /// dom0's sum of a file of noise.
 fn check_sum(host: &Host, bytes: usize, found: &str) -> Result {
-    host.put("/tmp/noise", &crate::lab::noise(bytes))?;
+    host.put("/tmp/noise", &lab::harness::noise(bytes))?;
     let expected = host.must("sha256sum < /tmp/noise; rm /tmp/noise")?;
     if expected.lines().next() == Some(found) {
         Ok(())
@@ -128,7 +130,7 @@ fn check_sum(host: &Host, bytes: usize, found: &str) -> Result {
 }
 
 fn expect_reason(domain: &Domain, host: &Host, expected: u32) -> Result {
-    crate::lab::equal(
+    lab::harness::equal(
         "the reason that Xen was given",
         &domain.wait_end(host, STOP_LIMIT)?,
         &expected,

@@ -1,8 +1,8 @@
 //! The guest's clocks against ours.
 
-use crate::{
-    failure::{Failure, OrSay, Result, fail},
-    lab::{GUEST_ADDRESS, Lab, Setup, curl},
+use command::failure::{Failure, OrSay, Result, fail};
+use lab::{
+    harness::{GUEST_ADDRESS, Harness, Setup, curl},
     link,
     qemu::Machine,
 };
@@ -14,18 +14,19 @@ const ERROR_PERCENT: u128 = 1;
 /// The guest knows whole seconds, and a busy machine boots slowly.
 const WALL_ERROR: Duration = Duration::from_secs(10);
 
-pub(super) fn microvm(lab: &mut Lab) -> Result {
-    keeps_time(lab, Machine::Microvm)
+pub(super) fn microvm(harness: &mut Harness) -> Result {
+    keeps_time(harness, Machine::Microvm)
 }
 
-pub(super) fn q35(lab: &mut Lab) -> Result {
-    keeps_time(lab, Machine::Q35)
+pub(super) fn q35(harness: &mut Harness) -> Result {
+    keeps_time(harness, Machine::Q35)
 }
 
-fn keeps_time(lab: &mut Lab, machine: Machine) -> Result {
-    let bundle = lab.bundle("", &[])?;
+fn keeps_time(harness: &mut Harness, machine: Machine) -> Result {
+    let bundle = harness.bundle("", &[])?;
     let words = format!("{} debug", link::guest_words());
-    let _guest = lab.boot(&Setup { machine, words, bundle: Some(bundle), ..Setup::default() })?;
+    let _guest =
+        harness.boot(&Setup { machine, words, bundle: Some(bundle), ..Setup::default() })?;
     let (first, second) = (Reading::take()?, {
         std::thread::sleep(SPAN);
         Reading::take()?

@@ -1,10 +1,9 @@
 //! The console: told in time, and never in the way.
 
-use crate::{
-    failure::{Result, fail},
-    http,
-    lab::{GUEST_ADDRESS, Lab, Setup, equal},
-    link,
+use command::failure::{Result, fail};
+use lab::{
+    harness::{GUEST_ADDRESS, Harness, Setup, equal},
+    http_client, link,
 };
 use std::time::Duration;
 
@@ -17,19 +16,19 @@ fn words(more: &str) -> String {
 }
 
 /// What does not fit is dropped, line by line, and told; the server goes on meanwhile, and the last line comes.
-pub(super) fn flood(lab: &mut Lab) -> Result {
-    let bundle = lab.bundle("", &[])?;
+pub(super) fn flood(harness: &mut Harness) -> Result {
+    let bundle = harness.bundle("", &[])?;
     let mut guest =
-        lab.boot(&Setup { words: words(""), bundle: Some(bundle), ..Setup::default() })?;
+        harness.boot(&Setup { words: words(""), bundle: Some(bundle), ..Setup::default() })?;
     let path = format!("/_test/log/{FLOOD_LINES}");
-    let status = http::get(GUEST_ADDRESS, &path, ANSWER_LIMIT).map(|answer| answer.status);
+    let status = http_client::get(GUEST_ADDRESS, &path, ANSWER_LIMIT).map(|answer| answer.status);
     equal("the flood's status", &status, &Some(200))?;
-    let status = http::get(GUEST_ADDRESS, "/", ANSWER_LIMIT).map(|answer| answer.status);
+    let status = http_client::get(GUEST_ADDRESS, "/", ANSWER_LIMIT).map(|answer| answer.status);
     equal("the next status", &status, &Some(200))?;
     guest.wait_for("line 1 of 5000", ANSWER_LIMIT)?;
     // What was dropped is told as soon as there is something to tell after it.
     guest.wait_until("told loss", Duration::from_secs(20), |guest| {
-        let _ = http::get(GUEST_ADDRESS, "/_test/log/1", ANSWER_LIMIT);
+        let _ = http_client::get(GUEST_ADDRESS, "/_test/log/1", ANSWER_LIMIT);
         guest.serial().contains("bytes lost]")
     })?;
     guest.qmp()?.power_button()?;
@@ -45,10 +44,10 @@ pub(super) fn flood(lab: &mut Lab) -> Result {
 }
 
 /// The command line's level holds from the first line on.
-pub(super) fn level(lab: &mut Lab) -> Result {
-    let bundle = lab.bundle("", &[])?;
+pub(super) fn level(harness: &mut Harness) -> Result {
+    let bundle = harness.bundle("", &[])?;
     let setup = Setup { words: words("log=error"), bundle: Some(bundle), ..Setup::default() };
-    let guest = lab.boot(&setup)?;
+    let guest = harness.boot(&setup)?;
     if guest.serial().contains("INFO") {
         fail!("log=error does not hold:\n{}", guest.tail());
     }
@@ -56,9 +55,9 @@ pub(super) fn level(lab: &mut Lab) -> Result {
 }
 
 /// Where the machine is.
-pub(super) fn addresses(lab: &mut Lab) -> Result {
-    let bundle = lab.bundle("", &[])?;
-    let mut guest = lab.boot(&Setup { bundle: Some(bundle), ..Setup::default() })?;
+pub(super) fn addresses(harness: &mut Harness) -> Result {
+    let bundle = harness.bundle("", &[])?;
+    let mut guest = harness.boot(&Setup { bundle: Some(bundle), ..Setup::default() })?;
     for address in [link::GUEST_IPV4, link::GUEST_IPV6] {
         guest.wait_for(&format!("address {address}/"), ANSWER_LIMIT)?;
     }

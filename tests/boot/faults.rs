@@ -1,10 +1,9 @@
 //! A fault of the CPU ends the machine with a failure code, and says what happened and where.
 
-use crate::{
-    failure::{Result, fail},
-    http,
-    lab::{GUEST_ADDRESS, Lab, Setup},
-    link,
+use command::failure::{Result, fail};
+use lab::{
+    harness::{GUEST_ADDRESS, Harness, Setup},
+    http_client, link,
 };
 use std::time::Duration;
 
@@ -13,48 +12,48 @@ const FAILURE: i32 = 33;
 const REPORT_LIMIT: Duration = Duration::from_secs(10);
 
 /// Calls deeper than the stack.
-pub(super) fn stack(lab: &mut Lab) -> Result {
+pub(super) fn stack(harness: &mut Harness) -> Result {
     reports(
-        lab,
+        harness,
         "stack",
         &["fault: page fault at", "the stack is full", "machine::fault_injection::deeper+0x"],
     )
 }
 
 /// Reads through a null pointer.
-pub(super) fn null(lab: &mut Lab) -> Result {
-    reports(lab, "null", &["fault: page fault at", "address 0x0000000000000000", CALLER])
+pub(super) fn null(harness: &mut Harness) -> Result {
+    reports(harness, "null", &["fault: page fault at", "address 0x0000000000000000", CALLER])
 }
 
 /// Writes to code.
-pub(super) fn write_code(lab: &mut Lab) -> Result {
-    reports(lab, "write-code", &["fault: page fault at", "code 0x3", CALLER])
+pub(super) fn write_code(harness: &mut Harness) -> Result {
+    reports(harness, "write-code", &["fault: page fault at", "code 0x3", CALLER])
 }
 
 /// Writes to a constant.
-pub(super) fn write_constant(lab: &mut Lab) -> Result {
-    reports(lab, "write-constant", &["fault: page fault at", "code 0x3", CALLER])
+pub(super) fn write_constant(harness: &mut Harness) -> Result {
+    reports(harness, "write-constant", &["fault: page fault at", "code 0x3", CALLER])
 }
 
 /// Runs what is in the heap: the backtrace begins at the caller.
-pub(super) fn run_heap(lab: &mut Lab) -> Result {
-    reports(lab, "run-heap", &["fault: page fault at", "code 0x11", CALLER])
+pub(super) fn run_heap(harness: &mut Harness) -> Result {
+    reports(harness, "run-heap", &["fault: page fault at", "code 0x11", CALLER])
 }
 
 /// An instruction that is none.
-pub(super) fn instruction(lab: &mut Lab) -> Result {
-    reports(lab, "instruction", &["fault: invalid instruction at", CALLER])
+pub(super) fn instruction(harness: &mut Harness) -> Result {
+    reports(harness, "instruction", &["fault: invalid instruction at", CALLER])
 }
 
 /// The machine's whole way to a handler is in every backtrace.
 const CALLER: &str = "aqueduct_bare::trials::fault";
 
-fn reports(lab: &mut Lab, name: &str, sentences: &[&str]) -> Result {
-    let bundle = lab.bundle("", &[])?;
+fn reports(harness: &mut Harness, name: &str, sentences: &[&str]) -> Result {
+    let bundle = harness.bundle("", &[])?;
     let words = format!("{} debug", link::guest_words());
-    let mut guest = lab.boot(&Setup { words, bundle: Some(bundle), ..Setup::default() })?;
+    let mut guest = harness.boot(&Setup { words, bundle: Some(bundle), ..Setup::default() })?;
     let path = format!("/_test/fault/{name}");
-    if let Some(answer) = http::get(GUEST_ADDRESS, &path, Duration::from_secs(3)) {
+    if let Some(answer) = http_client::get(GUEST_ADDRESS, &path, Duration::from_secs(3)) {
         fail!("{path} was answered {}; the last lines:\n{}", answer.status, guest.tail());
     }
     let code = guest.wait_end(REPORT_LIMIT)?;

@@ -1,13 +1,15 @@
 //! The power button is a graceful stop.
 
-use crate::{
+use command::{
     child::Child,
     failure::{Result, fail},
+    programs,
+};
+use lab::{
     guest::Guest,
-    lab::{GUEST_ADDRESS, Lab, Setup, noise, same_bytes},
+    harness::{GUEST_ADDRESS, Harness, Setup, noise, same_bytes},
     load,
     qemu::Machine,
-    tools,
 };
 use std::{
     io::{Read, Write},
@@ -19,25 +21,25 @@ use std::{
 /// Nothing to drain: a moment.
 const STOP_LIMIT: Duration = Duration::from_secs(15);
 
-pub(super) fn button_microvm(lab: &mut Lab) -> Result {
-    ends_with_0(lab, Machine::Microvm)
+pub(super) fn button_microvm(harness: &mut Harness) -> Result {
+    ends_with_0(harness, Machine::Microvm)
 }
 
-pub(super) fn button_q35(lab: &mut Lab) -> Result {
-    ends_with_0(lab, Machine::Q35)
+pub(super) fn button_q35(harness: &mut Harness) -> Result {
+    ends_with_0(harness, Machine::Q35)
 }
 
-fn ends_with_0(lab: &mut Lab, machine: Machine) -> Result {
-    let bundle = lab.bundle("", &[])?;
-    let mut guest = lab.boot(&Setup { machine, bundle: Some(bundle), ..Setup::default() })?;
+fn ends_with_0(harness: &mut Harness, machine: Machine) -> Result {
+    let bundle = harness.bundle("", &[])?;
+    let mut guest = harness.boot(&Setup { machine, bundle: Some(bundle), ..Setup::default() })?;
     guest.qmp()?.power_button()?;
     stopped(&mut guest, STOP_LIMIT)
 }
 
 /// An operator who is not sure presses again, also while requests keep coming.
-pub(super) fn several_presses_under_load(lab: &mut Lab) -> Result {
-    let bundle = lab.bundle("", &[])?;
-    let mut guest = lab.boot(&Setup { bundle: Some(bundle), ..Setup::default() })?;
+pub(super) fn several_presses_under_load(harness: &mut Harness) -> Result {
+    let bundle = harness.bundle("", &[])?;
+    let mut guest = harness.boot(&Setup { bundle: Some(bundle), ..Setup::default() })?;
     let load = std::thread::spawn(|| load::churn(GUEST_ADDRESS, "/", Duration::from_secs(2)));
     let mut qmp = guest.qmp()?;
     std::thread::sleep(Duration::from_millis(300));
@@ -59,12 +61,12 @@ fn stopped(guest: &mut Guest, limit: Duration) -> Result {
 }
 
 /// A download that began before the button ends with every byte.
-pub(super) fn finishes_a_transfer(lab: &mut Lab) -> Result {
+pub(super) fn finishes_a_transfer(harness: &mut Harness) -> Result {
     let big = noise(12 << 20);
-    let bundle = lab.bundle("[shutdown]\ndrain_seconds = 60\n", &[("site/big", &big)])?;
-    let mut guest = lab.boot(&Setup { bundle: Some(bundle), ..Setup::default() })?;
-    let out = lab.scratch.path("big");
-    let mut command = tools::command(&tools::CURL)?;
+    let bundle = harness.bundle("[shutdown]\ndrain_seconds = 60\n", &[("site/big", &big)])?;
+    let mut guest = harness.boot(&Setup { bundle: Some(bundle), ..Setup::default() })?;
+    let out = harness.scratch.path("big");
+    let mut command = programs::command(&programs::CURL)?;
     command
         .args(["--silent", "--show-error", "--fail", "--limit-rate", "4M", "--output"])
         .arg(&out);
@@ -87,10 +89,10 @@ pub(super) fn finishes_a_transfer(lab: &mut Lab) -> Result {
 }
 
 /// A client that reads nothing does not keep the machine on.
-pub(super) fn does_not_wait_for_ever(lab: &mut Lab) -> Result {
+pub(super) fn does_not_wait_for_ever(harness: &mut Harness) -> Result {
     let big = noise(32 << 20);
-    let bundle = lab.bundle("[shutdown]\ndrain_seconds = 2\n", &[("site/big", &big)])?;
-    let mut guest = lab.boot(&Setup { bundle: Some(bundle), ..Setup::default() })?;
+    let bundle = harness.bundle("[shutdown]\ndrain_seconds = 2\n", &[("site/big", &big)])?;
+    let mut guest = harness.boot(&Setup { bundle: Some(bundle), ..Setup::default() })?;
     let mut streams = load::open(GUEST_ADDRESS, 1)?;
     for stream in &mut streams {
         let asked = stream.write_all(b"GET /big HTTP/1.1\r\nHost: a\r\n\r\n");

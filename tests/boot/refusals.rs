@@ -1,13 +1,13 @@
 //! What stops a boot says why, and ends QEMU with a failure code.
 
-use crate::{
-    failure::{OrSay, Result, fail},
-    lab::{BOOT_LIMIT, Lab, Setup},
+use command::failure::{OrSay, Result, fail};
+use lab::{
+    harness::{BOOT_LIMIT, Harness, Setup},
     qemu::Machine,
 };
 
-fn refuses(lab: &mut Lab, setup: &Setup, sentence: &str) -> Result {
-    let mut guest = lab.start(setup)?;
+fn refuses(harness: &mut Harness, setup: &Setup, sentence: &str) -> Result {
+    let mut guest = harness.start(setup)?;
     guest.wait_for(sentence, BOOT_LIMIT)?;
     match guest.wait_end(BOOT_LIMIT)? {
         0 => fail!("exit code 0 after a refusal; the last lines:\n{}", guest.tail()),
@@ -15,52 +15,52 @@ fn refuses(lab: &mut Lab, setup: &Setup, sentence: &str) -> Result {
     }
 }
 
-pub(super) fn bad_config(lab: &mut Lab) -> Result {
-    let bundle = lab.bundle("[http]\nport = 0\n", &[])?;
+pub(super) fn bad_config(harness: &mut Harness) -> Result {
+    let bundle = harness.bundle("[http]\nport = 0\n", &[])?;
     let sentence = "appliance.toml:2:8: found `0`; allowed: a port from 1 to 65535";
-    refuses(lab, &Setup { bundle: Some(bundle), ..Setup::default() }, sentence)
+    refuses(harness, &Setup { bundle: Some(bundle), ..Setup::default() }, sentence)
 }
 
-pub(super) fn bad_command_line(lab: &mut Lab) -> Result {
-    let bundle = lab.bundle("", &[])?;
+pub(super) fn bad_command_line(harness: &mut Harness) -> Result {
+    let bundle = harness.bundle("", &[])?;
     let words = "ip=10.9.0.2/24 log=loud".to_owned();
     refuses(
-        lab,
+        harness,
         &Setup { words, bundle: Some(bundle), ..Setup::default() },
         "command line:1:16: found `log=loud`; allowed:",
     )
 }
 
-pub(super) fn cut_bundle(lab: &mut Lab) -> Result {
-    let whole = lab.bundle("", &[])?;
+pub(super) fn cut_bundle(harness: &mut Harness) -> Result {
+    let whole = harness.bundle("", &[])?;
     let mut bytes = std::fs::read(&whole).or_say(|| "cannot read a bundle".into())?;
     bytes.truncate(bytes.len() - 100);
-    let cut = lab.scratch.path("cut.cpio");
+    let cut = harness.scratch.path("cut.cpio");
     std::fs::write(&cut, bytes).or_say(|| "cannot write a bundle".into())?;
     refuses(
-        lab,
+        harness,
         &Setup { bundle: Some(cut), ..Setup::default() },
         "the archive ends before its trailer",
     )
 }
 
 /// One bit of the packed part is another: it is not run.
-pub(super) fn damaged_image(lab: &mut Lab) -> Result {
-    let mut bytes = std::fs::read(lab.kernel()).or_say(|| "cannot read the image".into())?;
+pub(super) fn damaged_image(harness: &mut Harness) -> Result {
+    let mut bytes = std::fs::read(harness.kernel()).or_say(|| "cannot read the image".into())?;
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
-    let kernel = lab.scratch.path("damaged.elf");
+    let kernel = harness.scratch.path("damaged.elf");
     std::fs::write(&kernel, bytes).or_say(|| "cannot write an image".into())?;
     for machine in [Machine::Microvm, Machine::Q35] {
         let setup = Setup { machine, kernel: Some(kernel.clone()), ..Setup::default() };
-        refuses(lab, &setup, "the image is damaged: it does not unpack")?;
+        refuses(harness, &setup, "the image is damaged: it does not unpack")?;
     }
     Ok(())
 }
 
 /// Neither RDSEED nor RDRAND nor a virtio entropy device: no keys could be trusted.
-pub(super) fn no_entropy(lab: &mut Lab) -> Result {
-    let bundle = lab.bundle("", &[])?;
+pub(super) fn no_entropy(harness: &mut Harness) -> Result {
+    let bundle = harness.bundle("", &[])?;
     // The last `-cpu` counts.
     let more = vec!["-cpu".into(), "max,-rdrand,-rdseed".into()];
     let setup = Setup {
@@ -70,5 +70,5 @@ pub(super) fn no_entropy(lab: &mut Lab) -> Result {
         more,
         ..Setup::default()
     };
-    refuses(lab, &setup, "entropy")
+    refuses(harness, &setup, "entropy")
 }

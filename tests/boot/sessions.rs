@@ -1,10 +1,9 @@
 //! A panic ends a session, not the machine.
 
-use crate::{
-    failure::{Result, fail},
-    http,
-    lab::{BOOT_LIMIT, GUEST_ADDRESS, Lab, Setup, contains, curl, equal},
-    link, load,
+use command::failure::{Result, fail};
+use lab::{
+    harness::{BOOT_LIMIT, GUEST_ADDRESS, Harness, Setup, contains, curl, equal},
+    http_client, link, load,
 };
 use std::time::Duration;
 
@@ -15,15 +14,15 @@ const PANICS: usize = 2000;
 const PANICS_INSIDE: i64 = 1_000_000;
 const PANICS_LIMIT: Duration = Duration::from_secs(1500);
 
-pub(super) fn panic_ends_one_session(lab: &mut Lab) -> Result {
-    let bundle = lab.bundle("[tcp]\nconnections_max = 100\n", &[])?;
+pub(super) fn panic_ends_one_session(harness: &mut Harness) -> Result {
+    let bundle = harness.bundle("[tcp]\nconnections_max = 100\n", &[])?;
     let words = format!("{} debug", link::guest_words());
-    let mut guest = lab.boot(&Setup { words, bundle: Some(bundle), ..Setup::default() })?;
+    let mut guest = harness.boot(&Setup { words, bundle: Some(bundle), ..Setup::default() })?;
     let mut bystander = load::open(GUEST_ADDRESS, 1)?;
     load::ask_each(&mut bystander, GUEST_ADDRESS, "/")?;
     for number in 0..PANICS {
-        let status =
-            http::get(GUEST_ADDRESS, "/_test/panic", ANSWER_LIMIT).map(|answer| answer.status);
+        let status = http_client::get(GUEST_ADDRESS, "/_test/panic", ANSWER_LIMIT)
+            .map(|answer| answer.status);
         if status != Some(500) {
             fail!(
                 "panic {number} was answered {status:?}; the guest's last lines:\n{}",
@@ -39,16 +38,16 @@ pub(super) fn panic_ends_one_session(lab: &mut Lab) -> Result {
 }
 
 /// Many more panics than requests could bring, in the guest itself; none may keep a byte.
-pub(super) fn panics_leave_nothing(lab: &mut Lab) -> Result {
+pub(super) fn panics_leave_nothing(harness: &mut Harness) -> Result {
     /// What the log and the request itself may hold more than before.
     const SLACK_BYTES: i64 = 64 << 10;
-    let bundle = lab.bundle("", &[])?;
+    let bundle = harness.bundle("", &[])?;
     let words = format!("{} debug", link::guest_words());
-    let mut guest = lab.boot(&Setup { words, bundle: Some(bundle), ..Setup::default() })?;
+    let mut guest = harness.boot(&Setup { words, bundle: Some(bundle), ..Setup::default() })?;
     let mut bystander = load::open(GUEST_ADDRESS, 1)?;
     let path = format!("/_test/panics/{PANICS_INSIDE}");
     std::thread::scope(|scope| -> Result {
-        let asking = scope.spawn(|| http::get(GUEST_ADDRESS, &path, PANICS_LIMIT));
+        let asking = scope.spawn(|| http_client::get(GUEST_ADDRESS, &path, PANICS_LIMIT));
         while !asking.is_finished() {
             load::ask_each(&mut bystander, GUEST_ADDRESS, "/")?;
             std::thread::sleep(Duration::from_secs(1));
@@ -69,14 +68,14 @@ pub(super) fn panics_leave_nothing(lab: &mut Lab) -> Result {
 }
 
 /// A task that asks for more memory than there is panics alone, and what it held is free again.
-pub(super) fn out_of_memory(lab: &mut Lab) -> Result {
-    let bundle = lab.bundle("", &[])?;
+pub(super) fn out_of_memory(harness: &mut Harness) -> Result {
+    let bundle = harness.bundle("", &[])?;
     let words = format!("{} debug", link::guest_words());
     let setup = Setup { words, memory_mib: 16, bundle: Some(bundle), ..Setup::default() };
-    let mut guest = lab.boot(&setup)?;
+    let mut guest = harness.boot(&setup)?;
     for _ in 0..5 {
-        let status =
-            http::get(GUEST_ADDRESS, "/_test/exhaust", ANSWER_LIMIT).map(|answer| answer.status);
+        let status = http_client::get(GUEST_ADDRESS, "/_test/exhaust", ANSWER_LIMIT)
+            .map(|answer| answer.status);
         if status != Some(500) {
             fail!("the status is {status:?}; the last lines:\n{}", guest.tail());
         }
@@ -89,11 +88,12 @@ pub(super) fn out_of_memory(lab: &mut Lab) -> Result {
     guest.wait_for("no memory for", ANSWER_LIMIT)
 }
 
-pub(super) fn test_endpoints_are_off(lab: &mut Lab) -> Result {
-    let bundle = lab.bundle("", &[])?;
-    let _guest = lab.boot(&Setup { bundle: Some(bundle), ..Setup::default() })?;
+pub(super) fn test_endpoints_are_off(harness: &mut Harness) -> Result {
+    let bundle = harness.bundle("", &[])?;
+    let _guest = harness.boot(&Setup { bundle: Some(bundle), ..Setup::default() })?;
     for path in ["/_test/echo", "/_test/panic", "/_test/panics/1", "/_test/fault/null"] {
-        let status = http::get(GUEST_ADDRESS, path, ANSWER_LIMIT).map(|answer| answer.status);
+        let status =
+            http_client::get(GUEST_ADDRESS, path, ANSWER_LIMIT).map(|answer| answer.status);
         equal(path, &status, &Some(404))?;
     }
     Ok(())

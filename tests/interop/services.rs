@@ -4,12 +4,14 @@
 mod rpc;
 mod zmq;
 
-use crate::{
+use command::{
     child::Child,
     failure::{Result, fail},
-    lab::{Case, Lab, Server, Setup, contains},
+    programs::{self, Program},
+};
+use lab::{
+    harness::{Case, Harness, Server, Setup, contains},
     peers::{CAPNP, CAPNP_HEADERS, CXX, PIP, PYTHON},
-    tools::{self, Tool},
 };
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream},
@@ -18,8 +20,8 @@ use std::{
 };
 
 /// Any case has all peers of its kind made.
-const RPC: &[&Tool] = &[&CAPNP, &CAPNP_HEADERS, &CXX, &PYTHON, &PIP];
-const ZMQ: &[&Tool] = &[&PYTHON, &PIP];
+const RPC: &[&Program] = &[&CAPNP, &CAPNP_HEADERS, &CXX, &PYTHON, &PIP];
+const ZMQ: &[&Program] = &[&PYTHON, &PIP];
 
 pub(crate) const CASES: &[Case] = &[
     Case::new("rpc/cpp_calls_us", RPC, 120, rpc::cpp_calls_us),
@@ -37,7 +39,7 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("zmq/service_guest", ZMQ, 300, zmq::service_guest),
     Case::new(
         "zmq/appliances_call_each_other",
-        &[&tools::CURL, &PYTHON, &PIP],
+        &[&programs::CURL, &PYTHON, &PIP],
         120,
         zmq::appliances_call_each_other,
     ),
@@ -75,25 +77,25 @@ fn serving_at(mut command: Command, address: SocketAddr) -> Result<Child> {
 
 /// Runs a check to its end; it must say that it checked everything.
 fn checked(command: &mut Command) -> Result {
-    contains("the check's output", &tools::output(command)?, ALL_CHECKED)
+    contains("the check's output", &programs::output(command)?, ALL_CHECKED)
 }
 
 /// Checks the services of the Linux process, which must then stop as it should.
-fn on_process(lab: &mut Lab, check: fn(IpAddr) -> Result) -> Result {
-    let bundle = lab.bundle("", &[])?;
-    let child = lab.process(&bundle, &[])?;
+fn on_process(harness: &mut Harness, check: fn(IpAddr) -> Result) -> Result {
+    let bundle = harness.bundle("", &[])?;
+    let child = harness.process(&bundle, &[])?;
     let mut server = Server::Process(Box::new(child));
-    let result = check(crate::lab::PROCESS_ADDRESS.ip());
+    let result = check(lab::harness::PROCESS_ADDRESS.ip());
     server.judge(result)?;
     server.stop(STOP_LIMIT)
 }
 
 /// Checks the services of a guest, which must then stop as it should.
-fn on_guest(lab: &mut Lab, check: fn(IpAddr) -> Result) -> Result {
-    let bundle = lab.bundle("", &[])?;
-    let guest = lab.boot(&Setup { bundle: Some(bundle), ..Setup::default() })?;
+fn on_guest(harness: &mut Harness, check: fn(IpAddr) -> Result) -> Result {
+    let bundle = harness.bundle("", &[])?;
+    let guest = harness.boot(&Setup { bundle: Some(bundle), ..Setup::default() })?;
     let mut server = Server::Guest(Box::new(guest));
-    let result = check(crate::lab::GUEST_ADDRESS.ip());
+    let result = check(lab::harness::GUEST_ADDRESS.ip());
     server.judge(result)?;
     server.stop(STOP_LIMIT)
 }

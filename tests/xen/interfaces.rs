@@ -1,17 +1,17 @@
 //! Interfaces that come and go.
 
 use super::{ADDRESS, ANSWER_LIMIT, Site, url};
-use crate::{
-    failure::Result,
-    lab::{Lab, contains},
+use command::failure::Result;
+use lab::{
+    harness::{Harness, contains},
     xen::Domain,
 };
 
 const FIRST: &str = "mac=00:16:3e:00:00:01";
 const SECOND: &str = "mac=00:16:3e:00:00:02";
 
-pub(super) fn two(lab: &mut Lab) -> Result {
-    let site = Site::new(lab)?;
+pub(super) fn two(harness: &mut Harness) -> Result {
+    let site = Site::new(harness)?;
     let mut guest = Domain::appliance("one", ADDRESS);
     guest.interfaces = [FIRST, SECOND].map(|mac| format!("bridge=xenbr0,{mac}")).into();
     guest.create(&site.host)?;
@@ -34,8 +34,8 @@ pub(super) fn two(lab: &mut Lab) -> Result {
     guest.wait_answer(&site.host, &url("/"), ANSWER_LIMIT)
 }
 
-pub(super) fn detached(lab: &mut Lab) -> Result {
-    let site = Site::new(lab)?;
+pub(super) fn detached(harness: &mut Harness) -> Result {
+    let site = Site::new(harness)?;
     let guest = site.guest()?;
     for _ in 0..2 {
         // The connection outlives the interface.
@@ -46,8 +46,8 @@ pub(super) fn detached(lab: &mut Lab) -> Result {
     contains("the console", &guest.console(&site.host)?, "link down")
 }
 
-pub(super) fn backend_restarted(lab: &mut Lab) -> Result {
-    let site = Site::new(lab)?;
+pub(super) fn backend_restarted(harness: &mut Harness) -> Result {
+    let site = Site::new(harness)?;
     let guest = site.guest()?;
     let restart = "d=$(xl domid one); for verb in unbind bind; do \
         echo vif-$d-0 > /sys/bus/xen-backend/drivers/vif/$verb; done; \

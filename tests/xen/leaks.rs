@@ -1,10 +1,8 @@
 //! Guests that leave nothing behind.
 
 use super::{Site, url};
-use crate::{
-    failure::{Result, fail},
-    lab::{Lab, equal},
-};
+use command::failure::{Result, fail};
+use lab::harness::{Harness, equal};
 
 /// Domains, backends, event channels and free memory (in MiB) as dom0 sees them.
 const LEFT: &str = "xl list | wc -l; ls /sys/bus/xen-backend/devices | wc -l; \
@@ -16,8 +14,8 @@ const CYCLES: &str = "n=0; while [ $n -lt 50 ]; do xl create -q -e CONFIG || bre
     until timeout 10 wget -q -O /dev/null URL; do xl list one || break 2; done; \
     xl destroy one; n=$((n+1)); done >/tmp/cycles 2>&1; echo $n";
 
-pub(super) fn fifty_guests(lab: &mut Lab) -> Result {
-    let site = Site::with(lab, "", 64, 1 << 20)?;
+pub(super) fn fifty_guests(harness: &mut Harness) -> Result {
+    let site = Site::with(harness, "", 64, 1 << 20)?;
     let guest = site.guest()?;
     site.host.must("xl destroy one; sleep 1")?;
     let before = site.host.must(LEFT)?;

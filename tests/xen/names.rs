@@ -1,17 +1,17 @@
 //! Guests that know each other by name.
 
 use super::{ADDRESS, ANSWER_LIMIT, Site, url};
-use crate::{
-    failure::Result,
-    lab::{Lab, curl, equal},
+use command::failure::Result;
+use lab::{
+    harness::{Harness, curl, equal},
     xen::Domain,
 };
 
 const OTHER_ADDRESS: &str = "10.0.2.21";
 
 /// A session of one guest calls another's service by its name, until that is gone with its guest.
-pub(super) fn one_finds_another(lab: &mut Lab) -> Result {
-    let site = Site::new(lab)?;
+pub(super) fn one_finds_another(harness: &mut Harness) -> Result {
+    let site = Site::new(harness)?;
     let _one = site.guest()?;
     let two = Domain::appliance("two", OTHER_ADDRESS);
     two.create(&site.host)?;

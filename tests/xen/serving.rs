@@ -1,21 +1,24 @@
 //! HTTP through the backend, from dom0, through its bridge, and between guests.
 
 use super::{ANSWER_LIMIT, BIG_BYTES, Site, check_sum, outside, url};
-use crate::{
+use command::{
     failure::{OrSay, Result, fail},
-    lab::{Lab, contains, curl, equal, noise, same_bytes},
-    load, tools,
+    programs,
+};
+use lab::{
+    harness::{Harness, contains, curl, equal, noise, same_bytes},
+    load,
     xen::Domain,
 };
 
-pub(super) fn dom0_and_outside(lab: &mut Lab) -> Result {
-    let site = Site::new(lab)?;
+pub(super) fn dom0_and_outside(harness: &mut Harness) -> Result {
+    let site = Site::new(harness)?;
     let guest = site.guest()?;
     contains("dom0's answer", &site.host.must(&format!("wget -q -O - {}", url("/")))?, "aqueduct")?;
     contains("the answer to the outside", &curl(&[&url("/")])?, "aqueduct")?;
-    let body = lab.scratch.path("body");
+    let body = harness.scratch.path("body");
     std::fs::write(&body, noise(200_000)).or_say(|| "cannot write a body".into())?;
-    let out = lab.scratch.path("out");
+    let out = harness.scratch.path("out");
     let upload = format!("@{}", body.display());
     curl(&["--data-binary", &upload, "-o", &out.display().to_string(), &url("/_test/echo")])?;
     same_bytes("an upload that is echoed", &out, &noise(200_000))?;
@@ -35,12 +38,15 @@ pub(super) fn dom0_and_outside(lab: &mut Lab) -> Result {
     contains("the addresses that dom0 can see", &told("addresses")?, super::ADDRESS)
 }
 
-pub(super) fn crowds(lab: &mut Lab) -> Result {
-    let site = Site::new(lab)?;
+pub(super) fn crowds(harness: &mut Harness) -> Result {
+    let site = Site::new(harness)?;
     let guest = site.guest()?;
     let patience = ["--timeout", "120s"];
-    let wrk = tools::output(
-        tools::command(&tools::WRK)?.args(["-t1", "-c64", "-d3s"]).args(patience).arg(url("/")),
+    let wrk = programs::output(
+        programs::command(&programs::WRK)?
+            .args(["-t1", "-c64", "-d3s"])
+            .args(patience)
+            .arg(url("/")),
     )?;
     contains("wrk's report", &wrk, "Requests/sec")?;
     if wrk.contains("Socket errors") || wrk.contains("Non-2xx") {
@@ -54,8 +60,8 @@ pub(super) fn crowds(lab: &mut Lab) -> Result {
     asked.or_else(|failure| fail!("{failure}; the console:\n{}", guest.console(&site.host)?))
 }
 
-pub(super) fn large_file(lab: &mut Lab) -> Result {
-    let site = Site::with(lab, super::PATIENT, 256, BIG_BYTES)?;
+pub(super) fn large_file(harness: &mut Harness) -> Result {
+    let site = Site::with(harness, super::PATIENT, 256, BIG_BYTES)?;
     let mut guest = Domain::appliance("one", super::ADDRESS);
     guest.memory_mib = 128;
     guest.create(&site.host)?;
@@ -64,15 +70,15 @@ pub(super) fn large_file(lab: &mut Lab) -> Result {
     site.host.must("rm /guests/bundle")?;
     let sum = site.host.must(&format!("wget -q -O - {} | sha256sum", url("/big")))?;
     check_sum(&site.host, BIG_BYTES, sum.trim_end())?;
-    let out = lab.scratch.path("big");
+    let out = harness.scratch.path("big");
     curl(&["-o", &out.display().to_string(), &url("/big")])?;
     same_bytes("the file outside", &out, &noise(BIG_BYTES))
 }
 
 /// One appliance fetches another's file for dom0.
-pub(super) fn guest_to_guest(lab: &mut Lab) -> Result {
+pub(super) fn guest_to_guest(harness: &mut Harness) -> Result {
     const OTHER: &str = "10.0.2.21";
-    let site = Site::new(lab)?;
+    let site = Site::new(harness)?;
     let _guest = site.guest()?;
     let other = Domain::appliance("two", OTHER);
     other.create(&site.host)?;

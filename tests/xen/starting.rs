@@ -1,14 +1,14 @@
 //! Starts, good and bad.
 
 use super::{ADDRESS, ANSWER_LIMIT, STOP_LIMIT, Site, expect_reason, url};
-use crate::{
-    failure::Result,
-    lab::{Lab, contains},
+use command::failure::Result;
+use lab::{
+    harness::{Harness, contains},
     xen::Domain,
 };
 
-pub(super) fn bad_config(lab: &mut Lab) -> Result {
-    let site = Site::with(lab, "[http]\nport = 100000\n", 64, 1024)?;
+pub(super) fn bad_config(harness: &mut Harness) -> Result {
+    let site = Site::with(harness, "[http]\nport = 100000\n", 64, 1024)?;
     let guest = Domain::appliance("one", ADDRESS);
     guest.create(&site.host)?;
     const CRASH: u32 = 3;
@@ -21,8 +21,8 @@ pub(super) fn bad_config(lab: &mut Lab) -> Result {
     contains("`xl console`", &site.host.must(keep)?, "appliance.toml:2")
 }
 
-pub(super) fn memory_sizes(lab: &mut Lab) -> Result {
-    let site = Site::with(lab, "", 4400, 1024)?;
+pub(super) fn memory_sizes(harness: &mut Harness) -> Result {
+    let site = Site::with(harness, "", 4400, 1024)?;
     for memory_mib in [4, 8, 64, 4096] {
         let guest = Domain { memory_mib, ..Domain::appliance("one", ADDRESS) };
         guest.create(&site.host)?;

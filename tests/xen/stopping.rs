@@ -1,13 +1,11 @@
 //! What dom0 does to a running guest.
 
 use super::{Site, expect_reason, url};
-use crate::{
-    failure::Result,
-    lab::{Lab, contains, equal},
-};
+use command::failure::Result;
+use lab::harness::{Harness, contains, equal};
 
-pub(super) fn when_asked(lab: &mut Lab) -> Result {
-    let site = Site::new(lab)?;
+pub(super) fn when_asked(harness: &mut Harness) -> Result {
+    let site = Site::new(harness)?;
     for (command, reason) in [("xl shutdown one", 0), ("xl reboot one", 1)] {
         let guest = site.guest()?;
         site.host.must(command)?;
@@ -31,15 +29,15 @@ pub(super) fn when_asked(lab: &mut Lab) -> Result {
     contains("the console", &guest.console(&site.host)?, "page fault")
 }
 
-pub(super) fn finishes_a_transfer(lab: &mut Lab) -> Result {
-    let site = Site::new(lab)?;
+pub(super) fn finishes_a_transfer(harness: &mut Harness) -> Result {
+    let site = Site::new(harness)?;
     let guest = site.guest()?;
     site.fetch_while("xl shutdown one")?;
     expect_reason(&guest, &site.host, 0)
 }
 
-pub(super) fn destroyed(lab: &mut Lab) -> Result {
-    let site = Site::new(lab)?;
+pub(super) fn destroyed(harness: &mut Harness) -> Result {
+    let site = Site::new(harness)?;
     for _ in 0..3 {
         let _guest = site.guest()?;
         // Nothing is left: a domain whose pages somebody holds would stay in the list.
@@ -58,8 +56,8 @@ pub(super) fn destroyed(lab: &mut Lab) -> Result {
     Ok(())
 }
 
-pub(super) fn paused(lab: &mut Lab) -> Result {
-    let site = Site::new(lab)?;
+pub(super) fn paused(harness: &mut Harness) -> Result {
+    let site = Site::new(harness)?;
     let guest = site.guest()?;
     site.fetch_while("xl pause one; sleep 2; xl unpause one")?;
     site.host.must("xl shutdown one")?;

@@ -1,10 +1,11 @@
 //! `cargo xtask codegen`: remakes the code that is generated from schemas and checked in.
 
-use crate::{
+use command::{
+    cargo,
     failure::Result,
-    peers,
-    tools::{self, Install},
+    programs::{self, Install},
 };
+use lab::peers;
 use std::process::ExitCode;
 
 pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
@@ -15,7 +16,10 @@ pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
             other => return Err(other.unexpected().into()),
         }
     }
-    tools::need(&[&peers::CAPNP], install)?;
-    peers::cargo(&["run", "--package", "rpc", "--example", "codegen"])?;
+    programs::need(&[&peers::CAPNP], install)?;
+    cargo::build(
+        cargo::command().args(["run", "--package", "rpc", "--example", "codegen"]),
+        "what generates code",
+    )?;
     Ok(ExitCode::SUCCESS)
 }

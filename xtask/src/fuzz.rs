@@ -1,14 +1,15 @@
 //! `cargo xtask fuzz [TARGET] [--seconds N]`: the targets of `tests/fuzz`, under libFuzzer.
 
-use crate::{
+use command::{
+    cargo,
     failure::{OrSay, Result, fail},
-    places, tidy,
-    tools::{self, Install, Tool},
+    paths,
+    programs::{self, Install, Program},
 };
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{ExitCode, Stdio};
 
 /// libFuzzer's runtime is C++.
-const CXX: Tool = Tool { program: "g++", package: "g++" };
+const CXX: Program = Program { program: "g++", package: "g++" };
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// Coverage for libFuzzer by stable switches of the compiler, so that no nightly is needed; and our own checks on.
 const RUSTFLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
@@ -26,7 +27,7 @@ pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
             other => return Err(other.unexpected().into()),
         }
     }
-    let manifest = places::root().join("tests/fuzz/Cargo.toml");
+    let manifest = paths::root().join("tests/fuzz/Cargo.toml");
     if !manifest.exists() {
         fail!("there are no fuzz targets: {} is missing", manifest.display());
     }
@@ -40,7 +41,7 @@ pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
             targets.join(", ")
         );
     }
-    tools::need(&[&tools::CC, &CXX], install)?;
+    programs::need(&[&programs::CC, &CXX], install)?;
     let mut crashed = Vec::new();
     for name in wanted {
         if !fuzz(name, seconds)? {
@@ -50,21 +51,21 @@ pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
     if crashed.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
-    fail!("crashed: {}; the inputs are in {}", crashed.join(", "), places::made("fuzz")?.display())
+    fail!("crashed: {}; the inputs are in {}", crashed.join(", "), paths::made("fuzz")?.display())
 }
 
 /// Whether nothing was found.
 fn fuzz(name: &str, seconds: u32) -> Result<bool> {
-    let folder = places::root().join("tests/fuzz");
+    let folder = paths::root().join("tests/fuzz");
     let corpus = folder.join("corpus").join(name);
     std::fs::create_dir_all(&corpus).or_say(|| format!("cannot make {}", corpus.display()))?;
     // New inputs go to a folder of their own; what is worth keeping is copied to the corpus by hand.
-    let found = places::made(&format!("fuzz/{name}"))?;
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let found = paths::made(&format!("fuzz/{name}"))?;
+    let mut command = cargo::command();
     command
         .current_dir(&folder)
         .args(["run", "--release", "--target", TARGET, "--target-dir"])
-        .arg(places::made("fuzz-build")?);
+        .arg(paths::made("fuzz-build")?);
     command.args(["--bin", name, "--"]).arg(&found).arg(&corpus);
     command
         .arg(format!("-max_total_time={seconds}"))

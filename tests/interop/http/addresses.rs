@@ -1,11 +1,13 @@
 //! How the guest comes by an address, and that it is there.
 
-use crate::{
+use command::{
     child::Child,
     failure::{OrSay, Result, fail},
-    http,
-    lab::{BOOT_LIMIT, GUEST_ADDRESS, Lab, Server, Setup, curl, equal},
-    link, qemu, tools,
+    programs,
+};
+use lab::{
+    harness::{BOOT_LIMIT, GUEST_ADDRESS, Harness, Server, Setup, curl, equal},
+    http_client, link, qemu,
 };
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -18,30 +20,33 @@ const ASK_LIMIT: Duration = Duration::from_millis(500);
 /// Not the address of the other tests, so that it can only come from the server.
 const LEASE: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 77);
 
-pub(super) fn dhcp(lab: &mut Lab) -> Result {
+pub(super) fn dhcp(harness: &mut Harness) -> Result {
     let lease = format!("--dhcp-host={},{LEASE}", qemu::MAC);
-    let _server = dnsmasq(lab, &["--dhcp-range=10.9.0.70,10.9.0.80,255.255.255.0,2m", &lease])?;
-    let bundle = lab.bundle("", &[])?;
-    let mut guest =
-        lab.start(&Setup { words: "ip=dhcp".into(), bundle: Some(bundle), ..Setup::default() })?;
+    let _server = dnsmasq(harness, &["--dhcp-range=10.9.0.70,10.9.0.80,255.255.255.0,2m", &lease])?;
+    let bundle = harness.bundle("", &[])?;
+    let mut guest = harness.start(&Setup {
+        words: "ip=dhcp".into(),
+        bundle: Some(bundle),
+        ..Setup::default()
+    })?;
     let address = SocketAddr::from((LEASE, 80));
     guest.wait_until("an answer at the leased address", BOOT_LIMIT, |_| {
-        http::get(address, "/", ASK_LIMIT).is_some()
+        http_client::get(address, "/", ASK_LIMIT).is_some()
     })
 }
 
-pub(super) fn slaac(lab: &mut Lab) -> Result {
+pub(super) fn slaac(harness: &mut Harness) -> Result {
     let _server =
-        dnsmasq(lab, &["--enable-ra", "--ra-param=tap0,4", "--dhcp-range=fd09::,ra-only,64"])?;
-    let bundle = lab.bundle("", &[])?;
-    let mut guest = lab.start(&Setup {
+        dnsmasq(harness, &["--enable-ra", "--ra-param=tap0,4", "--dhcp-range=fd09::,ra-only,64"])?;
+    let bundle = harness.bundle("", &[])?;
+    let mut guest = harness.start(&Setup {
         words: "ip=10.9.0.2/24".into(),
         bundle: Some(bundle),
         ..Setup::default()
     })?;
     let address = SocketAddr::from((slaac_address()?, 80));
     guest.wait_until("an answer at the formed address", BOOT_LIMIT, |_| {
-        http::get(address, "/", ASK_LIMIT).is_some()
+        http_client::get(address, "/", ASK_LIMIT).is_some()
     })
 }
 
@@ -57,10 +62,10 @@ fn slaac_address() -> Result<IpAddr> {
     Ok(address.into())
 }
 
-fn dnsmasq(lab: &mut Lab, more: &[&str]) -> Result<Child> {
-    let leases = format!("--dhcp-leasefile={}", lab.scratch.path("leases").display());
-    let tap = format!("--interface={}", lab.tap()?.name());
-    let mut command = tools::command(&tools::DNSMASQ)?;
+fn dnsmasq(harness: &mut Harness, more: &[&str]) -> Result<Child> {
+    let leases = format!("--dhcp-leasefile={}", harness.scratch.path("leases").display());
+    let tap = format!("--interface={}", harness.tap()?.name());
+    let mut command = programs::command(&programs::DNSMASQ)?;
     command.args([
         "--keep-in-foreground",
         "--conf-file=/dev/null",
@@ -76,9 +81,9 @@ fn dnsmasq(lab: &mut Lab, more: &[&str]) -> Result<Child> {
     })
 }
 
-pub(super) fn ipv6(lab: &mut Lab) -> Result {
-    let bundle = lab.bundle("", &[])?;
-    let guest = lab.boot(&Setup { bundle: Some(bundle), ..Setup::default() })?;
+pub(super) fn ipv6(harness: &mut Harness) -> Result {
+    let bundle = harness.bundle("", &[])?;
+    let guest = harness.boot(&Setup { bundle: Some(bundle), ..Setup::default() })?;
     let status = curl(&[
         "-o",
         "/dev/null",
@@ -90,16 +95,16 @@ pub(super) fn ipv6(lab: &mut Lab) -> Result {
     Server::Guest(Box::new(guest)).judge(result)
 }
 
-pub(super) fn ping(lab: &mut Lab) -> Result {
-    let guest = lab.boot(&Setup::default())?;
+pub(super) fn ping(harness: &mut Harness) -> Result {
+    let guest = harness.boot(&Setup::default())?;
     let mut result = Ok(());
     for address in [GUEST_ADDRESS.ip(), link::GUEST_IPV6] {
         for bytes in ["56", "1400"] {
-            let mut command = tools::command(&tools::PING)?;
+            let mut command = programs::command(&programs::PING)?;
             command
                 .args(["-c", "5", "-i", "0.2", "-w", "10", "-s", bytes])
                 .arg(address.to_string());
-            result = result.and_then(|()| tools::output(&mut command).map(drop));
+            result = result.and_then(|()| programs::output(&mut command).map(drop));
         }
     }
     Server::Guest(Box::new(guest)).judge(result)

@@ -1,24 +1,24 @@
 //! A page load in a real browser.
 
-use crate::{
+use command::{
     failure::{Result, fail},
-    lab::{GUEST_ADDRESS, Lab, Server, Setup, contains},
-    tools,
+    programs,
 };
+use lab::harness::{GUEST_ADDRESS, Harness, Server, Setup, contains};
 
 /// The index page with its style sheet and pictures; the DOM is what the browser made of it.
-pub(super) fn page_load(lab: &mut Lab) -> Result {
-    let bundle = lab.sample()?;
-    let guest = lab.boot(&Setup { bundle: Some(bundle), ..Setup::default() })?;
-    let result = load(lab);
+pub(super) fn page_load(harness: &mut Harness) -> Result {
+    let bundle = harness.sample()?;
+    let guest = harness.boot(&Setup { bundle: Some(bundle), ..Setup::default() })?;
+    let result = load(harness);
     Server::Guest(Box::new(guest)).judge(result)
 }
 
-fn load(lab: &Lab) -> Result {
-    let profile = lab.scratch.path("profile");
-    let picture = lab.scratch.path("page.png");
-    let log = lab.scratch.path("net.json");
-    let mut command = tools::command(&tools::CHROMIUM)?;
+fn load(harness: &Harness) -> Result {
+    let profile = harness.scratch.path("profile");
+    let picture = harness.scratch.path("page.png");
+    let log = harness.scratch.path("net.json");
+    let mut command = programs::command(&programs::CHROMIUM)?;
     // No sandbox: as root in a container Chromium has none to offer, and the only server is ours.
     command.args([
         "--headless",
@@ -34,7 +34,7 @@ fn load(lab: &Lab) -> Result {
     command
         .args(["--window-size=1100,900", "--timeout=20000", "--dump-dom"])
         .arg(format!("http://{GUEST_ADDRESS}/"));
-    let dom = tools::output(&mut command)?;
+    let dom = programs::output(&mut command)?;
     contains("the page", &dom, "This page reached you through Aqueduct.")?;
     let requests = std::fs::read_to_string(&log).unwrap_or_default();
     for path in ["/style.css", "/aqueduct.svg"] {

@@ -1,99 +1,102 @@
 //! curl against the guest and against the process.
 
-use crate::{
-    bundle,
+use command::{
     failure::{OrSay, Result, fail},
-    lab::{
-        GUEST_ADDRESS, Lab, PROCESS_ADDRESS, Server, Setup, contains, curl, equal, noise,
-        same_bytes,
-    },
-    link, places,
+    paths,
 };
 use config::Bundle;
+use image_builder::bundle;
+use lab::{
+    harness::{
+        GUEST_ADDRESS, Harness, PROCESS_ADDRESS, Server, Setup, contains, curl, equal, noise,
+        same_bytes,
+    },
+    link,
+};
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-pub(super) fn site_guest(lab: &mut Lab) -> Result {
-    let bundle = lab.sample()?;
-    on_guest(lab, bundle, site)
+pub(super) fn site_guest(harness: &mut Harness) -> Result {
+    let bundle = harness.sample()?;
+    on_guest(harness, bundle, site)
 }
 
-pub(super) fn site_process(lab: &mut Lab) -> Result {
-    let bundle = lab.sample()?;
-    on_process(lab, &bundle, site)
+pub(super) fn site_process(harness: &mut Harness) -> Result {
+    let bundle = harness.sample()?;
+    on_process(harness, &bundle, site)
 }
 
-pub(super) fn conditions_guest(lab: &mut Lab) -> Result {
-    let bundle = lab.sample()?;
-    on_guest(lab, bundle, conditions)
+pub(super) fn conditions_guest(harness: &mut Harness) -> Result {
+    let bundle = harness.sample()?;
+    on_guest(harness, bundle, conditions)
 }
 
-pub(super) fn conditions_process(lab: &mut Lab) -> Result {
-    let bundle = lab.sample()?;
-    on_process(lab, &bundle, conditions)
+pub(super) fn conditions_process(harness: &mut Harness) -> Result {
+    let bundle = harness.sample()?;
+    on_process(harness, &bundle, conditions)
 }
 
 const BODIES_CONFIG: &str = "[http]\nbody_bytes_max = 16_777_216\n";
 
-pub(super) fn bodies_guest(lab: &mut Lab) -> Result {
-    let bundle = lab.bundle(BODIES_CONFIG, &[])?;
-    on_guest(lab, bundle, bodies)
+pub(super) fn bodies_guest(harness: &mut Harness) -> Result {
+    let bundle = harness.bundle(BODIES_CONFIG, &[])?;
+    on_guest(harness, bundle, bodies)
 }
 
-pub(super) fn bodies_process(lab: &mut Lab) -> Result {
-    let bundle = lab.bundle(BODIES_CONFIG, &[])?;
-    on_process(lab, &bundle, bodies)
+pub(super) fn bodies_process(harness: &mut Harness) -> Result {
+    let bundle = harness.bundle(BODIES_CONFIG, &[])?;
+    on_process(harness, &bundle, bodies)
 }
 
 const BIG_BYTES: usize = 64 << 20;
 
-pub(super) fn big_file_guest(lab: &mut Lab) -> Result {
-    let bundle = lab.bundle("", &[("site/big", &noise(BIG_BYTES))])?;
-    on_guest(lab, bundle, big_file)
+pub(super) fn big_file_guest(harness: &mut Harness) -> Result {
+    let bundle = harness.bundle("", &[("site/big", &noise(BIG_BYTES))])?;
+    on_guest(harness, bundle, big_file)
 }
 
-pub(super) fn big_file_process(lab: &mut Lab) -> Result {
-    let bundle = lab.bundle("", &[("site/big", &noise(BIG_BYTES))])?;
-    on_process(lab, &bundle, big_file)
+pub(super) fn big_file_process(harness: &mut Harness) -> Result {
+    let bundle = harness.bundle("", &[("site/big", &noise(BIG_BYTES))])?;
+    on_process(harness, &bundle, big_file)
 }
 
-pub(super) fn process_stops_gracefully(lab: &mut Lab) -> Result {
-    let bundle = lab.bundle("", &[])?;
-    let child = lab.process(&bundle, &[])?;
+pub(super) fn process_stops_gracefully(harness: &mut Harness) -> Result {
+    let bundle = harness.bundle("", &[])?;
+    let child = harness.process(&bundle, &[])?;
     Server::Process(Box::new(child)).stop(Duration::from_secs(15))
 }
 
 /// Checks what a guest with the debug endpoints serves.
 pub(super) fn on_guest(
-    lab: &mut Lab,
+    harness: &mut Harness,
     bundle: PathBuf,
-    check: fn(&Lab, SocketAddr) -> Result,
+    check: fn(&Harness, SocketAddr) -> Result,
 ) -> Result {
     let words = format!("{} debug", link::guest_words());
-    let guest = lab.boot(&Setup { words, bundle: Some(bundle), ..Setup::default() })?;
-    let result = check(lab, GUEST_ADDRESS);
+    let guest = harness.boot(&Setup { words, bundle: Some(bundle), ..Setup::default() })?;
+    let result = check(harness, GUEST_ADDRESS);
     Server::Guest(Box::new(guest)).judge(result)
 }
 
 /// The same with the process.
 pub(super) fn on_process(
-    lab: &mut Lab,
+    harness: &mut Harness,
     bundle: &Path,
-    check: fn(&Lab, SocketAddr) -> Result,
+    check: fn(&Harness, SocketAddr) -> Result,
 ) -> Result {
-    let child = lab.process(bundle, &["--debug-endpoints"])?;
-    let result = check(lab, PROCESS_ADDRESS);
+    let child = harness.process(bundle, &["--debug-endpoints"])?;
+    let result = check(harness, PROCESS_ADDRESS);
     Server::Process(Box::new(child)).judge(result)
 }
 
 /// Every file of the sample site, byte for byte; folders, types, what is missing and what must not be reachable.
-fn site(lab: &Lab, server: SocketAddr) -> Result {
-    let archive = bundle::pack(&places::root().join("config"))?;
+fn site(harness: &Harness, server: SocketAddr) -> Result {
+    let archive = bundle::pack(&paths::root().join("config"))?;
     let bundle = Bundle::parse(&archive).or_say(|| "the sample".into())?;
-    let out = lab.scratch.path("file");
+    let out = harness.scratch.path("file");
     let to = out.display().to_string();
     for file in bundle.files().filter(|file| file.path.starts_with("site/")) {
         let path = file.path.trim_start_matches("site");
@@ -129,12 +132,12 @@ fn site(lab: &Lab, server: SocketAddr) -> Result {
 }
 
 /// HEAD, ETag, dates, ranges, compressed variants, and a connection that is used twice.
-fn conditions(lab: &Lab, server: SocketAddr) -> Result {
+fn conditions(harness: &Harness, server: SocketAddr) -> Result {
     let page = url(server, "/style.css");
     validators(&page)?;
     ranges(&page)?;
     variants(&page)?;
-    let two = lab.scratch.path("two").display().to_string();
+    let two = harness.scratch.path("two").display().to_string();
     let codes = curl(&[
         "-o",
         "/dev/null",
@@ -186,12 +189,12 @@ fn variants(page: &str) -> Result {
 }
 
 /// Bodies go both ways: by length, chunked, with `Expect: 100-continue`, and too long.
-fn bodies(lab: &Lab, server: SocketAddr) -> Result {
+fn bodies(harness: &Harness, server: SocketAddr) -> Result {
     let body = noise(5 << 20);
-    let file = lab.scratch.path("body");
+    let file = harness.scratch.path("body");
     std::fs::write(&file, &body).or_say(|| "cannot write a body".into())?;
     let data = format!("@{}", file.display());
-    let out = lab.scratch.path("echoed");
+    let out = harness.scratch.path("echoed");
     let to = out.display().to_string();
     let echo = url(server, "/_test/echo");
     for (what, header) in [
@@ -211,8 +214,8 @@ fn bodies(lab: &Lab, server: SocketAddr) -> Result {
     equal("a body above the limit", &status.as_str(), &"413")
 }
 
-fn big_file(lab: &Lab, server: SocketAddr) -> Result {
-    let out = lab.scratch.path("big");
+fn big_file(harness: &Harness, server: SocketAddr) -> Result {
+    let out = harness.scratch.path("big");
     curl(&["--fail", "-o", &out.display().to_string(), &url(server, "/big")])?;
     same_bytes("the big file", &out, &noise(BIG_BYTES))
 }

@@ -1,12 +1,13 @@
 //! nginx on both sides: our HTTP client asks it, and it passes requests on to our server.
 
 use super::curl;
-use crate::{
+use command::{
     child::Child,
     failure::{OrSay, Result, fail},
-    http,
-    lab::{BOOT_LIMIT, Lab, contains, curl, equal, noise, same_bytes},
-    link, peers,
+};
+use lab::{
+    harness::{BOOT_LIMIT, Harness, contains, curl, equal, noise, same_bytes},
+    http_client, link, peers,
 };
 use rustix::process::Signal;
 use std::{
@@ -22,54 +23,54 @@ const ASK_LIMIT: Duration = Duration::from_millis(500);
 /// nginx, wherever our appliance is: the guest reaches it over the wire, the process on this machine.
 const NGINX: SocketAddr = SocketAddr::new(link::HOST_IPV4, 8081);
 
-pub(super) fn behind_the_guest(lab: &mut Lab) -> Result {
-    on_guest(lab, behind)
+pub(super) fn behind_the_guest(harness: &mut Harness) -> Result {
+    on_guest(harness, behind)
 }
 
-pub(super) fn behind_the_process(lab: &mut Lab) -> Result {
-    on_process(lab, behind)
+pub(super) fn behind_the_process(harness: &mut Harness) -> Result {
+    on_process(harness, behind)
 }
 
-pub(super) fn before_the_guest(lab: &mut Lab) -> Result {
-    on_guest(lab, before)
+pub(super) fn before_the_guest(harness: &mut Harness) -> Result {
+    on_guest(harness, before)
 }
 
-pub(super) fn before_the_process(lab: &mut Lab) -> Result {
-    on_process(lab, before)
+pub(super) fn before_the_process(harness: &mut Harness) -> Result {
+    on_process(harness, before)
 }
 
-fn on_guest(lab: &mut Lab, check: fn(&Lab, SocketAddr) -> Result) -> Result {
-    let bundle = bundle(lab)?;
-    curl::on_guest(lab, bundle, check)
+fn on_guest(harness: &mut Harness, check: fn(&Harness, SocketAddr) -> Result) -> Result {
+    let bundle = bundle(harness)?;
+    curl::on_guest(harness, bundle, check)
 }
 
-fn on_process(lab: &mut Lab, check: fn(&Lab, SocketAddr) -> Result) -> Result {
+fn on_process(harness: &mut Harness, check: fn(&Harness, SocketAddr) -> Result) -> Result {
     // For its address, at which nginx listens.
-    lab.tap()?;
-    let bundle = bundle(lab)?;
-    curl::on_process(lab, &bundle, check)
+    harness.tap()?;
+    let bundle = bundle(harness)?;
+    curl::on_process(harness, &bundle, check)
 }
 
-fn bundle(lab: &Lab) -> Result<PathBuf> {
-    lab.bundle(CONFIG, &[("site/file", &noise(BODY_BYTES))])
+fn bundle(harness: &Harness) -> Result<PathBuf> {
+    harness.bundle(CONFIG, &[("site/file", &noise(BODY_BYTES))])
 }
 
 /// Our client asks nginx, which serves files and takes uploads.
-fn behind(lab: &Lab, appliance: SocketAddr) -> Result {
+fn behind(harness: &Harness, appliance: SocketAddr) -> Result {
     let file = noise(BODY_BYTES);
     let text = "a line that is worth compressing\n".repeat(2_000);
-    let www = lab.scratch.path("www");
+    let www = harness.scratch.path("www");
     put(&www, "file", &file)?;
     put(&www, "text.html", text.as_bytes())?;
     put(&www, AGAIN, b"again")?;
     let server = "gzip on; location / { root www; dav_methods PUT; client_max_body_size 16m; }";
-    let mut nginx = Nginx::start(lab, server)?;
+    let mut nginx = Nginx::start(harness, server)?;
     let url = |path: &str| format!("http://{appliance}/_test/relay/{NGINX}{path}");
     let code = |words: &[&str]| {
         curl(&[&["-o", "/dev/null", "-w", "%{http_code} %{size_download}"], words].concat())
     };
 
-    let out = lab.scratch.path("out");
+    let out = harness.scratch.path("out");
     let to = out.display().to_string();
     curl(&["--fail", "-o", &to, &url("/file")])?;
     same_bytes("a file", &out, &file)?;
@@ -88,24 +89,24 @@ fn behind(lab: &Lab, appliance: SocketAddr) -> Result {
     contains("a compressed text", &head, "transfer-encoding: chunked")?;
     equal("a text", &curl(&["--compressed", &url("/text.html")])?, &text)?;
 
-    uploads(lab, &file, &url)?;
+    uploads(harness, &file, &url)?;
     keeps_its_connections(&nginx, &url)?;
 
     nginx.stop();
     equal("without nginx", &code(&[&url("/file")])?.starts_with("502 "), &true)?;
-    let _again = Nginx::start(lab, server)?;
+    let _again = Nginx::start(harness, server)?;
     equal("with nginx again", &curl(&["--fail", &url("/text.html")])?, &text)
 }
 
 /// With a length and chunked; what nginx wrote is what was sent.
-fn uploads(lab: &Lab, file: &[u8], url: &dyn Fn(&str) -> String) -> Result {
-    let body = lab.scratch.path("body");
+fn uploads(harness: &Harness, file: &[u8], url: &dyn Fn(&str) -> String) -> Result {
+    let body = harness.scratch.path("body");
     std::fs::write(&body, file).or_say(|| "cannot write a body".into())?;
     let body = body.display().to_string();
     for (name, more) in [("length", "Expect:"), ("chunked", "Transfer-Encoding: chunked")] {
         let path = format!("/{name}");
         curl(&["--fail", "-H", more, "-T", &body, &url(&path)])?;
-        same_bytes(name, &lab.scratch.path("www").join(name), file)?;
+        same_bytes(name, &harness.scratch.path("www").join(name), file)?;
     }
     Ok(())
 }
@@ -128,15 +129,15 @@ fn keeps_its_connections(nginx: &Nginx, url: &dyn Fn(&str) -> String) -> Result 
 }
 
 /// nginx is the proxy, our server is behind it.
-fn before(lab: &Lab, appliance: SocketAddr) -> Result {
+fn before(harness: &Harness, appliance: SocketAddr) -> Result {
     let server = "location / {
         proxy_pass http://appliance; proxy_http_version 1.1; proxy_set_header Connection '';
         proxy_request_buffering off; proxy_buffering off; client_max_body_size 16m;
     }";
     let upstream = format!("upstream appliance {{ server {appliance}; keepalive 4; }}");
-    let nginx = Nginx::start_with(lab, &upstream, server)?;
+    let nginx = Nginx::start_with(harness, &upstream, server)?;
     let file = noise(BODY_BYTES);
-    let out = lab.scratch.path("out");
+    let out = harness.scratch.path("out");
     let to = out.display().to_string();
     let url = |path: &str| format!("http://{NGINX}{path}");
     curl(&["--fail", "-o", &to, &url("/file")])?;
@@ -146,7 +147,7 @@ fn before(lab: &Lab, appliance: SocketAddr) -> Result {
     let range = curl(&["-o", &to, "-w", "%{http_code}", "-r", "1000-1999", &url("/file")])?;
     equal("a range", &range.as_str(), &"206")?;
     same_bytes("a range", &out, &file[1_000..2_000])?;
-    let body = lab.scratch.path("body");
+    let body = harness.scratch.path("body");
     std::fs::write(&body, &file).or_say(|| "cannot write a body".into())?;
     let data = format!("@{}", body.display());
     for more in ["Expect:", "Transfer-Encoding: chunked"] {
@@ -172,12 +173,12 @@ struct Nginx {
 }
 
 impl Nginx {
-    fn start(lab: &Lab, server: &str) -> Result<Self> {
-        Self::start_with(lab, "", server)
+    fn start(harness: &Harness, server: &str) -> Result<Self> {
+        Self::start_with(harness, "", server)
     }
 
-    fn start_with(lab: &Lab, upstream: &str, server: &str) -> Result<Self> {
-        let folder = lab.scratch.path("");
+    fn start_with(harness: &Harness, upstream: &str, server: &str) -> Result<Self> {
+        let folder = harness.scratch.path("");
         let config = format!(
             "daemon off; user root; pid pid; error_log stderr error; worker_processes 1;
             events {{}}
@@ -198,7 +199,7 @@ impl Nginx {
         })?;
         let mut nginx = Self { child, log: folder.join("access.log") };
         let deadline = Instant::now() + BOOT_LIMIT;
-        while http::get(NGINX, "/", ASK_LIMIT).is_none() {
+        while http_client::get(NGINX, "/", ASK_LIMIT).is_none() {
             if let Some(status) = nginx.child.ended() {
                 fail!("nginx ended: {status}");
             }

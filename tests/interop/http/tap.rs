@@ -1,9 +1,9 @@
 //! The Linux process over a TAP: our own stack against the kernel's.
 
 use super::crowds::wrk;
-use crate::{
-    failure::{OrSay, Result},
-    lab::{GUEST_ADDRESS, Lab, Server, curl, equal, noise, same_bytes},
+use command::failure::{OrSay, Result};
+use lab::{
+    harness::{GUEST_ADDRESS, Harness, Server, curl, equal, noise, same_bytes},
     link, load,
 };
 use std::time::Duration;
@@ -17,20 +17,20 @@ idle_timeout_seconds = 600
 
 /// 64 MiB each way and over both versions of IP, byte for byte; then with a kernel that sends
 /// every segment in a frame of its own.
-pub(super) fn transfers(lab: &mut Lab) -> Result {
+pub(super) fn transfers(harness: &mut Harness) -> Result {
     let big = noise(BIG_BYTES);
-    let bundle = lab.bundle(CONFIG, &[("site/big", &big)])?;
-    let child = lab.process_on_tap(&bundle, &["--debug-endpoints"])?;
-    let result = both_ways(lab, &big).and_then(|()| {
-        let tap = lab.tap()?.name().to_owned();
+    let bundle = harness.bundle(CONFIG, &[("site/big", &big)])?;
+    let child = harness.process_on_tap(&bundle, &["--debug-endpoints"])?;
+    let result = both_ways(harness, &big).and_then(|()| {
+        let tap = harness.tap()?.name().to_owned();
         link::ip(&["link", "set", &tap, "gso_max_segs", "1"])?;
-        both_ways(lab, &big)
+        both_ways(harness, &big)
     });
     Server::Process(Box::new(child)).judge(result)
 }
 
-fn both_ways(lab: &Lab, big: &[u8]) -> Result {
-    let (source, out) = (lab.scratch.path("source"), lab.scratch.path("out"));
+fn both_ways(harness: &Harness, big: &[u8]) -> Result {
+    let (source, out) = (harness.scratch.path("source"), harness.scratch.path("out"));
     std::fs::write(&source, big).or_say(|| "cannot write the upload".into())?;
     let (from, to) = (source.display().to_string(), out.display().to_string());
     for host in [GUEST_ADDRESS.ip().to_string(), format!("[{}]", link::GUEST_IPV6)] {
@@ -47,9 +47,9 @@ fn both_ways(lab: &Lab, big: &[u8]) -> Result {
 }
 
 /// wrk on connections kept and on new ones, then a thousand connections at once.
-pub(super) fn crowds(lab: &mut Lab) -> Result {
-    let bundle = lab.bundle(CONFIG, &[])?;
-    let child = lab.process_on_tap(&bundle, &[])?;
+pub(super) fn crowds(harness: &mut Harness) -> Result {
+    let bundle = harness.bundle(CONFIG, &[])?;
+    let child = harness.process_on_tap(&bundle, &[])?;
     let result = wrk(&["-c64"]).and_then(|()| wrk(&["-c16", "-H", "Connection: close"]));
     let result = result.and_then(|()| {
         let mut streams = load::open(GUEST_ADDRESS, 1_000)?;
@@ -59,8 +59,8 @@ pub(super) fn crowds(lab: &mut Lab) -> Result {
     Server::Process(Box::new(child)).judge(result)
 }
 
-pub(super) fn stops_gracefully(lab: &mut Lab) -> Result {
-    let bundle = lab.bundle("", &[])?;
-    let child = lab.process_on_tap(&bundle, &[])?;
+pub(super) fn stops_gracefully(harness: &mut Harness) -> Result {
+    let bundle = harness.bundle("", &[])?;
+    let child = harness.process_on_tap(&bundle, &[])?;
     Server::Process(Box::new(child)).stop(Duration::from_secs(15))
 }

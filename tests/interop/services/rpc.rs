@@ -1,9 +1,9 @@
 //! Cap'n Proto RPC.
 
 use super::{PEER_ADDRESS, checked, on_guest, on_process, serving, serving_at};
-use crate::{
-    failure::Result,
-    lab::{GUEST_ADDRESS, Lab, PROCESS_ADDRESS, Server, Setup},
+use command::failure::Result;
+use lab::{
+    harness::{GUEST_ADDRESS, Harness, PROCESS_ADDRESS, Server, Setup},
     link, peers,
 };
 use std::{
@@ -11,33 +11,33 @@ use std::{
     process::Command,
 };
 
-pub(super) fn cpp_calls_us(_: &mut Lab) -> Result {
+pub(super) fn cpp_calls_us(_: &mut Harness) -> Result {
     let _server = serving(Command::new(peers::rpc()))?;
     checked(Command::new(peers::rpc_cpp()?).arg("check").arg(PEER_ADDRESS.to_string()))
 }
 
-pub(super) fn we_call_cpp(_: &mut Lab) -> Result {
+pub(super) fn we_call_cpp(_: &mut Harness) -> Result {
     let _server = serving(Command::new(peers::rpc_cpp()?))?;
     checked(Command::new(peers::rpc()).arg("check").arg(PEER_ADDRESS.to_string()))
 }
 
-pub(super) fn python_calls_us(_: &mut Lab) -> Result {
+pub(super) fn python_calls_us(_: &mut Harness) -> Result {
     let _server = serving(Command::new(peers::rpc()))?;
     checked(python()?.arg("check").arg(PEER_ADDRESS.to_string()))
 }
 
 /// A server in Python can raise one kind of error only.
-pub(super) fn we_call_python(_: &mut Lab) -> Result {
+pub(super) fn we_call_python(_: &mut Harness) -> Result {
     let _server = serving(python()?)?;
     checked(Command::new(peers::rpc()).arg("check-failed-only").arg(PEER_ADDRESS.to_string()))
 }
 
-pub(super) fn appliance_process(lab: &mut Lab) -> Result {
-    on_process(lab, services)
+pub(super) fn appliance_process(harness: &mut Harness) -> Result {
+    on_process(harness, services)
 }
 
-pub(super) fn appliance_guest(lab: &mut Lab) -> Result {
-    on_guest(lab, services)
+pub(super) fn appliance_guest(harness: &mut Harness) -> Result {
+    on_guest(harness, services)
 }
 
 const PORT: u16 = 7000;
@@ -55,17 +55,17 @@ fn services(host: IpAddr) -> Result {
     )
 }
 
-pub(super) fn relaying_process(lab: &mut Lab) -> Result {
-    let bundle = lab.bundle("", &[])?;
-    let child = lab.process(&bundle, &["--debug-endpoints"])?;
+pub(super) fn relaying_process(harness: &mut Harness) -> Result {
+    let bundle = harness.bundle("", &[])?;
+    let child = harness.process(&bundle, &["--debug-endpoints"])?;
     let result = relayed(PROCESS_ADDRESS.ip(), PEER_ADDRESS);
     Server::Process(Box::new(child)).judge(result)
 }
 
-pub(super) fn relaying_guest(lab: &mut Lab) -> Result {
-    let bundle = lab.bundle("", &[])?;
+pub(super) fn relaying_guest(harness: &mut Harness) -> Result {
+    let bundle = harness.bundle("", &[])?;
     let words = format!("{} debug", link::guest_words());
-    let guest = lab.boot(&Setup { words, bundle: Some(bundle), ..Setup::default() })?;
+    let guest = harness.boot(&Setup { words, bundle: Some(bundle), ..Setup::default() })?;
     let peer = SocketAddr::new(link::HOST_IPV4, PEER_ADDRESS.port());
     let result = relayed(GUEST_ADDRESS.ip(), peer);
     Server::Guest(Box::new(guest)).judge(result)

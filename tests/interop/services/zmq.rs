@@ -1,10 +1,10 @@
 //! ZeroMQ.
 
 use super::{checked, on_guest, on_process};
-use crate::{
-    failure::Result,
-    lab::{GUEST_ADDRESS, Lab, PROCESS_ADDRESS, Server, Setup, curl, equal},
-    link, peers, tools,
+use command::{failure::Result, programs};
+use lab::{
+    harness::{GUEST_ADDRESS, Harness, PROCESS_ADDRESS, Server, Setup, curl, equal},
+    link, peers,
 };
 use std::net::{IpAddr, SocketAddr};
 
@@ -13,25 +13,25 @@ const PORT: u16 = 5555;
 const MEMORY_MIB: u32 = 512;
 
 /// Every pattern and mechanism against libzmq, bind and connect on either side.
-pub(super) fn patterns_and_mechanisms(_: &mut Lab) -> Result {
+pub(super) fn patterns_and_mechanisms(_: &mut Harness) -> Result {
     let test = peers::source("tests/interop/zmq/test_zmq.py");
-    tools::output(peers::python()?.arg(test).arg(peers::zmq())).map(drop)
+    programs::output(peers::python()?.arg(test).arg(peers::zmq())).map(drop)
 }
 
 /// The same, of sockets in the appliance as a process.
-pub(super) fn patterns_process(lab: &mut Lab) -> Result {
-    let bundle = lab.bundle("", &[])?;
-    let child = lab.process(&bundle, &["--debug-endpoints"])?;
+pub(super) fn patterns_process(harness: &mut Harness) -> Result {
+    let bundle = harness.bundle("", &[])?;
+    let child = harness.process(&bundle, &["--debug-endpoints"])?;
     let result = patterns(PROCESS_ADDRESS, PROCESS_ADDRESS.ip());
     Server::Process(Box::new(child)).judge(result)
 }
 
 /// The same, of sockets in the image.
-pub(super) fn patterns_guest(lab: &mut Lab) -> Result {
-    let bundle = lab.bundle("", &[])?;
+pub(super) fn patterns_guest(harness: &mut Harness) -> Result {
+    let bundle = harness.bundle("", &[])?;
     let words = format!("{} debug", link::guest_words());
     let setup = Setup { words, bundle: Some(bundle), memory_mib: MEMORY_MIB, ..Setup::default() };
-    let guest = lab.boot(&setup)?;
+    let guest = harness.boot(&setup)?;
     let result = patterns(GUEST_ADDRESS, link::HOST_IPV4);
     Server::Guest(Box::new(guest)).judge(result)
 }
@@ -43,12 +43,12 @@ fn patterns(appliance: SocketAddr, here: IpAddr) -> Result {
     checked(&mut command)
 }
 
-pub(super) fn service_process(lab: &mut Lab) -> Result {
-    on_process(lab, service)
+pub(super) fn service_process(harness: &mut Harness) -> Result {
+    on_process(harness, service)
 }
 
-pub(super) fn service_guest(lab: &mut Lab) -> Result {
-    on_guest(lab, service)
+pub(super) fn service_guest(harness: &mut Harness) -> Result {
+    on_guest(harness, service)
 }
 
 fn service(host: IpAddr) -> Result {
@@ -60,12 +60,12 @@ fn service(host: IpAddr) -> Result {
 }
 
 /// A session of a guest calls the process's service, and the other way around.
-pub(super) fn appliances_call_each_other(lab: &mut Lab) -> Result {
-    let bundle = lab.bundle("", &[])?;
+pub(super) fn appliances_call_each_other(harness: &mut Harness) -> Result {
+    let bundle = harness.bundle("", &[])?;
     let words = format!("{} debug", link::guest_words());
-    let guest = lab.boot(&Setup { words, bundle: Some(bundle.clone()), ..Setup::default() })?;
+    let guest = harness.boot(&Setup { words, bundle: Some(bundle.clone()), ..Setup::default() })?;
     let here = SocketAddr::new(link::HOST_IPV4, 8080);
-    let child = lab.process_at(here, &bundle, &["--debug-endpoints"])?;
+    let child = harness.process_at(here, &bundle, &["--debug-endpoints"])?;
     let result = transformed(GUEST_ADDRESS, link::HOST_IPV4)
         .and_then(|()| transformed(here, link::GUEST_IPV4));
     let result = Server::Process(Box::new(child)).judge(result);

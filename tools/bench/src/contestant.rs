@@ -1,11 +1,11 @@
 //! The two that are compared, started under the same flags.
 
 use super::counter::Counter;
-use crate::{
+use command::failure::{Result, fail};
+use lab::{
     accel::Accel,
-    failure::{Result, fail},
     guest::{Echo, Guest},
-    http,
+    http_client,
     link::{self, Tap},
     qemu::{MAC, Machine, Spec, Wire},
 };
@@ -138,7 +138,7 @@ impl Contestant {
 
     pub(crate) fn first_answer(&self, guest: &mut Guest, limit: Duration) -> Result<Duration> {
         while guest.started().elapsed() < limit {
-            if http::get_patiently(self.server(), "/", CONNECT_LIMIT, ANSWER_LIMIT)
+            if http_client::get_patiently(self.server(), "/", CONNECT_LIMIT, ANSWER_LIMIT)
                 .is_some_and(|answer| answer.status == 200)
             {
                 return Ok(guest.started().elapsed());

@@ -1,9 +1,9 @@
 //! Counts guest instructions by a QEMU plugin: the one figure that a busy machine does not blur.
 
-use crate::{
+use command::{
     failure::{OrSay, Result, fail},
-    places::Scratch,
-    tools,
+    paths::Scratch,
+    programs,
 };
 use std::{fs::File, os::unix::fs::FileExt, path::PathBuf};
 
@@ -28,8 +28,8 @@ impl Plugin {
         let (source, object) = (scratch.path("count.c"), scratch.path("count.so"));
         std::fs::write(&source, SOURCE).or_say(|| "cannot write the plugin".into())?;
         let interface = format!("-DINTERFACE={}", interface()?);
-        tools::output(
-            tools::command(&tools::CC)?
+        programs::output(
+            programs::command(&programs::CC)?
                 .args(["-O2", "-Wall", "-shared", "-fPIC", &interface, "-o"])
                 .arg(&object)
                 .arg(&source),
@@ -57,7 +57,7 @@ impl Counter {
 
 /// The version of the plugin interface: QEMU 9 refuses version 1, and older ones refuse what is newer.
 fn interface() -> Result<u32> {
-    let text = tools::output(tools::command(&tools::QEMU)?.arg("--version"))?;
+    let text = programs::output(programs::command(&programs::QEMU)?.arg("--version"))?;
     let version = text
         .split_whitespace()
         .find(|word| word.contains('.') && word.starts_with(|digit: char| digit.is_ascii_digit()));

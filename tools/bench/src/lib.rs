@@ -1,4 +1,5 @@
 //! `cargo xtask bench`: the appliance and Debian's kernel with nginx, side by side, under the same flags, in one run.
+#![forbid(unsafe_code)]
 
 mod contestant;
 mod counter;
@@ -7,22 +8,21 @@ mod native;
 mod rows;
 mod rpc;
 mod services;
+mod xen;
 
-use crate::{
+use command::{
     child::Child,
     failure::{OrSay, Result, fail},
-    image::{self, Image, Services},
-    lab::noise,
-    link, peer, places,
-    qemu::Machine,
-    test,
-    tools::{self, Install},
+    paths,
+    programs::{self, Install},
 };
 use config::cpio::Writer;
 use contestant::Contestant;
 use counter::Plugin;
-pub(crate) use load::{HOLD_VERB, hold_main};
-pub(crate) use native::{NATIVE_VERB, native_main};
+use image_builder::image::{self, Image, Services};
+use lab::{harness::noise, link, namespace, peers::linux_guest, qemu::Machine};
+pub use load::{HOLD_VERB, hold_main};
+pub use native::{NATIVE_VERB, native_main};
 use rows::{Field, Line, Reach, Row};
 use std::{
     net::Ipv4Addr,
@@ -32,7 +32,7 @@ use std::{
 };
 
 /// The hidden verb by which the measurements run in a network namespace of their own.
-pub(crate) const WORKER_VERB: &str = "bench-worker";
+pub const WORKER_VERB: &str = "bench-worker";
 /// All rows take about a quarter of this.
 const LIMIT: Duration = Duration::from_secs(2 * 3600);
 const PAGE: &[u8] = b"hello, world\n";
@@ -95,10 +95,10 @@ impl Options {
 }
 
 /// Builds and downloads, then measures in a namespace.
-pub(crate) fn main(arguments: lexopt::Parser) -> Result<ExitCode> {
+pub fn main(arguments: lexopt::Parser) -> Result<ExitCode> {
     let words: Vec<_> = std::env::args_os().skip(2).collect();
     if words.first().is_some_and(|word| word == "xen") {
-        return crate::xen::bench::main(lexopt::Parser::from_args(words.into_iter().skip(1)));
+        return xen::main(lexopt::Parser::from_args(words.into_iter().skip(1)));
     }
     if words.first().is_some_and(|word| word == "native") {
         return native::main(&words[1..]);
@@ -110,18 +110,18 @@ pub(crate) fn main(arguments: lexopt::Parser) -> Result<ExitCode> {
     }
     let options = Options::parse(arguments)?;
     options.rows()?;
-    tools::need(
-        &[&tools::QEMU, &tools::IP, &tools::WRK, &tools::CC, &tools::LIBC_HEADERS],
+    programs::need(
+        &[&programs::QEMU, &programs::IP, &programs::WRK, &programs::CC, &programs::LIBC_HEADERS],
         options.install,
     )?;
     // The row of sizes is about both; the other rows take the second.
     image::build_with(Services::HttpOnly, options.install)?;
     image::build(options.install)?;
     if !options.ours_only {
-        peer::make(PAGE, options.install)?;
+        linux_guest::make(PAGE, options.install)?;
     }
     let own = std::env::current_exe().or_say(|| "cannot find xtask itself".into())?;
-    let mut command = test::in_namespace();
+    let mut command = namespace::command();
     command.arg(own).arg(WORKER_VERB).args(words);
     let mut child = Child::start(&command, |command| {
         command.stdin(Stdio::null());
@@ -133,7 +133,7 @@ pub(crate) fn main(arguments: lexopt::Parser) -> Result<ExitCode> {
     }
 }
 
-pub(crate) fn worker_main(arguments: lexopt::Parser) -> Result<ExitCode> {
+pub fn worker_main(arguments: lexopt::Parser) -> Result<ExitCode> {
     let options = Options::parse(arguments)?;
     prepare_namespace()?;
     let field = Field {
@@ -195,13 +195,13 @@ fn bundle(name: &str, more: &[(&str, &[u8])]) -> Result<PathBuf> {
     {
         writer.file(path, bytes, 1_700_000_000).or_say(|| (*path).to_owned())?;
     }
-    let file = places::made("bench")?.join(format!("{name}.cpio"));
+    let file = paths::made("bench")?.join(format!("{name}.cpio"));
     std::fs::write(&file, writer.finish()).or_say(|| format!("cannot write {}", file.display()))?;
     Ok(file)
 }
 
 fn theirs(options: &Options) -> Result<Contestant> {
-    let peer = peer::make(PAGE, Install::OnlyTell)?;
+    let peer = linux_guest::make(PAGE, Install::OnlyTell)?;
     let address = Ipv4Addr::new(10, 9, 1, 2);
     Ok(Contestant {
         name: "Linux+nginx",

@@ -1,10 +1,11 @@
 //! Load for a length of time, and what a process used meanwhile.
 
-use crate::{
+use command::{
     child::Child,
     failure::{OrSay, Result, fail},
-    http, load as crowd, places, tools,
+    paths, programs,
 };
+use lab::{http_client, load as crowd};
 use lexopt::ValueExt;
 use std::{
     io::{BufRead, BufReader},
@@ -39,7 +40,7 @@ pub(crate) fn wrk(
     seconds: u64,
     reuse: Reuse,
 ) -> Result<Wrk> {
-    let mut command = tools::command(&tools::WRK)?;
+    let mut command = programs::command(&programs::WRK)?;
     command
         .args(["-t1", "--timeout", "5s"])
         .arg(format!("-c{connections}"))
@@ -50,13 +51,13 @@ pub(crate) fn wrk(
             command.args(["-H", "Connection: close"]);
         }
         Reuse::KeepAndVary => {
-            let script = places::made("bench")?.join("vary.lua");
+            let script = paths::made("bench")?.join("vary.lua");
             std::fs::write(&script, VARY)
                 .or_say(|| format!("cannot write {}", script.display()))?;
             command.arg("-s").arg(script);
         }
     }
-    let report = tools::output(command.arg(format!("http://{server}/")))?;
+    let report = programs::output(command.arg(format!("http://{server}/")))?;
     let word_before = |sign: &str| {
         report
             .split_once(sign)
@@ -82,7 +83,9 @@ pub(crate) fn in_turn(server: SocketAddr, count: usize) -> Result {
     stream.set_nodelay(true).or_say(say)?;
     stream.set_read_timeout(Some(ANSWER_LIMIT)).or_say(say)?;
     for number in 0..count {
-        if http::get_again(&mut stream, server, "/").is_none_or(|answer| answer.status != 200) {
+        if http_client::get_again(&mut stream, server, "/")
+            .is_none_or(|answer| answer.status != 200)
+        {
             fail!("request {number} of {count} was not answered");
         }
     }
@@ -92,7 +95,7 @@ pub(crate) fn in_turn(server: SocketAddr, count: usize) -> Result {
 /// One download: MiB and MiB per second.
 pub(crate) fn bulk(server: SocketAddr) -> Result<(f64, f64)> {
     let started = Instant::now();
-    match http::get(server, "/big", ANSWER_LIMIT) {
+    match http_client::get(server, "/big", ANSWER_LIMIT) {
         Some(answer) if answer.status == 200 => {
             let mib = answer.body_bytes as f64 / f64::from(1 << 20);
             Ok((mib, mib / started.elapsed().as_secs_f64()))
@@ -102,7 +105,7 @@ pub(crate) fn bulk(server: SocketAddr) -> Result<(f64, f64)> {
 }
 
 /// The hidden verb of a process that opens connections, asks on each, and holds them until it is ended.
-pub(crate) const HOLD_VERB: &str = "hold";
+pub const HOLD_VERB: &str = "hold";
 
 /// Such a process.
 pub(crate) struct Holder {
@@ -131,7 +134,7 @@ impl Holder {
 }
 
 /// What such a process does.
-pub(crate) fn hold_main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
+pub fn hold_main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
     let server: SocketAddr = arguments.value()?.parse()?;
     let count: usize = arguments.value()?.parse()?;
     crowd::allow_sockets(count as u64)?;

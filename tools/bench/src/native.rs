@@ -4,16 +4,19 @@
 //! the stack. CPU time is the server's and the client's together: each stack does part of its work in the other's calls.
 
 use super::{load, rows::median};
-use crate::{
+use command::{
     child::Child,
     failure::{OrSay, Result, fail},
-    http,
-    lab::noise,
-    link::{self, Tap},
-    places, run, test,
-    tools::{self, Install, Tool},
+    paths,
+    programs::{self, Install, Program},
 };
 use config::cpio::Writer;
+use lab::{
+    harness::noise,
+    http_client,
+    link::{self, Tap},
+    namespace, process,
+};
 use std::{
     ffi::OsString,
     io::{Read, Write},
@@ -24,8 +27,8 @@ use std::{
 };
 
 /// The hidden verb by which the measurements run in a network namespace of their own.
-pub(crate) const NATIVE_VERB: &str = "bench-native-worker";
-const NSENTER: Tool = Tool { program: "nsenter", package: "util-linux" };
+pub const NATIVE_VERB: &str = "bench-native-worker";
+const NSENTER: Program = Program { program: "nsenter", package: "util-linux" };
 const LIMIT: Duration = Duration::from_secs(600);
 const START_LIMIT: Duration = Duration::from_secs(10);
 const ANSWER_LIMIT: Duration = Duration::from_secs(60);
@@ -49,10 +52,10 @@ pub(super) fn main(words: &[OsString]) -> Result<ExitCode> {
         [word] if word == "--no-install" => Install::OnlyTell,
         _ => fail!("`cargo xtask bench native` takes no more than --no-install"),
     };
-    tools::need(&[&tools::IP, &NSENTER], install)?;
-    let process = run::build_process()?;
+    programs::need(&[&programs::IP, &NSENTER], install)?;
+    let process = process::build()?;
     let own = std::env::current_exe().or_say(|| "cannot find xtask itself".into())?;
-    let mut command = test::in_namespace();
+    let mut command = namespace::command();
     command.arg(own).arg(NATIVE_VERB).arg(process);
     let mut child = Child::start(&command, |command| {
         command.stdin(Stdio::null());
@@ -64,7 +67,7 @@ pub(super) fn main(words: &[OsString]) -> Result<ExitCode> {
     }
 }
 
-pub(crate) fn native_main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
+pub fn native_main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
     let process = PathBuf::from(lexopt::ValueExt::string(arguments.value()?)?);
     let bundle = bundle()?;
     let tap = Tap::bare("tap0", Ipv4Addr::new(10, 9, 0, 1).into())?;
@@ -104,7 +107,7 @@ fn bundle() -> Result<PathBuf> {
     ] {
         writer.file(path, bytes, 1_700_000_000).or_say(|| path.to_owned())?;
     }
-    let file = places::made("bench")?.join("native.cpio");
+    let file = paths::made("bench")?.join("native.cpio");
     std::fs::write(&file, writer.finish()).or_say(|| format!("cannot write {}", file.display()))?;
     Ok(file)
 }
@@ -120,7 +123,7 @@ fn on_tap(process: &Path, bundle: &Path, tap: &Tap) -> Result<Child> {
 
 /// The server has a namespace of its own, with one end of the pair in it.
 fn on_veth(process: &Path, bundle: &Path) -> Result<Child> {
-    let mut command = test::in_namespace();
+    let mut command = namespace::command();
     command.arg(process).arg("--bundle").arg(bundle).args(["--log", "warn"]);
     command.args(["--http", &SocketAddr::from((Ipv4Addr::UNSPECIFIED, 80)).to_string()]);
     let server = start(&command)?;
@@ -137,9 +140,9 @@ fn on_veth(process: &Path, bundle: &Path) -> Result<Child> {
     link::ip(&["addr", "add", "10.9.2.1/24", "dev", "veth0"])?;
     link::ip(&["link", "set", "veth0", "up"])?;
     let inside = |arguments: &[&str]| {
-        let mut command = tools::command(&NSENTER)?;
+        let mut command = programs::command(&NSENTER)?;
         command.args(["--net", "--target", &id, "--", "ip"]).args(arguments);
-        tools::output(&mut command)
+        programs::output(&mut command)
     };
     inside(&["addr", "add", &format!("{}/24", KERNELS.ip()), "dev", "veth1"])?;
     inside(&["link", "set", "veth1", "up"])?;
@@ -155,7 +158,7 @@ fn start(command: &Command) -> Result<Child> {
 
 fn answers(address: SocketAddr) -> Result {
     let deadline = Instant::now() + START_LIMIT;
-    while http::get(address, "/", Duration::from_millis(500)).is_none() {
+    while http_client::get(address, "/", Duration::from_millis(500)).is_none() {
         if Instant::now() > deadline {
             fail!("no answer at {address} within {START_LIMIT:?}");
         }
@@ -196,7 +199,7 @@ fn measure(server: &Child, address: SocketAddr, transfer: Transfer) -> Result<Sa
 }
 
 fn download(stream: &mut TcpStream, address: SocketAddr) -> Result {
-    match http::get_again(stream, address, "/big") {
+    match http_client::get_again(stream, address, "/big") {
         Some(answer) if answer.status == 200 && answer.body_bytes == BULK_BYTES => Ok(()),
         _ => fail!("{address} did not send the bulk file"),
     }

@@ -5,12 +5,9 @@ use super::{
     counter::Plugin,
     load::{self, Reuse},
 };
-use crate::{
-    failure::{Failure, Result, fail},
-    guest::Guest,
-    image::{Image, Services},
-    load as crowd,
-};
+use command::failure::{Failure, Result, fail};
+use image_builder::image::{Image, Services};
+use lab::{guest::Guest, load as crowd};
 use std::{
     path::Path,
     time::{Duration, Instant},
@@ -132,7 +129,7 @@ fn boot(field: &Field) -> Result<Vec<Line>> {
     }
     let took: Vec<f64> = took.iter_mut().map(|took| median(took)).collect();
     let peers = &took[2..];
-    let reach = if field.ours.machine == crate::qemu::Machine::Microvm { 90.0 } else { 130.0 };
+    let reach = if field.ours.machine == lab::qemu::Machine::Microvm { 90.0 } else { 130.0 };
     let row = |what: &str, ours: f64, reach| {
         line(format!("exec to first 200, {what}, ms"), &[&[ours], peers].concat(), reach)
     };

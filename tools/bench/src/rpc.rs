@@ -5,12 +5,13 @@ use super::{
     rows::median,
     services::{build_beside, free_address, install},
 };
-use crate::{
+use command::{
     child::Child,
     failure::{Failure, OrSay, Result, fail},
-    peers, places, run,
-    tools::{self, Install},
+    paths,
+    programs::{self, Install},
 };
+use lab::{peers, process};
 use std::{
     ffi::OsString,
     net::{SocketAddr, TcpStream},
@@ -59,9 +60,9 @@ impl Contestant {
 
     /// The appliance as a process, called by our peer: a call reads a value of the calculator.
     fn appliance() -> Result<Self> {
-        let bundle = places::made("bench-rpc-bundle")?;
+        let bundle = paths::made("bench-rpc-bundle")?;
         std::fs::create_dir_all(bundle.join("site")).or_say(|| "cannot make a bundle".into())?;
-        let server = vec![run::build_process()?.into(), "--bundle".into(), bundle.into()];
+        let server = vec![process::build()?.into(), "--bundle".into(), bundle.into()];
         Ok(Self { name: "appliance", server, client: peers::rpc(), verb: "bench-appliance" })
     }
 
@@ -91,14 +92,14 @@ impl Contestant {
             }
             std::thread::sleep(Duration::from_millis(5));
         }
-        tools::output(Command::new(&self.client).arg(self.verb).arg(address.to_string()))
+        programs::output(Command::new(&self.client).arg(self.verb).arg(address.to_string()))
     }
 }
 
 /// The whole verb.
 pub(super) fn rpc(words: &[OsString]) -> Result<ExitCode> {
     let install: Install = install(words)?;
-    tools::need(&[&peers::CAPNP, &peers::CAPNP_HEADERS, &peers::CXX], install)?;
+    programs::need(&[&peers::CAPNP, &peers::CAPNP_HEADERS, &peers::CXX], install)?;
     peers::build_rpc()?;
     peers::build_rpc_cpp()?;
     let theirs = build_beside("tests/interop/rpc/bench/capnp-rpc-rs", "capnp-rpc-peer")?;
@@ -155,7 +156,7 @@ fn print_memory(ours: &Path, theirs: &Path) -> Result {
     let mut texts = Vec::new();
     for program in [ours, theirs] {
         let address = free_address()?.to_string();
-        texts.push(tools::output(Command::new(program).arg("memory").arg(address))?);
+        texts.push(programs::output(Command::new(program).arg("memory").arg(address))?);
     }
     println!("both ends together:");
     println!("{:<26} {:>10} {:>10} {:>10}", "", "ours", "", "capnp-rpc");

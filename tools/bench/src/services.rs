@@ -1,10 +1,12 @@
 //! `cargo xtask bench pipe`: our ZeroMQ and those of others, over loopback, in turns; and what all such benchmarks share.
 
-use crate::{
+use command::{
+    cargo,
     failure::{OrSay, Result, fail},
-    peers, places,
-    tools::{self, Install},
+    paths,
+    programs::{self, Install},
 };
+use lab::peers;
 use std::{
     ffi::OsString,
     net::{Ipv4Addr, SocketAddr, TcpListener},
@@ -18,7 +20,7 @@ const PIPE_MEGABYTES: &str = "400";
 /// `cargo xtask bench pipe`.
 pub(super) fn pipe(words: &[OsString]) -> Result<ExitCode> {
     let install = install(words)?;
-    tools::need(&[&peers::PYTHON, &peers::ZMQ_HEADERS, &tools::CC], install)?;
+    programs::need(&[&peers::PYTHON, &peers::ZMQ_HEADERS, &programs::CC], install)?;
     peers::build_zmq()?;
     let libzmq = build_libzmq()?;
     let theirs = build_beside("tests/interop/zmq/bench/zeromq-rs", "zmq-zeromq-rs")?;
@@ -36,10 +38,10 @@ pub(super) fn pipe(words: &[OsString]) -> Result<ExitCode> {
 
 fn build_libzmq() -> Result<PathBuf> {
     let source = peers::source("tests/interop/zmq/bench/libzmq.c");
-    let made = places::made("peers")?.join("zmq-libzmq");
+    let made = paths::made("peers")?.join("zmq-libzmq");
     if !peers::is_newer(&made, &[&source]) {
-        let mut cc = tools::command(&tools::CC)?;
-        tools::output(cc.args(["-O2", "-o"]).arg(&made).arg(&source).arg("-lzmq"))?;
+        let mut cc = programs::command(&programs::CC)?;
+        programs::output(cc.args(["-O2", "-o"]).arg(&made).arg(&source).arg("-lzmq"))?;
     }
     Ok(made)
 }
@@ -47,16 +49,10 @@ fn build_libzmq() -> Result<PathBuf> {
 /// Builds a workspace of its own; gives its binary.
 pub(super) fn build_beside(folder: &str, binary: &str) -> Result<PathBuf> {
     let manifest = peers::source(folder).join("Cargo.toml").display().to_string();
-    let target = places::target().join(binary);
-    let target_text = target.display().to_string();
-    peers::cargo(&[
-        "build",
-        "--release",
-        "--manifest-path",
-        &manifest,
-        "--target-dir",
-        &target_text,
-    ])?;
+    let target = paths::target().join(binary);
+    let mut build = cargo::command();
+    build.args(["build", "--release", "--manifest-path", &manifest, "--target-dir"]).arg(&target);
+    cargo::build(&mut build, binary)?;
     Ok(target.join("release").join(binary))
 }
 

@@ -1,14 +1,17 @@
 //! `cargo xtask bench xen`: the appliance and Debian's kernel with nginx as PVH guests of one dom0,
 //! in one nested run.
 
-use super::{Dom0, Domain, Host, Options, put_file};
-use crate::{
+use command::{
     failure::{Failure, OrSay, Result, fail},
-    image, peer,
-    places::Scratch,
-    tools::{self, Install},
+    paths::Scratch,
+    programs::{self, Install},
 };
 use config::cpio::Writer;
+use image_builder::image;
+use lab::{
+    peers::linux_guest,
+    xen::{Dom0, Domain, Host, Options, put_file},
+};
 use std::{
     path::Path,
     process::{Command, ExitCode},
@@ -105,7 +108,7 @@ pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
             other => return Err(other.unexpected().into()),
         }
     }
-    tools::need(&[&tools::QEMU, &tools::WRK], words.install)?;
+    programs::need(&[&programs::QEMU, &programs::WRK], words.install)?;
     let host = prepare(words.install)?;
     println!(
         "nested Xen in software emulation, 1 CPU for all, {GUEST_MIB} MiB each; medians, interleaved"
@@ -128,7 +131,7 @@ pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
 /// A host with both guests' files and wrk in its dom0.
 fn prepare(install: Install) -> Result<Host> {
     let image = image::build(install)?;
-    let peer = peer::make(PAGE, install)?;
+    let peer = linux_guest::make(PAGE, install)?;
     let options = Options { guests_mib: 4 * GUEST_MIB + 64, ..Options::default() };
     let host = Host::start(&Dom0::get(install)?, &options)?;
     let scratch = Scratch::new()?;
@@ -157,7 +160,7 @@ fn put_wrk(host: &Host, scratch: &Scratch) -> Result {
     let archive = scratch.path("wrk.tar");
     let shell = "wrk=$(command -v wrk); files=$(ldd $wrk | grep -o '/[^ ]*'); \
         tar -chf \"$0\" --transform 's,.*/,,' $wrk $files";
-    tools::output(Command::new("sh").args(["-c", shell]).arg(&archive))?;
+    programs::output(Command::new("sh").args(["-c", shell]).arg(&archive))?;
     put(host, "/tmp/wrk.tar", &archive)?;
     host.must("mkdir -p /wrk; tar -x -C /wrk -f /tmp/wrk.tar; rm /tmp/wrk.tar").map(drop)
 }

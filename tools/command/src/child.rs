@@ -2,7 +2,7 @@
 
 use crate::{
     failure::{OrSay, Result},
-    tools,
+    programs,
 };
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::{
@@ -13,16 +13,16 @@ use std::{
 
 /// A process group of its own (Ctrl-C in the terminal is for us, not for it), killed when dropped, and killed by the
 /// kernel when we die without dropping.
-pub(crate) struct Child {
+pub struct Child {
     inner: StdChild,
     status: Option<ExitStatus>,
 }
 
 impl Child {
     /// Starts a command. `standard` sets its streams.
-    pub(crate) fn start(command: &Command, standard: impl FnOnce(&mut Command)) -> Result<Self> {
+    pub fn start(command: &Command, standard: impl FnOnce(&mut Command)) -> Result<Self> {
         let name = command.get_program().to_string_lossy().into_owned();
-        let mut wrapped = match tools::find("setpriv") {
+        let mut wrapped = match programs::find("setpriv") {
             Some(setpriv) => {
                 let mut wrapped = Command::new(setpriv);
                 wrapped.args(["--pdeathsig", "KILL", "--"]).arg(command.get_program());
@@ -42,16 +42,16 @@ impl Child {
         Ok(Self { inner, status: None })
     }
 
-    pub(crate) fn id(&self) -> u32 {
+    pub fn id(&self) -> u32 {
         self.inner.id()
     }
 
-    pub(crate) fn streams(&mut self) -> &mut StdChild {
+    pub fn streams(&mut self) -> &mut StdChild {
         &mut self.inner
     }
 
     /// Its exit status, once it has ended.
-    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+    pub fn ended(&mut self) -> Option<ExitStatus> {
         if self.status.is_none() {
             self.status = self.inner.try_wait().ok().flatten();
         }
@@ -59,7 +59,7 @@ impl Child {
     }
 
     /// Waits for its end, up to a limit.
-    pub(crate) fn wait(&mut self, limit: Duration) -> Option<ExitStatus> {
+    pub fn wait(&mut self, limit: Duration) -> Option<ExitStatus> {
         let deadline = Instant::now() + limit;
         while self.ended().is_none() && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(5));
@@ -67,7 +67,7 @@ impl Child {
         self.status
     }
 
-    pub(crate) fn signal(&self, signal: Signal) {
+    pub fn signal(&self, signal: Signal) {
         let group = i32::try_from(self.inner.id()).ok().and_then(Pid::from_raw);
         if let (None, Some(group)) = (self.status, group) {
             let _ = kill_process_group(group, signal);

@@ -4,12 +4,12 @@ use std::fmt;
 
 /// What went wrong and what to do about it, in one sentence.
 #[derive(Debug)]
-pub(crate) struct Failure(pub(crate) String);
+pub struct Failure(pub String);
 
-pub(crate) type Result<T = ()> = std::result::Result<T, Failure>;
+pub type Result<T = ()> = std::result::Result<T, Failure>;
 
 impl Failure {
-    pub(crate) fn new(sentence: impl Into<String>) -> Self {
+    pub fn new(sentence: impl Into<String>) -> Self {
         Self(sentence.into())
     }
 }
@@ -27,7 +27,7 @@ impl From<lexopt::Error> for Failure {
 }
 
 /// Turns an error into a sentence: `act().or_say(|| "cannot write FILE")`.
-pub(crate) trait OrSay<T> {
+pub trait OrSay<T> {
     fn or_say(self, what: impl FnOnce() -> String) -> Result<T>;
 }
 
@@ -37,8 +37,9 @@ impl<T, E: fmt::Display> OrSay<T> for std::result::Result<T, E> {
     }
 }
 
-/// A failure made like `format!`.
+/// Returns a failure made like `format!`.
+#[macro_export]
 macro_rules! fail {
-    ($($text:tt)*) => { return Err(crate::failure::Failure::new(format!($($text)*))) };
+    ($($text:tt)*) => { return Err($crate::failure::Failure::new(format!($($text)*))) };
 }
-pub(crate) use fail;
+pub use crate::fail;

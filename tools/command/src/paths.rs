@@ -4,17 +4,20 @@ use crate::failure::{OrSay, Result};
 use std::path::{Path, PathBuf};
 
 /// The root of the workspace.
-pub(crate) fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is a folder of the workspace")
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .ancestors()
+        .nth(2)
+        .expect("this crate is two folders deep")
 }
 
 /// Cargo's target folder.
-pub(crate) fn target() -> PathBuf {
+pub fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
 /// A folder for what we make and keep, below the target folder.
-pub(crate) fn made(name: &str) -> Result<PathBuf> {
+pub fn made(name: &str) -> Result<PathBuf> {
     let folder = target().join("xtask").join(name);
     std::fs::create_dir_all(&folder)
         .or_say(|| format!("cannot make the folder {}", folder.display()))?;
@@ -22,11 +25,11 @@ pub(crate) fn made(name: &str) -> Result<PathBuf> {
 }
 
 /// A private folder that is removed when dropped.
-pub(crate) struct Scratch(PathBuf);
+pub struct Scratch(PathBuf);
 
 impl Scratch {
     /// Short and below `/tmp`: Unix sockets have room for 107 bytes of path.
-    pub(crate) fn new() -> Result<Self> {
+    pub fn new() -> Result<Self> {
         use std::os::unix::fs::DirBuilderExt;
         use std::sync::atomic::{AtomicU32, Ordering};
         static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -39,7 +42,7 @@ impl Scratch {
         Ok(Self(folder))
     }
 
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 }

@@ -7,36 +7,35 @@ use std::{
 };
 
 /// A program and the Debian package that has it.
-pub(crate) struct Tool {
-    pub(crate) program: &'static str,
-    pub(crate) package: &'static str,
+pub struct Program {
+    pub program: &'static str,
+    pub package: &'static str,
 }
 
-pub(crate) const QEMU: Tool = Tool { program: "qemu-system-x86_64", package: "qemu-system-x86" };
-pub(crate) const STRIP: Tool = Tool { program: "strip", package: "binutils" };
-pub(crate) const CC: Tool = Tool { program: "gcc", package: "gcc" };
-pub(crate) const LIBC_HEADERS: Tool =
-    Tool { program: "/usr/include/stdio.h", package: "libc6-dev" };
-pub(crate) const IP: Tool = Tool { program: "ip", package: "iproute2" };
-pub(crate) const PING: Tool = Tool { program: "ping", package: "iputils-ping" };
-pub(crate) const CURL: Tool = Tool { program: "curl", package: "curl" };
-pub(crate) const WRK: Tool = Tool { program: "wrk", package: "wrk" };
-pub(crate) const DNSMASQ: Tool = Tool { program: "dnsmasq", package: "dnsmasq-base" };
-pub(crate) const CHROMIUM: Tool = Tool { program: "chromium", package: "chromium" };
-pub(crate) const DPKG: Tool = Tool { program: "dpkg-deb", package: "dpkg" };
-pub(crate) const XZ: Tool = Tool { program: "xz", package: "xz-utils" };
-pub(crate) const CPIO: Tool = Tool { program: "cpio", package: "cpio" };
+pub const QEMU: Program = Program { program: "qemu-system-x86_64", package: "qemu-system-x86" };
+pub const STRIP: Program = Program { program: "strip", package: "binutils" };
+pub const CC: Program = Program { program: "gcc", package: "gcc" };
+pub const LIBC_HEADERS: Program = Program { program: "/usr/include/stdio.h", package: "libc6-dev" };
+pub const IP: Program = Program { program: "ip", package: "iproute2" };
+pub const PING: Program = Program { program: "ping", package: "iputils-ping" };
+pub const CURL: Program = Program { program: "curl", package: "curl" };
+pub const WRK: Program = Program { program: "wrk", package: "wrk" };
+pub const DNSMASQ: Program = Program { program: "dnsmasq", package: "dnsmasq-base" };
+pub const CHROMIUM: Program = Program { program: "chromium", package: "chromium" };
+pub const DPKG: Program = Program { program: "dpkg-deb", package: "dpkg" };
+pub const XZ: Program = Program { program: "xz", package: "xz-utils" };
+pub const CPIO: Program = Program { program: "cpio", package: "cpio" };
 
 /// Whether missing programs may be installed.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Install {
+pub enum Install {
     Yes,
     OnlyTell,
 }
 
 /// Makes sure that the programs are there: installs their packages when this is Debian and we are root or may use
 /// sudo, and says so first.
-pub(crate) fn need(tools: &[&Tool], install: Install) -> Result {
+pub fn need(tools: &[&Program], install: Install) -> Result {
     let mut packages: Vec<&str> =
         tools.iter().filter(|tool| find(tool.program).is_none()).map(|tool| tool.package).collect();
     packages.sort_unstable();
@@ -71,7 +70,7 @@ pub(crate) fn need(tools: &[&Tool], install: Install) -> Result {
 }
 
 /// The path of a program: in PATH, or where Debian puts what root runs.
-pub(crate) fn find(program: &str) -> Option<PathBuf> {
+pub fn find(program: &str) -> Option<PathBuf> {
     if program.starts_with('/') {
         return Some(PathBuf::from(program)).filter(|path| path.exists());
     }
@@ -83,7 +82,7 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
 }
 
 /// A command for a program that may live outside of PATH.
-pub(crate) fn command(tool: &Tool) -> Result<Command> {
+pub fn command(tool: &Program) -> Result<Command> {
     match find(tool.program) {
         Some(path) => Ok(Command::new(path)),
         None => fail!("{} is missing; it is in the Debian package {}", tool.program, tool.package),
@@ -91,7 +90,7 @@ pub(crate) fn command(tool: &Tool) -> Result<Command> {
 }
 
 /// Runs a command to its end; its output is part of the failure.
-pub(crate) fn output(command: &mut Command) -> Result<String> {
+pub fn output(command: &mut Command) -> Result<String> {
     let name = Path::new(command.get_program()).display().to_string();
     let output = command.stdin(Stdio::null()).output().or_say(|| format!("cannot start {name}"))?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -111,7 +110,7 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
 }
 
 /// Fetches the lists of Debian's packages.
-pub(crate) fn update_lists() -> Result {
+pub fn update_lists() -> Result {
     let Some(prefix) = root_prefix() else {
         fail!("Debian's package lists are missing; run as root: apt-get update");
     };
@@ -119,7 +118,7 @@ pub(crate) fn update_lists() -> Result {
     apt(prefix, &["update"], &[])
 }
 
-pub(crate) fn is_root() -> bool {
+pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 

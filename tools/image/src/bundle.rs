@@ -1,15 +1,14 @@
-//! `cargo xtask bundle DIR --out FILE`: configuration and content for one boot.
+//! Bundles: configuration and content for one boot, made from a folder.
 
-use crate::{
+use command::{
     failure::{Failure, OrSay, Result, fail},
-    places,
+    paths,
 };
 use config::{CONFIG_FILE, Config, NAMES_FILE, cpio::Writer};
 use flate2::{Compression, GzBuilder};
 use std::{
     io::Write,
     path::{Path, PathBuf},
-    process::ExitCode,
     time::UNIX_EPOCH,
 };
 
@@ -40,29 +39,10 @@ const COMPRESSIBLE: &[&str] = &[
     "xml",
 ];
 
-pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
-    let (mut folder, mut out) = (None, None);
-    while let Some(argument) = arguments.next()? {
-        match argument {
-            lexopt::Arg::Long("out") => out = Some(PathBuf::from(arguments.value()?)),
-            lexopt::Arg::Long("no-install") => {}
-            lexopt::Arg::Value(value) if folder.is_none() => folder = Some(PathBuf::from(value)),
-            other => return Err(other.unexpected().into()),
-        }
-    }
-    let (Some(folder), Some(out)) = (folder, out) else {
-        fail!("say `cargo xtask bundle DIR --out FILE`");
-    };
-    let archive = pack(&folder)?;
-    std::fs::write(&out, &archive).or_say(|| format!("cannot write {}", out.display()))?;
-    eprintln!("xtask: {} bytes in {}", archive.len(), out.display());
-    Ok(ExitCode::SUCCESS)
-}
-
 /// The bundle of `config/` or of another folder, as a file below the target folder.
-pub(crate) fn file(folder: Option<&Path>) -> Result<PathBuf> {
-    let default = places::root().join("config");
-    let out = places::made("bundle")?.join(format!("{}.cpio", std::process::id()));
+pub fn file(folder: Option<&Path>) -> Result<PathBuf> {
+    let default = paths::root().join("config");
+    let out = paths::made("bundle")?.join(format!("{}.cpio", std::process::id()));
     std::fs::write(&out, pack(folder.unwrap_or(&default))?)
         .or_say(|| format!("cannot write {}", out.display()))?;
     Ok(out)
@@ -70,7 +50,7 @@ pub(crate) fn file(folder: Option<&Path>) -> Result<PathBuf> {
 
 /// Makes the archive of a folder: `appliance.toml` and `names` if they are there, the site, keys; nothing else, so that a folder with
 /// other things beside them (such as `config/`) serves as it is. The same folder gives the same bytes.
-pub(crate) fn pack(folder: &Path) -> Result<Vec<u8>> {
+pub fn pack(folder: &Path) -> Result<Vec<u8>> {
     let mut files = Vec::new();
     let config = configuration(folder)?;
     let site = folder.join(&config.http.site_root);
@@ -104,7 +84,7 @@ pub(crate) fn pack(folder: &Path) -> Result<Vec<u8>> {
 }
 
 /// The configuration of a folder, checked; the defaults if it has none.
-pub(crate) fn configuration(folder: &Path) -> Result<Config> {
+pub fn configuration(folder: &Path) -> Result<Config> {
     if !folder.is_dir() {
         fail!(
             "{} is not a folder; a bundle is made from one with `site/` and, if you like, {CONFIG_FILE}",
@@ -199,7 +179,7 @@ fn compressed(file: &Item, files: &[Item]) -> Option<Item> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::places::Scratch;
+    use command::paths::Scratch;
     use config::Bundle;
     use std::{fs, io::Read};
 
@@ -282,7 +262,7 @@ mod tests {
 
     #[test]
     fn the_sample_makes_a_bundle() {
-        let archive = pack(&places::root().join("config")).unwrap();
+        let archive = pack(&paths::root().join("config")).unwrap();
         let bundle = Bundle::parse(&archive).unwrap();
         assert!(
             bundle.get("site/index.html").is_some() && bundle.get("site/style.css.gz").is_some()

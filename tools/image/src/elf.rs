@@ -7,37 +7,37 @@ const LOAD: u32 = 1;
 const NOTE: u32 = 4;
 
 /// A program for a loader.
-pub(super) struct Program {
+pub(crate) struct Program {
     /// The file's header, whose tables are elsewhere in each file.
     header: [u8; HEADER_BYTES],
-    pub(super) segments: Vec<Segment>,
+    pub(crate) segments: Vec<Segment>,
     /// Where the notes are in memory, and how long they are.
     note: (u64, u64),
 }
 
 /// What is loaded to one place.
-pub(super) struct Segment {
-    pub(super) flags: u32,
-    pub(super) address: u64,
-    pub(super) bytes: Vec<u8>,
+pub(crate) struct Segment {
+    pub(crate) flags: u32,
+    pub(crate) address: u64,
+    pub(crate) bytes: Vec<u8>,
     /// With the zeros behind `bytes`.
-    pub(super) memory_bytes: u64,
+    pub(crate) memory_bytes: u64,
 }
 
 impl Segment {
-    pub(super) fn read_only(address: u64, bytes: Vec<u8>) -> Self {
+    pub(crate) fn read_only(address: u64, bytes: Vec<u8>) -> Self {
         const READ: u32 = 4;
         Self { flags: READ, address, memory_bytes: bytes.len() as u64, bytes }
     }
 
-    pub(super) fn end(&self) -> u64 {
+    pub(crate) fn end(&self) -> u64 {
         self.address + self.bytes.len() as u64
     }
 }
 
 impl Program {
     /// `None` if it is no such file, or nothing in it is loaded.
-    pub(super) fn parse(file: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(file: &[u8]) -> Option<Self> {
         let header = *file.first_chunk::<HEADER_BYTES>()?;
         let (start, count) = (number::<8>(file, 32)? as usize, number::<2>(file, 56)? as usize);
         let mut program = Self { header, segments: Vec::new(), note: (0, 0) };
@@ -59,7 +59,7 @@ impl Program {
     }
 
     /// A file of the same program.
-    pub(super) fn write(&self) -> Vec<u8> {
+    pub(crate) fn write(&self) -> Vec<u8> {
         const ALIGN: usize = 16;
         let count = self.segments.len() + 1;
         let mut content = vec![0; HEADER_BYTES + count * PROGRAM_HEADER_BYTES];
@@ -89,7 +89,7 @@ impl Program {
     }
 
     /// Writes a word of a segment's bytes, by its address in memory; `None` if it is in none.
-    pub(super) fn patch(&mut self, address: u64, word: u64) -> Option<()> {
+    pub(crate) fn patch(&mut self, address: u64, word: u64) -> Option<()> {
         self.segments.iter_mut().find_map(|segment| {
             let at = address.checked_sub(segment.address)? as usize;
             segment.bytes.get_mut(at..at + 8)?.copy_from_slice(&word.to_le_bytes());

@@ -1,60 +1,37 @@
-//! `cargo xtask image`: the bootable ELF.
-
-mod elf;
-mod pack;
-mod symbols;
+//! The bootable ELF: compiled by cargo, with the names of its functions, packed.
 
 use crate::{
-    failure::{Failure, OrSay, Result, fail},
-    places,
-    tools::{self, Install},
+    elf::{Program, Segment},
+    pack::{self, Packed},
+    symbols::{self, Symbols},
 };
-use elf::{Program, Segment};
-use pack::Packed;
+use command::{
+    cargo,
+    failure::{Failure, OrSay, Result, fail},
+    paths,
+    programs::{self, Install},
+};
 use std::{
     path::{Path, PathBuf},
-    process::{Command, ExitCode},
+    process::Command,
 };
-use symbols::Symbols;
 
 const PACKAGE: &str = "aqueduct-bare";
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// An image in its three forms.
-pub(crate) struct Image {
+pub struct Image {
     /// As it is booted: packed.
-    pub(crate) shipped: PathBuf,
+    pub shipped: PathBuf,
     /// The same as it is once it runs, and bootable too: nothing writes over a debugger's breakpoints.
-    pub(crate) unpacked: PathBuf,
+    pub unpacked: PathBuf,
     /// With symbols for a debugger.
-    pub(crate) symbols: PathBuf,
-}
-
-pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
-    let mut install = Install::Yes;
-    let mut services = Services::All;
-    while let Some(argument) = arguments.next()? {
-        match argument {
-            lexopt::Arg::Long("no-install") => install = Install::OnlyTell,
-            lexopt::Arg::Long("http-only") => services = Services::HttpOnly,
-            other => return Err(other.unexpected().into()),
-        }
-    }
-    let image = build_with(services, install)?;
-    let [bytes, unpacked] = [&image.shipped, &image.unpacked]
-        .map(|file| std::fs::metadata(file).map_or(0, |file| file.len()));
-    eprintln!(
-        "xtask: {bytes} bytes ({unpacked} unpacked); with symbols: {}",
-        image.symbols.display()
-    );
-    // Scripts rely on this being the last line of standard output.
-    println!("{}", image.shipped.display());
-    Ok(ExitCode::SUCCESS)
+    pub symbols: PathBuf,
 }
 
 /// What the image serves.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Services {
+pub enum Services {
     /// The whole table.
     All,
     /// HTTP, without the code of RPC and ZeroMQ: about half of the size.
@@ -62,21 +39,18 @@ pub(crate) enum Services {
 }
 
 /// Builds and packs the image with all services.
-pub(crate) fn build(install: Install) -> Result<Image> {
+pub fn build(install: Install) -> Result<Image> {
     build_with(Services::All, install)
 }
 
 /// Builds and packs one with these.
-pub(crate) fn build_with(services: Services, install: Install) -> Result<Image> {
-    tools::need(&[&tools::CC, &tools::LIBC_HEADERS, &symbols::NM], install)?;
-    let mut cargo = cargo("build", "image");
+pub fn build_with(services: Services, install: Install) -> Result<Image> {
+    programs::need(&[&programs::CC, &programs::LIBC_HEADERS, &symbols::NM], install)?;
+    let mut build = cargo("build", "image");
     if services == Services::HttpOnly {
-        cargo.arg("--no-default-features");
+        build.arg("--no-default-features");
     }
-    let status = cargo.stdout(std::io::stderr()).status().or_say(|| "cannot start cargo".into())?;
-    if !status.success() {
-        fail!("the image does not build; cargo's messages are above");
-    }
+    cargo::build(&mut build, "the image")?;
     let image = Image::built(services)?;
     finish(&image)?;
     Ok(image)
@@ -84,8 +58,8 @@ pub(crate) fn build_with(services: Services, install: Install) -> Result<Image> 
 
 impl Image {
     /// Where the last build has put it.
-    pub(crate) fn built(services: Services) -> Result<Self> {
-        let folder = places::made("image")?;
+    pub fn built(services: Services) -> Result<Self> {
+        let folder = paths::made("image")?;
         let name = match services {
             Services::All => "aqueduct",
             Services::HttpOnly => "aqueduct-http",
@@ -93,7 +67,7 @@ impl Image {
         Ok(Self {
             shipped: folder.join(format!("{name}.elf")),
             unpacked: folder.join(format!("{name}-unpacked.elf")),
-            symbols: places::target().join(TARGET).join("image").join(PACKAGE),
+            symbols: paths::target().join(TARGET).join("image").join(PACKAGE),
         })
     }
 }
@@ -101,17 +75,9 @@ impl Image {
 /// A cargo command for the image's package, with the settings that it needs:
 /// the unwinder uses features that the pinned stable compiler has behind this switch, and the image has a fixed place
 /// in memory. Linker arguments come from the package's build script.
-pub(crate) fn cargo(verb: &str, profile: &str) -> Command {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(places::root()).args([
-        verb,
-        "--package",
-        PACKAGE,
-        "--profile",
-        profile,
-        "--target",
-        TARGET,
-    ]);
+pub fn cargo(verb: &str, profile: &str) -> Command {
+    let mut command = cargo::command();
+    command.args([verb, "--package", PACKAGE, "--profile", profile, "--target", TARGET]);
     command.env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", "-C relocation-model=static");
     command.env_remove("CARGO_ENCODED_RUSTFLAGS");
     command

@@ -26,17 +26,17 @@ const SUM_INSTRUCTIONS: usize = 11;
 const SLACK: usize = 32;
 
 /// An LZ4 block, and what it takes to unpack it.
-pub(super) struct Packed {
-    pub(super) block: Vec<u8>,
+pub(crate) struct Packed {
+    pub(crate) block: Vec<u8>,
     /// Guest instructions.
-    pub(super) instructions: usize,
+    pub(crate) instructions: usize,
     /// By how much the block's end must lie behind the end of what is unpacked, if that is unpacked over the block, so
     /// that no byte is written over before it is read.
-    pub(super) lead: usize,
+    pub(crate) lead: usize,
 }
 
 /// The smallest block of those that unpack in [`INSTRUCTIONS_MAX`].
-pub(super) fn pack(bytes: &[u8]) -> Packed {
+pub(crate) fn pack(bytes: &[u8]) -> Packed {
     const STEPS: usize = 12;
     let repetitions = repetitions(bytes);
     let packed = |price: f64| write(bytes, &sequences(&repetitions, price));

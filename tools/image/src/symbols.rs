@@ -1,13 +1,13 @@
 //! The table of functions' names for the image's own backtraces; `crates/machine/src/symbols.rs` says what it looks
 //! like and reads it.
 
-use crate::{
+use command::{
     failure::{Failure, Result, fail},
-    tools::{self, Tool},
+    programs::{self, Program},
 };
 use std::{collections::HashMap, path::Path};
 
-pub(super) const NM: Tool = Tool { program: "nm", package: "binutils" };
+pub(crate) const NM: Program = Program { program: "nm", package: "binutils" };
 /// What stands among the functions and is none: labels of the linker script, and data of the boot code.
 const LABELS: [&str; 7] = [
     "image_start",
@@ -25,7 +25,7 @@ const NESTING_MAX: usize = 16;
 const NAME_BYTES_MAX: usize = 255;
 
 /// What the linker made of the program.
-pub(super) struct Symbols {
+pub(crate) struct Symbols {
     /// By address.
     functions: Vec<(u64, String)>,
     end: u64,
@@ -35,9 +35,9 @@ pub(super) struct Symbols {
 
 impl Symbols {
     /// Of a linked image.
-    pub(super) fn read(linked: &Path) -> Result<Self> {
-        let listing = tools::output(
-            tools::command(&NM)?
+    pub(crate) fn read(linked: &Path) -> Result<Self> {
+        let listing = programs::output(
+            programs::command(&NM)?
                 .args(["--defined-only", "--demangle", "--numeric-sort"])
                 .arg(linked),
         )?;
@@ -69,13 +69,13 @@ impl Symbols {
     }
 
     /// The address of what is no function.
-    pub(super) fn place(&self, name: &str) -> Result<u64> {
+    pub(crate) fn place(&self, name: &str) -> Result<u64> {
         let place = self.places.get(name).copied();
         place.ok_or_else(|| Failure(format!("the linked image has no `{name}`")))
     }
 
     /// The functions' names.
-    pub(super) fn table(&self) -> Vec<u8> {
+    pub(crate) fn table(&self) -> Vec<u8> {
         let names = self.functions.iter().map(|(_, name)| name.as_bytes().to_vec()).collect();
         let (names, tokens) = tokenise(names);
         let start = self.functions[0].0;

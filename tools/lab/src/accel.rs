@@ -2,10 +2,13 @@
 //! machine type and not for the other. So the appliance itself is asked whether it serves under KVM.
 
 use crate::{
-    failure::{OrSay, Result, fail},
     guest::{Echo, Guest},
-    http, places,
+    http_client,
     qemu::{Machine, Spec, Wire},
+};
+use command::{
+    failure::{OrSay, Result, fail},
+    paths,
 };
 use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
@@ -16,7 +19,7 @@ use std::{
 
 /// How QEMU runs the guest's instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Accel {
+pub enum Accel {
     Kvm,
     Tcg,
 }
@@ -27,12 +30,12 @@ const ASK_LIMIT: Duration = Duration::from_millis(500);
 
 impl Accel {
     /// KVM if the image serves under it on this machine type. The answer holds until this computer boots again.
-    pub(crate) fn best(kernel: &Path, machine: Machine) -> Result<Self> {
+    pub fn best(kernel: &Path, machine: Machine) -> Result<Self> {
         if std::fs::metadata("/dev/kvm").is_err() {
             return Ok(Self::Tcg);
         }
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-        let known = places::made("accel")?.join(format!("{}-{}", machine.name(), boot.trim()));
+        let known = paths::made("accel")?.join(format!("{}-{}", machine.name(), boot.trim()));
         if let Ok(answer) = std::fs::read_to_string(&known) {
             return answer.parse();
         }
@@ -42,14 +45,14 @@ impl Accel {
         Ok(answer)
     }
 
-    pub(crate) fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Kvm => "kvm",
             Self::Tcg => "tcg",
         }
     }
 
-    pub(crate) fn arguments(self) -> [&'static str; 2] {
+    pub fn arguments(self) -> [&'static str; 2] {
         match self {
             Self::Kvm => ["-accel", "kvm"],
             Self::Tcg => ["-accel", "tcg,thread=multi"],
@@ -58,7 +61,7 @@ impl Accel {
 }
 
 impl FromStr for Accel {
-    type Err = crate::failure::Failure;
+    type Err = command::failure::Failure;
 
     fn from_str(text: &str) -> Result<Self> {
         match text {
@@ -84,8 +87,9 @@ fn serves(kernel: &Path, machine: Machine) -> Result<bool> {
     };
     let mut guest = Guest::start(&spec, Echo::No)?;
     let server = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let answer =
-        guest.wait_until("an answer", PROBE_LIMIT, |_| http::get(server, "/", ASK_LIMIT).is_some());
+    let answer = guest.wait_until("an answer", PROBE_LIMIT, |_| {
+        http_client::get(server, "/", ASK_LIMIT).is_some()
+    });
     Ok(answer.is_ok())
 }
 

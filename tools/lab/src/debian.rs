@@ -1,9 +1,9 @@
 //! Debian's packages, downloaded and unpacked below a folder of ours: their programs run from there, and no service of
 //! theirs starts on this machine.
 
-use crate::{
+use command::{
     failure::{Failure, OrSay, Result, fail},
-    tools,
+    programs,
 };
 use std::{path::Path, process::Command, sync::Once};
 
@@ -27,10 +27,10 @@ pub(crate) fn unpack(packages: &[&[&str]], folder: &Path) -> Result {
     let new = folder.with_extension("new");
     let _ = std::fs::remove_dir_all(&new);
     std::fs::create_dir_all(&new).or_say(|| format!("cannot make {}", new.display()))?;
-    tools::output(Command::new("apt-get").current_dir(&new).arg("download").args(&names))?;
+    programs::output(Command::new("apt-get").current_dir(&new).arg("download").args(&names))?;
     let entries = std::fs::read_dir(&new).or_say(|| format!("cannot read {}", new.display()))?;
     for package in entries.flatten().map(|entry| entry.path()) {
-        tools::output(tools::command(&tools::DPKG)?.arg("-x").arg(&package).arg(&new))?;
+        programs::output(programs::command(&programs::DPKG)?.arg("-x").arg(&package).arg(&new))?;
         std::fs::remove_file(&package).or_say(|| format!("cannot remove {}", package.display()))?;
     }
     // Only what is complete has the name.
@@ -63,13 +63,13 @@ fn is_known(package: &str) -> bool {
 fn show(package: &str) -> Option<String> {
     static FETCHED: Once = Once::new();
     let ask = || {
-        tools::output(Command::new("apt-cache").args(["show", package]))
+        programs::output(Command::new("apt-cache").args(["show", package]))
             .ok()
             .filter(|text| text.contains("Package: "))
     };
     ask().or_else(|| {
         FETCHED.call_once(|| {
-            if let Err(failure) = tools::update_lists() {
+            if let Err(failure) = programs::update_lists() {
                 eprintln!("xtask: {failure}");
             }
         });

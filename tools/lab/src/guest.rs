@@ -1,11 +1,10 @@
 //! A running guest: QEMU, its serial line, its control socket.
 
-use crate::{
+use crate::{qemu::Spec, qmp::Qmp};
+use command::{
     child::Child,
     failure::{Result, fail},
-    places::Scratch,
-    qemu::Spec,
-    qmp::Qmp,
+    paths::Scratch,
 };
 use std::{
     io::{Read, Write},
@@ -21,7 +20,7 @@ const SERIAL_BYTES_MAX: usize = 4 << 20;
 const POLL: Duration = Duration::from_millis(2);
 
 /// Ends with this value, gracefully or not.
-pub(crate) struct Guest {
+pub struct Guest {
     child: Child,
     serial: Arc<Mutex<Vec<u8>>>,
     scratch: Scratch,
@@ -30,20 +29,20 @@ pub(crate) struct Guest {
 
 /// What happens to the serial line besides being kept.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Echo {
+pub enum Echo {
     ToTerminal,
     No,
 }
 
 impl Guest {
-    pub(crate) fn start(spec: &Spec, echo: Echo) -> Result<Self> {
+    pub fn start(spec: &Spec, echo: Echo) -> Result<Self> {
         let scratch = Scratch::new()?;
         let command = spec.command(&scratch.path("qmp"))?;
         Self::start_command(&command, scratch, echo)
     }
 
     /// Starts a QEMU whose control socket, if it has one, is `qmp` in the scratch folder.
-    pub(crate) fn start_command(command: &Command, scratch: Scratch, echo: Echo) -> Result<Self> {
+    pub fn start_command(command: &Command, scratch: Scratch, echo: Echo) -> Result<Self> {
         let started = Instant::now();
         let mut child = Child::start(command, |command| {
             command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -59,22 +58,22 @@ impl Guest {
         Ok(Self { child, serial, scratch, started })
     }
 
-    pub(crate) fn process_id(&self) -> u32 {
+    pub fn process_id(&self) -> u32 {
         self.child.id()
     }
 
-    pub(crate) fn started(&self) -> Instant {
+    pub fn started(&self) -> Instant {
         self.started
     }
 
     /// The serial line so far, and QEMU's own messages.
-    pub(crate) fn serial(&self) -> String {
+    pub fn serial(&self) -> String {
         let serial = self.serial.lock().unwrap_or_else(PoisonError::into_inner);
         String::from_utf8_lossy(&serial).replace('\r', "")
     }
 
     /// The end of the serial line, for a failure.
-    pub(crate) fn tail(&self) -> String {
+    pub fn tail(&self) -> String {
         let serial = self.serial();
         let lines: Vec<_> = serial.lines().collect();
         let tail = &lines[lines.len().saturating_sub(TAIL_LINES)..];
@@ -82,12 +81,12 @@ impl Guest {
     }
 
     /// Its exit status, once it has ended.
-    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+    pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.ended()
     }
 
     /// Waits until a fact holds, or fails with the end of the serial line.
-    pub(crate) fn wait_until(
+    pub fn wait_until(
         &mut self,
         what: &str,
         limit: Duration,
@@ -114,14 +113,14 @@ impl Guest {
     }
 
     /// Waits for a marker on the serial line.
-    pub(crate) fn wait_for(&mut self, marker: &str, limit: Duration) -> Result {
+    pub fn wait_for(&mut self, marker: &str, limit: Duration) -> Result {
         self.wait_until(&format!("`{marker}` on the serial line"), limit, |guest| {
             guest.serial().contains(marker)
         })
     }
 
     /// Waits for the guest to end by itself: QEMU's exit code.
-    pub(crate) fn wait_end(&mut self, limit: Duration) -> Result<i32> {
+    pub fn wait_end(&mut self, limit: Duration) -> Result<i32> {
         match self.child.wait(limit) {
             Some(status) => Ok(status.code().unwrap_or(-1)),
             None => {
@@ -130,7 +129,7 @@ impl Guest {
         }
     }
 
-    pub(crate) fn qmp(&self) -> Result<Qmp> {
+    pub fn qmp(&self) -> Result<Qmp> {
         Qmp::connect(&self.scratch.path("qmp"))
     }
 }

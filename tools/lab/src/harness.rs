@@ -2,16 +2,18 @@
 
 use crate::{
     accel::Accel,
-    bundle,
+    guest::{Echo, Guest},
+    http_client,
+    link::{self, Tap},
+    qemu::{Machine, Spec, Wire},
+};
+use command::{
     child::Child,
     failure::{Failure, OrSay, Result, fail},
-    guest::{Echo, Guest},
-    http,
-    link::{self, Tap},
-    places::{self, Scratch},
-    qemu::{Machine, Spec, Wire},
-    tools::{self, Tool},
+    paths::{self, Scratch},
+    programs::{self, Program},
 };
+use image_builder::bundle;
 use rustix::process::Signal;
 use std::{
     ffi::OsString,
@@ -22,48 +24,48 @@ use std::{
 };
 
 /// One property of the running appliance.
-pub(crate) struct Case {
-    pub(crate) name: &'static str,
-    pub(crate) needs: &'static [&'static Tool],
+pub struct Case {
+    pub name: &'static str,
+    pub needs: &'static [&'static Program],
     /// The whole case, boots included.
-    pub(crate) deadline: Duration,
-    pub(crate) run: fn(&mut Lab) -> Result,
+    pub deadline: Duration,
+    pub run: fn(&mut Harness) -> Result,
 }
 
 impl Case {
     /// One that may take so many seconds.
-    pub(crate) const fn new(
+    pub const fn new(
         name: &'static str,
-        needs: &'static [&'static Tool],
+        needs: &'static [&'static Program],
         seconds: u64,
-        run: fn(&mut Lab) -> Result,
+        run: fn(&mut Harness) -> Result,
     ) -> Case {
         Case { name, needs, deadline: Duration::from_secs(seconds), run }
     }
 }
 
 /// A namespace of the network to itself, made by the runner, with a TAP in it.
-pub(crate) struct Lab {
+pub struct Harness {
     tap: Option<Tap>,
     kernel: PathBuf,
     process: PathBuf,
-    pub(crate) scratch: Scratch,
+    pub scratch: Scratch,
 }
 
 /// How a test's guest differs from the usual one.
 #[derive(Clone, Debug)]
-pub(crate) struct Setup {
-    pub(crate) machine: Machine,
-    pub(crate) memory_mib: u32,
+pub struct Setup {
+    pub machine: Machine,
+    pub memory_mib: u32,
     /// The kernel command line; the static addresses of `link` unless a test says other words.
-    pub(crate) words: String,
-    pub(crate) bundle: Option<PathBuf>,
+    pub words: String,
+    pub bundle: Option<PathBuf>,
     /// Another image than the one under test.
-    pub(crate) kernel: Option<PathBuf>,
-    pub(crate) entropy: bool,
+    pub kernel: Option<PathBuf>,
+    pub entropy: bool,
     /// Checksum and segmentation offload between the guest and our kernel.
-    pub(crate) offloads: bool,
-    pub(crate) more: Vec<OsString>,
+    pub offloads: bool,
+    pub more: Vec<OsString>,
 }
 
 impl Default for Setup {
@@ -82,33 +84,32 @@ impl Default for Setup {
 }
 
 /// A server under test.
-pub(crate) enum Server {
+pub enum Server {
     Guest(Box<Guest>),
     Process(Box<Child>),
 }
 
 /// A boot under software emulation on a busy machine.
-pub(crate) const BOOT_LIMIT: Duration = Duration::from_secs(30);
+pub const BOOT_LIMIT: Duration = Duration::from_secs(30);
 const ASK_LIMIT: Duration = Duration::from_millis(500);
 /// Where the process listens in a test's namespace.
-pub(crate) const PROCESS_ADDRESS: SocketAddr =
-    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+pub const PROCESS_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 /// Where the guest does.
-pub(crate) const GUEST_ADDRESS: SocketAddr = SocketAddr::new(link::GUEST_IPV4, 80);
+pub const GUEST_ADDRESS: SocketAddr = SocketAddr::new(link::GUEST_IPV4, 80);
 
-impl Lab {
-    pub(crate) fn new(kernel: PathBuf, process: PathBuf) -> Result<Self> {
+impl Harness {
+    pub fn new(kernel: PathBuf, process: PathBuf) -> Result<Self> {
         link::ip(&["link", "set", "lo", "up"])?;
         Ok(Self { tap: None, kernel, process, scratch: Scratch::new()? })
     }
 
     /// The bootable image.
-    pub(crate) fn kernel(&self) -> &Path {
+    pub fn kernel(&self) -> &Path {
         &self.kernel
     }
 
     /// The wire's end on our side.
-    pub(crate) fn tap(&mut self) -> Result<&Tap> {
+    pub fn tap(&mut self) -> Result<&Tap> {
         if self.tap.is_none() {
             self.tap = Some(Tap::new("tap0")?);
         }
@@ -116,7 +117,7 @@ impl Lab {
     }
 
     /// A bundle of the sample site, a configuration and more files.
-    pub(crate) fn bundle(&self, config: &str, files: &[(&str, &[u8])]) -> Result<PathBuf> {
+    pub fn bundle(&self, config: &str, files: &[(&str, &[u8])]) -> Result<PathBuf> {
         let mut all = vec![
             ("site/index.html", &b"<!doctype html><title>aqueduct</title><p>hello"[..]),
             (config::CONFIG_FILE, config.as_bytes()),
@@ -126,15 +127,15 @@ impl Lab {
     }
 
     /// The sample site that ships with the appliance.
-    pub(crate) fn sample(&self) -> Result<PathBuf> {
+    pub fn sample(&self) -> Result<PathBuf> {
         let out = self.scratch.path("sample.cpio");
-        std::fs::write(&out, bundle::pack(&places::root().join("config"))?)
+        std::fs::write(&out, bundle::pack(&paths::root().join("config"))?)
             .or_say(|| "cannot write a bundle".into())?;
         Ok(out)
     }
 
     /// A bundle of exactly these files, configuration unchecked: tests of bad ones need that.
-    pub(crate) fn pack(&self, files: &[(&str, &[u8])]) -> Result<PathBuf> {
+    pub fn pack(&self, files: &[(&str, &[u8])]) -> Result<PathBuf> {
         let mut writer = config::cpio::Writer::new();
         for (path, bytes) in files {
             writer.file(path, bytes, 1_700_000_000).or_say(|| (*path).to_owned())?;
@@ -145,7 +146,7 @@ impl Lab {
     }
 
     /// Starts a guest and returns at once.
-    pub(crate) fn start(&mut self, setup: &Setup) -> Result<Guest> {
+    pub fn start(&mut self, setup: &Setup) -> Result<Guest> {
         let wire = Wire::Tap { name: self.tap()?.name().to_owned(), offloads: setup.offloads };
         let spec = Spec {
             machine: setup.machine,
@@ -162,21 +163,21 @@ impl Lab {
     }
 
     /// Starts a guest and waits until it answers.
-    pub(crate) fn boot(&mut self, setup: &Setup) -> Result<Guest> {
+    pub fn boot(&mut self, setup: &Setup) -> Result<Guest> {
         let mut guest = self.start(setup)?;
         guest.wait_until("an HTTP answer", BOOT_LIMIT, |_| {
-            http::get(GUEST_ADDRESS, "/", ASK_LIMIT).is_some()
+            http_client::get(GUEST_ADDRESS, "/", ASK_LIMIT).is_some()
         })?;
         Ok(guest)
     }
 
     /// Starts the Linux process on the kernel's sockets and waits until it answers.
-    pub(crate) fn process(&mut self, bundle: &Path, arguments: &[&str]) -> Result<Child> {
+    pub fn process(&mut self, bundle: &Path, arguments: &[&str]) -> Result<Child> {
         self.process_at(PROCESS_ADDRESS, bundle, arguments)
     }
 
     /// The same at another of this machine's addresses.
-    pub(crate) fn process_at(
+    pub fn process_at(
         &mut self,
         address: SocketAddr,
         bundle: &Path,
@@ -189,7 +190,7 @@ impl Lab {
 
     /// Starts it on the TAP, with its own stack and at the guest's addresses, and waits until it
     /// answers.
-    pub(crate) fn process_on_tap(&mut self, bundle: &Path, arguments: &[&str]) -> Result<Child> {
+    pub fn process_on_tap(&mut self, bundle: &Path, arguments: &[&str]) -> Result<Child> {
         let mut command = Command::new(&self.process);
         command.args(["--tap", self.tap()?.name()]).args(link::guest_words().split_whitespace());
         answering(command.args(arguments), bundle, GUEST_ADDRESS)
@@ -201,7 +202,7 @@ fn answering(command: &mut Command, bundle: &Path, address: SocketAddr) -> Resul
         command.stdin(Stdio::null());
     })?;
     let deadline = Instant::now() + BOOT_LIMIT;
-    while http::get(address, "/", ASK_LIMIT).is_none() {
+    while http_client::get(address, "/", ASK_LIMIT).is_none() {
         if let Some(status) = child.ended() {
             fail!("the process ended ({status}) before it answered");
         }
@@ -215,7 +216,7 @@ fn answering(command: &mut Command, bundle: &Path, address: SocketAddr) -> Resul
 
 impl Server {
     /// Adds what the server said last to a failure, and checks that it is still there after a success.
-    pub(crate) fn judge(&mut self, result: Result) -> Result {
+    pub fn judge(&mut self, result: Result) -> Result {
         match (result, self) {
             (Err(failure), Self::Guest(guest)) => {
                 fail!("{failure}\nthe guest's last lines:\n{}", guest.tail())
@@ -235,7 +236,7 @@ impl Server {
     }
 
     /// Asks for a graceful stop and expects exit code 0.
-    pub(crate) fn stop(&mut self, limit: Duration) -> Result {
+    pub fn stop(&mut self, limit: Duration) -> Result {
         match self {
             Self::Guest(guest) => {
                 guest.qmp()?.power_button()?;
@@ -260,16 +261,16 @@ impl Server {
 }
 
 /// curl's output: the body, or with `-i` and the like what they add.
-pub(crate) fn curl(arguments: &[&str]) -> Result<String> {
-    tools::output(
-        tools::command(&tools::CURL)?
+pub fn curl(arguments: &[&str]) -> Result<String> {
+    programs::output(
+        programs::command(&programs::CURL)?
             .args(["--silent", "--show-error", "--max-time", "60"])
             .args(arguments),
     )
 }
 
 /// Bytes that differ everywhere and are the same each time.
-pub(crate) fn noise(length: usize) -> Vec<u8> {
+pub fn noise(length: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15u64;
     let mut bytes = Vec::with_capacity(length + 8);
     while bytes.len() < length {
@@ -284,17 +285,17 @@ pub(crate) fn noise(length: usize) -> Vec<u8> {
 }
 
 /// A failure unless two things are equal.
-pub(crate) fn equal<T: PartialEq + std::fmt::Debug>(what: &str, found: &T, expected: &T) -> Result {
+pub fn equal<T: PartialEq + std::fmt::Debug>(what: &str, found: &T, expected: &T) -> Result {
     if found == expected { Ok(()) } else { fail!("{what}: found {found:?}, expected {expected:?}") }
 }
 
 /// A failure unless a text contains another.
-pub(crate) fn contains(what: &str, text: &str, part: &str) -> Result {
+pub fn contains(what: &str, text: &str, part: &str) -> Result {
     if text.contains(part) { Ok(()) } else { fail!("{what}: no `{part}` in:\n{text}") }
 }
 
 /// A failure unless a file has exactly these bytes.
-pub(crate) fn same_bytes(what: &str, file: &Path, expected: &[u8]) -> Result {
+pub fn same_bytes(what: &str, file: &Path, expected: &[u8]) -> Result {
     let found = std::fs::read(file).or_say(|| format!("{what}: cannot read {}", file.display()))?;
     if found == expected {
         return Ok(());

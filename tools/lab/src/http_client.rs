@@ -10,18 +10,18 @@ use std::{
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 
 /// An answer's status code and body.
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) body_bytes: usize,
+pub struct Answer {
+    pub status: u16,
+    pub body_bytes: usize,
 }
 
 /// One GET on a connection of its own. `None` for anything but a whole answer.
-pub(crate) fn get(server: SocketAddr, path: &str, limit: Duration) -> Option<Answer> {
+pub fn get(server: SocketAddr, path: &str, limit: Duration) -> Option<Answer> {
     get_patiently(server, path, limit, limit)
 }
 
 /// One GET on a connection of its own, with a limit for the handshake and one for each step of the answer.
-pub(crate) fn get_patiently(
+pub fn get_patiently(
     server: SocketAddr,
     path: &str,
     handshake_limit: Duration,
@@ -34,7 +34,7 @@ pub(crate) fn get_patiently(
 }
 
 /// One GET on a connection that stays open.
-pub(crate) fn get_again(stream: &mut TcpStream, server: SocketAddr, path: &str) -> Option<Answer> {
+pub fn get_again(stream: &mut TcpStream, server: SocketAddr, path: &str) -> Option<Answer> {
     ask(stream, server, path, "keep-alive")
 }
 

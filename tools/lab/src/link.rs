@@ -1,25 +1,25 @@
 //! The wire between this machine and a guest: a TAP with addresses on our end.
 
-use crate::{
+use command::{
     failure::{Result, fail},
-    tools::{self, Install},
+    programs::{self, Install},
 };
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Our end and the guest's. Addresses for private use (RFC 1918, RFC 4193).
-pub(crate) const HOST_IPV4: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 9, 0, 1));
-pub(crate) const GUEST_IPV4: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 9, 0, 2));
-pub(crate) const HOST_IPV6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfd09, 0, 0, 0, 0, 0, 0, 1));
-pub(crate) const GUEST_IPV6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfd09, 0, 0, 0, 0, 0, 0, 2));
+pub const HOST_IPV4: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 9, 0, 1));
+pub const GUEST_IPV4: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 9, 0, 2));
+pub const HOST_IPV6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfd09, 0, 0, 0, 0, 0, 0, 1));
+pub const GUEST_IPV6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfd09, 0, 0, 0, 0, 0, 0, 2));
 
 /// A TAP that is removed when dropped.
-pub(crate) struct Tap {
+pub struct Tap {
     name: String,
 }
 
 impl Tap {
     /// A TAP in the network namespace that we run in, with the addresses of this file.
-    pub(crate) fn new(name: &str) -> Result<Self> {
+    pub fn new(name: &str) -> Result<Self> {
         let tap = Self::bare(name, HOST_IPV4)?;
         // Without `nodad` the address is of no use for the first second.
         ip(&["addr", "add", &format!("{HOST_IPV6}/64"), "dev", name, "nodad"])?;
@@ -27,7 +27,7 @@ impl Tap {
     }
 
     /// A TAP with one IPv4 address of a /24 network.
-    pub(crate) fn bare(name: &str, address: IpAddr) -> Result<Self> {
+    pub fn bare(name: &str, address: IpAddr) -> Result<Self> {
         ip(&["tuntap", "add", "dev", name, "mode", "tap"])?;
         let tap = Self { name: name.to_owned() };
         ip(&["addr", "add", &format!("{address}/24"), "dev", name])?;
@@ -36,15 +36,15 @@ impl Tap {
     }
 
     /// A TAP for `cargo xtask run`, beside whatever else this machine has.
-    pub(crate) fn for_run(install: Install) -> Result<Self> {
-        if !tools::is_root() {
+    pub fn for_run(install: Install) -> Result<Self> {
+        if !programs::is_root() {
             fail!("a TAP needs root; run `sudo -E cargo xtask run --tap`, or leave out --tap");
         }
-        tools::need(&[&tools::IP], install)?;
+        programs::need(&[&programs::IP], install)?;
         Self::new("aqueduct0")
     }
 
-    pub(crate) fn name(&self) -> &str {
+    pub fn name(&self) -> &str {
         &self.name
     }
 }
@@ -56,11 +56,11 @@ impl Drop for Tap {
 }
 
 /// The command-line words that give the guest its end.
-pub(crate) fn guest_words() -> String {
+pub fn guest_words() -> String {
     format!("ip={GUEST_IPV4}/24 gw={HOST_IPV4} ip={GUEST_IPV6}/64")
 }
 
 /// Runs iproute2's `ip`.
-pub(crate) fn ip(arguments: &[&str]) -> Result<String> {
-    tools::output(tools::command(&tools::IP)?.args(arguments))
+pub fn ip(arguments: &[&str]) -> Result<String> {
+    programs::output(programs::command(&programs::IP)?.args(arguments))
 }

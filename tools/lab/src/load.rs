@@ -1,9 +1,7 @@
 //! Load that curl and wrk cannot make: many connections at once, endless new ones, clients that dawdle, half-open floods.
 
-use crate::{
-    failure::{OrSay, Result, fail},
-    http, link,
-};
+use crate::{http_client, link};
+use command::failure::{OrSay, Result, fail};
 use rustix::{
     net::{AddressFamily, SendFlags, SocketType, ipproto, sendto, socket},
     process::{Resource, Rlimit, getrlimit, setrlimit},
@@ -17,7 +15,7 @@ use std::{
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
 /// Lets this process have many sockets.
-pub(crate) fn allow_sockets(count: u64) -> Result {
+pub fn allow_sockets(count: u64) -> Result {
     let limit = getrlimit(Resource::Nofile);
     let wanted = count + 100;
     if limit.current.is_some_and(|current| current < wanted) {
@@ -29,7 +27,7 @@ pub(crate) fn allow_sockets(count: u64) -> Result {
 }
 
 /// Opens connections that then stay as they are. One address of ours has about 28,000 ports for one server.
-pub(crate) fn open(server: SocketAddr, count: usize) -> Result<Vec<TcpStream>> {
+pub fn open(server: SocketAddr, count: usize) -> Result<Vec<TcpStream>> {
     allow_sockets(count as u64)?;
     let mut streams = Vec::with_capacity(count);
     for number in 0..count {
@@ -43,9 +41,9 @@ pub(crate) fn open(server: SocketAddr, count: usize) -> Result<Vec<TcpStream>> {
 }
 
 /// One request on each connection; every one must be answered with 200.
-pub(crate) fn ask_each(streams: &mut [TcpStream], server: SocketAddr, path: &str) -> Result {
+pub fn ask_each(streams: &mut [TcpStream], server: SocketAddr, path: &str) -> Result {
     for (number, stream) in streams.iter_mut().enumerate() {
-        match http::get_again(stream, server, path) {
+        match http_client::get_again(stream, server, path) {
             Some(answer) if answer.status == 200 => {}
             Some(answer) => fail!("connection {number} was answered {}", answer.status),
             None => fail!("connection {number} was not answered"),
@@ -55,11 +53,11 @@ pub(crate) fn ask_each(streams: &mut [TcpStream], server: SocketAddr, path: &str
 }
 
 /// A new connection for each request, one after the other, for a length of time: how many were answered.
-pub(crate) fn churn(server: SocketAddr, path: &str, how_long: Duration) -> Result<usize> {
+pub fn churn(server: SocketAddr, path: &str, how_long: Duration) -> Result<usize> {
     let deadline = Instant::now() + how_long;
     let mut answered = 0;
     while Instant::now() < deadline {
-        match http::get(server, path, CONNECT_LIMIT) {
+        match http_client::get(server, path, CONNECT_LIMIT) {
             Some(answer) if answer.status == 200 => answered += 1,
             Some(answer) => fail!("request {answered} was answered {}", answer.status),
             None => fail!("request {answered} was not answered"),
@@ -69,18 +67,18 @@ pub(crate) fn churn(server: SocketAddr, path: &str, how_long: Duration) -> Resul
 }
 
 /// Clients that send a request's head one byte at a time and never end it.
-pub(crate) struct Dawdlers {
+pub struct Dawdlers {
     streams: Vec<TcpStream>,
     sent: usize,
 }
 
 impl Dawdlers {
-    pub(crate) fn new(server: SocketAddr, count: usize) -> Result<Self> {
+    pub fn new(server: SocketAddr, count: usize) -> Result<Self> {
         Ok(Self { streams: open(server, count)?, sent: 0 })
     }
 
     /// One more byte from each; the number of connections that still take it.
-    pub(crate) fn step(&mut self) -> usize {
+    pub fn step(&mut self) -> usize {
         const HEAD: &[u8] = b"GET / HTTP/1.1\r\nHost: slow\r\nX-Long: ";
         let byte = HEAD.get(self.sent).copied().unwrap_or(b'x');
         self.sent += 1;
@@ -90,7 +88,7 @@ impl Dawdlers {
 }
 
 /// Sends `count` TCP SYNs to the guest from addresses that never answer.
-pub(crate) fn syn_flood(port: u16, count: u32) -> Result {
+pub fn syn_flood(port: u16, count: u32) -> Result {
     let IpAddr::V4(guest) = link::GUEST_IPV4 else { fail!("the guest's address is not IPv4") };
     let socket = socket(AddressFamily::INET, SocketType::RAW, Some(ipproto::RAW))
         .or_say(|| "a raw socket needs root".into())?;

@@ -3,9 +3,9 @@
 //! QEMU's redirector filters hand us every frame over Unix sockets and take it back the same way; so this works on any kernel,
 //! with or without netem. Frames on these sockets follow their length, four bytes, the highest first.
 
-use crate::{
+use command::{
     failure::{OrSay, Result},
-    places::Scratch,
+    paths::Scratch,
 };
 use std::{
     ffi::OsString,
@@ -25,18 +25,18 @@ const HELD_FOR: Duration = Duration::from_millis(5);
 
 /// What happens to frames, in per cent.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Spoil {
-    pub(crate) lost: u64,
-    pub(crate) doubled: u64,
-    pub(crate) reordered: u64,
-    pub(crate) seed: u64,
+pub struct Spoil {
+    pub lost: u64,
+    pub doubled: u64,
+    pub reordered: u64,
+    pub seed: u64,
 }
 
 /// The two directions, as QEMU's netdev sees them.
 const QUEUES: [&str; 2] = ["tx", "rx"];
 
 /// Starts to listen for a guest's frames; gives the options for QEMU. The relays end with the guest.
-pub(crate) fn wire(scratch: &Scratch, spoil: Spoil) -> Result<Vec<OsString>> {
+pub fn wire(scratch: &Scratch, spoil: Spoil) -> Result<Vec<OsString>> {
     let mut options = Vec::new();
     for (number, queue) in QUEUES.iter().enumerate() {
         let (taken, given) =

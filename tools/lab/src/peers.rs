@@ -1,23 +1,26 @@
 //! The peers of the RPC and ZeroMQ tests and benchmarks: our own, built, and what those of others need.
 
-use crate::{
-    debian,
-    failure::{OrSay, Result, fail},
-    places,
-    tools::{self, Install, Tool},
+pub mod linux_guest;
+
+use crate::debian;
+use command::{
+    cargo,
+    failure::{Result, fail},
+    paths,
+    programs::{self, Install, Program},
 };
 use std::{
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
 };
 
-pub(crate) const PYTHON: Tool = Tool { program: "python3", package: "python3" };
-pub(crate) const PIP: Tool = Tool { program: "pip3", package: "python3-pip" };
-pub(crate) const CAPNP: Tool = Tool { program: "capnp", package: "capnproto" };
-pub(crate) const CAPNP_HEADERS: Tool =
-    Tool { program: "/usr/include/capnp/rpc.h", package: "libcapnp-dev" };
-pub(crate) const CXX: Tool = Tool { program: "g++", package: "g++" };
-pub(crate) const ZMQ_HEADERS: Tool = Tool { program: "/usr/include/zmq.h", package: "libzmq3-dev" };
+pub const PYTHON: Program = Program { program: "python3", package: "python3" };
+pub const PIP: Program = Program { program: "pip3", package: "python3-pip" };
+pub const CAPNP: Program = Program { program: "capnp", package: "capnproto" };
+pub const CAPNP_HEADERS: Program =
+    Program { program: "/usr/include/capnp/rpc.h", package: "libcapnp-dev" };
+pub const CXX: Program = Program { program: "g++", package: "g++" };
+pub const ZMQ_HEADERS: Program = Program { program: "/usr/include/zmq.h", package: "libzmq3-dev" };
 
 /// Of PyPI: a module by which one is found, and what is installed when it is not.
 const PYTHON_PACKAGES: &[(&str, &str)] =
@@ -29,7 +32,7 @@ const CXX_WORDS: &[&str] =
 const NGINX_PACKAGES: &[&[&str]] = &[&["nginx"], &["libpcre2-8-0"], &["libssl3", "libssl3t64"]];
 
 /// Makes what the cases of these names need beyond programs: the cases themselves have no network.
-pub(crate) fn prepare(names: &[&str], install: Install) -> Result {
+pub fn prepare(names: &[&str], install: Install) -> Result {
     let any = |kind: &str| names.iter().any(|name| name.starts_with(kind));
     if any("http/") {
         debian::unpack(NGINX_PACKAGES, &nginx_folder()?)?;
@@ -49,14 +52,14 @@ pub(crate) fn prepare(names: &[&str], install: Install) -> Result {
 }
 
 /// Python, with the packages in reach.
-pub(crate) fn python() -> Result<Command> {
-    let mut command = tools::command(&PYTHON)?;
+pub fn python() -> Result<Command> {
+    let mut command = programs::command(&PYTHON)?;
     command.env("PYTHONPATH", python_folder()?);
     Ok(command)
 }
 
 /// nginx, not as a service but as a program.
-pub(crate) fn nginx() -> Result<Command> {
+pub fn nginx() -> Result<Command> {
     let folder = nginx_folder()?;
     let mut command = Command::new(folder.join("usr/sbin/nginx"));
     command.env("LD_LIBRARY_PATH", folder.join("usr/lib/x86_64-linux-gnu"));
@@ -64,55 +67,57 @@ pub(crate) fn nginx() -> Result<Command> {
 }
 
 fn nginx_folder() -> Result<PathBuf> {
-    Ok(places::made("peers")?.join("nginx"))
+    Ok(paths::made("peers")?.join("nginx"))
 }
 
 /// A file of the tests.
-pub(crate) fn source(path: &str) -> PathBuf {
-    places::root().join(path)
+pub fn source(path: &str) -> PathBuf {
+    paths::root().join(path)
 }
 
 /// The schema of the demo that all RPC peers serve and call.
-pub(crate) fn demo_schema() -> PathBuf {
+pub fn demo_schema() -> PathBuf {
     source("crates/rpc/examples/peer/demo.capnp")
 }
 
 /// Our RPC engine on plain sockets.
-pub(crate) fn rpc() -> PathBuf {
-    places::target().join("release/examples/peer")
+pub fn rpc() -> PathBuf {
+    paths::target().join("release/examples/peer")
 }
 
 /// The schema of the appliance's services.
-pub(crate) fn appliance_schema() -> PathBuf {
+pub fn appliance_schema() -> PathBuf {
     source("kernel-app/schema/appliance.capnp")
 }
 
 /// The C++ library's peer.
-pub(crate) fn rpc_cpp() -> Result<PathBuf> {
-    Ok(places::made("peers")?.join("rpc-cpp"))
+pub fn rpc_cpp() -> Result<PathBuf> {
+    Ok(paths::made("peers")?.join("rpc-cpp"))
 }
 
 /// The appliance's services in C++.
-pub(crate) fn appliance_cpp() -> Result<PathBuf> {
-    Ok(places::made("peers")?.join("rpc-cpp-appliance"))
+pub fn appliance_cpp() -> Result<PathBuf> {
+    Ok(paths::made("peers")?.join("rpc-cpp-appliance"))
 }
 
 /// Our ZeroMQ sockets on the kernel's.
-pub(crate) fn zmq() -> PathBuf {
+pub fn zmq() -> PathBuf {
     zmq_target().join("release/zmq-peer")
 }
 
-pub(crate) fn build_rpc() -> Result {
-    cargo(&["build", "--release", "--package", "rpc", "--example", "peer"])
+pub fn build_rpc() -> Result {
+    let words = ["build", "--release", "--package", "rpc", "--example", "peer"];
+    cargo::build(cargo::command().args(words), "our RPC peer")
 }
 
-pub(crate) fn build_zmq() -> Result {
+pub fn build_zmq() -> Result {
     let target = zmq_target().display().to_string();
     let manifest = source("tests/interop/zmq/Cargo.toml").display().to_string();
-    cargo(&["build", "--release", "--manifest-path", &manifest, "--target-dir", &target])
+    let words = ["build", "--release", "--manifest-path", &manifest, "--target-dir", &target];
+    cargo::build(cargo::command().args(words), "our ZeroMQ peer")
 }
 
-pub(crate) fn build_rpc_cpp() -> Result {
+pub fn build_rpc_cpp() -> Result {
     let schemas = [demo_schema(), appliance_schema()];
     build_cpp(&schemas, "tests/interop/rpc/peer.cpp", &rpc_cpp()?)
 }
@@ -126,13 +131,13 @@ fn build_cpp(schemas: &[PathBuf], program: &str, made: &Path) -> Result {
         return Ok(());
     }
     eprintln!("xtask: compiling {}", program.display());
-    let folder = places::made("peers")?;
-    let mut compile = tools::command(&CXX)?;
+    let folder = paths::made("peers")?;
+    let mut compile = programs::command(&CXX)?;
     compile.arg("-I").arg(&folder).arg(&program);
     for schema in schemas {
         let prefix = schema.parent().unwrap_or(Path::new("/"));
-        tools::output(
-            tools::command(&CAPNP)?
+        programs::output(
+            programs::command(&CAPNP)?
                 .arg("compile")
                 .arg(format!("-oc++:{}", folder.display()))
                 .arg(format!("--src-prefix={}", prefix.display()))
@@ -141,33 +146,20 @@ fn build_cpp(schemas: &[PathBuf], program: &str, made: &Path) -> Result {
         let generated = schema.file_name().map_or(schema.as_path(), Path::new);
         compile.arg(folder.join(generated).with_extension("capnp.c++"));
     }
-    tools::output(compile.args(CXX_WORDS).arg("-o").arg(made))?;
+    programs::output(compile.args(CXX_WORDS).arg("-o").arg(made))?;
     Ok(())
 }
 
 /// Whether `made` is there and newer than what it was made of.
-pub(crate) fn is_newer(made: &Path, sources: &[&Path]) -> bool {
+pub fn is_newer(made: &Path, sources: &[&Path]) -> bool {
     let time = |path: &Path| std::fs::metadata(path).and_then(|file| file.modified()).ok();
     time(made).is_some_and(|made| sources.iter().all(|source| time(source) < Some(made)))
-}
-
-pub(crate) fn cargo(arguments: &[&str]) -> Result {
-    eprintln!("xtask: cargo {}", arguments.join(" "));
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
-        .current_dir(places::root())
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(std::io::stderr())
-        .status()
-        .or_say(|| "cannot start cargo".into())?;
-    if status.success() { Ok(()) } else { fail!("it does not build; cargo's messages are above") }
 }
 
 /// Installs what Python lacks, in a folder of ours.
 fn python_packages(install: Install) -> Result {
     let lacks = |module: &str| -> Result<bool> {
-        Ok(tools::output(python()?.args(["-c", &format!("import {module}")])).is_err())
+        Ok(programs::output(python()?.args(["-c", &format!("import {module}")])).is_err())
     };
     let mut missing = Vec::new();
     for (module, package) in PYTHON_PACKAGES {
@@ -184,15 +176,15 @@ fn python_packages(install: Install) -> Result {
         fail!("Python lacks {}: `{words}`, or leave out --no-install", missing.join(", "));
     }
     eprintln!("xtask: installing {} ({words})", missing.join(" "));
-    let mut pip = tools::command(&PIP)?;
-    tools::output(pip.args(["install", "--quiet", "--target"]).arg(folder).args(&missing))?;
+    let mut pip = programs::command(&PIP)?;
+    programs::output(pip.args(["install", "--quiet", "--target"]).arg(folder).args(&missing))?;
     Ok(())
 }
 
 fn python_folder() -> Result<PathBuf> {
-    places::made("python")
+    paths::made("python")
 }
 
 fn zmq_target() -> PathBuf {
-    places::target().join("zmq-peer")
+    paths::target().join("zmq-peer")
 }

@@ -1,9 +1,9 @@
 //! QEMU's command line, from the data in `qemu/`.
 
-use crate::{
-    accel::Accel,
+use crate::accel::Accel;
+use command::{
     failure::{Failure, OrSay, Result, fail},
-    places, tools,
+    paths, programs,
 };
 use std::{
     ffi::OsString,
@@ -13,17 +13,17 @@ use std::{
 };
 
 /// The guest's network card, whatever the machine. Locally administered, as QEMU's own.
-pub(crate) const MAC: &str = "52:54:00:12:34:56";
+pub const MAC: &str = "52:54:00:12:34:56";
 
 /// A machine type that the image boots on: `qemu/NAME.args`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Machine {
+pub enum Machine {
     Q35,
     Microvm,
 }
 
 impl Machine {
-    pub(crate) fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Q35 => "q35",
             Self::Microvm => "microvm",
@@ -45,7 +45,7 @@ impl FromStr for Machine {
 
 /// What the guest's card is attached to.
 #[derive(Clone, Debug)]
-pub(crate) enum Wire {
+pub enum Wire {
     /// QEMU's user networking: (port on this machine, port in the guest).
     User { forwards: Vec<(u16, u16)> },
     /// A TAP that exists.
@@ -58,25 +58,25 @@ pub(crate) enum Wire {
 
 /// Everything that makes up one guest.
 #[derive(Clone, Debug)]
-pub(crate) struct Spec {
-    pub(crate) machine: Machine,
-    pub(crate) accel: Accel,
-    pub(crate) memory_mib: u32,
-    pub(crate) kernel: PathBuf,
-    pub(crate) initrd: Option<PathBuf>,
+pub struct Spec {
+    pub machine: Machine,
+    pub accel: Accel,
+    pub memory_mib: u32,
+    pub kernel: PathBuf,
+    pub initrd: Option<PathBuf>,
     /// The kernel command line.
-    pub(crate) append: String,
-    pub(crate) wire: Wire,
+    pub append: String,
+    pub wire: Wire,
     /// Whether there is a virtio entropy device.
-    pub(crate) entropy: bool,
+    pub entropy: bool,
     /// More options for QEMU, in its own words.
-    pub(crate) more: Vec<OsString>,
+    pub more: Vec<OsString>,
 }
 
 impl Spec {
     /// The command, with its control socket at `qmp`.
-    pub(crate) fn command(&self, qmp: &Path) -> Result<Command> {
-        let mut command = tools::command(&tools::QEMU)?;
+    pub fn command(&self, qmp: &Path) -> Result<Command> {
+        let mut command = programs::command(&programs::QEMU)?;
         command.args(self.accel.arguments());
         command.args(options("common")?.iter().flatten());
         let devices = options(self.machine.name())?;
@@ -117,7 +117,7 @@ impl Wire {
 
 /// The options of `qemu/NAME.args`, each with its words.
 fn options(name: &str) -> Result<Vec<Vec<String>>> {
-    let file = places::root().join("qemu").join(format!("{name}.args"));
+    let file = paths::root().join("qemu").join(format!("{name}.args"));
     let text =
         std::fs::read_to_string(&file).or_say(|| format!("cannot read {}", file.display()))?;
     let lines =

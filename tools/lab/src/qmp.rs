@@ -1,6 +1,6 @@
 //! QEMU's control socket: one JSON object per line, each way.
 
-use crate::failure::{OrSay, Result, fail};
+use command::failure::{OrSay, Result, fail};
 use std::{
     io::{BufRead, BufReader, Write},
     os::unix::net::UnixStream,
@@ -12,13 +12,13 @@ use tinyjson::JsonValue;
 /// How long QEMU may take to open its socket and to answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
-pub(crate) struct Qmp {
+pub struct Qmp {
     lines: BufReader<UnixStream>,
 }
 
 impl Qmp {
     /// Connects as soon as QEMU listens.
-    pub(crate) fn connect(socket: &Path) -> Result<Self> {
+    pub fn connect(socket: &Path) -> Result<Self> {
         let deadline = Instant::now() + ANSWER_LIMIT;
         let stream = loop {
             match UnixStream::connect(socket) {
@@ -35,12 +35,12 @@ impl Qmp {
     }
 
     /// Presses the power button.
-    pub(crate) fn power_button(&mut self) -> Result {
+    pub fn power_button(&mut self) -> Result {
         self.execute("system_powerdown")
     }
 
     /// Ends QEMU at once, with its files closed.
-    pub(crate) fn quit(&mut self) -> Result {
+    pub fn quit(&mut self) -> Result {
         self.execute("quit")
     }
 

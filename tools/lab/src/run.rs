@@ -1,18 +1,21 @@
-//! `cargo xtask run`: the appliance in QEMU, or as a Linux process, until Ctrl-C.
+//! One run for a person: the appliance in QEMU, under Xen or as a Linux process, until Ctrl-C.
 
 use crate::{
     accel::Accel,
-    bundle,
-    child::Child,
-    failure::{Failure, OrSay, Result, fail},
     guest::{Echo, Guest},
-    http, image,
+    http_client,
     link::{self, Tap},
-    places,
+    process,
     qemu::{Machine, Spec, Wire},
-    tools::{self, Install},
     xen,
 };
+use command::{
+    child::Child,
+    failure::{Failure, OrSay, Result, fail},
+    paths,
+    programs::{self, Install},
+};
+use image_builder::{bundle, image};
 use rustix::process::Signal;
 use signal_hook::{
     consts::{SIGINT, SIGTERM},
@@ -40,25 +43,43 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const STOP_SLACK: Duration = Duration::from_secs(5);
 const GDB_PORT: u16 = 1234;
 
-struct Options {
-    linux: bool,
-    xen: bool,
-    tap: bool,
-    gdb: bool,
-    trace: bool,
-    machine: Machine,
-    accel: Option<Accel>,
-    memory_mib: u32,
-    port: u16,
-    bundle: Option<PathBuf>,
-    pcap: Option<PathBuf>,
-    append: String,
-    install: Install,
+/// What is run, and on what.
+pub struct Options {
+    /// As a Linux process.
+    pub linux: bool,
+    /// As a guest of Xen, which is a guest of QEMU.
+    pub xen: bool,
+    /// Attached to a TAP instead of user networking; needs root.
+    pub tap: bool,
+    /// Wait for a debugger.
+    pub gdb: bool,
+    /// `log=trace`, and what the guest does wrong to a file.
+    pub trace: bool,
+    /// The guest's machine type.
+    pub machine: Machine,
+    /// How its instructions run; the best way that works, unless said.
+    pub accel: Option<Accel>,
+    /// The guest's memory.
+    pub memory_mib: u32,
+    /// On this machine.
+    pub port: u16,
+    /// A folder with content and configuration, other than `config/`.
+    pub bundle: Option<PathBuf>,
+    /// Where every packet is written.
+    pub pcap: Option<PathBuf>,
+    /// Words for the kernel command line.
+    pub append: String,
+    /// Whether missing programs may be installed.
+    pub install: Install,
 }
 
-pub(crate) fn main(arguments: lexopt::Parser) -> Result<ExitCode> {
-    let options = Options::parse(arguments)?;
-    let folder = options.bundle.clone().unwrap_or_else(|| places::root().join("config"));
+/// Builds it, starts it, says when it answers, and stops it at Ctrl-C.
+///
+/// # Errors
+///
+/// It does not build or start, options do not go together, or it ended with a failure.
+pub fn run(options: &Options) -> Result<ExitCode> {
+    let folder = options.bundle.clone().unwrap_or_else(|| paths::root().join("config"));
     let config = bundle::configuration(&folder)?;
     if (options.linux || options.xen) && (options.gdb || options.trace || options.pcap.is_some()) {
         fail!(
@@ -79,7 +100,7 @@ pub(crate) fn main(arguments: lexopt::Parser) -> Result<ExitCode> {
     };
     let bundle = bundle::file(options.bundle.as_deref())?;
     let run = Run {
-        options: &options,
+        options,
         bundle: &bundle,
         tap: tap.as_ref(),
         server,
@@ -97,10 +118,9 @@ pub(crate) fn main(arguments: lexopt::Parser) -> Result<ExitCode> {
     result
 }
 
-impl Options {
-    fn parse(mut arguments: lexopt::Parser) -> Result<Self> {
-        use lexopt::prelude::*;
-        let mut options = Self {
+impl Default for Options {
+    fn default() -> Self {
+        Self {
             linux: false,
             xen: false,
             tap: false,
@@ -114,26 +134,7 @@ impl Options {
             pcap: None,
             append: String::new(),
             install: Install::Yes,
-        };
-        while let Some(argument) = arguments.next()? {
-            match argument {
-                Long("linux") => options.linux = true,
-                Long("xen") => options.xen = true,
-                Long("tap") => options.tap = true,
-                Long("gdb") => options.gdb = true,
-                Long("trace") => options.trace = true,
-                Long("machine") => options.machine = arguments.value()?.string()?.parse()?,
-                Long("accel") => options.accel = Some(arguments.value()?.string()?.parse()?),
-                Long("mem") => options.memory_mib = arguments.value()?.parse()?,
-                Long("port") => options.port = arguments.value()?.parse()?,
-                Long("bundle") => options.bundle = Some(arguments.value()?.into()),
-                Long("pcap") => options.pcap = Some(arguments.value()?.into()),
-                Long("append") => options.append = arguments.value()?.string()?,
-                Long("no-install") => options.install = Install::OnlyTell,
-                other => return Err(other.unexpected().into()),
-            }
         }
-        Ok(options)
     }
 }
 
@@ -150,7 +151,7 @@ struct Run<'a> {
 impl Run<'_> {
     fn guest(&self) -> Result<ExitCode> {
         let options = self.options;
-        tools::need(&[&tools::QEMU], options.install)?;
+        programs::need(&[&programs::QEMU], options.install)?;
         let image = image::build(options.install)?;
         let accel = match options.accel {
             Some(accel) => accel,
@@ -197,7 +198,7 @@ impl Run<'_> {
     /// The same image as a guest of Xen, which is QEMU's guest.
     fn under_xen(&self) -> Result<ExitCode> {
         let options = self.options;
-        tools::need(&[&tools::QEMU], options.install)?;
+        programs::need(&[&programs::QEMU], options.install)?;
         let image = image::build(options.install)?;
         let guest = xen::Running::start(&xen::Request {
             image: &image.shipped,
@@ -235,7 +236,7 @@ impl Run<'_> {
     }
 
     fn process(&self) -> Result<ExitCode> {
-        let binary = build_process()?;
+        let binary = process::build()?;
         let mut command = Command::new(&binary);
         command.arg("--bundle").arg(self.bundle);
         match self.tap {
@@ -276,7 +277,7 @@ impl Run<'_> {
             if let Some(status) = ended() {
                 return Ok(Some(status));
             }
-            if !answers && http::get(self.server, "/", ASK_LIMIT).is_some() {
+            if !answers && http_client::get(self.server, "/", ASK_LIMIT).is_some() {
                 answers = true;
                 eprintln!("xtask: http://{} answers", self.address());
             }
@@ -324,7 +325,7 @@ impl Run<'_> {
             ]);
         }
         if self.options.trace {
-            let log = places::made("")?.join("trace.log");
+            let log = paths::made("")?.join("trace.log");
             more.extend([
                 "-d".into(),
                 "guest_errors,unimp,cpu_reset,int".into(),
@@ -334,18 +335,6 @@ impl Run<'_> {
         }
         Ok(more)
     }
-}
-
-/// Builds the Linux process; its path.
-pub(crate) fn build_process() -> Result<PathBuf> {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(places::root()).args(["build", "--release", "--package", "aqueduct-linux"]);
-    let status =
-        command.stdout(std::io::stderr()).status().or_say(|| "cannot start cargo".into())?;
-    if !status.success() {
-        fail!("the process does not build; cargo's messages are above");
-    }
-    Ok(places::target().join("release").join("aqueduct"))
 }
 
 fn free(port: u16) -> Result {

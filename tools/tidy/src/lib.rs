@@ -1,13 +1,16 @@
-//! `cargo xtask tidy`: the shape of the tree, kept by a test.
+//! The shape of the tree, kept by a test: crate arrows, lengths of files, unsafe code, lints.
+#![forbid(unsafe_code)]
 
-use crate::{
+use command::{
+    cargo,
     failure::{Failure, OrSay, Result, fail},
-    image, places, tools,
+    paths, programs,
 };
+use image_builder::image;
 use std::{
     collections::HashMap,
     path::Path,
-    process::{Command, ExitCode, Stdio},
+    process::{Command, Stdio},
 };
 use tinyjson::JsonValue;
 
@@ -40,7 +43,21 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("offload", &[]),
     ("machine", &[]),
     ("config", &[]),
-    ("xtask", &["config"]),
+    ("aqueduct-command", &[]),
+    ("aqueduct-image-builder", &["aqueduct-command", "config"]),
+    ("aqueduct-lab", &["aqueduct-command", "aqueduct-image-builder", "config"]),
+    ("aqueduct-bench", &["aqueduct-command", "aqueduct-image-builder", "aqueduct-lab", "config"]),
+    ("aqueduct-tidy", &["aqueduct-command", "aqueduct-image-builder"]),
+    (
+        "xtask",
+        &[
+            "aqueduct-bench",
+            "aqueduct-command",
+            "aqueduct-image-builder",
+            "aqueduct-lab",
+            "aqueduct-tidy",
+        ],
+    ),
 ];
 
 /// The crate that holds the unsafe code, and the one that must name a symbol for its boot code.
@@ -48,27 +65,10 @@ const MAY_BE_UNSAFE: &[&str] = &["machine", "aqueduct-bare"];
 const FILE_LINES_MAX: usize = 600;
 /// Documents that stay short enough to be read.
 const DOCUMENTS: &[(&str, usize)] = &[("README.md", 80), ("ARCHITECTURE.md", 200)];
-const ALLOWED: &str = "xtask/tidy.allow";
-
-pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
-    while let Some(argument) = arguments.next()? {
-        match argument {
-            lexopt::Arg::Long("no-install") => {}
-            other => return Err(other.unexpected().into()),
-        }
-    }
-    let shape = check()?;
-    let mut cargo = cargo();
-    let lengths = clippy(cargo.arg("clippy"))? && clippy(&mut image::cargo("clippy", "dev"))?;
-    if shape && lengths {
-        eprintln!("xtask: tidy");
-        return Ok(ExitCode::SUCCESS);
-    }
-    Ok(ExitCode::FAILURE)
-}
+const ALLOWED: &str = "tools/tidy/tidy.allow";
 
 /// Prints what is out of shape; whether nothing is.
-pub(crate) fn check() -> Result<bool> {
+pub fn check() -> Result<bool> {
     let mut problems = arrows(&packages()?);
     problems.extend(unsafe_code(&packages()?)?);
     problems.extend(file_lengths()?);
@@ -79,8 +79,18 @@ pub(crate) fn check() -> Result<bool> {
     Ok(problems.is_empty())
 }
 
+/// Clippy over the workspace and over the image's package; whether both are clean.
+///
+/// # Errors
+///
+/// Cargo cannot be started.
+pub fn clippy_all() -> Result<bool> {
+    let workspace = clippy(cargo::command().arg("clippy"))?;
+    Ok(clippy(&mut image::cargo("clippy", "dev"))? && workspace)
+}
+
 /// Runs a clippy command with our limits, the length of functions among them.
-pub(crate) fn clippy(command: &mut Command) -> Result<bool> {
+pub fn clippy(command: &mut Command) -> Result<bool> {
     eprintln!("xtask: cargo clippy");
     command.args([
         "--quiet",
@@ -91,7 +101,7 @@ pub(crate) fn clippy(command: &mut Command) -> Result<bool> {
         "-D",
         "clippy::too_many_lines",
     ]);
-    command.env("CLIPPY_CONF_DIR", places::root().join("xtask")).stdin(Stdio::null());
+    command.env("CLIPPY_CONF_DIR", paths::root().join("tools/tidy")).stdin(Stdio::null());
     Ok(command.status().or_say(|| "cannot start cargo".into())?.success())
 }
 
@@ -107,7 +117,12 @@ struct Package {
 }
 
 fn packages() -> Result<Vec<Package>> {
-    let text = tools::output(cargo().args(["metadata", "--no-deps", "--format-version", "1"]))?;
+    let text = programs::output(cargo::command().args([
+        "metadata",
+        "--no-deps",
+        "--format-version",
+        "1",
+    ]))?;
     let metadata: JsonValue = text.parse().or_say(|| "cargo metadata".into())?;
     let packages = list(&metadata, "packages");
     Ok(packages.iter().map(package).collect())
@@ -124,8 +139,7 @@ fn package(json: &JsonValue) -> Package {
     };
     Package {
         name: string(json, "name"),
-        is_test: Path::new(&string(json, "manifest_path"))
-            .starts_with(places::root().join("tests")),
+        is_test: Path::new(&string(json, "manifest_path")).starts_with(paths::root().join("tests")),
         depends: list(json, "dependencies")
             .iter()
             .filter(for_use)
@@ -164,10 +178,8 @@ fn arrows(packages: &[Package]) -> Vec<String> {
     let mut problems = Vec::new();
     for package in packages.iter().filter(|package| !package.is_test) {
         let Some((_, allowed)) = ARROWS.iter().find(|(name, _)| *name == package.name) else {
-            problems.push(format!(
-                "{} has no line in the table of arrows (xtask/src/tidy.rs)",
-                package.name
-            ));
+            problems
+                .push(format!("{} has no line in the table of arrows (tools/tidy)", package.name));
             continue;
         };
         for depends in package.depends.iter().filter(|depends| !allowed.contains(&depends.as_str()))
@@ -196,7 +208,7 @@ fn unsafe_code(packages: &[Package]) -> Result<Vec<String>> {
 }
 
 fn file_lengths() -> Result<Vec<String>> {
-    let listed = tools::output(Command::new("git").current_dir(places::root()).args([
+    let listed = programs::output(Command::new("git").current_dir(paths::root()).args([
         "ls-files",
         "--cached",
         "--others",
@@ -206,7 +218,7 @@ fn file_lengths() -> Result<Vec<String>> {
     let mut allowed = allowances()?;
     let mut problems = Vec::new();
     for path in listed.lines().filter(|path| !is_test(path) && !is_generated(path)) {
-        let Ok(text) = std::fs::read_to_string(places::root().join(path)) else {
+        let Ok(text) = std::fs::read_to_string(paths::root().join(path)) else {
             continue;
         };
         problems.extend(judge_length(path, code_lines(&text), allowed.remove(path)));
@@ -251,7 +263,7 @@ fn code_lines(text: &str) -> usize {
 }
 
 fn allowances() -> Result<HashMap<String, usize>> {
-    let text = std::fs::read_to_string(places::root().join(ALLOWED))
+    let text = std::fs::read_to_string(paths::root().join(ALLOWED))
         .or_say(|| format!("cannot read {ALLOWED}"))?;
     let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
     let parse = |line: &str| {
@@ -268,7 +280,7 @@ fn allowances() -> Result<HashMap<String, usize>> {
 
 fn documents() -> Vec<String> {
     let length = |name: &str| {
-        std::fs::read_to_string(places::root().join(name)).map(|text| text.lines().count())
+        std::fs::read_to_string(paths::root().join(name)).map(|text| text.lines().count())
     };
     let judge = |(name, lines_max): &(&str, usize)| match length(name) {
         Ok(lines) if lines > *lines_max => {
@@ -280,16 +292,10 @@ fn documents() -> Vec<String> {
     DOCUMENTS.iter().filter_map(judge).collect()
 }
 
-fn cargo() -> Command {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(places::root());
-    command
-}
-
 /// The names of a manifest's binaries.
-pub(crate) fn binaries(manifest: &Path) -> Result<Vec<String>> {
-    let text = tools::output(
-        cargo()
+pub fn binaries(manifest: &Path) -> Result<Vec<String>> {
+    let text = programs::output(
+        cargo::command()
             .args(["metadata", "--no-deps", "--format-version", "1", "--manifest-path"])
             .arg(manifest),
     )?;

@@ -1,11 +1,11 @@
 //! The peer of `cargo xtask bench`: Debian's kernel and nginx in the smallest initramfs that runs them, made from Debian's
 //! packages, which are downloaded and unpacked, not installed.
 
-use crate::{
-    debian,
+use crate::debian;
+use command::{
     failure::{OrSay, Result, fail},
-    places,
-    tools::{self, Install},
+    paths,
+    programs::{self, Install},
 };
 use flate2::{Compression, write::GzEncoder};
 use std::{
@@ -16,9 +16,9 @@ use std::{
 };
 
 /// A kernel and an initramfs with a site.
-pub(crate) struct Peer {
-    pub(crate) kernel: PathBuf,
-    pub(crate) initrd: PathBuf,
+pub struct Peer {
+    pub kernel: PathBuf,
+    pub initrd: PathBuf,
 }
 
 /// Each line names one package by what it is called in Debian 12, and by what later ones call it.
@@ -106,22 +106,22 @@ exec /usr/sbin/nginx -c /nginx.conf
 
 /// Makes the peer with this index page. Packages are downloaded once. The word `bulk=MIB` on the command line makes it
 /// fill `/big` at boot: an initramfs is in memory twice while it is unpacked, and the file would not fit.
-pub(crate) fn make(page: &[u8], install: Install) -> Result<Peer> {
-    tools::need(&[&tools::DPKG, &tools::CPIO, &tools::XZ], install)?;
+pub fn make(page: &[u8], install: Install) -> Result<Peer> {
+    programs::need(&[&programs::DPKG, &programs::CPIO, &programs::XZ], install)?;
     let unpacked = unpacked()?;
     let kernel = newest(&unpacked.join("boot"), "vmlinuz-")?;
-    let scratch = places::Scratch::new()?;
+    let scratch = paths::Scratch::new()?;
     let root = scratch.path("root");
     fill(&unpacked, &root)?;
     write(&root.join("site/index.html"), page, 0o644)?;
-    let initrd = places::made("peer")?.join("initrd.cpio.gz");
+    let initrd = paths::made("peer")?.join("initrd.cpio.gz");
     pack(&root, &initrd)?;
     Ok(Peer { kernel, initrd })
 }
 
 /// Everything from the packages, below one folder.
 fn unpacked() -> Result<PathBuf> {
-    let folder = places::made("peer")?.join("unpacked");
+    let folder = paths::made("peer")?.join("unpacked");
     let kernel = format!("linux-image-{}", debian::kernel_release()?);
     let kernel = [kernel.as_str()];
     let packages: Vec<&[&str]> = PACKAGES.iter().copied().chain([&kernel[..]]).collect();
@@ -208,7 +208,7 @@ fn plain(file: &Path) -> Result<Vec<u8>> {
     if file.extension().is_none_or(|extension| extension != "xz") {
         return read(file);
     }
-    let output = tools::command(&tools::XZ)?
+    let output = programs::command(&programs::XZ)?
         .arg("-dc")
         .arg(file)
         .output()

@@ -1,10 +1,10 @@
 //! dom0's image: Xen, a kernel, and an initial file system with the toolstack in it.
 
 use super::packages::Packages;
-use crate::{
+use command::{
     failure::{Failure, OrSay, Result, fail},
-    places,
-    tools::{self, Install, Tool},
+    paths,
+    programs::{self, Install, Program},
 };
 use std::{
     collections::BTreeSet,
@@ -13,7 +13,7 @@ use std::{
     process::Command,
 };
 
-const OBJDUMP: Tool = Tool { program: "objdump", package: "binutils" };
+const OBJDUMP: Program = Program { program: "objdump", package: "binutils" };
 
 /// In the order in which they load.
 const MODULES: &[&str] = &[
@@ -38,23 +38,26 @@ const HOTPLUG: &str = include_str!("dom0-vif.sh");
 
 /// What QEMU is told to boot.
 #[derive(Clone, Debug)]
-pub(crate) struct Dom0 {
-    pub(crate) xen: PathBuf,
-    pub(crate) kernel: PathBuf,
-    pub(crate) files: PathBuf,
+pub struct Dom0 {
+    pub xen: PathBuf,
+    pub kernel: PathBuf,
+    pub files: PathBuf,
     /// A kernel module for Linux guests, to compare with.
-    pub(crate) netfront: PathBuf,
+    pub netfront: PathBuf,
     /// Debian's kernel as a PVH guest wants it.
-    pub(crate) guest_kernel: PathBuf,
+    pub guest_kernel: PathBuf,
     /// A static busybox.
-    pub(crate) busybox: PathBuf,
+    pub busybox: PathBuf,
 }
 
 impl Dom0 {
     /// Made once, and again when what it is made of changes.
-    pub(crate) fn get(install: Install) -> Result<Self> {
-        tools::need(&[&tools::DPKG, &tools::XZ, &OBJDUMP, &tools::STRIP, &tools::CPIO], install)?;
-        let folder = places::made("xen")?;
+    pub fn get(install: Install) -> Result<Self> {
+        programs::need(
+            &[&programs::DPKG, &programs::XZ, &OBJDUMP, &programs::STRIP, &programs::CPIO],
+            install,
+        )?;
+        let folder = paths::made("xen")?;
         let made = Self {
             xen: folder.join("xen"),
             kernel: folder.join("vmlinux"),
@@ -146,7 +149,7 @@ fn libraries(packages: &Packages, tree: &Path) -> Result {
         waiting.push(library(packages, name)?);
     }
     while let Some(file) = waiting.pop() {
-        let headers = tools::output(tools::command(&OBJDUMP)?.arg("-p").arg(&file))?;
+        let headers = programs::output(programs::command(&OBJDUMP)?.arg("-p").arg(&file))?;
         for name in headers.lines().filter_map(|line| line.trim().strip_prefix("NEEDED")) {
             let name = name.trim();
             if names.insert(name.to_owned()) {
@@ -165,9 +168,9 @@ fn library(packages: &Packages, name: &str) -> Result<PathBuf> {
 }
 
 /// An archive of a folder, or of what is in it, for the kernel to unpack.
-pub(crate) fn pack(tree: &Path, to: &Path) -> Result {
+pub(super) fn pack(tree: &Path, to: &Path) -> Result {
     let shell = "cd \"$0\" && find . | LC_ALL=C sort | cpio --quiet -o -H newc -R 0:0 > \"$1\"";
-    tools::output(Command::new("sh").args(["-c", shell]).arg(tree).arg(to)).map(drop)
+    programs::output(Command::new("sh").args(["-c", shell]).arg(tree).arg(to)).map(drop)
 }
 
 /// Writes what a program unpacks from `from`, skipping its first bytes.
@@ -177,12 +180,14 @@ fn unpack(from: &Path, skip: usize, unpacker: &str, to: &Path) -> Result {
         "tail -c +{} \"$0\" | {unpacker} -dc 2>/dev/null > \"$1\"; test -s \"$1\"",
         skip + 1
     );
-    tools::output(Command::new("sh").args(["-c", &shell]).arg(from).arg(to)).map(drop)
+    programs::output(Command::new("sh").args(["-c", &shell]).arg(from).arg(to)).map(drop)
 }
 
 fn strip_module(from: &Path, to: &Path) -> Result {
-    tools::output(tools::command(&tools::STRIP)?.arg("--strip-debug").arg("-o").arg(to).arg(from))
-        .map(drop)
+    programs::output(
+        programs::command(&programs::STRIP)?.arg("--strip-debug").arg("-o").arg(to).arg(from),
+    )
+    .map(drop)
 }
 
 fn program(from: &Path, to: &Path) -> Result {

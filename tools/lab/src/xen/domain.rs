@@ -1,9 +1,9 @@
 //! Guests: `qemu/xen-pvh.cfg` with a few lines changed.
 
 use super::host::Host;
-use crate::{
+use command::{
     failure::{Failure, OrSay, Result, fail},
-    places,
+    paths,
 };
 use std::{
     path::Path,
@@ -12,14 +12,14 @@ use std::{
 
 /// How a guest differs from the usual one.
 #[derive(Clone, Debug)]
-pub(crate) struct Domain {
-    pub(crate) name: String,
-    pub(crate) kernel: String,
-    pub(crate) ramdisk: Option<String>,
-    pub(crate) words: String,
-    pub(crate) memory_mib: u32,
+pub struct Domain {
+    pub name: String,
+    pub kernel: String,
+    pub ramdisk: Option<String>,
+    pub words: String,
+    pub memory_mib: u32,
     /// One line of xl's syntax for each interface.
-    pub(crate) interfaces: Vec<String>,
+    pub interfaces: Vec<String>,
 }
 
 /// Where files for guests are in dom0.
@@ -28,7 +28,7 @@ const POLL: Duration = Duration::from_millis(50);
 
 impl Domain {
     /// A guest with the image and a bundle that were put there, at an address of dom0's bridge.
-    pub(crate) fn appliance(name: &str, address: &str) -> Self {
+    pub fn appliance(name: &str, address: &str) -> Self {
         Self {
             name: name.to_owned(),
             kernel: "image".to_owned(),
@@ -42,7 +42,7 @@ impl Domain {
 
     /// Its configuration: the one that ships, with these values.
     fn config(&self) -> Result<String> {
-        let file = places::root().join("qemu/xen-pvh.cfg");
+        let file = paths::root().join("qemu/xen-pvh.cfg");
         let shipped =
             std::fs::read_to_string(&file).or_say(|| format!("cannot read {}", file.display()))?;
         let interfaces: Vec<String> =
@@ -75,14 +75,14 @@ impl Domain {
     }
 
     /// Writes its configuration in dom0, for `xl create`; the file's path there.
-    pub(crate) fn put(&self, host: &Host) -> Result<String> {
+    pub fn put(&self, host: &Host) -> Result<String> {
         let path = format!("{FOLDER}/{}.cfg", self.name);
         host.put(&path, self.config()?.as_bytes())?;
         Ok(path)
     }
 
     /// Starts it.
-    pub(crate) fn create(&self, host: &Host) -> Result {
+    pub fn create(&self, host: &Host) -> Result {
         let path = self.put(host)?;
         host.must(&format!(
             "rm -f {log} /var/log/xen/xl-{name}.log; xl create -q {path}",
@@ -93,19 +93,19 @@ impl Domain {
     }
 
     /// What it wrote on its console.
-    pub(crate) fn console(&self, host: &Host) -> Result<String> {
+    pub fn console(&self, host: &Host) -> Result<String> {
         Ok(host.run(&format!("cat {}", self.log_path()))?.output)
     }
 
     /// Waits until a file of it is answered over HTTP to dom0.
-    pub(crate) fn wait_answer(&self, host: &Host, url: &str, limit: Duration) -> Result {
+    pub fn wait_answer(&self, host: &Host, url: &str, limit: Duration) -> Result {
         self.wait_until(host, &format!("an answer from {url}"), limit, |host| {
             Ok(host.run(&format!("timeout 20 wget -q -O /dev/null {url}"))?.code == 0)
         })
     }
 
     /// Waits until it has ended; the reason that it gave Xen.
-    pub(crate) fn wait_end(&self, host: &Host, limit: Duration) -> Result<u32> {
+    pub fn wait_end(&self, host: &Host, limit: Duration) -> Result<u32> {
         let mut reason = None;
         self.wait_until(host, "end", limit, |host| {
             reason = self.end_reason(host)?;
@@ -115,7 +115,7 @@ impl Domain {
     }
 
     /// The reason that it gave Xen for its end, once all of it is gone.
-    pub(crate) fn end_reason(&self, host: &Host) -> Result<Option<u32>> {
+    pub fn end_reason(&self, host: &Host) -> Result<Option<u32>> {
         let name = &self.name;
         if host.run(&format!("xl list {name}"))?.code == 0 {
             return Ok(None);
@@ -159,7 +159,7 @@ fn mac_of(address: &str) -> String {
 }
 
 /// Puts a file of this machine where guests' files are.
-pub(crate) fn put_file(host: &Host, name: &str, file: &Path) -> Result {
+pub fn put_file(host: &Host, name: &str, file: &Path) -> Result {
     let bytes = std::fs::read(file).or_say(|| format!("cannot read {}", file.display()))?;
     host.put(&format!("{FOLDER}/{name}"), &bytes)
 }

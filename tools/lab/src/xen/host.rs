@@ -1,11 +1,11 @@
 //! A running Xen host: QEMU, its serial line, and dom0's shell.
 
 use super::dom0::Dom0;
-use crate::{
+use crate::guest::{Echo, Guest};
+use command::{
     failure::{OrSay, Result, fail},
-    guest::{Echo, Guest},
-    places::Scratch,
-    tools,
+    paths::Scratch,
+    programs,
 };
 use std::{
     io::{Read, Write},
@@ -31,16 +31,16 @@ const READY_LIMIT: Duration = Duration::from_secs(180);
 const DOM0: (Ipv4Addr, u16) = (Ipv4Addr::new(10, 0, 2, 15), 99);
 
 /// This machine on dom0's bridge, when it is there by a TAP.
-pub(crate) const OUTSIDE: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
+pub const OUTSIDE: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
 
 /// How a host is made.
-pub(crate) struct Options<'a> {
+pub struct Options<'a> {
     /// Memory for guests, in MiB.
-    pub(crate) guests_mib: u32,
-    pub(crate) uplink: Uplink,
-    pub(crate) echo: Echo,
+    pub guests_mib: u32,
+    pub uplink: Uplink,
+    pub echo: Echo,
     /// Asked now and then while dom0 starts: whether nobody wants it any more.
-    pub(crate) given_up: &'a dyn Fn() -> bool,
+    pub given_up: &'a dyn Fn() -> bool,
 }
 
 impl Default for Options<'_> {
@@ -51,7 +51,7 @@ impl Default for Options<'_> {
 }
 
 /// How dom0's bridge is reached from this machine.
-pub(crate) enum Uplink {
+pub enum Uplink {
     /// By QEMU's user network, which needs no rights: ports of this machine that lead to guests (port
     /// here, address, port there).
     Forwards(Vec<(u16, Ipv4Addr, u16)>),
@@ -61,21 +61,21 @@ pub(crate) enum Uplink {
 }
 
 /// Ends with this value.
-pub(crate) struct Host {
+pub struct Host {
     qemu: Guest,
     shell: SocketAddr,
 }
 
 /// What a command in dom0 gave.
 #[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) code: i32,
-    pub(crate) output: String,
+pub struct Answer {
+    pub code: i32,
+    pub output: String,
 }
 
 impl Host {
     /// Boots Xen and dom0, and waits until dom0 takes commands.
-    pub(crate) fn start(dom0: &Dom0, options: &Options<'_>) -> Result<Self> {
+    pub fn start(dom0: &Dom0, options: &Options<'_>) -> Result<Self> {
         let scratch = Scratch::new()?;
         let (netdev, shell) = options.uplink.netdev()?;
         let mut command = command(dom0, options.guests_mib)?;
@@ -87,12 +87,12 @@ impl Host {
     }
 
     /// Runs a line of shell in dom0.
-    pub(crate) fn run(&self, line: &str) -> Result<Answer> {
+    pub fn run(&self, line: &str) -> Result<Answer> {
         self.run_with(line, &[], Duration::from_secs(120))
     }
 
     /// Runs a line of shell in dom0 that must succeed; its output.
-    pub(crate) fn must(&self, line: &str) -> Result<String> {
+    pub fn must(&self, line: &str) -> Result<String> {
         let answer = self.run(line)?;
         if answer.code == 0 {
             Ok(answer.output)
@@ -102,7 +102,7 @@ impl Host {
     }
 
     /// Writes a file in dom0.
-    pub(crate) fn put(&self, path: &str, bytes: &[u8]) -> Result {
+    pub fn put(&self, path: &str, bytes: &[u8]) -> Result {
         let line = format!("head -c {} > {path}", bytes.len());
         match self.run_with(&line, bytes, Duration::from_secs(120))? {
             Answer { code: 0, .. } => Ok(()),
@@ -111,7 +111,7 @@ impl Host {
     }
 
     /// Runs a line of shell that reads `input`.
-    pub(crate) fn run_with(&self, line: &str, input: &[u8], limit: Duration) -> Result<Answer> {
+    pub fn run_with(&self, line: &str, input: &[u8], limit: Duration) -> Result<Answer> {
         run(self.shell, line, input, limit)
     }
 
@@ -149,7 +149,7 @@ fn run(shell: SocketAddr, line: &str, input: &[u8], limit: Duration) -> Result<A
 }
 
 fn command(dom0: &Dom0, guests_mib: u32) -> Result<Command> {
-    let mut command = tools::command(&tools::QEMU)?;
+    let mut command = programs::command(&programs::QEMU)?;
     let memory = DOM0_MIB + XEN_MIB + guests_mib;
     command.args(["-accel", "tcg,thread=multi", "-machine", "q35", "-cpu", CPU, "-smp", "1"]);
     command.args(["-nodefaults", "-no-reboot", "-display", "none", "-serial", "stdio"]);

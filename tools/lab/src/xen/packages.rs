@@ -1,9 +1,9 @@
 //! Debian's packages of Xen and of a kernel for dom0: downloaded and unpacked, never installed.
 
-use crate::{
-    debian,
+use crate::debian;
+use command::{
     failure::{Failure, OrSay, Result},
-    tools,
+    programs,
 };
 use std::{
     path::{Path, PathBuf},
@@ -60,7 +60,9 @@ impl Packages {
             if *name == kernel {
                 unpack_kernel(&file, &root)?;
             } else {
-                tools::output(tools::command(&tools::DPKG)?.arg("-x").arg(&file).arg(&root))?;
+                programs::output(
+                    programs::command(&programs::DPKG)?.arg("-x").arg(&file).arg(&root),
+                )?;
             }
         }
         Ok(Self { root, kernel_release })
@@ -105,8 +107,10 @@ fn download(debs: &Path, names: &[&str]) -> Result {
         "xtask: downloading {} packages for Xen's dom0 (nothing is installed)",
         missing.len()
     );
-    tools::output(Command::new("apt-get").current_dir(debs).args(["download", "-q"]).args(missing))
-        .map(drop)
+    programs::output(
+        Command::new("apt-get").current_dir(debs).args(["download", "-q"]).args(missing),
+    )
+    .map(drop)
 }
 
 fn downloaded(debs: &Path, name: &str) -> Option<PathBuf> {
@@ -124,5 +128,5 @@ fn unpack_kernel(file: &Path, root: &Path) -> Result {
     let shell = "dpkg-deb --fsys-tarfile \"$0\" | tar -x -C \"$1\" --wildcards './boot/vmlinuz-*' \
         '*/net/bridge/bridge.ko' '*/net/802/stp.ko' '*/net/llc/llc.ko' '*/drivers/xen/*.ko' \
         '*/drivers/net/xen-net*' '*/ethernet/intel/e1000/e1000.ko'";
-    tools::output(Command::new("sh").args(["-c", shell]).arg(file).arg(root)).map(drop)
+    programs::output(Command::new("sh").args(["-c", shell]).arg(file).arg(root)).map(drop)
 }

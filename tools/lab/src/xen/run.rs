@@ -2,10 +2,10 @@
 //! is for whoever works on its lowest parts.
 
 use super::{Dom0, Domain, Host, Options, Uplink, put_file};
-use crate::{
-    failure::{Failure, OrSay, Result, fail},
-    guest::Echo,
-    tools::{self, Install},
+use crate::guest::Echo;
+use command::{
+    failure::{OrSay, Result, fail},
+    programs::{self, Install},
 };
 use std::{
     cell::Cell,
@@ -22,21 +22,21 @@ const ASK_EVERY: Duration = Duration::from_millis(500);
 const GUESTS_MIB: u32 = 128;
 
 /// The appliance that is to run.
-pub(crate) struct Request<'a> {
-    pub(crate) image: &'a Path,
-    pub(crate) bundle: &'a Path,
-    pub(crate) memory_mib: u32,
+pub struct Request<'a> {
+    pub image: &'a Path,
+    pub bundle: &'a Path,
+    pub memory_mib: u32,
     /// On this machine, and what it leads to.
-    pub(crate) port: u16,
-    pub(crate) guest_port: u16,
-    pub(crate) words: &'a str,
-    pub(crate) install: Install,
+    pub port: u16,
+    pub guest_port: u16,
+    pub words: &'a str,
+    pub install: Install,
     /// Asked now and then: whether nobody wants it any more.
-    pub(crate) given_up: &'a dyn Fn() -> bool,
+    pub given_up: &'a dyn Fn() -> bool,
 }
 
 /// The appliance as a guest, with its host; both end with this value.
-pub(crate) struct Running {
+pub struct Running {
     host: Host,
     domain: Domain,
     /// Bytes of the console that were shown.
@@ -46,7 +46,7 @@ pub(crate) struct Running {
 
 impl Running {
     /// Boots Xen and dom0, and starts the guest there.
-    pub(crate) fn start(request: &Request<'_>) -> Result<Self> {
+    pub fn start(request: &Request<'_>) -> Result<Self> {
         let dom0 = Dom0::get(request.install)?;
         let options = Options {
             guests_mib: request.memory_mib + 32,
@@ -66,7 +66,7 @@ impl Running {
     }
 
     /// Shows what the guest has said since; the reason that it gave Xen, once it has ended.
-    pub(crate) fn ended(&self) -> Option<u32> {
+    pub fn ended(&self) -> Option<u32> {
         if self.asked.get().elapsed() < ASK_EVERY {
             return None;
         }
@@ -78,7 +78,7 @@ impl Running {
     }
 
     /// Asks it to stop, as `xl shutdown` does, and waits.
-    pub(crate) fn stop(&self, limit: Duration, is_enough: impl Fn() -> bool) -> Result<ExitCode> {
+    pub fn stop(&self, limit: Duration, is_enough: impl Fn() -> bool) -> Result<ExitCode> {
         self.host.must(&format!("xl shutdown {}", self.domain.name))?;
         let deadline = Instant::now() + limit;
         while !is_enough() && Instant::now() < deadline {
@@ -92,41 +92,48 @@ impl Running {
     }
 }
 
-pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
-    use lexopt::prelude::*;
-    let (mut elf, mut ramdisk, mut words, mut echo) = (None, None, Vec::new(), Echo::No);
-    let mut script = None;
-    let mut install = Install::Yes;
-    while let Some(argument) = arguments.next()? {
-        match argument {
-            Long("ramdisk") => ramdisk = Some(PathBuf::from(arguments.value()?)),
-            Long("script") => script = Some(PathBuf::from(arguments.value()?)),
-            Long("serial") => echo = Echo::ToTerminal,
-            Long("no-install") => install = Install::OnlyTell,
-            Value(value) if elf.is_none() => elf = Some(PathBuf::from(value)),
-            Value(value) => words.push(value.string()?),
-            other => return Err(other.unexpected().into()),
-        }
-    }
-    let elf = elf.ok_or_else(|| Failure::new("say `cargo xtask xen ELF [WORDS]`"))?;
+/// Any image as the only guest of a fresh host.
+pub struct Trial {
+    /// The image.
+    pub elf: PathBuf,
+    /// Its ramdisk.
+    pub ramdisk: Option<PathBuf>,
+    /// Its command line.
+    pub words: Vec<String>,
+    /// What is run in dom0, instead of starting the guest and waiting for its end.
+    pub script: Option<PathBuf>,
+    /// Whether Xen's serial line is shown.
+    pub echo: Echo,
+    /// Whether missing programs may be installed.
+    pub install: Install,
+}
+
+/// Runs it until it stops, and prints its console.
+///
+/// # Errors
+///
+/// No Xen to be had, a file that cannot be read, a dom0 that does not answer.
+pub fn try_out(trial: &Trial) -> Result {
+    let Trial { elf, ramdisk, words, script, echo, install } = trial;
+    let (echo, install) = (*echo, *install);
     let read =
         |path: &PathBuf| std::fs::read(path).or_say(|| format!("cannot read {}", path.display()));
-    tools::need(&[&tools::QEMU], install)?;
+    programs::need(&[&programs::QEMU], install)?;
     let dom0 = Dom0::get(install)?;
     let host = Host::start(&dom0, &Options { guests_mib: GUESTS_MIB, echo, ..Options::default() })?;
-    host.put("/guests/guest.elf", &read(&elf)?)?;
+    host.put("/guests/guest.elf", &read(elf)?)?;
     let mut config = format!(
         "type = \"pvh\"\nname = \"guest\"\nkernel = \"/guests/guest.elf\"\nmemory = 32\nvcpus = 1\n\
          tsc_mode = \"native\"\ncmdline = \"{}\"\nvif = [ 'bridge=xenbr0' ]\n\
          on_poweroff = \"destroy\"\non_reboot = \"destroy\"\non_crash = \"destroy\"\n",
         words.join(" ")
     );
-    if let Some(ramdisk) = &ramdisk {
+    if let Some(ramdisk) = ramdisk {
         host.put("/guests/guest.cpio", &read(ramdisk)?)?;
         config.push_str("ramdisk = \"/guests/guest.cpio\"\n");
     }
     host.put("/guests/guest.cfg", config.as_bytes())?;
-    let script = match &script {
+    let script = match script {
         Some(script) => String::from_utf8_lossy(&read(script)?).into_owned(),
         None => "xl create -q /guests/guest.cfg; n=0; while xl list guest >/dev/null 2>&1 && [ $n -lt 60 ]; do sleep 0.2; n=$((n+1)); done".into(),
     };
@@ -140,5 +147,5 @@ pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
         )?
         .output
     );
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }

@@ -1,0 +1,28 @@
+//! The tests that need a running appliance, and the runner of all tests: what `cargo xtask test` starts.
+#![forbid(unsafe_code)]
+
+mod boot;
+mod interop;
+mod runner;
+mod xen;
+
+use command::failure::Result;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match dispatch() {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("xtask: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch() -> Result<ExitCode> {
+    let mut words = std::env::args_os().skip(1).peekable();
+    if words.next_if(|word| word == runner::CASE_VERB).is_some() {
+        return runner::case_main(lexopt::Parser::from_args(words));
+    }
+    runner::main(lexopt::Parser::from_args(words))
+}

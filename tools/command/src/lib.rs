@@ -1,0 +1,9 @@
+//! What our command-line tools share: one error that is a sentence, where files are, programs of others and how they get
+//! onto the machine, child processes that end with us.
+#![forbid(unsafe_code)]
+
+pub mod cargo;
+pub mod child;
+pub mod failure;
+pub mod paths;
+pub mod programs;

@@ -1,0 +1,9 @@
+//! Image builder: compiles the appliance for the bare machine, adds the names of its functions, and packs it into an ELF
+//! that unpacks itself; and makes bundles, the configuration and content that it boots with.
+#![forbid(unsafe_code)]
+
+pub mod bundle;
+mod elf;
+pub mod image;
+mod pack;
+mod symbols;

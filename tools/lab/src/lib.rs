@@ -1,0 +1,19 @@
+//! The lab: where the appliance runs beside real peers. QEMU and Xen, TAPs and network namespaces, a lossy wire, the
+//! programs of others, and the harness of the tests that use them.
+#![forbid(unsafe_code)]
+
+pub mod accel;
+mod debian;
+pub mod guest;
+pub mod harness;
+pub mod http_client;
+pub mod link;
+pub mod load;
+pub mod lossy_wire;
+pub mod namespace;
+pub mod peers;
+pub mod process;
+pub mod qemu;
+pub mod qmp;
+pub mod run;
+pub mod xen;

@@ -1,0 +1,27 @@
+//! `cargo xtask image`: the bootable ELF.
+
+use command::{failure::Result, programs::Install};
+use image_builder::image::{Services, build_with};
+use std::process::ExitCode;
+
+pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
+    let mut install = Install::Yes;
+    let mut services = Services::All;
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            lexopt::Arg::Long("no-install") => install = Install::OnlyTell,
+            lexopt::Arg::Long("http-only") => services = Services::HttpOnly,
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    let image = build_with(services, install)?;
+    let [bytes, unpacked] = [&image.shipped, &image.unpacked]
+        .map(|file| std::fs::metadata(file).map_or(0, |file| file.len()));
+    eprintln!(
+        "xtask: {bytes} bytes ({unpacked} unpacked); with symbols: {}",
+        image.symbols.display()
+    );
+    // Scripts rely on this being the last line of standard output.
+    println!("{}", image.shipped.display());
+    Ok(ExitCode::SUCCESS)
+}
