@@ -7,7 +7,7 @@ use crate::handlers::absent::Service;
 use crate::handlers::debug;
 use crate::handlers::site::Site;
 use crate::platform::ListenError;
-use crate::{Platform, names};
+use crate::{Platform, registry};
 use alloc::rc::Rc;
 use alloc::string::String;
 use config::{Bundle, Config};
@@ -19,7 +19,7 @@ use endpoints::http::{Limits, Routes, Server, ServerConfig};
 use endpoints::pipe::Service;
 #[cfg(feature = "rpc")]
 use endpoints::rpc::Rpc;
-use flow::names::{Named, Names};
+use flow::registry::{Registry, ResolvingConnector};
 use flow::task::Spawner;
 use flow::time::Timers;
 
@@ -32,7 +32,7 @@ pub struct Context<P: Platform> {
     /// The files of the boot bundle.
     pub bundle: Rc<Bundle<'static>>,
     /// Who offers what, and where.
-    pub names: Rc<dyn Names>,
+    pub registry: Rc<dyn Registry>,
     /// Makes tasks.
     pub spawner: Spawner,
     /// Time and deadlines.
@@ -45,7 +45,7 @@ impl<P: Platform> Clone for Context<P> {
             platform: self.platform.clone(),
             config: self.config.clone(),
             bundle: self.bundle.clone(),
-            names: self.names.clone(),
+            registry: self.registry.clone(),
             spawner: self.spawner.clone(),
             timers: self.timers.clone(),
         }
@@ -54,8 +54,8 @@ impl<P: Platform> Clone for Context<P> {
 
 impl<P: Platform> Context<P> {
     /// Opens connections to others, also by the names of their services.
-    pub fn connector(&self) -> Named<P::Connector> {
-        Named::new(self.platform.connector(), self.names.clone())
+    pub fn connector(&self) -> ResolvingConnector<P::Connector> {
+        ResolvingConnector::new(self.platform.connector(), self.registry.clone())
     }
 
     /// Time since 1970-01-01 00:00 UTC when the timers' time was zero.
@@ -113,7 +113,7 @@ impl App {
         context.spawner.spawn("http listener", web.clone().serve(listener));
         let rpc = open_rpc(context, &web)?;
         let transform = open_zmq(context)?;
-        names::register(context);
+        registry::register(context);
         Ok(Self {
             web,
             rpc,

@@ -18,9 +18,9 @@ pub mod app;
 pub mod appliance_capnp;
 pub mod handlers;
 pub mod log_ring;
-pub mod names;
 pub mod network;
 pub mod platform;
+pub mod registry;
 pub mod runtime;
 
 pub use platform::Platform;

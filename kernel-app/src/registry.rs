@@ -1,4 +1,4 @@
-//! The appliance's own services by name, and the names that its bundle brings.
+//! Service registry: makes the appliance's own services known, and reads those that its bundle lists.
 
 use crate::Platform;
 use crate::app::Context;
@@ -7,26 +7,26 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use config::{Bundle, Config, NAMES_FILE};
 use core::net::{Ipv4Addr, SocketAddr};
-use flow::names::{Label, Service, Table};
+use flow::registry::{Label, Service, StaticRegistry};
 
-/// The names in the bundle.
-pub fn table(bundle: &Bundle<'_>) -> Result<Table, String> {
+/// The services that the bundle lists.
+pub fn of_bundle(bundle: &Bundle<'_>) -> Result<StaticRegistry, String> {
     let Some(file) = bundle.get(NAMES_FILE) else {
-        return Ok(Table::default());
+        return Ok(StaticRegistry::default());
     };
-    Table::parse(file.bytes).map_err(|bad| format!("{NAMES_FILE}:{bad}"))
+    StaticRegistry::parse(file.bytes).map_err(|bad| format!("{NAMES_FILE}:{bad}"))
 }
 
-/// Makes what the appliance serves known, where names can be added to.
+/// Makes what the appliance serves known, where the registry can be added to.
 pub(crate) fn register<P: Platform>(context: &Context<P>) {
-    let names = context.names.clone();
-    if !names.can_grow() {
+    let registry = context.registry.clone();
+    if !registry.can_register() {
         return;
     }
     let services = services(&context.config);
-    context.spawner.spawn("names", async move {
+    context.spawner.spawn("registry", async move {
         for service in services {
-            match names.register(&service).await {
+            match registry.register(&service).await {
                 Ok(()) => log::info!("{}: known by name", service.name),
                 Err(error) => log::warn!("{}: not known by name: {error}", service.name),
             }
@@ -80,7 +80,7 @@ mod tests {
             let mut writer = config::cpio::Writer::new();
             writer.file(NAMES_FILE, text, 0).unwrap();
             let archive: &'static [u8] = writer.finish().leak();
-            table(&Bundle::parse(archive).unwrap())
+            of_bundle(&Bundle::parse(archive).unwrap())
         };
         assert!(bundle(b"a b c d:1\n").is_ok());
         let message = bundle(b"a b c d:1\nx\n").unwrap_err().to_string();

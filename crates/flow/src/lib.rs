@@ -29,7 +29,7 @@ mod flow;
 mod io;
 mod listener;
 pub mod memory;
-pub mod names;
+pub mod registry;
 pub mod task;
 pub mod time;
 

@@ -1,15 +1,15 @@
-//! Services by name: who offers what, and where.
+//! Service registry: who offers what, and where; services are found by name.
 //!
-//! [`Names`] is what one appliance finds another by, whatever keeps the names: xenstore between the
-//! guests of one Xen host, elsewhere a [`Table`] that comes with the configuration and whose host
-//! names DNS resolves. [`Named`] is a connector that asks it, so that whatever connects can connect
-//! by name, and finds a service that has moved when it connects again.
+//! [`Registry`] is what one appliance finds another by, whatever keeps the names: xenstore between
+//! the guests of one Xen host, elsewhere a [`StaticRegistry`] that comes with the configuration and
+//! whose host names DNS resolves. [`ResolvingConnector`] is a connector that asks it, so that whatever
+//! connects can connect by name, and finds a service that has moved when it connects again.
 
-mod named;
-mod table;
+mod resolving_connector;
+mod static_registry;
 
-pub use named::Named;
-pub use table::{BadLine, Table};
+pub use resolving_connector::ResolvingConnector;
+pub use static_registry::{BadLine, StaticRegistry};
 
 use crate::Target;
 use alloc::borrow::ToOwned;
@@ -47,10 +47,10 @@ pub struct Query {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Label(String);
 
-/// What keeps names. It can be made into an object.
-pub trait Names {
+/// What keeps services by name. It can be made into an object.
+pub trait Registry {
     /// Whether services can be added at all.
-    fn can_grow(&self) -> bool {
+    fn can_register(&self) -> bool {
         true
     }
 
@@ -61,36 +61,36 @@ pub trait Names {
     /// The services that are meant, of which there may be none.
     fn look_up<'a>(&'a self, query: &'a Query) -> Answer<'a, Vec<Service>>;
 
-    /// Waits until [`look_up`](Names::look_up) gives something else than `known`, and gives that. It
+    /// Waits until [`look_up`](Registry::look_up) gives something else than `known`, and gives that. It
     /// may wait for ever.
     fn watch<'a>(&'a self, query: &'a Query, known: &'a [Service]) -> Answer<'a, Vec<Service>>;
 }
 
 /// An answer on its way. Dropping it gives it up.
-pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, NamesError>> + 'a>>;
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, RegistryError>> + 'a>>;
 
-/// Why names give no answer.
+/// Why a registry gives no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NamesError {
-    /// Nobody can add to these names.
+pub enum RegistryError {
+    /// It is fixed: nobody can add to it.
     Fixed,
-    /// Whoever keeps the names refuses.
+    /// Whoever keeps it refuses.
     Denied,
-    /// Whoever keeps the names does not answer.
+    /// Whoever keeps it does not answer.
     Unavailable,
 }
 
-impl fmt::Display for NamesError {
+impl fmt::Display for RegistryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Fixed => "these names are fixed",
+            Self::Fixed => "this registry is fixed",
             Self::Denied => "not allowed",
             Self::Unavailable => "no answer",
         })
     }
 }
 
-impl core::error::Error for NamesError {}
+impl core::error::Error for RegistryError {}
 
 impl Query {
     /// Whether a service is meant.

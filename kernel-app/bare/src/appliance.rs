@@ -2,13 +2,13 @@
 
 use crate::guest::Guest;
 use crate::interfaces::Interfaces;
-use crate::names::XenNames;
+use crate::xenstore_registry::XenstoreRegistry;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use aqueduct::app::{App, Context, explain};
-use aqueduct::{names, runtime};
+use aqueduct::runtime;
 use config::{Bundle, Config};
-use flow::names::Names;
+use flow::registry::Registry;
 use flow::task::Executor;
 use flow::time::Timers;
 
@@ -28,17 +28,17 @@ pub(crate) fn run() -> Result<(), String> {
     let executor = Executor::new(machine::catch_panic);
     let timers = Timers::new();
     timers.advance(machine::clock::now());
-    let mut names: Rc<dyn Names> = Rc::new(names::table(&bundle)?);
+    let mut registry: Rc<dyn Registry> = Rc::new(aqueduct::registry::of_bundle(&bundle)?);
     if let Some(guest) = guest {
         let store = guest.store().clone();
-        names = Rc::new(XenNames::new(store, interfaces.clone(), timers.clone()));
+        registry = Rc::new(XenstoreRegistry::new(store, interfaces.clone(), timers.clone()));
         guest.start(&executor.spawner(), &interfaces);
     }
     let context = Context {
         platform: interfaces.clone(),
         config: Rc::new(config),
         bundle: Rc::new(bundle),
-        names,
+        registry,
         spawner: executor.spawner(),
         timers: timers.clone(),
     };

@@ -9,12 +9,12 @@ extern crate alloc;
 mod appliance;
 mod guest;
 mod interfaces;
-mod names;
 mod notice;
 mod trials;
 mod virtio_card;
 mod watch;
 mod xen_card;
+mod xenstore_registry;
 
 #[allow(unsafe_code, reason = "names the symbol that the boot code calls")]
 mod entry {

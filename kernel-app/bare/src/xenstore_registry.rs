@@ -1,4 +1,4 @@
-//! Services by name between the guests of one Xen host, by way of xenstore.
+//! Xenstore registry: services by name between the guests of one Xen host, by way of xenstore.
 
 use crate::interfaces::Interfaces;
 use alloc::boxed::Box;
@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
 use flow::Target;
-use flow::names::{Answer, Label, Names, NamesError, Query, Service};
+use flow::registry::{Answer, Label, Query, Registry, RegistryError, Service};
 use flow::time::Timers;
 use machine::xen::services::{self, Published};
 use machine::xen::store::{Error, Store};
@@ -15,15 +15,15 @@ use machine::xen::store::{Error, Store};
 /// How often an address is looked for that DHCP has not brought yet.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The names that all guests of the host share. A host is called what its toolstack calls the
+/// The services that all guests of the host share. A host is called what its toolstack calls the
 /// domain.
-pub(crate) struct XenNames {
+pub(crate) struct XenstoreRegistry {
     store: Store,
     interfaces: Interfaces,
     timers: Timers,
 }
 
-impl XenNames {
+impl XenstoreRegistry {
     pub(crate) fn new(store: Store, interfaces: Interfaces, timers: Timers) -> Self {
         Self { store, interfaces, timers }
     }
@@ -67,7 +67,7 @@ fn service(name: &Label, published: &Published) -> Option<Service> {
     Some(Service { name: name.clone(), host, protocol, target })
 }
 
-impl Names for XenNames {
+impl Registry for XenstoreRegistry {
     fn register<'a>(&'a self, service: &'a Service) -> Answer<'a, ()> {
         Box::pin(async move { self.publish(service).await.map_err(told) })
     }
@@ -91,9 +91,9 @@ impl Names for XenNames {
     }
 }
 
-fn told(error: Error) -> NamesError {
+fn told(error: Error) -> RegistryError {
     match error {
-        Error::NotPermitted | Error::NoSpace | Error::Refused => NamesError::Denied,
-        _ => NamesError::Unavailable,
+        Error::NotPermitted | Error::NoSpace | Error::Refused => RegistryError::Denied,
+        _ => RegistryError::Unavailable,
     }
 }

@@ -10,7 +10,7 @@ mod tap;
 
 use aqueduct::app::{App, Context, explain};
 use aqueduct::platform::{Driver, Platform};
-use aqueduct::{log_ring, names, runtime};
+use aqueduct::{log_ring, registry, runtime};
 use config::{Bundle, Config};
 use flow::task::Executor;
 use flow::time::Timers;
@@ -71,7 +71,7 @@ fn serve<P: Platform>(
     let timers = Timers::new();
     let context = Context {
         platform,
-        names: Rc::new(names::table(&bundle)?),
+        registry: Rc::new(registry::of_bundle(&bundle)?),
         config: Rc::new(config),
         bundle: Rc::new(bundle),
         spawner: executor.spawner(),

@@ -18,7 +18,7 @@ use core::time::Duration;
 use endpoints::http::{self, Reply as HttpReply, Response, Status};
 use endpoints::pipe::{Client, Compress, Service, ServiceLimits, make_client, make_server_within};
 use endpoints::zmq::{Bind, Connect, Host};
-use flow::names::Query;
+use flow::registry::Query;
 use flow::{Flow, FlowError, FlowExt, Listener, Target};
 use serde::{Deserialize, Serialize};
 

@@ -1,6 +1,6 @@
-//! Connecting by name.
+//! Resolving connector: connects to services by name.
 
-use super::{Names, Query};
+use super::{Query, Registry};
 use crate::{ConnectError, Connector, Target};
 use alloc::rc::Rc;
 use alloc::string::ToString;
@@ -8,15 +8,15 @@ use alloc::string::ToString;
 /// A connector that also knows services by name: it opens flows to the targets that
 /// [`Query::target`] makes, by looking them up, and hands all others on.
 #[derive(Clone)]
-pub struct Named<C> {
+pub struct ResolvingConnector<C> {
     connector: C,
-    names: Rc<dyn Names>,
+    registry: Rc<dyn Registry>,
 }
 
-impl<C> Named<C> {
-    /// Looks names up in `names`, and opens flows by `connector`.
-    pub fn new(connector: C, names: Rc<dyn Names>) -> Self {
-        Self { connector, names }
+impl<C> ResolvingConnector<C> {
+    /// Looks services up in `registry`, and opens flows by `connector`.
+    pub fn new(connector: C, registry: Rc<dyn Registry>) -> Self {
+        Self { connector, registry }
     }
 }
 
@@ -24,7 +24,7 @@ impl<C> Named<C> {
 const MARK: char = '@';
 
 impl Query {
-    /// As what a [`Named`] connector is asked to reach.
+    /// As what a [`ResolvingConnector`] connector is asked to reach.
     pub fn target(&self) -> Target {
         let host = self.host.as_ref().map_or("", |host| host.as_str());
         Target::Name([self.name.as_str(), host].join(&MARK.to_string()), 0)
@@ -39,15 +39,15 @@ impl Query {
     }
 }
 
-impl<C: Connector> Connector for Named<C> {
+impl<C: Connector> Connector for ResolvingConnector<C> {
     type Flow = C::Flow;
 
-    /// Tries the services that are meant, in the order in which the names give them.
+    /// Tries the services that are meant, in the order in which the registry gives them.
     async fn connect(&self, target: &Target) -> Result<C::Flow, ConnectError> {
         let Some(query) = Query::of_target(target) else {
             return self.connector.connect(target).await;
         };
-        let found = self.names.look_up(&query).await.map_err(|_| ConnectError::NotFound)?;
+        let found = self.registry.look_up(&query).await.map_err(|_| ConnectError::NotFound)?;
         let mut outcome = Err(ConnectError::NotFound);
         for service in found {
             outcome = self.connector.connect(&service.target).await;
@@ -61,7 +61,7 @@ impl<C: Connector> Connector for Named<C> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Table;
+    use super::super::StaticRegistry;
     use super::*;
     use crate::Listener;
     use crate::memory::MemoryNetwork;
@@ -72,7 +72,8 @@ mod tests {
         let network = MemoryNetwork::new(100, 10);
         let mut there = network.listen(&"beta.example:80".parse().unwrap()).unwrap();
         let table = b"web alpha http alpha.example:80\nweb beta http beta.example:80";
-        let connector = Named::new(network, Rc::new(Table::parse(table).unwrap()));
+        let connector =
+            ResolvingConnector::new(network, Rc::new(StaticRegistry::parse(table).unwrap()));
         let connect = |target: Target| block_on(connector.connect(&target)).map(drop);
         // Nobody listens at the first.
         for name in ["web", "web@beta"] {

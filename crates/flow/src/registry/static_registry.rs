@@ -1,6 +1,6 @@
-//! Names that were written down.
+//! Static registry: services that were written down.
 
-use super::{Answer, Label, Names, NamesError, Query, Service};
+use super::{Answer, Label, Query, Registry, RegistryError, Service};
 use crate::Target;
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use core::future::{pending, ready};
 use core::{fmt, str};
 
-/// Services most, in one table: 1,000 lines.
+/// Most services in one registry: 1,000 lines.
 const SERVICES_MAX: usize = 1000;
 
 /// A fixed list of services, one a line: its name, its host, its protocol, and where it is. A `#`
@@ -22,7 +22,7 @@ const SERVICES_MAX: usize = 1000;
 ///
 /// A host name in the last column is resolved, by DNS, when somebody connects.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Table(Vec<Service>);
+pub struct StaticRegistry(Vec<Service>);
 
 /// A line that is no service.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,8 +35,8 @@ pub struct BadLine {
     pub allowed: &'static str,
 }
 
-impl Table {
-    /// Reads a table.
+impl StaticRegistry {
+    /// Reads a list.
     pub fn parse(text: &[u8]) -> Result<Self, BadLine> {
         let mut services = Vec::new();
         for (number, line) in text.split(|&byte| byte == b'\n').enumerate() {
@@ -80,13 +80,13 @@ fn service(line: &str) -> Result<Service, (&str, &'static str)> {
     })
 }
 
-impl Names for Table {
-    fn can_grow(&self) -> bool {
+impl Registry for StaticRegistry {
+    fn can_register(&self) -> bool {
         false
     }
 
     fn register<'a>(&'a self, _: &'a Service) -> Answer<'a, ()> {
-        Box::pin(ready(Err(NamesError::Fixed)))
+        Box::pin(ready(Err(RegistryError::Fixed)))
     }
 
     fn look_up<'a>(&'a self, query: &'a Query) -> Answer<'a, Vec<Service>> {
@@ -125,17 +125,17 @@ mod tests {
 
     #[test]
     fn services_are_found_by_name_and_by_host() {
-        let table = Table::parse(TEXT).unwrap();
-        let find = |text: &str| block_on(table.look_up(&text.parse().unwrap())).unwrap();
+        let registry = StaticRegistry::parse(TEXT).unwrap();
+        let find = |text: &str| block_on(registry.look_up(&text.parse().unwrap())).unwrap();
         assert_eq!(hosts(&find("transform")), ["alpha", "beta"]);
         assert_eq!(hosts(&find("transform@beta")), ["beta"]);
         assert_eq!(find("http")[0].target, "beta.example:80".parse().unwrap());
         assert_eq!(find("transform@gamma"), []);
         let service = find("http").remove(0);
-        assert!(!table.can_grow());
-        assert_eq!(block_on(table.register(&service)), Err(NamesError::Fixed));
+        assert!(!registry.can_register());
+        assert_eq!(block_on(registry.register(&service)), Err(RegistryError::Fixed));
         let query = service.name.as_str().parse().unwrap();
-        assert_eq!(block_on(table.watch(&query, &[])), Ok(vec![service]));
+        assert_eq!(block_on(registry.watch(&query, &[])), Ok(vec![service]));
     }
 
     #[test]
@@ -149,11 +149,11 @@ mod tests {
             (b"a b c d:70000", 1, "d:70000"),
             (b"a b c d:1\n\xFF", 2, "\u{fffd}"),
         ] {
-            let bad = Table::parse(text).unwrap_err();
+            let bad = StaticRegistry::parse(text).unwrap_err();
             assert_eq!((bad.line, bad.found.as_str()), (line, found));
             assert!(!bad.allowed.is_empty());
         }
         let many = b"a b c d:1\n".repeat(SERVICES_MAX + 1);
-        assert_eq!(Table::parse(&many).unwrap_err().line, SERVICES_MAX + 1);
+        assert_eq!(StaticRegistry::parse(&many).unwrap_err().line, SERVICES_MAX + 1);
     }
 }
