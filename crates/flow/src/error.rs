@@ -28,18 +28,6 @@ impl fmt::Display for FlowError {
 
 impl core::error::Error for FlowError {}
 
-impl embedded_io_async::Error for FlowError {
-    fn kind(&self) -> embedded_io_async::ErrorKind {
-        use embedded_io_async::ErrorKind;
-        match self {
-            Self::Reset => ErrorKind::ConnectionReset,
-            Self::Closed => ErrorKind::BrokenPipe,
-            Self::TimedOut => ErrorKind::TimedOut,
-            Self::Down => ErrorKind::NotConnected,
-        }
-    }
-}
-
 /// Why a connector could not open a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ConnectError {

@@ -1,4 +1,4 @@
-//! One-shot timers by the thousand.
+//! Timer heap: one-shot timers by the thousand.
 //!
 //! Time is a [`Duration`] since the platform's start and moves only when the platform's loop says
 //! so ([`Timers::advance`]): within one turn of the loop everything sees the same instant, tests
@@ -17,7 +17,7 @@ use core::time::Duration;
 
 /// All timers of one core, and its present. Clones share both.
 #[derive(Clone, Default)]
-pub struct Timers(Rc<Wheel>);
+pub struct Timers(Rc<TimerHeap>);
 
 impl Timers {
     /// No timers, at time zero.
@@ -115,8 +115,8 @@ pub struct Timer {
 impl Timer {
     /// Moves the deadline; `None` stops the timer.
     pub fn set(&mut self, deadline: Option<Duration>) {
-        let wheel = &self.timers.0;
-        wheel.set(self.key, &mut wheel.entries.borrow_mut()[self.key as usize], deadline);
+        let heap = &self.timers.0;
+        heap.set(self.key, &mut heap.entries.borrow_mut()[self.key as usize], deadline);
     }
 
     /// The deadline, if it is set.
@@ -126,16 +126,16 @@ impl Timer {
 
     /// Ready once the deadline has passed; the timer stays set. Wakes the task when it comes.
     pub fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let wheel = &self.timers.0;
-        wheel.poll_expired(&mut wheel.entries.borrow_mut()[self.key as usize], cx)
+        let heap = &self.timers.0;
+        heap.poll_expired(&mut heap.entries.borrow_mut()[self.key as usize], cx)
     }
 
     /// Moves the deadline as [`set`](Self::set) does; ready once it has passed.
     pub fn poll_until(&mut self, deadline: Option<Duration>, cx: &mut Context<'_>) -> Poll<()> {
-        let wheel = &self.timers.0;
-        let entry = &mut wheel.entries.borrow_mut()[self.key as usize];
-        wheel.set(self.key, entry, deadline);
-        wheel.poll_expired(entry, cx)
+        let heap = &self.timers.0;
+        let entry = &mut heap.entries.borrow_mut()[self.key as usize];
+        heap.set(self.key, entry, deadline);
+        heap.poll_expired(entry, cx)
     }
 }
 
@@ -146,7 +146,7 @@ impl Drop for Timer {
 }
 
 #[derive(Default)]
-struct Wheel {
+struct TimerHeap {
     now: Cell<Duration>,
     /// By time; an entry is believed only if its timer still remembers it as its own.
     heap: RefCell<BinaryHeap<Reverse<Due>>>,
@@ -168,7 +168,7 @@ struct Entry {
     waker: Option<Waker>,
 }
 
-impl Wheel {
+impl TimerHeap {
     fn insert(&self) -> u32 {
         if let Some(key) = self.free.borrow_mut().pop() {
             return key;
