@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use machine::xen::store::fake;
+use xen_store::fake;
 use std::pin::pin;
 use std::task::{Context, Waker};
 

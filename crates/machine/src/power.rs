@@ -10,7 +10,7 @@ use crate::bus::acpi::{self, u16_at, u32_at};
 use crate::console;
 use crate::hypervisor::xen;
 use crate::interrupt::{Line, Trigger};
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use spinning_top::Spinlock;
 
 /// The power button, where there is one.
@@ -22,19 +22,47 @@ const DEBUG_EXIT_FAILURE: u32 = 16;
 /// `pvpanic`, by which other hypervisors' managers learn of a crash.
 const PVPANIC_PORT: u16 = 0x505;
 
+/// Somebody called [`request_stop`] since that was last asked.
+static REQUESTED: AtomicBool = AtomicBool::new(false);
+/// The stop is to be followed by a start.
+static REBOOT: AtomicBool = AtomicBool::new(false);
 /// Sleep type of S5 in the DSDT; `u32::MAX` when it is not known.
 static SOFT_OFF: AtomicU32 = AtomicU32::new(u32::MAX);
 
-/// Somebody pressed the power button (told QEMU `system_powerdown`, or `xl shutdown`) since this was
-/// last asked.
-pub fn stop_requested() -> bool {
-    xen::control::stop_requested() || BUTTON.lock().as_ref().is_some_and(Button::pressed)
+/// What a stop is to lead to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// The machine stays off.
+    Off,
+    /// It is started again.
+    Reboot,
 }
 
-/// Switches the machine off; QEMU exits with code 0.
+/// Asks for a stop, as the power button does.
+pub fn request_stop(stop: Stop) {
+    REBOOT.store(stop == Stop::Reboot, Ordering::Relaxed);
+    REQUESTED.store(true, Ordering::Relaxed);
+}
+
+/// Somebody pressed the power button (told QEMU `system_powerdown`) or called [`request_stop`] since this
+/// was last asked.
+pub fn stop_requested() -> bool {
+    REQUESTED.load(Ordering::Relaxed) && REQUESTED.swap(false, Ordering::Relaxed)
+        || BUTTON.lock().as_ref().is_some_and(Button::pressed)
+}
+
+/// What the last request for a stop wants it to lead to.
+pub fn stop() -> Stop {
+    if REBOOT.load(Ordering::Relaxed) { Stop::Reboot } else { Stop::Off }
+}
+
+/// Switches the machine off, or has it started again where the hypervisor can; QEMU exits with code 0.
 pub fn off() -> ! {
     console::flush();
-    xen::shut_down(xen::control::reason());
+    xen::shut_down(match stop() {
+        Stop::Off => xen::Reason::Off,
+        Stop::Reboot => xen::Reason::Reboot,
+    });
     soft_off();
     reset()
 }

@@ -5,8 +5,8 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::num::NonZeroUsize;
-use machine::xen::store::{Error, Store};
 use smoltcp::phy::{Checksum, ChecksumCapabilities};
+use xen_store::{Error, Store};
 
 /// What a backend offers, as far as it concerns us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 use core::future::{Future, poll_fn};
 use core::pin::pin;
 use core::task::Poll;
-use machine::xen::store::{self, Store, Watch};
+use xen_store::{Store, Watch};
 
 /// The task behind an interface: it connects to the backend, and to the next when that is gone.
 ///
@@ -97,7 +97,7 @@ impl Frontend {
         loop {
             match self.serve().await {
                 // The daemon was restarted: what it was told last is not known.
-                Ok(()) | Err(Error::Store(store::Error::Disconnected)) => {}
+                Ok(()) | Err(Error::Store(xen_store::Error::Disconnected)) => {}
                 Err(error) => {
                     log::error!("{}: {error}", self.folder);
                     return error;
@@ -130,7 +130,7 @@ impl Frontend {
     }
 
     /// The backend of the interface with our address, whatever its number is now.
-    async fn find(&mut self) -> Result<Option<Peer>, store::Error> {
+    async fn find(&mut self) -> Result<Option<Peer>, xen_store::Error> {
         let all = interfaces::list(&self.store).await?;
         let Some(interface) = all.iter().find(|interface| interface.mac == self.mac) else {
             return Ok(None);
@@ -283,7 +283,7 @@ impl Frontend {
 }
 
 /// Waits for either of two watches.
-async fn either(one: &mut Watch, other: &mut Watch) -> Result<(), store::Error> {
+async fn either(one: &mut Watch, other: &mut Watch) -> Result<(), xen_store::Error> {
     let (mut one, mut other) = (pin!(one.changed()), pin!(other.changed()));
     poll_fn(|cx| match one.as_mut().poll(cx) {
         Poll::Ready(changed) => Poll::Ready(changed.map(drop)),

@@ -3,7 +3,7 @@
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use machine::xen::store::{Error, Store, Watch};
+use xen_store::{Error, Store, Watch};
 
 /// Where they are, by their numbers.
 pub(crate) const FOLDER: &str = "device/vif";

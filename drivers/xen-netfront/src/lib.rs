@@ -39,7 +39,6 @@ use core::time::Duration;
 use features::Features;
 use link::Link;
 use machine::xen::net::OutOfMemory;
-use machine::xen::store;
 use mail::Mail;
 
 /// How long the last frames may take to leave.
@@ -88,7 +87,7 @@ pub struct Counters {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Error {
     /// xenstore failed, or lacks what it should have.
-    Store(store::Error),
+    Store(xen_store::Error),
     /// Memory, grants or event channels are short.
     OutOfMemory,
 }
@@ -104,8 +103,8 @@ impl fmt::Display for Error {
 
 impl core::error::Error for Error {}
 
-impl From<store::Error> for Error {
-    fn from(error: store::Error) -> Self {
+impl From<xen_store::Error> for Error {
+    fn from(error: xen_store::Error) -> Self {
         Self::Store(error)
     }
 }

@@ -3,7 +3,7 @@
 use alloc::format;
 use alloc::string::String;
 use machine::xen::DomainId;
-use machine::xen::store::{Error, Store};
+use xen_store::{Error, Store};
 
 /// States of either side (public/io/xenbus.h).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

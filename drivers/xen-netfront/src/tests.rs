@@ -10,10 +10,10 @@ use core::num::NonZeroU16;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 use machine::xen::net::fake::Backend;
-use machine::xen::store::Store;
-use machine::xen::store::fake::{self, Daemon};
 use smoltcp::phy::{Device, PacketMeta, RxToken, TxToken};
 use smoltcp::time::Instant;
+use xen_store::Store;
+use xen_store::fake::{self, Daemon};
 
 const FRONT: &str = "/local/domain/1/device/vif/0";
 const BACK: &str = "/local/domain/0/backend/vif/1/0";

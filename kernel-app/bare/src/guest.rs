@@ -9,9 +9,9 @@ use alloc::vec::Vec;
 use core::fmt::Display;
 use core::time::Duration;
 use flow::task::Spawner;
-use machine::xen::control;
-use machine::xen::store::{Error, Store};
 use xen_netfront::{Frontend, Interface, Settings, XenNetfront};
+use xen_store::control;
+use xen_store::{Error, Store};
 
 /// How long the start waits for xenstore, and for each backend: dom0 runs a script for each interface
 /// meanwhile.

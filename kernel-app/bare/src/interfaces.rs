@@ -20,10 +20,10 @@ use endpoints::http::Routes;
 use flow::task::Spawner;
 use flow::time::earlier;
 use machine::virtio::{self, Kind};
-use machine::xen::store::Store;
 use net::{Card, Stack, TcpConnector, TcpListener};
 use virtio_net::{Settings, VirtioNet};
 use xen_netfront::XenNetfront;
+use xen_store::Store;
 
 /// All interfaces. Clones are the same ones.
 #[derive(Clone)]

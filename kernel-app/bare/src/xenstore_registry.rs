@@ -9,8 +9,8 @@ use core::time::Duration;
 use flow::Target;
 use flow::registry::{Answer, Label, Query, Registry, RegistryError, Service};
 use flow::time::Timers;
-use machine::xen::services::{self, Published};
-use machine::xen::store::{Error, Store};
+use xen_store::services::{self, Published};
+use xen_store::{Error, Store};
 
 /// How often an address is looked for that DHCP has not brought yet.
 const PAUSE: Duration = Duration::from_millis(100);

@@ -1,4 +1,4 @@
-//! Xen under the machine: hypercalls, event channels, clock, console, grants and xenstore.
+//! Xen under the machine: hypercalls, event channels, clock, console, grants and the ring of xenstore.
 //!
 //! The same image starts under Xen as a PVH guest; whether it did is found at run time, by
 //! [`present`]. Nothing that Xen's other domains write is trusted: every index is read once and
@@ -6,15 +6,13 @@
 
 pub(crate) mod clock;
 pub(crate) mod console;
-pub mod control;
 pub mod event;
 pub mod grant;
 pub(crate) mod hypercall;
 pub mod net;
 mod parameter;
-pub mod services;
 pub(crate) mod shared_info;
-pub mod store;
+pub mod store_ring;
 
 use core::sync::atomic::{AtomicU8, Ordering};
 
@@ -53,7 +51,7 @@ pub(crate) fn install() {
 /// Why a domain stops (Xen, public/sched.h).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
-pub enum Reason {
+pub(crate) enum Reason {
     /// It is done.
     Off = 0,
     /// It wants to be started again.

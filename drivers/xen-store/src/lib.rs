@@ -1,14 +1,20 @@
-//! A client of xenstore, the tree of small values by which domains and the toolstack find each
-//! other (Xen, docs/misc/xenstore.txt and xenstore-ring.txt, public/io/xs_wire.h).
+//! xenstore client: the tree of small values by which domains and the toolstack find each other
+//! (Xen, docs/misc/xenstore.txt and xenstore-ring.txt, public/io/xs_wire.h).
 //!
 //! Requests are futures, several may be under way, and whoever runs them calls [`Store::poll`] in
 //! its loop. The daemon is trusted no more than any other domain: what it answers is checked, and
 //! one that breaks the protocol is reconnected to where it offers that, else given up.
 
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
 mod client;
+pub mod control;
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;
-mod ring;
+pub mod services;
 #[cfg(test)]
 mod tests;
 mod watch;
@@ -25,7 +31,7 @@ use core::future::poll_fn;
 use core::pin::pin;
 use core::task::{Context as TaskContext, Poll, Waker};
 use core::time::Duration;
-use ring::Ring;
+use machine::xen::store_ring::StoreRing;
 use spinning_top::Spinlock;
 use wire::Kind;
 
@@ -108,10 +114,10 @@ impl Store {
     /// The connection that the toolstack made for this domain; `None` without Xen. To be called
     /// once: a ring has one client.
     pub fn connect() -> Option<Self> {
-        Some(Self::over(Ring::find()?))
+        Some(Self::over(StoreRing::find()?))
     }
 
-    fn over(ring: Ring) -> Self {
+    fn over(ring: StoreRing) -> Self {
         Self { client: Arc::new(Spinlock::new(Client::new(ring))), transaction: 0 }
     }
 
@@ -124,18 +130,18 @@ impl Store {
     /// Runs a future to its end, idling between answers; `None` when `limit` has passed before. For
     /// the start of the machine, when nothing else runs.
     pub fn block_on<T>(&self, limit: Duration, future: impl Future<Output = T>) -> Option<T> {
-        let deadline = crate::clock::now() + limit;
+        let deadline = machine::clock::now() + limit;
         let mut future = pin!(future);
         let mut cx = TaskContext::from_waker(Waker::noop());
         loop {
             if let Poll::Ready(value) = future.as_mut().poll(&mut cx) {
                 return Some(value);
             }
-            if crate::clock::now() >= deadline {
+            if machine::clock::now() >= deadline {
                 return None;
             }
             if !self.poll() {
-                crate::interrupt::wait(Some(deadline));
+                machine::interrupt::wait(Some(deadline));
                 self.poll();
             }
         }

@@ -1,27 +1,11 @@
-//! What the toolstack asks of a running guest (Xen, docs/misc/xenstore-paths.pandoc,
+//! Shutdown requests: what the toolstack asks of a running guest (Xen, docs/misc/xenstore-paths.pandoc,
 //! `~/control/shutdown`).
 
-use super::Reason;
-use super::store::{Error, Store};
+use crate::{Error, Store};
 use alloc::string::String;
-use core::sync::atomic::{AtomicBool, Ordering};
-
-/// Somebody asked the guest to stop since this was last asked.
-static STOP: AtomicBool = AtomicBool::new(false);
-/// The stop is to be followed by a start.
-static REBOOT: AtomicBool = AtomicBool::new(false);
+use machine::power::{self, Stop};
 
 const REQUEST: &str = "control/shutdown";
-
-/// Whether the toolstack asked for a stop since this was last asked.
-pub(crate) fn stop_requested() -> bool {
-    STOP.load(Ordering::Relaxed) && STOP.swap(false, Ordering::Relaxed)
-}
-
-/// Why the guest stops, when it stops of its own will.
-pub(crate) fn reason() -> Reason {
-    if REBOOT.load(Ordering::Relaxed) { Reason::Reboot } else { Reason::Off }
-}
 
 /// Takes the toolstack's requests: power off, halt and reboot lead to what the power button leads
 /// to. To be run beside everything else; ends when xenstore fails for good.
@@ -60,8 +44,7 @@ fn obey(request: &String) {
     match request.as_str() {
         "poweroff" | "halt" | "reboot" => {
             log::info!("the toolstack asks for: {request}");
-            REBOOT.store(request == "reboot", Ordering::Relaxed);
-            STOP.store(true, Ordering::Relaxed);
+            power::request_stop(if request == "reboot" { Stop::Reboot } else { Stop::Off });
         }
         // Saving and migrating need every connection to the host made anew; the toolstack gives up
         // after a minute, and the guest goes on.
@@ -72,8 +55,8 @@ fn obey(request: &String) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::store::fake;
     use super::*;
+    use crate::fake;
     use core::pin::pin;
     use core::task::{Context, Waker};
 
@@ -89,18 +72,18 @@ mod tests {
             }
         };
         run(&mut daemon);
-        for (request, stops, reason) in [
-            ("suspend", false, Reason::Off),
-            ("dance", false, Reason::Off),
-            ("poweroff", true, Reason::Off),
-            ("reboot", true, Reason::Reboot),
-            ("halt", true, Reason::Off),
+        for (request, stops, stop) in [
+            ("suspend", false, Stop::Off),
+            ("dance", false, Stop::Off),
+            ("poweroff", true, Stop::Off),
+            ("reboot", true, Stop::Reboot),
+            ("halt", true, Stop::Off),
         ] {
             daemon.set(REQUEST, request);
             run(&mut daemon);
             assert_eq!(daemon.get(REQUEST).unwrap(), "", "{request}");
-            assert_eq!((stop_requested(), super::reason()), (stops, reason), "{request}");
-            assert!(!stop_requested());
+            assert_eq!((power::stop_requested(), power::stop()), (stops, stop), "{request}");
+            assert!(!power::stop_requested());
         }
     }
 }

@@ -1,11 +1,11 @@
 //! Messages (Xen, public/io/xs_wire.h).
 
-use super::{Error, PAYLOAD_BYTES_MAX};
+use crate::{Error, PAYLOAD_BYTES_MAX};
 
 /// What a message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Directory = 1,
     Read = 2,
     Watch = 4,
@@ -20,22 +20,22 @@ pub(super) enum Kind {
 }
 
 /// Kinds that only the daemon sends.
-pub(super) const WATCH_EVENT: u32 = 15;
-pub(super) const ERROR: u32 = 16;
+pub(crate) const WATCH_EVENT: u32 = 15;
+pub(crate) const ERROR: u32 = 16;
 
 /// What goes before each message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Header {
-    pub(super) kind: u32,
-    pub(super) request: u32,
-    pub(super) transaction: u32,
-    pub(super) payload_bytes: u32,
+pub(crate) struct Header {
+    pub(crate) kind: u32,
+    pub(crate) request: u32,
+    pub(crate) transaction: u32,
+    pub(crate) payload_bytes: u32,
 }
 
 impl Header {
-    pub(super) const BYTES: usize = 16;
+    pub(crate) const BYTES: usize = 16;
 
-    pub(super) fn emit(&self) -> [u8; Self::BYTES] {
+    pub(crate) fn emit(&self) -> [u8; Self::BYTES] {
         let words = [self.kind, self.request, self.transaction, self.payload_bytes];
         let mut bytes = [0; Self::BYTES];
         for (chunk, word) in bytes.chunks_exact_mut(4).zip(words) {
@@ -45,7 +45,7 @@ impl Header {
     }
 
     /// A header whose message may follow; `None` when that would be too long.
-    pub(super) fn parse(bytes: &[u8; Self::BYTES]) -> Option<Self> {
+    pub(crate) fn parse(bytes: &[u8; Self::BYTES]) -> Option<Self> {
         let word = |at: usize| {
             u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
         };
@@ -56,7 +56,7 @@ impl Header {
 }
 
 /// The error that an error message names.
-pub(super) fn error(payload: &[u8]) -> Error {
+pub(crate) fn error(payload: &[u8]) -> Error {
     match payload.strip_suffix(b"\0").unwrap_or(payload) {
         b"ENOENT" => Error::NotFound,
         b"EACCES" | b"EPERM" | b"EROFS" => Error::NotPermitted,

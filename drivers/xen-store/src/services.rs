@@ -1,7 +1,7 @@
 //! What the domains of a host tell each other by name: values below `data/services` of each, which
 //! all others may read.
 
-use super::store::{Error, Store, Watch};
+use crate::{Error, Store, Watch};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -73,7 +73,7 @@ async fn domains(store: &Store) -> Result<Vec<u32>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hypervisor::xen::store::fake::connect;
+    use crate::fake::connect;
     use alloc::string::ToString;
 
     fn published_by(domain: u32, value: &str) -> Published {

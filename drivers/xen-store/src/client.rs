@@ -1,15 +1,15 @@
 //! The state of a connection: requests under way, watches, and bytes on their way.
 
-use super::ring::{BrokenRing, Ring};
-use super::wire::{self, Header, Kind};
-use super::{Counters, Error, PAYLOAD_BYTES_MAX};
+use crate::wire::{self, Header, Kind};
+use crate::{Counters, Error, PAYLOAD_BYTES_MAX};
 use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::task::{Context, Poll, Waker};
+use machine::xen::store_ring::{BrokenRing, StoreRing};
 
 /// Requests under way; more wait for their turn.
-pub(super) const REQUESTS_MAX: usize = 32;
+pub(crate) const REQUESTS_MAX: usize = 32;
 /// Events that wait to be taken from a watch. Beyond it, the last stands for all that follow.
 const EVENTS_MAX: usize = 64;
 /// Watches of one domain: what the daemon allows an unprivileged one by default.
@@ -18,8 +18,8 @@ const WATCHES_MAX: usize = 128;
 const MESSAGES_MAX: usize = 64;
 
 /// One end of a connection.
-pub(super) struct Client {
-    ring: Ring,
+pub(crate) struct Client {
+    ring: StoreRing,
     state: State,
     outgoing: Vec<u8>,
     incoming: Vec<u8>,
@@ -61,7 +61,7 @@ struct Watching {
 }
 
 impl Client {
-    pub(super) fn new(ring: Ring) -> Self {
+    pub(crate) fn new(ring: StoreRing) -> Self {
         Self {
             ring,
             state: State::Connected,
@@ -77,12 +77,12 @@ impl Client {
         }
     }
 
-    pub(super) fn counters(&self) -> Counters {
+    pub(crate) fn counters(&self) -> Counters {
         self.counters
     }
 
     /// Moves bytes both ways; true when a future was woken.
-    pub(super) fn poll(&mut self) -> bool {
+    pub(crate) fn poll(&mut self) -> bool {
         if self.ring.take_event() || !self.outgoing.is_empty() {
             self.advance();
         }
@@ -90,7 +90,7 @@ impl Client {
     }
 
     /// Takes a request; gives the number to ask for its answer by.
-    pub(super) fn poll_submit(
+    pub(crate) fn poll_submit(
         &mut self,
         cx: &Context<'_>,
         kind: Kind,
@@ -111,7 +111,7 @@ impl Client {
     }
 
     /// The answer to a request, once.
-    pub(super) fn poll_answer(
+    pub(crate) fn poll_answer(
         &mut self,
         cx: &Context<'_>,
         id: u32,
@@ -132,7 +132,7 @@ impl Client {
     }
 
     /// Nobody waits for the answer any more.
-    pub(super) fn forget(&mut self, id: u32) {
+    pub(crate) fn forget(&mut self, id: u32) {
         match self.request(id) {
             Some(request) if request.answer.is_none() => request.is_forgotten = true,
             Some(_) => self.finish(id),
@@ -147,7 +147,7 @@ impl Client {
     }
 
     /// A place for a watch's events, by a number that is also its token.
-    pub(super) fn add_watch(&mut self, path: &str) -> Result<u32, Error> {
+    pub(crate) fn add_watch(&mut self, path: &str) -> Result<u32, Error> {
         if self.watches.len() >= WATCHES_MAX {
             return Err(Error::NoSpace);
         }
@@ -159,7 +159,7 @@ impl Client {
     }
 
     /// Ends a watch, without waiting for the daemon's consent.
-    pub(super) fn remove_watch(&mut self, id: u32, path: &str) {
+    pub(crate) fn remove_watch(&mut self, id: u32, path: &str) {
         let known = self.watch(id).is_some();
         self.watches.retain(|watching| watching.id != id);
         if known && self.state == State::Connected {
@@ -170,7 +170,7 @@ impl Client {
     }
 
     /// The path of a change that a watch was told of. Fails when the connection is no more.
-    pub(super) fn poll_event(&mut self, cx: &Context<'_>, id: u32) -> Poll<Result<String, Error>> {
+    pub(crate) fn poll_event(&mut self, cx: &Context<'_>, id: u32) -> Poll<Result<String, Error>> {
         let is_broken = self.state == State::Broken;
         let Some(watching) = self.watch(id) else {
             return Poll::Ready(Err(Error::Broken));
@@ -339,6 +339,6 @@ impl Client {
 }
 
 /// The token of a watch, ended by a zero byte.
-pub(super) fn token(id: u32) -> String {
+pub(crate) fn token(id: u32) -> String {
     alloc::format!("{id}\0")
 }

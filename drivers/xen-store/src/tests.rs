@@ -2,9 +2,9 @@ use super::fake::{Daemon, connect};
 use super::*;
 use alloc::boxed::Box;
 use alloc::format;
+use alloc::vec;
 use core::pin::{Pin, pin};
 use core::task::{Context, Poll, Waker};
-use std::vec;
 
 fn run<T>(store: &Store, daemon: &mut Daemon, future: impl Future<Output = T>) -> T {
     daemon.drive(store, future).expect("an answer")

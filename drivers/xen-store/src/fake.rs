@@ -1,24 +1,20 @@
 //! A xenstore daemon in a test process, at the other end of a real ring.
 
-use super::ring::{Page, RING_BYTES, Ring};
-use super::wire::{ERROR, Header, Kind, WATCH_EVENT};
-use super::{PAYLOAD_BYTES_MAX, Store};
-use crate::hypervisor::xen::event::Port;
-use alloc::boxed::Box;
+use crate::wire::{ERROR, Header, Kind, WATCH_EVENT};
+use crate::{PAYLOAD_BYTES_MAX, Store};
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::pin::pin;
-use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use core::task::{Context, Poll, Waker};
-use spinning_top::Spinlock;
+use machine::xen::store_ring::fake::{DaemonSide, pair};
 
 /// The folder that relative paths start in.
 pub const HOME: &str = "/local/domain/1";
 
 /// The daemon. It does what it is asked in [`Daemon::step`].
 pub struct Daemon {
-    page: &'static Page,
+    ring: DaemonSide,
     nodes: BTreeMap<String, Vec<u8>>,
     watches: Vec<(String, String, String)>,
     transactions: BTreeMap<u32, Transaction>,
@@ -37,16 +33,11 @@ struct Transaction {
     generation: u64,
 }
 
-/// Pages of daemons that are gone: a fuzzer makes millions of them.
-static SPARE: Spinlock<Vec<&'static Page>> = Spinlock::new(Vec::new());
-
 /// A connection to a new daemon. It is not to be used when the daemon has been dropped.
 pub fn connect() -> (Store, Daemon) {
-    let spare = SPARE.lock().pop();
-    let page = spare.unwrap_or_else(|| Box::leak(Box::new(Page::default())));
-    page.start();
+    let (ring, side) = pair();
     let daemon = Daemon {
-        page,
+        ring: side,
         nodes: BTreeMap::new(),
         watches: Vec::new(),
         transactions: BTreeMap::new(),
@@ -56,44 +47,7 @@ pub fn connect() -> (Store, Daemon) {
         incoming: Vec::new(),
         outgoing: Vec::new(),
     };
-    (Store::over(Ring::over(page, Port::fake())), daemon)
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        SPARE.lock().push(self.page);
-    }
-}
-
-impl Default for Page {
-    fn default() -> Self {
-        Self {
-            requests: [const { AtomicU8::new(0) }; RING_BYTES as usize],
-            answers: [const { AtomicU8::new(0) }; RING_BYTES as usize],
-            request_consumer: AtomicU32::new(0),
-            request_producer: AtomicU32::new(0),
-            answer_consumer: AtomicU32::new(0),
-            answer_producer: AtomicU32::new(0),
-            features: AtomicU32::new(0),
-            connection: AtomicU32::new(0),
-            error: AtomicU32::new(0),
-        }
-    }
-}
-
-impl Page {
-    /// Empties both rings, with indices close to where 32 bits end.
-    fn start(&self) {
-        for index in [&self.request_consumer, &self.request_producer] {
-            index.store(u32::MAX - 20, Ordering::Relaxed);
-        }
-        for index in [&self.answer_consumer, &self.answer_producer] {
-            index.store(u32::MAX - 30, Ordering::Relaxed);
-        }
-        self.features.store(1, Ordering::Relaxed);
-        self.connection.store(0, Ordering::Relaxed);
-        self.error.store(0, Ordering::Relaxed);
-    }
+    (Store::over(ring), daemon)
 }
 
 impl Daemon {
@@ -115,10 +69,10 @@ impl Daemon {
     /// Takes in requests and sends answers, as far as the ring has them and has room; whether
     /// anything moved.
     pub fn step(&mut self) -> bool {
-        if self.page.connection.load(Ordering::Acquire) == 1 {
+        if self.ring.is_reset_wanted() {
             self.reset();
         }
-        let mut moved = self.receive();
+        let mut moved = self.ring.receive(&mut self.incoming);
         while let Some(header) = self.incoming.first_chunk().and_then(Header::parse) {
             let length = Header::BYTES + header.payload_bytes as usize;
             if self.incoming.len() < length {
@@ -187,63 +141,29 @@ impl Daemon {
 
     /// Puts the index by which answers are found anywhere.
     pub fn set_answer_producer(&mut self, producer: u32) {
-        self.page.answer_producer.store(producer, Ordering::Release);
+        self.ring.set_answer_producer(producer);
     }
 
     /// Puts the index by which room for requests is found anywhere.
     pub fn set_request_consumer(&mut self, consumer: u32) {
-        self.page.request_consumer.store(consumer, Ordering::Release);
+        self.ring.set_request_consumer(consumer);
     }
 
     /// Offers to reset the ring on request, or does not.
     pub fn set_can_reconnect(&mut self, can: bool) {
-        self.page.features.store(can.into(), Ordering::Relaxed);
+        self.ring.set_can_reconnect(can);
     }
 
     fn reset(&mut self) {
-        let page = self.page;
-        for index in [
-            &page.request_consumer,
-            &page.request_producer,
-            &page.answer_consumer,
-            &page.answer_producer,
-            &page.error,
-        ] {
-            index.store(0, Ordering::Relaxed);
-        }
         self.watches.clear();
         self.transactions.clear();
         self.incoming.clear();
         self.outgoing.clear();
-        page.connection.store(0, Ordering::Release);
-    }
-
-    fn receive(&mut self) -> bool {
-        let producer = self.page.request_producer.load(Ordering::Acquire);
-        let consumer = self.page.request_consumer.load(Ordering::Relaxed);
-        let count = producer.wrapping_sub(consumer);
-        if count > RING_BYTES {
-            return false;
-        }
-        self.incoming.extend((0..count).map(|nth| {
-            let at = consumer.wrapping_add(nth) % RING_BYTES;
-            self.page.requests[at as usize].load(Ordering::Relaxed)
-        }));
-        self.page.request_consumer.store(producer, Ordering::Release);
-        count > 0
+        self.ring.reset();
     }
 
     fn send(&mut self) -> bool {
-        let producer = self.page.answer_producer.load(Ordering::Relaxed);
-        let consumer = self.page.answer_consumer.load(Ordering::Acquire);
-        let room = RING_BYTES.saturating_sub(producer.wrapping_sub(consumer));
-        let count = room.min(self.outgoing.len() as u32);
-        for (nth, byte) in (0..count).zip(self.outgoing.drain(..count as usize)) {
-            let at = producer.wrapping_add(nth) % RING_BYTES;
-            self.page.answers[at as usize].store(byte, Ordering::Relaxed);
-        }
-        self.page.answer_producer.store(producer.wrapping_add(count), Ordering::Release);
-        count > 0
+        self.ring.send(&mut self.outgoing)
     }
 
     fn serve(&mut self, header: Header, payload: &[u8]) {

@@ -1,5 +1,8 @@
-//! The page that client and daemon share (Xen, public/io/xs_wire.h,
-//! `struct xenstore_domain_interface`).
+//! xenstore ring: the page of bytes that a client shares with the daemon (Xen, public/io/xs_wire.h,
+//! `struct xenstore_domain_interface`). What the bytes mean is the client's (`drivers/xen-store`).
+
+#[cfg(any(test, feature = "fake"))]
+pub mod fake;
 
 use crate::hypervisor::xen::event::Port;
 use crate::hypervisor::xen::parameter::{self, Parameter};
@@ -7,7 +10,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 /// Bytes in each direction.
-pub(super) const RING_BYTES: u32 = 1024;
+const RING_BYTES: u32 = 1024;
 /// The daemon resets the ring on request.
 const FEATURE_RECONNECTION: u32 = 1;
 const CONNECTED: u32 = 0;
@@ -15,57 +18,55 @@ const RECONNECT: u32 = 1;
 
 /// The page.
 #[repr(C)]
-pub(super) struct Page {
-    pub(super) requests: [AtomicU8; RING_BYTES as usize],
-    pub(super) answers: [AtomicU8; RING_BYTES as usize],
-    pub(super) request_consumer: AtomicU32,
-    pub(super) request_producer: AtomicU32,
-    pub(super) answer_consumer: AtomicU32,
-    pub(super) answer_producer: AtomicU32,
-    pub(super) features: AtomicU32,
-    pub(super) connection: AtomicU32,
-    pub(super) error: AtomicU32,
+struct Page {
+    requests: [AtomicU8; RING_BYTES as usize],
+    answers: [AtomicU8; RING_BYTES as usize],
+    request_consumer: AtomicU32,
+    request_producer: AtomicU32,
+    answer_consumer: AtomicU32,
+    answer_producer: AtomicU32,
+    features: AtomicU32,
+    connection: AtomicU32,
+    error: AtomicU32,
 }
 
 /// The daemon's indices make no sense, or it says that ours do not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct BrokenRing;
+pub struct BrokenRing;
 
-/// The client's end.
-pub(super) struct Ring {
+/// The client's end. The daemon is trusted no more than any other domain: its indices are read once and
+/// checked.
+pub struct StoreRing {
     page: &'static Page,
     port: Port,
 }
 
-impl Ring {
+impl StoreRing {
     /// The ring that the toolstack made.
-    pub(super) fn find() -> Option<Self> {
+    pub fn find() -> Option<Self> {
         if !crate::hypervisor::xen::present() {
             return None;
         }
         let page = parameter::get_page(Parameter::StorePage)?;
         let port = Port::of_toolstack(parameter::get(Parameter::StorePort)?)?;
         // SAFETY: Xen put the ring's page there for this domain's life, and all of it is atomic.
-        Some(Self::over(unsafe { &*(page as *const Page) }, port))
-    }
-
-    pub(super) fn over(page: &'static Page, port: Port) -> Self {
-        Self { page, port }
+        let page = unsafe { &*(page as *const Page) };
+        Some(Self { page, port })
     }
 
     /// Whether the daemon has done something since this was last asked.
-    pub(super) fn take_event(&self) -> bool {
+    pub fn take_event(&self) -> bool {
         // The fake daemon raises none.
         self.port.take() || cfg!(any(test, feature = "fake"))
     }
 
     /// Tells the daemon that something was sent or received.
-    pub(super) fn notify(&self) {
+    pub fn notify(&self) {
         self.port.notify();
     }
 
     /// Moves bytes out, as many as there is room for; whether there were any.
-    pub(super) fn send(&self, bytes: &mut Vec<u8>) -> Result<bool, BrokenRing> {
+    pub fn send(&self, bytes: &mut Vec<u8>) -> Result<bool, BrokenRing> {
         let consumer = self.page.request_consumer.load(Ordering::Acquire);
         let producer = self.page.request_producer.load(Ordering::Relaxed);
         let room = RING_BYTES.checked_sub(producer.wrapping_sub(consumer)).ok_or(BrokenRing)?;
@@ -79,7 +80,7 @@ impl Ring {
     }
 
     /// Appends to `bytes` what has come, until it has `length`; whether anything has.
-    pub(super) fn receive(&self, bytes: &mut Vec<u8>, length: usize) -> Result<bool, BrokenRing> {
+    pub fn receive(&self, bytes: &mut Vec<u8>, length: usize) -> Result<bool, BrokenRing> {
         let producer = self.page.answer_producer.load(Ordering::Acquire);
         let consumer = self.page.answer_consumer.load(Ordering::Relaxed);
         let waiting = producer.wrapping_sub(consumer);
@@ -97,12 +98,12 @@ impl Ring {
     }
 
     /// The daemon says that the connection has an error.
-    pub(super) fn has_error(&self) -> bool {
+    pub fn has_error(&self) -> bool {
         self.page.error.load(Ordering::Relaxed) != 0
     }
 
     /// Asks the daemon to reset the ring; false when it does not know how.
-    pub(super) fn request_reset(&self) -> bool {
+    pub fn request_reset(&self) -> bool {
         if self.page.features.load(Ordering::Relaxed) & FEATURE_RECONNECTION == 0 {
             return false;
         }
@@ -112,7 +113,7 @@ impl Ring {
     }
 
     /// Whether the ring may be used: the daemon has done the reset that was asked for.
-    pub(super) fn is_connected(&self) -> bool {
+    pub fn is_connected(&self) -> bool {
         self.page.connection.load(Ordering::Acquire) == CONNECTED
     }
 }

@@ -1,8 +1,8 @@
 //! Being told of changes.
 
-use super::client;
-use super::wire::Kind;
-use super::{Error, Store};
+use crate::client;
+use crate::wire::Kind;
+use crate::{Error, Store};
 use alloc::string::String;
 use core::future::poll_fn;
 
@@ -15,7 +15,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    pub(super) async fn start(store: &Store, path: &str) -> Result<Self, Error> {
+    pub(crate) async fn start(store: &Store, path: &str) -> Result<Self, Error> {
         let id = store.client.lock().add_watch(path)?;
         // From here on it is removed when this future is dropped.
         let watch =
