@@ -28,6 +28,15 @@ pub struct Config {
     pub debug: Debug,
 }
 
+impl Config {
+    /// The services that are on, by their sections, and their ports.
+    pub fn ports(&self) -> impl Iterator<Item = (&'static str, u16)> {
+        let ports =
+            [("http", Some(self.http.port)), ("rpc", self.rpc.port), ("zmq", self.zmq.port)];
+        ports.into_iter().filter_map(|(service, port)| Some((service, port?)))
+    }
+}
+
 /// `[network]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Network {

@@ -1,7 +1,5 @@
 //! One file per handler.
 
-#[cfg(not(all(feature = "rpc", feature = "zmq")))]
-pub mod absent;
 pub mod debug;
 #[cfg(feature = "relay")]
 pub mod relay;
@@ -9,4 +7,4 @@ pub mod relay;
 pub mod rpc;
 pub mod site;
 #[cfg(feature = "zmq")]
-pub mod zmq;
+pub mod transform;

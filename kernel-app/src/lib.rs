@@ -1,8 +1,8 @@
 //! The appliance itself: which port speaks which protocol to which handler, and the loop that
 //! drives it, over any [`Platform`].
 //!
-//! [`app`] holds the table; a handler is one file in [`handlers`]. Nothing here knows whether it
-//! runs in a Linux process or on a bare machine.
+//! [`app`] holds the table; a service is one file in [`services`], a handler one in [`handlers`].
+//! Nothing here knows whether it runs in a Linux process or on a bare machine.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -16,11 +16,14 @@ pub mod app;
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, unused_qualifications)]
 #[rustfmt::skip]
 pub mod appliance_capnp;
+pub mod context;
 pub mod handlers;
 pub mod log_ring;
 pub mod network;
 pub mod platform;
 pub mod registry;
 pub mod runtime;
+pub mod service;
+pub mod services;
 
 pub use platform::Platform;

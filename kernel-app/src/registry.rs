@@ -1,11 +1,12 @@
 //! Service registry: makes the appliance's own services known, and reads those that its bundle lists.
 
 use crate::Platform;
-use crate::app::Context;
+use crate::context::Context;
+use crate::service::Offer;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use config::{Bundle, Config, NAMES_FILE};
+use config::{Bundle, NAMES_FILE};
 use core::net::{Ipv4Addr, SocketAddr};
 use flow::registry::{Label, Service, StaticRegistry};
 
@@ -23,7 +24,7 @@ pub(crate) fn register<P: Platform>(context: &Context<P>) {
     if !registry.can_register() {
         return;
     }
-    let services = services(&context.config);
+    let services = entries(&context.config.network.hostname, &context.services.offers());
     context.spawner.spawn("registry", async move {
         for service in services {
             match registry.register(&service).await {
@@ -34,24 +35,19 @@ pub(crate) fn register<P: Platform>(context: &Context<P>) {
     });
 }
 
-/// What the table of ports serves.
-fn services(config: &Config) -> Vec<Service> {
-    let offered = [
-        ("http", "http", Some(config.http.port)),
-        ("appliance", "capnp", config.rpc.port.filter(|_| cfg!(feature = "rpc"))),
-        ("transform", "zmtp", config.zmq.port.filter(|_| cfg!(feature = "zmq"))),
-    ];
+/// What the registry is told of them.
+fn entries(hostname: &str, offers: &[Offer]) -> Vec<Service> {
     let label = |text: &str| text.parse::<Label>().ok();
-    let host = label(&config.network.hostname);
-    let service = |(name, protocol, port): (&str, &str, Option<u16>)| {
+    let host = label(hostname);
+    let entry = |offer: &Offer| {
         Some(Service {
-            name: label(name)?,
+            name: label(offer.name)?,
             host: host.clone()?,
-            protocol: label(protocol)?,
-            target: SocketAddr::from((Ipv4Addr::UNSPECIFIED, port?)).into(),
+            protocol: label(offer.protocol)?,
+            target: SocketAddr::from((Ipv4Addr::UNSPECIFIED, offer.port)).into(),
         })
     };
-    offered.into_iter().filter_map(service).collect()
+    offers.iter().filter_map(entry).collect()
 }
 
 #[cfg(test)]
@@ -61,9 +57,9 @@ mod tests {
 
     #[test]
     fn what_is_served_has_names() {
-        let mut config = Config::default();
-        config.zmq.port = None;
-        let services = services(&config);
+        let offer = |name, protocol, port| Offer { name, protocol, port };
+        let services =
+            entries("aqueduct", &[offer("http", "http", 80), offer("appliance", "capnp", 7000)]);
         let told: Vec<_> = services
             .iter()
             .map(|it| format!("{}@{} {} {}", it.name, it.host, it.protocol, it.target))

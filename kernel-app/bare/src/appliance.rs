@@ -5,8 +5,10 @@ use crate::interfaces::Interfaces;
 use crate::xenstore_registry::XenstoreRegistry;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
-use aqueduct::app::{App, Context, explain};
-use aqueduct::runtime;
+use aqueduct::app::{App, Appliance, explain};
+use aqueduct::context::Context;
+use aqueduct::service::Services;
+use aqueduct::{registry, runtime};
 use config::{Bundle, Config};
 use flow::registry::Registry;
 use flow::task::Executor;
@@ -28,7 +30,7 @@ pub(crate) fn run() -> Result<(), String> {
     let executor = Executor::new(machine::catch_panic);
     let timers = Timers::new();
     timers.advance(machine::clock::now());
-    let mut registry: Rc<dyn Registry> = Rc::new(aqueduct::registry::of_bundle(&bundle)?);
+    let mut registry: Rc<dyn Registry> = Rc::new(registry::of_bundle(&bundle)?);
     if let Some(guest) = guest {
         let store = guest.store().clone();
         registry = Rc::new(XenstoreRegistry::new(store, interfaces.clone(), timers.clone()));
@@ -41,8 +43,9 @@ pub(crate) fn run() -> Result<(), String> {
         registry,
         spawner: executor.spawner(),
         timers: timers.clone(),
+        services: Services::default(),
     };
-    let app = App::start(&context).map_err(|error| explain(&error))?;
+    let app = App::start(&context, &Appliance).map_err(|error| explain(&error))?;
     runtime::run(&mut interfaces, &executor, &timers, &app);
     Ok(())
 }

@@ -8,8 +8,10 @@ mod process;
 mod sockets;
 mod tap;
 
-use aqueduct::app::{App, Context, explain};
+use aqueduct::app::{App, Appliance, explain};
+use aqueduct::context::Context;
 use aqueduct::platform::{Driver, Platform};
+use aqueduct::service::Services;
 use aqueduct::{log_ring, registry, runtime};
 use config::{Bundle, Config};
 use flow::task::Executor;
@@ -76,8 +78,9 @@ fn serve<P: Platform>(
         bundle: Rc::new(bundle),
         spawner: executor.spawner(),
         timers: timers.clone(),
+        services: Services::default(),
     };
-    let app = App::start(&context).map_err(|error| explain(&error))?;
+    let app = App::start(&context, &Appliance).map_err(|error| explain(&error))?;
     runtime::run(&mut driver, &executor, &timers, &app);
     Ok(())
 }

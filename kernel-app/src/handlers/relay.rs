@@ -2,7 +2,7 @@
 //! It shows the HTTP client at work, over whatever the platform connects by.
 
 use crate::Platform;
-use crate::app::Context;
+use crate::context::Context;
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;

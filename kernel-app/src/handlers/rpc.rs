@@ -6,8 +6,8 @@ mod admin;
 mod calculator;
 
 use crate::Platform;
-use crate::app::Context;
 use crate::appliance_capnp::{admin as admin_schema, calculator as calculator_schema, directory};
+use crate::context::Context;
 use admin::Admin;
 use alloc::boxed::Box;
 use alloc::format;
@@ -17,20 +17,17 @@ use calculator::Calculator;
 use capnp::Error;
 use capnp::capability::{self, FromClientHook, Promise};
 use capnp::private::capability::ClientHook;
-use endpoints::http::Server;
-use endpoints::rpc::{Limits, Rpc};
+use endpoints::rpc::Rpc;
 
-/// A vat with the appliance's services, and the directory of them, which it offers.
-pub fn open<P: Platform>(context: &Context<P>, web: &Server) -> (Rpc, directory::Client) {
-    let rpc = Rpc::new(Limits::default(), &context.spawner, &context.timers);
-    let services: Rc<[Service]> = services(context, &rpc, web).into();
+/// The directory of the appliance's services, which also are restored by name.
+pub fn directory<P: Platform>(context: &Context<P>, vat: &Rpc) -> directory::Client {
+    let services: Rc<[Service]> = services(context, vat).into();
     let restored = services.clone();
-    rpc.set_restorer(move |name: &[u8]| match find(&restored, name) {
+    vat.set_restorer(move |name: &[u8]| match find(&restored, name) {
         Ok(service) => Promise::ok(service),
         Err(error) => Promise::err(error),
     });
-    let directory = rpc.client(Directory { services, context: context.clone(), rpc: rpc.clone() });
-    (rpc, directory)
+    vat.client(Directory { services, context: context.clone(), rpc: vat.clone() })
 }
 
 /// Before the address of another vat: for tests, the directory gives what that offers, and so the
@@ -39,9 +36,9 @@ pub fn open<P: Platform>(context: &Context<P>, web: &Server) -> (Rpc, directory:
 const RELAY: &str = "relay ";
 
 /// The table: a name, what it is for, and the service.
-fn services<P: Platform>(context: &Context<P>, rpc: &Rpc, web: &Server) -> Vec<Service> {
-    let admin: admin_schema::Client = rpc.client(Admin::new(context, rpc, web));
-    let calculator: calculator_schema::Client = rpc.client(Calculator::new(rpc));
+fn services<P: Platform>(context: &Context<P>, vat: &Rpc) -> Vec<Service> {
+    let admin: admin_schema::Client = vat.client(Admin::new(context));
+    let calculator: calculator_schema::Client = vat.client(Calculator::new(vat));
     alloc::vec![
         Service::new("admin", "what the appliance is doing", admin),
         Service::new("calculator", "a sample: values and functions are objects", calculator),

@@ -1,6 +1,6 @@
 //! The site in the boot bundle.
 
-use crate::{Platform, app::Context};
+use crate::{Platform, context::Context};
 use alloc::borrow::ToOwned;
 use core::time::Duration;
 use endpoints::http::files::{self, Options, Variant};

@@ -1,7 +1,7 @@
 //! The service by which an operator looks inside.
 
-use crate::app::Context;
 use crate::appliance_capnp::admin;
+use crate::context::Context;
 use crate::{Platform, log_ring};
 use alloc::format;
 use alloc::rc::Rc;
@@ -9,8 +9,6 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 use capnp::Error;
 use core::time::Duration;
-use endpoints::http::Server;
-use endpoints::rpc::Rpc;
 use net::{ConnectionInfo, Count};
 
 /// Connections in one answer: each takes some 30 words of the message.
@@ -19,24 +17,18 @@ const CONNECTIONS_MAX: usize = 20_000;
 /// What the appliance is doing.
 pub(super) struct Admin<P: Platform> {
     context: Context<P>,
-    rpc: Rpc,
-    web: Server,
 }
 
 impl<P: Platform> Admin<P> {
-    pub(super) fn new(context: &Context<P>, rpc: &Rpc, web: &Server) -> Self {
-        Self { context: context.clone(), rpc: rpc.clone(), web: web.clone() }
+    pub(super) fn new(context: &Context<P>) -> Self {
+        Self { context: context.clone() }
     }
 
     fn counters(&self) -> Vec<(&'static str, u64)> {
         let spawner = &self.context.spawner;
-        let mut counters = alloc::vec![
-            ("http_requests", self.web.requests()),
-            ("http_connections", self.web.connections() as u64),
-            ("rpc_connections", self.rpc.connections() as u64),
-            ("tasks", spawner.tasks().len() as u64),
-            ("task_panics", spawner.panics()),
-        ];
+        let mut counters = self.context.services.counters();
+        counters.push(("tasks", spawner.tasks().len() as u64));
+        counters.push(("task_panics", spawner.panics()));
         let probes = self.context.platform.probes();
         if !probes.is_empty() {
             counters.extend(

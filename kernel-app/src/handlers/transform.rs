@@ -7,19 +7,20 @@
 pub(crate) mod trial;
 
 use crate::Platform;
-use crate::app::Context;
+use crate::context::Context;
+use crate::services::zmq::host;
 use alloc::format;
-use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::future::poll_fn;
 use core::task::Poll;
 use core::time::Duration;
 use endpoints::http::{self, Reply as HttpReply, Response, Status};
-use endpoints::pipe::{Client, Compress, Service, ServiceLimits, make_client, make_server_within};
-use endpoints::zmq::{Bind, Connect, Host};
+use endpoints::pipe::{Client, Compress, make_client};
+use endpoints::zmq::{Connect, Host};
+
 use flow::registry::Query;
-use flow::{Flow, FlowError, FlowExt, Listener, Target};
+use flow::{Flow, FlowError, FlowExt, Target};
 use serde::{Deserialize, Serialize};
 
 /// Longest text that another appliance is asked to transform, in bytes.
@@ -53,12 +54,6 @@ pub enum Reply {
     Numbers(Vec<i64>),
     /// To [`Request::Sum`].
     Number(i64),
-}
-
-/// Serves [`transform`] to whoever connects to `listener`.
-pub fn open<P: Platform>(context: &Context<P>, listener: impl Listener + 'static) -> Service {
-    let limits = ServiceLimits { request_bytes: context.config.zmq.message_bytes_max };
-    make_server_within(&host(context), transform, Bind(listener), limits)
 }
 
 /// The service.
@@ -165,13 +160,4 @@ fn service_of(request: &http::Request) -> Option<Target> {
     let text = core::str::from_utf8(request.parameter("service")?).ok()?;
     let by_name = || text.parse().ok().map(|query: Query| query.target());
     text.parse().ok().or_else(by_name)
-}
-
-fn host<P: Platform>(context: &Context<P>) -> Host {
-    let platform = context.platform.clone();
-    Host {
-        spawner: context.spawner.clone(),
-        timers: context.timers.clone(),
-        entropy: Rc::new(move |bytes| platform.fill_random(bytes)),
-    }
 }

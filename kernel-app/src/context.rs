@@ -1,0 +1,54 @@
+//! What everything in the appliance is given: platform, configuration, bundle, tasks, time.
+
+use crate::Platform;
+use crate::service::Services;
+use alloc::rc::Rc;
+use config::{Bundle, Config};
+use core::time::Duration;
+use flow::registry::{Registry, ResolvingConnector};
+use flow::task::Spawner;
+use flow::time::Timers;
+
+/// What services and handlers may use. Clones are the same one.
+pub struct Context<P: Platform> {
+    /// The platform, for connections to others and the time of day.
+    pub platform: P,
+    /// The configuration as it was read at the start.
+    pub config: Rc<Config>,
+    /// The files of the boot bundle.
+    pub bundle: Rc<Bundle<'static>>,
+    /// Who offers what, and where.
+    pub registry: Rc<dyn Registry>,
+    /// Makes tasks.
+    pub spawner: Spawner,
+    /// Time and deadlines.
+    pub timers: Timers,
+    /// The services that run, once they do; empty before the start.
+    pub services: Services,
+}
+
+impl<P: Platform> Clone for Context<P> {
+    fn clone(&self) -> Self {
+        Self {
+            platform: self.platform.clone(),
+            config: self.config.clone(),
+            bundle: self.bundle.clone(),
+            registry: self.registry.clone(),
+            spawner: self.spawner.clone(),
+            timers: self.timers.clone(),
+            services: self.services.clone(),
+        }
+    }
+}
+
+impl<P: Platform> Context<P> {
+    /// Opens connections to others, also by the names of their services.
+    pub fn connector(&self) -> ResolvingConnector<P::Connector> {
+        ResolvingConnector::new(self.platform.connector(), self.registry.clone())
+    }
+
+    /// Time since 1970-01-01 00:00 UTC when the timers' time was zero.
+    pub fn wall_clock_start(&self) -> Duration {
+        self.platform.wall_clock().saturating_sub(self.timers.now())
+    }
+}

@@ -1,0 +1,124 @@
+//! Service: a protocol on a port, as the appliance starts, counts, registers and stops it.
+//!
+//! A [`Table`] lists the services of one appliance, a line each. A line opens its service: it reads
+//! the service's section of the configuration, listens where that says, and gives back what runs.
+//! [`App`](crate::app::App) knows nothing else of any service.
+
+use crate::Platform;
+use crate::context::Context;
+use crate::platform::ListenError;
+use alloc::boxed::Box;
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::cell::RefCell;
+use core::fmt;
+use core::time::Duration;
+
+/// A service that runs.
+pub trait Service {
+    /// What others find it by, in the service registry: one for each port that it listens on.
+    fn offers(&self) -> Vec<Offer>;
+
+    /// Connections that are open.
+    fn connections(&self) -> usize;
+
+    /// Takes no more work and ends what is idle; what is left is cut after `linger`.
+    fn drain(&self, linger: Duration);
+
+    /// What an operator can look at, by name.
+    fn counters(&self) -> Vec<(&'static str, u64)>;
+}
+
+/// What a service offers on one port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// What it is called, as `transform`.
+    pub name: &'static str,
+    /// What it speaks, as `zmtp`.
+    pub protocol: &'static str,
+    /// Where it listens.
+    pub port: u16,
+}
+
+/// What an appliance serves. One is in this crate, [`Appliance`](crate::app::Appliance); another
+/// crate may have its own, and run it on the same platforms.
+pub trait Table {
+    /// The services, in the order in which they start.
+    fn lines<P: Platform>(&self) -> Vec<Line<P>>;
+}
+
+/// A line of the table: a service by name, and how it is opened.
+pub struct Line<P: Platform> {
+    pub(crate) name: &'static str,
+    pub(crate) open: Box<dyn FnOnce(&Context<P>) -> Opened>,
+}
+
+/// A service that listens now; `None` if the configuration has it off.
+pub type Opened = Result<Option<Rc<dyn Service>>, StartError>;
+
+impl<P: Platform> Line<P> {
+    /// `name` is the service's section of the configuration, and its word in `--services`.
+    pub fn new(name: &'static str, open: impl FnOnce(&Context<P>) -> Opened + 'static) -> Self {
+        Self { name, open: Box::new(open) }
+    }
+}
+
+/// The services that run. Clones are the same ones.
+#[derive(Clone, Default)]
+pub struct Services(Rc<RefCell<Vec<Rc<dyn Service>>>>);
+
+impl Services {
+    /// Connections of all.
+    pub fn connections(&self) -> usize {
+        self.0.borrow().iter().map(|service| service.connections()).sum()
+    }
+
+    /// Counters of all.
+    pub fn counters(&self) -> Vec<(&'static str, u64)> {
+        self.0.borrow().iter().flat_map(|service| service.counters()).collect()
+    }
+
+    /// What all offer.
+    pub(crate) fn offers(&self) -> Vec<Offer> {
+        self.0.borrow().iter().flat_map(|service| service.offers()).collect()
+    }
+
+    /// Drains all: see [`Service::drain`].
+    pub(crate) fn drain(&self, linger: Duration) {
+        for service in self.0.borrow().iter() {
+            service.drain(linger);
+        }
+    }
+
+    pub(crate) fn add(&self, service: Rc<dyn Service>) {
+        self.0.borrow_mut().push(service);
+    }
+}
+
+/// Listens on a port for a service, and says so in the log.
+pub fn listen<P: Platform>(
+    context: &Context<P>,
+    service: &'static str,
+    port: u16,
+) -> Result<P::Listener, StartError> {
+    let listener = context.platform.listen(port, context.config.tcp.listen_backlog);
+    let listener = listener.map_err(|reason| StartError { service, port, reason })?;
+    log::info!("{service} on port {port}");
+    Ok(listener)
+}
+
+/// A port of the table cannot be opened.
+#[derive(Debug)]
+pub struct StartError {
+    service: &'static str,
+    port: u16,
+    reason: ListenError,
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot serve {} on port {}: {}", self.service, self.port, self.reason)
+    }
+}
+
+impl core::error::Error for StartError {}

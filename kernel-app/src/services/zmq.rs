@@ -1,0 +1,54 @@
+//! Messages over ZeroMQ on the port of `[zmq]`.
+
+use crate::Platform;
+use crate::context::Context;
+use crate::handlers::transform::transform;
+use crate::service::{Offer, Opened, Service, listen};
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::time::Duration;
+use endpoints::pipe::{self, ServiceLimits, make_server_within};
+use endpoints::zmq::{Bind, Host};
+
+/// Serves [`transform`] to whoever connects.
+pub fn open<P: Platform>(context: &Context<P>) -> Opened {
+    let zmq = &context.config.zmq;
+    let Some(port) = zmq.port else { return Ok(None) };
+    let limits = ServiceLimits { request_bytes: zmq.message_bytes_max };
+    let listener = Bind(listen(context, "zmq", port)?);
+    let server = make_server_within(&host(context), transform, listener, limits);
+    Ok(Some(Rc::new(Transform { server, port })))
+}
+
+/// What ZeroMQ sockets need of the appliance: tasks, time and entropy.
+pub fn host<P: Platform>(context: &Context<P>) -> Host {
+    let platform = context.platform.clone();
+    Host {
+        spawner: context.spawner.clone(),
+        timers: context.timers.clone(),
+        entropy: Rc::new(move |bytes| platform.fill_random(bytes)),
+    }
+}
+
+struct Transform {
+    server: pipe::Service,
+    port: u16,
+}
+
+impl Service for Transform {
+    fn offers(&self) -> Vec<Offer> {
+        [Offer { name: "transform", protocol: "zmtp", port: self.port }].into()
+    }
+
+    fn connections(&self) -> usize {
+        self.server.peers()
+    }
+
+    fn drain(&self, linger: Duration) {
+        self.server.drain(linger);
+    }
+
+    fn counters(&self) -> Vec<(&'static str, u64)> {
+        [("zmq_connections", self.server.peers() as u64)].into()
+    }
+}
