@@ -152,7 +152,10 @@ impl Tally {
 fn unit(tally: &mut Tally) -> Result {
     tally.step("format (mend with `cargo fmt`)", cargo(&["fmt", "--all", "--check"])?);
     tally.step("clippy", tidy::clippy(cargo::command().arg("clippy"))?);
-    tally.step("clippy of the image", tidy::clippy(&mut image::cargo("clippy", "dev"))?);
+    tally.step(
+        "clippy of the image",
+        tidy::clippy(&mut image::Options::default().cargo("clippy", "dev"))?,
+    );
     tally.step("tidy", tidy::check()?);
     let mut command = cargo::command();
     command.args(["test", "--no-fail-fast"]);
@@ -206,7 +209,7 @@ fn cargo(arguments: &[&str]) -> Result<bool> {
 fn run_cases(cases: &[&'static Case], install: Install, tally: &mut Tally) -> Result {
     let needs = [&[&programs::QEMU, &programs::IP], needs_of(cases).as_slice()].concat();
     programs::need(&needs, install)?;
-    let kernel = image::build(install)?.shipped;
+    let kernel = image::build(&image::Options::default(), install)?.shipped;
     let process = process::build()?;
     if cases.iter().any(|case| case.name.starts_with("xen/")) {
         Dom0::get(install)?;

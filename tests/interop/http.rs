@@ -5,9 +5,9 @@ mod addresses;
 mod browser;
 mod crowds;
 mod curl;
+mod lossy_wire;
 mod nginx;
 mod tap;
-mod wire;
 
 use command::programs;
 use lab::harness::Case;
@@ -34,8 +34,8 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("http/slaac_from_dnsmasq", &[&programs::DNSMASQ], 90, addresses::slaac),
     Case::new("http/ipv6_static", &[&programs::CURL], 90, addresses::ipv6),
     Case::new("http/ping", &[&programs::PING], 90, addresses::ping),
-    Case::new("http/loss_and_reordering", &[&programs::CURL], 180, wire::loss_and_reordering),
-    Case::new("http/small_mtu", &[&programs::CURL], 90, wire::small_mtu),
+    Case::new("http/loss_and_reordering", &[&programs::CURL], 180, lossy_wire::loss_and_reordering),
+    Case::new("http/small_mtu", &[&programs::CURL], 90, lossy_wire::small_mtu),
     Case::new("http/wrk_64_connections", &[&programs::WRK], 90, crowds::wrk_64),
     Case::new("http/wrk_new_connections", &[&programs::WRK], 90, crowds::wrk_new_connections),
     Case::new("http/10000_connections", &[], 240, crowds::ten_thousand),

@@ -1,20 +1,20 @@
 //! `cargo xtask image`: the bootable ELF.
 
 use command::{failure::Result, programs::Install};
-use image_builder::image::{Services, build_with};
+use image_builder::image::{self, Options};
 use std::process::ExitCode;
 
 pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
     let mut install = Install::Yes;
-    let mut services = Services::All;
+    let mut options = Options::default();
     while let Some(argument) = arguments.next()? {
         match argument {
             lexopt::Arg::Long("no-install") => install = Install::OnlyTell,
-            lexopt::Arg::Long("http-only") => services = Services::HttpOnly,
+            lexopt::Arg::Long("http-only") => options = Options::http_only(),
             other => return Err(other.unexpected().into()),
         }
     }
-    let image = build_with(services, install)?;
+    let image = image::build(&options, install)?;
     let [bytes, unpacked] = [&image.shipped, &image.unpacked]
         .map(|file| std::fs::metadata(file).map_or(0, |file| file.len()));
     eprintln!(

@@ -7,7 +7,7 @@ use lab::{
     guest::{Echo, Guest},
     http_client,
     link::{self, Tap},
-    qemu::{MAC, Machine, Spec, Wire},
+    qemu::{MAC, Machine, Netdev, Spec},
 };
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -105,7 +105,7 @@ impl Contestant {
             kernel: kernel.to_owned(),
             initrd: Some(initrd.clone()),
             append: format!("{} {more} ip={}/24", self.words, self.address),
-            wire: Wire::Tap { name: self.tap.name().to_owned(), offloads: true },
+            netdev: Netdev::Tap { name: self.tap.name().to_owned(), offloads: true },
             entropy: true,
             more: counter
                 .map_or_else(Vec::new, |counter| counter.options.iter().map(Into::into).collect()),

@@ -19,7 +19,7 @@ use command::{
 use config::cpio::Writer;
 use contestant::Contestant;
 use counter::Plugin;
-use image_builder::image::{self, Image, Services};
+use image_builder::image;
 use lab::{harness::noise, link, namespace, peers::linux_guest, qemu::Machine};
 pub use load::{HOLD_VERB, hold_main};
 pub use native::{NATIVE_VERB, native_main};
@@ -115,8 +115,8 @@ pub fn main(arguments: lexopt::Parser) -> Result<ExitCode> {
         options.install,
     )?;
     // The row of sizes is about both; the other rows take the second.
-    image::build_with(Services::HttpOnly, options.install)?;
-    image::build(options.install)?;
+    image::build(&image::Options::http_only(), options.install)?;
+    image::build(&image::Options::default(), options.install)?;
     if !options.ours_only {
         linux_guest::make(PAGE, options.install)?;
     }
@@ -133,6 +133,11 @@ pub fn main(arguments: lexopt::Parser) -> Result<ExitCode> {
     }
 }
 
+/// Measures the rows; runs in the namespace that [`main`] made.
+///
+/// # Errors
+///
+/// A contestant does not start.
 pub fn worker_main(arguments: lexopt::Parser) -> Result<ExitCode> {
     let options = Options::parse(arguments)?;
     prepare_namespace()?;
@@ -178,7 +183,7 @@ fn ours(options: &Options) -> Result<Contestant> {
     Ok(Contestant {
         name: "ours",
         machine: options.machine,
-        kernel: Image::built(Services::All)?.shipped,
+        kernel: image::Options::default().image()?.shipped,
         small: bundle("small", &[])?,
         bulk: bundle("bulk", &[("site/big", &big)])?,
         words: "log=warn",

@@ -67,6 +67,11 @@ pub(super) fn main(words: &[OsString]) -> Result<ExitCode> {
     }
 }
 
+/// Measures; runs in the namespace that `main` made.
+///
+/// # Errors
+///
+/// A process does not start or answer.
 pub fn native_main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
     let process = PathBuf::from(lexopt::ValueExt::string(arguments.value()?)?);
     let bundle = bundle()?;

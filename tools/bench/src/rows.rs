@@ -6,7 +6,7 @@ use super::{
     load::{self, Reuse},
 };
 use command::failure::{Failure, Result, fail};
-use image_builder::image::{Image, Services};
+use image_builder::image;
 use lab::{guest::Guest, load as crowd};
 use std::{
     path::Path,
@@ -98,7 +98,8 @@ pub(crate) fn median(values: &mut [f64]) -> f64 {
 }
 
 fn size(field: &Field) -> Result<Vec<Line>> {
-    let [http_only, all] = [Services::HttpOnly, Services::All].map(Image::built);
+    let [http_only, all] =
+        [image::Options::http_only(), image::Options::default()].map(|options| options.image());
     let (http_only, all) = (http_only?, all?);
     let ours = |kernel: &Path| field.ours.size_bytes(kernel);
     let peers = field.peer.as_ref().map(|peer| peer.size_bytes(&peer.kernel));
@@ -117,7 +118,8 @@ fn size(field: &Field) -> Result<Vec<Line>> {
 }
 
 fn boot(field: &Field) -> Result<Vec<Line>> {
-    let [http_only, all] = [Services::HttpOnly, Services::All].map(Image::built);
+    let [http_only, all] =
+        [image::Options::http_only(), image::Options::default()].map(|options| options.image());
     let mut starts = vec![(&field.ours, http_only?.shipped), (&field.ours, all?.shipped)];
     starts.extend(field.peer.as_ref().map(|peer| (peer, peer.kernel.clone())));
     let mut took = vec![Vec::new(); starts.len()];

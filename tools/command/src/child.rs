@@ -42,10 +42,12 @@ impl Child {
         Ok(Self { inner, status: None })
     }
 
+    /// Its process id.
     pub fn id(&self) -> u32 {
         self.inner.id()
     }
 
+    /// Its standard streams, as far as they are pipes.
     pub fn streams(&mut self) -> &mut StdChild {
         &mut self.inner
     }
@@ -67,6 +69,7 @@ impl Child {
         self.status
     }
 
+    /// Signals it and all that it started; nothing once it has ended.
     pub fn signal(&self, signal: Signal) {
         let group = i32::try_from(self.inner.id()).ok().and_then(Pid::from_raw);
         if let (None, Some(group)) = (self.status, group) {

@@ -6,9 +6,11 @@ use std::fmt;
 #[derive(Debug)]
 pub struct Failure(pub String);
 
+/// What a fallible function of a tool gives.
 pub type Result<T = ()> = std::result::Result<T, Failure>;
 
 impl Failure {
+    /// One that says this.
     pub fn new(sentence: impl Into<String>) -> Self {
         Self(sentence.into())
     }
@@ -28,6 +30,7 @@ impl From<lexopt::Error> for Failure {
 
 /// Turns an error into a sentence: `act().or_say(|| "cannot write FILE")`.
 pub trait OrSay<T> {
+    /// The value, or a failure that says `what` and the error.
     fn or_say(self, what: impl FnOnce() -> String) -> Result<T>;
 }
 

@@ -13,12 +13,30 @@ pub fn root() -> &'static Path {
 
 /// Cargo's target folder.
 pub fn target() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+    target_of(root())
+}
+
+/// Cargo's target folder of another workspace.
+pub fn target_of(workspace: &Path) -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace.join("target"), PathBuf::from)
 }
 
 /// A folder for what we make and keep, below the target folder.
+///
+/// # Errors
+///
+/// It cannot be made.
 pub fn made(name: &str) -> Result<PathBuf> {
-    let folder = target().join("xtask").join(name);
+    made_in(root(), name)
+}
+
+/// Such a folder of another workspace.
+///
+/// # Errors
+///
+/// It cannot be made.
+pub fn made_in(workspace: &Path, name: &str) -> Result<PathBuf> {
+    let folder = target_of(workspace).join("xtask").join(name);
     std::fs::create_dir_all(&folder)
         .or_say(|| format!("cannot make the folder {}", folder.display()))?;
     Ok(folder)
@@ -42,6 +60,7 @@ impl Scratch {
         Ok(Self(folder))
     }
 
+    /// The path of something in it.
     pub fn path(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }

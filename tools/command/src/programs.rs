@@ -8,28 +8,45 @@ use std::{
 
 /// A program and the Debian package that has it.
 pub struct Program {
+    /// Its name, or the absolute path of a file that shows whether the package is there.
     pub program: &'static str,
+    /// The Debian package.
     pub package: &'static str,
 }
 
+/// The emulator of machines.
 pub const QEMU: Program = Program { program: "qemu-system-x86_64", package: "qemu-system-x86" };
+/// Removes symbols.
 pub const STRIP: Program = Program { program: "strip", package: "binutils" };
+/// The C compiler, and the linker.
 pub const CC: Program = Program { program: "gcc", package: "gcc" };
+/// What a C compiler needs besides itself.
 pub const LIBC_HEADERS: Program = Program { program: "/usr/include/stdio.h", package: "libc6-dev" };
+/// Sets up interfaces.
 pub const IP: Program = Program { program: "ip", package: "iproute2" };
+/// Asks for an echo.
 pub const PING: Program = Program { program: "ping", package: "iputils-ping" };
+/// The HTTP client that is our reference.
 pub const CURL: Program = Program { program: "curl", package: "curl" };
+/// Load by HTTP.
 pub const WRK: Program = Program { program: "wrk", package: "wrk" };
+/// DHCP, router advertisements, DNS.
 pub const DNSMASQ: Program = Program { program: "dnsmasq", package: "dnsmasq-base" };
+/// A browser.
 pub const CHROMIUM: Program = Program { program: "chromium", package: "chromium" };
+/// Unpacks Debian's packages.
 pub const DPKG: Program = Program { program: "dpkg-deb", package: "dpkg" };
+/// Decompresses.
 pub const XZ: Program = Program { program: "xz", package: "xz-utils" };
+/// Makes initial file systems.
 pub const CPIO: Program = Program { program: "cpio", package: "cpio" };
 
 /// Whether missing programs may be installed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Install {
+    /// They may, and it is said before.
     Yes,
+    /// No: what is missing is a failure.
     OnlyTell,
 }
 
@@ -118,6 +135,7 @@ pub fn update_lists() -> Result {
     apt(prefix, &["update"], &[])
 }
 
+/// Whether we are root.
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }

@@ -16,8 +16,20 @@ use std::{
     process::Command,
 };
 
-const PACKAGE: &str = "aqueduct-bare";
 const TARGET: &str = "x86_64-unknown-linux-gnu";
+
+/// What an image is made of, and what it is called.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The root of the workspace that the package belongs to.
+    pub workspace: PathBuf,
+    /// The package whose binary is linked for the bare machine.
+    pub package: String,
+    /// Its features; `None` for its default ones.
+    pub features: Option<Vec<String>>,
+    /// The name of the files that are made, without folder and extension.
+    pub output: String,
+}
 
 /// An image in its three forms.
 pub struct Image {
@@ -29,58 +41,67 @@ pub struct Image {
     pub symbols: PathBuf,
 }
 
-/// What the image serves.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Services {
-    /// The whole table.
-    All,
-    /// HTTP, without the code of RPC and ZeroMQ: about half of the size.
-    HttpOnly,
-}
-
-/// Builds and packs the image with all services.
-pub fn build(install: Install) -> Result<Image> {
-    build_with(Services::All, install)
-}
-
-/// Builds and packs one with these.
-pub fn build_with(services: Services, install: Install) -> Result<Image> {
+/// Builds and packs an image, installing what that needs.
+///
+/// # Errors
+///
+/// A program is missing, or the package does not build.
+pub fn build(options: &Options, install: Install) -> Result<Image> {
     programs::need(&[&programs::CC, &programs::LIBC_HEADERS, &symbols::NM], install)?;
-    let mut build = cargo("build", "image");
-    if services == Services::HttpOnly {
-        build.arg("--no-default-features");
+    let mut build = options.cargo("build", "image");
+    if let Some(features) = &options.features {
+        build.args(["--no-default-features", "--features", &features.join(",")]);
     }
     cargo::build(&mut build, "the image")?;
-    let image = Image::built(services)?;
+    let image = options.image()?;
     finish(&image)?;
     Ok(image)
 }
 
-impl Image {
-    /// Where the last build has put it.
-    pub fn built(services: Services) -> Result<Self> {
-        let folder = paths::made("image")?;
-        let name = match services {
-            Services::All => "aqueduct",
-            Services::HttpOnly => "aqueduct-http",
-        };
-        Ok(Self {
-            shipped: folder.join(format!("{name}.elf")),
-            unpacked: folder.join(format!("{name}-unpacked.elf")),
-            symbols: paths::target().join(TARGET).join("image").join(PACKAGE),
-        })
+impl Default for Options {
+    /// The appliance with all services.
+    fn default() -> Self {
+        Self {
+            workspace: paths::root().to_owned(),
+            package: "aqueduct-bare".into(),
+            features: None,
+            output: "aqueduct".into(),
+        }
     }
 }
 
-/// A cargo command for the image's package, with the settings that it needs:
-/// the unwinder uses features that the pinned stable compiler has behind this switch, and the image has a fixed place
-/// in memory. Linker arguments come from the package's build script.
-pub fn cargo(verb: &str, profile: &str) -> Command {
-    let mut command = cargo::command();
-    command.args([verb, "--package", PACKAGE, "--profile", profile, "--target", TARGET]);
-    command.env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", "-C relocation-model=static");
-    command.env_remove("CARGO_ENCODED_RUSTFLAGS");
-    command
+impl Options {
+    /// The appliance with HTTP, without the code of RPC and ZeroMQ: about half of the size.
+    pub fn http_only() -> Self {
+        Self { features: Some(Vec::new()), output: "aqueduct-http".into(), ..Self::default() }
+    }
+
+    /// Where the last build has put it.
+    ///
+    /// # Errors
+    ///
+    /// The folder cannot be made.
+    pub fn image(&self) -> Result<Image> {
+        let folder = paths::made_in(&self.workspace, "image")?;
+        let linked = paths::target_of(&self.workspace).join(TARGET).join("image");
+        Ok(Image {
+            shipped: folder.join(format!("{}.elf", self.output)),
+            unpacked: folder.join(format!("{}-unpacked.elf", self.output)),
+            symbols: linked.join(&self.package),
+        })
+    }
+
+    /// A command of cargo's for the package, with the settings that it needs: the unwinder uses features that the pinned
+    /// stable compiler has behind this switch, and the image has a fixed place in memory. Linker arguments come from the
+    /// package's build script.
+    pub fn cargo(&self, verb: &str, profile: &str) -> Command {
+        let mut command = cargo::command();
+        command.current_dir(&self.workspace);
+        command.args([verb, "--package", &self.package, "--profile", profile, "--target", TARGET]);
+        command.env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", "-C relocation-model=static");
+        command.env_remove("CARGO_ENCODED_RUSTFLAGS");
+        command
+    }
 }
 
 /// Makes what is booted of what was linked: with the names of its functions, for its own reports, and packed.

@@ -4,7 +4,7 @@
 use crate::{
     guest::{Echo, Guest},
     http_client,
-    qemu::{Machine, Spec, Wire},
+    qemu::{Machine, Netdev, Spec},
 };
 use command::{
     failure::{OrSay, Result, fail},
@@ -20,7 +20,9 @@ use std::{
 /// How QEMU runs the guest's instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Accel {
+    /// By the processor.
     Kvm,
+    /// By software emulation.
     Tcg,
 }
 
@@ -45,6 +47,7 @@ impl Accel {
         Ok(answer)
     }
 
+    /// QEMU's name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Kvm => "kvm",
@@ -52,6 +55,7 @@ impl Accel {
         }
     }
 
+    /// QEMU's options.
     pub fn arguments(self) -> [&'static str; 2] {
         match self {
             Self::Kvm => ["-accel", "kvm"],
@@ -81,7 +85,7 @@ fn serves(kernel: &Path, machine: Machine) -> Result<bool> {
         kernel: kernel.to_owned(),
         initrd: None,
         append: String::new(),
-        wire: Wire::User { forwards: vec![(port, 80)] },
+        netdev: Netdev::User { forwards: vec![(port, 80)] },
         entropy: true,
         more: Vec::new(),
     };

@@ -30,11 +30,18 @@ pub struct Guest {
 /// What happens to the serial line besides being kept.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Echo {
+    /// It is printed, too.
     ToTerminal,
+    /// Nothing.
     No,
 }
 
 impl Guest {
+    /// Starts one.
+    ///
+    /// # Errors
+    ///
+    /// QEMU is missing or does not start.
     pub fn start(spec: &Spec, echo: Echo) -> Result<Self> {
         let scratch = Scratch::new()?;
         let command = spec.command(&scratch.path("qmp"))?;
@@ -58,10 +65,12 @@ impl Guest {
         Ok(Self { child, serial, scratch, started })
     }
 
+    /// QEMU's process id.
     pub fn process_id(&self) -> u32 {
         self.child.id()
     }
 
+    /// When it was started.
     pub fn started(&self) -> Instant {
         self.started
     }
@@ -129,6 +138,11 @@ impl Guest {
         }
     }
 
+    /// Its control socket.
+    ///
+    /// # Errors
+    ///
+    /// QEMU does not answer there.
     pub fn qmp(&self) -> Result<Qmp> {
         Qmp::connect(&self.scratch.path("qmp"))
     }

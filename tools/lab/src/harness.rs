@@ -5,7 +5,7 @@ use crate::{
     guest::{Echo, Guest},
     http_client,
     link::{self, Tap},
-    qemu::{Machine, Spec, Wire},
+    qemu::{Machine, Netdev, Spec},
 };
 use command::{
     child::Child,
@@ -25,10 +25,13 @@ use std::{
 
 /// One property of the running appliance.
 pub struct Case {
+    /// `KIND/PROPERTY`: what is selected and reported by.
     pub name: &'static str,
+    /// Programs of others; installed before if need be.
     pub needs: &'static [&'static Program],
     /// The whole case, boots included.
     pub deadline: Duration,
+    /// Tests it; a failure says what was found.
     pub run: fn(&mut Harness) -> Result,
 }
 
@@ -49,22 +52,28 @@ pub struct Harness {
     tap: Option<Tap>,
     kernel: PathBuf,
     process: PathBuf,
+    /// For files; gone afterwards.
     pub scratch: Scratch,
 }
 
 /// How a test's guest differs from the usual one.
 #[derive(Clone, Debug)]
 pub struct Setup {
+    /// The machine type.
     pub machine: Machine,
+    /// The memory.
     pub memory_mib: u32,
     /// The kernel command line; the static addresses of `link` unless a test says other words.
     pub words: String,
+    /// Configuration and content, if any.
     pub bundle: Option<PathBuf>,
     /// Another image than the one under test.
     pub kernel: Option<PathBuf>,
+    /// Whether there is an entropy device.
     pub entropy: bool,
     /// Checksum and segmentation offload between the guest and our kernel.
     pub offloads: bool,
+    /// More options for QEMU, in its own words.
     pub more: Vec<OsString>,
 }
 
@@ -85,7 +94,9 @@ impl Default for Setup {
 
 /// A server under test.
 pub enum Server {
+    /// The image in QEMU.
     Guest(Box<Guest>),
+    /// The Linux process.
     Process(Box<Child>),
 }
 
@@ -98,6 +109,11 @@ pub const PROCESS_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOC
 pub const GUEST_ADDRESS: SocketAddr = SocketAddr::new(link::GUEST_IPV4, 80);
 
 impl Harness {
+    /// The harness of one case, for this image and this process.
+    ///
+    /// # Errors
+    ///
+    /// We are in no namespace of our own.
     pub fn new(kernel: PathBuf, process: PathBuf) -> Result<Self> {
         link::ip(&["link", "set", "lo", "up"])?;
         Ok(Self { tap: None, kernel, process, scratch: Scratch::new()? })
@@ -147,7 +163,7 @@ impl Harness {
 
     /// Starts a guest and returns at once.
     pub fn start(&mut self, setup: &Setup) -> Result<Guest> {
-        let wire = Wire::Tap { name: self.tap()?.name().to_owned(), offloads: setup.offloads };
+        let netdev = Netdev::Tap { name: self.tap()?.name().to_owned(), offloads: setup.offloads };
         let spec = Spec {
             machine: setup.machine,
             accel: Accel::best(&self.kernel, setup.machine)?,
@@ -155,7 +171,7 @@ impl Harness {
             kernel: setup.kernel.clone().unwrap_or_else(|| self.kernel.clone()),
             initrd: setup.bundle.clone(),
             append: setup.words.clone(),
-            wire,
+            netdev,
             entropy: setup.entropy,
             more: setup.more.clone(),
         };

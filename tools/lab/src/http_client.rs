@@ -11,7 +11,9 @@ const HEAD_BYTES_MAX: usize = 64 * 1024;
 
 /// An answer's status code and body.
 pub struct Answer {
+    /// The status code.
     pub status: u16,
+    /// The length of the body.
     pub body_bytes: usize,
 }
 

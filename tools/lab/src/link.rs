@@ -8,8 +8,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Our end and the guest's. Addresses for private use (RFC 1918, RFC 4193).
 pub const HOST_IPV4: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 9, 0, 1));
+/// The guest's IPv4 address.
 pub const GUEST_IPV4: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 9, 0, 2));
+/// Ours of IPv6.
 pub const HOST_IPV6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfd09, 0, 0, 0, 0, 0, 0, 1));
+/// The guest's IPv6 address.
 pub const GUEST_IPV6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfd09, 0, 0, 0, 0, 0, 0, 2));
 
 /// A TAP that is removed when dropped.
@@ -44,6 +47,7 @@ impl Tap {
         Self::new("aqueduct0")
     }
 
+    /// The interface's name.
     pub fn name(&self) -> &str {
         &self.name
     }

@@ -73,6 +73,11 @@ pub struct Dawdlers {
 }
 
 impl Dawdlers {
+    /// Connects so many to a server.
+    ///
+    /// # Errors
+    ///
+    /// One does not connect.
     pub fn new(server: SocketAddr, count: usize) -> Result<Self> {
         Ok(Self { streams: open(server, count)?, sent: 0 })
     }

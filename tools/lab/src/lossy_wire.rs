@@ -1,4 +1,4 @@
-//! A wire that loses, doubles and reorders frames both ways, by a seed.
+//! Lossy wire: loses, doubles and reorders frames both ways, by a seed.
 //!
 //! QEMU's redirector filters hand us every frame over Unix sockets and take it back the same way; so this works on any kernel,
 //! with or without netem. Frames on these sockets follow their length, four bytes, the highest first.
@@ -25,10 +25,14 @@ const HELD_FOR: Duration = Duration::from_millis(5);
 
 /// What happens to frames, in per cent.
 #[derive(Clone, Copy, Debug)]
-pub struct Spoil {
+pub struct Impairments {
+    /// Never arrive.
     pub lost: u64,
+    /// Arrive twice.
     pub doubled: u64,
+    /// Are overtaken by a few others.
     pub reordered: u64,
+    /// The same one, the same frames.
     pub seed: u64,
 }
 
@@ -36,17 +40,17 @@ pub struct Spoil {
 const QUEUES: [&str; 2] = ["tx", "rx"];
 
 /// Starts to listen for a guest's frames; gives the options for QEMU. The relays end with the guest.
-pub fn wire(scratch: &Scratch, spoil: Spoil) -> Result<Vec<OsString>> {
+pub fn start(scratch: &Scratch, impairments: Impairments) -> Result<Vec<OsString>> {
     let mut options = Vec::new();
     for (number, queue) in QUEUES.iter().enumerate() {
         let (taken, given) =
             (scratch.path(&format!("{queue}-taken")), scratch.path(&format!("{queue}-given")));
         let (from, to) = (listen(&taken)?, listen(&given)?);
-        let seed = spoil.seed.wrapping_mul(2).wrapping_add(number as u64 + 1);
+        let seed = impairments.seed.wrapping_mul(2).wrapping_add(number as u64 + 1);
         std::thread::spawn(move || {
             if let (Ok((from, _)), Ok((to, _))) = (from.accept(), to.accept()) {
                 // An error is the guest's end.
-                let _ = relay(from, to, Spoil { seed, ..spoil });
+                let _ = relay(from, to, Impairments { seed, ..impairments });
             }
         });
         options.extend(chardev(&format!("{queue}-taken"), &taken));
@@ -69,7 +73,7 @@ fn chardev(id: &str, path: &Path) -> [OsString; 2] {
 fn relay(
     mut from: impl Read + Send + 'static,
     mut to: impl Write,
-    spoil: Spoil,
+    impairments: Impairments,
 ) -> std::io::Result<()> {
     // Without a limit, which TCP's windows set: QEMU stands still while it writes to us, and would never read what we write.
     let (sender, frames) = mpsc::channel();
@@ -80,7 +84,7 @@ fn relay(
             }
         }
     });
-    let mut dice = Dice(spoil.seed);
+    let mut random = Random(impairments.seed);
     let mut late: Option<Late> = None;
     loop {
         let frame = match frames.recv_timeout(HELD_FOR) {
@@ -93,14 +97,14 @@ fn relay(
                 return late.take().map_or(Ok(()), |late| put(&mut to, &late.frame));
             }
         };
-        if dice.per_cent(spoil.lost) {
+        if random.per_cent(impairments.lost) {
             continue;
         }
-        if late.is_none() && dice.per_cent(spoil.reordered) {
-            late = Some(Late { frame, behind: 1 + dice.next() % HELD_MAX });
+        if late.is_none() && random.per_cent(impairments.reordered) {
+            late = Some(Late { frame, behind: 1 + random.next() % HELD_MAX });
             continue;
         }
-        for _ in 0..=usize::from(dice.per_cent(spoil.doubled)) {
+        for _ in 0..=usize::from(random.per_cent(impairments.doubled)) {
             put(&mut to, &frame)?;
         }
         late = match late {
@@ -137,9 +141,9 @@ fn put(to: &mut impl Write, frame: &[u8]) -> std::io::Result<()> {
 }
 
 /// splitmix64: the same seed, the same frames lost.
-struct Dice(u64);
+struct Random(u64);
 
-impl Dice {
+impl Random {
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -156,17 +160,17 @@ impl Dice {
 mod tests {
     use super::*;
 
-    fn through(count: u8, spoil: Spoil) -> Vec<u8> {
+    fn through(count: u8, impairments: Impairments) -> Vec<u8> {
         let mut input = Vec::new();
         for number in 0..count {
             put(&mut input, &[number]).unwrap();
         }
         let mut output = Vec::new();
-        relay(std::io::Cursor::new(input), &mut output, spoil).unwrap();
+        relay(std::io::Cursor::new(input), &mut output, impairments).unwrap();
         output.chunks(5).map(|chunk| chunk[4]).collect()
     }
 
-    const SOUND: Spoil = Spoil { lost: 0, doubled: 0, reordered: 0, seed: 1 };
+    const SOUND: Impairments = Impairments { lost: 0, doubled: 0, reordered: 0, seed: 1 };
 
     #[test]
     fn a_sound_wire_changes_nothing() {
@@ -175,11 +179,11 @@ mod tests {
 
     #[test]
     fn each_fault_is_seen_and_the_seed_repeats_it() {
-        assert!(through(200, Spoil { lost: 10, ..SOUND }).len() < 200);
-        assert!(through(200, Spoil { doubled: 10, ..SOUND }).len() > 200);
-        let reordered = through(200, Spoil { reordered: 20, ..SOUND });
+        assert!(through(200, Impairments { lost: 10, ..SOUND }).len() < 200);
+        assert!(through(200, Impairments { doubled: 10, ..SOUND }).len() > 200);
+        let reordered = through(200, Impairments { reordered: 20, ..SOUND });
         assert!(!reordered.is_sorted() && reordered.len() == 200);
-        assert_eq!(reordered, through(200, Spoil { reordered: 20, ..SOUND }));
-        assert_ne!(reordered, through(200, Spoil { reordered: 20, seed: 2, ..SOUND }));
+        assert_eq!(reordered, through(200, Impairments { reordered: 20, ..SOUND }));
+        assert_ne!(reordered, through(200, Impairments { reordered: 20, seed: 2, ..SOUND }));
     }
 }

@@ -14,12 +14,18 @@ use std::{
     process::Command,
 };
 
+/// Runs the peers in Python.
 pub const PYTHON: Program = Program { program: "python3", package: "python3" };
+/// Installs their packages.
 pub const PIP: Program = Program { program: "pip3", package: "python3-pip" };
+/// Cap'n Proto's compiler.
 pub const CAPNP: Program = Program { program: "capnp", package: "capnproto" };
+/// Cap'n Proto's C++ library.
 pub const CAPNP_HEADERS: Program =
     Program { program: "/usr/include/capnp/rpc.h", package: "libcapnp-dev" };
+/// The C++ compiler.
 pub const CXX: Program = Program { program: "g++", package: "g++" };
+/// ZeroMQ's C library.
 pub const ZMQ_HEADERS: Program = Program { program: "/usr/include/zmq.h", package: "libzmq3-dev" };
 
 /// Of PyPI: a module by which one is found, and what is installed when it is not.
@@ -105,11 +111,21 @@ pub fn zmq() -> PathBuf {
     zmq_target().join("release/zmq-peer")
 }
 
+/// Builds our RPC peer.
+///
+/// # Errors
+///
+/// It does not build.
 pub fn build_rpc() -> Result {
     let words = ["build", "--release", "--package", "rpc", "--example", "peer"];
     cargo::build(cargo::command().args(words), "our RPC peer")
 }
 
+/// Builds our ZeroMQ peer.
+///
+/// # Errors
+///
+/// It does not build.
 pub fn build_zmq() -> Result {
     let target = zmq_target().display().to_string();
     let manifest = source("tests/interop/zmq/Cargo.toml").display().to_string();
@@ -117,6 +133,11 @@ pub fn build_zmq() -> Result {
     cargo::build(cargo::command().args(words), "our ZeroMQ peer")
 }
 
+/// Builds the C++ library's peer.
+///
+/// # Errors
+///
+/// It does not build.
 pub fn build_rpc_cpp() -> Result {
     let schemas = [demo_schema(), appliance_schema()];
     build_cpp(&schemas, "tests/interop/rpc/peer.cpp", &rpc_cpp()?)

@@ -18,11 +18,14 @@ pub const MAC: &str = "52:54:00:12:34:56";
 /// A machine type that the image boots on: `qemu/NAME.args`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Machine {
+    /// A PC with PCI Express.
     Q35,
+    /// The smallest one; devices by MMIO.
     Microvm,
 }
 
 impl Machine {
+    /// QEMU's name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Q35 => "q35",
@@ -45,11 +48,15 @@ impl FromStr for Machine {
 
 /// What the guest's card is attached to.
 #[derive(Clone, Debug)]
-pub enum Wire {
-    /// QEMU's user networking: (port on this machine, port in the guest).
-    User { forwards: Vec<(u16, u16)> },
+pub enum Netdev {
+    /// QEMU's user networking, which needs no rights.
+    User {
+        /// (port on this machine, port in the guest).
+        forwards: Vec<(u16, u16)>,
+    },
     /// A TAP that exists.
     Tap {
+        /// The interface.
         name: String,
         /// Whether the kernel may leave checksums and segmentation to the card.
         offloads: bool,
@@ -59,14 +66,20 @@ pub enum Wire {
 /// Everything that makes up one guest.
 #[derive(Clone, Debug)]
 pub struct Spec {
+    /// The machine type.
     pub machine: Machine,
+    /// How its instructions run.
     pub accel: Accel,
+    /// The memory.
     pub memory_mib: u32,
+    /// The image.
     pub kernel: PathBuf,
+    /// The boot module: a bundle.
     pub initrd: Option<PathBuf>,
     /// The kernel command line.
     pub append: String,
-    pub wire: Wire,
+    /// What the card is attached to.
+    pub netdev: Netdev,
     /// Whether there is a virtio entropy device.
     pub entropy: bool,
     /// More options for QEMU, in its own words.
@@ -85,7 +98,7 @@ impl Spec {
         };
         command.args(devices.iter().filter(wanted).flatten());
         command.arg("-m").arg(format!("{}M", self.memory_mib));
-        command.arg("-netdev").arg(self.wire.netdev());
+        command.arg("-netdev").arg(self.netdev.option());
         command
             .args(["-serial", "stdio", "-qmp"])
             .arg(format!("unix:{},server=on,wait=off", qmp.display()));
@@ -98,8 +111,8 @@ impl Spec {
     }
 }
 
-impl Wire {
-    fn netdev(&self) -> String {
+impl Netdev {
+    fn option(&self) -> String {
         match self {
             Self::User { forwards } => {
                 let forwards = forwards
@@ -144,9 +157,9 @@ mod tests {
 
     #[test]
     fn user_networking_listens_on_this_machine_only() {
-        let wire = Wire::User { forwards: vec![(8080, 80), (5555, 5555)] };
+        let netdev = Netdev::User { forwards: vec![(8080, 80), (5555, 5555)] };
         assert_eq!(
-            wire.netdev(),
+            netdev.option(),
             "user,id=net,hostfwd=tcp:127.0.0.1:8080-:80,hostfwd=tcp:127.0.0.1:5555-:5555"
         );
     }

@@ -12,6 +12,7 @@ use tinyjson::JsonValue;
 /// How long QEMU may take to open its socket and to answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
+/// QEMU's control socket (QEMU Machine Protocol).
 pub struct Qmp {
     lines: BufReader<UnixStream>,
 }

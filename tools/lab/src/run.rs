@@ -6,7 +6,7 @@ use crate::{
     http_client,
     link::{self, Tap},
     process,
-    qemu::{Machine, Spec, Wire},
+    qemu::{Machine, Netdev, Spec},
     xen,
 };
 use command::{
@@ -152,7 +152,7 @@ impl Run<'_> {
     fn guest(&self) -> Result<ExitCode> {
         let options = self.options;
         programs::need(&[&programs::QEMU], options.install)?;
-        let image = image::build(options.install)?;
+        let image = image::build(&image::Options::default(), options.install)?;
         let accel = match options.accel {
             Some(accel) => accel,
             None => Accel::best(&image.shipped, options.machine)?,
@@ -165,9 +165,9 @@ impl Run<'_> {
             kernel: if options.gdb { image.unpacked.clone() } else { image.shipped.clone() },
             initrd: Some(self.bundle.to_owned()),
             append: self.words(),
-            wire: match self.tap {
-                Some(tap) => Wire::Tap { name: tap.name().to_owned(), offloads: true },
-                None => Wire::User { forwards: vec![(options.port, self.guest_port)] },
+            netdev: match self.tap {
+                Some(tap) => Netdev::Tap { name: tap.name().to_owned(), offloads: true },
+                None => Netdev::User { forwards: vec![(options.port, self.guest_port)] },
             },
             entropy: true,
             more: self.more()?,
@@ -199,7 +199,7 @@ impl Run<'_> {
     fn under_xen(&self) -> Result<ExitCode> {
         let options = self.options;
         programs::need(&[&programs::QEMU], options.install)?;
-        let image = image::build(options.install)?;
+        let image = image::build(&image::Options::default(), options.install)?;
         let guest = xen::Running::start(&xen::Request {
             image: &image.shipped,
             bundle: self.bundle,

@@ -88,7 +88,7 @@ pub fn check() -> Result<bool> {
 /// Cargo cannot be started.
 pub fn clippy_all() -> Result<bool> {
     let workspace = clippy(cargo::command().arg("clippy"))?;
-    Ok(clippy(&mut image::cargo("clippy", "dev"))? && workspace)
+    Ok(clippy(&mut image::Options::default().cargo("clippy", "dev"))? && workspace)
 }
 
 /// Runs a clippy command with our limits, the length of functions among them.

@@ -17,7 +17,9 @@ use std::{
 
 /// A kernel and an initramfs with a site.
 pub struct Peer {
+    /// Debian's.
     pub kernel: PathBuf,
+    /// With nginx and the site.
     pub initrd: PathBuf,
 }
 

@@ -39,8 +39,11 @@ const HOTPLUG: &str = include_str!("dom0-vif.sh");
 /// What QEMU is told to boot.
 #[derive(Clone, Debug)]
 pub struct Dom0 {
+    /// The hypervisor.
     pub xen: PathBuf,
+    /// dom0's kernel, unpacked.
     pub kernel: PathBuf,
+    /// dom0's initial file system.
     pub files: PathBuf,
     /// A kernel module for Linux guests, to compare with.
     pub netfront: PathBuf,

@@ -13,10 +13,15 @@ use std::{
 /// How a guest differs from the usual one.
 #[derive(Clone, Debug)]
 pub struct Domain {
+    /// Xen's name for it.
     pub name: String,
+    /// The image, a file in dom0.
     pub kernel: String,
+    /// The bundle, a file in dom0.
     pub ramdisk: Option<String>,
+    /// The kernel command line.
     pub words: String,
+    /// The memory.
     pub memory_mib: u32,
     /// One line of xl's syntax for each interface.
     pub interfaces: Vec<String>,

@@ -37,7 +37,9 @@ pub const OUTSIDE: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
 pub struct Options<'a> {
     /// Memory for guests, in MiB.
     pub guests_mib: u32,
+    /// How dom0's bridge is reached.
     pub uplink: Uplink,
+    /// What happens to Xen's serial line.
     pub echo: Echo,
     /// Asked now and then while dom0 starts: whether nobody wants it any more.
     pub given_up: &'a dyn Fn() -> bool,

@@ -23,13 +23,19 @@ const GUESTS_MIB: u32 = 128;
 
 /// The appliance that is to run.
 pub struct Request<'a> {
+    /// The packed image.
     pub image: &'a Path,
+    /// Configuration and content.
     pub bundle: &'a Path,
+    /// The memory of the guest.
     pub memory_mib: u32,
     /// On this machine, and what it leads to.
     pub port: u16,
+    /// The port in the guest.
     pub guest_port: u16,
+    /// More words for the kernel command line.
     pub words: &'a str,
+    /// Whether missing programs may be installed.
     pub install: Install,
     /// Asked now and then: whether nobody wants it any more.
     pub given_up: &'a dyn Fn() -> bool,

@@ -4,7 +4,7 @@ use command::failure::{Failure, OrSay, Result};
 use lab::{
     harness::{GUEST_ADDRESS, Harness, Server, Setup, curl, noise, same_bytes},
     link,
-    lossy_wire::{self, Spoil},
+    lossy_wire::{self, Impairments},
 };
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -15,15 +15,15 @@ pub(super) fn loss_and_reordering(harness: &mut Harness) -> Result {
     let seed = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(1, |since| u64::from(since.subsec_nanos()));
-    let spoil = Spoil { lost: 2, doubled: 1, reordered: 5, seed };
+    let impairments = Impairments { lost: 2, doubled: 1, reordered: 5, seed };
     let file = noise(FILE_BYTES);
     let bundle = harness.bundle("[http]\nbody_bytes_max = 8_388_608\n", &[("site/file", &file)])?;
     let words = format!("{} debug", link::guest_words());
-    let more = lossy_wire::wire(&harness.scratch, spoil)?;
+    let more = lossy_wire::start(&harness.scratch, impairments)?;
     let setup = Setup { words, bundle: Some(bundle), offloads: false, more, ..Setup::default() };
     let guest = harness.boot(&setup)?;
-    let result =
-        transfers(harness, &file).map_err(|failure| Failure(format!("{failure}\nwith {spoil:?}")));
+    let result = transfers(harness, &file)
+        .map_err(|failure| Failure(format!("{failure}\nwith {impairments:?}")));
     Server::Guest(Box::new(guest)).judge(result)
 }
 
