@@ -9,8 +9,9 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::Cell;
 use core::time::Duration;
-use endpoints::http::{Limits, Routes, ServerConfig};
+use endpoints::http::{Limits, ServerConfig};
 use flow::time::Timers;
+use web::Routes;
 
 /// The appliance that this repository ships.
 #[derive(Clone, Copy, Debug)]

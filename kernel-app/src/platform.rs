@@ -4,9 +4,9 @@
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
-use endpoints::http::Routes;
 use flow::task::Spawner;
 use flow::{Connector, Listener};
+use web::Routes;
 
 /// A host for the appliance. Clones are the same host.
 pub trait Platform: Clone + 'static {

@@ -2,10 +2,11 @@
 #![no_main]
 
 use http::client::{Connection, Event, Request};
-use http::{BodyLength, Limits, Method, Transport};
+use http::{Limits, Transport};
 use libfuzzer_sys::fuzz_target;
 use std::rc::Rc;
 use std::time::Duration;
+use web::{ContentLength, Method};
 
 fuzz_target!(|data: &[u8]| {
     let [kind, piece, input @ ..] = data else { return };
@@ -48,8 +49,8 @@ fn receive(kind: u8, input: &[u8], piece_len: usize) -> (Vec<String>, Transport)
 fn note(event: Event<'_>, connection: &mut Connection, events: &mut Vec<String>) {
     match event {
         Event::Response(response) => {
-            events.push(format!("{:?} {:?}", response.status(), response.body_length()));
-            if response.body_length() != BodyLength::Empty {
+            events.push(format!("{:?} {:?}", response.status(), response.content_length()));
+            if response.content_length() != ContentLength::Empty {
                 connection.read_body(Duration::ZERO);
                 events.push(String::new());
             }

@@ -1,12 +1,13 @@
 //! HTTP/1.1 over any flow.
 //!
-//! A [`Server`] answers with one [`Handler`], usually a router; a handler is an
+//! A [`Server`] answers with one [`Handler`](web::Handler), usually [`Routes`](web::Routes); a handler is an
 //! `async fn(Request) -> Response`. Its panic is a 500 and a line in the log, and ends its
 //! connection only.
 //!
 //! ```
-//! # use endpoints::http::{Request, Response, Server, ServerConfig};
+//! # use endpoints::http::{Server, ServerConfig};
 //! # use flow::{FlowExt, memory::MemoryNetwork, task::Executor, time::Timers};
+//! # use web::{Request, Response};
 //! async fn hello(request: Request) -> Response {
 //!     let name = request.query().unwrap_or(b"world").to_vec();
 //!     Response::ok("text/plain", [b"hello ", &name[..]].concat())
@@ -31,19 +32,10 @@
 //! ```
 
 mod access;
-mod body;
 pub mod client;
-mod dialogue;
-mod exchange;
-mod routes;
+mod connection;
+mod driver;
 mod server;
-mod session;
 
-pub use ::http::semantics::files;
-pub use ::http::{
-    Body, BodyLength, Data, Error, Fields, Limits, Method, Response, Status, Version,
-};
-pub use body::{BodyError, BodyWriter, IncomingBody};
-pub use exchange::{Answer, Handler, Reply, Request};
-pub use routes::Routes;
+pub use ::http::{Error, Limits};
 pub use server::{Server, ServerConfig};

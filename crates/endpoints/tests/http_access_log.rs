@@ -1,12 +1,13 @@
 //! The access log: alone in its process, since the logger is the process's.
 
-use endpoints::http::{Request, Response, Server, ServerConfig};
+use endpoints::http::{Server, ServerConfig};
 use flow::memory::MemoryNetwork;
 use flow::task::Executor;
 use flow::time::Timers;
 use flow::{Connector, FlowExt, Target};
 use std::sync::Mutex;
 use std::time::Duration;
+use web::{Request, Response};
 
 struct Lines(Mutex<Vec<String>>);
 

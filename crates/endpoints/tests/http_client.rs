@@ -1,9 +1,7 @@
 //! The HTTP client over in-memory flows, against our own server and against peers that misbehave.
 
 use endpoints::http::client::{Client, ClientConfig, ClientError, Request};
-use endpoints::http::{
-    Body, Error, Handler, Limits, Method, Reply, Response, Server, ServerConfig, Status,
-};
+use endpoints::http::{Error, Limits, Server, ServerConfig};
 use flow::memory::{MemoryFlow, MemoryNetwork};
 use flow::task::Executor;
 use flow::time::Timers;
@@ -11,6 +9,7 @@ use flow::{ConnectError, Connector, FlowExt, Listener, Target};
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
+use web::{Content, Handler, Method, Reply, Response, Status};
 
 /// One client, and whoever listens at `web:80`.
 struct Lab {
@@ -90,7 +89,7 @@ impl FinishAndWait for MemoryFlow {
     }
 }
 
-async fn echo(mut request: endpoints::http::Request) -> Response {
+async fn echo(mut request: web::Request) -> Response {
     let body = request.body().collect(1 << 20).await.unwrap();
     Response::ok("text/plain", body).with_header("X-Path", request.path())
 }
@@ -137,8 +136,8 @@ fn requests_at_once_get_connections_of_their_own() {
 
 #[test]
 fn bodies_stream_both_ways_through_small_rings() {
-    let (lab, _) = Lab::with_server(async |mut request: endpoints::http::Request| {
-        let response = Response::new(Status::OK).with_body(Body::Stream(None));
+    let (lab, _) = Lab::with_server(async |mut request: web::Request| {
+        let response = Response::new(Status::OK).carrying(Content::Stream(None));
         Reply::stream(response, async move |mut writer| {
             while let Ok(Some(piece)) = request.body().next().await {
                 writer.write(piece).await;
@@ -146,8 +145,9 @@ fn bodies_stream_both_ways_through_small_rings() {
         })
     });
     lab.run(async |client| {
-        let request = Request::new(Method::Post, "web", "/").unwrap().with_body(Body::Stream(None));
-        let produce = async |mut writer: endpoints::http::BodyWriter| {
+        let request =
+            Request::new(Method::Post, "web", "/").unwrap().carrying(Content::Stream(None));
+        let produce = async |mut writer: web::ContentWriter| {
             for index in 0..200u32 {
                 writer.write(index.to_be_bytes().repeat(25)).await;
             }
@@ -167,8 +167,8 @@ fn a_streamed_body_keeps_to_its_declared_length() {
         let outcome = lab.run(async move |client| {
             let request = Request::new(Method::Post, "web", "/")
                 .unwrap()
-                .with_body(Body::Stream(Some(declared)));
-            let produce = async |mut writer: endpoints::http::BodyWriter| {
+                .carrying(Content::Stream(Some(declared)));
+            let produce = async |mut writer: web::ContentWriter| {
                 writer.write("ab").await;
                 writer.write("cd").await;
             };
@@ -177,7 +177,7 @@ fn a_streamed_body_keeps_to_its_declared_length() {
         });
         assert_eq!(
             outcome,
-            if fits { Ok(b"abcd".to_vec()) } else { Err(ClientError::BodyLength) },
+            if fits { Ok(b"abcd".to_vec()) } else { Err(ClientError::StreamLength) },
             "{declared}"
         );
     }
@@ -185,21 +185,21 @@ fn a_streamed_body_keeps_to_its_declared_length() {
 
 #[test]
 fn an_abandoned_upload_is_an_error_on_both_sides() {
-    let (lab, server) = Lab::with_server(async |mut request: endpoints::http::Request| {
+    let (lab, server) = Lab::with_server(async |mut request: web::Request| {
         assert!(request.body().collect(100).await.is_err(), "a part was taken for the whole");
         Response::plain(Status::BAD_REQUEST)
     });
     for declared in [None, Some(2), Some(100)] {
         let outcome = lab.run(async move |client| {
             let request =
-                Request::new(Method::Put, "web", "/").unwrap().with_body(Body::Stream(declared));
-            let produce = async |mut writer: endpoints::http::BodyWriter| {
+                Request::new(Method::Put, "web", "/").unwrap().carrying(Content::Stream(declared));
+            let produce = async |mut writer: web::ContentWriter| {
                 writer.write("a").await;
                 writer.abandon();
             };
             client.send_stream(&target(), request, produce).await.map(drop)
         });
-        assert_eq!(outcome, Err(ClientError::BodyLength), "{declared:?}");
+        assert_eq!(outcome, Err(ClientError::StreamLength), "{declared:?}");
     }
     assert_eq!(server.connections(), 0);
 }
@@ -207,8 +207,8 @@ fn an_abandoned_upload_is_an_error_on_both_sides() {
 #[test]
 fn an_abandoned_download_does_not_look_whole() {
     for declared in [None, Some(2), Some(100)] {
-        let (lab, server) = Lab::with_server(move |_: endpoints::http::Request| async move {
-            let response = Response::new(Status::OK).with_body(Body::Stream(declared));
+        let (lab, server) = Lab::with_server(move |_: web::Request| async move {
+            let response = Response::new(Status::OK).carrying(Content::Stream(declared));
             Reply::stream(response, async |mut writer| {
                 writer.write("a").await;
                 writer.abandon();

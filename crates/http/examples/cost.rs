@@ -2,12 +2,13 @@
 //!
 //! `cost REQUESTS HEADERS [1]`; with 1, no request repeats the one before.
 
-use http::semantics::date::DateCache;
 use http::server::{Connection, Event};
-use http::{Method, Response, Status};
+
 use std::hint::black_box;
 use std::rc::Rc;
 use std::time::Duration;
+use web::date::DateCache;
+use web::{Method, Response, Status};
 
 const FIELDS: [&str; 9] = [
     "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",

@@ -1,6 +1,6 @@
 //! Why a peer's message was refused, and the status that says so.
 
-use crate::Status;
+use web::Status;
 
 /// Why a message of the peer was refused.
 ///

@@ -3,7 +3,7 @@
 //! The core knows no socket, clock or executor. A [`server::Connection`] or [`client::Connection`] is fed
 //! what arrived (`handle_input`), asked for what is to be sent (`poll_transmit`), and told the time, which
 //! is a [`Duration`](core::time::Duration) since an epoch of the caller's choice (`next_deadline`,
-//! `handle_timeout`). What RFC 9110 says about the meaning of messages is in [`semantics`], as plain functions.
+//! `handle_timeout`). What RFC 9110 says about the meaning of messages is in [`web`].
 //!
 //! * Input is borrowed: content comes out as slices of the caller's ring; a head is copied once.
 //! * Anything that two parsers could read in two ways is refused where it is parsed, and the
@@ -12,9 +12,10 @@
 //!
 //! ```
 //! use http::server::{Connection, Event, Shared};
-//! use http::{Method, Response, Status, Transport};
+//! use http::Transport;
 //! use std::rc::Rc;
 //! use std::time::Duration;
+//! use web::{Method, Response, Status};
 //!
 //! let now = Duration::ZERO;
 //! let mut connection = Connection::new(Rc::new(Shared::default()), now);
@@ -46,27 +47,15 @@ extern crate alloc;
 
 mod body;
 pub mod client;
-mod data;
 mod error;
 mod head;
 mod limits;
-mod method;
 mod request;
-mod response;
-pub mod semantics;
 mod send;
 pub mod server;
-mod status;
 mod transport;
 
-pub use body::Trailers;
-pub use data::Data;
 pub use error::Error;
-pub use head::Fields;
 pub use limits::Limits;
-pub use method::{Method, Version};
-pub use request::{BodyLength, Request};
-pub use response::{Body, Response};
 pub use send::OutOfTurn;
-pub use status::Status;
 pub use transport::Transport;

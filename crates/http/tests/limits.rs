@@ -4,9 +4,10 @@ mod common;
 
 use common::{Outcome, Server, serve_every_way};
 use http::server::{Config, Connection, Event};
-use http::{Limits, Response, Transport};
+use http::{Limits, Transport};
 use std::rc::Rc;
 use std::time::Duration;
+use web::Response;
 
 fn status(outcome: &Outcome) -> u16 {
     let line = outcome.output.strip_prefix("HTTP/1.1 ").expect("a response");

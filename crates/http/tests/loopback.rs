@@ -3,9 +3,10 @@
 use bytes::Bytes;
 use http::client::{self, Request};
 use http::server;
-use http::{Body, BodyLength, Data, Limits, Method, Response, Status, Transport};
+use http::{Limits, Transport};
 use std::rc::Rc;
 use std::time::Duration;
+use web::{Content, ContentLength, Data, Method, Response, Status};
 
 const NOW: Duration = Duration::from_secs(1);
 
@@ -30,23 +31,23 @@ impl Random {
     }
 }
 
-/// Content that is sent as a whole, in parts, or as a stream of pieces.
-struct Content {
+/// Expected that is sent as a whole, in parts, or as a stream of pieces.
+struct Expected {
     bytes: Vec<u8>,
     pieces: Vec<Vec<u8>>,
 }
 
-impl Content {
-    fn body(bytes: &[u8], random: &mut Random) -> (Body, Content) {
-        let mut content = Content { bytes: bytes.to_vec(), pieces: Vec::new() };
+impl Expected {
+    fn body(bytes: &[u8], random: &mut Random) -> (Content, Expected) {
+        let mut content = Expected { bytes: bytes.to_vec(), pieces: Vec::new() };
         let pieces = || bytes.chunks(7).map(<[u8]>::to_vec);
         let body = match random.below(5) {
-            0 => Body::Full(bytes.to_vec().into()),
-            1 => Body::Full(Bytes::copy_from_slice(bytes).into()),
-            2 => Body::Parts(pieces().map(Data::from).collect()),
+            0 => Content::Full(bytes.to_vec().into()),
+            1 => Content::Full(Bytes::copy_from_slice(bytes).into()),
+            2 => Content::Parts(pieces().map(Data::from).collect()),
             kind => {
                 content.pieces = pieces().rev().collect();
-                Body::Stream((kind == 3).then_some(bytes.len() as u64))
+                Content::Stream((kind == 3).then_some(bytes.len() as u64))
             }
         };
         (body, content)
@@ -59,9 +60,9 @@ struct Pair {
     server: server::Connection,
     to_server: Vec<u8>,
     to_client: Vec<u8>,
-    sending: Content,
-    answering: Option<Content>,
-    request: Option<(http::Request, Vec<u8>)>,
+    sending: Expected,
+    answering: Option<Expected>,
+    request: Option<(web::RequestHead, Vec<u8>)>,
     answer: Option<Vec<u8>>,
     response: Option<(Status, Vec<u8>)>,
     done: bool,
@@ -75,7 +76,7 @@ impl Pair {
             server: server::Connection::new(Rc::default(), NOW),
             to_server: Vec::new(),
             to_client: Vec::new(),
-            sending: Content { bytes: Vec::new(), pieces: Vec::new() },
+            sending: Expected { bytes: Vec::new(), pieces: Vec::new() },
             answering: None,
             request: None,
             answer: None,
@@ -90,12 +91,12 @@ impl Pair {
         let method = methods[self.random.below(methods.len())];
         let len_max = if self.random.below(20) == 0 { 40_000 } else { 300 };
         let bytes = self.random.bytes(len_max);
-        let (body, sending) = Content::body(&bytes, &mut self.random);
+        let (body, sending) = Expected::body(&bytes, &mut self.random);
         let target = format!("/{}", self.random.below(1000));
         let mut request = Request::new(method, "a", &target)
             .unwrap()
             .with_header("X-Test", "value")
-            .with_body(body);
+            .carrying(body);
         if self.random.below(3) == 0 {
             request = request.expecting_continue();
         }
@@ -155,7 +156,7 @@ impl Pair {
                 None => break,
                 Some(server::Event::Request(request)) => {
                     assert_eq!(request.header("x-test"), Some(&b"value"[..]));
-                    let empty = request.body_length() == BodyLength::Empty;
+                    let empty = request.content_length() == ContentLength::Empty;
                     self.request = Some((request, Vec::new()));
                     if empty {
                         self.answer_request();
@@ -178,10 +179,10 @@ impl Pair {
         let (_, content) = self.request.take().unwrap();
         assert_eq!(content, self.sending.bytes);
         let bytes = self.answer.clone().unwrap();
-        let (body, answering) = Content::body(&bytes, &mut self.random);
+        let (body, answering) = Expected::body(&bytes, &mut self.random);
         self.answering = Some(answering);
         self.server
-            .respond(NOW, Response::new(Status::OK).with_header("X", "y").with_body(body))
+            .respond(NOW, Response::new(Status::OK).with_header("X", "y").carrying(body))
             .unwrap();
     }
 
@@ -216,7 +217,7 @@ impl Pair {
             match event {
                 None => break,
                 Some(client::Event::Response(response)) => {
-                    self.done = response.body_length() == BodyLength::Empty;
+                    self.done = response.content_length() == ContentLength::Empty;
                     self.response = Some((response.status(), Vec::new()));
                     self.client.read_body(NOW);
                 }

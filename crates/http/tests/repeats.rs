@@ -3,11 +3,12 @@
 mod common;
 
 use common::Server;
-use http::semantics::date::HttpDate;
 use http::server::{Config, Connection, Event, Shared};
-use http::{Limits, Response, Transport};
+use http::{Limits, Transport};
 use std::rc::Rc;
 use std::time::Duration;
+use web::Response;
+use web::date::HttpDate;
 
 /// Servers of one configuration, fed one after the other.
 fn again(limits: Limits, heads: &[&str]) -> (u16, String) {

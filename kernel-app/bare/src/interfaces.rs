@@ -16,12 +16,12 @@ use config::Config;
 use core::cell::RefCell;
 use core::net::IpAddr;
 use core::time::Duration;
-use endpoints::http::Routes;
 use flow::task::Spawner;
 use flow::time::earlier;
 use machine::virtio::{self, Kind};
 use net::{Card, Stack, TcpConnector, TcpListener};
 use virtio_net::{Settings, VirtioNet};
+use web::Routes;
 use xen_netfront::XenNetfront;
 use xen_store::Store;
 

@@ -5,10 +5,10 @@ use alloc::format;
 use alloc::vec::Vec;
 use core::future::poll_fn;
 use core::task::Poll;
-use endpoints::http::{Request, Response, Routes, Status};
 use flow::task::Spawner;
 use machine::fault_injection::{self, Fault};
 use machine::memory::usage;
+use web::{Request, Response, Routes, Status};
 
 /// Panics between two turns of the loop: others are served meanwhile.
 const PANICS_PER_TURN: u64 = 16;

@@ -1,7 +1,7 @@
 //! For tests only: routes that exist when the configuration says `[debug] endpoints = true`.
 
 use alloc::format;
-use endpoints::http::{Request, Response, Status};
+use web::{Request, Response, Status};
 
 /// Longest body that is echoed, in bytes.
 const ECHO_BYTES_MAX: usize = 64 << 20;

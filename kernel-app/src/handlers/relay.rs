@@ -6,12 +6,13 @@ use crate::context::Context;
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use endpoints::http::Limits;
 use endpoints::http::client::{self, Client, ClientConfig};
-use endpoints::http::{
-    Answer, Body, BodyLength, BodyWriter, Fields, Handler, Limits, Method, Reply, Request,
+use flow::{Connector, Target};
+use web::{
+    Answer, Content, ContentLength, ContentWriter, Fields, Handler, Method, Reply, Request,
     Response, Status,
 };
-use flow::{Connector, Target};
 
 /// Fields that belong to one connection, besides those that `Connection` names and those that the
 /// protocol cores write themselves (RFC 9110 section 7.6.1).
@@ -54,11 +55,11 @@ async fn pass_on<C: Connector + 'static>(
     let target = target(&request).ok_or(Status::BAD_REQUEST)?;
     let method = request.method();
     let outgoing = outgoing(&request, &target).ok_or(Status::BAD_REQUEST)?;
-    let answer = match request.body_length() {
-        BodyLength::Empty => client.send(&target, outgoing).await,
+    let answer = match request.content_length() {
+        ContentLength::Empty => client.send(&target, outgoing).await,
         length => {
-            let outgoing = outgoing.with_body(streamed(length));
-            let upload = async move |mut writer: BodyWriter| loop {
+            let outgoing = outgoing.carrying(streamed(length));
+            let upload = async move |mut writer: ContentWriter| loop {
                 match request.body().next().await {
                     Ok(Some(piece)) => writer.write(piece).await,
                     Ok(None) => return,
@@ -106,12 +107,12 @@ fn incoming<F: flow::Flow + 'static>(method: Method, mut answer: client::Respons
         let length = answer
             .header("content-length")
             .and_then(|value| core::str::from_utf8(value).ok()?.parse().ok());
-        return response.with_body(Body::Stream(length)).into();
+        return response.carrying(Content::Stream(length)).into();
     }
-    if answer.body_length() == BodyLength::Empty {
+    if answer.content_length() == ContentLength::Empty {
         return response.into();
     }
-    let response = response.with_body(streamed(answer.body_length()));
+    let response = response.carrying(streamed(answer.content_length()));
     Reply::stream(response, async move |mut writer| {
         loop {
             match answer.next().await {
@@ -126,11 +127,11 @@ fn incoming<F: flow::Flow + 'static>(method: Method, mut answer: client::Respons
     })
 }
 
-fn streamed(length: BodyLength) -> Body {
-    Body::Stream(match length {
-        BodyLength::Empty => Some(0),
-        BodyLength::Known(bytes) => Some(bytes),
-        BodyLength::Chunked | BodyLength::UntilClose => None,
+fn streamed(length: ContentLength) -> Content {
+    Content::Stream(match length {
+        ContentLength::Empty => Some(0),
+        ContentLength::Known(bytes) => Some(bytes),
+        ContentLength::Unknown => None,
     })
 }
 

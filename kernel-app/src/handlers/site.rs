@@ -3,9 +3,9 @@
 use crate::{Platform, context::Context};
 use alloc::borrow::ToOwned;
 use core::time::Duration;
-use endpoints::http::files::{self, Options, Variant};
-use endpoints::http::{Answer, Handler, Request, Response, Status};
 use flow::time::Timers;
+use web::files::{self, Options, Variant};
+use web::{Answer, Handler, Request, Response, Status};
 
 /// What answers where nothing is, if the site has it.
 const NOT_FOUND_PAGE: &str = "404.html";

@@ -15,13 +15,14 @@ use alloc::vec::Vec;
 use core::future::poll_fn;
 use core::task::Poll;
 use core::time::Duration;
-use endpoints::http::{self, Reply as HttpReply, Response, Status};
 use endpoints::pipe::{Client, Compress, make_client};
 use endpoints::zmq::{Connect, Host};
 
 use flow::registry::Query;
 use flow::{Flow, FlowError, FlowExt, Target};
 use serde::{Deserialize, Serialize};
+use web::Reply as HttpReply;
+use web::{Response, Status};
 
 /// Longest text that another appliance is asked to transform, in bytes.
 const TEXT_BYTES_MAX: usize = 1 << 20;
@@ -80,7 +81,7 @@ pub fn texts_of<P: Platform>(context: &Context<P>, service: Target) -> Client<Re
 /// path names, as `10.9.0.2:5555` or as `transform@alpha`. A session of one appliance that calls another's service.
 pub async fn transform_elsewhere<P: Platform>(
     context: Context<P>,
-    mut request: http::Request,
+    mut request: web::Request,
 ) -> Response {
     let Some(service) = service_of(&request) else {
         return Response::plain(Status::BAD_REQUEST);
@@ -104,7 +105,7 @@ pub async fn transform_elsewhere<P: Platform>(
 /// A route of the debug endpoints: the connection becomes a [`trial`]'s. Its client sends a line of
 /// words and reads `ready`, then what the trial says at its end; when the client goes, so does the
 /// trial.
-pub async fn try_out<P: Platform>(context: Context<P>, _request: http::Request) -> HttpReply {
+pub async fn try_out<P: Platform>(context: Context<P>, _request: web::Request) -> HttpReply {
     let head = Response::new(Status::SWITCHING_PROTOCOLS).with_header("Upgrade", "zmq-trial");
     HttpReply::upgrade(head, move |mut flow| async move {
         // A client that has gone needs no answer.
@@ -156,7 +157,7 @@ impl<P: Platform> trial::Place for Context<P> {
     }
 }
 
-fn service_of(request: &http::Request) -> Option<Target> {
+fn service_of(request: &web::Request) -> Option<Target> {
     let text = core::str::from_utf8(request.parameter("service")?).ok()?;
     let by_name = || text.parse().ok().map(|query: Query| query.target());
     text.parse().ok().or_else(by_name)

@@ -7,7 +7,8 @@ use crate::service::{Offer, Opened, Service, listen};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::time::Duration;
-use endpoints::http::{Routes, Server};
+use endpoints::http::Server;
+use web::Routes;
 
 /// Serves `routes`.
 pub fn open<P: Platform>(context: &Context<P>, routes: Routes) -> Opened {

@@ -16,13 +16,14 @@ use tinyjson::JsonValue;
 
 /// Which crate may depend on which of ours. Dev-dependencies are tests, and tests may use any.
 const ARROWS: &[(&str, &[&str])] = &[
-    ("aqueduct", &["config", "endpoints", "net", "flow"]),
+    ("aqueduct", &["config", "endpoints", "web", "net", "flow"]),
     (
         "aqueduct-bare",
         &[
             "aqueduct",
             "config",
             "endpoints",
+            "web",
             "net",
             "flow",
             "machine",
@@ -32,10 +33,11 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("aqueduct-linux", &["aqueduct", "config", "endpoints", "net", "flow", "offload"]),
-    ("endpoints", &["flow", "http", "rpc", "zmq", "pipe"]),
+    ("endpoints", &["flow", "web", "http", "rpc", "zmq", "pipe"]),
     ("net", &["flow"]),
     ("flow", &[]),
-    ("http", &[]),
+    ("http", &["web"]),
+    ("web", &["flow"]),
     ("rpc", &[]),
     ("zmq", &[]),
     ("pipe", &[]),

@@ -1,15 +1,19 @@
 //! The access log: one line for each answer, under the log target `access`.
 
-use ::http::semantics::access_log::Entry;
-use ::http::semantics::date::HttpDate;
-use ::http::{Request, Status};
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 use flow::Address;
+use web::access_log::Entry;
+use web::date::HttpDate;
+use web::{RequestHead, Status};
 
 /// Begins the line of a request, or of what was refused before it was one.
-pub(super) fn begin(peer: Address, date: Option<&HttpDate>, request: Option<&Request>) -> Entry {
+pub(super) fn begin(
+    peer: Address,
+    date: Option<&HttpDate>,
+    request: Option<&RequestHead>,
+) -> Entry {
     match peer.ip() {
         // Most of them, and without the formatter's cost.
         Some(IpAddr::V4(address)) => {

@@ -1,26 +1,25 @@
 //! Requests over any connector.
 
-mod exchange;
+mod driver;
 mod pool;
 mod response;
 
 pub use ::http::client::Request;
 pub use response::Response;
 
-use super::body::BodyWriter;
-use super::exchange::Producing;
+use ::http::Limits;
 use ::http::client::Connection;
-use ::http::{Limits, Method};
 use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::string::ToString;
 use core::fmt;
 use core::time::Duration;
-use exchange::Exchange;
+use driver::Driver;
 use flow::task::Spawner;
 use flow::time::Timers;
 use flow::{ConnectError, Connector, FlowError, Target};
 use pool::Pool;
+use web::{ContentWriter, Method, Producing};
 
 /// What a client is told beside its connector.
 #[derive(Clone, Debug)]
@@ -53,7 +52,7 @@ pub enum ClientError {
     /// The body is longer than the caller said it would take.
     TooLong,
     /// The producer of a streamed body abandoned it, or wrote more or less than the request declares.
-    BodyLength,
+    StreamLength,
 }
 
 impl fmt::Display for ClientError {
@@ -63,7 +62,7 @@ impl fmt::Display for ClientError {
             Self::Connect(error) => error.fmt(f),
             Self::Flow(error) => error.fmt(f),
             Self::TooLong => f.write_str("the body is longer than allowed"),
-            Self::BodyLength => {
+            Self::StreamLength => {
                 f.write_str("the streamed body was abandoned or differs from its declared length")
             }
         }
@@ -142,7 +141,7 @@ impl<C: Connector> Client<C> {
     }
 
     /// As [`send`](Self::send), with a body that `produce` writes as the server takes it. The request's own body is
-    /// to be [`Body::Stream`](http::Body::Stream).
+    /// to be [`Content::Stream`](web::Content::Stream).
     ///
     /// # Errors
     /// See [`ClientError`].
@@ -150,7 +149,7 @@ impl<C: Connector> Client<C> {
         &self,
         target: &Target,
         request: Request,
-        produce: impl FnOnce(BodyWriter) -> P + 'static,
+        produce: impl FnOnce(ContentWriter) -> P + 'static,
     ) -> Result<Response<C::Flow>, ClientError> {
         let produce = |writer| -> Producing { Box::pin(produce(writer)) };
         self.send_once(target, request, Some(Box::new(produce))).await
@@ -183,12 +182,12 @@ impl<C: Connector> Client<C> {
         request: Request,
         produce: Option<Produce>,
     ) -> Result<Response<C::Flow>, ClientError> {
-        let mut exchange = Exchange::new(flow, core, &self.timers, produce);
-        exchange.begin(request)?;
-        let head = exchange.head().await?;
-        Ok(Response::new(head, exchange, target.clone(), self.pool.clone()))
+        let mut driver = Driver::new(flow, core, &self.timers, produce);
+        driver.begin(request)?;
+        let head = driver.head().await?;
+        Ok(Response::new(head, driver, target.clone(), self.pool.clone()))
     }
 }
 
 /// Makes the future that writes a request's body.
-type Produce = Box<dyn FnOnce(BodyWriter) -> Producing>;
+type Produce = Box<dyn FnOnce(ContentWriter) -> Producing>;

@@ -1,8 +1,7 @@
 //! Serving: a listener, and a task for each connection.
 
 use super::access;
-use super::exchange::Handler;
-use super::session::Session;
+use super::connection::Connection;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -11,9 +10,10 @@ use core::time::Duration;
 use flow::task::Spawner;
 use flow::time::Timers;
 use flow::{Address, Listener};
-use http::semantics::access_log::Entry;
-use http::semantics::date::{DateCache, HttpDate};
-use http::{Request, server};
+use http::server;
+use web::access_log::Entry;
+use web::date::{DateCache, HttpDate};
+use web::{Handler, RequestHead};
 
 /// What a server is told beside its handler.
 #[derive(Clone, Debug, Default)]
@@ -64,7 +64,7 @@ impl Server {
         while !self.0.draining.get() {
             match listener.accept().await {
                 Ok(flow) => {
-                    self.0.spawner.spawn("http", Session::new(flow, self.0.clone()));
+                    self.0.spawner.spawn("http", Connection::new(flow, self.0.clone()));
                 }
                 Err(error) => {
                     log::error!("http: listening on {} ended: {error}", listener.local());
@@ -108,14 +108,14 @@ pub(super) struct Shared {
 impl Shared {
     /// Counts a request, and begins its line of the access log, if there is one.
     #[inline]
-    pub(super) fn begin_request(&self, peer: Address, request: &Request) -> Option<Entry> {
+    pub(super) fn begin_request(&self, peer: Address, request: &RequestHead) -> Option<Entry> {
         self.requests.set(self.requests.get() + 1);
         self.begin_log(peer, Some(request))
     }
 
     /// Begins a line of the access log, if there is one.
     #[inline]
-    fn begin_log(&self, peer: Address, request: Option<&Request>) -> Option<Entry> {
+    fn begin_log(&self, peer: Address, request: Option<&RequestHead>) -> Option<Entry> {
         self.access_log.get().then(|| {
             let begin = |date: Option<&HttpDate>| access::begin(peer, date, request);
             self.with_date(self.timers.now(), begin)

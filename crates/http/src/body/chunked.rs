@@ -1,17 +1,19 @@
 //! The chunked coding (RFC 9112 section 7.1), decoded in one loop over its states.
 
-use super::{Piece, Trailers, prefix};
-use crate::head::scan::is_name;
-use crate::head::{Facts, Gather, Head, parse_fields};
+use super::{Piece, prefix};
+use crate::head::{Framing, PartialHead, parse_fields};
 use crate::{Error, Limits};
 use alloc::vec::Vec;
+use web::Trailers;
+use web::fields::Section;
+use web::syntax::is_name;
 
 /// Digits of a chunk size: enough for 64 bits, so that it cannot overflow.
 const SIZE_DIGITS_MAX: u8 = 16;
 
 /// Decoder of one chunked body.
 #[derive(Debug)]
-pub(super) struct Chunked {
+pub(super) struct ChunkedDecoder {
     state: State,
     extension_bytes_left: u16,
     /// Bytes of the trailer section so far.
@@ -40,7 +42,7 @@ enum State {
     },
     DataReturn,
     DataLineFeed,
-    Trailer(Gather),
+    Trailer(PartialHead),
     Ended,
 }
 
@@ -52,10 +54,10 @@ enum Quoted {
     Escape,
 }
 
-impl Chunked {
-    pub(super) fn new(extension_bytes_max: u16) -> Chunked {
+impl ChunkedDecoder {
+    pub(super) fn new(extension_bytes_max: u16) -> ChunkedDecoder {
         let state = State::Size { digits: 0, size: 0 };
-        Chunked { state, extension_bytes_left: extension_bytes_max, trailer: Vec::new() }
+        ChunkedDecoder { state, extension_bytes_left: extension_bytes_max, trailer: Vec::new() }
     }
 
     /// Takes bytes of `input` up to the first piece of data or the end.
@@ -78,9 +80,9 @@ impl Chunked {
                     }
                     return Ok((at + data.len(), Some(Piece::Data(data))));
                 }
-                State::Trailer(gather) => {
+                State::Trailer(partial) => {
                     let (taken, complete) =
-                        gather.take_bounded(rest, &mut self.trailer, limits.trailer_bytes_max)?;
+                        partial.take_bounded(rest, &mut self.trailer, limits.trailer_bytes_max)?;
                     if !complete {
                         return Ok((at + taken, None));
                     }
@@ -121,7 +123,7 @@ impl Chunked {
             State::SizeLineFeed { size } if byte == b'\n' => {
                 *allowed = allowed.checked_sub(size).ok_or(Error::BodyTooLarge)?;
                 if size == 0 {
-                    State::Trailer(Gather::trailers())
+                    State::Trailer(PartialHead::trailers())
                 } else {
                     State::Data { left: size }
                 }
@@ -178,15 +180,16 @@ fn parse_trailer(bytes: Vec<u8>, limits: &Limits) -> Result<Option<Trailers>, Er
     if bytes == b"\r\n" {
         return Ok(None);
     }
-    let mut head = Head { bytes, fields: Vec::new() };
+    let mut section = Section { bytes, fields: Vec::new() };
     let fields_max = limits.trailer_fields_max;
-    let end = parse_fields(&head.bytes, 0, fields_max, &mut head.fields, &mut Facts::default())?;
+    let Section { bytes, fields } = &mut section;
+    let end = parse_fields(bytes, 0, fields_max, fields, &mut Framing::default())?;
     // RFC 9110 section 6.5.1: fields for framing, routing, authentication, request modifiers and content format
     // have no place in a trailer section.
-    if end != Some(head.bytes.len()) || head.fields().any(|(name, _)| is_forbidden(name)) {
+    if end != Some(section.bytes.len()) || section.fields().any(|(name, _)| is_forbidden(name)) {
         return Err(Error::Trailer);
     }
-    Ok(Some(Trailers(head)))
+    Ok(Some(Trailers::new(section)))
 }
 
 fn is_forbidden(name: &[u8]) -> bool {

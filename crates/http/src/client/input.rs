@@ -2,10 +2,12 @@
 
 use super::response::parse_response;
 use super::{Connection, Event, Input, Response};
-use crate::body::{Content, Taken, response_length};
-use crate::head::{Gather, Head};
-use crate::{BodyLength, Error, Status, Transport, Version};
+use crate::body::{BodyFraming, Demand, Received, Receiver, response_framing};
+use crate::head::PartialHead;
+use crate::{Error, Transport};
 use core::time::Duration;
+use web::fields::Section;
+use web::{Status, Version};
 
 impl Connection {
     /// Takes bytes from `input`: how many, and what they turned out to be.
@@ -59,10 +61,10 @@ impl Connection {
                 head.bytes.extend_from_slice(input.get(..len).unwrap_or(input));
                 return Ok((len, self.open_response(now, Response { head, ..response }, interim)?));
             }
-            self.gather = Gather::default();
+            self.partial = PartialHead::default();
             self.read_deadline = Some(now + self.limits.head_time);
         }
-        let (taken, complete) = self.gather.take(input, &mut head.bytes, &self.limits)?;
+        let (taken, complete) = self.partial.take(input, &mut head.bytes, &self.limits)?;
         if !complete {
             self.head = head;
             return Ok((taken, None));
@@ -70,7 +72,7 @@ impl Connection {
         let bytes = core::mem::take(&mut head.bytes);
         let (response, _) =
             parse_response(&bytes, &self.limits, &mut head)?.ok_or(Error::StartLine)?;
-        let head = Head { bytes, fields: head.fields };
+        let head = Section { bytes, fields: head.fields };
         Ok((taken, self.open_response(now, Response { head, ..response }, interim)?))
     }
 
@@ -95,15 +97,16 @@ impl Connection {
             return Ok(Some(Event::Response(response)));
         }
         let http11 = response.version == Version::Http11;
-        self.exchange.persists &= !response.facts.close && (http11 || response.facts.keep_alive);
+        self.exchange.persists &=
+            !response.framing.close && (http11 || response.framing.keep_alive);
         if !self.exchange.head_method && !status.has_no_content() {
-            response.body = response_length(&response.facts, http11, &self.limits)?;
+            response.body = response_framing(&response.framing, http11, &self.limits)?;
         }
         match response.body {
-            BodyLength::Empty => self.end_response(now),
-            length => {
-                self.exchange.persists &= length != BodyLength::UntilClose;
-                self.input = Input::Body(Content::new(length, &self.limits));
+            BodyFraming::None => self.end_response(now),
+            framing => {
+                self.exchange.persists &= framing != BodyFraming::UntilClose;
+                self.input = Input::Body(Receiver::new(framing, &self.limits));
             }
         }
         Ok(Some(Event::Response(response)))
@@ -127,19 +130,19 @@ impl Connection {
         input: &'a [u8],
     ) -> Result<(usize, Option<Event<'a>>), Error> {
         let Input::Body(content) = &mut self.input else { return Ok((0, None)) };
-        let wanted = !matches!(content.demand, crate::body::Demand::Dropped { .. });
+        let wanted = !matches!(content.demand, Demand::Dropped { .. });
         let (count, taken) = content.take(input, &self.limits)?;
         if count > 0 {
             self.read_deadline = Some(now + self.limits.body_progress_time);
         }
         let event = match taken {
-            Taken::Nothing => None,
-            Taken::Data(data) => Some(Event::Data(data)),
-            Taken::End(trailers) => {
+            Received::Nothing => None,
+            Received::Data(data) => Some(Event::Data(data)),
+            Received::End(trailers) => {
                 self.end_response(now);
                 wanted.then_some(Event::End(trailers))
             }
-            Taken::TooMuch => {
+            Received::TooMuch => {
                 self.abort();
                 None
             }

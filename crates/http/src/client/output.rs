@@ -1,9 +1,10 @@
 //! From requests to output.
 
 use super::{Connection, Exchange, Request};
-use crate::send::{Cursor, SendFraming};
-use crate::{Body, Method};
+use crate::body::BodyFraming;
+use crate::send::Cursor;
 use core::time::Duration;
+use web::{Content, Method};
 
 /// Upper bound of what a head holds besides its own lines, target, authority and media type, bytes.
 const HEAD_OVERHEAD_BYTES: usize = 256;
@@ -44,12 +45,12 @@ impl Connection {
         let framing = request.framing();
         let len_max = HEAD_OVERHEAD_BYTES + request.variable_bytes();
         self.sender.write_head(out, at, len_max, |cursor| write_head(cursor, &request, framing));
-        let body = core::mem::take(&mut request.body);
+        let content = core::mem::take(&mut request.content);
         if request.waits(framing) {
-            self.held = Some((body, framing));
+            self.held = Some((content, framing));
             self.read_deadline = Some(now + self.limits.continue_time);
         } else {
-            self.sender.start(body, framing);
+            self.sender.start(content, framing);
         }
     }
 }
@@ -64,19 +65,19 @@ impl Request {
         }
     }
 
-    fn framing(&self) -> SendFraming {
+    fn framing(&self) -> BodyFraming {
         let anticipated = matches!(self.method, Method::Post | Method::Put | Method::Patch);
-        match (&self.body, self.body.content_length()) {
-            (_, None) => SendFraming::Chunked,
+        match (&self.content, self.content.length()) {
+            (_, None) => BodyFraming::Chunked,
             // RFC 9110 section 8.6: no Content-Length 0 for a method that does not anticipate content.
-            (Body::Empty, _) if !anticipated => SendFraming::None,
-            (_, Some(len)) => SendFraming::Length(len),
+            (Content::Empty, _) if !anticipated => BodyFraming::None,
+            (_, Some(len)) => BodyFraming::Length(len),
         }
     }
 
     /// Whether the content waits for the server's consent. What is empty is not worth the wait.
-    fn waits(&self, framing: SendFraming) -> bool {
-        self.expect_continue && !matches!(framing, SendFraming::None | SendFraming::Length(0))
+    fn waits(&self, framing: BodyFraming) -> bool {
+        self.expect_continue && !matches!(framing, BodyFraming::None | BodyFraming::Length(0))
     }
 
     fn variable_bytes(&self) -> usize {
@@ -85,11 +86,11 @@ impl Request {
             + self.authority.len()
             + self.content_type.map_or(0, str::len)
             + self.upgrade.map_or(0, str::len)
-            + self.lines.0.len()
+            + self.lines.as_bytes().len()
     }
 }
 
-fn write_head(cursor: &mut Cursor<'_>, request: &Request, framing: SendFraming) {
+fn write_head(cursor: &mut Cursor<'_>, request: &Request, framing: BodyFraming) {
     cursor.put(request.method_name().as_bytes());
     cursor.put(b" ");
     cursor.put(&request.target);
@@ -98,13 +99,13 @@ fn write_head(cursor: &mut Cursor<'_>, request: &Request, framing: SendFraming) 
     cursor.put(request.authority.as_bytes());
     cursor.put(b"\r\n");
     match framing {
-        SendFraming::Length(len) => {
+        BodyFraming::Length(len) => {
             cursor.put(b"Content-Length: ");
             cursor.put_decimal(len);
             cursor.put(b"\r\n");
         }
-        SendFraming::Chunked => cursor.put(b"Transfer-Encoding: chunked\r\n"),
-        SendFraming::None | SendFraming::UntilClose => {}
+        BodyFraming::Chunked => cursor.put(b"Transfer-Encoding: chunked\r\n"),
+        BodyFraming::None | BodyFraming::UntilClose => {}
     }
     if let Some(content_type) = request.content_type {
         cursor.put(b"Content-Type: ");
@@ -114,7 +115,7 @@ fn write_head(cursor: &mut Cursor<'_>, request: &Request, framing: SendFraming) 
     if request.waits(framing) {
         cursor.put(b"Expect: 100-continue\r\n");
     }
-    cursor.put(&request.lines.0);
+    cursor.put(request.lines.as_bytes());
     match (request.upgrade, request.close) {
         (Some(protocol), _) => {
             cursor.put(b"Connection: upgrade\r\nUpgrade: ");

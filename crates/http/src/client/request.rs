@@ -1,11 +1,12 @@
 //! A request to be sent.
 
-use crate::head::scan::target_len;
+use crate::Error;
 use crate::request::is_authority;
-use crate::response::Lines;
-use crate::{Body, Data, Error, Method};
 use alloc::string::String;
 use alloc::vec::Vec;
+use web::fields::FieldLines;
+use web::syntax::target_len;
+use web::{Content, Data, Method};
 
 /// A request to be sent.
 #[derive(Debug)]
@@ -14,8 +15,8 @@ pub struct Request {
     pub(super) target: Vec<u8>,
     pub(super) authority: String,
     pub(super) content_type: Option<&'static str>,
-    pub(super) lines: Lines,
-    pub(super) body: Body,
+    pub(super) lines: FieldLines,
+    pub(super) content: Content,
     pub(super) upgrade: Option<&'static str>,
     pub(super) close: bool,
     pub(super) expect_continue: bool,
@@ -46,8 +47,8 @@ impl Request {
             target: target.into(),
             authority: authority.into(),
             content_type: None,
-            lines: Lines::default(),
-            body: Body::Empty,
+            lines: FieldLines::default(),
+            content: Content::Empty,
             upgrade: None,
             close: false,
             expect_continue: false,
@@ -58,14 +59,14 @@ impl Request {
     #[must_use]
     pub fn with_content(mut self, content_type: &'static str, content: impl Into<Data>) -> Request {
         self.content_type = Some(content_type);
-        self.body = Body::Full(content.into());
+        self.content = Content::Full(content.into());
         self
     }
 
     /// Sets content that is not one run of bytes.
     #[must_use]
-    pub fn with_body(mut self, body: Body) -> Request {
-        self.body = body;
+    pub fn carrying(mut self, content: Content) -> Request {
+        self.content = content;
         self
     }
 
@@ -109,7 +110,7 @@ impl Request {
     /// Whether it can be sent again from what it holds, after a connection broke: the method allows it, and
     /// the content is no stream.
     pub fn is_repeatable(&self) -> bool {
-        self.method.is_idempotent() && !self.body.is_stream()
+        self.method.is_idempotent() && !self.content.is_stream()
     }
 
     pub(super) fn method_name(&self) -> &'static str {
@@ -120,14 +121,14 @@ impl Request {
 impl Clone for Request {
     /// A copy; of a stream, only its length.
     fn clone(&self) -> Request {
-        let body = match &self.body {
-            Body::Empty => Body::Empty,
-            Body::Full(data) => Body::Full(data.clone()),
-            Body::Parts(parts) => Body::Parts(parts.clone()),
-            Body::Stream(len) => Body::Stream(*len),
+        let content = match &self.content {
+            Content::Empty => Content::Empty,
+            Content::Full(data) => Content::Full(data.clone()),
+            Content::Parts(parts) => Content::Parts(parts.clone()),
+            Content::Stream(len) => Content::Stream(*len),
         };
         let (target, authority, lines) =
             (self.target.clone(), self.authority.clone(), self.lines.clone());
-        Request { target, authority, lines, body, ..*self }
+        Request { target, authority, lines, content, ..*self }
     }
 }

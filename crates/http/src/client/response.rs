@@ -1,18 +1,21 @@
 //! A received response.
 
-use crate::head::scan::value_end;
-use crate::head::{Facts, Fields, Head, Span, parse_fields};
-use crate::{BodyLength, Error, Limits, Status, Version};
+use crate::body::BodyFraming;
+use crate::head::{Framing, parse_fields};
+use crate::{Error, Limits};
+use web::fields::{Fields, Section, Span};
+use web::syntax::value_end;
+use web::{ContentLength, Status, Version};
 
 /// A received response's head.
 #[derive(Debug)]
 pub struct Response {
-    pub(super) head: Head,
+    pub(super) head: Section,
     pub(super) status: Status,
     pub(super) version: Version,
     pub(super) reason: Span,
-    pub(super) facts: Facts,
-    pub(super) body: BodyLength,
+    pub(super) framing: Framing,
+    pub(super) body: BodyFraming,
 }
 
 impl Response {
@@ -47,8 +50,8 @@ impl Response {
     }
 
     /// How much content follows.
-    pub fn body_length(&self) -> BodyLength {
-        self.body
+    pub fn content_length(&self) -> ContentLength {
+        self.body.content_length()
     }
 }
 
@@ -58,19 +61,25 @@ impl Response {
 pub(super) fn parse_response(
     bytes: &[u8],
     limits: &Limits,
-    head: &mut Head,
+    head: &mut Section,
 ) -> Result<Option<(Response, usize)>, Error> {
     head.fields.clear();
     let bytes = bytes.get(..usize::from(limits.head_bytes_max)).unwrap_or(bytes);
     let line_max = usize::from(limits.start_line_bytes_max);
     let Some((status, version, reason, at)) = parse_line(bytes, line_max)? else { return Ok(None) };
-    let mut facts = Facts::default();
-    let Some(end) = parse_fields(bytes, at, limits.fields_max, &mut head.fields, &mut facts)?
+    let mut framing = Framing::default();
+    let Some(end) = parse_fields(bytes, at, limits.fields_max, &mut head.fields, &mut framing)?
     else {
         return Ok(None);
     };
-    let response =
-        Response { head: Head::default(), status, version, reason, facts, body: BodyLength::Empty };
+    let response = Response {
+        head: Section::default(),
+        status,
+        version,
+        reason,
+        framing,
+        body: BodyFraming::None,
+    };
     Ok(Some((response, end)))
 }
 

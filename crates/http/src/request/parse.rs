@@ -1,21 +1,23 @@
 //! Request heads (RFC 9112 sections 3 and 5).
 
-use super::{RequestHead, RequestLine};
-use crate::head::scan::{host_len, path_len, target_len, token_end};
-use crate::head::{Facts, Span, parse_fields};
-use crate::{Error, Limits, Method, Version};
+use crate::head::{Framing, parse_fields};
+use crate::{Error, Limits};
+use web::fields::Span;
+use web::syntax::{host_len, path_len, target_len, token_end};
+use web::{Method, Parts, Version};
 
-/// Parses a request head at the start of `bytes` into `request`, all but its copy of the bytes.
+/// Parses a request head at the start of `bytes` into `parts` and `framing`, all but its copy of the bytes.
 ///
 /// Returns the head's length; `None` when `bytes` ends before the head does. Offsets count from
 /// the start of `bytes`.
 pub(crate) fn parse_request(
     bytes: &[u8],
     limits: &Limits,
-    request: &mut RequestHead,
+    parts: &mut Parts,
+    framing: &mut Framing,
 ) -> Result<Option<usize>, Error> {
-    request.head.fields.clear();
-    request.facts = Facts::default();
+    parts.section.fields.clear();
+    *framing = Framing::default();
     let bytes = bytes.get(..usize::from(limits.head_bytes_max)).unwrap_or(bytes);
     // RFC 9112 section 2.2: ignore at least one empty line before the request line.
     let start = match bytes {
@@ -23,14 +25,12 @@ pub(crate) fn parse_request(
         [b'\r', b'\n', ..] => 2,
         _ => 0,
     };
-    let Some(at) = parse_line(bytes, start, limits, &mut request.line)? else { return Ok(None) };
+    let Some(at) = parse_line(bytes, start, limits, parts)? else { return Ok(None) };
     let fields_max = limits.fields_max;
-    let Some(end) =
-        parse_fields(bytes, at, fields_max, &mut request.head.fields, &mut request.facts)?
-    else {
+    let Some(end) = parse_fields(bytes, at, fields_max, &mut parts.section.fields, framing)? else {
         return Ok(None);
     };
-    check_host(bytes, request)?;
+    check_host(bytes, parts, framing)?;
     Ok(Some(end))
 }
 
@@ -39,7 +39,7 @@ fn parse_line(
     bytes: &[u8],
     start: usize,
     limits: &Limits,
-    line: &mut RequestLine,
+    line: &mut Parts,
 ) -> Result<Option<usize>, Error> {
     let method_end = token_end(bytes, start);
     match bytes.get(method_end) {
@@ -100,7 +100,7 @@ fn parse_version(rest: &[u8]) -> Result<Option<Version>, Error> {
 }
 
 /// Splits the target by its form (RFC 9112 section 3.2).
-fn split_target(bytes: &[u8], line: &mut RequestLine) -> Result<(), Error> {
+fn split_target(bytes: &[u8], line: &mut Parts) -> Result<(), Error> {
     let target = line.target.of(bytes);
     let start = usize::from(line.target.start);
     let end = start + target.len();
@@ -157,23 +157,22 @@ fn absolute_authority(target: &[u8], start: usize) -> Result<Span, Error> {
     Ok(Span::new(start + scheme_len, start + scheme_len + len))
 }
 
-fn check_host(bytes: &[u8], request: &mut RequestHead) -> Result<(), Error> {
-    let line = &mut request.line;
-    let Some(host) = request.facts.host else {
+fn check_host(bytes: &[u8], parts: &mut Parts, framing: &Framing) -> Result<(), Error> {
+    let Some(host) = framing.host else {
         // RFC 9112 section 3.2: an HTTP/1.1 request without Host, reject.
-        return if line.version == Version::Http11 { Err(Error::Host) } else { Ok(()) };
+        return if parts.version == Version::Http11 { Err(Error::Host) } else { Ok(()) };
     };
     if !is_authority(host.of(bytes)) {
         return Err(Error::Host);
     }
-    if line.authority.len == 0 {
-        line.authority = host;
+    if parts.authority.len == 0 {
+        parts.authority = host;
         return Ok(());
     }
     // RFC 9112 section 3.2.2: the target's authority replaces the received Host. Replaced in the
     // field itself, so that nobody can be led to the other one.
-    for field in request.head.fields.iter_mut().filter(|field| field.value == host) {
-        field.value = line.authority;
+    for field in parts.section.fields.iter_mut().filter(|field| field.value == host) {
+        field.value = parts.authority;
     }
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! Writing into a buffer whose size was checked before.
 
+use web::decimal::{self, DIGITS_MAX};
+
 /// Appends to a buffer. What does not fit is left out; callers reserve enough beforehand.
 pub(crate) struct Cursor<'a> {
     out: &'a mut [u8],
@@ -34,24 +36,14 @@ impl<'a> Cursor<'a> {
     }
 
     /// Writes a number in decimal digits.
-    pub(crate) fn put_decimal(&mut self, mut number: u64) {
+    pub(crate) fn put_decimal(&mut self, number: u64) {
         if let Ok(digit @ 0..10) = u8::try_from(number) {
             return self.put(&[b'0' + digit]);
         }
         if number < 100 {
             return self.put(&[b'0' + (number / 10) as u8, b'0' + (number % 10) as u8]);
         }
-        let mut digits = [0; 20];
-        let mut first = digits.len();
-        for (index, digit) in digits.iter_mut().enumerate().rev() {
-            *digit = b'0' + (number % 10) as u8;
-            number /= 10;
-            first = index;
-            if number == 0 {
-                break;
-            }
-        }
-        self.put(digits.get(first..).unwrap_or(&[]));
+        self.put(decimal::write(number, &mut [0; DIGITS_MAX]));
     }
 }
 

@@ -1,12 +1,13 @@
 //! From input to events.
 
-use super::{Config, Connection, Event, Exchange, Gathering, Input, Shared};
-use crate::body::{Content, Demand, Taken, request_length};
-use crate::head::Expect;
-use crate::request::{RequestHead, host_of, parse_request};
-use crate::{BodyLength, Error, Method, Request, Transport, Version};
+use super::{Config, Connection, Event, Exchange, Input, Partial, Shared};
+use crate::body::{BodyFraming, Demand, Received, Receiver, request_framing};
+use crate::head::{Expect, Framing};
+use crate::request::{ParsedRequest, host_of, parse_request};
+use crate::{Error, Transport};
 use alloc::rc::Rc;
 use core::time::Duration;
+use web::{Method, Parts, RequestHead, Trailers, Version};
 
 impl Connection {
     /// Takes bytes from `input`: how many, and what they turned out to be.
@@ -35,89 +36,91 @@ impl Connection {
         now: Duration,
         input: &'a [u8],
     ) -> Result<(usize, Option<Event<'a>>), Error> {
-        if self.gathering.is_none() {
+        if self.partial.is_none() {
             // The usual cases: a head that came before, or another whole one in one piece, which is parsed where it
             // lies and copied once.
             if let Some(request) = self.shared.heads.find(input) {
-                return Ok((request.0.head.bytes.len(), Some(self.open_again(now, request))));
+                let len = request.head.section().bytes.len();
+                return Ok((len, Some(self.open_again(now, request))));
             }
-            if let Some(request) = self.parse_head(input)? {
-                let len = request.0.head.bytes.len();
-                self.open(&request.0);
-                return Ok((len, Some(Event::Request(request))));
+            if let Some(head) = self.parse_head(input)? {
+                return Ok((head.section().bytes.len(), Some(Event::Request(head))));
             }
             let deadline = now + self.shared.config.limits.head_time;
             self.read_deadline =
                 Some(self.read_deadline.map_or(deadline, |known| known.min(deadline)));
         }
-        let mut gathering = self.gathering.take().unwrap_or_default();
-        let Gathering { gather, bytes } = &mut *gathering;
-        let (taken, complete) = gather.take(input, bytes, &self.shared.config.limits)?;
+        let mut partial = self.partial.take().unwrap_or_default();
+        let Partial { head, bytes } = &mut *partial;
+        let (taken, complete) = head.take(input, bytes, &self.shared.config.limits)?;
         if !complete {
-            self.gathering = Some(gathering);
+            self.partial = Some(partial);
             return Ok((taken, None));
         }
-        let request = self.parse_head(bytes)?.ok_or(Error::StartLine)?;
-        self.open(&request.0);
-        Ok((taken, Some(Event::Request(request))))
+        let head = self.parse_head(bytes)?.ok_or(Error::StartLine)?;
+        Ok((taken, Some(Event::Request(head))))
     }
 
-    /// Parses the head at the start of `bytes`, if it is whole, and remembers it.
-    fn parse_head(&self, bytes: &[u8]) -> Result<Option<Request>, Error> {
+    /// Parses the head at the start of `bytes`, if it is whole, remembers it and opens its request.
+    fn parse_head(&mut self, bytes: &[u8]) -> Result<Option<RequestHead>, Error> {
         let Shared { config, heads } = &*self.shared;
         let mut blank = heads.blank();
         let Some(request) = Rc::get_mut(&mut blank) else { return Ok(None) };
-        let Some(len) = parse_request(bytes, &config.limits, request)? else {
+        let ParsedRequest { head, framing, body, .. } = request;
+        let Some(parts) = head.parts_mut() else { return Ok(None) };
+        let Some(len) = parse_request(bytes, &config.limits, parts, framing)? else {
             heads.take_back(blank);
             return Ok(None);
         };
-        request.head.bytes.extend_from_slice(bytes.get(..len).unwrap_or(bytes));
-        request.admit(config)?;
-        let request = Request(blank);
-        heads.keep(bytes, &request);
-        Ok(Some(request))
+        parts.section.bytes.extend_from_slice(bytes.get(..len).unwrap_or(bytes));
+        *body = admit(parts, framing, config)?;
+        let head = head.clone();
+        let (framing, body) = (*framing, *body);
+        heads.keep(bytes, blank);
+        self.open(&head, &framing, body);
+        Ok(Some(head))
     }
 
     /// Begins the exchange of a request.
-    fn open(&mut self, request: &RequestHead) {
-        let RequestHead { line, facts, body, .. } = request;
-        let http11 = line.version == Version::Http11;
+    fn open(&mut self, head: &RequestHead, framing: &Framing, body: BodyFraming) {
+        let http11 = head.version() == Version::Http11;
         self.exchange = Exchange {
             open: true,
-            head_method: line.method == Method::Head,
-            connect_method: line.method == Method::Connect,
+            head_method: head.method() == Method::Head,
+            connect_method: head.method() == Method::Connect,
             http11,
-            upgrade: facts.upgrade,
+            upgrade: framing.upgrade,
             // RFC 9112 section 9.3: who persists, and who must ask for it.
-            client_persists: !facts.close && (http11 || facts.keep_alive),
+            client_persists: !framing.close && (http11 || framing.keep_alive),
             ..Exchange::default()
         };
         self.read_deadline = None;
-        if *body == BodyLength::Empty {
+        if body == BodyFraming::None {
             self.input = Input::Held;
         } else {
-            self.exchange.expects_continue = facts.expect == Expect::Continue;
-            self.input = Input::Body(Content::new(*body, &self.shared.config.limits));
+            self.exchange.expects_continue = framing.expect == Expect::Continue;
+            self.input = Input::Body(Receiver::new(body, &self.shared.config.limits));
         }
     }
 
     /// Opens a request that came before: its answer may be known, or worth keeping now.
-    fn open_again(&mut self, now: Duration, request: Request) -> Event<'static> {
-        self.open(&request.0);
-        let may_repeat = request.0.line.method == Method::Get
+    fn open_again(&mut self, now: Duration, request: Rc<ParsedRequest>) -> Event<'static> {
+        self.open(&request.head, &request.framing, request.body);
+        let head = request.head.clone();
+        let may_repeat = head.method() == Method::Get
             && matches!(self.input, Input::Held)
             && self.exchange.http11
             && self.exchange.client_persists
             && !self.draining;
         if !may_repeat {
-            return Event::Request(request);
+            return Event::Request(head);
         }
-        self.repeated = Some(request.clone());
-        let Some(kept) = request.0.answer.get() else { return Event::Request(request) };
-        let (status, content_bytes) = (kept.status, kept.content_bytes);
+        let known = request.response.get().map(|known| (known.status, known.content_bytes));
+        self.repeated = Some(request);
+        let Some((status, content_bytes)) = known else { return Event::Request(head) };
         self.exchange.repeats = true;
         self.arm_write(now);
-        Event::Answered(request, status, content_bytes)
+        Event::Answered(head, status, content_bytes)
     }
 
     fn read_content<'a>(
@@ -135,10 +138,10 @@ impl Connection {
             self.exchange.expects_continue = false;
         }
         let event = match taken {
-            Taken::Nothing => None,
-            Taken::Data(data) => Some(Event::Data(data)),
-            Taken::End(trailers) => self.end_content(now, trailers),
-            Taken::TooMuch => {
+            Received::Nothing => None,
+            Received::Data(data) => Some(Event::Data(data)),
+            Received::End(trailers) => self.end_content(now, trailers),
+            Received::TooMuch => {
                 self.give_up_content(now);
                 None
             }
@@ -147,11 +150,7 @@ impl Connection {
     }
 
     /// The content is complete.
-    fn end_content(
-        &mut self,
-        now: Duration,
-        trailers: Option<crate::Trailers>,
-    ) -> Option<Event<'static>> {
+    fn end_content(&mut self, now: Duration, trailers: Option<Trailers>) -> Option<Event<'static>> {
         let wanted =
             matches!(&self.input, Input::Body(content) if content.demand == Demand::Wanted);
         self.input = Input::Held;
@@ -186,27 +185,26 @@ impl Connection {
     }
 }
 
-impl RequestHead {
-    /// Refuses what this server does not take, whatever connection it comes on.
-    fn admit(&mut self, config: &Config) -> Result<(), Error> {
-        let RequestHead { head, line, facts, .. } = self;
-        let http11 = line.version == Version::Http11;
-        if !http11 {
-            // RFC 9110 sections 7.8 and 10.1.1: ignored in HTTP/1.0.
-            facts.upgrade = false;
-            facts.expect = Expect::Nothing;
-        }
-        self.body = request_length(facts, http11, &config.limits)?;
-        if facts.expect == Expect::Unknown {
-            return Err(Error::Expectation);
-        }
-        let asked = host_of(line.authority.of(&head.bytes));
-        let mut hosts = config.hosts.iter();
-        if !config.hosts.is_empty()
-            && !hosts.any(|host| host.as_bytes().eq_ignore_ascii_case(asked))
-        {
-            return Err(Error::Misdirected);
-        }
-        Ok(())
+/// Refuses what this server does not take, whatever connection it comes on; how the body of what it takes is framed.
+fn admit(parts: &mut Parts, framing: &mut Framing, config: &Config) -> Result<BodyFraming, Error> {
+    let http11 = parts.version == Version::Http11;
+    if !http11 {
+        // RFC 9110 sections 7.8 and 10.1.1: ignored in HTTP/1.0.
+        framing.upgrade = false;
+        framing.expect = Expect::Nothing;
     }
+    let body = request_framing(framing, http11, &config.limits)?;
+    if framing.expect == Expect::Unknown {
+        return Err(Error::Expectation);
+    }
+    let asked = host_of(parts.authority.of(&parts.section.bytes));
+    let mut hosts = config.hosts.iter();
+    if !config.hosts.is_empty() && !hosts.any(|host| host.as_bytes().eq_ignore_ascii_case(asked)) {
+        return Err(Error::Misdirected);
+    }
+    parts.content_length = body.content_length();
+    parts.selects = framing.selects;
+    parts.upgrade = framing.upgrade;
+    parts.expects_continue = framing.expect == Expect::Continue;
+    Ok(body)
 }

@@ -1,12 +1,13 @@
 //! From responses to output.
 
-use super::{Connection, Exchange, Input, Kept};
-use crate::body::Demand;
-use crate::semantics::date::HttpDate;
-use crate::send::{Cursor, SendFraming};
-use crate::{Body, Response, Status, Transport};
+use super::{CachedResponse, Connection, Exchange, Input};
+use crate::Transport;
+use crate::body::{BodyFraming, Demand};
+use crate::send::Cursor;
 use bytes::Bytes;
 use core::time::Duration;
+use web::date::HttpDate;
+use web::{Content, Response, Status};
 
 /// Upper bound of what a head holds besides its own lines, media type and reason: status line, `Date`, length or
 /// coding, `Connection`, names and line ends, bytes.
@@ -15,7 +16,7 @@ const HEAD_OVERHEAD_BYTES: usize = 256;
 impl Connection {
     /// Writes output to `out`: how many bytes. 0 means that there is nothing now.
     ///
-    /// `date` is the current date, for instance from [`DateCache`](crate::semantics::date::DateCache); without a
+    /// `date` is the current date, for instance from [`DateCache`](web::date::DateCache); without a
     /// clock there is none (RFC 9110 section 6.6.1).
     pub fn poll_transmit(
         &mut self,
@@ -77,11 +78,11 @@ impl Connection {
         }
         let Some(response) = &mut self.response else { return };
         // The rest stays where it is until it is written: responses are large.
-        let body = core::mem::take(&mut response.body);
-        let (status, closes) = (response.status, response.close || self.draining);
-        let framing = self.framing(status, &body);
+        let content = response.take_content();
+        let (status, closes) = (response.status(), response.closes() || self.draining);
+        let framing = self.framing(status, &content);
         let has_content = self.has_content(status);
-        let ends_by_closing = has_content && framing == SendFraming::UntilClose;
+        let ends_by_closing = has_content && framing == BodyFraming::UntilClose;
         self.exchange.started = true;
         self.exchange.persists = self.exchange.client_persists
             && !(closes || ends_by_closing)
@@ -92,7 +93,7 @@ impl Connection {
         let connection = self.connection_line(status);
         let Some(response) = &self.response else { return };
         let head = Head { response, framing, connection };
-        if response.repeatable && self.keeps(&head, date, &body) {
+        if response.is_repeatable() && self.keeps(&head, date, &content) {
             self.response = None;
             return self.repeat(date, out, at);
         }
@@ -100,13 +101,15 @@ impl Connection {
             head.write(date, cursor);
         });
         self.response = None;
-        self.sender.start(body, if has_content { framing } else { SendFraming::None });
+        self.sender.start(content, if has_content { framing } else { BodyFraming::None });
     }
 
     /// Keeps a response with the request that it answers, if it may be; says whether it did.
-    fn keeps(&self, head: &Head<'_>, date: Option<&HttpDate>, body: &Body) -> bool {
-        let (Some(request), Body::Full(content)) = (&self.repeated, body) else { return false };
-        if !self.exchange.persists || !self.has_content(head.response.status) {
+    fn keeps(&self, head: &Head<'_>, date: Option<&HttpDate>, content: &Content) -> bool {
+        let (Some(request), Content::Full(content)) = (&self.repeated, content) else {
+            return false;
+        };
+        if !self.exchange.persists || !self.has_content(head.response.status()) {
             return false;
         }
         let mut text = alloc::vec![0; head.len_max()];
@@ -114,8 +117,8 @@ impl Connection {
         let date_at = head.write(date, &mut cursor);
         let len = cursor.len();
         text.truncate(len);
-        match Kept::new(head.response.status, text, date_at, content) {
-            Some(kept) => request.0.answer.set(kept).is_ok(),
+        match CachedResponse::new(head.response.status(), text, date_at, content) {
+            Some(kept) => request.response.set(kept).is_ok(),
             None => false,
         }
     }
@@ -125,7 +128,7 @@ impl Connection {
         self.exchange.repeats = false;
         self.exchange.started = true;
         self.exchange.persists = self.exchange.client_persists;
-        let kept = self.repeated.as_ref().and_then(|request| request.0.answer.get());
+        let kept = self.repeated.as_ref().and_then(|request| request.response.get());
         if let Some(kept) = kept {
             kept.send(date, &mut self.sender, out, at);
         }
@@ -149,20 +152,20 @@ impl Connection {
     }
 
     /// How the response's end is marked, were it the answer to GET.
-    fn framing(&self, status: Status, body: &Body) -> SendFraming {
+    fn framing(&self, status: Status, content: &Content) -> BodyFraming {
         if status.has_no_content() || self.is_tunnel(status) {
             // RFC 9110 section 8.6: no Content-Length in 1xx, 204 and a success to CONNECT. RFC 9112 section 6.1: no coding either.
-            return SendFraming::None;
+            return BodyFraming::None;
         }
         if status == Status::RESET_CONTENT {
             // RFC 9110 section 15.3.6: no content, but a client must be told so.
-            return SendFraming::Length(0);
+            return BodyFraming::Length(0);
         }
-        match body.content_length() {
-            Some(len) => SendFraming::Length(len),
+        match content.length() {
+            Some(len) => BodyFraming::Length(len),
             // RFC 9112 section 6.1: no coding unless the request is HTTP/1.1.
-            None if self.exchange.http11 => SendFraming::Chunked,
-            None => SendFraming::UntilClose,
+            None if self.exchange.http11 => BodyFraming::Chunked,
+            None => BodyFraming::UntilClose,
         }
     }
 
@@ -225,25 +228,25 @@ impl Connection {
 /// A response's head, as far as it is known.
 struct Head<'a> {
     response: &'a Response,
-    framing: SendFraming,
+    framing: BodyFraming,
     connection: &'static [u8],
 }
 
 impl Head<'_> {
     /// Bytes that [`Head::write`] writes at most.
     fn len_max(&self) -> usize {
-        let Response { lines, content_type, .. } = self.response;
-        let shared_lines = self.response.shared_lines();
-        HEAD_OVERHEAD_BYTES + lines.0.len() + shared_lines.len() + content_type.map_or(0, str::len)
+        let (lines, shared_lines) = (self.response.lines(), self.response.shared_lines());
+        let content_type = self.response.content_type().map_or(0, str::len);
+        HEAD_OVERHEAD_BYTES + lines.len() + shared_lines.len() + content_type
     }
 
     /// Where it wrote the date, if there is one.
     fn write(&self, date: Option<&HttpDate>, cursor: &mut Cursor<'_>) -> Option<usize> {
-        let (lines, shared_lines) = (&*self.response.lines.0, self.response.shared_lines());
-        write_status_line(cursor, self.response.status);
+        let (lines, shared_lines) = (self.response.lines(), self.response.shared_lines());
+        write_status_line(cursor, self.response.status());
         let date_at = write_date(cursor, date);
         write_framing(cursor, self.framing);
-        write_content_type(cursor, self.response.content_type);
+        write_content_type(cursor, self.response.content_type());
         // Most responses have one of the two at most, and an empty copy costs a call.
         if !lines.is_empty() {
             cursor.put(lines);
@@ -265,15 +268,15 @@ fn write_date(cursor: &mut Cursor<'_>, date: Option<&HttpDate>) -> Option<usize>
     Some(at)
 }
 
-fn write_framing(cursor: &mut Cursor<'_>, framing: SendFraming) {
+fn write_framing(cursor: &mut Cursor<'_>, framing: BodyFraming) {
     match framing {
-        SendFraming::Length(len) => {
+        BodyFraming::Length(len) => {
             cursor.put(b"Content-Length: ");
             cursor.put_decimal(len);
             cursor.put(b"\r\n");
         }
-        SendFraming::Chunked => cursor.put(b"Transfer-Encoding: chunked\r\n"),
-        SendFraming::None | SendFraming::UntilClose => {}
+        BodyFraming::Chunked => cursor.put(b"Transfer-Encoding: chunked\r\n"),
+        BodyFraming::None | BodyFraming::UntilClose => {}
     }
 }
 
@@ -289,19 +292,14 @@ fn write_status_line(cursor: &mut Cursor<'_>, status: Status) {
     if status == Status::OK {
         // By far the commonest, copied without a look at a table.
         cursor.put(b"HTTP/1.1 200 OK\r\n");
-    } else if let Some(line) = status.line() {
-        cursor.put(line.as_bytes());
+    } else if let Some(text) = status.text() {
+        cursor.put(b"HTTP/1.1 ");
+        cursor.put(text.as_bytes());
+        cursor.put(b"\r\n");
     } else {
         // RFC 9112 section 4: the reason may be empty, the space before it not left out.
         cursor.put(b"HTTP/1.1 ");
         cursor.put_decimal(u64::from(status.code()));
         cursor.put(b" \r\n");
-    }
-}
-
-impl Body {
-    /// Whether it is to be pushed.
-    pub fn is_stream(&self) -> bool {
-        matches!(self, Body::Stream(_))
     }
 }

@@ -2,9 +2,10 @@
 #![allow(dead_code)] // each test binary uses its part
 
 use http::server::{Config, Connection, Event, Shared};
-use http::{Body, Data, Limits, Request, Response, Status, Transport};
+use http::{Limits, Transport};
 use std::rc::Rc;
 use std::time::Duration;
+use web::{Content, Data, RequestHead, Response, Status};
 
 /// What came of feeding a server.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,7 +26,7 @@ pub(crate) struct Server {
     pub(crate) events: Vec<String>,
     /// Room of the transmit ring at each call.
     pub(crate) room: usize,
-    open: Option<(Request, Vec<u8>)>,
+    open: Option<(RequestHead, Vec<u8>)>,
     stream: Vec<Data>,
     streaming: bool,
 }
@@ -100,7 +101,7 @@ impl Server {
         match event {
             Event::Request(request) => {
                 let body =
-                    if request.body_length() == http::BodyLength::Empty { "" } else { " ..." };
+                    if request.content_length() == web::ContentLength::Empty { "" } else { " ..." };
                 let (name, target) = (request.method_name().to_vec(), request.target().to_vec());
                 self.events.push(format!(
                     "{} {}{body}",
@@ -155,7 +156,7 @@ impl Server {
         }
     }
 
-    fn answer(&mut self, request: &Request, body: Vec<u8>) {
+    fn answer(&mut self, request: &RequestHead, body: Vec<u8>) {
         let response = match request.path() {
             b"/" => Response::ok("text/plain", "hello, world\n"),
             b"/echo" => Response::ok("application/octet-stream", body),
@@ -169,14 +170,14 @@ impl Server {
             b"/stream" => {
                 self.streaming = true;
                 self.stream = ["two", "one"].into_iter().map(Data::from).collect();
-                Response::new(Status::OK).with_body(Body::Stream(None))
+                Response::new(Status::OK).carrying(Content::Stream(None))
             }
             b"/stream-6" => {
                 self.streaming = true;
                 self.stream = ["two", "one"].into_iter().map(Data::from).collect();
-                Response::new(Status::OK).with_body(Body::Stream(Some(6)))
+                Response::new(Status::OK).carrying(Content::Stream(Some(6)))
             }
-            b"/parts" => Response::new(Status::OK).with_body(Body::Parts(vec![
+            b"/parts" => Response::new(Status::OK).carrying(Content::Parts(vec![
                 "a".into(),
                 "".into(),
                 "bc".into(),
@@ -195,7 +196,7 @@ impl Server {
             b"/upgrade" if request.upgrade().is_some() => {
                 Response::new(Status::SWITCHING_PROTOCOLS).with_header("Upgrade", "echo")
             }
-            _ if request.method() == http::Method::Connect => Response::new(Status::OK),
+            _ if request.method() == web::Method::Connect => Response::new(Status::OK),
             _ => Response::plain(Status::NOT_FOUND),
         };
         self.connection.respond(self.now, response).unwrap();

@@ -1,19 +1,20 @@
 //! A response and its body.
 
 use super::ClientError;
-use super::exchange::{Exchange, Piece};
+use super::driver::{Driver, Piece};
 use super::pool::Pool;
-use ::http::{BodyLength, Trailers, Transport, client};
+use ::http::{Transport, client};
 use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Deref;
 use flow::{Flow, Target};
+use web::{ContentLength, Trailers};
 
 /// A response whose body arrives as it is asked for. Dereferences to the head.
 pub struct Response<F: Flow + 'static> {
     head: client::Response,
     /// None once the body has ended and the connection is back in the pool.
-    exchange: Option<Exchange<F>>,
+    driver: Option<Driver<F>>,
     trailers: Option<Trailers>,
     target: Target,
     pool: Pool<F>,
@@ -22,13 +23,13 @@ pub struct Response<F: Flow + 'static> {
 impl<F: Flow + 'static> Response<F> {
     pub(super) fn new(
         head: client::Response,
-        exchange: Exchange<F>,
+        driver: Driver<F>,
         target: Target,
         pool: Pool<F>,
     ) -> Self {
-        let switched = exchange.transport() == Transport::Upgraded;
-        let ended = head.body_length() == BodyLength::Empty && !switched;
-        let mut response = Self { head, exchange: Some(exchange), trailers: None, target, pool };
+        let switched = driver.transport() == Transport::Upgraded;
+        let ended = head.content_length() == ContentLength::Empty && !switched;
+        let mut response = Self { head, driver: Some(driver), trailers: None, target, pool };
         if ended {
             response.release();
         }
@@ -40,8 +41,8 @@ impl<F: Flow + 'static> Response<F> {
     /// # Errors
     /// See [`ClientError`]; the body is then not whole.
     pub async fn next(&mut self) -> Result<Option<Vec<u8>>, ClientError> {
-        let Some(exchange) = &mut self.exchange else { return Ok(None) };
-        match exchange.body().await {
+        let Some(driver) = &mut self.driver else { return Ok(None) };
+        match driver.body().await {
             Ok(Piece::Data(data)) => Ok(Some(data)),
             Ok(Piece::End(trailers)) => {
                 self.trailers = trailers;
@@ -49,7 +50,7 @@ impl<F: Flow + 'static> Response<F> {
                 Ok(None)
             }
             Err(error) => {
-                self.exchange = None;
+                self.driver = None;
                 Err(error)
             }
         }
@@ -63,7 +64,7 @@ impl<F: Flow + 'static> Response<F> {
         let mut whole = Vec::new();
         while let Some(bytes) = self.next().await? {
             if bytes.len() > bytes_max - whole.len() {
-                self.exchange = None;
+                self.driver = None;
                 return Err(ClientError::TooLong);
             }
             whole.extend_from_slice(&bytes);
@@ -78,15 +79,15 @@ impl<F: Flow + 'static> Response<F> {
 
     /// The connection, if the protocol changed: after 101 or a success to CONNECT.
     pub fn into_flow(mut self) -> Option<F> {
-        let exchange = self.exchange.take()?;
-        let switched = exchange.transport() == Transport::Upgraded;
-        switched.then(|| exchange.into_parts().0)
+        let driver = self.driver.take()?;
+        let switched = driver.transport() == Transport::Upgraded;
+        switched.then(|| driver.into_parts().0)
     }
 
-    /// The exchange is over: keeps its connection if it can serve another.
+    /// The response is whole: keeps its connection if it can serve another.
     fn release(&mut self) {
-        let Some(exchange) = self.exchange.take() else { return };
-        match exchange.into_parts() {
+        let Some(driver) = self.driver.take() else { return };
+        match driver.into_parts() {
             (flow, Some(core)) => self.pool.put(self.target.clone(), flow, core),
             (mut flow, None) => flow.finish(),
         }

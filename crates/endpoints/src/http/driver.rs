@@ -1,0 +1,351 @@
+//! The driver of a connection's protocol core: from its events to the handler of the open request, and back.
+
+use super::access;
+use super::server::Shared;
+use alloc::boxed::Box;
+use alloc::rc::Rc;
+use bytes::Bytes;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use core::time::Duration;
+use flow::{Address, Flow};
+use http::server::{Connection, Event, Transport};
+use web::access_log::Entry;
+use web::{
+    Answer, Body, BodySender, ContentLength, ContentReceiver, ContentWriter, Data, Next, Producing,
+    Reply, Request, RequestHead, Response, Status,
+};
+
+/// Turns a connection's input into requests, and their answers into its output. It knows no flow.
+pub(super) struct Driver {
+    core: Connection,
+    shared: Rc<Shared>,
+    peer: Address,
+    /// What is left to do for the open request; nothing if its handler answered at once.
+    work: Option<Box<Work>>,
+}
+
+impl Driver {
+    pub(super) fn new(peer: Address, shared: Rc<Shared>) -> Self {
+        shared.connections.set(shared.connections.get() + 1);
+        let core = Connection::new(shared.core.clone(), shared.timers.now());
+        Self { core, shared, peer, work: None }
+    }
+
+    /// The present, in which the task takes its turn.
+    pub(super) fn begin_turn(&mut self) -> Duration {
+        let now = self.shared.timers.now();
+        if self.shared.draining.get() {
+            self.core.drain(now);
+        }
+        now
+    }
+
+    /// Takes input, never none; says how much of it.
+    pub(super) fn take(&mut self, now: Duration, bytes: &[u8]) -> usize {
+        let mut taken = 0;
+        loop {
+            let (count, event) = self.core.handle_input(now, &bytes[taken..]);
+            taken += count;
+            let Some(event) = event else { return taken };
+            self.handle(event, now);
+            if self.upload().is_some_and(Upload::fills) {
+                self.core.pause_body();
+            }
+        }
+    }
+
+    /// The peer sends no more; says whether that led on.
+    pub(super) fn end_input(&mut self, now: Duration) -> bool {
+        let before = self.core.transport();
+        if let Some(event) = self.core.handle_end(now) {
+            self.handle(event, now);
+            return true;
+        }
+        self.core.transport() != before
+    }
+
+    /// Runs the handler, or the producer of its body; says whether something came of it.
+    pub(super) fn work(&mut self, cx: &mut Context<'_>, now: Duration) -> bool {
+        let Some(work) = &mut self.work else { return false };
+        if !self.core.has_request() {
+            // The core refused the rest of the request, or the answer is complete.
+            self.work = None;
+            return false;
+        }
+        if self.core.holds_head() {
+            return false;
+        }
+        let room = self.core.body_capacity() > 0;
+        match self.shared.spawner.catch(|| work.poll(cx, room)) {
+            Err(error) => {
+                log::error!("http: a handler {error}");
+                log_answer(work.entry.take(), Status::INTERNAL_SERVER_ERROR, None);
+                self.work = None;
+                self.core.fail_response(now);
+            }
+            Ok(Step::Reply(reply)) => {
+                let (upload, entry) = (work.upload.take(), work.entry.take());
+                self.reply(reply, upload, entry, now);
+            }
+            Ok(Step::Data(data)) => {
+                if self.core.send_data(now, data).is_err() {
+                    self.fail_production(now);
+                }
+            }
+            Ok(Step::End) => {
+                if self.core.finish(now).is_err() {
+                    self.fail_production(now);
+                }
+                self.end_work(now);
+            }
+            Ok(Step::Abandon) => {
+                self.core.fail_response(now);
+                self.end_work(now);
+            }
+            Ok(Step::Waiting) => return self.want_body(now),
+        }
+        true
+    }
+
+    pub(super) fn wants_transmit(&self) -> bool {
+        self.core.wants_transmit()
+    }
+
+    /// Writes output, and says how much.
+    pub(super) fn transmit(&mut self, now: Duration, space: &mut [u8]) -> usize {
+        let core = &mut self.core;
+        self.shared.with_date(now, |date| core.poll_transmit(now, date, space))
+    }
+
+    /// Long output that is next, for the flow to take off its front what it can send from where it
+    /// lies.
+    pub(super) fn lendable(&mut self) -> Option<&mut Bytes> {
+        self.core.lendable()
+    }
+
+    /// So many bytes of it were taken.
+    pub(super) fn lent(&mut self, now: Duration, count: usize) {
+        self.core.lent(now, count);
+    }
+
+    /// What is to be done with the flow.
+    pub(super) fn transport(&self) -> Transport {
+        self.core.transport()
+    }
+
+    /// Hands the flow to whoever speaks the other protocol.
+    pub(super) fn upgrade(&mut self, flow: Box<dyn Flow>) {
+        if let Some(Stage::Upgrading(converse)) = self.work.take().map(|work| work.stage) {
+            self.shared.spawner.spawn("http upgraded", converse(flow));
+        }
+    }
+
+    /// When [`expire`](Self::expire) is due.
+    pub(super) fn next_deadline(&self) -> Option<Duration> {
+        self.core.next_deadline()
+    }
+
+    /// A deadline has passed.
+    pub(super) fn expire(&mut self, now: Duration) {
+        if let Some(event) = self.core.handle_timeout(now) {
+            self.handle(event, now);
+        }
+    }
+
+    /// Passes a core's event on to the handler.
+    fn handle(&mut self, event: Event<'_>, now: Duration) {
+        match event {
+            Event::Request(head) => self.begin(head, now),
+            Event::Answered(head, status, content_bytes) => {
+                let entry = self.shared.begin_request(self.peer, &head);
+                log_answer(entry, status, Some(content_bytes));
+            }
+            Event::Data(bytes) => {
+                if let Some(upload) = self.upload() {
+                    upload.body.push(bytes);
+                }
+            }
+            Event::End(trailers) => {
+                if let Some(upload) = self.upload() {
+                    upload.body.end(Ok(trailers));
+                }
+            }
+            Event::Failed(error) => {
+                log::debug!("http: {}: {error}", self.peer);
+                match self.work.take() {
+                    Some(work) => log_answer(work.entry, error.status(), None),
+                    // Refused before it was a request, if there is an answer to it.
+                    None if self.core.wants_transmit() => self.shared.log_refusal(self.peer, error),
+                    None => {}
+                }
+            }
+        }
+    }
+
+    /// Hands a request to the handler.
+    fn begin(&mut self, head: RequestHead, now: Duration) {
+        let shared = &*self.shared;
+        let entry = shared.begin_request(self.peer, &head);
+        let (body, upload) = match head.content_length() {
+            ContentLength::Empty => (Body::empty(), None),
+            _ => {
+                let (sender, body) = Body::channel();
+                (body, Some(Upload { body: sender, reading: false }))
+            }
+        };
+        let request = Request::new(head, body, self.peer);
+        match shared.spawner.catch(|| shared.handler.answer(request)) {
+            Ok(Answer::Now(reply)) => self.reply(reply, upload, entry, now),
+            Ok(Answer::Later(answering)) => {
+                self.work =
+                    Some(Box::new(Work { stage: Stage::Answering(answering), upload, entry }));
+            }
+            Err(error) => {
+                log::error!("http: a handler {error}");
+                let response = Response::plain(Status::INTERNAL_SERVER_ERROR).closing();
+                self.reply(response.into(), upload, entry, now);
+            }
+        }
+    }
+
+    /// Gives the handler's response to the core, and begins with what follows it.
+    fn reply(&mut self, reply: Reply, upload: Option<Upload>, entry: Option<Entry>, now: Duration) {
+        let Reply { response, next } = reply;
+        let (status, content_bytes) = (response.status(), response.content().length());
+        if self.core.respond(now, response).is_err() {
+            log::error!("http: a handler's response cannot answer this request");
+            log_answer(entry, Status::INTERNAL_SERVER_ERROR, content_bytes);
+            self.core.fail_response(now);
+            return self.end_work(now);
+        }
+        log_answer(entry, status, content_bytes);
+        let stage = match next {
+            Next::Produce(produce) if self.core.is_streaming() => {
+                let (writer, receiver) = ContentWriter::channel();
+                Stage::Producing(produce(writer), receiver)
+            }
+            Next::Upgrade(converse) => Stage::Upgrading(converse),
+            _ => return self.end_work(now),
+        };
+        self.work = Some(Box::new(Work { stage, upload, entry: None }));
+    }
+
+    fn fail_production(&mut self, now: Duration) {
+        log::error!("http: a streamed body differs from the length declared for it");
+        self.core.fail_response(now);
+    }
+
+    /// The handler is done, and with it what is left of the request's body.
+    fn end_work(&mut self, now: Duration) {
+        self.work = None;
+        self.core.drop_body(now);
+    }
+
+    fn upload(&mut self) -> Option<&mut Upload> {
+        self.work.as_mut()?.upload.as_mut()
+    }
+
+    /// Lets the client send what the handler waits for.
+    fn want_body(&mut self, now: Duration) -> bool {
+        let news = self.upload().is_some_and(Upload::wakes);
+        if news {
+            self.core.read_body(now);
+            // A body that stopped exactly where the handler's buffer was full may have nothing left
+            // but its end, for which no more bytes come.
+            if let (_, Some(event)) = self.core.handle_input(now, &[]) {
+                self.handle(event, now);
+            }
+        }
+        news
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.shared.connections.set(self.shared.connections.get() - 1);
+    }
+}
+
+/// A request's handler at work, or the producer of its answer's body.
+struct Work {
+    stage: Stage,
+    upload: Option<Upload>,
+    /// The line for the access log, if there is one, until the response is known.
+    entry: Option<Entry>,
+}
+
+enum Stage {
+    Answering(Pin<Box<dyn Future<Output = Reply>>>),
+    Producing(Producing, ContentReceiver),
+    /// The producer is done, and its last piece is on its way.
+    Ending,
+    Upgrading(Box<dyn FnOnce(Box<dyn Flow>) -> Producing>),
+}
+
+/// What came of polling a handler.
+enum Step {
+    Waiting,
+    Reply(Reply),
+    Data(Data),
+    End,
+    Abandon,
+}
+
+impl Work {
+    /// `room` says that the next piece of a streamed body can be taken.
+    fn poll(&mut self, cx: &mut Context<'_>, room: bool) -> Step {
+        match &mut self.stage {
+            Stage::Answering(answering) => match answering.as_mut().poll(cx) {
+                Poll::Ready(reply) => Step::Reply(reply),
+                Poll::Pending => Step::Waiting,
+            },
+            Stage::Producing(producing, receiver) => {
+                let mut done = false;
+                if !receiver.is_waiting() {
+                    done = producing.as_mut().poll(cx).is_ready();
+                }
+                if receiver.is_abandoned() {
+                    return Step::Abandon;
+                }
+                let data = if room || done { receiver.take() } else { None };
+                if done {
+                    self.stage = Stage::Ending;
+                }
+                match data {
+                    Some(data) => Step::Data(data),
+                    None if done => Step::End,
+                    None => Step::Waiting,
+                }
+            }
+            Stage::Ending if room => Step::End,
+            Stage::Ending | Stage::Upgrading(_) => Step::Waiting,
+        }
+    }
+}
+
+/// The body of the open request, on its way to the handler.
+struct Upload {
+    body: BodySender,
+    /// The core was told to read it.
+    reading: bool,
+}
+
+impl Upload {
+    /// The handler has come to wait for the body, of which the core reads nothing yet.
+    fn wakes(&mut self) -> bool {
+        self.body.is_wanted() && !core::mem::replace(&mut self.reading, true)
+    }
+
+    /// The body holds as much as it may, and the core was reading it.
+    fn fills(&mut self) -> bool {
+        self.body.is_full() && core::mem::replace(&mut self.reading, false)
+    }
+}
+
+/// Ends the request's line in the access log, if it has one.
+fn log_answer(entry: Option<Entry>, status: Status, content_bytes: Option<u64>) {
+    if let Some(entry) = entry {
+        access::end(entry, status, content_bytes);
+    }
+}

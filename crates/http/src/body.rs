@@ -1,0 +1,169 @@
+//! Message bodies (RFC 9112 section 6): where one ends and what of the input is content.
+
+mod chunked;
+mod receiver;
+
+pub(crate) use receiver::{Demand, Received, Receiver};
+
+use crate::head::{Coding, Framing};
+use crate::{Error, Limits};
+use chunked::ChunkedDecoder;
+use web::{ContentLength, Trailers};
+
+/// How a message's content is delimited (RFC 9112 section 6.3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum BodyFraming {
+    /// There is no content.
+    #[default]
+    None,
+    /// By its length, told in the head.
+    Length(u64),
+    /// By the last chunk.
+    Chunked,
+    /// By the end of the connection; only of responses.
+    UntilClose,
+}
+
+impl BodyFraming {
+    /// What this tells the application.
+    pub(crate) fn content_length(self) -> ContentLength {
+        match self {
+            BodyFraming::None => ContentLength::Empty,
+            BodyFraming::Length(length) => ContentLength::Known(length),
+            BodyFraming::Chunked | BodyFraming::UntilClose => ContentLength::Unknown,
+        }
+    }
+}
+
+/// A piece of received content.
+#[derive(Debug)]
+enum Piece<'a> {
+    Data(&'a [u8]),
+    End(Option<Trailers>),
+}
+
+/// Decodes the content of one message.
+#[derive(Debug)]
+struct BodyDecoder {
+    state: State,
+    /// Content bytes that may still come.
+    allowed: u64,
+}
+
+#[derive(Debug)]
+enum State {
+    Ended,
+    Length(u64),
+    Chunked(ChunkedDecoder),
+    UntilClose,
+}
+
+impl BodyDecoder {
+    /// A decoder of content so framed; its length was compared with the limit if known.
+    fn new(framing: BodyFraming, limits: &Limits) -> BodyDecoder {
+        let state = match framing {
+            BodyFraming::None => State::Ended,
+            BodyFraming::Length(length) => State::Length(length),
+            BodyFraming::Chunked => {
+                State::Chunked(ChunkedDecoder::new(limits.chunk_extension_bytes_max))
+            }
+            BodyFraming::UntilClose => State::UntilClose,
+        };
+        BodyDecoder { state, allowed: limits.body_bytes_max }
+    }
+
+    /// Takes bytes from `input`: how many, and the piece they yield.
+    fn read<'a>(
+        &mut self,
+        input: &'a [u8],
+        limits: &Limits,
+    ) -> Result<(usize, Option<Piece<'a>>), Error> {
+        let data_max = match &mut self.state {
+            State::Ended => return Ok((0, None)),
+            State::Length(left) => *left,
+            State::UntilClose => u64::MAX,
+            State::Chunked(chunked) => return chunked.read(input, &mut self.allowed, limits),
+        };
+        if input.is_empty() {
+            return Ok((0, None));
+        }
+        let data = prefix(input, data_max);
+        self.allowed = self.allowed.checked_sub(data.len() as u64).ok_or(Error::BodyTooLarge)?;
+        if let State::Length(left) = &mut self.state {
+            *left -= data.len() as u64;
+        }
+        Ok((data.len(), Some(Piece::Data(data))))
+    }
+
+    /// Whether the end is reached without another byte; the caller then reports it.
+    fn take_end(&mut self) -> bool {
+        let ended = matches!(self.state, State::Length(0));
+        if ended {
+            self.state = State::Ended;
+        }
+        ended
+    }
+
+    /// Whether the end of the connection ends the content rightly.
+    fn ends_with_connection(&self) -> bool {
+        matches!(self.state, State::UntilClose)
+    }
+
+    /// Bytes still to come, where known.
+    fn left(&self) -> Option<u64> {
+        match self.state {
+            State::Ended => Some(0),
+            State::Length(left) => Some(left),
+            State::Chunked(_) | State::UntilClose => None,
+        }
+    }
+}
+
+/// How a response's body is framed (RFC 9112 section 6.3, for responses to anything but HEAD
+/// and CONNECT, with a status that allows content).
+pub(crate) fn response_framing(
+    head: &Framing,
+    http11: bool,
+    limits: &Limits,
+) -> Result<BodyFraming, Error> {
+    match (head.coding, head.content_length) {
+        (Coding::None, None) => Ok(BodyFraming::UntilClose),
+        (Coding::None, Some(0)) => Ok(BodyFraming::None),
+        (Coding::None, Some(length)) if length > limits.body_bytes_max => Err(Error::BodyTooLarge),
+        (Coding::None, Some(length)) => Ok(BodyFraming::Length(length)),
+        // RFC 9112 section 6.1: both length headers might be smuggling, in HTTP/1.0 the framing is faulty: refuse.
+        (_, Some(_)) => Err(Error::Coding),
+        (_, None) if !http11 => Err(Error::Coding),
+        (Coding::Unknown, None) => Err(Error::UnsupportedCoding),
+        (Coding::Chunked, None) => Ok(BodyFraming::Chunked),
+    }
+}
+
+/// How a request's body is framed (RFC 9112 section 6.3, for requests).
+pub(crate) fn request_framing(
+    head: &Framing,
+    http11: bool,
+    limits: &Limits,
+) -> Result<BodyFraming, Error> {
+    let length = match (head.coding, head.content_length) {
+        (Coding::None, None | Some(0)) => return Ok(BodyFraming::None),
+        (Coding::None, Some(length)) => BodyFraming::Length(length),
+        // RFC 9112 section 6.1: both length headers, or a transfer coding in HTTP/1.0, reject.
+        (_, Some(_)) => return Err(Error::Coding),
+        (_, None) if !http11 => return Err(Error::Coding),
+        // RFC 9112 section 6.1: a coding that is not understood, 501.
+        (Coding::Unknown, None) => return Err(Error::UnsupportedCoding),
+        (Coding::Chunked, None) => BodyFraming::Chunked,
+    };
+    match length {
+        BodyFraming::Length(length) if length > limits.body_bytes_max => Err(Error::BodyTooLarge),
+        BodyFraming::Chunked if !limits.chunked_requests => Err(Error::LengthRequired),
+        length => Ok(length),
+    }
+}
+
+/// As many leading bytes of `input` as there are, at most `len_max`.
+fn prefix(input: &[u8], len_max: u64) -> &[u8] {
+    let len = usize::try_from(len_max).map_or(input.len(), |len_max| len_max.min(input.len()));
+    input.get(..len).unwrap_or(input)
+}

@@ -1,0 +1,88 @@
+//! The receiving side of one message: its content, and what the application does with it.
+
+use super::{BodyDecoder, BodyFraming, Piece};
+use crate::{Error, Limits};
+use web::Trailers;
+
+/// The content of the message at hand.
+#[derive(Debug)]
+pub(crate) struct Receiver {
+    decoder: BodyDecoder,
+    pub(crate) demand: Demand,
+}
+
+/// What the application does with content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Demand {
+    /// Not ready for it: input stays in the ring.
+    Paused,
+    /// Takes it.
+    Wanted,
+    /// Wants none of it; this many bytes are dropped for the sake of the connection.
+    Dropped { left: u32 },
+}
+
+/// What input turned out to be.
+#[derive(Debug)]
+pub(crate) enum Received<'a> {
+    /// Nothing to tell.
+    Nothing,
+    Data(&'a [u8]),
+    End(Option<Trailers>),
+    /// More unwanted content than is worth reading.
+    TooMuch,
+}
+
+impl Receiver {
+    pub(crate) fn new(framing: BodyFraming, limits: &Limits) -> Receiver {
+        Receiver { decoder: BodyDecoder::new(framing, limits), demand: Demand::Paused }
+    }
+
+    /// Takes bytes from `input` up to something to tell; how many they were.
+    pub(crate) fn take<'a>(
+        &mut self,
+        input: &'a [u8],
+        limits: &Limits,
+    ) -> Result<(usize, Received<'a>), Error> {
+        if self.demand == Demand::Paused {
+            return Ok((0, Received::Nothing));
+        }
+        let mut taken = 0;
+        loop {
+            if self.decoder.take_end() {
+                return Ok((taken, Received::End(None)));
+            }
+            let (count, piece) = self.decoder.read(input.get(taken..).unwrap_or(&[]), limits)?;
+            taken += count;
+            let data = match piece {
+                None => return Ok((taken, Received::Nothing)),
+                Some(Piece::End(trailers)) => return Ok((taken, Received::End(trailers))),
+                Some(Piece::Data(data)) => data,
+            };
+            let Demand::Dropped { left } = &mut self.demand else {
+                return Ok((taken, Received::Data(data)));
+            };
+            match u32::try_from(data.len()).ok().and_then(|len| left.checked_sub(len)) {
+                Some(rest) => *left = rest,
+                None => return Ok((taken, Received::TooMuch)),
+            }
+        }
+    }
+
+    /// From now on at most `left_max` bytes are dropped; none at all if it is known to be more.
+    pub(crate) fn drop_up_to(&mut self, left_max: u32) -> Demand {
+        let too_much = self.decoder.left().is_some_and(|rest| rest > u64::from(left_max));
+        self.demand = Demand::Dropped { left: if too_much { 0 } else { left_max } };
+        self.demand
+    }
+
+    /// Whether all of it came, even if its end was not reported yet.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.decoder.left() == Some(0)
+    }
+
+    /// Whether the end of the connection ends it rightly.
+    pub(crate) fn ends_with_connection(&self) -> bool {
+        self.decoder.ends_with_connection()
+    }
+}

@@ -1,0 +1,298 @@
+//! The client's side of one connection.
+
+mod input;
+mod output;
+mod request;
+mod response;
+
+pub use request::Request;
+pub use response::Response;
+
+use crate::body::{BodyFraming, Demand, Receiver};
+use crate::head::PartialHead;
+use crate::send::Sender;
+use crate::{Error, Limits, OutOfTurn, Transport};
+use alloc::rc::Rc;
+use core::time::Duration;
+use web::fields::{FieldLines, Section};
+use web::{Content, Data, Trailers};
+
+/// What input turned out to be.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// The final response; interim ones are skipped. If its `content_length` is not empty, `Data` and `End` follow
+    /// once the application asked for them by [`Connection::read_body`].
+    Response(Response),
+    /// Content, borrowed from the input.
+    Data(&'a [u8]),
+    /// The end of the content, with its trailer section if there was one.
+    End(Option<Trailers>),
+    /// The response was refused or did not come. Nothing follows on this connection.
+    Failed(Error),
+}
+
+/// One connection of a client: one request at a time.
+#[derive(Debug)]
+pub struct Connection {
+    limits: Rc<Limits>,
+    /// The part of a head that has arrived.
+    head: Section,
+    partial: PartialHead,
+    input: Input,
+    exchange: Exchange,
+    /// A request whose head is not written yet.
+    request: Option<Request>,
+    /// Content held back until the server says 100, or for too long.
+    held: Option<(Content, BodyFraming)>,
+    sender: Sender,
+    transport: Transport,
+    read_deadline: Option<Duration>,
+    write_deadline: Option<Duration>,
+}
+
+/// What input is at present.
+#[derive(Debug)]
+enum Input {
+    /// Nothing is expected.
+    Idle,
+    /// A response's head; this many interim responses were skipped.
+    Head { interim: u8 },
+    /// A response's content.
+    Body(Receiver),
+    /// Nothing more.
+    Ended,
+}
+
+/// What the request decides about its response, and both about the connection.
+#[derive(Clone, Copy, Debug, Default)]
+struct Exchange {
+    head_method: bool,
+    connect_method: bool,
+    asked_upgrade: bool,
+    persists: bool,
+}
+
+impl Connection {
+    /// A connection that was just opened.
+    pub fn new(limits: Rc<Limits>) -> Connection {
+        Connection {
+            limits,
+            head: Section::default(),
+            partial: PartialHead::default(),
+            input: Input::Idle,
+            exchange: Exchange::default(),
+            request: None,
+            held: None,
+            sender: Sender::default(),
+            transport: Transport::Open,
+            read_deadline: None,
+            write_deadline: None,
+        }
+    }
+
+    /// What is to be done with the transport.
+    pub fn transport(&self) -> Transport {
+        self.transport
+    }
+
+    /// Whether the next request can go over this connection: the last one and its response are complete.
+    pub fn is_reusable(&self) -> bool {
+        self.transport == Transport::Open && matches!(self.input, Input::Idle)
+    }
+
+    /// Sends a request.
+    ///
+    /// One with [`Content::Stream`](web::Content::Stream) is followed by [`send_data`](Connection::send_data) and
+    /// [`finish`](Connection::finish).
+    ///
+    /// # Errors
+    /// The connection is not reusable.
+    pub fn request(&mut self, now: Duration, request: Request) -> Result<(), OutOfTurn> {
+        if !self.is_reusable() {
+            return Err(OutOfTurn);
+        }
+        self.exchange = request.exchange();
+        self.request = Some(request);
+        self.input = Input::Head { interim: 0 };
+        self.read_deadline = Some(now + self.limits.response_time);
+        self.arm_write(now);
+        Ok(())
+    }
+
+    /// Whether [`poll_transmit`](Connection::poll_transmit) has something to write.
+    pub fn wants_transmit(&self) -> bool {
+        self.request.is_some() || self.sender.is_ready()
+    }
+
+    /// Whether the request is a stream that takes data or its end, now or later.
+    pub fn is_streaming(&self) -> bool {
+        self.sender.is_streaming()
+            || self.request.as_ref().is_some_and(|request| request.content.is_stream())
+            || self.held.as_ref().is_some_and(|(content, _)| content.is_stream())
+    }
+
+    /// How many bytes [`send_data`](Connection::send_data) takes now; 0 until the head and the piece before are
+    /// written, and while the server is asked for its consent.
+    pub fn body_capacity(&self) -> usize {
+        if self.request.is_some() { 0 } else { self.sender.capacity() }
+    }
+
+    /// Sends the next piece of a streamed request.
+    ///
+    /// # Errors
+    /// No stream takes data now, or more came than the request declared.
+    pub fn send_data(&mut self, now: Duration, data: Data) -> Result<(), OutOfTurn> {
+        if self.request.is_some() {
+            return Err(OutOfTurn);
+        }
+        self.sender.push_data(data)?;
+        self.arm_write(now);
+        Ok(())
+    }
+
+    /// Ends a streamed request, with a trailer section that is left out unless the coding is chunked.
+    ///
+    /// # Errors
+    /// No stream is open, or less came than the request declared. The connection is then to be aborted.
+    pub fn finish(&mut self, now: Duration, trailers: &[(&str, &[u8])]) -> Result<(), OutOfTurn> {
+        if self.request.is_some() {
+            return Err(OutOfTurn);
+        }
+        let mut lines = FieldLines::default();
+        for (name, value) in trailers {
+            lines.push(name, value);
+        }
+        self.sender.finish(lines)?;
+        self.arm_write(now);
+        Ok(())
+    }
+
+    /// The application wants the response's content. From now on the server must make progress.
+    pub fn read_body(&mut self, now: Duration) {
+        let Input::Body(content) = &mut self.input else { return };
+        if content.demand == Demand::Paused {
+            content.demand = Demand::Wanted;
+            self.read_deadline = Some(now + self.limits.body_progress_time);
+        }
+    }
+
+    /// The application has no room for content now: input is not consumed, the server may wait.
+    pub fn pause_body(&mut self) {
+        if let Input::Body(content) = &mut self.input
+            && content.demand == Demand::Wanted
+        {
+            content.demand = Demand::Paused;
+            self.read_deadline = None;
+        }
+    }
+
+    /// The application wants no more of the response: what remains is dropped if it is little enough, else the
+    /// connection ends.
+    pub fn drop_body(&mut self, now: Duration) {
+        let Input::Body(content) = &mut self.input else { return };
+        let endless = content.ends_with_connection();
+        if endless
+            || content.drop_up_to(self.limits.drain_bytes_max) == (Demand::Dropped { left: 0 })
+        {
+            self.abort();
+        } else {
+            self.read_deadline = Some(now + self.limits.body_progress_time);
+        }
+    }
+
+    /// When [`handle_timeout`](Connection::handle_timeout) is due.
+    pub fn next_deadline(&self) -> Option<Duration> {
+        match (self.read_deadline, self.write_deadline) {
+            (Some(read), Some(write)) => Some(read.min(write)),
+            (read, write) => read.or(write),
+        }
+    }
+
+    /// Ends what made no progress in time; does nothing before [`next_deadline`](Connection::next_deadline).
+    pub fn handle_timeout(&mut self, now: Duration) -> Option<Event<'static>> {
+        let due = |deadline: Option<Duration>| deadline.is_some_and(|deadline| deadline <= now);
+        if due(self.write_deadline) {
+            return Some(self.fail(Error::Timeout));
+        }
+        if !due(self.read_deadline) {
+            return None;
+        }
+        if self.held.is_some() {
+            // RFC 9110 section 10.1.1: the server may not know 100 Continue at all.
+            self.release_content(now);
+            return None;
+        }
+        Some(self.fail(Error::Timeout))
+    }
+
+    /// The server ended its sending side.
+    pub fn handle_end(&mut self, now: Duration) -> Option<Event<'static>> {
+        match &mut self.input {
+            Input::Idle => {
+                self.finish_transport(Transport::Closed);
+                None
+            }
+            Input::Ended => None,
+            Input::Head { interim: 0 } if self.head.bytes.is_empty() => {
+                Some(self.fail(Error::NoResponse))
+            }
+            // RFC 9112 section 6.3: without any length, the end of the connection is the end.
+            Input::Body(content) if content.ends_with_connection() => {
+                self.end_response(now);
+                Some(Event::End(None))
+            }
+            Input::Body(content) if content.is_complete() => {
+                self.exchange.persists = false;
+                None
+            }
+            // RFC 9112 section 8: anything else is incomplete.
+            Input::Head { .. } | Input::Body(_) => Some(self.fail(Error::Truncated)),
+        }
+    }
+
+    /// Ends the connection with whatever is open on it.
+    pub fn abort(&mut self) {
+        self.finish_transport(Transport::Abort);
+    }
+
+    fn fail(&mut self, error: Error) -> Event<'static> {
+        self.abort();
+        Event::Failed(error)
+    }
+
+    fn arm_write(&mut self, now: Duration) {
+        self.write_deadline = Some(now + self.limits.write_progress_time);
+    }
+
+    /// Sends the content that was held back.
+    fn release_content(&mut self, now: Duration) {
+        if let Some((content, framing)) = self.held.take() {
+            self.sender.start(content, framing);
+            self.read_deadline = Some(now + self.limits.response_time);
+            self.arm_write(now);
+        }
+    }
+
+    /// The response is complete: the connection is idle, or at its end.
+    fn end_response(&mut self, now: Duration) {
+        // RFC 9112 section 9.3: an unfinished request leaves the server waiting for its rest.
+        let sent = self.request.is_none() && self.held.is_none() && self.sender.is_complete();
+        if sent && self.exchange.persists {
+            self.input = Input::Idle;
+            self.sender = Sender::default();
+            self.read_deadline = Some(now + self.limits.idle_time);
+        } else {
+            self.finish_transport(if sent { Transport::Closed } else { Transport::Abort });
+        }
+    }
+
+    fn finish_transport(&mut self, transport: Transport) {
+        self.transport = transport;
+        self.input = Input::Ended;
+        self.request = None;
+        self.held = None;
+        self.sender = Sender::default();
+        self.read_deadline = None;
+        self.write_deadline = None;
+    }
+}

@@ -1,0 +1,319 @@
+//! Writing a message: framing bytes and content into the caller's buffer, piece by piece.
+
+mod cursor;
+
+pub(crate) use cursor::Cursor;
+
+use crate::body::BodyFraming;
+use alloc::vec::{self, Vec};
+use bytes::{Buf, Bytes};
+use web::fields::FieldLines;
+use web::{Content, Data};
+
+/// The call does not fit the state of the connection: for instance a response without a
+/// request, or more data than was declared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutOfTurn;
+
+impl core::fmt::Display for OutOfTurn {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("call out of turn")
+    }
+}
+
+impl core::error::Error for OutOfTurn {}
+
+/// Bytes of one pushed piece of a stream that `body_capacity` offers. One piece is held at a
+/// time, so this bounds what waits in a connection; 64 KiB is what one segmentation offload takes.
+pub(crate) const STREAM_PIECE_BYTES_MAX: usize = 64 << 10;
+
+/// Content of so many bytes and more is for lending: a caller who does not lend, or a flow that
+/// copies, has lost one call by it.
+const LENT_BYTES_MIN: usize = 16 << 10;
+
+/// Sends one message at a time.
+#[derive(Debug, Default)]
+pub(crate) struct Sender {
+    /// Framing bytes that did not fit in the caller's buffer; they go out before any content.
+    spill: Vec<u8>,
+    spill_sent: usize,
+    rest: Rest,
+}
+
+#[derive(Debug, Default)]
+enum Rest {
+    #[default]
+    None,
+    Full(Data),
+    /// The same, of which some may be lent already; so is all of it then.
+    Long(Bytes),
+    Parts(Data, vec::IntoIter<Data>),
+    Stream(Stream),
+}
+
+#[derive(Debug)]
+struct Stream {
+    framing: BodyFraming,
+    piece: Option<Data>,
+    /// Whether the piece's chunk size is written.
+    in_chunk: bool,
+    end: Option<FieldLines>,
+}
+
+impl Sender {
+    /// Queues framing bytes.
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        self.spill.extend_from_slice(bytes);
+    }
+
+    /// Writes a head of at most `len_max` bytes to `out`, or keeps it when it does not fit.
+    pub(crate) fn write_head(
+        &mut self,
+        out: &mut [u8],
+        at: &mut usize,
+        len_max: usize,
+        write: impl FnOnce(&mut Cursor<'_>),
+    ) {
+        let room = out.get_mut(*at..).unwrap_or_default();
+        if self.spill.is_empty() && room.len() >= len_max {
+            let mut cursor = Cursor::new(room);
+            write(&mut cursor);
+            *at += cursor.len();
+        } else {
+            let kept = self.spill.len();
+            self.spill.resize(kept + len_max, 0);
+            let mut cursor = Cursor::new(self.spill.get_mut(kept..).unwrap_or_default());
+            write(&mut cursor);
+            let len = cursor.len();
+            self.spill.truncate(kept + len);
+        }
+    }
+
+    /// Sets the content that follows the head.
+    #[inline(always)] // This and `write` are on the way of each short answer.
+    pub(crate) fn start(&mut self, content: Content, framing: BodyFraming) {
+        self.rest = match content {
+            _ if framing == BodyFraming::None => Rest::None,
+            Content::Empty => Rest::None,
+            Content::Full(data) if data.len() >= LENT_BYTES_MIN => Rest::long(data),
+            Content::Full(data) => Rest::Full(data),
+            Content::Parts(parts) => Rest::Parts(Data::from(b""), parts.into_iter()),
+            Content::Stream(_) => {
+                Rest::Stream(Stream { framing, piece: None, in_chunk: false, end: None })
+            }
+        };
+    }
+
+    /// Writes what it can to `out` from `at` on.
+    #[inline(always)]
+    pub(crate) fn write(&mut self, out: &mut [u8], at: &mut usize) {
+        while *at < out.len() && self.flush(out, at) {
+            let progress = match &mut self.rest {
+                Rest::None => return,
+                Rest::Full(data) => write_data(data, out, at),
+                Rest::Long(bytes) => write_long(bytes, out, at),
+                Rest::Parts(data, rest) => write_parts(data, rest, out, at),
+                Rest::Stream(stream) => stream.write(out, at, &mut self.spill),
+            };
+            match progress {
+                Progress::More => {}
+                Progress::Waiting => return,
+                Progress::Done => self.rest = Rest::None,
+            }
+        }
+    }
+
+    /// What is to be lent next instead of written: long content, when all before it is written.
+    pub(crate) fn lendable(&mut self) -> Option<&mut Bytes> {
+        match &mut self.rest {
+            Rest::Long(bytes) if self.spill.is_empty() => Some(bytes),
+            _ => None,
+        }
+    }
+
+    /// Some of that was taken off its front.
+    pub(crate) fn lent(&mut self) {
+        if matches!(&self.rest, Rest::Long(bytes) if bytes.is_empty()) {
+            self.rest = Rest::None;
+        }
+    }
+
+    /// Whether everything queued is written, and no stream is open.
+    pub(crate) fn is_done(&self) -> bool {
+        self.spill.is_empty() && matches!(self.rest, Rest::None)
+    }
+
+    /// Whether every byte the head announced is written, even if a stream was not ended yet.
+    pub(crate) fn is_complete(&self) -> bool {
+        let all_pushed = matches!(
+            &self.rest,
+            Rest::Stream(Stream { framing: BodyFraming::Length(0), piece: None, .. })
+        );
+        self.is_done() || self.spill.is_empty() && all_pushed
+    }
+
+    /// Whether there is something to write now.
+    pub(crate) fn is_ready(&self) -> bool {
+        !self.spill.is_empty()
+            || match &self.rest {
+                Rest::None => false,
+                Rest::Full(_) | Rest::Long(_) | Rest::Parts(..) => true,
+                Rest::Stream(stream) => stream.piece.is_some() || stream.end.is_some(),
+            }
+    }
+
+    /// Whether a stream takes data or its end.
+    pub(crate) fn is_streaming(&self) -> bool {
+        matches!(&self.rest, Rest::Stream(stream) if stream.end.is_none())
+    }
+
+    /// Bytes that [`Sender::push_data`] takes now.
+    pub(crate) fn capacity(&self) -> usize {
+        match &self.rest {
+            Rest::Stream(Stream { framing, piece: None, end: None, .. }) => match framing {
+                BodyFraming::Length(left) => {
+                    usize::try_from(*left).unwrap_or(usize::MAX).min(STREAM_PIECE_BYTES_MAX)
+                }
+                _ => STREAM_PIECE_BYTES_MAX,
+            },
+            _ => 0,
+        }
+    }
+
+    /// Takes one piece of a stream.
+    pub(crate) fn push_data(&mut self, data: Data) -> Result<(), OutOfTurn> {
+        let Rest::Stream(stream) = &mut self.rest else { return Err(OutOfTurn) };
+        if stream.piece.is_some() || stream.end.is_some() {
+            return Err(OutOfTurn);
+        }
+        if let BodyFraming::Length(left) = &mut stream.framing {
+            *left = left.checked_sub(data.len() as u64).ok_or(OutOfTurn)?;
+        }
+        // An empty piece must not become an empty chunk, which would be the last one.
+        if !data.is_empty() {
+            stream.piece = Some(data);
+        }
+        Ok(())
+    }
+
+    /// Ends a stream. Trailers go only with the chunked coding.
+    pub(crate) fn finish(&mut self, trailers: FieldLines) -> Result<(), OutOfTurn> {
+        let Rest::Stream(stream) = &mut self.rest else { return Err(OutOfTurn) };
+        if stream.end.is_some() || matches!(stream.framing, BodyFraming::Length(1..)) {
+            return Err(OutOfTurn);
+        }
+        stream.end = Some(trailers);
+        Ok(())
+    }
+
+    /// Writes spilled framing bytes; whether none are left.
+    fn flush(&mut self, out: &mut [u8], at: &mut usize) -> bool {
+        if self.spill.is_empty() {
+            return true;
+        }
+        self.spill_sent += copy(self.spill.get(self.spill_sent..).unwrap_or(&[]), out, at);
+        if self.spill_sent < self.spill.len() {
+            return false;
+        }
+        self.spill = Vec::new();
+        self.spill_sent = 0;
+        true
+    }
+}
+
+impl Rest {
+    #[cold] // Beside the way of short answers; where it pays, its cost is nothing.
+    fn long(data: Data) -> Rest {
+        Rest::Long(data.into_shared())
+    }
+}
+
+impl Stream {
+    fn write(&mut self, out: &mut [u8], at: &mut usize, spill: &mut Vec<u8>) -> Progress {
+        if let Some(piece) = &mut self.piece {
+            if self.framing == BodyFraming::Chunked && !self.in_chunk {
+                self.in_chunk = true;
+                put(&cursor::chunk_size_line(piece.len()), out, at, spill);
+                return Progress::More;
+            }
+            if !matches!(write_data(piece, out, at), Progress::Done) {
+                return Progress::Waiting;
+            }
+            self.piece = None;
+            if self.in_chunk {
+                self.in_chunk = false;
+                put(b"\r\n", out, at, spill);
+            }
+            return Progress::More;
+        }
+        let Some(trailers) = &self.end else { return Progress::Waiting };
+        if self.framing == BodyFraming::Chunked {
+            put(b"0\r\n", out, at, spill);
+            put(trailers.as_bytes(), out, at, spill);
+            put(b"\r\n", out, at, spill);
+        }
+        Progress::Done
+    }
+}
+
+/// What came of writing content.
+enum Progress {
+    /// There may be more to write.
+    More,
+    /// There is no room, or nothing to write yet.
+    Waiting,
+    /// All is written.
+    Done,
+}
+
+#[inline(always)]
+fn write_data(data: &mut Data, out: &mut [u8], at: &mut usize) -> Progress {
+    let count = copy(data.as_bytes(), out, at);
+    if count == data.len() {
+        return Progress::Done;
+    }
+    data.advance(count);
+    Progress::Waiting
+}
+
+#[cold]
+fn write_long(bytes: &mut Bytes, out: &mut [u8], at: &mut usize) -> Progress {
+    // What is written already goes out by itself, so that the next call can be for lending.
+    if *at > 0 {
+        return Progress::Waiting;
+    }
+    let count = copy(bytes, out, at);
+    bytes.advance(count);
+    if bytes.is_empty() { Progress::Done } else { Progress::Waiting }
+}
+
+fn write_parts(
+    data: &mut Data,
+    rest: &mut vec::IntoIter<Data>,
+    out: &mut [u8],
+    at: &mut usize,
+) -> Progress {
+    if !matches!(write_data(data, out, at), Progress::Done) {
+        return Progress::Waiting;
+    }
+    let Some(next) = rest.next() else { return Progress::Done };
+    *data = next;
+    Progress::More
+}
+
+/// Copies as much as fits; how much it was.
+fn copy(bytes: &[u8], out: &mut [u8], at: &mut usize) -> usize {
+    let room = out.get_mut(*at..).unwrap_or_default();
+    let len = bytes.len().min(room.len());
+    if let (Some(room), Some(bytes)) = (room.get_mut(..len), bytes.get(..len)) {
+        room.copy_from_slice(bytes);
+    }
+    *at += len;
+    len
+}
+
+/// Copies what fits and keeps the rest; once something is kept, everything after it is.
+fn put(bytes: &[u8], out: &mut [u8], at: &mut usize, spill: &mut Vec<u8>) {
+    let copied = if spill.is_empty() { copy(bytes, out, at) } else { 0 };
+    spill.extend_from_slice(bytes.get(copied..).unwrap_or(&[]));
+}

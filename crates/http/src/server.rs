@@ -1,0 +1,432 @@
+//! The server's side of one connection.
+
+mod cached_response;
+mod head_cache;
+mod input;
+mod output;
+
+pub use crate::Transport;
+pub(crate) use cached_response::CachedResponse;
+
+use crate::body::{Demand, Receiver};
+use crate::head::PartialHead;
+use crate::request::ParsedRequest;
+use crate::send::Sender;
+use crate::{Error, Limits, OutOfTurn};
+use alloc::boxed::Box;
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+use head_cache::HeadCache;
+use web::fields::FieldLines;
+use web::{Content, Data, RequestHead, Response, Status, Trailers};
+
+/// What a server is told.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// Bounds on the peer.
+    pub limits: Limits,
+    /// The hosts that this server answers for, compared without case and without the port (RFC 9110 section 4.2.3); the
+    /// answer for others is 421 (section 15.5.20). None here answers for all.
+    pub hosts: Vec<String>,
+}
+
+/// What all connections of a server share: its configuration, and what is known of earlier requests.
+#[derive(Debug, Default)]
+pub struct Shared {
+    config: Config,
+    heads: HeadCache,
+}
+
+impl Shared {
+    /// For a server that is told this.
+    pub fn new(config: Config) -> Shared {
+        Shared { config, heads: HeadCache::default() }
+    }
+}
+
+/// What input turned out to be.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A request. If its `content_length` is not empty, `Data` and `End` follow once the
+    /// application asked for them by [`Connection::read_body`].
+    Request(RequestHead),
+    /// A request whose answer is known since an earlier one ([`Response::repeatable`]) and on its way already: no call of
+    /// [`respond`](Connection::respond) is due. The status and the length of the content are for the log.
+    Answered(RequestHead, Status, u64),
+    /// Content, borrowed from the input.
+    Data(&'a [u8]),
+    /// The end of the content, with its trailer section if there was one.
+    End(Option<Trailers>),
+    /// The message was refused. If no response was on its way, the one that says so is now; a
+    /// handler still at work on the request is to be dropped. Nothing follows on this connection.
+    Failed(Error),
+}
+
+/// One connection of a server.
+///
+/// Feed it with [`handle_input`](Connection::handle_input), answer each [`Event::Request`] with
+/// [`respond`](Connection::respond), and take output with [`poll_transmit`](Connection::poll_transmit). After each of
+/// them, look at [`transport`](Connection::transport) and [`next_deadline`](Connection::next_deadline).
+///
+/// One request is open at a time: pipelined ones wait, unconsumed, in the caller's receive ring. So
+/// their number is bounded by that ring, and responses are in order by construction.
+#[derive(Debug)]
+pub struct Connection {
+    shared: Rc<Shared>,
+    /// The part of a head that has arrived.
+    partial: Option<Box<Partial>>,
+    input: Input,
+    exchange: Exchange,
+    /// The open request, if it came before and its answer is kept with it, or may be.
+    repeated: Option<Rc<ParsedRequest>>,
+    /// A response whose head is not written yet.
+    response: Option<Response>,
+    sender: Sender,
+    transport: Transport,
+    /// The server goes down: no request after the open one.
+    draining: bool,
+    read_deadline: Option<Duration>,
+    write_deadline: Option<Duration>,
+}
+
+/// A head that arrives in pieces.
+#[derive(Debug, Default)]
+struct Partial {
+    head: PartialHead,
+    bytes: Vec<u8>,
+}
+
+/// What input is at present.
+#[derive(Debug)]
+enum Input {
+    /// A head, or nothing between two requests.
+    Head,
+    /// The open request's content.
+    Body(Receiver),
+    /// Nothing, until the open request is answered.
+    Held,
+    /// Whatever follows the last message; this many bytes of it are read and dropped.
+    Dropped { left: u32 },
+    /// Nothing more.
+    Ended,
+}
+
+/// What the open request decides about its response.
+#[derive(Clone, Copy, Debug, Default)]
+struct Exchange {
+    /// A request is open.
+    open: bool,
+    /// Its response is written in full.
+    answered: bool,
+    /// Its response's head is written.
+    started: bool,
+    /// The answer kept with the request is to be sent.
+    repeats: bool,
+    head_method: bool,
+    connect_method: bool,
+    http11: bool,
+    upgrade: bool,
+    /// The client waits for `100 Continue`.
+    expects_continue: bool,
+    /// The client can reuse the connection.
+    client_persists: bool,
+    /// The response lets the connection persist.
+    persists: bool,
+}
+
+impl Connection {
+    /// A connection that was accepted at `now`.
+    pub fn new(shared: Rc<Shared>, now: Duration) -> Connection {
+        let read_deadline = Some(now + shared.config.limits.head_time);
+        Connection {
+            shared,
+            partial: None,
+            input: Input::Head,
+            exchange: Exchange::default(),
+            repeated: None,
+            response: None,
+            sender: Sender::default(),
+            transport: Transport::Open,
+            draining: false,
+            read_deadline,
+            write_deadline: None,
+        }
+    }
+
+    /// What is to be done with the transport.
+    pub fn transport(&self) -> Transport {
+        self.transport
+    }
+
+    /// Whether [`poll_transmit`](Connection::poll_transmit) has something to write.
+    pub fn wants_transmit(&self) -> bool {
+        self.holds_head() || self.sender.is_ready()
+    }
+
+    /// Whether a response waits whose head is not written yet; a stream takes nothing before.
+    pub fn holds_head(&self) -> bool {
+        self.response.is_some() || self.exchange.repeats
+    }
+
+    /// Whether a request is open: given out and not yet answered in full.
+    pub fn has_request(&self) -> bool {
+        self.exchange.open
+    }
+
+    /// Whether the connection is between two requests, so that closing it loses nothing.
+    pub fn is_idle(&self) -> bool {
+        matches!(self.input, Input::Head) && self.partial.is_none()
+    }
+
+    /// The application wants the open request's content: sends `100 Continue` if the client waits
+    /// for it. From now on the client must make progress.
+    pub fn read_body(&mut self, now: Duration) {
+        let Input::Body(content) = &mut self.input else { return };
+        if content.demand != Demand::Paused {
+            return;
+        }
+        content.demand = Demand::Wanted;
+        self.read_deadline = Some(now + self.shared.config.limits.body_progress_time);
+        if core::mem::take(&mut self.exchange.expects_continue) && !self.exchange.started {
+            self.sender.push(b"HTTP/1.1 100 Continue\r\n\r\n");
+            self.arm_write(now);
+        }
+    }
+
+    /// The application has no room for content now: input is not consumed, the client may wait.
+    pub fn pause_body(&mut self) {
+        if let Input::Body(content) = &mut self.input
+            && content.demand == Demand::Wanted
+        {
+            content.demand = Demand::Paused;
+            self.read_deadline = None;
+        }
+    }
+
+    /// The application wants no more of the open request's content. What remains is dropped if it is
+    /// little enough, else the connection ends after the response.
+    pub fn drop_body(&mut self, now: Duration) {
+        let Input::Body(content) = &mut self.input else { return };
+        if matches!(content.demand, Demand::Dropped { .. }) {
+            return;
+        }
+        // RFC 9110 section 10.1.1: without 100 Continue nobody knows whether the content comes.
+        let left_max = if self.exchange.expects_continue {
+            0
+        } else {
+            self.shared.config.limits.drain_bytes_max
+        };
+        if content.drop_up_to(left_max) == (Demand::Dropped { left: 0 }) {
+            self.exchange.client_persists = false;
+        }
+        self.read_deadline = Some(now + self.shared.config.limits.body_progress_time);
+        if self.exchange.answered {
+            self.end_exchange(now);
+        }
+    }
+
+    /// Answers the open request.
+    ///
+    /// A response with [`Content::Stream`](web::Content::Stream) is followed by [`send_data`](Connection::send_data) and
+    /// [`finish`](Connection::finish), if [`is_streaming`](Connection::is_streaming) then says so. 101, and a success to CONNECT, hand
+    /// over the connection: see [`Transport::Upgraded`].
+    ///
+    /// # Errors
+    /// No request is open, it has a response already, or it cannot be upgraded.
+    pub fn respond(&mut self, now: Duration, response: Response) -> Result<(), OutOfTurn> {
+        if !self.exchange.open || self.exchange.started || self.holds_head() {
+            return Err(OutOfTurn);
+        }
+        let upgrades = self.exchange.upgrade && matches!(self.input, Input::Held);
+        if response.status().is_informational()
+            && !(response.status() == Status::SWITCHING_PROTOCOLS && upgrades)
+        {
+            return Err(OutOfTurn);
+        }
+        self.response = Some(response);
+        self.arm_write(now);
+        Ok(())
+    }
+
+    /// Whether the response is a stream that takes data or its end. Not so after HEAD and for a status without content.
+    pub fn is_streaming(&self) -> bool {
+        self.sender.is_streaming()
+            || self.response.as_ref().is_some_and(|response| {
+                matches!(response.content(), Content::Stream(_))
+                    && self.has_content(response.status())
+            })
+    }
+
+    /// How many bytes [`send_data`](Connection::send_data) takes now; 0 until the head and the piece before are written.
+    pub fn body_capacity(&self) -> usize {
+        if self.holds_head() { 0 } else { self.sender.capacity() }
+    }
+
+    /// Sends the next piece of a streamed response.
+    ///
+    /// # Errors
+    /// No stream takes data now, or more came than the response declared.
+    pub fn send_data(&mut self, now: Duration, data: Data) -> Result<(), OutOfTurn> {
+        if self.holds_head() {
+            return Err(OutOfTurn);
+        }
+        self.sender.push_data(data)?;
+        self.arm_write(now);
+        Ok(())
+    }
+
+    /// Ends a streamed response.
+    ///
+    /// # Errors
+    /// No stream is open, or less came than the response declared. The connection is then to be aborted.
+    pub fn finish(&mut self, now: Duration) -> Result<(), OutOfTurn> {
+        self.finish_with_trailers(now, &[])
+    }
+
+    /// Ends a streamed response with a trailer section, which is left out unless the coding is chunked.
+    ///
+    /// # Errors
+    /// As [`finish`](Connection::finish).
+    pub fn finish_with_trailers(
+        &mut self,
+        now: Duration,
+        trailers: &[(&str, &[u8])],
+    ) -> Result<(), OutOfTurn> {
+        if self.holds_head() {
+            return Err(OutOfTurn);
+        }
+        let mut lines = FieldLines::default();
+        for (name, value) in trailers {
+            lines.push(name, value);
+        }
+        self.sender.finish(lines)?;
+        self.arm_write(now);
+        Ok(())
+    }
+
+    /// The response cannot be completed: resets the connection, or answers 500 if nothing was sent.
+    pub fn fail_response(&mut self, now: Duration) {
+        if self.exchange.open && !self.exchange.started {
+            self.exchange.repeats = false;
+            self.response = Some(Response::plain(Status::INTERNAL_SERVER_ERROR).closing());
+            self.drop_body(now);
+            self.arm_write(now);
+        } else {
+            self.abort();
+        }
+    }
+
+    /// The server goes down: the open request is answered, then the connection ends.
+    pub fn drain(&mut self, now: Duration) {
+        self.draining = true;
+        if self.is_idle() {
+            self.end_output(now);
+        }
+    }
+
+    /// When [`handle_timeout`](Connection::handle_timeout) is due.
+    pub fn next_deadline(&self) -> Option<Duration> {
+        match (self.read_deadline, self.write_deadline) {
+            (Some(read), Some(write)) => Some(read.min(write)),
+            (read, write) => read.or(write),
+        }
+    }
+
+    /// Ends what made no progress in time; does nothing before [`next_deadline`](Connection::next_deadline).
+    pub fn handle_timeout(&mut self, now: Duration) -> Option<Event<'static>> {
+        if self.write_deadline.is_some_and(|deadline| deadline <= now) {
+            self.abort();
+            return Some(Event::Failed(Error::Timeout));
+        }
+        if self.read_deadline.is_none_or(|deadline| deadline > now) {
+            return None;
+        }
+        self.read_deadline = None;
+        match self.input {
+            // RFC 9112 section 9.5: a connection that is merely idle may be closed without a word.
+            Input::Head if self.partial.is_none() => self.end_output(now),
+            Input::Head | Input::Body(_) => return Some(self.fail(now, Error::Timeout)),
+            Input::Held => {}
+            Input::Dropped { .. } | Input::Ended => self.close(),
+        }
+        None
+    }
+
+    /// The peer ended its sending side.
+    pub fn handle_end(&mut self, now: Duration) -> Option<Event<'static>> {
+        match &self.input {
+            Input::Head if self.partial.is_none() => self.close(),
+            Input::Body(content) if content.is_complete() => self.exchange.client_persists = false,
+            // RFC 9112 section 8: an incomplete message is refused, never handled as if it were complete.
+            Input::Head | Input::Body(_) => {
+                let event = self.fail(now, Error::Truncated);
+                self.input = Input::Ended;
+                return Some(event);
+            }
+            Input::Held => {
+                self.exchange.client_persists = false;
+                self.input = Input::Ended;
+            }
+            Input::Dropped { .. } | Input::Ended => {
+                self.input = Input::Ended;
+                if self.transport == Transport::EndOutput {
+                    self.close();
+                }
+            }
+        }
+        None
+    }
+
+    /// Refuses the peer's message: answers if there is still a response to give, then ends the connection.
+    fn fail(&mut self, now: Duration, error: Error) -> Event<'static> {
+        self.exchange.client_persists = false;
+        self.input = Input::Dropped { left: self.shared.config.limits.drain_bytes_max };
+        self.read_deadline = None;
+        if self.exchange.answered {
+            self.end_output(now);
+        } else if self.exchange.started {
+            self.abort();
+        } else {
+            self.exchange.open = true;
+            self.response = Some(Response::plain(error.status()).closing());
+            self.arm_write(now);
+        }
+        Event::Failed(error)
+    }
+
+    fn arm_write(&mut self, now: Duration) {
+        self.write_deadline = Some(now + self.shared.config.limits.write_progress_time);
+    }
+
+    /// All is sent; what the peer may still send is dropped.
+    fn end_output(&mut self, now: Duration) {
+        self.transport = Transport::EndOutput;
+        self.read_deadline = Some(now + self.shared.config.limits.linger_time);
+        match self.input {
+            Input::Ended => self.close(),
+            Input::Dropped { .. } => {}
+            _ => self.input = Input::Dropped { left: self.shared.config.limits.drain_bytes_max },
+        }
+    }
+
+    fn close(&mut self) {
+        self.finish_transport(Transport::Closed);
+    }
+
+    fn abort(&mut self) {
+        self.finish_transport(Transport::Abort);
+    }
+
+    fn finish_transport(&mut self, transport: Transport) {
+        self.transport = transport;
+        self.input = Input::Ended;
+        self.exchange = Exchange::default();
+        self.repeated = None;
+        self.response = None;
+        self.sender = Sender::default();
+        self.read_deadline = None;
+        self.write_deadline = None;
+    }
+}

@@ -1,0 +1,47 @@
+//! The content of a message to be sent (RFC 9110 section 6.4).
+
+use crate::Data;
+use alloc::vec::Vec;
+
+/// The content of a message to be sent.
+#[derive(Debug, Default)]
+pub enum Content {
+    /// None.
+    #[default]
+    Empty,
+    /// One run of bytes.
+    Full(Data),
+    /// Several runs, sent one after the other under one length.
+    Parts(Vec<Data>),
+    /// Bytes that somebody writes while the message is on its way; with their number, if it is known beforehand.
+    Stream(Option<u64>),
+}
+
+impl Content {
+    /// Bytes in all, `None` for a stream of unknown length.
+    #[inline]
+    pub fn length(&self) -> Option<u64> {
+        match self {
+            Content::Empty => Some(0),
+            Content::Full(data) => Some(data.len() as u64),
+            Content::Parts(parts) => Some(parts.iter().map(|part| part.len() as u64).sum()),
+            Content::Stream(len) => *len,
+        }
+    }
+
+    /// Whether it is to be written.
+    pub fn is_stream(&self) -> bool {
+        matches!(self, Content::Stream(_))
+    }
+}
+
+/// How much content a received message has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ContentLength {
+    /// None.
+    Empty,
+    /// This many bytes, more than zero.
+    Known(u64),
+    /// Known when it ends.
+    Unknown,
+}

@@ -1,0 +1,56 @@
+//! HTTP semantics (RFC 9110) without a protocol: what a handler sees, whatever carries it.
+//!
+//! A [`Handler`] is given a [`Request`] and gives back a [`Response`]. Both say nothing about how they travel: HTTP/1.1
+//! makes the one and writes the other today, as any gateway protocol can. Everything that follows from a request's
+//! values alone is here as well: [`Routes`], [`files`], [`conditional requests`](files::conditional), dates, media types,
+//! the [access log's line](access_log).
+//!
+//! ```
+//! use web::{Request, Response, Routes};
+//!
+//! async fn greet(request: Request) -> Response {
+//!     let name = request.parameter("name").unwrap_or(b"world");
+//!     Response::ok("text/plain", [b"hello ", name].concat())
+//! }
+//!
+//! let routes = Routes::new().get("/greet/:name", greet);
+//! ```
+//!
+//! One word each: *content* is what a message says (RFC 9110 section 6.4), and [`Content`] what a response carries of it;
+//! [`Body`] is a request's content as it arrives, [`ContentWriter`] a response's as it is written; [`Data`] is a run of bytes.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+pub mod access_log;
+mod body;
+mod content;
+mod data;
+pub mod date;
+pub mod decimal;
+pub mod fields;
+pub mod files;
+mod handler;
+pub mod media_type;
+mod method;
+pub mod percent;
+mod request;
+mod response;
+pub mod router;
+mod routes;
+mod status;
+pub mod syntax;
+mod writer;
+
+pub use body::{Body, BodyError, BodySender};
+pub use content::{Content, ContentLength};
+pub use data::Data;
+pub use fields::{Fields, Trailers};
+pub use handler::{Answer, Handler, Next, Producing, Reply};
+pub use method::{Method, Version};
+pub use request::{Parts, Request, RequestHead};
+pub use response::Response;
+pub use routes::Routes;
+pub use status::Status;
+pub use writer::{ContentReceiver, ContentWriter};

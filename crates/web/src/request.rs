@@ -1,0 +1,255 @@
+//! A received request: checked once by the protocol that made it, then read through accessors that cannot fail.
+
+use crate::fields::{Field, Fields, Section, Span, is_selecting};
+use crate::router::Params;
+use crate::syntax::is_name;
+use crate::{Body, ContentLength, Method, Version};
+use alloc::rc::Rc;
+use core::fmt;
+use core::ops::Deref;
+use flow::Address;
+
+/// A request with its body, which arrives as it is asked for. Dereferences to the head.
+pub struct Request {
+    head: RequestHead,
+    body: Body,
+    peer: Address,
+    parameters: Option<Params>,
+}
+
+impl Request {
+    /// A request that `peer` sent.
+    pub fn new(head: RequestHead, body: Body, peer: Address) -> Self {
+        Self { head, body, peer, parameters: None }
+    }
+
+    /// The body; asking it for bytes is what lets the client send them.
+    pub fn body(&mut self) -> &mut Body {
+        &mut self.body
+    }
+
+    /// What stands in the path where the route's pattern says `:name` or `*name`, as sent:
+    /// percent-encoded.
+    pub fn parameter(&self, name: &str) -> Option<&[u8]> {
+        self.parameters.as_ref()?.raw(self.path(), name)
+    }
+
+    pub(crate) fn set_parameters(&mut self, parameters: Params) {
+        self.parameters = Some(parameters);
+    }
+
+    /// Who asks.
+    pub fn peer(&self) -> Address {
+        self.peer
+    }
+}
+
+impl Deref for Request {
+    type Target = RequestHead;
+
+    fn deref(&self) -> &RequestHead {
+        &self.head
+    }
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Request({:?} from {})", self.method(), self.peer)
+    }
+}
+
+/// A request's head: one pointer. Its clones are the same head.
+#[derive(Clone, Debug, Default)]
+pub struct RequestHead(Rc<Parts>);
+
+/// What a request's head is made of, for the protocol that makes it.
+#[derive(Debug)]
+pub struct Parts {
+    /// The head's bytes, in which all spans are, and its fields.
+    pub section: Section,
+    /// The method.
+    pub method: Method,
+    /// The protocol version.
+    pub version: Version,
+    /// The method as sent.
+    pub method_name: Span,
+    /// The request target as sent.
+    pub target: Span,
+    /// Absolute path without the query; empty for authority-form and asterisk-form (RFC 9112 section 3.2).
+    pub path: Span,
+    /// What follows the first `?` of the target.
+    pub query: Option<Span>,
+    /// Host and port that the request is for.
+    pub authority: Span,
+    /// How much content follows.
+    pub content_length: ContentLength,
+    /// There is a field that makes the request conditional, or asks for a part (RFC 9110 sections
+    /// 13.1 and 14.2).
+    pub selects: bool,
+    /// `Connection: upgrade`.
+    pub upgrade: bool,
+    /// The client waits for `100 Continue`.
+    pub expects_continue: bool,
+}
+
+impl RequestHead {
+    /// A head made of its parts, for protocols whose requests are no text in one piece. `target` is a path with an
+    /// optional query. Fields beyond [`HEAD_BYTES_MAX`](crate::fields::HEAD_BYTES_MAX) are for the caller to refuse;
+    /// here they are left out.
+    pub fn new<'a>(
+        method: &str,
+        target: &str,
+        fields: impl IntoIterator<Item = (&'a str, &'a [u8])>,
+    ) -> RequestHead {
+        let mut parts = Parts { method: Method::from_name(method.as_bytes()), ..Parts::default() };
+        parts.method_name = parts.section.push(method.as_bytes());
+        parts.target = parts.section.push(target.as_bytes());
+        let start = usize::from(parts.target.start);
+        let end = start + usize::from(parts.target.len);
+        let path_end = target.find('?').map_or(end, |at| start + at);
+        parts.path = Span::new(start, path_end);
+        parts.query = (path_end < end).then(|| Span::new(path_end + 1, end));
+        for (name, value) in fields {
+            let field = Field {
+                name: parts.section.push(name.as_bytes()),
+                value: parts.section.push(value),
+            };
+            if is_name(name.as_bytes(), b"host") {
+                parts.authority = field.value;
+            }
+            parts.selects |= is_selecting(name.as_bytes());
+            parts.section.fields.push(field);
+        }
+        RequestHead(Rc::new(parts))
+    }
+
+    /// What it is made of, if nobody else has this head: to make the next one in the same buffers.
+    #[inline]
+    pub fn parts_mut(&mut self) -> Option<&mut Parts> {
+        Rc::get_mut(&mut self.0)
+    }
+
+    /// Its bytes and fields as they came.
+    #[inline]
+    pub fn section(&self) -> &Section {
+        &self.0.section
+    }
+
+    /// The method.
+    #[inline]
+    pub fn method(&self) -> Method {
+        self.0.method
+    }
+
+    /// The method as sent.
+    pub fn method_name(&self) -> &[u8] {
+        self.0.method_name.of(self.bytes())
+    }
+
+    /// The request target as sent.
+    pub fn target(&self) -> &[u8] {
+        self.0.target.of(self.bytes())
+    }
+
+    /// The target's absolute path, without the query, still percent-encoded; `*` for
+    /// asterisk-form, empty for CONNECT.
+    pub fn path(&self) -> &[u8] {
+        match self.0.path.of(self.bytes()) {
+            [] if self.0.method != Method::Connect => b"/",
+            path => path,
+        }
+    }
+
+    /// What follows the first `?` of the target.
+    pub fn query(&self) -> Option<&[u8]> {
+        self.0.query.map(|query| query.of(self.bytes()))
+    }
+
+    /// Host and port the request is for: from the target when it names one, else from `Host`
+    /// (RFC 9112 section 3.3). Empty when neither does.
+    pub fn authority(&self) -> &[u8] {
+        self.0.authority.of(self.bytes())
+    }
+
+    /// The protocol version.
+    pub fn version(&self) -> Version {
+        self.0.version
+    }
+
+    /// All fields in the order received.
+    pub fn headers(&self) -> Fields<'_> {
+        self.0.section.fields()
+    }
+
+    /// The value of the first field of this name, letter case aside.
+    pub fn header(&self, name: &str) -> Option<&[u8]> {
+        self.0.section.field(name)
+    }
+
+    /// The values of all fields of this name, letter case aside.
+    pub fn headers_named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.0.section.fields_named(name)
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.0.section.bytes
+    }
+
+    /// Whether there are conditions to evaluate, or ranges; most requests have neither.
+    pub(crate) fn selects(&self) -> bool {
+        self.0.selects
+    }
+
+    /// How much content follows.
+    #[inline]
+    pub fn content_length(&self) -> ContentLength {
+        self.0.content_length
+    }
+
+    /// Whether the client waits for `100 Continue` before it sends the content.
+    pub fn expects_continue(&self) -> bool {
+        self.0.expects_continue && self.0.content_length != ContentLength::Empty
+    }
+
+    /// The protocols the client would upgrade to, if `Connection: upgrade` goes with them.
+    pub fn upgrade(&self) -> Option<&[u8]> {
+        // RFC 9110 section 7.8: ignored in HTTP/1.0, and without the connection option.
+        if self.0.upgrade { self.header("upgrade") } else { None }
+    }
+}
+
+impl Default for Parts {
+    fn default() -> Parts {
+        Parts {
+            section: Section::default(),
+            method: Method::Other,
+            version: Version::Http11,
+            method_name: Span::default(),
+            target: Span::default(),
+            path: Span::default(),
+            query: None,
+            authority: Span::default(),
+            content_length: ContentLength::Empty,
+            selects: false,
+            upgrade: false,
+            expects_continue: false,
+        }
+    }
+}
+
+impl Section {
+    /// Appends bytes as far as a span can point to them.
+    fn push(&mut self, bytes: &[u8]) -> Span {
+        let start = self.bytes.len();
+        let room = crate::fields::HEAD_BYTES_MAX - start;
+        self.bytes.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+        Span::new(start, self.bytes.len())
+    }
+}
+
+/// A request's head, for tests.
+#[cfg(test)]
+pub(crate) fn parsed(method: &str, target: &str, fields: &[(&str, &str)]) -> RequestHead {
+    let fields = fields.iter().map(|(name, value)| (*name, value.as_bytes()));
+    RequestHead::new(method, target, [("Host", &b"a"[..])].into_iter().chain(fields))
+}
