@@ -90,6 +90,15 @@ impl ReceiveRing {
         unsafe { self.memory.slice(offset, bytes) }
     }
 
+    /// As [`bytes`](Self::bytes), to be changed in place.
+    #[inline]
+    pub fn bytes_mut(&mut self, bytes: usize) -> &mut [u8] {
+        assert!(bytes <= usize::from(self.accepted) * self.buffer_bytes);
+        let offset = self.queue.oldest_slot() * self.buffer_bytes;
+        // SAFETY: as in `bytes`: the device has returned the range, and `recycle` alone posts it again.
+        unsafe { self.memory.slice_mut(offset, bytes) }
+    }
+
     /// Gives all accepted buffers back to the device.
     #[inline]
     pub fn recycle(&mut self) {

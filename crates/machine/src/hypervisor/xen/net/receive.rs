@@ -133,6 +133,15 @@ impl ReceiveRing {
         unsafe { self.memory.slice(self.frame.start, self.frame.len()) }
     }
 
+    /// As [`bytes`](Self::bytes), to be changed in place.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        if self.frame.is_empty() {
+            return &mut [];
+        }
+        // SAFETY: as in `bytes`: the pages are held, and `recycle` alone gives them back.
+        unsafe { self.memory.slice_mut(self.frame.start, self.frame.len()) }
+    }
+
     /// Offers the held pages anew. The backend sees them after [`ReceiveRing::publish`].
     pub fn recycle(&mut self) {
         for _ in 0..self.held {
