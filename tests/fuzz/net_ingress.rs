@@ -5,10 +5,9 @@
 use flow::task::Executor;
 use flow::{Flow, FlowExt, Listener};
 use libfuzzer_sys::fuzz_target;
+use net::device::{Capabilities, NetDevice, Transmit, TxFrame};
 use net::{Config, Limits, Stack};
-use smoltcp::phy::{Checksum, ChecksumCapabilities, Device, DeviceCapabilities, Medium};
-use smoltcp::phy::{RxToken, TxToken};
-use smoltcp::time::Instant;
+use smoltcp::wire::{EthernetFrame, Icmpv4Packet, Icmpv6Packet, IpProtocol, Ipv4Packet, Ipv6Packet};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -39,6 +38,8 @@ fuzz_target!(|data: &[u8]| {
         let [first, act @ ..] = act else { continue };
         now += Duration::from_millis(1 << (first >> 4));
         let frame = if first & 1 == 0 { any_frame(act) } else { near_segment(&cable, act) };
+        let mut frame = frame;
+        complete(&mut frame);
         cable.0.borrow_mut().incoming.push_back(frame);
         while stack.ingress(now) {}
         tasks.run(100);
@@ -110,52 +111,63 @@ struct Ends {
     last: (u32, u32),
 }
 
-struct Arrived(Vec<u8>);
-
-struct Leaving(Cable);
-
-impl RxToken for Arrived {
-    fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
-        f(&self.0)
+impl NetDevice for Cable {
+    fn receive(&mut self, handle: &mut dyn FnMut(&mut [u8], &mut dyn Transmit)) -> bool {
+        let incoming = self.0.borrow_mut().incoming.pop_front();
+        let Some(mut frame) = incoming else { return false };
+        handle(&mut frame, self);
+        true
     }
-}
 
-impl TxToken for Leaving {
-    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
-        let mut frame = vec![0; len];
-        let value = f(&mut frame);
-        if frame[12..14] == [8, 0] && frame[23] == 6 {
-            let word = |at: usize| u32::from_be_bytes(frame[at..at + 4].try_into().expect("four"));
-            let header = usize::from(frame[46] >> 4) * 4;
-            let taken = (len - 34 - header) as u32 + u32::from(frame[47] & 3 != 0);
-            self.0.0.borrow_mut().last = (word(38).wrapping_add(taken), word(42));
+    fn transmitter(&mut self) -> &mut dyn Transmit {
+        self
+    }
+
+    /// The input need not guess checksums.
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            transmit_checksums: true,
+            receive_checksums: true,
+            ..Capabilities::new(1500)
         }
-        value
     }
 }
 
-impl net::Card for Cable {}
-
-impl Device for Cable {
-    type RxToken<'a> = Arrived;
-    type TxToken<'a> = Leaving;
-
-    fn receive(&mut self, _: Instant) -> Option<(Arrived, Leaving)> {
-        let frame = self.0.borrow_mut().incoming.pop_front()?;
-        Some((Arrived(frame), Leaving(self.clone())))
+impl Transmit for Cable {
+    fn is_ready(&mut self) -> bool {
+        true
     }
 
-    fn transmit(&mut self, _: Instant) -> Option<Leaving> {
-        Some(Leaving(self.clone()))
+    fn transmit(&mut self, frame: TxFrame, build: &mut dyn FnMut(&mut [u8])) -> bool {
+        let len = frame.bytes();
+        let mut bytes = vec![0; len];
+        frame.write(build, &mut bytes);
+        if bytes[12..14] == [8, 0] && bytes[23] == 6 {
+            let word = |at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().expect("four"));
+            let header = usize::from(bytes[46] >> 4) * 4;
+            let taken = (len - 34 - header) as u32 + u32::from(bytes[47] & 3 != 0);
+            self.0.borrow_mut().last = (word(38).wrapping_add(taken), word(42));
+        }
+        true
     }
+}
 
-    fn capabilities(&self) -> DeviceCapabilities {
-        let mut caps = DeviceCapabilities::default();
-        caps.medium = Medium::Ethernet;
-        caps.max_transmission_unit = 1514;
-        // The input need not guess checksums.
-        caps.checksum = ChecksumCapabilities::ignored();
-        caps.checksum.tcp = Checksum::None;
-        caps
+/// Writes the checksums that no device vouches for, where the input has a place for them.
+fn complete(frame: &mut [u8]) {
+    let Ok(mut ethernet) = EthernetFrame::new_checked(frame) else { return };
+    if let Ok(mut ip) = Ipv4Packet::new_checked(ethernet.payload_mut()) {
+        ip.fill_checksum();
+        if ip.next_header() == IpProtocol::Icmp
+            && let Ok(mut message) = Icmpv4Packet::new_checked(ip.payload_mut())
+        {
+            message.fill_checksum();
+        }
+    } else if let Ok(mut ip) = Ipv6Packet::new_checked(ethernet.payload_mut()) {
+        let (from, to) = (ip.src_addr(), ip.dst_addr());
+        if ip.next_header() == IpProtocol::Icmpv6
+            && let Ok(mut message) = Icmpv6Packet::new_checked(ip.payload_mut())
+        {
+            message.fill_checksum(&from, &to);
+        }
     }
 }

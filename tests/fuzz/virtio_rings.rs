@@ -6,8 +6,7 @@ use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use machine::virtio::fake::{self, Chain, DeviceSide, Offer};
 use machine::virtio::{Kind, feature};
-use smoltcp::phy::{Device, RxToken, TxToken};
-use smoltcp::time::Instant;
+use net::device::{NetDevice, TxFrame};
 use std::cell::RefCell;
 use virtio_net::{Settings, VirtioNet};
 
@@ -85,19 +84,21 @@ fn receive_one(side: &DeviceSide, act: &[u8]) {
 
 fn driver_acts(net: &mut VirtioNet, how: u8) {
     if how & 1 != 0 {
-        while let Some((frame, answer)) = net.receive(Instant::ZERO) {
-            let bytes = frame.consume(|frame| frame.iter().map(|&byte| u64::from(byte)).sum::<u64>());
-            answer.consume(60 + bytes as usize % 1000, |buffer| buffer.fill(1));
-        }
+        while net.receive(&mut |frame, answer| {
+            let sum = frame.iter().map(|&byte| u64::from(byte)).sum::<u64>();
+            frame.fill(4);
+            let answer_frame = TxFrame::new(60 + sum as usize % 1000);
+            answer.transmit(answer_frame, &mut |buffer| buffer.fill(1));
+        }) {}
     }
-    if how & 2 != 0
-        && let Some(leave) = net.transmit(Instant::ZERO)
-    {
-        leave.consume(usize::from(how) * 6, |buffer| buffer.fill(2));
+    if how & 2 != 0 {
+        let frame = TxFrame::new(usize::from(how) * 6);
+        net.transmitter().transmit(frame, &mut |buffer| buffer.fill(2));
     }
     if how & 8 != 0 {
-        let tail = Bytes::from(vec![3; usize::from(how)]);
-        net.send_lent(60, tail, None, &mut |buffer| buffer.fill(2));
+        let tail = Some(Bytes::from(vec![3; usize::from(how)]));
+        let frame = TxFrame { tail, ..TxFrame::new(60) };
+        net.transmitter().transmit(frame, &mut |buffer| buffer.fill(2));
     }
     if how & 4 != 0 {
         net.prepare_to_wait();

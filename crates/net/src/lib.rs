@@ -16,7 +16,7 @@ extern crate std;
 
 mod config;
 mod counters;
-mod device;
+pub mod device;
 mod link;
 mod stack;
 mod tcp;
@@ -25,7 +25,6 @@ mod wire;
 
 pub use config::{Config, Limits};
 pub use counters::Count;
-pub use device::Card;
 pub use stack::Stack;
 pub use stack::diagnostics::{ConnectionInfo, Gauges, Probe, TcpState};
 pub use tcp::connector::TcpConnector;

@@ -6,7 +6,8 @@ pub(crate) mod neighbours;
 pub(crate) mod path_mtu;
 
 use crate::config::Config;
-use crate::device::{Output, Port, Wire, WireOutput};
+use crate::device::smoltcp::{SmoltcpDevice, ethernet_caps};
+use crate::device::{NetDevice, Transmit};
 use crate::link::dns::Names;
 use crate::tcp::connector::Lookup;
 use crate::time::{Moment, Span};
@@ -43,20 +44,20 @@ pub(crate) struct Route {
 
 impl Services {
     pub(crate) fn new(
-        wire: &mut dyn Wire,
+        device: &mut dyn NetDevice,
         config: &Config,
         own: [u8; 6],
         seed: u64,
         now: Duration,
     ) -> Self {
-        let caps = wire.capabilities();
+        let caps = ethernet_caps(&device.capabilities());
         let hardware = HardwareAddress::Ethernet(EthernetAddress(own));
         let mut interface_config = InterfaceConfig::new(hardware);
         interface_config.random_seed = seed;
         interface_config.slaac = config.slaac;
-        let mut output = WireOutput { wire, now: Moment::new(now).instant() };
-        let mut port = Port::new(&caps, &mut output);
-        let mut interface = Interface::new(interface_config, &mut port, Moment::new(now).instant());
+        let mut device = SmoltcpDevice::new(&caps, device.transmitter());
+        let mut interface =
+            Interface::new(interface_config, &mut device, Moment::new(now).instant());
         assign(&mut interface, config, own);
         let mut sockets = SocketSet::new(Vec::new());
         let dhcp = config.dhcp.then(|| sockets.add(dhcpv4::Socket::new()));
@@ -102,12 +103,12 @@ impl Services {
     }
 
     /// Takes a frame, and answers it where an answer is due.
-    pub(crate) fn receive(&mut self, now: Duration, frame: &[u8], output: &mut dyn Output) {
-        let mut port = Port::new(&self.caps, output);
-        port.frame = Some(frame);
+    pub(crate) fn receive(&mut self, now: Duration, frame: &[u8], output: &mut dyn Transmit) {
+        let mut device = SmoltcpDevice::new(&self.caps, output);
+        device.received = Some(frame);
         self.interface.poll_ingress_single(
             Moment::new(now).instant(),
-            &mut port,
+            &mut device,
             &mut self.sockets,
         );
         self.due = Some(now);
@@ -122,7 +123,7 @@ impl Services {
     }
 
     /// Sends what is due and takes over what servers said; true when our addresses have changed.
-    pub(crate) fn poll(&mut self, now: Duration, wire: &mut dyn Wire) -> bool {
+    pub(crate) fn poll(&mut self, now: Duration, output: &mut dyn Transmit) -> bool {
         if self.due.is_none_or(|due| due > now) {
             return core::mem::take(&mut self.changed);
         }
@@ -132,11 +133,10 @@ impl Services {
             self.interface.poll_maintenance(instant);
             self.changed |= self.interface.ip_addrs() != before;
         }
-        let mut output = WireOutput { wire, now: instant };
         self.names.settle(&mut self.sockets);
         for _ in 0..ROUNDS_MAX {
-            let mut port = Port::new(&self.caps, &mut output);
-            let round = self.interface.poll_egress(instant, &mut port, &mut self.sockets);
+            let mut device = SmoltcpDevice::new(&self.caps, output);
+            let round = self.interface.poll_egress(instant, &mut device, &mut self.sockets);
             self.take_lease();
             if round == PollResult::None {
                 break;

@@ -5,7 +5,7 @@ pub(crate) mod panics;
 
 use crate::config::Config;
 use crate::counters::Count;
-use crate::device::{Card, Wire, WireOutput};
+use crate::device::{NetDevice, Transmit};
 use crate::link::neighbours::Hop;
 use crate::stack::diagnostics::{ConnectionInfo, Gauges, Probe, TcpState};
 use crate::tcp::connection::Connection;
@@ -33,7 +33,7 @@ use flow::time::earlier;
 /// An image with several devices has a stack for each; [`listen_on`](Self::listen_on) lets one
 /// listener accept from all of them. They share nothing else.
 pub struct Stack {
-    wire: Box<dyn Wire>,
+    device: Box<dyn NetDevice>,
     core: Core,
     link_up: bool,
     /// Our neighbours may have a wrong idea of where our addresses are.
@@ -46,7 +46,7 @@ impl Stack {
     /// A stack over `device`, an Ethernet device with the unicast address `hardware_address`.
     /// `seed` is 64 bytes of entropy: sequence numbers, ports and hash tables hang off it.
     pub fn new(
-        mut device: impl Card + 'static,
+        mut device: impl NetDevice + 'static,
         config: &Config,
         hardware_address: [u8; 6],
         seed: [u8; 64],
@@ -55,7 +55,7 @@ impl Stack {
         let core = Core::new(&mut device, config, hardware_address, seed, now);
         let link_up = device.link_up();
         let quiet_until = if config.dhcp { now } else { now + quiet(seed) };
-        Self { wire: Box::new(device), core, link_up, unannounced: true, quiet_until }
+        Self { device: Box::new(device), core, link_up, unannounced: true, quiet_until }
     }
 
     /// Listens on `port` of every address; `None` when somebody already does.
@@ -90,20 +90,18 @@ impl Stack {
     /// [`Limits::ingress_batch`](crate::Limits::ingress_batch), and wakes the tasks that they
     /// concern; true when more may be waiting.
     pub fn ingress(&mut self, now: Duration) -> bool {
-        if self.link_up != self.wire.link_up() {
+        if self.link_up != self.device.link_up() {
             self.link_up = !self.link_up;
             self.link_changed(now);
         }
-        let Self { wire, core, .. } = self;
-        let moment = Moment::new(now);
-        core.shared.now.set(moment);
-        let at = moment.instant();
+        let Self { device, core, .. } = self;
+        core.shared.now.set(Moment::new(now));
         let (mut left, mut more) = (core.shared.limits.ingress_batch, true);
         while more && left > 0 {
             core.guarded(&mut |core| {
                 while more && left > 0 {
                     left -= 1;
-                    more = wire.receive(at, &mut |frame, output| core.frame(now, frame, output));
+                    more = device.receive(&mut |frame, output| core.frame(now, frame, output));
                 }
             });
         }
@@ -113,33 +111,33 @@ impl Stack {
     /// Sends what is due: of connections only those that were touched since the last call or whose
     /// time has come. True when the device was full: call again when it has room.
     pub fn egress(&mut self, now: Duration) -> bool {
-        let Self { wire, core, link_up, unannounced, quiet_until } = self;
+        let Self { device, core, link_up, unannounced, quiet_until } = self;
         let moment = Moment::new(now);
         core.shared.now.set(moment);
+        let output = device.transmitter();
         if core.look_up(now) {
             *quiet_until = now;
         }
-        if *quiet_until <= now && core.services.poll(now, &mut **wire) {
+        if *quiet_until <= now && core.services.poll(now, output) {
             core.drop_unaddressed();
             *unannounced = true;
         }
-        let mut output = WireOutput { wire: &mut **wire, now: moment.instant() };
         if *link_up && *unannounced {
             *unannounced = false;
-            core.announce(&mut output);
+            core.announce(output);
         }
-        core.answer_again(now, &mut output);
-        core.dial(now, &mut output);
+        core.answer_again(now, output);
+        core.dial(now, output);
         core.table.borrow_mut().expire(moment);
-        let blocked = core.transmit(now, &mut output);
-        wire.flush();
+        let blocked = core.transmit(now, output);
+        device.flush();
         blocked
     }
 
     /// Turns the device's interrupts on, so that the loop may wait for one; false when there is
     /// something to do already.
     pub fn prepare_to_wait(&mut self) -> bool {
-        self.wire.prepare_to_wait()
+        self.device.prepare_to_wait()
     }
 
     /// When the phases must run again without any event; `None`: never.
@@ -176,7 +174,7 @@ impl Stack {
     /// The device's link went up or down, and its capabilities may have changed. Connections
     /// outlive that; a lease is asked for again when the link is up.
     fn link_changed(&mut self, now: Duration) {
-        self.core.adopt_capabilities(&self.wire.capabilities());
+        self.core.adopt_capabilities(&self.device.capabilities());
         if self.link_up {
             self.core.services.restart(now);
             self.unannounced = true;
@@ -231,7 +229,7 @@ fn quiet(seed: [u8; 64]) -> Duration {
 
 impl Core {
     /// Tells our neighbours where our addresses are.
-    fn announce(&self, output: &mut WireOutput) {
+    fn announce(&self, output: &mut dyn Transmit) {
         for (address, _) in self.services.addresses() {
             self.neighbours.announce(address, output);
         }
@@ -250,7 +248,7 @@ impl Core {
     }
 
     /// Lets every marked connection send; true when the device was full.
-    fn transmit(&mut self, now: Duration, output: &mut WireOutput) -> bool {
+    fn transmit(&mut self, now: Duration, output: &mut dyn Transmit) -> bool {
         if self.shared.dirty.borrow().is_empty() {
             return false;
         }
@@ -278,7 +276,7 @@ impl Core {
     }
 
     /// Lets a connection send, if it still exists; true when the device was full.
-    fn transmit_one(&mut self, slot: u32, now: Duration, output: &mut WireOutput) -> bool {
+    fn transmit_one(&mut self, slot: u32, now: Duration, output: &mut dyn Transmit) -> bool {
         let connection = self.table.borrow().get(slot).cloned();
         let Some(connection) = connection else { return false };
         self.begin(Some(slot));
@@ -291,11 +289,11 @@ impl Core {
     }
 
     /// The peer is silent: perhaps its hardware address has changed.
-    fn find_again(&mut self, connection: &Connection, now: Duration, output: &mut WireOutput) {
+    fn find_again(&mut self, connection: &Connection, now: Duration, output: &mut dyn Transmit) {
         let (local, remote) = (connection.tuple.local().ip(), connection.tuple.remote().ip());
         let Some(route) = self.services.route(remote) else { return };
         if let Hop::Known(hop) = self.neighbours.find(route.next_hop, local, now, output) {
-            connection.tcb().stamp.ethernet[..6].copy_from_slice(&hop);
+            connection.tcb().template.ethernet[..6].copy_from_slice(&hop);
         }
     }
 

@@ -2,4 +2,5 @@
 
 pub(crate) mod header;
 pub(crate) mod segment;
+pub(crate) mod template;
 pub(crate) mod tuple;

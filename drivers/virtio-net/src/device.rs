@@ -1,79 +1,90 @@
-//! The card as `smoltcp` sees it.
+//! The card as the network stack uses it.
 
 use crate::VirtioNet;
-use crate::receive::Receiver;
-use crate::transmit::Transmitter;
-use core::num::{NonZeroU16, NonZeroUsize};
-use offload::ETHERNET_BYTES;
-use smoltcp::phy::{Device, DeviceCapabilities, Medium, PacketMeta, RxToken, TxToken};
-use smoltcp::time::Instant;
+use core::num::NonZeroUsize;
+use net::device::{Capabilities, NetDevice, Transmit};
 
-impl Device for VirtioNet {
-    type RxToken<'a> = Received<'a>;
-    type TxToken<'a> = Sending<'a>;
-
-    /// The next frame, and leave to answer it; `None` while there is no room for an answer, so that
-    /// what comes in faster than answers go out waits with the device.
-    fn receive(&mut self, _now: Instant) -> Option<(Received<'_>, Sending<'_>)> {
-        if self.stopped.is_some() || !self.transmitter.ready() {
-            return None;
+impl NetDevice for VirtioNet {
+    /// Frames wait with the device while there is no room for an answer, so that what comes in
+    /// faster than answers go out is not taken.
+    fn receive(&mut self, handle: &mut dyn FnMut(&mut [u8], &mut dyn Transmit)) -> bool {
+        if !self.transmitter.is_ready() {
+            return false;
         }
         match self.receiver.advance() {
-            Ok(true) => Some((Received(&self.receiver), Sending::new(&mut self.transmitter))),
-            Ok(false) => None,
+            Ok(true) => {
+                handle(self.receiver.frame_mut(), &mut self.transmitter);
+                true
+            }
+            Ok(false) => false,
             Err(fault) => {
                 self.stop(fault);
-                None
+                false
             }
         }
     }
 
-    /// Leave to send a frame; `None` while there is no room for the longest.
-    fn transmit(&mut self, _now: Instant) -> Option<Sending<'_>> {
-        let ready = self.stopped.is_none() && self.transmitter.ready();
-        ready.then(|| Sending::new(&mut self.transmitter))
+    fn transmitter(&mut self) -> &mut dyn Transmit {
+        &mut self.transmitter
     }
 
-    fn capabilities(&self) -> DeviceCapabilities {
-        let mut capabilities = DeviceCapabilities::default();
-        capabilities.medium = Medium::Ethernet;
-        capabilities.max_transmission_unit = ETHERNET_BYTES + self.mtu_bytes;
-        capabilities.checksum = self.features.checksums();
-        if self.features.segments_ipv4() {
-            // Not for IPv6: see `VirtioNet::ipv6_segmentation`.
-            capabilities.segmentation.tcpv4 = NonZeroUsize::new(self.transmitter.frame_bytes_max());
+    fn capabilities(&self) -> Capabilities {
+        let longest = NonZeroUsize::new(self.transmitter.frame_bytes_max());
+        Capabilities {
+            mtu_bytes: self.mtu_bytes,
+            transmit_checksums: self.features.transmit_checksums(),
+            receive_checksums: self.features.receive_checksums(),
+            segmentation_ipv4: longest.filter(|_| self.features.segments_ipv4()),
+            segmentation_ipv6: longest.filter(|_| self.features.segments_ipv6()),
         }
-        capabilities
+    }
+
+    fn link_up(&self) -> bool {
+        self.link_up
+    }
+
+    /// Hands over what was sent, and the receive buffers that are free again, with at most one
+    /// doorbell for each.
+    fn flush(&mut self) {
+        self.publish();
+    }
+
+    /// Turns on the interrupt that is worth waking up for: a frame, or, if there was no room for one
+    /// to send, such room. A card that had to be stopped is started anew.
+    fn prepare_to_wait(&mut self) -> bool {
+        let link_was_up = self.link_up;
+        let can_wait = self.arm();
+        if self.stopped.is_some() && !self.given_up {
+            self.revive();
+        }
+        if self.link_up != link_was_up {
+            log::info!("the link is {}", if self.link_up { "up" } else { "down" });
+        }
+        can_wait
     }
 }
 
-/// A received frame, where the device put it.
-pub struct Received<'a>(&'a Receiver);
+/// How often a card that had to be stopped is started anew. A hypervisor that was upgraded or moved
+/// under us breaks a card once; a card that goes on like that is broken.
+const RESTARTS_MAX: u32 = 3;
 
-impl RxToken for Received<'_> {
-    fn consume<R, F: FnOnce(&[u8]) -> R>(self, read: F) -> R {
-        read(self.0.frame())
-    }
-}
-
-/// Leave to send one frame.
-pub struct Sending<'a> {
-    transmitter: &'a mut Transmitter,
-    segment: Option<NonZeroU16>,
-}
-
-impl<'a> Sending<'a> {
-    fn new(transmitter: &'a mut Transmitter) -> Self {
-        Self { transmitter, segment: None }
-    }
-}
-
-impl TxToken for Sending<'_> {
-    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, frame_bytes: usize, build: F) -> R {
-        self.transmitter.send(frame_bytes, self.segment, build)
-    }
-
-    fn set_meta(&mut self, meta: PacketMeta) {
-        self.segment = meta.segmentation_offload_size;
+impl VirtioNet {
+    #[cold]
+    fn revive(&mut self) {
+        while let Some(error) = self.stopped {
+            if self.restarts == RESTARTS_MAX {
+                self.given_up = true;
+                log::error!("the card was stopped: {error:?}; it is given up");
+                return;
+            }
+            self.restarts += 1;
+            log::warn!(
+                "the card was stopped: {error:?}; start {} of {RESTARTS_MAX}",
+                self.restarts
+            );
+            if let Err(error) = self.restart() {
+                log::error!("the card does not start: {error:?}");
+            }
+        }
     }
 }

@@ -3,7 +3,6 @@
 use crate::{Error, Settings};
 use machine::virtio::{Device, Kind, feature};
 use offload::ETHERNET_BYTES;
-use smoltcp::phy::{Checksum, ChecksumCapabilities};
 
 /// Feature bits in force.
 #[derive(Clone, Copy, Debug)]
@@ -51,20 +50,6 @@ impl Features {
     /// The device cuts long IPv6 TCP frames into segments.
     pub(crate) fn segments_ipv6(self) -> bool {
         self.has(HOST_TSO6)
-    }
-
-    /// Which checksums are left for the stack to do.
-    pub(crate) fn checksums(self) -> ChecksumCapabilities {
-        let transport = match (self.transmit_checksums(), self.receive_checksums()) {
-            (true, true) => Checksum::None,
-            (true, false) => Checksum::Rx,
-            (false, true) => Checksum::Tx,
-            (false, false) => Checksum::Both,
-        };
-        let mut checksums = ChecksumCapabilities::default();
-        checksums.tcp = transport;
-        checksums.udp = transport;
-        checksums
     }
 
     /// The longest IP packet, in bytes: what the device says if it makes sense, else Ethernet's.

@@ -1,12 +1,13 @@
-//! A virtio network card (virtio 1.2, 5.1) as a `smoltcp` device.
+//! Virtio network driver (virtio 1.2, 5.1): a card as a [`net::device::NetDevice`].
 //!
 //! Received frames are lent to the stack where the device put them, up to 64 KiB in one piece; sent
-//! ones are built where the device reads them, up to 64 KiB for it to cut into segments, or left
-//! where they are ([`VirtioNet::send_lent`]). Doorbells wait for [`VirtioNet::flush`], once for each round of the caller's loop, and interrupts are off
-//! until [`VirtioNet::prepare_to_wait`].
+//! ones are built where the device reads them, up to 64 KiB for it to cut into segments, and a tail
+//! that is shared is left where it is. Doorbells wait for
+//! [`flush`](net::device::NetDevice::flush), once for each turn of the caller's loop, and interrupts
+//! are off until [`prepare_to_wait`](net::device::NetDevice::prepare_to_wait).
 //!
 //! A device that breaks the rules is stopped: it neither receives nor sends any more, and
-//! [`VirtioNet::error`] says why. [`VirtioNet::restart`] tries again.
+//! [`VirtioNet::error`] says why. It is started anew before the next wait, up to three times.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -20,12 +21,10 @@ mod settings;
 mod tests;
 mod transmit;
 
-pub use device::{Received, Sending};
 pub use machine::virtio::{Error, Fault};
 pub use settings::Settings;
 
-use bytes::Bytes;
-use core::num::{NonZeroU16, NonZeroUsize};
+use core::fmt::{self, Write};
 use features::Features;
 use machine::virtio::Device;
 use receive::Receiver;
@@ -45,6 +44,8 @@ pub struct VirtioNet {
     doorbells: u64,
     interrupts: u64,
     stopped: Option<Error>,
+    restarts: u32,
+    given_up: bool,
 }
 
 /// What a card did since it was opened.
@@ -89,8 +90,12 @@ impl VirtioNet {
             doorbells: 0,
             interrupts: 0,
             stopped: None,
+            restarts: 0,
+            given_up: false,
         };
-        net.flush();
+        net.publish();
+        let link = if net.link_up { "" } else { ", no link" };
+        log::info!("card {}, packets of {mtu_bytes} bytes{link}", Mac(net.mac));
         Ok(net)
     }
 
@@ -103,7 +108,7 @@ impl VirtioNet {
         self.device.start();
         self.link_up = self.features.link_up(&self.device);
         self.stopped = None;
-        self.flush();
+        self.publish();
         Ok(())
     }
 
@@ -111,24 +116,6 @@ impl VirtioNet {
     /// has none and this is zero.
     pub fn mac(&self) -> [u8; 6] {
         self.mac
-    }
-
-    /// The longest IP packet, in bytes.
-    pub fn mtu_bytes(&self) -> usize {
-        self.mtu_bytes
-    }
-
-    /// The longest TCP frame over IPv6 that the device cuts into segments, in bytes; `None` when it
-    /// cuts none. The device's capabilities do not say so, for smoltcp 0.14 would build such frames
-    /// and then drop them for being longer than the MTU (`Interface::dispatch_ip`).
-    pub fn ipv6_segmentation(&self) -> Option<NonZeroUsize> {
-        let longest = NonZeroUsize::new(self.transmitter.frame_bytes_max());
-        longest.filter(|_| self.features.segments_ipv6())
-    }
-
-    /// Whether the link was up when the device last said so.
-    pub fn link_up(&self) -> bool {
-        self.link_up
     }
 
     /// Why the card was stopped, if it was.
@@ -145,26 +132,8 @@ impl VirtioNet {
         }
     }
 
-    /// Sends a frame of which `build` builds the first `head_bytes`, all headers among them, and which
-    /// goes on with `tail`; false while there is no room for the longest. The tail is read by the
-    /// device where it lies if that completes checksums, and held on to until it has done so.
-    pub fn send_lent(
-        &mut self,
-        head_bytes: usize,
-        tail: Bytes,
-        segment: Option<NonZeroU16>,
-        build: &mut dyn FnMut(&mut [u8]),
-    ) -> bool {
-        let ready = self.stopped.is_none() && self.transmitter.ready();
-        if ready {
-            self.transmitter.send_lent(head_bytes, tail, segment, build);
-        }
-        ready
-    }
-
-    /// Hands over what was sent, and the receive buffers that are free again, with at most one
-    /// doorbell for each. To be called at the end of each round of polling.
-    pub fn flush(&mut self) {
+    /// Hands over what was sent, and the receive buffers that are free again.
+    fn publish(&mut self) {
         if self.stopped.is_some() {
             return;
         }
@@ -181,14 +150,13 @@ impl VirtioNet {
         }
     }
 
-    /// Flushes and turns on the interrupt that is worth waking up for: a frame, or, if there was no
-    /// room for one to send, such room. False when there is something to do already: then poll
-    /// again instead of waiting.
-    pub fn prepare_to_wait(&mut self) -> bool {
+    /// Publishes and turns on the interrupt that is worth waking up for; false when there is
+    /// something to do already.
+    fn arm(&mut self) -> bool {
         if self.transmitter.is_starved()
             || !(self.receiver.is_released() && self.transmitter.is_published())
         {
-            self.flush();
+            self.publish();
         }
         if self.stopped.is_some() {
             return true;
@@ -217,7 +185,26 @@ impl VirtioNet {
 
     fn stop(&mut self, fault: Fault) {
         self.stopped = Some(Error::Broken(fault));
+        self.transmitter.stop(fault);
         self.device.stop();
+    }
+}
+
+/// A hardware address as text. By hand, as the log's own numbers are: what formats any number is much
+/// code to go through before a first answer.
+struct Mac([u8; 6]);
+
+impl fmt::Display for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digit = |value: u8| char::from(b"0123456789abcdef"[usize::from(value & 15)]);
+        for (at, byte) in self.0.into_iter().enumerate() {
+            if at > 0 {
+                f.write_char(':')?;
+            }
+            f.write_char(digit(byte >> 4))?;
+            f.write_char(digit(byte))?;
+        }
+        Ok(())
     }
 }
 

@@ -75,6 +75,11 @@ impl Receiver {
         &self.ring.bytes(self.held_bytes)[Header::BYTES..]
     }
 
+    /// The frame held, to be lent to the stack.
+    pub(crate) fn frame_mut(&mut self) -> &mut [u8] {
+        &mut self.ring.bytes_mut(self.held_bytes)[Header::BYTES..]
+    }
+
     /// Lets go of the frame held; whether the device wants to hear of free buffers.
     pub(crate) fn release(&mut self) -> bool {
         self.ring.recycle();

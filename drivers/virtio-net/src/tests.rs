@@ -12,10 +12,10 @@ use crate::features::{MAC, MRG_RXBUF, MTU, STATUS};
 use crate::{Error, Fault, RECEIVE_QUEUE, Settings, TRANSMIT_QUEUE, VirtioNet};
 use alloc::vec;
 use alloc::vec::Vec;
+use core::num::NonZeroU16;
 use machine::virtio::fake::{self, DeviceSide, Offer};
 use machine::virtio::{Kind, feature};
-use smoltcp::phy::{Device, RxToken, TxToken};
-use smoltcp::time::Instant;
+use net::device::{NetDevice, TxFrame};
 
 const ALL: u64 = CSUM
     | GUEST_CSUM
@@ -55,32 +55,26 @@ impl Card {
 
     /// Gives the driver a frame as a device does; whether it wants an interrupt for it.
     fn deliver(&self, flags: u8, frame: &[u8]) -> bool {
-        let buffer_bytes = SETTINGS.receive_buffer_bytes;
-        let buffers = (12 + frame.len()).div_ceil(buffer_bytes) as u16;
-        let mut bytes = vec![0; 12];
-        bytes[0] = flags;
-        bytes[10..].copy_from_slice(&buffers.to_le_bytes());
-        bytes.extend(frame);
-        let mut interrupt = false;
-        for piece in bytes.chunks(buffer_bytes) {
-            let chain = self.side.take(RECEIVE_QUEUE).expect("a buffer is posted");
-            self.side.write(&chain, piece);
-            interrupt |= self.side.put(RECEIVE_QUEUE, chain.id.into(), piece.len() as u32);
-        }
-        interrupt
+        deliver(&self.side, flags, frame)
     }
 
     /// The next frame that the driver has for the stack.
     fn receive(&mut self) -> Option<Vec<u8>> {
-        let (frame, _) = self.net.receive(Instant::ZERO)?;
-        Some(frame.consume(<[u8]>::to_vec))
+        let mut received = None;
+        self.net.receive(&mut |frame, _| received = Some(frame.to_vec()));
+        received
     }
 
     /// Has the driver send a frame; false when there is no room.
     fn send(&mut self, frame: &[u8]) -> bool {
-        let Some(leave) = self.net.transmit(Instant::ZERO) else { return false };
-        leave.consume(frame.len(), |buffer| buffer.copy_from_slice(frame));
-        true
+        self.send_in_segments(frame, 0)
+    }
+
+    /// The same for the device to cut into segments of so many bytes, unless that is 0.
+    fn send_in_segments(&mut self, frame: &[u8], segment_bytes: u16) -> bool {
+        let segment_bytes = NonZeroU16::new(segment_bytes);
+        let whole = TxFrame { segment_bytes, ..TxFrame::new(frame.len()) };
+        self.net.transmitter().transmit(whole, &mut |buffer| buffer.copy_from_slice(frame))
     }
 
     /// All that was sent, each with its header, returned to the driver.
@@ -89,11 +83,31 @@ impl Card {
     }
 
     fn sent_one(&self) -> Option<Vec<u8>> {
-        let chain = self.side.take(TRANSMIT_QUEUE)?;
-        let bytes = self.side.read(&chain);
-        self.side.put(TRANSMIT_QUEUE, chain.id.into(), 0);
-        Some(bytes)
+        sent_one(&self.side)
     }
+}
+
+fn deliver(side: &DeviceSide, flags: u8, frame: &[u8]) -> bool {
+    let buffer_bytes = SETTINGS.receive_buffer_bytes;
+    let buffers = (12 + frame.len()).div_ceil(buffer_bytes) as u16;
+    let mut bytes = vec![0; 12];
+    bytes[0] = flags;
+    bytes[10..].copy_from_slice(&buffers.to_le_bytes());
+    bytes.extend(frame);
+    let mut interrupt = false;
+    for piece in bytes.chunks(buffer_bytes) {
+        let chain = side.take(RECEIVE_QUEUE).expect("a buffer is posted");
+        side.write(&chain, piece);
+        interrupt |= side.put(RECEIVE_QUEUE, chain.id.into(), piece.len() as u32);
+    }
+    interrupt
+}
+
+fn sent_one(side: &DeviceSide) -> Option<Vec<u8>> {
+    let chain = side.take(TRANSMIT_QUEUE)?;
+    let bytes = side.read(&chain);
+    side.put(TRANSMIT_QUEUE, chain.id.into(), 0);
+    Some(bytes)
 }
 
 fn offer(features: u64) -> Offer {
@@ -166,16 +180,19 @@ fn devices_that_cannot_serve_are_refused() {
 fn configuration_is_read_where_it_is_offered() {
     let card = Card::new(ALL);
     assert_eq!(
-        (card.net.mac(), card.net.mtu_bytes(), card.net.link_up()),
+        (card.net.mac(), card.net.capabilities().mtu_bytes, card.net.link_up()),
         (MAC_ADDRESS, 1500, true)
     );
     let card = Card::new(ALL & !(MAC | MTU | STATUS));
-    assert_eq!((card.net.mac(), card.net.mtu_bytes(), card.net.link_up()), ([0; 6], 1500, true));
+    assert_eq!(
+        (card.net.mac(), card.net.capabilities().mtu_bytes, card.net.link_up()),
+        ([0; 6], 1500, true)
+    );
     for (said, mtu_bytes) in [(9000, 9000), (1280, 1280), (1279, 1500), (9217, 1500), (0, 1500)] {
         let mut offer = offer(ALL);
         offer.configuration[10..].copy_from_slice(&u16::to_le_bytes(said));
         let net = VirtioNet::open(fake::device(offer).0, &SETTINGS).unwrap();
-        assert_eq!(net.mtu_bytes(), mtu_bytes);
+        assert_eq!(net.capabilities().mtu_bytes, mtu_bytes);
     }
 }
 
@@ -183,10 +200,10 @@ fn configuration_is_read_where_it_is_offered() {
 fn the_link_is_followed() {
     let mut card = Card::new(ALL);
     card.side.configure(6, 0);
-    assert!(card.net.prepare_to_wait());
+    assert!(card.net.arm());
     assert!(!card.net.link_up());
     card.side.configure(6, 1);
-    assert!(card.net.prepare_to_wait());
+    assert!(card.net.arm());
     assert!(card.net.link_up());
 }
 

@@ -4,8 +4,8 @@ use crate::features::{Features, LONG_FRAME_BYTES};
 use crate::{Counters, Error, Fault, Settings, TRANSMIT_QUEUE};
 use alloc::vec;
 use bytes::Bytes;
-use core::num::NonZeroU16;
 use machine::virtio::{Device, TransmitRing};
+use net::device::{Transmit, TxFrame};
 use offload::ETHERNET_BYTES;
 use offload::header::Header;
 
@@ -22,6 +22,36 @@ pub(crate) struct Transmitter {
     bytes: u64,
     segmented: u64,
     dropped: u64,
+}
+
+impl Transmit for Transmitter {
+    /// If there is no room, the next wait ends when there is.
+    fn is_ready(&mut self) -> bool {
+        let ready = self.fault.is_none() && (self.ring.has_room() || self.reclaim());
+        self.starved = !ready;
+        ready
+    }
+
+    /// The tail is read by the device where it lies, unless it wants a checksum of it.
+    fn transmit(&mut self, mut frame: TxFrame, build: &mut dyn FnMut(&mut [u8])) -> bool {
+        if !self.is_ready() {
+            return false;
+        }
+        let bytes = frame.bytes();
+        if bytes > self.frame_bytes_max {
+            self.dropped += 1;
+            build(&mut vec![0; frame.head_bytes]);
+            return true;
+        }
+        self.frames += 1;
+        self.bytes += bytes as u64;
+        self.segmented += u64::from(frame.segment_bytes.is_some());
+        match frame.tail.take_if(|_| self.offloads) {
+            None => self.send_whole(&frame, build),
+            Some(tail) => self.send_with_tail(&frame, tail, build),
+        }
+        true
+    }
 }
 
 impl Transmitter {
@@ -65,13 +95,6 @@ impl Transmitter {
         self.frame_bytes_max
     }
 
-    /// Whether a frame of any length can be sent now. If not, the next wait ends when one can.
-    pub(crate) fn ready(&mut self) -> bool {
-        let ready = self.fault.is_none() && (self.ring.has_room() || self.reclaim());
-        self.starved = !ready;
-        ready
-    }
-
     /// Frees what the device has sent, and says whether a frame of any length can be sent then.
     pub(crate) fn reclaim(&mut self) -> bool {
         self.ring.reclaim().unwrap_or_else(|fault| {
@@ -90,64 +113,34 @@ impl Transmitter {
         self.starved
     }
 
-    /// Builds a frame and queues it, or throws it away if it is too long. Somebody has found that
-    /// there is room.
-    pub(crate) fn send<R>(
-        &mut self,
-        frame_bytes: usize,
-        segment: Option<NonZeroU16>,
-        build: impl FnOnce(&mut [u8]) -> R,
-    ) -> R {
-        if frame_bytes > self.frame_bytes_max {
-            self.dropped += 1;
-            return build(&mut vec![0; frame_bytes]);
-        }
-        let offloads = self.offloads;
-        let result = self.ring.send(Header::BYTES + frame_bytes, |buffer| {
-            let (header, frame) = buffer.split_at_mut(Header::BYTES);
-            let result = build(frame);
+    /// The device was stopped, and takes nothing before it is started anew.
+    pub(crate) fn stop(&mut self, fault: Fault) {
+        self.fault = Some(fault);
+    }
+
+    /// Queues a frame that is built in one piece.
+    fn send_whole(&mut self, frame: &TxFrame, build: &mut dyn FnMut(&mut [u8])) {
+        let (offloads, bytes) = (self.offloads, frame.bytes());
+        self.ring.send(Header::BYTES + bytes, |buffer| {
+            let (header, place) = buffer.split_at_mut(Header::BYTES);
+            frame.write(build, place);
             let fields = if offloads {
-                Header::leaving(frame, frame_bytes, segment)
+                Header::leaving(place, bytes, frame.segment_bytes)
             } else {
                 Header::default()
             };
             header.copy_from_slice(&fields.emit());
-            result
         });
-        self.note(frame_bytes, segment);
-        result
     }
 
-    /// The same for a frame of which `build` builds the first bytes, all headers among them, and
-    /// which goes on with `tail`. The device reads that where it lies, unless it wants a checksum of
-    /// it.
-    pub(crate) fn send_lent(
-        &mut self,
-        head_bytes: usize,
-        tail: Bytes,
-        segment: Option<NonZeroU16>,
-        build: &mut dyn FnMut(&mut [u8]),
-    ) {
-        let frame_bytes = head_bytes + tail.len();
-        if !self.offloads || frame_bytes > self.frame_bytes_max {
-            return self.send(frame_bytes, segment, |frame| {
-                let (head, rest) = frame.split_at_mut(head_bytes);
-                build(head);
-                rest.copy_from_slice(&tail);
-            });
-        }
-        self.ring.send_with_tail(Header::BYTES + head_bytes, tail, |buffer| {
+    /// Queues a frame whose tail the device reads where it lies.
+    fn send_with_tail(&mut self, frame: &TxFrame, tail: Bytes, build: &mut dyn FnMut(&mut [u8])) {
+        let bytes = frame.head_bytes + tail.len();
+        self.ring.send_with_tail(Header::BYTES + frame.head_bytes, tail, |buffer| {
             let (header, head) = buffer.split_at_mut(Header::BYTES);
             build(head);
-            header.copy_from_slice(&Header::leaving(head, frame_bytes, segment).emit());
+            header.copy_from_slice(&Header::leaving(head, bytes, frame.segment_bytes).emit());
         });
-        self.note(frame_bytes, segment);
-    }
-
-    fn note(&mut self, frame_bytes: usize, segment: Option<NonZeroU16>) {
-        self.frames += 1;
-        self.bytes += frame_bytes as u64;
-        self.segmented += u64::from(segment.is_some());
     }
 
     /// Lets the device see what was sent; whether it wants to be told.

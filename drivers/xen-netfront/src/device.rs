@@ -1,104 +1,73 @@
-//! The interface as `smoltcp` sees it.
+//! The interface as the network stack uses it.
 
 use crate::XenNetfront;
-use crate::receive::Receiver;
-use crate::transmit::Transmitter;
-use alloc::vec;
-use core::num::NonZeroU16;
-use offload::ETHERNET_BYTES;
-use smoltcp::phy::{Device, DeviceCapabilities, Medium, PacketMeta, RxToken, TxToken};
-use smoltcp::time::Instant;
+use net::device::{Capabilities, NetDevice, Transmit};
 
-impl Device for XenNetfront {
-    type RxToken<'a> = Received<'a>;
-    type TxToken<'a> = Sending<'a>;
-
-    /// The next frame, and leave to answer it; `None` while there is no room for an answer, so that
-    /// what comes in faster than answers go out waits with the backend.
-    fn receive(&mut self, _now: Instant) -> Option<(Received<'_>, Sending<'_>)> {
-        let link = self.link.as_mut().filter(|_| self.stopped.is_none())?;
-        if !link.transmitter.ready() {
-            return None;
+impl NetDevice for XenNetfront {
+    /// Frames wait with the backend while there is no room for an answer, so that what comes in
+    /// faster than answers go out is not taken.
+    fn receive(&mut self, handle: &mut dyn FnMut(&mut [u8], &mut dyn Transmit)) -> bool {
+        let Some(link) = self.link.as_mut().filter(|_| self.stopped.is_none()) else {
+            return false;
+        };
+        if !link.transmitter.is_ready() {
+            return false;
         }
         match link.receiver.advance() {
-            Ok(true) => {}
-            Ok(false) => return None,
+            Ok(true) => {
+                handle(link.receiver.frame_mut(), &mut link.transmitter);
+                true
+            }
+            Ok(false) => false,
             Err(fault) => {
                 self.stop(fault);
-                return None;
+                false
             }
         }
-        let link = self.link.as_mut()?;
-        let sending = Sending::new(Way::Link(&mut link.transmitter));
-        Some((Received(&link.receiver), sending))
     }
 
-    /// Leave to send a frame; `None` while there is no room for the longest. Without a link, frames
-    /// are lost, as on a wire that is not plugged in.
-    fn transmit(&mut self, _now: Instant) -> Option<Sending<'_>> {
-        let Some(link) = self.link.as_mut().filter(|_| self.stopped.is_none()) else {
-            return Some(Sending::new(Way::Lost(&mut self.lost)));
-        };
-        let ready = link.transmitter.ready();
+    /// Without a link, frames are lost, as on a wire that is not plugged in.
+    fn transmitter(&mut self) -> &mut dyn Transmit {
+        match self.link.as_mut().filter(|_| self.stopped.is_none()) {
+            Some(link) => &mut link.transmitter,
+            None => &mut self.lost,
+        }
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            transmit_checksums: self.features.checksums,
+            // What the backend does not vouch for, the driver has checked.
+            receive_checksums: true,
+            segmentation_ipv4: self.features.long_frame_bytes(),
+            ..Capabilities::new(self.features.mtu_bytes)
+        }
+    }
+
+    /// Whether there is a backend that carries frames.
+    fn link_up(&self) -> bool {
+        self.link.is_some() && self.stopped.is_none()
+    }
+
+    /// Hands over what was sent, and the receive pages that are free again, with at most one event
+    /// for each direction.
+    fn flush(&mut self) {
+        let Some(link) = self.link.as_mut().filter(|_| self.stopped.is_none()) else { return };
+        link.flush();
         if let Some(fault) = link.transmitter.fault() {
             self.stop(fault);
-            return None;
-        }
-        let link = self.link.as_mut().filter(|_| ready)?;
-        Some(Sending::new(Way::Link(&mut link.transmitter)))
-    }
-
-    fn capabilities(&self) -> DeviceCapabilities {
-        let mut capabilities = DeviceCapabilities::default();
-        capabilities.medium = Medium::Ethernet;
-        capabilities.max_transmission_unit = ETHERNET_BYTES + self.features.mtu_bytes;
-        capabilities.checksum = self.features.checksums();
-        // Not for IPv6: smoltcp 0.14 would build long packets and then drop them for being longer
-        // than the MTU (`Interface::dispatch_ip`).
-        capabilities.segmentation.tcpv4 = self.features.long_frame_bytes();
-        capabilities
-    }
-}
-
-/// A received frame, where the backend put it.
-pub struct Received<'a>(&'a Receiver);
-
-impl RxToken for Received<'_> {
-    fn consume<R, F: FnOnce(&[u8]) -> R>(self, read: F) -> R {
-        read(self.0.frame())
-    }
-}
-
-/// Leave to send one frame.
-pub struct Sending<'a> {
-    way: Way<'a>,
-    segment: Option<NonZeroU16>,
-}
-
-enum Way<'a> {
-    Link(&'a mut Transmitter),
-    /// Counts what is lost.
-    Lost(&'a mut u64),
-}
-
-impl<'a> Sending<'a> {
-    fn new(way: Way<'a>) -> Self {
-        Self { way, segment: None }
-    }
-}
-
-impl TxToken for Sending<'_> {
-    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, frame_bytes: usize, build: F) -> R {
-        match self.way {
-            Way::Link(transmitter) => transmitter.send(frame_bytes, self.segment, build),
-            Way::Lost(count) => {
-                *count += 1;
-                build(&mut vec![0; frame_bytes])
-            }
         }
     }
 
-    fn set_meta(&mut self, meta: PacketMeta) {
-        self.segment = meta.segmentation_offload_size;
+    /// Flushes and turns on the events that are worth waking up for: a frame, or room for one to
+    /// send when there was none.
+    fn prepare_to_wait(&mut self) -> bool {
+        if self.mail.has_order() {
+            self.obey();
+            return false;
+        }
+        self.flush();
+        let link = self.link.as_mut().filter(|_| self.stopped.is_none());
+        link.is_none_or(|link| link.arm())
     }
 }

@@ -5,7 +5,6 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::num::NonZeroUsize;
-use smoltcp::phy::{Checksum, ChecksumCapabilities};
 use xen_store::{Error, Store};
 
 /// What a backend offers, as far as it concerns us.
@@ -80,15 +79,6 @@ impl Features {
         let implies = |theirs: bool, ours: bool| ours || !theirs;
         implies(others.checksums, self.checksums)
             && implies(others.segments_ipv4, self.segments_ipv4)
-    }
-
-    /// Which checksums are left for the stack to do. Received ones are the driver's.
-    pub(crate) fn checksums(&self) -> ChecksumCapabilities {
-        let transport = if self.checksums { Checksum::None } else { Checksum::Tx };
-        let mut checksums = ChecksumCapabilities::default();
-        checksums.tcp = transport;
-        checksums.udp = transport;
-        checksums
     }
 
     /// Longest frame for segmentation, where there is that.

@@ -12,6 +12,7 @@ use alloc::vec::Vec;
 use core::future::{Future, poll_fn};
 use core::pin::pin;
 use core::task::Poll;
+use net::device::Discard;
 use xen_store::{Store, Watch};
 
 /// The task behind an interface: it connects to the backend, and to the next when that is gone.
@@ -75,7 +76,7 @@ pub async fn open(
         frontend.offer(&session).await?;
     }
     frontend.session = Some(session);
-    let (before, lost, stopped) = (Counters::default(), 0, None);
+    let (before, lost, stopped) = (Counters::default(), Discard::default(), None);
     let mac = interface.mac;
     let device = XenNetfront { link: None, mail, mac, features, before, lost, stopped };
     Ok((device, frontend))

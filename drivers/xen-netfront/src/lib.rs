@@ -1,9 +1,10 @@
-//! A Xen network interface (Xen, public/io/netif.h) as a `smoltcp` device.
+//! Xen network frontend (Xen, public/io/netif.h): an interface as a [`net::device::NetDevice`].
 //!
 //! Received frames are lent to the stack where the backend put them, up to 64 KiB in one piece; sent
 //! ones are built where the backend reads them, up to 64 KiB for it or the receiver to cut into
-//! segments. Events for the backend wait for [`XenNetfront::flush`], once for each round of the
-//! caller's loop, and events from it are off until [`XenNetfront::prepare_to_wait`]. Frames are always
+//! segments. Events for the backend wait for [`flush`](net::device::NetDevice::flush), once for each turn
+//! of the caller's loop, and events from it are off until
+//! [`prepare_to_wait`](net::device::NetDevice::prepare_to_wait). Frames are always
 //! copied to where they are built: what the backend is to read elsewhere would have to be granted to it
 //! page by page, which costs more.
 //!
@@ -28,7 +29,6 @@ mod settings;
 mod tests;
 mod transmit;
 
-pub use device::{Received, Sending};
 pub use frontend::{Frontend, open};
 pub use interfaces::{Interface, Interfaces};
 pub use machine::xen::net::{Fault, Refusals};
@@ -40,6 +40,7 @@ use features::Features;
 use link::Link;
 use machine::xen::net::OutOfMemory;
 use mail::Mail;
+use net::device::Discard;
 
 /// How long the last frames may take to leave.
 const DRAIN_TIME_MAX: Duration = Duration::from_millis(500);
@@ -54,7 +55,7 @@ pub struct XenNetfront {
     /// What the link did until it was given back; it goes on counting when it comes again.
     before: Counters,
     /// Frames thrown away because there was no link.
-    lost: u64,
+    lost: Discard,
     stopped: Option<Fault>,
 }
 
@@ -121,16 +122,6 @@ impl XenNetfront {
         self.mac
     }
 
-    /// The longest IP packet, in bytes.
-    pub fn mtu_bytes(&self) -> usize {
-        self.features.mtu_bytes
-    }
-
-    /// Whether there is a backend that carries frames.
-    pub fn link_up(&self) -> bool {
-        self.link.is_some() && self.stopped.is_none()
-    }
-
     /// What the backend did wrong, if the interface was stopped for it.
     pub fn fault(&self) -> Option<Fault> {
         self.stopped
@@ -139,28 +130,7 @@ impl XenNetfront {
     /// What it did so far.
     pub fn counters(&self) -> Counters {
         let counters = self.link.as_ref().map_or(self.before, Link::counters);
-        Counters { sent_dropped: counters.sent_dropped + self.lost, ..counters }
-    }
-
-    /// Hands over what was sent, and the receive pages that are free again, with at most one event
-    /// for each direction. To be called at the end of each round of polling.
-    pub fn flush(&mut self) {
-        if let Some(link) = self.link.as_mut().filter(|_| self.stopped.is_none()) {
-            link.flush();
-        }
-    }
-
-    /// Flushes and turns on the events that are worth waking up for: a frame, or room for one when
-    /// [`smoltcp::phy::Device::transmit`] last found none. False when there is something to do
-    /// already: then poll again instead of waiting.
-    pub fn prepare_to_wait(&mut self) -> bool {
-        if self.mail.has_order() {
-            self.obey();
-            return false;
-        }
-        let Some(link) = self.link.as_mut().filter(|_| self.stopped.is_none()) else { return true };
-        link.flush();
-        link.arm()
+        Counters { sent_dropped: counters.sent_dropped + self.lost.frames, ..counters }
     }
 
     /// Takes a link into use, or gives it back, as the frontend's task wants it.

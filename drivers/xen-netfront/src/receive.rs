@@ -34,9 +34,9 @@ impl Receiver {
         Ok(false)
     }
 
-    /// The frame held.
-    pub(crate) fn frame(&self) -> &[u8] {
-        self.ring.bytes()
+    /// The frame held, to be lent to the stack.
+    pub(crate) fn frame_mut(&mut self) -> &mut [u8] {
+        self.ring.bytes_mut()
     }
 
     /// Lets go of the frame held; whether the backend wants to hear of free pages.

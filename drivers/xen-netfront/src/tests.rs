@@ -10,14 +10,12 @@ use core::num::NonZeroU16;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 use machine::xen::net::fake::Backend;
-use smoltcp::phy::{Device, PacketMeta, RxToken, TxToken};
-use smoltcp::time::Instant;
+use net::device::{NetDevice, TxFrame};
 use xen_store::Store;
 use xen_store::fake::{self, Daemon};
 
 const FRONT: &str = "/local/domain/1/device/vif/0";
 const BACK: &str = "/local/domain/0/backend/vif/1/0";
-const NOW: Instant = Instant::ZERO;
 const SETTINGS: Settings = Settings { receive_pages: 32, transmit_pages: 4, transmit_runs: 2 };
 
 /// A guest's interface with all that surrounds it.
@@ -107,16 +105,16 @@ impl Bench {
     }
 
     fn receive(&mut self) -> Option<Vec<u8>> {
-        let (received, _) = self.card.receive(NOW)?;
-        Some(received.consume(<[u8]>::to_vec))
+        let mut received = None;
+        self.card.receive(&mut |frame, _| received = Some(frame.to_vec()));
+        received
     }
 
     fn send(&mut self, frame: &[u8], segment: Option<u16>) {
-        let mut sending = self.card.transmit(NOW).unwrap();
-        let mut meta = PacketMeta::default();
-        meta.segmentation_offload_size = segment.and_then(NonZeroU16::new);
-        sending.set_meta(meta);
-        sending.consume(frame.len(), |buffer| buffer.copy_from_slice(frame));
+        let segment_bytes = segment.and_then(NonZeroU16::new);
+        let whole = TxFrame { segment_bytes, ..TxFrame::new(frame.len()) };
+        let write = &mut |buffer: &mut [u8]| buffer.copy_from_slice(frame);
+        assert!(self.card.transmitter().transmit(whole, write));
         self.card.flush();
     }
 }
@@ -237,9 +235,9 @@ fn a_backend_that_breaks_the_rules_is_left() {
         |backend, bench| {
             backend.set_transmit_responses(1 << 20);
             while bench.card.link_up() {
-                if let Some(sending) = bench.card.transmit(NOW) {
-                    sending.consume(60, |buffer| buffer.fill(0));
-                }
+                let transmitter = bench.card.transmitter();
+                transmitter.transmit(TxFrame::new(60), &mut |buffer| buffer.fill(0));
+                bench.card.flush();
             }
         },
         |backend, bench| {
@@ -281,9 +279,9 @@ fn a_backend_with_few_features_gets_plain_frames() {
     }
     let (card, _) = open_one(&store, &mut daemon);
     let capabilities = card.capabilities();
-    assert!(capabilities.segmentation.tcpv4.is_none());
-    assert!(capabilities.checksum.tcp.tx() && !capabilities.checksum.tcp.rx());
-    assert_eq!(capabilities.max_transmission_unit, 1514);
+    assert!(capabilities.segmentation_ipv4.is_none());
+    assert!(!capabilities.transmit_checksums && capabilities.receive_checksums);
+    assert_eq!(capabilities.mtu_bytes, 1500);
     assert!(daemon.get(&format!("{FRONT}/event-channel")).is_some());
 }
 
@@ -319,7 +317,7 @@ fn a_backend_that_can_do_less_than_the_first_is_not_used() {
     bench.daemon.set(&format!("{BACK}/mtu"), "1400");
     bench.set_backend("2");
     bench.connect();
-    assert_eq!(bench.card.mtu_bytes(), 1400);
+    assert_eq!(bench.card.capabilities().mtu_bytes, 1400);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use alloc::vec;
 use core::num::NonZeroU16;
 use machine::xen::DomainId;
 use machine::xen::net::{Fault, Offload, TransmitRing};
+use net::device::{Transmit, TxFrame};
 use offload::Transport;
 
 /// The sending side of an interface.
@@ -22,6 +23,38 @@ pub(crate) struct Transmitter {
     dropped: u64,
 }
 
+impl Transmit for Transmitter {
+    /// If there is no room, the next wait ends when there is.
+    fn is_ready(&mut self) -> bool {
+        let ready = self.reclaim();
+        self.starved = !ready;
+        ready
+    }
+
+    /// A tail is copied, too: what the backend is to read elsewhere would have to be granted to it
+    /// page by page, which costs more.
+    fn transmit(&mut self, frame: TxFrame, build: &mut dyn FnMut(&mut [u8])) -> bool {
+        if !self.is_ready() {
+            return false;
+        }
+        let bytes = frame.bytes();
+        if bytes > self.ring.frame_bytes_max() {
+            self.dropped += 1;
+            build(&mut vec![0; frame.head_bytes]);
+            return true;
+        }
+        let place = self.ring.buffer(bytes);
+        frame.write(build, place);
+        let segment = frame.segment_bytes;
+        let offload = if self.offloads { offload(place, segment) } else { Offload::default() };
+        self.ring.send(bytes, offload);
+        self.frames += 1;
+        self.bytes += bytes as u64;
+        self.segmented += u64::from(offload.segment.is_some());
+        true
+    }
+}
+
 impl Transmitter {
     pub(crate) fn new(domain: DomainId, settings: &Settings) -> Result<Self, Error> {
         let ring = TransmitRing::new(domain, settings.transmit_pages, settings.transmit_runs)?;
@@ -35,34 +68,6 @@ impl Transmitter {
             segmented: 0,
             dropped: 0,
         })
-    }
-
-    /// Whether a frame of any length can be sent now. If not, the next wait ends when one can.
-    pub(crate) fn ready(&mut self) -> bool {
-        let ready = self.reclaim();
-        self.starved = !ready;
-        ready
-    }
-
-    /// Builds a frame and queues it, or throws it away when there is no room.
-    pub(crate) fn send<R>(
-        &mut self,
-        frame_bytes: usize,
-        segment: Option<NonZeroU16>,
-        build: impl FnOnce(&mut [u8]) -> R,
-    ) -> R {
-        if frame_bytes > self.ring.frame_bytes_max() || !self.reclaim() {
-            self.dropped += 1;
-            return build(&mut vec![0; frame_bytes]);
-        }
-        let frame = self.ring.buffer(frame_bytes);
-        let result = build(frame);
-        let offload = if self.offloads { offload(frame, segment) } else { Offload::default() };
-        self.ring.send(frame_bytes, offload);
-        self.frames += 1;
-        self.bytes += frame_bytes as u64;
-        self.segmented += u64::from(offload.segment.is_some());
-        result
     }
 
     /// Lets the backend see what was sent; whether it wants to be told.

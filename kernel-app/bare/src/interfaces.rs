@@ -3,9 +3,7 @@
 use crate::guest::Guest;
 use crate::notice::Notice;
 use crate::trials;
-use crate::virtio_card::VirtioCard;
 use crate::watch::{Look, Watch};
-use crate::xen_card::XenCard;
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
@@ -19,7 +17,8 @@ use core::time::Duration;
 use flow::task::Spawner;
 use flow::time::earlier;
 use machine::virtio::{self, Kind};
-use net::{Card, Stack, TcpConnector, TcpListener};
+use net::device::NetDevice;
+use net::{Stack, TcpConnector, TcpListener};
 use virtio_net::{Settings, VirtioNet};
 use web::Routes;
 use xen_netfront::XenNetfront;
@@ -55,7 +54,7 @@ impl Interfaces {
             match VirtioNet::open(device, &settings) {
                 Ok(card) => {
                     let mac = card.mac();
-                    interfaces.start(VirtioCard::new(card), mac)?;
+                    interfaces.start(card, mac)?;
                 }
                 Err(error) => log::error!("a network card cannot be used: {error:?}"),
             }
@@ -72,7 +71,7 @@ impl Interfaces {
     /// Starts a stack on a card of Xen's, which serves what those before it serve.
     pub(crate) fn add(&self, card: XenNetfront) -> Result<(), String> {
         let mac = card.mac();
-        self.start(XenCard(card), mac)
+        self.start(card, mac)
     }
 
     /// How many there are.
@@ -95,7 +94,7 @@ impl Interfaces {
         self.notice.clone()
     }
 
-    fn start(&self, card: impl Card + 'static, mac: [u8; 6]) -> Result<(), String> {
+    fn start(&self, card: impl NetDevice + 'static, mac: [u8; 6]) -> Result<(), String> {
         let mut stack = stack(card, mac, &self.config)?;
         let mut links = self.links.borrow_mut();
         if let Some(first) = links.first() {
@@ -208,7 +207,11 @@ fn addresses(links: &[Link]) -> String {
     all.join(" ")
 }
 
-fn stack(card: impl Card + 'static, mac: [u8; 6], config: &net::Config) -> Result<Stack, String> {
+fn stack(
+    card: impl NetDevice + 'static,
+    mac: [u8; 6],
+    config: &net::Config,
+) -> Result<Stack, String> {
     let mut seed = [0; 64];
     machine::entropy::fill(&mut seed).map_err(|error| error.to_string())?;
     let mut address = mac;

@@ -11,9 +11,7 @@ mod guest;
 mod interfaces;
 mod notice;
 mod trials;
-mod virtio_card;
 mod watch;
-mod xen_card;
 mod xenstore_registry;
 
 #[allow(unsafe_code, reason = "names the symbol that the boot code calls")]

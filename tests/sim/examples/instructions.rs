@@ -8,9 +8,8 @@
 
 use flow::task::Executor;
 use flow::{Connector, Flow, FlowExt, Listener, Target};
+use net::device::{Capabilities, NetDevice, Transmit, TxFrame};
 use net::{Config, Limits, Stack};
-use smoltcp::phy::{Checksum, Device, DeviceCapabilities, Medium, RxToken, TxToken};
-use smoltcp::time::Instant;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
@@ -26,58 +25,46 @@ struct Lane {
 
 struct End {
     incoming: Rc<RefCell<Lane>>,
-    outgoing: Rc<RefCell<Lane>>,
+    outgoing: Outgoing,
 }
 
-struct Arrived {
-    frame: Vec<u8>,
-    len: usize,
-    lane: Rc<RefCell<Lane>>,
-}
+struct Outgoing(Rc<RefCell<Lane>>);
 
-struct Leaving(Rc<RefCell<Lane>>);
+impl NetDevice for End {
+    fn receive(&mut self, handle: &mut dyn FnMut(&mut [u8], &mut dyn Transmit)) -> bool {
+        let next = self.incoming.borrow_mut().frames.pop_front();
+        let Some((mut frame, len)) = next else { return false };
+        handle(&mut frame[..len], &mut self.outgoing);
+        self.incoming.borrow_mut().spare.push(frame);
+        true
+    }
 
-impl RxToken for Arrived {
-    fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
-        let value = f(&self.frame[..self.len]);
-        self.lane.borrow_mut().spare.push(self.frame);
-        value
+    fn transmitter(&mut self) -> &mut dyn Transmit {
+        &mut self.outgoing
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            transmit_checksums: true,
+            receive_checksums: true,
+            segmentation_ipv4: NonZeroUsize::new(65_535),
+            ..Capabilities::new(1500)
+        }
     }
 }
 
-impl TxToken for Leaving {
-    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
+impl Transmit for Outgoing {
+    fn is_ready(&mut self) -> bool {
+        true
+    }
+
+    fn transmit(&mut self, frame: TxFrame, build: &mut dyn FnMut(&mut [u8])) -> bool {
         let spare = self.0.borrow_mut().spare.pop();
-        let mut frame = spare.unwrap_or_else(|| vec![0; 66_000]);
-        let value = f(&mut frame[..len]);
-        self.0.borrow_mut().frames.push_back((frame, len));
-        value
-    }
-}
-
-impl net::Card for End {}
-
-impl Device for End {
-    type RxToken<'a> = Arrived;
-    type TxToken<'a> = Leaving;
-
-    fn receive(&mut self, _: Instant) -> Option<(Arrived, Leaving)> {
-        let (frame, len) = self.incoming.borrow_mut().frames.pop_front()?;
-        let arrived = Arrived { frame, len, lane: self.incoming.clone() };
-        Some((arrived, Leaving(self.outgoing.clone())))
-    }
-
-    fn transmit(&mut self, _: Instant) -> Option<Leaving> {
-        Some(Leaving(self.outgoing.clone()))
-    }
-
-    fn capabilities(&self) -> DeviceCapabilities {
-        let mut caps = DeviceCapabilities::default();
-        caps.medium = Medium::Ethernet;
-        caps.max_transmission_unit = 1514;
-        caps.checksum.tcp = Checksum::None;
-        caps.segmentation.tcpv4 = NonZeroUsize::new(65_535);
-        caps
+        let mut bytes = spare.unwrap_or_else(|| vec![0; 66_000]);
+        let len = frame.bytes();
+        frame.write(build, &mut bytes[..len]);
+        self.0.borrow_mut().frames.push_back((bytes, len));
+        true
     }
 }
 
@@ -89,7 +76,7 @@ fn server_turn(stack: &mut Stack, executor: &Executor, now: Duration) {
 }
 
 fn stack(incoming: &Rc<RefCell<Lane>>, outgoing: &Rc<RefCell<Lane>>, host: u8) -> Stack {
-    let device = End { incoming: incoming.clone(), outgoing: outgoing.clone() };
+    let device = End { incoming: incoming.clone(), outgoing: Outgoing(outgoing.clone()) };
     let limits = Limits { backlog: 100_000, connections_max: 200_000, ..Limits::default() };
     let addresses = (0..4).map(|n| ([10, 0, n, host].into(), 8)).collect();
     let config = Config { addresses, limits, ..Config::default() };

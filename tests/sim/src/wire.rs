@@ -1,8 +1,7 @@
 //! The wire between two stacks.
 
 use crate::random::Random;
-use smoltcp::phy::{Checksum, Device, DeviceCapabilities, Medium, PacketMeta, RxToken, TxToken};
-use smoltcp::time::Instant;
+use net::device::{Capabilities, NetDevice, Transmit, TxFrame};
 use smoltcp::wire::{IpAddress, Ipv4Packet, Ipv6Packet, TcpPacket};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -209,86 +208,72 @@ pub struct LinkDevice {
     end: usize,
 }
 
-impl net::Card for LinkDevice {
+impl NetDevice for LinkDevice {
+    fn receive(&mut self, handle: &mut dyn FnMut(&mut [u8], &mut dyn Transmit)) -> bool {
+        let arrived = self.wire.0.borrow_mut().arrived[self.end].pop_front();
+        let Some(mut frame) = arrived else { return false };
+        handle(&mut frame, self);
+        true
+    }
+
+    fn transmitter(&mut self) -> &mut dyn Transmit {
+        self
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        let link = self.wire.0.borrow().link;
+        let offloads = link.offloads != Offloads::None;
+        let segments =
+            matches!(link.offloads, Offloads::Segmentation | Offloads::SegmentationSplit);
+        let longest = NonZeroUsize::new(65_535).filter(|_| segments);
+        Capabilities {
+            mtu_bytes: link.mtu,
+            transmit_checksums: offloads,
+            receive_checksums: offloads,
+            segmentation_ipv4: longest,
+            segmentation_ipv6: longest,
+        }
+    }
+
     fn link_up(&self) -> bool {
         self.wire.0.borrow().link_up
     }
 }
 
-impl Device for LinkDevice {
-    type RxToken<'a> = Arrived;
-    type TxToken<'a> = Leaving<'a>;
-
-    fn receive(&mut self, _: Instant) -> Option<(Arrived, Leaving<'_>)> {
-        let frame = self.wire.0.borrow_mut().arrived[self.end].pop_front()?;
-        Some((Arrived(frame), Leaving { device: self, meta: PacketMeta::default() }))
-    }
-
-    fn transmit(&mut self, _: Instant) -> Option<Leaving<'_>> {
+impl Transmit for LinkDevice {
+    fn is_ready(&mut self) -> bool {
         let state = self.wire.0.borrow();
-        let room = state.travelling.len() < state.link.queue;
-        drop(state);
-        room.then(|| Leaving { device: self, meta: PacketMeta::default() })
+        state.travelling.len() < state.link.queue
     }
 
-    fn capabilities(&self) -> DeviceCapabilities {
-        let link = self.wire.0.borrow().link;
-        let mut caps = DeviceCapabilities::default();
-        caps.medium = Medium::Ethernet;
-        caps.max_transmission_unit = link.mtu + 14;
-        if link.offloads != Offloads::None {
-            caps.checksum.tcp = Checksum::None;
+    fn transmit(&mut self, frame: TxFrame, build: &mut dyn FnMut(&mut [u8])) -> bool {
+        if !self.is_ready() {
+            return false;
         }
-        if matches!(link.offloads, Offloads::Segmentation | Offloads::SegmentationSplit) {
-            caps.segmentation.tcpv4 = NonZeroUsize::new(65_535);
-            caps.segmentation.tcpv6 = NonZeroUsize::new(65_535);
-        }
-        caps
-    }
-}
-
-/// A frame that arrived.
-pub struct Arrived(Vec<u8>);
-
-impl RxToken for Arrived {
-    fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
-        f(&self.0)
-    }
-}
-
-/// Room for a frame.
-pub struct Leaving<'a> {
-    device: &'a LinkDevice,
-    meta: PacketMeta,
-}
-
-impl TxToken for Leaving<'_> {
-    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
-        let mut frame = vec![0; len];
-        let value = f(&mut frame);
-        let mut state = self.device.wire.0.borrow_mut();
+        let mut bytes = vec![0; frame.bytes()];
+        frame.write(build, &mut bytes);
+        let mut state = self.wire.0.borrow_mut();
         let link = state.link;
         let split = link.offloads != Offloads::Segmentation;
-        match self.meta.segmentation_offload_size {
-            None => assert!(len <= link.mtu + 14, "a frame of {len} bytes without segmentation"),
+        match frame.segment_bytes {
+            None => {
+                let len = bytes.len();
+                assert!(len <= link.mtu + 14, "a frame of {len} bytes without segmentation");
+            }
             Some(size) if split => {
-                for segment in segments(&frame, usize::from(size.get())) {
+                for segment in segments(&bytes, usize::from(size.get())) {
                     assert!(segment.len() <= link.mtu + 14, "a segment larger than the link takes");
-                    state.send(self.device.end, &segment);
+                    state.send(self.end, &segment);
                 }
-                return value;
+                return true;
             }
             Some(_) => (),
         }
         if link.offloads != Offloads::None {
-            fill_checksum(&mut frame);
+            fill_checksum(&mut bytes);
         }
-        state.send(self.device.end, &frame);
-        value
-    }
-
-    fn set_meta(&mut self, meta: PacketMeta) {
-        self.meta = meta;
+        state.send(self.end, &bytes);
+        true
     }
 }
 

@@ -2,10 +2,11 @@
 
 use flow::task::Executor;
 use flow::{ConnectError, Connector, Target};
+use net::device::NetDevice;
 use net::{Config, Stack};
 use sim::{Link, LinkDevice, MAC, Wire};
-use smoltcp::phy::{ChecksumCapabilities, Device, RxToken};
-use smoltcp::time::{Duration as SmolDuration, Instant};
+use smoltcp::phy::ChecksumCapabilities;
+use smoltcp::time::Duration as SmolDuration;
 use smoltcp::wire::{
     ArpOperation, ArpPacket, ArpRepr, DhcpMessageType, DhcpPacket, DhcpRepr, EthernetAddress,
     EthernetFrame, EthernetProtocol, EthernetRepr, Icmpv4Packet, Icmpv4Repr, Icmpv6Packet,
@@ -71,8 +72,9 @@ impl Network {
             self.stack.ingress(self.now);
             self.executor.run(1_000);
             self.stack.egress(self.now);
-            while let Some((frame, _)) = Device::receive(&mut self.router, Instant::ZERO) {
-                let frame = frame.consume(<[u8]>::to_vec);
+            let mut frames = Vec::new();
+            while self.router.receive(&mut |frame, _| frames.push(frame.to_vec())) {}
+            for frame in frames {
                 self.answer(&frame);
             }
             turns += 1;

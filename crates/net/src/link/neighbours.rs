@@ -2,11 +2,11 @@
 //! discovery (RFC 4861). Connections that others open need none of it, since their frames say where
 //! they come from, unless their peer falls silent; and smoltcp's own cache serves the service interface only.
 
-use crate::device::Output;
+use crate::device::{Transmit, TxFrame};
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::time::Duration;
-use smoltcp::phy::{ChecksumCapabilities, PacketMeta};
+use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
     ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol,
     HardwareAddress, Icmpv6Packet, Icmpv6Repr, IpProtocol, Ipv6Packet, Ipv6Repr,
@@ -51,7 +51,7 @@ impl Neighbours {
         neighbour: IpAddr,
         local: IpAddr,
         now: Duration,
-        output: &mut dyn Output,
+        output: &mut dyn Transmit,
     ) -> Hop {
         let known = self.entry(neighbour).copied();
         let mut entry = match known {
@@ -100,7 +100,7 @@ impl Neighbours {
 
     /// Tells all neighbours that `address` is ours, so that those who knew it elsewhere forget that: an
     /// ARP announcement (RFC 5227 section 3), an unsolicited advertisement (RFC 4861 section 7.2.6).
-    pub(crate) fn announce(&self, address: IpAddr, output: &mut dyn Output) {
+    pub(crate) fn announce(&self, address: IpAddr, output: &mut dyn Transmit) {
         match address {
             IpAddr::V4(own) => self.ask_v4(own, own, output),
             IpAddr::V6(own) => self.advertise(own, output),
@@ -122,7 +122,7 @@ impl Neighbours {
         }
     }
 
-    fn ask_v4(&self, target: Ipv4Addr, local: Ipv4Addr, output: &mut dyn Output) {
+    fn ask_v4(&self, target: Ipv4Addr, local: Ipv4Addr, output: &mut dyn Transmit) {
         let question = ArpRepr::EthernetIpv4 {
             operation: ArpOperation::Request,
             source_hardware_addr: EthernetAddress(self.own),
@@ -131,14 +131,14 @@ impl Neighbours {
             target_protocol_addr: target,
         };
         let len = 14 + question.buffer_len();
-        output.send(len, PacketMeta::default(), &mut |frame| {
+        output.transmit(TxFrame::new(len), &mut |frame| {
             let destination = EthernetAddress::BROADCAST;
             let payload = self.header(frame, destination, EthernetProtocol::Arp);
             question.emit(&mut ArpPacket::new_unchecked(payload));
         });
     }
 
-    fn ask_v6(&self, target: Ipv6Addr, local: Ipv6Addr, output: &mut dyn Output) {
+    fn ask_v6(&self, target: Ipv6Addr, local: Ipv6Addr, output: &mut dyn Transmit) {
         let question =
             NdiscRepr::NeighborSolicit { target_addr: target, lladdr: Some(self.link_address()) };
         let [.., a, b, c] = target.octets();
@@ -147,7 +147,7 @@ impl Neighbours {
         self.send_v6(question, local, group, output);
     }
 
-    fn advertise(&self, own: Ipv6Addr, output: &mut dyn Output) {
+    fn advertise(&self, own: Ipv6Addr, output: &mut dyn Transmit) {
         let advertisement = NdiscRepr::NeighborAdvert {
             flags: NdiscNeighborFlags::OVERRIDE,
             target_addr: own,
@@ -166,7 +166,7 @@ impl Neighbours {
         message: NdiscRepr,
         local: Ipv6Addr,
         group: Ipv6Addr,
-        output: &mut dyn Output,
+        output: &mut dyn Transmit,
     ) {
         let message = Icmpv6Repr::Ndisc(message);
         let ip = Ipv6Repr {
@@ -177,7 +177,7 @@ impl Neighbours {
             hop_limit: 255,
         };
         let len = 14 + 40 + message.buffer_len();
-        output.send(len, PacketMeta::default(), &mut |frame| {
+        output.transmit(TxFrame::new(len), &mut |frame| {
             // RFC 2464 section 7: the group's last four octets after 33:33.
             let [.., a, b, c, d] = group.octets();
             let destination = EthernetAddress([0x33, 0x33, a, b, c, d]);
@@ -257,15 +257,15 @@ mod tests {
 
     struct Frames(Vec<Vec<u8>>);
 
-    impl Output for Frames {
-        fn ready(&mut self) -> bool {
+    impl Transmit for Frames {
+        fn is_ready(&mut self) -> bool {
             true
         }
 
-        fn send(&mut self, len: usize, _: PacketMeta, fill: &mut dyn FnMut(&mut [u8])) -> bool {
-            let mut frame = std::vec![0; len];
-            fill(&mut frame);
-            self.0.push(frame);
+        fn transmit(&mut self, frame: TxFrame, build: &mut dyn FnMut(&mut [u8])) -> bool {
+            let mut bytes = std::vec![0; frame.bytes()];
+            build(&mut bytes);
+            self.0.push(bytes);
             true
         }
     }

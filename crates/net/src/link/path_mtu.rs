@@ -36,8 +36,8 @@ impl Core {
         let mss = mtu.saturating_sub(tuple.ip_header_len() + 20).min(0xffff) as u16;
         if is_on_its_way && mss < tcb.offer.mss {
             log::debug!("net: packets to {} are at most {mtu} bytes", tuple.remote());
-            (tcb.offer.mss, tcb.stamp.mss) = (mss, mss);
-            tcb.stamp.may_fragment = tuple.is_v4();
+            (tcb.offer.mss, tcb.template.mss) = (mss, mss);
+            tcb.template.may_fragment = tuple.is_v4();
         }
     }
 }

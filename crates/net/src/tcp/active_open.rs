@@ -1,7 +1,7 @@
 //! Connections that we open: the handshake from the first SYN.
 
 use crate::counters::Count;
-use crate::device::Output;
+use crate::device::Transmit;
 use crate::link::neighbours::Hop;
 use crate::tcp::connection::Connection;
 use crate::tcp::connection::socket::Synchronized;
@@ -96,7 +96,7 @@ struct Attempt {
 
 impl Core {
     /// Takes up what tasks want opened, and repeats SYNs.
-    pub(crate) fn dial(&mut self, now: Duration, output: &mut dyn Output) {
+    pub(crate) fn dial(&mut self, now: Duration, output: &mut dyn Transmit) {
         if self.dialing.is_idle(now) {
             return;
         }
@@ -117,7 +117,7 @@ impl Core {
         &mut self,
         now: Duration,
         segment: &Segment,
-        output: &mut dyn Output,
+        output: &mut dyn Transmit,
     ) -> bool {
         let name = segment.tuple.words();
         if self.dialing.is_empty() {
@@ -152,7 +152,7 @@ impl Core {
     }
 
     /// Both sides opened at once: our SYN is repeated as a SYN-ACK.
-    fn answer_open(&self, peer: u32, segment: &Segment, output: &mut dyn Output) -> bool {
+    fn answer_open(&self, peer: u32, segment: &Segment, output: &mut dyn Transmit) -> bool {
         let Some(attempt) = self.dialing.by_name.get(&segment.tuple.words()) else { return true };
         let offer = self.own_offer(&attempt.tuple);
         let syn = Bare::syn(attempt.own, Some(peer.wrapping_add(1)), offer, self.first_window());
@@ -219,14 +219,14 @@ impl Core {
     }
 
     /// Does the next step of an attempt, or ends it.
-    fn advance(&mut self, mut attempt: Box<Attempt>, now: Duration, output: &mut dyn Output) {
+    fn advance(&mut self, mut attempt: Box<Attempt>, now: Duration, output: &mut dyn Transmit) {
         if attempt.dial.is_abandoned() {
             return;
         }
         if now >= attempt.gives_up {
             return attempt.dial.fulfil(Err(ConnectError::TimedOut));
         }
-        if !output.ready() {
+        if !output.is_ready() {
             // A burst of SYNs passes a full device one by one, not once a second.
             attempt.due = now + PAUSE;
             return self.dialing.insert(attempt);

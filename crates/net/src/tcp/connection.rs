@@ -9,7 +9,7 @@ pub(crate) mod retransmission;
 pub(crate) mod socket;
 pub(crate) mod zero_copy;
 
-use crate::device::{Output, Stamp};
+use crate::device::Transmit;
 use crate::tcp::connection::buffers::Sizes;
 use crate::tcp::connection::engine::Body;
 use crate::tcp::connection::fast_path::Calm;
@@ -19,6 +19,7 @@ use crate::tcp::connection::socket::Synchronized;
 use crate::tcp::context::Shared;
 use crate::time::{Moment, Span};
 use crate::wire::segment::{Offer, Segment};
+use crate::wire::template::HeaderTemplate;
 use crate::wire::tuple::Tuple;
 use alloc::rc::Rc;
 use core::cell::{RefCell, RefMut};
@@ -38,7 +39,7 @@ pub(crate) struct Tcb {
     pub(crate) body: Body,
     /// Where the table holds it.
     pub(crate) slot: u32,
-    pub(crate) stamp: Stamp,
+    pub(crate) template: HeaderTemplate,
     pub(crate) offer: Offer,
     /// Listed among those that may have something to send.
     dirty: bool,
@@ -110,7 +111,7 @@ impl Connection {
         &self,
         path: &mut Path,
         segment: &Segment,
-        output: &mut dyn Output,
+        output: &mut dyn Transmit,
     ) -> bool {
         let mut tcb = self.tcb();
         let wakes = tcb.receive(self, path, segment, output);
@@ -125,7 +126,7 @@ impl Connection {
     }
 
     /// Sends what can be sent.
-    pub(crate) fn transmit(&self, path: &mut Path, output: &mut dyn Output) -> Outcome {
+    pub(crate) fn transmit(&self, path: &mut Path, output: &mut dyn Transmit) -> Outcome {
         let mut tcb = self.tcb();
         tcb.dirty = false;
         let outcome = tcb.transmit(self, path, output);
@@ -180,12 +181,17 @@ fn wake(reader: Option<Waker>, writer: Option<Waker>) {
 impl Tcb {
     /// A connection that came to be at `now`, in whose handshake the peer was told of rings of
     /// these sizes.
-    pub(crate) fn new(sizes: Sizes, with: &Synchronized, stamp: Stamp, now: Moment) -> Self {
+    pub(crate) fn new(
+        sizes: Sizes,
+        with: &Synchronized,
+        template: HeaderTemplate,
+        now: Moment,
+    ) -> Self {
         let told = with.receive_next.wrapping_add(sizes.receive as u32);
         Self {
             body: Body::Calm(Calm::new(sizes, told)),
             slot: u32::MAX,
-            stamp,
+            template,
             offer: with.offer,
             dirty: false,
             held: true,

@@ -2,7 +2,8 @@
 
 use crate::config::Config;
 use crate::counters::Count;
-use crate::device::{Nowhere, Output, Port, Wire};
+use crate::device::smoltcp::{SmoltcpDevice, connection_caps};
+use crate::device::{Capabilities, NetDevice, Transmit, TxFrame, Unplugged};
 use crate::link::Services;
 use crate::link::neighbours::Neighbours;
 use crate::tcp::active_open::Dialing;
@@ -19,12 +20,11 @@ use crate::wire::tuple::{Tuple, TupleHasher};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::RefCell;
-use core::num::NonZeroUsize;
 use core::time::Duration;
 use flow::FlowError;
 use flow::task::CatchPanic;
 use smoltcp::iface::{Config as InterfaceConfig, Interface};
-use smoltcp::phy::{Checksum, ChecksumCapabilities, DeviceCapabilities, Medium, PacketMeta};
+use smoltcp::phy::DeviceCapabilities;
 use smoltcp::wire::HardwareAddress;
 
 /// An interface's state, without its device.
@@ -61,7 +61,7 @@ pub(crate) struct Core {
 
 impl Core {
     pub(crate) fn new(
-        wire: &mut dyn Wire,
+        device: &mut dyn NetDevice,
         config: &Config,
         own: [u8; 6],
         seed: [u8; 64],
@@ -71,18 +71,18 @@ impl Core {
             .chunks_exact(8)
             .map(|word| word.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte)));
         let mut entropy = move || words.next().unwrap_or_default();
-        let device = wire.capabilities();
-        let caps = connection_caps(&device);
+        let capabilities = device.capabilities();
+        let caps = connection_caps(&capabilities);
         let limits = config.limits.clone();
         let headers = 20 + 20;
         let offload_bytes =
             caps.segmentation.tcpv4.map_or(0, |bytes| bytes.get().saturating_sub(headers));
-        let services = Services::new(wire, config, own, entropy(), now);
+        let services = Services::new(device, config, own, entropy(), now);
         let hasher = TupleHasher::new(entropy());
-        let mut nowhere = Nowhere;
-        let mut port = Port::new(&caps, &mut nowhere);
+        let mut unplugged = Unplugged;
+        let mut none = SmoltcpDevice::new(&caps, &mut unplugged);
         let interface_config = InterfaceConfig::new(HardwareAddress::Ip);
-        let mut interface = Interface::new(interface_config, &mut port, Moment::new(now).instant());
+        let mut interface = Interface::new(interface_config, &mut none, Moment::new(now).instant());
         // The demultiplexer has compared addresses already.
         interface.set_any_ip(true);
         Self {
@@ -106,19 +106,19 @@ impl Core {
             interface,
             caps,
             own,
-            mtu: device.ip_mtu(),
-            checksum: device.checksum.tcp.tx(),
-            verify: device.checksum.tcp.rx(),
+            mtu: capabilities.mtu_bytes,
+            checksum: !capabilities.transmit_checksums,
+            verify: !capabilities.receive_checksums,
         }
     }
 
     /// The device's limits have changed.
-    pub(crate) fn adopt_capabilities(&mut self, device: &DeviceCapabilities) {
-        self.mtu = device.ip_mtu();
+    pub(crate) fn adopt_capabilities(&mut self, device: &Capabilities) {
+        self.mtu = device.mtu_bytes;
     }
 
     /// Takes a frame.
-    pub(crate) fn frame(&mut self, now: Duration, frame: &[u8], output: &mut dyn Output) {
+    pub(crate) fn frame(&mut self, now: Duration, frame: &[u8], output: &mut dyn Transmit) {
         self.begin(None);
         let tally = &self.shared.tally;
         tally.add(Count::FramesIn);
@@ -131,7 +131,7 @@ impl Core {
         }
     }
 
-    fn other(&mut self, now: Duration, frame: &[u8], output: &mut dyn Output) {
+    fn other(&mut self, now: Duration, frame: &[u8], output: &mut dyn Transmit) {
         if is_for_another_group(frame) {
             return self.shared.tally.add(Count::NotOurs);
         }
@@ -154,7 +154,7 @@ impl Core {
         }
     }
 
-    fn segment(&mut self, now: Duration, segment: &Segment, output: &mut dyn Output) {
+    fn segment(&mut self, now: Duration, segment: &Segment, output: &mut dyn Transmit) {
         let found = self.table.borrow().find(&segment.tuple).map(|(slot, c)| (slot, c.clone()));
         if let Some((slot, connection)) = found {
             self.begin(Some(slot));
@@ -175,7 +175,7 @@ impl Core {
     }
 
     /// A segment of no connection: it opens one, or repeats the end of one, or is a mistake.
-    fn unconnected(&mut self, now: Duration, segment: &Segment, output: &mut dyn Output) {
+    fn unconnected(&mut self, now: Duration, segment: &Segment, output: &mut dyn Transmit) {
         if self.answered(now, segment, output) {
             return;
         }
@@ -200,7 +200,7 @@ impl Core {
     }
 
     /// TIME-WAIT acknowledges what the peer repeats, and ignores resets (RFC 1337).
-    fn repeat_end(&mut self, segment: &Segment, remains: &Remains, output: &mut dyn Output) {
+    fn repeat_end(&mut self, segment: &Segment, remains: &Remains, output: &mut dyn Transmit) {
         if segment.flags.has(Flags::RST) || segment.sequence_len() == 0 {
             return;
         }
@@ -210,7 +210,7 @@ impl Core {
     }
 
     /// Answers a segment that belongs to nobody (RFC 9293 section 3.5.2).
-    pub(crate) fn reset(&mut self, now: Duration, segment: &Segment, output: &mut dyn Output) {
+    pub(crate) fn reset(&mut self, now: Duration, segment: &Segment, output: &mut dyn Transmit) {
         if segment.flags.has(Flags::RST) {
             return;
         }
@@ -230,9 +230,9 @@ impl Core {
     }
 
     /// Sends a packet of our own; one that the device has no room for is lost, as on a wire.
-    pub(crate) fn send(&self, tuple: &Tuple, hop: [u8; 6], bare: &Bare, output: &mut dyn Output) {
+    pub(crate) fn send(&self, tuple: &Tuple, hop: [u8; 6], bare: &Bare, output: &mut dyn Transmit) {
         let len = 14 + bare.packet_len(tuple);
-        output.send(len, PacketMeta::default(), &mut |frame| {
+        output.transmit(TxFrame::new(len), &mut |frame| {
             let (ethernet, packet) = frame.split_at_mut(14);
             ethernet.copy_from_slice(&self.ethernet(tuple, hop));
             bare.emit(tuple, &[], self.checksum, packet);
@@ -259,29 +259,6 @@ fn is_for_another_group(frame: &[u8]) -> bool {
         _ => false,
     }
 }
-
-/// What smoltcp is told of the device. Packets of any length pass: the segment size that a
-/// connection was opened with limits them, or the device cuts them. TCP checksums are not smoltcp's
-/// to write, since the window is rewritten after it.
-fn connection_caps(device: &DeviceCapabilities) -> DeviceCapabilities {
-    let without_ethernet = |bytes: NonZeroUsize| {
-        NonZeroUsize::new(bytes.get().min(PACKET_MAX + 14).saturating_sub(14))
-            // Less than two segments is no segmentation.
-            .filter(|bytes| bytes.get() > 2 * device.ip_mtu())
-    };
-    let mut caps = DeviceCapabilities::default();
-    caps.medium = Medium::Ip;
-    caps.max_transmission_unit = PACKET_MAX;
-    caps.checksum = ChecksumCapabilities::ignored();
-    caps.checksum.ipv4 = device.checksum.ipv4;
-    caps.checksum.tcp = if device.checksum.tcp.rx() { Checksum::Rx } else { Checksum::None };
-    caps.segmentation.tcpv4 = device.segmentation.tcpv4.and_then(without_ethernet);
-    caps.segmentation.tcpv6 = device.segmentation.tcpv6.and_then(without_ethernet);
-    caps
-}
-
-/// The longest IP packet: what both versions' length fields can say.
-const PACKET_MAX: usize = 0xffff;
 
 /// So many events per second, and no more.
 struct Allowance {

@@ -1,7 +1,7 @@
 //! Connections that others open: SYN, SYN-ACK, and the segment that completes them.
 
 use crate::counters::Count;
-use crate::device::{Output, Stamp};
+use crate::device::Transmit;
 use crate::tcp::connection::buffers::Sizes;
 use crate::tcp::connection::socket::Synchronized;
 use crate::tcp::connection::{Connection, Tcb};
@@ -13,6 +13,7 @@ use crate::tcp::syn_queue::HalfOpen;
 use crate::time::Span;
 use crate::wire::header::Bare;
 use crate::wire::segment::{Flags, Offer, Segment, before};
+use crate::wire::template::HeaderTemplate;
 use crate::wire::tuple::Tuple;
 use alloc::rc::Rc;
 use core::time::Duration;
@@ -24,7 +25,7 @@ impl Core {
         now: Duration,
         segment: &Segment,
         used: Option<u32>,
-        output: &mut dyn Output,
+        output: &mut dyn Transmit,
     ) {
         if self.ports.find(segment.tuple.local_port).is_none() {
             return self.reset(now, segment, output);
@@ -55,7 +56,7 @@ impl Core {
     }
 
     /// Repeats answers that got lost.
-    pub(crate) fn answer_again(&mut self, now: Duration, output: &mut dyn Output) {
+    pub(crate) fn answer_again(&mut self, now: Duration, output: &mut dyn Transmit) {
         if self.half_open.next_deadline().is_none_or(|at| at > now) {
             return;
         }
@@ -83,7 +84,7 @@ impl Core {
         &mut self,
         now: Duration,
         segment: &Segment,
-        output: &mut dyn Output,
+        output: &mut dyn Transmit,
     ) -> bool {
         if segment.flags.has(Flags::SYN) {
             return false;
@@ -145,7 +146,7 @@ impl Core {
         with: &Synchronized,
         sent_at: Option<Duration>,
         backlog: &Backlog,
-        output: &mut dyn Output,
+        output: &mut dyn Transmit,
     ) {
         let mut tcb = self.control_block(with, segment.source);
         if let Some(sent_at) = sent_at {
@@ -171,7 +172,7 @@ impl Core {
 
     /// A connection's state at its start.
     pub(crate) fn control_block(&self, with: &Synchronized, hop: [u8; 6]) -> Tcb {
-        let stamp = Stamp {
+        let template = HeaderTemplate {
             tuple: with.tuple,
             ethernet: self.ethernet(&with.tuple, hop),
             window_shift_in: 0,
@@ -180,7 +181,7 @@ impl Core {
             may_fragment: false,
             checksum: self.checksum,
         };
-        Tcb::new(Sizes::initial(&self.shared), with, stamp, self.shared.now.get())
+        Tcb::new(Sizes::initial(&self.shared), with, template, self.shared.now.get())
     }
 
     /// The largest segment that we take.
@@ -193,7 +194,7 @@ impl Core {
         Sizes::initial(&self.shared).receive.min(0xffff) as u16
     }
 
-    fn answer(&self, entry: &HalfOpen, output: &mut dyn Output) {
+    fn answer(&self, entry: &HalfOpen, output: &mut dyn Transmit) {
         let offer = Offer {
             mss: self.own_mss(&entry.tuple),
             scale: entry.offer.scale.map(|_| self.shared.window_shift),

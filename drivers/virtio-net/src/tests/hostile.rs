@@ -10,7 +10,7 @@ fn assert_stopped(card: &mut Card, fault: Fault, name: &str) {
     assert!(!card.send(&[1; 60]), "{name}");
     let doorbells = card.side.doorbells(TRANSMIT_QUEUE);
     card.net.flush();
-    assert!(card.net.prepare_to_wait(), "{name}: nothing will come");
+    assert!(card.net.arm(), "{name}: nothing will come");
     assert_eq!(card.side.doorbells(TRANSMIT_QUEUE), doorbells, "{name}");
 }
 
@@ -149,7 +149,7 @@ fn a_device_that_gives_up_is_stopped() {
     let mut card = Card::new(ALL);
     card.side.set_status(NEEDS_RESET);
     card.side.configure(6, 1);
-    assert!(card.net.prepare_to_wait());
+    assert!(card.net.arm());
     assert_stopped(&mut card, Fault::NeedsReset, "needs reset");
 }
 
@@ -202,7 +202,7 @@ fn random_used_rings_do_no_harm() {
                 assert!(frame.len() <= in_ring, "seed {seed}");
             }
             card.send(&[1; 60]);
-            card.net.prepare_to_wait();
+            card.net.arm();
         }
     }
 }

@@ -3,14 +3,12 @@
 use super::transmit::{complete, tcp};
 use super::*;
 use bytes::Bytes;
-use core::num::NonZeroU16;
 
 /// Sends a frame of which all behind the first `head_bytes` is lent; false when there is no room.
 fn send(card: &mut Card, frame: &Bytes, head_bytes: usize, segment: u16) -> bool {
-    let (head, tail) = (&frame[..head_bytes], frame.slice(head_bytes..));
-    card.net.send_lent(head_bytes, tail, NonZeroU16::new(segment), &mut |buffer| {
-        buffer.copy_from_slice(head);
-    })
+    let (head, tail) = (&frame[..head_bytes], Some(frame.slice(head_bytes..)));
+    let lent = TxFrame { head_bytes, tail, segment_bytes: NonZeroU16::new(segment) };
+    card.net.transmitter().transmit(lent, &mut |buffer| buffer.copy_from_slice(head))
 }
 
 /// A TCP frame without its checksum, in one shared piece.
@@ -29,11 +27,7 @@ fn a_lent_tail_is_read_where_it_lies_and_let_go_of_when_the_device_has_it() {
     assert_eq!(chain.buffers.len(), 2);
     assert_eq!((chain.buffers[0].1, chain.buffers[1]), (12 + 54, (at, 60_000, false)));
     let mut whole = Card::new(ALL);
-    let mut leave = whole.net.transmit(Instant::ZERO).unwrap();
-    let mut meta = smoltcp::phy::PacketMeta::default();
-    meta.segmentation_offload_size = NonZeroU16::new(1440);
-    leave.set_meta(meta);
-    leave.consume(frame.len(), |buffer| buffer.copy_from_slice(&frame));
+    assert!(whole.send_in_segments(&frame, 1440));
     whole.net.flush();
     assert!(card.side.read(&chain) == whole.sent_one().unwrap(), "header and all as if copied");
     assert!(!frame.is_unique());

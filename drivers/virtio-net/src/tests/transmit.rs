@@ -1,7 +1,7 @@
 //! Frames to the device.
 
 use super::*;
-use smoltcp::phy::{ChecksumCapabilities, PacketMeta};
+use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
     EthernetFrame, EthernetProtocol, EthernetRepr, IpAddress, IpProtocol, IpRepr, Ipv4Repr,
     Ipv6Repr, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber,
@@ -104,11 +104,7 @@ fn a_long_frame_says_how_to_cut_it() {
     for (ipv6, kind, headers) in [(false, 1, 54), (true, 4, 74)] {
         let mut card = Card::new(ALL);
         let frame = tcp(ipv6, &pattern(9, 60_000), false);
-        let mut leave = card.net.transmit(Instant::ZERO).unwrap();
-        let mut meta = PacketMeta::default();
-        meta.segmentation_offload_size = core::num::NonZeroU16::new(1440);
-        leave.set_meta(meta);
-        leave.consume(frame.len(), |buffer| buffer.copy_from_slice(&frame));
+        assert!(card.send_in_segments(&frame, 1440));
         card.net.flush();
         let sent = card.sent_one().unwrap();
         assert_eq!(sent[..2], [1, kind]);
@@ -141,9 +137,9 @@ fn other_frames_are_left_alone() {
 #[test]
 fn without_offload_frames_go_as_they_are() {
     let mut card = Card::new(ALL & !CSUM);
-    assert!(card.net.capabilities().checksum.tcp.tx());
-    assert_eq!(card.net.capabilities().segmentation.tcpv4, None);
-    assert_eq!(card.net.ipv6_segmentation(), None);
+    let capabilities = card.net.capabilities();
+    assert!(!capabilities.transmit_checksums);
+    assert_eq!((capabilities.segmentation_ipv4, capabilities.segmentation_ipv6), (None, None));
     let frame = tcp(false, &[7; 99], true);
     assert!(card.send(&frame));
     card.net.flush();
@@ -190,9 +186,10 @@ fn short_frames_survive_many_rounds_of_the_region() {
 #[test]
 fn the_longest_frame_fits_and_no_longer_one() {
     let mut card = Card::new(ALL);
-    let longest = card.net.capabilities().segmentation.tcpv4.unwrap().get();
+    let capabilities = card.net.capabilities();
+    let longest = capabilities.segmentation_ipv4.unwrap().get();
     assert_eq!(longest, 14 + 65_535);
-    assert_eq!(card.net.ipv6_segmentation().map(|bytes| bytes.get()), Some(longest));
+    assert_eq!(capabilities.segmentation_ipv6.map(|bytes| bytes.get()), Some(longest));
     assert!(card.send(&vec![1; longest]));
     assert!(card.send(&vec![1; longest + 1]), "the stack is let go on");
     let counters = card.net.counters();
@@ -217,11 +214,12 @@ fn frames_wait_while_there_is_no_room_to_answer() {
     while card.send(&[1; 60]) {}
     card.deliver(2, &[0; 60]);
     assert_eq!(card.receive(), None);
-    assert!(card.net.prepare_to_wait(), "nothing to do until there is room");
+    assert!(card.net.arm(), "nothing to do until there is room");
     assert_eq!(card.sent().len(), 16);
-    assert!(!card.net.prepare_to_wait());
-    let (_, answer) = card.net.receive(Instant::ZERO).unwrap();
-    answer.consume(42, |buffer| buffer.fill(5));
+    assert!(!card.net.arm());
+    assert!(card.net.receive(&mut |_, answer| {
+        assert!(answer.transmit(TxFrame::new(42), &mut |buffer| buffer.fill(5)));
+    }));
     card.net.flush();
     assert_eq!(card.sent(), [[&[0; 12][..], &[5; 42]].concat()]);
 }

@@ -7,33 +7,34 @@
 //! quarter more CPU than into those of 256 KiB, and into 128 KiB no less.
 //! `cargo xtask bench native` measures it.
 
-use bytes::Bytes;
-use net::Card;
+use net::device::{Capabilities, NetDevice, Transmit, TxFrame};
 use offload::header::{CHECKSUM_VALID, Header, NEEDS_CHECKSUM, Segmentation};
 use offload::{ETHERNET_BYTES, Transport};
-use smoltcp::phy::{
-    Checksum, ChecksumCapabilities, Device, DeviceCapabilities, Medium, PacketMeta, RxToken,
-    TxToken,
-};
-use smoltcp::time::Instant;
 use std::io::{self, IoSlice};
-use std::num::{NonZeroU16, NonZeroUsize};
+use std::num::NonZeroUsize;
 use std::os::fd::{AsRawFd, RawFd};
+use std::rc::Rc;
 use tun_rs::{DeviceBuilder, Layer, SyncDevice, VIRTIO_NET_HDR_LEN};
 
 /// A TAP, one frame at a time in each direction: the kernel has the queues.
 pub(crate) struct TapCard {
-    device: SyncDevice,
+    device: Rc<SyncDevice>,
     mtu_bytes: usize,
     /// The frame received last, behind its header.
     received: Box<[u8]>,
     received_bytes: usize,
-    /// Where frames are built, behind their headers.
-    sending: Box<[u8]>,
+    transmitter: TapTransmitter,
     /// The kernel had no frame when it was last asked.
     is_drained: bool,
     /// The TAP is gone for good.
     is_gone: bool,
+}
+
+/// The way of frames to the kernel.
+struct TapTransmitter {
+    device: Rc<SyncDevice>,
+    /// Where frames are built, behind their headers.
+    buffer: Box<[u8]>,
 }
 
 impl TapCard {
@@ -51,12 +52,13 @@ impl TapCard {
         device.set_nonblocking(true)?;
         let mtu_bytes = usize::from(device.mtu()?).min(mtu_bytes_max);
         let buffer = || vec![0; HEADER_BYTES + LONG_FRAME_BYTES].into_boxed_slice();
+        let device = Rc::new(device);
         Ok(Self {
+            transmitter: TapTransmitter { device: device.clone(), buffer: buffer() },
             device,
             mtu_bytes,
             received: buffer(),
             received_bytes: 0,
-            sending: buffer(),
             is_drained: false,
             is_gone: false,
         })
@@ -105,108 +107,67 @@ const HEADER_BYTES: usize = VIRTIO_NET_HDR_LEN;
 /// The longest frame in either direction: an IP packet's limit.
 const LONG_FRAME_BYTES: usize = ETHERNET_BYTES + 65_535;
 
-impl Device for TapCard {
-    type RxToken<'a> = Received<'a>;
-    type TxToken<'a> = Sending<'a>;
-
-    fn receive(&mut self, _now: Instant) -> Option<(Received<'_>, Sending<'_>)> {
-        if !self.advance() {
-            return None;
+impl NetDevice for TapCard {
+    fn receive(&mut self, handle: &mut dyn FnMut(&mut [u8], &mut dyn Transmit)) -> bool {
+        let has_frame = self.advance();
+        if has_frame {
+            let frame = &mut self.received[HEADER_BYTES..self.received_bytes];
+            handle(frame, &mut self.transmitter);
         }
-        let frame = &self.received[HEADER_BYTES..self.received_bytes];
-        Some((Received(frame), Sending::new(&self.device, &mut self.sending)))
+        has_frame
     }
 
-    /// There is always room: the kernel takes a frame into its stack while we write it.
-    fn transmit(&mut self, _now: Instant) -> Option<Sending<'_>> {
-        Some(Sending::new(&self.device, &mut self.sending))
+    fn transmitter(&mut self) -> &mut dyn Transmit {
+        &mut self.transmitter
     }
 
-    fn capabilities(&self) -> DeviceCapabilities {
-        let mut checksum = ChecksumCapabilities::default();
-        (checksum.tcp, checksum.udp) = (Checksum::None, Checksum::None);
-        let mut capabilities = DeviceCapabilities::default();
-        capabilities.medium = Medium::Ethernet;
-        capabilities.max_transmission_unit = ETHERNET_BYTES + self.mtu_bytes;
-        capabilities.checksum = checksum;
-        capabilities.segmentation.tcpv4 = NonZeroUsize::new(LONG_FRAME_BYTES);
-        capabilities.segmentation.tcpv6 = NonZeroUsize::new(LONG_FRAME_BYTES);
-        capabilities
-    }
-}
-
-impl Card for TapCard {
-    /// The kernel gathers the frame: only its headers are built here.
-    fn send_lent(
-        &mut self,
-        _: Instant,
-        head_len: usize,
-        tail: Bytes,
-        meta: PacketMeta,
-        fill: &mut dyn FnMut(&mut [u8]),
-    ) -> bool {
-        let frame_bytes = head_len + tail.len();
-        let Some(start) = self.sending.get_mut(..HEADER_BYTES + head_len) else { return true };
-        let (header, head) = start.split_at_mut(HEADER_BYTES);
-        fill(head);
-        let fields = Header::leaving(head, frame_bytes, meta.segmentation_offload_size);
-        header.copy_from_slice(&fields.emit()[..HEADER_BYTES]);
-        let parts = [IoSlice::new(start), IoSlice::new(&tail)];
-        if let Err(error) = rustix::io::writev(&self.device, &parts) {
-            tell_lost(frame_bytes, &error.into());
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            mtu_bytes: self.mtu_bytes,
+            transmit_checksums: true,
+            receive_checksums: true,
+            segmentation_ipv4: NonZeroUsize::new(LONG_FRAME_BYTES),
+            segmentation_ipv6: NonZeroUsize::new(LONG_FRAME_BYTES),
         }
-        true
-    }
-
-    fn prepare_to_wait(&mut self) -> bool {
-        self.is_drained
     }
 
     fn link_up(&self) -> bool {
         !self.is_gone
     }
-}
 
-/// A received frame, where the kernel copied it.
-pub(crate) struct Received<'a>(&'a [u8]);
-
-impl RxToken for Received<'_> {
-    fn consume<R, F: FnOnce(&[u8]) -> R>(self, read: F) -> R {
-        read(self.0)
+    fn prepare_to_wait(&mut self) -> bool {
+        self.is_drained
     }
 }
 
-/// Leave to send one frame.
-pub(crate) struct Sending<'a> {
-    device: &'a SyncDevice,
-    buffer: &'a mut [u8],
-    segment: Option<NonZeroU16>,
-}
-
-impl<'a> Sending<'a> {
-    fn new(device: &'a SyncDevice, buffer: &'a mut [u8]) -> Self {
-        Self { device, buffer, segment: None }
+impl Transmit for TapTransmitter {
+    /// There is always room: the kernel takes a frame into its stack while we write it.
+    fn is_ready(&mut self) -> bool {
+        true
     }
-}
 
-impl TxToken for Sending<'_> {
-    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, frame_bytes: usize, build: F) -> R {
-        let Some(packet) = self.buffer.get_mut(..HEADER_BYTES + frame_bytes) else {
-            return build(&mut vec![0; frame_bytes]);
+    /// The kernel gathers the frame: only its head is built here.
+    fn transmit(&mut self, frame: TxFrame, build: &mut dyn FnMut(&mut [u8])) -> bool {
+        let bytes = frame.bytes();
+        let Some(start) = self.buffer.get_mut(..HEADER_BYTES + frame.head_bytes) else {
+            build(&mut vec![0; frame.head_bytes]);
+            return true;
         };
-        let (header, frame) = packet.split_at_mut(HEADER_BYTES);
-        let result = build(frame);
-        header.copy_from_slice(
-            &Header::leaving(frame, frame_bytes, self.segment).emit()[..HEADER_BYTES],
-        );
-        if let Err(error) = self.device.send(packet) {
-            tell_lost(frame_bytes, &error);
+        let (header, head) = start.split_at_mut(HEADER_BYTES);
+        build(head);
+        let fields = Header::leaving(head, bytes, frame.segment_bytes);
+        header.copy_from_slice(&fields.emit()[..HEADER_BYTES]);
+        let sent = match &frame.tail {
+            None => self.device.send(start),
+            Some(tail) => {
+                let parts = [IoSlice::new(start), IoSlice::new(tail)];
+                rustix::io::writev(&self.device, &parts).map_err(io::Error::from)
+            }
+        };
+        if let Err(error) = sent {
+            tell_lost(bytes, &error);
         }
-        result
-    }
-
-    fn set_meta(&mut self, meta: PacketMeta) {
-        self.segment = meta.segmentation_offload_size;
+        true
     }
 }
 
@@ -240,6 +201,7 @@ mod tests {
         EthernetAddress, EthernetFrame, EthernetProtocol, EthernetRepr, IpAddress, IpProtocol,
         Ipv4Address, Ipv4Packet, Ipv4Repr, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber,
     };
+    use std::num::NonZeroU16;
 
     const TCP_AT: usize = ETHERNET_BYTES + 20;
 

@@ -121,7 +121,7 @@ pub(crate) fn shrink(connection: &Connection, tcb: &mut Tcb) {
     let told = tcb.receive_next().wrapping_add(sizes.receive as u32);
     give_back(&connection.shared, &mut tcb.body);
     tcb.body = Body::Calm(Calm::new(sizes, told));
-    tcb.stamp.window_shift_in = 0;
+    tcb.template.window_shift_in = 0;
     tcb.start_anew();
     connection.mark(tcb);
     connection.shared.tally.add(Count::RingsShrunk);
@@ -212,7 +212,7 @@ impl Tcb {
     fn use_socket(&mut self, sockets: Sockets, shared: &Shared) {
         let sizes = Sizes::of(engine::socket(&sockets));
         shared.ring_bytes.set(shared.ring_bytes.get() + sizes.total());
-        self.stamp.window_shift_in =
+        self.template.window_shift_in =
             socket::window_shift(sizes.receive, self.offer.scale.is_some());
         self.body = Body::Socket(sockets);
     }

@@ -8,7 +8,8 @@
 //! connection gets a socket in exactly its state (see [`buffers`]), and loses it again
 //! when it has been quiet for a while.
 
-use crate::device::{Departed, Output};
+use crate::device::Transmit;
+use crate::device::smoltcp::Sent;
 use crate::tcp::connection::buffers::{self, Sizes};
 use crate::tcp::connection::engine::Body;
 use crate::tcp::connection::output::{Outcome, Path, Wakes};
@@ -297,7 +298,7 @@ impl Tcb {
         &mut self,
         connection: &Connection,
         path: &Path,
-        output: &mut dyn Output,
+        output: &mut dyn Transmit,
     ) -> Option<Outcome> {
         let next = self.receive_next();
         let Body::Calm(calm) = &mut self.body else { return None };
@@ -335,7 +336,7 @@ impl Tcb {
         next: u32,
         connection: &Connection,
         path: &Path,
-        output: &mut dyn Output,
+        output: &mut dyn Transmit,
     ) -> bool {
         let Body::Calm(calm) = &self.body else { return true };
         let is_due = calm.acknowledge_at <= path.now || calm.owes_update(next);
@@ -353,10 +354,10 @@ impl Tcb {
         &mut self,
         connection: &Connection,
         path: &Path,
-        output: &mut dyn Output,
+        output: &mut dyn Transmit,
     ) -> bool {
-        let header_len = self.stamp.tuple.ip_header_len() + 20;
-        let offload = path.segment_bytes(&self.stamp.tuple).saturating_sub(header_len);
+        let header_len = self.template.tuple.ip_header_len() + 20;
+        let offload = path.segment_bytes(&self.template.tuple).saturating_sub(header_len);
         let part_max = offload.max(self.segment_max());
         loop {
             let Body::Calm(calm) = &self.body else { return true };
@@ -378,7 +379,7 @@ impl Tcb {
         part: usize,
         connection: &Connection,
         path: &Path,
-        output: &mut dyn Output,
+        output: &mut dyn Transmit,
     ) -> bool {
         let next = self.receive_next();
         let seq_start = self.unacknowledged();
@@ -388,7 +389,7 @@ impl Tcb {
         let fin = self.finished && is_last && !calm.fin_sent;
         let passed = calm.sent as u32 + u32::from(calm.fin_sent);
         let seq = seq_start.wrapping_add(passed);
-        let shift = self.stamp.window_shift_out;
+        let shift = self.template.window_shift_out;
         let room = calm.receive_capacity - calm.receive.len();
         let window = (room >> shift).min(0xffff);
         let packet = Bare::part(seq, next, window as u16, (part > 0 && is_last, fin));
@@ -398,11 +399,11 @@ impl Tcb {
                 let start = copied.get(calm.sent..).unwrap_or_default();
                 let from = calm.sent.saturating_sub(copied.len());
                 let tail = lent.part(from, part - start.len());
-                self.stamp.send_lent(&packet, start, tail, output)
+                self.template.transmit_shared(&packet, start, tail, output)
             }
             _ => {
                 let payload = copied.get(calm.sent..end).unwrap_or_default();
-                self.stamp.send(&packet, payload, output)
+                self.template.transmit(&packet, payload, output)
             }
         };
         if !has_room {
@@ -413,7 +414,7 @@ impl Tcb {
         calm.told = next.wrapping_add((window << shift) as u32);
         calm.acknowledge_at = Moment::NEVER;
         let seq_end = seq.wrapping_add(part as u32 + u32::from(fin));
-        self.depart(connection, &Departed { packets: 1, seq, seq_end }, path.now);
+        self.depart(connection, &Sent { packets: 1, seq, seq_end }, path.now);
         true
     }
 

@@ -1,7 +1,8 @@
 //! A connection's segments, in and out.
 
 use crate::counters::Count;
-use crate::device::{Departed, Output, Port};
+use crate::device::Transmit;
+use crate::device::smoltcp::{Sent, SmoltcpDevice};
 use crate::tcp::connection::buffers;
 use crate::tcp::connection::engine::Body;
 use crate::tcp::connection::fast_path::Left;
@@ -63,7 +64,7 @@ impl Tcb {
         connection: &Connection,
         path: &mut Path,
         segment: &Segment,
-        output: &mut dyn Output,
+        output: &mut dyn Transmit,
     ) -> Wakes {
         if self.body.is_calm() {
             if let Some(wakes) = self.receive_calmly(connection, path, segment) {
@@ -79,7 +80,7 @@ impl Tcb {
         connection: &Connection,
         path: &mut Path,
         segment: &Segment,
-        output: &mut dyn Output,
+        output: &mut dyn Transmit,
     ) -> Wakes {
         let shared = &*connection.shared;
         let (old_state, old_received) = (self.state(), self.body.unread());
@@ -92,11 +93,11 @@ impl Tcb {
         if is_many {
             self.body.set_acknowledgement_delay(None);
         }
-        let departed = self.poll_ingress(segment.packet, path, output);
+        let sent = self.poll_ingress(segment.packet, path, output);
         if is_many {
             self.body.set_acknowledgement_delay(Some(shared.limits.acknowledge));
         }
-        self.depart(connection, &departed, path.now);
+        self.depart(connection, &sent, path.now);
         let (state, received, queued) = (self.state(), self.body.unread(), self.body.queued());
         let capacity = self.body.transmit_capacity();
         let unacknowledged = self.queue_end().wrapping_sub(queued as u32);
@@ -130,7 +131,7 @@ impl Tcb {
         &mut self,
         connection: &Connection,
         path: &mut Path,
-        output: &mut dyn Output,
+        output: &mut dyn Transmit,
     ) -> Outcome {
         if path.now >= self.deadline {
             self.expire(connection, path.now);
@@ -158,15 +159,15 @@ impl Tcb {
         &mut self,
         connection: &Connection,
         path: &mut Path,
-        output: &mut dyn Output,
+        output: &mut dyn Transmit,
     ) -> Outcome {
         let deadline = loop {
-            let (departed, blocked) = self.poll_egress(path.now, path, output);
-            self.depart(connection, &departed, path.now);
+            let (sent, blocked) = self.poll_egress(path.now, path, output);
+            self.depart(connection, &sent, path.now);
             if blocked {
                 return Outcome::Blocked;
             }
-            if departed.packets > 0 && self.is_last(departed.seq_end) {
+            if sent.packets > 0 && self.is_last(sent.seq_end) {
                 // Whatever left took the acknowledgement with it, so only our own clock is left.
                 break Moment::NEVER;
             }
@@ -175,7 +176,7 @@ impl Tcb {
                 self.revive(connection, path);
                 next = self.poll_at(path);
             }
-            if departed.packets == 0 || next.is_none_or(|next| next > path.now) {
+            if sent.packets == 0 || next.is_none_or(|next| next > path.now) {
                 break next.unwrap_or(Moment::NEVER);
             }
         };
@@ -187,14 +188,14 @@ impl Tcb {
         &mut self,
         packet: &[u8],
         path: &mut Path,
-        output: &mut dyn Output,
-    ) -> Departed {
-        let Body::Socket(sockets) = &mut self.body else { return Departed::default() };
-        let mut port = Port::new(path.caps, output);
-        port.frame = Some(packet);
-        port.stamp = Some(&self.stamp);
-        path.interface.poll_ingress_single(path.now.instant(), &mut port, sockets);
-        port.departed
+        output: &mut dyn Transmit,
+    ) -> Sent {
+        let Body::Socket(sockets) = &mut self.body else { return Sent::default() };
+        let mut device = SmoltcpDevice::new(path.caps, output);
+        device.received = Some(packet);
+        device.template = Some(&self.template);
+        path.interface.poll_ingress_single(path.now.instant(), &mut device, sockets);
+        device.sent
     }
 
     /// Lets the socket send once as if it were `at`; what left, and whether the device was full.
@@ -202,13 +203,13 @@ impl Tcb {
         &mut self,
         at: Moment,
         path: &mut Path,
-        output: &mut dyn Output,
-    ) -> (Departed, bool) {
+        output: &mut dyn Transmit,
+    ) -> (Sent, bool) {
         let Body::Socket(sockets) = &mut self.body else { return Default::default() };
-        let mut port = Port::new(path.caps, output);
-        port.stamp = Some(&self.stamp);
-        path.interface.poll_egress(at.instant(), &mut port, sockets);
-        (port.departed, port.blocked)
+        let mut device = SmoltcpDevice::new(path.caps, output);
+        device.template = Some(&self.template);
+        path.interface.poll_egress(at.instant(), &mut device, sockets);
+        (device.sent, device.blocked)
     }
 
     /// When the socket wants to send.
@@ -278,12 +279,12 @@ impl Tcb {
     /// What a segment says about the path and the peer, beyond what smoltcp takes from it.
     pub(crate) fn heard(&mut self, now: Moment, segment: &Segment, unacknowledged: u32) {
         self.heard_at = now;
-        if self.stamp.ethernet[..6] != segment.source {
+        if self.template.ethernet[..6] != segment.source {
             let next = self.receive_next();
             let near = segment.seq.wrapping_sub(next).wrapping_add(WINDOW_REACH) < 2 * WINDOW_REACH;
             // Only a segment that fits the stream may move the next hop: a blind forger's must not.
             if near {
-                self.stamp.ethernet[..6].copy_from_slice(&segment.source);
+                self.template.ethernet[..6].copy_from_slice(&segment.source);
             }
         }
         if let Some((seq, at)) = self.probe
@@ -322,19 +323,19 @@ impl Tcb {
     }
 
     /// Notes what left.
-    pub(crate) fn depart(&mut self, connection: &Connection, departed: &Departed, now: Moment) {
-        if departed.packets == 0 {
+    pub(crate) fn depart(&mut self, connection: &Connection, sent: &Sent, now: Moment) {
+        if sent.packets == 0 {
             return;
         }
         let tally = &connection.shared.tally;
-        tally.add_many(Count::PacketsOut, u64::from(departed.packets));
+        tally.add_many(Count::PacketsOut, u64::from(sent.packets));
         self.unanswered = 0;
-        if before(self.sent_end, departed.seq_end) {
-            self.sent_end = departed.seq_end;
+        if before(self.sent_end, sent.seq_end) {
+            self.sent_end = sent.seq_end;
             self.waiting_since.get_or_insert(now);
             self.start_clock(now);
-            self.probe.get_or_insert((departed.seq_end, now));
-        } else if before(departed.seq, departed.seq_end) && self.waiting_since.is_some() {
+            self.probe.get_or_insert((sent.seq_end, now));
+        } else if before(sent.seq, sent.seq_end) && self.waiting_since.is_some() {
             self.retransmits += 1;
             self.note_repetition(now);
             tally.add(Count::Retransmits);
@@ -348,7 +349,7 @@ impl Tcb {
         &mut self,
         connection: &Connection,
         path: &Path,
-        output: &mut dyn Output,
+        output: &mut dyn Transmit,
     ) -> bool {
         let ack = Bare::ack(self.sent_end, self.receive_next());
         self.owes_window = !self.send_bare(ack, connection, path, output);
@@ -363,7 +364,7 @@ impl Tcb {
 
     /// Sends an acknowledgement whose number is one too low, which the peer corrects (RFC 9293
     /// section 3.8.4).
-    fn ask(&mut self, connection: &Connection, path: &Path, output: &mut dyn Output) -> bool {
+    fn ask(&mut self, connection: &Connection, path: &Path, output: &mut dyn Transmit) -> bool {
         let ack = Bare::ack(self.sent_end.wrapping_sub(1), self.receive_next());
         self.send_bare(ack, connection, path, output)
     }

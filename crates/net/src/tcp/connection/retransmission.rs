@@ -8,14 +8,14 @@
 //! (RFC 6582). smoltcp is moved by what it hears (duplicate acknowledgements that we write) and by
 //! the time it is told.
 
-use crate::device::{Nowhere, Output, Port};
+use crate::device::smoltcp::SmoltcpDevice;
+use crate::device::{Transmit, Unplugged};
 use crate::tcp::connection::fast_path::Left;
 use crate::tcp::connection::output::Path;
 use crate::tcp::connection::{Connection, Tcb};
 use crate::time::{Moment, Span};
 use crate::wire::header::{BARE_MAX, Bare};
 use crate::wire::segment::{Segment, before};
-use smoltcp::phy::PacketMeta;
 use smoltcp::socket::tcp::State;
 
 /// Where a connection stands in the repair of a loss.
@@ -139,7 +139,7 @@ impl Tcb {
         &mut self,
         connection: &Connection,
         path: &mut Path,
-        output: &mut dyn Output,
+        output: &mut dyn Transmit,
     ) -> bool {
         self.clock.recovery = Recovery::Timeout(self.sent_end);
         if self.body.is_calm() {
@@ -161,7 +161,7 @@ impl Tcb {
         &mut self,
         connection: &Connection,
         path: &mut Path,
-        output: &mut dyn Output,
+        output: &mut dyn Transmit,
     ) -> Option<bool> {
         if self.body.queued() > 0 {
             if self.peer_window > 0 {
@@ -184,7 +184,7 @@ impl Tcb {
         &mut self,
         connection: &Connection,
         path: &mut Path,
-        output: &mut dyn Output,
+        output: &mut dyn Transmit,
     ) -> Option<bool> {
         for _ in 0..TIMERS {
             let Some(next) = self.poll_at(path) else { break };
@@ -202,11 +202,11 @@ impl Tcb {
         at: Moment,
         connection: &Connection,
         path: &mut Path,
-        output: &mut dyn Output,
+        output: &mut dyn Transmit,
     ) -> Option<bool> {
-        let (departed, blocked) = self.poll_egress(at, path, output);
-        self.depart(connection, &departed, path.now);
-        (!blocked).then_some(departed.seq != departed.seq_end)
+        let (sent, blocked) = self.poll_egress(at, path, output);
+        self.depart(connection, &sent, path.now);
+        (!blocked).then_some(sent.seq != sent.seq_end)
     }
 
     /// Makes smoltcp send the first unacknowledged segment again, by the three duplicates that it
@@ -234,7 +234,7 @@ impl Tcb {
         let mut buffer = [0; BARE_MAX];
         let frame = &mut buffer[..ack.packet_len(&back)];
         ack.emit(&back, &[], true, frame);
-        self.poll_ingress(frame, path, &mut Nowhere);
+        self.poll_ingress(frame, path, &mut Unplugged);
     }
 
     /// Sends a segment that smoltcp knows nothing of; false when the device was full.
@@ -243,19 +243,19 @@ impl Tcb {
         mut bare: Bare,
         connection: &Connection,
         path: &Path,
-        output: &mut dyn Output,
+        output: &mut dyn Transmit,
     ) -> bool {
         let tuple = &connection.tuple;
         let free = self.body.receive_capacity() - self.body.unread();
-        bare.window = (free >> self.stamp.window_shift_in).min(0xffff) as u16;
-        let mut port = Port::new(path.caps, output);
-        port.stamp = Some(&self.stamp);
-        port.send(bare.packet_len(tuple), PacketMeta::default(), &mut |packet| {
+        bare.window = (free >> self.template.window_shift_in).min(0xffff) as u16;
+        let mut device = SmoltcpDevice::new(path.caps, output);
+        device.template = Some(&self.template);
+        device.send(bare.packet_len(tuple), None, &mut |packet| {
             bare.emit(tuple, &[], false, packet);
         });
-        let departed = port.departed;
-        self.depart(connection, &departed, path.now);
-        departed.packets > 0
+        let sent = device.sent;
+        self.depart(connection, &sent, path.now);
+        sent.packets > 0
     }
 
     /// RFC 6298's timeout, with twice the round trip for its variance.

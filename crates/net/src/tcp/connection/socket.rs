@@ -13,14 +13,15 @@
 //! at once, since a socket that chose another number does not take our SYN-ACK: with another
 //! generator no connection opens, and tests fail.
 
-use crate::device::{Output, Port};
+use crate::device::Discard;
+use crate::device::smoltcp::{SmoltcpDevice, internal_caps};
 use crate::time::Moment;
 use crate::wire::header::Bare;
 use crate::wire::segment::Offer;
 use crate::wire::tuple::Tuple;
 use alloc::vec;
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
-use smoltcp::phy::{ChecksumCapabilities, DeviceCapabilities, Medium, PacketMeta};
+use smoltcp::phy::DeviceCapabilities;
 use smoltcp::socket::tcp::{Socket, State};
 use smoltcp::wire::HardwareAddress;
 
@@ -159,22 +160,19 @@ struct Maker {
     interface: Interface,
     caps: DeviceCapabilities,
     now: Moment,
-    swallow: Swallow,
+    discard: Discard,
 }
 
 impl Maker {
     fn new(with: &Synchronized, now: Moment) -> Self {
-        let mut caps = DeviceCapabilities::default();
-        caps.medium = Medium::Ip;
-        caps.max_transmission_unit = 0xffff;
-        caps.checksum = ChecksumCapabilities::ignored();
+        let caps = internal_caps();
         let mut config = Config::new(HardwareAddress::Ip);
         config.random_seed = aim::seed_for(with.send_next.wrapping_sub(1));
-        let mut swallow = Swallow;
-        let mut port = Port::new(&caps, &mut swallow);
-        let mut interface = Interface::new(config, &mut port, now.instant());
+        let mut discard = Discard::default();
+        let mut device = SmoltcpDevice::new(&caps, &mut discard);
+        let mut interface = Interface::new(config, &mut device, now.instant());
         interface.set_any_ip(true);
-        Self { interface, caps, now, swallow }
+        Self { interface, caps, now, discard }
     }
 
     fn establish(&mut self, with: &Synchronized, mut sockets: Sockets) -> Option<Sockets> {
@@ -191,9 +189,9 @@ impl Maker {
 
     /// Takes from the socket the next segment that it has to send, if there is one.
     fn swallow(&mut self, sockets: &mut Sockets) -> bool {
-        let mut port = Port::new(&self.caps, &mut self.swallow);
-        self.interface.poll_egress(self.now.instant(), &mut port, sockets);
-        port.departed.packets > 0
+        let mut device = SmoltcpDevice::new(&self.caps, &mut self.discard);
+        self.interface.poll_egress(self.now.instant(), &mut device, sockets);
+        device.sent.packets > 0
     }
 
     /// Shows the socket a segment as if its peer had sent it.
@@ -201,9 +199,9 @@ impl Maker {
         let back = tuple.reversed();
         let mut packet = vec![0; segment.packet_len(&back) + payload.len()];
         segment.emit(&back, payload, false, &mut packet);
-        let mut port = Port::new(&self.caps, &mut self.swallow);
-        port.frame = Some(&packet);
-        self.interface.poll_ingress_single(self.now.instant(), &mut port, sockets);
+        let mut device = SmoltcpDevice::new(&self.caps, &mut self.discard);
+        device.received = Some(&packet);
+        self.interface.poll_ingress_single(self.now.instant(), &mut device, sockets);
     }
 }
 
@@ -214,20 +212,6 @@ const SMOLTCP_WINDOW_INITIAL: u32 = 2_048;
 const SEGMENTS_MAX: u32 = 8;
 /// The same where they let what has left be taken for that: the largest ring's worth, usually.
 const SEGMENTS_LEFT_MAX: u32 = 200;
-
-/// Where a maker's packets end.
-struct Swallow;
-
-impl Output for Swallow {
-    fn ready(&mut self) -> bool {
-        true
-    }
-
-    fn send(&mut self, len: usize, _: PacketMeta, fill: &mut dyn FnMut(&mut [u8])) -> bool {
-        fill(&mut vec![0; len]);
-        true
-    }
-}
 
 /// The way back through smoltcp's generator (`rand.rs`, a 64-bit linear congruence whose upper bits
 /// are the output). An interface draws one number for itself and then one per connecting socket.
@@ -269,6 +253,7 @@ mod aim {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::device::{Transmit, TxFrame};
     use alloc::vec::Vec;
     use smoltcp::socket::tcp::SocketBuffer;
     use std::time::Duration;
@@ -307,14 +292,15 @@ mod tests {
     #[derive(Default)]
     struct Noted(Vec<(u32, usize)>);
 
-    impl Output for Noted {
-        fn ready(&mut self) -> bool {
+    impl Transmit for Noted {
+        fn is_ready(&mut self) -> bool {
             true
         }
 
-        fn send(&mut self, len: usize, _: PacketMeta, fill: &mut dyn FnMut(&mut [u8])) -> bool {
+        fn transmit(&mut self, frame: TxFrame, build: &mut dyn FnMut(&mut [u8])) -> bool {
+            let len = frame.bytes();
             let mut packet = vec![0; len];
-            fill(&mut packet);
+            build(&mut packet);
             let seq = packet[24..28].iter().fold(0, |seq, byte| seq << 8 | u32::from(*byte));
             self.0.push((seq, len - 40));
             true
@@ -343,8 +329,8 @@ mod tests {
             ack.window = 1_000;
             maker.hear(&with.tuple, &ack, &[], &mut sockets);
             let mut noted = Noted::default();
-            let mut port = Port::new(&maker.caps, &mut noted);
-            maker.interface.poll_egress(now.instant(), &mut port, &mut sockets);
+            let mut device = SmoltcpDevice::new(&maker.caps, &mut noted);
+            maker.interface.poll_egress(now.instant(), &mut device, &mut sockets);
             let expected = if left == 200_000 { vec![] } else { vec![(next, 1_460)] };
             assert_eq!(noted.0, expected, "{left}");
         }

@@ -5,7 +5,7 @@
 //! (RFC 5681 section 3.1). At the first sign of trouble the connection gets a socket whose ring
 //! takes all that is lent; that much of the rings' budget is set aside from the start.
 
-use crate::device::Output;
+use crate::device::Transmit;
 use crate::tcp::connection::buffers;
 use crate::tcp::connection::engine::Body;
 use crate::tcp::connection::fast_path::Calm;
@@ -127,10 +127,10 @@ impl Tcb {
         &mut self,
         connection: &Connection,
         path: &Path,
-        output: &mut dyn Output,
+        output: &mut dyn Transmit,
     ) -> Option<bool> {
-        let header_len = self.stamp.tuple.ip_header_len() + 20;
-        let offload = path.segment_bytes(&self.stamp.tuple).saturating_sub(header_len);
+        let header_len = self.template.tuple.ip_header_len() + 20;
+        let offload = path.segment_bytes(&self.template.tuple).saturating_sub(header_len);
         loop {
             let Body::Calm(calm) = &self.body else { return Some(true) };
             let mss = self.segment_max();
