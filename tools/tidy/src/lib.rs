@@ -1,68 +1,22 @@
 //! The shape of the tree, kept by a test: crate arrows, lengths of files, unsafe code, lints.
 #![forbid(unsafe_code)]
 
+mod arrows;
+mod packages;
+
+pub use packages::binaries;
+
 use command::{
     cargo,
-    failure::{Failure, OrSay, Result, fail},
+    failure::{Failure, OrSay, Result},
     paths, programs,
 };
 use image_builder::image;
+use packages::Package;
 use std::{
     collections::HashMap,
-    path::Path,
     process::{Command, Stdio},
 };
-use tinyjson::JsonValue;
-
-/// Which crate may depend on which of ours. Dev-dependencies are tests, and tests may use any.
-const ARROWS: &[(&str, &[&str])] = &[
-    ("aqueduct", &["config", "endpoints", "web", "net", "flow"]),
-    (
-        "aqueduct-bare",
-        &[
-            "aqueduct",
-            "config",
-            "endpoints",
-            "web",
-            "net",
-            "flow",
-            "machine",
-            "virtio-net",
-            "xen-netfront",
-            "xen-store",
-        ],
-    ),
-    ("aqueduct-linux", &["aqueduct", "config", "endpoints", "net", "flow", "offload"]),
-    ("endpoints", &["flow", "web", "http", "rpc", "zmq", "pipe"]),
-    ("net", &["flow"]),
-    ("flow", &[]),
-    ("http", &["web"]),
-    ("web", &["flow"]),
-    ("rpc", &[]),
-    ("zmq", &[]),
-    ("pipe", &[]),
-    ("virtio-net", &["machine", "net", "offload"]),
-    ("xen-netfront", &["machine", "net", "offload", "xen-store"]),
-    ("xen-store", &["machine"]),
-    ("offload", &[]),
-    ("machine", &[]),
-    ("config", &[]),
-    ("aqueduct-command", &[]),
-    ("aqueduct-image-builder", &["aqueduct-command", "config"]),
-    ("aqueduct-lab", &["aqueduct-command", "aqueduct-image-builder", "config"]),
-    ("aqueduct-bench", &["aqueduct-command", "aqueduct-image-builder", "aqueduct-lab", "config"]),
-    ("aqueduct-tidy", &["aqueduct-command", "aqueduct-image-builder"]),
-    (
-        "xtask",
-        &[
-            "aqueduct-bench",
-            "aqueduct-command",
-            "aqueduct-image-builder",
-            "aqueduct-lab",
-            "aqueduct-tidy",
-        ],
-    ),
-];
 
 /// The crate that holds the unsafe code, and the one that must name a symbol for its boot code.
 const MAY_BE_UNSAFE: &[&str] = &["machine", "aqueduct-bare"];
@@ -73,8 +27,9 @@ const ALLOWED: &str = "tools/tidy/tidy.allow";
 
 /// Prints what is out of shape; whether nothing is.
 pub fn check() -> Result<bool> {
-    let mut problems = arrows(&packages()?);
-    problems.extend(unsafe_code(&packages()?)?);
+    let packages = packages::all()?;
+    let mut problems = arrows::check(&packages)?;
+    problems.extend(unsafe_code(&packages)?);
     problems.extend(file_lengths()?);
     problems.extend(documents());
     for problem in &problems {
@@ -107,94 +62,6 @@ pub fn clippy(command: &mut Command) -> Result<bool> {
     ]);
     command.env("CLIPPY_CONF_DIR", paths::root().join("tools/tidy")).stdin(Stdio::null());
     Ok(command.status().or_say(|| "cannot start cargo".into())?.success())
-}
-
-/// A package of the workspace.
-struct Package {
-    name: String,
-    /// Names of the packages of ours that it depends on, other than for its tests.
-    depends: Vec<String>,
-    /// Below `tests/`: may depend on any.
-    is_test: bool,
-    /// The root files of its library and binaries.
-    roots: Vec<String>,
-}
-
-fn packages() -> Result<Vec<Package>> {
-    let text = programs::output(cargo::command().args([
-        "metadata",
-        "--no-deps",
-        "--format-version",
-        "1",
-    ]))?;
-    let metadata: JsonValue = text.parse().or_say(|| "cargo metadata".into())?;
-    let packages = list(&metadata, "packages");
-    Ok(packages.iter().map(package).collect())
-}
-
-fn package(json: &JsonValue) -> Package {
-    let for_use = |dependency: &&JsonValue| {
-        string(dependency, "kind") != "dev" && !string(dependency, "path").is_empty()
-    };
-    let is_root = |target: &&JsonValue| {
-        list(target, "kind")
-            .iter()
-            .any(|kind| matches!(kind, JsonValue::String(kind) if kind == "lib" || kind == "bin"))
-    };
-    Package {
-        name: string(json, "name"),
-        is_test: Path::new(&string(json, "manifest_path")).starts_with(paths::root().join("tests")),
-        depends: list(json, "dependencies")
-            .iter()
-            .filter(for_use)
-            .map(|dependency| string(dependency, "name"))
-            .collect(),
-        roots: list(json, "targets")
-            .iter()
-            .filter(is_root)
-            .map(|target| string(target, "src_path"))
-            .collect(),
-    }
-}
-
-fn list<'a>(json: &'a JsonValue, key: &str) -> &'a [JsonValue] {
-    match json {
-        JsonValue::Object(object) => match object.get(key) {
-            Some(JsonValue::Array(items)) => items,
-            _ => &[],
-        },
-        _ => &[],
-    }
-}
-
-/// The text of a key; empty where there is none.
-fn string(json: &JsonValue, key: &str) -> String {
-    match json {
-        JsonValue::Object(object) => match object.get(key) {
-            Some(JsonValue::String(text)) => text.clone(),
-            _ => String::new(),
-        },
-        _ => String::new(),
-    }
-}
-
-fn arrows(packages: &[Package]) -> Vec<String> {
-    let mut problems = Vec::new();
-    for package in packages.iter().filter(|package| !package.is_test) {
-        let Some((_, allowed)) = ARROWS.iter().find(|(name, _)| *name == package.name) else {
-            problems
-                .push(format!("{} has no line in the table of arrows (tools/tidy)", package.name));
-            continue;
-        };
-        for depends in package.depends.iter().filter(|depends| !allowed.contains(&depends.as_str()))
-        {
-            problems.push(format!(
-                "{} may not depend on {depends} (ARCHITECTURE.md has the arrows)",
-                package.name
-            ));
-        }
-    }
-    problems
 }
 
 fn unsafe_code(packages: &[Package]) -> Result<Vec<String>> {
@@ -296,47 +163,9 @@ fn documents() -> Vec<String> {
     DOCUMENTS.iter().filter_map(judge).collect()
 }
 
-/// The names of a manifest's binaries.
-pub fn binaries(manifest: &Path) -> Result<Vec<String>> {
-    let text = programs::output(
-        cargo::command()
-            .args(["metadata", "--no-deps", "--format-version", "1", "--manifest-path"])
-            .arg(manifest),
-    )?;
-    let metadata: JsonValue = text.parse().or_say(|| "cargo metadata".into())?;
-    let Some(package) = list(&metadata, "packages").first() else {
-        fail!("{} has no package", manifest.display());
-    };
-    Ok(list(package, "targets").iter().map(|target| string(target, "name")).collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn depends(name: &str, on: &[&str]) -> Vec<Package> {
-        vec![Package {
-            name: name.into(),
-            depends: on.iter().map(|&name| name.into()).collect(),
-            is_test: false,
-            roots: Vec::new(),
-        }]
-    }
-
-    #[test]
-    fn arrows_are_only_those_of_the_table() {
-        assert!(arrows(&depends("endpoints", &["flow", "http"])).is_empty());
-        assert_eq!(arrows(&depends("http", &["flow"])).len(), 1);
-        assert_eq!(arrows(&depends("flow", &["net"])).len(), 1);
-        assert_eq!(arrows(&depends("newcomer", &[])).len(), 1);
-    }
-
-    #[test]
-    fn every_crate_of_the_workspace_is_in_the_table() {
-        let packages = packages().unwrap();
-        assert!(packages.len() >= ARROWS.len());
-        assert_eq!(arrows(&packages), Vec::<String>::new());
-    }
 
     #[test]
     fn lengths_are_a_ratchet() {

@@ -1,0 +1,91 @@
+//! The packages of the workspace, as `cargo metadata` tells them.
+
+use command::{
+    cargo,
+    failure::{OrSay, Result, fail},
+    paths, programs,
+};
+use std::path::Path;
+use tinyjson::JsonValue;
+
+/// A package of the workspace.
+pub(crate) struct Package {
+    pub(crate) name: String,
+    /// Relative to the workspace's root.
+    pub(crate) folder: String,
+    /// The packages that it depends on, other than for its tests: ours and others'.
+    pub(crate) depends: Vec<String>,
+    /// The root files of its library and binaries.
+    pub(crate) roots: Vec<String>,
+}
+
+pub(crate) fn all() -> Result<Vec<Package>> {
+    Ok(list(&metadata(None)?, "packages").iter().map(package).collect())
+}
+
+/// The names of a manifest's binaries.
+///
+/// # Errors
+///
+/// It is no manifest of a package.
+pub fn binaries(manifest: &Path) -> Result<Vec<String>> {
+    let metadata = metadata(Some(manifest))?;
+    let Some(package) = list(&metadata, "packages").first() else {
+        fail!("{} has no package", manifest.display());
+    };
+    Ok(list(package, "targets").iter().map(|target| string(target, "name")).collect())
+}
+
+fn metadata(manifest: Option<&Path>) -> Result<JsonValue> {
+    let mut command = cargo::command();
+    command.args(["metadata", "--no-deps", "--format-version", "1"]);
+    if let Some(manifest) = manifest {
+        command.arg("--manifest-path").arg(manifest);
+    }
+    programs::output(&mut command)?.parse().or_say(|| "cargo metadata".into())
+}
+
+fn package(json: &JsonValue) -> Package {
+    let is_root = |target: &&JsonValue| {
+        list(target, "kind")
+            .iter()
+            .any(|kind| matches!(kind, JsonValue::String(kind) if kind == "lib" || kind == "bin"))
+    };
+    let manifest = string(json, "manifest_path");
+    let folder = Path::new(&manifest).parent().unwrap_or(Path::new(""));
+    Package {
+        name: string(json, "name"),
+        folder: folder.strip_prefix(paths::root()).unwrap_or(folder).display().to_string(),
+        depends: list(json, "dependencies")
+            .iter()
+            .filter(|dependency| string(dependency, "kind") != "dev")
+            .map(|dependency| string(dependency, "name"))
+            .collect(),
+        roots: list(json, "targets")
+            .iter()
+            .filter(is_root)
+            .map(|target| string(target, "src_path"))
+            .collect(),
+    }
+}
+
+fn list<'a>(json: &'a JsonValue, key: &str) -> &'a [JsonValue] {
+    match json {
+        JsonValue::Object(object) => match object.get(key) {
+            Some(JsonValue::Array(items)) => items,
+            _ => &[],
+        },
+        _ => &[],
+    }
+}
+
+/// The text of a key; empty where there is none.
+fn string(json: &JsonValue, key: &str) -> String {
+    match json {
+        JsonValue::Object(object) => match object.get(key) {
+            Some(JsonValue::String(text)) => text.clone(),
+            _ => String::new(),
+        },
+        _ => String::new(),
+    }
+}
