@@ -31,6 +31,9 @@ impl Child {
             None => Command::new(command.get_program()),
         };
         wrapped.args(command.get_args()).process_group(0);
+        if let Some(folder) = command.get_current_dir() {
+            wrapped.current_dir(folder);
+        }
         for (key, value) in command.get_envs() {
             match value {
                 Some(value) => wrapped.env(key, value),

@@ -7,34 +7,76 @@ use command::{
 };
 use std::{path::Path, process::Command, sync::Once};
 
-/// Unpacks packages below `folder`, which has them all when it is there. Each is given by its names in different
-/// releases of Debian, of which the first known one counts.
-pub(crate) fn unpack(packages: &[&[&str]], folder: &Path) -> Result {
-    if folder.exists() {
+/// A package, and what of it is wanted.
+#[derive(Clone, Debug)]
+pub(crate) struct Package {
+    /// Its names in different releases of Debian, of which the first known one counts.
+    names: Vec<String>,
+    /// Patterns of the files that are wanted, as `tar` takes them; all when there are none.
+    files: &'static [&'static str],
+}
+
+impl Package {
+    /// All of a package.
+    pub(crate) fn new(names: &[&str]) -> Self {
+        Self { names: names.iter().map(|&name| name.to_owned()).collect(), files: &[] }
+    }
+
+    /// Some files of the kernel's package, which has 400 MB.
+    pub(crate) fn kernel(release: &str, files: &'static [&'static str]) -> Self {
+        Self { names: vec![format!("linux-image-{release}")], files }
+    }
+}
+
+/// Unpacks packages below `folder`, which then has all of them and nothing else. Nothing is done when they are there.
+pub(crate) fn unpack(packages: &[Package], folder: &Path) -> Result {
+    let list = folder.with_extension("packages");
+    let wanted = format!("{packages:#?}\n");
+    if folder.exists() && std::fs::read_to_string(&list).is_ok_and(|text| text == wanted) {
         return Ok(());
     }
-    let mut names = Vec::new();
-    for alternatives in packages {
-        match alternatives.iter().find(|name| is_known(name)) {
-            Some(name) => names.push(*name),
-            None => fail!(
-                "apt knows no package {}; `apt-get update` may help",
-                alternatives.join(" or ")
-            ),
-        }
-    }
+    let names = packages.iter().map(known_name).collect::<Result<Vec<_>>>()?;
     eprintln!("xtask: downloading {} from Debian, once", names.join(" "));
     let new = folder.with_extension("new");
     let _ = std::fs::remove_dir_all(&new);
-    std::fs::create_dir_all(&new).or_say(|| format!("cannot make {}", new.display()))?;
-    programs::output(Command::new("apt-get").current_dir(&new).arg("download").args(&names))?;
-    let entries = std::fs::read_dir(&new).or_say(|| format!("cannot read {}", new.display()))?;
-    for package in entries.flatten().map(|entry| entry.path()) {
-        programs::output(programs::command(&programs::DPKG)?.arg("-x").arg(&package).arg(&new))?;
-        std::fs::remove_file(&package).or_say(|| format!("cannot remove {}", package.display()))?;
+    let debs = new.join("debs");
+    std::fs::create_dir_all(&debs).or_say(|| format!("cannot make {}", debs.display()))?;
+    let mut download = Command::new("apt-get");
+    programs::output(download.current_dir(&debs).args(["download", "-q"]).args(&names))?;
+    for (package, name) in packages.iter().zip(names) {
+        unpack_one(package, name, &debs, &new)?;
     }
+    std::fs::remove_dir_all(&debs).or_say(|| format!("cannot remove {}", debs.display()))?;
+    let _ = std::fs::remove_dir_all(folder);
     // Only what is complete has the name.
-    std::fs::rename(&new, folder).or_say(|| format!("cannot make {}", folder.display()))
+    std::fs::rename(&new, folder).or_say(|| format!("cannot make {}", folder.display()))?;
+    std::fs::write(&list, wanted).or_say(|| format!("cannot write {}", list.display()))
+}
+
+fn unpack_one(package: &Package, name: &str, debs: &Path, to: &Path) -> Result {
+    let prefix = format!("{name}_");
+    let entries = std::fs::read_dir(debs).or_say(|| format!("cannot read {}", debs.display()))?;
+    let downloaded = entries.flatten().map(|entry| entry.path()).find(|path| {
+        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&prefix))
+    });
+    let Some(file) = downloaded else { fail!("apt-get did not download {name}") };
+    if package.files.is_empty() {
+        programs::output(programs::command(&programs::DPKG)?.arg("-x").arg(&file).arg(to))?;
+        return Ok(());
+    }
+    let shell = "deb=$0; to=$1; shift; dpkg-deb --fsys-tarfile \"$deb\" | tar -x -C \"$to\" --wildcards \"$@\"";
+    let mut shell_command = Command::new("sh");
+    shell_command.args(["-c", shell]).arg(&file).arg(to).args(package.files);
+    programs::output(&mut shell_command).map(drop)
+}
+
+fn known_name(package: &Package) -> Result<&str> {
+    match package.names.iter().find(|name| show(name).is_some()) {
+        Some(name) => Ok(name),
+        None => {
+            fail!("apt knows no package {}; `apt-get update` may help", package.names.join(" or "))
+        }
+    }
 }
 
 /// The release of the kernel that Debian's metapackage names now; `linux-image-RELEASE` is its package.
@@ -53,10 +95,6 @@ pub(crate) fn kernel_release() -> Result<String> {
 /// Sorts 6.1.0-9 before 6.1.0-44.
 fn version_key(release: &str) -> Vec<u64> {
     release.split(|c: char| !c.is_ascii_digit()).filter_map(|part| part.parse().ok()).collect()
-}
-
-fn is_known(package: &str) -> bool {
-    show(package).is_some()
 }
 
 /// What apt knows of a package. A fresh machine has no lists yet: they are fetched once.

@@ -2,7 +2,7 @@
 
 pub mod linux_guest;
 
-use crate::debian;
+use crate::debian::{self, Package};
 use command::{
     cargo,
     failure::{Result, fail},
@@ -41,7 +41,8 @@ const NGINX_PACKAGES: &[&[&str]] = &[&["nginx"], &["libpcre2-8-0"], &["libssl3",
 pub fn prepare(names: &[&str], install: Install) -> Result {
     let any = |kind: &str| names.iter().any(|name| name.starts_with(kind));
     if any("http/") {
-        debian::unpack(NGINX_PACKAGES, &nginx_folder()?)?;
+        let packages: Vec<_> = NGINX_PACKAGES.iter().map(|names| Package::new(names)).collect();
+        debian::unpack(&packages, &nginx_folder()?)?;
     }
     if any("rpc/") || any("zmq/") {
         python_packages(install)?;

@@ -1,7 +1,7 @@
 //! The peer of `cargo xtask bench`: Debian's kernel and nginx in the smallest initramfs that runs them, made from Debian's
 //! packages, which are downloaded and unpacked, not installed.
 
-use crate::debian;
+use crate::debian::{self, Package};
 use command::{
     failure::{OrSay, Result, fail},
     paths,
@@ -124,9 +124,9 @@ pub fn make(page: &[u8], install: Install) -> Result<Peer> {
 /// Everything from the packages, below one folder.
 fn unpacked() -> Result<PathBuf> {
     let folder = paths::made("peer")?.join("unpacked");
-    let kernel = format!("linux-image-{}", debian::kernel_release()?);
-    let kernel = [kernel.as_str()];
-    let packages: Vec<&[&str]> = PACKAGES.iter().copied().chain([&kernel[..]]).collect();
+    let kernel = Package::kernel(&debian::kernel_release()?, &[]);
+    let packages: Vec<_> =
+        PACKAGES.iter().map(|names| Package::new(names)).chain([kernel]).collect();
     debian::unpack(&packages, &folder)?;
     Ok(folder)
 }
