@@ -7,6 +7,7 @@ mod runner;
 mod xen;
 
 use command::failure::Result;
+use lab::harness::Case;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -22,7 +23,15 @@ fn main() -> ExitCode {
 fn dispatch() -> Result<ExitCode> {
     let mut words = std::env::args_os().skip(1).peekable();
     if words.next_if(|word| word == runner::CASE_VERB).is_some() {
-        return runner::case_main(lexopt::Parser::from_args(words));
+        return runner::case_main(lexopt::Parser::from_args(words), &all_cases());
     }
-    runner::main(lexopt::Parser::from_args(words))
+    runner::main(lexopt::Parser::from_args(words), &all_cases())
+}
+
+/// In the order in which they run.
+fn all_cases() -> Vec<&'static Case> {
+    [boot::CASES, interop::http::CASES, interop::services::CASES, xen::CASES]
+        .into_iter()
+        .flatten()
+        .collect()
 }
