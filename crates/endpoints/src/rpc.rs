@@ -15,6 +15,7 @@ mod driver;
 pub mod network;
 mod peer;
 
+use crate::drive::drive;
 use crate::rpc::driver::Driver;
 use alloc::rc::Rc;
 use capnp::capability::FromClientHook;
@@ -154,7 +155,7 @@ impl Rpc {
     ) {
         let offered = service(peer).map(FromClientHook::into_client_hook);
         let conn = self.system.connect_as(offered, self.encoding);
-        self.drive(Driver::accepted(self, conn, flow));
+        self.drive(flow, Driver::accepted(self, conn));
     }
 
     /// Connects and asks for the peer's service; calls can be made before it answers. The
@@ -172,7 +173,7 @@ impl Rpc {
     pub fn connect_flow<C: FromClientHook>(&self, flow: impl Flow + 'static) -> C {
         let conn = self.system.connect_as(None, self.encoding);
         let service = self.system.bootstrap(conn);
-        self.drive(Driver::connected(self, conn, flow));
+        self.drive(flow, Driver::connected(self, conn));
         service
     }
 
@@ -181,7 +182,7 @@ impl Rpc {
     pub fn restore_flow<C: FromClientHook>(&self, flow: impl Flow + 'static, name: &[u8]) -> C {
         let conn = self.system.connect_as(None, self.encoding);
         let service = self.system.restore(conn, name);
-        self.drive(Driver::connected(self, conn, flow));
+        self.drive(flow, Driver::connected(self, conn));
         service
     }
 
@@ -206,7 +207,7 @@ impl Rpc {
         Ok(self.restore_flow(flow, &reference.service))
     }
 
-    fn drive(&self, driver: Driver<impl Flow + 'static>) {
-        self.spawner.spawn("rpc connection", driver);
+    fn drive(&self, flow: impl Flow + 'static, driver: Driver) {
+        self.spawner.spawn("rpc connection", drive(flow, driver, &self.timers));
     }
 }

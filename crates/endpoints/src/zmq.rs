@@ -4,7 +4,7 @@
 //! connection is a task, and one that we opened is opened again when it is lost.
 
 mod attach;
-mod carry;
+mod driver;
 mod stream;
 
 pub use attach::{Attach, Backoff, Bind, Connect};

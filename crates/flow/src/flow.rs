@@ -44,11 +44,12 @@ pub trait Flow {
         self.poll_write_with(cx, &mut |space| copy_front(space, bytes).0)
     }
 
-    /// Lends the flow some of `bytes`, which are not to be none; takes those off their front, and says
-    /// how many. They may be sent from where they lie, which costs neither time nor memory for a copy,
-    /// so that more of them may be taken than of those that are [written](Self::poll_write): for long
-    /// runs. Lending a run in parts, each what is left of the one before, is as good as at once.
-    fn poll_write_lent(
+    /// Zero copy: takes some of `bytes`, which are not to be none, off their front; says how many.
+    /// They may be sent from where they lie, being shared with the flow until the peer has them, which
+    /// costs neither time nor memory for a copy, so that more of them may be taken than of those that
+    /// are [written](Self::poll_write): for long runs. A run shared in parts, each what is left of the
+    /// one before, is as good as at once. What is written after it may have to wait until it has left.
+    fn poll_write_shared(
         &mut self,
         cx: &mut Context<'_>,
         bytes: &mut Bytes,
@@ -95,12 +96,12 @@ impl<F: Flow + ?Sized> Flow for alloc::boxed::Box<F> {
         (**self).poll_write(cx, bytes)
     }
 
-    fn poll_write_lent(
+    fn poll_write_shared(
         &mut self,
         cx: &mut Context<'_>,
         bytes: &mut Bytes,
     ) -> Poll<Result<usize, FlowError>> {
-        (**self).poll_write_lent(cx, bytes)
+        (**self).poll_write_shared(cx, bytes)
     }
 
     fn poll_drained(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), FlowError>> {

@@ -119,6 +119,11 @@ impl Timer {
         heap.set(self.key, &mut heap.entries.borrow_mut()[self.key as usize], deadline);
     }
 
+    /// The present of its [`Timers`].
+    pub fn now(&self) -> Duration {
+        self.timers.now()
+    }
+
     /// The deadline, if it is set.
     pub fn deadline(&self) -> Option<Duration> {
         self.timers.0.entries.borrow()[self.key as usize].deadline

@@ -19,7 +19,7 @@ fn content(length: usize) -> Bytes {
 
 async fn lend(flow: &mut impl Flow, mut bytes: Bytes) -> Result<(), FlowError> {
     while !bytes.is_empty() {
-        poll_fn(|cx| flow.poll_write_lent(cx, &mut bytes)).await?;
+        poll_fn(|cx| flow.poll_write_shared(cx, &mut bytes)).await?;
     }
     Ok(())
 }
@@ -221,7 +221,7 @@ fn an_aborted_flow_gives_back_at_once_and_tells_the_peer() {
         world.spawner().spawn("server", async move {
             let mut flow = listener.accept().await.unwrap();
             let mut lent = lent;
-            poll_fn(|cx| flow.poll_write_lent(cx, &mut lent)).await.unwrap();
+            poll_fn(|cx| flow.poll_write_shared(cx, &mut lent)).await.unwrap();
             timers.sleep(Duration::from_millis(5)).await;
             flow.abort();
         });

@@ -72,7 +72,7 @@ impl<F: Flow + Unpin + 'static> Connection<F> {
         while driver.wants_transmit() {
             let written = match driver.lendable() {
                 Some(bytes) => {
-                    flow.poll_write_lent(cx, bytes).map_ok(|count| driver.lent(now, count))
+                    flow.poll_write_shared(cx, bytes).map_ok(|count| driver.lent(now, count))
                 }
                 None => {
                     flow.poll_write_with(cx, &mut |space| driver.transmit(now, space)).map_ok(drop)

@@ -1,93 +1,53 @@
-//! One connection: bytes between a flow and the vat, both ways in place.
+//! RPC connection: the vat as the protocol loop drives it, bytes both ways in place.
 
 use super::{Rpc, Shared};
+use crate::drive::{Core, Transport};
 use ::rpc::{ConnId, Exception, System, TableSizes};
 use alloc::rc::Rc;
-use core::pin::Pin;
-use core::task::{Context, Poll, ready};
+use core::task::Context;
 use core::time::Duration;
-use flow::time::{Timer, Timers};
-use flow::{Flow, FlowError};
+use flow::FlowError;
 
-/// Rounds in one turn before other tasks get theirs.
-const ROUNDS_MAX: usize = 32;
 /// How long a peer may leave the last bytes of a connection unacknowledged.
-const FINISH_TIME: Duration = Duration::from_secs(60);
+const FINISH_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The task of a connection; ready when it is over. Dropped, also by a handler's panic, it ends
-/// the connection.
-pub(super) struct Driver<F: Flow> {
+/// One connection of the vat. Dropped, also by a handler's panic, it ends the connection.
+pub(super) struct Driver {
     system: System,
     conn: ConnId,
-    flow: F,
-    timers: Timers,
-    deadline: Timer,
     shared: Rc<Shared>,
     /// Whether it was ours to make, and so is ours to end when it is of no use any more.
     ends_idle: bool,
-    finished: bool,
+    end: End,
 }
 
-impl<F: Flow> Driver<F> {
-    pub(super) fn accepted(rpc: &Rpc, conn: ConnId, flow: F) -> Self {
+/// How far the flow's end has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// It goes on.
+    None,
+    /// All was written; given up at this time.
+    Draining(Duration),
+    /// The peer does not take the last bytes, or the flow broke.
+    Abort,
+}
+
+impl Driver {
+    pub(super) fn accepted(rpc: &Rpc, conn: ConnId) -> Self {
         rpc.shared.connections.update(|count| count + 1);
         Self {
             shared: rpc.shared.clone(),
             system: rpc.system.clone(),
             conn,
-            flow,
-            timers: rpc.timers.clone(),
-            deadline: rpc.timers.timer(),
             ends_idle: false,
-            finished: false,
+            end: End::None,
         }
     }
 
-    pub(super) fn connected(rpc: &Rpc, conn: ConnId, flow: F) -> Self {
-        let mut driver = Self::accepted(rpc, conn, flow);
+    pub(super) fn connected(rpc: &Rpc, conn: ConnId) -> Self {
+        let mut driver = Self::accepted(rpc, conn);
         driver.ends_idle = true;
         driver
-    }
-
-    /// Lets the vat see the bytes where they lie; whether there were any.
-    fn read(&mut self, cx: &mut Context<'_>) -> bool {
-        if !self.system.wants_input(self.conn) {
-            return false;
-        }
-        let (system, conn, now) = (&self.system, self.conn, self.timers.now());
-        let mut ended = false;
-        let read = self.flow.poll_read_with(cx, &mut |bytes| {
-            ended = bytes.is_empty();
-            system.take_input(conn, now, bytes);
-            bytes.len()
-        });
-        match read {
-            Poll::Ready(Ok(_)) if !ended => true,
-            Poll::Ready(_) => {
-                self.system.handle_end(self.conn);
-                true
-            }
-            Poll::Pending => false,
-        }
-    }
-
-    /// Lets the vat write what it has where it is sent from; whether there was any.
-    fn write(&mut self, cx: &mut Context<'_>) -> bool {
-        let mut wrote = false;
-        while self.system.has_output(self.conn, cx) {
-            let (system, conn, now) = (&self.system, self.conn, self.timers.now());
-            let written =
-                self.flow.poll_write_with(cx, &mut |space| system.poll_transmit(conn, now, space));
-            match written {
-                Poll::Ready(Ok(_)) => wrote = true,
-                Poll::Ready(Err(_)) => {
-                    self.system.forget(self.conn);
-                    return true;
-                }
-                Poll::Pending => break,
-            }
-        }
-        wrote
     }
 
     /// Closes what nobody uses, and what is to end as soon as it may.
@@ -102,59 +62,71 @@ impl<F: Flow> Driver<F> {
             self.system.handle_end(self.conn);
         }
     }
+}
 
-    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> bool {
-        let now = self.timers.now();
-        let deadline = self.system.next_deadline(self.conn, now);
-        if self.deadline.deadline() != deadline {
-            self.deadline.set(deadline);
-        }
-        let expired = deadline.is_some() && self.deadline.poll_expired(cx).is_ready();
-        if expired {
-            self.system.handle_timeout(self.conn, now);
-        }
-        expired
+impl Core for Driver {
+    fn wants_input(&self) -> bool {
+        self.system.wants_input(self.conn)
     }
 
-    fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), FlowError>> {
-        if !core::mem::replace(&mut self.finished, true) {
-            self.flow.finish();
-            self.deadline.set(Some(self.timers.now() + FINISH_TIME));
+    fn handle_input(&mut self, now: Duration, bytes: &mut [u8]) -> usize {
+        self.system.take_input(self.conn, now, bytes);
+        bytes.len()
+    }
+
+    fn handle_end(&mut self, _: Duration, _: Result<(), FlowError>) -> bool {
+        self.system.handle_end(self.conn);
+        true
+    }
+
+    fn poll_work(&mut self, cx: &mut Context<'_>, _: Duration) -> bool {
+        self.system.poll_run(cx);
+        false
+    }
+
+    fn wants_transmit(&mut self, cx: &mut Context<'_>) -> bool {
+        self.system.has_output(self.conn, cx)
+    }
+
+    fn poll_transmit(&mut self, now: Duration, space: &mut [u8]) -> usize {
+        self.system.poll_transmit(self.conn, now, space)
+    }
+
+    fn output_lost(&mut self, _: Duration, _: FlowError) {
+        self.system.forget(self.conn);
+        self.end = End::Abort;
+    }
+
+    fn transport(&mut self, cx: &mut Context<'_>, now: Duration) -> Transport {
+        if self.end == End::None {
+            self.end_if_idle();
+            if self.system.is_closed(self.conn) && !self.system.has_output(self.conn, cx) {
+                self.end = End::Draining(now + FINISH_TIMEOUT);
+            }
         }
-        if self.deadline.poll_expired(cx).is_ready() {
-            self.flow.abort();
-            return Poll::Ready(Err(FlowError::TimedOut));
+        match self.end {
+            End::None => Transport::Open,
+            End::Draining(_) => Transport::Drain,
+            End::Abort => Transport::Abort,
         }
-        ready!(self.flow.poll_drained(cx))?;
-        Poll::Ready(Ok(()))
+    }
+
+    fn next_deadline(&mut self, now: Duration) -> Option<Duration> {
+        match self.end {
+            End::Draining(until) => Some(until),
+            _ => self.system.next_deadline(self.conn, now),
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Duration) {
+        match self.end {
+            End::Draining(_) => self.end = End::Abort,
+            _ => self.system.handle_timeout(self.conn, now),
+        }
     }
 }
 
-impl<F: Flow> Unpin for Driver<F> {}
-
-impl<F: Flow> Future for Driver<F> {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = &mut *self;
-        for _ in 0..ROUNDS_MAX {
-            let read = this.read(cx);
-            this.system.poll_run(cx);
-            let wrote = this.write(cx);
-            this.end_if_idle();
-            if this.system.is_closed(this.conn) && !this.system.has_output(this.conn, cx) {
-                return this.poll_finish(cx).map(|_| ());
-            }
-            if !read && !wrote && !this.poll_deadline(cx) {
-                return Poll::Pending;
-            }
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    }
-}
-
-impl<F: Flow> Drop for Driver<F> {
+impl Drop for Driver {
     fn drop(&mut self) {
         self.shared.connections.update(|count| count - 1);
         self.system.forget(self.conn);

@@ -1,6 +1,7 @@
 //! Binding and connecting.
 
-use super::{Shared, ZmqSocket, carry};
+use super::driver::carry;
+use super::{Shared, ZmqSocket};
 use alloc::rc::{Rc, Weak};
 use core::time::Duration;
 use flow::{Connector, Listener, Target};
@@ -69,7 +70,7 @@ impl<C: Connector> Attach for Connect<C> {
 
 async fn accept<L: Listener>(shared: Weak<Shared>, mut listener: L) {
     loop {
-        let mut flow = match listener.accept().await {
+        let flow = match listener.accept().await {
             Ok(flow) => flow,
             Err(error) => return warn!("zmq: listening ended: {error}"),
         };
@@ -78,7 +79,7 @@ async fn accept<L: Listener>(shared: Weak<Shared>, mut listener: L) {
         };
         let spawner = shared.host.spawner.clone();
         spawner.spawn("zmq peer", async move {
-            carry::carry(shared, &mut flow).await;
+            carry(shared, flow).await;
         });
     }
 }
@@ -89,11 +90,11 @@ async fn reconnect<C: Connector>(shared: Weak<Shared>, connect: Connect<C>) {
     loop {
         match connector.connect(&target).await {
             Err(error) => debug!("zmq: {target}: {error}"),
-            Ok(mut flow) => {
+            Ok(flow) => {
                 let Some(shared) = shared.upgrade() else {
                     return;
                 };
-                if carry::carry(shared, &mut flow).await {
+                if carry(shared, flow).await {
                     wait = backoff.first;
                 }
             }

@@ -92,7 +92,7 @@ impl Flow for TcpFlow {
         Poll::Ready(Ok(filled))
     }
 
-    fn poll_write_lent(
+    fn poll_write_shared(
         &mut self,
         cx: &mut Context<'_>,
         bytes: &mut Bytes,

@@ -1,0 +1,285 @@
+//! Protocol loop: carries bytes between a flow and a protocol core, has the core's work done, and
+//! keeps its deadlines.
+//!
+//! Every protocol here runs in it; what differs is the [`Core`]. A round of the loop is always:
+//!
+//! ```text
+//! read -> work -> write -> do to the flow what the core asks for -> if nothing moved: deadline, wait
+//! ```
+//!
+//! An answer leaves in the round that read its question; a deadline that has passed gets a round of
+//! its own, in which what it queued is sent.
+
+#[cfg(test)]
+mod tests;
+
+use alloc::boxed::Box;
+use bytes::Bytes;
+use core::convert::Infallible;
+use core::pin::Pin;
+use core::task::{Context, Poll, ready};
+use core::time::Duration;
+use flow::time::{Timer, Timers};
+use flow::{Flow, FlowError};
+
+/// Rounds, and writes in them, of one turn of a connection; then other tasks have theirs. 32: a
+/// dozen pipelined questions and their answers fit, and a peer that never stops sending delays
+/// everybody else by the time of as many buffers at most.
+pub const STEPS_MAX: usize = 32;
+
+/// A protocol on one connection, as its loop sees it: a state machine without I/O and whoever it
+/// works for. `now` is the same through a whole turn.
+pub trait Core {
+    /// The connection's task was woken; comes before the rounds of each turn.
+    fn begin_turn(&mut self, cx: &mut Context<'_>, now: Duration) {
+        let _ = (cx, now);
+    }
+
+    /// Whether input is read at all. While it is not, the core sees to it that the task is woken
+    /// when it is again.
+    fn wants_input(&self) -> bool {
+        true
+    }
+
+    /// Takes input, never none, and may change it where it lies; how many bytes it took. What it
+    /// left it is shown again, in front of what follows. None taken is backpressure, as in
+    /// [`wants_input`](Self::wants_input).
+    fn handle_input(&mut self, now: Duration, bytes: &mut [u8]) -> usize;
+
+    /// The peer sends no more: it ended its side, or the flow broke. It is said in every round from
+    /// then on in which input is wanted; whether that led on.
+    fn handle_end(&mut self, now: Duration, how: Result<(), FlowError>) -> bool;
+
+    /// Does what input set off, and what others asked for; whether something came of it.
+    fn poll_work(&mut self, cx: &mut Context<'_>, now: Duration) -> bool {
+        let _ = (cx, now);
+        false
+    }
+
+    /// Whether there is output. If not, the core sees to it that the task is woken when there is.
+    fn wants_transmit(&mut self, cx: &mut Context<'_>) -> bool;
+
+    /// Long output that is next and lies in memory already; else
+    /// [`poll_transmit`](Self::poll_transmit) is asked.
+    fn long_output(&mut self) -> Option<LongOutput<'_>> {
+        None
+    }
+
+    /// So many bytes of the long output were taken.
+    fn long_output_taken(&mut self, now: Duration, count: usize) {
+        let _ = (now, count);
+    }
+
+    /// Writes output into `space`, never none; how many bytes.
+    fn poll_transmit(&mut self, now: Duration, space: &mut [u8]) -> usize;
+
+    /// The flow takes no more output. From then on there is none; input may still come.
+    fn output_lost(&mut self, now: Duration, error: FlowError);
+
+    /// When [`handle_timeout`](Self::handle_timeout) is due.
+    fn next_deadline(&mut self, now: Duration) -> Option<Duration>;
+
+    /// The deadline has passed.
+    fn handle_timeout(&mut self, now: Duration);
+
+    /// What is to be done with the flow; asked after each round.
+    fn transport(&mut self, cx: &mut Context<'_>, now: Duration) -> Transport;
+
+    /// Takes the flow over, for another protocol: see [`Transport::Upgraded`].
+    fn upgrade(&mut self, flow: Box<dyn Flow>) {
+        drop(flow);
+    }
+}
+
+/// Output that lies in memory already.
+#[derive(Debug)]
+pub enum LongOutput<'a> {
+    /// May be sent from where it lies until the peer has it (zero copy); the flow takes what it can
+    /// off the front. For runs after which not much follows: see [`Flow::poll_write_shared`].
+    Shared(&'a mut Bytes),
+    /// Is copied once, into where it is sent from; after it anything may follow at once.
+    Copied(&'a [u8]),
+}
+
+/// What is to be done with the flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// Read and write.
+    Open,
+    /// End our side, all output being taken. Input is still read: closing with unread input would
+    /// reset the connection, and the peer would lose what it has not read (RFC 9112 section 9.6).
+    EndOutput,
+    /// End our side, and close as soon as the peer has everything. The deadline still counts.
+    Drain,
+    /// End our side, and close.
+    Closed,
+    /// Reset it: the peer must not take what it got for complete.
+    Abort,
+    /// It goes to another protocol, by [`Core::upgrade`], with the input that was not taken.
+    Upgraded,
+}
+
+/// The loop of one connection: a future that is ready when the connection is over. Written out
+/// rather than `async`, so that fifty thousand idle ones are small. Dropped, it drops the core
+/// first, then the flow.
+pub struct Drive<F, C> {
+    core: C,
+    /// None once it is over.
+    flow: Option<F>,
+    timer: Timer,
+    output_ended: bool,
+}
+
+/// Runs `core` over `flow` until it is over.
+pub fn drive<F, C>(flow: F, core: C, timers: &Timers) -> Drive<F, C> {
+    Drive { core, flow: Some(flow), timer: timers.timer(), output_ended: false }
+}
+
+impl<F: Flow + 'static, C: Core> Drive<F, C> {
+    /// Takes a turn; ready as soon as `stop` gives a value, or with nothing when the connection is
+    /// over. For connections that somebody waits at, who takes things out of the core.
+    pub fn poll_until<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut stop: impl FnMut(&mut C) -> Option<T>,
+    ) -> Poll<Option<T>> {
+        let now = self.timer.now();
+        self.core.begin_turn(cx, now);
+        let mut steps = STEPS_MAX;
+        while steps > 0 {
+            if let Some(value) = stop(&mut self.core) {
+                return Poll::Ready(Some(value));
+            }
+            steps -= 1;
+            let mut moved = self.read(cx, now);
+            moved |= self.core.poll_work(cx, now);
+            moved |= self.write(cx, now, &mut steps);
+            if self.poll_over(cx, now).is_ready() {
+                return Poll::Ready(None);
+            }
+            if !moved && !self.expired(cx, now) {
+                return Poll::Pending;
+            }
+        }
+        // A peer that keeps us busy does not keep us from its deadline.
+        self.expired(cx, now);
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// What runs on the connection.
+    pub fn core(&self) -> &C {
+        &self.core
+    }
+
+    /// What runs on the connection.
+    pub fn core_mut(&mut self) -> &mut C {
+        &mut self.core
+    }
+
+    /// Stops: the flow, unless the connection is over, and the core.
+    pub fn into_parts(self) -> (Option<F>, C) {
+        (self.flow, self.core)
+    }
+
+    /// Takes in what has arrived; whether that led on.
+    fn read(&mut self, cx: &mut Context<'_>, now: Duration) -> bool {
+        let Some(flow) = &mut self.flow else { return false };
+        let core = &mut self.core;
+        if !core.wants_input() {
+            return false;
+        }
+        let mut ended = false;
+        let taken = flow.poll_read_with(cx, &mut |bytes| {
+            ended = bytes.is_empty();
+            if ended { 0 } else { core.handle_input(now, bytes) }
+        });
+        match taken {
+            Poll::Pending => false,
+            Poll::Ready(Ok(count)) if !ended => count > 0,
+            Poll::Ready(how) => core.handle_end(now, how.map(drop)),
+        }
+    }
+
+    /// Writes what there is, until the flow is full or the turn is over; whether anything went.
+    fn write(&mut self, cx: &mut Context<'_>, now: Duration, steps: &mut usize) -> bool {
+        let Some(flow) = &mut self.flow else { return false };
+        let core = &mut self.core;
+        let mut moved = false;
+        while core.wants_transmit(cx) {
+            let written = match core.long_output() {
+                Some(LongOutput::Shared(bytes)) => flow
+                    .poll_write_shared(cx, bytes)
+                    .map_ok(|count| core.long_output_taken(now, count)),
+                Some(LongOutput::Copied(bytes)) => {
+                    flow.poll_write(cx, bytes).map_ok(|count| core.long_output_taken(now, count))
+                }
+                None => flow
+                    .poll_write_with(cx, &mut |space| core.poll_transmit(now, space))
+                    .map_ok(drop),
+            };
+            match written {
+                Poll::Pending => break,
+                Poll::Ready(Ok(())) => moved = true,
+                Poll::Ready(Err(error)) => {
+                    core.output_lost(now, error);
+                    return true;
+                }
+            }
+            if *steps == 0 {
+                break;
+            }
+            *steps -= 1;
+        }
+        moved
+    }
+
+    /// Does to the flow what the core asks for; ready when nothing is left to do.
+    fn poll_over(&mut self, cx: &mut Context<'_>, now: Duration) -> Poll<()> {
+        let Some(flow) = &mut self.flow else { return Poll::Ready(()) };
+        let transport = self.core.transport(cx, now);
+        match transport {
+            Transport::Open => return Poll::Pending,
+            Transport::Abort => flow.abort(),
+            Transport::Upgraded => {}
+            Transport::EndOutput | Transport::Drain | Transport::Closed => {
+                if !core::mem::replace(&mut self.output_ended, true) {
+                    flow.finish();
+                }
+                match transport {
+                    Transport::EndOutput => return Poll::Pending,
+                    // Whether or not the peer got it: nothing more can be done.
+                    Transport::Drain => drop(ready!(flow.poll_drained(cx))),
+                    _ => {}
+                }
+            }
+        }
+        let flow = self.flow.take();
+        if transport == Transport::Upgraded
+            && let Some(flow) = flow
+        {
+            self.core.upgrade(Box::new(flow));
+        }
+        Poll::Ready(())
+    }
+
+    /// Whether the deadline has passed and the core was told; else arms the timer.
+    fn expired(&mut self, cx: &mut Context<'_>, now: Duration) -> bool {
+        if self.timer.poll_until(self.core.next_deadline(now), cx).is_pending() {
+            return false;
+        }
+        self.core.handle_timeout(now);
+        true
+    }
+}
+
+/// Nothing of it is pinned in place.
+impl<F, C> Unpin for Drive<F, C> {}
+
+impl<F: Flow + 'static, C: Core> Future for Drive<F, C> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.poll_until(cx, |_| None::<Infallible>).map(|_| ())
+    }
+}

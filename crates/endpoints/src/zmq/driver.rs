@@ -1,0 +1,186 @@
+//! ZMTP connection: a peer of the socket as the protocol loop drives it.
+
+use super::{Closing, Shared};
+use crate::drive::{Core, LongOutput, Transport, drive};
+use ::zmq::{Bytes, Error, PeerId};
+use alloc::rc::Rc;
+use core::task::Context;
+use core::time::Duration;
+use flow::{Address, Flow, FlowError};
+use log::{debug, info};
+
+/// How long a peer whose connection we end may take to read why. What it sends meanwhile is read
+/// and dropped: closing over unread bytes would reset the connection, and the reason with it.
+const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Carries bytes until either side ends; whether the handshake was done.
+pub(super) async fn carry(shared: Rc<Shared>, flow: impl Flow + 'static) -> bool {
+    let mut entropy = [0; 48];
+    (shared.host.entropy)(&mut entropy);
+    let now = shared.now();
+    let Some(id) = shared.with(|socket| socket.add_peer(now, &entropy)) else {
+        info!("zmq: {}: too many peers", flow.peer());
+        return false;
+    };
+    let timers = shared.host.timers.clone();
+    let driver = Driver { peer: flow.peer(), shared, id, end: End::None, long: Bytes::new() };
+    let mut connection = drive(flow, driver, &timers);
+    (&mut connection).await;
+    connection.core().is_introduced()
+}
+
+/// One peer of the socket. Dropped, it is removed from it.
+struct Driver {
+    shared: Rc<Shared>,
+    id: PeerId,
+    peer: Address,
+    end: End,
+    /// What [`Core::long_output`] shows.
+    long: Bytes,
+}
+
+/// How far the connection's end has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// It goes on.
+    None,
+    /// We end it, once what there is to send has gone; given up at this time.
+    Farewell(Duration),
+    /// The peer ended it, it did not read our farewell, or the flow broke.
+    Over,
+}
+
+impl Driver {
+    /// The handshake is done.
+    fn is_introduced(&self) -> bool {
+        self.shared.socket.borrow().peer(self.id).is_some()
+    }
+
+    fn has_output(&self) -> bool {
+        self.shared.socket.borrow().has_output(self.id)
+    }
+
+    fn say_farewell(&mut self, now: Duration) {
+        if self.end == End::None {
+            self.end = End::Farewell(now.saturating_add(FAREWELL_TIMEOUT));
+        }
+    }
+
+    /// The peer broke the protocol; the socket has queued what there is to say about it.
+    fn failed(&mut self, now: Duration, error: &Error) {
+        info!("zmq: {}: {error}", self.peer);
+        self.say_farewell(now);
+    }
+
+    fn flow_failed(&mut self, error: FlowError) {
+        debug!("zmq: {}: {error}", self.peer);
+        self.end = End::Over;
+    }
+}
+
+impl Core for Driver {
+    fn begin_turn(&mut self, cx: &mut Context<'_>, _: Duration) {
+        let mut carriers = self.shared.carriers.borrow_mut();
+        if carriers.get(&self.id).is_none_or(|waker| !waker.will_wake(cx.waker())) {
+            carriers.insert(self.id, cx.waker().clone());
+        }
+    }
+
+    fn wants_input(&self) -> bool {
+        match self.end {
+            _ if self.shared.is_closed() => false,
+            End::None => self.shared.socket.borrow().has_input_room(self.id),
+            End::Farewell(_) => true,
+            End::Over => false,
+        }
+    }
+
+    fn handle_input(&mut self, now: Duration, bytes: &mut [u8]) -> usize {
+        if self.end != End::None {
+            return bytes.len();
+        }
+        let id = self.id;
+        let taken = self.shared.with(|socket| socket.handle_input(now, id, bytes));
+        taken.unwrap_or_else(|error| {
+            self.failed(now, &error);
+            bytes.len()
+        })
+    }
+
+    fn handle_end(&mut self, _: Duration, how: Result<(), FlowError>) -> bool {
+        match how {
+            Ok(()) => self.end = End::Over,
+            Err(error) => self.flow_failed(error),
+        }
+        true
+    }
+
+    fn poll_work(&mut self, _: &mut Context<'_>, now: Duration) -> bool {
+        if self.end == End::None && self.shared.socket.borrow().is_leaving(self.id) {
+            info!("zmq: {}: sent away", self.peer);
+            self.say_farewell(now);
+        }
+        false
+    }
+
+    fn wants_transmit(&mut self, _: &mut Context<'_>) -> bool {
+        self.end != End::Over && !self.shared.is_closed() && self.has_output()
+    }
+
+    fn long_output(&mut self) -> Option<LongOutput<'_>> {
+        self.long = self.shared.socket.borrow().long_output(self.id)?;
+        Some(LongOutput::Copied(&self.long))
+    }
+
+    fn long_output_taken(&mut self, _: Duration, count: usize) {
+        self.long = Bytes::new();
+        self.shared.with(|socket| socket.transmitted(self.id, count));
+    }
+
+    fn poll_transmit(&mut self, _: Duration, space: &mut [u8]) -> usize {
+        self.shared.with(|socket| socket.poll_transmit(self.id, space))
+    }
+
+    fn output_lost(&mut self, _: Duration, error: FlowError) {
+        self.flow_failed(error);
+    }
+
+    fn transport(&mut self, _: &mut Context<'_>, _: Duration) -> Transport {
+        match (self.shared.closing.get(), self.end) {
+            (Closing::Now, _) | (_, End::Over) => Transport::Closed,
+            (Closing::Draining, _) if !self.has_output() => Transport::Closed,
+            (_, End::Farewell(_)) if !self.has_output() => Transport::EndOutput,
+            _ => Transport::Open,
+        }
+    }
+
+    fn next_deadline(&mut self, _: Duration) -> Option<Duration> {
+        match self.end {
+            End::Farewell(until) => Some(until),
+            _ => self.shared.socket.borrow().next_deadline(self.id),
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Duration) {
+        match self.end {
+            End::Farewell(_) => self.end = End::Over,
+            _ => {
+                let outcome = self.shared.with(|socket| socket.handle_deadline(now, self.id));
+                if let Err(error) = outcome {
+                    self.failed(now, &error);
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.shared.carriers.borrow_mut().remove(&self.id);
+        let id = self.id;
+        self.shared.with(|socket| socket.remove_peer(id));
+        if let Some(closer) = self.shared.closer.borrow_mut().take() {
+            closer.wake();
+        }
+    }
+}
