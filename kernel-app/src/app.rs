@@ -120,13 +120,13 @@ impl App {
 pub(crate) fn web_config<P: Platform>(context: &Context<P>) -> ServerConfig {
     let http = &context.config.http;
     let limits = Limits {
-        start_line_bytes_max: http.request_line_bytes_max.try_into().unwrap_or(u16::MAX),
-        head_bytes_max: http.header_bytes_max.try_into().unwrap_or(u16::MAX),
-        fields_max: http.headers_max.try_into().unwrap_or(u16::MAX),
+        request_line_bytes_max: http.request_line_bytes_max.try_into().unwrap_or(u16::MAX),
+        header_bytes_max: http.header_bytes_max.try_into().unwrap_or(u16::MAX),
+        headers_max: http.headers_max.try_into().unwrap_or(u16::MAX),
         body_bytes_max: http.body_bytes_max as u64,
-        head_time: http.head_timeout,
-        body_progress_time: http.body_timeout,
-        idle_time: http.idle_timeout,
+        head_timeout: http.head_timeout,
+        body_timeout: http.body_timeout,
+        idle_timeout: http.idle_timeout,
         ..Limits::default()
     };
     ServerConfig {

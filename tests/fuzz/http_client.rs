@@ -18,7 +18,7 @@ fuzz_target!(|data: &[u8]| {
 fn receive(kind: u8, input: &[u8], piece_len: usize) -> (Vec<String>, Transport) {
     let now = Duration::ZERO;
     // A body beyond its limit is refused sooner or later, as the pieces fall; so none here is.
-    let limits = Limits { head_bytes_max: 400, body_bytes_max: 1 << 20, ..Default::default() };
+    let limits = Limits { header_bytes_max: 400, body_bytes_max: 1 << 20, ..Default::default() };
     let mut connection = Connection::new(Rc::new(limits));
     let method = [Method::Get, Method::Head, Method::Connect, Method::Post][usize::from(kind % 4)];
     let mut request = Request::new(method, "a:1", "/").expect("valid");

@@ -11,7 +11,7 @@ fuzz_target!(|data: &[u8]| {
     let [piece, room, input @ ..] = data else { return };
     // Every head comes to an end, so that a fault in it is found however it arrives.
     let input = [input, b"\r\n\r\n\r\n\r\n"].concat();
-    let limits = http::Limits { head_bytes_max: 400, body_bytes_max: 300, ..Default::default() };
+    let limits = http::Limits { header_bytes_max: 400, body_bytes_max: 300, ..Default::default() };
     let whole = serve_in_pieces(&input, usize::MAX, usize::MAX, &limits);
     let pieces = serve_in_pieces(&input, usize::from(*piece), usize::from(*room).max(1), &limits);
     assert_eq!(essence(whole), essence(pieces));

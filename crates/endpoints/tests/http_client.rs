@@ -315,7 +315,7 @@ fn a_body_longer_than_wanted_is_refused() {
 
 #[test]
 fn a_silent_server_times_out() {
-    let limits = Limits { response_time: Duration::from_secs(3), ..Limits::default() };
+    let limits = Limits { response_timeout: Duration::from_secs(3), ..Limits::default() };
     let lab = Lab::new(ClientConfig { limits, ..ClientConfig::default() });
     let _listener = lab.network.listen(&target()).unwrap();
     let client = lab.client.clone();

@@ -114,7 +114,7 @@ impl Connection {
         self.exchange = request.exchange();
         self.request = Some(request);
         self.input = Input::Head { interim: 0 };
-        self.read_deadline = Some(now + self.limits.response_time);
+        self.read_deadline = Some(now + self.limits.response_timeout);
         self.arm_write(now);
         Ok(())
     }
@@ -172,7 +172,7 @@ impl Connection {
         let Input::Body(content) = &mut self.input else { return };
         if content.demand == Demand::Paused {
             content.demand = Demand::Wanted;
-            self.read_deadline = Some(now + self.limits.body_progress_time);
+            self.read_deadline = Some(now + self.limits.body_timeout);
         }
     }
 
@@ -196,7 +196,7 @@ impl Connection {
         {
             self.abort();
         } else {
-            self.read_deadline = Some(now + self.limits.body_progress_time);
+            self.read_deadline = Some(now + self.limits.body_timeout);
         }
     }
 
@@ -261,14 +261,14 @@ impl Connection {
     }
 
     fn arm_write(&mut self, now: Duration) {
-        self.write_deadline = Some(now + self.limits.write_progress_time);
+        self.write_deadline = Some(now + self.limits.write_timeout);
     }
 
     /// Sends the content that was held back.
     fn release_content(&mut self, now: Duration) {
         if let Some((content, framing)) = self.held.take() {
             self.sender.start(content, framing);
-            self.read_deadline = Some(now + self.limits.response_time);
+            self.read_deadline = Some(now + self.limits.response_timeout);
             self.arm_write(now);
         }
     }
@@ -280,7 +280,7 @@ impl Connection {
         if sent && self.exchange.persists {
             self.input = Input::Idle;
             self.sender = Sender::default();
-            self.read_deadline = Some(now + self.limits.idle_time);
+            self.read_deadline = Some(now + self.limits.idle_timeout);
         } else {
             self.finish_transport(if sent { Transport::Closed } else { Transport::Abort });
         }

@@ -38,7 +38,7 @@ pub enum Error {
     LengthRequired,
     /// The body is larger than `body_bytes_max`.
     BodyTooLarge,
-    /// The request line or status line is longer than `start_line_bytes_max`.
+    /// The request line or status line is longer than `request_line_bytes_max`.
     TargetTooLong,
     /// An expectation other than `100-continue`.
     Expectation,

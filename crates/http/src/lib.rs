@@ -38,7 +38,7 @@
 //! assert!(out[..count].ends_with(b"\r\n\r\nhello, world\n"));
 //! assert_eq!(connection.transport(), Transport::Open);
 //! // Until then the next request may take its time.
-//! assert_eq!(connection.next_deadline(), Some(now + Duration::from_secs(60)));
+//! assert_eq!(connection.next_deadline(), Some(now + Duration::from_secs(75)));
 //! ```
 #![no_std]
 #![forbid(unsafe_code)]

@@ -7,14 +7,14 @@ use core::time::Duration;
 pub struct Limits {
     /// Bytes of a request line or status line, without its CRLF. Default 8,000, the least that
     /// RFC 9112 section 3 recommends to support. Beyond it: 414.
-    pub start_line_bytes_max: u16,
-    /// Bytes of a whole head, start line and final empty line included. Default 16,384: browsers
-    /// with many cookies stay under 8 KiB. Beyond it: 431.
-    pub head_bytes_max: u16,
-    /// Field lines of a head. Default 100; browsers send about 20. Beyond it: 431.
-    pub fields_max: u16,
-    /// Bytes of a body after decoding. Default 16 MiB, so that an upload cannot run for ever
-    /// unless the configuration wants it. Beyond it: 413.
+    pub request_line_bytes_max: u16,
+    /// Bytes of a whole head, start line and final empty line included; positions in a head take
+    /// 16 bits. Default 16,384: browsers with many cookies stay under 8 KiB. Beyond it: 431.
+    pub header_bytes_max: u16,
+    /// Field lines of a head. Default 64; browsers send about 20. Beyond it: 431.
+    pub headers_max: u16,
+    /// Bytes of a body after decoding. Default 1 MiB: a handler that takes uploads, or a client that
+    /// downloads, says how much. Beyond it: 413.
     pub body_bytes_max: u64,
     /// Bytes of chunk extensions in one body, in total. Default 1,024: nobody sends any, and
     /// endless ones would be free work (RFC 9112 section 7.1.1). Beyond it: 400.
@@ -31,49 +31,50 @@ pub struct Limits {
     /// Whether a request body may be chunked. Default true. If not: 411.
     pub chunked_requests: bool,
     /// From the first byte of a head to its last; for a new connection, from its start. Default 10 s.
-    pub head_time: Duration,
-    /// Between two pieces of a body while the application waits for it. Default 20 s.
-    pub body_progress_time: Duration,
+    pub head_timeout: Duration,
+    /// Between two pieces of a body while the application waits for it. Default 30 s.
+    pub body_timeout: Duration,
     /// Bytes per second at which a request's body must come on the whole while the application waits
-    /// for it: each byte moves the deadline by its share of a second, at most to `body_progress_time`
+    /// for it: each byte moves the deadline by its share of a second, at most to `body_timeout`
     /// from now. Default 500, a tenth of the slowest modem's: a client that sends a byte now and then
     /// must not hold a connection for ever. 0 allows that.
     pub body_bytes_per_second_min: u32,
-    /// Between two requests. Default 60 s: browsers reuse a connection for about that long.
-    pub idle_time: Duration,
+    /// Between two requests. Default 75 s: longer than the 60 s for which common proxies keep a
+    /// connection, so that the proxy closes first.
+    pub idle_timeout: Duration,
     /// A client's wait for the first byte of a response, from its request's last. Default 30 s.
-    pub response_time: Duration,
+    pub response_timeout: Duration,
     /// A client's wait for `100 Continue` before it sends its content anyway. Default 1 s
     /// (RFC 9110 section 10.1.1: not for ever).
-    pub continue_time: Duration,
+    pub continue_timeout: Duration,
     /// Between two pieces the peer takes of what is ready to be sent. Default 20 s.
-    pub write_progress_time: Duration,
+    pub write_timeout: Duration,
     /// From the last response to the end of the peer's input, when input had to be cut off.
     /// Default 2 s: long enough that the response arrives before a reset (RFC 9112 section 9.6).
-    pub linger_time: Duration,
+    pub linger_timeout: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Limits {
-            start_line_bytes_max: 8_000,
-            head_bytes_max: 16_384,
-            fields_max: 100,
-            body_bytes_max: 16 << 20,
+            request_line_bytes_max: 8_000,
+            header_bytes_max: 16_384,
+            headers_max: 64,
+            body_bytes_max: 1 << 20,
             chunk_extension_bytes_max: 1_024,
             trailer_bytes_max: 4_096,
             trailer_fields_max: 32,
             interim_responses_max: 16,
             drain_bytes_max: 256 << 10,
             chunked_requests: true,
-            head_time: Duration::from_secs(10),
-            body_progress_time: Duration::from_secs(20),
+            head_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(30),
             body_bytes_per_second_min: 500,
-            response_time: Duration::from_secs(30),
-            continue_time: Duration::from_secs(1),
-            idle_time: Duration::from_secs(60),
-            write_progress_time: Duration::from_secs(20),
-            linger_time: Duration::from_secs(2),
+            response_timeout: Duration::from_secs(30),
+            continue_timeout: Duration::from_secs(1),
+            idle_timeout: Duration::from_secs(75),
+            write_timeout: Duration::from_secs(20),
+            linger_timeout: Duration::from_secs(2),
         }
     }
 }
@@ -86,7 +87,7 @@ impl Limits {
         count: usize,
         now: Duration,
     ) -> Duration {
-        let latest = now + self.body_progress_time;
+        let latest = now + self.body_timeout;
         let rate = u64::from(self.body_bytes_per_second_min);
         match (deadline, (count as u64 * 1_000_000).checked_div(rate)) {
             (Some(deadline), Some(micros)) => latest.min(deadline + Duration::from_micros(micros)),

@@ -139,7 +139,7 @@ struct Exchange {
 impl Connection {
     /// A connection that was accepted at `now`.
     pub fn new(shared: Rc<Shared>, now: Duration) -> Connection {
-        let read_deadline = Some(now + shared.config.limits.head_time);
+        let read_deadline = Some(now + shared.config.limits.head_timeout);
         Connection {
             shared,
             partial: None,
@@ -188,7 +188,7 @@ impl Connection {
             return;
         }
         content.demand = Demand::Wanted;
-        self.read_deadline = Some(now + self.shared.config.limits.body_progress_time);
+        self.read_deadline = Some(now + self.shared.config.limits.body_timeout);
         if core::mem::take(&mut self.exchange.expects_continue) && !self.exchange.started {
             self.sender.push(b"HTTP/1.1 100 Continue\r\n\r\n");
             self.arm_write(now);
@@ -221,7 +221,7 @@ impl Connection {
         if content.drop_up_to(left_max) == (Demand::Dropped { left: 0 }) {
             self.exchange.client_persists = false;
         }
-        self.read_deadline = Some(now + self.shared.config.limits.body_progress_time);
+        self.read_deadline = Some(now + self.shared.config.limits.body_timeout);
         if self.exchange.answered {
             self.end_exchange(now);
         }
@@ -397,13 +397,13 @@ impl Connection {
     }
 
     fn arm_write(&mut self, now: Duration) {
-        self.write_deadline = Some(now + self.shared.config.limits.write_progress_time);
+        self.write_deadline = Some(now + self.shared.config.limits.write_timeout);
     }
 
     /// All is sent; what the peer may still send is dropped.
     fn end_output(&mut self, now: Duration) {
         self.transport = Transport::EndOutput;
-        self.read_deadline = Some(now + self.shared.config.limits.linger_time);
+        self.read_deadline = Some(now + self.shared.config.limits.linger_timeout);
         match self.input {
             Input::Ended => self.close(),
             Input::Dropped { .. } => {}

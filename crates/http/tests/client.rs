@@ -468,7 +468,7 @@ fn deadlines() {
     let mut slow_body = Client::new(Limits::default());
     slow_body.send(get());
     slow_body.feed(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\na");
-    assert_eq!(slow_body.connection.next_deadline(), seconds(20));
+    assert_eq!(slow_body.connection.next_deadline(), seconds(30));
     slow_body.connection.pause_body();
     assert_eq!(slow_body.connection.next_deadline(), None);
     slow_body.connection.read_body(NOW);
@@ -502,8 +502,12 @@ fn unwanted_content_is_dropped_or_ends_the_connection() {
 
 #[test]
 fn limits_of_heads() {
-    let limits =
-        Limits { start_line_bytes_max: 20, head_bytes_max: 60, fields_max: 2, ..Limits::default() };
+    let limits = Limits {
+        request_line_bytes_max: 20,
+        header_bytes_max: 60,
+        headers_max: 2,
+        ..Limits::default()
+    };
     let receive = |text: &str| receive_limited(&get(), text.as_bytes(), false, &limits).events;
     assert_eq!(receive("HTTP/1.1 204 1234567\r\n\r\n"), ["204 1234567"]);
     assert_eq!(receive("HTTP/1.1 204 12345678\r\n\r\n"), ["failed: TargetTooLong"]);

@@ -76,7 +76,7 @@ fn essence(outcome: Outcome) -> (Vec<String>, usize, http::Transport) {
 
 #[test]
 fn pieces_make_no_difference() {
-    let limits = Limits { head_bytes_max: 200, body_bytes_max: 100, ..Limits::default() };
+    let limits = Limits { header_bytes_max: 200, body_bytes_max: 100, ..Limits::default() };
     for seed in 1..=4000u64 {
         let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let input = random.mutated();

@@ -37,8 +37,8 @@ fn a_head_that_comes_again_means_the_same_and_another_does_not() {
     assert_eq!(other("y\r\n", "y\r\nZ: 1\r\n"), fields("Host=a\nX=y\nZ=1\n"));
     assert_eq!(other("X: y\r\n", ""), fields("Host=a\n"));
     // Refused once, refused always.
-    assert_eq!(again(Limits { fields_max: 1, ..Limits::default() }, &[head, head]).0, 431);
-    assert_eq!(again(Limits { head_bytes_max: 39, ..Limits::default() }, &[head, head]).0, 431);
+    assert_eq!(again(Limits { headers_max: 1, ..Limits::default() }, &[head, head]).0, 431);
+    assert_eq!(again(Limits { header_bytes_max: 39, ..Limits::default() }, &[head, head]).0, 431);
 }
 
 #[test]

@@ -32,33 +32,34 @@ impl Config {
 /// Capacities and times. Every one is a limit that a peer can reach and not pass.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Connections, orphans included, without half-open ones and TIME-WAIT. Default 65,536: all
-    /// that one client address can open to one port.
+    /// Connections, orphans included, without half-open ones and TIME-WAIT. Default 50,000: more
+    /// than one client address can keep open, and idle ones fit in 256 MiB.
     pub connections_max: usize,
-    /// Connections that a listener holds before its task accepts them. Default 256: as many as
-    /// arrive in a few milliseconds at the rates this stack reaches.
-    pub backlog: usize,
-    /// Half-open connections remembered; beyond that, SYN cookies carry them. Default 512, which
-    /// takes 32 KiB.
+    /// Connections that a listener holds before its task accepts them. Default 1,024: as many as
+    /// arrive in some 20 milliseconds at the rates this stack reaches.
+    pub listen_backlog: usize,
+    /// Half-open connections remembered; beyond that, SYN cookies carry them. Default 4,096, which
+    /// takes 256 KiB.
     pub half_open_max: usize,
-    /// Connections in TIME-WAIT; the oldest is forgotten first. Default 8,192, which takes at most
-    /// 450 KiB, and is allocated as it is needed.
+    /// Connections in TIME-WAIT; the oldest is forgotten first. Default 16,384, which takes at most
+    /// 900 KiB, and is allocated as it is needed.
     pub time_wait_max: usize,
     /// How long TIME-WAIT lasts. Default 60 s: twice a maximum segment lifetime of 30 s, as Linux
     /// takes it.
     pub time_wait: Duration,
-    /// Bytes of a new connection's receive ring. Default 1,536: a full segment of Ethernet's.
-    pub receive_ring_initial_bytes: usize,
+    /// Bytes of a new connection's receive ring. Default 2,048: a full segment of Ethernet's, and
+    /// any usual request.
+    pub rx_ring_initial_bytes: usize,
     /// Bytes up to which a receive ring grows when its connection is busy; at most 1 GiB. Default
     /// 262,144: a gigabit per second at 2 ms.
-    pub receive_ring_max_bytes: usize,
+    pub rx_ring_max_bytes: usize,
     /// Bytes of a new connection's transmit ring, held only while there are some in it. Default
     /// 4,096: a small page with its fields, which then costs no socket.
-    pub transmit_ring_initial_bytes: usize,
+    pub tx_ring_initial_bytes: usize,
     /// Bytes up to which a transmit ring grows when its connection is busy, and that a connection
     /// without one takes on loan. Default 262,144: four segments of 64 KiB, so that one is filled
     /// while others travel.
-    pub transmit_ring_max_bytes: usize,
+    pub tx_ring_max_bytes: usize,
     /// Bytes of all rings together above which no ring grows; what a connection may take on loan
     /// counts, since one in trouble needs a ring for it. When a sixteenth is used, new and
     /// idle connections get the smallest rings. Default 64 MiB.
@@ -72,15 +73,15 @@ pub struct Limits {
     /// Local ports of active connections, both included. Default 49152 to 65535 (RFC 6335).
     pub ephemeral_ports: (u16, u16),
     /// Silence after which the peer is asked whether it still exists; `None` never asks. Default
-    /// 2 h (RFC 9293 section 3.8.4).
+    /// 120 s: RFC 9293 section 3.8.4 has 2 h, which keeps what is dead for most of a day.
     pub keep_alive: Option<Duration>,
     /// How long data may stay unacknowledged, with nothing heard, before the connection is given
     /// up. Default 60 s: six retransmissions.
     pub user_timeout: Duration,
     /// How long a connection that the application is done with may take to end. Default 20 s.
-    pub orphan: Duration,
+    pub orphan_timeout: Duration,
     /// How long an active connection may take to open. Default 10 s: the SYN is sent four times.
-    pub connect: Duration,
+    pub connect_timeout: Duration,
     /// How long an acknowledgement waits for data to ride with. Default 10 ms: longer than a
     /// handler's work, shorter than the 40 ms at which peers without Nagle's delay notice.
     pub acknowledge: Duration,
@@ -95,23 +96,23 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections_max: 65_536,
-            backlog: 256,
-            half_open_max: 512,
-            time_wait_max: 8_192,
+            connections_max: 50_000,
+            listen_backlog: 1_024,
+            half_open_max: 4_096,
+            time_wait_max: 16_384,
             time_wait: Duration::from_secs(60),
-            receive_ring_initial_bytes: 1_536,
-            receive_ring_max_bytes: 262_144,
-            transmit_ring_initial_bytes: 4_096,
-            transmit_ring_max_bytes: 262_144,
+            rx_ring_initial_bytes: 2_048,
+            rx_ring_max_bytes: 262_144,
+            tx_ring_initial_bytes: 4_096,
+            tx_ring_max_bytes: 262_144,
             rings_total_bytes: 64 << 20,
             ring_min_bytes: 512,
             ring_idle: Duration::from_secs(5),
             ephemeral_ports: (49_152, 65_535),
-            keep_alive: Some(Duration::from_secs(7_200)),
+            keep_alive: Some(Duration::from_secs(120)),
             user_timeout: Duration::from_secs(60),
-            orphan: Duration::from_secs(20),
-            connect: Duration::from_secs(10),
+            orphan_timeout: Duration::from_secs(20),
+            connect_timeout: Duration::from_secs(10),
             acknowledge: Duration::from_millis(10),
             resets_per_second: 200,
             ingress_batch: 64,

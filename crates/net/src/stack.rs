@@ -60,7 +60,7 @@ impl Stack {
 
     /// Listens on `port` of every address; `None` when somebody already does.
     pub fn listen(&mut self, port: u16) -> Option<TcpListener> {
-        let backlog = Backlog::new(port, self.core.shared.limits.backlog);
+        let backlog = Backlog::new(port, self.core.shared.limits.listen_backlog);
         self.core.ports.open(&backlog).then_some(TcpListener { backlog })
     }
 

@@ -135,7 +135,7 @@ fn churn_leaves_nothing_behind() {
 
 #[test]
 fn a_full_backlog_delays_and_does_not_refuse() {
-    let limits = Limits { backlog: 4, ..Limits::default() };
+    let limits = Limits { listen_backlog: 4, ..Limits::default() };
     let config = WorldConfig { limits: [limits, Limits::default()], ..WorldConfig::default() };
     check("backlog", &config, |world| {
         let mut listener = world.stacks[0].listen(80).unwrap();
@@ -160,8 +160,11 @@ fn a_full_backlog_delays_and_does_not_refuse() {
 
 #[test]
 fn connections_max_is_a_limit_for_both_sides() {
-    let limits =
-        Limits { connections_max: 10, connect: Duration::from_secs(3), ..Limits::default() };
+    let limits = Limits {
+        connections_max: 10,
+        connect_timeout: Duration::from_secs(3),
+        ..Limits::default()
+    };
     let config = WorldConfig { limits: [limits.clone(), limits], ..WorldConfig::default() };
     check("connections-max", &config, |world| {
         let mut listener = world.stacks[0].listen(80).unwrap();

@@ -66,6 +66,6 @@ fn rfc_6928_ten_segments_leave_at_once() {
 #[test]
 fn small_writes_keep_the_small_ring() {
     let flight = first_flight("small", Offloads::None, 100_000, 1_000);
-    let ring = net::Limits::default().transmit_ring_initial_bytes;
+    let ring = net::Limits::default().tx_ring_initial_bytes;
     assert_eq!(bytes(&flight), ring, "{flight:?}");
 }

@@ -144,11 +144,7 @@ fn loss_reordering_and_duplication() {
 
 #[test]
 fn tiny_windows() {
-    let limits = Limits {
-        receive_ring_initial_bytes: 700,
-        receive_ring_max_bytes: 700,
-        ..Limits::default()
-    };
+    let limits = Limits { rx_ring_initial_bytes: 700, rx_ring_max_bytes: 700, ..Limits::default() };
     for offloads in OFFLOADS {
         run("lent-tiny", 1, Link { offloads, ..Link::default() }, &limits);
     }
@@ -313,7 +309,7 @@ fn one_lost_segment_is_repaired_without_a_timeout_and_little_is_sent_twice() {
 
 #[test]
 fn the_end_of_what_was_lent_waits_for_no_acknowledgement() {
-    let wide = Limits { receive_ring_initial_bytes: 16_384, ..Limits::default() };
+    let wide = Limits { rx_ring_initial_bytes: 16_384, ..Limits::default() };
     let config = WorldConfig { limits: [Limits::default(), wide], ..WorldConfig::default() };
     check("lent-end", &config, |world| {
         let mut listener = world.stacks[0].listen(80).unwrap();

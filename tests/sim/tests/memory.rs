@@ -58,7 +58,7 @@ impl Crowd {
         wire.log_at_most(0);
         let mut random = Random::new(5);
         let mut stack = |device, host: u8, addresses: Vec<(IpAddr, u8)>| {
-            let limits = Limits { backlog: 1_000, ..Limits::default() };
+            let limits = Limits { listen_backlog: 1_000, ..Limits::default() };
             let config = Config { addresses, limits, ..Config::default() };
             Stack::new(device, &config, [2, 0, 0, 0, 0, host], random.seed(), Duration::ZERO)
         };

@@ -144,10 +144,10 @@ fn loss_and_reordering_with_segmentation() {
 #[test]
 fn tiny_windows() {
     let limits = Limits {
-        receive_ring_initial_bytes: 64,
-        receive_ring_max_bytes: 64,
-        transmit_ring_initial_bytes: 50,
-        transmit_ring_max_bytes: 50,
+        rx_ring_initial_bytes: 64,
+        rx_ring_max_bytes: 64,
+        tx_ring_initial_bytes: 50,
+        tx_ring_max_bytes: 50,
         ..Limits::default()
     };
     let load = Load { up: 3_000, down: 3_000, write_chunk: 17, read_chunk: 13, v6: false };
@@ -227,7 +227,7 @@ fn rings_grow_with_use_and_shrink_with_idleness() {
         // One end's shrinking is news to the other, whose idle time begins anew.
         world.pass(Duration::from_secs(12));
         let limits = Limits::default();
-        let initial = (limits.receive_ring_initial_bytes, limits.transmit_ring_initial_bytes);
+        let initial = (limits.rx_ring_initial_bytes, limits.tx_ring_initial_bytes);
         assert_eq!((rings(world, 0), rings(world, 1)), (initial, initial));
         go_on.set(true);
         assert!(world.run_until(Duration::from_secs(120), || received.get() == 10_000_000));

@@ -24,10 +24,10 @@ use web::{ContentWriter, Method, Producing};
 /// What a client is told beside its connector.
 #[derive(Clone, Debug)]
 pub struct ClientConfig {
-    /// Bounds on servers.
+    /// Bounds on servers. As [`Limits`] has them, but for bodies: default 16 MiB.
     pub limits: Limits,
     /// From the wish for a connection to the connection. Default 10 s.
-    pub connect_time: Duration,
+    pub connect_timeout: Duration,
     /// Idle connections kept for later requests, over all targets. Default 16: a gateway talks to a few
     /// servers. Beyond it the oldest is closed.
     pub idle_connections_max: usize,
@@ -35,8 +35,9 @@ pub struct ClientConfig {
 
 impl Default for ClientConfig {
     fn default() -> Self {
-        let connect_time = Duration::from_secs(10);
-        Self { limits: Limits::default(), connect_time, idle_connections_max: 16 }
+        let connect_timeout = Duration::from_secs(10);
+        let limits = Limits { body_bytes_max: 16 << 20, ..Limits::default() };
+        Self { limits, connect_timeout, idle_connections_max: 16 }
     }
 }
 
@@ -169,7 +170,7 @@ impl<C: Connector> Client<C> {
     }
 
     async fn connect(&self, target: &Target) -> Result<C::Flow, ClientError> {
-        let deadline = self.timers.now() + self.config.connect_time;
+        let deadline = self.timers.now() + self.config.connect_timeout;
         let connected = self.timers.before(deadline, self.connector.connect(target)).await;
         connected.unwrap_or(Err(ConnectError::TimedOut)).map_err(ClientError::Connect)
     }

@@ -62,7 +62,7 @@ impl Connection {
                 return Ok((len, self.open_response(now, Response { head, ..response }, interim)?));
             }
             self.partial = PartialHead::default();
-            self.read_deadline = Some(now + self.limits.head_time);
+            self.read_deadline = Some(now + self.limits.head_timeout);
         }
         let (taken, complete) = self.partial.take(input, &mut head.bytes, &self.limits)?;
         if !complete {
@@ -117,7 +117,7 @@ impl Connection {
             return Err(Error::TooManyInterim);
         }
         self.input = Input::Head { interim: interim + 1 };
-        self.read_deadline = Some(now + self.limits.response_time);
+        self.read_deadline = Some(now + self.limits.response_timeout);
         if status == Status::CONTINUE {
             self.release_content(now);
         }
@@ -133,7 +133,7 @@ impl Connection {
         let wanted = !matches!(content.demand, Demand::Dropped { .. });
         let (count, taken) = content.take(input, &self.limits)?;
         if count > 0 {
-            self.read_deadline = Some(now + self.limits.body_progress_time);
+            self.read_deadline = Some(now + self.limits.body_timeout);
         }
         let event = match taken {
             Received::Nothing => None,

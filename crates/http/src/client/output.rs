@@ -25,7 +25,7 @@ impl Connection {
             && matches!(self.input, super::Input::Head { interim: 0 })
             && self.head.bytes.is_empty()
         {
-            self.read_deadline = Some(now + self.limits.response_time);
+            self.read_deadline = Some(now + self.limits.response_timeout);
         }
         if !self.sender.is_ready() {
             self.write_deadline = None;
@@ -48,7 +48,7 @@ impl Connection {
         let content = core::mem::take(&mut request.content);
         if request.waits(framing) {
             self.held = Some((content, framing));
-            self.read_deadline = Some(now + self.limits.continue_time);
+            self.read_deadline = Some(now + self.limits.continue_timeout);
         } else {
             self.sender.start(content, framing);
         }

@@ -64,11 +64,11 @@ pub(super) fn parse_response(
     head: &mut Section,
 ) -> Result<Option<(Response, usize)>, Error> {
     head.fields.clear();
-    let bytes = bytes.get(..usize::from(limits.head_bytes_max)).unwrap_or(bytes);
-    let line_max = usize::from(limits.start_line_bytes_max);
+    let bytes = bytes.get(..usize::from(limits.header_bytes_max)).unwrap_or(bytes);
+    let line_max = usize::from(limits.request_line_bytes_max);
     let Some((status, version, reason, at)) = parse_line(bytes, line_max)? else { return Ok(None) };
     let mut framing = Framing::default();
-    let Some(end) = parse_fields(bytes, at, limits.fields_max, &mut head.fields, &mut framing)?
+    let Some(end) = parse_fields(bytes, at, limits.headers_max, &mut head.fields, &mut framing)?
     else {
         return Ok(None);
     };

@@ -28,9 +28,9 @@ impl PartialHead {
         head: &mut Vec<u8>,
         limits: &Limits,
     ) -> Result<(usize, bool), Error> {
-        let result = self.take_bounded(input, head, limits.head_bytes_max);
+        let result = self.take_bounded(input, head, limits.header_bytes_max);
         // The CRLF of the start line does not count, nor does an empty line before it.
-        let start_line_max = usize::from(limits.start_line_bytes_max) + 2;
+        let start_line_max = usize::from(limits.request_line_bytes_max) + 2;
         if !self.started && head.len() - usize::from(self.line_start) > start_line_max {
             return Err(Error::TargetTooLong);
         }

@@ -18,7 +18,7 @@ pub(crate) fn parse_request(
 ) -> Result<Option<usize>, Error> {
     parts.section.fields.clear();
     *framing = Framing::default();
-    let bytes = bytes.get(..usize::from(limits.head_bytes_max)).unwrap_or(bytes);
+    let bytes = bytes.get(..usize::from(limits.header_bytes_max)).unwrap_or(bytes);
     // RFC 9112 section 2.2: ignore at least one empty line before the request line.
     let start = match bytes {
         b"\r" => return Ok(None),
@@ -26,7 +26,7 @@ pub(crate) fn parse_request(
         _ => 0,
     };
     let Some(at) = parse_line(bytes, start, limits, parts)? else { return Ok(None) };
-    let fields_max = limits.fields_max;
+    let fields_max = limits.headers_max;
     let Some(end) = parse_fields(bytes, at, fields_max, &mut parts.section.fields, framing)? else {
         return Ok(None);
     };
@@ -49,7 +49,7 @@ fn parse_line(
     }
     let target_start = method_end + 1;
     let target_end = target_start + target_len(bytes.get(target_start..).unwrap_or(&[]));
-    let line_max = start + usize::from(limits.start_line_bytes_max);
+    let line_max = start + usize::from(limits.request_line_bytes_max);
     if target_end > line_max {
         return Err(Error::TargetTooLong);
     }

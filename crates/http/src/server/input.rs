@@ -46,7 +46,7 @@ impl Connection {
             if let Some(head) = self.parse_head(input)? {
                 return Ok((head.section().bytes.len(), Some(Event::Request(head))));
             }
-            let deadline = now + self.shared.config.limits.head_time;
+            let deadline = now + self.shared.config.limits.head_timeout;
             self.read_deadline =
                 Some(self.read_deadline.map_or(deadline, |known| known.min(deadline)));
         }

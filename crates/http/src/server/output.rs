@@ -207,7 +207,7 @@ impl Connection {
         self.repeated = None;
         if exchange.persists && matches!(self.input, Input::Held) {
             self.input = Input::Head;
-            self.read_deadline = Some(now + self.shared.config.limits.idle_time);
+            self.read_deadline = Some(now + self.shared.config.limits.idle_timeout);
             if self.draining {
                 self.end_output(now);
             }

@@ -187,7 +187,7 @@ impl Core {
             syns: 0,
             sent_at: now,
             due: now,
-            gives_up: now + self.shared.limits.connect,
+            gives_up: now + self.shared.limits.connect_timeout,
             dial: dial.clone(),
         })
     }

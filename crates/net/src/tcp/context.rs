@@ -37,11 +37,11 @@ pub(crate) struct Spans {
 
 impl Shared {
     pub(crate) fn new(limits: Limits, offload_bytes: usize, now: Moment) -> Self {
-        let bits = usize::BITS - limits.receive_ring_max_bytes.leading_zeros();
+        let bits = usize::BITS - limits.rx_ring_max_bytes.leading_zeros();
         let spans = Spans {
             user_timeout: Span::new(limits.user_timeout),
             keep_alive: limits.keep_alive.map_or(Span::ENDLESS, Span::new),
-            orphan: Span::new(limits.orphan),
+            orphan: Span::new(limits.orphan_timeout),
             ring_idle: Span::new(limits.ring_idle),
             acknowledge: Span::new(limits.acknowledge),
         };

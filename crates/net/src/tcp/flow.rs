@@ -11,7 +11,7 @@ use smoltcp::socket::tcp::{RecvError, State};
 /// One end of a TCP connection.
 ///
 /// Dropping it after [`finish`](Flow::finish) lets everything written be delivered, for as long as
-/// [`Limits::orphan`](crate::Limits::orphan) says, and discards what still arrives; dropping it
+/// [`Limits::orphan_timeout`](crate::Limits::orphan_timeout) says, and discards what still arrives; dropping it
 /// before resets the connection.
 pub struct TcpFlow {
     connection: Rc<Connection>,

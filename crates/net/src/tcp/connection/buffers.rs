@@ -32,10 +32,7 @@ impl Sizes {
         if shared.ring_bytes.get() > limits.rings_total_bytes / 16 {
             return Self { receive: limits.ring_min_bytes, transmit: limits.ring_min_bytes };
         }
-        Self {
-            receive: limits.receive_ring_initial_bytes,
-            transmit: limits.transmit_ring_initial_bytes,
-        }
+        Self { receive: limits.rx_ring_initial_bytes, transmit: limits.tx_ring_initial_bytes }
     }
 
     fn of(socket: &Socket) -> Self {
@@ -80,10 +77,10 @@ pub(crate) fn after_read(connection: &Connection, tcb: &mut Tcb) {
     // A calm connection's limit must have been felt: a request alone is no reason for a socket.
     let busy =
         if tcb.body.is_calm() { sizes.receive - sizes.receive / 4 } else { sizes.receive / 2 };
-    if tcb.receive_peak < busy || sizes.receive >= limits.receive_ring_max_bytes {
+    if tcb.receive_peak < busy || sizes.receive >= limits.rx_ring_max_bytes {
         return;
     }
-    let wanted = sizes.receive.saturating_mul(GROWTH).min(limits.receive_ring_max_bytes);
+    let wanted = sizes.receive.saturating_mul(GROWTH).min(limits.rx_ring_max_bytes);
     let receive = affordable(&connection.shared, sizes.receive, wanted);
     if receive > sizes.receive && resize(connection, tcb, Sizes { receive, ..sizes }) {
         connection.shared.tally.add(Count::RingsGrown);
@@ -156,7 +153,7 @@ const GROWTH: usize = 16;
 /// The largest transmit ring. Its end cuts the segment that reaches over it in two, so that it is as
 /// long as so many whole ones.
 fn transmit_max(shared: &Shared) -> usize {
-    let max = shared.limits.transmit_ring_max_bytes;
+    let max = shared.limits.tx_ring_max_bytes;
     let segment = shared.offload_bytes;
     if (1..=max).contains(&segment) { max - max % segment } else { max }
 }

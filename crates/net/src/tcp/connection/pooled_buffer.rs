@@ -98,7 +98,7 @@ impl Shared {
 
     /// What serves both directions, so that one's memory can be the other's next.
     fn usual_bytes(&self) -> usize {
-        self.limits.receive_ring_initial_bytes.max(self.limits.transmit_ring_initial_bytes)
+        self.limits.rx_ring_initial_bytes.max(self.limits.tx_ring_initial_bytes)
     }
 }
 

@@ -78,7 +78,7 @@ impl Calm {
         lent.bytes.advance(count - copied);
         lent.len -= count - copied;
         let window = self.congestion.window + count;
-        let window = window.min(shared.limits.transmit_ring_max_bytes);
+        let window = window.min(shared.limits.tx_ring_max_bytes);
         self.congestion = Congestion { window, used_at: now };
         if lent.len == 0 {
             self.return_lent(shared);
