@@ -26,7 +26,7 @@ fuzz_target!(|data: &[u8]| {
         ..Limits::default()
     };
     let addresses = vec![([10, 0, 0, 1].into(), 24), ("fd00::1".parse().expect("it is one"), 64)];
-    let config = Config { addresses, limits, ..Config::default() };
+    let config = Config { addresses, dhcp: false, slaac: false, limits, ..Config::default() };
     let mut stack = Stack::new(cable.clone(), &config, OWN, [7; 64], Duration::ZERO);
     let tasks = Executor::new(|body| {
         body();

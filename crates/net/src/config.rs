@@ -1,26 +1,45 @@
 //! What the operator decides, with defaults and their reasons.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 use core::time::Duration;
 
-/// How one interface gets its addresses, and its limits.
-#[derive(Clone, Debug, Default)]
+/// How one interface gets its addresses, and its limits. The default has none of its own and asks
+/// for all that a network may give.
+#[derive(Clone, Debug)]
 pub struct Config {
     /// Static addresses with their prefix lengths in bits; at most
     /// [`ADDRESSES_MAX`](Self::ADDRESSES_MAX), the rest is ignored.
     pub addresses: Vec<(IpAddr, u8)>,
     /// Default gateways, one per IP version; a later one replaces an earlier one.
     pub gateways: Vec<IpAddr>,
-    /// Asks a DHCP server for an IPv4 address, gateway and name servers.
+    /// Asks a DHCP server for an IPv4 address, gateway and name servers. Default true.
     pub dhcp: bool,
     /// Takes IPv6 prefixes and gateways from router advertisements (RFC 4862). A link-local
-    /// address exists when this is set or a static IPv6 address is.
+    /// address exists when this is set or a static IPv6 address is. Default true.
     pub slaac: bool,
     /// Name servers asked before those that DHCP offers; at most three are used.
     pub name_servers: Vec<IpAddr>,
+    /// The name that the DHCP server is told (RFC 2132 section 3.14); none is told when it is
+    /// empty. Default "aqueduct".
+    pub hostname: String,
     /// Limits of what peers can make this interface hold.
     pub limits: Limits,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            addresses: Vec::new(),
+            gateways: Vec::new(),
+            dhcp: true,
+            slaac: true,
+            name_servers: Vec::new(),
+            hostname: String::from("aqueduct"),
+            limits: Limits::default(),
+        }
+    }
 }
 
 impl Config {
@@ -29,9 +48,22 @@ impl Config {
     pub const ADDRESSES_MAX: usize = 6;
 }
 
+/// How a sender finds its share of a congested path.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CongestionControl {
+    /// Slow start and congestion avoidance (RFC 5681).
+    #[default]
+    Reno,
+    /// None: as much as the peer's window takes. For a private wire only.
+    Off,
+}
+
 /// Capacities and times. Every one is a limit that a peer can reach and not pass.
 #[derive(Clone, Debug)]
 pub struct Limits {
+    /// Bytes of the longest IP packet, sent or asked for, where the device's own limit is not
+    /// smaller. Default 1,500: Ethernet's.
+    pub mtu_bytes: usize,
     /// Connections, orphans included, without half-open ones and TIME-WAIT. Default 50,000: more
     /// than one client address can keep open, and idle ones fit in 256 MiB.
     pub connections_max: usize,
@@ -78,6 +110,8 @@ pub struct Limits {
     /// How long data may stay unacknowledged, with nothing heard, before the connection is given
     /// up. Default 60 s: six retransmissions.
     pub user_timeout: Duration,
+    /// What bounds a connection's bytes on their way beside the peer's window. Default Reno.
+    pub congestion_control: CongestionControl,
     /// How long a connection that the application is done with may take to end. Default 20 s.
     pub orphan_timeout: Duration,
     /// How long an active connection may take to open. Default 10 s: the SYN is sent four times.
@@ -96,6 +130,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            mtu_bytes: 1_500,
             connections_max: 50_000,
             listen_backlog: 1_024,
             half_open_max: 4_096,
@@ -111,6 +146,7 @@ impl Default for Limits {
             ephemeral_ports: (49_152, 65_535),
             keep_alive: Some(Duration::from_secs(120)),
             user_timeout: Duration::from_secs(60),
+            congestion_control: CongestionControl::Reno,
             orphan_timeout: Duration::from_secs(20),
             connect_timeout: Duration::from_secs(10),
             acknowledge: Duration::from_millis(10),

@@ -113,6 +113,11 @@ impl Capabilities {
             segmentation_ipv6: None,
         }
     }
+
+    /// The same, with packets no longer than so many bytes.
+    pub(crate) fn limited_to(self, mtu_bytes: usize) -> Self {
+        Self { mtu_bytes: self.mtu_bytes.min(mtu_bytes), ..self }
+    }
 }
 
 /// No device: for interfaces in the making, and for what must not leave.

@@ -23,7 +23,7 @@ mod tcp;
 mod time;
 mod wire;
 
-pub use config::{Config, Limits};
+pub use config::{Config, CongestionControl, Limits};
 pub use counters::Count;
 pub use stack::Stack;
 pub use stack::diagnostics::{ConnectionInfo, Gauges, Probe, TcpState};

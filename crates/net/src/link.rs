@@ -11,6 +11,7 @@ use crate::device::{NetDevice, Transmit};
 use crate::link::dns::Names;
 use crate::tcp::connector::Lookup;
 use crate::time::{Moment, Span};
+use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv6Addr};
@@ -18,7 +19,7 @@ use core::time::Duration;
 use smoltcp::iface::{Config as InterfaceConfig, Interface, PollResult, SocketHandle, SocketSet};
 use smoltcp::phy::DeviceCapabilities;
 use smoltcp::socket::dhcpv4;
-use smoltcp::wire::{EthernetAddress, HardwareAddress, IpAddress, IpCidr};
+use smoltcp::wire::{DhcpOption, EthernetAddress, HardwareAddress, IpAddress, IpCidr};
 
 /// The service interface and its sockets.
 pub(crate) struct Services {
@@ -50,7 +51,7 @@ impl Services {
         seed: u64,
         now: Duration,
     ) -> Self {
-        let caps = ethernet_caps(&device.capabilities());
+        let caps = ethernet_caps(&device.capabilities().limited_to(config.limits.mtu_bytes));
         let hardware = HardwareAddress::Ethernet(EthernetAddress(own));
         let mut interface_config = InterfaceConfig::new(hardware);
         interface_config.random_seed = seed;
@@ -60,7 +61,7 @@ impl Services {
             Interface::new(interface_config, &mut device, Moment::new(now).instant());
         assign(&mut interface, config, own);
         let mut sockets = SocketSet::new(Vec::new());
-        let dhcp = config.dhcp.then(|| sockets.add(dhcpv4::Socket::new()));
+        let dhcp = config.dhcp.then(|| sockets.add(dhcp_client(&config.hostname)));
         let names = Names::new(&config.name_servers, &mut sockets);
         let due = Some(now);
         Self {
@@ -219,6 +220,21 @@ const PATIENCE_MAX: u32 = 16;
 const GLOBAL_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
 /// Packets per poll; a ping flood must not keep connections waiting.
 const ROUNDS_MAX: usize = 8;
+
+/// A DHCP client that says the machine's name (RFC 2132 section 3.14). The name lives as long as the
+/// process, as interfaces do.
+fn dhcp_client(hostname: &str) -> dhcpv4::Socket<'static> {
+    let mut client = dhcpv4::Socket::new();
+    if !hostname.is_empty() {
+        let data = Box::leak(hostname.as_bytes().into());
+        let option = DhcpOption { kind: HOST_NAME, data };
+        client.set_outgoing_options(Box::leak(Box::new([option])));
+    }
+    client
+}
+
+/// RFC 2132 section 3.14.
+const HOST_NAME: u8 = 12;
 
 fn assign(interface: &mut Interface, config: &Config, own: [u8; 6]) {
     let mut cidrs: Vec<IpCidr> = config

@@ -79,7 +79,7 @@ fn stack(incoming: &Rc<RefCell<Lane>>, outgoing: &Rc<RefCell<Lane>>, host: u8) -
     let device = End { incoming: incoming.clone(), outgoing: Outgoing(outgoing.clone()) };
     let limits = Limits { listen_backlog: 100_000, connections_max: 200_000, ..Limits::default() };
     let addresses = (0..4).map(|n| ([10, 0, n, host].into(), 8)).collect();
-    let config = Config { addresses, limits, ..Config::default() };
+    let config = Config { addresses, dhcp: false, slaac: false, limits, ..Config::default() };
     Stack::new(device, &config, [2, 0, 0, 0, 0, host], [host; 64], Duration::ZERO)
 }
 

@@ -59,6 +59,8 @@ impl World {
                     (address(end, false, 0).ip(), 24),
                     (address(end, true, 0).ip(), 64),
                 ],
+                dhcp: false,
+                slaac: false,
                 limits: config.limits[end].clone(),
                 ..Config::default()
             };

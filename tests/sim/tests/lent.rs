@@ -113,7 +113,8 @@ fn every_mtu() {
     for mtu in [576, 1280, 1500, 9000] {
         for offloads in OFFLOADS {
             let link = Link { mtu, offloads, ..Link::default() };
-            run("lent-mtu", mtu as u64, link, &Limits::default());
+            let limits = Limits { mtu_bytes: mtu, ..Limits::default() };
+            run("lent-mtu", mtu as u64, link, &limits);
         }
     }
 }

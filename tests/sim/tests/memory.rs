@@ -59,7 +59,8 @@ impl Crowd {
         let mut random = Random::new(5);
         let mut stack = |device, host: u8, addresses: Vec<(IpAddr, u8)>| {
             let limits = Limits { listen_backlog: 1_000, ..Limits::default() };
-            let config = Config { addresses, limits, ..Config::default() };
+            let config =
+                Config { addresses, dhcp: false, slaac: false, limits, ..Config::default() };
             Stack::new(device, &config, [2, 0, 0, 0, 0, host], random.seed(), Duration::ZERO)
         };
         let addresses = (0..4).map(|net| ([10, 0, net, 1].into(), 8)).collect();

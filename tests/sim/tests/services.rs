@@ -35,6 +35,8 @@ struct Network {
     /// What the name server answers: the name in wire form, and the address.
     name: Option<(Vec<u8>, Ipv4Addr)>,
     requests: u32,
+    /// What the last of them called the machine (RFC 2132 section 3.14).
+    hostname: Option<String>,
     pongs: u32,
     tcp: Vec<Vec<u8>>,
 }
@@ -58,6 +60,7 @@ impl Network {
             advertises: true,
             name: None,
             requests: 0,
+            hostname: None,
             pongs: 0,
             tcp: Vec::new(),
         }
@@ -154,6 +157,8 @@ impl Network {
         let packet = DhcpPacket::new_checked(payload).unwrap();
         let request = DhcpRepr::parse(&packet).unwrap();
         self.requests += 1;
+        let name = packet.options().find(|option| option.kind == 12);
+        self.hostname = name.map(|name| String::from_utf8_lossy(name.data).into_owned());
         if !self.leases {
             return;
         }
@@ -303,7 +308,7 @@ impl Network {
 }
 
 fn dhcp() -> Config {
-    Config { dhcp: true, ..Config::default() }
+    Config { slaac: false, ..Config::default() }
 }
 
 #[test]
@@ -324,6 +329,16 @@ fn a_lease_is_taken_renewed_and_lost() {
 }
 
 #[test]
+fn the_dhcp_server_is_told_the_hostname() {
+    for (hostname, told) in [("alpha", Some("alpha")), ("", None)] {
+        let mut network = Network::new(&Config { hostname: hostname.into(), ..dhcp() });
+        network.pass(Duration::from_secs(2));
+        assert_eq!(network.requests, 2);
+        assert_eq!(network.hostname.as_deref(), told);
+    }
+}
+
+#[test]
 fn a_link_that_comes_back_asks_for_a_lease_at_once() {
     let mut network = Network::new(&dhcp());
     network.pass(Duration::from_secs(2));
@@ -336,7 +351,7 @@ fn a_link_that_comes_back_asks_for_a_lease_at_once() {
 
 #[test]
 fn router_advertisements_give_an_address() {
-    let mut network = Network::new(&Config { slaac: true, ..Config::default() });
+    let mut network = Network::new(&Config { dhcp: false, ..Config::default() });
     network.pass(Duration::from_secs(2));
     let addresses = network.addresses();
     assert!(addresses.contains(&"fe80::ff:fe00:1".parse().unwrap()), "{addresses:?}");
@@ -383,10 +398,15 @@ fn a_neighbour_that_is_not_there_is_unreachable() {
 #[test]
 fn an_idle_stack_is_left_alone() {
     let addresses = vec![(IpAddr::V4(LEASED), 24)];
-    let mut network = Network::new(&Config { addresses: addresses.clone(), ..Config::default() });
+    let mut network = Network::new(&Config {
+        addresses: addresses.clone(),
+        dhcp: false,
+        slaac: false,
+        ..Config::default()
+    });
     network.pass(Duration::from_secs(1));
     assert_eq!(network.stack.next_deadline(), None);
-    let mut network = Network::new(&Config { addresses, slaac: true, ..Config::default() });
+    let mut network = Network::new(&Config { addresses, dhcp: false, ..Config::default() });
     network.advertises = false;
     network.pass(Duration::from_secs(100));
     let turns = network.pass(Duration::from_secs(1_000));

@@ -114,9 +114,34 @@ fn every_mtu() {
                 continue;
             }
             let link = Link { mtu, ..Link::default() };
-            run("mtu", mtu as u64, link, Limits::default(), Load { v6, ..LOAD });
+            let limits = Limits { mtu_bytes: mtu, ..Limits::default() };
+            run("mtu", mtu as u64, link, limits, Load { v6, ..LOAD });
         }
     }
+}
+
+/// Neither those sent nor those asked for (RFC 9293 section 3.7.1: the segment size).
+#[test]
+fn packets_are_no_longer_than_the_limits_say() {
+    let narrow = Limits { mtu_bytes: 600, ..Limits::default() };
+    let limits = [narrow, Limits::default()];
+    check("mtu-limit", &WorldConfig { limits, ..WorldConfig::default() }, |world| {
+        let mut listener = world.stacks[0].listen(80).unwrap();
+        let connector = world.stacks[1].connector();
+        world.spawner().spawn("server", async move {
+            let mut flow = listener.accept().await.unwrap();
+            receive(&mut flow, 10, 1, 10).await;
+        });
+        world.spawner().spawn("client", async move {
+            let target = Target::Address(address(0, false, 80));
+            let _flow = connector.connect(&target).await.unwrap();
+            std::future::pending::<()>().await;
+        });
+        world.pass(Duration::from_secs(1));
+        for stack in &world.stacks {
+            assert_eq!(stack.connections()[0].segment_max, 560);
+        }
+    });
 }
 
 #[test]

@@ -71,7 +71,7 @@ impl Core {
             .chunks_exact(8)
             .map(|word| word.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte)));
         let mut entropy = move || words.next().unwrap_or_default();
-        let capabilities = device.capabilities();
+        let capabilities = device.capabilities().limited_to(config.limits.mtu_bytes);
         let caps = connection_caps(&capabilities);
         let limits = config.limits.clone();
         let headers = 20 + 20;
@@ -114,7 +114,7 @@ impl Core {
 
     /// The device's limits have changed.
     pub(crate) fn adopt_capabilities(&mut self, device: &Capabilities) {
-        self.mtu = device.mtu_bytes;
+        self.mtu = device.limited_to(self.shared.limits.mtu_bytes).mtu_bytes;
     }
 
     /// Takes a frame.

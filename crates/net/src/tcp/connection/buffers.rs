@@ -6,7 +6,7 @@
 //! unacknowledged, nothing unread. Such a moment is when a writer that found its ring full has been
 //! drained, or when a reader has emptied a ring that had been half full.
 
-use crate::config::Limits;
+use crate::config::{CongestionControl, Limits};
 use crate::counters::Count;
 use crate::tcp::connection::engine::{self, Body};
 use crate::tcp::connection::fast_path::{Calm, Left};
@@ -16,7 +16,7 @@ use crate::tcp::connection::{Connection, Tcb};
 use crate::tcp::context::Shared;
 use alloc::vec;
 use alloc::vec::Vec;
-use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
+use smoltcp::socket::tcp::{self, Socket, SocketBuffer, State};
 
 /// Bytes of one connection's rings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +65,10 @@ fn make(sizes: Sizes, limits: &Limits) -> Sockets {
     // Several writes before a task waits leave as one already, so Nagle's algorithm only delays.
     socket.set_nagle_enabled(false);
     socket.set_ack_delay(Some(limits.acknowledge.into()));
+    socket.set_congestion_control(match limits.congestion_control {
+        CongestionControl::Reno => tcp::CongestionControl::Reno,
+        CongestionControl::Off => tcp::CongestionControl::None,
+    });
     let mut sockets = Sockets::new(Vec::with_capacity(1));
     sockets.add(socket);
     sockets

@@ -5,6 +5,7 @@
 //! (RFC 5681 section 3.1). At the first sign of trouble the connection gets a socket whose ring
 //! takes all that is lent; that much of the rings' budget is set aside from the start.
 
+use crate::config::CongestionControl;
 use crate::device::Transmit;
 use crate::tcp::connection::buffers;
 use crate::tcp::connection::engine::Body;
@@ -97,7 +98,8 @@ impl Tcb {
     /// Takes what it can off the front of `bytes`, and says how much: nothing while the queue is
     /// full. `None` when the connection has to copy instead.
     pub(crate) fn lend(&mut self, bytes: &mut Bytes, shared: &Shared) -> Option<usize> {
-        let (now, timeout, initial) = (shared.now.get(), self.timeout(), self.initial_window());
+        let (now, timeout, initial) =
+            (shared.now.get(), self.timeout(), self.initial_window(shared));
         let Body::Calm(calm) = &mut self.body else { return None };
         if calm.lent.is_none() {
             let reserve = buffers::affordable_transmit(shared);
@@ -156,8 +158,11 @@ impl Tcb {
         }
     }
 
-    /// RFC 6928 section 2.
-    fn initial_window(&self) -> usize {
+    /// RFC 6928 section 2; all that can be queued, where nothing controls congestion.
+    fn initial_window(&self, shared: &Shared) -> usize {
+        if shared.limits.congestion_control == CongestionControl::Off {
+            return shared.limits.tx_ring_max_bytes;
+        }
         let mss = self.segment_max();
         (10 * mss).min(WINDOW_INITIAL.max(2 * mss))
     }
