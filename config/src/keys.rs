@@ -19,9 +19,9 @@ pub(crate) struct Key {
 pub(crate) enum Rule {
     Flag(fn(&mut Config) -> &mut bool),
     Count {
-        min: usize,
-        max: usize,
-        field: fn(&mut Config) -> &mut usize,
+        min: u64,
+        max: u64,
+        field: fn(&mut Config) -> Number<'_>,
     },
     Seconds {
         min: u64,
@@ -43,6 +43,14 @@ pub(crate) enum Rule {
         clear: fn(&mut Config),
         push: fn(&mut Config, &str) -> bool,
     },
+}
+
+/// A field that holds a count, as large as its reader takes.
+pub(crate) enum Number<'a> {
+    U16(&'a mut u16),
+    U32(&'a mut u32),
+    U64(&'a mut u64),
+    Usize(&'a mut usize),
 }
 
 /// One value as it stands in the file or in a command-line word.
@@ -94,7 +102,7 @@ pub(crate) static KEYS: &[Key] = &[
             push: |c, text| host(text).map(|address| c.network.dns.push(address)).is_some(),
         },
     ),
-    key("network", "mtu_bytes", count(576, 9000, |c| &mut c.network.mtu_bytes)),
+    key("network", "mtu_bytes", count(576, 9000, |c| Number::Usize(&mut c.network.mtu_bytes))),
     key(
         "network",
         "hostname",
@@ -140,39 +148,138 @@ pub(crate) static KEYS: &[Key] = &[
     key(
         "http",
         "request_line_bytes_max",
-        count(64, 65_536, |c| &mut c.http.request_line_bytes_max),
+        count(64, 65_535, |c| Number::U16(&mut c.http.request_line_bytes_max)),
     ),
-    key("http", "header_bytes_max", count(256, 262_144, |c| &mut c.http.header_bytes_max)),
-    key("http", "headers_max", count(4, 256, |c| &mut c.http.headers_max)),
-    key("http", "body_bytes_max", count(0, 1 << 40, |c| &mut c.http.body_bytes_max)),
+    key(
+        "http",
+        "header_bytes_max",
+        count(256, 65_535, |c| Number::U16(&mut c.http.header_bytes_max)),
+    ),
+    key("http", "headers_max", count(4, 256, |c| Number::U16(&mut c.http.headers_max))),
+    key("http", "body_bytes_max", count(0, 1 << 40, |c| Number::U64(&mut c.http.body_bytes_max))),
     key("http", "head_timeout_seconds", seconds(1, 3600, |c| &mut c.http.head_timeout)),
     key("http", "body_timeout_seconds", seconds(1, 3600, |c| &mut c.http.body_timeout)),
+    key("http", "write_timeout_seconds", seconds(1, 3600, |c| &mut c.http.write_timeout)),
     key("http", "idle_timeout_seconds", seconds(1, 86_400, |c| &mut c.http.idle_timeout)),
-    key("tcp", "connections_max", count(1, 1_000_000, |c| &mut c.tcp.connections_max)),
-    key("tcp", "listen_backlog", count(1, 65_536, |c| &mut c.tcp.listen_backlog)),
-    key("tcp", "half_open_max", count(16, 1 << 20, |c| &mut c.tcp.half_open_max)),
-    key("tcp", "rx_ring_initial_bytes", ring(|c| &mut c.tcp.rx_ring_initial_bytes)),
-    key("tcp", "rx_ring_max_bytes", ring(|c| &mut c.tcp.rx_ring_max_bytes)),
-    key("tcp", "tx_ring_initial_bytes", ring(|c| &mut c.tcp.tx_ring_initial_bytes)),
-    key("tcp", "tx_ring_max_bytes", ring(|c| &mut c.tcp.tx_ring_max_bytes)),
+    key(
+        "tcp",
+        "connections_max",
+        count(1, 1_000_000, |c| Number::Usize(&mut c.tcp.connections_max)),
+    ),
+    key("tcp", "listen_backlog", count(1, 65_536, |c| Number::Usize(&mut c.tcp.listen_backlog))),
+    key("tcp", "half_open_max", count(16, 1 << 20, |c| Number::Usize(&mut c.tcp.half_open_max))),
+    key("tcp", "rx_ring_initial_bytes", ring(|c| Number::Usize(&mut c.tcp.rx_ring_initial_bytes))),
+    key("tcp", "rx_ring_max_bytes", ring(|c| Number::Usize(&mut c.tcp.rx_ring_max_bytes))),
+    key("tcp", "tx_ring_initial_bytes", ring(|c| Number::Usize(&mut c.tcp.tx_ring_initial_bytes))),
+    key("tcp", "tx_ring_max_bytes", ring(|c| Number::Usize(&mut c.tcp.tx_ring_max_bytes))),
     key("tcp", "time_wait_seconds", seconds(1, 240, |c| &mut c.tcp.time_wait)),
-    key("tcp", "time_wait_max", count(0, 1 << 20, |c| &mut c.tcp.time_wait_max)),
+    key("tcp", "time_wait_max", count(0, 1 << 20, |c| Number::Usize(&mut c.tcp.time_wait_max))),
     key("tcp", "user_timeout_seconds", seconds(1, 3600, |c| &mut c.tcp.user_timeout)),
     key("tcp", "keep_alive_seconds", seconds(0, 86_400, |c| &mut c.tcp.keep_alive)),
     key(
         "tcp",
         "congestion_control",
         Rule::Text {
-            allowed: "\"cubic\", \"reno\" or \"off\"",
+            allowed: "\"reno\" or \"off\"",
             set: |c, text| {
                 congestion_control(text).map(|cc| c.tcp.congestion_control = cc).is_some()
             },
         },
     ),
     key("rpc", "port", Rule::PortOrOff(|c| &mut c.rpc.port)),
+    key(
+        "rpc",
+        "message_words_max",
+        count(1024, 64 << 20, |c| Number::U32(&mut c.rpc.message_words_max)),
+    ),
+    key("rpc", "segments_max", count(1, 4096, |c| Number::U32(&mut c.rpc.segments_max))),
+    key(
+        "rpc",
+        "traversal_words_max",
+        count(1024, 1 << 32, |c| Number::Usize(&mut c.rpc.traversal_words_max)),
+    ),
+    key("rpc", "nesting_max", count(8, 128, |c| Number::U32(&mut c.rpc.nesting_max))),
+    key("rpc", "message_caps_max", count(1, 1 << 20, |c| Number::U32(&mut c.rpc.message_caps_max))),
+    key("rpc", "path_fields_max", count(1, 1024, |c| Number::U32(&mut c.rpc.path_fields_max))),
+    key("rpc", "parts_max", count(1, 65_536, |c| Number::Usize(&mut c.rpc.parts_max))),
+    key("rpc", "questions_max", count(1, 1 << 20, |c| Number::Usize(&mut c.rpc.questions_max))),
+    key("rpc", "answers_max", count(1, 1 << 20, |c| Number::Usize(&mut c.rpc.answers_max))),
+    key("rpc", "exports_max", count(1, 1 << 20, |c| Number::Usize(&mut c.rpc.exports_max))),
+    key("rpc", "imports_max", count(1, 1 << 20, |c| Number::Usize(&mut c.rpc.imports_max))),
+    key("rpc", "embargoes_max", count(1, 1 << 20, |c| Number::Usize(&mut c.rpc.embargoes_max))),
+    key(
+        "rpc",
+        "call_bytes_max",
+        count(65_536, 1 << 32, |c| Number::Usize(&mut c.rpc.call_bytes_max)),
+    ),
+    key(
+        "rpc",
+        "unsent_bytes_high",
+        count(4096, 1 << 32, |c| Number::Usize(&mut c.rpc.unsent_bytes_high)),
+    ),
+    key(
+        "rpc",
+        "unsent_bytes_max",
+        count(65_536, 1 << 32, |c| Number::Usize(&mut c.rpc.unsent_bytes_max)),
+    ),
+    key(
+        "rpc",
+        "reason_bytes_max",
+        count(64, 65_536, |c| Number::Usize(&mut c.rpc.reason_bytes_max)),
+    ),
+    key("rpc", "stall_timeout_seconds", seconds(1, 3600, |c| &mut c.rpc.stall_timeout)),
     key("zmq", "port", Rule::PortOrOff(|c| &mut c.zmq.port)),
-    key("zmq", "message_bytes_max", count(1024, 1 << 30, |c| &mut c.zmq.message_bytes_max)),
-    key("tasks", "tasks_max", count(64, 1 << 20, |c| &mut c.tasks.tasks_max)),
+    key(
+        "zmq",
+        "message_bytes_max",
+        count(1024, 1 << 30, |c| Number::Usize(&mut c.zmq.message_bytes_max)),
+    ),
+    key(
+        "zmq",
+        "unfinished_bytes_max",
+        count(1024, 1 << 32, |c| Number::Usize(&mut c.zmq.unfinished_bytes_max)),
+    ),
+    key("zmq", "parts_max", count(4, 65_536, |c| Number::Usize(&mut c.zmq.parts_max))),
+    key(
+        "zmq",
+        "command_bytes_max",
+        count(512, 1 << 20, |c| Number::U64(&mut c.zmq.command_bytes_max)),
+    ),
+    key("zmq", "nesting_max", count(1, 128, |c| Number::Usize(&mut c.zmq.nesting_max))),
+    key(
+        "zmq",
+        "expansion_ratio_max",
+        count(1, 1032, |c| Number::U64(&mut c.zmq.expansion_ratio_max)),
+    ),
+    key(
+        "zmq",
+        "expansion_free_bytes",
+        count(0, 1 << 30, |c| Number::U64(&mut c.zmq.expansion_free_bytes)),
+    ),
+    key("zmq", "peers_max", count(1, 1_000_000, |c| Number::Usize(&mut c.zmq.peers_max))),
+    key("zmq", "requests_max", count(1, 65_536, |c| Number::Usize(&mut c.zmq.requests_max))),
+    key(
+        "zmq",
+        "send_messages_max",
+        count(1, 1 << 20, |c| Number::Usize(&mut c.zmq.send_messages_max)),
+    ),
+    key(
+        "zmq",
+        "send_bytes_max",
+        count(1024, 1 << 30, |c| Number::Usize(&mut c.zmq.send_bytes_max)),
+    ),
+    key(
+        "zmq",
+        "receive_messages_max",
+        count(1, 1 << 20, |c| Number::Usize(&mut c.zmq.receive_messages_max)),
+    ),
+    key(
+        "zmq",
+        "receive_bytes_max",
+        count(1024, 1 << 30, |c| Number::Usize(&mut c.zmq.receive_bytes_max)),
+    ),
+    key("zmq", "handshake_timeout_seconds", seconds(1, 3600, |c| &mut c.zmq.handshake_timeout)),
+    key("tasks", "tasks_max", count(64, 1 << 20, |c| Number::Usize(&mut c.tasks.tasks_max))),
     key(
         "log",
         "level",
@@ -202,11 +309,10 @@ impl Rule {
     pub(crate) fn set(&self, config: &mut Config, value: Value<'_>) -> bool {
         match (self, value) {
             (Self::Flag(field), Value::Flag(flag)) => *field(config) = flag,
-            (Self::Count { min, max, field }, Value::Number(number)) => {
-                match usize::try_from(number) {
-                    Ok(number) if (*min..=*max).contains(&number) => *field(config) = number,
-                    _ => return false,
-                }
+            (Self::Count { min, max, field }, Value::Number(number))
+                if (*min..=*max).contains(&number) =>
+            {
+                return field(config).put(number);
             }
             (Self::Seconds { min, max, field }, Value::Number(number))
                 if (*min..=*max).contains(&number) =>
@@ -244,11 +350,26 @@ impl Rule {
     }
 }
 
+impl Number<'_> {
+    /// False if the field cannot hold it.
+    fn put(self, number: u64) -> bool {
+        match self {
+            Self::U16(field) => number.try_into().map(|number| *field = number).is_ok(),
+            Self::U32(field) => number.try_into().map(|number| *field = number).is_ok(),
+            Self::U64(field) => {
+                *field = number;
+                true
+            }
+            Self::Usize(field) => number.try_into().map(|number| *field = number).is_ok(),
+        }
+    }
+}
+
 const fn key(section: &'static str, name: &'static str, rule: Rule) -> Key {
     Key { section, name, rule }
 }
 
-const fn count(min: usize, max: usize, field: fn(&mut Config) -> &mut usize) -> Rule {
+const fn count(min: u64, max: u64, field: fn(&mut Config) -> Number<'_>) -> Rule {
     Rule::Count { min, max, field }
 }
 
@@ -258,7 +379,7 @@ const fn seconds(min: u64, max: u64, field: fn(&mut Config) -> &mut Duration) ->
 
 /// A connection's buffer: at least one small segment (RFC 9293 section 3.7.1), at most what window scaling
 /// can announce with room to spare.
-const fn ring(field: fn(&mut Config) -> &mut usize) -> Rule {
+const fn ring(field: fn(&mut Config) -> Number<'_>) -> Rule {
     count(536, 16 << 20, field)
 }
 
@@ -283,7 +404,6 @@ fn push_gateway(gateways: &mut Vec<IpAddr>, text: &str) -> bool {
 
 fn congestion_control(text: &str) -> Option<CongestionControl> {
     match text {
-        "cubic" => Some(CongestionControl::Cubic),
         "reno" => Some(CongestionControl::Reno),
         "off" => Some(CongestionControl::Off),
         _ => None,

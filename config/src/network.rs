@@ -42,11 +42,9 @@ pub(crate) fn is_host(address: IpAddr) -> bool {
 /// How a sender finds its share of a congested path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CongestionControl {
-    /// RFC 9438: recovers quickly on long fat paths.
-    Cubic,
-    /// RFC 5681.
+    /// Slow start and congestion avoidance (RFC 5681).
     Reno,
-    /// None: for a private wire only.
+    /// None: as much as the peer's window takes, for a private wire only.
     Off,
 }
 

@@ -51,8 +51,8 @@ pub struct Network {
     pub gateways: Vec<IpAddr>,
     /// Name servers, in the order to ask. Default none: by DHCP.
     pub dns: Vec<IpAddr>,
-    /// Largest IP packet in bytes, without the Ethernet header. Default 1500; the device's own MTU wins
-    /// where it is smaller.
+    /// Largest IP packet in bytes, without the Ethernet header. Default 1500, Ethernet's; the device's
+    /// own limit wins where it is smaller.
     pub mtu_bytes: usize,
     /// The name given to the DHCP server (RFC 2132 option 12). Default "aqueduct".
     pub hostname: String,
@@ -87,17 +87,20 @@ pub struct Http {
     /// second, and the appliance answers thousands.
     pub access_log: bool,
     /// Longest request line, in bytes; 414 above. Default 8000, the least that RFC 9112 section 3 asks for.
-    pub request_line_bytes_max: usize,
-    /// Longest header section, in bytes; 431 above. Default 16 KiB: cookies of browsers fit.
-    pub header_bytes_max: usize,
+    pub request_line_bytes_max: u16,
+    /// Longest head, in bytes, request line and final empty line included; 431 above. Default 16 KiB:
+    /// cookies of browsers fit.
+    pub header_bytes_max: u16,
     /// Most header fields; 431 above. Default 64.
-    pub headers_max: usize,
+    pub headers_max: u16,
     /// Longest request body, in bytes; 413 above. Default 1 MiB: nothing in the table takes uploads.
-    pub body_bytes_max: usize,
+    pub body_bytes_max: u64,
     /// A request's head must be complete this long after its first byte; 408 after. Default 10 s.
     pub head_timeout: Duration,
-    /// A body, either way, must make progress within this time. Default 30 s.
+    /// A request's body must make progress within this time; 408 after. Default 30 s.
     pub body_timeout: Duration,
+    /// A client must take some of what is sent to it within this time. Default 20 s.
+    pub write_timeout: Duration,
     /// A persistent connection may be silent for this long between requests. Default 75 s: longer than
     /// the 60 s for which common proxies keep theirs, so that the proxy closes first.
     pub idle_timeout: Duration,
@@ -117,6 +120,7 @@ impl Default for Http {
             body_bytes_max: 1024 * 1024,
             head_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(20),
             idle_timeout: Duration::from_secs(75),
         }
     }
@@ -149,7 +153,7 @@ pub struct Tcp {
     pub user_timeout: Duration,
     /// Probe a silent connection this often; zero is never. Default 120 s.
     pub keep_alive: Duration,
-    /// Default Cubic (RFC 9438).
+    /// What bounds the bytes on their way. Default Reno (RFC 5681).
     pub congestion_control: CongestionControl,
 }
 
@@ -167,45 +171,148 @@ impl Default for Tcp {
             time_wait_max: 16_384,
             user_timeout: Duration::from_secs(60),
             keep_alive: Duration::from_secs(120),
-            congestion_control: CongestionControl::Cubic,
+            congestion_control: CongestionControl::Reno,
         }
     }
 }
 
-/// `[rpc]`
+/// `[rpc]`: a port, and what one peer may make the vat hold. A peer that exceeds a limit is
+/// disconnected with its name as the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rpc {
     /// TCP port of the Cap'n Proto service; none is off. Default 7000: no service of note has it, and
     /// it needs no privilege in a Linux process.
     pub port: Option<u16>,
+    /// Longest message, in words of 8 bytes. Default 4 Mi (32 MiB): three times the 10 MB messages that
+    /// peers are known to send.
+    pub message_words_max: u32,
+    /// Most segments in one message. Default 512, the reference implementation's.
+    pub segments_max: u32,
+    /// Words that may be visited in one message, so that overlapping pointers do not amplify it.
+    /// Default 8 Mi, the reference implementation's.
+    pub traversal_words_max: usize,
+    /// Deepest nesting of pointers. Default 64, the reference implementation's.
+    pub nesting_max: u32,
+    /// Most capabilities in one message. Default 16,384; a thousand at once is known practice.
+    pub message_caps_max: u32,
+    /// Most fields in the path of one promised capability. Default 64.
+    pub path_fields_max: u32,
+    /// Most parts of one result to which calls may be sent before it is there. Default 1024.
+    pub parts_max: usize,
+    /// Calls of ours that a peer has not answered. Default 65,536.
+    pub questions_max: usize,
+    /// Calls of a peer that it has not finished. Default 65,536.
+    pub answers_max: usize,
+    /// Capabilities that a peer holds of us. Default 65,536.
+    pub exports_max: usize,
+    /// Capabilities that we hold of a peer. Default 65,536.
+    pub imports_max: usize,
+    /// Promises of a peer that we wait for it to disembargo. Default 65,536.
+    pub embargoes_max: usize,
+    /// Bytes of a peer's unanswered calls. Default 64 MiB: two of the longest messages.
+    pub call_bytes_max: usize,
+    /// Bytes queued for a peer above which nothing more of it is read. Default 1 MiB, a few windows' worth.
+    pub unsent_bytes_high: usize,
+    /// Bytes queued for a peer above which it is disconnected. Default 128 MiB: four of the longest messages.
+    pub unsent_bytes_max: usize,
+    /// Bytes kept of a peer's exception. Default 1024.
+    pub reason_bytes_max: usize,
+    /// How long half a message, or a byte that a peer does not take, may wait. Default 60 s.
+    pub stall_timeout: Duration,
 }
 
 impl Default for Rpc {
     fn default() -> Self {
-        Self { port: Some(7000) }
+        Self {
+            port: Some(7000),
+            message_words_max: 4 << 20,
+            segments_max: 512,
+            traversal_words_max: 8 << 20,
+            nesting_max: 64,
+            message_caps_max: 16_384,
+            path_fields_max: 64,
+            parts_max: 1024,
+            questions_max: 65_536,
+            answers_max: 65_536,
+            exports_max: 65_536,
+            imports_max: 65_536,
+            embargoes_max: 65_536,
+            call_bytes_max: 64 << 20,
+            unsent_bytes_high: 1 << 20,
+            unsent_bytes_max: 128 << 20,
+            reason_bytes_max: 1024,
+            stall_timeout: Duration::from_secs(60),
+        }
     }
 }
 
-/// `[zmq]`
+/// `[zmq]`: a port, and what callers may ask of the service. A caller that exceeds a limit loses its
+/// connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Zmq {
     /// TCP port of the ZMTP service; none is off. Default 5555, which ZeroMQ's own examples use.
     pub port: Option<u16>,
-    /// Longest request, bytes, also when it is decompressed; over all connections twice as many may
-    /// be on their way. Default 16 MiB: a list of a million integers fits, and a small guest lives.
+    /// Longest request, in bytes, also when it is decompressed. Default 16 MiB: a list of a million
+    /// integers fits, and a small guest lives.
     pub message_bytes_max: usize,
+    /// Bytes of requests that are not whole yet, over all callers; beyond it the one that holds most of
+    /// them goes. Default 32 MiB: two of the longest.
+    pub unfinished_bytes_max: usize,
+    /// Most parts of one message. Default 1024: envelopes need under ten.
+    pub parts_max: usize,
+    /// Longest command, in bytes. Default 8 KiB: READY with generous metadata.
+    pub command_bytes_max: u64,
+    /// Deepest nesting of arrays and maps in a request. Default 64: decoding uses the stack, some 300
+    /// bytes a level.
+    pub nesting_max: usize,
+    /// Bytes that a byte of a compressed request may become. Default 512: half of what DEFLATE can
+    /// reach, a hundred times what real data does.
+    pub expansion_ratio_max: u64,
+    /// Bytes of a decompressed request before that ratio counts. Default 1 MiB.
+    pub expansion_free_bytes: u64,
+    /// Callers at a time. Default 10,000: each costs under 1 KiB while it is idle.
+    pub peers_max: usize,
+    /// Requests being handled at a time; further ones wait in their connections. Default 1024.
+    pub requests_max: usize,
+    /// Replies that may wait to be sent to one caller. Default 1000, libzmq's mark.
+    pub send_messages_max: usize,
+    /// Bytes of them; a longer reply goes alone. Default 4 MiB.
+    pub send_bytes_max: usize,
+    /// Requests of one caller that may wait to be handled. Default 1000, libzmq's mark.
+    pub receive_messages_max: usize,
+    /// Bytes of them; a longer request waits alone. Default 4 MiB.
+    pub receive_bytes_max: usize,
+    /// From a connection's start to the end of its handshake. Default 30 s, libzmq's.
+    pub handshake_timeout: Duration,
 }
 
 impl Default for Zmq {
     fn default() -> Self {
-        Self { port: Some(5555), message_bytes_max: 16 * 1024 * 1024 }
+        Self {
+            port: Some(5555),
+            message_bytes_max: 16 << 20,
+            unfinished_bytes_max: 32 << 20,
+            parts_max: 1024,
+            command_bytes_max: 8 << 10,
+            nesting_max: 64,
+            expansion_ratio_max: 512,
+            expansion_free_bytes: 1 << 20,
+            peers_max: 10_000,
+            requests_max: 1024,
+            send_messages_max: 1000,
+            send_bytes_max: 4 << 20,
+            receive_messages_max: 1000,
+            receive_bytes_max: 4 << 20,
+            handshake_timeout: Duration::from_secs(30),
+        }
     }
 }
 
 /// `[tasks]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tasks {
-    /// Most tasks at once; a connection needs one. Default 65,536.
+    /// Tasks at once above which no connection is accepted, until there are fewer; a connection is one.
+    /// Default 65,536: all connections, and a quarter for what they ask.
     pub tasks_max: usize,
 }
 

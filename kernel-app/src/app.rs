@@ -120,12 +120,13 @@ impl App {
 pub(crate) fn web_config<P: Platform>(context: &Context<P>) -> ServerConfig {
     let http = &context.config.http;
     let limits = Limits {
-        request_line_bytes_max: http.request_line_bytes_max.try_into().unwrap_or(u16::MAX),
-        header_bytes_max: http.header_bytes_max.try_into().unwrap_or(u16::MAX),
-        headers_max: http.headers_max.try_into().unwrap_or(u16::MAX),
-        body_bytes_max: http.body_bytes_max as u64,
+        request_line_bytes_max: http.request_line_bytes_max,
+        header_bytes_max: http.header_bytes_max,
+        headers_max: http.headers_max,
+        body_bytes_max: http.body_bytes_max,
         head_timeout: http.head_timeout,
         body_timeout: http.body_timeout,
+        write_timeout: http.write_timeout,
         idle_timeout: http.idle_timeout,
         ..Limits::default()
     };

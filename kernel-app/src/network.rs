@@ -1,6 +1,6 @@
 //! The configuration as our own network stack wants it, for platforms that have no other.
 
-use config::Config;
+use config::{Config, CongestionControl};
 use net::Limits;
 
 /// What the operator said of the network, for [`net::Stack::new`].
@@ -12,7 +12,9 @@ pub fn stack_config(config: &Config) -> net::Config {
         dhcp: network.dhcp,
         slaac: network.slaac,
         name_servers: network.dns.clone(),
+        hostname: network.hostname.clone(),
         limits: Limits {
+            mtu_bytes: network.mtu_bytes,
             connections_max: tcp.connections_max,
             listen_backlog: tcp.listen_backlog,
             half_open_max: tcp.half_open_max,
@@ -24,6 +26,10 @@ pub fn stack_config(config: &Config) -> net::Config {
             tx_ring_max_bytes: tcp.tx_ring_max_bytes,
             keep_alive: (!tcp.keep_alive.is_zero()).then_some(tcp.keep_alive),
             user_timeout: tcp.user_timeout,
+            congestion_control: match tcp.congestion_control {
+                CongestionControl::Reno => net::CongestionControl::Reno,
+                CongestionControl::Off => net::CongestionControl::Off,
+            },
             ..Limits::default()
         },
     }
