@@ -7,9 +7,9 @@ use crate::service::{Line, Services, StartError, Table};
 use crate::{Platform, registry, services};
 use alloc::string::String;
 use alloc::vec::Vec;
+use config::Shutdown;
 use core::cell::Cell;
 use core::time::Duration;
-use endpoints::http::{Limits, ServerConfig};
 use flow::time::Timers;
 use web::Routes;
 
@@ -84,10 +84,11 @@ impl App {
             }
         }
         registry::register(context);
+        let Shutdown { drain } = context.config.shutdown;
         Ok(Self {
             services: context.services.clone(),
             timers: context.timers.clone(),
-            drain: context.config.shutdown.drain,
+            drain,
             give_up_at: Cell::new(None),
         })
     }
@@ -114,26 +115,6 @@ impl App {
     /// When the appliance must be asked again whether it has stopped.
     pub fn next_deadline(&self) -> Option<Duration> {
         self.give_up_at.get()
-    }
-}
-
-pub(crate) fn web_config<P: Platform>(context: &Context<P>) -> ServerConfig {
-    let http = &context.config.http;
-    let limits = Limits {
-        request_line_bytes_max: http.request_line_bytes_max,
-        header_bytes_max: http.header_bytes_max,
-        headers_max: http.headers_max,
-        body_bytes_max: http.body_bytes_max,
-        head_timeout: http.head_timeout,
-        body_timeout: http.body_timeout,
-        write_timeout: http.write_timeout,
-        idle_timeout: http.idle_timeout,
-        ..Limits::default()
-    };
-    ServerConfig {
-        limits,
-        hosts: http.hosts.clone(),
-        wall_clock_start: Some(context.wall_clock_start()),
     }
 }
 

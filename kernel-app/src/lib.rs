@@ -19,11 +19,11 @@ pub mod appliance_capnp;
 pub mod context;
 pub mod handlers;
 pub mod log_ring;
-pub mod network;
 pub mod platform;
 pub mod registry;
 pub mod runtime;
 pub mod service;
 pub mod services;
+pub mod settings;
 
 pub use platform::Platform;

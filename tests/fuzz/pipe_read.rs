@@ -10,7 +10,7 @@ use pipe::{
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-const LIMITS: Expansion = Expansion { output_bytes: 1 << 20, ratio: 100, free_bytes: 1 << 16 };
+const LIMITS: Expansion = Expansion { output_bytes_max: 1 << 20, ratio_max: 100, free_bytes: 1 << 16 };
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 enum Tree {

@@ -23,7 +23,7 @@ fuzz_target!(|data: &[u8]| {
     let (socket_type, theirs) = TYPES[usize::from(*kind) % TYPES.len()];
     let mut options = Options::new(socket_type);
     options.config.limits =
-        Limits { frame_bytes: 300, message_bytes: 300, parts: 4, subscriptions: 3, ..Limits::default() };
+        Limits { frame_bytes_max: 300, message_bytes_max: 300, parts_max: 4, subscriptions_max: 3, ..Limits::default() };
     (options.send_messages_max, options.receive_messages_max) = (3, 3);
     options.peers_max = 4;
     options.request_relaxed = flags & 1 != 0;

@@ -220,7 +220,7 @@ fn a_peer_that_stalls_in_a_message_is_disconnected_in_time() {
     world.executor.run(1_000);
     flow::task::block_on(async { there.write_all(&[0, 0, 0, 0, 9]).await.unwrap() });
     world.executor.run(1_000);
-    world.timers.advance(Limits::default().stalled_max + Duration::from_millis(1));
+    world.timers.advance(Limits::default().stall_timeout + Duration::from_millis(1));
     let error = world.run(async move { name_of(&demo).await.unwrap_err() });
     assert_eq!(error.kind, capnp::ErrorKind::Disconnected);
 }
@@ -244,7 +244,7 @@ fn a_peer_that_never_reads_is_forgotten_in_time() {
     // For an answer, for the reason, for the end.
     for period in 1..=3 {
         assert_eq!(world.server.connections(), 1);
-        world.timers.advance((Limits::default().stalled_max + Duration::from_millis(1)) * period);
+        world.timers.advance((Limits::default().stall_timeout + Duration::from_millis(1)) * period);
         world.executor.run(1_000);
     }
     assert_eq!(world.server.connections(), 0);

@@ -56,7 +56,7 @@ fn one_gib_is_one_message_and_never_in_memory_whole() {
     let mut options = Options::new(SocketType::Pull);
     (options.stream_over_bytes, options.receive_bytes_max) = (Some(PIECE_BYTES), MIB);
     // The mark before the body makes it longer than the default.
-    options.config.limits.frame_bytes = GIB + 1;
+    options.config.limits.frame_bytes_max = GIB + 1;
     let pull = ZmqSocket::new(&host, options);
     pull.attach(Bind(network.listen(&target).unwrap()));
     let mut options = Options::new(SocketType::Push);

@@ -234,7 +234,7 @@ fn bad_cbor_names_its_cause() {
 
 #[test]
 fn objects_over_the_limit_are_refused_both_ways() {
-    let limits = cbor::Limits { object_bytes: 100, ..cbor::Limits::default() };
+    let limits = cbor::Limits { object_bytes_max: 100, ..cbor::Limits::default() };
     let string = |len: usize| "x".repeat(len);
     let (out, end) = run(cbor::encode_within(limits), [string(98), string(99)]);
     assert_eq!((out.len(), end), (1, Next::Fault(Fault::TooLong("cbor"))));
@@ -299,8 +299,8 @@ fn changed_compressed_bytes_never_panic() {
 #[test]
 fn a_decompression_bomb_is_stopped_by_ratio_and_by_size() {
     let zeros = || (0..1000).map(|_| Piece::part(vec![0; 100_000]));
-    let limits = Expansion { ratio: 100, free_bytes: 1 << 20, ..Expansion::default() };
-    let by_size = Expansion { output_bytes: 1 << 20, ratio: 10_000, free_bytes: 1 << 20 };
+    let limits = Expansion { ratio_max: 100, free_bytes: 1 << 20, ..Expansion::default() };
+    let by_size = Expansion { output_bytes_max: 1 << 20, ratio_max: 10_000, free_bytes: 1 << 20 };
     for limits in [limits, by_size] {
         for count in [10, 1000] {
             let bomb = zeros().take(count).chain([Piece::last("")]);

@@ -170,7 +170,7 @@ impl Vat {
         }
         let waits = [connection.incoming.since, connection.outgoing.since];
         let first = waits.into_iter().flatten().min();
-        first.map(|since| since.saturating_add(self.limits.stalled_max))
+        first.map(|since| since.saturating_add(self.limits.stall_timeout))
     }
 
     /// If the deadline has passed, closes the connection; or, if that was done before and the peer
@@ -183,7 +183,7 @@ impl Vat {
             Some(connection) if connection.closed => connection.outgoing.clear(),
             Some(connection) => {
                 connection.outgoing.since = None;
-                self.close(conn, Exception::disconnected("stalled_max without progress"));
+                self.close(conn, Exception::disconnected("stall_timeout without progress"));
             }
             None => {}
         }

@@ -29,7 +29,7 @@ impl Vat {
     pub(crate) fn handle_frame(&mut self, conn: ConnId, frame: Frame) {
         let mut options = ReaderOptions::new();
         options.traversal_limit_in_words(Some(self.limits.traversal_words_max));
-        options.nesting_limit(self.limits.nesting_max);
+        options.nesting_limit(self.limits.nesting_max.try_into().unwrap_or(i32::MAX));
         let reader = Reader::new(frame, options);
         let root = reader.get_root().map_err(decode::Refusal::from);
         let outcome = match root.and_then(|root| decode::message(root, &self.limits)) {

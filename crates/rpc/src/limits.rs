@@ -15,7 +15,7 @@ pub struct Limits {
     /// Default 8 Mi words, the reference implementation's.
     pub traversal_words_max: usize,
     /// Nesting of pointers followed in one message. Default 64, the reference implementation's.
-    pub nesting_max: i32,
+    pub nesting_max: u32,
     /// Capabilities in one message. Default 16,384; a thousand at once is known practice.
     pub message_caps_max: u32,
     /// Fields in the path of one promised capability. Default 64.
@@ -42,7 +42,7 @@ pub struct Limits {
     /// Characters kept of a peer's exception. Default 1,024.
     pub reason_bytes_max: usize,
     /// How long half a message, or a byte that the peer does not take, may wait. Default 60 s.
-    pub stalled_max: Duration,
+    pub stall_timeout: Duration,
 }
 
 impl Default for Limits {
@@ -64,7 +64,7 @@ impl Default for Limits {
             unsent_bytes_high: 1 << 20,
             unsent_bytes_max: 128 << 20,
             reason_bytes_max: 1_024,
-            stalled_max: Duration::from_secs(60),
+            stall_timeout: Duration::from_secs(60),
         }
     }
 }

@@ -497,9 +497,9 @@ fn limit_on_time_without_progress() {
     let mut victim = Victim::new(limits);
     assert_eq!(victim.vat.next_deadline(victim.conn, NOW), None);
     victim.send(&bootstrap(0)[..9]);
-    assert_eq!(victim.vat.next_deadline(victim.conn, NOW), Some(limits.stalled_max));
-    victim.vat.handle_timeout(victim.conn, limits.stalled_max);
-    assert_eq!(victim.aborted(), "stalled_max without progress");
+    assert_eq!(victim.vat.next_deadline(victim.conn, NOW), Some(limits.stall_timeout));
+    victim.vat.handle_timeout(victim.conn, limits.stall_timeout);
+    assert_eq!(victim.aborted(), "stall_timeout without progress");
 }
 
 #[test]
@@ -507,19 +507,19 @@ fn limit_on_time_in_which_no_byte_is_taken() {
     let limits = Limits::default();
     let mut victim = Victim::new(limits);
     victim.send(&bootstrap(0));
-    let first = Duration::from_secs(1) + limits.stalled_max;
+    let first = Duration::from_secs(1) + limits.stall_timeout;
     assert_eq!(victim.vat.next_deadline(victim.conn, Duration::from_secs(1)), Some(first));
     let nearly = first - Duration::from_millis(1);
     victim.vat.handle_timeout(victim.conn, nearly);
     assert!(!victim.vat.is_closed(victim.conn));
     assert_eq!(victim.vat.poll_transmit(victim.conn, nearly, &mut [0; 1]), 1);
-    let second = nearly + limits.stalled_max;
+    let second = nearly + limits.stall_timeout;
     victim.vat.handle_timeout(victim.conn, second);
     assert!(victim.vat.is_closed(victim.conn));
     // The reason gets as much time; then it is forgotten too.
-    assert_eq!(victim.vat.next_deadline(victim.conn, second), Some(second + limits.stalled_max));
+    assert_eq!(victim.vat.next_deadline(victim.conn, second), Some(second + limits.stall_timeout));
     assert!(victim.vat.has_output(victim.conn));
-    victim.vat.handle_timeout(victim.conn, second + limits.stalled_max);
+    victim.vat.handle_timeout(victim.conn, second + limits.stall_timeout);
     assert!(!victim.vat.has_output(victim.conn));
     assert_eq!(victim.vat.next_deadline(victim.conn, second), None);
 }

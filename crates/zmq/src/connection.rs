@@ -126,7 +126,7 @@ impl Connection {
             parts: 0,
             opener: None,
             outbox,
-            watch: Watch::new(now, config.limits.handshake, config.heartbeat),
+            watch: Watch::new(now, config.limits.handshake_timeout, config.heartbeat),
             config,
         }
     }

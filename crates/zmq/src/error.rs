@@ -24,25 +24,25 @@ pub enum Error {
     Unauthorized,
     /// A frame's flags have reserved bits set, or a command has the MORE bit.
     ReservedFlags,
-    /// A frame is longer than [`Limits::frame_bytes`](crate::Limits::frame_bytes): its length.
+    /// A frame is longer than [`Limits::frame_bytes_max`](crate::Limits::frame_bytes_max): its length.
     FrameTooLong(u64),
-    /// A command is longer than [`Limits::command_bytes`](crate::Limits::command_bytes).
+    /// A command is longer than [`Limits::command_bytes_max`](crate::Limits::command_bytes_max).
     CommandTooLong(u64),
     /// A command's name or fields do not fit in it.
     MalformedCommand,
     /// A command, or a message, that has no place in the present state.
     UnexpectedCommand,
-    /// More parts in one message than [`Limits::parts`](crate::Limits::parts).
+    /// More parts in one message than [`Limits::parts_max`](crate::Limits::parts_max).
     TooManyParts,
-    /// A message is longer than [`Limits::message_bytes`](crate::Limits::message_bytes).
+    /// A message is longer than [`Limits::message_bytes_max`](crate::Limits::message_bytes_max).
     MessageTooLong,
-    /// More subscriptions than [`Limits::subscriptions`](crate::Limits::subscriptions).
+    /// More subscriptions than [`Limits::subscriptions_max`](crate::Limits::subscriptions_max).
     TooManySubscriptions,
     /// An identity over 255 bytes, or one another peer of a ROUTER already has.
     Identity,
     /// A CURVE box did not open, or its nonce was used before.
     Crypto,
-    /// The handshake took longer than [`Limits::handshake`](crate::Limits::handshake).
+    /// The handshake took longer than [`Limits::handshake_timeout`](crate::Limits::handshake_timeout).
     HandshakeTimeout,
     /// Nothing came from the peer for the heartbeat's timeout, or for the TTL it announced.
     HeartbeatTimeout,

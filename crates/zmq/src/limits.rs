@@ -8,31 +8,31 @@ pub struct Limits {
     /// Longest part of a message, bytes. It bounds what a length field may claim; pieces pass on
     /// as they come, so it is no memory figure. Default 1 GiB: the largest message we stream.
     /// A CURVE part must be whole before it can be trusted, so there the smaller of this and
-    /// `message_bytes` holds.
-    pub frame_bytes: u64,
+    /// `message_bytes_max` holds.
+    pub frame_bytes_max: u64,
     /// Longest message a [`Socket`](crate::Socket) assembles, all parts together, bytes.
     /// Default 128 MiB: twice the largest message of the interoperability tests.
-    pub message_bytes: usize,
+    pub message_bytes_max: usize,
     /// Most parts in one message. Default 1,024: envelopes need under ten, and each part costs
     /// some 32 bytes beside its body.
-    pub parts: usize,
+    pub parts_max: usize,
     /// Longest command, bytes. Default 8 KiB: READY with generous metadata, a SUBSCRIBE topic.
-    pub command_bytes: u64,
+    pub command_bytes_max: u64,
     /// Most distinct subscriptions that one peer may hold. Default 10,000.
-    pub subscriptions: usize,
+    pub subscriptions_max: usize,
     /// Time from the first call to the end of the handshake. Default 30 s, as libzmq's.
-    pub handshake: Duration,
+    pub handshake_timeout: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            frame_bytes: 1 << 30,
-            message_bytes: 128 << 20,
-            parts: 1024,
-            command_bytes: 8 << 10,
-            subscriptions: 10_000,
-            handshake: Duration::from_secs(30),
+            frame_bytes_max: 1 << 30,
+            message_bytes_max: 128 << 20,
+            parts_max: 1024,
+            command_bytes_max: 8 << 10,
+            subscriptions_max: 10_000,
+            handshake_timeout: Duration::from_secs(30),
         }
     }
 }

@@ -4,8 +4,8 @@
 mod card;
 
 use crate::process::{self, Stop};
-use aqueduct::network;
 use aqueduct::platform::{Driver, ListenError, Platform};
+use aqueduct::settings::network;
 use card::TapCard;
 use config::Config;
 use mio::unix::SourceFd;

@@ -1,5 +1,6 @@
 //! The site in the boot bundle.
 
+use crate::settings::http::{HttpSettings, SiteSettings};
 use crate::{Platform, context::Context};
 use alloc::borrow::ToOwned;
 use core::time::Duration;
@@ -20,9 +21,8 @@ pub struct Site {
 impl Site {
     /// The files under the configured root.
     pub fn new<P: Platform>(context: &Context<P>) -> Self {
-        let http = &context.config.http;
-        let root = http.site_root.trim_end_matches('/');
-        let under_root = |path: &'static str| path.strip_prefix(root)?.strip_prefix('/');
+        let SiteSettings { root, index } = HttpSettings::new(&context.config.http).site;
+        let under_root = |path: &'static str| path.strip_prefix(&*root)?.strip_prefix('/');
         let files = context.bundle.files().filter_map(|file| {
             // The bundle's inode numbers are hashes of the content: nothing is read here.
             let tag = u64::from(file.inode) << 32 | file.bytes.len() as u64 & 0xffff_ffff;
@@ -30,7 +30,7 @@ impl Site {
             Some((under_root(file.path)?.to_owned(), content, Some(file.mtime.into())))
         });
         // Lives as long as the appliance.
-        let index = alloc::boxed::Box::leak(http.index.clone().into_boxed_str());
+        let index = alloc::boxed::Box::leak(index.into_boxed_str());
         let files = files::Site::new(files, Options { index, ..Options::default() });
         log::info!("site: {} files under {root}/", files.len());
         Self { files, timers: context.timers.clone(), wall_clock_start: context.wall_clock_start() }

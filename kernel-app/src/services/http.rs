@@ -1,23 +1,26 @@
 //! HTTP on the port of `[http]`.
 
 use crate::Platform;
-use crate::app::web_config;
 use crate::context::Context;
 use crate::service::{Offer, Opened, Service, listen};
+use crate::settings::http::HttpSettings;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::time::Duration;
-use endpoints::http::Server;
+use endpoints::http::{Server, ServerConfig};
 use web::Routes;
 
 /// Serves `routes`.
 pub fn open<P: Platform>(context: &Context<P>, routes: Routes) -> Opened {
-    let http = &context.config.http;
-    let server = Server::new(web_config(context), &context.spawner, &context.timers, routes);
-    server.log_access(http.access_log);
-    let listener = listen(context, "http", http.port)?;
+    let HttpSettings { port, hosts, limits, access_log, site: _ } =
+        HttpSettings::new(&context.config.http);
+    let wall_clock_start = Some(context.wall_clock_start());
+    let config = ServerConfig { limits, hosts, wall_clock_start };
+    let server = Server::new(config, &context.spawner, &context.timers, routes);
+    server.log_access(access_log);
+    let listener = listen(context, "http", port)?;
     context.spawner.spawn("http listener", server.clone().serve(listener));
-    Ok(Some(Rc::new(Http { server, port: http.port })))
+    Ok(Some(Rc::new(Http { server, port })))
 }
 
 struct Http {

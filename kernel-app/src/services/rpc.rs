@@ -5,10 +5,11 @@ use crate::appliance_capnp::directory;
 use crate::context::Context;
 use crate::handlers;
 use crate::service::{Offer, Opened, Service, listen};
+use crate::settings::rpc::RpcSettings;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::time::Duration;
-use endpoints::rpc::{Limits, Rpc};
+use endpoints::rpc::Rpc;
 
 /// Serves the [directory](handlers::rpc::directory) of the appliance's objects.
 pub fn open<P: Platform>(context: &Context<P>) -> Opened {
@@ -20,8 +21,9 @@ pub fn open_with<P: Platform>(
     context: &Context<P>,
     wrap: impl FnOnce(&Rpc, directory::Client) -> directory::Client,
 ) -> Opened {
-    let Some(port) = context.config.rpc.port else { return Ok(None) };
-    let vat = Rpc::new(Limits::default(), &context.spawner, &context.timers);
+    let RpcSettings { port, limits } = RpcSettings::new(&context.config.rpc);
+    let Some(port) = port else { return Ok(None) };
+    let vat = Rpc::new(limits, &context.spawner, &context.timers);
     let directory = wrap(&vat, handlers::rpc::directory(context, &vat));
     let offering = vat.offer(listen(context, "rpc", port)?, directory);
     context.spawner.spawn("rpc listener", async {

@@ -4,17 +4,17 @@ use crate::Platform;
 use crate::context::Context;
 use crate::handlers::transform::transform;
 use crate::service::{Offer, Opened, Service, listen};
+use crate::settings::zmq::ZmqSettings;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::time::Duration;
-use endpoints::pipe::{self, ServiceLimits, make_server_within};
+use endpoints::pipe::{self, make_server_within};
 use endpoints::zmq::{Bind, Host};
 
 /// Serves [`transform`] to whoever connects.
 pub fn open<P: Platform>(context: &Context<P>) -> Opened {
-    let zmq = &context.config.zmq;
-    let Some(port) = zmq.port else { return Ok(None) };
-    let limits = ServiceLimits { request_bytes: zmq.message_bytes_max };
+    let ZmqSettings { port, limits } = ZmqSettings::new(&context.config.zmq);
+    let Some(port) = port else { return Ok(None) };
     let listener = Bind(listen(context, "zmq", port)?);
     let server = make_server_within(&host(context), transform, listener, limits);
     Ok(Some(Rc::new(Transform { server, port })))

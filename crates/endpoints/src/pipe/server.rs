@@ -4,7 +4,7 @@ use super::codec::Codec;
 use super::service::{Answer, Compress, Marked, ServiceLimits, reply_writer, request_reader};
 use crate::zmq::{Attach, Host, ZmqSocket};
 use ::pipe::{Bytes, Piece};
-use ::zmq::{Message, Options, SocketType};
+use ::zmq::Message;
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
@@ -16,13 +16,6 @@ use core::time::Duration;
 use log::{info, warn};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-
-/// Requests being handled at a time; further ones wait in their connections. 1,024: each costs
-/// a task and its request.
-const REQUESTS_MAX: usize = 1024;
-
-/// Room for what stands before a request: route, caller's envelope, mark.
-const ENVELOPE_BYTES: usize = 1024;
 
 /// Serves `handler`, within the default [`ServiceLimits`]: each request is a task of its own, and one that panics answers its caller
 /// with an error. A request that cannot be read is answered with the cause, and then its
@@ -49,15 +42,15 @@ where
     Reply: Serialize + 'static,
     H: AsyncFn(Request) -> Reply + 'static,
 {
-    let mut options = Options::new(SocketType::Router);
-    options.config.limits.message_bytes = limits.request_bytes.saturating_add(ENVELOPE_BYTES);
-    options.unfinished_bytes_max = limits.request_bytes.saturating_mul(2);
-    // A caller that reads no replies holds back its own requests, and no other caller.
-    options.router_holds = true;
-    let socket = ZmqSocket::new(host, options);
+    let socket = ZmqSocket::new(host, limits.options());
     socket.attach(how);
     let service = Service { host: host.clone(), socket, load: Rc::default() };
-    let server = Server { service: service.clone(), handler, writer: RefCell::new(reply_writer()) };
+    let server = Server {
+        service: service.clone(),
+        handler,
+        writer: RefCell::new(reply_writer()),
+        requests_max: limits.requests_max,
+    };
     host.spawner.spawn("service", serve(Rc::new(server), request_reader(limits)));
     service
 }
@@ -83,6 +76,7 @@ struct Server<Reply, H> {
     service: Service,
     handler: H,
     writer: RefCell<Codec<Marked<Answer<Reply>>, Piece>>,
+    requests_max: usize,
 }
 
 impl Service {
@@ -137,7 +131,7 @@ async fn serve<Request, Reply, H>(
     H: AsyncFn(Request) -> Reply + 'static,
 {
     loop {
-        server.service.load.falls_below(REQUESTS_MAX).await;
+        server.service.load.falls_below(server.requests_max).await;
         let Ok(received) = server.service.socket.recv_from().await else {
             return;
         };

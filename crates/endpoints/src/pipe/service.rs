@@ -14,8 +14,10 @@ use ::pipe::{
     Either, Expansion, NodeExt, Piece, branch, branch_prefix, cbor, map, prepend, refuse_prefix,
     zlib,
 };
+use ::zmq::{Limits, Options, SocketType};
 use alloc::boxed::Box;
 use alloc::string::String;
+use core::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -31,19 +33,93 @@ pub enum Compress {
     Both,
 }
 
-/// What callers may ask of a service.
+/// What callers may ask of a service. One that exceeds a limit loses its connection.
 #[derive(Clone, Copy, Debug)]
 pub struct ServiceLimits {
-    /// Longest request, bytes, as it comes and as it is decompressed. Of all callers together,
-    /// twice as many may be on their way. Default 128 MiB.
-    pub request_bytes: usize,
+    /// Longest request, bytes, as it comes and as it is decompressed. Default 16 MiB: a list of a
+    /// million integers fits.
+    pub message_bytes_max: usize,
+    /// Bytes of requests that are not whole yet, over all callers; beyond it the one that holds most
+    /// of them goes. Default 32 MiB: two of the longest.
+    pub unfinished_bytes_max: usize,
+    /// Parts of one message. Default 1,024: envelopes need under ten.
+    pub parts_max: usize,
+    /// Longest command, bytes. Default 8 KiB: READY with generous metadata.
+    pub command_bytes_max: u64,
+    /// Nesting of arrays and maps in a request. Default 64: decoding uses the stack, some 300 bytes a
+    /// level.
+    pub nesting_max: usize,
+    /// Bytes that a byte of a compressed request may become. Default 512: half of what DEFLATE can
+    /// reach, a hundred times what real data does.
+    pub expansion_ratio_max: u64,
+    /// Bytes of a decompressed request before the ratio counts. Default 1 MiB.
+    pub expansion_free_bytes: u64,
+    /// Callers at a time. Default 10,000: each costs under 1 KiB while it is idle.
+    pub peers_max: usize,
+    /// Requests being handled at a time; further ones wait in their connections. Default 1,024: each
+    /// costs a task and its request.
+    pub requests_max: usize,
+    /// Replies that may wait to be sent to one caller. Default 1,000, libzmq's mark.
+    pub send_messages_max: usize,
+    /// Bytes of them; a longer reply goes alone. Default 4 MiB.
+    pub send_bytes_max: usize,
+    /// Requests of one caller that may wait to be handled. Default 1,000, libzmq's mark.
+    pub receive_messages_max: usize,
+    /// Bytes of them; a longer request waits alone. Default 4 MiB.
+    pub receive_bytes_max: usize,
+    /// From a connection's start to the end of its handshake. Default 30 s, libzmq's.
+    pub handshake_timeout: Duration,
 }
 
 impl Default for ServiceLimits {
     fn default() -> Self {
-        Self { request_bytes: 128 << 20 }
+        Self {
+            message_bytes_max: 16 << 20,
+            unfinished_bytes_max: 32 << 20,
+            parts_max: 1024,
+            command_bytes_max: 8 << 10,
+            nesting_max: 64,
+            expansion_ratio_max: 512,
+            expansion_free_bytes: 1 << 20,
+            peers_max: 10_000,
+            requests_max: 1024,
+            send_messages_max: 1000,
+            send_bytes_max: 4 << 20,
+            receive_messages_max: 1000,
+            receive_bytes_max: 4 << 20,
+            handshake_timeout: Duration::from_secs(30),
+        }
     }
 }
+
+impl ServiceLimits {
+    /// The socket on which callers are served: within these limits, and such that a caller that reads
+    /// no replies holds back its own requests, and no other caller.
+    pub(super) fn options(&self) -> Options {
+        let message_bytes_max = self.message_bytes_max.saturating_add(ENVELOPE_BYTES);
+        let mut options = Options::new(SocketType::Router);
+        options.config.limits = Limits {
+            // A part is no longer than its message.
+            frame_bytes_max: message_bytes_max as u64,
+            message_bytes_max,
+            parts_max: self.parts_max,
+            command_bytes_max: self.command_bytes_max,
+            handshake_timeout: self.handshake_timeout,
+            ..Limits::default()
+        };
+        options.send_messages_max = self.send_messages_max;
+        options.send_bytes_max = self.send_bytes_max;
+        options.receive_messages_max = self.receive_messages_max;
+        options.receive_bytes_max = self.receive_bytes_max;
+        options.unfinished_bytes_max = self.unfinished_bytes_max;
+        options.peers_max = self.peers_max;
+        options.router_holds = true;
+        options
+    }
+}
+
+/// Room for what stands before a request: route, caller's envelope, mark.
+const ENVELOPE_BYTES: usize = 1024;
 
 /// An object and what is to be done to it.
 #[derive(Debug)]
@@ -77,9 +153,15 @@ pub(super) fn request_writer<T: Serialize + 'static>() -> Codec<Marked<T>, Piece
 pub(super) fn request_reader<T: DeserializeOwned + 'static>(
     limits: ServiceLimits,
 ) -> Codec<Piece, Marked<T>> {
-    let object_bytes = limits.request_bytes;
-    let object = cbor::Limits { object_bytes, ..cbor::Limits::default() };
-    let expansion = Expansion { output_bytes: object_bytes as u64, ..Expansion::default() };
+    let object = cbor::Limits {
+        object_bytes_max: limits.message_bytes_max,
+        nesting_max: limits.nesting_max,
+    };
+    let expansion = Expansion {
+        output_bytes_max: limits.message_bytes_max as u64,
+        ratio_max: limits.expansion_ratio_max,
+        free_bytes: limits.expansion_free_bytes,
+    };
     let read = move |compress| {
         cbor::decode_within::<T>(object).then(map(move |object| Marked { object, compress }))
     };

@@ -60,8 +60,8 @@ impl<T: DeserializeOwned> Stage<Piece> for Decode<T> {
     type Out = T;
 
     fn accept(&mut self, piece: Piece, _: usize, output: &mut Edge<T>) -> Result<(), Fault> {
-        if self.waiting_bytes + piece.bytes.len() > self.limits.object_bytes
-            && (!self.sequence || self.waiting_bytes > self.limits.object_bytes)
+        if self.waiting_bytes + piece.bytes.len() > self.limits.object_bytes_max
+            && (!self.sequence || self.waiting_bytes > self.limits.object_bytes_max)
         {
             return Err(Fault::TooLong("cbor"));
         }
@@ -101,7 +101,7 @@ impl<T: DeserializeOwned> Stage<Piece> for Decode<T> {
 
 impl<T: DeserializeOwned> Decode<T> {
     fn whole_message(&mut self, output: &mut Edge<T>) -> Result<(), Fault> {
-        let mut chain = Chain::new(&self.chunks, self.limits.depth);
+        let mut chain = Chain::new(&self.chunks, self.limits.nesting_max);
         let object = chain.decode()?;
         if chain.taken != self.waiting_bytes {
             return Err(Fault::TrailingBytes);
@@ -116,7 +116,7 @@ impl<T: DeserializeOwned> Decode<T> {
 
     /// Gives the first object that waits; `false` when more bytes are needed for it.
     fn next_object(&mut self, output: &mut Edge<T>) -> Result<bool, Fault> {
-        let mut chain = Chain::new(&self.chunks, self.limits.depth);
+        let mut chain = Chain::new(&self.chunks, self.limits.nesting_max);
         let outcome = chain.decode();
         let taken = chain.taken;
         match outcome {
@@ -130,7 +130,7 @@ impl<T: DeserializeOwned> Decode<T> {
                 // Trying again only when twice as much waits bounds the work: all tries together
                 // read each byte twice.
                 self.try_at_bytes = 2 * self.waiting_bytes;
-                if self.waiting_bytes > self.limits.object_bytes {
+                if self.waiting_bytes > self.limits.object_bytes_max {
                     return Err(Fault::TooLong("cbor"));
                 }
                 Ok(false)

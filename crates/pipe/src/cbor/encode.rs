@@ -18,7 +18,7 @@ pub fn encode<T: Serialize>() -> Encode<T> {
 
 /// Each object becomes a message, within these limits.
 pub fn encode_within<T: Serialize>(limits: Limits) -> Encode<T> {
-    Encode { chunks: Chunks::new(limits.object_bytes), ends_messages: true, item: PhantomData }
+    Encode { chunks: Chunks::new(limits.object_bytes_max), ends_messages: true, item: PhantomData }
 }
 
 /// All objects together become one message: a CBOR sequence (RFC 8742).

@@ -21,8 +21,8 @@ impl Connection {
         let (&[flags, len], rest) = input.split_first_chunk()?;
         let plain = flags == 0 && self.opener.is_none() && self.is_ready() && self.parts == 0;
         if !plain
-            || u64::from(len) > self.config.limits.frame_bytes
-            || self.config.limits.parts == 0
+            || u64::from(len) > self.config.limits.frame_bytes_max
+            || self.config.limits.parts_max == 0
         {
             return None;
         }
@@ -118,16 +118,19 @@ impl Connection {
         }
         if self.opener.is_some() {
             let overhead = MESSAGE_OVERHEAD as u64;
-            let max = limits.frame_bytes.min(limits.message_bytes as u64).saturating_add(overhead);
+            let max = limits
+                .frame_bytes_max
+                .min(limits.message_bytes_max as u64)
+                .saturating_add(overhead);
             if len > max {
                 return Err(Error::FrameTooLong(len));
             }
         } else if is_command {
-            if len > limits.command_bytes {
+            if len > limits.command_bytes_max {
                 return Err(Error::CommandTooLong(len));
             }
         } else {
-            if len > limits.frame_bytes {
+            if len > limits.frame_bytes_max {
                 return Err(Error::FrameTooLong(len));
             }
             self.count_part(flags & MORE != 0)?;
@@ -141,7 +144,7 @@ impl Connection {
 
     fn count_part(&mut self, more: bool) -> Result<(), Error> {
         self.parts += 1;
-        if self.parts > self.config.limits.parts {
+        if self.parts > self.config.limits.parts_max {
             return Err(Error::TooManyParts);
         }
         if !more {

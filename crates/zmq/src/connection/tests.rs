@@ -341,7 +341,7 @@ fn bad_handshakes_name_their_cause() {
 #[test]
 fn too_many_parts_are_refused() {
     let (mut a, _) = ready_pair(SocketType::Pull, SocketType::Push);
-    let most = Limits::default().parts;
+    let most = Limits::default().parts_max;
     feed(&mut a, &[[1, 0].repeat(most - 1), vec![0, 0]].concat(), 999).unwrap();
     feed(&mut a, &[1, 0].repeat(most), 999).unwrap();
     assert_eq!(feed(&mut a, &[0, 0], 9), Err(Error::TooManyParts));
@@ -353,7 +353,7 @@ fn a_curve_frame_is_limited_like_a_message() {
     let mut a = connection(SocketType::Push, client, 1);
     let mut b = connection(SocketType::Pull, server, 2);
     pump(&mut a, &mut b, 64).unwrap();
-    let max = Limits::default().message_bytes as u64 + MESSAGE_OVERHEAD as u64;
+    let max = Limits::default().message_bytes_max as u64 + MESSAGE_OVERHEAD as u64;
     let header = |len: u64| [&[2][..], &len.to_be_bytes()].concat();
     feed(&mut b, &header(max), 9).unwrap();
     let mut b = {

@@ -22,7 +22,7 @@ pub struct Options {
     pub unfinished_bytes_max: usize,
     /// A part longer than this is received in pieces: its start, at least so much of it, as a
     /// message from [`Socket::recv_from`](crate::Socket::recv_from), and the rest by
-    /// [`Socket::recv_chunk`](crate::Socket::recv_chunk). `Limits::message_bytes` then bounds the
+    /// [`Socket::recv_chunk`](crate::Socket::recv_chunk). `Limits::message_bytes_max` then bounds the
     /// start only. Default none: all messages are received whole.
     pub stream_over_bytes: Option<usize>,
     /// Peers at a time. Default 10,000: each costs under 1 KiB while it is idle.

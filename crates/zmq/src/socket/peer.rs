@@ -242,7 +242,7 @@ impl Assembly {
 
     /// Counts a piece, and refuses a message that it makes too long, or that `part_left` will.
     fn check_length(&mut self, piece: usize, left: u64, options: &Options) -> Result<(), Error> {
-        let bytes_max = options.config.limits.message_bytes;
+        let bytes_max = options.config.limits.message_bytes_max;
         self.body_bytes += piece;
         let room = bytes_max.checked_sub(self.body_bytes).ok_or(Error::MessageTooLong)?;
         if left > room as u64 { Err(Error::MessageTooLong) } else { Ok(()) }

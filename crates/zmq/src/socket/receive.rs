@@ -290,7 +290,7 @@ impl Socket {
         if !is_xpub && self.config.socket_type != SocketType::Pub {
             return Err(Error::UnexpectedCommand);
         }
-        let subscriptions_max = self.config.limits.subscriptions;
+        let subscriptions_max = self.config.limits.subscriptions_max;
         let Some(peer) = self.peers.get_mut(id) else {
             return Ok(());
         };

@@ -414,7 +414,8 @@ fn rfc29_xpub_and_xsub_pass_subscriptions_as_messages() {
 fn too_many_subscriptions_and_too_long_messages_end_one_connection_only() {
     let mut net = Net::new(100);
     let mut options = Options::new(SocketType::Pub);
-    options.config.limits = Limits { subscriptions: 2, message_bytes: 10, ..Limits::default() };
+    options.config.limits =
+        Limits { subscriptions_max: 2, message_bytes_max: 10, ..Limits::default() };
     let publisher = net.with(options.clone());
     let subs = [(); 2].map(|()| net.socket(SocketType::Sub));
     for sub in subs {

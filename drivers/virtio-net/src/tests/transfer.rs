@@ -31,11 +31,11 @@ impl Host {
         let Card { net, side } = Card::new(features);
         let addresses = [false, true].map(|ipv6| (address(number, ipv6), 24)).to_vec();
         let limits = Limits {
-            receive_ring_initial_bytes: 200_000,
-            transmit_ring_initial_bytes: 200_000,
+            rx_ring_initial_bytes: 200_000,
+            tx_ring_initial_bytes: 200_000,
             ..Limits::default()
         };
-        let config = Config { addresses, limits, ..Config::default() };
+        let config = Config { addresses, dhcp: false, slaac: false, limits, ..Config::default() };
         let hardware_address = [2, 0, 0, 0, 0, number];
         let stack = Stack::new(net, &config, hardware_address, [number; 64], Duration::ZERO);
         Self { stack, side, frames: 0 }

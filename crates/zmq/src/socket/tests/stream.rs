@@ -351,7 +351,7 @@ fn who_holds_most_of_the_memory_for_unfinished_messages_is_sent_away() {
 fn memory_for_unfinished_messages_is_given_back_however_they_end() {
     let mut net = Net::new(50);
     let mut options = Options::new(SocketType::Pull);
-    options.config.limits.message_bytes = 1000;
+    options.config.limits.message_bytes_max = 1000;
     let (push, pull) = (net.socket(SocketType::Push), net.with(options));
     // A lost connection.
     let wire = net.join(push, pull);

@@ -1,0 +1,13 @@
+//! Settings: each section of the configuration as the crates that do its work want it, one file per
+//! section.
+//!
+//! A section is taken apart without `..`, so that a key which nobody reads does not compile. Sections
+//! of one key (`[tasks]`, `[log]`, `[shutdown]`) are read where they are used, in the same way. What a
+//! crate bounds besides, and no key sets, keeps the crate's default.
+
+pub mod http;
+pub mod network;
+#[cfg(feature = "rpc")]
+pub mod rpc;
+#[cfg(feature = "zmq")]
+pub mod zmq;
