@@ -8,6 +8,7 @@ use core::time::Duration;
 use flow::registry::{Registry, ResolvingConnector};
 use flow::task::Spawner;
 use flow::time::Timers;
+use flow::{Dispatcher, Scheme};
 
 /// What services and handlers may use. Clones are the same one.
 pub struct Context<P: Platform> {
@@ -42,9 +43,11 @@ impl<P: Platform> Clone for Context<P> {
 }
 
 impl<P: Platform> Context<P> {
-    /// Opens connections to others, also by the names of their services.
-    pub fn connector(&self) -> ResolvingConnector<P::Connector> {
-        ResolvingConnector::new(self.platform.connector(), self.registry.clone())
+    /// Opens connections to others, by whatever the target's scheme says; also by the names of their
+    /// services.
+    pub fn connector(&self) -> ResolvingConnector<Dispatcher> {
+        let connector = Dispatcher::new().with(Scheme::Tcp, self.platform.connector());
+        ResolvingConnector::new(connector, self.registry.clone())
     }
 
     /// Time since 1970-01-01 00:00 UTC when the timers' time was zero.

@@ -37,8 +37,10 @@ pub enum ConnectError {
     TimedOut,
     /// No route, no neighbour, or no network yet.
     Unreachable,
-    /// The name does not resolve.
+    /// The name does not resolve, or nobody offers the service.
     NotFound,
+    /// Nothing here connects to targets of this scheme.
+    Unsupported,
     /// Every local port, or the configured number of connections, is in use; try again later.
     Exhausted,
 }
@@ -50,6 +52,7 @@ impl fmt::Display for ConnectError {
             Self::TimedOut => "no answer in time",
             Self::Unreachable => "no route to the host",
             Self::NotFound => "the name does not resolve",
+            Self::Unsupported => "no connector for targets of this scheme",
             Self::Exhausted => "no local port or connection is free",
         })
     }

@@ -24,15 +24,19 @@ extern crate alloc;
 extern crate std;
 
 mod address;
+mod dispatcher;
 mod error;
 mod flow;
 mod listener;
 pub mod memory;
 pub mod registry;
+mod target;
 pub mod task;
 pub mod time;
 
-pub use address::{Address, ParseTargetError, Target};
+pub use address::Address;
+pub use dispatcher::Dispatcher;
 pub use error::{ConnectError, FlowError};
 pub use flow::{Flow, FlowExt};
 pub use listener::{Connector, Listener};
+pub use target::{ParseTargetError, Scheme, Target};

@@ -35,7 +35,7 @@ pub struct Service {
 
 /// Which services are meant: all of a name, or the one of a host. As text, `transform` or
 /// `transform@alpha`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Query {
     /// The service's name.
     pub name: Label,
@@ -93,6 +93,11 @@ impl fmt::Display for RegistryError {
 impl core::error::Error for RegistryError {}
 
 impl Query {
+    /// As what a [`ResolvingConnector`] is asked to reach.
+    pub fn target(&self) -> Target {
+        Target::Service(self.clone())
+    }
+
     /// Whether a service is meant.
     pub fn matches(&self, service: &Service) -> bool {
         self.name == service.name && self.host.as_ref().is_none_or(|host| *host == service.host)

@@ -2,6 +2,7 @@
 
 use super::driver::carry;
 use super::{Shared, ZmqSocket};
+use alloc::boxed::Box;
 use alloc::rc::{Rc, Weak};
 use core::time::Duration;
 use flow::{Connector, Listener, Target};
@@ -79,7 +80,7 @@ async fn accept<L: Listener>(shared: Weak<Shared>, mut listener: L) {
         };
         let spawner = shared.host.spawner.clone();
         spawner.spawn("zmq peer", async move {
-            carry(shared, flow).await;
+            carry(shared, Box::new(flow)).await;
         });
     }
 }
@@ -94,7 +95,7 @@ async fn reconnect<C: Connector>(shared: Weak<Shared>, connect: Connect<C>) {
                 let Some(shared) = shared.upgrade() else {
                     return;
                 };
-                if carry(shared, flow).await {
+                if carry(shared, Box::new(flow)).await {
                     wait = backoff.first;
                 }
             }

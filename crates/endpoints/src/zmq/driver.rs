@@ -3,6 +3,7 @@
 use super::{Closing, Shared};
 use crate::drive::{Core, LongOutput, Transport, drive};
 use ::zmq::{Bytes, Error, PeerId};
+use alloc::boxed::Box;
 use alloc::rc::Rc;
 use core::task::Context;
 use core::time::Duration;
@@ -14,7 +15,10 @@ use log::{debug, info};
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Carries bytes until either side ends; whether the handshake was done.
-pub(super) async fn carry(shared: Rc<Shared>, flow: impl Flow + 'static) -> bool {
+///
+/// The flow is an object so that there is one loop in the code, and not one for each kind of flow: a
+/// message, or a batch of them, is a call or two.
+pub(super) async fn carry(shared: Rc<Shared>, flow: Box<dyn Flow>) -> bool {
     let mut entropy = [0; 48];
     (shared.host.entropy)(&mut entropy);
     let now = shared.now();

@@ -1,12 +1,12 @@
 //! Resolving connector: connects to services by name.
 
-use super::{Query, Registry};
+use super::Registry;
 use crate::{ConnectError, Connector, Target};
 use alloc::rc::Rc;
-use alloc::string::ToString;
 
-/// A connector that also knows services by name: it opens flows to the targets that
-/// [`Query::target`] makes, by looking them up, and hands all others on.
+/// A connector that also knows services by name: it looks [`Target::Service`] up and opens a flow to
+/// where the service is, and hands all other targets on. What is below may be a
+/// [`Dispatcher`](crate::Dispatcher), so that services can be reached in any way.
 #[derive(Clone)]
 pub struct ResolvingConnector<C> {
     connector: C,
@@ -20,34 +20,15 @@ impl<C> ResolvingConnector<C> {
     }
 }
 
-/// No host name has it, so that the two cannot be mistaken for each other.
-const MARK: char = '@';
-
-impl Query {
-    /// As what a [`ResolvingConnector`] connector is asked to reach.
-    pub fn target(&self) -> Target {
-        let host = self.host.as_ref().map_or("", |host| host.as_str());
-        Target::Name([self.name.as_str(), host].join(&MARK.to_string()), 0)
-    }
-
-    fn of_target(target: &Target) -> Option<Self> {
-        let Target::Name(text, 0) = target else {
-            return None;
-        };
-        text.contains(MARK).then_some(())?;
-        text.strip_suffix(MARK).unwrap_or(text).parse().ok()
-    }
-}
-
 impl<C: Connector> Connector for ResolvingConnector<C> {
     type Flow = C::Flow;
 
     /// Tries the services that are meant, in the order in which the registry gives them.
     async fn connect(&self, target: &Target) -> Result<C::Flow, ConnectError> {
-        let Some(query) = Query::of_target(target) else {
+        let Target::Service(query) = target else {
             return self.connector.connect(target).await;
         };
-        let found = self.registry.look_up(&query).await.map_err(|_| ConnectError::NotFound)?;
+        let found = self.registry.look_up(query).await.map_err(|_| ConnectError::NotFound)?;
         let mut outcome = Err(ConnectError::NotFound);
         for service in found {
             outcome = self.connector.connect(&service.target).await;
@@ -61,11 +42,11 @@ impl<C: Connector> Connector for ResolvingConnector<C> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::StaticRegistry;
+    use super::super::{Query, StaticRegistry};
     use super::*;
-    use crate::Listener;
     use crate::memory::MemoryNetwork;
     use crate::task::block_on;
+    use crate::{Dispatcher, Listener, Scheme};
 
     #[test]
     fn whatever_connects_connects_by_name() {
@@ -86,5 +67,23 @@ mod tests {
         let query: Query = "mail".parse().unwrap();
         assert_eq!(connect(query.target()), Err(ConnectError::NotFound));
         assert_eq!(connect("beta.example:80".parse().unwrap()), Ok(()));
+    }
+
+    #[test]
+    fn a_service_may_be_anywhere_that_the_connector_below_reaches() {
+        let (inside, outside) = (MemoryNetwork::new(100, 10), MemoryNetwork::new(100, 10));
+        let mut web = inside.listen(&"memory:web".parse().unwrap()).unwrap();
+        let mut mail = outside.listen(&"mail.example:25".parse().unwrap()).unwrap();
+        let table = b"web here http memory:web\nmail there smtp mail.example:25";
+        let below = Dispatcher::new().with(Scheme::Memory, inside).with(Scheme::Tcp, outside);
+        let connector =
+            ResolvingConnector::new(below, Rc::new(StaticRegistry::parse(table).unwrap()));
+        let connect = |text: &str| block_on(connector.connect(&text.parse().unwrap())).map(drop);
+        assert_eq!(connect("service://web"), Ok(()));
+        block_on(web.accept()).unwrap();
+        assert_eq!(connect("service://mail@there"), Ok(()));
+        block_on(mail.accept()).unwrap();
+        assert_eq!(connect("service://mail@here"), Err(ConnectError::NotFound));
+        assert_eq!(connect("memory:mail"), Err(ConnectError::Refused));
     }
 }

@@ -1,7 +1,7 @@
 //! Static registry: services that were written down.
 
 use super::{Answer, Label, Query, Registry, RegistryError, Service};
-use crate::Target;
+use crate::{Scheme, Target};
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -76,8 +76,13 @@ fn service(line: &str) -> Result<Service, (&str, &'static str)> {
         name: label(name).ok_or((name, LABEL))?,
         host: label(host).ok_or((host, LABEL))?,
         protocol: label(protocol).ok_or((protocol, LABEL))?,
-        target: place.parse::<Target>().map_err(|_| (place, "ADDRESS:PORT or HOST:PORT"))?,
+        target: target(place).ok_or((place, "ADDRESS:PORT, HOST:PORT or memory:NAME"))?,
     })
+}
+
+/// Where a service is: not another service.
+fn target(text: &str) -> Option<Target> {
+    text.parse().ok().filter(|target: &Target| target.scheme() != Scheme::Service)
 }
 
 impl Registry for StaticRegistry {
@@ -147,6 +152,7 @@ mod tests {
             (b"# fine\na/ b c d:1", 2, "a/"),
             (b"a @ c d:1", 1, "@"),
             (b"a b c d:70000", 1, "d:70000"),
+            (b"a b c service://d", 1, "service://d"),
             (b"a b c d:1\n\xFF", 2, "\u{fffd}"),
         ] {
             let bad = StaticRegistry::parse(text).unwrap_err();

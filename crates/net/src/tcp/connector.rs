@@ -26,6 +26,7 @@ impl Connector for TcpConnector {
         let (addresses, port) = match target {
             Target::Address(address) => (vec![address.ip()], address.port()),
             Target::Name(name, port) => (self.resolve(name).await?, *port),
+            _ => return Err(ConnectError::Unsupported),
         };
         let mut failure = ConnectError::NotFound;
         for address in addresses {

@@ -63,6 +63,7 @@ impl Connector for KernelConnector {
                 .to_socket_addrs()
                 .map_err(|_| ConnectError::NotFound)?
                 .collect(),
+            _ => return Err(ConnectError::Unsupported),
         };
         let mut outcome = Err(ConnectError::NotFound);
         for address in addresses {

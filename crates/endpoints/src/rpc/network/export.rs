@@ -323,6 +323,7 @@ impl<C: Connector> connector::Server for ExportedConnector<C> {
                 ConnectError::Unreachable => ConnectFailure::Unreachable,
                 ConnectError::NotFound => ConnectFailure::NotFound,
                 ConnectError::Exhausted => ConnectFailure::Exhausted,
+                ConnectError::Unsupported => ConnectFailure::NotFound,
             }),
         }
         Ok(())

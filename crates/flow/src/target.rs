@@ -1,0 +1,243 @@
+//! Target: what a connector is asked to reach, as a scheme and what it needs.
+
+use crate::registry::{Label, Query};
+use alloc::borrow::ToOwned;
+use alloc::string::{String, ToString};
+use core::fmt;
+use core::net::SocketAddr;
+use core::str::FromStr;
+
+/// What a connector is asked to reach. As text:
+///
+/// | text | scheme |
+/// |---|---|
+/// | `tcp://10.0.0.2:80`, `tcp://[fe80::2]:80`, `tcp://db.example:80` | TCP |
+/// | the same without `tcp://` | TCP |
+/// | `service://transform`, `service://transform@alpha` | a service, any of it or that of one host |
+/// | `memory:echo` | a listener inside this process or image |
+///
+/// It prints as it is shortest: TCP without its scheme.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Target {
+    /// TCP to an address that needs no look-up.
+    Address(SocketAddr),
+    /// TCP to a host name, resolved by the connector, and a port.
+    Name(String, u16),
+    /// A service, of which a registry knows where it is.
+    Service(Query),
+    /// A listener inside this process or image.
+    Memory(Label),
+}
+
+/// How a flow is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Scheme {
+    /// Over TCP.
+    Tcp,
+    /// By whatever a registry says that a service is reached by.
+    Service,
+    /// Inside this process or image.
+    Memory,
+}
+
+impl Target {
+    /// How a flow to it is made.
+    pub fn scheme(&self) -> Scheme {
+        match self {
+            Self::Address(_) | Self::Name(..) => Scheme::Tcp,
+            Self::Service(_) => Scheme::Service,
+            Self::Memory(_) => Scheme::Memory,
+        }
+    }
+
+    /// What a client calls it to its face, as in HTTP's `Host` (RFC 9110 section 7.2): `HOST:PORT`, or
+    /// the name of a service, whichever host offers it; all of which RFC 3986 section 3.2.2 allows.
+    pub fn authority(&self) -> String {
+        match self {
+            Self::Address(address) => address.to_string(),
+            Self::Name(name, port) => alloc::format!("{name}:{port}"),
+            Self::Service(query) => query.name.to_string(),
+            Self::Memory(name) => name.to_string(),
+        }
+    }
+}
+
+impl From<SocketAddr> for Target {
+    fn from(address: SocketAddr) -> Self {
+        Self::Address(address)
+    }
+}
+
+impl From<Query> for Target {
+    fn from(query: Query) -> Self {
+        Self::Service(query)
+    }
+}
+
+const TCP: &str = "tcp://";
+const SERVICE: &str = "service://";
+const MEMORY: &str = "memory:";
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            // A host of this name would read as the scheme.
+            Self::Name(name, port) if name == "memory" => write!(f, "{TCP}{name}:{port}"),
+            Self::Name(name, port) => write!(f, "{name}:{port}"),
+            Self::Service(query) => write!(f, "{SERVICE}{query}"),
+            Self::Memory(name) => write!(f, "{MEMORY}{name}"),
+        }
+    }
+}
+
+/// The text is no [`Target`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ParseTargetError {
+    /// Another scheme than those that there are.
+    UnknownScheme,
+    /// No host and port.
+    HostPort,
+    /// After `service://`, no name or no host.
+    Service,
+    /// After `memory:`, no name.
+    Memory,
+}
+
+impl fmt::Display for ParseTargetError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::UnknownScheme => {
+                "expected HOST:PORT, tcp://HOST:PORT, service://NAME, service://NAME@HOST or memory:NAME"
+            }
+            Self::HostPort => {
+                "expected HOST:PORT, for example 10.0.0.2:80, [fe80::2]:80 or db.example:80"
+            }
+            Self::Service => {
+                "expected service://NAME or service://NAME@HOST, each of 1 to 63 letters, digits, `-`, `_` or `.`"
+            }
+            Self::Memory => {
+                "expected memory:NAME, the name of 1 to 63 letters, digits, `-`, `_` or `.`"
+            }
+        })
+    }
+}
+
+impl core::error::Error for ParseTargetError {}
+
+impl FromStr for Target {
+    type Err = ParseTargetError;
+
+    fn from_str(text: &str) -> Result<Self, ParseTargetError> {
+        if let Some(rest) = text.strip_prefix(TCP) {
+            return tcp(rest);
+        }
+        if let Some(rest) = text.strip_prefix(SERVICE) {
+            return rest.parse().map(Self::Service).map_err(|_| ParseTargetError::Service);
+        }
+        if let Some(rest) = text.strip_prefix(MEMORY) {
+            return rest.parse().map(Self::Memory).map_err(|_| ParseTargetError::Memory);
+        }
+        if text.contains("://") {
+            return Err(ParseTargetError::UnknownScheme);
+        }
+        tcp(text)
+    }
+}
+
+/// `HOST:PORT`. Host names follow RFC 1123 section 2.1: at most 253 octets of letters, digits, `-`,
+/// `.`; `_` is allowed too, since service names use it.
+fn tcp(text: &str) -> Result<Target, ParseTargetError> {
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return Ok(Target::Address(address));
+    }
+    let (host, port) = text.rsplit_once(':').ok_or(ParseTargetError::HostPort)?;
+    let port = port.parse().map_err(|_| ParseTargetError::HostPort)?;
+    let octet_ok = |octet: u8| octet.is_ascii_alphanumeric() || b"-._".contains(&octet);
+    if host.is_empty() || host.len() > 253 || !host.bytes().all(octet_ok) {
+        return Err(ParseTargetError::HostPort);
+    }
+    Ok(Target::Name(host.to_owned(), port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_parse_and_print() {
+        for text in [
+            "10.0.0.2:80",
+            "[fe80::2]:8080",
+            "db.example:5432",
+            "_x-y:1",
+            "tcp://memory:80",
+            "service://transform",
+            "service://transform@alpha",
+            "memory:echo",
+            // Not a port: a name in memory may be of digits.
+            "memory:80",
+        ] {
+            assert_eq!(text.parse::<Target>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn tcp_is_what_is_meant_without_a_scheme() {
+        for text in ["10.0.0.2:80", "[fe80::2]:8080", "db.example:5432"] {
+            let target: Target = text.parse().unwrap();
+            assert_eq!(target.scheme(), Scheme::Tcp);
+            assert_eq!(alloc::format!("tcp://{text}").parse(), Ok(target));
+        }
+        assert_eq!("memory:80".parse::<Target>().unwrap().scheme(), Scheme::Memory);
+        assert_eq!("service://a".parse::<Target>().unwrap().scheme(), Scheme::Service);
+    }
+
+    #[test]
+    fn bad_targets_are_refused_with_what_is_expected() {
+        use ParseTargetError::{HostPort, Memory, Service, UnknownScheme};
+        let long = alloc::format!("service://{}", "x".repeat(64));
+        for (text, error) in [
+            ("", HostPort),
+            (":80", HostPort),
+            ("host", HostPort),
+            ("host:", HostPort),
+            ("host:65536", HostPort),
+            ("a b:1", HostPort),
+            ("fe80::2:80", HostPort),
+            ("h/:1", HostPort),
+            ("web@:0", HostPort),
+            ("tcp://", HostPort),
+            ("tcp://host", HostPort),
+            ("tcp://tcp://host:1", HostPort),
+            ("service://", Service),
+            ("service://@alpha", Service),
+            ("service://web@", Service),
+            ("service://web@alpha@beta", Service),
+            ("service://web:80", Service),
+            (&long, Service),
+            ("memory:", Memory),
+            ("memory:a b", Memory),
+            ("memory://echo", Memory),
+            ("http://host:80", UnknownScheme),
+            ("://", UnknownScheme),
+        ] {
+            assert_eq!(text.parse::<Target>(), Err(error), "{text}");
+            assert!(error.to_string().starts_with("expected "), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_authority_is_a_host_as_uris_have_it() {
+        for (text, authority) in [
+            ("10.0.0.2:80", "10.0.0.2:80"),
+            ("[fe80::2]:80", "[fe80::2]:80"),
+            ("tcp://db.example:80", "db.example:80"),
+            ("service://web", "web"),
+            ("service://web@alpha", "web"),
+            ("memory:echo", "echo"),
+        ] {
+            assert_eq!(text.parse::<Target>().unwrap().authority(), authority);
+        }
+    }
+}
