@@ -1,0 +1,58 @@
+//! Trial appliance: the product's services, with routes and objects beside them that only tests want.
+//!
+//! It is the same library under a [table](aqueduct::service::Table) of its own. `bare/` makes an
+//! image of it (`cargo xtask image --trial`), `linux/` the process `aqueduct-trial`. Never on a
+//! machine that others can reach.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod bodies;
+mod proxy;
+mod relay;
+pub mod script;
+mod sockets;
+
+use alloc::vec::Vec;
+use aqueduct::Platform;
+use aqueduct::context::Context;
+use aqueduct::service::Line;
+use aqueduct::{app, services};
+use endpoints::http::Routes;
+
+/// The product's services, the routes of this crate, and `more` routes.
+pub fn lines<P: Platform>(
+    more: impl FnOnce(Routes, &Context<P>) -> Routes + 'static,
+) -> Vec<Line<P>> {
+    Vec::from([
+        #[cfg(feature = "http")]
+        Line::new("http", |context| {
+            let routes = more(routes(context), context);
+            services::http::open(context, app::routes(routes, context))
+        }),
+        #[cfg(feature = "rpc")]
+        Line::new("rpc", |context| {
+            services::rpc::open_with(context, |vat, directory| {
+                relay::directory(context, vat, directory)
+            })
+        }),
+        #[cfg(feature = "zmq")]
+        Line::new("zmq", services::zmq::open),
+    ])
+}
+
+/// What HTTP serves for tests on any platform.
+pub fn routes<P: Platform>(context: &Context<P>) -> Routes {
+    let transform = context.clone();
+    let script = context.clone();
+    Routes::new()
+        .any("/_test/echo", bodies::echo)
+        .any("/_test/sink", bodies::sink)
+        .any("/_test/panic", bodies::panic)
+        .any("/_test/relay/:server/*path", proxy::Proxy::new(context))
+        .post("/_test/transform/:service", move |request| {
+            sockets::transform_elsewhere(transform.clone(), request)
+        })
+        .get("/_test/zmq", move |request| sockets::run_script(script.clone(), request))
+}
