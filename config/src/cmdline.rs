@@ -10,7 +10,6 @@
 //! | `rpc_port=PORT` | `[rpc] port`; 0 is off |
 //! | `zmq_port=PORT` | `[zmq] port`; 0 is off |
 //! | `log=LEVEL` | `[log] level` |
-//! | `debug` | `[debug] endpoints = true` |
 //!
 //! `ip`, `gw` and `dns` may be given more than once. Words that begin with `virtio_mmio.` are QEMU's and skipped.
 
@@ -28,7 +27,7 @@ const COMMAND_LINE_BYTES_MAX: usize = 4096;
 /// As many name servers as the file may name.
 const DNS_MAX: usize = 3;
 const WORDS: &str = "the words ip=ADDR/PREFIX, ip=dhcp, gw=ADDR, dns=ADDR, http_port=PORT, \
-                     rpc_port=PORT, zmq_port=PORT, log=LEVEL, debug";
+                     rpc_port=PORT, zmq_port=PORT, log=LEVEL";
 
 impl Config {
     /// The configuration of a bundle (the defaults, where it has no `appliance.toml`) under a command line.
@@ -103,7 +102,6 @@ impl Overrides<'_> {
             ("rpc_port", Some(text)) => self.port("rpc", text)?,
             ("zmq_port", Some(text)) => self.port("zmq", text)?,
             ("log", Some(text)) => self.set("log", "level", Value::Text(text))?,
-            ("debug", None) => self.config.debug.endpoints = true,
             (name, Some(_)) if name.starts_with("virtio_mmio.") => {}
             _ => return Err(WORDS.to_owned()),
         }
@@ -186,7 +184,7 @@ mod tests {
 
     #[test]
     fn every_word_sets_its_key() {
-        let config = load("ip=10.9.0.2/24 gw=10.9.0.1 dns=9.9.9.9 dns=fd00::9 http_port=8080 rpc_port=7001 zmq_port=0 log=debug debug ip=fd00::2/64")
+        let config = load("ip=10.9.0.2/24 gw=10.9.0.1 dns=9.9.9.9 dns=fd00::9 http_port=8080 rpc_port=7001 zmq_port=0 log=debug ip=fd00::2/64")
             .unwrap();
         let addresses: Vec<_> = config.network.addresses.iter().map(ToString::to_string).collect();
         assert_eq!(addresses, ["10.9.0.2/24", "fd00::2/64"]);
@@ -195,7 +193,6 @@ mod tests {
         assert_eq!(config.network.dns.len(), 2);
         assert_eq!((config.http.port, config.rpc.port, config.zmq.port), (8080, Some(7001), None));
         assert_eq!(config.log.level, log::LevelFilter::Debug);
-        assert!(config.debug.endpoints);
         assert_eq!(config.shutdown.drain, Duration::from_secs(5));
     }
 
@@ -220,8 +217,8 @@ mod tests {
             ("http_port=0", 1, "from 1 to 65535"),
             ("http_port=-1", 1, "from 1 to 65535"),
             ("zmq_port=70000", 1, "or 0 for off"),
-            ("debug=1", 1, "the words ip="),
-            ("debug quiet", 7, "the words ip="),
+            ("debug", 1, "the words ip="),
+            ("log=debug quiet", 11, "the words ip="),
             ("dns=1.1.1.1 dns=1.1.1.2 dns=1.1.1.3 dns=1.1.1.4", 37, "at most 3"),
         ] {
             let error = load(line).unwrap_err();

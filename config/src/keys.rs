@@ -289,7 +289,6 @@ pub(crate) static KEYS: &[Key] = &[
         },
     ),
     key("shutdown", "drain_seconds", seconds(0, 3600, |c| &mut c.shutdown.drain)),
-    key("debug", "endpoints", Rule::Flag(|c| &mut c.debug.endpoints)),
 ];
 
 /// The key of that name, with its place in `KEYS`.

@@ -36,7 +36,7 @@ mod toml;
 pub use bundle::{Bundle, File};
 pub use error::ConfigError;
 pub use network::{Cidr, CongestionControl};
-pub use schema::{Config, Debug, Http, Log, Network, Rpc, Shutdown, Tasks, Tcp, Zmq};
+pub use schema::{Config, Http, Log, Network, Rpc, Shutdown, Tasks, Tcp, Zmq};
 
 /// The name of the configuration file inside a bundle.
 pub const CONFIG_FILE: &str = "appliance.toml";

@@ -24,8 +24,6 @@ pub struct Config {
     pub log: Log,
     /// The graceful stop.
     pub shutdown: Shutdown,
-    /// Aids for tests and diagnosis.
-    pub debug: Debug,
 }
 
 impl Config {
@@ -346,11 +344,4 @@ impl Default for Shutdown {
     fn default() -> Self {
         Self { drain: Duration::from_secs(5) }
     }
-}
-
-/// `[debug]`
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Debug {
-    /// Serve `/_test/echo`, `/_test/panic` and `/_test/transform`. Default false: never on a machine that others reach.
-    pub endpoints: bool,
 }

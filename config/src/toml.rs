@@ -358,7 +358,7 @@ mod tests {
         );
         assert_eq!(
             refused("[htpt]"),
-            "a.toml:1:2: found `htpt`; allowed: the sections [network], [http], [tcp], [rpc], [zmq], [tasks], [log], [shutdown], [debug]"
+            "a.toml:1:2: found `htpt`; allowed: the sections [network], [http], [tcp], [rpc], [zmq], [tasks], [log], [shutdown]"
         );
         assert_eq!(
             refused("[log]\nlevel = \"loud\""),

@@ -1,7 +1,6 @@
 //! THE table: which service runs on which port, and which handler answers.
 
 use crate::context::Context;
-use crate::handlers::debug;
 use crate::handlers::site::Site;
 use crate::service::{Line, Services, StartError, Table};
 use crate::{Platform, registry, services};
@@ -20,7 +19,10 @@ pub struct Appliance;
 impl Table for Appliance {
     fn lines<P: Platform>(&self) -> Vec<Line<P>> {
         Vec::from([
-            Line::new("http", |context| services::http::open(context, routes(context))),
+            #[cfg(feature = "http")]
+            Line::new("http", |context| {
+                services::http::open(context, routes(Routes::new(), context))
+            }),
             #[cfg(feature = "rpc")]
             Line::new("rpc", services::rpc::open),
             #[cfg(feature = "zmq")]
@@ -29,31 +31,8 @@ impl Table for Appliance {
     }
 }
 
-/// What HTTP serves.
-fn routes<P: Platform>(context: &Context<P>) -> Routes {
-    let mut routes = Routes::new();
-    if context.config.debug.endpoints {
-        routes = routes
-            .any("/_test/echo", debug::echo)
-            .any("/_test/sink", debug::sink)
-            .any("/_test/panic", debug::panic);
-        #[cfg(feature = "relay")]
-        {
-            let relay = crate::handlers::relay::Relay::new(context);
-            routes = routes.any("/_test/relay/:server/*path", relay);
-        }
-        #[cfg(feature = "zmq")]
-        {
-            let here = context.clone();
-            let transform = move |request| {
-                crate::handlers::transform::transform_elsewhere(here.clone(), request)
-            };
-            let here = context.clone();
-            let trial = move |request| crate::handlers::transform::try_out(here.clone(), request);
-            routes = routes.post("/_test/transform/:service", transform).get("/_test/zmq", trial);
-        }
-        routes = context.platform.test_routes(routes, &context.spawner);
-    }
+/// Adds what HTTP serves to `routes`: last of all the site, which takes every path.
+pub fn routes<P: Platform>(routes: Routes, context: &Context<P>) -> Routes {
     routes.get("/*path", Site::new(context))
 }
 

@@ -11,7 +11,6 @@ extern crate alloc;
 extern crate std;
 
 pub mod app;
-#[cfg(feature = "rpc")]
 /// Generated from `schema/appliance.capnp` by `cargo xtask codegen`.
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, unused_qualifications)]
 #[rustfmt::skip]

@@ -4,9 +4,7 @@
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
-use flow::task::Spawner;
 use flow::{Connector, Listener};
-use web::Routes;
 
 /// A host for the appliance. Clones are the same host.
 pub trait Platform: Clone + 'static {
@@ -24,11 +22,6 @@ pub trait Platform: Clone + 'static {
 
     /// Time since 1970-01-01 00:00 UTC.
     fn wall_clock(&self) -> Duration;
-
-    /// Adds what this platform alone has to be tested for, where the configuration allows tests.
-    fn test_routes(&self, routes: Routes, _spawner: &Spawner) -> Routes {
-        routes
-    }
 
     /// Fills `bytes` from a cryptographic source.
     fn fill_random(&self, bytes: &mut [u8]);

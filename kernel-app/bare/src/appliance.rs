@@ -5,9 +5,9 @@ use crate::interfaces::Interfaces;
 use crate::xenstore_registry::XenstoreRegistry;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
-use aqueduct::app::{App, Appliance, explain};
+use aqueduct::app::{App, explain};
 use aqueduct::context::Context;
-use aqueduct::service::Services;
+use aqueduct::service::{Services, Table};
 use aqueduct::{registry, runtime};
 use config::{Bundle, Config};
 use flow::registry::Registry;
@@ -15,7 +15,7 @@ use flow::task::Executor;
 use flow::time::Timers;
 
 /// Runs until the machine is asked to stop; an error says what to change.
-pub(crate) fn run() -> Result<(), String> {
+pub(crate) fn run(table: &impl Table) -> Result<(), String> {
     let bundle = Bundle::parse(machine::boot::module())
         .map_err(|error| alloc::format!("the boot module is no bundle: {error}"))?;
     let config =
@@ -45,7 +45,7 @@ pub(crate) fn run() -> Result<(), String> {
         timers: timers.clone(),
         services: Services::default(),
     };
-    let app = App::start(&context, &Appliance).map_err(|error| explain(&error))?;
+    let app = App::start(&context, table).map_err(|error| explain(&error))?;
     runtime::run(&mut interfaces, &executor, &timers, &app);
     Ok(())
 }

@@ -2,7 +2,6 @@
 
 use crate::guest::Guest;
 use crate::notice::Notice;
-use crate::trials;
 use crate::watch::{Look, Watch};
 use alloc::format;
 use alloc::rc::Rc;
@@ -14,13 +13,11 @@ use config::Config;
 use core::cell::RefCell;
 use core::net::IpAddr;
 use core::time::Duration;
-use flow::task::Spawner;
 use flow::time::earlier;
 use machine::virtio::{self, Kind};
 use net::device::NetDevice;
 use net::{Stack, TcpConnector, TcpListener};
 use virtio_net::{Settings, VirtioNet};
-use web::Routes;
 use xen_netfront::XenNetfront;
 use xen_store::Store;
 
@@ -184,10 +181,6 @@ impl Platform for Interfaces {
 
     fn wall_clock(&self) -> Duration {
         machine::clock::wall()
-    }
-
-    fn test_routes(&self, routes: Routes, spawner: &Spawner) -> Routes {
-        trials::routes(routes, spawner)
     }
 
     fn fill_random(&self, bytes: &mut [u8]) {

@@ -1,8 +1,9 @@
-//! The appliance as a bootable image.
+//! The bare machine as a platform: what an image needs besides its [`Table`].
+//!
+//! An image is a package with a `main.rs` and a `build.rs` as this one's. Cards, their network stacks
+//! and what Xen adds are found when it boots.
 #![no_std]
-#![no_main]
-// `forbid` would refuse the symbol by which the machine's boot code finds `main`.
-#![deny(unsafe_code)]
+#![forbid(unsafe_code)]
 
 extern crate alloc;
 
@@ -10,24 +11,21 @@ mod appliance;
 mod guest;
 mod interfaces;
 mod notice;
-mod trials;
 mod watch;
 mod xenstore_registry;
 
-#[allow(unsafe_code, reason = "names the symbol that the boot code calls")]
-mod entry {
-    machine::entry!(super::main);
-}
-
 use alloc::string::String;
 use aqueduct::log_ring::{self, Outlet};
+use aqueduct::service::Table;
 use log::LevelFilter;
 
 const LOG: Outlet = Outlet { write: machine::console::write, now: machine::clock::now };
 
-fn main() -> ! {
+/// Serves what the table says until the machine is asked to stop, and switches it off; what is wrong with
+/// its configuration stops it at once, with a failure code.
+pub fn run(table: &impl Table) -> ! {
     log_ring::install(LOG, early_level(machine::boot::command_line()));
-    match appliance::run() {
+    match appliance::run(table) {
         Ok(()) => machine::power::off(),
         Err(message) => fail(&message),
     }

@@ -1,41 +1,40 @@
-//! The appliance as a Linux process: the same application over the kernel's sockets, or over a TAP
-//! and our own network stack.
+//! A Linux process as a platform: what it needs besides its [`Table`]. The application runs over the
+//! kernel's sockets, or over a TAP and our own network stack.
 #![forbid(unsafe_code)]
 
 mod bundle;
 mod options;
 mod process;
-mod sockets;
+pub mod sockets;
 mod tap;
 
-use aqueduct::app::{App, Appliance, explain};
+use aqueduct::app::{App, explain};
 use aqueduct::context::Context;
 use aqueduct::platform::{Driver, Platform};
-use aqueduct::service::Services;
+use aqueduct::service::{Services, Table};
 use aqueduct::{log_ring, registry, runtime};
 use config::{Bundle, Config};
 use flow::task::Executor;
 use flow::time::Timers;
 use options::Options;
 use process::Process;
+use std::ffi::OsString;
 use std::process::ExitCode;
 use std::rc::Rc;
 use tap::TapProcess;
 
-fn main() -> ExitCode {
-    match options::parse() {
+/// Serves what the table says until SIGINT or SIGTERM, as the words of the command line want it. What is
+/// wrong with these or with the configuration is said on standard error.
+pub fn run(table: &impl Table, arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    match options::parse(arguments) {
         Ok(None) => {
             println!("{}", options::HELP);
             ExitCode::SUCCESS
         }
-        Ok(Some(options)) => start(&options),
-        Err(message) => fail(&message),
-    }
-}
-
-fn start(options: &Options) -> ExitCode {
-    match run(options) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(Some(options)) => match serve(table, &options) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(message) => fail(&message),
+        },
         Err(message) => fail(&message),
     }
 }
@@ -45,7 +44,7 @@ fn fail(message: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn run(options: &Options) -> Result<(), String> {
+fn serve(table: &impl Table, options: &Options) -> Result<(), String> {
     let bundle = bundle::load(&options.bundle)?;
     let config = options.configuration(&bundle)?;
     log_ring::install(process::LOG, config.log.level);
@@ -53,19 +52,20 @@ fn run(options: &Options) -> Result<(), String> {
         Some(name) => {
             let tap = TapProcess::new(name, &config)?;
             let platform = tap.platform();
-            serve(tap, platform, config, bundle)
+            serve_on(tap, platform, table, config, bundle)
         }
         None => {
             let process = Process::new(options.address).map_err(|error| error.to_string())?;
             let platform = process.platform();
-            serve(process, platform, config, bundle)
+            serve_on(process, platform, table, config, bundle)
         }
     }
 }
 
-fn serve<P: Platform>(
+fn serve_on<P: Platform>(
     mut driver: impl Driver,
     platform: P,
+    table: &impl Table,
     config: Config,
     bundle: Bundle<'static>,
 ) -> Result<(), String> {
@@ -80,7 +80,7 @@ fn serve<P: Platform>(
         timers: timers.clone(),
         services: Services::default(),
     };
-    let app = App::start(&context, &Appliance).map_err(|error| explain(&error))?;
+    let app = App::start(&context, table).map_err(|error| explain(&error))?;
     runtime::run(&mut driver, &executor, &timers, &app);
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use config::{Bundle, Config};
 use lexopt::{Arg, ValueExt};
+use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
@@ -17,7 +18,6 @@ usage: aqueduct --bundle FILE_OR_DIR [options]
   --rpc-port PORT        the port of the Cap'n Proto service; 0 is off
   --zmq-port PORT        the port of the ZeroMQ service; 0 is off
   --log LEVEL            off, error, warn, info, debug or trace
-  --debug-endpoints      serve /_test/echo and /_test/panic
   --help                 this text";
 
 /// The parsed command line.
@@ -35,7 +35,6 @@ pub(crate) struct Options {
     rpc_port: Option<u16>,
     zmq_port: Option<u16>,
     log: Option<log::LevelFilter>,
-    debug_endpoints: bool,
 }
 
 impl Options {
@@ -47,7 +46,6 @@ impl Options {
         config.rpc.port = or_off(self.rpc_port, config.rpc.port);
         config.zmq.port = or_off(self.zmq_port, config.zmq.port);
         config.log.level = self.log.unwrap_or(config.log.level);
-        config.debug.endpoints |= self.debug_endpoints;
         Ok(config)
     }
 
@@ -67,12 +65,11 @@ fn or_off(asked: Option<u16>, before: Option<u16>) -> Option<u16> {
     asked.map_or(before, |port| (port > 0).then_some(port))
 }
 
-/// The process's command line; `None` asks for help.
-pub(crate) fn parse() -> Result<Option<Options>, String> {
-    parse_from(lexopt::Parser::from_env())
-}
-
-fn parse_from(mut arguments: lexopt::Parser) -> Result<Option<Options>, String> {
+/// The words after the process's name; `None` asks for help.
+pub(crate) fn parse(
+    words: impl IntoIterator<Item = impl Into<OsString>>,
+) -> Result<Option<Options>, String> {
+    let mut arguments = lexopt::Parser::from_args(words);
     let mut bundle = None;
     let mut options = Options {
         bundle: PathBuf::new(),
@@ -83,7 +80,6 @@ fn parse_from(mut arguments: lexopt::Parser) -> Result<Option<Options>, String> 
         rpc_port: None,
         zmq_port: None,
         log: None,
-        debug_endpoints: false,
     };
     let say = |error: lexopt::Error| format!("{error}; `aqueduct --help` lists the options");
     while let Some(argument) = arguments.next().map_err(say)? {
@@ -113,7 +109,6 @@ fn parse_from(mut arguments: lexopt::Parser) -> Result<Option<Options>, String> 
             Arg::Long("log") => {
                 options.log = Some(arguments.value().and_then(|v| v.parse()).map_err(say)?);
             }
-            Arg::Long("debug-endpoints") => options.debug_endpoints = true,
             other => return Err(say(other.unexpected())),
         }
     }
@@ -126,18 +121,14 @@ fn parse_from(mut arguments: lexopt::Parser) -> Result<Option<Options>, String> 
 mod tests {
     use super::*;
 
-    fn parse(words: &[&str]) -> Result<Option<Options>, String> {
-        parse_from(lexopt::Parser::from_args(words))
-    }
-
     #[test]
     fn every_option_overrules_the_file() {
-        let words = "--bundle x --http 127.0.0.1:8080 --rpc-port 7001 --zmq-port 0 --log debug --debug-endpoints";
+        let words = "--bundle x --http 127.0.0.1:8080 --rpc-port 7001 --zmq-port 0 --log debug";
         let options = parse(&words.split(' ').collect::<Vec<_>>()).unwrap().unwrap();
         let config = options.configuration(&Bundle::default()).unwrap();
         assert_eq!(options.address, IpAddr::V4(Ipv4Addr::LOCALHOST));
         assert_eq!((config.rpc.port, config.zmq.port), (Some(7001), None));
-        assert_eq!((config.http.port, config.debug.endpoints), (8080, true));
+        assert_eq!(config.http.port, 8080);
         assert_eq!(config.log.level, log::LevelFilter::Debug);
     }
 

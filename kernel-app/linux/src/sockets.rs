@@ -15,9 +15,9 @@ use std::rc::{Rc, Weak};
 use std::task::Waker;
 use std::time::Duration;
 
-pub(crate) use connect::KernelConnector;
-pub(crate) use flow::KernelFlow;
-pub(crate) use listen::KernelListener;
+pub use connect::KernelConnector;
+pub use flow::KernelFlow;
+pub use listen::KernelListener;
 
 use flow::Outgoing;
 
@@ -28,11 +28,11 @@ const TRANSFER_BYTES: usize = 64 << 10;
 
 /// Waits for sockets. Clones are the same reactor.
 #[derive(Clone)]
-pub(crate) struct Reactor(Rc<Inner>);
+pub struct Reactor(Rc<Inner>);
 
 impl Reactor {
     /// A reactor without sockets.
-    pub(crate) fn new() -> io::Result<Self> {
+    pub fn new() -> io::Result<Self> {
         let poll = Poll::new()?;
         let registry = poll.registry().try_clone()?;
         Ok(Self(Rc::new(Inner {
@@ -47,7 +47,7 @@ impl Reactor {
     }
 
     /// Waits until a socket is ready, or for `timeout` (`None`: for ever), and wakes tasks.
-    pub(crate) fn wait(&self, timeout: Option<Duration>) -> io::Result<()> {
+    pub fn wait(&self, timeout: Option<Duration>) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS_MAX);
         match self.0.poll.borrow_mut().poll(&mut events, timeout) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
@@ -69,7 +69,7 @@ impl Reactor {
     }
 
     /// Sends what tasks wrote since the last call.
-    pub(crate) fn flush(&self) {
+    pub fn flush(&self) {
         let unsent = std::mem::take(&mut *self.0.unsent.borrow_mut());
         for outgoing in unsent.iter().filter_map(Weak::upgrade) {
             outgoing.send_or_wait();
@@ -78,7 +78,7 @@ impl Reactor {
     }
 
     /// For events that end a wait and concern no flow: their token is no slot's.
-    pub(crate) fn registry(&self) -> &Registry {
+    pub fn registry(&self) -> &Registry {
         &self.0.registry
     }
 
@@ -106,7 +106,7 @@ impl Reactor {
     }
 
     /// Flows whose tasks are gone and whose last bytes the kernel has not taken yet.
-    pub(crate) fn unsent(&self) -> usize {
+    pub fn unsent(&self) -> usize {
         self.0.lingering.borrow().len()
     }
 

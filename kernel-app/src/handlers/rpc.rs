@@ -15,7 +15,7 @@ use alloc::rc::Rc;
 use alloc::vec::Vec;
 use calculator::Calculator;
 use capnp::Error;
-use capnp::capability::{self, FromClientHook, Promise};
+use capnp::capability::{FromClientHook, Promise};
 use capnp::private::capability::ClientHook;
 use endpoints::rpc::Rpc;
 
@@ -27,13 +27,8 @@ pub fn directory<P: Platform>(context: &Context<P>, vat: &Rpc) -> directory::Cli
         Ok(service) => Promise::ok(service),
         Err(error) => Promise::err(error),
     });
-    vat.client(Directory { services, context: context.clone(), rpc: vat.clone() })
+    vat.client(Directory { services })
 }
-
-/// Before the address of another vat: for tests, the directory gives what that offers, and so the
-/// appliance stands between the two as a client of the one and a server of the other. Only when
-/// the configuration says `[debug] endpoints = true`.
-const RELAY: &str = "relay ";
 
 /// The table: a name, what it is for, and the service.
 fn services<P: Platform>(context: &Context<P>, vat: &Rpc) -> Vec<Service> {
@@ -66,25 +61,11 @@ fn find(services: &[Service], name: &[u8]) -> Result<Box<dyn ClientHook>, Error>
     }
 }
 
-struct Directory<P: Platform> {
+struct Directory {
     services: Rc<[Service]>,
-    context: Context<P>,
-    rpc: Rpc,
 }
 
-impl<P: Platform> Directory<P> {
-    async fn relayed(&self, address: &str) -> Result<Box<dyn ClientHook>, Error> {
-        let Ok(target) = address.parse() else {
-            return Err(Error::failed("the target is not ADDRESS:PORT or NAME:PORT".into()));
-        };
-        let connected = self.rpc.connect(&self.context.platform.connector(), &target).await;
-        let service: capability::Client =
-            connected.map_err(|error| Error::failed(format!("{target}: {error}")))?;
-        Ok(service.hook)
-    }
-}
-
-impl<P: Platform> directory::Server for Directory<P> {
+impl directory::Server for Directory {
     async fn list(
         self: Rc<Self>,
         _: directory::ListParams,
@@ -105,10 +86,7 @@ impl<P: Platform> directory::Server for Directory<P> {
         mut results: directory::GetResults,
     ) -> Result<(), Error> {
         let name = params.get()?.get_name()?.to_str()?;
-        let service = match name.strip_prefix(RELAY) {
-            Some(address) if self.context.config.debug.endpoints => self.relayed(address).await?,
-            _ => find(&self.services, name.as_bytes())?,
-        };
+        let service = find(&self.services, name.as_bytes())?;
         results.get().get_service().set_as_capability(service);
         Ok(())
     }

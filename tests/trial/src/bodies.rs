@@ -1,4 +1,4 @@
-//! For tests only: routes that exist when the configuration says `[debug] endpoints = true`.
+//! Request bodies that are sent back or counted, and a handler that panics.
 
 use alloc::format;
 use web::{Request, Response, Status};
@@ -7,7 +7,7 @@ use web::{Request, Response, Status};
 const ECHO_BYTES_MAX: usize = 64 << 20;
 
 /// Sends the body back.
-pub async fn echo(mut request: Request) -> Response {
+pub(crate) async fn echo(mut request: Request) -> Response {
     match request.body().collect(ECHO_BYTES_MAX).await {
         Ok(body) => Response::ok("application/octet-stream", body),
         Err(_) => Response::plain(Status::CONTENT_TOO_LARGE),
@@ -15,7 +15,7 @@ pub async fn echo(mut request: Request) -> Response {
 }
 
 /// Takes the body and forgets it; says how many bytes it had.
-pub async fn sink(mut request: Request) -> Response {
+pub(crate) async fn sink(mut request: Request) -> Response {
     let mut bytes = 0;
     loop {
         match request.body().next().await {
@@ -27,6 +27,6 @@ pub async fn sink(mut request: Request) -> Response {
 }
 
 /// Panics, as a handler with a bug does.
-pub async fn panic(_request: Request) -> Response {
+pub(crate) async fn panic(_request: Request) -> Response {
     panic!("asked to by /_test/panic");
 }

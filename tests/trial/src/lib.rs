@@ -10,7 +10,7 @@ extern crate alloc;
 
 mod bodies;
 mod proxy;
-mod relay;
+pub mod relay;
 pub mod script;
 mod sockets;
 
@@ -19,7 +19,7 @@ use aqueduct::Platform;
 use aqueduct::context::Context;
 use aqueduct::service::Line;
 use aqueduct::{app, services};
-use endpoints::http::Routes;
+use web::Routes;
 
 /// The product's services, the routes of this crate, and `more` routes.
 pub fn lines<P: Platform>(

@@ -1,11 +1,11 @@
-//! For tests only: passes a request on to another server and its answer back, both bodies as streams.
-//! It shows the HTTP client at work, over whatever the platform connects by.
+//! HTTP reverse proxy: passes a request on to another server and its answer back, both bodies as
+//! streams. It shows the HTTP client at work, over whatever the platform connects by.
 
-use crate::Platform;
-use crate::context::Context;
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use aqueduct::Platform;
+use aqueduct::context::Context;
 use endpoints::http::Limits;
 use endpoints::http::client::{self, Client, ClientConfig};
 use flow::{Connector, Target};
@@ -20,13 +20,13 @@ const OF_THE_CONNECTION: [&str; 6] =
     ["connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding"];
 
 /// Answers `/…/:server/*path` with what `server` answers to `/path`.
-pub struct Relay<C: Connector> {
+pub(crate) struct Proxy<C: Connector> {
     client: Client<C>,
 }
 
-impl<C: Connector> Relay<C> {
-    /// A relay whose idle connections serve later requests.
-    pub fn new<P: Platform<Connector = C>>(context: &Context<P>) -> Self {
+impl<C: Connector> Proxy<C> {
+    /// A proxy whose idle connections serve later requests.
+    pub(crate) fn new<P: Platform<Connector = C>>(context: &Context<P>) -> Self {
         let connector = context.platform.connector();
         let (spawner, timers) = (&context.spawner, &context.timers);
         // Bodies pass as streams: they may have any length.
@@ -36,7 +36,7 @@ impl<C: Connector> Relay<C> {
     }
 }
 
-impl<C: Connector + 'static> Handler for Relay<C> {
+impl<C: Connector + 'static> Handler for Proxy<C> {
     fn answer(&self, request: Request) -> Answer {
         let client = self.client.clone();
         Answer::Later(Box::pin(async move {

@@ -1,4 +1,4 @@
-//! For tests only: sockets of every pattern and mechanism, told by words what to do. What libzmq
+//! ZeroMQ sockets of every pattern and mechanism, told by a line of words what to do. What libzmq
 //! is checked against, in the image and in a process.
 //!
 //! ```text
@@ -33,8 +33,8 @@ use endpoints::zmq::{
 };
 use flow::{Connector, Listener};
 
-/// Where a trial's sockets live.
-pub(crate) trait Place {
+/// Where a script's sockets live.
+pub trait Place {
     /// Where connections come from.
     type Listener: Listener + 'static;
     /// How connections are made.
@@ -50,11 +50,11 @@ pub(crate) trait Place {
     fn connector(&self) -> Self::Connector;
 }
 
-/// What a trial does, and what it says at its end. Dropping it ends all its connections.
-pub(crate) type Trial = Pin<Box<dyn Future<Output = String>>>;
+/// What a script does, and what it says at its end. Dropping it ends all its connections.
+pub type Script = Pin<Box<dyn Future<Output = String>>>;
 
 /// Opens the sockets that `words` tell of, or says what is wrong with the words.
-pub(crate) fn open(place: &impl Place, words: &str) -> Result<Trial, String> {
+pub fn open(place: &impl Place, words: &str) -> Result<Script, String> {
     let mut words = Words(words.split_ascii_whitespace());
     let verb = words.next()?;
     let socket = socket(place, &mut words)?;
@@ -130,7 +130,7 @@ async fn drain(socket: Open, count: usize) -> String {
     format!("ok {count} {bytes}")
 }
 
-/// A socket whose connections end with the trial.
+/// A socket whose connections end with the script.
 struct Open(ZmqSocket);
 
 impl Deref for Open {

@@ -11,13 +11,13 @@ use std::task::Poll;
 
 /// Opens flows over kernel sockets.
 #[derive(Clone)]
-pub(crate) struct KernelConnector {
+pub struct KernelConnector {
     reactor: Reactor,
 }
 
 impl KernelConnector {
     /// A connector whose flows belong to `reactor`.
-    pub(crate) fn new(reactor: &Reactor) -> Self {
+    pub fn new(reactor: &Reactor) -> Self {
         Self { reactor: reactor.clone() }
     }
 

@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 /// A flow over a kernel socket.
-pub(crate) struct KernelFlow {
+pub struct KernelFlow {
     outgoing: Rc<Outgoing>,
     /// Bytes read that the task did not consume.
     unread: Vec<u8>,

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::task::{Context, Poll};
 
 /// Listens on a kernel socket.
-pub(crate) struct KernelListener {
+pub struct KernelListener {
     socket: TcpListener,
     registration: Registration,
     local: SocketAddr,
@@ -19,7 +19,7 @@ pub(crate) struct KernelListener {
 impl KernelListener {
     /// Listens on `address` (port 0: any) with room for `backlog` connections that nobody accepted
     /// yet (the kernel may allow fewer).
-    pub(crate) fn bind(reactor: &Reactor, address: SocketAddr, backlog: usize) -> io::Result<Self> {
+    pub fn bind(reactor: &Reactor, address: SocketAddr, backlog: usize) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
         socket.set_reuse_address(true)?;
         socket.set_nonblocking(true)?;
