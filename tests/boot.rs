@@ -43,5 +43,6 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("boot/console_flood", &[], 90, console::flood),
     Case::new("boot/log_level", &[], 60, console::level),
     Case::new("boot/addresses_are_told", &[], 60, console::addresses),
-    Case::new("boot/test_endpoints_are_off", &[], 60, sessions::test_endpoints_are_off),
+    Case::new("boot/no_test_routes", &[], 60, sessions::no_test_routes),
+    Case::new("boot/no_test_routes_process", &[], 60, sessions::no_test_routes_process),
 ];

@@ -12,13 +12,13 @@ use command::{
 };
 use image_builder::image;
 use lab::{
-    harness::{Case, Harness},
+    harness::{Case, Harness, Programs},
     namespace, peers, process,
     xen::Dom0,
 };
 use selection::Selection;
 use std::{
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{ExitCode, Stdio},
     sync::{
         Mutex, PoisonError,
@@ -68,12 +68,14 @@ pub(crate) fn case_main(
     cases: &[&'static Case],
 ) -> Result<ExitCode> {
     let name = arguments.value()?.to_string_lossy().into_owned();
-    let kernel = PathBuf::from(arguments.value()?);
-    let process = PathBuf::from(arguments.value()?);
+    let mut programs = || -> Result<Programs> {
+        Ok(Programs { kernel: arguments.value()?.into(), process: arguments.value()?.into() })
+    };
+    let (shipped, trial) = (programs()?, programs()?);
     let Some(case) = cases.iter().find(|case| case.name == name) else {
         fail!("there is no case `{name}`");
     };
-    let mut harness = Harness::new(kernel, process)?;
+    let mut harness = Harness::new(shipped, trial)?;
     (case.run)(&mut harness)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -82,8 +84,11 @@ pub(crate) fn case_main(
 fn run_cases(cases: &[&'static Case], install: Install, summary: &mut Summary) -> Result {
     let needs = [&[&programs::QEMU, &programs::IP], needs_of(cases).as_slice()].concat();
     programs::need(&needs, install)?;
-    let kernel = image::build(&image::Options::default(), install)?.shipped;
-    let process = process::build()?;
+    let build = |options: image::Options, process: fn() -> Result<PathBuf>| -> Result<Programs> {
+        Ok(Programs { kernel: image::build(&options, install)?.shipped, process: process()? })
+    };
+    let shipped = build(image::Options::default(), process::build)?;
+    let trial = build(image::Options::trial(), process::build_trial)?;
     if cases.iter().any(|case| case.name.starts_with("xen/")) {
         Dom0::get(install)?;
     }
@@ -99,7 +104,7 @@ fn run_cases(cases: &[&'static Case], install: Install, summary: &mut Summary) -
             scope.spawn(|| {
                 while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let started = Instant::now();
-                    let result = run_case(case, &kernel, &process);
+                    let result = run_case(case, [&shipped, &trial]);
                     let mut summary = shared.lock().unwrap_or_else(PoisonError::into_inner);
                     summary.case(case.name, started.elapsed(), &result);
                 }
@@ -114,14 +119,17 @@ fn needs_of(cases: &[&'static Case]) -> Vec<&'static Program> {
 }
 
 /// One case in a process and a network namespace of its own; both are gone afterwards.
-fn run_case(case: &Case, kernel: &Path, process: &Path) -> Result {
+fn run_case(case: &Case, appliances: [&Programs; 2]) -> Result {
     let scratch = paths::Scratch::new()?;
     let log = scratch.path("log");
     let file = std::fs::File::create(&log).or_say(|| "cannot write a log".into())?;
     let second = file.try_clone().or_say(|| "cannot write a log".into())?;
     let own = std::env::current_exe().or_say(|| "cannot find the runner itself".into())?;
     let mut command = namespace::command();
-    command.arg(own).args([CASE_VERB, case.name]).arg(kernel).arg(process);
+    command.arg(own).args([CASE_VERB, case.name]);
+    for Programs { kernel, process } in appliances {
+        command.arg(kernel).arg(process);
+    }
     let mut child = Child::start(&command, |command| {
         command.stdin(Stdio::null()).stdout(file).stderr(second);
     })?;

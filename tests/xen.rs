@@ -18,6 +18,7 @@ use lab::{
 };
 use std::{
     net::{Ipv4Addr, SocketAddr},
+    path::Path,
     time::Duration,
 };
 
@@ -77,12 +78,27 @@ impl Site {
         Self::with(harness, PATIENT, 128, FETCHED_BYTES)
     }
 
+    /// The same with the trial image, which has routes for tests.
+    fn trial(harness: &Harness) -> Result<Self> {
+        Self::of(harness.trial_kernel(), harness, PATIENT, 128, FETCHED_BYTES)
+    }
+
     fn with(harness: &Harness, config: &str, guests_mib: u32, big_bytes: usize) -> Result<Self> {
+        Self::of(harness.kernel(), harness, config, guests_mib, big_bytes)
+    }
+
+    fn of(
+        kernel: &Path,
+        harness: &Harness,
+        config: &str,
+        guests_mib: u32,
+        big_bytes: usize,
+    ) -> Result<Self> {
         let outside = Tap::bare("outside", OUTSIDE.into())?;
         let uplink = Uplink::Tap(outside.name().to_owned());
         let options = Options { guests_mib, uplink, ..Options::default() };
         let host = Host::start(&Dom0::get(Install::OnlyTell)?, &options)?;
-        put_file(&host, "image", harness.kernel())?;
+        put_file(&host, "image", kernel)?;
         let files: &[(&str, &[u8])] = &[("site/big", &lab::harness::noise(big_bytes))];
         put_file(&host, "bundle", &harness.bundle(config, files)?)?;
         host.put("/bin/fetch-while", FETCH_WHILE.as_bytes())?;

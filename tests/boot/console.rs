@@ -11,15 +11,10 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 /// More than the console keeps.
 const FLOOD_LINES: usize = 5000;
 
-fn words(more: &str) -> String {
-    format!("{} debug {more}", link::guest_words())
-}
-
 /// What does not fit is dropped, line by line, and told; the server goes on meanwhile, and the last line comes.
 pub(super) fn flood(harness: &mut Harness) -> Result {
     let bundle = harness.bundle("", &[])?;
-    let mut guest =
-        harness.boot(&Setup { words: words(""), bundle: Some(bundle), ..Setup::default() })?;
+    let mut guest = harness.boot(&Setup { bundle: Some(bundle), ..Setup::trial() })?;
     let path = format!("/_test/log/{FLOOD_LINES}");
     let status = http_client::get(GUEST_ADDRESS, &path, ANSWER_LIMIT).map(|answer| answer.status);
     equal("the flood's status", &status, &Some(200))?;
@@ -46,7 +41,8 @@ pub(super) fn flood(harness: &mut Harness) -> Result {
 /// The command line's level holds from the first line on.
 pub(super) fn level(harness: &mut Harness) -> Result {
     let bundle = harness.bundle("", &[])?;
-    let setup = Setup { words: words("log=error"), bundle: Some(bundle), ..Setup::default() };
+    let words = format!("{} log=error", link::guest_words());
+    let setup = Setup { words, bundle: Some(bundle), ..Setup::default() };
     let guest = harness.boot(&setup)?;
     if guest.serial().contains("INFO") {
         fail!("log=error does not hold:\n{}", guest.tail());

@@ -3,7 +3,7 @@
 use command::failure::{Result, fail};
 use lab::{
     harness::{GUEST_ADDRESS, Harness, Setup},
-    http_client, link,
+    http_client,
 };
 use std::time::Duration;
 
@@ -46,12 +46,11 @@ pub(super) fn instruction(harness: &mut Harness) -> Result {
 }
 
 /// The machine's whole way to a handler is in every backtrace.
-const CALLER: &str = "aqueduct_bare::trials::fault";
+const CALLER: &str = "trial_bare::faults::fault";
 
 fn reports(harness: &mut Harness, name: &str, sentences: &[&str]) -> Result {
     let bundle = harness.bundle("", &[])?;
-    let words = format!("{} debug", link::guest_words());
-    let mut guest = harness.boot(&Setup { words, bundle: Some(bundle), ..Setup::default() })?;
+    let mut guest = harness.boot(&Setup { bundle: Some(bundle), ..Setup::trial() })?;
     let path = format!("/_test/fault/{name}");
     if let Some(answer) = http_client::get(GUEST_ADDRESS, &path, Duration::from_secs(3)) {
         fail!("{path} was answered {}; the last lines:\n{}", answer.status, guest.tail());

@@ -2,10 +2,12 @@
 
 use command::failure::{Result, fail};
 use lab::{
-    harness::{BOOT_LIMIT, GUEST_ADDRESS, Harness, Setup, contains, curl, equal},
-    http_client, link, load,
+    harness::{
+        BOOT_LIMIT, GUEST_ADDRESS, Harness, PROCESS_ADDRESS, Server, Setup, contains, curl, equal,
+    },
+    http_client, load,
 };
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 /// More than there are tasks or connections in any table, so that a leak of one shows.
@@ -16,8 +18,7 @@ const PANICS_LIMIT: Duration = Duration::from_secs(1500);
 
 pub(super) fn panic_ends_one_session(harness: &mut Harness) -> Result {
     let bundle = harness.bundle("[tcp]\nconnections_max = 100\n", &[])?;
-    let words = format!("{} debug", link::guest_words());
-    let mut guest = harness.boot(&Setup { words, bundle: Some(bundle), ..Setup::default() })?;
+    let mut guest = harness.boot(&Setup { bundle: Some(bundle), ..Setup::trial() })?;
     let mut bystander = load::open(GUEST_ADDRESS, 1)?;
     load::ask_each(&mut bystander, GUEST_ADDRESS, "/")?;
     for number in 0..PANICS {
@@ -42,8 +43,7 @@ pub(super) fn panics_leave_nothing(harness: &mut Harness) -> Result {
     /// What the log and the request itself may hold more than before.
     const SLACK_BYTES: i64 = 64 << 10;
     let bundle = harness.bundle("", &[])?;
-    let words = format!("{} debug", link::guest_words());
-    let mut guest = harness.boot(&Setup { words, bundle: Some(bundle), ..Setup::default() })?;
+    let mut guest = harness.boot(&Setup { bundle: Some(bundle), ..Setup::trial() })?;
     let mut bystander = load::open(GUEST_ADDRESS, 1)?;
     let path = format!("/_test/panics/{PANICS_INSIDE}");
     std::thread::scope(|scope| -> Result {
@@ -58,7 +58,7 @@ pub(super) fn panics_leave_nothing(harness: &mut Harness) -> Result {
     guest.wait_for(&caught, BOOT_LIMIT)?;
     // The first one's backtrace is in the log, by name.
     let serial = guest.serial();
-    contains("the log", &serial, "aqueduct_bare::trials::")?;
+    contains("the log", &serial, "trial_bare::faults::")?;
     let line = serial.lines().find(|line| line.contains(&caught)).unwrap_or_default();
     let numbers: Vec<i64> = line.split(' ').filter_map(|word| word.parse().ok()).collect();
     match numbers[..] {
@@ -70,8 +70,7 @@ pub(super) fn panics_leave_nothing(harness: &mut Harness) -> Result {
 /// A task that asks for more memory than there is panics alone, and what it held is free again.
 pub(super) fn out_of_memory(harness: &mut Harness) -> Result {
     let bundle = harness.bundle("", &[])?;
-    let words = format!("{} debug", link::guest_words());
-    let setup = Setup { words, memory_mib: 16, bundle: Some(bundle), ..Setup::default() };
+    let setup = Setup { memory_mib: 16, bundle: Some(bundle), ..Setup::trial() };
     let mut guest = harness.boot(&setup)?;
     for _ in 0..5 {
         let status = http_client::get(GUEST_ADDRESS, "/_test/exhaust", ANSWER_LIMIT)
@@ -88,12 +87,34 @@ pub(super) fn out_of_memory(harness: &mut Harness) -> Result {
     guest.wait_for("no memory for", ANSWER_LIMIT)
 }
 
-pub(super) fn test_endpoints_are_off(harness: &mut Harness) -> Result {
+/// What ships has none of the trial appliance's routes: a page that is not there is asked for.
+pub(super) fn no_test_routes(harness: &mut Harness) -> Result {
     let bundle = harness.bundle("", &[])?;
     let _guest = harness.boot(&Setup { bundle: Some(bundle), ..Setup::default() })?;
-    for path in ["/_test/echo", "/_test/panic", "/_test/panics/1", "/_test/fault/null"] {
-        let status =
-            http_client::get(GUEST_ADDRESS, path, ANSWER_LIMIT).map(|answer| answer.status);
+    no_test_routes_at(GUEST_ADDRESS)
+}
+
+/// The process that ships has none either.
+pub(super) fn no_test_routes_process(harness: &mut Harness) -> Result {
+    let bundle = harness.bundle("", &[])?;
+    let child = harness.process(&bundle)?;
+    let result = no_test_routes_at(PROCESS_ADDRESS);
+    Server::Process(Box::new(child)).judge(result)
+}
+
+fn no_test_routes_at(server: SocketAddr) -> Result {
+    for path in [
+        "/_test/echo",
+        "/_test/sink",
+        "/_test/panic",
+        "/_test/relay/10.9.0.1:80/",
+        "/_test/transform/transform",
+        "/_test/zmq",
+        "/_test/panics/1",
+        "/_test/fault/null",
+        "/_test/memory",
+    ] {
+        let status = http_client::get(server, path, ANSWER_LIMIT).map(|answer| answer.status);
         equal(path, &status, &Some(404))?;
     }
     Ok(())

@@ -83,7 +83,7 @@ fn checked(command: &mut Command) -> Result {
 /// Checks the services of the Linux process, which must then stop as it should.
 fn on_process(harness: &mut Harness, check: fn(IpAddr) -> Result) -> Result {
     let bundle = harness.bundle("", &[])?;
-    let child = harness.process(&bundle, &[])?;
+    let child = harness.process(&bundle)?;
     let mut server = Server::Process(Box::new(child));
     let result = check(lab::harness::PROCESS_ADDRESS.ip());
     server.judge(result)?;

@@ -6,7 +6,6 @@ use command::{
     child::Child,
     failure::{Failure, Result},
 };
-use image_builder::image;
 use std::{
     io::{BufRead, BufReader},
     process::Stdio,
@@ -20,8 +19,7 @@ const END_LIMIT: Duration = Duration::from_secs(5);
 pub(super) fn run(summary: &mut Summary) -> Result {
     summary.step("format (mend with `cargo fmt`)", is_formatted()?);
     summary.step("clippy", tidy::clippy(cargo::command().arg("clippy"))?);
-    let mut image = image::Options::default().cargo("clippy", "dev");
-    summary.step("clippy of the image", tidy::clippy(&mut image)?);
+    summary.step("clippy of the images", tidy::clippy_images()?);
     summary.step("tidy", tidy::check()?);
     let (output, success) = test()?;
     summary.libtest(&output, success);

@@ -11,7 +11,7 @@ const OTHER_ADDRESS: &str = "10.0.2.21";
 
 /// A session of one guest calls another's service by its name, until that is gone with its guest.
 pub(super) fn one_finds_another(harness: &mut Harness) -> Result {
-    let site = Site::new(harness)?;
+    let site = Site::trial(harness)?;
     let _one = site.guest()?;
     let two = Domain::appliance("two", OTHER_ADDRESS);
     two.create(&site.host)?;

@@ -12,7 +12,7 @@ use lab::{
 };
 
 pub(super) fn dom0_and_outside(harness: &mut Harness) -> Result {
-    let site = Site::new(harness)?;
+    let site = Site::trial(harness)?;
     let guest = site.guest()?;
     contains("dom0's answer", &site.host.must(&format!("wget -q -O - {}", url("/")))?, "aqueduct")?;
     contains("the answer to the outside", &curl(&[&url("/")])?, "aqueduct")?;
@@ -78,7 +78,7 @@ pub(super) fn large_file(harness: &mut Harness) -> Result {
 /// One appliance fetches another's file for dom0.
 pub(super) fn guest_to_guest(harness: &mut Harness) -> Result {
     const OTHER: &str = "10.0.2.21";
-    let site = Site::new(harness)?;
+    let site = Site::trial(harness)?;
     let _guest = site.guest()?;
     let other = Domain::appliance("two", OTHER);
     other.create(&site.host)?;

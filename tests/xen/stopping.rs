@@ -5,7 +5,7 @@ use command::failure::Result;
 use lab::harness::{Harness, contains, equal};
 
 pub(super) fn when_asked(harness: &mut Harness) -> Result {
-    let site = Site::new(harness)?;
+    let site = Site::trial(harness)?;
     for (command, reason) in [("xl shutdown one", 0), ("xl reboot one", 1)] {
         let guest = site.guest()?;
         site.host.must(command)?;

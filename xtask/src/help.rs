@@ -22,7 +22,9 @@ cargo xtask bench native          bulk TCP without a VM: our stack over a TAP, t
 cargo xtask bench rpc             Cap'n Proto: ours, the capnp-rpc crate, the C++ library
 cargo xtask bench pipe            ZeroMQ: ours, libzmq, the zeromq crate; pipelines beside straight-line code
 cargo xtask image                 build the bootable ELF; the last line printed is its path
-    --http-only                   without RPC and ZeroMQ, at about half of the size
+    --services LIST               with these only, as http,rpc (default: http,rpc,zmq)
+    --http-only                   the same as --services http: about half of the size
+    --trial                       with routes for tests; never where others can reach it
 cargo xtask bundle DIR --out FILE make a boot bundle
 cargo xtask codegen               remake the code generated from schemas
 cargo xtask tidy                  check the shape of the tree: crate arrows, lengths, unsafe

@@ -2,17 +2,24 @@
 
 use command::{failure::Result, programs::Install};
 use image_builder::image::{self, Options};
+use lexopt::ValueExt;
 use std::process::ExitCode;
 
 pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
     let mut install = Install::Yes;
     let mut options = Options::default();
+    let mut services = None;
     while let Some(argument) = arguments.next()? {
         match argument {
             lexopt::Arg::Long("no-install") => install = Install::OnlyTell,
-            lexopt::Arg::Long("http-only") => options = Options::http_only(),
+            lexopt::Arg::Long("trial") => options = Options::trial(),
+            lexopt::Arg::Long("services") => services = Some(arguments.value()?.string()?),
+            lexopt::Arg::Long("http-only") => services = Some("http".into()),
             other => return Err(other.unexpected().into()),
         }
+    }
+    if let Some(list) = services {
+        options = options.with_services(&list)?;
     }
     let image = image::build(&options, install)?;
     let [bytes, unpacked] = [&image.shipped, &image.unpacked]

@@ -1,17 +1,15 @@
 //! curl against the guest and against the process.
 
 use command::{
+    child::Child,
     failure::{OrSay, Result, fail},
     paths,
 };
 use config::Bundle;
 use image_builder::bundle;
-use lab::{
-    harness::{
-        GUEST_ADDRESS, Harness, PROCESS_ADDRESS, Server, Setup, contains, curl, equal, noise,
-        same_bytes,
-    },
-    link,
+use lab::harness::{
+    GUEST_ADDRESS, Harness, PROCESS_ADDRESS, Server, Setup, contains, curl, equal, noise,
+    same_bytes,
 };
 use std::{
     net::SocketAddr,
@@ -43,12 +41,12 @@ const BODIES_CONFIG: &str = "[http]\nbody_bytes_max = 16_777_216\n";
 
 pub(super) fn bodies_guest(harness: &mut Harness) -> Result {
     let bundle = harness.bundle(BODIES_CONFIG, &[])?;
-    on_guest(harness, bundle, bodies)
+    on_trial_guest(harness, bundle, bodies)
 }
 
 pub(super) fn bodies_process(harness: &mut Harness) -> Result {
     let bundle = harness.bundle(BODIES_CONFIG, &[])?;
-    on_process(harness, &bundle, bodies)
+    on_trial_process(harness, &bundle, bodies)
 }
 
 const BIG_BYTES: usize = 64 << 20;
@@ -65,29 +63,40 @@ pub(super) fn big_file_process(harness: &mut Harness) -> Result {
 
 pub(super) fn process_stops_gracefully(harness: &mut Harness) -> Result {
     let bundle = harness.bundle("", &[])?;
-    let child = harness.process(&bundle, &[])?;
+    let child = harness.process(&bundle)?;
     Server::Process(Box::new(child)).stop(Duration::from_secs(15))
 }
 
-/// Checks what a guest with the debug endpoints serves.
-pub(super) fn on_guest(
-    harness: &mut Harness,
-    bundle: PathBuf,
-    check: fn(&Harness, SocketAddr) -> Result,
-) -> Result {
-    let words = format!("{} debug", link::guest_words());
-    let guest = harness.boot(&Setup { words, bundle: Some(bundle), ..Setup::default() })?;
+/// Checks what the image serves.
+fn on_guest(harness: &mut Harness, bundle: PathBuf, check: Check) -> Result {
+    check_guest(harness, Setup { bundle: Some(bundle), ..Setup::default() }, check)
+}
+
+/// Checks what the process serves.
+fn on_process(harness: &Harness, bundle: &Path, check: Check) -> Result {
+    check_process(harness, harness.process(bundle)?, check)
+}
+
+/// Checks what the trial image serves.
+pub(super) fn on_trial_guest(harness: &mut Harness, bundle: PathBuf, check: Check) -> Result {
+    check_guest(harness, Setup { bundle: Some(bundle), ..Setup::trial() }, check)
+}
+
+/// Checks what the trial process serves.
+pub(super) fn on_trial_process(harness: &Harness, bundle: &Path, check: Check) -> Result {
+    check_process(harness, harness.trial_process(bundle)?, check)
+}
+
+/// What is asked of a server at an address.
+pub(super) type Check = fn(&Harness, SocketAddr) -> Result;
+
+fn check_guest(harness: &mut Harness, setup: Setup, check: Check) -> Result {
+    let guest = harness.boot(&setup)?;
     let result = check(harness, GUEST_ADDRESS);
     Server::Guest(Box::new(guest)).judge(result)
 }
 
-/// The same with the process.
-pub(super) fn on_process(
-    harness: &mut Harness,
-    bundle: &Path,
-    check: fn(&Harness, SocketAddr) -> Result,
-) -> Result {
-    let child = harness.process(bundle, &["--debug-endpoints"])?;
+fn check_process(harness: &Harness, child: Child, check: Check) -> Result {
     let result = check(harness, PROCESS_ADDRESS);
     Server::Process(Box::new(child)).judge(result)
 }

@@ -18,9 +18,8 @@ pub(super) fn loss_and_reordering(harness: &mut Harness) -> Result {
     let impairments = Impairments { lost: 2, doubled: 1, reordered: 5, seed };
     let file = noise(FILE_BYTES);
     let bundle = harness.bundle("[http]\nbody_bytes_max = 8_388_608\n", &[("site/file", &file)])?;
-    let words = format!("{} debug", link::guest_words());
     let more = lossy_wire::start(&harness.scratch, impairments)?;
-    let setup = Setup { words, bundle: Some(bundle), offloads: false, more, ..Setup::default() };
+    let setup = Setup { bundle: Some(bundle), offloads: false, more, ..Setup::trial() };
     let guest = harness.boot(&setup)?;
     let result = transfers(harness, &file)
         .map_err(|failure| Failure(format!("{failure}\nwith {impairments:?}")));

@@ -39,16 +39,16 @@ pub(super) fn before_the_process(harness: &mut Harness) -> Result {
     on_process(harness, before)
 }
 
-fn on_guest(harness: &mut Harness, check: fn(&Harness, SocketAddr) -> Result) -> Result {
+fn on_guest(harness: &mut Harness, check: curl::Check) -> Result {
     let bundle = bundle(harness)?;
-    curl::on_guest(harness, bundle, check)
+    curl::on_trial_guest(harness, bundle, check)
 }
 
-fn on_process(harness: &mut Harness, check: fn(&Harness, SocketAddr) -> Result) -> Result {
+fn on_process(harness: &mut Harness, check: curl::Check) -> Result {
     // For its address, at which nginx listens.
     harness.tap()?;
     let bundle = bundle(harness)?;
-    curl::on_process(harness, &bundle, check)
+    curl::on_trial_process(harness, &bundle, check)
 }
 
 fn bundle(harness: &Harness) -> Result<PathBuf> {

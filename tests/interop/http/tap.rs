@@ -20,7 +20,7 @@ idle_timeout_seconds = 600
 pub(super) fn transfers(harness: &mut Harness) -> Result {
     let big = noise(BIG_BYTES);
     let bundle = harness.bundle(CONFIG, &[("site/big", &big)])?;
-    let child = harness.process_on_tap(&bundle, &["--debug-endpoints"])?;
+    let child = harness.trial_process_on_tap(&bundle)?;
     let result = both_ways(harness, &big).and_then(|()| {
         let tap = harness.tap()?.name().to_owned();
         link::ip(&["link", "set", &tap, "gso_max_segs", "1"])?;
@@ -49,7 +49,7 @@ fn both_ways(harness: &Harness, big: &[u8]) -> Result {
 /// wrk on connections kept and on new ones, then a thousand connections at once.
 pub(super) fn crowds(harness: &mut Harness) -> Result {
     let bundle = harness.bundle(CONFIG, &[])?;
-    let child = harness.process_on_tap(&bundle, &[])?;
+    let child = harness.process_on_tap(&bundle)?;
     let result = wrk(&["-c64"]).and_then(|()| wrk(&["-c16", "-H", "Connection: close"]));
     let result = result.and_then(|()| {
         let mut streams = load::open(GUEST_ADDRESS, 1_000)?;
@@ -61,6 +61,6 @@ pub(super) fn crowds(harness: &mut Harness) -> Result {
 
 pub(super) fn stops_gracefully(harness: &mut Harness) -> Result {
     let bundle = harness.bundle("", &[])?;
-    let child = harness.process_on_tap(&bundle, &[])?;
+    let child = harness.process_on_tap(&bundle)?;
     Server::Process(Box::new(child)).stop(Duration::from_secs(15))
 }

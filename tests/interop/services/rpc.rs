@@ -57,15 +57,14 @@ fn services(host: IpAddr) -> Result {
 
 pub(super) fn relaying_process(harness: &mut Harness) -> Result {
     let bundle = harness.bundle("", &[])?;
-    let child = harness.process(&bundle, &["--debug-endpoints"])?;
+    let child = harness.trial_process(&bundle)?;
     let result = relayed(PROCESS_ADDRESS.ip(), PEER_ADDRESS);
     Server::Process(Box::new(child)).judge(result)
 }
 
 pub(super) fn relaying_guest(harness: &mut Harness) -> Result {
     let bundle = harness.bundle("", &[])?;
-    let words = format!("{} debug", link::guest_words());
-    let guest = harness.boot(&Setup { words, bundle: Some(bundle), ..Setup::default() })?;
+    let guest = harness.boot(&Setup { bundle: Some(bundle), ..Setup::trial() })?;
     let peer = SocketAddr::new(link::HOST_IPV4, PEER_ADDRESS.port());
     let result = relayed(GUEST_ADDRESS.ip(), peer);
     Server::Guest(Box::new(guest)).judge(result)

@@ -21,7 +21,7 @@ pub(super) fn patterns_and_mechanisms(_: &mut Harness) -> Result {
 /// The same, of sockets in the appliance as a process.
 pub(super) fn patterns_process(harness: &mut Harness) -> Result {
     let bundle = harness.bundle("", &[])?;
-    let child = harness.process(&bundle, &["--debug-endpoints"])?;
+    let child = harness.trial_process(&bundle)?;
     let result = patterns(PROCESS_ADDRESS, PROCESS_ADDRESS.ip());
     Server::Process(Box::new(child)).judge(result)
 }
@@ -29,8 +29,7 @@ pub(super) fn patterns_process(harness: &mut Harness) -> Result {
 /// The same, of sockets in the image.
 pub(super) fn patterns_guest(harness: &mut Harness) -> Result {
     let bundle = harness.bundle("", &[])?;
-    let words = format!("{} debug", link::guest_words());
-    let setup = Setup { words, bundle: Some(bundle), memory_mib: MEMORY_MIB, ..Setup::default() };
+    let setup = Setup { bundle: Some(bundle), memory_mib: MEMORY_MIB, ..Setup::trial() };
     let guest = harness.boot(&setup)?;
     let result = patterns(GUEST_ADDRESS, link::HOST_IPV4);
     Server::Guest(Box::new(guest)).judge(result)
@@ -62,10 +61,9 @@ fn service(host: IpAddr) -> Result {
 /// A session of a guest calls the process's service, and the other way around.
 pub(super) fn appliances_call_each_other(harness: &mut Harness) -> Result {
     let bundle = harness.bundle("", &[])?;
-    let words = format!("{} debug", link::guest_words());
-    let guest = harness.boot(&Setup { words, bundle: Some(bundle.clone()), ..Setup::default() })?;
+    let guest = harness.boot(&Setup { bundle: Some(bundle.clone()), ..Setup::trial() })?;
     let here = SocketAddr::new(link::HOST_IPV4, 8080);
-    let child = harness.process_at(here, &bundle, &["--debug-endpoints"])?;
+    let child = harness.trial_process_at(here, &bundle)?;
     let result = transformed(GUEST_ADDRESS, link::HOST_IPV4)
         .and_then(|()| transformed(here, link::GUEST_IPV4));
     let result = Server::Process(Box::new(child)).judge(result);

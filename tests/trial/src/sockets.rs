@@ -51,10 +51,7 @@ pub(crate) async fn transform_elsewhere<P: Platform>(
 
 /// The connection becomes a [`script`]'s. Its client sends a line of words and reads `ready`, then
 /// what the script says at its end; when the client goes, so does the script.
-pub(crate) async fn run_script<P: Platform>(
-    context: Context<P>,
-    _request: web::Request,
-) -> Reply {
+pub(crate) async fn run_script<P: Platform>(context: Context<P>, _request: web::Request) -> Reply {
     let head = Response::new(Status::SWITCHING_PROTOCOLS).with_header("Upgrade", "zmq-trial");
     Reply::upgrade(head, move |mut flow| async move {
         // A client that has gone needs no answer.

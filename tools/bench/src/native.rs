@@ -40,8 +40,6 @@ const CONFIG: &str = "\
 [http]
 access_log = false
 body_bytes_max = 1_073_741_824
-[debug]
-endpoints = true
 ";
 const OURS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 9, 0, 2)), 80);
 const KERNELS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 9, 2, 2)), 80);
@@ -53,7 +51,7 @@ pub(super) fn main(words: &[OsString]) -> Result<ExitCode> {
         _ => fail!("`cargo xtask bench native` takes no more than --no-install"),
     };
     programs::need(&[&programs::IP, &NSENTER], install)?;
-    let process = process::build()?;
+    let process = process::build_trial()?;
     let own = std::env::current_exe().or_say(|| "cannot find xtask itself".into())?;
     let mut command = namespace::command();
     command.arg(own).arg(NATIVE_VERB).arg(process);

@@ -130,7 +130,8 @@ pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
 
 /// A host with both guests' files and wrk in its dom0.
 fn prepare(install: Install) -> Result<Host> {
-    let image = image::build(&image::Options::default(), install)?;
+    // For its sink and its proxy: two rows need them.
+    let image = image::build(&image::Options::trial(), install)?;
     let peer = linux_guest::make(PAGE, install)?;
     let options = Options { guests_mib: 4 * GUEST_MIB + 64, ..Options::default() };
     let host = Host::start(&Dom0::get(install)?, &options)?;

@@ -2,6 +2,7 @@
 
 use crate::{
     elf::{Program, Segment},
+    features,
     pack::{self, Packed},
     symbols::{self, Symbols},
 };
@@ -73,7 +74,39 @@ impl Default for Options {
 impl Options {
     /// The appliance with HTTP, without the code of RPC and ZeroMQ: about half of the size.
     pub fn http_only() -> Self {
-        Self { features: Some(Vec::new()), output: "aqueduct-http".into(), ..Self::default() }
+        Self::default().only(&["http".into()])
+    }
+
+    /// The trial appliance with all services: what has routes for tests beside the shipped one's.
+    pub fn trial() -> Self {
+        Self { package: "trial-bare".into(), output: "aqueduct-trial".into(), ..Self::default() }
+    }
+
+    /// The same with these services only: `list` has their names, with a comma between two. Each is a
+    /// feature of the package.
+    ///
+    /// # Errors
+    ///
+    /// The list is empty, or names what is no service.
+    pub fn with_services(&self, list: &str) -> Result<Self> {
+        let all = features::of(&self.workspace, &self.package)?;
+        let wanted: Vec<&str> =
+            list.split(',').map(str::trim).filter(|it| !it.is_empty()).collect();
+        let allowed = all.join(", ");
+        if let Some(unknown) = wanted.iter().find(|name| !all.iter().any(|it| it == *name)) {
+            fail!("there is no service `{unknown}`; allowed: {allowed}");
+        }
+        if wanted.is_empty() {
+            fail!("an image needs a service; allowed: {allowed}");
+        }
+        let services: Vec<_> =
+            all.iter().filter(|it| wanted.contains(&it.as_str())).cloned().collect();
+        Ok(if services == all { self.clone() } else { self.only(&services) })
+    }
+
+    fn only(&self, services: &[String]) -> Self {
+        let output = format!("{}-{}", self.output, services.join("-"));
+        Self { features: Some(services.to_vec()), output, ..self.clone() }
     }
 
     /// Where the last build has put it.

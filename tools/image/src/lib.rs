@@ -4,6 +4,7 @@
 
 pub mod bundle;
 mod elf;
+mod features;
 pub mod image;
 mod pack;
 mod symbols;

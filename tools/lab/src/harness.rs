@@ -50,10 +50,19 @@ impl Case {
 /// A namespace of the network to itself, made by the runner, with a TAP in it.
 pub struct Harness {
     tap: Option<Tap>,
-    kernel: PathBuf,
-    process: PathBuf,
+    shipped: Programs,
+    trial: Programs,
     /// For files; gone afterwards.
     pub scratch: Scratch,
+}
+
+/// An appliance in both of its forms.
+#[derive(Clone, Debug)]
+pub struct Programs {
+    /// The bootable image.
+    pub kernel: PathBuf,
+    /// The Linux process.
+    pub process: PathBuf,
 }
 
 /// How a test's guest differs from the usual one.
@@ -67,7 +76,9 @@ pub struct Setup {
     pub words: String,
     /// Configuration and content, if any.
     pub bundle: Option<PathBuf>,
-    /// Another image than the one under test.
+    /// The trial appliance, which has routes for tests, and not the one that ships.
+    pub is_trial: bool,
+    /// Another image than either.
     pub kernel: Option<PathBuf>,
     /// Whether there is an entropy device.
     pub entropy: bool,
@@ -84,11 +95,19 @@ impl Default for Setup {
             memory_mib: 256,
             words: link::guest_words(),
             bundle: None,
+            is_trial: false,
             kernel: None,
             entropy: true,
             offloads: true,
             more: Vec::new(),
         }
+    }
+}
+
+impl Setup {
+    /// The usual guest, of the trial appliance.
+    pub fn trial() -> Self {
+        Self { is_trial: true, ..Self::default() }
     }
 }
 
@@ -114,14 +133,19 @@ impl Harness {
     /// # Errors
     ///
     /// We are in no namespace of our own.
-    pub fn new(kernel: PathBuf, process: PathBuf) -> Result<Self> {
+    pub fn new(shipped: Programs, trial: Programs) -> Result<Self> {
         link::ip(&["link", "set", "lo", "up"])?;
-        Ok(Self { tap: None, kernel, process, scratch: Scratch::new()? })
+        Ok(Self { tap: None, shipped, trial, scratch: Scratch::new()? })
     }
 
-    /// The bootable image.
+    /// The image that ships.
     pub fn kernel(&self) -> &Path {
-        &self.kernel
+        &self.shipped.kernel
+    }
+
+    /// The trial image, which has routes for tests.
+    pub fn trial_kernel(&self) -> &Path {
+        &self.trial.kernel
     }
 
     /// The wire's end on our side.
@@ -164,11 +188,12 @@ impl Harness {
     /// Starts a guest and returns at once.
     pub fn start(&mut self, setup: &Setup) -> Result<Guest> {
         let netdev = Netdev::Tap { name: self.tap()?.name().to_owned(), offloads: setup.offloads };
+        let programs = if setup.is_trial { &self.trial } else { &self.shipped };
         let spec = Spec {
             machine: setup.machine,
-            accel: Accel::best(&self.kernel, setup.machine)?,
+            accel: Accel::best(&programs.kernel, setup.machine)?,
             memory_mib: setup.memory_mib,
-            kernel: setup.kernel.clone().unwrap_or_else(|| self.kernel.clone()),
+            kernel: setup.kernel.clone().unwrap_or_else(|| programs.kernel.clone()),
             initrd: setup.bundle.clone(),
             append: setup.words.clone(),
             netdev,
@@ -188,29 +213,63 @@ impl Harness {
     }
 
     /// Starts the Linux process on the kernel's sockets and waits until it answers.
-    pub fn process(&mut self, bundle: &Path, arguments: &[&str]) -> Result<Child> {
-        self.process_at(PROCESS_ADDRESS, bundle, arguments)
+    ///
+    /// # Errors
+    ///
+    /// It does not answer in time.
+    pub fn process(&self, bundle: &Path) -> Result<Child> {
+        on_sockets(&self.shipped, PROCESS_ADDRESS, bundle)
     }
 
-    /// The same at another of this machine's addresses.
-    pub fn process_at(
-        &mut self,
-        address: SocketAddr,
-        bundle: &Path,
-        arguments: &[&str],
-    ) -> Result<Child> {
-        let mut command = Command::new(&self.process);
-        command.arg("--http").arg(address.to_string()).args(arguments);
-        answering(&mut command, bundle, address)
+    /// Starts that of the trial appliance.
+    ///
+    /// # Errors
+    ///
+    /// It does not answer in time.
+    pub fn trial_process(&self, bundle: &Path) -> Result<Child> {
+        self.trial_process_at(PROCESS_ADDRESS, bundle)
     }
 
-    /// Starts it on the TAP, with its own stack and at the guest's addresses, and waits until it
-    /// answers.
-    pub fn process_on_tap(&mut self, bundle: &Path, arguments: &[&str]) -> Result<Child> {
-        let mut command = Command::new(&self.process);
-        command.args(["--tap", self.tap()?.name()]).args(link::guest_words().split_whitespace());
-        answering(command.args(arguments), bundle, GUEST_ADDRESS)
+    /// Starts that of the trial appliance at another of this machine's addresses.
+    ///
+    /// # Errors
+    ///
+    /// It does not answer in time.
+    pub fn trial_process_at(&self, address: SocketAddr, bundle: &Path) -> Result<Child> {
+        on_sockets(&self.trial, address, bundle)
     }
+
+    /// Starts the Linux process on the TAP, with its own stack and at the guest's addresses, and waits
+    /// until it answers.
+    ///
+    /// # Errors
+    ///
+    /// There is no TAP, or it does not answer in time.
+    pub fn process_on_tap(&mut self, bundle: &Path) -> Result<Child> {
+        let name = self.tap()?.name().to_owned();
+        on_tap(&self.shipped, &name, bundle)
+    }
+
+    /// Starts that of the trial appliance on the TAP.
+    ///
+    /// # Errors
+    ///
+    /// There is no TAP, or it does not answer in time.
+    pub fn trial_process_on_tap(&mut self, bundle: &Path) -> Result<Child> {
+        let name = self.tap()?.name().to_owned();
+        on_tap(&self.trial, &name, bundle)
+    }
+}
+
+fn on_sockets(programs: &Programs, address: SocketAddr, bundle: &Path) -> Result<Child> {
+    let mut command = Command::new(&programs.process);
+    answering(command.arg("--http").arg(address.to_string()), bundle, address)
+}
+
+fn on_tap(programs: &Programs, tap: &str, bundle: &Path) -> Result<Child> {
+    let mut command = Command::new(&programs.process);
+    command.args(["--tap", tap]).args(link::guest_words().split_whitespace());
+    answering(&mut command, bundle, GUEST_ADDRESS)
 }
 
 fn answering(command: &mut Command, bundle: &Path, address: SocketAddr) -> Result<Child> {

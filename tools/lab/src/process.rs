@@ -9,10 +9,20 @@ use std::path::PathBuf;
 ///
 /// It does not build.
 pub fn build() -> Result<PathBuf> {
+    build_package("aqueduct-linux", "aqueduct")
+}
+
+/// Builds the trial appliance, which has routes for tests besides; its path.
+///
+/// # Errors
+///
+/// It does not build.
+pub fn build_trial() -> Result<PathBuf> {
+    build_package("trial-linux", "aqueduct-trial")
+}
+
+fn build_package(package: &str, program: &str) -> Result<PathBuf> {
     let mut command = cargo::command();
-    cargo::build(
-        command.args(["build", "--release", "--package", "aqueduct-linux"]),
-        "the process",
-    )?;
-    Ok(paths::target().join("release").join("aqueduct"))
+    cargo::build(command.args(["build", "--release", "--package", package]), "the process")?;
+    Ok(paths::target().join("release").join(program))
 }

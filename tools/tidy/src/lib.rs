@@ -18,8 +18,8 @@ use std::{
     process::{Command, Stdio},
 };
 
-/// The crate that holds the unsafe code, and the one that must name a symbol for its boot code.
-const MAY_BE_UNSAFE: &[&str] = &["machine", "aqueduct-bare"];
+/// The crate that holds the unsafe code, and those that must name a symbol for its boot code.
+const MAY_BE_UNSAFE: &[&str] = &["machine", "aqueduct-bare", "trial-bare"];
 const FILE_LINES_MAX: usize = 600;
 /// Documents that stay short enough to be read.
 const DOCUMENTS: &[(&str, usize)] = &[("README.md", 80), ("ARCHITECTURE.md", 200)];
@@ -38,14 +38,24 @@ pub fn check() -> Result<bool> {
     Ok(problems.is_empty())
 }
 
-/// Clippy over the workspace and over the image's package; whether both are clean.
+/// Clippy over the workspace and over the packages of images; whether both are clean.
 ///
 /// # Errors
 ///
 /// Cargo cannot be started.
 pub fn clippy_all() -> Result<bool> {
     let workspace = clippy(cargo::command().arg("clippy"))?;
-    Ok(clippy(&mut image::Options::default().cargo("clippy", "dev"))? && workspace)
+    Ok(clippy_images()? && workspace)
+}
+
+/// Clippy over the packages of images; whether they are clean.
+///
+/// # Errors
+///
+/// Cargo cannot be started.
+pub fn clippy_images() -> Result<bool> {
+    let shipped = clippy(&mut image::Options::default().cargo("clippy", "dev"))?;
+    Ok(clippy(&mut image::Options::trial().cargo("clippy", "dev"))? && shipped)
 }
 
 /// Runs a clippy command with our limits, the length of functions among them.

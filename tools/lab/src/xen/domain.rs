@@ -38,7 +38,7 @@ impl Domain {
             name: name.to_owned(),
             kernel: "image".to_owned(),
             ramdisk: Some("bundle".to_owned()),
-            words: format!("ip={address}/24 debug"),
+            words: format!("ip={address}/24"),
             memory_mib: 64,
             // Always the same: dom0 remembers who has an address.
             interfaces: vec![format!("bridge=xenbr0,mac={}", mac_of(address))],
