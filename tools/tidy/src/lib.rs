@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod arrows;
+mod cycles;
 mod packages;
 
 pub use packages::binaries;
@@ -32,6 +33,7 @@ pub fn check() -> Result<bool> {
     problems.extend(unsafe_code(&packages)?);
     problems.extend(file_lengths()?);
     problems.extend(documents());
+    problems.extend(cycles::problems()?);
     for problem in &problems {
         println!("tidy: {problem}");
     }
