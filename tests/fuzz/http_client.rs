@@ -33,20 +33,25 @@ fn receive(kind: u8, input: &[u8], piece_len: usize) -> (Vec<String>, Transport)
         ring.extend_from_slice(piece);
         let mut at = 0;
         loop {
-            let (count, event) = connection.handle_input(now, &ring[at..]);
-            at += count;
-            let Some(event) = event else { break };
-            note(event, &mut connection, &mut events);
+            let base = at;
+            at += connection.handle_input(now, &ring[at..]);
+            while let Some(event) = connection.poll_event() {
+                note(event, &ring[base..], &mut connection, &mut events);
+            }
+            if at == base {
+                break;
+            }
         }
         ring.drain(..at);
     }
-    if let Some(event) = connection.handle_end(now) {
-        note(event, &mut connection, &mut events);
+    connection.handle_end(now);
+    while let Some(event) = connection.poll_event() {
+        note(event, &[], &mut connection, &mut events);
     }
     (events, connection.transport())
 }
 
-fn note(event: Event<'_>, connection: &mut Connection, events: &mut Vec<String>) {
+fn note(event: Event, input: &[u8], connection: &mut Connection, events: &mut Vec<String>) {
     match event {
         Event::Response(response) => {
             events.push(format!("{:?} {:?}", response.status(), response.content_length()));
@@ -55,8 +60,8 @@ fn note(event: Event<'_>, connection: &mut Connection, events: &mut Vec<String>)
                 events.push(String::new());
             }
         }
-        Event::Data(data) => {
-            let text = format!("{}", data.escape_ascii());
+        Event::Data(range) => {
+            let text = format!("{}", input[range].escape_ascii());
             events.last_mut().expect("a response came first").push_str(&text);
         }
         Event::End(trailers) => {

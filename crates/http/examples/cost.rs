@@ -2,12 +2,11 @@
 //!
 //! `cost REQUESTS HEADERS [1]`; with 1, no request repeats the one before.
 
-use http::server::{Connection, Event};
+use http::server::{Config, Connection, Event, Shared};
 
 use std::hint::black_box;
 use std::rc::Rc;
 use std::time::Duration;
-use web::date::DateCache;
 use web::{Method, Response, Status};
 
 const FIELDS: [&str; 9] = [
@@ -37,11 +36,12 @@ fn main() {
     let inputs =
         if arguments.next() == Some(1) { [&request, &other] } else { [&request, &request] };
     let mut out = [0; 4096];
-    let mut dates = DateCache::default();
-    let mut connection = Connection::new(Rc::default(), Duration::ZERO);
+    let start = Some(Duration::from_secs(1_700_000_000));
+    let config = Config { wall_clock_start: start, ..Config::default() };
+    let mut connection = Connection::new(Rc::new(Shared::new(config)), Duration::ZERO);
     let mut written = 0;
     for input in inputs.into_iter().cycle().take(requests) {
-        written += serve(&mut connection, black_box(input.as_bytes()), &mut dates, &mut out);
+        written += serve(&mut connection, black_box(input.as_bytes()), &mut out);
     }
     println!(
         "{written} bytes, connection {} bytes, {} bytes of head",
@@ -51,20 +51,15 @@ fn main() {
 }
 
 #[inline(never)]
-fn serve(
-    connection: &mut Connection,
-    input: &[u8],
-    dates: &mut DateCache,
-    out: &mut [u8],
-) -> usize {
+fn serve(connection: &mut Connection, input: &[u8], out: &mut [u8]) -> usize {
     let now = Duration::from_secs(1);
-    let (_, event) = connection.handle_input(now, input);
-    if let Some(Event::Request(request)) = event {
+    connection.handle_input(now, input);
+    if let Some(Event::Request(request)) = connection.poll_event() {
         let response = match (request.method(), request.path()) {
             (Method::Get, b"/") => Response::ok("text/plain", "hello, world\n"),
             _ => Response::plain(Status::NOT_FOUND),
         };
         connection.respond(now, response).expect("a request is open");
     }
-    connection.poll_transmit(now, Some(dates.at(1_700_000_000)), out)
+    connection.poll_transmit(now, out)
 }

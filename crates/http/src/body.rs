@@ -35,10 +35,11 @@ impl BodyFraming {
     }
 }
 
-/// A piece of received content.
+/// What input turned out to be.
 #[derive(Debug)]
-enum Piece<'a> {
-    Data(&'a [u8]),
+enum Piece {
+    /// So many bytes of content, the last that were taken.
+    Data(usize),
     End(Option<Trailers>),
 }
 
@@ -73,12 +74,8 @@ impl BodyDecoder {
     }
 
     /// Takes bytes from `input`: how many, and the piece they yield.
-    fn read<'a>(
-        &mut self,
-        input: &'a [u8],
-        limits: &Limits,
-    ) -> Result<(usize, Option<Piece<'a>>), Error> {
-        let data_max = match &mut self.state {
+    fn read(&mut self, input: &[u8], limits: &Limits) -> Result<(usize, Option<Piece>), Error> {
+        let len_max = match &mut self.state {
             State::Ended => return Ok((0, None)),
             State::Length(left) => *left,
             State::UntilClose => u64::MAX,
@@ -87,21 +84,17 @@ impl BodyDecoder {
         if input.is_empty() {
             return Ok((0, None));
         }
-        let data = prefix(input, data_max);
-        self.allowed = self.allowed.checked_sub(data.len() as u64).ok_or(Error::BodyTooLarge)?;
+        let len = prefix_len(input, len_max);
+        self.allowed = self.allowed.checked_sub(len as u64).ok_or(Error::BodyTooLarge)?;
         if let State::Length(left) = &mut self.state {
-            *left -= data.len() as u64;
+            *left -= len as u64;
         }
-        Ok((data.len(), Some(Piece::Data(data))))
+        Ok((len, Some(Piece::Data(len))))
     }
 
-    /// Whether the end is reached without another byte; the caller then reports it.
-    fn take_end(&mut self) -> bool {
-        let ended = matches!(self.state, State::Length(0));
-        if ended {
-            self.state = State::Ended;
-        }
-        ended
+    /// Whether the bytes taken last were the end's, which no further byte tells.
+    fn has_ended(&self) -> bool {
+        matches!(self.state, State::Length(0))
     }
 
     /// Whether the end of the connection ends the content rightly.
@@ -162,8 +155,7 @@ pub(crate) fn request_framing(
     }
 }
 
-/// As many leading bytes of `input` as there are, at most `len_max`.
-fn prefix(input: &[u8], len_max: u64) -> &[u8] {
-    let len = usize::try_from(len_max).map_or(input.len(), |len_max| len_max.min(input.len()));
-    input.get(..len).unwrap_or(input)
+/// How many leading bytes `input` has, at most `len_max`.
+fn prefix_len(input: &[u8], len_max: u64) -> usize {
+    usize::try_from(len_max).map_or(input.len(), |len_max| len_max.min(input.len()))
 }

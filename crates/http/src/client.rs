@@ -9,24 +9,27 @@ pub use request::Request;
 pub use response::Response;
 
 use crate::body::{BodyFraming, Demand, Receiver};
+use crate::events::Events;
 use crate::head::PartialHead;
 use crate::send::Sender;
 use crate::{Error, Limits, OutOfTurn, Transport};
+use alloc::boxed::Box;
 use alloc::rc::Rc;
+use core::ops::Range;
 use core::time::Duration;
 use web::fields::{FieldLines, Section};
 use web::{Content, Data, Trailers};
 
-/// What input turned out to be.
+/// What came of input, or of time.
 #[derive(Debug)]
-pub enum Event<'a> {
+pub enum Event {
     /// The final response; interim ones are skipped. If its `content_length` is not empty, `Data` and `End` follow
     /// once the application asked for them by [`Connection::read_body`].
     Response(Response),
-    /// Content, borrowed from the input.
-    Data(&'a [u8]),
+    /// Content: where it is in the input that was handled last.
+    Data(Range<usize>),
     /// The end of the content, with its trailer section if there was one.
-    End(Option<Trailers>),
+    End(Option<Box<Trailers>>),
     /// The response was refused or did not come. Nothing follows on this connection.
     Failed(Error),
 }
@@ -35,6 +38,8 @@ pub enum Event<'a> {
 #[derive(Debug)]
 pub struct Connection {
     limits: Rc<Limits>,
+    /// What nobody has asked for yet.
+    events: Events<Event>,
     /// The part of a head that has arrived.
     head: Section,
     partial: PartialHead,
@@ -77,6 +82,7 @@ impl Connection {
     pub fn new(limits: Rc<Limits>) -> Connection {
         Connection {
             limits,
+            events: Events::default(),
             head: Section::default(),
             partial: PartialHead::default(),
             input: Input::Idle,
@@ -117,6 +123,12 @@ impl Connection {
         self.read_deadline = Some(now + self.limits.response_timeout);
         self.arm_write(now);
         Ok(())
+    }
+
+    /// The next thing that came of input, its end, or time.
+    #[inline]
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.poll().or_else(|| self.events.poll_end().then_some(Event::End(None)))
     }
 
     /// Whether [`poll_transmit`](Connection::poll_transmit) has something to write.
@@ -209,44 +221,32 @@ impl Connection {
     }
 
     /// Ends what made no progress in time; does nothing before [`next_deadline`](Connection::next_deadline).
-    pub fn handle_timeout(&mut self, now: Duration) -> Option<Event<'static>> {
+    pub fn handle_timeout(&mut self, now: Duration) {
         let due = |deadline: Option<Duration>| deadline.is_some_and(|deadline| deadline <= now);
-        if due(self.write_deadline) {
-            return Some(self.fail(Error::Timeout));
-        }
-        if !due(self.read_deadline) {
-            return None;
-        }
-        if self.held.is_some() {
+        let is_read_due = due(self.read_deadline);
+        if due(self.write_deadline) || is_read_due && self.held.is_none() {
+            self.fail(Error::Timeout);
+        } else if is_read_due {
             // RFC 9110 section 10.1.1: the server may not know 100 Continue at all.
             self.release_content(now);
-            return None;
         }
-        Some(self.fail(Error::Timeout))
     }
 
     /// The server ended its sending side.
-    pub fn handle_end(&mut self, now: Duration) -> Option<Event<'static>> {
+    pub fn handle_end(&mut self, now: Duration) {
         match &mut self.input {
-            Input::Idle => {
-                self.finish_transport(Transport::Closed);
-                None
-            }
-            Input::Ended => None,
+            Input::Idle => self.finish_transport(Transport::Closed),
+            Input::Ended => {}
             Input::Head { interim: 0 } if self.head.bytes.is_empty() => {
-                Some(self.fail(Error::NoResponse))
+                self.fail(Error::NoResponse)
             }
             // RFC 9112 section 6.3: without any length, the end of the connection is the end.
-            Input::Body(content) if content.ends_with_connection() => {
+            Input::Body(receiver) if receiver.ends_with_connection() => {
                 self.end_response(now);
-                Some(Event::End(None))
-            }
-            Input::Body(content) if content.is_complete() => {
-                self.exchange.persists = false;
-                None
+                self.events.push(Event::End(None));
             }
             // RFC 9112 section 8: anything else is incomplete.
-            Input::Head { .. } | Input::Body(_) => Some(self.fail(Error::Truncated)),
+            Input::Head { .. } | Input::Body(_) => self.fail(Error::Truncated),
         }
     }
 
@@ -255,9 +255,9 @@ impl Connection {
         self.finish_transport(Transport::Abort);
     }
 
-    fn fail(&mut self, error: Error) -> Event<'static> {
+    fn fail(&mut self, error: Error) {
         self.abort();
-        Event::Failed(error)
+        self.events.push(Event::Failed(error));
     }
 
     fn arm_write(&mut self, now: Duration) {

@@ -27,9 +27,9 @@ impl core::error::Error for OutOfTurn {}
 /// time, so this bounds what waits in a connection; 64 KiB is what one segmentation offload takes.
 pub(crate) const STREAM_PIECE_BYTES_MAX: usize = 64 << 10;
 
-/// Content of so many bytes and more is for lending: a caller who does not lend, or a flow that
-/// copies, has lost one call by it.
-const LENT_BYTES_MIN: usize = 16 << 10;
+/// Content of so many bytes and more is for zero copy: a caller who copies it, or a flow that does, has lost one call
+/// by it.
+const LONG_BYTES_MIN: usize = 16 << 10;
 
 /// Sends one message at a time.
 #[derive(Debug, Default)]
@@ -45,7 +45,7 @@ enum Rest {
     #[default]
     None,
     Full(Data),
-    /// The same, of which some may be lent already; so is all of it then.
+    /// Long content, of which some may be sent from where it lies; so is all of it then.
     Long(Bytes),
     Parts(Data, vec::IntoIter<Data>),
     Stream(Stream),
@@ -95,7 +95,7 @@ impl Sender {
         self.rest = match content {
             _ if framing == BodyFraming::None => Rest::None,
             Content::Empty => Rest::None,
-            Content::Full(data) if data.len() >= LENT_BYTES_MIN => Rest::long(data),
+            Content::Full(data) if data.len() >= LONG_BYTES_MIN => Rest::long(data),
             Content::Full(data) => Rest::Full(data),
             Content::Parts(parts) => Rest::Parts(Data::from(b""), parts.into_iter()),
             Content::Stream(_) => {
@@ -123,8 +123,8 @@ impl Sender {
         }
     }
 
-    /// What is to be lent next instead of written: long content, when all before it is written.
-    pub(crate) fn lendable(&mut self) -> Option<&mut Bytes> {
+    /// What may be sent from where it lies next instead of written: long content, when all before it is written.
+    pub(crate) fn long_output(&mut self) -> Option<&mut Bytes> {
         match &mut self.rest {
             Rest::Long(bytes) if self.spill.is_empty() => Some(bytes),
             _ => None,
@@ -132,7 +132,7 @@ impl Sender {
     }
 
     /// Some of that was taken off its front.
-    pub(crate) fn lent(&mut self) {
+    pub(crate) fn long_output_taken(&mut self) {
         if matches!(&self.rest, Rest::Long(bytes) if bytes.is_empty()) {
             self.rest = Rest::None;
         }
@@ -278,7 +278,7 @@ fn write_data(data: &mut Data, out: &mut [u8], at: &mut usize) -> Progress {
 
 #[cold]
 fn write_long(bytes: &mut Bytes, out: &mut [u8], at: &mut usize) -> Progress {
-    // What is written already goes out by itself, so that the next call can be for lending.
+    // What is written already goes out by itself, so that the next call can be for zero copy.
     if *at > 0 {
         return Progress::Waiting;
     }

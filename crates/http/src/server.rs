@@ -9,6 +9,7 @@ pub use crate::Transport;
 pub(crate) use cached_response::CachedResponse;
 
 use crate::body::{Demand, Receiver};
+use crate::events::Events;
 use crate::head::PartialHead;
 use crate::request::ParsedRequest;
 use crate::send::Sender;
@@ -17,8 +18,11 @@ use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::cell::RefCell;
+use core::ops::Range;
 use core::time::Duration;
 use head_cache::HeadCache;
+use web::date::{DateCache, HttpDate};
 use web::fields::FieldLines;
 use web::{Content, Data, RequestHead, Response, Status, Trailers};
 
@@ -30,6 +34,9 @@ pub struct Config {
     /// The hosts that this server answers for, compared without case and without the port (RFC 9110 section 4.2.3); the
     /// answer for others is 421 (section 15.5.20). None here answers for all.
     pub hosts: Vec<String>,
+    /// Time since 1970-01-01T00:00:00Z when `now` was zero; without a clock there is none, and responses have no date
+    /// (RFC 9110 section 6.6.1).
+    pub wall_clock_start: Option<Duration>,
 }
 
 /// What all connections of a server share: its configuration, and what is known of earlier requests.
@@ -37,28 +44,36 @@ pub struct Config {
 pub struct Shared {
     config: Config,
     heads: HeadCache,
+    date: RefCell<DateCache>,
 }
 
 impl Shared {
     /// For a server that is told this.
     pub fn new(config: Config) -> Shared {
-        Shared { config, heads: HeadCache::default() }
+        Shared { config, heads: HeadCache::default(), date: RefCell::default() }
+    }
+
+    /// The date at `now`, if there is a clock.
+    #[inline]
+    pub fn date(&self, now: Duration) -> Option<HttpDate> {
+        let start = self.config.wall_clock_start?;
+        Some(*self.date.borrow_mut().at((start + now).as_secs()))
     }
 }
 
-/// What input turned out to be.
+/// What came of input, or of time.
 #[derive(Debug)]
-pub enum Event<'a> {
+pub enum Event {
     /// A request. If its `content_length` is not empty, `Data` and `End` follow once the
     /// application asked for them by [`Connection::read_body`].
     Request(RequestHead),
     /// A request whose answer is known since an earlier one ([`Response::repeatable`]) and on its way already: no call of
     /// [`respond`](Connection::respond) is due. The status and the length of the content are for the log.
     Answered(RequestHead, Status, u64),
-    /// Content, borrowed from the input.
-    Data(&'a [u8]),
+    /// Content: where it is in the input that was handled last.
+    Data(Range<usize>),
     /// The end of the content, with its trailer section if there was one.
-    End(Option<Trailers>),
+    End(Option<Box<Trailers>>),
     /// The message was refused. If no response was on its way, the one that says so is now; a
     /// handler still at work on the request is to be dropped. Nothing follows on this connection.
     Failed(Error),
@@ -66,15 +81,18 @@ pub enum Event<'a> {
 
 /// One connection of a server.
 ///
-/// Feed it with [`handle_input`](Connection::handle_input), answer each [`Event::Request`] with
-/// [`respond`](Connection::respond), and take output with [`poll_transmit`](Connection::poll_transmit). After each of
-/// them, look at [`transport`](Connection::transport) and [`next_deadline`](Connection::next_deadline).
+/// Feed it with [`handle_input`](Connection::handle_input), see by [`poll_event`](Connection::poll_event) what came of
+/// it, answer each [`Event::Request`] with [`respond`](Connection::respond), and take output with
+/// [`poll_transmit`](Connection::poll_transmit). After each of them, look at [`transport`](Connection::transport) and
+/// [`next_deadline`](Connection::next_deadline).
 ///
 /// One request is open at a time: pipelined ones wait, unconsumed, in the caller's receive ring. So
 /// their number is bounded by that ring, and responses are in order by construction.
 #[derive(Debug)]
 pub struct Connection {
     shared: Rc<Shared>,
+    /// What nobody has asked for yet.
+    events: Events<Event>,
     /// The part of a head that has arrived.
     partial: Option<Box<Partial>>,
     input: Input,
@@ -122,8 +140,8 @@ struct Exchange {
     answered: bool,
     /// Its response's head is written.
     started: bool,
-    /// The answer kept with the request is to be sent.
-    repeats: bool,
+    /// The response cached with the request is to be sent.
+    is_cached: bool,
     head_method: bool,
     connect_method: bool,
     http11: bool,
@@ -142,6 +160,7 @@ impl Connection {
         let read_deadline = Some(now + shared.config.limits.head_timeout);
         Connection {
             shared,
+            events: Events::default(),
             partial: None,
             input: Input::Head,
             exchange: Exchange::default(),
@@ -160,6 +179,12 @@ impl Connection {
         self.transport
     }
 
+    /// The next thing that came of input, its end, or time.
+    #[inline]
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.poll().or_else(|| self.events.poll_end().then_some(Event::End(None)))
+    }
+
     /// Whether [`poll_transmit`](Connection::poll_transmit) has something to write.
     pub fn wants_transmit(&self) -> bool {
         self.holds_head() || self.sender.is_ready()
@@ -167,7 +192,7 @@ impl Connection {
 
     /// Whether a response waits whose head is not written yet; a stream takes nothing before.
     pub fn holds_head(&self) -> bool {
-        self.response.is_some() || self.exchange.repeats
+        self.response.is_some() || self.exchange.is_cached
     }
 
     /// Whether a request is open: given out and not yet answered in full.
@@ -309,7 +334,7 @@ impl Connection {
     /// The response cannot be completed: resets the connection, or answers 500 if nothing was sent.
     pub fn fail_response(&mut self, now: Duration) {
         if self.exchange.open && !self.exchange.started {
-            self.exchange.repeats = false;
+            self.exchange.is_cached = false;
             self.response = Some(Response::plain(Status::INTERNAL_SERVER_ERROR).closing());
             self.drop_body(now);
             self.arm_write(now);
@@ -335,35 +360,32 @@ impl Connection {
     }
 
     /// Ends what made no progress in time; does nothing before [`next_deadline`](Connection::next_deadline).
-    pub fn handle_timeout(&mut self, now: Duration) -> Option<Event<'static>> {
+    pub fn handle_timeout(&mut self, now: Duration) {
         if self.write_deadline.is_some_and(|deadline| deadline <= now) {
             self.abort();
-            return Some(Event::Failed(Error::Timeout));
+            return self.events.push(Event::Failed(Error::Timeout));
         }
         if self.read_deadline.is_none_or(|deadline| deadline > now) {
-            return None;
+            return;
         }
         self.read_deadline = None;
         match self.input {
             // RFC 9112 section 9.5: a connection that is merely idle may be closed without a word.
             Input::Head if self.partial.is_none() => self.end_output(now),
-            Input::Head | Input::Body(_) => return Some(self.fail(now, Error::Timeout)),
+            Input::Head | Input::Body(_) => self.fail(now, Error::Timeout),
             Input::Held => {}
             Input::Dropped { .. } | Input::Ended => self.close(),
         }
-        None
     }
 
     /// The peer ended its sending side.
-    pub fn handle_end(&mut self, now: Duration) -> Option<Event<'static>> {
+    pub fn handle_end(&mut self, now: Duration) {
         match &self.input {
             Input::Head if self.partial.is_none() => self.close(),
-            Input::Body(content) if content.is_complete() => self.exchange.client_persists = false,
             // RFC 9112 section 8: an incomplete message is refused, never handled as if it were complete.
             Input::Head | Input::Body(_) => {
-                let event = self.fail(now, Error::Truncated);
+                self.fail(now, Error::Truncated);
                 self.input = Input::Ended;
-                return Some(event);
             }
             Input::Held => {
                 self.exchange.client_persists = false;
@@ -376,11 +398,10 @@ impl Connection {
                 }
             }
         }
-        None
     }
 
     /// Refuses the peer's message: answers if there is still a response to give, then ends the connection.
-    fn fail(&mut self, now: Duration, error: Error) -> Event<'static> {
+    fn fail(&mut self, now: Duration, error: Error) {
         self.exchange.client_persists = false;
         self.input = Input::Dropped { left: self.shared.config.limits.drain_bytes_max };
         self.read_deadline = None;
@@ -393,7 +414,7 @@ impl Connection {
             self.response = Some(Response::plain(error.status()).closing());
             self.arm_write(now);
         }
-        Event::Failed(error)
+        self.events.push(Event::Failed(error));
     }
 
     fn arm_write(&mut self, now: Duration) {

@@ -36,11 +36,8 @@ impl Client {
         self.ring.extend_from_slice(input);
         loop {
             let ring = std::mem::take(&mut self.ring);
-            let (consumed, event) = self.connection.handle_input(NOW, &ring);
-            let stuck = event.is_none() && consumed == 0;
-            if let Some(event) = event {
-                self.note(event);
-            }
+            let consumed = self.connection.handle_input(NOW, &ring);
+            let stuck = !self.note_events(&ring) && consumed == 0;
             self.ring = ring[consumed..].to_vec();
             if stuck {
                 return;
@@ -48,7 +45,17 @@ impl Client {
         }
     }
 
-    fn note(&mut self, event: Event<'_>) {
+    /// Notes what came of `input`; whether anything did.
+    fn note_events(&mut self, input: &[u8]) -> bool {
+        let mut any = false;
+        while let Some(event) = self.connection.poll_event() {
+            any = true;
+            self.note(event, input);
+        }
+        any
+    }
+
+    fn note(&mut self, event: Event, input: &[u8]) {
         match event {
             Event::Response(response) => {
                 let length = match response.content_length() {
@@ -65,7 +72,7 @@ impl Client {
                     self.connection.read_body(NOW);
                 }
             }
-            Event::Data(data) => self.body.as_mut().unwrap().extend_from_slice(data),
+            Event::Data(range) => self.body.as_mut().unwrap().extend_from_slice(&input[range]),
             Event::End(trailers) => {
                 let mut text = format!("body {}", self.body.take().unwrap().escape_ascii());
                 for (name, value) in trailers.iter().flat_map(|trailers| trailers.headers()) {
@@ -104,8 +111,9 @@ fn receive_limited(request: &Request, response: &[u8], end: bool, limits: &Limit
         let mut client = Client::new(limits.clone());
         client.send(request.clone());
         pieces.iter().for_each(|piece| client.feed(piece));
-        if end && let Some(event) = client.connection.handle_end(NOW) {
-            client.note(event);
+        if end {
+            client.connection.handle_end(NOW);
+            client.note_events(&[]);
         }
         client.outcome()
     };
@@ -395,7 +403,8 @@ fn rfc9110_10_1_1_content_waits_for_consent_or_its_time() {
     // No word in time: the content goes anyway.
     client.send(request());
     assert_eq!(client.connection.next_deadline(), Some(NOW + Duration::from_secs(1)));
-    assert!(client.connection.handle_timeout(NOW + Duration::from_secs(1)).is_none());
+    client.connection.handle_timeout(NOW + Duration::from_secs(1));
+    assert!(client.connection.poll_event().is_none());
     assert_eq!(client.transmit(), "abc");
     client.feed(b"HTTP/1.1 204 X\r\n\r\n");
 
@@ -445,8 +454,10 @@ fn deadlines() {
     let seconds = |count| Some(NOW + Duration::from_secs(count));
     let timeout = |client: &mut Client| {
         let deadline = client.connection.next_deadline().unwrap();
-        assert!(client.connection.handle_timeout(deadline - Duration::from_nanos(1)).is_none());
-        let event = client.connection.handle_timeout(deadline).unwrap();
+        client.connection.handle_timeout(deadline - Duration::from_nanos(1));
+        assert!(client.connection.poll_event().is_none());
+        client.connection.handle_timeout(deadline);
+        let event = client.connection.poll_event().unwrap();
         assert!(matches!(event, Event::Failed(Error::Timeout)));
         assert_eq!(
             (client.connection.transport(), client.connection.next_deadline()),
@@ -485,8 +496,8 @@ fn unwanted_content_is_dropped_or_ends_the_connection() {
     let run = |response: &str, drain_bytes_max| {
         let mut client = Client::new(Limits { drain_bytes_max, ..Limits::default() });
         client.send(get());
-        let (consumed, event) = client.connection.handle_input(NOW, response.as_bytes());
-        assert!(matches!(event, Some(Event::Response(_))));
+        let consumed = client.connection.handle_input(NOW, response.as_bytes());
+        assert!(matches!(client.connection.poll_event(), Some(Event::Response(_))));
         client.connection.drop_body(NOW);
         client.feed(&response.as_bytes()[consumed..]);
         (client.events.len(), client.connection.transport())
@@ -524,6 +535,7 @@ fn an_aborted_connection_stays_aborted() {
     let mut client = Client::new(Limits::default());
     client.send(get());
     client.feed(b"nonsense\r\n\r\n");
-    assert!(client.connection.handle_end(NOW).is_none());
+    client.connection.handle_end(NOW);
+    assert!(client.connection.poll_event().is_none());
     assert_eq!(client.connection.transport(), Transport::Abort);
 }

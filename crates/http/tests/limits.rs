@@ -182,7 +182,8 @@ fn seconds(count: u64) -> Duration {
 fn head_timeout_runs_from_the_connections_start_and_silence_is_no_408() {
     let mut server = server();
     assert_eq!(server.connection.next_deadline(), Some(seconds(10)));
-    assert!(server.connection.handle_timeout(seconds(9)).is_none());
+    server.connection.handle_timeout(seconds(9));
+    assert!(server.connection.poll_event().is_none());
     assert_eq!(server.connection.transport(), Transport::Open);
     server.run_to_deadline();
     assert_eq!((server.output.len(), server.connection.transport()), (0, Transport::EndOutput));
@@ -237,7 +238,8 @@ fn body_timeout_is_extended_by_progress_and_stands_still_while_paused() {
     server.connection.pause_body();
     assert_eq!(server.connection.next_deadline(), None);
     server.ring.extend_from_slice(b"b");
-    assert!(matches!(server.connection.handle_input(server.now, b"b"), (0, None)));
+    assert_eq!(server.connection.handle_input(server.now, b"b"), 0);
+    assert!(server.connection.poll_event().is_none());
     server.now = seconds(100);
     server.connection.read_body(server.now);
     assert_eq!(server.connection.next_deadline(), Some(seconds(130)));
@@ -276,7 +278,7 @@ fn write_timeout_ends_in_a_reset() {
     assert_eq!(server.connection.next_deadline(), Some(seconds(20)));
     server.now = seconds(19);
     let mut out = [0; 1];
-    assert_eq!(server.connection.poll_transmit(server.now, None, &mut out), 1);
+    assert_eq!(server.connection.poll_transmit(server.now, &mut out), 1);
     assert_eq!(server.connection.next_deadline(), Some(seconds(39)));
     server.run_to_deadline();
     assert_eq!(server.connection.transport(), Transport::Abort);
@@ -287,39 +289,41 @@ fn write_timeout_ends_in_a_reset() {
 fn answering() -> Connection {
     let mut connection = Connection::new(Rc::default(), Duration::ZERO);
     connection.handle_input(Duration::ZERO, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(matches!(connection.poll_event(), Some(Event::Request(_))));
     let answer = Response::ok("text/plain", vec![b'x'; 20_000]);
     connection.respond(Duration::ZERO, answer).unwrap();
-    assert!(connection.lendable().is_none(), "the head comes first");
+    assert!(connection.long_output().is_none(), "the head comes first");
     let mut out = vec![0; 30_000];
-    let count = connection.poll_transmit(Duration::ZERO, None, &mut out);
-    assert!(out[..count].ends_with(b"\r\n\r\n"), "the content is left for lending");
+    let count = connection.poll_transmit(Duration::ZERO, &mut out);
+    assert!(out[..count].ends_with(b"\r\n\r\n"), "the content is left for zero copy");
     connection
 }
 
 #[test]
-fn lent_content_is_progress_like_written_one() {
+fn content_sent_by_zero_copy_is_progress_like_written_one() {
     let mut connection = answering();
-    assert_eq!(connection.lendable().map(|bytes| bytes.split_to(15_000).len()), Some(15_000));
-    connection.lent(seconds(19), 15_000);
+    assert_eq!(connection.long_output().map(|bytes| bytes.split_to(15_000).len()), Some(15_000));
+    connection.long_output_taken(seconds(19), 15_000);
     assert_eq!(connection.next_deadline(), Some(seconds(39)));
-    assert_eq!(connection.lendable().map(|bytes| bytes.len()), Some(5_000));
-    connection.lent(seconds(30), 0);
+    assert_eq!(connection.long_output().map(|bytes| bytes.len()), Some(5_000));
+    connection.long_output_taken(seconds(30), 0);
     assert_eq!(connection.next_deadline(), Some(seconds(39)), "nothing was taken");
-    assert!(matches!(connection.handle_timeout(seconds(39)), Some(Event::Failed(_))));
+    connection.handle_timeout(seconds(39));
+    assert!(matches!(connection.poll_event(), Some(Event::Failed(_))));
     assert_eq!(connection.transport(), Transport::Abort);
 }
 
 #[test]
-fn content_that_is_lent_to_its_end_ends_the_answer() {
+fn content_sent_by_zero_copy_to_its_end_ends_the_answer() {
     let mut connection = answering();
-    connection.lendable().unwrap().clear();
-    connection.lent(seconds(1), 20_000);
-    assert!(connection.lendable().is_none() && !connection.wants_transmit());
+    connection.long_output().unwrap().clear();
+    connection.long_output_taken(seconds(1), 20_000);
+    assert!(connection.long_output().is_none() && !connection.wants_transmit());
     assert!(connection.is_idle() && !connection.has_request());
     let mut connection = answering();
     let mut out = vec![0; 30_000];
-    let count = connection.poll_transmit(Duration::ZERO, None, &mut out);
-    assert_eq!((count, connection.is_idle()), (20_000, true), "who does not lend copies");
+    let count = connection.poll_transmit(Duration::ZERO, &mut out);
+    assert_eq!((count, connection.is_idle()), (20_000, true), "who does not take it gets a copy");
 }
 
 #[test]

@@ -150,29 +150,37 @@ impl Pair {
         let input: Vec<u8> = self.to_server[..seen].to_vec();
         let mut at = 0;
         loop {
-            let (count, event) = self.server.handle_input(NOW, &input[at..]);
-            at += count;
-            match event {
-                None => break,
-                Some(server::Event::Request(request)) => {
-                    assert_eq!(request.header("x-test"), Some(&b"value"[..]));
-                    let empty = request.content_length() == ContentLength::Empty;
-                    self.request = Some((request, Vec::new()));
-                    if empty {
-                        self.answer_request();
-                    } else {
-                        self.server.read_body(NOW);
-                    }
-                }
-                Some(server::Event::Data(data)) => {
-                    self.request.as_mut().unwrap().1.extend_from_slice(data);
-                }
-                Some(server::Event::End(_)) => self.answer_request(),
-                Some(server::Event::Answered(..)) => panic!("nothing is repeatable here"),
-                Some(server::Event::Failed(error)) => panic!("server: {error}"),
+            let base = at;
+            at += self.server.handle_input(NOW, &input[at..]);
+            if at == base {
+                break;
+            }
+            while let Some(event) = self.server.poll_event() {
+                self.server_takes(event, &input[base..]);
             }
         }
         self.to_server.drain(..at);
+    }
+
+    fn server_takes(&mut self, event: server::Event, input: &[u8]) {
+        match event {
+            server::Event::Request(request) => {
+                assert_eq!(request.header("x-test"), Some(&b"value"[..]));
+                let empty = request.content_length() == ContentLength::Empty;
+                self.request = Some((request, Vec::new()));
+                if empty {
+                    self.answer_request();
+                } else {
+                    self.server.read_body(NOW);
+                }
+            }
+            server::Event::Data(range) => {
+                self.request.as_mut().unwrap().1.extend_from_slice(&input[range]);
+            }
+            server::Event::End(_) => self.answer_request(),
+            server::Event::Answered(..) => panic!("nothing is repeatable here"),
+            server::Event::Failed(error) => panic!("server: {error}"),
+        }
     }
 
     fn answer_request(&mut self) {
@@ -188,13 +196,13 @@ impl Pair {
 
     fn server_sends(&mut self) {
         let takes = self.random.below(20_000);
-        if let Some(long) = self.server.lendable().filter(|_| takes < 10_000) {
-            let lent = long.split_to(takes.min(long.len()));
-            self.server.lent(NOW, lent.len());
-            self.to_client.extend_from_slice(&lent);
+        if let Some(long) = self.server.long_output().filter(|_| takes < 10_000) {
+            let taken = long.split_to(takes.min(long.len()));
+            self.server.long_output_taken(NOW, taken.len());
+            self.to_client.extend_from_slice(&taken);
         }
         let mut out = vec![0; self.random.below(200)];
-        let count = self.server.poll_transmit(NOW, None, &mut out);
+        let count = self.server.poll_transmit(NOW, &mut out);
         self.to_client.extend_from_slice(&out[..count]);
         let Some(answering) = &mut self.answering else { return };
         if self.server.body_capacity() > 0
@@ -212,23 +220,31 @@ impl Pair {
         let input: Vec<u8> = self.to_client[..seen].to_vec();
         let mut at = 0;
         loop {
-            let (count, event) = self.client.handle_input(NOW, &input[at..]);
-            at += count;
-            match event {
-                None => break,
-                Some(client::Event::Response(response)) => {
-                    self.done = response.content_length() == ContentLength::Empty;
-                    self.response = Some((response.status(), Vec::new()));
-                    self.client.read_body(NOW);
-                }
-                Some(client::Event::Data(data)) => {
-                    self.response.as_mut().unwrap().1.extend_from_slice(data);
-                }
-                Some(client::Event::End(_)) => self.done = true,
-                Some(client::Event::Failed(error)) => panic!("client: {error}"),
+            let base = at;
+            at += self.client.handle_input(NOW, &input[at..]);
+            if at == base {
+                break;
+            }
+            while let Some(event) = self.client.poll_event() {
+                self.client_takes(event, &input[base..]);
             }
         }
         self.to_client.drain(..at);
+    }
+
+    fn client_takes(&mut self, event: client::Event, input: &[u8]) {
+        match event {
+            client::Event::Response(response) => {
+                self.done = response.content_length() == ContentLength::Empty;
+                self.response = Some((response.status(), Vec::new()));
+                self.client.read_body(NOW);
+            }
+            client::Event::Data(range) => {
+                self.response.as_mut().unwrap().1.extend_from_slice(&input[range]);
+            }
+            client::Event::End(_) => self.done = true,
+            client::Event::Failed(error) => panic!("client: {error}"),
+        }
     }
 }
 

@@ -142,17 +142,20 @@ impl RequestHead {
     }
 
     /// The method as sent.
+    #[inline]
     pub fn method_name(&self) -> &[u8] {
         self.0.method_name.of(self.bytes())
     }
 
     /// The request target as sent.
+    #[inline]
     pub fn target(&self) -> &[u8] {
         self.0.target.of(self.bytes())
     }
 
     /// The target's absolute path, without the query, still percent-encoded; `*` for
     /// asterisk-form, empty for CONNECT.
+    #[inline]
     pub fn path(&self) -> &[u8] {
         match self.0.path.of(self.bytes()) {
             [] if self.0.method != Method::Connect => b"/",
@@ -161,17 +164,20 @@ impl RequestHead {
     }
 
     /// What follows the first `?` of the target.
+    #[inline]
     pub fn query(&self) -> Option<&[u8]> {
         self.0.query.map(|query| query.of(self.bytes()))
     }
 
     /// Host and port the request is for: from the target when it names one, else from `Host`
     /// (RFC 9112 section 3.3). Empty when neither does.
+    #[inline]
     pub fn authority(&self) -> &[u8] {
         self.0.authority.of(self.bytes())
     }
 
     /// The protocol version.
+    #[inline]
     pub fn version(&self) -> Version {
         self.0.version
     }
@@ -191,6 +197,7 @@ impl RequestHead {
         self.0.section.fields_named(name)
     }
 
+    #[inline]
     fn bytes(&self) -> &[u8] {
         &self.0.section.bytes
     }

@@ -70,10 +70,10 @@ impl<F: Flow + Unpin + 'static> Connection<F> {
         let driver = &mut self.driver;
         let mut moved = false;
         while driver.wants_transmit() {
-            let written = match driver.lendable() {
-                Some(bytes) => {
-                    flow.poll_write_shared(cx, bytes).map_ok(|count| driver.lent(now, count))
-                }
+            let written = match driver.long_output() {
+                Some(bytes) => flow
+                    .poll_write_shared(cx, bytes)
+                    .map_ok(|count| driver.long_output_taken(now, count)),
                 None => {
                     flow.poll_write_with(cx, &mut |space| driver.transmit(now, space)).map_ok(drop)
                 }

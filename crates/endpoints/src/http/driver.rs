@@ -45,10 +45,13 @@ impl Driver {
     pub(super) fn take(&mut self, now: Duration, bytes: &[u8]) -> usize {
         let mut taken = 0;
         loop {
-            let (count, event) = self.core.handle_input(now, &bytes[taken..]);
+            let rest = &bytes[taken..];
+            let count = self.core.handle_input(now, rest);
             taken += count;
-            let Some(event) = event else { return taken };
-            self.handle(event, now);
+            self.handle_events(rest, now);
+            if count == 0 {
+                return taken;
+            }
             if self.upload().is_some_and(Upload::fills) {
                 self.core.pause_body();
             }
@@ -58,11 +61,8 @@ impl Driver {
     /// The peer sends no more; says whether that led on.
     pub(super) fn end_input(&mut self, now: Duration) -> bool {
         let before = self.core.transport();
-        if let Some(event) = self.core.handle_end(now) {
-            self.handle(event, now);
-            return true;
-        }
-        self.core.transport() != before
+        self.core.handle_end(now);
+        self.handle_events(&[], now) || self.core.transport() != before
     }
 
     /// Runs the handler, or the producer of its body; says whether something came of it.
@@ -114,19 +114,18 @@ impl Driver {
 
     /// Writes output, and says how much.
     pub(super) fn transmit(&mut self, now: Duration, space: &mut [u8]) -> usize {
-        let core = &mut self.core;
-        self.shared.with_date(now, |date| core.poll_transmit(now, date, space))
+        self.core.poll_transmit(now, space)
     }
 
     /// Long output that is next, for the flow to take off its front what it can send from where it
     /// lies.
-    pub(super) fn lendable(&mut self) -> Option<&mut Bytes> {
-        self.core.lendable()
+    pub(super) fn long_output(&mut self) -> Option<&mut Bytes> {
+        self.core.long_output()
     }
 
     /// So many bytes of it were taken.
-    pub(super) fn lent(&mut self, now: Duration, count: usize) {
-        self.core.lent(now, count);
+    pub(super) fn long_output_taken(&mut self, now: Duration, count: usize) {
+        self.core.long_output_taken(now, count);
     }
 
     /// What is to be done with the flow.
@@ -148,27 +147,36 @@ impl Driver {
 
     /// A deadline has passed.
     pub(super) fn expire(&mut self, now: Duration) {
-        if let Some(event) = self.core.handle_timeout(now) {
-            self.handle(event, now);
+        self.core.handle_timeout(now);
+        self.handle_events(&[], now);
+    }
+
+    /// Passes on what came of `input`, or of time; whether anything did.
+    fn handle_events(&mut self, input: &[u8], now: Duration) -> bool {
+        let mut any = false;
+        while let Some(event) = self.core.poll_event() {
+            any = true;
+            self.handle(event, input, now);
         }
+        any
     }
 
     /// Passes a core's event on to the handler.
-    fn handle(&mut self, event: Event<'_>, now: Duration) {
+    fn handle(&mut self, event: Event, input: &[u8], now: Duration) {
         match event {
             Event::Request(head) => self.begin(head, now),
             Event::Answered(head, status, content_bytes) => {
                 let entry = self.shared.begin_request(self.peer, &head);
                 log_answer(entry, status, Some(content_bytes));
             }
-            Event::Data(bytes) => {
+            Event::Data(range) => {
                 if let Some(upload) = self.upload() {
-                    upload.body.push(bytes);
+                    upload.body.push(input.get(range).unwrap_or(&[]));
                 }
             }
             Event::End(trailers) => {
                 if let Some(upload) = self.upload() {
-                    upload.body.end(Ok(trailers));
+                    upload.body.end(Ok(trailers.map(|trailers| *trailers)));
                 }
             }
             Event::Failed(error) => {
@@ -251,11 +259,6 @@ impl Driver {
         let news = self.upload().is_some_and(Upload::wakes);
         if news {
             self.core.read_body(now);
-            // A body that stopped exactly where the handler's buffer was full may have nothing left
-            // but its end, for which no more bytes come.
-            if let (_, Some(event)) = self.core.handle_input(now, &[]) {
-                self.handle(event, now);
-            }
         }
         news
     }

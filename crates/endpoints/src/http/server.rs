@@ -5,14 +5,13 @@ use super::connection::Connection;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::cell::{Cell, RefCell};
+use core::cell::Cell;
 use core::time::Duration;
 use flow::task::Spawner;
 use flow::time::Timers;
 use flow::{Address, Listener};
 use http::server;
 use web::access_log::Entry;
-use web::date::{DateCache, HttpDate};
 use web::{Handler, RequestHead};
 
 /// What a server is told beside its handler.
@@ -39,14 +38,16 @@ impl Server {
         timers: &Timers,
         handler: impl Handler,
     ) -> Self {
-        let core = server::Config { limits: config.limits, hosts: config.hosts };
+        let core = server::Config {
+            limits: config.limits,
+            hosts: config.hosts,
+            wall_clock_start: config.wall_clock_start,
+        };
         Self(Rc::new(Shared {
             core: Rc::new(server::Shared::new(core)),
             handler: alloc::boxed::Box::new(handler),
             spawner: spawner.clone(),
             timers: timers.clone(),
-            date: RefCell::default(),
-            wall_clock_start: config.wall_clock_start,
             connections: Cell::new(0),
             requests: Cell::new(0),
             draining: Cell::new(false),
@@ -101,8 +102,6 @@ pub(super) struct Shared {
     requests: Cell<u64>,
     pub(super) draining: Cell<bool>,
     access_log: Cell<bool>,
-    date: RefCell<DateCache>,
-    wall_clock_start: Option<Duration>,
 }
 
 impl Shared {
@@ -117,8 +116,8 @@ impl Shared {
     #[inline]
     fn begin_log(&self, peer: Address, request: Option<&RequestHead>) -> Option<Entry> {
         self.access_log.get().then(|| {
-            let begin = |date: Option<&HttpDate>| access::begin(peer, date, request);
-            self.with_date(self.timers.now(), begin)
+            let date = self.core.date(self.timers.now());
+            access::begin(peer, date.as_ref(), request)
         })
     }
 
@@ -126,20 +125,6 @@ impl Shared {
     pub(super) fn log_refusal(&self, peer: Address, error: http::Error) {
         if let Some(entry) = self.begin_log(peer, None) {
             access::end(entry, error.status(), None);
-        }
-    }
-
-    pub(super) fn with_date<R>(
-        &self,
-        now: Duration,
-        body: impl FnOnce(Option<&HttpDate>) -> R,
-    ) -> R {
-        match self.wall_clock_start {
-            None => body(None),
-            Some(start) => {
-                let seconds = (start + now).as_secs();
-                body(Some(self.date.borrow_mut().at(seconds)))
-            }
         }
     }
 }

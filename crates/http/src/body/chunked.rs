@@ -1,6 +1,6 @@
 //! The chunked coding (RFC 9112 section 7.1), decoded in one loop over its states.
 
-use super::{Piece, prefix};
+use super::{Piece, prefix_len};
 use crate::head::{Framing, PartialHead, parse_fields};
 use crate::{Error, Limits};
 use alloc::vec::Vec;
@@ -61,24 +61,24 @@ impl ChunkedDecoder {
     }
 
     /// Takes bytes of `input` up to the first piece of data or the end.
-    pub(super) fn read<'a>(
+    pub(super) fn read(
         &mut self,
-        input: &'a [u8],
+        input: &[u8],
         allowed: &mut u64,
         limits: &Limits,
-    ) -> Result<(usize, Option<Piece<'a>>), Error> {
+    ) -> Result<(usize, Option<Piece>), Error> {
         let mut at = 0;
         loop {
             let rest = input.get(at..).unwrap_or(&[]);
             match &mut self.state {
                 State::Ended => return Ok((at, None)),
                 State::Data { left } if !rest.is_empty() => {
-                    let data = prefix(rest, *left);
-                    *left -= data.len() as u64;
+                    let len = prefix_len(rest, *left);
+                    *left -= len as u64;
                     if *left == 0 {
                         self.state = State::DataReturn;
                     }
-                    return Ok((at + data.len(), Some(Piece::Data(data))));
+                    return Ok((at + len, Some(Piece::Data(len))));
                 }
                 State::Trailer(partial) => {
                     let (taken, complete) =

@@ -24,10 +24,12 @@ pub(crate) enum Demand {
 
 /// What input turned out to be.
 #[derive(Debug)]
-pub(crate) enum Received<'a> {
+pub(crate) enum Received {
     /// Nothing to tell.
     Nothing,
-    Data(&'a [u8]),
+    /// Content: the last `len` bytes that were taken. It may be the end.
+    Data { len: usize, ends: bool },
+    /// The end.
     End(Option<Trailers>),
     /// More unwanted content than is worth reading.
     TooMuch,
@@ -39,30 +41,29 @@ impl Receiver {
     }
 
     /// Takes bytes from `input` up to something to tell; how many they were.
-    pub(crate) fn take<'a>(
+    pub(crate) fn take(
         &mut self,
-        input: &'a [u8],
+        input: &[u8],
         limits: &Limits,
-    ) -> Result<(usize, Received<'a>), Error> {
+    ) -> Result<(usize, Received), Error> {
         if self.demand == Demand::Paused {
             return Ok((0, Received::Nothing));
         }
         let mut taken = 0;
         loop {
-            if self.decoder.take_end() {
-                return Ok((taken, Received::End(None)));
-            }
             let (count, piece) = self.decoder.read(input.get(taken..).unwrap_or(&[]), limits)?;
             taken += count;
-            let data = match piece {
+            let len = match piece {
                 None => return Ok((taken, Received::Nothing)),
                 Some(Piece::End(trailers)) => return Ok((taken, Received::End(trailers))),
-                Some(Piece::Data(data)) => data,
+                Some(Piece::Data(len)) => len,
             };
+            let ends = self.decoder.has_ended();
             let Demand::Dropped { left } = &mut self.demand else {
-                return Ok((taken, Received::Data(data)));
+                return Ok((taken, Received::Data { len, ends }));
             };
-            match u32::try_from(data.len()).ok().and_then(|len| left.checked_sub(len)) {
+            match u32::try_from(len).ok().and_then(|len| left.checked_sub(len)) {
+                Some(_) if ends => return Ok((taken, Received::End(None))),
                 Some(rest) => *left = rest,
                 None => return Ok((taken, Received::TooMuch)),
             }
@@ -74,11 +75,6 @@ impl Receiver {
         let too_much = self.decoder.left().is_some_and(|rest| rest > u64::from(left_max));
         self.demand = Demand::Dropped { left: if too_much { 0 } else { left_max } };
         self.demand
-    }
-
-    /// Whether all of it came, even if its end was not reported yet.
-    pub(crate) fn is_complete(&self) -> bool {
-        self.decoder.left() == Some(0)
     }
 
     /// Whether the end of the connection ends it rightly.

@@ -5,61 +5,57 @@ use super::{Connection, Event, Input, Response};
 use crate::body::{BodyFraming, Demand, Received, Receiver, response_framing};
 use crate::head::PartialHead;
 use crate::{Error, Transport};
+use alloc::boxed::Box;
 use core::time::Duration;
 use web::fields::Section;
 use web::{Status, Version};
 
 impl Connection {
-    /// Takes bytes from `input`: how many, and what they turned out to be.
+    /// Takes bytes from `input`, up to one event: how many.
     ///
-    /// Call again with the rest, even if it is empty, until there is no event. What is not consumed then stays
-    /// with the caller until the state changes.
-    pub fn handle_input<'a>(
-        &mut self,
-        now: Duration,
-        input: &'a [u8],
-    ) -> (usize, Option<Event<'a>>) {
+    /// Poll events and call again with the rest until nothing is taken. What is not consumed then stays
+    /// with the caller until the state changes. Nothing is taken before the last event is polled.
+    pub fn handle_input(&mut self, now: Duration, input: &[u8]) -> usize {
         let mut taken = 0;
-        loop {
-            let rest = input.get(taken..).unwrap_or(&[]);
-            let (count, event) = self.take_input(now, rest);
+        while self.events.is_empty() {
+            let count = self.take_input(now, input.get(taken..).unwrap_or(&[]));
             taken += count;
             // After an interim response the next one may follow at once.
             let skipped =
                 count > 0 && taken < input.len() && matches!(self.input, Input::Head { .. });
-            if event.is_some() || !skipped {
-                return (taken, event);
+            if !skipped {
+                break;
             }
         }
+        taken
     }
 
-    fn take_input<'a>(&mut self, now: Duration, input: &'a [u8]) -> (usize, Option<Event<'a>>) {
+    fn take_input(&mut self, now: Duration, input: &[u8]) -> usize {
         let result = match self.input {
-            Input::Ended if self.transport == Transport::Upgraded => return (0, None),
-            Input::Ended => return (input.len(), None),
+            Input::Ended if self.transport == Transport::Upgraded => return 0,
+            Input::Ended => return input.len(),
             Input::Body(_) => self.read_content(now, input),
-            Input::Head { .. } | Input::Idle if input.is_empty() => return (0, None),
+            Input::Head { .. } | Input::Idle if input.is_empty() => return 0,
             Input::Head { interim } => self.read_head(now, input, interim),
             Input::Idle => {
                 // RFC 9112 section 9.2: what comes unasked answers nothing; the connection is of no use.
                 self.finish_transport(Transport::Closed);
-                return (input.len(), None);
+                return input.len();
             }
         };
-        result.unwrap_or_else(|error| (input.len(), Some(self.fail(error))))
+        result.unwrap_or_else(|error| {
+            self.fail(error);
+            input.len()
+        })
     }
 
-    fn read_head<'a>(
-        &mut self,
-        now: Duration,
-        input: &'a [u8],
-        interim: u8,
-    ) -> Result<(usize, Option<Event<'a>>), Error> {
+    fn read_head(&mut self, now: Duration, input: &[u8], interim: u8) -> Result<usize, Error> {
         let mut head = core::mem::take(&mut self.head);
         if head.bytes.is_empty() {
             if let Some((response, len)) = parse_response(input, &self.limits, &mut head)? {
                 head.bytes.extend_from_slice(input.get(..len).unwrap_or(input));
-                return Ok((len, self.open_response(now, Response { head, ..response }, interim)?));
+                self.open_response(now, Response { head, ..response }, interim)?;
+                return Ok(len);
             }
             self.partial = PartialHead::default();
             self.read_deadline = Some(now + self.limits.head_timeout);
@@ -67,13 +63,14 @@ impl Connection {
         let (taken, complete) = self.partial.take(input, &mut head.bytes, &self.limits)?;
         if !complete {
             self.head = head;
-            return Ok((taken, None));
+            return Ok(taken);
         }
         let bytes = core::mem::take(&mut head.bytes);
         let (response, _) =
             parse_response(&bytes, &self.limits, &mut head)?.ok_or(Error::StartLine)?;
         let head = Section { bytes, fields: head.fields };
-        Ok((taken, self.open_response(now, Response { head, ..response }, interim)?))
+        self.open_response(now, Response { head, ..response }, interim)?;
+        Ok(taken)
     }
 
     fn open_response(
@@ -81,11 +78,11 @@ impl Connection {
         now: Duration,
         mut response: Response,
         interim: u8,
-    ) -> Result<Option<Event<'static>>, Error> {
+    ) -> Result<(), Error> {
         let status = response.status;
         let switches = status == Status::SWITCHING_PROTOCOLS;
         if status.is_informational() && !switches {
-            return self.skip_interim(now, status, interim).map(|()| None);
+            return self.skip_interim(now, status, interim);
         }
         if switches && !self.exchange.asked_upgrade {
             // RFC 9110 section 7.8: a server switches only when asked to.
@@ -94,7 +91,8 @@ impl Connection {
         self.read_deadline = None;
         if switches || self.exchange.connect_method && status.is_success() {
             self.finish_transport(Transport::Upgraded);
-            return Ok(Some(Event::Response(response)));
+            self.events.push(Event::Response(response));
+            return Ok(());
         }
         let http11 = response.version == Version::Http11;
         self.exchange.persists &=
@@ -109,7 +107,8 @@ impl Connection {
                 self.input = Input::Body(Receiver::new(framing, &self.limits));
             }
         }
-        Ok(Some(Event::Response(response)))
+        self.events.push(Event::Response(response));
+        Ok(())
     }
 
     fn skip_interim(&mut self, now: Duration, status: Status, interim: u8) -> Result<(), Error> {
@@ -124,29 +123,30 @@ impl Connection {
         Ok(())
     }
 
-    fn read_content<'a>(
-        &mut self,
-        now: Duration,
-        input: &'a [u8],
-    ) -> Result<(usize, Option<Event<'a>>), Error> {
-        let Input::Body(content) = &mut self.input else { return Ok((0, None)) };
-        let wanted = !matches!(content.demand, Demand::Dropped { .. });
-        let (count, taken) = content.take(input, &self.limits)?;
+    fn read_content(&mut self, now: Duration, input: &[u8]) -> Result<usize, Error> {
+        let Input::Body(receiver) = &mut self.input else { return Ok(0) };
+        let wanted = !matches!(receiver.demand, Demand::Dropped { .. });
+        let (count, received) = receiver.take(input, &self.limits)?;
         if count > 0 {
             self.read_deadline = Some(now + self.limits.body_timeout);
         }
-        let event = match taken {
-            Received::Nothing => None,
-            Received::Data(data) => Some(Event::Data(data)),
+        match received {
+            Received::Nothing => {}
+            Received::Data { len, ends } => {
+                self.events.push(Event::Data(count - len..count));
+                if ends {
+                    self.events.push_end();
+                    self.end_response(now);
+                }
+            }
             Received::End(trailers) => {
+                if wanted {
+                    self.events.push(Event::End(trailers.map(Box::new)));
+                }
                 self.end_response(now);
-                wanted.then_some(Event::End(trailers))
             }
-            Received::TooMuch => {
-                self.abort();
-                None
-            }
-        };
-        Ok((count, event))
+            Received::TooMuch => self.abort(),
+        }
+        Ok(count)
     }
 }

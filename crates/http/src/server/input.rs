@@ -5,46 +5,49 @@ use crate::body::{BodyFraming, Demand, Received, Receiver, request_framing};
 use crate::head::{Expect, Framing};
 use crate::request::{ParsedRequest, host_of, parse_request};
 use crate::{Error, Transport};
+use alloc::boxed::Box;
 use alloc::rc::Rc;
 use core::time::Duration;
-use web::{Method, Parts, RequestHead, Trailers, Version};
+use web::{Method, Parts, RequestHead, Version};
 
 impl Connection {
-    /// Takes bytes from `input`: how many, and what they turned out to be.
+    /// Takes bytes from `input`, up to one event: how many.
     ///
-    /// Call again with the rest, even if it is empty, until there is no event. What is not consumed then stays with
+    /// Poll events and call again with the rest until nothing is taken. What is not consumed then stays with
     /// the caller until the state changes: by more input, a response, [`read_body`](Connection::read_body).
-    pub fn handle_input<'a>(
-        &mut self,
-        now: Duration,
-        input: &'a [u8],
-    ) -> (usize, Option<Event<'a>>) {
+    /// Nothing is taken before the last event is polled.
+    pub fn handle_input(&mut self, now: Duration, input: &[u8]) -> usize {
+        if !self.events.is_empty() {
+            return 0;
+        }
         let result = match &mut self.input {
-            Input::Head if input.is_empty() => return (0, None),
+            Input::Head if input.is_empty() => return 0,
             Input::Head => self.read_head(now, input),
             Input::Body(_) => self.read_content(now, input),
-            Input::Held => return (0, None),
-            Input::Ended if self.transport == Transport::Upgraded => return (0, None),
-            Input::Ended => return (input.len(), None),
-            Input::Dropped { .. } => return (self.drop_input(input), None),
+            Input::Held => return 0,
+            Input::Ended if self.transport == Transport::Upgraded => return 0,
+            Input::Ended => return input.len(),
+            Input::Dropped { .. } => return self.drop_input(input),
         };
-        result.unwrap_or_else(|error| (input.len(), Some(self.fail(now, error))))
+        result.unwrap_or_else(|error| {
+            self.fail(now, error);
+            input.len()
+        })
     }
 
-    fn read_head<'a>(
-        &mut self,
-        now: Duration,
-        input: &'a [u8],
-    ) -> Result<(usize, Option<Event<'a>>), Error> {
+    fn read_head(&mut self, now: Duration, input: &[u8]) -> Result<usize, Error> {
         if self.partial.is_none() {
             // The usual cases: a head that came before, or another whole one in one piece, which is parsed where it
             // lies and copied once.
             if let Some(request) = self.shared.heads.find(input) {
                 let len = request.head.section().bytes.len();
-                return Ok((len, Some(self.open_again(now, request))));
+                self.open_again(now, request);
+                return Ok(len);
             }
             if let Some(head) = self.parse_head(input)? {
-                return Ok((head.section().bytes.len(), Some(Event::Request(head))));
+                let len = head.section().bytes.len();
+                self.events.push(Event::Request(head));
+                return Ok(len);
             }
             let deadline = now + self.shared.config.limits.head_timeout;
             self.read_deadline =
@@ -55,15 +58,16 @@ impl Connection {
         let (taken, complete) = head.take(input, bytes, &self.shared.config.limits)?;
         if !complete {
             self.partial = Some(partial);
-            return Ok((taken, None));
+            return Ok(taken);
         }
         let head = self.parse_head(bytes)?.ok_or(Error::StartLine)?;
-        Ok((taken, Some(Event::Request(head))))
+        self.events.push(Event::Request(head));
+        Ok(taken)
     }
 
     /// Parses the head at the start of `bytes`, if it is whole, remembers it and opens its request.
     fn parse_head(&mut self, bytes: &[u8]) -> Result<Option<RequestHead>, Error> {
-        let Shared { config, heads } = &*self.shared;
+        let Shared { config, heads, .. } = &*self.shared;
         let mut blank = heads.blank();
         let Some(request) = Rc::get_mut(&mut blank) else { return Ok(None) };
         let ParsedRequest { head, framing, body, .. } = request;
@@ -104,7 +108,7 @@ impl Connection {
     }
 
     /// Opens a request that came before: its answer may be known, or worth keeping now.
-    fn open_again(&mut self, now: Duration, request: Rc<ParsedRequest>) -> Event<'static> {
+    fn open_again(&mut self, now: Duration, request: Rc<ParsedRequest>) {
         self.open(&request.head, &request.framing, request.body);
         let head = request.head.clone();
         let may_repeat = head.method() == Method::Get
@@ -113,23 +117,21 @@ impl Connection {
             && self.exchange.client_persists
             && !self.draining;
         if !may_repeat {
-            return Event::Request(head);
+            return self.events.push(Event::Request(head));
         }
         let known = request.response.get().map(|known| (known.status, known.content_bytes));
         self.repeated = Some(request);
-        let Some((status, content_bytes)) = known else { return Event::Request(head) };
-        self.exchange.repeats = true;
+        let Some((status, content_bytes)) = known else {
+            return self.events.push(Event::Request(head));
+        };
+        self.exchange.is_cached = true;
         self.arm_write(now);
-        Event::Answered(head, status, content_bytes)
+        self.events.push(Event::Answered(head, status, content_bytes));
     }
 
-    fn read_content<'a>(
-        &mut self,
-        now: Duration,
-        input: &'a [u8],
-    ) -> Result<(usize, Option<Event<'a>>), Error> {
-        let Input::Body(content) = &mut self.input else { return Ok((0, None)) };
-        let (count, taken) = content.take(input, &self.shared.config.limits)?;
+    fn read_content(&mut self, now: Duration, input: &[u8]) -> Result<usize, Error> {
+        let Input::Body(receiver) = &mut self.input else { return Ok(0) };
+        let (count, received) = receiver.take(input, &self.shared.config.limits)?;
         if count > 0 {
             let deadline = self.read_deadline;
             self.read_deadline =
@@ -137,28 +139,34 @@ impl Connection {
             // The content is on its way, so nobody waits for 100 Continue any more.
             self.exchange.expects_continue = false;
         }
-        let event = match taken {
-            Received::Nothing => None,
-            Received::Data(data) => Some(Event::Data(data)),
-            Received::End(trailers) => self.end_content(now, trailers),
-            Received::TooMuch => {
-                self.give_up_content(now);
-                None
+        match received {
+            Received::Nothing => {}
+            Received::Data { len, ends } => {
+                self.events.push(Event::Data(count - len..count));
+                if ends {
+                    self.events.push_end();
+                    self.end_content(now);
+                }
             }
-        };
-        Ok((count, event))
+            Received::End(trailers) => {
+                let is_wanted = matches!(&self.input, Input::Body(receiver) if receiver.demand == Demand::Wanted);
+                if is_wanted {
+                    self.events.push(Event::End(trailers.map(Box::new)));
+                }
+                self.end_content(now);
+            }
+            Received::TooMuch => self.give_up_content(now),
+        }
+        Ok(count)
     }
 
     /// The content is complete.
-    fn end_content(&mut self, now: Duration, trailers: Option<Trailers>) -> Option<Event<'static>> {
-        let wanted =
-            matches!(&self.input, Input::Body(content) if content.demand == Demand::Wanted);
+    fn end_content(&mut self, now: Duration) {
         self.input = Input::Held;
         self.read_deadline = None;
         if self.exchange.answered {
             self.end_exchange(now);
         }
-        wanted.then_some(Event::End(trailers))
     }
 
     /// More unwanted content than is worth reading: the connection ends with the response.

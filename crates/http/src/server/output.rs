@@ -15,20 +15,15 @@ const HEAD_OVERHEAD_BYTES: usize = 256;
 
 impl Connection {
     /// Writes output to `out`: how many bytes. 0 means that there is nothing now.
-    ///
-    /// `date` is the current date, for instance from [`DateCache`](web::date::DateCache); without a
-    /// clock there is none (RFC 9110 section 6.6.1).
-    pub fn poll_transmit(
-        &mut self,
-        now: Duration,
-        date: Option<&HttpDate>,
-        out: &mut [u8],
-    ) -> usize {
+    pub fn poll_transmit(&mut self, now: Duration, out: &mut [u8]) -> usize {
         let mut at = 0;
         if out.is_empty() {
             return 0;
         }
-        self.start_response(date, out, &mut at);
+        if self.holds_head() {
+            let date = self.shared.date(now);
+            self.start_response(date.as_ref(), out, &mut at);
+        }
         if self.sender.is_ready() {
             self.sender.write(out, &mut at);
         }
@@ -36,17 +31,17 @@ impl Connection {
         at
     }
 
-    /// Long content that is next to be sent, once its head is written: whoever can send bytes from
-    /// where they lie takes some off its front, and says so by [`lent`](Connection::lent);
-    /// [`poll_transmit`](Connection::poll_transmit) copies them.
+    /// Long content that is next to be sent, once its head is written, for zero copy: whoever can send bytes from
+    /// where they lie takes some off its front, and says so by
+    /// [`long_output_taken`](Connection::long_output_taken); [`poll_transmit`](Connection::poll_transmit) copies them.
     #[inline]
-    pub fn lendable(&mut self) -> Option<&mut Bytes> {
-        if self.holds_head() { None } else { self.sender.lendable() }
+    pub fn long_output(&mut self) -> Option<&mut Bytes> {
+        if self.holds_head() { None } else { self.sender.long_output() }
     }
 
-    /// So many bytes were taken off the front of what is [`lendable`](Connection::lendable).
-    pub fn lent(&mut self, now: Duration, count: usize) {
-        self.sender.lent();
+    /// So many bytes were taken off the front of the [`long_output`](Connection::long_output).
+    pub fn long_output_taken(&mut self, now: Duration, count: usize) {
+        self.sender.long_output_taken();
         self.after_output(now, count);
     }
 
@@ -73,7 +68,7 @@ impl Connection {
 
     /// Writes the head of the response that waits, if one does.
     fn start_response(&mut self, date: Option<&HttpDate>, out: &mut [u8], at: &mut usize) {
-        if self.exchange.repeats {
+        if self.exchange.is_cached {
             return self.repeat(date, out, at);
         }
         let Some(response) = &mut self.response else { return };
@@ -125,7 +120,7 @@ impl Connection {
 
     /// Sends the answer that is kept with the open request.
     fn repeat(&mut self, date: Option<&HttpDate>, out: &mut [u8], at: &mut usize) {
-        self.exchange.repeats = false;
+        self.exchange.is_cached = false;
         self.exchange.started = true;
         self.exchange.persists = self.exchange.client_persists;
         let kept = self.repeated.as_ref().and_then(|request| request.response.get());

@@ -57,11 +57,8 @@ impl Server {
         self.ring.extend_from_slice(input);
         loop {
             let ring = std::mem::take(&mut self.ring);
-            let (consumed, event) = self.connection.handle_input(self.now, &ring);
-            let had_event = event.is_some();
-            if let Some(event) = event {
-                self.take_event(event);
-            }
+            let consumed = self.connection.handle_input(self.now, &ring);
+            let had_event = self.take_events(&ring);
             self.ring = ring[consumed..].to_vec();
             let sent = self.transmit();
             if !had_event && consumed == 0 && !sent {
@@ -71,9 +68,8 @@ impl Server {
     }
 
     pub(crate) fn end(&mut self) {
-        if let Some(Event::Failed(error)) = self.connection.handle_end(self.now) {
-            self.events.push(format!("failed: {error:?}"));
-        }
+        self.connection.handle_end(self.now);
+        self.take_events(&[]);
         self.feed(b"");
     }
 
@@ -81,9 +77,8 @@ impl Server {
     pub(crate) fn run_to_deadline(&mut self) -> bool {
         let Some(deadline) = self.connection.next_deadline() else { return false };
         self.now = self.now.max(deadline);
-        if let Some(Event::Failed(error)) = self.connection.handle_timeout(self.now) {
-            self.events.push(format!("failed: {error:?}"));
-        }
+        self.connection.handle_timeout(self.now);
+        self.take_events(&[]);
         self.feed(b"");
         true
     }
@@ -97,7 +92,17 @@ impl Server {
         }
     }
 
-    fn take_event(&mut self, event: Event<'_>) {
+    /// Takes what came of `input`; whether anything did.
+    fn take_events(&mut self, input: &[u8]) -> bool {
+        let mut any = false;
+        while let Some(event) = self.connection.poll_event() {
+            any = true;
+            self.take_event(event, input);
+        }
+        any
+    }
+
+    fn take_event(&mut self, event: Event, input: &[u8]) {
         match event {
             Event::Request(request) => {
                 let body =
@@ -137,7 +142,9 @@ impl Server {
                 self.events
                     .push(format!("again {name} {target} {} {content_bytes}", status.code()));
             }
-            Event::Data(data) => self.open.as_mut().unwrap().1.extend_from_slice(data),
+            Event::Data(range) => {
+                self.open.as_mut().unwrap().1.extend_from_slice(&input[range]);
+            }
             Event::End(trailers) => {
                 let (request, body) = self.open.take().unwrap();
                 let mut text = format!("body {}", body.escape_ascii());
@@ -207,7 +214,7 @@ impl Server {
         let mut any = false;
         let mut buffer = vec![0; self.room.min(1 << 16)];
         loop {
-            let count = self.connection.poll_transmit(self.now, None, &mut buffer);
+            let count = self.connection.poll_transmit(self.now, &mut buffer);
             self.output.extend_from_slice(&buffer[..count]);
             any |= count > 0;
             if self.streaming && self.connection.body_capacity() > 0 {

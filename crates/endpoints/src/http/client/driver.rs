@@ -59,6 +59,18 @@ impl Learned {
         Some(News::Body(Piece::Data(core::mem::take(&mut self.data))))
     }
 
+    /// Takes note of what came of `input`.
+    fn note(&mut self, event: Event, input: &[u8]) {
+        self.other = Some(match event {
+            Event::Data(range) => {
+                return self.data.extend_from_slice(input.get(range).unwrap_or(&[]));
+            }
+            Event::Response(head) => News::Head(head),
+            Event::End(trailers) => News::Body(Piece::End(trailers.map(|trailers| *trailers))),
+            Event::Failed(error) => News::Failed(error.into()),
+        });
+    }
+
     fn is_empty(&self) -> bool {
         self.data.is_empty() && self.other.is_none()
     }
@@ -180,11 +192,6 @@ impl<F: Flow> Driver<F> {
 
     fn read(&mut self, cx: &mut Context<'_>, now: Duration) -> bool {
         let (core, learned) = (&mut self.core, &mut self.learned);
-        // An end that needs no further byte.
-        feed(core, now, &[], learned);
-        if !learned.is_empty() {
-            return true;
-        }
         let mut ended = false;
         let taken = self.flow.poll_read_with(cx, &mut |bytes| {
             ended = bytes.is_empty();
@@ -201,9 +208,11 @@ impl<F: Flow> Driver<F> {
     }
 
     fn input_ended(&mut self, now: Duration, error: Option<FlowError>) {
-        let event = self.core.handle_end(now);
-        self.learned.other = Some(match (event, error) {
-            (Some(Event::End(trailers)), None) => News::Body(Piece::End(trailers)),
+        self.core.handle_end(now);
+        self.learned.other = Some(match (self.core.poll_event(), error) {
+            (Some(Event::End(trailers)), None) => {
+                News::Body(Piece::End(trailers.map(|trailers| *trailers)))
+            }
             (_, Some(error)) => News::Failed(ClientError::Flow(error)),
             (Some(Event::Failed(error)), None) => News::Failed(error.into()),
             _ => News::Failed(ClientError::Flow(FlowError::Closed)),
@@ -215,7 +224,8 @@ impl<F: Flow> Driver<F> {
         if self.timer.poll_until(self.core.next_deadline(), cx).is_pending() {
             return false;
         }
-        if let Some(Event::Failed(error)) = self.core.handle_timeout(now) {
+        self.core.handle_timeout(now);
+        if let Some(Event::Failed(error)) = self.core.poll_event() {
             self.learned.other = Some(News::Failed(error.into()));
         }
         true
@@ -225,19 +235,16 @@ impl<F: Flow> Driver<F> {
 /// Feeds the core up to something other than data; how many bytes it took.
 fn feed(core: &mut Connection, now: Duration, bytes: &[u8], learned: &mut Learned) -> usize {
     let mut taken = 0;
-    loop {
-        let (count, event) = core.handle_input(now, bytes.get(taken..).unwrap_or(&[]));
+    while learned.other.is_none() {
+        let rest = bytes.get(taken..).unwrap_or(&[]);
+        let count = core.handle_input(now, rest);
         taken += count;
-        learned.other = match event {
-            None => return taken,
-            Some(Event::Data(data)) => {
-                learned.data.extend_from_slice(data);
-                continue;
-            }
-            Some(Event::Response(head)) => Some(News::Head(head)),
-            Some(Event::End(trailers)) => Some(News::Body(Piece::End(trailers))),
-            Some(Event::Failed(error)) => Some(News::Failed(error.into())),
-        };
-        return taken;
+        while let Some(event) = core.poll_event() {
+            learned.note(event, rest);
+        }
+        if count == 0 {
+            break;
+        }
     }
+    taken
 }
