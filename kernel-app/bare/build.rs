@@ -2,7 +2,7 @@
 //! theirs are linked: `DEP_AQUEDUCT_IMAGE_LINK_ARGUMENTS`, with U+001F between two arguments.
 
 fn main() {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../crates/machine/image.ld");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../crates/machine-runtime/image.ld");
     println!("cargo:rerun-if-changed={script}");
     let script = format!("-Wl,-T,{script}");
     let arguments = [

@@ -1,56 +1,64 @@
-//! From the hypervisor's first instruction to the application's `main`.
+//! The boot sequence: the order in which the machine comes up.
 
-use crate::arch::pvh::StartInfo;
-use crate::arch::{exception, instructions as cpu, paging};
-use crate::hypervisor::xen;
-use crate::{clock, console, interrupt, memory, power};
-use core::cell::OnceCell;
+use crate::arch::{idt, instructions, page_tables};
+use crate::bus::acpi;
+use crate::cpu::Cpu;
+use crate::hypervisor::{kvm, native, xen};
+use crate::image::{self, Image};
+use crate::{clock, console, hypervisor, start_info, symbols};
 
-core::arch::global_asm!(include_str!("arch/x86_64/boot.s"), options(att_syntax));
-
-unsafe extern "Rust" {
-    /// What [`entry!`](crate::entry) defines in the binary.
-    safe fn machine_main() -> !;
+/// Brings the machine up, for an image that has just been entered by the PVH protocol.
+///
+/// # Safety
+/// Called once, before anything else: on the boot stack, with the first 4 GiB identity-mapped and
+/// writable. `image` is true; `start_info_address` is what the hypervisor passed, and all it leads to is
+/// still as the hypervisor left it.
+pub unsafe fn bring_up(start_info_address: u64, image: Image) {
+    instructions::enable_vectors();
+    // SAFETY: the caller vouches for the image, and there is one CPU.
+    let image = unsafe { image::install(image) };
+    // SAFETY: the image's first stacks are this CPU's.
+    unsafe { Cpu::current().task_state.start(image) }
+    // SAFETY: the image's handlers are for this.
+    unsafe { idt::start(&image.handlers) }
+    let found = xen::find().or_else(kvm::find);
+    // SAFETY: there is one CPU.
+    unsafe { hypervisor::choose(found.unwrap_or(&native::NATIVE)) }
+    console::start();
+    let hypervisor = hypervisor::current();
+    hypervisor.begin_clock();
+    // SAFETY: the caller vouches for the address.
+    unsafe { start_info::install(start_info_address) }
+    // SAFETY: called once, and the caller vouches for the image.
+    unsafe { start_memory(image) }
+    // SAFETY: as above.
+    unsafe { idt::set_interrupts(&image.handlers) }
+    acpi::start(start_info::root_pointer());
+    hypervisor.start_interrupts(&image.handlers);
+    clock::start();
+    console::start_interrupt();
+    hypervisor.start_power();
 }
 
-struct Info(OnceCell<StartInfo>);
-
-// SAFETY: one CPU, which fills it before anything reads it.
-unsafe impl Sync for Info {}
-
-static INFO: Info = Info(OnceCell::new());
-
-/// The command line as the hypervisor gave it; empty when it is not UTF-8.
-pub fn command_line() -> &'static str {
-    start_info().command_line()
-}
-
-/// The first boot module (`-initrd` in QEMU, `ramdisk=` in Xen), empty when there is none.
-pub fn module() -> &'static [u8] {
-    start_info().module()
-}
-
-/// What the hypervisor said at the start.
-pub(crate) fn start_info() -> &'static StartInfo {
-    INFO.0.get().expect("machine_start came first")
-}
-
-/// Called once by the assembly above, on the boot stack, with the first 4 GiB identity-mapped.
-#[unsafe(no_mangle)]
-extern "C" fn machine_start(start_info_address: u64) -> ! {
-    cpu::enable_vectors();
-    exception::install();
-    xen::install();
-    console::install();
-    let countdown = clock::begin();
-    // SAFETY: the address comes from the hypervisor, and nothing has been written yet.
-    let info = INFO.0.get_or_init(|| unsafe { StartInfo::copy_from(start_info_address) });
-    // SAFETY: called once, before anything allocates.
-    unsafe { memory::install(info) };
-    paging::install(info);
-    interrupt::install();
-    clock::install(countdown);
-    console::install_interrupt();
-    power::install();
-    machine_main()
+/// Gives the heap all RAM, and each part of the image the access that it needs.
+///
+/// # Safety
+/// The image is true. Called once, when all below 4 GiB is mapped where it is.
+unsafe fn start_memory(image: &Image) {
+    const HIGH: u64 = 1 << 32;
+    /// Page 0 stays unmapped and unused.
+    const LOWEST: u64 = 0x1000;
+    let image_end = symbols::image_end(image);
+    let in_use = [(image.boot.start, image_end), start_info::module_pages()];
+    for region in start_info::ram() {
+        // SAFETY: mapped, and nothing else is in use.
+        unsafe { image.heap.claim(region.start.max(LOWEST), region.end().min(HIGH), in_use) }
+    }
+    image.heap.refill_reserve();
+    // SAFETY: the caller vouches for the image, and the heap has memory for tables.
+    unsafe { page_tables::start(image, image_end) }
+    for region in start_info::ram() {
+        // SAFETY: mapped now, and nothing else is in use.
+        unsafe { image.heap.claim(region.start.max(HIGH), region.end(), in_use) }
+    }
 }

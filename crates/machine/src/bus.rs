@@ -3,3 +3,5 @@
 pub(crate) mod acpi;
 pub(crate) mod mmio;
 pub(crate) mod pci;
+pub(crate) mod power_management;
+pub(crate) mod virtio_mmio;

@@ -1,12 +1,10 @@
-//! The serial console: a 16550 whose transmitter is fed by interrupts.
+//! Console: a log ring in front of the hypervisor's transmitter.
 //!
 //! Writing copies into a ring and returns; the ring drains while the machine idles or its loop
 //! comes by. A ring that is full drops what is new, and says later how much, so that nobody ever
 //! waits for a slow console.
 
-use crate::arch::port;
-use crate::hypervisor::xen;
-use crate::interrupt::{Line, Trigger};
+use crate::hypervisor;
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
@@ -14,10 +12,6 @@ use spinning_top::Spinlock;
 
 /// Bytes that wait for the transmitter: some 200 log lines.
 const RING_BYTES: usize = 16 << 10;
-const BASE: u16 = 0x3f8;
-const PIN: u32 = 4;
-/// What the transmitter takes at once when it is empty.
-const FIFO_BYTES: usize = 16;
 /// Polls of a stuck transmitter before an emergency message goes on without it.
 const POLLS_MAX: u32 = 1_000_000;
 
@@ -53,15 +47,14 @@ pub fn flush() {
 }
 
 /// Finds the transmitter; from now on text goes out.
-#[cfg(feature = "runtime")]
-pub(crate) fn install() {
-    CONSOLE.lock().install();
+pub(crate) fn start() {
+    hypervisor::current().console().start();
 }
 
 /// Turns the transmitter's interrupt on, once there are interrupts.
-#[cfg(feature = "runtime")]
-pub(crate) fn install_interrupt() {
-    CONSOLE.lock().install_interrupt();
+pub(crate) fn start_interrupt() {
+    hypervisor::current().console().start_interrupt();
+    CONSOLE.lock().want_interrupt();
 }
 
 /// The console in the hands of a dying machine: everything queued goes out first, then each line,
@@ -106,14 +99,12 @@ struct Console {
     start: usize,
     length: usize,
     dropped_bytes: usize,
-    present: bool,
-    line: Option<Line>,
 }
 
 impl Console {
     const fn new() -> Self {
         let ring = [0; RING_BYTES];
-        Self { ring, start: 0, length: 0, dropped_bytes: 0, present: false, line: None }
+        Self { ring, start: 0, length: 0, dropped_bytes: 0 }
     }
 
     /// Whole lines only: a part of one would run into the next.
@@ -130,7 +121,7 @@ impl Console {
             let _ = writeln!(Raw(self), "[console: {dropped} bytes lost]");
         }
         self.push_raw(bytes);
-        self.want_interrupt(true);
+        self.want_interrupt();
     }
 
     fn push_raw(&mut self, bytes: &[u8]) {
@@ -142,89 +133,31 @@ impl Console {
     }
 
     fn pump(&mut self) {
-        if let Some(line) = &self.line {
-            line.take();
+        hypervisor::current().console().acknowledge();
+        if self.length > 0 {
+            self.send();
+            self.want_interrupt();
         }
-        xen::console::acknowledge();
-        if self.length == 0 {
-            return;
-        }
-        self.pump_to_xen();
-        if self.length == 0 || !self.present {
-            return;
-        }
-        if self.transmitter_empty() {
-            self.send(FIFO_BYTES);
-        }
-        self.want_interrupt(self.length > 0);
     }
 
-    /// Under Xen the ring drains into Xen's, which has an event for the room that comes.
-    fn pump_to_xen(&mut self) -> bool {
-        if self.length == 0 || !xen::present() {
-            return false;
+    fn flush(&mut self) {
+        let mut polls = 0;
+        while self.length > 0 && polls < POLLS_MAX {
+            polls = if self.send() { 0 } else { polls + 1 };
         }
-        let waiting = (0..self.length).map(|n| self.ring[(self.start + n) % RING_BYTES]);
-        let sent = xen::console::send(waiting);
+    }
+
+    /// Hands to the transmitter what it has room for; whether that was anything.
+    fn send(&mut self) -> bool {
+        let mut waiting = (0..self.length).map(|n| self.ring[(self.start + n) % RING_BYTES]);
+        let sent = hypervisor::current().console().send(&mut waiting);
         self.start = (self.start + sent) % RING_BYTES;
         self.length -= sent;
         sent > 0
     }
 
-    fn flush(&mut self) {
-        let mut polls = 0;
-        while xen::present() && self.length > 0 && polls < POLLS_MAX {
-            polls = if self.pump_to_xen() { 0 } else { polls + 1 };
-        }
-        while self.length > 0 && self.present {
-            let mut polls = 0;
-            while !self.transmitter_empty() && polls < POLLS_MAX {
-                polls += 1;
-            }
-            self.send(FIFO_BYTES);
-        }
-    }
-
-    fn send(&mut self, bytes_max: usize) {
-        for _ in 0..bytes_max.min(self.length) {
-            let byte = self.ring[self.start];
-            self.start = (self.start + 1) % RING_BYTES;
-            self.length -= 1;
-            // SAFETY: the transmit register of the serial port, which only this module drives.
-            unsafe { port::write8(BASE, byte) }
-        }
-    }
-
-    fn transmitter_empty(&self) -> bool {
-        // SAFETY: reads the line status of the serial port.
-        unsafe { port::read8(BASE + 5) & 0x20 != 0 }
-    }
-
-    fn want_interrupt(&self, on: bool) {
-        if self.line.is_some() {
-            // SAFETY: the interrupt enable register of the serial port.
-            unsafe { port::write8(BASE + 1, if on { 2 } else { 0 }) }
-        }
-    }
-
-    #[cfg(feature = "runtime")]
-    fn install(&mut self) {
-        // SAFETY: the scratch register keeps what is written to it, if there is a serial port.
-        unsafe { port::write8(BASE + 7, 0x5a) }
-        // SAFETY: as above.
-        self.present = unsafe { port::read8(BASE + 7) } == 0x5a;
-        // No interrupts; 115,200 baud, 8 bits, no parity; FIFO on and cleared; OUT2 and ready.
-        for (register, value) in [(1, 0), (3, 0x80), (0, 1), (1, 0), (3, 3), (2, 7), (4, 0xb)] {
-            // SAFETY: the registers of the serial port, which only this module drives.
-            unsafe { port::write8(BASE + register, value) }
-        }
-    }
-
-    #[cfg(feature = "runtime")]
-    fn install_interrupt(&mut self) {
-        let line = Line::allocate().filter(|line| line.route(PIN, Trigger::Edge));
-        self.line = line.filter(|_| self.present);
-        self.want_interrupt(self.length > 0);
+    fn want_interrupt(&self) {
+        hypervisor::current().console().want_interrupt(self.length > 0);
     }
 }
 

@@ -1,10 +1,10 @@
-//! Random bytes.
+//! Entropy: random bytes.
 //!
 //! A ChaCha12 generator keyed from the CPU (RDSEED, else RDRAND) and from whatever else
 //! [`add`] is given, such as a virtio entropy device. Without any source nothing is handed out:
 //! predictable sequence numbers and keys are worse than no boot.
 
-use core::arch::asm;
+use crate::arch::instructions;
 use core::fmt;
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
@@ -52,35 +52,9 @@ pub fn add(seed: &[u8; 32]) {
 fn cpu_seed() -> Option<[u8; 32]> {
     let mut seed = [0; 32];
     for word in seed.chunks_exact_mut(8) {
-        word.copy_from_slice(&cpu_word()?.to_le_bytes());
+        word.copy_from_slice(&instructions::random()?.to_le_bytes());
     }
     Some(seed)
-}
-
-fn cpu_word() -> Option<u64> {
-    const TRIES: usize = 100;
-    let has_rdseed = crate::arch::instructions::cpuid(0, 0).eax >= 7
-        && crate::arch::instructions::cpuid(7, 0).ebx & 1 << 18 != 0;
-    let has_rdrand = crate::arch::instructions::cpuid(1, 0).ecx & 1 << 30 != 0;
-    let seeded = if has_rdseed { (0..TRIES).find_map(|_| rdseed()) } else { None };
-    match seeded {
-        None if has_rdrand => (0..TRIES).find_map(|_| rdrand()),
-        found => found,
-    }
-}
-
-fn rdseed() -> Option<u64> {
-    let (word, valid): (u64, u8);
-    // SAFETY: the caller saw in CPUID that the instruction exists.
-    unsafe { asm!("rdseed {}", "setc {}", out(reg) word, out(reg_byte) valid, options(nostack)) }
-    (valid != 0).then_some(word)
-}
-
-fn rdrand() -> Option<u64> {
-    let (word, valid): (u64, u8);
-    // SAFETY: the caller saw in CPUID that the instruction exists.
-    unsafe { asm!("rdrand {}", "setc {}", out(reg) word, out(reg_byte) valid, options(nostack)) }
-    (valid != 0).then_some(word)
 }
 
 #[cfg(test)]

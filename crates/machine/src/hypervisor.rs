@@ -1,4 +1,141 @@
-//! What is under the machine.
+//! Hypervisors: what is under the machine, chosen once at the start.
+//!
+//! Clock, console, power and the delivery of interrupts differ; all else is the same machine. Whoever
+//! needs one of them asks [`current`], and nobody asks which hypervisor that is. Nothing here knows the
+//! implementations ([`native`], [`kvm`], [`xen`]): the boot sequence registers the one that is there.
 
 pub(crate) mod kvm;
+pub(crate) mod native;
 pub mod xen;
+
+use crate::image::Handlers;
+use crate::set_once::SetOnce;
+use core::time::Duration;
+
+/// What a hypervisor gives. Times are in nanoseconds since the start of its clock.
+pub(crate) trait Hypervisor: Sync {
+    /// Begins to learn the clock's rate, which takes less waiting the more is done until
+    /// [`Hypervisor::start_clock`].
+    fn begin_clock(&self);
+    /// Starts clock and timer; the wall-clock time now, since 1970-01-01 00:00 UTC.
+    fn start_clock(&self) -> Duration;
+    /// The time; never goes back.
+    fn nanos(&self) -> u64;
+    /// Arms this CPU's timer for a time after `now`, which is the time now. When it will go off: that
+    /// may be earlier.
+    fn arm_timer(&self, at: u64, now: u64) -> u64;
+    /// Whether the timer went off by its own clock, which may be a little before [`Hypervisor::nanos`]
+    /// says so.
+    fn take_timer(&self) -> bool;
+
+    /// Where text goes.
+    fn console(&self) -> &'static dyn Transmitter;
+
+    /// Points the vectors of its own interrupts at their handlers, and turns interrupt controllers on.
+    fn start_interrupts(&self, handlers: &Handlers);
+    /// Whether an event came that nobody took, other than by an interrupt line.
+    fn has_event(&self) -> bool;
+
+    /// Arms the power button, if it is the hypervisor's.
+    fn start_power(&self);
+    /// Somebody pressed the power button since this was last asked.
+    fn take_power_button(&self) -> bool;
+    /// Ends the machine; returns where there is no way.
+    fn shut_down(&self, reason: Shutdown);
+}
+
+/// Why the machine ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shutdown {
+    /// It is done.
+    Off,
+    /// It wants to be started again.
+    Reboot,
+    /// It cannot go on.
+    Crash,
+}
+
+/// The sending side of a console.
+pub(crate) trait Transmitter: Sync {
+    /// Finds the device; text goes out from now on.
+    fn start(&self);
+    /// Has it interrupt, once there are interrupts.
+    fn start_interrupt(&self);
+    /// Takes bytes as long as it has room; how many it took.
+    fn send(&self, bytes: &mut dyn Iterator<Item = u8>) -> usize;
+    /// Forgets the interrupt that said there is room.
+    fn acknowledge(&self);
+    /// Whether an interrupt is to say when there is room.
+    fn want_interrupt(&self, wanted: bool);
+}
+
+static CURRENT: SetOnce<&'static dyn Hypervisor> = SetOnce::new();
+
+/// The one that is there.
+pub(crate) fn current() -> &'static dyn Hypervisor {
+    CURRENT.get().copied().unwrap_or(&Host)
+}
+
+/// Chooses the one that is there.
+///
+/// # Safety
+/// The machine has one CPU yet.
+pub(crate) unsafe fn choose(found: &'static dyn Hypervisor) {
+    // SAFETY: the caller's duty.
+    unsafe { CURRENT.set(found) };
+}
+
+/// A process on a host, where tests run: time stands still, and text goes nowhere.
+struct Host;
+
+impl Hypervisor for Host {
+    fn begin_clock(&self) {}
+
+    fn start_clock(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn nanos(&self) -> u64 {
+        0
+    }
+
+    fn arm_timer(&self, at: u64, _now: u64) -> u64 {
+        at
+    }
+
+    fn take_timer(&self) -> bool {
+        false
+    }
+
+    fn console(&self) -> &'static dyn Transmitter {
+        &Host
+    }
+
+    fn start_interrupts(&self, _handlers: &Handlers) {}
+
+    fn has_event(&self) -> bool {
+        false
+    }
+
+    fn start_power(&self) {}
+
+    fn take_power_button(&self) -> bool {
+        false
+    }
+
+    fn shut_down(&self, _reason: Shutdown) {}
+}
+
+impl Transmitter for Host {
+    fn start(&self) {}
+
+    fn start_interrupt(&self) {}
+
+    fn send(&self, bytes: &mut dyn Iterator<Item = u8>) -> usize {
+        bytes.count()
+    }
+
+    fn acknowledge(&self) {}
+
+    fn want_interrupt(&self, _wanted: bool) {}
+}

@@ -1,51 +1,35 @@
-//! The machine under the appliance, and the only crate with `unsafe` in it.
+//! The machine under the appliance.
 //!
-//! Boots by the PVH protocol (QEMU `-kernel`, Xen, others), then gives safe code a few things: a
-//! heap, a clock, entropy, a console, interrupts as flags, device memory, and a way to stop. One
-//! CPU; interrupts are enabled only while [`interrupt::wait`] idles, so Rust code is never
-//! interrupted and needs no locks.
+//! Gives safe code a few things: a heap, a clock, entropy, a console, interrupts as flags, device
+//! memory, and a way to stop. One CPU; interrupts are enabled only while [`idle::wait`] idles, so Rust
+//! code is never interrupted and needs no locks.
+//!
+//! With `machine-runtime`, which has the boot code and what else only an image needs, it is the only
+//! crate with `unsafe` in it. All of it is built and tested on a host, too: there is no hypervisor then,
+//! and no device but fake ones.
 #![no_std]
-#![cfg_attr(feature = "runtime", feature(alloc_error_handler))]
-// Without the runtime much of the machine has no user; it is still checked and tested on a host.
-#![cfg_attr(not(feature = "runtime"), allow(dead_code, unused_imports))]
 
 extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
 mod arch;
-#[cfg(feature = "runtime")]
-mod backtrace;
-#[cfg(feature = "runtime")]
 pub mod boot;
 mod bus;
 pub mod clock;
 pub mod console;
+mod cpu;
 pub mod entropy;
-#[cfg(feature = "runtime")]
 pub mod fault_injection;
 mod hypervisor;
-pub mod interrupt;
+pub mod idle;
+pub mod image;
+mod interrupt;
 pub mod memory;
-#[cfg(feature = "runtime")]
-mod panic;
 pub mod power;
-mod symbols;
+mod set_once;
+pub mod start_info;
+pub mod symbols;
 pub mod virtio;
 
 pub use hypervisor::xen;
-#[cfg(feature = "runtime")]
-pub use panic::catch_panic;
-
-/// Names the function that runs once the machine is up: `machine::entry!(main)` with
-/// `fn main() -> !`.
-#[macro_export]
-macro_rules! entry {
-    ($main:path) => {
-        #[unsafe(no_mangle)]
-        fn machine_main() -> ! {
-            let main: fn() -> ! = $main;
-            main()
-        }
-    };
-}

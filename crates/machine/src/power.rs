@@ -1,33 +1,18 @@
-//! Being asked to stop, and stopping.
+//! Power: being asked to stop, and stopping.
 //!
-//! The power button comes by ACPI: the fixed button on a PC, the generic event device on QEMU's
-//! microvm. A microvm with `acpi=off` has no button, and is stopped by ending QEMU. QEMU's exit code is
-//! 0 after [`off`] and 33 after [`fail`], given `-device isa-debug-exit,iobase=0xf4,iosize=0x04`; other
-//! hypervisors see a reset after a failure, and a crash where they offer `pvpanic`.
+//! QEMU's exit code is 0 after [`off`] and 33 after [`fail`], given
+//! `-device isa-debug-exit,iobase=0xf4,iosize=0x04`; other hypervisors see a reset after a failure, and a
+//! crash where they offer `pvpanic`.
 
-use crate::arch::{instructions as cpu, port};
-use crate::bus::acpi::{self, u16_at, u32_at};
+use crate::arch::instructions;
 use crate::console;
-use crate::hypervisor::xen;
-use crate::interrupt::{Line, Trigger};
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use spinning_top::Spinlock;
-
-/// The power button, where there is one.
-static BUTTON: Spinlock<Option<Button>> = Spinlock::new(None);
-/// How a machine exits with a failure code under QEMU: `isa-debug-exit` at its usual port.
-const DEBUG_EXIT_PORT: u16 = 0xf4;
-/// QEMU then exits with `2 * 16 + 1`.
-const DEBUG_EXIT_FAILURE: u32 = 16;
-/// `pvpanic`, by which other hypervisors' managers learn of a crash.
-const PVPANIC_PORT: u16 = 0x505;
+use crate::hypervisor::{self, Shutdown};
+use core::sync::atomic::{AtomicBool, Ordering};
 
 /// Somebody called [`request_stop`] since that was last asked.
 static REQUESTED: AtomicBool = AtomicBool::new(false);
 /// The stop is to be followed by a start.
 static REBOOT: AtomicBool = AtomicBool::new(false);
-/// Sleep type of S5 in the DSDT; `u32::MAX` when it is not known.
-static SOFT_OFF: AtomicU32 = AtomicU32::new(u32::MAX);
 
 /// What a stop is to lead to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +33,7 @@ pub fn request_stop(stop: Stop) {
 /// was last asked.
 pub fn stop_requested() -> bool {
     REQUESTED.load(Ordering::Relaxed) && REQUESTED.swap(false, Ordering::Relaxed)
-        || BUTTON.lock().as_ref().is_some_and(Button::pressed)
+        || hypervisor::current().take_power_button()
 }
 
 /// What the last request for a stop wants it to lead to.
@@ -59,150 +44,16 @@ pub fn stop() -> Stop {
 /// Switches the machine off, or has it started again where the hypervisor can; QEMU exits with code 0.
 pub fn off() -> ! {
     console::flush();
-    xen::shut_down(match stop() {
-        Stop::Off => xen::Reason::Off,
-        Stop::Reboot => xen::Reason::Reboot,
+    hypervisor::current().shut_down(match stop() {
+        Stop::Off => Shutdown::Off,
+        Stop::Reboot => Shutdown::Reboot,
     });
-    soft_off();
-    reset()
+    instructions::reset()
 }
 
 /// Ends a machine that cannot go on; QEMU exits with code 33 where it has `isa-debug-exit`.
 pub fn fail() -> ! {
     console::flush();
-    xen::shut_down(xen::Reason::Crash);
-    // SAFETY: a port that either is this device or nothing.
-    unsafe { port::write32(DEBUG_EXIT_PORT, DEBUG_EXIT_FAILURE) }
-    // SAFETY: as above.
-    unsafe { port::write8(PVPANIC_PORT, 1) }
-    reset()
-}
-
-/// Arms the power button.
-#[cfg(feature = "runtime")]
-pub(crate) fn install() {
-    if let Some(dsdt) = acpi::table(b"DSDT")
-        && let Some(kind) = sleep_type_of_s5(dsdt)
-    {
-        SOFT_OFF.store(kind, Ordering::Relaxed);
-    }
-    // Xen asks by xenstore; its tables name the registers of a button all the same, and where none
-    // are, all bits read as set.
-    let Some(fadt) = acpi::table(b"FACP").filter(|_| !xen::present()) else { return };
-    let Some(line) = Line::allocate() else { return };
-    *BUTTON.lock() = Button::arm(fadt, line);
-}
-
-/// Where the press of the button shows.
-enum Button {
-    /// The fixed button: status register of the power management events (ACPI section 4.8.3.2.2).
-    Fixed { status_port: u16, line: Line },
-    /// QEMU's generic event device on machines without that register: its event selector.
-    EventDevice { selector: u64, line: Line },
-}
-
-const BUTTON_BIT: u16 = 1 << 8;
-
-impl Button {
-    fn arm(fadt: &[u8], line: Line) -> Option<Self> {
-        const HARDWARE_REDUCED: u32 = 1 << 20;
-        const EVENT_DEVICE_PIN: u32 = 9;
-        if u32_at(fadt, 112)? & HARDWARE_REDUCED != 0 {
-            // QEMU puts the sleep registers in the event device's page, 0x200 above its selector.
-            let selector = sleep_control(fadt)? & !0xfff;
-            line.route(EVENT_DEVICE_PIN, Trigger::Edge);
-            return Some(Self::EventDevice { selector, line });
-        }
-        let status_port = u16::try_from(u32_at(fadt, 56)?).ok().filter(|&port| port != 0)?;
-        let enable_port = status_port + u16::from(*fadt.get(88)?) / 2;
-        line.route(u16_at(fadt, 46)?.into(), Trigger::Edge);
-        // SAFETY: the power management event registers, as the FADT says: clears all, then enables
-        // the button alone.
-        unsafe { port::write16(status_port, 0xffff) }
-        // SAFETY: as above.
-        unsafe { port::write16(enable_port, BUTTON_BIT) }
-        Some(Self::Fixed { status_port, line })
-    }
-
-    fn pressed(&self) -> bool {
-        match self {
-            Self::Fixed { status_port, line } => {
-                if !line.take() {
-                    return false;
-                }
-                // SAFETY: the status register of the power management events.
-                let status = unsafe { port::read16(*status_port) };
-                // SAFETY: as above; writing a bit clears it.
-                unsafe { port::write16(*status_port, status) }
-                status & BUTTON_BIT != 0
-            }
-            Self::EventDevice { selector, line } => {
-                const POWER_DOWN: u32 = 1 << 1;
-                if !line.take() {
-                    return false;
-                }
-                // SAFETY: the event device's selector, mapped uncached; reading clears it.
-                unsafe { (*selector as *const u32).read_volatile() & POWER_DOWN != 0 }
-            }
-        }
-    }
-}
-
-/// Enters S5, by the register that the FADT names (ACPI sections 4.8.3.2.1 and 4.8.3.7).
-fn soft_off() {
-    let kind = SOFT_OFF.load(Ordering::Relaxed);
-    let Some(fadt) = acpi::table(b"FACP") else { return };
-    if kind == u32::MAX {
-        return;
-    }
-    if let Some(address) = sleep_control(fadt) {
-        // SAFETY: the sleep control register; the machine stops here.
-        unsafe { (address as *mut u8).write_volatile((kind << 2) as u8 | 1 << 5) }
-    } else if let Some(control) = u32_at(fadt, 64).and_then(|port| u16::try_from(port).ok()) {
-        // SAFETY: the power management control register; the machine stops here.
-        unsafe { port::write16(control, (kind << 10) as u16 | 1 << 13) }
-    }
-}
-
-/// The sleep control register of hardware-reduced machines, where it is in memory.
-fn sleep_control(fadt: &[u8]) -> Option<u64> {
-    const IN_MEMORY: u8 = 0;
-    let address = acpi::u64_at(fadt, 248)?;
-    (fadt.get(244) == Some(&IN_MEMORY) && address != 0 && address < 1 << 32).then_some(address)
-}
-
-/// The first element of the package named `_S5_`, found without an interpreter: a name, a package
-/// with a one-byte length, an element count, a byte constant (ACPI section 20.2).
-fn sleep_type_of_s5(dsdt: &[u8]) -> Option<u32> {
-    const PACKAGE: u8 = 0x12;
-    const BYTE: u8 = 0x0a;
-    let at = dsdt.windows(4).position(|name| name == b"_S5_")?;
-    match *dsdt.get(at + 4..)? {
-        [PACKAGE, _, _, BYTE, value, ..] => Some(value.into()),
-        [PACKAGE, _, _, value @ 0..=1, ..] => Some(value.into()),
-        _ => None,
-    }
-}
-
-/// A triple fault: with `-no-reboot` QEMU exits with code 0.
-fn reset() -> ! {
-    #[repr(C, packed)]
-    struct Pointer(u16, u64);
-    let empty = Pointer(0, 0);
-    // SAFETY: without handlers the next exception shuts the CPU down, which resets the machine.
-    unsafe { core::arch::asm!("lidt [{}]", "ud2", in(reg) &raw const empty, options(nostack)) }
-    cpu::halt_forever()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_sleep_type_is_found_in_both_encodings() {
-        assert_eq!(sleep_type_of_s5(b"\x08_S5_\x12\x06\x04\x0a\x05\x00\x00"), Some(5));
-        assert_eq!(sleep_type_of_s5(b"xx\x08_S5_\x12\x06\x04\x00\x00\x00\x00"), Some(0));
-        assert_eq!(sleep_type_of_s5(b"\x08_S5_\x12"), None);
-        assert_eq!(sleep_type_of_s5(b"\x08_S4_\x12\x06\x04\x00"), None);
-    }
+    hypervisor::current().shut_down(Shutdown::Crash);
+    instructions::reset()
 }

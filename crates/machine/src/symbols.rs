@@ -1,4 +1,4 @@
-//! Names for addresses in the image's code.
+//! Symbols: names for addresses in the image's code.
 //!
 //! `cargo xtask image` appends a table of all functions to the linked image, in a segment of its
 //! own that the linker script reserves; without it there are addresses only. The names are cut into
@@ -14,6 +14,8 @@
 //! | 256 | the pairs of tokens 128 to 255 |
 //! | rest | per function, by address: LEB128 difference to the one before; length; name |
 
+use crate::image::{self, Image};
+use crate::memory::PAGE_BYTES;
 use core::fmt::{self, Write};
 
 const MAGIC: &[u8; 4] = b"SYMS";
@@ -28,22 +30,23 @@ const NESTING_MAX: usize = 16;
 
 /// An address as a backtrace shows it: with the function that it is in, if that is known.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Place {
+pub struct Place {
     address: u64,
     found: Option<Found<'static>>,
 }
 
 impl Place {
     /// Of an instruction.
-    #[cfg(feature = "runtime")]
-    pub(crate) fn of(address: u64) -> Self {
-        Self { address, found: table().and_then(|table| table.find(address)) }
+    pub fn of(address: u64) -> Self {
+        Self {
+            address,
+            found: image::running().and_then(table).and_then(|table| table.find(address)),
+        }
     }
 
     /// Of a call, by where it would have returned to: that may be the next function's first byte,
     /// when the compiler knows that the called one does not return.
-    #[cfg(feature = "runtime")]
-    pub(crate) fn of_return(address: u64) -> Self {
+    pub fn of_return(address: u64) -> Self {
         let mut place = Self::of(address.wrapping_sub(1));
         place.address = address;
         if let Some(found) = &mut place.found {
@@ -53,7 +56,7 @@ impl Place {
     }
 
     /// Whether the function's name begins with one of `prefixes`.
-    pub(crate) fn is_in(&self, prefixes: &[&str]) -> bool {
+    pub fn is_in(&self, prefixes: &[&str]) -> bool {
         self.found.is_some_and(|found| prefixes.iter().any(|prefix| found.name.starts(prefix)))
     }
 }
@@ -68,21 +71,16 @@ impl fmt::Display for Place {
     }
 }
 
-/// The bytes that the table takes at the end of the image; 0 when there is none.
-#[cfg(feature = "runtime")]
-pub(crate) fn bytes() -> usize {
-    table().map_or(0, |table| table.0.len())
+/// One past the image's last byte, a multiple of the page size: the table is last in the image.
+pub(crate) fn image_end(image: &Image) -> u64 {
+    let bytes = table(image).map_or(0, |table| table.0.len());
+    image.symbols + bytes.next_multiple_of(PAGE_BYTES) as u64
 }
 
 /// The table behind the image, if `cargo xtask image` put one there.
-#[cfg(feature = "runtime")]
-fn table() -> Option<Table<'static>> {
-    unsafe extern "C" {
-        #[link_name = "symbols"]
-        static start: [u8; 8];
-    }
+fn table(image: &Image) -> Option<Table<'static>> {
     // SAFETY: the linker script puts these bytes there, with or without a table.
-    let head = unsafe { &start };
+    let head = unsafe { &*(image.symbols as *const [u8; 8]) };
     let length = Table::length(head)?;
     // SAFETY: who wrote the length made the segment that long, and the heap keeps off it.
     Table::parse(unsafe { core::slice::from_raw_parts(head.as_ptr(), length) })

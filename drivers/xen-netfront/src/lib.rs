@@ -161,7 +161,7 @@ impl Drop for XenNetfront {
     /// that ends takes its pages with it.
     fn drop(&mut self) {
         // A test has a backend that takes nothing by itself.
-        let can_wait = machine::xen::present() && self.stopped.is_none();
+        let can_wait = machine::xen::is_below() && self.stopped.is_none();
         if let Some(link) = self.link.as_mut().filter(|_| can_wait) {
             link.drain(machine::clock::now() + DRAIN_TIME_MAX);
         }

@@ -84,7 +84,7 @@ impl Link {
         self.flush();
         while self.transmitter.is_busy() && machine::clock::now() < deadline {
             if self.arm() {
-                machine::interrupt::wait(Some(deadline));
+                machine::idle::wait(Some(deadline));
             }
         }
     }

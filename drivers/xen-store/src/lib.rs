@@ -141,7 +141,7 @@ impl Store {
                 return None;
             }
             if !self.poll() {
-                machine::interrupt::wait(Some(deadline));
+                machine::idle::wait(Some(deadline));
                 self.poll();
             }
         }

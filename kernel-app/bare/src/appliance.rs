@@ -16,10 +16,10 @@ use flow::time::Timers;
 
 /// Runs until the machine is asked to stop; an error says what to change.
 pub(crate) fn run(table: &impl Table) -> Result<(), String> {
-    let bundle = Bundle::parse(machine::boot::module())
+    let bundle = Bundle::parse(machine::start_info::module())
         .map_err(|error| alloc::format!("the boot module is no bundle: {error}"))?;
-    let config =
-        Config::load(&bundle, machine::boot::command_line()).map_err(|error| error.to_string())?;
+    let config = Config::load(&bundle, machine::start_info::command_line())
+        .map_err(|error| error.to_string())?;
     log::set_max_level(config.log.level);
     if let Some(seed) = machine::virtio::rng::seed() {
         machine::entropy::add(&seed);
@@ -27,7 +27,7 @@ pub(crate) fn run(table: &impl Table) -> Result<(), String> {
     let ram_bytes = machine::memory::usage().total_bytes as u64;
     let mut guest = Guest::find(xen_netfront::Settings::for_ram(ram_bytes))?;
     let mut interfaces = Interfaces::open(&config, guest.as_mut())?;
-    let executor = Executor::new(machine::catch_panic);
+    let executor = Executor::new(machine_runtime::catch_panic);
     let timers = Timers::new();
     timers.advance(machine::clock::now());
     let mut registry: Rc<dyn Registry> = Rc::new(registry::of_bundle(&bundle)?);

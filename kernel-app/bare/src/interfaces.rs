@@ -154,7 +154,7 @@ impl Driver for Interfaces {
             // Whoever passes it on has work to do before we wait.
             return self.notice.set_addresses(addresses(&links));
         }
-        machine::interrupt::wait(deadline);
+        machine::idle::wait(deadline);
     }
 }
 
@@ -215,6 +215,6 @@ fn stack(
         machine::entropy::fill(&mut seed).map_err(|error| error.to_string())?;
     }
     let mut stack = Stack::new(card, config, address, seed, machine::clock::now());
-    stack.catch_panics(machine::catch_panic);
+    stack.catch_panics(machine_runtime::catch_panic);
     Ok(stack)
 }

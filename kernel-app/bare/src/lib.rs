@@ -24,7 +24,7 @@ const LOG: Outlet = Outlet { write: machine::console::write, now: machine::clock
 /// Serves what the table says until the machine is asked to stop, and switches it off; what is wrong with
 /// its configuration stops it at once, with a failure code.
 pub fn run(table: &impl Table) -> ! {
-    log_ring::install(LOG, early_level(machine::boot::command_line()));
+    log_ring::install(LOG, early_level(machine::start_info::command_line()));
     match appliance::run(table) {
         Ok(()) => machine::power::off(),
         Err(message) => fail(&message),

@@ -1,15 +1,15 @@
-//! x86-64: boot code, page tables, interrupt controllers, ports and single instructions.
+//! x86-64: page tables, descriptor tables, interrupt controllers, timers, ports and single instructions.
 
 pub(crate) mod apic;
 pub(crate) mod calibration;
-#[cfg(feature = "runtime")]
-pub(crate) mod exception;
+pub(crate) mod idt;
 pub(crate) mod instructions;
-pub(crate) mod memcpy;
-pub(crate) mod paging;
+pub(crate) mod io_apic;
+mod memcpy;
+pub(crate) mod page_tables;
 pub(crate) mod port;
-#[cfg(feature = "runtime")]
-pub(crate) mod pvh;
 pub(crate) mod rtc;
-#[cfg(any(test, feature = "runtime"))]
 mod self_extract;
+pub(crate) mod serial;
+pub(crate) mod task_state;
+pub(crate) mod tsc;

@@ -11,8 +11,7 @@ const HEADER_BYTES: usize = 36;
 const TABLE_BYTES_MAX: usize = 1 << 20;
 
 /// Tells this module where the hypervisor put the root system description pointer.
-#[cfg(feature = "runtime")]
-pub(crate) fn install(root_pointer: Option<u64>) {
+pub(crate) fn start(root_pointer: Option<u64>) {
     let found = root_pointer.or_else(scan);
     ROOT_POINTER.store(found.unwrap_or(0), Ordering::Relaxed);
 }
@@ -81,7 +80,6 @@ fn checked(address: u64, signature: &[u8; 4]) -> Option<&'static [u8]> {
 }
 
 /// Firmware that gives no pointer leaves the root in the BIOS area (section 5.2.5.1).
-#[cfg(feature = "runtime")]
 fn scan() -> Option<u64> {
     (0xe_0000_u64..0x10_0000).step_by(16).find(|&address| {
         // SAFETY: the BIOS area is mapped and has no read side effects.

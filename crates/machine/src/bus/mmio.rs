@@ -1,5 +1,7 @@
-//! Device registers in memory.
+//! Memory-mapped device registers.
 
+use crate::arch::page_tables;
+use crate::start_info;
 use core::ptr::NonNull;
 
 /// A mapped, uncached range of device registers. Offsets are checked; an access outside the range
@@ -38,7 +40,7 @@ impl Mmio {
     /// It is a device's range, not RAM that anything else uses, and nobody else drives the device.
     pub(crate) unsafe fn map(physical: u64, bytes: usize) -> Self {
         // SAFETY: the caller vouches that it is a device's.
-        Self { start: unsafe { crate::arch::paging::map_device(physical, bytes) }, bytes }
+        Self { start: unsafe { page_tables::map_device(physical, bytes) }, bytes }
     }
 
     access!(read8, write8, u8, "a byte");
@@ -51,4 +53,15 @@ impl Mmio {
         // SAFETY: in bounds by the assertion.
         unsafe { self.start.as_ptr().add(offset).cast() }
     }
+}
+
+/// Whether device registers may be there: no RAM, none of the machine's interrupt controllers, and
+/// where page tables can map them.
+pub(crate) fn is_for_devices(start: u64, end: u64) -> bool {
+    const INTERRUPT_CONTROLLERS: (u64, u64) = (0xfec0_0000, 0xfef0_0000);
+    let is_beside = |(low, high): (u64, u64)| end <= low || high <= start;
+    start < end
+        && end <= page_tables::FRESH_START
+        && is_beside(INTERRUPT_CONTROLLERS)
+        && start_info::ram().map(|region| (region.start, region.end())).all(is_beside)
 }

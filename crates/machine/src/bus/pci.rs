@@ -1,11 +1,11 @@
-//! The PCI bus, as far as drivers need it: functions, capabilities, message-signalled interrupts.
+//! The PCI bus (PCI local bus specification 3.0), as far as drivers need it: functions, capabilities,
+//! message-signalled interrupts.
 //! Firmware has placed the registers already.
 
 use crate::arch::port;
 use crate::bus::acpi;
-use crate::bus::mmio::Mmio;
+use crate::bus::mmio::{self, Mmio};
 use crate::interrupt::Message;
-use crate::memory;
 use alloc::vec::Vec;
 use spinning_top::Spinlock;
 
@@ -152,7 +152,7 @@ impl Function {
     pub(crate) fn registers(&self, index: u8, offset: u32, bytes: usize) -> Option<Mmio> {
         let range = self.bar(index)?;
         let end = u64::from(offset).checked_add(bytes as u64)?;
-        if end > 1 << range.trailing_zeros() || !memory::is_for_devices(range, range + end) {
+        if end > 1 << range.trailing_zeros() || !mmio::is_for_devices(range, range + end) {
             return None;
         }
         // SAFETY: firmware put the device's registers there, and this is its only driver.

@@ -1,8 +1,36 @@
-//! KVM's paravirtual clock (Linux, Documentation/virt/kvm/x86/msr.rst and cpuid.rst), as far as it is
-//! needed: it tells the time stamp counter's rate.
+//! KVM: a PC that knows the rate of its time stamp counter, by a leaf or by the paravirtual clock (pvclock;
+//! Linux, Documentation/virt/kvm/x86/msr.rst and cpuid.rst).
 
-use crate::arch::instructions as cpu;
+use super::Hypervisor;
+use super::native::{Pc, frequency_leaf_rate, rate_of};
+use crate::arch::instructions::{self, cpuid};
 use core::cell::UnsafeCell;
+
+static KVM: Pc = Pc { rate };
+
+/// KVM, if it is there.
+pub(crate) fn find() -> Option<&'static dyn Hypervisor> {
+    leaf_base().map(|_| &KVM as &dyn Hypervisor)
+}
+
+/// Nanoseconds per tick, times 2^32, by whoever tells.
+fn rate() -> Option<u64> {
+    let base = leaf_base()?;
+    frequency_leaf_rate().or_else(|| told_rate(base)).or_else(|| clock_rate(base))
+}
+
+/// By the leaf that VMware began and KVM shares.
+fn told_rate(base: u32) -> Option<u64> {
+    const FREQUENCY: u32 = 0x10;
+    let kilohertz =
+        if cpuid(base, 0).eax >= base + FREQUENCY { cpuid(base + FREQUENCY, 0).eax } else { 0 };
+    (kilohertz != 0).then(|| rate_of(u64::from(kilohertz) * 1000))
+}
+
+/// Where KVM's leaves begin.
+fn leaf_base() -> Option<u32> {
+    instructions::hypervisor_leaf(b"KVMKVMKVM\0\0\0")
+}
 
 /// What KVM writes: the first 24 of these bytes count nanoseconds, the rest says how.
 #[repr(C, align(64))]
@@ -13,30 +41,29 @@ unsafe impl Sync for SystemTime {}
 
 static SYSTEM_TIME: SystemTime = SystemTime(UnsafeCell::new([0; 8]));
 
-/// Nanoseconds per tick, times 2^32; `None` where KVM is not below, or does not tell.
-pub(crate) fn rate() -> Option<u64> {
+/// By the paravirtual clock; `None` where KVM has none.
+fn clock_rate(base: u32) -> Option<u64> {
     const FEATURES: u32 = 1;
     const HAS_CLOCK: u32 = 1 << 3;
     const MSR_SYSTEM_TIME: u32 = 0x4b56_4d01;
     const ENABLE: u64 = 1;
     const MULTIPLIER: usize = 6;
     const SHIFT: usize = 7;
-    let base = cpu::hypervisor_leaf(b"KVMKVMKVM\0\0\0")?;
-    if cpu::cpuid(base + FEATURES, 0).eax & HAS_CLOCK == 0 {
+    if cpuid(base + FEATURES, 0).eax & HAS_CLOCK == 0 {
         return None;
     }
     let place = SYSTEM_TIME.0.get();
     // SAFETY: the feature says that the register exists; what it names is there for just this.
-    unsafe { cpu::write_msr(MSR_SYSTEM_TIME, place as u64 | ENABLE) }
+    unsafe { instructions::write_msr(MSR_SYSTEM_TIME, place as u64 | ENABLE) }
     // SAFETY: KVM filled it before the write was over, and changes it again only on this CPU's entry.
     let told = unsafe { place.read_volatile() };
     // SAFETY: as above; KVM writes no more.
-    unsafe { cpu::write_msr(MSR_SYSTEM_TIME, 0) }
-    rate_of(told[MULTIPLIER], told[SHIFT] as i8)
+    unsafe { instructions::write_msr(MSR_SYSTEM_TIME, 0) }
+    scaled_rate(told[MULTIPLIER], told[SHIFT] as i8)
 }
 
 /// Nanoseconds are `(ticks << shift) * multiplier / 2^32`.
-fn rate_of(multiplier: u32, shift: i8) -> Option<u64> {
+fn scaled_rate(multiplier: u32, shift: i8) -> Option<u64> {
     let multiplier = u64::from(multiplier);
     let rate = match shift {
         0..=31 => multiplier << shift,
@@ -52,9 +79,9 @@ mod tests {
 
     #[test]
     fn rates_below_and_above_a_gigahertz() {
-        assert_eq!(rate_of(0xcccc_cccc, -1), Some(0x6666_6666)); // 2.5 GHz
-        assert_eq!(rate_of(0x8000_0000, 2), Some(2 << 32)); // 500 MHz
-        assert_eq!(rate_of(0, 0), None);
-        assert_eq!(rate_of(1, -128), None);
+        assert_eq!(scaled_rate(0xcccc_cccc, -1), Some(0x6666_6666)); // 2.5 GHz
+        assert_eq!(scaled_rate(0x8000_0000, 2), Some(2 << 32)); // 500 MHz
+        assert_eq!(scaled_rate(0, 0), None);
+        assert_eq!(scaled_rate(1, -128), None);
     }
 }

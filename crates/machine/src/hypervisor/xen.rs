@@ -1,98 +1,108 @@
 //! Xen under the machine: hypercalls, event channels, clock, console, grants and the ring of xenstore.
 //!
-//! The same image starts under Xen as a PVH guest; whether it did is found at run time, by
-//! [`present`]. Nothing that Xen's other domains write is trusted: every index is read once and
-//! checked, and a broken peer ends its own conversation only.
+//! The same image starts under Xen as a PVH guest. Nothing that Xen's other domains write is trusted: every
+//! index is read once and checked, and a broken peer ends its own conversation only.
 
-pub(crate) mod clock;
-pub(crate) mod console;
+mod clock;
+mod console;
 pub mod event;
-pub mod grant;
-pub(crate) mod hypercall;
+mod grant;
+mod hypercall;
 pub mod net;
 mod parameter;
-pub(crate) mod shared_info;
+mod shared_info;
 pub mod store_ring;
+pub(crate) mod vcpu;
 
-use core::sync::atomic::{AtomicU8, Ordering};
+pub use hypercall::{DomainId, Errno};
 
-pub use hypercall::Errno;
+use super::{Hypervisor, Shutdown, Transmitter};
+use crate::arch::{instructions, io_apic};
+use crate::cpu::Cpu;
+use crate::image::Handlers;
+use core::sync::atomic::{AtomicU64, Ordering};
+use core::time::Duration;
 
-/// A domain's number. The one that manages a host is 0.
-pub type DomainId = u16;
+/// Xen, found.
+struct Xen {
+    /// Its time when the machine started, in nanoseconds.
+    start: AtomicU64,
+}
 
-/// Says "this domain" in hypercalls.
-const DOMID_SELF: DomainId = 0x7ff0;
-
-/// What [`present`] knows: not asked yet, no, yes.
-static STATE: AtomicU8 = AtomicU8::new(UNKNOWN);
-const UNKNOWN: u8 = 0;
-const ABSENT: u8 = 1;
-const PRESENT: u8 = 2;
+static XEN: Xen = Xen { start: AtomicU64::new(0) };
 
 /// Whether the machine is a Xen guest.
-pub fn present() -> bool {
-    STATE.load(Ordering::Relaxed) == PRESENT
+pub fn is_below() -> bool {
+    hypercall::is_possible()
 }
 
 /// Finds Xen, and if it is there, learns to call it and shares the page of clock and events.
-#[cfg(feature = "runtime")]
-pub(crate) fn install() {
-    let Some(base) = crate::arch::instructions::hypervisor_leaf(b"XenVMMXenVMM") else {
-        return STATE.store(ABSENT, Ordering::Relaxed);
-    };
-    hypercall::install();
-    STATE.store(PRESENT, Ordering::Relaxed);
-    shared_info::install();
-    event::install(base);
-    console::install();
+pub(crate) fn find() -> Option<&'static dyn Hypervisor> {
+    let base = instructions::hypervisor_leaf(b"XenVMMXenVMM")?;
+    // SAFETY: its leaf is there.
+    unsafe { hypercall::start() }
+    shared_info::start();
+    event::start_upcalls(base);
+    Some(&XEN)
 }
 
-/// Why a domain stops (Xen, public/sched.h).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
-pub(crate) enum Reason {
-    /// It is done.
-    Off = 0,
-    /// It wants to be started again.
-    Reboot = 1,
-    /// It cannot go on.
-    Crash = 3,
-}
+impl Hypervisor for Xen {
+    /// Its rate is in the shared page.
+    fn begin_clock(&self) {}
 
-/// Ends the domain. Returns only where there is no Xen.
-pub(crate) fn shut_down(reason: Reason) {
-    if present() {
-        let argument = reason as u32;
-        loop {
-            // SAFETY: SCHEDOP_shutdown reads one integer, and the domain stops.
-            let _ = unsafe {
-                hypercall::sched_op(
-                    hypercall::SCHEDOP_SHUTDOWN,
-                    (&raw const argument).cast_mut().cast(),
-                )
-            };
+    fn start_clock(&self) -> Duration {
+        let vcpu = &Cpu::current().vcpu;
+        clock::start_timer(vcpu);
+        let start = clock::nanos(vcpu);
+        self.start.store(start, Ordering::Relaxed);
+        clock::wall_at_zero() + Duration::from_nanos(start)
+    }
+
+    fn nanos(&self) -> u64 {
+        clock::nanos(&Cpu::current().vcpu) - self.start.load(Ordering::Relaxed)
+    }
+
+    fn arm_timer(&self, at: u64, _now: u64) -> u64 {
+        clock::arm(self.start.load(Ordering::Relaxed).saturating_add(at));
+        at
+    }
+
+    fn take_timer(&self) -> bool {
+        clock::take_timer(&Cpu::current().vcpu)
+    }
+
+    fn console(&self) -> &'static dyn Transmitter {
+        &console::CONSOLE
+    }
+
+    fn start_interrupts(&self, handlers: &Handlers) {
+        event::set_gates(handlers);
+        Cpu::current().apic.start();
+        io_apic::find(false);
+    }
+
+    fn has_event(&self) -> bool {
+        // A timer that went off while nobody waited is no reason to stay awake.
+        if self.take_timer() {
+            Cpu::current().timer.disarm();
         }
+        event::is_pending()
     }
-}
 
-/// Puts a page of Xen's in the place of a page of the guest's, whose memory goes back to Xen.
-///
-/// # Safety
-/// Nothing relies on what was in the page, and it is never used as ordinary memory again.
-unsafe fn add_to_physmap(space: u32, index: u64, address: u64) -> Result<(), Errno> {
-    /// `xen_add_to_physmap`.
-    #[repr(C)]
-    struct Argument {
-        domain: u16,
-        _count: u16,
-        space: u32,
-        index: u64,
-        page: u64,
+    /// The toolstack asks by xenstore. Its tables name the registers of a button all the same, and where
+    /// none are, all bits read as set.
+    fn start_power(&self) {}
+
+    fn take_power_button(&self) -> bool {
+        false
     }
-    let mut argument =
-        Argument { domain: DOMID_SELF, _count: 0, space, index, page: address >> 12 };
-    let argument = (&raw mut argument).cast();
-    // SAFETY: the command reads this structure; the caller vouches for the page.
-    unsafe { hypercall::memory_op(hypercall::XENMEM_ADD_TO_PHYSMAP, argument) }.map(drop)
+
+    /// By reasons of public/sched.h.
+    fn shut_down(&self, reason: Shutdown) {
+        hypercall::shut_down(match reason {
+            Shutdown::Off => 0,
+            Shutdown::Reboot => 1,
+            Shutdown::Crash => 3,
+        });
+    }
 }

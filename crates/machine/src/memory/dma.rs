@@ -12,6 +12,9 @@
 #[cfg(any(test, feature = "fake"))]
 pub(crate) mod host;
 
+use crate::arch::page_tables;
+#[cfg(any(test, feature = "fake"))]
+use crate::image;
 use crate::memory::{PAGE_BYTES, Pages};
 use bytes::Bytes;
 use core::ptr::NonNull;
@@ -90,9 +93,9 @@ impl Loan {
         let loan = Self(bytes);
         #[cfg(any(test, feature = "fake"))]
         host::lend(loan.physical(), loan.bytes());
-        #[cfg(not(any(test, feature = "fake")))]
+        let is_host = cfg!(any(test, feature = "fake"));
         assert!(
-            crate::arch::paging::is_identity(loan.physical()),
+            is_host || page_tables::is_identity(loan.physical()),
             "only rings are mapped elsewhere"
         );
         loan
@@ -176,15 +179,15 @@ impl Mirror {
     pub(crate) fn allocate(bytes: usize) -> Option<Self> {
         let bytes = bytes.next_multiple_of(PAGE_BYTES);
         #[cfg(any(test, feature = "fake"))]
-        let (start, physical) = host::map_twice(bytes)?;
-        #[cfg(not(any(test, feature = "fake")))]
-        let (start, physical) = {
-            let pages = Pages::new(bytes / PAGE_BYTES, 1)?;
-            let physical = pages.physical();
-            pages.leak();
-            // SAFETY: the pages have just been leaked to this mirror, which uses no other way.
-            (unsafe { crate::arch::paging::map_twice(physical, bytes) }?, physical)
-        };
+        if image::running().is_none() {
+            let (start, physical) = host::map_twice(bytes)?;
+            return Some(Self { start, physical, bytes });
+        }
+        let pages = Pages::new(bytes / PAGE_BYTES, 1)?;
+        let physical = pages.physical();
+        pages.leak();
+        // SAFETY: the pages have just been leaked to this mirror, which uses no other way.
+        let start = unsafe { page_tables::map_twice(physical, bytes) }?;
         Some(Self { start, physical, bytes })
     }
 

@@ -5,7 +5,7 @@ use super::queue::Addresses;
 use super::{Bus, Device, Error, Events, Kind, kind_of};
 use crate::bus::mmio::Mmio;
 use crate::bus::pci::{self, Config, Function};
-use crate::interrupt::{Line, Trigger};
+use crate::interrupt::Line;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
@@ -192,7 +192,7 @@ impl Interrupts {
         }
         let line = Line::allocate()?;
         // As for registers at a fixed address: acknowledged before each wait, so edges do.
-        line.route(function.pin()?, Trigger::Edge).then_some(Self::Pin(line))
+        line.route(function.pin()?).then_some(Self::Pin(line))
     }
 }
 

@@ -14,7 +14,7 @@ use aqueduct::service::{Line, Table};
 
 #[allow(unsafe_code, reason = "names the symbol that the boot code calls")]
 mod entry {
-    machine::entry!(super::main);
+    machine_runtime::entry!(super::main);
 }
 
 fn main() -> ! {

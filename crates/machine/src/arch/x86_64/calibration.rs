@@ -1,38 +1,16 @@
-//! The rates of the time stamp counter and of the local APIC's timer, where nobody tells them: each is
-//! compared with a clock of known rate while the machine goes on with its start.
+//! Clock calibration: the rates of the time stamp counter and of the local APIC's timer, where nobody
+//! tells them. Each is compared with a clock of known rate while the machine goes on with its start.
 //!
 //! The hypervisor may take the CPU away at any point. So a moment is known by the earliest and the
-//! latest that it can have been, and a comparison by the most that it can be wrong. What is not good
+//! latest that it can have been, and a measurement by the most that it can be wrong. What is not good
 //! enough yet becomes so by waiting.
 
-use crate::arch::{apic, instructions as cpu, port};
-
-/// When something was done, by the time stamp counter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Moment {
-    earliest: u64,
-    latest: u64,
-}
-
-impl Moment {
-    #[inline(always)]
-    fn of<R>(act: impl FnOnce() -> R) -> (Self, R) {
-        let earliest = cpu::ticks();
-        let result = act();
-        (Self { earliest, latest: cpu::ticks() }, result)
-    }
-
-    /// Ticks from another moment to this one, and how many that may be wrong.
-    fn since(self, other: Self) -> (u64, u64) {
-        let longest = self.latest.saturating_sub(other.earliest);
-        let shortest = self.earliest.saturating_sub(other.latest);
-        (shortest.midpoint(longest), (longest - shortest).div_ceil(2))
-    }
-}
+use super::port;
+use super::tsc::Moment;
 
 /// What passed on two clocks at the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Comparison {
+struct Measurement {
     ticks: u64,
     /// How many of them may be wrong.
     error_ticks: u64,
@@ -40,7 +18,7 @@ struct Comparison {
     passed: u64,
 }
 
-impl Comparison {
+impl Measurement {
     /// Good enough: 1 part in 256, which TCP's timers and idle waits do not notice.
     fn is_good(&self) -> bool {
         const ERROR_SHARE: u64 = 256;
@@ -53,7 +31,7 @@ impl Comparison {
     }
 }
 
-/// The 8254's first channel, counting down.
+/// The 8254's first channel, counting down (Intel 8254 data sheet).
 pub(crate) struct Countdown {
     began: Moment,
 }
@@ -79,16 +57,16 @@ impl Countdown {
         const TRIES: usize = 20;
         /// About 5 ms: what is not good by then will not be soon.
         const PATIENCE: u64 = 6000;
-        let mut best: Option<Comparison> = None;
+        let mut best: Option<Measurement> = None;
         for _ in 0..TRIES {
-            while let Some(comparison) = self.compare()? {
-                if comparison.is_good() {
-                    return Some(rate(comparison));
+            while let Some(measurement) = self.measure()? {
+                if measurement.is_good() {
+                    return Some(rate(measurement));
                 }
-                if best.is_none_or(|best| comparison.is_better_than(&best)) {
-                    best = Some(comparison);
+                if best.is_none_or(|best| measurement.is_better_than(&best)) {
+                    best = Some(measurement);
                 }
-                if comparison.passed > PATIENCE {
+                if measurement.passed > PATIENCE {
                     break;
                 }
             }
@@ -97,8 +75,8 @@ impl Countdown {
         best.map(rate)
     }
 
-    /// The comparison so far; nothing inside when the count is over.
-    fn compare(&self) -> Option<Option<Comparison>> {
+    /// The measurement so far; nothing inside when the count is over.
+    fn measure(&self) -> Option<Option<Measurement>> {
         /// What is read where nothing is.
         const NOTHING: u8 = 0xff;
         const OVER: u8 = 0x80;
@@ -119,7 +97,7 @@ impl Countdown {
         }
         // It shows whole ticks of its own, and the first may have begun late.
         let error_ticks = error_ticks + (2 * ticks).checked_div(passed).unwrap_or(ticks);
-        Some(Some(Comparison { ticks, error_ticks, passed }))
+        Some(Some(Measurement { ticks, error_ticks, passed }))
     }
 }
 
@@ -138,36 +116,36 @@ fn read(port: u16) -> u8 {
 }
 
 /// Its input clock has 1,193,182 Hz.
-fn rate(comparison: Comparison) -> u64 {
-    let nanos = u128::from(comparison.passed) * 1_000_000_000 / 1_193_182;
-    ((nanos << 32) / u128::from(comparison.ticks.max(1))) as u64
+fn rate(measurement: Measurement) -> u64 {
+    let nanos = u128::from(measurement.passed) * 1_000_000_000 / 1_193_182;
+    ((nanos << 32) / u128::from(measurement.ticks.max(1))) as u64
 }
 
-/// Starts the local APIC's timer, which counts the same way.
-pub(crate) fn begin_timer() -> Moment {
-    let begin = || Moment::of(|| apic::arm_count(u32::MAX)).0;
-    begin();
-    begin()
+/// A timer that counts down from `u32::MAX`, as a clock of unknown rate.
+pub(super) trait Counter {
+    /// Starts it anew; when that was.
+    fn begin(&self) -> Moment;
+    /// What is left of the count.
+    fn left(&self) -> u32;
 }
 
-/// The timer's ticks per 2^32 nanoseconds, once that is good. The timer stands still afterwards.
-pub(crate) fn timer_rate(mut began: Moment, nanos_per_tick: u64) -> u64 {
+/// A timer's ticks per 2^32 nanoseconds, once that is good.
+pub(super) fn timer_rate(timer: &impl Counter, mut began: Moment, nanos_per_tick: u64) -> u64 {
     const TRIES: usize = 1_000_000;
-    let mut best = Comparison { ticks: 1, error_ticks: u64::MAX, passed: 1 };
+    let mut best = Measurement { ticks: 1, error_ticks: u64::MAX, passed: 1 };
     for _ in 0..TRIES {
-        let (now, left) = Moment::of(apic::count);
+        let (now, left) = Moment::of(|| timer.left());
         let (ticks, error_ticks) = now.since(began);
-        let comparison = Comparison { ticks, error_ticks, passed: (u32::MAX - left).into() };
+        let measurement = Measurement { ticks, error_ticks, passed: (u32::MAX - left).into() };
         if left == 0 {
-            began = begin_timer();
-        } else if comparison.is_better_than(&best) {
-            best = comparison;
+            began = timer.begin();
+        } else if measurement.is_better_than(&best) {
+            best = measurement;
         }
         if best.is_good() {
             break;
         }
     }
-    apic::arm_count(0);
     let nanos = (u128::from(best.ticks) * u128::from(nanos_per_tick)) >> 32;
     ((u128::from(best.passed) << 32) / nanos.max(1)) as u64
 }
@@ -177,23 +155,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_comparison_is_as_good_as_its_moments() {
-        let began = Moment { earliest: 1000, latest: 1010 };
-        let later = Moment { earliest: 9000, latest: 9020 };
-        let (ticks, error_ticks) = later.since(began);
-        assert_eq!((ticks, error_ticks), (8005, 15));
-        let good = Comparison { ticks, error_ticks, passed: 3 };
+    fn a_measurement_is_as_good_as_its_moments() {
+        let (ticks, error_ticks) = (8005, 15);
+        let good = Measurement { ticks, error_ticks, passed: 3 };
         assert!(good.is_good());
-        assert!(!Comparison { passed: 0, ..good }.is_good());
-        assert!(!Comparison { error_ticks: 32, ..good }.is_good());
-        assert!(good.is_better_than(&Comparison { ticks: ticks - 1, ..good }));
-        // A counter that went back is nothing to rely on.
-        assert_eq!(began.since(later), (0, 0));
+        assert!(!Measurement { passed: 0, ..good }.is_good());
+        assert!(!Measurement { error_ticks: 32, ..good }.is_good());
+        assert!(good.is_better_than(&Measurement { ticks: ticks - 1, ..good }));
     }
 
     #[test]
     fn rates_are_nanoseconds_per_tick() {
-        let of = |ticks, passed| rate(Comparison { ticks, error_ticks: 0, passed });
+        let of = |ticks, passed| rate(Measurement { ticks, error_ticks: 0, passed });
         // A counter of 1 GHz while the 8254 counts 6 ms.
         let gigahertz = of(6_000_000, 7159);
         assert!(gigahertz.abs_diff(1 << 32) < 1 << 21, "{gigahertz:#x}");

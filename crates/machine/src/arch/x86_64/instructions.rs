@@ -1,7 +1,7 @@
-//! Instructions that safe Rust has no words for, one each.
+//! Instructions that safe Rust has no words for, one each (Intel SDM volume 2).
 
 use core::arch::asm;
-use core::arch::x86_64::{__cpuid_count, _rdtsc};
+use core::arch::x86_64::__cpuid_count;
 
 pub(crate) const MSR_APIC_BASE: u32 = 0x1b;
 pub(crate) const MSR_TSC_DEADLINE: u32 = 0x6e0;
@@ -33,12 +33,6 @@ pub(crate) fn hypervisor_leaf(signature: &[u8; 12]) -> Option<u32> {
     })
 }
 
-/// The time stamp counter.
-pub(crate) fn ticks() -> u64 {
-    // SAFETY: reads a counter; CR4.TSD is clear.
-    unsafe { _rdtsc() }
-}
-
 /// # Safety
 /// The register exists on this CPU.
 pub(crate) unsafe fn read_msr(register: u32) -> u64 {
@@ -59,7 +53,6 @@ pub(crate) unsafe fn write_msr(register: u32, value: u64) {
 }
 
 /// Makes SSE and, where they are, AVX usable; `boot.s` has enabled SSE itself.
-#[cfg(feature = "runtime")]
 pub(crate) fn enable_vectors() {
     const AVX: u32 = 1 << 28;
     const XSAVE: u32 = 1 << 26;
@@ -73,11 +66,49 @@ pub(crate) fn enable_vectors() {
     }
     // SAFETY: XCR0 with x87, SSE and AVX is valid where AVX exists.
     unsafe { asm!("xsetbv", in("ecx") 0, in("eax") 7, in("edx") 0, options(nostack)) }
-    crate::arch::memcpy::use_avx();
+    super::memcpy::use_avx();
+}
+
+/// A random number from the CPU's generator (RDSEED, else RDRAND); `None` when it has none, or that has no
+/// number to give.
+pub(crate) fn random() -> Option<u64> {
+    const TRIES: usize = 100;
+    let has_rdseed = cpuid(0, 0).eax >= 7 && cpuid(7, 0).ebx & 1 << 18 != 0;
+    let has_rdrand = cpuid(1, 0).ecx & 1 << 30 != 0;
+    let seeded = if has_rdseed { (0..TRIES).find_map(|_| rdseed()) } else { None };
+    match seeded {
+        None if has_rdrand => (0..TRIES).find_map(|_| rdrand()),
+        found => found,
+    }
+}
+
+fn rdseed() -> Option<u64> {
+    let (word, valid): (u64, u8);
+    // SAFETY: the caller saw in CPUID that the instruction exists.
+    unsafe { asm!("rdseed {}", "setc {}", out(reg) word, out(reg_byte) valid, options(nostack)) }
+    (valid != 0).then_some(word)
+}
+
+fn rdrand() -> Option<u64> {
+    let (word, valid): (u64, u8);
+    // SAFETY: the caller saw in CPUID that the instruction exists.
+    unsafe { asm!("rdrand {}", "setc {}", out(reg) word, out(reg_byte) valid, options(nostack)) }
+    (valid != 0).then_some(word)
+}
+
+/// Shuts the CPU down by a triple fault, which resets the machine: with `-no-reboot` QEMU exits with code
+/// 0.
+pub(crate) fn reset() -> ! {
+    #[repr(C, packed)]
+    struct Pointer(u16, u64);
+    let empty = Pointer(0, 0);
+    // SAFETY: without handlers the next exception shuts the CPU down, which resets the machine.
+    unsafe { asm!("lidt [{}]", "ud2", in(reg) &raw const empty, options(nostack)) }
+    halt_forever()
 }
 
 /// Stops this CPU for good.
-pub(crate) fn halt_forever() -> ! {
+fn halt_forever() -> ! {
     loop {
         // SAFETY: with interrupts off the CPU sleeps and changes nothing.
         unsafe { asm!("cli", "hlt", options(nomem, nostack)) }

@@ -1,4 +1,5 @@
-//! `memcpy` and its kin, which compiled code calls by name.
+//! Memory copy routines: `memcpy` and its kin, which compiled code calls by name. A process on a host has
+//! its own; the image's linker script gives these their names.
 //!
 //! Copies of up to 64 bytes are overlapping loads before stores; longer ones go by 64 bytes, and
 //! where the CPU has AVX by 512 and 2048. String instructions are not used: an emulator runs them a
@@ -8,22 +9,8 @@ use core::arch::global_asm;
 
 global_asm!(include_str!("memcpy.s"), options(att_syntax));
 
-// A hosted build has its own functions of these names.
-#[cfg(feature = "runtime")]
-global_asm!(
-    ".globl memcpy, memmove, memset, memcmp, bcmp, strlen",
-    ".set memcpy, bytes_copy",
-    ".set memmove, bytes_move",
-    ".set memset, bytes_set",
-    ".set memcmp, bytes_compare",
-    ".set bcmp, bytes_compare",
-    ".set strlen, bytes_length",
-    options(att_syntax)
-);
-
 /// Lets long copies use AVX, whose state must have been enabled.
-#[cfg(any(test, feature = "runtime"))]
-pub(crate) fn use_avx() {
+pub(super) fn use_avx() {
     unsafe extern "C" {
         static mut bytes_have_avx: u8;
     }

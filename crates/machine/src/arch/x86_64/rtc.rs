@@ -1,10 +1,8 @@
-//! The CMOS clock (MC146818), which is taken as UTC.
+//! Real-time clock: the CMOS clock (MC146818), which is taken as UTC.
 
-#[cfg(feature = "runtime")]
-use crate::arch::port;
+use super::port;
 
 /// Seconds since 1970.
-#[cfg(feature = "runtime")]
 pub(crate) fn seconds_since_1970() -> u64 {
     const TRIES: usize = 10;
     // Read until it is the same twice: the clock may go on in between.
@@ -32,7 +30,6 @@ struct Registers {
 }
 
 impl Registers {
-    #[cfg(feature = "runtime")]
     fn read() -> Self {
         const STATUS: u8 = 0x0a;
         const UPDATING: u8 = 0x80;

@@ -1,7 +1,7 @@
-//! The image unpacks itself: code, constants and names of functions are one LZ4 block in it, which
+//! Self-extraction of the image: code, constants and names of functions are one LZ4 block in it, which
 //! lies so that it is used up just before it is written over.
 //!
-//! `boot.s` calls this before any Rust code runs, since that is packed too: hence assembly. It is
+//! `machine-runtime`'s `boot.s` calls this before any Rust code runs, since that is packed too: hence assembly. It is
 //! safe on what `cargo xtask image` packed and unpacked itself, and sums tell whether this is still
 //! that.
 

@@ -1,25 +1,20 @@
-//! System time, wall-clock time and the timer, as Xen gives them.
+//! System time, wall-clock time and the timer, as Xen gives them (Xen, public/xen.h and vcpu.h).
 
 use super::event::Port;
 use super::hypercall;
 use super::shared_info::{SHARED, VcpuTime, WallClock};
-use crate::arch::instructions as cpu;
-use core::sync::atomic::{AtomicU64, Ordering, fence};
+use super::vcpu::Vcpu;
+use crate::arch::tsc;
+use core::sync::atomic::{Ordering, fence};
 use core::time::Duration;
-use spinning_top::Spinlock;
-
-/// The timer's event channel.
-static TIMER: Spinlock<Option<Port>> = Spinlock::new(None);
-/// The latest time that was told, in nanoseconds.
-static LATEST: AtomicU64 = AtomicU64::new(0);
 
 /// Nanoseconds since Xen started; never goes back, also where Xen's correction of its line would
 /// make it.
-pub(crate) fn nanos() -> u64 {
-    let now = Line::read(&SHARED.time).nanos_at(cpu::ticks());
-    let latest = LATEST.load(Ordering::Relaxed);
+pub(super) fn nanos(vcpu: &Vcpu) -> u64 {
+    let now = Line::read(&SHARED.time).nanos_at(tsc::ticks());
+    let latest = vcpu.latest.load(Ordering::Relaxed);
     if now > latest {
-        LATEST.store(now, Ordering::Relaxed);
+        vcpu.latest.store(now, Ordering::Relaxed);
         now
     } else {
         latest
@@ -27,12 +22,12 @@ pub(crate) fn nanos() -> u64 {
 }
 
 /// Time since 1970 when Xen's system time was 0.
-pub(crate) fn wall_at_zero() -> Duration {
+pub(super) fn wall_at_zero() -> Duration {
     read_wall(&SHARED.wall)
 }
 
 /// Arms the timer for a system time. One that has passed fires at once.
-pub(crate) fn arm(nanos: u64) {
+pub(super) fn arm(nanos: u64) {
     /// `vcpu_set_singleshot_timer`.
     #[repr(C)]
     struct Argument {
@@ -46,15 +41,14 @@ pub(crate) fn arm(nanos: u64) {
 }
 
 /// Whether the timer fired since this was last asked.
-pub(crate) fn take_timer() -> bool {
-    TIMER.lock().as_ref().is_some_and(Port::take)
+pub(super) fn take_timer(vcpu: &Vcpu) -> bool {
+    vcpu.timer.lock().as_ref().is_some_and(Port::take)
 }
 
 /// Binds the timer.
-#[cfg(feature = "runtime")]
-pub(crate) fn install() {
+pub(super) fn start_timer(vcpu: &Vcpu) {
     const VIRQ_TIMER: u32 = 0;
-    *TIMER.lock() = Port::of_virtual_interrupt(VIRQ_TIMER).ok();
+    *vcpu.timer.lock() = Port::of_virtual_interrupt(VIRQ_TIMER).ok();
     // SAFETY: takes no argument. Xen that has no periodic timer refuses.
     let _ =
         unsafe { hypercall::vcpu_op(hypercall::VCPUOP_STOP_PERIODIC_TIMER, core::ptr::null_mut()) };

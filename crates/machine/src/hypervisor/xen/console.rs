@@ -1,28 +1,39 @@
-//! The console ring, which dom0's xenconsoled empties (Xen, public/io/console.h).
+//! Console ring, which dom0's xenconsoled empties (Xen, public/io/console.h).
 
+use super::super::Transmitter;
 use super::event::Port;
 use super::parameter::{self, Parameter};
 use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use spinning_top::Spinlock;
 
-static CONSOLE: Spinlock<Option<Console>> = Spinlock::new(None);
+/// The domain's.
+pub(super) static CONSOLE: XenConsole = XenConsole(Spinlock::new(None));
 
-/// Hands bytes to the ring; how many it took. 0 without Xen.
-pub(crate) fn send(bytes: impl Iterator<Item = u8>) -> usize {
-    CONSOLE.lock().as_mut().map_or(0, |console| console.send(bytes))
-}
+/// A console that may have been found. Only tried to lock: who reports a fault does not wait.
+pub(super) struct XenConsole(Spinlock<Option<Console>>);
 
-/// Forgets the news that the ring has room, and what was typed: nobody reads it here.
-pub(crate) fn acknowledge() {
-    if let Some(console) = CONSOLE.lock().as_mut() {
-        console.acknowledge();
+impl Transmitter for XenConsole {
+    fn start(&self) {
+        *self.0.lock() = Console::find();
     }
-}
 
-/// Finds the ring.
-#[cfg(feature = "runtime")]
-pub(crate) fn install() {
-    *CONSOLE.lock() = Console::find();
+    /// Its event channel is open from the start.
+    fn start_interrupt(&self) {}
+
+    fn send(&self, bytes: &mut dyn Iterator<Item = u8>) -> usize {
+        let mut console = self.0.try_lock();
+        console.as_deref_mut().and_then(Option::as_mut).map_or(0, |console| console.send(bytes))
+    }
+
+    /// Also forgets what was typed: nobody reads it here.
+    fn acknowledge(&self) {
+        if let Some(console) = self.0.try_lock().as_deref_mut().and_then(Option::as_mut) {
+            console.acknowledge();
+        }
+    }
+
+    /// There always is one when the other side has emptied a ring that was full.
+    fn want_interrupt(&self, _wanted: bool) {}
 }
 
 /// `xencons_interface`.
@@ -44,7 +55,6 @@ struct Console {
 }
 
 impl Console {
-    #[cfg(feature = "runtime")]
     fn find() -> Option<Self> {
         let page = parameter::get_page(Parameter::ConsolePage)?;
         let port = Port::of_toolstack(parameter::get(Parameter::ConsolePort)?)?;
@@ -52,7 +62,7 @@ impl Console {
         Some(Self { ring: unsafe { &*(page as *const Ring) }, port })
     }
 
-    fn send(&mut self, bytes: impl Iterator<Item = u8>) -> usize {
+    fn send(&mut self, bytes: &mut dyn Iterator<Item = u8>) -> usize {
         let count = self.ring.push(bytes);
         if count > 0 {
             self.port.notify();

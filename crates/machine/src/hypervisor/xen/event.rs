@@ -2,11 +2,13 @@
 //! public/event_channel.h, the two-level interface).
 //!
 //! Xen sets a port's bit in the shared page; a driver takes it from there without any interrupt.
-//! The interrupt only ends [`interrupt::wait`](crate::interrupt::wait).
+//! The interrupt only ends [`idle::wait`](crate::idle::wait).
 
-use super::hypercall::{self, Errno};
+use super::hypercall::{self, DOMID_SELF, DomainId, Errno};
+use super::parameter::{self, Parameter};
 use super::shared_info::{PORT_WORDS, SHARED};
-use super::{DOMID_SELF, DomainId};
+use crate::arch::{idt, instructions};
+use crate::image::Handlers;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 /// Words of the bit map that hold a bound port: those from 0 to this.
@@ -120,12 +122,7 @@ impl Drop for Port {
 
 /// Whether a port has had an event that nobody took. Xen interrupts at the next event on any port
 /// that has none when this says false.
-pub(crate) fn is_pending() -> bool {
-    if !super::present() {
-        return false;
-    }
-    // A timer that went off while nobody waited is no reason to stay awake.
-    crate::clock::woken();
+pub(super) fn is_pending() -> bool {
     // Xen interrupts only when these go from 0 to 1, so they are cleared before the ports are
     // looked at, not after.
     SHARED.upcall_pending.store(0, Ordering::SeqCst);
@@ -137,62 +134,43 @@ pub(crate) fn is_pending() -> bool {
         .any(|(pending, mask)| pending.load(Ordering::SeqCst) & !mask.load(Ordering::Relaxed) != 0)
 }
 
-#[cfg(feature = "runtime")]
-pub(crate) use upcall::{install, install_gate};
+/// Above all lines', below the spurious interrupt's.
+const DIRECT_VECTOR: u8 = 0xf3;
+const BY_APIC_VECTOR: u8 = 0xf4;
 
-/// How Xen interrupts.
-#[cfg(feature = "runtime")]
-mod upcall {
-    use super::super::parameter::{self, Parameter};
-    use crate::hypervisor::xen::hypercall;
-    use core::arch::global_asm;
-
-    global_asm!(include_str!("upcall.s"), options(att_syntax));
-
-    unsafe extern "C" {
-        fn xen_upcall_direct();
-        fn xen_upcall_by_apic();
+/// Says by which vector Xen is to interrupt: injected as such, which every Xen can; and through the local
+/// APIC, which goes by the CPU's own ways, where CPUID says that this works.
+pub(super) fn start_upcalls(leaf_base: u32) {
+    const BY_VECTOR: u64 = 2 << 56;
+    const FEATURES_LEAF: u32 = 4;
+    const UPCALL_VECTOR: u32 = 1 << 6;
+    // Also makes Xen use the 64-bit layout of the shared page.
+    parameter::set(Parameter::CallbackIrq, BY_VECTOR | u64::from(DIRECT_VECTOR))
+        .expect("interrupts of event channels");
+    if instructions::cpuid(leaf_base + FEATURES_LEAF, 0).eax & UPCALL_VECTOR != 0 {
+        set_vcpu_vector();
     }
+}
 
-    /// Above all lines', below the spurious interrupt's.
-    const DIRECT_VECTOR: u8 = 0xf3;
-    const BY_APIC_VECTOR: u8 = 0xf4;
-
-    /// Says by which vector: injected as such, which every Xen can; and through the local APIC,
-    /// which goes by the CPU's own ways, where CPUID says that this works.
-    pub(crate) fn install(leaf_base: u32) {
-        const BY_VECTOR: u64 = 2 << 56;
-        const FEATURES_LEAF: u32 = 4;
-        const UPCALL_VECTOR: u32 = 1 << 6;
-        // Also makes Xen use the 64-bit layout of the shared page.
-        parameter::set(Parameter::CallbackIrq, BY_VECTOR | u64::from(DIRECT_VECTOR))
-            .expect("interrupts of event channels");
-        let features = crate::arch::instructions::cpuid(leaf_base + FEATURES_LEAF, 0).eax;
-        if features & UPCALL_VECTOR != 0 {
-            set_vcpu_vector();
-        }
+fn set_vcpu_vector() {
+    /// `xen_hvm_evtchn_upcall_vector`.
+    #[repr(C)]
+    struct Argument {
+        vcpu: u32,
+        vector: u8,
     }
+    let mut argument = Argument { vcpu: 0, vector: BY_APIC_VECTOR };
+    let argument = (&raw mut argument).cast();
+    // SAFETY: the command reads this structure. Where it is refused, the other way remains.
+    let _ = unsafe { hypercall::hvm_op(hypercall::HVMOP_SET_EVTCHN_UPCALL_VECTOR, argument) };
+}
 
-    fn set_vcpu_vector() {
-        /// `xen_hvm_evtchn_upcall_vector`.
-        #[repr(C)]
-        struct Argument {
-            vcpu: u32,
-            vector: u8,
-        }
-        let mut argument = Argument { vcpu: 0, vector: BY_APIC_VECTOR };
-        let argument = (&raw mut argument).cast();
-        // SAFETY: the command reads this structure. Where it is refused, the other way remains.
-        let _ = unsafe { hypercall::hvm_op(hypercall::HVMOP_SET_EVTCHN_UPCALL_VECTOR, argument) };
-    }
-
-    /// Points the vectors at their handlers, once there is a table of them.
-    pub(crate) fn install_gate() {
-        let direct = xen_upcall_direct as *const () as u64;
-        let by_apic = xen_upcall_by_apic as *const () as u64;
-        for (vector, handler) in [(DIRECT_VECTOR, direct), (BY_APIC_VECTOR, by_apic)] {
-            // SAFETY: the handlers keep every register and end in `iretq`.
-            unsafe { crate::interrupt::set_gate(vector, handler, 0) }
-        }
+/// Points the vectors at their handlers.
+pub(super) fn set_gates(handlers: &Handlers) {
+    for (vector, handler) in
+        [(DIRECT_VECTOR, handlers.xen_direct), (BY_APIC_VECTOR, handlers.xen_by_apic)]
+    {
+        // SAFETY: the image's handlers keep every register and end in `iretq`.
+        unsafe { idt::set_gate(vector, handler, 0) }
     }
 }

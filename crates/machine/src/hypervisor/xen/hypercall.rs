@@ -1,4 +1,4 @@
-//! Calls into the hypervisor (Xen, public/xen.h and the headers beside it).
+//! Hypercalls: calls into the hypervisor (Xen, public/xen.h and the headers beside it).
 //!
 //! By the instruction itself rather than through a hypercall page: which of the two it is depends
 //! on the CPU's maker alone, and Xen takes it from ring 0 at any time.
@@ -6,10 +6,22 @@
 use core::arch::asm;
 use core::ffi::c_void;
 use core::fmt;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicU8, Ordering};
 
-/// The CPU is AMD's or Hygon's, which call by `vmmcall` instead of `vmcall`.
-static IS_AMD: AtomicBool = AtomicBool::new(false);
+/// A domain's number. The one that manages a host is 0.
+pub type DomainId = u16;
+
+/// Says "this domain".
+pub(crate) const DOMID_SELF: DomainId = 0x7ff0;
+
+/// The instruction that calls.
+static INSTRUCTION: AtomicU8 = AtomicU8::new(NONE);
+/// Xen is not there.
+const NONE: u8 = 0;
+/// `vmcall`.
+const INTEL: u8 = 1;
+/// `vmmcall`, of AMD's and Hygon's CPUs.
+const AMD: u8 = 2;
 
 /// What Xen answers when it refuses, by its number (public/errno.h).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,11 +47,11 @@ const SCHED_OP: u64 = 29;
 const EVENT_CHANNEL_OP: u64 = 32;
 const HVM_OP: u64 = 34;
 
-pub(crate) const XENMEM_ADD_TO_PHYSMAP: u64 = 7;
+const XENMEM_ADD_TO_PHYSMAP: u64 = 7;
 pub(crate) const GNTTABOP_QUERY_SIZE: u64 = 6;
 pub(crate) const VCPUOP_SET_SINGLESHOT_TIMER: u64 = 8;
 pub(crate) const VCPUOP_STOP_PERIODIC_TIMER: u64 = 7;
-pub(crate) const SCHEDOP_SHUTDOWN: u64 = 2;
+const SCHEDOP_SHUTDOWN: u64 = 2;
 pub(crate) const EVTCHNOP_BIND_VIRQ: u64 = 1;
 pub(crate) const EVTCHNOP_CLOSE: u64 = 3;
 pub(crate) const EVTCHNOP_SEND: u64 = 4;
@@ -48,13 +60,47 @@ pub(crate) const HVMOP_SET_PARAM: u64 = 0;
 pub(crate) const HVMOP_GET_PARAM: u64 = 1;
 pub(crate) const HVMOP_SET_EVTCHN_UPCALL_VECTOR: u64 = 23;
 
+/// Whether Xen can be called.
+pub(crate) fn is_possible() -> bool {
+    INSTRUCTION.load(Ordering::Relaxed) != NONE
+}
+
 /// Learns which instruction calls.
-#[cfg(feature = "runtime")]
-pub(crate) fn install() {
+///
+/// # Safety
+/// Xen is there.
+pub(crate) unsafe fn start() {
     let leaf = crate::arch::instructions::cpuid(0, 0);
     let maker = [leaf.ebx, leaf.edx, leaf.ecx].map(u32::to_le_bytes);
     let is_amd = [&b"AuthenticAMD"[..], b"HygonGenuine"].contains(&maker.as_flattened());
-    IS_AMD.store(is_amd, Ordering::Relaxed);
+    INSTRUCTION.store(if is_amd { AMD } else { INTEL }, Ordering::Relaxed);
+}
+
+/// Puts a page of Xen's in the place of a page of the guest's, whose memory goes back to Xen.
+///
+/// # Safety
+/// Nothing relies on what was in the page, and it is never used as ordinary memory again.
+pub(crate) unsafe fn add_to_physmap(space: u32, index: u64, address: u64) -> Result<(), Errno> {
+    /// `xen_add_to_physmap`.
+    #[repr(C)]
+    struct Argument {
+        domain: u16,
+        _count: u16,
+        space: u32,
+        index: u64,
+        page: u64,
+    }
+    let mut argument =
+        Argument { domain: DOMID_SELF, _count: 0, space, index, page: address >> 12 };
+    let argument = (&raw mut argument).cast();
+    // SAFETY: the command reads this structure; the caller vouches for the page.
+    unsafe { memory_op(XENMEM_ADD_TO_PHYSMAP, argument) }.map(drop)
+}
+
+/// Stops the domain, for a reason of public/sched.h; returns only where Xen refuses.
+pub(crate) fn shut_down(reason: u32) {
+    // SAFETY: SCHEDOP_shutdown reads one integer, and the domain stops.
+    let _ = unsafe { sched_op(SCHEDOP_SHUTDOWN, (&raw const reason).cast_mut().cast()) };
 }
 
 macro_rules! operation {
@@ -96,11 +142,12 @@ pub(crate) unsafe fn vcpu_op(command: u64, argument: *mut c_void) -> Result<u64,
 /// # Safety
 /// The arguments are as that hypercall wants them, and so is what it does.
 unsafe fn call(number: u64, first: u64, second: u64, third: u64) -> Result<u64, Errno> {
-    if !super::present() {
+    let instruction = INSTRUCTION.load(Ordering::Relaxed);
+    if instruction == NONE {
         return Err(Errno::NO_SYSTEM);
     }
     let answer: i64;
-    if IS_AMD.load(Ordering::Relaxed) {
+    if instruction == AMD {
         // SAFETY: Xen is there, and the caller vouches for the rest. Xen may spoil argument
         // registers; it reads and writes memory.
         unsafe {

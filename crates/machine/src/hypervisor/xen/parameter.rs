@@ -1,8 +1,7 @@
 //! Parameters by which the toolstack tells an HVM guest where its things are
 //! (Xen, public/hvm/params.h).
 
-use super::DOMID_SELF;
-use super::hypercall::{self, Errno};
+use super::hypercall::{self, DOMID_SELF, Errno};
 
 /// A parameter's number.
 #[derive(Clone, Copy)]

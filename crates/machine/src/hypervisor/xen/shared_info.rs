@@ -96,12 +96,11 @@ pub(crate) static SHARED: SharedInfo = SharedInfo {
 };
 
 /// Puts Xen's page in the place of the static one.
-#[cfg(feature = "runtime")]
-pub(crate) fn install() {
+pub(super) fn start() {
     const SHARED_INFO: u32 = 0;
     let page = (&raw const SHARED) as u64;
     // SAFETY: the page is static, and all its fields are atomic or never read.
-    let mapped = unsafe { super::add_to_physmap(SHARED_INFO, 0, page) };
+    let mapped = unsafe { super::hypercall::add_to_physmap(SHARED_INFO, 0, page) };
     mapped.expect("Xen's shared page");
     for word in &SHARED.mask {
         word.store(u64::MAX, core::sync::atomic::Ordering::Relaxed);

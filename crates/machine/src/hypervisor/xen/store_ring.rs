@@ -4,8 +4,8 @@
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;
 
-use crate::hypervisor::xen::event::Port;
-use crate::hypervisor::xen::parameter::{self, Parameter};
+use super::event::Port;
+use super::parameter::{self, Parameter};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
@@ -44,9 +44,6 @@ pub struct StoreRing {
 impl StoreRing {
     /// The ring that the toolstack made.
     pub fn find() -> Option<Self> {
-        if !crate::hypervisor::xen::present() {
-            return None;
-        }
         let page = parameter::get_page(Parameter::StorePage)?;
         let port = Port::of_toolstack(parameter::get(Parameter::StorePort)?)?;
         // SAFETY: Xen put the ring's page there for this domain's life, and all of it is atomic.

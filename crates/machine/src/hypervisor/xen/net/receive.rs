@@ -5,8 +5,8 @@ use super::{
     ENTRIES, EXTRA_GSO, EXTRA_INFO, EXTRA_MORE, EXTRAS_MAX, FRAME_BYTES_MAX, FRAME_PAGES_MAX,
     Fault, MORE_DATA, OutOfMemory, Refusals,
 };
-use crate::hypervisor::xen::DomainId;
 use crate::hypervisor::xen::grant::{Access, Grant};
+use crate::hypervisor::xen::hypercall::DomainId;
 use crate::memory::PAGE_BYTES;
 use crate::memory::dma::Mirror;
 use alloc::vec::Vec;

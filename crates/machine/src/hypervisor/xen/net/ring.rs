@@ -1,8 +1,8 @@
 //! A ring page with a frontend's indices (Xen, public/io/ring.h).
 
 use super::{ENTRIES, Fault, OutOfMemory};
-use crate::hypervisor::xen::DomainId;
 use crate::hypervisor::xen::grant::{Access, Grant};
+use crate::hypervisor::xen::hypercall::DomainId;
 use crate::memory::PAGE_BYTES;
 use crate::memory::dma::Shared;
 use core::sync::atomic::{AtomicU32, Ordering, fence};

@@ -2,8 +2,8 @@
 
 use super::ring::Ring;
 use super::{EXTRA_GSO, EXTRA_INFO, Fault, MORE_DATA, OutOfMemory, Refusals};
-use crate::hypervisor::xen::DomainId;
 use crate::hypervisor::xen::grant::{Access, Grant};
+use crate::hypervisor::xen::hypercall::DomainId;
 use crate::memory::PAGE_BYTES;
 use crate::memory::dma::Arena;
 use alloc::vec;

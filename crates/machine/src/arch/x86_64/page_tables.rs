@@ -1,11 +1,14 @@
-//! The address space: everything where it physically is, nothing both writable and executable.
+//! Page tables (Intel SDM volume 3, chapter 4): everything where it physically is, nothing both writable and executable.
 //!
 //! RAM is mapped cached at its physical address, other memory below 4 GiB uncached; of the image,
 //! code may run, constants may be read, and the rest may be written. Page 0 and the page under each
 //! stack are not mapped, so that a null pointer or an overflow faults. A region of fresh addresses
 //! far above RAM serves mappings made later.
 
+use crate::image::Image;
 use crate::memory::{PAGE_BYTES, Pages};
+use crate::start_info;
+use core::ops::Range;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -15,7 +18,6 @@ const UNCACHED: u64 = 1 << 3 | 1 << 4;
 const IS_LARGE: u64 = 1 << 7;
 const NO_EXECUTE: u64 = 1 << 63;
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
-#[cfg(feature = "runtime")]
 const LARGE_BYTES: u64 = 2 << 20;
 
 /// Where mappings that are not at their physical address go: the middle of the lower half.
@@ -59,26 +61,25 @@ pub(crate) unsafe fn map_device(physical: u64, bytes: usize) -> NonNull<u8> {
 }
 
 /// Replaces the boot code's map.
-#[cfg(feature = "runtime")]
-pub(crate) fn install(info: &crate::arch::pvh::StartInfo) {
+///
+/// # Safety
+/// The image, which ends at `image_end`, is as it says. Called once.
+pub(crate) unsafe fn start(image: &Image, image_end: u64) {
     let root = new_table().expect("memory for page tables");
     ROOT.store(root, Ordering::Relaxed);
-    map_where_it_is(info).expect("memory for page tables");
+    map_where_it_is(image, image_end).expect("memory for page tables");
     // SAFETY: the new tables map all that is in use, where it is.
     unsafe { core::arch::asm!("mov cr3, {}", in(reg) root, options(nostack)) }
-    // SAFETY: the RAM above 4 GiB has just been mapped, and this runs once.
-    unsafe { crate::memory::install_high(info) }
 }
 
 /// Maps the image, what is below 4 GiB besides, and the RAM above, each at its physical address.
-#[cfg(feature = "runtime")]
-fn map_where_it_is(info: &crate::arch::pvh::StartInfo) -> Option<()> {
+fn map_where_it_is(image: &Image, image_end: u64) -> Option<()> {
     const LOW_END: u64 = 1 << 32;
     const DATA: u64 = PRESENT | WRITABLE | NO_EXECUTE;
-    let image_part = crate::memory::image_end().next_multiple_of(LARGE_BYTES);
-    map_image(image_part)?;
+    let image_part = image_end.next_multiple_of(LARGE_BYTES);
+    map_image(image, image_end, image_part)?;
     map(LARGE, image_part, image_part, LOW_END - image_part, DATA | UNCACHED)?;
-    for region in info.regions().iter().filter(|region| region.is_ram()) {
+    for region in start_info::ram() {
         // Whatever is beside it in its first and last 2 MiB is taken for RAM too.
         let start = (region.start & !(LARGE_BYTES - 1)).max(image_part);
         let end = region.end().min(FRESH_START).next_multiple_of(LARGE_BYTES);
@@ -88,66 +89,22 @@ fn map_where_it_is(info: &crate::arch::pvh::StartInfo) -> Option<()> {
 }
 
 /// Maps what is below `end` page by page, with the permissions of the image's sections.
-#[cfg(feature = "runtime")]
-fn map_image(end: u64) -> Option<()> {
-    unsafe extern "C" {
-        static image_start: u8;
-        static boot_end: u8;
-        static text_start: u8;
-        static text_end: u8;
-    }
-    let boot = &raw const image_start as u64..&raw const boot_end as u64;
-    let text = &raw const text_start as u64..&raw const text_end as u64;
-    let constants = text.end..crate::memory::image_end();
-    let only = |range: core::ops::Range<u64>, flags| {
+fn map_image(image: &Image, image_end: u64, end: u64) -> Option<()> {
+    let only = |range: &Range<u64>, flags| {
         map(PAGE, range.start, range.start, range.end - range.start, flags)
     };
-    only(0..end, PRESENT | WRITABLE | NO_EXECUTE)?;
-    only(boot, PRESENT)?;
-    only(text, PRESENT)?;
-    only(constants, PRESENT | NO_EXECUTE)?;
-    for page in guards().into_iter().chain([0]) {
-        only(page..page + PAGE_BYTES as u64, 0)?;
+    only(&(0..end), PRESENT | WRITABLE | NO_EXECUTE)?;
+    only(&image.boot, PRESENT)?;
+    only(&image.text, PRESENT)?;
+    only(&(image.text.end..image_end), PRESENT | NO_EXECUTE)?;
+    for page in image.guards().into_iter().chain([0]) {
+        only(&(page..page + PAGE_BYTES as u64), 0)?;
     }
     Some(())
 }
 
-/// Whether the address is in the page under a stack, where nothing is mapped.
-#[cfg(feature = "runtime")]
-pub(crate) fn is_guard(address: u64) -> bool {
-    guards().contains(&(address & ADDRESS))
-}
-
-/// The page under each stack.
-#[cfg(feature = "runtime")]
-fn guards() -> [u64; 3] {
-    unsafe extern "C" {
-        static stack_guards: u8;
-        static boot_stack_end: u8;
-        static exception_stack_end: u8;
-    }
-    [
-        &raw const stack_guards as u64,
-        &raw const boot_stack_end as u64,
-        &raw const exception_stack_end as u64,
-    ]
-}
-
-/// Whether there is a word of the stack that programs run on at the address.
-#[cfg(feature = "runtime")]
-pub(crate) fn is_stack(address: u64) -> bool {
-    unsafe extern "C" {
-        static stack_guards: u8;
-        static boot_stack_end: u8;
-    }
-    let words =
-        &raw const stack_guards as u64 + PAGE_BYTES as u64..&raw const boot_stack_end as u64;
-    words.contains(&address) && address.is_multiple_of(8)
-}
-
 /// The level of tables whose entries are pages of 4 KiB, and of those whose entries are large ones.
 const PAGE: u32 = 1;
-#[cfg(feature = "runtime")]
 const LARGE: u32 = 2;
 
 /// Fills the entries for `bytes` from an address on, which are multiples of the level's page size.

@@ -1,15 +1,19 @@
-//! What a freestanding binary lacks: panics that unwind.
+//! Panics that unwind, and the heap: a panic ends the task that it is about, and for want of memory, too.
 
-use crate::backtrace::Trace;
-use crate::console::Emergency;
-use crate::{backtrace, memory, power};
+use crate::backtrace::{self, Backtrace};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
 use core::alloc::Layout;
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicBool, Ordering};
+use machine::console::Emergency;
+use machine::memory::Heap;
+use machine::power;
 use unwinding::panic::{begin_panic, catch_unwind};
+
+#[global_allocator]
+pub(crate) static HEAP: Heap = Heap::new();
 
 /// A panic is on its way to whoever catches it.
 static PANICKING: AtomicBool = AtomicBool::new(false);
@@ -18,7 +22,7 @@ static PANICKING: AtomicBool = AtomicBool::new(false);
 /// come from inside of it.
 struct Failure {
     message: String,
-    trace: Option<Trace>,
+    backtrace: Option<Backtrace>,
 }
 
 /// Runs `body`; a panic in it ends here, with everything it owned dropped, and gives its message.
@@ -28,15 +32,15 @@ pub fn catch_panic(body: &mut dyn FnMut()) -> Result<(), String> {
         PANICKING.store(false, Ordering::Relaxed);
         let message = match payload.downcast::<Failure>() {
             Ok(failure) => {
-                if let Some(trace) = &failure.trace {
+                if let Some(backtrace) = &failure.backtrace {
                     log::error!("panic: {}", failure.message);
-                    trace.log();
+                    backtrace.log();
                 }
                 failure.message
             }
             Err(_) => "a panic".to_string(),
         };
-        memory::refill_reserve();
+        HEAP.refill_reserve();
         message
     })
 }
@@ -46,13 +50,13 @@ fn panic(info: &PanicInfo<'_>) -> ! {
     if PANICKING.swap(true, Ordering::Relaxed) {
         fatal(format_args!("panic while panicking: {info}"));
     }
-    let trace = Trace::take();
-    memory::open_reserve();
+    let backtrace = Backtrace::take();
+    HEAP.open_reserve();
     let message = match info.location() {
         Some(place) => format!("{} ({}:{})", info.message(), place.file(), place.line()),
         None => info.message().to_string(),
     };
-    let code = begin_panic(Box::new(Failure { message, trace }));
+    let code = begin_panic(Box::new(Failure { message, backtrace }));
     // Nobody catches it: not a task's failure but the machine's.
     fatal(format_args!("panic: {info} (unwinding gave {})", code.0))
 }

@@ -8,11 +8,15 @@
 # the machine is to be switched off. `sti` promises that none comes there; nested hypervisors under
 # emulation have been seen to break that promise.
 
+        # Fields of `machine::cpu::Cpu`, which checks them.
+        .set CPU_PENDING, 0
+        .set CPU_EOI_REGISTER, 8
+
         .altmacro
         .macro line_entry number
 interrupt_line_\number:
         pushq %rax
-        btsq $\number, interrupt_pending(%rip)
+        btsq $\number, boot_cpu+CPU_PENDING(%rip)
         jmp interrupt_acknowledge
         .endm
 
@@ -45,7 +49,7 @@ interrupt_unclaimed:
 interrupt_acknowledge:
         skip_halt 8(%rsp)
         andl $~0x200, 24(%rsp)          # IF in the saved flags, over rax, rip and cs
-        movq interrupt_eoi_register(%rip), %rax
+        movq boot_cpu+CPU_EOI_REGISTER(%rip), %rax
         testq %rax, %rax
         jz 1f
         movl $0, (%rax)                 # the local APIC's page

@@ -1,51 +1,88 @@
-//! `hvm_start_info`, by which PVH tells a guest where its things are (Xen,
+//! Start information: what the hypervisor hands over by the PVH protocol (`hvm_start_info`; Xen,
 //! public/arch-x86/hvm/start_info.h).
 //!
 //! It is copied at once: QEMU leaves it in the first page of memory, which is then unmapped, and
 //! the rest becomes heap.
 
-use core::cell::UnsafeCell;
+use crate::set_once::SetOnce;
 use core::slice;
 use core::str;
 
 const MAGIC: u32 = 0x336e_c578;
-/// Longest command line that is kept; Linux's limit on x86 too.
+/// Longest command line that is kept, in bytes; Linux's limit on x86 too.
 const COMMAND_LINE_BYTES_MAX: usize = 2048;
 /// Most memory map entries that are kept; firmware gives about ten.
 const REGIONS_MAX: usize = 64;
 
-/// What the hypervisor said at the start.
-pub(crate) struct StartInfo {
-    command_line: &'static str,
-    module: &'static [u8],
-    root_pointer: u64,
-    regions: &'static [Region],
+static INFO: SetOnce<StartInfo> = SetOnce::new();
+
+/// The command line as the hypervisor gave it; empty when it is not UTF-8.
+pub fn command_line() -> &'static str {
+    let text = INFO.get().map_or(&[][..], |info| info.command_line.items());
+    str::from_utf8(text).unwrap_or_default()
 }
 
-/// Where the copies are.
-struct Kept<T>(UnsafeCell<T>);
+/// The first boot module (`-initrd` in QEMU, `ramdisk=` in Xen), empty when there is none.
+pub fn module() -> &'static [u8] {
+    INFO.get().map_or(&[], |info| info.module)
+}
 
-// SAFETY: written by `StartInfo::copy_from` alone, which is called once.
-unsafe impl<T> Sync for Kept<T> {}
+/// Where ACPI's root pointer is, if the hypervisor gave one.
+pub(crate) fn root_pointer() -> Option<u64> {
+    INFO.get().map(|info| info.root_pointer).filter(|&address| address != 0)
+}
 
-static COMMAND_LINE: Kept<[u8; COMMAND_LINE_BYTES_MAX]> =
-    Kept(UnsafeCell::new([0; COMMAND_LINE_BYTES_MAX]));
-static REGIONS: Kept<[Region; REGIONS_MAX]> = Kept(UnsafeCell::new([Region::NONE; REGIONS_MAX]));
+/// RAM in the memory map, in the hypervisor's order; none on a host.
+pub(crate) fn ram() -> impl Iterator<Item = &'static Region> {
+    let regions = INFO.get().map_or(&[][..], |info| info.regions.items());
+    regions.iter().filter(|region| region.is_ram())
+}
 
-impl<T, const MAX: usize> Kept<[T; MAX]> {
-    /// As many of the items as there is room for.
-    ///
-    /// # Safety
-    /// Called once.
-    unsafe fn keep(&'static self, items: &[T]) -> &'static [T]
-    where
-        T: Copy,
-    {
-        // SAFETY: the caller's only call.
-        let room: &'static mut [T; MAX] = unsafe { &mut *self.0.get() };
-        let kept = &mut room[..items.len().min(MAX)];
-        kept.copy_from_slice(&items[..items.len().min(MAX)]);
+/// The pages of the module, from and to; both 0 when there is none.
+pub(crate) fn module_pages() -> (u64, u64) {
+    let module = module();
+    let start = module.as_ptr() as u64;
+    match module {
+        [] => (0, 0),
+        _ => (start & !0xfff, (start + module.len() as u64 + 0xfff) & !0xfff),
+    }
+}
+
+/// Copies what the hypervisor said.
+///
+/// # Safety
+/// `address` is what the hypervisor passed at entry, all of it still intact and the first 4 GiB
+/// identity-mapped. The machine has one CPU yet.
+pub(crate) unsafe fn install(address: u64) {
+    // SAFETY: the caller vouches for the address.
+    let info = unsafe { StartInfo::copy_from(address) };
+    // SAFETY: the caller vouches for the one CPU.
+    unsafe { INFO.set(info) };
+}
+
+struct StartInfo {
+    command_line: Kept<u8, COMMAND_LINE_BYTES_MAX>,
+    module: &'static [u8],
+    root_pointer: u64,
+    regions: Kept<Region, REGIONS_MAX>,
+}
+
+/// The first of some items, as many as there is room for.
+struct Kept<T, const MAX: usize> {
+    items: [T; MAX],
+    count: usize,
+}
+
+impl<T: Copy, const MAX: usize> Kept<T, MAX> {
+    fn new(empty: T, items: &[T]) -> Self {
+        let count = items.len().min(MAX);
+        let mut kept = Self { items: [empty; MAX], count };
+        kept.items[..count].copy_from_slice(&items[..count]);
         kept
+    }
+
+    fn items(&self) -> &[T] {
+        &self.items[..self.count]
     }
 }
 
@@ -54,7 +91,7 @@ impl<T, const MAX: usize> Kept<[T; MAX]> {
 #[repr(C)]
 pub(crate) struct Region {
     pub(crate) start: u64,
-    pub(crate) bytes: u64,
+    bytes: u64,
     kind: u32,
     _reserved: u32,
 }
@@ -63,7 +100,7 @@ impl Region {
     const NONE: Self = Self { start: 0, bytes: 0, kind: 0, _reserved: 0 };
 
     /// Usable memory, as opposed to reserved, ACPI and the like.
-    pub(crate) fn is_ram(&self) -> bool {
+    fn is_ram(&self) -> bool {
         self.kind == 1
     }
 
@@ -74,55 +111,21 @@ impl Region {
 
 impl StartInfo {
     /// # Safety
-    /// `address` is what the hypervisor passed at entry, all of it still intact and the first 4 GiB
-    /// identity-mapped. Called once.
-    pub(crate) unsafe fn copy_from(address: u64) -> Self {
+    /// As for [`install`].
+    unsafe fn copy_from(address: u64) -> Self {
         // SAFETY: the caller vouches for the address.
         let raw = unsafe { &*(address as *const Raw) };
         assert!(raw.magic == MAGIC, "not started by the PVH protocol");
         // SAFETY: the hypervisor's string; the bound keeps a missing terminator inside its pages.
         let text = unsafe { bytes(raw.command_line, COMMAND_LINE_BYTES_MAX) };
         let text = text.split(|&byte| byte == 0).next().unwrap_or_default();
-        // SAFETY: the only call.
-        let text = unsafe { COMMAND_LINE.keep(text) };
-        // SAFETY: version 1 has a map, of that many entries.
-        let regions = unsafe { raw.regions() };
         Self {
-            command_line: str::from_utf8(text).unwrap_or_default(),
+            command_line: Kept::new(0, text),
             // SAFETY: the hypervisor's list and module.
             module: unsafe { raw.module() },
             root_pointer: raw.root_pointer,
-            // SAFETY: the only call.
-            regions: unsafe { REGIONS.keep(regions) },
-        }
-    }
-
-    /// The command line; empty when it is not UTF-8.
-    pub(crate) fn command_line(&self) -> &'static str {
-        self.command_line
-    }
-
-    /// The first boot module; empty when there is none.
-    pub(crate) fn module(&self) -> &'static [u8] {
-        self.module
-    }
-
-    /// Where ACPI's root pointer is, if the hypervisor gave one.
-    pub(crate) fn root_pointer(&self) -> Option<u64> {
-        (self.root_pointer != 0).then_some(self.root_pointer)
-    }
-
-    /// The memory map, in the hypervisor's order.
-    pub(crate) fn regions(&self) -> &[Region] {
-        self.regions
-    }
-
-    /// The pages of the module, from and to.
-    pub(crate) fn module_pages(&self) -> (u64, u64) {
-        let start = self.module.as_ptr() as u64;
-        match self.module {
-            [] => (0, 0),
-            _ => (start & !0xfff, (start + self.module.len() as u64 + 0xfff) & !0xfff),
+            // SAFETY: version 1 has a map, of that many entries.
+            regions: Kept::new(Region::NONE, unsafe { raw.regions() }),
         }
     }
 }
@@ -151,7 +154,7 @@ struct Module {
 
 impl Raw {
     /// # Safety
-    /// As for [`StartInfo::copy_from`].
+    /// As for [`install`].
     unsafe fn module(&self) -> &'static [u8] {
         if self.modules == 0 || self.module_list == 0 {
             return &[];
@@ -163,7 +166,7 @@ impl Raw {
     }
 
     /// # Safety
-    /// As for [`StartInfo::copy_from`].
+    /// As for [`install`].
     unsafe fn regions(&self) -> &'static [Region] {
         if self.version == 0 || self.memory_map == 0 {
             return &[];

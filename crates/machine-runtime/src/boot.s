@@ -14,7 +14,7 @@ pvh_start:
         cld
         movl $boot_stack_end, %esp
         movl %ebx, start_info_address
-        # Identity map of the first 4 GiB with 2 MiB pages, all permissions: `paging` replaces it.
+        # Identity map of the first 4 GiB with 2 MiB pages, all permissions: `machine`'s page tables replace it.
         movl $(boot_pdpt + 3), boot_pml4
         movl $boot_pdpt, %edi
         movl $(boot_pd + 3), %eax
@@ -121,7 +121,7 @@ packed_sums:
 gdt:    .quad 0
         .quad 0x00af9a000000ffff        # 8: 64-bit code
         .quad 0x00cf92000000ffff        # 16: data
-        .quad 0, 0                      # 24: task state segment, filled in by `exception`
+        .quad 0, 0                      # 24: task state segment, filled in by `machine`
 
         .section .bss.boot, "aw", @nobits
         .balign 4
@@ -135,7 +135,7 @@ boot_pdpt:
 boot_pd:
         .skip 4 * 4096
 
-        # Each stack grows down onto a page that `paging` leaves unmapped.
+        # Each stack grows down onto a page that the page tables leave unmapped.
         .section .bss.stacks, "aw", @nobits
         .balign 4096
         .globl stack_guards, boot_stack_end, exception_stack_end, double_fault_stack_end

@@ -1,18 +1,18 @@
-//! Who called whom, when something went wrong.
+//! Backtraces: who called whom, when something went wrong.
 
-use crate::clock;
-use crate::console::Emergency;
-use crate::symbols::Place;
 use core::ffi::c_void;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
+use machine::clock;
+use machine::console::Emergency;
+use machine::symbols::Place;
 use unwinding::abi::{_Unwind_Backtrace, _Unwind_GetIPInfo, UnwindContext, UnwindReasonCode};
 
 /// Functions that only lead from a panic to its report.
 const MACHINERY: [&str; 7] = [
     "core::panicking::",
-    "machine::panic::",
-    "machine::backtrace::",
+    "machine_runtime::panic::",
+    "machine_runtime::backtrace::",
     "unwinding::",
     "__rustc::",
     "_Unwind_",
@@ -33,20 +33,20 @@ pub(crate) fn write(out: &mut Emergency) {
 }
 
 /// The callers at one moment, innermost first.
-pub(crate) struct Trace {
+pub(crate) struct Backtrace {
     frames: [Option<Place>; Self::FRAMES_MAX],
 }
 
-impl Trace {
+impl Backtrace {
     /// A handler's own functions and the executor below it.
     const FRAMES_MAX: usize = 16;
-    /// A console carries about ten traces a second and a loop of panics makes thousands, which look
+    /// A console carries about ten backtraces a second and a loop of panics makes thousands, which look
     /// alike: one in this time tells as much, and the others cost nothing.
     const PAUSE: Duration = Duration::from_secs(1);
 
-    /// The callers now, unless there has been a trace just before.
+    /// The callers now, unless there has been a backtrace just before.
     pub(crate) fn take() -> Option<Self> {
-        /// When a trace may be taken again, in nanoseconds since the start.
+        /// When one may be taken again, in nanoseconds since the start.
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let now = clock::now();
         if now < Duration::from_nanos(NEXT.load(Ordering::Relaxed)) {

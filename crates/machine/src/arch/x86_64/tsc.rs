@@ -1,0 +1,46 @@
+//! The time stamp counter (Intel SDM volume 3, section 17.17).
+
+use core::arch::x86_64::_rdtsc;
+
+/// What it shows now.
+pub(crate) fn ticks() -> u64 {
+    // SAFETY: reads a counter; CR4.TSD is clear.
+    unsafe { _rdtsc() }
+}
+
+/// When something was done, by the counter: the earliest and the latest that it can have been.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Moment {
+    earliest: u64,
+    latest: u64,
+}
+
+impl Moment {
+    #[inline(always)]
+    pub(super) fn of<R>(act: impl FnOnce() -> R) -> (Self, R) {
+        let earliest = ticks();
+        let result = act();
+        (Self { earliest, latest: ticks() }, result)
+    }
+
+    /// Ticks from another moment to this one, and how many that may be wrong.
+    pub(super) fn since(self, other: Self) -> (u64, u64) {
+        let longest = self.latest.saturating_sub(other.earliest);
+        let shortest = self.earliest.saturating_sub(other.latest);
+        (shortest.midpoint(longest), (longest - shortest).div_ceil(2))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_passed_is_as_sure_as_its_moments() {
+        let began = Moment { earliest: 1000, latest: 1010 };
+        let later = Moment { earliest: 9000, latest: 9020 };
+        assert_eq!(later.since(began), (8005, 15));
+        // A counter that went back is nothing to rely on.
+        assert_eq!(began.since(later), (0, 0));
+    }
+}

@@ -1,0 +1,136 @@
+//! A PC, by what each has or a hypervisor imitates: the time stamp counter and the local APIC's timer, a
+//! 16550, I/O APICs, ACPI.
+//!
+//! The counter's rate comes from who knows it, else from a calibration against the 8254 timer.
+
+use super::{Hypervisor, Shutdown, Transmitter};
+use crate::arch::calibration::Countdown;
+use crate::arch::instructions::cpuid;
+use crate::arch::{io_apic, port, rtc, serial, tsc};
+use crate::bus::power_management;
+use crate::cpu::Cpu;
+use crate::image::Handlers;
+use crate::interrupt;
+use core::sync::atomic::{AtomicU64, Ordering};
+use core::time::Duration;
+use spinning_top::Spinlock;
+
+/// A machine whose hypervisor needs no words of its own, or that has none.
+pub(crate) static NATIVE: Pc = Pc { rate: frequency_leaf_rate };
+
+/// A PC, and who knows the rate of its time stamp counter.
+pub(crate) struct Pc {
+    /// Nanoseconds per tick, times 2^32.
+    pub(super) rate: fn() -> Option<u64>,
+}
+
+/// Nanoseconds per tick, times 2^32.
+static RATE: AtomicU64 = AtomicU64::new(0);
+/// The counter at the start.
+static START: AtomicU64 = AtomicU64::new(0);
+/// The calibration that has begun, where nobody knows the rate.
+static COUNTDOWN: Spinlock<Option<Countdown>> = Spinlock::new(None);
+
+/// How a machine exits with a failure code under QEMU: `isa-debug-exit` at its usual port.
+const DEBUG_EXIT_PORT: u16 = 0xf4;
+/// QEMU then exits with `2 * 16 + 1`.
+const DEBUG_EXIT_FAILURE: u32 = 16;
+/// `pvpanic`, by which other hypervisors' managers learn of a crash.
+const PVPANIC_PORT: u16 = 0x505;
+
+impl Hypervisor for Pc {
+    fn begin_clock(&self) {
+        START.store(tsc::ticks(), Ordering::Relaxed);
+        match (self.rate)() {
+            Some(rate) => RATE.store(rate, Ordering::Relaxed),
+            None => *COUNTDOWN.lock() = Some(Countdown::begin()),
+        }
+    }
+
+    fn start_clock(&self) -> Duration {
+        Cpu::current().apic.start_timer(interrupt::TIMER);
+        let wall = Duration::from_secs(rtc::seconds_since_1970());
+        if let Some(countdown) = COUNTDOWN.lock().take() {
+            let rate = countdown.rate();
+            let rate =
+                rate.expect("a clock of known rate: the hypervisor has none, nor an 8254 timer");
+            RATE.store(rate.max(1), Ordering::Relaxed);
+        }
+        wall
+    }
+
+    fn nanos(&self) -> u64 {
+        let ticks = tsc::ticks() - START.load(Ordering::Relaxed);
+        ((u128::from(ticks) * u128::from(RATE.load(Ordering::Relaxed))) >> 32) as u64
+    }
+
+    fn arm_timer(&self, at: u64, now: u64) -> u64 {
+        /// Longest wait that the timer's 32-bit count is asked for; it is then armed again.
+        const WAIT_NANOS_MAX: u64 = 1_000_000_000;
+        let apic = &Cpu::current().apic;
+        let rate = RATE.load(Ordering::Relaxed);
+        if apic.timer_has_deadline() {
+            let ticks = (u128::from(at) << 32).div_ceil(u128::from(rate)) as u64;
+            apic.arm_deadline(START.load(Ordering::Relaxed).saturating_add(ticks));
+            return at;
+        }
+        let wait = (at - now).min(WAIT_NANOS_MAX);
+        let count = ((u128::from(wait) * u128::from(apic.timer_rate(rate))) >> 32) as u64;
+        apic.arm_count(u32::try_from(count + 1).unwrap_or(u32::MAX));
+        now + wait
+    }
+
+    /// It goes by the same clock.
+    fn take_timer(&self) -> bool {
+        false
+    }
+
+    fn console(&self) -> &'static dyn Transmitter {
+        &serial::FIRST
+    }
+
+    fn start_interrupts(&self, _handlers: &Handlers) {
+        Cpu::current().apic.start();
+        io_apic::find(true);
+    }
+
+    /// All come as interrupts.
+    fn has_event(&self) -> bool {
+        false
+    }
+
+    fn start_power(&self) {
+        power_management::start();
+    }
+
+    fn take_power_button(&self) -> bool {
+        power_management::take_button()
+    }
+
+    fn shut_down(&self, reason: Shutdown) {
+        if reason != Shutdown::Crash {
+            return power_management::soft_off();
+        }
+        // SAFETY: a port that either is this device or nothing.
+        unsafe { port::write32(DEBUG_EXIT_PORT, DEBUG_EXIT_FAILURE) }
+        // SAFETY: as above.
+        unsafe { port::write8(PVPANIC_PORT, 1) }
+    }
+}
+
+/// From the CPU's own leaf (Intel SDM volume 2, CPUID leaf 0x15): the crystal's frequency and the
+/// counter's ratio to it.
+pub(super) fn frequency_leaf_rate() -> Option<u64> {
+    const LEAF: u32 = 0x15;
+    if cpuid(0, 0).eax < LEAF {
+        return None;
+    }
+    let leaf = cpuid(LEAF, 0);
+    let known = leaf.eax != 0 && leaf.ebx != 0 && leaf.ecx != 0;
+    known.then(|| rate_of(u64::from(leaf.ecx) * u64::from(leaf.ebx) / u64::from(leaf.eax)))
+}
+
+/// Nanoseconds per tick, times 2^32.
+pub(super) fn rate_of(hertz: u64) -> u64 {
+    ((1_000_000_000_u128 << 32) / u128::from(hertz.max(1))) as u64
+}

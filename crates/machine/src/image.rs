@@ -1,0 +1,77 @@
+//! The linked image: where its parts are, which only its linker script and its assembly know.
+
+use crate::memory::{Heap, PAGE_BYTES};
+use crate::set_once::SetOnce;
+use core::ops::Range;
+
+/// An image, by addresses.
+pub struct Image {
+    /// The code that runs first, at the image's beginning.
+    pub boot: Range<u64>,
+    /// All other code. What follows it, up to the image's end, is constant.
+    pub text: Range<u64>,
+    /// The table of functions' names, which is last in the image.
+    pub symbols: u64,
+    /// The stacks: of programs, of exceptions, and of the double fault. The page under each belongs to
+    /// it, and is left unmapped.
+    pub stacks: [Range<u64>; 3],
+    /// The segment descriptor table, whose last two entries are free for the task state segment.
+    pub segments: u64,
+    /// Where the CPU goes on.
+    pub handlers: Handlers,
+    /// Waits for one interrupt, with interrupts enabled meanwhile.
+    pub idle: unsafe extern "C" fn(),
+    /// What is to own all RAM.
+    pub heap: &'static Heap,
+}
+
+/// Entries of exception and interrupt handlers, by address. Those of interrupts keep all registers but
+/// set their flag.
+pub struct Handlers {
+    /// Of exceptions, by vector. They do not return.
+    pub exceptions: &'static [u64; 32],
+    /// Of interrupt lines, by number.
+    pub lines: &'static [u64; 56],
+    /// Of interrupts that are nobody's: acknowledges.
+    pub unclaimed: u64,
+    /// Of what is not to be acknowledged: does nothing.
+    pub ignored: u64,
+    /// Of Xen's event channels, as Xen itself injects them.
+    pub xen_direct: u64,
+    /// Of the same through the local APIC.
+    pub xen_by_apic: u64,
+}
+
+static IMAGE: SetOnce<Image> = SetOnce::new();
+
+/// Keeps what the image's start says.
+///
+/// # Safety
+/// All of it is true, and the machine has one CPU yet.
+pub(crate) unsafe fn install(image: Image) -> &'static Image {
+    // SAFETY: the caller's duty.
+    unsafe { IMAGE.set(image) }
+}
+
+/// The image that runs; `None` on a host.
+pub(crate) fn running() -> Option<&'static Image> {
+    IMAGE.get()
+}
+
+/// Whether the address is in the page under a stack, where nothing is mapped.
+pub fn is_stack_guard(address: u64) -> bool {
+    let page = address & !(PAGE_BYTES as u64 - 1);
+    running().is_some_and(|image| image.guards().contains(&page))
+}
+
+/// Whether there is a word of the stack that programs run on at the address.
+pub fn is_stack(address: u64) -> bool {
+    running().is_some_and(|image| image.stacks[0].contains(&address)) && address.is_multiple_of(8)
+}
+
+impl Image {
+    /// The page under each stack.
+    pub(crate) fn guards(&self) -> [u64; 3] {
+        self.stacks.each_ref().map(|stack| stack.start - PAGE_BYTES as u64)
+    }
+}
