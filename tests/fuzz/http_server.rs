@@ -1,10 +1,7 @@
 //! Any bytes, in any pieces, to a server: no panic, and the pieces make no difference.
 #![no_main]
 
-#[path = "../../crates/http/tests/common/mod.rs"]
-mod common;
-
-use common::{Outcome, serve_in_pieces};
+use http_test_server::{Outcome, serve_in_pieces};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {

@@ -1,10 +1,8 @@
 //! Every limit and every deadline of a server, reached and just not reached.
 
-mod common;
-
-use common::{Outcome, Server, serve_every_way};
 use http::server::{Config, Connection, Event};
 use http::{Limits, Transport};
+use http_test_server::{Outcome, Server, serve_every_way};
 use std::rc::Rc;
 use std::time::Duration;
 use web::Response;
@@ -62,7 +60,7 @@ fn the_largest_head_has_65535_bytes() {
     for (len, expected) in [(65_535, 200), (65_536, 414)] {
         let request = format!("GET /?{} HTTP/1.1\r\nHost: a\r\n\r\n", "q".repeat(len - frame));
         for piece in [usize::MAX, 1000] {
-            let outcome = common::serve_in_pieces(request.as_bytes(), piece, usize::MAX, &limits);
+            let outcome = http_test_server::serve_in_pieces(request.as_bytes(), piece, usize::MAX, &limits);
             assert!(
                 status(&outcome) == expected || expected == 414 && status(&outcome) == 431,
                 "{len}"

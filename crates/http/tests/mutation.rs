@@ -1,9 +1,7 @@
 //! Mutated requests: however they are cut into pieces, a server makes the same of them, and never panics.
 
-mod common;
-
-use common::{Outcome, serve_in_pieces};
 use http::Limits;
+use http_test_server::{Outcome, serve_in_pieces};
 
 /// What mutation starts from.
 const SEEDS: [&str; 6] = [

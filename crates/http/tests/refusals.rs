@@ -1,10 +1,8 @@
 //! Every form of a request that must be refused, each under the rule that says so.
 
-mod common;
-
-use common::serve_every_way;
 use http::Limits;
 use http::Transport;
+use http_test_server::serve_every_way;
 
 /// Refused with this status, once, and nothing after it is read as a request.
 fn assert_refused(name: &str, input: &[u8], status: u16) {

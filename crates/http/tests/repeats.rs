@@ -1,10 +1,8 @@
 //! Heads that come again, and answers that are given again.
 
-mod common;
-
-use common::Server;
 use http::server::{Config, Connection, Event, Shared};
 use http::{Limits, Transport};
+use http_test_server::Server;
 use std::rc::Rc;
 use std::time::Duration;
 use web::Response;

@@ -1,10 +1,8 @@
 //! What a server makes of requests: bytes in, events and bytes out, whole and split at every byte.
 
-mod common;
-
-use common::{Outcome, serve_every_way};
 use http::Limits;
 use http::Transport;
+use http_test_server::{Outcome, serve_every_way};
 
 const HELLO: &str =
     "HTTP/1.1 200 OK\r\nContent-Length: 13\r\nContent-Type: text/plain\r\n\r\nhello, world\n";

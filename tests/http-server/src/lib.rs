@@ -1,5 +1,5 @@
-//! A server connection fed from memory, with a small application behind it.
-#![allow(dead_code)] // each test binary uses its part
+//! HTTP server in memory: a connection that tests and the fuzzer feed with bytes, with a small application behind it.
+#![forbid(unsafe_code)]
 
 use http::server::{Config, Connection, Event, Shared};
 use http::{Limits, Transport};
@@ -9,35 +9,46 @@ use web::{Content, Data, RequestHead, Response, Status};
 
 /// What came of feeding a server.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Outcome {
-    pub(crate) output: String,
-    pub(crate) events: Vec<String>,
-    pub(crate) transport: Transport,
-    pub(crate) unread: String,
+pub struct Outcome {
+    /// What was sent.
+    pub output: String,
+    /// What happened, in words.
+    pub events: Vec<String>,
+    /// What is left of the connection.
+    pub transport: Transport,
+    /// What was not consumed of the input.
+    pub unread: String,
 }
 
 /// A server connection, its rings and its application.
-pub(crate) struct Server {
-    pub(crate) connection: Connection,
-    pub(crate) shared: Rc<Shared>,
-    pub(crate) now: Duration,
-    pub(crate) ring: Vec<u8>,
-    pub(crate) output: Vec<u8>,
-    pub(crate) events: Vec<String>,
+pub struct Server {
+    /// The protocol core.
+    pub connection: Connection,
+    /// What it shares with other connections.
+    pub shared: Rc<Shared>,
+    /// The time, which only tests move.
+    pub now: Duration,
+    /// What came in and was not consumed.
+    pub ring: Vec<u8>,
+    /// What was sent.
+    pub output: Vec<u8>,
+    /// What happened, in words.
+    pub events: Vec<String>,
     /// Room of the transmit ring at each call.
-    pub(crate) room: usize,
+    pub room: usize,
     open: Option<(RequestHead, Vec<u8>)>,
     stream: Vec<Data>,
     streaming: bool,
 }
 
 impl Server {
-    pub(crate) fn new(config: Config) -> Server {
+    /// The first connection of a server.
+    pub fn new(config: Config) -> Server {
         Server::sharing(Rc::new(Shared::new(config)))
     }
 
     /// One more connection of a server.
-    pub(crate) fn sharing(shared: Rc<Shared>) -> Server {
+    pub fn sharing(shared: Rc<Shared>) -> Server {
         Server {
             connection: Connection::new(shared.clone(), Duration::ZERO),
             shared,
@@ -53,7 +64,7 @@ impl Server {
     }
 
     /// Feeds `input` and lets everything happen that can.
-    pub(crate) fn feed(&mut self, input: &[u8]) {
+    pub fn feed(&mut self, input: &[u8]) {
         self.ring.extend_from_slice(input);
         loop {
             let ring = std::mem::take(&mut self.ring);
@@ -67,14 +78,15 @@ impl Server {
         }
     }
 
-    pub(crate) fn end(&mut self) {
+    /// No more input comes.
+    pub fn end(&mut self) {
         self.connection.handle_end(self.now);
         self.take_events(&[]);
         self.feed(b"");
     }
 
     /// Lets time pass until the next deadline; whether there was one.
-    pub(crate) fn run_to_deadline(&mut self) -> bool {
+    pub fn run_to_deadline(&mut self) -> bool {
         let Some(deadline) = self.connection.next_deadline() else { return false };
         self.now = self.now.max(deadline);
         self.connection.handle_timeout(self.now);
@@ -83,7 +95,8 @@ impl Server {
         true
     }
 
-    pub(crate) fn outcome(self) -> Outcome {
+    /// What came of it all.
+    pub fn outcome(self) -> Outcome {
         Outcome {
             output: String::from_utf8_lossy(&self.output).into_owned(),
             events: self.events,
@@ -210,7 +223,7 @@ impl Server {
     }
 
     /// Takes output until there is none; whether there was some.
-    pub(crate) fn transmit(&mut self) -> bool {
+    pub fn transmit(&mut self) -> bool {
         let mut any = false;
         let mut buffer = vec![0; self.room.min(1 << 16)];
         loop {
@@ -238,12 +251,7 @@ impl Server {
 }
 
 /// Feeds `input` in pieces of `piece_len` bytes to a server with room for `room` bytes of output at a time.
-pub(crate) fn serve_in_pieces(
-    input: &[u8],
-    piece_len: usize,
-    room: usize,
-    limits: &Limits,
-) -> Outcome {
+pub fn serve_in_pieces(input: &[u8], piece_len: usize, room: usize, limits: &Limits) -> Outcome {
     let mut server = Server::new(Config { limits: limits.clone(), ..Config::default() });
     server.room = room;
     for piece in input.chunks(piece_len.max(1)) {
@@ -253,7 +261,7 @@ pub(crate) fn serve_in_pieces(
 }
 
 /// Feeds `input` in two pieces.
-pub(crate) fn serve_split(input: &[u8], at: usize, limits: &Limits) -> Outcome {
+pub fn serve_split(input: &[u8], at: usize, limits: &Limits) -> Outcome {
     let mut server = Server::new(Config { limits: limits.clone(), ..Config::default() });
     server.feed(&input[..at]);
     server.feed(&input[at..]);
@@ -262,7 +270,7 @@ pub(crate) fn serve_split(input: &[u8], at: usize, limits: &Limits) -> Outcome {
 
 /// Feeds `input` whole, split at every byte, byte by byte, and with little room for output;
 /// all must come to the same.
-pub(crate) fn serve_every_way(input: &[u8], limits: &Limits) -> Outcome {
+pub fn serve_every_way(input: &[u8], limits: &Limits) -> Outcome {
     let whole = serve_in_pieces(input, usize::MAX, usize::MAX, limits);
     for at in 0..=input.len() {
         assert_eq!(
