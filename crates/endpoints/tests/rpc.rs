@@ -1,20 +1,11 @@
 //! The RPC driver over in-memory flows: the demo service of the `rpc` crate's peer.
 
-extern crate alloc;
-
-#[path = "../../rpc/examples/peer/demo.rs"]
-mod demo;
-#[allow(missing_docs, unused, unreachable_pub, unused_qualifications, clippy::all, clippy::pedantic)]
-#[rustfmt::skip]
-#[path = "../../rpc/examples/peer/demo_capnp.rs"]
-mod demo_capnp;
-
-use demo::Demo;
-use demo_capnp::demo as schema;
 use endpoints::rpc::{Fingerprint, Limits, Peer, RestoreError, Rpc, SturdyRef};
 use flow::memory::MemoryNetwork;
 use flow::task::Executor;
 use flow::time::Timers;
+use rpc_peer::demo::Demo;
+use rpc_peer::demo_capnp::demo as schema;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;

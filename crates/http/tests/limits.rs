@@ -60,7 +60,8 @@ fn the_largest_head_has_65535_bytes() {
     for (len, expected) in [(65_535, 200), (65_536, 414)] {
         let request = format!("GET /?{} HTTP/1.1\r\nHost: a\r\n\r\n", "q".repeat(len - frame));
         for piece in [usize::MAX, 1000] {
-            let outcome = http_test_server::serve_in_pieces(request.as_bytes(), piece, usize::MAX, &limits);
+            let outcome =
+                http_test_server::serve_in_pieces(request.as_bytes(), piece, usize::MAX, &limits);
             assert!(
                 status(&outcome) == expected || expected == 414 && status(&outcome) == 431,
                 "{len}"

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 const OURS: &[(&str, &str)] = &[
     ("schema/rpc.capnp", "src"),
     ("tests/schema/sim.capnp", "tests/sim"),
-    ("examples/peer/demo.capnp", "examples/peer"),
+    ("../../tests/rpc-peer/demo.capnp", "../../tests/rpc-peer/src"),
     ("../../kernel-app/schema/appliance.capnp", "../../kernel-app/src"),
     ("../endpoints/schema/network.capnp", "../endpoints/src"),
 ];

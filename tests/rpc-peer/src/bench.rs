@@ -3,8 +3,8 @@
 //! Every measurement prints `name value unit` lines.
 
 use crate::appliance_capnp::{calculator, directory};
-use crate::demo_capnp::demo;
 use crate::wire::{self, Wire};
+use rpc_peer::demo_capnp::demo;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use std::alloc::System as SystemAllocator;
 use std::collections::VecDeque;

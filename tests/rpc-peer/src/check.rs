@@ -1,10 +1,10 @@
 //! Calls everything a demo has, on whatever implementation serves it.
 
-use crate::demo::Demo;
-use crate::demo_capnp::demo;
 use crate::wire::Wire;
 use capnp::ErrorKind;
 use capnp::capability::FromClientHook;
+use rpc_peer::demo::Demo;
+use rpc_peer::demo_capnp::demo;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 /// One object; its children share its counters.
 #[derive(Clone)]
-pub(crate) struct Demo {
+pub struct Demo {
     system: System,
     name: String,
     cancelled: Arc<AtomicU32>,
@@ -19,12 +19,13 @@ pub(crate) struct Demo {
 }
 
 impl Demo {
-    pub(crate) fn new(system: &System, name: &str) -> Self {
+    /// One with this name.
+    pub fn new(system: &System, name: &str) -> Self {
         Self::counting(system, name, &Arc::default())
     }
 
     /// With a count of cancelled calls that it shares with demos of other systems.
-    pub(crate) fn counting(system: &System, name: &str, cancelled: &Arc<AtomicU32>) -> Self {
+    pub fn counting(system: &System, name: &str, cancelled: &Arc<AtomicU32>) -> Self {
         Self {
             system: system.clone(),
             name: name.into(),

@@ -1,22 +1,20 @@
 //! A peer over kernel sockets, for interoperability tests and measurements.
 //!
-//! `peer serve ADDRESS` serves [`demo::Demo`]; `peer check ADDRESS` calls every method of one and
-//! says what came (`check-failed-only` when it has one kind of error only); `peer bench ADDRESS`
-//! measures one, `peer bench-appliance ADDRESS` the appliance's calculator, and `peer memory ADDRESS`
+//! `rpc-peer serve ADDRESS` serves [`rpc_peer::demo::Demo`]; `rpc-peer check ADDRESS` calls every method of one and
+//! says what came (`check-failed-only` when it has one kind of error only); `rpc-peer bench ADDRESS`
+//! measures one, `rpc-peer bench-appliance ADDRESS` the appliance's calculator, and `rpc-peer memory ADDRESS`
 //! both ends in one process.
+
+#![forbid(unsafe_code)]
 
 extern crate alloc;
 
 #[allow(missing_docs, unused, unreachable_pub, unused_qualifications, clippy::all, clippy::pedantic)]
 #[rustfmt::skip]
-#[path = "../../../../kernel-app/src/appliance_capnp.rs"]
+#[path = "../../../kernel-app/src/appliance_capnp.rs"]
 mod appliance_capnp;
 mod bench;
 mod check;
-mod demo;
-#[allow(missing_docs, unused, unreachable_pub, unused_qualifications, clippy::all, clippy::pedantic)]
-#[rustfmt::skip]
-mod demo_capnp;
 mod wire;
 
 use std::net::{TcpListener, TcpStream};
@@ -25,7 +23,9 @@ use std::sync::Arc;
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [verb, address] = &arguments[..] else {
-        eprintln!("usage: peer serve|check|check-failed-only|bench|bench-appliance|memory ADDRESS");
+        eprintln!(
+            "usage: rpc-peer serve|check|check-failed-only|bench|bench-appliance|memory ADDRESS"
+        );
         std::process::exit(2);
     };
     match &**verb {

@@ -1,9 +1,9 @@
 //! The engine on a kernel socket, one thread for each connection.
 
-use crate::demo::Demo;
-use crate::demo_capnp::demo;
 use capnp::capability::FromClientHook;
 use rpc::{ConnId, Limits, System};
+use rpc_peer::demo::Demo;
+use rpc_peer::demo_capnp::demo;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::pin::pin;

@@ -84,12 +84,12 @@ pub fn source(path: &str) -> PathBuf {
 
 /// The schema of the demo that all RPC peers serve and call.
 pub fn demo_schema() -> PathBuf {
-    source("crates/rpc/examples/peer/demo.capnp")
+    source("tests/rpc-peer/demo.capnp")
 }
 
 /// Our RPC engine on plain sockets.
 pub fn rpc() -> PathBuf {
-    paths::target().join("release/examples/peer")
+    paths::target().join("release/rpc-peer")
 }
 
 /// The schema of the appliance's services.
@@ -118,7 +118,7 @@ pub fn zmq() -> PathBuf {
 ///
 /// It does not build.
 pub fn build_rpc() -> Result {
-    let words = ["build", "--release", "--package", "rpc", "--example", "peer"];
+    let words = ["build", "--release", "--package", "rpc-peer"];
     cargo::build(cargo::command().args(words), "our RPC peer")
 }
 
