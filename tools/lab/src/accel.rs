@@ -3,19 +3,14 @@
 
 use crate::{
     guest::{Echo, Guest},
-    http_client,
+    http_client, link,
     qemu::{Machine, Netdev, Spec},
 };
 use command::{
-    failure::{OrSay, Result, fail},
+    failure::{Result, fail},
     paths,
 };
-use std::{
-    net::{Ipv4Addr, SocketAddr, TcpListener},
-    path::Path,
-    str::FromStr,
-    time::Duration,
-};
+use std::{path::Path, str::FromStr, time::Duration};
 
 /// How QEMU runs the guest's instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +72,7 @@ impl FromStr for Accel {
 }
 
 fn serves(kernel: &Path, machine: Machine) -> Result<bool> {
-    let port = spare_port()?;
+    let server = link::free_address()?;
     let spec = Spec {
         machine,
         accel: Accel::Kvm,
@@ -85,21 +80,13 @@ fn serves(kernel: &Path, machine: Machine) -> Result<bool> {
         kernel: kernel.to_owned(),
         initrd: None,
         append: String::new(),
-        netdev: Netdev::User { forwards: vec![(port, 80)] },
+        netdev: Netdev::User { forwards: vec![(server.port(), 80)] },
         entropy: true,
         more: Vec::new(),
     };
     let mut guest = Guest::start(&spec, Echo::No)?;
-    let server = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let answer = guest.wait_until("an answer", PROBE_LIMIT, |_| {
         http_client::get(server, "/", ASK_LIMIT).is_some()
     });
     Ok(answer.is_ok())
-}
-
-/// A port that was free a moment ago.
-fn spare_port() -> Result<u16> {
-    let say = || "this machine has no free port".to_owned();
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).or_say(say)?;
-    Ok(listener.local_addr().or_say(say)?.port())
 }

@@ -176,12 +176,8 @@ impl Harness {
 
     /// A bundle of exactly these files, configuration unchecked: tests of bad ones need that.
     pub fn pack(&self, files: &[(&str, &[u8])]) -> Result<PathBuf> {
-        let mut writer = config::cpio::Writer::new();
-        for (path, bytes) in files {
-            writer.file(path, bytes, 1_700_000_000).or_say(|| (*path).to_owned())?;
-        }
         let out = self.scratch.path(&format!("{}.cpio", files.len()));
-        std::fs::write(&out, writer.finish()).or_say(|| "cannot write a bundle".into())?;
+        std::fs::write(&out, bundle::of(files)?).or_say(|| "cannot write a bundle".into())?;
         Ok(out)
     }
 

@@ -7,6 +7,7 @@ mod debian;
 pub mod guest;
 pub mod harness;
 pub mod http_client;
+mod initramfs;
 pub mod link;
 pub mod load;
 pub mod lossy_wire;

@@ -1,10 +1,10 @@
 //! The wire between this machine and a guest: a TAP with addresses on our end.
 
 use command::{
-    failure::{Result, fail},
+    failure::{OrSay, Result, fail},
     programs::{self, Install},
 };
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 
 /// Our end and the guest's. Addresses for private use (RFC 1918, RFC 4193).
 pub const HOST_IPV4: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 9, 0, 1));
@@ -62,6 +62,17 @@ impl Drop for Tap {
 /// The command-line words that give the guest its end.
 pub fn guest_words() -> String {
     format!("ip={GUEST_IPV4}/24 gw={HOST_IPV4} ip={GUEST_IPV6}/64")
+}
+
+/// An address of loopback where nobody listened a moment ago.
+///
+/// # Errors
+///
+/// This machine has no free port.
+pub fn free_address() -> Result<SocketAddr> {
+    let say = || "this machine has no free port".to_owned();
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).or_say(say)?;
+    listener.local_addr().or_say(say)
 }
 
 /// Runs iproute2's `ip`.

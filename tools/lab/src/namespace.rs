@@ -1,10 +1,15 @@
 //! Network namespaces: a network of its own for a test or a measurement.
 
 use command::{
-    failure::{Failure, Result},
+    child::Child,
+    failure::{Failure, OrSay, Result, fail},
     programs,
 };
-use std::process::Command;
+use std::{
+    ffi::OsStr,
+    process::{Command, ExitCode, Stdio},
+    time::Duration,
+};
 
 /// A command that runs its arguments in a new network namespace, with a user namespace where we are not root.
 pub fn command() -> Command {
@@ -14,6 +19,25 @@ pub fn command() -> Command {
         if programs::is_root() { &["--net"] } else { &["--user", "--map-root-user", "--net"] };
     command.args(options).arg("--");
     command
+}
+
+/// Runs this very program with other words in a new network namespace, to its end.
+///
+/// # Errors
+///
+/// It does not start, or does not end in time.
+pub fn again(words: impl IntoIterator<Item: AsRef<OsStr>>, limit: Duration) -> Result<ExitCode> {
+    let own = std::env::current_exe().or_say(|| "cannot find this program itself".into())?;
+    let mut command = command();
+    command.arg(own).args(words);
+    let mut child = Child::start(&command, |command| {
+        command.stdin(Stdio::null());
+    })?;
+    match child.wait(limit) {
+        Some(status) if status.success() => Ok(ExitCode::SUCCESS),
+        Some(_) => Ok(ExitCode::FAILURE),
+        None => fail!("not done within {limit:?}"),
+    }
 }
 
 /// Tries one out, with a TAP in it.

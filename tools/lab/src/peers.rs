@@ -28,6 +28,9 @@ pub const CXX: Program = Program { program: "g++", package: "g++" };
 /// ZeroMQ's C library.
 pub const ZMQ_HEADERS: Program = Program { program: "/usr/include/zmq.h", package: "libzmq3-dev" };
 
+/// The binary of our ZeroMQ peer.
+const ZMQ_PEER: &str = "zmq-peer";
+
 /// Of PyPI: a module by which one is found, and what is installed when it is not.
 const PYTHON_PACKAGES: &[(&str, &str)] =
     &[("capnp", "pycapnp==2.2.4"), ("zmq", "pyzmq"), ("cbor2", "cbor2")];
@@ -109,7 +112,7 @@ pub fn appliance_cpp() -> Result<PathBuf> {
 
 /// Our ZeroMQ sockets on the kernel's.
 pub fn zmq() -> PathBuf {
-    zmq_target().join("release/zmq-peer")
+    beside_target(ZMQ_PEER).join("release").join(ZMQ_PEER)
 }
 
 /// Builds our RPC peer.
@@ -128,10 +131,20 @@ pub fn build_rpc() -> Result {
 ///
 /// It does not build.
 pub fn build_zmq() -> Result {
-    let target = zmq_target().display().to_string();
-    let manifest = source("tests/interop/zmq/Cargo.toml").display().to_string();
-    let words = ["build", "--release", "--manifest-path", &manifest, "--target-dir", &target];
-    cargo::build(cargo::command().args(words), "our ZeroMQ peer")
+    build_beside("tests/interop/zmq", ZMQ_PEER).map(drop)
+}
+
+/// Builds a workspace of its own; gives its binary.
+///
+/// # Errors
+///
+/// It does not build.
+pub fn build_beside(folder: &str, binary: &str) -> Result<PathBuf> {
+    let target = beside_target(binary);
+    let mut build = cargo::command();
+    build.args(["build", "--release", "--manifest-path"]).arg(source(folder).join("Cargo.toml"));
+    cargo::build(build.arg("--target-dir").arg(&target), binary)?;
+    Ok(target.join("release").join(binary))
 }
 
 /// Builds the C++ library's peer.
@@ -207,6 +220,6 @@ fn python_folder() -> Result<PathBuf> {
     paths::made("python")
 }
 
-fn zmq_target() -> PathBuf {
-    paths::target().join("zmq-peer")
+fn beside_target(binary: &str) -> PathBuf {
+    paths::target().join(binary)
 }

@@ -25,7 +25,7 @@ use std::{
     ffi::OsString,
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
-    process::{Command, ExitCode, Stdio},
+    process::{Command, ExitCode, ExitStatus, Stdio},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -223,16 +223,11 @@ impl Run<'_> {
         eprintln!("\nxtask: stopping the guest; Ctrl-C again ends it at once");
         let mut qmp = guest.qmp()?;
         qmp.power_button()?;
-        let deadline = Instant::now() + self.stop.limit;
-        while self.stop.asked() < 2 && Instant::now() < deadline {
-            match guest.ended() {
-                Some(status) if status.success() => return Ok(ExitCode::SUCCESS),
-                Some(status) => fail!("the guest stopped with a failure ({status})"),
-                None => std::thread::sleep(Duration::from_millis(10)),
-            }
+        let stopped = self.stopped("guest", || guest.ended());
+        if stopped.is_err() {
+            let _ = qmp.quit();
         }
-        let _ = qmp.quit();
-        fail!("the guest did not stop by itself and was ended");
+        stopped
     }
 
     fn process(&self) -> Result<ExitCode> {
@@ -258,15 +253,24 @@ impl Run<'_> {
         }
         eprintln!("\nxtask: stopping the process; Ctrl-C again ends it at once");
         child.signal(Signal::TERM);
+        self.stopped("process", || child.ended())
+    }
+
+    /// Waits for the end that was asked for; a second Ctrl-C or the deadline is a failure.
+    fn stopped(
+        &self,
+        what: &str,
+        mut ended: impl FnMut() -> Option<ExitStatus>,
+    ) -> Result<ExitCode> {
         let deadline = Instant::now() + self.stop.limit;
         while self.stop.asked() < 2 && Instant::now() < deadline {
-            match child.ended() {
+            match ended() {
                 Some(status) if status.success() => return Ok(ExitCode::SUCCESS),
-                Some(status) => fail!("the process stopped with a failure ({status})"),
+                Some(status) => fail!("the {what} stopped with a failure ({status})"),
                 None => std::thread::sleep(Duration::from_millis(10)),
             }
         }
-        fail!("the process did not stop by itself and was ended");
+        fail!("the {what} did not stop by itself and was ended");
     }
 
     /// Says when the server answers; returns at its end (with its status) or at Ctrl-C (without).

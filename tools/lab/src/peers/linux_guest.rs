@@ -1,7 +1,10 @@
-//! The peer of `cargo xtask bench`: Debian's kernel and nginx in the smallest initramfs that runs them, made from Debian's
+//! Linux guest with nginx, the peer of `cargo xtask bench`: Debian's kernel and nginx in the smallest initramfs that runs them, made from Debian's
 //! packages, which are downloaded and unpacked, not installed.
 
-use crate::debian::{self, Package};
+use crate::{
+    debian::{self, Package},
+    initramfs::{self, make_folder, read, write},
+};
 use command::{
     failure::{OrSay, Result, fail},
     paths,
@@ -10,9 +13,8 @@ use command::{
 use flate2::{Compression, write::GzEncoder};
 use std::{
     io::Write,
-    os::unix::fs::{PermissionsExt, symlink},
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
-    process::Command,
 };
 
 /// A kernel and an initramfs with a site.
@@ -145,25 +147,24 @@ fn fill(unpacked: &Path, root: &Path) -> Result {
         "var/lib/nginx",
         "etc",
     ] {
-        let folder = root.join(folder);
-        std::fs::create_dir_all(&folder).or_say(|| format!("cannot make {}", folder.display()))?;
+        make_folder(&root.join(folder))?;
     }
     for program in ["usr/sbin/nginx", "bin/busybox"] {
         let from = in_usr(unpacked, program)?;
-        write(&root.join(program), &read(&from)?, 0o755)?;
+        write(&root.join(program), read(&from)?, 0o755)?;
     }
     libraries(unpacked, root)?;
     for module in MODULES {
         if let Some(file) = find(&unpacked.join("lib/modules"), module)
             .or_else(|| find(&unpacked.join("usr/lib/modules"), module))
         {
-            write(&root.join(format!("modules/{module}.ko")), &plain(&file)?, 0o644)?;
+            write(&root.join(format!("modules/{module}.ko")), plain(&file)?, 0o644)?;
         }
     }
-    write(&root.join("nginx.conf"), NGINX_CONF.as_bytes(), 0o644)?;
+    write(&root.join("nginx.conf"), NGINX_CONF, 0o644)?;
     write(&root.join("etc/passwd"), b"root:x:0:0::/:/bin/sh\n", 0o644)?;
     write(&root.join("etc/group"), b"root:x:0:\n", 0o644)?;
-    write(&root.join("init"), INIT.replace("MODULES", &MODULES.join(" ")).as_bytes(), 0o755)
+    write(&root.join("init"), INIT.replace("MODULES", &MODULES.join(" ")), 0o755)
 }
 
 /// The loader and the shared objects, flat in `/lib`.
@@ -184,7 +185,7 @@ fn libraries(unpacked: &Path, root: &Path) -> Result {
         else {
             fail!("no {name} in Debian's packages");
         };
-        write(&root.join("lib").join(name), &read(&file)?, 0o755)?;
+        write(&root.join("lib").join(name), read(&file)?, 0o755)?;
     }
     symlink("lib", root.join("lib64")).or_say(|| "cannot make a link".into())
 }
@@ -239,33 +240,15 @@ fn newest(folder: &Path, prefix: &str) -> Result<PathBuf> {
     }
 }
 
+/// Packed and compressed.
 fn pack(root: &Path, out: &Path) -> Result {
-    let list = "find . -print0 | sort -z | cpio --null --create --quiet --format=newc --owner=0:0 --reproducible";
-    let output = Command::new("sh")
-        .current_dir(root)
-        .args(["-c", list])
-        .output()
-        .or_say(|| "cannot start sh".into())?;
-    if !output.status.success() {
-        fail!("cpio failed: {}", String::from_utf8_lossy(&output.stderr).trim());
-    }
+    let plain = out.with_extension("plain");
+    initramfs::pack(root, &plain)?;
     let mut encoder = GzEncoder::new(Vec::new(), Compression::new(6));
     let packed = encoder
-        .write_all(&output.stdout)
+        .write_all(&read(&plain)?)
         .and_then(|()| encoder.finish())
         .or_say(|| "cannot compress".into())?;
-    write(out, &packed, 0o644)
-}
-
-fn read(file: &Path) -> Result<Vec<u8>> {
-    std::fs::read(file).or_say(|| format!("cannot read {}", file.display()))
-}
-
-fn write(file: &Path, bytes: &[u8], mode: u32) -> Result {
-    let say = || format!("cannot write {}", file.display());
-    if let Some(folder) = file.parent() {
-        std::fs::create_dir_all(folder).or_say(say)?;
-    }
-    std::fs::write(file, bytes).or_say(say)?;
-    std::fs::set_permissions(file, PermissionsExt::from_mode(mode)).or_say(say)
+    let _ = std::fs::remove_file(&plain);
+    write(out, packed, 0o644)
 }

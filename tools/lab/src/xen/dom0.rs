@@ -1,6 +1,7 @@
 //! dom0's image: Xen, a kernel, and an initial file system with the toolstack in it.
 
 use super::packages::Packages;
+use crate::initramfs::{make_folder, pack, read, write};
 use command::{
     failure::{Failure, OrSay, Result, fail},
     paths,
@@ -170,12 +171,6 @@ fn library(packages: &Packages, name: &str) -> Result<PathBuf> {
     packages.library(name).ok_or_else(|| Failure::new(format!("no package has the library {name}")))
 }
 
-/// An archive of a folder, or of what is in it, for the kernel to unpack.
-pub(super) fn pack(tree: &Path, to: &Path) -> Result {
-    let shell = "cd \"$0\" && find . | LC_ALL=C sort | cpio --quiet -o -H newc -R 0:0 > \"$1\"";
-    programs::output(Command::new("sh").args(["-c", shell]).arg(tree).arg(to)).map(drop)
-}
-
 /// Writes what a program unpacks from `from`, skipping its first bytes.
 fn unpack(from: &Path, skip: usize, unpacker: &str, to: &Path) -> Result {
     // What follows the packed part is not its concern: the size of the output is.
@@ -204,18 +199,4 @@ fn copy(from: &Path, to: &Path) -> Result {
         Ok(_) => Ok(()),
         Err(error) => fail!("cannot copy {} to {}: {error}", from.display(), to.display()),
     }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).or_say(|| format!("cannot read {}", path.display()))
-}
-
-fn write(path: &Path, text: &str, mode: u32) -> Result {
-    std::fs::write(path, text).or_say(|| format!("cannot write {}", path.display()))?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
-        .or_say(|| format!("cannot set the mode of {}", path.display()))
-}
-
-fn make_folder(path: &Path) -> Result {
-    std::fs::create_dir_all(path).or_say(|| format!("cannot make the folder {}", path.display()))
 }

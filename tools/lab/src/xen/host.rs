@@ -1,7 +1,10 @@
 //! A running Xen host: QEMU, its serial line, and dom0's shell.
 
 use super::dom0::Dom0;
-use crate::guest::{Echo, Guest};
+use crate::{
+    guest::{Echo, Guest},
+    link,
+};
 use command::{
     failure::{OrSay, Result, fail},
     paths::Scratch,
@@ -9,7 +12,7 @@ use command::{
 };
 use std::{
     io::{Read, Write},
-    net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
+    net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream},
     process::Command,
     time::Duration,
 };
@@ -176,19 +179,13 @@ impl Uplink {
             }
             Self::Forwards(forwards) => forwards,
         };
-        let port = free_port()?;
-        let shell = (port, DOM0.0, DOM0.1);
+        let here = link::free_address()?;
+        let shell = (here.port(), DOM0.0, DOM0.1);
         // Restricted: addresses that are not up yet must not be answered by this machine's network.
         let mut netdev = "user,id=net,restrict=on".to_owned();
         for (here, address, there) in forwards.iter().chain([&shell]) {
             netdev.push_str(&format!(",hostfwd=tcp:127.0.0.1:{here}-{address}:{there}"));
         }
-        Ok((netdev, SocketAddr::from((Ipv4Addr::LOCALHOST, port))))
+        Ok((netdev, here))
     }
-}
-
-/// A port that was free a moment ago.
-fn free_port() -> Result<u16> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).or_say(|| "no free port".into())?;
-    Ok(listener.local_addr().or_say(|| "no free port".into())?.port())
 }
