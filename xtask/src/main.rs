@@ -1,6 +1,7 @@
 //! `cargo xtask`: build, run, test, bench. One thin file per verb; the work is done by the crates in `tools/`.
 #![forbid(unsafe_code)]
 
+mod bench;
 mod bundle;
 mod codegen;
 mod fuzz;
@@ -12,7 +13,7 @@ mod tidy;
 mod xen;
 
 use command::failure::{Result, fail};
-use std::process::ExitCode;
+use std::{ffi::OsString, process::ExitCode};
 
 fn main() -> ExitCode {
     match dispatch() {
@@ -27,26 +28,23 @@ fn main() -> ExitCode {
 fn dispatch() -> Result<ExitCode> {
     let mut arguments = std::env::args_os().skip(1);
     let verb = arguments.next().map(|verb| verb.to_string_lossy().into_owned());
-    if verb.as_deref() == Some("test") {
-        return test::main(arguments);
-    }
-    let rest = lexopt::Parser::from_args(arguments);
+    let words: Vec<OsString> = arguments.collect();
+    let parser = || lexopt::Parser::from_args(&words);
     match verb.as_deref() {
-        Some("image") => image::main(rest),
-        Some("bundle") => bundle::main(rest),
-        Some("run") => run::main(rest),
-        Some("bench") => bench::main(rest),
-        Some("tidy") => tidy::main(rest),
-        Some("codegen") => codegen::main(rest),
-        Some("fuzz") => fuzz::main(rest),
-        Some("xen") => xen::main(rest),
-        Some(bench::WORKER_VERB) => bench::worker_main(rest),
-        Some(bench::HOLD_VERB) => bench::hold_main(rest),
-        Some(bench::NATIVE_VERB) => bench::native_main(rest),
+        Some("image") => image::main(parser()),
+        Some("bundle") => bundle::main(parser()),
+        Some("run") => run::main(parser()),
+        Some("test") => test::main(&words),
+        Some("bench") => bench::main(&words),
+        Some("tidy") => tidy::main(parser()),
+        Some("codegen") => codegen::main(parser()),
+        Some("fuzz") => fuzz::main(parser()),
+        Some("xen") => xen::main(parser()),
         None | Some("help" | "--help" | "-h") => {
             print!("{}", help::TEXT);
             Ok(ExitCode::SUCCESS)
         }
-        Some(other) => fail!("there is no verb `{other}`; see `cargo xtask help`"),
+        Some(other) => bench::worker(other, &words)
+            .unwrap_or_else(|| fail!("there is no verb `{other}`; see `cargo xtask help`")),
     }
 }

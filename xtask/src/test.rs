@@ -11,7 +11,7 @@ use std::{
     process::{Command, ExitCode},
 };
 
-pub(crate) fn main(words: impl Iterator<Item = OsString>) -> Result<ExitCode> {
+pub(crate) fn main(words: &[OsString]) -> Result<ExitCode> {
     let mut build = cargo::command();
     cargo::build(
         build.args(["build", "--quiet", "--package", "aqueduct-tests"]),

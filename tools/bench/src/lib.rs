@@ -1,4 +1,5 @@
-//! `cargo xtask bench`: the appliance and Debian's kernel with nginx, side by side, under the same flags, in one run.
+//! Measurements: the appliance and Debian's kernel with nginx, side by side, under the same flags, in one run; and the
+//! same for bulk TCP without a VM, for RPC, for ZeroMQ and under Xen.
 #![forbid(unsafe_code)]
 
 mod contestant;
@@ -10,26 +11,23 @@ mod rpc;
 mod services;
 mod xen;
 
+pub use load::{HOLD_VERB, hold};
+pub use native::{NATIVE_VERB, native, native_worker};
+pub use rpc::rpc;
+pub use services::pipe;
+pub use xen::{XenOptions, xen};
+
 use command::{
-    child::Child,
     failure::{OrSay, Result, fail},
     paths,
     programs::{self, Install},
 };
-use config::cpio::Writer;
 use contestant::Contestant;
 use counter::Plugin;
-use image_builder::image;
+use image_builder::{bundle, image};
 use lab::{harness::noise, link, namespace, peers::linux_guest, qemu::Machine};
-pub use load::{HOLD_VERB, hold_main};
-pub use native::{NATIVE_VERB, native_main};
 use rows::{Field, Line, Reach, Row};
-use std::{
-    net::Ipv4Addr,
-    path::PathBuf,
-    process::{ExitCode, Stdio},
-    time::Duration,
-};
+use std::{ffi::OsString, net::Ipv4Addr, path::PathBuf, process::ExitCode, time::Duration};
 
 /// The hidden verb by which the measurements run in a network namespace of their own.
 pub const WORKER_VERB: &str = "bench-worker";
@@ -47,43 +45,43 @@ listen_backlog = 4_096
 keep_alive_seconds = 0
 ";
 
-struct Options {
-    machine: Machine,
-    ours_only: bool,
-    seconds: u64,
-    rounds: usize,
-    rows: Vec<String>,
-    install: Install,
+/// Which rows are measured, and how.
+pub struct Options {
+    /// Of both contestants.
+    pub machine: Machine,
+    /// Without the peer.
+    pub ours_only: bool,
+    /// Of each load.
+    pub seconds: u64,
+    /// How often each row is measured; the median counts.
+    pub rounds: usize,
+    /// Their names; none for all.
+    pub rows: Vec<String>,
+    /// Whether missing programs may be installed.
+    pub install: Install,
 }
 
-impl Options {
-    fn parse(mut arguments: lexopt::Parser) -> Result<Self> {
-        use lexopt::prelude::*;
-        let mut options = Self {
+impl Default for Options {
+    fn default() -> Self {
+        Self {
             machine: Machine::Q35,
             ours_only: false,
             seconds: 5,
             rounds: 3,
             rows: Vec::new(),
             install: Install::Yes,
-        };
-        while let Some(argument) = arguments.next()? {
-            match argument {
-                Long("machine") => options.machine = arguments.value()?.string()?.parse()?,
-                Long("ours-only") => options.ours_only = true,
-                Long("seconds") => options.seconds = arguments.value()?.parse()?,
-                Long("rounds") => options.rounds = arguments.value()?.parse()?,
-                Long("no-install") => options.install = Install::OnlyTell,
-                Value(row) => options.rows.push(row.string()?),
-                other => return Err(other.unexpected().into()),
-            }
         }
-        if options.machine == Machine::Microvm && !options.ours_only {
+    }
+}
+
+impl Options {
+    fn check(&self) -> Result {
+        if self.machine == Machine::Microvm && !self.ours_only {
             fail!(
                 "Debian's kernel does not start on microvm: add --ours-only, or leave out --machine"
             );
         }
-        Ok(options)
+        self.rows().map(drop)
     }
 
     fn rows(&self) -> Result<Vec<&'static Row>> {
@@ -94,22 +92,14 @@ impl Options {
     }
 }
 
-/// Builds and downloads, then measures in a namespace.
-pub fn main(arguments: lexopt::Parser) -> Result<ExitCode> {
-    let words: Vec<_> = std::env::args_os().skip(2).collect();
-    if words.first().is_some_and(|word| word == "xen") {
-        return xen::main(lexopt::Parser::from_args(words.into_iter().skip(1)));
-    }
-    if words.first().is_some_and(|word| word == "native") {
-        return native::main(&words[1..]);
-    }
-    match words.first().and_then(|word| word.to_str()) {
-        Some("rpc") => return rpc::rpc(&words[1..]),
-        Some("pipe") => return services::pipe(&words[1..]),
-        _ => {}
-    }
-    let options = Options::parse(arguments)?;
-    options.rows()?;
+/// Builds and downloads, then measures in a namespace of its own: there this program is called again with the same words
+/// behind [`WORKER_VERB`].
+///
+/// # Errors
+///
+/// Options do not go together, something is missing, does not build or does not end.
+pub fn side_by_side(options: &Options, words: &[OsString]) -> Result<ExitCode> {
+    options.check()?;
     programs::need(
         &[&programs::QEMU, &programs::IP, &programs::WRK, &programs::CC, &programs::LIBC_HEADERS],
         options.install,
@@ -120,30 +110,21 @@ pub fn main(arguments: lexopt::Parser) -> Result<ExitCode> {
     if !options.ours_only {
         linux_guest::make(PAGE, options.install)?;
     }
-    let own = std::env::current_exe().or_say(|| "cannot find xtask itself".into())?;
-    let mut command = namespace::command();
-    command.arg(own).arg(WORKER_VERB).args(words);
-    let mut child = Child::start(&command, |command| {
-        command.stdin(Stdio::null());
-    })?;
-    match child.wait(LIMIT) {
-        Some(status) if status.success() => Ok(ExitCode::SUCCESS),
-        Some(_) => Ok(ExitCode::FAILURE),
-        None => fail!("the measurements did not end within {LIMIT:?}"),
-    }
+    let verb = OsString::from(WORKER_VERB);
+    namespace::again([&verb].into_iter().chain(words), LIMIT)
 }
 
-/// Measures the rows; runs in the namespace that [`main`] made.
+/// Measures the rows; runs in the namespace that [`side_by_side`] made.
 ///
 /// # Errors
 ///
 /// A contestant does not start.
-pub fn worker_main(arguments: lexopt::Parser) -> Result<ExitCode> {
-    let options = Options::parse(arguments)?;
+pub fn side_by_side_worker(options: &Options) -> Result<ExitCode> {
+    options.check()?;
     prepare_namespace()?;
     let field = Field {
-        ours: ours(&options)?,
-        peer: if options.ours_only { None } else { Some(theirs(&options)?) },
+        ours: ours(options)?,
+        peer: if options.ours_only { None } else { Some(theirs(options)?) },
         plugin: Plugin::build()?,
         seconds: options.seconds,
         rounds: options.rounds,
@@ -184,8 +165,8 @@ fn ours(options: &Options) -> Result<Contestant> {
         name: "ours",
         machine: options.machine,
         kernel: image::Options::default().image()?.shipped,
-        small: bundle("small", &[])?,
-        bulk: bundle("bulk", &[("site/big", &big)])?,
+        small: bundle_file("small", &[])?,
+        bulk: bundle_file("bulk", &[("site/big", &big)])?,
         words: "log=warn",
         bulk_words: "",
         address,
@@ -193,15 +174,12 @@ fn ours(options: &Options) -> Result<Contestant> {
     })
 }
 
-fn bundle(name: &str, more: &[(&str, &[u8])]) -> Result<PathBuf> {
-    let mut writer = Writer::new();
-    for (path, bytes) in
-        [(config::CONFIG_FILE, CONFIG.as_bytes()), ("site/index.html", PAGE)].iter().chain(more)
-    {
-        writer.file(path, bytes, 1_700_000_000).or_say(|| (*path).to_owned())?;
-    }
+fn bundle_file(name: &str, more: &[(&str, &[u8])]) -> Result<PathBuf> {
+    let page: [(&str, &[u8]); 2] =
+        [(config::CONFIG_FILE, CONFIG.as_bytes()), ("site/index.html", PAGE)];
     let file = paths::made("bench")?.join(format!("{name}.cpio"));
-    std::fs::write(&file, writer.finish()).or_say(|| format!("cannot write {}", file.display()))?;
+    std::fs::write(&file, bundle::of(&[&page, more].concat())?)
+        .or_say(|| format!("cannot write {}", file.display()))?;
     Ok(file)
 }
 

@@ -6,7 +6,6 @@ use command::{
     paths, programs,
 };
 use lab::{http_client, load as crowd};
-use lexopt::ValueExt;
 use std::{
     io::{BufRead, BufReader},
     net::{SocketAddr, TcpStream},
@@ -133,10 +132,12 @@ impl Holder {
     }
 }
 
-/// What such a process does.
-pub fn hold_main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
-    let server: SocketAddr = arguments.value()?.parse()?;
-    let count: usize = arguments.value()?.parse()?;
+/// What such a process does: opens the connections, says so, and holds them.
+///
+/// # Errors
+///
+/// One is not answered.
+pub fn hold(server: SocketAddr, count: usize) -> Result<ExitCode> {
     crowd::allow_sockets(count as u64)?;
     let mut connections = Vec::with_capacity(count);
     for _ in 0..count {

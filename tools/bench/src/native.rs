@@ -10,7 +10,7 @@ use command::{
     paths,
     programs::{self, Install, Program},
 };
-use config::cpio::Writer;
+use image_builder::bundle;
 use lab::{
     harness::noise,
     http_client,
@@ -18,7 +18,7 @@ use lab::{
     namespace, process,
 };
 use std::{
-    ffi::OsString,
+    ffi::OsStr,
     io::{Read, Write},
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream},
     path::{Path, PathBuf},
@@ -44,38 +44,27 @@ body_bytes_max = 1_073_741_824
 const OURS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 9, 0, 2)), 80);
 const KERNELS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 9, 2, 2)), 80);
 
-pub(super) fn main(words: &[OsString]) -> Result<ExitCode> {
-    let install = match words {
-        [] => Install::Yes,
-        [word] if word == "--no-install" => Install::OnlyTell,
-        _ => fail!("`cargo xtask bench native` takes no more than --no-install"),
-    };
+/// Builds, then measures in a namespace of its own.
+///
+/// # Errors
+///
+/// Something is missing, does not build or does not end.
+pub fn native(install: Install) -> Result<ExitCode> {
     programs::need(&[&programs::IP, &NSENTER], install)?;
     let process = process::build_trial()?;
-    let own = std::env::current_exe().or_say(|| "cannot find xtask itself".into())?;
-    let mut command = namespace::command();
-    command.arg(own).arg(NATIVE_VERB).arg(process);
-    let mut child = Child::start(&command, |command| {
-        command.stdin(Stdio::null());
-    })?;
-    match child.wait(LIMIT) {
-        Some(status) if status.success() => Ok(ExitCode::SUCCESS),
-        Some(_) => Ok(ExitCode::FAILURE),
-        None => fail!("the measurements did not end within {LIMIT:?}"),
-    }
+    namespace::again([OsStr::new(NATIVE_VERB), process.as_os_str()], LIMIT)
 }
 
-/// Measures; runs in the namespace that `main` made.
+/// Measures; runs in the namespace that [`native`] made.
 ///
 /// # Errors
 ///
 /// A process does not start or answer.
-pub fn native_main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
-    let process = PathBuf::from(lexopt::ValueExt::string(arguments.value()?)?);
-    let bundle = bundle()?;
+pub fn native_worker(process: &Path) -> Result<ExitCode> {
+    let bundle = bundle_file()?;
     let tap = Tap::bare("tap0", Ipv4Addr::new(10, 9, 0, 1).into())?;
-    let ours = on_tap(&process, &bundle, &tap)?;
-    let kernels = on_veth(&process, &bundle)?;
+    let ours = on_tap(process, &bundle, &tap)?;
+    let kernels = on_veth(process, &bundle)?;
     let servers = [(&ours, OURS), (&kernels, KERNELS)];
     println!("bulk TCP without a VM, MTU 1500; medians of {ROUNDS}, interleaved");
     println!("{:<28} {:>10} {:>10} {:>8}  reach", "", "our stack", "kernel's", "ratio");
@@ -100,18 +89,15 @@ fn print(what: &str, [ours, kernels]: [f64; 2], reach: &str) {
     println!("{what:<28} {ours:>10.3} {kernels:>10.3} {:>8.3}  {reach}", ours / kernels);
 }
 
-fn bundle() -> Result<PathBuf> {
-    let mut writer = Writer::new();
-    let big = noise(BULK_BYTES);
-    for (path, bytes) in [
+fn bundle_file() -> Result<PathBuf> {
+    let files: [(&str, &[u8]); 3] = [
         (config::CONFIG_FILE, CONFIG.as_bytes()),
         ("site/index.html", b"hello, world\n"),
-        ("site/big", &big),
-    ] {
-        writer.file(path, bytes, 1_700_000_000).or_say(|| path.to_owned())?;
-    }
+        ("site/big", &noise(BULK_BYTES)),
+    ];
     let file = paths::made("bench")?.join("native.cpio");
-    std::fs::write(&file, writer.finish()).or_say(|| format!("cannot write {}", file.display()))?;
+    std::fs::write(&file, bundle::of(&files)?)
+        .or_say(|| format!("cannot write {}", file.display()))?;
     Ok(file)
 }
 

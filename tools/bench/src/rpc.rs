@@ -1,17 +1,14 @@
 //! `cargo xtask bench rpc`: our engine, the appliance, the `capnp-rpc` crate on tokio and the C++ library, over loopback,
 //! in turns.
 
-use super::{
-    rows::median,
-    services::{build_beside, free_address, install},
-};
+use super::rows::median;
 use command::{
     child::Child,
     failure::{Failure, OrSay, Result, fail},
     paths,
     programs::{self, Install},
 };
-use lab::{peers, process};
+use lab::{link, peers, process};
 use std::{
     ffi::OsString,
     net::{SocketAddr, TcpStream},
@@ -70,7 +67,7 @@ impl Contestant {
         let mut command = Command::new(&self.server[0]);
         command.args(&self.server[1..]);
         if self.verb == "bench-appliance" {
-            let http = free_address()?.to_string();
+            let http = link::free_address()?.to_string();
             command.args(["--log", "warn", "--zmq-port", "0", "--http", &http]);
             command.args(["--rpc-port", &address.port().to_string()]);
         } else {
@@ -83,7 +80,7 @@ impl Contestant {
 
     /// Starts a server, lets a client measure, and gives what that printed.
     fn round(&self) -> Result<String> {
-        let address = free_address()?;
+        let address = link::free_address()?;
         let mut server = self.serve(address)?;
         let deadline = Instant::now() + START_LIMIT;
         while TcpStream::connect(address).is_err() {
@@ -96,13 +93,16 @@ impl Contestant {
     }
 }
 
-/// The whole verb.
-pub(super) fn rpc(words: &[OsString]) -> Result<ExitCode> {
-    let install: Install = install(words)?;
+/// Measures all of them.
+///
+/// # Errors
+///
+/// Something is missing, does not build or does not serve.
+pub fn rpc(install: Install) -> Result<ExitCode> {
     programs::need(&[&peers::CAPNP, &peers::CAPNP_HEADERS, &peers::CXX], install)?;
     peers::build_rpc()?;
     peers::build_rpc_cpp()?;
-    let theirs = build_beside("tests/interop/rpc/bench/capnp-rpc-rs", "capnp-rpc-peer")?;
+    let theirs = peers::build_beside("tests/interop/rpc/bench/capnp-rpc-rs", "capnp-rpc-peer")?;
     let contestants = [
         Contestant::with_itself("ours", peers::rpc()),
         Contestant::appliance()?,
@@ -155,7 +155,7 @@ fn print_speeds(contestants: &[Contestant; 4], samples: &mut [Vec<Vec<f64>>], pl
 fn print_memory(ours: &Path, theirs: &Path) -> Result {
     let mut texts = Vec::new();
     for program in [ours, theirs] {
-        let address = free_address()?.to_string();
+        let address = link::free_address()?.to_string();
         texts.push(programs::output(Command::new(program).arg("memory").arg(address))?);
     }
     println!("both ends together:");

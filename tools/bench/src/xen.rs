@@ -6,8 +6,7 @@ use command::{
     paths::Scratch,
     programs::{self, Install},
 };
-use config::cpio::Writer;
-use image_builder::image;
+use image_builder::{bundle, image};
 use lab::{
     peers::linux_guest,
     xen::{Dom0, Domain, Host, Options, put_file},
@@ -91,40 +90,45 @@ const BULK: Load =
     Load { what: "guest to dom0, MiB/s", options: "-c1", path: "/big", is_bulk: true, reach: 1.0 };
 const PUT: &str = "wrk.method = 'PUT'\nwrk.body = string.rep('x', 1048576)\n";
 
-struct Words {
-    seconds: u64,
-    rounds: usize,
-    install: Install,
+/// How both are measured.
+pub struct XenOptions {
+    /// Of each load.
+    pub seconds: u64,
+    /// How often each row is measured; the median counts.
+    pub rounds: usize,
+    /// Whether missing programs may be installed.
+    pub install: Install,
 }
 
-pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
-    use lexopt::prelude::*;
-    let mut words = Words { seconds: 5, rounds: 3, install: Install::Yes };
-    while let Some(argument) = arguments.next()? {
-        match argument {
-            Long("seconds") => words.seconds = arguments.value()?.parse()?,
-            Long("rounds") => words.rounds = arguments.value()?.parse()?,
-            Long("no-install") => words.install = Install::OnlyTell,
-            other => return Err(other.unexpected().into()),
-        }
+impl Default for XenOptions {
+    fn default() -> Self {
+        Self { seconds: 5, rounds: 3, install: Install::Yes }
     }
-    programs::need(&[&programs::QEMU, &programs::WRK], words.install)?;
-    let host = prepare(words.install)?;
+}
+
+/// Measures both as guests of one host.
+///
+/// # Errors
+///
+/// Something is missing, or a guest does not start or answer.
+pub fn xen(options: &XenOptions) -> Result<ExitCode> {
+    programs::need(&[&programs::QEMU, &programs::WRK], options.install)?;
+    let host = prepare(options.install)?;
     println!(
         "nested Xen in software emulation, 1 CPU for all, {GUEST_MIB} MiB each; medians, interleaved"
     );
     println!("{:<42} {:>10} {:>12} {:>8}  reach", "", "ours", "Linux+nginx", "ratio");
-    starts(&host, words.rounds)?;
+    starts(&host, options.rounds)?;
     for pair in [OURS, THEIRS] {
         start(&host, &guest(&pair, pair.front, true), pair.front)?;
     }
     for load in LOADS {
-        let values = interleaved(words.rounds, |pair| {
-            wrk(&host, load, pair.front, load.path, words.seconds)
+        let values = interleaved(options.rounds, |pair| {
+            wrk(&host, load, pair.front, load.path, options.seconds)
         })?;
         print(load.what, values, Reach::AtLeast(load.reach));
     }
-    guest_to_guest(&host, &words)?;
+    guest_to_guest(&host, options)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -137,8 +141,8 @@ fn prepare(install: Install) -> Result<Host> {
     let host = Host::start(&Dom0::get(install)?, &options)?;
     let scratch = Scratch::new()?;
     put_file(&host, "image", &image.shipped)?;
-    host.put("/guests/page", &bundle(&[])?)?;
-    host.put("/guests/bundle", &bundle(&[("site/big", &vec![0; BULK_MIB << 20])])?)?;
+    host.put("/guests/page", &bundle_with(&[])?)?;
+    host.put("/guests/bundle", &bundle_with(&[("site/big", &vec![0; BULK_MIB << 20])])?)?;
     put_file(&host, "linux", &peer.kernel)?;
     put_file(&host, "initrd", &peer.initrd)?;
     put_wrk(&host, &scratch)?;
@@ -147,13 +151,10 @@ fn prepare(install: Install) -> Result<Host> {
 }
 
 /// A bundle with the page and more files.
-fn bundle(more: &[(&str, &[u8])]) -> Result<Vec<u8>> {
-    let mut writer = Writer::new();
-    let files = [("appliance.toml", CONFIG.as_bytes()), ("site/index.html", PAGE)];
-    for (path, bytes) in files.iter().chain(more) {
-        writer.file(path, bytes, 0).or_say(|| (*path).to_owned())?;
-    }
-    Ok(writer.finish())
+fn bundle_with(more: &[(&str, &[u8])]) -> Result<Vec<u8>> {
+    let page: [(&str, &[u8]); 2] =
+        [(config::CONFIG_FILE, CONFIG.as_bytes()), ("site/index.html", PAGE)];
+    bundle::of(&[&page, more].concat())
 }
 
 /// wrk and the libraries it needs on this machine.
@@ -225,16 +226,16 @@ fn starts(host: &Host, rounds: usize) -> Result {
 }
 
 /// A guest as a gateway: it fetches from another guest what dom0 asks it for.
-fn guest_to_guest(host: &Host, words: &Words) -> Result {
+fn guest_to_guest(host: &Host, options: &XenOptions) -> Result {
     for pair in [OURS, THEIRS] {
         start(host, &guest(&pair, pair.back, true), pair.back)?;
     }
     let bulk = Load { what: "guest to guest, MiB/s", ..BULK };
     let small = Load { what: "guest to guest, requests/s", options: "-c16", ..LOADS[0] };
     for load in [bulk, small] {
-        let values = interleaved(words.rounds, |pair| {
+        let values = interleaved(options.rounds, |pair| {
             let path = format!("/_test/relay/{}:80{}", pair.back, load.path);
-            wrk(host, &load, pair.front, &path, words.seconds)
+            wrk(host, &load, pair.front, &path, options.seconds)
         })?;
         print(load.what, values, Reach::AtLeast(1.0));
     }

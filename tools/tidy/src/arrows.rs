@@ -71,7 +71,7 @@ fn compare(drawing: &[Line<'_>], packages: &[Package]) -> Vec<String> {
             [] => problems.push(format!("{name} has no line in the drawing of {DRAWING}")),
             [line] => problems.extend(not_drawn(package, line, packages)),
             _ => {
-                problems.push(format!("{name} has more than one line in the drawing of {DRAWING}"))
+                problems.push(format!("{name} has more than one line in the drawing of {DRAWING}"));
             }
         }
     }
@@ -93,8 +93,8 @@ fn unknown(drawing: &[Line<'_>], packages: &[Package]) -> Vec<String> {
 /// The lines that begin at a package: by its name, or else by its folder's.
 fn lines_of<'a>(package: &Package, drawing: &'a [Line<'a>]) -> Vec<&'a Line<'a>> {
     let named = |is_group: bool| {
-        let means = move |word: &&str| word.ends_with("/*") == is_group && is_meant(word, package);
-        drawing.iter().filter(move |line| line.from.iter().any(|word| means(word)))
+        let is_it = move |word: &&str| word.ends_with("/*") == is_group && is_meant(word, package);
+        drawing.iter().filter(move |line| line.from.iter().any(is_it))
     };
     let own: Vec<_> = named(false).collect();
     if own.is_empty() { named(true).collect() } else { own }

@@ -1,0 +1,81 @@
+//! `cargo xtask bench`: measurements beside peers.
+
+use bench::{Options, XenOptions};
+use command::{
+    failure::{Result, fail},
+    programs::Install,
+};
+use lexopt::prelude::*;
+use std::{ffi::OsString, path::PathBuf, process::ExitCode};
+
+pub(crate) fn main(words: &[OsString]) -> Result<ExitCode> {
+    let rest = words.get(1..).unwrap_or_default();
+    match words.first().and_then(|word| word.to_str()) {
+        Some("xen") => bench::xen(&xen_options(rest)?),
+        Some("native") => bench::native(install(rest)?),
+        Some("rpc") => bench::rpc(install(rest)?),
+        Some("pipe") => bench::pipe(install(rest)?),
+        _ => bench::side_by_side(&options(words)?, words),
+    }
+}
+
+/// What the measurements run in processes of their own, if the verb is one of theirs.
+pub(crate) fn worker(verb: &str, words: &[OsString]) -> Option<Result<ExitCode>> {
+    match verb {
+        bench::WORKER_VERB => {
+            Some(options(words).and_then(|options| bench::side_by_side_worker(&options)))
+        }
+        bench::NATIVE_VERB => Some(native_worker(words)),
+        bench::HOLD_VERB => Some(hold(words)),
+        _ => None,
+    }
+}
+
+fn native_worker(words: &[OsString]) -> Result<ExitCode> {
+    let process = PathBuf::from(lexopt::Parser::from_args(words).value()?);
+    bench::native_worker(&process)
+}
+
+fn hold(words: &[OsString]) -> Result<ExitCode> {
+    let mut arguments = lexopt::Parser::from_args(words);
+    bench::hold(arguments.value()?.parse()?, arguments.value()?.parse()?)
+}
+
+fn options(words: &[OsString]) -> Result<Options> {
+    let mut arguments = lexopt::Parser::from_args(words);
+    let mut options = Options::default();
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Long("machine") => options.machine = arguments.value()?.string()?.parse()?,
+            Long("ours-only") => options.ours_only = true,
+            Long("seconds") => options.seconds = arguments.value()?.parse()?,
+            Long("rounds") => options.rounds = arguments.value()?.parse()?,
+            Long("no-install") => options.install = Install::OnlyTell,
+            Value(row) => options.rows.push(row.string()?),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    Ok(options)
+}
+
+fn xen_options(words: &[OsString]) -> Result<XenOptions> {
+    let mut arguments = lexopt::Parser::from_args(words);
+    let mut options = XenOptions::default();
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Long("seconds") => options.seconds = arguments.value()?.parse()?,
+            Long("rounds") => options.rounds = arguments.value()?.parse()?,
+            Long("no-install") => options.install = Install::OnlyTell,
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    Ok(options)
+}
+
+fn install(words: &[OsString]) -> Result<Install> {
+    match words {
+        [] => Ok(Install::Yes),
+        [word] if word == "--no-install" => Ok(Install::OnlyTell),
+        _ => fail!("this benchmark takes no more than --no-install"),
+    }
+}
