@@ -78,7 +78,7 @@ impl Site {
         Self::with(harness, PATIENT, 128, FETCHED_BYTES)
     }
 
-    /// The same with the trial image, which has routes for tests.
+    /// A host with the trial image, which has routes for tests.
     fn trial(harness: &Harness) -> Result<Self> {
         Self::of(harness.trial_kernel(), harness, PATIENT, 128, FETCHED_BYTES)
     }

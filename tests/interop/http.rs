@@ -1,5 +1,5 @@
 //! HTTP against real peers: curl, nginx, wrk, Chromium, dnsmasq, a lossy wire, floods. `cargo xtask test interop`.
-//! The same checks run against the Linux process where they concern HTTP and not the wire.
+//! Checks that concern HTTP and not the wire run against the Linux process, too.
 
 mod addresses;
 mod browser;

@@ -57,7 +57,7 @@ fn serving(command: Command) -> Result<Child> {
     serving_at(command, PEER_ADDRESS)
 }
 
-/// The same at another address.
+/// Starts a peer that serves at an address, and waits until it does.
 fn serving_at(mut command: Command, address: SocketAddr) -> Result<Child> {
     let mut child = Child::start(command.arg("serve").arg(address.to_string()), |command| {
         command.stdin(Stdio::null());

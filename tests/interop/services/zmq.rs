@@ -18,7 +18,7 @@ pub(super) fn patterns_and_mechanisms(_: &mut Harness) -> Result {
     programs::output(peers::python()?.arg(test).arg(peers::zmq())).map(drop)
 }
 
-/// The same, of sockets in the appliance as a process.
+/// Patterns of sockets in the appliance as a process.
 pub(super) fn patterns_process(harness: &mut Harness) -> Result {
     let bundle = harness.bundle("", &[])?;
     let child = harness.trial_process(&bundle)?;
@@ -26,7 +26,7 @@ pub(super) fn patterns_process(harness: &mut Harness) -> Result {
     Server::Process(Box::new(child)).judge(result)
 }
 
-/// The same, of sockets in the image.
+/// Patterns of sockets in the image.
 pub(super) fn patterns_guest(harness: &mut Harness) -> Result {
     let bundle = harness.bundle("", &[])?;
     let setup = Setup { bundle: Some(bundle), memory_mib: MEMORY_MIB, ..Setup::trial() };

@@ -123,7 +123,7 @@ impl Contestant {
         self.serve_by(&self.kernel, memory_mib, site, counter)
     }
 
-    /// The same with another kernel in its place.
+    /// Starts it with another kernel and waits for the first 200: the time since the start.
     pub(crate) fn serve_by(
         &self,
         kernel: &Path,

@@ -36,7 +36,7 @@ pub struct Options {
 pub struct Image {
     /// As it is booted: packed.
     pub shipped: PathBuf,
-    /// The same as it is once it runs, and bootable too: nothing writes over a debugger's breakpoints.
+    /// As it is once it runs, and bootable too: nothing writes over a debugger's breakpoints.
     pub unpacked: PathBuf,
     /// With symbols for a debugger.
     pub symbols: PathBuf,
@@ -82,7 +82,7 @@ impl Options {
         Self { package: "trial-bare".into(), output: "aqueduct-trial".into(), ..Self::default() }
     }
 
-    /// The same with these services only: `list` has their names, with a comma between two. Each is a
+    /// These services only: `list` has their names, with a comma between two. Each is a
     /// feature of the package.
     ///
     /// # Errors

@@ -32,7 +32,7 @@ pub struct Impairments {
     pub doubled: u64,
     /// Are overtaken by a few others.
     pub reordered: u64,
-    /// The same one, the same frames.
+    /// Of the random numbers: it repeats a run.
     pub seed: u64,
 }
 

@@ -195,7 +195,7 @@ impl Run<'_> {
         self.stop_guest(guest)
     }
 
-    /// The same image as a guest of Xen, which is QEMU's guest.
+    /// The image as a guest of Xen, which is a guest of QEMU.
     fn under_xen(&self) -> Result<ExitCode> {
         let options = self.options;
         programs::need(&[&programs::QEMU], options.install)?;

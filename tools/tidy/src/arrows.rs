@@ -2,7 +2,7 @@
 //!
 //! A line of the drawing is `CRATES -> CRATES  what it is`, or `CRATES -> none of ours`, or `CRATES -> any`; two spaces
 //! end the crates. A crate is called by its folder (`kernel-app/bare`), by the folder's last part (`net`) or by its
-//! package (`xtask`); `tools/*` are the folder's crates that have no line of their own. Other people's crates may be
+//! package (`xtask`); `tools/*` are the crates below that folder that have no line of their own. Other people's crates may be
 //! drawn, too. Dev-dependencies are tests, and tests may use any.
 
 use crate::packages::Package;
@@ -103,7 +103,9 @@ fn lines_of<'a>(package: &Package, drawing: &'a [Line<'a>]) -> Vec<&'a Line<'a>>
 /// Whether a word of the drawing means a package.
 fn is_meant(word: &str, package: &Package) -> bool {
     match word.strip_suffix("/*") {
-        Some(folder) => package.folder.rsplit_once('/').is_some_and(|(parent, _)| parent == folder),
+        Some(folder) => {
+            package.folder.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
+        }
         None => {
             let last = package.folder.rsplit('/').next();
             package.folder == word || package.name == word || last == Some(word)
@@ -188,6 +190,7 @@ tools/* -> flow
             package("tests/sim", &["net"]),
             package("tools/one", &["flow"]),
             package("tools/two", &[]),
+            package("tests/sim/more", &["flow"]),
         ]
     }
 
