@@ -3,6 +3,7 @@
 use endpoints::http::client::{Client, ClientConfig, ClientError, Request};
 use endpoints::http::{Error, Limits, Server, ServerConfig};
 use flow::memory::{MemoryFlow, MemoryNetwork};
+use flow::registry::{ResolvingConnector, StaticRegistry};
 use flow::task::Executor;
 use flow::time::Timers;
 use flow::{ConnectError, Connector, FlowExt, Listener, Target};
@@ -92,6 +93,30 @@ impl FinishAndWait for MemoryFlow {
 async fn echo(mut request: web::Request) -> Response {
     let body = request.body().collect(1 << 20).await.unwrap();
     Response::ok("text/plain", body).with_header("X-Path", request.path())
+}
+
+#[test]
+fn a_service_is_called_by_its_name_in_host() {
+    let (lab, server) = Lab::with_server(async |request: web::Request| {
+        Response::ok("text/plain", request.authority().to_vec())
+    });
+    let table = b"shop alpha http web:80";
+    let registry = Rc::new(StaticRegistry::parse(table).unwrap());
+    let connector = ResolvingConnector::new(lab.network.clone(), registry);
+    let client =
+        Client::new(ClientConfig::default(), connector, &lab.executor.spawner(), &lab.timers);
+    for (target, host) in
+        [("service://shop", &b"shop"[..]), ("service://shop@alpha", b"shop"), ("web:80", b"web:80")]
+    {
+        let (client, target) = (client.clone(), target.parse::<Target>().unwrap());
+        let answer = lab.run(async move |_| {
+            let mut response = client.get(&target, "/").await.unwrap();
+            (response.status(), response.collect(100).await.unwrap())
+        });
+        // RFC 9110 section 7.2; our server refuses a Host that is none.
+        assert_eq!(answer, (Status::OK, host.to_vec()));
+    }
+    assert_eq!(server.requests(), 3);
 }
 
 #[test]
@@ -259,10 +284,10 @@ fn idle_connections_end_in_their_time() {
     let (lab, server) = Lab::with_server(echo);
     lab.run(async |client| drop(client.get(&target(), "/").await.unwrap()));
     assert_eq!(server.connections(), 1);
-    lab.timers.advance(Duration::from_secs(59));
+    lab.timers.advance(Duration::from_secs(74));
     while lab.executor.run(100) {}
     assert_eq!(server.connections(), 1);
-    lab.timers.advance(Duration::from_secs(65));
+    lab.timers.advance(Duration::from_secs(80));
     while lab.executor.run(100) {}
     assert_eq!((server.connections(), lab.executor.spawner().tasks().len()), (0, 1));
 }

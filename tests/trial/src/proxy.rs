@@ -2,7 +2,7 @@
 //! streams. It shows the HTTP client at work, over whatever the platform connects by.
 
 use alloc::boxed::Box;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 use aqueduct::Platform;
 use aqueduct::context::Context;
@@ -90,7 +90,7 @@ fn outgoing(request: &Request, target: &Target) -> Option<client::Request> {
         path.push('?');
         path.push_str(core::str::from_utf8(query).ok()?);
     }
-    let outgoing = client::Request::new(request.method(), &target.to_string(), &path).ok()?;
+    let outgoing = client::Request::new(request.method(), &target.authority(), &path).ok()?;
     Some(
         end_to_end(request.headers())
             .fold(outgoing, |outgoing, (name, value)| outgoing.with_header(name, value)),

@@ -11,7 +11,6 @@ use ::http::Limits;
 use ::http::client::Connection;
 use alloc::boxed::Box;
 use alloc::rc::Rc;
-use alloc::string::ToString;
 use core::fmt;
 use core::time::Duration;
 use driver::Driver;
@@ -110,12 +109,12 @@ impl<C: Connector> Client<C> {
         Self { connector, timers: timers.clone(), config: Rc::new(config), limits, pool }
     }
 
-    /// GET of a path at a target, which is the authority too.
+    /// GET of a path at a target, whose name is the `Host` too: see [`Target::authority`].
     ///
     /// # Errors
     /// See [`ClientError`].
     pub async fn get(&self, target: &Target, path: &str) -> Result<Response<C::Flow>, ClientError> {
-        let request = Request::new(Method::Get, &target.to_string(), path)?;
+        let request = Request::new(Method::Get, &target.authority(), path)?;
         self.send(target, request).await
     }
 
