@@ -2,7 +2,7 @@
 //!
 //! A [`Handler`] is given a [`Request`] and gives back a [`Response`]. Both say nothing about how they travel: HTTP/1.1
 //! makes the one and writes the other today, as any gateway protocol can. Everything that follows from a request's
-//! values alone is here as well: [`Routes`], [`files`], [`conditional requests`](files::conditional), dates, media types,
+//! values alone is here as well: [`Routes`], [cookies], [forms], [`files`], [`conditional requests`](files::conditional), dates, media types,
 //! the [access log's line](access_log).
 //!
 //! ```
@@ -26,11 +26,13 @@ extern crate alloc;
 pub mod access_log;
 mod body;
 mod content;
+pub mod cookies;
 mod data;
 pub mod date;
 pub mod decimal;
 pub mod fields;
 pub mod files;
+pub mod forms;
 mod handler;
 pub mod media_type;
 mod method;
@@ -45,8 +47,10 @@ mod writer;
 
 pub use body::{Body, BodyError, BodySender};
 pub use content::{Content, ContentLength};
+pub use cookies::{Cookie, SameSite};
 pub use data::Data;
 pub use fields::{Fields, Trailers};
+pub use forms::Form;
 pub use handler::{Answer, Handler, Next, Producing, Reply};
 pub use method::{Method, Version};
 pub use request::{Parts, Request, RequestHead};

@@ -1,4 +1,6 @@
-//! Media types by file name.
+//! Media types (RFC 9110 section 8.3): by file name, and of received content.
+
+use crate::syntax::trim;
 
 /// The media type of a file of this name; `application/octet-stream` for an unknown extension.
 pub fn of_name(name: &str) -> &'static str {
@@ -6,6 +8,12 @@ pub fn of_name(name: &str) -> &'static str {
     let Some((_, extension)) = file.rsplit_once('.') else { return UNKNOWN };
     let found = TYPES.iter().find(|(own, _)| own.eq_ignore_ascii_case(extension));
     found.map_or(UNKNOWN, |(_, media_type)| media_type)
+}
+
+/// Type and subtype of a `Content-Type` field's value, without its parameters (RFC 9110 section 8.3.1).
+pub fn essence(value: &[u8]) -> &[u8] {
+    let end = value.iter().position(|&byte| byte == b';').unwrap_or(value.len());
+    trim(value.get(..end).unwrap_or(value))
 }
 
 const UNKNOWN: &str = "application/octet-stream";

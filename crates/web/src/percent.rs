@@ -23,6 +23,21 @@ pub fn decode(text: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
+/// Decodes each escape once; a `%` without its two digits stands for itself (WHATWG URL standard, section 1.3).
+pub fn decode_leniently(text: &[u8]) -> Vec<u8> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let [byte, after @ ..] = rest {
+        let escaped = match rest {
+            [b'%', high, low, ..] => hex(*high).zip(hex(*low)),
+            _ => None,
+        };
+        decoded.push(escaped.map_or(*byte, |(high, low)| high << 4 | low));
+        rest = if escaped.is_some() { rest.get(3..).unwrap_or(&[]) } else { after };
+    }
+    decoded
+}
+
 /// Percent-encodes a name for a `Location` or a link: all but unreserved characters and slashes.
 pub fn encode(name: &str) -> String {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";

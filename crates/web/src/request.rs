@@ -3,7 +3,7 @@
 use crate::fields::{Field, Fields, Section, Span, is_selecting};
 use crate::router::Params;
 use crate::syntax::is_name;
-use crate::{Body, ContentLength, Method, Version};
+use crate::{Body, ContentLength, Method, Version, cookies};
 use alloc::rc::Rc;
 use core::fmt;
 use core::ops::Deref;
@@ -200,6 +200,17 @@ impl RequestHead {
     #[inline]
     fn bytes(&self) -> &[u8] {
         &self.0.section.bytes
+    }
+
+    /// Names and values of all cookies, in the order sent.
+    pub fn cookies(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.headers_named("cookie").flat_map(cookies::parse)
+    }
+
+    /// The value of the first cookie of this name, letter case included. The first is the one whose path is the
+    /// longest (RFC 6265 section 5.4).
+    pub fn cookie(&self, name: &str) -> Option<&[u8]> {
+        self.cookies().find(|(own, _)| *own == name.as_bytes()).map(|(_, value)| value)
     }
 
     /// Whether there are conditions to evaluate, or ranges; most requests have neither.

@@ -1,8 +1,9 @@
 //! A response to be sent.
 
 use crate::fields::FieldLines;
-use crate::{Content, Data, Status};
+use crate::{Content, Cookie, Data, Status};
 use alloc::rc::Rc;
+use alloc::string::ToString;
 
 /// A response to be sent.
 #[derive(Debug)]
@@ -81,6 +82,12 @@ impl Response {
     pub fn with_header(mut self, name: &str, value: impl AsRef<[u8]>) -> Response {
         self.lines.push(name, value.as_ref());
         self
+    }
+
+    /// Sets a cookie at the client.
+    #[must_use]
+    pub fn with_cookie(self, cookie: &Cookie) -> Response {
+        self.with_header("Set-Cookie", cookie.to_string())
     }
 
     /// Adds lines written beforehand.
