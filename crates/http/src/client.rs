@@ -1,4 +1,4 @@
-//! The client's side of one connection.
+//! Client connection (RFC 9112 section 9): requests out, responses in.
 
 mod input;
 mod output;
@@ -68,7 +68,8 @@ enum Input {
     Ended,
 }
 
-/// What the request decides about its response, and both about the connection.
+/// One request and its response (RFC 9110 section 3.4): what the one decides about the other, and both about the
+/// connection.
 #[derive(Clone, Copy, Debug, Default)]
 struct Exchange {
     head_method: bool,
@@ -238,7 +239,7 @@ impl Connection {
             Input::Idle => self.finish_transport(Transport::Closed),
             Input::Ended => {}
             Input::Head { interim: 0 } if self.head.bytes.is_empty() => {
-                self.fail(Error::NoResponse)
+                self.fail(Error::NoResponse);
             }
             // RFC 9112 section 6.3: without any length, the end of the connection is the end.
             Input::Body(receiver) if receiver.ends_with_connection() => {

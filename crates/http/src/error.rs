@@ -1,4 +1,4 @@
-//! Why a peer's message was refused, and the status that says so.
+//! Errors: why a peer's message was refused, and the status that says so.
 
 use web::Status;
 

@@ -1,4 +1,4 @@
-//! What came of input and waits to be polled.
+//! Event queue: what came of input and waits to be polled.
 
 /// At most one event, and the end of the content behind it. `E` is the role's type of events.
 #[derive(Debug)]

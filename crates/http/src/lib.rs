@@ -1,4 +1,4 @@
-//! Sans-I/O HTTP/1.1, server and client from one core.
+//! HTTP/1.1 (RFC 9112) without I/O, server and client from one core.
 //!
 //! The core knows no socket, clock or executor. A [`server::Connection`] or [`client::Connection`] is fed
 //! what arrived (`handle_input`), says what came of it (`poll_event`), is asked for what is to be sent

@@ -1,4 +1,4 @@
-//! Every bound a connection puts on its peer.
+//! Limits: every bound a connection puts on its peer.
 
 use core::time::Duration;
 

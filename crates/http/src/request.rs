@@ -1,4 +1,4 @@
-//! Request heads as this protocol receives them.
+//! Request heads as this protocol receives them (RFC 9112 section 3), and what frames them.
 
 mod parse;
 

@@ -1,4 +1,4 @@
-//! Writing a message: framing bytes and content into the caller's buffer, piece by piece.
+//! Message sender (RFC 9112 sections 6 and 7): framing bytes and content into the caller's buffer, piece by piece.
 
 mod cursor;
 
@@ -80,12 +80,12 @@ impl Sender {
             write(&mut cursor);
             *at += cursor.len();
         } else {
-            let kept = self.spill.len();
-            self.spill.resize(kept + len_max, 0);
-            let mut cursor = Cursor::new(self.spill.get_mut(kept..).unwrap_or_default());
+            let old_len = self.spill.len();
+            self.spill.resize(old_len + len_max, 0);
+            let mut cursor = Cursor::new(self.spill.get_mut(old_len..).unwrap_or_default());
             write(&mut cursor);
             let len = cursor.len();
-            self.spill.truncate(kept + len);
+            self.spill.truncate(old_len + len);
         }
     }
 

@@ -1,4 +1,4 @@
-//! The server's side of one connection.
+//! Server connection (RFC 9112 section 9): requests in, responses out.
 
 mod cached_response;
 mod head_cache;
@@ -97,7 +97,7 @@ pub struct Connection {
     partial: Option<Box<Partial>>,
     input: Input,
     exchange: Exchange,
-    /// The open request, if it came before and its answer is kept with it, or may be.
+    /// The open request, if it came before and its response is cached with it, or may be.
     repeated: Option<Rc<ParsedRequest>>,
     /// A response whose head is not written yet.
     response: Option<Response>,
@@ -131,7 +131,7 @@ enum Input {
     Ended,
 }
 
-/// What the open request decides about its response.
+/// One request and its response (RFC 9110 section 3.4): what the one decides about the other.
 #[derive(Clone, Copy, Debug, Default)]
 struct Exchange {
     /// A request is open.

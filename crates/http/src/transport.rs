@@ -1,4 +1,4 @@
-//! What becomes of the byte stream below.
+//! Transport state: what is to be done with the byte stream below (RFC 9112 section 9).
 
 /// What is to be done with the transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

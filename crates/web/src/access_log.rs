@@ -1,4 +1,4 @@
-//! Access log lines in the combined format.
+//! Access log lines in the combined format of common web servers.
 
 use crate::date::HttpDate;
 use crate::decimal::{self, DIGITS_MAX};

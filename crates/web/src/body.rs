@@ -1,4 +1,4 @@
-//! A request's content on its way from the protocol to the handler.
+//! Request body: content on its way from the protocol to the handler.
 //!
 //! A handler's future is polled by its connection's task, so that both ends of this queue live in
 //! one task: whoever waits is polled again when the connection has moved something.

@@ -1,4 +1,4 @@
-//! The content of a message to be sent (RFC 9110 section 6.4).
+//! Content of messages (RFC 9110 section 6.4): what is sent of it, and how much is received.
 
 use crate::Data;
 use alloc::vec::Vec;

@@ -271,7 +271,7 @@ mod tests {
             .with_path("/x")
             .and_then(|cookie| cookie.with_domain("a.example"))
             .unwrap()
-            .with_max_age(Duration::from_millis(3600_500))
+            .with_max_age(Duration::from_millis(3_600_500))
             .with_same_site(SameSite::Strict)
             .secure()
             .for_scripts();

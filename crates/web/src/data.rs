@@ -1,4 +1,4 @@
-//! Bytes to be sent, wherever they live.
+//! Runs of bytes to be sent, wherever they live.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -39,7 +39,7 @@ impl Data {
         self.len() == 0
     }
 
-    /// The same bytes once more; `None` if that were a copy.
+    /// These bytes once more; `None` if that were a copy.
     pub fn shared(&self) -> Option<Data> {
         let is_copied = matches!(self.0, Source::Owned { .. });
         (!is_copied).then(|| self.clone())
@@ -64,7 +64,7 @@ impl Data {
         }
     }
 
-    /// The same bytes, where they are, in a form that others can hold on to.
+    /// These bytes, where they are, in a form that others can hold on to.
     pub fn into_shared(self) -> Bytes {
         match self.0 {
             Source::Static(bytes) => Bytes::from_static(bytes),

@@ -1,4 +1,4 @@
-//! Numbers as decimal digits, without the formatter's cost.
+//! Decimal digits of numbers, without the formatter's cost.
 
 /// Digits of a number, at most.
 pub const DIGITS_MAX: usize = 20;

@@ -1,4 +1,4 @@
-//! Answers to GET and HEAD from a tree of files.
+//! Static files (RFC 9110): answers to GET and HEAD from a tree of files.
 
 pub mod conditional;
 pub mod encoding;

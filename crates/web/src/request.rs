@@ -1,4 +1,4 @@
-//! A received request: checked once by the protocol that made it, then read through accessors that cannot fail.
+//! Requests: checked once by the protocol that made them, then read through accessors that cannot fail.
 
 use crate::fields::{Field, Fields, Section, Span, is_selecting};
 use crate::router::Params;

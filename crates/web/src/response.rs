@@ -1,4 +1,4 @@
-//! A response to be sent.
+//! Responses (RFC 9110 section 15): status, fields and content to be sent.
 
 use crate::fields::FieldLines;
 use crate::{Content, Cookie, Data, Status};

@@ -1,4 +1,4 @@
-//! Which handler answers which method and path.
+//! Router: finds who answers a method and a path.
 
 use crate::{Method, RequestHead, Response, Status};
 use alloc::string::String;

@@ -1,4 +1,4 @@
-//! A table of handlers by method and path.
+//! Routes: a table of handlers by method and path, and itself a handler.
 
 use crate::router::{Routed, Router};
 use crate::{Answer, Handler, Method, Request};

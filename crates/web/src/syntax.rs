@@ -1,4 +1,4 @@
-//! Byte classes of RFC 9110 section 5, and how far a run of each class goes.
+//! Byte classes of HTTP fields (RFC 9110 section 5), and how far a run of each class goes.
 
 const TOKEN: u8 = 1;
 const TARGET: u8 = 2;

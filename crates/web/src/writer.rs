@@ -1,4 +1,4 @@
-//! Streamed content on its way from whoever writes it to the protocol: a channel of one piece.
+//! Content writer: streamed content on its way from whoever writes it to the protocol, a piece at a time.
 //!
 //! The writer's future is polled by its connection's task, so that both ends live in one task: whoever waits is polled
 //! again when the connection has moved something.

@@ -1,4 +1,4 @@
-//! The access log: one line for each answer, under the log target `access`.
+//! Access log: one line for each answer, under the log target `access`.
 
 use alloc::string::ToString;
 use alloc::vec::Vec;

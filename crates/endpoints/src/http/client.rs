@@ -1,4 +1,4 @@
-//! Requests over any connector.
+//! HTTP client: requests over any connector, and connections that serve more than one.
 
 mod driver;
 mod pool;

@@ -1,4 +1,4 @@
-//! One connection: the loop between its flow and its protocol core.
+//! Server connection: the loop between its flow and its protocol core.
 
 use super::driver::Driver;
 use super::server::Shared;

@@ -1,4 +1,4 @@
-//! The driver of a connection's protocol core: from its events to the handler of the open request, and back.
+//! Server connection driver: from the protocol core's events to the handler of the open request, and back.
 
 use super::access;
 use super::server::Shared;

@@ -1,4 +1,4 @@
-//! Serving: a listener, and a task for each connection.
+//! HTTP server: a listener, and a task for each connection.
 
 use super::access;
 use super::connection::Connection;

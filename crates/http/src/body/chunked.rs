@@ -1,4 +1,4 @@
-//! The chunked coding (RFC 9112 section 7.1), decoded in one loop over its states.
+//! Chunked transfer coding (RFC 9112 section 7.1), decoded in one loop over its states.
 
 use super::{Piece, prefix_len};
 use crate::head::{Framing, PartialHead, parse_fields};

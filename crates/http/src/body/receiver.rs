@@ -1,4 +1,4 @@
-//! The receiving side of one message: its content, and what the application does with it.
+//! Body receiver: the content of one message as it comes, and what the application does with it.
 
 use super::{BodyDecoder, BodyFraming, Piece};
 use crate::{Error, Limits};

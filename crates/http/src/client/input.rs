@@ -1,4 +1,4 @@
-//! From input to events.
+//! Client input: from bytes to events.
 
 use super::response::parse_response;
 use super::{Connection, Event, Input, Response};

@@ -1,4 +1,4 @@
-//! From requests to output.
+//! Client output: from requests to bytes (RFC 9112 section 3).
 
 use super::{Connection, Exchange, Request};
 use crate::body::BodyFraming;

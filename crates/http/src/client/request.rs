@@ -1,4 +1,4 @@
-//! A request to be sent.
+//! Client request: what is to be sent (RFC 9110 section 9).
 
 use crate::Error;
 use crate::request::is_authority;

@@ -1,4 +1,4 @@
-//! A received response.
+//! Client response: a received head (RFC 9112 section 4).
 
 use crate::body::BodyFraming;
 use crate::head::{Framing, parse_fields};

@@ -1,4 +1,4 @@
-//! Request heads (RFC 9112 sections 3 and 5).
+//! Request head parser (RFC 9112 sections 3 and 5).
 
 use crate::head::{Framing, parse_fields};
 use crate::{Error, Limits};

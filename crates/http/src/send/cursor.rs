@@ -1,4 +1,4 @@
-//! Writing into a buffer whose size was checked before.
+//! Write cursor over a buffer whose size was checked before.
 
 use web::decimal::{self, DIGITS_MAX};
 

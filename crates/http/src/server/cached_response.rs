@@ -1,4 +1,4 @@
-//! Cached responses: answers that are given again.
+//! Cached response: one that is given again whenever the head that it answered comes again.
 
 use crate::body::BodyFraming;
 use crate::send::Sender;

@@ -1,4 +1,4 @@
-//! The head cache: heads that come again are not parsed again.
+//! Head cache: heads that come again are not parsed again.
 
 use crate::request::{ParsedRequest, is_same};
 use alloc::rc::Rc;

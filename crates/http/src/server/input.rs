@@ -1,4 +1,4 @@
-//! From input to events.
+//! Server input: from bytes to events.
 
 use super::{Config, Connection, Event, Exchange, Input, Partial, Shared};
 use crate::body::{BodyFraming, Demand, Received, Receiver, request_framing};

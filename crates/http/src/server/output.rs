@@ -1,4 +1,4 @@
-//! From responses to output.
+//! Server output: from responses to bytes (RFC 9112 section 4).
 
 use super::{CachedResponse, Connection, Exchange, Input};
 use crate::Transport;
@@ -88,7 +88,7 @@ impl Connection {
         let connection = self.connection_line(status);
         let Some(response) = &self.response else { return };
         let head = Head { response, framing, connection };
-        if response.is_repeatable() && self.keeps(&head, date, &content) {
+        if response.is_repeatable() && self.caches(&head, date, &content) {
             self.response = None;
             return self.repeat(date, out, at);
         }
@@ -99,8 +99,8 @@ impl Connection {
         self.sender.start(content, if has_content { framing } else { BodyFraming::None });
     }
 
-    /// Keeps a response with the request that it answers, if it may be; says whether it did.
-    fn keeps(&self, head: &Head<'_>, date: Option<&HttpDate>, content: &Content) -> bool {
+    /// Caches a response with the request that it answers, if it may be; says whether it did.
+    fn caches(&self, head: &Head<'_>, date: Option<&HttpDate>, content: &Content) -> bool {
         let (Some(request), Content::Full(content)) = (&self.repeated, content) else {
             return false;
         };
@@ -113,19 +113,19 @@ impl Connection {
         let len = cursor.len();
         text.truncate(len);
         match CachedResponse::new(head.response.status(), text, date_at, content) {
-            Some(kept) => request.response.set(kept).is_ok(),
+            Some(cached) => request.response.set(cached).is_ok(),
             None => false,
         }
     }
 
-    /// Sends the answer that is kept with the open request.
+    /// Sends the response that is cached with the open request.
     fn repeat(&mut self, date: Option<&HttpDate>, out: &mut [u8], at: &mut usize) {
         self.exchange.is_cached = false;
         self.exchange.started = true;
         self.exchange.persists = self.exchange.client_persists;
-        let kept = self.repeated.as_ref().and_then(|request| request.response.get());
-        if let Some(kept) = kept {
-            kept.send(date, &mut self.sender, out, at);
+        let cached = self.repeated.as_ref().and_then(|request| request.response.get());
+        if let Some(cached) = cached {
+            cached.send(date, &mut self.sender, out, at);
         }
     }
 

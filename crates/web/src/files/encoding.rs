@@ -1,4 +1,4 @@
-//! Choosing among precompressed variants (RFC 9110 section 12.5.3).
+//! Content negotiation (RFC 9110 section 12.5.3): choosing among variants that were compressed beforehand.
 
 use crate::syntax::trim;
 

@@ -1,4 +1,4 @@
-//! From a request's path to a name in a tree of files, and nowhere else.
+//! File names: from a request's path to a name in a tree of files, and nowhere else.
 
 use crate::percent::decode;
 use alloc::borrow::Cow;

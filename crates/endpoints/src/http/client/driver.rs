@@ -1,4 +1,4 @@
-//! One request and its response on one connection.
+//! Client connection driver: carries one request and its response between a flow and the protocol core.
 
 use super::{ClientError, Produce};
 use ::http::client::{Connection, Event, Request, Response};

@@ -1,4 +1,4 @@
-//! Idle connections, kept for later requests.
+//! Connection pool: idle connections, kept for later requests (RFC 9112 section 9.3).
 
 use ::http::client::Connection;
 use alloc::collections::VecDeque;

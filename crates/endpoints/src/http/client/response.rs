@@ -1,4 +1,4 @@
-//! A response and its body.
+//! Client response: a head, and a body that arrives as it is asked for.
 
 use super::ClientError;
 use super::driver::{Driver, Piece};
