@@ -1,4 +1,4 @@
-//! THE table: which service runs on which port, and which handler answers.
+//! The application: the table of its services and routes, its start and its stop.
 
 use crate::context::Context;
 use crate::handlers::site::Site;
@@ -6,7 +6,7 @@ use crate::service::{Line, Services, StartError, Table};
 use crate::{Platform, registry, services};
 use alloc::string::String;
 use alloc::vec::Vec;
-use config::Shutdown;
+use config::{Config, Shutdown};
 use core::cell::Cell;
 use core::time::Duration;
 use flow::time::Timers;
@@ -52,10 +52,8 @@ impl App {
         table: &impl Table,
     ) -> Result<Self, StartError> {
         let lines = table.lines();
-        for (service, port) in context.config.ports() {
-            if !lines.iter().any(|line| line.name == service) {
-                log::info!("nothing listens on port {port}: {service} is not in this build");
-            }
+        for (service, port) in absent(&context.config, &lines) {
+            log::info!("nothing listens on port {port}: {service} is not in this build");
         }
         for line in lines {
             if let Some(service) = (line.open)(context)? {
@@ -95,6 +93,15 @@ impl App {
     pub fn next_deadline(&self) -> Option<Duration> {
         self.give_up_at.get()
     }
+}
+
+/// Services that the configuration has on, by default or by name, and the table does not have: the log
+/// tells them, and all else runs.
+fn absent<P: Platform>(
+    config: &Config,
+    lines: &[Line<P>],
+) -> impl Iterator<Item = (&'static str, u16)> {
+    config.ports().filter(|(service, _)| !lines.iter().any(|line| line.name == *service))
 }
 
 /// What a bad start says, for platforms to show before they stop.

@@ -1,4 +1,4 @@
-//! What everything in the appliance is given: platform, configuration, bundle, tasks, time.
+//! Context: what everything in the appliance is given, which is platform, configuration, bundle, tasks, time.
 
 use crate::Platform;
 use crate::service::Services;

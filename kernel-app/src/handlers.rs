@@ -1,4 +1,4 @@
-//! One file per handler.
+//! Handlers: what answers requests and calls, one file each.
 
 pub mod rpc;
 pub mod site;

@@ -1,4 +1,4 @@
-//! The log: one line per record to the platform's console, and the latest kept for those who ask.
+//! Log ring: one line per record to the platform's console, and the latest kept for those who ask.
 
 use alloc::collections::VecDeque;
 use alloc::string::String;

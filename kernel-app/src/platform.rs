@@ -1,5 +1,5 @@
-//! What the appliance asks of what is below it: the same few functions in a Linux process and on a
-//! bare machine.
+//! Platform abstraction: what the appliance asks of what is below it, the same few functions in a
+//! Linux process and on a bare machine.
 
 use alloc::vec::Vec;
 use core::fmt;

@@ -1,4 +1,4 @@
-//! The loop that everything runs in.
+//! Main loop: takes frames in, runs tasks, sends frames, waits.
 
 use crate::app::App;
 use crate::platform::Driver;

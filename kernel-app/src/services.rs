@@ -1,4 +1,4 @@
-//! One file per service: a protocol of `endpoints`, opened as its section of the configuration says.
+//! Services, one file each: a protocol of `endpoints`, opened as its section of the configuration says.
 
 pub mod http;
 pub mod rpc;

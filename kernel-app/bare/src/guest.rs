@@ -1,8 +1,8 @@
-//! What a Xen guest has besides: network interfaces that come through xenstore, the toolstack's
+//! Xen guest: what a machine has besides under Xen, which is network interfaces that come through xenstore, the toolstack's
 //! requests, and a few values that dom0's tools can see.
 
 use crate::interfaces::Interfaces;
-use crate::notice::Notice;
+use crate::status::Status;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -88,7 +88,7 @@ impl Guest {
             let error = requests.await;
             log::error!("no requests of the toolstack are taken any more: {error}");
         });
-        spawner.spawn("xen data", tell(store, interfaces.notice()));
+        spawner.spawn("xen data", tell(store, interfaces.status()));
     }
 }
 
@@ -155,9 +155,9 @@ impl Arrivals {
 }
 
 /// Keeps what dom0's tools find below `data/aqueduct` up to date. Nobody depends on it.
-async fn tell(store: Store, notice: Notice) {
+async fn tell(store: Store, status: Status) {
     loop {
-        let mut nodes: Vec<_> = notice.values().into();
+        let mut nodes: Vec<_> = status.values().into();
         nodes.push(("version", env!("CARGO_PKG_VERSION").into()));
         let nodes: Vec<_> = nodes
             .into_iter()
@@ -166,6 +166,6 @@ async fn tell(store: Store, notice: Notice) {
         if let Err(error) = store.write_each(&nodes).await {
             log::debug!("data/aqueduct is not told: {error}");
         }
-        notice.changed().await;
+        status.changed().await;
     }
 }

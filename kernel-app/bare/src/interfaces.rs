@@ -1,8 +1,8 @@
-//! The machine's network cards, each with a stack of its own, as one platform.
+//! Network interfaces: the machine's cards, each with a stack of its own, as one platform.
 
+use crate::address_monitor::{AddressMonitor, Look};
 use crate::guest::Guest;
-use crate::notice::Notice;
-use crate::watch::{Look, Watch};
+use crate::status::Status;
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
@@ -26,7 +26,7 @@ use xen_store::Store;
 pub(crate) struct Interfaces {
     links: Rc<RefCell<Vec<Link>>>,
     config: Rc<net::Config>,
-    notice: Notice,
+    status: Status,
     /// xenstore moves with the network, where there is one.
     store: Option<Store>,
 }
@@ -34,7 +34,7 @@ pub(crate) struct Interfaces {
 /// A card's stack, and what was told about it.
 struct Link {
     stack: Stack,
-    watch: Watch,
+    monitor: AddressMonitor,
 }
 
 impl Interfaces {
@@ -43,7 +43,7 @@ impl Interfaces {
         let interfaces = Self {
             links: Rc::default(),
             config: Rc::new(network::stack_config(config)),
-            notice: Notice::default(),
+            status: Status::default(),
             store: guest.as_ref().map(|guest| guest.store().clone()),
         };
         let settings = Settings::for_ram(machine::memory::usage().total_bytes as u64);
@@ -87,8 +87,8 @@ impl Interfaces {
     }
 
     /// What is said of them.
-    pub(crate) fn notice(&self) -> Notice {
-        self.notice.clone()
+    pub(crate) fn status(&self) -> Status {
+        self.status.clone()
     }
 
     fn start(&self, card: impl NetDevice + 'static, mac: [u8; 6]) -> Result<(), String> {
@@ -97,7 +97,7 @@ impl Interfaces {
         if let Some(first) = links.first() {
             stack.listen_as(&first.stack);
         }
-        links.push(Link { stack, watch: Watch::new(machine::clock::now()) });
+        links.push(Link { stack, monitor: AddressMonitor::new(machine::clock::now()) });
         Ok(())
     }
 }
@@ -129,7 +129,7 @@ impl Driver for Interfaces {
     fn stop_requested(&mut self) -> bool {
         let requested = machine::power::stop_requested();
         if requested {
-            self.notice.set_stopping();
+            self.status.set_stopping();
         }
         requested
     }
@@ -139,12 +139,12 @@ impl Driver for Interfaces {
         let mut deadline = deadline;
         let mut changed = false;
         let mut links = self.links.borrow_mut();
-        for (number, Link { stack, watch }) in links.iter_mut().enumerate() {
+        for (number, Link { stack, monitor }) in links.iter_mut().enumerate() {
             if !stack.prepare_to_wait() {
                 return;
             }
             deadline = earlier(deadline, stack.next_deadline());
-            match watch.look(now, number, stack) {
+            match monitor.look(now, number, stack) {
                 Look::Later(then) => deadline = earlier(deadline, Some(then)),
                 Look::Same => {}
                 Look::Changed => changed = true,
@@ -152,7 +152,7 @@ impl Driver for Interfaces {
         }
         if changed {
             // Whoever passes it on has work to do before we wait.
-            return self.notice.set_addresses(addresses(&links));
+            return self.status.set_addresses(addresses(&links));
         }
         machine::idle::wait(deadline);
     }
@@ -195,7 +195,7 @@ impl Platform for Interfaces {
 
 /// As text: each with its prefix length, a space between two.
 fn addresses(links: &[Link]) -> String {
-    let all = links.iter().flat_map(|link| link.watch.addresses());
+    let all = links.iter().flat_map(|link| link.monitor.addresses());
     let all: Vec<String> = all.map(|(address, prefix)| format!("{address}/{prefix}")).collect();
     all.join(" ")
 }

@@ -7,11 +7,11 @@
 
 extern crate alloc;
 
-mod appliance;
+mod address_monitor;
 mod guest;
 mod interfaces;
-mod notice;
-mod watch;
+mod startup;
+mod status;
 mod xenstore_registry;
 
 use alloc::string::String;
@@ -25,7 +25,7 @@ const LOG: Outlet = Outlet { write: machine::console::write, now: machine::clock
 /// its configuration stops it at once, with a failure code.
 pub fn run(table: &impl Table) -> ! {
     log_ring::install(LOG, early_level(machine::start_info::command_line()));
-    match appliance::run(table) {
+    match startup::run(table) {
         Ok(()) => machine::power::off(),
         Err(message) => fail(&message),
     }

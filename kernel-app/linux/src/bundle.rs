@@ -1,4 +1,4 @@
-//! The boot bundle from a file, or from the folder it would be made of.
+//! Bundle loader: the boot bundle from a file, or from the folder it would be made of.
 
 use config::{Bundle, cpio};
 use std::fs;

@@ -1,4 +1,4 @@
-//! The command line of the process.
+//! Command line of the process.
 
 use config::{Bundle, Config};
 use lexopt::{Arg, ValueExt};

@@ -1,4 +1,4 @@
-//! The process as a platform: kernel sockets, the system's clocks, signals as the power button.
+//! Platform over the kernel: its sockets, the system's clocks, signals as the power button.
 
 use crate::sockets::{KernelConnector, KernelListener, Reactor};
 use aqueduct::log_ring::Outlet;

@@ -1,4 +1,4 @@
-//! Flows, listeners and connectors over the kernel's sockets.
+//! Kernel sockets as flows, listeners and connectors.
 //!
 //! One thread and one `epoll`: the [`Reactor`] waits for sockets, wakes the tasks that wait for
 //! them, and sends what tasks wrote once they have all run, so that several writes leave as one.

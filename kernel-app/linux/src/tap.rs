@@ -1,4 +1,4 @@
-//! The process over a TAP: our own network stack, as on a bare machine, under the system's clocks
+//! Platform over a TAP: our own network stack, as on a bare machine, under the system's clocks
 //! and signals.
 
 mod card;

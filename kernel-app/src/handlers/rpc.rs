@@ -1,6 +1,6 @@
-//! What the RPC port serves: a directory of services, whose schema is `schema/appliance.capnp`.
+//! Objects of the RPC port, and their directory. The schema is `schema/appliance.capnp`.
 //!
-//! A service of your own is a file beside [`admin`](self) and a line in [`services`].
+//! An object of your own is a file beside [`admin`](self) and a line in [`objects`].
 
 mod admin;
 mod calculator;
@@ -19,50 +19,50 @@ use capnp::capability::{FromClientHook, Promise};
 use capnp::private::capability::ClientHook;
 use endpoints::rpc::Rpc;
 
-/// The directory of the appliance's services, which also are restored by name.
+/// The directory of the appliance's objects, which also are restored by name.
 pub fn directory<P: Platform>(context: &Context<P>, vat: &Rpc) -> directory::Client {
-    let services: Rc<[Service]> = services(context, vat).into();
-    let restored = services.clone();
+    let objects: Rc<[Object]> = objects(context, vat).into();
+    let restored = objects.clone();
     vat.set_restorer(move |name: &[u8]| match find(&restored, name) {
-        Ok(service) => Promise::ok(service),
+        Ok(object) => Promise::ok(object),
         Err(error) => Promise::err(error),
     });
-    vat.client(Directory { services })
+    vat.client(Directory { objects })
 }
 
-/// The table: a name, what it is for, and the service.
-fn services<P: Platform>(context: &Context<P>, vat: &Rpc) -> Vec<Service> {
+/// A name, what it is for, and the object.
+fn objects<P: Platform>(context: &Context<P>, vat: &Rpc) -> Vec<Object> {
     let admin: admin_schema::Client = vat.client(Admin::new(context));
     let calculator: calculator_schema::Client = vat.client(Calculator::new(vat));
     alloc::vec![
-        Service::new("admin", "what the appliance is doing", admin),
-        Service::new("calculator", "a sample: values and functions are objects", calculator),
+        Object::new("admin", "what the appliance is doing", admin),
+        Object::new("calculator", "a sample: values and functions are objects", calculator),
     ]
 }
 
-struct Service {
+struct Object {
     name: &'static str,
     about: &'static str,
     hook: Box<dyn ClientHook>,
 }
 
-impl Service {
+impl Object {
     fn new(name: &'static str, about: &'static str, client: impl FromClientHook) -> Self {
         Self { name, about, hook: client.into_client_hook() }
     }
 }
 
-fn find(services: &[Service], name: &[u8]) -> Result<Box<dyn ClientHook>, Error> {
-    match services.iter().find(|service| service.name.as_bytes() == name) {
-        Some(service) => Ok(service.hook.add_ref()),
+fn find(objects: &[Object], name: &[u8]) -> Result<Box<dyn ClientHook>, Error> {
+    match objects.iter().find(|object| object.name.as_bytes() == name) {
+        Some(object) => Ok(object.hook.add_ref()),
         None => {
-            Err(Error::failed(format!("no service of this name; `list` has {}", services.len())))
+            Err(Error::failed(format!("no service of this name; `list` has {}", objects.len())))
         }
     }
 }
 
 struct Directory {
-    services: Rc<[Service]>,
+    objects: Rc<[Object]>,
 }
 
 impl directory::Server for Directory {
@@ -71,11 +71,11 @@ impl directory::Server for Directory {
         _: directory::ListParams,
         mut results: directory::ListResults,
     ) -> Result<(), Error> {
-        let mut entries = results.get().init_services(self.services.len() as u32);
-        for (index, service) in (0..).zip(self.services.iter()) {
+        let mut entries = results.get().init_services(self.objects.len() as u32);
+        for (index, object) in (0..).zip(self.objects.iter()) {
             let mut entry = entries.reborrow().get(index);
-            entry.set_name(service.name);
-            entry.set_about(service.about);
+            entry.set_name(object.name);
+            entry.set_about(object.about);
         }
         Ok(())
     }
@@ -86,8 +86,8 @@ impl directory::Server for Directory {
         mut results: directory::GetResults,
     ) -> Result<(), Error> {
         let name = params.get()?.get_name()?.to_str()?;
-        let service = find(&self.services, name.as_bytes())?;
-        results.get().get_service().set_as_capability(service);
+        let object = find(&self.objects, name.as_bytes())?;
+        results.get().get_service().set_as_capability(object);
         Ok(())
     }
 }

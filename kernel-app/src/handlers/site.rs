@@ -1,4 +1,4 @@
-//! The site in the boot bundle.
+//! Static files: the site in the boot bundle.
 
 use crate::settings::http::{HttpSettings, SiteSettings};
 use crate::{Platform, context::Context};

@@ -2,8 +2,8 @@
 //!
 //! Every measurement prints `name value unit` lines.
 
-use crate::appliance_capnp::{calculator, directory};
 use crate::wire::{self, Wire};
+use aqueduct::appliance_capnp::{calculator, directory};
 use rpc_peer::demo_capnp::demo;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use std::alloc::System as SystemAllocator;

@@ -9,10 +9,6 @@
 
 extern crate alloc;
 
-#[allow(missing_docs, unused, unreachable_pub, unused_qualifications, clippy::all, clippy::pedantic)]
-#[rustfmt::skip]
-#[path = "../../../kernel-app/src/appliance_capnp.rs"]
-mod appliance_capnp;
 mod bench;
 mod check;
 mod wire;

@@ -1,4 +1,4 @@
-//! Opening connections through the kernel.
+//! Connector: opens connections through the kernel.
 
 use super::{KernelFlow, Reactor};
 use flow::{ConnectError, Connector, Target};

@@ -1,4 +1,4 @@
-//! One TCP connection of the kernel's.
+//! Flow: one TCP connection of the kernel's.
 
 use super::{Edge, Reactor, Ready, Registration, TRANSFER_BYTES};
 use flow::{Address, Flow, FlowError};

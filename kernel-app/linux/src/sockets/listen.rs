@@ -1,4 +1,4 @@
-//! A listening socket of the kernel's.
+//! Listener: a listening socket of the kernel's.
 
 use super::{KernelFlow, Reactor, Registration};
 use flow::{Address, FlowError, Listener};

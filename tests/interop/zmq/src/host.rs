@@ -1,6 +1,6 @@
 //! The loop that the peer's tasks run in.
 
-use crate::kernel::sockets::{KernelConnector, KernelListener, Reactor};
+use aqueduct_linux::sockets::{KernelConnector, KernelListener, Reactor};
 use endpoints::zmq::Host;
 use flow::task::Executor;
 use flow::time::Timers;

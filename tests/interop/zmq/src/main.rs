@@ -5,27 +5,18 @@
 //! zmq-peer call (bind PORT | connect HOST:PORT) COUNT    calls that service, COUNT at a time
 //! zmq-peer bench ...          one side of a row of bench/bench.py
 //! zmq-peer codecs MEGABYTES   pipelines beside straight-line code; prints CPU seconds
-//! zmq-peer VERB SOCKET ...    what the appliance's trials do: kernel-app/src/handlers/zmq/trial.rs
+//! zmq-peer VERB SOCKET ...    a script, as the trial appliance runs it: `trial::script`
 //! ```
-
-extern crate alloc;
 
 mod bench;
 mod codecs;
 mod host;
-// The Linux process's own flows.
-#[path = "../../../../kernel-app/linux/src"]
-#[allow(dead_code, reason = "the process uses more of it")]
-mod kernel {
-    pub mod sockets;
-}
-#[path = "../../../../kernel-app/src/handlers/zmq/trial.rs"]
-mod trial;
 
+use aqueduct_linux::sockets::{KernelConnector, KernelListener};
 use endpoints::pipe::{CallFailed, Compress, make_client, make_server};
 use endpoints::zmq::{Attach, Bind, Connect, Host, ZmqSocket};
 use host::World;
-use kernel::sockets::{KernelConnector, KernelListener};
+use trial::script;
 
 fn main() {
     host::log_to_stderr();
@@ -38,14 +29,14 @@ fn main() {
         "call" => call(rest, rest[2].parse().expect("a number")),
         _ => {
             let world = World::new();
-            let trial = trial::open(&world, &words.join(" ")).unwrap();
+            let script = script::open(&world, &words.join(" ")).unwrap();
             println!("ready");
-            world.run(async move { println!("{}", trial.await) });
+            world.run(async move { println!("{}", script.await) });
         }
     }
 }
 
-impl trial::Place for World {
+impl script::Place for World {
     type Listener = KernelListener;
     type Connector = KernelConnector;
 

@@ -1,5 +1,4 @@
-//! For tests only: what a machine has to survive or to report, as routes that exist when the
-//! configuration says `[debug] endpoints = true`.
+//! Provoked faults: what a machine has to survive or to report, as routes.
 
 use alloc::format;
 use alloc::vec::Vec;

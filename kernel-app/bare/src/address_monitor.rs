@@ -1,4 +1,4 @@
-//! Tells the operator where the appliance is: the addresses of an interface, as they come and go.
+//! Address monitor: tells the operator where the appliance is: the addresses of an interface, as they come and go.
 
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -9,7 +9,7 @@ use net::Stack;
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// What was told about one interface.
-pub(crate) struct Watch {
+pub(crate) struct AddressMonitor {
     addresses: Vec<(IpAddr, u8)>,
     next: Duration,
 }
@@ -22,7 +22,7 @@ pub(crate) enum Look {
     Changed,
 }
 
-impl Watch {
+impl AddressMonitor {
     /// Nothing yet. The first look comes a pause after the start: whoever waits for an answer comes
     /// first.
     pub(crate) fn new(now: Duration) -> Self {

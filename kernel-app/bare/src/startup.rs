@@ -1,4 +1,4 @@
-//! From the boot bundle to the running appliance.
+//! Startup: from the boot bundle to the running appliance.
 
 use crate::guest::Guest;
 use crate::interfaces::Interfaces;

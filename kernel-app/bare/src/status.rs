@@ -1,4 +1,4 @@
-//! What the appliance says of itself to whoever manages its host.
+//! Status of the guest, for whoever manages its host: whether it stops, and its addresses.
 
 use alloc::rc::Rc;
 use alloc::string::String;
@@ -6,9 +6,9 @@ use core::cell::{Cell, RefCell};
 use core::future::poll_fn;
 use core::task::{Poll, Waker};
 
-/// A notice, and the news that it has changed. Clones are the same one.
+/// A status, and the news that it has changed. Clones are the same one.
 #[derive(Clone, Default)]
-pub(crate) struct Notice(Rc<State>);
+pub(crate) struct Status(Rc<State>);
 
 #[derive(Default)]
 struct State {
@@ -18,7 +18,7 @@ struct State {
     reader: RefCell<Option<Waker>>,
 }
 
-impl Notice {
+impl Status {
     /// The addresses of all interfaces, with their prefix lengths.
     pub(crate) fn set_addresses(&self, addresses: String) {
         self.0.addresses.replace(addresses);
