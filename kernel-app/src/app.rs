@@ -52,7 +52,8 @@ impl App {
         table: &impl Table,
     ) -> Result<Self, StartError> {
         let lines = table.lines();
-        for (service, port) in absent(&context.config, &lines) {
+        let carried: Vec<_> = lines.iter().map(|line| line.name).collect();
+        for (service, port) in absent(&context.config, &carried) {
             log::info!("nothing listens on port {port}: {service} is not in this build");
         }
         for line in lines {
@@ -97,14 +98,26 @@ impl App {
 
 /// Services that the configuration has on, by default or by name, and the table does not have: the log
 /// tells them, and all else runs.
-fn absent<P: Platform>(
-    config: &Config,
-    lines: &[Line<P>],
-) -> impl Iterator<Item = (&'static str, u16)> {
-    config.ports().filter(|(service, _)| !lines.iter().any(|line| line.name == *service))
+fn absent(config: &Config, carried: &[&str]) -> impl Iterator<Item = (&'static str, u16)> {
+    config.ports().filter(|(service, _)| !carried.contains(service))
 }
 
 /// What a bad start says, for platforms to show before they stop.
 pub fn explain(error: &dyn core::error::Error) -> String {
     alloc::format!("the appliance does not start: {error}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_on_and_not_in_the_table_is_told() {
+        let mut config = Config::default();
+        assert_eq!(absent(&config, &["http", "rpc", "zmq"]).next(), None);
+        let told: Vec<_> = absent(&config, &["http"]).collect();
+        assert_eq!(told, [("rpc", 7000), ("zmq", 5555)]);
+        config.zmq.port = None;
+        assert!(absent(&config, &["http", "rpc"]).next().is_none());
+    }
 }
