@@ -39,7 +39,7 @@ fn outcome(choice: u8, input: &[u8], step: usize) -> (Vec<u8>, bool) {
     let mut calls = Vec::new();
     let mut sent = Vec::new();
     for piece in input.chunks(step.min(input.len()).max(1)) {
-        vat.handle_input(conn, NOW, piece);
+        vat.handle_input(NOW, conn, piece);
     }
     while let Some(event) = vat.poll_event() {
         match event {
@@ -93,7 +93,7 @@ fn outcome(choice: u8, input: &[u8], step: usize) -> (Vec<u8>, bool) {
 fn drain(vat: &mut Vat, conn: rpc::ConnId, sent: &mut Vec<u8>) {
     let mut buffer = [0; 4096];
     loop {
-        match vat.poll_transmit(conn, NOW, &mut buffer) {
+        match vat.poll_transmit(NOW, conn, &mut buffer) {
             0 => return,
             count => sent.extend_from_slice(&buffer[..count]),
         }

@@ -50,7 +50,7 @@ fuzz_target!(|data: &[u8]| {
             }
             (3, Some(at)) => {
                 let mut space = vec![0; usize::from(operation / 8) * 8 + 1];
-                socket.poll_transmit(peers[at].0, &mut space);
+                socket.poll_transmit(Duration::ZERO, peers[at].0, &mut space);
             }
             (4, Some(at)) => socket.remove_peer(peers.swap_remove(at).0),
             (5, _) => {
@@ -74,7 +74,7 @@ fuzz_target!(|data: &[u8]| {
             (7, _) => socket.unsubscribe(&[which - 1]),
             _ => {}
         }
-        while socket.poll_wake().is_some() {}
+        while socket.poll_event().is_some() {}
     }
     // Whatever was done: what can be received ends.
     for (peer, _) in peers {

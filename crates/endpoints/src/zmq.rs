@@ -228,11 +228,11 @@ impl Shared {
     fn with<R>(&self, work: impl FnOnce(&mut Socket) -> R) -> R {
         let mut socket = self.socket.borrow_mut();
         let result = work(&mut socket);
-        while let Some(wake) = socket.poll_wake() {
+        while let Some(wake) = socket.poll_event() {
             match wake {
-                Wake::Recv => wake_each(&self.receivers),
-                Wake::Send => wake_each(&self.senders),
-                Wake::Transmit(id) | Wake::Input(id) => {
+                SocketEvent::Recv => wake_each(&self.receivers),
+                SocketEvent::Send => wake_each(&self.senders),
+                SocketEvent::Transmit(id) | SocketEvent::Input(id) => {
                     if let Some(carrier) = self.carriers.borrow().get(&id) {
                         carrier.wake_by_ref();
                     }

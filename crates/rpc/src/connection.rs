@@ -108,7 +108,7 @@ impl Vat {
     }
 
     /// Takes bytes from the peer, cut anywhere. Input to a closed connection is dropped.
-    pub fn handle_input(&mut self, conn: ConnId, now: Duration, bytes: &[u8]) {
+    pub fn handle_input(&mut self, now: Duration, conn: ConnId, bytes: &[u8]) {
         let limits = self.limits;
         let mut rest = bytes;
         while let Some(connection) = self.open(conn) {
@@ -134,7 +134,7 @@ impl Vat {
 
     /// Moves bytes for the peer to `buffer`; how many. Also after the connection closed, so that
     /// the peer learns why.
-    pub fn poll_transmit(&mut self, conn: ConnId, now: Duration, buffer: &mut [u8]) -> usize {
+    pub fn poll_transmit(&mut self, now: Duration, conn: ConnId, buffer: &mut [u8]) -> usize {
         let connection = self.conns.get_mut(conn.0);
         connection.map_or(0, |connection| connection.outgoing.take(now, buffer))
     }
@@ -143,8 +143,8 @@ impl Vat {
     /// which says how many of them it took.
     pub fn transmit_with(
         &mut self,
-        conn: ConnId,
         now: Duration,
+        conn: ConnId,
         write: impl FnOnce(&[u8]) -> usize,
     ) -> usize {
         let connection = self.conns.get_mut(conn.0);
@@ -163,7 +163,7 @@ impl Vat {
 
     /// When [`handle_timeout`](Self::handle_timeout) is due if the peer makes no progress. A
     /// connection that closed has one too, until its last bytes have left.
-    pub fn next_deadline(&mut self, conn: ConnId, now: Duration) -> Option<Duration> {
+    pub fn next_deadline(&mut self, now: Duration, conn: ConnId) -> Option<Duration> {
         let connection = self.conns.get_mut(conn.0)?;
         if connection.outgoing.unsent_bytes() > 0 {
             connection.outgoing.since.get_or_insert(now);
@@ -175,8 +175,8 @@ impl Vat {
 
     /// If the deadline has passed, closes the connection; or, if that was done before and the peer
     /// does not take the last bytes, forgets those.
-    pub fn handle_timeout(&mut self, conn: ConnId, now: Duration) {
-        if self.next_deadline(conn, now).is_none_or(|deadline| deadline > now) {
+    pub fn handle_timeout(&mut self, now: Duration, conn: ConnId) {
+        if self.next_deadline(now, conn).is_none_or(|deadline| deadline > now) {
             return;
         }
         match self.conns.get_mut(conn.0) {

@@ -137,15 +137,15 @@ impl System {
     }
 
     /// Takes bytes from the peer and runs what they set off.
-    pub fn handle_input(&self, conn: ConnId, now: Duration, bytes: &[u8]) {
-        self.shared.vat.borrow_mut().handle_input(conn, now, bytes);
+    pub fn handle_input(&self, now: Duration, conn: ConnId, bytes: &[u8]) {
+        self.shared.vat.borrow_mut().handle_input(now, conn, bytes);
         self.pump();
     }
 
     /// Takes bytes from the peer; what they set off runs at the next [`poll_run`](Self::poll_run).
     /// For a transport whose buffers are borrowed meanwhile: handlers may look at it.
-    pub fn take_input(&self, conn: ConnId, now: Duration, bytes: &[u8]) {
-        self.shared.vat.borrow_mut().handle_input(conn, now, bytes);
+    pub fn take_input(&self, now: Duration, conn: ConnId, bytes: &[u8]) {
+        self.shared.vat.borrow_mut().handle_input(now, conn, bytes);
     }
 
     /// See [`Vat::wants_input`].
@@ -154,18 +154,18 @@ impl System {
     }
 
     /// See [`Vat::poll_transmit`].
-    pub fn poll_transmit(&self, conn: ConnId, now: Duration, buffer: &mut [u8]) -> usize {
-        self.shared.vat.borrow_mut().poll_transmit(conn, now, buffer)
+    pub fn poll_transmit(&self, now: Duration, conn: ConnId, buffer: &mut [u8]) -> usize {
+        self.shared.vat.borrow_mut().poll_transmit(now, conn, buffer)
     }
 
     /// See [`Vat::transmit_with`]; `write` must not use this system.
     pub fn transmit_with(
         &self,
-        conn: ConnId,
         now: Duration,
+        conn: ConnId,
         write: impl FnOnce(&[u8]) -> usize,
     ) -> usize {
-        self.shared.vat.borrow_mut().transmit_with(conn, now, write)
+        self.shared.vat.borrow_mut().transmit_with(now, conn, write)
     }
 
     /// Whether there are bytes to send; if not, `cx` is woken once there are, or once the
@@ -185,13 +185,13 @@ impl System {
     }
 
     /// See [`Vat::next_deadline`].
-    pub fn next_deadline(&self, conn: ConnId, now: Duration) -> Option<Duration> {
-        self.shared.vat.borrow_mut().next_deadline(conn, now)
+    pub fn next_deadline(&self, now: Duration, conn: ConnId) -> Option<Duration> {
+        self.shared.vat.borrow_mut().next_deadline(now, conn)
     }
 
     /// See [`Vat::handle_timeout`].
-    pub fn handle_timeout(&self, conn: ConnId, now: Duration) {
-        self.shared.vat.borrow_mut().handle_timeout(conn, now);
+    pub fn handle_timeout(&self, now: Duration, conn: ConnId) {
+        self.shared.vat.borrow_mut().handle_timeout(now, conn);
         self.pump();
     }
 

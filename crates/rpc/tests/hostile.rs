@@ -24,7 +24,7 @@ impl Victim {
     }
 
     fn send(&mut self, bytes: &[u8]) {
-        self.vat.handle_input(self.conn, NOW, bytes);
+        self.vat.handle_input(NOW, self.conn, bytes);
     }
 
     fn events(&mut self) -> Vec<Event> {
@@ -35,7 +35,7 @@ impl Victim {
         let mut bytes = Vec::new();
         let mut buffer = [0; 4096];
         loop {
-            match self.vat.poll_transmit(self.conn, NOW, &mut buffer) {
+            match self.vat.poll_transmit(NOW, self.conn, &mut buffer) {
                 0 => return bytes,
                 count => bytes.extend_from_slice(&buffer[..count]),
             }
@@ -495,10 +495,10 @@ fn limit_on_unsent_bytes() {
 fn limit_on_time_without_progress() {
     let limits = Limits::default();
     let mut victim = Victim::new(limits);
-    assert_eq!(victim.vat.next_deadline(victim.conn, NOW), None);
+    assert_eq!(victim.vat.next_deadline(NOW, victim.conn), None);
     victim.send(&bootstrap(0)[..9]);
-    assert_eq!(victim.vat.next_deadline(victim.conn, NOW), Some(limits.stall_timeout));
-    victim.vat.handle_timeout(victim.conn, limits.stall_timeout);
+    assert_eq!(victim.vat.next_deadline(NOW, victim.conn), Some(limits.stall_timeout));
+    victim.vat.handle_timeout(limits.stall_timeout, victim.conn);
     assert_eq!(victim.aborted(), "stall_timeout without progress");
 }
 
@@ -508,20 +508,20 @@ fn limit_on_time_in_which_no_byte_is_taken() {
     let mut victim = Victim::new(limits);
     victim.send(&bootstrap(0));
     let first = Duration::from_secs(1) + limits.stall_timeout;
-    assert_eq!(victim.vat.next_deadline(victim.conn, Duration::from_secs(1)), Some(first));
+    assert_eq!(victim.vat.next_deadline(Duration::from_secs(1), victim.conn), Some(first));
     let nearly = first - Duration::from_millis(1);
-    victim.vat.handle_timeout(victim.conn, nearly);
+    victim.vat.handle_timeout(nearly, victim.conn);
     assert!(!victim.vat.is_closed(victim.conn));
-    assert_eq!(victim.vat.poll_transmit(victim.conn, nearly, &mut [0; 1]), 1);
+    assert_eq!(victim.vat.poll_transmit(nearly, victim.conn, &mut [0; 1]), 1);
     let second = nearly + limits.stall_timeout;
-    victim.vat.handle_timeout(victim.conn, second);
+    victim.vat.handle_timeout(second, victim.conn);
     assert!(victim.vat.is_closed(victim.conn));
     // The reason gets as much time; then it is forgotten too.
-    assert_eq!(victim.vat.next_deadline(victim.conn, second), Some(second + limits.stall_timeout));
+    assert_eq!(victim.vat.next_deadline(second, victim.conn), Some(second + limits.stall_timeout));
     assert!(victim.vat.has_output(victim.conn));
-    victim.vat.handle_timeout(victim.conn, second + limits.stall_timeout);
+    victim.vat.handle_timeout(second + limits.stall_timeout, victim.conn);
     assert!(!victim.vat.has_output(victim.conn));
-    assert_eq!(victim.vat.next_deadline(victim.conn, second), None);
+    assert_eq!(victim.vat.next_deadline(second, victim.conn), None);
 }
 
 #[test]

@@ -118,7 +118,7 @@ impl Row {
             let end = self.links[link].iter_mut().find(|(at, _, _)| *at == vat).unwrap();
             let Some(message) = end.2.pop_front() else { return };
             let conn = end.1;
-            self.vats[vat].handle_input(conn, NOW, &message);
+            self.vats[vat].handle_input(NOW, conn, &message);
             self.settle();
         }
     }
@@ -153,7 +153,7 @@ impl Row {
             for end in 0..2 {
                 let (vat, conn, _) = link[end];
                 let mut buffer = vec![0; 1 << 16];
-                let count = self.vats[vat].poll_transmit(conn, NOW, &mut buffer);
+                let count = self.vats[vat].poll_transmit(NOW, conn, &mut buffer);
                 let mut rest = &buffer[..count];
                 while !rest.is_empty() {
                     let words = u32::from_le_bytes(rest[4..8].try_into().unwrap()) as usize;

@@ -60,7 +60,7 @@ fn answers(encoding: Encoding, parts: &[&[u8]], room: usize) -> Vec<u8> {
     let offered = vat.object(ObjectId(1));
     let conn = vat.connect_as(Some(offered), encoding);
     let mut out = Vec::new();
-    parts.iter().for_each(|part| vat.handle_input(conn, NOW, part));
+    parts.iter().for_each(|part| vat.handle_input(NOW, conn, part));
     while let Some(event) = vat.poll_event() {
         let Event::Call { call, params, .. } = event else { continue };
         let mut results = Payload::results(0);
@@ -76,7 +76,7 @@ fn answers(encoding: Encoding, parts: &[&[u8]], room: usize) -> Vec<u8> {
 fn take_all(vat: &mut Vat, conn: ConnId, room: usize, out: &mut Vec<u8>) {
     let mut buffer = vec![0; room];
     loop {
-        match vat.poll_transmit(conn, NOW, &mut buffer) {
+        match vat.poll_transmit(NOW, conn, &mut buffer) {
             0 => return assert!(!vat.has_output(conn)),
             count => out.extend_from_slice(&buffer[..count]),
         }
@@ -123,9 +123,9 @@ fn truncated_at_every_byte_nothing_but_waiting_happens() {
         let mut vat = Vat::new(Limits::default());
         let offered = vat.object(ObjectId(1));
         let conn = vat.connect_as(Some(offered), Encoding::Packed);
-        vat.handle_input(conn, NOW, &whole[..cut]);
+        vat.handle_input(NOW, conn, &whole[..cut]);
         assert!(!vat.is_closed(conn), "cut at {cut}");
-        let waits = vat.next_deadline(conn, NOW).is_some();
+        let waits = vat.next_deadline(NOW, conn).is_some();
         assert!(waits || cut == 0, "cut at {cut}");
     }
 }
@@ -143,7 +143,7 @@ fn runs_do_not_pass_a_limit() {
     ] {
         let mut vat = Vat::new(limits);
         let conn = vat.connect_as(None, Encoding::Packed);
-        vat.handle_input(conn, NOW, input);
+        vat.handle_input(NOW, conn, input);
         let reasons: Vec<_> = std::iter::from_fn(|| vat.poll_event())
             .filter_map(|event| match event {
                 Event::Disconnected { reason, .. } => Some(reason.reason),

@@ -169,7 +169,7 @@ impl Connection {
         self.watch.heard(now);
     }
 
-    /// When [`Connection::handle_deadline`] is to be called, if nothing else happens before.
+    /// When [`Connection::handle_timeout`] is to be called, if nothing else happens before.
     pub fn next_deadline(&self) -> Option<Duration> {
         match self.stage {
             Stage::Failed => None,
@@ -178,7 +178,7 @@ impl Connection {
     }
 
     /// Does what is due: queues a PING, or gives up a silent peer.
-    pub fn handle_deadline(&mut self, now: Duration) -> Result<(), Error> {
+    pub fn handle_timeout(&mut self, now: Duration) -> Result<(), Error> {
         if matches!(self.stage, Stage::Failed) {
             return Err(Error::Closed);
         }
@@ -190,18 +190,18 @@ impl Connection {
     }
 
     /// Writes what is to be sent into `buf`; returns how many bytes.
-    pub fn poll_transmit(&mut self, buf: &mut [u8]) -> usize {
+    pub fn poll_transmit(&mut self, _now: Duration, buf: &mut [u8]) -> usize {
         self.outbox.write(buf)
     }
 
     /// What [`Connection::poll_transmit`] would write next, where that is the rest of a long body,
-    /// to be written from where it lies. Then call [`Connection::transmitted`].
+    /// to be written from where it lies. Then call [`Connection::long_output_taken`].
     pub fn long_output(&self) -> Option<Bytes> {
         self.outbox.long_body()
     }
 
     /// So many bytes of [`Connection::long_output`], at most all, have been written.
-    pub fn transmitted(&mut self, count: usize) {
+    pub fn long_output_taken(&mut self, _now: Duration, count: usize) {
         self.outbox.advance(count);
     }
 

@@ -40,5 +40,7 @@ pub use limits::Limits;
 pub use mechanism::curve::{public_key, z85_decode, z85_encode};
 pub use message::Message;
 pub use metadata::Peer as PeerInfo;
-pub use socket::{Chunk, Options, PeerId, Received, RecvError, Refusal, Refused, Socket, Wake};
+pub use socket::{
+    Chunk, Options, PeerId, Received, RecvError, Refusal, Refused, Socket, SocketEvent,
+};
 pub use socket_type::SocketType;

@@ -26,7 +26,7 @@ use subscriptions::Subscriptions;
 /// A socket: messages on one side, any number of peers' bytes on the other.
 ///
 /// Whoever holds the flows calls [`Socket::add_peer`] for each, feeds
-/// [`Socket::handle_input`] and empties [`Socket::poll_transmit`]; [`Socket::poll_wake`] says
+/// [`Socket::handle_input`] and empties [`Socket::poll_transmit`]; [`Socket::poll_event`] says
 /// whom to look after next. Whoever holds the messages calls [`Socket::send`] and
 /// [`Socket::recv`]. Nothing here waits.
 #[derive(Debug)]
@@ -39,9 +39,9 @@ pub struct Socket {
     // Peers that have room for a message, in the order of their turns.
     writable: VecDeque<PeerId>,
     // Peers to look after; what concerns the user of the socket is a flag each.
-    wakes: VecDeque<Wake>,
-    recv_wake: bool,
-    send_wake: bool,
+    events: VecDeque<SocketEvent>,
+    recv_ready: bool,
+    send_ready: bool,
     // Messages of a lost peer that no byte of was sent; they go before any other.
     unsent: VecDeque<Message>,
     request: Request,
@@ -56,9 +56,9 @@ pub struct Socket {
     unfinished_bytes: usize,
 }
 
-/// What to do next, from [`Socket::poll_wake`].
+/// What came of input, of sending, or of time, from [`Socket::poll_event`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wake {
+pub enum SocketEvent {
     /// [`Socket::poll_transmit`] has something for this peer.
     Transmit(PeerId),
     /// This peer's inbox was full, and is half empty again: offer
@@ -87,9 +87,9 @@ impl Socket {
             peers: Slab::default(),
             readable: VecDeque::new(),
             writable: VecDeque::new(),
-            wakes: VecDeque::new(),
-            recv_wake: false,
-            send_wake: false,
+            events: VecDeque::new(),
+            recv_ready: false,
+            send_ready: false,
             unsent: VecDeque::new(),
             request: Request::Idle,
             reply_to: None,
@@ -133,8 +133,8 @@ impl Socket {
             unsent.extend(peer.connection.take_unsent());
         }
         // Whoever sends it a message in pieces, or receives one, must hear of this.
-        self.send_wake |= peer.connection.is_part_open();
-        self.recv_wake |= peer.streams();
+        self.send_ready |= peer.connection.is_part_open();
+        self.recv_ready |= peer.streams();
         self.unfinished_bytes -= peer.unfinished_bytes();
         peer.drop_unfinished();
         let topics = core::mem::take(&mut peer.subscriptions);
@@ -145,7 +145,7 @@ impl Socket {
             && !self.peers.get(id).is_some_and(|peer| peer.has_message())
         {
             self.request = Request::Lost;
-            self.recv_wake = true;
+            self.recv_ready = true;
         }
         self.unsent.append(&mut unsent);
         self.flush_unsent();
@@ -168,7 +168,7 @@ impl Socket {
     }
 
     /// Takes bytes from a peer; returns how many. Fewer than all mean that its inbox is full:
-    /// keep the others and offer them after [`Wake::Input`]. After an error send what
+    /// keep the others and offer them after [`SocketEvent::Input`]. After an error send what
     /// [`Socket::poll_transmit`] still has, close the flow and call [`Socket::remove_peer`].
     pub fn handle_input(
         &mut self,
@@ -214,11 +214,11 @@ impl Socket {
     }
 
     /// Writes what is to be sent to a peer into `buf`; returns how many bytes.
-    pub fn poll_transmit(&mut self, id: PeerId, buf: &mut [u8]) -> usize {
+    pub fn poll_transmit(&mut self, now: Duration, id: PeerId, buf: &mut [u8]) -> usize {
         let Some(peer) = self.peers.get_mut(id) else {
             return 0;
         };
-        let written = peer.connection.poll_transmit(buf);
+        let written = peer.connection.poll_transmit(now, buf);
         self.output_taken(id);
         written
     }
@@ -228,10 +228,10 @@ impl Socket {
         self.peers.get(id)?.connection.long_output()
     }
 
-    /// See [`Connection::transmitted`].
-    pub fn transmitted(&mut self, id: PeerId, count: usize) {
+    /// See [`Connection::long_output_taken`].
+    pub fn long_output_taken(&mut self, now: Duration, id: PeerId, count: usize) {
         if let Some(peer) = self.peers.get_mut(id) {
-            peer.connection.transmitted(count);
+            peer.connection.long_output_taken(now, count);
             self.output_taken(id);
         }
     }
@@ -245,7 +245,7 @@ impl Socket {
             peer.output_announced = false;
         }
         // Half, not the first free place: then several pieces go at once.
-        self.send_wake |= peer.connection.is_part_open()
+        self.send_ready |= peer.connection.is_part_open()
             && peer.connection.queued_bytes() <= self.options.send_bytes_max / 2;
         self.offer_room(id);
     }
@@ -260,20 +260,20 @@ impl Socket {
         self.peers.get(id).is_some_and(|peer| !peer.gone && !peer.input_waits)
     }
 
-    /// When [`Socket::handle_deadline`] is to be called for a peer, at the latest.
+    /// When [`Socket::handle_timeout`] is to be called for a peer, at the latest.
     pub fn next_deadline(&self, id: PeerId) -> Option<Duration> {
         self.peers.get(id)?.connection.next_deadline()
     }
 
     /// Does what is due for a peer. An error is to be treated as one of
     /// [`Socket::handle_input`].
-    pub fn handle_deadline(&mut self, now: Duration, id: PeerId) -> Result<(), Error> {
+    pub fn handle_timeout(&mut self, now: Duration, id: PeerId) -> Result<(), Error> {
         let peer = self.peers.get_mut(id).ok_or(Error::Closed)?;
         if peer.input_waits {
             // Its silence is ours: we do not read.
             peer.connection.defer_input(now);
         }
-        let outcome = peer.connection.handle_deadline(now);
+        let outcome = peer.connection.handle_timeout(now);
         if let Err(error) = &outcome {
             self.fail_peer(id, error);
         }
@@ -282,14 +282,14 @@ impl Socket {
     }
 
     /// The next thing to look after.
-    pub fn poll_wake(&mut self) -> Option<Wake> {
-        if core::mem::take(&mut self.recv_wake) {
-            return Some(Wake::Recv);
+    pub fn poll_event(&mut self) -> Option<SocketEvent> {
+        if core::mem::take(&mut self.recv_ready) {
+            return Some(SocketEvent::Recv);
         }
-        if core::mem::take(&mut self.send_wake) {
-            return Some(Wake::Send);
+        if core::mem::take(&mut self.send_ready) {
+            return Some(SocketEvent::Send);
         }
-        self.wakes.pop_front()
+        self.events.pop_front()
     }
 
     /// Frees the memory of whoever holds most of it.
@@ -306,7 +306,7 @@ impl Socket {
             && peer.connection.has_output()
         {
             peer.output_announced = true;
-            self.wakes.push_back(Wake::Transmit(id));
+            self.events.push_back(SocketEvent::Transmit(id));
         }
     }
 

@@ -50,14 +50,14 @@ impl Wire {
             [] => 0,
             _ => stream.write(bytes).unwrap_or(0),
         };
-        while self.system.transmit_with(self.conn, now, &mut sent) > 0 {}
+        while self.system.transmit_with(now, self.conn, &mut sent) > 0 {}
     }
 
     /// Waits for bytes; false when there are no more.
     fn receive(&mut self) -> bool {
         match self.stream.read(&mut self.buffer) {
             Ok(count) if count > 0 => {
-                self.system.handle_input(self.conn, self.now(), &self.buffer[..count]);
+                self.system.handle_input(self.now(), self.conn, &self.buffer[..count]);
                 true
             }
             _ => {

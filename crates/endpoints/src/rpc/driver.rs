@@ -70,7 +70,7 @@ impl Core for Driver {
     }
 
     fn handle_input(&mut self, now: Duration, bytes: &mut [u8]) -> usize {
-        self.system.take_input(self.conn, now, bytes);
+        self.system.take_input(now, self.conn, bytes);
         bytes.len()
     }
 
@@ -89,7 +89,7 @@ impl Core for Driver {
     }
 
     fn poll_transmit(&mut self, now: Duration, space: &mut [u8]) -> usize {
-        self.system.poll_transmit(self.conn, now, space)
+        self.system.poll_transmit(now, self.conn, space)
     }
 
     fn output_lost(&mut self, _: Duration, _: FlowError) {
@@ -114,14 +114,14 @@ impl Core for Driver {
     fn next_deadline(&mut self, now: Duration) -> Option<Duration> {
         match self.end {
             End::Draining(until) => Some(until),
-            _ => self.system.next_deadline(self.conn, now),
+            _ => self.system.next_deadline(now, self.conn),
         }
     }
 
     fn handle_timeout(&mut self, now: Duration) {
         match self.end {
             End::Draining(_) => self.end = End::Abort,
-            _ => self.system.handle_timeout(self.conn, now),
+            _ => self.system.handle_timeout(now, self.conn),
         }
     }
 }

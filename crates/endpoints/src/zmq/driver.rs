@@ -136,13 +136,13 @@ impl Core for Driver {
         Some(LongOutput::Copied(&self.long))
     }
 
-    fn long_output_taken(&mut self, _: Duration, count: usize) {
+    fn long_output_taken(&mut self, now: Duration, count: usize) {
         self.long = Bytes::new();
-        self.shared.with(|socket| socket.transmitted(self.id, count));
+        self.shared.with(|socket| socket.long_output_taken(now, self.id, count));
     }
 
-    fn poll_transmit(&mut self, _: Duration, space: &mut [u8]) -> usize {
-        self.shared.with(|socket| socket.poll_transmit(self.id, space))
+    fn poll_transmit(&mut self, now: Duration, space: &mut [u8]) -> usize {
+        self.shared.with(|socket| socket.poll_transmit(now, self.id, space))
     }
 
     fn output_lost(&mut self, _: Duration, error: FlowError) {
@@ -169,7 +169,7 @@ impl Core for Driver {
         match self.end {
             End::Farewell(_) => self.end = End::Over,
             _ => {
-                let outcome = self.shared.with(|socket| socket.handle_deadline(now, self.id));
+                let outcome = self.shared.with(|socket| socket.handle_timeout(now, self.id));
                 if let Err(error) = outcome {
                     self.failed(now, &error);
                 }

@@ -330,7 +330,7 @@ impl World {
             if trace::is_on() {
                 println!("to vat {host}: {}", trace::message(&message));
             }
-            self.hosts[host].vat.handle_input(conn, NOW, &message);
+            self.hosts[host].vat.handle_input(NOW, conn, &message);
         }
     }
 
@@ -581,7 +581,7 @@ impl Host {
         let mut bytes = Vec::new();
         let mut buffer = [0; 4096];
         loop {
-            match self.vat.poll_transmit(conn, NOW, &mut buffer) {
+            match self.vat.poll_transmit(NOW, conn, &mut buffer) {
                 0 => break,
                 count => bytes.extend_from_slice(&buffer[..count]),
             }

@@ -49,10 +49,10 @@ fn output(from: &mut Connection) -> Vec<u8> {
         if let Some(long) = from.long_output() {
             let some = long.len().min(40_000);
             bytes.extend_from_slice(&long[..some]);
-            from.transmitted(some);
+            from.long_output_taken(ZERO, some);
             continue;
         }
-        match from.poll_transmit(&mut buf) {
+        match from.poll_transmit(ZERO, &mut buf) {
             0 => return bytes,
             written => bytes.extend_from_slice(&buf[..written]),
         }
@@ -190,7 +190,7 @@ fn a_part_of_one_gib_passes_in_pieces_and_none_is_kept() {
     let mut received = 0;
     for _ in 0..GIB / PIECE {
         a.send_piece(piece.clone()).unwrap();
-        let written = a.poll_transmit(&mut wire);
+        let written = a.poll_transmit(ZERO, &mut wire);
         assert_eq!((a.queued_bytes(), a.has_output()), (0, false));
         let mut rest = &wire[..written];
         while !rest.is_empty() {
@@ -230,7 +230,7 @@ fn messages_of_which_nothing_was_sent_come_back() {
     for body in ["one", "two", "three"] {
         a.send(Message::new(body)).unwrap();
     }
-    a.poll_transmit(&mut [0; 3]);
+    a.poll_transmit(ZERO, &mut [0; 3]);
     let mut unsent = a.take_unsent();
     assert_eq!(unsent.remove(0), Message::new("two"));
     assert_eq!(unsent, [Message::new("three")]);
@@ -265,7 +265,7 @@ fn heartbeats_ping_and_give_up_a_silent_peer() {
     assert_eq!(a.next_deadline(), Some(30 * SECOND), "the handshake's");
     pump(&mut a, &mut b, 64).unwrap();
     assert_eq!(a.next_deadline(), Some(SECOND));
-    a.handle_deadline(SECOND).unwrap();
+    a.handle_timeout(SECOND).unwrap();
     let ping = output(&mut a);
     assert_eq!(ping, b"\x04\x07\x04PING\0\x1e");
     feed(&mut b, &ping, 64).unwrap();
@@ -273,18 +273,18 @@ fn heartbeats_ping_and_give_up_a_silent_peer() {
     let pong = output(&mut b);
     assert_eq!(pong, b"\x04\x05\x04PONG");
     a.handle_input(SECOND, &pong).unwrap();
-    a.handle_deadline(2 * SECOND).unwrap();
-    a.handle_deadline(3 * SECOND).unwrap();
-    assert_eq!(a.handle_deadline(4 * SECOND), Err(Error::HeartbeatTimeout));
+    a.handle_timeout(2 * SECOND).unwrap();
+    a.handle_timeout(3 * SECOND).unwrap();
+    assert_eq!(a.handle_timeout(4 * SECOND), Err(Error::HeartbeatTimeout));
     assert_eq!(a.next_deadline(), None);
-    assert_eq!(b.handle_deadline(3 * SECOND), Err(Error::HeartbeatTimeout));
+    assert_eq!(b.handle_timeout(3 * SECOND), Err(Error::HeartbeatTimeout));
 }
 
 #[test]
 fn a_peer_that_never_finishes_its_handshake_is_given_up() {
     let mut a = null(SocketType::Push);
-    a.handle_deadline(29 * SECOND).unwrap();
-    assert_eq!(a.handle_deadline(30 * SECOND), Err(Error::HandshakeTimeout));
+    a.handle_timeout(29 * SECOND).unwrap();
+    assert_eq!(a.handle_timeout(30 * SECOND), Err(Error::HandshakeTimeout));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What a socket does with what arrives, and how it hands it out.
 
 use super::peer::{Arrival, Delivery};
-use super::{PeerId, Received, Request, Socket, Subscriptions, Wake};
+use super::{PeerId, Received, Request, Socket, SocketEvent, Subscriptions};
 use crate::{Error, Message, SocketType};
 use alloc::vec::Vec;
 use bytes::{BufMut, Bytes, BytesMut};
@@ -10,7 +10,7 @@ use core::fmt;
 /// Why [`Socket::recv`] has no message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecvError {
-    /// None is there now: wait for [`Wake::Recv`].
+    /// None is there now: wait for [`SocketEvent::Recv`].
     Empty,
     /// This socket type never receives; or its messages may stream, so that
     /// [`Socket::recv_from`] is what receives them.
@@ -72,7 +72,7 @@ impl Socket {
             Request::Awaiting { .. } => {
                 let reply = self.next_message().ok_or(RecvError::Empty)?;
                 self.request = Request::Idle;
-                self.send_wake = true;
+                self.send_ready = true;
                 Ok(reply)
             }
         }
@@ -144,7 +144,7 @@ impl Socket {
         };
         if peer.input_waits && peer.inbox_half_empty(&self.options) {
             peer.input_waits = false;
-            self.wakes.push_back(Wake::Input(id));
+            self.events.push_back(SocketEvent::Input(id));
         }
         if peer.gone {
             self.bury(id);
@@ -158,7 +158,7 @@ impl Socket {
             Arrival::Ready => self.peer_ready(id),
             Arrival::Message(delivery) => self.message_arrived(id, delivery),
             Arrival::Chunk => {
-                self.recv_wake = true;
+                self.recv_ready = true;
                 Ok(())
             }
             Arrival::Subscribe(prefix) => self.subscribed(id, true, prefix),
@@ -280,7 +280,7 @@ impl Socket {
             peer.in_readable = true;
             self.readable.push_back(id);
             if self.readable.len() == 1 {
-                self.recv_wake = true;
+                self.recv_ready = true;
             }
         }
     }

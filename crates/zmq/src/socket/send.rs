@@ -1,7 +1,7 @@
 //! Where a socket sends a message.
 
 use super::peer::Peer;
-use super::{Options, PeerId, Request, Socket, Wake};
+use super::{Options, PeerId, Request, Socket, SocketEvent};
 use crate::{Message, SocketType};
 use bytes::Bytes;
 use core::fmt;
@@ -18,7 +18,7 @@ pub struct Refused {
 /// Why [`Socket::send`] did not take a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// No peer, or none with room: wait for [`Wake::Send`].
+    /// No peer, or none with room: wait for [`SocketEvent::Send`].
     Full,
     /// This socket type never sends.
     Unsupported,
@@ -92,7 +92,7 @@ impl Socket {
             return;
         }
         peer.in_writable = true;
-        self.send_wake = true;
+        self.send_ready = true;
         if matches!(
             self.config.socket_type,
             SocketType::Push | SocketType::Dealer | SocketType::Req
@@ -165,7 +165,7 @@ impl Socket {
                         peer.clear_inbox();
                         peer.in_readable = false;
                         if core::mem::take(&mut peer.input_waits) {
-                            self.wakes.push_back(Wake::Input(stale));
+                            self.events.push_back(SocketEvent::Input(stale));
                         }
                     }
                 }
@@ -185,7 +185,7 @@ impl Socket {
         };
         // RFC 28: a reply to a peer that is gone is discarded.
         let Some(peer) = self.peers.get_mut(id).filter(|peer| peer.is_ready()) else {
-            self.recv_wake = true;
+            self.recv_ready = true;
             return Ok(None);
         };
         if peer.connection.is_part_open() {
@@ -193,7 +193,7 @@ impl Socket {
             self.reply_to = Some((id, envelope));
             return refuse(message, Refusal::Full);
         }
-        self.recv_wake = true;
+        self.recv_ready = true;
         let _ = peer.connection.send_start(message.wrap(envelope), left);
         peer.in_writable = peer.has_room(&self.options);
         self.announce_output(id);
@@ -242,7 +242,7 @@ impl Socket {
             let _ = peer.connection.send(message.clone());
             if !peer.output_announced {
                 peer.output_announced = true;
-                self.wakes.push_back(Wake::Transmit(id));
+                self.events.push_back(SocketEvent::Transmit(id));
             }
         }
     }
@@ -265,7 +265,7 @@ impl Socket {
             let _ = peer.connection.send_subscription(subscribe, prefix);
             if !peer.output_announced {
                 peer.output_announced = true;
-                self.wakes.push_back(Wake::Transmit(id));
+                self.events.push_back(SocketEvent::Transmit(id));
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Messages whose last part goes, or comes, in pieces; and how a peer is sent away.
 
-use super::{PeerId, RecvError, Refusal, Refused, Socket, Wake};
+use super::{PeerId, RecvError, Refusal, Refused, Socket, SocketEvent};
 use crate::{Message, SocketType};
 use bytes::Bytes;
 
@@ -48,7 +48,7 @@ impl Socket {
     }
 
     /// The next bytes of the part that [`Socket::send_start`] began. [`Refusal::Full`]: wait for
-    /// [`Wake::Send`].
+    /// [`SocketEvent::Send`].
     pub fn send_piece(&mut self, id: PeerId, piece: Bytes) -> Result<(), Refusal> {
         let peer = self.peers.get_mut(id).filter(|peer| peer.is_ready());
         let peer = peer.ok_or(Refusal::PeerLost)?;
@@ -87,12 +87,12 @@ impl Socket {
         peer.leaving = true;
         peer.input_waits = false;
         peer.clear_inbox();
-        self.recv_wake |= peer.streams();
+        self.recv_ready |= peer.streams();
         self.unfinished_bytes -= peer.unfinished_bytes();
         peer.drop_unfinished();
         self.forget_route(id);
-        self.send_wake = true;
-        self.wakes.push_back(Wake::Transmit(id));
+        self.send_ready = true;
+        self.events.push_back(SocketEvent::Transmit(id));
     }
 
     /// Whether [`Socket::disconnect`] sent the peer away.

@@ -61,7 +61,7 @@ impl Net {
                 let (end, peer) = (*end, *peer);
                 // What the other end has not taken holds this end back, as TCP would.
                 if wire[to].2.is_empty() {
-                    let written = self.sockets[end].poll_transmit(peer, &mut buf);
+                    let written = self.sockets[end].poll_transmit(ZERO, peer, &mut buf);
                     wire[to].2.extend_from_slice(&buf[..written]);
                     moved |= written > 0;
                 }
@@ -452,7 +452,7 @@ fn a_socket_has_at_most_peers_max_and_forgets_the_gone() {
     let third = socket.add_peer(ZERO, &[0; 48]).unwrap();
     assert_ne!(first, third);
     assert_eq!(socket.handle_input(ZERO, first, b"x"), Err(Error::Closed));
-    assert_eq!(socket.poll_transmit(first, &mut [0; 64]), 0);
+    assert_eq!(socket.poll_transmit(ZERO, first, &mut [0; 64]), 0);
 }
 
 #[test]

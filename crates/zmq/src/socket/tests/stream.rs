@@ -144,14 +144,14 @@ fn both_sides_hear_that_a_stream_is_cut_off() {
     assert_eq!((start.message.body_bytes(), start.part_left), (300, 300));
     assert_eq!(net.sockets[pull].recv_chunk(start.peer), Err(RecvError::Empty));
     for socket in [push, pull] {
-        while net.sockets[socket].poll_wake().is_some() {}
+        while net.sockets[socket].poll_event().is_some() {}
     }
     net.cut(wire);
-    let wakes = |net: &mut Net, socket: usize| -> Vec<Wake> {
-        core::iter::from_fn(|| net.sockets[socket].poll_wake()).collect()
+    let events = |net: &mut Net, socket: usize| -> Vec<SocketEvent> {
+        core::iter::from_fn(|| net.sockets[socket].poll_event()).collect()
     };
-    assert!(wakes(&mut net, push).contains(&Wake::Send));
-    assert!(wakes(&mut net, pull).contains(&Wake::Recv));
+    assert!(events(&mut net, push).contains(&SocketEvent::Send));
+    assert!(events(&mut net, pull).contains(&SocketEvent::Recv));
     assert_eq!(net.sockets[pull].recv_chunk(start.peer), Err(RecvError::PeerLost));
     let piece = net.sockets[push].send_piece(peer, vec![1; 300].into());
     assert_eq!(piece, Err(Refusal::PeerLost));
@@ -276,13 +276,13 @@ fn a_router_that_holds_receives_nothing_while_there_is_no_room_for_replies() {
         answered[usize::from(received.peer == slow_peer)] += 1;
         if received.peer != slow_peer {
             // It reads.
-            net.sockets[router].poll_transmit(received.peer, &mut [0; 100]);
+            net.sockets[router].poll_transmit(ZERO, received.peer, &mut [0; 100]);
         }
     }
     assert_eq!(answered, [4, 2], "the slow one's other two wait");
-    net.sockets[router].poll_transmit(slow_peer, &mut [0; 100]);
-    let woken: Vec<_> = core::iter::from_fn(|| net.sockets[router].poll_wake()).collect();
-    assert!(woken.contains(&Wake::Recv));
+    net.sockets[router].poll_transmit(ZERO, slow_peer, &mut [0; 100]);
+    let woken: Vec<_> = core::iter::from_fn(|| net.sockets[router].poll_event()).collect();
+    assert!(woken.contains(&SocketEvent::Recv));
     assert!(net.sockets[router].recv_from().is_ok());
 }
 
@@ -297,11 +297,11 @@ fn a_mandatory_router_says_when_a_full_peer_has_room_again() {
     let route = net.recv(router).unwrap().remove(0);
     let reply = || Message::from_parts([route.clone(), "re".into()]).unwrap();
     net.sockets[router].send(reply()).unwrap();
-    while net.sockets[router].poll_wake().is_some() {}
+    while net.sockets[router].poll_event().is_some() {}
     assert_eq!(net.sockets[router].send(reply()).unwrap_err().why, Refusal::Full);
     net.run();
-    let woken: Vec<_> = core::iter::from_fn(|| net.sockets[router].poll_wake()).collect();
-    assert!(woken.contains(&Wake::Send));
+    let woken: Vec<_> = core::iter::from_fn(|| net.sockets[router].poll_event()).collect();
+    assert!(woken.contains(&SocketEvent::Send));
     net.sockets[router].send(reply()).unwrap();
 }
 
