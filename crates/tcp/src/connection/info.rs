@@ -1,0 +1,69 @@
+//! What can be seen of a connection from outside, as `ss -i` shows it.
+
+use super::Connection;
+use crate::state::State;
+use crate::time::Duration;
+
+/// A connection at a glance.
+#[derive(Clone, Copy, Debug)]
+pub struct Info {
+    /// The state.
+    pub state: State,
+    /// Smoothed round-trip time, once there was a sample.
+    pub round_trip: Option<Duration>,
+    /// The shortest round-trip time of the last minutes.
+    pub round_trip_min: Option<Duration>,
+    /// Bytes of data and options in a segment.
+    pub mss: u16,
+    /// The congestion window, and the slow start threshold, in bytes.
+    pub congestion_window: u32,
+    /// The slow start threshold in bytes.
+    pub slow_start_threshold: u32,
+    /// Octets in flight.
+    pub in_flight: u32,
+    /// Octets that the peer has above a gap.
+    pub sacked: u32,
+    /// Octets believed lost and not sent again.
+    pub lost: u32,
+    /// The peer's window in bytes.
+    pub send_window: u32,
+    /// What the receive buffer may hold, in bytes.
+    pub receive_limit: u32,
+    /// Bytes written and not acknowledged.
+    pub send_queue: u32,
+    /// Bytes received and not read.
+    pub receive_queue: u32,
+    /// Bytes received ahead of a gap.
+    pub out_of_order: u32,
+    /// Time-outs in a row.
+    pub backoff: u8,
+    /// Losses are being repaired.
+    pub is_recovering: bool,
+    /// Transmissions on record: what the memory of the scoreboard depends on.
+    pub records: usize,
+}
+
+impl Connection {
+    /// What there is to know.
+    pub fn info(&self) -> Info {
+        Info {
+            state: self.state,
+            round_trip: self.rtt.smoothed(),
+            round_trip_min: self.rtt.min(),
+            mss: self.send.mss,
+            congestion_window: self.congestion.size(),
+            slow_start_threshold: self.congestion.window.threshold,
+            in_flight: self.scoreboard.in_flight(),
+            sacked: self.scoreboard.sacked(),
+            lost: self.scoreboard.lost(),
+            send_window: self.send.window,
+            receive_limit: self.receive_window.limit(),
+            send_queue: self.send_buffer.len(),
+            receive_queue: self.receive_buffer.len(),
+            out_of_order: self.receive_buffer.out_of_order_bytes(),
+            backoff: self.rtt.backoff(),
+            is_recovering: self.recovery.is_active(),
+            records: self.scoreboard.records(),
+        }
+    }
+}

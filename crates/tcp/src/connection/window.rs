@@ -1,0 +1,199 @@
+//! The receive window: what the peer may send (RFC 9293 section 3.8.6), opened by what it sends in a round trip.
+
+use super::{AckState, Connection};
+use crate::config::Shared;
+use crate::memory::Memory;
+use crate::segment::Segment;
+use crate::sequence::SeqNumber;
+use crate::time::{Duration, Instant};
+
+/// How much may be in the receive buffer, and what that is derived from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ReceiveWindow {
+    /// Bytes that the buffer may hold; grows only.
+    limit: u32,
+    initial: u32,
+    /// The round trip as seen from here, in microseconds; 0 before it is known.
+    round_trip: u32,
+    /// What the application took in the last measured round trip, in bytes.
+    taken: u32,
+    /// Where and when the current one began.
+    from: SeqNumber,
+    since: Instant,
+    /// The window does not grow beyond: windows that are not scaled.
+    max: u32,
+}
+
+impl ReceiveWindow {
+    pub(super) fn new(initial: u32) -> Self {
+        Self {
+            limit: initial,
+            initial,
+            round_trip: 0,
+            taken: initial / 4,
+            from: SeqNumber(0),
+            since: Instant::NEVER,
+            max: u32::MAX,
+        }
+    }
+
+    pub(super) fn limit(&self) -> u32 {
+        self.limit
+    }
+
+    /// Windows are not scaled: no more than that can be said.
+    pub(super) fn limit_to(&mut self, max: u32) {
+        self.max = max;
+        self.limit = self.limit.min(max);
+        self.initial = self.initial.min(max);
+    }
+
+    /// A round trip was seen: by a timestamp that came back, or as the time in which a window was filled.
+    pub(super) fn sample(&mut self, sample: Duration) {
+        let sample = sample.micros().clamp(1, u32::MAX.into()) as u32;
+        self.round_trip = match self.round_trip {
+            0 => sample,
+            known if sample < known => sample,
+            known => known - known / 8 + sample / 8,
+        };
+    }
+
+    /// Looks, once in a round trip, how much was taken in it, and makes room for what a sender may send in the
+    /// next one and the one after that: twice as much, and more when it gets faster.
+    fn measure(&mut self, now: Instant, at: SeqNumber, segment: u32, max: u32, is_scarce: bool) {
+        if self.since == Instant::NEVER {
+            (self.from, self.since) = (at, now);
+            return;
+        }
+        if self.round_trip == 0 || now.since(self.since).micros() < u64::from(self.round_trip) {
+            return;
+        }
+        let taken = at.distance_from(self.from);
+        if taken > self.taken {
+            let wanted = 2 * u64::from(taken) + 16 * u64::from(segment);
+            let growth = u64::from(taken - self.taken) * wanted / u64::from(self.taken.max(1));
+            let wanted = (wanted + 2 * growth.min(2 * wanted)).min(max.min(self.max).into()) as u32;
+            if !is_scarce {
+                self.limit = self.limit.max(wanted);
+            }
+            self.taken = taken;
+        }
+        (self.from, self.since) = (at, now);
+    }
+}
+
+impl Connection {
+    /// RCV.NXT + RCV.WND, to be told with the next segment.
+    #[inline]
+    pub(super) fn window_edge(&self, memory: &Memory) -> SeqNumber {
+        let ReceiveWindow { limit, initial, .. } = self.receive_window;
+        let limit = if memory.is_scarce() { initial } else { limit };
+        let edge = self.receive.next + limit.saturating_sub(self.receive_buffer.len());
+        // RFC 9293 section 3.8.6.2.2, receiver's silly window avoidance: the edge moves by a segment at least,
+        // or by half of the buffer.
+        let step = u32::from(self.receive.mss).min(limit / 2);
+        let moves = edge.is_at_or_after(self.receive.advertised + step.max(1));
+        if moves { edge } else { self.receive.advertised }
+    }
+
+    /// The window field of the next segment, and the edge that it says, which is remembered.
+    #[inline]
+    pub(super) fn advertise(&mut self, memory: &Memory) -> u16 {
+        let edge = self.window_edge(memory);
+        let window = edge.distance_from(self.receive.next);
+        let scale = self.receive.scale;
+        // RFC 7323 section 2.4: what is lost by scaling is still accepted, up to the edge that was told before.
+        let field = (window >> scale).min(u16::MAX.into());
+        self.receive.advertised =
+            self.receive.advertised.or_later(self.receive.next + (field << scale));
+        field as u16
+    }
+
+    /// The application has taken bytes: the window may grow, and the peer may have to know.
+    pub(super) fn after_reading(&mut self, shared: &mut Shared, now: Instant) {
+        let taken_to = self.receive.next - self.receive_buffer.len();
+        let (segment, max) = (u32::from(self.receive.segment), shared.config.receive_bytes_max);
+        let is_scarce = shared.memory.is_scarce();
+        self.receive_window.measure(now, taken_to, segment, max, is_scarce);
+        if self.state.may_receive() && self.owes_window_update(&shared.memory) {
+            self.pending.acknowledgement = AckState::Now;
+        }
+    }
+
+    /// The peer knows of so little room, and there is so much more, that it should be told before the next
+    /// acknowledgement.
+    fn owes_window_update(&self, memory: &Memory) -> bool {
+        let known = self.receive.advertised.distance_from(self.receive.next);
+        let edge = self.window_edge(memory);
+        let more = edge.distance_from(self.receive.advertised);
+        let segments = 2 * u32::from(self.receive.mss);
+        more > 0 && (more >= self.receive_window.limit / 2 || (known < segments && more > known))
+    }
+
+    /// A data segment came: the receiver's view of the round trip.
+    #[inline]
+    pub(super) fn sample_receive_round_trip(&mut self, now: Instant, segment: &Segment, len: u32) {
+        // Small segments wait for the application over there.
+        if len < u32::from(self.receive.segment) {
+            return;
+        }
+        if let Some(timestamps) = segment.options.timestamps
+            && self.features.timestamps
+        {
+            let ticks = self.timestamp(now).wrapping_sub(timestamps.echo);
+            if timestamps.echo != 0 && ticks < ROUND_TRIP_TICKS_MAX {
+                self.receive_window.sample(Duration::from_millis(u64::from(ticks.max(1))));
+            }
+        } else if self.receive_window.round_trip == 0
+            && let Some(known) = self.rtt.smoothed()
+        {
+            self.receive_window.sample(known);
+        }
+    }
+
+    /// The peer's window (RFC 9293 section 3.10.7.4, fifth).
+    #[inline]
+    pub(super) fn set_window(&mut self, segment: &Segment, window: u32) {
+        self.send.window = window;
+        self.send.window_max = self.send.window_max.max(window);
+        (self.send.window_seq, self.send.window_ack) = (segment.seq, segment.ack);
+    }
+}
+
+/// A minute.
+const ROUND_TRIP_TICKS_MAX: u32 = 60_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_window_stays_ahead_of_a_sender_that_doubles() {
+        let mut window = ReceiveWindow::new(64 << 10);
+        window.sample(Duration::from_millis(50));
+        let mut at = SeqNumber(0);
+        let mut now = Instant::START;
+        window.measure(now, at, 1_460, 6 << 20, false);
+        let mut flight = 14_600;
+        for _ in 0..7 {
+            at = at + flight;
+            now = now + Duration::from_millis(50);
+            window.measure(now, at, 1_460, 6 << 20, false);
+            assert!(window.limit() >= 2 * flight, "{} for {flight}", window.limit());
+            flight *= 2;
+        }
+        assert!(window.limit() <= 6 << 20);
+    }
+
+    #[test]
+    fn a_steady_sender_gets_twice_its_flight_and_not_more() {
+        let mut window = ReceiveWindow::new(64 << 10);
+        window.sample(Duration::from_millis(50));
+        let mut now = Instant::START;
+        for round in 0..100 {
+            window.measure(now, SeqNumber(round * 100_000), 1_460, 6 << 20, false);
+            now = now + Duration::from_millis(50);
+        }
+        assert!((200_000..1_500_000).contains(&window.limit()), "{}", window.limit());
+    }
+}

@@ -1,0 +1,97 @@
+//! SEND (RFC 9293 section 3.10.2): bytes are written into the send buffer, or lent to it.
+
+use super::{Connection, Events};
+use crate::config::Shared;
+use bytes::Bytes;
+
+impl Connection {
+    /// Space for bytes to send, in one piece; empty when the buffer is full, memory is used up, or the direction
+    /// has ended. [`Event::Writable`](crate::Event::Writable) tells of room after that.
+    /// [`filled`](Self::filled) has to follow.
+    #[inline]
+    pub fn room(&mut self, shared: &mut Shared) -> &mut [u8] {
+        let max = self.send_capacity(shared);
+        if max == 0 {
+            self.events.add(Events::WANTS_ROOM);
+            return &mut [];
+        }
+        self.send_buffer.room(max as usize, &mut shared.memory)
+    }
+
+    /// So many bytes were put into the [`room`](Self::room), none included.
+    #[inline]
+    pub fn filled(&mut self, shared: &mut Shared, count: usize) {
+        if count == 0 {
+            self.send_buffer.trim(&mut shared.memory);
+        } else {
+            self.send_buffer.filled(count);
+        }
+    }
+
+    /// Copies what there is room for; says how much.
+    pub fn write(&mut self, shared: &mut Shared, bytes: &[u8]) -> usize {
+        let mut written = 0;
+        while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
+            let room = self.room(shared);
+            let count = room.len().min(rest.len());
+            if count == 0 {
+                self.events.add(Events::WANTS_ROOM);
+                break;
+            }
+            if let (Some(room), Some(rest)) = (room.get_mut(..count), rest.get(..count)) {
+                room.copy_from_slice(rest);
+            }
+            self.filled(shared, count);
+            written += count;
+        }
+        written
+    }
+
+    /// Takes what there is room for off the front of `bytes`, to be sent from where it lies; says how much.
+    pub fn share(&mut self, shared: &mut Shared, bytes: &mut Bytes) -> usize {
+        let max = self.send_capacity(shared) as usize;
+        let count = bytes.len().min(max);
+        if count < bytes.len() {
+            self.events.add(Events::WANTS_ROOM);
+        }
+        self.send_buffer.share(bytes.split_to(count), &mut shared.memory);
+        count
+    }
+
+    /// Bytes written that are not acknowledged.
+    pub fn unacknowledged_len(&self) -> usize {
+        self.send_buffer.len() as usize
+    }
+
+    /// Bytes that the buffer takes now: it follows the congestion window (twice of it, so that there is enough
+    /// for a round trip in which the window doubles).
+    fn send_capacity(&self, shared: &Shared) -> u32 {
+        if !self.state.may_queue() || self.features.close_queued {
+            return 0;
+        }
+        self.send_limit(shared).saturating_sub(self.send_buffer.len())
+    }
+
+    fn send_limit(&self, shared: &Shared) -> u32 {
+        let config = &shared.config;
+        let initial = config.send_initial_bytes.min(config.send_bytes_max);
+        if shared.memory.is_scarce() {
+            return initial;
+        }
+        self.congestion.size().saturating_mul(2).clamp(initial, config.send_bytes_max)
+    }
+
+    /// Something was acknowledged: a writer that waits may go on when a third is free.
+    #[inline]
+    pub(super) fn after_acknowledged(&mut self, shared: &Shared) {
+        if self.send_buffer.len() == 0 {
+            self.events.add(Events::DRAINED);
+        }
+        if self.events.has(Events::WANTS_ROOM)
+            && self.send_buffer.len() <= self.send_limit(shared) / 3 * 2
+        {
+            self.events.remove(Events::WANTS_ROOM);
+            self.events.add(Events::WRITABLE);
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Buffer memory: one budget for all connections, and a pool of buffers that are used again.
+
+use alloc::boxed::Box;
+use alloc::vec;
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+/// The memory of all connections' buffers. What a connection holds is counted by capacity, not by the
+/// bytes in it, so that a peer that sends single bytes is charged for what they cost.
+pub struct Memory {
+    limit_bytes: usize,
+    held_bytes: usize,
+    spares: [Vec<Box<[u8]>>; CLASSES.len()],
+}
+
+/// Sizes of buffers, and how many of each are kept when nobody uses them.
+const CLASSES: [(usize, usize); 3] = [(2 << 10, 128), (16 << 10, 16), (64 << 10, 8)];
+
+impl Memory {
+    /// With so many bytes for all buffers.
+    pub fn new(limit_bytes: usize) -> Self {
+        Self { limit_bytes, held_bytes: 0, spares: [const { Vec::new() }; CLASSES.len()] }
+    }
+
+    /// Bytes that connections hold now.
+    pub fn held_bytes(&self) -> usize {
+        self.held_bytes
+    }
+
+    /// So little is left that windows and buffers must not grow: less than a quarter.
+    #[inline]
+    pub fn is_scarce(&self) -> bool {
+        self.held_bytes > self.limit_bytes - self.limit_bytes / 4
+    }
+
+    /// A buffer of at least so many bytes, or of the largest size; `None` when the budget is used up.
+    pub(crate) fn take(&mut self, bytes: usize) -> Option<Buffer> {
+        let class = CLASSES.iter().position(|(size, _)| *size >= bytes);
+        let class = class.unwrap_or(CLASSES.len() - 1);
+        let (size, _) = *CLASSES.get(class)?;
+        if !self.hold(size) {
+            return None;
+        }
+        let spare = self.spares.get_mut(class).and_then(Vec::pop);
+        let bytes = spare.unwrap_or_else(|| vec![0; size].into_boxed_slice());
+        Some(Buffer { bytes, start: 0, end: 0 })
+    }
+
+    /// Takes a buffer back.
+    pub(crate) fn give(&mut self, buffer: Buffer) {
+        self.release(buffer.bytes.len());
+        let class = CLASSES.iter().position(|(size, _)| *size == buffer.bytes.len());
+        let Some(class) = class else { return };
+        if let (Some(spares), Some((_, max))) = (self.spares.get_mut(class), CLASSES.get(class))
+            && spares.len() < *max
+        {
+            spares.push(buffer.bytes);
+        }
+    }
+
+    /// Counts memory from elsewhere; false when the budget is used up.
+    pub(crate) fn hold(&mut self, bytes: usize) -> bool {
+        let held = self.held_bytes + bytes;
+        let fits = held <= self.limit_bytes;
+        if fits {
+            self.held_bytes = held;
+        }
+        fits
+    }
+
+    /// That memory is no longer held.
+    pub(crate) fn release(&mut self, bytes: usize) {
+        debug_assert!(bytes <= self.held_bytes, "what is released was held");
+        self.held_bytes = self.held_bytes.saturating_sub(bytes);
+    }
+}
+
+/// A piece of memory from the pool, with bytes in the middle of it.
+#[derive(Debug)]
+pub(crate) struct Buffer {
+    bytes: Box<[u8]>,
+    start: u32,
+    end: u32,
+}
+
+impl Buffer {
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        (self.end - self.start) as usize
+    }
+
+    pub(crate) fn capacity(&self) -> usize {
+        self.bytes.len()
+    }
+
+    #[inline]
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.bytes.get(self.start as usize..self.end as usize).unwrap_or_default()
+    }
+
+    #[inline]
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        self.bytes.get_mut(self.start as usize..self.end as usize).unwrap_or_default()
+    }
+
+    /// What is free behind the bytes.
+    #[inline]
+    pub(crate) fn room(&mut self) -> &mut [u8] {
+        self.bytes.get_mut(self.end as usize..).unwrap_or_default()
+    }
+
+    pub(crate) fn room_len(&self) -> usize {
+        self.bytes.len() - self.end as usize
+    }
+
+    /// So many bytes of the room count from now on.
+    #[inline]
+    pub(crate) fn filled(&mut self, count: usize) {
+        debug_assert!(count <= self.room_len(), "no more than there was room for");
+        self.end = (self.end as usize + count).min(self.bytes.len()) as u32;
+    }
+
+    /// Copies as much of `bytes` as there is room for.
+    #[inline]
+    pub(crate) fn append(&mut self, bytes: &[u8]) -> usize {
+        let room = self.room();
+        let count = room.len().min(bytes.len());
+        if let (Some(room), Some(bytes)) = (room.get_mut(..count), bytes.get(..count)) {
+            room.copy_from_slice(bytes);
+        }
+        self.filled(count);
+        count
+    }
+
+    /// So many bytes at the front are done with. An empty buffer is filled from its start again.
+    #[inline]
+    pub(crate) fn advance(&mut self, count: usize) {
+        self.start = (self.start as usize + count).min(self.end as usize) as u32;
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+        }
+    }
+
+    /// The bytes, with the memory that they are in.
+    pub(crate) fn into_bytes(self) -> Bytes {
+        Bytes::from(self.bytes).slice(self.start as usize..self.end as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buffers_are_counted_by_their_size_and_used_again() {
+        let mut memory = Memory::new(80 << 10);
+        let mut buffer = memory.take(1).unwrap();
+        assert_eq!((buffer.capacity(), memory.held_bytes()), (2 << 10, 2 << 10));
+        assert_eq!((buffer.append(b"abc"), buffer.bytes()), (3, &b"abc"[..]));
+        buffer.advance(1);
+        assert_eq!(buffer.bytes_mut(), b"bc");
+        memory.give(buffer);
+        assert_eq!((memory.held_bytes(), memory.take(9).unwrap().len()), (0, 0));
+    }
+
+    #[test]
+    fn an_empty_budget_gives_nothing() {
+        let mut memory = Memory::new(80 << 10);
+        let large = memory.take(1 << 20).unwrap();
+        assert_eq!(large.capacity(), 64 << 10);
+        assert!(memory.is_scarce() && memory.take(64 << 10).is_none());
+        assert!(memory.take(16 << 10).is_some() && memory.take(1).is_none());
+        memory.give(large);
+        assert!(!memory.is_scarce());
+    }
+
+    #[test]
+    fn bytes_leave_with_their_memory() {
+        let mut memory = Memory::new(80 << 10);
+        let mut buffer = memory.take(1).unwrap();
+        buffer.append(b"abc");
+        buffer.advance(1);
+        let place = buffer.bytes().as_ptr();
+        let bytes = buffer.into_bytes();
+        assert_eq!((&bytes[..], bytes.as_ptr()), (&b"bc"[..], place));
+    }
+}

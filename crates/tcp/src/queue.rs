@@ -1,0 +1,184 @@
+//! Queue: a deque that needs memory of its own only for more than one element.
+
+use alloc::collections::VecDeque;
+use core::mem;
+
+/// Elements in order, of which the only one lies in the queue itself. An idle connection has none, and one
+/// that asks and answers has one.
+#[derive(Debug)]
+pub(crate) enum Queue<T> {
+    Few(Option<T>),
+    Many(VecDeque<T>),
+}
+
+impl<T> Queue<T> {
+    pub(crate) const EMPTY: Self = Self::Few(None);
+
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Few(None) => 0,
+            Self::Few(Some(_)) => 1,
+            Self::Many(many) => many.len(),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, index: usize) -> Option<&T> {
+        match self {
+            Self::Few(one) => one.as_ref().filter(|_| index == 0),
+            Self::Many(many) => many.get(index),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn get_mut(&mut self, index: usize) -> Option<&mut T> {
+        match self {
+            Self::Few(one) => one.as_mut().filter(|_| index == 0),
+            Self::Many(many) => many.get_mut(index),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn front(&self) -> Option<&T> {
+        self.get(0)
+    }
+
+    #[inline]
+    pub(crate) fn front_mut(&mut self) -> Option<&mut T> {
+        self.get_mut(0)
+    }
+
+    #[inline]
+    pub(crate) fn back_mut(&mut self) -> Option<&mut T> {
+        match self {
+            Self::Few(one) => one.as_mut(),
+            Self::Many(many) => many.back_mut(),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn back(&self) -> Option<&T> {
+        match self {
+            Self::Few(one) => one.as_ref(),
+            Self::Many(many) => many.back(),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn push_back(&mut self, element: T) {
+        match self {
+            Self::Few(one @ None) => *one = Some(element),
+            _ => self.many().push_back(element),
+        }
+    }
+
+    pub(crate) fn insert(&mut self, index: usize, element: T) {
+        if self.is_empty() {
+            self.push_back(element);
+        } else {
+            self.many().insert(index, element);
+        }
+    }
+
+    /// The last one taken out gives the memory back.
+    #[inline]
+    pub(crate) fn pop_front(&mut self) -> Option<T> {
+        match self {
+            Self::Few(one) => one.take(),
+            Self::Many(many) => {
+                let element = many.pop_front();
+                if many.is_empty() {
+                    *self = Self::EMPTY;
+                }
+                element
+            }
+        }
+    }
+
+    pub(crate) fn remove(&mut self, index: usize) -> Option<T> {
+        match self {
+            Self::Few(one) if index == 0 => one.take(),
+            Self::Few(_) => None,
+            Self::Many(many) => many.remove(index),
+        }
+    }
+
+    /// The index of the first element for which `is_before` does not hold; it must hold for the ones in
+    /// front of that and for none behind.
+    pub(crate) fn partition_point(&self, mut is_before: impl FnMut(&T) -> bool) -> usize {
+        match self {
+            Self::Few(one) => usize::from(one.as_ref().is_some_and(is_before)),
+            Self::Many(many) => many.partition_point(&mut is_before),
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        let (one, many) = match self {
+            Self::Few(one) => (one.as_ref(), None),
+            Self::Many(many) => (None, Some(many.iter())),
+        };
+        one.into_iter().chain(many.into_iter().flatten())
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        let (one, many) = match self {
+            Self::Few(one) => (one.as_mut(), None),
+            Self::Many(many) => (None, Some(many.iter_mut())),
+        };
+        one.into_iter().chain(many.into_iter().flatten())
+    }
+
+    #[cold]
+    fn spill(&mut self) {
+        if let Self::Few(one) = self {
+            let mut many = VecDeque::with_capacity(8);
+            many.extend(mem::take(one));
+            *self = Self::Many(many);
+        }
+    }
+
+    fn many(&mut self) -> &mut VecDeque<T> {
+        self.spill_if_few();
+        match self {
+            Self::Many(many) => many,
+            Self::Few(_) => unreachable!("spilled"),
+        }
+    }
+
+    fn spill_if_few(&mut self) {
+        if matches!(self, Self::Few(_)) {
+            self.spill();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec::Vec;
+
+    #[test]
+    fn one_element_lies_inside_and_more_do_not() {
+        let mut queue = Queue::EMPTY;
+        queue.push_back(1);
+        assert!(matches!(queue, Queue::Few(Some(1))));
+        queue.push_back(3);
+        queue.insert(1, 2);
+        assert_eq!(queue.iter().copied().collect::<Vec<_>>(), [1, 2, 3]);
+        assert_eq!(queue.partition_point(|element| *element < 3), 2);
+        assert_eq!((queue.get(2), queue.back(), queue.len()), (Some(&3), Some(&3), 3));
+        assert_eq!(queue.remove(1), Some(2));
+        assert_eq!(
+            (queue.pop_front(), queue.pop_front(), queue.pop_front()),
+            (Some(1), Some(3), None)
+        );
+        assert!(matches!(queue, Queue::Few(None)));
+    }
+}

@@ -1,0 +1,149 @@
+//! An episode of loss recovery: proportional rate reduction (RFC 9937) and what undoes it (RFC 3522, 3708, 5682).
+
+use crate::sequence::SeqNumber;
+use crate::time::Instant;
+
+/// What a flight that was not delivered whole leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Something is lost (RFC 5681 section 3.2, with RFC 8985 to tell).
+    Fast,
+    /// The retransmission timer expired (RFC 6298 section 5.4).
+    Timeout,
+    /// A router marked a segment (RFC 3168 section 6.1.2), or a probe repaired a loss (RFC 8985 section 7.4.2).
+    Reduction,
+}
+
+/// From the first sign of loss until all that was sent before it is acknowledged.
+#[derive(Debug)]
+pub(crate) struct Episode {
+    pub(crate) kind: Kind,
+    /// RecoveryPoint: SND.NXT when it began.
+    pub(crate) point: SeqNumber,
+    /// It ended, and is kept to be undone.
+    pub(crate) is_over: bool,
+    pub(crate) began_at: Instant,
+    /// The window and the threshold before.
+    pub(crate) prior: (u32, u32),
+    /// RFC 3522: what was sent again first, and the timestamp of that.
+    pub(crate) first_resent: Option<(SeqNumber, u32)>,
+    /// RFC 3708: octets sent again of which the peer has not said that it had them.
+    pub(crate) resent_octets: u32,
+    /// RFC 5682: an original that arrives after the time-out shows that it came too early.
+    pub(crate) detects_spurious: bool,
+    prr: Prr,
+}
+
+/// RFC 9937 section 6: how much may be sent for what is delivered.
+#[derive(Debug)]
+struct Prr {
+    delivered: u32,
+    out: u32,
+    /// RecoverFS: what was in flight.
+    flight: u32,
+    /// What may be in flight now.
+    window: u32,
+}
+
+impl Episode {
+    pub(crate) fn new(
+        kind: Kind,
+        point: SeqNumber,
+        flight: u32,
+        prior: (u32, u32),
+        now: Instant,
+    ) -> Self {
+        Self {
+            kind,
+            point,
+            is_over: false,
+            began_at: now,
+            prior,
+            first_resent: None,
+            resent_octets: 0,
+            detects_spurious: false,
+            prr: Prr { delivered: 0, out: 0, flight: flight.max(1), window: 0 },
+        }
+    }
+
+    /// Something was sent again, in a segment with that timestamp.
+    pub(crate) fn resent(&mut self, start: SeqNumber, octets: u32, timestamp: u32) {
+        self.resent_octets += octets;
+        self.first_resent.get_or_insert((start, timestamp));
+    }
+
+    /// Something was sent.
+    pub(crate) fn sent(&mut self, octets: u32) {
+        self.prr.out += octets;
+    }
+
+    /// What may be in flight.
+    pub(crate) fn window(&self) -> u32 {
+        self.prr.window
+    }
+
+    /// RFC 9937 section 6: an acknowledgement came that delivers something. `is_safe`: it is cumulative and tells of
+    /// no further loss.
+    pub(crate) fn acknowledged(
+        &mut self,
+        delivered: u32,
+        in_flight: u32,
+        threshold: u32,
+        mss: u32,
+        is_safe: bool,
+    ) {
+        let prr = &mut self.prr;
+        prr.delivered += delivered;
+        let count = if in_flight > threshold {
+            let due = u64::from(prr.delivered) * u64::from(threshold);
+            (due.div_ceil(u64::from(prr.flight)) as u32).saturating_sub(prr.out)
+        } else {
+            let mut limit = prr.delivered.saturating_sub(prr.out).max(delivered);
+            if is_safe {
+                limit += mss;
+            }
+            limit.min(threshold - in_flight)
+        };
+        // "Force a fast retransmit upon entering recovery."
+        let count = if prr.out == 0 { count.max(mss) } else { count };
+        prr.window = in_flight + count;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Twenty segments in flight; the first is lost.
+    fn episode() -> Episode {
+        Episode::new(Kind::Fast, SeqNumber(20_000), 20_000, (20_000, 1 << 30), Instant::START)
+    }
+
+    #[test]
+    fn rfc_9937_a_window_that_shrinks_by_three_tenths_sends_seven_for_ten() {
+        let mut episode = episode();
+        let (mut in_flight, mut sent) = (19_000, 0);
+        for _ in 0..18 {
+            in_flight -= 1_000;
+            episode.acknowledged(1_000, in_flight, 14_000, 1_000, false);
+            while in_flight + 1_000 <= episode.window() {
+                in_flight += 1_000;
+                sent += 1_000;
+                episode.sent(1_000);
+            }
+        }
+        assert!((12_000..=14_000).contains(&sent), "{sent}");
+        assert!((12_000..=14_000).contains(&in_flight), "{in_flight}");
+    }
+
+    #[test]
+    fn rfc_9937_below_the_threshold_it_sends_no_more_than_arrives_unless_that_is_safe() {
+        let mut episode = episode();
+        episode.sent(1_000);
+        episode.acknowledged(2_000, 3_000, 14_000, 1_000, false);
+        assert_eq!(episode.window(), 5_000);
+        episode.sent(2_000);
+        episode.acknowledged(1_000, 4_000, 14_000, 1_000, true);
+        assert_eq!(episode.window(), 6_000);
+    }
+}

@@ -1,0 +1,146 @@
+//! RACK: a segment is lost if one that was sent enough later has arrived (RFC 8985 section 6).
+
+use crate::rtt::Rtt;
+use crate::scoreboard::{Latest, Scoreboard};
+use crate::sequence::SeqNumber;
+use crate::time::{Duration, Instant};
+
+/// The state of RFC 8985 section 5.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rack {
+    /// RACK.xmit_ts and RACK.end_seq: the latest transmission that arrived.
+    sent_at: Instant,
+    end: SeqNumber,
+    /// RACK.rtt in microseconds.
+    round_trip: u32,
+    /// RACK.dsack_round.
+    round_end: Option<SeqNumber>,
+    /// RACK.reo_wnd_mult and RACK.reo_wnd_persist.
+    multiplier: u8,
+    persist: u8,
+    /// RACK.reordering_seen.
+    pub(crate) is_reordering_seen: bool,
+}
+
+/// Recoveries after which reordering without duplicates is believed to be over.
+const PERSIST: u8 = 16;
+
+impl Rack {
+    pub(crate) const NEW: Self = Self {
+        sent_at: Instant::START,
+        end: SeqNumber(0),
+        round_trip: 0,
+        round_end: None,
+        multiplier: 1,
+        persist: PERSIST,
+        is_reordering_seen: false,
+    };
+
+    /// Step 2. `is_echo_older`: the acknowledgement was caused by something sent before the retransmission.
+    pub(crate) fn update(&mut self, latest: &Latest, rtt: &Rtt, is_echo_older: bool, now: Instant) {
+        let round_trip = now.since(latest.sent_at);
+        if latest.is_retransmission
+            && (is_echo_older || rtt.min().is_some_and(|min| round_trip < min))
+        {
+            return;
+        }
+        self.round_trip = round_trip.micros().min(u32::MAX.into()) as u32;
+        if latest.sent_at > self.sent_at
+            || (latest.sent_at == self.sent_at && latest.end.is_after(self.end))
+        {
+            (self.sent_at, self.end) = (latest.sent_at, latest.end);
+        }
+    }
+
+    /// The latest transmission that arrived.
+    pub(crate) fn latest(&self) -> (Instant, SeqNumber) {
+        (self.sent_at, self.end)
+    }
+
+    pub(crate) fn round_trip(&self) -> Duration {
+        Duration::from_micros(self.round_trip.into())
+    }
+
+    /// Step 4: the time that segments may overtake each other by.
+    pub(crate) fn window(
+        &self,
+        board: &Scoreboard,
+        rtt: &Rtt,
+        mss: u32,
+        is_recovering: bool,
+    ) -> Duration {
+        // DupThresh segments are above the gap.
+        if !self.is_reordering_seen && (is_recovering || board.sacked() > 2 * mss) {
+            return Duration::ZERO;
+        }
+        let quarter = rtt.min().unwrap_or_default().divided(4);
+        quarter.times(self.multiplier.into()).min(rtt.smoothed().unwrap_or_default())
+    }
+
+    /// The peer had something twice: the window was too small. Once in a round trip.
+    pub(crate) fn widen(&mut self, unacknowledged: SeqNumber, next: SeqNumber) {
+        if self.round_end.is_none_or(|end| unacknowledged.is_at_or_after(end)) {
+            self.multiplier = self.multiplier.saturating_add(1);
+            self.persist = PERSIST;
+            self.round_end = Some(next);
+        }
+    }
+
+    /// A recovery is over.
+    pub(crate) fn recovered(&mut self) {
+        self.persist = self.persist.saturating_sub(1);
+        if self.persist == 0 {
+            self.multiplier = 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rtt() -> Rtt {
+        let mut rtt = Rtt::UNKNOWN;
+        let sample = Duration::from_millis(40);
+        rtt.sample(Instant::START, sample, sample);
+        rtt
+    }
+
+    #[test]
+    fn rfc_8985_6_2_4_the_window_is_none_until_reordering_is_seen_and_then_grows_with_duplicates() {
+        let (mut rack, board, rtt) = (Rack::NEW, Scoreboard::new(SeqNumber(0)), rtt());
+        assert_eq!(rack.window(&board, &rtt, 1_000, true), Duration::ZERO);
+        assert_eq!(rack.window(&board, &rtt, 1_000, false), Duration::from_millis(10));
+        rack.is_reordering_seen = true;
+        assert_eq!(rack.window(&board, &rtt, 1_000, true), Duration::from_millis(10));
+        rack.widen(SeqNumber(0), SeqNumber(9));
+        rack.widen(SeqNumber(5), SeqNumber(12));
+        assert_eq!(rack.window(&board, &rtt, 1_000, true), Duration::from_millis(20));
+        for _ in 0..5 {
+            let end = rack.round_end.unwrap();
+            rack.widen(end, end + 9);
+        }
+        assert_eq!(rack.window(&board, &rtt, 1_000, true), Duration::from_millis(40));
+        for _ in 0..PERSIST {
+            rack.recovered();
+        }
+        assert_eq!(rack.window(&board, &rtt, 1_000, true), Duration::from_millis(10));
+    }
+
+    #[test]
+    fn rfc_8985_6_2_2_a_retransmission_that_came_too_fast_is_the_original() {
+        let mut rack = Rack::NEW;
+        let latest = Latest {
+            sent_at: Instant::from_micros(100_000),
+            end: SeqNumber(9),
+            is_retransmission: true,
+            stamp: crate::scoreboard::Stamp::default(),
+        };
+        rack.update(&latest, &rtt(), false, Instant::from_micros(110_000));
+        assert_eq!(rack.latest().0, Instant::START);
+        rack.update(&latest, &rtt(), true, Instant::from_micros(150_000));
+        assert_eq!(rack.latest().0, Instant::START);
+        rack.update(&latest, &rtt(), false, Instant::from_micros(150_000));
+        assert_eq!(rack.latest(), (latest.sent_at, SeqNumber(9)));
+    }
+}
