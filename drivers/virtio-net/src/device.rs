@@ -8,12 +8,12 @@ impl NetDevice for VirtioNet {
     /// Frames wait with the device while there is no room for an answer, so that what comes in
     /// faster than answers go out is not taken.
     fn receive(&mut self, handle: &mut dyn FnMut(&mut [u8], &mut dyn Transmit)) -> bool {
-        if !self.transmitter.is_ready() {
+        if !self.pair.transmitter.is_ready() {
             return false;
         }
-        match self.receiver.advance() {
+        match self.pair.receiver.advance() {
             Ok(true) => {
-                handle(self.receiver.frame_mut(), &mut self.transmitter);
+                handle(self.pair.receiver.frame_mut(), &mut self.pair.transmitter);
                 true
             }
             Ok(false) => false,
@@ -25,11 +25,11 @@ impl NetDevice for VirtioNet {
     }
 
     fn transmitter(&mut self) -> &mut dyn Transmit {
-        &mut self.transmitter
+        &mut self.pair.transmitter
     }
 
     fn capabilities(&self) -> Capabilities {
-        let longest = NonZeroUsize::new(self.transmitter.frame_bytes_max());
+        let longest = NonZeroUsize::new(self.pair.transmitter.frame_bytes_max());
         Capabilities {
             mtu_bytes: self.mtu_bytes,
             transmit_checksums: self.features.transmit_checksums(),

@@ -1,7 +1,7 @@
 //! What driver and device agree on (virtio 1.2, 5.1.3).
 
 use crate::{Error, Settings};
-use machine::virtio::{Device, Kind, feature};
+use machine::virtio::{Control, Kind, feature};
 use offload::ETHERNET_BYTES;
 
 /// Feature bits in force.
@@ -9,16 +9,16 @@ use offload::ETHERNET_BYTES;
 pub(crate) struct Features(u64);
 
 impl Features {
-    pub(crate) fn negotiate(device: &mut Device, settings: &Settings) -> Result<Self, Error> {
-        if device.kind() != Kind::Network {
+    pub(crate) fn negotiate(control: &mut Control, settings: &Settings) -> Result<Self, Error> {
+        if control.kind() != Kind::Network {
             return Err(Error::Unsupported("a network card"));
         }
-        device.negotiate(WANTED, |offered| choose(offered, settings)).map(Self)
+        control.negotiate(WANTED, |offered| choose(offered, settings)).map(Self)
     }
 
     /// Resets a device that has been in use, and agrees on the same again.
-    pub(crate) fn negotiate_again(self, device: &mut Device) -> Result<(), Error> {
-        let agreed = device.negotiate(self.0, |offered| offered)?;
+    pub(crate) fn negotiate_again(self, control: &mut Control) -> Result<(), Error> {
+        let agreed = control.negotiate(self.0, |offered| offered)?;
         let same = agreed == self.0;
         if same { Ok(()) } else { Err(Error::Unsupported("what it offered before")) }
     }
@@ -53,8 +53,8 @@ impl Features {
     }
 
     /// The longest IP packet, in bytes: what the device says if it makes sense, else Ethernet's.
-    pub(crate) fn mtu_bytes(self, device: &Device) -> usize {
-        let said = usize::from(device.configuration_u16(CONFIGURATION_MTU));
+    pub(crate) fn mtu_bytes(self, control: &Control) -> usize {
+        let said = usize::from(control.configuration_u16(CONFIGURATION_MTU));
         if self.has(MTU) && (MTU_BYTES_MIN..=MTU_BYTES_MAX).contains(&said) {
             said
         } else {
@@ -62,16 +62,16 @@ impl Features {
         }
     }
 
-    pub(crate) fn mac(self, device: &Device) -> [u8; 6] {
+    pub(crate) fn mac(self, control: &Control) -> [u8; 6] {
         if !self.has(MAC) {
             return [0; 6];
         }
-        core::array::from_fn(|at| device.configuration(CONFIGURATION_MAC + at))
+        core::array::from_fn(|at| control.configuration(CONFIGURATION_MAC + at))
     }
 
-    pub(crate) fn link_up(self, device: &Device) -> bool {
+    pub(crate) fn link_up(self, control: &Control) -> bool {
         const LINK_UP: u16 = 1;
-        !self.has(STATUS) || device.configuration_u16(CONFIGURATION_STATUS) & LINK_UP != 0
+        !self.has(STATUS) || control.configuration_u16(CONFIGURATION_STATUS) & LINK_UP != 0
     }
 }
 

@@ -15,6 +15,7 @@ extern crate alloc;
 
 mod device;
 mod features;
+mod pair;
 mod receive;
 mod settings;
 #[cfg(test)]
@@ -26,23 +27,20 @@ pub use settings::Settings;
 
 use core::fmt::{self, Write};
 use features::Features;
-use machine::virtio::Device;
-use receive::Receiver;
-use transmit::Transmitter;
+use machine::virtio::Control;
+use pair::Pair;
 
 /// A running network card.
 #[derive(Debug)]
 pub struct VirtioNet {
-    /// Dropped first, and so reset before what it reads is given up.
-    device: Device,
+    /// Dropped first: the device is reset before what it reads is given up.
+    control: Control,
     features: Features,
-    receiver: Receiver,
-    transmitter: Transmitter,
+    /// The only pair yet: each is for a CPU that works at the same time.
+    pair: Pair,
     mac: [u8; 6],
     mtu_bytes: usize,
     link_up: bool,
-    doorbells: u64,
-    interrupts: u64,
     stopped: Option<Error>,
     restarts: u32,
     given_up: bool,
@@ -73,22 +71,18 @@ pub struct Counters {
 
 impl VirtioNet {
     /// Negotiates with a device, posts its receive buffers and starts it.
-    pub fn open(mut device: Device, settings: &Settings) -> Result<Self, Error> {
-        let features = Features::negotiate(&mut device, settings)?;
-        let mtu_bytes = features.mtu_bytes(&device);
-        let receiver = Receiver::new(&mut device, features, settings, mtu_bytes)?;
-        let transmitter = Transmitter::new(&mut device, features, settings, mtu_bytes)?;
-        device.start();
+    pub fn open(mut control: Control, settings: &Settings) -> Result<Self, Error> {
+        let features = Features::negotiate(&mut control, settings)?;
+        let mtu_bytes = features.mtu_bytes(&control);
+        let pair = Pair::new(0, &mut control, features, settings, mtu_bytes)?;
+        control.start();
         let mut net = Self {
-            mac: features.mac(&device),
-            link_up: features.link_up(&device),
-            device,
+            mac: features.mac(&control),
+            link_up: features.link_up(&control),
+            control,
             features,
-            receiver,
-            transmitter,
+            pair,
             mtu_bytes,
-            doorbells: 0,
-            interrupts: 0,
             stopped: None,
             restarts: 0,
             given_up: false,
@@ -102,11 +96,10 @@ impl VirtioNet {
     /// Starts a stopped card anew, with the memory that it has; frames in its rings are lost. A device
     /// that broke the rules once may do so again: how often to try is the caller's choice.
     pub fn restart(&mut self) -> Result<(), Error> {
-        self.features.negotiate_again(&mut self.device)?;
-        self.receiver.restart(&mut self.device)?;
-        self.transmitter.restart(&mut self.device)?;
-        self.device.start();
-        self.link_up = self.features.link_up(&self.device);
+        self.features.negotiate_again(&mut self.control)?;
+        self.pair.restart(&mut self.control)?;
+        self.control.start();
+        self.link_up = self.features.link_up(&self.control);
         self.stopped = None;
         self.publish();
         Ok(())
@@ -125,11 +118,7 @@ impl VirtioNet {
 
     /// What it did so far.
     pub fn counters(&self) -> Counters {
-        Counters {
-            doorbells: self.doorbells,
-            interrupts: self.interrupts,
-            ..self.transmitter.count(self.receiver.count(Counters::default()))
-        }
+        self.pair.counters()
     }
 
     /// Hands over what was sent, and the receive buffers that are free again.
@@ -137,15 +126,7 @@ impl VirtioNet {
         if self.stopped.is_some() {
             return;
         }
-        if self.receiver.release() {
-            self.ring_doorbell(RECEIVE_QUEUE);
-        }
-        // Once for each round is enough, and a device that lies is found out.
-        self.transmitter.reclaim();
-        if self.transmitter.publish() {
-            self.ring_doorbell(TRANSMIT_QUEUE);
-        }
-        if let Some(fault) = self.transmitter.fault() {
+        if let Err(fault) = self.pair.publish() {
             self.stop(fault);
         }
     }
@@ -153,40 +134,27 @@ impl VirtioNet {
     /// Publishes and turns on the interrupt that is worth waking up for; false when there is
     /// something to do already.
     fn arm(&mut self) -> bool {
-        if self.transmitter.is_starved()
-            || !(self.receiver.is_released() && self.transmitter.is_published())
-        {
+        if self.pair.has_unpublished() {
             self.publish();
         }
         if self.stopped.is_some() {
             return true;
         }
-        let events = self.device.take_events();
-        self.interrupts += u64::from(events.interrupt);
+        let events = self.control.take_events();
         if events.configuration {
-            self.link_up = self.features.link_up(&self.device);
-            if self.device.needs_reset() {
+            self.link_up = self.features.link_up(&self.control);
+            if self.control.needs_reset() {
                 self.stop(Fault::NeedsReset);
                 return true;
             }
         }
-        if self.transmitter.is_starved() {
-            // Frames wait until they can be answered.
-            return !self.transmitter.has_room() && self.transmitter.arm();
-        }
-        self.transmitter.disarm();
-        self.receiver.arm()
-    }
-
-    fn ring_doorbell(&mut self, queue: u16) {
-        self.doorbells += 1;
-        self.device.ring_doorbell(queue);
+        self.pair.arm(events.interrupt)
     }
 
     fn stop(&mut self, fault: Fault) {
         self.stopped = Some(Error::Broken(fault));
-        self.transmitter.stop(fault);
-        self.device.stop();
+        self.pair.transmitter.stop(fault);
+        self.control.stop();
     }
 }
 
@@ -207,7 +175,3 @@ impl fmt::Display for Mac {
         Ok(())
     }
 }
-
-/// The first pair of queues (5.1.2).
-const RECEIVE_QUEUE: u16 = 0;
-const TRANSMIT_QUEUE: u16 = 1;

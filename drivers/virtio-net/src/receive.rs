@@ -1,15 +1,15 @@
 //! Frames from the device.
 
 use crate::features::Features;
-use crate::{Counters, Error, Fault, RECEIVE_QUEUE, Settings};
-use machine::virtio::{Device, ReceiveRing};
+use crate::{Counters, Fault, Settings};
+use machine::virtio::ReceiveRing;
 use offload::header::{self, CHECKSUM_VALID, Header, NEEDS_CHECKSUM};
 use offload::{ETHERNET_BYTES, Transport};
 
 /// The receiving side of a card. A frame is held until the next is asked for.
 #[derive(Debug)]
 pub(crate) struct Receiver {
-    ring: ReceiveRing,
+    pub(crate) ring: ReceiveRing,
     merges: bool,
     /// Frames that the device does not vouch for are ours to check.
     checks: bool,
@@ -21,17 +21,8 @@ pub(crate) struct Receiver {
 }
 
 impl Receiver {
-    pub(crate) fn new(
-        device: &mut Device,
-        features: Features,
-        settings: &Settings,
-        mtu_bytes: usize,
-    ) -> Result<Self, Error> {
-        let whole = Header::BYTES + ETHERNET_BYTES + mtu_bytes;
-        let least = if features.merges() { 0 } else { whole };
-        let buffer_bytes = settings.receive_buffer_bytes.clamp(256, 1 << 16).max(least);
-        let ring = device.receive_ring(RECEIVE_QUEUE, settings.receive_buffers, buffer_bytes)?;
-        Ok(Self {
+    pub(crate) fn new(ring: ReceiveRing, features: Features) -> Self {
+        Self {
             ring,
             merges: features.merges(),
             checks: features.receive_checksums(),
@@ -39,12 +30,14 @@ impl Receiver {
             frames: 0,
             bytes: 0,
             dropped: 0,
-        })
+        }
     }
 
-    /// Begins anew with a device that has been reset.
-    pub(crate) fn restart(&mut self, device: &mut Device) -> Result<(), Error> {
-        device.restart_receive_ring(RECEIVE_QUEUE, &mut self.ring)
+    /// How long buffers have to be, in bytes.
+    pub(crate) fn buffer_bytes(features: Features, settings: &Settings, mtu_bytes: usize) -> usize {
+        let whole = Header::BYTES + ETHERNET_BYTES + mtu_bytes;
+        let least = if features.merges() { 0 } else { whole };
+        settings.receive_buffer_bytes.clamp(256, 1 << 16).max(least)
     }
 
     /// Lets go of the frame held, and takes hold of the next whole and sound one; false when there

@@ -9,7 +9,7 @@ mod transmit;
 
 use crate::features::{CSUM, GUEST_CSUM, GUEST_TSO4, GUEST_TSO6, HOST_TSO4, HOST_TSO6};
 use crate::features::{MAC, MRG_RXBUF, MTU, STATUS};
-use crate::{Error, Fault, RECEIVE_QUEUE, Settings, TRANSMIT_QUEUE, VirtioNet};
+use crate::{Error, Fault, Settings, VirtioNet};
 use alloc::vec;
 use alloc::vec::Vec;
 use core::num::NonZeroU16;
@@ -35,6 +35,9 @@ const SETTINGS: Settings = Settings {
     transmit_frames: 16,
     transmit_bytes: 140_000,
 };
+/// The queues of the first pair (5.1.2).
+const RECEIVE_QUEUE: u16 = 0;
+const TRANSMIT_QUEUE: u16 = 1;
 const MAC_ADDRESS: [u8; 6] = [0x52, 0x54, 0, 1, 2, 3];
 
 /// A card and the device behind it.

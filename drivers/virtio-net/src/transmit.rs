@@ -1,10 +1,10 @@
 //! Frames to the device.
 
 use crate::features::{Features, LONG_FRAME_BYTES};
-use crate::{Counters, Error, Fault, Settings, TRANSMIT_QUEUE};
+use crate::{Counters, Fault, Settings};
 use alloc::vec;
 use bytes::Bytes;
-use machine::virtio::{Device, TransmitRing};
+use machine::virtio::TransmitRing;
 use net::device::{Transmit, TxFrame};
 use offload::ETHERNET_BYTES;
 use offload::header::Header;
@@ -12,7 +12,7 @@ use offload::header::Header;
 /// The sending side of a card.
 #[derive(Debug)]
 pub(crate) struct Transmitter {
-    ring: TransmitRing,
+    pub(crate) ring: TransmitRing,
     frame_bytes_max: usize,
     offloads: bool,
     /// Somebody wanted to send and found no room.
@@ -55,23 +55,8 @@ impl Transmit for Transmitter {
 }
 
 impl Transmitter {
-    pub(crate) fn new(
-        device: &mut Device,
-        features: Features,
-        settings: &Settings,
-        mtu_bytes: usize,
-    ) -> Result<Self, Error> {
-        let plain = ETHERNET_BYTES + mtu_bytes;
-        let long = (settings.transmit_bytes / 2).saturating_sub(Header::BYTES);
-        let frame_bytes_max =
-            if features.segments_ipv4() { plain.max(long.min(LONG_FRAME_BYTES)) } else { plain };
-        let ring = device.transmit_ring(
-            TRANSMIT_QUEUE,
-            settings.transmit_frames,
-            settings.transmit_bytes,
-            Header::BYTES + frame_bytes_max,
-        )?;
-        Ok(Self {
+    pub(crate) fn new(ring: TransmitRing, features: Features, frame_bytes_max: usize) -> Self {
+        Self {
             ring,
             frame_bytes_max,
             offloads: features.transmit_checksums(),
@@ -81,13 +66,19 @@ impl Transmitter {
             bytes: 0,
             segmented: 0,
             dropped: 0,
-        })
+        }
+    }
+
+    /// How long a frame may be, in bytes, with its Ethernet header.
+    pub(crate) fn longest(features: Features, settings: &Settings, mtu_bytes: usize) -> usize {
+        let plain = ETHERNET_BYTES + mtu_bytes;
+        let long = (settings.transmit_bytes / 2).saturating_sub(Header::BYTES);
+        if features.segments_ipv4() { plain.max(long.min(LONG_FRAME_BYTES)) } else { plain }
     }
 
     /// Begins anew with a device that has been reset; what was not sent is lost.
-    pub(crate) fn restart(&mut self, device: &mut Device) -> Result<(), Error> {
+    pub(crate) fn restart(&mut self) {
         (self.fault, self.starved) = (None, false);
-        device.restart_transmit_ring(TRANSMIT_QUEUE, &mut self.ring)
     }
 
     /// The longest frame, in bytes, with its Ethernet header.

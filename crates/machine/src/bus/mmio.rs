@@ -43,6 +43,13 @@ impl Mmio {
         Self { start: unsafe { page_tables::map_device(physical, bytes) }, bytes }
     }
 
+    /// A part of the same registers, for whoever needs no others; panics beyond their end.
+    pub(crate) fn window(&self, offset: usize, bytes: usize) -> Self {
+        assert!(offset <= self.bytes && bytes <= self.bytes - offset, "registers {offset:#x}");
+        // SAFETY: in bounds by the assertion.
+        Self { start: unsafe { self.start.add(offset) }, bytes }
+    }
+
     access!(read8, write8, u8, "a byte");
     access!(read16, write16, u16, "two bytes");
     access!(read32, write32, u32, "four bytes");

@@ -1,12 +1,16 @@
 //! A device for tests on a host: it has no behaviour of its own, and does to the rings what the
 //! test says, right or wrong.
 
+use super::control::Control;
+use super::error::Error;
+use super::feature;
 use super::queue::Addresses;
-use super::{Bus, Device, Error, Events, Kind};
+use super::transport::{Doorbell, Events, Interrupt, Kind, Transport};
 use crate::memory::dma::host;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::fmt;
 use spinning_top::Spinlock;
 
 /// What a fake device offers.
@@ -36,12 +40,12 @@ pub struct Chain {
 }
 
 /// A device for the driver and the other end of it for the test.
-pub fn device(offer: Offer) -> (Device, DeviceSide) {
+pub fn device(offer: Offer) -> (Control, DeviceSide) {
     let queues = offer.queue_sizes.iter().map(|_| Queue::default()).collect();
     let state = State { offer, accepted: 0, status: 0, queues, events: Events::default() };
     let kind = state.offer.kind;
     let side = DeviceSide(Arc::new(Spinlock::new(state)));
-    (Device::new(kind, Box::new(side.clone())), side)
+    (Control::new(kind, Box::new(side.clone())), side)
 }
 
 impl DeviceSide {
@@ -163,7 +167,7 @@ impl DeviceSide {
 
     fn queue<R>(&self, queue: u16, with: impl FnOnce(&mut Queue) -> R) -> R {
         let mut state = self.0.lock();
-        let event_index = state.accepted & super::feature::EVENT_IDX != 0;
+        let event_index = state.accepted & feature::EVENT_IDX != 0;
         let queue = &mut state.queues[usize::from(queue)];
         queue.event_index = event_index;
         with(queue)
@@ -223,7 +227,25 @@ fn read_u16(physical: u64) -> u16 {
     u16::from_le_bytes([bytes[0], bytes[1]])
 }
 
-impl Bus for DeviceSide {
+#[derive(Debug)]
+struct Bell {
+    device: DeviceSide,
+    queue: u16,
+}
+
+impl Doorbell for Bell {
+    fn ring(&self) {
+        self.device.queue(self.queue, |queue| queue.doorbells += 1);
+    }
+}
+
+impl fmt::Debug for DeviceSide {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DeviceSide")
+    }
+}
+
+impl Transport for DeviceSide {
     fn offered(&mut self) -> u64 {
         self.0.lock().offer.features
     }
@@ -249,13 +271,19 @@ impl Bus for DeviceSide {
         state.offer.queue_sizes.get(usize::from(queue)).copied().unwrap_or(0).into()
     }
 
-    fn start_queue(&mut self, queue: u16, size: u16, at: Addresses) -> Result<(), Error> {
-        self.queue(queue, |queue| *queue = Queue { size, at, ..Queue::default() });
-        Ok(())
+    fn pair_interrupt(&mut self, _pair: u16) -> Result<Interrupt, Error> {
+        Ok(Interrupt::Shared)
     }
 
-    fn ring_doorbell(&self, queue: u16) {
-        self.queue(queue, |queue| queue.doorbells += 1);
+    fn start_queue(
+        &mut self,
+        queue: u16,
+        _pair: u16,
+        size: u16,
+        at: Addresses,
+    ) -> Result<Box<dyn Doorbell>, Error> {
+        self.queue(queue, |queue| *queue = Queue { size, at, ..Queue::default() });
+        Ok(Box::new(Bell { device: self.clone(), queue }))
     }
 
     fn take_events(&mut self) -> Events {

@@ -1,7 +1,9 @@
-//! Devices with registers at a fixed address (virtio 1.2, 4.2), as on QEMU's `microvm`.
+//! Virtio over memory-mapped registers (virtio 1.2, 4.2), as on QEMU's `microvm`.
 
+use super::control::Control;
+use super::error::Error;
 use super::queue::Addresses;
-use super::{Bus, Device, Error, Events, Kind, kind_of};
+use super::transport::{Doorbell, Events, Interrupt, Kind, Transport, kind_of};
 use crate::bus::mmio::Mmio;
 use crate::bus::virtio_mmio::{self, Place};
 use crate::interrupt::Line;
@@ -9,12 +11,12 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 /// All devices of a kind.
-pub(super) fn devices(kind: Kind) -> Vec<Device> {
+pub(super) fn devices(kind: Kind) -> Vec<Control> {
     virtio_mmio::places().filter_map(|place| open(place, kind)).collect()
 }
 
 /// The device there, if it is modern and of that kind.
-fn open(place: Place, kind: Kind) -> Option<Device> {
+fn open(place: Place, kind: Kind) -> Option<Control> {
     const MAGIC_VALUE: u32 = u32::from_le_bytes(*b"virt");
     const MODERN: u32 = 2;
     if place.bytes <= CONFIGURATION || place.base.checked_add(place.bytes as u64)? > 1 << 32 {
@@ -31,7 +33,7 @@ fn open(place: Place, kind: Kind) -> Option<Device> {
     // rising edge is enough, and cannot storm.
     line.route(place.pin).then_some(())?;
     let bytes = place.bytes;
-    Some(Device::new(kind, Box::new(Registers { registers, bytes, line })))
+    Some(Control::new(kind, Box::new(Registers { registers, bytes, line })))
 }
 
 /// A device's registers (4.2.2), its configuration last.
@@ -41,7 +43,7 @@ struct Registers {
     line: Line,
 }
 
-impl Bus for Registers {
+impl Transport for Registers {
     fn offered(&mut self) -> u64 {
         let half = |number| {
             self.registers.write32(OFFERED_HALF, number);
@@ -75,7 +77,18 @@ impl Bus for Registers {
         self.registers.read32(QUEUE_SIZE_MAX)
     }
 
-    fn start_queue(&mut self, queue: u16, size: u16, at: Addresses) -> Result<(), Error> {
+    /// The one interrupt is for that too.
+    fn pair_interrupt(&mut self, _pair: u16) -> Result<Interrupt, Error> {
+        Ok(Interrupt::Shared)
+    }
+
+    fn start_queue(
+        &mut self,
+        queue: u16,
+        _pair: u16,
+        size: u16,
+        at: Addresses,
+    ) -> Result<Box<dyn Doorbell>, Error> {
         self.registers.write32(QUEUE_SELECT, queue.into());
         self.registers.write32(QUEUE_SIZE, size.into());
         for (register, address) in [
@@ -87,11 +100,7 @@ impl Bus for Registers {
             self.registers.write32(register + 4, (address >> 32) as u32);
         }
         self.registers.write32(QUEUE_READY, 1);
-        Ok(())
-    }
-
-    fn ring_doorbell(&self, queue: u16) {
-        self.registers.write32(QUEUE_NOTIFY, queue.into());
+        Ok(Box::new(Notify { register: self.registers.window(QUEUE_NOTIFY, 4), queue }))
     }
 
     fn take_events(&mut self) -> Events {
@@ -106,6 +115,19 @@ impl Bus for Registers {
     fn configuration(&self, offset: usize) -> Option<u8> {
         let at = CONFIGURATION.checked_add(offset).filter(|&at| at < self.bytes)?;
         Some(self.registers.read8(at))
+    }
+}
+
+/// Where all queues of a device have their doorbell.
+#[derive(Debug)]
+struct Notify {
+    register: Mmio,
+    queue: u16,
+}
+
+impl Doorbell for Notify {
+    fn ring(&self) {
+        self.register.write32(0, self.queue.into());
     }
 }
 

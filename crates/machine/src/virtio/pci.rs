@@ -1,22 +1,24 @@
-//! Devices on the PCI bus (virtio 1.2, 4.1), with message-signalled interrupts where they have
+//! Virtio over the PCI bus (virtio 1.2, 4.1), with message-signalled interrupts where they have
 //! them.
 
+use super::control::Control;
+use super::error::Error;
 use super::queue::Addresses;
-use super::{Bus, Device, Error, Events, Kind, kind_of};
+use super::transport::{Doorbell, Events, Interrupt, Kind, OwnInterrupt, Transport, kind_of};
 use crate::bus::mmio::Mmio;
-use crate::bus::pci::{self, Config, Function};
+use crate::bus::pci::{self, Config, Function, MessageTable};
 use crate::interrupt::Line;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 /// All modern devices of a kind.
-pub(super) fn devices(kind: Kind) -> Vec<Device> {
+pub(super) fn devices(kind: Kind) -> Vec<Control> {
     let Some(config) = Config::find() else { return Vec::new() };
     let functions = pci::functions(config);
     functions.into_iter().filter_map(|function| open(function, kind)).collect()
 }
 
-fn open(function: Function, kind: Kind) -> Option<Device> {
+fn open(function: Function, kind: Kind) -> Option<Control> {
     const VENDOR: u32 = 0x1af4;
     const MODERN: u32 = 0x1040;
     let [vendor, device] = [function.read(0) & 0xffff, function.read(0) >> 16];
@@ -30,7 +32,7 @@ fn open(function: Function, kind: Kind) -> Option<Device> {
         return None;
     }
     function.enable();
-    Some(Device::new(kind, Box::new(Registers::new(&function)?)))
+    Some(Control::new(kind, Box::new(Registers::new(&function)?)))
 }
 
 /// A device's registers: structures that lie where capabilities say.
@@ -39,18 +41,16 @@ struct Registers {
     notify: Mmio,
     notify_bytes: usize,
     notify_multiplier: usize,
-    /// Where each queue's doorbell is; the device would have to be asked each time.
-    doorbells: Vec<usize>,
     interrupt_status: Mmio,
     configuration: Option<(Mmio, usize)>,
     interrupts: Interrupts,
 }
 
 enum Interrupts {
-    /// Message 0 says that the configuration changed, message 1 that a queue did.
+    /// Message 0 says that the configuration changed, message 1 + N that a queue of pair N did.
     Messages {
         configuration: Line,
-        queues: Line,
+        table: MessageTable,
     },
     Pin(Line),
 }
@@ -72,7 +72,6 @@ impl Registers {
             notify,
             notify_bytes: doorbells.bytes,
             notify_multiplier: function.read(doorbells.capability + 16) as usize,
-            doorbells: Vec::new(),
             interrupt_status,
             configuration: find(CONFIGURATION, 1, 1).map(|(found, place)| (place, found.bytes)),
             interrupts: Interrupts::connect(function)?,
@@ -89,18 +88,17 @@ impl Registers {
         if self.common.read16(register) == message { Ok(()) } else { Err(Error::OutOfInterrupts) }
     }
 
-    /// Learns where the selected queue's doorbell is.
-    fn find_doorbell(&mut self, queue: u16) -> Result<(), Error> {
+    /// The doorbell of the selected queue.
+    fn doorbell(&self, queue: u16) -> Result<Notify, Error> {
         let offset = usize::from(self.common.read16(QUEUE_NOTIFY_OFF)) * self.notify_multiplier;
         if offset + 2 > self.notify_bytes || !offset.is_multiple_of(2) {
             return Err(Error::Unsupported("a doorbell for each queue"));
         }
-        self.doorbells.resize(usize::from(queue) + 1, offset);
-        Ok(())
+        Ok(Notify { register: self.notify.window(offset, 2), queue })
     }
 }
 
-impl Bus for Registers {
+impl Transport for Registers {
     fn offered(&mut self) -> u64 {
         let half = |number| {
             self.common.write32(OFFERED_HALF, number);
@@ -126,7 +124,6 @@ impl Bus for Registers {
 
     /// By message 0.
     fn attach_configuration(&mut self) -> Result<(), Error> {
-        self.doorbells.clear();
         self.attach(MSIX_CONFIG, 0)
     }
 
@@ -135,11 +132,28 @@ impl Bus for Registers {
         self.common.read16(QUEUE_SIZE).into()
     }
 
-    /// It sends message 1.
-    fn start_queue(&mut self, queue: u16, size: u16, at: Addresses) -> Result<(), Error> {
+    fn pair_interrupt(&mut self, pair: u16) -> Result<Interrupt, Error> {
+        let Interrupts::Messages { table, .. } = &self.interrupts else {
+            return Ok(Interrupt::Shared);
+        };
+        if pair >= table.messages() - 1 {
+            return Err(Error::OutOfInterrupts);
+        }
+        let line = Line::allocate().ok_or(Error::OutOfInterrupts)?;
+        table.set(1 + pair, line.message());
+        Ok(Interrupt::Own(OwnInterrupt(line)))
+    }
+
+    fn start_queue(
+        &mut self,
+        queue: u16,
+        pair: u16,
+        size: u16,
+        at: Addresses,
+    ) -> Result<Box<dyn Doorbell>, Error> {
         self.common.write16(QUEUE_SELECT, queue);
-        self.attach(QUEUE_MSIX_VECTOR, 1)?;
-        self.find_doorbell(queue)?;
+        self.attach(QUEUE_MSIX_VECTOR, 1 + pair)?;
+        let doorbell = self.doorbell(queue)?;
         self.common.write16(QUEUE_SIZE, size);
         for (register, address) in [
             (QUEUE_DESCRIPTORS, at.descriptors),
@@ -151,19 +165,13 @@ impl Bus for Registers {
             self.common.write32(register + 4, (address >> 32) as u32);
         }
         self.common.write16(QUEUE_ENABLE, 1);
-        Ok(())
-    }
-
-    fn ring_doorbell(&self, queue: u16) {
-        if let Some(&offset) = self.doorbells.get(usize::from(queue)) {
-            self.notify.write16(offset, queue);
-        }
+        Ok(Box::new(doorbell))
     }
 
     fn take_events(&mut self) -> Events {
         match &self.interrupts {
-            Interrupts::Messages { configuration, queues } => {
-                Events { interrupt: queues.take(), configuration: configuration.take() }
+            Interrupts::Messages { configuration, .. } => {
+                Events { interrupt: false, configuration: configuration.take() }
             }
             // Reading it lets the pin go.
             Interrupts::Pin(line) if line.take() => {
@@ -184,15 +192,27 @@ impl Interrupts {
         if let Some(table) = function.message_table()
             && table.messages() >= 2
         {
-            let (configuration, queues) = (Line::allocate()?, Line::allocate()?);
+            let configuration = Line::allocate()?;
             table.set(0, configuration.message());
-            table.set(1, queues.message());
             table.enable();
-            return Some(Self::Messages { configuration, queues });
+            return Some(Self::Messages { configuration, table });
         }
         let line = Line::allocate()?;
         // As for registers at a fixed address: acknowledged before each wait, so edges do.
         line.route(function.pin()?).then_some(Self::Pin(line))
+    }
+}
+
+/// Where a queue has its doorbell (4.1.4.4).
+#[derive(Debug)]
+struct Notify {
+    register: Mmio,
+    queue: u16,
+}
+
+impl Doorbell for Notify {
+    fn ring(&self) {
+        self.register.write16(0, self.queue);
     }
 }
 

@@ -14,7 +14,7 @@
 //! Devices for which order is free (2.7.9) could in theory return buffers in another order; network
 //! devices (QEMU, vhost) do not. One that does is taken for broken.
 
-use super::Fault;
+use super::error::Fault;
 use crate::memory::dma::Shared;
 use core::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering, fence};
 

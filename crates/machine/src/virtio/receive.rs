@@ -1,8 +1,10 @@
 //! Buffers that a device fills, lent to the driver in place.
 
+use super::error::{Error, Fault};
 use super::queue::{Addresses, Queue, Writer};
-use super::{Error, Fault};
+use super::transport::Doorbell;
 use crate::memory::dma::Mirror;
+use alloc::boxed::Box;
 
 /// A queue of equal buffers, all slices of one mirrored ring and always posted in address order, so
 /// that what a device spreads over consecutive full buffers is one slice here.
@@ -15,6 +17,8 @@ pub struct ReceiveRing {
     accepted: u16,
     /// Used buffers that are of no use until there are more.
     short: u16,
+    /// Once the device has the queue.
+    doorbell: Option<Box<dyn Doorbell>>,
 }
 
 impl ReceiveRing {
@@ -26,16 +30,22 @@ impl ReceiveRing {
         if memory.bytes() != bytes {
             return Err(Error::Unsupported("receive buffers do not fill whole pages"));
         }
-        let mut ring = Self { queue, memory, buffer_bytes, accepted: 0, short: 0 };
+        let mut ring = Self { queue, memory, buffer_bytes, accepted: 0, short: 0, doorbell: None };
         ring.post_all();
         Ok(ring)
     }
 
     /// Makes it as new, for a device that has been reset.
-    pub(crate) fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) -> Addresses {
         self.queue.restart();
         (self.accepted, self.short) = (0, 0);
         self.post_all();
+        self.addresses()
+    }
+
+    /// The device has the queue, and is told of news there.
+    pub(crate) fn set_doorbell(&mut self, doorbell: Box<dyn Doorbell>) {
+        self.doorbell = Some(doorbell);
     }
 
     fn post_all(&mut self) {
@@ -127,6 +137,14 @@ impl ReceiveRing {
     #[inline]
     pub fn wants_doorbell(&mut self) -> bool {
         self.queue.wants_doorbell()
+    }
+
+    /// Tells the device of recycled buffers.
+    #[inline]
+    pub fn ring_doorbell(&self) {
+        if let Some(doorbell) = &self.doorbell {
+            doorbell.ring();
+        }
     }
 
     /// Asks for an interrupt at the next buffer that makes a difference. False when there is one.

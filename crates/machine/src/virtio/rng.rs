@@ -1,7 +1,10 @@
 //! Random bytes from a virtio entropy device (virtio 1.2, 5.4).
 
+use super::control::Control;
+use super::discovery::devices;
+use super::error::{Error, Fault};
 use super::queue::{Queue, Writer};
-use super::{Device, Error, Fault, Kind, devices};
+use super::transport::Kind;
 use crate::memory::dma::Arena;
 
 /// How many bytes a seed has.
@@ -13,11 +16,10 @@ pub fn seed() -> Option<[u8; SEED_BYTES]> {
     devices(Kind::Entropy).into_iter().find_map(|device| read(device).ok())
 }
 
-fn read(mut device: Device) -> Result<[u8; SEED_BYTES], Error> {
+fn read(mut device: Control) -> Result<[u8; SEED_BYTES], Error> {
     device.negotiate(0, |features| features)?;
-    let mut queue = Queue::new(device.queue_size(QUEUE, 1)?, false).ok_or(Error::OutOfMemory)?;
+    let (mut queue, doorbell) = device.only_queue(1)?;
     let mut memory = Arena::allocate(SEED_BYTES).ok_or(Error::OutOfMemory)?;
-    device.start_queue(QUEUE, queue.size(), queue.addresses())?;
     device.start();
     let mut seed = [0; SEED_BYTES];
     let mut filled = 0;
@@ -27,7 +29,7 @@ fn read(mut device: Device) -> Result<[u8; SEED_BYTES], Error> {
         queue.add(memory.physical(0), missing as u32, Writer::Device);
         queue.publish();
         if queue.wants_doorbell() {
-            device.ring_doorbell(QUEUE);
+            doorbell.ring();
         }
         let given = wait(&mut queue)?;
         if given == 0 || given > missing {
@@ -54,5 +56,3 @@ fn wait(queue: &mut Queue) -> Result<usize, Error> {
     }
     Err(Error::Broken(Fault::NeedsReset))
 }
-
-const QUEUE: u16 = 0;

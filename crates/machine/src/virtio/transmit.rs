@@ -1,7 +1,8 @@
 //! Buffers that a driver fills and a device reads.
 
+use super::error::{Error, Fault};
 use super::queue::{Addresses, Queue, Writer};
-use super::{Error, Fault};
+use super::transport::Doorbell;
 use crate::memory::dma::{Arena, Loan};
 use alloc::boxed::Box;
 use alloc::vec;
@@ -24,6 +25,8 @@ pub struct TransmitRing {
     /// of the queue are taken.
     next: usize,
     limit: usize,
+    /// Once the device has the queue.
+    doorbell: Option<Box<dyn Doorbell>>,
 }
 
 impl TransmitRing {
@@ -41,15 +44,22 @@ impl TransmitRing {
         let starts = vec![0; buffers.into()].into_boxed_slice();
         let tails = (0..buffers).map(|_| None).collect();
         let limit = memory.bytes();
-        Ok(Self { queue, memory, buffer_bytes_max, starts, tails, lent: 0, next: 0, limit })
+        let (lent, next, doorbell) = (0, 0, None);
+        Ok(Self { queue, memory, buffer_bytes_max, starts, tails, lent, next, limit, doorbell })
     }
 
     /// Makes it as new, for a device that has been reset.
-    pub(crate) fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) -> Addresses {
         self.queue.restart();
         self.tails.fill_with(|| None);
         self.lent = 0;
         self.find_room();
+        self.addresses()
+    }
+
+    /// The device has the queue, and is told of news there.
+    pub(crate) fn set_doorbell(&mut self, doorbell: Box<dyn Doorbell>) {
+        self.doorbell = Some(doorbell);
     }
 
     /// Frees what the device has used, and says whether a buffer of the largest length fits now.
@@ -136,6 +146,14 @@ impl TransmitRing {
     pub fn publish(&mut self) -> bool {
         self.queue.publish();
         self.queue.wants_doorbell()
+    }
+
+    /// Tells the device of what was published.
+    #[inline]
+    pub fn ring_doorbell(&self) {
+        if let Some(doorbell) = &self.doorbell {
+            doorbell.ring();
+        }
     }
 
     /// Nothing was sent that the device does not see.

@@ -1,0 +1,230 @@
+//! Control side of a device: features, configuration, reset, and the setting up of its queues.
+
+use super::error::{Error, Fault};
+use super::feature;
+use super::queue::{Queue, SIZE_MAX};
+use super::receive::ReceiveRing;
+use super::transmit::TransmitRing;
+use super::transport::{Doorbell, Events, Interrupt, Kind, Transport};
+use crate::memory::PAGE_BYTES;
+use alloc::boxed::Box;
+use core::fmt;
+
+/// A device before and while a driver uses it. It is reset when dropped, which is to be before its queues
+/// are.
+pub struct Control {
+    kind: Kind,
+    transport: Box<dyn Transport>,
+    event_index: bool,
+}
+
+/// A pair of queues with their interrupt: all that one CPU needs to receive and to send. Neither half needs
+/// the control side for that.
+#[derive(Debug)]
+pub struct QueuePair {
+    /// What comes in.
+    pub receive: ReceiveRing,
+    /// What goes out.
+    pub transmit: TransmitRing,
+    /// Says that either has news.
+    pub interrupt: Interrupt,
+}
+
+/// How large a pair is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PairSettings {
+    /// Buffers to receive into.
+    pub receive_buffers: u16,
+    /// Bytes in each.
+    pub receive_buffer_bytes: usize,
+    /// Buffers that can be on their way out.
+    pub transmit_buffers: u16,
+    /// Memory for all of them.
+    pub transmit_bytes: usize,
+    /// The longest.
+    pub transmit_buffer_bytes_max: usize,
+}
+
+impl Control {
+    pub(super) fn new(kind: Kind, transport: Box<dyn Transport>) -> Self {
+        Self { kind, transport, event_index: false }
+    }
+
+    /// What it is for.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Resets the device and agrees on features (3.1.1): those of `wanted` that it offers and that
+    /// `choose` leaves. [`feature::VERSION_1`] is always among them.
+    pub fn negotiate(
+        &mut self,
+        wanted: u64,
+        choose: impl FnOnce(u64) -> u64,
+    ) -> Result<u64, Error> {
+        self.reset()?;
+        self.transport.set_status(status::ACKNOWLEDGE | status::DRIVER);
+        let offered = self.transport.offered();
+        if offered & feature::VERSION_1 == 0 {
+            return Err(Error::Unsupported("modern virtio"));
+        }
+        let agreed = choose(offered & wanted) & offered & wanted | feature::VERSION_1;
+        self.transport.accept(agreed);
+        self.transport.set_status(status::FEATURES_CHOSEN);
+        if self.transport.status() & status::FEATURES_OK == 0 {
+            return Err(Error::Unsupported("the chosen features"));
+        }
+        self.event_index = agreed & feature::EVENT_IDX != 0;
+        self.transport.attach_configuration()?;
+        Ok(agreed)
+    }
+
+    /// Sets a pair of queues up, by its number: queues `2 * pair` to receive and `2 * pair + 1` to send, as a
+    /// network device has them (5.1.2). Its interrupts come to this CPU.
+    ///
+    /// Both numbers of buffers are rounded to powers of two that the device can take, and there are
+    /// half as many to send as it has descriptors for; bytes to receive into are rounded so that they fill
+    /// pages.
+    pub fn queue_pair(&mut self, pair: u16, settings: &PairSettings) -> Result<QueuePair, Error> {
+        let interrupt = self.transport.pair_interrupt(pair)?;
+        let receive = self.receive_ring(pair, settings)?;
+        let transmit = self.transmit_ring(pair, settings)?;
+        Ok(QueuePair { receive, transmit, interrupt })
+    }
+
+    /// Sets a pair up anew after [`Control::negotiate`] has reset the device, on rings that an earlier
+    /// negotiation of the same features made. What was in them is lost.
+    pub fn restart_queue_pair(
+        &mut self,
+        pair: u16,
+        receive: &mut ReceiveRing,
+        transmit: &mut TransmitRing,
+    ) -> Result<(), Error> {
+        let (queue, size) = (2 * pair, receive.buffers());
+        self.check_size(queue, size)?;
+        let at = receive.restart();
+        receive.set_doorbell(self.transport.start_queue(queue, pair, size, at)?);
+        let (queue, size) = (2 * pair + 1, transmit.descriptors());
+        self.check_size(queue, size)?;
+        let at = transmit.restart();
+        transmit.set_doorbell(self.transport.start_queue(queue, pair, size, at)?);
+        Ok(())
+    }
+
+    /// Sets the only queue of a device up.
+    pub(super) fn only_queue(&mut self, size: u16) -> Result<(Queue, Box<dyn Doorbell>), Error> {
+        let size = self.queue_size(0, size)?;
+        let queue = Queue::new(size, false).ok_or(Error::OutOfMemory)?;
+        let doorbell = self.transport.start_queue(0, 0, size, queue.addresses())?;
+        Ok((queue, doorbell))
+    }
+
+    /// Tells the device to go (3.1.1, step 8).
+    pub fn start(&mut self) {
+        self.transport.set_status(status::FEATURES_CHOSEN | status::DRIVER_OK);
+    }
+
+    /// Gives the device up for broken: it is reset, and stays so.
+    pub fn stop(&mut self) {
+        self.transport.set_status(status::FAILED);
+        self.transport.set_status(status::RESET);
+    }
+
+    /// What happened since this was last asked. An interrupt pin is low afterwards, so that the next
+    /// event raises it anew: ask before waiting.
+    pub fn take_events(&mut self) -> Events {
+        self.transport.take_events()
+    }
+
+    /// Whether the device says that it cannot go on (2.1.2).
+    pub fn needs_reset(&self) -> bool {
+        self.transport.status() & status::NEEDS_RESET != 0
+    }
+
+    /// A byte of the device's configuration; 0 when it is not that long.
+    pub fn configuration(&self, offset: usize) -> u8 {
+        self.transport.configuration(offset).unwrap_or(0)
+    }
+
+    /// Two consecutive bytes of it, as one number.
+    pub fn configuration_u16(&self, offset: usize) -> u16 {
+        u16::from_le_bytes([self.configuration(offset), self.configuration(offset + 1)])
+    }
+
+    fn reset(&mut self) -> Result<(), Error> {
+        const POLLS_MAX: u32 = 1_000_000;
+        self.transport.set_status(status::RESET);
+        let done = (0..POLLS_MAX).any(|_| self.transport.status() == status::RESET);
+        if done { Ok(()) } else { Err(Error::Broken(Fault::NeedsReset)) }
+    }
+
+    fn receive_ring(&mut self, pair: u16, settings: &PairSettings) -> Result<ReceiveRing, Error> {
+        let queue = 2 * pair;
+        let size = self.queue_size(queue, settings.receive_buffers)?;
+        let align = PAGE_BYTES / usize::from(size).min(64);
+        let bytes = settings.receive_buffer_bytes.next_multiple_of(align);
+        let mut ring = ReceiveRing::new(size, bytes, self.event_index)?;
+        ring.set_doorbell(self.transport.start_queue(queue, pair, size, ring.addresses())?);
+        Ok(ring)
+    }
+
+    fn transmit_ring(&mut self, pair: u16, settings: &PairSettings) -> Result<TransmitRing, Error> {
+        let queue = 2 * pair + 1;
+        let descriptors = self.queue_size(queue, settings.transmit_buffers.saturating_mul(2))?;
+        let buffers = descriptors / 2;
+        if buffers == 0 {
+            return Err(Error::Unsupported("buffers in two parts"));
+        }
+        let mut ring = TransmitRing::new(
+            buffers,
+            settings.transmit_bytes,
+            settings.transmit_buffer_bytes_max,
+            self.event_index,
+        )?;
+        ring.set_doorbell(self.transport.start_queue(
+            queue,
+            pair,
+            descriptors,
+            ring.addresses(),
+        )?);
+        Ok(ring)
+    }
+
+    fn queue_size(&mut self, index: u16, wanted: u16) -> Result<u16, Error> {
+        let offered = self.transport.queue_size_max(index).min(SIZE_MAX.into()) as u16;
+        match wanted.min(offered).checked_ilog2() {
+            Some(exponent) => Ok(1 << exponent),
+            None => Err(Error::Unsupported("enough queues")),
+        }
+    }
+
+    fn check_size(&mut self, index: u16, size: u16) -> Result<(), Error> {
+        let same = self.queue_size(index, size)? == size;
+        if same { Ok(()) } else { Err(Error::Unsupported("what it offered before")) }
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        self.transport.set_status(status::RESET);
+    }
+}
+
+impl fmt::Debug for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Control").field("kind", &self.kind).finish_non_exhaustive()
+    }
+}
+
+/// The status register's values (2.1).
+mod status {
+    /// Nothing yet: writing it resets the device.
+    pub(super) const RESET: u8 = 0;
+    pub(super) const ACKNOWLEDGE: u8 = 1;
+    pub(super) const DRIVER: u8 = 1 << 1;
+    pub(super) const DRIVER_OK: u8 = 1 << 2;
+    pub(super) const FEATURES_OK: u8 = 1 << 3;
+    pub(super) const NEEDS_RESET: u8 = 1 << 6;
+    pub(super) const FAILED: u8 = 1 << 7;
+    pub(super) const FEATURES_CHOSEN: u8 = ACKNOWLEDGE | DRIVER | FEATURES_OK;
+}
