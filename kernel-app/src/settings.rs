@@ -7,7 +7,5 @@
 
 pub mod http;
 pub mod network;
-#[cfg(feature = "rpc")]
 pub mod rpc;
-#[cfg(feature = "zmq")]
 pub mod zmq;

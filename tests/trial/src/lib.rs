@@ -18,10 +18,10 @@ use alloc::vec::Vec;
 use aqueduct::Platform;
 use aqueduct::context::Context;
 use aqueduct::service::Line;
-use aqueduct::{app, services};
 use web::Routes;
 
 /// The product's services, the routes of this crate, and `more` routes.
+#[cfg_attr(not(feature = "http"), allow(unused_variables, reason = "routes are HTTP's"))]
 pub fn lines<P: Platform>(
     more: impl FnOnce(Routes, &Context<P>) -> Routes + 'static,
 ) -> Vec<Line<P>> {
@@ -29,16 +29,16 @@ pub fn lines<P: Platform>(
         #[cfg(feature = "http")]
         Line::new("http", |context| {
             let routes = more(routes(context), context);
-            services::http::open(context, app::routes(routes, context))
+            aqueduct::services::http::open(context, aqueduct::app::routes(routes, context))
         }),
         #[cfg(feature = "rpc")]
         Line::new("rpc", |context| {
-            services::rpc::open_with(context, |vat, directory| {
+            aqueduct::services::rpc::open_with(context, |vat, directory| {
                 relay::directory(context, vat, directory)
             })
         }),
         #[cfg(feature = "zmq")]
-        Line::new("zmq", services::zmq::open),
+        Line::new("zmq", aqueduct::services::zmq::open),
     ])
 }
 
