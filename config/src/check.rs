@@ -1,40 +1,108 @@
-//! What holds between settings.
+//! Contradictions: what must hold between settings, whatever each allows alone.
 
-use crate::Config;
+use crate::{Bundle, Config, keys};
+use alloc::{borrow::ToOwned, format, string::String};
+use core::net::IpAddr;
 
 /// Settings that contradict each other.
 pub(crate) struct Contradiction {
-    /// The settings to change, the likeliest first.
-    pub(crate) keys: [&'static str; 2],
-    pub(crate) allowed: &'static str,
+    /// The settings to change, by section and name, the likeliest first.
+    pub(crate) keys: &'static [(&'static str, &'static str)],
+    pub(crate) allowed: String,
 }
 
-/// A buffer does not start larger than it may grow.
-pub(crate) fn rings(config: &Config) -> Result<(), Contradiction> {
-    let tcp = &config.tcp;
-    if tcp.rx_ring_initial_bytes > tcp.rx_ring_max_bytes {
-        return Err(Contradiction {
-            keys: ["rx_ring_initial_bytes", "rx_ring_max_bytes"],
-            allowed: "rx_ring_initial_bytes at most rx_ring_max_bytes",
-        });
-    }
-    if tcp.tx_ring_initial_bytes > tcp.tx_ring_max_bytes {
-        return Err(Contradiction {
-            keys: ["tx_ring_initial_bytes", "tx_ring_max_bytes"],
-            allowed: "tx_ring_initial_bytes at most tx_ring_max_bytes",
-        });
-    }
-    Ok(())
+type Checked = Result<(), Contradiction>;
+
+/// What holds between sizes: checked in the file already, since no word of the command line sets one.
+pub(crate) fn sizes(config: &Config) -> Checked {
+    let (tcp, rpc, zmq) = (&config.tcp, &config.rpc, &config.zmq);
+    at_most(
+        tcp.rx_ring_initial_bytes <= tcp.rx_ring_max_bytes,
+        &[("tcp", "rx_ring_initial_bytes"), ("tcp", "rx_ring_max_bytes")],
+    )?;
+    at_most(
+        tcp.tx_ring_initial_bytes <= tcp.tx_ring_max_bytes,
+        &[("tcp", "tx_ring_initial_bytes"), ("tcp", "tx_ring_max_bytes")],
+    )?;
+    at_most(
+        rpc.unsent_bytes_high <= rpc.unsent_bytes_max,
+        &[("rpc", "unsent_bytes_high"), ("rpc", "unsent_bytes_max")],
+    )?;
+    at_most(
+        zmq.message_bytes_max <= zmq.unfinished_bytes_max,
+        &[("zmq", "message_bytes_max"), ("zmq", "unfinished_bytes_max")],
+    )
+}
+
+/// What holds of the whole: file, command line and bundle.
+pub(crate) fn whole(config: &Config, bundle: &Bundle<'_>) -> Checked {
+    reachable(config)?;
+    gateways(config)?;
+    ports(config)?;
+    site(config, bundle)
+}
+
+fn at_most(holds: bool, keys: &'static [(&'static str, &'static str); 2]) -> Checked {
+    let [(section, small), (_, large)] = *keys;
+    let allowed = || format!("{small} at most {large} in [{section}]");
+    holds.then_some(()).ok_or_else(|| Contradiction { keys, allowed: allowed() })
 }
 
 /// A machine that can never have an address serves nobody.
-pub(crate) fn reachable(config: &Config) -> Result<(), Contradiction> {
+fn reachable(config: &Config) -> Checked {
     let network = &config.network;
     if network.dhcp || network.slaac || !network.addresses.is_empty() {
         return Ok(());
     }
     Err(Contradiction {
-        keys: ["dhcp", "addresses"],
-        allowed: "one of dhcp = true, slaac = true or addresses in [network], or ip= on the command line",
+        keys: &[("network", "dhcp"), ("network", "slaac"), ("network", "addresses")],
+        allowed: "a way to an address: dhcp = true, slaac = true or addresses in [network], or ip= on the command line"
+            .to_owned(),
+    })
+}
+
+/// A router is a neighbour: in the prefix of an address, or of one that the network may give.
+fn gateways(config: &Config) -> Checked {
+    let network = &config.network;
+    let near = |gateway: &IpAddr| {
+        let given = match gateway {
+            IpAddr::V4(_) => network.dhcp,
+            IpAddr::V6(gateway) => network.slaac || gateway.is_unicast_link_local(),
+        };
+        given || network.addresses.iter().any(|cidr| cidr.contains(*gateway))
+    };
+    match network.gateways.iter().find(|gateway| !near(gateway)) {
+        None => Ok(()),
+        Some(gateway) => Err(Contradiction {
+            keys: &[("network", "gateways"), ("network", "addresses")],
+            allowed: format!("gateways within the prefix of an address, as {gateway} is not"),
+        }),
+    }
+}
+
+/// A port is one service's.
+fn ports(config: &Config) -> Checked {
+    let shared = config.ports().find(|(service, port)| {
+        config.ports().any(|(other, other_port)| other != *service && other_port == *port)
+    });
+    match shared {
+        None => Ok(()),
+        Some((_, port)) => Err(Contradiction {
+            keys: keys::PORTS,
+            allowed: format!("a port for each service, and {port} is two services'"),
+        }),
+    }
+}
+
+/// A bundle has a site; a machine without a bundle has none.
+fn site(config: &Config, bundle: &Bundle<'_>) -> Checked {
+    let root = &config.http.site_root;
+    let in_site = |path: &str| path.strip_prefix(&**root).is_some_and(|rest| rest.starts_with('/'));
+    if bundle.files().len() == 0 || bundle.files().any(|file| in_site(file.path)) {
+        return Ok(());
+    }
+    Err(Contradiction {
+        keys: &[("http", "site_root")],
+        allowed: format!("a folder of the bundle with files, and {root}/ has none"),
     })
 }

@@ -18,6 +18,8 @@ use crate::{
     error::{Origin, quoted},
     keys::{self, ADDRESSES_MAX, Value},
     network::is_host,
+    places::Places,
+    toml,
 };
 use alloc::{borrow::ToOwned, string::String};
 use core::net::IpAddr;
@@ -33,7 +35,9 @@ impl Config {
     /// The configuration of a bundle (the defaults, where it has no `appliance.toml`) under a command line.
     ///
     /// # Errors
-    /// The first fault in the file or the command line, with its place.
+    /// The first fault in the file or the command line, with its place; or settings that contradict
+    /// each other or the bundle: no way to an address, a gateway that is no neighbour, two services on
+    /// a port, no site.
     pub fn load(bundle: &Bundle<'_>, command_line: &str) -> Result<Self, ConfigError> {
         let text = match bundle.get(CONFIG_FILE) {
             Some(file) => core::str::from_utf8(file.bytes).map_err(|error| {
@@ -44,38 +48,37 @@ impl Config {
             })?,
             None => "",
         };
-        let mut config = Self::parse(CONFIG_FILE, text)?;
-        config.override_with(command_line)?;
+        let (mut config, mut places) = toml::read(Origin { file: CONFIG_FILE, text })?;
+        config.override_with(command_line, &mut places)?;
+        check::whole(&config, bundle).map_err(|contradiction| places.error(contradiction))?;
         Ok(config)
     }
 
-    /// Applies the words of a kernel command line.
-    ///
-    /// # Errors
-    /// The first word that is unknown or has a value that is not allowed; or a configuration that leaves the machine
-    /// without any way to an address.
-    pub fn override_with(&mut self, command_line: &str) -> Result<(), ConfigError> {
+    /// Applies the words of a kernel command line. The error is the first word that is unknown or has a
+    /// value that is not allowed.
+    fn override_with<'a>(
+        &mut self,
+        command_line: &'a str,
+        places: &mut Places<'a>,
+    ) -> Result<(), ConfigError> {
         let origin = Origin { file: "command line", text: command_line };
         if command_line.len() > COMMAND_LINE_BYTES_MAX {
             let allowed = alloc::format!("at most {COMMAND_LINE_BYTES_MAX} bytes");
             return Err(origin.error(COMMAND_LINE_BYTES_MAX, "more".to_owned(), allowed));
         }
+        places.read_line(origin);
         let mut overrides =
             Overrides { config: self, ipv4: false, ipv6: false, gateways: false, dns: false };
         for word in command_line.split_ascii_whitespace() {
-            overrides.word(word).map_err(|allowed| {
-                // `split_ascii_whitespace` gives parts of the line, so the difference of addresses is the offset.
-                let offset = word.as_ptr() as usize - command_line.as_ptr() as usize;
-                origin.error(offset, quoted(word), allowed)
-            })?;
+            // `split_ascii_whitespace` gives parts of the line, so the difference of addresses is the offset.
+            let offset = word.as_ptr() as usize - command_line.as_ptr() as usize;
+            match overrides.word(word) {
+                Ok(Some((section, name))) => places.in_line(section, name, offset),
+                Ok(None) => {}
+                Err(allowed) => return Err(origin.error(offset, quoted(word), allowed)),
+            }
         }
-        check::reachable(self).map_err(|failure| {
-            origin.error(
-                command_line.len(),
-                "no way to an address".to_owned(),
-                failure.allowed.to_owned(),
-            )
-        })
+        Ok(())
     }
 }
 
@@ -89,23 +92,37 @@ struct Overrides<'a> {
 }
 
 impl Overrides<'_> {
-    /// The error is what is allowed instead.
-    fn word(&mut self, word: &str) -> Result<(), String> {
+    /// Says which key the word has set; the error is what is allowed instead.
+    fn word(&mut self, word: &str) -> Result<Option<(&'static str, &'static str)>, String> {
         let (name, value) =
             word.split_once('=').map_or((word, None), |(name, value)| (name, Some(value)));
-        match (name, value) {
-            ("ip", Some("dhcp")) => self.dhcp(),
-            ("ip", Some(text)) => self.address(text)?,
-            ("gw", Some(text)) => self.gateway(text)?,
-            ("dns", Some(text)) => self.name_server(text)?,
+        Ok(Some(match (name, value) {
+            ("ip", Some("dhcp")) => {
+                self.dhcp();
+                ("network", "dhcp")
+            }
+            ("ip", Some(text)) => {
+                self.address(text)?;
+                ("network", "addresses")
+            }
+            ("gw", Some(text)) => {
+                self.gateway(text)?;
+                ("network", "gateways")
+            }
+            ("dns", Some(text)) => {
+                self.name_server(text)?;
+                ("network", "dns")
+            }
             ("http_port", Some(text)) => self.port("http", text)?,
             ("rpc_port", Some(text)) => self.port("rpc", text)?,
             ("zmq_port", Some(text)) => self.port("zmq", text)?,
-            ("log", Some(text)) => self.set("log", "level", Value::Text(text))?,
-            (name, Some(_)) if name.starts_with("virtio_mmio.") => {}
+            ("log", Some(text)) => {
+                self.set("log", "level", Value::Text(text))?;
+                ("log", "level")
+            }
+            (name, Some(_)) if name.starts_with("virtio_mmio.") => return Ok(None),
             _ => return Err(WORDS.to_owned()),
-        }
-        Ok(())
+        }))
     }
 
     fn dhcp(&mut self) {
@@ -152,8 +169,13 @@ impl Overrides<'_> {
         }
     }
 
-    fn port(&mut self, section: &str, text: &str) -> Result<(), String> {
-        self.set(section, "port", text.parse().map_or(Value::Other, Value::Number))
+    fn port(
+        &mut self,
+        section: &'static str,
+        text: &str,
+    ) -> Result<(&'static str, &'static str), String> {
+        self.set(section, "port", text.parse().map_or(Value::Other, Value::Number))?;
+        Ok((section, "port"))
     }
 
     /// Sets a key of the file by its rule.
@@ -172,8 +194,15 @@ mod tests {
     use std::{string::ToString, vec::Vec};
 
     fn load(command_line: &str) -> Result<Config, ConfigError> {
-        let mut config = Config::default();
-        config.override_with(command_line).map(|()| config)
+        Config::load(&Bundle::default(), command_line)
+    }
+
+    fn load_with(file: &str, command_line: &str) -> Result<Config, ConfigError> {
+        let mut writer = crate::cpio::Writer::new();
+        writer.file(CONFIG_FILE, file.as_bytes(), 0).unwrap();
+        writer.file("site/index.html", b"hello", 0).unwrap();
+        let archive = writer.finish();
+        Config::load(&Bundle::parse(&archive).unwrap(), command_line)
     }
 
     #[test]
@@ -199,8 +228,7 @@ mod tests {
     #[test]
     fn the_command_line_wins_over_the_file() {
         let file = "[network]\ndhcp = false\naddresses = [\"10.0.0.1/8\", \"fd00::1/64\"]\ngateways = [\"10.0.0.9\"]\n";
-        let mut config = Config::parse("appliance.toml", file).unwrap();
-        config.override_with("ip=dhcp gw=10.0.0.8").unwrap();
+        let config = load_with(file, "ip=dhcp gw=10.0.0.8").unwrap();
         assert!(config.network.dhcp);
         assert_eq!(config.network.addresses.len(), 1);
         assert_eq!(config.network.gateways, ["10.0.0.8".parse::<IpAddr>().unwrap()]);
@@ -213,6 +241,8 @@ mod tests {
             ("log=info ip=10.9.0.2/33", 10, "ip=dhcp or an address"),
             ("gw=nowhere", 1, "addresses of routers"),
             ("gw=10.0.0.1 gw=10.0.0.2", 13, "one per family"),
+            ("log=info rpc_port=80", 10, "80 is two services'"),
+            ("ip=10.9.0.2/24 gw=10.9.1.1", 16, "as 10.9.1.1 is not"),
             ("log=loud", 1, "\"trace\""),
             ("http_port=0", 1, "from 1 to 65535"),
             ("http_port=-1", 1, "from 1 to 65535"),
@@ -238,10 +268,75 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_without_any_address_is_refused() {
-        let mut config = Config::default();
-        (config.network.dhcp, config.network.slaac) = (false, false);
-        assert!(config.override_with("").unwrap_err().allowed.contains("dhcp = true"));
-        config.override_with("ip=10.9.0.2/24").unwrap();
+    fn contradictions_are_refused_where_they_stand() {
+        for (file, line, sentence) in [
+            (
+                "[network]\ndhcp = false\nslaac = false",
+                "",
+                "appliance.toml:2:1: found `dhcp = false`; allowed: a way to an address",
+            ),
+            (
+                "[network]\nslaac = false\naddresses = [\"10.9.0.2/24\"]\ndhcp = false\ngateways = [\"10.9.1.1\"]",
+                "",
+                "appliance.toml:5:1: found `gateways = [\"10.9.1.1\"]`; allowed: gateways within",
+            ),
+            (
+                "[network]\nslaac = false\ngateways = [\"fd00::1\"]",
+                "",
+                "appliance.toml:3:1: found `gateways = [\"fd00::1\"]`; allowed: gateways within",
+            ),
+            (
+                "[network]\ngateways = [\"10.9.1.1\"]",
+                "ip=10.9.0.2/24",
+                "appliance.toml:2:1: found `gateways = [\"10.9.1.1\"]`; allowed: gateways within",
+            ),
+            (
+                "[zmq]\nport = 7000\n",
+                "",
+                "appliance.toml:2:1: found `port = 7000`; allowed: a port for each service, and 7000 is",
+            ),
+            (
+                "[zmq]\nport = 9000\n",
+                "http_port=9000",
+                "command line:1:1: found `http_port=9000`; allowed: a port for each service",
+            ),
+            (
+                "[http]\nsite_root = \"sit\"",
+                "",
+                "appliance.toml:2:1: found `site_root = \"sit\"`; allowed: a folder of the bundle with files",
+            ),
+        ] {
+            let error = load_with(file, line).expect_err(file).to_string();
+            assert!(error.starts_with(sentence), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_only_looks_like_a_contradiction_is_taken() {
+        for (file, line) in [
+            ("[network]\ndhcp = false\nslaac = false", "ip=10.9.0.2/24"),
+            ("[network]\ngateways = [\"10.9.1.1\", \"fd00::1\"]", ""),
+            (
+                "[network]\nslaac = false\naddresses = [\"fd00::2/64\"]\ngateways = [\"fe80::1\"]",
+                "",
+            ),
+            ("[rpc]\nport = 0\n[zmq]\nport = 0", ""),
+            ("[http]\nport = 7000", "rpc_port=0"),
+        ] {
+            load_with(file, line).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_bundle_without_a_site_is_refused() {
+        let mut writer = crate::cpio::Writer::new();
+        writer.file(CONFIG_FILE, b"", 0).unwrap();
+        writer.file("site.txt", b"", 0).unwrap();
+        let archive = writer.finish();
+        let error = Config::load(&Bundle::parse(&archive).unwrap(), "").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "appliance.toml:1:1: found the defaults; allowed: a folder of the bundle with files, and site/ has none"
+        );
     }
 }

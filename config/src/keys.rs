@@ -291,6 +291,9 @@ pub(crate) static KEYS: &[Key] = &[
     key("shutdown", "drain_seconds", seconds(0, 3600, |c| &mut c.shutdown.drain)),
 ];
 
+/// The keys of ports, as [`Config::ports`] has them.
+pub(crate) const PORTS: &[(&str, &str)] = &[("http", "port"), ("rpc", "port"), ("zmq", "port")];
+
 /// The key of that name, with its place in `KEYS`.
 pub(crate) fn find(section: &str, name: &str) -> Option<(usize, &'static Key)> {
     KEYS.iter().enumerate().find(|(_, key)| key.section == section && key.name == name)

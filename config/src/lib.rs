@@ -30,6 +30,7 @@ pub mod cpio;
 mod error;
 mod keys;
 mod network;
+mod places;
 mod schema;
 mod toml;
 

@@ -27,6 +27,21 @@ impl FromStr for Cidr {
     }
 }
 
+impl Cidr {
+    /// Whether the address is in the network of this one.
+    #[must_use]
+    pub fn contains(&self, other: IpAddr) -> bool {
+        let differ = match (self.address, other) {
+            (IpAddr::V4(own), IpAddr::V4(other)) => {
+                u128::from(own.to_bits() ^ other.to_bits()) << 96
+            }
+            (IpAddr::V6(own), IpAddr::V6(other)) => own.to_bits() ^ other.to_bits(),
+            _ => return false,
+        };
+        differ.leading_zeros() >= u32::from(self.prefix)
+    }
+}
+
 impl fmt::Display for Cidr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.address, self.prefix)
@@ -57,6 +72,24 @@ mod tests {
     fn cidr_keeps_the_host_part() {
         for text in ["10.9.0.2/24", "192.168.1.1/32", "fd00::2/64", "::1/128"] {
             assert_eq!(text.parse::<Cidr>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_network_has_those_with_the_same_prefix() {
+        for (cidr, other, contains) in [
+            ("10.9.0.2/24", "10.9.0.255", true),
+            ("10.9.0.2/24", "10.9.1.2", false),
+            ("10.9.0.2/32", "10.9.0.2", true),
+            ("10.9.0.2/32", "10.9.0.3", false),
+            ("10.9.0.2/1", "127.0.0.1", true),
+            ("10.9.0.2/24", "::ffff:10.9.0.3", false),
+            ("fd00::2/64", "fd00::ffff:0:0:1", true),
+            ("fd00::2/64", "fd00:0:0:1::1", false),
+            ("fd00::2/128", "fd00::2", true),
+        ] {
+            let cidr: Cidr = cidr.parse().unwrap();
+            assert_eq!(cidr.contains(other.parse().unwrap()), contains, "{cidr} {other}");
         }
     }
 

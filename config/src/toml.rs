@@ -5,8 +5,9 @@ use crate::{
     Config, ConfigError, check,
     error::{Origin, quoted},
     keys::{self, KEYS, Key, Rule, Value},
+    places::Places,
 };
-use alloc::{borrow::Cow, borrow::ToOwned, format, string::String, vec, vec::Vec};
+use alloc::{borrow::Cow, borrow::ToOwned, format, string::String, vec::Vec};
 use toml_parser::{
     Expected, ParseError, Source, Span,
     decoder::ScalarKind,
@@ -25,21 +26,24 @@ impl Config {
     /// The first thing that is not TOML, not known, given twice, of the wrong type or out of range.
     pub fn parse(file: &str, text: &str) -> Result<Self, ConfigError> {
         let origin = Origin { file, text };
-        if text.len() > FILE_BYTES_MAX {
-            let found = format!("a file of {} bytes", text.len());
-            return Err(origin.error(0, found, format!("at most {FILE_BYTES_MAX} bytes")));
-        }
-        let source = Source::new(text);
-        let mut reader = Reader::new(origin, source);
-        for event in events(origin, source)? {
-            reader.event(event)?;
-        }
-        check::rings(&reader.config).map_err(|failure| {
-            let (offset, found) = reader.place(&failure.keys);
-            origin.error(offset, found, failure.allowed.to_owned())
-        })?;
-        Ok(reader.config)
+        Ok(read(origin)?.0)
     }
+}
+
+/// The defaults, changed by what the file says, and where it says that.
+pub(crate) fn read(origin: Origin<'_>) -> Result<(Config, Places<'_>), ConfigError> {
+    if origin.text.len() > FILE_BYTES_MAX {
+        let found = format!("a file of {} bytes", origin.text.len());
+        return Err(origin.error(0, found, format!("at most {FILE_BYTES_MAX} bytes")));
+    }
+    let source = Source::new(origin.text);
+    let mut reader = Reader::new(origin, source);
+    for event in events(origin, source)? {
+        reader.event(event)?;
+    }
+    let Reader { config, places, .. } = reader;
+    check::sizes(&config).map_err(|contradiction| places.error(contradiction))?;
+    Ok((config, places))
 }
 
 fn events(origin: Origin<'_>, source: Source<'_>) -> Result<Vec<Event>, ConfigError> {
@@ -59,8 +63,7 @@ struct Reader<'a> {
     origin: Origin<'a>,
     source: Source<'a>,
     config: Config,
-    /// Where each key of `KEYS` was given.
-    given: Vec<Option<Span>>,
+    places: Places<'a>,
     sections: Vec<&'static str>,
     state: State,
 }
@@ -83,7 +86,7 @@ impl<'a> Reader<'a> {
             origin,
             source,
             config: Config::default(),
-            given: vec![None; KEYS.len()],
+            places: Places::new(origin),
             sections: Vec::new(),
             state: State::Section(None),
         }
@@ -147,11 +150,8 @@ impl<'a> Reader<'a> {
                 KEYS.iter().filter(|key| key.section == section).map(|key| key.name).collect();
             return Err(self.refuse(event, format!("in [{section}] the keys {}", names.join(", "))));
         };
-        if let Some(given) = self.given.get_mut(index) {
-            if given.is_some() {
-                return Err(self.refuse(event, "each key once".to_owned()));
-            }
-            *given = Some(event.span());
+        if !self.places.in_file(index, event.span().start()) {
+            return Err(self.refuse(event, "each key once".to_owned()));
         }
         Ok(key)
     }
@@ -219,17 +219,6 @@ impl<'a> Reader<'a> {
     fn refuse(&self, event: Event, allowed: String) -> ConfigError {
         let found = self.source.get(event).map_or("", |raw| raw.as_str());
         self.origin.error(event.span().start(), quoted(found), allowed)
-    }
-
-    /// Where the first of these keys that was given stands, and the line there.
-    fn place(&self, names: &[&str]) -> (usize, String) {
-        let span = names.iter().find_map(|name| {
-            let index = KEYS.iter().position(|key| key.name == *name)?;
-            self.given.get(index).copied().flatten()
-        });
-        let start = span.map_or(0, |span| span.start());
-        let line = self.origin.text.get(start..).and_then(|rest| rest.lines().next());
-        (start, quoted(line.unwrap_or("")))
     }
 }
 
@@ -370,11 +359,11 @@ mod tests {
         );
         assert_eq!(
             refused("[tcp]\nrx_ring_max_bytes = 1024"),
-            "a.toml:2:1: found `rx_ring_max_bytes = 1024`; allowed: rx_ring_initial_bytes at most rx_ring_max_bytes"
+            "a.toml:2:1: found `rx_ring_max_bytes = 1024`; allowed: rx_ring_initial_bytes at most rx_ring_max_bytes in [tcp]"
         );
         assert_eq!(
             refused("[tcp]\ntx_ring_initial_bytes = 1_000_000 # fast"),
-            "a.toml:2:1: found `tx_ring_initial_bytes = 1_000_000 # fast`; allowed: tx_ring_initial_bytes at most tx_ring_max_bytes"
+            "a.toml:2:1: found `tx_ring_initial_bytes = 1_000_000 # fast`; allowed: tx_ring_initial_bytes at most tx_ring_max_bytes in [tcp]"
         );
     }
 

@@ -4,8 +4,9 @@ use command::{
     failure::{Failure, OrSay, Result, fail},
     paths,
 };
-use config::{CONFIG_FILE, Config, NAMES_FILE, cpio::Writer};
+use config::{Bundle, CONFIG_FILE, Config, NAMES_FILE, cpio::Writer};
 use flate2::{Compression, GzBuilder};
+use flow::registry::StaticRegistry;
 use std::{
     io::Write,
     path::{Path, PathBuf},
@@ -54,9 +55,9 @@ pub fn pack(folder: &Path) -> Result<Vec<u8>> {
     let mut files = Vec::new();
     let config = configuration(folder)?;
     let site = folder.join(&config.http.site_root);
-    if !site.is_dir() {
+    if !site.is_dir() || walk(folder, &config.http.site_root)?.is_empty() {
         fail!(
-            "{} has no folder `{}`: put the pages there, or name another site_root in {CONFIG_FILE}",
+            "{} has no folder `{}` with files: put the pages there, or name another site_root in {CONFIG_FILE}",
             folder.display(),
             config.http.site_root
         );
@@ -80,7 +81,9 @@ pub fn pack(folder: &Path) -> Result<Vec<u8>> {
             .file(&file.path, &file.bytes, file.mtime)
             .map_err(|error| Failure(format!("{}: {error}", file.path)))?;
     }
-    Ok(writer.finish())
+    let archive = writer.finish();
+    check(&archive)?;
+    Ok(archive)
 }
 
 /// Makes an archive of exactly these files, all of one age; the configuration among them is not checked.
@@ -97,7 +100,23 @@ pub fn of(files: &[(&str, &[u8])]) -> Result<Vec<u8>> {
     Ok(writer.finish())
 }
 
-/// The configuration of a folder, checked; the defaults if it has none.
+/// Refuses a bundle that the appliance would not start with, in the appliance's words: everything
+/// here is what it calls itself.
+///
+/// # Errors
+///
+/// What is wrong, where, and what is allowed instead.
+pub fn check(archive: &[u8]) -> Result {
+    let bundle = Bundle::parse(archive).map_err(|error| Failure(error.to_string()))?;
+    Config::load(&bundle, "").map_err(|error| Failure(error.to_string()))?;
+    if let Some(file) = bundle.get(NAMES_FILE) {
+        StaticRegistry::parse(file.bytes)
+            .map_err(|error| Failure(format!("{NAMES_FILE}:{error}")))?;
+    }
+    Ok(())
+}
+
+/// The configuration of a folder, its file checked; the defaults if it has none.
 pub fn configuration(folder: &Path) -> Result<Config> {
     if !folder.is_dir() {
         fail!(
@@ -194,7 +213,6 @@ fn compressed(file: &Item, files: &[Item]) -> Option<Item> {
 mod tests {
     use super::*;
     use command::paths::Scratch;
-    use config::Bundle;
     use std::{fs, io::Read};
 
     fn folder(files: &[(&str, &str)]) -> Scratch {
@@ -265,6 +283,37 @@ mod tests {
         let empty = folder(&[("readme", "")]);
         assert!(pack(&empty.path("")).unwrap_err().to_string().contains("has no folder `site`"));
         assert!(pack(&empty.path("readme")).unwrap_err().to_string().contains("is not a folder"));
+    }
+
+    #[test]
+    fn what_a_boot_would_refuse_makes_no_bundle() {
+        for (file, text, sentence) in [
+            (
+                CONFIG_FILE,
+                "[zmq]\nport = 80\n",
+                "appliance.toml:2:1: found `port = 80`; allowed: a port for",
+            ),
+            (
+                CONFIG_FILE,
+                "[network]\ndhcp = false\nslaac = false\n",
+                "appliance.toml:2:1: found `dhcp = false`; allowed: a way to an address",
+            ),
+            (
+                CONFIG_FILE,
+                "[network]\nslaac = false\naddresses = [\"fd00::2/64\"]\ngateways = [\"fd01::1\"]\n",
+                "appliance.toml:4:1: found `gateways = [\"fd01::1\"]`; allowed: gateways within",
+            ),
+            (NAMES_FILE, "a b c d:1\nx\n", "names:2: found `x`; allowed: four words"),
+        ] {
+            let bad = folder(&[("site/index.html", "hello"), (file, text)]);
+            let said = pack(&bad.path("")).unwrap_err().to_string();
+            assert!(said.starts_with(sentence), "{said}");
+        }
+        let empty = folder(&[("readme", "")]);
+        fs::create_dir_all(empty.path("site")).unwrap();
+        assert!(
+            pack(&empty.path("")).unwrap_err().to_string().contains("has no folder `site` with")
+        );
     }
 
     #[test]
