@@ -6,7 +6,7 @@ use crate::service::{Line, Services, StartError, Table};
 use crate::{Platform, registry, services};
 use alloc::string::String;
 use alloc::vec::Vec;
-use config::{Config, Shutdown};
+use config::{Config, Shutdown, Tasks};
 use core::cell::Cell;
 use core::time::Duration;
 use flow::time::Timers;
@@ -51,6 +51,8 @@ impl App {
         context: &Context<P>,
         table: &impl Table,
     ) -> Result<Self, StartError> {
+        let Tasks { tasks_max } = context.config.tasks;
+        context.spawner.limit_tasks(tasks_max);
         let lines = table.lines();
         let carried: Vec<_> = lines.iter().map(|line| line.name).collect();
         for (service, port) in absent(&context.config, &carried) {

@@ -12,7 +12,10 @@ use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::fmt;
+use core::task::{self, Poll, ready};
 use core::time::Duration;
+use flow::task::Spawner;
+use flow::{Address, FlowError, Listener};
 
 /// A service that runs.
 pub trait Service {
@@ -95,16 +98,37 @@ impl Services {
     }
 }
 
-/// Listens on a port for a service, and says so in the log.
+/// Listens on a port for a service, and says so in the log. Connections are accepted while there are
+/// fewer tasks than `tasks_max`.
 pub fn listen<P: Platform>(
     context: &Context<P>,
     service: &'static str,
     port: u16,
-) -> Result<P::Listener, StartError> {
+) -> Result<Admission<P::Listener>, StartError> {
     let listener = context.platform.listen(port, context.config.tcp.listen_backlog);
     let listener = listener.map_err(|reason| StartError { service, port, reason })?;
     log::info!("{service} on port {port}");
-    Ok(listener)
+    Ok(Admission { listener, spawner: context.spawner.clone() })
+}
+
+/// Admission control: a listener that accepts only while there is room for the task that a connection
+/// needs. The others wait in the listener's backlog.
+pub struct Admission<L> {
+    listener: L,
+    spawner: Spawner,
+}
+
+impl<L: Listener> Listener for Admission<L> {
+    type Flow = L::Flow;
+
+    fn poll_accept(&mut self, cx: &mut task::Context<'_>) -> Poll<Result<L::Flow, FlowError>> {
+        ready!(self.spawner.poll_room(cx));
+        self.listener.poll_accept(cx)
+    }
+
+    fn local(&self) -> Address {
+        self.listener.local()
+    }
 }
 
 /// A port of the table cannot be opened.

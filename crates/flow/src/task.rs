@@ -266,6 +266,34 @@ mod tests {
     }
 
     #[test]
+    fn room_for_tasks_is_waited_for() {
+        let executor = Executor::new(catch);
+        let spawner = executor.spawner();
+        let first = spawner.spawn("first", pending());
+        assert!(block_on(poll_fn(|cx| spawner.poll_room(cx).map(|()| true))));
+        spawner.limit_tasks(2);
+        let admitted = Rc::new(Cell::new(0));
+        let (count, gate) = (admitted.clone(), spawner.clone());
+        spawner.spawn("accepts", async move {
+            loop {
+                poll_fn(|cx| gate.poll_room(cx)).await;
+                count.set(count.get() + 1);
+                gate.spawn("admitted", pending());
+            }
+        });
+        executor.run(100);
+        assert_eq!(admitted.get(), 0);
+        assert!(spawner.cancel(first));
+        executor.run(100);
+        assert_eq!((admitted.get(), spawner.tasks().len()), (1, 2));
+        spawner.limit_tasks(5);
+        let admitted = spawner.tasks().into_iter().find(|task| task.name == "admitted");
+        assert!(spawner.cancel(admitted.unwrap().id));
+        executor.run(100);
+        assert_eq!(spawner.tasks().len(), 5);
+    }
+
+    #[test]
     fn a_waker_kept_past_its_task_is_harmless() {
         let executor = Executor::new(catch);
         let kept = Rc::new(RefCell::new(None));

@@ -9,7 +9,7 @@ use aqueduct::app::{App, explain};
 use aqueduct::context::Context;
 use aqueduct::service::{Services, Table};
 use aqueduct::{registry, runtime};
-use config::{Bundle, Config};
+use config::{Bundle, Config, Log};
 use flow::registry::Registry;
 use flow::task::Executor;
 use flow::time::Timers;
@@ -20,7 +20,8 @@ pub(crate) fn run(table: &impl Table) -> Result<(), String> {
         .map_err(|error| alloc::format!("the boot module is no bundle: {error}"))?;
     let config = Config::load(&bundle, machine::start_info::command_line())
         .map_err(|error| error.to_string())?;
-    log::set_max_level(config.log.level);
+    let Log { level } = config.log;
+    log::set_max_level(level);
     if let Some(seed) = machine::virtio::rng::seed() {
         machine::entropy::add(&seed);
     }

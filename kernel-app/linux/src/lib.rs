@@ -12,8 +12,9 @@ use aqueduct::app::{App, explain};
 use aqueduct::context::Context;
 use aqueduct::platform::{Driver, Platform};
 use aqueduct::service::{Services, Table};
+use aqueduct::settings::network::SocketSettings;
 use aqueduct::{log_ring, registry, runtime};
-use config::{Bundle, Config};
+use config::{Bundle, Config, Log};
 use flow::task::Executor;
 use flow::time::Timers;
 use options::Options;
@@ -47,7 +48,8 @@ fn fail(message: &str) -> ExitCode {
 fn serve(table: &impl Table, options: &Options) -> Result<(), String> {
     let bundle = bundle::load(&options.bundle)?;
     let config = options.configuration(&bundle)?;
-    log_ring::install(process::LOG, config.log.level);
+    let Log { level } = config.log;
+    log_ring::install(process::LOG, level);
     match &options.tap {
         Some(name) => {
             let tap = TapProcess::new(name, &config)?;
@@ -55,7 +57,9 @@ fn serve(table: &impl Table, options: &Options) -> Result<(), String> {
             serve_on(tap, platform, table, config, bundle)
         }
         None => {
-            let process = Process::new(options.address).map_err(|error| error.to_string())?;
+            let settings = SocketSettings::new(&config.tcp);
+            let process =
+                Process::new(options.address, settings).map_err(|error| error.to_string())?;
             let platform = process.platform();
             serve_on(process, platform, table, config, bundle)
         }

@@ -3,6 +3,7 @@
 use crate::sockets::{KernelConnector, KernelListener, Reactor};
 use aqueduct::log_ring::Outlet;
 use aqueduct::platform::{Driver, ListenError, Platform};
+use aqueduct::settings::network::SocketSettings;
 use mio::{Interest, Registry, Token};
 use rustix::rand::GetRandomFlags;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -93,8 +94,8 @@ pub(crate) struct Process {
 
 impl Process {
     /// A process whose services listen on `address`, and that SIGINT and SIGTERM stop.
-    pub(crate) fn new(address: IpAddr) -> io::Result<Self> {
-        let reactor = Reactor::new()?;
+    pub(crate) fn new(address: IpAddr, settings: SocketSettings) -> io::Result<Self> {
+        let reactor = Reactor::new(settings)?;
         let stop = Stop::on_signals(reactor.registry())?;
         Ok(Self { reactor, address, stop })
     }

@@ -7,12 +7,15 @@ mod connect;
 mod flow;
 mod listen;
 
+use aqueduct::settings::network::SocketSettings;
 use mio::event::Source;
 use mio::{Events, Interest, Poll, Registry, Token};
+use rustix::net::sockopt;
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::os::fd::AsFd;
 use std::rc::{Rc, Weak};
-use std::task::Waker;
+use std::task::{Context, Poll as TaskPoll, Waker};
 use std::time::Duration;
 
 pub use connect::KernelConnector;
@@ -32,12 +35,15 @@ pub struct Reactor(Rc<Inner>);
 
 impl Reactor {
     /// A reactor without sockets.
-    pub fn new() -> io::Result<Self> {
+    pub fn new(settings: SocketSettings) -> io::Result<Self> {
         let poll = Poll::new()?;
         let registry = poll.registry().try_clone()?;
         Ok(Self(Rc::new(Inner {
             poll: RefCell::new(poll),
             registry,
+            settings,
+            connections: Cell::new(0),
+            refused: RefCell::default(),
             slots: RefCell::new(Vec::new()),
             free: RefCell::new(Vec::new()),
             unsent: RefCell::new(Vec::new()),
@@ -94,6 +100,37 @@ impl Reactor {
         Ok(Registration { reactor: self.clone(), slot, ready })
     }
 
+    /// Ready while there are fewer connections than there may be.
+    fn poll_place(&self, cx: &mut Context<'_>) -> TaskPoll<()> {
+        if self.has_place() {
+            return TaskPoll::Ready(());
+        }
+        self.0.refused.borrow_mut().push(cx.waker().clone());
+        TaskPoll::Pending
+    }
+
+    fn has_place(&self) -> bool {
+        self.0.connections.get() < self.0.settings.connections_max
+    }
+
+    /// What the operator said of connections. A listener's are inherited by what it accepts (tcp(7)).
+    fn apply_settings(&self, socket: impl AsFd) -> io::Result<()> {
+        let SocketSettings { user_timeout, keep_alive, connections_max: _, listen_backlog: _ } =
+            self.0.settings;
+        let milliseconds = user_timeout.as_millis().try_into().unwrap_or(u32::MAX);
+        sockopt::set_tcp_user_timeout(&socket, milliseconds)?;
+        if let Some(silence) = keep_alive {
+            sockopt::set_tcp_keepidle(&socket, silence)?;
+            sockopt::set_socket_keepalive(&socket, true)?;
+        }
+        Ok(())
+    }
+
+    fn take_place(&self) -> Place {
+        self.0.connections.set(self.0.connections.get() + 1);
+        Place(self.clone())
+    }
+
     /// One buffer serves all reads: the reactor has one thread, and a read ends before the next.
     fn with_scratch<R>(&self, body: impl FnOnce(&mut [u8]) -> R) -> R {
         let mut scratch = self.0.scratch.take();
@@ -122,12 +159,27 @@ impl Reactor {
 struct Inner {
     poll: RefCell<Poll>,
     registry: Registry,
+    settings: SocketSettings,
+    connections: Cell<usize>,
+    /// Who waits for there to be fewer.
+    refused: RefCell<Vec<Waker>>,
     slots: RefCell<Vec<Option<Rc<Ready>>>>,
     free: RefCell<Vec<usize>>,
     unsent: RefCell<Vec<Weak<Outgoing>>>,
     /// Finished by tasks that are gone, with bytes that the kernel has not taken yet.
     lingering: RefCell<Vec<Rc<Outgoing>>>,
     scratch: Cell<Box<[u8]>>,
+}
+
+/// A connection among those that there may be; given up when it is dropped.
+struct Place(Reactor);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let inner = &*self.0.0;
+        inner.connections.set(inner.connections.get() - 1);
+        inner.refused.take().into_iter().for_each(Waker::wake);
+    }
 }
 
 /// A socket's place in the reactor; given up when it is dropped (the kernel forgets a closed

@@ -372,7 +372,7 @@ fn probes_tell_what_happens() {
         let all = world.stacks[0].probe().connections();
         let [connection] = &all[..] else { panic!("{all:?}") };
         assert_eq!((connection.peer.port(), connection.local.port()), (5000, 80));
-        assert_eq!((connection.bytes_in, connection.receive_ring), (5, (5, 1_536)));
+        assert_eq!((connection.bytes_in, connection.receive_ring), (5, (5, 2_048)));
         assert_eq!(connection.state, net::TcpState::Established);
         assert!(!connection.is_orphan && connection.age >= Duration::from_secs(3));
         assert_eq!((connection.segment_max, connection.peer_window), (1_460, 0xffff << 7));

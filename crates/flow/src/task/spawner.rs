@@ -42,8 +42,26 @@ impl Spawner {
             slots: RefCell::new(Slots::default()),
             catch,
             panics: Cell::new(0),
+            tasks_max: Cell::new(usize::MAX),
+            waiting: RefCell::default(),
         };
         Self { shared: Rc::new(shared) }
+    }
+
+    /// Says at how many live tasks [`poll_room`](Self::poll_room) waits from now on. Without that it
+    /// never does.
+    pub fn limit_tasks(&self, tasks_max: usize) {
+        self.shared.tasks_max.set(tasks_max);
+    }
+
+    /// Ready while there are fewer tasks than the limit. For whoever makes tasks because others ask
+    /// for it; [`spawn`](Self::spawn) itself never refuses.
+    pub fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.shared.has_room() {
+            return Poll::Ready(());
+        }
+        self.shared.waiting.borrow_mut().push(cx.waker().clone());
+        Poll::Pending
     }
 
     /// Starts a task that nobody waits for; its panic is logged and counted.
@@ -171,6 +189,10 @@ pub(super) struct Shared {
     slots: RefCell<Slots>,
     catch: CatchPanic,
     panics: Cell<u64>,
+    /// Tasks at which it is waited for fewer.
+    tasks_max: Cell<usize>,
+    /// Who waits for that.
+    waiting: RefCell<Vec<Waker>>,
 }
 
 #[derive(Default)]
@@ -215,6 +237,11 @@ impl Slots {
             return None;
         }
         slot.task.as_mut()
+    }
+
+    /// How many live.
+    fn count(&self) -> usize {
+        self.entries.len() - self.free.len()
     }
 
     fn remove(&mut self, id: TaskId) -> Option<Task> {
@@ -275,6 +302,7 @@ impl Shared {
         let removed = slots.remove(id);
         // Destructors may spawn and cancel.
         drop(slots);
+        self.admit();
         let mut doomed = Some((body, removed));
         self.guarded(&mut || drop(doomed.take()));
     }
@@ -282,9 +310,21 @@ impl Shared {
     fn cancel(&self, id: TaskId) -> bool {
         let removed = self.slots.borrow_mut().remove(id);
         let found = removed.is_some();
+        self.admit();
         let mut doomed = removed;
         self.guarded(&mut || drop(doomed.take()));
         found
+    }
+
+    fn has_room(&self) -> bool {
+        self.slots.borrow().count() < self.tasks_max.get()
+    }
+
+    /// Wakes those that wait for fewer tasks, if there are.
+    fn admit(&self) {
+        if !self.waiting.borrow().is_empty() && self.has_room() {
+            self.waiting.take().into_iter().for_each(Waker::wake);
+        }
     }
 
     pub(super) fn clear(&self) {

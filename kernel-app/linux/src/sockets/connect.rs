@@ -22,7 +22,11 @@ impl KernelConnector {
     }
 
     async fn connect_to(&self, address: SocketAddr) -> Result<KernelFlow, ConnectError> {
+        if !self.reactor.has_place() {
+            return Err(ConnectError::Exhausted);
+        }
         let mut stream = TcpStream::connect(address).map_err(|error| meaning(&error))?;
+        self.reactor.apply_settings(&stream).map_err(|error| meaning(&error))?;
         let registration = self
             .reactor
             .register(&mut stream, Interest::READABLE | Interest::WRITABLE)

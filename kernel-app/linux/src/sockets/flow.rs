@@ -1,6 +1,6 @@
 //! Flow: one TCP connection of the kernel's.
 
-use super::{Edge, Reactor, Ready, Registration, TRANSFER_BYTES};
+use super::{Edge, Place, Reactor, Ready, Registration, TRANSFER_BYTES};
 use flow::{Address, Flow, FlowError};
 use mio::Interest;
 use mio::net::TcpStream;
@@ -29,6 +29,7 @@ impl KernelFlow {
         let both = Interest::READABLE | Interest::WRITABLE;
         let registration = reactor.register(&mut stream, both)?;
         let outgoing = Outgoing {
+            _place: reactor.take_place(),
             stream,
             registration,
             unsent: RefCell::new(Vec::new()),
@@ -44,6 +45,11 @@ impl KernelFlow {
             local,
             peer,
         })
+    }
+
+    #[cfg(test)]
+    pub(super) fn stream(&self) -> &TcpStream {
+        &self.outgoing.stream
     }
 
     fn ready(&self) -> &Ready {
@@ -192,6 +198,7 @@ impl Drop for KernelFlow {
 
 /// The sending half, which the reactor empties when tasks have run.
 pub(super) struct Outgoing {
+    _place: Place,
     stream: TcpStream,
     registration: Registration,
     unsent: RefCell<Vec<u8>>,
@@ -288,6 +295,8 @@ mod tests {
     use std::net::TcpListener;
     use std::task::Waker;
 
+    use aqueduct::settings::network::SocketSettings;
+
     #[test]
     fn what_the_kernel_had_no_room_for_follows_without_a_waiting_task() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -299,7 +308,7 @@ mod tests {
         let (mut peer, _) = listener.accept().unwrap();
         peer.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
 
-        let reactor = Reactor::new().unwrap();
+        let reactor = Reactor::new(SocketSettings::new(&config::Tcp::default())).unwrap();
         let mut flow = KernelFlow::new(&reactor, TcpStream::from_std(stream)).unwrap();
         let mut cx = Context::from_waker(Waker::noop());
         let written = flow.poll_write_with(&mut cx, &mut |space| space.len());

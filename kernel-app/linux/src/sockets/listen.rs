@@ -7,7 +7,7 @@ use mio::net::TcpListener;
 use socket2::{Domain, Socket, Type};
 use std::io;
 use std::net::SocketAddr;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 /// Listens on a kernel socket.
 pub struct KernelListener {
@@ -24,6 +24,7 @@ impl KernelListener {
         socket.set_reuse_address(true)?;
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
+        reactor.apply_settings(&socket)?;
         socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
         let mut socket = TcpListener::from_std(socket.into());
         let registration = reactor.register(&mut socket, Interest::READABLE)?;
@@ -36,6 +37,7 @@ impl Listener for KernelListener {
     type Flow = KernelFlow;
 
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Result<KernelFlow, FlowError>> {
+        ready!(self.registration.reactor.poll_place(cx));
         let readable = &self.registration.ready.readable;
         while readable.poll(cx.waker()) {
             match self.socket.accept() {
@@ -72,4 +74,65 @@ fn transient(error: &io::Error) -> bool {
         error.kind(),
         ConnectionAborted | ConnectionReset | HostUnreachable | Interrupted | NetworkUnreachable
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aqueduct::settings::network::SocketSettings;
+    use flow::Flow;
+    use rustix::net::sockopt;
+    use std::net::TcpStream;
+    use std::task::Waker;
+    use std::time::Duration;
+
+    fn settings(connections_max: usize) -> SocketSettings {
+        let tcp = config::Tcp {
+            connections_max,
+            user_timeout: Duration::from_secs(7),
+            keep_alive: Duration::from_secs(33),
+            ..config::Tcp::default()
+        };
+        SocketSettings::new(&tcp)
+    }
+
+    fn listen(connections_max: usize) -> (Reactor, KernelListener) {
+        let reactor = Reactor::new(settings(connections_max)).unwrap();
+        let address = "127.0.0.1:0".parse().unwrap();
+        let listener = KernelListener::bind(&reactor, address, 8).unwrap();
+        (reactor, listener)
+    }
+
+    fn accept(reactor: &Reactor, listener: &mut KernelListener) -> Option<KernelFlow> {
+        reactor.wait(Some(Duration::from_millis(100))).unwrap();
+        match listener.poll_accept(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(flow) => Some(flow.unwrap()),
+            Poll::Pending => None,
+        }
+    }
+
+    #[test]
+    fn connections_beyond_the_most_wait_for_one_to_end() {
+        let (reactor, mut listener) = listen(2);
+        let clients: Vec<_> = (0..3).map(|_| TcpStream::connect(listener.local).unwrap()).collect();
+        let first = accept(&reactor, &mut listener).unwrap();
+        let mut second = accept(&reactor, &mut listener).unwrap();
+        assert!(accept(&reactor, &mut listener).is_none());
+        drop(first);
+        assert!(accept(&reactor, &mut listener).is_some());
+        assert!(accept(&reactor, &mut listener).is_none());
+        second.finish();
+        drop((second, clients));
+    }
+
+    #[test]
+    fn an_accepted_socket_has_the_settings_of_its_listener() {
+        let (reactor, mut listener) = listen(1);
+        let client = TcpStream::connect(listener.local).unwrap();
+        let flow = accept(&reactor, &mut listener).unwrap();
+        assert_eq!(sockopt::tcp_user_timeout(flow.stream()).unwrap(), 7_000);
+        assert_eq!(sockopt::tcp_keepidle(flow.stream()).unwrap(), Duration::from_secs(33));
+        assert!(sockopt::socket_keepalive(flow.stream()).unwrap());
+        drop(client);
+    }
 }

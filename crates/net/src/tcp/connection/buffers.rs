@@ -78,9 +78,13 @@ fn make(sizes: Sizes, limits: &Limits) -> Sockets {
 pub(crate) fn after_read(connection: &Connection, tcb: &mut Tcb) {
     let sizes = Sizes::of_body(&tcb.body);
     let limits = &connection.shared.limits;
-    // A calm connection's limit must have been felt: a request alone is no reason for a socket.
-    let busy =
-        if tcb.body.is_calm() { sizes.receive - sizes.receive / 4 } else { sizes.receive / 2 };
+    // A calm connection's limit must have been felt: a request alone is no reason for a socket. Whole
+    // segments that come one by one feel it too, where a second one has no room (RFC 9293 section 3.8.6.2.1).
+    let busy = if tcb.body.is_calm() {
+        (sizes.receive - sizes.receive / 4).min(tcb.segment_max())
+    } else {
+        sizes.receive / 2
+    };
     if tcb.receive_peak < busy || sizes.receive >= limits.rx_ring_max_bytes {
         return;
     }
