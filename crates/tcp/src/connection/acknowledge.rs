@@ -16,6 +16,8 @@ struct Heard {
     flight: u32,
     /// It acknowledges something in sequence.
     is_advance: bool,
+    /// Losses were being repaired before it came, and the window did not grow.
+    is_recovering: bool,
     /// RFC 2883: octets that the peer had twice.
     duplicate: u32,
     /// Something became known of what arrived, in sequence or not.
@@ -37,6 +39,7 @@ impl Connection {
             unacknowledged: self.send.unacknowledged,
             flight: self.flight(),
             is_advance: segment.ack.is_after(self.send.unacknowledged),
+            is_recovering: self.is_reducing(),
             duplicate: 0,
             delivery: Delivery::NONE,
         };
@@ -203,6 +206,7 @@ impl Connection {
                 });
             if is_third || is_partial {
                 delivery.lost += self.scoreboard.lose_front(u32::from(self.send.mss));
+                self.pending.probe = Probe::Retransmission;
             }
             return;
         }
@@ -363,8 +367,9 @@ impl Connection {
         if heard.delivery.delivered == 0 {
             return;
         }
-        let is_recovering =
-            self.recovery.active().is_some_and(|episode| episode.kind != Kind::Timeout);
+        // RFC 3042 section 2: what only shows a gap does not open the window; unless gaps are how this path is.
+        let is_gap = !heard.is_advance && !self.recovery.rack.is_reordering_seen;
+        let is_recovering = is_gap || heard.is_recovering || self.is_reducing();
         self.congestion.on_acknowledgement(&Acknowledgement {
             now,
             delivery: &heard.delivery,
@@ -376,6 +381,11 @@ impl Connection {
             is_limited: self.is_window_limited(heard.unacknowledged, heard.flight),
             is_recovering,
         });
+    }
+
+    /// What is in flight is controlled by RFC 9937; after a time-out it is slow start again.
+    fn is_reducing(&self) -> bool {
+        self.recovery.active().is_some_and(|episode| episode.kind != Kind::Timeout)
     }
 
     /// RFC 7661 in short: a window that was not used does not grow.

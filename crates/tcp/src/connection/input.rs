@@ -237,6 +237,8 @@ impl Connection {
             && !end.is_after(self.receive.advertised)
         {
             self.receive.fin = Some(end);
+            // RFC 5681 section 4.2: what comes ahead of a gap is answered at once.
+            self.pending.acknowledgement = AckState::Now;
         }
         if len > 0 {
             if self.features.stopped_reading && end.is_after(self.receive.next) {

@@ -164,7 +164,7 @@ impl Connection {
 
     /// The state of the sender after a transmission.
     fn note_sent(&mut self, shared: &mut Shared, now: Instant, part: &Part) {
-        if self.scoreboard.is_empty() {
+        if self.scoreboard.is_empty() && !self.timers.is_probing_window() {
             self.progress_at = now;
             let idle = now.since(self.sent_at);
             if idle > shared.config.rto_min {
@@ -188,13 +188,6 @@ impl Connection {
             if part.kind == PartKind::Again {
                 episode.resent(part.start, part.len, timestamp);
             }
-        }
-        if let Some(probe) = &mut self.recovery.tail_probe
-            && part.kind == PartKind::New
-            && probe.end == part.start
-        {
-            // The probe was new data.
-            probe.end = self.send.next;
         }
         self.pace(shared, now, part.len);
         self.arm_after_sending(shared, now);

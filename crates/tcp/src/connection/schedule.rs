@@ -82,6 +82,9 @@ impl Connection {
                 let window = self.usable_window();
                 if unsent > 0 && window >= unsent.min(mss) {
                     let len = unsent.min(mss);
+                    if let Some(probe) = &mut self.recovery.tail_probe {
+                        probe.end = self.send.next + len;
+                    }
                     return Some(Part { start: self.send.next, len, kind: PartKind::New });
                 }
                 let last = self.scoreboard.back()?;

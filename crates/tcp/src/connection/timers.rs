@@ -125,8 +125,9 @@ impl Connection {
         }
         let timeout = now + self.rtt.timeout(&shared.config);
         (self.timers.retransmit_at, self.timers.kind) = match self.probe_timeout() {
-            Some(probe) if now + probe < timeout => (now + probe, Retransmit::TailProbe),
-            _ => (timeout, Retransmit::Timeout),
+            // RFC 8985 section 7.2: at the time of the time-out, if that comes first.
+            Some(probe) => ((now + probe).min(timeout), Retransmit::TailProbe),
+            None => (timeout, Retransmit::Timeout),
         };
     }
 
@@ -135,7 +136,13 @@ impl Connection {
     pub(super) fn arm_after_sending(&mut self, shared: &Shared, now: Instant) {
         let is_armed = self.timers.retransmit_at != Instant::NEVER;
         match self.timers.kind {
-            Retransmit::Timeout | Retransmit::Reordering if is_armed => {}
+            Retransmit::Reordering if is_armed => {}
+            Retransmit::Timeout if is_armed => {
+                if let Some(probe) = self.probe_timeout() {
+                    self.timers.retransmit_at = self.timers.retransmit_at.min(now + probe);
+                    self.timers.kind = Retransmit::TailProbe;
+                }
+            }
             Retransmit::Window => {
                 // Before the next probe, or as the retransmission timer of what filled the window.
                 let at = now + self.rtt.timeout(&shared.config);
