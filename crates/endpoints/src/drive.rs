@@ -73,8 +73,9 @@ pub trait Core {
     /// Writes output into `space`, never none; how many bytes.
     fn poll_transmit(&mut self, now: Duration, space: &mut [u8]) -> usize;
 
-    /// The flow takes no more output. From then on there is none; input may still come.
-    fn output_lost(&mut self, now: Duration, error: FlowError);
+    /// The flow takes no more output. Whether input is still of use: if so, there is no output from
+    /// then on; if not, the connection is over.
+    fn output_lost(&mut self, now: Duration, error: FlowError) -> bool;
 
     /// When [`handle_timeout`](Self::handle_timeout) is due.
     fn next_deadline(&mut self, now: Duration) -> Option<Duration>;
@@ -167,6 +168,11 @@ impl<F: Flow + 'static, C: Core> Drive<F, C> {
         Poll::Pending
     }
 
+    /// The present, as of the timers' last advance.
+    pub fn now(&self) -> Duration {
+        self.timer.now()
+    }
+
     /// What runs on the connection.
     pub fn core(&self) -> &C {
         &self.core
@@ -222,7 +228,9 @@ impl<F: Flow + 'static, C: Core> Drive<F, C> {
                 Poll::Pending => break,
                 Poll::Ready(Ok(())) => moved = true,
                 Poll::Ready(Err(error)) => {
-                    core.output_lost(now, error);
+                    if !core.output_lost(now, error) {
+                        self.flow = None;
+                    }
                     return true;
                 }
             }

@@ -33,7 +33,6 @@
 
 mod access;
 pub mod client;
-mod connection;
 mod driver;
 mod server;
 

@@ -29,7 +29,7 @@ struct Fake {
     /// What it does with the flow once the peer has ended its side, and at a time-out.
     at_end: Option<Transport>,
     at_timeout: Option<Transport>,
-    at_loss: Option<Transport>,
+    reads_on: bool,
     then: Option<Transport>,
     ended: Option<Result<(), FlowError>>,
     lost: Option<FlowError>,
@@ -103,10 +103,10 @@ impl Core for Fake {
         count
     }
 
-    fn output_lost(&mut self, _: Duration, error: FlowError) {
+    fn output_lost(&mut self, _: Duration, error: FlowError) -> bool {
         self.asked.push("lost");
         self.lost = Some(error);
-        self.then = self.at_loss.or(self.then);
+        self.reads_on
     }
 
     fn next_deadline(&mut self, _: Duration) -> Option<Duration> {
@@ -116,7 +116,9 @@ impl Core for Fake {
     fn handle_timeout(&mut self, _: Duration) {
         self.asked.push("timeout");
         self.deadline = None;
-        self.output.extend_from_slice(b"late");
+        if self.at_timeout != Some(Transport::Abort) {
+            self.output.extend_from_slice(b"late");
+        }
         self.then = self.at_timeout.or(self.then);
     }
 
@@ -355,12 +357,7 @@ fn a_lost_flow_is_said_to_the_core_for_each_direction() {
     assert_eq!(world.connection.core().ended, Some(Err(FlowError::Reset)));
 
     let (mut there, here) = memory::pair(100);
-    let core = Fake {
-        output: b"unwanted".to_vec(),
-        at_loss: Some(Transport::Abort),
-        input_max: Some(0),
-        ..Fake::default()
-    };
+    let core = Fake { output: b"unwanted".to_vec(), input_max: Some(0), ..Fake::default() };
     let mut world = World::new(here, core);
     there.abort();
     assert!(world.turn());
@@ -407,7 +404,7 @@ impl Flow for Deaf {
 #[test]
 fn a_core_may_go_on_reading_when_nothing_more_is_taken() {
     let (mut there, here) = memory::pair(100);
-    let core = Fake { output: b"lost".to_vec(), ..Fake::default() };
+    let core = Fake { output: b"lost".to_vec(), reads_on: true, ..Fake::default() };
     let mut world = World::new(Deaf(here), core);
     assert!(!world.turn());
     write(&mut there, b"why");
@@ -462,8 +459,6 @@ fn draining_waits_for_the_peer_or_for_the_deadline() {
     let mut world = World::new(here, core);
     assert!(!world.turn());
     world.timers.advance(2 * SECOND);
-    // What the time-out queues cannot be sent after our end.
-    world.connection.core_mut().at_loss = Some(Transport::Abort);
     assert!(world.turn());
     assert_eq!(read(&mut there), Some(Err(FlowError::Reset)));
 }

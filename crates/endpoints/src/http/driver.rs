@@ -2,14 +2,14 @@
 
 use super::access;
 use super::server::Shared;
+use crate::drive::{Core, LongOutput, Transport};
 use alloc::boxed::Box;
 use alloc::rc::Rc;
-use bytes::Bytes;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use core::time::Duration;
-use flow::{Address, Flow};
-use http::server::{Connection, Event, Transport};
+use flow::{Address, Flow, FlowError};
+use http::server::{Connection, Event};
 use web::access_log::Entry;
 use web::{
     Answer, Body, BodySender, ContentLength, ContentReceiver, ContentWriter, Data, Next, Producing,
@@ -30,125 +30,6 @@ impl Driver {
         shared.connections.set(shared.connections.get() + 1);
         let core = Connection::new(shared.core.clone(), shared.timers.now());
         Self { core, shared, peer, work: None }
-    }
-
-    /// The present, in which the task takes its turn.
-    pub(super) fn begin_turn(&mut self) -> Duration {
-        let now = self.shared.timers.now();
-        if self.shared.draining.get() {
-            self.core.drain(now);
-        }
-        now
-    }
-
-    /// Takes input, never none; says how much of it.
-    pub(super) fn take(&mut self, now: Duration, bytes: &[u8]) -> usize {
-        let mut taken = 0;
-        loop {
-            let rest = &bytes[taken..];
-            let count = self.core.handle_input(now, rest);
-            taken += count;
-            self.handle_events(rest, now);
-            if count == 0 {
-                return taken;
-            }
-            if self.upload().is_some_and(Upload::fills) {
-                self.core.pause_body();
-            }
-        }
-    }
-
-    /// The peer sends no more; says whether that led on.
-    pub(super) fn end_input(&mut self, now: Duration) -> bool {
-        let before = self.core.transport();
-        self.core.handle_end(now);
-        self.handle_events(&[], now) || self.core.transport() != before
-    }
-
-    /// Runs the handler, or the producer of its body; says whether something came of it.
-    pub(super) fn work(&mut self, cx: &mut Context<'_>, now: Duration) -> bool {
-        let Some(work) = &mut self.work else { return false };
-        if !self.core.has_request() {
-            // The core refused the rest of the request, or the answer is complete.
-            self.work = None;
-            return false;
-        }
-        if self.core.holds_head() {
-            return false;
-        }
-        let room = self.core.body_capacity() > 0;
-        match self.shared.spawner.catch(|| work.poll(cx, room)) {
-            Err(error) => {
-                log::error!("http: a handler {error}");
-                log_answer(work.entry.take(), Status::INTERNAL_SERVER_ERROR, None);
-                self.work = None;
-                self.core.fail_response(now);
-            }
-            Ok(Step::Reply(reply)) => {
-                let (upload, entry) = (work.upload.take(), work.entry.take());
-                self.reply(reply, upload, entry, now);
-            }
-            Ok(Step::Data(data)) => {
-                if self.core.send_data(now, data).is_err() {
-                    self.fail_production(now);
-                }
-            }
-            Ok(Step::End) => {
-                if self.core.finish(now).is_err() {
-                    self.fail_production(now);
-                }
-                self.end_work(now);
-            }
-            Ok(Step::Abandon) => {
-                self.core.fail_response(now);
-                self.end_work(now);
-            }
-            Ok(Step::Waiting) => return self.want_body(now),
-        }
-        true
-    }
-
-    pub(super) fn wants_transmit(&self) -> bool {
-        self.core.wants_transmit()
-    }
-
-    /// Writes output, and says how much.
-    pub(super) fn transmit(&mut self, now: Duration, space: &mut [u8]) -> usize {
-        self.core.poll_transmit(now, space)
-    }
-
-    /// Long output that is next, for the flow to take off its front what it can send from where it
-    /// lies.
-    pub(super) fn long_output(&mut self) -> Option<&mut Bytes> {
-        self.core.long_output()
-    }
-
-    /// So many bytes of it were taken.
-    pub(super) fn long_output_taken(&mut self, now: Duration, count: usize) {
-        self.core.long_output_taken(now, count);
-    }
-
-    /// What is to be done with the flow.
-    pub(super) fn transport(&self) -> Transport {
-        self.core.transport()
-    }
-
-    /// Hands the flow to whoever speaks the other protocol.
-    pub(super) fn upgrade(&mut self, flow: Box<dyn Flow>) {
-        if let Some(Stage::Upgrading(converse)) = self.work.take().map(|work| work.stage) {
-            self.shared.spawner.spawn("http upgraded", converse(flow));
-        }
-    }
-
-    /// When [`expire`](Self::expire) is due.
-    pub(super) fn next_deadline(&self) -> Option<Duration> {
-        self.core.next_deadline()
-    }
-
-    /// A deadline has passed.
-    pub(super) fn expire(&mut self, now: Duration) {
-        self.core.handle_timeout(now);
-        self.handle_events(&[], now);
     }
 
     /// Passes on what came of `input`, or of time; whether anything did.
@@ -261,6 +142,125 @@ impl Driver {
             self.core.read_body(now);
         }
         news
+    }
+}
+
+impl Core for Driver {
+    fn begin_turn(&mut self, _: &mut Context<'_>, now: Duration) {
+        if self.shared.draining.get() {
+            self.core.drain(now);
+        }
+    }
+
+    fn handle_input(&mut self, now: Duration, bytes: &mut [u8]) -> usize {
+        let mut taken = 0;
+        loop {
+            let rest = &bytes[taken..];
+            let count = self.core.handle_input(now, rest);
+            taken += count;
+            self.handle_events(rest, now);
+            if count == 0 {
+                return taken;
+            }
+            if self.upload().is_some_and(Upload::fills) {
+                self.core.pause_body();
+            }
+        }
+    }
+
+    fn handle_end(&mut self, now: Duration, _: Result<(), FlowError>) -> bool {
+        let before = self.core.transport();
+        self.core.handle_end(now);
+        self.handle_events(&[], now) || self.core.transport() != before
+    }
+
+    /// Runs the handler, or the producer of its body.
+    fn poll_work(&mut self, cx: &mut Context<'_>, now: Duration) -> bool {
+        let Some(work) = &mut self.work else { return false };
+        if !self.core.has_request() {
+            // The core refused the rest of the request, or the answer is complete.
+            self.work = None;
+            return false;
+        }
+        if self.core.holds_head() {
+            return false;
+        }
+        let room = self.core.body_capacity() > 0;
+        match self.shared.spawner.catch(|| work.poll(cx, room)) {
+            Err(error) => {
+                log::error!("http: a handler {error}");
+                log_answer(work.entry.take(), Status::INTERNAL_SERVER_ERROR, None);
+                self.work = None;
+                self.core.fail_response(now);
+            }
+            Ok(Step::Reply(reply)) => {
+                let (upload, entry) = (work.upload.take(), work.entry.take());
+                self.reply(reply, upload, entry, now);
+            }
+            Ok(Step::Data(data)) => {
+                if self.core.send_data(now, data).is_err() {
+                    self.fail_production(now);
+                }
+            }
+            Ok(Step::End) => {
+                if self.core.finish(now).is_err() {
+                    self.fail_production(now);
+                }
+                self.end_work(now);
+            }
+            Ok(Step::Abandon) => {
+                self.core.fail_response(now);
+                self.end_work(now);
+            }
+            Ok(Step::Waiting) => return self.want_body(now),
+        }
+        true
+    }
+
+    fn wants_transmit(&mut self, _: &mut Context<'_>) -> bool {
+        self.core.wants_transmit()
+    }
+
+    fn long_output(&mut self) -> Option<LongOutput<'_>> {
+        self.core.long_output().map(LongOutput::Shared)
+    }
+
+    fn long_output_taken(&mut self, now: Duration, count: usize) {
+        self.core.long_output_taken(now, count);
+    }
+
+    fn poll_transmit(&mut self, now: Duration, space: &mut [u8]) -> usize {
+        self.core.poll_transmit(now, space)
+    }
+
+    /// Whoever reads no answer needs no more questions answered.
+    fn output_lost(&mut self, _: Duration, _: FlowError) -> bool {
+        false
+    }
+
+    fn next_deadline(&mut self, _: Duration) -> Option<Duration> {
+        self.core.next_deadline()
+    }
+
+    fn handle_timeout(&mut self, now: Duration) {
+        self.core.handle_timeout(now);
+        self.handle_events(&[], now);
+    }
+
+    fn transport(&mut self, _: &mut Context<'_>, _: Duration) -> Transport {
+        match self.core.transport() {
+            http::Transport::Open => Transport::Open,
+            http::Transport::EndOutput => Transport::EndOutput,
+            http::Transport::Closed => Transport::Closed,
+            http::Transport::Abort => Transport::Abort,
+            http::Transport::Upgraded => Transport::Upgraded,
+        }
+    }
+
+    fn upgrade(&mut self, flow: Box<dyn Flow>) {
+        if let Some(Stage::Upgrading(converse)) = self.work.take().map(|work| work.stage) {
+            self.shared.spawner.spawn("http upgraded", converse(flow));
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! HTTP server: a listener, and a task for each connection.
 
 use super::access;
-use super::connection::Connection;
+use super::driver::Driver;
+use crate::drive::drive;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -9,7 +10,7 @@ use core::cell::Cell;
 use core::time::Duration;
 use flow::task::Spawner;
 use flow::time::Timers;
-use flow::{Address, Listener};
+use flow::{Address, Flow, Listener};
 use http::server;
 use web::access_log::Entry;
 use web::{Handler, RequestHead};
@@ -65,7 +66,8 @@ impl Server {
         while !self.0.draining.get() {
             match listener.accept().await {
                 Ok(flow) => {
-                    self.0.spawner.spawn("http", Connection::new(flow, self.0.clone()));
+                    let driver = Driver::new(flow.peer(), self.0.clone());
+                    self.0.spawner.spawn("http", drive(flow, driver, &self.0.timers));
                 }
                 Err(error) => {
                     log::error!("http: listening on {} ended: {error}", listener.local());
@@ -128,3 +130,6 @@ impl Shared {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

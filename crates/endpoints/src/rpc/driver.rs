@@ -28,7 +28,7 @@ enum End {
     None,
     /// All was written; given up at this time.
     Draining(Duration),
-    /// The peer does not take the last bytes, or the flow broke.
+    /// The peer does not take the last bytes.
     Abort,
 }
 
@@ -92,9 +92,9 @@ impl Core for Driver {
         self.system.poll_transmit(now, self.conn, space)
     }
 
-    fn output_lost(&mut self, _: Duration, _: FlowError) {
+    fn output_lost(&mut self, _: Duration, _: FlowError) -> bool {
         self.system.forget(self.conn);
-        self.end = End::Abort;
+        false
     }
 
     fn transport(&mut self, cx: &mut Context<'_>, now: Duration) -> Transport {

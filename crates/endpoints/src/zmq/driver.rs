@@ -50,7 +50,7 @@ enum End {
     None,
     /// We end it, once what there is to send has gone; given up at this time.
     Farewell(Duration),
-    /// The peer ended it, it did not read our farewell, or the flow broke.
+    /// The peer ended it, or did not read our farewell in time.
     Over,
 }
 
@@ -74,11 +74,6 @@ impl Driver {
     fn failed(&mut self, now: Duration, error: &Error) {
         info!("zmq: {}: {error}", self.peer);
         self.say_farewell(now);
-    }
-
-    fn flow_failed(&mut self, error: FlowError) {
-        debug!("zmq: {}: {error}", self.peer);
-        self.end = End::Over;
     }
 }
 
@@ -112,10 +107,10 @@ impl Core for Driver {
     }
 
     fn handle_end(&mut self, _: Duration, how: Result<(), FlowError>) -> bool {
-        match how {
-            Ok(()) => self.end = End::Over,
-            Err(error) => self.flow_failed(error),
+        if let Err(error) = how {
+            debug!("zmq: {}: {error}", self.peer);
         }
+        self.end = End::Over;
         true
     }
 
@@ -145,8 +140,9 @@ impl Core for Driver {
         self.shared.with(|socket| socket.poll_transmit(now, self.id, space))
     }
 
-    fn output_lost(&mut self, _: Duration, error: FlowError) {
-        self.flow_failed(error);
+    fn output_lost(&mut self, _: Duration, error: FlowError) -> bool {
+        debug!("zmq: {}: {error}", self.peer);
+        false
     }
 
     fn transport(&mut self, _: &mut Context<'_>, _: Duration) -> Transport {

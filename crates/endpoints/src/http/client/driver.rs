@@ -1,27 +1,28 @@
-//! Client connection driver: carries one request and its response between a flow and the protocol core.
+//! Client connection driver: one request and its response, between a flow and the protocol core.
 
 use super::{ClientError, Produce};
+use crate::drive::{Core, Drive, Transport, drive};
+use ::http::OutOfTurn;
 use ::http::client::{Connection, Event, Request, Response};
-use ::http::{OutOfTurn, Transport};
 use alloc::vec::Vec;
 use core::future::poll_fn;
 use core::task::{Context, Poll};
 use core::time::Duration;
-use flow::time::{Timer, Timers};
+use flow::time::Timers;
 use flow::{Flow, FlowError};
 use web::{ContentReceiver, ContentWriter, Producing, Trailers};
 
-/// The loop between a flow and the protocol core, driven by whoever waits for the response.
-pub(super) struct Driver<F> {
-    flow: F,
+/// One request and its response, driven by whoever waits for it.
+pub(super) struct Driver<F>(Drive<F, Exchange>);
+
+/// The request and the response at work.
+struct Exchange {
     core: Connection,
-    timers: Timers,
-    timer: Timer,
     producer: Option<Producer>,
     /// What was learned and nobody has asked for yet.
     learned: Learned,
     /// The server no longer takes the request; its response may still come.
-    deaf: Option<FlowError>,
+    output_lost: Option<FlowError>,
 }
 
 struct Producer {
@@ -70,13 +71,9 @@ impl Learned {
             Event::Failed(error) => News::Failed(error.into()),
         });
     }
-
-    fn is_empty(&self) -> bool {
-        self.data.is_empty() && self.other.is_none()
-    }
 }
 
-impl<F: Flow> Driver<F> {
+impl<F: Flow + 'static> Driver<F> {
     pub(super) fn new(
         flow: F,
         core: Connection,
@@ -87,13 +84,14 @@ impl<F: Flow> Driver<F> {
             let (writer, receiver) = ContentWriter::channel();
             Producer { producing: Some(produce(writer)), receiver }
         });
-        let (timers, timer) = (timers.clone(), timers.timer());
-        Self { flow, core, timers, timer, producer, learned: Learned::default(), deaf: None }
+        let exchange = Exchange { core, producer, learned: Learned::default(), output_lost: None };
+        Self(drive(flow, exchange, timers))
     }
 
     pub(super) fn begin(&mut self, request: Request) -> Result<(), ClientError> {
-        let now = self.timers.now();
-        self.core.request(now, request).map_err(|OutOfTurn| ClientError::Flow(FlowError::Closed))
+        let now = self.0.now();
+        let begun = self.0.core_mut().core.request(now, request);
+        begun.map_err(|OutOfTurn| ClientError::Flow(FlowError::Closed))
     }
 
     /// Waits for the response's head.
@@ -107,9 +105,10 @@ impl<F: Flow> Driver<F> {
 
     /// Waits for the next part of the body.
     pub(super) async fn body(&mut self) -> Result<Piece, ClientError> {
-        self.core.read_body(self.timers.now());
+        let now = self.0.now();
+        self.0.core_mut().core.read_body(now);
         let news = poll_fn(|cx| self.poll_news(cx)).await;
-        self.core.pause_body();
+        self.0.core_mut().core.pause_body();
         match news {
             News::Body(piece) => Ok(piece),
             News::Failed(error) => Err(error),
@@ -117,31 +116,25 @@ impl<F: Flow> Driver<F> {
         }
     }
 
-    pub(super) fn transport(&self) -> Transport {
-        self.core.transport()
+    pub(super) fn transport(&self) -> http::Transport {
+        self.0.core().core.transport()
     }
 
     /// The flow, and the core for its next request if there can be one.
-    pub(super) fn into_parts(self) -> (F, Option<Connection>) {
-        let reusable = self.core.is_reusable() && self.deaf.is_none();
-        (self.flow, reusable.then_some(self.core))
+    pub(super) fn into_parts(self) -> (Option<F>, Option<Connection>) {
+        let (flow, Exchange { core, output_lost, .. }) = self.0.into_parts();
+        let reusable = core.is_reusable() && output_lost.is_none();
+        (flow, reusable.then_some(core))
     }
 
     fn poll_news(&mut self, cx: &mut Context<'_>) -> Poll<News> {
-        let now = self.timers.now();
-        loop {
-            if let Some(news) = self.learned.take() {
-                return Poll::Ready(news);
-            }
-            let mut moved = self.produce(cx, now);
-            moved |= self.write(cx, now);
-            moved |= self.read(cx, now);
-            if !moved && self.learned.is_empty() && !self.expired(cx, now) {
-                return Poll::Pending;
-            }
-        }
+        let news = self.0.poll_until(cx, |exchange| exchange.learned.take());
+        // Over it is when the response is, of which this learns first.
+        news.map(|news| news.unwrap_or(News::Failed(ClientError::Flow(FlowError::Closed))))
     }
+}
 
+impl Exchange {
     /// Runs the producer of the request's body; says whether something came of it.
     fn produce(&mut self, cx: &mut Context<'_>, now: Duration) -> bool {
         let Some(producer) = &mut self.producer else { return false };
@@ -176,39 +169,29 @@ impl<F: Flow> Driver<F> {
         }
         true
     }
+}
 
-    fn write(&mut self, cx: &mut Context<'_>, now: Duration) -> bool {
-        let mut moved = false;
-        while self.core.wants_transmit() && self.deaf.is_none() {
-            let core = &mut self.core;
-            match self.flow.poll_write_with(cx, &mut |space| core.poll_transmit(now, space)) {
-                Poll::Pending => break,
-                Poll::Ready(Ok(_)) => moved = true,
-                Poll::Ready(Err(error)) => self.deaf = Some(error),
+impl Core for Exchange {
+    /// Feeds the core up to something other than data.
+    fn handle_input(&mut self, now: Duration, bytes: &mut [u8]) -> usize {
+        let mut taken = 0;
+        while self.learned.other.is_none() {
+            let rest = &bytes[taken..];
+            let count = self.core.handle_input(now, rest);
+            taken += count;
+            while let Some(event) = self.core.poll_event() {
+                self.learned.note(event, rest);
+            }
+            if count == 0 {
+                break;
             }
         }
-        moved
+        taken
     }
 
-    fn read(&mut self, cx: &mut Context<'_>, now: Duration) -> bool {
-        let (core, learned) = (&mut self.core, &mut self.learned);
-        let mut ended = false;
-        let taken = self.flow.poll_read_with(cx, &mut |bytes| {
-            ended = bytes.is_empty();
-            feed(core, now, bytes, learned)
-        });
-        match taken {
-            Poll::Pending => false,
-            Poll::Ready(Ok(count)) if !ended => count > 0,
-            Poll::Ready(outcome) => {
-                self.input_ended(now, outcome.err().or(self.deaf));
-                true
-            }
-        }
-    }
-
-    fn input_ended(&mut self, now: Duration, error: Option<FlowError>) {
+    fn handle_end(&mut self, now: Duration, how: Result<(), FlowError>) -> bool {
         self.core.handle_end(now);
+        let error = how.err().or(self.output_lost);
         self.learned.other = Some(match (self.core.poll_event(), error) {
             (Some(Event::End(trailers)), None) => {
                 News::Body(Piece::End(trailers.map(|trailers| *trailers)))
@@ -217,34 +200,40 @@ impl<F: Flow> Driver<F> {
             (Some(Event::Failed(error)), None) => News::Failed(error.into()),
             _ => News::Failed(ClientError::Flow(FlowError::Closed)),
         });
+        true
     }
 
-    /// Whether a deadline has passed and the core acted on it; else arms the timer.
-    fn expired(&mut self, cx: &mut Context<'_>, now: Duration) -> bool {
-        if self.timer.poll_until(self.core.next_deadline(), cx).is_pending() {
-            return false;
-        }
+    fn poll_work(&mut self, cx: &mut Context<'_>, now: Duration) -> bool {
+        self.produce(cx, now)
+    }
+
+    fn wants_transmit(&mut self, _: &mut Context<'_>) -> bool {
+        self.core.wants_transmit() && self.output_lost.is_none()
+    }
+
+    fn poll_transmit(&mut self, now: Duration, space: &mut [u8]) -> usize {
+        self.core.poll_transmit(now, space)
+    }
+
+    /// The server may have answered before it stopped listening.
+    fn output_lost(&mut self, _: Duration, error: FlowError) -> bool {
+        self.output_lost = Some(error);
+        true
+    }
+
+    fn next_deadline(&mut self, _: Duration) -> Option<Duration> {
+        self.core.next_deadline()
+    }
+
+    fn handle_timeout(&mut self, now: Duration) {
         self.core.handle_timeout(now);
         if let Some(Event::Failed(error)) = self.core.poll_event() {
             self.learned.other = Some(News::Failed(error.into()));
         }
-        true
     }
-}
 
-/// Feeds the core up to something other than data; how many bytes it took.
-fn feed(core: &mut Connection, now: Duration, bytes: &[u8], learned: &mut Learned) -> usize {
-    let mut taken = 0;
-    while learned.other.is_none() {
-        let rest = bytes.get(taken..).unwrap_or(&[]);
-        let count = core.handle_input(now, rest);
-        taken += count;
-        while let Some(event) = core.poll_event() {
-            learned.note(event, rest);
-        }
-        if count == 0 {
-            break;
-        }
+    /// Whoever waits for the response decides.
+    fn transport(&mut self, _: &mut Context<'_>, _: Duration) -> Transport {
+        Transport::Open
     }
-    taken
 }

@@ -81,15 +81,16 @@ impl<F: Flow + 'static> Response<F> {
     pub fn into_flow(mut self) -> Option<F> {
         let driver = self.driver.take()?;
         let switched = driver.transport() == Transport::Upgraded;
-        switched.then(|| driver.into_parts().0)
+        switched.then(|| driver.into_parts().0)?
     }
 
     /// The response is whole: keeps its connection if it can serve another.
     fn release(&mut self) {
         let Some(driver) = self.driver.take() else { return };
         match driver.into_parts() {
-            (flow, Some(core)) => self.pool.put(self.target.clone(), flow, core),
-            (mut flow, None) => flow.finish(),
+            (Some(flow), Some(core)) => self.pool.put(self.target.clone(), flow, core),
+            (Some(mut flow), None) => flow.finish(),
+            (None, _) => {}
         }
     }
 }
