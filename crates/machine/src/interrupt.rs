@@ -2,7 +2,7 @@
 //!
 //! Every device interrupt has a [`Line`]. Its handler sets the line's bit, acknowledges the
 //! interrupt and returns; drivers look at their lines when the platform's loop asks them. Interrupts
-//! are enabled only inside [`idle::wait`](crate::idle::wait), so all other code is never interrupted,
+//! are enabled only inside `idle::wait`, so all other code is never interrupted,
 //! and a loop that is busy pays nothing for them.
 
 use crate::arch::{idt, io_apic};

@@ -7,15 +7,15 @@ impl NetDevice for XenNetfront {
     /// Frames wait with the backend while there is no room for an answer, so that what comes in
     /// faster than answers go out is not taken.
     fn receive(&mut self, handle: &mut dyn FnMut(&mut [u8], &mut dyn Transmit)) -> bool {
-        let Some(link) = self.link.as_mut().filter(|_| self.stopped.is_none()) else {
+        let Some(pair) = self.pair.as_mut().filter(|_| self.stopped.is_none()) else {
             return false;
         };
-        if !link.transmitter.is_ready() {
+        if !pair.transmitter.is_ready() {
             return false;
         }
-        match link.receiver.advance() {
+        match pair.receiver.advance() {
             Ok(true) => {
-                handle(link.receiver.frame_mut(), &mut link.transmitter);
+                handle(pair.receiver.frame_mut(), &mut pair.transmitter);
                 true
             }
             Ok(false) => false,
@@ -28,8 +28,8 @@ impl NetDevice for XenNetfront {
 
     /// Without a link, frames are lost, as on a wire that is not plugged in.
     fn transmitter(&mut self) -> &mut dyn Transmit {
-        match self.link.as_mut().filter(|_| self.stopped.is_none()) {
-            Some(link) => &mut link.transmitter,
+        match self.pair.as_mut().filter(|_| self.stopped.is_none()) {
+            Some(pair) => &mut pair.transmitter,
             None => &mut self.lost,
         }
     }
@@ -46,15 +46,15 @@ impl NetDevice for XenNetfront {
 
     /// Whether there is a backend that carries frames.
     fn link_up(&self) -> bool {
-        self.link.is_some() && self.stopped.is_none()
+        self.pair.is_some() && self.stopped.is_none()
     }
 
     /// Hands over what was sent, and the receive pages that are free again, with at most one event
     /// for each direction.
     fn flush(&mut self) {
-        let Some(link) = self.link.as_mut().filter(|_| self.stopped.is_none()) else { return };
-        link.flush();
-        if let Some(fault) = link.transmitter.fault() {
+        let Some(pair) = self.pair.as_mut().filter(|_| self.stopped.is_none()) else { return };
+        pair.flush();
+        if let Some(fault) = pair.transmitter.fault() {
             self.stop(fault);
         }
     }
@@ -67,7 +67,7 @@ impl NetDevice for XenNetfront {
             return false;
         }
         self.flush();
-        let link = self.link.as_mut().filter(|_| self.stopped.is_none());
-        link.is_none_or(|link| link.arm())
+        let pair = self.pair.as_mut().filter(|_| self.stopped.is_none());
+        pair.is_none_or(|pair| pair.arm())
     }
 }

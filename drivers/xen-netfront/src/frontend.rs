@@ -2,8 +2,8 @@
 
 use crate::features::Features;
 use crate::interfaces::{self, Interface, Mac};
-use crate::link::{Link, Ports};
 use crate::mail::Mail;
+use crate::pair::{Channels, Pair};
 use crate::peer::{Peer, State};
 use crate::{Counters, Error, Settings, XenNetfront};
 use alloc::format;
@@ -31,7 +31,7 @@ pub struct Frontend {
     /// What the stack was told that the interface can do, by its first backend.
     promised: Option<Features>,
     /// What is kept for the next connection.
-    spare: Option<Link>,
+    spare: Option<Pair>,
     /// The backend that was met when the interface was opened.
     session: Option<Session>,
 }
@@ -78,7 +78,7 @@ pub async fn open(
     frontend.session = Some(session);
     let (before, lost, stopped) = (Counters::default(), Discard::default(), None);
     let mac = interface.mac;
-    let device = XenNetfront { link: None, mail, mac, features, before, lost, stopped };
+    let device = XenNetfront { pair: None, mail, mac, features, before, lost, stopped };
     Ok((device, frontend))
 }
 
@@ -191,32 +191,32 @@ impl Frontend {
     /// Offers rings to a backend.
     async fn offer(&mut self, session: &Session) -> Result<(), Error> {
         let (peer, features) = (&session.peer, session.features);
-        let ports = Ports::new(peer.domain, features.splits_events)?;
-        let mut link = match self.spare.take() {
-            Some(mut link) => {
-                link.reset(peer.domain, ports)?;
-                link
+        let channels = Channels::new(peer.domain, features.splits_events)?;
+        let mut pair = match self.spare.take() {
+            Some(mut pair) => {
+                pair.reset(peer.domain, channels)?;
+                pair
             }
-            None => Link::new(peer.domain, &self.settings, ports)?,
+            None => Pair::new(peer.domain, &self.settings, channels)?,
         };
-        link.mtu_bytes = features.mtu_bytes;
-        link.transmitter.offloads = features.checksums;
-        link.transmitter.pardon();
-        link.receiver.release();
-        let nodes = self.nodes(&link);
+        pair.mtu_bytes = features.mtu_bytes;
+        pair.transmitter.offloads = features.checksums;
+        pair.transmitter.pardon();
+        pair.receiver.release();
+        let nodes = self.nodes(&pair);
         self.store.write_each(&nodes).await?;
-        self.spare = Some(link);
+        self.spare = Some(pair);
         self.phase = Phase::Offered;
         Ok(())
     }
 
     /// What the backend is told, the state last.
-    fn nodes(&self, link: &Link) -> Vec<(String, String)> {
-        let ports = link.ports();
+    fn nodes(&self, pair: &Pair) -> Vec<(String, String)> {
+        let channels = pair.channels();
         let long = self.settings.receive_pages >= 32;
         let mut nodes: Vec<(&str, String)> = alloc::vec![
-            ("tx-ring-ref", link.transmitter.ring.reference().to_string()),
-            ("rx-ring-ref", link.receiver.ring.reference().to_string()),
+            ("tx-ring-ref", pair.transmitter.ring.reference().to_string()),
+            ("rx-ring-ref", pair.receiver.ring.reference().to_string()),
             // One queue for one CPU: see ARCHITECTURE.md.
             ("multi-queue-num-queues", "1".into()),
             ("request-rx-copy", "1".into()),
@@ -226,12 +226,12 @@ impl Frontend {
             ("feature-gso-tcpv6", u8::from(long).to_string()),
             ("feature-ipv6-csum-offload", "1".into()),
         ];
-        match &ports.receive {
+        match &channels.receive {
             Some(receive) => {
-                nodes.push(("event-channel-tx", ports.transmit.number().to_string()));
+                nodes.push(("event-channel-tx", channels.transmit.number().to_string()));
                 nodes.push(("event-channel-rx", receive.number().to_string()));
             }
-            None => nodes.push(("event-channel", ports.transmit.number().to_string())),
+            None => nodes.push(("event-channel", channels.transmit.number().to_string())),
         }
         nodes.push(("state", (State::Connected as u8).to_string()));
         let folder = &self.folder;
@@ -239,9 +239,9 @@ impl Frontend {
     }
 
     fn bring_up(&mut self) {
-        if let Some(link) = self.spare.take() {
+        if let Some(pair) = self.spare.take() {
             log::info!("{}: link up", self.folder);
-            self.mail.bring_up(link);
+            self.mail.bring_up(pair);
             self.phase = Phase::Up;
         }
     }
@@ -259,8 +259,8 @@ impl Frontend {
             self.spare = self.mail.take_down().await;
             log::info!("{}: link down", self.folder);
         }
-        if let Some(link) = &mut self.spare {
-            link.end();
+        if let Some(pair) = &mut self.spare {
+            pair.end();
         }
         self.phase = Phase::Idle;
     }

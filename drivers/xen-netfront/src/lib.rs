@@ -20,8 +20,8 @@ mod device;
 mod features;
 mod frontend;
 mod interfaces;
-mod link;
 mod mail;
+mod pair;
 mod peer;
 mod receive;
 mod settings;
@@ -37,10 +37,10 @@ pub use settings::Settings;
 use core::fmt;
 use core::time::Duration;
 use features::Features;
-use link::Link;
 use machine::xen::net::OutOfMemory;
 use mail::Mail;
 use net::device::Discard;
+use pair::Pair;
 
 /// How long the last frames may take to leave.
 const DRAIN_TIME_MAX: Duration = Duration::from_millis(500);
@@ -48,13 +48,14 @@ const DRAIN_TIME_MAX: Duration = Duration::from_millis(500);
 /// A network interface.
 #[derive(Debug)]
 pub struct XenNetfront {
-    link: Option<Link>,
+    /// While there is a backend.
+    pair: Option<Pair>,
     mail: Mail,
     mac: [u8; 6],
     features: Features,
-    /// What the link did until it was given back; it goes on counting when it comes again.
+    /// What its rings did until it was given back; it goes on counting when it comes again.
     before: Counters,
-    /// Frames thrown away because there was no link.
+    /// Frames thrown away because there was no pair.
     lost: Discard,
     stopped: Option<Fault>,
 }
@@ -129,22 +130,22 @@ impl XenNetfront {
 
     /// What it did so far.
     pub fn counters(&self) -> Counters {
-        let counters = self.link.as_ref().map_or(self.before, Link::counters);
+        let counters = self.pair.as_ref().map_or(self.before, Pair::counters);
         Counters { sent_dropped: counters.sent_dropped + self.lost.frames, ..counters }
     }
 
-    /// Takes a link into use, or gives it back, as the frontend's task wants it.
+    /// Takes a pair of rings into use, or gives it back, as the frontend's task wants it.
     fn obey(&mut self) {
         match self.mail.take_order() {
-            Some(mail::Order::Up(link)) => {
-                self.features.mtu_bytes = link.mtu_bytes;
-                self.link = Some(*link);
+            Some(mail::Order::Up(pair)) => {
+                self.features.mtu_bytes = pair.mtu_bytes;
+                self.pair = Some(*pair);
                 self.stopped = None;
             }
             Some(mail::Order::Down) => {
-                let link = self.link.take();
-                self.before = link.as_ref().map_or(self.before, Link::counters);
-                self.mail.give_back(link);
+                let pair = self.pair.take();
+                self.before = pair.as_ref().map_or(self.before, Pair::counters);
+                self.mail.give_back(pair);
             }
             None => {}
         }
@@ -162,8 +163,8 @@ impl Drop for XenNetfront {
     fn drop(&mut self) {
         // A test has a backend that takes nothing by itself.
         let can_wait = machine::xen::is_below() && self.stopped.is_none();
-        if let Some(link) = self.link.as_mut().filter(|_| can_wait) {
-            link.drain(machine::clock::now() + DRAIN_TIME_MAX);
+        if let Some(pair) = self.pair.as_mut().filter(|_| can_wait) {
+            pair.drain(machine::clock::now() + DRAIN_TIME_MAX);
         }
     }
 }

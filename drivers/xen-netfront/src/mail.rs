@@ -1,6 +1,6 @@
 //! Between the device, which the stack owns, and the frontend's task.
 
-use crate::link::Link;
+use crate::pair::Pair;
 use alloc::boxed::Box;
 use alloc::rc::Rc;
 use core::cell::{Cell, RefCell};
@@ -16,17 +16,17 @@ struct Slots {
     has_order: Cell<bool>,
     has_fault: Cell<bool>,
     order: RefCell<Option<Order>>,
-    /// What was given back: a link, or that there was none.
-    returned: RefCell<Option<Option<Link>>>,
+    /// What was given back: a pair, or that there was none.
+    returned: RefCell<Option<Option<Pair>>>,
     waker: RefCell<Option<Waker>>,
 }
 
 /// What the task wants of the device.
 #[derive(Debug)]
 pub(crate) enum Order {
-    /// Carry frames over this link.
-    Up(Box<Link>),
-    /// Give the link back.
+    /// Carry frames over this pair.
+    Up(Box<Pair>),
+    /// Give them back.
     Down,
 }
 
@@ -41,8 +41,8 @@ impl Mail {
         self.0.order.take()
     }
 
-    pub(crate) fn give_back(&self, link: Option<Link>) {
-        self.0.returned.replace(Some(link));
+    pub(crate) fn give_back(&self, pair: Option<Pair>) {
+        self.0.returned.replace(Some(pair));
         self.wake();
     }
 
@@ -52,23 +52,23 @@ impl Mail {
         self.wake();
     }
 
-    /// Has the device carry frames over a link.
-    pub(crate) fn bring_up(&self, link: Link) {
+    /// Has the device carry frames over a pair.
+    pub(crate) fn bring_up(&self, pair: Pair) {
         self.0.has_fault.set(false);
-        self.0.order.replace(Some(Order::Up(Box::new(link))));
+        self.0.order.replace(Some(Order::Up(Box::new(pair))));
         self.0.has_order.set(true);
     }
 
-    /// Has the device give the link back, and waits for it.
-    pub(crate) async fn take_down(&self) -> Option<Link> {
-        if let Some(Order::Up(link)) = self.take_order() {
+    /// Has the device give its rings back, and waits for it.
+    pub(crate) async fn take_down(&self) -> Option<Pair> {
+        if let Some(Order::Up(pair)) = self.take_order() {
             // The device has not seen it yet.
-            return Some(*link);
+            return Some(*pair);
         }
         self.0.order.replace(Some(Order::Down));
         self.0.has_order.set(true);
         poll_fn(|cx| match self.0.returned.take() {
-            Some(link) => Poll::Ready(link),
+            Some(pair) => Poll::Ready(pair),
             None => {
                 self.0.waker.replace(Some(cx.waker().clone()));
                 Poll::Pending

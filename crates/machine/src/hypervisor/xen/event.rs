@@ -2,7 +2,7 @@
 //! public/event_channel.h, the two-level interface).
 //!
 //! Xen sets a port's bit in the shared page; a driver takes it from there without any interrupt.
-//! The interrupt only ends [`idle::wait`](crate::idle::wait).
+//! The interrupt only ends `idle::wait`.
 
 use super::hypercall::{self, DOMID_SELF, DomainId, Errno};
 use super::parameter::{self, Parameter};

@@ -1,6 +1,6 @@
 //! A backend in a test process: it reaches what it was granted and nothing else.
 
-use super::{EXTRA_GSO, EXTRA_INFO, MORE_DATA};
+use super::protocol::{EXTRA_GSO, EXTRA_INFO, MORE_DATA};
 use crate::hypervisor::xen::grant;
 use crate::memory::PAGE_BYTES;
 use crate::memory::dma::host;

@@ -1,10 +1,10 @@
 //! Frames from the backend.
 
-use super::ring::Ring;
-use super::{
+use super::protocol::{
     ENTRIES, EXTRA_GSO, EXTRA_INFO, EXTRA_MORE, EXTRAS_MAX, FRAME_BYTES_MAX, FRAME_PAGES_MAX,
     Fault, MORE_DATA, OutOfMemory, Refusals,
 };
+use super::ring::Ring;
 use crate::hypervisor::xen::grant::{Access, Grant};
 use crate::hypervisor::xen::hypercall::DomainId;
 use crate::memory::PAGE_BYTES;

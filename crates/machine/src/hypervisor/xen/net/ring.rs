@@ -1,6 +1,6 @@
 //! A ring page with a frontend's indices (Xen, public/io/ring.h).
 
-use super::{ENTRIES, Fault, OutOfMemory};
+use super::protocol::{ENTRIES, Fault, OutOfMemory};
 use crate::hypervisor::xen::grant::{Access, Grant};
 use crate::hypervisor::xen::hypercall::DomainId;
 use crate::memory::PAGE_BYTES;

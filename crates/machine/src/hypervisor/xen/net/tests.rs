@@ -1,5 +1,6 @@
 use super::fake::{Backend, hold, is_granted, write_page};
-use super::*;
+use super::protocol::*;
+use super::{Frame, Offload, ReceiveRing, TransmitRing};
 use crate::memory::PAGE_BYTES;
 use core::num::NonZeroU16;
 use std::vec::Vec;

@@ -1,7 +1,7 @@
 //! Frames to the backend.
 
+use super::protocol::{EXTRA_GSO, EXTRA_INFO, Fault, MORE_DATA, OutOfMemory, Refusals};
 use super::ring::Ring;
-use super::{EXTRA_GSO, EXTRA_INFO, Fault, MORE_DATA, OutOfMemory, Refusals};
 use crate::hypervisor::xen::grant::{Access, Grant};
 use crate::hypervisor::xen::hypercall::DomainId;
 use crate::memory::PAGE_BYTES;

@@ -1,4 +1,5 @@
-//! The rings and event channels by which an interface and one backend work together.
+//! A queue pair at work: the rings and event channels by which an interface and one backend exchange frames.
+//! There is one yet; each is for a CPU that works at the same time (public/io/netif.h calls it a queue).
 
 use crate::receive::Receiver;
 use crate::transmit::Transmitter;
@@ -7,26 +8,26 @@ use core::time::Duration;
 use machine::xen::event::Port;
 use machine::xen::{DomainId, Errno};
 
-/// A connection, or what is kept of one for the next.
+/// A pair in use, or what is kept of one for the next backend.
 #[derive(Debug)]
-pub(crate) struct Link {
+pub(crate) struct Pair {
     pub(crate) receiver: Receiver,
     pub(crate) transmitter: Transmitter,
     /// The longest IP packet that the backend takes.
     pub(crate) mtu_bytes: usize,
-    ports: Ports,
+    channels: Channels,
     notifications: u64,
     events: u64,
 }
 
 /// One event channel, or one for each direction.
 #[derive(Debug)]
-pub(crate) struct Ports {
+pub(crate) struct Channels {
     pub(crate) transmit: Port,
     pub(crate) receive: Option<Port>,
 }
 
-impl Ports {
+impl Channels {
     pub(crate) fn new(domain: DomainId, split: bool) -> Result<Self, Error> {
         let no_port = |_: Errno| Error::OutOfMemory;
         let transmit = Port::allocate(domain).map_err(no_port)?;
@@ -35,14 +36,18 @@ impl Ports {
     }
 }
 
-impl Link {
-    /// Memory for a link to a domain, with new event channels.
-    pub(crate) fn new(domain: DomainId, settings: &Settings, ports: Ports) -> Result<Self, Error> {
+impl Pair {
+    /// Memory for a pair that a domain may use, with new event channels.
+    pub(crate) fn new(
+        domain: DomainId,
+        settings: &Settings,
+        channels: Channels,
+    ) -> Result<Self, Error> {
         Ok(Self {
             receiver: Receiver::new(domain, settings)?,
             transmitter: Transmitter::new(domain, settings)?,
             mtu_bytes: 0,
-            ports,
+            channels,
             notifications: 0,
             events: 0,
         })
@@ -55,23 +60,23 @@ impl Link {
     }
 
     /// Readies it for another backend.
-    pub(crate) fn reset(&mut self, domain: DomainId, ports: Ports) -> Result<(), Error> {
-        self.ports = ports;
+    pub(crate) fn reset(&mut self, domain: DomainId, channels: Channels) -> Result<(), Error> {
+        self.channels = channels;
         self.receiver.ring.reset(domain)?;
         self.transmitter.ring.reset(domain)?;
         Ok(())
     }
 
-    pub(crate) fn ports(&self) -> &Ports {
-        &self.ports
+    pub(crate) fn channels(&self) -> &Channels {
+        &self.channels
     }
 
     pub(crate) fn flush(&mut self) {
         let receive = self.receiver.release();
         let transmit = self.transmitter.publish();
-        let [first, second] = match &self.ports.receive {
-            Some(port) => [transmit.then_some(&self.ports.transmit), receive.then_some(port)],
-            None => [(transmit || receive).then_some(&self.ports.transmit), None],
+        let [first, second] = match &self.channels.receive {
+            Some(port) => [transmit.then_some(&self.channels.transmit), receive.then_some(port)],
+            None => [(transmit || receive).then_some(&self.channels.transmit), None],
         };
         for port in [first, second].into_iter().flatten() {
             port.notify();
@@ -91,8 +96,8 @@ impl Link {
 
     /// Asks for events; false when there is something to do already.
     pub(crate) fn arm(&mut self) -> bool {
-        let transmit = self.ports.transmit.take();
-        let receive = self.ports.receive.as_ref().is_some_and(Port::take);
+        let transmit = self.channels.transmit.take();
+        let receive = self.channels.receive.as_ref().is_some_and(Port::take);
         self.events += u64::from(transmit || receive);
         // Both are armed, whatever the first says.
         let nothing_received = self.receiver.arm();
