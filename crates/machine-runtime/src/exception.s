@@ -1,4 +1,4 @@
-# CPU exceptions run on a stack of their own (the code they interrupt may use the red zone, and its
+# Exception entries. Exceptions run on a stack of their own (the code they interrupt may use the red zone, and its
 # stack may be what is broken) and end in Rust. The unwinding rules let a backtrace go on through
 # the interrupted code.
 

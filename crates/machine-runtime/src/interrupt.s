@@ -1,4 +1,4 @@
-# A device interrupt sets its bit and is acknowledged; nothing else happens in interrupt context.
+# Interrupt entries. A device interrupt sets its bit and is acknowledged; nothing else happens in interrupt context.
 # Only the general registers used here are saved: no vector state is touched. The interrupted code
 # goes on with interrupts off (as it wants to be anyway: `interrupt_idle` enables them for one
 # instruction), so that a pin that stays high until its device is served does not interrupt for ever.

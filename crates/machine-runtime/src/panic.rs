@@ -6,7 +6,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use core::alloc::Layout;
 use core::panic::PanicInfo;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use machine::console::Emergency;
 use machine::memory::Heap;
 use machine::power;
@@ -15,6 +15,8 @@ use unwinding::panic::{begin_panic, catch_unwind};
 #[global_allocator]
 pub(crate) static HEAP: Heap = Heap::new();
 
+/// How many calls of [`catch_panic`] are under way: without one, nobody would catch a panic.
+static CATCHERS: AtomicUsize = AtomicUsize::new(0);
 /// A panic is on its way to whoever catches it.
 static PANICKING: AtomicBool = AtomicBool::new(false);
 
@@ -28,7 +30,12 @@ struct Failure {
 /// Runs `body`; a panic in it ends here, with everything it owned dropped, and gives its message.
 /// The log has where it came from, at most once a second.
 pub fn catch_panic(body: &mut dyn FnMut()) -> Result<(), String> {
-    catch_unwind(body).map_err(|payload| {
+    // One CPU: load and store count right.
+    let catchers = CATCHERS.load(Ordering::Relaxed);
+    CATCHERS.store(catchers + 1, Ordering::Relaxed);
+    let outcome = catch_unwind(body);
+    CATCHERS.store(catchers, Ordering::Relaxed);
+    outcome.map_err(|payload| {
         PANICKING.store(false, Ordering::Relaxed);
         let message = match payload.downcast::<Failure>() {
             Ok(failure) => {
@@ -50,6 +57,10 @@ fn panic(info: &PanicInfo<'_>) -> ! {
     if PANICKING.swap(true, Ordering::Relaxed) {
         fatal(format_args!("panic while panicking: {info}"));
     }
+    if CATCHERS.load(Ordering::Relaxed) == 0 {
+        // Not a task's failure but the machine's, and the boot code cannot unwind.
+        fatal(format_args!("panic: {info}"));
+    }
     let backtrace = Backtrace::take();
     HEAP.open_reserve();
     let message = match info.location() {
@@ -57,7 +68,7 @@ fn panic(info: &PanicInfo<'_>) -> ! {
         None => info.message().to_string(),
     };
     let code = begin_panic(Box::new(Failure { message, backtrace }));
-    // Nobody catches it: not a task's failure but the machine's.
+    // Only when the image has no unwinding tables for who is to catch it.
     fatal(format_args!("panic: {info} (unwinding gave {})", code.0))
 }
 

@@ -1,4 +1,4 @@
-# An event channel had an event. The port's bit is set already; what is left is to make the interrupt
+# Upcall entries: an event channel had an event (Xen, public/event_channel.h). The port's bit is set already; what is left is to make the interrupt
 # go away: Xen repeats it while this byte is set.
 
         .section .text.interrupt, "ax"

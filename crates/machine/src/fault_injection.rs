@@ -1,10 +1,11 @@
-//! Deeds that the machine must survive or report, for tests of that.
+//! Fault injection: what the machine must survive or report, done on purpose. For the trial image; where
+//! nobody calls it, the linker leaves it out.
 
 use crate::memory::{PAGE_BYTES, Pages};
 use core::arch::asm;
 use core::hint::black_box;
 
-/// What the CPU is to stumble over.
+/// A fault of the CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// Reading through a null pointer.
@@ -36,7 +37,7 @@ impl Fault {
     }
 }
 
-/// Does the deed, which ends the machine with a report; it returns if that does not happen.
+/// Causes it, which ends the machine with a report; it returns if that does not happen.
 pub fn fault(fault: Fault) {
     static CONSTANT: [u8; 16] = [1; 16];
     match fault {

@@ -10,7 +10,7 @@ use crate::cpu::Cpu;
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-/// Bit N says that line N has an owner; line 0 is the timer's. The same on all CPUs: a line is a vector.
+/// Bit N says that line N has an owner; line 0 is the timer's. A line is a vector, alike on all CPUs.
 static ALLOCATED: AtomicU64 = AtomicU64::new(1);
 
 /// One source of interrupts of one CPU. Lines are never given back: devices are found once.

@@ -1,4 +1,4 @@
-//! The card as the network stack uses it.
+//! Device side: the card as the network stack uses it.
 
 use crate::VirtioNet;
 use core::num::NonZeroUsize;

@@ -1,4 +1,4 @@
-//! What driver and device agree on (virtio 1.2, 5.1.3).
+//! Feature negotiation: what driver and device agree on (virtio 1.2, 5.1.3).
 
 use crate::{Error, Settings};
 use machine::virtio::{Control, Kind, feature};

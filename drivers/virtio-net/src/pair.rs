@@ -1,4 +1,4 @@
-//! A pair of queues at work: all that one CPU needs to receive and to send.
+//! Queue pair at work: all that one CPU needs to receive and to send.
 
 use crate::features::Features;
 use crate::receive::Receiver;

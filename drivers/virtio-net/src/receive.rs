@@ -1,4 +1,4 @@
-//! Frames from the device.
+//! Receive side: frames from the device.
 
 use crate::features::Features;
 use crate::{Counters, Fault, Settings};

@@ -1,4 +1,4 @@
-//! Frames to the device.
+//! Transmit side: frames to the device.
 
 use crate::features::{Features, LONG_FRAME_BYTES};
 use crate::{Counters, Fault, Settings};

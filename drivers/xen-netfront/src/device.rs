@@ -1,4 +1,4 @@
-//! The interface as the network stack uses it.
+//! Device side: the interface as the network stack uses it.
 
 use crate::XenNetfront;
 use net::device::{Capabilities, NetDevice, Transmit};

@@ -1,4 +1,4 @@
-//! The frontend's side of the handshake (public/io/xenbus.h and netif.h).
+//! Handshake, the frontend's side (public/io/xenbus.h and netif.h).
 
 use crate::features::Features;
 use crate::interfaces::{self, Interface, Mac};

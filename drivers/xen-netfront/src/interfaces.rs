@@ -1,4 +1,4 @@
-//! The interfaces that the toolstack gives this domain, as xenstore shows them.
+//! Interfaces that the toolstack gives this domain, as xenstore shows them.
 
 use alloc::format;
 use alloc::string::String;

@@ -1,4 +1,4 @@
-//! Between the device, which the stack owns, and the frontend's task.
+//! Mailbox between the device, which the stack owns, and the frontend's task.
 
 use crate::pair::Pair;
 use alloc::boxed::Box;

@@ -1,4 +1,4 @@
-//! The backend as xenstore shows it.
+//! Backend as xenstore shows it.
 
 use alloc::format;
 use alloc::string::String;

@@ -1,4 +1,4 @@
-//! Frames from the backend.
+//! Receive side: frames from the backend.
 
 use crate::{Counters, Error, Settings};
 use machine::xen::DomainId;

@@ -1,4 +1,4 @@
-//! Frames to the backend.
+//! Transmit side: frames to the backend.
 
 use crate::{Counters, Error, Settings};
 use alloc::vec;

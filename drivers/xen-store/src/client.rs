@@ -1,4 +1,4 @@
-//! The state of a connection: requests under way, watches, and bytes on their way.
+//! Connection state: requests under way, watches, and bytes on their way.
 
 use crate::wire::{self, Header, Kind};
 use crate::{Counters, Error, PAYLOAD_BYTES_MAX};

@@ -1,4 +1,4 @@
-//! A xenstore daemon in a test process, at the other end of a real ring.
+//! Fake xenstore daemon in a test process, at the other end of a real ring.
 
 use crate::wire::{ERROR, Header, Kind, WATCH_EVENT};
 use crate::{PAYLOAD_BYTES_MAX, Store};

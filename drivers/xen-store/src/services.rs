@@ -1,4 +1,4 @@
-//! What the domains of a host tell each other by name: values below `data/services` of each, which
+//! Services in xenstore, by which domains of a host find each other: values below `data/services` of each, which
 //! all others may read.
 
 use crate::{Error, Store, Watch};

@@ -1,4 +1,4 @@
-//! Being told of changes.
+//! Watches: being told of changes.
 
 use crate::client;
 use crate::wire::Kind;

@@ -1,4 +1,4 @@
-//! Messages (Xen, public/io/xs_wire.h).
+//! Wire format of messages (Xen, public/io/xs_wire.h).
 
 use crate::{Error, PAYLOAD_BYTES_MAX};
 

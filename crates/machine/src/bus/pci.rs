@@ -1,4 +1,4 @@
-//! The PCI bus (PCI local bus specification 3.0), as far as drivers need it: functions, capabilities,
+//! PCI bus (PCI local bus specification 3.0), as far as drivers need it: functions, capabilities,
 //! message-signalled interrupts.
 //! Firmware has placed the registers already.
 

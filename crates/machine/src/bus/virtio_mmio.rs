@@ -1,4 +1,5 @@
-//! Where virtio devices with memory-mapped registers are (virtio 1.2, section 4.2.3), by whoever says so.
+//! Discovery of virtio devices with memory-mapped registers (virtio 1.2, section 4.2.3): a bus that lists
+//! nothing itself, so the command line or ACPI's tables do.
 
 use super::acpi::{self, u32_at};
 use crate::start_info;

@@ -1,4 +1,4 @@
-//! A PC, by what each has or a hypervisor imitates: the time stamp counter and the local APIC's timer, a
+//! Native hardware, or a hypervisor that imitates it: a PC with the time stamp counter and the local APIC's timer, a
 //! 16550, I/O APICs, ACPI.
 //!
 //! The counter's rate comes from who knows it, else from a calibration against the 8254 timer.

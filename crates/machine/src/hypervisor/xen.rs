@@ -1,6 +1,6 @@
 //! Xen under the machine: hypercalls, event channels, clock, console, grants and the ring of xenstore.
 //!
-//! The same image starts under Xen as a PVH guest. Nothing that Xen's other domains write is trusted: every
+//! The image starts under Xen as a PVH guest. Nothing that Xen's other domains write is trusted: every
 //! index is read once and checked, and a broken peer ends its own conversation only.
 
 mod clock;

@@ -1,11 +1,11 @@
-//! Memory that devices read and write.
+//! DMA memory: what devices read and write.
 //!
 //! It is taken once and never given back: a device may use an address it was told for as long as
 //! it runs, and nothing proves that a broken one has stopped. What both sides touch at any time
 //! (the rings) is reached as atomic integers only, what changes hands (the buffers) as slices,
 //! under the contract of [`Mirror`] and [`Arena`].
 //!
-//! What a device only reads needs no memory of its own: a [`Loan`] holds bytes that nobody changes
+//! What a device only reads needs no memory of its own: a [`SharedBytes`] holds bytes that nobody changes
 //! where they are. A device that reads on after it has returned them reads what this program keeps
 //! there next, which it could have read anyway; it changes nothing.
 
@@ -25,14 +25,14 @@ use core::sync::atomic::{AtomicU16, AtomicU32, AtomicU64};
 ///
 /// Hands out disjoint runs of atomic integers, front to back.
 #[derive(Debug)]
-pub(crate) struct Shared {
+pub(crate) struct Coherent {
     start: NonNull<u8>,
     physical: u64,
     bytes: usize,
     taken: usize,
 }
 
-impl Shared {
+impl Coherent {
     /// At least `bytes` of it; `None` when memory is short.
     pub(crate) fn allocate(bytes: usize) -> Option<Self> {
         let pages = Pages::new(bytes.div_ceil(PAGE_BYTES), 1)?;
@@ -86,19 +86,19 @@ impl Shared {
 /// They are immutable and do not move: that is what [`Bytes`] promises. Static ones and those of the
 /// heap are at their physical addresses, and so in one piece for the device, too.
 #[derive(Debug)]
-pub(crate) struct Loan(Bytes);
+pub(crate) struct SharedBytes(Bytes);
 
-impl Loan {
+impl SharedBytes {
     pub(crate) fn new(bytes: Bytes) -> Self {
-        let loan = Self(bytes);
+        let shared = Self(bytes);
         #[cfg(any(test, feature = "fake"))]
-        host::lend(loan.physical(), loan.bytes());
+        host::share(shared.physical(), shared.bytes());
         let is_host = cfg!(any(test, feature = "fake"));
         assert!(
-            is_host || page_tables::is_identity(loan.physical()),
+            is_host || page_tables::is_identity(shared.physical()),
             "only rings are mapped elsewhere"
         );
-        loan
+        shared
     }
 
     /// Where the device finds the first byte.
@@ -113,7 +113,7 @@ impl Loan {
 }
 
 #[cfg(any(test, feature = "fake"))]
-impl Drop for Loan {
+impl Drop for SharedBytes {
     fn drop(&mut self) {
         host::take_back(self.physical(), self.bytes());
     }
@@ -212,7 +212,7 @@ impl Mirror {
         unsafe { slice::from_raw_parts(start, bytes) }
     }
 
-    /// The same, to be written.
+    /// As [`Mirror::slice`], to be written.
     ///
     /// # Safety
     /// As for [`Mirror::slice`].
@@ -232,7 +232,7 @@ mod tests {
 
     #[test]
     fn shared_runs_are_disjoint_and_zero() {
-        let mut shared = Shared::allocate(4096).unwrap();
+        let mut shared = Coherent::allocate(4096).unwrap();
         let first = shared.take_u16(3);
         let second = shared.take_u32(2);
         let third = shared.take_u64(1);
@@ -245,7 +245,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "as long as its parts")]
     fn shared_does_not_hand_out_more_than_it_has() {
-        Shared::allocate(4096).unwrap().take_u64(513);
+        Coherent::allocate(4096).unwrap().take_u64(513);
     }
 
     #[test]

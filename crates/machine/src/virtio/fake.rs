@@ -1,4 +1,4 @@
-//! A device for tests on a host: it has no behaviour of its own, and does to the rings what the
+//! Fake device for tests on a host: it has no behaviour of its own, and does to the rings what the
 //! test says, right or wrong.
 
 use super::control::Control;

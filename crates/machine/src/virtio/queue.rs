@@ -1,4 +1,4 @@
-//! A split virtqueue whose buffers come back in the order in which they went (virtio 1.2, 2.7).
+//! Split virtqueue whose buffers come back in the order in which they went (virtio 1.2, 2.7).
 //!
 //! The k-th buffer always sits in descriptor and available slot `k % size`, so the available ring is
 //! written once and for all, and adding, returning and checking a buffer are a few plain loads and
@@ -15,7 +15,7 @@
 //! devices (QEMU, vhost) do not. One that does is taken for broken.
 
 use super::error::Fault;
-use crate::memory::dma::Shared;
+use crate::memory::dma::Coherent;
 use core::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering, fence};
 
 /// Largest queue, in buffers, that is asked of a device.
@@ -65,7 +65,7 @@ impl Queue {
         Self::with(size, size, event_index)
     }
 
-    /// The same with a table of twice that size, so that buffers may have two parts.
+    /// As [`Queue::new`], with a table of twice that size, so that buffers may have two parts.
     pub(crate) fn in_parts(size: u16, event_index: bool) -> Option<Self> {
         Self::with(size, 2 * size, event_index)
     }
@@ -310,7 +310,8 @@ impl Rings {
         let available_bytes = 6 + 2 * size;
         let used_bytes = 6 + 8 * size;
         let gaps = 2 * PART_ALIGN;
-        let mut memory = Shared::allocate(descriptor_bytes + available_bytes + used_bytes + gaps)?;
+        let mut memory =
+            Coherent::allocate(descriptor_bytes + available_bytes + used_bytes + gaps)?;
         let descriptors_at = memory.align(PART_ALIGN);
         let descriptors = memory.take_u64(2 * size);
         let addresses =

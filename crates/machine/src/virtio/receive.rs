@@ -1,4 +1,4 @@
-//! Buffers that a device fills, lent to the driver in place.
+//! Receive ring: buffers that a device fills, shown to the driver in place.
 
 use super::error::{Error, Fault};
 use super::queue::{Addresses, Queue, Writer};

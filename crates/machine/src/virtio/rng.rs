@@ -1,4 +1,4 @@
-//! Random bytes from a virtio entropy device (virtio 1.2, 5.4).
+//! Entropy device (virtio 1.2, 5.4): random bytes for a seed.
 
 use super::control::Control;
 use super::discovery::devices;

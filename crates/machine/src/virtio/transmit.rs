@@ -1,9 +1,9 @@
-//! Buffers that a driver fills and a device reads.
+//! Transmit ring: buffers that a driver fills and a device reads.
 
 use super::error::{Error, Fault};
 use super::queue::{Addresses, Queue, Writer};
 use super::transport::Doorbell;
-use crate::memory::dma::{Arena, Loan};
+use crate::memory::dma::{Arena, SharedBytes};
 use alloc::boxed::Box;
 use alloc::vec;
 use bytes::Bytes;
@@ -19,8 +19,8 @@ pub struct TransmitRing {
     /// Where each slot's buffer starts.
     starts: Box<[u32]>,
     /// What the device reads behind each slot's buffer; how many there are of them.
-    tails: Box<[Option<Loan>]>,
-    lent: usize,
+    tails: Box<[Option<SharedBytes>]>,
+    tails_held: usize,
     /// The free bytes that the next buffer can have: from `next` up to `limit`. None while all slots
     /// of the queue are taken.
     next: usize,
@@ -44,15 +44,25 @@ impl TransmitRing {
         let starts = vec![0; buffers.into()].into_boxed_slice();
         let tails = (0..buffers).map(|_| None).collect();
         let limit = memory.bytes();
-        let (lent, next, doorbell) = (0, 0, None);
-        Ok(Self { queue, memory, buffer_bytes_max, starts, tails, lent, next, limit, doorbell })
+        let (tails_held, next, doorbell) = (0, 0, None);
+        Ok(Self {
+            queue,
+            memory,
+            buffer_bytes_max,
+            starts,
+            tails,
+            tails_held,
+            next,
+            limit,
+            doorbell,
+        })
     }
 
     /// Makes it as new, for a device that has been reset.
     pub(crate) fn restart(&mut self) -> Addresses {
         self.queue.restart();
         self.tails.fill_with(|| None);
-        self.lent = 0;
+        self.tails_held = 0;
         self.find_room();
         self.addresses()
     }
@@ -67,7 +77,7 @@ impl TransmitRing {
     pub fn reclaim(&mut self) -> Result<bool, Fault> {
         let oldest = self.queue.oldest_slot();
         let count = self.queue.take_back_all()?;
-        if self.lent > 0 {
+        if self.tails_held > 0 {
             self.release(oldest, count.into());
         }
         self.find_room();
@@ -91,7 +101,7 @@ impl TransmitRing {
         result
     }
 
-    /// The same for a buffer that goes on with `tail`, which the device reads where it lies, and
+    /// As [`TransmitRing::send`], for a buffer that goes on with `tail`, which the device reads where it lies, and
     /// which is held on to until it is done with that.
     #[inline]
     pub fn send_with_tail<R>(
@@ -104,11 +114,11 @@ impl TransmitRing {
             return self.send(bytes, fill);
         }
         let (at, result) = self.build(bytes, fill);
-        let loan = Loan::new(tail);
+        let shared = SharedBytes::new(tail);
         let slot = self.queue.next_slot();
-        self.queue.add_in_parts([(at, bytes as u32), (loan.physical(), loan.bytes() as u32)]);
-        self.tails[slot] = Some(loan);
-        self.lent += 1;
+        self.queue.add_in_parts([(at, bytes as u32), (shared.physical(), shared.bytes() as u32)]);
+        self.tails[slot] = Some(shared);
+        self.tails_held += 1;
         self.advance(bytes);
         result
     }
@@ -137,7 +147,7 @@ impl TransmitRing {
     fn release(&mut self, oldest: usize, count: usize) {
         for nth in oldest..oldest + count {
             let slot = nth % self.tails.len();
-            self.lent -= usize::from(self.tails[slot].take().is_some());
+            self.tails_held -= usize::from(self.tails[slot].take().is_some());
         }
     }
 
@@ -192,7 +202,7 @@ impl TransmitRing {
     #[inline]
     fn find_room(&mut self) {
         if self.queue.in_flight() == 0 {
-            // The same, warm memory serves again and again while traffic is light.
+            // One place of warm memory serves again and again while traffic is light.
             (self.next, self.limit) = (0, self.memory.bytes());
             return;
         }

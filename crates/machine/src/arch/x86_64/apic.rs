@@ -1,4 +1,4 @@
-//! The local APIC and its timer (Intel SDM volume 3, chapter 11).
+//! Local APIC and its timer (Intel SDM volume 3, chapter 11).
 
 use super::calibration::{self, Counter};
 use super::idt;

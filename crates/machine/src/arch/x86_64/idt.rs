@@ -1,4 +1,4 @@
-//! The interrupt descriptor table (Intel SDM volume 3, section 6.14), which all CPUs share.
+//! Interrupt descriptor table (Intel SDM volume 3, section 6.14), which all CPUs share.
 
 use crate::image::Handlers;
 use core::arch::asm;

@@ -25,7 +25,7 @@ pub(crate) const FRESH_START: u64 = 1 << 46;
 static FRESH_NEXT: AtomicU64 = AtomicU64::new(FRESH_START);
 static ROOT: AtomicU64 = AtomicU64::new(0);
 
-/// The same physical range twice, back to back, at fresh addresses: a ring in which no run of
+/// Maps a physical range twice, back to back, at fresh addresses: a ring in which no run of
 /// bytes ever wraps. `None` when memory for the tables is short. The mapping stays for ever.
 ///
 /// # Safety

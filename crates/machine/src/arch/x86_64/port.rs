@@ -1,4 +1,4 @@
-//! x86 I/O ports.
+//! I/O ports (Intel SDM volume 1, chapter 19), one instruction each.
 
 use core::arch::asm;
 

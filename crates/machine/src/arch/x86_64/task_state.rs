@@ -1,4 +1,4 @@
-//! The task state segment: the stacks that handlers run on (Intel SDM volume 3, section 8.7).
+//! Task state segment: the stacks that handlers run on (Intel SDM volume 3, section 8.7).
 
 use crate::image::Image;
 use core::arch::asm;

@@ -1,4 +1,4 @@
-//! The time stamp counter (Intel SDM volume 3, section 17.17).
+//! Time stamp counter (Intel SDM volume 3, section 17.17).
 
 use core::arch::x86_64::_rdtsc;
 

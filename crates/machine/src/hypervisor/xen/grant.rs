@@ -1,4 +1,4 @@
-//! The grant table, version 1: pages that other domains may use (Xen, public/grant_table.h).
+//! Grant table, version 1: pages that other domains may use (Xen, public/grant_table.h).
 //!
 //! A grant is a row of a table that Xen reads: whom it is for, which page, how. Ending one is a
 //! compare-and-swap that fails while the other side has the page mapped; a page is ordinary memory

@@ -1,4 +1,4 @@
-//! The two rings of a Xen network interface and the pages behind them (Xen, public/io/netif.h).
+//! Network rings: the two of a Xen interface's queue and the pages behind them (Xen, public/io/netif.h).
 //!
 //! Receive pages are granted while the backend may fill them, and taken back before anybody looks:
 //! what is lent to the stack is ordinary private memory. Transmit pages stay granted, read-only.

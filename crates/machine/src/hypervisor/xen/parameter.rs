@@ -1,4 +1,4 @@
-//! Parameters by which the toolstack tells an HVM guest where its things are
+//! HVM parameters: by them the toolstack tells a guest where its things are
 //! (Xen, public/hvm/params.h).
 
 use super::hypercall::{self, DOMID_SELF, Errno};

@@ -1,4 +1,4 @@
-//! The page that Xen shares with a domain: events that are pending, and the time
+//! Shared info: the page that Xen shares with a domain: events that are pending, and the time
 //! (Xen, public/xen.h, `struct shared_info` of x86-64).
 
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};

@@ -1,4 +1,4 @@
-//! What a CPU is to Xen: its timer.
+//! Virtual CPU: what a CPU has under Xen besides.
 
 use super::event::Port;
 use core::sync::atomic::AtomicU64;

@@ -1,4 +1,4 @@
-//! Device memory in a test process: the fake device reaches exactly what a driver allocated.
+//! DMA memory on a host: the fake device reaches exactly what a driver allocated.
 
 use crate::memory::PAGE_BYTES;
 use alloc::collections::BTreeMap;
@@ -11,17 +11,17 @@ use spinning_top::Spinlock;
 /// has it.
 static RANGES: Spinlock<BTreeMap<u64, (usize, usize)>> = Spinlock::new(BTreeMap::new());
 
-/// Ranges that a device may read for now, each as often as it was lent.
-static LENT: Spinlock<Vec<(u64, usize)>> = Spinlock::new(Vec::new());
+/// Ranges that a device may read for now, each as often as it was shared.
+static SHARED: Spinlock<Vec<(u64, usize)>> = Spinlock::new(Vec::new());
 
-pub(super) fn lend(physical: u64, bytes: usize) {
-    LENT.lock().push((physical, bytes));
+pub(super) fn share(physical: u64, bytes: usize) {
+    SHARED.lock().push((physical, bytes));
 }
 
 pub(super) fn take_back(physical: u64, bytes: usize) {
-    let mut lent = LENT.lock();
-    let at = lent.iter().position(|&range| range == (physical, bytes)).expect("it was lent");
-    lent.swap_remove(at);
+    let mut shared = SHARED.lock();
+    let at = shared.iter().position(|&range| range == (physical, bytes)).expect("it was shared");
+    shared.swap_remove(at);
 }
 
 pub(super) fn register(start: NonNull<u8>, physical: u64, bytes: usize) {
@@ -54,14 +54,14 @@ pub(super) fn map_twice(bytes: usize) -> Option<(NonNull<u8>, u64)> {
 
 /// What a device reads at a physical address.
 pub(crate) fn read(physical: u64, bytes: usize) -> Vec<u8> {
-    let lent = LENT.lock();
+    let shared = SHARED.lock();
     let end = physical + bytes as u64;
-    if lent.iter().any(|&(start, length)| start <= physical && end <= start + length as u64) {
+    if shared.iter().any(|&(start, length)| start <= physical && end <= start + length as u64) {
         let at = physical as *const u8;
         // SAFETY: inside a range of immutable bytes that stays as long as it is in the list.
         return unsafe { core::slice::from_raw_parts(at, bytes) }.to_vec();
     }
-    drop(lent);
+    drop(shared);
     memory(physical, bytes).iter().map(|byte| byte.load(Ordering::Relaxed)).collect()
 }
 

@@ -1,4 +1,4 @@
-//! A backend in a test process: it reaches what it was granted and nothing else.
+//! Fake backend in a test process: it reaches what it was granted and nothing else.
 
 use super::protocol::{EXTRA_GSO, EXTRA_INFO, MORE_DATA};
 use crate::hypervisor::xen::grant;

@@ -1,4 +1,4 @@
-//! Frames from the backend.
+//! Receive ring: frames from the backend (Xen, public/io/netif.h).
 
 use super::protocol::{
     ENTRIES, EXTRA_GSO, EXTRA_INFO, EXTRA_MORE, EXTRAS_MAX, FRAME_BYTES_MAX, FRAME_PAGES_MAX,

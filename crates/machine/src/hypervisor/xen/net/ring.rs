@@ -1,10 +1,10 @@
-//! A ring page with a frontend's indices (Xen, public/io/ring.h).
+//! Shared ring: a page with a frontend's indices (Xen, public/io/ring.h).
 
 use super::protocol::{ENTRIES, Fault, OutOfMemory};
 use crate::hypervisor::xen::grant::{Access, Grant};
 use crate::hypervisor::xen::hypercall::DomainId;
 use crate::memory::PAGE_BYTES;
-use crate::memory::dma::Shared;
+use crate::memory::dma::Coherent;
 use core::sync::atomic::{AtomicU32, Ordering, fence};
 
 const REQUEST_PRODUCER: usize = 0;
@@ -33,7 +33,7 @@ impl<const WORDS: usize> Ring<WORDS> {
     /// An empty ring that `domain` may use.
     pub(super) fn new(domain: DomainId) -> Result<Self, OutOfMemory> {
         let grant = Grant::allocate().ok_or(OutOfMemory)?;
-        let mut shared = Shared::allocate(PAGE_BYTES).ok_or(OutOfMemory)?;
+        let mut shared = Coherent::allocate(PAGE_BYTES).ok_or(OutOfMemory)?;
         let physical = shared.align(PAGE_BYTES);
         let page = shared.take_u32(PAGE_BYTES / 4);
         let mut ring =

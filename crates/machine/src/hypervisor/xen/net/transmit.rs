@@ -1,4 +1,4 @@
-//! Frames to the backend.
+//! Transmit ring: frames to the backend (Xen, public/io/netif.h).
 
 use super::protocol::{EXTRA_GSO, EXTRA_INFO, Fault, MORE_DATA, OutOfMemory, Refusals};
 use super::ring::Ring;
