@@ -27,7 +27,7 @@ pub trait Platform: Clone + 'static {
     fn fill_random(&self, bytes: &mut [u8]);
 
     /// Views of this platform's own network stacks; none where the network is another system's.
-    fn probes(&self) -> Vec<net::Probe> {
+    fn probes(&self) -> Vec<net::StackView> {
         Vec::new()
     }
 }

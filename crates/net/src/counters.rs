@@ -2,15 +2,15 @@
 
 use core::cell::Cell;
 
-macro_rules! counts {
+macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
         /// One thing that is counted since the interface's start.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum Count {
+        pub enum Counter {
             $($(#[$doc])* $name,)*
         }
 
-        impl Count {
+        impl Counter {
             /// All of them, in the order of their declaration.
             pub const ALL: &'static [Self] = &[$(Self::$name,)*];
 
@@ -22,11 +22,11 @@ macro_rules! counts {
             }
         }
 
-        const COUNTS: usize = [$(Count::$name,)*].len();
+        const COUNTERS: usize = [$(Counter::$name,)*].len();
     };
 }
 
-counts! {
+counters! {
     /// Frames taken from the device.
     FramesIn = "frames_in",
     /// Bytes in them.
@@ -84,23 +84,23 @@ counts! {
 }
 
 /// The counters of one interface.
-pub(crate) struct Tally([Cell<u64>; COUNTS]);
+pub(crate) struct Counters([Cell<u64>; COUNTERS]);
 
-impl Tally {
+impl Counters {
     pub(crate) fn new() -> Self {
-        Self([const { Cell::new(0) }; COUNTS])
+        Self([const { Cell::new(0) }; COUNTERS])
     }
 
-    pub(crate) fn add(&self, count: Count) {
+    pub(crate) fn add(&self, count: Counter) {
         self.add_many(count, 1);
     }
 
-    pub(crate) fn add_many(&self, count: Count, many: u64) {
+    pub(crate) fn add_many(&self, count: Counter, many: u64) {
         let cell = &self.0[count as usize];
         cell.set(cell.get() + many);
     }
 
-    pub(crate) fn get(&self, count: Count) -> u64 {
+    pub(crate) fn get(&self, count: Counter) -> u64 {
         self.0[count as usize].get()
     }
 }

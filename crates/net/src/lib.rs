@@ -24,9 +24,9 @@ mod time;
 mod wire;
 
 pub use config::{Config, CongestionControl, Limits};
-pub use counters::Count;
+pub use counters::Counter;
 pub use stack::Stack;
-pub use stack::diagnostics::{ConnectionInfo, Gauges, Probe, TcpState};
+pub use stack::diagnostics::{ConnectionInfo, Gauges, StackView, TcpState};
 pub use tcp::connector::TcpConnector;
 pub use tcp::flow::TcpFlow;
 pub use tcp::listener::TcpListener;

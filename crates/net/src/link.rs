@@ -8,9 +8,9 @@ pub(crate) mod path_mtu;
 use crate::config::Config;
 use crate::device::smoltcp::{SmoltcpDevice, ethernet_caps};
 use crate::device::{NetDevice, Transmit};
-use crate::link::dns::Names;
-use crate::tcp::connector::Lookup;
-use crate::time::{Moment, Span};
+use crate::link::dns::DnsResolver;
+use crate::tcp::connector::LookupRequest;
+use crate::time::{self, Instant};
 use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -22,14 +22,14 @@ use smoltcp::socket::dhcpv4;
 use smoltcp::wire::{DhcpOption, EthernetAddress, HardwareAddress, IpAddress, IpCidr};
 
 /// The service interface and its sockets.
-pub(crate) struct Services {
+pub(crate) struct Link {
     interface: Interface,
     sockets: SocketSet<'static>,
     caps: DeviceCapabilities,
     dhcp: Option<SocketHandle>,
     /// When the interface wants to be polled.
     due: Option<Duration>,
-    names: Names,
+    dns: DnsResolver,
     slaac: bool,
     /// Polls in a row that were due and had nothing to send.
     fruitless: u32,
@@ -43,7 +43,7 @@ pub(crate) struct Route {
     pub(crate) next_hop: IpAddr,
 }
 
-impl Services {
+impl Link {
     pub(crate) fn new(
         device: &mut dyn NetDevice,
         config: &Config,
@@ -58,11 +58,11 @@ impl Services {
         interface_config.slaac = config.slaac;
         let mut device = SmoltcpDevice::new(&caps, device.transmitter());
         let mut interface =
-            Interface::new(interface_config, &mut device, Moment::new(now).instant());
+            Interface::new(interface_config, &mut device, Instant::new(now).to_smoltcp());
         assign(&mut interface, config, own);
         let mut sockets = SocketSet::new(Vec::new());
         let dhcp = config.dhcp.then(|| sockets.add(dhcp_client(&config.hostname)));
-        let names = Names::new(&config.name_servers, &mut sockets);
+        let dns = DnsResolver::new(&config.name_servers, &mut sockets);
         let due = Some(now);
         Self {
             interface,
@@ -70,7 +70,7 @@ impl Services {
             caps,
             dhcp,
             due,
-            names,
+            dns,
             slaac: config.slaac,
             fruitless: 0,
             changed: false,
@@ -108,7 +108,7 @@ impl Services {
         let mut device = SmoltcpDevice::new(&self.caps, output);
         device.received = Some(frame);
         self.interface.poll_ingress_single(
-            Moment::new(now).instant(),
+            Instant::new(now).to_smoltcp(),
             &mut device,
             &mut self.sockets,
         );
@@ -117,9 +117,9 @@ impl Services {
     }
 
     /// Asks for the addresses of a name.
-    pub(crate) fn look_up(&mut self, lookup: Rc<Lookup>, now: Duration) {
+    pub(crate) fn look_up(&mut self, lookup: Rc<LookupRequest>, now: Duration) {
         let has_v6 = self.route(GLOBAL_V6.into()).is_some();
-        self.names.look_up(lookup, has_v6, self.interface.context(), &mut self.sockets);
+        self.dns.look_up(lookup, has_v6, self.interface.context(), &mut self.sockets);
         self.due = Some(now);
     }
 
@@ -128,13 +128,13 @@ impl Services {
         if self.due.is_none_or(|due| due > now) {
             return core::mem::take(&mut self.changed);
         }
-        let instant = Moment::new(now).instant();
+        let instant = Instant::new(now).to_smoltcp();
         if self.slaac {
             let before = self.interface.ip_addrs().to_vec();
             self.interface.poll_maintenance(instant);
             self.changed |= self.interface.ip_addrs() != before;
         }
-        self.names.settle(&mut self.sockets);
+        self.dns.settle(&mut self.sockets);
         for _ in 0..ROUNDS_MAX {
             let mut device = SmoltcpDevice::new(&self.caps, output);
             let round = self.interface.poll_egress(instant, &mut device, &mut self.sockets);
@@ -145,7 +145,7 @@ impl Services {
             self.fruitless = 0;
         }
         let next = self.interface.poll_at(instant, &self.sockets);
-        self.due = next.map(|at| self.patient(Moment::from_instant(at), now));
+        self.due = next.map(|at| self.patient(Instant::from_smoltcp(at), now));
         core::mem::take(&mut self.changed)
     }
 
@@ -163,13 +163,14 @@ impl Services {
 
     /// smoltcp 0.14 calls for a poll for ever when no router answers its solicitations; what is
     /// overdue and fruitless is asked for ever more rarely.
-    fn patient(&mut self, at: Moment, now: Duration) -> Duration {
-        let now = Moment::new(now);
-        if at > now + Span::TICK {
-            return at.duration();
+    fn patient(&mut self, at: Instant, now: Duration) -> Duration {
+        let now = Instant::new(now);
+        if at > now + time::Duration::TICK {
+            return at.since_start();
         }
         self.fruitless = (self.fruitless + 1).min(PATIENCE_MAX);
-        (now + Span::TICK).duration() + Span::TICK.duration() * ((1 << self.fruitless) - 2)
+        (now + time::Duration::TICK).since_start()
+            + time::Duration::TICK.to_core() * ((1 << self.fruitless) - 2)
     }
 
     fn take_lease(&mut self) {
@@ -184,7 +185,7 @@ impl Services {
                     Some(router) => log::info!("DHCP: {address}, gateway {router}"),
                     None => log::info!("DHCP: {address}, no gateway"),
                 }
-                self.names.use_servers(&servers, &mut self.sockets);
+                self.dns.use_servers(&servers, &mut self.sockets);
                 self.replace_v4(Some(address));
                 if let Some(router) = router {
                     // The table has room for one route of each kind; the old one is replaced.

@@ -4,16 +4,16 @@ pub(crate) mod diagnostics;
 pub(crate) mod panics;
 
 use crate::config::Config;
-use crate::counters::Count;
+use crate::counters::Counter;
 use crate::device::{NetDevice, Transmit};
 use crate::link::neighbours::Hop;
-use crate::stack::diagnostics::{ConnectionInfo, Gauges, Probe, TcpState};
+use crate::stack::diagnostics::{ConnectionInfo, Gauges, StackView, TcpState};
 use crate::tcp::connection::Connection;
 use crate::tcp::connection::output::{Outcome, Path};
 use crate::tcp::connector::TcpConnector;
 use crate::tcp::demux::Core;
-use crate::tcp::listener::{Backlog, TcpListener};
-use crate::time::Moment;
+use crate::tcp::listener::{AcceptQueue, TcpListener};
+use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -60,19 +60,19 @@ impl Stack {
 
     /// Listens on `port` of every address; `None` when somebody already does.
     pub fn listen(&mut self, port: u16) -> Option<TcpListener> {
-        let backlog = Backlog::new(port, self.core.shared.limits.listen_backlog);
-        self.core.ports.open(&backlog).then_some(TcpListener { backlog })
+        let accept_queue = AcceptQueue::new(port, self.core.context.limits.listen_backlog);
+        self.core.listen_table.open(&accept_queue).then_some(TcpListener { accept_queue })
     }
 
     /// Lets a listener of another stack accept here, too; false when somebody already listens on
     /// its port.
     pub fn listen_on(&mut self, listener: &TcpListener) -> bool {
-        self.core.ports.open(&listener.backlog)
+        self.core.listen_table.open(&listener.accept_queue)
     }
 
     /// Lets the listeners of another stack accept here, too: for a device that comes late.
     pub fn listen_as(&mut self, other: &Self) {
-        self.core.ports.open_all(&other.core.ports);
+        self.core.listen_table.open_all(&other.core.listen_table);
     }
 
     /// From now on a panic inside a phase, which nobody expects, is caught by `catch`, and ends the
@@ -83,7 +83,7 @@ impl Stack {
 
     /// Opens connections through this stack.
     pub fn connector(&self) -> TcpConnector {
-        TcpConnector { wishes: self.core.dialing.wishes.clone() }
+        TcpConnector { requests: self.core.active_opens.requests.clone() }
     }
 
     /// Takes frames from the device, up to
@@ -95,10 +95,10 @@ impl Stack {
             self.link_changed(now);
         }
         let Self { device, core, .. } = self;
-        core.shared.now.set(Moment::new(now));
-        let (mut left, mut more) = (core.shared.limits.ingress_batch, true);
+        core.context.now.set(Instant::new(now));
+        let (mut left, mut more) = (core.context.limits.ingress_batch, true);
         while more && left > 0 {
-            core.guarded(&mut |core| {
+            core.catch_panic(&mut |core| {
                 while more && left > 0 {
                     left -= 1;
                     more = device.receive(&mut |frame, output| core.frame(now, frame, output));
@@ -112,13 +112,13 @@ impl Stack {
     /// time has come. True when the device was full: call again when it has room.
     pub fn egress(&mut self, now: Duration) -> bool {
         let Self { device, core, link_up, unannounced, quiet_until } = self;
-        let moment = Moment::new(now);
-        core.shared.now.set(moment);
+        let instant = Instant::new(now);
+        core.context.now.set(instant);
         let output = device.transmitter();
         if core.look_up(now) {
             *quiet_until = now;
         }
-        if *quiet_until <= now && core.services.poll(now, output) {
+        if *quiet_until <= now && core.link.poll(now, output) {
             core.drop_unaddressed();
             *unannounced = true;
         }
@@ -127,8 +127,8 @@ impl Stack {
             core.announce(output);
         }
         core.answer_again(now, output);
-        core.dial(now, output);
-        core.table.borrow_mut().expire(moment);
+        core.open_actively(now, output);
+        core.table.borrow_mut().expire(instant);
         let blocked = core.transmit(now, output);
         device.flush();
         blocked
@@ -144,13 +144,13 @@ impl Stack {
     pub fn next_deadline(&self) -> Option<Duration> {
         let core = &self.core;
         // A full device interrupts when it has room; this is for one that does not.
-        let retry = (!core.shared.dirty.borrow().is_empty())
-            .then(|| core.shared.now.get().duration() + RETRY);
+        let retry = (!core.context.dirty.borrow().is_empty())
+            .then(|| core.context.now.get().since_start() + RETRY);
         let deadlines = [
-            core.table.borrow().next_deadline().map(Moment::duration),
-            core.services.next_deadline().map(|due| due.max(self.quiet_until)),
-            core.half_open.next_deadline(),
-            core.dialing.next_deadline(),
+            core.table.borrow().next_deadline().map(Instant::since_start),
+            core.link.next_deadline().map(|due| due.max(self.quiet_until)),
+            core.syn_queue.next_deadline(),
+            core.active_opens.next_deadline(),
             retry,
         ];
         deadlines.into_iter().fold(None, earlier)
@@ -160,7 +160,7 @@ impl Stack {
     /// them: for a machine that is about to stop.
     pub fn undelivered(&self) -> usize {
         let ends = [TcpState::FinWait1, TcpState::Closing, TcpState::LastAck];
-        let connections = self.probe().connections();
+        let connections = self.view().connections();
         let open = |info: &&ConnectionInfo| info.transmit_ring.0 > 0 || ends.contains(&info.state);
         connections.iter().filter(open).count()
     }
@@ -168,7 +168,7 @@ impl Stack {
     /// The interface's addresses with their prefix lengths in bits, leased and advertised ones
     /// included.
     pub fn addresses(&self) -> impl Iterator<Item = (IpAddr, u8)> + '_ {
-        self.core.services.addresses()
+        self.core.link.addresses()
     }
 
     /// The device's link went up or down, and its capabilities may have changed. Connections
@@ -176,19 +176,19 @@ impl Stack {
     fn link_changed(&mut self, now: Duration) {
         self.core.adopt_capabilities(&self.device.capabilities());
         if self.link_up {
-            self.core.services.restart(now);
+            self.core.link.restart(now);
             self.unannounced = true;
         }
     }
 
     /// A view of the stack for tasks.
-    pub fn probe(&self) -> Probe {
-        Probe::new(&self.core)
+    pub fn view(&self) -> StackView {
+        StackView::new(&self.core)
     }
 
     /// Every connection, in no order.
     pub fn connections(&self) -> Vec<ConnectionInfo> {
-        self.probe().connections()
+        self.view().connections()
     }
 
     /// How many there are of each thing that takes memory.
@@ -197,8 +197,8 @@ impl Stack {
     }
 
     /// How often it happened.
-    pub fn count(&self, count: Count) -> u64 {
-        self.core.shared.tally.get(count)
+    pub fn count(&self, count: Counter) -> u64 {
+        self.core.context.counters.get(count)
     }
 }
 
@@ -230,34 +230,34 @@ fn quiet(seed: [u8; 64]) -> Duration {
 impl Core {
     /// Tells our neighbours where our addresses are.
     fn announce(&self, output: &mut dyn Transmit) {
-        for (address, _) in self.services.addresses() {
+        for (address, _) in self.link.addresses() {
             self.neighbours.announce(address, output);
         }
     }
 
     /// Takes up the names that tasks want resolved; false when there are none.
     fn look_up(&mut self, now: Duration) -> bool {
-        if self.dialing.wishes.lookups.borrow().is_empty() {
+        if self.active_opens.requests.lookups.borrow().is_empty() {
             return false;
         }
-        let wanted = core::mem::take(&mut *self.dialing.wishes.lookups.borrow_mut());
+        let wanted = core::mem::take(&mut *self.active_opens.requests.lookups.borrow_mut());
         for lookup in wanted {
-            self.services.look_up(lookup, now);
+            self.link.look_up(lookup, now);
         }
         true
     }
 
     /// Lets every marked connection send; true when the device was full.
     fn transmit(&mut self, now: Duration, output: &mut dyn Transmit) -> bool {
-        if self.shared.dirty.borrow().is_empty() {
+        if self.context.dirty.borrow().is_empty() {
             return false;
         }
         // What is marked meanwhile has its turn in the next round.
         let mut round = core::mem::take(&mut self.spare);
-        core::mem::swap(&mut round, &mut *self.shared.dirty.borrow_mut());
+        core::mem::swap(&mut round, &mut *self.context.dirty.borrow_mut());
         let (mut sent, mut blocked) = (0, false);
         while sent < round.len() && !blocked {
-            self.guarded(&mut |core| {
+            self.catch_panic(&mut |core| {
                 while let Some(slot) = round.get(sent)
                     && !blocked
                 {
@@ -267,8 +267,8 @@ impl Core {
             });
         }
         if blocked {
-            self.shared.tally.add(Count::DeviceFull);
-            self.shared.dirty.borrow_mut().extend_from_slice(&round[sent..]);
+            self.context.counters.add(Counter::DeviceFull);
+            self.context.dirty.borrow_mut().extend_from_slice(&round[sent..]);
         }
         round.clear();
         self.spare = round;
@@ -282,7 +282,7 @@ impl Core {
         self.begin(Some(slot));
         let outcome = connection.transmit(&mut self.path(), output);
         self.settle(&connection, outcome, now);
-        if connection.tcb().is_unheard(self.shared.now.get()) {
+        if connection.tcb().is_unheard(self.context.now.get()) {
             self.find_again(&connection, now, output);
         }
         outcome == Outcome::Blocked
@@ -291,7 +291,7 @@ impl Core {
     /// The peer is silent: perhaps its hardware address has changed.
     fn find_again(&mut self, connection: &Connection, now: Duration, output: &mut dyn Transmit) {
         let (local, remote) = (connection.tuple.local().ip(), connection.tuple.remote().ip());
-        let Some(route) = self.services.route(remote) else { return };
+        let Some(route) = self.link.route(remote) else { return };
         if let Hop::Known(hop) = self.neighbours.find(route.next_hop, local, now, output) {
             connection.tcb().template.ethernet[..6].copy_from_slice(&hop);
         }
@@ -299,16 +299,16 @@ impl Core {
 
     fn settle(&mut self, connection: &Rc<Connection>, outcome: Outcome, now: Duration) {
         match outcome {
-            Outcome::Lives => self.table.borrow_mut().schedule(connection),
+            Outcome::Open => self.table.borrow_mut().schedule(connection),
             Outcome::Blocked => connection.mark(&mut connection.tcb()),
-            Outcome::TimeWait { send_next, receive_next } => {
-                let numbers = (send_next, receive_next);
+            Outcome::TimeWait { snd_nxt, rcv_nxt } => {
+                let numbers = (snd_nxt, rcv_nxt);
                 if self.time_wait.insert(connection.tuple, numbers, now) {
-                    self.shared.tally.add(Count::TimeWaitRecycled);
+                    self.context.counters.add(Counter::TimeWaitRecycled);
                 }
                 self.forget(connection);
             }
-            Outcome::Gone => self.forget(connection),
+            Outcome::Closed => self.forget(connection),
         }
     }
 
@@ -316,11 +316,11 @@ impl Core {
     pub(crate) fn forget(&mut self, connection: &Connection) {
         let slot = connection.tcb().slot;
         self.table.borrow_mut().remove(slot);
-        self.shared.tally.add(Count::Closed);
+        self.context.counters.add(Counter::Closed);
     }
 
     pub(crate) fn path(&mut self) -> Path<'_> {
-        let now = self.shared.now.get();
+        let now = self.context.now.get();
         Path { interface: &mut self.interface, caps: &self.caps, now }
     }
 }

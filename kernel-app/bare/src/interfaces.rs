@@ -188,8 +188,8 @@ impl Platform for Interfaces {
         machine::entropy::fill(bytes).expect("a source of entropy, as at the start");
     }
 
-    fn probes(&self) -> Vec<net::Probe> {
-        self.links.borrow().iter().map(|link| link.stack.probe()).collect()
+    fn probes(&self) -> Vec<net::StackView> {
+        self.links.borrow().iter().map(|link| link.stack.view()).collect()
     }
 }
 

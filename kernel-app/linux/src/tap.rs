@@ -116,7 +116,7 @@ impl Platform for TapPlatform {
         process::fill_random(bytes);
     }
 
-    fn probes(&self) -> Vec<net::Probe> {
-        vec![self.stack.borrow().probe()]
+    fn probes(&self) -> Vec<net::StackView> {
+        vec![self.stack.borrow().view()]
     }
 }

@@ -162,6 +162,6 @@ fn main() {
         client.egress(now);
         server_turn(&mut server, &server_tasks, now);
     }
-    let accepted = server.count(net::Count::Accepted);
+    let accepted = server.count(net::Counter::Accepted);
     println!("{requests} requests, {accepted} connections, {idle} idle, clock {now:?}");
 }

@@ -1,7 +1,7 @@
 //! Floods, churn, and crowds.
 
 use flow::{Connector, Flow, FlowExt, Listener, Target};
-use net::{Count, Limits, TcpConnector};
+use net::{Counter, Limits, TcpConnector};
 use sim::{Link, MAC, Random, World, WorldConfig, address, check, syn_frame};
 use std::cell::Cell;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -93,7 +93,7 @@ fn a_syn_flood_takes_no_memory_and_locks_nobody_out() {
             gauges.half_open <= Limits::default().half_open_max && gauges.connections == 0,
             "{gauges:?}"
         );
-        assert!(world.stacks[0].count(Count::CookiesOut) > 10_000);
+        assert!(world.stacks[0].count(Counter::CookiesOut) > 10_000);
         let done = Rc::new(Cell::new(0));
         for _ in 0..50 {
             let (connector, done) = (world.stacks[1].connector(), done.clone());
@@ -108,7 +108,7 @@ fn a_syn_flood_takes_no_memory_and_locks_nobody_out() {
         }
         world.run_until(Duration::from_secs(60), || done.get() == 50);
         assert_eq!(done.get(), 50);
-        assert!(world.stacks[0].count(Count::CookiesIn) > 0);
+        assert!(world.stacks[0].count(Counter::CookiesIn) > 0);
         world.pass(Duration::from_secs(20));
         let gauges = world.stacks[0].gauges();
         assert_eq!((gauges.connections, gauges.half_open), (0, 0));
@@ -131,7 +131,7 @@ fn churn_leaves_nothing_behind() {
             }
             assert_eq!(world.executor.spawner().tasks().len(), 1);
             let server = &world.stacks[0];
-            assert_eq!(server.count(Count::Accepted), server.count(Count::Closed));
+            assert_eq!(server.count(Counter::Accepted), server.count(Counter::Closed));
         });
     }
 }
@@ -156,7 +156,7 @@ fn a_full_backlog_delays_and_does_not_refuse() {
             }
         });
         assert_eq!(crowd(world, 20, 1), 20);
-        assert!(world.stacks[0].count(Count::BacklogFull) > 0);
+        assert!(world.stacks[0].count(Counter::BacklogFull) > 0);
         assert_eq!(world.stacks[0].gauges().half_open, 0);
     });
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use flow::{Connector, Flow, FlowError, FlowExt, Listener, Target};
-use net::{Count, Limits, TcpFlow};
+use net::{Counter, Limits, TcpFlow};
 use sim::{Faults, Filter, Link, Offloads, World, WorldConfig, address, check, tcp_fields};
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -101,8 +101,8 @@ fn a_clean_wire_needs_no_socket() {
         let link = Link { offloads, ..Link::default() };
         check("lent-clean", &WorldConfig { link, ..WorldConfig::default() }, |world| {
             transfer(world, false, usize::MAX);
-            assert_eq!(world.stacks[0].count(Count::RingsGrown), 0);
-            assert_eq!(world.stacks[0].count(Count::Retransmits), 0);
+            assert_eq!(world.stacks[0].count(Counter::RingsGrown), 0);
+            assert_eq!(world.stacks[0].count(Counter::Retransmits), 0);
         });
         run("lent-clean", 1, link, &Limits::default());
     }
@@ -309,7 +309,7 @@ fn one_lost_segment_is_repaired_without_a_timeout_and_little_is_sent_twice() {
                 world.run_until(Duration::from_millis(150), || received.borrow().is_some());
             assert!(in_time, "segment {first}");
             assert!(received.take().unwrap() == body);
-            let repeated = world.stacks[0].count(Count::Retransmits);
+            let repeated = world.stacks[0].count(Counter::Retransmits);
             assert!((1..=3).contains(&repeated), "segment {first}: {repeated} sent again");
         });
     }

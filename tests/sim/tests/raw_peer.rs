@@ -1,7 +1,7 @@
 //! A peer made by hand, against one stack.
 
 use flow::{Flow, FlowError, FlowExt, Listener};
-use net::Count;
+use net::Counter;
 use sim::{MAC, TcpFields, World, WorldConfig, check, reply_frame, syn_frame, tcp_fields};
 use smoltcp::wire::{Icmpv4Packet, Ipv4Packet, TcpControl};
 use std::cell::RefCell;
@@ -73,7 +73,7 @@ fn a_handshake_carries_data_and_the_answer_rides_with_its_acknowledgement() {
         let fin = last_from_stack(world);
         assert!(fin.flags.1, "{fin:?}");
         send(world, 5000, TcpControl::None, 1006, Some(fin.seq + 1), b"");
-        assert_eq!(world.stacks[0].count(Count::Closed), 1);
+        assert_eq!(world.stacks[0].count(Counter::Closed), 1);
     });
 }
 
@@ -173,7 +173,7 @@ fn a_syn_ack_that_gets_lost_is_sent_again() {
         assert_eq!((world.wire.sent(), last_from_stack(world)), (sent + 1, first));
         world.pass(Duration::from_secs(60));
         assert_eq!(world.wire.sent(), sent + 2);
-        assert_eq!(world.stacks[0].count(Count::HalfOpenExpired), 1);
+        assert_eq!(world.stacks[0].count(Counter::HalfOpenExpired), 1);
     });
 }
 
@@ -228,7 +228,10 @@ fn segments_of_nobody_are_reset_at_a_bounded_rate() {
             send(world, port, TcpControl::None, 1, Some(77), b"");
         }
         let stack = &world.stacks[0];
-        assert_eq!((stack.count(Count::ResetsOut), stack.count(Count::ResetsWithheld)), (200, 800));
+        assert_eq!(
+            (stack.count(Counter::ResetsOut), stack.count(Counter::ResetsWithheld)),
+            (200, 800)
+        );
         let reset = last_from_stack(world);
         assert_eq!((reset.flags, reset.seq), ((false, false, true, false), 77));
     });
@@ -294,7 +297,7 @@ fn rfc_1122_a_later_syn_takes_over_time_wait_and_an_earlier_one_does_not() {
         let next = open(world, 5000, receive_next + 1_000);
         assert!(next.wrapping_sub(send_next) < 1 << 31, "beyond the old connection's numbers");
         let stack = &world.stacks[0];
-        assert_eq!((stack.count(Count::TimeWaitReused), stack.gauges().time_wait), (1, 0));
+        assert_eq!((stack.count(Counter::TimeWaitReused), stack.gauges().time_wait), (1, 0));
         assert_eq!(flows.borrow().len(), 1);
     });
 }
@@ -369,7 +372,7 @@ fn probes_tell_what_happens() {
         let next = open(world, 5000, 99);
         send(world, 5000, TcpControl::Psh, 100, Some(next), b"hello");
         world.pass(Duration::from_secs(3));
-        let all = world.stacks[0].probe().connections();
+        let all = world.stacks[0].view().connections();
         let [connection] = &all[..] else { panic!("{all:?}") };
         assert_eq!((connection.peer.port(), connection.local.port()), (5000, 80));
         assert_eq!((connection.bytes_in, connection.receive_ring), (5, (5, 2_048)));
@@ -377,7 +380,7 @@ fn probes_tell_what_happens() {
         assert!(!connection.is_orphan && connection.age >= Duration::from_secs(3));
         assert_eq!((connection.segment_max, connection.peer_window), (1_460, 0xffff << 7));
         assert_eq!(flows.borrow().len(), 1);
-        assert!(Count::ALL.iter().all(|count| !count.name().is_empty()));
+        assert!(Counter::ALL.iter().all(|count| !count.name().is_empty()));
     });
 }
 
@@ -478,7 +481,7 @@ fn close(world: &mut World, mut flow: net::TcpFlow, stage: Stage, (seq, ack): (u
     let fin = u32::from(stage != Stage::OurEnd);
     let control = if stage == Stage::TheirEnd { TcpControl::None } else { TcpControl::Fin };
     send(world, 5000, control, seq, Some(ack + fin), b"");
-    assert_eq!(world.stacks[0].count(Count::Closed), 1, "{stage:?}");
+    assert_eq!(world.stacks[0].count(Counter::Closed), 1, "{stage:?}");
 }
 
 #[test]
@@ -562,7 +565,7 @@ fn a_panic_ends_its_connection_and_no_other() {
         // All three are answered in one round, the doomed one in its middle.
         world.settle();
         assert_eq!(
-            (world.stacks[0].count(Count::Panics), world.stacks[0].count(Count::Closed)),
+            (world.stacks[0].count(Counter::Panics), world.stacks[0].count(Counter::Closed)),
             (1, 1)
         );
         assert_eq!(last_from_stack(world).ports.1, 5002);

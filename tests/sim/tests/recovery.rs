@@ -323,6 +323,6 @@ fn timeouts_double_while_nothing_is_heard() {
         let again = peer.data(world, frames).len();
         assert!((5..=12).contains(&again), "{again} repetitions");
         world.pass(Duration::from_secs(5));
-        assert_eq!(world.stacks[0].count(net::Count::TimedOut), 1);
+        assert_eq!(world.stacks[0].count(net::Counter::TimedOut), 1);
     });
 }

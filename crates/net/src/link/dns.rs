@@ -1,6 +1,6 @@
 //! Names and their addresses (RFC 1035), by smoltcp's DNS socket.
 
-use crate::tcp::connector::Lookup;
+use crate::tcp::connector::LookupRequest;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -10,7 +10,7 @@ use smoltcp::socket::dns::{GetQueryResultError, QueryHandle, Socket};
 use smoltcp::wire::{DnsQueryType, IpAddress};
 
 /// Lookups and the servers that are asked.
-pub(crate) struct Names {
+pub(crate) struct DnsResolver {
     socket: SocketHandle,
     /// From the configuration; leased ones come after them.
     configured: Vec<IpAddress>,
@@ -20,7 +20,7 @@ pub(crate) struct Names {
 
 /// A lookup and its questions.
 struct Pending {
-    lookup: Rc<Lookup>,
+    lookup: Rc<LookupRequest>,
     /// IPv6 first, since its answers are tried first.
     questions: Vec<Question>,
 }
@@ -30,7 +30,7 @@ enum Question {
     Answered(Vec<IpAddr>),
 }
 
-impl Names {
+impl DnsResolver {
     pub(crate) fn new(servers: &[IpAddr], sockets: &mut SocketSet<'static>) -> Self {
         let configured: Vec<_> = servers.iter().copied().map(IpAddress::from).collect();
         let socket = sockets.add(Socket::new(&configured, Vec::new()));
@@ -48,16 +48,16 @@ impl Names {
     /// Begins a lookup, for IPv6 addresses only where they can be reached.
     pub(crate) fn look_up(
         &mut self,
-        lookup: Rc<Lookup>,
+        lookup: Rc<LookupRequest>,
         has_v6: bool,
         context: &mut Context,
         sockets: &mut SocketSet<'static>,
     ) {
         if self.servers == 0 {
-            return lookup.fulfil(Err(ConnectError::Unreachable));
+            return lookup.complete(Err(ConnectError::Unreachable));
         }
         if self.pending.len() >= LOOKUPS_MAX {
-            return lookup.fulfil(Err(ConnectError::Exhausted));
+            return lookup.complete(Err(ConnectError::Exhausted));
         }
         let socket = sockets.get_mut::<Socket>(self.socket);
         let kinds: &[_] =
@@ -68,7 +68,7 @@ impl Names {
         match questions {
             Ok(questions) => self.pending.push(Pending { lookup, questions }),
             // The name has an empty or too long label: nobody has it.
-            Err(_) => lookup.fulfil(Err(ConnectError::NotFound)),
+            Err(_) => lookup.complete(Err(ConnectError::NotFound)),
         }
     }
 
@@ -104,7 +104,7 @@ impl Pending {
         self.answer().is_some_and(|addresses| {
             let found =
                 if addresses.is_empty() { Err(ConnectError::NotFound) } else { Ok(addresses) };
-            self.lookup.fulfil(found);
+            self.lookup.complete(found);
             true
         })
     }

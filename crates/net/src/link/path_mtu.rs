@@ -32,7 +32,7 @@ impl Core {
             return;
         };
         let mut tcb = connection.tcb();
-        let is_on_its_way = !before(seq, tcb.unacknowledged()) && before(seq, tcb.sent_end);
+        let is_on_its_way = !before(seq, tcb.snd_una()) && before(seq, tcb.snd_nxt);
         let mss = mtu.saturating_sub(tuple.ip_header_len() + 20).min(0xffff) as u16;
         if is_on_its_way && mss < tcb.offer.mss {
             log::debug!("net: packets to {} are at most {mtu} bytes", tuple.remote());

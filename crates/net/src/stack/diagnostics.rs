@@ -1,8 +1,8 @@
 //! Looking inside a running stack.
 
-use crate::counters::Count;
+use crate::counters::Counter;
 use crate::tcp::connection::Connection;
-use crate::tcp::context::Shared;
+use crate::tcp::context::TcpContext;
 use crate::tcp::demux::Core;
 use crate::tcp::table::Table;
 use alloc::rc::Rc;
@@ -63,14 +63,14 @@ pub struct Gauges {
 
 /// A view of one stack for tasks, such as a diagnosis handler. Clones share it.
 #[derive(Clone)]
-pub struct Probe {
-    shared: Rc<Shared>,
+pub struct StackView {
+    context: Rc<TcpContext>,
     table: Rc<RefCell<Table>>,
 }
 
-impl Probe {
+impl StackView {
     pub(crate) fn new(core: &Core) -> Self {
-        Self { shared: core.shared.clone(), table: core.table.clone() }
+        Self { context: core.context.clone(), table: core.table.clone() }
     }
 
     /// Every connection, in no order.
@@ -79,8 +79,8 @@ impl Probe {
     }
 
     /// How often it happened.
-    pub fn count(&self, count: Count) -> u64 {
-        self.shared.tally.get(count)
+    pub fn count(&self, count: Counter) -> u64 {
+        self.context.counters.get(count)
     }
 }
 
@@ -88,35 +88,35 @@ impl Core {
     pub(crate) fn gauges(&self) -> Gauges {
         Gauges {
             connections: self.table.borrow().len(),
-            half_open: self.half_open.len(),
+            half_open: self.syn_queue.len(),
             time_wait: self.time_wait.len(),
-            ring_bytes: self.shared.ring_bytes.get(),
+            ring_bytes: self.context.ring_bytes.get(),
         }
     }
 }
 
 fn info(connection: &Connection) -> ConnectionInfo {
     let tcb = connection.tcb();
-    let now = connection.shared.now.get();
-    let unacknowledged = tcb.unacknowledged();
-    let (unread, queued) = (tcb.body.unread(), tcb.body.queued());
-    let (receive, transmit) = (tcb.body.receive_capacity(), tcb.body.queue_capacity());
+    let now = connection.context.now.get();
+    let snd_una = tcb.snd_una();
+    let (unread, queued) = (tcb.engine.unread(), tcb.engine.queued());
+    let (receive, transmit) = (tcb.engine.receive_capacity(), tcb.engine.queue_capacity());
     let state = tcb.state();
     ConnectionInfo {
         local: connection.tuple.local(),
         peer: connection.tuple.remote(),
         state,
         is_orphan: !tcb.held,
-        age: now.since(tcb.opened_at).duration(),
-        silent_for: now.since(tcb.heard_at).duration(),
+        age: now.since(tcb.opened_at).to_core(),
+        silent_for: now.since(tcb.last_heard_at).to_core(),
         bytes_in: tcb.read + unread as u64,
         bytes_out: tcb.written,
         receive_ring: (unread, receive),
         transmit_ring: (queued, transmit),
-        in_flight: tcb.sent_end.wrapping_sub(unacknowledged),
-        peer_window: tcb.peer_window,
+        in_flight: tcb.snd_nxt.wrapping_sub(snd_una),
+        peer_window: tcb.snd_wnd,
         segment_max: tcb.offer.mss,
         retransmits: tcb.retransmits,
-        round_trip: tcb.round_trip.map(|span| span.duration()),
+        round_trip: tcb.srtt.map(|time| time.to_core()),
     }
 }

@@ -3,7 +3,7 @@
 //! Peers' bytes lead to no panic that we know of; but smoltcp and this crate are large, and one
 //! wrong assumption in them must not take ten thousand connections down.
 
-use crate::counters::Count;
+use crate::counters::Counter;
 use crate::tcp::demux::Core;
 use flow::FlowError;
 
@@ -12,24 +12,24 @@ impl Core {
     /// panics, the connection that was noted last by [`begin`](Self::begin) ends without a word: its
     /// peer learns it by the reset that its next segment gets.
     #[inline]
-    pub(crate) fn guarded(&mut self, body: &mut dyn FnMut(&mut Self)) {
+    pub(crate) fn catch_panic(&mut self, body: &mut dyn FnMut(&mut Self)) {
         self.busy = None;
         let catch = self.catch;
         if let Err(message) = catch(&mut || body(self)) {
-            self.end_culprit(&message);
+            self.drop_culprit(&message);
         }
     }
 
     #[cold]
-    fn end_culprit(&mut self, message: &str) {
-        self.shared.tally.add(Count::Panics);
+    fn drop_culprit(&mut self, message: &str) {
+        self.context.counters.add(Counter::Panics);
         log::error!("net: a panic: {message}");
         let slot = self.busy.take();
         let Some(culprit) = slot.and_then(|slot| self.table.borrow_mut().remove(slot)) else {
             return;
         };
         log::error!("net: {} is dropped", culprit.tuple.remote());
-        self.shared.tally.add(Count::Closed);
+        self.context.counters.add(Counter::Closed);
         // It may be in any state, so that this may panic, too.
         let mut culprit = Some(culprit);
         let ended = (self.catch)(&mut || {

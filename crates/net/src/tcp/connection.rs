@@ -1,24 +1,24 @@
 //! One connection: its socket, and what smoltcp does not keep of it.
 
+pub(crate) mod buffer_pool;
 pub(crate) mod buffers;
 pub(crate) mod engine;
 pub(crate) mod fast_path;
 pub(crate) mod output;
-pub(crate) mod pooled_buffer;
 pub(crate) mod retransmission;
 pub(crate) mod socket;
 pub(crate) mod zero_copy;
 
 use crate::device::Transmit;
 use crate::tcp::connection::buffers::Sizes;
-use crate::tcp::connection::engine::Body;
-use crate::tcp::connection::fast_path::Calm;
+use crate::tcp::connection::engine::Engine;
+use crate::tcp::connection::fast_path::FastPath;
 use crate::tcp::connection::output::{Outcome, Path};
-use crate::tcp::connection::retransmission::Clock;
+use crate::tcp::connection::retransmission::RetransmissionTimer;
 use crate::tcp::connection::socket::Synchronized;
-use crate::tcp::context::Shared;
-use crate::time::{Moment, Span};
-use crate::wire::segment::{Offer, Segment};
+use crate::tcp::context::TcpContext;
+use crate::time::{Duration, Instant};
+use crate::wire::segment::{Segment, SynOptions};
 use crate::wire::template::HeaderTemplate;
 use crate::wire::tuple::Tuple;
 use alloc::rc::Rc;
@@ -30,17 +30,17 @@ use smoltcp::socket::tcp::State;
 /// A connection, shared by the table that finds it and the flow that uses it.
 pub(crate) struct Connection {
     pub(crate) tuple: Tuple,
-    pub(crate) shared: Rc<Shared>,
+    pub(crate) context: Rc<TcpContext>,
     state: RefCell<Tcb>,
 }
 
 /// A transmission control block (RFC 9293 section 3.3.1), as far as it is ours.
 pub(crate) struct Tcb {
-    pub(crate) body: Body,
+    pub(crate) engine: Engine,
     /// Where the table holds it.
     pub(crate) slot: u32,
     pub(crate) template: HeaderTemplate,
-    pub(crate) offer: Offer,
+    pub(crate) offer: SynOptions,
     /// Listed among those that may have something to send.
     dirty: bool,
     /// A flow holds the connection; else it is an orphan.
@@ -48,49 +48,49 @@ pub(crate) struct Tcb {
     /// The application wrote its last byte.
     pub(crate) finished: bool,
     /// The application found the transmit ring full, since it was made.
-    pub(crate) write_starved: bool,
+    pub(crate) send_buffer_was_full: bool,
     /// Why the connection ended, where it was not in peace.
     pub(crate) end: Option<FlowError>,
     /// The largest part of the receive ring that was ever in use, since it was made.
     pub(crate) receive_peak: usize,
     /// The peer has not been told of this socket's window, which smoltcp takes for announced.
-    pub(crate) owes_window: bool,
+    pub(crate) owes_window_update: bool,
     pub(crate) reader: Option<Waker>,
     pub(crate) writer: Option<Waker>,
     /// When it must be looked at again.
-    pub(crate) deadline: Moment,
+    pub(crate) deadline: Instant,
     /// The time of its one live entry in the timer heap, never later than the deadline.
-    pub(crate) queued_at: Moment,
+    pub(crate) queued_at: Instant,
     /// When an orphan is given up.
-    pub(crate) orphan_until: Moment,
-    pub(crate) opened_at: Moment,
-    pub(crate) heard_at: Moment,
+    pub(crate) orphan_until: Instant,
+    pub(crate) opened_at: Instant,
+    pub(crate) last_heard_at: Instant,
     /// Since when something unacknowledged is on its way.
-    pub(crate) waiting_since: Option<Moment>,
+    pub(crate) waiting_since: Option<Instant>,
     /// When it is sent again.
-    pub(crate) clock: Clock,
+    pub(crate) rto: RetransmissionTimer,
     /// The peer's window after its last acceptable segment.
-    pub(crate) peer_window: u32,
+    pub(crate) snd_wnd: u32,
     /// The sequence number of the first byte of each direction.
-    send_base: u32,
-    receive_base: u32,
+    snd_start: u32,
+    rcv_start: u32,
     /// Bytes that the application wrote and read.
     pub(crate) written: u64,
     pub(crate) read: u64,
     /// The sequence number after the last one sent.
-    pub(crate) sent_end: u32,
+    pub(crate) snd_nxt: u32,
     pub(crate) retransmits: u32,
     /// Bytes received since anything was sent.
-    pub(crate) unanswered: u32,
+    pub(crate) received_unacked: u32,
     /// An acknowledgement of this number ends the measurement begun then.
-    pub(crate) probe: Option<(u32, Moment)>,
+    pub(crate) probe: Option<(u32, Instant)>,
     /// RFC 6298's smoothed round-trip time.
-    pub(crate) round_trip: Option<Span>,
+    pub(crate) srtt: Option<Duration>,
 }
 
 impl Connection {
-    pub(crate) fn new(tuple: Tuple, shared: Rc<Shared>, tcb: Tcb) -> Self {
-        Self { tuple, shared, state: RefCell::new(tcb) }
+    pub(crate) fn new(tuple: Tuple, context: Rc<TcpContext>, tcb: Tcb) -> Self {
+        Self { tuple, context, state: RefCell::new(tcb) }
     }
 
     pub(crate) fn tcb(&self) -> RefMut<'_, Tcb> {
@@ -101,7 +101,7 @@ impl Connection {
     pub(crate) fn mark(&self, tcb: &mut Tcb) {
         if !tcb.dirty {
             tcb.dirty = true;
-            self.shared.dirty.borrow_mut().push(tcb.slot);
+            self.context.dirty.borrow_mut().push(tcb.slot);
         }
     }
 
@@ -114,15 +114,15 @@ impl Connection {
         output: &mut dyn Transmit,
     ) -> bool {
         let mut tcb = self.tcb();
-        let wakes = tcb.receive(self, path, segment, output);
-        if wakes.egress {
+        let wakeups = tcb.receive(self, path, segment, output);
+        if wakeups.egress {
             self.mark(&mut tcb);
         }
-        let reader = if wakes.reader { tcb.reader.take() } else { None };
-        let writer = if wakes.writer { tcb.writer.take() } else { None };
+        let reader = if wakeups.reader { tcb.reader.take() } else { None };
+        let writer = if wakeups.writer { tcb.writer.take() } else { None };
         drop(tcb);
         wake(reader, writer);
-        wakes.gone
+        wakeups.gone
     }
 
     /// Sends what can be sent.
@@ -142,7 +142,7 @@ impl Connection {
     pub(crate) fn cut(&self, reason: FlowError) {
         let mut tcb = self.tcb();
         tcb.end.get_or_insert(reason);
-        tcb.body.abort();
+        tcb.engine.abort();
         let (reader, writer) = (tcb.reader.take(), tcb.writer.take());
         drop(tcb);
         wake(reader, writer);
@@ -154,8 +154,8 @@ impl Connection {
         tcb.held = false;
         (tcb.reader, tcb.writer) = (None, None);
         if tcb.finished {
-            tcb.orphan_until = self.shared.now.get() + self.shared.spans.orphan;
-            tcb.discard_received(&self.shared);
+            tcb.orphan_until = self.context.now.get() + self.context.timeouts.orphan;
+            tcb.discard_received(&self.context);
         } else {
             tcb.abort();
         }
@@ -165,7 +165,7 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        buffers::give_back(&self.shared, &mut self.state.get_mut().body);
+        buffers::give_back(&self.context, &mut self.state.get_mut().engine);
     }
 }
 
@@ -185,84 +185,84 @@ impl Tcb {
         sizes: Sizes,
         with: &Synchronized,
         template: HeaderTemplate,
-        now: Moment,
+        now: Instant,
     ) -> Self {
-        let told = with.receive_next.wrapping_add(sizes.receive as u32);
+        let rcv_adv = with.rcv_nxt.wrapping_add(sizes.receive as u32);
         Self {
-            body: Body::Calm(Calm::new(sizes, told)),
+            engine: Engine::FastPath(FastPath::new(sizes, rcv_adv)),
             slot: u32::MAX,
             template,
             offer: with.offer,
             dirty: false,
             held: true,
             finished: false,
-            write_starved: false,
+            send_buffer_was_full: false,
             end: None,
             receive_peak: 0,
-            owes_window: false,
+            owes_window_update: false,
             reader: None,
             writer: None,
-            deadline: Moment::NEVER,
-            queued_at: Moment::NEVER,
-            orphan_until: Moment::NEVER,
+            deadline: Instant::NEVER,
+            queued_at: Instant::NEVER,
+            orphan_until: Instant::NEVER,
             opened_at: now,
-            heard_at: now,
+            last_heard_at: now,
             waiting_since: None,
-            clock: Clock::STOPPED,
-            peer_window: with.window,
-            send_base: with.send_next,
-            receive_base: with.receive_next,
+            rto: RetransmissionTimer::STOPPED,
+            snd_wnd: with.window,
+            snd_start: with.snd_nxt,
+            rcv_start: with.rcv_nxt,
             written: 0,
             read: 0,
-            sent_end: with.send_next,
+            snd_nxt: with.snd_nxt,
             retransmits: 0,
-            unanswered: 0,
+            received_unacked: 0,
             probe: None,
-            round_trip: None,
+            srtt: None,
         }
     }
 
     /// RFC 9293's name of its state.
     pub(crate) fn state(&self) -> State {
-        self.body.state(self.finished)
+        self.engine.state(self.finished)
     }
 
     /// The first sequence number of our own that the peer has not acknowledged, data only.
-    pub(crate) fn unacknowledged(&self) -> u32 {
-        self.queue_end().wrapping_sub(self.body.queued() as u32)
+    pub(crate) fn snd_una(&self) -> u32 {
+        self.write_seq().wrapping_sub(self.engine.queued() as u32)
     }
 
     /// The sequence number after the last byte that the application wrote.
-    pub(crate) fn queue_end(&self) -> u32 {
-        self.send_base.wrapping_add(self.written as u32)
+    pub(crate) fn write_seq(&self) -> u32 {
+        self.snd_start.wrapping_add(self.written as u32)
     }
 
     /// The first sequence number of the peer's that has not arrived; its FIN takes one.
     #[inline]
-    pub(crate) fn receive_next(&self) -> u32 {
-        let arrived = self.body.unread() as u32 + u32::from(self.body.peer_ended());
-        self.read_next().wrapping_add(arrived)
+    pub(crate) fn rcv_nxt(&self) -> u32 {
+        let arrived = self.engine.unread() as u32 + u32::from(self.engine.fin_received());
+        self.read_seq().wrapping_add(arrived)
     }
 
     /// The sequence number of the first byte that the application has not read.
-    pub(crate) fn read_next(&self) -> u32 {
-        self.receive_base.wrapping_add(self.read as u32)
+    pub(crate) fn read_seq(&self) -> u32 {
+        self.rcv_start.wrapping_add(self.read as u32)
     }
 
     /// Ends both directions; the peer is told.
     pub(crate) fn abort(&mut self) {
         self.end.get_or_insert(FlowError::Closed);
-        self.body.abort();
+        self.engine.abort();
     }
 
-    pub(crate) fn measure(&mut self, sample: Span) {
+    pub(crate) fn measure(&mut self, sample: Duration) {
         self.probe = None;
-        self.round_trip = Some(self.round_trip.map_or(sample, |old| old.smoothed(sample)));
+        self.srtt = Some(self.srtt.map_or(sample, |old| old.smoothed(sample)));
     }
 
     /// An orphan's peer may go on sending until it sees our end; nobody reads that.
-    pub(crate) fn discard_received(&mut self, shared: &Shared) {
-        while let Ok(count @ 1..) = self.body.read(shared, |bytes| (bytes.len(), bytes.len())) {
+    pub(crate) fn discard_received(&mut self, context: &TcpContext) {
+        while let Ok(count @ 1..) = self.engine.read(context, |bytes| (bytes.len(), bytes.len())) {
             self.read += count as u64;
         }
     }

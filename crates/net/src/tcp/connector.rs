@@ -14,7 +14,7 @@ use flow::{ConnectError, Connector, Target};
 /// Opens connections through one stack. Clones share it.
 #[derive(Clone)]
 pub struct TcpConnector {
-    pub(crate) wishes: Rc<Wishes>,
+    pub(crate) requests: Rc<Requests>,
 }
 
 impl Connector for TcpConnector {
@@ -30,9 +30,9 @@ impl Connector for TcpConnector {
         };
         let mut failure = ConnectError::NotFound;
         for address in addresses {
-            let wish = Wish::new(SocketAddr::new(address, port));
-            self.wishes.dials.borrow_mut().push(wish.clone());
-            match granted(wish).await {
+            let request = Request::new(SocketAddr::new(address, port));
+            self.requests.connects.borrow_mut().push(request.clone());
+            match completed(request).await {
                 Ok(flow) => return Ok(flow),
                 Err(error) => failure = error,
             }
@@ -43,31 +43,31 @@ impl Connector for TcpConnector {
 
 impl TcpConnector {
     async fn resolve(&self, name: &str) -> Result<Vec<IpAddr>, ConnectError> {
-        let wish = Wish::new(String::from(name));
-        self.wishes.lookups.borrow_mut().push(wish.clone());
-        granted(wish).await
+        let request = Request::new(String::from(name));
+        self.requests.lookups.borrow_mut().push(request.clone());
+        completed(request).await
     }
 }
 
 /// What tasks have asked for since the stack last looked.
 #[derive(Default)]
-pub(crate) struct Wishes {
-    pub(crate) dials: RefCell<Vec<Rc<Dial>>>,
-    pub(crate) lookups: RefCell<Vec<Rc<Lookup>>>,
+pub(crate) struct Requests {
+    pub(crate) connects: RefCell<Vec<Rc<ConnectRequest>>>,
+    pub(crate) lookups: RefCell<Vec<Rc<LookupRequest>>>,
 }
 
-pub(crate) type Dial = Wish<SocketAddr, TcpFlow>;
-pub(crate) type Lookup = Wish<String, Vec<IpAddr>>;
+pub(crate) type ConnectRequest = Request<SocketAddr, TcpFlow>;
+pub(crate) type LookupRequest = Request<String, Vec<IpAddr>>;
 
 /// Something that the stack does for one task, which holds the other reference to it.
-pub(crate) struct Wish<Q, A> {
+pub(crate) struct Request<Q, A> {
     pub(crate) wanted: Q,
     outcome: RefCell<Outcome<A>>,
 }
 
 type Outcome<A> = (Option<Result<A, ConnectError>>, Option<Waker>);
 
-impl<Q, A> Wish<Q, A> {
+impl<Q, A> Request<Q, A> {
     fn new(wanted: Q) -> Rc<Self> {
         Rc::new(Self { wanted, outcome: RefCell::new((None, None)) })
     }
@@ -77,7 +77,7 @@ impl<Q, A> Wish<Q, A> {
         Rc::strong_count(self) == 1
     }
 
-    pub(crate) fn fulfil(&self, result: Result<A, ConnectError>) {
+    pub(crate) fn complete(&self, result: Result<A, ConnectError>) {
         let mut outcome = self.outcome.borrow_mut();
         outcome.0 = Some(result);
         let waker = outcome.1.take();
@@ -88,9 +88,9 @@ impl<Q, A> Wish<Q, A> {
     }
 }
 
-async fn granted<Q, A>(wish: Rc<Wish<Q, A>>) -> Result<A, ConnectError> {
+async fn completed<Q, A>(request: Rc<Request<Q, A>>) -> Result<A, ConnectError> {
     poll_fn(|cx| {
-        let mut outcome = wish.outcome.borrow_mut();
+        let mut outcome = request.outcome.borrow_mut();
         if let Some(result) = outcome.0.take() {
             return Poll::Ready(result);
         }

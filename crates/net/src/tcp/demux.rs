@@ -1,20 +1,20 @@
 //! Which frame is whose.
 
 use crate::config::Config;
-use crate::counters::Count;
+use crate::counters::Counter;
 use crate::device::smoltcp::{SmoltcpDevice, connection_caps};
 use crate::device::{Capabilities, NetDevice, Transmit, TxFrame, Unplugged};
-use crate::link::Services;
+use crate::link::Link;
 use crate::link::neighbours::Neighbours;
-use crate::tcp::active_open::Dialing;
-use crate::tcp::context::Shared;
-use crate::tcp::isn::Sequencer;
-use crate::tcp::listener::Ports;
-use crate::tcp::syn_queue::HalfOpenTable;
+use crate::tcp::active_open::ActiveOpens;
+use crate::tcp::context::TcpContext;
+use crate::tcp::isn::IsnGenerator;
+use crate::tcp::listener::ListenTable;
+use crate::tcp::syn_queue::SynQueue;
 use crate::tcp::table::Table;
-use crate::tcp::time_wait::{Remains, TimeWait};
-use crate::time::Moment;
-use crate::wire::header::Bare;
+use crate::tcp::time_wait::{TimeWait, TimeWaitEntry};
+use crate::time::Instant;
+use crate::wire::header::TcpHeader;
 use crate::wire::segment::{Flags, Frame, Segment, before};
 use crate::wire::tuple::{Tuple, TupleHasher};
 use alloc::rc::Rc;
@@ -29,15 +29,15 @@ use smoltcp::wire::HardwareAddress;
 
 /// An interface's state, without its device.
 pub(crate) struct Core {
-    pub(crate) shared: Rc<Shared>,
+    pub(crate) context: Rc<TcpContext>,
     pub(crate) table: Rc<RefCell<Table>>,
-    pub(crate) ports: Ports,
-    pub(crate) half_open: HalfOpenTable,
+    pub(crate) listen_table: ListenTable,
+    pub(crate) syn_queue: SynQueue,
     /// Until when cookies that we sent can come back.
     pub(crate) cookies_until: Duration,
     pub(crate) time_wait: TimeWait,
-    pub(crate) sequencer: Sequencer,
-    pub(crate) services: Services,
+    pub(crate) isn_generator: IsnGenerator,
+    pub(crate) link: Link,
     /// The interface of all connections. Its medium is IP: frames are ours to write, and next hops
     /// ours to know.
     pub(crate) interface: Interface,
@@ -49,9 +49,9 @@ pub(crate) struct Core {
     /// TCP checksums are ours to write, and ours to verify.
     pub(crate) checksum: bool,
     verify: bool,
-    pub(crate) dialing: Dialing,
+    pub(crate) active_opens: ActiveOpens,
     pub(crate) neighbours: Neighbours,
-    resets: Allowance,
+    resets: RateLimit,
     pub(crate) catch: CatchPanic,
     /// The connection that the present part of a phase is about.
     pub(crate) busy: Option<u32>,
@@ -77,22 +77,23 @@ impl Core {
         let headers = 20 + 20;
         let offload_bytes =
             caps.segmentation.tcpv4.map_or(0, |bytes| bytes.get().saturating_sub(headers));
-        let services = Services::new(device, config, own, entropy(), now);
+        let link = Link::new(device, config, own, entropy(), now);
         let hasher = TupleHasher::new(entropy());
         let mut unplugged = Unplugged;
         let mut none = SmoltcpDevice::new(&caps, &mut unplugged);
         let interface_config = InterfaceConfig::new(HardwareAddress::Ip);
-        let mut interface = Interface::new(interface_config, &mut none, Moment::new(now).instant());
+        let mut interface =
+            Interface::new(interface_config, &mut none, Instant::new(now).to_smoltcp());
         // The demultiplexer has compared addresses already.
         interface.set_any_ip(true);
         Self {
-            half_open: HalfOpenTable::new(hasher.clone(), limits.half_open_max),
+            syn_queue: SynQueue::new(hasher.clone(), limits.half_open_max),
             time_wait: TimeWait::new(hasher.clone(), limits.time_wait_max, limits.time_wait),
-            resets: Allowance::new(limits.resets_per_second),
-            shared: Rc::new(Shared::new(limits, offload_bytes, Moment::new(now))),
+            resets: RateLimit::new(limits.resets_per_second),
+            context: Rc::new(TcpContext::new(limits, offload_bytes, Instant::new(now))),
             table: Rc::new(RefCell::new(Table::new(hasher))),
-            ports: Ports::default(),
-            dialing: Dialing::default(),
+            listen_table: ListenTable::default(),
+            active_opens: ActiveOpens::default(),
             spare: Vec::new(),
             catch: |body| {
                 body();
@@ -101,8 +102,8 @@ impl Core {
             busy: None,
             neighbours: Neighbours::new(own),
             cookies_until: Duration::ZERO,
-            sequencer: Sequencer::new(entropy),
-            services,
+            isn_generator: IsnGenerator::new(entropy),
+            link,
             interface,
             caps,
             own,
@@ -114,37 +115,37 @@ impl Core {
 
     /// The device's limits have changed.
     pub(crate) fn adopt_capabilities(&mut self, device: &Capabilities) {
-        self.mtu = device.limited_to(self.shared.limits.mtu_bytes).mtu_bytes;
+        self.mtu = device.limited_to(self.context.limits.mtu_bytes).mtu_bytes;
     }
 
     /// Takes a frame.
     pub(crate) fn frame(&mut self, now: Duration, frame: &[u8], output: &mut dyn Transmit) {
         self.begin(None);
-        let tally = &self.shared.tally;
-        tally.add(Count::FramesIn);
-        tally.add_many(Count::BytesIn, frame.len() as u64);
+        let counters = &self.context.counters;
+        counters.add(Counter::FramesIn);
+        counters.add_many(Counter::BytesIn, frame.len() as u64);
         match Segment::parse(frame, self.own) {
             Frame::Tcp(segment) => self.segment(now, &segment, output),
             Frame::Other => self.other(now, frame, output),
-            Frame::Malformed => tally.add(Count::Malformed),
-            Frame::NotOurs => tally.add(Count::NotOurs),
+            Frame::Malformed => counters.add(Counter::Malformed),
+            Frame::NotOurs => counters.add(Counter::NotOurs),
         }
     }
 
     fn other(&mut self, now: Duration, frame: &[u8], output: &mut dyn Transmit) {
         if is_for_another_group(frame) {
-            return self.shared.tally.add(Count::NotOurs);
+            return self.context.counters.add(Counter::NotOurs);
         }
         if self.neighbours.learn(frame, now) {
-            self.dialing.hurry(now);
+            self.active_opens.retry_now(now);
         }
         self.hear_of_path(frame);
-        self.services.receive(now, frame, output);
+        self.link.receive(now, frame, output);
     }
 
     /// Ends connections whose local address we lost.
     pub(crate) fn drop_unaddressed(&mut self) {
-        let lost = |tuple: &Tuple| !self.services.owns(tuple.local().ip());
+        let lost = |tuple: &Tuple| !self.link.owns(tuple.local().ip());
         let table = self.table.borrow();
         let lost: Vec<_> = table.iter().filter(|c| lost(&c.tuple)).cloned().collect();
         drop(table);
@@ -163,12 +164,12 @@ impl Core {
             }
             return;
         }
-        if !segment.tuple.is_answerable() || !self.services.owns(segment.tuple.local().ip()) {
-            self.shared.tally.add(Count::NotOurs);
+        if !segment.tuple.is_answerable() || !self.link.owns(segment.tuple.local().ip()) {
+            self.context.counters.add(Counter::NotOurs);
             return;
         }
         if self.verify && !segment.checksums_are_right() {
-            self.shared.tally.add(Count::BadChecksum);
+            self.context.counters.add(Counter::BadChecksum);
             return;
         }
         self.unconnected(now, segment, output);
@@ -180,15 +181,15 @@ impl Core {
             return;
         }
         let mut used = None;
-        if let Some(remains) = self.time_wait.find(&segment.tuple, now) {
+        if let Some(entry) = self.time_wait.find(&segment.tuple, now) {
             // RFC 9293 section 3.6.1: a SYN beyond the old connection's numbers opens a new one.
-            let reopens = segment.flags.is_opening() && before(remains.receive_next, segment.seq);
+            let reopens = segment.flags.is_opening() && before(entry.rcv_nxt, segment.seq);
             if !reopens {
-                return self.repeat_end(segment, &remains, output);
+                return self.repeat_end(segment, &entry, output);
             }
-            used = Some(remains.send_next);
+            used = Some(entry.snd_nxt);
             self.time_wait.remove(&segment.tuple);
-            self.shared.tally.add(Count::TimeWaitReused);
+            self.context.counters.add(Counter::TimeWaitReused);
         }
         if segment.flags.is_opening() {
             self.open(now, segment, used, output);
@@ -200,12 +201,12 @@ impl Core {
     }
 
     /// TIME-WAIT acknowledges what the peer repeats, and ignores resets (RFC 1337).
-    fn repeat_end(&mut self, segment: &Segment, remains: &Remains, output: &mut dyn Transmit) {
+    fn repeat_end(&mut self, segment: &Segment, entry: &TimeWaitEntry, output: &mut dyn Transmit) {
         if segment.flags.has(Flags::RST) || segment.sequence_len() == 0 {
             return;
         }
         let tuple = &segment.tuple;
-        let ack = Bare::ack(remains.send_next, remains.receive_next);
+        let ack = TcpHeader::ack(entry.snd_nxt, entry.rcv_nxt);
         self.send(tuple, segment.source, &ack, output);
     }
 
@@ -215,27 +216,33 @@ impl Core {
             return;
         }
         if !self.resets.take(now) {
-            self.shared.tally.add(Count::ResetsWithheld);
+            self.context.counters.add(Counter::ResetsWithheld);
             return;
         }
         let tuple = &segment.tuple;
         let reset = if segment.flags.has(Flags::ACK) {
-            Bare::reset(segment.ack, None)
+            TcpHeader::reset(segment.ack, None)
         } else {
             let next = segment.seq.wrapping_add(segment.sequence_len());
-            Bare::reset(0, Some(next))
+            TcpHeader::reset(0, Some(next))
         };
-        self.shared.tally.add(Count::ResetsOut);
+        self.context.counters.add(Counter::ResetsOut);
         self.send(tuple, segment.source, &reset, output);
     }
 
     /// Sends a packet of our own; one that the device has no room for is lost, as on a wire.
-    pub(crate) fn send(&self, tuple: &Tuple, hop: [u8; 6], bare: &Bare, output: &mut dyn Transmit) {
-        let len = 14 + bare.packet_len(tuple);
+    pub(crate) fn send(
+        &self,
+        tuple: &Tuple,
+        hop: [u8; 6],
+        header: &TcpHeader,
+        output: &mut dyn Transmit,
+    ) {
+        let len = 14 + header.packet_len(tuple);
         output.transmit(TxFrame::new(len), &mut |frame| {
             let (ethernet, packet) = frame.split_at_mut(14);
             ethernet.copy_from_slice(&self.ethernet(tuple, hop));
-            bare.emit(tuple, &[], self.checksum, packet);
+            header.emit(tuple, &[], self.checksum, packet);
         });
     }
 
@@ -261,13 +268,13 @@ fn is_for_another_group(frame: &[u8]) -> bool {
 }
 
 /// So many events per second, and no more.
-struct Allowance {
+struct RateLimit {
     per_second: u32,
     second: u64,
     left: u32,
 }
 
-impl Allowance {
+impl RateLimit {
     fn new(per_second: u32) -> Self {
         Self { per_second, second: 0, left: per_second }
     }

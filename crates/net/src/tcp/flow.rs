@@ -30,7 +30,7 @@ impl Flow for TcpFlow {
         take: &mut dyn FnMut(&mut [u8]) -> usize,
     ) -> Poll<Result<usize, FlowError>> {
         let mut tcb = self.connection.tcb();
-        match tcb.body.read(&self.connection.shared, |ring| show(ring, take)) {
+        match tcb.engine.read(&self.connection.context, |ring| show(ring, take)) {
             Ok(Some(taken)) => {
                 tcb.read += taken as u64;
                 if taken > 0 {
@@ -56,24 +56,24 @@ impl Flow for TcpFlow {
         fill: &mut dyn FnMut(&mut [u8]) -> usize,
     ) -> Poll<Result<usize, FlowError>> {
         let mut tcb = self.connection.tcb();
-        if !tcb.body.may_send(tcb.finished) {
+        if !tcb.engine.may_send(tcb.finished) {
             return Poll::Ready(Err(tcb.end.unwrap_or(FlowError::Closed)));
         }
-        if tcb.body.is_lending() {
+        if tcb.engine.has_zero_copy() {
             register(&mut tcb.writer, cx);
             return Poll::Pending;
         }
-        if tcb.write_starved {
+        if tcb.send_buffer_was_full {
             buffers::before_write(&self.connection, &mut tcb);
         }
-        if tcb.body.queued() >= tcb.body.transmit_capacity() {
-            tcb.write_starved = true;
+        if tcb.engine.queued() >= tcb.engine.transmit_capacity() {
+            tcb.send_buffer_was_full = true;
             register(&mut tcb.writer, cx);
             return Poll::Pending;
         }
         let growable = buffers::growable_transmit(&self.connection, &tcb);
         let mut full = None;
-        let filled = tcb.body.write(&self.connection.shared, |ring| {
+        let filled = tcb.engine.write(&self.connection.context, |ring| {
             let filled = fill(ring).min(ring.len());
             if filled < growable {
                 return (filled, filled);
@@ -84,7 +84,7 @@ impl Flow for TcpFlow {
         if let Some(bytes) = full {
             // More will follow. Nothing is in the old ring yet, so that a larger one can take over.
             buffers::before_write(&self.connection, &mut tcb);
-            let _ = tcb.body.write(&self.connection.shared, |room| copy_front(room, &bytes));
+            let _ = tcb.engine.write(&self.connection.context, |room| copy_front(room, &bytes));
         }
         let filled = filled.unwrap_or(0);
         tcb.written += filled as u64;
@@ -98,10 +98,10 @@ impl Flow for TcpFlow {
         bytes: &mut Bytes,
     ) -> Poll<Result<usize, FlowError>> {
         let mut tcb = self.connection.tcb();
-        if !tcb.body.may_send(tcb.finished) {
+        if !tcb.engine.may_send(tcb.finished) {
             return Poll::Ready(Err(tcb.end.unwrap_or(FlowError::Closed)));
         }
-        let Some(taken) = tcb.lend(bytes, &self.connection.shared) else {
+        let Some(taken) = tcb.queue_zero_copy(bytes, &self.connection.context) else {
             drop(tcb);
             let count = ready!(self.poll_write(cx, bytes))?;
             bytes.advance(count);
@@ -118,7 +118,7 @@ impl Flow for TcpFlow {
 
     fn poll_drained(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), FlowError>> {
         let mut tcb = self.connection.tcb();
-        let (queued, state) = (tcb.body.queued(), tcb.state());
+        let (queued, state) = (tcb.engine.queued(), tcb.state());
         if queued == 0 && tcb.end.is_none() {
             return Poll::Ready(Ok(()));
         }
@@ -135,7 +135,7 @@ impl Flow for TcpFlow {
     fn finish(&mut self) {
         let mut tcb = self.connection.tcb();
         tcb.finished = true;
-        tcb.body.finish();
+        tcb.engine.finish();
         self.connection.mark(&mut tcb);
     }
 
@@ -183,7 +183,7 @@ fn show(ring: &mut [u8], take: &mut dyn FnMut(&mut [u8]) -> usize) -> (usize, Op
 /// Room was made: the peer may have to be told, and a busy ring may grow.
 fn after_read(connection: &Connection, tcb: &mut Tcb) {
     connection.mark(tcb);
-    if tcb.body.unread() == 0 {
+    if tcb.engine.unread() == 0 {
         buffers::after_read(connection, tcb);
     }
 }

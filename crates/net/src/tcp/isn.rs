@@ -1,27 +1,27 @@
 //! Initial sequence numbers and SYN cookies: what nobody outside may guess.
 
-use crate::wire::segment::Offer;
+use crate::wire::segment::SynOptions;
 use crate::wire::tuple::Tuple;
 use core::hash::Hasher;
 use core::time::Duration;
 use siphasher::sip::SipHasher24;
 
 /// Chooses initial sequence numbers, with a key that lasts as long as the interface.
-pub(crate) struct Sequencer {
+pub(crate) struct IsnGenerator {
     number_key: (u64, u64),
     cookie_key: (u64, u64),
 }
 
-impl Sequencer {
+impl IsnGenerator {
     pub(crate) fn new(mut entropy: impl FnMut() -> u64) -> Self {
         Self { number_key: (entropy(), entropy()), cookie_key: (entropy(), entropy()) }
     }
 
     /// RFC 6528 section 3: a clock of 4 microseconds plus a keyed hash of the connection's name, so
     /// that numbers rise for one name and tell nothing of another's.
-    pub(crate) fn initial(&self, tuple: &Tuple, now: Duration) -> u32 {
-        let clock = (now.as_micros() / 4) as u32;
-        clock.wrapping_add(keyed(self.number_key, tuple, 0) as u32)
+    pub(crate) fn generate(&self, tuple: &Tuple, now: Duration) -> u32 {
+        let rto = (now.as_micros() / 4) as u32;
+        rto.wrapping_add(keyed(self.number_key, tuple, 0) as u32)
     }
 
     /// Where the search for a local port begins; `tuple`'s own port does not count (RFC 6056
@@ -33,13 +33,19 @@ impl Sequencer {
     /// A sequence number from which [`open_cookie`](Self::open_cookie) gets the offer back, in
     /// coarse steps: 24 bits of a keyed hash, and 8 bits that say which slot of time, segment size,
     /// window scale and selective acknowledgements.
-    pub(crate) fn cookie(&self, tuple: &Tuple, peer: u32, offer: &Offer, now: Duration) -> u32 {
+    pub(crate) fn cookie(
+        &self,
+        tuple: &Tuple,
+        peer: u32,
+        offer: &SynOptions,
+        now: Duration,
+    ) -> u32 {
         let slot = slot(now);
         let mss = MSS_STEPS.iter().rposition(|step| *step <= offer.mss).unwrap_or(0) as u32;
-        let scale = offer.scale.map_or(0, |scale| {
+        let scale = offer.window_scale.map_or(0, |scale| {
             1 + SCALE_STEPS.iter().rposition(|step| *step <= scale).unwrap_or(0) as u32
         });
-        let data = (slot as u32 & 1) << 7 | u32::from(offer.sack) << 6 | scale << 3 | mss;
+        let data = (slot as u32 & 1) << 7 | u32::from(offer.sack_permitted) << 6 | scale << 3 | mss;
         self.cookie_mac(tuple, peer, slot, data) << 8 | data
     }
 
@@ -51,7 +57,7 @@ impl Sequencer {
         peer: u32,
         cookie: u32,
         now: Duration,
-    ) -> Option<Offer> {
+    ) -> Option<SynOptions> {
         let data = cookie & 0xff;
         let current = slot(now);
         let parity_differs = (current as u32 & 1) != data >> 7;
@@ -60,10 +66,10 @@ impl Sequencer {
             return None;
         }
         let scale = (data >> 3 & 7) as usize;
-        Some(Offer {
+        Some(SynOptions {
             mss: MSS_STEPS[(data & 7) as usize],
-            scale: scale.checked_sub(1).map(|step| SCALE_STEPS[step]),
-            sack: data >> 6 & 1 == 1,
+            window_scale: scale.checked_sub(1).map(|step| SCALE_STEPS[step]),
+            sack_permitted: data >> 6 & 1 == 1,
         })
     }
 
@@ -98,9 +104,9 @@ fn keyed(key: (u64, u64), tuple: &Tuple, message: u64) -> u64 {
 mod tests {
     use super::*;
 
-    fn sequencer() -> Sequencer {
+    fn isn_generator() -> IsnGenerator {
         let mut state = 1_u64;
-        Sequencer::new(|| {
+        IsnGenerator::new(|| {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             state
         })
@@ -110,32 +116,32 @@ mod tests {
         Tuple::v4([10, 0, 0, 1], [10, 0, 0, 2], 80, port)
     }
 
-    const OFFER: Offer = Offer { mss: 1460, scale: Some(7), sack: true };
+    const OFFER: SynOptions = SynOptions { mss: 1460, window_scale: Some(7), sack_permitted: true };
 
     #[test]
     fn rfc_6528_numbers_rise_for_one_name_and_differ_between_names() {
-        let sequencer = sequencer();
-        let first = sequencer.initial(&tuple(1), Duration::ZERO);
-        let later = sequencer.initial(&tuple(1), Duration::from_millis(4));
+        let isn_generator = isn_generator();
+        let first = isn_generator.generate(&tuple(1), Duration::ZERO);
+        let later = isn_generator.generate(&tuple(1), Duration::from_millis(4));
         assert_eq!(later.wrapping_sub(first), 1_000);
-        assert_ne!(first, sequencer.initial(&tuple(2), Duration::ZERO));
+        assert_ne!(first, isn_generator.generate(&tuple(2), Duration::ZERO));
     }
 
     #[test]
     fn a_cookie_gives_the_offer_back() {
-        let sequencer = sequencer();
+        let isn_generator = isn_generator();
         for mss in [50, 536, 1460, 8960] {
             for scale in [None, Some(0), Some(3), Some(14)] {
                 let now = Duration::from_secs(1_000);
-                let offer = Offer { mss, scale, sack: mss == 536 };
-                let cookie = sequencer.cookie(&tuple(1), 99, &offer, now);
+                let offer = SynOptions { mss, window_scale: scale, sack_permitted: mss == 536 };
+                let cookie = isn_generator.cookie(&tuple(1), 99, &offer, now);
                 for age in [0, 1, 60, 64] {
                     let then = now + Duration::from_secs(age);
-                    let opened = sequencer.open_cookie(&tuple(1), 99, cookie, then).unwrap();
-                    assert!(opened.mss <= mss && opened.scale <= scale);
+                    let opened = isn_generator.open_cookie(&tuple(1), 99, cookie, then).unwrap();
+                    assert!(opened.mss <= mss && opened.window_scale <= scale);
                     assert_eq!(
-                        (opened.scale.is_some(), opened.sack),
-                        (scale.is_some(), offer.sack)
+                        (opened.window_scale.is_some(), opened.sack_permitted),
+                        (scale.is_some(), offer.sack_permitted)
                     );
                 }
             }
@@ -144,13 +150,13 @@ mod tests {
 
     #[test]
     fn a_cookie_is_good_for_its_connection_and_its_time_only() {
-        let sequencer = sequencer();
+        let isn_generator = isn_generator();
         let now = Duration::from_secs(1_000);
-        let cookie = sequencer.cookie(&tuple(1), 99, &OFFER, now);
+        let cookie = isn_generator.cookie(&tuple(1), 99, &OFFER, now);
         let later = now + 3 * COOKIE_SLOT;
-        assert_eq!(sequencer.open_cookie(&tuple(2), 99, cookie, now), None);
-        assert_eq!(sequencer.open_cookie(&tuple(1), 98, cookie, now), None);
-        assert_eq!(sequencer.open_cookie(&tuple(1), 99, cookie ^ 0x100, now), None);
-        assert_eq!(sequencer.open_cookie(&tuple(1), 99, cookie, later), None);
+        assert_eq!(isn_generator.open_cookie(&tuple(2), 99, cookie, now), None);
+        assert_eq!(isn_generator.open_cookie(&tuple(1), 98, cookie, now), None);
+        assert_eq!(isn_generator.open_cookie(&tuple(1), 99, cookie ^ 0x100, now), None);
+        assert_eq!(isn_generator.open_cookie(&tuple(1), 99, cookie, later), None);
     }
 }

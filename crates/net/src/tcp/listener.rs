@@ -12,14 +12,14 @@ use flow::{Address, FlowError, Listener};
 /// Yields the connections that others open to one port, on every address of the stacks that it
 /// listens on. Dropping it resets those that were not accepted and closes the port.
 pub struct TcpListener {
-    pub(crate) backlog: Rc<Backlog>,
+    pub(crate) accept_queue: Rc<AcceptQueue>,
 }
 
 impl Listener for TcpListener {
     type Flow = TcpFlow;
 
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Result<TcpFlow, FlowError>> {
-        let mut queue = self.backlog.queue.borrow_mut();
+        let mut queue = self.accept_queue.queue.borrow_mut();
         if let Some(flow) = queue.flows.pop_front() {
             return Poll::Ready(Ok(flow));
         }
@@ -28,12 +28,12 @@ impl Listener for TcpListener {
     }
 
     fn local(&self) -> Address {
-        Address::Ip(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), self.backlog.port))
+        Address::Ip(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), self.accept_queue.port))
     }
 }
 
 /// A listener's queue, which the stacks fill.
-pub(crate) struct Backlog {
+pub(crate) struct AcceptQueue {
     port: u16,
     capacity: usize,
     queue: RefCell<Queue>,
@@ -45,7 +45,7 @@ struct Queue {
     acceptor: Option<Waker>,
 }
 
-impl Backlog {
+impl AcceptQueue {
     pub(crate) fn new(port: u16, capacity: usize) -> Rc<Self> {
         Rc::new(Self { port, capacity, queue: RefCell::default() })
     }
@@ -68,27 +68,27 @@ impl Backlog {
 /// The ports that one stack listens on: a handful, searched only for segments that open
 /// connections.
 #[derive(Default)]
-pub(crate) struct Ports(Vec<(u16, Weak<Backlog>)>);
+pub(crate) struct ListenTable(Vec<(u16, Weak<AcceptQueue>)>);
 
-impl Ports {
-    pub(crate) fn find(&self, port: u16) -> Option<Rc<Backlog>> {
+impl ListenTable {
+    pub(crate) fn find(&self, port: u16) -> Option<Rc<AcceptQueue>> {
         self.0.iter().find(|(listening, _)| *listening == port)?.1.upgrade()
     }
 
     /// Adds all ports of another stack that have a listener.
     pub(crate) fn open_all(&mut self, others: &Self) {
-        for backlog in others.0.iter().filter_map(|(_, backlog)| backlog.upgrade()) {
-            self.open(&backlog);
+        for accept_queue in others.0.iter().filter_map(|(_, accept_queue)| accept_queue.upgrade()) {
+            self.open(&accept_queue);
         }
     }
 
     /// Adds the listener's port; false when another listener holds it.
-    pub(crate) fn open(&mut self, backlog: &Rc<Backlog>) -> bool {
-        self.0.retain(|(_, backlog)| backlog.strong_count() > 0);
-        if self.find(backlog.port).is_some() {
+    pub(crate) fn open(&mut self, accept_queue: &Rc<AcceptQueue>) -> bool {
+        self.0.retain(|(_, accept_queue)| accept_queue.strong_count() > 0);
+        if self.find(accept_queue.port).is_some() {
             return false;
         }
-        self.0.push((backlog.port, Rc::downgrade(backlog)));
+        self.0.push((accept_queue.port, Rc::downgrade(accept_queue)));
         true
     }
 }

@@ -1,6 +1,6 @@
 //! Connections that others open: SYN, SYN-ACK, and the segment that completes them.
 
-use crate::counters::Count;
+use crate::counters::Counter;
 use crate::device::Transmit;
 use crate::tcp::connection::buffers::Sizes;
 use crate::tcp::connection::socket::Synchronized;
@@ -8,11 +8,11 @@ use crate::tcp::connection::{Connection, Tcb};
 use crate::tcp::demux::Core;
 use crate::tcp::flow::TcpFlow;
 use crate::tcp::isn::COOKIE_SLOT;
-use crate::tcp::listener::Backlog;
+use crate::tcp::listener::AcceptQueue;
 use crate::tcp::syn_queue::HalfOpen;
-use crate::time::Span;
-use crate::wire::header::Bare;
-use crate::wire::segment::{Flags, Offer, Segment, before};
+use crate::time;
+use crate::wire::header::TcpHeader;
+use crate::wire::segment::{Flags, Segment, SynOptions, before};
 use crate::wire::template::HeaderTemplate;
 use crate::wire::tuple::Tuple;
 use alloc::rc::Rc;
@@ -27,12 +27,12 @@ impl Core {
         used: Option<u32>,
         output: &mut dyn Transmit,
     ) {
-        if self.ports.find(segment.tuple.local_port).is_none() {
+        if self.listen_table.find(segment.tuple.local_port).is_none() {
             return self.reset(now, segment, output);
         }
-        self.shared.tally.add(Count::SynsIn);
+        self.context.counters.add(Counter::SynsIn);
         let tuple = segment.tuple;
-        if let Some(known) = self.half_open.find(&tuple) {
+        if let Some(known) = self.syn_queue.find(&tuple) {
             if known.peer == segment.seq {
                 known.hop = segment.source;
                 let entry = *known;
@@ -40,32 +40,32 @@ impl Core {
             }
             // The peer has begun anew, or an old SYN came late: the last one counts, and a peer
             // that does not know it answers with a reset.
-            self.half_open.remove(&tuple);
+            self.syn_queue.remove(&tuple);
         }
         let offer = segment.offer();
-        let initial = self.sequencer.initial(&tuple, now);
+        let initial = self.isn_generator.generate(&tuple, now);
         let own = used.map_or(initial, |used| beyond(used, initial));
         let mut entry = HalfOpen::new(tuple, (segment.seq, own), offer, segment.source);
         entry.answer(now);
-        if !self.half_open.insert(entry, now) {
-            entry.own = self.sequencer.cookie(&tuple, segment.seq, &offer, now);
+        if !self.syn_queue.insert(entry, now) {
+            entry.own = self.isn_generator.cookie(&tuple, segment.seq, &offer, now);
             self.cookies_until = now + 2 * COOKIE_SLOT;
-            self.shared.tally.add(Count::CookiesOut);
+            self.context.counters.add(Counter::CookiesOut);
         }
         self.answer(&entry, output);
     }
 
     /// Repeats answers that got lost.
     pub(crate) fn answer_again(&mut self, now: Duration, output: &mut dyn Transmit) {
-        if self.half_open.next_deadline().is_none_or(|at| at > now) {
+        if self.syn_queue.next_deadline().is_none_or(|at| at > now) {
             return;
         }
         let mut due = alloc::vec::Vec::new();
-        let expired = self.half_open.sweep(now, |entry| {
+        let expired = self.syn_queue.sweep(now, |entry| {
             entry.answer(now);
             due.push(*entry);
         });
-        self.shared.tally.add_many(Count::HalfOpenExpired, expired as u64);
+        self.context.counters.add_many(Counter::HalfOpenExpired, expired as u64);
         for entry in due {
             self.answer(&entry, output);
         }
@@ -74,8 +74,8 @@ impl Core {
     /// A reset of a half-open connection counts when its number is exact (RFC 5961 section 3.2).
     pub(crate) fn refuse_half_open(&mut self, segment: &Segment) {
         let is_exact = |entry: &mut HalfOpen| segment.seq == entry.peer.wrapping_add(1);
-        if self.half_open.find(&segment.tuple).is_some_and(is_exact) {
-            self.half_open.remove(&segment.tuple);
+        if self.syn_queue.find(&segment.tuple).is_some_and(is_exact) {
+            self.syn_queue.remove(&segment.tuple);
         }
     }
 
@@ -90,23 +90,25 @@ impl Core {
             return false;
         }
         let Some((with, sent_at)) = self.agreed(now, segment) else { return false };
-        let Some(backlog) = self.ports.find(segment.tuple.local_port) else { return false };
-        let full = if backlog.is_full() {
-            Some(Count::BacklogFull)
-        } else if self.table.borrow().len() >= self.shared.limits.connections_max {
-            Some(Count::ConnectionsFull)
+        let Some(accept_queue) = self.listen_table.find(segment.tuple.local_port) else {
+            return false;
+        };
+        let full = if accept_queue.is_full() {
+            Some(Counter::BacklogFull)
+        } else if self.table.borrow().len() >= self.context.limits.connections_max {
+            Some(Counter::ConnectionsFull)
         } else {
             None
         };
         if let Some(full) = full {
-            self.shared.tally.add(full);
-            if let Some(entry) = self.half_open.find(&segment.tuple) {
+            self.context.counters.add(full);
+            if let Some(entry) = self.syn_queue.find(&segment.tuple) {
                 entry.hold(now);
             }
             return true;
         }
-        self.half_open.remove(&segment.tuple);
-        self.accept(now, segment, &with, sent_at, &backlog, output);
+        self.syn_queue.remove(&segment.tuple);
+        self.accept(now, segment, &with, sent_at, &accept_queue, output);
         true
     }
 
@@ -119,7 +121,7 @@ impl Core {
     ) -> Option<(Synchronized, Option<Duration>)> {
         let tuple = segment.tuple;
         let own = segment.ack.wrapping_sub(1);
-        let (peer, offer, sent_at) = match self.half_open.find(&tuple) {
+        let (peer, offer, sent_at) = match self.syn_queue.find(&tuple) {
             Some(entry) => {
                 let ahead = segment.seq.wrapping_sub(entry.peer.wrapping_add(1));
                 let fits = own == entry.own && ahead < FIRST_WINDOW_MAX;
@@ -127,16 +129,16 @@ impl Core {
             }
             None if now < self.cookies_until => {
                 let peer = segment.seq.wrapping_sub(1);
-                let offer = self.sequencer.open_cookie(&tuple, peer, own, now)?;
-                self.shared.tally.add(Count::CookiesIn);
+                let offer = self.isn_generator.open_cookie(&tuple, peer, own, now)?;
+                self.context.counters.add(Counter::CookiesIn);
                 (peer, offer, None)
             }
             None => return None,
         };
-        let offer = Offer { mss: offer.mss.min(self.own_mss(&tuple)), ..offer };
-        let (send_next, receive_next) = (segment.ack, peer.wrapping_add(1));
-        let window = u32::from(segment.window) << offer.scale.unwrap_or(0);
-        Some((Synchronized { tuple, send_next, receive_next, offer, window }, sent_at))
+        let offer = SynOptions { mss: offer.mss.min(self.own_mss(&tuple)), ..offer };
+        let (snd_nxt, rcv_nxt) = (segment.ack, peer.wrapping_add(1));
+        let window = u32::from(segment.window) << offer.window_scale.unwrap_or(0);
+        Some((Synchronized { tuple, snd_nxt, rcv_nxt, offer, window }, sent_at))
     }
 
     fn accept(
@@ -145,28 +147,28 @@ impl Core {
         segment: &Segment,
         with: &Synchronized,
         sent_at: Option<Duration>,
-        backlog: &Backlog,
+        accept_queue: &AcceptQueue,
         output: &mut dyn Transmit,
     ) {
         let mut tcb = self.control_block(with, segment.source);
         if let Some(sent_at) = sent_at {
             // Half-open connections count in milliseconds, so that zero is less than one.
-            tcb.measure(Span::new(now.saturating_sub(sent_at)).max(Span::TICK));
+            tcb.measure(time::Duration::new(now.saturating_sub(sent_at)).max(time::Duration::TICK));
         }
-        let connection = Rc::new(Connection::new(with.tuple, self.shared.clone(), tcb));
+        let connection = Rc::new(Connection::new(with.tuple, self.context.clone(), tcb));
         self.table.borrow_mut().insert(connection.clone());
         if segment.sequence_len() > 0 {
             connection.receive(&mut self.path(), segment, output);
         } else {
             self.await_first(&connection);
         }
-        self.shared.tally.add(Count::Accepted);
-        backlog.push(TcpFlow::new(connection));
+        self.context.counters.add(Counter::Accepted);
+        accept_queue.push(TcpFlow::new(connection));
     }
 
     /// A peer that opened a connection and says nothing is asked some day whether it lives.
     fn await_first(&self, connection: &Connection) {
-        connection.tcb().deadline = self.shared.now.get() + self.shared.spans.keep_alive;
+        connection.tcb().deadline = self.context.now.get() + self.context.timeouts.keep_alive;
         self.table.borrow_mut().schedule(connection);
     }
 
@@ -176,12 +178,12 @@ impl Core {
             tuple: with.tuple,
             ethernet: self.ethernet(&with.tuple, hop),
             window_shift_in: 0,
-            window_shift_out: with.offer.scale.map_or(0, |_| self.shared.window_shift),
+            window_shift_out: with.offer.window_scale.map_or(0, |_| self.context.window_shift),
             mss: with.offer.mss,
             may_fragment: false,
             checksum: self.checksum,
         };
-        Tcb::new(Sizes::initial(&self.shared), with, template, self.shared.now.get())
+        Tcb::new(Sizes::initial(&self.context), with, template, self.context.now.get())
     }
 
     /// The largest segment that we take.
@@ -191,18 +193,18 @@ impl Core {
 
     /// The window of a SYN, which is never scaled.
     pub(crate) fn first_window(&self) -> u16 {
-        Sizes::initial(&self.shared).receive.min(0xffff) as u16
+        Sizes::initial(&self.context).receive.min(0xffff) as u16
     }
 
     fn answer(&self, entry: &HalfOpen, output: &mut dyn Transmit) {
-        let offer = Offer {
+        let offer = SynOptions {
             mss: self.own_mss(&entry.tuple),
-            scale: entry.offer.scale.map(|_| self.shared.window_shift),
-            sack: entry.offer.sack,
+            window_scale: entry.offer.window_scale.map(|_| self.context.window_shift),
+            sack_permitted: entry.offer.sack_permitted,
         };
         let next = entry.peer.wrapping_add(1);
-        let syn_ack = Bare::syn(entry.own, Some(next), offer, self.first_window());
-        self.shared.tally.add(Count::SynAcksOut);
+        let syn_ack = TcpHeader::syn(entry.own, Some(next), offer, self.first_window());
+        self.context.counters.add(Counter::SynAcksOut);
         self.send(&entry.tuple, entry.hop, &syn_ack, output);
     }
 }

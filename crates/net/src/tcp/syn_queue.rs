@@ -1,7 +1,7 @@
 //! Half-open connections, 64 bytes each, in a table that never grows: a flood of SYNs fills it and
 //! does nothing else, since SYN cookies carry on where it is full.
 
-use crate::wire::segment::Offer;
+use crate::wire::segment::SynOptions;
 use crate::wire::tuple::{Tuple, TupleHasher};
 use alloc::vec;
 use alloc::vec::Vec;
@@ -14,7 +14,7 @@ pub(crate) struct HalfOpen {
     /// The peer's initial sequence number, and ours.
     pub(crate) peer: u32,
     pub(crate) own: u32,
-    pub(crate) offer: Offer,
+    pub(crate) offer: SynOptions,
     pub(crate) hop: [u8; 6],
     /// SYN-ACKs sent.
     attempts: u8,
@@ -23,7 +23,7 @@ pub(crate) struct HalfOpen {
 }
 
 impl HalfOpen {
-    pub(crate) fn new(tuple: Tuple, numbers: (u32, u32), offer: Offer, hop: [u8; 6]) -> Self {
+    pub(crate) fn new(tuple: Tuple, numbers: (u32, u32), offer: SynOptions, hop: [u8; 6]) -> Self {
         let (peer, own) = numbers;
         Self { tuple, peer, own, offer, hop, attempts: 0, due: 0 }
     }
@@ -54,14 +54,14 @@ impl HalfOpen {
 }
 
 /// All of them. A connection can be in one small bucket only, so that finding it is O(1).
-pub(crate) struct HalfOpenTable {
+pub(crate) struct SynQueue {
     places: Vec<Option<HalfOpen>>,
     hasher: TupleHasher,
     used: usize,
     sweep: Option<Duration>,
 }
 
-impl HalfOpenTable {
+impl SynQueue {
     /// A table of `entries_max` places, rounded up to whole buckets.
     pub(crate) fn new(hasher: TupleHasher, entries_max: usize) -> Self {
         let places = vec![None; entries_max.next_multiple_of(WAYS).max(WAYS)];
@@ -160,12 +160,12 @@ mod tests {
     use super::*;
 
     fn entry(port: u16) -> HalfOpen {
-        let offer = Offer { mss: 1460, scale: Some(7), sack: true };
+        let offer = SynOptions { mss: 1460, window_scale: Some(7), sack_permitted: true };
         HalfOpen::new(Tuple::v4([10, 0, 0, 1], [10, 0, 0, 2], 80, port), (1, 2), offer, [2; 6])
     }
 
-    fn table() -> HalfOpenTable {
-        HalfOpenTable::new(TupleHasher::new(3), 64)
+    fn table() -> SynQueue {
+        SynQueue::new(TupleHasher::new(3), 64)
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! All connections of an interface: by name in O(1), by slot, and by deadline.
 
 use crate::tcp::connection::Connection;
-use crate::time::Moment;
+use crate::time::Instant;
 use crate::wire::tuple::{Tuple, TupleHasher};
 use alloc::collections::BinaryHeap;
 use alloc::rc::Rc;
@@ -16,7 +16,7 @@ pub(crate) struct Table {
     slots: Vec<Option<Rc<Connection>>>,
     free: Vec<u32>,
     /// By time; an entry is believed only if its connection still remembers it as its own.
-    deadlines: BinaryHeap<Reverse<(Moment, u32)>>,
+    deadlines: BinaryHeap<Reverse<(Instant, u32)>>,
 }
 
 impl Table {
@@ -87,7 +87,7 @@ impl Table {
     }
 
     /// Marks every connection whose deadline has come.
-    pub(crate) fn expire(&mut self, now: Moment) {
+    pub(crate) fn expire(&mut self, now: Instant) {
         while let Some(Reverse((at, slot))) = self.deadlines.peek().copied() {
             if at > now {
                 return;
@@ -100,10 +100,10 @@ impl Table {
             if tcb.queued_at != at {
                 continue;
             }
-            tcb.queued_at = Moment::NEVER;
+            tcb.queued_at = Instant::NEVER;
             if tcb.deadline <= now {
                 connection.mark(&mut tcb);
-            } else if tcb.deadline < Moment::NEVER {
+            } else if tcb.deadline < Instant::NEVER {
                 tcb.queued_at = tcb.deadline;
                 self.deadlines.push(Reverse((tcb.deadline, slot)));
             }
@@ -111,7 +111,7 @@ impl Table {
     }
 
     /// The earliest deadline; it may have moved back since.
-    pub(crate) fn next_deadline(&self) -> Option<Moment> {
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
         self.deadlines.peek().map(|Reverse((at, _))| *at)
     }
 

@@ -8,10 +8,10 @@ use hashbrown::HashTable;
 
 /// The last of a connection whose end we began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Remains {
+pub(crate) struct TimeWaitEntry {
     pub(crate) tuple: Tuple,
-    pub(crate) send_next: u32,
-    pub(crate) receive_next: u32,
+    pub(crate) snd_nxt: u32,
+    pub(crate) rcv_nxt: u32,
     /// Whole seconds of the stack's time.
     expires: u32,
 }
@@ -19,7 +19,7 @@ pub(crate) struct Remains {
 /// All of them, bounded; the oldest is forgotten first. They all last equally long, so that the
 /// oldest is the first to expire, too.
 pub(crate) struct TimeWait {
-    queue: VecDeque<Option<Remains>>,
+    queue: VecDeque<Option<TimeWaitEntry>>,
     /// Entries that have left the front of the queue, ever.
     gone: u64,
     index: HashTable<u64>,
@@ -48,32 +48,31 @@ impl TimeWait {
         }
         let expires =
             (now + self.lasts).as_secs().saturating_add(1).min(u64::from(u32::MAX)) as u32;
-        let (send_next, receive_next) = numbers;
-        self.queue.push_back(Some(Remains { tuple, send_next, receive_next, expires }));
+        let (snd_nxt, rcv_nxt) = numbers;
+        self.queue.push_back(Some(TimeWaitEntry { tuple, snd_nxt, rcv_nxt, expires }));
         let number = self.gone + self.queue.len() as u64 - 1;
         let Self { index, hasher, queue, gone, .. } = self;
         index.insert_unique(hasher.hash(&tuple), number, |number| {
-            entry(queue, *gone, *number).map_or(0, |remains| hasher.hash(&remains.tuple))
+            entry(queue, *gone, *number).map_or(0, |entry| hasher.hash(&entry.tuple))
         });
         recycled
     }
 
-    pub(crate) fn find(&self, tuple: &Tuple, now: Duration) -> Option<Remains> {
+    pub(crate) fn find(&self, tuple: &Tuple, now: Duration) -> Option<TimeWaitEntry> {
         let hash = self.hasher.hash(tuple);
         let is_it = |number: &u64| {
-            entry(&self.queue, self.gone, *number).is_some_and(|remains| remains.tuple == *tuple)
+            entry(&self.queue, self.gone, *number).is_some_and(|entry| entry.tuple == *tuple)
         };
         let number = self.index.find(hash, is_it)?;
-        let remains = entry(&self.queue, self.gone, *number)?;
-        (u64::from(remains.expires) > now.as_secs()).then_some(*remains)
+        let entry = entry(&self.queue, self.gone, *number)?;
+        (u64::from(entry.expires) > now.as_secs()).then_some(*entry)
     }
 
     pub(crate) fn remove(&mut self, tuple: &Tuple) {
         let hash = self.hasher.hash(tuple);
         let Self { index, queue, gone, .. } = self;
-        let is_it = |number: &u64| {
-            entry(queue, *gone, *number).is_some_and(|remains| remains.tuple == *tuple)
-        };
+        let is_it =
+            |number: &u64| entry(queue, *gone, *number).is_some_and(|entry| entry.tuple == *tuple);
         let Ok(found) = index.find_entry(hash, is_it) else { return };
         let (number, _) = found.remove();
         if let Some(slot) = queue.get_mut((number - *gone) as usize) {
@@ -83,8 +82,8 @@ impl TimeWait {
 
     /// Forgets those whose time is over.
     fn expire(&mut self, now: Duration) {
-        let over = |remains: &Option<Remains>| {
-            remains.is_none_or(|remains| u64::from(remains.expires) <= now.as_secs())
+        let over = |entry: &Option<TimeWaitEntry>| {
+            entry.is_none_or(|entry| u64::from(entry.expires) <= now.as_secs())
         };
         while self.queue.front().is_some_and(over) {
             self.pop();
@@ -96,8 +95,8 @@ impl TimeWait {
         let number = self.gone;
         let Some(oldest) = self.queue.pop_front() else { return false };
         self.gone += 1;
-        let Some(remains) = oldest else { return false };
-        let hash = self.hasher.hash(&remains.tuple);
+        let Some(entry) = oldest else { return false };
+        let hash = self.hasher.hash(&entry.tuple);
         if let Ok(found) = self.index.find_entry(hash, |other| *other == number) {
             found.remove();
         }
@@ -105,7 +104,11 @@ impl TimeWait {
     }
 }
 
-fn entry(queue: &VecDeque<Option<Remains>>, gone: u64, number: u64) -> Option<&Remains> {
+fn entry(
+    queue: &VecDeque<Option<TimeWaitEntry>>,
+    gone: u64,
+    number: u64,
+) -> Option<&TimeWaitEntry> {
     queue.get(number.checked_sub(gone)? as usize)?.as_ref()
 }
 
@@ -125,15 +128,15 @@ mod tests {
 
     #[test]
     fn an_entry_is_small() {
-        assert!(size_of::<Option<Remains>>() <= 56);
-        assert_eq!(size_of::<Remains>(), 48);
+        assert!(size_of::<Option<TimeWaitEntry>>() <= 56);
+        assert_eq!(size_of::<TimeWaitEntry>(), 48);
     }
 
     #[test]
     fn entries_are_found_until_their_time_is_over() {
         let mut table = table();
         assert!(!table.insert(tuple(1), (5, 6), Duration::ZERO));
-        assert_eq!(table.find(&tuple(1), MINUTE / 2).unwrap().receive_next, 6);
+        assert_eq!(table.find(&tuple(1), MINUTE / 2).unwrap().rcv_nxt, 6);
         assert_eq!(table.find(&tuple(2), MINUTE / 2), None);
         assert_eq!(table.find(&tuple(1), 2 * MINUTE), None);
         table.insert(tuple(2), (1, 2), 2 * MINUTE);
@@ -159,7 +162,7 @@ mod tests {
         let mut table = table();
         for round in 0..1_000 {
             table.insert(tuple(9), (round, 0), Duration::ZERO);
-            assert_eq!(table.find(&tuple(9), Duration::ZERO).unwrap().send_next, round);
+            assert_eq!(table.find(&tuple(9), Duration::ZERO).unwrap().snd_nxt, round);
             table.remove(&tuple(9));
             assert_eq!(table.find(&tuple(9), Duration::ZERO), None);
         }

@@ -1,24 +1,24 @@
 //! TCP packets that this crate writes itself: all but those of smoltcp's sockets. Written by hand,
 //! since general writers cost five times as much.
 
-use crate::wire::segment::{Flags, Offer};
+use crate::wire::segment::{Flags, SynOptions};
 use crate::wire::tuple::Tuple;
 use smoltcp::wire::{IpAddress, TcpPacket};
 
 /// A segment's header.
 #[derive(Clone, Copy)]
-pub(crate) struct Bare {
+pub(crate) struct TcpHeader {
     flags: u8,
     seq: u32,
     ack: u32,
     pub(crate) window: u16,
-    offer: Option<Offer>,
+    offer: Option<SynOptions>,
 }
 
 /// Bytes of the largest packet: IPv6, TCP, and a SYN's options.
-pub(crate) const BARE_MAX: usize = 40 + 20 + 12;
+pub(crate) const PACKET_BYTES_MAX: usize = 40 + 20 + 12;
 
-impl Bare {
+impl TcpHeader {
     pub(crate) fn ack(seq: u32, ack: u32) -> Self {
         Self { flags: Flags::ACK, seq, ack, window: 0, offer: None }
     }
@@ -40,7 +40,7 @@ impl Bare {
     }
 
     /// A SYN, or a SYN-ACK.
-    pub(crate) fn syn(seq: u32, ack: Option<u32>, offer: Offer, window: u16) -> Self {
+    pub(crate) fn syn(seq: u32, ack: Option<u32>, offer: SynOptions, window: u16) -> Self {
         let flags = Flags::SYN | ack.map_or(0, |_| Flags::ACK);
         Self { flags, seq, ack: ack.unwrap_or(0), window, offer: Some(offer) }
     }
@@ -85,7 +85,7 @@ impl Bare {
 
     fn header_len(&self) -> usize {
         let Some(offer) = self.offer else { return 20 };
-        24 + 4 * usize::from(offer.scale.is_some()) + 4 * usize::from(offer.sack)
+        24 + 4 * usize::from(offer.window_scale.is_some()) + 4 * usize::from(offer.sack_permitted)
     }
 }
 
@@ -133,7 +133,7 @@ fn emit_ipv4((local, remote): (u32, u32), len: u16, ip: &mut [u8; 20]) {
 }
 
 /// RFC 9293 section 3.2, RFC 7323 section 2.2, RFC 2018 section 2; each padded to four bytes.
-fn emit_options(offer: Offer, mut options: &mut [u8]) {
+fn emit_options(offer: SynOptions, mut options: &mut [u8]) {
     let mut put = |option: [u8; 4]| {
         let (place, rest) = core::mem::take(&mut options).split_at_mut(4);
         place.copy_from_slice(&option);
@@ -141,10 +141,10 @@ fn emit_options(offer: Offer, mut options: &mut [u8]) {
     };
     let [high, low] = offer.mss.to_be_bytes();
     put([2, 4, high, low]);
-    if offer.sack {
+    if offer.sack_permitted {
         put([1, 1, 4, 2]);
     }
-    if let Some(shift) = offer.scale {
+    if let Some(shift) = offer.window_scale {
         put([1, 3, 3, shift]);
     }
 }
@@ -166,8 +166,8 @@ mod tests {
         let caps = ChecksumCapabilities::default();
         for tuple in tuples() {
             for (scale, sack) in [(None, false), (Some(7), false), (None, true), (Some(3), true)] {
-                let offer = Offer { mss: 1460, scale, sack };
-                let syn = Bare::syn(77, Some(99), offer, 1_000);
+                let offer = SynOptions { mss: 1460, window_scale: scale, sack_permitted: sack };
+                let syn = TcpHeader::syn(77, Some(99), offer, 1_000);
                 let mut packet = vec![0xaa; syn.packet_len(&tuple)];
                 syn.emit(&tuple, &[], true, &mut packet);
                 let (ip, tcp) = packet.split_at(tuple.ip_header_len());
@@ -191,9 +191,9 @@ mod tests {
 
     #[test]
     fn the_largest_packet_has_room() {
-        let offer = Offer { mss: 1, scale: Some(1), sack: true };
+        let offer = SynOptions { mss: 1, window_scale: Some(1), sack_permitted: true };
         for tuple in tuples() {
-            assert!(Bare::syn(1, Some(1), offer, 1).packet_len(&tuple) <= BARE_MAX);
+            assert!(TcpHeader::syn(1, Some(1), offer, 1).packet_len(&tuple) <= PACKET_BYTES_MAX);
         }
     }
 }

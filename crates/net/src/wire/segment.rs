@@ -61,13 +61,13 @@ impl Flags {
 
 /// What a peer offers in its SYN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Offer {
+pub(crate) struct SynOptions {
     /// The largest segment it takes, in bytes of payload.
     pub(crate) mss: u16,
     /// Its window scale (RFC 7323), at most 14; `None` when it does not scale.
-    pub(crate) scale: Option<u8>,
+    pub(crate) window_scale: Option<u8>,
     /// It understands selective acknowledgements (RFC 2018).
-    pub(crate) sack: bool,
+    pub(crate) sack_permitted: bool,
 }
 
 impl<'a> Segment<'a> {
@@ -90,9 +90,9 @@ impl<'a> Segment<'a> {
     }
 
     /// The options of a SYN. Absent or absurd values get the defaults of RFC 9293 section 3.7.1.
-    pub(crate) fn offer(&self) -> Offer {
+    pub(crate) fn offer(&self) -> SynOptions {
         let default_mss = if self.tuple.is_v4() { 536 } else { 1220 };
-        let mut offer = Offer { mss: default_mss, scale: None, sack: false };
+        let mut offer = SynOptions { mss: default_mss, window_scale: None, sack_permitted: false };
         let tcp = self.tcp();
         let end = tcp.get(12).map_or(0, |length| usize::from(length >> 4) * 4);
         let mut options = tcp.get(20..end).unwrap_or_default();
@@ -106,11 +106,11 @@ impl<'a> Segment<'a> {
                 }
                 [3, 3, shift, rest @ ..] => {
                     // RFC 7323 section 2.3: a shift above 14 counts as 14.
-                    offer.scale = Some((*shift).min(14));
+                    offer.window_scale = Some((*shift).min(14));
                     rest
                 }
                 [4, 2, rest @ ..] => {
-                    offer.sack = true;
+                    offer.sack_permitted = true;
                     rest
                 }
                 [kind, length, ..] if *kind > 4 && *length >= 2 => {
@@ -265,28 +265,28 @@ pub(crate) fn before(a: u32, b: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::header::Bare;
+    use crate::wire::header::TcpHeader;
     use std::vec::Vec;
 
     const OWN: [u8; 6] = [2, 0, 0, 0, 0, 1];
 
-    fn frame(v6: bool, bare: &Bare) -> Vec<u8> {
+    fn frame(v6: bool, header: &TcpHeader) -> Vec<u8> {
         let (local, remote) =
             if v6 { ("[fd00::1]:80", "[fd00::2]:9") } else { ("1.2.3.4:80", "5.6.7.8:9") };
         let tuple = Tuple::new(local.parse().unwrap(), remote.parse().unwrap()).reversed();
-        let mut frame = std::vec![0; 14 + bare.packet_len(&tuple)];
+        let mut frame = std::vec![0; 14 + header.packet_len(&tuple)];
         frame[..6].copy_from_slice(&OWN);
         frame[12..14].copy_from_slice(if v6 { &[0x86, 0xdd] } else { &[0x08, 0x00] });
-        bare.emit(&tuple, &[], true, &mut frame[14..]);
+        header.emit(&tuple, &[], true, &mut frame[14..]);
         frame
     }
 
-    const OFFER: Offer = Offer { mss: 1400, scale: Some(9), sack: true };
+    const OFFER: SynOptions = SynOptions { mss: 1400, window_scale: Some(9), sack_permitted: true };
 
     #[test]
     fn a_syn_is_read_in_full() {
         for v6 in [false, true] {
-            let frame = frame(v6, &Bare::syn(7, None, OFFER, 555));
+            let frame = frame(v6, &TcpHeader::syn(7, None, OFFER, 555));
             let Frame::Tcp(segment) = Segment::parse(&frame, OWN) else { panic!("not TCP") };
             assert_eq!((segment.seq, segment.window, segment.sequence_len()), (7, 555, 1));
             assert_eq!((segment.tuple.local_port, segment.tuple.remote_port), (80, 9));
@@ -298,7 +298,7 @@ mod tests {
     #[test]
     fn frames_cut_anywhere_and_with_any_wrong_byte_are_survived() {
         for v6 in [false, true] {
-            let whole = frame(v6, &Bare::syn(7, None, OFFER, 555));
+            let whole = frame(v6, &TcpHeader::syn(7, None, OFFER, 555));
             for length in 0..whole.len() {
                 assert!(
                     !matches!(Segment::parse(&whole[..length], OWN), Frame::Tcp(_)),
@@ -319,29 +319,32 @@ mod tests {
 
     #[test]
     fn rfc_4291_mapped_addresses_do_not_come_from_a_wire() {
-        let mut frame = frame(true, &Bare::ack(1, 1));
+        let mut frame = frame(true, &TcpHeader::ack(1, 1));
         frame[22..34].copy_from_slice(&MAPPED);
         assert!(matches!(Segment::parse(&frame, OWN), Frame::Malformed));
     }
 
     #[test]
     fn frames_for_others_and_fragments_are_not_taken() {
-        let mut other = frame(false, &Bare::ack(1, 1));
+        let mut other = frame(false, &TcpHeader::ack(1, 1));
         other[5] = 9;
         assert!(matches!(Segment::parse(&other, OWN), Frame::NotOurs));
-        let mut fragment = frame(false, &Bare::ack(1, 1));
+        let mut fragment = frame(false, &TcpHeader::ack(1, 1));
         fragment[20] = 0x20;
         assert!(matches!(Segment::parse(&fragment, OWN), Frame::Malformed));
     }
 
     #[test]
     fn rfc_9293_absent_and_absurd_options_get_defaults() {
-        let mut bytes = frame(false, &Bare::syn(7, None, OFFER, 555));
+        let mut bytes = frame(false, &TcpHeader::syn(7, None, OFFER, 555));
         bytes[56..58].copy_from_slice(&[0, 0]);
         let Frame::Tcp(segment) = Segment::parse(&bytes, OWN) else { panic!("not TCP") };
         assert_eq!(segment.offer().mss, 536);
-        let bytes = frame(true, &Bare::ack(1, 1));
+        let bytes = frame(true, &TcpHeader::ack(1, 1));
         let Frame::Tcp(segment) = Segment::parse(&bytes, OWN) else { panic!("not TCP") };
-        assert_eq!(segment.offer(), Offer { mss: 1220, scale: None, sack: false });
+        assert_eq!(
+            segment.offer(),
+            SynOptions { mss: 1220, window_scale: None, sack_permitted: false }
+        );
     }
 }

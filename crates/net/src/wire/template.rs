@@ -1,6 +1,6 @@
 //! Header template: what makes Ethernet frames of one connection's segments.
 
-use super::header::{Bare, fill_checksum};
+use super::header::{TcpHeader, fill_checksum};
 use super::tuple::Tuple;
 use crate::device::{Transmit, TxFrame};
 use bytes::Bytes;
@@ -25,10 +25,15 @@ pub(crate) struct HeaderTemplate {
 
 impl HeaderTemplate {
     /// Sends a segment; false when the device was full.
-    pub(crate) fn transmit(&self, bare: &Bare, payload: &[u8], output: &mut dyn Transmit) -> bool {
-        let len = bare.packet_len(&self.tuple) + payload.len();
+    pub(crate) fn transmit(
+        &self,
+        header: &TcpHeader,
+        payload: &[u8],
+        output: &mut dyn Transmit,
+    ) -> bool {
+        let len = header.packet_len(&self.tuple) + payload.len();
         self.transmit_packet(len, output, |packet| {
-            bare.emit(&self.tuple, payload, self.checksum, packet);
+            header.emit(&self.tuple, payload, self.checksum, packet);
         })
     }
 
@@ -36,13 +41,13 @@ impl HeaderTemplate {
     /// read here only when the device leaves the checksum to us; false when the device was full.
     pub(crate) fn transmit_shared(
         &self,
-        bare: &Bare,
+        header: &TcpHeader,
         start: &[u8],
         tail: Bytes,
         output: &mut dyn Transmit,
     ) -> bool {
         let payload_len = start.len() + tail.len();
-        let head_len = bare.packet_len(&self.tuple) + start.len();
+        let head_len = header.packet_len(&self.tuple) + start.len();
         let frame = TxFrame {
             head_bytes: ETHERNET + head_len,
             segment_bytes: self.segment_bytes(head_len + tail.len()),
@@ -52,7 +57,7 @@ impl HeaderTemplate {
             let (ethernet, packet) = frame.split_at_mut(ETHERNET);
             ethernet.copy_from_slice(&self.ethernet);
             let (head, place) = packet.split_at_mut(packet.len() - start.len());
-            bare.emit_head(&self.tuple, payload_len, head);
+            header.emit_head(&self.tuple, payload_len, head);
             place.copy_from_slice(start);
         };
         if !self.checksum {

@@ -7,7 +7,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
 use flow::task::Executor;
 use flow::{Connector, Flow, FlowExt, Listener, Target};
-use net::{Config, Count, Limits, Stack};
+use net::{Config, Counter, Limits, Stack};
 use offload::header::NEEDS_CHECKSUM;
 
 /// What the devices do to frames on their way.
@@ -141,7 +141,7 @@ fn transfer(cable: Cable, features: [u64; 2], ipv6: bool) -> u64 {
         }
     }
     assert!(*received.borrow() == data);
-    assert_eq!(server.stack.count(Count::Retransmits), 0, "nothing was dropped");
+    assert_eq!(server.stack.count(Counter::Retransmits), 0, "nothing was dropped");
     server.frames
 }
 

@@ -9,7 +9,7 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 use capnp::Error;
 use core::time::Duration;
-use net::{ConnectionInfo, Count};
+use net::{ConnectionInfo, Counter};
 
 /// Connections in one answer: each takes some 30 words of the message.
 const CONNECTIONS_MAX: usize = 20_000;
@@ -32,7 +32,7 @@ impl<P: Platform> Admin<P> {
         let probes = self.context.platform.probes();
         if !probes.is_empty() {
             counters.extend(
-                Count::ALL.iter().map(|&count| {
+                Counter::ALL.iter().map(|&count| {
                     (count.name(), probes.iter().map(|probe| probe.count(count)).sum())
                 }),
             );

@@ -7,13 +7,13 @@
 //! drained, or when a reader has emptied a ring that had been half full.
 
 use crate::config::{CongestionControl, Limits};
-use crate::counters::Count;
-use crate::tcp::connection::engine::{self, Body};
-use crate::tcp::connection::fast_path::{Calm, Left};
-use crate::tcp::connection::retransmission::Clock;
+use crate::counters::Counter;
+use crate::tcp::connection::engine::{self, Engine};
+use crate::tcp::connection::fast_path::{FastPath, InFlight};
+use crate::tcp::connection::retransmission::RetransmissionTimer;
 use crate::tcp::connection::socket::{self, Sockets, Synchronized};
 use crate::tcp::connection::{Connection, Tcb};
-use crate::tcp::context::Shared;
+use crate::tcp::context::TcpContext;
 use alloc::vec;
 use alloc::vec::Vec;
 use smoltcp::socket::tcp::{self, Socket, SocketBuffer, State};
@@ -27,9 +27,9 @@ pub(crate) struct Sizes {
 
 impl Sizes {
     /// What a new or idle connection gets.
-    pub(crate) fn initial(shared: &Shared) -> Self {
-        let limits = &shared.limits;
-        if shared.ring_bytes.get() > limits.rings_total_bytes / 16 {
+    pub(crate) fn initial(context: &TcpContext) -> Self {
+        let limits = &context.limits;
+        if context.ring_bytes.get() > limits.rings_total_bytes / 16 {
             return Self { receive: limits.ring_min_bytes, transmit: limits.ring_min_bytes };
         }
         Self { receive: limits.rx_ring_initial_bytes, transmit: limits.tx_ring_initial_bytes }
@@ -39,8 +39,8 @@ impl Sizes {
         Self { receive: socket.recv_capacity(), transmit: socket.send_capacity() }
     }
 
-    pub(crate) fn of_body(body: &Body) -> Self {
-        Self { receive: body.receive_capacity(), transmit: body.queue_capacity() }
+    pub(crate) fn of_engine(engine: &Engine) -> Self {
+        Self { receive: engine.receive_capacity(), transmit: engine.queue_capacity() }
     }
 
     fn total(self) -> usize {
@@ -49,12 +49,12 @@ impl Sizes {
 }
 
 /// A connection no longer needs its memory.
-pub(crate) fn give_back(shared: &Shared, body: &mut Body) {
-    match body {
-        Body::Calm(calm) => calm.empty(shared),
-        Body::Socket(sockets) => {
+pub(crate) fn give_back(context: &TcpContext, engine: &mut Engine) {
+    match engine {
+        Engine::FastPath(fast) => fast.empty(context),
+        Engine::Socket(sockets) => {
             let freed = Sizes::of(engine::socket(sockets)).total();
-            shared.ring_bytes.set(shared.ring_bytes.get().saturating_sub(freed));
+            context.ring_bytes.set(context.ring_bytes.get().saturating_sub(freed));
         }
     }
 }
@@ -76,11 +76,11 @@ fn make(sizes: Sizes, limits: &Limits) -> Sockets {
 
 /// Called when the application has emptied the receive ring.
 pub(crate) fn after_read(connection: &Connection, tcb: &mut Tcb) {
-    let sizes = Sizes::of_body(&tcb.body);
-    let limits = &connection.shared.limits;
-    // A calm connection's limit must have been felt: a request alone is no reason for a socket. Whole
+    let sizes = Sizes::of_engine(&tcb.engine);
+    let limits = &connection.context.limits;
+    // On the fast path the limit must have been felt: a request alone is no reason for a socket. Whole
     // segments that come one by one feel it too, where a second one has no room (RFC 9293 section 3.8.6.2.1).
-    let busy = if tcb.body.is_calm() {
+    let busy = if tcb.engine.is_fast() {
         (sizes.receive - sizes.receive / 4).min(tcb.segment_max())
     } else {
         sizes.receive / 2
@@ -89,30 +89,30 @@ pub(crate) fn after_read(connection: &Connection, tcb: &mut Tcb) {
         return;
     }
     let wanted = sizes.receive.saturating_mul(GROWTH).min(limits.rx_ring_max_bytes);
-    let receive = affordable(&connection.shared, sizes.receive, wanted);
+    let receive = affordable(&connection.context, sizes.receive, wanted);
     if receive > sizes.receive && resize(connection, tcb, Sizes { receive, ..sizes }) {
-        connection.shared.tally.add(Count::RingsGrown);
+        connection.context.counters.add(Counter::RingsGrown);
     }
 }
 
 /// The transmit ring's capacity, if it may grow.
 pub(crate) fn growable_transmit(connection: &Connection, tcb: &Tcb) -> usize {
-    let capacity = tcb.body.transmit_capacity();
-    let may_grow = capacity < transmit_max(&connection.shared);
+    let capacity = tcb.engine.transmit_capacity();
+    let may_grow = capacity < transmit_max(&connection.context);
     if may_grow { capacity } else { usize::MAX }
 }
 
 /// Called before the application writes what a ring of this size is too small for.
 pub(crate) fn before_write(connection: &Connection, tcb: &mut Tcb) {
-    let sizes = Sizes::of_body(&tcb.body);
-    let max = transmit_max(&connection.shared);
+    let sizes = Sizes::of_engine(&tcb.engine);
+    let max = transmit_max(&connection.context);
     if sizes.transmit >= max {
         return;
     }
     let wanted = sizes.transmit.saturating_mul(GROWTH).min(max);
-    let transmit = affordable(&connection.shared, sizes.transmit, wanted);
+    let transmit = affordable(&connection.context, sizes.transmit, wanted);
     if transmit > sizes.transmit && resize(connection, tcb, Sizes { transmit, ..sizes }) {
-        connection.shared.tally.add(Count::RingsGrown);
+        connection.context.counters.add(Counter::RingsGrown);
     }
 }
 
@@ -121,37 +121,37 @@ pub(crate) fn shrink(connection: &Connection, tcb: &mut Tcb) {
     if !is_quiet(tcb) {
         return;
     }
-    let sizes = Sizes::initial(&connection.shared);
-    tcb.owes_window = sizes.receive != tcb.body.receive_capacity();
-    let told = tcb.receive_next().wrapping_add(sizes.receive as u32);
-    give_back(&connection.shared, &mut tcb.body);
-    tcb.body = Body::Calm(Calm::new(sizes, told));
+    let sizes = Sizes::initial(&connection.context);
+    tcb.owes_window_update = sizes.receive != tcb.engine.receive_capacity();
+    let rcv_adv = tcb.rcv_nxt().wrapping_add(sizes.receive as u32);
+    give_back(&connection.context, &mut tcb.engine);
+    tcb.engine = Engine::FastPath(FastPath::new(sizes, rcv_adv));
     tcb.template.window_shift_in = 0;
     tcb.start_anew();
     connection.mark(tcb);
-    connection.shared.tally.add(Count::RingsShrunk);
+    connection.context.counters.add(Counter::RingsShrunk);
 }
 
 /// Gives a calm connection a socket in exactly its state, with rings as large as it was told that
 /// they are. False when smoltcp does not follow.
-pub(crate) fn make_socket(connection: &Connection, tcb: &mut Tcb, left: Left) -> bool {
-    let Body::Calm(calm) = &tcb.body else { return true };
-    let shared = &*connection.shared;
-    let sizes = Sizes::of_body(&tcb.body);
-    let replay = calm.replay(tcb.finished, left);
+pub(crate) fn make_socket(connection: &Connection, tcb: &mut Tcb, left: InFlight) -> bool {
+    let Engine::FastPath(fast) = &tcb.engine else { return true };
+    let context = &*connection.context;
+    let sizes = Sizes::of_engine(&tcb.engine);
+    let replay = fast.replay(tcb.finished, left);
     let with = Synchronized {
         tuple: connection.tuple,
-        send_next: tcb.unacknowledged(),
-        receive_next: tcb.read_next(),
+        snd_nxt: tcb.snd_una(),
+        rcv_nxt: tcb.read_seq(),
         offer: tcb.offer,
-        window: tcb.peer_window,
+        window: tcb.snd_wnd,
     };
-    let sockets = make(sizes, &shared.limits);
-    let made = socket::replayed(&with, sockets, &replay, shared.now.get());
+    let sockets = make(sizes, &context.limits);
+    let made = socket::replayed(&with, sockets, &replay, context.now.get());
     let Some(sockets) = made else { return false };
-    give_back(shared, &mut tcb.body);
-    tcb.use_socket(sockets, shared);
-    tcb.owes_window = true;
+    give_back(context, &mut tcb.engine);
+    tcb.use_socket(sockets, context);
+    tcb.owes_window_update = true;
     true
 }
 
@@ -160,73 +160,73 @@ const GROWTH: usize = 16;
 
 /// The largest transmit ring. Its end cuts the segment that reaches over it in two, so that it is as
 /// long as so many whole ones.
-fn transmit_max(shared: &Shared) -> usize {
-    let max = shared.limits.tx_ring_max_bytes;
-    let segment = shared.offload_bytes;
+fn transmit_max(context: &TcpContext) -> usize {
+    let max = context.limits.tx_ring_max_bytes;
+    let segment = context.offload_bytes;
     if (1..=max).contains(&segment) { max - max % segment } else { max }
 }
 
 /// The largest transmit ring that the budget of all rings allows one more of, in bytes.
-pub(crate) fn affordable_transmit(shared: &Shared) -> usize {
-    affordable(shared, 0, transmit_max(shared))
+pub(crate) fn affordable_transmit(context: &TcpContext) -> usize {
+    affordable(context, 0, transmit_max(context))
 }
 
 /// As much of `wanted` as the budget of all rings allows, at least `current`.
-fn affordable(shared: &Shared, current: usize, wanted: usize) -> usize {
-    let left = shared.limits.rings_total_bytes.saturating_sub(shared.ring_bytes.get());
+fn affordable(context: &TcpContext, current: usize, wanted: usize) -> usize {
+    let left = context.limits.rings_total_bytes.saturating_sub(context.ring_bytes.get());
     wanted.min(current + left)
 }
 
 /// Nothing is unread, unsent, or on its way, and both directions are open.
 fn is_quiet(tcb: &Tcb) -> bool {
     tcb.state() == State::Established
-        && tcb.body.unread() == 0
-        && tcb.body.queued() == 0
-        && tcb.sent_end == tcb.unacknowledged()
+        && tcb.engine.unread() == 0
+        && tcb.engine.queued() == 0
+        && tcb.snd_nxt == tcb.snd_una()
 }
 
 fn resize(connection: &Connection, tcb: &mut Tcb, sizes: Sizes) -> bool {
     if !is_quiet(tcb) {
         return false;
     }
-    let shared = &connection.shared;
+    let context = &connection.context;
     let with = Synchronized {
         tuple: connection.tuple,
-        send_next: tcb.unacknowledged(),
-        receive_next: tcb.receive_next(),
+        snd_nxt: tcb.snd_una(),
+        rcv_nxt: tcb.rcv_nxt(),
         offer: tcb.offer,
-        window: tcb.peer_window,
+        window: tcb.snd_wnd,
     };
-    let old = Sizes::of_body(&tcb.body);
-    let sockets = make(sizes, &shared.limits);
+    let old = Sizes::of_engine(&tcb.engine);
+    let sockets = make(sizes, &context.limits);
     let made = if sizes.receive == old.receive && sizes.transmit > old.transmit {
-        socket::resumed(&with, sockets, shared.now.get())
+        socket::resumed(&with, sockets, context.now.get())
     } else {
-        socket::established(&with, sockets, shared.now.get())
+        socket::established(&with, sockets, context.now.get())
     };
     let Some(sockets) = made else { return false };
-    give_back(shared, &mut tcb.body);
-    tcb.use_socket(sockets, shared);
-    tcb.owes_window = sizes.receive != old.receive;
+    give_back(context, &mut tcb.engine);
+    tcb.use_socket(sockets, context);
+    tcb.owes_window_update = sizes.receive != old.receive;
     tcb.start_anew();
     connection.mark(tcb);
     true
 }
 
 impl Tcb {
-    fn use_socket(&mut self, sockets: Sockets, shared: &Shared) {
+    fn use_socket(&mut self, sockets: Sockets, context: &TcpContext) {
         let sizes = Sizes::of(engine::socket(&sockets));
-        shared.ring_bytes.set(shared.ring_bytes.get() + sizes.total());
+        context.ring_bytes.set(context.ring_bytes.get() + sizes.total());
         self.template.window_shift_in =
-            socket::window_shift(sizes.receive, self.offer.scale.is_some());
-        self.body = Body::Socket(sockets);
+            socket::window_shift(sizes.receive, self.offer.window_scale.is_some());
+        self.engine = Engine::Socket(sockets);
     }
 
     /// Forgets how rings were used that are not there any more, at a moment when nothing is on its
     /// way.
     fn start_anew(&mut self) {
-        self.clock = Clock::STOPPED;
+        self.rto = RetransmissionTimer::STOPPED;
         self.receive_peak = 0;
-        self.write_starved = false;
+        self.send_buffer_was_full = false;
     }
 }

@@ -1,28 +1,28 @@
 //! What moves a connection's bytes: a few numbers while all goes well, else a smoltcp socket.
 
-use crate::tcp::connection::fast_path::Calm;
+use crate::tcp::connection::fast_path::FastPath;
 use crate::tcp::connection::socket::{self, Sockets};
-use crate::tcp::context::Shared;
+use crate::tcp::context::TcpContext;
 use core::time::Duration;
 use smoltcp::socket::tcp::{RecvError, Socket, State};
 
 /// The inner half of a connection.
-pub(crate) enum Body {
+pub(crate) enum Engine {
     /// The usual one.
-    Calm(Calm),
+    FastPath(FastPath),
     /// A set of one socket.
     Socket(Sockets),
 }
 
-impl Body {
-    pub(crate) fn is_calm(&self) -> bool {
-        matches!(self, Self::Calm(_))
+impl Engine {
+    pub(crate) fn is_fast(&self) -> bool {
+        matches!(self, Self::FastPath(_))
     }
 
     /// `finished` says that the application wrote its last byte.
     pub(crate) fn state(&self, finished: bool) -> State {
         match self {
-            Self::Calm(calm) => calm.state(finished),
+            Self::FastPath(fast) => fast.state(finished),
             Self::Socket(sockets) => socket(sockets).state(),
         }
     }
@@ -30,7 +30,7 @@ impl Body {
     /// Bytes received and not read.
     pub(crate) fn unread(&self) -> usize {
         match self {
-            Self::Calm(calm) => calm.receive.len(),
+            Self::FastPath(fast) => fast.receive.len(),
             Self::Socket(sockets) => socket(sockets).recv_queue(),
         }
     }
@@ -38,21 +38,21 @@ impl Body {
     /// Bytes written and not acknowledged.
     pub(crate) fn queued(&self) -> usize {
         match self {
-            Self::Calm(calm) => calm.queued,
+            Self::FastPath(fast) => fast.queued,
             Self::Socket(sockets) => socket(sockets).send_queue(),
         }
     }
 
     pub(crate) fn receive_capacity(&self) -> usize {
         match self {
-            Self::Calm(calm) => calm.receive_capacity,
+            Self::FastPath(fast) => fast.receive_capacity,
             Self::Socket(sockets) => socket(sockets).recv_capacity(),
         }
     }
 
     pub(crate) fn transmit_capacity(&self) -> usize {
         match self {
-            Self::Calm(calm) => calm.transmit_capacity,
+            Self::FastPath(fast) => fast.transmit_capacity,
             Self::Socket(sockets) => socket(sockets).send_capacity(),
         }
     }
@@ -60,23 +60,23 @@ impl Body {
     /// Bytes that may be queued, with those that are lent.
     pub(crate) fn queue_capacity(&self) -> usize {
         match self {
-            Self::Calm(calm) => {
-                let lent = calm.lent.as_ref().map_or(0, |lent| lent.reserve());
-                lent.max(calm.transmit_capacity)
+            Self::FastPath(fast) => {
+                let zero_copy = fast.zero_copy.as_ref().map_or(0, |zero_copy| zero_copy.reserve());
+                zero_copy.max(fast.transmit_capacity)
             }
             Self::Socket(_) => self.transmit_capacity(),
         }
     }
 
     /// Lent bytes are queued, behind which nothing can be copied.
-    pub(crate) fn is_lending(&self) -> bool {
-        matches!(self, Self::Calm(calm) if calm.lent.is_some())
+    pub(crate) fn has_zero_copy(&self) -> bool {
+        matches!(self, Self::FastPath(fast) if fast.zero_copy.is_some())
     }
 
     /// Nothing connects it with a peer any more.
     pub(crate) fn has_no_peer(&self) -> bool {
         match self {
-            Self::Calm(calm) => !calm.aborted,
+            Self::FastPath(fast) => !fast.aborted,
             Self::Socket(sockets) => socket(sockets).remote_endpoint().is_none(),
         }
     }
@@ -89,9 +89,9 @@ impl Body {
     }
 
     /// The peer's FIN has arrived.
-    pub(crate) fn peer_ended(&self) -> bool {
+    pub(crate) fn fin_received(&self) -> bool {
         match self {
-            Self::Calm(calm) => calm.peer_ended,
+            Self::FastPath(fast) => fast.fin_received,
             Self::Socket(sockets) => matches!(
                 socket(sockets).state(),
                 State::CloseWait | State::Closing | State::LastAck | State::TimeWait
@@ -102,11 +102,11 @@ impl Body {
     /// Shows `take` what is unread; it says how much it consumed, and a value.
     pub(crate) fn read<R>(
         &mut self,
-        shared: &Shared,
+        context: &TcpContext,
         take: impl FnOnce(&mut [u8]) -> (usize, R),
     ) -> Result<R, RecvError> {
         match self {
-            Self::Calm(calm) => calm.read(shared, take),
+            Self::FastPath(fast) => fast.read(context, take),
             Self::Socket(sockets) => socket_mut(sockets).recv(take),
         }
     }
@@ -114,7 +114,7 @@ impl Body {
     /// The application may still write.
     pub(crate) fn may_send(&self, finished: bool) -> bool {
         match self {
-            Self::Calm(calm) => !finished && !calm.aborted,
+            Self::FastPath(fast) => !finished && !fast.aborted,
             Self::Socket(sockets) => socket(sockets).may_send(),
         }
     }
@@ -122,11 +122,11 @@ impl Body {
     /// Shows `fill` free space; it says how much it wrote, and a value.
     pub(crate) fn write<R>(
         &mut self,
-        shared: &Shared,
+        context: &TcpContext,
         fill: impl FnOnce(&mut [u8]) -> (usize, R),
     ) -> Option<R> {
         match self {
-            Self::Calm(calm) => Some(calm.write(shared, fill)),
+            Self::FastPath(fast) => Some(fast.write(context, fill)),
             Self::Socket(sockets) => socket_mut(sockets).send(fill).ok(),
         }
     }
@@ -141,7 +141,7 @@ impl Body {
     /// Ends both directions; the next round tells the peer.
     pub(crate) fn abort(&mut self) {
         match self {
-            Self::Calm(calm) => calm.aborted = true,
+            Self::FastPath(fast) => fast.aborted = true,
             Self::Socket(sockets) => socket_mut(sockets).abort(),
         }
     }

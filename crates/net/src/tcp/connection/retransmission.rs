@@ -10,11 +10,11 @@
 
 use crate::device::smoltcp::SmoltcpDevice;
 use crate::device::{Transmit, Unplugged};
-use crate::tcp::connection::fast_path::Left;
+use crate::tcp::connection::fast_path::InFlight;
 use crate::tcp::connection::output::Path;
 use crate::tcp::connection::{Connection, Tcb};
-use crate::time::{Moment, Span};
-use crate::wire::header::{BARE_MAX, Bare};
+use crate::time::{Duration, Instant};
+use crate::wire::header::{PACKET_BYTES_MAX, TcpHeader};
 use crate::wire::segment::{Segment, before};
 use smoltcp::socket::tcp::State;
 
@@ -31,9 +31,9 @@ pub(crate) enum Recovery {
 
 /// When to send again.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Clock {
+pub(crate) struct RetransmissionTimer {
     /// The next time, while something is unacknowledged.
-    pub(crate) at: Moment,
+    pub(crate) at: Instant,
     pub(crate) recovery: Recovery,
     /// Timeouts since the last progress.
     backoffs: u8,
@@ -41,36 +41,36 @@ pub(crate) struct Clock {
     duplicates: u8,
 }
 
-impl Clock {
+impl RetransmissionTimer {
     pub(crate) const STOPPED: Self =
-        Self { at: Moment::NEVER, recovery: Recovery::Idle, backoffs: 0, duplicates: 0 };
+        Self { at: Instant::NEVER, recovery: Recovery::Idle, backoffs: 0, duplicates: 0 };
 }
 
 impl Tcb {
     /// Something new is on its way.
-    pub(crate) fn start_clock(&mut self, now: Moment) {
-        if self.clock.at == Moment::NEVER {
-            self.clock.at = now + self.timeout();
+    pub(crate) fn start_clock(&mut self, now: Instant) {
+        if self.rto.at == Instant::NEVER {
+            self.rto.at = now + self.timeout();
         }
     }
 
     /// Something was sent again, without our doing unless the clock says so.
-    pub(crate) fn note_repetition(&mut self, now: Moment) {
-        if self.clock.recovery == Recovery::Idle {
-            let timed_out = self.waiting_since.is_some_and(|since| now >= since + Span::SECOND);
-            let until = self.sent_end;
-            self.clock.recovery =
+    pub(crate) fn note_repetition(&mut self, now: Instant) {
+        if self.rto.recovery == Recovery::Idle {
+            let timed_out = self.waiting_since.is_some_and(|since| now >= since + Duration::SECOND);
+            let until = self.snd_nxt;
+            self.rto.recovery =
                 if timed_out { Recovery::Timeout(until) } else { Recovery::Segment(until) };
         }
     }
 
     /// The peer of a calm connection has acknowledged all that has left, or a part.
-    pub(crate) fn advanced(&mut self, all: bool, now: Moment) {
-        self.clock.backoffs = 0;
+    pub(crate) fn advanced(&mut self, all: bool, now: Instant) {
+        self.rto.backoffs = 0;
         if all {
             self.rest();
         } else {
-            self.clock.at = now + self.timeout();
+            self.rto.at = now + self.timeout();
         }
     }
 
@@ -80,20 +80,20 @@ impl Tcb {
         connection: &Connection,
         path: &mut Path,
         segment: &Segment,
-        unacknowledged: u32,
+        snd_una: u32,
     ) {
         let now = path.now;
-        self.clock.backoffs = 0;
-        self.clock.duplicates = u8::from(segment.has_options);
-        let is_done = self.sent_end == unacknowledged;
-        self.clock.at = if is_done { Moment::NEVER } else { now + self.timeout() };
-        match self.clock.recovery {
+        self.rto.backoffs = 0;
+        self.rto.duplicates = u8::from(segment.has_options);
+        let is_done = self.snd_nxt == snd_una;
+        self.rto.at = if is_done { Instant::NEVER } else { now + self.timeout() };
+        match self.rto.recovery {
             Recovery::Idle => (),
-            Recovery::Segment(until) if before(unacknowledged, until) => {
+            Recovery::Segment(until) if before(snd_una, until) => {
                 self.repeat_first(connection, path);
             }
-            Recovery::Timeout(until) if before(unacknowledged, until) => (),
-            _ => self.clock.recovery = Recovery::Idle,
+            Recovery::Timeout(until) if before(snd_una, until) => (),
+            _ => self.rto.recovery = Recovery::Idle,
         }
     }
 
@@ -104,33 +104,31 @@ impl Tcb {
         connection: &Connection,
         path: &mut Path,
         segment: &Segment,
-        unacknowledged: u32,
+        snd_una: u32,
     ) {
-        let is_duplicate = segment.data_len == 0 && segment.ack == unacknowledged;
-        if self.clock.at == Moment::NEVER || !is_duplicate {
+        let is_duplicate = segment.data_len == 0 && segment.ack == snd_una;
+        if self.rto.at == Instant::NEVER || !is_duplicate {
             return;
         }
-        self.clock.duplicates = self.clock.duplicates.saturating_add(1);
-        if self.clock.duplicates >= self.duplicates_enough()
-            && self.clock.recovery == Recovery::Idle
-        {
-            self.clock.recovery = Recovery::Segment(self.sent_end);
+        self.rto.duplicates = self.rto.duplicates.saturating_add(1);
+        if self.rto.duplicates >= self.duplicates_enough() && self.rto.recovery == Recovery::Idle {
+            self.rto.recovery = Recovery::Segment(self.snd_nxt);
             self.repeat_first(connection, path);
         }
     }
 
     /// Fewer where fewer segments are on their way (RFC 5827 section 2.1).
     fn duplicates_enough(&mut self) -> u8 {
-        let in_flight = self.sent_end.wrapping_sub(self.unacknowledged());
+        let in_flight = self.snd_nxt.wrapping_sub(self.snd_una());
         let segments = in_flight.div_ceil(u32::from(self.offer.mss));
         segments.saturating_sub(1).clamp(1, DUPLICATES) as u8
     }
 
     /// A closed window has opened: what the peer dropped while it was closed is due soon.
-    pub(crate) fn window_opened(&mut self, now: Moment) {
-        if self.clock.at < Moment::NEVER {
-            self.clock.backoffs = 0;
-            self.clock.at = now + self.timeout();
+    pub(crate) fn window_opened(&mut self, now: Instant) {
+        if self.rto.at < Instant::NEVER {
+            self.rto.backoffs = 0;
+            self.rto.at = now + self.timeout();
         }
     }
 
@@ -141,9 +139,9 @@ impl Tcb {
         path: &mut Path,
         output: &mut dyn Transmit,
     ) -> bool {
-        self.clock.recovery = Recovery::Timeout(self.sent_end);
-        if self.body.is_calm() {
-            self.leave_calm(Left::IsLost, connection);
+        self.rto.recovery = Recovery::Timeout(self.snd_nxt);
+        if self.engine.is_fast() {
+            self.leave_fast_path(InFlight::Lost, connection);
         }
         let sent = self.poll_timers(connection, path, output).and_then(|sent| {
             if sent { Some(true) } else { self.repeat_untimed(connection, path, output) }
@@ -151,8 +149,8 @@ impl Tcb {
         if sent.is_none() {
             return false;
         }
-        self.clock.backoffs = (self.clock.backoffs + 1).min(BACKOFFS_MAX);
-        self.clock.at = path.now + self.timeout();
+        self.rto.backoffs = (self.rto.backoffs + 1).min(BACKOFFS_MAX);
+        self.rto.at = path.now + self.timeout();
         true
     }
 
@@ -163,8 +161,8 @@ impl Tcb {
         path: &mut Path,
         output: &mut dyn Transmit,
     ) -> Option<bool> {
-        if self.body.queued() > 0 {
-            if self.peer_window > 0 {
+        if self.engine.queued() > 0 {
+            if self.snd_wnd > 0 {
                 self.repeat_first(connection, path);
                 return self.poll_at_time(path.now, connection, path, output);
             }
@@ -175,7 +173,7 @@ impl Tcb {
         if !matches!(state, State::FinWait1 | State::LastAck | State::Closing) {
             return Some(false);
         }
-        let fin = Bare::fin(self.queue_end(), self.receive_next());
+        let fin = TcpHeader::fin(self.write_seq(), self.rcv_nxt());
         self.send_bare(fin, connection, path, output).then_some(true)
     }
 
@@ -199,20 +197,20 @@ impl Tcb {
     /// full.
     fn poll_at_time(
         &mut self,
-        at: Moment,
+        at: Instant,
         connection: &Connection,
         path: &mut Path,
         output: &mut dyn Transmit,
     ) -> Option<bool> {
         let (sent, blocked) = self.poll_egress(at, path, output);
-        self.depart(connection, &sent, path.now);
+        self.note_sent(connection, &sent, path.now);
         (!blocked).then_some(sent.seq != sent.seq_end)
     }
 
     /// Makes smoltcp send the first unacknowledged segment again, by the three duplicates that it
     /// waits for. What it counted before is forgotten when the window changes.
     fn repeat_first(&mut self, connection: &Connection, path: &mut Path) {
-        let window = (self.peer_window >> self.offer.scale.unwrap_or(0)).min(0xffff) as u16;
+        let window = (self.snd_wnd >> self.offer.window_scale.unwrap_or(0)).min(0xffff) as u16;
         for window in [window ^ 1, window, window, window, window] {
             self.hear(window, connection, path);
         }
@@ -228,10 +226,10 @@ impl Tcb {
     /// Shows smoltcp an acknowledgement of nothing new.
     fn hear(&mut self, window: u16, connection: &Connection, path: &mut Path) {
         let back = connection.tuple.reversed();
-        let (receive_next, unacknowledged) = (self.receive_next(), self.unacknowledged());
-        let mut ack = Bare::ack(receive_next, unacknowledged);
+        let (rcv_nxt, snd_una) = (self.rcv_nxt(), self.snd_una());
+        let mut ack = TcpHeader::ack(rcv_nxt, snd_una);
         ack.window = window;
-        let mut buffer = [0; BARE_MAX];
+        let mut buffer = [0; PACKET_BYTES_MAX];
         let frame = &mut buffer[..ack.packet_len(&back)];
         ack.emit(&back, &[], true, frame);
         self.poll_ingress(frame, path, &mut Unplugged);
@@ -240,41 +238,40 @@ impl Tcb {
     /// Sends a segment that smoltcp knows nothing of; false when the device was full.
     pub(crate) fn send_bare(
         &mut self,
-        mut bare: Bare,
+        mut header: TcpHeader,
         connection: &Connection,
         path: &Path,
         output: &mut dyn Transmit,
     ) -> bool {
         let tuple = &connection.tuple;
-        let free = self.body.receive_capacity() - self.body.unread();
-        bare.window = (free >> self.template.window_shift_in).min(0xffff) as u16;
+        let free = self.engine.receive_capacity() - self.engine.unread();
+        header.window = (free >> self.template.window_shift_in).min(0xffff) as u16;
         let mut device = SmoltcpDevice::new(path.caps, output);
         device.template = Some(&self.template);
-        device.send(bare.packet_len(tuple), None, &mut |packet| {
-            bare.emit(tuple, &[], false, packet);
+        device.send(header.packet_len(tuple), None, &mut |packet| {
+            header.emit(tuple, &[], false, packet);
         });
         let sent = device.sent;
-        self.depart(connection, &sent, path.now);
+        self.note_sent(connection, &sent, path.now);
         sent.packets > 0
     }
 
     /// RFC 6298's timeout, with twice the round trip for its variance.
-    pub(crate) fn timeout(&self) -> Span {
-        let once = self
-            .round_trip
-            .map_or(Span::SECOND, |round_trip| Span::plus(round_trip.times(2), TIMEOUT_MIN));
-        let longest = if self.peer_window == 0 { PROBE_MAX } else { TIMEOUT_MAX };
-        once.times(1 << self.clock.backoffs).min(longest)
+    pub(crate) fn timeout(&self) -> Duration {
+        let once =
+            self.srtt.map_or(Duration::SECOND, |srtt| Duration::plus(srtt.times(2), TIMEOUT_MIN));
+        let longest = if self.snd_wnd == 0 { PROBE_MAX } else { TIMEOUT_MAX };
+        once.times(1 << self.rto.backoffs).min(longest)
     }
 }
 
 /// RFC 6298 section 2.4 says a second; what everybody runs says this, which covers the 40 to 200 ms
 /// for which acknowledgements are delayed.
-const TIMEOUT_MIN: Span = Span::TICK.times(200);
+const TIMEOUT_MIN: Duration = Duration::TICK.times(200);
 /// RFC 6298 section 2.5.
-const TIMEOUT_MAX: Span = Span::SECOND.times(60);
+const TIMEOUT_MAX: Duration = Duration::SECOND.times(60);
 /// Between questions to a closed window: its owner must be heard often enough not to be given up.
-const PROBE_MAX: Span = Span::SECOND.times(10);
+const PROBE_MAX: Duration = Duration::SECOND.times(10);
 /// Those of one socket that can be due before it repeats something, and that.
 const TIMERS: usize = 3;
 /// By then every timeout is the longest.

@@ -15,9 +15,9 @@
 
 use crate::device::Discard;
 use crate::device::smoltcp::{SmoltcpDevice, internal_caps};
-use crate::time::Moment;
-use crate::wire::header::Bare;
-use crate::wire::segment::Offer;
+use crate::time::Instant;
+use crate::wire::header::TcpHeader;
+use crate::wire::segment::SynOptions;
 use crate::wire::tuple::Tuple;
 use alloc::vec;
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
@@ -33,11 +33,11 @@ pub(crate) type Sockets = SocketSet<'static>;
 pub(crate) struct Synchronized {
     pub(crate) tuple: Tuple,
     /// The first sequence number that the peer has not acknowledged.
-    pub(crate) send_next: u32,
+    pub(crate) snd_nxt: u32,
     /// The first that we have not received.
-    pub(crate) receive_next: u32,
+    pub(crate) rcv_nxt: u32,
     /// What the peer offered, its segment size already limited by our own link's.
-    pub(crate) offer: Offer,
+    pub(crate) offer: SynOptions,
     /// What the peer's window was last; until its next segment, at most 65,535 count.
     pub(crate) window: u32,
 }
@@ -48,7 +48,7 @@ pub(crate) struct Synchronized {
 ///
 /// smoltcp compares what it received with the window that it last sent, and panics when that is
 /// missing; so a made socket has always sent its first acknowledgement, which nobody sees.
-pub(crate) fn established(with: &Synchronized, sockets: Sockets, now: Moment) -> Option<Sockets> {
+pub(crate) fn established(with: &Synchronized, sockets: Sockets, now: Instant) -> Option<Sockets> {
     let mut maker = Maker::new(with, now);
     let mut sockets = maker.establish(with, sockets)?;
     maker.swallow(&mut sockets);
@@ -60,7 +60,7 @@ pub(crate) fn established(with: &Synchronized, sockets: Sockets, now: Moment) ->
 pub(crate) struct Replay<'a> {
     /// Received and not read.
     pub(crate) unread: &'a [u8],
-    pub(crate) peer_ended: bool,
+    pub(crate) fin_received: bool,
     /// Written and not acknowledged, in two parts; so many bytes of it have left.
     pub(crate) queue: [&'a [u8]; 2],
     pub(crate) left: usize,
@@ -75,7 +75,7 @@ pub(crate) fn replayed(
     with: &Synchronized,
     sockets: Sockets,
     replay: &Replay,
-    now: Moment,
+    now: Instant,
 ) -> Option<Sockets> {
     // The window grows until all that has left fits, which the peer's window allowed.
     let mss = u32::from(with.offer.mss);
@@ -83,10 +83,10 @@ pub(crate) fn replayed(
     let allowed = Synchronized { window: with.window.max(replay.left as u32), ..*with };
     let mut sockets = grown(&allowed, sockets, beyond.div_ceil(mss).min(SEGMENTS_LEFT_MAX), now)?;
     let mut maker = Maker::new(with, now);
-    if !replay.unread.is_empty() || replay.peer_ended {
-        let window = (with.window >> with.offer.scale.unwrap_or(0)).min(0xffff) as u16;
-        let ends = (false, replay.peer_ended);
-        let part = Bare::part(with.receive_next, with.send_next, window, ends);
+    if !replay.unread.is_empty() || replay.fin_received {
+        let window = (with.window >> with.offer.window_scale.unwrap_or(0)).min(0xffff) as u16;
+        let ends = (false, replay.fin_received);
+        let part = TcpHeader::part(with.rcv_nxt, with.snd_nxt, window, ends);
         maker.hear(&with.tuple, &part, replay.unread, &mut sockets);
     }
     let [first, second] = replay.queue;
@@ -116,7 +116,7 @@ pub(crate) fn replayed(
 
 /// The same for a connection whose peer knows the window, and whose congestion window is then
 /// RFC 6928's: about ten segments.
-pub(crate) fn resumed(with: &Synchronized, sockets: Sockets, now: Moment) -> Option<Sockets> {
+pub(crate) fn resumed(with: &Synchronized, sockets: Sockets, now: Instant) -> Option<Sockets> {
     let mss = u32::from(with.offer.mss);
     let segments = ((WINDOW_INITIAL - SMOLTCP_WINDOW_INITIAL) / mss).min(SEGMENTS_MAX);
     grown(with, sockets, segments, now)
@@ -125,19 +125,19 @@ pub(crate) fn resumed(with: &Synchronized, sockets: Sockets, now: Moment) -> Opt
 /// The same for a connection whose congestion window has grown by so many segments. smoltcp begins
 /// with 2 KiB and has no setter, but takes acknowledgements of segments that we pretend to have sent
 /// before.
-fn grown(with: &Synchronized, sockets: Sockets, segments: u32, now: Moment) -> Option<Sockets> {
+fn grown(with: &Synchronized, sockets: Sockets, segments: u32, now: Instant) -> Option<Sockets> {
     let mss = u32::from(with.offer.mss);
     let room = sockets.get::<Socket>(handle()).send_capacity() as u32 / mss;
     let segments = segments.min(room);
-    let mut send_next = with.send_next.wrapping_sub(segments * mss);
-    let mut sockets = established(&Synchronized { send_next, ..*with }, sockets, now)?;
+    let mut snd_nxt = with.snd_nxt.wrapping_sub(segments * mss);
+    let mut sockets = established(&Synchronized { snd_nxt, ..*with }, sockets, now)?;
     let mut maker = Maker::new(with, now);
-    let window = with.window >> with.offer.scale.unwrap_or(0);
+    let window = with.window >> with.offer.window_scale.unwrap_or(0);
     for _ in 0..segments {
-        send_next = send_next.wrapping_add(mss);
+        snd_nxt = snd_nxt.wrapping_add(mss);
         let socket = sockets.get_mut::<Socket>(handle());
         socket.send(|ring| (ring.len().min(mss as usize), ())).ok()?;
-        let mut ack = Bare::ack(with.receive_next, send_next);
+        let mut ack = TcpHeader::ack(with.rcv_nxt, snd_nxt);
         ack.window = window.min(0xffff) as u16;
         maker.hear(&with.tuple, &ack, &[], &mut sockets);
     }
@@ -159,18 +159,18 @@ pub(crate) fn handle() -> SocketHandle {
 struct Maker {
     interface: Interface,
     caps: DeviceCapabilities,
-    now: Moment,
+    now: Instant,
     discard: Discard,
 }
 
 impl Maker {
-    fn new(with: &Synchronized, now: Moment) -> Self {
+    fn new(with: &Synchronized, now: Instant) -> Self {
         let caps = internal_caps();
         let mut config = Config::new(HardwareAddress::Ip);
-        config.random_seed = aim::seed_for(with.send_next.wrapping_sub(1));
+        config.random_seed = aim::seed_for(with.snd_nxt.wrapping_sub(1));
         let mut discard = Discard::default();
         let mut device = SmoltcpDevice::new(&caps, &mut discard);
-        let mut interface = Interface::new(config, &mut device, now.instant());
+        let mut interface = Interface::new(config, &mut device, now.to_smoltcp());
         interface.set_any_ip(true);
         Self { interface, caps, now, discard }
     }
@@ -179,9 +179,9 @@ impl Maker {
         let (local, remote) = (with.tuple.local(), with.tuple.remote());
         let socket = sockets.get_mut::<Socket>(handle());
         socket.connect(self.interface.context(), remote, local).ok()?;
-        let seq = with.receive_next.wrapping_sub(1);
+        let seq = with.rcv_nxt.wrapping_sub(1);
         let window = with.window.min(0xffff) as u16;
-        let syn_ack = Bare::syn(seq, Some(with.send_next), with.offer, window);
+        let syn_ack = TcpHeader::syn(seq, Some(with.snd_nxt), with.offer, window);
         self.hear(&with.tuple, &syn_ack, &[], &mut sockets);
         let state = sockets.get::<Socket>(handle()).state();
         (state == State::Established).then_some(sockets)
@@ -190,18 +190,18 @@ impl Maker {
     /// Takes from the socket the next segment that it has to send, if there is one.
     fn swallow(&mut self, sockets: &mut Sockets) -> bool {
         let mut device = SmoltcpDevice::new(&self.caps, &mut self.discard);
-        self.interface.poll_egress(self.now.instant(), &mut device, sockets);
+        self.interface.poll_egress(self.now.to_smoltcp(), &mut device, sockets);
         device.sent.packets > 0
     }
 
     /// Shows the socket a segment as if its peer had sent it.
-    fn hear(&mut self, tuple: &Tuple, segment: &Bare, payload: &[u8], sockets: &mut Sockets) {
+    fn hear(&mut self, tuple: &Tuple, segment: &TcpHeader, payload: &[u8], sockets: &mut Sockets) {
         let back = tuple.reversed();
         let mut packet = vec![0; segment.packet_len(&back) + payload.len()];
         segment.emit(&back, payload, false, &mut packet);
         let mut device = SmoltcpDevice::new(&self.caps, &mut self.discard);
         device.received = Some(&packet);
-        self.interface.poll_ingress_single(self.now.instant(), &mut device, sockets);
+        self.interface.poll_ingress_single(self.now.to_smoltcp(), &mut device, sockets);
     }
 }
 
@@ -258,12 +258,12 @@ mod tests {
     use smoltcp::socket::tcp::SocketBuffer;
     use std::time::Duration;
 
-    fn synchronized(send_next: u32, receive_next: u32, scale: Option<u8>) -> Synchronized {
+    fn synchronized(snd_nxt: u32, rcv_nxt: u32, scale: Option<u8>) -> Synchronized {
         Synchronized {
             tuple: Tuple::v4([10, 0, 0, 1], [10, 0, 0, 2], 80, 5000),
-            send_next,
-            receive_next,
-            offer: Offer { mss: 1460, scale, sack: true },
+            snd_nxt,
+            rcv_nxt,
+            offer: SynOptions { mss: 1460, window_scale: scale, sack_permitted: true },
             window: 100_000,
         }
     }
@@ -277,13 +277,13 @@ mod tests {
 
     #[test]
     fn a_socket_starts_at_any_sequence_number() {
-        let now = Moment::new(Duration::from_secs(1));
+        let now = Instant::new(Duration::from_secs(1));
         let mut number = 1_u32;
         for _ in 0..2_000 {
             number = number.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            for send_next in [number, number & 0xff, number | 0xffff_ff00, 0, 1] {
-                let with = synchronized(send_next, number.rotate_left(7), Some(7));
-                assert!(established(&with, socket(64, 64), now).is_some(), "{send_next}");
+            for snd_nxt in [number, number & 0xff, number | 0xffff_ff00, 0, 1] {
+                let with = synchronized(snd_nxt, number.rotate_left(7), Some(7));
+                assert!(established(&with, socket(64, 64), now).is_some(), "{snd_nxt}");
             }
         }
     }
@@ -309,13 +309,13 @@ mod tests {
 
     #[test]
     fn what_has_left_is_on_its_way_for_a_socket_made_in_the_midst() {
-        let now = Moment::new(Duration::from_secs(1));
+        let now = Instant::new(Duration::from_secs(1));
         let with = synchronized(u32::MAX - 70_000, 9, Some(7));
         let queue = [&[b'a'; 300][..], &[b'b'; 199_700]];
         for left in [0, 299, 300, 301, 2_048, 14_600, 100_000, 200_000] {
             let replay = Replay {
                 unread: &[],
-                peer_ended: false,
+                fin_received: false,
                 queue,
                 left,
                 finished: false,
@@ -324,13 +324,13 @@ mod tests {
             let mut sockets = replayed(&with, socket(64, 262_144), &replay, now).unwrap();
             assert_eq!(sockets.get::<Socket>(handle()).send_queue(), 200_000);
             let mut maker = Maker::new(&with, now);
-            let next = with.send_next.wrapping_add(left as u32);
-            let mut ack = Bare::ack(with.receive_next, next);
+            let next = with.snd_nxt.wrapping_add(left as u32);
+            let mut ack = TcpHeader::ack(with.rcv_nxt, next);
             ack.window = 1_000;
             maker.hear(&with.tuple, &ack, &[], &mut sockets);
             let mut noted = Noted::default();
             let mut device = SmoltcpDevice::new(&maker.caps, &mut noted);
-            maker.interface.poll_egress(now.instant(), &mut device, &mut sockets);
+            maker.interface.poll_egress(now.to_smoltcp(), &mut device, &mut sockets);
             let expected = if left == 200_000 { vec![] } else { vec![(next, 1_460)] };
             assert_eq!(noted.0, expected, "{left}");
         }

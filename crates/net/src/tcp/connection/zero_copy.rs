@@ -8,16 +8,16 @@
 use crate::config::CongestionControl;
 use crate::device::Transmit;
 use crate::tcp::connection::buffers;
-use crate::tcp::connection::engine::Body;
-use crate::tcp::connection::fast_path::Calm;
+use crate::tcp::connection::engine::Engine;
+use crate::tcp::connection::fast_path::FastPath;
 use crate::tcp::connection::output::Path;
 use crate::tcp::connection::{Connection, Tcb};
-use crate::tcp::context::Shared;
-use crate::time::Moment;
+use crate::tcp::context::TcpContext;
+use crate::time::Instant;
 use bytes::{Buf, Bytes};
 
 /// A run of bytes on loan, behind those of the transmit basin.
-pub(crate) struct Lent {
+pub(crate) struct ZeroCopyQueue {
     /// From the first that is not acknowledged. Those behind `len` are not lent yet.
     bytes: Bytes,
     len: usize,
@@ -31,14 +31,14 @@ pub(crate) struct Congestion {
     /// Bytes; 0 before anything was lent.
     window: usize,
     /// When it was in use last.
-    used_at: Moment,
+    used_at: Instant,
 }
 
 impl Congestion {
-    pub(crate) const NEW: Self = Self { window: 0, used_at: Moment::START };
+    pub(crate) const NEW: Self = Self { window: 0, used_at: Instant::START };
 }
 
-impl Lent {
+impl ZeroCopyQueue {
     /// Those that the application has lent.
     pub(crate) fn bytes(&self) -> &[u8] {
         self.bytes.get(..self.len).unwrap_or_default()
@@ -69,27 +69,32 @@ impl Lent {
     }
 }
 
-impl Calm {
+impl FastPath {
     /// So many bytes, of the oldest, were acknowledged; some of them may be in the basin.
     #[inline(never)]
-    pub(crate) fn acknowledged_long(&mut self, count: usize, now: Moment, shared: &Shared) {
-        let Some(lent) = &mut self.lent else { return };
+    pub(crate) fn acknowledged_zero_copy(
+        &mut self,
+        count: usize,
+        now: Instant,
+        context: &TcpContext,
+    ) {
+        let Some(zero_copy) = &mut self.zero_copy else { return };
         let copied = count.min(self.transmit.len());
-        self.transmit.drained(copied, shared);
-        lent.bytes.advance(count - copied);
-        lent.len -= count - copied;
+        self.transmit.consumed(copied, context);
+        zero_copy.bytes.advance(count - copied);
+        zero_copy.len -= count - copied;
         let window = self.congestion.window + count;
-        let window = window.min(shared.limits.tx_ring_max_bytes);
+        let window = window.min(context.limits.tx_ring_max_bytes);
         self.congestion = Congestion { window, used_at: now };
-        if lent.len == 0 {
-            self.return_lent(shared);
+        if zero_copy.len == 0 {
+            self.drop_zero_copy(context);
         }
     }
 
     /// Gives up what was lent, and what was set aside for it.
-    pub(crate) fn return_lent(&mut self, shared: &Shared) {
-        if let Some(lent) = self.lent.take() {
-            shared.ring_bytes.set(shared.ring_bytes.get() - lent.reserve);
+    pub(crate) fn drop_zero_copy(&mut self, context: &TcpContext) {
+        if let Some(zero_copy) = self.zero_copy.take() {
+            context.ring_bytes.set(context.ring_bytes.get() - zero_copy.reserve);
         }
     }
 }
@@ -97,35 +102,39 @@ impl Calm {
 impl Tcb {
     /// Takes what it can off the front of `bytes`, and says how much: nothing while the queue is
     /// full. `None` when the connection has to copy instead.
-    pub(crate) fn lend(&mut self, bytes: &mut Bytes, shared: &Shared) -> Option<usize> {
+    pub(crate) fn queue_zero_copy(
+        &mut self,
+        bytes: &mut Bytes,
+        context: &TcpContext,
+    ) -> Option<usize> {
         let (now, timeout, initial) =
-            (shared.now.get(), self.timeout(), self.initial_window(shared));
-        let Body::Calm(calm) = &mut self.body else { return None };
-        if calm.lent.is_none() {
-            let reserve = buffers::affordable_transmit(shared);
+            (context.now.get(), self.timeout(), self.initial_window(context));
+        let Engine::FastPath(fast) = &mut self.engine else { return None };
+        if fast.zero_copy.is_none() {
+            let reserve = buffers::affordable_transmit(context);
             if reserve < RESERVE_MIN {
                 return None;
             }
             // RFC 5681 section 4.1: a pause is a new beginning.
-            let Congestion { window, used_at } = calm.congestion;
+            let Congestion { window, used_at } = fast.congestion;
             let is_stale = now >= used_at + timeout;
             let window = if is_stale { initial } else { window.max(initial) };
-            calm.congestion = Congestion { window, used_at: now };
-            shared.ring_bytes.set(shared.ring_bytes.get() + reserve);
-            calm.lent = Some(Lent { bytes: bytes.clone(), len: 0, reserve }.into());
+            fast.congestion = Congestion { window, used_at: now };
+            context.ring_bytes.set(context.ring_bytes.get() + reserve);
+            fast.zero_copy = Some(ZeroCopyQueue { bytes: bytes.clone(), len: 0, reserve }.into());
         }
-        let lent = calm.lent.as_mut().filter(|lent| lent.goes_on_with(bytes));
-        let Some(lent) = lent else { return Some(0) };
-        let count = bytes.len().min(lent.reserve.saturating_sub(calm.queued));
-        lent.len += count;
-        calm.queued += count;
+        let zero_copy = fast.zero_copy.as_mut().filter(|zero_copy| zero_copy.goes_on_with(bytes));
+        let Some(zero_copy) = zero_copy else { return Some(0) };
+        let count = bytes.len().min(zero_copy.reserve.saturating_sub(fast.queued));
+        zero_copy.len += count;
+        fast.queued += count;
         bytes.advance(count);
         Some(count)
     }
 
     /// Sends of a queue with lent bytes what the peer and the network take now. False when the
     /// device was full, `None` when that needs a socket.
-    pub(crate) fn send_long(
+    pub(crate) fn send_zero_copy(
         &mut self,
         connection: &Connection,
         path: &Path,
@@ -134,13 +143,13 @@ impl Tcb {
         let header_len = self.template.tuple.ip_header_len() + 20;
         let offload = path.segment_bytes(&self.template.tuple).saturating_sub(header_len);
         loop {
-            let Body::Calm(calm) = &self.body else { return Some(true) };
+            let Engine::FastPath(fast) = &self.engine else { return Some(true) };
             let mss = self.segment_max();
-            let has_more = calm.lent.as_ref().is_some_and(|lent| lent.has_more());
+            let has_more = fast.zero_copy.as_ref().is_some_and(|zero_copy| zero_copy.has_more());
             let next = Next {
-                unsent: calm.queued - calm.sent,
-                in_flight: calm.sent,
-                window: calm.congestion.window.min(self.peer_window as usize),
+                unsent: fast.queued - fast.sent,
+                in_flight: fast.sent,
+                window: fast.congestion.window.min(self.snd_wnd as usize),
                 mss,
                 part_max: (offload - offload % mss).max(mss),
                 more_follows: has_more && !self.finished,
@@ -159,9 +168,9 @@ impl Tcb {
     }
 
     /// RFC 6928 section 2; all that can be queued, where nothing controls congestion.
-    fn initial_window(&self, shared: &Shared) -> usize {
-        if shared.limits.congestion_control == CongestionControl::Off {
-            return shared.limits.tx_ring_max_bytes;
+    fn initial_window(&self, context: &TcpContext) -> usize {
+        if context.limits.congestion_control == CongestionControl::Off {
+            return context.limits.tx_ring_max_bytes;
         }
         let mss = self.segment_max();
         (10 * mss).min(WINDOW_INITIAL.max(2 * mss))

@@ -1,6 +1,6 @@
 //! Memory for bytes on their way, held only while there are some.
 
-use crate::tcp::context::Shared;
+use crate::tcp::context::TcpContext;
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -8,13 +8,13 @@ use core::cell::RefCell;
 
 /// Bytes in their order. An empty basin has no memory.
 #[derive(Default)]
-pub(crate) struct Basin {
+pub(crate) struct PooledBuffer {
     memory: Box<[u8]>,
     start: u32,
     end: u32,
 }
 
-impl Basin {
+impl PooledBuffer {
     pub(crate) fn len(&self) -> usize {
         (self.end - self.start) as usize
     }
@@ -29,9 +29,9 @@ impl Basin {
 
     /// The space that is left of `capacity` bytes. What is put there counts after
     /// [`filled`](Self::filled).
-    pub(crate) fn room(&mut self, capacity: usize, shared: &Shared) -> &mut [u8] {
+    pub(crate) fn room(&mut self, capacity: usize, context: &TcpContext) -> &mut [u8] {
         if self.memory.is_empty() {
-            self.memory = shared.lend(capacity);
+            self.memory = context.take(capacity);
         } else if self.start > 0 {
             self.memory.copy_within(self.start as usize..self.end as usize, 0);
             (self.start, self.end) = (0, self.end - self.start);
@@ -42,57 +42,57 @@ impl Basin {
 
     /// So many bytes were put into the room.
     #[inline]
-    pub(crate) fn filled(&mut self, count: usize, shared: &Shared) {
+    pub(crate) fn filled(&mut self, count: usize, context: &TcpContext) {
         self.end += count as u32;
         if self.end == 0 {
-            self.give_up(shared);
+            self.give_up(context);
         }
     }
 
     /// So many bytes, of the oldest, are done with.
     #[inline]
-    pub(crate) fn drained(&mut self, count: usize, shared: &Shared) {
+    pub(crate) fn consumed(&mut self, count: usize, context: &TcpContext) {
         self.start += count as u32;
         if self.start >= self.end && self.end > 0 {
-            self.give_up(shared);
+            self.give_up(context);
         }
     }
 
-    fn give_up(&mut self, shared: &Shared) {
+    fn give_up(&mut self, context: &TcpContext) {
         (self.start, self.end) = (0, 0);
-        shared.take_back(core::mem::take(&mut self.memory));
+        context.put_back(core::mem::take(&mut self.memory));
     }
 
     /// Forgets everything.
-    pub(crate) fn empty(&mut self, shared: &Shared) {
-        self.drained(self.len(), shared);
+    pub(crate) fn empty(&mut self, context: &TcpContext) {
+        self.consumed(self.len(), context);
     }
 }
 
 /// Memory that no basin holds now.
 #[derive(Default)]
-pub(crate) struct Spares(RefCell<Vec<Box<[u8]>>>);
+pub(crate) struct BufferPool(RefCell<Vec<Box<[u8]>>>);
 
 /// Pieces kept: as many as fill and drain within one turn of the loop.
-const SPARES_MAX: usize = 64;
+const SPARE_BUFFERS_MAX: usize = 64;
 
-impl Shared {
+impl TcpContext {
     /// Memory of `bytes`, or a little more.
-    fn lend(&self, bytes: usize) -> Box<[u8]> {
+    fn take(&self, bytes: usize) -> Box<[u8]> {
         let usual = self.usual_bytes();
         let is_usual = bytes <= usual && bytes > self.limits.ring_min_bytes;
-        let spare = if is_usual { self.spares.0.borrow_mut().pop() } else { None };
+        let spare = if is_usual { self.buffer_pool.0.borrow_mut().pop() } else { None };
         let memory = spare
             .unwrap_or_else(|| vec![0; if is_usual { usual } else { bytes }].into_boxed_slice());
         self.ring_bytes.set(self.ring_bytes.get() + memory.len());
         memory
     }
 
-    fn take_back(&self, memory: Box<[u8]>) {
+    fn put_back(&self, memory: Box<[u8]>) {
         self.ring_bytes.set(self.ring_bytes.get() - memory.len());
-        let mut spares = self.spares.0.borrow_mut();
-        if memory.len() == self.usual_bytes() && spares.len() < SPARES_MAX {
-            spares.push(memory);
+        let mut buffer_pool = self.buffer_pool.0.borrow_mut();
+        if memory.len() == self.usual_bytes() && buffer_pool.len() < SPARE_BUFFERS_MAX {
+            buffer_pool.push(memory);
         }
     }
 
@@ -106,29 +106,29 @@ impl Shared {
 mod tests {
     use super::*;
     use crate::config::Limits;
-    use crate::time::Moment;
+    use crate::time::Instant;
     use core::time::Duration;
 
     #[test]
     fn bytes_come_out_in_order_and_memory_is_held_only_for_them() {
-        let shared = Shared::new(Limits::default(), 0, Moment::new(Duration::ZERO));
-        let mut basin = Basin::default();
-        let put = |basin: &mut Basin, bytes: &[u8]| {
-            let room = basin.room(8, &shared);
+        let context = TcpContext::new(Limits::default(), 0, Instant::new(Duration::ZERO));
+        let mut buffer = PooledBuffer::default();
+        let put = |buffer: &mut PooledBuffer, bytes: &[u8]| {
+            let room = buffer.room(8, &context);
             let count = room.len().min(bytes.len());
             room[..count].copy_from_slice(&bytes[..count]);
-            basin.filled(count, &shared);
+            buffer.filled(count, &context);
             count
         };
-        assert_eq!(put(&mut basin, b"abcdef"), 6);
-        basin.drained(4, &shared);
-        assert_eq!(put(&mut basin, b"ghijkl"), 6);
-        assert_eq!(basin.bytes(), b"efghijkl");
-        assert_eq!(put(&mut basin, b"m"), 0);
-        assert_eq!(shared.ring_bytes.get(), 8);
-        basin.drained(8, &shared);
-        assert_eq!((basin.len(), shared.ring_bytes.get()), (0, 0));
-        assert_eq!(put(&mut basin, b""), 0);
-        assert_eq!(shared.ring_bytes.get(), 0);
+        assert_eq!(put(&mut buffer, b"abcdef"), 6);
+        buffer.consumed(4, &context);
+        assert_eq!(put(&mut buffer, b"ghijkl"), 6);
+        assert_eq!(buffer.bytes(), b"efghijkl");
+        assert_eq!(put(&mut buffer, b"m"), 0);
+        assert_eq!(context.ring_bytes.get(), 8);
+        buffer.consumed(8, &context);
+        assert_eq!((buffer.len(), context.ring_bytes.get()), (0, 0));
+        assert_eq!(put(&mut buffer, b""), 0);
+        assert_eq!(context.ring_bytes.get(), 0);
     }
 }
