@@ -1,6 +1,7 @@
 //! One network interface and all that happens on it.
 
 pub(crate) mod diagnostics;
+pub(crate) mod interface;
 pub(crate) mod panics;
 
 use crate::config::Config;
@@ -8,10 +9,10 @@ use crate::counters::Counter;
 use crate::device::{NetDevice, Transmit};
 use crate::link::neighbours::Hop;
 use crate::stack::diagnostics::{ConnectionInfo, Gauges, StackView, TcpState};
+use crate::stack::interface::InterfaceState;
 use crate::tcp::connection::Connection;
-use crate::tcp::connection::output::{Outcome, Path};
+use crate::tcp::connection::{lower_layer::LowerLayer, outcome::Outcome};
 use crate::tcp::connector::TcpConnector;
-use crate::tcp::demux::Core;
 use crate::tcp::listener::{AcceptQueue, TcpListener};
 use crate::time::Instant;
 use alloc::boxed::Box;
@@ -34,7 +35,7 @@ use flow::time::earlier;
 /// listener accept from all of them. They share nothing else.
 pub struct Stack {
     device: Box<dyn NetDevice>,
-    core: Core,
+    state: InterfaceState,
     link_up: bool,
     /// Our neighbours may have a wrong idea of where our addresses are.
     unannounced: bool,
@@ -52,38 +53,38 @@ impl Stack {
         seed: [u8; 64],
         now: Duration,
     ) -> Self {
-        let core = Core::new(&mut device, config, hardware_address, seed, now);
+        let state = InterfaceState::new(&mut device, config, hardware_address, seed, now);
         let link_up = device.link_up();
         let quiet_until = if config.dhcp { now } else { now + quiet(seed) };
-        Self { device: Box::new(device), core, link_up, unannounced: true, quiet_until }
+        Self { device: Box::new(device), state, link_up, unannounced: true, quiet_until }
     }
 
     /// Listens on `port` of every address; `None` when somebody already does.
     pub fn listen(&mut self, port: u16) -> Option<TcpListener> {
-        let accept_queue = AcceptQueue::new(port, self.core.context.limits.listen_backlog);
-        self.core.listen_table.open(&accept_queue).then_some(TcpListener { accept_queue })
+        let accept_queue = AcceptQueue::new(port, self.state.context.limits.listen_backlog);
+        self.state.listen_table.open(&accept_queue).then_some(TcpListener { accept_queue })
     }
 
     /// Lets a listener of another stack accept here, too; false when somebody already listens on
     /// its port.
     pub fn listen_on(&mut self, listener: &TcpListener) -> bool {
-        self.core.listen_table.open(&listener.accept_queue)
+        self.state.listen_table.open(&listener.accept_queue)
     }
 
     /// Lets the listeners of another stack accept here, too: for a device that comes late.
     pub fn listen_as(&mut self, other: &Self) {
-        self.core.listen_table.open_all(&other.core.listen_table);
+        self.state.listen_table.open_all(&other.state.listen_table);
     }
 
     /// From now on a panic inside a phase, which nobody expects, is caught by `catch`, and ends the
     /// connection that it was about and no more.
     pub fn catch_panics(&mut self, catch: CatchPanic) {
-        self.core.catch = catch;
+        self.state.catch = catch;
     }
 
     /// Opens connections through this stack.
     pub fn connector(&self) -> TcpConnector {
-        TcpConnector { requests: self.core.active_opens.requests.clone() }
+        TcpConnector { requests: self.state.active_opens.requests.clone() }
     }
 
     /// Takes frames from the device, up to
@@ -94,14 +95,14 @@ impl Stack {
             self.link_up = !self.link_up;
             self.link_changed(now);
         }
-        let Self { device, core, .. } = self;
-        core.context.now.set(Instant::new(now));
-        let (mut left, mut more) = (core.context.limits.ingress_batch, true);
+        let Self { device, state, .. } = self;
+        state.context.now.set(Instant::new(now));
+        let (mut left, mut more) = (state.context.limits.ingress_batch, true);
         while more && left > 0 {
-            core.catch_panic(&mut |core| {
+            state.catch_panic(&mut |state| {
                 while more && left > 0 {
                     left -= 1;
-                    more = device.receive(&mut |frame, output| core.frame(now, frame, output));
+                    more = device.receive(&mut |frame, output| state.frame(now, frame, output));
                 }
             });
         }
@@ -111,25 +112,25 @@ impl Stack {
     /// Sends what is due: of connections only those that were touched since the last call or whose
     /// time has come. True when the device was full: call again when it has room.
     pub fn egress(&mut self, now: Duration) -> bool {
-        let Self { device, core, link_up, unannounced, quiet_until } = self;
+        let Self { device, state, link_up, unannounced, quiet_until } = self;
         let instant = Instant::new(now);
-        core.context.now.set(instant);
+        state.context.now.set(instant);
         let output = device.transmitter();
-        if core.look_up(now) {
+        if state.look_up(now) {
             *quiet_until = now;
         }
-        if *quiet_until <= now && core.link.poll(now, output) {
-            core.drop_unaddressed();
+        if *quiet_until <= now && state.link.poll(now, output) {
+            state.drop_unaddressed();
             *unannounced = true;
         }
         if *link_up && *unannounced {
             *unannounced = false;
-            core.announce(output);
+            state.announce(output);
         }
-        core.answer_again(now, output);
-        core.open_actively(now, output);
-        core.table.borrow_mut().expire(instant);
-        let blocked = core.transmit(now, output);
+        state.answer_again(now, output);
+        state.open_actively(now, output);
+        state.table.borrow_mut().expire(instant);
+        let blocked = state.transmit(now, output);
         device.flush();
         blocked
     }
@@ -142,15 +143,15 @@ impl Stack {
 
     /// When the phases must run again without any event; `None`: never.
     pub fn next_deadline(&self) -> Option<Duration> {
-        let core = &self.core;
+        let state = &self.state;
         // A full device interrupts when it has room; this is for one that does not.
-        let retry = (!core.context.dirty.borrow().is_empty())
-            .then(|| core.context.now.get().since_start() + RETRY);
+        let retry = (!state.context.dirty.borrow().is_empty())
+            .then(|| state.context.now.get().since_start() + RETRY);
         let deadlines = [
-            core.table.borrow().next_deadline().map(Instant::since_start),
-            core.link.next_deadline().map(|due| due.max(self.quiet_until)),
-            core.syn_queue.next_deadline(),
-            core.active_opens.next_deadline(),
+            state.table.borrow().next_deadline().map(Instant::since_start),
+            state.link.next_deadline().map(|due| due.max(self.quiet_until)),
+            state.syn_queue.next_deadline(),
+            state.active_opens.next_deadline(),
             retry,
         ];
         deadlines.into_iter().fold(None, earlier)
@@ -168,22 +169,22 @@ impl Stack {
     /// The interface's addresses with their prefix lengths in bits, leased and advertised ones
     /// included.
     pub fn addresses(&self) -> impl Iterator<Item = (IpAddr, u8)> + '_ {
-        self.core.link.addresses()
+        self.state.link.addresses()
     }
 
     /// The device's link went up or down, and its capabilities may have changed. Connections
     /// outlive that; a lease is asked for again when the link is up.
     fn link_changed(&mut self, now: Duration) {
-        self.core.adopt_capabilities(&self.device.capabilities());
+        self.state.adopt_capabilities(&self.device.capabilities());
         if self.link_up {
-            self.core.link.restart(now);
+            self.state.link.restart(now);
             self.unannounced = true;
         }
     }
 
     /// A view of the stack for tasks.
     pub fn view(&self) -> StackView {
-        StackView::new(&self.core)
+        StackView::new(&self.state)
     }
 
     /// Every connection, in no order.
@@ -193,18 +194,18 @@ impl Stack {
 
     /// How many there are of each thing that takes memory.
     pub fn gauges(&self) -> Gauges {
-        self.core.gauges()
+        self.state.gauges()
     }
 
     /// How often it happened.
     pub fn count(&self, count: Counter) -> u64 {
-        self.core.context.counters.get(count)
+        self.state.context.counters.get(count)
     }
 }
 
 impl Drop for Stack {
     fn drop(&mut self) {
-        for connection in self.core.table.borrow().iter() {
+        for connection in self.state.table.borrow().iter() {
             connection.cut(FlowError::Down);
         }
     }
@@ -212,7 +213,7 @@ impl Drop for Stack {
 
 impl core::fmt::Debug for Stack {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "Stack({} connections)", self.core.table.borrow().len())
+        write!(f, "Stack({} connections)", self.state.table.borrow().len())
     }
 }
 
@@ -227,7 +228,7 @@ fn quiet(seed: [u8; 64]) -> Duration {
     Duration::from_millis(100 + u64::from(seed[63]))
 }
 
-impl Core {
+impl InterfaceState {
     /// Tells our neighbours where our addresses are.
     fn announce(&self, output: &mut dyn Transmit) {
         for (address, _) in self.link.addresses() {
@@ -257,12 +258,12 @@ impl Core {
         core::mem::swap(&mut round, &mut *self.context.dirty.borrow_mut());
         let (mut sent, mut blocked) = (0, false);
         while sent < round.len() && !blocked {
-            self.catch_panic(&mut |core| {
+            self.catch_panic(&mut |state| {
                 while let Some(slot) = round.get(sent)
                     && !blocked
                 {
                     sent += 1;
-                    blocked = core.transmit_one(*slot, now, output);
+                    blocked = state.transmit_one(*slot, now, output);
                 }
             });
         }
@@ -319,8 +320,8 @@ impl Core {
         self.context.counters.add(Counter::Closed);
     }
 
-    pub(crate) fn path(&mut self) -> Path<'_> {
+    pub(crate) fn path(&mut self) -> LowerLayer<'_> {
         let now = self.context.now.get();
-        Path { interface: &mut self.interface, caps: &self.caps, now }
+        LowerLayer { interface: &mut self.interface, caps: &self.caps, now }
     }
 }

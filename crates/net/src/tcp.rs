@@ -9,6 +9,7 @@ pub(crate) mod flow;
 pub(crate) mod isn;
 pub(crate) mod listener;
 pub(crate) mod passive_open;
+pub(crate) mod rate_limit;
 pub(crate) mod syn_queue;
 pub(crate) mod table;
 pub(crate) mod time_wait;

@@ -6,7 +6,7 @@
 //! with leave to fragment. A connection over IPv6 with a device that does not cut has to wait until
 //! it gets another socket.
 
-use crate::tcp::demux::Core;
+use crate::stack::interface::InterfaceState;
 use crate::wire::segment::before;
 use crate::wire::tuple::Tuple;
 use smoltcp::wire::{
@@ -23,7 +23,7 @@ struct TooLong {
     mtu: usize,
 }
 
-impl Core {
+impl InterfaceState {
     /// Takes a router's message, if the frame is one.
     pub(crate) fn hear_of_path(&mut self, frame: &[u8]) {
         let Some(TooLong { tuple, seq, mtu }) = too_long(frame) else { return };

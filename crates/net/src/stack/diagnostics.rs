@@ -1,9 +1,9 @@
 //! Looking inside a running stack.
 
 use crate::counters::Counter;
+use crate::stack::interface::InterfaceState;
 use crate::tcp::connection::Connection;
 use crate::tcp::context::TcpContext;
-use crate::tcp::demux::Core;
 use crate::tcp::table::Table;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -69,8 +69,8 @@ pub struct StackView {
 }
 
 impl StackView {
-    pub(crate) fn new(core: &Core) -> Self {
-        Self { context: core.context.clone(), table: core.table.clone() }
+    pub(crate) fn new(state: &InterfaceState) -> Self {
+        Self { context: state.context.clone(), table: state.table.clone() }
     }
 
     /// Every connection, in no order.
@@ -84,7 +84,7 @@ impl StackView {
     }
 }
 
-impl Core {
+impl InterfaceState {
     pub(crate) fn gauges(&self) -> Gauges {
         Gauges {
             connections: self.table.borrow().len(),

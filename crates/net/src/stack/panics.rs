@@ -4,10 +4,10 @@
 //! wrong assumption in them must not take ten thousand connections down.
 
 use crate::counters::Counter;
-use crate::tcp::demux::Core;
+use crate::stack::interface::InterfaceState;
 use flow::FlowError;
 
-impl Core {
+impl InterfaceState {
     /// Runs a part of a phase, as much of it as possible since each call costs something. When it
     /// panics, the connection that was noted last by [`begin`](Self::begin) ends without a word: its
     /// peer learns it by the reset that its next segment gets.

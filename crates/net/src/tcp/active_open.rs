@@ -3,10 +3,10 @@
 use crate::counters::Counter;
 use crate::device::Transmit;
 use crate::link::neighbours::Hop;
+use crate::stack::interface::InterfaceState;
 use crate::tcp::connection::Connection;
 use crate::tcp::connection::socket::Synchronized;
 use crate::tcp::connector::{ConnectRequest, Requests};
-use crate::tcp::demux::Core;
 use crate::tcp::flow::TcpFlow;
 use crate::tcp::passive_open::beyond;
 use crate::time;
@@ -94,7 +94,7 @@ struct Attempt {
     request: Rc<ConnectRequest>,
 }
 
-impl Core {
+impl InterfaceState {
     /// Takes up what tasks want opened, and repeats SYNs.
     pub(crate) fn open_actively(&mut self, now: Duration, output: &mut dyn Transmit) {
         if self.active_opens.is_idle(now) {

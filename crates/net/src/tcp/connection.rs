@@ -4,18 +4,23 @@ pub(crate) mod buffer_pool;
 pub(crate) mod buffers;
 pub(crate) mod engine;
 pub(crate) mod fast_path;
+pub(crate) mod input;
+pub(crate) mod lower_layer;
+pub(crate) mod outcome;
 pub(crate) mod output;
 pub(crate) mod retransmission;
+pub(crate) mod rto;
 pub(crate) mod socket;
+pub(crate) mod timers;
 pub(crate) mod zero_copy;
 
 use crate::device::Transmit;
-use crate::tcp::connection::buffers::Sizes;
+use crate::tcp::connection::buffer_pool::BufferSizes;
 use crate::tcp::connection::engine::Engine;
 use crate::tcp::connection::fast_path::FastPath;
-use crate::tcp::connection::output::{Outcome, Path};
-use crate::tcp::connection::retransmission::RetransmissionTimer;
+use crate::tcp::connection::rto::RetransmissionTimer;
 use crate::tcp::connection::socket::Synchronized;
+use crate::tcp::connection::{lower_layer::LowerLayer, outcome::Outcome};
 use crate::tcp::context::TcpContext;
 use crate::time::{Duration, Instant};
 use crate::wire::segment::{Segment, SynOptions};
@@ -109,12 +114,12 @@ impl Connection {
     /// was the last.
     pub(crate) fn receive(
         &self,
-        path: &mut Path,
+        lower: &mut LowerLayer,
         segment: &Segment,
         output: &mut dyn Transmit,
     ) -> bool {
         let mut tcb = self.tcb();
-        let wakeups = tcb.receive(self, path, segment, output);
+        let wakeups = tcb.receive(self, lower, segment, output);
         if wakeups.egress {
             self.mark(&mut tcb);
         }
@@ -126,10 +131,10 @@ impl Connection {
     }
 
     /// Sends what can be sent.
-    pub(crate) fn transmit(&self, path: &mut Path, output: &mut dyn Transmit) -> Outcome {
+    pub(crate) fn transmit(&self, lower: &mut LowerLayer, output: &mut dyn Transmit) -> Outcome {
         let mut tcb = self.tcb();
         tcb.dirty = false;
-        let outcome = tcb.transmit(self, path, output);
+        let outcome = tcb.transmit(self, lower, output);
         if tcb.end.is_some() {
             let (reader, writer) = (tcb.reader.take(), tcb.writer.take());
             drop(tcb);
@@ -165,7 +170,7 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        buffers::give_back(&self.context, &mut self.state.get_mut().engine);
+        self.state.get_mut().engine.release(&self.context);
     }
 }
 
@@ -182,7 +187,7 @@ impl Tcb {
     /// A connection that came to be at `now`, in whose handshake the peer was told of rings of
     /// these sizes.
     pub(crate) fn new(
-        sizes: Sizes,
+        sizes: BufferSizes,
         with: &Synchronized,
         template: HeaderTemplate,
         now: Instant,

@@ -1,123 +1,18 @@
-//! Which frame is whose.
+//! TCP demultiplexer: finds the connection of a frame, and answers segments that have none
+//! (RFC 9293 section 3.10.7).
 
-use crate::config::Config;
 use crate::counters::Counter;
-use crate::device::smoltcp::{SmoltcpDevice, connection_caps};
-use crate::device::{Capabilities, NetDevice, Transmit, TxFrame, Unplugged};
-use crate::link::Link;
-use crate::link::neighbours::Neighbours;
-use crate::tcp::active_open::ActiveOpens;
-use crate::tcp::context::TcpContext;
-use crate::tcp::isn::IsnGenerator;
-use crate::tcp::listener::ListenTable;
-use crate::tcp::syn_queue::SynQueue;
-use crate::tcp::table::Table;
-use crate::tcp::time_wait::{TimeWait, TimeWaitEntry};
-use crate::time::Instant;
+use crate::device::{NetDevice, Transmit, TxFrame};
+use crate::stack::interface::InterfaceState;
+use crate::tcp::time_wait::TimeWaitEntry;
 use crate::wire::header::TcpHeader;
 use crate::wire::segment::{Flags, Frame, Segment, before};
-use crate::wire::tuple::{Tuple, TupleHasher};
-use alloc::rc::Rc;
+use crate::wire::tuple::Tuple;
 use alloc::vec::Vec;
-use core::cell::RefCell;
 use core::time::Duration;
 use flow::FlowError;
-use flow::task::CatchPanic;
-use smoltcp::iface::{Config as InterfaceConfig, Interface};
-use smoltcp::phy::DeviceCapabilities;
-use smoltcp::wire::HardwareAddress;
 
-/// An interface's state, without its device.
-pub(crate) struct Core {
-    pub(crate) context: Rc<TcpContext>,
-    pub(crate) table: Rc<RefCell<Table>>,
-    pub(crate) listen_table: ListenTable,
-    pub(crate) syn_queue: SynQueue,
-    /// Until when cookies that we sent can come back.
-    pub(crate) cookies_until: Duration,
-    pub(crate) time_wait: TimeWait,
-    pub(crate) isn_generator: IsnGenerator,
-    pub(crate) link: Link,
-    /// The interface of all connections. Its medium is IP: frames are ours to write, and next hops
-    /// ours to know.
-    pub(crate) interface: Interface,
-    pub(crate) caps: DeviceCapabilities,
-    /// Our hardware address.
-    pub(crate) own: [u8; 6],
-    /// The largest IP packet that the link carries, in bytes.
-    pub(crate) mtu: usize,
-    /// TCP checksums are ours to write, and ours to verify.
-    pub(crate) checksum: bool,
-    verify: bool,
-    pub(crate) active_opens: ActiveOpens,
-    pub(crate) neighbours: Neighbours,
-    resets: RateLimit,
-    pub(crate) catch: CatchPanic,
-    /// The connection that the present part of a phase is about.
-    pub(crate) busy: Option<u32>,
-    /// Memory for the next round's list of connections.
-    pub(crate) spare: Vec<u32>,
-}
-
-impl Core {
-    pub(crate) fn new(
-        device: &mut dyn NetDevice,
-        config: &Config,
-        own: [u8; 6],
-        seed: [u8; 64],
-        now: Duration,
-    ) -> Self {
-        let mut words = seed
-            .chunks_exact(8)
-            .map(|word| word.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte)));
-        let mut entropy = move || words.next().unwrap_or_default();
-        let capabilities = device.capabilities().limited_to(config.limits.mtu_bytes);
-        let caps = connection_caps(&capabilities);
-        let limits = config.limits.clone();
-        let headers = 20 + 20;
-        let offload_bytes =
-            caps.segmentation.tcpv4.map_or(0, |bytes| bytes.get().saturating_sub(headers));
-        let link = Link::new(device, config, own, entropy(), now);
-        let hasher = TupleHasher::new(entropy());
-        let mut unplugged = Unplugged;
-        let mut none = SmoltcpDevice::new(&caps, &mut unplugged);
-        let interface_config = InterfaceConfig::new(HardwareAddress::Ip);
-        let mut interface =
-            Interface::new(interface_config, &mut none, Instant::new(now).to_smoltcp());
-        // The demultiplexer has compared addresses already.
-        interface.set_any_ip(true);
-        Self {
-            syn_queue: SynQueue::new(hasher.clone(), limits.half_open_max),
-            time_wait: TimeWait::new(hasher.clone(), limits.time_wait_max, limits.time_wait),
-            resets: RateLimit::new(limits.resets_per_second),
-            context: Rc::new(TcpContext::new(limits, offload_bytes, Instant::new(now))),
-            table: Rc::new(RefCell::new(Table::new(hasher))),
-            listen_table: ListenTable::default(),
-            active_opens: ActiveOpens::default(),
-            spare: Vec::new(),
-            catch: |body| {
-                body();
-                Ok(())
-            },
-            busy: None,
-            neighbours: Neighbours::new(own),
-            cookies_until: Duration::ZERO,
-            isn_generator: IsnGenerator::new(entropy),
-            link,
-            interface,
-            caps,
-            own,
-            mtu: capabilities.mtu_bytes,
-            checksum: !capabilities.transmit_checksums,
-            verify: !capabilities.receive_checksums,
-        }
-    }
-
-    /// The device's limits have changed.
-    pub(crate) fn adopt_capabilities(&mut self, device: &Capabilities) {
-        self.mtu = device.limited_to(self.context.limits.mtu_bytes).mtu_bytes;
-    }
-
+impl InterfaceState {
     /// Takes a frame.
     pub(crate) fn frame(&mut self, now: Duration, frame: &[u8], output: &mut dyn Transmit) {
         self.begin(None);
@@ -264,27 +159,5 @@ fn is_for_another_group(frame: &[u8]) -> bool {
     match *frame {
         [0x33, 0x33, a, b, c, d, ..] => [a, b, c, d] != ALL_NODES && a != SOLICITED_NODE,
         _ => false,
-    }
-}
-
-/// So many events per second, and no more.
-struct RateLimit {
-    per_second: u32,
-    second: u64,
-    left: u32,
-}
-
-impl RateLimit {
-    fn new(per_second: u32) -> Self {
-        Self { per_second, second: 0, left: per_second }
-    }
-
-    fn take(&mut self, now: Duration) -> bool {
-        if now.as_secs() != self.second {
-            (self.second, self.left) = (now.as_secs(), self.per_second);
-        }
-        let allowed = self.left > 0;
-        self.left -= u32::from(allowed);
-        allowed
     }
 }

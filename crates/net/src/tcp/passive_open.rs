@@ -2,10 +2,10 @@
 
 use crate::counters::Counter;
 use crate::device::Transmit;
-use crate::tcp::connection::buffers::Sizes;
+use crate::stack::interface::InterfaceState;
+use crate::tcp::connection::buffer_pool::BufferSizes;
 use crate::tcp::connection::socket::Synchronized;
 use crate::tcp::connection::{Connection, Tcb};
-use crate::tcp::demux::Core;
 use crate::tcp::flow::TcpFlow;
 use crate::tcp::isn::COOKIE_SLOT;
 use crate::tcp::listener::AcceptQueue;
@@ -18,7 +18,7 @@ use crate::wire::tuple::Tuple;
 use alloc::rc::Rc;
 use core::time::Duration;
 
-impl Core {
+impl InterfaceState {
     /// Answers a SYN; `used` is the number after the last of the connection that it takes over.
     pub(crate) fn open(
         &mut self,
@@ -183,7 +183,7 @@ impl Core {
             may_fragment: false,
             checksum: self.checksum,
         };
-        Tcb::new(Sizes::initial(&self.context), with, template, self.context.now.get())
+        Tcb::new(BufferSizes::initial(&self.context), with, template, self.context.now.get())
     }
 
     /// The largest segment that we take.
@@ -193,7 +193,7 @@ impl Core {
 
     /// The window of a SYN, which is never scaled.
     pub(crate) fn first_window(&self) -> u16 {
-        Sizes::initial(&self.context).receive.min(0xffff) as u16
+        BufferSizes::initial(&self.context).receive.min(0xffff) as u16
     }
 
     fn answer(&self, entry: &HalfOpen, output: &mut dyn Transmit) {

@@ -102,6 +102,49 @@ impl TcpContext {
     }
 }
 
+/// Bytes of one connection's rings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BufferSizes {
+    pub(crate) receive: usize,
+    pub(crate) transmit: usize,
+}
+
+impl BufferSizes {
+    /// What a new or idle connection gets.
+    pub(crate) fn initial(context: &TcpContext) -> Self {
+        let limits = &context.limits;
+        if context.ring_bytes.get() > limits.rings_total_bytes / 16 {
+            return Self { receive: limits.ring_min_bytes, transmit: limits.ring_min_bytes };
+        }
+        Self { receive: limits.rx_ring_initial_bytes, transmit: limits.tx_ring_initial_bytes }
+    }
+
+    pub(crate) fn total(self) -> usize {
+        self.receive + self.transmit
+    }
+}
+
+impl TcpContext {
+    /// The largest transmit ring. Its end cuts the segment that reaches over it in two, so that it is as
+    /// long as so many whole ones.
+    pub(crate) fn transmit_max(&self) -> usize {
+        let max = self.limits.tx_ring_max_bytes;
+        let segment = self.offload_bytes;
+        if (1..=max).contains(&segment) { max - max % segment } else { max }
+    }
+
+    /// The largest transmit ring that the budget of all rings allows one more of, in bytes.
+    pub(crate) fn affordable_transmit(&self) -> usize {
+        self.affordable(0, self.transmit_max())
+    }
+
+    /// As much of `wanted` as the budget of all rings allows, at least `current`.
+    pub(crate) fn affordable(&self, current: usize, wanted: usize) -> usize {
+        let left = self.limits.rings_total_bytes.saturating_sub(self.ring_bytes.get());
+        wanted.min(current + left)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,9 +8,11 @@
 
 use crate::config::{CongestionControl, Limits};
 use crate::counters::Counter;
+use crate::tcp::connection::buffer_pool::BufferSizes;
 use crate::tcp::connection::engine::{self, Engine};
-use crate::tcp::connection::fast_path::{FastPath, InFlight};
-use crate::tcp::connection::retransmission::RetransmissionTimer;
+use crate::tcp::connection::fast_path::FastPath;
+use crate::tcp::connection::rto::RetransmissionTimer;
+use crate::tcp::connection::socket::InFlight;
 use crate::tcp::connection::socket::{self, Sockets, Synchronized};
 use crate::tcp::connection::{Connection, Tcb};
 use crate::tcp::context::TcpContext;
@@ -18,48 +20,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use smoltcp::socket::tcp::{self, Socket, SocketBuffer, State};
 
-/// Bytes of one connection's rings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Sizes {
-    pub(crate) receive: usize,
-    pub(crate) transmit: usize,
-}
-
-impl Sizes {
-    /// What a new or idle connection gets.
-    pub(crate) fn initial(context: &TcpContext) -> Self {
-        let limits = &context.limits;
-        if context.ring_bytes.get() > limits.rings_total_bytes / 16 {
-            return Self { receive: limits.ring_min_bytes, transmit: limits.ring_min_bytes };
-        }
-        Self { receive: limits.rx_ring_initial_bytes, transmit: limits.tx_ring_initial_bytes }
-    }
-
-    fn of(socket: &Socket) -> Self {
-        Self { receive: socket.recv_capacity(), transmit: socket.send_capacity() }
-    }
-
-    pub(crate) fn of_engine(engine: &Engine) -> Self {
-        Self { receive: engine.receive_capacity(), transmit: engine.queue_capacity() }
-    }
-
-    fn total(self) -> usize {
-        self.receive + self.transmit
-    }
-}
-
-/// A connection no longer needs its memory.
-pub(crate) fn give_back(context: &TcpContext, engine: &mut Engine) {
-    match engine {
-        Engine::FastPath(fast) => fast.empty(context),
-        Engine::Socket(sockets) => {
-            let freed = Sizes::of(engine::socket(sockets)).total();
-            context.ring_bytes.set(context.ring_bytes.get().saturating_sub(freed));
-        }
-    }
-}
-
-fn make(sizes: Sizes, limits: &Limits) -> Sockets {
+fn make(sizes: BufferSizes, limits: &Limits) -> Sockets {
     let ring = |bytes: usize| SocketBuffer::new(vec![0; bytes]);
     let mut socket = Socket::new(ring(sizes.receive.max(1)), ring(sizes.transmit.max(1)));
     // Several writes before a task waits leave as one already, so Nagle's algorithm only delays.
@@ -76,7 +37,7 @@ fn make(sizes: Sizes, limits: &Limits) -> Sockets {
 
 /// Called when the application has emptied the receive ring.
 pub(crate) fn after_read(connection: &Connection, tcb: &mut Tcb) {
-    let sizes = Sizes::of_engine(&tcb.engine);
+    let sizes = tcb.engine.buffer_sizes();
     let limits = &connection.context.limits;
     // On the fast path the limit must have been felt: a request alone is no reason for a socket. Whole
     // segments that come one by one feel it too, where a second one has no room (RFC 9293 section 3.8.6.2.1).
@@ -89,8 +50,8 @@ pub(crate) fn after_read(connection: &Connection, tcb: &mut Tcb) {
         return;
     }
     let wanted = sizes.receive.saturating_mul(GROWTH).min(limits.rx_ring_max_bytes);
-    let receive = affordable(&connection.context, sizes.receive, wanted);
-    if receive > sizes.receive && resize(connection, tcb, Sizes { receive, ..sizes }) {
+    let receive = connection.context.affordable(sizes.receive, wanted);
+    if receive > sizes.receive && resize(connection, tcb, BufferSizes { receive, ..sizes }) {
         connection.context.counters.add(Counter::RingsGrown);
     }
 }
@@ -98,20 +59,20 @@ pub(crate) fn after_read(connection: &Connection, tcb: &mut Tcb) {
 /// The transmit ring's capacity, if it may grow.
 pub(crate) fn growable_transmit(connection: &Connection, tcb: &Tcb) -> usize {
     let capacity = tcb.engine.transmit_capacity();
-    let may_grow = capacity < transmit_max(&connection.context);
+    let may_grow = capacity < connection.context.transmit_max();
     if may_grow { capacity } else { usize::MAX }
 }
 
 /// Called before the application writes what a ring of this size is too small for.
 pub(crate) fn before_write(connection: &Connection, tcb: &mut Tcb) {
-    let sizes = Sizes::of_engine(&tcb.engine);
-    let max = transmit_max(&connection.context);
+    let sizes = tcb.engine.buffer_sizes();
+    let max = connection.context.transmit_max();
     if sizes.transmit >= max {
         return;
     }
     let wanted = sizes.transmit.saturating_mul(GROWTH).min(max);
-    let transmit = affordable(&connection.context, sizes.transmit, wanted);
-    if transmit > sizes.transmit && resize(connection, tcb, Sizes { transmit, ..sizes }) {
+    let transmit = connection.context.affordable(sizes.transmit, wanted);
+    if transmit > sizes.transmit && resize(connection, tcb, BufferSizes { transmit, ..sizes }) {
         connection.context.counters.add(Counter::RingsGrown);
     }
 }
@@ -121,10 +82,10 @@ pub(crate) fn shrink(connection: &Connection, tcb: &mut Tcb) {
     if !is_quiet(tcb) {
         return;
     }
-    let sizes = Sizes::initial(&connection.context);
+    let sizes = BufferSizes::initial(&connection.context);
     tcb.owes_window_update = sizes.receive != tcb.engine.receive_capacity();
     let rcv_adv = tcb.rcv_nxt().wrapping_add(sizes.receive as u32);
-    give_back(&connection.context, &mut tcb.engine);
+    tcb.engine.release(&connection.context);
     tcb.engine = Engine::FastPath(FastPath::new(sizes, rcv_adv));
     tcb.template.window_shift_in = 0;
     tcb.start_anew();
@@ -134,10 +95,10 @@ pub(crate) fn shrink(connection: &Connection, tcb: &mut Tcb) {
 
 /// Gives a calm connection a socket in exactly its state, with rings as large as it was told that
 /// they are. False when smoltcp does not follow.
-pub(crate) fn make_socket(connection: &Connection, tcb: &mut Tcb, left: InFlight) -> bool {
+fn make_socket(connection: &Connection, tcb: &mut Tcb, left: InFlight) -> bool {
     let Engine::FastPath(fast) = &tcb.engine else { return true };
     let context = &*connection.context;
-    let sizes = Sizes::of_engine(&tcb.engine);
+    let sizes = tcb.engine.buffer_sizes();
     let replay = fast.replay(tcb.finished, left);
     let with = Synchronized {
         tuple: connection.tuple,
@@ -149,7 +110,7 @@ pub(crate) fn make_socket(connection: &Connection, tcb: &mut Tcb, left: InFlight
     let sockets = make(sizes, &context.limits);
     let made = socket::replayed(&with, sockets, &replay, context.now.get());
     let Some(sockets) = made else { return false };
-    give_back(context, &mut tcb.engine);
+    tcb.engine.release(context);
     tcb.use_socket(sockets, context);
     tcb.owes_window_update = true;
     true
@@ -157,25 +118,6 @@ pub(crate) fn make_socket(connection: &Connection, tcb: &mut Tcb, left: InFlight
 
 /// The factor by which a ring grows: from a page to 64 KiB, and from there to its maximum.
 const GROWTH: usize = 16;
-
-/// The largest transmit ring. Its end cuts the segment that reaches over it in two, so that it is as
-/// long as so many whole ones.
-fn transmit_max(context: &TcpContext) -> usize {
-    let max = context.limits.tx_ring_max_bytes;
-    let segment = context.offload_bytes;
-    if (1..=max).contains(&segment) { max - max % segment } else { max }
-}
-
-/// The largest transmit ring that the budget of all rings allows one more of, in bytes.
-pub(crate) fn affordable_transmit(context: &TcpContext) -> usize {
-    affordable(context, 0, transmit_max(context))
-}
-
-/// As much of `wanted` as the budget of all rings allows, at least `current`.
-fn affordable(context: &TcpContext, current: usize, wanted: usize) -> usize {
-    let left = context.limits.rings_total_bytes.saturating_sub(context.ring_bytes.get());
-    wanted.min(current + left)
-}
 
 /// Nothing is unread, unsent, or on its way, and both directions are open.
 fn is_quiet(tcb: &Tcb) -> bool {
@@ -185,7 +127,7 @@ fn is_quiet(tcb: &Tcb) -> bool {
         && tcb.snd_nxt == tcb.snd_una()
 }
 
-fn resize(connection: &Connection, tcb: &mut Tcb, sizes: Sizes) -> bool {
+fn resize(connection: &Connection, tcb: &mut Tcb, sizes: BufferSizes) -> bool {
     if !is_quiet(tcb) {
         return false;
     }
@@ -197,7 +139,7 @@ fn resize(connection: &Connection, tcb: &mut Tcb, sizes: Sizes) -> bool {
         offer: tcb.offer,
         window: tcb.snd_wnd,
     };
-    let old = Sizes::of_engine(&tcb.engine);
+    let old = tcb.engine.buffer_sizes();
     let sockets = make(sizes, &context.limits);
     let made = if sizes.receive == old.receive && sizes.transmit > old.transmit {
         socket::resumed(&with, sockets, context.now.get())
@@ -205,7 +147,7 @@ fn resize(connection: &Connection, tcb: &mut Tcb, sizes: Sizes) -> bool {
         socket::established(&with, sockets, context.now.get())
     };
     let Some(sockets) = made else { return false };
-    give_back(context, &mut tcb.engine);
+    tcb.engine.release(context);
     tcb.use_socket(sockets, context);
     tcb.owes_window_update = sizes.receive != old.receive;
     tcb.start_anew();
@@ -214,8 +156,16 @@ fn resize(connection: &Connection, tcb: &mut Tcb, sizes: Sizes) -> bool {
 }
 
 impl Tcb {
+    /// Something that a calm connection is not made for: it gets a socket.
+    pub(crate) fn leave_fast_path(&mut self, left: InFlight, connection: &Connection) {
+        if !make_socket(connection, self, left) {
+            log::error!("net: smoltcp does not follow a connection");
+            self.abort();
+        }
+    }
+
     fn use_socket(&mut self, sockets: Sockets, context: &TcpContext) {
-        let sizes = Sizes::of(engine::socket(&sockets));
+        let sizes = engine::socket_sizes(engine::socket(&sockets));
         context.ring_bytes.set(context.ring_bytes.get() + sizes.total());
         self.template.window_shift_in =
             socket::window_shift(sizes.receive, self.offer.window_scale.is_some());

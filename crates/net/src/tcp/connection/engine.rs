@@ -1,5 +1,6 @@
 //! What moves a connection's bytes: a few numbers while all goes well, else a smoltcp socket.
 
+use crate::tcp::connection::buffer_pool::BufferSizes;
 use crate::tcp::connection::fast_path::FastPath;
 use crate::tcp::connection::socket::{self, Sockets};
 use crate::tcp::context::TcpContext;
@@ -17,6 +18,21 @@ pub(crate) enum Engine {
 impl Engine {
     pub(crate) fn is_fast(&self) -> bool {
         matches!(self, Self::FastPath(_))
+    }
+
+    pub(crate) fn buffer_sizes(&self) -> BufferSizes {
+        BufferSizes { receive: self.receive_capacity(), transmit: self.queue_capacity() }
+    }
+
+    /// Gives back what it holds of the buffers' budget.
+    pub(crate) fn release(&mut self, context: &TcpContext) {
+        match self {
+            Self::FastPath(fast) => fast.empty(context),
+            Self::Socket(sockets) => {
+                let freed = socket_sizes(socket(sockets)).total();
+                context.ring_bytes.set(context.ring_bytes.get().saturating_sub(freed));
+            }
+        }
     }
 
     /// `finished` says that the application wrote its last byte.
@@ -153,4 +169,8 @@ pub(crate) fn socket(sockets: &Sockets) -> &Socket<'static> {
 
 pub(crate) fn socket_mut(sockets: &mut Sockets) -> &mut Socket<'static> {
     sockets.get_mut(socket::handle())
+}
+
+pub(crate) fn socket_sizes(socket: &Socket) -> BufferSizes {
+    BufferSizes { receive: socket.recv_capacity(), transmit: socket.send_capacity() }
 }

@@ -8,18 +8,16 @@
 //! connection gets a socket in exactly its state (see [`buffers`]), and loses it again
 //! when it has been quiet for a while.
 
-use crate::device::Transmit;
-use crate::device::smoltcp::Sent;
+mod input;
+mod output;
+
+use crate::tcp::connection::buffer_pool::BufferSizes;
 use crate::tcp::connection::buffer_pool::PooledBuffer;
-use crate::tcp::connection::buffers::{self, Sizes};
-use crate::tcp::connection::engine::Engine;
-use crate::tcp::connection::output::{Outcome, Path, Wakeups};
+use crate::tcp::connection::socket::InFlight;
 use crate::tcp::connection::socket::Replay;
 use crate::tcp::connection::zero_copy::{Congestion, ZeroCopyQueue};
-use crate::tcp::connection::{Connection, Tcb};
 use crate::tcp::context::TcpContext;
 use crate::time::{Duration, Instant};
-use crate::wire::header::TcpHeader;
 use crate::wire::segment::{Flags, Segment, before};
 use alloc::boxed::Box;
 use smoltcp::socket::tcp::{RecvError, State};
@@ -63,7 +61,7 @@ enum Kind {
 
 impl FastPath {
     /// One whose peer may send up to the number `told`.
-    pub(crate) fn new(sizes: Sizes, rcv_adv: u32) -> Self {
+    pub(crate) fn new(sizes: BufferSizes, rcv_adv: u32) -> Self {
         Self {
             receive: PooledBuffer::default(),
             transmit: PooledBuffer::default(),
@@ -236,214 +234,5 @@ impl FastPath {
     }
 }
 
-impl Tcb {
-    /// Takes a segment as a calm connection does; `None` when that cannot.
-    pub(crate) fn receive_fast(
-        &mut self,
-        connection: &Connection,
-        path: &Path,
-        segment: &Segment,
-    ) -> Option<Wakeups> {
-        let context = &*connection.context;
-        let (next, snd_una) = (self.rcv_nxt(), self.snd_una());
-        let Engine::FastPath(fast) = &mut self.engine else { return None };
-        let kind = fast.kind_of(segment, next, snd_una);
-        if !segment.is_intact(&path.caps.checksum) {
-            return Some(Wakeups::default());
-        }
-        match kind {
-            Kind::Expected => (),
-            Kind::Unacceptable => {
-                let egress = fast.challenge(segment, path.now);
-                return Some(Wakeups { egress, ..Wakeups::default() });
-            }
-            Kind::Other => return None,
-        }
-        if fast.zero_copy.is_some() {
-            let window = u32::from(segment.window) << self.offer.window_scale.unwrap_or(0);
-            if fast.is_duplicate(segment, snd_una, window == self.snd_wnd) {
-                return None;
-            }
-        }
-        // RFC 9293 section 3.8.6.3: every second full segment is acknowledged at once.
-        self.received_unacked = self.received_unacked.saturating_add(segment.data_len as u32);
-        let is_many = self.received_unacked > u32::from(self.offer.mss);
-        let acknowledged = segment.ack.wrapping_sub(snd_una) as usize;
-        if acknowledged > 0 {
-            fast.acknowledged(acknowledged, path.now, context);
-        }
-        let brings = segment.sequence_len() > 0;
-        if brings {
-            fast.take(segment, is_many, path.now, context);
-        }
-        let (in_flight, queued) = (fast.in_flight(), fast.queued);
-        let is_writable = acknowledged > 0 && queued <= fast.low_water();
-        self.receive_peak = self.receive_peak.max(fast.receive.len());
-        self.heard(path.now, segment, segment.ack);
-        if acknowledged > 0 {
-            self.advanced(in_flight == 0, path.now);
-        }
-        if !self.held {
-            self.discard_received(context);
-        }
-        let gone = self.state() == State::Closed;
-        Some(Wakeups {
-            reader: brings,
-            writer: is_writable || segment.flags.has(Flags::FIN),
-            egress: !gone && (brings || queued > 0 || self.finished),
-            gone,
-        })
-    }
-
-    /// Sends as a calm connection does; `None` when it needs a socket for that.
-    pub(crate) fn transmit_fast(
-        &mut self,
-        connection: &Connection,
-        path: &Path,
-        output: &mut dyn Transmit,
-    ) -> Option<Outcome> {
-        let next = self.rcv_nxt();
-        let Engine::FastPath(fast) = &mut self.engine else { return None };
-        if fast.aborted {
-            let reset = TcpHeader::reset(self.snd_nxt, Some(next));
-            let sent = self.send_bare(reset, connection, path, output);
-            return Some(if sent { Outcome::Closed } else { Outcome::Blocked });
-        }
-        let ends = self.finished && !fast.fin_sent;
-        let has_left = if fast.zero_copy.is_some() {
-            self.send_zero_copy(connection, path, output)?
-                && self.send_owed(next, connection, path, output)
-        } else if fast.sent < fast.queued || ends {
-            let flight = fast.queued;
-            if flight > self.snd_wnd as usize || flight > FLIGHT_SEGMENTS * self.segment_max() {
-                return None;
-            }
-            self.send_flight(connection, path, output)
-        } else {
-            self.send_owed(next, connection, path, output)
-        };
-        if !has_left {
-            return Some(Outcome::Blocked);
-        }
-        let deadline = match &self.engine {
-            Engine::FastPath(fast) => fast.delayed_ack_at,
-            Engine::Socket(_) => Instant::NEVER,
-        };
-        Some(self.settle(connection, path.now, deadline))
-    }
-
-    /// Acknowledges what the peer should know of by now; false when the device was full.
-    fn send_owed(
-        &mut self,
-        next: u32,
-        connection: &Connection,
-        path: &Path,
-        output: &mut dyn Transmit,
-    ) -> bool {
-        let Engine::FastPath(fast) = &self.engine else { return true };
-        let is_due = fast.delayed_ack_at <= path.now || fast.owes_update(next);
-        !is_due || self.send_part(0, connection, path, output)
-    }
-
-    /// Our end is still to be told, with or after the last byte.
-    pub(crate) fn owes_end(&self) -> bool {
-        let Engine::FastPath(fast) = &self.engine else { return false };
-        self.finished && !fast.fin_sent && fast.sent == fast.queued
-    }
-
-    /// Sends all that has not left yet; false when the device was full.
-    fn send_flight(
-        &mut self,
-        connection: &Connection,
-        path: &Path,
-        output: &mut dyn Transmit,
-    ) -> bool {
-        let header_len = self.template.tuple.ip_header_len() + 20;
-        let offload = path.segment_bytes(&self.template.tuple).saturating_sub(header_len);
-        let part_max = offload.max(self.segment_max());
-        loop {
-            let Engine::FastPath(fast) = &self.engine else { return true };
-            let part = (fast.queued - fast.sent).min(part_max);
-            if !self.send_part(part, connection, path, output) {
-                return false;
-            }
-            let Engine::FastPath(fast) = &self.engine else { return true };
-            if fast.sent == fast.queued {
-                return true;
-            }
-        }
-    }
-
-    /// Sends the next `part` bytes, or none, with an acknowledgement, and our end behind the last
-    /// byte.
-    pub(crate) fn send_part(
-        &mut self,
-        part: usize,
-        connection: &Connection,
-        path: &Path,
-        output: &mut dyn Transmit,
-    ) -> bool {
-        let next = self.rcv_nxt();
-        let seq_start = self.snd_una();
-        let Engine::FastPath(fast) = &mut self.engine else { return true };
-        let end = fast.sent + part;
-        let is_last = end == fast.queued;
-        let fin = self.finished && is_last && !fast.fin_sent;
-        let passed = fast.sent as u32 + u32::from(fast.fin_sent);
-        let seq = seq_start.wrapping_add(passed);
-        let shift = self.template.window_shift_out;
-        let room = fast.receive_capacity - fast.receive.len();
-        let window = (room >> shift).min(0xffff);
-        let packet = TcpHeader::part(seq, next, window as u16, (part > 0 && is_last, fin));
-        let copied = fast.transmit.bytes();
-        let has_room = match &fast.zero_copy {
-            Some(zero_copy) if end > copied.len() => {
-                let start = copied.get(fast.sent..).unwrap_or_default();
-                let from = fast.sent.saturating_sub(copied.len());
-                let tail = zero_copy.part(from, part - start.len());
-                self.template.transmit_shared(&packet, start, tail, output)
-            }
-            _ => {
-                let payload = copied.get(fast.sent..end).unwrap_or_default();
-                self.template.transmit(&packet, payload, output)
-            }
-        };
-        if !has_room {
-            return false;
-        }
-        fast.sent = end;
-        fast.fin_sent |= fin;
-        fast.rcv_adv = next.wrapping_add((window << shift) as u32);
-        fast.delayed_ack_at = Instant::NEVER;
-        let seq_end = seq.wrapping_add(part as u32 + u32::from(fin));
-        self.note_sent(connection, &Sent { packets: 1, seq, seq_end }, path.now);
-        true
-    }
-
-    /// The largest segment that the peer takes, in bytes of payload.
-    pub(crate) fn segment_max(&self) -> usize {
-        usize::from(self.offer.mss)
-    }
-
-    /// Something that a calm connection is not made for: it gets a socket.
-    pub(crate) fn leave_fast_path(&mut self, left: InFlight, connection: &Connection) {
-        if !buffers::make_socket(connection, self, left) {
-            log::error!("net: smoltcp does not follow a connection");
-            self.abort();
-        }
-    }
-}
-
-/// What a new socket makes of what has left without an acknowledgement.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum InFlight {
-    /// It is on its way.
-    Kept,
-    /// It is to be sent again.
-    Lost,
-}
-
-/// RFC 6928 section 2: a first flight is ten segments.
-const FLIGHT_SEGMENTS: usize = 10;
 /// As Linux has it.
 const CHALLENGE_ACK_PAUSE: Duration = Duration::TICK.times(500);

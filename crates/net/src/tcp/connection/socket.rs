@@ -69,6 +69,15 @@ pub(crate) struct Replay<'a> {
     pub(crate) fin_left: bool,
 }
 
+/// What a new socket makes of what has left without an acknowledgement.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum InFlight {
+    /// It is on its way.
+    Kept,
+    /// It is to be sent again.
+    Lost,
+}
+
 /// The same in the midst of a connection: `with` says where the bytes of `replay` begin. Of what has
 /// left, the socket may send more again than it needs to.
 pub(crate) fn replayed(
