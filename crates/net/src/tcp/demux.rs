@@ -2,7 +2,7 @@
 //! (RFC 9293 section 3.10.7).
 
 use crate::counters::Counter;
-use crate::device::{NetDevice, Transmit, TxFrame};
+use crate::device::{Transmit, TxFrame};
 use crate::stack::interface::InterfaceState;
 use crate::tcp::time_wait::TimeWaitEntry;
 use crate::wire::header::TcpHeader;
