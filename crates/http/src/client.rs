@@ -109,7 +109,7 @@ impl Connection {
 
     /// Sends a request.
     ///
-    /// One with [`Content::Stream`](web::Content::Stream) is followed by [`send_data`](Connection::send_data) and
+    /// One with [`Content::Stream`] is followed by [`send_data`](Connection::send_data) and
     /// [`finish`](Connection::finish).
     ///
     /// # Errors
@@ -182,19 +182,19 @@ impl Connection {
 
     /// The application wants the response's content. From now on the server must make progress.
     pub fn read_body(&mut self, now: Duration) {
-        let Input::Body(content) = &mut self.input else { return };
-        if content.demand == Demand::Paused {
-            content.demand = Demand::Wanted;
+        let Input::Body(receiver) = &mut self.input else { return };
+        if receiver.demand == Demand::Paused {
+            receiver.demand = Demand::Wanted;
             self.read_deadline = Some(now + self.limits.body_timeout);
         }
     }
 
     /// The application has no room for content now: input is not consumed, the server may wait.
     pub fn pause_body(&mut self) {
-        if let Input::Body(content) = &mut self.input
-            && content.demand == Demand::Wanted
+        if let Input::Body(receiver) = &mut self.input
+            && receiver.demand == Demand::Wanted
         {
-            content.demand = Demand::Paused;
+            receiver.demand = Demand::Paused;
             self.read_deadline = None;
         }
     }
@@ -202,10 +202,10 @@ impl Connection {
     /// The application wants no more of the response: what remains is dropped if it is little enough, else the
     /// connection ends.
     pub fn drop_body(&mut self, now: Duration) {
-        let Input::Body(content) = &mut self.input else { return };
-        let endless = content.ends_with_connection();
+        let Input::Body(receiver) = &mut self.input else { return };
+        let endless = receiver.ends_with_connection();
         if endless
-            || content.drop_up_to(self.limits.drain_bytes_max) == (Demand::Dropped { left: 0 })
+            || receiver.drop_up_to(self.limits.drain_bytes_max) == (Demand::Dropped { left: 0 })
         {
             self.abort();
         } else {

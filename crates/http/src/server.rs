@@ -208,11 +208,11 @@ impl Connection {
     /// The application wants the open request's content: sends `100 Continue` if the client waits
     /// for it. From now on the client must make progress.
     pub fn read_body(&mut self, now: Duration) {
-        let Input::Body(content) = &mut self.input else { return };
-        if content.demand != Demand::Paused {
+        let Input::Body(receiver) = &mut self.input else { return };
+        if receiver.demand != Demand::Paused {
             return;
         }
-        content.demand = Demand::Wanted;
+        receiver.demand = Demand::Wanted;
         self.read_deadline = Some(now + self.shared.config.limits.body_timeout);
         if core::mem::take(&mut self.exchange.expects_continue) && !self.exchange.started {
             self.sender.push(b"HTTP/1.1 100 Continue\r\n\r\n");
@@ -222,10 +222,10 @@ impl Connection {
 
     /// The application has no room for content now: input is not consumed, the client may wait.
     pub fn pause_body(&mut self) {
-        if let Input::Body(content) = &mut self.input
-            && content.demand == Demand::Wanted
+        if let Input::Body(receiver) = &mut self.input
+            && receiver.demand == Demand::Wanted
         {
-            content.demand = Demand::Paused;
+            receiver.demand = Demand::Paused;
             self.read_deadline = None;
         }
     }
@@ -233,8 +233,8 @@ impl Connection {
     /// The application wants no more of the open request's content. What remains is dropped if it is
     /// little enough, else the connection ends after the response.
     pub fn drop_body(&mut self, now: Duration) {
-        let Input::Body(content) = &mut self.input else { return };
-        if matches!(content.demand, Demand::Dropped { .. }) {
+        let Input::Body(receiver) = &mut self.input else { return };
+        if matches!(receiver.demand, Demand::Dropped { .. }) {
             return;
         }
         // RFC 9110 section 10.1.1: without 100 Continue nobody knows whether the content comes.
@@ -243,7 +243,7 @@ impl Connection {
         } else {
             self.shared.config.limits.drain_bytes_max
         };
-        if content.drop_up_to(left_max) == (Demand::Dropped { left: 0 }) {
+        if receiver.drop_up_to(left_max) == (Demand::Dropped { left: 0 }) {
             self.exchange.client_persists = false;
         }
         self.read_deadline = Some(now + self.shared.config.limits.body_timeout);
@@ -254,7 +254,7 @@ impl Connection {
 
     /// Answers the open request.
     ///
-    /// A response with [`Content::Stream`](web::Content::Stream) is followed by [`send_data`](Connection::send_data) and
+    /// A response with [`Content::Stream`] is followed by [`send_data`](Connection::send_data) and
     /// [`finish`](Connection::finish), if [`is_streaming`](Connection::is_streaming) then says so. 101, and a success to CONNECT, hand
     /// over the connection: see [`Transport::Upgraded`].
     ///

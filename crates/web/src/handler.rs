@@ -53,7 +53,7 @@ pub enum Next {
 
 impl Reply {
     /// A response whose content `produce` writes as the client takes it. The response's own content is
-    /// to be [`Body::Stream`](crate::Content::Stream). A producer that returns has ended the content; one
+    /// to be [`Content::Stream`](crate::Content::Stream). A producer that returns has ended the content; one
     /// that panics, or wrote less than was declared, resets the connection.
     pub fn stream<P: Future<Output = ()> + 'static>(
         response: Response,

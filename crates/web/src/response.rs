@@ -69,13 +69,6 @@ impl Response {
         self
     }
 
-    /// Sets the media type.
-    #[must_use]
-    pub fn with_content_type(mut self, content_type: &'static str) -> Response {
-        self.content_type = Some(content_type);
-        self
-    }
-
     /// Adds a field. Control bytes in `value` become spaces; a `name` that is no token and the fields
     /// that belong to the connection (`Content-Length`, `Transfer-Encoding`, `Connection`, `Date`) are left out.
     #[must_use]

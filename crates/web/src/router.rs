@@ -48,7 +48,7 @@ enum Shape {
 pub enum Routed<'a, H> {
     /// To this handler.
     Found(&'a H, Params),
-    /// To nobody: [`Routed::into_response`] says why.
+    /// To nobody: [`Refusal::into_response`] says why.
     Nobody(Refusal),
 }
 

@@ -167,8 +167,8 @@ impl Connection {
     /// Whether what is left of the request's content does not end the connection.
     fn leaves_little_unread(&self) -> bool {
         match &self.input {
-            Input::Body(content) => {
-                content.demand != (Demand::Dropped { left: 0 }) && !self.exchange.expects_continue
+            Input::Body(receiver) => {
+                receiver.demand != (Demand::Dropped { left: 0 }) && !self.exchange.expects_continue
             }
             Input::Held => true,
             _ => false,
@@ -183,7 +183,7 @@ impl Connection {
             return;
         }
         let goes_on = match &self.input {
-            Input::Body(content) => match content.demand {
+            Input::Body(receiver) => match receiver.demand {
                 // RFC 9112 section 9.3: read the whole request, or close after the response. Whoever
                 // still reads it may go on.
                 Demand::Wanted | Demand::Paused => !self.exchange.expects_continue,
@@ -210,7 +210,7 @@ impl Connection {
             // The client knew that this was the last request, so nothing can be on its way.
             self.close();
         } else if exchange.persists
-            && matches!(&self.input, Input::Body(content) if content.demand != Demand::Dropped { left: 0 })
+            && matches!(&self.input, Input::Body(receiver) if receiver.demand != Demand::Dropped { left: 0 })
         {
             // What is left of the content is being dropped.
             self.exchange = exchange;
