@@ -205,7 +205,8 @@ impl Congestion {
             Control::Off => None,
             _ => {
                 // RFC 6928: an initial window may leave at once.
-                if !config.pacing || self.window.size <= initial_window(config, self.window.mss) {
+                let initial = config.initial_window_segments * self.window.mss;
+                if self.window.size <= initial || !config.pacing {
                     return None;
                 }
                 let rtt = rtt.smoothed().filter(|rtt| *rtt >= PACED_RTT_MIN)?;
@@ -215,6 +216,12 @@ impl Congestion {
                 Some(if is_young { rate * 2 } else { rate * 6 / 5 })
             }
         }
+    }
+
+    /// It needs to know of every delivery.
+    #[inline]
+    pub(crate) fn measures_deliveries(&self) -> bool {
+        matches!(self.control, Control::Bbr(_))
     }
 
     /// What to remember of the delivery with a transmission.

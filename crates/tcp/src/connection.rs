@@ -83,8 +83,6 @@ struct SendSequence {
     limited_at: SeqNumber,
     /// Bytes of data and options that a segment may have: what the peer takes, and the path.
     mss: u16,
-    /// What the peer takes.
-    peer_mss: u16,
     /// The shift of windows that the peer sends.
     scale: u8,
 }
@@ -100,9 +98,9 @@ struct ReceiveSequence {
     acknowledged: SeqNumber,
     /// The number of the peer's FIN, when it came ahead of a gap.
     fin: Option<SeqNumber>,
-    /// RFC 7323: TS.Recent, and when it was set.
+    /// RFC 7323: TS.Recent, and when it was set, in seconds.
     timestamp: u32,
-    timestamp_at: Instant,
+    timestamp_at: u32,
     /// Bytes of data and options that we said we take, and the longest segment seen.
     mss: u16,
     segment: u16,
@@ -302,5 +300,16 @@ impl Connection {
     #[inline]
     fn timestamp(&self, now: Instant) -> u32 {
         (now.millis() as u32).wrapping_add(self.features.timestamp_offset)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What fifty thousand idle connections are made of. It holds nothing else then.
+    #[test]
+    fn an_idle_connection_is_small() {
+        assert!(size_of::<Connection>() <= 480, "{}", size_of::<Connection>());
     }
 }

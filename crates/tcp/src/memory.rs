@@ -34,11 +34,11 @@ impl Memory {
     }
 
     /// A buffer of at least so many bytes, or of the largest size; `None` when the budget is used up.
-    pub(crate) fn take(&mut self, bytes: usize) -> Option<Buffer> {
+    pub(crate) fn take(&mut self, bytes: usize, purpose: Purpose) -> Option<Buffer> {
         let class = CLASSES.iter().position(|(size, _)| *size >= bytes);
         let class = class.unwrap_or(CLASSES.len() - 1);
         let (size, _) = *CLASSES.get(class)?;
-        if !self.hold(size) {
+        if !self.hold(size, purpose) {
             return None;
         }
         let spare = self.spares.get_mut(class).and_then(Vec::pop);
@@ -59,9 +59,14 @@ impl Memory {
     }
 
     /// Counts memory from elsewhere; false when the budget is used up.
-    pub(crate) fn hold(&mut self, bytes: usize) -> bool {
+    pub(crate) fn hold(&mut self, bytes: usize, purpose: Purpose) -> bool {
         let held = self.held_bytes + bytes;
-        let fits = held <= self.limit_bytes;
+        let reserve = match purpose {
+            Purpose::InOrder => 0,
+            Purpose::OutOfOrder => self.limit_bytes / 8,
+            Purpose::Send => self.limit_bytes / 4,
+        };
+        let fits = held <= self.limit_bytes - reserve;
         if fits {
             self.held_bytes = held;
         }
@@ -73,6 +78,15 @@ impl Memory {
         debug_assert!(bytes <= self.held_bytes, "what is released was held");
         self.held_bytes = self.held_bytes.saturating_sub(bytes);
     }
+}
+
+/// What memory is for. The last of it is for data that is received in order, since that is what lets all others
+/// be given back in the end: two ends that have filled it with what they want to send would wait for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    InOrder,
+    OutOfOrder,
+    Send,
 }
 
 /// A piece of memory from the pool, with bytes in the middle of it.
@@ -154,22 +168,25 @@ mod tests {
     #[test]
     fn buffers_are_counted_by_their_size_and_used_again() {
         let mut memory = Memory::new(80 << 10);
-        let mut buffer = memory.take(1).unwrap();
+        let mut buffer = memory.take(1, Purpose::InOrder).unwrap();
         assert_eq!((buffer.capacity(), memory.held_bytes()), (2 << 10, 2 << 10));
         assert_eq!((buffer.append(b"abc"), buffer.bytes()), (3, &b"abc"[..]));
         buffer.advance(1);
         assert_eq!(buffer.bytes_mut(), b"bc");
         memory.give(buffer);
-        assert_eq!((memory.held_bytes(), memory.take(9).unwrap().len()), (0, 0));
+        assert_eq!((memory.held_bytes(), memory.take(9, Purpose::InOrder).unwrap().len()), (0, 0));
     }
 
     #[test]
     fn an_empty_budget_gives_nothing() {
         let mut memory = Memory::new(80 << 10);
-        let large = memory.take(1 << 20).unwrap();
+        let large = memory.take(1 << 20, Purpose::InOrder).unwrap();
         assert_eq!(large.capacity(), 64 << 10);
-        assert!(memory.is_scarce() && memory.take(64 << 10).is_none());
-        assert!(memory.take(16 << 10).is_some() && memory.take(1).is_none());
+        assert!(memory.is_scarce() && memory.take(64 << 10, Purpose::InOrder).is_none());
+        assert!(
+            memory.take(16 << 10, Purpose::InOrder).is_some()
+                && memory.take(1, Purpose::InOrder).is_none()
+        );
         memory.give(large);
         assert!(!memory.is_scarce());
     }
@@ -177,7 +194,7 @@ mod tests {
     #[test]
     fn bytes_leave_with_their_memory() {
         let mut memory = Memory::new(80 << 10);
-        let mut buffer = memory.take(1).unwrap();
+        let mut buffer = memory.take(1, Purpose::InOrder).unwrap();
         buffer.append(b"abc");
         buffer.advance(1);
         let place = buffer.bytes().as_ptr();

@@ -1,5 +1,6 @@
 //! Queue: a deque that needs memory of its own only for more than one element.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use core::mem;
 
@@ -8,7 +9,9 @@ use core::mem;
 #[derive(Debug)]
 pub(crate) enum Queue<T> {
     Few(Option<T>),
-    Many(VecDeque<T>),
+    /// Boxed, so that the queue is no larger than an element.
+    #[allow(clippy::box_collection, reason = "it makes the queue smaller")]
+    Many(Box<VecDeque<T>>),
 }
 
 impl<T> Queue<T> {
@@ -140,7 +143,7 @@ impl<T> Queue<T> {
         if let Self::Few(one) = self {
             let mut many = VecDeque::with_capacity(8);
             many.extend(mem::take(one));
-            *self = Self::Many(many);
+            *self = Self::Many(Box::new(many));
         }
     }
 

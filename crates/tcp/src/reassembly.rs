@@ -1,6 +1,6 @@
 //! Reassembly: data that came ahead of a gap, and the ranges that SACK blocks tell of.
 
-use crate::memory::Memory;
+use crate::memory::{Memory, Purpose};
 use crate::options::SackBlocks;
 use crate::receive_buffer::{Chunk, Kept, Payload};
 use crate::sequence::SeqNumber;
@@ -158,7 +158,7 @@ impl Reassembly {
 
     fn put_page(&mut self, at: SeqNumber, page: bytes::BytesMut, memory: &mut Memory) -> u32 {
         let len = page.len() as u32;
-        let Some(chunk) = Chunk::page(page, memory) else { return 0 };
+        let Some(chunk) = Chunk::page(page, Purpose::OutOfOrder, memory) else { return 0 };
         let index = self.pieces.partition_point(|piece| piece.start.is_before(at));
         self.pieces.insert(index, Piece { start: at, chunk });
         len
@@ -180,7 +180,9 @@ impl Reassembly {
             if follows { piece.chunk.len() * 4 } else { 0 }
         });
         while let Some(rest) = bytes.get(taken..).filter(|rest| !rest.is_empty()) {
-            let Some(mut buffer) = memory.take(rest.len().max(run)) else { break };
+            let Some(mut buffer) = memory.take(rest.len().max(run), Purpose::OutOfOrder) else {
+                break;
+            };
             let start = at + taken as u32;
             taken += buffer.append(rest);
             self.pieces.insert(index, Piece { start, chunk: Chunk::Copied(buffer) });

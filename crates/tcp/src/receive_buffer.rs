@@ -1,6 +1,6 @@
 //! Receive buffer: bytes in order until the application takes them, and those ahead of a gap.
 
-use crate::memory::{Buffer, Memory};
+use crate::memory::{Buffer, Memory, Purpose};
 use crate::options::SackBlocks;
 use crate::queue::Queue;
 use crate::reassembly::Reassembly;
@@ -63,10 +63,10 @@ pub(crate) enum Chunk {
 
 impl Chunk {
     /// Counts a page in the budget; `None` when that is used up.
-    pub(crate) fn page(page: BytesMut, memory: &mut Memory) -> Option<Self> {
+    pub(crate) fn page(page: BytesMut, purpose: Purpose, memory: &mut Memory) -> Option<Self> {
         // A page of a card is worth its capacity, whatever part of it the segment needs.
         let cost = page.capacity();
-        memory.hold(cost).then(|| Self::Page(page, cost as u32))
+        memory.hold(cost, purpose).then(|| Self::Page(page, cost as u32))
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -188,7 +188,7 @@ impl ReceiveBuffer {
             Payload::Slice(bytes) => self.copy(bytes, memory),
             Payload::Page(page) => {
                 let len = page.len() as u32;
-                match Chunk::page(page, memory) {
+                match Chunk::page(page, Purpose::InOrder, memory) {
                     Some(chunk) => {
                         self.chunks.push_back(chunk);
                         len
@@ -206,7 +206,7 @@ impl ReceiveBuffer {
         let mut taken = self.chunks.back_mut().map_or(0, |chunk| chunk.append(bytes));
         while let Some(rest) = bytes.get(taken..).filter(|rest| !rest.is_empty()) {
             let wanted = rest.len().max(self.len as usize + taken);
-            let Some(mut buffer) = memory.take(wanted) else { break };
+            let Some(mut buffer) = memory.take(wanted, Purpose::InOrder) else { break };
             taken += buffer.append(rest);
             self.chunks.push_back(Chunk::Copied(buffer));
         }
@@ -245,6 +245,13 @@ impl ReceiveBuffer {
         at
     }
 
+    /// Drops what is ahead of a gap: the peer has to send it again (RFC 2018 section 8 lets).
+    pub(crate) fn drop_out_of_order(&mut self, memory: &mut Memory) {
+        if let Some(mut reassembly) = self.reassembly.take() {
+            reassembly.clear(memory);
+        }
+    }
+
     /// The ranges ahead of a gap, the newest first (RFC 2018 section 4).
     pub(crate) fn sack_blocks(&self, blocks: &mut SackBlocks, max: usize) {
         if let Some(reassembly) = &self.reassembly {
@@ -258,9 +265,7 @@ impl ReceiveBuffer {
             chunk.give(memory);
         }
         self.len = 0;
-        if let Some(mut reassembly) = self.reassembly.take() {
-            reassembly.clear(memory);
-        }
+        self.drop_out_of_order(memory);
     }
 }
 

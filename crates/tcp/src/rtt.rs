@@ -11,7 +11,8 @@ pub(crate) struct Rtt {
     variation: u32,
     /// The shortest of the last minutes, in microseconds.
     min: u32,
-    min_at: Instant,
+    /// When, in seconds.
+    min_at: u32,
     /// How often the time-out was doubled.
     backoff: u8,
     /// RFC 6298 section 5.7: the SYN was lost, begin with 3 s.
@@ -19,7 +20,7 @@ pub(crate) struct Rtt {
 }
 
 /// Paths change: an older minimum does not count any more.
-const MIN_WINDOW: Duration = Duration::from_secs(300);
+const MIN_WINDOW_SECONDS: u32 = 300;
 const BACKOFF_MAX: u8 = 16;
 
 impl Rtt {
@@ -27,7 +28,7 @@ impl Rtt {
         smoothed: 0,
         variation: 0,
         min: u32::MAX,
-        min_at: Instant::START,
+        min_at: 0,
         backoff: 0,
         syn_was_lost: false,
     };
@@ -45,8 +46,8 @@ impl Rtt {
             self.smoothed = (self.smoothed - self.smoothed / 8 + sample / 8).max(1);
         }
         let smallest = smallest.micros().clamp(1, MAX_MICROS) as u32;
-        if smallest <= self.min || now.since(self.min_at) > MIN_WINDOW {
-            (self.min, self.min_at) = (smallest, now);
+        if smallest <= self.min || now.seconds().wrapping_sub(self.min_at) > MIN_WINDOW_SECONDS {
+            (self.min, self.min_at) = (smallest, now.seconds());
         }
     }
 

@@ -28,7 +28,11 @@ pub(crate) struct Record {
     pub(crate) start: SeqNumber,
     pub(crate) len: u32,
     pub(crate) sent_at: Instant,
-    pub(crate) stamp: Stamp,
+    /// See [`Stamp`]; one by one, which is smaller.
+    delivered: u32,
+    delivered_at: u32,
+    first_sent_at: u32,
+    is_app_limited: bool,
     status: Status,
     /// How often it was sent again.
     pub(crate) retransmissions: u8,
@@ -112,13 +116,24 @@ impl Delivery {
                 || (record.sent_at == latest.sent_at && end.is_after(latest.end))
         });
         if is_later {
-            let (sent_at, stamp) = (record.sent_at, record.stamp);
+            let (sent_at, stamp) = (record.sent_at, record.stamp());
             self.latest = Some(Latest { sent_at, end, is_retransmission, stamp });
         }
     }
 }
 
 impl Record {
+    fn stamp(&self) -> Stamp {
+        let Self { delivered, delivered_at, first_sent_at, is_app_limited, .. } = *self;
+        Stamp { delivered, delivered_at, first_sent_at, is_app_limited }
+    }
+
+    fn set_stamp(&mut self, stamp: Stamp) {
+        let Stamp { delivered, delivered_at, first_sent_at, is_app_limited } = stamp;
+        (self.delivered, self.delivered_at) = (delivered, delivered_at);
+        (self.first_sent_at, self.is_app_limited) = (first_sent_at, is_app_limited);
+    }
+
     fn end(&self) -> SeqNumber {
         self.start + self.len
     }
@@ -182,8 +197,19 @@ impl Scoreboard {
             (self.lost_from, self.forward) = (start, start);
         }
         self.in_flight += len;
-        let (status, retransmissions) = (Status::InFlight, 0);
-        self.records.push_back(Record { start, len, sent_at: now, stamp, status, retransmissions });
+        let Stamp { delivered, delivered_at, first_sent_at, is_app_limited } = stamp;
+        let (status, retransmissions, sent_at) = (Status::InFlight, 0, now);
+        self.records.push_back(Record {
+            start,
+            len,
+            sent_at,
+            delivered,
+            delivered_at,
+            first_sent_at,
+            is_app_limited,
+            status,
+            retransmissions,
+        });
     }
 
     /// The peer has everything before `to`.
@@ -224,6 +250,18 @@ impl Scoreboard {
         }
         self.forward = self.forward.or_later(to);
         self.lost_from = self.lost_from.or_later(to);
+    }
+
+    /// The peer has everything, which was sent at once and only once: when, if that is so.
+    #[inline]
+    pub(crate) fn acknowledge_only(&mut self, to: SeqNumber) -> Option<Instant> {
+        let Queue::Few(slot) = &mut self.records else { return None };
+        let record = slot.take_if(|record| {
+            record.end() == to && record.retransmissions == 0 && record.status == Status::InFlight
+        })?;
+        self.in_flight = 0;
+        (self.forward, self.lost_from) = (to, to);
+        Some(record.sent_at)
     }
 
     /// The peer has what is in `block` (RFC 2018 section 3). True when that was new.
@@ -307,7 +345,7 @@ impl Scoreboard {
             }
             record.status = Status::InFlight;
             record.sent_at = now;
-            record.stamp = stamp;
+            record.set_stamp(stamp);
             record.retransmissions = record.retransmissions.saturating_add(1);
             index += 1;
         }

@@ -1,6 +1,6 @@
 //! Send buffer: bytes that were written or lent, until they are acknowledged; sent from where they lie.
 
-use crate::memory::{Buffer, Memory};
+use crate::memory::{Buffer, Memory, Purpose};
 use crate::queue::Queue;
 use crate::sequence::SeqNumber;
 use bytes::{Buf, Bytes};
@@ -88,7 +88,9 @@ impl SendBuffer {
         };
         if needs_run {
             // The more is queued, the larger the piece: few pieces for many bytes, little memory for few.
-            let Some(buffer) = memory.take((self.len as usize * 2).max(1)) else { return &mut [] };
+            let Some(buffer) = memory.take((self.len as usize * 2).max(1), Purpose::Send) else {
+                return &mut [];
+            };
             self.runs.push_back(Run { start: self.end(), content: Content::Copied(buffer) });
         }
         match self.runs.back_mut() {

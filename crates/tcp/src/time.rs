@@ -31,6 +31,11 @@ impl Instant {
         self.0 / 1_000
     }
 
+    /// Seconds since the start, as long as those are counted: 136 years.
+    pub(crate) const fn seconds(self) -> u32 {
+        (self.0 / 1_000_000) as u32
+    }
+
     /// How long after `earlier` this is; nothing if it is not.
     #[inline]
     pub const fn since(self, earlier: Self) -> Duration {

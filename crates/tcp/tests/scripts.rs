@@ -8,7 +8,7 @@
 //! connect | listen         an open of ours, or one that waits for the first SYN
 //! established [rtt MILLIS] [win N] [active]      a handshake that is not looked at
 //! < FLAGS SEQ:END(LEN) [ack N] [win N] [urg N] [ce] [<OPTIONS>]     a segment comes
-//! > FLAGS SEQ:END(LEN) [ack N] [win N] [ect] [<OPTIONS>]            a segment leaves; what is not said is not looked at,
+//! > FLAGS SEQ:END(LEN) [ack N] [win N] [ect | not-ect] [<OPTIONS>]  a segment leaves; what is not said is not looked at,
 //!                          but for SACK, which must be said
 //! none                     nothing leaves
 //! write N | share N | read N | close | abort | stop | mss N [SEQ] | unreachable SEQ
@@ -438,6 +438,7 @@ impl Script {
                 .options
                 .is_none_or(|wanted| wanted == Options { sack: SackBlocks::NONE, ..*options })
             && (line.ecn == Ecn::NotCapable || line.ecn == segment.ecn)
+            && !(line.is_not_capable && segment.ecn != Ecn::NotCapable)
             && sack == line.sack;
         if matches { Ok(()) } else { Err(format!("sent: {found}")) }
     }
@@ -478,6 +479,7 @@ struct Line {
     window: Option<u16>,
     urgent: u16,
     ecn: Ecn,
+    is_not_capable: bool,
     options: Option<Options>,
     sack: Vec<(u32, u32)>,
 }
@@ -507,6 +509,7 @@ impl Line {
         if rest.contains(&"ect") {
             line.ecn = Ecn::Capable0;
         }
+        line.is_not_capable = rest.contains(&"not-ect");
         line.ack = option(rest, "ack")?.map(|ack| ack as u32);
         line.window = option(rest, "win")?.map(|window| window as u16);
         line.urgent = option(rest, "urg")?.unwrap_or(0) as u16;

@@ -18,6 +18,8 @@ struct Heard {
     is_advance: bool,
     /// Losses were being repaired before it came, and the window did not grow.
     is_recovering: bool,
+    /// What is in flight was lost by a time-out, as far as it is known.
+    is_after_timeout: bool,
     /// RFC 2883: octets that the peer had twice.
     duplicate: u32,
     /// Something became known of what arrived, in sequence or not.
@@ -40,6 +42,7 @@ impl Connection {
             flight: self.flight(),
             is_advance: segment.ack.is_after(self.send.unacknowledged),
             is_recovering: self.is_reducing(),
+            is_after_timeout: self.recovery.is_active() && !self.is_reducing(),
             duplicate: 0,
             delivery: Delivery::NONE,
         };
@@ -306,6 +309,8 @@ impl Connection {
     fn undo(&mut self, shared: &mut Shared) {
         let Some(episode) = self.recovery.last_mut() else { return };
         let (size, threshold) = episode.prior;
+        // What looked like a loss was overtaken.
+        self.recovery.rack.is_reordering_seen |= episode.kind == Kind::Fast;
         self.congestion.undo(size, threshold);
         self.scoreboard.undo_lost();
         self.recovery.duplicates = 0;
@@ -370,9 +375,14 @@ impl Connection {
         // RFC 3042 section 2: what only shows a gap does not open the window; unless gaps are how this path is.
         let is_gap = !heard.is_advance && !self.recovery.rack.is_reordering_seen;
         let is_recovering = is_gap || heard.is_recovering || self.is_reducing();
+        let mut delivery = heard.delivery;
+        if heard.is_after_timeout && !self.features.sack {
+            // RFC 3465 section 2.3: what else it covers arrived before.
+            delivery.delivered = delivery.delivered.min(self.congestion.window.mss);
+        }
         self.congestion.on_acknowledgement(&Acknowledgement {
             now,
-            delivery: &heard.delivery,
+            delivery: &delivery,
             rtt: &self.rtt,
             unacknowledged: self.send.unacknowledged,
             next: self.send.next,

@@ -1,7 +1,7 @@
 //! Header prediction: the segment that is expected, with few questions asked.
 //!
 //! It is the next in sequence, or acknowledges what was sent, while nothing is amiss in either direction. All
-//! others go the long way (`input`), which would come to the same result.
+//! others go the long way (`input`), which would come to the same.
 
 use super::{Connection, Events, State};
 use crate::config::Shared;
@@ -92,6 +92,13 @@ impl Connection {
         segment: &Segment,
     ) {
         let (unacknowledged, flight) = (self.send.unacknowledged, self.scoreboard.in_flight());
+        let is_limited = self.is_window_limited(unacknowledged, flight);
+        if !is_limited
+            && !self.congestion.measures_deliveries()
+            && let Some(sent_at) = self.scoreboard.acknowledge_only(segment.ack)
+        {
+            return self.take_answered(shared, now, segment, sent_at);
+        }
         let mut delivery = Delivery::NONE;
         self.take_acknowledged(shared, now, segment.ack, &mut delivery);
         if let Some((longest, shortest)) = delivery.rtt {
@@ -108,10 +115,30 @@ impl Connection {
             next: self.send.next,
             flight_before: flight,
             in_flight: self.scoreboard.in_flight(),
-            is_limited: self.is_window_limited(unacknowledged, flight),
+            is_limited,
             is_recovering: false,
         });
         self.arm_retransmission(shared, now);
+        self.after_acknowledged(shared);
+    }
+
+    /// All that was in flight has arrived, and the window was not what limited it.
+    #[inline]
+    fn take_answered(
+        &mut self,
+        shared: &mut Shared,
+        now: Instant,
+        segment: &Segment,
+        sent_at: Instant,
+    ) {
+        self.send_buffer.acknowledge(segment.ack, &mut shared.memory);
+        self.send.unacknowledged = segment.ack;
+        self.progress_at = now;
+        self.rtt.end_backoff();
+        let sample = now.since(sent_at);
+        self.rtt.sample(now, sample, sample);
+        self.recovery.rack.arrived(sent_at, segment.ack, sample);
+        self.timers.stop_retransmission();
         self.after_acknowledged(shared);
     }
 

@@ -5,7 +5,7 @@ use crate::config::Shared;
 use crate::receive_buffer::Payload;
 use crate::segment::{Ecn, Flags, Segment};
 use crate::sequence::SeqNumber;
-use crate::time::{Duration, Instant};
+use crate::time::Instant;
 use crate::time_wait::Verdict;
 
 impl Connection {
@@ -139,7 +139,8 @@ impl Connection {
         self.features.timestamps
             && segment.options.timestamps.is_some_and(|timestamps| {
                 (timestamps.value.wrapping_sub(self.receive.timestamp) as i32) < 0
-                    && now.since(self.receive.timestamp_at) < TIMESTAMP_LIFE
+                    && now.seconds().wrapping_sub(self.receive.timestamp_at)
+                        < TIMESTAMP_LIFE_SECONDS
             })
     }
 
@@ -156,7 +157,7 @@ impl Connection {
             && !segment.seq.is_after(self.receive.acknowledged)
             && (timestamps.value.wrapping_sub(self.receive.timestamp) as i32) >= 0
         {
-            (self.receive.timestamp, self.receive.timestamp_at) = (timestamps.value, now);
+            (self.receive.timestamp, self.receive.timestamp_at) = (timestamps.value, now.seconds());
         }
     }
 
@@ -292,6 +293,10 @@ impl Connection {
     }
 
     fn take_in_order(&mut self, shared: &mut Shared, now: Instant, payload: Payload<'_>, len: u32) {
+        if shared.memory.is_scarce() && !self.receive_buffer.is_in_order() {
+            // What can be read is worth more than what is ahead of it.
+            self.receive_buffer.drop_out_of_order(&mut shared.memory);
+        }
         let taken = self.receive_buffer.append(payload, &mut shared.memory);
         self.receive.next = self.receive.next + taken;
         if taken < len {
@@ -381,4 +386,4 @@ impl Connection {
 /// A gap in each of so many segments is no reason to drop what follows, however small the window.
 const RANGES_MIN: u32 = 16;
 /// RFC 7323 section 5.5.
-const TIMESTAMP_LIFE: Duration = Duration::from_secs(24 * 24 * 3_600);
+const TIMESTAMP_LIFE_SECONDS: u32 = 24 * 24 * 3_600;

@@ -125,7 +125,6 @@ impl Connection {
             window_ack: initial,
             limited_at: initial,
             mss,
-            peer_mss: mss,
             scale: 0,
         };
         let receive = ReceiveSequence {
@@ -134,7 +133,7 @@ impl Connection {
             acknowledged: nothing,
             fin: None,
             timestamp: 0,
-            timestamp_at: now,
+            timestamp_at: now.seconds(),
             mss,
             segment: DEFAULT_MSS.min(mss),
             scale: 0,
@@ -199,11 +198,11 @@ impl Connection {
         // RFC 7323 section 3.2.
         self.features.timestamps = config.timestamps && offers.timestamps.is_some();
         if let Some(timestamps) = offers.timestamps {
-            (self.receive.timestamp, self.receive.timestamp_at) = (timestamps.value, now);
+            (self.receive.timestamp, self.receive.timestamp_at) = (timestamps.value, now.seconds());
         }
         // RFC 9293 section 3.7.1: without the option, 536.
-        self.send.peer_mss = offers.mss.unwrap_or(DEFAULT_MSS).max(PEER_MSS_MIN);
-        self.send.mss = self.send.mss.min(self.send.peer_mss);
+        let theirs = offers.mss.unwrap_or(DEFAULT_MSS).max(PEER_MSS_MIN);
+        self.send.mss = self.send.mss.min(theirs);
         self.congestion = Congestion::new(config, self.data_mss(), now);
         // RFC 7323 section 2.2: the window of a SYN is not scaled.
         self.set_window(syn, u32::from(syn.window));

@@ -12,7 +12,6 @@ use crate::time::{Duration, Instant};
 pub(super) struct ReceiveWindow {
     /// Bytes that the buffer may hold; grows only.
     limit: u32,
-    initial: u32,
     /// The round trip as seen from here, in microseconds; 0 before it is known.
     round_trip: u32,
     /// What the application took in the last measured round trip, in bytes.
@@ -20,20 +19,16 @@ pub(super) struct ReceiveWindow {
     /// Where and when the current one began.
     from: SeqNumber,
     since: Instant,
-    /// The window does not grow beyond: windows that are not scaled.
-    max: u32,
 }
 
 impl ReceiveWindow {
     pub(super) fn new(initial: u32) -> Self {
         Self {
             limit: initial,
-            initial,
             round_trip: 0,
             taken: initial / 4,
             from: SeqNumber(0),
             since: Instant::NEVER,
-            max: u32::MAX,
         }
     }
 
@@ -43,9 +38,7 @@ impl ReceiveWindow {
 
     /// Windows are not scaled: no more than that can be said.
     pub(super) fn limit_to(&mut self, max: u32) {
-        self.max = max;
         self.limit = self.limit.min(max);
-        self.initial = self.initial.min(max);
     }
 
     /// A round trip was seen: by a timestamp that came back, or as the time in which a window was filled.
@@ -72,7 +65,7 @@ impl ReceiveWindow {
         if taken > self.taken {
             let wanted = 2 * u64::from(taken) + 16 * u64::from(segment);
             let growth = u64::from(taken - self.taken) * wanted / u64::from(self.taken.max(1));
-            let wanted = (wanted + 2 * growth.min(2 * wanted)).min(max.min(self.max).into()) as u32;
+            let wanted = (wanted + 2 * growth.min(2 * wanted)).min(max.into()) as u32;
             if !is_scarce {
                 self.limit = self.limit.max(wanted);
             }
@@ -86,8 +79,8 @@ impl Connection {
     /// RCV.NXT + RCV.WND, to be told with the next segment.
     #[inline]
     pub(super) fn window_edge(&self, memory: &Memory) -> SeqNumber {
-        let ReceiveWindow { limit, initial, .. } = self.receive_window;
-        let limit = if memory.is_scarce() { initial } else { limit };
+        let limit = self.receive_window.limit;
+        let limit = if memory.is_scarce() { limit.min(WINDOW_SCARCE) } else { limit };
         let edge = self.receive.next + limit.saturating_sub(self.receive_buffer.len());
         // RFC 9293 section 3.8.6.2.2, receiver's silly window avoidance: the edge moves by a segment at least,
         // or by half of the buffer.
@@ -112,7 +105,9 @@ impl Connection {
     /// The application has taken bytes: the window may grow, and the peer may have to know.
     pub(super) fn after_reading(&mut self, shared: &mut Shared, now: Instant) {
         let taken_to = self.receive.next - self.receive_buffer.len();
-        let (segment, max) = (u32::from(self.receive.segment), shared.config.receive_bytes_max);
+        let segment = u32::from(self.receive.segment);
+        let max = shared.config.receive_bytes_max;
+        let max = if self.features.window_scaling { max } else { max.min(u16::MAX.into()) };
         let is_scarce = shared.memory.is_scarce();
         self.receive_window.measure(now, taken_to, segment, max, is_scarce);
         if self.state.may_receive() && self.owes_window_update(&shared.memory) {
@@ -160,6 +155,8 @@ impl Connection {
     }
 }
 
+/// No window is opened beyond this many bytes when memory is short.
+const WINDOW_SCARCE: u32 = 16 << 10;
 /// A minute.
 const ROUND_TRIP_TICKS_MAX: u32 = 60_000;
 

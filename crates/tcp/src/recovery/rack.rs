@@ -14,7 +14,8 @@ pub(crate) struct Rack {
     /// RACK.rtt in microseconds.
     round_trip: u32,
     /// RACK.dsack_round.
-    round_end: Option<SeqNumber>,
+    round_end: SeqNumber,
+    had_duplicate: bool,
     /// RACK.reo_wnd_mult and RACK.reo_wnd_persist.
     multiplier: u8,
     persist: u8,
@@ -30,7 +31,8 @@ impl Rack {
         sent_at: Instant::START,
         end: SeqNumber(0),
         round_trip: 0,
-        round_end: None,
+        round_end: SeqNumber(0),
+        had_duplicate: false,
         multiplier: 1,
         persist: PERSIST,
         is_reordering_seen: false,
@@ -50,6 +52,13 @@ impl Rack {
         {
             (self.sent_at, self.end) = (latest.sent_at, latest.end);
         }
+    }
+
+    /// Everything has arrived; the last of it was sent then.
+    #[inline]
+    pub(crate) fn arrived(&mut self, sent_at: Instant, end: SeqNumber, round_trip: Duration) {
+        self.round_trip = round_trip.micros().min(u32::MAX.into()) as u32;
+        (self.sent_at, self.end) = (sent_at, end);
     }
 
     /// The latest transmission that arrived.
@@ -79,10 +88,10 @@ impl Rack {
 
     /// The peer had something twice: the window was too small. Once in a round trip.
     pub(crate) fn widen(&mut self, unacknowledged: SeqNumber, next: SeqNumber) {
-        if self.round_end.is_none_or(|end| unacknowledged.is_at_or_after(end)) {
+        if !self.had_duplicate || unacknowledged.is_at_or_after(self.round_end) {
             self.multiplier = self.multiplier.saturating_add(1);
             self.persist = PERSIST;
-            self.round_end = Some(next);
+            (self.round_end, self.had_duplicate) = (next, true);
         }
     }
 
@@ -117,7 +126,7 @@ mod tests {
         rack.widen(SeqNumber(5), SeqNumber(12));
         assert_eq!(rack.window(&board, &rtt, 1_000, true), Duration::from_millis(20));
         for _ in 0..5 {
-            let end = rack.round_end.unwrap();
+            let end = rack.round_end;
             rack.widen(end, end + 9);
         }
         assert_eq!(rack.window(&board, &rtt, 1_000, true), Duration::from_millis(40));
