@@ -12,7 +12,7 @@ use command::{
 };
 use image_builder::image;
 use lab::{
-    harness::{Case, Harness, Programs},
+    harness::{Appliance, Case, Harness},
     namespace, peers, process,
     xen::Dom0,
 };
@@ -68,10 +68,10 @@ pub(crate) fn case_main(
     cases: &[&'static Case],
 ) -> Result<ExitCode> {
     let name = arguments.value()?.to_string_lossy().into_owned();
-    let mut programs = || -> Result<Programs> {
-        Ok(Programs { kernel: arguments.value()?.into(), process: arguments.value()?.into() })
+    let mut appliance = || -> Result<Appliance> {
+        Ok(Appliance { kernel: arguments.value()?.into(), process: arguments.value()?.into() })
     };
-    let (shipped, trial) = (programs()?, programs()?);
+    let (shipped, trial) = (appliance()?, appliance()?);
     let Some(case) = cases.iter().find(|case| case.name == name) else {
         fail!("there is no case `{name}`");
     };
@@ -84,8 +84,8 @@ pub(crate) fn case_main(
 fn run_cases(cases: &[&'static Case], install: Install, summary: &mut Summary) -> Result {
     let needs = [&[&programs::QEMU, &programs::IP], needs_of(cases).as_slice()].concat();
     programs::need(&needs, install)?;
-    let build = |options: image::Options, process: fn() -> Result<PathBuf>| -> Result<Programs> {
-        Ok(Programs { kernel: image::build(&options, install)?.shipped, process: process()? })
+    let build = |options: image::Options, process: fn() -> Result<PathBuf>| -> Result<Appliance> {
+        Ok(Appliance { kernel: image::build(&options, install)?.shipped, process: process()? })
     };
     let shipped = build(image::Options::default(), process::build)?;
     let trial = build(image::Options::trial(), process::build_trial)?;
@@ -119,7 +119,7 @@ fn needs_of(cases: &[&'static Case]) -> Vec<&'static Program> {
 }
 
 /// One case in a process and a network namespace of its own; both are gone afterwards.
-fn run_case(case: &Case, appliances: [&Programs; 2]) -> Result {
+fn run_case(case: &Case, appliances: [&Appliance; 2]) -> Result {
     let scratch = paths::Scratch::new()?;
     let log = scratch.path("log");
     let file = std::fs::File::create(&log).or_say(|| "cannot write a log".into())?;
@@ -127,7 +127,7 @@ fn run_case(case: &Case, appliances: [&Programs; 2]) -> Result {
     let own = std::env::current_exe().or_say(|| "cannot find the runner itself".into())?;
     let mut command = namespace::command();
     command.arg(own).args([CASE_VERB, case.name]);
-    for Programs { kernel, process } in appliances {
+    for Appliance { kernel, process } in appliances {
         command.arg(kernel).arg(process);
     }
     let mut child = Child::start(&command, |command| {

@@ -9,7 +9,7 @@ use command::{
 use std::process::{ExitCode, Stdio};
 
 /// libFuzzer's runtime is C++.
-const CXX: Program = Program { program: "g++", package: "g++" };
+const CXX: Program = Program { name: "g++", package: "g++" };
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// Coverage for libFuzzer by stable switches of the compiler, so that no nightly is needed; and our own checks on.
 const RUSTFLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \

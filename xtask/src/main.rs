@@ -35,6 +35,8 @@ fn dispatch() -> Result<ExitCode> {
         Some("bundle") => bundle::main(parser()),
         Some("run") => run::main(parser()),
         Some("test") => test::main(&words),
+        // One case alone, in the namespace that this process is in.
+        Some("case") => test::main(&[&[OsString::from("case")], words.as_slice()].concat()),
         Some("bench") => bench::main(&words),
         Some("tidy") => tidy::main(parser()),
         Some("codegen") => codegen::main(parser()),

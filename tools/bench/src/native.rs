@@ -28,7 +28,7 @@ use std::{
 
 /// The hidden verb by which the measurements run in a network namespace of their own.
 pub const NATIVE_VERB: &str = "bench-native-worker";
-const NSENTER: Program = Program { program: "nsenter", package: "util-linux" };
+const NSENTER: Program = Program { name: "nsenter", package: "util-linux" };
 const LIMIT: Duration = Duration::from_secs(600);
 const START_LIMIT: Duration = Duration::from_secs(10);
 const ANSWER_LIMIT: Duration = Duration::from_secs(60);

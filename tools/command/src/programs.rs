@@ -9,37 +9,37 @@ use std::{
 /// A program and the Debian package that has it.
 pub struct Program {
     /// Its name, or the absolute path of a file that shows whether the package is there.
-    pub program: &'static str,
+    pub name: &'static str,
     /// The Debian package.
     pub package: &'static str,
 }
 
 /// The emulator of machines.
-pub const QEMU: Program = Program { program: "qemu-system-x86_64", package: "qemu-system-x86" };
+pub const QEMU: Program = Program { name: "qemu-system-x86_64", package: "qemu-system-x86" };
 /// Removes symbols.
-pub const STRIP: Program = Program { program: "strip", package: "binutils" };
+pub const STRIP: Program = Program { name: "strip", package: "binutils" };
 /// The C compiler, and the linker.
-pub const CC: Program = Program { program: "gcc", package: "gcc" };
+pub const CC: Program = Program { name: "gcc", package: "gcc" };
 /// What a C compiler needs besides itself.
-pub const LIBC_HEADERS: Program = Program { program: "/usr/include/stdio.h", package: "libc6-dev" };
+pub const LIBC_HEADERS: Program = Program { name: "/usr/include/stdio.h", package: "libc6-dev" };
 /// Sets up interfaces.
-pub const IP: Program = Program { program: "ip", package: "iproute2" };
+pub const IP: Program = Program { name: "ip", package: "iproute2" };
 /// Asks for an echo.
-pub const PING: Program = Program { program: "ping", package: "iputils-ping" };
+pub const PING: Program = Program { name: "ping", package: "iputils-ping" };
 /// The HTTP client that is our reference.
-pub const CURL: Program = Program { program: "curl", package: "curl" };
+pub const CURL: Program = Program { name: "curl", package: "curl" };
 /// Load by HTTP.
-pub const WRK: Program = Program { program: "wrk", package: "wrk" };
+pub const WRK: Program = Program { name: "wrk", package: "wrk" };
 /// DHCP, router advertisements, DNS.
-pub const DNSMASQ: Program = Program { program: "dnsmasq", package: "dnsmasq-base" };
+pub const DNSMASQ: Program = Program { name: "dnsmasq", package: "dnsmasq-base" };
 /// A browser.
-pub const CHROMIUM: Program = Program { program: "chromium", package: "chromium" };
+pub const CHROMIUM: Program = Program { name: "chromium", package: "chromium" };
 /// Unpacks Debian's packages.
-pub const DPKG: Program = Program { program: "dpkg-deb", package: "dpkg" };
+pub const DPKG: Program = Program { name: "dpkg-deb", package: "dpkg" };
 /// Decompresses.
-pub const XZ: Program = Program { program: "xz", package: "xz-utils" };
+pub const XZ: Program = Program { name: "xz", package: "xz-utils" };
 /// Makes initial file systems.
-pub const CPIO: Program = Program { program: "cpio", package: "cpio" };
+pub const CPIO: Program = Program { name: "cpio", package: "cpio" };
 
 /// Whether missing programs may be installed.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -52,9 +52,12 @@ pub enum Install {
 
 /// Makes sure that the programs are there: installs their packages when this is Debian and we are root or may use
 /// sudo, and says so first.
-pub fn need(tools: &[&Program], install: Install) -> Result {
-    let mut packages: Vec<&str> =
-        tools.iter().filter(|tool| find(tool.program).is_none()).map(|tool| tool.package).collect();
+pub fn need(programs: &[&Program], install: Install) -> Result {
+    let mut packages: Vec<&str> = programs
+        .iter()
+        .filter(|program| find(program.name).is_none())
+        .map(|program| program.package)
+        .collect();
     packages.sort_unstable();
     packages.dedup();
     if packages.is_empty() {
@@ -78,9 +81,9 @@ pub fn need(tools: &[&Program], install: Install) -> Result {
         apt(prefix, &["update"], &[])?;
         apt(prefix, &["install", "-y", "--no-install-recommends"], &packages)?;
     }
-    match tools.iter().find(|tool| find(tool.program).is_none()) {
-        Some(tool) => {
-            fail!("{} was installed but {} is still not there", tool.package, tool.program)
+    match programs.iter().find(|program| find(program.name).is_none()) {
+        Some(program) => {
+            fail!("{} was installed but {} is still not there", program.package, program.name)
         }
         None => Ok(()),
     }
@@ -99,10 +102,12 @@ pub fn find(program: &str) -> Option<PathBuf> {
 }
 
 /// A command for a program that may live outside of PATH.
-pub fn command(tool: &Program) -> Result<Command> {
-    match find(tool.program) {
+pub fn command(program: &Program) -> Result<Command> {
+    match find(program.name) {
         Some(path) => Ok(Command::new(path)),
-        None => fail!("{} is missing; it is in the Debian package {}", tool.program, tool.package),
+        None => {
+            fail!("{} is missing; it is in the Debian package {}", program.name, program.package)
+        }
     }
 }
 

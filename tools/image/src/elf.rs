@@ -7,7 +7,7 @@ const LOAD: u32 = 1;
 const NOTE: u32 = 4;
 
 /// A program for a loader.
-pub(crate) struct Program {
+pub(crate) struct Executable {
     /// The file's header, whose tables are elsewhere in each file.
     header: [u8; HEADER_BYTES],
     pub(crate) segments: Vec<Segment>,
@@ -35,7 +35,7 @@ impl Segment {
     }
 }
 
-impl Program {
+impl Executable {
     /// `None` if it is no such file, or nothing in it is loaded.
     pub(crate) fn parse(file: &[u8]) -> Option<Self> {
         let header = *file.first_chunk::<HEADER_BYTES>()?;
@@ -141,11 +141,11 @@ mod tests {
         let mut header = [7; HEADER_BYTES];
         header[..4].copy_from_slice(b"\x7fELF");
         let segments = vec![segment(0x1000, b"boot, note", 0), segment(0x3000, b"12345678", 100)];
-        let mut program = Program { header, segments, note: (0x1006, 4) };
+        let mut program = Executable { header, segments, note: (0x1006, 4) };
         program.patch(0x3000, 0x3132_3334_3536_3738).unwrap();
         assert!(program.patch(0x3001, 0).is_none());
         let file = program.write();
-        let read = Program::parse(&file).unwrap();
+        let read = Executable::parse(&file).unwrap();
         assert_eq!(read.note, (0x1006, 4));
         assert_eq!((read.segments[1].end(), read.segments[1].memory_bytes), (0x3008, 108));
         assert_eq!(read.segments[1].bytes, b"87654321");
@@ -154,7 +154,7 @@ mod tests {
         assert_eq!(&file[offset..offset + 4], b"note");
         assert_eq!(read.write(), file);
         for length in 0..file.len() {
-            assert!(Program::parse(&file[..length]).is_none(), "{length}");
+            assert!(Executable::parse(&file[..length]).is_none(), "{length}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The bootable ELF: compiled by cargo, with the names of its functions, packed.
 
 use crate::{
-    elf::{Program, Segment},
+    elf::{Executable, Segment},
     features,
     pack::{self, Packed},
     symbols::{self, Symbols},
@@ -142,26 +142,26 @@ fn finish(image: &Image) -> Result {
     let linked = image.symbols.as_path();
     let symbols = Symbols::read(linked)?;
     let file = std::fs::read(linked).or_say(|| format!("cannot read {}", linked.display()))?;
-    let Some(mut program) = Program::parse(&file) else {
+    let Some(mut executable) = Executable::parse(&file) else {
         fail!("{} is no ELF file", linked.display());
     };
     let names = symbols.place("symbols")?;
-    for segment in program.segments.iter_mut().filter(|segment| segment.address == names) {
+    for segment in executable.segments.iter_mut().filter(|segment| segment.address == names) {
         segment.bytes = symbols.table();
         segment.memory_bytes = segment.bytes.len() as u64;
     }
-    write(&image.unpacked, &program)?;
-    pack_from(&mut program, symbols.place("text_start")?, symbols.place("packed")?)?;
-    write(&image.shipped, &program)
+    write(&image.unpacked, &executable)?;
+    pack_from(&mut executable, symbols.place("text_start")?, symbols.place("packed")?)?;
+    write(&image.shipped, &executable)
 }
 
 /// Packs all that is loaded from `start` on; `record` is where `boot.s` looks for what it is to unpack.
-fn pack_from(program: &mut Program, start: u64, record: u64) -> Result {
+fn pack_from(executable: &mut Executable, start: u64, record: u64) -> Result {
     /// What one turn of the loop over the sums takes in.
     const STEP: usize = 64;
     let mut bytes = Vec::new();
-    let first = program.segments.partition_point(|segment| segment.address < start);
-    for segment in program.segments.drain(first..) {
+    let first = executable.segments.partition_point(|segment| segment.address < start);
+    for segment in executable.segments.drain(first..) {
         bytes.resize((segment.address - start) as usize, 0);
         bytes.extend(segment.bytes);
     }
@@ -176,9 +176,9 @@ fn pack_from(program: &mut Program, start: u64, record: u64) -> Result {
     let sums = sums(&block);
     let segment = Segment::read_only(block_start, block);
     let words = [block_start, block_end, segment.end(), end].into_iter().chain(sums);
-    program.segments.push(segment);
+    executable.segments.push(segment);
     for (address, word) in (record..).step_by(8).zip(words) {
-        let placed = program.patch(address, word);
+        let placed = executable.patch(address, word);
         placed.ok_or_else(|| Failure::new("`packed` is not in the boot code"))?;
     }
     eprintln!("xtask: unpacks in {instructions} instructions");
@@ -197,8 +197,9 @@ fn sums(block: &[u8]) -> [u64; 4] {
 }
 
 /// Written beside and renamed: another xtask may be booting the old one.
-fn write(file: &Path, program: &Program) -> Result {
+fn write(file: &Path, executable: &Executable) -> Result {
     let new = file.with_extension("new");
-    std::fs::write(&new, program.write()).or_say(|| format!("cannot write {}", new.display()))?;
+    std::fs::write(&new, executable.write())
+        .or_say(|| format!("cannot write {}", new.display()))?;
     std::fs::rename(&new, file).or_say(|| format!("cannot write {}", file.display()))
 }

@@ -7,7 +7,7 @@ use command::{
 };
 use std::{collections::HashMap, path::Path};
 
-pub(crate) const NM: Program = Program { program: "nm", package: "binutils" };
+pub(crate) const NM: Program = Program { name: "nm", package: "binutils" };
 /// What stands among the functions and is none: labels of the linker script, and data of the boot code.
 const LABELS: [&str; 7] = [
     "image_start",

@@ -27,7 +27,7 @@ use std::{
 pub struct Case {
     /// `KIND/PROPERTY`: what is selected and reported by.
     pub name: &'static str,
-    /// Programs of others; installed before if need be.
+    /// Appliance of others; installed before if need be.
     pub needs: &'static [&'static Program],
     /// The whole case, boots included.
     pub deadline: Duration,
@@ -50,15 +50,15 @@ impl Case {
 /// A namespace of the network to itself, made by the runner, with a TAP in it.
 pub struct Harness {
     tap: Option<Tap>,
-    shipped: Programs,
-    trial: Programs,
+    shipped: Appliance,
+    trial: Appliance,
     /// For files; gone afterwards.
     pub scratch: Scratch,
 }
 
 /// An appliance in both of its forms.
 #[derive(Clone, Debug)]
-pub struct Programs {
+pub struct Appliance {
     /// The bootable image.
     pub kernel: PathBuf,
     /// The Linux process.
@@ -133,7 +133,7 @@ impl Harness {
     /// # Errors
     ///
     /// We are in no namespace of our own.
-    pub fn new(shipped: Programs, trial: Programs) -> Result<Self> {
+    pub fn new(shipped: Appliance, trial: Appliance) -> Result<Self> {
         link::ip(&["link", "set", "lo", "up"])?;
         Ok(Self { tap: None, shipped, trial, scratch: Scratch::new()? })
     }
@@ -184,12 +184,12 @@ impl Harness {
     /// Starts a guest and returns at once.
     pub fn start(&mut self, setup: &Setup) -> Result<Guest> {
         let netdev = Netdev::Tap { name: self.tap()?.name().to_owned(), offloads: setup.offloads };
-        let programs = if setup.is_trial { &self.trial } else { &self.shipped };
+        let appliance = if setup.is_trial { &self.trial } else { &self.shipped };
         let spec = Spec {
             machine: setup.machine,
-            accel: Accel::best(&programs.kernel, setup.machine)?,
+            accel: Accel::best(&appliance.kernel, setup.machine)?,
             memory_mib: setup.memory_mib,
-            kernel: setup.kernel.clone().unwrap_or_else(|| programs.kernel.clone()),
+            kernel: setup.kernel.clone().unwrap_or_else(|| appliance.kernel.clone()),
             initrd: setup.bundle.clone(),
             append: setup.words.clone(),
             netdev,
@@ -257,13 +257,13 @@ impl Harness {
     }
 }
 
-fn on_sockets(programs: &Programs, address: SocketAddr, bundle: &Path) -> Result<Child> {
-    let mut command = Command::new(&programs.process);
+fn on_sockets(appliance: &Appliance, address: SocketAddr, bundle: &Path) -> Result<Child> {
+    let mut command = Command::new(&appliance.process);
     answering(command.arg("--http").arg(address.to_string()), bundle, address)
 }
 
-fn on_tap(programs: &Programs, tap: &str, bundle: &Path) -> Result<Child> {
-    let mut command = Command::new(&programs.process);
+fn on_tap(appliance: &Appliance, tap: &str, bundle: &Path) -> Result<Child> {
+    let mut command = Command::new(&appliance.process);
     command.args(["--tap", tap]).args(link::guest_words().split_whitespace());
     answering(&mut command, bundle, GUEST_ADDRESS)
 }

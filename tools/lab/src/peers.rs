@@ -15,18 +15,18 @@ use std::{
 };
 
 /// Runs the peers in Python.
-pub const PYTHON: Program = Program { program: "python3", package: "python3" };
+pub const PYTHON: Program = Program { name: "python3", package: "python3" };
 /// Installs their packages.
-pub const PIP: Program = Program { program: "pip3", package: "python3-pip" };
+pub const PIP: Program = Program { name: "pip3", package: "python3-pip" };
 /// Cap'n Proto's compiler.
-pub const CAPNP: Program = Program { program: "capnp", package: "capnproto" };
+pub const CAPNP: Program = Program { name: "capnp", package: "capnproto" };
 /// Cap'n Proto's C++ library.
 pub const CAPNP_HEADERS: Program =
-    Program { program: "/usr/include/capnp/rpc.h", package: "libcapnp-dev" };
+    Program { name: "/usr/include/capnp/rpc.h", package: "libcapnp-dev" };
 /// The C++ compiler.
-pub const CXX: Program = Program { program: "g++", package: "g++" };
+pub const CXX: Program = Program { name: "g++", package: "g++" };
 /// ZeroMQ's C library.
-pub const ZMQ_HEADERS: Program = Program { program: "/usr/include/zmq.h", package: "libzmq3-dev" };
+pub const ZMQ_HEADERS: Program = Program { name: "/usr/include/zmq.h", package: "libzmq3-dev" };
 
 /// The binary of our ZeroMQ peer.
 const ZMQ_PEER: &str = "zmq-peer";

@@ -14,7 +14,7 @@ use std::{
     process::Command,
 };
 
-const OBJDUMP: Program = Program { program: "objdump", package: "binutils" };
+const OBJDUMP: Program = Program { name: "objdump", package: "binutils" };
 
 /// In the order in which they load.
 const MODULES: &[&str] = &[
