@@ -69,7 +69,7 @@ pub(super) fn process_stops_gracefully(harness: &mut Harness) -> Result {
 
 /// Checks what the image serves.
 fn on_guest(harness: &mut Harness, bundle: PathBuf, check: Check) -> Result {
-    check_guest(harness, Setup { bundle: Some(bundle), ..Setup::default() }, check)
+    check_guest(harness, &Setup { bundle: Some(bundle), ..Setup::default() }, check)
 }
 
 /// Checks what the process serves.
@@ -79,7 +79,7 @@ fn on_process(harness: &Harness, bundle: &Path, check: Check) -> Result {
 
 /// Checks what the trial image serves.
 pub(super) fn on_trial_guest(harness: &mut Harness, bundle: PathBuf, check: Check) -> Result {
-    check_guest(harness, Setup { bundle: Some(bundle), ..Setup::trial() }, check)
+    check_guest(harness, &Setup { bundle: Some(bundle), ..Setup::trial() }, check)
 }
 
 /// Checks what the trial process serves.
@@ -90,8 +90,8 @@ pub(super) fn on_trial_process(harness: &Harness, bundle: &Path, check: Check) -
 /// What is asked of a server at an address.
 pub(super) type Check = fn(&Harness, SocketAddr) -> Result;
 
-fn check_guest(harness: &mut Harness, setup: Setup, check: Check) -> Result {
-    let guest = harness.boot(&setup)?;
+fn check_guest(harness: &mut Harness, setup: &Setup, check: Check) -> Result {
+    let guest = harness.boot(setup)?;
     let result = check(harness, GUEST_ADDRESS);
     Server::Guest(Box::new(guest)).judge(result)
 }
