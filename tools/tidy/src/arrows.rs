@@ -173,6 +173,7 @@ tools/* -> flow
             if folder == "kernel-app" { "aqueduct" } else { folder.rsplit('/').next().unwrap() };
         Package {
             name: name.to_owned(),
+            library: name.to_owned(),
             folder: folder.to_owned(),
             depends: depends.iter().map(|&name| name.to_owned()).collect(),
             roots: Vec::new(),
@@ -243,6 +244,8 @@ tools/* -> flow
 
     #[test]
     fn the_drawing_of_the_tree_is_exact() {
-        assert_eq!(check(&crate::packages::all().unwrap()).unwrap(), Vec::<String>::new());
+        let packages = crate::packages::all().unwrap();
+        assert_eq!(check(&packages).unwrap(), Vec::<String>::new());
+        assert_eq!(crate::imports::check(&packages).unwrap(), Vec::<String>::new());
     }
 }

@@ -3,6 +3,7 @@
 
 mod arrows;
 mod cycles;
+mod imports;
 mod packages;
 
 pub use packages::binaries;
@@ -30,6 +31,7 @@ const ALLOWED: &str = "tools/tidy/tidy.allow";
 pub fn check() -> Result<bool> {
     let packages = packages::all()?;
     let mut problems = arrows::check(&packages)?;
+    problems.extend(imports::check(&packages)?);
     problems.extend(unsafe_code(&packages)?);
     problems.extend(file_lengths()?);
     problems.extend(documents());

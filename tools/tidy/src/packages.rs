@@ -11,6 +11,8 @@ use tinyjson::JsonValue;
 /// A package of the workspace.
 pub(crate) struct Package {
     pub(crate) name: String,
+    /// What its library is called in source; empty without one.
+    pub(crate) library: String,
     /// Relative to the workspace's root.
     pub(crate) folder: String,
     /// The packages that it depends on, other than for its tests: ours and others'.
@@ -46,15 +48,17 @@ fn metadata(manifest: Option<&Path>) -> Result<JsonValue> {
 }
 
 fn package(json: &JsonValue) -> Package {
-    let is_root = |target: &&JsonValue| {
+    let is_kind = |target: &JsonValue, wanted: &[&str]| {
         list(target, "kind")
             .iter()
-            .any(|kind| matches!(kind, JsonValue::String(kind) if kind == "lib" || kind == "bin"))
+            .any(|kind| matches!(kind, JsonValue::String(kind) if wanted.contains(&kind.as_str())))
     };
+    let library = list(json, "targets").iter().find(|target| is_kind(target, &["lib"]));
     let manifest = string(json, "manifest_path");
     let folder = Path::new(&manifest).parent().unwrap_or(Path::new(""));
     Package {
         name: string(json, "name"),
+        library: library.map_or_else(String::new, |target| string(target, "name")),
         folder: folder.strip_prefix(paths::root()).unwrap_or(folder).display().to_string(),
         depends: list(json, "dependencies")
             .iter()
@@ -63,7 +67,7 @@ fn package(json: &JsonValue) -> Package {
             .collect(),
         roots: list(json, "targets")
             .iter()
-            .filter(is_root)
+            .filter(|target| is_kind(target, &["lib", "bin"]))
             .map(|target| string(target, "src_path"))
             .collect(),
     }
