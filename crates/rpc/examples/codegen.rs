@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 const OURS: &[(&str, &str)] = &[
     ("schema/rpc.capnp", "src"),
     ("tests/schema/sim.capnp", "tests/sim"),
-    ("../../tests/rpc-peer/demo.capnp", "../../tests/rpc-peer/src"),
+    ("../../tests/rpc-demo/demo.capnp", "../../tests/rpc-demo/src"),
     ("../../kernel-app/schema/appliance.capnp", "../../kernel-app/src"),
     ("../endpoints/schema/network.capnp", "../endpoints/src"),
 ];

@@ -6,7 +6,7 @@ use std::path::Path;
 const GENERATED: &[(&str, &str)] = &[
     ("schema/rpc.capnp", "src/rpc_capnp.rs"),
     ("tests/schema/sim.capnp", "tests/sim/sim_capnp.rs"),
-    ("../../tests/rpc-peer/demo.capnp", "../../tests/rpc-peer/src/demo_capnp.rs"),
+    ("../../tests/rpc-demo/demo.capnp", "../../tests/rpc-demo/src/demo_capnp.rs"),
     ("../../kernel-app/schema/appliance.capnp", "../../kernel-app/src/appliance_capnp.rs"),
     ("../endpoints/schema/network.capnp", "../endpoints/src/network_capnp.rs"),
 ];

@@ -4,7 +4,7 @@
 
 use crate::wire::{self, Wire};
 use aqueduct::appliance_capnp::{calculator, directory};
-use rpc_peer::demo_capnp::demo;
+use rpc_demo::demo_capnp::demo;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use std::alloc::System as SystemAllocator;
 use std::collections::VecDeque;

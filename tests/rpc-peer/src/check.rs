@@ -3,8 +3,8 @@
 use crate::wire::Wire;
 use capnp::ErrorKind;
 use capnp::capability::FromClientHook;
-use rpc_peer::demo::Demo;
-use rpc_peer::demo_capnp::demo;
+use rpc_demo::demo::Demo;
+use rpc_demo::demo_capnp::demo;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 

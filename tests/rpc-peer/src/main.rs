@@ -1,6 +1,6 @@
 //! A peer over kernel sockets, for interoperability tests and measurements.
 //!
-//! `rpc-peer serve ADDRESS` serves [`rpc_peer::demo::Demo`]; `rpc-peer check ADDRESS` calls every method of one and
+//! `rpc-peer serve ADDRESS` serves [`rpc_demo::demo::Demo`]; `rpc-peer check ADDRESS` calls every method of one and
 //! says what came (`check-failed-only` when it has one kind of error only); `rpc-peer bench ADDRESS`
 //! measures one, `rpc-peer bench-appliance ADDRESS` the appliance's calculator, and `rpc-peer memory ADDRESS`
 //! both ends in one process.

@@ -2,8 +2,8 @@
 
 use capnp::capability::FromClientHook;
 use rpc::{ConnId, Limits, System};
-use rpc_peer::demo::Demo;
-use rpc_peer::demo_capnp::demo;
+use rpc_demo::demo::Demo;
+use rpc_demo::demo_capnp::demo;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::pin::pin;

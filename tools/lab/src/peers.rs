@@ -87,7 +87,7 @@ pub fn source(path: &str) -> PathBuf {
 
 /// The schema of the demo that all RPC peers serve and call.
 pub fn demo_schema() -> PathBuf {
-    source("tests/rpc-peer/demo.capnp")
+    source("tests/rpc-demo/demo.capnp")
 }
 
 /// Our RPC engine on plain sockets.

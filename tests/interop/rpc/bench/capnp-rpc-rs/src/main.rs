@@ -6,7 +6,7 @@ extern crate alloc;
 
 #[allow(unused, clippy::all)]
 #[rustfmt::skip]
-#[path = "../../../../../../tests/rpc-peer/src/demo_capnp.rs"]
+#[path = "../../../../../../tests/rpc-demo/src/demo_capnp.rs"]
 mod demo_capnp;
 
 use capnp::Error;
