@@ -294,6 +294,11 @@ pub(crate) static KEYS: &[Key] = &[
 /// The keys of ports, as [`Config::ports`] has them.
 pub(crate) const PORTS: &[(&str, &str)] = &[("http", "port"), ("rpc", "port"), ("zmq", "port")];
 
+/// Every key that `appliance.toml` may have, as its section and its name, in the order of the file.
+pub fn keys() -> impl ExactSizeIterator<Item = (&'static str, &'static str)> {
+    KEYS.iter().map(|key| (key.section, key.name))
+}
+
 /// The key of that name, with its place in `KEYS`.
 pub(crate) fn find(section: &str, name: &str) -> Option<(usize, &'static Key)> {
     KEYS.iter().enumerate().find(|(_, key)| key.section == section && key.name == name)

@@ -36,6 +36,7 @@ mod toml;
 
 pub use bundle::{Bundle, File};
 pub use error::ConfigError;
+pub use keys::keys;
 pub use network::{Cidr, CongestionControl};
 pub use schema::{Config, Http, Log, Network, Rpc, Shutdown, Tasks, Tcp, Zmq};
 

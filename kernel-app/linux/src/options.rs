@@ -31,38 +31,27 @@ pub(crate) struct Options {
     pub(crate) tap: Option<String>,
     /// Words of the image's command line.
     words: Vec<String>,
-    http_port: Option<u16>,
-    rpc_port: Option<u16>,
-    zmq_port: Option<u16>,
-    log: Option<log::LevelFilter>,
+    /// The same, for options that a process has on any network.
+    overrides: Vec<String>,
 }
 
 impl Options {
     /// The bundle's configuration, overruled by the command line.
     pub(crate) fn configuration(&self, bundle: &Bundle<'_>) -> Result<Config, String> {
-        let config = Config::load(bundle, &self.words.join(" "));
-        let mut config = config.map_err(|error| error.to_string())?;
-        config.http.port = self.http_port.unwrap_or(config.http.port);
-        config.rpc.port = or_off(self.rpc_port, config.rpc.port);
-        config.zmq.port = or_off(self.zmq_port, config.zmq.port);
-        config.log.level = self.log.unwrap_or(config.log.level);
-        Ok(config)
+        let words = [&self.words[..], &self.overrides].concat();
+        Config::load(bundle, &words.join(" ")).map_err(|error| error.to_string())
     }
 
     /// Words that say something of a TAP, or a TAP's lack of an address to listen on.
     fn check(&self) -> Result<(), String> {
         match (&self.tap, self.words.first()) {
             (None, Some(word)) => Err(format!("{word} is for a TAP: say --tap NAME")),
-            (Some(_), _) if self.http_port.is_some() => {
+            (Some(_), _) if self.overrides.iter().any(|word| word.starts_with("http_port")) => {
                 Err("--http is for the kernel's sockets: say http_port=PORT with --tap".into())
             }
             _ => Ok(()),
         }
     }
-}
-
-fn or_off(asked: Option<u16>, before: Option<u16>) -> Option<u16> {
-    asked.map_or(before, |port| (port > 0).then_some(port))
 }
 
 /// The words after the process's name; `None` asks for help.
@@ -76,10 +65,7 @@ pub(crate) fn parse(
         address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         tap: None,
         words: Vec::new(),
-        http_port: None,
-        rpc_port: None,
-        zmq_port: None,
-        log: None,
+        overrides: Vec::new(),
     };
     let say = |error: lexopt::Error| format!("{error}; `aqueduct --help` lists the options");
     while let Some(argument) = arguments.next().map_err(say)? {
@@ -89,7 +75,7 @@ pub(crate) fn parse(
             Arg::Long("http") => {
                 let at: SocketAddr = arguments.value().and_then(|v| v.parse()).map_err(say)?;
                 options.address = at.ip();
-                options.http_port = Some(at.port());
+                options.overrides.push(format!("http_port={}", at.port()));
             }
             Arg::Long("tap") => {
                 options.tap = Some(arguments.value().and_then(|v| v.string()).map_err(say)?);
@@ -101,13 +87,17 @@ pub(crate) fn parse(
             }
             Arg::Value(word) => options.words.push(word.string().map_err(say)?),
             Arg::Long("rpc-port") => {
-                options.rpc_port = Some(arguments.value().and_then(|v| v.parse()).map_err(say)?);
+                let port: u16 = arguments.value().and_then(|v| v.parse()).map_err(say)?;
+                options.overrides.push(format!("rpc_port={port}"));
             }
             Arg::Long("zmq-port") => {
-                options.zmq_port = Some(arguments.value().and_then(|v| v.parse()).map_err(say)?);
+                let port: u16 = arguments.value().and_then(|v| v.parse()).map_err(say)?;
+                options.overrides.push(format!("zmq_port={port}"));
             }
             Arg::Long("log") => {
-                options.log = Some(arguments.value().and_then(|v| v.parse()).map_err(say)?);
+                let level: log::LevelFilter =
+                    arguments.value().and_then(|v| v.parse()).map_err(say)?;
+                options.overrides.push(format!("log={}", level.as_str().to_ascii_lowercase()));
             }
             other => return Err(say(other.unexpected())),
         }

@@ -1,0 +1,203 @@
+//! Every key of `appliance.toml` has an effect, and only its own.
+//!
+//! The table below has a row for each key of the schema: a value that is not the default, and what can
+//! be seen of it then. Keys of HTTP, of tasks and of the stop are seen from outside, on the appliance
+//! as it runs over flows in memory; the others in what the crates that read them are given, whose own
+//! tests show what that does. Rows are compared with each other, so that two keys which are mixed up
+//! are found as well.
+
+#[path = "keys/memory.rs"]
+mod memory;
+
+use aqueduct::settings::http::HttpSettings;
+use aqueduct::settings::network::{SocketSettings, stack_config};
+use aqueduct::settings::rpc::RpcSettings;
+use aqueduct::settings::zmq::ZmqSettings;
+use config::{Bundle, Config};
+use core::time::Duration;
+use memory::World;
+
+/// A key, and what is seen of it.
+struct Row {
+    section: &'static str,
+    name: &'static str,
+    /// Not the default, as the file has it.
+    value: &'static str,
+    /// What `seen` gives for that value.
+    expected: &'static str,
+    seen: fn(&Config) -> String,
+}
+
+macro_rules! row {
+    ($section:literal, $name:literal, $value:literal, $expected:literal, $seen:expr) => {
+        Row {
+            section: $section,
+            name: $name,
+            value: $value,
+            expected: $expected,
+            seen: |config| format!("{:?}", ($seen)(config)),
+        }
+    };
+}
+
+fn limits(config: &Config) -> net::Limits {
+    stack_config(config).limits
+}
+
+fn rpc(config: &Config) -> endpoints::rpc::Limits {
+    RpcSettings::new(&config.rpc).limits
+}
+
+fn zmq(config: &Config) -> endpoints::pipe::ServiceLimits {
+    ZmqSettings::new(&config.zmq).limits
+}
+
+#[rustfmt::skip]
+static ROWS: &[Row] = &[
+    row!("network", "dhcp", "false", "false", |c: &Config| stack_config(c).dhcp),
+    row!("network", "slaac", "false", "false", |c: &Config| stack_config(c).slaac),
+    row!("network", "addresses", "[\"10.9.0.2/24\"]", "[(10.9.0.2, 24)]", |c: &Config| stack_config(c).addresses),
+    row!("network", "gateways", "[\"10.9.0.1\"]", "[10.9.0.1]", |c: &Config| stack_config(c).gateways),
+    row!("network", "dns", "[\"9.9.9.9\"]", "[9.9.9.9]", |c: &Config| stack_config(c).name_servers),
+    row!("network", "mtu_bytes", "1400", "1400", |c: &Config| limits(c).mtu_bytes),
+    row!("network", "hostname", "\"alpha\"", "\"alpha\"", |c: &Config| stack_config(c).hostname),
+    row!("http", "port", "8080", "(false, true)", |c: &Config| {
+        let world = World::new(c);
+        (world.is_open(80), world.is_open(8080))
+    }),
+    row!("http", "hosts", "[\"a.example\"]", "\"421\"", |c: &Config| {
+        World::new(c).status("GET /page HTTP/1.1\r\nHost: b.example\r\n\r\n")
+    }),
+    row!("http", "site_root", "\"other\"", "\"other page\"", |c: &Config| World::new(c).content("/page")),
+    row!("http", "index", "\"start\"", "\"200\"", |c: &Config| World::new(c).get("/folder/")),
+    row!("http", "access_log", "true", "true", |c: &Config| World::new(c).logs_access()),
+    row!("http", "request_line_bytes_max", "64", "\"414\"", |c: &Config| {
+        World::new(c).get(&format!("/{}", "a".repeat(100)))
+    }),
+    row!("http", "header_bytes_max", "256", "\"431\"", |c: &Config| World::new(c).ask_with_fields(1, 300)),
+    row!("http", "headers_max", "4", "\"431\"", |c: &Config| World::new(c).ask_with_fields(5, 1)),
+    row!("http", "body_bytes_max", "10", "\"413\"", |c: &Config| World::new(c).post(11)),
+    row!("http", "head_timeout_seconds", "3", "3s", |c: &Config| World::new(c).cut_after("GET / HTTP/1.1\r\n")),
+    row!("http", "body_timeout_seconds", "4", "4s", |c: &Config| {
+        World::new(c).cut_after("POST /echo HTTP/1.1\r\nHost: a.example\r\nContent-Length: 9\r\n\r\n")
+    }),
+    row!("http", "write_timeout_seconds", "5", "5s", |c: &Config| World::new(c).dropped_after("/long")),
+    row!("http", "idle_timeout_seconds", "6", "6s", |c: &Config| {
+        World::new(c).cut_after("GET /page HTTP/1.1\r\nHost: a.example\r\n\r\n")
+    }),
+    row!("tcp", "connections_max", "7", "7", |c: &Config| limits(c).connections_max),
+    row!("tcp", "listen_backlog", "7", "7", |c: &Config| limits(c).listen_backlog),
+    row!("tcp", "half_open_max", "77", "77", |c: &Config| limits(c).half_open_max),
+    row!("tcp", "rx_ring_initial_bytes", "4096", "4096", |c: &Config| limits(c).rx_ring_initial_bytes),
+    row!("tcp", "rx_ring_max_bytes", "65536", "65536", |c: &Config| limits(c).rx_ring_max_bytes),
+    row!("tcp", "tx_ring_initial_bytes", "8192", "8192", |c: &Config| limits(c).tx_ring_initial_bytes),
+    row!("tcp", "tx_ring_max_bytes", "65536", "65536", |c: &Config| limits(c).tx_ring_max_bytes),
+    row!("tcp", "time_wait_seconds", "7", "7s", |c: &Config| limits(c).time_wait),
+    row!("tcp", "time_wait_max", "7", "7", |c: &Config| limits(c).time_wait_max),
+    row!("tcp", "user_timeout_seconds", "7", "7s", |c: &Config| limits(c).user_timeout),
+    row!("tcp", "keep_alive_seconds", "0", "None", |c: &Config| limits(c).keep_alive),
+    row!("tcp", "congestion_control", "\"off\"", "Off", |c: &Config| limits(c).congestion_control),
+    row!("rpc", "port", "7001", "(false, true)", |c: &Config| {
+        let world = World::new(c);
+        (world.is_open(7000), world.is_open(7001))
+    }),
+    row!("rpc", "message_words_max", "2048", "2048", |c: &Config| rpc(c).message_words_max),
+    row!("rpc", "segments_max", "7", "7", |c: &Config| rpc(c).segments_max),
+    row!("rpc", "traversal_words_max", "2048", "2048", |c: &Config| rpc(c).traversal_words_max),
+    row!("rpc", "nesting_max", "9", "9", |c: &Config| rpc(c).nesting_max),
+    row!("rpc", "message_caps_max", "7", "7", |c: &Config| rpc(c).message_caps_max),
+    row!("rpc", "path_fields_max", "7", "7", |c: &Config| rpc(c).path_fields_max),
+    row!("rpc", "parts_max", "7", "7", |c: &Config| rpc(c).parts_max),
+    row!("rpc", "questions_max", "7", "7", |c: &Config| rpc(c).questions_max),
+    row!("rpc", "answers_max", "7", "7", |c: &Config| rpc(c).answers_max),
+    row!("rpc", "exports_max", "7", "7", |c: &Config| rpc(c).exports_max),
+    row!("rpc", "imports_max", "7", "7", |c: &Config| rpc(c).imports_max),
+    row!("rpc", "embargoes_max", "7", "7", |c: &Config| rpc(c).embargoes_max),
+    row!("rpc", "call_bytes_max", "70_000", "70000", |c: &Config| rpc(c).call_bytes_max),
+    row!("rpc", "unsent_bytes_high", "5000", "5000", |c: &Config| rpc(c).unsent_bytes_high),
+    row!("rpc", "unsent_bytes_max", "2_000_000", "2000000", |c: &Config| rpc(c).unsent_bytes_max),
+    row!("rpc", "reason_bytes_max", "77", "77", |c: &Config| rpc(c).reason_bytes_max),
+    row!("rpc", "stall_timeout_seconds", "7", "7s", |c: &Config| rpc(c).stall_timeout),
+    row!("zmq", "port", "5556", "(false, true)", |c: &Config| {
+        let world = World::new(c);
+        (world.is_open(5555), world.is_open(5556))
+    }),
+    row!("zmq", "message_bytes_max", "2000", "2000", |c: &Config| zmq(c).message_bytes_max),
+    row!("zmq", "unfinished_bytes_max", "20_000_000", "20000000", |c: &Config| zmq(c).unfinished_bytes_max),
+    row!("zmq", "parts_max", "7", "7", |c: &Config| zmq(c).parts_max),
+    row!("zmq", "command_bytes_max", "700", "700", |c: &Config| zmq(c).command_bytes_max),
+    row!("zmq", "nesting_max", "7", "7", |c: &Config| zmq(c).nesting_max),
+    row!("zmq", "expansion_ratio_max", "7", "7", |c: &Config| zmq(c).expansion_ratio_max),
+    row!("zmq", "expansion_free_bytes", "7", "7", |c: &Config| zmq(c).expansion_free_bytes),
+    row!("zmq", "peers_max", "7", "7", |c: &Config| zmq(c).peers_max),
+    row!("zmq", "requests_max", "7", "7", |c: &Config| zmq(c).requests_max),
+    row!("zmq", "send_messages_max", "7", "7", |c: &Config| zmq(c).send_messages_max),
+    row!("zmq", "send_bytes_max", "7000", "7000", |c: &Config| zmq(c).send_bytes_max),
+    row!("zmq", "receive_messages_max", "7", "7", |c: &Config| zmq(c).receive_messages_max),
+    row!("zmq", "receive_bytes_max", "7000", "7000", |c: &Config| zmq(c).receive_bytes_max),
+    row!("zmq", "handshake_timeout_seconds", "7", "7s", |c: &Config| zmq(c).handshake_timeout),
+    row!("tasks", "tasks_max", "64", "false", |c: &Config| World::new(c).serves_at_once(100)),
+    // Platforms set it; what that does, the process's own tests show.
+    row!("log", "level", "\"warn\"", "Warn", |c: &Config| c.log.level),
+    row!("shutdown", "drain_seconds", "7", "7s", |c: &Config| World::new(c).gives_up_after()),
+];
+
+fn load(text: &str) -> Config {
+    Config::parse("appliance.toml", text).unwrap()
+}
+
+#[test]
+fn every_key_of_the_schema_has_a_row() {
+    let rows: Vec<_> = ROWS.iter().map(|row| (row.section, row.name)).collect();
+    assert_eq!(rows, config::keys().collect::<Vec<_>>());
+}
+
+#[test]
+fn every_key_has_its_effect_and_no_other() {
+    let plain = load("");
+    let before: Vec<String> = ROWS.iter().map(|row| (row.seen)(&plain)).collect();
+    for (at, row) in ROWS.iter().enumerate() {
+        let key = format!("[{}] {}", row.section, row.name);
+        let changed = load(&format!("[{}]\n{} = {}\n", row.section, row.name, row.value));
+        for (other, seen) in ROWS.iter().enumerate() {
+            let after = (seen.seen)(&changed);
+            if at == other {
+                assert_eq!(after, row.expected, "{key}");
+                assert_ne!(after, before[at], "{key}: the value is the default");
+            } else {
+                assert_eq!(after, before[other], "{key} changes [{}] {}", seen.section, seen.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_a_kernels_sockets_keep_of_tcp_is_what_was_said() {
+    let config = load(
+        "[tcp]\nconnections_max = 7\nlisten_backlog = 8\nuser_timeout_seconds = 9\nkeep_alive_seconds = 10\n",
+    );
+    let expected = SocketSettings {
+        connections_max: 7,
+        listen_backlog: 8,
+        user_timeout: Duration::from_secs(9),
+        keep_alive: Some(Duration::from_secs(10)),
+    };
+    assert_eq!(SocketSettings::new(&config.tcp), expected);
+    let never = load("[tcp]\nkeep_alive_seconds = 0\n");
+    assert_eq!(SocketSettings::new(&never.tcp).keep_alive, None);
+}
+
+/// A crate has the defaults of the file, whoever uses it without one.
+#[test]
+fn defaults_are_the_same_in_the_file_and_in_the_crates() {
+    fn same(crate_default: impl core::fmt::Debug, of_file: impl core::fmt::Debug) {
+        assert_eq!(format!("{crate_default:#?}"), format!("{of_file:#?}"));
+    }
+    let file = load(config::DEFAULT_TOML);
+    same(net::Config::default(), stack_config(&file));
+    same(endpoints::http::Limits::default(), HttpSettings::new(&file.http).limits);
+    same(endpoints::rpc::Limits::default(), rpc(&file));
+    same(endpoints::pipe::ServiceLimits::default(), zmq(&file));
+    let bundle = Bundle::default();
+    same(Config::default(), Config::load(&bundle, "").unwrap());
+}
