@@ -35,8 +35,8 @@ fn image() -> Image {
         static exception_stack_end: u8;
         static double_fault_stack_end: u8;
         static gdt: u8;
-        static exception_entries: [u64; 32];
-        static interrupt_entries: [u64; 56];
+        safe static exception_entries: [u64; 32];
+        safe static interrupt_entries: [u64; 56];
         fn interrupt_unclaimed();
         fn interrupt_ignored();
         fn xen_upcall_direct();
@@ -57,10 +57,8 @@ fn image() -> Image {
         ],
         segments: at(&raw const gdt),
         handlers: Handlers {
-            // SAFETY: a constant of the assembly.
-            exceptions: unsafe { &exception_entries },
-            // SAFETY: as above.
-            lines: unsafe { &interrupt_entries },
+            exceptions: &exception_entries,
+            lines: &interrupt_entries,
             unclaimed: address(interrupt_unclaimed),
             ignored: address(interrupt_ignored),
             xen_direct: address(xen_upcall_direct),

@@ -15,24 +15,17 @@ use crate::{clock, console, hypervisor, start_info, symbols};
 /// still as the hypervisor left it.
 pub unsafe fn bring_up(start_info_address: u64, image: Image) {
     instructions::enable_vectors();
-    // SAFETY: the caller vouches for the image, and there is one CPU.
-    let image = unsafe { image::install(image) };
-    // SAFETY: the image's first stacks are this CPU's.
-    unsafe { Cpu::current().task_state.start(image) }
-    // SAFETY: the image's handlers are for this.
-    unsafe { idt::start(&image.handlers) }
-    let found = xen::find().or_else(kvm::find);
-    // SAFETY: there is one CPU.
-    unsafe { hypervisor::choose(found.unwrap_or(&native::NATIVE)) }
+    let image = image::install(image).expect("an image");
+    Cpu::current().task_state.start(image);
+    idt::start(&image.handlers);
+    hypervisor::choose(xen::find().or_else(kvm::find).unwrap_or(&native::NATIVE));
     console::start();
     let hypervisor = hypervisor::current();
     hypervisor.begin_clock();
     // SAFETY: the caller vouches for the address.
     unsafe { start_info::install(start_info_address) }
-    // SAFETY: called once, and the caller vouches for the image.
-    unsafe { start_memory(image) }
-    // SAFETY: as above.
-    unsafe { idt::set_interrupts(&image.handlers) }
+    start_memory(image);
+    idt::set_interrupts(&image.handlers);
     acpi::start(start_info::root_pointer());
     hypervisor.start_interrupts(&image.handlers);
     clock::start();
@@ -40,11 +33,9 @@ pub unsafe fn bring_up(start_info_address: u64, image: Image) {
     hypervisor.start_power();
 }
 
-/// Gives the heap all RAM, and each part of the image the access that it needs.
-///
-/// # Safety
-/// The image is true. Called once, when all below 4 GiB is mapped where it is.
-unsafe fn start_memory(image: &Image) {
+/// Gives the heap all RAM, and each part of the image the access that it needs. Called once, when all below
+/// 4 GiB is mapped where it is.
+fn start_memory(image: &Image) {
     const HIGH: u64 = 1 << 32;
     /// Page 0 stays unmapped and unused.
     const LOWEST: u64 = 0x1000;
@@ -55,8 +46,7 @@ unsafe fn start_memory(image: &Image) {
         unsafe { image.heap.claim(region.start.max(LOWEST), region.end().min(HIGH), in_use) }
     }
     image.heap.refill_reserve();
-    // SAFETY: the caller vouches for the image, and the heap has memory for tables.
-    unsafe { page_tables::start(image, image_end) }
+    page_tables::start(image, image_end);
     for region in start_info::ram() {
         // SAFETY: mapped now, and nothing else is in use.
         unsafe { image.heap.claim(region.start.max(HIGH), region.end(), in_use) }

@@ -13,7 +13,7 @@ use crate::set_once::SetOnce;
 use core::time::Duration;
 
 /// What a hypervisor gives. Times are in nanoseconds since the start of its clock.
-pub(crate) trait Hypervisor: Sync {
+pub(crate) trait Hypervisor: Send + Sync {
     /// Begins to learn the clock's rate, which takes less waiting the more is done until
     /// [`Hypervisor::start_clock`].
     fn begin_clock(&self);
@@ -77,12 +77,8 @@ pub(crate) fn current() -> &'static dyn Hypervisor {
 }
 
 /// Chooses the one that is there.
-///
-/// # Safety
-/// The machine has one CPU yet.
-pub(crate) unsafe fn choose(found: &'static dyn Hypervisor) {
-    // SAFETY: the caller's duty.
-    unsafe { CURRENT.set(found) };
+pub(crate) fn choose(found: &'static dyn Hypervisor) {
+    CURRENT.set(found);
 }
 
 /// A process on a host, where tests run: time stands still, and text goes nowhere.

@@ -4,7 +4,8 @@ use crate::memory::{Heap, PAGE_BYTES};
 use crate::set_once::SetOnce;
 use core::ops::Range;
 
-/// An image, by addresses.
+/// An image, by addresses. All of them are right: who calls `boot::bring_up` vouches for
+/// that, and an image reaches this crate in no other way.
 pub struct Image {
     /// The code that runs first, at the image's beginning.
     pub boot: Range<u64>,
@@ -45,12 +46,9 @@ pub struct Handlers {
 static IMAGE: SetOnce<Image> = SetOnce::new();
 
 /// Keeps what the image's start says.
-///
-/// # Safety
-/// All of it is true, and the machine has one CPU yet.
-pub(crate) unsafe fn install(image: Image) -> &'static Image {
-    // SAFETY: the caller's duty.
-    unsafe { IMAGE.set(image) }
+pub(crate) fn install(image: Image) -> Option<&'static Image> {
+    IMAGE.set(image);
+    running()
 }
 
 /// The image that runs; `None` on a host.

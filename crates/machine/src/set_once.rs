@@ -1,28 +1,51 @@
 //! Values that the start of the machine leaves behind.
 
 use core::cell::OnceCell;
+use core::sync::atomic::{AtomicBool, Ordering};
 
-/// A value that is set once, before anybody reads it.
-pub(crate) struct SetOnce<T>(OnceCell<T>);
+/// A value that is set once and then only read.
+pub(crate) struct SetOnce<T> {
+    value: OnceCell<T>,
+    is_claimed: AtomicBool,
+    is_set: AtomicBool,
+}
 
-// SAFETY: who calls `set` has the machine to itself; afterwards the value is only read.
-unsafe impl<T: Sync> Sync for SetOnce<T> {}
+// SAFETY: only who claimed the cell writes it, once, and it is read only after that.
+unsafe impl<T: Sync + Send> Sync for SetOnce<T> {}
 
 impl<T> SetOnce<T> {
     pub(crate) const fn new() -> Self {
-        Self(OnceCell::new())
+        Self {
+            value: OnceCell::new(),
+            is_claimed: AtomicBool::new(false),
+            is_set: AtomicBool::new(false),
+        }
     }
 
     /// Sets it, unless that was done before.
-    ///
-    /// # Safety
-    /// Nothing else runs that could read it: the machine has one CPU yet.
-    pub(crate) unsafe fn set(&self, value: T) -> &T {
-        self.0.get_or_init(|| value)
+    pub(crate) fn set(&self, value: T) {
+        if !self.is_claimed.swap(true, Ordering::Relaxed) {
+            let _ = self.value.set(value);
+            self.is_set.store(true, Ordering::Release);
+        }
     }
 
-    /// `None` before it is set, and always on a host.
+    /// `None` before it is set, and so always on a host.
     pub(crate) fn get(&self) -> Option<&T> {
-        self.0.get()
+        if self.is_set.load(Ordering::Acquire) { self.value.get() } else { None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_value_stays() {
+        let cell = SetOnce::new();
+        assert_eq!(cell.get(), None);
+        cell.set(1);
+        cell.set(2);
+        assert_eq!(cell.get(), Some(&1));
     }
 }

@@ -52,12 +52,10 @@ pub(crate) fn module_pages() -> (u64, u64) {
 ///
 /// # Safety
 /// `address` is what the hypervisor passed at entry, all of it still intact and the first 4 GiB
-/// identity-mapped. The machine has one CPU yet.
+/// identity-mapped.
 pub(crate) unsafe fn install(address: u64) {
     // SAFETY: the caller vouches for the address.
-    let info = unsafe { StartInfo::copy_from(address) };
-    // SAFETY: the caller vouches for the one CPU.
-    unsafe { INFO.set(info) };
+    INFO.set(unsafe { StartInfo::copy_from(address) });
 }
 
 struct StartInfo {

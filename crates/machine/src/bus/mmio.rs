@@ -46,8 +46,8 @@ impl Mmio {
     /// A part of the same registers, for whoever needs no others; panics beyond their end.
     pub(crate) fn window(&self, offset: usize, bytes: usize) -> Self {
         assert!(offset <= self.bytes && bytes <= self.bytes - offset, "registers {offset:#x}");
-        // SAFETY: in bounds by the assertion.
-        Self { start: unsafe { self.start.add(offset) }, bytes }
+        let start = NonNull::new(self.start.as_ptr().wrapping_add(offset));
+        Self { start: start.expect("no device is at address 0"), bytes }
     }
 
     access!(read8, write8, u8, "a byte");

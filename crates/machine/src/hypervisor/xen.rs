@@ -17,7 +17,7 @@ pub(crate) mod vcpu;
 pub use hypercall::{DomainId, Errno};
 
 use super::{Hypervisor, Shutdown, Transmitter};
-use crate::arch::{instructions, io_apic};
+use crate::arch::io_apic;
 use crate::cpu::Cpu;
 use crate::image::Handlers;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -38,9 +38,7 @@ pub fn is_below() -> bool {
 
 /// Finds Xen, and if it is there, learns to call it and shares the page of clock and events.
 pub(crate) fn find() -> Option<&'static dyn Hypervisor> {
-    let base = instructions::hypervisor_leaf(b"XenVMMXenVMM")?;
-    // SAFETY: its leaf is there.
-    unsafe { hypercall::start() }
+    let base = hypercall::find()?;
     shared_info::start();
     event::start_upcalls(base);
     Some(&XEN)

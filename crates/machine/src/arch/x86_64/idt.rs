@@ -29,24 +29,18 @@ pub(crate) fn line_vector(line: u8) -> u8 {
 }
 
 /// Points the vectors of exceptions at their handlers, which run on stacks of their own, and loads the
-/// table.
-///
-/// # Safety
-/// The handlers are such, and the machine has one CPU yet.
-pub(crate) unsafe fn start(handlers: &Handlers) {
+/// table. Called once.
+pub(crate) fn start(handlers: &Handlers) {
     for (vector, &handler) in handlers.exceptions.iter().enumerate() {
         let stack = if vector == DOUBLE_FAULT { 2 } else { 1 };
-        // SAFETY: these handlers never return.
+        // SAFETY: the image's handler, which never returns.
         unsafe { set_gate(vector as u8, handler, stack) }
     }
     load();
 }
 
 /// Points the vectors of interrupts at their handlers.
-///
-/// # Safety
-/// As for [`start`].
-pub(crate) unsafe fn set_interrupts(handlers: &Handlers) {
+pub(crate) fn set_interrupts(handlers: &Handlers) {
     for vector in FIRST_VECTOR..SPURIOUS_VECTOR {
         // SAFETY: that handler only acknowledges.
         unsafe { set_gate(vector, handlers.unclaimed, 0) }
@@ -54,7 +48,7 @@ pub(crate) unsafe fn set_interrupts(handlers: &Handlers) {
     // SAFETY: that handler only returns: the APIC wants no acknowledgement of this one.
     unsafe { set_gate(SPURIOUS_VECTOR, handlers.ignored, 0) }
     for (vector, &handler) in (FIRST_VECTOR..).zip(handlers.lines) {
-        // SAFETY: the caller vouches for them.
+        // SAFETY: the image's handler of that line.
         unsafe { set_gate(vector, handler, 0) }
     }
 }

@@ -60,11 +60,8 @@ pub(crate) unsafe fn map_device(physical: u64, bytes: usize) -> NonNull<u8> {
     NonNull::new(physical as *mut u8).expect("no device is at address 0")
 }
 
-/// Replaces the boot code's map.
-///
-/// # Safety
-/// The image, which ends at `image_end`, is as it says. Called once.
-pub(crate) unsafe fn start(image: &Image, image_end: u64) {
+/// Replaces the boot code's map. Called once.
+pub(crate) fn start(image: &Image, image_end: u64) {
     let root = new_table().expect("memory for page tables");
     ROOT.store(root, Ordering::Relaxed);
     map_where_it_is(image, image_end).expect("memory for page tables");

@@ -20,11 +20,9 @@ impl TaskState {
         Self(UnsafeCell::new([0; 26]))
     }
 
-    /// Has this CPU's exceptions run on the image's stacks for them.
-    ///
-    /// # Safety
-    /// The stacks and the segment descriptor table are this CPU's alone. Called once.
-    pub(crate) unsafe fn start(&'static self, image: &Image) {
+    /// Has this CPU's exceptions run on the image's stacks for them. Called once, on the first CPU: they are
+    /// its own.
+    pub(crate) fn start(&'static self, image: &Image) {
         for (index, stack) in image.stacks[1..].iter().enumerate() {
             let word = self.0.get().cast::<u32>().wrapping_add(FIRST_STACK + 2 * index);
             // SAFETY: inside the segment, written before it is loaded.

@@ -3,6 +3,7 @@
 //! By the instruction itself rather than through a hypercall page: which of the two it is depends
 //! on the CPU's maker alone, and Xen takes it from ring 0 at any time.
 
+use crate::arch::instructions;
 use core::arch::asm;
 use core::ffi::c_void;
 use core::fmt;
@@ -65,15 +66,14 @@ pub(crate) fn is_possible() -> bool {
     INSTRUCTION.load(Ordering::Relaxed) != NONE
 }
 
-/// Learns which instruction calls.
-///
-/// # Safety
-/// Xen is there.
-pub(crate) unsafe fn start() {
-    let leaf = crate::arch::instructions::cpuid(0, 0);
+/// Finds Xen, and learns which instruction calls it; the base of its CPUID leaves.
+pub(super) fn find() -> Option<u32> {
+    let base = instructions::hypervisor_leaf(b"XenVMMXenVMM")?;
+    let leaf = instructions::cpuid(0, 0);
     let maker = [leaf.ebx, leaf.edx, leaf.ecx].map(u32::to_le_bytes);
     let is_amd = [&b"AuthenticAMD"[..], b"HygonGenuine"].contains(&maker.as_flattened());
     INSTRUCTION.store(if is_amd { AMD } else { INTEL }, Ordering::Relaxed);
+    Some(base)
 }
 
 /// Puts a page of Xen's in the place of a page of the guest's, whose memory goes back to Xen.
