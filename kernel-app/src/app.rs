@@ -3,7 +3,7 @@
 use crate::context::Context;
 use crate::handlers::site::Site;
 use crate::service::{Line, Services, StartError, Table};
-use crate::{Platform, registry, services};
+use crate::{Platform, registry};
 use alloc::string::String;
 use alloc::vec::Vec;
 use config::{Config, Shutdown, Tasks};
@@ -21,12 +21,12 @@ impl Table for Appliance {
         Vec::from([
             #[cfg(feature = "http")]
             Line::new("http", |context| {
-                services::http::open(context, routes(Routes::new(), context))
+                crate::services::http::open(context, routes(Routes::new(), context))
             }),
             #[cfg(feature = "rpc")]
-            Line::new("rpc", services::rpc::open),
+            Line::new("rpc", crate::services::rpc::open),
             #[cfg(feature = "zmq")]
-            Line::new("zmq", services::zmq::open),
+            Line::new("zmq", crate::services::zmq::open),
         ])
     }
 }

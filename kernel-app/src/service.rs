@@ -53,8 +53,10 @@ pub trait Table {
 /// A line of the table: a service by name, and how it is opened.
 pub struct Line<P: Platform> {
     pub(crate) name: &'static str,
-    pub(crate) open: Box<dyn FnOnce(&Context<P>) -> Opened>,
+    pub(crate) open: Open<P>,
 }
+
+type Open<P> = Box<dyn FnOnce(&Context<P>) -> Opened>;
 
 /// A service that listens now; `None` if the configuration has it off.
 pub type Opened = Result<Option<Rc<dyn Service>>, StartError>;
