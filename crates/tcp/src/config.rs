@@ -48,6 +48,8 @@ pub struct Config {
     pub pacing: bool,
     /// Holds back what is less than a segment while something is in flight (RFC 9293 section 3.7.4).
     pub nagle: bool,
+    /// Deals with expected segments by the short way. Off only to compare it with the long one.
+    pub header_prediction: bool,
     /// Offers and accepts timestamps (RFC 7323 section 3).
     pub timestamps: bool,
     /// Offers and accepts selective acknowledgements (RFC 2018).
@@ -102,6 +104,7 @@ impl Default for Config {
             initial_window_segments: 10,
             pacing: true,
             nagle: false,
+            header_prediction: true,
             timestamps: true,
             sack: true,
             window_scaling: true,

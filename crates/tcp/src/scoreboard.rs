@@ -123,6 +123,22 @@ impl Delivery {
 }
 
 impl Record {
+    /// What it tells that this has arrived, in order.
+    #[inline]
+    pub(crate) fn arrived(&self, round_trip: Duration) -> Delivery {
+        let (sent_at, end) = (self.sent_at, self.end());
+        let stamp = self.stamp();
+        Delivery {
+            acknowledged: self.len,
+            delivered: self.len,
+            rtt: Some((round_trip, round_trip)),
+            latest: Some(Latest { sent_at, end, is_retransmission: false, stamp }),
+            original_sent_at: Some(sent_at),
+            is_reordered: false,
+            lost: 0,
+        }
+    }
+
     fn stamp(&self) -> Stamp {
         let Self { delivered, delivered_at, first_sent_at, is_app_limited, .. } = *self;
         Stamp { delivered, delivered_at, first_sent_at, is_app_limited }
@@ -252,16 +268,17 @@ impl Scoreboard {
         self.lost_from = self.lost_from.or_later(to);
     }
 
-    /// The peer has everything, which was sent at once and only once: when, if that is so.
+    /// The peer has exactly what was sent first, and that only once: what that was. `None` when it is otherwise.
     #[inline]
-    pub(crate) fn acknowledge_only(&mut self, to: SeqNumber) -> Option<Instant> {
-        let Queue::Few(slot) = &mut self.records else { return None };
-        let record = slot.take_if(|record| {
-            record.end() == to && record.retransmissions == 0 && record.status == Status::InFlight
-        })?;
-        self.in_flight = 0;
-        (self.forward, self.lost_from) = (to, to);
-        Some(record.sent_at)
+    pub(crate) fn acknowledge_first(&mut self, to: SeqNumber) -> Option<Record> {
+        let record = *self.records.front()?;
+        if record.end() != to || record.retransmissions > 0 || record.status != Status::InFlight {
+            return None;
+        }
+        self.records.pop_front();
+        self.in_flight -= record.len;
+        (self.forward, self.lost_from) = (self.forward.or_later(to), to);
+        Some(record)
     }
 
     /// The peer has what is in `block` (RFC 2018 section 3). True when that was new.

@@ -2,9 +2,21 @@
 
 mod support;
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use support::{Host, Net, Path, Random};
 use tcp::options::{SackBlocks, Timestamps};
-use tcp::{Config, Connection, Duration, Flags, Instant, Payload, Segment, SeqNumber, State};
+use tcp::{
+    Algorithm, Config, Connection, Duration, Flags, Instant, Payload, Segment, SeqNumber, State,
+};
+
+/// So many, or those that `SEEDS=FROM-TO` says, for a long run.
+fn seeds(count: u64) -> std::ops::Range<u64> {
+    let text = std::env::var("SEEDS").unwrap_or_default();
+    let range =
+        text.split_once('-').and_then(|(from, to)| Some(from.parse().ok()?..to.parse().ok()?));
+    range.unwrap_or(0..count)
+}
 
 /// All that is to be seen of a connection but its counters and what it is about to answer.
 fn picture(connection: &Connection) -> String {
@@ -171,7 +183,7 @@ fn attack(host: &mut Host, now: Instant, random: &mut Random) -> Segment {
 #[test]
 fn near_misses_do_no_harm() {
     let mut states = std::collections::BTreeSet::new();
-    for seed in 0..300 {
+    for seed in seeds(300) {
         let (mut net, mut random) = midway(seed);
         let index = random.below(2) as usize;
         for _ in 0..200 {
@@ -234,4 +246,58 @@ fn a_small_budget_is_kept_and_everything_arrives() {
             "seed {seed}"
         );
     }
+}
+
+/// What left, with its time.
+type Trace = Rc<RefCell<Vec<(usize, Instant, Segment, usize)>>>;
+
+fn traced(seed: u64, header_prediction: bool) -> (Trace, u64) {
+    let mut random = Random(seed);
+    let algorithms = [Algorithm::Cubic, Algorithm::Reno, Algorithm::Bbr];
+    let config = Config {
+        header_prediction,
+        timestamps: random.below(2) == 0,
+        sack: random.below(4) > 0,
+        ecn: random.below(2) == 0,
+        congestion_control: algorithms[random.below(3) as usize],
+        ..Config::default()
+    };
+    let path = Path {
+        delay: Duration::from_millis(random.below(30)),
+        loss: [0, 10_000][random.below(2) as usize],
+        reordering: [0, 10_000][random.below(2) as usize],
+        reordering_by: Duration::from_millis(5),
+        marking: [0, 10_000][random.below(2) as usize],
+        rate: 3_000_000,
+        ..Path::CLEAN
+    };
+    let mut net = Net::new(seed, [config.clone(), config], &[path.clone(), path]);
+    net.hosts[0].to_send = random.below(200_000);
+    net.hosts[1].to_send = random.below(400_000);
+    let trace = Trace::default();
+    let sink = trace.clone();
+    net.tap = Some(Box::new(move |from, at, packet| {
+        sink.borrow_mut().push((from, at, packet.segment, packet.data.len()));
+        true
+    }));
+    assert!(net.run(Duration::from_secs(300)), "seed {seed}");
+    (trace, net.hosts.iter().map(|host| host.shared.counters.segments_predicted).sum())
+}
+
+/// Header prediction and RFC 9293's order of questions send the same segments at the same times.
+#[test]
+fn the_short_way_and_the_long_way_come_to_the_same() {
+    let mut predicted = 0;
+    for seed in 0..100 {
+        let (short, count) = traced(seed, true);
+        let (long, none) = traced(seed, false);
+        assert_eq!(none, 0);
+        predicted += count;
+        let (short, long) = (short.borrow(), long.borrow());
+        for (index, (short, long)) in short.iter().zip(long.iter()).enumerate() {
+            assert_eq!(short, long, "seed {seed}, segment {index}");
+        }
+        assert_eq!(short.len(), long.len(), "seed {seed}");
+    }
+    assert!(predicted > 5_000, "{predicted}");
 }

@@ -92,54 +92,49 @@ impl Connection {
         segment: &Segment,
     ) {
         let (unacknowledged, flight) = (self.send.unacknowledged, self.scoreboard.in_flight());
+        let delivery = match self.scoreboard.acknowledge_first(segment.ack) {
+            Some(record) => {
+                let round_trip = now.since(record.sent_at);
+                self.rtt.sample(now, round_trip, round_trip);
+                self.recovery.rack.arrived(record.sent_at, segment.ack, round_trip);
+                record.arrived(round_trip)
+            }
+            None => self.take_several(now, segment),
+        };
+        self.send_buffer.acknowledge(segment.ack, &mut shared.memory);
+        self.send.unacknowledged = segment.ack;
+        self.progress_at = now;
+        self.rtt.end_backoff();
         let is_limited = self.is_window_limited(unacknowledged, flight);
-        if !is_limited
-            && !self.congestion.measures_deliveries()
-            && let Some(sent_at) = self.scoreboard.acknowledge_only(segment.ack)
-        {
-            return self.take_answered(shared, now, segment, sent_at);
+        if is_limited || self.congestion.measures_deliveries() {
+            self.congestion.on_acknowledgement(&Acknowledgement {
+                now,
+                delivery: &delivery,
+                rtt: &self.rtt,
+                unacknowledged: self.send.unacknowledged,
+                next: self.send.next,
+                flight_before: flight,
+                in_flight: self.scoreboard.in_flight(),
+                is_limited,
+                is_recovering: false,
+            });
         }
+        self.arm_retransmission(shared, now);
+        self.after_acknowledged(shared);
+    }
+
+    /// Of what was sent, not just the first.
+    #[inline(never)]
+    fn take_several(&mut self, now: Instant, segment: &Segment) -> Delivery {
         let mut delivery = Delivery::NONE;
-        self.take_acknowledged(shared, now, segment.ack, &mut delivery);
+        self.scoreboard.acknowledge(segment.ack, now, &mut delivery);
         if let Some((longest, shortest)) = delivery.rtt {
             self.rtt.sample(now, longest, shortest);
         }
         if let Some(latest) = &delivery.latest {
             self.recovery.rack.update(latest, &self.rtt, false, now);
         }
-        self.congestion.on_acknowledgement(&Acknowledgement {
-            now,
-            delivery: &delivery,
-            rtt: &self.rtt,
-            unacknowledged: self.send.unacknowledged,
-            next: self.send.next,
-            flight_before: flight,
-            in_flight: self.scoreboard.in_flight(),
-            is_limited,
-            is_recovering: false,
-        });
-        self.arm_retransmission(shared, now);
-        self.after_acknowledged(shared);
-    }
-
-    /// All that was in flight has arrived, and the window was not what limited it.
-    #[inline]
-    fn take_answered(
-        &mut self,
-        shared: &mut Shared,
-        now: Instant,
-        segment: &Segment,
-        sent_at: Instant,
-    ) {
-        self.send_buffer.acknowledge(segment.ack, &mut shared.memory);
-        self.send.unacknowledged = segment.ack;
-        self.progress_at = now;
-        self.rtt.end_backoff();
-        let sample = now.since(sent_at);
-        self.rtt.sample(now, sample, sample);
-        self.recovery.rack.arrived(sent_at, segment.ack, sample);
-        self.timers.stop_retransmission();
-        self.after_acknowledged(shared);
+        delivery
     }
 
     /// Memory was short.

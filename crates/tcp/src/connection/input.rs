@@ -19,7 +19,7 @@ impl Connection {
         payload: Payload<'_>,
     ) {
         shared.counters.segments_received += 1;
-        if self.is_expected(segment, payload.len()) {
+        if shared.config.header_prediction && self.is_expected(segment, payload.len()) {
             self.take_expected(shared, now, segment, payload);
         } else {
             self.handle_unexpected(shared, now, segment, payload);

@@ -58,10 +58,14 @@ impl ReceiveWindow {
             (self.from, self.since) = (at, now);
             return;
         }
-        if self.round_trip == 0 || now.since(self.since).micros() < u64::from(self.round_trip) {
+        let (taken, elapsed) = (at.distance_from(self.from), now.since(self.since));
+        if self.round_trip == 0 && taken >= self.limit {
+            // Nothing else tells: a window takes a round trip at least.
+            self.sample(elapsed);
+        }
+        if self.round_trip == 0 || elapsed.micros() < u64::from(self.round_trip) {
             return;
         }
-        let taken = at.distance_from(self.from);
         if taken > self.taken {
             let wanted = 2 * u64::from(taken) + 16 * u64::from(segment);
             let growth = u64::from(taken - self.taken) * wanted / u64::from(self.taken.max(1));
@@ -180,6 +184,18 @@ mod tests {
             flight *= 2;
         }
         assert!(window.limit() <= 6 << 20);
+    }
+
+    #[test]
+    fn a_window_that_was_filled_tells_of_the_round_trip_where_nothing_else_does() {
+        let mut window = ReceiveWindow::new(10_000);
+        let mut now = Instant::START;
+        for round in 0..5 {
+            window.measure(now, SeqNumber(round * 5_000), 1_460, 6 << 20, false);
+            now = now + Duration::from_millis(25);
+        }
+        assert_eq!(window.round_trip, 50_000);
+        assert!(window.limit() > 20_000, "{}", window.limit());
     }
 
     #[test]
