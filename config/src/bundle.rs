@@ -1,4 +1,4 @@
-//! The boot bundle: an archive with an index by path.
+//! Boot bundle: an archive with an index by path.
 
 use crate::cpio::{CpioError, Fault, Member, Reader};
 use alloc::vec::Vec;

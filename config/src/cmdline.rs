@@ -1,4 +1,4 @@
-//! The words of the kernel command line that override `appliance.toml`.
+//! Kernel command line: words that override `appliance.toml`.
 //!
 //! | word | sets |
 //! |---|---|

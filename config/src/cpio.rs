@@ -1,4 +1,4 @@
-//! The newc cpio format: what boot loaders hand over as one module, read in place.
+//! Archive format (newc cpio): what boot loaders hand over as one module, read in place.
 //!
 //! An archive is a row of members: a header of 110 ASCII bytes (`070701`, then 13 numbers of 8 hexadecimal digits), the
 //! name with a final NUL, the bytes; name and bytes padded so that the next part begins at a multiple of 4. The member

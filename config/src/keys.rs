@@ -1,4 +1,4 @@
-//! THE table of `appliance.toml`: every key, what it may hold and where it goes. The file's reader, the
+//! Keys: the table of `appliance.toml`, that is every key, what it may hold and where it goes. The file's reader, the
 //! command line and every error message work from this one table.
 
 use crate::{Config, CongestionControl, network::is_host};

@@ -1,4 +1,4 @@
-//! The two network types of the schema that `core::net` lacks.
+//! Network types of the schema that `core::net` lacks: an address with a prefix, congestion control.
 
 use core::{fmt, net::IpAddr, str::FromStr};
 

@@ -1,4 +1,4 @@
-//! The typed configuration: one struct per section of `appliance.toml`. Each field says its unit,
+//! Schema: the typed configuration, one struct per section of `appliance.toml`. Each field says its unit,
 //! its default and why; `keys.rs` holds the names and the allowed ranges.
 
 use crate::{Cidr, CongestionControl};

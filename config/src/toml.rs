@@ -1,4 +1,4 @@
-//! Reads `appliance.toml` into a `Config`: the events of `toml_parser` against the table in `keys.rs`.
+//! TOML reader: `appliance.toml` into a `Config`, by the events of `toml_parser` against the table in `keys.rs`.
 //! The file is flat: sections, and in them keys with a value or a list of values.
 
 use crate::{
@@ -426,6 +426,51 @@ mod tests {
             let set = |number: u64| key.rule.set(&mut Config::default(), Value::Number(number));
             assert!(set(min) && set(max) && !set(max + 1), "{}", key.name);
             assert!(min == 0 || !set(min - 1), "{}", key.name);
+        }
+    }
+
+    /// The same by way of the file: one below, at and one above each end.
+    #[test]
+    fn a_number_of_the_file_is_in_range_or_refused() {
+        for key in KEYS {
+            let (min, max) = match key.rule {
+                Rule::Count { min, max, .. } | Rule::Seconds { min, max, .. } => (min, max),
+                Rule::Port(_) => (1, 65_535),
+                Rule::PortOrOff(_) => (0, 65_535),
+                _ => continue,
+            };
+            let text = |number: u64| format!("[{}]\n{} = {number}\n", key.section, key.name);
+            let below = min.checked_sub(1).map(|number| text(number));
+            for text in below.into_iter().chain([text(max + 1)]) {
+                let said = refused(&text);
+                assert!(
+                    said.starts_with("a.toml:2:") && said.contains(&key.rule.allowed()),
+                    "{said}"
+                );
+            }
+            for text in [text(min), text(max)] {
+                // What contradicts a default is another matter.
+                if let Err(error) = parse(&text) {
+                    assert!(error.allowed.contains(" at most "), "{error}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn texts_are_limited() {
+        let label = |length: usize| "a".repeat(length);
+        for (key, fits) in [
+            (format!("[network]\nhostname = \"{}\"", label(63)), true),
+            (format!("[network]\nhostname = \"{}\"", label(64)), false),
+            ("[network]\nhostname = \"\"".to_string(), false),
+            (format!("[http]\nhosts = [\"{0}.{0}.{0}.{1}\"]", label(63), label(61)), true),
+            (format!("[http]\nhosts = [\"{0}.{0}.{0}.{1}\"]", label(63), label(62)), false),
+            ("[tcp]\ncongestion_control = \"off\"".to_string(), true),
+            ("[tcp]\ncongestion_control = \"cubic\"".to_string(), false),
+            ("[tcp]\ncongestion_control = \"Reno\"".to_string(), false),
+        ] {
+            assert_eq!(parse(&key).is_ok(), fits, "{key}");
         }
     }
 

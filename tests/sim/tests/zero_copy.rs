@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use flow::{Connector, Flow, FlowError, FlowExt, Listener, Target};
-use net::{Counter, Limits, TcpFlow};
+use net::{CongestionControl, Counter, Limits, TcpFlow};
 use sim::{Faults, Filter, Link, Offloads, World, WorldConfig, address, check, tcp_fields};
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -337,6 +337,42 @@ fn the_end_of_what_was_lent_waits_for_no_acknowledgement() {
         assert!(world.run_until(HOUR, || lent.get()));
         assert_eq!(world.stacks[0].connections()[0].in_flight, 5_000);
     });
+}
+
+/// RFC 6928's first flight, or all that the peer's window takes.
+#[test]
+fn without_congestion_control_the_first_flight_is_the_peers_window() {
+    for (congestion_control, most) in
+        [(CongestionControl::Reno, 10..=14_600), (CongestionControl::Off, 50_000..=65_535)]
+    {
+        let link = Link { delay: Duration::from_millis(50), ..Link::default() };
+        let sender = Limits { congestion_control, ..Limits::default() };
+        let wide = Limits { rx_ring_initial_bytes: 65_535, ..Limits::default() };
+        let config = WorldConfig { link, limits: [sender, wide], ..WorldConfig::default() };
+        check("zero-copy-control", &config, |world| {
+            let mut listener = world.stacks[0].listen(80).unwrap();
+            let connector = world.stacks[1].connector();
+            world.spawner().spawn("server", async move {
+                let mut flow = listener.accept().await.unwrap();
+                // Cut when the world ends.
+                let _ = lend(&mut flow, content(400_000)).await;
+            });
+            world.spawner().spawn("client", async move {
+                let target = Target::Address(address(0, false, 80));
+                let mut flow = connector.connect(&target).await.unwrap();
+                read(&mut flow, 100_000, 100_000).await;
+            });
+            let in_flight = |world: &World| {
+                world.stacks[0].connections().first().map_or(0, |info| info.in_flight as usize)
+            };
+            while in_flight(world) == 0 {
+                world.pass(Duration::from_millis(10));
+                assert!(world.now() < HOUR);
+            }
+            let in_flight = in_flight(world);
+            assert!(most.contains(&in_flight), "{congestion_control:?}: {in_flight}");
+        });
+    }
 }
 
 #[test]

@@ -207,3 +207,36 @@ pub(super) fn reply_reader<T: DeserializeOwned + 'static>() -> Codec<Piece, Answ
         ))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::format;
+
+    /// But for the length of messages, a service's socket is any socket's.
+    #[test]
+    fn defaults_are_those_of_sockets() {
+        let service = ServiceLimits::default().options();
+        let socket = Options::new(SocketType::Router);
+        let limits = Limits {
+            frame_bytes_max: service.config.limits.frame_bytes_max,
+            message_bytes_max: service.config.limits.message_bytes_max,
+            ..socket.config.limits.clone()
+        };
+        assert_eq!(format!("{limits:?}"), format!("{:?}", service.config.limits));
+        let marks = |options: &Options| {
+            let send = (options.send_messages_max, options.send_bytes_max);
+            let receive = (options.receive_messages_max, options.receive_bytes_max);
+            (options.peers_max, send, receive)
+        };
+        assert_eq!(marks(&service), marks(&socket));
+        let expansion = Expansion::default();
+        let ServiceLimits { expansion_ratio_max, expansion_free_bytes, nesting_max, .. } =
+            ServiceLimits::default();
+        assert_eq!(
+            (expansion.ratio_max, expansion.free_bytes),
+            (expansion_ratio_max, expansion_free_bytes)
+        );
+        assert_eq!(cbor::Limits::default().nesting_max, nesting_max);
+    }
+}
