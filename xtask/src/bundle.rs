@@ -1,6 +1,9 @@
 //! `cargo xtask bundle DIR --out FILE`: configuration and content for one boot.
 
-use command::failure::{OrSay, Result, fail};
+use command::{
+    failure::{Result, fail},
+    files,
+};
 use image_builder::bundle;
 use std::{path::PathBuf, process::ExitCode};
 
@@ -18,7 +21,7 @@ pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
         fail!("say `cargo xtask bundle DIR --out FILE`");
     };
     let archive = bundle::pack(&folder)?;
-    std::fs::write(&out, &archive).or_say(|| format!("cannot write {}", out.display()))?;
+    files::write(&out, &archive)?;
     eprintln!("xtask: {} bytes in {}", archive.len(), out.display());
     Ok(ExitCode::SUCCESS)
 }

@@ -3,7 +3,7 @@
 use command::{
     cargo,
     failure::{OrSay, Result, fail},
-    paths,
+    files, paths,
     programs::{self, Install, Program},
 };
 use std::process::{ExitCode, Stdio};
@@ -58,7 +58,7 @@ pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
 fn fuzz(name: &str, seconds: u32) -> Result<bool> {
     let folder = paths::root().join("tests/fuzz");
     let corpus = folder.join("corpus").join(name);
-    std::fs::create_dir_all(&corpus).or_say(|| format!("cannot make {}", corpus.display()))?;
+    files::make_folder(&corpus)?;
     // New inputs go to a folder of their own; what is worth keeping is copied to the corpus by hand.
     let found = paths::made(&format!("fuzz/{name}"))?;
     let mut command = cargo::command();

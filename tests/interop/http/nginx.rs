@@ -4,6 +4,7 @@ use super::curl;
 use command::{
     child::Child,
     failure::{OrSay, Result, fail},
+    files,
 };
 use lab::{
     harness::{BOOT_LIMIT, Harness, contains, curl, equal, noise, same_bytes},
@@ -236,6 +237,6 @@ impl Nginx {
 }
 
 fn put(folder: &Path, name: &str, bytes: &[u8]) -> Result {
-    std::fs::create_dir_all(folder).or_say(|| format!("cannot make {}", folder.display()))?;
+    files::make_folder(folder)?;
     std::fs::write(folder.join(name), bytes).or_say(|| format!("cannot write {name}"))
 }

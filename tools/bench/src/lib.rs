@@ -19,7 +19,7 @@ pub use xen::{XenOptions, xen};
 
 use command::{
     failure::{OrSay, Result, fail},
-    paths,
+    files, paths,
     programs::{self, Install},
 };
 use contestant::Contestant;
@@ -178,8 +178,7 @@ fn bundle_file(name: &str, more: &[(&str, &[u8])]) -> Result<PathBuf> {
     let page: [(&str, &[u8]); 2] =
         [(config::CONFIG_FILE, CONFIG.as_bytes()), ("site/index.html", PAGE)];
     let file = paths::made("bench")?.join(format!("{name}.cpio"));
-    std::fs::write(&file, bundle::of(&[&page, more].concat())?)
-        .or_say(|| format!("cannot write {}", file.display()))?;
+    files::write(&file, bundle::of(&[&page, more].concat())?)?;
     Ok(file)
 }
 

@@ -3,7 +3,7 @@
 use command::{
     child::Child,
     failure::{OrSay, Result, fail},
-    paths, programs,
+    files, paths, programs,
 };
 use lab::{http_client, load as crowd};
 use std::{
@@ -51,8 +51,7 @@ pub(crate) fn wrk(
         }
         Reuse::KeepAndVary => {
             let script = paths::made("bench")?.join("vary.lua");
-            std::fs::write(&script, VARY)
-                .or_say(|| format!("cannot write {}", script.display()))?;
+            files::write(&script, VARY)?;
             command.arg("-s").arg(script);
         }
     }

@@ -7,7 +7,7 @@ use super::{load, rows::median};
 use command::{
     child::Child,
     failure::{OrSay, Result, fail},
-    paths,
+    files, paths,
     programs::{self, Install, Program},
 };
 use image_builder::bundle;
@@ -96,8 +96,7 @@ fn bundle_file() -> Result<PathBuf> {
         ("site/big", &noise(BULK_BYTES)),
     ];
     let file = paths::made("bench")?.join("native.cpio");
-    std::fs::write(&file, bundle::of(&files)?)
-        .or_say(|| format!("cannot write {}", file.display()))?;
+    files::write(&file, bundle::of(&files)?)?;
     Ok(file)
 }
 

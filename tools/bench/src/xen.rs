@@ -2,7 +2,8 @@
 //! in one nested run.
 
 use command::{
-    failure::{Failure, OrSay, Result, fail},
+    failure::{Failure, Result, fail},
+    files,
     paths::Scratch,
     programs::{self, Install},
 };
@@ -168,7 +169,7 @@ fn put_wrk(host: &Host, scratch: &Scratch) -> Result {
 }
 
 fn put(host: &Host, path: &str, file: &Path) -> Result {
-    let bytes = std::fs::read(file).or_say(|| format!("cannot read {}", file.display()))?;
+    let bytes = files::read(file)?;
     host.put(path, &bytes)
 }
 

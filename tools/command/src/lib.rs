@@ -5,5 +5,6 @@
 pub mod cargo;
 pub mod child;
 pub mod failure;
+pub mod files;
 pub mod paths;
 pub mod programs;

@@ -1,6 +1,9 @@
 //! Where things are.
 
-use crate::failure::{OrSay, Result};
+use crate::{
+    failure::{OrSay, Result},
+    files,
+};
 use std::path::{Path, PathBuf};
 
 /// The root of the workspace.
@@ -37,8 +40,7 @@ pub fn made(name: &str) -> Result<PathBuf> {
 /// It cannot be made.
 pub fn made_in(workspace: &Path, name: &str) -> Result<PathBuf> {
     let folder = target_of(workspace).join("xtask").join(name);
-    std::fs::create_dir_all(&folder)
-        .or_say(|| format!("cannot make the folder {}", folder.display()))?;
+    files::make_folder(&folder)?;
     Ok(folder)
 }
 

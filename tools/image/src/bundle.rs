@@ -2,7 +2,7 @@
 
 use command::{
     failure::{Failure, OrSay, Result, fail},
-    paths,
+    files, paths,
 };
 use config::{Bundle, CONFIG_FILE, Config, NAMES_FILE, cpio::Writer};
 use flate2::{Compression, GzBuilder};
@@ -44,8 +44,7 @@ const COMPRESSIBLE: &[&str] = &[
 pub fn file(folder: Option<&Path>) -> Result<PathBuf> {
     let default = paths::root().join("config");
     let out = paths::made("bundle")?.join(format!("{}.cpio", std::process::id()));
-    std::fs::write(&out, pack(folder.unwrap_or(&default))?)
-        .or_say(|| format!("cannot write {}", out.display()))?;
+    files::write(&out, pack(folder.unwrap_or(&default))?)?;
     Ok(out)
 }
 
@@ -128,8 +127,7 @@ pub fn configuration(folder: &Path) -> Result<Config> {
     if !file.exists() {
         return Ok(Config::default());
     }
-    let text =
-        std::fs::read_to_string(&file).or_say(|| format!("cannot read {}", file.display()))?;
+    let text = files::read_text(&file)?;
     Config::parse(&file.display().to_string(), &text).map_err(|error| Failure(error.to_string()))
 }
 

@@ -9,7 +9,7 @@ use crate::{
 use command::{
     cargo,
     failure::{Failure, OrSay, Result, fail},
-    paths,
+    files, paths,
     programs::{self, Install},
 };
 use std::{
@@ -141,7 +141,7 @@ impl Options {
 fn finish(image: &Image) -> Result {
     let linked = image.symbols.as_path();
     let symbols = Symbols::read(linked)?;
-    let file = std::fs::read(linked).or_say(|| format!("cannot read {}", linked.display()))?;
+    let file = files::read(linked)?;
     let Some(mut executable) = Executable::parse(&file) else {
         fail!("{} is no ELF file", linked.display());
     };
@@ -199,7 +199,6 @@ fn sums(block: &[u8]) -> [u64; 4] {
 /// Written beside and renamed: another xtask may be booting the old one.
 fn write(file: &Path, executable: &Executable) -> Result {
     let new = file.with_extension("new");
-    std::fs::write(&new, executable.write())
-        .or_say(|| format!("cannot write {}", new.display()))?;
+    files::write(&new, executable.write())?;
     std::fs::rename(&new, file).or_say(|| format!("cannot write {}", file.display()))
 }

@@ -3,7 +3,7 @@
 
 use command::{
     failure::{Failure, OrSay, Result, fail},
-    programs,
+    files, programs,
 };
 use std::{path::Path, process::Command, sync::Once};
 
@@ -40,7 +40,7 @@ pub(crate) fn unpack(packages: &[Package], folder: &Path) -> Result {
     let new = folder.with_extension("new");
     let _ = std::fs::remove_dir_all(&new);
     let debs = new.join("debs");
-    std::fs::create_dir_all(&debs).or_say(|| format!("cannot make {}", debs.display()))?;
+    files::make_folder(&debs)?;
     let mut download = Command::new("apt-get");
     programs::output(download.current_dir(&debs).args(["download", "-q"]).args(&names))?;
     for (package, name) in packages.iter().zip(names) {
@@ -50,13 +50,12 @@ pub(crate) fn unpack(packages: &[Package], folder: &Path) -> Result {
     let _ = std::fs::remove_dir_all(folder);
     // Only what is complete has the name.
     std::fs::rename(&new, folder).or_say(|| format!("cannot make {}", folder.display()))?;
-    std::fs::write(&list, wanted).or_say(|| format!("cannot write {}", list.display()))
+    files::write(&list, wanted)
 }
 
 fn unpack_one(package: &Package, name: &str, debs: &Path, to: &Path) -> Result {
     let prefix = format!("{name}_");
-    let entries = std::fs::read_dir(debs).or_say(|| format!("cannot read {}", debs.display()))?;
-    let downloaded = entries.flatten().map(|entry| entry.path()).find(|path| {
+    let downloaded = files::list(debs)?.into_iter().find(|path| {
         path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&prefix))
     });
     let Some(file) = downloaded else { fail!("apt-get did not download {name}") };

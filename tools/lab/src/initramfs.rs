@@ -2,27 +2,18 @@
 
 use command::{
     failure::{OrSay, Result},
-    programs,
+    files, programs,
 };
 use std::{os::unix::fs::PermissionsExt, path::Path, process::Command};
-
-/// Makes a folder, and those that it is in.
-pub(crate) fn make_folder(folder: &Path) -> Result {
-    std::fs::create_dir_all(folder).or_say(|| format!("cannot make {}", folder.display()))
-}
-
-pub(crate) fn read(file: &Path) -> Result<Vec<u8>> {
-    std::fs::read(file).or_say(|| format!("cannot read {}", file.display()))
-}
 
 /// Writes a file with these permissions, and makes the folder that it is in.
 pub(crate) fn write(file: &Path, bytes: impl AsRef<[u8]>, mode: u32) -> Result {
     if let Some(folder) = file.parent() {
-        make_folder(folder)?;
+        files::make_folder(folder)?;
     }
-    let say = || format!("cannot write {}", file.display());
-    std::fs::write(file, bytes).or_say(say)?;
-    std::fs::set_permissions(file, PermissionsExt::from_mode(mode)).or_say(say)
+    files::write(file, bytes)?;
+    std::fs::set_permissions(file, PermissionsExt::from_mode(mode))
+        .or_say(|| format!("cannot set the permissions of {}", file.display()))
 }
 
 /// Packs what is in a folder as the kernel unpacks it; the bytes depend on the content and its times alone.

@@ -2,8 +2,8 @@
 
 use crate::accel::Accel;
 use command::{
-    failure::{Failure, OrSay, Result, fail},
-    paths, programs,
+    failure::{Failure, Result, fail},
+    files, paths, programs,
 };
 use std::{
     ffi::OsString,
@@ -131,8 +131,7 @@ impl Netdev {
 /// The options of `qemu/NAME.args`, each with its words.
 fn options(name: &str) -> Result<Vec<Vec<String>>> {
     let file = paths::root().join("qemu").join(format!("{name}.args"));
-    let text =
-        std::fs::read_to_string(&file).or_say(|| format!("cannot read {}", file.display()))?;
+    let text = files::read_text(&file)?;
     let lines =
         text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     Ok(lines

@@ -6,7 +6,7 @@
 
 use command::{
     failure::{OrSay, Result},
-    paths,
+    files, paths,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -42,8 +42,7 @@ fn read(folder: &Path, prefix: &str, files: &mut BTreeMap<String, String>) -> Re
         if path.is_dir() {
             read(&path, &format!("{prefix}{name}/"), files)?;
         } else if name.ends_with(".rs") && name != "tests.rs" {
-            let text = std::fs::read_to_string(&path)
-                .or_say(|| format!("cannot read {}", path.display()))?;
+            let text = files::read_text(&path)?;
             files.insert(format!("{prefix}{name}"), text);
         }
     }

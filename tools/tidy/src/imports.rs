@@ -1,10 +1,7 @@
 //! Imports: a crate that depends on another one of ours names it in its source.
 
 use crate::packages::Package;
-use command::{
-    failure::{OrSay, Result},
-    paths,
-};
+use command::{failure::Result, files, paths};
 use std::path::Path;
 
 /// Dependencies that no source file of a package names. Tests are not looked at.
@@ -29,9 +26,7 @@ fn source(folder: &Path) -> Result<String> {
     let mut text = String::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
-        let say = || format!("cannot read {}", folder.display());
-        for entry in std::fs::read_dir(&folder).or_say(say)? {
-            let path = entry.or_say(say)?.path();
+        for path in files::list(&folder)? {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             if path.is_dir() {
                 let is_other = ["tests", "examples", "benches", "target"].contains(&&*name);
@@ -39,8 +34,7 @@ fn source(folder: &Path) -> Result<String> {
                     folders.push(path);
                 }
             } else if name.ends_with(".rs") {
-                text += &std::fs::read_to_string(&path)
-                    .or_say(|| format!("cannot read {}", path.display()))?;
+                text += &files::read_text(&path)?;
             }
         }
     }

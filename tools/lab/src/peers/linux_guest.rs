@@ -3,11 +3,11 @@
 
 use crate::{
     debian::{self, Package},
-    initramfs::{self, make_folder, read, write},
+    initramfs::{self, write},
 };
 use command::{
     failure::{OrSay, Result, fail},
-    paths,
+    files, paths,
     programs::{self, Install},
 };
 use flate2::{Compression, write::GzEncoder};
@@ -147,11 +147,11 @@ fn fill(unpacked: &Path, root: &Path) -> Result {
         "var/lib/nginx",
         "etc",
     ] {
-        make_folder(&root.join(folder))?;
+        files::make_folder(&root.join(folder))?;
     }
     for program in ["usr/sbin/nginx", "bin/busybox"] {
         let from = in_usr(unpacked, program)?;
-        write(&root.join(program), read(&from)?, 0o755)?;
+        write(&root.join(program), files::read(&from)?, 0o755)?;
     }
     libraries(unpacked, root)?;
     for module in MODULES {
@@ -185,7 +185,7 @@ fn libraries(unpacked: &Path, root: &Path) -> Result {
         else {
             fail!("no {name} in Debian's packages");
         };
-        write(&root.join("lib").join(name), read(&file)?, 0o755)?;
+        write(&root.join("lib").join(name), files::read(&file)?, 0o755)?;
     }
     symlink("lib", root.join("lib64")).or_say(|| "cannot make a link".into())
 }
@@ -209,7 +209,7 @@ fn find(folder: &Path, module: &str) -> Option<PathBuf> {
 
 fn plain(file: &Path) -> Result<Vec<u8>> {
     if file.extension().is_none_or(|extension| extension != "xz") {
-        return read(file);
+        return files::read(file);
     }
     let output = programs::command(&programs::XZ)?
         .arg("-dc")
@@ -228,13 +228,10 @@ fn in_usr(unpacked: &Path, path: &str) -> Result<PathBuf> {
 }
 
 fn newest(folder: &Path, prefix: &str) -> Result<PathBuf> {
-    let entries =
-        std::fs::read_dir(folder).or_say(|| format!("cannot read {}", folder.display()))?;
-    let files = entries.flatten().map(|entry| entry.path());
     let named = |path: &PathBuf| {
         path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(prefix))
     };
-    match files.filter(named).max() {
+    match files::list(folder)?.into_iter().filter(named).max() {
         Some(file) => Ok(file),
         None => fail!("no {prefix}* in {}", folder.display()),
     }
@@ -246,7 +243,7 @@ fn pack(root: &Path, out: &Path) -> Result {
     initramfs::pack(root, &plain)?;
     let mut encoder = GzEncoder::new(Vec::new(), Compression::new(6));
     let packed = encoder
-        .write_all(&read(&plain)?)
+        .write_all(&files::read(&plain)?)
         .and_then(|()| encoder.finish())
         .or_say(|| "cannot compress".into())?;
     let _ = std::fs::remove_file(&plain);

@@ -1,10 +1,10 @@
 //! dom0's image: Xen, a kernel, and an initial file system with the toolstack in it.
 
 use super::packages::Packages;
-use crate::initramfs::{make_folder, pack, read, write};
+use crate::initramfs::{pack, write};
 use command::{
     failure::{Failure, OrSay, Result, fail},
-    paths,
+    files, paths,
     programs::{self, Install, Program},
 };
 use std::{
@@ -77,14 +77,14 @@ impl Dom0 {
         }
         eprintln!("xtask: making an image of Xen and dom0 in {}", folder.display());
         made.make(&Packages::get(&folder)?, &folder.join("tree"))?;
-        std::fs::write(&stamp, recipe).or_say(|| format!("cannot write {}", stamp.display()))?;
+        files::write(&stamp, recipe)?;
         Ok(made)
     }
 
     fn make(&self, packages: &Packages, tree: &Path) -> Result {
         // QEMU loads Xen as a plain Multiboot ELF, and Xen starts an unpacked kernel seconds sooner.
         unpack(&packages.file("boot/xen-4.17-amd64.gz"), 0, "gzip", &self.xen)?;
-        let kernel = read(&packages.kernel())?;
+        let kernel = files::read(&packages.kernel())?;
         let start = kernel.windows(6).position(|bytes| bytes == b"\xfd7zXZ\0");
         let start =
             start.ok_or_else(|| Failure::new("Debian's kernel is not packed by xz any more"))?;
@@ -117,7 +117,7 @@ fn fill(packages: &Packages, tree: &Path) -> Result {
         "var/lib/xen",
         "var/lock",
     ] {
-        make_folder(&tree.join(folder))?;
+        files::make_folder(&tree.join(folder))?;
     }
     symlink("../run", tree.join("var/run")).or_say(|| "cannot link var/run".into())?;
     program(&packages.file("bin/busybox"), &tree.join("bin/busybox"))?;

@@ -2,8 +2,8 @@
 
 use super::host::Host;
 use command::{
-    failure::{Failure, OrSay, Result, fail},
-    paths,
+    failure::{Failure, Result, fail},
+    files, paths,
 };
 use std::{
     path::Path,
@@ -48,8 +48,7 @@ impl Domain {
     /// Its configuration: the one that ships, with these values.
     fn config(&self) -> Result<String> {
         let file = paths::root().join("qemu/xen-pvh.cfg");
-        let shipped =
-            std::fs::read_to_string(&file).or_say(|| format!("cannot read {}", file.display()))?;
+        let shipped = files::read_text(&file)?;
         let interfaces: Vec<String> =
             self.interfaces.iter().map(|line| format!("\"{line}\"")).collect();
         let quoted = |text: &str| format!("\"{text}\"");
@@ -165,6 +164,6 @@ fn mac_of(address: &str) -> String {
 
 /// Puts a file of this machine where guests' files are.
 pub fn put_file(host: &Host, name: &str, file: &Path) -> Result {
-    let bytes = std::fs::read(file).or_say(|| format!("cannot read {}", file.display()))?;
+    let bytes = files::read(file)?;
     host.put(&format!("{FOLDER}/{name}"), &bytes)
 }

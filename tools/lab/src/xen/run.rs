@@ -4,7 +4,8 @@
 use super::{Dom0, Domain, Host, Options, Uplink, put_file};
 use crate::guest::Echo;
 use command::{
-    failure::{OrSay, Result, fail},
+    failure::{Result, fail},
+    files,
     programs::{self, Install},
 };
 use std::{
@@ -122,12 +123,10 @@ pub struct Trial {
 pub fn try_out(trial: &Trial) -> Result {
     let Trial { elf, ramdisk, words, script, echo, install } = trial;
     let (echo, install) = (*echo, *install);
-    let read =
-        |path: &PathBuf| std::fs::read(path).or_say(|| format!("cannot read {}", path.display()));
     programs::need(&[&programs::QEMU], install)?;
     let dom0 = Dom0::get(install)?;
     let host = Host::start(&dom0, &Options { guests_mib: GUESTS_MIB, echo, ..Options::default() })?;
-    host.put("/guests/guest.elf", &read(elf)?)?;
+    host.put("/guests/guest.elf", &files::read(elf)?)?;
     let mut config = format!(
         "type = \"pvh\"\nname = \"guest\"\nkernel = \"/guests/guest.elf\"\nmemory = 32\nvcpus = 1\n\
          tsc_mode = \"native\"\ncmdline = \"{}\"\nvif = [ 'bridge=xenbr0' ]\n\
@@ -135,12 +134,12 @@ pub fn try_out(trial: &Trial) -> Result {
         words.join(" ")
     );
     if let Some(ramdisk) = ramdisk {
-        host.put("/guests/guest.cpio", &read(ramdisk)?)?;
+        host.put("/guests/guest.cpio", &files::read(ramdisk)?)?;
         config.push_str("ramdisk = \"/guests/guest.cpio\"\n");
     }
     host.put("/guests/guest.cfg", config.as_bytes())?;
     let script = match script {
-        Some(script) => String::from_utf8_lossy(&read(script)?).into_owned(),
+        Some(script) => String::from_utf8_lossy(&files::read(script)?).into_owned(),
         None => "xl create -q /guests/guest.cfg; n=0; while xl list guest >/dev/null 2>&1 && [ $n -lt 60 ]; do sleep 0.2; n=$((n+1)); done".into(),
     };
     host.put("/guests/run", script.as_bytes())?;
