@@ -140,7 +140,7 @@ impl Reassembly {
         }
         let Some(whole) = payload.as_ref() else { return 0 };
         let len = gap_end.distance_from(at);
-        let count = if len as usize == whole.len() && matches!(whole, Payload::Page(_)) {
+        let count = if len as usize == whole.len() && whole.is_page_worth_keeping() {
             let Some(Payload::Page(page)) = payload.take() else { return 0 };
             self.put_page(at, page, memory)
         } else {

@@ -13,7 +13,8 @@ use bytes::{Buf, Bytes, BytesMut};
 pub enum Payload<'a> {
     /// Bytes that are somebody else's: they are copied.
     Slice(&'a [u8]),
-    /// Bytes that are handed over, in memory of their own: they are kept where they are.
+    /// Bytes that are handed over, in memory of their own: they are kept where they are, unless they are few for so
+    /// much memory.
     Page(BytesMut),
 }
 
@@ -39,6 +40,11 @@ impl Payload<'_> {
             Self::Slice(bytes) => bytes,
             Self::Page(page) => page,
         }
+    }
+
+    /// It is a page, most of which is not wasted.
+    pub(crate) fn is_page_worth_keeping(&self) -> bool {
+        matches!(self, Self::Page(page) if page.capacity() / 4 <= page.len())
     }
 
     /// Drops bytes at the front and keeps so many of the rest.
@@ -184,8 +190,10 @@ impl ReceiveBuffer {
     /// Adds bytes behind those in order; how many there was memory for.
     #[inline]
     pub(crate) fn append(&mut self, payload: Payload<'_>, memory: &mut Memory) -> u32 {
+        let keeps = payload.is_page_worth_keeping();
         let taken = match payload {
             Payload::Slice(bytes) => self.copy(bytes, memory),
+            Payload::Page(page) if !keeps => self.copy(&page, memory),
             Payload::Page(page) => {
                 let len = page.len() as u32;
                 match Chunk::page(page, Purpose::InOrder, memory) {
@@ -318,6 +326,20 @@ mod tests {
         let taken = buffer.take(&mut memory).unwrap();
         assert_eq!((&taken[..], taken.as_ptr()), (&b"page"[..], place));
         assert_eq!((memory.held_bytes(), buffer.len()), (0, 0));
+    }
+
+    #[test]
+    fn a_page_that_is_mostly_empty_is_copied() {
+        let mut memory = Memory::new(1 << 20);
+        let mut buffer = ReceiveBuffer::EMPTY;
+        let mut page = BytesMut::with_capacity(64 << 10);
+        page.extend_from_slice(b"few");
+        buffer.append(Payload::Page(page), &mut memory);
+        assert_eq!(
+            (memory.held_bytes(), buffer.front_mut()),
+            (2 << 10, &mut [b'f', b'e', b'w'][..])
+        );
+        buffer.clear(&mut memory);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::congestion::Acknowledgement;
 use crate::receive_buffer::Payload;
 use crate::scoreboard::Delivery;
 use crate::segment::{Ecn, Flags, Segment};
+use crate::sequence::SeqNumber;
 use crate::time::Instant;
 
 impl Connection {
@@ -92,35 +93,48 @@ impl Connection {
         segment: &Segment,
     ) {
         let (unacknowledged, flight) = (self.send.unacknowledged, self.scoreboard.in_flight());
-        let delivery = match self.scoreboard.acknowledge_first(segment.ack) {
-            Some(record) => {
-                let round_trip = now.since(record.sent_at);
-                self.rtt.sample(now, round_trip, round_trip);
-                self.recovery.rack.arrived(record.sent_at, segment.ack, round_trip);
-                record.arrived(round_trip)
-            }
-            None => self.take_several(now, segment),
-        };
-        self.send_buffer.acknowledge(segment.ack, &mut shared.memory);
+        let is_told =
+            self.congestion.measures_deliveries() || self.is_window_limited(unacknowledged, flight);
+        let first = self.scoreboard.acknowledge_first(segment.ack);
         self.send.unacknowledged = segment.ack;
+        self.send_buffer.acknowledge(segment.ack, &mut shared.memory);
         self.progress_at = now;
         self.rtt.end_backoff();
-        let is_limited = self.is_window_limited(unacknowledged, flight);
-        if is_limited || self.congestion.measures_deliveries() {
-            self.congestion.on_acknowledgement(&Acknowledgement {
-                now,
-                delivery: &delivery,
-                rtt: &self.rtt,
-                unacknowledged: self.send.unacknowledged,
-                next: self.send.next,
-                flight_before: flight,
-                in_flight: self.scoreboard.in_flight(),
-                is_limited,
-                is_recovering: false,
-            });
+        if let Some(record) = first {
+            let round_trip = now.since(record.sent_at);
+            self.rtt.sample(now, round_trip, round_trip);
+            self.recovery.rack.arrived(record.sent_at, segment.ack, round_trip);
+            if is_told {
+                self.tell_delivery(now, unacknowledged, flight, &record.arrived(round_trip));
+            }
+        } else {
+            let delivery = self.take_several(now, segment);
+            if is_told {
+                self.tell_delivery(now, unacknowledged, flight, &delivery);
+            }
         }
         self.arm_retransmission(shared, now);
         self.after_acknowledged(shared);
+    }
+
+    fn tell_delivery(
+        &mut self,
+        now: Instant,
+        unacknowledged: SeqNumber,
+        flight: u32,
+        delivery: &Delivery,
+    ) {
+        self.congestion.on_acknowledgement(&Acknowledgement {
+            now,
+            delivery,
+            rtt: &self.rtt,
+            unacknowledged: self.send.unacknowledged,
+            next: self.send.next,
+            flight_before: flight,
+            in_flight: self.scoreboard.in_flight(),
+            is_limited: self.is_window_limited(unacknowledged, flight),
+            is_recovering: false,
+        });
     }
 
     /// Of what was sent, not just the first.

@@ -6,7 +6,8 @@ use bytes::Bytes;
 
 impl Connection {
     /// Space for bytes to send, in one piece; empty when the buffer is full, memory is used up, or the direction
-    /// has ended. [`Event::Writable`](crate::Event::Writable) tells of room after that.
+    /// has ended. [`Event::Writable`](crate::Event::Writable) tells of room after that; but of memory that others
+    /// give back, nothing does: who finds none with nothing in flight tries again when some was given back.
     /// [`filled`](Self::filled) has to follow.
     #[inline]
     pub fn room(&mut self, shared: &mut Shared) -> &mut [u8] {
@@ -15,7 +16,11 @@ impl Connection {
             self.events.add(Events::WANTS_ROOM);
             return &mut [];
         }
-        self.send_buffer.room(max as usize, &mut shared.memory)
+        let room = self.send_buffer.room(max as usize, &mut shared.memory);
+        if room.is_empty() {
+            self.events.add(Events::WANTS_ROOM);
+        }
+        room
     }
 
     /// So many bytes were put into the [`room`](Self::room), none included.

@@ -90,6 +90,8 @@ pub(crate) struct Host {
     pub(crate) pattern: u64,
     pub(crate) expects: u64,
     pub(crate) checks: bool,
+    /// Received data is handed over in pages, read with its memory, and sent from where it lies.
+    pub(crate) in_place: bool,
     /// The application reads at most so many bytes at a time.
     pub(crate) reads: usize,
     pub(crate) ended_at: Option<Instant>,
@@ -114,6 +116,7 @@ impl Host {
             pattern: 1,
             expects: 2,
             checks: true,
+            in_place: false,
             reads: usize::MAX,
             ended_at: None,
             progress_at: Instant::START,
@@ -145,6 +148,13 @@ impl Host {
     }
 
     fn read(&mut self, now: Instant) {
+        if self.in_place && self.reads == usize::MAX {
+            while let Some(bytes) = self.connection.take_received(&mut self.shared, now) {
+                self.check(&bytes);
+                self.note_read(now, bytes.len());
+            }
+            return;
+        }
         let mut left = self.reads;
         loop {
             let bytes = self.connection.received_mut();
@@ -153,20 +163,50 @@ impl Host {
                 break;
             }
             if self.checks {
-                for (index, byte) in bytes[..count].iter().enumerate() {
-                    let at = self.received + index as u64;
-                    assert_eq!(*byte, pattern(self.expects, at), "byte {at}");
-                }
+                let bytes = bytes[..count].to_vec();
+                self.check(&bytes);
             }
-            self.received += count as u64;
             left -= count;
             self.connection.consume(&mut self.shared, now, count);
-            self.longest_stall = self.longest_stall.max(now.since(self.progress_at));
-            self.progress_at = now;
+            self.note_read(now, count);
         }
     }
 
+    fn check(&self, bytes: &[u8]) {
+        for (index, byte) in bytes.iter().enumerate().filter(|_| self.checks) {
+            let at = self.received + index as u64;
+            assert_eq!(*byte, pattern(self.expects, at), "byte {at}");
+        }
+    }
+
+    fn note_read(&mut self, now: Instant, count: usize) {
+        self.received += count as u64;
+        self.longest_stall = self.longest_stall.max(now.since(self.progress_at));
+        self.progress_at = now;
+    }
+
+    /// Pieces of several lengths, shared and copied by turns.
+    fn share(&mut self) {
+        let (sent, seed) = (self.sent, self.pattern);
+        let count =
+            ((self.to_send - sent) as usize).min([300, 20_000, 70, 5_000][sent as usize % 4]);
+        let piece: Vec<u8> = (0..count).map(|index| pattern(seed, sent + index as u64)).collect();
+        let taken = if sent % 3 == 0 {
+            self.connection.write(&mut self.shared, &piece)
+        } else {
+            self.connection.share(&mut self.shared, &mut bytes::Bytes::from(piece))
+        };
+        self.sent += taken as u64;
+    }
+
     fn write(&mut self) {
+        while self.in_place && self.sent < self.to_send {
+            let before = self.sent;
+            self.share();
+            if self.sent == before {
+                return;
+            }
+        }
         while self.sent < self.to_send {
             let (sent, seed, checks) = (self.sent, self.pattern, self.checks);
             let left = (self.to_send - sent) as usize;
@@ -407,12 +447,12 @@ impl Net {
             }
             return;
         }
-        host.connection.handle_segment(
-            &mut host.shared,
-            now,
-            &packet.segment,
-            Payload::Slice(&packet.data),
-        );
+        let payload = if host.in_place {
+            Payload::Page(bytes::BytesMut::from(&packet.data[..]))
+        } else {
+            Payload::Slice(&packet.data)
+        };
+        host.connection.handle_segment(&mut host.shared, now, &packet.segment, payload);
     }
 
     /// Goes on until both have ended or time is up; true when they have.
