@@ -2,5 +2,6 @@
 
 pub(crate) mod header;
 pub(crate) mod segment;
+pub(crate) mod sequence;
 pub(crate) mod template;
 pub(crate) mod tuple;

@@ -3,10 +3,12 @@
 
 use crate::counters::Counter;
 use crate::device::{Transmit, TxFrame};
+use crate::link::path_mtu::{PacketTooBig, packet_too_big};
 use crate::stack::interface::InterfaceState;
 use crate::tcp::time_wait::TimeWaitEntry;
 use crate::wire::header::TcpHeader;
-use crate::wire::segment::{Flags, Frame, Segment, before};
+use crate::wire::segment::{Flags, Frame, Segment};
+use crate::wire::sequence::before;
 use crate::wire::tuple::Tuple;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -34,8 +36,18 @@ impl InterfaceState {
         if self.neighbours.learn(frame, now) {
             self.active_opens.retry_now(now);
         }
-        self.hear_of_path(frame);
+        if let Some(message) = packet_too_big(frame) {
+            self.limit_packets(&message);
+        }
         self.link.receive(now, frame, output);
+    }
+
+    /// Shortens the segments of the connection that a router's message is about.
+    fn limit_packets(&self, message: &PacketTooBig) {
+        let table = self.table.borrow();
+        if let Some((_, connection)) = table.find(&message.tuple) {
+            connection.tcb().limit_packets(message.seq, message.mtu);
+        }
     }
 
     /// Ends connections whose local address we lost.

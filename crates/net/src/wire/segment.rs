@@ -257,11 +257,6 @@ fn parse_tcp<'a>(
     })
 }
 
-/// `a` comes before `b` in sequence space (RFC 9293 section 3.4).
-pub(crate) fn before(a: u32, b: u32) -> bool {
-    (a.wrapping_sub(b) as i32) < 0
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -18,7 +18,8 @@ use crate::tcp::connection::socket::Replay;
 use crate::tcp::connection::zero_copy::{Congestion, ZeroCopyQueue};
 use crate::tcp::context::TcpContext;
 use crate::time::{Duration, Instant};
-use crate::wire::segment::{Flags, Segment, before};
+use crate::wire::segment::{Flags, Segment};
+use crate::wire::sequence::before;
 use alloc::boxed::Box;
 use smoltcp::socket::tcp::{RecvError, State};
 

@@ -9,7 +9,8 @@ use crate::tcp::connection::outcome::Wakeups;
 use crate::tcp::connection::socket::InFlight;
 use crate::tcp::connection::{Connection, Tcb};
 use crate::time::Instant;
-use crate::wire::segment::{Flags, Segment, before};
+use crate::wire::segment::{Flags, Segment};
+use crate::wire::sequence::before;
 use flow::FlowError;
 use smoltcp::socket::tcp::State;
 

@@ -10,7 +10,7 @@ use crate::tcp::connection::socket::InFlight;
 use crate::tcp::connection::{Connection, Tcb};
 use crate::time::{Duration, Instant};
 use crate::wire::header::TcpHeader;
-use crate::wire::segment::before;
+use crate::wire::sequence::before;
 use smoltcp::socket::tcp::State;
 
 impl Tcb {
@@ -169,6 +169,22 @@ impl Tcb {
         let ack = TcpHeader::ack(self.snd_nxt, self.rcv_nxt());
         self.owes_window_update = !self.send_bare(ack, connection, lower, output);
         !self.owes_window_update
+    }
+
+    /// A router says that packets longer than `mtu` bytes do not pass, about the segment at `seq`. It is
+    /// believed when that segment is in flight (RFC 5927 section 4). A smoltcp socket keeps its segment
+    /// size for life; what it builds is cut by the device where that does segmentation, and else, for
+    /// IPv4, sent with leave to fragment. A connection over IPv6 with a device that does not cut has to
+    /// wait until it gets another socket.
+    pub(crate) fn limit_packets(&mut self, seq: u32, mtu: usize) {
+        let tuple = self.template.tuple;
+        let in_flight = !before(seq, self.snd_una()) && before(seq, self.snd_nxt);
+        let mss = mtu.saturating_sub(tuple.ip_header_len() + 20).min(0xffff) as u16;
+        if in_flight && mss < self.offer.mss {
+            log::debug!("net: packets to {} are at most {mtu} bytes", tuple.remote());
+            (self.offer.mss, self.template.mss) = (mss, mss);
+            self.template.may_fragment = tuple.is_v4();
+        }
     }
 
     /// Sends a segment that smoltcp knows nothing of; false when the device was full.

@@ -15,7 +15,8 @@ use crate::tcp::connection::socket::InFlight;
 use crate::tcp::connection::{Connection, Tcb};
 use crate::time::{Duration, Instant};
 use crate::wire::header::{PACKET_BYTES_MAX, TcpHeader};
-use crate::wire::segment::{Segment, before};
+use crate::wire::segment::Segment;
+use crate::wire::sequence::before;
 use smoltcp::socket::tcp::State;
 
 impl Tcb {
