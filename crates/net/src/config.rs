@@ -1,4 +1,4 @@
-//! What the operator decides, with defaults and their reasons.
+//! Settings of one interface, with defaults and their reasons.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -89,10 +89,10 @@ pub struct Limits {
     /// 4,096: a small page with its fields, which then costs no socket.
     pub tx_ring_initial_bytes: usize,
     /// Bytes up to which a transmit ring grows when its connection is busy, and that a connection
-    /// without one takes on loan. Default 262,144: four segments of 64 KiB, so that one is filled
+    /// without one reserves for zero copy. Default 262,144: four segments of 64 KiB, so that one is filled
     /// while others travel.
     pub tx_ring_max_bytes: usize,
-    /// Bytes of all rings together above which no ring grows; what a connection may take on loan
+    /// Bytes of all rings together above which no ring grows; what a connection reserves for zero copy
     /// counts, since one in trouble needs a ring for it. When a sixteenth is used, new and
     /// idle connections get the smallest rings. Default 64 MiB.
     pub rings_total_bytes: usize,

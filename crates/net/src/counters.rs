@@ -1,4 +1,4 @@
-//! What happened, counted by name.
+//! Counters: what happened since the interface's start, by name.
 
 use core::cell::Cell;
 

@@ -98,7 +98,8 @@ pub struct Capabilities {
     /// The longest frame of TCP over IPv4 that the device cuts into segments; `None` when it does
     /// not.
     pub segmentation_ipv4: Option<NonZeroUsize>,
-    /// The same over IPv6.
+    /// The longest frame of TCP over IPv6 that the device cuts into segments; `None` when it does
+    /// not.
     pub segmentation_ipv6: Option<NonZeroUsize>,
 }
 
@@ -114,7 +115,7 @@ impl Capabilities {
         }
     }
 
-    /// The same, with packets no longer than so many bytes.
+    /// Those of a device that takes packets of at most so many bytes.
     pub(crate) fn limited_to(self, mtu_bytes: usize) -> Self {
         Self { mtu_bytes: self.mtu_bytes.min(mtu_bytes), ..self }
     }

@@ -1,4 +1,4 @@
-//! One network interface and all that happens on it.
+//! The stack: one network interface and the phases in which the platform's loop drives it.
 
 pub(crate) mod diagnostics;
 pub(crate) mod interface;

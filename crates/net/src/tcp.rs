@@ -1,4 +1,5 @@
-//! TCP (RFC 9293): finding connections, opening and ending them, and their flows.
+//! TCP (RFC 9293): the demultiplexer and the table of connections, their opens and ends, and their flows.
+//! What happens inside one is [`connection`].
 
 pub(crate) mod active_open;
 pub(crate) mod connection;

@@ -1,4 +1,4 @@
-//! Wire formats: frames and segments as bytes.
+//! Wire formats: segments are parsed, headers written, sequence numbers compared.
 
 pub(crate) mod header;
 pub(crate) mod segment;

@@ -2,10 +2,10 @@
 
 mod hostile;
 mod interrupts;
-mod lent;
 mod receive;
 mod transfer;
 mod transmit;
+mod zero_copy;
 
 use crate::features::{CSUM, GUEST_CSUM, GUEST_TSO4, GUEST_TSO6, HOST_TSO4, HOST_TSO6};
 use crate::features::{MAC, MRG_RXBUF, MTU, STATUS};

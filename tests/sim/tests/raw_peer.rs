@@ -386,7 +386,7 @@ fn probes_tell_what_happens() {
 
 #[test]
 fn an_idle_connection_holds_no_memory_for_bytes() {
-    run("calm", |world| {
+    run("fast-path", |world| {
         echo(world);
         let next = open(world, 5000, 99);
         let rings = |world: &World| world.stacks[0].gauges().ring_bytes;

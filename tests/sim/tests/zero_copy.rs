@@ -17,7 +17,7 @@ fn content(length: usize) -> Bytes {
     Bytes::from_iter((0..length).map(|at| (at ^ (at >> 8) ^ (at >> 16)) as u8))
 }
 
-async fn lend(flow: &mut impl Flow, mut bytes: Bytes) -> Result<(), FlowError> {
+async fn share(flow: &mut impl Flow, mut bytes: Bytes) -> Result<(), FlowError> {
     while !bytes.is_empty() {
         poll_fn(|cx| flow.poll_write_shared(cx, &mut bytes)).await?;
     }
@@ -62,20 +62,20 @@ where
     received
 }
 
-/// A head that is copied, a body that is lent twice, and what follows; delivered by an orphan.
+/// A head that is copied, a body that is shared twice, and what follows; delivered by an orphan.
 fn transfer(world: &mut World, v6: bool, chunk: usize) {
     let body = content(LENGTH);
-    let lent = body.clone();
+    let shared = body.clone();
     let received = serve(world, v6, chunk, move |mut flow| async move {
         flow.write_all(b"head").await.unwrap();
-        lend(&mut flow, lent.clone()).await.unwrap();
+        share(&mut flow, shared.clone()).await.unwrap();
         flow.write_all(b"between").await.unwrap();
-        lend(&mut flow, lent.slice(100_000..)).await.unwrap();
+        share(&mut flow, shared.slice(100_000..)).await.unwrap();
         flow.finish();
     });
     assert!(world.run_until(HOUR, || received.borrow().is_some()), "at {:?}", world.now());
     let expected = [b"head", &body[..], b"between", &body[100_000..]].concat();
-    assert!(received.take().unwrap() == expected, "what arrived is not what was lent");
+    assert!(received.take().unwrap() == expected, "what arrived is not what was shared");
     world.pass(Duration::from_secs(120));
     assert!(body.is_unique(), "somebody holds on to what was acknowledged");
     let gauges = world.stacks[0].gauges();
@@ -99,12 +99,12 @@ const OFFLOADS: [Offloads; 4] =
 fn a_clean_wire_needs_no_socket() {
     for offloads in OFFLOADS {
         let link = Link { offloads, ..Link::default() };
-        check("lent-clean", &WorldConfig { link, ..WorldConfig::default() }, |world| {
+        check("zero-copy-clean", &WorldConfig { link, ..WorldConfig::default() }, |world| {
             transfer(world, false, usize::MAX);
             assert_eq!(world.stacks[0].count(Counter::RingsGrown), 0);
             assert_eq!(world.stacks[0].count(Counter::Retransmits), 0);
         });
-        run("lent-clean", 1, link, &Limits::default());
+        run("zero-copy-clean", 1, link, &Limits::default());
     }
 }
 
@@ -114,7 +114,7 @@ fn every_mtu() {
         for offloads in OFFLOADS {
             let link = Link { mtu, offloads, ..Link::default() };
             let limits = Limits { mtu_bytes: mtu, ..Limits::default() };
-            run("lent-mtu", mtu as u64, link, &limits);
+            run("zero-copy-mtu", mtu as u64, link, &limits);
         }
     }
 }
@@ -125,20 +125,20 @@ fn loss_reordering_and_duplication() {
     for seed in 0..4 {
         for offloads in OFFLOADS {
             run(
-                "lent-faults",
+                "zero-copy-faults",
                 seed,
                 Link { faults, offloads, ..Link::default() },
                 &Limits::default(),
             );
         }
-        // One kind at a time, and so little that connections are calm for a while.
+        // One kind at a time, and so little that connections stay on the fast path for a while.
         for faults in [
             Faults { loss: 1, ..Faults::default() },
             Faults { reorder: 1, ..Faults::default() },
             Faults { duplicate: 1, ..Faults::default() },
             Faults { corrupt: 1, ..Faults::default() },
         ] {
-            run("lent-fault", seed, Link { faults, ..Link::default() }, &Limits::default());
+            run("zero-copy-fault", seed, Link { faults, ..Link::default() }, &Limits::default());
         }
     }
 }
@@ -147,7 +147,7 @@ fn loss_reordering_and_duplication() {
 fn tiny_windows() {
     let limits = Limits { rx_ring_initial_bytes: 700, rx_ring_max_bytes: 700, ..Limits::default() };
     for offloads in OFFLOADS {
-        run("lent-tiny", 1, Link { offloads, ..Link::default() }, &limits);
+        run("zero-copy-tiny", 1, Link { offloads, ..Link::default() }, &limits);
     }
 }
 
@@ -155,13 +155,13 @@ fn tiny_windows() {
 fn a_slow_reader_closes_the_window_again_and_again() {
     for offloads in [Offloads::None, Offloads::Segmentation] {
         let link = Link { offloads, ..Link::default() };
-        check("lent-slow", &WorldConfig { link, ..WorldConfig::default() }, |world| {
+        check("zero-copy-slow", &WorldConfig { link, ..WorldConfig::default() }, |world| {
             let body = content(LENGTH);
-            let (lent, expected) = (body.clone(), body.clone());
+            let (shared, expected) = (body.clone(), body.clone());
             let mut listener = world.stacks[0].listen(80).unwrap();
             world.spawner().spawn("server", async move {
                 let mut flow = listener.accept().await.unwrap();
-                lend(&mut flow, lent).await.unwrap();
+                share(&mut flow, shared).await.unwrap();
                 flow.finish();
                 // Until the client is done: else the flow is an orphan, for which peers have little time.
                 read(&mut flow, 1, 1).await;
@@ -186,17 +186,17 @@ fn a_slow_reader_closes_the_window_again_and_again() {
 }
 
 #[test]
-fn a_peer_that_vanishes_in_mid_body_frees_what_was_lent() {
+fn a_peer_that_vanishes_in_mid_body_frees_what_was_shared() {
     for offloads in [Offloads::None, Offloads::Segmentation] {
         let link = Link { offloads, delay: Duration::from_millis(1), ..Link::default() };
         // The client is the one to find out nothing.
         let patient = Limits { keep_alive: None, ..Limits::default() };
         let limits = [Limits::default(), patient];
-        check("lent-gone", &WorldConfig { link, limits, ..WorldConfig::default() }, |world| {
+        check("zero-copy-gone", &WorldConfig { link, limits, ..WorldConfig::default() }, |world| {
             let body = content(10_000_000);
-            let lent = body.clone();
+            let shared = body.clone();
             let received = serve(world, false, usize::MAX, move |mut flow| async move {
-                assert_eq!(lend(&mut flow, lent).await, Err(FlowError::TimedOut));
+                assert_eq!(share(&mut flow, shared).await, Err(FlowError::TimedOut));
             });
             world.run_until(Duration::from_millis(15), || false);
             let info = &world.stacks[0].connections()[0];
@@ -213,15 +213,15 @@ fn a_peer_that_vanishes_in_mid_body_frees_what_was_lent() {
 #[test]
 fn an_aborted_flow_gives_back_at_once_and_tells_the_peer() {
     let link = Link { delay: Duration::from_millis(1), ..Link::default() };
-    check("lent-abort", &WorldConfig { link, ..WorldConfig::default() }, |world| {
+    check("zero-copy-abort", &WorldConfig { link, ..WorldConfig::default() }, |world| {
         let body = content(10_000_000);
-        let lent = body.clone();
+        let shared = body.clone();
         let mut listener = world.stacks[0].listen(80).unwrap();
         let timers = world.timers.clone();
         world.spawner().spawn("server", async move {
             let mut flow = listener.accept().await.unwrap();
-            let mut lent = lent;
-            poll_fn(|cx| flow.poll_write_shared(cx, &mut lent)).await.unwrap();
+            let mut shared = shared;
+            poll_fn(|cx| flow.poll_write_shared(cx, &mut shared)).await.unwrap();
             timers.sleep(Duration::from_millis(5)).await;
             flow.abort();
         });
@@ -248,13 +248,13 @@ fn an_aborted_flow_gives_back_at_once_and_tells_the_peer() {
 fn the_budget_of_all_rings_is_kept() {
     let limits = Limits { rings_total_bytes: 300_000, ..Limits::default() };
     let config = WorldConfig { limits: [limits.clone(), limits], ..WorldConfig::default() };
-    check("lent-budget", &config, |world| {
+    check("zero-copy-budget", &config, |world| {
         let mut listener = world.stacks[0].listen(80).unwrap();
         let spawner = world.spawner();
         world.spawner().spawn("server", async move {
             while let Ok(mut flow) = listener.accept().await {
                 spawner.spawn("serve", async move {
-                    lend(&mut flow, content(LENGTH)).await.unwrap();
+                    share(&mut flow, content(LENGTH)).await.unwrap();
                     flow.finish();
                 });
             }
@@ -296,12 +296,12 @@ fn one_lost_segment_is_repaired_without_a_timeout_and_little_is_sent_twice() {
         // repeats what follows it.
         let narrow = Limits { rx_ring_initial_bytes: 1_536, ..Limits::default() };
         let limits = [Limits::default(), narrow];
-        check("lent-loss", &WorldConfig { limits, ..WorldConfig::default() }, |world| {
+        check("zero-copy-loss", &WorldConfig { limits, ..WorldConfig::default() }, |world| {
             world.wire.set_filter(Some(lose(move |number| number == first)));
             let body = content(LENGTH);
-            let lent = body.clone();
+            let shared = body.clone();
             let received = serve(world, false, usize::MAX, move |mut flow| async move {
-                lend(&mut flow, lent).await.unwrap();
+                share(&mut flow, shared).await.unwrap();
                 flow.drained().await.unwrap();
                 flow.finish();
             });
@@ -316,17 +316,17 @@ fn one_lost_segment_is_repaired_without_a_timeout_and_little_is_sent_twice() {
 }
 
 #[test]
-fn the_end_of_what_was_lent_waits_for_no_acknowledgement() {
+fn the_end_of_what_was_shared_waits_for_no_acknowledgement() {
     let wide = Limits { rx_ring_initial_bytes: 16_384, ..Limits::default() };
     let config = WorldConfig { limits: [Limits::default(), wide], ..WorldConfig::default() };
-    check("lent-end", &config, |world| {
+    check("zero-copy-end", &config, |world| {
         let mut listener = world.stacks[0].listen(80).unwrap();
         let connector = world.stacks[1].connector();
-        let lent = Rc::new(Cell::new(false));
-        let done = lent.clone();
+        let shared = Rc::new(Cell::new(false));
+        let done = shared.clone();
         world.spawner().spawn("server", async move {
             let mut flow = listener.accept().await.unwrap();
-            lend(&mut flow, content(5_000)).await.unwrap();
+            share(&mut flow, content(5_000)).await.unwrap();
             done.set(true);
             flow.drained().await.unwrap();
         });
@@ -334,7 +334,7 @@ fn the_end_of_what_was_lent_waits_for_no_acknowledgement() {
             let target = Target::Address(address(0, false, 80));
             read(&mut connector.connect(&target).await.unwrap(), 5_000, 5_000).await;
         });
-        assert!(world.run_until(HOUR, || lent.get()));
+        assert!(world.run_until(HOUR, || shared.get()));
         assert_eq!(world.stacks[0].connections()[0].in_flight, 5_000);
     });
 }
@@ -378,14 +378,14 @@ fn without_congestion_control_the_first_flight_is_the_peers_window() {
 #[test]
 fn a_window_that_grew_stays_and_is_forgotten_after_a_pause() {
     let link = Link { delay: Duration::from_millis(5), ..Link::default() };
-    check("lent-pause", &WorldConfig { link, ..WorldConfig::default() }, |world| {
+    check("zero-copy-pause", &WorldConfig { link, ..WorldConfig::default() }, |world| {
         let mut listener = world.stacks[0].listen(80).unwrap();
         let timers = world.timers.clone();
         world.spawner().spawn("server", async move {
             let mut flow = listener.accept().await.unwrap();
             for pause in [0, 1, 2_000] {
                 timers.sleep(Duration::from_millis(pause)).await;
-                lend(&mut flow, content(400_000)).await.unwrap();
+                share(&mut flow, content(400_000)).await.unwrap();
                 flow.drained().await.unwrap();
             }
         });

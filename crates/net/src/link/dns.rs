@@ -1,4 +1,4 @@
-//! Names and their addresses (RFC 1035), by smoltcp's DNS socket.
+//! DNS resolver (RFC 1035), by smoltcp's socket.
 
 use crate::tcp::connector::LookupRequest;
 use alloc::rc::Rc;

@@ -1,5 +1,5 @@
-//! Hardware addresses of next hops, for connections that we open: ARP (RFC 826) and neighbour
-//! discovery (RFC 4861). Connections that others open need none of it, since their frames say where
+//! Neighbour cache: hardware addresses of next hops, for connections that we open, by ARP (RFC 826) and
+//! neighbour discovery (RFC 4861). Connections that others open need none of it, since their frames say where
 //! they come from, unless their peer falls silent; and smoltcp's own cache serves the service interface only.
 
 use crate::device::{Transmit, TxFrame};

@@ -1,4 +1,4 @@
-//! Looking inside a running stack.
+//! Diagnostics: the connections and gauges of a running stack, as tasks see them.
 
 use crate::counters::Counter;
 use crate::stack::interface::InterfaceState;
@@ -34,7 +34,7 @@ pub struct ConnectionInfo {
     pub bytes_out: u64,
     /// Bytes in the receive ring, and its capacity.
     pub receive_ring: (usize, usize),
-    /// Bytes in the transmit ring or lent, unacknowledged ones included, and how many there may be.
+    /// Bytes in the transmit ring or the zero-copy queue, unacknowledged ones included, and how many there may be.
     pub transmit_ring: (usize, usize),
     /// Bytes sent and not acknowledged.
     pub in_flight: u32,

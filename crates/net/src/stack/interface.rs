@@ -1,4 +1,4 @@
-//! The state of one interface, without its device: what the demultiplexer, opens and ends share.
+//! Interface state, without its device: what the demultiplexer, opens and ends of connections share.
 
 use crate::config::Config;
 use crate::device::smoltcp::{SmoltcpDevice, connection_caps};

@@ -1,4 +1,4 @@
-//! A panic inside a phase ends the connection that it was about, and no more.
+//! Panic containment: a panic inside a phase ends the connection that it was about, and no more.
 //!
 //! Peers' bytes lead to no panic that we know of; but smoltcp and this crate are large, and one
 //! wrong assumption in them must not take ten thousand connections down.

@@ -1,4 +1,4 @@
-//! Connections that we open: the handshake from the first SYN.
+//! Active open: the handshake of connections that we begin, from SYN-SENT on (RFC 9293 section 3.5).
 
 use crate::counters::Counter;
 use crate::device::Transmit;

@@ -1,4 +1,8 @@
-//! One connection: its socket, and what smoltcp does not keep of it.
+//! Connection: the transmission control block (TCB, RFC 9293 section 3.3.1), and who holds it.
+//!
+//! What moves its bytes is an [`engine`]: the [`fast_path`] while each segment is the expected one, else a
+//! smoltcp [`socket`]. Segments come in by [`input`] and go out by [`output`]; [`timers`],
+//! [`retransmission`] and [`buffers`] are what happens beside.
 
 pub(crate) mod buffer_pool;
 pub(crate) mod buffers;
@@ -58,7 +62,8 @@ pub(crate) struct Tcb {
     pub(crate) end: Option<FlowError>,
     /// The largest part of the receive ring that was ever in use, since it was made.
     pub(crate) receive_peak: usize,
-    /// The peer has not been told of this socket's window, which smoltcp takes for announced.
+    /// A window update (RFC 9293 section 3.8.6) is due: smoltcp takes a new socket's window for announced,
+    /// and the peer does not know it.
     pub(crate) owes_window_update: bool,
     pub(crate) reader: Option<Waker>,
     pub(crate) writer: Option<Waker>,
@@ -184,7 +189,7 @@ fn wake(reader: Option<Waker>, writer: Option<Waker>) {
 }
 
 impl Tcb {
-    /// A connection that came to be at `now`, in whose handshake the peer was told of rings of
+    /// A connection established at `now`, in whose handshake we advertised rings of
     /// these sizes.
     pub(crate) fn new(
         sizes: BufferSizes,
@@ -254,7 +259,7 @@ impl Tcb {
         self.rcv_start.wrapping_add(self.read as u32)
     }
 
-    /// Ends both directions; the peer is told.
+    /// Ends both directions, by a reset.
     pub(crate) fn abort(&mut self) {
         self.end.get_or_insert(FlowError::Closed);
         self.engine.abort();

@@ -1,4 +1,4 @@
-//! Connections that we open, as tasks ask for them.
+//! Connector: what tasks ask of active opens and of DNS, and how they are answered.
 
 use crate::tcp::flow::TcpFlow;
 use alloc::rc::Rc;

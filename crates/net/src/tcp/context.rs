@@ -1,4 +1,4 @@
-//! What connections, listeners and connectors share with their stack.
+//! TCP's context: what connections, listeners and connectors share with their stack.
 
 use crate::config::Limits;
 use crate::counters::Counters;
@@ -18,7 +18,7 @@ pub(crate) struct TcpContext {
     pub(crate) dirty: RefCell<Vec<u32>>,
     /// Bytes of all rings.
     pub(crate) ring_bytes: Cell<usize>,
-    /// Memory for the next bytes of calm connections.
+    /// Memory for the next bytes on fast paths.
     pub(crate) buffer_pool: BufferPool,
     /// The largest payload that the device takes at once, in bytes; 0 when it does no segmentation.
     pub(crate) offload_bytes: usize,

@@ -1,4 +1,4 @@
-//! A TCP connection as a flow.
+//! TCP flow: a connection as tasks use it, through [`flow::Flow`].
 
 use crate::tcp::connection::buffers;
 use crate::tcp::connection::{Connection, Tcb};

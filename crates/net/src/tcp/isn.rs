@@ -1,4 +1,4 @@
-//! Initial sequence numbers and SYN cookies: what nobody outside may guess.
+//! Initial sequence numbers (ISN, RFC 6528) and SYN cookies (RFC 4987): what nobody outside may guess.
 
 use crate::wire::segment::SynOptions;
 use crate::wire::tuple::Tuple;
@@ -17,8 +17,8 @@ impl IsnGenerator {
         Self { number_key: (entropy(), entropy()), cookie_key: (entropy(), entropy()) }
     }
 
-    /// RFC 6528 section 3: a clock of 4 microseconds plus a keyed hash of the connection's name, so
-    /// that numbers rise for one name and tell nothing of another's.
+    /// RFC 6528 section 3: a clock of 4 microseconds plus a keyed hash of the connection's tuple, so
+    /// that numbers rise for one tuple and tell nothing of another's.
     pub(crate) fn generate(&self, tuple: &Tuple, now: Duration) -> u32 {
         let rto = (now.as_micros() / 4) as u32;
         rto.wrapping_add(keyed(self.number_key, tuple, 0) as u32)

@@ -1,4 +1,4 @@
-//! Connections that others open, until somebody accepts them.
+//! Listeners: ports in LISTEN (RFC 9293 section 3.3.2) and their accept queues.
 
 use crate::tcp::flow::TcpFlow;
 use alloc::collections::VecDeque;

@@ -1,4 +1,5 @@
-//! Connections that others open: SYN, SYN-ACK, and the segment that completes them.
+//! Passive open: the handshake of connections that peers begin, by SYN queue or SYN cookie
+//! (RFC 9293 section 3.5, RFC 4987).
 
 use crate::counters::Counter;
 use crate::device::Transmit;

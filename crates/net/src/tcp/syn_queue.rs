@@ -1,5 +1,5 @@
-//! Half-open connections, 64 bytes each, in a table that never grows: a flood of SYNs fills it and
-//! does nothing else, since SYN cookies carry on where it is full.
+//! SYN queue: handshakes that are not complete (RFC 4987), 64 bytes each, in a table that never grows. A
+//! flood of SYNs fills it and does nothing else, since SYN cookies carry on where it is full.
 
 use crate::wire::segment::SynOptions;
 use crate::wire::tuple::{Tuple, TupleHasher};
@@ -40,14 +40,14 @@ impl HalfOpen {
         self.attempts = self.attempts.saturating_add(1);
     }
 
-    /// The peer is there and must wait: the clock begins anew, and its next tick asks the peer for
+    /// The peer is there and must wait: the timer begins anew, and when it expires asks the peer for
     /// another last segment.
     pub(crate) fn hold(&mut self, now: Duration) {
         self.attempts = 0;
         self.answer(now);
     }
 
-    /// Answers are repeated by the clock; one to a repeated SYN is not counted as such.
+    /// Answers are repeated by the timer; one to a repeated SYN is not counted as such.
     fn is_spent(&self) -> bool {
         self.attempts >= ATTEMPTS_MAX
     }

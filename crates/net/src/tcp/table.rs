@@ -1,4 +1,4 @@
-//! All connections of an interface: by name in O(1), by slot, and by deadline.
+//! Connection table: by tuple in O(1), by slot, and by deadline (a heap of timers).
 
 use crate::tcp::connection::Connection;
 use crate::time::Instant;
@@ -34,7 +34,7 @@ impl Table {
         self.index.len()
     }
 
-    /// The connection of that name, and its slot.
+    /// The connection of that tuple, and its slot.
     pub(crate) fn find(&self, tuple: &Tuple) -> Option<(u32, &Rc<Connection>)> {
         let hash = self.hasher.hash(tuple);
         let slot = *self.index.find(hash, |slot| self.is_at(*slot, tuple))?;
@@ -49,7 +49,7 @@ impl Table {
         self.slots.iter().flatten()
     }
 
-    /// Takes in a connection whose name nobody else has.
+    /// Takes in a connection whose tuple no other has.
     pub(crate) fn insert(&mut self, connection: Rc<Connection>) {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);

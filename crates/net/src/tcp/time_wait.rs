@@ -1,5 +1,5 @@
-//! Connections in TIME-WAIT, 48 bytes each: what RFC 9293 section 3.10.7 asks of that state needs
-//! no buffers.
+//! TIME-WAIT table (RFC 9293 section 3.6), 48 bytes for each connection: what section 3.10.7 asks of that
+//! state needs no buffers.
 
 use crate::wire::tuple::{Tuple, TupleHasher};
 use alloc::collections::VecDeque;

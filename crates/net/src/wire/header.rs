@@ -1,5 +1,5 @@
-//! TCP packets that this crate writes itself: all but those of smoltcp's sockets. Written by hand,
-//! since general writers cost five times as much.
+//! Header writing: the IP and TCP headers (RFC 791, RFC 8200, RFC 9293) of all segments but those of
+//! smoltcp's sockets. Written by hand, since general writers cost five times as much.
 
 use crate::wire::segment::{Flags, SynOptions};
 use crate::wire::tuple::Tuple;

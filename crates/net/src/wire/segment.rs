@@ -1,4 +1,5 @@
-//! What the demultiplexer reads of a frame: enough to find the connection, and no more.
+//! Segment parsing: what the demultiplexer reads of a frame (RFC 9293 section 3.1), enough to find the
+//! connection, and no more.
 
 use crate::wire::tuple::Tuple;
 use smoltcp::phy::ChecksumCapabilities;

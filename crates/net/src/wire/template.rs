@@ -1,4 +1,4 @@
-//! Header template: what makes Ethernet frames of one connection's segments.
+//! Header template: what makes Ethernet frames of one connection's segments, and sends them.
 
 use super::header::{TcpHeader, fill_checksum};
 use super::tuple::Tuple;

@@ -1,4 +1,5 @@
-//! The names of a connection and the keyed hash by which it is found.
+//! Tuple: the addresses and ports that identify a connection (RFC 9293 section 3.3.1), and the keyed hash
+//! by which it is found.
 
 use core::hash::{BuildHasher, Hasher};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -44,7 +45,7 @@ impl Tuple {
         }
     }
 
-    /// The same connection as its other end names it.
+    /// The connection's tuple at its other end.
     pub(crate) fn reversed(&self) -> Self {
         Self {
             local: self.remote,
@@ -54,7 +55,7 @@ impl Tuple {
         }
     }
 
-    /// The same with another local port.
+    /// This tuple with another local port.
     pub(crate) fn with_local_port(self, local_port: u16) -> Self {
         Self { local_port, ..self }
     }

@@ -1,4 +1,5 @@
-//! Memory for bytes on their way, held only while there are some.
+//! Buffer pool: memory for bytes in flight or unread, held only while there are some, and one budget
+//! for all connections.
 
 use crate::tcp::context::TcpContext;
 use alloc::boxed::Box;
@@ -6,7 +7,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 
-/// Bytes in their order. An empty basin has no memory.
+/// Bytes in their order. An empty buffer has no memory.
 #[derive(Default)]
 pub(crate) struct PooledBuffer {
     memory: Box<[u8]>,
@@ -69,7 +70,7 @@ impl PooledBuffer {
     }
 }
 
-/// Memory that no basin holds now.
+/// Memory that no buffer holds now.
 #[derive(Default)]
 pub(crate) struct BufferPool(RefCell<Vec<Box<[u8]>>>);
 

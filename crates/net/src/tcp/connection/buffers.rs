@@ -1,5 +1,5 @@
-//! Rings that follow their connection's use: none while it is [calm](crate::tcp::connection::fast_path), and then larger
-//! ones.
+//! Buffer sizes: they follow the connection's use, from pooled buffers on the
+//! [fast path](crate::tcp::connection::fast_path) to larger and larger rings of a socket, and back.
 //!
 //! smoltcp cannot exchange a socket's buffers, so a connection moves to a new socket made in the
 //! same state (see [`socket`]), for larger rings at a moment when nothing is lost by it: nothing
@@ -93,8 +93,8 @@ pub(crate) fn shrink(connection: &Connection, tcb: &mut Tcb) {
     connection.context.counters.add(Counter::RingsShrunk);
 }
 
-/// Gives a calm connection a socket in exactly its state, with rings as large as it was told that
-/// they are. False when smoltcp does not follow.
+/// Moves a connection from the fast path to a socket in exactly its state, with rings as large as the
+/// peer thinks that its buffers are. False when smoltcp does not follow.
 fn make_socket(connection: &Connection, tcb: &mut Tcb, left: InFlight) -> bool {
     let Engine::FastPath(fast) = &tcb.engine else { return true };
     let context = &*connection.context;
@@ -156,7 +156,7 @@ fn resize(connection: &Connection, tcb: &mut Tcb, sizes: BufferSizes) -> bool {
 }
 
 impl Tcb {
-    /// Something that a calm connection is not made for: it gets a socket.
+    /// Something that the fast path is not made for: the connection gets a socket.
     pub(crate) fn leave_fast_path(&mut self, left: InFlight, connection: &Connection) {
         if !make_socket(connection, self, left) {
             log::error!("net: smoltcp does not follow a connection");

@@ -1,4 +1,4 @@
-//! What moves a connection's bytes: a few numbers while all goes well, else a smoltcp socket.
+//! Engine: what moves a connection's bytes, the fast path or a smoltcp socket, with one face.
 
 use crate::tcp::connection::buffer_pool::BufferSizes;
 use crate::tcp::connection::fast_path::FastPath;
@@ -7,7 +7,7 @@ use crate::tcp::context::TcpContext;
 use core::time::Duration;
 use smoltcp::socket::tcp::{RecvError, Socket, State};
 
-/// The inner half of a connection.
+/// What moves a connection's bytes.
 pub(crate) enum Engine {
     /// The usual one.
     FastPath(FastPath),
@@ -73,7 +73,7 @@ impl Engine {
         }
     }
 
-    /// Bytes that may be queued, with those that are lent.
+    /// Bytes that may be queued, with those of the zero-copy queue.
     pub(crate) fn queue_capacity(&self) -> usize {
         match self {
             Self::FastPath(fast) => {
@@ -84,7 +84,7 @@ impl Engine {
         }
     }
 
-    /// Lent bytes are queued, behind which nothing can be copied.
+    /// The zero-copy queue is not empty, behind which nothing can be copied.
     pub(crate) fn has_zero_copy(&self) -> bool {
         matches!(self, Self::FastPath(fast) if fast.zero_copy.is_some())
     }
@@ -97,7 +97,7 @@ impl Engine {
         }
     }
 
-    /// How long a socket's acknowledgement waits for data to ride with; a calm connection knows.
+    /// How long a socket's acknowledgement waits for data to ride with; the fast path knows.
     pub(crate) fn set_acknowledgement_delay(&mut self, delay: Option<Duration>) {
         if let Self::Socket(sockets) = self {
             socket_mut(sockets).set_ack_delay(delay.map(Into::into));

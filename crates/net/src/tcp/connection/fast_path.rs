@@ -1,12 +1,10 @@
-//! A connection while all goes well: a few numbers, and memory only for bytes on their way.
+//! Fast path: a connection as a few numbers, and memory only for bytes in flight.
 //!
-//! What a smoltcp socket is for is loss, disorder, closed windows and long transfers of bytes that
-//! have to be copied. A connection that is idle, or whose questions and answers fit into a flight
-//! each, or which sends what was [lent](crate::tcp::connection::zero_copy), needs none of that: the next segment is the
-//! expected one, and acknowledges what has left. It costs a third of what it
-//! costs by way of a socket, and an idle connection holds no rings. Whatever else happens, the
-//! connection gets a socket in exactly its state (see [`buffers`]), and loses it again
-//! when it has been quiet for a while.
+//! It serves a connection as long as each segment is the expected one (header prediction) and what is
+//! sent fits into a flight or is sent by [zero copy](crate::tcp::connection::zero_copy). It costs a third of the
+//! instructions of a smoltcp socket, and an idle connection holds no rings. Loss, disorder, closed windows
+//! and long transfers of bytes that have to be copied are a socket's: the connection gets one in exactly
+//! its state (see [`buffers`](crate::tcp::connection::buffers)), and loses it again when it has been idle for a while.
 
 mod input;
 mod output;
@@ -23,7 +21,7 @@ use crate::wire::sequence::before;
 use alloc::boxed::Box;
 use smoltcp::socket::tcp::{RecvError, State};
 
-/// The inner half of a connection without a socket. Its limits are those of a new connection's
+/// The fast path's state. Its limits are those of a new connection's
 /// rings.
 pub(crate) struct FastPath {
     pub(crate) receive: PooledBuffer,
@@ -33,14 +31,14 @@ pub(crate) struct FastPath {
     /// What is to be sent after what is in `transmit`.
     pub(crate) zero_copy: Option<Box<ZeroCopyQueue>>,
     pub(crate) congestion: Congestion,
-    /// Bytes in `transmit` and lent, and those of them that have left.
+    /// Bytes in `transmit` and in the zero-copy queue, and those of them that are in flight.
     pub(crate) queued: usize,
     pub(crate) sent: usize,
-    /// The sequence number up to which the peer was told that it may send.
+    /// RCV.ADV: the sequence number up to which we advertised a window.
     rcv_adv: u32,
-    /// When the peer gets an acknowledgement at last.
+    /// When the delayed acknowledgement is due (RFC 9293 section 3.8.6.3).
     delayed_ack_at: Instant,
-    /// When an empty segment that does not fit is answered again.
+    /// When an empty segment that is not acceptable is answered again.
     challenge_ack_from: Instant,
     fin_sent: bool,
     fin_acked: bool,
@@ -50,7 +48,7 @@ pub(crate) struct FastPath {
     pub(crate) aborted: bool,
 }
 
-/// What a segment is to a calm connection.
+/// What a segment is to the fast path.
 enum Kind {
     /// The next one, with an acknowledgement of what was sent.
     Expected,
@@ -61,7 +59,7 @@ enum Kind {
 }
 
 impl FastPath {
-    /// One whose peer may send up to the number `told`.
+    /// One whose peer may send up to the sequence number `rcv_adv`.
     pub(crate) fn new(sizes: BufferSizes, rcv_adv: u32) -> Self {
         Self {
             receive: PooledBuffer::default(),
@@ -133,7 +131,7 @@ impl FastPath {
         (self.queued, self.sent) = (0, 0);
     }
 
-    /// What a socket has to be told to be in the same state.
+    /// What brings a socket into the state of this fast path.
     pub(crate) fn replay(&self, finished: bool, left: InFlight) -> Replay<'_> {
         let stands = left == InFlight::Kept;
         let zero_copy = self.zero_copy.as_ref().map_or(&[][..], |zero_copy| zero_copy.bytes());
@@ -196,7 +194,7 @@ impl FastPath {
     }
 
     /// Free space that the peer does not know of and should (RFC 9293 section 3.8.6.2.2): as much
-    /// as what it was told.
+    /// as the window that was advertised.
     fn owes_update(&self, next: u32) -> bool {
         let room = self.receive_capacity - self.receive.len();
         !self.fin_received && room / 2 >= self.rcv_adv.wrapping_sub(next) as usize
@@ -220,8 +218,8 @@ impl FastPath {
         self.delayed_ack_at = self.delayed_ack_at.min(now + wait);
     }
 
-    /// RFC 9293 section 3.10.7.4: who sent what is not acceptable is told what is expected; whether
-    /// he is. An empty segment not at any rate, for its sender might think the same of our answer.
+    /// RFC 9293 section 3.10.7.4: what is not acceptable is answered by an acknowledgement of what is
+    /// expected; whether it is. An empty segment not at any rate, for its sender might think the same of our answer.
     fn challenge(&mut self, segment: &Segment, now: Instant) -> bool {
         let is_empty = segment.sequence_len() == 0;
         if is_empty && now < self.challenge_ack_from {

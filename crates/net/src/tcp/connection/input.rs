@@ -1,4 +1,4 @@
-//! Segments in (RFC 9293 section 3.10.7).
+//! Segments in: SEGMENT ARRIVES (RFC 9293 section 3.10.7), by fast path or socket.
 
 use crate::counters::Counter;
 use crate::device::Transmit;

@@ -1,4 +1,4 @@
-//! The layer below, as a connection's smoltcp socket and its fast path use it.
+//! The layer below TCP (RFC 9293 section 3.9.2), as a connection's smoltcp socket and its fast path use it.
 
 use crate::time::Instant;
 use crate::wire::tuple::Tuple;

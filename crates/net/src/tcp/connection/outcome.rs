@@ -1,4 +1,4 @@
-//! What a segment or a round of sending makes of a connection.
+//! Outcomes: whom a segment wakes, and what a round of sending made of a connection.
 
 /// What became of a connection in a round of sending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! A connection's segments, in and out.
+//! Segments out: what a connection sends when it has its turn.
 
 use crate::counters::Counter;
 use crate::device::Transmit;
@@ -55,7 +55,7 @@ impl Tcb {
                 return Outcome::Blocked;
             }
             if sent.packets > 0 && self.is_last(sent.seq_end) {
-                // Whatever left took the acknowledgement with it, so only our own clock is left.
+                // Whatever left took the acknowledgement with it, so only our own timer is left.
                 break Instant::NEVER;
             }
             let mut next = self.poll_at(lower);
@@ -90,7 +90,7 @@ impl Tcb {
         lower.interface.poll_at(lower.now.to_smoltcp(), sockets).map(Instant::from_smoltcp)
     }
 
-    /// Decides what comes after a round of sending.
+    /// Decides what comes after a round of sending: the state's end, or the next deadline.
     pub(crate) fn settle(
         &mut self,
         connection: &Connection,
@@ -122,7 +122,7 @@ impl Tcb {
         let ask = self.last_heard_at + timeouts.keep_alive;
         let ask_again = now + timeouts.user_timeout.divided(KEEP_ALIVE_PROBES);
         next = next.min(if ask > now { ask } else { ask_again });
-        // What was due now and could not be sent waits for an event, or a instant.
+        // What was due now and could not be sent waits for an event, or a tick.
         self.deadline = next.max(now + Duration::TICK);
         Outcome::Open
     }
@@ -148,7 +148,7 @@ impl Tcb {
         if before(self.snd_nxt, sent.seq_end) {
             self.snd_nxt = sent.seq_end;
             self.waiting_since.get_or_insert(now);
-            self.start_clock(now);
+            self.start_timer(now);
             self.probe.get_or_insert((sent.seq_end, now));
         } else if before(sent.seq, sent.seq_end) && self.waiting_since.is_some() {
             self.retransmits += 1;
@@ -167,7 +167,7 @@ impl Tcb {
         output: &mut dyn Transmit,
     ) -> bool {
         let ack = TcpHeader::ack(self.snd_nxt, self.rcv_nxt());
-        self.owes_window_update = !self.send_bare(ack, connection, lower, output);
+        self.owes_window_update = !self.send_header(ack, connection, lower, output);
         !self.owes_window_update
     }
 
@@ -188,7 +188,7 @@ impl Tcb {
     }
 
     /// Sends a segment that smoltcp knows nothing of; false when the device was full.
-    pub(crate) fn send_bare(
+    pub(crate) fn send_header(
         &mut self,
         mut header: TcpHeader,
         connection: &Connection,

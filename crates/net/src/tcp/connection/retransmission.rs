@@ -1,10 +1,10 @@
-//! The repair of loss, beyond what smoltcp does.
+//! Retransmission: loss recovery beyond what smoltcp does (RFC 5681, RFC 6582, RFC 6675).
 //!
 //! smoltcp sends one segment again after three duplicate acknowledgements, and everything after a
 //! timeout of at least a second, which doubles until new data has been measured. So a second hole
 //! in a window, or a repeated segment that gets lost, too, costs seconds; and where a peer drops
 //! what its window allowed, or the last FIN is repeated out of turn, smoltcp is left without a
-//! timer. The clock is therefore ours, and a hole behind a repaired one is repaired at once
+//! timer. The timer is therefore ours, and a hole behind a repaired one is repaired at once
 //! (RFC 6582). smoltcp is moved by what it hears (duplicate acknowledgements that we write) and by
 //! the time it is told.
 
@@ -25,13 +25,13 @@ impl Tcb {
     }
 
     /// Something new is on its way.
-    pub(crate) fn start_clock(&mut self, now: Instant) {
+    pub(crate) fn start_timer(&mut self, now: Instant) {
         if self.rto.at == Instant::NEVER {
             self.rto.at = now + self.timeout();
         }
     }
 
-    /// Something was sent again, without our doing unless the clock says so.
+    /// Something was sent again, without our doing unless the timer expired.
     pub(crate) fn note_repetition(&mut self, now: Instant) {
         if self.rto.recovery == Recovery::Idle {
             let timed_out = self.waiting_since.is_some_and(|since| now >= since + Duration::SECOND);
@@ -41,7 +41,7 @@ impl Tcb {
         }
     }
 
-    /// The peer of a calm connection has acknowledged all that has left, or a part.
+    /// On the fast path: the peer has acknowledged all that has left, or a part.
     pub(crate) fn advanced(&mut self, all: bool, now: Instant) {
         self.rto.backoffs = 0;
         if all {
@@ -109,7 +109,7 @@ impl Tcb {
         }
     }
 
-    /// The clock's time has come. False when the device was full.
+    /// The retransmission timer has expired. False when the device was full.
     pub(crate) fn send_again(
         &mut self,
         connection: &Connection,
@@ -151,7 +151,7 @@ impl Tcb {
             return Some(false);
         }
         let fin = TcpHeader::fin(self.write_seq(), self.rcv_nxt());
-        self.send_bare(fin, connection, lower, output).then_some(true)
+        self.send_header(fin, connection, lower, output).then_some(true)
     }
 
     /// Lets smoltcp's timers run out: that of a delayed acknowledgement, and the one that repeats.

@@ -1,4 +1,4 @@
-//! Retransmission timeout (RFC 6298).
+//! Retransmission timer (RFC 6298): timeout, back-off, and the state of loss recovery.
 
 use crate::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! Making a smoltcp socket that is already connected.
+//! Sockets of smoltcp, made in the middle of a connection.
 //!
 //! smoltcp opens connections itself, one socket per attempt, and fixes a socket's buffers for life.
 //! Here a socket is *made* in the middle of a connection instead: it is told to connect, and before
@@ -78,7 +78,7 @@ pub(crate) enum InFlight {
     Lost,
 }
 
-/// The same in the midst of a connection: `with` says where the bytes of `replay` begin. Of what has
+/// An [`established`] socket in the midst of a connection: `with` says where the bytes of `replay` begin. Of what has
 /// left, the socket may send more again than it needs to.
 pub(crate) fn replayed(
     with: &Synchronized,
@@ -123,7 +123,7 @@ pub(crate) fn replayed(
     Some(sockets)
 }
 
-/// The same for a connection whose peer knows the window, and whose congestion window is then
+/// An [`established`] socket of a connection whose peer knows the window; its congestion window is
 /// RFC 6928's: about ten segments.
 pub(crate) fn resumed(with: &Synchronized, sockets: Sockets, now: Instant) -> Option<Sockets> {
     let mss = u32::from(with.offer.mss);
@@ -131,7 +131,7 @@ pub(crate) fn resumed(with: &Synchronized, sockets: Sockets, now: Instant) -> Op
     grown(with, sockets, segments, now)
 }
 
-/// The same for a connection whose congestion window has grown by so many segments. smoltcp begins
+/// An [`established`] socket whose congestion window has grown by so many segments. smoltcp begins
 /// with 2 KiB and has no setter, but takes acknowledgements of segments that we pretend to have sent
 /// before.
 fn grown(with: &Synchronized, sockets: Sockets, segments: u32, now: Instant) -> Option<Sockets> {
@@ -219,7 +219,7 @@ const WINDOW_INITIAL: u32 = 14_600;
 const SMOLTCP_WINDOW_INITIAL: u32 = 2_048;
 /// Pretended acknowledgements at most, where segments are small: each costs as much as a real one.
 const SEGMENTS_MAX: u32 = 8;
-/// The same where they let what has left be taken for that: the largest ring's worth, usually.
+/// As many where they make it believe that a queue has left: the largest ring's worth, usually.
 const SEGMENTS_LEFT_MAX: u32 = 200;
 
 /// The way back through smoltcp's generator (`rand.rs`, a 64-bit linear congruence whose upper bits

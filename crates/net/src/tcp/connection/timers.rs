@@ -46,7 +46,7 @@ impl Tcb {
         output: &mut dyn Transmit,
     ) -> bool {
         let ack = TcpHeader::ack(self.snd_nxt.wrapping_sub(1), self.rcv_nxt());
-        self.send_bare(ack, connection, lower, output)
+        self.send_header(ack, connection, lower, output)
     }
 
     /// What was sent has had no answer through two retransmissions.

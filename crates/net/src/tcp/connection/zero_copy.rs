@@ -1,9 +1,9 @@
-//! Long runs of bytes that a calm connection sends from where they lie.
+//! Zero copy: long runs of bytes that the fast path sends from where they lie.
 //!
-//! What an application lends stays in its memory until it is acknowledged, and goes from there to
+//! What an application shares stays in its memory until it is acknowledged, and goes from there to
 //! the device. Nothing is needed for that but how much has left, and a congestion window that grows
 //! (RFC 5681 section 3.1). At the first sign of trouble the connection gets a socket whose ring
-//! takes all that is lent; that much of the rings' budget is set aside from the start.
+//! takes all that is queued; that much of the rings' budget is set aside from the start.
 
 mod output;
 
@@ -12,19 +12,19 @@ use crate::tcp::context::TcpContext;
 use crate::time::Instant;
 use bytes::{Buf, Bytes};
 
-/// A run of bytes on loan, behind those of the transmit basin.
+/// A run of shared bytes, behind those of the transmit buffer.
 pub(crate) struct ZeroCopyQueue {
-    /// From the first that is not acknowledged. Those behind `len` are not lent yet.
+    /// From the first that is not acknowledged. Those behind `len` are not queued yet.
     bytes: Bytes,
     len: usize,
     /// Bytes of the budget of all rings that are set aside, and how many may be queued.
     reserve: usize,
 }
 
-/// What a connection may have on its way.
+/// Congestion window (RFC 5681): what a connection may have in flight.
 #[derive(Clone, Copy)]
 pub(crate) struct Congestion {
-    /// Bytes; 0 before anything was lent.
+    /// Bytes; 0 before anything was sent by zero copy.
     window: usize,
     /// When it was in use last.
     used_at: Instant,
@@ -35,7 +35,7 @@ impl Congestion {
 }
 
 impl ZeroCopyQueue {
-    /// Those that the application has lent.
+    /// Those that are queued.
     pub(crate) fn bytes(&self) -> &[u8] {
         self.bytes.get(..self.len).unwrap_or_default()
     }
@@ -66,7 +66,7 @@ impl ZeroCopyQueue {
 }
 
 impl FastPath {
-    /// So many bytes, of the oldest, were acknowledged; some of them may be in the basin.
+    /// So many bytes, of the oldest, were acknowledged; some of them may be in the transmit buffer.
     #[inline(never)]
     pub(crate) fn acknowledged_zero_copy(
         &mut self,
@@ -87,7 +87,7 @@ impl FastPath {
         }
     }
 
-    /// Gives up what was lent, and what was set aside for it.
+    /// Empties the queue, and gives back what was set aside for it.
     pub(crate) fn drop_zero_copy(&mut self, context: &TcpContext) {
         if let Some(zero_copy) = self.zero_copy.take() {
             context.ring_bytes.set(context.ring_bytes.get() - zero_copy.reserve);

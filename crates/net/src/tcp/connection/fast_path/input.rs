@@ -1,4 +1,4 @@
-//! Fast lower, segments in: header prediction (RFC 9293 section 3.10.7.4 for the expected segment).
+//! Fast path, segments in: header prediction, and RFC 9293 section 3.10.7.4 for the expected segment.
 
 use super::Kind;
 use crate::tcp::connection::engine::Engine;
@@ -9,7 +9,7 @@ use crate::wire::segment::{Flags, Segment};
 use smoltcp::socket::tcp::State;
 
 impl Tcb {
-    /// Takes a segment as a calm connection does; `None` when that cannot.
+    /// Takes a segment on the fast path; `None` when that needs a socket.
     pub(crate) fn receive_fast(
         &mut self,
         connection: &Connection,

@@ -1,4 +1,4 @@
-//! Fast lower, segments out.
+//! Fast path, segments out.
 
 use crate::device::Transmit;
 use crate::device::smoltcp::Sent;
@@ -10,7 +10,7 @@ use crate::time::Instant;
 use crate::wire::header::TcpHeader;
 
 impl Tcb {
-    /// Sends as a calm connection does; `None` when it needs a socket for that.
+    /// Sends on the fast path; `None` when that needs a socket.
     pub(crate) fn transmit_fast(
         &mut self,
         connection: &Connection,
@@ -21,7 +21,7 @@ impl Tcb {
         let Engine::FastPath(fast) = &mut self.engine else { return None };
         if fast.aborted {
             let reset = TcpHeader::reset(self.snd_nxt, Some(next));
-            let sent = self.send_bare(reset, connection, lower, output);
+            let sent = self.send_header(reset, connection, lower, output);
             return Some(if sent { Outcome::Closed } else { Outcome::Blocked });
         }
         let ends = self.finished && !fast.fin_sent;
@@ -47,7 +47,7 @@ impl Tcb {
         Some(self.settle(connection, lower.now, deadline))
     }
 
-    /// Acknowledges what the peer should know of by now; false when the device was full.
+    /// Sends the acknowledgement or window update that is due; false when the device was full.
     pub(crate) fn send_owed(
         &mut self,
         next: u32,
@@ -60,7 +60,7 @@ impl Tcb {
         !is_due || self.send_part(0, connection, lower, output)
     }
 
-    /// Our end is still to be told, with or after the last byte.
+    /// Our FIN is still to be sent, with or after the last byte.
     pub(crate) fn owes_end(&self) -> bool {
         let Engine::FastPath(fast) = &self.engine else { return false };
         self.finished && !fast.fin_sent && fast.sent == fast.queued

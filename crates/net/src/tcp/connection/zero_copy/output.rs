@@ -1,4 +1,4 @@
-//! Fast lower, segments out of bytes that are sent from where they lie.
+//! Zero copy, segments out: how long the next one is, and when it leaves.
 
 use super::{Congestion, ZeroCopyQueue};
 use crate::config::CongestionControl;
@@ -42,7 +42,7 @@ impl Tcb {
         Some(count)
     }
 
-    /// Sends of a queue with lent bytes what the peer and the network take now. False when the
+    /// Sends of the zero-copy queue what the peer and the network take now. False when the
     /// device was full, `None` when that needs a socket.
     pub(crate) fn send_zero_copy(
         &mut self,
@@ -110,7 +110,7 @@ struct NextSegment {
 #[derive(Debug, PartialEq, Eq)]
 enum SegmentLength {
     Bytes(usize),
-    /// Nothing, before something is acknowledged or lent.
+    /// Nothing, before something is acknowledged or queued.
     None,
     /// The window is too small, and no acknowledgement is to come that would widen it.
     Stuck,

@@ -4,11 +4,11 @@ use super::transmit::{complete, tcp};
 use super::*;
 use bytes::Bytes;
 
-/// Sends a frame of which all behind the first `head_bytes` is lent; false when there is no room.
+/// Sends a frame of which all behind the first `head_bytes` is shared; false when there is no room.
 fn send(card: &mut Card, frame: &Bytes, head_bytes: usize, segment: u16) -> bool {
     let (head, tail) = (&frame[..head_bytes], Some(frame.slice(head_bytes..)));
-    let lent = TxFrame { head_bytes, tail, segment_bytes: NonZeroU16::new(segment) };
-    card.net.transmitter().transmit(lent, &mut |buffer| buffer.copy_from_slice(head))
+    let frame = TxFrame { head_bytes, tail, segment_bytes: NonZeroU16::new(segment) };
+    card.net.transmitter().transmit(frame, &mut |buffer| buffer.copy_from_slice(head))
 }
 
 /// A TCP frame without its checksum, in one shared piece.
@@ -17,7 +17,7 @@ fn frame(seed: u64, payload_bytes: usize) -> Bytes {
 }
 
 #[test]
-fn a_lent_tail_is_read_where_it_lies_and_let_go_of_when_the_device_has_it() {
+fn a_shared_tail_is_read_where_it_lies_and_let_go_of_when_the_device_has_it() {
     let mut card = Card::new(ALL);
     let frame = frame(3, 60_000);
     assert!(send(&mut card, &frame, 54, 1440));
@@ -64,7 +64,7 @@ fn without_checksum_offload_the_tail_is_copied() {
 }
 
 #[test]
-fn lent_and_copied_frames_survive_many_rounds_of_the_region() {
+fn shared_and_copied_frames_survive_many_rounds_of_the_region() {
     let mut card = Card::new(ALL);
     let mut random = Random(12);
     let mut queued = alloc::collections::VecDeque::new();
@@ -91,7 +91,7 @@ fn lent_and_copied_frames_survive_many_rounds_of_the_region() {
 }
 
 #[test]
-fn a_device_that_returns_a_lent_frame_twice_or_out_of_turn_is_stopped() {
+fn a_device_that_returns_a_shared_frame_twice_or_out_of_turn_is_stopped() {
     type Act = fn(&DeviceSide);
     let cases: [(&str, Fault, Act); 4] = [
         ("twice", Fault::UsedId, |side| {
