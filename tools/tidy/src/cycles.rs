@@ -34,7 +34,11 @@ pub(crate) fn problems() -> Result<Vec<String>> {
 }
 
 /// Reads all files below a folder, by their paths inside the crate.
-fn read(folder: &Path, prefix: &str, files: &mut BTreeMap<String, String>) -> Result<()> {
+pub(crate) fn read(
+    folder: &Path,
+    prefix: &str,
+    files: &mut BTreeMap<String, String>,
+) -> Result<()> {
     let say = || format!("cannot read {}", folder.display());
     for entry in std::fs::read_dir(folder).or_say(say)? {
         let path = entry.or_say(say)?.path();
@@ -160,7 +164,7 @@ fn tree(
 }
 
 /// Words and the signs that make paths of them, without comments, texts and the tests at the end.
-fn tokens(text: &str) -> Vec<String> {
+pub(crate) fn tokens(text: &str) -> Vec<String> {
     let code = text.split("\n#[cfg(test)]\nmod ").next().unwrap_or_default();
     let mut tokens = Vec::new();
     for line in code.lines() {

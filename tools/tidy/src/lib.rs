@@ -5,6 +5,7 @@ mod arrows;
 mod cycles;
 mod imports;
 mod packages;
+mod parts;
 
 pub use packages::binaries;
 
@@ -36,6 +37,7 @@ pub fn check() -> Result<bool> {
     problems.extend(file_lengths()?);
     problems.extend(documents());
     problems.extend(cycles::problems()?);
+    problems.extend(parts::problems()?);
     for problem in &problems {
         println!("tidy: {problem}");
     }
