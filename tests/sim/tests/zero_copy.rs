@@ -355,7 +355,7 @@ fn without_congestion_control_the_first_flight_is_the_peers_window() {
             world.spawner().spawn("server", async move {
                 let mut flow = listener.accept().await.unwrap();
                 // Cut when the world ends.
-                let _ = lend(&mut flow, content(400_000)).await;
+                let _ = share(&mut flow, content(400_000)).await;
             });
             world.spawner().spawn("client", async move {
                 let target = Target::Address(address(0, false, 80));
