@@ -1,4 +1,4 @@
-//! Where protocol cores meet flows: one module per protocol, each with its way to serve and its way
+//! Endpoints, where protocol cores meet flows: one module per protocol, each with its way to serve and its way
 //! to connect. It re-exports what an application writer needs of the cores.
 #![no_std]
 #![forbid(unsafe_code)]

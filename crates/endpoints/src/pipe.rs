@@ -1,4 +1,4 @@
-//! Pipelines over flows and ZeroMQ sockets, and remote services made of them.
+//! Typed services and pipelines over flows and ZeroMQ sockets, and remote services made of them.
 
 mod client;
 mod codec;

@@ -19,6 +19,7 @@ use core::fmt;
 use core::future::poll_fn;
 use core::task::{Poll, Waker};
 use core::time::Duration;
+use flow::sync::{Notify, WakerList};
 use flow::task::{Spawner, TaskId};
 use flow::time::Timers;
 
@@ -63,9 +64,10 @@ struct Shared {
     socket: RefCell<Socket>,
     // The tasks that carry bytes, by the peers they do it for.
     carriers: RefCell<BTreeMap<PeerId, Waker>>,
-    receivers: RefCell<Vec<Waker>>,
-    senders: RefCell<Vec<Waker>>,
-    closer: RefCell<Option<Waker>>,
+    receivers: WakerList,
+    senders: WakerList,
+    // Who waits for there to be no carriers any more.
+    closer: Notify,
     tasks: RefCell<Vec<TaskId>>,
     closing: Cell<Closing>,
 }
@@ -85,9 +87,9 @@ impl ZmqSocket {
             host: host.clone(),
             socket: RefCell::new(Socket::new(options)),
             carriers: RefCell::default(),
-            receivers: RefCell::default(),
-            senders: RefCell::default(),
-            closer: RefCell::default(),
+            receivers: WakerList::default(),
+            senders: WakerList::default(),
+            closer: Notify::default(),
             tasks: RefCell::default(),
             closing: Cell::new(Closing::No),
         }))
@@ -137,7 +139,7 @@ impl ZmqSocket {
                 Ok(sent) => Poll::Ready(Ok(sent)),
                 Err(Refused { message: back, why: Refusal::Full }) => {
                     message = Some(back);
-                    self.0.senders.borrow_mut().push(cx.waker().clone());
+                    self.0.senders.register(cx);
                     Poll::Pending
                 }
                 Err(refused) => Poll::Ready(Err(SendFailed::Refused(refused.why))),
@@ -155,7 +157,7 @@ impl ZmqSocket {
             Ok(received) => Poll::Ready(Ok(received)),
             Err(_) if self.0.is_closing() => Poll::Ready(Err(RecvFailed::Closed)),
             Err(RecvError::Empty) => {
-                self.0.receivers.borrow_mut().push(cx.waker().clone());
+                self.0.receivers.register(cx);
                 Poll::Pending
             }
             Err(refused) => Poll::Ready(Err(RecvFailed::Refused(refused))),
@@ -169,11 +171,6 @@ impl ZmqSocket {
             return Err(Refused { message, why: Refusal::Full });
         }
         self.0.with(|socket| socket.send(message))
-    }
-
-    /// Receives a message if one is there.
-    pub fn try_recv(&self) -> Result<Message, RecvError> {
-        self.0.with(Socket::recv)
     }
 
     /// SUB and XSUB: see [`Socket::subscribe`].
@@ -203,10 +200,11 @@ impl ZmqSocket {
         shared.closing.set(Closing::Draining);
         let deadline = shared.host.timers.now().saturating_add(linger);
         shared.wake_all();
-        let carried = poll_fn(|cx| {
-            *shared.closer.borrow_mut() = Some(cx.waker().clone());
-            if shared.carriers.borrow().is_empty() { Poll::Ready(()) } else { Poll::Pending }
-        });
+        let carried = async {
+            while !shared.carriers.borrow().is_empty() {
+                shared.closer.notified().await;
+            }
+        };
         // What is left at the deadline is cut off.
         let _ = shared.host.timers.before(deadline, carried).await;
         self.shut();
@@ -230,8 +228,8 @@ impl Shared {
         let result = work(&mut socket);
         while let Some(wake) = socket.poll_event() {
             match wake {
-                SocketEvent::Recv => wake_each(&self.receivers),
-                SocketEvent::Send => wake_each(&self.senders),
+                SocketEvent::Recv => self.receivers.wake(),
+                SocketEvent::Send => self.senders.wake(),
                 SocketEvent::Transmit(id) | SocketEvent::Input(id) => {
                     if let Some(carrier) = self.carriers.borrow().get(&id) {
                         carrier.wake_by_ref();
@@ -251,8 +249,8 @@ impl Shared {
     }
 
     fn wake_all(&self) {
-        wake_each(&self.receivers);
-        wake_each(&self.senders);
+        self.receivers.wake();
+        self.senders.wake();
         for carrier in self.carriers.borrow().values() {
             carrier.wake_by_ref();
         }
@@ -260,12 +258,6 @@ impl Shared {
 
     fn now(&self) -> Duration {
         self.host.timers.now()
-    }
-}
-
-fn wake_each(waiting: &RefCell<Vec<Waker>>) {
-    for waker in waiting.borrow_mut().drain(..) {
-        waker.wake();
     }
 }
 

@@ -1,4 +1,4 @@
-//! Why a flow ended or never came to be.
+//! Errors: why a flow ended or never came to be.
 
 use core::fmt;
 

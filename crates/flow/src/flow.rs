@@ -1,4 +1,4 @@
-//! The one trait that every byte stream implements.
+//! Flow: the one trait that every byte stream implements.
 
 use crate::{Address, FlowError};
 use bytes::{Buf, Bytes};

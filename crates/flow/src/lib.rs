@@ -1,4 +1,4 @@
-//! What protocol code sees of the world: byte flows, where they come from, tasks and time.
+//! Byte streams, tasks, timers and a service registry: what protocol code sees of the world.
 //!
 //! A [`Flow`] is the same thing over kernel sockets, over our own TCP and inside one image; a
 //! [`Listener`] yields flows that others opened and a [`Connector`] opens them. [`task`] runs
@@ -30,6 +30,7 @@ mod flow;
 mod listener;
 pub mod memory;
 pub mod registry;
+pub mod sync;
 mod target;
 pub mod task;
 pub mod time;

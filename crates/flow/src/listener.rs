@@ -1,4 +1,4 @@
-//! Where flows come from.
+//! Listener and connector: where flows come from.
 
 use crate::{Address, ConnectError, Flow, FlowError, Target};
 use core::future::poll_fn;

@@ -1,14 +1,15 @@
-//! Flows inside one process or image: for tests, and for calls that need no network.
+//! Memory transport: flows inside one process or image, for tests and for calls that need no network.
 
+use crate::sync::{Queue, WakerSlot};
 use crate::{Address, ConnectError, Connector, Flow, FlowError, Listener, Target};
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::BTreeMap;
 use alloc::rc::{Rc, Weak};
 use alloc::string::{String, ToString};
 use alloc::vec;
 use core::cell::{Cell, RefCell};
 use core::fmt;
-use core::task::{Context, Poll, Waker};
+use core::task::{Context, Poll};
 
 /// Two ends of one flow; each direction holds at most `capacity_bytes` (at least 1) unread bytes.
 pub fn pair(capacity_bytes: usize) -> (MemoryFlow, MemoryFlow) {
@@ -103,7 +104,7 @@ impl MemoryNetwork {
         if listeners.get(&name).is_some_and(|old| old.strong_count() > 0) {
             return None;
         }
-        let backlog = Rc::new(RefCell::new(Backlog::default()));
+        let backlog = Rc::<Backlog>::default();
         listeners.insert(name, Rc::downgrade(&backlog));
         Some(MemoryListener { backlog })
     }
@@ -116,36 +117,27 @@ impl Connector for MemoryNetwork {
         let network = &self.0;
         let listener = network.listeners.borrow().get(&target.to_string()).and_then(Weak::upgrade);
         let listener = listener.ok_or(ConnectError::Refused)?;
-        let mut backlog = listener.borrow_mut();
-        if backlog.flows.len() >= network.backlog {
+        if listener.len() >= network.backlog {
             return Err(ConnectError::Exhausted);
         }
         let number = network.flows.get();
         network.flows.set(number + 2);
         let (here, there) = numbered_pair(network.capacity_bytes, number);
-        backlog.flows.push_back(there);
-        wake(&mut backlog.acceptor);
+        listener.push(there);
         Ok(here)
     }
 }
 
 /// Accepts flows that a [`MemoryNetwork`] opened to its name.
 pub struct MemoryListener {
-    backlog: Rc<RefCell<Backlog>>,
+    backlog: Rc<Backlog>,
 }
 
 impl Listener for MemoryListener {
     type Flow = MemoryFlow;
 
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Result<MemoryFlow, FlowError>> {
-        let mut backlog = self.backlog.borrow_mut();
-        match backlog.flows.pop_front() {
-            Some(flow) => Poll::Ready(Ok(flow)),
-            None => {
-                backlog.acceptor = Some(cx.waker().clone());
-                Poll::Pending
-            }
-        }
+        self.backlog.poll_pop(cx).map(Ok)
     }
 
     fn local(&self) -> Address {
@@ -156,15 +148,12 @@ impl Listener for MemoryListener {
 struct Network {
     capacity_bytes: usize,
     backlog: usize,
-    listeners: RefCell<BTreeMap<String, Weak<RefCell<Backlog>>>>,
+    listeners: RefCell<BTreeMap<String, Weak<Backlog>>>,
     flows: Cell<u64>,
 }
 
-#[derive(Default)]
-struct Backlog {
-    flows: VecDeque<MemoryFlow>,
-    acceptor: Option<Waker>,
-}
+/// Flows that nobody accepted yet.
+type Backlog = Queue<MemoryFlow>;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
@@ -182,8 +171,8 @@ struct Direction {
     start: usize,
     length: usize,
     end: Option<End>,
-    reader: Option<Waker>,
-    writer: Option<Waker>,
+    reader: WakerSlot,
+    writer: WakerSlot,
 }
 
 impl Direction {
@@ -193,8 +182,8 @@ impl Direction {
             start: 0,
             length: 0,
             end: None,
-            reader: None,
-            writer: None,
+            reader: WakerSlot::default(),
+            writer: WakerSlot::default(),
         }))
     }
 
@@ -211,7 +200,7 @@ impl Direction {
                 take(&mut []);
                 return Poll::Ready(Ok(0));
             }
-            self.reader = Some(cx.waker().clone());
+            self.reader.register(cx);
             return Poll::Pending;
         }
         let contiguous = self.length.min(self.ring.len() - self.start);
@@ -219,7 +208,7 @@ impl Direction {
         self.length -= consumed;
         self.start = if self.length == 0 { 0 } else { (self.start + consumed) % self.ring.len() };
         if consumed > 0 {
-            wake(&mut self.writer);
+            self.writer.wake();
         }
         Poll::Ready(Ok(consumed))
     }
@@ -231,7 +220,7 @@ impl Direction {
     ) -> Poll<Result<usize, FlowError>> {
         self.writable()?;
         if self.length == self.ring.len() {
-            self.writer = Some(cx.waker().clone());
+            self.writer.register(cx);
             return Poll::Pending;
         }
         let from = (self.start + self.length) % self.ring.len();
@@ -239,7 +228,7 @@ impl Direction {
         let written = fill(&mut self.ring[from..until]).min(until - from);
         self.length += written;
         if written > 0 {
-            wake(&mut self.reader);
+            self.reader.wake();
         }
         Poll::Ready(Ok(written))
     }
@@ -251,7 +240,7 @@ impl Direction {
         if matches!(self.end, Some(End::Aborted | End::Unread)) {
             return Poll::Ready(Err(FlowError::Reset));
         }
-        self.writer = Some(cx.waker().clone());
+        self.writer.register(cx);
         Poll::Pending
     }
 
@@ -268,8 +257,8 @@ impl Direction {
         if self.end.is_none() || end == End::Aborted {
             self.end = Some(end);
         }
-        wake(&mut self.reader);
-        wake(&mut self.writer);
+        self.reader.wake();
+        self.writer.wake();
     }
 }
 
@@ -281,12 +270,6 @@ fn numbered_pair(capacity_bytes: usize, number: u64) -> (MemoryFlow, MemoryFlow)
         MemoryFlow { incoming: back.clone(), outgoing: forth.clone(), local: one, peer: other };
     let there = MemoryFlow { incoming: forth, outgoing: back, local: other, peer: one };
     (here, there)
-}
-
-fn wake(slot: &mut Option<Waker>) {
-    if let Some(waker) = slot.take() {
-        waker.wake();
-    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Named tasks on one core: spawned at any time, listed, cancelled, and unable to take each other
+//! Executor: named tasks on one core, spawned at any time, listed, cancelled, and unable to take each other
 //! down.
 //!
 //! Own code rather than a published executor, for three needs that come together only here: safe

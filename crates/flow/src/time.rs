@@ -4,6 +4,7 @@
 //! so ([`Timers::advance`]): within one turn of the loop everything sees the same instant, tests
 //! and simulations drive it by hand, and reading it costs nothing.
 
+use crate::sync::WakerSlot;
 use alloc::collections::BinaryHeap;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -12,7 +13,7 @@ use core::cmp::Reverse;
 use core::fmt;
 use core::future::poll_fn;
 use core::pin::pin;
-use core::task::{Context, Poll, Waker};
+use core::task::{Context, Poll};
 use core::time::Duration;
 
 /// All timers of one core, and its present. Clones share both.
@@ -34,8 +35,8 @@ impl Timers {
     pub fn advance(&self, now: Duration) {
         let now = now.max(self.0.now.get());
         self.0.now.set(now);
-        while let Some(waker) = self.0.pop_due(now) {
-            waker.wake();
+        while let Some(mut waiting) = self.0.pop_due(now) {
+            waiting.wake();
         }
     }
 
@@ -170,7 +171,7 @@ struct Entry {
     deadline: Option<Duration>,
     /// The time of this timer's one live entry in the heap, never later than the deadline.
     queued_at: Option<Duration>,
-    waker: Option<Waker>,
+    waker: WakerSlot,
 }
 
 impl TimerHeap {
@@ -204,14 +205,12 @@ impl TimerHeap {
         if entry.deadline.is_some_and(|deadline| deadline <= self.now.get()) {
             return Poll::Ready(());
         }
-        if entry.waker.as_ref().is_none_or(|waker| !waker.will_wake(cx.waker())) {
-            entry.waker = Some(cx.waker().clone());
-        }
+        entry.waker.register(cx);
         Poll::Pending
     }
 
-    /// The waker of the next timer that is due. Timers whose deadline moved later go back.
-    fn pop_due(&self, now: Duration) -> Option<Waker> {
+    /// Who waits for the next timer that is due. Timers whose deadline moved later go back.
+    fn pop_due(&self, now: Duration) -> Option<WakerSlot> {
         loop {
             let mut heap = self.heap.borrow_mut();
             if heap.peek().is_none_or(|Reverse(due)| due.at > now) {
@@ -229,11 +228,7 @@ impl TimerHeap {
                     entry.queued_at = Some(at);
                     heap.push(Reverse(Due { at, key: due.key }));
                 }
-                Some(_) => {
-                    if let Some(waker) = entry.waker.take() {
-                        return Some(waker);
-                    }
-                }
+                Some(_) => return Some(entry.waker.take()),
                 None => {}
             }
         }
@@ -255,6 +250,7 @@ mod tests {
     use super::*;
     use crate::task::block_on;
     use core::future::{pending, ready};
+    use core::task::Waker;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
     use std::task::Wake;

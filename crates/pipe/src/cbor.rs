@@ -1,4 +1,4 @@
-//! Objects as CBOR (RFC 8949), by serde.
+//! CBOR codec (RFC 8949), by serde.
 
 mod decode;
 mod encode;

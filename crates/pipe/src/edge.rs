@@ -1,4 +1,4 @@
-//! The bounded queue between two nodes.
+//! Edge: the bounded queue between two nodes.
 
 use crate::Fault;
 use alloc::collections::VecDeque;

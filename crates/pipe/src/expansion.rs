@@ -1,4 +1,4 @@
-//! What a compressed message may grow to.
+//! Expansion limits: what a compressed message may grow to.
 
 use crate::Fault;
 

@@ -1,4 +1,4 @@
-//! Why a pipeline ended before its end.
+//! Faults: why a pipeline ended before its end.
 
 use core::fmt;
 

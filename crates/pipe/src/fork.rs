@@ -1,4 +1,4 @@
-//! Where the way parts, and where ways meet.
+//! Branch and merge nodes: where the way parts, and where ways meet.
 
 use crate::{Edge, Fault, Node, Piece, Taken};
 use bytes::Bytes;

@@ -52,7 +52,7 @@ pub use edge::{Bounds, Edge, Taken};
 pub use expansion::Expansion;
 pub use fault::Fault;
 pub use fork::{Branch, Either, Merge, PrefixBranch, branch, branch_prefix, merge};
-pub use node::{Node, NodeExt, Progress, Stage, Then, drive};
+pub use node::{Node, NodeExt, Progress, Stage, Then, run_stage};
 pub use object::{Filter, Map, Reject, Sink, Tee, TryMap, filter, map, reject, sink, tee, try_map};
 pub use piece::{CHUNK_BYTES, Piece};
 pub use pipeline::{Next, Pipeline, Refused};

@@ -1,10 +1,14 @@
-//! LZ4 frames (lz4_Frame_format.md 1.6.4), one for each message.
+//! LZ4 codec: frames (lz4_Frame_format.md 1.6.4), one for each message.
+//!
+//! For pipelines of applications that would rather have speed than size. The services of
+//! `endpoints::pipe` compress by zlib, which every language of their callers has; nothing of the
+//! appliance's uses LZ4 yet, so that it costs an image nothing.
 
 mod decompress;
 
 pub use decompress::{Decompress, decompress, decompress_within};
 
-use crate::{Edge, Fault, Node, Piece, Progress, Stage, drive};
+use crate::{Edge, Fault, Node, Piece, Progress, Stage, run_stage};
 use alloc::vec;
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -48,7 +52,7 @@ impl Node<Piece> for Compress {
     type Out = Piece;
 
     fn run(&mut self, input: &mut Edge<Piece>, output: &mut Edge<Piece>) {
-        drive(self, input, output);
+        run_stage(self, input, output);
     }
 }
 

@@ -78,7 +78,7 @@ pub enum Progress {
     Blocked,
 }
 
-/// A node that works item by item; [`drive`] makes a [`Node::run`] of it and keeps its
+/// A node that works item by item; [`run_stage`] makes a [`Node::run`] of it and keeps its
 /// promises about ends and faults.
 pub trait Stage<In> {
     /// What it gives.
@@ -107,7 +107,7 @@ pub trait Stage<In> {
 }
 
 /// Runs a stage from `input` to `output` as far as both allow.
-pub fn drive<In, S: Stage<In>>(stage: &mut S, input: &mut Edge<In>, output: &mut Edge<S::Out>) {
+pub fn run_stage<In, S: Stage<In>>(stage: &mut S, input: &mut Edge<In>, output: &mut Edge<S::Out>) {
     loop {
         if output.is_closed() {
             input.cancel();

@@ -1,6 +1,6 @@
-//! Nodes on whole items.
+//! Map, filter and tee: nodes on whole items.
 
-use crate::{Edge, Fault, Node, Progress, Stage, Taken, drive};
+use crate::{Edge, Fault, Node, Progress, Stage, Taken, run_stage};
 use core::convert::Infallible;
 use core::marker::PhantomData;
 
@@ -20,7 +20,7 @@ impl<T, U, F: FnMut(T) -> U> Node<T> for Map<T, F> {
     type Out = U;
 
     fn run(&mut self, input: &mut Edge<T>, output: &mut Edge<U>) {
-        drive(self, input, output);
+        run_stage(self, input, output);
     }
 }
 
@@ -49,7 +49,7 @@ impl<T, U, F: FnMut(T) -> Result<U, Fault>> Node<T> for TryMap<T, F> {
     type Out = U;
 
     fn run(&mut self, input: &mut Edge<T>, output: &mut Edge<U>) {
-        drive(self, input, output);
+        run_stage(self, input, output);
     }
 }
 
@@ -79,7 +79,7 @@ impl<T, F: FnMut(&T) -> bool> Node<T> for Filter<T, F> {
     type Out = T;
 
     fn run(&mut self, input: &mut Edge<T>, output: &mut Edge<T>) {
-        drive(self, input, output);
+        run_stage(self, input, output);
     }
 }
 
@@ -110,7 +110,7 @@ impl<T, F: FnMut(T)> Node<T> for Sink<T, F> {
     type Out = Infallible;
 
     fn run(&mut self, input: &mut Edge<T>, output: &mut Edge<Infallible>) {
-        drive(self, input, output);
+        run_stage(self, input, output);
     }
 }
 
@@ -139,7 +139,7 @@ impl<T, U> Node<T> for Reject<U> {
     type Out = U;
 
     fn run(&mut self, input: &mut Edge<T>, output: &mut Edge<U>) {
-        drive(self, input, output);
+        run_stage(self, input, output);
     }
 }
 
@@ -169,7 +169,7 @@ impl<T: Clone, S: Node<T, Out = Infallible>> Node<T> for Tee<T, S> {
     type Out = T;
 
     fn run(&mut self, input: &mut Edge<T>, output: &mut Edge<T>) {
-        drive(self, input, output);
+        run_stage(self, input, output);
     }
 }
 

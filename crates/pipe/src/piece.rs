@@ -1,4 +1,4 @@
-//! Bytes on their way.
+//! Piece: a chunk of a message's bytes, and whether it is the last.
 
 use bytes::Bytes;
 

@@ -1,4 +1,4 @@
-//! A node with its outer edges.
+//! Pipeline: a node with its outer edges.
 
 use crate::{Bounds, Edge, Fault, Node, Taken};
 

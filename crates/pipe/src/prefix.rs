@@ -1,6 +1,6 @@
-//! Bytes before each message.
+//! Prefix nodes: bytes before each message.
 
-use crate::{Edge, Fault, Node, Piece, Stage, drive};
+use crate::{Edge, Fault, Node, Piece, Stage, run_stage};
 use bytes::Bytes;
 use core::marker::PhantomData;
 
@@ -20,7 +20,7 @@ impl Node<Piece> for Prepend {
     type Out = Piece;
 
     fn run(&mut self, input: &mut Edge<Piece>, output: &mut Edge<Piece>) {
-        drive(self, input, output);
+        run_stage(self, input, output);
     }
 }
 
@@ -58,7 +58,7 @@ impl Node<Piece> for Skip {
     type Out = Piece;
 
     fn run(&mut self, input: &mut Edge<Piece>, output: &mut Edge<Piece>) {
-        drive(self, input, output);
+        run_stage(self, input, output);
     }
 }
 
@@ -114,7 +114,7 @@ impl<U> Node<Piece> for RefusePrefix<U> {
     type Out = U;
 
     fn run(&mut self, input: &mut Edge<Piece>, output: &mut Edge<U>) {
-        drive(self, input, output);
+        run_stage(self, input, output);
     }
 }
 

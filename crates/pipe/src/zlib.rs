@@ -1,7 +1,7 @@
-//! zlib streams (RFC 1950), one for each message.
+//! zlib codec (RFC 1950), one for each message.
 
 use crate::expansion::Meter;
-use crate::{CHUNK_BYTES, Edge, Expansion, Fault, Node, Piece, Progress, Stage, drive};
+use crate::{CHUNK_BYTES, Edge, Expansion, Fault, Node, Piece, Progress, Stage, run_stage};
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -32,7 +32,7 @@ impl Node<Piece> for Deflate {
     type Out = Piece;
 
     fn run(&mut self, input: &mut Edge<Piece>, output: &mut Edge<Piece>) {
-        drive(self, input, output);
+        run_stage(self, input, output);
     }
 }
 
@@ -134,7 +134,7 @@ impl Node<Piece> for Inflate {
     type Out = Piece;
 
     fn run(&mut self, input: &mut Edge<Piece>, output: &mut Edge<Piece>) {
-        drive(self, input, output);
+        run_stage(self, input, output);
     }
 }
 

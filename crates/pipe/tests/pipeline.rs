@@ -175,7 +175,7 @@ fn cut(step: usize) -> impl Node<Piece, Out = Piece> {
     impl Node<Piece> for Cut {
         type Out = Piece;
         fn run(&mut self, input: &mut Edge<Piece>, output: &mut Edge<Piece>) {
-            pipe::drive(self, input, output);
+            pipe::run_stage(self, input, output);
         }
     }
     Cut(step)

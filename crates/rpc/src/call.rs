@@ -1,4 +1,4 @@
-//! The life of a call: made, sent or delivered, answered, released.
+//! Calls: the life of one, made, sent or delivered, answered, released.
 
 use crate::exception::Exception;
 use crate::node::Kind;

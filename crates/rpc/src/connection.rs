@@ -1,4 +1,4 @@
-//! One connection: its four tables, and bytes in and out.
+//! Connection: the four tables of one (questions, answers, exports, imports), and bytes in and out.
 
 use crate::call::Owner;
 use crate::exception::Exception;

@@ -1,4 +1,4 @@
-//! The one error of remote calls.
+//! Exception: the one error of remote calls (rpc.capnp, `Exception`).
 
 use alloc::string::{String, ToString};
 use core::fmt;

@@ -1,4 +1,4 @@
-//! Messages out of a stream of bytes (Cap'n Proto encoding specification, "Serialization over a
+//! Message framing: messages out of a stream of bytes (Cap'n Proto encoding specification, "Serialization over a
 //! stream"): a table of segment sizes, then the segments.
 
 use crate::limits::Limits;

@@ -1,4 +1,4 @@
-//! What the peer's messages do. One function for each, in the order of a call's life.
+//! Message handling: what the peer's messages do. One function for each, in the order of a call's life.
 
 use crate::call::{Owner, State};
 use crate::connection::{Answer, Import};

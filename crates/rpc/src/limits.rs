@@ -1,4 +1,4 @@
-//! What one peer may make this vat hold.
+//! Limits: what one peer may make this vat hold.
 
 use core::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The graph of capabilities. A node is one reference's view of an object: the object itself, a
+//! Capability graph. A node is one reference's view of an object: the object itself, a
 //! promise, or something that a peer has. Promises end as [`Kind::Forward`].
 //!
 //! Order is kept by one rule: **what is sent to a node leaves it in that order, and a node turns

@@ -1,4 +1,4 @@
-//! What this vat tells its peers.
+//! Message sending: what this vat tells its peers.
 
 use crate::call::{Owner, State};
 use crate::connection::{Export, Question};

@@ -1,4 +1,4 @@
-//! Words with their zeros left out (Cap'n Proto encoding specification, "Packing"): a tag byte says
+//! Packed encoding: words with their zeros left out (Cap'n Proto encoding specification, "Packing"): a tag byte says
 //! which of a word's eight bytes are not zero, and only those follow. After tag 0x00 comes how many
 //! more words are zero, after tag 0xFF how many more follow as they are.
 

@@ -1,4 +1,4 @@
-//! Parameters and results: their contents, and the capabilities in them.
+//! Payloads: parameters and results, their contents and the capabilities in them.
 
 use crate::framing::Frame;
 use crate::rpc_capnp::message;

@@ -1,4 +1,4 @@
-//! Numbered stand-ins for capabilities, so that contents can be copied, built and searched by the
+//! Capability slots: numbered stand-ins for capabilities, so that contents can be copied, built and searched by the
 //! `capnp` crate without any client behind them.
 
 use alloc::boxed::Box;

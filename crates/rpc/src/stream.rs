@@ -1,4 +1,4 @@
-//! The bytes of a connection, one half for each direction: messages out of them, and messages into
+//! Byte streams of a connection, one half for each direction: messages out of them, and messages into
 //! them, packed or not.
 
 use crate::framing::{Deframer, Frame, FramingError};

@@ -1,4 +1,4 @@
-//! References that outlive connections: who has a service, where, and its name there.
+//! Sturdy references, which outlive connections: who has a service, where, and its name there.
 
 use alloc::string::String;
 use alloc::vec::Vec;

@@ -1,4 +1,4 @@
-//! Tables of things with numbers: our own, and the peer's.
+//! Slabs: tables of things with numbers, our own and the peer's.
 
 use alloc::{collections::BTreeMap, vec::Vec};
 

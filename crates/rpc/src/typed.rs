@@ -1,4 +1,4 @@
-//! Where the engine meets generated code: typed clients and servers of the `capnp` crate on a
+//! Typed layer, where the engine meets generated code: clients and servers of the `capnp` crate on a
 //! shared [`Vat`], and the futures of calls and handlers.
 //!
 //! Nothing here runs by itself. A driver gives bytes to [`System::handle_input`], takes bytes from

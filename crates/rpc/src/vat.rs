@@ -174,15 +174,6 @@ impl Vat {
         }
     }
 
-    /// The object that `cap` stands for, if it is one of this vat's.
-    pub fn local_object(&mut self, cap: Cap) -> Option<ObjectId> {
-        let cap = self.follow(cap);
-        match &self.nodes.get(cap.0)?.kind {
-            Kind::Object(object) => Some(*object),
-            _ => None,
-        }
-    }
-
     /// Asks for one [`Event::Resolved`] when `cap`, a promise, resolves.
     pub fn watch(&mut self, cap: Cap) {
         if let Some(node) = self.nodes.get_mut(cap.0) {

@@ -1,4 +1,4 @@
-//! The messages of rpc.capnp as plain values, without their contents.
+//! Wire messages: those of rpc.capnp as plain values, without their contents.
 
 pub(crate) mod decode;
 pub(crate) mod encode;

@@ -1,4 +1,4 @@
-//! What one side of a connection is told before it starts.
+//! Configuration: what one side of a connection is told before it starts.
 
 use crate::{Heartbeat, Limits, SocketType};
 use alloc::sync::Arc;

@@ -1,4 +1,4 @@
-//! One side of one ZMTP conversation.
+//! ZMTP connection: one side of it.
 
 mod reading;
 

@@ -1,4 +1,4 @@
-//! Why a connection ended, and why a message was not taken.
+//! Errors: why a connection ended, and why a message was not taken.
 
 use alloc::string::String;
 use core::fmt;

@@ -1,4 +1,4 @@
-//! The greeting (RFC 37, "Greeting"): 64 bytes each way.
+//! Greeting (RFC 37, "Greeting"): 64 bytes each way.
 
 use crate::Error;
 

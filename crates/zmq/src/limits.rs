@@ -1,4 +1,4 @@
-//! What a peer may ask of us.
+//! Limits: what a peer may ask of us.
 
 use core::time::Duration;
 

@@ -1,4 +1,4 @@
-//! A message: one or more parts.
+//! Multipart messages: one or more parts.
 
 use alloc::vec::Vec;
 use bytes::Bytes;

@@ -1,4 +1,4 @@
-//! The metadata of READY and INITIATE (RFC 37, "Metadata").
+//! Metadata of READY and INITIATE (RFC 37, "Metadata").
 
 use crate::{Error, SocketType};
 use alloc::vec::Vec;

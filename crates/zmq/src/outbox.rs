@@ -1,4 +1,4 @@
-//! What waits to be sent: frames, encoded (and sealed) only when their turn comes.
+//! Send queue: frames, encoded (and sealed) only when their turn comes.
 
 use crate::frame::{COMMAND, HEADER_BYTES_MAX, Header, MORE};
 use crate::mechanism::curve::Sealer;

@@ -1,4 +1,4 @@
-//! A ZeroMQ socket over many connections.
+//! ZeroMQ socket: messages on one side, many connections on the other.
 
 mod options;
 mod peer;

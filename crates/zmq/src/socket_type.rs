@@ -1,4 +1,4 @@
-//! The ten socket types, and which may talk to which.
+//! Socket types: the ten, and which may talk to which.
 
 /// A ZeroMQ socket type (RFC 28, 29 and 30).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

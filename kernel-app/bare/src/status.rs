@@ -3,8 +3,7 @@
 use alloc::rc::Rc;
 use alloc::string::String;
 use core::cell::{Cell, RefCell};
-use core::future::poll_fn;
-use core::task::{Poll, Waker};
+use flow::sync::Notify;
 
 /// A status, and the news that it has changed. Clones are the same one.
 #[derive(Clone, Default)]
@@ -14,8 +13,7 @@ pub(crate) struct Status(Rc<State>);
 struct State {
     addresses: RefCell<String>,
     is_stopping: Cell<bool>,
-    is_news: Cell<bool>,
-    reader: RefCell<Option<Waker>>,
+    news: Notify,
 }
 
 impl Status {
@@ -39,20 +37,10 @@ impl Status {
 
     /// Resolves when it says something else than when this was last asked.
     pub(crate) async fn changed(&self) {
-        poll_fn(|cx| {
-            if self.0.is_news.take() {
-                return Poll::Ready(());
-            }
-            self.0.reader.replace(Some(cx.waker().clone()));
-            Poll::Pending
-        })
-        .await;
+        self.0.news.notified().await;
     }
 
     fn tell(&self) {
-        self.0.is_news.set(true);
-        if let Some(reader) = self.0.reader.take() {
-            reader.wake();
-        }
+        self.0.news.notify();
     }
 }

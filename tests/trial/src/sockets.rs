@@ -39,7 +39,7 @@ pub(crate) async fn transform_elsewhere<P: Platform>(
     let Ok(text) = String::from_utf8(body) else {
         return Response::plain(Status::BAD_REQUEST);
     };
-    let client = texts_of(&context, service).patience(PATIENCE);
+    let client = texts_of(&context, service).timeout(PATIENCE);
     match client.call(Request::Upper(text), Compress::Reply).await {
         Ok(text) => Response::ok("text/plain; charset=utf-8", text.into_bytes()),
         Err(error) => {

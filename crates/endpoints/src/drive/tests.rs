@@ -1,4 +1,4 @@
-//! A core of the test's, over flows in memory.
+//! The protocol loop under a core of the test's, over flows in memory.
 
 use super::*;
 use core::cell::{Cell, RefCell};

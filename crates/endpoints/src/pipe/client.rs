@@ -1,4 +1,4 @@
-//! A service as an async function.
+//! Service client: a service as an async function.
 
 use super::codec::Codec;
 use super::service::{Answer, Compress, Marked, reply_reader, request_writer};
@@ -11,8 +11,9 @@ use alloc::string::String;
 use core::cell::{Cell, RefCell};
 use core::fmt;
 use core::future::poll_fn;
-use core::task::{Poll, Waker};
+use core::task::Poll;
 use core::time::Duration;
+use flow::sync::OneShot;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -32,14 +33,14 @@ where
         last_call: Cell::new(0),
     });
     host.spawner.spawn("calls", receive(inner.clone(), reply_reader()));
-    Client { owner: Rc::new(Owner(inner)), patience: Duration::from_secs(30) }
+    Client { owner: Rc::new(Owner(inner)), timeout: Duration::from_secs(30) }
 }
 
 /// A remote function. Clones share its connections, which close with the last of them; any
 /// number of calls may be under way.
 pub struct Client<Request, Reply> {
     owner: Rc<Owner<Request, Reply>>,
-    patience: Duration,
+    timeout: Duration,
 }
 
 /// Why a call gave no reply.
@@ -75,16 +76,13 @@ struct Inner<Request, Reply> {
     last_call: Cell<u64>,
 }
 
-/// A call that waits for its reply.
-enum Call<Reply> {
-    Waiting(Option<Waker>),
-    Done(Result<Reply, CallFailed>),
-}
+/// Where the task that receives leaves the reply to a call that waits for it.
+type Call<Reply> = OneShot<Result<Reply, CallFailed>>;
 
 impl<Request: Serialize + 'static, Reply: 'static> Client<Request, Reply> {
     /// The same with another limit on how long a call takes; the default is 30 s.
-    pub fn patience(mut self, patience: Duration) -> Self {
-        self.patience = patience;
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
         self
     }
 
@@ -95,9 +93,9 @@ impl<Request: Serialize + 'static, Reply: 'static> Client<Request, Reply> {
         let body = written.map_err(CallFailed::Request)?;
         let number = inner.last_call.get() + 1;
         inner.last_call.set(number);
-        inner.calls.borrow_mut().insert(number, Call::Waiting(None));
+        inner.calls.borrow_mut().insert(number, Call::default());
         let _guard = Forget { inner, number };
-        let deadline = inner.host.timers.now().saturating_add(self.patience);
+        let deadline = inner.host.timers.now().saturating_add(self.timeout);
         let exchange = async {
             let id = Bytes::copy_from_slice(&number.to_be_bytes());
             let message = Message::from_parts([id, Bytes::new(), body]);
@@ -117,32 +115,22 @@ impl<Request: Serialize + 'static, Reply: 'static> Client<Request, Reply> {
 
 impl<Request, Reply> Clone for Client<Request, Reply> {
     fn clone(&self) -> Self {
-        Self { owner: self.owner.clone(), patience: self.patience }
+        Self { owner: self.owner.clone(), timeout: self.timeout }
     }
 }
 
 impl<Request, Reply> Inner<Request, Reply> {
     async fn reply_to(&self, number: u64) -> Result<Reply, CallFailed> {
-        poll_fn(|cx| {
-            let mut calls = self.calls.borrow_mut();
-            match calls.remove(&number) {
-                Some(Call::Done(outcome)) => Poll::Ready(outcome),
-                Some(Call::Waiting(_)) => {
-                    calls.insert(number, Call::Waiting(Some(cx.waker().clone())));
-                    Poll::Pending
-                }
-                None => Poll::Ready(Err(CallFailed::Closed)),
-            }
+        poll_fn(|cx| match self.calls.borrow().get(&number) {
+            Some(call) => call.poll_take(cx),
+            None => Poll::Ready(Err(CallFailed::Closed)),
         })
         .await
     }
 
     fn done(&self, number: u64, outcome: Result<Reply, CallFailed>) {
-        let mut calls = self.calls.borrow_mut();
-        if let Some(call) = calls.get_mut(&number)
-            && let Call::Waiting(Some(waker)) = core::mem::replace(call, Call::Done(outcome))
-        {
-            waker.wake();
+        if let Some(call) = self.calls.borrow().get(&number) {
+            call.set(outcome);
         }
     }
 }

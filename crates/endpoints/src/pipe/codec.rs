@@ -1,4 +1,4 @@
-//! A pipeline that is used message by message.
+//! Message codec: a pipeline that is used message by message.
 
 use super::transfer::Gathered;
 use ::pipe::{Bytes, Fault, Next, Node, Piece, Pipeline};

@@ -1,4 +1,4 @@
-//! A handler as a service.
+//! Service server: a handler as a service.
 
 use super::codec::Codec;
 use super::service::{Answer, Compress, Marked, ServiceLimits, reply_writer, request_reader};
@@ -11,8 +11,9 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::future::poll_fn;
-use core::task::{Poll, Waker};
+use core::task::Poll;
 use core::time::Duration;
+use flow::sync::WakerList;
 use log::{info, warn};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -69,7 +70,7 @@ struct Load {
     live: Cell<usize>,
     draining: Cell<bool>,
     /// Who waits for there to be fewer.
-    waiting: RefCell<Vec<Waker>>,
+    waiting: WakerList,
 }
 
 struct Server<Reply, H> {
@@ -107,7 +108,7 @@ impl Service {
 
 impl Load {
     fn changed(&self) {
-        self.waiting.take().into_iter().for_each(Waker::wake);
+        self.waiting.wake();
     }
 
     async fn falls_below(&self, count: usize) {
@@ -115,7 +116,7 @@ impl Load {
             if self.live.get() < count {
                 return Poll::Ready(());
             }
-            self.waiting.borrow_mut().push(cx.waker().clone());
+            self.waiting.register(cx);
             Poll::Pending
         })
         .await;

@@ -1,4 +1,4 @@
-//! What requests and replies look like, as pipelines.
+//! Message format of services: what requests and replies look like, as pipelines.
 //!
 //! A message is a CBOR object behind one byte that says what was done to it:
 //!

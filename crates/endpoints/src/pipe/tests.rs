@@ -79,7 +79,7 @@ fn a_failing_handler_and_a_slow_one_cost_their_own_call_only() {
     world.run(async move {
         let failed = client.call("panic".into(), Compress::Both).await;
         assert_eq!(failed, Err(CallFailed::Remote("the handler failed".into())));
-        let hasty = client.clone().patience(Duration::from_secs(1));
+        let hasty = client.clone().timeout(Duration::from_secs(1));
         assert_eq!(hasty.call("sleep 60".into(), Compress::No).await, Err(CallFailed::TimedOut));
         assert_eq!(client.call("x".into(), Compress::No).await, Ok("X".into()));
         client.close();
@@ -116,7 +116,7 @@ fn a_service_that_stops_answers_what_it_has_and_takes_no_more() {
             .spawn_joinable("call", async move { slow.call("sleep 3".into(), Compress::No).await });
         timers.sleep(Duration::from_secs(1)).await;
         server.drain(Duration::from_secs(10));
-        let late = client.clone().patience(Duration::from_secs(5));
+        let late = client.clone().timeout(Duration::from_secs(5));
         assert_eq!(late.call("late".into(), Compress::No).await, Err(CallFailed::TimedOut));
         assert_eq!(slow.await.unwrap(), Ok("SLEEP 3".into()));
         assert_eq!(server.peers(), 0);

@@ -1,4 +1,4 @@
-//! From a source, through a node, into a drain.
+//! Transfer: from a source, through a node, into a drain.
 
 use crate::zmq::{Incoming, RecvError, RecvFailed, ZmqSocket};
 use ::pipe::{Bytes, CHUNK_BYTES, Fault, Next, Node, Piece, Pipeline};

@@ -1,4 +1,10 @@
-//! A network as objects: `schema/network.capnp`.
+//! Network interfaces as RPC boundaries: flows, listeners, connectors and settings as objects, after
+//! `schema/network.capnp`.
+//!
+//! They are what appliances of a group use each other's network and settings by. No service of the
+//! appliance offers them yet: whoever has such an object can reach whatever its owner can, so that
+//! it may be given to known peers only, which takes a secure channel. Until then
+//! `endpoints/tests/network.rs` is their user.
 //!
 //! [`Rpc::export_flow`], [`Rpc::export_listener`], [`Rpc::export_connector`] and
 //! [`Rpc::export_conf`] make objects of what is local; [`RemoteFlow`], [`RemoteListener`],

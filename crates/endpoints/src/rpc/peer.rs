@@ -1,4 +1,4 @@
-//! Who is at the other end.
+//! Peer of a vat: who is at the other end.
 
 use ::rpc::Fingerprint;
 use flow::Address;

@@ -1,4 +1,4 @@
-//! Binding and connecting.
+//! Bind and connect, with reconnection.
 
 use super::driver::carry;
 use super::{Shared, ZmqSocket};

@@ -179,8 +179,6 @@ impl Drop for Driver {
         self.shared.carriers.borrow_mut().remove(&self.id);
         let id = self.id;
         self.shared.with(|socket| socket.remove_peer(id));
-        if let Some(closer) = self.shared.closer.borrow_mut().take() {
-            closer.wake();
-        }
+        self.shared.closer.notify();
     }
 }

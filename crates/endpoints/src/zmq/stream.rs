@@ -1,4 +1,4 @@
-//! Messages larger than memory: their last part goes, or comes, in pieces.
+//! Streamed messages, larger than memory: their last part goes, or comes, in pieces.
 
 use super::{RecvFailed, SendFailed, Shared, ZmqSocket};
 use ::zmq::{Bytes, Chunk, Message, PeerId, RecvError, Refusal};
@@ -59,7 +59,7 @@ impl Outgoing {
             let sent = poll_fn(|cx| match shared.with(|it| it.send_piece(peer, piece.clone())) {
                 Err(_) if shared.is_closed() => Poll::Ready(Err(SendFailed::Closed)),
                 Err(Refusal::Full) => {
-                    shared.senders.borrow_mut().push(cx.waker().clone());
+                    shared.senders.register(cx);
                     Poll::Pending
                 }
                 outcome => Poll::Ready(outcome.map_err(SendFailed::Refused)),
@@ -104,7 +104,7 @@ impl Incoming {
         let received = poll_fn(|cx| match shared.with(|socket| socket.recv_chunk(peer)) {
             Err(_) if shared.is_closed() => Poll::Ready(Err(RecvFailed::Closed)),
             Err(RecvError::Empty) => {
-                shared.receivers.borrow_mut().push(cx.waker().clone());
+                shared.receivers.register(cx);
                 Poll::Pending
             }
             outcome => Poll::Ready(outcome.map_err(RecvFailed::Refused)),

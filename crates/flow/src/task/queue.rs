@@ -1,4 +1,4 @@
-//! Who is to be polled next.
+//! Run queue: which task is polled next, and the wakers that put it there.
 
 use super::TaskId;
 use alloc::collections::VecDeque;

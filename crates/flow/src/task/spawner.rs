@@ -1,7 +1,8 @@
-//! Making, listing and ending tasks.
+//! Spawner: makes, lists and ends tasks.
 
 use super::queue::TaskWaker;
 use super::{BoxedTask, CatchPanic, RunQueue, TaskError};
+use crate::sync::{OneShot, WakerList};
 use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::sync::Arc;
@@ -43,7 +44,7 @@ impl Spawner {
             catch,
             panics: Cell::new(0),
             tasks_max: Cell::new(usize::MAX),
-            waiting: RefCell::default(),
+            waiting: WakerList::default(),
         };
         Self { shared: Rc::new(shared) }
     }
@@ -60,7 +61,7 @@ impl Spawner {
         if self.shared.has_room() {
             return Poll::Ready(());
         }
-        self.shared.waiting.borrow_mut().push(cx.waker().clone());
+        self.shared.waiting.register(cx);
         Poll::Pending
     }
 
@@ -75,7 +76,7 @@ impl Spawner {
         name: &'static str,
         future: impl Future<Output = T> + 'static,
     ) -> TaskHandle<T> {
-        let outcome = Rc::new(Outcome { value: Cell::new(None), joiner: Cell::new(None) });
+        let outcome = Rc::<OneShot<_>>::default();
         let reporter = Reporter { outcome: outcome.clone() };
         let spawner = self.clone();
         let id = self.spawn(name, async move {
@@ -136,7 +137,7 @@ impl Spawner {
 /// Waits for a task's value.
 pub struct TaskHandle<T> {
     id: TaskId,
-    outcome: Rc<Outcome<T>>,
+    outcome: Rc<OneShot<Result<T, TaskError>>>,
 }
 
 impl<T> TaskHandle<T> {
@@ -150,13 +151,7 @@ impl<T> Future for TaskHandle<T> {
     type Output = Result<T, TaskError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.outcome.value.take() {
-            Some(value) => Poll::Ready(value),
-            None => {
-                self.outcome.joiner.set(Some(cx.waker().clone()));
-                Poll::Pending
-            }
-        }
+        self.outcome.poll_take(cx)
     }
 }
 
@@ -192,7 +187,7 @@ pub(super) struct Shared {
     /// Tasks at which it is waited for fewer.
     tasks_max: Cell<usize>,
     /// Who waits for that.
-    waiting: RefCell<Vec<Waker>>,
+    waiting: WakerList,
 }
 
 #[derive(Default)]
@@ -322,8 +317,8 @@ impl Shared {
 
     /// Wakes those that wait for fewer tasks, if there are.
     fn admit(&self) {
-        if !self.waiting.borrow().is_empty() && self.has_room() {
-            self.waiting.take().into_iter().for_each(Waker::wake);
+        if !self.waiting.is_empty() && self.has_room() {
+            self.waiting.wake();
         }
     }
 
@@ -348,29 +343,14 @@ impl Shared {
     }
 }
 
-/// Where a task leaves its value for the joiner.
-struct Outcome<T> {
-    value: Cell<Option<Result<T, TaskError>>>,
-    joiner: Cell<Option<Waker>>,
-}
-
-impl<T> Outcome<T> {
-    fn set(&self, value: Result<T, TaskError>) {
-        self.value.set(Some(value));
-        if let Some(joiner) = self.joiner.take() {
-            joiner.wake();
-        }
-    }
-}
-
 /// Lives in the task, so that a task which is dropped unfinished reports that.
 struct Reporter<T> {
-    outcome: Rc<Outcome<T>>,
+    outcome: Rc<OneShot<Result<T, TaskError>>>,
 }
 
 impl<T> Drop for Reporter<T> {
     fn drop(&mut self) {
-        match self.outcome.value.take() {
+        match self.outcome.try_take() {
             Some(value) => self.outcome.set(value),
             None if Rc::strong_count(&self.outcome) > 1 => {
                 self.outcome.set(Err(TaskError::Cancelled));

@@ -32,8 +32,8 @@ use crate::wire::template::HeaderTemplate;
 use crate::wire::tuple::Tuple;
 use alloc::rc::Rc;
 use core::cell::{RefCell, RefMut};
-use core::task::Waker;
 use flow::FlowError;
+use flow::sync::WakerSlot;
 use smoltcp::socket::tcp::State;
 
 /// A connection, shared by the table that finds it and the flow that uses it.
@@ -65,8 +65,8 @@ pub(crate) struct Tcb {
     /// A window update (RFC 9293 section 3.8.6) is due: smoltcp takes a new socket's window for announced,
     /// and the peer does not know it.
     pub(crate) owes_window_update: bool,
-    pub(crate) reader: Option<Waker>,
-    pub(crate) writer: Option<Waker>,
+    pub(crate) reader: WakerSlot,
+    pub(crate) writer: WakerSlot,
     /// When it must be looked at again.
     pub(crate) deadline: Instant,
     /// The time of its one live entry in the timer heap, never later than the deadline.
@@ -128,10 +128,11 @@ impl Connection {
         if wakeups.egress {
             self.mark(&mut tcb);
         }
-        let reader = if wakeups.reader { tcb.reader.take() } else { None };
-        let writer = if wakeups.writer { tcb.writer.take() } else { None };
+        let mut reader = if wakeups.reader { tcb.reader.take() } else { WakerSlot::default() };
+        let mut writer = if wakeups.writer { tcb.writer.take() } else { WakerSlot::default() };
         drop(tcb);
-        wake(reader, writer);
+        reader.wake();
+        writer.wake();
         wakeups.gone
     }
 
@@ -141,9 +142,10 @@ impl Connection {
         tcb.dirty = false;
         let outcome = tcb.transmit(self, lower, output);
         if tcb.end.is_some() {
-            let (reader, writer) = (tcb.reader.take(), tcb.writer.take());
+            let (mut reader, mut writer) = (tcb.reader.take(), tcb.writer.take());
             drop(tcb);
-            wake(reader, writer);
+            reader.wake();
+            writer.wake();
         }
         outcome
     }
@@ -153,16 +155,17 @@ impl Connection {
         let mut tcb = self.tcb();
         tcb.end.get_or_insert(reason);
         tcb.engine.abort();
-        let (reader, writer) = (tcb.reader.take(), tcb.writer.take());
+        let (mut reader, mut writer) = (tcb.reader.take(), tcb.writer.take());
         drop(tcb);
-        wake(reader, writer);
+        reader.wake();
+        writer.wake();
     }
 
     /// The flow is gone: what was finished is still delivered, all else is reset.
     pub(crate) fn release(&self) {
         let mut tcb = self.tcb();
         tcb.held = false;
-        (tcb.reader, tcb.writer) = (None, None);
+        (tcb.reader, tcb.writer) = (WakerSlot::default(), WakerSlot::default());
         if tcb.finished {
             tcb.orphan_until = self.context.now.get() + self.context.timeouts.orphan;
             tcb.discard_received(&self.context);
@@ -176,15 +179,6 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         self.state.get_mut().engine.release(&self.context);
-    }
-}
-
-fn wake(reader: Option<Waker>, writer: Option<Waker>) {
-    if let Some(reader) = reader {
-        reader.wake();
-    }
-    if let Some(writer) = writer {
-        writer.wake();
     }
 }
 
@@ -210,8 +204,8 @@ impl Tcb {
             end: None,
             receive_peak: 0,
             owes_window_update: false,
-            reader: None,
-            writer: None,
+            reader: WakerSlot::default(),
+            writer: WakerSlot::default(),
             deadline: Instant::NEVER,
             queued_at: Instant::NEVER,
             orphan_until: Instant::NEVER,

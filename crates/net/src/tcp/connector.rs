@@ -6,9 +6,8 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::cell::RefCell;
-use core::future::poll_fn;
 use core::net::{IpAddr, SocketAddr};
-use core::task::{Poll, Waker};
+use flow::sync::OneShot;
 use flow::{ConnectError, Connector, Target};
 
 /// Opens connections through one stack. Clones share it.
@@ -62,14 +61,12 @@ pub(crate) type LookupRequest = Request<String, Vec<IpAddr>>;
 /// Something that the stack does for one task, which holds the other reference to it.
 pub(crate) struct Request<Q, A> {
     pub(crate) wanted: Q,
-    outcome: RefCell<Outcome<A>>,
+    outcome: OneShot<Result<A, ConnectError>>,
 }
-
-type Outcome<A> = (Option<Result<A, ConnectError>>, Option<Waker>);
 
 impl<Q, A> Request<Q, A> {
     fn new(wanted: Q) -> Rc<Self> {
-        Rc::new(Self { wanted, outcome: RefCell::new((None, None)) })
+        Rc::new(Self { wanted, outcome: OneShot::default() })
     }
 
     /// The task no longer waits.
@@ -78,24 +75,10 @@ impl<Q, A> Request<Q, A> {
     }
 
     pub(crate) fn complete(&self, result: Result<A, ConnectError>) {
-        let mut outcome = self.outcome.borrow_mut();
-        outcome.0 = Some(result);
-        let waker = outcome.1.take();
-        drop(outcome);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        self.outcome.set(result);
     }
 }
 
 async fn completed<Q, A>(request: Rc<Request<Q, A>>) -> Result<A, ConnectError> {
-    poll_fn(|cx| {
-        let mut outcome = request.outcome.borrow_mut();
-        if let Some(result) = outcome.0.take() {
-            return Poll::Ready(result);
-        }
-        outcome.1 = Some(cx.waker().clone());
-        Poll::Pending
-    })
-    .await
+    request.outcome.take().await
 }

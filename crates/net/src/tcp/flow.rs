@@ -4,7 +4,7 @@ use crate::tcp::connection::buffers;
 use crate::tcp::connection::{Connection, Tcb};
 use alloc::rc::Rc;
 use bytes::{Buf, Bytes};
-use core::task::{Context, Poll, Waker, ready};
+use core::task::{Context, Poll, ready};
 use flow::{Address, Flow, FlowError};
 use smoltcp::socket::tcp::{RecvError, State};
 
@@ -39,7 +39,7 @@ impl Flow for TcpFlow {
                 Poll::Ready(Ok(taken))
             }
             Ok(None) => {
-                register(&mut tcb.reader, cx);
+                tcb.reader.register(cx);
                 Poll::Pending
             }
             Err(RecvError::Finished) if tcb.end.is_none() => {
@@ -60,7 +60,7 @@ impl Flow for TcpFlow {
             return Poll::Ready(Err(tcb.end.unwrap_or(FlowError::Closed)));
         }
         if tcb.engine.has_zero_copy() {
-            register(&mut tcb.writer, cx);
+            tcb.writer.register(cx);
             return Poll::Pending;
         }
         if tcb.send_buffer_was_full {
@@ -68,7 +68,7 @@ impl Flow for TcpFlow {
         }
         if tcb.engine.queued() >= tcb.engine.transmit_capacity() {
             tcb.send_buffer_was_full = true;
-            register(&mut tcb.writer, cx);
+            tcb.writer.register(cx);
             return Poll::Pending;
         }
         let growable = buffers::growable_transmit(&self.connection, &tcb);
@@ -108,7 +108,7 @@ impl Flow for TcpFlow {
             return Poll::Ready(Ok(count));
         };
         if taken == 0 {
-            register(&mut tcb.writer, cx);
+            tcb.writer.register(cx);
             return Poll::Pending;
         }
         tcb.written += taken as u64;
@@ -128,7 +128,7 @@ impl Flow for TcpFlow {
         if state == State::Closed {
             return Poll::Ready(Err(FlowError::Reset));
         }
-        register(&mut tcb.writer, cx);
+        tcb.writer.register(cx);
         Poll::Pending
     }
 
@@ -193,10 +193,4 @@ fn copy_front(room: &mut [u8], bytes: &[u8]) -> (usize, ()) {
     let count = room.len().min(bytes.len());
     room[..count].copy_from_slice(&bytes[..count]);
     (count, ())
-}
-
-fn register(place: &mut Option<Waker>, cx: &Context<'_>) {
-    if place.as_ref().is_none_or(|waker| !waker.will_wake(cx.waker())) {
-        *place = Some(cx.waker().clone());
-    }
 }

@@ -1,12 +1,11 @@
 //! Listeners: ports in LISTEN (RFC 9293 section 3.3.2) and their accept queues.
 
 use crate::tcp::flow::TcpFlow;
-use alloc::collections::VecDeque;
 use alloc::rc::{Rc, Weak};
 use alloc::vec::Vec;
-use core::cell::RefCell;
 use core::net::{Ipv6Addr, SocketAddr};
-use core::task::{Context, Poll, Waker};
+use core::task::{Context, Poll};
+use flow::sync::Queue;
 use flow::{Address, FlowError, Listener};
 
 /// Yields the connections that others open to one port, on every address of the stacks that it
@@ -19,12 +18,7 @@ impl Listener for TcpListener {
     type Flow = TcpFlow;
 
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Result<TcpFlow, FlowError>> {
-        let mut queue = self.accept_queue.queue.borrow_mut();
-        if let Some(flow) = queue.flows.pop_front() {
-            return Poll::Ready(Ok(flow));
-        }
-        queue.acceptor = Some(cx.waker().clone());
-        Poll::Pending
+        self.accept_queue.flows.poll_pop(cx).map(Ok)
     }
 
     fn local(&self) -> Address {
@@ -36,32 +30,20 @@ impl Listener for TcpListener {
 pub(crate) struct AcceptQueue {
     port: u16,
     capacity: usize,
-    queue: RefCell<Queue>,
-}
-
-#[derive(Default)]
-struct Queue {
-    flows: VecDeque<TcpFlow>,
-    acceptor: Option<Waker>,
+    flows: Queue<TcpFlow>,
 }
 
 impl AcceptQueue {
     pub(crate) fn new(port: u16, capacity: usize) -> Rc<Self> {
-        Rc::new(Self { port, capacity, queue: RefCell::default() })
+        Rc::new(Self { port, capacity, flows: Queue::default() })
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.queue.borrow().flows.len() >= self.capacity
+        self.flows.len() >= self.capacity
     }
 
     pub(crate) fn push(&self, flow: TcpFlow) {
-        let mut queue = self.queue.borrow_mut();
-        queue.flows.push_back(flow);
-        let acceptor = queue.acceptor.take();
-        drop(queue);
-        if let Some(acceptor) = acceptor {
-            acceptor.wake();
-        }
+        self.flows.push(flow);
     }
 }
 

@@ -1,7 +1,7 @@
-//! Bytes to objects.
+//! CBOR decoder: bytes to objects.
 
 use super::Limits;
-use crate::{Edge, Fault, Node, Piece, Progress, Stage, drive};
+use crate::{Edge, Fault, Node, Piece, Progress, Stage, run_stage};
 use alloc::collections::VecDeque;
 use bytes::Bytes;
 use cbor4ii::core::dec::{Error as CoreError, Read, Reference};
@@ -52,7 +52,7 @@ impl<T: DeserializeOwned> Node<Piece> for Decode<T> {
     type Out = T;
 
     fn run(&mut self, input: &mut Edge<Piece>, output: &mut Edge<T>) {
-        drive(self, input, output);
+        run_stage(self, input, output);
     }
 }
 

@@ -1,7 +1,7 @@
-//! Objects to bytes.
+//! CBOR encoder: objects to bytes.
 
 use super::Limits;
-use crate::{CHUNK_BYTES, Edge, Fault, Node, Piece, Progress, Stage, drive};
+use crate::{CHUNK_BYTES, Edge, Fault, Node, Piece, Progress, Stage, run_stage};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -38,7 +38,7 @@ impl<T: Serialize> Node<T> for Encode<T> {
     type Out = Piece;
 
     fn run(&mut self, input: &mut Edge<T>, output: &mut Edge<Piece>) {
-        drive(self, input, output);
+        run_stage(self, input, output);
     }
 }
 

@@ -1,8 +1,8 @@
-//! Reading LZ4 frames.
+//! LZ4 frame decoder.
 
 use super::{MAGIC, STORED};
 use crate::expansion::Meter;
-use crate::{Edge, Expansion, Fault, Node, Piece, Progress, Stage, drive};
+use crate::{Edge, Expansion, Fault, Node, Piece, Progress, Stage, run_stage};
 use alloc::vec;
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -77,7 +77,7 @@ impl Node<Piece> for Decompress {
     type Out = Piece;
 
     fn run(&mut self, input: &mut Edge<Piece>, output: &mut Edge<Piece>) {
-        drive(self, input, output);
+        run_stage(self, input, output);
     }
 }
 

@@ -1,4 +1,4 @@
-//! Clients, requests, responses and pipelines: the `capnp` crate's hooks on the vat.
+//! Client hooks: clients, requests, responses and pipelines, the `capnp` crate's hooks on the vat.
 
 use super::{Shared, System};
 use crate::exception::Exception;

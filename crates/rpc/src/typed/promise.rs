@@ -1,4 +1,4 @@
-//! Clients that are resolved later.
+//! Promises: clients that are resolved later.
 
 use super::System;
 use crate::exception::Exception;

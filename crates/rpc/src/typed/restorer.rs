@@ -1,4 +1,4 @@
-//! Services by name: what a sturdy reference leads to (level 2 of rpc.capnp).
+//! Restorer: services by name; what a sturdy reference leads to (level 2 of rpc.capnp).
 
 use super::System;
 use crate::exception::Exception;

@@ -1,4 +1,4 @@
-//! Objects that live here, and the handlers that answer calls to them.
+//! Server objects, and the handlers that answer calls to them.
 
 use super::System;
 use crate::exception::Exception;

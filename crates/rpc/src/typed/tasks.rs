@@ -1,4 +1,4 @@
-//! Handlers that wait, and who runs them.
+//! Handler tasks: handlers that wait, and who runs them.
 
 use super::server::Running;
 use crate::table::{Beside, Key, Slab};

@@ -1,4 +1,4 @@
-//! Reading: a frame's root to a [`Message`]. Everything that can be wrong with a pointer is found
+//! Decoder: a frame's root to a [`Message`]. Everything that can be wrong with a pointer is found
 //! here or when the contents are read; both fail, neither panics.
 
 use super::{CallHeader, Descriptor, Message, Outcome, Path, Refused, ReturnHeader, Target};

@@ -1,4 +1,4 @@
-//! Writing: one function for each message, into the queue of bytes that leave. Messages of fixed
+//! Encoder: one function for each message, into the queue of bytes that leave. Messages of fixed
 //! shape are laid out by hand, since every call sends some; the tests read them back.
 
 use super::{Descriptor, Path, Target};

@@ -1,4 +1,4 @@
-//! How a connection reads: greeting, frames, commands.
+//! ZMTP decoder: how a connection reads greeting, frames and commands.
 
 use super::{Body, Connection, Data, Event, Input, Reading, Stage};
 use crate::frame::{COMMAND, Header, MORE};

@@ -1,4 +1,4 @@
-//! The CURVE mechanism (RFC 26/CURVEZMQ, RFC 25/ZMTP-CURVE).
+//! CURVE mechanism (RFC 26/CURVEZMQ, RFC 25/ZMTP-CURVE).
 //!
 //! Names follow the RFC: C and S are long-term keys, C' and S' ("transient" here) live as long
 //! as the connection. All of the handshake's random bytes come from the caller.

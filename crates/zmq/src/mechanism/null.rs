@@ -1,4 +1,4 @@
-//! The NULL mechanism (RFC 37, "The NULL Security Mechanism"): READY each way.
+//! NULL mechanism (RFC 37, "The NULL Security Mechanism"): READY each way.
 
 use super::Step;
 use crate::{Error, command};

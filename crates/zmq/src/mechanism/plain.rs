@@ -1,4 +1,4 @@
-//! The PLAIN mechanism (RFC 24/ZMTP-PLAIN): HELLO, WELCOME, INITIATE, READY.
+//! PLAIN mechanism (RFC 24/ZMTP-PLAIN): HELLO, WELCOME, INITIATE, READY.
 
 use super::Step;
 use crate::{Authority, Error, command};

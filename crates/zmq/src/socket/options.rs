@@ -1,4 +1,4 @@
-//! A socket's settings.
+//! Socket options: a socket's settings.
 
 use crate::{Config, SocketType};
 

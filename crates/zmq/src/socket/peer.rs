@@ -1,4 +1,4 @@
-//! One peer of a socket: its connection, and what it sent that nobody has received.
+//! Peer of a socket: its connection, and what it sent that nobody has received.
 
 use super::{Chunk, Options, Subscriptions};
 use crate::{Body, Connection, Error, Event, Message};

@@ -1,4 +1,5 @@
-//! What a socket does with what arrives, and how it hands it out.
+//! Receiving patterns (fair queueing, REQ/REP lock-step, subscriptions): what a socket does with
+//! what arrives, and how it hands it out.
 
 use super::peer::{Arrival, Delivery};
 use super::{PeerId, Received, Request, Socket, SocketEvent, Subscriptions};

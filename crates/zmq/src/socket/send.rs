@@ -1,4 +1,4 @@
-//! Where a socket sends a message.
+//! Sending patterns (round robin, routing, publishing): where a socket sends a message.
 
 use super::peer::Peer;
 use super::{Options, PeerId, Request, Socket, SocketEvent};
@@ -76,11 +76,6 @@ impl Socket {
         if self.topics.remove(prefix) {
             self.tell_subscription(false, prefix);
         }
-    }
-
-    /// Whether [`Socket::send`] of a message in turn would find a peer.
-    pub fn can_send(&self) -> bool {
-        self.unsent.is_empty() && !self.writable.is_empty()
     }
 
     /// A peer has room, maybe again: it can be sent to.

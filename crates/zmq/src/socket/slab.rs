@@ -1,4 +1,4 @@
-//! The peers of a socket, by number.
+//! Slab of a socket's peers, by number.
 
 use super::peer::Peer;
 use alloc::boxed::Box;

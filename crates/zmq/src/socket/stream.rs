@@ -1,4 +1,4 @@
-//! Messages whose last part goes, or comes, in pieces; and how a peer is sent away.
+//! Streamed messages, whose last part goes, or comes, in pieces; and how a peer is sent away.
 
 use super::{PeerId, RecvError, Refusal, Refused, Socket, SocketEvent};
 use crate::{Message, SocketType};

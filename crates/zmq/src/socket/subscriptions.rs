@@ -1,4 +1,4 @@
-//! Topic prefixes, counted.
+//! Subscriptions: topic prefixes, counted.
 
 use alloc::collections::BTreeMap;
 use bytes::Bytes;

@@ -1,4 +1,4 @@
-//! Settings as objects: a table of keys and values that may change while it is used.
+//! Configuration service: a table of keys and values that may change while it is used.
 
 use super::Rpc;
 use crate::network_capnp::{conf as schema, setting, watch};
@@ -9,8 +9,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use capnp::Error;
 use core::cell::RefCell;
-use core::future::poll_fn;
-use core::task::{Context, Poll, Waker};
+use flow::sync::Notify;
 
 /// A table of settings, here or elsewhere. Errors are those of the calls that reach it; a table
 /// that is full says `overloaded`.
@@ -75,8 +74,8 @@ struct Table {
 /// What a watch of the table knows.
 struct Watched {
     key: String,
-    /// Whether there is something new, and who waits for it.
-    news: RefCell<(bool, Option<Waker>)>,
+    /// There is something new.
+    news: Notify,
 }
 
 impl LocalConf {
@@ -112,16 +111,16 @@ impl Table {
         if self.watches.len() >= self.limits.watches_max {
             return Err(too_many("watches_max", self.limits.watches_max));
         }
-        let watch = Rc::new(Watched { key: key.into(), news: RefCell::new((true, None)) });
+        let watch = Rc::new(Watched { key: key.into(), news: Notify::default() });
+        // The value that is there is the first news.
+        watch.news.notify();
         self.watches.push(Rc::downgrade(&watch));
         Ok(watch)
     }
 
     fn tell(&self, key: &str) {
         for watch in self.watches.iter().filter_map(Weak::upgrade).filter(|w| w.key == key) {
-            let mut news = watch.news.borrow_mut();
-            news.0 = true;
-            news.1.take().into_iter().for_each(Waker::wake);
+            watch.news.notify();
         }
     }
 }
@@ -161,20 +160,9 @@ pub struct LocalWatch {
     watched: Rc<Watched>,
 }
 
-impl LocalWatch {
-    fn poll_news(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut news = self.watched.news.borrow_mut();
-        if core::mem::take(&mut news.0) {
-            return Poll::Ready(());
-        }
-        news.1 = Some(cx.waker().clone());
-        Poll::Pending
-    }
-}
-
 impl Watch for LocalWatch {
     async fn next(&self) -> Result<Option<Vec<u8>>, Error> {
-        poll_fn(|cx| self.poll_news(cx)).await;
+        self.watched.news.notified().await;
         self.table.read(&self.watched.key).await
     }
 }

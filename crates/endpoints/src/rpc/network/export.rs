@@ -1,4 +1,4 @@
-//! Local flows, listeners and connectors as objects.
+//! Exports: local flows, listeners and connectors as objects.
 
 use super::{Rpc, write_outcome};
 use crate::network_capnp::{ConnectFailure, connector, flow as schema, listener, opened};
@@ -6,11 +6,11 @@ use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::ToString;
-use alloc::vec::Vec;
 use capnp::Error;
 use core::cell::{Cell, RefCell};
 use core::future::poll_fn;
-use core::task::{Context, Poll, Waker, ready};
+use core::task::{Context, Poll, ready};
+use flow::sync::{WakerList, WakerSlot};
 use flow::{ConnectError, Connector, Flow, FlowError, Listener, Target};
 
 /// Bytes in one answer to a read. 64 KiB: a window of a usual connection.
@@ -41,8 +41,8 @@ struct Queue {
     abandoned: bool,
     /// How it ended.
     end: Option<Result<(), FlowError>>,
-    pump: Option<Waker>,
-    waiting: Vec<Waker>,
+    pump: WakerSlot,
+    waiting: WakerList,
 }
 
 impl<F: Flow + 'static> ExportedFlow<F> {
@@ -69,7 +69,8 @@ impl<F: Flow> Drop for ExportedFlow<F> {
 
 impl Queue {
     fn wake(&mut self) {
-        self.pump.take().into_iter().chain(self.waiting.drain(..)).for_each(Waker::wake);
+        self.pump.wake();
+        self.waiting.wake();
     }
 }
 
@@ -77,7 +78,7 @@ impl<F: Flow> Shared<F> {
     fn poll_pump(&self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             let mut queue = self.queue.borrow_mut();
-            queue.pump = Some(cx.waker().clone());
+            queue.pump.register(cx);
             if queue.end.is_some() || (queue.abandoned && !queue.closing) {
                 return Poll::Ready(());
             }
@@ -127,12 +128,12 @@ impl<F: Flow> Shared<F> {
 
     /// Ready when the flow took so many bytes, or ended.
     fn poll_taken(&self, target: u64, cx: &mut Context<'_>) -> Poll<Result<(), FlowError>> {
-        let mut queue = self.queue.borrow_mut();
+        let queue = self.queue.borrow_mut();
         match queue.end {
             Some(Err(error)) => Poll::Ready(Err(error)),
             _ if queue.taken >= target => Poll::Ready(Ok(())),
             _ => {
-                queue.waiting.push(cx.waker().clone());
+                queue.waiting.register(cx);
                 Poll::Pending
             }
         }
@@ -150,11 +151,11 @@ impl<F: Flow> Shared<F> {
     }
 
     fn poll_end(&self, cx: &mut Context<'_>) -> Poll<Result<(), FlowError>> {
-        let mut queue = self.queue.borrow_mut();
+        let queue = self.queue.borrow_mut();
         match queue.end {
             Some(end) => Poll::Ready(end),
             None => {
-                queue.waiting.push(cx.waker().clone());
+                queue.waiting.register(cx);
                 Poll::Pending
             }
         }

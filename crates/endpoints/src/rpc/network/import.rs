@@ -1,4 +1,4 @@
-//! Another's flows, listeners and connectors as if they were local.
+//! Imports: another's flows, listeners and connectors as if they were local.
 
 use super::{flow_error, read_address, read_outcome};
 use crate::network_capnp::{ConnectFailure, connector, flow as schema, listener, opened};

@@ -1,4 +1,4 @@
-//! Messages in pieces, and peers that are sent away.
+//! Streamed messages, and peers that are sent away.
 
 use super::*;
 

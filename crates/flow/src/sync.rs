@@ -1,0 +1,279 @@
+//! Synchronisation between the tasks of one core: wakers, flags, values and queues that somebody
+//! waits for. Nothing here locks, and nothing is woken while something is borrowed.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
+use core::fmt;
+use core::future::poll_fn;
+use core::task::{Context, Poll, Waker};
+
+/// The waker of the one task that waits for something, if one does.
+#[derive(Debug, Default)]
+pub struct WakerSlot(Option<Waker>);
+
+impl WakerSlot {
+    /// Lets the task of `cx` be woken, in place of an earlier one.
+    #[inline]
+    pub fn register(&mut self, cx: &Context<'_>) {
+        if self.0.as_ref().is_none_or(|waker| !waker.will_wake(cx.waker())) {
+            self.0 = Some(cx.waker().clone());
+        }
+    }
+
+    /// Wakes whoever waits, once.
+    #[inline]
+    pub fn wake(&mut self) {
+        if let Some(waker) = self.0.take() {
+            waker.wake();
+        }
+    }
+
+    /// Who waits, to be woken once nothing is borrowed any more.
+    #[inline]
+    pub fn take(&mut self) -> Self {
+        Self(self.0.take())
+    }
+}
+
+/// The wakers of all tasks that wait for one thing.
+#[derive(Default)]
+pub struct WakerList(RefCell<Vec<Waker>>);
+
+impl WakerList {
+    /// Lets the task of `cx` be woken, too.
+    pub fn register(&self, cx: &Context<'_>) {
+        self.0.borrow_mut().push(cx.waker().clone());
+    }
+
+    /// Whether nobody waits.
+    pub fn is_empty(&self) -> bool {
+        self.0.borrow().is_empty()
+    }
+
+    /// Wakes all, once, in the order in which they came.
+    pub fn wake(&self) {
+        if !self.is_empty() {
+            self.0.take().into_iter().for_each(Waker::wake);
+        }
+    }
+}
+
+/// A flag that one task waits for, and takes down again: said twice before that, it is seen once.
+#[derive(Default)]
+pub struct Notify {
+    is_set: Cell<bool>,
+    waiting: Cell<WakerSlot>,
+}
+
+impl Notify {
+    /// Raises the flag and wakes whoever waits.
+    pub fn notify(&self) {
+        self.is_set.set(true);
+        self.waiting.take().wake();
+    }
+
+    /// Ready if the flag was up; it is down then.
+    pub fn poll_notified(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.is_set.take() {
+            return Poll::Ready(());
+        }
+        register(&self.waiting, cx);
+        Poll::Pending
+    }
+
+    /// Waits until the flag is up, and takes it down. Cancel-safe.
+    pub async fn notified(&self) {
+        poll_fn(|cx| self.poll_notified(cx)).await;
+    }
+}
+
+/// A place for one value that one task waits for.
+pub struct OneShot<T> {
+    value: Cell<Option<T>>,
+    waiting: Cell<WakerSlot>,
+}
+
+impl<T> Default for OneShot<T> {
+    fn default() -> Self {
+        Self { value: Cell::default(), waiting: Cell::default() }
+    }
+}
+
+impl<T> OneShot<T> {
+    /// Leaves the value, in place of one that nobody took, and wakes whoever waits.
+    pub fn set(&self, value: T) {
+        self.value.set(Some(value));
+        self.waiting.take().wake();
+    }
+
+    /// Takes the value, if it is there.
+    pub fn try_take(&self) -> Option<T> {
+        self.value.take()
+    }
+
+    /// Takes the value, once it is there.
+    pub fn poll_take(&self, cx: &Context<'_>) -> Poll<T> {
+        if let Some(value) = self.value.take() {
+            return Poll::Ready(value);
+        }
+        register(&self.waiting, cx);
+        Poll::Pending
+    }
+
+    /// Waits for the value and takes it. Cancel-safe.
+    pub async fn take(&self) -> T {
+        poll_fn(|cx| self.poll_take(cx)).await
+    }
+}
+
+/// A queue that one task empties. It has no bound: whoever fills it looks at its length.
+pub struct Queue<T> {
+    items: RefCell<VecDeque<T>>,
+    waiting: Cell<WakerSlot>,
+}
+
+impl<T> Default for Queue<T> {
+    fn default() -> Self {
+        Self { items: RefCell::default(), waiting: Cell::default() }
+    }
+}
+
+impl<T> Queue<T> {
+    /// Adds an item and wakes whoever waits.
+    pub fn push(&self, item: T) {
+        self.items.borrow_mut().push_back(item);
+        self.waiting.take().wake();
+    }
+
+    /// Takes the oldest item, once there is one.
+    pub fn poll_pop(&self, cx: &Context<'_>) -> Poll<T> {
+        let item = self.items.borrow_mut().pop_front();
+        if let Some(item) = item {
+            return Poll::Ready(item);
+        }
+        register(&self.waiting, cx);
+        Poll::Pending
+    }
+
+    /// How many items wait.
+    pub fn len(&self) -> usize {
+        self.items.borrow().len()
+    }
+
+    /// Whether no item waits.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl fmt::Debug for Notify {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Notify({})", self.is_set.get())
+    }
+}
+
+impl<T> fmt::Debug for OneShot<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OneShot")
+    }
+}
+
+fn register(slot: &Cell<WakerSlot>, cx: &Context<'_>) {
+    let mut waiting = slot.take();
+    waiting.register(cx);
+    slot.set(waiting);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::task::Executor;
+    use std::rc::Rc;
+    use std::string::String;
+    use std::vec;
+
+    /// Runs `waiting` until it waits, does `then`, and runs it to its end.
+    fn run<T: 'static>(waiting: impl Future<Output = T> + 'static, then: impl FnOnce()) -> T {
+        let executor = Executor::new(|body| {
+            body();
+            Ok::<(), String>(())
+        });
+        let handle = executor.spawner().spawn_joinable("waiting", waiting);
+        while executor.run(10) {}
+        then();
+        while executor.run(10) {}
+        crate::task::block_on(handle).unwrap()
+    }
+
+    #[test]
+    fn a_flag_said_twice_is_seen_once() {
+        let notify = Rc::new(Notify::default());
+        notify.notify();
+        notify.notify();
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(notify.poll_notified(&mut cx).is_ready());
+        assert!(notify.poll_notified(&mut cx).is_pending());
+        let waiting = notify.clone();
+        run(async move { waiting.notified().await }, || notify.notify());
+    }
+
+    #[test]
+    fn a_value_is_there_for_whoever_waits_or_comes_later() {
+        let one = Rc::new(OneShot::default());
+        let waiting = one.clone();
+        assert_eq!(run(async move { waiting.take().await }, || one.set(1)), 1);
+        one.set(2);
+        assert_eq!((one.try_take(), one.try_take()), (Some(2), None));
+    }
+
+    #[test]
+    fn a_queue_keeps_its_order() {
+        let queue = Rc::new(Queue::default());
+        let waiting = queue.clone();
+        let two = async move {
+            let next = async || poll_fn(|cx| waiting.poll_pop(cx)).await;
+            (next().await, next().await)
+        };
+        let fill = || (1..=3).for_each(|n| queue.push(n));
+        assert_eq!(run(two, fill), (1, 2));
+        assert_eq!(queue.len(), 1);
+        assert!(!queue.is_empty());
+    }
+
+    #[test]
+    fn all_that_wait_are_woken_once() {
+        let (list, counts) = (Rc::new(WakerList::default()), Rc::new(Cell::new(0)));
+        let (waiting, polls) = (list.clone(), counts.clone());
+        let twice = async move {
+            poll_fn(|cx| {
+                polls.set(polls.get() + 1);
+                if polls.get() > 2 {
+                    return Poll::Ready(());
+                }
+                waiting.register(cx);
+                Poll::Pending
+            })
+            .await;
+        };
+        run(twice, || {
+            list.wake();
+            list.wake();
+            // The task has not run yet, so that it waits once more.
+            assert_eq!(vec![counts.get()], [1]);
+            counts.set(2);
+        });
+        assert_eq!(counts.get(), 3);
+    }
+
+    #[test]
+    fn a_waker_that_is_known_is_not_made_anew() {
+        let mut slot = WakerSlot::default();
+        let cx = Context::from_waker(Waker::noop());
+        slot.register(&cx);
+        slot.register(&cx);
+        let mut taken = slot.take();
+        slot.wake();
+        taken.wake();
+    }
+}
