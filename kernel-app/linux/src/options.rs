@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn every_option_overrules_the_file() {
         let words = "--bundle x --http 127.0.0.1:8080 --rpc-port 7001 --zmq-port 0 --log debug";
-        let options = parse(&words.split(' ').collect::<Vec<_>>()).unwrap().unwrap();
+        let options = parse(words.split(' ')).unwrap().unwrap();
         let config = options.configuration(&Bundle::default()).unwrap();
         assert_eq!(options.address, IpAddr::V4(Ipv4Addr::LOCALHOST));
         assert_eq!((config.rpc.port, config.zmq.port), (Some(7001), None));
@@ -126,7 +126,7 @@ mod tests {
     fn a_tap_takes_the_words_of_the_image() {
         let words =
             "--bundle x --tap tap0 --ip 10.9.0.2/24 --gw 10.9.0.1 http_port=81 ip=fd09::2/64";
-        let options = parse(&words.split(' ').collect::<Vec<_>>()).unwrap().unwrap();
+        let options = parse(words.split(' ')).unwrap().unwrap();
         let config = options.configuration(&Bundle::default()).unwrap();
         assert_eq!(options.tap.as_deref(), Some("tap0"));
         assert_eq!((config.network.addresses.len(), config.network.dhcp), (2, false));
