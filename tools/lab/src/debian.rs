@@ -70,6 +70,10 @@ fn unpack_one(package: &Package, name: &str, debs: &Path, to: &Path) -> Result {
 }
 
 fn known_name(package: &Package) -> Result<&str> {
+    // Asking apt takes a while, and a download without a choice tells as much.
+    if let [name] = package.names.as_slice() {
+        return Ok(name);
+    }
     match package.names.iter().find(|name| show(name).is_some()) {
         Some(name) => Ok(name),
         None => {
