@@ -29,6 +29,7 @@ use crate::send_buffer::SendBuffer;
 use crate::sequence::SeqNumber;
 use crate::state::State;
 use crate::time::Instant;
+use alloc::boxed::Box;
 use challenge::ChallengeLimit;
 use timers::Timers;
 use window::ReceiveWindow;
@@ -54,6 +55,8 @@ pub struct Connection {
     congestion: Congestion,
     rtt: Rtt,
     timers: Timers,
+    /// The search for the path's segment size, after a black hole.
+    search: Option<Box<path::Search>>,
     pending: Pending,
     challenge: ChallengeLimit,
     /// When the last segment was received that was acceptable.
@@ -194,8 +197,8 @@ pub enum Event {
     Writable,
     /// Everything written is acknowledged.
     Drained,
-    /// The path takes segments of at most [`Connection::mss`] bytes: a black hole was found. To be remembered
-    /// for the destination.
+    /// The path takes segments of [`Connection::mss`] bytes: a black hole was found, or the way around it. To be
+    /// remembered for the destination.
     PathMss,
     /// Both ends have finished: after what [`poll_transmit`](Connection::poll_transmit) still has, and what is
     /// to be read, [`Connection::time_wait`] is all that has to be kept.
@@ -310,6 +313,6 @@ mod tests {
     /// What fifty thousand idle connections are made of. It holds nothing else then.
     #[test]
     fn an_idle_connection_is_small() {
-        assert!(size_of::<Connection>() <= 480, "{}", size_of::<Connection>());
+        assert!(size_of::<Connection>() <= 488, "{}", size_of::<Connection>());
     }
 }

@@ -49,7 +49,7 @@ fn wire(random: &mut Random) -> Path {
         reordering: [0, 5_000, 50_000, 300_000][random.below(4) as usize],
         reordering_by: Duration::from_micros(random.below(30_000)),
         marking: [0, 20_000][random.below(2) as usize],
-        mss: 65_535,
+        mss: [65_535, 65_535, 65_535, 1_300][random.below(4) as usize],
     }
 }
 
@@ -173,6 +173,10 @@ fn a_black_hole_is_found() {
     assert!(net.run(Duration::from_secs(60)));
     assert_eq!(net.hosts[0].received, 1_000_000);
     assert!(net.hosts[1].events.contains(&Event::PathMss));
+    // RFC 8899 section 5.2: what passes is found again, to a few bytes.
+    let mss = net.hosts[1].connection.mss();
+    assert!((1_280..=1_300).contains(&mss), "{mss}");
+    assert_eq!(net.hosts[1].shared.counters.retransmission_timeouts, 3);
     assert_eq!(net.hosts[1].shared.counters.black_holes, 1);
 }
 
@@ -186,7 +190,7 @@ fn what_a_router_says_of_the_path_is_acted_on_at_once() {
     net.set_path(1, narrow);
     net.run_until(Duration::from_millis(5), |_| false);
     let host = &mut net.hosts[1];
-    host.connection.handle_path_mss(&mut host.shared, 1_000, None);
+    host.connection.handle_path_mss(1_000, None);
     let before = net.now;
     assert!(net.run(Duration::from_secs(60)));
     assert_eq!(net.hosts[0].received, 3_000_000);

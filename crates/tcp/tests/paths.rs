@@ -70,7 +70,7 @@ fn rows() -> Vec<Row> {
             name: "100 Mbit/s, 5 ms, 5 % loss",
             path: loss(hundred(), 5.0),
             cubic: 0.03,
-            bbr: 0.8,
+            bbr: 0.85,
         },
     ]
 }

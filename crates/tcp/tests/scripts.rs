@@ -273,11 +273,7 @@ impl Script {
             ("mss", Some(mss)) => {
                 let seq: Option<u32> =
                     words.get(1).map(|word| parse(word)).transpose()?.map(|seq: u64| seq as u32);
-                connection.handle_path_mss(
-                    shared,
-                    mss as u16,
-                    seq.map(|seq| initial.wrapping_add(seq)),
-                );
+                connection.handle_path_mss(mss as u16, seq.map(|seq| initial.wrapping_add(seq)));
             }
             ("unreachable", Some(seq)) => {
                 connection.handle_unreachable(shared, initial.wrapping_add(seq as u32));

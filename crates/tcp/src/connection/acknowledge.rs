@@ -59,6 +59,9 @@ impl Connection {
         self.end_window_probe(&heard);
         self.resolve_tail_probe(shared, now, &heard);
         self.detect_losses(now, segment, &mut heard);
+        if self.search.is_some() {
+            heard.delivery.lost = self.resolve_search(heard.delivery.lost);
+        }
         self.recover(shared, now, segment, &heard);
         self.tell_congestion_control(now, &heard);
         let is_news = heard.is_advance || heard.delivery.delivered > 0;

@@ -166,6 +166,7 @@ impl Connection {
             congestion: Congestion::new(&shared.config, mss, now),
             rtt: Rtt::UNKNOWN,
             timers,
+            search: None,
             pending: Pending::NONE,
             challenge: ChallengeLimit::default(),
             heard_at: now,

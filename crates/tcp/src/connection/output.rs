@@ -24,7 +24,7 @@ pub struct Transmit {
 }
 
 impl Connection {
-    /// The next segment to be sent, with at most so many bytes of data; `None` when there is nothing, or nothing
+    /// The next segment to be sent, with at most so many bytes of data (or one full segment); `None` when there is nothing, or nothing
     /// may leave now. Its state is that of a segment which was sent: who cannot send it has lost it. To be called
     /// until there is nothing, after every other call.
     #[inline]
@@ -126,6 +126,7 @@ impl Connection {
             self.nothing_to_send(shared, now);
             return None;
         };
+        let mss = if self.is_search_probe(&part) { part.len } else { mss };
         Some(self.transmit_part(shared, now, &part, options, mss))
     }
 

@@ -68,6 +68,11 @@ impl Connection {
                 kind: PartKind::Again,
             });
         }
+        if self.search.is_some()
+            && let Some(part) = self.search_part(mss, room)
+        {
+            return Some(part);
+        }
         self.new_part(shared, mss, max, room)
     }
 
@@ -189,7 +194,7 @@ impl Connection {
 
     /// RFC 9293 section 3.8.6.2.1: U.
     #[inline]
-    fn usable_window(&self) -> u32 {
+    pub(super) fn usable_window(&self) -> u32 {
         let edge = self.send.unacknowledged + self.send.window;
         if edge.is_after(self.send.next) { edge.distance_from(self.send.next) } else { 0 }
     }

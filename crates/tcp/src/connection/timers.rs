@@ -199,6 +199,7 @@ impl Connection {
             return;
         }
         shared.counters.retransmission_timeouts += 1;
+        self.give_up_search_probe();
         self.find_black_hole(shared);
         if self.scoreboard.is_reneged() {
             self.scoreboard.forget_sacked();
