@@ -29,6 +29,7 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("boot/cut_bundle_stops", &[], 60, refusals::cut_bundle),
     Case::new("boot/damaged_image_stops", &[], 60, refusals::damaged_image),
     Case::new("boot/no_entropy_stops", &[], 60, refusals::no_entropy),
+    Case::new("boot/no_clock_stops", &[], 60, refusals::no_clock),
     Case::new("boot/panic_ends_one_session", &[], 120, sessions::panic_ends_one_session),
     Case::new("boot/a_million_panics_leave_nothing", &[], 1600, sessions::panics_leave_nothing),
     Case::new("boot/out_of_memory_ends_one_task", &[&CURL], 90, sessions::out_of_memory),

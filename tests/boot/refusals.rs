@@ -72,3 +72,10 @@ pub(super) fn no_entropy(harness: &mut Harness) -> Result {
     };
     refuses(harness, &setup, "entropy")
 }
+
+/// Nobody knows the clock's rate and there is no 8254 to measure it by. That is found before any task runs,
+/// where a panic cannot be caught: what it says is told all the same.
+pub(super) fn no_clock(harness: &mut Harness) -> Result {
+    let more = ["-machine", "pit=off", "-cpu", "max,-hypervisor"].map(Into::into).into();
+    refuses(harness, &Setup { more, ..Setup::default() }, "a clock of known rate")
+}
