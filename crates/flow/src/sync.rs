@@ -211,9 +211,9 @@ mod tests {
         let notify = Rc::new(Notify::default());
         notify.notify();
         notify.notify();
-        let mut cx = Context::from_waker(Waker::noop());
-        assert!(notify.poll_notified(&mut cx).is_ready());
-        assert!(notify.poll_notified(&mut cx).is_pending());
+        let cx = Context::from_waker(Waker::noop());
+        assert!(notify.poll_notified(&cx).is_ready());
+        assert!(notify.poll_notified(&cx).is_pending());
         let waiting = notify.clone();
         run(async move { waiting.notified().await }, || notify.notify());
     }
