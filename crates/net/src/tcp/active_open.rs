@@ -200,7 +200,7 @@ impl InterfaceState {
     }
 
     /// RFC 6056 section 3.3.3: from a hash of the destination, the next port that is free; one in
-    /// TIME-WAIT only when there is no other.
+    /// TIME-WAIT only when none of the next [`PORTS_SEARCHED_MAX`] is.
     fn free_port(&mut self, probe: Tuple, now: Duration) -> Option<Tuple> {
         let (first, last) = self.context.limits.ephemeral_ports;
         let count = u32::from(last.saturating_sub(first)) + 1;
@@ -208,6 +208,9 @@ impl InterfaceState {
         let table = self.table.borrow();
         let mut resting = None;
         for step in 0..count {
+            if step >= PORTS_SEARCHED_MAX && resting.is_some() {
+                break;
+            }
             let place =
                 offset.wrapping_add(u32::from(self.active_opens.ports_given)).wrapping_add(step);
             let local_port = first + (place % count) as u16;
@@ -288,6 +291,9 @@ impl InterfaceState {
     }
 }
 
+/// Ports that are looked at before one in TIME-WAIT is taken: all of them may be, and a connection must
+/// not cost more for that.
+const PORTS_SEARCHED_MAX: u32 = 64;
 /// Until a full device is asked again.
 const PAUSE: Duration = Duration::from_millis(1);
 /// Until the SYN is sent again; each later one waits twice as long (RFC 6298 section 2.1).
