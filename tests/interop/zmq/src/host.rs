@@ -1,6 +1,8 @@
 //! The loop that the peer's tasks run in.
 
+use aqueduct::settings::network::SocketSettings;
 use aqueduct_linux::sockets::{KernelConnector, KernelListener, Reactor};
+use config::Tcp;
 use endpoints::zmq::Host;
 use flow::task::Executor;
 use flow::time::Timers;
@@ -26,7 +28,8 @@ impl World {
             timers: Timers::new(),
             entropy: Rc::new(|bytes| getrandom::fill(bytes).unwrap()),
         };
-        Self { host, executor, reactor: Reactor::new().unwrap(), started: Instant::now() }
+        let reactor = Reactor::new(SocketSettings::new(&Tcp::default())).unwrap();
+        Self { host, executor, reactor, started: Instant::now() }
     }
 
     pub fn listen(&self, port: u16) -> KernelListener {
