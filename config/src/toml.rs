@@ -417,8 +417,7 @@ mod tests {
     fn every_range_is_kept_at_both_ends() {
         for key in KEYS {
             let (min, max) = match key.rule {
-                Rule::Count { min, max, .. } => (min as u64, max as u64),
-                Rule::Seconds { min, max, .. } => (min, max),
+                Rule::Count { min, max, .. } | Rule::Seconds { min, max, .. } => (min, max),
                 Rule::Port(_) => (1, 65_535),
                 Rule::PortOrOff(_) => (0, 65_535),
                 _ => continue,
@@ -440,7 +439,7 @@ mod tests {
                 _ => continue,
             };
             let text = |number: u64| format!("[{}]\n{} = {number}\n", key.section, key.name);
-            let below = min.checked_sub(1).map(|number| text(number));
+            let below = min.checked_sub(1).map(text);
             for text in below.into_iter().chain([text(max + 1)]) {
                 let said = refused(&text);
                 assert!(
