@@ -3,10 +3,10 @@
 mod clock;
 mod console;
 mod faults;
+mod handlers;
 mod machines;
 mod power;
 mod refusals;
-mod sessions;
 
 use command::programs::CURL;
 use lab::harness::Case;
@@ -30,9 +30,9 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("boot/damaged_image_stops", &[], 60, refusals::damaged_image),
     Case::new("boot/no_entropy_stops", &[], 60, refusals::no_entropy),
     Case::new("boot/no_clock_stops", &[], 60, refusals::no_clock),
-    Case::new("boot/panic_ends_one_session", &[], 120, sessions::panic_ends_one_session),
-    Case::new("boot/a_million_panics_leave_nothing", &[], 1600, sessions::panics_leave_nothing),
-    Case::new("boot/out_of_memory_ends_one_task", &[&CURL], 90, sessions::out_of_memory),
+    Case::new("boot/a_panic_ends_one_request", &[], 120, handlers::a_panic_ends_one_request),
+    Case::new("boot/a_million_panics_leave_nothing", &[], 1600, handlers::panics_leave_nothing),
+    Case::new("boot/out_of_memory_ends_one_task", &[&CURL], 90, handlers::out_of_memory),
     Case::new("boot/fault_full_stack", &[], 60, faults::stack),
     Case::new("boot/fault_null", &[], 60, faults::null),
     Case::new("boot/fault_write_code", &[], 60, faults::write_code),
@@ -44,6 +44,6 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("boot/console_flood", &[], 90, console::flood),
     Case::new("boot/log_level", &[], 60, console::level),
     Case::new("boot/addresses_are_told", &[], 60, console::addresses),
-    Case::new("boot/no_test_routes", &[], 60, sessions::no_test_routes),
-    Case::new("boot/no_test_routes_process", &[], 60, sessions::no_test_routes_process),
+    Case::new("boot/no_test_routes", &[], 60, handlers::no_test_routes),
+    Case::new("boot/no_test_routes_process", &[], 60, handlers::no_test_routes_process),
 ];

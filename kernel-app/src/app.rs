@@ -2,7 +2,7 @@
 
 use crate::context::Context;
 use crate::handlers::site::Site;
-use crate::service::{Line, Services, StartError, Table};
+use crate::service::{ServiceEntry, Services, StartError, Table};
 use crate::{Platform, registry};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -17,16 +17,16 @@ use web::Routes;
 pub struct Appliance;
 
 impl Table for Appliance {
-    fn lines<P: Platform>(&self) -> Vec<Line<P>> {
+    fn entries<P: Platform>(&self) -> Vec<ServiceEntry<P>> {
         Vec::from([
             #[cfg(feature = "http")]
-            Line::new("http", |context| {
+            ServiceEntry::new("http", |context| {
                 crate::services::http::open(context, routes(Routes::new(), context))
             }),
             #[cfg(feature = "rpc")]
-            Line::new("rpc", crate::services::rpc::open),
+            ServiceEntry::new("rpc", crate::services::rpc::open),
             #[cfg(feature = "zmq")]
-            Line::new("zmq", crate::services::zmq::open),
+            ServiceEntry::new("zmq", crate::services::zmq::open),
         ])
     }
 }
@@ -53,13 +53,13 @@ impl App {
     ) -> Result<Self, StartError> {
         let Tasks { tasks_max } = context.config.tasks;
         context.spawner.limit_tasks(tasks_max);
-        let lines = table.lines();
-        let carried: Vec<_> = lines.iter().map(|line| line.name).collect();
+        let entries = table.entries();
+        let carried: Vec<_> = entries.iter().map(|entry| entry.name).collect();
         for (service, port) in absent(&context.config, &carried) {
             log::info!("nothing listens on port {port}: {service} is not in this build");
         }
-        for line in lines {
-            if let Some(service) = (line.open)(context)? {
+        for entry in entries {
+            if let Some(service) = (entry.open)(context)? {
                 context.services.add(service);
             }
         }
@@ -114,11 +114,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_on_and_not_in_the_table_is_told() {
+    fn what_is_on_and_not_in_the_table_is_reported() {
         let mut config = Config::default();
         assert_eq!(absent(&config, &["http", "rpc", "zmq"]).next(), None);
-        let told: Vec<_> = absent(&config, &["http"]).collect();
-        assert_eq!(told, [("rpc", 7000), ("zmq", 5555)]);
+        let absent_services: Vec<_> = absent(&config, &["http"]).collect();
+        assert_eq!(absent_services, [("rpc", 7000), ("zmq", 5555)]);
         config.zmq.port = None;
         assert!(absent(&config, &["http", "rpc"]).next().is_none());
     }

@@ -35,7 +35,7 @@ pub(crate) fn register<P: Platform>(context: &Context<P>) {
     });
 }
 
-/// What the registry is told of them.
+/// What the registry gets to know of them.
 fn entries(hostname: &str, offers: &[Offer]) -> Vec<Service> {
     let label = |text: &str| text.parse::<Label>().ok();
     let host = label(hostname);
@@ -60,12 +60,12 @@ mod tests {
         let offer = |name, protocol, port| Offer { name, protocol, port };
         let services =
             entries("aqueduct", &[offer("http", "http", 80), offer("appliance", "capnp", 7000)]);
-        let told: Vec<_> = services
+        let lines: Vec<_> = services
             .iter()
             .map(|it| format!("{}@{} {} {}", it.name, it.host, it.protocol, it.target))
             .collect();
         assert_eq!(
-            told,
+            lines,
             ["http@aqueduct http 0.0.0.0:80", "appliance@aqueduct capnp 0.0.0.0:7000"]
         );
     }

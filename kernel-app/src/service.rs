@@ -1,6 +1,6 @@
 //! Service: a protocol on a port, as the appliance starts, counts, registers and stops it.
 //!
-//! A [`Table`] lists the services of one appliance, a line each. A line opens its service: it reads
+//! A [`Table`] lists the services of one appliance, an entry each. An entry opens its service: it reads
 //! the service's section of the configuration, listens where that says, and gives back what runs.
 //! [`App`](crate::app::App) knows nothing else of any service.
 
@@ -47,11 +47,11 @@ pub struct Offer {
 /// crate may have its own, and run it on the same platforms.
 pub trait Table {
     /// The services, in the order in which they start.
-    fn lines<P: Platform>(&self) -> Vec<Line<P>>;
+    fn entries<P: Platform>(&self) -> Vec<ServiceEntry<P>>;
 }
 
-/// A line of the table: a service by name, and how it is opened.
-pub struct Line<P: Platform> {
+/// Entry of the table: a service by name, and how it is opened.
+pub struct ServiceEntry<P: Platform> {
     pub(crate) name: &'static str,
     pub(crate) open: Open<P>,
 }
@@ -61,7 +61,7 @@ type Open<P> = Box<dyn FnOnce(&Context<P>) -> Opened>;
 /// A service that listens now; `None` if the configuration has it off.
 pub type Opened = Result<Option<Rc<dyn Service>>, StartError>;
 
-impl<P: Platform> Line<P> {
+impl<P: Platform> ServiceEntry<P> {
     /// `name` is the service's section of the configuration, and its word in `--services`.
     pub fn new(name: &'static str, open: impl FnOnce(&Context<P>) -> Opened + 'static) -> Self {
         Self { name, open: Box::new(open) }

@@ -9,7 +9,7 @@ use lab::{
 
 const OTHER_ADDRESS: &str = "10.0.2.21";
 
-/// A session of one guest calls another's service by its name, until that is gone with its guest.
+/// A handler of one guest calls another's service by its name, until that is gone with its guest.
 pub(super) fn one_finds_another(harness: &mut Harness) -> Result {
     let site = Site::trial(harness)?;
     let _one = site.guest()?;
@@ -18,10 +18,14 @@ pub(super) fn one_finds_another(harness: &mut Harness) -> Result {
     two.wait_answer(&site.host, &format!("http://{OTHER_ADDRESS}/"), ANSWER_LIMIT)?;
     for (name, address) in [("one", ADDRESS), ("two", OTHER_ADDRESS)] {
         let read = "xenstore-read /local/domain/$domain/data/services/transform 2>/dev/null";
-        let told = site.host.must(&format!(
+        let published = site.host.must(&format!(
             "domain=$(xl domid {name}); for try in $(seq 100); do {read} && break; sleep 0.1; done"
         ))?;
-        equal("what it has published", &told.trim(), &&*format!("{name} zmtp {address}:5555"))?;
+        equal(
+            "what it has published",
+            &published.trim(),
+            &&*format!("{name} zmtp {address}:5555"),
+        )?;
     }
     let page = url("/_test/transform/transform@two");
     let ask = ["--silent", "--data-binary", "water flows", &page];

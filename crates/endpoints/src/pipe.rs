@@ -1,4 +1,5 @@
-//! Typed services and pipelines over flows and ZeroMQ sockets, and remote services made of them.
+//! Request/reply services over ZeroMQ with messages in CBOR, and streaming pipelines over flows and ZeroMQ
+//! sockets.
 
 mod client;
 mod codec;

@@ -477,7 +477,7 @@ fn a_capability_file_leads_to_its_service() {
     assert_eq!(everybodys, ("demo".into(), Some(RestoreError::NeedsSecureChannel)));
 }
 
-/// Says what its result will be, and gives it no sooner than it is told to.
+/// Says what its result will be, and gives it no sooner than it is released to.
 struct Slow {
     rpc: Rpc,
     go: RefCell<Option<flow::task::TaskHandle<()>>>,
@@ -501,8 +501,8 @@ impl schema::Server for Slow {
 fn a_handler_may_set_the_pipeline_before_its_results() {
     let world = World::new(4096);
     let (here, there) = flow::memory::pair(4096);
-    let told = Rc::new(std::cell::Cell::new(false));
-    let wait = told.clone();
+    let released = Rc::new(std::cell::Cell::new(false));
+    let wait = released.clone();
     let go = world.executor.spawner().spawn_joinable("go", async move {
         std::future::poll_fn(|_| match wait.get() {
             true => std::task::Poll::Ready(()),
@@ -520,7 +520,7 @@ fn a_handler_may_set_the_pipeline_before_its_results() {
     });
     let early = child.clone();
     assert_eq!(world.run(async move { name_of(&early).await }).unwrap(), "early");
-    told.set(true);
+    released.set(true);
     world.executor.spawner().wake_all();
     let late = world.run(async move {
         let child = answer.await.unwrap().get().unwrap().get_child().unwrap();

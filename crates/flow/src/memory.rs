@@ -301,9 +301,9 @@ mod tests {
     fn shared_bytes_are_copied_where_there_is_no_better_way() {
         block_on(async {
             let (mut here, mut there) = pair(3);
-            let mut bytes = Bytes::from_static(b"lent");
+            let mut bytes = Bytes::from_static(b"data");
             assert_eq!(poll_fn(|cx| here.poll_write_shared(cx, &mut bytes)).await, Ok(3));
-            assert_eq!(bytes, b"t"[..]);
+            assert_eq!(bytes, b"a"[..]);
             assert_eq!(there.read(&mut [0; 8]).await, Ok(3));
             assert_eq!(poll_fn(|cx| here.poll_write_shared(cx, &mut bytes)).await, Ok(1));
             assert!(bytes.is_empty());

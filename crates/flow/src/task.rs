@@ -296,8 +296,8 @@ mod tests {
     #[test]
     fn a_waker_kept_past_its_task_is_harmless() {
         let executor = Executor::new(catch);
-        let kept = Rc::new(RefCell::new(None));
-        let slot = kept.clone();
+        let saved = Rc::new(RefCell::new(None));
+        let slot = saved.clone();
         executor.spawner().spawn("short", async move {
             poll_fn(|cx| {
                 *slot.borrow_mut() = Some(cx.waker().clone());
@@ -308,7 +308,7 @@ mod tests {
         executor.run(10);
         let next = executor.spawner().spawn("next", pending());
         executor.run(10);
-        let waker = kept.borrow_mut().take().unwrap();
+        let waker = saved.borrow_mut().take().unwrap();
         waker.wake();
         executor.run(10);
         assert_eq!(executor.spawner().tasks()[0].polls, 1);

@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use machine::clock;
 use machine::console::Emergency;
-use machine::symbols::Place;
+use machine::symbols::Location;
 use unwinding::abi::{_Unwind_Backtrace, _Unwind_GetIPInfo, UnwindContext, UnwindReasonCode};
 
 /// Functions that only lead from a panic to its report.
@@ -25,8 +25,8 @@ pub(crate) fn write(out: &mut Emergency) {
     const FRAMES_MAX: usize = 64;
     out.line(format_args!("backtrace:"));
     let mut frames = 0;
-    walk(&mut |place| {
-        out.line(format_args!("  {frames:2}: {place}"));
+    walk(&mut |location| {
+        out.line(format_args!("  {frames:2}: {location}"));
         frames += 1;
         frames < FRAMES_MAX
     });
@@ -34,7 +34,7 @@ pub(crate) fn write(out: &mut Emergency) {
 
 /// The callers at one moment, innermost first.
 pub(crate) struct Backtrace {
-    frames: [Option<Place>; Self::FRAMES_MAX],
+    frames: [Option<Location>; Self::FRAMES_MAX],
 }
 
 impl Backtrace {
@@ -57,9 +57,9 @@ impl Backtrace {
         let mut frames = [None; Self::FRAMES_MAX];
         let mut slots = frames.iter_mut();
         let mut slot = slots.next();
-        walk(&mut |place| {
+        walk(&mut |location| {
             if let Some(free) = slot.take() {
-                *free = Some(place);
+                *free = Some(location);
                 slot = slots.next();
             }
             slot.is_some()
@@ -69,16 +69,16 @@ impl Backtrace {
 
     /// One line in the log for each caller.
     pub(crate) fn log(&self) {
-        for (number, place) in self.frames.iter().flatten().enumerate() {
-            log::error!("  {number:2}: {place}");
+        for (number, location) in self.frames.iter().flatten().enumerate() {
+            log::error!("  {number:2}: {location}");
         }
     }
 }
 
 /// Gives each caller to `visit`, innermost first, until that has had enough.
-fn walk(visit: &mut dyn FnMut(Place) -> bool) {
+fn walk(visit: &mut dyn FnMut(Location) -> bool) {
     struct Walk<'a> {
-        visit: &'a mut dyn FnMut(Place) -> bool,
+        visit: &'a mut dyn FnMut(Location) -> bool,
         in_machinery: bool,
     }
     extern "C" fn frame(context: &UnwindContext<'_>, walk: *mut c_void) -> UnwindReasonCode {
@@ -86,9 +86,10 @@ fn walk(visit: &mut dyn FnMut(Place) -> bool) {
         let walk = unsafe { &mut *walk.cast::<Walk<'_>>() };
         let mut interrupted = 0;
         let address = _Unwind_GetIPInfo(context, &mut interrupted) as u64;
-        let place = if interrupted == 0 { Place::of_return(address) } else { Place::of(address) };
-        walk.in_machinery &= interrupted == 0 && place.is_in(&MACHINERY);
-        if walk.in_machinery || (walk.visit)(place) {
+        let location =
+            if interrupted == 0 { Location::of_return(address) } else { Location::of(address) };
+        walk.in_machinery &= interrupted == 0 && location.is_in(&MACHINERY);
+        if walk.in_machinery || (walk.visit)(location) {
             UnwindReasonCode::NO_REASON
         } else {
             UnwindReasonCode::NORMAL_STOP

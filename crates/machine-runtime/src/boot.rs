@@ -3,7 +3,7 @@
 
 use crate::panic::HEAP;
 use core::arch::global_asm;
-use machine::image::{Handlers, Image};
+use machine::image_layout::{Handlers, Image};
 
 global_asm!(include_str!("boot.s"), options(att_syntax));
 global_asm!(include_str!("interrupt.s"), options(att_syntax));

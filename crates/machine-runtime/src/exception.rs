@@ -5,8 +5,8 @@ use crate::backtrace;
 use core::arch::{asm, global_asm};
 use core::sync::atomic::{AtomicBool, Ordering};
 use machine::console::Emergency;
-use machine::symbols::Place;
-use machine::{image, power};
+use machine::symbols::Location;
+use machine::{image_layout, power};
 
 global_asm!(include_str!("exception.s"), options(att_syntax));
 
@@ -43,14 +43,14 @@ extern "C" fn exception_report(frame: &mut Frame) -> ! {
     out.line(format_args!(
         "fault: {} at {}, code {:#x}, address {address:#018x}",
         name(frame.vector),
-        Place::of(frame.instruction),
+        Location::of(frame.instruction),
         frame.code,
     ));
     if again {
         // In the report itself, perhaps for what the first fault has destroyed.
         power::fail()
     }
-    if frame.vector == PAGE_FAULT && image::is_stack_guard(address) {
+    if frame.vector == PAGE_FAULT && image_layout::is_stack_guard(address) {
         out.line(format_args!("the stack is full"));
     }
     out.line(format_args!("rip {:#018x}  rsp {:#018x}", frame.instruction, frame.stack));
@@ -70,7 +70,8 @@ extern "C" fn exception_report(frame: &mut Frame) -> ! {
 /// it was: the backtrace is to begin there.
 fn return_from_nowhere(frame: &mut Frame) {
     const FETCH: u64 = 1 << 4;
-    if frame.vector == PAGE_FAULT && frame.code & FETCH != 0 && image::is_stack(frame.stack) {
+    if frame.vector == PAGE_FAULT && frame.code & FETCH != 0 && image_layout::is_stack(frame.stack)
+    {
         // SAFETY: an aligned word of the stack that was in use.
         frame.instruction = unsafe { (frame.stack as *const u64).read() };
         frame.stack += 8;

@@ -4,7 +4,7 @@ use crate::arch::{idt, instructions, page_tables};
 use crate::bus::acpi;
 use crate::cpu::Cpu;
 use crate::hypervisor::{kvm, native, xen};
-use crate::image::{self, Image};
+use crate::image_layout::{self, Image};
 use crate::{clock, console, hypervisor, start_info, symbols};
 
 /// Brings the machine up, for an image that has just been entered by the PVH protocol.
@@ -15,7 +15,7 @@ use crate::{clock, console, hypervisor, start_info, symbols};
 /// still as the hypervisor left it.
 pub unsafe fn bring_up(start_info_address: u64, image: Image) {
     instructions::enable_vectors();
-    let image = image::install(image).expect("an image");
+    let image = image_layout::install(image).expect("an image");
     Cpu::current().task_state.start(image);
     idt::start(&image.handlers);
     hypervisor::choose(xen::find().or_else(kvm::find).unwrap_or(&native::NATIVE));
@@ -26,7 +26,7 @@ pub unsafe fn bring_up(start_info_address: u64, image: Image) {
     unsafe { start_info::install(start_info_address) }
     start_memory(image);
     idt::set_interrupts(&image.handlers);
-    acpi::start(start_info::root_pointer());
+    acpi::start(start_info::rsdp());
     hypervisor.start_interrupts(&image.handlers);
     clock::start();
     console::start_interrupt();

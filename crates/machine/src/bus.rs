@@ -1,4 +1,4 @@
-//! Where devices are: firmware's tables, the PCI bus, registers in memory.
+//! Device enumeration: by the firmware's tables, on the PCI bus, and by registers in memory.
 
 pub(crate) mod acpi;
 pub(crate) mod mmio;

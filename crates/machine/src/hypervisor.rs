@@ -8,7 +8,7 @@ pub(crate) mod kvm;
 pub(crate) mod native;
 pub mod xen;
 
-use crate::image::Handlers;
+use crate::image_layout::Handlers;
 use crate::set_once::SetOnce;
 use core::time::Duration;
 

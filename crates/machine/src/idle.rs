@@ -1,7 +1,7 @@
 //! Idling: waiting for an interrupt or a deadline.
 
 use crate::cpu::Cpu;
-use crate::{clock, console, hypervisor, image, interrupt};
+use crate::{clock, console, hypervisor, image_layout, interrupt};
 use core::time::Duration;
 
 /// Idles the CPU until an interrupt comes or the `deadline` (in the clock's time), and returns at
@@ -17,7 +17,7 @@ pub fn wait(deadline: Option<Duration>) {
     if !clock::wake_at(deadline) {
         return;
     }
-    if let Some(image) = image::running() {
+    if let Some(image) = image_layout::running() {
         // SAFETY: interrupt handlers touch nothing but their flags, and this nothing at all.
         unsafe { (image.idle)() }
     }

@@ -1,4 +1,4 @@
-//! Interrupts as flags.
+//! IRQ lines and their vectors; a handler sets a flag and no more.
 //!
 //! Every device interrupt has a [`Line`]. Its handler sets the line's bit, acknowledges the
 //! interrupt and returns; drivers look at their lines when the platform's loop asks them. Interrupts

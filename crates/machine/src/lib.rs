@@ -1,4 +1,4 @@
-//! The machine under the appliance.
+//! Hardware abstraction layer of the appliance: boot, memory, interrupts, buses, virtio and Xen.
 //!
 //! Gives safe code a few things: a heap, a clock, entropy, a console, interrupts as flags, device
 //! memory, and a way to stop. One CPU; interrupts are enabled only while [`idle::wait`] idles, so Rust
@@ -23,7 +23,7 @@ pub mod entropy;
 pub mod fault_injection;
 mod hypervisor;
 pub mod idle;
-pub mod image;
+pub mod image_layout;
 mod interrupt;
 pub mod memory;
 pub mod power;

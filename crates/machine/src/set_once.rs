@@ -1,4 +1,4 @@
-//! Values that the start of the machine leaves behind.
+//! Once cell: a value that the start of the machine sets, and that is only read after that.
 
 use core::cell::OnceCell;
 use core::sync::atomic::{AtomicBool, Ordering};

@@ -27,9 +27,9 @@ pub fn module() -> &'static [u8] {
     INFO.get().map_or(&[], |info| info.module)
 }
 
-/// Where ACPI's root pointer is, if the hypervisor gave one.
-pub(crate) fn root_pointer() -> Option<u64> {
-    INFO.get().map(|info| info.root_pointer).filter(|&address| address != 0)
+/// Address of ACPI's root system description pointer (RSDP), if the hypervisor gave one.
+pub(crate) fn rsdp() -> Option<u64> {
+    INFO.get().map(|info| info.rsdp).filter(|&address| address != 0)
 }
 
 /// RAM in the memory map, in the hypervisor's order; none on a host.
@@ -59,24 +59,24 @@ pub(crate) unsafe fn install(address: u64) {
 }
 
 struct StartInfo {
-    command_line: Kept<u8, COMMAND_LINE_BYTES_MAX>,
+    command_line: FirstItems<u8, COMMAND_LINE_BYTES_MAX>,
     module: &'static [u8],
-    root_pointer: u64,
-    regions: Kept<Region, REGIONS_MAX>,
+    rsdp: u64,
+    regions: FirstItems<Region, REGIONS_MAX>,
 }
 
 /// The first of some items, as many as there is room for.
-struct Kept<T, const MAX: usize> {
+struct FirstItems<T, const MAX: usize> {
     items: [T; MAX],
     count: usize,
 }
 
-impl<T: Copy, const MAX: usize> Kept<T, MAX> {
+impl<T: Copy, const MAX: usize> FirstItems<T, MAX> {
     fn new(empty: T, items: &[T]) -> Self {
         let count = items.len().min(MAX);
-        let mut kept = Self { items: [empty; MAX], count };
-        kept.items[..count].copy_from_slice(&items[..count]);
-        kept
+        let mut first = Self { items: [empty; MAX], count };
+        first.items[..count].copy_from_slice(&items[..count]);
+        first
     }
 
     fn items(&self) -> &[T] {
@@ -118,12 +118,12 @@ impl StartInfo {
         let text = unsafe { bytes(raw.command_line, COMMAND_LINE_BYTES_MAX) };
         let text = text.split(|&byte| byte == 0).next().unwrap_or_default();
         Self {
-            command_line: Kept::new(0, text),
+            command_line: FirstItems::new(0, text),
             // SAFETY: the hypervisor's list and module.
             module: unsafe { raw.module() },
-            root_pointer: raw.root_pointer,
+            rsdp: raw.rsdp,
             // SAFETY: version 1 has a map, of that many entries.
-            regions: Kept::new(Region::NONE, unsafe { raw.regions() }),
+            regions: FirstItems::new(Region::NONE, unsafe { raw.regions() }),
         }
     }
 }
@@ -136,7 +136,7 @@ struct Raw {
     modules: u32,
     module_list: u64,
     command_line: u64,
-    root_pointer: u64,
+    rsdp: u64,
     memory_map: u64,
     memory_map_entries: u32,
     _reserved: u32,

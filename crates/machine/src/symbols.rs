@@ -14,7 +14,7 @@
 //! | 256 | the pairs of tokens 128 to 255 |
 //! | rest | per function, by address: LEB128 difference to the one before; length; name |
 
-use crate::image::{self, Image};
+use crate::image_layout::{self, Image};
 use crate::memory::PAGE_BYTES;
 use core::fmt::{self, Write};
 
@@ -30,29 +30,29 @@ const NESTING_MAX: usize = 16;
 
 /// An address as a backtrace shows it: with the function that it is in, if that is known.
 #[derive(Clone, Copy, Debug)]
-pub struct Place {
+pub struct Location {
     address: u64,
     found: Option<Found<'static>>,
 }
 
-impl Place {
+impl Location {
     /// Of an instruction.
     pub fn of(address: u64) -> Self {
         Self {
             address,
-            found: image::running().and_then(table).and_then(|table| table.find(address)),
+            found: image_layout::running().and_then(table).and_then(|table| table.find(address)),
         }
     }
 
     /// Of a call, by where it would have returned to: that may be the next function's first byte,
     /// when the compiler knows that the called one does not return.
     pub fn of_return(address: u64) -> Self {
-        let mut place = Self::of(address.wrapping_sub(1));
-        place.address = address;
-        if let Some(found) = &mut place.found {
+        let mut location = Self::of(address.wrapping_sub(1));
+        location.address = address;
+        if let Some(found) = &mut location.found {
             found.offset += 1;
         }
-        place
+        location
     }
 
     /// Whether the function's name begins with one of `prefixes`.
@@ -61,7 +61,7 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:#018x}", self.address)?;
         match self.found {

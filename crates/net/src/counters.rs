@@ -47,7 +47,7 @@ counters! {
     SynAcksOut = "syn_acks_out",
     /// Half-open connections given up.
     HalfOpenExpired = "half_open_expired",
-    /// SYNs answered with a cookie, since no place was free.
+    /// SYNs answered with a cookie, since no slot of the SYN queue was free.
     CookiesOut = "syn_cookies_out",
     /// Connections opened by a cookie.
     CookiesIn = "syn_cookies_accepted",

@@ -120,7 +120,7 @@ impl Link {
             self.interface.poll_maintenance(instant);
             self.changed |= self.interface.ip_addrs() != before;
         }
-        self.dns.settle(&mut self.sockets);
+        self.dns.deliver_answers(&mut self.sockets);
         for _ in 0..ROUNDS_MAX {
             let mut device = SmoltcpDevice::new(&self.caps, output);
             let round = self.interface.poll_egress(instant, &mut device, &mut self.sockets);

@@ -11,7 +11,7 @@ use crate::link::neighbours::Hop;
 use crate::stack::diagnostics::{ConnectionInfo, Gauges, StackView, TcpState};
 use crate::stack::interface::InterfaceState;
 use crate::tcp::connection::Connection;
-use crate::tcp::connection::{lower_layer::LowerLayer, outcome::Outcome};
+use crate::tcp::connection::{lower_layer::LowerLayer, outcome::EgressOutcome};
 use crate::tcp::connector::TcpConnector;
 use crate::tcp::listener::{AcceptQueue, TcpListener};
 use crate::time::Instant;
@@ -254,7 +254,7 @@ impl InterfaceState {
             return false;
         }
         // What is marked meanwhile has its turn in the next round.
-        let mut round = core::mem::take(&mut self.spare);
+        let mut round = core::mem::take(&mut self.next_round);
         core::mem::swap(&mut round, &mut *self.context.dirty.borrow_mut());
         let (mut sent, mut blocked) = (0, false);
         while sent < round.len() && !blocked {
@@ -272,7 +272,7 @@ impl InterfaceState {
             self.context.dirty.borrow_mut().extend_from_slice(&round[sent..]);
         }
         round.clear();
-        self.spare = round;
+        self.next_round = round;
         blocked
     }
 
@@ -281,16 +281,21 @@ impl InterfaceState {
         let connection = self.table.borrow().get(slot).cloned();
         let Some(connection) = connection else { return false };
         self.begin(Some(slot));
-        let outcome = connection.transmit(&mut self.path(), output);
-        self.settle(&connection, outcome, now);
-        if connection.tcb().is_unheard(self.context.now.get()) {
-            self.find_again(&connection, now, output);
+        let outcome = connection.transmit(&mut self.lower_layer(), output);
+        self.apply_egress_outcome(&connection, outcome, now);
+        if connection.tcb().is_unanswered(self.context.now.get()) {
+            self.resolve_neighbour_again(&connection, now, output);
         }
-        outcome == Outcome::Blocked
+        outcome == EgressOutcome::Blocked
     }
 
     /// The peer is silent: perhaps its hardware address has changed.
-    fn find_again(&mut self, connection: &Connection, now: Duration, output: &mut dyn Transmit) {
+    fn resolve_neighbour_again(
+        &mut self,
+        connection: &Connection,
+        now: Duration,
+        output: &mut dyn Transmit,
+    ) {
         let (local, remote) = (connection.tuple.local().ip(), connection.tuple.remote().ip());
         let Some(route) = self.link.route(remote) else { return };
         if let Hop::Known(hop) = self.neighbours.find(route.next_hop, local, now, output) {
@@ -298,18 +303,23 @@ impl InterfaceState {
         }
     }
 
-    fn settle(&mut self, connection: &Rc<Connection>, outcome: Outcome, now: Duration) {
+    fn apply_egress_outcome(
+        &mut self,
+        connection: &Rc<Connection>,
+        outcome: EgressOutcome,
+        now: Duration,
+    ) {
         match outcome {
-            Outcome::Open => self.table.borrow_mut().schedule(connection),
-            Outcome::Blocked => connection.mark(&mut connection.tcb()),
-            Outcome::TimeWait { snd_nxt, rcv_nxt } => {
+            EgressOutcome::Open => self.table.borrow_mut().schedule(connection),
+            EgressOutcome::Blocked => connection.mark(&mut connection.tcb()),
+            EgressOutcome::TimeWait { snd_nxt, rcv_nxt } => {
                 let numbers = (snd_nxt, rcv_nxt);
                 if self.time_wait.insert(connection.tuple, numbers, now) {
                     self.context.counters.add(Counter::TimeWaitRecycled);
                 }
                 self.forget(connection);
             }
-            Outcome::Closed => self.forget(connection),
+            EgressOutcome::Closed => self.forget(connection),
         }
     }
 
@@ -320,7 +330,7 @@ impl InterfaceState {
         self.context.counters.add(Counter::Closed);
     }
 
-    pub(crate) fn path(&mut self) -> LowerLayer<'_> {
+    pub(crate) fn lower_layer(&mut self) -> LowerLayer<'_> {
         let now = self.context.now.get();
         LowerLayer { interface: &mut self.interface, caps: &self.caps, now }
     }

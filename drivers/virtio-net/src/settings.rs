@@ -1,4 +1,4 @@
-//! How much memory a card takes.
+//! Settings of the driver: sizes of its rings and buffers.
 
 /// Sizes of a card's rings. Numbers of buffers become powers of two that the device can take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -62,7 +62,7 @@ impl NetDevice for XenNetfront {
     /// Flushes and turns on the events that are worth waking up for: a frame, or room for one to
     /// send when there was none.
     fn prepare_to_wait(&mut self) -> bool {
-        if self.mail.has_order() {
+        if self.mailbox.has_order() {
             self.obey();
             return false;
         }

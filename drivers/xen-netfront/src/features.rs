@@ -1,6 +1,6 @@
 //! What frontend and backend can both do (public/io/netif.h).
 
-use crate::peer::State;
+use crate::backend::State;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;

@@ -1,10 +1,10 @@
 //! Handshake, the frontend's side (public/io/xenbus.h and netif.h).
 
+use crate::backend::{Backend, State};
 use crate::features::Features;
 use crate::interfaces::{self, Interface, Mac};
-use crate::mail::Mail;
+use crate::mailbox::Mailbox;
 use crate::pair::{Channels, Pair};
-use crate::peer::{Peer, State};
 use crate::{Counters, Error, Settings, XenNetfront};
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -26,7 +26,7 @@ pub struct Frontend {
     /// Where the interface was last.
     folder: String,
     settings: Settings,
-    mail: Mail,
+    mailbox: Mailbox,
     phase: Phase,
     /// What the stack was told that the interface can do, by its first backend.
     promised: Option<Features>,
@@ -56,13 +56,13 @@ pub async fn open(
     interface: &Interface,
     settings: &Settings,
 ) -> Result<(XenNetfront, Frontend), Error> {
-    let mail = Mail::default();
+    let mailbox = Mailbox::default();
     let mut frontend = Frontend {
         store: store.clone(),
         mac: interface.mac,
         folder: interface.folder(),
         settings: *settings,
-        mail: mail.clone(),
+        mailbox: mailbox.clone(),
         phase: Phase::Idle,
         promised: None,
         spare: None,
@@ -78,18 +78,18 @@ pub async fn open(
     frontend.session = Some(session);
     let (before, lost, stopped) = (Counters::default(), Discard::default(), None);
     let mac = interface.mac;
-    let device = XenNetfront { pair: None, mail, mac, features, before, lost, stopped };
+    let device = XenNetfront { pair: None, mailbox, mac, features, before, lost, stopped };
     Ok((device, frontend))
 }
 
 /// What is known of a backend, and how more is learned.
 #[derive(Debug)]
 struct Session {
-    peer: Peer,
+    backend: Backend,
     features: Features,
     state: State,
     /// Changes of the backend's state.
-    backend: Watch,
+    changes: Watch,
 }
 
 impl Frontend {
@@ -112,18 +112,18 @@ impl Frontend {
         let store = self.store.clone();
         let mut interfaces = store.watch(interfaces::FOLDER).await?;
         loop {
-            if let Some(peer) = self.find().await? {
-                let path = format!("{}/state", peer.folder);
-                let (watch, read) = both(store.watch(&path), self.read(&peer)).await;
-                let (mut backend, (mut state, mut features)) = (watch?, read?);
+            if let Some(backend) = self.find().await? {
+                let path = format!("{}/state", backend.folder);
+                let (watch, read) = both(store.watch(&path), self.read(&backend)).await;
+                let (mut changes, (mut state, mut features)) = (watch?, read?);
                 while matches!(state, State::Initialising | State::Closing | State::Closed) {
-                    backend.changed().await?;
-                    (state, features) = self.read(&peer).await?;
+                    changes.changed().await?;
+                    (state, features) = self.read(&backend).await?;
                 }
                 if state != State::Unknown {
-                    return Ok(Session { peer, features, state, backend });
+                    return Ok(Session { backend, features, state, changes });
                 }
-                either(&mut interfaces, &mut backend).await?;
+                either(&mut interfaces, &mut changes).await?;
             } else {
                 interfaces.changed().await?;
             }
@@ -131,17 +131,17 @@ impl Frontend {
     }
 
     /// The backend of the interface with our address, whatever its number is now.
-    async fn find(&mut self) -> Result<Option<Peer>, xen_store::Error> {
+    async fn find(&mut self) -> Result<Option<Backend>, xen_store::Error> {
         let all = interfaces::list(&self.store).await?;
         let Some(interface) = all.iter().find(|interface| interface.mac == self.mac) else {
             return Ok(None);
         };
         self.folder = interface.folder();
-        Peer::find(&self.store, &self.folder).await
+        Backend::find(&self.store, &self.folder).await
     }
 
-    async fn read(&self, peer: &Peer) -> Result<(State, Features), Error> {
-        Ok(Features::read(&self.store, &peer.folder, self.settings.transmit_runs).await?)
+    async fn read(&self, backend: &Backend) -> Result<(State, Features), Error> {
+        Ok(Features::read(&self.store, &backend.folder, self.settings.transmit_runs).await?)
     }
 
     /// Works with one backend until it is gone.
@@ -165,17 +165,17 @@ impl Frontend {
                 (State::Connected, Phase::Idle)
                 | (State::Closing, Phase::Idle | Phase::Offered | Phase::Up)
                 | (State::Closed, Phase::Offered | Phase::Up) => self.close().await?,
-                (State::Closed, Phase::Closed) if session.peer.is_wanted(&self.store).await => {
+                (State::Closed, Phase::Closed) if session.backend.is_wanted(&self.store).await => {
                     self.phase = Phase::Idle;
                     self.set_state(State::Initialising).await?;
                 }
                 _ => {}
             }
-            if self.changed_or_fault(&mut session.backend).await? {
+            if self.changed_or_fault(&mut session.changes).await? {
                 log::warn!("{}: the backend broke the rules", self.folder);
                 self.close().await?;
             }
-            (session.state, session.features) = self.read(&session.peer).await?;
+            (session.state, session.features) = self.read(&session.backend).await?;
         }
     }
 
@@ -190,14 +190,14 @@ impl Frontend {
 
     /// Offers rings to a backend.
     async fn offer(&mut self, session: &Session) -> Result<(), Error> {
-        let (peer, features) = (&session.peer, session.features);
-        let channels = Channels::new(peer.domain, features.splits_events)?;
+        let (backend, features) = (&session.backend, session.features);
+        let channels = Channels::new(backend.domain, features.splits_events)?;
         let mut pair = match self.spare.take() {
             Some(mut pair) => {
-                pair.reset(peer.domain, channels)?;
+                pair.reset(backend.domain, channels)?;
                 pair
             }
-            None => Pair::new(peer.domain, &self.settings, channels)?,
+            None => Pair::new(backend.domain, &self.settings, channels)?,
         };
         pair.mtu_bytes = features.mtu_bytes;
         pair.transmitter.offloads = features.checksums;
@@ -241,7 +241,7 @@ impl Frontend {
     fn bring_up(&mut self) {
         if let Some(pair) = self.spare.take() {
             log::info!("{}: link up", self.folder);
-            self.mail.bring_up(pair);
+            self.mailbox.bring_up(pair);
             self.phase = Phase::Up;
         }
     }
@@ -256,7 +256,7 @@ impl Frontend {
     /// Takes rings and pages back from the backend.
     async fn take_down(&mut self) {
         if self.phase == Phase::Up {
-            self.spare = self.mail.take_down().await;
+            self.spare = self.mailbox.take_down().await;
             log::info!("{}: link down", self.folder);
         }
         if let Some(pair) = &mut self.spare {
@@ -274,7 +274,7 @@ impl Frontend {
     async fn changed_or_fault(&self, watch: &mut Watch) -> Result<bool, Error> {
         let mut changed = pin!(watch.changed());
         poll_fn(|cx| {
-            if self.mail.poll_fault(cx.waker()).is_ready() {
+            if self.mailbox.poll_fault(cx.waker()).is_ready() {
                 return Poll::Ready(Ok(true));
             }
             changed.as_mut().poll(cx).map(|changed| Ok(changed.map(|_| false)?))

@@ -16,13 +16,13 @@
 
 extern crate alloc;
 
+mod backend;
 mod device;
 mod features;
 mod frontend;
 mod interfaces;
-mod mail;
+mod mailbox;
 mod pair;
-mod peer;
 mod receive;
 mod settings;
 #[cfg(test)]
@@ -38,7 +38,7 @@ use core::fmt;
 use core::time::Duration;
 use features::Features;
 use machine::xen::net::OutOfMemory;
-use mail::Mail;
+use mailbox::Mailbox;
 use net::device::Discard;
 use pair::Pair;
 
@@ -50,7 +50,7 @@ const DRAIN_TIME_MAX: Duration = Duration::from_millis(500);
 pub struct XenNetfront {
     /// While there is a backend.
     pair: Option<Pair>,
-    mail: Mail,
+    mailbox: Mailbox,
     mac: [u8; 6],
     features: Features,
     /// What its rings did until it was given back; it goes on counting when it comes again.
@@ -136,16 +136,16 @@ impl XenNetfront {
 
     /// Takes a pair of rings into use, or gives it back, as the frontend's task wants it.
     fn obey(&mut self) {
-        match self.mail.take_order() {
-            Some(mail::Order::Up(pair)) => {
+        match self.mailbox.take_order() {
+            Some(mailbox::Order::Up(pair)) => {
                 self.features.mtu_bytes = pair.mtu_bytes;
                 self.pair = Some(*pair);
                 self.stopped = None;
             }
-            Some(mail::Order::Down) => {
+            Some(mailbox::Order::Down) => {
                 let pair = self.pair.take();
                 self.before = pair.as_ref().map_or(self.before, Pair::counters);
-                self.mail.give_back(pair);
+                self.mailbox.give_back(pair);
             }
             None => {}
         }
@@ -153,7 +153,7 @@ impl XenNetfront {
 
     fn stop(&mut self, fault: Fault) {
         self.stopped = Some(fault);
-        self.mail.report_fault();
+        self.mailbox.report_fault();
     }
 }
 

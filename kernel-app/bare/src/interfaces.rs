@@ -24,15 +24,15 @@ use xen_store::Store;
 /// All interfaces. Clones are the same ones.
 #[derive(Clone)]
 pub(crate) struct Interfaces {
-    links: Rc<RefCell<Vec<Link>>>,
+    interfaces: Rc<RefCell<Vec<Interface>>>,
     config: Rc<net::Config>,
     status: Status,
     /// xenstore moves with the network, where there is one.
     store: Option<Store>,
 }
 
-/// A card's stack, and what was told about it.
-struct Link {
+/// A card's stack, and the monitor of its addresses.
+struct Interface {
     stack: Stack,
     monitor: AddressMonitor,
 }
@@ -41,7 +41,7 @@ impl Interfaces {
     /// Finds the cards and starts a stack on each.
     pub(crate) fn open(config: &Config, guest: Option<&mut Guest>) -> Result<Self, String> {
         let interfaces = Self {
-            links: Rc::default(),
+            interfaces: Rc::default(),
             config: Rc::new(network::stack_config(config)),
             status: Status::default(),
             store: guest.as_ref().map(|guest| guest.store().clone()),
@@ -73,13 +73,14 @@ impl Interfaces {
 
     /// How many there are.
     pub(crate) fn count(&self) -> usize {
-        self.links.borrow().len()
+        self.interfaces.borrow().len()
     }
 
     /// The first address that others may reach us at.
     pub(crate) fn address(&self) -> Option<IpAddr> {
-        let links = self.links.borrow();
-        let mut all = links.iter().flat_map(|link| link.stack.addresses()).map(|(own, _)| own);
+        let interfaces = self.interfaces.borrow();
+        let mut all =
+            interfaces.iter().flat_map(|interface| interface.stack.addresses()).map(|(own, _)| own);
         all.find(|own| match own {
             IpAddr::V4(own) => !own.is_link_local(),
             IpAddr::V6(own) => !own.is_unicast_link_local(),
@@ -93,11 +94,11 @@ impl Interfaces {
 
     fn start(&self, card: impl NetDevice + 'static, mac: [u8; 6]) -> Result<(), String> {
         let mut stack = stack(card, mac, &self.config)?;
-        let mut links = self.links.borrow_mut();
-        if let Some(first) = links.first() {
+        let mut interfaces = self.interfaces.borrow_mut();
+        if let Some(first) = interfaces.first() {
             stack.listen_as(&first.stack);
         }
-        links.push(Link { stack, monitor: AddressMonitor::new(machine::clock::now()) });
+        interfaces.push(Interface { stack, monitor: AddressMonitor::new(machine::clock::now()) });
         Ok(())
     }
 }
@@ -110,20 +111,20 @@ impl Driver for Interfaces {
     fn ingress(&mut self, now: Duration) -> bool {
         machine::console::pump_sometimes(now);
         let mut more = self.store.as_ref().is_some_and(Store::poll);
-        for link in self.links.borrow_mut().iter_mut() {
-            more |= link.stack.ingress(now);
+        for interface in self.interfaces.borrow_mut().iter_mut() {
+            more |= interface.stack.ingress(now);
         }
         more
     }
 
     fn egress(&mut self, now: Duration) {
-        for link in self.links.borrow_mut().iter_mut() {
-            link.stack.egress(now);
+        for interface in self.interfaces.borrow_mut().iter_mut() {
+            interface.stack.egress(now);
         }
     }
 
     fn undelivered(&self) -> usize {
-        self.links.borrow().iter().map(|link| link.stack.undelivered()).sum()
+        self.interfaces.borrow().iter().map(|interface| interface.stack.undelivered()).sum()
     }
 
     fn stop_requested(&mut self) -> bool {
@@ -138,8 +139,8 @@ impl Driver for Interfaces {
         let now = machine::clock::now();
         let mut deadline = deadline;
         let mut changed = false;
-        let mut links = self.links.borrow_mut();
-        for (number, Link { stack, monitor }) in links.iter_mut().enumerate() {
+        let mut interfaces = self.interfaces.borrow_mut();
+        for (number, Interface { stack, monitor }) in interfaces.iter_mut().enumerate() {
             if !stack.prepare_to_wait() {
                 return;
             }
@@ -152,7 +153,7 @@ impl Driver for Interfaces {
         }
         if changed {
             // Whoever passes it on has work to do before we wait.
-            return self.status.set_addresses(addresses(&links));
+            return self.status.set_addresses(addresses(&interfaces));
         }
         machine::idle::wait(deadline);
     }
@@ -163,11 +164,11 @@ impl Platform for Interfaces {
     type Connector = TcpConnector;
 
     fn listen(&self, port: u16, _backlog: usize) -> Result<TcpListener, ListenError> {
-        let mut links = self.links.borrow_mut();
+        let mut interfaces = self.interfaces.borrow_mut();
         let (first, others) =
-            links.split_first_mut().ok_or(ListenError::Other("there is no network card"))?;
+            interfaces.split_first_mut().ok_or(ListenError::Other("there is no network card"))?;
         let listener = first.stack.listen(port).ok_or(ListenError::InUse)?;
-        if others.iter_mut().all(|link| link.stack.listen_on(&listener)) {
+        if others.iter_mut().all(|interface| interface.stack.listen_on(&listener)) {
             Ok(listener)
         } else {
             Err(ListenError::InUse)
@@ -176,7 +177,7 @@ impl Platform for Interfaces {
 
     /// Connections go out through the first card.
     fn connector(&self) -> TcpConnector {
-        self.links.borrow()[0].stack.connector()
+        self.interfaces.borrow()[0].stack.connector()
     }
 
     fn wall_clock(&self) -> Duration {
@@ -189,13 +190,13 @@ impl Platform for Interfaces {
     }
 
     fn probes(&self) -> Vec<net::StackView> {
-        self.links.borrow().iter().map(|link| link.stack.view()).collect()
+        self.interfaces.borrow().iter().map(|interface| interface.stack.view()).collect()
     }
 }
 
 /// As text: each with its prefix length, a space between two.
-fn addresses(links: &[Link]) -> String {
-    let all = links.iter().flat_map(|link| link.monitor.addresses());
+fn addresses(interfaces: &[Interface]) -> String {
+    let all = interfaces.iter().flat_map(|interface| interface.monitor.addresses());
     let all: Vec<String> = all.map(|(address, prefix)| format!("{address}/{prefix}")).collect();
     all.join(" ")
 }

@@ -1,4 +1,4 @@
-//! Messages over ZeroMQ on the port of `[zmq]`.
+//! Transform service over ZeroMQ, on the port of `[zmq]`: see [`transform`].
 
 use crate::Platform;
 use crate::context::Context;

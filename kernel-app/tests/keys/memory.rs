@@ -3,7 +3,7 @@
 use aqueduct::app::{self, App};
 use aqueduct::context::Context;
 use aqueduct::platform::{ListenError, Platform};
-use aqueduct::service::{Line, Services, Table};
+use aqueduct::service::{ServiceEntry, Services, Table};
 use aqueduct::{log_ring, services};
 use config::{Bundle, Config, cpio};
 use core::task::{self, Poll, Waker};
@@ -193,14 +193,14 @@ impl World {
 struct WithEcho;
 
 impl Table for WithEcho {
-    fn lines<P: Platform>(&self) -> Vec<Line<P>> {
+    fn entries<P: Platform>(&self) -> Vec<ServiceEntry<P>> {
         Vec::from([
-            Line::new("http", |context| {
+            ServiceEntry::new("http", |context| {
                 let routes = Routes::new().any("/echo", echo);
                 services::http::open(context, app::routes(routes, context))
             }),
-            Line::new("rpc", services::rpc::open),
-            Line::new("zmq", services::zmq::open),
+            ServiceEntry::new("rpc", services::rpc::open),
+            ServiceEntry::new("zmq", services::zmq::open),
         ])
     }
 }

@@ -58,7 +58,7 @@ fn service(host: IpAddr) -> Result {
     )
 }
 
-/// A session of a guest calls the process's service, and the other way around.
+/// A handler of a guest calls the process's service, and the other way around.
 pub(super) fn appliances_call_each_other(harness: &mut Harness) -> Result {
     let bundle = harness.bundle("", &[])?;
     let guest = harness.boot(&Setup { bundle: Some(bundle.clone()), ..Setup::trial() })?;

@@ -1,4 +1,4 @@
-//! Lent bytes arrive as they are, whatever the wire does, and are let go of when they have.
+//! Zero copy: shared bytes arrive as they are, whatever the wire does, and are let go of when they have.
 
 use bytes::Bytes;
 use flow::{Connector, Flow, FlowError, FlowExt, Listener, Target};

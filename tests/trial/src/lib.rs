@@ -17,28 +17,28 @@ mod sockets;
 use alloc::vec::Vec;
 use aqueduct::Platform;
 use aqueduct::context::Context;
-use aqueduct::service::Line;
+use aqueduct::service::ServiceEntry;
 use web::Routes;
 
 /// The product's services, the routes of this crate, and `more` routes.
 #[cfg_attr(not(feature = "http"), allow(unused_variables, reason = "routes are HTTP's"))]
-pub fn lines<P: Platform>(
+pub fn entries<P: Platform>(
     more: impl FnOnce(Routes, &Context<P>) -> Routes + 'static,
-) -> Vec<Line<P>> {
+) -> Vec<ServiceEntry<P>> {
     Vec::from([
         #[cfg(feature = "http")]
-        Line::new("http", |context| {
+        ServiceEntry::new("http", |context| {
             let routes = more(routes(context), context);
             aqueduct::services::http::open(context, aqueduct::app::routes(routes, context))
         }),
         #[cfg(feature = "rpc")]
-        Line::new("rpc", |context| {
+        ServiceEntry::new("rpc", |context| {
             aqueduct::services::rpc::open_with(context, |vat, directory| {
                 relay::directory(context, vat, directory)
             })
         }),
         #[cfg(feature = "zmq")]
-        Line::new("zmq", aqueduct::services::zmq::open),
+        ServiceEntry::new("zmq", aqueduct::services::zmq::open),
     ])
 }
 

@@ -1,4 +1,4 @@
-//! Where things are.
+//! Paths of the workspace: its root, the target folder, and what is made below it.
 
 use crate::{
     failure::{OrSay, Result},

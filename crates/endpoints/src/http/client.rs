@@ -132,7 +132,7 @@ impl<C: Connector> Client<C> {
     ) -> Result<Response<C::Flow>, ClientError> {
         while request.is_repeatable() {
             let Some((flow, core)) = self.pool.take(target) else { break };
-            match self.exchange(target, flow, core, request.clone(), None).await {
+            match self.send_over(target, flow, core, request.clone(), None).await {
                 Err(ClientError::Protocol(http::Error::NoResponse) | ClientError::Flow(_)) => {}
                 outcome => return outcome,
             }
@@ -165,7 +165,7 @@ impl<C: Connector> Client<C> {
             Some(idle) => idle,
             None => (self.connect(target).await?, Connection::new(self.limits.clone())),
         };
-        self.exchange(target, flow, core, request, produce).await
+        self.send_over(target, flow, core, request, produce).await
     }
 
     async fn connect(&self, target: &Target) -> Result<C::Flow, ClientError> {
@@ -174,7 +174,7 @@ impl<C: Connector> Client<C> {
         connected.unwrap_or(Err(ConnectError::TimedOut)).map_err(ClientError::Connect)
     }
 
-    async fn exchange(
+    async fn send_over(
         &self,
         target: &Target,
         flow: C::Flow,

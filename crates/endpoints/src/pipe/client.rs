@@ -96,14 +96,14 @@ impl<Request: Serialize + 'static, Reply: 'static> Client<Request, Reply> {
         inner.calls.borrow_mut().insert(number, Call::default());
         let _guard = Forget { inner, number };
         let deadline = inner.host.timers.now().saturating_add(self.timeout);
-        let exchange = async {
+        let reply = async {
             let id = Bytes::copy_from_slice(&number.to_be_bytes());
             let message = Message::from_parts([id, Bytes::new(), body]);
             let message = message.ok_or(CallFailed::Closed)?;
             inner.socket.send(message).await.map_err(|_| CallFailed::Closed)?;
             inner.reply_to(number).await
         };
-        let outcome = inner.host.timers.before(deadline, exchange).await;
+        let outcome = inner.host.timers.before(deadline, reply).await;
         outcome.unwrap_or(Err(CallFailed::TimedOut))
     }
 

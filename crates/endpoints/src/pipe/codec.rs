@@ -1,6 +1,6 @@
 //! Message codec: a pipeline that is used message by message.
 
-use super::transfer::Gathered;
+use super::transfer::MessageAssembler;
 use ::pipe::{Bytes, Fault, Next, Node, Piece, Pipeline};
 use alloc::boxed::Box;
 
@@ -53,10 +53,10 @@ impl<Out> Codec<Piece, Out> {
 impl<In> Codec<In, Piece> {
     /// The message for an object.
     pub fn write(&mut self, object: In) -> Result<Bytes, Fault> {
-        let mut gathered = Gathered::default();
+        let mut assembler = MessageAssembler::default();
         let mut message = None;
         self.pass(object, |piece| {
-            if let Some(whole) = gathered.add(piece) {
+            if let Some(whole) = assembler.add(piece) {
                 message = Some(whole);
             }
         })?;

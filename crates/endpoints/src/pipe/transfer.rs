@@ -144,23 +144,23 @@ impl Source for ZmqSource {
     }
 }
 
-/// Sends each message, as one part, by a ZeroMQ socket. It gathers the message, because ZMTP wants
+/// Sends each message, as one part, by a ZeroMQ socket. It assembles the message, because ZMTP wants
 /// a part's length before its bytes; where that is known, [`ZmqSocket::send_start`] streams.
 pub struct ZmqDrain {
     socket: ZmqSocket,
-    gathered: Gathered,
+    assembler: MessageAssembler,
 }
 
 impl ZmqDrain {
     /// By this socket.
     pub fn new(socket: ZmqSocket) -> Self {
-        Self { socket, gathered: Gathered::default() }
+        Self { socket, assembler: MessageAssembler::default() }
     }
 }
 
 impl Drain<Piece> for ZmqDrain {
     async fn put(&mut self, piece: Piece) -> Result<(), Fault> {
-        let Some(body) = self.gathered.add(piece) else {
+        let Some(body) = self.assembler.add(piece) else {
             return Ok(());
         };
         let sent = self.socket.send(Message::new(body)).await;
@@ -172,11 +172,11 @@ impl Drain<Piece> for ZmqDrain {
     }
 }
 
-/// A message that is put together from its pieces; one of one piece is not copied.
+/// Assembles a message from its pieces; one of one piece is not copied.
 #[derive(Debug, Default)]
-pub(super) struct Gathered(Vec<u8>);
+pub(super) struct MessageAssembler(Vec<u8>);
 
-impl Gathered {
+impl MessageAssembler {
     /// Adds a piece; gives the message when that was its last.
     pub(super) fn add(&mut self, piece: Piece) -> Option<Bytes> {
         if piece.last && self.0.is_empty() {

@@ -11,8 +11,8 @@ const HEADER_BYTES: usize = 36;
 const TABLE_BYTES_MAX: usize = 1 << 20;
 
 /// Tells this module where the hypervisor put the root system description pointer.
-pub(crate) fn start(root_pointer: Option<u64>) {
-    let found = root_pointer.or_else(scan);
+pub(crate) fn start(rsdp: Option<u64>) {
+    let found = rsdp.or_else(scan);
     ROOT_POINTER.store(found.unwrap_or(0), Ordering::Relaxed);
 }
 

@@ -6,7 +6,7 @@ use crate::start_info;
 
 /// Where a device is said to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct MmioDevice {
     pub(crate) base: u64,
     pub(crate) bytes: usize,
     /// The pin of the I/O APIC that it raises.
@@ -14,19 +14,19 @@ pub(crate) struct Place {
 }
 
 /// All that the command line or the ACPI tables name.
-pub(crate) fn places() -> impl Iterator<Item = Place> {
+pub(crate) fn devices() -> impl Iterator<Item = MmioDevice> {
     let dsdt = acpi::table(b"DSDT").unwrap_or_default();
     from_command_line(start_info::command_line()).chain(from_dsdt(dsdt))
 }
 
 /// `virtio_mmio.device=<bytes>@<base>:<pin>[:<id>]`, which QEMU adds for each device when there are
 /// no ACPI tables; numbers as Linux reads them.
-fn from_command_line(line: &str) -> impl Iterator<Item = Place> {
+fn from_command_line(line: &str) -> impl Iterator<Item = MmioDevice> {
     line.split_ascii_whitespace().filter_map(|word| {
         let (bytes, rest) = word.strip_prefix("virtio_mmio.device=")?.split_once('@')?;
         let (base, rest) = rest.split_once(':')?;
         let pin = rest.split(':').next()?;
-        Some(Place {
+        Some(MmioDevice {
             base: number(base)?,
             bytes: number(bytes)?.try_into().ok()?,
             pin: number(pin)?.try_into().ok()?,
@@ -50,7 +50,7 @@ fn number(text: &str) -> Option<u64> {
 
 /// Devices in the DSDT. Their AML needs no interpreter: each has the name `LNRO0005` in it and,
 /// after that, its resources as constant descriptors (ACPI 6.5, section 6.4.3).
-fn from_dsdt(table: &[u8]) -> impl Iterator<Item = Place> {
+fn from_dsdt(table: &[u8]) -> impl Iterator<Item = MmioDevice> {
     const NAME: &[u8; 8] = b"LNRO0005";
     // As arrays, which are compared at once: a table may be long.
     let is_name = |window: &[u8]| window.first_chunk() == Some(NAME);
@@ -63,14 +63,14 @@ fn from_dsdt(table: &[u8]) -> impl Iterator<Item = Place> {
 }
 
 /// The first memory range and the first interrupt among a device's descriptors.
-fn resources(device: &[u8]) -> Option<Place> {
+fn resources(device: &[u8]) -> Option<MmioDevice> {
     // Tag and length of a 32-bit fixed memory range (6.4.3.4) and an extended interrupt (6.4.3.6).
     const MEMORY: [u8; 3] = [0x86, 9, 0];
     const INTERRUPT: [u8; 3] = [0x89, 6, 0];
     let find = |tag: [u8; 3]| device.windows(3).position(|window| window == tag);
     let memory = device.get(find(MEMORY)?..)?;
     let interrupt = device.get(find(INTERRUPT)?..)?;
-    Some(Place {
+    Some(MmioDevice {
         base: u32_at(memory, 4)?.into(),
         bytes: u32_at(memory, 8)? as usize,
         pin: u32_at(interrupt, 5)?,
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
     use alloc::vec::Vec;
 
-    fn places(line: &str) -> Vec<Place> {
+    fn devices(line: &str) -> Vec<MmioDevice> {
         from_command_line(line).collect()
     }
 
@@ -91,10 +91,10 @@ mod tests {
         let line = "log=debug virtio_mmio.device=512@0xfeb00e00:12 ip=dhcp \
                     virtio_mmio.device=4K@0xd0000000:5:1";
         let expected = [
-            Place { base: 0xfeb0_0e00, bytes: 512, pin: 12 },
-            Place { base: 0xd000_0000, bytes: 4096, pin: 5 },
+            MmioDevice { base: 0xfeb0_0e00, bytes: 512, pin: 12 },
+            MmioDevice { base: 0xd000_0000, bytes: 4096, pin: 5 },
         ];
-        assert_eq!(places(line), expected);
+        assert_eq!(devices(line), expected);
     }
 
     #[test]
@@ -110,7 +110,7 @@ mod tests {
             "virtio_mmio.device=K@1:5",
             "virtio_mmio.device=512@1:4294967296",
         ] {
-            assert_eq!(places(word), [], "{word}");
+            assert_eq!(devices(word), [], "{word}");
         }
     }
 
@@ -133,8 +133,8 @@ mod tests {
         table.extend(b"something in between");
         table.extend(aml(0xfeb0_0200, 25));
         let expected = [
-            Place { base: 0xfeb0_0000, bytes: 512, pin: 24 },
-            Place { base: 0xfeb0_0200, bytes: 512, pin: 25 },
+            MmioDevice { base: 0xfeb0_0000, bytes: 512, pin: 24 },
+            MmioDevice { base: 0xfeb0_0200, bytes: 512, pin: 25 },
         ];
         assert_eq!(from_dsdt(&table).collect::<Vec<_>>(), expected);
     }

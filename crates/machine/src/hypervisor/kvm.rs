@@ -56,10 +56,10 @@ fn clock_rate(base: u32) -> Option<u64> {
     // SAFETY: the feature says that the register exists; what it names is there for just this.
     unsafe { instructions::write_msr(MSR_SYSTEM_TIME, place as u64 | ENABLE) }
     // SAFETY: KVM filled it before the write was over, and changes it again only on this CPU's entry.
-    let told = unsafe { place.read_volatile() };
+    let time_info = unsafe { place.read_volatile() };
     // SAFETY: as above; KVM writes no more.
     unsafe { instructions::write_msr(MSR_SYSTEM_TIME, 0) }
-    scaled_rate(told[MULTIPLIER], told[SHIFT] as i8)
+    scaled_rate(time_info[MULTIPLIER], time_info[SHIFT] as i8)
 }
 
 /// Nanoseconds are `(ticks << shift) * multiplier / 2^32`.

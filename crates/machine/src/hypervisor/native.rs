@@ -9,7 +9,7 @@ use crate::arch::instructions::cpuid;
 use crate::arch::{io_apic, port, rtc, serial, tsc};
 use crate::bus::power_management;
 use crate::cpu::Cpu;
-use crate::image::Handlers;
+use crate::image_layout::Handlers;
 use crate::interrupt;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;

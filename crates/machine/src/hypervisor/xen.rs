@@ -19,7 +19,7 @@ pub use hypercall::{DomainId, Errno};
 use super::{Hypervisor, Shutdown, Transmitter};
 use crate::arch::io_apic;
 use crate::cpu::Cpu;
-use crate::image::Handlers;
+use crate::image_layout::Handlers;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 

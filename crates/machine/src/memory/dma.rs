@@ -14,7 +14,7 @@ pub(crate) mod host;
 
 use crate::arch::page_tables;
 #[cfg(any(test, feature = "fake"))]
-use crate::image;
+use crate::image_layout;
 use crate::memory::{PAGE_BYTES, Pages};
 use bytes::Bytes;
 use core::ptr::NonNull;
@@ -179,7 +179,7 @@ impl Mirror {
     pub(crate) fn allocate(bytes: usize) -> Option<Self> {
         let bytes = bytes.next_multiple_of(PAGE_BYTES);
         #[cfg(any(test, feature = "fake"))]
-        if image::running().is_none() {
+        if image_layout::running().is_none() {
             let (start, physical) = host::map_twice(bytes)?;
             return Some(Self { start, physical, bytes });
         }

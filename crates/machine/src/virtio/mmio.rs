@@ -5,25 +5,25 @@ use super::error::Error;
 use super::queue::Addresses;
 use super::transport::{Doorbell, Events, Interrupt, Kind, Transport, kind_of};
 use crate::bus::mmio::Mmio;
-use crate::bus::virtio_mmio::{self, Place};
+use crate::bus::virtio_mmio::{self, MmioDevice};
 use crate::interrupt::Line;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 /// All devices of a kind.
 pub(super) fn devices(kind: Kind) -> Vec<Control> {
-    virtio_mmio::places().filter_map(|place| open(place, kind)).collect()
+    virtio_mmio::devices().filter_map(|device| open(device, kind)).collect()
 }
 
 /// The device there, if it is modern and of that kind.
-fn open(place: Place, kind: Kind) -> Option<Control> {
+fn open(device: MmioDevice, kind: Kind) -> Option<Control> {
     const MAGIC_VALUE: u32 = u32::from_le_bytes(*b"virt");
     const MODERN: u32 = 2;
-    if place.bytes <= CONFIGURATION || place.base.checked_add(place.bytes as u64)? > 1 << 32 {
+    if device.bytes <= CONFIGURATION || device.base.checked_add(device.bytes as u64)? > 1 << 32 {
         return None;
     }
     // SAFETY: the hypervisor says that there is a device, and this is the only code to look.
-    let registers = unsafe { Mmio::map(place.base, place.bytes) };
+    let registers = unsafe { Mmio::map(device.base, device.bytes) };
     let is_modern = registers.read32(MAGIC) == MAGIC_VALUE && registers.read32(VERSION) == MODERN;
     if !is_modern || kind_of(registers.read32(DEVICE)) != Some(kind) {
         return None;
@@ -31,8 +31,8 @@ fn open(place: Place, kind: Kind) -> Option<Control> {
     let line = Line::allocate()?;
     // The pin stays high until the device is acknowledged, which happens before each wait: the
     // rising edge is enough, and cannot storm.
-    line.route(place.pin).then_some(())?;
-    let bytes = place.bytes;
+    line.route(device.pin).then_some(())?;
+    let bytes = device.bytes;
     Some(Control::new(kind, Box::new(Registers { registers, bytes, line })))
 }
 

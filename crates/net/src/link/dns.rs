@@ -73,7 +73,7 @@ impl DnsResolver {
     }
 
     /// Passes on what was answered.
-    pub(crate) fn settle(&mut self, sockets: &mut SocketSet<'static>) {
+    pub(crate) fn deliver_answers(&mut self, sockets: &mut SocketSet<'static>) {
         let socket = sockets.get_mut::<Socket>(self.socket);
         self.pending.retain_mut(|pending| !pending.is_settled(socket));
     }

@@ -51,9 +51,9 @@ pub(crate) struct InterfaceState {
     pub(crate) resets: RateLimit,
     pub(crate) catch: CatchPanic,
     /// The connection that the present part of a phase is about.
-    pub(crate) busy: Option<u32>,
+    pub(crate) current_slot: Option<u32>,
     /// Memory for the next round's list of connections.
-    pub(crate) spare: Vec<u32>,
+    pub(crate) next_round: Vec<u32>,
 }
 
 impl InterfaceState {
@@ -91,12 +91,12 @@ impl InterfaceState {
             table: Rc::new(RefCell::new(Table::new(hasher))),
             listen_table: ListenTable::default(),
             active_opens: ActiveOpens::default(),
-            spare: Vec::new(),
+            next_round: Vec::new(),
             catch: |body| {
                 body();
                 Ok(())
             },
-            busy: None,
+            current_slot: None,
             neighbours: Neighbours::new(own),
             cookies_until: Duration::ZERO,
             isn_generator: IsnGenerator::new(entropy),

@@ -13,7 +13,7 @@ impl InterfaceState {
     /// peer learns it by the reset that its next segment gets.
     #[inline]
     pub(crate) fn catch_panic(&mut self, body: &mut dyn FnMut(&mut Self)) {
-        self.busy = None;
+        self.current_slot = None;
         let catch = self.catch;
         if let Err(message) = catch(&mut || body(self)) {
             self.drop_culprit(&message);
@@ -24,7 +24,7 @@ impl InterfaceState {
     fn drop_culprit(&mut self, message: &str) {
         self.context.counters.add(Counter::Panics);
         log::error!("net: a panic: {message}");
-        let slot = self.busy.take();
+        let slot = self.current_slot.take();
         let Some(culprit) = slot.and_then(|slot| self.table.borrow_mut().remove(slot)) else {
             return;
         };
@@ -44,6 +44,6 @@ impl InterfaceState {
 
     /// What follows is about the connection in this slot, or about none.
     pub(crate) fn begin(&mut self, slot: Option<u32>) {
-        self.busy = slot;
+        self.current_slot = slot;
     }
 }

@@ -26,9 +26,9 @@ use flow::ConnectError;
 pub(crate) struct ActiveOpens {
     pub(crate) requests: Rc<Requests>,
     /// Boxed: a tree moves what is in it.
-    by_tuple: BTreeMap<Name, Box<Attempt>>,
+    by_tuple: BTreeMap<TupleKey, Box<Attempt>>,
     /// When each attempt must be looked at; others' entries and old ones are ignored.
-    deadlines: BinaryHeap<Reverse<(Duration, Name)>>,
+    deadlines: BinaryHeap<Reverse<(Duration, TupleKey)>>,
     /// RFC 6056 section 3.3.3: added to the hash of the destination.
     ports_given: u16,
 }
@@ -40,10 +40,10 @@ impl ActiveOpens {
 
     /// Something changed that attempts wait for: all are looked at.
     pub(crate) fn retry_now(&mut self, now: Duration) {
-        for (name, attempt) in &mut self.by_tuple {
+        for (key, attempt) in &mut self.by_tuple {
             if attempt.syns == 0 {
                 attempt.due = now;
-                self.deadlines.push(Reverse((now, *name)));
+                self.deadlines.push(Reverse((now, *key)));
             }
         }
     }
@@ -58,35 +58,37 @@ impl ActiveOpens {
     }
 
     fn insert(&mut self, attempt: Box<Attempt>) {
-        let name = attempt.tuple.words();
-        self.deadlines.push(Reverse((attempt.due, name)));
-        self.by_tuple.insert(name, attempt);
+        let key = attempt.tuple.words();
+        self.deadlines.push(Reverse((attempt.due, key)));
+        self.by_tuple.insert(key, attempt);
     }
 
     fn take_due(&mut self, now: Duration) -> Option<Box<Attempt>> {
-        while let Some(Reverse((at, name))) = self.deadlines.peek().copied() {
+        while let Some(Reverse((at, key))) = self.deadlines.peek().copied() {
             if at > now {
                 return None;
             }
             self.deadlines.pop();
-            if self.by_tuple.get(&name).is_some_and(|attempt| attempt.due == at) {
-                return self.by_tuple.remove(&name);
+            if self.by_tuple.get(&key).is_some_and(|attempt| attempt.due == at) {
+                return self.by_tuple.remove(&key);
             }
         }
         None
     }
 }
 
-type Name = [u64; 5];
+/// A connection by the words of its addresses and ports, to be sought and ordered by.
+type TupleKey = [u64; 5];
 
 /// One connection being opened.
 struct Attempt {
     tuple: Tuple,
     /// The next hop's protocol address, and ours.
     next_hop: IpAddr,
-    own: u32,
-    /// What the peer sent, when both sides opened at once (RFC 9293 section 3.5).
-    peer: Option<(u32, SynOptions)>,
+    /// ISS: our initial sequence number.
+    iss: u32,
+    /// IRS, the initial receive sequence number, and offer of the peer, when both sides opened at once (RFC 9293 section 3.5).
+    peer_syn: Option<(u32, SynOptions)>,
     syns: u8,
     sent_at: Duration,
     due: Duration,
@@ -119,46 +121,46 @@ impl InterfaceState {
         segment: &Segment,
         output: &mut dyn Transmit,
     ) -> bool {
-        let name = segment.tuple.words();
+        let key = segment.tuple.words();
         if self.active_opens.is_empty() {
             return false;
         }
-        let Some(attempt) = self.active_opens.by_tuple.get_mut(&name) else { return false };
+        let Some(attempt) = self.active_opens.by_tuple.get_mut(&key) else { return false };
         let flags = segment.flags;
-        if flags.has(Flags::ACK) && segment.ack != attempt.own.wrapping_add(1) {
+        if flags.has(Flags::ACK) && segment.ack != attempt.iss.wrapping_add(1) {
             // RFC 9293 section 3.10.7.3: what acknowledges something else is old.
             self.reset(now, segment, output);
             return true;
         }
         if flags.has(Flags::RST) {
             if flags.has(Flags::ACK)
-                && let Some(attempt) = self.active_opens.by_tuple.remove(&name)
+                && let Some(attempt) = self.active_opens.by_tuple.remove(&key)
             {
                 attempt.request.complete(Err(ConnectError::Refused));
             }
             return true;
         }
         if flags.has(Flags::SYN) {
-            attempt.peer = Some((segment.seq, segment.offer()));
+            attempt.peer_syn = Some((segment.seq, segment.offer()));
         }
-        let Some((peer, offer)) = attempt.peer else { return true };
+        let Some((irs, offer)) = attempt.peer_syn else { return true };
         if !flags.has(Flags::ACK) {
-            return self.answer_open(peer, segment, output);
+            return self.answer_open(irs, segment, output);
         }
-        if let Some(attempt) = self.active_opens.by_tuple.remove(&name) {
-            self.connected(&attempt, (peer, offer), now, segment);
+        if let Some(attempt) = self.active_opens.by_tuple.remove(&key) {
+            self.connected(&attempt, (irs, offer), now, segment);
         }
         true
     }
 
     /// Both sides opened at once: our SYN is repeated as a SYN-ACK.
-    fn answer_open(&self, peer: u32, segment: &Segment, output: &mut dyn Transmit) -> bool {
+    fn answer_open(&self, irs: u32, segment: &Segment, output: &mut dyn Transmit) -> bool {
         let Some(attempt) = self.active_opens.by_tuple.get(&segment.tuple.words()) else {
             return true;
         };
         let offer = self.own_offer(&attempt.tuple);
         let syn =
-            TcpHeader::syn(attempt.own, Some(peer.wrapping_add(1)), offer, self.first_window());
+            TcpHeader::syn(attempt.iss, Some(irs.wrapping_add(1)), offer, self.first_window());
         self.send(&attempt.tuple, segment.source, &syn, output);
         true
     }
@@ -180,17 +182,17 @@ impl InterfaceState {
             return Err(ConnectError::Unreachable);
         }
         let tuple = self.free_port(probe, now).ok_or(ConnectError::Exhausted)?;
-        let mut own = self.isn_generator.generate(&tuple, now);
+        let mut iss = self.isn_generator.generate(&tuple, now);
         if let Some(entry) = self.time_wait.find(&tuple, now) {
-            own = beyond(entry.snd_nxt, own);
+            iss = beyond(entry.snd_nxt, iss);
             self.time_wait.remove(&tuple);
             self.context.counters.add(Counter::TimeWaitReused);
         }
         Ok(Attempt {
             tuple,
             next_hop: route.next_hop,
-            own,
-            peer: None,
+            iss,
+            peer_syn: None,
             syns: 0,
             sent_at: now,
             due: now,
@@ -249,7 +251,7 @@ impl InterfaceState {
             Hop::Asked(until) => attempt.due = until.min(attempt.gives_up),
             Hop::Known(hop) => {
                 let offer = self.own_offer(&attempt.tuple);
-                let syn = TcpHeader::syn(attempt.own, None, offer, self.first_window());
+                let syn = TcpHeader::syn(attempt.iss, None, offer, self.first_window());
                 self.send(&attempt.tuple, hop, &syn, output);
                 attempt.sent_at = now;
                 attempt.due = (now + RETRY * (1 << attempt.syns.min(6))).min(attempt.gives_up);
@@ -262,13 +264,13 @@ impl InterfaceState {
     fn connected(
         &mut self,
         attempt: &Attempt,
-        (peer, offer): (u32, SynOptions),
+        (irs, offer): (u32, SynOptions),
         now: Duration,
         segment: &Segment,
     ) {
         let tuple = attempt.tuple;
         let offer = SynOptions { mss: offer.mss.min(self.own_mss(&tuple)), ..offer };
-        let (snd_nxt, rcv_nxt) = (attempt.own.wrapping_add(1), peer.wrapping_add(1));
+        let (snd_nxt, rcv_nxt) = (attempt.iss.wrapping_add(1), irs.wrapping_add(1));
         let shift = if segment.flags.has(Flags::SYN) { 0 } else { offer.window_scale.unwrap_or(0) };
         let window = u32::from(segment.window) << shift;
         let with = Synchronized { tuple, snd_nxt, rcv_nxt, offer, window };

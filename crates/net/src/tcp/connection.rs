@@ -24,7 +24,7 @@ use crate::tcp::connection::engine::Engine;
 use crate::tcp::connection::fast_path::FastPath;
 use crate::tcp::connection::rto::RetransmissionTimer;
 use crate::tcp::connection::socket::Synchronized;
-use crate::tcp::connection::{lower_layer::LowerLayer, outcome::Outcome};
+use crate::tcp::connection::{lower_layer::LowerLayer, outcome::EgressOutcome};
 use crate::tcp::context::TcpContext;
 use crate::time::{Duration, Instant};
 use crate::wire::segment::{Segment, SynOptions};
@@ -137,7 +137,11 @@ impl Connection {
     }
 
     /// Sends what can be sent.
-    pub(crate) fn transmit(&self, lower: &mut LowerLayer, output: &mut dyn Transmit) -> Outcome {
+    pub(crate) fn transmit(
+        &self,
+        lower: &mut LowerLayer,
+        output: &mut dyn Transmit,
+    ) -> EgressOutcome {
         let mut tcb = self.tcb();
         tcb.dirty = false;
         let outcome = tcb.transmit(self, lower, output);

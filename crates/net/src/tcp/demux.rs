@@ -66,7 +66,7 @@ impl InterfaceState {
         let found = self.table.borrow().find(&segment.tuple).map(|(slot, c)| (slot, c.clone()));
         if let Some((slot, connection)) = found {
             self.begin(Some(slot));
-            if connection.receive(&mut self.path(), segment, output) {
+            if connection.receive(&mut self.lower_layer(), segment, output) {
                 self.forget(&connection);
             }
             return;

@@ -35,7 +35,7 @@ impl InterfaceState {
         self.context.counters.add(Counter::SynsIn);
         let tuple = segment.tuple;
         if let Some(known) = self.syn_queue.find(&tuple) {
-            if known.peer == segment.seq {
+            if known.irs == segment.seq {
                 known.hop = segment.source;
                 let entry = *known;
                 return self.answer(&entry, output);
@@ -46,11 +46,11 @@ impl InterfaceState {
         }
         let offer = segment.offer();
         let initial = self.isn_generator.generate(&tuple, now);
-        let own = used.map_or(initial, |used| beyond(used, initial));
-        let mut entry = HalfOpen::new(tuple, (segment.seq, own), offer, segment.source);
+        let iss = used.map_or(initial, |used| beyond(used, initial));
+        let mut entry = HalfOpen::new(tuple, (segment.seq, iss), offer, segment.source);
         entry.answer(now);
         if !self.syn_queue.insert(entry, now) {
-            entry.own = self.isn_generator.cookie(&tuple, segment.seq, &offer, now);
+            entry.iss = self.isn_generator.cookie(&tuple, segment.seq, &offer, now);
             self.cookies_until = now + 2 * COOKIE_SLOT;
             self.context.counters.add(Counter::CookiesOut);
         }
@@ -75,7 +75,7 @@ impl InterfaceState {
 
     /// A reset of a half-open connection counts when its number is exact (RFC 5961 section 3.2).
     pub(crate) fn refuse_half_open(&mut self, segment: &Segment) {
-        let is_exact = |entry: &mut HalfOpen| segment.seq == entry.peer.wrapping_add(1);
+        let is_exact = |entry: &mut HalfOpen| segment.seq == entry.irs.wrapping_add(1);
         if self.syn_queue.find(&segment.tuple).is_some_and(is_exact) {
             self.syn_queue.remove(&segment.tuple);
         }
@@ -122,23 +122,23 @@ impl InterfaceState {
         segment: &Segment,
     ) -> Option<(Synchronized, Option<Duration>)> {
         let tuple = segment.tuple;
-        let own = segment.ack.wrapping_sub(1);
-        let (peer, offer, sent_at) = match self.syn_queue.find(&tuple) {
+        let iss = segment.ack.wrapping_sub(1);
+        let (irs, offer, sent_at) = match self.syn_queue.find(&tuple) {
             Some(entry) => {
-                let ahead = segment.seq.wrapping_sub(entry.peer.wrapping_add(1));
-                let fits = own == entry.own && ahead < FIRST_WINDOW_MAX;
-                fits.then_some((entry.peer, entry.offer, Some(now.saturating_sub(entry.age(now)))))?
+                let ahead = segment.seq.wrapping_sub(entry.irs.wrapping_add(1));
+                let fits = iss == entry.iss && ahead < FIRST_WINDOW_MAX;
+                fits.then_some((entry.irs, entry.offer, Some(now.saturating_sub(entry.age(now)))))?
             }
             None if now < self.cookies_until => {
-                let peer = segment.seq.wrapping_sub(1);
-                let offer = self.isn_generator.open_cookie(&tuple, peer, own, now)?;
+                let irs = segment.seq.wrapping_sub(1);
+                let offer = self.isn_generator.open_cookie(&tuple, irs, iss, now)?;
                 self.context.counters.add(Counter::CookiesIn);
-                (peer, offer, None)
+                (irs, offer, None)
             }
             None => return None,
         };
         let offer = SynOptions { mss: offer.mss.min(self.own_mss(&tuple)), ..offer };
-        let (snd_nxt, rcv_nxt) = (segment.ack, peer.wrapping_add(1));
+        let (snd_nxt, rcv_nxt) = (segment.ack, irs.wrapping_add(1));
         let window = u32::from(segment.window) << offer.window_scale.unwrap_or(0);
         Some((Synchronized { tuple, snd_nxt, rcv_nxt, offer, window }, sent_at))
     }
@@ -160,7 +160,7 @@ impl InterfaceState {
         let connection = Rc::new(Connection::new(with.tuple, self.context.clone(), tcb));
         self.table.borrow_mut().insert(connection.clone());
         if segment.sequence_len() > 0 {
-            connection.receive(&mut self.path(), segment, output);
+            connection.receive(&mut self.lower_layer(), segment, output);
         } else {
             self.await_first(&connection);
         }
@@ -204,8 +204,8 @@ impl InterfaceState {
             window_scale: entry.offer.window_scale.map(|_| self.context.window_shift),
             sack_permitted: entry.offer.sack_permitted,
         };
-        let next = entry.peer.wrapping_add(1);
-        let syn_ack = TcpHeader::syn(entry.own, Some(next), offer, self.first_window());
+        let next = entry.irs.wrapping_add(1);
+        let syn_ack = TcpHeader::syn(entry.iss, Some(next), offer, self.first_window());
         self.context.counters.add(Counter::SynAcksOut);
         self.send(&entry.tuple, entry.hop, &syn_ack, output);
     }

@@ -11,9 +11,9 @@ use core::time::Duration;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HalfOpen {
     pub(crate) tuple: Tuple,
-    /// The peer's initial sequence number, and ours.
-    pub(crate) peer: u32,
-    pub(crate) own: u32,
+    /// IRS and ISS: the initial sequence number of the peer, and ours (RFC 9293 section 3.3.1).
+    pub(crate) irs: u32,
+    pub(crate) iss: u32,
     pub(crate) offer: SynOptions,
     pub(crate) hop: [u8; 6],
     /// SYN-ACKs sent.
@@ -24,8 +24,8 @@ pub(crate) struct HalfOpen {
 
 impl HalfOpen {
     pub(crate) fn new(tuple: Tuple, numbers: (u32, u32), offer: SynOptions, hop: [u8; 6]) -> Self {
-        let (peer, own) = numbers;
-        Self { tuple, peer, own, offer, hop, attempts: 0, due: 0 }
+        let (irs, iss) = numbers;
+        Self { tuple, irs, iss, offer, hop, attempts: 0, due: 0 }
     }
 
     /// How long ago the last SYN-ACK left: the round trip, when its answer comes in at `now`.
@@ -55,17 +55,17 @@ impl HalfOpen {
 
 /// All of them. A connection can be in one small bucket only, so that finding it is O(1).
 pub(crate) struct SynQueue {
-    places: Vec<Option<HalfOpen>>,
+    slots: Vec<Option<HalfOpen>>,
     hasher: TupleHasher,
     used: usize,
     sweep: Option<Duration>,
 }
 
 impl SynQueue {
-    /// A table of `entries_max` places, rounded up to whole buckets.
+    /// A table of `entries_max` slots, rounded up to whole buckets.
     pub(crate) fn new(hasher: TupleHasher, entries_max: usize) -> Self {
-        let places = vec![None; entries_max.next_multiple_of(WAYS).max(WAYS)];
-        Self { places, hasher, used: 0, sweep: None }
+        let slots = vec![None; entries_max.next_multiple_of(WAYS).max(WAYS)];
+        Self { slots, hasher, used: 0, sweep: None }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -82,20 +82,19 @@ impl SynQueue {
     /// Takes in an entry that is not there yet and has just been answered; false when its bucket is
     /// full.
     pub(crate) fn insert(&mut self, entry: HalfOpen, now: Duration) -> bool {
-        let Some(place) = self.bucket(&entry.tuple).iter_mut().find(|place| place.is_none()) else {
+        let Some(slot) = self.bucket(&entry.tuple).iter_mut().find(|slot| slot.is_none()) else {
             return false;
         };
-        *place = Some(entry);
+        *slot = Some(entry);
         self.used += 1;
         self.sweep.get_or_insert(now + SWEEP);
         true
     }
 
     pub(crate) fn remove(&mut self, tuple: &Tuple) {
-        let is_it =
-            |place: &&mut Option<HalfOpen>| place.is_some_and(|entry| entry.tuple == *tuple);
-        if let Some(place) = self.bucket(tuple).iter_mut().find(is_it) {
-            *place = None;
+        let is_it = |slot: &&mut Option<HalfOpen>| slot.is_some_and(|entry| entry.tuple == *tuple);
+        if let Some(slot) = self.bucket(tuple).iter_mut().find(is_it) {
+            *slot = None;
             self.used -= 1;
         }
     }
@@ -106,20 +105,20 @@ impl SynQueue {
     }
 
     /// Shows `answer` each entry whose SYN-ACK is to be sent again, and forgets those that were
-    /// answered often enough; the result is how many those were. A sweep looks at every place, but
+    /// answered often enough; the result is how many those were. A sweep looks at every slot, but
     /// only once in half a second, and only while something is half open.
     pub(crate) fn sweep(&mut self, now: Duration, mut answer: impl FnMut(&mut HalfOpen)) -> usize {
         if self.sweep.is_none_or(|at| at > now) {
             return 0;
         }
         let mut expired = 0;
-        for place in &mut self.places {
-            let Some(entry) = place else { continue };
+        for slot in &mut self.slots {
+            let Some(entry) = slot else { continue };
             if (millis(now).wrapping_sub(entry.due) as i32) < 0 {
                 continue;
             }
             if entry.is_spent() {
-                *place = None;
+                *slot = None;
                 expired += 1;
             } else {
                 answer(entry);
@@ -131,13 +130,13 @@ impl SynQueue {
     }
 
     fn bucket(&mut self, tuple: &Tuple) -> &mut [Option<HalfOpen>] {
-        let buckets = self.places.len() / WAYS;
+        let buckets = self.slots.len() / WAYS;
         let at = (self.hasher.hash(tuple) >> 32) as usize % buckets * WAYS;
-        &mut self.places[at..at + WAYS]
+        &mut self.slots[at..at + WAYS]
     }
 }
 
-/// Places per bucket.
+/// Slots per bucket.
 const WAYS: usize = 8;
 /// The first repetition; each later one waits twice as long (RFC 6298 section 2.1).
 const RETRY: Duration = Duration::from_secs(1);
@@ -178,7 +177,7 @@ mod tests {
         let mut table = table();
         let taken = (1..10_000).filter(|port| table.insert(entry(*port), Duration::ZERO)).count();
         assert_eq!(taken, 64);
-        assert_eq!((table.len(), table.places.len()), (64, 64));
+        assert_eq!((table.len(), table.slots.len()), (64, 64));
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub fn decompress_within(limits: Expansion) -> Decompress {
         last: false,
         work: false,
         wanted: Wanted::Magic,
-        gathered: Vec::new(),
+        partial: Vec::new(),
         frame: Frame::default(),
         window: Vec::new(),
         meter: Meter::new(limits),
@@ -43,7 +43,7 @@ pub struct Decompress {
     work: bool,
     wanted: Wanted,
     // The start of what is wanted, when it came in several pieces.
-    gathered: Vec<u8>,
+    partial: Vec<u8>,
     frame: Frame,
     window: Vec<u8>,
     meter: Meter,
@@ -100,7 +100,7 @@ impl Stage<Piece> for Decompress {
                 self.end_of_frame(output)?;
                 continue;
             }
-            let Some(bytes) = self.gather(self.wanted_bytes()) else {
+            let Some(bytes) = self.take_exactly(self.wanted_bytes()) else {
                 self.work = false;
                 return if self.last { Err(Fault::Truncated) } else { Ok(Progress::Done) };
             };
@@ -110,7 +110,7 @@ impl Stage<Piece> for Decompress {
     }
 
     fn finish(&mut self, _: &mut Edge<Piece>) -> Result<(), Fault> {
-        let between = matches!(self.wanted, Wanted::Magic) && self.gathered.is_empty();
+        let between = matches!(self.wanted, Wanted::Magic) && self.partial.is_empty();
         if between { Ok(()) } else { Err(Fault::Truncated) }
     }
 }
@@ -128,13 +128,13 @@ impl Decompress {
     }
 
     /// The next `count` bytes, if they have come; else keeps those that have.
-    fn gather(&mut self, count: usize) -> Option<Bytes> {
-        if self.gathered.is_empty() && self.input.len() >= count {
+    fn take_exactly(&mut self, count: usize) -> Option<Bytes> {
+        if self.partial.is_empty() && self.input.len() >= count {
             return Some(self.input.split_to(count));
         }
-        let missing = (count - self.gathered.len()).min(self.input.len());
-        self.gathered.extend_from_slice(&self.input.split_to(missing));
-        (self.gathered.len() == count).then(|| core::mem::take(&mut self.gathered).into())
+        let missing = (count - self.partial.len()).min(self.input.len());
+        self.partial.extend_from_slice(&self.input.split_to(missing));
+        (self.partial.len() == count).then(|| core::mem::take(&mut self.partial).into())
     }
 
     /// After the frame the message must end.
@@ -271,7 +271,7 @@ fn has_content_size([flags, _]: [u8; 2]) -> bool {
     flags & 0x08 != 0
 }
 
-/// The first four bytes; the caller has gathered them.
+/// The first four bytes; the caller has all of them.
 fn le_u32(bytes: &[u8]) -> u32 {
     bytes.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes))
 }

@@ -1,4 +1,4 @@
-//! The service by which an operator looks inside.
+//! Admin service: counters, tasks, connections and the log, for an operator, over RPC.
 
 use crate::appliance_capnp::admin;
 use crate::context::Context;

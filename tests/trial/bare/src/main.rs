@@ -10,7 +10,7 @@ mod faults;
 
 use alloc::vec::Vec;
 use aqueduct::Platform;
-use aqueduct::service::{Line, Table};
+use aqueduct::service::{ServiceEntry, Table};
 
 #[allow(unsafe_code, reason = "names the symbol that the boot code calls")]
 mod entry {
@@ -25,7 +25,7 @@ fn main() -> ! {
 struct Trial;
 
 impl Table for Trial {
-    fn lines<P: Platform>(&self) -> Vec<Line<P>> {
-        trial::lines(|routes, context| faults::routes(routes, &context.spawner))
+    fn entries<P: Platform>(&self) -> Vec<ServiceEntry<P>> {
+        trial::entries(|routes, context| faults::routes(routes, &context.spawner))
     }
 }

@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use aqueduct::Platform;
-use aqueduct::service::{Line, Table};
+use aqueduct::service::{ServiceEntry, Table};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -15,7 +15,7 @@ fn main() -> ExitCode {
 struct Trial;
 
 impl Table for Trial {
-    fn lines<P: Platform>(&self) -> Vec<Line<P>> {
-        trial::lines(|routes, _| routes)
+    fn entries<P: Platform>(&self) -> Vec<ServiceEntry<P>> {
+        trial::entries(|routes, _| routes)
     }
 }

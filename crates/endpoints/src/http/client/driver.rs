@@ -13,10 +13,10 @@ use flow::{Flow, FlowError};
 use web::{ContentReceiver, ContentWriter, Producing, Trailers};
 
 /// One request and its response, driven by whoever waits for it.
-pub(super) struct Driver<F>(Drive<F, Exchange>);
+pub(super) struct Driver<F>(Drive<F, ClientCore>);
 
 /// The request and the response at work.
-struct Exchange {
+struct ClientCore {
     core: Connection,
     producer: Option<Producer>,
     /// What was learned and nobody has asked for yet.
@@ -84,8 +84,8 @@ impl<F: Flow + 'static> Driver<F> {
             let (writer, receiver) = ContentWriter::channel();
             Producer { producing: Some(produce(writer)), receiver }
         });
-        let exchange = Exchange { core, producer, learned: Learned::default(), output_lost: None };
-        Self(drive(flow, exchange, timers))
+        let core = ClientCore { core, producer, learned: Learned::default(), output_lost: None };
+        Self(drive(flow, core, timers))
     }
 
     pub(super) fn begin(&mut self, request: Request) -> Result<(), ClientError> {
@@ -122,19 +122,19 @@ impl<F: Flow + 'static> Driver<F> {
 
     /// The flow, and the core for its next request if there can be one.
     pub(super) fn into_parts(self) -> (Option<F>, Option<Connection>) {
-        let (flow, Exchange { core, output_lost, .. }) = self.0.into_parts();
+        let (flow, ClientCore { core, output_lost, .. }) = self.0.into_parts();
         let reusable = core.is_reusable() && output_lost.is_none();
         (flow, reusable.then_some(core))
     }
 
     fn poll_news(&mut self, cx: &mut Context<'_>) -> Poll<News> {
-        let news = self.0.poll_until(cx, |exchange| exchange.learned.take());
+        let news = self.0.poll_until(cx, |core| core.learned.take());
         // Over it is when the response is, of which this learns first.
         news.map(|news| news.unwrap_or(News::Failed(ClientError::Flow(FlowError::Closed))))
     }
 }
 
-impl Exchange {
+impl ClientCore {
     /// Runs the producer of the request's body; says whether something came of it.
     fn produce(&mut self, cx: &mut Context<'_>, now: Duration) -> bool {
         let Some(producer) = &mut self.producer else { return false };
@@ -171,7 +171,7 @@ impl Exchange {
     }
 }
 
-impl Core for Exchange {
+impl Core for ClientCore {
     /// Feeds the core up to something other than data.
     fn handle_input(&mut self, now: Duration, bytes: &mut [u8]) -> usize {
         let mut taken = 0;

@@ -4,7 +4,7 @@ use super::calibration::{self, Counter};
 use super::idt;
 use super::instructions::{self, cpuid};
 use super::port;
-use super::tsc::Moment;
+use super::tsc::TscInterval;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use spinning_top::Spinlock;
 
@@ -33,7 +33,7 @@ pub(crate) struct LocalApic {
     /// Timer ticks per 2^32 nanoseconds, where the timer has its own rate; 0 while that is not known.
     timer_rate: AtomicU64,
     /// Since when the timer has been compared with the time stamp counter.
-    timer_began: Spinlock<Option<Moment>>,
+    timer_began: Spinlock<Option<TscInterval>>,
 }
 
 impl LocalApic {
@@ -147,8 +147,8 @@ impl LocalApic {
 }
 
 impl Counter for LocalApic {
-    fn begin(&self) -> Moment {
-        let begin = || Moment::of(|| self.arm_count(u32::MAX)).0;
+    fn begin(&self) -> TscInterval {
+        let begin = || TscInterval::of(|| self.arm_count(u32::MAX)).0;
         begin();
         // The second time it is done without delay: no cache, and no emulator, meets the code anew.
         begin()

@@ -1,12 +1,12 @@
 //! Clock calibration: the rates of the time stamp counter and of the local APIC's timer, where nobody
 //! tells them. Each is compared with a clock of known rate while the machine goes on with its start.
 //!
-//! The hypervisor may take the CPU away at any point. So a moment is known by the earliest and the
+//! The hypervisor may take the CPU away at any point. So an event is known by the earliest and the
 //! latest that it can have been, and a measurement by the most that it can be wrong. What is not good
 //! enough yet becomes so by waiting.
 
 use super::port;
-use super::tsc::Moment;
+use super::tsc::TscInterval;
 
 /// What passed on two clocks at the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ impl Measurement {
 
 /// The 8254's first channel, counting down (Intel 8254 data sheet).
 pub(crate) struct Countdown {
-    began: Moment,
+    began: TscInterval,
 }
 
 impl Countdown {
@@ -44,7 +44,7 @@ impl Countdown {
             write(CONTROL, ONCE);
             write(CHANNEL, 0xff);
             // Its second byte starts it.
-            Moment::of(|| write(CHANNEL, 0xff)).0
+            TscInterval::of(|| write(CHANNEL, 0xff)).0
         };
         begin();
         // The second time it is done without delay: no cache, and no emulator, meets the code anew.
@@ -84,7 +84,7 @@ impl Countdown {
         /// A count that stands still is noticed after about this many ticks.
         const TICKS_MAX: u64 = 1 << 26;
         const LATCH: u8 = 0xc2;
-        let (now, ()) = Moment::of(|| write(CONTROL, LATCH));
+        let (now, ()) = TscInterval::of(|| write(CONTROL, LATCH));
         let (status, low, high) = (read(CHANNEL), read(CHANNEL), read(CHANNEL));
         if status == NOTHING {
             return None;
@@ -124,17 +124,17 @@ fn rate(measurement: Measurement) -> u64 {
 /// A timer that counts down from `u32::MAX`, as a clock of unknown rate.
 pub(super) trait Counter {
     /// Starts it anew; when that was.
-    fn begin(&self) -> Moment;
+    fn begin(&self) -> TscInterval;
     /// What is left of the count.
     fn left(&self) -> u32;
 }
 
 /// A timer's ticks per 2^32 nanoseconds, once that is good.
-pub(super) fn timer_rate(timer: &impl Counter, mut began: Moment, nanos_per_tick: u64) -> u64 {
+pub(super) fn timer_rate(timer: &impl Counter, mut began: TscInterval, nanos_per_tick: u64) -> u64 {
     const TRIES: usize = 1_000_000;
     let mut best = Measurement { ticks: 1, error_ticks: u64::MAX, passed: 1 };
     for _ in 0..TRIES {
-        let (now, left) = Moment::of(|| timer.left());
+        let (now, left) = TscInterval::of(|| timer.left());
         let (ticks, error_ticks) = now.since(began);
         let measurement = Measurement { ticks, error_ticks, passed: (u32::MAX - left).into() };
         if left == 0 {

@@ -1,6 +1,6 @@
 //! Interrupt descriptor table (Intel SDM volume 3, section 6.14), which all CPUs share.
 
-use crate::image::Handlers;
+use crate::image_layout::Handlers;
 use core::arch::asm;
 use core::cell::UnsafeCell;
 

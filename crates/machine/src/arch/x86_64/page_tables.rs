@@ -5,7 +5,7 @@
 //! stack are not mapped, so that a null pointer or an overflow faults. A region of fresh addresses
 //! far above RAM serves mappings made later.
 
-use crate::image::Image;
+use crate::image_layout::Image;
 use crate::memory::{PAGE_BYTES, Pages};
 use crate::start_info;
 use core::ops::Range;

@@ -1,6 +1,6 @@
 //! Task state segment: the stacks that handlers run on (Intel SDM volume 3, section 8.7).
 
-use crate::image::Image;
+use crate::image_layout::Image;
 use core::arch::asm;
 use core::cell::UnsafeCell;
 

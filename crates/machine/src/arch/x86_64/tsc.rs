@@ -8,14 +8,14 @@ pub(crate) fn ticks() -> u64 {
     unsafe { _rdtsc() }
 }
 
-/// When something was done, by the counter: the earliest and the latest that it can have been.
+/// Interval of the counter within which something was done: the earliest and the latest that it can have been.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Moment {
+pub(crate) struct TscInterval {
     earliest: u64,
     latest: u64,
 }
 
-impl Moment {
+impl TscInterval {
     #[inline(always)]
     pub(super) fn of<R>(act: impl FnOnce() -> R) -> (Self, R) {
         let earliest = ticks();
@@ -23,7 +23,7 @@ impl Moment {
         (Self { earliest, latest: ticks() }, result)
     }
 
-    /// Ticks from another moment to this one, and how many that may be wrong.
+    /// Ticks from another interval to this one, and how many that may be wrong.
     pub(super) fn since(self, other: Self) -> (u64, u64) {
         let longest = self.latest.saturating_sub(other.earliest);
         let shortest = self.earliest.saturating_sub(other.latest);
@@ -36,9 +36,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_passed_is_as_sure_as_its_moments() {
-        let began = Moment { earliest: 1000, latest: 1010 };
-        let later = Moment { earliest: 9000, latest: 9020 };
+    fn what_passed_is_as_sure_as_its_intervals() {
+        let began = TscInterval { earliest: 1000, latest: 1010 };
+        let later = TscInterval { earliest: 9000, latest: 9020 };
         assert_eq!(later.since(began), (8005, 15));
         // A counter that went back is nothing to rely on.
         assert_eq!(began.since(later), (0, 0));

@@ -8,7 +8,7 @@ use super::hypercall::{self, DOMID_SELF, DomainId, Errno};
 use super::parameter::{self, Parameter};
 use super::shared_info::{PORT_WORDS, SHARED};
 use crate::arch::{idt, instructions};
-use crate::image::Handlers;
+use crate::image_layout::Handlers;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 /// Words of the bit map that hold a bound port: those from 0 to this.

@@ -2,8 +2,8 @@
 //! [fast path](crate::tcp::connection::fast_path) to larger and larger rings of a socket, and back.
 //!
 //! smoltcp cannot exchange a socket's buffers, so a connection moves to a new socket made in the
-//! same state (see [`socket`]), for larger rings at a moment when nothing is lost by it: nothing
-//! unacknowledged, nothing unread. Such a moment is when a writer that found its ring full has been
+//! same state (see [`socket`]), for larger rings when nothing is lost by it: nothing
+//! unacknowledged, nothing unread. That is so when a writer that found its ring full has been
 //! drained, or when a reader has emptied a ring that had been half full.
 
 use crate::config::{CongestionControl, Limits};
@@ -172,7 +172,7 @@ impl Tcb {
         self.engine = Engine::Socket(sockets);
     }
 
-    /// Forgets how rings were used that are not there any more, at a moment when nothing is on its
+    /// Forgets how rings were used that are not there any more, when nothing is on its
     /// way.
     fn start_anew(&mut self) {
         self.rto = RetransmissionTimer::STOPPED;

@@ -5,7 +5,7 @@ use crate::device::Transmit;
 use crate::device::smoltcp::{Sent, SmoltcpDevice};
 use crate::tcp::connection::engine::Engine;
 use crate::tcp::connection::lower_layer::LowerLayer;
-use crate::tcp::connection::outcome::Wakeups;
+use crate::tcp::connection::outcome::IngressWakeups;
 use crate::tcp::connection::socket::InFlight;
 use crate::tcp::connection::{Connection, Tcb};
 use crate::time::Instant;
@@ -21,7 +21,7 @@ impl Tcb {
         lower: &mut LowerLayer,
         segment: &Segment,
         output: &mut dyn Transmit,
-    ) -> Wakeups {
+    ) -> IngressWakeups {
         if self.engine.is_fast() {
             if let Some(wakeups) = self.receive_fast(connection, lower, segment) {
                 return wakeups;
@@ -37,7 +37,7 @@ impl Tcb {
         lower: &mut LowerLayer,
         segment: &Segment,
         output: &mut dyn Transmit,
-    ) -> Wakeups {
+    ) -> IngressWakeups {
         let context = &*connection.context;
         let (old_state, old_received) = (self.state(), self.engine.unread());
         let old_queued = self.engine.queued();
@@ -75,7 +75,7 @@ impl Tcb {
         }
         let gone = state == State::Closed && self.engine.has_no_peer();
         let idle = segment.data_len == 0 && queued == 0 && state == State::Established;
-        Wakeups {
+        IngressWakeups {
             reader: changed || received != old_received,
             // A third of the ring is worth a writer's turn, one acknowledgement is not.
             writer: changed || (queued < old_queued && queued <= capacity - capacity / 3),

@@ -2,7 +2,7 @@
 
 /// What became of a connection in a round of sending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub(crate) enum EgressOutcome {
     Open,
     /// The device is full; the connection must be asked again.
     Blocked,
@@ -16,7 +16,7 @@ pub(crate) enum Outcome {
 
 /// Whom a segment concerns.
 #[derive(Default)]
-pub(crate) struct Wakeups {
+pub(crate) struct IngressWakeups {
     pub(crate) reader: bool,
     pub(crate) writer: bool,
     /// There may be something to send.

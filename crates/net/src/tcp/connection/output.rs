@@ -5,7 +5,7 @@ use crate::device::Transmit;
 use crate::device::smoltcp::{Sent, SmoltcpDevice};
 use crate::tcp::connection::engine::Engine;
 use crate::tcp::connection::lower_layer::LowerLayer;
-use crate::tcp::connection::outcome::Outcome;
+use crate::tcp::connection::outcome::EgressOutcome;
 use crate::tcp::connection::socket::InFlight;
 use crate::tcp::connection::{Connection, Tcb};
 use crate::time::{Duration, Instant};
@@ -19,19 +19,19 @@ impl Tcb {
         connection: &Connection,
         lower: &mut LowerLayer,
         output: &mut dyn Transmit,
-    ) -> Outcome {
+    ) -> EgressOutcome {
         if lower.now >= self.deadline {
             self.expire(connection, lower.now);
             if lower.now >= self.rto.at && !self.send_again(connection, lower, output) {
-                return Outcome::Blocked;
+                return EgressOutcome::Blocked;
             }
         }
         if self.owes_window_update && !self.send_window_update(connection, lower, output) {
-            return Outcome::Blocked;
+            return EgressOutcome::Blocked;
         }
         let asks = self.must_probe(connection, lower.now);
         if asks && !self.send_keep_alive(connection, lower, output) {
-            return Outcome::Blocked;
+            return EgressOutcome::Blocked;
         }
         if self.engine.is_fast() {
             if let Some(outcome) = self.transmit_fast(connection, lower, output) {
@@ -47,12 +47,12 @@ impl Tcb {
         connection: &Connection,
         lower: &mut LowerLayer,
         output: &mut dyn Transmit,
-    ) -> Outcome {
+    ) -> EgressOutcome {
         let deadline = loop {
             let (sent, blocked) = self.poll_egress(lower.now, lower, output);
             self.note_sent(connection, &sent, lower.now);
             if blocked {
-                return Outcome::Blocked;
+                return EgressOutcome::Blocked;
             }
             if sent.packets > 0 && self.is_last(sent.seq_end) {
                 // Whatever left took the acknowledgement with it, so only our own timer is left.
@@ -67,7 +67,7 @@ impl Tcb {
                 break next.unwrap_or(Instant::NEVER);
             }
         };
-        self.settle(connection, lower.now, deadline)
+        self.finish_round(connection, lower.now, deadline)
     }
 
     /// Lets the socket send once as if it were `at`; what left, and whether the device was full.
@@ -91,19 +91,19 @@ impl Tcb {
     }
 
     /// Decides what comes after a round of sending: the state's end, or the next deadline.
-    pub(crate) fn settle(
+    pub(crate) fn finish_round(
         &mut self,
         connection: &Connection,
         now: Instant,
         deadline: Instant,
-    ) -> Outcome {
+    ) -> EgressOutcome {
         match self.state() {
-            State::Closed if self.engine.has_no_peer() => return Outcome::Closed,
+            State::Closed if self.engine.has_no_peer() => return EgressOutcome::Closed,
             State::TimeWait => {
                 // Our FIN took one number after the last byte.
                 let snd_nxt = self.snd_una().wrapping_add(1);
                 let rcv_nxt = self.rcv_nxt();
-                return Outcome::TimeWait { snd_nxt, rcv_nxt };
+                return EgressOutcome::TimeWait { snd_nxt, rcv_nxt };
             }
             State::FinWait1 | State::Closing | State::LastAck => (),
             State::FinWait2 => self.rest(),
@@ -124,7 +124,7 @@ impl Tcb {
         next = next.min(if ask > now { ask } else { ask_again });
         // What was due now and could not be sent waits for an event, or a tick.
         self.deadline = next.max(now + Duration::TICK);
-        Outcome::Open
+        EgressOutcome::Open
     }
 
     /// What ended at `seq_end` was the last that the application wrote, or our FIN if there is one.

@@ -50,8 +50,8 @@ impl Tcb {
     }
 
     /// What was sent has had no answer through two retransmissions.
-    pub(crate) fn is_unheard(&self, now: Instant) -> bool {
-        self.waiting_since.is_some_and(|since| now >= since.max(self.last_heard_at) + UNHEARD)
+    pub(crate) fn is_unanswered(&self, now: Instant) -> bool {
+        self.waiting_since.is_some_and(|since| now >= since.max(self.last_heard_at) + UNANSWERED)
     }
 
     /// Nothing is unacknowledged.
@@ -62,4 +62,4 @@ impl Tcb {
 }
 
 /// Two retransmissions at the shortest timeout take 3 s.
-const UNHEARD: Duration = Duration::SECOND.times(3);
+const UNANSWERED: Duration = Duration::SECOND.times(3);

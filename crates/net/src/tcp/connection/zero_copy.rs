@@ -49,7 +49,7 @@ impl ZeroCopyQueue {
         self.reserve
     }
 
-    /// Bytes in the queue at which the application gets a turn to lend more.
+    /// Bytes in the queue at which the application gets a turn to write more (`poll_write_shared`).
     pub(crate) fn low_water(&self) -> usize {
         self.reserve - self.reserve / 4
     }

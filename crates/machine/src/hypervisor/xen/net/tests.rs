@@ -177,22 +177,22 @@ fn wrong_answers_are_counted_and_the_next_frame_arrives() {
 }
 
 #[test]
-fn a_page_that_the_backend_keeps_is_never_lent() {
+fn a_page_that_the_backend_still_maps_is_never_received_into() {
     let (mut receive, _, mut backend) = pair();
-    let kept = backend.offer(0).unwrap().reference;
-    hold(kept, true);
+    let mapped = backend.offer(0).unwrap().reference;
+    hold(mapped, true);
     for _ in 0..3 {
         for _ in 0..PAGES {
             let offer = backend.offer(0).unwrap();
             backend.answer(offer.id, 0, 0, 60);
             backend.publish();
-            let lent = receive.accept().unwrap().is_some();
-            assert_eq!(lent, offer.reference != kept);
+            let received = receive.accept().unwrap().is_some();
+            assert_eq!(received, offer.reference != mapped);
             receive.recycle();
             receive.publish();
         }
     }
-    hold(kept, false);
+    hold(mapped, false);
     backend.send(b"again", 0, false);
     assert!(receive.accept().unwrap().is_some());
 }
@@ -312,11 +312,11 @@ fn another_backend_starts_afresh_and_kept_pages_stay_away() {
     let (mut receive, mut transmit, mut backend) = pair();
     send(&mut transmit, &[1; 100], Offload::default());
     backend.send(b"old", 0, false);
-    let kept = transmit.page_reference(0);
-    hold(kept, true);
+    let mapped = transmit.page_reference(0);
+    hold(mapped, true);
     receive.end();
     transmit.end();
-    assert!(is_granted(kept), "a page in use cannot be taken back");
+    assert!(is_granted(mapped), "a page in use cannot be taken back");
     receive.reset(3).unwrap();
     transmit.reset(3).unwrap();
     receive.publish();

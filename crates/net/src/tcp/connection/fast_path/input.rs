@@ -3,7 +3,7 @@
 use super::Kind;
 use crate::tcp::connection::engine::Engine;
 use crate::tcp::connection::lower_layer::LowerLayer;
-use crate::tcp::connection::outcome::Wakeups;
+use crate::tcp::connection::outcome::IngressWakeups;
 use crate::tcp::connection::{Connection, Tcb};
 use crate::wire::segment::{Flags, Segment};
 use smoltcp::socket::tcp::State;
@@ -15,19 +15,19 @@ impl Tcb {
         connection: &Connection,
         lower: &LowerLayer,
         segment: &Segment,
-    ) -> Option<Wakeups> {
+    ) -> Option<IngressWakeups> {
         let context = &*connection.context;
         let (next, snd_una) = (self.rcv_nxt(), self.snd_una());
         let Engine::FastPath(fast) = &mut self.engine else { return None };
         let kind = fast.kind_of(segment, next, snd_una);
         if !segment.is_intact(&lower.caps.checksum) {
-            return Some(Wakeups::default());
+            return Some(IngressWakeups::default());
         }
         match kind {
             Kind::Expected => (),
             Kind::Unacceptable => {
                 let egress = fast.challenge(segment, lower.now);
-                return Some(Wakeups { egress, ..Wakeups::default() });
+                return Some(IngressWakeups { egress, ..IngressWakeups::default() });
             }
             Kind::Other => return None,
         }
@@ -59,7 +59,7 @@ impl Tcb {
             self.discard_received(context);
         }
         let gone = self.state() == State::Closed;
-        Some(Wakeups {
+        Some(IngressWakeups {
             reader: brings,
             writer: is_writable || segment.flags.has(Flags::FIN),
             egress: !gone && (brings || queued > 0 || self.finished),

@@ -4,7 +4,7 @@ use crate::device::Transmit;
 use crate::device::smoltcp::Sent;
 use crate::tcp::connection::engine::Engine;
 use crate::tcp::connection::lower_layer::LowerLayer;
-use crate::tcp::connection::outcome::Outcome;
+use crate::tcp::connection::outcome::EgressOutcome;
 use crate::tcp::connection::{Connection, Tcb};
 use crate::time::Instant;
 use crate::wire::header::TcpHeader;
@@ -16,13 +16,13 @@ impl Tcb {
         connection: &Connection,
         lower: &LowerLayer,
         output: &mut dyn Transmit,
-    ) -> Option<Outcome> {
+    ) -> Option<EgressOutcome> {
         let next = self.rcv_nxt();
         let Engine::FastPath(fast) = &mut self.engine else { return None };
         if fast.aborted {
             let reset = TcpHeader::reset(self.snd_nxt, Some(next));
             let sent = self.send_header(reset, connection, lower, output);
-            return Some(if sent { Outcome::Closed } else { Outcome::Blocked });
+            return Some(if sent { EgressOutcome::Closed } else { EgressOutcome::Blocked });
         }
         let ends = self.finished && !fast.fin_sent;
         let has_left = if fast.zero_copy.is_some() {
@@ -38,13 +38,13 @@ impl Tcb {
             self.send_owed(next, connection, lower, output)
         };
         if !has_left {
-            return Some(Outcome::Blocked);
+            return Some(EgressOutcome::Blocked);
         }
         let deadline = match &self.engine {
             Engine::FastPath(fast) => fast.delayed_ack_at,
             Engine::Socket(_) => Instant::NEVER,
         };
-        Some(self.settle(connection, lower.now, deadline))
+        Some(self.finish_round(connection, lower.now, deadline))
     }
 
     /// Sends the acknowledgement or window update that is due; false when the device was full.

@@ -103,7 +103,7 @@ struct NextSegment {
     /// several times that or once.
     mss: usize,
     part_max: usize,
-    /// The application is about to lend more.
+    /// The application is about to share more.
     more_follows: bool,
 }
 

@@ -1,4 +1,4 @@
-//! The linked image: where its parts are, which only its linker script and its assembly know.
+//! Image layout: where the parts of the linked image are, which only its linker script and its assembly know.
 
 use crate::memory::{Heap, PAGE_BYTES};
 use crate::set_once::SetOnce;

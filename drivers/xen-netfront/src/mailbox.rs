@@ -9,7 +9,7 @@ use core::task::{Poll, Waker};
 
 /// One end of a mailbox; clones are the same box.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Mail(Rc<Slots>);
+pub(crate) struct Mailbox(Rc<Slots>);
 
 #[derive(Debug, Default)]
 struct Slots {
@@ -30,7 +30,7 @@ pub(crate) enum Order {
     Down,
 }
 
-impl Mail {
+impl Mailbox {
     /// Whether the task wants something. Asked in each round.
     pub(crate) fn has_order(&self) -> bool {
         self.0.has_order.get()

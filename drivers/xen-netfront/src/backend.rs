@@ -38,14 +38,14 @@ impl State {
 
 /// Which backend serves an interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Peer {
+pub(crate) struct Backend {
     /// Its folder.
     pub(crate) folder: String,
     /// Its domain.
     pub(crate) domain: DomainId,
 }
 
-impl Peer {
+impl Backend {
     /// The backend that an interface's folder names; `None` when the interface is not there.
     pub(crate) async fn find(store: &Store, frontend: &str) -> Result<Option<Self>, Error> {
         let paths = [format!("{frontend}/backend"), format!("{frontend}/backend-id")];

@@ -1,4 +1,4 @@
-//! A panic ends a session, not the machine.
+//! Failing handlers: a panic or a failed allocation ends one request, not the machine.
 
 use command::failure::{Result, fail};
 use lab::{
@@ -16,7 +16,7 @@ const PANICS: usize = 2000;
 const PANICS_INSIDE: i64 = 1_000_000;
 const PANICS_LIMIT: Duration = Duration::from_secs(1500);
 
-pub(super) fn panic_ends_one_session(harness: &mut Harness) -> Result {
+pub(super) fn a_panic_ends_one_request(harness: &mut Harness) -> Result {
     let bundle = harness.bundle("[tcp]\nconnections_max = 100\n", &[])?;
     let mut guest = harness.boot(&Setup { bundle: Some(bundle), ..Setup::trial() })?;
     let mut bystander = load::open(GUEST_ADDRESS, 1)?;
