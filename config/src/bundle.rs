@@ -10,6 +10,8 @@ pub type File<'a> = Member<'a>;
 #[derive(Clone, Debug, Default)]
 pub struct Bundle<'a> {
     files: Vec<File<'a>>,
+    /// Whether there was an archive at all.
+    is_given: bool,
 }
 
 impl<'a> Bundle<'a> {
@@ -29,7 +31,12 @@ impl<'a> Bundle<'a> {
             let offset = (second.path.as_ptr() as usize).saturating_sub(archive.as_ptr() as usize);
             return Err(CpioError { offset, fault: Fault::Duplicate });
         }
-        Ok(Self { files })
+        Ok(Self { files, is_given: true })
+    }
+
+    /// Whether there was an archive, with or without files in it; false for a machine without a boot module.
+    pub(crate) fn is_given(&self) -> bool {
+        self.is_given
     }
 
     /// The file of that path, as `site/index.html`: a binary search.

@@ -1,13 +1,13 @@
 //! Contradictions: what must hold between settings, whatever each allows alone.
 
-use crate::{Bundle, Config, keys};
-use alloc::{borrow::ToOwned, format, string::String};
+use crate::{Bundle, Config};
+use alloc::{borrow::ToOwned, format, string::String, vec, vec::Vec};
 use core::net::IpAddr;
 
 /// Settings that contradict each other.
 pub(crate) struct Contradiction {
     /// The settings to change, by section and name, the likeliest first.
-    pub(crate) keys: &'static [(&'static str, &'static str)],
+    pub(crate) keys: Vec<(&'static str, &'static str)>,
     pub(crate) allowed: String,
 }
 
@@ -45,7 +45,7 @@ pub(crate) fn whole(config: &Config, bundle: &Bundle<'_>) -> Checked {
 fn at_most(holds: bool, keys: &'static [(&'static str, &'static str); 2]) -> Checked {
     let [(section, small), (_, large)] = *keys;
     let allowed = || format!("{small} at most {large} in [{section}]");
-    holds.then_some(()).ok_or_else(|| Contradiction { keys, allowed: allowed() })
+    holds.then_some(()).ok_or_else(|| Contradiction { keys: keys.to_vec(), allowed: allowed() })
 }
 
 /// A machine that can never have an address serves nobody.
@@ -55,7 +55,7 @@ fn reachable(config: &Config) -> Checked {
         return Ok(());
     }
     Err(Contradiction {
-        keys: &[("network", "dhcp"), ("network", "slaac"), ("network", "addresses")],
+        keys: vec![("network", "dhcp"), ("network", "slaac"), ("network", "addresses")],
         allowed: "a way to an address: dhcp = true, slaac = true or addresses in [network], or ip= on the command line"
             .to_owned(),
     })
@@ -74,7 +74,7 @@ fn gateways(config: &Config) -> Checked {
     match network.gateways.iter().find(|gateway| !near(gateway)) {
         None => Ok(()),
         Some(gateway) => Err(Contradiction {
-            keys: &[("network", "gateways"), ("network", "addresses")],
+            keys: vec![("network", "gateways"), ("network", "addresses")],
             allowed: format!("gateways within the prefix of an address, as {gateway} is not"),
         }),
     }
@@ -82,14 +82,18 @@ fn gateways(config: &Config) -> Checked {
 
 /// A port is one service's.
 fn ports(config: &Config) -> Checked {
-    let shared = config.ports().find(|(service, port)| {
-        config.ports().any(|(other, other_port)| other != *service && other_port == *port)
+    let ports: Vec<_> = config.ports().collect();
+    let clash = ports.iter().enumerate().find_map(|(index, (one, port))| {
+        let (other, _) = ports.iter().skip(index + 1).find(|(_, other_port)| other_port == port)?;
+        Some((*one, *other, *port))
     });
-    match shared {
+    match clash {
         None => Ok(()),
-        Some((_, port)) => Err(Contradiction {
-            keys: keys::PORTS,
-            allowed: format!("a port for each service, and {port} is two services'"),
+        Some((one, other, port)) => Err(Contradiction {
+            keys: vec![(one, "port"), (other, "port")],
+            allowed: format!(
+                "a port for each service, and {port} is two services': `port` of [{one}] and `port` of [{other}]"
+            ),
         }),
     }
 }
@@ -98,11 +102,11 @@ fn ports(config: &Config) -> Checked {
 fn site(config: &Config, bundle: &Bundle<'_>) -> Checked {
     let root = &config.http.site_root;
     let in_site = |path: &str| path.strip_prefix(&**root).is_some_and(|rest| rest.starts_with('/'));
-    if bundle.files().len() == 0 || bundle.files().any(|file| in_site(file.path)) {
+    if !bundle.is_given() || bundle.files().any(|file| in_site(file.path)) {
         return Ok(());
     }
     Err(Contradiction {
-        keys: &[("http", "site_root")],
+        keys: vec![("http", "site_root")],
         allowed: format!("a folder of the bundle with files, and {root}/ has none"),
     })
 }

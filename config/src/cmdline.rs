@@ -312,6 +312,26 @@ mod tests {
     }
 
     #[test]
+    fn a_shared_port_is_refused_at_one_of_its_two_services() {
+        for (file, line, sentence, one, other) in [
+            ("[http]\nport = 8080\n[zmq]\nport = 7000", "", "appliance.toml:4:1", "rpc", "zmq"),
+            ("[http]\nport = 8080\n[rpc]\nport = 5555", "", "appliance.toml:4:1", "rpc", "zmq"),
+            ("[zmq]\nport = 9\n[rpc]\nport = 80", "", "appliance.toml:4:1", "http", "rpc"),
+            ("[rpc]\nport = 9\n[zmq]\nport = 80", "", "appliance.toml:4:1", "http", "zmq"),
+            ("[rpc]\nport = 9\n[zmq]\nport = 9", "", "appliance.toml:2:1", "rpc", "zmq"),
+            ("", "http_port=8080 rpc_port=5555", "command line:1:16", "rpc", "zmq"),
+            ("", "http_port=8080 zmq_port=7000", "command line:1:16", "rpc", "zmq"),
+            ("[http]\nport = 8080", "zmq_port=7000", "command line:1:1", "rpc", "zmq"),
+        ] {
+            let error = load_with(file, line).unwrap_err();
+            assert!(error.to_string().starts_with(sentence), "{error}");
+            for service in [one, other] {
+                assert!(error.allowed.contains(&std::format!("`port` of [{service}]")), "{error}");
+            }
+        }
+    }
+
+    #[test]
     fn what_only_looks_like_a_contradiction_is_taken() {
         for (file, line) in [
             ("[network]\ndhcp = false\nslaac = false", "ip=10.9.0.2/24"),
@@ -325,6 +345,14 @@ mod tests {
         ] {
             load_with(file, line).unwrap();
         }
+    }
+
+    #[test]
+    fn an_empty_bundle_is_not_a_machine_without_one() {
+        let archive = crate::cpio::Writer::new().finish();
+        let empty = Bundle::parse(&archive).unwrap();
+        assert!(Config::load(&empty, "").unwrap_err().allowed.contains("site/ has none"));
+        assert!(Config::load(&Bundle::parse(&[]).unwrap(), "").is_ok());
     }
 
     #[test]

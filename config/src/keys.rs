@@ -291,9 +291,6 @@ pub(crate) static KEYS: &[Key] = &[
     key("shutdown", "drain_seconds", seconds(0, 3600, |c| &mut c.shutdown.drain)),
 ];
 
-/// The keys of ports, as [`Config::ports`] has them.
-pub(crate) const PORTS: &[(&str, &str)] = &[("http", "port"), ("rpc", "port"), ("zmq", "port")];
-
 /// Every key that `appliance.toml` may have, as its section and its name, in the order of the file.
 pub fn keys() -> impl ExactSizeIterator<Item = (&'static str, &'static str)> {
     KEYS.iter().map(|key| (key.section, key.name))

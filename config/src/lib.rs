@@ -20,7 +20,7 @@
 #![forbid(unsafe_code)]
 
 extern crate alloc;
-#[cfg(test)]
+#[cfg(any(test, feature = "folder"))]
 extern crate std;
 
 mod bundle;
@@ -28,6 +28,8 @@ mod check;
 mod cmdline;
 pub mod cpio;
 mod error;
+#[cfg(any(test, feature = "folder"))]
+pub mod folder;
 mod keys;
 mod network;
 mod places;

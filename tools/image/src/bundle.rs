@@ -4,19 +4,18 @@ use command::{
     failure::{Failure, OrSay, Result, fail},
     files, paths,
 };
-use config::{Bundle, CONFIG_FILE, Config, NAMES_FILE, cpio::Writer};
+use config::{
+    Bundle, CONFIG_FILE, Config, NAMES_FILE,
+    cpio::Writer,
+    folder::{self, Item},
+};
 use flate2::{Compression, GzBuilder};
 use flow::registry::StaticRegistry;
 use std::{
     io::Write,
     path::{Path, PathBuf},
-    time::UNIX_EPOCH,
 };
 
-/// Folders besides the site's that go into a bundle.
-const MORE_FOLDERS: &[&str] = &["keys"];
-/// Deepest folder; a loop of links ends here.
-const DEPTH_MAX: usize = 32;
 /// Smaller files gain nothing that a packet would notice.
 const COMPRESS_BYTES_MIN: usize = 512;
 /// What is text at heart, by extension.
@@ -48,29 +47,25 @@ pub fn file(folder: Option<&Path>) -> Result<PathBuf> {
     Ok(out)
 }
 
-/// Makes the archive of a folder: `appliance.toml` and `names` if they are there, the site, keys; nothing else, so that a folder with
-/// other things beside them (such as `config/`) serves as it is. The same folder gives the same bytes.
+/// Makes the archive of the files of a folder ([`folder::files`]), and of compressed ones beside them. The same
+/// folder gives the same bytes.
+///
+/// # Errors
+///
+/// What the folder's files may not be, no site, and what a boot would refuse.
 pub fn pack(folder: &Path) -> Result<Vec<u8>> {
-    let mut files = Vec::new();
-    let config = configuration(folder)?;
-    let site = folder.join(&config.http.site_root);
-    if !site.is_dir() || walk(folder, &config.http.site_root)?.is_empty() {
+    let root = configuration(folder)?.http.site_root;
+    let mut files = folder::files(folder).map_err(|error| Failure(error.to_string()))?;
+    let in_site =
+        |file: &Item| file.path.strip_prefix(&*root).is_some_and(|rest| rest.starts_with('/'));
+    if !files.iter().any(in_site) {
         fail!(
-            "{} has no folder `{}` with files: put the pages there, or name another site_root in {CONFIG_FILE}",
-            folder.display(),
-            config.http.site_root
+            "{} has no folder `{root}` with files: put the pages there, or name another site_root in {CONFIG_FILE}",
+            folder.display()
         );
     }
-    for name in [CONFIG_FILE, NAMES_FILE] {
-        if folder.join(name).is_file() {
-            files.push(read(folder, name.into())?);
-        }
-    }
-    for root in MORE_FOLDERS.iter().copied().chain([config.http.site_root.as_str()]) {
-        for path in walk(folder, root)? {
-            files.push(read(folder, path)?);
-        }
-    }
+    let newest = source_date_epoch();
+    files.iter_mut().for_each(|file| file.mtime = file.mtime.min(newest));
     let compressed: Vec<_> = files.iter().filter_map(|file| compressed(file, &files)).collect();
     files.extend(compressed);
     files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
@@ -117,71 +112,7 @@ pub fn check(archive: &[u8]) -> Result {
 
 /// The configuration of a folder, its file checked; the defaults if it has none.
 pub fn configuration(folder: &Path) -> Result<Config> {
-    if !folder.is_dir() {
-        fail!(
-            "{} is not a folder; a bundle is made from one with `site/` and, if you like, {CONFIG_FILE}",
-            folder.display()
-        );
-    }
-    let file = folder.join(CONFIG_FILE);
-    if !file.exists() {
-        return Ok(Config::default());
-    }
-    let text = files::read_text(&file)?;
-    Config::parse(&file.display().to_string(), &text).map_err(|error| Failure(error.to_string()))
-}
-
-struct Item {
-    path: String,
-    bytes: Vec<u8>,
-    mtime: u32,
-}
-
-/// The files below `root`, a folder of `folder`, as paths relative to `folder`.
-fn walk(folder: &Path, root: &str) -> Result<Vec<String>> {
-    let mut files = Vec::new();
-    let mut folders = vec![root.to_owned()];
-    while let Some(relative) = folders.pop() {
-        let path = folder.join(&relative);
-        if !path.exists() {
-            continue;
-        }
-        if relative.split('/').count() > DEPTH_MAX {
-            fail!(
-                "{} is more than {DEPTH_MAX} folders deep; is there a loop of links?",
-                path.display()
-            );
-        }
-        let entries =
-            std::fs::read_dir(&path).or_say(|| format!("cannot read {}", path.display()))?;
-        for entry in entries {
-            let entry = entry.or_say(|| format!("cannot read {}", path.display()))?;
-            let Some(name) = entry.file_name().to_str().map(str::to_owned) else {
-                fail!("the name {} is not UTF-8", entry.path().display());
-            };
-            let kind = std::fs::metadata(entry.path())
-                .or_say(|| format!("cannot read {}", entry.path().display()))?;
-            let relative = format!("{relative}/{name}");
-            if kind.is_dir() {
-                folders.push(relative);
-            } else if kind.is_file() {
-                files.push(relative);
-            } else {
-                fail!("{} is neither a file nor a folder", entry.path().display());
-            }
-        }
-    }
-    Ok(files)
-}
-
-fn read(folder: &Path, path: String) -> Result<Item> {
-    let file = folder.join(&path);
-    let say = || format!("cannot read {}", file.display());
-    let bytes = std::fs::read(&file).or_say(say)?;
-    let modified = std::fs::metadata(&file).and_then(|data| data.modified()).or_say(say)?;
-    let seconds = modified.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let mtime = u32::try_from(seconds).unwrap_or(u32::MAX).min(source_date_epoch());
-    Ok(Item { path, bytes, mtime })
+    folder::configuration(folder).map_err(|error| Failure(error.to_string()))
 }
 
 /// The convention of reproducible builds: no time in the output is later than this.
@@ -312,6 +243,28 @@ mod tests {
         assert!(
             pack(&empty.path("")).unwrap_err().to_string().contains("has no folder `site` with")
         );
+    }
+
+    #[test]
+    fn a_configuration_that_cannot_be_read_makes_no_bundle() {
+        for name in [CONFIG_FILE, NAMES_FILE] {
+            let bad = folder(&[("site/index.html", "hello")]);
+            std::os::unix::fs::symlink("nowhere", bad.path(name)).unwrap();
+            let said = pack(&bad.path("")).unwrap_err().to_string();
+            assert!(said.starts_with("cannot read") && said.contains(name), "{said}");
+            let bad = folder(&[("site/index.html", "hello"), (&format!("{name}/a"), "")]);
+            let said = pack(&bad.path("")).unwrap_err().to_string();
+            assert!(said.contains(&format!("{name} is a folder")), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_site_among_the_keys_is_packed_once() {
+        let scratch = folder(&[
+            ("keys/index.html", "hello"),
+            (CONFIG_FILE, "[http]\nsite_root = \"keys\"\n"),
+        ]);
+        assert_eq!(paths(&pack(&scratch.path("")).unwrap()), [CONFIG_FILE, "keys/index.html"]);
     }
 
     #[test]

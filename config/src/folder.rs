@@ -1,0 +1,325 @@
+//! Folder of a bundle: which files of it the bundle has. The maker of bundles and a process that is
+//! given the folder itself both read it here.
+
+use crate::{CONFIG_FILE, Config, NAMES_FILE, cpio};
+use alloc::{borrow::ToOwned, format, string::String, vec, vec::Vec};
+use core::fmt;
+use std::{
+    fs,
+    io::{self, ErrorKind},
+    path::{Path, PathBuf},
+    time::UNIX_EPOCH,
+};
+
+/// Folders besides the site's that go into a bundle.
+const MORE_FOLDERS: &[&str] = &["keys"];
+/// Deepest folder; a loop of links ends here.
+const DEPTH_MAX: usize = 32;
+
+/// A file for a bundle.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Item {
+    /// In the bundle, as `site/index.html`.
+    pub path: String,
+    /// The content.
+    pub bytes: Vec<u8>,
+    /// Modification time in seconds since 1970.
+    pub mtime: u32,
+}
+
+/// Why no bundle can be made of a folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FolderError {
+    /// What the sentence is about.
+    pub path: PathBuf,
+    /// What is wrong with it; with its place, where that is a line.
+    pub sentence: String,
+}
+
+impl fmt::Display for FolderError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.sentence)
+    }
+}
+
+impl core::error::Error for FolderError {}
+
+/// The configuration of a folder, its file checked; the defaults if it has none.
+///
+/// # Errors
+/// What [`files`] refuses of the folder itself and of its `appliance.toml`.
+pub fn configuration(folder: &Path) -> Result<Config, FolderError> {
+    let path = folder.join(CONFIG_FILE);
+    match kind(folder)? {
+        Some(Kind::Folder) => {}
+        _ => {
+            let wanted = format!(
+                "is not a folder; a bundle is made from one with `site/` and, if you like, {CONFIG_FILE}"
+            );
+            return Err(wrong(folder, &wanted));
+        }
+    }
+    let Some(item) = named(folder, CONFIG_FILE)? else { return Ok(Config::default()) };
+    let text = String::from_utf8(item.bytes).map_err(|_| wrong(&path, "is not text in UTF-8"))?;
+    Config::parse(&format!("{}", path.display()), &text)
+        .map_err(|error| FolderError { path, sentence: format!("{error}") })
+}
+
+/// The files that a folder's bundle has, sorted by path: `appliance.toml` and `names` if they are
+/// there, the site and `keys/` with all that is in them, whatever its name begins with; nothing else,
+/// so that a folder with other things beside them serves as it is.
+///
+/// # Errors
+/// A configuration that is not allowed; what cannot be read, a link that leads nowhere among it;
+/// a folder in the place of a file or the other way round; a pipe, a socket or a device; a name that is
+/// not UTF-8; folders without end.
+pub fn files(folder: &Path) -> Result<Vec<Item>, FolderError> {
+    let config = configuration(folder)?;
+    let mut items = Vec::new();
+    for name in [CONFIG_FILE, NAMES_FILE] {
+        items.extend(named(folder, name)?);
+    }
+    for root in MORE_FOLDERS.iter().copied().chain([config.http.site_root.as_str()]) {
+        walk(folder, root, &mut items)?;
+    }
+    items.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+    // The site may be one of the other folders, or in it.
+    items.dedup_by(|a, b| a.path == b.path);
+    Ok(items)
+}
+
+/// The archive of a folder's files, as they are.
+///
+/// # Errors
+/// Those of [`files`], and a path that no bundle can have.
+pub fn archive(folder: &Path) -> Result<Vec<u8>, FolderError> {
+    let mut writer = cpio::Writer::new();
+    for item in files(folder)? {
+        writer.file(&item.path, &item.bytes, item.mtime).map_err(|error| {
+            wrong(&folder.join(&item.path), &format!("cannot be packed: {error}"))
+        })?;
+    }
+    Ok(writer.finish())
+}
+
+/// What a path leads to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    File,
+    Folder,
+}
+
+/// `None` if nothing is there. A link that leads nowhere is something, and cannot be read.
+fn kind(path: &Path) -> Result<Option<Kind>, FolderError> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        found => found.map_err(|error| unreadable(path, &error))?,
+    };
+    let found = fs::metadata(path).map_err(|error| unreadable(path, &error))?;
+    match () {
+        () if found.is_file() => Ok(Some(Kind::File)),
+        () if found.is_dir() => Ok(Some(Kind::Folder)),
+        () => Err(wrong(path, "is neither a file nor a folder")),
+    }
+}
+
+/// A file that a folder may have.
+fn named(folder: &Path, name: &str) -> Result<Option<Item>, FolderError> {
+    let path = folder.join(name);
+    match kind(&path)? {
+        None => Ok(None),
+        Some(Kind::File) => Ok(Some(read(folder, name.to_owned())?)),
+        Some(Kind::Folder) => Err(wrong(&path, "is a folder, and must be a file")),
+    }
+}
+
+/// Adds the files below `root`, a folder that `folder` may have.
+fn walk(folder: &Path, root: &str, items: &mut Vec<Item>) -> Result<(), FolderError> {
+    let path = folder.join(root);
+    match kind(&path)? {
+        None => return Ok(()),
+        Some(Kind::File) => return Err(wrong(&path, "is a file, and must be a folder")),
+        Some(Kind::Folder) => {}
+    }
+    let mut folders = vec![root.to_owned()];
+    while let Some(relative) = folders.pop() {
+        let path = folder.join(&relative);
+        if relative.split('/').count() > DEPTH_MAX {
+            let deep = format!("is more than {DEPTH_MAX} folders deep; is there a loop of links?");
+            return Err(wrong(&path, &deep));
+        }
+        for entry in fs::read_dir(&path).map_err(|error| unreadable(&path, &error))? {
+            let entry = entry.map_err(|error| unreadable(&path, &error))?;
+            let name = entry.file_name();
+            let name = name
+                .to_str()
+                .ok_or_else(|| wrong(&entry.path(), "has a name that is not UTF-8"))?;
+            let relative = format!("{relative}/{name}");
+            match kind(&entry.path())? {
+                // It went while the folder was read.
+                None => {}
+                Some(Kind::Folder) => folders.push(relative),
+                Some(Kind::File) => items.push(read(folder, relative)?),
+            }
+        }
+    }
+    Ok(())
+}
+
+fn read(folder: &Path, path: String) -> Result<Item, FolderError> {
+    let file = folder.join(&path);
+    let bytes = fs::read(&file).map_err(|error| unreadable(&file, &error))?;
+    let modified = fs::metadata(&file)
+        .and_then(|data| data.modified())
+        .map_err(|error| unreadable(&file, &error))?;
+    let seconds = modified.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    Ok(Item { path, bytes, mtime: u32::try_from(seconds).unwrap_or(u32::MAX) })
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> FolderError {
+    FolderError {
+        path: path.to_owned(),
+        sentence: format!("cannot read {}: {error}", path.display()),
+    }
+}
+
+fn wrong(path: &Path, what: &str) -> FolderError {
+    FolderError { path: path.to_owned(), sentence: format!("{} {what}", path.display()) }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use crate::Bundle;
+    use core::sync::atomic::{AtomicU32, Ordering};
+    use std::os::unix::{fs::symlink, net::UnixListener};
+
+    /// A folder that goes with its owner.
+    struct Scratch(PathBuf);
+
+    impl Scratch {
+        fn new(files: &[(&str, &str)]) -> Self {
+            static NEXT: AtomicU32 = AtomicU32::new(0);
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            let name = format!("aqueduct-folder-{}-{number}", std::process::id());
+            let scratch = Self(std::env::temp_dir().join(name));
+            fs::create_dir_all(&scratch.0).unwrap();
+            for (path, text) in files {
+                let path = scratch.0.join(path);
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(path, text).unwrap();
+            }
+            scratch
+        }
+
+        fn paths(&self) -> Vec<String> {
+            files(&self.0).unwrap().into_iter().map(|item| item.path).collect()
+        }
+
+        fn refusal(&self) -> FolderError {
+            files(&self.0).unwrap_err()
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn a_bundle_has_the_site_and_what_belongs_to_it() {
+        let scratch = Scratch::new(&[
+            ("site/.well-known/a", "a"),
+            ("site/index.html", "hello"),
+            ("site/.hidden", ""),
+            ("keys/k", ""),
+            ("names", ""),
+            ("appliance.toml", ""),
+            ("notes", "not for the bundle"),
+            (".git/config", "neither"),
+        ]);
+        let expected = [
+            "appliance.toml",
+            "keys/k",
+            "names",
+            "site/.hidden",
+            "site/.well-known/a",
+            "site/index.html",
+        ];
+        assert_eq!(scratch.paths(), expected);
+        let archive = archive(&scratch.0).unwrap();
+        let bundle = Bundle::parse(&archive).unwrap();
+        let packed: Vec<_> = bundle.files().map(|file| file.path).collect();
+        assert_eq!(packed, expected);
+    }
+
+    #[test]
+    fn a_file_is_taken_once_whichever_folders_it_is_in() {
+        for (root, expected) in [
+            ("keys", &["appliance.toml", "keys/a/b", "keys/c"][..]),
+            ("keys/a", &["appliance.toml", "keys/a/b", "keys/c"]),
+        ] {
+            let config = format!("[http]\nsite_root = \"{root}\"\n");
+            let scratch =
+                Scratch::new(&[("keys/a/b", ""), ("keys/c", ""), ("appliance.toml", &config)]);
+            assert_eq!(scratch.paths(), expected);
+            assert!(Bundle::parse(&archive(&scratch.0).unwrap()).is_ok());
+        }
+    }
+
+    #[test]
+    fn what_is_there_and_cannot_be_read_is_refused_by_its_path() {
+        for name in ["appliance.toml", "names", "keys", "site", "site/a"] {
+            let scratch = Scratch::new(&[("other/index.html", "hello")]);
+            if name == "site/a" {
+                fs::create_dir(scratch.0.join("site")).unwrap();
+            }
+            symlink("nowhere", scratch.0.join(name)).unwrap();
+            let error = scratch.refusal();
+            assert_eq!(error.path, scratch.0.join(name));
+            let said = format!("{error}");
+            assert!(said.contains(name) && said.starts_with("cannot read"), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_folder_is_no_file_and_a_file_no_folder() {
+        for (path, wrong) in [
+            ("appliance.toml/a", "appliance.toml"),
+            ("names/a", "names"),
+            ("keys", "keys"),
+            ("site", "site"),
+        ] {
+            let error = Scratch::new(&[(path, "")]).refusal();
+            assert!(error.path.ends_with(wrong), "{error}");
+            assert!(format!("{error}").contains("must be a"), "{error}");
+        }
+        let scratch = Scratch::new(&[("a", "")]);
+        let error = files(&scratch.0.join("a")).unwrap_err();
+        assert!(format!("{error}").contains("is not a folder"), "{error}");
+        let error = files(&scratch.0.join("b")).unwrap_err();
+        assert!(format!("{error}").contains("is not a folder"), "{error}");
+    }
+
+    #[test]
+    fn what_is_neither_file_nor_folder_is_refused_and_not_waited_for() {
+        for name in ["appliance.toml", "names", "keys", "site/pipe"] {
+            let scratch = Scratch::new(&[("site/index.html", "")]);
+            let _socket = UnixListener::bind(scratch.0.join(name)).unwrap();
+            let error = scratch.refusal();
+            assert_eq!(error.path, scratch.0.join(name));
+            assert!(format!("{error}").ends_with("is neither a file nor a folder"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_loop_of_links_ends() {
+        let scratch = Scratch::new(&[("site/index.html", "")]);
+        symlink(".", scratch.0.join("site/loop")).unwrap();
+        let error = scratch.refusal();
+        // The kernel may end it first (ELOOP).
+        let said = format!("{error}");
+        assert!(said.contains("loop of links") || said.starts_with("cannot read"), "{said}");
+    }
+}
