@@ -1,6 +1,7 @@
 //! Platform abstraction: what the appliance asks of what is below it, the same few functions in a
 //! Linux process and on a bare machine.
 
+use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
@@ -64,7 +65,7 @@ pub enum ListenError {
     /// This process may not listen there (ports under 1024 need a privilege).
     NotAllowed,
     /// Anything else that the platform says.
-    Other(&'static str),
+    Other(Cow<'static, str>),
 }
 
 impl fmt::Display for ListenError {

@@ -165,8 +165,9 @@ impl Platform for Interfaces {
 
     fn listen(&self, port: u16, _backlog: usize) -> Result<TcpListener, ListenError> {
         let mut interfaces = self.interfaces.borrow_mut();
-        let (first, others) =
-            interfaces.split_first_mut().ok_or(ListenError::Other("there is no network card"))?;
+        let (first, others) = interfaces
+            .split_first_mut()
+            .ok_or(ListenError::Other("there is no network card".into()))?;
         let listener = first.stack.listen(port).ok_or(ListenError::InUse)?;
         if others.iter_mut().all(|interface| interface.stack.listen_on(&listener)) {
             Ok(listener)

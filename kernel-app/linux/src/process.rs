@@ -153,11 +153,7 @@ impl Platform for KernelPlatform {
 
     fn listen(&self, port: u16, backlog: usize) -> Result<KernelListener, ListenError> {
         let address = SocketAddr::new(self.address, port);
-        KernelListener::bind(&self.reactor, address, backlog).map_err(|error| match error.kind() {
-            io::ErrorKind::AddrInUse => ListenError::InUse,
-            io::ErrorKind::PermissionDenied => ListenError::NotAllowed,
-            _ => ListenError::Other("the address is not this machine's"),
-        })
+        KernelListener::bind(&self.reactor, address, backlog)
     }
 
     fn connector(&self) -> KernelConnector {

@@ -26,6 +26,10 @@ use flow::Outgoing;
 
 /// Socket events taken from the kernel at once.
 const EVENTS_MAX: usize = 1024;
+/// Longest silence before a keep-alive probe that the kernel takes (MAX_TCP_KEEPIDLE in Linux' include/net/tcp.h).
+/// The configuration allows a day, which our own stack keeps; here nine hours stand for it, since a probe too
+/// early costs a packet and a process that does not start costs the service.
+const KEEP_IDLE_MAX: Duration = Duration::from_secs(32_767);
 /// Bytes moved by one system call; also what a flow holds unsent at most.
 const TRANSFER_BYTES: usize = 64 << 10;
 
@@ -120,7 +124,7 @@ impl Reactor {
         let milliseconds = user_timeout.as_millis().try_into().unwrap_or(u32::MAX);
         sockopt::set_tcp_user_timeout(&socket, milliseconds)?;
         if let Some(silence) = keep_alive {
-            sockopt::set_tcp_keepidle(&socket, silence)?;
+            sockopt::set_tcp_keepidle(&socket, silence.min(KEEP_IDLE_MAX))?;
             sockopt::set_socket_keepalive(&socket, true)?;
         }
         Ok(())

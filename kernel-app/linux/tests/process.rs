@@ -72,8 +72,10 @@ impl Appliance {
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = free.local_addr().unwrap().port();
         drop(free);
-        let child =
-            folder.command().args(["--http", &format!("127.0.0.1:{port}")]).spawn().unwrap();
+        // The other services have one port for all of these processes, so they are off.
+        let address = format!("127.0.0.1:{port}");
+        let options = ["--http", &address, "--rpc-port", "0", "--zmq-port", "0"];
+        let child = folder.command().args(options).spawn().unwrap();
         let appliance = Self { child, port, _folder: folder };
         let start = Instant::now();
         while TcpStream::connect(("127.0.0.1", port)).is_err() {

@@ -1,6 +1,7 @@
 //! Listener: a listening socket of the kernel's.
 
 use super::{KernelFlow, Reactor, Registration};
+use aqueduct::platform::ListenError;
 use flow::{Address, FlowError, Listener};
 use mio::Interest;
 use mio::net::TcpListener;
@@ -18,17 +19,30 @@ pub struct KernelListener {
 
 impl KernelListener {
     /// Listens on `address` (port 0: any) with room for `backlog` connections that nobody accepted
-    /// yet (the kernel may allow fewer).
-    pub fn bind(reactor: &Reactor, address: SocketAddr, backlog: usize) -> io::Result<Self> {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-        socket.set_reuse_address(true)?;
-        socket.set_nonblocking(true)?;
-        socket.bind(&address.into())?;
-        reactor.apply_settings(&socket)?;
-        socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+    /// yet (the kernel may allow fewer). The error names the call that failed, and what the kernel says.
+    pub fn bind(
+        reactor: &Reactor,
+        address: SocketAddr,
+        backlog: usize,
+    ) -> Result<Self, ListenError> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)
+            .map_err(|error| failed("making a socket", &error))?;
+        let set = |error| failed("setting a socket option", &error);
+        socket.set_reuse_address(true).map_err(set)?;
+        socket.set_nonblocking(true).map_err(set)?;
+        socket.bind(&address.into()).map_err(|error| not_bound(address, &error))?;
+        reactor.apply_settings(&socket).map_err(set)?;
+        socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX)).map_err(|error| {
+            match error.kind() {
+                io::ErrorKind::AddrInUse => ListenError::InUse,
+                _ => failed("listening", &error),
+            }
+        })?;
         let mut socket = TcpListener::from_std(socket.into());
-        let registration = reactor.register(&mut socket, Interest::READABLE)?;
-        let local = socket.local_addr()?;
+        let registration = reactor
+            .register(&mut socket, Interest::READABLE)
+            .map_err(|error| failed("waiting for connections", &error))?;
+        let local = socket.local_addr().map_err(|error| failed("asking for the port", &error))?;
         Ok(Self { socket, registration, local })
     }
 }
@@ -65,6 +79,23 @@ impl Listener for KernelListener {
     }
 }
 
+/// Why an address was not bound (bind(2)).
+fn not_bound(address: SocketAddr, error: &io::Error) -> ListenError {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => ListenError::InUse,
+        io::ErrorKind::PermissionDenied => ListenError::NotAllowed,
+        io::ErrorKind::AddrNotAvailable => {
+            failed(&format!("{} is no address of this machine", address.ip()), error)
+        }
+        _ => failed(&format!("binding {address}"), error),
+    }
+}
+
+/// What was tried, and the kernel's word for why it failed.
+fn failed(what: &str, error: &io::Error) -> ListenError {
+    ListenError::Other(format!("{what}: {error}").into())
+}
+
 /// Errors of the connection rather than of the listener (accept(2), "Error handling").
 fn transient(error: &io::Error) -> bool {
     use io::ErrorKind::{
@@ -85,6 +116,36 @@ mod tests {
     use std::net::TcpStream;
     use std::task::Waker;
     use std::time::Duration;
+
+    #[test]
+    fn every_silence_that_the_configuration_allows_is_taken() {
+        for (seconds, kept) in [(1, 1), (32_767, 32_767), (32_768, 32_767), (86_400, 32_767)] {
+            let keep_alive = Duration::from_secs(seconds);
+            let tcp = config::Tcp { keep_alive, ..config::Tcp::default() };
+            let reactor = Reactor::new(SocketSettings::new(&tcp)).unwrap();
+            let address = "127.0.0.1:0".parse().unwrap();
+            let listener = KernelListener::bind(&reactor, address, 8).unwrap();
+            let kept = Duration::from_secs(kept);
+            assert_eq!(sockopt::tcp_keepidle(&listener.socket).unwrap(), kept);
+        }
+    }
+
+    #[test]
+    fn an_error_names_the_call_that_failed_and_what_the_kernel_says() {
+        let refused = |settings: SocketSettings, address: SocketAddr| {
+            let reactor = Reactor::new(settings).unwrap();
+            KernelListener::bind(&reactor, address, 8).err().unwrap()
+        };
+        // An address of RFC 5737, which no machine has.
+        let said = refused(settings(1), "192.0.2.1:0".parse().unwrap()).to_string();
+        assert!(said.starts_with("192.0.2.1 is no address of this machine: "), "{said}");
+        let (_reactor, listener) = listen(1);
+        assert_eq!(refused(settings(1), listener.local), ListenError::InUse);
+        // What no configuration says: the kernel refuses the option, and not the address.
+        let wrong = SocketSettings { user_timeout: Duration::MAX, ..settings(1) };
+        let said = refused(wrong, "127.0.0.1:0".parse().unwrap()).to_string();
+        assert!(said.starts_with("setting a socket option: Invalid argument"), "{said}");
+    }
 
     fn settings(connections_max: usize) -> SocketSettings {
         let tcp = config::Tcp {
