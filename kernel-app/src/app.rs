@@ -112,6 +112,7 @@ pub fn explain(error: &dyn core::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::platform::ListenError;
 
     #[test]
     fn what_is_on_and_not_in_the_table_is_reported() {
@@ -121,5 +122,43 @@ mod tests {
         assert_eq!(absent_services, [("rpc", 7000), ("zmq", 5555)]);
         config.zmq.port = None;
         assert!(absent(&config, &["http", "rpc"]).next().is_none());
+    }
+
+    /// `--services` takes features, and the log names ports of the configuration that have no entry.
+    #[cfg(all(feature = "http", feature = "rpc", feature = "zmq"))]
+    #[test]
+    fn entries_features_and_ports_have_the_same_names() {
+        let entries = Appliance.entries::<NoPlatform>();
+        let entries: Vec<_> = entries.iter().map(|entry| entry.name).collect();
+        let (_, features) = include_str!("../Cargo.toml").split_once("[features]\n").unwrap();
+        let features = features.lines().take_while(|line| !line.starts_with('['));
+        let features = features.filter_map(|line| line.split_once(" = ")).map(|(name, _)| name);
+        let features: Vec<_> = features.filter(|name| *name != "default").collect();
+        assert_eq!(entries, features);
+        let config = Config::default();
+        assert_eq!(entries, config.ports().map(|(name, _)| name).collect::<Vec<_>>());
+    }
+
+    /// Stands for a platform where none is asked anything.
+    #[derive(Clone)]
+    struct NoPlatform;
+
+    impl Platform for NoPlatform {
+        type Listener = net::TcpListener;
+        type Connector = net::TcpConnector;
+
+        fn listen(&self, _: u16, _: usize) -> Result<net::TcpListener, ListenError> {
+            Err(ListenError::NotAllowed)
+        }
+
+        fn connector(&self) -> net::TcpConnector {
+            unreachable!("no service is opened")
+        }
+
+        fn wall_clock(&self) -> Duration {
+            Duration::ZERO
+        }
+
+        fn fill_random(&self, _: &mut [u8]) {}
     }
 }

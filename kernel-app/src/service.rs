@@ -62,7 +62,9 @@ type Open<P> = Box<dyn FnOnce(&Context<P>) -> Opened>;
 pub type Opened = Result<Option<Rc<dyn Service>>, StartError>;
 
 impl<P: Platform> ServiceEntry<P> {
-    /// `name` is the service's section of the configuration, and its word in `--services`.
+    /// `name` is the service's name among [`Config::ports`](config::Config::ports). It must be the cargo
+    /// feature that brings the entry into a build, too: `cargo xtask image --services` takes the names
+    /// of features.
     pub fn new(name: &'static str, open: impl FnOnce(&Context<P>) -> Opened + 'static) -> Self {
         Self { name, open: Box::new(open) }
     }

@@ -2,7 +2,7 @@
 #![no_main]
 
 use http::client::{Connection, Event, Request};
-use http::{Limits, Transport};
+use http::{Limits, ConnectionState};
 use libfuzzer_sys::fuzz_target;
 use std::rc::Rc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(whole, receive(*kind, &input, usize::from(*piece).max(1)));
 });
 
-fn receive(kind: u8, input: &[u8], piece_len: usize) -> (Vec<String>, Transport) {
+fn receive(kind: u8, input: &[u8], piece_len: usize) -> (Vec<String>, ConnectionState) {
     let now = Duration::ZERO;
     // A body beyond its limit is refused sooner or later, as the pieces fall; so none here is.
     let limits = Limits { header_bytes_max: 400, body_bytes_max: 1 << 20, ..Default::default() };
@@ -48,7 +48,7 @@ fn receive(kind: u8, input: &[u8], piece_len: usize) -> (Vec<String>, Transport)
     while let Some(event) = connection.poll_event() {
         note(event, &[], &mut connection, &mut events);
     }
-    (events, connection.transport())
+    (events, connection.state())
 }
 
 fn note(event: Event, input: &[u8], connection: &mut Connection, events: &mut Vec<String>) {

@@ -16,12 +16,12 @@ fuzz_target!(|data: &[u8]| {
 
 /// What must not depend on the pieces: all but which of several faults was found first, and whether an answer was
 /// made anew or given again.
-fn essence(outcome: Outcome) -> (Vec<String>, usize, http::Transport) {
+fn essence(outcome: Outcome) -> (Vec<String>, usize, http::ConnectionState) {
     let plain = |event: String| match event.strip_prefix("again ") {
         Some(again) => again.rsplitn(3, ' ').last().unwrap_or_default().to_owned(),
         None if event.starts_with("failed: ") => "failed".to_owned(),
         None => event,
     };
     let responses = outcome.output.matches("HTTP/1.1 ").count();
-    (outcome.events.into_iter().map(plain).collect(), responses, outcome.transport)
+    (outcome.events.into_iter().map(plain).collect(), responses, outcome.state)
 }

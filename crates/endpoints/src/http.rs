@@ -31,7 +31,7 @@
 //! # assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n") && answer.ends_with(b"hello you"));
 //! ```
 
-mod access;
+mod access_log;
 pub mod client;
 mod driver;
 mod server;

@@ -12,7 +12,7 @@ pub use codec::{BoxedNode, Codec};
 pub use pipe::*;
 pub use server::{Service, make_server, make_server_within};
 pub use service::{Compress, ServiceLimits};
-pub use transfer::{Drain, FlowDrain, FlowSource, Source, ZmqDrain, ZmqSource, transfer};
+pub use transfer::{AsyncSink, FlowSink, FlowSource, Source, ZmqSink, ZmqSource, transfer};
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! A message of 1 GiB passes through two sockets. Alone in its process: the allocator counts all.
 
-use endpoints::pipe::{Drain, Fault, NodeExt, Piece, ZmqSource, map, skip, transfer};
+use endpoints::pipe::{AsyncSink, Fault, NodeExt, Piece, ZmqSource, map, skip, transfer};
 use endpoints::zmq::{Bind, Connect, Host, Options, SocketType, ZmqSocket};
 use flow::memory::MemoryNetwork;
 use flow::task::Executor;
@@ -23,7 +23,7 @@ struct Count {
     seen: Rc<Cell<(u64, u64)>>,
 }
 
-impl Drain<Piece> for Count {
+impl AsyncSink<Piece> for Count {
     async fn put(&mut self, piece: Piece) -> Result<(), Fault> {
         // Byte n is n / 2^16, so that a lost or doubled piece shows.
         let wrong = |(at, byte): (u64, &u8)| *byte != (at >> 16) as u8;

@@ -12,7 +12,7 @@ use crate::body::{BodyFraming, Demand, Receiver};
 use crate::events::Events;
 use crate::head::PartialHead;
 use crate::send::Sender;
-use crate::{Error, Limits, OutOfTurn, Transport};
+use crate::{ConnectionState, Error, Limits, OutOfTurn};
 use alloc::boxed::Box;
 use alloc::rc::Rc;
 use core::ops::Range;
@@ -50,7 +50,7 @@ pub struct Connection {
     /// Content held back until the server says 100, or for too long.
     held: Option<(Content, BodyFraming)>,
     sender: Sender,
-    transport: Transport,
+    state: ConnectionState,
     read_deadline: Option<Duration>,
     write_deadline: Option<Duration>,
 }
@@ -91,20 +91,20 @@ impl Connection {
             request: None,
             held: None,
             sender: Sender::default(),
-            transport: Transport::Open,
+            state: ConnectionState::Open,
             read_deadline: None,
             write_deadline: None,
         }
     }
 
-    /// What is to be done with the transport.
-    pub fn transport(&self) -> Transport {
-        self.transport
+    /// What is to be done with the byte stream below.
+    pub fn state(&self) -> ConnectionState {
+        self.state
     }
 
     /// Whether the next request can go over this connection: the last one and its response are complete.
     pub fn is_reusable(&self) -> bool {
-        self.transport == Transport::Open && matches!(self.input, Input::Idle)
+        self.state == ConnectionState::Open && matches!(self.input, Input::Idle)
     }
 
     /// Sends a request.
@@ -205,7 +205,7 @@ impl Connection {
         let Input::Body(receiver) = &mut self.input else { return };
         let endless = receiver.ends_with_connection();
         if endless
-            || receiver.drop_up_to(self.limits.drain_bytes_max) == (Demand::Dropped { left: 0 })
+            || receiver.drop_up_to(self.limits.discard_bytes_max) == (Demand::Dropped { left: 0 })
         {
             self.abort();
         } else {
@@ -236,7 +236,7 @@ impl Connection {
     /// The server ended its sending side.
     pub fn handle_end(&mut self, now: Duration) {
         match &mut self.input {
-            Input::Idle => self.finish_transport(Transport::Closed),
+            Input::Idle => self.finish_in(ConnectionState::Closed),
             Input::Ended => {}
             Input::Head { interim: 0 } if self.head.bytes.is_empty() => {
                 self.fail(Error::NoResponse);
@@ -253,7 +253,7 @@ impl Connection {
 
     /// Ends the connection with whatever is open on it.
     pub fn abort(&mut self) {
-        self.finish_transport(Transport::Abort);
+        self.finish_in(ConnectionState::Abort);
     }
 
     fn fail(&mut self, error: Error) {
@@ -283,12 +283,12 @@ impl Connection {
             self.sender = Sender::default();
             self.read_deadline = Some(now + self.limits.idle_timeout);
         } else {
-            self.finish_transport(if sent { Transport::Closed } else { Transport::Abort });
+            self.finish_in(if sent { ConnectionState::Closed } else { ConnectionState::Abort });
         }
     }
 
-    fn finish_transport(&mut self, transport: Transport) {
-        self.transport = transport;
+    fn finish_in(&mut self, state: ConnectionState) {
+        self.state = state;
         self.input = Input::Ended;
         self.request = None;
         self.held = None;

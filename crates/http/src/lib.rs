@@ -13,7 +13,7 @@
 //!
 //! ```
 //! use http::server::{Connection, Event, Shared};
-//! use http::Transport;
+//! use http::ConnectionState;
 //! use std::rc::Rc;
 //! use std::time::Duration;
 //! use web::{Method, Response, Status};
@@ -37,7 +37,7 @@
 //! let mut out = [0; 512];
 //! let count = connection.poll_transmit(now, &mut out);
 //! assert!(out[..count].ends_with(b"\r\n\r\nhello, world\n"));
-//! assert_eq!(connection.transport(), Transport::Open);
+//! assert_eq!(connection.state(), ConnectionState::Open);
 //! // Until then the next request may take its time.
 //! assert_eq!(connection.next_deadline(), Some(now + Duration::from_secs(75)));
 //! ```
@@ -48,6 +48,7 @@ extern crate alloc;
 
 mod body;
 pub mod client;
+mod connection_state;
 mod error;
 mod events;
 mod head;
@@ -55,9 +56,8 @@ mod limits;
 mod request;
 mod send;
 pub mod server;
-mod transport;
 
+pub use connection_state::ConnectionState;
 pub use error::Error;
 pub use limits::Limits;
 pub use send::OutOfTurn;
-pub use transport::Transport;

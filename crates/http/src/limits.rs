@@ -27,7 +27,7 @@ pub struct Limits {
     pub interim_responses_max: u8,
     /// Bytes of an unwanted request body that are read and dropped to keep a connection, and of
     /// input dropped after the last response. Default 256 KiB: a new connection costs less than more.
-    pub drain_bytes_max: u32,
+    pub discard_bytes_max: u32,
     /// Whether a request body may be chunked. Default true. If not: 411.
     pub chunked_requests: bool,
     /// From the first byte of a head to its last; for a new connection, from its start. Default 10 s.
@@ -65,7 +65,7 @@ impl Default for Limits {
             trailer_bytes_max: 4_096,
             trailer_fields_max: 32,
             interim_responses_max: 16,
-            drain_bytes_max: 256 << 10,
+            discard_bytes_max: 256 << 10,
             chunked_requests: true,
             head_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),

@@ -5,7 +5,7 @@ mod head_cache;
 mod input;
 mod output;
 
-pub use crate::Transport;
+pub use crate::ConnectionState;
 pub(crate) use cached_response::CachedResponse;
 
 use crate::body::{Demand, Receiver};
@@ -83,7 +83,7 @@ pub enum Event {
 ///
 /// Feed it with [`handle_input`](Connection::handle_input), see by [`poll_event`](Connection::poll_event) what came of
 /// it, answer each [`Event::Request`] with [`respond`](Connection::respond), and take output with
-/// [`poll_transmit`](Connection::poll_transmit). After each of them, look at [`transport`](Connection::transport) and
+/// [`poll_transmit`](Connection::poll_transmit). After each of them, look at [`state`](Connection::state) and
 /// [`next_deadline`](Connection::next_deadline).
 ///
 /// One request is open at a time: pipelined ones wait, unconsumed, in the caller's receive ring. So
@@ -102,7 +102,7 @@ pub struct Connection {
     /// A response whose head is not written yet.
     response: Option<Response>,
     sender: Sender,
-    transport: Transport,
+    state: ConnectionState,
     /// The server goes down: no request after the open one.
     draining: bool,
     read_deadline: Option<Duration>,
@@ -167,16 +167,16 @@ impl Connection {
             repeated: None,
             response: None,
             sender: Sender::default(),
-            transport: Transport::Open,
+            state: ConnectionState::Open,
             draining: false,
             read_deadline,
             write_deadline: None,
         }
     }
 
-    /// What is to be done with the transport.
-    pub fn transport(&self) -> Transport {
-        self.transport
+    /// What is to be done with the byte stream below.
+    pub fn state(&self) -> ConnectionState {
+        self.state
     }
 
     /// The next thing that came of input, its end, or time.
@@ -241,7 +241,7 @@ impl Connection {
         let left_max = if self.exchange.expects_continue {
             0
         } else {
-            self.shared.config.limits.drain_bytes_max
+            self.shared.config.limits.discard_bytes_max
         };
         if receiver.drop_up_to(left_max) == (Demand::Dropped { left: 0 }) {
             self.exchange.client_persists = false;
@@ -256,7 +256,7 @@ impl Connection {
     ///
     /// A response with [`Content::Stream`] is followed by [`send_data`](Connection::send_data) and
     /// [`finish`](Connection::finish), if [`is_streaming`](Connection::is_streaming) then says so. 101, and a success to CONNECT, hand
-    /// over the connection: see [`Transport::Upgraded`].
+    /// over the connection: see [`ConnectionState::Upgraded`].
     ///
     /// # Errors
     /// No request is open, it has a response already, or it cannot be upgraded.
@@ -393,7 +393,7 @@ impl Connection {
             }
             Input::Dropped { .. } | Input::Ended => {
                 self.input = Input::Ended;
-                if self.transport == Transport::EndOutput {
+                if self.state == ConnectionState::EndOutput {
                     self.close();
                 }
             }
@@ -403,7 +403,7 @@ impl Connection {
     /// Refuses the peer's message: answers if there is still a response to give, then ends the connection.
     fn fail(&mut self, now: Duration, error: Error) {
         self.exchange.client_persists = false;
-        self.input = Input::Dropped { left: self.shared.config.limits.drain_bytes_max };
+        self.input = Input::Dropped { left: self.shared.config.limits.discard_bytes_max };
         self.read_deadline = None;
         if self.exchange.answered {
             self.end_output(now);
@@ -423,25 +423,25 @@ impl Connection {
 
     /// All is sent; what the peer may still send is dropped.
     fn end_output(&mut self, now: Duration) {
-        self.transport = Transport::EndOutput;
+        self.state = ConnectionState::EndOutput;
         self.read_deadline = Some(now + self.shared.config.limits.linger_timeout);
         match self.input {
             Input::Ended => self.close(),
             Input::Dropped { .. } => {}
-            _ => self.input = Input::Dropped { left: self.shared.config.limits.drain_bytes_max },
+            _ => self.input = Input::Dropped { left: self.shared.config.limits.discard_bytes_max },
         }
     }
 
     fn close(&mut self) {
-        self.finish_transport(Transport::Closed);
+        self.finish_in(ConnectionState::Closed);
     }
 
     fn abort(&mut self) {
-        self.finish_transport(Transport::Abort);
+        self.finish_in(ConnectionState::Abort);
     }
 
-    fn finish_transport(&mut self, transport: Transport) {
-        self.transport = transport;
+    fn finish_in(&mut self, state: ConnectionState) {
+        self.state = state;
         self.input = Input::Ended;
         self.exchange = Exchange::default();
         self.repeated = None;

@@ -1,7 +1,7 @@
 //! What a client sends and what it makes of responses, whole and split at every byte.
 
 use http::client::{Connection, Event, Request};
-use http::{Error, Limits, Transport};
+use http::{ConnectionState, Error, Limits};
 use std::rc::Rc;
 use std::time::Duration;
 use web::{Content, ContentLength, Method, Status};
@@ -11,7 +11,7 @@ const NOW: Duration = Duration::from_secs(5);
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Outcome {
     events: Vec<String>,
-    transport: Option<Transport>,
+    state: Option<ConnectionState>,
     unread: String,
 }
 
@@ -97,7 +97,7 @@ impl Client {
 
     fn outcome(self) -> Outcome {
         let unread = String::from_utf8(self.ring).unwrap();
-        Outcome { events: self.events, transport: Some(self.connection.transport()), unread }
+        Outcome { events: self.events, state: Some(self.connection.state()), unread }
     }
 }
 
@@ -140,11 +140,11 @@ fn assert_received(
     response: &str,
     end: bool,
     events: &[&str],
-    transport: Transport,
+    state: ConnectionState,
 ) {
     let outcome = receive(request, response, end);
     assert_eq!(outcome.events, events, "{response}");
-    assert_eq!(outcome.transport, Some(transport), "{response}");
+    assert_eq!(outcome.state, Some(state), "{response}");
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn requests_that_cannot_be_sent() {
 
 #[test]
 fn rfc9112_6_3_response_lengths() {
-    let open = Transport::Open;
+    let open = ConnectionState::Open;
     assert_received(
         &get(),
         "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc",
@@ -213,7 +213,7 @@ fn rfc9112_6_3_response_lengths() {
         "HTTP/1.1 200 OK\r\n\r\nabc",
         true,
         &["200 OK Unknown", "body abc"],
-        Transport::Closed,
+        ConnectionState::Closed,
     );
     for status in ["204 No Content", "304 Not Modified"] {
         let response = format!("HTTP/1.1 {status}\r\nContent-Length: 5\r\n\r\n");
@@ -244,7 +244,7 @@ fn rfc9110_15_2_interim_responses_are_skipped() {
         &format!("{interim}HTTP/1.1 204 X\r\n\r\n"),
         false,
         &["204 X"],
-        Transport::Open,
+        ConnectionState::Open,
     );
     let limits = Limits { interim_responses_max: 2, ..Limits::default() };
     let response = format!("{interim}HTTP/1.1 204 X\r\n\r\n");
@@ -259,22 +259,22 @@ fn rfc9110_15_2_interim_responses_are_skipped() {
 #[test]
 fn rfc9112_9_3_what_can_be_reused() {
     let response = "HTTP/1.1 204 X\r\n\r\n";
-    assert_received(&get(), response, false, &["204 X"], Transport::Open);
-    assert_received(&get().closing(), response, false, &["204 X"], Transport::Closed);
+    assert_received(&get(), response, false, &["204 X"], ConnectionState::Open);
+    assert_received(&get().closing(), response, false, &["204 X"], ConnectionState::Closed);
     assert_received(
         &get(),
         "HTTP/1.1 204 X\r\nConnection: close\r\n\r\n",
         false,
         &["204 X"],
-        Transport::Closed,
+        ConnectionState::Closed,
     );
-    assert_received(&get(), "HTTP/1.0 204 X\r\n\r\n", false, &["204 X"], Transport::Closed);
+    assert_received(&get(), "HTTP/1.0 204 X\r\n\r\n", false, &["204 X"], ConnectionState::Closed);
     assert_received(
         &get(),
         "HTTP/1.0 204 X\r\nConnection: keep-alive\r\n\r\n",
         false,
         &["204 X"],
-        Transport::Open,
+        ConnectionState::Open,
     );
     // RFC 9112 section 9.2: what comes unasked.
     assert_received(
@@ -282,7 +282,7 @@ fn rfc9112_9_3_what_can_be_reused() {
         "HTTP/1.1 204 X\r\n\r\nHTTP/1.1 200 OK\r\n\r\n",
         false,
         &["204 X"],
-        Transport::Closed,
+        ConnectionState::Closed,
     );
 }
 
@@ -313,10 +313,16 @@ fn rfc9112_6_1_ambiguous_lengths_are_refused() {
         ("Content-Length: 99999999999\r\n", "BodyTooLarge"),
     ] {
         let response = format!("HTTP/1.1 200 OK\r\n{fields}\r\n");
-        assert_received(&get(), &response, false, &[&format!("failed: {error}")], Transport::Abort);
+        assert_received(
+            &get(),
+            &response,
+            false,
+            &[&format!("failed: {error}")],
+            ConnectionState::Abort,
+        );
     }
     let old = "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
-    assert_received(&get(), old, false, &["failed: Coding"], Transport::Abort);
+    assert_received(&get(), old, false, &["failed: Coding"], ConnectionState::Abort);
 }
 
 #[test]
@@ -336,7 +342,7 @@ fn rfc9112_4_status_lines() {
             &format!("{line}\r\n\r\n"),
             false,
             &["failed: StartLine"],
-            Transport::Abort,
+            ConnectionState::Abort,
         );
     }
     assert_received(
@@ -344,7 +350,7 @@ fn rfc9112_4_status_lines() {
         "HTTP/2.0 200 OK\r\n\r\n",
         false,
         &["failed: UnsupportedVersion"],
-        Transport::Abort,
+        ConnectionState::Abort,
     );
 }
 
@@ -356,7 +362,13 @@ fn rfc9112_8_incomplete_responses() {
         ("HTTP/1.1 100 C\r\n\r\n", "Truncated"),
         ("HTTP/1.1 200 OK\r\n", "Truncated"),
     ] {
-        assert_received(&get(), response, true, &[&format!("failed: {error}")], Transport::Abort);
+        assert_received(
+            &get(),
+            response,
+            true,
+            &[&format!("failed: {error}")],
+            ConnectionState::Abort,
+        );
     }
     for body in
         ["Content-Length: 3\r\n\r\nab", "Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n"]
@@ -370,17 +382,17 @@ fn rfc9112_8_incomplete_responses() {
 fn rfc9110_7_8_upgrade_and_connect_hand_over_what_follows() {
     let response = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\n\r\nrest";
     let outcome = receive(&get().upgrading("echo"), response, false);
-    assert_eq!((outcome.transport, &*outcome.unread), (Some(Transport::Upgraded), "rest"));
-    assert_received(&get(), response, false, &["failed: StartLine"], Transport::Abort);
+    assert_eq!((outcome.state, &*outcome.unread), (Some(ConnectionState::Upgraded), "rest"));
+    assert_received(&get(), response, false, &["failed: StartLine"], ConnectionState::Abort);
     let connect = Request::new(Method::Connect, "a:1", "").unwrap();
     let outcome = receive(&connect, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nrest", false);
-    assert_eq!((outcome.transport, &*outcome.unread), (Some(Transport::Upgraded), "rest"));
+    assert_eq!((outcome.state, &*outcome.unread), (Some(ConnectionState::Upgraded), "rest"));
     assert_received(
         &connect,
         "HTTP/1.1 403 No\r\nContent-Length: 1\r\n\r\nx",
         false,
         &["403 No Known(1)", "body x"],
-        Transport::Open,
+        ConnectionState::Open,
     );
 }
 
@@ -412,7 +424,7 @@ fn rfc9110_10_1_1_content_waits_for_consent_or_its_time() {
     client.send(request());
     client.feed(b"HTTP/1.1 417 No\r\nContent-Length: 0\r\n\r\n");
     assert_eq!(client.events.last().unwrap(), "417 No");
-    assert_eq!(client.connection.transport(), Transport::Abort);
+    assert_eq!(client.connection.state(), ConnectionState::Abort);
 }
 
 #[test]
@@ -444,8 +456,8 @@ fn streamed_requests() {
     // A response before the request's end: the connection cannot be used again.
     client.feed(b"HTTP/1.1 413 No\r\nContent-Length: 0\r\n\r\n");
     assert_eq!(
-        (client.events.last().unwrap().as_str(), client.connection.transport()),
-        ("413 No", Transport::Abort)
+        (client.events.last().unwrap().as_str(), client.connection.state()),
+        ("413 No", ConnectionState::Abort)
     );
 }
 
@@ -460,8 +472,8 @@ fn deadlines() {
         let event = client.connection.poll_event().unwrap();
         assert!(matches!(event, Event::Failed(Error::Timeout)));
         assert_eq!(
-            (client.connection.transport(), client.connection.next_deadline()),
-            (Transport::Abort, None)
+            (client.connection.state(), client.connection.next_deadline()),
+            (ConnectionState::Abort, None)
         );
     };
     let mut silent = Client::new(Limits::default());
@@ -493,22 +505,22 @@ fn deadlines() {
 
 #[test]
 fn unwanted_content_is_dropped_or_ends_the_connection() {
-    let run = |response: &str, drain_bytes_max| {
-        let mut client = Client::new(Limits { drain_bytes_max, ..Limits::default() });
+    let run = |response: &str, discard_bytes_max| {
+        let mut client = Client::new(Limits { discard_bytes_max, ..Limits::default() });
         client.send(get());
         let consumed = client.connection.handle_input(NOW, response.as_bytes());
         assert!(matches!(client.connection.poll_event(), Some(Event::Response(_))));
         client.connection.drop_body(NOW);
         client.feed(&response.as_bytes()[consumed..]);
-        (client.events.len(), client.connection.transport())
+        (client.events.len(), client.connection.state())
     };
     let known = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc";
-    assert_eq!(run(known, 3), (0, Transport::Open));
-    assert_eq!(run(known, 2), (0, Transport::Abort));
+    assert_eq!(run(known, 3), (0, ConnectionState::Open));
+    assert_eq!(run(known, 2), (0, ConnectionState::Abort));
     let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
-    assert_eq!(run(chunked, 3), (0, Transport::Open));
-    assert_eq!(run(chunked, 2), (0, Transport::Abort));
-    assert_eq!(run("HTTP/1.1 200 OK\r\n\r\nabc", 100), (0, Transport::Abort));
+    assert_eq!(run(chunked, 3), (0, ConnectionState::Open));
+    assert_eq!(run(chunked, 2), (0, ConnectionState::Abort));
+    assert_eq!(run("HTTP/1.1 200 OK\r\n\r\nabc", 100), (0, ConnectionState::Abort));
 }
 
 #[test]
@@ -537,5 +549,5 @@ fn an_aborted_connection_stays_aborted() {
     client.feed(b"nonsense\r\n\r\n");
     client.connection.handle_end(NOW);
     assert!(client.connection.poll_event().is_none());
-    assert_eq!(client.connection.transport(), Transport::Abort);
+    assert_eq!(client.connection.state(), ConnectionState::Abort);
 }

@@ -1,7 +1,7 @@
 //! Every limit and every deadline of a server, reached and just not reached.
 
 use http::server::{Config, Connection, Event};
-use http::{Limits, Transport};
+use http::{ConnectionState, Limits};
 use http_test_server::{Outcome, Server, serve_every_way};
 use std::rc::Rc;
 use std::time::Duration;
@@ -183,13 +183,13 @@ fn head_timeout_runs_from_the_connections_start_and_silence_is_no_408() {
     assert_eq!(server.connection.next_deadline(), Some(seconds(10)));
     server.connection.handle_timeout(seconds(9));
     assert!(server.connection.poll_event().is_none());
-    assert_eq!(server.connection.transport(), Transport::Open);
+    assert_eq!(server.connection.state(), ConnectionState::Open);
     server.run_to_deadline();
-    assert_eq!((server.output.len(), server.connection.transport()), (0, Transport::EndOutput));
+    assert_eq!((server.output.len(), server.connection.state()), (0, ConnectionState::EndOutput));
     // Then the peer has the linger time to go.
     assert_eq!(server.connection.next_deadline(), Some(seconds(12)));
     server.run_to_deadline();
-    assert_eq!(server.connection.transport(), Transport::Closed);
+    assert_eq!(server.connection.state(), ConnectionState::Closed);
     assert_eq!(server.connection.next_deadline(), None);
 }
 
@@ -221,8 +221,8 @@ fn idle_timeout_then_head_timeout() {
     let output_len = server.output.len();
     server.run_to_deadline();
     assert_eq!(
-        (server.output.len(), server.connection.transport()),
-        (output_len, Transport::EndOutput)
+        (server.output.len(), server.connection.state()),
+        (output_len, ConnectionState::EndOutput)
     );
 }
 
@@ -280,7 +280,7 @@ fn write_timeout_ends_in_a_reset() {
     assert_eq!(server.connection.poll_transmit(server.now, &mut out), 1);
     assert_eq!(server.connection.next_deadline(), Some(seconds(39)));
     server.run_to_deadline();
-    assert_eq!(server.connection.transport(), Transport::Abort);
+    assert_eq!(server.connection.state(), ConnectionState::Abort);
     assert_eq!(server.events, ["GET /", "failed: Timeout"]);
 }
 
@@ -309,7 +309,7 @@ fn content_sent_by_zero_copy_is_progress_like_written_one() {
     assert_eq!(connection.next_deadline(), Some(seconds(39)), "nothing was taken");
     connection.handle_timeout(seconds(39));
     assert!(matches!(connection.poll_event(), Some(Event::Failed(_))));
-    assert_eq!(connection.transport(), Transport::Abort);
+    assert_eq!(connection.state(), ConnectionState::Abort);
 }
 
 #[test]
@@ -328,16 +328,16 @@ fn content_sent_by_zero_copy_to_its_end_ends_the_answer() {
 #[test]
 fn linger_timeout_and_drain_bytes_bound_what_is_dropped_at_the_end() {
     let mut server = Server::new(Config {
-        limits: Limits { drain_bytes_max: 10, ..Limits::default() },
+        limits: Limits { discard_bytes_max: 10, ..Limits::default() },
         ..Config::default()
     });
     server.feed(b"bad\r\n\r\n");
-    assert_eq!(server.connection.transport(), Transport::EndOutput);
+    assert_eq!(server.connection.state(), ConnectionState::EndOutput);
     assert_eq!(server.connection.next_deadline(), Some(seconds(2)));
     server.feed(b"123456789");
-    assert_eq!(server.connection.transport(), Transport::EndOutput);
+    assert_eq!(server.connection.state(), ConnectionState::EndOutput);
     server.feed(b"0");
-    assert_eq!(server.connection.transport(), Transport::Closed);
+    assert_eq!(server.connection.state(), ConnectionState::Closed);
 }
 
 #[test]
@@ -353,7 +353,7 @@ fn rfc9112_8_the_end_of_input_inside_a_message() {
         server.end();
         assert_eq!(server.events.last().unwrap(), "failed: Truncated");
         let outcome = server.outcome();
-        assert_eq!((status(&outcome), outcome.transport), (400, Transport::Closed), "{input}");
+        assert_eq!((status(&outcome), outcome.state), (400, ConnectionState::Closed), "{input}");
     }
 }
 
@@ -366,7 +366,7 @@ fn a_client_that_ends_its_side_after_a_request_is_answered() {
     server.room = 100;
     server.feed(b"");
     let outcome = server.outcome();
-    assert_eq!((status(&outcome), outcome.transport), (200, Transport::Closed));
+    assert_eq!((status(&outcome), outcome.state), (200, ConnectionState::Closed));
     assert!(outcome.output.contains("\r\nConnection: close\r\n"));
 }
 
@@ -374,14 +374,14 @@ fn a_client_that_ends_its_side_after_a_request_is_answered() {
 fn a_drained_server_answers_what_is_open_and_ends() {
     let mut idle = server();
     idle.connection.drain(idle.now);
-    assert_eq!(idle.connection.transport(), Transport::EndOutput);
+    assert_eq!(idle.connection.state(), ConnectionState::EndOutput);
 
     let mut busy = server();
     busy.feed(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\na");
     busy.connection.drain(busy.now);
     busy.feed(b"bGET / HTTP/1.1\r\nHost: a\r\n\r\n");
     let outcome = busy.outcome();
-    assert_eq!((status(&outcome), outcome.transport), (200, Transport::EndOutput));
+    assert_eq!((status(&outcome), outcome.state), (200, ConnectionState::EndOutput));
     assert_eq!(outcome.events, ["POST /echo ...", "body ab"]);
 }
 

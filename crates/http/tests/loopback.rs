@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::client::{self, Request};
 use http::server;
-use http::{Limits, Transport};
+use http::{ConnectionState, Limits};
 use std::rc::Rc;
 use std::time::Duration;
 use web::{Content, ContentLength, Data, Method, Response, Status};
@@ -126,8 +126,8 @@ impl Pair {
             2 => self.server_sends(),
             _ => self.client_reads(),
         }
-        for transport in [self.client.transport(), self.server.transport()] {
-            assert_eq!(transport, Transport::Open);
+        for state in [self.client.state(), self.server.state()] {
+            assert_eq!(state, ConnectionState::Open);
         }
     }
 

@@ -64,12 +64,12 @@ impl Random {
 }
 
 /// What must not depend on the pieces: all but which of several faults was found first.
-fn essence(outcome: Outcome) -> (Vec<String>, usize, http::Transport) {
+fn essence(outcome: Outcome) -> (Vec<String>, usize, http::ConnectionState) {
     let events = outcome.events.into_iter().map(|event| match event.starts_with("failed: ") {
         true => "failed".to_owned(),
         false => event,
     });
-    (events.collect(), outcome.output.matches("HTTP/1.1 ").count(), outcome.transport)
+    (events.collect(), outcome.output.matches("HTTP/1.1 ").count(), outcome.state)
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Every form of a request that must be refused, each under the rule that says so.
 
+use http::ConnectionState;
 use http::Limits;
-use http::Transport;
 use http_test_server::serve_every_way;
 
 /// Refused with this status, once, and nothing after it is read as a request.
@@ -18,7 +18,7 @@ fn assert_refused(name: &str, input: &[u8], status: u16) {
         "{name}: {:?}",
         outcome.events
     );
-    assert_eq!(outcome.transport, Transport::EndOutput, "{name}");
+    assert_eq!(outcome.state, ConnectionState::EndOutput, "{name}");
     assert_eq!(outcome.unread, "", "{name}");
 }
 

@@ -1,7 +1,7 @@
 //! Heads that come again, and answers that are given again.
 
 use http::server::{Config, Connection, Event, Shared};
-use http::{Limits, Transport};
+use http::{ConnectionState, Limits};
 use http_test_server::Server;
 use std::rc::Rc;
 use std::time::Duration;
@@ -81,7 +81,7 @@ fn a_repeatable_answer_is_given_again_without_a_question() {
         assert!(first.output.starts_with(&format!("HTTP/1.1 {}", answers[0])), "{first:?}");
         assert!(answers[..3].iter().all(|answer| *answer == answers[0]), "{answers:?}");
         assert!(answers[3].ends_with("\r\n\r\n") && answers[4].contains("Connection: close"));
-        assert_eq!(second.transport, Transport::Closed);
+        assert_eq!(second.state, ConnectionState::Closed);
         assert_eq!((asked(&first.events), asked(&second.events)), (2, 1), "{:?}", second.events);
         assert_eq!(
             second.events.iter().filter(|event| *event == "again GET /kept 200 4").count(),
@@ -143,5 +143,5 @@ fn a_server_that_goes_down_says_so_in_what_it_repeats() {
     last.feed(&head[5..]);
     let outcome = last.outcome();
     assert!(outcome.output.contains("Connection: close"), "{outcome:?}");
-    assert_eq!(outcome.transport, Transport::EndOutput);
+    assert_eq!(outcome.state, ConnectionState::EndOutput);
 }

@@ -1,7 +1,7 @@
 //! What a server makes of requests: bytes in, events and bytes out, whole and split at every byte.
 
+use http::ConnectionState;
 use http::Limits;
-use http::Transport;
 use http_test_server::{Outcome, serve_every_way};
 
 const HELLO: &str =
@@ -16,15 +16,15 @@ fn assert_open(input: &str, events: &[&str], output: &str) {
     let outcome = serve(input);
     assert_eq!(outcome.events, events, "{input}");
     assert_eq!(outcome.output, output, "{input}");
-    assert_eq!(outcome.transport, Transport::Open, "{input}");
+    assert_eq!(outcome.state, ConnectionState::Open, "{input}");
 }
 
 /// The request is served and the connection ends in this way.
-fn assert_ends(input: &str, events: &[&str], output: &str, transport: Transport) {
+fn assert_ends(input: &str, events: &[&str], output: &str, state: ConnectionState) {
     let outcome = serve(input);
     assert_eq!(outcome.events, events, "{input}");
     assert_eq!(outcome.output, output, "{input}");
-    assert_eq!(outcome.transport, transport, "{input}");
+    assert_eq!(outcome.state, state, "{input}");
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn rfc9112_9_3_persistence() {
         "GET / HTTP/1.0\r\n\r\n",
         "GET / HTTP/1.0\r\nConnection: keep-alive, close\r\n\r\n",
     ] {
-        assert_ends(head, &["GET /"], &closed, Transport::Closed);
+        assert_ends(head, &["GET /"], &closed, ConnectionState::Closed);
     }
     assert_open("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n", &["GET /"], &kept);
     assert_open("GET / HTTP/1.7\r\nHost: a\r\n\r\n", &["GET /"], HELLO);
@@ -72,7 +72,7 @@ fn rfc9112_9_3_persistence() {
         "GET /close HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
         &["GET /close"],
         "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\nbye",
-        Transport::EndOutput,
+        ConnectionState::EndOutput,
     );
 }
 
@@ -125,7 +125,7 @@ fn rfc9112_7_1_streamed_responses() {
     {
         let outcome = serve(head);
         assert_eq!(outcome.output, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nonetwo");
-        assert!(matches!(outcome.transport, Transport::Closed | Transport::EndOutput));
+        assert!(matches!(outcome.state, ConnectionState::Closed | ConnectionState::EndOutput));
     }
 }
 
@@ -167,7 +167,7 @@ fn rfc9110_10_1_1_continue_is_sent_when_the_content_is_wanted() {
         &refused,
         &["POST /refuse ..."],
         "HTTP/1.1 403 Forbidden\r\nContent-Length: 9\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\nForbidden",
-        Transport::EndOutput,
+        ConnectionState::EndOutput,
     );
     // Nothing to wait for, or a version that knows no 100.
     assert_open("GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\r\n", &["GET /"], HELLO);
@@ -180,10 +180,10 @@ fn content_that_nobody_wants_is_dropped_for_the_sake_of_the_connection() {
     let input = "POST /refuse HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n0123456789GET / HTTP/1.1\r\nHost: a\r\n\r\n";
     let refused = "HTTP/1.1 403 Forbidden\r\nContent-Length: 9\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nForbidden";
     assert_open(input, &["POST /refuse ...", "GET /"], &(refused.to_owned() + HELLO));
-    let limits = Limits { drain_bytes_max: 9, ..Limits::default() };
+    let limits = Limits { discard_bytes_max: 9, ..Limits::default() };
     let outcome = serve_every_way(input.as_bytes(), &limits);
     assert_eq!(outcome.output, refused.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n"));
-    assert_eq!(outcome.transport, Transport::Closed);
+    assert_eq!(outcome.state, ConnectionState::Closed);
 }
 
 #[test]
@@ -202,7 +202,7 @@ fn rfc9110_7_8_upgrade_hands_over_what_follows() {
         outcome.output,
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: upgrade\r\n\r\n"
     );
-    assert_eq!(outcome.transport, Transport::Upgraded);
+    assert_eq!(outcome.state, ConnectionState::Upgraded);
     assert_eq!(outcome.unread, "left over");
     // Without the connection option there is nothing to upgrade to.
     assert!(
@@ -216,7 +216,7 @@ fn rfc9110_7_8_upgrade_hands_over_what_follows() {
 fn rfc9110_9_3_6_connect_hands_over_what_follows() {
     let outcome = serve("CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n\r\n\x16\x03");
     assert_eq!(outcome.output, "HTTP/1.1 200 OK\r\n\r\n");
-    assert_eq!((outcome.transport, &*outcome.unread), (Transport::Upgraded, "\x16\x03"));
+    assert_eq!((outcome.state, &*outcome.unread), (ConnectionState::Upgraded, "\x16\x03"));
 }
 
 #[test]

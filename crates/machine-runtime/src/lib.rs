@@ -5,7 +5,7 @@
 //! `machine`, which knows nothing of this one: [`boot`] tells it where things are in the image.
 #![cfg(feature = "image")]
 #![no_std]
-#![cfg_attr(feature = "image", feature(alloc_error_handler))]
+#![feature(alloc_error_handler)]
 
 extern crate alloc;
 

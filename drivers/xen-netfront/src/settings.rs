@@ -1,4 +1,4 @@
-//! How much memory an interface takes.
+//! Settings of the driver: sizes of its rings.
 
 /// Sizes of an interface's rings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use http::server::{Config, Connection, Event, Shared};
-use http::{Limits, Transport};
+use http::{ConnectionState, Limits};
 use std::rc::Rc;
 use std::time::Duration;
 use web::{Content, Data, RequestHead, Response, Status};
@@ -15,7 +15,7 @@ pub struct Outcome {
     /// What happened, in words.
     pub events: Vec<String>,
     /// What is left of the connection.
-    pub transport: Transport,
+    pub state: ConnectionState,
     /// What was not consumed of the input.
     pub unread: String,
 }
@@ -100,7 +100,7 @@ impl Server {
         Outcome {
             output: String::from_utf8_lossy(&self.output).into_owned(),
             events: self.events,
-            transport: self.connection.transport(),
+            state: self.connection.state(),
             unread: String::from_utf8_lossy(&self.ring).into_owned(),
         }
     }

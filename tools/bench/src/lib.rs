@@ -2,13 +2,13 @@
 //! same for bulk TCP without a VM, for RPC, for ZeroMQ and under Xen.
 #![forbid(unsafe_code)]
 
-mod contestant;
 mod counter;
 mod load;
+mod measurements;
 mod native;
-mod rows;
 mod rpc;
 mod services;
+mod system_under_test;
 mod xen;
 
 pub use load::{HOLD_VERB, hold};
@@ -22,12 +22,12 @@ use command::{
     files, paths,
     programs::{self, Install},
 };
-use contestant::Contestant;
 use counter::Plugin;
 use image_builder::{bundle, image};
 use lab::{harness::noise, link, namespace, peers::linux_guest, qemu::Machine};
-use rows::{Field, Line, Reach, Row};
+use measurements::{Field, Line, Reach, Row};
 use std::{ffi::OsString, net::Ipv4Addr, path::PathBuf, process::ExitCode, time::Duration};
+use system_under_test::SystemUnderTest;
 
 /// The hidden verb by which the measurements run in a network namespace of their own.
 pub const WORKER_VERB: &str = "bench-worker";
@@ -47,7 +47,7 @@ keep_alive_seconds = 0
 
 /// Which rows are measured, and how.
 pub struct Options {
-    /// Of both contestants.
+    /// Of both systems.
     pub machine: Machine,
     /// Without the peer.
     pub ours_only: bool,
@@ -86,9 +86,9 @@ impl Options {
 
     fn rows(&self) -> Result<Vec<&'static Row>> {
         if self.rows.is_empty() {
-            return Ok(rows::ROWS.iter().collect());
+            return Ok(measurements::ROWS.iter().collect());
         }
-        self.rows.iter().map(|name| rows::named(name)).collect()
+        self.rows.iter().map(|name| measurements::named(name)).collect()
     }
 }
 
@@ -118,7 +118,7 @@ pub fn side_by_side(options: &Options, words: &[OsString]) -> Result<ExitCode> {
 ///
 /// # Errors
 ///
-/// A contestant does not start.
+/// A system does not start.
 pub fn side_by_side_worker(options: &Options) -> Result<ExitCode> {
     options.check()?;
     prepare_namespace()?;
@@ -132,7 +132,7 @@ pub fn side_by_side_worker(options: &Options) -> Result<ExitCode> {
     println!(
         "{}, software emulation, 1 virtual CPU, {} MiB; medians, interleaved",
         options.machine.name(),
-        rows::MEMORY_MIB
+        measurements::MEMORY_MIB
     );
     println!("{:<50} {:>12} {:>12} {:>8}  reach", "", "ours", "Linux+nginx", "ratio");
     let mut failed = false;
@@ -158,10 +158,10 @@ fn prepare_namespace() -> Result {
     Ok(())
 }
 
-fn ours(options: &Options) -> Result<Contestant> {
+fn ours(options: &Options) -> Result<SystemUnderTest> {
     let address = Ipv4Addr::new(10, 9, 0, 2);
     let big = noise(BULK_BYTES);
-    Ok(Contestant {
+    Ok(SystemUnderTest {
         name: "ours",
         machine: options.machine,
         kernel: image::Options::default().image()?.shipped,
@@ -170,7 +170,7 @@ fn ours(options: &Options) -> Result<Contestant> {
         words: "log=warn",
         bulk_words: "",
         address,
-        tap: Contestant::wire("tap0", Ipv4Addr::new(10, 9, 0, 1), address)?,
+        tap: SystemUnderTest::wire("tap0", Ipv4Addr::new(10, 9, 0, 1), address)?,
     })
 }
 
@@ -182,10 +182,10 @@ fn bundle_file(name: &str, more: &[(&str, &[u8])]) -> Result<PathBuf> {
     Ok(file)
 }
 
-fn theirs(options: &Options) -> Result<Contestant> {
+fn theirs(options: &Options) -> Result<SystemUnderTest> {
     let peer = linux_guest::make(PAGE, Install::OnlyTell)?;
     let address = Ipv4Addr::new(10, 9, 1, 2);
-    Ok(Contestant {
+    Ok(SystemUnderTest {
         name: "Linux+nginx",
         machine: options.machine,
         kernel: peer.kernel,
@@ -194,7 +194,7 @@ fn theirs(options: &Options) -> Result<Contestant> {
         words: "console=ttyS0 quiet panic=-1",
         bulk_words: "bulk=64",
         address,
-        tap: Contestant::wire("tap1", Ipv4Addr::new(10, 9, 1, 1), address)?,
+        tap: SystemUnderTest::wire("tap1", Ipv4Addr::new(10, 9, 1, 1), address)?,
     })
 }
 

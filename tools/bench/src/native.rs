@@ -3,7 +3,7 @@
 //! The client is this process, on the kernel's sockets, in a namespace of its own; the processes differ in nothing but
 //! the stack. CPU time is the server's and the client's together: each stack does part of its work in the other's calls.
 
-use super::{load, rows::median};
+use super::{load, measurements::median};
 use command::{
     child::Child,
     failure::{OrSay, Result, fail},

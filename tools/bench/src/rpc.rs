@@ -1,7 +1,7 @@
 //! `cargo xtask bench rpc`: our engine, the appliance, the `capnp-rpc` crate on tokio and the C++ library, over loopback,
 //! in turns.
 
-use super::rows::median;
+use super::measurements::median;
 use command::{
     child::Child,
     failure::{Failure, OrSay, Result, fail},
@@ -42,14 +42,14 @@ const MEMORY_ROWS: [(&str, &str); 3] = [
 ];
 
 /// One of those that are compared, each by a client of its own kind.
-struct Contestant {
+struct SystemUnderTest {
     name: &'static str,
     server: Vec<OsString>,
     client: PathBuf,
     verb: &'static str,
 }
 
-impl Contestant {
+impl SystemUnderTest {
     fn with_itself(name: &'static str, program: PathBuf) -> Self {
         let server = vec![program.clone().into(), "serve".into()];
         Self { name, server, client: program, verb: "bench" }
@@ -103,17 +103,17 @@ pub fn rpc(install: Install) -> Result<ExitCode> {
     peers::build_rpc()?;
     peers::build_rpc_cpp()?;
     let theirs = peers::build_beside("tests/interop/rpc/bench/capnp-rpc-rs", "capnp-rpc-peer")?;
-    let contestants = [
-        Contestant::with_itself("ours", peers::rpc()),
-        Contestant::appliance()?,
-        Contestant::with_itself("capnp-rpc", theirs.clone()),
-        Contestant::with_itself("C++", peers::rpc_cpp()?),
+    let systems = [
+        SystemUnderTest::with_itself("ours", peers::rpc()),
+        SystemUnderTest::appliance()?,
+        SystemUnderTest::with_itself("capnp-rpc", theirs.clone()),
+        SystemUnderTest::with_itself("C++", peers::rpc_cpp()?),
     ];
-    let mut samples = vec![vec![Vec::new(); contestants.len()]; ROWS.len()];
+    let mut samples = vec![vec![Vec::new(); systems.len()]; ROWS.len()];
     let mut plain_echo = Vec::new();
     for _ in 0..ROUNDS {
-        for (index, contestant) in contestants.iter().enumerate() {
-            let text = contestant.round()?;
+        for (index, system) in systems.iter().enumerate() {
+            let text = system.round()?;
             for (row, Row { name, .. }) in samples.iter_mut().zip(&ROWS) {
                 row[index].push(value(&text, name)?);
             }
@@ -122,13 +122,13 @@ pub fn rpc(install: Install) -> Result<ExitCode> {
     }
     println!("1 connection over loopback; medians of {ROUNDS} rounds, in turns");
     println!("each is called by its like, the appliance by ours");
-    print_speeds(&contestants, &mut samples, median(&mut plain_echo));
+    print_speeds(&systems, &mut samples, median(&mut plain_echo));
     print_memory(&peers::rpc(), &theirs)?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn print_speeds(contestants: &[Contestant; 4], samples: &mut [Vec<Vec<f64>>], plain_echo: f64) {
-    let names = contestants.each_ref().map(|contestant| contestant.name);
+fn print_speeds(systems: &[SystemUnderTest; 4], samples: &mut [Vec<Vec<f64>>], plain_echo: f64) {
+    let names = systems.each_ref().map(|system| system.name);
     let [ours, appliance, theirs, cpp] = names;
     println!("{:<26} {ours:>10} {appliance:>10} {theirs:>10} {cpp:>10}  ours to each", "");
     let mut echo = 0.0;

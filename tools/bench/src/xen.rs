@@ -27,7 +27,7 @@ const CONFIG: &str =
 const ANSWER_LIMIT: Duration = Duration::from_secs(120);
 const LOAD_LIMIT: Duration = Duration::from_secs(120);
 
-/// A contestant's guests: the one that is measured, and one behind it.
+/// A system's guests: the one that is measured, and one behind it.
 struct Pair {
     name: &'static str,
     front: &'static str,

@@ -4,8 +4,8 @@
 mod arrows;
 mod cycles;
 mod imports;
+mod module_access;
 mod packages;
-mod parts;
 
 pub use packages::binaries;
 
@@ -37,7 +37,7 @@ pub fn check() -> Result<bool> {
     problems.extend(file_lengths()?);
     problems.extend(documents());
     problems.extend(cycles::problems()?);
-    problems.extend(parts::problems()?);
+    problems.extend(module_access::problems()?);
     for problem in &problems {
         println!("tidy: {problem}");
     }

@@ -1,6 +1,6 @@
 //! Server connection driver: from the protocol core's events to the handler of the open request, and back.
 
-use super::access;
+use super::access_log;
 use super::server::Shared;
 use crate::drive::{Core, LongOutput, Transport};
 use alloc::boxed::Box;
@@ -169,9 +169,9 @@ impl Core for Driver {
     }
 
     fn handle_end(&mut self, now: Duration, _: Result<(), FlowError>) -> bool {
-        let before = self.core.transport();
+        let before = self.core.state();
         self.core.handle_end(now);
-        self.handle_events(&[], now) || self.core.transport() != before
+        self.handle_events(&[], now) || self.core.state() != before
     }
 
     /// Runs the handler, or the producer of its body.
@@ -248,12 +248,12 @@ impl Core for Driver {
     }
 
     fn transport(&mut self, _: &mut Context<'_>, _: Duration) -> Transport {
-        match self.core.transport() {
-            http::Transport::Open => Transport::Open,
-            http::Transport::EndOutput => Transport::EndOutput,
-            http::Transport::Closed => Transport::Closed,
-            http::Transport::Abort => Transport::Abort,
-            http::Transport::Upgraded => Transport::Upgraded,
+        match self.core.state() {
+            http::ConnectionState::Open => Transport::Open,
+            http::ConnectionState::EndOutput => Transport::EndOutput,
+            http::ConnectionState::Closed => Transport::Closed,
+            http::ConnectionState::Abort => Transport::Abort,
+            http::ConnectionState::Upgraded => Transport::Upgraded,
         }
     }
 
@@ -349,6 +349,6 @@ impl Upload {
 /// Ends the request's line in the access log, if it has one.
 fn log_answer(entry: Option<Entry>, status: Status, content_bytes: Option<u64>) {
     if let Some(entry) = entry {
-        access::end(entry, status, content_bytes);
+        access_log::end(entry, status, content_bytes);
     }
 }

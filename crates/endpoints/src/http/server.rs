@@ -1,6 +1,6 @@
 //! HTTP server: a listener, and a task for each connection.
 
-use super::access;
+use super::access_log;
 use super::driver::Driver;
 use crate::drive::drive;
 use alloc::rc::Rc;
@@ -119,14 +119,14 @@ impl Shared {
     fn begin_log(&self, peer: Address, request: Option<&RequestHead>) -> Option<Entry> {
         self.access_log.get().then(|| {
             let date = self.core.date(self.timers.now());
-            access::begin(peer, date.as_ref(), request)
+            access_log::begin(peer, date.as_ref(), request)
         })
     }
 
     /// The whole line of what was refused before it was a request.
     pub(super) fn log_refusal(&self, peer: Address, error: http::Error) {
         if let Some(entry) = self.begin_log(peer, None) {
-            access::end(entry, error.status(), None);
+            access_log::end(entry, error.status(), None);
         }
     }
 }

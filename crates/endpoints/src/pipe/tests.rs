@@ -276,12 +276,12 @@ fn flows_and_sockets_are_sources_and_drains() {
     let sent = body.clone();
     world.host.spawner.spawn("compress", async move {
         let node = zlib::deflate(6).then(prepend(b"z"));
-        transfer(FlowSource::new(theirs), node, ZmqDrain::new(push)).await.unwrap();
+        transfer(FlowSource::new(theirs), node, ZmqSink::new(push)).await.unwrap();
     });
     let (back, mut end) = memory::pair(100);
     world.host.spawner.spawn("expand", async move {
         let node = skip(b"z").then(zlib::inflate());
-        let over = transfer(ZmqSource::new(pull), node, FlowDrain(back)).await;
+        let over = transfer(ZmqSource::new(pull), node, FlowSink(back)).await;
         assert_eq!(over, Err(Fault::Source("connection lost")));
     });
     let received = world.run(async move {

@@ -1,4 +1,4 @@
-//! Transfer: from a source, through a node, into a drain.
+//! Transfer: from a source, through a node, into a sink.
 
 use crate::zmq::{Incoming, RecvError, RecvFailed, ZmqSocket};
 use ::pipe::{Bytes, CHUNK_BYTES, Fault, Next, Node, Piece, Pipeline};
@@ -16,7 +16,7 @@ pub trait Source {
 }
 
 /// Where items go.
-pub trait Drain<T> {
+pub trait AsyncSink<T> {
     /// Takes an item, when there is room for it.
     fn put(&mut self, item: T) -> impl Future<Output = Result<(), Fault>>;
 
@@ -24,20 +24,20 @@ pub trait Drain<T> {
     fn end(&mut self) -> impl Future<Output = Result<(), Fault>>;
 }
 
-/// Carries all that `source` gives through `node` into `drain`. It waits where the drain does,
+/// Carries all that `source` gives through `node` into `sink`. It waits where the sink does,
 /// and never holds more than the node's edges do.
-pub async fn transfer<S, N, D>(mut source: S, node: N, mut drain: D) -> Result<(), Fault>
+pub async fn transfer<S, N, D>(mut source: S, node: N, mut sink: D) -> Result<(), Fault>
 where
     S: Source,
     N: Node<S::Item>,
-    D: Drain<N::Out>,
+    D: AsyncSink<N::Out>,
 {
     let mut pipeline = Pipeline::new(node);
     loop {
         match pipeline.poll() {
-            Next::Item(item) => drain.put(item).await?,
+            Next::Item(item) => sink.put(item).await?,
             Next::Fault(fault) => return Err(fault),
-            Next::End | Next::Over => return drain.end().await,
+            Next::End | Next::Over => return sink.end().await,
             Next::Starved => match source.next().await {
                 // A pipeline that starves has room; one that has closed says so at the next poll.
                 Ok(Some((item, weight_bytes))) => drop(pipeline.offer_weighing(item, weight_bytes)),
@@ -82,9 +82,9 @@ impl<F: Flow> Source for FlowSource<F> {
 
 /// Writes pieces to a flow, one after the other, and finishes it at the end.
 #[derive(Debug)]
-pub struct FlowDrain<F>(pub F);
+pub struct FlowSink<F>(pub F);
 
-impl<F: Flow> Drain<Piece> for FlowDrain<F> {
+impl<F: Flow> AsyncSink<Piece> for FlowSink<F> {
     async fn put(&mut self, piece: Piece) -> Result<(), Fault> {
         let written = self.0.write_all(&piece.bytes).await;
         written.map_err(|_| Fault::Source("connection lost"))
@@ -146,19 +146,19 @@ impl Source for ZmqSource {
 
 /// Sends each message, as one part, by a ZeroMQ socket. It assembles the message, because ZMTP wants
 /// a part's length before its bytes; where that is known, [`ZmqSocket::send_start`] streams.
-pub struct ZmqDrain {
+pub struct ZmqSink {
     socket: ZmqSocket,
     assembler: MessageAssembler,
 }
 
-impl ZmqDrain {
+impl ZmqSink {
     /// By this socket.
     pub fn new(socket: ZmqSocket) -> Self {
         Self { socket, assembler: MessageAssembler::default() }
     }
 }
 
-impl Drain<Piece> for ZmqDrain {
+impl AsyncSink<Piece> for ZmqSink {
     async fn put(&mut self, piece: Piece) -> Result<(), Fault> {
         let Some(body) = self.assembler.add(piece) else {
             return Ok(());

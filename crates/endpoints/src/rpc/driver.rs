@@ -11,7 +11,9 @@ use flow::FlowError;
 /// How long a peer may leave the last bytes of a connection unacknowledged.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// One connection of the vat. Dropped, also by a handler's panic, it ends the connection.
+/// One connection of the vat; dropping it ends the connection. Handlers run in the task of whichever
+/// connection of the vat runs next: a panic fails the call, and unwinds through that task, so that it
+/// ends the connection that ran the handler, which need not be the one that the call came by.
 pub(super) struct Driver {
     system: System,
     conn: ConnId,

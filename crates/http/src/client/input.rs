@@ -4,7 +4,7 @@ use super::response::parse_response;
 use super::{Connection, Event, Input, Response};
 use crate::body::{BodyFraming, Demand, Received, Receiver, response_framing};
 use crate::head::PartialHead;
-use crate::{Error, Transport};
+use crate::{ConnectionState, Error};
 use alloc::boxed::Box;
 use core::time::Duration;
 use web::fields::Section;
@@ -32,14 +32,14 @@ impl Connection {
 
     fn take_input(&mut self, now: Duration, input: &[u8]) -> usize {
         let result = match self.input {
-            Input::Ended if self.transport == Transport::Upgraded => return 0,
+            Input::Ended if self.state == ConnectionState::Upgraded => return 0,
             Input::Ended => return input.len(),
             Input::Body(_) => self.read_content(now, input),
             Input::Head { .. } | Input::Idle if input.is_empty() => return 0,
             Input::Head { interim } => self.read_head(now, input, interim),
             Input::Idle => {
                 // RFC 9112 section 9.2: what comes unasked answers nothing; the connection is of no use.
-                self.finish_transport(Transport::Closed);
+                self.finish_in(ConnectionState::Closed);
                 return input.len();
             }
         };
@@ -90,7 +90,7 @@ impl Connection {
         }
         self.read_deadline = None;
         if switches || self.exchange.connect_method && status.is_success() {
-            self.finish_transport(Transport::Upgraded);
+            self.finish_in(ConnectionState::Upgraded);
             self.events.push(Event::Response(response));
             return Ok(());
         }

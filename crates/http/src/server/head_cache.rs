@@ -14,19 +14,19 @@ use web::fields::Section;
 /// whichever connection it comes; and an answer that depends on nothing else
 /// ([`Response::repeatable`](web::Response::repeatable)) is not made a third time.
 ///
-/// A head's place follows from a few of its bytes, and the last one there is the one known. So what
+/// A head's slot follows from a few of its bytes, and the last one there is the one known. So what
 /// a client can bring about by its choice of heads is that others' are parsed.
 #[derive(Debug)]
 pub(super) struct HeadCache {
-    places: RefCell<Vec<Option<Rc<ParsedRequest>>>>,
+    slots: RefCell<Vec<Option<Rc<ParsedRequest>>>>,
     /// Buffers for the next head; nobody else has them.
     spare: RefCell<Option<Rc<ParsedRequest>>>,
 }
 
 /// Enough for what is asked again and again at one time; a few hundred bytes each.
-const PLACES: usize = 1 << PLACES_BITS;
-const PLACES_BITS: u32 = 6;
-/// Bytes at either end of the input that decide on the place. At the beginning are method and path; at the end, unless
+const SLOTS: usize = 1 << SLOTS_BITS;
+const SLOTS_BITS: u32 = 6;
+/// Bytes at either end of the input that decide on the slot. At the beginning are method and path; at the end, unless
 /// requests are pipelined, is what tells one client from another.
 const SAMPLE_BYTES: usize = 32;
 
@@ -37,16 +37,16 @@ const RETAINED_FIELDS_MAX: usize = 128;
 
 impl Default for HeadCache {
     fn default() -> Self {
-        let places = RefCell::new(alloc::vec![None; PLACES]);
-        Self { places, spare: RefCell::default() }
+        let slots = RefCell::new(alloc::vec![None; SLOTS]);
+        Self { slots, spare: RefCell::default() }
     }
 }
 
 impl HeadCache {
     /// The request whose head `input` begins with, if it is known.
     pub(super) fn find(&self, input: &[u8]) -> Option<Rc<ParsedRequest>> {
-        let places = self.places.borrow();
-        let known = places.get(place_of(input)?)?.as_ref()?;
+        let slots = self.slots.borrow();
+        let known = slots.get(slot_of(input)?)?.as_ref()?;
         let head = &*known.head.section().bytes;
         is_same(input.get(..head.len())?, head).then(|| known.clone())
     }
@@ -62,10 +62,10 @@ impl HeadCache {
 
     /// Remembers a request that `input` began with.
     pub(super) fn keep(&self, input: &[u8], request: Rc<ParsedRequest>) {
-        if let Some(place) = place_of(input)
+        if let Some(slot) = slot_of(input)
             && request.is_usual()
-            && let Some(place) = self.places.borrow_mut().get_mut(place)
-            && let Some(forgotten) = place.replace(request)
+            && let Some(slot) = self.slots.borrow_mut().get_mut(slot)
+            && let Some(forgotten) = slot.replace(request)
             && Rc::strong_count(&forgotten) == 1
         {
             *self.spare.borrow_mut() = Some(forgotten);
@@ -94,10 +94,10 @@ impl ParsedRequest {
 }
 
 /// `None` for what is too short to be told from others.
-fn place_of(input: &[u8]) -> Option<usize> {
+fn slot_of(input: &[u8]) -> Option<usize> {
     let sum = mix(input.len() as u64, input.first_chunk()?);
     let sum = mix(sum, input.last_chunk()?);
-    Some((sum >> (u64::BITS - PLACES_BITS)) as usize)
+    Some((sum >> (u64::BITS - SLOTS_BITS)) as usize)
 }
 
 fn mix(sum: u64, sample: &[u8; SAMPLE_BYTES]) -> u64 {

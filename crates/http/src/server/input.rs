@@ -4,7 +4,7 @@ use super::{Config, Connection, Event, Exchange, Input, Partial, Shared};
 use crate::body::{BodyFraming, Demand, Received, Receiver, request_framing};
 use crate::head::{Expect, Framing};
 use crate::request::{ParsedRequest, host_of, parse_request};
-use crate::{Error, Transport};
+use crate::{ConnectionState, Error};
 use alloc::boxed::Box;
 use alloc::rc::Rc;
 use core::time::Duration;
@@ -25,7 +25,7 @@ impl Connection {
             Input::Head => self.read_head(now, input),
             Input::Body(_) => self.read_content(now, input),
             Input::Held => return 0,
-            Input::Ended if self.transport == Transport::Upgraded => return 0,
+            Input::Ended if self.state == ConnectionState::Upgraded => return 0,
             Input::Ended => return input.len(),
             Input::Dropped { .. } => return self.drop_input(input),
         };
@@ -172,7 +172,7 @@ impl Connection {
     /// More unwanted content than is worth reading: the connection ends with the response.
     fn give_up_content(&mut self, now: Duration) {
         self.exchange.client_persists = false;
-        self.input = Input::Dropped { left: self.shared.config.limits.drain_bytes_max };
+        self.input = Input::Dropped { left: self.shared.config.limits.discard_bytes_max };
         self.read_deadline = None;
         if self.exchange.answered {
             self.end_exchange(now);
@@ -185,7 +185,7 @@ impl Connection {
         *left = left.saturating_sub(u32::try_from(input.len()).unwrap_or(u32::MAX));
         if *left == 0 {
             self.input = Input::Ended;
-            if self.transport == Transport::EndOutput {
+            if self.state == ConnectionState::EndOutput {
                 self.close();
             }
         }

@@ -1,7 +1,7 @@
 //! Server output: from responses to bytes (RFC 9112 section 4).
 
 use super::{CachedResponse, Connection, Exchange, Input};
-use crate::Transport;
+use crate::ConnectionState;
 use crate::body::{BodyFraming, Demand};
 use crate::send::Cursor;
 use bytes::Bytes;
@@ -83,7 +83,7 @@ impl Connection {
             && !(closes || ends_by_closing)
             && self.leaves_little_unread();
         if self.is_tunnel(status) || status == Status::SWITCHING_PROTOCOLS {
-            self.transport = Transport::Upgraded;
+            self.state = ConnectionState::Upgraded;
         }
         let connection = self.connection_line(status);
         let Some(response) = &self.response else { return };
@@ -177,7 +177,7 @@ impl Connection {
 
     /// The response is written: on to the next request, or to the end.
     fn end_answer(&mut self, now: Duration) {
-        if self.transport == Transport::Upgraded {
+        if self.state == ConnectionState::Upgraded {
             self.input = Input::Ended;
             self.exchange = Exchange::default();
             return;

@@ -3,7 +3,7 @@
 
 use crate::host::World;
 use endpoints::pipe::{
-    Drain, Fault, NodeExt, Source, ZmqDrain, ZmqSource, cbor, prepend, skip, transfer, zlib,
+    AsyncSink, Fault, NodeExt, Source, ZmqSink, ZmqSource, cbor, prepend, skip, transfer, zlib,
 };
 use endpoints::zmq::{Bind, Connect, Options, SocketType, ZmqSocket};
 use serde::{Deserialize, Serialize};
@@ -85,7 +85,7 @@ struct Check {
     count: u64,
 }
 
-impl Drain<Reading> for Check {
+impl AsyncSink<Reading> for Check {
     async fn put(&mut self, back: Reading) -> Result<(), Fault> {
         self.next += 1;
         assert_eq!(back.values.len(), 16_000);
@@ -108,7 +108,7 @@ fn piped(count: u64) {
     push.attach(Connect::new(world.connector(), address.into()));
     let there = cbor::encode().then(zlib::deflate(6)).then(prepend(b"z"));
     let back = skip(b"z").then(zlib::inflate()).then(cbor::decode::<Reading>());
-    let sending = transfer(Readings { next: 0, count }, there, ZmqDrain::new(push));
+    let sending = transfer(Readings { next: 0, count }, there, ZmqSink::new(push));
     world.host.spawner.spawn("there", async move {
         sending.await.unwrap();
     });

@@ -116,8 +116,8 @@ impl<F: Flow + 'static> Driver<F> {
         }
     }
 
-    pub(super) fn transport(&self) -> http::Transport {
-        self.0.core().core.transport()
+    pub(super) fn state(&self) -> http::ConnectionState {
+        self.0.core().core.state()
     }
 
     /// The flow, and the core for its next request if there can be one.

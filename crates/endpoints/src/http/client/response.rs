@@ -3,7 +3,7 @@
 use super::ClientError;
 use super::driver::{Driver, Piece};
 use super::pool::Pool;
-use ::http::{Transport, client};
+use ::http::{ConnectionState, client};
 use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Deref;
@@ -27,7 +27,7 @@ impl<F: Flow + 'static> Response<F> {
         target: Target,
         pool: Pool<F>,
     ) -> Self {
-        let switched = driver.transport() == Transport::Upgraded;
+        let switched = driver.state() == ConnectionState::Upgraded;
         let ended = head.content_length() == ContentLength::Empty && !switched;
         let mut response = Self { head, driver: Some(driver), trailers: None, target, pool };
         if ended {
@@ -80,7 +80,7 @@ impl<F: Flow + 'static> Response<F> {
     /// The connection, if the protocol changed: after 101 or a success to CONNECT.
     pub fn into_flow(mut self) -> Option<F> {
         let driver = self.driver.take()?;
-        let switched = driver.transport() == Transport::Upgraded;
+        let switched = driver.state() == ConnectionState::Upgraded;
         switched.then(|| driver.into_parts().0)?
     }
 

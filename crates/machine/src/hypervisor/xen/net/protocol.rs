@@ -32,7 +32,7 @@ pub struct Refusals {
     /// Answers to requests that were not made, or not in that order.
     pub ids: u64,
     /// Frames that lie outside their pages, or are longer than any.
-    pub places: u64,
+    pub bounds: u64,
     /// Frames that the backend itself calls failed.
     pub statuses: u64,
     /// Frames in pages that the backend did not let go of.
@@ -44,7 +44,7 @@ pub struct Refusals {
 impl Refusals {
     /// All of them.
     pub fn total(&self) -> u64 {
-        self.ids + self.places + self.statuses + self.held + self.extras
+        self.ids + self.bounds + self.statuses + self.held + self.extras
     }
 }
 

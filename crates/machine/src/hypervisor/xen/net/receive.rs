@@ -218,7 +218,7 @@ impl ReceiveRing {
         }
         if bytes > FRAME_BYTES_MAX {
             parts.is_refused = true;
-            self.refusals.places += 1;
+            self.refusals.bounds += 1;
         }
         Ok(Some(parts))
     }
@@ -232,7 +232,7 @@ impl ReceiveRing {
         let reason = match usize::try_from(status) {
             _ if usize::from(response.id) != expected => Some(&mut refusals.ids),
             Err(_) => Some(&mut refusals.statuses),
-            Ok(bytes) if offset + bytes > PAGE_BYTES => Some(&mut refusals.places),
+            Ok(bytes) if offset + bytes > PAGE_BYTES => Some(&mut refusals.bounds),
             Ok(_) => None,
         };
         let bytes = usize::try_from(status).unwrap_or(0);

@@ -100,7 +100,7 @@ const WRONG_ANSWERS: &[Wrong] = &[
             let offer = backend.offer(0).unwrap();
             backend.answer(offer.id, 4097, 0, 60);
         },
-        |refusals| refusals.places,
+        |refusals| refusals.bounds,
     ),
     (
         "bytes beyond the page",
@@ -108,7 +108,7 @@ const WRONG_ANSWERS: &[Wrong] = &[
             let offer = backend.offer(0).unwrap();
             backend.answer(offer.id, 4000, 0, 97);
         },
-        |refusals| refusals.places,
+        |refusals| refusals.bounds,
     ),
     (
         "a negative length",
@@ -126,7 +126,7 @@ const WRONG_ANSWERS: &[Wrong] = &[
                 backend.answer(offer.id, 0, if nth < 16 { MORE_DATA } else { 0 }, 4096);
             }
         },
-        |refusals| refusals.places,
+        |refusals| refusals.bounds,
     ),
     (
         "extra information of no known kind",
@@ -156,7 +156,7 @@ const WRONG_ANSWERS: &[Wrong] = &[
                 backend.answer(offer.id, offset, more, 4096);
             }
         },
-        |refusals| refusals.places,
+        |refusals| refusals.bounds,
     ),
 ];
 

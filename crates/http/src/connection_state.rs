@@ -1,8 +1,8 @@
-//! Transport state: what is to be done with the byte stream below (RFC 9112 section 9).
+//! Connection state: what is to be done with the byte stream below (RFC 9112 section 9).
 
-/// What is to be done with the transport.
+/// What is to be done with the byte stream below.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transport {
+pub enum ConnectionState {
     /// Keep it: feed input, take output.
     Open,
     /// All output is taken: end the sending side. Go on feeding input, which is dropped, until the state is

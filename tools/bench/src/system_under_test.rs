@@ -1,4 +1,4 @@
-//! The two that are compared, started under the same flags.
+//! System under test: one of the two that are compared, started under the same flags.
 
 use super::counter::Counter;
 use command::failure::{Result, fail};
@@ -32,7 +32,7 @@ pub(crate) enum Site {
 }
 
 /// One of the two, on a wire of its own.
-pub(crate) struct Contestant {
+pub(crate) struct SystemUnderTest {
     pub(crate) name: &'static str,
     pub(crate) machine: Machine,
     pub(crate) kernel: PathBuf,
@@ -46,7 +46,7 @@ pub(crate) struct Contestant {
     pub(crate) tap: Tap,
 }
 
-impl Contestant {
+impl SystemUnderTest {
     /// Makes the wire and prepares our end: a fixed neighbour, so that no boot waits for ARP, and a short queue, so that
     /// attempts from before the guest was up do not pile up.
     pub(crate) fn wire(tap: &str, ours: Ipv4Addr, address: Ipv4Addr) -> Result<Tap> {

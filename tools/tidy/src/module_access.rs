@@ -1,11 +1,11 @@
-//! Crates of which another may use one module only.
+//! Module access: crates of which another may use one module only.
 
 use crate::cycles::{read, tokens};
 use command::{failure::Result, paths};
 use std::collections::BTreeMap;
 
 /// In the files of a folder, this crate's module, and no other of it. Tests may use any.
-const PARTS: &[(&str, &str, &str)] =
+const OPEN_MODULES: &[(&str, &str, &str)] =
     &[("drivers/virtio-net/src", "net", "device"), ("drivers/xen-netfront/src", "net", "device")];
 
 /// Every use of another module.
@@ -15,7 +15,7 @@ const PARTS: &[(&str, &str, &str)] =
 /// A file cannot be read.
 pub(crate) fn problems() -> Result<Vec<String>> {
     let mut problems = Vec::new();
-    for (folder, crate_name, module) in PARTS {
+    for (folder, crate_name, module) in OPEN_MODULES {
         let mut files = BTreeMap::new();
         read(&paths::root().join(folder), "", &mut files)?;
         for (file, text) in files.iter().filter(|(file, _)| !file.starts_with("tests/")) {

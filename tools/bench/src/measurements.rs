@@ -1,9 +1,9 @@
-//! The rows of the table: what each measures, on which contestant, and the figure to reach.
+//! Measurements: the rows of the table, what each measures, on which system, and the figure to reach.
 
 use super::{
-    contestant::{Contestant, Site},
     counter::Plugin,
     load::{self, Reuse},
+    system_under_test::{Site, SystemUnderTest},
 };
 use command::failure::{Failure, Result, fail};
 use image_builder::image;
@@ -17,9 +17,9 @@ pub(crate) const MEMORY_MIB: u32 = 256;
 
 /// What a row is given.
 pub(crate) struct Field {
-    pub(crate) ours: Contestant,
+    pub(crate) ours: SystemUnderTest,
     /// None with `--ours-only`.
-    pub(crate) peer: Option<Contestant>,
+    pub(crate) peer: Option<SystemUnderTest>,
     pub(crate) plugin: Plugin,
     /// Length of one load phase.
     pub(crate) seconds: u64,
@@ -63,7 +63,7 @@ pub(crate) const ROWS: &[Row] = &[
 ];
 
 impl Field {
-    fn contestants(&self) -> impl Iterator<Item = &Contestant> {
+    fn systems(&self) -> impl Iterator<Item = &SystemUnderTest> {
         std::iter::once(&self.ours).chain(&self.peer)
     }
 
@@ -71,12 +71,12 @@ impl Field {
     fn interleaved(
         &self,
         rounds: usize,
-        mut measure: impl FnMut(&Contestant) -> Result<f64>,
+        mut measure: impl FnMut(&SystemUnderTest) -> Result<f64>,
     ) -> Result<Vec<f64>> {
-        let mut values = vec![Vec::new(); self.contestants().count()];
+        let mut values = vec![Vec::new(); self.systems().count()];
         for _ in 0..rounds {
-            for (values, contestant) in values.iter_mut().zip(self.contestants()) {
-                values.push(measure(contestant)?);
+            for (values, system) in values.iter_mut().zip(self.systems()) {
+                values.push(measure(system)?);
             }
         }
         Ok(values.iter_mut().map(|values| median(values)).collect())
@@ -124,8 +124,8 @@ fn boot(field: &Field) -> Result<Vec<Line>> {
     starts.extend(field.peer.as_ref().map(|peer| (peer, peer.kernel.clone())));
     let mut took = vec![Vec::new(); starts.len()];
     for _ in 0..field.rounds + 2 {
-        for ((contestant, kernel), took) in starts.iter().zip(&mut took) {
-            let (_guest, time) = contestant.serve_by(kernel, MEMORY_MIB, Site::Small, None)?;
+        for ((system, kernel), took) in starts.iter().zip(&mut took) {
+            let (_guest, time) = system.serve_by(kernel, MEMORY_MIB, Site::Small, None)?;
             took.push(time.as_secs_f64() * 1e3);
         }
     }
@@ -144,11 +144,11 @@ fn boot(field: &Field) -> Result<Vec<Line>> {
 /// The least `-m` with which fifty requests are answered, by halving.
 fn memory(field: &Field) -> Result<Vec<Line>> {
     let mut values = Vec::new();
-    for contestant in field.contestants() {
+    for system in field.systems() {
         let (mut fails, mut serves) = (1, MEMORY_MIB);
         while serves - fails > 1 {
             let middle = fails.midpoint(serves);
-            if serves_with(contestant, middle) {
+            if serves_with(system, middle) {
                 serves = middle;
             } else {
                 fails = middle;
@@ -159,22 +159,22 @@ fn memory(field: &Field) -> Result<Vec<Line>> {
     Ok(vec![line("smallest -m that serves, MiB", &values, Reach::AtMost(8.0))])
 }
 
-fn serves_with(contestant: &Contestant, memory_mib: u32) -> bool {
-    let Ok(mut guest) = contestant.start(memory_mib, Site::Small, None) else {
+fn serves_with(system: &SystemUnderTest, memory_mib: u32) -> bool {
+    let Ok(mut guest) = system.start(memory_mib, Site::Small, None) else {
         return false;
     };
-    let answered = contestant.first_answer(&mut guest, Duration::from_secs(20)).is_ok();
-    answered && load::in_turn(contestant.server(), 50).is_ok()
+    let answered = system.first_answer(&mut guest, Duration::from_secs(20)).is_ok();
+    answered && load::in_turn(system.server(), 50).is_ok()
 }
 
 /// The figures that hold on a busy machine.
 fn instructions(field: &Field) -> Result<Vec<Line>> {
     let mut columns = Vec::new();
-    for contestant in field.contestants() {
-        let mut figures = vec![boot_instructions(field, contestant)?];
-        let counter = field.plugin.counter(contestant.name)?;
-        let (_guest, _) = contestant.serve(MEMORY_MIB, Site::Bulk, Some(&counter))?;
-        let server = contestant.server();
+    for system in field.systems() {
+        let mut figures = vec![boot_instructions(field, system)?];
+        let counter = field.plugin.counter(system.name)?;
+        let (_guest, _) = system.serve(MEMORY_MIB, Site::Bulk, Some(&counter))?;
+        let server = system.server();
         load::wrk(server, 4, 1, Reuse::Keep)?;
         let mut phase = |work: &dyn Fn() -> Result<f64>| -> Result {
             let mut values = Vec::new();
@@ -212,28 +212,28 @@ fn instructions(field: &Field) -> Result<Vec<Line>> {
 }
 
 /// With the small site: what the bulk file's copy costs is no part of a boot.
-fn boot_instructions(field: &Field, contestant: &Contestant) -> Result<f64> {
+fn boot_instructions(field: &Field, system: &SystemUnderTest) -> Result<f64> {
     let counter = field.plugin.counter("boot")?;
-    let (_guest, _) = contestant.serve(MEMORY_MIB, Site::Small, Some(&counter))?;
+    let (_guest, _) = system.serve(MEMORY_MIB, Site::Small, Some(&counter))?;
     Ok(counter.now()? as f64)
 }
 
 fn load(field: &Field) -> Result<Vec<Line>> {
     let guests = all_up(field)?;
-    for contestant in field.contestants() {
-        load::wrk(contestant.server(), 4, 1, Reuse::Keep)?;
+    for system in field.systems() {
+        load::wrk(system.server(), 4, 1, Reuse::Keep)?;
     }
     let seconds = field.seconds;
     let rate = |connections, reuse| {
-        field.interleaved(field.rounds, |contestant| {
-            load::wrk(contestant.server(), connections, seconds, reuse).map(|wrk| wrk.per_second)
+        field.interleaved(field.rounds, |system| {
+            load::wrk(system.server(), connections, seconds, reuse).map(|wrk| wrk.per_second)
         })
     };
     let one = rate(1, Reuse::Keep)?;
     let many = rate(64, Reuse::Keep)?;
     let new = rate(16, Reuse::New)?;
-    let bulk = field.interleaved(field.rounds + 2, |contestant| {
-        load::bulk(contestant.server()).map(|(_, per_second)| per_second)
+    let bulk = field.interleaved(field.rounds + 2, |system| {
+        load::bulk(system.server()).map(|(_, per_second)| per_second)
     })?;
     drop(guests);
     Ok(vec![
@@ -246,8 +246,8 @@ fn load(field: &Field) -> Result<Vec<Line>> {
 
 fn all_up(field: &Field) -> Result<Vec<Guest>> {
     field
-        .contestants()
-        .map(|contestant| contestant.serve(MEMORY_MIB, Site::Bulk, None).map(|(guest, _)| guest))
+        .systems()
+        .map(|system| system.serve(MEMORY_MIB, Site::Bulk, None).map(|(guest, _)| guest))
         .collect()
 }
 
@@ -272,10 +272,10 @@ const MOST_CONNECTIONS: usize = 50_000;
 /// What idle connections cost: instructions of the requests beside them, and memory.
 fn crowd(field: &Field) -> Result<Vec<Line>> {
     let (mut ratios, mut bytes) = (Vec::new(), Vec::new());
-    for contestant in field.contestants() {
-        let counter = field.plugin.counter(contestant.name)?;
-        let (guest, _) = contestant.serve(MEMORY_MIB, Site::Small, Some(&counter))?;
-        let server = contestant.server();
+    for system in field.systems() {
+        let counter = field.plugin.counter(system.name)?;
+        let (guest, _) = system.serve(MEMORY_MIB, Site::Small, Some(&counter))?;
+        let server = system.server();
         let cost = || -> Result<f64> {
             let before = counter.now()?;
             load::in_turn(server, 1000)?;
