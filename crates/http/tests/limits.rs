@@ -169,6 +169,24 @@ fn rfc9110_15_5_20_authorities_served_elsewhere() {
     }
 }
 
+#[test]
+fn rfc5952_1_an_address_has_many_texts() {
+    for (own, host, expected) in [
+        ("[0:0:0:0:0:0:0:1]", "[::1]", 200),
+        ("[0:0:0:0:0:0:0:1]", "[0::1]:80", 200),
+        ("[::1]", "[0:0:0:0:0:0:0:1]:8080", 200),
+        ("[FD00:0::2]", "[fd00::0002]", 200),
+        ("[::ffff:10.9.0.2]", "[::ffff:a09:2]", 200),
+        ("[::1]", "[::2]", 421),
+        ("[::ffff:10.9.0.2]", "10.9.0.2", 421),
+    ] {
+        let hosts = vec![own.to_owned()];
+        let mut server = Server::new(Config { hosts, ..Config::default() });
+        server.feed(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes());
+        assert_eq!(status(&server.outcome()), expected, "{own} {host}");
+    }
+}
+
 fn server() -> Server {
     Server::new(Config::default())
 }

@@ -7,6 +7,8 @@ use crate::request::{ParsedRequest, host_of, parse_request};
 use crate::{ConnectionState, Error};
 use alloc::boxed::Box;
 use alloc::rc::Rc;
+use core::net::Ipv6Addr;
+use core::str;
 use core::time::Duration;
 use web::{Method, Parts, RequestHead, Version};
 
@@ -207,7 +209,7 @@ fn admit(parts: &mut Parts, framing: &mut Framing, config: &Config) -> Result<Bo
     }
     let asked = host_of(parts.authority.of(&parts.section.bytes));
     let mut hosts = config.hosts.iter();
-    if !config.hosts.is_empty() && !hosts.any(|host| host.as_bytes().eq_ignore_ascii_case(asked)) {
+    if !config.hosts.is_empty() && !hosts.any(|host| is_host(host.as_bytes(), asked)) {
         return Err(Error::Misdirected);
     }
     parts.content_length = body.content_length();
@@ -215,4 +217,17 @@ fn admit(parts: &mut Parts, framing: &mut Framing, config: &Config) -> Result<Bo
     parts.upgrade = framing.upgrade;
     parts.expects_continue = framing.expect == Expect::Continue;
     Ok(body)
+}
+
+/// Whether a host is the one that a request asks for: names without case (RFC 9110 section 4.2.3), IPv6 addresses
+/// by value, since one has many texts (RFC 5952 section 1).
+fn is_host(host: &[u8], asked: &[u8]) -> bool {
+    host.eq_ignore_ascii_case(asked)
+        || ipv6(host).is_some_and(|address| ipv6(asked) == Some(address))
+}
+
+/// The address of an IP literal (RFC 3986 section 3.2.2); none for a name.
+fn ipv6(text: &[u8]) -> Option<Ipv6Addr> {
+    let inside = text.strip_prefix(b"[")?.strip_suffix(b"]")?;
+    str::from_utf8(inside).ok()?.parse().ok()
 }
