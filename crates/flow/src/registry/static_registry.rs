@@ -1,7 +1,7 @@
 //! Static registry: services that were written down.
 
 use super::{Answer, Label, Query, Registry, RegistryError, Service};
-use crate::{Scheme, Target};
+use crate::Target;
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -50,8 +50,14 @@ impl StaticRegistry {
             if services.len() == SERVICES_MAX {
                 return Err(bad(line.trim().to_string(), "at most 1000 services"));
             }
-            services
-                .push(service(line).map_err(|(found, allowed)| bad(found.to_string(), allowed))?);
+            let service =
+                service(line).map_err(|(found, allowed)| bad(found.to_string(), allowed))?;
+            let is_same =
+                |other: &Service| other.name == service.name && other.host == service.host;
+            if services.iter().any(is_same) {
+                return Err(bad(line.trim().to_string(), "each name once on a host"));
+            }
+            services.push(service);
         }
         Ok(Self(services))
     }
@@ -76,13 +82,21 @@ fn service(line: &str) -> Result<Service, (&str, &'static str)> {
         name: label(name).ok_or((name, LABEL))?,
         host: label(host).ok_or((host, LABEL))?,
         protocol: label(protocol).ok_or((protocol, LABEL))?,
-        target: target(place).ok_or((place, "ADDRESS:PORT, HOST:PORT or memory:NAME"))?,
+        target: target(place).ok_or((
+            place,
+            "ADDRESS:PORT, HOST:PORT or memory:NAME, with a port from 1 to 65535",
+        ))?,
     })
 }
 
-/// Where a service is: not another service.
+/// Where a service is: not another service, and not port 0, where nobody can listen.
 fn target(text: &str) -> Option<Target> {
-    text.parse().ok().filter(|target: &Target| target.scheme() != Scheme::Service)
+    text.parse().ok().filter(|target| match target {
+        Target::Address(address) => address.port() != 0,
+        Target::Name(_, port) => *port != 0,
+        Target::Memory(_) => true,
+        Target::Service(_) => false,
+    })
 }
 
 impl Registry for StaticRegistry {
@@ -152,6 +166,10 @@ mod tests {
             (b"# fine\na/ b c d:1", 2, "a/"),
             (b"a @ c d:1", 1, "@"),
             (b"a b c d:70000", 1, "d:70000"),
+            (b"a b c d:0", 1, "d:0"),
+            (b"a b c 10.9.0.2:0", 1, "10.9.0.2:0"),
+            (b"a b c [fd00::2]:0", 1, "[fd00::2]:0"),
+            (b"a b c d:1\na c c d:1\n a b e f:2 # again", 3, "a b e f:2"),
             (b"a b c service://d", 1, "service://d"),
             (b"a b c d:1\n\xFF", 2, "\u{fffd}"),
         ] {
@@ -159,7 +177,8 @@ mod tests {
             assert_eq!((bad.line, bad.found.as_str()), (line, found));
             assert!(!bad.allowed.is_empty());
         }
-        let many = b"a b c d:1\n".repeat(SERVICES_MAX + 1);
-        assert_eq!(StaticRegistry::parse(&many).unwrap_err().line, SERVICES_MAX + 1);
+        let many: String =
+            (0..=SERVICES_MAX).map(|number| std::format!("a{number} b c d:1\n")).collect();
+        assert_eq!(StaticRegistry::parse(many.as_bytes()).unwrap_err().line, SERVICES_MAX + 1);
     }
 }
