@@ -38,6 +38,7 @@ pub(crate) fn sizes(config: &Config) -> Checked {
 pub(crate) fn whole(config: &Config, bundle: &Bundle<'_>) -> Checked {
     reachable(config)?;
     gateways(config)?;
+    mtu(config)?;
     ports(config)?;
     site(config, bundle)
 }
@@ -61,7 +62,7 @@ fn reachable(config: &Config) -> Checked {
     })
 }
 
-/// A router is a neighbour: in the prefix of an address, or of one that the network may give.
+/// A router is another machine and a neighbour: in the prefix of an address, or of one that the network may give.
 fn gateways(config: &Config) -> Checked {
     let network = &config.network;
     let near = |gateway: &IpAddr| {
@@ -71,13 +72,44 @@ fn gateways(config: &Config) -> Checked {
         };
         given || network.addresses.iter().any(|cidr| cidr.contains(*gateway))
     };
-    match network.gateways.iter().find(|gateway| !near(gateway)) {
+    let own = |gateway: &IpAddr| network.addresses.iter().any(|cidr| cidr.address == *gateway);
+    let broadcast =
+        |gateway: &IpAddr| network.addresses.iter().any(|cidr| cidr.is_broadcast(*gateway));
+    let refused = network.gateways.iter().find_map(|gateway| match gateway {
+        gateway if !near(gateway) => {
+            Some(format!("gateways within the prefix of an address, as {gateway} is not"))
+        }
+        gateway if own(gateway) => {
+            Some(format!("gateways that are other machines, and {gateway} is this machine's own"))
+        }
+        gateway if broadcast(gateway) => Some(format!(
+            "gateways that are machines, and {gateway} is no machine's but the whole network's"
+        )),
+        _ => None,
+    });
+    match refused {
         None => Ok(()),
-        Some(gateway) => Err(Contradiction {
+        Some(allowed) => Err(Contradiction {
             keys: vec![("network", "gateways"), ("network", "addresses")],
-            allowed: format!("gateways within the prefix of an address, as {gateway} is not"),
+            allowed,
         }),
     }
+}
+
+/// IPv6 asks of a link that it carries packets of 1280 bytes (RFC 8200 section 5).
+fn mtu(config: &Config) -> Checked {
+    const IPV6_MTU_BYTES_MIN: usize = 1280;
+    let network = &config.network;
+    let ipv6 = network.slaac || network.addresses.iter().any(|cidr| cidr.address.is_ipv6());
+    if !ipv6 || network.mtu_bytes >= IPV6_MTU_BYTES_MIN {
+        return Ok(());
+    }
+    Err(Contradiction {
+        keys: vec![("network", "mtu_bytes"), ("network", "slaac"), ("network", "addresses")],
+        allowed: format!(
+            "at least {IPV6_MTU_BYTES_MIN} while IPv6 is on; slaac = false and no IPv6 address turn it off"
+        ),
+    })
 }
 
 /// A port is one service's.

@@ -144,6 +144,9 @@ impl Overrides<'_> {
         if network.addresses.len() >= ADDRESSES_MAX {
             return Err(alloc::format!("at most {ADDRESSES_MAX} addresses"));
         }
+        if network.addresses.iter().any(|other| other.address == cidr.address) {
+            return Err("each address once".to_owned());
+        }
         network.addresses.push(cidr);
         Ok(())
     }
@@ -241,6 +244,14 @@ mod tests {
             ("log=info ip=10.9.0.2/33", 10, "ip=dhcp or an address"),
             ("gw=nowhere", 1, "addresses of routers"),
             ("gw=10.0.0.1 gw=10.0.0.2", 13, "one per family"),
+            ("ip=10.9.0.2/24 ip=fd00::2/64 ip=10.9.0.2/8", 30, "each address once"),
+            ("ip=127.0.0.1/8", 1, "ip=dhcp or an address"),
+            ("ip=10.9.0.255/24", 1, "ip=dhcp or an address"),
+            ("gw=127.0.0.1", 1, "addresses of routers"),
+            ("ip=10.9.0.2/24 gw=10.9.0.2", 16, "10.9.0.2 is this machine's own"),
+            ("ip=10.9.0.2/24 gw=10.9.0.255", 16, "10.9.0.255 is no machine's"),
+            ("ip=10.9.0.2/24 gw=10.9.0.0", 16, "10.9.0.0 is no machine's"),
+            ("ip=fd00::2/64 gw=fd00::2", 15, "fd00::2 is this machine's own"),
             ("log=info rpc_port=80", 10, "80 is two services'"),
             ("ip=10.9.0.2/24 gw=10.9.1.1", 16, "as 10.9.1.1 is not"),
             ("log=loud", 1, "\"trace\""),
@@ -289,6 +300,16 @@ mod tests {
                 "[network]\ngateways = [\"10.9.1.1\"]",
                 "ip=10.9.0.2/24",
                 "appliance.toml:2:1: found `gateways = [\"10.9.1.1\"]`; allowed: gateways within",
+            ),
+            (
+                "[network]\nmtu_bytes = 1279",
+                "",
+                "appliance.toml:2:1: found `mtu_bytes = 1279`; allowed: at least 1280 while IPv6 is on",
+            ),
+            (
+                "[network]\nslaac = false\nmtu_bytes = 576",
+                "ip=fd00::2/64",
+                "appliance.toml:3:1: found `mtu_bytes = 576`; allowed: at least 1280 while IPv6 is on",
             ),
             (
                 "[zmq]\nport = 7000\n",
@@ -340,6 +361,9 @@ mod tests {
                 "[network]\nslaac = false\naddresses = [\"fd00::2/64\"]\ngateways = [\"fe80::1\"]",
                 "",
             ),
+            ("[network]\nmtu_bytes = 1280", ""),
+            ("[network]\nmtu_bytes = 576\nslaac = false", "ip=10.9.0.2/24"),
+            ("[network]\naddresses = [\"10.9.0.0/31\"]\ngateways = [\"10.9.0.1\"]", ""),
             ("[rpc]\nport = 0\n[zmq]\nport = 0", ""),
             ("[http]\nport = 7000", "rpc_port=0"),
         ] {

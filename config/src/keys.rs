@@ -1,7 +1,10 @@
 //! Keys: the table of `appliance.toml`, that is every key, what it may hold and where it goes. The file's reader, the
 //! command line and every error message work from this one table.
 
-use crate::{Config, CongestionControl, network::is_host};
+use crate::{
+    Cidr, Config, CongestionControl,
+    network::{is_host, is_on_link},
+};
 use alloc::{borrow::ToOwned, format, string::String, vec::Vec};
 use core::{
     net::{IpAddr, Ipv6Addr},
@@ -76,10 +79,10 @@ pub(crate) static KEYS: &[Key] = &[
         "network",
         "addresses",
         Rule::List {
-            allowed: "addresses with a prefix length, as \"10.9.0.2/24\" or \"fd00::2/64\"",
+            allowed: "addresses with a prefix length, each once, as \"10.9.0.2/24\" or \"fd00::2/64\"",
             items_max: ADDRESSES_MAX,
             clear: |c| c.network.addresses.clear(),
-            push: |c, text| parsed(text).map(|cidr| c.network.addresses.push(cidr)).is_some(),
+            push: |c, text| push_address(&mut c.network.addresses, text),
         },
     ),
     key(
@@ -395,8 +398,19 @@ fn host(text: &str) -> Option<IpAddr> {
     parsed(text).filter(|address| is_host(*address))
 }
 
+fn push_address(addresses: &mut Vec<Cidr>, text: &str) -> bool {
+    let Some(cidr) = parsed::<Cidr>(text) else {
+        return false;
+    };
+    let first = addresses.iter().all(|other| other.address != cidr.address);
+    if first {
+        addresses.push(cidr);
+    }
+    first
+}
+
 fn push_gateway(gateways: &mut Vec<IpAddr>, text: &str) -> bool {
-    let Some(address) = host(text) else {
+    let Some(address) = host(text).filter(|address| is_on_link(*address)) else {
         return false;
     };
     let first = !gateways.iter().any(|other| other.is_ipv4() == address.is_ipv4());

@@ -14,16 +14,18 @@ pub struct Cidr {
 impl FromStr for Cidr {
     type Err = ();
 
-    /// Refuses the unspecified address, multicast, and a missing prefix.
+    /// Refuses what no machine can have (unspecified, loopback, multicast and broadcast addresses, and that of the
+    /// network itself), and a missing prefix.
     fn from_str(text: &str) -> Result<Self, ()> {
         let (address, prefix) = text.split_once('/').ok_or(())?;
         let address: IpAddr = address.parse().map_err(drop)?;
         let prefix: u8 = prefix.parse().map_err(drop)?;
         let prefix_max = if address.is_ipv4() { 32 } else { 128 };
-        if !is_host(address) || prefix == 0 || prefix > prefix_max {
+        if !is_on_link(address) || prefix == 0 || prefix > prefix_max {
             return Err(());
         }
-        Ok(Self { address, prefix })
+        let cidr = Self { address, prefix };
+        if cidr.is_broadcast(address) { Err(()) } else { Ok(cidr) }
     }
 }
 
@@ -40,6 +42,17 @@ impl Cidr {
         };
         differ.leading_zeros() >= u32::from(self.prefix)
     }
+
+    /// Whether the address means all machines of this network, or the network (RFC 1122 section 3.2.1.3).
+    /// Networks of one or two addresses have no such (RFC 3021).
+    pub(crate) fn is_broadcast(&self, other: IpAddr) -> bool {
+        let IpAddr::V4(address) = other else { return false };
+        if self.prefix >= 31 || !self.contains(other) {
+            return false;
+        }
+        let host_mask = u32::MAX >> self.prefix;
+        [0, host_mask].contains(&(address.to_bits() & host_mask))
+    }
 }
 
 impl fmt::Display for Cidr {
@@ -52,6 +65,11 @@ impl fmt::Display for Cidr {
 pub(crate) fn is_host(address: IpAddr) -> bool {
     let broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
     !address.is_unspecified() && !address.is_multicast() && !broadcast
+}
+
+/// Whether a machine can have this address on a link: a loopback address is none.
+pub(crate) fn is_on_link(address: IpAddr) -> bool {
+    is_host(address) && !address.is_loopback()
 }
 
 /// How a sender finds its share of a congested path.
@@ -70,7 +88,14 @@ mod tests {
 
     #[test]
     fn cidr_keeps_the_host_part() {
-        for text in ["10.9.0.2/24", "192.168.1.1/32", "fd00::2/64", "::1/128"] {
+        for text in [
+            "10.9.0.2/24",
+            "192.168.1.1/32",
+            "fd00::2/64",
+            "fd00::1/128",
+            "10.0.0.0/31",
+            "10.0.0.1/31",
+        ] {
             assert_eq!(text.parse::<Cidr>().unwrap().to_string(), text);
         }
     }
@@ -105,6 +130,12 @@ mod tests {
             "0.0.0.0/8",
             "224.0.0.1/4",
             "255.255.255.255/32",
+            "10.9.0.255/24",
+            "10.9.0.0/24",
+            "10.9.0.3/30",
+            "127.0.0.1/8",
+            "127.9.9.9/32",
+            "::1/128",
             "::/64",
             "ff02::1/64",
             "10.0.0/24",

@@ -50,7 +50,7 @@ pub struct Network {
     /// Name servers, in the order to ask. Default none: by DHCP.
     pub dns: Vec<IpAddr>,
     /// Largest IP packet in bytes, without the Ethernet header. Default 1500, Ethernet's; the device's
-    /// own limit wins where it is smaller.
+    /// own limit wins where it is smaller. At least 1280 while IPv6 is on (RFC 8200 section 5).
     pub mtu_bytes: usize,
     /// The name given to the DHCP server (RFC 2132 option 12). Default "aqueduct".
     pub hostname: String,

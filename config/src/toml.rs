@@ -401,6 +401,16 @@ mod tests {
             "[network]\naddresses = \"10.0.0.1/8\"",
             "[network]\naddresses = [[\"10.0.0.1/8\"]]",
             "[network]\naddresses = [10]",
+            "[network]\naddresses = [\"10.0.0.1/8\", \"10.0.0.1/8\"]",
+            "[network]\naddresses = [\"fd00::1/64\", \"10.0.0.1/8\", \"fd00:0::1/48\"]",
+            "[network]\naddresses = [\"127.0.0.1/8\"]",
+            "[network]\naddresses = [\"10.0.0.255/24\"]",
+            "[network]\ngateways = [\"127.0.0.1\"]",
+            "[network]\ngateways = [\"::1\"]",
+            "[network]\ngateways = [\"0.0.0.0\"]",
+            "[network]\ngateways = [\"224.0.0.1\"]",
+            "[network]\ngateways = [\"255.255.255.255\"]",
+            "[network]\ngateways = [\"ff02::1\"]",
             "[network]\ngateways = [\"10.0.0.1\", \"10.0.0.2\"]",
             "[network]\nhostname = \"-a\"",
             "[http]\nhosts = [\"a.example:80\"]",
@@ -489,8 +499,11 @@ mod tests {
             let item = Event::new_unchecked(EventKind::Scalar, None, Span::new_unchecked(0, 0));
             assert!(reader.event(item).is_err());
         }
-        let addresses =
-            |count: usize| format!("[network]\naddresses = [{}]", "\"10.0.0.1/8\",".repeat(count));
+        let addresses = |count: usize| {
+            let items: String =
+                (1..=count).map(|number| format!("\"10.0.0.{number}/8\",")).collect();
+            format!("[network]\naddresses = [{items}]")
+        };
         assert!(parse(&addresses(4)).is_ok());
         assert!(refused(&addresses(5)).contains("at most 4"));
     }
