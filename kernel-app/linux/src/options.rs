@@ -5,20 +5,29 @@ use lexopt::{Arg, ValueExt};
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 /// What `--help` says.
 pub(crate) const HELP: &str = "\
 usage: aqueduct --bundle FILE_OR_DIR [options]
 
   --bundle FILE_OR_DIR   the boot bundle, or the folder it would be made from
-  --http ADDRESS:PORT    where HTTP is served (default: all addresses, the port of appliance.toml)
+  --http ADDRESS:PORT    where HTTP is served; the other services are on the same address
+                         (default: all IPv4 addresses, 0.0.0.0, and the port of appliance.toml)
   --tap NAME [WORD...]   our own network stack on this TAP, instead of the kernel's sockets
   --ip ADDRESS/PREFIX    its address; --ip dhcp asks for one (default: what appliance.toml says)
   --gw ADDRESS           its gateway; WORDs are those of the image's command line
   --rpc-port PORT        the port of the Cap'n Proto service; 0 is off
   --zmq-port PORT        the port of the ZeroMQ service; 0 is off
   --log LEVEL            off, error, warn, info, debug or trace
-  --help                 this text";
+  --help                 this text
+
+Each option is given once, --ip and --gw once for each address.";
+
+/// What a port may be.
+const PORT_OR_OFF: &str = "a port from 1 to 65535, or 0 for off";
+/// Words of the image's command line that hold one value each.
+const SINGLE_WORDS: &[&str] = &["http_port", "rpc_port", "zmq_port", "log"];
 
 /// The parsed command line.
 #[derive(Debug)]
@@ -49,7 +58,20 @@ impl Options {
             (Some(_), _) if self.overrides.iter().any(|word| word.starts_with("http_port")) => {
                 Err("--http is for the kernel's sockets: say http_port=PORT with --tap".into())
             }
-            _ => Ok(()),
+            _ => self.check_twice(),
+        }
+    }
+
+    /// A word's value that another word or option gives, too.
+    fn check_twice(&self) -> Result<(), String> {
+        let names =
+            || self.words.iter().chain(&self.overrides).filter_map(|word| word.split_once('='));
+        let count = |name: &str| names().filter(|(other, _)| *other == name).count();
+        match SINGLE_WORDS.iter().find(|name| count(name) > 1) {
+            None => Ok(()),
+            Some(name) => {
+                Err(format!("{name} is given twice; allowed: once, as a word or as an option"))
+            }
         }
     }
 }
@@ -67,17 +89,32 @@ pub(crate) fn parse(
         words: Vec::new(),
         overrides: Vec::new(),
     };
-    let say = |error: lexopt::Error| format!("{error}; `aqueduct --help` lists the options");
+    let mut given = Vec::new();
+    let mut once = |name: &'static str| {
+        let first = !given.contains(&name);
+        given.push(name);
+        if first { Ok(()) } else { Err(format!("--{name} is given twice; allowed: once")) }
+    };
     while let Some(argument) = arguments.next().map_err(say)? {
         match argument {
             Arg::Long("help") | Arg::Short('h') => return Ok(None),
-            Arg::Long("bundle") => bundle = Some(arguments.value().map_err(say)?.into()),
+            Arg::Long("bundle") => {
+                once("bundle")?;
+                bundle = Some(arguments.value().map_err(say)?.into());
+            }
             Arg::Long("http") => {
-                let at: SocketAddr = arguments.value().and_then(|v| v.parse()).map_err(say)?;
+                once("http")?;
+                let allowed =
+                    "ADDRESS:PORT, as 127.0.0.1:8080 or [::1]:8080, with a port from 1 to 65535";
+                let at: SocketAddr = value(&mut arguments, "http", allowed)?;
+                if at.port() == 0 {
+                    return Err(refusal("http", &at.to_string(), allowed));
+                }
                 options.address = at.ip();
                 options.overrides.push(format!("http_port={}", at.port()));
             }
             Arg::Long("tap") => {
+                once("tap")?;
                 options.tap = Some(arguments.value().and_then(|v| v.string()).map_err(say)?);
             }
             Arg::Long(name @ ("ip" | "gw")) => {
@@ -87,16 +124,19 @@ pub(crate) fn parse(
             }
             Arg::Value(word) => options.words.push(word.string().map_err(say)?),
             Arg::Long("rpc-port") => {
-                let port: u16 = arguments.value().and_then(|v| v.parse()).map_err(say)?;
+                once("rpc-port")?;
+                let port: u16 = value(&mut arguments, "rpc-port", PORT_OR_OFF)?;
                 options.overrides.push(format!("rpc_port={port}"));
             }
             Arg::Long("zmq-port") => {
-                let port: u16 = arguments.value().and_then(|v| v.parse()).map_err(say)?;
+                once("zmq-port")?;
+                let port: u16 = value(&mut arguments, "zmq-port", PORT_OR_OFF)?;
                 options.overrides.push(format!("zmq_port={port}"));
             }
             Arg::Long("log") => {
-                let level: log::LevelFilter =
-                    arguments.value().and_then(|v| v.parse()).map_err(say)?;
+                once("log")?;
+                let allowed = "off, error, warn, info, debug or trace";
+                let level: log::LevelFilter = value(&mut arguments, "log", allowed)?;
                 options.overrides.push(format!("log={}", level.as_str().to_ascii_lowercase()));
             }
             other => return Err(say(other.unexpected())),
@@ -105,6 +145,24 @@ pub(crate) fn parse(
     options.bundle = bundle.ok_or("which site? say --bundle FILE_OR_DIR")?;
     options.check()?;
     Ok(Some(options))
+}
+
+/// The value of an option; what is allowed, if it is something else.
+fn value<T: FromStr>(
+    arguments: &mut lexopt::Parser,
+    name: &str,
+    allowed: &str,
+) -> Result<T, String> {
+    let text = arguments.value().and_then(|value| value.string()).map_err(say)?;
+    text.parse().map_err(|_| refusal(name, &text, allowed))
+}
+
+fn refusal(name: &str, found: &str, allowed: &str) -> String {
+    format!("--{name}: found `{found}`; allowed: {allowed}")
+}
+
+fn say(error: lexopt::Error) -> String {
+    format!("{error}; `aqueduct --help` lists the options")
 }
 
 #[cfg(test)]
@@ -132,6 +190,49 @@ mod tests {
         assert_eq!((config.network.addresses.len(), config.network.dhcp), (2, false));
         assert_eq!(config.network.gateways, [IpAddr::V4(Ipv4Addr::new(10, 9, 0, 1))]);
         assert_eq!(config.http.port, 81);
+    }
+
+    #[test]
+    fn what_has_one_value_is_given_once() {
+        for (words, named) in [
+            ("--bundle a --bundle b", "--bundle"),
+            ("--bundle x --http 127.0.0.1:80 --http 127.0.0.1:81", "--http"),
+            ("--bundle x --tap a --tap b", "--tap"),
+            ("--bundle x --rpc-port 1 --rpc-port 1", "--rpc-port"),
+            ("--bundle x --zmq-port 0 --zmq-port 1", "--zmq-port"),
+            ("--bundle x --log info --log debug", "--log"),
+            ("--bundle x --tap t http_port=1 http_port=2", "http_port"),
+            ("--bundle x --tap t --rpc-port 1 rpc_port=2", "rpc_port"),
+        ] {
+            let message = parse(words.split(' ')).unwrap_err();
+            assert!(message.starts_with(&format!("{named} is given twice")), "{words}: {message}");
+        }
+        let words =
+            "--bundle x --tap t --ip 10.9.0.2/24 --ip fd09::2/64 --gw 10.9.0.1 --gw fd09::1";
+        assert!(parse(words.split(' ')).is_ok());
+    }
+
+    #[test]
+    fn a_value_out_of_range_says_what_is_allowed() {
+        for (words, allowed) in [
+            (
+                "--rpc-port 70000",
+                "--rpc-port: found `70000`; allowed: a port from 1 to 65535, or 0",
+            ),
+            ("--zmq-port -1", "--zmq-port: found `-1`; allowed: a port from 1 to 65535, or 0"),
+            ("--http 127.0.0.1:70000", "--http: found `127.0.0.1:70000`; allowed: ADDRESS:PORT"),
+            ("--http 127.0.0.1:0", "--http: found `127.0.0.1:0`; allowed: ADDRESS:PORT"),
+            ("--log loud", "--log: found `loud`; allowed: off, error"),
+        ] {
+            let message = parse(format!("--bundle x {words}").split(' ')).unwrap_err();
+            assert!(message.starts_with(allowed), "{message}");
+        }
+    }
+
+    #[test]
+    fn the_help_says_where_is_listened_by_default() {
+        let options = parse(["--bundle", "x"]).unwrap().unwrap();
+        assert!(HELP.contains(&format!("all IPv4 addresses, {}", options.address)));
     }
 
     #[test]
