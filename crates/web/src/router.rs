@@ -61,7 +61,7 @@ pub enum Refusal {
     MethodNotAllowed(Allow),
     /// 204: OPTIONS, answered from the table.
     Options(Allow),
-    /// 501: no route implements the method.
+    /// 501: no route implements the method, and not every server knows it.
     NotImplemented,
 }
 
@@ -128,13 +128,22 @@ impl<H> Router<H> {
             return Refusal::Options(self.implemented);
         }
         match fitting.0 {
-            // RFC 9110 section 9.1: a method nobody implements, 501.
-            _ if !asks && !self.implemented.has(method) => Refusal::NotImplemented,
+            // RFC 9110 section 9.1: a method nobody implements, 501. One that every server knows is
+            // recognized, whatever the routes: 405 where the path is there.
+            _ if !asks && !is_known(method) && !self.implemented.has(method) => {
+                Refusal::NotImplemented
+            }
             0 => Refusal::NotFound,
             _ if asks => Refusal::Options(fitting),
             _ => Refusal::MethodNotAllowed(fitting),
         }
     }
+}
+
+/// Whether every server recognizes the method (RFC 9110 section 9.3), other than those by which it
+/// would do something else than to answer from a resource.
+fn is_known(method: Method) -> bool {
+    matches!(method, Method::Get | Method::Head | Method::Post | Method::Put | Method::Delete)
 }
 
 impl Refusal {
@@ -369,6 +378,22 @@ mod tests {
     fn rfc9110_15_6_2_methods_nobody_implements() {
         for line in ["TRACE /", "BREW /", "PATCH /x", "get /"] {
             assert_eq!(routed(line), Err(Refusal::NotImplemented), "{line}");
+        }
+    }
+
+    #[test]
+    fn rfc9110_9_1_methods_that_every_server_knows_are_405_and_404() {
+        let mut router = Router::new();
+        router.add(Method::Get, "/page", ());
+        for method in ["POST", "PUT", "DELETE"] {
+            let routed = |path| match router.route(&parsed(method, path, &[])) {
+                Routed::Found(..) => panic!("{method} {path}"),
+                Routed::Nobody(refusal) => refusal.into_response(),
+            };
+            let response = routed("/page");
+            assert_eq!(response.status(), Status::METHOD_NOT_ALLOWED);
+            assert_eq!(response.header("allow"), Some(&b"GET, HEAD, OPTIONS"[..]));
+            assert_eq!(routed("/other").status(), Status::NOT_FOUND);
         }
     }
 

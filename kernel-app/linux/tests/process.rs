@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 /// Longest wait for what should come.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Ports that are tried.
+const ATTEMPTS: usize = 5;
 /// How long it is watched that something does not come.
 const QUIET: Duration = Duration::from_millis(300);
 
@@ -68,21 +70,33 @@ struct Appliance {
 impl Appliance {
     fn start(config: &str) -> Self {
         let folder = Folder::new(config);
-        // One that was free a moment ago.
+        // A port that was free a moment ago may be somebody else's by the time the process listens.
+        let started = (0..ATTEMPTS).find_map(|_| Self::try_start(&folder));
+        let (child, port) = started.expect("the process does not start");
+        Self { child, port, _folder: folder }
+    }
+
+    /// Starts it on a port that is free now; `None` if it has ended instead of listening.
+    fn try_start(folder: &Folder) -> Option<(Child, u16)> {
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = free.local_addr().unwrap().port();
         drop(free);
         // The other services have one port for all of these processes, so they are off.
         let address = format!("127.0.0.1:{port}");
         let options = ["--http", &address, "--rpc-port", "0", "--zmq-port", "0"];
-        let child = folder.command().args(options).spawn().unwrap();
-        let appliance = Self { child, port, _folder: folder };
+        let mut child = folder.command().args(options).spawn().unwrap();
         let start = Instant::now();
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(start.elapsed() < PATIENCE, "nothing listens");
+            if child.try_wait().unwrap().is_some() {
+                return None;
+            }
+            if start.elapsed() > PATIENCE {
+                let _ = child.kill();
+                panic!("nothing listens");
+            }
             std::thread::sleep(Duration::from_millis(10));
         }
-        appliance
+        Some((child, port))
     }
 
     fn connect(&self) -> TcpStream {
