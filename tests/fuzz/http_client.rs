@@ -2,7 +2,7 @@
 #![no_main]
 
 use http::client::{Connection, Event, Request};
-use http::{Limits, ConnectionState};
+use http::{ConnectionState, Limits};
 use libfuzzer_sys::fuzz_target;
 use std::rc::Rc;
 use std::time::Duration;
