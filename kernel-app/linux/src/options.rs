@@ -95,12 +95,12 @@ pub(crate) fn parse(
         given.push(name);
         if first { Ok(()) } else { Err(format!("--{name} is given twice; allowed: once")) }
     };
-    while let Some(argument) = arguments.next().map_err(say)? {
+    while let Some(argument) = arguments.next().map_err(|error| say(&error))? {
         match argument {
             Arg::Long("help") | Arg::Short('h') => return Ok(None),
             Arg::Long("bundle") => {
                 once("bundle")?;
-                bundle = Some(arguments.value().map_err(say)?.into());
+                bundle = Some(arguments.value().map_err(|error| say(&error))?.into());
             }
             Arg::Long("http") => {
                 once("http")?;
@@ -115,14 +115,16 @@ pub(crate) fn parse(
             }
             Arg::Long("tap") => {
                 once("tap")?;
-                options.tap = Some(arguments.value().and_then(|v| v.string()).map_err(say)?);
+                options.tap =
+                    Some(arguments.value().and_then(|v| v.string()).map_err(|error| say(&error))?);
             }
             Arg::Long(name @ ("ip" | "gw")) => {
                 let name = name.to_owned();
-                let value = arguments.value().and_then(|v| v.string()).map_err(say)?;
+                let value =
+                    arguments.value().and_then(|v| v.string()).map_err(|error| say(&error))?;
                 options.words.push(format!("{name}={value}"));
             }
-            Arg::Value(word) => options.words.push(word.string().map_err(say)?),
+            Arg::Value(word) => options.words.push(word.string().map_err(|error| say(&error))?),
             Arg::Long("rpc-port") => {
                 once("rpc-port")?;
                 let port: u16 = value(&mut arguments, "rpc-port", PORT_OR_OFF)?;
@@ -139,7 +141,7 @@ pub(crate) fn parse(
                 let level: log::LevelFilter = value(&mut arguments, "log", allowed)?;
                 options.overrides.push(format!("log={}", level.as_str().to_ascii_lowercase()));
             }
-            other => return Err(say(other.unexpected())),
+            other => return Err(say(&other.unexpected())),
         }
     }
     options.bundle = bundle.ok_or("which site? say --bundle FILE_OR_DIR")?;
@@ -153,7 +155,7 @@ fn value<T: FromStr>(
     name: &str,
     allowed: &str,
 ) -> Result<T, String> {
-    let text = arguments.value().and_then(|value| value.string()).map_err(say)?;
+    let text = arguments.value().and_then(|value| value.string()).map_err(|error| say(&error))?;
     text.parse().map_err(|_| refusal(name, &text, allowed))
 }
 
@@ -161,7 +163,7 @@ fn refusal(name: &str, found: &str, allowed: &str) -> String {
     format!("--{name}: found `{found}`; allowed: {allowed}")
 }
 
-fn say(error: lexopt::Error) -> String {
+fn say(error: &lexopt::Error) -> String {
     format!("{error}; `aqueduct --help` lists the options")
 }
 
