@@ -3,6 +3,7 @@
 
 mod arrows;
 mod cycles;
+mod documents;
 mod imports;
 mod module_access;
 mod packages;
@@ -24,8 +25,6 @@ use std::{
 /// The crates that hold the unsafe code, and those that must name a symbol for its boot code.
 const MAY_BE_UNSAFE: &[&str] = &["machine", "machine-runtime", "aqueduct-bare", "trial-bare"];
 const FILE_LINES_MAX: usize = 600;
-/// Documents that stay short enough to be read.
-const DOCUMENTS: &[(&str, usize)] = &[("README.md", 80), ("ARCHITECTURE.md", 200)];
 const ALLOWED: &str = "tools/tidy/tidy.allow";
 
 /// Prints what is out of shape; whether nothing is.
@@ -35,7 +34,7 @@ pub fn check() -> Result<bool> {
     problems.extend(imports::check(&packages)?);
     problems.extend(unsafe_code(&packages)?);
     problems.extend(file_lengths()?);
-    problems.extend(documents());
+    problems.extend(documents::check()?);
     problems.extend(cycles::problems()?);
     problems.extend(module_access::problems()?);
     for problem in &problems {
@@ -163,20 +162,6 @@ fn allowances() -> Result<HashMap<String, usize>> {
                 .ok_or_else(|| Failure(format!("{ALLOWED}: `{line}` is not a path and a number")))
         })
         .collect()
-}
-
-fn documents() -> Vec<String> {
-    let length = |name: &str| {
-        std::fs::read_to_string(paths::root().join(name)).map(|text| text.lines().count())
-    };
-    let judge = |(name, lines_max): &(&str, usize)| match length(name) {
-        Ok(lines) if lines > *lines_max => {
-            Some(format!("{name} has {lines} lines; at most {lines_max}"))
-        }
-        Ok(_) => None,
-        Err(error) => Some(format!("{name} cannot be read: {error}")),
-    };
-    DOCUMENTS.iter().filter_map(judge).collect()
 }
 
 #[cfg(test)]
