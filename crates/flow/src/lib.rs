@@ -1,8 +1,9 @@
-//! Byte streams, tasks, timers and a service registry: what protocol code sees of the world.
+//! Byte streams, tasks, timers, memory accounts and a service registry: what protocol code sees of the world.
 //!
 //! A [`Flow`] is the same thing over kernel sockets, over our own TCP and inside one image; a
 //! [`Listener`] yields flows that others opened and a [`Connector`] opens them. [`task`] runs
-//! named tasks on one core and keeps a panic inside the task that raised it; [`time`] wakes them.
+//! named tasks on one core and keeps a panic inside the task that raised it; [`time`] wakes them;
+//! [`ledger`] weighs what peers make us hold.
 //! Nothing here knows a driver, an operating system or a protocol.
 //!
 //! ```
@@ -27,6 +28,7 @@ mod address;
 mod dispatcher;
 mod error;
 mod flow;
+pub mod ledger;
 mod listener;
 pub mod memory;
 pub mod registry;
