@@ -97,7 +97,7 @@ pub struct Http {
     pub head_timeout: Duration,
     /// A request's body must make progress within this time; 408 after. Default 30 s.
     pub body_timeout: Duration,
-    /// A client must take some of what is sent to it within this time. Default 20 s.
+    /// A client must take some of what is sent to it within this time. Default 60 s, as is usual.
     pub write_timeout: Duration,
     /// A persistent connection may be silent for this long between requests. Default 75 s: longer than
     /// the 60 s for which common proxies keep theirs, so that the proxy closes first.
@@ -118,7 +118,7 @@ impl Default for Http {
             body_bytes_max: 1024 * 1024,
             head_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
-            write_timeout: Duration::from_secs(20),
+            write_timeout: Duration::from_secs(60),
             idle_timeout: Duration::from_secs(75),
         }
     }

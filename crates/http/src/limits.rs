@@ -47,7 +47,7 @@ pub struct Limits {
     /// A client's wait for `100 Continue` before it sends its content anyway. Default 1 s
     /// (RFC 9110 section 10.1.1: not for ever).
     pub continue_timeout: Duration,
-    /// Between two pieces the peer takes of what is ready to be sent. Default 20 s.
+    /// Between two pieces the peer takes of what is ready to be sent. Default 60 s, as is usual.
     pub write_timeout: Duration,
     /// From the last response to the end of the peer's input, when input had to be cut off.
     /// Default 2 s: long enough that the response arrives before a reset (RFC 9112 section 9.6).
@@ -73,7 +73,7 @@ impl Default for Limits {
             response_timeout: Duration::from_secs(30),
             continue_timeout: Duration::from_secs(1),
             idle_timeout: Duration::from_secs(75),
-            write_timeout: Duration::from_secs(20),
+            write_timeout: Duration::from_secs(60),
             linger_timeout: Duration::from_secs(2),
         }
     }

@@ -24,7 +24,7 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use tap::TapProcess;
 
-/// Serves what the table says until SIGINT or SIGTERM, as the words of the command line want it. What is
+/// Serves what the table says until SIGINT, SIGTERM or SIGHUP, as the words of the command line want it. What is
 /// wrong with these or with the configuration is said on standard error.
 pub fn run(table: &impl Table, arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match options::parse(arguments) {

@@ -3,7 +3,7 @@
 use config::{Bundle, Config};
 use lexopt::{Arg, ValueExt};
 use std::ffi::OsString;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -13,7 +13,8 @@ usage: aqueduct --bundle FILE_OR_DIR [options]
 
   --bundle FILE_OR_DIR   the boot bundle, or the folder it would be made from
   --http ADDRESS:PORT    where HTTP is served; the other services are on the same address
-                         (default: all IPv4 addresses, 0.0.0.0, and the port of appliance.toml)
+                         (default: all addresses, IPv6's [::] and IPv4's, and the port of
+                         appliance.toml; 0.0.0.0:PORT is IPv4's alone)
   --tap NAME [WORD...]   our own network stack on this TAP, instead of the kernel's sockets
   --ip ADDRESS/PREFIX    its address; --ip dhcp asks for one (default: what appliance.toml says)
   --gw ADDRESS           its gateway; WORDs are those of the image's command line
@@ -34,8 +35,8 @@ const SINGLE_WORDS: &[&str] = &["http_port", "rpc_port", "zmq_port", "log"];
 pub(crate) struct Options {
     /// Where the bundle is.
     pub(crate) bundle: PathBuf,
-    /// On which address services listen.
-    pub(crate) address: IpAddr,
+    /// On which address services listen; none is all.
+    pub(crate) address: Option<IpAddr>,
     /// The TAP that takes the place of the kernel's sockets.
     pub(crate) tap: Option<String>,
     /// Words of the image's command line.
@@ -84,7 +85,7 @@ pub(crate) fn parse(
     let mut bundle = None;
     let mut options = Options {
         bundle: PathBuf::new(),
-        address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        address: None,
         tap: None,
         words: Vec::new(),
         overrides: Vec::new(),
@@ -110,7 +111,7 @@ pub(crate) fn parse(
                 if at.port() == 0 {
                     return Err(refusal("http", &at.to_string(), allowed));
                 }
-                options.address = at.ip();
+                options.address = Some(at.ip());
                 options.overrides.push(format!("http_port={}", at.port()));
             }
             Arg::Long("tap") => {
@@ -170,13 +171,14 @@ fn say(error: &lexopt::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::Ipv4Addr;
 
     #[test]
     fn every_option_overrules_the_file() {
         let words = "--bundle x --http 127.0.0.1:8080 --rpc-port 7001 --zmq-port 0 --log debug";
         let options = parse(words.split(' ')).unwrap().unwrap();
         let config = options.configuration(&Bundle::default()).unwrap();
-        assert_eq!(options.address, IpAddr::V4(Ipv4Addr::LOCALHOST));
+        assert_eq!(options.address, Some(IpAddr::V4(Ipv4Addr::LOCALHOST)));
         assert_eq!((config.rpc.port, config.zmq.port), (Some(7001), None));
         assert_eq!(config.http.port, 8080);
         assert_eq!(config.log.level, log::LevelFilter::Debug);
@@ -234,7 +236,8 @@ mod tests {
     #[test]
     fn the_help_says_where_is_listened_by_default() {
         let options = parse(["--bundle", "x"]).unwrap().unwrap();
-        assert!(HELP.contains(&format!("all IPv4 addresses, {}", options.address)));
+        assert_eq!(options.address, None);
+        assert!(HELP.contains("all addresses, IPv6's [::] and IPv4's"));
     }
 
     #[test]

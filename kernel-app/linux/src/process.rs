@@ -1,12 +1,13 @@
 //! Platform over the kernel: its sockets, the system's clocks, signals as the power button.
 
-use crate::sockets::{KernelConnector, KernelListener, Reactor};
+use crate::sockets::{KernelConnector, KernelListener, Reactor, every_address};
 use aqueduct::log_ring::Outlet;
 use aqueduct::platform::{Driver, ListenError, Platform};
 use aqueduct::settings::network::SocketSettings;
 use mio::{Interest, Registry, Token};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::rand::GetRandomFlags;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::net::UnixStream;
@@ -63,12 +64,13 @@ pub(crate) struct Stop {
 }
 
 impl Stop {
-    /// Lets SIGINT and SIGTERM ask for a stop, and end a wait of the registry's poll. The second
-    /// signal ends the process at once.
+    /// Lets SIGINT, SIGTERM and SIGHUP (the terminal is gone) ask for a stop, and end a wait of the registry's poll.
+    /// The second signal ends the process at once. Under `nohup`, SIGHUP goes on being ignored.
     pub(crate) fn on_signals(registry: &Registry) -> io::Result<Self> {
         let requested = Arc::new(AtomicBool::new(false));
         let (wakes, woken) = UnixStream::pair()?;
-        for signal in [SIGINT, SIGTERM] {
+        let hangup = (!is_ignored(SIGHUP)).then_some(SIGHUP);
+        for signal in [SIGINT, SIGTERM].into_iter().chain(hangup) {
             signal_hook::flag::register_conditional_shutdown(signal, 1, requested.clone())?;
             signal_hook::flag::register(signal, requested.clone())?;
             // One that comes just before a wait must still end it.
@@ -85,6 +87,27 @@ impl Stop {
     }
 }
 
+/// Whether whoever started the process has it ignore a signal (proc(5), `SigIgn`).
+fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
+}
+
+/// Lets the process have as many descriptors, of which each connection is one, as its hard limit allows
+/// (setrlimit(2)): the soft one is 1,024 on most systems.
+fn raise_descriptor_limit() {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current == maximum {
+        return;
+    }
+    match setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        Ok(()) => log::debug!("descriptors: {maximum:?} instead of {current:?}"),
+        Err(error) => log::warn!("descriptors: no more than {current:?}: {error}"),
+    }
+}
+
 /// The half that the loop drives.
 pub(crate) struct Process {
     reactor: Reactor,
@@ -93,8 +116,20 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// A process whose services listen on `address`, and that SIGINT and SIGTERM stop.
-    pub(crate) fn new(address: IpAddr, settings: SocketSettings) -> io::Result<Self> {
+    /// A process whose services listen on `address` (none: all that the machine has), and that SIGINT, SIGTERM and
+    /// SIGHUP stop.
+    pub(crate) fn new(address: Option<IpAddr>, settings: SocketSettings) -> io::Result<Self> {
+        raise_descriptor_limit();
+        let address = address.unwrap_or_else(every_address);
+        match address {
+            IpAddr::V6(ip) if ip.is_unspecified() => {
+                log::info!("listening on all addresses, [::], IPv6 and IPv4");
+            }
+            IpAddr::V4(ip) if ip.is_unspecified() => {
+                log::info!("listening on all IPv4 addresses, {ip}");
+            }
+            _ => log::info!("listening on {address}"),
+        }
         let reactor = Reactor::new(settings)?;
         let stop = Stop::on_signals(reactor.registry())?;
         Ok(Self { reactor, address, stop })

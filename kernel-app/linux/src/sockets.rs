@@ -11,16 +11,17 @@ use aqueduct::settings::network::SocketSettings;
 use mio::event::Source;
 use mio::{Events, Interest, Poll, Registry, Token};
 use rustix::net::sockopt;
+use socket2::SockRef;
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::AsFd;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll as TaskPoll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub use connect::KernelConnector;
 pub use flow::KernelFlow;
-pub use listen::KernelListener;
+pub use listen::{KernelListener, every_address};
 
 use flow::Outgoing;
 
@@ -32,6 +33,16 @@ const EVENTS_MAX: usize = 1024;
 const KEEP_IDLE_MAX: Duration = Duration::from_secs(32_767);
 /// Bytes moved by one system call; also what a flow holds unsent at most.
 const TRANSFER_BYTES: usize = 64 << 10;
+/// Bytes that the kernel takes beyond what it has sent (tcp(7), TCP_NOTSENT_LOWAT). The kernel's buffer may hold
+/// megabytes, and says that there is room only when a third of it is free, which a slow peer takes a minute for; so
+/// the buffer's room says nothing of the peer. With this, there is room whenever half of it has been sent, into a
+/// window that the peer's TCP opened. 128 KiB: two of the largest writes, so that a fast peer never waits.
+const NOT_SENT_BYTES_MAX: u32 = 128 << 10;
+/// How soon accepting is tried again after the process or the system ran out of descriptors: one may be closed by
+/// somebody whom the reactor does not see.
+const DESCRIPTOR_RETRY: Duration = Duration::from_millis(100);
+/// How often the log says so at most.
+const DESCRIPTOR_LOG: Duration = Duration::from_secs(60);
 
 /// Waits for sockets. Clones are the same reactor.
 #[derive(Clone)]
@@ -48,6 +59,7 @@ impl Reactor {
             settings,
             connections: Cell::new(0),
             refused: RefCell::default(),
+            starved: RefCell::default(),
             slots: RefCell::new(Vec::new()),
             free: RefCell::new(Vec::new()),
             unsent: RefCell::new(Vec::new()),
@@ -59,10 +71,14 @@ impl Reactor {
     /// Waits until a socket is ready, or for `timeout` (`None`: for ever), and wakes tasks.
     pub fn wait(&self, timeout: Option<Duration>) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS_MAX);
+        let retry =
+            self.0.starved.borrow().retry_at.map(|at| at.saturating_duration_since(Instant::now()));
+        let timeout = retry.into_iter().chain(timeout).min();
         match self.0.poll.borrow_mut().poll(&mut events, timeout) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
             outcome => outcome?,
         }
+        self.retry_starved();
         for event in &events {
             let ready = self.0.slots.borrow().get(event.token().0).cloned().flatten();
             if let Some(ready) = ready {
@@ -117,12 +133,32 @@ impl Reactor {
         self.0.connections.get() < self.0.settings.connections_max
     }
 
-    /// What the operator said of connections. A listener's are inherited by what it accepts (tcp(7)).
+    /// Has the task woken when a descriptor may be free again.
+    fn wait_for_descriptor(&self, cx: &Context<'_>, error: &io::Error) {
+        let mut starved = self.0.starved.borrow_mut();
+        let now = Instant::now();
+        if starved.logged_at.is_none_or(|at| now - at > DESCRIPTOR_LOG) {
+            starved.logged_at = Some(now);
+            log::warn!("connections wait until there is a descriptor for them: {error}");
+        }
+        starved.waiting.push(cx.waker().clone());
+        starved.retry_at = Some(now + DESCRIPTOR_RETRY);
+    }
+
+    fn retry_starved(&self) {
+        let mut starved = self.0.starved.borrow_mut();
+        if starved.retry_at.is_some_and(|at| at <= Instant::now()) {
+            starved.wake();
+        }
+    }
+
+    /// What the operator said of connections, and what makes writing wait for the peer. A listener's are inherited by what it accepts (tcp(7)).
     fn apply_settings(&self, socket: impl AsFd) -> io::Result<()> {
         let SocketSettings { user_timeout, keep_alive, connections_max: _, listen_backlog: _ } =
             self.0.settings;
         let milliseconds = user_timeout.as_millis().try_into().unwrap_or(u32::MAX);
         sockopt::set_tcp_user_timeout(&socket, milliseconds)?;
+        SockRef::from(&socket).set_tcp_notsent_lowat(NOT_SENT_BYTES_MAX)?;
         if let Some(silence) = keep_alive {
             sockopt::set_tcp_keepidle(&socket, silence.min(KEEP_IDLE_MAX))?;
             sockopt::set_socket_keepalive(&socket, true)?;
@@ -167,12 +203,29 @@ struct Inner {
     connections: Cell<usize>,
     /// Who waits for there to be fewer.
     refused: RefCell<Vec<Waker>>,
+    starved: RefCell<Starved>,
     slots: RefCell<Vec<Option<Rc<Ready>>>>,
     free: RefCell<Vec<usize>>,
     unsent: RefCell<Vec<Weak<Outgoing>>>,
     /// Finished by tasks that are gone, with bytes that the kernel has not taken yet.
     lingering: RefCell<Vec<Rc<Outgoing>>>,
     scratch: Cell<Box<[u8]>>,
+}
+
+/// Who waits for a descriptor, of which the process or the system has no more.
+#[derive(Default)]
+struct Starved {
+    waiting: Vec<Waker>,
+    /// When to try again, whether or not a connection of ours has ended; none while nobody waits.
+    retry_at: Option<Instant>,
+    logged_at: Option<Instant>,
+}
+
+impl Starved {
+    fn wake(&mut self) {
+        self.retry_at = None;
+        self.waiting.drain(..).for_each(Waker::wake);
+    }
 }
 
 /// A connection among those that there may be; given up when it is dropped.
@@ -183,6 +236,7 @@ impl Drop for Place {
         let inner = &*self.0.0;
         inner.connections.set(inner.connections.get() - 1);
         inner.refused.take().into_iter().for_each(Waker::wake);
+        inner.starved.borrow_mut().wake();
     }
 }
 

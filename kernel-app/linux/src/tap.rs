@@ -25,7 +25,7 @@ pub(crate) struct TapProcess {
 }
 
 impl TapProcess {
-    /// A process with its own stack on the TAP `name`, and that SIGINT and SIGTERM stop.
+    /// A process with its own stack on the TAP `name`, and that SIGINT, SIGTERM and SIGHUP stop.
     pub(crate) fn new(name: &str, config: &Config) -> Result<Self, String> {
         let say = |error: io::Error| format!("TAP {name}: {error}; {ADVICE}");
         let card = TapCard::open(name, config.network.mtu_bytes).map_err(say)?;

@@ -1,5 +1,6 @@
 //! Settings of the process that only a process has: its log, its sockets, its exit.
 
+use rustix::process::{Pid, Signal};
 use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -15,6 +16,9 @@ const ATTEMPTS: usize = 5;
 /// How long it is watched that something does not come.
 const QUIET: Duration = Duration::from_millis(300);
 
+/// A file that fits in no buffer on its way.
+const LARGE_BYTES: usize = 16 << 20;
+
 /// A folder with a site and a configuration; it goes with its owner.
 struct Folder(PathBuf);
 
@@ -26,13 +30,21 @@ impl Folder {
         let path = std::env::temp_dir().join(name);
         fs::create_dir_all(path.join("site")).unwrap();
         fs::write(path.join("site/index.html"), "hello").unwrap();
+        fs::write(path.join("site/large"), vec![b'x'; LARGE_BYTES]).unwrap();
         fs::write(path.join("appliance.toml"), config).unwrap();
         Self(path)
     }
 
     /// The process, which says what it logs.
     fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_aqueduct"));
+        self.command_after("")
+    }
+
+    /// The process as a shell starts it that did something before.
+    fn command_after(&self, before: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("{before}\nexec \"$0\" \"$@\"")]);
+        command.arg(env!("CARGO_BIN_EXE_aqueduct"));
         command.arg("--bundle").arg(&self.0).stderr(Stdio::piped());
         command
     }
@@ -69,51 +81,68 @@ struct Appliance {
 
 impl Appliance {
     fn start(config: &str) -> Self {
+        Self::start_after("", config)
+    }
+
+    /// Started by a shell that did something before.
+    fn start_after(before: &str, config: &str) -> Self {
         let folder = Folder::new(config);
         // A port that was free a moment ago may be somebody else's by the time the process listens.
-        let started = (0..ATTEMPTS).find_map(|_| Self::try_start(&folder));
+        let started = (0..ATTEMPTS).find_map(|_| {
+            let port = free_port();
+            // The other services have one port for all of these processes, so they are off.
+            let address = format!("127.0.0.1:{port}");
+            let options = ["--http", &address, "--rpc-port", "0", "--zmq-port", "0"];
+            Some((wait_for_port(folder.command_after(before).args(options), port)?, port))
+        });
         let (child, port) = started.expect("the process does not start");
         Self { child, port, _folder: folder }
     }
-
-    /// Starts it on a port that is free now; `None` if it has ended instead of listening.
-    fn try_start(folder: &Folder) -> Option<(Child, u16)> {
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = free.local_addr().unwrap().port();
-        drop(free);
-        // The other services have one port for all of these processes, so they are off.
-        let address = format!("127.0.0.1:{port}");
-        let options = ["--http", &address, "--rpc-port", "0", "--zmq-port", "0"];
-        let mut child = folder.command().args(options).spawn().unwrap();
-        let start = Instant::now();
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            if child.try_wait().unwrap().is_some() {
-                return None;
-            }
-            if start.elapsed() > PATIENCE {
-                let _ = child.kill();
-                panic!("nothing listens");
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        Some((child, port))
-    }
-
     fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream
     }
 
+    fn signal(&self, signal: Signal) {
+        rustix::process::kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
     /// The rest of the log, once it is stopped.
-    fn stop(mut self) -> Vec<String> {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    fn stop(self) -> Vec<String> {
+        self.stop_by(Signal::TERM)
+    }
+
+    /// The rest of the log, once a signal has stopped it.
+    fn stop_by(mut self, signal: Signal) -> Vec<String> {
+        self.signal(signal);
         let lines = BufReader::new(self.child.stderr.take().unwrap()).lines();
         let lines = lines.map(Result::unwrap).collect();
         assert!(self.child.wait().unwrap().success());
         lines
     }
+}
+
+/// A port that is free now.
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Starts a process and waits until it listens; `None` if it has ended instead.
+fn wait_for_port(command: &mut Command, port: u16) -> Option<Child> {
+    let mut child = command.spawn().unwrap();
+    let start = Instant::now();
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        if child.try_wait().unwrap().is_some() {
+            return None;
+        }
+        if start.elapsed() > PATIENCE {
+            let _ = child.kill();
+            panic!("nothing listens");
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Some(child)
 }
 
 impl Drop for Appliance {
@@ -148,6 +177,102 @@ fn connections_max_is_kept() {
     drop(first);
     third.set_read_timeout(Some(PATIENCE)).unwrap();
     assert!(answer(&mut third).unwrap().starts_with("HTTP/1.1 200"));
+}
+
+/// Connections that ask, and those of them that are answered at once.
+fn ask_all(appliance: &Appliance, count: usize) -> (Vec<TcpStream>, Vec<TcpStream>) {
+    let asked = (0..count).map(|_| {
+        let mut stream = appliance.connect();
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n").unwrap();
+        stream.set_read_timeout(Some(QUIET)).unwrap();
+        stream
+    });
+    let asked: Vec<TcpStream> = asked.collect();
+    asked.into_iter().partition(|mut stream| stream.read(&mut [0; 1000]).is_ok())
+}
+
+#[test]
+fn without_descriptors_connections_wait_until_one_is_free() {
+    let (rpc, zmq) = (free_port(), free_port());
+    let others = format!("[rpc]\nport = {rpc}\n[zmq]\nport = {zmq}\n");
+    let folder = Folder::new(&others);
+    let http = free_port();
+    let address = format!("127.0.0.1:{http}");
+    let mut command = folder.command_after("ulimit -n 40");
+    let child = wait_for_port(command.args(["--http", &address]), http).expect("it starts");
+    let appliance = Appliance { child, port: http, _folder: folder };
+    let (served, waiting) = ask_all(&appliance, 60);
+    assert!(served.len() > 10 && waiting.len() > 10, "{} served", served.len());
+    // What no vat takes for a message ends its connection; a ZMTP peer begins with its greeting.
+    let mut call = TcpStream::connect(("127.0.0.1", rpc)).unwrap();
+    call.write_all(&[0xff; 64]).unwrap();
+    let greeted = TcpStream::connect(("127.0.0.1", zmq)).unwrap();
+    drop(served);
+    // No further connection comes.
+    for mut stream in waiting.into_iter().chain([call, greeted]) {
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        if let Err(error) = answer(&mut stream) {
+            assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+        }
+    }
+    let log = appliance.stop().join("\n");
+    assert_eq!(log.matches("until there is a descriptor").count(), 1, "{log}");
+}
+
+#[test]
+fn the_limit_of_descriptors_is_raised_as_far_as_it_may_be() {
+    let appliance = Appliance::start_after("ulimit -S -n 40", "");
+    let (served, waiting) = ask_all(&appliance, 60);
+    assert_eq!((served.len(), waiting.len()), (60, 0));
+}
+
+#[test]
+fn a_hangup_stops_it_as_gracefully_as_other_signals() {
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
+        let appliance = Appliance::start("");
+        assert!(ask(&mut appliance.connect()).unwrap().starts_with("HTTP/1.1 200"));
+        let log = appliance.stop_by(signal).join("\n");
+        assert!(log.contains("stopping: "), "{log}");
+    }
+    // As nohup(1) starts it.
+    let appliance = Appliance::start_after("trap '' HUP", "");
+    appliance.signal(Signal::HUP);
+    assert!(ask(&mut appliance.connect()).unwrap().starts_with("HTTP/1.1 200"));
+}
+
+#[test]
+fn it_listens_on_both_families_and_says_so() {
+    let port = free_port();
+    let folder = Folder::new(&format!("[http]\nport = {port}\n"));
+    let mut command = folder.command();
+    let child = wait_for_port(command.args(["--rpc-port", "0", "--zmq-port", "0"]), port);
+    let appliance = Appliance { child: child.expect("it starts"), port, _folder: folder };
+    assert!(ask(&mut appliance.connect()).unwrap().starts_with("HTTP/1.1 200"));
+    // A machine may have no IPv6.
+    if std::net::TcpListener::bind("[::1]:0").is_ok() {
+        let mut stream = TcpStream::connect(("::1", port)).unwrap();
+        assert!(ask(&mut stream).unwrap().starts_with("HTTP/1.1 200"));
+        let log = appliance.stop().join("\n");
+        assert!(log.contains("listening on all addresses, [::], IPv6 and IPv4"), "{log}");
+    }
+}
+
+/// The kernel's buffer takes seconds' worth of what such a client reads.
+#[test]
+fn a_client_that_reads_slowly_and_steadily_gets_everything() {
+    let appliance = Appliance::start("[http]\nwrite_timeout_seconds = 2\n");
+    let mut stream = appliance.connect();
+    stream
+        .write_all(b"GET /large HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n")
+        .unwrap();
+    let mut received = 0;
+    let mut buffer = vec![0; 15_000];
+    for _ in 0..60 {
+        received += stream.read(&mut buffer).unwrap();
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    received += std::io::copy(&mut stream, &mut std::io::sink()).unwrap() as usize;
+    assert!(received > LARGE_BYTES, "{received}");
 }
 
 #[test]

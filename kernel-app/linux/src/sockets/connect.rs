@@ -1,5 +1,6 @@
 //! Connector: opens connections through the kernel.
 
+use super::listen::is_exhausted;
 use super::{KernelFlow, Reactor};
 use flow::{ConnectError, Connector, Target};
 use mio::Interest;
@@ -84,6 +85,7 @@ fn meaning(error: &io::Error) -> ConnectError {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => ConnectError::Refused,
         io::ErrorKind::TimedOut => ConnectError::TimedOut,
+        _ if is_exhausted(error) => ConnectError::Exhausted,
         io::ErrorKind::AddrNotAvailable | io::ErrorKind::AddrInUse => ConnectError::Exhausted,
         _ => ConnectError::Unreachable,
     }

@@ -6,7 +6,7 @@ use mio::Interest;
 use mio::net::TcpStream;
 use std::cell::{Cell, RefCell};
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr};
+use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -25,7 +25,8 @@ pub struct KernelFlow {
 impl KernelFlow {
     pub(super) fn new(reactor: &Reactor, mut stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
-        let (local, peer) = (stream.local_addr()?, stream.peer_addr()?);
+        // A socket for both families has IPv4 addresses as IPv6 maps them (ipv6(7)); who is told of them knows IPv4.
+        let (local, peer) = (canonical(stream.local_addr()?), canonical(stream.peer_addr()?));
         let both = Interest::READABLE | Interest::WRITABLE;
         let registration = reactor.register(&mut stream, both)?;
         let outgoing = Outgoing {
@@ -268,6 +269,13 @@ impl Outgoing {
         }
         self.failed.set(Some(meaning(error)));
         Poll::Ready(Err(meaning(error)))
+    }
+}
+
+fn canonical(address: SocketAddr) -> SocketAddr {
+    match address.ip().to_canonical() {
+        IpAddr::V4(ip) => SocketAddr::new(ip.into(), address.port()),
+        IpAddr::V6(_) => address,
     }
 }
 

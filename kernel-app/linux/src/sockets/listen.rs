@@ -5,9 +5,10 @@ use aqueduct::platform::ListenError;
 use flow::{Address, FlowError, Listener};
 use mio::Interest;
 use mio::net::TcpListener;
+use rustix::io::Errno;
 use socket2::{Domain, Socket, Type};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::task::{Context, Poll, ready};
 
 /// Listens on a kernel socket.
@@ -17,8 +18,16 @@ pub struct KernelListener {
     local: SocketAddr,
 }
 
+/// The address that stands for all of this machine's: IPv6 and IPv4, or IPv4 alone where the kernel has no IPv6.
+pub fn every_address() -> IpAddr {
+    match Socket::new(Domain::IPV6, Type::STREAM, None) {
+        Ok(_) => Ipv6Addr::UNSPECIFIED.into(),
+        Err(_) => Ipv4Addr::UNSPECIFIED.into(),
+    }
+}
+
 impl KernelListener {
-    /// Listens on `address` (port 0: any) with room for `backlog` connections that nobody accepted
+    /// Listens on `address` (`[::]`: all addresses, IPv4's too; port 0: any) with room for `backlog` connections that nobody accepted
     /// yet (the kernel may allow fewer). The error names the call that failed, and what the kernel says.
     pub fn bind(
         reactor: &Reactor,
@@ -30,6 +39,10 @@ impl KernelListener {
         let set = |error| failed("setting a socket option", &error);
         socket.set_reuse_address(true).map_err(set)?;
         socket.set_nonblocking(true).map_err(set)?;
+        if address.is_ipv6() {
+            // Whatever the system's default is (ipv6(7), IPV6_V6ONLY).
+            socket.set_only_v6(false).map_err(set)?;
+        }
         socket.bind(&address.into()).map_err(|error| not_bound(address, &error))?;
         reactor.apply_settings(&socket).map_err(set)?;
         socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX)).map_err(|error| {
@@ -65,6 +78,11 @@ impl Listener for KernelListener {
                     readable.lower(cx.waker());
                 }
                 Err(error) if transient(&error) => {}
+                // Whoever waits to be accepted is still there, and no event will tell of him again.
+                Err(error) if is_exhausted(&error) => {
+                    self.registration.reactor.wait_for_descriptor(cx, &error);
+                    break;
+                }
                 Err(error) => {
                     log::warn!("cannot accept a connection: {error}");
                     readable.lower(cx.waker());
@@ -94,6 +112,12 @@ fn not_bound(address: SocketAddr, error: &io::Error) -> ListenError {
 /// What was tried, and the kernel's word for why it failed.
 fn failed(what: &str, error: &io::Error) -> ListenError {
     ListenError::Other(format!("{what}: {error}").into())
+}
+
+/// Errors of the process or the system, which has no room for another socket for now (accept(2)).
+pub(super) fn is_exhausted(error: &io::Error) -> bool {
+    let exhausted = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+    error.raw_os_error().is_some_and(|code| exhausted.contains(&Errno::from_raw_os_error(code)))
 }
 
 /// Errors of the connection rather than of the listener (accept(2), "Error handling").
@@ -194,6 +218,27 @@ mod tests {
         assert_eq!(sockopt::tcp_user_timeout(flow.stream()).unwrap(), 7_000);
         assert_eq!(sockopt::tcp_keepidle(flow.stream()).unwrap(), Duration::from_secs(33));
         assert!(sockopt::socket_keepalive(flow.stream()).unwrap());
+        let not_sent = socket2::SockRef::from(flow.stream()).tcp_notsent_lowat().unwrap();
+        assert_eq!(not_sent, super::super::NOT_SENT_BYTES_MAX);
         drop(client);
+    }
+
+    #[test]
+    fn the_address_for_all_takes_both_families_and_tells_them_apart() {
+        let reactor = Reactor::new(settings(4)).unwrap();
+        let all = SocketAddr::new(every_address(), 0);
+        let mut listener = KernelListener::bind(&reactor, all, 8).unwrap();
+        let port = listener.local.port();
+        for address in ["127.0.0.1", "::1"] {
+            let address: IpAddr = address.parse().unwrap();
+            // A machine may have no IPv6.
+            if std::net::TcpListener::bind((address, 0)).is_err() && address.is_ipv6() {
+                continue;
+            }
+            let client = TcpStream::connect((address, port)).unwrap();
+            let flow = accept(&reactor, &mut listener).unwrap();
+            assert_eq!(flow.peer(), Address::Ip(client.local_addr().unwrap()));
+            assert_eq!(flow.local(), Address::Ip(client.peer_addr().unwrap()));
+        }
     }
 }
