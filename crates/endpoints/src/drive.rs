@@ -9,6 +9,9 @@
 //!
 //! An answer leaves in the round that read its question; a deadline that has passed gets a round of
 //! its own, in which what it queued is sent.
+//!
+//! After each round the connection is weighed, if it has an [`Account`]: while memory is short it is not read, or the
+//! core refuses what is new, or the connection ends. See [`flow::ledger`].
 
 #[cfg(test)]
 mod tests;
@@ -19,6 +22,7 @@ use core::convert::Infallible;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use core::time::Duration;
+use flow::ledger::{Account, Overload, Pressure};
 use flow::time::{Timer, Timers};
 use flow::{Flow, FlowError};
 
@@ -86,6 +90,25 @@ pub trait Core {
     /// What is to be done with the flow; asked after each round.
     fn transport(&mut self, cx: &mut Context<'_>, now: Duration) -> Transport;
 
+    /// Bytes that the connection holds for its peer, with what it costs to hold them: unfinished messages, calls that
+    /// are not answered, output that is not sent. Not what has a [weight](flow::ledger::Weight) of its own. Asked
+    /// after each round, so that it must be known, not counted.
+    fn held(&self) -> usize {
+        0
+    }
+
+    /// Memory is short, or is no longer: said when it changes, and never for the end. What is to be
+    /// [refused](Pressure::Refuse) is the core's to refuse, with its reason.
+    fn handle_pressure(&mut self, now: Duration, pressure: Pressure) {
+        let _ = (now, pressure);
+    }
+
+    /// Whether input is read while the connection is to [pause](Pressure::Pause). For protocols whose peers say that
+    /// something is no longer held: the core then takes these messages, and sees to it that no others are held.
+    fn reads_while_paused(&self) -> bool {
+        false
+    }
+
     /// Takes the flow over, for another protocol: see [`Transport::Upgraded`].
     fn upgrade(&mut self, flow: Box<dyn Flow>) {
         drop(flow);
@@ -128,12 +151,29 @@ pub struct Drive<F, C> {
     /// None once it is over.
     flow: Option<F>,
     timer: Timer,
+    /// None if it is not weighed.
+    account: Option<Account>,
+    pressure: Pressure,
     output_ended: bool,
 }
 
 /// Runs `core` over `flow` until it is over.
 pub fn drive<F, C>(flow: F, core: C, timers: &Timers) -> Drive<F, C> {
-    Drive { core, flow: Some(flow), timer: timers.timer(), output_ended: false }
+    Drive {
+        core,
+        flow: Some(flow),
+        timer: timers.timer(),
+        account: None,
+        pressure: Pressure::None,
+        output_ended: false,
+    }
+}
+
+impl<F, C> Drive<F, C> {
+    /// The same, weighed on `account`, if there is one.
+    pub fn weighed(self, account: Option<Account>) -> Self {
+        Self { account, ..self }
+    }
 }
 
 impl<F: Flow + 'static, C: Core> Drive<F, C> {
@@ -146,6 +186,10 @@ impl<F: Flow + 'static, C: Core> Drive<F, C> {
     ) -> Poll<Option<T>> {
         let now = self.timer.now();
         self.core.begin_turn(cx, now);
+        if self.pressure != Pressure::None {
+            // There may be room again.
+            self.weigh(cx, now);
+        }
         let mut steps = STEPS_MAX;
         while steps > 0 {
             if let Some(value) = stop(&mut self.core) {
@@ -155,6 +199,7 @@ impl<F: Flow + 'static, C: Core> Drive<F, C> {
             let mut moved = self.read(cx, now);
             moved |= self.core.poll_work(cx, now);
             moved |= self.write(cx, now, &mut steps);
+            moved |= self.weigh(cx, now);
             if self.poll_over(cx, now).is_ready() {
                 return Poll::Ready(None);
             }
@@ -192,7 +237,8 @@ impl<F: Flow + 'static, C: Core> Drive<F, C> {
     fn read(&mut self, cx: &mut Context<'_>, now: Duration) -> bool {
         let Some(flow) = &mut self.flow else { return false };
         let core = &mut self.core;
-        if !core.wants_input() {
+        let pauses = self.pressure == Pressure::Pause && !core.reads_while_paused();
+        if pauses || !core.wants_input() {
             return false;
         }
         let mut ended = false;
@@ -240,6 +286,31 @@ impl<F: Flow + 'static, C: Core> Drive<F, C> {
             *steps -= 1;
         }
         moved
+    }
+
+    /// Says what the connection holds, and hears whether memory is short; whether that changed.
+    fn weigh(&mut self, cx: &mut Context<'_>, now: Duration) -> bool {
+        let Some(account) = &self.account else { return false };
+        account.set(self.core.held());
+        let pressure = account.pressure(cx);
+        if pressure == self.pressure {
+            return false;
+        }
+        self.pressure = pressure;
+        match pressure {
+            Pressure::End(overload) => self.end_for(overload),
+            _ => self.core.handle_pressure(now, pressure),
+        }
+        true
+    }
+
+    /// Ends the connection, since it holds too much: the flow is reset.
+    fn end_for(&mut self, overload: Overload) {
+        let (Some(account), Some(flow)) = (&self.account, &mut self.flow) else { return };
+        let (service, bytes) = (account.service_name(), account.held_bytes());
+        log::warn!("{service}: {} is cut off: it holds {bytes} bytes, {overload}", flow.peer());
+        flow.abort();
+        self.flow = None;
     }
 
     /// Does to the flow what the core asks for; ready when nothing is left to do.

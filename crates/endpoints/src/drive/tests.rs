@@ -1,5 +1,7 @@
 //! The protocol loop under a core of the test's, over flows in memory.
 
+mod weighed;
+
 use super::*;
 use core::cell::{Cell, RefCell};
 use core::task::Waker;
@@ -34,6 +36,8 @@ struct Fake {
     ended: Option<Result<(), FlowError>>,
     lost: Option<FlowError>,
     upgraded: Rc<RefCell<Option<Box<dyn Flow>>>>,
+    pressures: Vec<Pressure>,
+    reads_while_paused: bool,
 }
 
 impl Core for Fake {
@@ -126,6 +130,18 @@ impl Core for Fake {
         self.asked.push("transport");
         let has_output = !(self.output.is_empty() && self.shared.is_empty());
         self.then.filter(|_| !has_output || self.lost.is_some()).unwrap_or(Transport::Open)
+    }
+
+    fn held(&self) -> usize {
+        self.input.len()
+    }
+
+    fn handle_pressure(&mut self, _: Duration, pressure: Pressure) {
+        self.pressures.push(pressure);
+    }
+
+    fn reads_while_paused(&self) -> bool {
+        self.reads_while_paused
     }
 
     fn upgrade(&mut self, flow: Box<dyn Flow>) {
