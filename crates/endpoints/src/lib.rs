@@ -15,4 +15,5 @@ pub mod http;
 pub mod network_capnp;
 pub mod pipe;
 pub mod rpc;
+mod supervise;
 pub mod zmq;

@@ -188,6 +188,11 @@ impl ZmqSocket {
         self.0.socket.borrow().ready_peers()
     }
 
+    /// Bytes that all peers make it hold: see [`Socket::held_bytes`].
+    pub fn held_bytes(&self) -> usize {
+        self.0.socket.borrow().held_bytes()
+    }
+
     /// Messages dropped as the pattern says: see [`Socket::dropped`].
     pub fn dropped(&self) -> u64 {
         self.0.socket.borrow().dropped()

@@ -215,9 +215,23 @@ impl Connection {
         self.outbox.message_count()
     }
 
-    /// Bytes of bodies queued.
+    /// Bytes that all that is queued takes in memory: bodies, and some fifty bytes beside each.
     pub fn queued_bytes(&self) -> usize {
-        self.outbox.body_bytes()
+        self.outbox.held_bytes()
+    }
+
+    /// Bytes of a frame that means nothing until it is whole: of a command, or under CURVE.
+    pub fn gathered_bytes(&self) -> usize {
+        match &self.reading {
+            Reading::Whole { bytes, .. } => bytes.capacity(),
+            _ => 0,
+        }
+    }
+
+    /// Bytes that the peer, and what is queued for it, take in memory beside the connection itself.
+    pub fn held_bytes(&self) -> usize {
+        let peer = self.peer.as_ref().map_or(0, |peer| peer.held_bytes());
+        self.gathered_bytes() + self.queued_bytes() + peer
     }
 
     /// Queues a message. There is no bound here: look at [`Connection::queued_messages`] first.
@@ -253,7 +267,7 @@ impl Connection {
     /// Whether a piece more may wait, by a bound on the bytes that do.
     pub(crate) fn has_piece_room(&self, bytes_max: usize) -> bool {
         // A CURVE part must be whole before any of it can go.
-        !self.outbox.streams() || self.outbox.body_bytes() < bytes_max
+        !self.outbox.streams() || self.outbox.held_bytes() < bytes_max
     }
 
     /// Queues a subscription, or its end: a command to a 3.1 peer, to a 3.0 peer a message
@@ -267,6 +281,16 @@ impl Connection {
         }
         let body = [&[u8::from(subscribe)], prefix].concat();
         self.outbox.message(Message::new(body), 0)
+    }
+
+    /// Forgets a frame that is not yet whole: the connection is about to close.
+    pub(crate) fn drop_gathered(&mut self) {
+        self.reading = Reading::START;
+    }
+
+    /// All that is queued: the connection is over.
+    pub(crate) fn take_outbox(&mut self) -> Outbox {
+        core::mem::take(&mut self.outbox)
     }
 
     /// Takes back the messages of which no byte has been written.

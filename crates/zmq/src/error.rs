@@ -46,6 +46,12 @@ pub enum Error {
     HandshakeTimeout,
     /// Nothing came from the peer for the heartbeat's timeout, or for the TTL it announced.
     HeartbeatTimeout,
+    /// Its messages that were not whole took most of the memory for those of all.
+    HeldMost,
+    /// A new connection took its identity over ([`Options::router_handover`](crate::Options::router_handover)).
+    Superseded,
+    /// This side ended the connection.
+    Disconnected,
     /// The peer sent ERROR: its reason.
     Peer(String),
     /// The connection had ended before.
@@ -74,6 +80,9 @@ impl Error {
             Self::Crypto => "cryptographic failure",
             Self::HandshakeTimeout => "handshake timed out",
             Self::HeartbeatTimeout => "heartbeat timed out",
+            Self::HeldMost => "unfinished messages took too much memory",
+            Self::Superseded => "another connection took the identity over",
+            Self::Disconnected => "ended by this side",
             Self::Peer(_) => "peer reported an error",
             Self::Closed => "connection closed",
         }

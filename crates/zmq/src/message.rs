@@ -54,6 +54,13 @@ impl Message {
         self.first.len() + self.rest.iter().map(Bytes::len).sum::<usize>()
     }
 
+    /// Bytes that it takes in memory, beside itself: its bodies, what their allocations cost, and the
+    /// list of its parts.
+    pub fn held_bytes(&self) -> usize {
+        let list = self.rest.capacity() * size_of::<Bytes>();
+        body_held_bytes(&self.first) + list + self.rest.iter().map(body_held_bytes).sum::<usize>()
+    }
+
     /// Adds a part at the end.
     pub fn push(&mut self, part: impl Into<Bytes>) {
         self.rest.push(part.into());
@@ -78,6 +85,16 @@ impl Message {
             Some(first) => Self { first, rest: parts.chain(self.into_parts()).collect() },
         }
     }
+}
+
+/// What an allocation costs beside its bytes: the allocator's header and its rounding, and the count
+/// of who refers to it.
+const ALLOCATION_BYTES: usize = 32;
+
+/// Bytes that a body takes in memory, beside its [`Bytes`]. One that is empty, or is written in the
+/// program, takes none; of the latter nobody can tell, so that it weighs as any.
+pub(crate) fn body_held_bytes(body: &Bytes) -> usize {
+    if body.is_empty() { 0 } else { body.len() + ALLOCATION_BYTES }
 }
 
 impl<T: Into<Bytes>> From<T> for Message {

@@ -1,5 +1,6 @@
 //! Metadata of READY and INITIATE (RFC 37, "Metadata").
 
+use crate::message::body_held_bytes;
 use crate::{Error, SocketType};
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -44,6 +45,11 @@ impl Peer {
             minor_version,
             properties: Bytes::copy_from_slice(block),
         })
+    }
+
+    /// Bytes that it takes in memory.
+    pub(crate) fn held_bytes(&self) -> usize {
+        size_of::<Self>() + body_held_bytes(&self.identity) + body_held_bytes(&self.properties)
     }
 
     /// The value of a property; names have no case (RFC 37).

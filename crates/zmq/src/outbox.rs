@@ -2,6 +2,7 @@
 
 use crate::frame::{COMMAND, HEADER_BYTES_MAX, Header, MORE};
 use crate::mechanism::curve::Sealer;
+use crate::message::body_held_bytes;
 use crate::{Message, SendError, command};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -18,6 +19,9 @@ struct Segment {
     clear: bool,
 }
 
+/// Places that a queue keeps when it is empty; a longer one is given back.
+const PLACES_KEPT: usize = 64;
+
 impl Segment {
     fn frame(flags: u8, body: Bytes) -> Self {
         let head = Some(Header { flags, len: body.len() as u64 });
@@ -26,6 +30,11 @@ impl Segment {
 
     fn bare(body: Bytes, ends_message: bool) -> Self {
         Self { head: None, body, ends_message, clear: true }
+    }
+
+    /// Bytes that it takes in memory.
+    fn held_bytes(&self) -> usize {
+        size_of::<Self>() + body_held_bytes(&self.body)
     }
 }
 
@@ -49,7 +58,8 @@ pub(crate) struct Outbox {
     writing: Writing,
     mid_message: bool,
     messages: usize,
-    body_bytes: usize,
+    // What all that waits takes in memory.
+    held_bytes: usize,
     // The part that is being given in pieces.
     part: Option<OpenPart>,
 }
@@ -70,7 +80,7 @@ struct Writing {
     head_len: u8,
     body: Bytes,
     body_at: usize,
-    // What it counts for in the queue; sealing makes it longer.
+    // What it weighed in the queue; sealing makes it longer.
     counted_bytes: usize,
     ends_message: bool,
     active: bool,
@@ -84,13 +94,25 @@ impl Outbox {
 
     /// Queues a command frame.
     pub(crate) fn command(&mut self, body: Vec<u8>) {
-        self.commands.push_back(Segment::frame(COMMAND, body.into()));
+        self.push_command(Segment::frame(COMMAND, body.into()));
+    }
+
+    fn push_command(&mut self, segment: Segment) {
+        let bytes = segment.held_bytes();
+        self.commands.push_back(segment);
+        self.held_bytes += bytes;
+    }
+
+    fn push(&mut self, segment: Segment) {
+        let bytes = segment.held_bytes();
+        self.queue.push_back(segment);
+        self.held_bytes += bytes;
     }
 
     /// Queues a command frame of the handshake: never sealed.
     pub(crate) fn handshake(&mut self, body: Vec<u8>) {
         let frame = Segment::frame(COMMAND, body.into());
-        self.commands.push_back(Segment { clear: true, ..frame });
+        self.push_command(Segment { clear: true, ..frame });
     }
 
     /// Queues the answer to a PING.
@@ -103,7 +125,7 @@ impl Outbox {
     /// Queues bytes that are no frame: the greeting.
     pub(crate) fn raw(&mut self, bytes: &[u8]) {
         let body = Bytes::copy_from_slice(bytes);
-        self.commands.push_back(Segment::bare(body, false));
+        self.push_command(Segment::bare(body, false));
     }
 
     /// Queues a message, of whose last part [`Outbox::piece`] will bring `left` bytes more.
@@ -117,10 +139,11 @@ impl Outbox {
             self.last_part(body);
             return Ok(());
         }
+        // Room for all first: half a message must not stay if there is none.
+        self.queue.reserve(message.part_count() + 1);
         for part in message.into_parts() {
             if parts_after > 0 {
-                self.body_bytes += part.len();
-                self.queue.push_back(Segment::frame(MORE, part));
+                self.push(Segment::frame(MORE, part));
                 parts_after -= 1;
             } else if left > 0 {
                 self.begin_part(left.saturating_add(part.len() as u64), false)?;
@@ -133,9 +156,8 @@ impl Outbox {
     }
 
     fn last_part(&mut self, part: Bytes) {
+        self.push(Segment::frame(0, part));
         self.messages += 1;
-        self.body_bytes += part.len();
-        self.queue.push_back(Segment::frame(0, part));
     }
 
     /// Starts a part of `len` bytes that [`Outbox::piece`] will bring.
@@ -147,7 +169,7 @@ impl Outbox {
         if gathered.is_none() {
             let head = Some(Header { flags: if more { MORE } else { 0 }, len });
             let ends_message = !more && len == 0;
-            self.queue.push_back(Segment { head, ..Segment::bare(Bytes::new(), ends_message) });
+            self.push(Segment { head, ..Segment::bare(Bytes::new(), ends_message) });
         }
         self.messages += usize::from(!more);
         self.part = Some(OpenPart { left: len, more, gathered });
@@ -157,15 +179,19 @@ impl Outbox {
 
     /// The next bytes of the part under way.
     pub(crate) fn piece(&mut self, bytes: Bytes) -> Result<(), SendError> {
+        // Room first: bytes that are counted must not get lost.
+        self.queue.reserve(2);
         let part = self.part.as_mut().ok_or(SendError::PartOverrun)?;
         let left = part.left.checked_sub(bytes.len() as u64).ok_or(SendError::PartOverrun)?;
-        part.left = left;
-        self.body_bytes += bytes.len();
         if let Some(gathered) = &mut part.gathered {
             gathered.extend_from_slice(&bytes);
-        } else if !bytes.is_empty() {
+            part.left = left;
+        } else {
             let ends_message = left == 0 && !part.more;
-            self.queue.push_back(Segment::bare(bytes, ends_message));
+            part.left = left;
+            if !bytes.is_empty() {
+                self.push(Segment::bare(bytes, ends_message));
+            }
         }
         self.end_part();
         Ok(())
@@ -177,7 +203,7 @@ impl Outbox {
         };
         if let Some(body) = part.gathered {
             let flags = if part.more { MORE } else { 0 };
-            self.queue.push_back(Segment::frame(flags, body.into()));
+            self.push(Segment::frame(flags, body.into()));
         }
     }
 
@@ -196,9 +222,10 @@ impl Outbox {
         self.messages
     }
 
-    /// Bytes of bodies that wait.
-    pub(crate) fn body_bytes(&self) -> usize {
-        self.body_bytes
+    /// Bytes that all that waits takes in memory.
+    pub(crate) fn held_bytes(&self) -> usize {
+        let gathered = self.part.as_ref().and_then(|part| part.gathered.as_ref());
+        self.held_bytes + gathered.map_or(0, Vec::capacity)
     }
 
     /// Whether [`Outbox::write`] has anything to write.
@@ -211,7 +238,11 @@ impl Outbox {
     /// Drops messages and keeps commands: the connection is about to close.
     pub(crate) fn drop_messages(&mut self) {
         if !self.mid_message {
-            self.queue.clear();
+            let dropped: usize = self.queue.iter().map(Segment::held_bytes).sum();
+            self.held_bytes -= dropped;
+            self.queue = VecDeque::new();
+            self.part = None;
+            self.messages = usize::from(self.writing.active && self.writing.ends_message);
         } else {
             // Nothing can follow half a message.
             *self = Self::default();
@@ -227,7 +258,7 @@ impl Outbox {
         while let Some(segment) = self.queue.pop_front() {
             let whole = segment.head.is_some_and(|head| head.len == segment.body.len() as u64);
             skipping |= !whole;
-            self.body_bytes -= segment.body.len();
+            self.held_bytes -= segment.held_bytes();
             self.messages -= usize::from(segment.ends_message);
             parts.push(segment.body);
             if segment.ends_message {
@@ -257,7 +288,7 @@ impl Outbox {
     /// The segment under way is done.
     fn written(&mut self) {
         self.messages -= usize::from(self.writing.ends_message);
-        self.body_bytes -= self.writing.counted_bytes;
+        self.held_bytes -= self.writing.counted_bytes;
         self.writing.active = false;
         self.writing.body = Bytes::new();
     }
@@ -271,6 +302,9 @@ impl Outbox {
             if done {
                 self.written();
             }
+        }
+        if self.queue.is_empty() && self.queue.capacity() > PLACES_KEPT {
+            self.queue = VecDeque::new();
         }
         filled
     }
@@ -298,7 +332,7 @@ impl Outbox {
             space[2..].copy_from_slice(body);
             filled += space.len();
             self.messages -= 1;
-            self.body_bytes -= body.len();
+            self.held_bytes -= size_of::<Segment>() + body_held_bytes(body);
             self.queue.pop_front();
         }
         filled
@@ -307,18 +341,17 @@ impl Outbox {
     /// Takes the next segment in hand.
     fn load(&mut self) -> bool {
         let command = if self.mid_message { None } else { self.commands.pop_front() };
-        let mut counted_bytes = 0;
         let segment = match command {
             Some(command) => command,
             None => match self.queue.pop_front() {
                 Some(segment) => {
-                    counted_bytes = segment.body.len();
                     self.mid_message = !segment.ends_message;
                     segment
                 }
                 None => return false,
             },
         };
+        let counted_bytes = segment.held_bytes();
         let Segment { head, body, ends_message, clear } = segment;
         let (head, body) = match (head, &mut self.sealer) {
             (Some(head), Some(sealer)) if !clear => {

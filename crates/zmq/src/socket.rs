@@ -19,7 +19,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use bytes::Bytes;
 use core::time::Duration;
-use peer::Peer;
+use peer::{Counted, Peer};
 use slab::Slab;
 use subscriptions::Subscriptions;
 
@@ -52,8 +52,9 @@ pub struct Socket {
     // SUB and XSUB: what we subscribed to. XPUB: what all peers together did.
     topics: Subscriptions,
     dropped: u64,
-    // Over all peers: see `Options::unfinished_bytes_max`.
-    unfinished_bytes: usize,
+    // Over all peers.
+    counted: Counted,
+    unsent_bytes: usize,
 }
 
 /// What came of input, of sending, or of time, from [`Socket::poll_event`].
@@ -98,7 +99,8 @@ impl Socket {
             last_route: 0,
             topics: Subscriptions::default(),
             dropped: 0,
-            unfinished_bytes: 0,
+            counted: Counted::default(),
+            unsent_bytes: 0,
         }
     }
 
@@ -116,8 +118,13 @@ impl Socket {
             return None;
         }
         let connection = Connection::new(now, self.config.clone(), entropy);
+        // Room in the rings now, while a failure costs only the newcomer.
+        let peers = self.peers.len() + 1;
+        self.readable.reserve(peers);
+        self.writable.reserve(peers);
+        self.events.reserve(peers);
         let id = self.peers.insert(Peer::new(connection));
-        self.announce_output(id);
+        self.touched(id);
         Some(id)
     }
 
@@ -127,29 +134,29 @@ impl Socket {
         let Some(peer) = self.peers.get_mut(id) else {
             return;
         };
+        // First what cannot fail: it may be a panic that ended the connection.
         peer.gone = true;
-        let mut unsent = VecDeque::new();
-        if matches!(self.config.socket_type, SocketType::Push | SocketType::Dealer) {
-            unsent.extend(peer.connection.take_unsent());
-        }
+        let moves = matches!(self.config.socket_type, SocketType::Push | SocketType::Dealer);
+        let mut outbox = peer.connection.take_outbox();
         // Whoever sends it a message in pieces, or receives one, must hear of this.
-        self.send_ready |= peer.connection.is_part_open();
+        self.send_ready |= outbox.is_part_open();
         self.recv_ready |= peer.streams();
-        self.unfinished_bytes -= peer.unfinished_bytes();
         peer.drop_unfinished();
         let topics = core::mem::take(&mut peer.subscriptions);
+        peer.settle(&mut self.counted);
+        let has_message = peer.has_message();
         self.forget_route(id);
-        self.unsubscribe_all(id, &topics);
-        self.offer_message(id);
-        if matches!(self.request, Request::Awaiting { peer, .. } if peer == id)
-            && !self.peers.get(id).is_some_and(|peer| peer.has_message())
-        {
+        if matches!(self.request, Request::Awaiting { peer, .. } if peer == id) && !has_message {
             self.request = Request::Lost;
             self.recv_ready = true;
         }
-        self.unsent.append(&mut unsent);
-        self.flush_unsent();
+        self.unsubscribe_all(id, &topics);
+        self.offer_message(id);
         self.bury(id);
+        if moves {
+            self.keep_unsent(outbox.take_unsent());
+            self.flush_unsent();
+        }
     }
 
     /// Who a peer is, once its handshake is done.
@@ -160,6 +167,18 @@ impl Socket {
     /// Peers whose handshake is done.
     pub fn ready_peers(&self) -> usize {
         self.peers.iter().filter(|(_, peer)| peer.is_ready()).count()
+    }
+
+    /// Bytes that all peers make it hold: what came and nobody received, what is queued for them, and
+    /// some hundred bytes for each part of it; subscriptions; and the peers themselves. A body that is
+    /// queued for several peers weighs for each.
+    pub fn held_bytes(&self) -> usize {
+        self.counted.held + self.unsent_bytes
+    }
+
+    /// Of these, what one peer makes it hold.
+    pub fn peer_held_bytes(&self, id: PeerId) -> usize {
+        self.peers.get(id).map_or(0, Peer::held_bytes)
     }
 
     /// Messages that PUB, XPUB and ROUTER dropped for want of room or of a route.
@@ -177,40 +196,42 @@ impl Socket {
         input: &[u8],
     ) -> Result<usize, Error> {
         let mut consumed = 0;
-        while consumed < input.len() {
+        let outcome = loop {
+            if consumed == input.len() {
+                break Ok(consumed);
+            }
             let peer = self.peers.get_mut(id).filter(|peer| !peer.gone).ok_or(Error::Closed)?;
-            if peer.leaving {
-                return Ok(input.len());
+            if peer.leaving.is_some() {
+                break Ok(input.len());
             }
             if peer.input_waits {
                 peer.connection.defer_input(now);
-                break;
+                break Ok(consumed);
             }
-            let unfinished_before = peer.unfinished_bytes();
-            match peer.take_input(now, &input[consumed..], &self.options) {
-                Ok((used, arrival)) => {
-                    consumed += used;
-                    self.unfinished_bytes += peer.unfinished_bytes();
-                    self.unfinished_bytes -= unfinished_before;
-                    if self.unfinished_bytes > self.options.unfinished_bytes_max {
-                        self.send_hog_away();
-                    }
-                    self.arrived(id, arrival).inspect_err(|error| self.fail_peer(id, error))?;
-                    if let Some(peer) = self.peers.get_mut(id) {
-                        peer.input_waits = peer.inbox_full(&self.options);
-                    }
-                }
-                Err(error) => {
-                    self.unfinished_bytes -= unfinished_before;
-                    peer.drop_unfinished();
-                    self.fail_peer(id, &error);
-                    return Err(error);
-                }
+            let arrived = peer.take_input(now, &input[consumed..], &self.options);
+            let arrived = arrived.and_then(|(used, arrival)| {
+                consumed += used;
+                self.arrived(id, arrival)
+            });
+            if let Err(error) = arrived {
+                break Err(error);
             }
+            if let Some(peer) = self.peers.get_mut(id) {
+                peer.input_waits = peer.inbox_full(&self.options);
+            }
+        };
+        if let Err(error) = &outcome {
+            if let Some(peer) = self.peers.get_mut(id) {
+                peer.drop_unfinished();
+            }
+            self.fail_peer(id, error);
         }
-        // The handshake's answers and PONGs.
-        self.announce_output(id);
-        Ok(consumed)
+        // The handshake's answers and PONGs, too.
+        self.touched(id);
+        if self.counted.unfinished > self.options.unfinished_bytes_max {
+            self.send_hog_away();
+        }
+        outcome
     }
 
     /// Writes what is to be sent to a peer into `buf`; returns how many bytes.
@@ -241,6 +262,7 @@ impl Socket {
         let Some(peer) = self.peers.get_mut(id) else {
             return;
         };
+        peer.settle(&mut self.counted);
         if !peer.connection.has_output() {
             peer.output_announced = false;
         }
@@ -277,7 +299,7 @@ impl Socket {
         if let Err(error) = &outcome {
             self.fail_peer(id, error);
         }
-        self.announce_output(id);
+        self.touched(id);
         outcome
     }
 
@@ -296,29 +318,27 @@ impl Socket {
     fn send_hog_away(&mut self) {
         let hog = self.peers.iter().max_by_key(|(_, peer)| peer.unfinished_bytes());
         if let Some((id, _)) = hog {
-            self.disconnect(id);
+            self.leave(id, Error::HeldMost);
         }
     }
 
-    fn announce_output(&mut self, id: PeerId) {
-        if let Some(peer) = self.peers.get_mut(id)
-            && !peer.output_announced
-            && peer.connection.has_output()
-        {
-            peer.output_announced = true;
-            self.events.push_back(SocketEvent::Transmit(id));
+    /// Something was queued for a peer, or came from it.
+    fn touched(&mut self, id: PeerId) {
+        if let Some(peer) = self.peers.get_mut(id) {
+            peer.touched(id, &mut self.counted, &mut self.events);
         }
     }
 
     fn fail_peer(&mut self, id: PeerId, cause: &Error) {
         if let Some(peer) = self.peers.get_mut(id) {
-            if matches!(self.config.socket_type, SocketType::Push | SocketType::Dealer) {
-                self.unsent.extend(peer.connection.take_unsent());
-            }
+            let unsent = peer.connection.take_unsent();
             peer.connection.fail(cause);
+            if matches!(self.config.socket_type, SocketType::Push | SocketType::Dealer) {
+                self.keep_unsent(unsent);
+            }
         }
         self.flush_unsent();
-        self.announce_output(id);
+        self.touched(id);
     }
 
     /// A ROUTER's peer cannot be sent to any more; its name stays on what it sent before.
@@ -327,13 +347,17 @@ impl Socket {
         if let Some(route) = route
             && self.routes.get(route) == Some(&id)
         {
-            self.routes.remove(&route.clone());
+            self.routes.remove(route);
         }
     }
 
     /// Frees a peer that is gone and of whom nothing is left to receive.
     fn bury(&mut self, id: PeerId) {
-        if self.peers.get(id).is_some_and(|peer| peer.gone && !peer.holds_input()) {
+        if let Some(peer) = self.peers.get_mut(id)
+            && peer.gone
+            && !peer.holds_input()
+        {
+            peer.uncount(&mut self.counted);
             self.peers.remove(id);
         }
     }

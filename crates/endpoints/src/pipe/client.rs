@@ -2,6 +2,7 @@
 
 use super::codec::Codec;
 use super::service::{Answer, Compress, Marked, reply_reader, request_writer};
+use crate::supervise::supervised;
 use crate::zmq::{Attach, Host, ZmqSocket};
 use ::pipe::{Bytes, Fault, Piece};
 use ::zmq::{Message, Options, Received, SocketType};
@@ -29,10 +30,14 @@ where
         host: host.clone(),
         socket,
         writer: RefCell::new(request_writer()),
+        reader: RefCell::new(reply_reader()),
         calls: RefCell::default(),
         last_call: Cell::new(0),
     });
-    host.spawner.spawn("calls", receive(inner.clone(), reply_reader()));
+    let (calls, spawner) = (inner.clone(), host.spawner.clone());
+    host.spawner.spawn("calls", async move {
+        supervised(&spawner, "calls", async || receive(&calls).await).await;
+    });
     Client { owner: Rc::new(Owner(inner)), timeout: Duration::from_secs(30) }
 }
 
@@ -53,7 +58,7 @@ pub enum CallFailed {
     Remote(String),
     /// The request could not be written.
     Request(Fault),
-    /// The reply could not be read; the connection that brought it ends.
+    /// The reply could not be read.
     Reply(Fault),
     /// The client is closed.
     Closed,
@@ -72,14 +77,16 @@ struct Inner<Request, Reply> {
     host: Host,
     socket: ZmqSocket,
     writer: RefCell<Codec<Marked<Request>, Piece>>,
-    calls: RefCell<BTreeMap<u64, Call<Reply>>>,
+    reader: RefCell<Codec<Piece, Answer<Reply>>>,
+    calls: RefCell<BTreeMap<u64, Call>>,
     last_call: Cell<u64>,
 }
 
-/// Where the task that receives leaves the reply to a call that waits for it.
-type Call<Reply> = OneShot<Result<Reply, CallFailed>>;
+/// Where the task that receives leaves the reply to a call that waits for it, as it came: to read it
+/// is the caller's work, and a panic in that the caller's.
+type Call = OneShot<Result<Bytes, CallFailed>>;
 
-impl<Request: Serialize + 'static, Reply: 'static> Client<Request, Reply> {
+impl<Request: Serialize + 'static, Reply: DeserializeOwned + 'static> Client<Request, Reply> {
     /// The same with another limit on how long a call takes; the default is 30 s.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -104,7 +111,14 @@ impl<Request: Serialize + 'static, Reply: 'static> Client<Request, Reply> {
             inner.reply_to(number).await
         };
         let outcome = inner.host.timers.before(deadline, reply).await;
-        outcome.unwrap_or(Err(CallFailed::TimedOut))
+        let reply = outcome.unwrap_or(Err(CallFailed::TimedOut))?;
+        let read = inner.reader.borrow_mut().read(reply);
+        read.map_err(CallFailed::Reply)?.map_err(CallFailed::Remote)
+    }
+
+    /// Bytes that its socket holds: see [`Socket::held_bytes`](crate::zmq::Socket::held_bytes).
+    pub fn held_bytes(&self) -> usize {
+        self.owner.0.socket.held_bytes()
     }
 
     /// Ends all calls and connections.
@@ -120,7 +134,7 @@ impl<Request, Reply> Clone for Client<Request, Reply> {
 }
 
 impl<Request, Reply> Inner<Request, Reply> {
-    async fn reply_to(&self, number: u64) -> Result<Reply, CallFailed> {
+    async fn reply_to(&self, number: u64) -> Result<Bytes, CallFailed> {
         poll_fn(|cx| match self.calls.borrow().get(&number) {
             Some(call) => call.poll_take(cx),
             None => Poll::Ready(Err(CallFailed::Closed)),
@@ -128,7 +142,7 @@ impl<Request, Reply> Inner<Request, Reply> {
         .await
     }
 
-    fn done(&self, number: u64, outcome: Result<Reply, CallFailed>) {
+    fn done(&self, number: u64, outcome: Result<Bytes, CallFailed>) {
         if let Some(call) = self.calls.borrow().get(&number) {
             call.set(outcome);
         }
@@ -136,30 +150,15 @@ impl<Request, Reply> Inner<Request, Reply> {
 }
 
 /// Hands each reply to its call.
-async fn receive<Request, Reply: DeserializeOwned + 'static>(
-    inner: Rc<Inner<Request, Reply>>,
-    mut reader: Codec<Piece, Answer<Reply>>,
-) {
-    while let Ok(Received { peer, message, .. }) = inner.socket.recv_from().await {
-        let body = message.last().clone();
-        let number = message.first().first_chunk().map(|id| u64::from_be_bytes(*id));
+async fn receive<Request, Reply>(inner: &Inner<Request, Reply>) {
+    while let Ok(Received { message, .. }) = inner.socket.recv_from().await {
         // What is no reply to a call that waits is nobody's.
-        let Some(number) = number.filter(|number| inner.calls.borrow().contains_key(number)) else {
-            continue;
-        };
-        let outcome = match reader.read(body) {
-            Ok(Ok(reply)) => Ok(reply),
-            Ok(Err(why)) => Err(CallFailed::Remote(why)),
-            Err(fault) => {
-                inner.socket.disconnect(peer);
-                Err(CallFailed::Reply(fault))
-            }
-        };
-        inner.done(number, outcome);
+        if let Some(id) = message.first().first_chunk() {
+            inner.done(u64::from_be_bytes(*id), Ok(message.last().clone()));
+        }
     }
-    let waiting: alloc::vec::Vec<u64> = inner.calls.borrow().keys().copied().collect();
-    for number in waiting {
-        inner.done(number, Err(CallFailed::Closed));
+    for call in inner.calls.borrow().values() {
+        call.set(Err(CallFailed::Closed));
     }
 }
 

@@ -7,9 +7,9 @@ use alloc::boxed::Box;
 /// A node whose type is of no interest.
 pub type BoxedNode<In, Out> = Box<dyn Node<In, Out = Out>>;
 
-/// Puts one item through a pipeline at a time. A fault costs that item only, for the pipeline is
-/// made anew: what a socket with many peers needs, where [`transfer`](super::transfer()) would end
-/// at one peer's bad message.
+/// Puts one item through a pipeline at a time. A fault, or a panic, costs that item only, for the
+/// pipeline is made anew: what a socket with many peers needs, where [`transfer`](super::transfer())
+/// would end at one peer's bad message.
 pub struct Codec<In, Out> {
     make: Box<dyn Fn() -> BoxedNode<In, Out>>,
     // Made when it is first needed: a compressor is large.
@@ -24,20 +24,21 @@ impl<In, Out> Codec<In, Out> {
 
     /// Puts an item in and hands each that comes out to `take`.
     fn pass(&mut self, item: In, mut take: impl FnMut(Out)) -> Result<(), Fault> {
-        let make = &self.make;
-        let pipeline = self.pipeline.get_or_insert_with(|| Pipeline::new(make()));
+        // Taken out while it works, and put back on success only: a node may run foreign code, and
+        // after a panic in it half a message would stand in front of the next.
+        let mut pipeline = self.pipeline.take().unwrap_or_else(|| Pipeline::new((self.make)()));
         // It starved after the item before, so it has room.
         drop(pipeline.offer(item));
-        let fault = loop {
+        loop {
             match pipeline.poll() {
                 Next::Item(item) => take(item),
-                Next::Starved => return Ok(()),
-                Next::Fault(fault) => break fault,
-                Next::End | Next::Over => break Fault::Truncated,
+                Next::Starved => break,
+                Next::Fault(fault) => return Err(fault),
+                Next::End | Next::Over => return Err(Fault::Truncated),
             }
-        };
-        self.pipeline = None;
-        Err(fault)
+        }
+        self.pipeline = Some(pipeline);
+        Ok(())
     }
 }
 

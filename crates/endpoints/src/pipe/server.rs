@@ -2,12 +2,13 @@
 
 use super::codec::Codec;
 use super::service::{Answer, Compress, Marked, ServiceLimits, reply_writer, request_reader};
+use crate::supervise::supervised;
 use crate::zmq::{Attach, Host, ZmqSocket};
 use ::pipe::{Bytes, Piece};
-use ::zmq::Message;
+use ::zmq::{Message, Received};
 use alloc::format;
 use alloc::rc::Rc;
-use alloc::string::{String, ToString};
+use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::future::poll_fn;
@@ -18,10 +19,11 @@ use log::{info, warn};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// Serves `handler`, within the default [`ServiceLimits`]: each request is a task of its own, and one that panics answers its caller
-/// with an error. A request that cannot be read is answered with the cause, and then its
-/// connection ends. Callers are [`make_client`](super::make_client), or any REQ or DEALER that
-/// sends a byte `p` and a CBOR object.
+/// Serves `handler`, within the default [`ServiceLimits`]: each request is a task of its own, in which it is
+/// read, handled and answered. A request that cannot be read is answered with the cause, and one that
+/// panics anywhere on that way with an error; neither concerns any other, of the same caller or of
+/// others. Callers are [`make_client`](super::make_client), or any REQ or DEALER that sends a byte `p`
+/// and a CBOR object.
 pub fn make_server<Request, Reply, H>(host: &Host, handler: H, how: impl Attach) -> Service
 where
     Request: DeserializeOwned + 'static,
@@ -49,10 +51,14 @@ where
     let server = Server {
         service: service.clone(),
         handler,
+        reader: RefCell::new(request_reader(limits)),
         writer: RefCell::new(reply_writer()),
         requests_max: limits.requests_max,
     };
-    host.spawner.spawn("service", serve(Rc::new(server), request_reader(limits)));
+    let (server, spawner) = (Rc::new(server), host.spawner.clone());
+    host.spawner.spawn("service", async move {
+        supervised(&spawner, "service", async || serve(&server).await).await;
+    });
     service
 }
 
@@ -73,9 +79,10 @@ struct Load {
     waiting: WakerList,
 }
 
-struct Server<Reply, H> {
+struct Server<Request, Reply, H> {
     service: Service,
     handler: H,
+    reader: RefCell<Codec<Piece, Marked<Request>>>,
     writer: RefCell<Codec<Marked<Answer<Reply>>, Piece>>,
     requests_max: usize,
 }
@@ -84,6 +91,16 @@ impl Service {
     /// Peers that are connected.
     pub fn peers(&self) -> usize {
         self.socket.ready_peers()
+    }
+
+    /// Bytes that all callers make its socket hold; requests that are being handled not among them.
+    pub fn held_bytes(&self) -> usize {
+        self.socket.held_bytes()
+    }
+
+    /// Requests that are being handled.
+    pub fn requests(&self) -> usize {
+        self.load.live.get()
     }
 
     /// Begins to stop: takes no more requests, answers those being handled, and closes all
@@ -123,74 +140,114 @@ impl Load {
     }
 }
 
-async fn serve<Request, Reply, H>(
-    server: Rc<Server<Reply, H>>,
-    mut reader: Codec<Piece, Marked<Request>>,
+/// A request's place among those being handled; free again when this is dropped, however that comes.
+struct Slot(Rc<Load>);
+
+impl Slot {
+    fn take(load: &Rc<Load>) -> Self {
+        load.live.update(|live| live + 1);
+        Self(load.clone())
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.live.update(|live| live - 1);
+        self.0.changed();
+    }
+}
+
+/// Makes a task of each request.
+async fn serve<Request, Reply, H>(server: &Rc<Server<Request, Reply, H>>)
+where
+    Request: DeserializeOwned + 'static,
+    Reply: Serialize + 'static,
+    H: AsyncFn(Request) -> Reply + 'static,
+{
+    let Service { host, socket, load } = &server.service;
+    loop {
+        load.falls_below(server.requests_max).await;
+        let Ok(received) = socket.recv_from().await else {
+            return;
+        };
+        if load.draining.get() {
+            return;
+        }
+        let peer = received.peer;
+        // There may be no memory for a task.
+        let started = host.spawner.catch(|| {
+            let task = handle(server.clone(), Slot::take(load), received);
+            host.spawner.spawn("request", task);
+        });
+        if let Err(failure) = started {
+            warn!("service: a request ends its connection: {failure}");
+            socket.disconnect(peer);
+        }
+    }
+}
+
+/// Answers a request, or ends its connection when not even that can be done.
+async fn handle<Request, Reply, H>(
+    server: Rc<Server<Request, Reply, H>>,
+    slot: Slot,
+    received: Received,
 ) where
     Request: DeserializeOwned + 'static,
     Reply: Serialize + 'static,
     H: AsyncFn(Request) -> Reply + 'static,
 {
-    loop {
-        server.service.load.falls_below(server.requests_max).await;
-        let Ok(received) = server.service.socket.recv_from().await else {
-            return;
-        };
-        if server.service.load.draining.get() {
-            return;
+    let Service { host, socket, .. } = &server.service;
+    let peer = received.peer;
+    // The route, the caller's envelope, an empty delimiter, the request.
+    let mut envelope: Vec<Bytes> = received.message.into_parts().collect();
+    let Some(body) = envelope.pop() else {
+        return;
+    };
+    let answered = host.spawner.catching(server.answer(body)).await;
+    let body = answered.unwrap_or_else(|failure| {
+        warn!("service: {failure}");
+        Bytes::from_static(HANDLER_FAILED)
+    });
+    let sent = host.spawner.catch(|| {
+        envelope.push(body);
+        if let Some(message) = Message::from_parts(envelope) {
+            // A caller that is gone wants no reply.
+            let _ = socket.try_send(message);
         }
-        // The route, the caller's envelope, an empty delimiter, the request.
-        let mut envelope: Vec<Bytes> = received.message.into_parts().collect();
-        let Some(body) = envelope.pop() else {
-            continue;
-        };
-        match reader.read(body) {
-            Err(fault) => {
-                info!("service: a request ends its connection: {fault}");
-                let why = Marked { object: Err(fault.to_string()), compress: Compress::No };
-                server.reply(envelope, why);
-                server.service.socket.disconnect(received.peer);
-            }
-            Ok(request) => {
-                let service = &server.service;
-                service.load.live.update(|live| live + 1);
-                let task = handle(server.clone(), envelope, request);
-                service.host.spawner.spawn("request", task);
-            }
-        }
+    });
+    if let Err(failure) = sent {
+        warn!("service: a reply ends its connection: {failure}");
+        socket.disconnect(peer);
     }
+    drop(slot);
 }
 
-async fn handle<Request, Reply, H>(
-    server: Rc<Server<Reply, H>>,
-    envelope: Vec<Bytes>,
-    request: Marked<Request>,
-) where
+/// The reply to a request that panicked: written here, for where there is no memory, too.
+const HANDLER_FAILED: &[u8] = b"e\x72the handler failed";
+
+impl<Request, Reply, H> Server<Request, Reply, H>
+where
+    Request: DeserializeOwned + 'static,
     Reply: Serialize + 'static,
     H: AsyncFn(Request) -> Reply + 'static,
 {
-    let compress = request.compress;
-    let outcome = server.service.host.spawner.catching((server.handler)(request.object)).await;
-    let object = outcome.map_err(|failure| {
-        warn!("service: {failure}");
-        String::from("the handler failed")
-    });
-    server.reply(envelope, Marked { object, compress });
-    server.service.load.live.update(|live| live - 1);
-    server.service.load.changed();
-}
-
-impl<Reply: Serialize + 'static, H> Server<Reply, H> {
-    fn reply(&self, mut envelope: Vec<Bytes>, reply: Marked<Answer<Reply>>) {
+    /// The reply to a request, as bytes. All foreign code runs in here.
+    async fn answer(&self, body: Bytes) -> Bytes {
+        let read = self.reader.borrow_mut().read(body);
+        let reply = match read {
+            Ok(Marked { object, compress }) => {
+                Marked { object: Ok((self.handler)(object).await), compress }
+            }
+            Err(fault) => {
+                info!("service: a request cannot be read: {fault}");
+                Marked { object: Err(fault.to_string()), compress: Compress::No }
+            }
+        };
         let written = self.writer.borrow_mut().write(reply);
-        let body = written.or_else(|fault| {
+        let written = written.or_else(|fault| {
             let object = Err(format!("the reply cannot be sent: {fault}"));
             self.writer.borrow_mut().write(Marked { object, compress: Compress::No })
         });
-        envelope.extend(body);
-        if let Some(message) = Message::from_parts(envelope) {
-            // A caller that is gone wants no reply.
-            let _ = self.service.socket.try_send(message);
-        }
+        written.unwrap_or(Bytes::from_static(HANDLER_FAILED))
     }
 }

@@ -10,6 +10,11 @@ use core::cell::Cell;
 use core::time::Duration;
 use flow::{Connector, Flow, FlowExt, memory};
 
+mod panics;
+mod raw;
+
+use raw::{hello, raw_caller};
+
 type Shout = Client<String, String>;
 
 fn serve(world: &World, how: impl crate::zmq::Attach) -> Service {
@@ -170,51 +175,25 @@ fn unreadable() -> Vec<(Vec<u8>, &'static str)> {
 }
 
 #[test]
-fn an_unreadable_request_is_answered_with_its_cause_and_ends_its_connection() {
+fn an_unreadable_request_is_answered_with_its_cause_and_ends_that_call_only() {
     let world = World::new();
     let server = serve(&world, world.bind("a:1"));
     let other: Shout = make_client(&world.host, world.connect("a:1"));
     let network = world.network.clone();
     world.run(async move {
+        let mut raw = raw_caller(&network, b"REQ").await;
         for (request, why) in unreadable() {
-            let mut raw = network.connect(&target("a:1")).await.unwrap();
-            let heard = ask_raw(&mut raw, &request).await;
-            assert!(heard.ends_with(why.as_bytes()), "{why}: {heard:?}");
+            let heard = raw.ask(&request).await;
+            assert!(heard.starts_with(b"e") && heard.ends_with(why.as_bytes()), "{why}: {heard:?}");
+            assert_eq!(raw.ask(b"p\x61x").await, b"p\x61X", "on the same connection");
             assert_eq!(other.call("x".into(), Compress::No).await, Ok("X".into()));
-            assert_eq!(server.peers(), 1, "the other caller, on its first connection");
+            assert_eq!((server.peers(), server.requests()), (2, 0));
         }
     });
 }
 
-/// A greeting and READY of this socket type.
-fn hello(socket_type: &[u8]) -> Vec<u8> {
-    let mut hello = vec![0; 64];
-    (hello[0], hello[9], hello[10], hello[11]) = (0xFF, 0x7F, 3, 1);
-    hello[12..16].copy_from_slice(b"NULL");
-    hello.extend_from_slice(&[4, 22 + socket_type.len() as u8]);
-    hello.extend_from_slice(b"\x05READY\x0bSocket-Type\0\0\0");
-    hello.push(socket_type.len() as u8);
-    hello.extend_from_slice(socket_type);
-    hello
-}
-
-/// Sends a request as a REQ does; all that comes back, up to the end of the connection.
-async fn ask_raw(raw: &mut impl Flow, request: &[u8]) -> Vec<u8> {
-    let len = (request.len() as u64).to_be_bytes();
-    let all = [&hello(b"REQ"), &b"\x01\0\x02"[..], &len, request].concat();
-    raw.write_all(&all).await.unwrap();
-    let mut heard = vec![];
-    loop {
-        let mut buffer = [0; 64];
-        match raw.read(&mut buffer).await.unwrap() {
-            0 => return heard,
-            count => heard.extend_from_slice(&buffer[..count]),
-        }
-    }
-}
-
 #[test]
-fn an_unreadable_reply_fails_its_call_and_ends_its_connection() {
+fn an_unreadable_reply_fails_its_call_only() {
     let world = World::new();
     let rep = ZmqSocket::new(&world.host, Options::new(SocketType::Rep));
     rep.attach(world.bind("a:1"));
@@ -224,12 +203,12 @@ fn an_unreadable_reply_fails_its_call_and_ends_its_connection() {
             rep.recv().await.unwrap();
             rep.send(reply).await.unwrap();
         }
-        rep.close(Duration::from_secs(60)).await;
+        core::future::pending::<()>().await;
     });
     world.run(async move {
         let failed = client.call("x".into(), Compress::No).await;
         assert_eq!(failed, Err(CallFailed::Reply(Fault::UnknownPrefix(Some(b'?')))));
-        // On another connection.
+        // On the same connection.
         assert_eq!(client.call("x".into(), Compress::No).await, Ok("X".into()));
     });
 }
@@ -312,7 +291,7 @@ fn flows_and_sockets_are_sources_and_drains() {
 }
 
 #[test]
-fn a_request_nested_too_deep_ends_its_connection() {
+fn a_request_nested_too_deep_is_answered_with_its_cause() {
     #[derive(serde::Deserialize)]
     struct Nest(Vec<Nest>);
     let world = World::new();
@@ -320,9 +299,8 @@ fn a_request_nested_too_deep_ends_its_connection() {
     make_server(&world.host, count, world.bind("a:1"));
     let network = world.network.clone();
     let heard = world.run(async move {
-        let mut raw = network.connect(&target("a:1")).await.unwrap();
         let deep = [&b"p"[..], &[0x81; 100_000], &[0x80]].concat();
-        ask_raw(&mut raw, &deep).await
+        raw_caller(&network, b"REQ").await.ask(&deep).await
     });
     assert!(heard.ends_with(b"nested too deep"), "{heard:?}");
 }

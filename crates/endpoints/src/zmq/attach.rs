@@ -4,7 +4,11 @@ use super::driver::carry;
 use super::{Shared, ZmqSocket};
 use alloc::boxed::Box;
 use alloc::rc::{Rc, Weak};
+use core::future::poll_fn;
+use core::task::Poll;
 use core::time::Duration;
+use flow::task::Spawner;
+use flow::time::Timers;
 use flow::{Connector, Listener, Target};
 use log::{debug, warn};
 
@@ -70,45 +74,79 @@ impl<C: Connector> Attach for Connect<C> {
 }
 
 async fn accept<L: Listener>(shared: Weak<Shared>, mut listener: L) {
+    let Some((spawner, timers)) = place(&shared) else {
+        return;
+    };
     loop {
-        let flow = match listener.accept().await {
-            Ok(flow) => flow,
-            Err(error) => return warn!("zmq: listening ended: {error}"),
+        let accepted = poll_fn(|cx| match spawner.catch(|| listener.poll_accept(cx)) {
+            Ok(accepted) => accepted.map(Ok),
+            Err(failure) => Poll::Ready(Err(failure)),
+        });
+        let flow = match accepted.await {
+            Ok(Ok(flow)) => flow,
+            Ok(Err(error)) => return warn!("zmq: listening ended: {error}"),
+            Err(failure) => {
+                warn!("zmq: listening: {failure}; it goes on");
+                timers.sleep(Backoff::default().first).await;
+                continue;
+            }
         };
         let Some(shared) = shared.upgrade() else {
             return;
         };
-        let spawner = shared.host.spawner.clone();
-        spawner.spawn("zmq peer", async move {
-            carry(shared, Box::new(flow)).await;
+        // There may be no memory for a task: that peer's connection ends, and no other.
+        let started = spawner.catch(|| {
+            spawner.spawn("zmq peer", async move {
+                carry(shared, Box::new(flow)).await;
+            })
         });
+        if let Err(failure) = started {
+            warn!("zmq: a peer cannot be served: {failure}");
+        }
     }
 }
 
 async fn reconnect<C: Connector>(shared: Weak<Shared>, connect: Connect<C>) {
+    let Some((spawner, timers)) = place(&shared) else {
+        return;
+    };
     let Connect { connector, target, backoff } = connect;
     let mut wait = backoff.first;
     loop {
-        match connector.connect(&target).await {
-            Err(error) => debug!("zmq: {target}: {error}"),
-            Ok(flow) => {
-                let Some(shared) = shared.upgrade() else {
-                    return;
-                };
-                if carry(shared, Box::new(flow)).await {
-                    wait = backoff.first;
-                }
-            }
+        // A panic costs the connection, not all later ones.
+        match spawner.catching(connect_once(&shared, &connector, &target)).await {
+            Ok(true) => wait = backoff.first,
+            Ok(false) => {}
+            Err(failure) => warn!("zmq: {target}: {failure}"),
         }
-        let (timers, pause) = match shared.upgrade() {
-            Some(shared) if !shared.is_closing() => {
-                (shared.host.timers.clone(), jitter(&shared, wait))
-            }
+        let pause = match shared.upgrade() {
+            Some(shared) if !shared.is_closing() => jitter(&shared, wait),
             _ => return,
         };
         timers.sleep(pause).await;
         wait = wait.saturating_mul(2).min(backoff.longest);
     }
+}
+
+/// One connection, to its end; whether its handshake was done.
+async fn connect_once<C: Connector>(shared: &Weak<Shared>, connector: &C, target: &Target) -> bool {
+    let flow = match connector.connect(target).await {
+        Ok(flow) => flow,
+        Err(error) => {
+            debug!("zmq: {target}: {error}");
+            return false;
+        }
+    };
+    match shared.upgrade() {
+        Some(shared) => carry(shared, Box::new(flow)).await,
+        None => false,
+    }
+}
+
+/// What a task needs that must not keep the socket alive.
+fn place(shared: &Weak<Shared>) -> Option<(Spawner, Timers)> {
+    let host = &shared.upgrade()?.host;
+    Some((host.spawner.clone(), host.timers.clone()))
 }
 
 /// Three to five quarters of `wait`.

@@ -115,9 +115,12 @@ impl Core for Driver {
     }
 
     fn poll_work(&mut self, _: &mut Context<'_>, now: Duration) -> bool {
-        if self.end == End::None && self.shared.socket.borrow().is_leaving(self.id) {
-            info!("zmq: {}: sent away", self.peer);
-            self.say_farewell(now);
+        if self.end == End::None {
+            let why = self.shared.socket.borrow().leaving(self.id).cloned();
+            if let Some(why) = why {
+                info!("zmq: {}: sent away: {why}", self.peer);
+                self.say_farewell(now);
+            }
         }
         false
     }

@@ -129,7 +129,8 @@ fn every_mechanism_carries_messages_both_ways_in_any_splits() {
             a.send(three_parts()).unwrap();
             a.send(Message::new("")).unwrap();
             b.send(Message::new(vec![1; 150_000])).unwrap();
-            assert_eq!((a.queued_messages(), a.queued_bytes()), (2, 305));
+            assert_eq!(a.queued_messages(), 2);
+            assert!((305..1000).contains(&a.queued_bytes()), "{}", a.queued_bytes());
             let seen = pump(&mut a, &mut b, step).unwrap();
             let part =
                 |len: usize, byte: u8, tail| format!("{len} {:x}{tail}", sum(&vec![byte; len]));

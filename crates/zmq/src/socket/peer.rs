@@ -1,19 +1,23 @@
 //! Peer of a socket: its connection, and what it sent that nobody has received.
 
-use super::{Chunk, Options, Subscriptions};
+use super::{Chunk, Options, PeerId, SocketEvent, Subscriptions};
+use crate::message::body_held_bytes;
 use crate::{Body, Connection, Error, Event, Message};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::time::Duration;
 
+/// Places that an inbox keeps when it is empty; a longer one is given back.
+const PLACES_KEPT: usize = 64;
+
 #[derive(Debug)]
 pub(super) struct Peer {
     pub(super) connection: Connection,
     /// Its flow has ended; it stays until its inbox is empty.
     pub(super) gone: bool,
-    /// We end its connection: nothing more is taken from it, and what is queued still goes out.
-    pub(super) leaving: bool,
+    /// Why we end its connection: nothing more is taken from it, and what is queued still goes out.
+    pub(super) leaving: Option<Error>,
     /// Its inbox was full and is not yet half empty: nothing more is read from it.
     pub(super) input_waits: bool,
     pub(super) output_announced: bool,
@@ -32,7 +36,19 @@ pub(super) struct Peer {
     chunks: VecDeque<Chunk>,
     // What comes of the message that streams is dropped.
     discarding: bool,
+    // What the inbox and the chunks take in memory.
     inbox_bytes: usize,
+    /// What of it is in the socket's sums.
+    pub(super) counted: Counted,
+}
+
+/// Bytes that peers make a socket hold.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counted {
+    /// Of messages that are not whole yet.
+    pub(super) unfinished: usize,
+    /// Of everything.
+    pub(super) held: usize,
 }
 
 /// A message; whole, or the start of one that streams.
@@ -61,6 +77,8 @@ struct Assembly {
     parts: Vec<Bytes>,
     part: Vec<u8>,
     body_bytes: usize,
+    // What the bodies of the parts take in memory.
+    parts_bytes: usize,
     // Its start was handed out: what comes are chunks.
     streams: bool,
 }
@@ -70,7 +88,7 @@ impl Peer {
         Self {
             connection,
             gone: false,
-            leaving: false,
+            leaving: None,
             input_waits: false,
             output_announced: false,
             in_readable: false,
@@ -82,11 +100,12 @@ impl Peer {
             chunks: VecDeque::new(),
             discarding: false,
             inbox_bytes: 0,
+            counted: Counted::default(),
         }
     }
 
     pub(super) fn is_ready(&self) -> bool {
-        !self.gone && !self.leaving && self.connection.is_ready()
+        !self.gone && self.leaving.is_none() && self.connection.is_ready()
     }
 
     /// Whether one more message may be queued for it.
@@ -121,14 +140,55 @@ impl Peer {
         !self.inbox.is_empty() || !self.chunks.is_empty()
     }
 
-    /// Bytes that a message takes which is not yet whole.
+    /// Bytes that a message takes which is not yet whole, or a frame under CURVE.
     pub(super) fn unfinished_bytes(&self) -> usize {
-        self.assembly.body_bytes + self.assembly.part.capacity() - self.assembly.part.len()
+        self.assembly.held_bytes() + self.connection.gathered_bytes()
+    }
+
+    /// Bytes that it makes the socket hold.
+    pub(super) fn held_bytes(&self) -> usize {
+        size_of::<Self>()
+            + self.connection.held_bytes()
+            + self.assembly.held_bytes()
+            + self.inbox_bytes
+            + self.subscriptions.held_bytes()
+    }
+
+    /// Takes what it holds now into the sums, in place of what it held before.
+    pub(super) fn settle(&mut self, sums: &mut Counted) {
+        let now = Counted { unfinished: self.unfinished_bytes(), held: self.held_bytes() };
+        self.uncount(sums);
+        sums.unfinished += now.unfinished;
+        sums.held += now.held;
+        self.counted = now;
+    }
+
+    /// Takes what it holds out of the sums.
+    pub(super) fn uncount(&mut self, sums: &mut Counted) {
+        let before = core::mem::take(&mut self.counted);
+        sums.unfinished -= before.unfinished;
+        sums.held -= before.held;
+    }
+
+    /// Something was queued for it, or came from it: says so where somebody must know.
+    pub(super) fn touched(
+        &mut self,
+        id: PeerId,
+        sums: &mut Counted,
+        events: &mut VecDeque<SocketEvent>,
+    ) {
+        self.settle(sums);
+        if !self.output_announced && self.connection.has_output() {
+            // The event first: were there no room for it, the flag alone would be silence for ever.
+            events.push_back(SocketEvent::Transmit(id));
+            self.output_announced = true;
+        }
     }
 
     /// Forgets a message that is not yet whole.
     pub(super) fn drop_unfinished(&mut self) {
         self.assembly = Assembly::default();
+        self.connection.drop_gathered();
     }
 
     /// Whether a message comes in pieces.
@@ -137,19 +197,23 @@ impl Peer {
     }
 
     pub(super) fn deliver(&mut self, delivery: Delivery) {
-        self.inbox_bytes += delivery.message.body_bytes();
+        let bytes = delivery.held_bytes();
         self.inbox.push_back(delivery);
+        self.inbox_bytes += bytes;
     }
 
     pub(super) fn receive(&mut self) -> Option<Delivery> {
         let delivery = self.inbox.pop_front()?;
-        self.inbox_bytes -= delivery.message.body_bytes();
+        self.inbox_bytes -= delivery.held_bytes();
+        if self.inbox.is_empty() && self.inbox.capacity() > PLACES_KEPT {
+            self.inbox = VecDeque::new();
+        }
         Some(delivery)
     }
 
     pub(super) fn receive_chunk(&mut self) -> Option<Chunk> {
         let chunk = self.chunks.pop_front()?;
-        self.inbox_bytes -= chunk.bytes.len();
+        self.inbox_bytes -= chunk.held_bytes();
         Some(chunk)
     }
 
@@ -169,8 +233,8 @@ impl Peer {
     }
 
     pub(super) fn clear_inbox(&mut self) {
-        self.inbox.clear();
-        self.chunks.clear();
+        self.inbox = VecDeque::new();
+        self.chunks = VecDeque::new();
         self.inbox_bytes = 0;
         self.refuse_rest();
     }
@@ -205,14 +269,37 @@ impl Peer {
         let ends = chunk.ends_message();
         self.assembly.streams = !ends;
         if !self.discarding {
-            self.inbox_bytes += chunk.bytes.len();
+            let bytes = chunk.held_bytes();
             self.chunks.push_back(chunk);
+            self.inbox_bytes += bytes;
         }
         self.discarding &= !ends;
     }
 }
 
+impl Delivery {
+    fn held_bytes(&self) -> usize {
+        size_of::<Self>() + self.message.held_bytes()
+    }
+}
+
+impl Chunk {
+    fn held_bytes(&self) -> usize {
+        size_of::<Self>() + body_held_bytes(&self.bytes)
+    }
+}
+
 impl Assembly {
+    fn held_bytes(&self) -> usize {
+        self.parts_bytes + self.parts.capacity() * size_of::<Bytes>() + self.part.capacity()
+    }
+
+    fn push(&mut self, part: Bytes) {
+        let bytes = body_held_bytes(&part);
+        self.parts.push(part);
+        self.parts_bytes += bytes;
+    }
+
     /// Adds a piece; gives the message when that was its last, or its start when it streams.
     fn add(&mut self, body: Body<'_>, options: &Options) -> Result<Option<Delivery>, Error> {
         let Body { part_left, more, .. } = body;
@@ -229,14 +316,15 @@ impl Assembly {
                 return Ok(None);
             }
         } else if more || !self.parts.is_empty() {
-            self.parts.push(body.into_bytes());
+            self.push(body.into_bytes());
             return Ok(if more { None } else { self.finish(0) });
         } else {
             // The usual case.
             self.body_bytes = 0;
             return Ok(Some(Delivery { message: Message::new(body.into_bytes()), part_left }));
         }
-        self.parts.push(core::mem::take(&mut self.part).into());
+        let part = core::mem::take(&mut self.part);
+        self.push(part.into());
         Ok(if more && !self.streams { None } else { self.finish(part_left) })
     }
 
@@ -250,8 +338,9 @@ impl Assembly {
 
     /// The message of the parts that have come.
     fn finish(&mut self, part_left: u64) -> Option<Delivery> {
-        self.body_bytes = 0;
-        let message = Message::from_parts(self.parts.drain(..))?;
+        (self.body_bytes, self.parts_bytes) = (0, 0);
+        // With its list: kept here, an idle peer's would be as long as its longest message.
+        let message = Message::from_parts(core::mem::take(&mut self.parts))?;
         Some(Delivery { message, part_left })
     }
 

@@ -121,13 +121,15 @@ impl Socket {
                 continue;
             }
             let mut delivery = peer.receive();
-            // Only a ROUTER's peers have one.
-            if let (Some(route), Some(Delivery { message, .. })) = (&peer.route, &mut delivery) {
-                message.push_front(route.clone());
-            }
+            peer.settle(&mut self.counted);
+            // Just taken from the ring, so there is room in it.
             peer.in_readable = peer.has_message();
             if peer.in_readable {
                 self.readable.push_back(id);
+            }
+            // Only a ROUTER's peers have one.
+            if let (Some(route), Some(Delivery { message, .. })) = (&peer.route, &mut delivery) {
+                message.push_front(route.clone());
             }
             if peer.input_waits || peer.gone {
                 self.input_taken(id);
@@ -144,8 +146,8 @@ impl Socket {
             return;
         };
         if peer.input_waits && peer.inbox_half_empty(&self.options) {
-            peer.input_waits = false;
             self.events.push_back(SocketEvent::Input(id));
+            peer.input_waits = false;
         }
         if peer.gone {
             self.bury(id);
@@ -197,7 +199,7 @@ impl Socket {
             if !self.options.router_handover {
                 return Err(Error::Identity);
             }
-            self.fail_peer(holder, &Error::Identity);
+            self.leave(holder, Error::Superseded);
         }
         self.routes.insert(route.clone(), id);
         if let Some(peer) = self.peers.get_mut(id) {
@@ -278,8 +280,8 @@ impl Socket {
             return;
         };
         if !peer.in_readable && peer.has_message() {
-            peer.in_readable = true;
             self.readable.push_back(id);
+            peer.in_readable = true;
             if self.readable.len() == 1 {
                 self.recv_ready = true;
             }

@@ -3,6 +3,7 @@
 use super::peer::Peer;
 use super::{Options, PeerId, Request, Socket, SocketEvent};
 use crate::{Message, SocketType};
+use alloc::vec::Vec;
 use bytes::Bytes;
 use core::fmt;
 
@@ -86,26 +87,40 @@ impl Socket {
         if peer.in_writable || !peer.has_room(&self.options) {
             return;
         }
-        peer.in_writable = true;
         self.send_ready = true;
         if matches!(
             self.config.socket_type,
             SocketType::Push | SocketType::Dealer | SocketType::Req
         ) {
             self.writable.push_back(id);
+            peer.in_writable = true;
             self.flush_unsent();
-        } else if self.options.router_holds {
+            return;
+        }
+        peer.in_writable = true;
+        if self.options.router_holds {
             self.offer_message(id);
+        }
+    }
+
+    /// What a lost peer left goes to others, before all else.
+    pub(super) fn keep_unsent(&mut self, messages: Vec<Message>) {
+        for message in messages {
+            let bytes = size_of::<Message>() + message.held_bytes();
+            self.unsent.push_back(message);
+            self.unsent_bytes += bytes;
         }
     }
 
     /// Sends what a lost peer left.
     pub(super) fn flush_unsent(&mut self) {
         while let Some(message) = self.unsent.pop_front() {
+            let bytes = size_of::<Message>() + message.held_bytes();
             if let Err(refused) = self.send_to_next(message, 0) {
                 self.unsent.push_front(refused.message);
                 return;
             }
+            self.unsent_bytes -= bytes;
         }
     }
 
@@ -129,10 +144,10 @@ impl Socket {
             // It is ready and no part is under way, so it cannot refuse.
             let _ = peer.connection.send_start(message, left);
             if peer.has_room(&self.options) {
-                peer.in_writable = true;
                 self.writable.push_back(id);
+                peer.in_writable = true;
             }
-            self.announce_output(id);
+            self.touched(id);
             return Ok(id);
         }
         refuse(message, Refusal::Full)
@@ -158,6 +173,7 @@ impl Socket {
                 for stale in self.readable.drain(..) {
                     if let Some(peer) = self.peers.get_mut(stale) {
                         peer.clear_inbox();
+                        peer.settle(&mut self.counted);
                         peer.in_readable = false;
                         if core::mem::take(&mut peer.input_waits) {
                             self.events.push_back(SocketEvent::Input(stale));
@@ -191,7 +207,7 @@ impl Socket {
         self.recv_ready = true;
         let _ = peer.connection.send_start(message.wrap(envelope), left);
         peer.in_writable = peer.has_room(&self.options);
-        self.announce_output(id);
+        self.touched(id);
         Ok(Some(id))
     }
 
@@ -212,7 +228,7 @@ impl Socket {
                         let _ = peer.connection.send_start(body, left);
                     }
                     peer.in_writable = peer.has_room(&self.options);
-                    self.announce_output(id);
+                    self.touched(id);
                     return Ok(Some(id));
                 }
             },
@@ -235,10 +251,7 @@ impl Socket {
                 continue;
             }
             let _ = peer.connection.send(message.clone());
-            if !peer.output_announced {
-                peer.output_announced = true;
-                self.events.push_back(SocketEvent::Transmit(id));
-            }
+            peer.touched(id, &mut self.counted, &mut self.events);
         }
     }
 
@@ -258,10 +271,7 @@ impl Socket {
             }
             // Ready, so it cannot refuse.
             let _ = peer.connection.send_subscription(subscribe, prefix);
-            if !peer.output_announced {
-                peer.output_announced = true;
-                self.events.push_back(SocketEvent::Transmit(id));
-            }
+            peer.touched(id, &mut self.counted, &mut self.events);
         }
     }
 }

@@ -31,6 +31,8 @@ impl Slab {
     pub(super) fn insert(&mut self, peer: Peer) -> PeerId {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot::default());
+            // Room now for what `remove` gives back, so that it cannot fail.
+            self.free.reserve(self.slots.len());
             (self.slots.len() - 1) as u32
         });
         let entry = &mut self.slots[slot as usize];

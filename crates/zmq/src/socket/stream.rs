@@ -1,7 +1,7 @@
 //! Streamed messages, whose last part goes, or comes, in pieces; and how a peer is sent away.
 
 use super::{PeerId, RecvError, Refusal, Refused, Socket, SocketEvent};
-use crate::{Message, SocketType};
+use crate::{Error, Message, SocketType};
 use bytes::Bytes;
 
 /// A message from [`Socket::recv_from`].
@@ -56,7 +56,7 @@ impl Socket {
             return Err(Refusal::Full);
         }
         peer.connection.send_piece(piece).map_err(|_| Refusal::Malformed)?;
-        self.announce_output(id);
+        self.touched(id);
         self.offer_room(id);
         Ok(())
     }
@@ -65,7 +65,8 @@ impl Socket {
     pub fn recv_chunk(&mut self, id: PeerId) -> Result<Chunk, RecvError> {
         let peer = self.peers.get_mut(id).ok_or(RecvError::PeerLost)?;
         let chunk = peer.receive_chunk();
-        let lost = peer.gone || peer.leaving;
+        let lost = peer.gone || peer.leaving.is_some();
+        peer.settle(&mut self.counted);
         self.input_taken(id);
         chunk.ok_or(if lost { RecvError::PeerLost } else { RecvError::Empty })
     }
@@ -74,29 +75,38 @@ impl Socket {
     pub fn discard_rest(&mut self, id: PeerId) {
         if let Some(peer) = self.peers.get_mut(id) {
             peer.discard_rest();
+            peer.settle(&mut self.counted);
         }
         self.input_taken(id);
     }
 
     /// Sends a peer away: what it sent and nobody received is dropped, and its connection ends
-    /// when what is queued for it has gone out. [`Socket::is_leaving`] tells whoever holds the flow.
+    /// when what is queued for it has gone out. [`Socket::leaving`] tells whoever holds the flow.
     pub fn disconnect(&mut self, id: PeerId) {
+        self.leave(id, Error::Disconnected);
+    }
+
+    /// As [`Socket::disconnect`], for this reason.
+    pub fn leave(&mut self, id: PeerId, why: Error) {
         let Some(peer) = self.peers.get_mut(id).filter(|peer| !peer.gone) else {
             return;
         };
-        peer.leaving = true;
+        // What was sent before another took the name over came from the same peer.
+        if why != Error::Superseded {
+            peer.clear_inbox();
+        }
+        peer.leaving = Some(why);
         peer.input_waits = false;
-        peer.clear_inbox();
         self.recv_ready |= peer.streams();
-        self.unfinished_bytes -= peer.unfinished_bytes();
         peer.drop_unfinished();
+        peer.settle(&mut self.counted);
         self.forget_route(id);
         self.send_ready = true;
         self.events.push_back(SocketEvent::Transmit(id));
     }
 
-    /// Whether [`Socket::disconnect`] sent the peer away.
-    pub fn is_leaving(&self, id: PeerId) -> bool {
-        self.peers.get(id).is_some_and(|peer| peer.leaving)
+    /// Why we send the peer away, if we do.
+    pub fn leaving(&self, id: PeerId) -> Option<&Error> {
+        self.peers.get(id)?.leaving.as_ref()
     }
 }

@@ -1,12 +1,17 @@
 //! Subscriptions: topic prefixes, counted.
 
+use crate::message::body_held_bytes;
 use alloc::collections::BTreeMap;
 use bytes::Bytes;
+
+/// What a prefix costs beside its bytes: its share of two trees, whose nodes are half full at worst.
+const PREFIX_BYTES: usize = 128;
 
 /// A set of prefixes, each as often as it was added.
 #[derive(Debug, Default)]
 pub(super) struct Subscriptions {
     prefixes: BTreeMap<Bytes, usize>,
+    held_bytes: usize,
     // How many distinct prefixes there are of each length: a topic is looked up once per length.
     lengths: BTreeMap<usize, usize>,
 }
@@ -17,13 +22,24 @@ impl Subscriptions {
         self.prefixes.len()
     }
 
+    /// Bytes that they take in memory.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.held_bytes
+    }
+
+    /// Bytes that one more would take.
+    pub(super) fn weight_bytes(prefix: &Bytes) -> usize {
+        PREFIX_BYTES + body_held_bytes(prefix)
+    }
+
     /// Whether this is the first time.
     pub(super) fn add(&mut self, prefix: Bytes) -> bool {
-        let len = prefix.len();
+        let (len, bytes) = (prefix.len(), Self::weight_bytes(&prefix));
         let count = self.prefixes.entry(prefix).or_default();
         *count += 1;
         let first = *count == 1;
         if first {
+            self.held_bytes += bytes;
             *self.lengths.entry(len).or_default() += 1;
         }
         first
@@ -38,7 +54,9 @@ impl Subscriptions {
         if *count > 0 {
             return false;
         }
-        self.prefixes.remove(prefix);
+        if let Some((prefix, _)) = self.prefixes.remove_entry(prefix) {
+            self.held_bytes -= Self::weight_bytes(&prefix);
+        }
         if let Some(same_length) = self.lengths.get_mut(&prefix.len()) {
             *same_length -= 1;
             if *same_length == 0 {

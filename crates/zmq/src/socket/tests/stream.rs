@@ -239,7 +239,7 @@ fn a_peer_that_is_sent_away_gets_what_was_queued_and_gives_no_more() {
     let reply = || Message::from_parts([route.clone(), "why".into()]).unwrap();
     net.sockets[router].send(reply()).unwrap();
     net.sockets[router].disconnect(received.peer);
-    assert!(net.sockets[router].is_leaving(received.peer));
+    assert!(net.sockets[router].leaving(received.peer).is_some());
     assert_eq!(net.recv(router), Err(RecvError::Empty));
     net.send(dealer, &["too late"]).unwrap();
     assert_eq!(net.recv(router), Err(RecvError::Empty));
@@ -334,17 +334,17 @@ fn who_holds_most_of_the_memory_for_unfinished_messages_is_sent_away() {
         net.run();
     }
     let peers = wires.iter().map(|&wire| net.wires[wire][1].1);
-    let leaving: Vec<_> = peers.map(|peer| net.sockets[pull].is_leaving(peer)).collect();
+    let leaving: Vec<_> = peers.map(|peer| net.sockets[pull].leaving(peer).is_some()).collect();
     assert_eq!(leaving, [false, true, false, false]);
     // What is missing of a short part is reserved too.
-    assert_eq!(net.sockets[pull].unfinished_bytes, 200 + 400 + 300);
+    assert_eq!(net.sockets[pull].counted.unfinished, 200 + 400 + 300);
     for number in [0, 2, 3] {
         let peer = net.wires[wires[number]][0].1;
         net.sockets[pushes[number]].send_piece(peer, vec![1; 100].into()).unwrap();
         net.run();
         assert!(net.recv(pull).is_ok(), "{number}");
     }
-    assert_eq!(net.sockets[pull].unfinished_bytes, 0);
+    assert_eq!(net.sockets[pull].counted.unfinished, 0);
 }
 
 #[test]
@@ -357,13 +357,13 @@ fn memory_for_unfinished_messages_is_given_back_however_they_end() {
     let wire = net.join(push, pull);
     net.sockets[push].send_start(Message::new(vec![1; 300]), 10).unwrap();
     net.run();
-    assert_eq!(net.sockets[pull].unfinished_bytes, 310);
+    assert_eq!(net.sockets[pull].counted.unfinished, 310);
     net.cut(wire);
-    assert_eq!(net.sockets[pull].unfinished_bytes, 0);
+    assert_eq!(net.sockets[pull].counted.unfinished, 0);
     // A message that becomes too long.
     net.join(push, pull);
     let parts = message(&[&"x".repeat(600), &"x".repeat(600)]);
     net.sockets[push].send(parts).unwrap();
     net.run();
-    assert_eq!(net.sockets[pull].unfinished_bytes, 0);
+    assert_eq!(net.sockets[pull].counted.unfinished, 0);
 }
