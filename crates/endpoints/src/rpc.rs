@@ -18,6 +18,7 @@ mod peer;
 use crate::drive::drive;
 use crate::rpc::driver::Driver;
 use alloc::rc::Rc;
+use alloc::string::ToString;
 use capnp::capability::FromClientHook;
 use core::cell::Cell;
 use core::fmt;
@@ -82,10 +83,20 @@ impl Deref for Rpc {
 }
 
 impl Rpc {
-    /// A vat without connections, whose peers each get `limits`.
+    /// A vat without connections, whose peers each get `limits`. Handlers begin in the task of the
+    /// connection that their call came by; those that wait go on in one of the vat's own. A panic of one
+    /// fails its call.
     pub fn new(limits: Limits, spawner: &Spawner, timers: &Timers) -> Self {
+        let catcher = spawner.clone();
+        let system = System::catching(limits, move |body| {
+            catcher.catch(body).map_err(|error| {
+                log::error!("an RPC handler {error}");
+                error.to_string()
+            })
+        });
+        spawner.spawn("rpc handlers", system.run());
         Self {
-            system: System::new(limits),
+            system,
             spawner: spawner.clone(),
             timers: timers.clone(),
             encoding: Encoding::Plain,

@@ -17,9 +17,10 @@ use crate::limits::Limits;
 use crate::payload::Payload;
 use crate::stream::Encoding;
 use crate::table::{Beside, Key};
-use crate::vat::{CallId, Cap, ConnId, Event, Vat};
+use crate::vat::{CallId, Cap, ConnId, Event, ObjectId, Vat};
 use alloc::boxed::Box;
 use alloc::rc::Rc;
+use alloc::string::String;
 use alloc::vec::Vec;
 use capnp::capability::{FromClientHook, FromServer};
 use capnp::private::capability::ClientHook;
@@ -43,9 +44,18 @@ pub struct System {
     shared: Rc<Shared>,
 }
 
+/// Runs the closure and says whether it panicked, with the panic's message: `core` cannot catch.
+type Catch = dyn Fn(&mut dyn FnMut()) -> Result<(), String>;
+
+/// Batches of woken handlers that run before others have their turn.
+const BATCHES_MAX: usize = 32;
+
 pub(crate) struct Shared {
     vat: RefCell<Vat>,
+    catch: Option<Box<Catch>>,
     objects: RefCell<Objects>,
+    /// Objects at which a streaming call ended.
+    unblocked: RefCell<Vec<ObjectId>>,
     tasks: Tasks,
     streams: RefCell<Streams>,
     /// Who waits for a call to return.
@@ -65,10 +75,25 @@ pub(crate) struct Shared {
 impl System {
     /// A vat without objects or connections, each of whose connections will have `limits`.
     pub fn new(limits: Limits) -> Self {
+        Self::build(limits, None)
+    }
+
+    /// As [`new`](Self::new), where a handler's panic fails its call only. `catch` runs a closure and
+    /// says whether it panicked, with the message: what the platform has for that.
+    pub fn catching(
+        limits: Limits,
+        catch: impl Fn(&mut dyn FnMut()) -> Result<(), String> + 'static,
+    ) -> Self {
+        Self::build(limits, Some(Box::new(catch)))
+    }
+
+    fn build(limits: Limits, catch: Option<Box<Catch>>) -> Self {
         Self {
             shared: Rc::new(Shared {
                 vat: RefCell::new(Vat::new(limits)),
+                catch,
                 objects: RefCell::default(),
+                unblocked: RefCell::default(),
                 tasks: Tasks::default(),
                 streams: RefCell::default(),
                 returns: RefCell::default(),
@@ -212,15 +237,11 @@ impl System {
         self.shared.vat.borrow().is_closed(conn)
     }
 
-    /// Forgets a connection, ending it if need be. Whoever drove it may have been the
-    /// one to run handlers: another connection's driver is woken to take over.
+    /// Forgets a connection, ending it if need be.
     pub fn forget(&self, conn: ConnId) {
         self.shared.vat.borrow_mut().forget(conn);
         self.shared.outputs.borrow_mut().remove(conn.0);
         self.pump();
-        if let Some(waker) = self.shared.outputs.borrow().values().next() {
-            waker.wake_by_ref();
-        }
     }
 
     /// How full the tables of a connection are.
@@ -239,19 +260,28 @@ impl System {
         self.shared.tasks.detach(future);
     }
 
-    /// Runs all handlers that can run, and has `cx` woken when more can. One driver at a time is
-    /// enough; the last to call is the one that is woken.
+    /// Runs all handlers that can run, and has `cx` woken when more can: for whoever runs them for
+    /// all. The last to call is the one that is woken.
     pub fn poll_run(&self, cx: &mut Context<'_>) {
         self.shared.tasks.set_runner(cx.waker());
         self.pump();
     }
 
-    /// Runs handlers for ever: for a system whose calls are all local.
+    /// Runs all handlers that can run. What is woken later is for whoever called
+    /// [`poll_run`](Self::poll_run).
+    pub fn run_now(&self) {
+        self.pump();
+    }
+
+    /// Runs handlers as long as there is a handle of the system beside.
     pub fn run(&self) -> impl Future<Output = ()> + 'static {
-        let system = self.clone();
-        poll_fn(move |cx| {
-            system.poll_run(cx);
-            Poll::Pending
+        let shared = Rc::downgrade(&self.shared);
+        poll_fn(move |cx| match shared.upgrade() {
+            Some(shared) => {
+                Self { shared }.poll_run(cx);
+                Poll::Pending
+            }
+            None => Poll::Ready(()),
         })
     }
 
@@ -262,16 +292,43 @@ impl System {
         }
         // A handler's panic must not stop everything for good.
         let _reset = Reset(&self.shared.pumping);
+        let mut batches = 0;
         loop {
             self.release_deferred();
             let event = self.shared.vat.borrow_mut().poll_event();
             match event {
                 Some(event) => self.handle_event(event),
-                None if self.run_ready() => {}
+                None if self.run_unblocked() => {}
+                // A handler that keeps waking itself does not keep others from their work.
+                None if batches == BATCHES_MAX => {
+                    self.shared.tasks.wake_runner();
+                    break;
+                }
+                None if self.shared.tasks.poll_woken(self) => batches += 1,
                 None => break,
             }
         }
         self.wake_outputs();
+    }
+
+    /// Runs code of the application's; an exception for the caller if it panicked.
+    fn catch(&self, body: impl FnOnce()) -> Result<(), Exception> {
+        let Some(catch) = &self.shared.catch else {
+            body();
+            return Ok(());
+        };
+        let mut body = Some(body);
+        let caught = catch(&mut || {
+            if let Some(body) = body.take() {
+                body();
+            }
+        });
+        caught.map_err(|_| Exception::failed("the handler panicked"))
+    }
+
+    /// Drops what may have destructors of the application's.
+    fn catch_drop<T>(&self, value: T) -> Result<(), Exception> {
+        if core::mem::needs_drop::<T>() { self.catch(|| drop(value)) } else { Ok(()) }
     }
 
     fn handle_event(&self, event: Event) {
@@ -280,15 +337,15 @@ impl System {
                 self.receive(call, object, interface, method, params);
             }
             Event::Restore { call, service } => self.restore_for(call, &service),
-            Event::Cancelled(call) => drop(self.shared.tasks.remove(call)),
+            Event::Cancelled(call) => self.cancelled(call),
             Event::Returned(call) => self.returned(call),
             Event::Resolved(cap) => {
                 let waiting = self.shared.resolves.borrow_mut().remove(cap.0);
                 waiting.into_iter().flatten().for_each(Waker::wake);
             }
             Event::Released(object) => {
-                let target = self.shared.objects.borrow_mut().remove(object);
-                drop(target);
+                let released = self.shared.objects.borrow_mut().release(object);
+                let _ = self.catch_drop(released);
             }
             Event::Disconnected { conn, .. } => {
                 let waker = self.shared.outputs.borrow_mut().remove(conn.0);
@@ -365,6 +422,13 @@ impl System {
     fn clients_of(&self, payload: &Payload) -> CapTable {
         let caps = payload.caps().iter();
         caps.map(|cap| cap.map(|cap| self.hook(self.shared.vat.borrow_mut().retain(cap)))).collect()
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // Whoever ran handlers has none left to run.
+        self.tasks.wake_runner();
     }
 }
 

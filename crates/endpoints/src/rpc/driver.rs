@@ -11,9 +11,7 @@ use flow::FlowError;
 /// How long a peer may leave the last bytes of a connection unacknowledged.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// One connection of the vat; dropping it ends the connection. Handlers run in the task of whichever
-/// connection of the vat runs next: a panic fails the call, and unwinds through that task, so that it
-/// ends the connection that ran the handler, which need not be the one that the call came by.
+/// One connection of the vat; dropping it ends the connection.
 pub(super) struct Driver {
     system: System,
     conn: ConnId,
@@ -81,8 +79,8 @@ impl Core for Driver {
         true
     }
 
-    fn poll_work(&mut self, cx: &mut Context<'_>, _: Duration) -> bool {
-        self.system.poll_run(cx);
+    fn poll_work(&mut self, _: &mut Context<'_>, _: Duration) -> bool {
+        self.system.run_now();
         false
     }
 

@@ -55,7 +55,7 @@ impl System {
     }
 
     /// As [`signal`](System::signal), where the vat may be in use.
-    fn signal_later(&self) {
+    pub(super) fn signal_later(&self) {
         if !self.shared.pumping.get() && self.shared.vat.try_borrow_mut().is_ok() {
             self.signal();
         }

@@ -1,6 +1,7 @@
 //! Restorer: services by name; what a sturdy reference leads to (level 2 of rpc.capnp).
 
 use super::System;
+use super::server::Unanswered;
 use crate::exception::Exception;
 use crate::payload::Payload;
 use crate::slot::Slot;
@@ -82,8 +83,14 @@ impl System {
             self.shared.vat.borrow_mut().fail(call, reason);
             return;
         };
-        let (system, found) = (self.clone(), restorer.restore(service));
+        let unanswered = Unanswered { system: self.clone(), call };
+        let mut found = None;
+        if let Err(panicked) = self.catch(|| found = Some(restorer.restore(service))) {
+            self.shared.vat.borrow_mut().fail(call, panicked);
+        }
+        let Some(found) = found else { return };
         self.detach(async move {
+            let system = &unanswered.system;
             match found.await {
                 Ok(hook) => system.reply_with(call, &*hook),
                 Err(error) => system.shared.vat.borrow_mut().fail(call, error.into()),

@@ -3,10 +3,10 @@
 use super::System;
 use crate::exception::Exception;
 use crate::payload::Payload;
-use crate::table::{Key, Slab};
+use crate::table::{Beside, Key, Slab};
 use crate::vat::{CallId, ObjectId};
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
+use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
 use alloc::string::String;
 use capnp::capability::{DispatchCallResult, Params, Promise, Results, Server};
@@ -15,7 +15,8 @@ use capnp::private::layout::CapTable;
 use capnp::traits::{Imbue, ImbueMut};
 use capnp::{Error, any_pointer};
 use core::cell::RefCell;
-use core::task::{Context, Poll};
+use core::pin::Pin;
+use core::task::{Context, Poll, Waker};
 
 type Dispatch = dyn Fn(u64, u16, Box<dyn ParamsHook>, Box<dyn ResultsHook>) -> DispatchCallResult;
 
@@ -37,14 +38,15 @@ impl Target {
 
     fn dispatch(
         &self,
-        call: &Incoming,
+        interface: u64,
+        method: u16,
         params: Box<dyn ParamsHook>,
         results: Box<dyn ResultsHook>,
     ) -> DispatchCallResult {
         match self {
-            Self::Served(dispatch) => dispatch(call.interface, call.method, params, results),
+            Self::Served(dispatch) => dispatch(interface, method, params, results),
             Self::Foreign(hook) => {
-                let promise = hook.call(call.interface, call.method, params, results);
+                let promise = hook.call(interface, method, params, results);
                 DispatchCallResult::new(promise, false)
             }
         }
@@ -54,66 +56,116 @@ impl Target {
 #[derive(Default)]
 pub(super) struct Objects {
     objects: Slab<Object>,
+    /// Where calls wait that were not begun, by call.
+    waiting: Beside<(ObjectId, u64)>,
 }
 
 struct Object {
     target: Target,
-    /// Calls that wait for a streaming one to finish.
-    waiting: VecDeque<Incoming>,
+    /// Calls that wait for a streaming one to end, in the order of their arrival.
+    waiting: BTreeMap<u64, Received>,
+    /// How many calls have waited here.
+    arrived: u64,
+    /// A streaming call is at work.
     streaming: bool,
     /// A streaming call failed: all later ones fail alike.
     failed: Option<Error>,
+    /// Nobody has it any more; it goes when no call waits here.
+    released: bool,
 }
 
-struct Incoming {
-    call: CallId,
-    interface: u64,
-    method: u16,
-    params: Payload,
+impl Object {
+    fn is_held(&self) -> bool {
+        self.streaming || !self.waiting.is_empty()
+    }
 }
 
 impl Objects {
     pub(super) fn insert(&mut self, target: Target) -> ObjectId {
-        let entry = Object { target, waiting: VecDeque::new(), streaming: false, failed: None };
+        let entry = Object {
+            target,
+            waiting: BTreeMap::new(),
+            arrived: 0,
+            streaming: false,
+            failed: None,
+            released: false,
+        };
         ObjectId(self.objects.insert(entry).to_bits())
     }
 
-    /// Takes an object out; whoever gets it drops it where nothing is borrowed.
-    pub(super) fn remove(&mut self, object: ObjectId) -> Option<impl Sized + use<>> {
-        self.objects.remove(Key::from_bits(object.0))
+    /// Takes out an object that nobody has any more, unless calls wait for it; whoever gets it drops it
+    /// where nothing is borrowed.
+    pub(super) fn release(&mut self, object: ObjectId) -> Option<impl Sized + use<>> {
+        let entry = self.get_mut(object)?;
+        entry.released = true;
+        self.remove_released(object)
+    }
+
+    fn remove_released(&mut self, object: ObjectId) -> Option<Object> {
+        let entry = self.get_mut(object)?;
+        let idle = entry.released && !entry.is_held();
+        if idle { self.objects.remove(Key::from_bits(object.0)) } else { None }
     }
 
     fn get_mut(&mut self, object: ObjectId) -> Option<&mut Object> {
         self.objects.get_mut(Key::from_bits(object.0))
     }
-}
 
-/// A handler at work.
-pub(super) struct Running {
-    unanswered: Unanswered,
-    promise: Promise<(), Error>,
-    outcome: Option<Result<(), Error>>,
-    results: Rc<RefCell<Option<Built>>>,
-    object: ObjectId,
-    streaming: bool,
-}
-
-/// Fails a call whose handler panicked.
-struct Unanswered {
-    system: System,
-    call: CallId,
-    answered: bool,
-}
-
-impl Drop for Unanswered {
-    fn drop(&mut self) {
-        // A cancelled call is gone already, and this does nothing.
-        if !self.answered
-            && let Ok(mut vat) = self.system.shared.vat.try_borrow_mut()
-        {
-            vat.fail(self.call, Exception::failed("the handler panicked"));
+    /// The call, if it may begin; else it waits, since one at work holds it back.
+    fn admit(&mut self, received: Received) -> Option<Received> {
+        let (call, object) = (received.call, received.object);
+        match self.get_mut(object) {
+            Some(entry) if entry.is_held() => {
+                entry.arrived += 1;
+                let place = entry.arrived;
+                entry.waiting.insert(place, received);
+                self.waiting.insert(call.0, (object, place));
+                None
+            }
+            _ => Some(received),
         }
     }
+
+    /// The next call that may begin at an object, if none is at work that holds it back.
+    fn next(&mut self, object: ObjectId) -> Option<Received> {
+        let entry = self.get_mut(object).filter(|entry| !entry.streaming)?;
+        let (_, next) = entry.waiting.pop_first()?;
+        self.waiting.remove(next.call.0);
+        Some(next)
+    }
+
+    /// A call that was not begun, out of those that wait.
+    fn withdraw(&mut self, call: CallId) -> Option<Received> {
+        let (object, place) = self.waiting.remove(call.0)?;
+        self.get_mut(object)?.waiting.remove(&place)
+    }
+}
+
+/// A call that arrived, from then to its end. Whatever ends it drops it (its answer, a panic, the
+/// caller that gives it up, the end of its connection), and so that is where it lets go of all that it
+/// held: its parameters, its handler, and its object if it held back the calls behind it.
+pub(super) struct Received {
+    system: System,
+    call: CallId,
+    object: ObjectId,
+    state: State,
+    /// It is a streaming call at work: the object's other calls wait.
+    holds: bool,
+}
+
+enum State {
+    /// Not begun.
+    Arrived(Arrived),
+    /// Its handler is at work.
+    Running { promise: Promise<(), Error>, results: Rc<RefCell<Option<Built>>>, streaming: bool },
+    /// Answered, or given up by who made it.
+    Ended,
+}
+
+struct Arrived {
+    interface: u64,
+    method: u16,
+    params: Payload,
 }
 
 /// Results as the handler left them.
@@ -122,15 +174,171 @@ struct Built {
     table: CapTable,
 }
 
-impl Running {
-    /// Whether the handler has finished.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.outcome.is_none()
-            && let Poll::Ready(outcome) = core::pin::Pin::new(&mut self.promise).poll(cx)
-        {
-            self.outcome = Some(outcome);
+impl Received {
+    pub(super) fn call(&self) -> CallId {
+        self.call
+    }
+
+    /// Polls the handler; how it ended. A panic of it is a failure.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Option<Result<(), Error>> {
+        let State::Running { promise, .. } = &mut self.state else { return None };
+        let mut polled = Poll::Pending;
+        let caught = self.system.catch(|| polled = poll_out(promise, cx));
+        match (caught, polled) {
+            (Err(panicked), _) => {
+                // What a panic left of it may panic again.
+                let _ = self.system.catch_drop(core::mem::replace(promise, Promise::ok(())));
+                Some(Err(panicked.into()))
+            }
+            (Ok(()), Poll::Ready(outcome)) => Some(outcome),
+            (Ok(()), Poll::Pending) => None,
         }
-        self.outcome.is_some()
+    }
+
+    /// Begins it: runs its handler as far as that comes.
+    fn begin(mut self, target: &Target) {
+        let State::Arrived(arrived) = core::mem::replace(&mut self.state, State::Ended) else {
+            return;
+        };
+        let Arrived { interface, method, params: payload } = arrived;
+        let caps = payload.caps().iter();
+        // The references that came with the event become the clients'.
+        let table = caps.map(|cap| cap.map(|cap| self.system.hook(cap))).collect();
+        let results = Rc::new(RefCell::new(None));
+        let being_built = Box::new(ResultsBeingBuilt {
+            system: self.system.clone(),
+            call: self.call,
+            payload: None,
+            table: CapTable::new(),
+            built: results.clone(),
+        });
+        let params = Box::new(ReceivedParams { payload, table });
+        let mut dispatched = None;
+        let mut polled = Poll::Pending;
+        let caught = self.system.catch(|| {
+            let begun = target.dispatch(interface, method, params, being_built);
+            let begun = dispatched.insert(begun);
+            // Most handlers never wait, so that no waker of their own is made before they do.
+            polled = poll_out(&mut begun.promise, &mut Context::from_waker(Waker::noop()));
+        });
+        if let Some(DispatchCallResult { promise, is_streaming: streaming, .. }) = dispatched {
+            self.state = State::Running { promise, results, streaming };
+        }
+        let system = self.system.clone();
+        match (caught, polled) {
+            (Err(panicked), _) => self.panicked(panicked),
+            (Ok(()), Poll::Ready(outcome)) => self.finish(outcome),
+            (Ok(()), Poll::Pending) => system.shared.tasks.start(self),
+        }
+    }
+
+    /// Its handler waits: a streaming call holds back those behind it from now on.
+    pub(super) fn waits(&mut self) {
+        let State::Running { streaming: true, .. } = self.state else { return };
+        if let Some(entry) = self.system.shared.objects.borrow_mut().get_mut(self.object) {
+            entry.streaming = true;
+            self.holds = true;
+        }
+    }
+
+    /// Its handler ended like this: answers it.
+    pub(super) fn finish(mut self, outcome: Result<(), Error>) {
+        let state = core::mem::replace(&mut self.state, State::Ended);
+        let State::Running { results, streaming, .. } = state else { return };
+        let system = self.system.clone();
+        match outcome {
+            Ok(()) => {
+                let built = results.borrow_mut().take();
+                let payload = match built {
+                    Some(Built { mut payload, table }) => {
+                        payload.caps = system.caps_of(&table);
+                        drop(table);
+                        payload
+                    }
+                    None => Payload::results(0),
+                };
+                system.shared.vat.borrow_mut().reply(self.call, payload);
+            }
+            Err(error) => {
+                if streaming
+                    && let Some(entry) = system.shared.objects.borrow_mut().get_mut(self.object)
+                {
+                    entry.failed = Some(error.clone());
+                }
+                self.fail(error.into());
+            }
+        }
+    }
+
+    /// It panicked before it waited.
+    fn panicked(mut self, reason: Exception) {
+        match &mut self.state {
+            State::Running { promise, .. } => {
+                let _ = self.system.catch_drop(core::mem::replace(promise, Promise::ok(())));
+                self.finish(Err(reason.into()));
+            }
+            State::Arrived(_) | State::Ended => self.fail(reason),
+        }
+    }
+
+    fn fail(&self, reason: Exception) {
+        // A call that was given up is gone already, and this does nothing.
+        if let Ok(mut vat) = self.system.shared.vat.try_borrow_mut() {
+            vat.fail(self.call, reason);
+        }
+    }
+
+    fn refuse(mut self, reason: Exception) {
+        if let State::Arrived(arrived) = core::mem::replace(&mut self.state, State::Ended) {
+            self.system.shared.vat.borrow_mut().release_payload(arrived.params);
+        }
+        self.fail(reason);
+    }
+}
+
+/// Polls a handler, and drops it when it ended, so that it lets go of the results.
+fn poll_out(promise: &mut Promise<(), Error>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+    let polled = Pin::new(&mut *promise).poll(cx);
+    if polled.is_ready() {
+        *promise = Promise::ok(());
+    }
+    polled
+}
+
+impl Drop for Received {
+    fn drop(&mut self) {
+        match core::mem::replace(&mut self.state, State::Ended) {
+            State::Arrived(arrived) => {
+                for cap in arrived.params.caps.into_iter().flatten() {
+                    self.system.release(cap);
+                }
+                self.fail(Exception::failed("the call was given up"));
+            }
+            State::Running { promise, .. } => {
+                // A panic here has nobody to be told: the call is over.
+                let _ = self.system.catch_drop(promise);
+                self.fail(Exception::failed("the handler was given up"));
+            }
+            State::Ended => {}
+        }
+        if self.holds {
+            self.system.shared.unblocked.borrow_mut().push(self.object);
+            self.system.signal_later();
+        }
+    }
+}
+
+/// Fails a call that nobody answered, when it is dropped.
+pub(super) struct Unanswered {
+    pub(super) system: System,
+    pub(super) call: CallId,
+}
+
+impl Drop for Unanswered {
+    fn drop(&mut self) {
+        if let Ok(mut vat) = self.system.shared.vat.try_borrow_mut() {
+            vat.fail(self.call, Exception::failed("nobody answered"));
+        }
     }
 }
 
@@ -144,129 +352,62 @@ impl System {
         method: u16,
         params: Payload,
     ) {
-        let incoming = Incoming { call, interface, method, params };
-        let mut objects = self.shared.objects.borrow_mut();
-        match objects.get_mut(object) {
-            Some(entry) if entry.streaming => entry.waiting.push_back(incoming),
-            Some(entry) => {
-                let (target, failed) = (entry.target.clone(), entry.failed.clone());
-                drop(objects);
-                self.answer(object, &target, failed, incoming);
-            }
-            None => {
-                drop(objects);
-                self.refuse(incoming, Exception::failed("the object is gone"));
-            }
-        }
-    }
-
-    fn refuse(&self, incoming: Incoming, reason: Exception) {
-        let mut vat = self.shared.vat.borrow_mut();
-        vat.release_payload(incoming.params);
-        vat.fail(incoming.call, reason);
-    }
-
-    fn answer(
-        &self,
-        object: ObjectId,
-        target: &Target,
-        failed: Option<Error>,
-        mut incoming: Incoming,
-    ) {
-        if let Some(reason) = failed {
-            self.refuse(incoming, reason.into());
+        let state = State::Arrived(Arrived { interface, method, params });
+        let received = Received { system: self.clone(), call, object, state, holds: false };
+        // It may have been given up before it could begin.
+        if !self.shared.vat.borrow().is_delivered(call) {
             return;
         }
-        let payload = core::mem::replace(&mut incoming.params, Payload::params(0));
-        let caps = payload.caps().iter();
-        // The references that came with the event become the clients'.
-        let table = caps.map(|cap| cap.map(|cap| self.hook(cap))).collect();
-        let params = Box::new(ReceivedParams { payload, table });
-        let built = Rc::new(RefCell::new(None));
-        let results = Box::new(ResultsBeingBuilt {
-            system: self.clone(),
-            call: incoming.call,
-            payload: None,
-            table: CapTable::new(),
-            built: built.clone(),
-        });
-        let unanswered = Unanswered { system: self.clone(), call: incoming.call, answered: false };
-        let DispatchCallResult { promise, is_streaming, .. } =
-            target.dispatch(&incoming, params, results);
-        let running = Running {
-            unanswered,
-            promise,
-            outcome: None,
-            results: built,
-            object,
-            streaming: is_streaming,
+        let admitted = self.shared.objects.borrow_mut().admit(received);
+        if let Some(received) = admitted {
+            self.begin(received);
+        }
+    }
+
+    /// Nobody wants the answer of a call any more, whether or not it has begun.
+    pub(super) fn cancelled(&self, call: CallId) {
+        let running = self.shared.tasks.remove(call);
+        let withdrawn = match running {
+            None => self.shared.objects.borrow_mut().withdraw(call),
+            Some(_) => None,
         };
-        match self.shared.tasks.start(incoming.call, running) {
-            Some(running) => self.finished(incoming.call, running),
-            None if is_streaming => self.set_streaming(object, true),
-            None => {}
+        drop((running, withdrawn));
+    }
+
+    fn begin(&self, received: Received) {
+        let target = {
+            let mut objects = self.shared.objects.borrow_mut();
+            match objects.get_mut(received.object) {
+                Some(entry) => match &entry.failed {
+                    Some(reason) => Err(reason.clone().into()),
+                    None => Ok(entry.target.clone()),
+                },
+                None => Err(Exception::failed("the object is gone")),
+            }
+        };
+        match target {
+            Ok(target) => received.begin(&target),
+            Err(reason) => received.refuse(reason),
         }
     }
 
-    /// Runs the handlers that were woken; whether there were any.
-    pub(super) fn run_ready(&self) -> bool {
-        self.shared.tasks.poll_woken(|call, running| self.finished(call, running))
-    }
-
-    fn finished(&self, call: CallId, running: Running) {
-        let Running { mut unanswered, outcome, results, object, streaming, promise } = running;
-        unanswered.answered = true;
-        drop(promise);
-        match outcome {
-            Some(Ok(())) => {
-                let built = results.borrow_mut().take();
-                let payload = match built {
-                    Some(Built { mut payload, table }) => {
-                        payload.caps = self.caps_of(&table);
-                        drop(table);
-                        payload
-                    }
-                    None => Payload::results(0),
-                };
-                self.shared.vat.borrow_mut().reply(call, payload);
+    /// Lets calls through at objects where a streaming one ended; whether there were any.
+    pub(super) fn run_unblocked(&self) -> bool {
+        let unblocked = self.shared.unblocked.take();
+        let any = !unblocked.is_empty();
+        for object in unblocked {
+            if let Some(entry) = self.shared.objects.borrow_mut().get_mut(object) {
+                entry.streaming = false;
             }
-            Some(Err(error)) => {
-                if streaming && let Some(entry) = self.shared.objects.borrow_mut().get_mut(object) {
-                    entry.failed = Some(error.clone());
-                }
-                self.shared.vat.borrow_mut().fail(call, error.into());
+            loop {
+                let next = self.shared.objects.borrow_mut().next(object);
+                let Some(next) = next else { break };
+                self.begin(next);
             }
-            None => {}
+            let released = self.shared.objects.borrow_mut().remove_released(object);
+            let _ = self.catch_drop(released);
         }
-        if streaming {
-            self.set_streaming(object, false);
-        }
-    }
-
-    /// Holds calls back while a streaming one is at work, or lets them through.
-    fn set_streaming(&self, object: ObjectId, streaming: bool) {
-        loop {
-            let next = {
-                let mut objects = self.shared.objects.borrow_mut();
-                let Some(entry) = objects.get_mut(object) else {
-                    return;
-                };
-                entry.streaming = streaming;
-                if streaming {
-                    return;
-                }
-                let next = entry.waiting.pop_front();
-                next.map(|next| (entry.target.clone(), entry.failed.clone(), next))
-            };
-            let Some((target, failed, incoming)) = next else {
-                return;
-            };
-            self.answer(object, &target, failed, incoming);
-            let held = self.shared.objects.borrow_mut().get_mut(object).is_none_or(|o| o.streaming);
-            if held {
-                return;
-            }
-        }
+        any
     }
 }
 

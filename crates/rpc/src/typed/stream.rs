@@ -93,10 +93,15 @@ impl System {
             stream.error.get_or_insert(reason.into());
         }
         let waiting = core::mem::take(&mut stream.waiting);
-        let idle = stream.bytes == 0 && stream.error.is_none();
-        let done = if idle { streams.streams.remove(cap.0) } else { None };
+        // Without calls under way nothing of the capability is kept; that it failed stays known as
+        // long as the capability lives.
+        let idle = stream.bytes == 0;
+        let client = if idle { stream.client.take() } else { None };
+        if idle && stream.error.is_none() {
+            streams.streams.remove(cap.0);
+        }
         drop(streams);
-        drop(done);
+        drop(client);
         self.shared.vat.borrow_mut().release_call(call);
         waiting.into_iter().for_each(Waker::wake);
     }

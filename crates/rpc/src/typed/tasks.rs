@@ -1,15 +1,16 @@
 //! Handler tasks: handlers that wait, and who runs them.
 
-use super::server::Running;
+use super::System;
+use super::server::Received;
 use crate::table::{Beside, Key, Slab};
 use crate::vat::CallId;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::task::Wake;
-use alloc::vec::Vec;
+use alloc::vec::{IntoIter, Vec};
 use core::cell::RefCell;
 use core::pin::Pin;
-use core::task::{Context, Poll, Waker};
+use core::task::{Context, Waker};
 use spinning_top::Spinlock;
 
 /// What may be woken: the handler of a call, or a future of the application's.
@@ -23,7 +24,7 @@ type Detached = Pin<Box<dyn Future<Output = ()>>>;
 
 #[derive(Default)]
 pub(super) struct Tasks {
-    running: RefCell<Beside<Box<(Running, Waker)>>>,
+    running: RefCell<Beside<Box<(Received, Waker)>>>,
     /// `None` while it runs.
     detached: RefCell<Slab<Option<(Detached, Waker)>>>,
     ready: Arc<Ready>,
@@ -85,65 +86,82 @@ impl Tasks {
         waker.wake();
     }
 
-    /// Runs a handler for the first time; its outcome, or it waits here.
-    pub(super) fn start(&self, call: CallId, mut running: Running) -> Option<Running> {
-        // Most handlers never wait, so that no waker of their own is made before they do.
-        if running.poll(&mut Context::from_waker(Waker::noop())) {
-            return Some(running);
+    /// A handler waits: runs it again with a waker, to its end, or it stays here.
+    pub(super) fn start(&self, mut received: Received) {
+        let waker = self.waker(TaskId::Call(received.call()));
+        if let Some(outcome) = received.poll(&mut Context::from_waker(&waker)) {
+            return received.finish(outcome);
         }
-        let waker = self.waker(TaskId::Call(call));
-        if running.poll(&mut Context::from_waker(&waker)) {
-            return Some(running);
-        }
-        self.running.borrow_mut().insert(call.0, Box::new((running, waker)));
-        None
+        received.waits();
+        self.running.borrow_mut().insert(received.call().0, Box::new((received, waker)));
     }
 
     /// The handler of a call, out of the way of being run.
-    pub(super) fn remove(&self, call: CallId) -> Option<Running> {
+    pub(super) fn remove(&self, call: CallId) -> Option<Received> {
         self.running.borrow_mut().remove(call.0).map(|handler| handler.0)
     }
 
-    /// The tasks that were woken.
-    pub(super) fn poll_woken(&self, mut finished: impl FnMut(CallId, Running)) -> bool {
-        let woken = core::mem::take(&mut *self.ready.tasks.lock());
-        let any = !woken.is_empty();
-        for task in woken {
+    /// Runs the tasks that were woken; whether there were any.
+    pub(super) fn poll_woken(&self, system: &System) -> bool {
+        let tasks = core::mem::take(&mut *self.ready.tasks.lock());
+        let any = !tasks.is_empty();
+        let mut woken = Woken { tasks: tasks.into_iter(), ready: &self.ready };
+        for task in woken.tasks.by_ref() {
             match task {
-                TaskId::Call(call) => self.poll_handler(call, &mut finished),
-                TaskId::Detached(id) => self.poll_detached(id),
+                TaskId::Call(call) => self.poll_handler(call),
+                TaskId::Detached(id) => self.poll_detached(id, system),
             }
         }
         any
     }
 
-    fn poll_handler(&self, call: CallId, finished: &mut impl FnMut(CallId, Running)) {
+    fn poll_handler(&self, call: CallId) {
         // Out of the map while it runs, since it may cancel itself or others.
         let Some(mut handler) = self.running.borrow_mut().remove(call.0) else {
             return;
         };
-        let (running, waker) = &mut *handler;
-        if running.poll(&mut Context::from_waker(waker)) {
-            finished(call, handler.0);
-        } else {
-            self.running.borrow_mut().insert(call.0, handler);
+        let (received, waker) = &mut *handler;
+        match received.poll(&mut Context::from_waker(waker)) {
+            Some(outcome) => handler.0.finish(outcome),
+            None => self.running.borrow_mut().insert(call.0, handler),
         }
     }
 
-    fn poll_detached(&self, id: Key) {
+    fn poll_detached(&self, id: Key, system: &System) {
         let taken = self.detached.borrow_mut().get_mut(id).and_then(Option::take);
         let Some((mut future, waker)) = taken else {
             return;
         };
-        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            Poll::Pending => self.put_back(id, (future, waker)),
-            Poll::Ready(()) => drop(self.detached.borrow_mut().remove(id)),
+        let mut ended = false;
+        let caught = system.catch(|| {
+            ended = future.as_mut().poll(&mut Context::from_waker(&waker)).is_ready();
+        });
+        if ended || caught.is_err() {
+            drop(self.detached.borrow_mut().remove(id));
+            let _ = system.catch_drop(future);
+        } else {
+            self.put_back(id, (future, waker));
         }
     }
 
     fn put_back(&self, id: Key, task: (Detached, Waker)) {
         if let Some(place) = self.detached.borrow_mut().get_mut(id) {
             *place = Some(task);
+        }
+    }
+}
+
+/// Tasks on their turn; those that do not get it are woken again.
+struct Woken<'a> {
+    tasks: IntoIter<TaskId>,
+    ready: &'a Ready,
+}
+
+impl Drop for Woken<'_> {
+    fn drop(&mut self) {
+        if self.tasks.len() > 0 {
+            self.ready.tasks.lock().extend(&mut self.tasks);
+            self.ready.wake_runner();
         }
     }
 }
