@@ -15,15 +15,13 @@ type Checked = Result<(), Contradiction>;
 
 /// What holds between sizes: checked in the file already, since no word of the command line sets one.
 pub(crate) fn sizes(config: &Config) -> Checked {
-    let (tcp, rpc, zmq) = (&config.tcp, &config.rpc, &config.zmq);
-    at_most(
-        tcp.rx_ring_initial_bytes <= tcp.rx_ring_max_bytes,
-        &[("tcp", "rx_ring_initial_bytes"), ("tcp", "rx_ring_max_bytes")],
-    )?;
-    at_most(
-        tcp.tx_ring_initial_bytes <= tcp.tx_ring_max_bytes,
-        &[("tcp", "tx_ring_initial_bytes"), ("tcp", "tx_ring_max_bytes")],
-    )?;
+    let (rpc, zmq) = (&config.rpc, &config.zmq);
+    let buffers = config.tcp.buffers_max_bytes;
+    if buffers != 0 && buffers < BUFFERS_MIN {
+        let keys = vec![("tcp", "buffers_max_bytes")];
+        let allowed = format!("0, or at least {BUFFERS_MIN}, for buffers_max_bytes in [tcp]");
+        return Err(Contradiction { keys, allowed });
+    }
     at_most(
         rpc.unsent_bytes_high <= rpc.unsent_bytes_max,
         &[("rpc", "unsent_bytes_high"), ("rpc", "unsent_bytes_max")],
@@ -33,6 +31,9 @@ pub(crate) fn sizes(config: &Config) -> Checked {
         &[("zmq", "message_bytes_max"), ("zmq", "unfinished_bytes_max")],
     )
 }
+
+/// Some hundred connections' first buffers.
+const BUFFERS_MIN: usize = 1 << 20;
 
 /// What holds of the whole: file, command line and bundle.
 pub(crate) fn whole(config: &Config, bundle: &Bundle<'_>) -> Checked {

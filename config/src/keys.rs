@@ -171,10 +171,21 @@ pub(crate) static KEYS: &[Key] = &[
     ),
     key("tcp", "listen_backlog", count(1, 65_536, |c| Number::Usize(&mut c.tcp.listen_backlog))),
     key("tcp", "half_open_max", count(16, 1 << 20, |c| Number::Usize(&mut c.tcp.half_open_max))),
-    key("tcp", "rx_ring_initial_bytes", ring(|c| Number::Usize(&mut c.tcp.rx_ring_initial_bytes))),
-    key("tcp", "rx_ring_max_bytes", ring(|c| Number::Usize(&mut c.tcp.rx_ring_max_bytes))),
-    key("tcp", "tx_ring_initial_bytes", ring(|c| Number::Usize(&mut c.tcp.tx_ring_initial_bytes))),
-    key("tcp", "tx_ring_max_bytes", ring(|c| Number::Usize(&mut c.tcp.tx_ring_max_bytes))),
+    key(
+        "tcp",
+        "receive_buffer_max_bytes",
+        buffer(|c| Number::Usize(&mut c.tcp.receive_buffer_max_bytes)),
+    ),
+    key(
+        "tcp",
+        "send_buffer_max_bytes",
+        buffer(|c| Number::Usize(&mut c.tcp.send_buffer_max_bytes)),
+    ),
+    key(
+        "tcp",
+        "buffers_max_bytes",
+        count(0, 1 << 40, |c| Number::Usize(&mut c.tcp.buffers_max_bytes)),
+    ),
     key("tcp", "time_wait_seconds", seconds(1, 240, |c| &mut c.tcp.time_wait)),
     key("tcp", "time_wait_max", count(0, 1 << 20, |c| Number::Usize(&mut c.tcp.time_wait_max))),
     key("tcp", "user_timeout_seconds", seconds(1, 3600, |c| &mut c.tcp.user_timeout)),
@@ -183,7 +194,7 @@ pub(crate) static KEYS: &[Key] = &[
         "tcp",
         "congestion_control",
         Rule::Text {
-            allowed: "\"reno\" or \"off\"",
+            allowed: "\"cubic\", \"reno\", \"bbr\" or \"off\"",
             set: |c, text| {
                 congestion_control(text).map(|cc| c.tcp.congestion_control = cc).is_some()
             },
@@ -384,10 +395,10 @@ const fn seconds(min: u64, max: u64, field: fn(&mut Config) -> &mut Duration) ->
     Rule::Seconds { min, max, field }
 }
 
-/// A connection's buffer: at least one small segment (RFC 9293 section 3.7.1), at most what window scaling
-/// can announce with room to spare.
-const fn ring(field: fn(&mut Config) -> Number<'_>) -> Rule {
-    count(536, 16 << 20, field)
+/// A connection's buffer: at least two segments of Ethernet's, for less makes peers halve theirs; at most what
+/// window scaling can announce (RFC 7323 section 2.3).
+const fn buffer(field: fn(&mut Config) -> Number<'_>) -> Rule {
+    count(4_096, 1 << 30, field)
 }
 
 fn parsed<T: core::str::FromStr>(text: &str) -> Option<T> {
@@ -422,7 +433,9 @@ fn push_gateway(gateways: &mut Vec<IpAddr>, text: &str) -> bool {
 
 fn congestion_control(text: &str) -> Option<CongestionControl> {
     match text {
+        "cubic" => Some(CongestionControl::Cubic),
         "reno" => Some(CongestionControl::Reno),
+        "bbr" => Some(CongestionControl::Bbr),
         "off" => Some(CongestionControl::Off),
         _ => None,
     }

@@ -75,8 +75,12 @@ pub(crate) fn is_on_link(address: IpAddr) -> bool {
 /// How a sender finds its share of a congested path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CongestionControl {
+    /// CUBIC with HyStart++ (RFC 9438, RFC 9406).
+    Cubic,
     /// Slow start and congestion avoidance (RFC 5681).
     Reno,
+    /// BBR, which paces by the bandwidth that it measures.
+    Bbr,
     /// None: as much as the peer's window takes, for a private wire only.
     Off,
 }

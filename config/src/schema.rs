@@ -133,15 +133,12 @@ pub struct Tcp {
     pub listen_backlog: usize,
     /// Half-open connections remembered, over all listeners. Default 4096, a few dozen bytes each.
     pub half_open_max: usize,
-    /// Receive buffer of a new connection, in bytes. Default 2 KiB: a request fits, 50,000 idle
-    /// connections fit in 256 MiB.
-    pub rx_ring_initial_bytes: usize,
-    /// Receive buffer that a busy connection may grow to, in bytes. Default 256 KiB.
-    pub rx_ring_max_bytes: usize,
-    /// Transmit buffer of a new connection, in bytes. Default 4 KiB.
-    pub tx_ring_initial_bytes: usize,
-    /// Transmit buffer that a busy connection may grow to, in bytes. Default 256 KiB.
-    pub tx_ring_max_bytes: usize,
+    /// What a connection's receive window may grow to, in bytes. Default 6 MiB: a gigabit per second at 50 ms.
+    pub receive_buffer_max_bytes: usize,
+    /// What may be written ahead of a connection's congestion window, in bytes. Default 4 MiB.
+    pub send_buffer_max_bytes: usize,
+    /// All connections' buffers together, in bytes; 0 is a quarter of the memory, and at most 64 MiB. Default 0.
+    pub buffers_max_bytes: usize,
     /// How long a closed connection's addresses stay reserved. Default 60 s, twice the segment lifetime
     /// that is usual on today's networks.
     pub time_wait: Duration,
@@ -151,7 +148,7 @@ pub struct Tcp {
     pub user_timeout: Duration,
     /// Probe a silent connection this often; zero is never. Default 120 s.
     pub keep_alive: Duration,
-    /// What bounds the bytes on their way. Default Reno (RFC 5681).
+    /// What bounds the bytes on their way. Default CUBIC (RFC 9438).
     pub congestion_control: CongestionControl,
 }
 
@@ -161,15 +158,14 @@ impl Default for Tcp {
             connections_max: 50_000,
             listen_backlog: 1024,
             half_open_max: 4096,
-            rx_ring_initial_bytes: 2 * 1024,
-            rx_ring_max_bytes: 256 * 1024,
-            tx_ring_initial_bytes: 4 * 1024,
-            tx_ring_max_bytes: 256 * 1024,
+            receive_buffer_max_bytes: 6 << 20,
+            send_buffer_max_bytes: 4 << 20,
+            buffers_max_bytes: 0,
             time_wait: Duration::from_secs(60),
             time_wait_max: 16_384,
             user_timeout: Duration::from_secs(60),
             keep_alive: Duration::from_secs(120),
-            congestion_control: CongestionControl::Reno,
+            congestion_control: CongestionControl::Cubic,
         }
     }
 }

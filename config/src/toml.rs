@@ -322,7 +322,7 @@ mod tests {
     fn values_reach_their_fields() {
         let config = parse(
             "[network]\ndhcp = false\naddresses = [\n  \"10.9.0.2/24\", # the first\n  'fd00::2/64',\n]\n\
-             [http]\nport = 0x1f90\nhosts = [\"a.example\", \"[fd00::2]\", \"10.9.0.2\"]\nhead_timeout_seconds = 3\n[tcp]\ncongestion_control = \"reno\"\n[rpc]\nport = 0\n[zmq]\nport = 5_556\n[log]\nlevel = \"warn\"",
+             [http]\nport = 0x1f90\nhosts = [\"a.example\", \"[fd00::2]\", \"10.9.0.2\"]\nhead_timeout_seconds = 3\n[tcp]\ncongestion_control = \"bbr\"\n[rpc]\nport = 0\n[zmq]\nport = 5_556\n[log]\nlevel = \"warn\"",
         )
         .unwrap();
         assert_eq!(config.network.addresses.len(), 2);
@@ -330,7 +330,7 @@ mod tests {
         assert_eq!(config.http.port, 8080);
         assert_eq!(config.http.hosts, ["a.example", "[fd00::2]", "10.9.0.2"]);
         assert_eq!(config.http.head_timeout, Duration::from_secs(3));
-        assert_eq!(config.tcp.congestion_control, CongestionControl::Reno);
+        assert_eq!(config.tcp.congestion_control, CongestionControl::Bbr);
         assert_eq!((config.zmq.port, config.rpc.port), (Some(5556), None));
         assert_eq!(config.log.level, log::LevelFilter::Warn);
     }
@@ -358,12 +358,12 @@ mod tests {
             "a.toml:2:13: found `100`; allowed: a whole number from 576 to 9000"
         );
         assert_eq!(
-            refused("[tcp]\nrx_ring_max_bytes = 1024"),
-            "a.toml:2:1: found `rx_ring_max_bytes = 1024`; allowed: rx_ring_initial_bytes at most rx_ring_max_bytes in [tcp]"
+            refused("[tcp]\nbuffers_max_bytes = 1024"),
+            "a.toml:2:1: found `buffers_max_bytes = 1024`; allowed: 0, or at least 1048576, for buffers_max_bytes in [tcp]"
         );
         assert_eq!(
-            refused("[tcp]\ntx_ring_initial_bytes = 1_000_000 # fast"),
-            "a.toml:2:1: found `tx_ring_initial_bytes = 1_000_000 # fast`; allowed: tx_ring_initial_bytes at most tx_ring_max_bytes in [tcp]"
+            refused("[rpc]\nunsent_bytes_max = 65_536 # little"),
+            "a.toml:2:1: found `unsent_bytes_max = 65_536 # little`; allowed: unsent_bytes_high at most unsent_bytes_max in [rpc]"
         );
     }
 
@@ -476,7 +476,8 @@ mod tests {
             (format!("[http]\nhosts = [\"{0}.{0}.{0}.{1}\"]", label(63), label(61)), true),
             (format!("[http]\nhosts = [\"{0}.{0}.{0}.{1}\"]", label(63), label(62)), false),
             ("[tcp]\ncongestion_control = \"off\"".to_string(), true),
-            ("[tcp]\ncongestion_control = \"cubic\"".to_string(), false),
+            ("[tcp]\ncongestion_control = \"cubic\"".to_string(), true),
+            ("[tcp]\ncongestion_control = \"bbr\"".to_string(), true),
             ("[tcp]\ncongestion_control = \"Reno\"".to_string(), false),
         ] {
             assert_eq!(parse(&key).is_ok(), fits, "{key}");

@@ -41,7 +41,7 @@ macro_rules! row {
 }
 
 fn limits(config: &Config) -> net::Limits {
-    stack_config(config).limits
+    stack_config(config, 1 << 30).limits
 }
 
 fn rpc(config: &Config) -> endpoints::rpc::Limits {
@@ -54,13 +54,13 @@ fn zmq(config: &Config) -> endpoints::pipe::ServiceLimits {
 
 #[rustfmt::skip]
 static ROWS: &[Row] = &[
-    row!("network", "dhcp", "false", "false", |c: &Config| stack_config(c).dhcp),
-    row!("network", "slaac", "false", "false", |c: &Config| stack_config(c).slaac),
-    row!("network", "addresses", "[\"10.9.0.2/24\"]", "[(10.9.0.2, 24)]", |c: &Config| stack_config(c).addresses),
-    row!("network", "gateways", "[\"10.9.0.1\"]", "[10.9.0.1]", |c: &Config| stack_config(c).gateways),
-    row!("network", "dns", "[\"9.9.9.9\"]", "[9.9.9.9]", |c: &Config| stack_config(c).name_servers),
+    row!("network", "dhcp", "false", "false", |c: &Config| stack_config(c, 1 << 30).dhcp),
+    row!("network", "slaac", "false", "false", |c: &Config| stack_config(c, 1 << 30).slaac),
+    row!("network", "addresses", "[\"10.9.0.2/24\"]", "[(10.9.0.2, 24)]", |c: &Config| stack_config(c, 1 << 30).addresses),
+    row!("network", "gateways", "[\"10.9.0.1\"]", "[10.9.0.1]", |c: &Config| stack_config(c, 1 << 30).gateways),
+    row!("network", "dns", "[\"9.9.9.9\"]", "[9.9.9.9]", |c: &Config| stack_config(c, 1 << 30).name_servers),
     row!("network", "mtu_bytes", "1400", "1400", |c: &Config| limits(c).mtu_bytes),
-    row!("network", "hostname", "\"alpha\"", "\"alpha\"", |c: &Config| stack_config(c).hostname),
+    row!("network", "hostname", "\"alpha\"", "\"alpha\"", |c: &Config| stack_config(c, 1 << 30).hostname),
     row!("http", "port", "8080", "(false, true)", |c: &Config| {
         let world = World::new(c);
         (world.is_open(80), world.is_open(8080))
@@ -88,10 +88,9 @@ static ROWS: &[Row] = &[
     row!("tcp", "connections_max", "7", "7", |c: &Config| limits(c).connections_max),
     row!("tcp", "listen_backlog", "7", "7", |c: &Config| limits(c).listen_backlog),
     row!("tcp", "half_open_max", "77", "77", |c: &Config| limits(c).half_open_max),
-    row!("tcp", "rx_ring_initial_bytes", "4096", "4096", |c: &Config| limits(c).rx_ring_initial_bytes),
-    row!("tcp", "rx_ring_max_bytes", "65536", "65536", |c: &Config| limits(c).rx_ring_max_bytes),
-    row!("tcp", "tx_ring_initial_bytes", "8192", "8192", |c: &Config| limits(c).tx_ring_initial_bytes),
-    row!("tcp", "tx_ring_max_bytes", "65536", "65536", |c: &Config| limits(c).tx_ring_max_bytes),
+    row!("tcp", "receive_buffer_max_bytes", "65536", "65536", |c: &Config| limits(c).receive_buffer_max_bytes),
+    row!("tcp", "send_buffer_max_bytes", "65536", "65536", |c: &Config| limits(c).send_buffer_max_bytes),
+    row!("tcp", "buffers_max_bytes", "2097152", "2097152", |c: &Config| limits(c).buffers_max_bytes),
     row!("tcp", "time_wait_seconds", "7", "7s", |c: &Config| limits(c).time_wait),
     row!("tcp", "time_wait_max", "7", "7", |c: &Config| limits(c).time_wait_max),
     row!("tcp", "user_timeout_seconds", "7", "7s", |c: &Config| limits(c).user_timeout),
@@ -194,7 +193,7 @@ fn defaults_are_the_same_in_the_file_and_in_the_crates() {
         assert_eq!(format!("{crate_default:#?}"), format!("{of_file:#?}"));
     }
     let file = load(config::DEFAULT_TOML);
-    same(net::Config::default(), stack_config(&file));
+    same(net::Config::default(), stack_config(&file, 1 << 30));
     same(endpoints::http::Limits::default(), HttpSettings::new(&file.http).limits);
     same(endpoints::rpc::Limits::default(), rpc(&file));
     same(endpoints::pipe::ServiceLimits::default(), zmq(&file));

@@ -51,9 +51,13 @@ impl Config {
 /// How a sender finds its share of a congested path.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CongestionControl {
-    /// Slow start and congestion avoidance (RFC 5681).
+    /// CUBIC with HyStart++ (RFC 9438, RFC 9406), as nearly everybody has it.
     #[default]
+    Cubic,
+    /// Slow start and congestion avoidance by bytes (RFC 5681, RFC 3465).
     Reno,
+    /// BBR, version 1: paces by the bandwidth and round trip that it measures, and lets losses be losses.
+    Bbr,
     /// None: as much as the peer's window takes. For a private wire only.
     Off,
 }
@@ -74,34 +78,25 @@ pub struct Limits {
     /// takes 256 KiB.
     pub half_open_max: usize,
     /// Connections in TIME-WAIT; the oldest is forgotten first. Default 16,384, which takes at most
-    /// 900 KiB, and is allocated as it is needed.
+    /// 1.3 MiB, and is allocated as it is needed.
     pub time_wait_max: usize,
     /// How long TIME-WAIT lasts. Default 60 s: twice a maximum segment lifetime of 30 s, as Linux
     /// takes it.
     pub time_wait: Duration,
-    /// Bytes of a new connection's receive ring. Default 2,048: a full segment of Ethernet's, and
-    /// any usual request.
-    pub rx_ring_initial_bytes: usize,
-    /// Bytes up to which a receive ring grows when its connection is busy; at most 1 GiB. Default
-    /// 262,144: a gigabit per second at 2 ms.
-    pub rx_ring_max_bytes: usize,
-    /// Bytes of a new connection's transmit ring, held only while there are some in it. Default
-    /// 4,096: a small page with its fields, which then costs no socket.
-    pub tx_ring_initial_bytes: usize,
-    /// Bytes up to which a transmit ring grows when its connection is busy, and that a connection
-    /// without one reserves for zero copy. Default 262,144: four segments of 64 KiB, so that one is filled
-    /// while others travel.
-    pub tx_ring_max_bytes: usize,
-    /// Bytes of all rings together above which no ring grows; what a connection reserves for zero copy
-    /// counts, since one in trouble needs a ring for it. When a sixteenth is used, new and
-    /// idle connections get the smallest rings. Default 64 MiB.
-    pub rings_total_bytes: usize,
-    /// Bytes of the smallest ring of either direction. Default 512: the smallest segment that
-    /// every host must take (RFC 9293 section 3.7.1), less options.
-    pub ring_min_bytes: usize,
-    /// Idle time after which a connection gives back what its rings have grown by. Default 5 s:
-    /// longer than a pause within one page load.
-    pub ring_idle: Duration,
+    /// Bytes of a new connection's receive window; no memory is taken before there is something in it. Default
+    /// 65,536: what a window is that is not scaled.
+    pub receive_buffer_initial_bytes: usize,
+    /// Bytes up to which a receive window grows as its path needs it; at most 1 GiB. Default 6 MiB: a gigabit
+    /// per second at 50 ms.
+    pub receive_buffer_max_bytes: usize,
+    /// Bytes that may be written ahead on a new connection. Default 65,536: a page with its fields leaves its
+    /// writer at once, whatever the path.
+    pub send_buffer_initial_bytes: usize,
+    /// Bytes up to which that grows with the congestion window. Default 4 MiB: a gigabit per second at 33 ms.
+    pub send_buffer_max_bytes: usize,
+    /// Bytes of all connections' buffers together. What is short of it first is what is sent, then what is out of
+    /// order, and last what is received in order; windows stop growing when a quarter is left. Default 64 MiB.
+    pub buffers_max_bytes: usize,
     /// Local ports of active connections, both included. Default 49152 to 65535 (RFC 6335).
     pub ephemeral_ports: (u16, u16),
     /// Silence after which the peer is asked whether it still exists; `None` never asks. Default
@@ -110,9 +105,10 @@ pub struct Limits {
     /// How long data may stay unacknowledged, with nothing heard, before the connection is given
     /// up. Default 60 s: six retransmissions.
     pub user_timeout: Duration,
-    /// What bounds a connection's bytes on their way beside the peer's window. Default Reno.
+    /// What bounds a connection's bytes on their way beside the peer's window. Default CUBIC.
     pub congestion_control: CongestionControl,
-    /// How long a connection that the application is done with may take to end. Default 20 s.
+    /// How long a connection that the application is done with may go on while its peer acknowledges nothing.
+    /// Default 20 s.
     pub orphan_timeout: Duration,
     /// How long an active connection may take to open. Default 10 s: the SYN is sent four times.
     pub connect_timeout: Duration,
@@ -136,17 +132,15 @@ impl Default for Limits {
             half_open_max: 4_096,
             time_wait_max: 16_384,
             time_wait: Duration::from_secs(60),
-            rx_ring_initial_bytes: 2_048,
-            rx_ring_max_bytes: 262_144,
-            tx_ring_initial_bytes: 4_096,
-            tx_ring_max_bytes: 262_144,
-            rings_total_bytes: 64 << 20,
-            ring_min_bytes: 512,
-            ring_idle: Duration::from_secs(5),
+            receive_buffer_initial_bytes: 64 << 10,
+            receive_buffer_max_bytes: 6 << 20,
+            send_buffer_initial_bytes: 64 << 10,
+            send_buffer_max_bytes: 4 << 20,
+            buffers_max_bytes: 64 << 20,
             ephemeral_ports: (49_152, 65_535),
             keep_alive: Some(Duration::from_secs(120)),
             user_timeout: Duration::from_secs(60),
-            congestion_control: CongestionControl::Reno,
+            congestion_control: CongestionControl::Cubic,
             orphan_timeout: Duration::from_secs(20),
             connect_timeout: Duration::from_secs(10),
             acknowledge: Duration::from_millis(10),

@@ -73,14 +73,24 @@ counters! {
     ResetsWithheld = "resets_withheld",
     /// Segments sent again.
     Retransmits = "retransmits",
+    /// Retransmissions since the timer expired (RFC 6298).
+    RetransmissionTimeouts = "retransmission_timeouts",
+    /// Segments sent to find out whether the last ones were lost (RFC 8985 section 7).
+    LossProbes = "tail_loss_probes",
+    /// Recoveries and time-outs that turned out to be for nothing, and were undone.
+    SpuriousRecoveries = "spurious_recoveries",
+    /// Segments that are not acceptable in the connection's state (RFC 9293 section 3.10.7.4).
+    Unacceptable = "dropped_unacceptable",
+    /// Challenge acknowledgements sent (RFC 5961).
+    ChallengeAcks = "challenge_acks_out",
+    /// Paths found to swallow large segments (RFC 8899).
+    BlackHoles = "path_black_holes",
+    /// Bytes received and dropped, since no buffer memory was left.
+    NoBufferMemory = "dropped_no_buffer_memory_bytes",
     /// TIME-WAIT entries forgotten before their time.
     TimeWaitRecycled = "time_wait_recycled",
     /// SYNs that took over a connection in TIME-WAIT.
     TimeWaitReused = "time_wait_reused",
-    /// Connections moved to larger rings.
-    RingsGrown = "rings_grown",
-    /// Connections moved back to initial rings.
-    RingsShrunk = "rings_shrunk",
 }
 
 /// The counters of one interface.

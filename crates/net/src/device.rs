@@ -121,19 +121,6 @@ impl Capabilities {
     }
 }
 
-/// No device: for interfaces in the making, and for what must not leave.
-pub(crate) struct Unplugged;
-
-impl Transmit for Unplugged {
-    fn is_ready(&mut self) -> bool {
-        false
-    }
-
-    fn transmit(&mut self, _: TxFrame, _: &mut dyn FnMut(&mut [u8])) -> bool {
-        false
-    }
-}
-
 /// A transmit queue whose frames go nowhere, as on a wire that is not plugged in.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Discard {

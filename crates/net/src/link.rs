@@ -16,7 +16,7 @@ use crate::link::dhcp::{Change, DhcpClient, Lease};
 use crate::link::dns::DnsResolver;
 use crate::link::slaac::SolicitationBackoff;
 use crate::tcp::connector::LookupRequest;
-use crate::time::Instant;
+use crate::time::{from_smoltcp, to_smoltcp};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv6Addr};
@@ -54,8 +54,7 @@ impl Link {
         interface_config.random_seed = seed;
         interface_config.slaac = config.slaac;
         let mut device = SmoltcpDevice::new(&caps, device.transmitter());
-        let mut interface =
-            Interface::new(interface_config, &mut device, Instant::new(now).to_smoltcp());
+        let mut interface = Interface::new(interface_config, &mut device, to_smoltcp(now.into()));
         addresses::assign(&mut interface, config, own);
         let mut sockets = SocketSet::new(Vec::new());
         let dhcp = config.dhcp.then(|| DhcpClient::new(&config.hostname, &mut sockets));
@@ -93,11 +92,7 @@ impl Link {
     pub(crate) fn receive(&mut self, now: Duration, frame: &[u8], output: &mut dyn Transmit) {
         let mut device = SmoltcpDevice::new(&self.caps, output);
         device.received = Some(frame);
-        self.interface.poll_ingress_single(
-            Instant::new(now).to_smoltcp(),
-            &mut device,
-            &mut self.sockets,
-        );
+        self.interface.poll_ingress_single(to_smoltcp(now.into()), &mut device, &mut self.sockets);
         self.due = Some(now);
         self.backoff.reset();
     }
@@ -114,7 +109,7 @@ impl Link {
         if self.due.is_none_or(|due| due > now) {
             return core::mem::take(&mut self.changed);
         }
-        let instant = Instant::new(now).to_smoltcp();
+        let instant = to_smoltcp(now.into());
         if self.slaac {
             let before = self.interface.ip_addrs().to_vec();
             self.interface.poll_maintenance(instant);
@@ -131,7 +126,7 @@ impl Link {
             self.backoff.reset();
         }
         let next = self.interface.poll_at(instant, &self.sockets);
-        self.due = next.map(|at| self.backoff.next(Instant::from_smoltcp(at), now));
+        self.due = next.map(|at| self.backoff.next(from_smoltcp(at), now));
         core::mem::take(&mut self.changed)
     }
 

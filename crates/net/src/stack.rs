@@ -10,8 +10,7 @@ use crate::device::{NetDevice, Transmit};
 use crate::link::neighbours::Hop;
 use crate::stack::diagnostics::{ConnectionInfo, Gauges, StackView, TcpState};
 use crate::stack::interface::InterfaceState;
-use crate::tcp::connection::Connection;
-use crate::tcp::connection::{lower_layer::LowerLayer, outcome::EgressOutcome};
+use crate::tcp::connection::{Connection, Transmitted};
 use crate::tcp::connector::TcpConnector;
 use crate::tcp::listener::{AcceptQueue, TcpListener};
 use crate::time::Instant;
@@ -96,7 +95,7 @@ impl Stack {
             self.link_changed(now);
         }
         let Self { device, state, .. } = self;
-        state.context.now.set(Instant::new(now));
+        state.context.now.set(now.into());
         let (mut left, mut more) = (state.context.limits.ingress_batch, true);
         while more && left > 0 {
             state.catch_panic(&mut |state| {
@@ -113,7 +112,7 @@ impl Stack {
     /// time has come. True when the device was full: call again when it has room.
     pub fn egress(&mut self, now: Duration) -> bool {
         let Self { device, state, link_up, unannounced, quiet_until } = self;
-        let instant = Instant::new(now);
+        let instant = Instant::from(now);
         state.context.now.set(instant);
         let output = device.transmitter();
         if state.look_up(now) {
@@ -131,6 +130,7 @@ impl Stack {
         state.open_actively(now, output);
         state.table.borrow_mut().expire(instant);
         let blocked = state.transmit(now, output);
+        state.context.feed_starved();
         device.flush();
         blocked
     }
@@ -146,9 +146,9 @@ impl Stack {
         let state = &self.state;
         // A full device interrupts when it has room; this is for one that does not.
         let retry = (!state.context.dirty.borrow().is_empty())
-            .then(|| state.context.now.get().since_start() + RETRY);
+            .then(|| Duration::from(state.context.now.get()) + RETRY);
         let deadlines = [
-            state.table.borrow().next_deadline().map(Instant::since_start),
+            state.table.borrow().next_deadline().map(Duration::from),
             state.link.next_deadline().map(|due| due.max(self.quiet_until)),
             state.syn_queue.next_deadline(),
             state.active_opens.next_deadline(),
@@ -162,7 +162,7 @@ impl Stack {
     pub fn undelivered(&self) -> usize {
         let ends = [TcpState::FinWait1, TcpState::Closing, TcpState::LastAck];
         let connections = self.view().connections();
-        let open = |info: &&ConnectionInfo| info.transmit_ring.0 > 0 || ends.contains(&info.state);
+        let open = |info: &&ConnectionInfo| info.send_queue > 0 || ends.contains(&info.state);
         connections.iter().filter(open).count()
     }
 
@@ -199,7 +199,7 @@ impl Stack {
 
     /// How often it happened.
     pub fn count(&self, count: Counter) -> u64 {
-        self.state.context.counters.get(count)
+        self.state.context.count(count)
     }
 }
 
@@ -281,15 +281,16 @@ impl InterfaceState {
         let connection = self.table.borrow().get(slot).cloned();
         let Some(connection) = connection else { return false };
         self.begin(Some(slot));
-        let outcome = connection.transmit(&mut self.lower_layer(), output);
-        self.apply_egress_outcome(&connection, outcome, now);
-        if connection.tcb().is_unanswered(self.context.now.get()) {
+        let outcome = connection.transmit(output);
+        self.settle(&connection, &outcome, now);
+        if connection.tcb().engine.timeouts() >= SILENT_TIMEOUTS {
             self.resolve_neighbour_again(&connection, now, output);
         }
-        outcome == EgressOutcome::Blocked
+        outcome == Transmitted::Blocked
     }
 
     /// The peer is silent: perhaps its hardware address has changed.
+    #[cold]
     fn resolve_neighbour_again(
         &mut self,
         connection: &Connection,
@@ -303,23 +304,17 @@ impl InterfaceState {
         }
     }
 
-    fn apply_egress_outcome(
-        &mut self,
-        connection: &Rc<Connection>,
-        outcome: EgressOutcome,
-        now: Duration,
-    ) {
+    fn settle(&mut self, connection: &Rc<Connection>, outcome: &Transmitted, now: Duration) {
         match outcome {
-            EgressOutcome::Open => self.table.borrow_mut().schedule(connection),
-            EgressOutcome::Blocked => connection.mark(&mut connection.tcb()),
-            EgressOutcome::TimeWait { snd_nxt, rcv_nxt } => {
-                let numbers = (snd_nxt, rcv_nxt);
-                if self.time_wait.insert(connection.tuple, numbers, now) {
+            Transmitted::Open => self.table.borrow_mut().schedule(connection),
+            Transmitted::Blocked => {}
+            Transmitted::TimeWait(state) => {
+                if self.time_wait.insert(connection.tuple, state, now) {
                     self.context.counters.add(Counter::TimeWaitRecycled);
                 }
                 self.forget(connection);
             }
-            EgressOutcome::Closed => self.forget(connection),
+            Transmitted::Closed => self.forget(connection),
         }
     }
 
@@ -329,9 +324,7 @@ impl InterfaceState {
         self.table.borrow_mut().remove(slot);
         self.context.counters.add(Counter::Closed);
     }
-
-    pub(crate) fn lower_layer(&mut self) -> LowerLayer<'_> {
-        let now = self.context.now.get();
-        LowerLayer { interface: &mut self.interface, caps: &self.caps, now }
-    }
 }
+
+/// Time-outs in a row after which the next hop is asked for again.
+const SILENT_TIMEOUTS: u8 = 2;

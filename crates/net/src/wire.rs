@@ -1,7 +1,6 @@
-//! Wire formats: segments are parsed, headers written, sequence numbers compared.
+//! Wire formats: segments are parsed, headers and frames written.
 
 pub(crate) mod header;
 pub(crate) mod segment;
-pub(crate) mod sequence;
 pub(crate) mod template;
 pub(crate) mod tuple;

@@ -65,6 +65,8 @@ pub struct Connection {
     progress_at: Instant,
     /// When data was sent last.
     sent_at: Instant,
+    /// Segments sent again.
+    resent: u32,
 }
 
 /// The send sequence space (RFC 9293 section 3.3.1).
@@ -294,6 +296,27 @@ impl Connection {
         self.send_buffer.len() == 0 && !(self.state.is_finishing())
     }
 
+    /// When the last segment was received that was acceptable.
+    pub fn heard_at(&self) -> Instant {
+        self.heard_at
+    }
+
+    /// When the peer last acknowledged something, or something was sent after everything had been.
+    pub fn progress_at(&self) -> Instant {
+        self.progress_at
+    }
+
+    /// Retransmission time-outs since the peer last acknowledged something.
+    pub fn timeouts(&self) -> u8 {
+        self.rtt.backoff()
+    }
+
+    /// It is closed, and [`poll_transmit`](Self::poll_transmit) has nothing left.
+    #[inline]
+    pub fn is_over(&self) -> bool {
+        self.state == State::Closed && self.pending.reset.is_none()
+    }
+
     /// Nothing of ours is in flight or waits.
     fn fin_is_sent(&self) -> bool {
         self.send.next.is_after(self.send_buffer.end())
@@ -313,6 +336,6 @@ mod tests {
     /// What fifty thousand idle connections are made of. It holds nothing else then.
     #[test]
     fn an_idle_connection_is_small() {
-        assert!(size_of::<Connection>() <= 488, "{}", size_of::<Connection>());
+        assert!(size_of::<Connection>() <= 496, "{}", size_of::<Connection>());
     }
 }

@@ -33,6 +33,12 @@ impl Memory {
         self.held_bytes > self.limit_bytes - self.limit_bytes / 4
     }
 
+    /// A writer that found nothing would find something now.
+    pub fn has_room_to_send(&self) -> bool {
+        let (smallest, _) = CLASSES[0];
+        self.available(Purpose::Send) >= smallest
+    }
+
     /// A buffer of at least so many bytes, or of the largest size; `None` when the budget is used up.
     pub(crate) fn take(&mut self, bytes: usize, purpose: Purpose) -> Option<Buffer> {
         let class = CLASSES.iter().position(|(size, _)| *size >= bytes);
@@ -58,17 +64,24 @@ impl Memory {
         }
     }
 
-    /// Counts memory from elsewhere; false when the budget is used up.
-    pub(crate) fn hold(&mut self, bytes: usize, purpose: Purpose) -> bool {
-        let held = self.held_bytes + bytes;
-        let reserve = match purpose {
+    /// Bytes that can be held beside those that are.
+    pub(crate) fn available(&self, purpose: Purpose) -> usize {
+        (self.limit_bytes - self.reserve(purpose)).saturating_sub(self.held_bytes)
+    }
+
+    fn reserve(&self, purpose: Purpose) -> usize {
+        match purpose {
             Purpose::InOrder => 0,
             Purpose::OutOfOrder => self.limit_bytes / 8,
             Purpose::Send => self.limit_bytes / 4,
-        };
-        let fits = held <= self.limit_bytes - reserve;
+        }
+    }
+
+    /// Counts memory from elsewhere; false when the budget is used up.
+    pub(crate) fn hold(&mut self, bytes: usize, purpose: Purpose) -> bool {
+        let fits = bytes <= self.available(purpose);
         if fits {
-            self.held_bytes = held;
+            self.held_bytes += bytes;
         }
         fits
     }

@@ -123,11 +123,12 @@ impl SendBuffer {
         }
     }
 
-    /// Adds bytes that stay where they are.
+    /// Adds bytes that stay where they are, of which there may be at most [`Memory::available`]. They count as
+    /// held: who lent them may have no other use for them.
     pub(crate) fn share(&mut self, bytes: Bytes, memory: &mut Memory) {
         self.trim(memory);
         let len = bytes.len() as u32;
-        if len > 0 {
+        if len > 0 && memory.hold(bytes.len(), Purpose::Send) {
             self.runs.push_back(Run { start: self.end(), content: Content::Shared(bytes) });
             self.len += len;
         }
@@ -150,6 +151,7 @@ impl SendBuffer {
                     buffer.len() == 0
                 }
                 Content::Shared(bytes) => {
+                    memory.release(taken);
                     bytes.advance(taken);
                     bytes.is_empty()
                 }
@@ -191,8 +193,9 @@ impl SendBuffer {
     /// Gives all memory back and forgets the bytes.
     pub(crate) fn clear(&mut self, memory: &mut Memory) {
         while let Some(run) = self.runs.pop_front() {
-            if let Content::Copied(buffer) = run.content {
-                memory.give(buffer);
+            match run.content {
+                Content::Copied(buffer) => memory.give(buffer),
+                Content::Shared(bytes) => memory.release(bytes.len()),
             }
         }
         self.start = self.end();

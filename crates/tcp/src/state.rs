@@ -1,5 +1,7 @@
 //! Connection states (RFC 9293 section 3.3.2) and the steps between them.
 
+use core::fmt;
+
 /// The state of a connection. LISTEN is a listener's, not a connection's: see [`listen`](crate::listen).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
@@ -90,6 +92,24 @@ impl State {
     #[inline]
     pub const fn is_finishing(self) -> bool {
         matches!(self, Self::FinWait1 | Self::Closing | Self::LastAck)
+    }
+}
+
+impl fmt::Display for State {
+    /// As RFC 9293 writes it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Closed => "CLOSED",
+            Self::SynSent => "SYN-SENT",
+            Self::SynReceived => "SYN-RECEIVED",
+            Self::Established => "ESTABLISHED",
+            Self::FinWait1 => "FIN-WAIT-1",
+            Self::FinWait2 => "FIN-WAIT-2",
+            Self::CloseWait => "CLOSE-WAIT",
+            Self::Closing => "CLOSING",
+            Self::LastAck => "LAST-ACK",
+            Self::TimeWait => "TIME-WAIT",
+        })
     }
 }
 

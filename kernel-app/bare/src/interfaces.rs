@@ -42,7 +42,7 @@ impl Interfaces {
     pub(crate) fn open(config: &Config, guest: Option<&mut Guest>) -> Result<Self, String> {
         let interfaces = Self {
             interfaces: Rc::default(),
-            config: Rc::new(network::stack_config(config)),
+            config: Rc::new(network::stack_config(config, machine::memory::usage().total_bytes)),
             status: Status::default(),
             store: guest.as_ref().map(|guest| guest.store().clone()),
         };

@@ -303,8 +303,8 @@ fn what_is_not_allowed_stops_the_start_with_its_line() {
             "appliance.toml:2:20: found `262_144`; allowed: a whole number from 256 to 65535",
         ),
         (
-            "[tcp]\ncongestion_control = \"cubic\"\n",
-            "appliance.toml:2:22: found `\"cubic\"`; allowed: \"reno\" or \"off\"",
+            "[tcp]\ncongestion_control = \"vegas\"\n",
+            "appliance.toml:2:22: found `\"vegas\"`; allowed: \"cubic\", \"reno\", \"bbr\" or \"off\"",
         ),
         (
             "[tasks]\ntasks_max = 63\n",

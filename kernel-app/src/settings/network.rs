@@ -4,8 +4,8 @@ use config::{Config, CongestionControl, Network, Tcp};
 use core::time::Duration;
 use net::Limits;
 
-/// What the operator said of the network, for [`net::Stack::new`].
-pub fn stack_config(config: &Config) -> net::Config {
+/// What the operator said of the network, for [`net::Stack::new`] on a machine with so much memory, in bytes.
+pub fn stack_config(config: &Config, memory_bytes: usize) -> net::Config {
     let Network { dhcp, slaac, addresses, gateways, dns, mtu_bytes, hostname } =
         config.network.clone();
     net::Config {
@@ -15,19 +15,18 @@ pub fn stack_config(config: &Config) -> net::Config {
         slaac,
         name_servers: dns,
         hostname,
-        limits: Limits { mtu_bytes, ..limits(&config.tcp) },
+        limits: Limits { mtu_bytes, ..limits(&config.tcp, memory_bytes) },
     }
 }
 
-fn limits(section: &Tcp) -> Limits {
+fn limits(section: &Tcp, memory_bytes: usize) -> Limits {
     let Tcp {
         connections_max,
         listen_backlog,
         half_open_max,
-        rx_ring_initial_bytes,
-        rx_ring_max_bytes,
-        tx_ring_initial_bytes,
-        tx_ring_max_bytes,
+        receive_buffer_max_bytes,
+        send_buffer_max_bytes,
+        buffers_max_bytes,
         time_wait,
         time_wait_max,
         user_timeout,
@@ -38,21 +37,28 @@ fn limits(section: &Tcp) -> Limits {
         connections_max,
         listen_backlog,
         half_open_max,
-        rx_ring_initial_bytes,
-        rx_ring_max_bytes,
-        tx_ring_initial_bytes,
-        tx_ring_max_bytes,
+        receive_buffer_max_bytes,
+        send_buffer_max_bytes,
+        buffers_max_bytes: match buffers_max_bytes {
+            0 => (memory_bytes / 4).min(BUFFERS_USUAL),
+            some => some,
+        },
         time_wait,
         time_wait_max,
         user_timeout,
         keep_alive: some(keep_alive),
         congestion_control: match congestion_control {
+            CongestionControl::Cubic => net::CongestionControl::Cubic,
             CongestionControl::Reno => net::CongestionControl::Reno,
+            CongestionControl::Bbr => net::CongestionControl::Bbr,
             CongestionControl::Off => net::CongestionControl::Off,
         },
         ..Limits::default()
     }
 }
+
+/// A dozen connections at a gigabit per second and 50 ms.
+const BUFFERS_USUAL: usize = 64 << 20;
 
 /// What of `[tcp]` holds where connections are a kernel's sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,10 +82,9 @@ impl SocketSettings {
             user_timeout,
             keep_alive,
             half_open_max: _,
-            rx_ring_initial_bytes: _,
-            rx_ring_max_bytes: _,
-            tx_ring_initial_bytes: _,
-            tx_ring_max_bytes: _,
+            receive_buffer_max_bytes: _,
+            send_buffer_max_bytes: _,
+            buffers_max_bytes: _,
             time_wait: _,
             time_wait_max: _,
             congestion_control: _,

@@ -126,7 +126,7 @@ fn churn_leaves_nothing_behind() {
             world.pass(Duration::from_secs(1));
             for stack in &world.stacks {
                 let gauges = stack.gauges();
-                assert_eq!((gauges.connections, gauges.half_open, gauges.ring_bytes), (0, 0, 0));
+                assert_eq!((gauges.connections, gauges.half_open, gauges.buffer_bytes), (0, 0, 0));
                 assert!(gauges.time_wait <= Limits::default().time_wait_max, "{gauges:?}");
             }
             assert_eq!(world.executor.spawner().tasks().len(), 1);

@@ -25,15 +25,16 @@ impl SolicitationBackoff {
 
     /// When to poll an interface that wants to be polled `at`.
     pub(crate) fn next(&mut self, at: Instant, now: Duration) -> Duration {
-        let now = Instant::new(now);
-        if at > now + time::Duration::TICK {
-            return at.since_start();
+        let now = Instant::from(now);
+        if at > now + TICK {
+            return at.into();
         }
         self.fruitless = (self.fruitless + 1).min(FRUITLESS_MAX);
-        (now + time::Duration::TICK).since_start()
-            + time::Duration::TICK.to_core() * ((1 << self.fruitless) - 2)
+        (now + TICK.times((1 << self.fruitless) - 1)).into()
     }
 }
 
+/// The shortest time between two polls.
+const TICK: time::Duration = time::Duration::from_millis(1);
 /// Fruitless polls come at last every 65 s.
 const FRUITLESS_MAX: u32 = 16;

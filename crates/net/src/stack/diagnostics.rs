@@ -2,7 +2,7 @@
 
 use crate::counters::Counter;
 use crate::stack::interface::InterfaceState;
-use crate::tcp::connection::Connection;
+use crate::tcp::connection::{Connection, Owner};
 use crate::tcp::context::TcpContext;
 use crate::tcp::table::Table;
 use alloc::rc::Rc;
@@ -11,7 +11,7 @@ use core::cell::RefCell;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-pub use smoltcp::socket::tcp::State as TcpState;
+pub use ::tcp::State as TcpState;
 
 /// One connection, as it is now.
 #[derive(Clone, Debug)]
@@ -32,18 +32,26 @@ pub struct ConnectionInfo {
     pub bytes_in: u64,
     /// Bytes written by the application.
     pub bytes_out: u64,
-    /// Bytes in the receive ring, and its capacity.
-    pub receive_ring: (usize, usize),
-    /// Bytes in the transmit ring or the zero-copy queue, unacknowledged ones included, and how many there may be.
-    pub transmit_ring: (usize, usize),
-    /// Bytes sent and not acknowledged.
+    /// Bytes received in order and not read.
+    pub receive_queue: usize,
+    /// What the receive buffer may hold, in bytes.
+    pub receive_limit: usize,
+    /// Bytes received ahead of a gap.
+    pub out_of_order: usize,
+    /// Bytes written and not acknowledged.
+    pub send_queue: usize,
+    /// Bytes sent and neither acknowledged nor believed lost.
     pub in_flight: u32,
+    /// The congestion window in bytes.
+    pub congestion_window: u32,
     /// Bytes that the peer's last window allowed.
     pub peer_window: u32,
-    /// The largest payload of a segment.
-    pub segment_max: u16,
+    /// Bytes of data and options in a segment.
+    pub mss: u16,
     /// Segments sent again.
     pub retransmits: u32,
+    /// Retransmission time-outs since the peer last acknowledged something.
+    pub timeouts: u8,
     /// Smoothed; `None` before the first measurement.
     pub round_trip: Option<Duration>,
 }
@@ -57,8 +65,8 @@ pub struct Gauges {
     pub half_open: usize,
     /// Connections in TIME-WAIT.
     pub time_wait: usize,
-    /// Bytes of all rings.
-    pub ring_bytes: usize,
+    /// Bytes of all connections' buffers.
+    pub buffer_bytes: usize,
 }
 
 /// A view of one stack for tasks, such as a diagnosis handler. Clones share it.
@@ -80,7 +88,7 @@ impl StackView {
 
     /// How often it happened.
     pub fn count(&self, count: Counter) -> u64 {
-        self.context.counters.get(count)
+        self.context.count(count)
     }
 }
 
@@ -90,7 +98,7 @@ impl InterfaceState {
             connections: self.table.borrow().len(),
             half_open: self.syn_queue.len(),
             time_wait: self.time_wait.len(),
-            ring_bytes: self.context.ring_bytes.get(),
+            buffer_bytes: self.context.shared.borrow().memory.held_bytes(),
         }
     }
 }
@@ -98,25 +106,26 @@ impl InterfaceState {
 fn info(connection: &Connection) -> ConnectionInfo {
     let tcb = connection.tcb();
     let now = connection.context.now.get();
-    let snd_una = tcb.snd_una();
-    let (unread, queued) = (tcb.engine.unread(), tcb.engine.queued());
-    let (receive, transmit) = (tcb.engine.receive_capacity(), tcb.engine.queue_capacity());
-    let state = tcb.state();
+    let info = tcb.engine.info();
     ConnectionInfo {
         local: connection.tuple.local(),
         peer: connection.tuple.remote(),
-        state,
-        is_orphan: !tcb.held,
-        age: now.since(tcb.opened_at).to_core(),
-        silent_for: now.since(tcb.last_heard_at).to_core(),
-        bytes_in: tcb.read + unread as u64,
+        state: info.state,
+        is_orphan: matches!(tcb.owner, Owner::Orphan(_)),
+        age: now.since(tcb.opened_at).into(),
+        silent_for: now.since(tcb.engine.heard_at()).into(),
+        bytes_in: tcb.read + u64::from(info.receive_queue),
         bytes_out: tcb.written,
-        receive_ring: (unread, receive),
-        transmit_ring: (queued, transmit),
-        in_flight: tcb.snd_nxt.wrapping_sub(snd_una),
-        peer_window: tcb.snd_wnd,
-        segment_max: tcb.offer.mss,
-        retransmits: tcb.retransmits,
-        round_trip: tcb.srtt.map(|time| time.to_core()),
+        receive_queue: info.receive_queue as usize,
+        receive_limit: info.receive_limit as usize,
+        out_of_order: info.out_of_order as usize,
+        send_queue: info.send_queue as usize,
+        in_flight: info.in_flight,
+        congestion_window: info.congestion_window,
+        peer_window: info.send_window,
+        mss: info.mss,
+        retransmits: info.resent,
+        timeouts: info.backoff,
+        round_trip: info.round_trip.map(Duration::from),
     }
 }

@@ -1,8 +1,7 @@
 //! Interface state, without its device: what the demultiplexer, opens and ends of connections share.
 
 use crate::config::Config;
-use crate::device::smoltcp::{SmoltcpDevice, connection_caps};
-use crate::device::{Capabilities, NetDevice, Unplugged};
+use crate::device::{Capabilities, NetDevice};
 use crate::link::Link;
 use crate::link::neighbours::Neighbours;
 use crate::tcp::active_open::ActiveOpens;
@@ -12,17 +11,13 @@ use crate::tcp::listener::ListenTable;
 use crate::tcp::rate_limit::RateLimit;
 use crate::tcp::syn_queue::SynQueue;
 use crate::tcp::table::Table;
-use crate::tcp::time_wait::TimeWait;
-use crate::time::Instant;
+use crate::tcp::time_wait::TimeWaitTable;
 use crate::wire::tuple::TupleHasher;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::time::Duration;
 use flow::task::CatchPanic;
-use smoltcp::iface::{Config as InterfaceConfig, Interface};
-use smoltcp::phy::DeviceCapabilities;
-use smoltcp::wire::HardwareAddress;
 
 /// An interface's state, without its device.
 pub(crate) struct InterfaceState {
@@ -32,20 +27,13 @@ pub(crate) struct InterfaceState {
     pub(crate) syn_queue: SynQueue,
     /// Until when cookies that we sent can come back.
     pub(crate) cookies_until: Duration,
-    pub(crate) time_wait: TimeWait,
+    pub(crate) time_wait: TimeWaitTable,
     pub(crate) isn_generator: IsnGenerator,
     pub(crate) link: Link,
-    /// The interface of all connections. Its medium is IP: frames are ours to write, and next hops
-    /// ours to know.
-    pub(crate) interface: Interface,
-    pub(crate) caps: DeviceCapabilities,
     /// Our hardware address.
     pub(crate) own: [u8; 6],
     /// The largest IP packet that the link carries, in bytes.
     pub(crate) mtu: usize,
-    /// TCP checksums are ours to write, and ours to verify.
-    pub(crate) checksum: bool,
-    pub(crate) verify: bool,
     pub(crate) active_opens: ActiveOpens,
     pub(crate) neighbours: Neighbours,
     pub(crate) resets: RateLimit,
@@ -69,25 +57,14 @@ impl InterfaceState {
             .map(|word| word.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte)));
         let mut entropy = move || words.next().unwrap_or_default();
         let capabilities = device.capabilities().limited_to(config.limits.mtu_bytes);
-        let caps = connection_caps(&capabilities);
         let limits = config.limits.clone();
-        let headers = 20 + 20;
-        let offload_bytes =
-            caps.segmentation.tcpv4.map_or(0, |bytes| bytes.get().saturating_sub(headers));
         let link = Link::new(device, config, own, entropy(), now);
         let hasher = TupleHasher::new(entropy());
-        let mut unplugged = Unplugged;
-        let mut none = SmoltcpDevice::new(&caps, &mut unplugged);
-        let interface_config = InterfaceConfig::new(HardwareAddress::Ip);
-        let mut interface =
-            Interface::new(interface_config, &mut none, Instant::new(now).to_smoltcp());
-        // The demultiplexer has compared addresses already.
-        interface.set_any_ip(true);
         Self {
             syn_queue: SynQueue::new(hasher.clone(), limits.half_open_max),
-            time_wait: TimeWait::new(hasher.clone(), limits.time_wait_max, limits.time_wait),
+            time_wait: TimeWaitTable::new(hasher.clone(), limits.time_wait_max),
             resets: RateLimit::new(limits.resets_per_second),
-            context: Rc::new(TcpContext::new(limits, offload_bytes, Instant::new(now))),
+            context: Rc::new(TcpContext::new(limits, &capabilities, now.into())),
             table: Rc::new(RefCell::new(Table::new(hasher))),
             listen_table: ListenTable::default(),
             active_opens: ActiveOpens::default(),
@@ -101,12 +78,8 @@ impl InterfaceState {
             cookies_until: Duration::ZERO,
             isn_generator: IsnGenerator::new(entropy),
             link,
-            interface,
-            caps,
             own,
             mtu: capabilities.mtu_bytes,
-            checksum: !capabilities.transmit_checksums,
-            verify: !capabilities.receive_checksums,
         }
     }
 

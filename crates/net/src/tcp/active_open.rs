@@ -1,18 +1,15 @@
-//! Active open: the handshake of connections that we begin, from SYN-SENT on (RFC 9293 section 3.5).
+//! Active open: connections that we begin, until the way to the next hop is known; then the engine's SYN-SENT
+//! takes over (RFC 9293 section 3.5).
 
 use crate::counters::Counter;
 use crate::device::Transmit;
 use crate::link::neighbours::Hop;
 use crate::stack::interface::InterfaceState;
-use crate::tcp::connection::Connection;
-use crate::tcp::connection::socket::Synchronized;
+use crate::tcp::connection::{Connection, Owner};
 use crate::tcp::connector::{ConnectRequest, Requests};
-use crate::tcp::flow::TcpFlow;
 use crate::tcp::passive_open::beyond;
-use crate::time;
-use crate::wire::header::TcpHeader;
-use crate::wire::segment::{Flags, Segment, SynOptions};
 use crate::wire::tuple::Tuple;
+use ::tcp::SeqNumber;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BinaryHeap};
 use alloc::rc::Rc;
@@ -41,15 +38,9 @@ impl ActiveOpens {
     /// Something changed that attempts wait for: all are looked at.
     pub(crate) fn retry_now(&mut self, now: Duration) {
         for (key, attempt) in &mut self.by_tuple {
-            if attempt.syns == 0 {
-                attempt.due = now;
-                self.deadlines.push(Reverse((now, *key)));
-            }
+            attempt.due = now;
+            self.deadlines.push(Reverse((now, *key)));
         }
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.by_tuple.is_empty()
     }
 
     /// There is nothing to do now.
@@ -87,10 +78,6 @@ struct Attempt {
     next_hop: IpAddr,
     /// ISS: our initial sequence number.
     iss: u32,
-    /// IRS, the initial receive sequence number, and offer of the peer, when both sides opened at once (RFC 9293 section 3.5).
-    peer_syn: Option<(u32, SynOptions)>,
-    syns: u8,
-    sent_at: Duration,
     due: Duration,
     gives_up: Duration,
     request: Rc<ConnectRequest>,
@@ -114,57 +101,6 @@ impl InterfaceState {
         }
     }
 
-    /// Takes a segment for a connection that is being opened; false when there is none.
-    pub(crate) fn answered(
-        &mut self,
-        now: Duration,
-        segment: &Segment,
-        output: &mut dyn Transmit,
-    ) -> bool {
-        let key = segment.tuple.words();
-        if self.active_opens.is_empty() {
-            return false;
-        }
-        let Some(attempt) = self.active_opens.by_tuple.get_mut(&key) else { return false };
-        let flags = segment.flags;
-        if flags.has(Flags::ACK) && segment.ack != attempt.iss.wrapping_add(1) {
-            // RFC 9293 section 3.10.7.3: what acknowledges something else is old.
-            self.reset(now, segment, output);
-            return true;
-        }
-        if flags.has(Flags::RST) {
-            if flags.has(Flags::ACK)
-                && let Some(attempt) = self.active_opens.by_tuple.remove(&key)
-            {
-                attempt.request.complete(Err(ConnectError::Refused));
-            }
-            return true;
-        }
-        if flags.has(Flags::SYN) {
-            attempt.peer_syn = Some((segment.seq, segment.offer()));
-        }
-        let Some((irs, offer)) = attempt.peer_syn else { return true };
-        if !flags.has(Flags::ACK) {
-            return self.answer_open(irs, segment, output);
-        }
-        if let Some(attempt) = self.active_opens.by_tuple.remove(&key) {
-            self.connected(&attempt, (irs, offer), now, segment);
-        }
-        true
-    }
-
-    /// Both sides opened at once: our SYN is repeated as a SYN-ACK.
-    fn answer_open(&self, irs: u32, segment: &Segment, output: &mut dyn Transmit) -> bool {
-        let Some(attempt) = self.active_opens.by_tuple.get(&segment.tuple.words()) else {
-            return true;
-        };
-        let offer = self.own_offer(&attempt.tuple);
-        let syn =
-            TcpHeader::syn(attempt.iss, Some(irs.wrapping_add(1)), offer, self.first_window());
-        self.send(&attempt.tuple, segment.source, &syn, output);
-        true
-    }
-
     fn attempt(
         &mut self,
         request: &Rc<ConnectRequest>,
@@ -184,7 +120,7 @@ impl InterfaceState {
         let tuple = self.free_port(probe, now).ok_or(ConnectError::Exhausted)?;
         let mut iss = self.isn_generator.generate(&tuple, now);
         if let Some(entry) = self.time_wait.find(&tuple, now) {
-            iss = beyond(entry.snd_nxt, iss);
+            iss = beyond(entry.next, iss);
             self.time_wait.remove(&tuple);
             self.context.counters.add(Counter::TimeWaitReused);
         }
@@ -192,9 +128,6 @@ impl InterfaceState {
             tuple,
             next_hop: route.next_hop,
             iss,
-            peer_syn: None,
-            syns: 0,
-            sent_at: now,
             due: now,
             gives_up: now + self.context.limits.connect_timeout,
             request: request.clone(),
@@ -249,47 +182,22 @@ impl InterfaceState {
         match self.neighbours.find(attempt.next_hop, local, now, output) {
             Hop::Silent => return attempt.request.complete(Err(ConnectError::Unreachable)),
             Hop::Asked(until) => attempt.due = until.min(attempt.gives_up),
-            Hop::Known(hop) => {
-                let offer = self.own_offer(&attempt.tuple);
-                let syn = TcpHeader::syn(attempt.iss, None, offer, self.first_window());
-                self.send(&attempt.tuple, hop, &syn, output);
-                attempt.sent_at = now;
-                attempt.due = (now + RETRY * (1 << attempt.syns.min(6))).min(attempt.gives_up);
-                attempt.syns += 1;
-            }
+            Hop::Known(hop) => return self.begin_open(&attempt, hop),
         }
         self.active_opens.insert(attempt);
     }
 
-    fn connected(
-        &mut self,
-        attempt: &Attempt,
-        (irs, offer): (u32, SynOptions),
-        now: Duration,
-        segment: &Segment,
-    ) {
+    /// The engine's SYN leaves with the next transmission.
+    fn begin_open(&mut self, attempt: &Attempt, hop: [u8; 6]) {
         let tuple = attempt.tuple;
-        let offer = SynOptions { mss: offer.mss.min(self.own_mss(&tuple)), ..offer };
-        let (snd_nxt, rcv_nxt) = (attempt.iss.wrapping_add(1), irs.wrapping_add(1));
-        let shift = if segment.flags.has(Flags::SYN) { 0 } else { offer.window_scale.unwrap_or(0) };
-        let window = u32::from(segment.window) << shift;
-        let with = Synchronized { tuple, snd_nxt, rcv_nxt, offer, window };
-        let mut tcb = self.control_block(&with, segment.source);
-        // The acknowledgement that ends the handshake.
-        tcb.owes_window_update = true;
-        if attempt.syns == 1 {
-            tcb.measure(time::Duration::new(now.saturating_sub(attempt.sent_at)));
-        }
-        let connection = Rc::new(Connection::new(tuple, self.context.clone(), tcb));
+        let open = self.open_parameters(&tuple, SeqNumber(attempt.iss));
+        let now = self.context.now.get();
+        let engine = ::tcp::Connection::connect(&mut self.context.shared.borrow_mut(), now, &open);
+        let template = self.template(&tuple, hop);
+        let owner = Owner::Opening(attempt.request.clone());
+        let connection = Connection::new(tuple, self.context.clone(), engine, template, owner);
         self.table.borrow_mut().insert(connection.clone());
         connection.mark(&mut connection.tcb());
-        self.context.counters.add(Counter::Connected);
-        attempt.request.complete(Ok(TcpFlow::new(connection)));
-    }
-
-    fn own_offer(&self, tuple: &Tuple) -> SynOptions {
-        let scale = Some(self.context.window_shift);
-        SynOptions { mss: self.own_mss(tuple), window_scale: scale, sack_permitted: true }
     }
 }
 
@@ -298,5 +206,3 @@ impl InterfaceState {
 const PORTS_SEARCHED_MAX: u32 = 64;
 /// Until a full device is asked again.
 const PAUSE: Duration = Duration::from_millis(1);
-/// Until the SYN is sent again; each later one waits twice as long (RFC 6298 section 2.1).
-const RETRY: Duration = Duration::from_secs(1);

@@ -1,60 +1,149 @@
 //! TCP's context: what connections, listeners and connectors share with their stack.
 
-use crate::config::Limits;
-use crate::counters::Counters;
-use crate::tcp::connection::buffer_pool::BufferPool;
+use crate::config::{CongestionControl, Limits};
+use crate::counters::{Counter, Counters};
+use crate::device::Capabilities;
+use crate::link::path_mtu::PathMtus;
 use crate::time::{Duration, Instant};
+use crate::wire::header::TCP;
+use crate::wire::tuple::Tuple;
+use ::tcp::options::OPTIONS_BYTES_MAX;
+use ::tcp::{Algorithm, Config, Shared};
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
+use core::num::NonZeroUsize;
+use flow::sync::WakerList;
 
 /// One interface's state that tasks reach, too.
 pub(crate) struct TcpContext {
     pub(crate) limits: Limits,
-    pub(crate) timeouts: Timeouts,
+    /// The engine's settings, buffer memory and counters.
+    pub(crate) shared: RefCell<Shared>,
     pub(crate) counters: Counters,
     /// The instant of the last phase.
     pub(crate) now: Cell<Instant>,
     /// Slots of connections that may have something to send.
     pub(crate) dirty: RefCell<Vec<u32>>,
-    /// Bytes of all rings.
-    pub(crate) ring_bytes: Cell<usize>,
-    /// Memory for the next bytes on fast paths.
-    pub(crate) buffer_pool: BufferPool,
-    /// The largest payload that the device takes at once, in bytes; 0 when it does no segmentation.
-    pub(crate) offload_bytes: usize,
-    /// The shift that we announce for our windows (RFC 7323 section 2.2).
-    pub(crate) window_shift: u8,
-}
-
-/// The limits that are compared for every packet.
-pub(crate) struct Timeouts {
-    pub(crate) user_timeout: Duration,
-    pub(crate) keep_alive: Duration,
-    pub(crate) orphan: Duration,
-    pub(crate) ring_idle: Duration,
-    pub(crate) acknowledge: Duration,
+    /// Writers that found no buffer memory, with nothing in flight whose acknowledgement would wake them.
+    pub(crate) starved: WakerList,
+    pub(crate) path_mtus: RefCell<PathMtus>,
+    /// How long a connection that nobody holds may go on without progress.
+    pub(crate) orphan_timeout: Duration,
+    /// TCP checksums are ours to write, and ours to verify.
+    pub(crate) checksum: bool,
+    pub(crate) verify: bool,
+    /// The most payload that the device cuts into segments, of IPv4 and IPv6, in bytes; 0 when it does not.
+    offload_bytes: (usize, usize),
+    /// RFC 6864 section 4.2: the next identification of a packet that may be cut.
+    fragment_id: Cell<u16>,
 }
 
 impl TcpContext {
-    pub(crate) fn new(limits: Limits, offload_bytes: usize, now: Instant) -> Self {
-        let bits = usize::BITS - limits.rx_ring_max_bytes.leading_zeros();
-        let timeouts = Timeouts {
-            user_timeout: Duration::new(limits.user_timeout),
-            keep_alive: limits.keep_alive.map_or(Duration::MAX, Duration::new),
-            orphan: Duration::new(limits.orphan_timeout),
-            ring_idle: Duration::new(limits.ring_idle),
-            acknowledge: Duration::new(limits.acknowledge),
-        };
+    pub(crate) fn new(limits: Limits, device: &Capabilities, now: Instant) -> Self {
         Self {
-            limits,
-            timeouts,
+            shared: RefCell::new(Shared::new(engine_config(&limits))),
+            orphan_timeout: limits.orphan_timeout.into(),
             counters: Counters::new(),
             now: Cell::new(now),
             dirty: RefCell::new(Vec::new()),
-            ring_bytes: Cell::new(0),
-            buffer_pool: BufferPool::default(),
-            offload_bytes,
-            window_shift: bits.saturating_sub(16).min(14) as u8,
+            starved: WakerList::default(),
+            path_mtus: RefCell::default(),
+            checksum: !device.transmit_checksums,
+            verify: !device.receive_checksums,
+            offload_bytes: (
+                offload_bytes(device.segmentation_ipv4, device.mtu_bytes, 20),
+                offload_bytes(device.segmentation_ipv6, device.mtu_bytes, 40),
+            ),
+            fragment_id: Cell::new(now.micros() as u16),
+            limits,
         }
     }
+
+    /// The most payload that the device cuts into segments, in bytes; 0 when it does not.
+    #[inline]
+    pub(crate) fn offload_bytes(&self, tuple: &Tuple) -> usize {
+        if tuple.is_v4() { self.offload_bytes.0 } else { self.offload_bytes.1 }
+    }
+
+    /// Bytes of data and options in a segment of a packet of that length.
+    pub(crate) fn mss(&self, tuple: &Tuple, mtu_bytes: usize) -> u16 {
+        mtu_bytes.saturating_sub(tuple.ip_header_len() + TCP).min(0xffff) as u16
+    }
+
+    pub(crate) fn next_fragment_id(&self) -> u16 {
+        self.fragment_id.replace(self.fragment_id.get().wrapping_add(1))
+    }
+
+    /// Wakes the writers that wait for memory, if there is some again.
+    #[inline]
+    pub(crate) fn feed_starved(&self) {
+        if !self.starved.is_empty() && self.shared.borrow().memory.has_room_to_send() {
+            self.starved.wake();
+        }
+    }
+
+    /// How often it happened, whether the engine counts it or we do.
+    pub(crate) fn count(&self, counter: Counter) -> u64 {
+        let engine = self.shared.borrow().counters;
+        match counter {
+            Counter::Retransmits => engine.segments_retransmitted,
+            Counter::RetransmissionTimeouts => engine.retransmission_timeouts,
+            Counter::LossProbes => engine.loss_probes,
+            Counter::SpuriousRecoveries => engine.undone,
+            Counter::ChallengeAcks => engine.challenge_acks,
+            Counter::Unacceptable => engine.segments_unacceptable,
+            Counter::BlackHoles => engine.black_holes,
+            Counter::ResetsIn => engine.resets_received,
+            Counter::TimedOut => engine.timed_out,
+            Counter::NoBufferMemory => engine.bytes_without_memory,
+            other => self.counters.get(other),
+        }
+    }
+}
+
+fn offload_bytes(frame: Option<NonZeroUsize>, mtu_bytes: usize, ip_header_len: usize) -> usize {
+    let longest = frame.map_or(0, |bytes| bytes.get().saturating_sub(ETHERNET).min(PACKET_MAX));
+    // Less than two segments is no segmentation.
+    if longest <= 2 * mtu_bytes {
+        return 0;
+    }
+    longest - ip_header_len - TCP - OPTIONS_BYTES_MAX
+}
+
+/// The longest IP packet: what both versions' length fields can say.
+const PACKET_MAX: usize = 0xffff;
+const ETHERNET: usize = 14;
+
+/// The engine's settings.
+fn engine_config(limits: &Limits) -> Config {
+    let user_timeout = Duration::from(limits.user_timeout);
+    Config {
+        buffers_bytes_max: limits.buffers_max_bytes,
+        receive_initial_bytes: bytes(limits.receive_buffer_initial_bytes),
+        receive_bytes_max: bytes(limits.receive_buffer_max_bytes),
+        send_initial_bytes: bytes(limits.send_buffer_initial_bytes),
+        send_bytes_max: bytes(limits.send_buffer_max_bytes),
+        congestion_control: match limits.congestion_control {
+            CongestionControl::Cubic => Algorithm::Cubic,
+            CongestionControl::Reno => Algorithm::Reno,
+            CongestionControl::Bbr => Algorithm::Bbr,
+            CongestionControl::Off => Algorithm::Off,
+        },
+        delayed_ack: limits.acknowledge.into(),
+        open_timeout: limits.connect_timeout.into(),
+        user_timeout,
+        keep_alive_idle: limits.keep_alive.map_or(Duration::ENDLESS, Duration::from),
+        keep_alive_interval: user_timeout.divided(KEEP_ALIVE_PROBES.into()),
+        keep_alive_probes: KEEP_ALIVE_PROBES,
+        time_wait: limits.time_wait.into(),
+        ..Config::default()
+    }
+}
+
+/// Questions to a silent peer, spread over the time that it may be silent.
+const KEEP_ALIVE_PROBES: u8 = 6;
+
+/// RFC 7323 section 2.3: no window is larger than 1 GiB.
+fn bytes(size: usize) -> u32 {
+    size.min(1 << 30) as u32
 }

@@ -3,13 +3,15 @@
 
 use crate::counters::Counter;
 use crate::device::{Transmit, TxFrame};
-use crate::link::path_mtu::{PacketTooBig, packet_too_big};
+use crate::link::path_mtu::packet_too_big;
 use crate::stack::interface::InterfaceState;
-use crate::tcp::time_wait::TimeWaitEntry;
-use crate::wire::header::TcpHeader;
-use crate::wire::segment::{Flags, Frame, Segment};
-use crate::wire::sequence::before;
+use crate::wire::header::{Headers, fill_checksum};
+use crate::wire::segment::{Frame, Segment};
+use crate::wire::template;
 use crate::wire::tuple::Tuple;
+use ::tcp::Flags;
+use ::tcp::listen::{self, Listened};
+use ::tcp::time_wait::Verdict;
 use alloc::vec::Vec;
 use core::time::Duration;
 use flow::FlowError;
@@ -37,17 +39,12 @@ impl InterfaceState {
             self.active_opens.retry_now(now);
         }
         if let Some(message) = packet_too_big(frame) {
-            self.limit_packets(&message);
+            let table = self.table.borrow();
+            if let Some((_, connection)) = table.find(&message.tuple) {
+                connection.limit_packets(&message);
+            }
         }
         self.link.receive(now, frame, output);
-    }
-
-    /// Shortens the segments of the connection that a router's message is about.
-    fn limit_packets(&self, message: &PacketTooBig) {
-        let table = self.table.borrow();
-        if let Some((_, connection)) = table.find(&message.tuple) {
-            connection.tcb().limit_packets(message.seq, message.mtu);
-        }
     }
 
     /// Ends connections whose local address we lost.
@@ -66,7 +63,7 @@ impl InterfaceState {
         let found = self.table.borrow().find(&segment.tuple).map(|(slot, c)| (slot, c.clone()));
         if let Some((slot, connection)) = found {
             self.begin(Some(slot));
-            if connection.receive(&mut self.lower_layer(), segment, output) {
+            if connection.receive(segment) {
                 self.forget(&connection);
             }
             return;
@@ -75,7 +72,7 @@ impl InterfaceState {
             self.context.counters.add(Counter::NotOurs);
             return;
         }
-        if self.verify && !segment.checksums_are_right() {
+        if !segment.is_intact(self.context.verify) {
             self.context.counters.add(Counter::BadChecksum);
             return;
         }
@@ -84,84 +81,83 @@ impl InterfaceState {
 
     /// A segment of no connection: it opens one, or repeats the end of one, or is a mistake.
     fn unconnected(&mut self, now: Duration, segment: &Segment, output: &mut dyn Transmit) {
-        if self.answered(now, segment, output) {
-            return;
-        }
         let mut used = None;
-        if let Some(entry) = self.time_wait.find(&segment.tuple, now) {
-            // RFC 9293 section 3.6.1: a SYN beyond the old connection's numbers opens a new one.
-            let reopens = segment.flags.is_opening() && before(entry.rcv_nxt, segment.seq);
-            if !reopens {
-                return self.repeat_end(segment, &entry, output);
+        let header = segment.header();
+        let data_len = segment.data.len() as u32;
+        if let Some(mut rest) = self.time_wait.find(&segment.tuple, now) {
+            let until = rest.until;
+            let lasts = self.context.limits.time_wait.into();
+            match rest.handle_segment(now.into(), &header, data_len, lasts) {
+                Verdict::Drop => return,
+                Verdict::Reset => return self.time_wait.remove(&segment.tuple),
+                Verdict::Answer(answer) => {
+                    if rest.until != until {
+                        self.time_wait.insert(segment.tuple, &rest, now);
+                    }
+                    return self.send(&segment.tuple, segment.source, &answer, output);
+                }
+                Verdict::Reopen => {
+                    used = Some(rest.next);
+                    self.time_wait.remove(&segment.tuple);
+                    self.context.counters.add(Counter::TimeWaitReused);
+                }
             }
-            used = Some(entry.snd_nxt);
-            self.time_wait.remove(&segment.tuple);
-            self.context.counters.add(Counter::TimeWaitReused);
         }
-        if segment.flags.is_opening() {
-            self.open(now, segment, used, output);
-        } else if segment.flags.has(Flags::RST) {
-            self.refuse_half_open(segment);
-        } else if !segment.flags.has(Flags::ACK) || !self.complete(now, segment, output) {
-            self.reset(now, segment, output);
-        }
-    }
-
-    /// TIME-WAIT acknowledges what the peer repeats, and ignores resets (RFC 1337).
-    fn repeat_end(&mut self, segment: &Segment, entry: &TimeWaitEntry, output: &mut dyn Transmit) {
-        if segment.flags.has(Flags::RST) || segment.sequence_len() == 0 {
-            return;
-        }
-        let tuple = &segment.tuple;
-        let ack = TcpHeader::ack(entry.snd_nxt, entry.rcv_nxt);
-        self.send(tuple, segment.source, &ack, output);
-    }
-
-    /// Answers a segment that belongs to nobody (RFC 9293 section 3.5.2).
-    pub(crate) fn reset(&mut self, now: Duration, segment: &Segment, output: &mut dyn Transmit) {
         if segment.flags.has(Flags::RST) {
-            return;
+            return self.refuse_half_open(segment);
         }
+        let answer = if self.listen_table.find(segment.tuple.local_port).is_none() {
+            listen::closed(&header, data_len)
+        } else {
+            match listen::listen(&header) {
+                Listened::Open => return self.open(now, segment, used, output),
+                Listened::Reset(_) if self.complete(now, segment) => return,
+                Listened::Reset(reset) => Some(reset),
+                Listened::Drop => None,
+            }
+        };
+        if let Some(reset) = answer {
+            self.reset(now, segment, &reset, output);
+        }
+    }
+
+    /// Answers a segment that belongs to nobody, but not too often (RFC 9293 section 3.5.2).
+    fn reset(
+        &mut self,
+        now: Duration,
+        segment: &Segment,
+        reset: &::tcp::Segment,
+        output: &mut dyn Transmit,
+    ) {
         if !self.resets.take(now) {
             self.context.counters.add(Counter::ResetsWithheld);
             return;
         }
-        let tuple = &segment.tuple;
-        let reset = if segment.flags.has(Flags::ACK) {
-            TcpHeader::reset(segment.ack, None)
-        } else {
-            let next = segment.seq.wrapping_add(segment.sequence_len());
-            TcpHeader::reset(0, Some(next))
-        };
         self.context.counters.add(Counter::ResetsOut);
-        self.send(tuple, segment.source, &reset, output);
+        self.send(&segment.tuple, segment.source, reset, output);
     }
 
-    /// Sends a packet of our own; one that the device has no room for is lost, as on a wire.
+    /// Sends a segment of our own; one that the device has no room for is lost, as on a wire.
     pub(crate) fn send(
         &self,
         tuple: &Tuple,
         hop: [u8; 6],
-        header: &TcpHeader,
+        segment: &::tcp::Segment,
         output: &mut dyn Transmit,
     ) {
-        let len = 14 + header.packet_len(tuple);
-        output.transmit(TxFrame::new(len), &mut |frame| {
-            let (ethernet, packet) = frame.split_at_mut(14);
-            ethernet.copy_from_slice(&self.ethernet(tuple, hop));
-            header.emit(tuple, &[], self.checksum, packet);
+        let headers = Headers::new(tuple, segment);
+        output.transmit(TxFrame::new(ETHERNET + headers.len()), &mut |frame| {
+            let (ethernet, packet) = frame.split_at_mut(ETHERNET);
+            ethernet.copy_from_slice(&template::ethernet(tuple, self.own, hop));
+            headers.emit(0, packet);
+            if self.context.checksum {
+                fill_checksum(tuple, packet);
+            }
         });
     }
-
-    /// The header of frames that carry this connection's packets to `hop`.
-    pub(crate) fn ethernet(&self, tuple: &Tuple, hop: [u8; 6]) -> [u8; 14] {
-        let [a, b, c, d, e, f] = self.own;
-        let [high, low]: [u8; 2] = if tuple.is_v4() { [0x08, 0x00] } else { [0x86, 0xdd] };
-        let mut header = [0, 0, 0, 0, 0, 0, a, b, c, d, e, f, high, low];
-        header[..6].copy_from_slice(&hop);
-        header
-    }
 }
+
+const ETHERNET: usize = 14;
 
 /// Whether it was sent to an IPv6 group that no address makes us join (RFC 2464 section 7): routers
 /// and reports of members, for example, of which a network is full when a link comes up.

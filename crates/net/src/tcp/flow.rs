@@ -1,12 +1,10 @@
 //! TCP flow: a connection as tasks use it, through [`flow::Flow`].
 
-use crate::tcp::connection::buffers;
 use crate::tcp::connection::{Connection, Tcb};
 use alloc::rc::Rc;
-use bytes::{Buf, Bytes};
-use core::task::{Context, Poll, ready};
+use bytes::Bytes;
+use core::task::{Context, Poll};
 use flow::{Address, Flow, FlowError};
-use smoltcp::socket::tcp::{RecvError, State};
 
 /// One end of a TCP connection.
 ///
@@ -29,25 +27,21 @@ impl Flow for TcpFlow {
         cx: &mut Context<'_>,
         take: &mut dyn FnMut(&mut [u8]) -> usize,
     ) -> Poll<Result<usize, FlowError>> {
-        let mut tcb = self.connection.tcb();
-        match tcb.engine.read(&self.connection.context, |ring| show(ring, take)) {
-            Ok(Some(taken)) => {
-                tcb.read += taken as u64;
-                if taken > 0 {
-                    after_read(&self.connection, &mut tcb);
-                }
-                Poll::Ready(Ok(taken))
-            }
-            Ok(None) => {
-                tcb.reader.register(cx);
-                Poll::Pending
-            }
-            Err(RecvError::Finished) if tcb.end.is_none() => {
-                take(&mut []);
-                Poll::Ready(Ok(0))
-            }
-            Err(_) => Poll::Ready(Err(tcb.end.unwrap_or(FlowError::Reset))),
+        let connection = &*self.connection;
+        let mut tcb = connection.tcb();
+        let bytes = tcb.engine.received_mut();
+        if bytes.is_empty() {
+            return tcb.poll_end(cx, take);
         }
+        let taken = take(bytes).min(bytes.len());
+        if taken > 0 {
+            let context = &connection.context;
+            tcb.engine.consume(&mut context.shared.borrow_mut(), context.now.get(), taken);
+            tcb.read += taken as u64;
+            // The peer may have to be told of the room.
+            connection.mark(&mut tcb);
+        }
+        Poll::Ready(Ok(taken))
     }
 
     fn poll_write_with(
@@ -55,40 +49,19 @@ impl Flow for TcpFlow {
         cx: &mut Context<'_>,
         fill: &mut dyn FnMut(&mut [u8]) -> usize,
     ) -> Poll<Result<usize, FlowError>> {
-        let mut tcb = self.connection.tcb();
-        if !tcb.engine.may_send(tcb.finished) {
-            return Poll::Ready(Err(tcb.end.unwrap_or(FlowError::Closed)));
-        }
-        if tcb.engine.has_zero_copy() {
-            tcb.writer.register(cx);
+        let connection = &*self.connection;
+        let shared = &connection.context.shared;
+        let mut tcb = connection.tcb();
+        tcb.may_write()?;
+        let room = tcb.engine.room(&mut shared.borrow_mut());
+        if room.is_empty() {
+            tcb.await_room(connection, cx);
             return Poll::Pending;
         }
-        if tcb.send_buffer_was_full {
-            buffers::before_write(&self.connection, &mut tcb);
-        }
-        if tcb.engine.queued() >= tcb.engine.transmit_capacity() {
-            tcb.send_buffer_was_full = true;
-            tcb.writer.register(cx);
-            return Poll::Pending;
-        }
-        let growable = buffers::growable_transmit(&self.connection, &tcb);
-        let mut full = None;
-        let filled = tcb.engine.write(&self.connection.context, |ring| {
-            let filled = fill(ring).min(ring.len());
-            if filled < growable {
-                return (filled, filled);
-            }
-            full = Some(ring.to_vec());
-            (0, filled)
-        });
-        if let Some(bytes) = full {
-            // More will follow. Nothing is in the old ring yet, so that a larger one can take over.
-            buffers::before_write(&self.connection, &mut tcb);
-            let _ = tcb.engine.write(&self.connection.context, |room| copy_front(room, &bytes));
-        }
-        let filled = filled.unwrap_or(0);
+        let filled = fill(room).min(room.len());
+        tcb.engine.filled(&mut shared.borrow_mut(), filled);
         tcb.written += filled as u64;
-        self.connection.mark(&mut tcb);
+        connection.mark(&mut tcb);
         Poll::Ready(Ok(filled))
     }
 
@@ -97,36 +70,26 @@ impl Flow for TcpFlow {
         cx: &mut Context<'_>,
         bytes: &mut Bytes,
     ) -> Poll<Result<usize, FlowError>> {
-        let mut tcb = self.connection.tcb();
-        if !tcb.engine.may_send(tcb.finished) {
-            return Poll::Ready(Err(tcb.end.unwrap_or(FlowError::Closed)));
-        }
-        let Some(taken) = tcb.queue_zero_copy(bytes, &self.connection.context) else {
-            drop(tcb);
-            let count = ready!(self.poll_write(cx, bytes))?;
-            bytes.advance(count);
-            return Poll::Ready(Ok(count));
-        };
+        let connection = &*self.connection;
+        let mut tcb = connection.tcb();
+        tcb.may_write()?;
+        let taken = tcb.engine.share(&mut connection.context.shared.borrow_mut(), bytes);
         if taken == 0 {
-            tcb.writer.register(cx);
+            tcb.await_room(connection, cx);
             return Poll::Pending;
         }
         tcb.written += taken as u64;
-        self.connection.mark(&mut tcb);
+        connection.mark(&mut tcb);
         Poll::Ready(Ok(taken))
     }
 
     fn poll_drained(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), FlowError>> {
         let mut tcb = self.connection.tcb();
-        let (queued, state) = (tcb.engine.queued(), tcb.state());
-        if queued == 0 && tcb.end.is_none() {
-            return Poll::Ready(Ok(()));
-        }
         if let Some(end) = tcb.end {
             return Poll::Ready(Err(end));
         }
-        if state == State::Closed {
-            return Poll::Ready(Err(FlowError::Reset));
+        if tcb.engine.unacknowledged_len() == 0 {
+            return Poll::Ready(Ok(()));
         }
         tcb.writer.register(cx);
         Poll::Pending
@@ -134,14 +97,13 @@ impl Flow for TcpFlow {
 
     fn finish(&mut self) {
         let mut tcb = self.connection.tcb();
-        tcb.finished = true;
-        tcb.engine.finish();
+        tcb.engine.close(&mut self.connection.context.shared.borrow_mut());
         self.connection.mark(&mut tcb);
     }
 
     fn abort(&mut self) {
         let mut tcb = self.connection.tcb();
-        tcb.abort();
+        tcb.abort(&self.connection.context);
         self.connection.mark(&mut tcb);
     }
 
@@ -171,26 +133,36 @@ impl core::fmt::Debug for TcpFlow {
     }
 }
 
-/// `None` when there is nothing to show.
-fn show(ring: &mut [u8], take: &mut dyn FnMut(&mut [u8]) -> usize) -> (usize, Option<usize>) {
-    if ring.is_empty() {
-        return (0, None);
+impl Tcb {
+    /// Nothing is to be read now: has the peer finished, or the connection ended?
+    fn poll_end(
+        &mut self,
+        cx: &mut Context<'_>,
+        take: &mut dyn FnMut(&mut [u8]) -> usize,
+    ) -> Poll<Result<usize, FlowError>> {
+        if let Some(end) = self.end {
+            return Poll::Ready(Err(end));
+        }
+        if self.engine.is_read_to_end() {
+            take(&mut []);
+            return Poll::Ready(Ok(0));
+        }
+        self.reader.register(cx);
+        Poll::Pending
     }
-    let taken = take(ring).min(ring.len());
-    (taken, Some(taken))
-}
 
-/// Room was made: the peer may have to be told, and a busy ring may grow.
-fn after_read(connection: &Connection, tcb: &mut Tcb) {
-    connection.mark(tcb);
-    if tcb.engine.unread() == 0 {
-        buffers::after_read(connection, tcb);
+    fn may_write(&self) -> Result<(), FlowError> {
+        if self.engine.state().may_queue() {
+            return Ok(());
+        }
+        Err(self.end.unwrap_or(FlowError::Closed))
     }
-}
 
-/// Copies what fits, which is all: the room is at least what the bytes were in.
-fn copy_front(room: &mut [u8], bytes: &[u8]) -> (usize, ()) {
-    let count = room.len().min(bytes.len());
-    room[..count].copy_from_slice(&bytes[..count]);
-    (count, ())
+    /// The engine tells of room in a buffer that was full, but not of memory that others give back.
+    fn await_room(&mut self, connection: &Connection, cx: &mut Context<'_>) {
+        self.writer.register(cx);
+        if self.engine.unacknowledged_len() == 0 {
+            connection.context.starved.register(cx);
+        }
+    }
 }

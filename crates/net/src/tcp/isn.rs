@@ -1,7 +1,8 @@
 //! Initial sequence numbers (ISN, RFC 6528) and SYN cookies (RFC 4987): what nobody outside may guess.
 
-use crate::wire::segment::SynOptions;
+use crate::tcp::syn_queue::SynOffer;
 use crate::wire::tuple::Tuple;
+use ::tcp::options::Timestamps;
 use core::hash::Hasher;
 use core::time::Duration;
 use siphasher::sip::SipHasher24;
@@ -30,34 +31,42 @@ impl IsnGenerator {
         (keyed(self.number_key, &tuple.with_local_port(0), 1) >> 32) as u32
     }
 
+    /// Is added to a connection's clock of timestamps, so that it tells nothing of others' nor of the time since
+    /// our start (RFC 7323 section 5.4).
+    pub(crate) fn timestamp_offset(&self, tuple: &Tuple) -> u32 {
+        keyed(self.number_key, tuple, 2) as u32
+    }
+
     /// A sequence number from which [`open_cookie`](Self::open_cookie) gets the offer back, in
     /// coarse steps: 24 bits of a keyed hash, and 8 bits that say which slot of time, segment size,
     /// window scale and selective acknowledgements.
-    pub(crate) fn cookie(
-        &self,
-        tuple: &Tuple,
-        peer: u32,
-        offer: &SynOptions,
-        now: Duration,
-    ) -> u32 {
+    pub(crate) fn cookie(&self, tuple: &Tuple, peer: u32, offer: &SynOffer, now: Duration) -> u32 {
         let slot = slot(now);
         let mss = MSS_STEPS.iter().rposition(|step| *step <= offer.mss).unwrap_or(0) as u32;
-        let scale = offer.window_scale.map_or(0, |scale| {
+        let scale = offer.window_scale().map_or(0, |scale| {
             1 + SCALE_STEPS.iter().rposition(|step| *step <= scale).unwrap_or(0) as u32
         });
         let data = (slot as u32 & 1) << 7 | u32::from(offer.sack_permitted) << 6 | scale << 3 | mss;
         self.cookie_mac(tuple, peer, slot, data) << 8 | data
     }
 
+    /// The timestamp of a cookie's SYN-ACK: the clock, in whose lowest bits the window scale and selective
+    /// acknowledgements come back unrounded. Not later than the clock, which goes on from there.
+    pub(crate) fn cookie_timestamp(clock: u32, offer: &SynOffer) -> u32 {
+        let scale = offer.window_scale().map_or(NO_SCALE, u32::from);
+        let data = u32::from(offer.sack_permitted) << 4 | scale;
+        (clock.wrapping_sub(data) & !TIMESTAMP_DATA) | data
+    }
+
     /// The offer in a cookie that is at most two slots of time old and was made for this segment's
-    /// connection; `peer` is the peer's initial sequence number.
+    /// connection; `peer` is the peer's initial sequence number, `timestamps` what the segment has of them.
     pub(crate) fn open_cookie(
         &self,
         tuple: &Tuple,
-        peer: u32,
-        cookie: u32,
+        (peer, cookie): (u32, u32),
+        timestamps: Option<Timestamps>,
         now: Duration,
-    ) -> Option<SynOptions> {
+    ) -> Option<SynOffer> {
         let data = cookie & 0xff;
         let current = slot(now);
         let parity_differs = (current as u32 & 1) != data >> 7;
@@ -65,12 +74,16 @@ impl IsnGenerator {
         if self.cookie_mac(tuple, peer, slot, data) != cookie >> 8 {
             return None;
         }
+        let mss = MSS_STEPS[(data & 7) as usize];
+        if let Some(timestamps) = timestamps {
+            let scale = timestamps.echo & NO_SCALE;
+            let window_scale = (scale < NO_SCALE).then_some(scale as u8);
+            let sack = timestamps.echo >> 4 & 1 == 1;
+            return Some(SynOffer::new(mss, window_scale, sack));
+        }
         let scale = (data >> 3 & 7) as usize;
-        Some(SynOptions {
-            mss: MSS_STEPS[(data & 7) as usize],
-            window_scale: scale.checked_sub(1).map(|step| SCALE_STEPS[step]),
-            sack_permitted: data >> 6 & 1 == 1,
-        })
+        let window_scale = scale.checked_sub(1).map(|step| SCALE_STEPS[step]);
+        Some(SynOffer::new(mss, window_scale, data >> 6 & 1 == 1))
     }
 
     fn cookie_mac(&self, tuple: &Tuple, peer: u32, slot: u64, data: u32) -> u32 {
@@ -86,6 +99,10 @@ pub(crate) const COOKIE_SLOT: Duration = Duration::from_secs(64);
 const MSS_STEPS: [u16; 8] = [48, 536, 1220, 1360, 1400, 1440, 1460, 8940];
 /// Common window scales; an offer is rounded down to one, which only makes us send less.
 const SCALE_STEPS: [u8; 7] = [0, 1, 2, 4, 6, 7, 8];
+
+/// The bits of a timestamp that a cookie uses, and those of a window scale: at most 14, or none.
+const TIMESTAMP_DATA: u32 = 0x1f;
+const NO_SCALE: u32 = 0xf;
 
 fn slot(now: Duration) -> u64 {
     now.as_secs() / COOKIE_SLOT.as_secs()
@@ -116,7 +133,9 @@ mod tests {
         Tuple::v4([10, 0, 0, 1], [10, 0, 0, 2], 80, port)
     }
 
-    const OFFER: SynOptions = SynOptions { mss: 1460, window_scale: Some(7), sack_permitted: true };
+    fn offer() -> SynOffer {
+        SynOffer::new(1460, Some(7), true)
+    }
 
     #[test]
     fn rfc_6528_numbers_rise_for_one_name_and_differ_between_names() {
@@ -128,19 +147,28 @@ mod tests {
     }
 
     #[test]
+    fn rfc_7323_5_4_timestamps_have_an_offset_of_their_own() {
+        let isn_generator = isn_generator();
+        let offset = |port| isn_generator.timestamp_offset(&tuple(port));
+        assert_eq!(offset(1), offset(1));
+        assert_ne!(offset(1), offset(2));
+    }
+
+    #[test]
     fn a_cookie_gives_the_offer_back() {
         let isn_generator = isn_generator();
         for mss in [50, 536, 1460, 8960] {
             for scale in [None, Some(0), Some(3), Some(14)] {
                 let now = Duration::from_secs(1_000);
-                let offer = SynOptions { mss, window_scale: scale, sack_permitted: mss == 536 };
+                let offer = SynOffer::new(mss, scale, mss == 536);
                 let cookie = isn_generator.cookie(&tuple(1), 99, &offer, now);
                 for age in [0, 1, 60, 64] {
                     let then = now + Duration::from_secs(age);
-                    let opened = isn_generator.open_cookie(&tuple(1), 99, cookie, then).unwrap();
-                    assert!(opened.mss <= mss && opened.window_scale <= scale);
+                    let opened =
+                        isn_generator.open_cookie(&tuple(1), (99, cookie), None, then).unwrap();
+                    assert!(opened.mss <= mss && opened.window_scale() <= scale);
                     assert_eq!(
-                        (opened.window_scale.is_some(), opened.sack_permitted),
+                        (opened.window_scale().is_some(), opened.sack_permitted),
                         (scale.is_some(), offer.sack_permitted)
                     );
                 }
@@ -149,14 +177,33 @@ mod tests {
     }
 
     #[test]
+    fn a_cookie_in_timestamps_gives_scale_and_sack_back_exactly() {
+        let isn_generator = isn_generator();
+        let now = Duration::from_secs(1_000);
+        for scale in [None, Some(0), Some(5), Some(14)] {
+            for (sack, clock) in [(true, 0), (false, 3), (true, u32::MAX), (false, 1_000_000)] {
+                let offer = SynOffer::new(1460, scale, sack);
+                let cookie = isn_generator.cookie(&tuple(1), 99, &offer, now);
+                let value = IsnGenerator::cookie_timestamp(clock, &offer);
+                assert!(clock.wrapping_sub(value) < 64, "{clock} {value}");
+                let timestamps = Some(Timestamps { value: 5, echo: value });
+                let opened = isn_generator.open_cookie(&tuple(1), (99, cookie), timestamps, now);
+                assert_eq!(opened, Some(offer));
+            }
+        }
+    }
+
+    #[test]
     fn a_cookie_is_good_for_its_connection_and_its_time_only() {
         let isn_generator = isn_generator();
         let now = Duration::from_secs(1_000);
-        let cookie = isn_generator.cookie(&tuple(1), 99, &OFFER, now);
+        let cookie = isn_generator.cookie(&tuple(1), 99, &offer(), now);
         let later = now + 3 * COOKIE_SLOT;
-        assert_eq!(isn_generator.open_cookie(&tuple(2), 99, cookie, now), None);
-        assert_eq!(isn_generator.open_cookie(&tuple(1), 98, cookie, now), None);
-        assert_eq!(isn_generator.open_cookie(&tuple(1), 99, cookie ^ 0x100, now), None);
-        assert_eq!(isn_generator.open_cookie(&tuple(1), 99, cookie, later), None);
+        let open = |port, numbers, now| isn_generator.open_cookie(&tuple(port), numbers, None, now);
+        assert!(open(1, (99, cookie), now).is_some());
+        assert_eq!(open(2, (99, cookie), now), None);
+        assert_eq!(open(1, (98, cookie), now), None);
+        assert_eq!(open(1, (99, cookie ^ 0x100), now), None);
+        assert_eq!(open(1, (99, cookie), later), None);
     }
 }

@@ -1,11 +1,53 @@
 //! SYN queue: handshakes that are not complete (RFC 4987), 64 bytes each, in a table that never grows. A
 //! flood of SYNs fills it and does nothing else, since SYN cookies carry on where it is full.
 
-use crate::wire::segment::SynOptions;
 use crate::wire::tuple::{Tuple, TupleHasher};
+use ::tcp::Options;
+use ::tcp::options::Timestamps;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::time::Duration;
+
+/// What a peer's SYN offers, as far as it fits into a cookie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SynOffer {
+    /// The largest segment that it takes, in bytes of data and options.
+    pub(crate) mss: u16,
+    scale: u8,
+    /// It understands selective acknowledgements (RFC 2018).
+    pub(crate) sack_permitted: bool,
+}
+
+impl SynOffer {
+    pub(crate) fn new(mss: u16, window_scale: Option<u8>, sack_permitted: bool) -> Self {
+        Self { mss, scale: window_scale.unwrap_or(NOT_SCALED), sack_permitted }
+    }
+
+    /// Of a SYN's options. An absent or absurd segment size counts as the default (RFC 9293 section 3.7.1).
+    pub(crate) fn of(options: &Options, is_v4: bool) -> Self {
+        let mss = options.mss.filter(|mss| *mss > 0).unwrap_or(if is_v4 { 536 } else { 1220 });
+        Self::new(mss, options.window_scale, options.sack_permitted)
+    }
+
+    /// Its window scale (RFC 7323), at most 14; `None` when it does not scale.
+    pub(crate) fn window_scale(self) -> Option<u8> {
+        (self.scale != NOT_SCALED).then_some(self.scale)
+    }
+
+    /// The options of the SYN, with that timestamp; without one, if it is 0.
+    pub(crate) fn options(self, timestamp: u32) -> Options {
+        let timestamps = Timestamps { value: timestamp, echo: 0 };
+        Options {
+            mss: Some(self.mss),
+            window_scale: self.window_scale(),
+            sack_permitted: self.sack_permitted,
+            timestamps: (timestamp != 0).then_some(timestamps),
+            ..Options::NONE
+        }
+    }
+}
+
+const NOT_SCALED: u8 = 0xff;
 
 /// A SYN that was answered.
 #[derive(Clone, Copy, Debug)]
@@ -14,7 +56,9 @@ pub(crate) struct HalfOpen {
     /// IRS and ISS: the initial sequence number of the peer, and ours (RFC 9293 section 3.3.1).
     pub(crate) irs: u32,
     pub(crate) iss: u32,
-    pub(crate) offer: SynOptions,
+    pub(crate) offer: SynOffer,
+    /// The timestamp of the SYN (RFC 7323); 0 when it had none, or that one, with which we do without.
+    pub(crate) timestamp: u32,
     pub(crate) hop: [u8; 6],
     /// SYN-ACKs sent.
     attempts: u8,
@@ -23,9 +67,20 @@ pub(crate) struct HalfOpen {
 }
 
 impl HalfOpen {
-    pub(crate) fn new(tuple: Tuple, numbers: (u32, u32), offer: SynOptions, hop: [u8; 6]) -> Self {
+    pub(crate) fn new(
+        tuple: Tuple,
+        numbers: (u32, u32),
+        offer: SynOffer,
+        timestamp: u32,
+        hop: [u8; 6],
+    ) -> Self {
         let (irs, iss) = numbers;
-        Self { tuple, irs, iss, offer, hop, attempts: 0, due: 0 }
+        Self { tuple, irs, iss, offer, timestamp, hop, attempts: 0, due: 0 }
+    }
+
+    /// The SYN-ACK was sent more than once: its answer tells nothing of the round trip (RFC 6298 section 3).
+    pub(crate) fn was_repeated(&self) -> bool {
+        self.attempts > 1
     }
 
     /// How long ago the last SYN-ACK left: the round trip, when its answer comes in at `now`.
@@ -159,8 +214,8 @@ mod tests {
     use super::*;
 
     fn entry(port: u16) -> HalfOpen {
-        let offer = SynOptions { mss: 1460, window_scale: Some(7), sack_permitted: true };
-        HalfOpen::new(Tuple::v4([10, 0, 0, 1], [10, 0, 0, 2], 80, port), (1, 2), offer, [2; 6])
+        let offer = SynOffer::new(1460, Some(7), true);
+        HalfOpen::new(Tuple::v4([10, 0, 0, 1], [10, 0, 0, 2], 80, port), (1, 2), offer, 9, [2; 6])
     }
 
     fn table() -> SynQueue {

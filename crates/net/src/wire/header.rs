@@ -1,91 +1,86 @@
-//! Header writing: the IP and TCP headers (RFC 791, RFC 8200, RFC 9293) of all segments but those of
-//! smoltcp's sockets. Written by hand, since general writers cost five times as much.
+//! Header writing: the IP and TCP headers (RFC 791, RFC 8200, RFC 9293) of all segments. Written by hand, since
+//! general writers cost five times as much.
 
-use crate::wire::segment::{Flags, SynOptions};
 use crate::wire::tuple::Tuple;
+use ::tcp::Segment;
 use smoltcp::wire::{IpAddress, TcpPacket};
 
-/// A segment's header.
+/// The headers of one packet from a tuple's local to its remote end.
 #[derive(Clone, Copy)]
-pub(crate) struct TcpHeader {
-    flags: u8,
-    seq: u32,
-    ack: u32,
-    pub(crate) window: u16,
-    offer: Option<SynOptions>,
+pub(crate) struct Headers<'a> {
+    pub(crate) tuple: &'a Tuple,
+    pub(crate) segment: &'a Segment,
+    /// The identification of a packet that routers may cut (RFC 6864 section 4.2); the others need none. IPv4 only.
+    pub(crate) fragment_id: Option<u16>,
 }
 
-/// Bytes of the largest packet: IPv6, TCP, and a SYN's options.
-pub(crate) const PACKET_BYTES_MAX: usize = 40 + 20 + 12;
-
-impl TcpHeader {
-    pub(crate) fn ack(seq: u32, ack: u32) -> Self {
-        Self { flags: Flags::ACK, seq, ack, window: 0, offer: None }
+impl<'a> Headers<'a> {
+    pub(crate) fn new(tuple: &'a Tuple, segment: &'a Segment) -> Self {
+        Self { tuple, segment, fragment_id: None }
     }
 
-    /// A part of the stream; the last byte of what there is, and the last of all.
-    pub(crate) fn part(seq: u32, ack: u32, window: u16, (push, fin): (bool, bool)) -> Self {
-        let ends = if push { Flags::PSH } else { 0 } | if fin { Flags::FIN } else { 0 };
-        Self { flags: Flags::ACK | ends, window, ..Self::ack(seq, ack) }
+    /// Bytes of both headers.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.tuple.ip_header_len() + TCP + self.segment.options.emitted_len()
     }
 
-    pub(crate) fn fin(seq: u32, ack: u32) -> Self {
-        Self { flags: Flags::FIN | Flags::ACK, ..Self::ack(seq, ack) }
-    }
-
-    /// A reset, with an acknowledgement where the segment it answers had none.
-    pub(crate) fn reset(seq: u32, ack: Option<u32>) -> Self {
-        let flags = Flags::RST | ack.map_or(0, |_| Flags::ACK);
-        Self { flags, seq, ack: ack.unwrap_or(0), window: 0, offer: None }
-    }
-
-    /// A SYN, or a SYN-ACK.
-    pub(crate) fn syn(seq: u32, ack: Option<u32>, offer: SynOptions, window: u16) -> Self {
-        let flags = Flags::SYN | ack.map_or(0, |_| Flags::ACK);
-        Self { flags, seq, ack: ack.unwrap_or(0), window, offer: Some(offer) }
-    }
-
-    /// Bytes of the IP packet.
-    pub(crate) fn packet_len(&self, tuple: &Tuple) -> usize {
-        tuple.ip_header_len() + self.header_len()
-    }
-
-    /// Writes the IP packet from the tuple's local to its remote end into `packet`, which is
-    /// [`packet_len`](Self::packet_len) and the payload long; the TCP checksum only if asked to.
-    pub(crate) fn emit(&self, tuple: &Tuple, payload: &[u8], checksum: bool, packet: &mut [u8]) {
-        let (head, rest) = packet.split_at_mut(self.packet_len(tuple));
-        self.emit_head(tuple, payload.len(), head);
-        if !payload.is_empty() {
-            rest.copy_from_slice(payload);
-        }
-        if checksum {
-            fill_checksum(tuple, packet);
-        }
-    }
-
-    /// Writes the headers of a packet with a payload of that length, without its checksum.
-    #[inline(always)] // Most packets are nothing else.
-    pub(crate) fn emit_head(&self, tuple: &Tuple, payload_len: usize, head: &mut [u8]) {
-        let header_len = self.header_len();
-        let (ip, tcp) = head.split_at_mut(tuple.ip_header_len());
-        emit_ip(tuple, header_len + payload_len, ip);
-        let Some((header, rest)) = tcp.split_first_chunk_mut::<20>() else { return };
-        header[0..2].copy_from_slice(&tuple.local_port.to_be_bytes());
-        header[2..4].copy_from_slice(&tuple.remote_port.to_be_bytes());
-        header[4..8].copy_from_slice(&self.seq.to_be_bytes());
-        header[8..12].copy_from_slice(&self.ack.to_be_bytes());
+    /// Writes them into `head`, which is [`len`](Self::len) bytes long, for a payload of that length; the TCP
+    /// checksum is left zero.
+    #[inline]
+    pub(crate) fn emit(&self, payload_len: usize, head: &mut [u8]) {
+        let (ip, tcp) = head.split_at_mut(self.tuple.ip_header_len());
+        self.emit_ip(tcp.len() + payload_len, ip);
+        let header_len = tcp.len();
+        let Some((header, options)) = tcp.split_first_chunk_mut::<TCP>() else { return };
+        let Segment { seq, ack, flags, window, .. } = *self.segment;
+        let ports = u32::from(self.tuple.local_port) << 16 | u32::from(self.tuple.remote_port);
+        header[0..4].copy_from_slice(&ports.to_be_bytes());
+        header[4..8].copy_from_slice(&seq.0.to_be_bytes());
+        header[8..12].copy_from_slice(&ack.0.to_be_bytes());
         header[12] = (header_len as u8 / 4) << 4;
-        header[13] = self.flags;
-        header[14..16].copy_from_slice(&self.window.to_be_bytes());
+        header[13] = flags.0;
+        header[14..16].copy_from_slice(&window.to_be_bytes());
+        // The checksum, and the urgent pointer, which is never used.
         header[16..20].fill(0);
-        if let Some(offer) = self.offer {
-            emit_options(offer, rest);
+        if !options.is_empty() {
+            self.segment.options.emit(options);
         }
     }
 
-    fn header_len(&self) -> usize {
-        let Some(offer) = self.offer else { return 20 };
-        24 + 4 * usize::from(offer.window_scale.is_some()) + 4 * usize::from(offer.sack_permitted)
+    #[inline]
+    fn emit_ip(&self, payload_len: usize, ip: &mut [u8]) {
+        let ecn = self.segment.ecn.bits();
+        if let Some(ip) = ip.as_mut_array::<IPV4>() {
+            return self.emit_ipv4((IPV4 + payload_len) as u16, ecn, ip);
+        }
+        let [high, low] = (payload_len as u16).to_be_bytes();
+        ip[..8].copy_from_slice(&[0x60, ecn << 4, 0, 0, high, low, PROTOCOL_TCP, HOP_LIMIT]);
+        let (local, remote) = self.tuple.v6_ends();
+        ip[8..24].copy_from_slice(&local);
+        ip[24..40].copy_from_slice(&remote);
+    }
+
+    #[inline]
+    fn emit_ipv4(&self, len: u16, ecn: u8, ip: &mut [u8; IPV4]) {
+        const VERSION: u16 = 0x4500;
+        const DONT_FRAGMENT: u32 = 0x4000;
+        const LAST: u16 = u16::from_be_bytes([HOP_LIMIT, PROTOCOL_TCP]);
+        let first = VERSION | u16::from(ecn);
+        let second = self.fragment_id.map_or(DONT_FRAGMENT, |id| u32::from(id) << 16);
+        let (local, remote) = self.tuple.v4_ends();
+        let words = u64::from(local) + u64::from(remote) + u64::from(second);
+        let halves = u64::from(first) + u64::from(LAST) + u64::from(len);
+        let sum = (words >> 16) + (words & 0xffff) + halves;
+        let sum = (sum >> 16) + (sum & 0xffff);
+        let checksum = !((sum >> 16) + sum) as u16;
+        ip[0..2].copy_from_slice(&first.to_be_bytes());
+        ip[2..4].copy_from_slice(&len.to_be_bytes());
+        ip[4..8].copy_from_slice(&second.to_be_bytes());
+        ip[8..10].copy_from_slice(&LAST.to_be_bytes());
+        ip[10..12].copy_from_slice(&checksum.to_be_bytes());
+        ip[12..16].copy_from_slice(&local.to_be_bytes());
+        ip[16..20].copy_from_slice(&remote.to_be_bytes());
     }
 }
 
@@ -99,59 +94,14 @@ pub(crate) fn fill_checksum(tuple: &Tuple, packet: &mut [u8]) {
 /// RFC 1122 section 3.2.1.7 asks for a configurable default; IANA recommends 64.
 const HOP_LIMIT: u8 = 64;
 const PROTOCOL_TCP: u8 = 6;
-
-#[inline(always)]
-fn emit_ip(tuple: &Tuple, payload_len: usize, ip: &mut [u8]) {
-    if let Some(ip) = ip.as_mut_array::<20>() {
-        emit_ipv4(tuple.v4_ends(), 20 + payload_len as u16, ip);
-    } else {
-        let [high, low] = (payload_len as u16).to_be_bytes();
-        ip[..8].copy_from_slice(&[0x60, 0, 0, 0, high, low, PROTOCOL_TCP, HOP_LIMIT]);
-        let (local, remote) = tuple.v6_ends();
-        ip[8..24].copy_from_slice(&local);
-        ip[24..40].copy_from_slice(&remote);
-    }
-}
-
-fn emit_ipv4((local, remote): (u32, u32), len: u16, ip: &mut [u8; 20]) {
-    // Version and header length; no fragments (RFC 791 section 3.1).
-    const FIRST: u16 = 0x4500;
-    const FLAGS: u16 = 0x4000;
-    const LAST: u16 = u16::from_be_bytes([HOP_LIMIT, PROTOCOL_TCP]);
-    let ends = u64::from(local) + u64::from(remote);
-    let fixed = [FIRST, FLAGS, LAST, len].map(u64::from);
-    let sum = (ends >> 16) + (ends & 0xffff) + fixed.iter().sum::<u64>();
-    let sum = (sum >> 16) + (sum & 0xffff);
-    let checksum = !((sum >> 16) + sum) as u16;
-    ip[0..2].copy_from_slice(&FIRST.to_be_bytes());
-    ip[2..4].copy_from_slice(&len.to_be_bytes());
-    ip[4..8].copy_from_slice(&u32::from(FLAGS).to_be_bytes());
-    ip[8..10].copy_from_slice(&LAST.to_be_bytes());
-    ip[10..12].copy_from_slice(&checksum.to_be_bytes());
-    ip[12..16].copy_from_slice(&local.to_be_bytes());
-    ip[16..20].copy_from_slice(&remote.to_be_bytes());
-}
-
-/// RFC 9293 section 3.2, RFC 7323 section 2.2, RFC 2018 section 2; each padded to four bytes.
-fn emit_options(offer: SynOptions, mut options: &mut [u8]) {
-    let mut put = |option: [u8; 4]| {
-        let (place, rest) = core::mem::take(&mut options).split_at_mut(4);
-        place.copy_from_slice(&option);
-        options = rest;
-    };
-    let [high, low] = offer.mss.to_be_bytes();
-    put([2, 4, high, low]);
-    if offer.sack_permitted {
-        put([1, 1, 4, 2]);
-    }
-    if let Some(shift) = offer.window_scale {
-        put([1, 3, 3, shift]);
-    }
-}
+const IPV4: usize = 20;
+/// Bytes of a TCP header without options.
+pub(crate) const TCP: usize = 20;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ::tcp::{Ecn, Flags, Options, SeqNumber};
     use smoltcp::phy::ChecksumCapabilities;
     use smoltcp::wire::{IpRepr, Ipv4Packet, Ipv4Repr, Ipv6Packet, Ipv6Repr, TcpControl, TcpRepr};
     use std::vec;
@@ -161,18 +111,32 @@ mod tests {
             .map(|(local, remote)| Tuple::new(local.parse().unwrap(), remote.parse().unwrap()))
     }
 
+    fn written(tuple: &Tuple, segment: &Segment, fragment_id: Option<u16>) -> vec::Vec<u8> {
+        let headers = Headers { fragment_id, ..Headers::new(tuple, segment) };
+        let mut packet = vec![0xaa; headers.len()];
+        headers.emit(0, &mut packet);
+        fill_checksum(tuple, &mut packet);
+        packet
+    }
+
     #[test]
     fn smoltcp_reads_what_is_written() {
         let caps = ChecksumCapabilities::default();
         for tuple in tuples() {
             for (scale, sack) in [(None, false), (Some(7), false), (None, true), (Some(3), true)] {
-                let offer = SynOptions { mss: 1460, window_scale: scale, sack_permitted: sack };
-                let syn = TcpHeader::syn(77, Some(99), offer, 1_000);
-                let mut packet = vec![0xaa; syn.packet_len(&tuple)];
-                syn.emit(&tuple, &[], true, &mut packet);
+                let mut syn = Segment::new(SeqNumber(77), SeqNumber(99), Flags::SYN | Flags::ACK);
+                syn.window = 1_000;
+                syn.options = Options {
+                    mss: Some(1460),
+                    window_scale: scale,
+                    sack_permitted: sack,
+                    ..Options::NONE
+                };
+                let packet = written(&tuple, &syn, None);
                 let (ip, tcp) = packet.split_at(tuple.ip_header_len());
                 let ip = if tuple.is_v4() {
                     let packet = Ipv4Packet::new_checked(&packet).unwrap();
+                    assert!(packet.dont_frag());
                     IpRepr::from(Ipv4Repr::parse(&packet, &caps).unwrap())
                 } else {
                     assert_eq!(ip.len(), 40);
@@ -190,10 +154,15 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_packet_has_room() {
-        let offer = SynOptions { mss: 1, window_scale: Some(1), sack_permitted: true };
-        for tuple in tuples() {
-            assert!(TcpHeader::syn(1, Some(1), offer, 1).packet_len(&tuple) <= PACKET_BYTES_MAX);
-        }
+    fn rfc_3168_and_rfc_6864_codepoints_and_identifications_are_written() {
+        let mut segment = Segment::new(SeqNumber(1), SeqNumber(2), Flags::ACK);
+        segment.ecn = Ecn::Capable0;
+        let [v4, v6] = tuples();
+        let packet = written(&v4, &segment, Some(0x1234));
+        let read = Ipv4Packet::new_checked(&packet).unwrap();
+        assert_eq!((read.ident(), read.dont_frag(), read.ecn()), (0x1234, false, 2));
+        assert!(read.verify_checksum());
+        let packet = written(&v6, &segment, None);
+        assert_eq!(Ipv6Packet::new_checked(&packet).unwrap().traffic_class(), 2);
     }
 }

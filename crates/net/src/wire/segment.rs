@@ -1,9 +1,10 @@
 //! Segment parsing: what the demultiplexer reads of a frame (RFC 9293 section 3.1), enough to find the
 //! connection, and no more.
 
+use crate::wire::header::TCP;
 use crate::wire::tuple::Tuple;
-use smoltcp::phy::ChecksumCapabilities;
-use smoltcp::wire::{IpAddress, Ipv4Packet, TcpPacket};
+use ::tcp::{Ecn, Flags, Options, SeqNumber};
+use smoltcp::wire::{IpAddress, TcpPacket};
 
 /// A frame, as far as the demultiplexer cares.
 pub(crate) enum Frame<'a> {
@@ -23,52 +24,17 @@ pub(crate) struct Segment<'a> {
     /// The hardware address of the previous hop.
     pub(crate) source: [u8; 6],
     /// The IP packet, without the frame's padding.
-    pub(crate) packet: &'a [u8],
-    pub(crate) seq: u32,
-    pub(crate) ack: u32,
+    packet: &'a [u8],
+    /// The second byte of an IPv4 header, or the traffic class of an IPv6 one.
+    traffic_class: u8,
+    pub(crate) seq: SeqNumber,
+    pub(crate) ack: SeqNumber,
     pub(crate) flags: Flags,
-    pub(crate) window: u16,
-    pub(crate) data_len: usize,
-    /// After the handshake: selective acknowledgements, since we offer nothing else.
-    pub(crate) has_options: bool,
-}
-
-/// The flag bits of a TCP header (RFC 9293 section 3.1).
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Flags(u8);
-
-impl Flags {
-    pub(crate) const FIN: u8 = 1;
-    pub(crate) const SYN: u8 = 2;
-    pub(crate) const RST: u8 = 4;
-    pub(crate) const PSH: u8 = 8;
-    pub(crate) const ACK: u8 = 16;
-    const URG: u8 = 32;
-
-    pub(crate) fn has(self, bits: u8) -> bool {
-        self.0 & bits == bits
-    }
-
-    /// What most segments have: an acknowledgement, perhaps a push or an end, and nothing else.
-    pub(crate) fn is_plain(self) -> bool {
-        self.0 & (Self::SYN | Self::ACK | Self::RST | Self::URG) == Self::ACK
-    }
-
-    /// A SYN that opens a connection: neither an answer, nor an end.
-    pub(crate) fn is_opening(self) -> bool {
-        self.0 & (Self::SYN | Self::ACK | Self::RST | Self::FIN) == Self::SYN
-    }
-}
-
-/// What a peer offers in its SYN.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct SynOptions {
-    /// The largest segment it takes, in bytes of payload.
-    pub(crate) mss: u16,
-    /// Its window scale (RFC 7323), at most 14; `None` when it does not scale.
-    pub(crate) window_scale: Option<u8>,
-    /// It understands selective acknowledgements (RFC 2018).
-    pub(crate) sack_permitted: bool,
+    window: u16,
+    urgent: u16,
+    options: &'a [u8],
+    /// The payload.
+    pub(crate) data: &'a [u8],
 }
 
 impl<'a> Segment<'a> {
@@ -84,64 +50,36 @@ impl<'a> Segment<'a> {
         }
     }
 
-    /// Octets of sequence space that the segment takes.
-    pub(crate) fn sequence_len(&self) -> u32 {
-        let control = u32::from(self.flags.has(Flags::SYN)) + u32::from(self.flags.has(Flags::FIN));
-        self.data_len as u32 + control
-    }
-
-    /// The options of a SYN. Absent or absurd values get the defaults of RFC 9293 section 3.7.1.
-    pub(crate) fn offer(&self) -> SynOptions {
-        let default_mss = if self.tuple.is_v4() { 536 } else { 1220 };
-        let mut offer = SynOptions { mss: default_mss, window_scale: None, sack_permitted: false };
-        let tcp = self.tcp();
-        let end = tcp.get(12).map_or(0, |length| usize::from(length >> 4) * 4);
-        let mut options = tcp.get(20..end).unwrap_or_default();
-        loop {
-            options = match options {
-                [1, rest @ ..] => rest,
-                [2, 4, high, low, rest @ ..] => {
-                    let mss = u16::from_be_bytes([*high, *low]);
-                    offer.mss = if mss == 0 { default_mss } else { mss.max(MSS_MIN) };
-                    rest
-                }
-                [3, 3, shift, rest @ ..] => {
-                    // RFC 7323 section 2.3: a shift above 14 counts as 14.
-                    offer.window_scale = Some((*shift).min(14));
-                    rest
-                }
-                [4, 2, rest @ ..] => {
-                    offer.sack_permitted = true;
-                    rest
-                }
-                [kind, length, ..] if *kind > 4 && *length >= 2 => {
-                    options.get(usize::from(*length)..).unwrap_or_default()
-                }
-                // The end, or a length that lies: what was read so far counts.
-                _ => break,
-            };
+    /// What the TCP engine sees of it.
+    #[inline]
+    pub(crate) fn header(&self) -> ::tcp::Segment {
+        ::tcp::Segment {
+            seq: self.seq,
+            ack: self.ack,
+            flags: self.flags,
+            window: self.window,
+            urgent: self.urgent,
+            ecn: Ecn::from_bits(self.traffic_class),
+            options: Options::parse(self.options),
         }
-        offer
     }
 
-    /// Verifies both checksums, for segments that smoltcp does not see.
-    pub(crate) fn checksums_are_right(&self) -> bool {
+    /// Verifies both checksums, as far as nobody has done so yet: IPv4's, and TCP's if `verify_tcp`.
+    #[inline]
+    pub(crate) fn is_intact(&self, verify_tcp: bool) -> bool {
+        (!self.tuple.is_v4() || self.ip_checksum_is_right())
+            && (!verify_tcp || self.tcp_checksum_is_right())
+    }
+
+    fn tcp_checksum_is_right(&self) -> bool {
         let (local, remote) = (self.tuple.local().ip(), self.tuple.remote().ip());
         let (local, remote) = (IpAddress::from(local), IpAddress::from(remote));
-        let ip = !self.tuple.is_v4() || Ipv4Packet::new_unchecked(self.packet).verify_checksum();
-        ip && TcpPacket::new_unchecked(self.tcp()).verify_checksum(&remote, &local)
-    }
-
-    /// Verifies what nobody has verified yet, for segments that smoltcp does not see.
-    pub(crate) fn is_intact(&self, caps: &ChecksumCapabilities) -> bool {
-        if caps.tcp.rx() {
-            return self.checksums_are_right();
-        }
-        !(self.tuple.is_v4() && caps.ipv4.rx()) || self.ip_checksum_is_right()
+        TcpPacket::new_unchecked(self.tcp()).verify_checksum(&remote, &local)
     }
 
     /// RFC 1071: the ones' complement sum of a header with its checksum is all ones, in whichever
     /// byte order.
+    #[inline]
     fn ip_checksum_is_right(&self) -> bool {
         let Some((header, rest)) = self.packet.split_first_chunk::<IPV4_MIN>() else {
             return false;
@@ -158,15 +96,6 @@ impl<'a> Segment<'a> {
         (sum >> 16) + (sum & 0xffff) == 0xffff
     }
 
-    /// The payload.
-    pub(crate) fn data(&self) -> &'a [u8] {
-        self.packet
-            .len()
-            .checked_sub(self.data_len)
-            .and_then(|at| self.packet.get(at..))
-            .unwrap_or_default()
-    }
-
     fn tcp(&self) -> &'a [u8] {
         let at = match self.packet.first() {
             Some(first) if self.tuple.is_v4() => usize::from(first & 15) * 4,
@@ -176,8 +105,6 @@ impl<'a> Segment<'a> {
     }
 }
 
-/// Smaller offers are taken as this, as smoltcp and Linux do: a segment must carry something.
-const MSS_MIN: u16 = 48;
 const ETHERNET: usize = 14;
 const IPV4_MIN: usize = 20;
 const IPV6: usize = 40;
@@ -202,7 +129,9 @@ fn parse_v4<'a>(header: &[u8; ETHERNET], packet: &'a [u8], own: [u8; 6]) -> Fram
     }
     let (remote, local) = ([ip[12], ip[13], ip[14], ip[15]], [ip[16], ip[17], ip[18], ip[19]]);
     let Some(packet) = packet.get(..total_len) else { return Frame::Malformed };
-    parse_tcp(header, packet, header_len, |ports| Tuple::v4(local, remote, ports.0, ports.1))
+    parse_tcp(header, packet, (header_len, ip[1]), |ports| {
+        Tuple::v4(local, remote, ports.0, ports.1)
+    })
 }
 
 fn parse_v6<'a>(header: &[u8; ETHERNET], packet: &'a [u8], own: [u8; 6]) -> Frame<'a> {
@@ -224,77 +153,112 @@ fn parse_v6<'a>(header: &[u8; ETHERNET], packet: &'a [u8], own: [u8; 6]) -> Fram
     if [local, remote].iter().any(|octets| octets[..12] == MAPPED) {
         return Frame::Malformed;
     }
-    parse_tcp(header, packet, IPV6, |ports| Tuple::v6(&local, &remote, ports))
+    let traffic_class = ip[0] << 4 | ip[1] >> 4;
+    parse_tcp(header, packet, (IPV6, traffic_class), |ports| Tuple::v6(&local, &remote, ports))
 }
 
 fn parse_tcp<'a>(
     header: &[u8; ETHERNET],
     packet: &'a [u8],
-    ip_header_len: usize,
+    (ip_header_len, traffic_class): (usize, u8),
     tuple: impl FnOnce((u16, u16)) -> Tuple,
 ) -> Frame<'a> {
-    let Some(tcp) = packet.get(ip_header_len..).and_then(|tcp| tcp.first_chunk::<20>()) else {
+    let Some((tcp, rest)) =
+        packet.get(ip_header_len..).and_then(|tcp| tcp.split_first_chunk::<TCP>())
+    else {
         return Frame::Malformed;
     };
-    let tcp_header_len = usize::from(tcp[12] >> 4) * 4;
-    let Some(data_len) = (packet.len() - ip_header_len).checked_sub(tcp_header_len) else {
+    let options_len = (usize::from(tcp[12] >> 4) * 4).checked_sub(TCP);
+    let Some((options, data)) = options_len.and_then(|len| rest.split_at_checked(len)) else {
         return Frame::Malformed;
     };
-    if tcp_header_len < 20 {
-        return Frame::Malformed;
-    }
     let half = |at: usize| u16::from_be_bytes([tcp[at], tcp[at + 1]]);
     let word = |at: usize| u32::from_be_bytes([tcp[at], tcp[at + 1], tcp[at + 2], tcp[at + 3]]);
     Frame::Tcp(Segment {
         tuple: tuple((half(2), half(0))),
         source: [header[6], header[7], header[8], header[9], header[10], header[11]],
         packet,
-        seq: word(4),
-        ack: word(8),
+        traffic_class,
+        seq: SeqNumber(word(4)),
+        ack: SeqNumber(word(8)),
         flags: Flags(tcp[13]),
         window: half(14),
-        data_len,
-        has_options: tcp_header_len > 20,
+        urgent: half(18),
+        options,
+        data,
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::header::TcpHeader;
+    use crate::wire::header::{Headers, fill_checksum};
     use std::vec::Vec;
 
     const OWN: [u8; 6] = [2, 0, 0, 0, 0, 1];
 
-    fn frame(v6: bool, header: &TcpHeader) -> Vec<u8> {
+    fn frame(v6: bool, segment: &::tcp::Segment) -> Vec<u8> {
         let (local, remote) =
             if v6 { ("[fd00::1]:80", "[fd00::2]:9") } else { ("1.2.3.4:80", "5.6.7.8:9") };
-        let tuple = Tuple::new(local.parse().unwrap(), remote.parse().unwrap()).reversed();
-        let mut frame = std::vec![0; 14 + header.packet_len(&tuple)];
+        let tuple = Tuple::new(remote.parse().unwrap(), local.parse().unwrap());
+        let headers = Headers::new(&tuple, segment);
+        let mut frame = std::vec![0; 14 + headers.len()];
         frame[..6].copy_from_slice(&OWN);
         frame[12..14].copy_from_slice(if v6 { &[0x86, 0xdd] } else { &[0x08, 0x00] });
-        header.emit(&tuple, &[], true, &mut frame[14..]);
+        headers.emit(0, &mut frame[14..]);
+        fill_checksum(&tuple, &mut frame[14..]);
         frame
     }
 
-    const OFFER: SynOptions = SynOptions { mss: 1400, window_scale: Some(9), sack_permitted: true };
+    fn syn() -> ::tcp::Segment {
+        let mut syn = ::tcp::Segment::new(SeqNumber(7), SeqNumber(0), Flags::SYN);
+        syn.window = 555;
+        syn.options = Options {
+            mss: Some(1400),
+            window_scale: Some(9),
+            sack_permitted: true,
+            ..Options::NONE
+        };
+        syn
+    }
+
+    fn ack() -> ::tcp::Segment {
+        ::tcp::Segment::new(SeqNumber(1), SeqNumber(1), Flags::ACK)
+    }
 
     #[test]
     fn a_syn_is_read_in_full() {
         for v6 in [false, true] {
-            let frame = frame(v6, &TcpHeader::syn(7, None, OFFER, 555));
+            let mut written = syn();
+            written.ecn = Ecn::Capable0;
+            let frame = frame(v6, &written);
             let Frame::Tcp(segment) = Segment::parse(&frame, OWN) else { panic!("not TCP") };
-            assert_eq!((segment.seq, segment.window, segment.sequence_len()), (7, 555, 1));
             assert_eq!((segment.tuple.local_port, segment.tuple.remote_port), (80, 9));
-            assert!(segment.flags.is_opening() && segment.checksums_are_right());
-            assert_eq!(segment.offer(), OFFER);
+            assert!(segment.is_intact(true) && segment.data.is_empty());
+            assert_eq!(segment.header(), written);
+        }
+    }
+
+    #[test]
+    fn a_wrong_byte_is_noticed() {
+        for v6 in [false, true] {
+            let frame = frame(v6, &syn());
+            for at in 14..frame.len() {
+                let mut frame = frame.clone();
+                frame[at] ^= 0x10;
+                if let Frame::Tcp(segment) = Segment::parse(&frame, OWN) {
+                    // IPv6 protects addresses and lengths by TCP's checksum only.
+                    let outside = v6 && ((14..18).contains(&at) || at == 21);
+                    assert!(outside || !segment.is_intact(true), "{v6} {at}");
+                }
+            }
         }
     }
 
     #[test]
     fn frames_cut_anywhere_and_with_any_wrong_byte_are_survived() {
         for v6 in [false, true] {
-            let whole = frame(v6, &TcpHeader::syn(7, None, OFFER, 555));
+            let whole = frame(v6, &syn());
             for length in 0..whole.len() {
                 assert!(
                     !matches!(Segment::parse(&whole[..length], OWN), Frame::Tcp(_)),
@@ -306,7 +270,7 @@ mod tests {
                     let mut frame = whole.clone();
                     frame[at] = value;
                     if let Frame::Tcp(segment) = Segment::parse(&frame, OWN) {
-                        let _ = (segment.offer(), segment.checksums_are_right());
+                        let _ = (segment.header(), segment.is_intact(true));
                     }
                 }
             }
@@ -315,32 +279,18 @@ mod tests {
 
     #[test]
     fn rfc_4291_mapped_addresses_do_not_come_from_a_wire() {
-        let mut frame = frame(true, &TcpHeader::ack(1, 1));
+        let mut frame = frame(true, &ack());
         frame[22..34].copy_from_slice(&MAPPED);
         assert!(matches!(Segment::parse(&frame, OWN), Frame::Malformed));
     }
 
     #[test]
     fn frames_for_others_and_fragments_are_not_taken() {
-        let mut other = frame(false, &TcpHeader::ack(1, 1));
+        let mut other = frame(false, &ack());
         other[5] = 9;
         assert!(matches!(Segment::parse(&other, OWN), Frame::NotOurs));
-        let mut fragment = frame(false, &TcpHeader::ack(1, 1));
+        let mut fragment = frame(false, &ack());
         fragment[20] = 0x20;
         assert!(matches!(Segment::parse(&fragment, OWN), Frame::Malformed));
-    }
-
-    #[test]
-    fn rfc_9293_absent_and_absurd_options_get_defaults() {
-        let mut bytes = frame(false, &TcpHeader::syn(7, None, OFFER, 555));
-        bytes[56..58].copy_from_slice(&[0, 0]);
-        let Frame::Tcp(segment) = Segment::parse(&bytes, OWN) else { panic!("not TCP") };
-        assert_eq!(segment.offer().mss, 536);
-        let bytes = frame(true, &TcpHeader::ack(1, 1));
-        let Frame::Tcp(segment) = Segment::parse(&bytes, OWN) else { panic!("not TCP") };
-        assert_eq!(
-            segment.offer(),
-            SynOptions { mss: 1220, window_scale: None, sack_permitted: false }
-        );
     }
 }

@@ -45,16 +45,6 @@ impl Tuple {
         }
     }
 
-    /// The connection's tuple at its other end.
-    pub(crate) fn reversed(&self) -> Self {
-        Self {
-            local: self.remote,
-            remote: self.local,
-            local_port: self.remote_port,
-            remote_port: self.local_port,
-        }
-    }
-
     /// This tuple with another local port.
     pub(crate) fn with_local_port(self, local_port: u16) -> Self {
         Self { local_port, ..self }

@@ -67,8 +67,8 @@ impl Connection {
         let is_news = heard.is_advance || heard.delivery.delivered > 0;
         if is_news {
             self.arm_retransmission(shared, now);
-        } else if self.scoreboard.is_empty() && self.send.window > 0 && window_before == 0 {
-            self.timers.stop_retransmission();
+        } else if self.send.window > 0 && window_before == 0 {
+            self.on_window_opened(shared, now);
         }
         if heard.is_advance {
             self.after_acknowledged(shared);

@@ -108,8 +108,11 @@ impl Connection {
         self.pending.acknowledgement = AckState::None;
         self.pending.syn = false;
         self.pending.keep_alive = false;
-        if reason != CloseReason::Finished {
+        if reason == CloseReason::Aborted {
             self.receive_buffer.clear(&mut shared.memory);
+        } else {
+            // What came before a reset may be the answer that explains it: it can be read, as with others' sockets.
+            self.receive_buffer.drop_out_of_order(&mut shared.memory);
         }
         self.events.add(Events::CLOSED);
     }

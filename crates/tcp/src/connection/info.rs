@@ -37,6 +37,8 @@ pub struct Info {
     pub out_of_order: u32,
     /// Time-outs in a row.
     pub backoff: u8,
+    /// Segments sent again.
+    pub resent: u32,
     /// Losses are being repaired.
     pub is_recovering: bool,
     /// Transmissions on record: what the memory of the scoreboard depends on.
@@ -62,6 +64,7 @@ impl Connection {
             receive_queue: self.receive_buffer.len(),
             out_of_order: self.receive_buffer.out_of_order_bytes(),
             backoff: self.rtt.backoff(),
+            resent: self.resent,
             is_recovering: self.recovery.is_active(),
             records: self.scoreboard.records(),
         }

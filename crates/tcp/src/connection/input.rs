@@ -97,7 +97,8 @@ impl Connection {
     }
 
     /// RFC 9293 section 3.4, the four cases. An empty segment at the left edge is acceptable whatever the window.
-    fn is_acceptable(&self, segment: &Segment, data_len: u32) -> bool {
+    /// RFC 9293 section 3.10.7.4, first: whether a segment has anything to do with the present of the connection.
+    pub fn is_acceptable(&self, segment: &Segment, data_len: u32) -> bool {
         let (next, len) = (self.receive.next, segment.sequence_len(data_len));
         let window = self.receive.advertised.distance_from(next);
         match (len, window) {

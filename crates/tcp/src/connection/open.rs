@@ -172,6 +172,7 @@ impl Connection {
             heard_at: now,
             progress_at: now,
             sent_at: now,
+            resent: 0,
         }
     }
 

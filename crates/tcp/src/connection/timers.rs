@@ -213,8 +213,22 @@ impl Connection {
         self.congestion.window.size = self.congestion.window.mss;
         self.pending.probe = Probe::Retransmission;
         self.timers.pace_at = Instant::START;
+        // The user's limit does not wait for the next, doubled time-out.
+        let limit = self.progress_at + shared.config.user_timeout;
         (self.timers.retransmit_at, self.timers.kind) =
-            (now + self.rtt.timeout(&shared.config), Retransmit::Timeout);
+            ((now + self.rtt.timeout(&shared.config)).min(limit), Retransmit::Timeout);
+    }
+
+    /// A closed window has opened. What the peer dropped while it was closed is sent again at once, not when a
+    /// timer says so that was backed off in the meantime.
+    pub(super) fn on_window_opened(&mut self, shared: &Shared, now: Instant) {
+        if self.scoreboard.is_empty() {
+            self.timers.stop_retransmission();
+        } else if self.rtt.backoff() > 0 && self.scoreboard.lose_all() > 0 {
+            self.rtt.end_backoff();
+            self.pending.probe = Probe::Retransmission;
+            self.arm_retransmission(shared, now);
+        }
     }
 
     /// RFC 5681 section 3.1, equation 4, once for a flight.
@@ -292,8 +306,9 @@ impl Connection {
         self.scoreboard.lose_all();
         self.rtt.back_off();
         self.pending.probe = Probe::Window;
+        let limit = self.heard_at.max(self.progress_at) + shared.config.user_timeout;
         (self.timers.retransmit_at, self.timers.kind) =
-            (now + self.rtt.timeout(&shared.config), Retransmit::Window);
+            ((now + self.rtt.timeout(&shared.config)).min(limit), Retransmit::Window);
     }
 
     fn on_idle_timeout(&mut self, shared: &mut Shared, now: Instant) {

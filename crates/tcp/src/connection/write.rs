@@ -2,6 +2,7 @@
 
 use super::{Connection, Events};
 use crate::config::Shared;
+use crate::memory::Purpose;
 use bytes::Bytes;
 
 impl Connection {
@@ -52,10 +53,11 @@ impl Connection {
         written
     }
 
-    /// Takes what there is room for off the front of `bytes`, to be sent from where it lies; says how much.
+    /// Takes what there is room for off the front of `bytes`, to be sent from where it lies; says how much. Shared
+    /// bytes count in the budget like others.
     pub fn share(&mut self, shared: &mut Shared, bytes: &mut Bytes) -> usize {
         let max = self.send_capacity(shared) as usize;
-        let count = bytes.len().min(max);
+        let count = bytes.len().min(max).min(shared.memory.available(Purpose::Send));
         if count < bytes.len() {
             self.events.add(Events::WANTS_ROOM);
         }

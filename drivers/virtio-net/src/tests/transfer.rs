@@ -31,8 +31,8 @@ impl Host {
         let Card { net, side } = Card::new(features);
         let addresses = [false, true].map(|ipv6| (address(number, ipv6), 24)).to_vec();
         let limits = Limits {
-            rx_ring_initial_bytes: 200_000,
-            tx_ring_initial_bytes: 200_000,
+            receive_buffer_initial_bytes: 200_000,
+            send_buffer_initial_bytes: 200_000,
             ..Limits::default()
         };
         let config = Config { addresses, dhcp: false, slaac: false, limits, ..Config::default() };
@@ -96,6 +96,10 @@ fn cut(header: &[u8], frame: &[u8], segment_bytes: usize) -> Vec<Vec<u8>> {
         let mut tcp = TcpPacket::new_unchecked(ip.payload_mut());
         let number = tcp.seq_number() + index * segment_bytes;
         tcp.set_seq_number(number);
+        // The end is the last one's.
+        let is_last = (index + 1) * segment_bytes >= payload.len();
+        tcp.set_fin(tcp.fin() && is_last);
+        tcp.set_psh(tcp.psh() && is_last);
         tcp.fill_checksum(&from, &to);
         bytes
     });
