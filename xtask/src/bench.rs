@@ -1,17 +1,22 @@
 //! `cargo xtask bench`: measurements beside peers.
 
-use bench::{Options, XenOptions};
+use bench::{LossOptions, Options, XenOptions};
 use command::{
     failure::{Result, fail},
     programs::Install,
 };
 use lexopt::prelude::*;
-use std::{ffi::OsString, path::PathBuf, process::ExitCode};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 pub(crate) fn main(words: &[OsString]) -> Result<ExitCode> {
     let rest = words.get(1..).unwrap_or_default();
     match words.first().and_then(|word| word.to_str()) {
         Some("xen") => bench::xen(&xen_options(rest)?),
+        Some("loss") => bench::loss(&loss_options(rest)?, rest),
         Some("native") => bench::native(install(rest)?),
         Some("rpc") => bench::rpc(install(rest)?),
         Some("pipe") => bench::pipe(install(rest)?),
@@ -26,6 +31,7 @@ pub(crate) fn worker(verb: &str, words: &[OsString]) -> Option<Result<ExitCode>>
             Some(options(words).and_then(|options| bench::side_by_side_worker(&options)))
         }
         bench::NATIVE_VERB => Some(native_worker(words)),
+        bench::LOSS_VERB => Some(loss_worker(words)),
         bench::HOLD_VERB => Some(hold(words)),
         _ => None,
     }
@@ -34,6 +40,11 @@ pub(crate) fn worker(verb: &str, words: &[OsString]) -> Option<Result<ExitCode>>
 fn native_worker(words: &[OsString]) -> Result<ExitCode> {
     let process = PathBuf::from(lexopt::Parser::from_args(words).value()?);
     bench::native_worker(&process)
+}
+
+fn loss_worker(words: &[OsString]) -> Result<ExitCode> {
+    let [process, rest @ ..] = words else { fail!("a program is missing") };
+    bench::loss_worker(Path::new(process), &loss_options(rest)?)
 }
 
 fn hold(words: &[OsString]) -> Result<ExitCode> {
@@ -48,6 +59,23 @@ fn options(words: &[OsString]) -> Result<Options> {
         match argument {
             Long("machine") => options.machine = arguments.value()?.string()?.parse()?,
             Long("ours-only") => options.ours_only = true,
+            Long("seconds") => options.seconds = arguments.value()?.parse()?,
+            Long("rounds") => options.rounds = arguments.value()?.parse()?,
+            Long("no-install") => options.install = Install::OnlyTell,
+            Value(row) => options.rows.push(row.string()?),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    Ok(options)
+}
+
+fn loss_options(words: &[OsString]) -> Result<LossOptions> {
+    let mut arguments = lexopt::Parser::from_args(words);
+    let mut options = LossOptions::default();
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Long("control") => options.control = arguments.value()?.string()?.parse()?,
+            Long("stalls") => options.stalls = true,
             Long("seconds") => options.seconds = arguments.value()?.parse()?,
             Long("rounds") => options.rounds = arguments.value()?.parse()?,
             Long("no-install") => options.install = Install::OnlyTell,

@@ -19,6 +19,9 @@ cargo xtask test [unit|boot|interop|xen] [FILTER]
 cargo xtask bench [ROW...]        measure the appliance and Linux + nginx side by side
 cargo xtask bench xen             the same, as guests of one Xen
 cargo xtask bench native          bulk TCP without a VM: our stack over a TAP, the kernel's over veth
+cargo xtask bench loss [ROW...]   TCP with delay, loss and reordering: ours over a TAP, nginx over the kernel's
+    --control cubic|bbr           of both (default: cubic)
+    --stalls                      100 downloads on each row, and how long nothing came
 cargo xtask bench rpc             Cap'n Proto: ours, the capnp-rpc crate, the C++ library
 cargo xtask bench pipe            ZeroMQ: ours, libzmq, the zeromq crate; pipelines beside straight-line code
 cargo xtask image                 build the bootable ELF; the last line printed is its path

@@ -1,9 +1,10 @@
 //! Measurements: the appliance and Debian's kernel with nginx, side by side, under the same flags, in one run; and the
-//! same for bulk TCP without a VM, for RPC, for ZeroMQ and under Xen.
+//! same for bulk TCP without a VM, for TCP on bad paths, for RPC, for ZeroMQ and under Xen.
 #![forbid(unsafe_code)]
 
 mod counter;
 mod load;
+mod loss;
 mod measurements;
 mod native;
 mod rpc;
@@ -12,6 +13,7 @@ mod system_under_test;
 mod xen;
 
 pub use load::{HOLD_VERB, hold};
+pub use loss::{LOSS_VERB, LossOptions, loss, loss_worker};
 pub use native::{NATIVE_VERB, native, native_worker};
 pub use rpc::rpc;
 pub use services::pipe;

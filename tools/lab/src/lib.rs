@@ -1,5 +1,5 @@
 //! The lab: where the appliance runs beside real peers. QEMU and Xen, TAPs and network namespaces, a lossy wire, the
-//! programs of others, and the harness of the tests that use them.
+//! programs of others, a relay between TAPs, and the harness of the tests that use them.
 #![forbid(unsafe_code)]
 
 pub mod accel;
@@ -16,5 +16,7 @@ pub mod peers;
 pub mod process;
 pub mod qemu;
 pub mod qmp;
+mod random;
+pub mod relay;
 pub mod run;
 pub mod xen;

@@ -3,6 +3,7 @@
 //! QEMU's redirector filters hand us every frame over Unix sockets and take it back the same way; so this works on any kernel,
 //! with or without netem. Frames on these sockets follow their length, four bytes, the highest first.
 
+use crate::random::Random;
 use command::{
     failure::{OrSay, Result},
     paths::Scratch,
@@ -84,7 +85,7 @@ fn relay(
             }
         }
     });
-    let mut random = Random(impairments.seed);
+    let mut random = Random::new(impairments.seed);
     let mut late: Option<Late> = None;
     loop {
         let frame = match frames.recv_timeout(HELD_FOR) {
@@ -138,22 +139,6 @@ fn put(to: &mut impl Write, frame: &[u8]) -> std::io::Result<()> {
     let length = u32::try_from(frame.len()).map_err(std::io::Error::other)?;
     to.write_all(&length.to_be_bytes())?;
     to.write_all(frame)
-}
-
-/// splitmix64: the same seed, the same frames lost.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ mixed >> 31
-    }
-
-    fn per_cent(&mut self, chance: u64) -> bool {
-        self.next() % 100 < chance
-    }
 }
 
 #[cfg(test)]
