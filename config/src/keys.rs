@@ -293,6 +293,21 @@ pub(crate) static KEYS: &[Key] = &[
         count(1024, 1 << 30, |c| Number::Usize(&mut c.zmq.receive_bytes_max)),
     ),
     key("zmq", "handshake_timeout_seconds", seconds(1, 3600, |c| &mut c.zmq.handshake_timeout)),
+    key(
+        "memory",
+        "peers_bytes_max",
+        count(0, 1 << 40, |c| Number::Usize(&mut c.memory.peers_bytes_max)),
+    ),
+    key(
+        "memory",
+        "service_percent_max",
+        count(1, 100, |c| Number::Usize(&mut c.memory.service_percent_max)),
+    ),
+    key(
+        "memory",
+        "peer_percent_max",
+        count(1, 100, |c| Number::Usize(&mut c.memory.peer_percent_max)),
+    ),
     key("tasks", "tasks_max", count(64, 1 << 20, |c| Number::Usize(&mut c.tasks.tasks_max))),
     key(
         "log",

@@ -40,7 +40,7 @@ pub use bundle::{Bundle, File};
 pub use error::ConfigError;
 pub use keys::keys;
 pub use network::{Cidr, CongestionControl};
-pub use schema::{Config, Http, Log, Network, Rpc, Shutdown, Tasks, Tcp, Zmq};
+pub use schema::{Config, Http, Log, Memory, Network, Rpc, Shutdown, Tasks, Tcp, Zmq};
 
 /// The name of the configuration file inside a bundle.
 pub const CONFIG_FILE: &str = "appliance.toml";

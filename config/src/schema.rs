@@ -18,6 +18,8 @@ pub struct Config {
     pub rpc: Rpc,
     /// The ZMTP service.
     pub zmq: Zmq,
+    /// What peers may make the appliance hold.
+    pub memory: Memory,
     /// The executor.
     pub tasks: Tasks,
     /// The serial log.
@@ -299,6 +301,26 @@ impl Default for Zmq {
             receive_bytes_max: 4 << 20,
             handshake_timeout: Duration::from_secs(30),
         }
+    }
+}
+
+/// `[memory]`: what peers may make the appliance hold, beside the buffers of TCP. From half of a limit on reading pauses
+/// for those that hold much, from seven eighths on what is new is refused, and above it the one that holds most ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// Bytes of all peers of all services: requests, messages, calls, and answers that are not sent. Default 0, which is
+    /// half of the memory that there is: of the image's heap; of the process's control group, or of its machine.
+    pub peers_bytes_max: usize,
+    /// What of it the peers of one service may hold, in percent. Default 50: no service takes all.
+    pub service_percent_max: usize,
+    /// What of the service's part one peer may hold, in percent; no message is longer than three eighths of that. Default
+    /// 50: 2.5 MB with 64 MiB, 10 MB with 256 MiB.
+    pub peer_percent_max: usize,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self { peers_bytes_max: 0, service_percent_max: 50, peer_percent_max: 50 }
     }
 }
 

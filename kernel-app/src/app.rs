@@ -160,5 +160,9 @@ mod tests {
         }
 
         fn fill_random(&self, _: &mut [u8]) {}
+
+        fn memory_bytes(&self) -> usize {
+            0
+        }
     }
 }

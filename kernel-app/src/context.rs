@@ -2,11 +2,13 @@
 
 use crate::Platform;
 use crate::service::Services;
+use crate::settings::memory::MemorySettings;
 use alloc::rc::Rc;
 use config::{Bundle, Config};
 use core::time::Duration;
+use flow::ledger::{Ledger, ServiceLedger};
 use flow::registry::{Registry, ResolvingConnector};
-use flow::task::Spawner;
+use flow::task::{Executor, Spawner};
 use flow::time::Timers;
 use flow::{Dispatcher, Scheme};
 
@@ -26,6 +28,8 @@ pub struct Context<P: Platform> {
     pub timers: Timers,
     /// The services that run, once they do; empty before the start.
     pub services: Services,
+    /// What peers make the appliance hold.
+    pub ledger: Ledger,
 }
 
 impl<P: Platform> Clone for Context<P> {
@@ -38,11 +42,40 @@ impl<P: Platform> Clone for Context<P> {
             spawner: self.spawner.clone(),
             timers: self.timers.clone(),
             services: self.services.clone(),
+            ledger: self.ledger.clone(),
         }
     }
 }
 
 impl<P: Platform> Context<P> {
+    /// The context of an appliance that starts.
+    pub fn new(
+        platform: P,
+        config: Config,
+        bundle: Bundle<'static>,
+        registry: Rc<dyn Registry>,
+        executor: &Executor,
+        timers: &Timers,
+    ) -> Self {
+        let settings = MemorySettings::new(&config.memory, platform.memory_bytes());
+        Self {
+            ledger: Ledger::new(settings.peers_bytes_max),
+            platform,
+            config: Rc::new(config),
+            bundle: Rc::new(bundle),
+            registry,
+            spawner: executor.spawner(),
+            timers: timers.clone(),
+            services: Services::default(),
+        }
+    }
+
+    /// The part of the ledger that is a service's.
+    pub fn service_ledger(&self, service: &'static str) -> ServiceLedger {
+        let settings = MemorySettings::new(&self.config.memory, self.platform.memory_bytes());
+        self.ledger.service(service, settings.service_bytes_max, settings.peer_bytes_max)
+    }
+
     /// Opens connections to others, by whatever the target's scheme says; also by the names of their
     /// services.
     pub fn connector(&self) -> ResolvingConnector<Dispatcher> {

@@ -27,6 +27,9 @@ pub trait Platform: Clone + 'static {
     /// Fills `bytes` from a cryptographic source.
     fn fill_random(&self, bytes: &mut [u8]);
 
+    /// Bytes of memory that the appliance has for everything.
+    fn memory_bytes(&self) -> usize;
+
     /// Views of this platform's own network stacks; none where the network is another system's.
     fn probes(&self) -> Vec<net::StackView> {
         Vec::new()

@@ -6,6 +6,7 @@
 //! crate bounds besides, and no key sets, keeps the crate's default.
 
 pub mod http;
+pub mod memory;
 pub mod network;
 pub mod rpc;
 pub mod zmq;

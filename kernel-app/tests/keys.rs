@@ -10,6 +10,7 @@
 mod memory;
 
 use aqueduct::settings::http::HttpSettings;
+use aqueduct::settings::memory::MemorySettings;
 use aqueduct::settings::network::{SocketSettings, stack_config};
 use aqueduct::settings::rpc::RpcSettings;
 use aqueduct::settings::zmq::ZmqSettings;
@@ -50,6 +51,14 @@ fn rpc(config: &Config) -> endpoints::rpc::Limits {
 
 fn zmq(config: &Config) -> endpoints::pipe::ServiceLimits {
     ZmqSettings::new(&config.zmq).limits
+}
+
+/// What part of all a service may have, and what part of that a peer.
+fn memory_shares(config: &Config) -> (f32, f32) {
+    let settings = MemorySettings::new(&config.memory, 1 << 30);
+    let part = |of: usize, all: usize| (of as f32 / all as f32 * 100.0).round() / 100.0;
+    let service = part(settings.service_bytes_max, settings.peers_bytes_max);
+    (service, part(settings.peer_bytes_max, settings.service_bytes_max))
 }
 
 #[rustfmt::skip]
@@ -135,6 +144,9 @@ static ROWS: &[Row] = &[
     row!("zmq", "receive_messages_max", "7", "7", |c: &Config| zmq(c).receive_messages_max),
     row!("zmq", "receive_bytes_max", "7000", "7000", |c: &Config| zmq(c).receive_bytes_max),
     row!("zmq", "handshake_timeout_seconds", "7", "7s", |c: &Config| zmq(c).handshake_timeout),
+    row!("memory", "peers_bytes_max", "10_000_000", "10000000", |c: &Config| World::new(c).ledger().limit_bytes()),
+    row!("memory", "service_percent_max", "25", "0.25", |c: &Config| memory_shares(c).0),
+    row!("memory", "peer_percent_max", "75", "0.75", |c: &Config| memory_shares(c).1),
     row!("tasks", "tasks_max", "64", "false", |c: &Config| World::new(c).serves_at_once(100)),
     // Platforms set it; what that does, the process's own tests show.
     row!("log", "level", "\"warn\"", "Warn", |c: &Config| c.log.level),

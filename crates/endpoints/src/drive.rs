@@ -186,10 +186,8 @@ impl<F: Flow + 'static, C: Core> Drive<F, C> {
     ) -> Poll<Option<T>> {
         let now = self.timer.now();
         self.core.begin_turn(cx, now);
-        if self.pressure != Pressure::None {
-            // There may be room again.
-            self.weigh(cx, now);
-        }
+        // There may be room again, or none any more.
+        self.weigh(cx, now);
         let mut steps = STEPS_MAX;
         while steps > 0 {
             if let Some(value) = stop(&mut self.core) {
@@ -289,9 +287,21 @@ impl<F: Flow + 'static, C: Core> Drive<F, C> {
     }
 
     /// Says what the connection holds, and hears whether memory is short; whether that changed.
+    #[inline]
     fn weigh(&mut self, cx: &mut Context<'_>, now: Duration) -> bool {
         let Some(account) = &self.account else { return false };
-        account.set(self.core.held());
+        let held = self.core.held();
+        if self.pressure == Pressure::None && account.is_at_rest(held) {
+            return false;
+        }
+        self.hear(held, cx, now)
+    }
+
+    /// Does as the ledger says; whether that is another thing than before.
+    #[inline(never)]
+    fn hear(&mut self, held: usize, cx: &mut Context<'_>, now: Duration) -> bool {
+        let Some(account) = &self.account else { return false };
+        account.set(held);
         let pressure = account.pressure(cx);
         if pressure == self.pressure {
             return false;

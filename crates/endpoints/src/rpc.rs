@@ -24,6 +24,7 @@ use core::cell::Cell;
 use core::fmt;
 use core::net::IpAddr;
 use core::ops::Deref;
+use flow::ledger::ServiceLedger;
 use flow::task::Spawner;
 use flow::time::Timers;
 use flow::{ConnectError, Connector, Flow, FlowError, Listener, Target};
@@ -43,6 +44,8 @@ pub struct Rpc {
     timers: Timers,
     /// Of the connections made through this handle.
     encoding: Encoding,
+    /// Weighs what peers make the vat hold.
+    ledger: Option<ServiceLedger>,
     shared: Rc<Shared>,
 }
 
@@ -100,8 +103,15 @@ impl Rpc {
             spawner: spawner.clone(),
             timers: timers.clone(),
             encoding: Encoding::Plain,
+            ledger: None,
             shared: Rc::default(),
         }
+    }
+
+    /// The same vat; what the peers of connections that are offered or made through this handle make it hold is
+    /// weighed.
+    pub fn weighed(&self, ledger: ServiceLedger) -> Self {
+        Self { ledger: Some(ledger), ..self.clone() }
     }
 
     /// The same vat for connections, offered or made, whose streams are packed; their other ends
@@ -219,6 +229,7 @@ impl Rpc {
     }
 
     fn drive(&self, flow: impl Flow + 'static, driver: Driver) {
-        self.spawner.spawn("rpc connection", drive(flow, driver, &self.timers));
+        let account = self.ledger.as_ref().map(ServiceLedger::account);
+        self.spawner.spawn("rpc connection", drive(flow, driver, &self.timers).weighed(account));
     }
 }

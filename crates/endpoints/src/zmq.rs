@@ -19,6 +19,7 @@ use core::fmt;
 use core::future::poll_fn;
 use core::task::{Poll, Waker};
 use core::time::Duration;
+use flow::ledger::ServiceLedger;
 use flow::sync::{Notify, WakerList};
 use flow::task::{Spawner, TaskId};
 use flow::time::Timers;
@@ -32,6 +33,8 @@ pub struct Host {
     pub timers: Timers,
     /// Fills a buffer with bytes from a cryptographic source.
     pub entropy: Entropy,
+    /// Weighs what peers make its sockets hold; `None` does not.
+    pub ledger: Option<ServiceLedger>,
 }
 
 /// Fills a buffer with bytes from a cryptographic source.

@@ -50,6 +50,7 @@ fn one_gib_is_one_message_and_never_in_memory_whole() {
         spawner: executor.spawner(),
         timers: Timers::new(),
         entropy: Rc::new(|bytes| bytes.fill(7)),
+        ledger: None,
     };
     let network = MemoryNetwork::new(256 << 10, 1);
     let target: flow::Target = "a:1".parse().unwrap();

@@ -45,12 +45,16 @@ pub struct Reserve {
 
 struct Machine {
     scope: Scope,
+    /// It is above its first mark.
+    is_tense: Cell<bool>,
     services: RefCell<Vec<Weak<Service>>>,
 }
 
 pub(super) struct Service {
     name: &'static str,
     scope: Scope,
+    /// It, or the machine, is above its first mark.
+    is_tense: Cell<bool>,
     peer_limit_bytes: usize,
     machine: Rc<Machine>,
     /// Accounts above an even share of the service, or of the machine.
@@ -62,7 +66,11 @@ pub(super) struct Service {
 impl Ledger {
     /// With so many bytes for all that peers make us hold.
     pub fn new(limit_bytes: usize) -> Self {
-        Self(Rc::new(Machine { scope: Scope::new(limit_bytes), services: RefCell::default() }))
+        Self(Rc::new(Machine {
+            scope: Scope::new(limit_bytes),
+            is_tense: Cell::new(false),
+            services: RefCell::default(),
+        }))
     }
 
     /// Without a bound, for tests and tools.
@@ -70,23 +78,29 @@ impl Ledger {
         Self::new(usize::MAX)
     }
 
-    /// A ledger for a service: so many bytes for all its peers, and for each of them.
+    /// The ledger of a service, by its name: so many bytes for all its peers, and for each of them. If there is one
+    /// already, it keeps its limits.
     pub fn service(
         &self,
         name: &'static str,
         limit_bytes: usize,
         peer_limit_bytes: usize,
     ) -> ServiceLedger {
+        let mut services = self.0.services.borrow_mut();
+        services.retain(|service| service.strong_count() > 0);
+        let same = services.iter().filter_map(Weak::upgrade).find(|service| service.name == name);
+        if let Some(service) = same {
+            return ServiceLedger(service);
+        }
         let service = Rc::new(Service {
             name,
             scope: Scope::new(limit_bytes),
+            is_tense: Cell::new(self.0.is_tense.get()),
             peer_limit_bytes,
             machine: self.0.clone(),
             large: RefCell::new(Vec::with_capacity(2 * SHARE)),
             ended: Cell::new(0),
         });
-        let mut services = self.0.services.borrow_mut();
-        services.retain(|service| service.strong_count() > 0);
         services.push(Rc::downgrade(&service));
         ServiceLedger(service)
     }
@@ -128,10 +142,10 @@ impl ServiceLedger {
         self.0.ended.get()
     }
 
-    /// Bytes of a peer from which on it is no longer read: a message of which more has to be held at a time never
-    /// becomes whole, and is refused as too long.
-    pub fn peer_pause_bytes(&self) -> usize {
-        self.0.peer_limit_bytes / 2
+    /// Longest message that is to be taken of a peer, if it has to be held whole: with what it costs to hold it, it
+    /// becomes whole before the peer is paused for what it holds.
+    pub fn message_bytes_max(&self) -> usize {
+        self.0.peer_limit_bytes / 8 * 3
     }
 
     /// So much is held, here or in the whole machine, that new connections and requests are refused.
@@ -144,7 +158,7 @@ impl Reserve {
     /// So many bytes from now on.
     pub fn set(&self, bytes: usize) {
         let before = self.bytes.replace(bytes);
-        self.machine.scope.change(before, bytes);
+        self.machine.change(before, bytes);
         if bytes > before {
             self.machine.end_greediest(None);
         } else {
@@ -160,6 +174,17 @@ impl Drop for Reserve {
 }
 
 impl Machine {
+    /// Somebody held `before` and holds `after` now.
+    fn change(&self, before: usize, after: usize) {
+        self.scope.change(before, after);
+        let is_tense = self.scope.pauses();
+        if self.is_tense.replace(is_tense) != is_tense {
+            for service in self.services.borrow().iter().filter_map(Weak::upgrade) {
+                service.look();
+            }
+        }
+    }
+
     /// Has the greediest peers of all end while too much is held: the largest, or, where none is above an even share,
     /// the one that `asks` for more.
     fn end_greediest(&self, asks: Option<&Entry>) {
@@ -184,6 +209,17 @@ impl Machine {
 }
 
 impl Service {
+    /// One of its peers held `before` and holds `after` now.
+    fn change(&self, before: usize, after: usize) {
+        self.scope.change(before, after);
+        self.machine.change(before, after);
+        self.look();
+    }
+
+    fn look(&self) {
+        self.is_tense.set(self.scope.pauses() || self.machine.is_tense.get());
+    }
+
     /// Has the greediest peers end while too much is held.
     fn end_greediest(&self, asks: &Entry) {
         while self.scope.is_over() {

@@ -190,6 +190,10 @@ impl Platform for Interfaces {
         machine::entropy::fill(bytes).expect("a source of entropy, as at the start");
     }
 
+    fn memory_bytes(&self) -> usize {
+        machine::memory::usage().total_bytes
+    }
+
     fn probes(&self) -> Vec<net::StackView> {
         self.interfaces.borrow().iter().map(|interface| interface.stack.view()).collect()
     }

@@ -7,7 +7,7 @@ use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use aqueduct::app::{App, explain};
 use aqueduct::context::Context;
-use aqueduct::service::{Services, Table};
+use aqueduct::service::Table;
 use aqueduct::{registry, runtime};
 use config::{Bundle, Config, Log};
 use flow::registry::Registry;
@@ -37,15 +37,8 @@ pub(crate) fn run(table: &impl Table) -> Result<(), String> {
         registry = Rc::new(XenstoreRegistry::new(store, interfaces.clone(), timers.clone()));
         guest.start(&executor.spawner(), &interfaces);
     }
-    let context = Context {
-        platform: interfaces.clone(),
-        config: Rc::new(config),
-        bundle: Rc::new(bundle),
-        registry,
-        spawner: executor.spawner(),
-        timers: timers.clone(),
-        services: Services::default(),
-    };
+    let platform = interfaces.clone();
+    let context = Context::new(platform, config, bundle, registry, &executor, &timers);
     let app = App::start(&context, table).map_err(|error| explain(&error))?;
     runtime::run(&mut interfaces, &executor, &timers, &app);
     Ok(())

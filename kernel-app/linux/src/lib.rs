@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod bundle;
+mod memory;
 mod options;
 mod process;
 pub mod sockets;
@@ -11,7 +12,7 @@ mod tap;
 use aqueduct::app::{App, explain};
 use aqueduct::context::Context;
 use aqueduct::platform::{Driver, Platform};
-use aqueduct::service::{Services, Table};
+use aqueduct::service::Table;
 use aqueduct::settings::network::SocketSettings;
 use aqueduct::{log_ring, registry, runtime};
 use config::{Bundle, Config, Log};
@@ -75,15 +76,8 @@ fn serve_on<P: Platform>(
 ) -> Result<(), String> {
     let executor = Executor::new(process::catch_panic);
     let timers = Timers::new();
-    let context = Context {
-        platform,
-        registry: Rc::new(registry::of_bundle(&bundle)?),
-        config: Rc::new(config),
-        bundle: Rc::new(bundle),
-        spawner: executor.spawner(),
-        timers: timers.clone(),
-        services: Services::default(),
-    };
+    let registry = Rc::new(registry::of_bundle(&bundle)?);
+    let context = Context::new(platform, config, bundle, registry, &executor, &timers);
     let app = App::start(&context, table).map_err(|error| explain(&error))?;
     runtime::run(&mut driver, &executor, &timers, &app);
     Ok(())

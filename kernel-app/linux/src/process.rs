@@ -1,5 +1,6 @@
 //! Platform over the kernel: its sockets, the system's clocks, signals as the power button.
 
+use crate::memory;
 use crate::sockets::{KernelConnector, KernelListener, Reactor, every_address};
 use aqueduct::log_ring::Outlet;
 use aqueduct::platform::{Driver, ListenError, Platform};
@@ -201,5 +202,9 @@ impl Platform for KernelPlatform {
 
     fn fill_random(&self, bytes: &mut [u8]) {
         fill_random(bytes);
+    }
+
+    fn memory_bytes(&self) -> usize {
+        memory::available_bytes()
     }
 }

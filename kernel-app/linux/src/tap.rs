@@ -3,6 +3,7 @@
 
 mod card;
 
+use crate::memory;
 use crate::process::{self, Stop};
 use aqueduct::platform::{Driver, ListenError, Platform};
 use aqueduct::settings::network;
@@ -114,6 +115,10 @@ impl Platform for TapPlatform {
 
     fn fill_random(&self, bytes: &mut [u8]) {
         process::fill_random(bytes);
+    }
+
+    fn memory_bytes(&self) -> usize {
+        memory::available_bytes()
     }
 
     fn probes(&self) -> Vec<net::StackView> {

@@ -15,7 +15,8 @@ pub fn open<P: Platform>(context: &Context<P>, routes: Routes) -> Opened {
     let HttpSettings { port, hosts, limits, access_log, site: _ } =
         HttpSettings::new(&context.config.http);
     let wall_clock_start = Some(context.wall_clock_start());
-    let config = ServerConfig { limits, hosts, wall_clock_start };
+    let ledger = Some(context.service_ledger("http"));
+    let config = ServerConfig { limits, hosts, wall_clock_start, ledger };
     let server = Server::new(config, &context.spawner, &context.timers, routes);
     server.log_access(access_log);
     let listener = listen(context, "http", port)?;

@@ -9,7 +9,7 @@ use crate::settings::rpc::RpcSettings;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::time::Duration;
-use endpoints::rpc::Rpc;
+use endpoints::rpc::{Limits, Rpc};
 
 /// Serves the [directory](handlers::rpc::directory) of the appliance's objects.
 pub fn open<P: Platform>(context: &Context<P>) -> Opened {
@@ -23,7 +23,10 @@ pub fn open_with<P: Platform>(
 ) -> Opened {
     let RpcSettings { port, limits } = RpcSettings::new(&context.config.rpc);
     let Some(port) = port else { return Ok(None) };
-    let vat = Rpc::new(limits, &context.spawner, &context.timers);
+    let ledger = context.service_ledger("rpc");
+    let longest = u32::try_from(ledger.message_bytes_max() / 8).unwrap_or(u32::MAX);
+    let limits = Limits { message_words_max: limits.message_words_max.min(longest), ..limits };
+    let vat = Rpc::new(limits, &context.spawner, &context.timers).weighed(ledger);
     let directory = wrap(&vat, handlers::rpc::directory(context, &vat));
     let offering = vat.offer(listen(context, "rpc", port)?, directory);
     context.spawner.spawn("rpc listener", async {

@@ -8,7 +8,7 @@ use crate::settings::zmq::ZmqSettings;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::time::Duration;
-use endpoints::pipe::{self, make_server_within};
+use endpoints::pipe::{self, ServiceLimits, make_server_within};
 use endpoints::zmq::{Bind, Host};
 
 /// Serves [`transform`] to whoever connects.
@@ -16,17 +16,21 @@ pub fn open<P: Platform>(context: &Context<P>) -> Opened {
     let ZmqSettings { port, limits } = ZmqSettings::new(&context.config.zmq);
     let Some(port) = port else { return Ok(None) };
     let listener = Bind(listen(context, "zmq", port)?);
+    let longest = context.service_ledger("zmq").message_bytes_max();
+    let limits =
+        ServiceLimits { message_bytes_max: limits.message_bytes_max.min(longest), ..limits };
     let server = make_server_within(&host(context), transform, listener, limits);
     Ok(Some(Rc::new(Transform { server, port })))
 }
 
-/// What ZeroMQ sockets need of the appliance: tasks, time and entropy.
+/// What ZeroMQ sockets need of the appliance: tasks, time, entropy and memory.
 pub fn host<P: Platform>(context: &Context<P>) -> Host {
     let platform = context.platform.clone();
     Host {
         spawner: context.spawner.clone(),
         timers: context.timers.clone(),
         entropy: Rc::new(move |bytes| platform.fill_random(bytes)),
+        ledger: Some(context.service_ledger("zmq")),
     }
 }
 

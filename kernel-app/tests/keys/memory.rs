@@ -3,11 +3,12 @@
 use aqueduct::app::{self, App};
 use aqueduct::context::Context;
 use aqueduct::platform::{ListenError, Platform};
-use aqueduct::service::{ServiceEntry, Services, Table};
+use aqueduct::service::{ServiceEntry, Table};
 use aqueduct::{log_ring, services};
 use config::{Bundle, Config, cpio};
 use core::task::{self, Poll, Waker};
 use core::time::Duration;
+use flow::ledger::Ledger;
 use flow::memory::{MemoryFlow, MemoryListener, MemoryNetwork};
 use flow::registry::StaticRegistry;
 use flow::task::{Executor, block_on};
@@ -44,19 +45,19 @@ impl World {
             Ok(())
         });
         let timers = Timers::new();
-        let context = Context {
-            platform: Memory(network.clone()),
-            config: Rc::new(config.clone()),
-            bundle: Rc::new(bundle()),
-            registry: Rc::new(StaticRegistry::default()),
-            spawner: executor.spawner(),
-            timers: timers.clone(),
-            services: Services::default(),
-        };
+        let registry = Rc::new(StaticRegistry::default());
+        let platform = Memory(network.clone());
+        let context =
+            Context::new(platform, config.clone(), bundle(), registry, &executor, &timers);
         let app = App::start(&context, &WithEcho).unwrap();
         let world = Self { network, executor, timers, context, app, port: config.http.port };
         world.run();
         world
+    }
+
+    /// What peers make the appliance hold.
+    pub(crate) fn ledger(&self) -> &Ledger {
+        &self.context.ledger
     }
 
     /// Whether something listens on a port.
@@ -234,6 +235,10 @@ impl Platform for Memory {
 
     fn fill_random(&self, bytes: &mut [u8]) {
         bytes.fill(7);
+    }
+
+    fn memory_bytes(&self) -> usize {
+        256 << 20
     }
 }
 

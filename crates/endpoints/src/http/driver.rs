@@ -8,6 +8,7 @@ use alloc::rc::Rc;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use core::time::Duration;
+use flow::ledger::Pressure;
 use flow::{Address, Flow, FlowError};
 use http::server::{Connection, Event};
 use web::access_log::Entry;
@@ -23,13 +24,15 @@ pub(super) struct Driver {
     peer: Address,
     /// What is left to do for the open request; nothing if its handler answered at once.
     work: Option<Box<Work>>,
+    /// Memory is short: handlers are given no new requests.
+    refuses: bool,
 }
 
 impl Driver {
     pub(super) fn new(peer: Address, shared: Rc<Shared>) -> Self {
         shared.connections.set(shared.connections.get() + 1);
         let core = Connection::new(shared.core.clone(), shared.timers.now());
-        Self { core, shared, peer, work: None }
+        Self { core, shared, peer, work: None, refuses: false }
     }
 
     /// Passes on what came of `input`, or of time; whether anything did.
@@ -83,6 +86,9 @@ impl Driver {
                 (body, Some(Upload { body: sender, reading: false }))
             }
         };
+        if self.refuses {
+            return self.reply(overloaded().into(), upload, entry, now);
+        }
         let request = Request::new(head, body, self.peer);
         match shared.spawner.catch(|| shared.handler.answer(request)) {
             Ok(Answer::Now(reply)) => self.reply(reply, upload, entry, now),
@@ -257,6 +263,10 @@ impl Core for Driver {
         }
     }
 
+    fn handle_pressure(&mut self, _: Duration, pressure: Pressure) {
+        self.refuses = pressure == Pressure::Refuse;
+    }
+
     fn upgrade(&mut self, flow: Box<dyn Flow>) {
         if let Some(Stage::Upgrading(converse)) = self.work.take().map(|work| work.stage) {
             self.shared.spawner.spawn("http upgraded", converse(flow));
@@ -344,6 +354,11 @@ impl Upload {
     fn fills(&mut self) -> bool {
         self.body.is_full() && core::mem::replace(&mut self.reading, false)
     }
+}
+
+/// What a request is answered with while memory is short (RFC 9110 section 15.6.4).
+fn overloaded() -> Response {
+    Response::plain(Status::SERVICE_UNAVAILABLE).with_header("Retry-After", "1")
 }
 
 /// Ends the request's line in the access log, if it has one.

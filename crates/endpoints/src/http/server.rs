@@ -8,6 +8,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::Cell;
 use core::time::Duration;
+use flow::ledger::ServiceLedger;
 use flow::task::Spawner;
 use flow::time::Timers;
 use flow::{Address, Flow, Listener};
@@ -25,6 +26,8 @@ pub struct ServerConfig {
     /// Time since 1970-01-01 00:00 UTC when the timers' time was zero; `None` without a clock:
     /// responses then have no date.
     pub wall_clock_start: Option<Duration>,
+    /// Weighs what clients make it hold; `None` does not.
+    pub ledger: Option<ServiceLedger>,
 }
 
 /// An HTTP server. Clones are the same server, which may serve several listeners.
@@ -53,6 +56,7 @@ impl Server {
             requests: Cell::new(0),
             draining: Cell::new(false),
             access_log: Cell::new(false),
+            ledger: config.ledger,
         }))
     }
 
@@ -67,7 +71,9 @@ impl Server {
             match listener.accept().await {
                 Ok(flow) => {
                     let driver = Driver::new(flow.peer(), self.0.clone());
-                    self.0.spawner.spawn("http", drive(flow, driver, &self.0.timers));
+                    let account = self.0.ledger.as_ref().map(ServiceLedger::account);
+                    let connection = drive(flow, driver, &self.0.timers).weighed(account);
+                    self.0.spawner.spawn("http", connection);
                 }
                 Err(error) => {
                     log::error!("http: listening on {} ended: {error}", listener.local());
@@ -104,6 +110,7 @@ pub(super) struct Shared {
     requests: Cell<u64>,
     pub(super) draining: Cell<bool>,
     access_log: Cell<bool>,
+    ledger: Option<ServiceLedger>,
 }
 
 impl Shared {

@@ -7,6 +7,7 @@ use alloc::boxed::Box;
 use alloc::rc::Rc;
 use core::task::Context;
 use core::time::Duration;
+use flow::ledger::ServiceLedger;
 use flow::{Address, Flow, FlowError};
 use log::{debug, info};
 
@@ -19,6 +20,11 @@ const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
 /// The flow is an object so that there is one loop in the code, and not one for each kind of flow: a
 /// message, or a batch of them, is a call or two.
 pub(super) async fn carry(shared: Rc<Shared>, flow: Box<dyn Flow>) -> bool {
+    let ledger = shared.host.ledger.clone();
+    if ledger.as_ref().is_some_and(ServiceLedger::refuses) {
+        info!("zmq: {}: refused: too little memory is left", flow.peer());
+        return false;
+    }
     let mut entropy = [0; 48];
     (shared.host.entropy)(&mut entropy);
     let now = shared.now();
@@ -28,7 +34,8 @@ pub(super) async fn carry(shared: Rc<Shared>, flow: Box<dyn Flow>) -> bool {
     };
     let timers = shared.host.timers.clone();
     let driver = Driver { peer: flow.peer(), shared, id, end: End::None, long: Bytes::new() };
-    let mut connection = drive(flow, driver, &timers);
+    let account = ledger.as_ref().map(ServiceLedger::account);
+    let mut connection = drive(flow, driver, &timers).weighed(account);
     (&mut connection).await;
     connection.core().is_introduced()
 }

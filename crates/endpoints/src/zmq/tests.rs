@@ -23,6 +23,7 @@ impl World {
             spawner: executor.spawner(),
             timers: Timers::new(),
             entropy: Rc::new(|bytes| bytes.fill(7)),
+            ledger: None,
         };
         Self { host, network: MemoryNetwork::new(1000, 100), executor }
     }

@@ -106,12 +106,13 @@ impl Account {
     /// [`Pause`](Pressure::Pause), and when it is to [end](Pressure::End).
     #[inline]
     pub fn pressure(&self, cx: &Context<'_>) -> Pressure {
-        let entry = &*self.0;
-        let service = &*entry.service;
-        if entry.is_quiet.get() && !service.scope.pauses() && !service.machine.scope.pauses() {
-            return Pressure::None;
-        }
-        entry.pressure(cx)
+        if self.0.is_at_rest() { Pressure::None } else { self.0.pressure(cx) }
+    }
+
+    /// The connection holds so many bytes still, and is not held back.
+    #[inline]
+    pub fn is_at_rest(&self, bytes: usize) -> bool {
+        self.0.stated.get() == bytes && self.0.is_at_rest()
     }
 }
 
@@ -156,6 +157,11 @@ impl Entry {
     #[inline]
     pub(super) fn held(&self) -> usize {
         self.held.get()
+    }
+
+    #[inline]
+    fn is_at_rest(&self) -> bool {
+        self.is_quiet.get() && !self.service.is_tense.get()
     }
 
     pub(super) fn is_ending(&self) -> bool {
@@ -222,14 +228,13 @@ impl Entry {
     /// A part of what it holds was `before` and is `after`.
     fn change(self: &Rc<Self>, before: usize, after: usize) {
         let held = self.held().wrapping_add(after).wrapping_sub(before);
-        let (service, machine) = (&self.service.scope, &self.service.machine.scope);
         if (held > self.service.share()) != self.is_large.get() {
             self.sort(!self.is_large.get());
         }
         self.held.set(held);
-        service.change(before, after);
-        machine.change(before, after);
+        self.service.change(before, after);
         if self.is_ending() {
+            let (service, machine) = (&self.service.scope, &self.service.machine.scope);
             service.change_ending(before, after);
             machine.change_ending(before, after);
         }

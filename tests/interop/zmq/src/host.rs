@@ -27,6 +27,7 @@ impl World {
             spawner: executor.spawner(),
             timers: Timers::new(),
             entropy: Rc::new(|bytes| getrandom::fill(bytes).unwrap()),
+            ledger: None,
         };
         let reactor = Reactor::new(SocketSettings::new(&Tcp::default())).unwrap();
         Self { host, executor, reactor, started: Instant::now() }
