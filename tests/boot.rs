@@ -7,6 +7,7 @@ mod handlers;
 mod machines;
 mod power;
 mod refusals;
+mod starts;
 
 use command::programs::CURL;
 use lab::harness::Case;
@@ -30,6 +31,13 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("boot/damaged_image_stops", &[], 60, refusals::damaged_image),
     Case::new("boot/no_entropy_stops", &[], 60, refusals::no_entropy),
     Case::new("boot/no_clock_stops", &[], 60, refusals::no_clock),
+    Case::new("boot/too_little_memory_is_said", &[], 60, refusals::too_little_memory),
+    Case::new("boot/no_card_says_what_is_there", &[], 120, refusals::no_card),
+    Case::new("boot/a_failed_start_switches_off", &[], 90, refusals::switches_off),
+    Case::new("boot/a_failed_start_is_a_crash_by_pvpanic", &[], 60, refusals::pvpanic),
+    Case::new("boot/starts_without_pit", &[], 60, starts::without_pit),
+    Case::new("boot/starts_with_access_platform", &[], 60, starts::access_platform),
+    Case::new("boot/starts_on_microvm_with_pcie", &[], 60, starts::microvm_with_pcie),
     Case::new("boot/a_panic_ends_one_request", &[], 120, handlers::a_panic_ends_one_request),
     Case::new("boot/a_million_panics_leave_nothing", &[], 1600, handlers::panics_leave_nothing),
     Case::new("boot/out_of_memory_ends_one_task", &[&CURL], 90, handlers::out_of_memory),

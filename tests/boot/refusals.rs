@@ -77,5 +77,64 @@ pub(super) fn no_entropy(harness: &mut Harness) -> Result {
 /// where a panic cannot be caught: what it says is told all the same.
 pub(super) fn no_clock(harness: &mut Harness) -> Result {
     let more = ["-machine", "pit=off", "-cpu", "max,-hypervisor"].map(Into::into).into();
-    refuses(harness, &Setup { more, ..Setup::default() }, "a clock of known rate")
+    refuses(harness, &Setup { more, ..Setup::default() }, "no clock of known rate")
+}
+
+/// The image has no room: nothing of it can run but the few instructions that say so.
+pub(super) fn too_little_memory(harness: &mut Harness) -> Result {
+    let sentence = "too little memory for the image: give the machine 8 MiB or more";
+    refuses(harness, &Setup { memory_mib: 2, ..Setup::default() }, sentence)?;
+    // Firmware that needs some for itself may have written over the image where it would just fit.
+    let setup = Setup { machine: Machine::Q35, memory_mib: 3, ..Setup::default() };
+    refuses(harness, &setup, "8 MiB")
+}
+
+/// Cards that cannot be driven are named, and how to have one that can.
+pub(super) fn no_card(harness: &mut Harness) -> Result {
+    let legacy = ["-global", "virtio-mmio.force-legacy=true"].map(Into::into).into();
+    let setup = Setup { more: legacy, ..Setup::default() };
+    refuses(harness, &setup, "a legacy virtio card (QEMU: -global virtio-mmio.force-legacy=false")?;
+    let other = |more: &str| Setup {
+        machine: Machine::Q35,
+        card: false,
+        more: vec!["-device".into(), more.into()],
+        ..Setup::default()
+    };
+    let setup = other("virtio-net-pci,netdev=net,romfile=,disable-modern=on");
+    refuses(harness, &setup, "1af4:1000, without a modern interface")?;
+    let setup = other("e1000,netdev=net,romfile=");
+    refuses(harness, &setup, "8086:100e, which is no virtio card (QEMU: -device virtio-net-pci)")?;
+    refuses(harness, &Setup { card: false, ..Setup::default() }, "found: none at all")
+}
+
+/// Where QEMU has no port for it, what cannot start is switched off, and not reset to fail again.
+pub(super) fn switches_off(harness: &mut Harness) -> Result {
+    for machine in [Machine::Q35, Machine::Microvm] {
+        let mut setup = elsewhere(machine);
+        setup.more.extend(["-action", "reboot=reset"].map(Into::into));
+        let mut guest = harness.start(&setup)?;
+        guest.wait_for("allowed:", BOOT_LIMIT)?;
+        match guest.wait_end(BOOT_LIMIT)? {
+            0 => {}
+            code => fail!("exit code {code}; the last lines:\n{}", guest.tail()),
+        }
+        match guest.serial().matches("allowed:").count() {
+            1 => {}
+            count => fail!("it started {count} times:\n{}", guest.tail()),
+        }
+    }
+    Ok(())
+}
+
+/// Whoever manages the machine learns by pvpanic that it is no ordinary end.
+pub(super) fn pvpanic(harness: &mut Harness) -> Result {
+    let mut setup = elsewhere(Machine::Q35);
+    setup.more.extend(["-device", "pvpanic", "-action", "panic=exit-failure"].map(Into::into));
+    refuses(harness, &setup, "allowed:")
+}
+
+/// A boot that is refused, with QEMU's port for failures where nobody writes.
+fn elsewhere(machine: Machine) -> Setup {
+    let more = ["-global", "isa-debug-exit.iobase=0x5f4"].map(Into::into).into();
+    Setup { machine, words: "log=loud".into(), more, ..Setup::default() }
 }

@@ -5,7 +5,7 @@ cargo xtask run [OPTIONS]         build the image, make the bundle, start QEMU, 
     --linux                       the same application as a Linux process
     --xen                         as a guest of Xen, which runs in QEMU with a small dom0
     --bundle DIR                  content and config (default: config/)
-    --machine microvm|q35         (default: microvm)
+    --machine microvm|microvm-pcie|q35   (default: microvm)
     --mem MIB                     memory of the guest (default: 256)
     --port PORT                   port on this machine (default: 8080)
     --tap                         attach to a TAP instead of user networking (root)

@@ -54,7 +54,28 @@ pvh_start:
         movl %eax, %fs
         movl %eax, %gs
         xorl %ebp, %ebp                 # ends a walk over frames
-        movq packed_from, %rdi
+        # Whether one part of RAM has the whole image, as it is loaded and as it will be.
+        movl start_info_address, %eax
+        cmpl $0, 4(%rax)                # its version: the first has no memory map
+        je 3f
+        movl 48(%rax), %ecx             # entries of the map
+        movq 40(%rax), %rsi
+1:      decl %ecx
+        js too_large
+        movq (%rsi), %rax
+        movq 8(%rsi), %rdx
+        addq %rax, %rdx
+        cmpl $1, 16(%rsi)               # RAM
+        jne 2f
+        cmpq $image_start, %rax
+        ja 2f
+        cmpq unpacked_end, %rdx
+        jb 2f
+        cmpq packed_end, %rdx
+        jae 3f
+2:      addq $24, %rsi
+        jmp 1b
+3:      movq packed_from, %rdi
         testq %rdi, %rdi
         jz 4f
         movq packed_end, %rsi
@@ -74,7 +95,11 @@ pvh_start:
         hlt
         jmp 5b
 
-        # Says so on the serial port and on Xen's console port, and ends the machine as `power::fail` does.
+        # Says so on the serial port and on Xen's console port, and ends the machine as `power::fail` does, as far as that
+        # needs no tables: QEMU's own port, pvpanic, the off state of QEMU's PCs, standing still.
+too_large:
+        movl $too_large_text, %esi
+        jmp 1f
 damaged:
         movl $damaged_text, %esi
 1:      movl $0x3fd, %edx
@@ -91,9 +116,17 @@ damaged:
         movl $0xf4, %edx
         movl $16, %eax
         outl %eax, %dx
+        movl $0x505, %edx
+        movb $1, %al
+        outb %al, %dx
+        movl $0x604, %edx
+        movw $0x2000, %ax
+        outw %ax, %dx
         jmp 5b
+too_large_text:
+        .ascii "too little memory for the image: give the machine 8 MiB or more\n"
 damaged_text:
-        .ascii "the image is damaged: it does not unpack\n"
+        .ascii "the image is damaged: it does not unpack (firmware may have done it, with less than 8 MiB of memory)\n"
 
         .balign 8
 gdt_pointer:

@@ -1,10 +1,11 @@
 //! Power: being asked to stop, and stopping.
 //!
 //! QEMU's exit code is 0 after [`off`] and 33 after [`fail`], given
-//! `-device isa-debug-exit,iobase=0xf4,iosize=0x04`; other hypervisors see a reset after a failure, and a
-//! crash where they offer `pvpanic`.
+//! `-device isa-debug-exit,iobase=0xf4,iosize=0x04`; other hypervisors see a crash where they offer `pvpanic`.
+//! Else a machine that failed at its start is switched off, since it would only fail again, and one that has
+//! been up is reset.
 
-use crate::arch::instructions;
+use crate::arch::{instructions, tsc};
 use crate::console;
 use crate::hypervisor::{self, Shutdown};
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -13,6 +14,9 @@ use core::sync::atomic::{AtomicBool, Ordering};
 static REQUESTED: AtomicBool = AtomicBool::new(false);
 /// The stop is to be followed by a start.
 static REBOOT: AtomicBool = AtomicBool::new(false);
+
+/// The machine does its work: what ends it is not its start.
+static IS_UP: AtomicBool = AtomicBool::new(false);
 
 /// What a stop is to lead to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +45,11 @@ pub fn stop() -> Stop {
     if REBOOT.load(Ordering::Relaxed) { Stop::Reboot } else { Stop::Off }
 }
 
+/// Says that the start is over: a failure from now on may be mended by another one.
+pub fn start_is_over() {
+    IS_UP.store(true, Ordering::Relaxed);
+}
+
 /// Switches the machine off, or has it started again where the hypervisor can; QEMU exits with code 0.
 pub fn off() -> ! {
     console::flush();
@@ -54,6 +63,20 @@ pub fn off() -> ! {
 /// Ends a machine that cannot go on; QEMU exits with code 33 where it has `isa-debug-exit`.
 pub fn fail() -> ! {
     console::flush();
-    hypervisor::current().shut_down(Shutdown::Crash);
+    let hypervisor = hypervisor::current();
+    hypervisor.shut_down(Shutdown::Crash);
+    if !IS_UP.load(Ordering::Relaxed) {
+        hypervisor.shut_down(Shutdown::Off);
+        pause();
+    }
     instructions::reset()
+}
+
+/// Some seconds, by no clock that may be missing: what cannot be switched off does not start over and over.
+fn pause() {
+    const TICKS: u64 = 1 << 34;
+    let begin = tsc::ticks();
+    while tsc::ticks().wrapping_sub(begin) < TICKS {
+        core::hint::spin_loop();
+    }
 }

@@ -22,7 +22,7 @@ mod transmit;
 mod transport;
 
 pub use control::{Control, PairSettings, QueuePair};
-pub use discovery::devices;
+pub use discovery::{devices, unusable_cards};
 pub use error::{Error, Fault};
 pub use receive::ReceiveRing;
 pub use transmit::TransmitRing;

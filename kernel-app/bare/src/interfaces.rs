@@ -60,7 +60,7 @@ impl Interfaces {
             interfaces.add(card)?;
         }
         if interfaces.count() == 0 {
-            return Err("no network card that this image can drive".into());
+            return Err(no_card(&virtio::unusable_cards()));
         }
         Ok(interfaces)
     }
@@ -197,6 +197,14 @@ impl Platform for Interfaces {
     fn probes(&self) -> Vec<net::StackView> {
         self.interfaces.borrow().iter().map(|interface| interface.stack.view()).collect()
     }
+}
+
+/// What was found instead of a card, and how to mend that.
+fn no_card(found: &[String]) -> String {
+    let found = if found.is_empty() { "none at all".into() } else { found.join("; ") };
+    format!(
+        "no network card that this image can drive, which are virtio-net and Xen's; found: {found}"
+    )
 }
 
 /// As text: each with its prefix length, a space between two.

@@ -40,6 +40,7 @@ pub(crate) fn run(table: &impl Table) -> Result<(), String> {
     let platform = interfaces.clone();
     let context = Context::new(platform, config, bundle, registry, &executor, &timers);
     let app = App::start(&context, table).map_err(|error| explain(&error))?;
+    machine::power::start_is_over();
     runtime::run(&mut interfaces, &executor, &timers, &app);
     Ok(())
 }

@@ -80,6 +80,8 @@ pub struct Setup {
     pub is_trial: bool,
     /// Another image than either.
     pub kernel: Option<PathBuf>,
+    /// Whether there is the usual card.
+    pub card: bool,
     /// Whether there is an entropy device.
     pub entropy: bool,
     /// Checksum and segmentation offload between the guest and our kernel.
@@ -97,6 +99,7 @@ impl Default for Setup {
             bundle: None,
             is_trial: false,
             kernel: None,
+            card: true,
             entropy: true,
             offloads: true,
             more: Vec::new(),
@@ -193,6 +196,7 @@ impl Harness {
             initrd: setup.bundle.clone(),
             append: setup.words.clone(),
             netdev,
+            card: setup.card,
             entropy: setup.entropy,
             more: setup.more.clone(),
         };

@@ -22,14 +22,17 @@ pub enum Machine {
     Q35,
     /// The smallest one; devices by MMIO.
     Microvm,
+    /// The same with PCI Express, which no firmware sets up.
+    MicrovmPcie,
 }
 
 impl Machine {
-    /// QEMU's name.
+    /// The name of its file.
     pub fn name(self) -> &'static str {
         match self {
             Self::Q35 => "q35",
             Self::Microvm => "microvm",
+            Self::MicrovmPcie => "microvm-pcie",
         }
     }
 }
@@ -41,7 +44,8 @@ impl FromStr for Machine {
         match text {
             "q35" => Ok(Self::Q35),
             "microvm" => Ok(Self::Microvm),
-            other => fail!("`{other}` is no machine; say microvm or q35"),
+            "microvm-pcie" => Ok(Self::MicrovmPcie),
+            other => fail!("`{other}` is no machine; say microvm, microvm-pcie or q35"),
         }
     }
 }
@@ -80,6 +84,8 @@ pub struct Spec {
     pub append: String,
     /// What the card is attached to.
     pub netdev: Netdev,
+    /// Whether there is the machine's network card.
+    pub card: bool,
     /// Whether there is a virtio entropy device.
     pub entropy: bool,
     /// More options for QEMU, in its own words.
@@ -93,8 +99,10 @@ impl Spec {
         command.args(self.accel.arguments());
         command.args(options("common")?.iter().flatten());
         let devices = options(self.machine.name())?;
+        let is_of = |option: &[String], device| option.iter().any(|word| word.contains(device));
         let wanted = |option: &&Vec<String>| {
-            self.entropy || !option.iter().any(|word| word.contains("virtio-rng"))
+            (self.card || !is_of(option, "virtio-net"))
+                && (self.entropy || !is_of(option, "virtio-rng"))
         };
         command.args(devices.iter().filter(wanted).flatten());
         command.arg("-m").arg(format!("{}M", self.memory_mib));
@@ -145,10 +153,15 @@ mod tests {
 
     #[test]
     fn every_machine_has_its_arguments() {
-        for machine in [Machine::Q35, Machine::Microvm] {
+        for (machine, kind) in [
+            (Machine::Q35, "q35"),
+            (Machine::Microvm, "microvm,"),
+            (Machine::MicrovmPcie, "microvm,"),
+        ] {
+            assert_eq!(machine.name().parse::<Machine>().unwrap(), machine);
             let words = options(machine.name()).unwrap().concat();
             let at = words.iter().position(|word| word == "-machine").unwrap();
-            assert!(words[at + 1].starts_with(machine.name()));
+            assert!(words[at + 1].starts_with(kind));
             assert!(words.iter().any(|word| word.contains(MAC)));
         }
         assert!(!options("common").unwrap().concat().iter().any(|word| word.starts_with('#')));

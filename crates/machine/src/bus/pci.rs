@@ -1,11 +1,13 @@
 //! PCI bus (PCI local bus specification 3.0), as far as drivers need it: functions, capabilities,
 //! message-signalled interrupts.
-//! Firmware has placed the registers already.
+//! Firmware has placed the registers already, or [`super::host_bridge`] does.
 
 use crate::arch::port;
 use crate::bus::acpi;
+use crate::bus::host_bridge;
 use crate::bus::mmio::{self, Mmio};
 use crate::interrupt::Message;
+use crate::set_once::SetOnce;
 use alloc::vec::Vec;
 use spinning_top::Spinlock;
 
@@ -22,18 +24,28 @@ pub(crate) enum Config {
 }
 
 impl Config {
-    /// The way that the machine offers; `None` when it has no PCI bus.
+    /// The way that the machine offers; `None` when it has no PCI bus. Looked for once: tables may be long.
     pub(crate) fn find() -> Option<Self> {
-        let memory = acpi::table(b"MCFG").and_then(|table| {
-            let base = acpi::u64_at(table, 44)?;
-            let [first_bus, last_bus] = acpi::u16_at(table, 54)?.to_le_bytes();
-            let end = base.checked_add((u64::from(last_bus) + 1) << 20)?;
-            (first_bus == 0 && end <= 1 << 32).then_some(Self::Memory { base, last_bus })
-        });
-        memory.or_else(|| {
-            // A machine without a host bridge reads as all ones.
-            (Self::Ports.read(0, 0, 0, 0) != NOBODY).then_some(Self::Ports)
+        static FOUND: SetOnce<Option<Config>> = SetOnce::new();
+        FOUND.get().copied().unwrap_or_else(|| {
+            let found = Self::look();
+            FOUND.set(found);
+            found
         })
+    }
+
+    fn look() -> Option<Self> {
+        // A machine without a host bridge at these ports reads as all ones.
+        let ports = || (Self::Ports.read(0, 0, 0, 0) != NOBODY).then_some(Self::Ports);
+        let dsdt = || host_bridge::configuration_space(acpi::table(b"DSDT")?);
+        let memory = |(base, last_bus)| Self::memory(base, last_bus);
+        let listed = acpi::table(b"MCFG").and_then(listed).and_then(memory);
+        listed.or_else(ports).or_else(|| dsdt().and_then(memory))
+    }
+
+    fn memory(base: u64, last_bus: u8) -> Option<Self> {
+        let end = base.checked_add((u64::from(last_bus) + 1) << 20)?;
+        (end <= 1 << 32).then_some(Self::Memory { base, last_bus })
     }
 
     /// Reads the four bytes at `register` of a function; all ones when there is none.
@@ -99,10 +111,26 @@ pub(crate) struct Function {
     function: u8,
 }
 
+/// A range of registers that has no address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Unplaced {
+    /// How long it is; 0 for what has an address, is none, or is in ports.
+    pub(crate) bytes: u64,
+    /// How many base address registers it takes.
+    pub(crate) registers: u8,
+}
+
+/// Answers in memory.
+const MEMORY: u32 = 1 << 1;
+
 impl Function {
+    /// Whether it answers in memory.
+    pub(crate) fn is_enabled(&self) -> bool {
+        self.read(4) & MEMORY != 0
+    }
+
     /// Lets it answer in memory, write to memory, and raise its interrupt pin.
     pub(crate) fn enable(&self) {
-        const MEMORY: u32 = 1 << 1;
         const MASTER: u32 = 1 << 2;
         const NO_PIN: u32 = 1 << 10;
         // The upper half, the status, keeps its value where zeros are written.
@@ -134,8 +162,6 @@ impl Function {
 
     /// The physical address of a range of registers in memory, 0 to 5.
     pub(crate) fn bar(&self, index: u8) -> Option<u64> {
-        const PORTS: u32 = 1;
-        const WIDE: u32 = 4;
         let register = 0x10 + 4 * Some(index).filter(|&index| index < 6)?;
         let low = self.read(register);
         if low & PORTS != 0 {
@@ -144,6 +170,31 @@ impl Function {
         let high = if low & WIDE != 0 { self.read(register + 4) } else { 0 };
         let address = u64::from(low & !0xf) | u64::from(high) << 32;
         (address != 0).then_some(address)
+    }
+
+    /// How much address space a range asks for that has none; `None` beyond the last. Only for a function that is
+    /// not enabled.
+    pub(crate) fn unplaced_bytes(&self, index: u8) -> Option<Unplaced> {
+        let register = 0x10 + 4 * Some(index).filter(|&index| index < 6)?;
+        let before = self.read(register);
+        let registers = if before & 7 == WIDE { 2 } else { 1 };
+        if before & PORTS != 0 || self.bar(index).is_some() {
+            return Some(Unplaced { bytes: 0, registers });
+        }
+        self.write(register, u32::MAX);
+        let size = self.read(register) & !0xf;
+        self.write(register, before);
+        Some(Unplaced { bytes: u64::from(size.wrapping_neg()), registers })
+    }
+
+    /// Gives a range its address.
+    pub(crate) fn set_bar(&self, index: u8, address: u64) {
+        let register = 0x10 + 4 * index;
+        let wide = self.read(register) & 7 == WIDE;
+        self.write(register, address as u32);
+        if wide {
+            self.write(register + 4, (address >> 32) as u32);
+        }
     }
 
     /// Some of the registers in a range in memory. `None` where the range cannot be as long: it starts
@@ -216,10 +267,20 @@ impl MessageTable {
     }
 }
 
+/// Kinds of a base address register (6.2.5.1).
+const PORTS: u32 = 1;
+const WIDE: u32 = 4;
 const MESSAGE_BYTES: usize = 16;
 const NOBODY: u32 = u32::MAX;
 const PORT_ADDRESS: u16 = 0xcf8;
 const PORT_DATA: u16 = 0xcfc;
+
+/// Where configuration space is, and its last bus (PCI firmware specification 3.3, section 4.1.2).
+fn listed(mcfg: &[u8]) -> Option<(u64, u8)> {
+    let base = acpi::u64_at(mcfg, 44)?;
+    let [first_bus, last_bus] = acpi::u16_at(mcfg, 54)?.to_le_bytes();
+    (first_bus == 0).then_some((base, last_bus))
+}
 
 fn on_bus(config: Config, bus: u8) -> Vec<Function> {
     const MANY_FUNCTIONS: u32 = 1 << 23;
@@ -259,7 +320,7 @@ fn select(bus: u8, device: u8, function: u8, register: u8) -> impl Sized {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use alloc::boxed::Box;
     use alloc::collections::BTreeMap;
@@ -287,7 +348,8 @@ mod tests {
         Config::Fake(Box::leak(Box::new(space)))
     }
 
-    fn only(words: &[(u8, u32)]) -> Function {
+    /// The only function of a bus, with this configuration space.
+    pub(crate) fn only(words: &[(u8, u32)]) -> Function {
         let words: Vec<_> = words.iter().map(|&(at, word)| ([0, 1, 0, at], word)).collect();
         let found = functions(space(&words));
         assert_eq!(found.len(), 1);

@@ -6,19 +6,13 @@
 use super::acpi::{self, u16_at, u32_at, u64_at};
 use crate::arch::port;
 use crate::interrupt::Line;
-use core::sync::atomic::{AtomicU32, Ordering};
 use spinning_top::Spinlock;
 
 /// The power button, where there is one.
 static BUTTON: Spinlock<Option<Button>> = Spinlock::new(None);
-/// Sleep type of S5 in the DSDT; `u32::MAX` when it is not known.
-static SOFT_OFF: AtomicU32 = AtomicU32::new(u32::MAX);
 
-/// Arms the power button, and learns how to switch off.
+/// Arms the power button.
 pub(crate) fn start() {
-    if let Some(kind) = acpi::table(b"DSDT").and_then(sleep_type_of_s5) {
-        SOFT_OFF.store(kind, Ordering::Relaxed);
-    }
     let Some(fadt) = acpi::table(b"FACP") else { return };
     let Some(line) = Line::allocate() else { return };
     *BUTTON.lock() = Button::arm(fadt, line);
@@ -31,11 +25,8 @@ pub(crate) fn take_button() -> bool {
 
 /// Enters S5, by the register that the FADT names (ACPI sections 4.8.3.2.1 and 4.8.3.7).
 pub(crate) fn soft_off() {
-    let kind = SOFT_OFF.load(Ordering::Relaxed);
+    let Some(kind) = acpi::table(b"DSDT").and_then(sleep_type_of_s5) else { return };
     let Some(fadt) = acpi::table(b"FACP") else { return };
-    if kind == u32::MAX {
-        return;
-    }
     if let Some(address) = sleep_control(fadt) {
         // SAFETY: the sleep control register; the machine stops here.
         unsafe { (address as *mut u8).write_volatile((kind << 2) as u8 | 1 << 5) }

@@ -1,13 +1,14 @@
 //! Native hardware, or a hypervisor that imitates it: a PC with the time stamp counter and the local APIC's timer, a
 //! 16550, I/O APICs, ACPI.
 //!
-//! The counter's rate comes from who knows it, else from a calibration against the 8254 timer.
+//! The counter's rate comes from who knows it, else from a calibration against the 8254 timer, else against ACPI's.
 
 use super::{Hypervisor, Shutdown, Transmitter};
-use crate::arch::calibration::Countdown;
+use crate::arch::calibration::{self, Countdown};
 use crate::arch::instructions::cpuid;
 use crate::arch::{io_apic, port, rtc, serial, tsc};
-use crate::bus::power_management;
+use crate::bus::acpi_timer::{self, AcpiTimer};
+use crate::bus::{acpi, power_management};
 use crate::cpu::Cpu;
 use crate::image_layout::Handlers;
 use crate::interrupt;
@@ -51,9 +52,10 @@ impl Hypervisor for Pc {
         Cpu::current().apic.start_timer(interrupt::TIMER);
         let wall = Duration::from_secs(rtc::seconds_since_1970());
         if let Some(countdown) = COUNTDOWN.lock().take() {
-            let rate = countdown.rate();
-            let rate =
-                rate.expect("a clock of known rate: the hypervisor has none, nor an 8254 timer");
+            let rate = countdown.rate().or_else(acpi_timer_rate);
+            let rate = rate.expect(
+                "no clock of known rate: give the machine an 8254 (pit=on) or ACPI's timer",
+            );
             RATE.store(rate.max(1), Ordering::Relaxed);
         }
         wall
@@ -116,6 +118,12 @@ impl Hypervisor for Pc {
         // SAFETY: as above.
         unsafe { port::write8(PVPANIC_PORT, 1) }
     }
+}
+
+/// By ACPI's timer, which takes some milliseconds.
+fn acpi_timer_rate() -> Option<u64> {
+    let timer = AcpiTimer::find(acpi::table(b"FACP")?)?;
+    calibration::rate_by(&|| timer.count(), acpi_timer::COUNT_MAX, acpi_timer::HERTZ)
 }
 
 /// From the CPU's own leaf (Intel SDM volume 2, CPUID leaf 0x15): the crystal's frequency and the

@@ -56,7 +56,7 @@ impl Control {
     }
 
     /// Resets the device and agrees on features (3.1.1): those of `wanted` that it offers and that
-    /// `choose` leaves. [`feature::VERSION_1`] is always among them.
+    /// `choose` leaves. [`feature::VERSION_1`] is always among them, and access by way of the platform where it is offered.
     pub fn negotiate(
         &mut self,
         wanted: u64,
@@ -68,7 +68,8 @@ impl Control {
         if offered & feature::VERSION_1 == 0 {
             return Err(Error::Unsupported("modern virtio"));
         }
-        let agreed = choose(offered & wanted) & offered & wanted | feature::VERSION_1;
+        let always = feature::VERSION_1 | offered & feature::ACCESS_PLATFORM;
+        let agreed = choose(offered & wanted) & offered & wanted | always;
         self.transport.accept(agreed);
         self.transport.set_status(status::FEATURES_CHOSEN);
         if self.transport.status() & status::FEATURES_OK == 0 {

@@ -3,6 +3,7 @@
 use super::control::Control;
 use super::transport::Kind;
 use super::{mmio, pci};
+use alloc::string::String;
 use alloc::vec::Vec;
 
 /// All devices of a kind, in the order in which the machine lists them. Call once for each kind: a
@@ -11,4 +12,9 @@ pub fn devices(kind: Kind) -> Vec<Control> {
     let mut found = mmio::devices(kind);
     found.extend(pci::devices(kind));
     found
+}
+
+/// Network cards that no driver here can use, each with how to have one that it can.
+pub fn unusable_cards() -> Vec<String> {
+    mmio::unusable_cards().chain(pci::unusable_cards()).collect()
 }

@@ -8,6 +8,7 @@ use crate::bus::mmio::Mmio;
 use crate::bus::virtio_mmio::{self, MmioDevice};
 use crate::interrupt::Line;
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 /// All devices of a kind.
@@ -15,17 +16,20 @@ pub(super) fn devices(kind: Kind) -> Vec<Control> {
     virtio_mmio::devices().filter_map(|device| open(device, kind)).collect()
 }
 
+/// Network cards with the legacy interface only.
+pub(super) fn unusable_cards() -> impl Iterator<Item = String> {
+    let cards = virtio_mmio::devices().filter_map(|device| registers(device, LEGACY));
+    let cards = cards.filter(|card| kind_of(card.read32(DEVICE)) == Some(Kind::Network));
+    cards.map(|_| {
+        "a legacy virtio card (QEMU: -global virtio-mmio.force-legacy=false makes it a modern one)"
+            .into()
+    })
+}
+
 /// The device there, if it is modern and of that kind.
 fn open(device: MmioDevice, kind: Kind) -> Option<Control> {
-    const MAGIC_VALUE: u32 = u32::from_le_bytes(*b"virt");
-    const MODERN: u32 = 2;
-    if device.bytes <= CONFIGURATION || device.base.checked_add(device.bytes as u64)? > 1 << 32 {
-        return None;
-    }
-    // SAFETY: the hypervisor says that there is a device, and this is the only code to look.
-    let registers = unsafe { Mmio::map(device.base, device.bytes) };
-    let is_modern = registers.read32(MAGIC) == MAGIC_VALUE && registers.read32(VERSION) == MODERN;
-    if !is_modern || kind_of(registers.read32(DEVICE)) != Some(kind) {
+    let registers = registers(device, MODERN)?;
+    if kind_of(registers.read32(DEVICE)) != Some(kind) {
         return None;
     }
     let line = Line::allocate()?;
@@ -35,6 +39,22 @@ fn open(device: MmioDevice, kind: Kind) -> Option<Control> {
     let bytes = device.bytes;
     Some(Control::new(kind, Box::new(Registers { registers, bytes, line })))
 }
+
+/// The registers there, if they are a device's with this version of the interface.
+fn registers(device: MmioDevice, version: u32) -> Option<Mmio> {
+    const MAGIC_VALUE: u32 = u32::from_le_bytes(*b"virt");
+    if device.bytes <= CONFIGURATION || device.base.checked_add(device.bytes as u64)? > 1 << 32 {
+        return None;
+    }
+    // SAFETY: the hypervisor says that there is a device, and only this module looks.
+    let registers = unsafe { Mmio::map(device.base, device.bytes) };
+    let is_it = registers.read32(MAGIC) == MAGIC_VALUE && registers.read32(VERSION) == version;
+    is_it.then_some(registers)
+}
+
+/// Versions of the interface.
+const LEGACY: u32 = 1;
+const MODERN: u32 = 2;
 
 /// A device's registers (4.2.2), its configuration last.
 struct Registers {

@@ -5,10 +5,13 @@ use super::control::Control;
 use super::error::Error;
 use super::queue::Addresses;
 use super::transport::{Doorbell, Events, Interrupt, Kind, OwnInterrupt, Transport, kind_of};
+use crate::bus::host_bridge;
 use crate::bus::mmio::Mmio;
 use crate::bus::pci::{self, Config, Function, MessageTable};
 use crate::interrupt::Line;
 use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 /// All modern devices of a kind.
@@ -18,8 +21,24 @@ pub(super) fn devices(kind: Kind) -> Vec<Control> {
     functions.into_iter().filter_map(|function| open(function, kind)).collect()
 }
 
+/// Network controllers that are no virtio cards, or have the legacy interface only.
+pub(super) fn unusable_cards() -> impl Iterator<Item = String> {
+    const NETWORK: u32 = 2;
+    let functions = Config::find().map(pci::functions).unwrap_or_default();
+    functions.into_iter().filter(|function| function.read(8) >> 24 == NETWORK).map(|function| {
+        let [vendor, device] = [function.read(0) & 0xffff, function.read(0) >> 16];
+        let remedy = match vendor {
+            VENDOR => "without a modern interface that works (QEMU: leave out disable-modern=on)",
+            _ => "which is no virtio card (QEMU: -device virtio-net-pci)",
+        };
+        format!("PCI card {vendor:04x}:{device:04x}, {remedy}")
+    })
+}
+
+/// virtio's.
+const VENDOR: u32 = 0x1af4;
+
 fn open(function: Function, kind: Kind) -> Option<Control> {
-    const VENDOR: u32 = 0x1af4;
     const MODERN: u32 = 0x1040;
     let [vendor, device] = [function.read(0) & 0xffff, function.read(0) >> 16];
     // 4.1.2.1: devices that also speak the legacy interface have numbers of their own.
@@ -31,6 +50,7 @@ fn open(function: Function, kind: Kind) -> Option<Control> {
     if vendor != VENDOR || kind_of(number) != Some(kind) {
         return None;
     }
+    host_bridge::place(&function);
     function.enable();
     Some(Control::new(kind, Box::new(Registers::new(&function)?)))
 }

@@ -61,7 +61,7 @@ impl Countdown {
         for _ in 0..TRIES {
             while let Some(measurement) = self.measure()? {
                 if measurement.is_good() {
-                    return Some(rate(measurement));
+                    return Some(rate(measurement, HERTZ));
                 }
                 if best.is_none_or(|best| measurement.is_better_than(&best)) {
                     best = Some(measurement);
@@ -72,7 +72,7 @@ impl Countdown {
             }
             self = Self::begin();
         }
-        best.map(rate)
+        best.map(|best| rate(best, HERTZ))
     }
 
     /// The measurement so far; nothing inside when the count is over.
@@ -101,6 +101,8 @@ impl Countdown {
     }
 }
 
+/// Its input clock's.
+const HERTZ: u64 = 1_193_182;
 const CHANNEL: u16 = 0x40;
 const CONTROL: u16 = 0x43;
 
@@ -115,9 +117,34 @@ fn read(port: u16) -> u8 {
     unsafe { port::read8(port) }
 }
 
-/// Its input clock has 1,193,182 Hz.
-fn rate(measurement: Measurement) -> u64 {
-    let nanos = u128::from(measurement.passed) * 1_000_000_000 / 1_193_182;
+/// Nanoseconds per tick of the time stamp counter, times 2^32, by a clock that counts up to `count_max` and then
+/// from 0; `None` where it stands still.
+pub(crate) fn rate_by(count: &dyn Fn() -> u32, count_max: u32, hertz: u64) -> Option<u64> {
+    /// A count that stands still is noticed after about this many ticks.
+    const TICKS_MAX: u64 = 1 << 26;
+    // The first time no cache, and no emulator, knows the code.
+    count();
+    let (began, first) = TscInterval::of(count);
+    loop {
+        let (now, count) = TscInterval::of(count);
+        let (ticks, error_ticks) = now.since(began);
+        let passed = (count.wrapping_sub(first) & count_max).into();
+        // It shows whole ticks of its own.
+        let error_ticks = error_ticks + (2 * ticks).checked_div(passed).unwrap_or(ticks);
+        let measurement = Measurement { ticks, error_ticks, passed };
+        // A quarter of a second: what is not good by then will not be soon.
+        if measurement.is_good() || passed > hertz / 4 {
+            return Some(rate(measurement, hertz));
+        }
+        if passed == 0 && ticks > TICKS_MAX {
+            return None;
+        }
+    }
+}
+
+/// Nanoseconds per tick, times 2^32.
+fn rate(measurement: Measurement, hertz: u64) -> u64 {
+    let nanos = u128::from(measurement.passed) * 1_000_000_000 / u128::from(hertz);
     ((nanos << 32) / u128::from(measurement.ticks.max(1))) as u64
 }
 
@@ -152,6 +179,7 @@ pub(super) fn timer_rate(timer: &impl Counter, mut began: TscInterval, nanos_per
 
 #[cfg(test)]
 mod tests {
+    use super::super::tsc;
     use super::*;
 
     #[test]
@@ -166,10 +194,18 @@ mod tests {
 
     #[test]
     fn rates_are_nanoseconds_per_tick() {
-        let of = |ticks, passed| rate(Measurement { ticks, error_ticks: 0, passed });
+        let of = |ticks, passed| rate(Measurement { ticks, error_ticks: 0, passed }, HERTZ);
         // A counter of 1 GHz while the 8254 counts 6 ms.
         let gigahertz = of(6_000_000, 7159);
         assert!(gigahertz.abs_diff(1 << 32) < 1 << 21, "{gigahertz:#x}");
         assert_eq!(of(0, 1), 838 << 32);
+    }
+
+    #[test]
+    fn a_clock_that_stands_still_has_no_rate_and_one_that_goes_round_does() {
+        assert_eq!(rate_by(&|| 7, u32::MAX, 1_000_000_000), None);
+        // The counter itself, cut to 24 bits as the power management timer is: one tick is one tick.
+        let rate = rate_by(&|| tsc::ticks() as u32 & 0xff_ffff, 0xff_ffff, 1_000_000_000).unwrap();
+        assert!(rate.abs_diff(1 << 32) < 1 << 25, "{rate:#x}");
     }
 }
