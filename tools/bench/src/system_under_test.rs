@@ -109,7 +109,7 @@ impl SystemUnderTest {
             initrd: Some(initrd.clone()),
             append: format!("{} {more} ip={}/24", self.words, self.address),
             netdev: Netdev::Tap { name: self.tap.name().to_owned(), offloads: true },
-            card: true,
+            without: &[],
             entropy: true,
             more: counter
                 .map_or_else(Vec::new, |counter| counter.options.iter().map(Into::into).collect()),

@@ -81,7 +81,7 @@ fn serves(kernel: &Path, machine: Machine) -> Result<bool> {
         initrd: None,
         append: String::new(),
         netdev: Netdev::User { forwards: vec![(server.port(), 80)] },
-        card: true,
+        without: &[],
         entropy: true,
         more: Vec::new(),
     };

@@ -80,8 +80,8 @@ pub struct Setup {
     pub is_trial: bool,
     /// Another image than either.
     pub kernel: Option<PathBuf>,
-    /// Whether there is the usual card.
-    pub card: bool,
+    /// Devices of the usual machine that it has not, by QEMU's names.
+    pub without: &'static [&'static str],
     /// Whether there is an entropy device.
     pub entropy: bool,
     /// Checksum and segmentation offload between the guest and our kernel.
@@ -99,7 +99,7 @@ impl Default for Setup {
             bundle: None,
             is_trial: false,
             kernel: None,
-            card: true,
+            without: &[],
             entropy: true,
             offloads: true,
             more: Vec::new(),
@@ -196,7 +196,7 @@ impl Harness {
             initrd: setup.bundle.clone(),
             append: setup.words.clone(),
             netdev,
-            card: setup.card,
+            without: setup.without,
             entropy: setup.entropy,
             more: setup.more.clone(),
         };

@@ -84,8 +84,8 @@ pub struct Spec {
     pub append: String,
     /// What the card is attached to.
     pub netdev: Netdev,
-    /// Whether there is the machine's network card.
-    pub card: bool,
+    /// Devices of the machine's files that it has not, by name.
+    pub without: &'static [&'static str],
     /// Whether there is a virtio entropy device.
     pub entropy: bool,
     /// More options for QEMU, in its own words.
@@ -97,11 +97,12 @@ impl Spec {
     pub fn command(&self, qmp: &Path) -> Result<Command> {
         let mut command = programs::command(&programs::QEMU)?;
         command.args(self.accel.arguments());
-        command.args(options("common")?.iter().flatten());
-        let devices = options(self.machine.name())?;
-        let is_of = |option: &[String], device| option.iter().any(|word| word.contains(device));
+        let mut devices = options("common")?;
+        devices.extend(options(self.machine.name())?);
+        let is_of =
+            |option: &[String], device: &str| option.iter().any(|word| word.contains(device));
         let wanted = |option: &&Vec<String>| {
-            (self.card || !is_of(option, "virtio-net"))
+            !self.without.iter().any(|device| is_of(option, device))
                 && (self.entropy || !is_of(option, "virtio-rng"))
         };
         command.args(devices.iter().filter(wanted).flatten());

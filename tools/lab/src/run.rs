@@ -169,7 +169,7 @@ impl Run<'_> {
                 Some(tap) => Netdev::Tap { name: tap.name().to_owned(), offloads: true },
                 None => Netdev::User { forwards: vec![(options.port, self.guest_port)] },
             },
-            card: true,
+            without: &[],
             entropy: true,
             more: self.more()?,
         };
