@@ -197,9 +197,7 @@ pub fn loss(options: &LossOptions, words: &[OsString]) -> Result<ExitCode> {
 /// A server does not start or answer.
 pub fn loss_worker(process: &Path, options: &LossOptions) -> Result<ExitCode> {
     let network = Network::start(process, options.control)?;
-    for line in network.describe()? {
-        println!("{line}");
-    }
+    println!("{}", network.describe()?);
     if options.stalls {
         return stalls(&network, options);
     }

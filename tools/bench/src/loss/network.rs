@@ -19,7 +19,6 @@ use command::{
     files, paths,
     paths::Scratch,
 };
-use config::Config;
 use image_builder::bundle;
 use lab::{
     harness::noise,
@@ -51,7 +50,6 @@ const QUEUE_FRAMES: &str = "20000";
 /// All of it; gone when dropped.
 pub(super) struct Network {
     control: Control,
-    is_controlled: bool,
     client: Namespace,
     linux: Namespace,
     relay: Relay,
@@ -65,11 +63,9 @@ impl Network {
         let (client, linux, scratch) = (Namespace::new()?, Namespace::new()?, Scratch::new()?);
         let relay = Relay::start(["a", "r"])?;
         route(&client, &linux, control)?;
-        let (config, is_controlled) = configuration(control);
-        let servers = vec![on_tap(process, &bundle_file(&config)?)?, nginx(&linux, &scratch)?];
+        let servers = vec![on_tap(process, &bundle_file(control)?)?, nginx(&linux, &scratch)?];
         start_sink(&linux)?;
-        let network =
-            Self { control, is_controlled, client, linux, relay, servers, _scratch: scratch };
+        let network = Self { control, client, linux, relay, servers, _scratch: scratch };
         for server in network.servers() {
             network.answers(server)?;
         }
@@ -93,7 +89,7 @@ impl Network {
     }
 
     /// Which congestion control is at work, as far as can be seen from outside.
-    pub(super) fn describe(&self) -> Result<Vec<String>> {
+    pub(super) fn describe(&self) -> Result<String> {
         let name = self.control.name();
         let at_work = |namespace: &Namespace, server: SocketAddr, filter: &str| -> Result<bool> {
             let stream = self.client.run(|| std::net::TcpStream::connect(server))?;
@@ -106,8 +102,7 @@ impl Network {
         if !at_work(&self.client, LINUX, &client)? || !at_work(&self.linux, LINUX, &server)? {
             fail!("ss does not show {name}: is it among tcp_available_congestion_control?");
         }
-        let ours = if self.is_controlled { name } else { "its default, for want of that" };
-        Ok(vec![format!("Linux's client and server: {name}; ours: {ours}; MTU 1500")])
+        Ok(format!("congestion control of all: {name}; MTU 1500"))
     }
 
     /// One transfer over a path. What was on its way before is gone.
@@ -184,17 +179,8 @@ fn set(name: &str, value: &str) -> Result {
     std::fs::write(&file, value).or_say(|| format!("cannot write {file}"))
 }
 
-/// With the congestion control that is asked for, if this appliance has it.
-fn configuration(control: Control) -> (String, bool) {
-    let asked = format!("{CONFIG}[tcp]\ncongestion_control = \"{}\"\n", control.name());
-    let files = [(config::CONFIG_FILE, asked.as_bytes())];
-    let is_known = bundle::of(&files).is_ok_and(|bytes| {
-        config::Bundle::parse(&bytes).is_ok_and(|bundle| Config::load(&bundle, "").is_ok())
-    });
-    if is_known { (asked, true) } else { (CONFIG.into(), false) }
-}
-
-fn bundle_file(config: &str) -> Result<PathBuf> {
+fn bundle_file(control: Control) -> Result<PathBuf> {
+    let config = format!("{CONFIG}[tcp]\ncongestion_control = \"{}\"\n", control.name());
     let files: [(&str, &[u8]); 3] = [
         (config::CONFIG_FILE, config.as_bytes()),
         ("site/index.html", b"hello, world\n"),
