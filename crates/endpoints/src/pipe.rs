@@ -3,6 +3,8 @@
 
 mod client;
 mod codec;
+mod load;
+mod scale;
 mod server;
 mod service;
 mod transfer;

@@ -19,10 +19,12 @@ use core::fmt;
 use core::future::poll_fn;
 use core::task::{Poll, Waker};
 use core::time::Duration;
-use flow::ledger::ServiceLedger;
+use flow::Address;
+use flow::ledger::{Account, Holder, ServiceLedger};
 use flow::sync::{Notify, WakerList};
 use flow::task::{Spawner, TaskId};
 use flow::time::Timers;
+use log::info;
 
 /// What a socket needs of the place it runs in. Clones are the same place.
 #[derive(Clone)]
@@ -33,7 +35,7 @@ pub struct Host {
     pub timers: Timers,
     /// Fills a buffer with bytes from a cryptographic source.
     pub entropy: Entropy,
-    /// Weighs what peers make its sockets hold; `None` does not.
+    /// Weighs what peers make the sockets hold; none: nothing but their own limits bounds it.
     pub ledger: Option<ServiceLedger>,
 }
 
@@ -66,13 +68,23 @@ struct Shared {
     host: Host,
     socket: RefCell<Socket>,
     // The tasks that carry bytes, by the peers they do it for.
-    carriers: RefCell<BTreeMap<PeerId, Waker>>,
+    carriers: RefCell<BTreeMap<PeerId, Carrier>>,
+    // What is left of peers that are gone.
+    left: Option<Account>,
     receivers: WakerList,
     senders: WakerList,
     // Who waits for there to be no carriers any more.
     closer: Notify,
     tasks: RefCell<Vec<TaskId>>,
     closing: Cell<Closing>,
+}
+
+/// The task of a connection, as the socket knows it.
+struct Carrier {
+    waker: Waker,
+    address: Address,
+    /// Takes weights on the peer's account.
+    holder: Option<Holder>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -90,6 +102,7 @@ impl ZmqSocket {
             host: host.clone(),
             socket: RefCell::new(Socket::new(options)),
             carriers: RefCell::default(),
+            left: host.ledger.as_ref().map(ServiceLedger::account),
             receivers: WakerList::default(),
             senders: WakerList::default(),
             closer: Notify::default(),
@@ -111,12 +124,31 @@ impl ZmqSocket {
 
     /// Receives a message. Cancel-safe.
     pub async fn recv(&self) -> Result<Message, RecvFailed> {
-        self.receiving(Socket::recv).await
+        let received = self.receiving(Socket::recv_whole).await?;
+        self.0.weigh(received.peer);
+        Ok(received.message)
     }
 
     /// Receives a message, and says from whom. Cancel-safe.
     pub async fn recv_from(&self) -> Result<Received, RecvFailed> {
-        self.receiving(Socket::recv_from).await
+        let received = self.receiving(Socket::recv_from).await?;
+        self.0.weigh(received.peer);
+        Ok(received)
+    }
+
+    /// Weighs bytes that are held for a peer beside what the socket holds, until the weight is dropped;
+    /// those of a peer that is gone with what is left of all such. None: nothing is weighed.
+    pub fn holder(&self, peer: PeerId) -> Option<Holder> {
+        let carriers = self.0.carriers.borrow();
+        match carriers.get(&peer) {
+            Some(carrier) => carrier.holder.clone(),
+            None => self.0.left.as_ref().map(Account::holder),
+        }
+    }
+
+    /// See [`Socket::hold_back`].
+    pub fn hold_back(&self, peer: PeerId, is_held: bool) {
+        self.0.with(|socket| socket.hold_back(peer, is_held));
     }
 
     /// Ends the connection to a peer, once what is queued for it has gone out.
@@ -240,12 +272,27 @@ impl Shared {
                 SocketEvent::Send => self.senders.wake(),
                 SocketEvent::Transmit(id) | SocketEvent::Input(id) => {
                     if let Some(carrier) = self.carriers.borrow().get(&id) {
-                        carrier.wake_by_ref();
+                        carrier.waker.wake_by_ref();
+                    }
+                }
+                SocketEvent::Refused(id) => {
+                    if let Some(Carrier { address, .. }) = self.carriers.borrow().get(&id) {
+                        info!("zmq: {address}: subscriptions are refused: too many, or too long");
                     }
                 }
             }
         }
+        if let Some(left) = &self.left {
+            left.set(socket.left_bytes());
+        }
         result
+    }
+
+    /// Something was taken from a peer: it holds less than its connection said last.
+    fn weigh(&self, peer: PeerId) {
+        if let Some(Carrier { holder: Some(holder), .. }) = self.carriers.borrow().get(&peer) {
+            holder.set(self.socket.borrow().peer_held_bytes(peer));
+        }
     }
 
     fn is_closing(&self) -> bool {
@@ -260,7 +307,7 @@ impl Shared {
         self.receivers.wake();
         self.senders.wake();
         for carrier in self.carriers.borrow().values() {
-            carrier.wake_by_ref();
+            carrier.waker.wake_by_ref();
         }
     }
 

@@ -52,6 +52,9 @@ pub enum Event<'a> {
     Subscribe(Bytes),
     /// A subscription's end.
     Cancel(Bytes),
+    /// A command of this many bytes is skipped: it is longer than
+    /// [`Limits::command_bytes_max`](crate::Limits::command_bytes_max).
+    Skipped(u64),
 }
 
 /// A piece of a message part; an empty part is one empty piece.
@@ -103,6 +106,7 @@ enum Reading {
     // Commands and CURVE frames mean nothing until they are whole.
     Whole { flags: u8, bytes: Vec<u8>, left: usize },
     Body { more: bool, left: u64 },
+    Skipped { left: u64 },
 }
 
 impl Reading {

@@ -36,8 +36,6 @@ pub enum Error {
     TooManyParts,
     /// A message is longer than [`Limits::message_bytes_max`](crate::Limits::message_bytes_max).
     MessageTooLong,
-    /// More subscriptions than [`Limits::subscriptions_max`](crate::Limits::subscriptions_max).
-    TooManySubscriptions,
     /// An identity over 255 bytes, or one another peer of a ROUTER already has.
     Identity,
     /// A CURVE box did not open, or its nonce was used before.
@@ -75,7 +73,6 @@ impl Error {
             Self::UnexpectedCommand => "unexpected command",
             Self::TooManyParts => "too many parts",
             Self::MessageTooLong => "message too long",
-            Self::TooManySubscriptions => "too many subscriptions",
             Self::Identity => "invalid identity",
             Self::Crypto => "cryptographic failure",
             Self::HandshakeTimeout => "handshake timed out",

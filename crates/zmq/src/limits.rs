@@ -2,7 +2,8 @@
 
 use core::time::Duration;
 
-/// Bounds on what one peer may send. A peer past one of them loses its connection.
+/// Bounds on what one peer may send. A peer past one of them loses its connection, where nothing else
+/// is said.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Longest part of a message, bytes. It bounds what a length field may claim; pieces pass on
@@ -16,10 +17,14 @@ pub struct Limits {
     /// Most parts in one message. Default 1,024: envelopes need under ten, and each part costs
     /// some 32 bytes beside its body.
     pub parts_max: usize,
-    /// Longest command, bytes. Default 8 KiB: READY with generous metadata, a SUBSCRIBE topic.
+    /// Longest command, bytes. Default 8 KiB: READY with generous metadata, a SUBSCRIBE topic. After
+    /// the handshake a longer one is skipped.
     pub command_bytes_max: u64,
-    /// Most distinct subscriptions that one peer may hold. Default 10,000.
+    /// Most distinct subscriptions that one peer may hold; further ones are refused. Default 10,000.
     pub subscriptions_max: usize,
+    /// Bytes of memory that the subscriptions of one peer may take, some 150 beside each topic;
+    /// further ones are refused. Default 4 MiB: as many as `subscriptions_max`, of 250 bytes.
+    pub subscription_bytes_max: usize,
     /// Time from the first call to the end of the handshake. Default 30 s, as libzmq's.
     pub handshake_timeout: Duration,
 }
@@ -32,6 +37,7 @@ impl Default for Limits {
             parts_max: 1024,
             command_bytes_max: 8 << 10,
             subscriptions_max: 10_000,
+            subscription_bytes_max: 4 << 20,
             handshake_timeout: Duration::from_secs(30),
         }
     }

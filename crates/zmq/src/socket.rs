@@ -69,6 +69,9 @@ pub enum SocketEvent {
     Recv,
     /// [`Socket::send`] may have room.
     Send,
+    /// A subscription of this peer is refused, since it has too many or it is too long; said once for
+    /// each peer.
+    Refused(PeerId),
 }
 
 /// Where a REQ socket stands (RFC 28).
@@ -179,6 +182,17 @@ impl Socket {
     /// Of these, what one peer makes it hold.
     pub fn peer_held_bytes(&self, id: PeerId) -> usize {
         self.peers.get(id).map_or(0, Peer::held_bytes)
+    }
+
+    /// Of these, what is left of peers that are gone: messages that nobody received, or that go to
+    /// others.
+    pub fn left_bytes(&self) -> usize {
+        self.counted.left + self.unsent_bytes
+    }
+
+    /// Whether messages of a lost peer wait for another.
+    pub fn has_unsent(&self) -> bool {
+        !self.unsent.is_empty()
     }
 
     /// Messages that PUB, XPUB and ROUTER dropped for want of room or of a route.

@@ -1,6 +1,8 @@
 //! Service server: a handler as a service.
 
 use super::codec::Codec;
+use super::load::{Load, Slot};
+use super::scale::Scale;
 use super::service::{Answer, Compress, Marked, ServiceLimits, reply_writer, request_reader};
 use crate::supervise::supervised;
 use crate::zmq::{Attach, Host, ZmqSocket};
@@ -10,11 +12,9 @@ use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::ToString;
 use alloc::vec::Vec;
-use core::cell::{Cell, RefCell};
-use core::future::poll_fn;
-use core::task::Poll;
+use core::cell::RefCell;
 use core::time::Duration;
-use flow::sync::WakerList;
+use flow::ledger::{Holder, ServiceLedger};
 use log::{info, warn};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -47,13 +47,15 @@ where
 {
     let socket = ZmqSocket::new(host, limits.options());
     socket.attach(how);
-    let service = Service { host: host.clone(), socket, load: Rc::default() };
+    let load = Load::new(&socket, limits.requests_max);
+    let service = Service { host: host.clone(), socket, load };
+    let scale = Scale::new(host.ledger.as_ref());
     let server = Server {
         service: service.clone(),
         handler,
-        reader: RefCell::new(request_reader(limits)),
+        reader: RefCell::new(request_reader(limits, scale.clone())),
         writer: RefCell::new(reply_writer()),
-        requests_max: limits.requests_max,
+        scale,
     };
     let (server, spawner) = (Rc::new(server), host.spawner.clone());
     host.spawner.spawn("service", async move {
@@ -70,21 +72,12 @@ pub struct Service {
     load: Rc<Load>,
 }
 
-/// The requests that are being handled.
-#[derive(Default)]
-struct Load {
-    live: Cell<usize>,
-    draining: Cell<bool>,
-    /// Who waits for there to be fewer.
-    waiting: WakerList,
-}
-
 struct Server<Request, Reply, H> {
     service: Service,
     handler: H,
     reader: RefCell<Codec<Piece, Marked<Request>>>,
     writer: RefCell<Codec<Marked<Answer<Reply>>, Piece>>,
-    requests_max: usize,
+    scale: Rc<Scale>,
 }
 
 impl Service {
@@ -100,18 +93,17 @@ impl Service {
 
     /// Requests that are being handled.
     pub fn requests(&self) -> usize {
-        self.load.live.get()
+        self.load.live()
     }
 
     /// Begins to stop: takes no more requests, answers those being handled, and closes all
     /// connections, after `linger` at the latest.
     pub fn drain(&self, linger: Duration) {
-        self.load.draining.set(true);
-        self.load.changed();
+        self.load.drain();
         let service = self.clone();
         self.host.spawner.spawn("service stop", async move {
             let deadline = service.host.timers.now().saturating_add(linger);
-            let _ = service.host.timers.before(deadline, service.load.falls_below(1)).await;
+            let _ = service.host.timers.before(deadline, service.load.is_over()).await;
             let left = deadline.saturating_sub(service.host.timers.now());
             service.socket.close(left).await;
         });
@@ -120,40 +112,6 @@ impl Service {
     /// Closes all connections now; requests being handled get no answer.
     pub fn shut(&self) {
         self.socket.shut();
-    }
-}
-
-impl Load {
-    fn changed(&self) {
-        self.waiting.wake();
-    }
-
-    async fn falls_below(&self, count: usize) {
-        poll_fn(|cx| {
-            if self.live.get() < count {
-                return Poll::Ready(());
-            }
-            self.waiting.register(cx);
-            Poll::Pending
-        })
-        .await;
-    }
-}
-
-/// A request's place among those being handled; free again when this is dropped, however that comes.
-struct Slot(Rc<Load>);
-
-impl Slot {
-    fn take(load: &Rc<Load>) -> Self {
-        load.live.update(|live| live + 1);
-        Self(load.clone())
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.0.live.update(|live| live - 1);
-        self.0.changed();
     }
 }
 
@@ -166,17 +124,17 @@ where
 {
     let Service { host, socket, load } = &server.service;
     loop {
-        load.falls_below(server.requests_max).await;
+        load.has_room().await;
         let Ok(received) = socket.recv_from().await else {
             return;
         };
-        if load.draining.get() {
+        if load.is_draining() {
             return;
         }
         let peer = received.peer;
         // There may be no memory for a task.
         let started = host.spawner.catch(|| {
-            let task = handle(server.clone(), Slot::take(load), received);
+            let task = handle(server.clone(), Slot::take(load, peer), received);
             host.spawner.spawn("request", task);
         });
         if let Err(failure) = started {
@@ -198,16 +156,23 @@ async fn handle<Request, Reply, H>(
 {
     let Service { host, socket, .. } = &server.service;
     let peer = received.peer;
+    let message_bytes = received.message.held_bytes();
     // The route, the caller's envelope, an empty delimiter, the request.
     let mut envelope: Vec<Bytes> = received.message.into_parts().collect();
     let Some(body) = envelope.pop() else {
         return;
     };
-    let answered = host.spawner.catching(server.answer(body)).await;
-    let body = answered.unwrap_or_else(|failure| {
-        warn!("service: {failure}");
-        Bytes::from_static(HANDLER_FAILED)
-    });
+    let is_short = host.ledger.as_ref().is_some_and(ServiceLedger::refuses);
+    let body = if is_short {
+        Bytes::from_static(MEMORY_SHORT)
+    } else {
+        let answered = server.answer(body, socket.holder(peer), message_bytes);
+        let answered = host.spawner.catching(answered).await;
+        answered.unwrap_or_else(|failure| {
+            warn!("service: {failure}");
+            Bytes::from_static(HANDLER_FAILED)
+        })
+    };
     let sent = host.spawner.catch(|| {
         envelope.push(body);
         if let Some(message) = Message::from_parts(envelope) {
@@ -224,6 +189,8 @@ async fn handle<Request, Reply, H>(
 
 /// The reply to a request that panicked: written here, for where there is no memory, too.
 const HANDLER_FAILED: &[u8] = b"e\x72the handler failed";
+/// The reply to a request that comes while memory is short.
+const MEMORY_SHORT: &[u8] = b"e\x78\x26the memory for requests is used up now";
 
 impl<Request, Reply, H> Server<Request, Reply, H>
 where
@@ -232,8 +199,10 @@ where
     H: AsyncFn(Request) -> Reply + 'static,
 {
     /// The reply to a request, as bytes. All foreign code runs in here.
-    async fn answer(&self, body: Bytes) -> Bytes {
-        let read = self.reader.borrow_mut().read(body);
+    async fn answer(&self, body: Bytes, holder: Option<Holder>, message_bytes: usize) -> Bytes {
+        let read = || self.reader.borrow_mut().read(body);
+        // The weight stays as long as the request.
+        let (read, _weight) = self.scale.weigh(holder, message_bytes, read);
         let reply = match read {
             Ok(Marked { object, compress }) => {
                 Marked { object: Ok((self.handler)(object).await), compress }

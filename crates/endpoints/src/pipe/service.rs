@@ -10,12 +10,14 @@
 //! | `e` | | the request failed: a text that says why |
 
 use super::codec::{BoxedNode, Codec};
+use super::scale::Scale;
 use ::pipe::{
     Either, Expansion, NodeExt, Piece, branch, branch_prefix, cbor, map, prepend, refuse_prefix,
     zlib,
 };
 use ::zmq::{Limits, Options, SocketType};
 use alloc::boxed::Box;
+use alloc::rc::Rc;
 use alloc::string::String;
 use core::time::Duration;
 use serde::Serialize;
@@ -33,7 +35,8 @@ pub enum Compress {
     Both,
 }
 
-/// What callers may ask of a service. One that exceeds a limit loses its connection.
+/// What callers may ask of a service. One whose messages exceed a limit loses its connection; a request
+/// that cannot be read within the others is answered with the cause.
 #[derive(Clone, Copy, Debug)]
 pub struct ServiceLimits {
     /// Longest request, bytes, as it comes and as it is decompressed. Default 16 MiB: a list of a
@@ -56,8 +59,8 @@ pub struct ServiceLimits {
     pub expansion_free_bytes: u64,
     /// Callers at a time. Default 10,000: each costs under 1 KiB while it is idle.
     pub peers_max: usize,
-    /// Requests being handled at a time; further ones wait in their connections. Default 1,024: each
-    /// costs a task and its request.
+    /// Requests being handled at a time; further ones wait in their connections. One caller has no more
+    /// than there are places free. Default 1,024: each costs a task and its request.
     pub requests_max: usize,
     /// Replies that may wait to be sent to one caller. Default 1,000, libzmq's mark.
     pub send_messages_max: usize,
@@ -152,6 +155,7 @@ pub(super) fn request_writer<T: Serialize + 'static>() -> Codec<Marked<T>, Piece
 /// Bytes as requests.
 pub(super) fn request_reader<T: DeserializeOwned + 'static>(
     limits: ServiceLimits,
+    scale: Rc<Scale>,
 ) -> Codec<Piece, Marked<T>> {
     let object = cbor::Limits {
         object_bytes_max: limits.message_bytes_max,
@@ -163,7 +167,10 @@ pub(super) fn request_reader<T: DeserializeOwned + 'static>(
         free_bytes: limits.expansion_free_bytes,
     };
     let read = move |compress| {
-        cbor::decode_within::<T>(object).then(map(move |object| Marked { object, compress }))
+        let scale = scale.clone();
+        map(move |piece| scale.add(piece))
+            .then(cbor::decode_within::<T>(object))
+            .then(map(move |object| Marked { object, compress }))
     };
     Codec::new(move || {
         Box::new(branch_prefix(

@@ -10,6 +10,7 @@ use core::cell::Cell;
 use core::time::Duration;
 use flow::{Connector, Flow, FlowExt, memory};
 
+mod hogs;
 mod panics;
 mod raw;
 

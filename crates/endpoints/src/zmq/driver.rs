@@ -1,13 +1,13 @@
 //! ZMTP connection: a peer of the socket as the protocol loop drives it.
 
-use super::{Closing, Shared};
+use super::{Carrier, Closing, Shared};
 use crate::drive::{Core, LongOutput, Transport, drive};
 use ::zmq::{Bytes, Error, PeerId};
 use alloc::boxed::Box;
 use alloc::rc::Rc;
 use core::task::Context;
 use core::time::Duration;
-use flow::ledger::ServiceLedger;
+use flow::ledger::{Account, Holder, ServiceLedger};
 use flow::{Address, Flow, FlowError};
 use log::{debug, info};
 
@@ -33,8 +33,10 @@ pub(super) async fn carry(shared: Rc<Shared>, flow: Box<dyn Flow>) -> bool {
         return false;
     };
     let timers = shared.host.timers.clone();
-    let driver = Driver { peer: flow.peer(), shared, id, end: End::None, long: Bytes::new() };
     let account = ledger.as_ref().map(ServiceLedger::account);
+    let holder = account.as_ref().map(Account::holder);
+    let peer = flow.peer();
+    let driver = Driver { peer, shared, id, holder, end: End::None, long: Bytes::new() };
     let mut connection = drive(flow, driver, &timers).weighed(account);
     (&mut connection).await;
     connection.core().is_introduced()
@@ -45,6 +47,7 @@ struct Driver {
     shared: Rc<Shared>,
     id: PeerId,
     peer: Address,
+    holder: Option<Holder>,
     end: End,
     /// What [`Core::long_output`] shows.
     long: Bytes,
@@ -87,8 +90,9 @@ impl Driver {
 impl Core for Driver {
     fn begin_turn(&mut self, cx: &mut Context<'_>, _: Duration) {
         let mut carriers = self.shared.carriers.borrow_mut();
-        if carriers.get(&self.id).is_none_or(|waker| !waker.will_wake(cx.waker())) {
-            carriers.insert(self.id, cx.waker().clone());
+        if carriers.get(&self.id).is_none_or(|it| !it.waker.will_wake(cx.waker())) {
+            let (waker, holder) = (cx.waker().clone(), self.holder.clone());
+            carriers.insert(self.id, Carrier { waker, address: self.peer, holder });
         }
     }
 
@@ -164,6 +168,10 @@ impl Core for Driver {
         }
     }
 
+    fn held(&self) -> usize {
+        self.shared.socket.borrow().peer_held_bytes(self.id)
+    }
+
     fn next_deadline(&mut self, _: Duration) -> Option<Duration> {
         match self.end {
             End::Farewell(until) => Some(until),
@@ -188,7 +196,14 @@ impl Drop for Driver {
     fn drop(&mut self) {
         self.shared.carriers.borrow_mut().remove(&self.id);
         let id = self.id;
-        self.shared.with(|socket| socket.remove_peer(id));
+        let is_short = self.shared.host.ledger.as_ref().is_some_and(ServiceLedger::refuses);
+        self.shared.with(|socket| {
+            // While memory is short, what nobody has received of it is dropped with it.
+            if is_short {
+                socket.disconnect(id);
+            }
+            socket.remove_peer(id);
+        });
         self.shared.closer.notify();
     }
 }

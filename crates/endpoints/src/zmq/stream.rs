@@ -23,7 +23,7 @@ impl ZmqSocket {
     /// [`Options::stream_over_bytes`](super::Options::stream_over_bytes). Receive, or drop, the
     /// rest of it before the next message. Cancel-safe.
     pub async fn recv_start(&self) -> Result<(Message, Option<Incoming>), RecvFailed> {
-        let received = self.receiving(|socket| socket.recv_from()).await?;
+        let received = self.recv_from().await?;
         let rest = (received.part_left > 0).then(|| Incoming {
             shared: self.0.clone(),
             peer: received.peer,
@@ -110,6 +110,7 @@ impl Incoming {
             outcome => Poll::Ready(outcome.map_err(RecvFailed::Refused)),
         });
         let received = received.await;
+        shared.weigh(peer);
         self.ended = received.as_ref().map_or(true, Chunk::ends_message);
         let chunk = received?;
         self.part_left = chunk.part_left;

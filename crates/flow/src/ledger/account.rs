@@ -75,11 +75,7 @@ impl Account {
     /// The connection itself holds so many bytes from now on.
     #[inline]
     pub fn set(&self, bytes: usize) {
-        let before = self.0.stated.get();
-        if bytes != before {
-            self.0.change(before, bytes);
-            self.0.stated.set(bytes);
-        }
+        self.0.state(bytes);
     }
 
     /// Holds so many bytes more, until the weight is dropped.
@@ -129,6 +125,11 @@ impl Drop for Account {
 }
 
 impl Holder {
+    /// As [`Account::set`]: for whoever takes from the connection, which need not be woken for that.
+    pub fn set(&self, bytes: usize) {
+        self.0.state(bytes);
+    }
+
     /// Holds so many bytes more, until the weight is dropped.
     pub fn take(&self, bytes: usize) -> Weight {
         Weight::new(&self.0, bytes)
@@ -154,6 +155,15 @@ impl Drop for Weight {
 }
 
 impl Entry {
+    #[inline]
+    fn state(self: &Rc<Self>, bytes: usize) {
+        let before = self.stated.get();
+        if bytes != before {
+            self.change(before, bytes);
+            self.stated.set(bytes);
+        }
+    }
+
     #[inline]
     pub(super) fn held(&self) -> usize {
         self.held.get()

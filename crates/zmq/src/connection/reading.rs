@@ -98,16 +98,19 @@ impl Connection {
                     };
                     (header, len - before)
                 };
-                self.begin_frame(header)?;
+                let skipped = self.begin_frame(header)?;
+                if skipped.is_some() {
+                    return Ok((used, skipped));
+                }
                 let (more_used, event) = self.read_contents(now, &rest[used..])?;
                 Ok((used + more_used, event))
             }
-            Reading::Whole { .. } | Reading::Body { .. } => self.read_contents(now, rest),
+            _ => self.read_contents(now, rest),
         }
     }
 
     /// Compares a frame's length with the limit for its kind, before anything is kept of it.
-    fn begin_frame(&mut self, header: Header) -> Result<(), Error> {
+    fn begin_frame(&mut self, header: Header) -> Result<Option<Event<'static>>, Error> {
         let Header { flags, len } = header;
         let limits = &self.config.limits;
         let is_command = flags & COMMAND != 0;
@@ -127,7 +130,13 @@ impl Connection {
             }
         } else if is_command {
             if len > limits.command_bytes_max {
-                return Err(Error::CommandTooLong(len));
+                if !is_ready {
+                    return Err(Error::CommandTooLong(len));
+                }
+                // A topic too long, as it must be. libzmq would subscribe to it again on each new
+                // connection, so that ending this one would be for ever.
+                self.reading = Reading::Skipped { left: len };
+                return Ok(Some(Event::Skipped(len)));
             }
         } else {
             if len > limits.frame_bytes_max {
@@ -135,11 +144,11 @@ impl Connection {
             }
             self.count_part(flags & MORE != 0)?;
             self.reading = Reading::Body { more: flags & MORE != 0, left: len };
-            return Ok(());
+            return Ok(None);
         }
         let left = usize::try_from(len).map_err(|_| Error::FrameTooLong(len))?;
         self.reading = Reading::Whole { flags, bytes: Vec::new(), left };
-        Ok(())
+        Ok(None)
     }
 
     fn count_part(&mut self, more: bool) -> Result<(), Error> {
@@ -161,6 +170,14 @@ impl Connection {
     ) -> Result<(usize, Option<Event<'a>>), Error> {
         match &mut self.reading {
             Reading::Header { .. } => Ok((0, None)),
+            Reading::Skipped { left } => {
+                let used = usize::try_from(*left).unwrap_or(usize::MAX).min(rest.len());
+                *left -= used as u64;
+                if *left == 0 {
+                    self.reading = Reading::START;
+                }
+                Ok((used, None))
+            }
             Reading::Body { more, left } => {
                 if rest.is_empty() && *left > 0 {
                     return Ok((0, None));
@@ -210,6 +227,10 @@ impl Connection {
         };
         let (inner_flags, body) = opener.open(frame)?;
         if inner_flags & COMMAND != 0 {
+            let len = body.len() as u64;
+            if len > self.config.limits.command_bytes_max {
+                return Ok(Some(Event::Skipped(len)));
+            }
             return self.command(now, &body);
         }
         // RFC 26 has the MORE bit inside; a MORE bit outside would be a frame of its own kind.

@@ -11,6 +11,10 @@ use core::time::Duration;
 /// Places that an inbox keeps when it is empty; a longer one is given back.
 const PLACES_KEPT: usize = 64;
 
+/// When so much more is queued for a peer, whoever holds the flow hears of it again, though it knows
+/// that there is output: it may weigh the peer.
+const ANNOUNCED_BYTES: usize = 64 << 10;
+
 #[derive(Debug)]
 pub(super) struct Peer {
     pub(super) connection: Connection,
@@ -21,11 +25,17 @@ pub(super) struct Peer {
     /// Its inbox was full and is not yet half empty: nothing more is read from it.
     pub(super) input_waits: bool,
     pub(super) output_announced: bool,
+    /// What it held when that was said last.
+    announced_bytes: usize,
     /// It stands in the ring of peers to receive from.
     pub(super) in_readable: bool,
     /// It is known to have room; where messages go round, it stands in the ring of those to send
     /// to.
     pub(super) in_writable: bool,
+    /// Nothing is received from it, by [`Socket::hold_back`](super::Socket::hold_back).
+    pub(super) held_back: bool,
+    /// It was said that something it asked for is refused.
+    pub(super) refusal_said: bool,
     /// What a ROUTER calls it.
     pub(super) route: Option<Bytes>,
     /// What it subscribed to, at a PUB or XPUB.
@@ -49,6 +59,8 @@ pub(super) struct Counted {
     pub(super) unfinished: usize,
     /// Of everything.
     pub(super) held: usize,
+    /// Of what is left of peers that are gone.
+    pub(super) left: usize,
 }
 
 /// A message; whole, or the start of one that streams.
@@ -69,6 +81,8 @@ pub(super) enum Arrival {
     Chunk,
     Subscribe(Bytes),
     Cancel(Bytes),
+    /// A command too long.
+    Skipped,
 }
 
 /// A message whose parts are still coming.
@@ -91,8 +105,11 @@ impl Peer {
             leaving: None,
             input_waits: false,
             output_announced: false,
+            announced_bytes: 0,
             in_readable: false,
             in_writable: false,
+            held_back: false,
+            refusal_said: false,
             route: None,
             subscriptions: Subscriptions::default(),
             assembly: Assembly::default(),
@@ -156,10 +173,13 @@ impl Peer {
 
     /// Takes what it holds now into the sums, in place of what it held before.
     pub(super) fn settle(&mut self, sums: &mut Counted) {
-        let now = Counted { unfinished: self.unfinished_bytes(), held: self.held_bytes() };
+        let held = self.held_bytes();
+        let left = if self.gone { held } else { 0 };
+        let now = Counted { unfinished: self.unfinished_bytes(), held, left };
         self.uncount(sums);
         sums.unfinished += now.unfinished;
         sums.held += now.held;
+        sums.left += now.left;
         self.counted = now;
     }
 
@@ -168,6 +188,7 @@ impl Peer {
         let before = core::mem::take(&mut self.counted);
         sums.unfinished -= before.unfinished;
         sums.held -= before.held;
+        sums.left -= before.left;
     }
 
     /// Something was queued for it, or came from it: says so where somebody must know.
@@ -178,10 +199,12 @@ impl Peer {
         events: &mut VecDeque<SocketEvent>,
     ) {
         self.settle(sums);
-        if !self.output_announced && self.connection.has_output() {
+        let has_grown = self.counted.held > self.announced_bytes + ANNOUNCED_BYTES;
+        if (!self.output_announced || has_grown) && self.connection.has_output() {
             // The event first: were there no room for it, the flag alone would be silence for ever.
             events.push_back(SocketEvent::Transmit(id));
             self.output_announced = true;
+            self.announced_bytes = self.counted.held;
         }
     }
 
@@ -252,6 +275,7 @@ impl Peer {
             Some(Event::Ready) => Arrival::Ready,
             Some(Event::Subscribe(prefix)) => Arrival::Subscribe(prefix),
             Some(Event::Cancel(prefix)) => Arrival::Cancel(prefix),
+            Some(Event::Skipped(_)) => Arrival::Skipped,
             Some(Event::Body(body)) if self.assembly.streams => {
                 self.take_chunk(body);
                 Arrival::Chunk
@@ -344,13 +368,13 @@ impl Assembly {
         Some(Delivery { message, part_left })
     }
 
-    /// Memory follows what has come: at most sixteen times that, and never more than the part
-    /// needs. Growing by less would copy most of a long part once more.
+    /// Memory follows what has come: at most four times that, and never more than the part needs.
+    /// Growing by less would copy more of a long part once more than the third that it is now.
     fn extend(&mut self, piece: &[u8], part_left: u64) {
         const AT_ONCE: usize = 256 << 10;
         let missing = usize::try_from(part_left).unwrap_or(usize::MAX).saturating_add(piece.len());
         if self.part.capacity() - self.part.len() < piece.len() {
-            let step = (15 * self.part.len()).max(AT_ONCE).max(piece.len());
+            let step = (3 * self.part.len()).max(AT_ONCE).max(piece.len());
             self.part.reserve_exact(missing.min(step));
         }
         self.part.extend_from_slice(piece);

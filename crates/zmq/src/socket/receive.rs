@@ -42,10 +42,15 @@ impl Socket {
     /// At a ROUTER its first part is the sender's routing id. At REQ and REP the envelope is
     /// taken off. At an XPUB subscriptions come too: a byte 1 (or 0, at its end) and the prefix.
     pub fn recv(&mut self) -> Result<Message, RecvError> {
+        self.recv_whole().map(|received| received.message)
+    }
+
+    /// As [`Socket::recv`], and says from whom.
+    pub fn recv_whole(&mut self) -> Result<Received, RecvError> {
         if self.options.stream_over_bytes.is_some() {
             return Err(RecvError::Unsupported);
         }
-        self.recv_from().map(|received| received.message)
+        self.recv_from()
     }
 
     /// As [`Socket::recv`], and says from whom; of a message that streams it gives the start.
@@ -115,8 +120,9 @@ impl Socket {
             let Some(peer) = self.peers.get_mut(id) else {
                 continue;
             };
-            if self.options.router_holds && !peer.gone && !peer.has_room(&self.options) {
-                // Back into the ring with the room.
+            let waits = self.options.router_holds && !peer.gone && !peer.has_room(&self.options);
+            if waits || peer.held_back {
+                // Back into the ring with the room, or when it is held back no longer.
                 peer.in_readable = false;
                 continue;
             }
@@ -137,6 +143,17 @@ impl Socket {
             if let Some(Delivery { message, part_left }) = delivery {
                 return Some(Received { peer: id, message, part_left });
             }
+        }
+    }
+
+    /// From now on nothing is received from a peer, and the others' messages come before its own; or it
+    /// is received from again.
+    pub fn hold_back(&mut self, id: PeerId, is_held: bool) {
+        if let Some(peer) = self.peers.get_mut(id) {
+            peer.held_back = is_held;
+        }
+        if !is_held {
+            self.offer_message(id);
         }
     }
 
@@ -166,6 +183,10 @@ impl Socket {
             }
             Arrival::Subscribe(prefix) => self.subscribed(id, true, prefix),
             Arrival::Cancel(prefix) => self.subscribed(id, false, prefix),
+            Arrival::Skipped => {
+                self.refused(id);
+                Ok(())
+            }
         }
     }
 
@@ -293,7 +314,7 @@ impl Socket {
         if !is_xpub && self.config.socket_type != SocketType::Pub {
             return Err(Error::UnexpectedCommand);
         }
-        let subscriptions_max = self.config.limits.subscriptions_max;
+        let limits = &self.config.limits;
         let Some(peer) = self.peers.get_mut(id) else {
             return Ok(());
         };
@@ -303,8 +324,13 @@ impl Socket {
         }
         if !subscribe {
             peer.subscriptions.remove(&prefix);
-        } else if peer.subscriptions.len() >= subscriptions_max {
-            return Err(Error::TooManySubscriptions);
+        } else if peer.subscriptions.len() >= limits.subscriptions_max
+            || peer.subscriptions.held_bytes() + Subscriptions::weight_bytes(&prefix)
+                > limits.subscription_bytes_max
+        {
+            // That one alone: the peer would come back with all of them.
+            self.refused(id);
+            return Ok(());
         } else {
             peer.subscriptions.add(prefix.clone());
         }
@@ -312,6 +338,15 @@ impl Socket {
             self.count_topic(id, subscribe, prefix);
         }
         Ok(())
+    }
+
+    /// Something that a peer asked for is refused, and it cannot be told.
+    fn refused(&mut self, id: PeerId) {
+        if let Some(peer) = self.peers.get_mut(id)
+            && !core::mem::replace(&mut peer.refusal_said, true)
+        {
+            self.events.push_back(SocketEvent::Refused(id));
+        }
     }
 
     /// RFC 29: an XPUB's user hears of a topic's first subscriber and of its last one's end.

@@ -27,8 +27,7 @@ pub enum Refusal {
     OutOfTurn,
     /// ROUTER, mandatory: no peer has that routing id.
     Unroutable,
-    /// ROUTER: nothing follows the routing id. XSUB: not a subscription. [`Socket::send_piece`]:
-    /// more bytes than the part lacks.
+    /// ROUTER: nothing follows the routing id. [`Socket::send_piece`]: more bytes than the part lacks.
     Malformed,
     /// [`Socket::send_piece`]: the peer is gone, and what it was sent is lost.
     PeerLost,
@@ -52,14 +51,18 @@ impl core::error::Error for Refusal {}
 impl Socket {
     /// Queues a message as the socket's pattern says: to the next peer with room (REQ, DEALER,
     /// PUSH), to the peer of the request (REP), to the peer named by the first part (ROUTER), to
-    /// all that subscribed (PUB, XPUB). An XSUB's messages are subscriptions.
+    /// all that subscribed (PUB, XPUB). An XSUB's messages of one part that start with 1 or 0 are
+    /// subscriptions, or their end; others go to all peers.
     pub fn send(&mut self, message: Message) -> Result<(), Refused> {
         match self.config.socket_type {
             SocketType::Pub | SocketType::XPub => {
                 self.publish(&message);
                 Ok(())
             }
-            SocketType::XSub => self.send_upstream(message),
+            SocketType::XSub => {
+                self.send_upstream(&message);
+                Ok(())
+            }
             _ => self.send_start(message, 0).map(drop),
         }
     }
@@ -242,8 +245,12 @@ impl Socket {
 
     /// RFC 29: a subscriber without room misses the message.
     fn publish(&mut self, message: &Message) {
+        self.send_to_all(message, |peer| peer.subscriptions.matches(message.first()));
+    }
+
+    fn send_to_all(&mut self, message: &Message, wants: impl Fn(&Peer) -> bool) {
         for (id, peer) in self.peers.iter_mut() {
-            if !peer.is_ready() || !peer.subscriptions.matches(message.first()) {
+            if !peer.is_ready() || !wants(peer) {
                 continue;
             }
             if !peer.has_room(&self.options) {
@@ -255,13 +262,13 @@ impl Socket {
         }
     }
 
-    fn send_upstream(&mut self, message: Message) -> Result<(), Refused> {
+    /// RFC 29: an XSUB's user messages go up to all publishers; one without room misses the message.
+    fn send_upstream(&mut self, message: &Message) {
         match message.first().first() {
-            Some(1) => self.subscribe(message.first().slice(1..)),
-            Some(0) => self.unsubscribe(&message.first()[1..]),
-            _ => return refuse(message, Refusal::Malformed),
+            Some(1) if message.part_count() == 1 => self.subscribe(message.first().slice(1..)),
+            Some(0) if message.part_count() == 1 => self.unsubscribe(&message.first()[1..]),
+            _ => self.send_to_all(message, |_| true),
         }
-        Ok(())
     }
 
     fn tell_subscription(&mut self, subscribe: bool, prefix: &[u8]) {

@@ -1,5 +1,6 @@
 use super::*;
 use crate::{Limits, Message};
+use std::string::ToString;
 use std::vec;
 use std::vec::Vec;
 
@@ -403,7 +404,10 @@ fn rfc29_xpub_and_xsub_pass_subscriptions_as_messages() {
     net.send(xpub, &["news", "body"]).unwrap();
     net.expect(xsub, &["news", "body"]);
     net.expect(sub, &["news", "body"]);
-    assert_eq!(net.send(xsub, &["plain"]), Err(Refusal::Malformed));
+    for user in [&["plain"][..], &["\u{1}two", "parts"]] {
+        net.send(xsub, user).unwrap();
+        net.expect(xpub, user);
+    }
     net.cut(wire);
     net.expect(xpub, &["\u{0}sport"]);
     net.send(xsub, &["\u{0}news"]).unwrap();
@@ -411,23 +415,10 @@ fn rfc29_xpub_and_xsub_pass_subscriptions_as_messages() {
 }
 
 #[test]
-fn too_many_subscriptions_and_too_long_messages_end_one_connection_only() {
+fn too_long_messages_end_one_connection_only() {
     let mut net = Net::new(100);
-    let mut options = Options::new(SocketType::Pub);
-    options.config.limits =
-        Limits { subscriptions_max: 2, message_bytes_max: 10, ..Limits::default() };
-    let publisher = net.with(options.clone());
-    let subs = [(); 2].map(|()| net.socket(SocketType::Sub));
-    for sub in subs {
-        net.join(publisher, sub);
-    }
-    for topic in ["a", "b", "c"] {
-        net.sockets[subs[0]].subscribe(topic);
-        net.run();
-    }
-    assert_eq!(net.sockets[publisher].ready_peers(), 1);
-
-    options.config.socket_type = SocketType::Pull;
+    let mut options = Options::new(SocketType::Pull);
+    options.config.limits.message_bytes_max = 10;
     let pull = net.with(options);
     let pushes = [(); 3].map(|()| net.socket(SocketType::Push));
     for push in pushes {
@@ -438,6 +429,59 @@ fn too_many_subscriptions_and_too_long_messages_end_one_connection_only() {
     assert_eq!(net.sockets[pull].ready_peers(), 1);
     net.send(pushes[2], &["12345", "12345"]).unwrap();
     net.expect(pull, &["12345", "12345"]);
+}
+
+#[test]
+fn subscriptions_too_many_or_too_long_are_refused_alone() {
+    let limits = || Limits { command_bytes_max: 50, ..Limits::default() };
+    for (limits, refused) in [
+        (Limits { subscriptions_max: 2, ..limits() }, 1),
+        (Limits { subscription_bytes_max: 400, ..limits() }, 9),
+        (limits(), 100),
+    ] {
+        let refused = &*"c".repeat(refused);
+        let mut net = Net::new(30);
+        let mut options = Options::new(SocketType::Pub);
+        options.config.limits = limits;
+        let (publisher, sub) = (net.with(options), net.socket(SocketType::Sub));
+        net.join(publisher, sub);
+        for topic in ["a", "b", refused, "cx"] {
+            net.sockets[sub].subscribe(topic.to_string());
+            net.run();
+        }
+        let peer = net.wires[0][0].1;
+        let said = std::iter::from_fn(|| net.sockets[publisher].poll_event());
+        assert_eq!(said.filter(|&it| it == SocketEvent::Refused(peer)).count(), 1);
+        for topic in [refused, "b", "a"] {
+            net.send(publisher, &[topic]).unwrap();
+        }
+        net.expect(sub, &["b"]);
+        net.expect(sub, &["a"]);
+        assert_eq!(net.recv(sub), Err(RecvError::Empty));
+    }
+}
+
+#[test]
+fn who_is_held_back_is_not_received_from_until_it_is_no_longer() {
+    let mut net = Net::new(100);
+    let pull = net.socket(SocketType::Pull);
+    let pushes = [(); 2].map(|()| net.socket(SocketType::Push));
+    let wires = pushes.map(|push| net.join(push, pull));
+    for (push, text) in [(0, "a"), (0, "b"), (1, "c"), (0, "d")] {
+        net.send(pushes[push], &[text]).unwrap();
+    }
+    net.expect(pull, &["a"]);
+    let peer = net.wires[wires[0]][1].1;
+    net.sockets[pull].hold_back(peer, true);
+    net.expect(pull, &["c"]);
+    assert_eq!(net.recv(pull), Err(RecvError::Empty));
+    net.sockets[pull].hold_back(peer, false);
+    net.expect(pull, &["b"]);
+    net.sockets[pull].hold_back(peer, true);
+    net.cut(wires[0]);
+    net.sockets[pull].hold_back(peer, false);
+    net.expect(pull, &["d"]);
+    assert_eq!(net.sockets[pull].peers.len(), 1, "who left is forgotten");
 }
 
 #[test]

@@ -45,6 +45,11 @@ impl<F: Flow> RawCaller<F> {
         body
     }
 
+    /// Sends bytes as they are.
+    pub(super) async fn write(&mut self, bytes: &[u8]) -> Result<(), flow::FlowError> {
+        self.0.write_all(bytes).await
+    }
+
     async fn frame(&mut self) -> (u8, Vec<u8>) {
         let head = self.read_exactly(2).await;
         let mut len = usize::from(head[1]);
