@@ -17,13 +17,14 @@ mod peer;
 
 use crate::drive::drive;
 use crate::rpc::driver::Driver;
+use crate::supervise::accept_each;
 use alloc::rc::Rc;
 use alloc::string::ToString;
 use capnp::capability::FromClientHook;
 use core::cell::Cell;
 use core::fmt;
 use core::net::IpAddr;
-use core::ops::Deref;
+use core::ops::{ControlFlow, Deref};
 use flow::ledger::ServiceLedger;
 use flow::task::Spawner;
 use flow::time::Timers;
@@ -153,16 +154,16 @@ impl Rpc {
     {
         let rpc = self.clone();
         async move {
-            loop {
-                match listener.accept().await {
-                    Ok(_) if rpc.shared.draining.get() => return FlowError::Closed,
-                    Ok(flow) => {
-                        let peer = Peer::unknown(flow.peer());
-                        rpc.serve_flow(flow, &peer, &service);
-                    }
-                    Err(error) => return error,
+            let (spawner, timers) = (&rpc.spawner, &rpc.timers);
+            accept_each(spawner, timers, "rpc", &mut listener, |flow| {
+                if rpc.shared.draining.get() {
+                    return ControlFlow::Break(());
                 }
-            }
+                let peer = Peer::unknown(flow.peer());
+                rpc.serve_flow(flow, &peer, &service);
+                ControlFlow::Continue(())
+            })
+            .await
         }
     }
 

@@ -30,8 +30,9 @@ pub(super) struct Driver {
 
 impl Driver {
     pub(super) fn new(peer: Address, shared: Rc<Shared>) -> Self {
-        shared.connections.set(shared.connections.get() + 1);
         let core = Connection::new(shared.core.clone(), shared.timers.now());
+        // Last: dropped, it is counted no more.
+        shared.connections.set(shared.connections.get() + 1);
         Self { core, shared, peer, work: None, refuses: false }
     }
 

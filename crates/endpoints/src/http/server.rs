@@ -3,10 +3,12 @@
 use super::access_log;
 use super::driver::Driver;
 use crate::drive::drive;
+use crate::supervise::accept_each;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::Cell;
+use core::ops::ControlFlow;
 use core::time::Duration;
 use flow::ledger::ServiceLedger;
 use flow::task::Spawner;
@@ -67,19 +69,19 @@ impl Server {
 
     /// Accepts connections until the listener fails or the server drains, each in a task of its own.
     pub async fn serve<L: Listener>(self, mut listener: L) {
-        while !self.0.draining.get() {
-            match listener.accept().await {
-                Ok(flow) => {
-                    let driver = Driver::new(flow.peer(), self.0.clone());
-                    let account = self.0.ledger.as_ref().map(ServiceLedger::account);
-                    let connection = drive(flow, driver, &self.0.timers).weighed(account);
-                    self.0.spawner.spawn("http", connection);
-                }
-                Err(error) => {
-                    log::error!("http: listening on {} ended: {error}", listener.local());
-                    return;
-                }
+        let Shared { spawner, timers, .. } = &*self.0;
+        let error = accept_each(spawner, timers, "http", &mut listener, |flow| {
+            if self.0.draining.get() {
+                return ControlFlow::Break(());
             }
+            let driver = Driver::new(flow.peer(), self.0.clone());
+            let account = self.0.ledger.as_ref().map(ServiceLedger::account);
+            spawner.spawn("http", drive(flow, driver, timers).weighed(account));
+            ControlFlow::Continue(())
+        });
+        let error = error.await;
+        if !self.0.draining.get() {
+            log::error!("http: listening on {} ended: {error}", listener.local());
         }
     }
 

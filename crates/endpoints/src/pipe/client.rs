@@ -34,9 +34,9 @@ where
         calls: RefCell::default(),
         last_call: Cell::new(0),
     });
-    let (calls, spawner) = (inner.clone(), host.spawner.clone());
+    let (calls, spawner, timers) = (inner.clone(), host.spawner.clone(), host.timers.clone());
     host.spawner.spawn("calls", async move {
-        supervised(&spawner, "calls", async || receive(&calls).await).await;
+        supervised(&spawner, &timers, "calls", async || receive(&calls).await).await;
     });
     Client { owner: Rc::new(Owner(inner)), timeout: Duration::from_secs(30) }
 }

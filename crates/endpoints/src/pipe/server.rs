@@ -57,9 +57,9 @@ where
         writer: RefCell::new(reply_writer()),
         scale,
     };
-    let (server, spawner) = (Rc::new(server), host.spawner.clone());
+    let (server, spawner, timers) = (Rc::new(server), host.spawner.clone(), host.timers.clone());
     host.spawner.spawn("service", async move {
-        supervised(&spawner, "service", async || serve(&server).await).await;
+        supervised(&spawner, &timers, "service", async || serve(&server).await).await;
     });
     service
 }

@@ -2,14 +2,14 @@
 
 use super::driver::carry;
 use super::{Shared, ZmqSocket};
+use crate::supervise::accept_each;
 use alloc::boxed::Box;
 use alloc::rc::{Rc, Weak};
-use core::future::poll_fn;
-use core::task::Poll;
+use core::ops::ControlFlow;
 use core::time::Duration;
 use flow::task::Spawner;
 use flow::time::Timers;
-use flow::{Connector, Listener, Target};
+use flow::{Connector, FlowError, Listener, Target};
 use log::{debug, warn};
 
 /// A way for a socket to get peers.
@@ -77,32 +77,16 @@ async fn accept<L: Listener>(shared: Weak<Shared>, mut listener: L) {
     let Some((spawner, timers)) = place(&shared) else {
         return;
     };
-    loop {
-        let accepted = poll_fn(|cx| match spawner.catch(|| listener.poll_accept(cx)) {
-            Ok(accepted) => accepted.map(Ok),
-            Err(failure) => Poll::Ready(Err(failure)),
+    let error = accept_each(&spawner, &timers, "zmq", &mut listener, |flow| {
+        let Some(shared) = shared.upgrade() else { return ControlFlow::Break(()) };
+        spawner.spawn("zmq peer", async move {
+            carry(shared, Box::new(flow)).await;
         });
-        let flow = match accepted.await {
-            Ok(Ok(flow)) => flow,
-            Ok(Err(error)) => return warn!("zmq: listening ended: {error}"),
-            Err(failure) => {
-                warn!("zmq: listening: {failure}; it goes on");
-                timers.sleep(Backoff::default().first).await;
-                continue;
-            }
-        };
-        let Some(shared) = shared.upgrade() else {
-            return;
-        };
-        // There may be no memory for a task: that peer's connection ends, and no other.
-        let started = spawner.catch(|| {
-            spawner.spawn("zmq peer", async move {
-                carry(shared, Box::new(flow)).await;
-            })
-        });
-        if let Err(failure) = started {
-            warn!("zmq: a peer cannot be served: {failure}");
-        }
+        ControlFlow::Continue(())
+    });
+    let error = error.await;
+    if error != FlowError::Closed {
+        warn!("zmq: listening ended: {error}");
     }
 }
 

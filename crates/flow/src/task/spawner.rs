@@ -234,6 +234,28 @@ impl Slots {
         slot.task.as_mut()
     }
 
+    /// Finds a slot, and memory for its return, without taking it.
+    fn reserve(&mut self) -> TaskId {
+        if let Some(&slot) = self.free.last() {
+            let generation = self.entries.get(slot as usize).map_or(0, |entry| entry.generation);
+            return TaskId { slot, generation };
+        }
+        self.entries.reserve(1);
+        self.free.reserve(self.entries.len() + 1);
+        TaskId { slot: self.entries.len() as u32, generation: 0 }
+    }
+
+    /// Puts a task into the slot that was found for it.
+    fn take(&mut self, task: Task) {
+        let slot = task.id.slot as usize;
+        if slot == self.entries.len() {
+            self.entries.push(Slot::default());
+        } else {
+            self.free.pop();
+        }
+        self.entries[slot].task = Some(task);
+    }
+
     /// How many live.
     fn count(&self) -> usize {
         self.entries.len() - self.free.len()
@@ -249,18 +271,16 @@ impl Slots {
 }
 
 impl Shared {
+    /// All memory that the task's life takes, waking and ending included, is taken before it is one: whoever has none
+    /// has no task, and nothing else is lost.
     fn insert(&self, name: &'static str, future: BoxedTask) -> TaskId {
         let mut slots = self.slots.borrow_mut();
-        let slot = slots.free.pop().unwrap_or_else(|| {
-            slots.entries.push(Slot::default());
-            (slots.entries.len() - 1) as u32
-        });
-        let entry = &mut slots.entries[slot as usize];
-        let id = TaskId { slot, generation: entry.generation };
+        let id = slots.reserve();
         let waker = TaskWaker::new(id, self.queue.clone());
-        waker.wake_by_ref();
+        self.queue.reserve(slots.count() + 1);
         let body = Body { future, waker: Waker::from(waker.clone()) };
-        entry.task = Some(Task { id, name, polls: 0, waker, body: Some(body) });
+        slots.take(Task { id, name, polls: 0, waker: waker.clone(), body: Some(body) });
+        waker.wake_by_ref();
         id
     }
 
