@@ -38,8 +38,18 @@ fn outcome(choice: u8, input: &[u8], step: usize) -> (Vec<u8>, bool) {
     let part = vat.pipeline(ours, &[0]);
     let mut calls = Vec::new();
     let mut sent = Vec::new();
+    // Calls that wait in the stream are refused, as after a while.
+    let mut now = NOW;
     for piece in input.chunks(step.min(input.len()).max(1)) {
-        vat.handle_input(NOW, conn, piece);
+        let mut rest = piece;
+        loop {
+            rest = &rest[vat.handle_input(now, conn, rest)..];
+            if rest.is_empty() {
+                break;
+            }
+            now += limits.stall_timeout;
+            vat.handle_timeout(now, conn);
+        }
     }
     while let Some(event) = vat.poll_event() {
         match event {

@@ -19,20 +19,28 @@ struct Outcome {
   }
 }
 
-# Both directions of a byte stream. A flow that is released before it was closed is aborted.
-interface Flow {
+# The directions of a byte stream are two objects: a write that waits holds back what is called after it
+# on its object, and must not hold back reads. A flow of which both are released before it was closed is aborted.
+
+interface Reader {
   # Waits for bytes, at most so many; `closed` when the other end finished. One at a time.
   read @0 (bytesMax :UInt32) -> (outcome :Outcome, data :Data);
+  # Ends both directions at once, whatever waits in the other; the other end sees a reset.
+  abort @1 () -> stream;
+}
+
+interface Writer {
   # Fails when the flow can take no more; `drain` then says why.
-  write @1 (data :Data) -> stream;
-  # Ready when all writes before were taken over by the other end's transport.
+  write @0 (data :Data) -> stream;
+  # Ends our direction after all writes before; reading goes on.
+  close @1 () -> stream;
+  # Ready when all writes before, and the end, were taken over by the other end's transport.
   drain @2 () -> (outcome :Outcome);
-  # Ends our direction after all writes before, then drains; reading goes on.
-  close @3 () -> (outcome :Outcome);
 }
 
 struct Opened {
-  flow @0 :Flow;
+  reader @0 :Reader;
+  writer @3 :Writer;
   # The addresses of the other end and of this one, as text.
   peer @1 :Text;
   local @2 :Text;

@@ -177,7 +177,8 @@ impl Rpc {
     ) {
         let offered = service(peer).map(FromClientHook::into_client_hook);
         let conn = self.system.connect_as(offered, self.encoding);
-        self.drive(flow, Driver::accepted(self, conn));
+        let driver = Driver::accepted(self, conn, flow.peer());
+        self.drive(flow, driver);
     }
 
     /// Connects and asks for the peer's service; calls can be made before it answers. The
@@ -195,7 +196,8 @@ impl Rpc {
     pub fn connect_flow<C: FromClientHook>(&self, flow: impl Flow + 'static) -> C {
         let conn = self.system.connect_as(None, self.encoding);
         let service = self.system.bootstrap(conn);
-        self.drive(flow, Driver::connected(self, conn));
+        let driver = Driver::connected(self, conn, flow.peer());
+        self.drive(flow, driver);
         service
     }
 
@@ -204,7 +206,8 @@ impl Rpc {
     pub fn restore_flow<C: FromClientHook>(&self, flow: impl Flow + 'static, name: &[u8]) -> C {
         let conn = self.system.connect_as(None, self.encoding);
         let service = self.system.restore(conn, name);
-        self.drive(flow, Driver::connected(self, conn));
+        let driver = Driver::connected(self, conn, flow.peer());
+        self.drive(flow, driver);
         service
     }
 

@@ -1,20 +1,22 @@
 //! Flows, listeners and connectors as RPC objects, between two vats over in-memory flows.
 
-use endpoints::network_capnp::{connector, flow as flow_schema, listener};
+use endpoints::network_capnp::{connector, listener, reader, writer};
 use endpoints::rpc::network::{
     Conf, ConfLimits, LocalConf, RemoteConf, RemoteConnector, RemoteFlow, RemoteListener, Watch,
 };
-use endpoints::rpc::{Limits, Rpc};
+use endpoints::rpc::{Limits, Peer, Rpc};
 use flow::memory::{MemoryFlow, MemoryNetwork};
 use flow::task::Executor;
 use flow::time::Timers;
 use flow::{ConnectError, Connector, Flow, FlowError, FlowExt, Listener, Target};
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::task::Poll;
 
 /// A vat that owns a network, and one that uses it.
 struct World {
     executor: Executor,
+    timers: Timers,
     owner: Rpc,
     user: Rpc,
     /// The owner's.
@@ -29,7 +31,8 @@ impl World {
         });
         let (spawner, timers) = (executor.spawner(), Timers::new());
         let vat = || Rpc::new(Limits::default(), &spawner, &timers);
-        Self { owner: vat(), user: vat(), network: MemoryNetwork::new(1000, 8), executor }
+        let (owner, user, network) = (vat(), vat(), MemoryNetwork::new(1000, 8));
+        Self { owner, user, network, executor, timers }
     }
 
     /// The user's client of an object of the owner, which is the connection's from then on.
@@ -60,8 +63,33 @@ impl World {
     fn remote_flow(&self) -> (RemoteFlow, MemoryFlow) {
         let (here, there) = flow::memory::pair(300);
         let (peer, local) = (here.peer(), here.local());
-        let client: flow_schema::Client = self.handed_over(self.owner.export_flow(here));
-        (RemoteFlow::new(client, peer, local), there)
+        let (reader, writer) = self.ends(here);
+        (RemoteFlow::new(reader, writer, peer, local), there)
+    }
+
+    /// The objects of a flow of the owner's as the user has them.
+    fn ends(&self, flow: MemoryFlow) -> (reader::Client, writer::Client) {
+        let once = Once(Rc::new(RefCell::new(Some(flow))));
+        let client: connector::Client = self.handed_over(self.owner.export_connector(once));
+        self.run(async move {
+            let mut request = client.connect_request();
+            request.get().set_target("any:1");
+            let response = request.send().promise.await.unwrap();
+            let opened = response.get().unwrap().get_opened().unwrap();
+            (opened.get_reader().unwrap(), opened.get_writer().unwrap())
+        })
+    }
+}
+
+/// Leads to one flow.
+#[derive(Clone)]
+struct Once(Rc<RefCell<Option<MemoryFlow>>>);
+
+impl Connector for Once {
+    type Flow = MemoryFlow;
+
+    async fn connect(&self, _: &Target) -> Result<MemoryFlow, ConnectError> {
+        self.0.borrow_mut().take().ok_or(ConnectError::Refused)
     }
 }
 
@@ -107,6 +135,153 @@ fn bytes_go_both_ways_and_each_direction_ends_by_itself() {
         echoed
     });
     assert!(echoed == pattern(200_000));
+}
+
+/// Each direction is longer than all that holds bytes on the way, and neither end reads before it has written.
+#[test]
+fn both_directions_at_once_hold_each_other_back_nowhere() {
+    let world = World::new();
+    let (mut near, mut far) = world.remote_flow();
+    world.executor.spawner().spawn("far", async move {
+        assert!(both_ways(&mut far).await == pattern(300_000));
+    });
+    assert!(world.run(async move { both_ways(&mut near).await }) == pattern(300_000));
+}
+
+/// Writes and reads as the flow lets it.
+async fn both_ways(flow: &mut impl Flow) -> Vec<u8> {
+    let (out, mut sent, mut read, mut ended) = (pattern(300_000), 0, Vec::new(), false);
+    std::future::poll_fn(|cx| {
+        loop {
+            let mut moved = false;
+            if sent < out.len()
+                && let Poll::Ready(count) = flow.poll_write(cx, &out[sent..])
+            {
+                sent += count.unwrap();
+                moved = true;
+                if sent == out.len() {
+                    flow.finish();
+                }
+            }
+            if !ended
+                && let Poll::Ready(count) = flow.poll_read_with(cx, &mut |bytes| {
+                    read.extend_from_slice(bytes);
+                    bytes.len()
+                })
+            {
+                moved = true;
+                ended = count.unwrap() == 0;
+            }
+            match moved {
+                true => {}
+                false if ended && sent == out.len() => return Poll::Ready(()),
+                false => return Poll::Pending,
+            }
+        }
+    })
+    .await;
+    flow.drained().await.unwrap();
+    read
+}
+
+/// A write waits, since nobody reads at the other end; what comes from there is read all the same.
+#[test]
+fn a_write_that_waits_does_not_hold_back_reads() {
+    let world = World::new();
+    let (mut near, mut far) = world.remote_flow();
+    world.run(async move {
+        let mut written = 0;
+        std::future::poll_fn(|cx| {
+            while let Poll::Ready(count) = near.poll_write(cx, &[7; 16_384]) {
+                written += count.unwrap();
+            }
+            Poll::Ready(())
+        })
+        .await;
+        assert!(written >= 16_384);
+        far.write_all(b"hello").await.unwrap();
+        let mut buffer = [0; 5];
+        assert_eq!(near.read(&mut buffer).await.unwrap(), 5);
+        assert_eq!(&buffer, b"hello");
+    });
+}
+
+/// What one answer brings is read byte by byte, which a message's traversal limit must not end.
+#[test]
+fn small_takes_lose_nothing() {
+    let world = World::new();
+    let (mut near, mut far) = world.remote_flow();
+    world.executor.spawner().spawn("writer", async move {
+        far.write_all(&pattern(100_000)).await.unwrap();
+        far.finish();
+        far.drained().await.unwrap();
+    });
+    let read = world.run(async move {
+        let mut read = Vec::new();
+        loop {
+            let mut byte = [0; 1];
+            match near.read(&mut byte).await.unwrap() {
+                0 => return read,
+                _ => read.push(byte[0]),
+            }
+        }
+    });
+    assert!(read == pattern(100_000));
+}
+
+/// An answer that cannot be read is an error, not an end.
+#[test]
+fn an_answer_beyond_the_traversal_limit_is_an_error() {
+    let world = World::new();
+    let narrow = Limits { traversal_words_max: 1_000, ..Limits::default() };
+    let user = Rpc::new(narrow, &world.executor.spawner(), &world.timers);
+    let (near, far) = flow::memory::pair(1 << 16);
+    let long: reader::Client = world.owner.client(Long);
+    world.owner.serve_flow(far, &Peer::unknown(nowhere()), |_| Some(long));
+    let reader: reader::Client = user.connect_flow(near);
+    let (unused, _) = flow::memory::pair(1);
+    let writer: writer::Client = user.connect_flow(unused);
+    let mut flow = RemoteFlow::new(reader, writer, nowhere(), nowhere());
+    let read = world.run(async move { read_to_end(&mut flow).await });
+    assert!(matches!(read, Err(FlowError::Reset | FlowError::Down)), "{read:?}");
+}
+
+/// Gives more than it was asked for.
+struct Long;
+
+impl reader::Server for Long {
+    async fn read(
+        self: Rc<Self>,
+        _: reader::ReadParams,
+        mut results: reader::ReadResults,
+    ) -> Result<(), capnp::Error> {
+        results.get().set_data(&pattern(16_000));
+        results.get().init_outcome().set_ok(());
+        Ok(())
+    }
+}
+
+#[test]
+fn an_abort_reaches_the_other_end_though_a_write_waits() {
+    for drops in [false, true] {
+        let world = World::new();
+        let (mut near, mut far) = world.remote_flow();
+        let near = world.run(async move {
+            std::future::poll_fn(|cx| {
+                while near.poll_write(cx, &[7; 16_384]).is_ready() {}
+                Poll::Ready(())
+            })
+            .await;
+            if !drops {
+                near.abort();
+            }
+            near
+        });
+        drop(near);
+        while world.executor.run(1_000_000) {}
+        let read = world.run(async move { read_to_end(&mut far).await });
+        assert_eq!(read, Err(FlowError::Reset), "dropped: {drops}");
+    }
 }
 
 #[test]
@@ -182,9 +357,11 @@ fn the_other_ends_reset_is_a_result() {
 fn a_lost_connection_to_the_owner_is_a_network_that_is_down() {
     let world = World::new();
     let (near, far) = flow::memory::pair(777);
-    let client: flow_schema::Client = world.user.connect_flow(near);
-    let mut flow = RemoteFlow::new(client, nowhere(), nowhere());
-    drop(far);
+    let reader: reader::Client = world.user.connect_flow(near);
+    let (near, far_writer) = flow::memory::pair(777);
+    let writer: writer::Client = world.user.connect_flow(near);
+    let mut flow = RemoteFlow::new(reader, writer, nowhere(), nowhere());
+    drop((far, far_writer));
     assert_eq!(world.run(async move { read_to_end(&mut flow).await }), Err(FlowError::Down));
 }
 
@@ -196,7 +373,7 @@ fn nowhere() -> flow::Address {
 fn only_one_read_waits_at_a_time() {
     let world = World::new();
     let (here, _there) = flow::memory::pair(300);
-    let client: flow_schema::Client = world.handed_over(world.owner.export_flow(here));
+    let (client, _writer) = world.ends(here);
     let error = world.run(async move {
         let first = client.read_request().send();
         let second = client.read_request().send().promise.await.err().unwrap();
@@ -210,7 +387,7 @@ fn only_one_read_waits_at_a_time() {
 fn what_is_queued_for_a_slow_reader_is_bounded() {
     let world = World::new();
     let (here, _there) = flow::memory::pair(300);
-    let client: flow_schema::Client = world.handed_over(world.owner.export_flow(here));
+    let (_reader, client) = world.ends(here);
     let error = world.run(async move {
         let mut request = client.write_request();
         request.get().set_data(&pattern((1 << 20) + 1));

@@ -1,12 +1,15 @@
 //! Connection: the four tables of one (questions, answers, exports, imports), and bytes in and out.
 
-use crate::call::Owner;
+use crate::admission::Held;
+use crate::call::{Call, Owner};
 use crate::exception::Exception;
 use crate::framing::FramingError;
+use crate::node::Node;
 use crate::stream::{Encoding, Incoming, Outgoing};
 use crate::table::{OwnIds, PeerIds};
 use crate::vat::{CallId, Cap, ConnId, Event, Vat, Work};
 use crate::wire::{Path, encode};
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -20,11 +23,18 @@ pub(crate) struct Connection {
     pub(crate) embargoes: OwnIds<Cap>,
     /// What the peer gets when it asks for our bootstrap capability.
     pub(crate) offered: Option<Cap>,
-    /// Bytes of the peer's calls that are not answered.
+    /// The peer's calls that are not answered, and their bytes.
+    pub(crate) unreturned: usize,
     pub(crate) call_bytes: usize,
-    /// Answers that went without waiting for a finish, which the peer may send all the same.
-    pub(crate) unfinished: u64,
+    /// Bytes of answers that the peer has not finished.
+    pub(crate) kept_bytes: usize,
+    /// The call at which the stream is stopped.
+    pub(crate) held: Option<Box<Held>>,
+    /// Memory is short: calls are refused or wait, but one at a time.
+    pub(crate) refuses: bool,
     pub(crate) closed: bool,
+    /// Why it closed.
+    end: Option<Exception>,
     /// The abort is written, and nothing may follow it.
     aborted: bool,
     incoming: Incoming,
@@ -54,6 +64,7 @@ pub(crate) struct Answer {
     /// The results are for a question of the peer's own (`sendResultsTo.yourself`).
     pub(crate) keep_results: bool,
     pub(crate) returned: bool,
+    /// Of the call, until it returned; then of the results, as long as they are kept.
     pub(crate) bytes: usize,
 }
 
@@ -92,6 +103,33 @@ pub struct TableSizes {
     pub embargoes: usize,
 }
 
+impl Connection {
+    pub(crate) fn unsent_bytes(&self) -> usize {
+        self.outgoing.unsent_bytes()
+    }
+
+    /// What the tables' entries stand for costs besides their places: a call for a question or an answer, a node for
+    /// an export or an import.
+    fn held_bytes(&self) -> usize {
+        let calls = self.questions.len() + self.answers.len();
+        let nodes = self.exports.len() + self.imports.len() + self.embargoes.len();
+        let tables = self.questions.held_bytes()
+            + self.answers.held_bytes()
+            + self.exports.held_bytes()
+            + self.imports.held_bytes()
+            + self.embargoes.held_bytes();
+        size_of::<Self>()
+            + tables
+            + calls * size_of::<Call>()
+            + nodes * size_of::<Node>()
+            + self.call_bytes
+            + self.kept_bytes
+            + self.incoming.held_bytes()
+            + self.outgoing.held_bytes()
+            + self.held.as_ref().map_or(0, |held| held.bytes())
+    }
+}
+
 impl Vat {
     /// A new connection, whose peer gets `offered` as its bootstrap capability; the reference is
     /// the connection's from then on.
@@ -107,11 +145,19 @@ impl Vat {
         ConnId(self.conns.insert(connection))
     }
 
-    /// Takes bytes from the peer, cut anywhere. Input to a closed connection is dropped.
-    pub fn handle_input(&mut self, now: Duration, conn: ConnId, bytes: &[u8]) {
+    /// Takes bytes from the peer, cut anywhere; how many. It stops where there is no room for the
+    /// peer's next call: what is left is to be given again once [`wants_input`](Self::wants_input)
+    /// says so. Input to a closed connection is dropped.
+    #[must_use]
+    pub fn handle_input(&mut self, now: Duration, conn: ConnId, bytes: &[u8]) -> usize {
         let limits = self.limits;
         let mut rest = bytes;
         while let Some(connection) = self.open(conn) {
+            if connection.held.is_some() {
+                connection.incoming.since = None;
+                self.note_held(now, conn);
+                return bytes.len() - rest.len();
+            }
             match connection.incoming.next(&mut rest, &limits) {
                 Ok(Some(frame)) => self.handle_frame(conn, frame),
                 Ok(None) => {
@@ -122,21 +168,44 @@ impl Vat {
             }
             self.run();
         }
+        bytes.len()
     }
 
-    /// Whether the peer's bytes should be read: not while it leaves too many of ours unread.
+    /// Whether the peer's bytes should be read: not while its next call waits for room. When they
+    /// should again, [`take_transmittable`](Self::take_transmittable) names the connection.
     pub fn wants_input(&self, conn: ConnId) -> bool {
+        let connection = self.conns.get(conn.0);
+        connection.is_some_and(|connection| !connection.closed && connection.held.is_none())
+    }
+
+    /// Whether the peer's bytes must be read although memory is short: what it owes us, or what lets go of what we
+    /// hold for it, comes by them. Else a long message may stop half way.
+    pub fn needs_input(&self, conn: ConnId) -> bool {
+        /// Of an unfinished message, that is not long.
+        const SHORT_BYTES: usize = 64 << 10;
         self.conns.get(conn.0).is_some_and(|connection| {
-            let unsent_bytes = connection.outgoing.unsent_bytes();
-            !connection.closed && unsent_bytes < self.limits.unsent_bytes_high
+            connection.owes()
+                || connection.kept_bytes > 0
+                || connection.incoming.held_bytes() < SHORT_BYTES
         })
+    }
+
+    /// Whether the peer's calls are to be refused, or to wait, since memory is short.
+    pub fn refuse_calls(&mut self, conn: ConnId, refuse: bool) {
+        if let Some(connection) = self.open(conn) {
+            connection.refuses = refuse;
+        }
+        self.made_room(conn);
+        self.run();
     }
 
     /// Moves bytes for the peer to `buffer`; how many. Also after the connection closed, so that
     /// the peer learns why.
     pub fn poll_transmit(&mut self, now: Duration, conn: ConnId, buffer: &mut [u8]) -> usize {
         let connection = self.conns.get_mut(conn.0);
-        connection.map_or(0, |connection| connection.outgoing.take(now, buffer))
+        let count = connection.map_or(0, |connection| connection.outgoing.take(now, buffer));
+        self.transmitted(conn);
+        count
     }
 
     /// As [`poll_transmit`](Self::poll_transmit) without a copy: shows the next bytes to `write`,
@@ -148,7 +217,16 @@ impl Vat {
         write: impl FnOnce(&[u8]) -> usize,
     ) -> usize {
         let connection = self.conns.get_mut(conn.0);
-        connection.map_or(0, |connection| connection.outgoing.take_with(now, write))
+        let count = connection.map_or(0, |connection| connection.outgoing.take_with(now, write));
+        self.transmitted(conn);
+        count
+    }
+
+    fn transmitted(&mut self, conn: ConnId) {
+        self.made_room(conn);
+        if !self.work.is_empty() {
+            self.run();
+        }
     }
 
     /// Whether there are bytes to send.
@@ -156,7 +234,7 @@ impl Vat {
         self.conns.get(conn.0).is_some_and(|connection| connection.outgoing.unsent_bytes() > 0)
     }
 
-    /// A connection that has bytes to send since it last had none.
+    /// A connection that has bytes to send since it last had none, or is to be read again.
     pub fn take_transmittable(&mut self) -> Option<ConnId> {
         self.transmittable.pop()
     }
@@ -168,7 +246,8 @@ impl Vat {
         if connection.outgoing.unsent_bytes() > 0 {
             connection.outgoing.since.get_or_insert(now);
         }
-        let waits = [connection.incoming.since, connection.outgoing.since];
+        let held = connection.held.as_ref().and_then(|held| held.since());
+        let waits = [connection.incoming.since, connection.outgoing.since, held];
         let first = waits.into_iter().flatten().min();
         first.map(|since| since.saturating_add(self.limits.stall_timeout))
     }
@@ -179,14 +258,28 @@ impl Vat {
         if self.next_deadline(now, conn).is_none_or(|deadline| deadline > now) {
             return;
         }
+        let stalled = |since: Option<Duration>| {
+            since.is_some_and(|since| since.saturating_add(self.limits.stall_timeout) <= now)
+        };
         match self.conns.get_mut(conn.0) {
             Some(connection) if connection.closed => connection.outgoing.clear(),
-            Some(connection) => {
+            Some(connection)
+                if stalled(connection.incoming.since) || stalled(connection.outgoing.since) =>
+            {
                 connection.outgoing.since = None;
                 self.close(conn, Exception::disconnected("stall_timeout without progress"));
             }
+            Some(_) => {
+                self.refuse_held(conn);
+                self.run();
+            }
             None => {}
         }
+    }
+
+    /// Bytes that the connection holds for its peer, with what it costs to hold them.
+    pub fn held_bytes(&self, conn: ConnId) -> usize {
+        self.conns.get(conn.0).map_or(0, Connection::held_bytes)
     }
 
     /// Ends the connection from this side, telling the peer why as far as bytes can still leave.
@@ -198,8 +291,18 @@ impl Vat {
 
     /// The transport ended.
     pub fn handle_end(&mut self, conn: ConnId) {
-        self.disconnect(conn, Exception::disconnected("the peer closed the connection"));
+        self.handle_loss(conn, Exception::disconnected("the peer closed the connection"));
+    }
+
+    /// The transport broke.
+    pub fn handle_loss(&mut self, conn: ConnId, reason: Exception) {
+        self.disconnect(conn, reason);
         self.run();
+    }
+
+    /// Why the connection ended, once it has.
+    pub fn closed_by(&self, conn: ConnId) -> Option<&Exception> {
+        self.conns.get(conn.0)?.end.as_ref()
     }
 
     /// Whether the connection has ended. Bytes may be left to send.
@@ -279,7 +382,10 @@ impl Vat {
             return;
         };
         connection.closed = true;
+        connection.end = Some(reason.clone());
         connection.incoming = Incoming::default();
+        connection.held = None;
+        (connection.unreturned, connection.call_bytes, connection.kept_bytes) = (0, 0, 0);
         let offered = connection.offered.take();
         let questions: Vec<_> = connection.questions.drain().collect();
         let answers: Vec<_> = connection.answers.drain().collect();

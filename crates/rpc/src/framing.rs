@@ -118,6 +118,16 @@ impl Deframer {
         }
     }
 
+    /// What is reserved for the part of a message that is here.
+    pub(crate) fn held_bytes(&self) -> usize {
+        match &self.part {
+            Part::Table(table) => table.capacity(),
+            Part::Body { frame, .. } => {
+                frame.words.capacity() * WORD_BYTES + frame.ends.capacity() * 4
+            }
+        }
+    }
+
     /// Whether part of a message is here.
     pub(crate) fn is_midway(&self) -> bool {
         !matches!(&self.part, Part::Table(table) if table.is_empty())

@@ -16,7 +16,7 @@ use alloc::vec::Vec;
 use capnp::message::{Reader, ReaderOptions};
 
 /// The peer broke the protocol or a limit: the reason that it is told.
-type Broken = &'static str;
+pub(crate) type Broken = &'static str;
 /// Why a promise for a part of a result breaks.
 pub(crate) const NO_CAP_HERE: &str = "no capability at this place in the results";
 
@@ -48,8 +48,7 @@ impl Vat {
         reader: Reader<Frame>,
     ) -> Result<(), Broken> {
         match message {
-            Message::Bootstrap { question, service } => self.on_bootstrap(conn, question, service),
-            Message::Call(header) => self.on_call(conn, &header, reader),
+            Message::Bootstrap { .. } | Message::Call(_) => self.admit(conn, message, reader),
             Message::Return(header) => self.on_return(conn, header, reader),
             Message::Finish { question, release_results } => {
                 self.on_finish(conn, question, release_results)
@@ -66,11 +65,25 @@ impl Vat {
             }
             Message::Unimplemented(refused) => self.on_unimplemented(conn, &refused),
             Message::Unknown => {
-                if let (Some(out), Ok(root)) = (self.out(conn), reader.get_root()) {
-                    encode::unimplemented(out.messages(), root);
+                if let Some(out) = self.out(conn) {
+                    encode::unimplemented(out.messages(), reader.into_segments());
                 }
                 Ok(())
             }
+        }
+    }
+
+    /// Takes a call or a bootstrap message for which there is room.
+    pub(crate) fn handle_call(
+        &mut self,
+        conn: ConnId,
+        message: Message,
+        reader: Reader<Frame>,
+    ) -> Result<(), Broken> {
+        match message {
+            Message::Bootstrap { question, service } => self.on_bootstrap(conn, question, service),
+            Message::Call(header) => self.on_call(conn, &header, reader),
+            _ => Ok(()),
         }
     }
 
@@ -135,20 +148,14 @@ impl Vat {
         keep_results: bool,
         bytes: usize,
     ) -> Result<(), Broken> {
-        let (answers_max, call_bytes_max) = (self.limits.answers_max, self.limits.call_bytes_max);
         let outcome = match self.open(conn) {
             None => Err("the connection is closed"),
-            Some(connection) if connection.answers.len() >= answers_max => {
-                Err("answers_max exceeded")
-            }
-            Some(connection) if connection.call_bytes + bytes > call_bytes_max => {
-                Err("call_bytes_max exceeded")
-            }
             Some(connection) if connection.answers.get(question).is_some() => {
                 Err("a question number in use")
             }
             Some(connection) => {
                 connection.call_bytes += bytes;
+                connection.unreturned += 1;
                 let answer = Answer {
                     call,
                     result_exports: Vec::new(),
@@ -335,12 +342,13 @@ impl Vat {
         let connection = self.open(conn).ok_or("the connection is closed")?;
         let Some(answer) = connection.answers.remove(question) else {
             // rpc.capnp, `Return.noFinishNeeded`: a finish may still come and means nothing.
-            connection.unfinished =
-                connection.unfinished.checked_sub(1).ok_or("a finish of no question")?;
             return Ok(());
         };
-        if !answer.returned {
+        if answer.returned {
+            connection.kept_bytes -= answer.bytes;
+        } else {
             connection.call_bytes -= answer.bytes;
+            connection.unreturned -= 1;
         }
         if release_results {
             for export in answer.result_exports {
@@ -353,6 +361,7 @@ impl Vat {
             encode::no_results(out.messages(), question, &encode::NoResults::Canceled);
         }
         self.disown(answer.call);
+        self.made_room(conn);
         Ok(())
     }
 
@@ -425,6 +434,7 @@ impl Vat {
         let told = match target {
             Target::Import(id) => connection.exports.get(*id).is_some_and(|e| e.resolved),
             Target::Answer(id, _) => connection.answers.get(*id).is_some_and(|a| a.returned),
+            Target::TooLong => false,
         };
         if !told {
             return Err("a disembargo of what was not resolved");
@@ -468,7 +478,8 @@ impl Vat {
     fn target(&mut self, conn: ConnId, target: &Target) -> Result<Cap, Broken> {
         match target {
             Target::Import(id) => self.own_export(conn, *id),
-            Target::Answer(question, path) => self.own_answer(conn, *question, path),
+            Target::Answer(question, path) => Ok(self.own_answer(conn, *question, path)),
+            Target::TooLong => Ok(self.broken(path_too_long())),
         }
     }
 
@@ -478,15 +489,17 @@ impl Vat {
         Ok(self.retain(node))
     }
 
-    fn own_answer(&mut self, conn: ConnId, question: u32, path: &[u16]) -> Result<Cap, Broken> {
+    /// A part of an answer to the peer; something broken where there is none, since the answer may have gone
+    /// without the peer's knowing (rpc.capnp, `Return.noFinishNeeded`).
+    fn own_answer(&mut self, conn: ConnId, question: u32, path: &[u16]) -> Cap {
         let parts_max = self.limits.parts_max;
-        let connection = self.open(conn).ok_or("the connection is closed")?;
-        let maybe_gone = connection.unfinished > 0;
-        match connection.answers.get(question).map(|answer| answer.call) {
-            Some(call) if self.has_parts(call, parts_max, path) => Err("parts_max exceeded"),
-            Some(call) => Ok(self.pipelined(call, path.to_vec())),
-            None if maybe_gone => Ok(self.broken(Exception::failed(NO_CAP_HERE))),
-            None => Err("no such answer"),
+        let answer = self.open(conn).and_then(|connection| connection.answers.get(question));
+        match answer.map(|answer| answer.call) {
+            Some(call) if self.has_parts(call, parts_max, path) => {
+                self.broken(Exception::overloaded("parts_max exceeded"))
+            }
+            Some(call) => self.pipelined(call, path.to_vec()),
+            None => self.broken(Exception::failed(NO_CAP_HERE)),
         }
     }
 
@@ -520,9 +533,18 @@ impl Vat {
             Descriptor::None => None,
             Descriptor::SenderHosted(id) => Some((self.import(conn, *id, false)?, false)),
             Descriptor::SenderPromise(id) => Some((self.import(conn, *id, true)?, false)),
-            Descriptor::ReceiverHosted(id) => Some((self.own_export(conn, *id)?, true)),
+            // As the reference implementation has it: what uses such a capability fails, no more.
+            Descriptor::ReceiverHosted(id) => match self.own_export(conn, *id) {
+                Ok(cap) => Some((cap, true)),
+                Err(reason) => Some((self.broken(Exception::failed(reason)), false)),
+            },
             Descriptor::ReceiverAnswer(question, path) => {
-                Some((self.own_answer(conn, *question, path)?, true))
+                Some((self.own_answer(conn, *question, path), true))
+            }
+            Descriptor::TooLong => Some((self.broken(path_too_long()), false)),
+            Descriptor::Unknown => {
+                let reason = Exception::unimplemented("a capability of an unknown kind");
+                Some((self.broken(reason), false))
             }
         })
     }
@@ -544,4 +566,8 @@ impl Vat {
         }
         Ok(node)
     }
+}
+
+fn path_too_long() -> Exception {
+    Exception::overloaded("path_fields_max exceeded")
 }

@@ -13,13 +13,15 @@
 //! [`typed`] puts the `capnp` crate's clients and servers on top, for code that the standard
 //! `capnpc` plugin generates: a [`System`] is a vat with typed objects and running handlers.
 //!
-//! What a peer can make a vat hold is bounded by [`Limits`]; a peer that exceeds one, or breaks the
-//! protocol, gets an abort with the reason. Calls fail with an [`Exception`] of four kinds.
+//! What a peer can make a vat hold is bounded by [`Limits`]: its calls wait in the stream or are refused where there
+//! is no room (`admission`), and a peer that exceeds what cannot wait, or breaks the protocol, gets an abort with the
+//! reason. Calls fail with an [`Exception`] of four kinds.
 #![no_std]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
+mod admission;
 mod call;
 mod connection;
 mod exception;

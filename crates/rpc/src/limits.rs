@@ -2,8 +2,9 @@
 
 use core::time::Duration;
 
-/// Named limits of one connection. A peer that exceeds one is aborted with the limit's name as the
-/// reason; a local caller that would exceed one gets an `overloaded` exception instead.
+/// Named limits of one connection. Beyond those on its calls they wait unread, or fail as overloaded with the
+/// limit's name; a peer that exceeds another is aborted with its name as the reason. A local caller that would exceed
+/// one gets an `overloaded` exception.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Longest message taken, in words of 8 bytes, without its segment table.
@@ -24,7 +25,7 @@ pub struct Limits {
     pub parts_max: usize,
     /// Calls of ours that the peer has not answered. Default 65,536.
     pub questions_max: usize,
-    /// Calls of the peer that it has not finished. Default 65,536.
+    /// Calls of the peer that are not answered; more wait unread. Default 65,536.
     pub answers_max: usize,
     /// Capabilities that the peer holds of us. Default 65,536.
     pub exports_max: usize,
@@ -32,17 +33,35 @@ pub struct Limits {
     pub imports_max: usize,
     /// Promises of the peer that we wait for it to disembargo. Default 65,536.
     pub embargoes_max: usize,
-    /// Bytes of the peer's unanswered calls. Default 64 MiB.
+    /// Bytes of the peer's unanswered calls; more wait unread. Twice as much of results that it does not finish;
+    /// beyond that calls fail. Default 64 MiB.
     pub call_bytes_max: usize,
-    /// Bytes queued for a peer that reads slowly: above it no more input is wanted.
+    /// Bytes queued for a peer that reads slowly: above it its calls wait unread.
     /// Default 1 MiB, a few windows' worth.
     pub unsent_bytes_high: usize,
-    /// Bytes queued for a peer that reads slowly: above it the connection ends. Default 128 MiB.
+    /// Bytes queued for a peer that reads slowly: results and calls that come near fail, and above it the connection
+    /// ends. Default 128 MiB.
     pub unsent_bytes_max: usize,
     /// Characters kept of a peer's exception. Default 1,024.
     pub reason_bytes_max: usize,
-    /// How long half a message, or a byte that the peer does not take, may wait. Default 60 s.
+    /// How long half a message, a byte that the peer does not take, or a call without room may wait. Default 60 s.
     pub stall_timeout: Duration,
+}
+
+impl Limits {
+    /// The same, but no more than fits where the longest message that one peer may send has so many bytes: memory's
+    /// share, of which all that a peer makes us hold is a few times as much.
+    #[must_use]
+    pub fn within(self, message_bytes_max: usize) -> Self {
+        let words = u32::try_from(message_bytes_max / 8).unwrap_or(u32::MAX);
+        Self {
+            message_words_max: self.message_words_max.min(words),
+            call_bytes_max: self.call_bytes_max.min(message_bytes_max / 3 * 2),
+            unsent_bytes_high: self.unsent_bytes_high.min(message_bytes_max / 6),
+            unsent_bytes_max: self.unsent_bytes_max.min(message_bytes_max / 3 * 2),
+            ..self
+        }
+    }
 }
 
 impl Default for Limits {

@@ -29,6 +29,7 @@ impl Vat {
             keep_results: false,
             returned: false,
         });
+        self.made_room(conn);
         let call = self.add_call(Owner::None, State::Sent { conn, question }, 0, 0);
         self.set_question_call(conn, question, call);
         if let Some(out) = self.out(conn) {
@@ -63,7 +64,10 @@ impl Vat {
             let (draft, caps) = params.take_params()?;
             (draft, caps, interface, method, core::mem::take(&mut params.caps))
         };
-        let sent = self.check_room(conn, caps.len()).map(|()| self.describe_all(conn, &caps));
+        let sent = self
+            .check_room(conn, caps.len())
+            .and_then(|()| self.check_unsent(conn, draft.size_in_words() * 8))
+            .map(|()| self.describe_all(conn, &caps));
         self.release_caps(owned);
         let (descriptors, param_exports) = sent?;
         let connection = self.open(conn).ok_or_else(closed)?;
@@ -75,6 +79,7 @@ impl Vat {
             keep_results,
             returned: false,
         });
+        self.made_room(conn);
         let header = CallHeader {
             question,
             target: wire_target,
@@ -160,8 +165,10 @@ impl Vat {
             && let Some(entry) = connection.answers.get_mut(answer)
         {
             entry.returned = true;
-            connection.call_bytes -= entry.bytes;
+            connection.call_bytes -= core::mem::take(&mut entry.bytes);
+            connection.unreturned -= 1;
         }
+        self.made_room(conn);
         if let Some(out) = self.out(conn) {
             encode::no_results(out.messages(), answer, &NoResults::TakeFrom(question));
         }
@@ -183,21 +190,36 @@ impl Vat {
         if core::mem::replace(&mut entry.returned, true) {
             return;
         }
-        connection.call_bytes -= entry.bytes;
+        connection.call_bytes -= core::mem::take(&mut entry.bytes);
+        connection.unreturned -= 1;
         if entry.keep_results {
             if let Some(out) = self.out(conn) {
                 encode::no_results(out.messages(), answer, &NoResults::SentElsewhere);
             }
-            return;
+        } else {
+            let sent = match result {
+                Ok(payload) => self.send_results(conn, answer, payload),
+                Err(reason) => Err(reason.clone()),
+            };
+            if let Err(reason) = sent
+                && let Some(out) = self.out(conn)
+            {
+                encode::no_results(out.messages(), answer, &NoResults::Exception(&reason));
+            }
         }
-        let sent = match result {
-            Ok(payload) => self.send_results(conn, answer, payload),
-            Err(reason) => Err(reason.clone()),
-        };
-        if let Err(reason) = sent
-            && let Some(out) = self.out(conn)
-        {
-            encode::no_results(out.messages(), answer, &NoResults::Exception(&reason));
+        self.note_kept(conn, answer, result);
+        self.made_room(conn);
+    }
+
+    /// Weighs what is kept of an answer until the peer finishes it.
+    fn note_kept(&mut self, conn: ConnId, answer: u32, result: &Result<Rc<Payload>, Exception>) {
+        let Some(connection) = self.open(conn) else { return };
+        if let Some(entry) = connection.answers.get_mut(answer) {
+            entry.bytes = match result {
+                Ok(payload) => payload.held_bytes(),
+                Err(reason) => reason.reason.len(),
+            };
+            connection.kept_bytes += entry.bytes;
         }
     }
 
@@ -208,6 +230,7 @@ impl Vat {
         payload: &mut Rc<Payload>,
     ) -> Result<(), Exception> {
         self.check_exports(conn, payload.caps.len())?;
+        self.check_unsent(conn, payload.bytes())?;
         let mut copy;
         let (draft, caps) = match Rc::get_mut(payload).and_then(Payload::results_draft) {
             Some(built) => built,
@@ -231,7 +254,6 @@ impl Vat {
         };
         if no_finish_needed {
             if let Some(entry) = connection.answers.remove(answer) {
-                connection.unfinished += 1;
                 self.disown(entry.call);
             }
         } else if let Some(entry) = connection.answers.get_mut(answer) {
@@ -247,6 +269,18 @@ impl Vat {
             return Err(Exception::overloaded("questions_max exceeded"));
         }
         self.check_exports(conn, caps)
+    }
+
+    /// What would make the peer's queue too long fails, rather than the connection.
+    fn check_unsent(&mut self, conn: ConnId, bytes: usize) -> Result<(), Exception> {
+        // The rest is for what must be said in any case.
+        let unsent_bytes_max = self.limits.unsent_bytes_max - self.limits.unsent_bytes_max / 4;
+        let unsent_bytes = self.open(conn).ok_or_else(closed)?.unsent_bytes();
+        // One message alone may be as long as it likes.
+        if unsent_bytes > 0 && unsent_bytes.saturating_add(bytes) > unsent_bytes_max {
+            return Err(Exception::overloaded("unsent_bytes_max exceeded"));
+        }
+        Ok(())
     }
 
     fn check_exports(&mut self, conn: ConnId, caps: usize) -> Result<(), Exception> {

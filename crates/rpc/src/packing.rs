@@ -141,6 +141,10 @@ impl Packer {
         self.sent += count;
     }
 
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.packed.capacity() + self.parts.capacity() * size_of::<usize>()
+    }
+
     /// Packs the next part of `messages`, whole ones but for what was taken before; how many bytes
     /// it takes.
     pub(crate) fn refill(&mut self, messages: &[u8]) -> usize {

@@ -165,6 +165,14 @@ impl Payload {
         }
     }
 
+    /// What it takes to hold it.
+    pub(crate) fn held_bytes(&self) -> usize {
+        /// What a builder reserves for small contents, see [`draft`].
+        const DRAFT_BYTES: usize = 56 * 8;
+        let caps = self.caps.capacity() * size_of::<Option<Cap>>();
+        size_of::<Self>() + caps + self.bytes().max(DRAFT_BYTES)
+    }
+
     /// Words that the contents take, about.
     pub(crate) fn size_hint(&self) -> u32 {
         u32::try_from(self.bytes() / 8).unwrap_or(u32::MAX)

@@ -60,6 +60,11 @@ impl Incoming {
         }
     }
 
+    /// What is reserved for the message that comes in.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.deframer.held_bytes()
+    }
+
     /// Notes that bytes came.
     pub(crate) fn moved(&mut self, now: Duration) {
         let unpacking = self.unpacker.as_ref().is_some_and(Unpacker::is_midway);
@@ -70,9 +75,10 @@ impl Incoming {
 /// To the peer. Small messages lie one after the other; a large one stays where it was built.
 #[derive(Debug, Default)]
 pub(crate) struct Outgoing {
-    /// What was queued before `last`, and its length in bytes.
+    /// What was queued before `last`, its length in bytes, and what it takes.
     queue: VecDeque<Chunk>,
     queue_bytes: usize,
+    queue_held: usize,
     last: Vec<u8>,
     /// Bytes of the first chunk, or of `last` if there is none, that left.
     taken: usize,
@@ -91,6 +97,8 @@ enum Chunk {
 
 /// Capacity that an empty queue of bytes keeps, for the next messages.
 const BYTES_KEPT: usize = 16 << 10;
+/// Length of the messages behind which others begin a new chunk.
+const CHUNK_BYTES: usize = 16 << 10;
 /// From this length on a message is not copied before it leaves.
 const LARGE_BYTES: usize = 16 << 10;
 
@@ -100,9 +108,31 @@ impl Outgoing {
         Self { packer, ..Self::default() }
     }
 
-    /// Where to append messages.
+    /// Where to append messages. What is there already makes a chunk of its own once it is long, so
+    /// that memory is given back as bytes leave, and not only when all have.
     pub(crate) fn messages(&mut self) -> &mut Vec<u8> {
+        if self.last.len() >= CHUNK_BYTES {
+            self.close_chunk();
+        }
         &mut self.last
+    }
+
+    fn close_chunk(&mut self) {
+        let messages = core::mem::take(&mut self.last);
+        self.push(Chunk::Messages(messages));
+    }
+
+    fn push(&mut self, chunk: Chunk) {
+        self.queue_bytes += chunk.bytes();
+        self.queue_held += chunk.held_bytes();
+        self.queue.push_back(chunk);
+    }
+
+    /// What the queue takes.
+    pub(crate) fn held_bytes(&self) -> usize {
+        let packer = self.packer.as_ref().map_or(0, Packer::held_bytes);
+        let places = self.queue.capacity() * size_of::<Chunk>();
+        self.queue_held + self.last.capacity() + places + packer
     }
 
     /// Appends a message; if it is large, takes it out of `draft`.
@@ -110,16 +140,12 @@ impl Outgoing {
         // The packer needs whole messages in one piece.
         let bytes = draft.size_in_words() * 8;
         if bytes < LARGE_BYTES || self.packer.is_some() {
-            return encode::append(&mut self.last, draft);
+            return encode::append(self.messages(), draft);
         }
-        encode::append_table(&mut self.last, draft);
+        encode::append_table(self.messages(), draft);
         let draft = core::mem::replace(draft, encode::draft(0));
-        let messages = core::mem::take(&mut self.last);
-        self.queue_bytes += messages.len();
-        self.queue.push_back(Chunk::Messages(messages));
-        let segments = Chunk::Segments(draft);
-        self.queue_bytes += segments.bytes();
-        self.queue.push_back(segments);
+        self.close_chunk();
+        self.push(Chunk::Segments(draft));
     }
 
     /// Bytes that have not left; what waits to be packed counts as it lies.
@@ -166,6 +192,9 @@ impl Outgoing {
     }
 
     fn next_bytes(&mut self) -> &[u8] {
+        if self.packer.as_ref().is_some_and(|packer| packer.unsent().is_empty()) {
+            self.drop_taken();
+        }
         let messages = match self.queue.front() {
             Some(Chunk::Messages(messages)) => &messages[self.taken..],
             Some(Chunk::Segments(draft)) => return segment_at(draft, self.taken),
@@ -187,7 +216,17 @@ impl Outgoing {
             return packer.advance(count);
         }
         self.taken += count;
-        while let Some(bytes) = self.queue.front().map(Chunk::bytes).filter(|b| *b <= self.taken) {
+        self.drop_taken();
+    }
+
+    /// Gives back the chunks that have left.
+    fn drop_taken(&mut self) {
+        while let Some(chunk) = self.queue.front() {
+            let bytes = chunk.bytes();
+            if bytes > self.taken {
+                return;
+            }
+            self.queue_held -= chunk.held_bytes();
             self.queue.pop_front();
             self.queue_bytes -= bytes;
             self.taken -= bytes;
@@ -196,6 +235,15 @@ impl Outgoing {
 }
 
 impl Chunk {
+    /// What it takes.
+    fn held_bytes(&self) -> usize {
+        match self {
+            Self::Messages(messages) => messages.capacity(),
+            // Segments are reserved whole; what is not used of the last is not known.
+            Self::Segments(_) => self.bytes() + size_of::<Draft>(),
+        }
+    }
+
     fn bytes(&self) -> usize {
         match self {
             Self::Messages(messages) => messages.len(),

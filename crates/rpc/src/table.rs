@@ -152,7 +152,15 @@ impl<T> OwnIds<T> {
     pub(crate) fn remove(&mut self, id: u32) -> Option<T> {
         let value = self.slots.get_mut(id as usize)?.take()?;
         self.free.push(id);
+        if self.slots.len() > DENSE_IDS as usize && self.len() == 0 {
+            *self = Self::default();
+        }
         Some(value)
+    }
+
+    /// What the table takes.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.slots.capacity() * size_of::<Option<T>>() + self.free.capacity() * size_of::<u32>()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -221,6 +229,12 @@ impl<T> PeerIds<T> {
 
     pub(crate) fn len(&self) -> usize {
         self.live
+    }
+
+    /// What the table takes; of the tree's nodes, which are not always full, about.
+    pub(crate) fn held_bytes(&self) -> usize {
+        let sparse = self.sparse.len() * (size_of::<(u32, T)>() * 3 / 2);
+        self.dense.capacity() * size_of::<Option<T>>() + sparse
     }
 
     pub(crate) fn drain(&mut self) -> impl Iterator<Item = T> {

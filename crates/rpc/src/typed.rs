@@ -161,21 +161,47 @@ impl System {
         C::new(self.hook(cap))
     }
 
-    /// Takes bytes from the peer and runs what they set off.
-    pub fn handle_input(&self, now: Duration, conn: ConnId, bytes: &[u8]) {
-        self.shared.vat.borrow_mut().handle_input(now, conn, bytes);
+    /// Takes bytes from the peer and runs what they set off; how many, see [`Vat::handle_input`].
+    #[must_use]
+    pub fn handle_input(&self, now: Duration, conn: ConnId, bytes: &[u8]) -> usize {
+        let taken = self.shared.vat.borrow_mut().handle_input(now, conn, bytes);
         self.pump();
+        taken
     }
 
-    /// Takes bytes from the peer; what they set off runs at the next [`poll_run`](Self::poll_run).
-    /// For a transport whose buffers are borrowed meanwhile: handlers may look at it.
-    pub fn take_input(&self, now: Duration, conn: ConnId, bytes: &[u8]) {
-        self.shared.vat.borrow_mut().handle_input(now, conn, bytes);
+    /// As [`handle_input`](Self::handle_input); what the bytes set off runs at the next
+    /// [`poll_run`](Self::poll_run). For a transport whose buffers are borrowed meanwhile: handlers may look at it.
+    #[must_use]
+    pub fn take_input(&self, now: Duration, conn: ConnId, bytes: &[u8]) -> usize {
+        self.shared.vat.borrow_mut().handle_input(now, conn, bytes)
     }
 
     /// See [`Vat::wants_input`].
     pub fn wants_input(&self, conn: ConnId) -> bool {
         self.shared.vat.borrow().wants_input(conn)
+    }
+
+    /// Has `cx` woken when input is wanted again, if it is not.
+    pub fn watch_input(&self, conn: ConnId, cx: &mut Context<'_>) {
+        if !self.wants_input(conn) {
+            self.watch(conn, cx);
+        }
+    }
+
+    /// See [`Vat::needs_input`].
+    pub fn needs_input(&self, conn: ConnId) -> bool {
+        self.shared.vat.borrow().needs_input(conn)
+    }
+
+    /// See [`Vat::refuse_calls`].
+    pub fn refuse_calls(&self, conn: ConnId, refuse: bool) {
+        self.shared.vat.borrow_mut().refuse_calls(conn, refuse);
+        self.signal();
+    }
+
+    /// See [`Vat::held_bytes`].
+    pub fn held_bytes(&self, conn: ConnId) -> usize {
+        self.shared.vat.borrow().held_bytes(conn)
     }
 
     /// See [`Vat::poll_transmit`].
@@ -198,15 +224,18 @@ impl System {
     pub fn has_output(&self, conn: ConnId, cx: &mut Context<'_>) -> bool {
         let has_output = self.shared.vat.borrow().has_output(conn);
         if !has_output {
-            let mut outputs = self.shared.outputs.borrow_mut();
-            match outputs.get_mut(conn.0) {
-                Some(waker) => waker.clone_from(cx.waker()),
-                None => {
-                    outputs.insert(conn.0, cx.waker().clone());
-                }
-            }
+            self.watch(conn, cx);
         }
         has_output
+    }
+
+    /// Has `cx` woken when something is to be done for a connection.
+    fn watch(&self, conn: ConnId, cx: &mut Context<'_>) {
+        let mut outputs = self.shared.outputs.borrow_mut();
+        match outputs.get_mut(conn.0) {
+            Some(waker) => waker.clone_from(cx.waker()),
+            None => outputs.insert(conn.0, cx.waker().clone()),
+        }
     }
 
     /// See [`Vat::next_deadline`].
@@ -224,6 +253,17 @@ impl System {
     pub fn handle_end(&self, conn: ConnId) {
         self.shared.vat.borrow_mut().handle_end(conn);
         self.pump();
+    }
+
+    /// The transport broke.
+    pub fn handle_loss(&self, conn: ConnId, reason: Exception) {
+        self.shared.vat.borrow_mut().handle_loss(conn, reason);
+        self.pump();
+    }
+
+    /// Why the connection ended, once it has.
+    pub fn closed_by(&self, conn: ConnId) -> Option<Exception> {
+        self.shared.vat.borrow().closed_by(conn).cloned()
     }
 
     /// Ends a connection, telling the peer why.

@@ -82,6 +82,8 @@ pub(crate) enum Work {
     /// A broken capability was described as a promise: say that it is broken.
     AnnounceBroken(ConnId, u32),
     Disconnect(ConnId, Exception),
+    /// A call waits there, and may find room now.
+    RetryHeld(ConnId),
 }
 
 /// One party of any number of connections: its objects, the capabilities it holds, its calls.
@@ -299,6 +301,7 @@ impl Vat {
                 Work::FreeCall(call) => self.free_call(call),
                 Work::AnnounceBroken(conn, export) => self.announce_broken(conn, export),
                 Work::Disconnect(conn, reason) => self.disconnect(conn, reason),
+                Work::RetryHeld(conn) => self.retry_held(conn),
             }
         }
     }

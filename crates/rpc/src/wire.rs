@@ -15,6 +15,8 @@ pub(crate) type Path = Vec<u16>;
 pub(crate) enum Target {
     Import(u32),
     Answer(u32, Path),
+    /// A path that is longer than is taken.
+    TooLong,
 }
 
 /// How a message names a capability (rpc.capnp, `CapDescriptor`).
@@ -25,6 +27,10 @@ pub(crate) enum Descriptor {
     SenderPromise(u32),
     ReceiverHosted(u32),
     ReceiverAnswer(u32, Path),
+    /// A path that is longer than is taken.
+    TooLong,
+    /// What the schema does not have.
+    Unknown,
 }
 
 /// How a call ended (rpc.capnp, `Return`).

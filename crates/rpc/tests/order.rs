@@ -118,7 +118,7 @@ impl Row {
             let end = self.links[link].iter_mut().find(|(at, _, _)| *at == vat).unwrap();
             let Some(message) = end.2.pop_front() else { return };
             let conn = end.1;
-            self.vats[vat].handle_input(NOW, conn, &message);
+            assert_eq!(self.vats[vat].handle_input(NOW, conn, &message), message.len());
             self.settle();
         }
     }

@@ -60,7 +60,9 @@ fn answers(encoding: Encoding, parts: &[&[u8]], room: usize) -> Vec<u8> {
     let offered = vat.object(ObjectId(1));
     let conn = vat.connect_as(Some(offered), encoding);
     let mut out = Vec::new();
-    parts.iter().for_each(|part| vat.handle_input(NOW, conn, part));
+    for part in parts {
+        assert_eq!(vat.handle_input(NOW, conn, part), part.len());
+    }
     while let Some(event) = vat.poll_event() {
         let Event::Call { call, params, .. } = event else { continue };
         let mut results = Payload::results(0);
@@ -123,7 +125,7 @@ fn truncated_at_every_byte_nothing_but_waiting_happens() {
         let mut vat = Vat::new(Limits::default());
         let offered = vat.object(ObjectId(1));
         let conn = vat.connect_as(Some(offered), Encoding::Packed);
-        vat.handle_input(NOW, conn, &whole[..cut]);
+        assert_eq!(vat.handle_input(NOW, conn, &whole[..cut]), cut);
         assert!(!vat.is_closed(conn), "cut at {cut}");
         let waits = vat.next_deadline(NOW, conn).is_some();
         assert!(waits || cut == 0, "cut at {cut}");
@@ -143,7 +145,7 @@ fn runs_do_not_pass_a_limit() {
     ] {
         let mut vat = Vat::new(limits);
         let conn = vat.connect_as(None, Encoding::Packed);
-        vat.handle_input(NOW, conn, input);
+        let _ = vat.handle_input(NOW, conn, input);
         let reasons: Vec<_> = std::iter::from_fn(|| vat.poll_event())
             .filter_map(|event| match event {
                 Event::Disconnected { reason, .. } => Some(reason.reason),

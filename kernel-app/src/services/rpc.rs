@@ -9,7 +9,7 @@ use crate::settings::rpc::RpcSettings;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::time::Duration;
-use endpoints::rpc::{Limits, Rpc};
+use endpoints::rpc::Rpc;
 
 /// Serves the [directory](handlers::rpc::directory) of the appliance's objects.
 pub fn open<P: Platform>(context: &Context<P>) -> Opened {
@@ -24,8 +24,7 @@ pub fn open_with<P: Platform>(
     let RpcSettings { port, limits } = RpcSettings::new(&context.config.rpc);
     let Some(port) = port else { return Ok(None) };
     let ledger = context.service_ledger("rpc");
-    let longest = u32::try_from(ledger.message_bytes_max() / 8).unwrap_or(u32::MAX);
-    let limits = Limits { message_words_max: limits.message_words_max.min(longest), ..limits };
+    let limits = limits.within(ledger.message_bytes_max());
     let vat = Rpc::new(limits, &context.spawner, &context.timers).weighed(ledger);
     let directory = wrap(&vat, handlers::rpc::directory(context, &vat));
     let offering = vat.offer(listen(context, "rpc", port)?, directory);

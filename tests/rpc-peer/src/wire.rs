@@ -6,6 +6,7 @@ use rpc_demo::demo::Demo;
 use rpc_demo::demo_capnp::demo;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::ops::Range;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
@@ -22,6 +23,8 @@ pub(crate) struct Wire {
     stream: TcpStream,
     start: Instant,
     buffer: Vec<u8>,
+    /// Where in the buffer what the vat has not taken lies.
+    untaken: Range<usize>,
 }
 
 impl Wire {
@@ -35,7 +38,14 @@ impl Wire {
         let system = System::new(Limits::default());
         let offered: demo::Client = system.client(Demo::counting(&system, name, cancelled));
         let conn = system.connect(Some(offered.into_client_hook()));
-        Self { system, conn, stream, start: Instant::now(), buffer: vec![0; BUFFER_BYTES] }
+        Self {
+            system,
+            conn,
+            stream,
+            start: Instant::now(),
+            buffer: vec![0; BUFFER_BYTES],
+            untaken: 0..0,
+        }
     }
 
     fn now(&self) -> Duration {
@@ -55,9 +65,13 @@ impl Wire {
 
     /// Waits for bytes; false when there are no more.
     fn receive(&mut self) -> bool {
-        match self.stream.read(&mut self.buffer) {
-            Ok(count) if count > 0 => {
-                self.system.handle_input(self.now(), self.conn, &self.buffer[..count]);
+        if self.untaken.is_empty() {
+            self.untaken = 0..self.stream.read(&mut self.buffer).unwrap_or_default();
+        }
+        match self.untaken.len() {
+            1.. => {
+                let bytes = &self.buffer[self.untaken.clone()];
+                self.untaken.start += self.system.handle_input(self.now(), self.conn, bytes);
                 true
             }
             _ => {

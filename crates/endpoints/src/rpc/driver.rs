@@ -4,9 +4,11 @@ use super::{Rpc, Shared};
 use crate::drive::{Core, Transport};
 use ::rpc::{ConnId, Exception, System, TableSizes};
 use alloc::rc::Rc;
+use alloc::string::ToString;
 use core::task::Context;
 use core::time::Duration;
-use flow::FlowError;
+use flow::ledger::Pressure;
+use flow::{Address, FlowError};
 
 /// How long a peer may leave the last bytes of a connection unacknowledged.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(60);
@@ -15,6 +17,7 @@ const FINISH_TIMEOUT: Duration = Duration::from_secs(60);
 pub(super) struct Driver {
     system: System,
     conn: ConnId,
+    peer: Address,
     shared: Rc<Shared>,
     /// Whether it was ours to make, and so is ours to end when it is of no use any more.
     ends_idle: bool,
@@ -33,21 +36,26 @@ enum End {
 }
 
 impl Driver {
-    pub(super) fn accepted(rpc: &Rpc, conn: ConnId) -> Self {
+    pub(super) fn accepted(rpc: &Rpc, conn: ConnId, peer: Address) -> Self {
         rpc.shared.connections.update(|count| count + 1);
         Self {
             shared: rpc.shared.clone(),
             system: rpc.system.clone(),
             conn,
+            peer,
             ends_idle: false,
             end: End::None,
         }
     }
 
-    pub(super) fn connected(rpc: &Rpc, conn: ConnId) -> Self {
-        let mut driver = Self::accepted(rpc, conn);
+    pub(super) fn connected(rpc: &Rpc, conn: ConnId, peer: Address) -> Self {
+        let mut driver = Self::accepted(rpc, conn, peer);
         driver.ends_idle = true;
         driver
+    }
+
+    fn lost(&self, error: FlowError) {
+        self.system.handle_loss(self.conn, Exception::disconnected(error.to_string()));
     }
 
     /// Closes what nobody uses, and what is to end as soon as it may.
@@ -59,7 +67,7 @@ impl Driver {
             self.system.close(self.conn, Exception::disconnected("this service is stopping"));
         }
         if self.ends_idle && self.system.table_sizes(self.conn) == TableSizes::default() {
-            self.system.handle_end(self.conn);
+            self.system.handle_loss(self.conn, Exception::disconnected("nobody uses it any more"));
         }
     }
 }
@@ -70,18 +78,23 @@ impl Core for Driver {
     }
 
     fn handle_input(&mut self, now: Duration, bytes: &mut [u8]) -> usize {
-        self.system.take_input(now, self.conn, bytes);
-        bytes.len()
+        self.system.take_input(now, self.conn, bytes)
     }
 
-    fn handle_end(&mut self, _: Duration, _: Result<(), FlowError>) -> bool {
-        self.system.handle_end(self.conn);
+    fn handle_end(&mut self, _: Duration, how: Result<(), FlowError>) -> bool {
+        match how {
+            Ok(()) => self.system.handle_end(self.conn),
+            Err(error) => self.lost(error),
+        }
         true
     }
 
-    fn poll_work(&mut self, _: &mut Context<'_>, _: Duration) -> bool {
+    fn poll_work(&mut self, cx: &mut Context<'_>, _: Duration) -> bool {
+        let waited = !self.system.wants_input(self.conn);
         self.system.run_now();
-        false
+        self.system.watch_input(self.conn, cx);
+        // What was set off goes out in this round; what waited comes in by the next.
+        waited && self.system.wants_input(self.conn)
     }
 
     fn wants_transmit(&mut self, cx: &mut Context<'_>) -> bool {
@@ -92,9 +105,21 @@ impl Core for Driver {
         self.system.poll_transmit(now, self.conn, space)
     }
 
-    fn output_lost(&mut self, _: Duration, _: FlowError) -> bool {
-        self.system.forget(self.conn);
+    fn output_lost(&mut self, _: Duration, error: FlowError) -> bool {
+        self.lost(error);
         false
+    }
+
+    fn held(&self) -> usize {
+        self.system.held_bytes(self.conn)
+    }
+
+    fn handle_pressure(&mut self, _: Duration, pressure: Pressure) {
+        self.system.refuse_calls(self.conn, pressure != Pressure::None);
+    }
+
+    fn reads_while_paused(&self) -> bool {
+        self.system.needs_input(self.conn)
     }
 
     fn transport(&mut self, cx: &mut Context<'_>, now: Duration) -> Transport {
@@ -129,6 +154,9 @@ impl Core for Driver {
 impl Drop for Driver {
     fn drop(&mut self) {
         self.shared.connections.update(|count| count - 1);
+        let reason = self.system.closed_by(self.conn);
+        let reason = reason.map_or_else(|| "given up".to_string(), |reason| reason.to_string());
+        log::info!("rpc: the connection with {} ended: {reason}", self.peer);
         self.system.forget(self.conn);
     }
 }

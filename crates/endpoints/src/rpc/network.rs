@@ -21,23 +21,20 @@ mod export;
 mod import;
 
 use super::Rpc;
-use crate::network_capnp::{
-    conf as conf_schema, connector, flow as flow_schema, listener, outcome,
-};
+use crate::network_capnp::{conf as conf_schema, connector, listener, outcome, reader, writer};
 use capnp::{Error, ErrorKind};
 use conf::ExportedConf;
-use export::{ExportedConnector, ExportedFlow, ExportedListener};
+use export::{ExportedConnector, ExportedListener};
 use flow::{Address, Connector, Flow, FlowError, Listener};
 
 pub use conf::{Conf, ConfLimits, LocalConf, LocalWatch, RemoteConf, RemoteWatch, Watch};
 pub use import::{RemoteConnector, RemoteFlow, RemoteListener};
 
 impl Rpc {
-    /// A flow as an object. It is aborted when all let go of the object without having closed it.
-    pub fn export_flow(&self, flow: impl Flow + 'static) -> flow_schema::Client {
-        let flow = ExportedFlow::new(flow);
-        self.spawner.spawn("rpc flow", flow.pump());
-        self.client(flow)
+    /// A flow as an object for each direction. It is aborted when all let go of both without having
+    /// closed it.
+    pub fn export_flow(&self, flow: impl Flow + 'static) -> (reader::Client, writer::Client) {
+        export::flow(self, flow)
     }
 
     /// A listener as an object; it ends with the object.

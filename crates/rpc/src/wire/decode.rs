@@ -159,18 +159,19 @@ fn refused(ours: message::Reader<'_>, limits: &Limits) -> Decoded<Refused> {
 fn target(target: message_target::Reader<'_>, limits: &Limits) -> Decoded<Option<Target>> {
     Ok(match target.which() {
         Ok(message_target::ImportedCap(id)) => Some(Target::Import(id)),
-        Ok(message_target::PromisedAnswer(answer)) => {
-            let (question, path) = promised(answer?, limits)?;
-            Some(Target::Answer(question, path))
-        }
+        Ok(message_target::PromisedAnswer(answer)) => Some(
+            promised(answer?, limits)?
+                .map_or(Target::TooLong, |(question, path)| Target::Answer(question, path)),
+        ),
         Err(_) => None,
     })
 }
 
-fn promised(answer: promised_answer::Reader<'_>, limits: &Limits) -> Decoded<(u32, Path)> {
+/// The question and the path; none for a path that is too long.
+fn promised(answer: promised_answer::Reader<'_>, limits: &Limits) -> Decoded<Option<(u32, Path)>> {
     let transform = answer.get_transform()?;
     if transform.len() > limits.path_fields_max {
-        return Err(Refusal("path_fields_max exceeded"));
+        return Ok(None);
     }
     let mut path = Path::with_capacity(transform.len() as usize);
     for op in transform {
@@ -179,7 +180,7 @@ fn promised(answer: promised_answer::Reader<'_>, limits: &Limits) -> Decoded<(u3
             promised_answer::op::GetPointerField(field) => path.push(field),
         }
     }
-    Ok((answer.get_question_id(), path))
+    Ok(Some((answer.get_question_id(), path)))
 }
 
 fn cap_table(payload: payload::Reader<'_>, limits: &Limits) -> Decoded<Vec<Descriptor>> {
@@ -194,15 +195,18 @@ fn cap_table(payload: payload::Reader<'_>, limits: &Limits) -> Decoded<Vec<Descr
 }
 
 fn descriptor(cap: cap_descriptor::Reader<'_>, limits: &Limits) -> Decoded<Descriptor> {
-    Ok(match cap.which()? {
+    let Ok(which) = cap.which() else {
+        return Ok(Descriptor::Unknown);
+    };
+    Ok(match which {
         cap_descriptor::None(()) => Descriptor::None,
         cap_descriptor::SenderHosted(id) => Descriptor::SenderHosted(id),
         cap_descriptor::SenderPromise(id) => Descriptor::SenderPromise(id),
         cap_descriptor::ReceiverHosted(id) => Descriptor::ReceiverHosted(id),
-        cap_descriptor::ReceiverAnswer(answer) => {
-            let (question, path) = promised(answer?, limits)?;
-            Descriptor::ReceiverAnswer(question, path)
-        }
+        cap_descriptor::ReceiverAnswer(answer) => promised(answer?, limits)?
+            .map_or(Descriptor::TooLong, |(question, path)| {
+                Descriptor::ReceiverAnswer(question, path)
+            }),
         // We cannot be introduced to the third party, so the vine stands for it (rpc.capnp,
         // `ThirdPartyCapDescriptor.vineId`).
         cap_descriptor::ThirdPartyHosted(third) => Descriptor::SenderHosted(third?.get_vine_id()),

@@ -3,11 +3,12 @@
 
 use super::{Descriptor, Path, Target};
 use crate::exception::{Exception, Kind};
+use crate::framing::Frame;
 use crate::rpc_capnp::{
     cap_descriptor, exception, message, message_target, payload, promised_answer,
 };
 use alloc::vec::Vec;
-use capnp::message::{Builder, HeapAllocator};
+use capnp::message::{Builder, HeapAllocator, Reader, ReaderOptions};
 
 /// A message being written.
 pub(crate) type Draft = Builder<HeapAllocator>;
@@ -128,6 +129,17 @@ pub(crate) fn no_results(out: &mut Vec<u8>, answer: u32, ending: &NoResults<'_>)
     append(out, &draft);
 }
 
+/// Answers a call that was not taken: nothing of it is left, nor of the capabilities that it brought.
+pub(crate) fn refusal(out: &mut Vec<u8>, answer: u32, release_params: bool, reason: &Exception) {
+    let mut draft = draft(reason.reason.len() as u32 / 8 + 1);
+    let mut return_ = draft.init_root::<message::Builder<'_>>().init_return();
+    return_.set_answer_id(answer);
+    return_.set_release_param_caps(release_params);
+    return_.set_no_finish_needed(true);
+    write_exception(return_.init_exception(), reason);
+    append(out, &draft);
+}
+
 pub(crate) fn finish(out: &mut Vec<u8>, question: u32, release_results: bool) {
     // `releaseResultCaps` and `requireEarlyCancellationWorkaround` default to true, so the bits on
     // the wire are inverted; the second workaround is for peers before C++ 1.0.2 and not wanted.
@@ -185,15 +197,17 @@ pub(crate) fn abort(out: &mut Vec<u8>, reason: &Exception) {
     append(out, &draft);
 }
 
-/// Sends `message` back as not known (rpc.capnp, `Message.unimplemented`). One that cannot be
-/// copied, being malformed, is answered by an empty one.
-pub(crate) fn unimplemented(out: &mut Vec<u8>, theirs: message::Reader<'_>) {
-    let mut draft = draft(16);
-    let root = draft.init_root::<message::Builder<'_>>();
-    let copied = {
-        let mut root = root;
-        root.set_unimplemented(theirs)
-    };
+/// Sends a message back as not known (rpc.capnp, `Message.unimplemented`). One that would be longer than it
+/// came, since its pointers overlap, or that cannot be copied, being malformed, is answered by an empty one.
+pub(crate) fn unimplemented(out: &mut Vec<u8>, theirs: Frame) {
+    let words = theirs.bytes() / 8;
+    let mut options = ReaderOptions::new();
+    options.traversal_limit_in_words(Some(words));
+    let reader = Reader::new(theirs, options);
+    let mut draft = draft(u32::try_from(words).unwrap_or(u32::MAX));
+    let copied = reader
+        .get_root()
+        .and_then(|theirs| draft.init_root::<message::Builder<'_>>().set_unimplemented(theirs));
     if copied.is_err() {
         draft = self::draft(0);
         draft.init_root::<message::Builder<'_>>().init_unimplemented();
@@ -207,6 +221,8 @@ fn write_target(mut to: message_target::Builder<'_>, target: &Target) {
         Target::Answer(question, path) => {
             write_promised(to.init_promised_answer(), *question, path);
         }
+        // Never ours.
+        Target::TooLong => {}
     }
 }
 
@@ -237,6 +253,8 @@ fn write_descriptor(mut to: cap_descriptor::Builder<'_>, descriptor: &Descriptor
         Descriptor::ReceiverAnswer(question, path) => {
             write_promised(to.init_receiver_answer(), *question, path);
         }
+        // Never ours.
+        Descriptor::TooLong | Descriptor::Unknown => to.set_none(()),
     }
 }
 
@@ -261,7 +279,7 @@ mod tests {
     fn read(bytes: &[u8]) -> Message {
         let limits = Limits::default();
         let frame = Deframer::default().next(&mut &bytes[..], &limits).unwrap().unwrap();
-        let reader = capnp::message::Reader::new(frame, capnp::message::ReaderOptions::new());
+        let reader = Reader::new(frame, ReaderOptions::new());
         decode::message(reader.get_root().unwrap(), &limits).unwrap()
     }
 

@@ -330,7 +330,8 @@ impl World {
             if trace::is_on() {
                 println!("to vat {host}: {}", trace::message(&message));
             }
-            self.hosts[host].vat.handle_input(NOW, conn, &message);
+            let taken = self.hosts[host].vat.handle_input(NOW, conn, &message);
+            assert_eq!(taken, message.len());
         }
     }
 

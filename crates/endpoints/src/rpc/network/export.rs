@@ -1,7 +1,7 @@
 //! Exports: local flows, listeners and connectors as objects.
 
 use super::{Rpc, write_outcome};
-use crate::network_capnp::{ConnectFailure, connector, flow as schema, listener, opened};
+use crate::network_capnp::{ConnectFailure, connector, listener, opened, reader, writer};
 use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::rc::Rc;
@@ -20,8 +20,23 @@ const QUEUED_BYTES_MAX: usize = 1 << 20;
 /// Longest target of a connector, in bytes: a host name (RFC 1035 section 2.3.4), a colon, a port.
 const TARGET_BYTES_MAX: usize = 261;
 
-/// A flow as an object.
-pub(super) struct ExportedFlow<F: Flow>(Rc<Shared<F>>);
+/// A flow as two objects. It is aborted when all let go of both without having closed it.
+pub(super) fn flow<F: Flow + 'static>(rpc: &Rpc, flow: F) -> (reader::Client, writer::Client) {
+    let flow = RefCell::new(flow);
+    let shared = Rc::new(Shared { flow, queue: RefCell::default(), reading: Cell::new(false) });
+    let held = Rc::new(Held(shared.clone()));
+    // One task writes, so that writes keep their order and a call that is given up leaves no half of
+    // its bytes behind.
+    rpc.spawner.spawn("rpc flow", async move { poll_fn(|cx| shared.poll_pump(cx)).await });
+    (rpc.client(ExportedReader(held.clone())), rpc.client(ExportedWriter(held)))
+}
+
+struct ExportedReader<F: Flow>(Rc<Held<F>>);
+
+struct ExportedWriter<F: Flow>(Rc<Held<F>>);
+
+/// As long as somebody has one of the two objects.
+struct Held<F: Flow>(Rc<Shared<F>>);
 
 struct Shared<F> {
     flow: RefCell<F>,
@@ -37,29 +52,16 @@ struct Queue {
     taken: u64,
     closing: bool,
     finished: bool,
-    /// Nobody has the object any more.
+    /// Nobody has the objects any more.
     abandoned: bool,
+    aborted: bool,
     /// How it ended.
     end: Option<Result<(), FlowError>>,
     pump: WakerSlot,
     waiting: WakerList,
 }
 
-impl<F: Flow + 'static> ExportedFlow<F> {
-    pub(super) fn new(flow: F) -> Self {
-        let flow = RefCell::new(flow);
-        Self(Rc::new(Shared { flow, queue: RefCell::default(), reading: Cell::new(false) }))
-    }
-
-    /// The task that writes. One task, so that writes keep their order and a call that is given up
-    /// leaves no half of its bytes behind.
-    pub(super) fn pump(&self) -> impl Future<Output = ()> + 'static {
-        let shared = self.0.clone();
-        async move { poll_fn(|cx| shared.poll_pump(cx)).await }
-    }
-}
-
-impl<F: Flow> Drop for ExportedFlow<F> {
+impl<F: Flow> Drop for Held<F> {
     fn drop(&mut self) {
         let mut queue = self.0.queue.borrow_mut();
         queue.abandoned = true;
@@ -79,10 +81,16 @@ impl<F: Flow> Shared<F> {
         loop {
             let mut queue = self.queue.borrow_mut();
             queue.pump.register(cx);
-            if queue.end.is_some() || (queue.abandoned && !queue.closing) {
+            if queue.end.is_some() {
                 return Poll::Ready(());
             }
             let mut flow = self.flow.borrow_mut();
+            if queue.aborted || (queue.abandoned && !queue.closing) {
+                flow.abort();
+                queue.end = Some(Err(FlowError::Closed));
+                queue.wake();
+                return Poll::Ready(());
+            }
             let end = if !queue.bytes.is_empty() {
                 let (front, _) = queue.bytes.as_slices();
                 let written = ready!(flow.poll_write_with(cx, &mut |space| {
@@ -162,17 +170,18 @@ impl<F: Flow> Shared<F> {
     }
 }
 
-impl<F: Flow + 'static> schema::Server for ExportedFlow<F> {
+impl<F: Flow + 'static> reader::Server for ExportedReader<F> {
     async fn read(
         self: Rc<Self>,
-        params: schema::ReadParams,
-        mut results: schema::ReadResults,
+        params: reader::ReadParams,
+        mut results: reader::ReadResults,
     ) -> Result<(), Error> {
+        let shared = &self.0.0;
         let bytes_max = (params.get()?.get_bytes_max() as usize).clamp(1, READ_BYTES_MAX);
-        let _turn = Turn::take(&self.0.reading)?;
+        let _turn = Turn::take(&shared.reading)?;
         let mut ended = false;
         let read = poll_fn(|cx| {
-            self.0.flow.borrow_mut().poll_read_with(cx, &mut |bytes| {
+            shared.flow.borrow_mut().poll_read_with(cx, &mut |bytes| {
                 let shown = &bytes[..bytes.len().min(bytes_max)];
                 ended = bytes.is_empty();
                 results.get().set_data(shown);
@@ -188,48 +197,51 @@ impl<F: Flow + 'static> schema::Server for ExportedFlow<F> {
         Ok(())
     }
 
+    async fn abort(self: Rc<Self>, _: reader::AbortParams) -> Result<(), Error> {
+        let mut queue = self.0.0.queue.borrow_mut();
+        queue.aborted = true;
+        queue.wake();
+        Ok(())
+    }
+}
+
+impl<F: Flow + 'static> writer::Server for ExportedWriter<F> {
     // What is before `async` happens in the order of the calls.
     fn write(
         self: Rc<Self>,
-        params: schema::WriteParams,
+        params: writer::WriteParams,
     ) -> impl Future<Output = Result<(), Error>> + 'static {
         let target =
-            params.get().and_then(|params| params.get_data()).and_then(|data| self.0.queue(data));
+            params.get().and_then(|params| params.get_data()).and_then(|data| self.0.0.queue(data));
         async move {
             let target = target?;
-            let taken = poll_fn(|cx| self.0.poll_taken(target, cx)).await;
+            let taken = poll_fn(|cx| self.0.0.poll_taken(target, cx)).await;
             taken.map_err(|error| Error::failed(error.to_string()))
         }
     }
 
-    fn drain(
-        self: Rc<Self>,
-        _: schema::DrainParams,
-        mut results: schema::DrainResults,
-    ) -> impl Future<Output = Result<(), Error>> + 'static {
-        let target = {
-            let queue = self.0.queue.borrow();
-            queue.taken + queue.bytes.len() as u64
-        };
-        async move {
-            let outcome = poll_fn(|cx| self.0.poll_drained(target, cx)).await;
-            write_outcome(results.get().init_outcome(), outcome);
-            Ok(())
-        }
+    async fn close(self: Rc<Self>, _: writer::CloseParams) -> Result<(), Error> {
+        let mut queue = self.0.0.queue.borrow_mut();
+        queue.closing = true;
+        queue.wake();
+        Ok(())
     }
 
-    fn close(
+    fn drain(
         self: Rc<Self>,
-        _: schema::CloseParams,
-        mut results: schema::CloseResults,
+        _: writer::DrainParams,
+        mut results: writer::DrainResults,
     ) -> impl Future<Output = Result<(), Error>> + 'static {
-        {
-            let mut queue = self.0.queue.borrow_mut();
-            queue.closing = true;
-            queue.wake();
-        }
+        let (target, closing) = {
+            let queue = self.0.0.queue.borrow();
+            (queue.taken + queue.bytes.len() as u64, queue.closing)
+        };
         async move {
-            let outcome = poll_fn(|cx| self.0.poll_end(cx)).await;
+            let shared = &self.0.0;
+            let outcome = match closing {
+                true => poll_fn(|cx| shared.poll_end(cx)).await,
+                false => poll_fn(|cx| shared.poll_drained(target, cx)).await,
+            };
             write_outcome(results.get().init_outcome(), outcome);
             Ok(())
         }
@@ -334,5 +346,7 @@ impl<C: Connector> connector::Server for ExportedConnector<C> {
 fn write_opened(mut to: opened::Builder<'_>, rpc: &Rpc, flow: impl Flow + 'static) {
     to.set_peer(&*flow.peer().to_string());
     to.set_local(&*flow.local().to_string());
-    to.set_flow(rpc.export_flow(flow));
+    let (reader, writer) = rpc.export_flow(flow);
+    to.set_reader(reader);
+    to.set_writer(writer);
 }

@@ -1,7 +1,7 @@
 //! Imports: another's flows, listeners and connectors as if they were local.
 
 use super::{flow_error, read_address, read_outcome};
-use crate::network_capnp::{ConnectFailure, connector, flow as schema, listener, opened};
+use crate::network_capnp::{ConnectFailure, connector, listener, opened, reader, writer};
 use alloc::boxed::Box;
 use alloc::string::ToString;
 use alloc::vec::Vec;
@@ -17,13 +17,13 @@ const CHUNK_BYTES: usize = 16 << 10;
 /// A call that waits for its answer.
 type Call<T> = Promise<Response<T>, Error>;
 
-/// A flow behind an object.
+/// A flow behind two objects.
 pub struct RemoteFlow {
     /// None once it was aborted.
-    client: Option<schema::Client>,
+    ends: Option<(reader::Client, writer::Client)>,
     peer: Address,
     local: Address,
-    reading: Option<Call<schema::read_results::Owned>>,
+    reading: Option<Call<reader::read_results::Owned>>,
     /// What the last answer to a read brought, and how much of it was consumed.
     unread: Vec<u8>,
     unread_from: usize,
@@ -31,16 +31,20 @@ pub struct RemoteFlow {
     read_end: Option<Result<(), FlowError>>,
     scratch: Box<[u8]>,
     sending: Option<Promise<(), Error>>,
-    draining: Option<Call<schema::drain_results::Owned>>,
-    closing: Option<Call<schema::close_results::Owned>>,
+    draining: Option<Call<writer::drain_results::Owned>>,
     finished: bool,
 }
 
 impl RemoteFlow {
-    /// The flow behind `client`, between these addresses.
-    pub fn new(client: schema::Client, peer: Address, local: Address) -> Self {
+    /// The flow behind these objects, between these addresses.
+    pub fn new(
+        reader: reader::Client,
+        writer: writer::Client,
+        peer: Address,
+        local: Address,
+    ) -> Self {
         Self {
-            client: Some(client),
+            ends: Some((reader, writer)),
             peer,
             local,
             reading: None,
@@ -50,14 +54,13 @@ impl RemoteFlow {
             scratch: alloc::vec![0; CHUNK_BYTES].into_boxed_slice(),
             sending: None,
             draining: None,
-            closing: None,
             finished: false,
         }
     }
 
     fn opened(opened: opened::Reader<'_>) -> Result<Self, Error> {
         let (peer, local) = (read_address(opened.get_peer()), read_address(opened.get_local()));
-        Ok(Self::new(opened.get_flow()?, peer, local))
+        Ok(Self::new(opened.get_reader()?, opened.get_writer()?, peer, local))
     }
 
     /// Shows what is left of the last answer.
@@ -72,11 +75,11 @@ impl RemoteFlow {
     }
 
     fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), FlowError>> {
-        let Some(client) = &self.client else {
+        let Some((reader, _)) = &self.ends else {
             return Poll::Ready(Err(FlowError::Closed));
         };
         let reading = self.reading.get_or_insert_with(|| {
-            let mut request = client.read_request();
+            let mut request = reader.read_request();
             request.get().set_bytes_max(CHUNK_BYTES as u32);
             request.send().promise
         });
@@ -111,7 +114,7 @@ impl Flow for RemoteFlow {
             self.read_end = match ready!(self.poll_answer(cx)) {
                 Ok(()) => None,
                 // The other end finished; what this side ended is an error.
-                Err(FlowError::Closed) if self.client.is_some() => Some(Ok(())),
+                Err(FlowError::Closed) if self.ends.is_some() => Some(Ok(())),
                 Err(error) => Some(Err(error)),
             };
         }
@@ -122,7 +125,7 @@ impl Flow for RemoteFlow {
         cx: &mut Context<'_>,
         fill: &mut dyn FnMut(&mut [u8]) -> usize,
     ) -> Poll<Result<usize, FlowError>> {
-        let Some(client) = self.client.as_ref().filter(|_| !self.finished) else {
+        let Some((_, writer)) = self.ends.as_ref().filter(|_| !self.finished) else {
             return Poll::Ready(Err(FlowError::Closed));
         };
         if let Some(sending) = &mut self.sending {
@@ -132,7 +135,7 @@ impl Flow for RemoteFlow {
         }
         let count = fill(&mut self.scratch);
         if count > 0 {
-            let mut request = client.write_request();
+            let mut request = writer.write_request();
             request.get().set_data(&self.scratch[..count]);
             self.sending = Some(request.send());
         }
@@ -140,16 +143,10 @@ impl Flow for RemoteFlow {
     }
 
     fn poll_drained(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), FlowError>> {
-        let Some(client) = &self.client else {
+        let Some((_, writer)) = &self.ends else {
             return Poll::Ready(Err(FlowError::Closed));
         };
-        if let Some(closing) = &mut self.closing {
-            let answer = ready!(Pin::new(closing).poll(cx));
-            self.closing = None;
-            let response = answer.map_err(|error| flow_error(&error))?;
-            return Poll::Ready(read_outcome(response.get().and_then(|r| r.get_outcome())));
-        }
-        let draining = self.draining.get_or_insert_with(|| client.drain_request().send().promise);
+        let draining = self.draining.get_or_insert_with(|| writer.drain_request().send().promise);
         let answer = ready!(Pin::new(draining).poll(cx));
         self.draining = None;
         let response = answer.map_err(|error| flow_error(&error))?;
@@ -157,20 +154,23 @@ impl Flow for RemoteFlow {
     }
 
     fn finish(&mut self) {
-        if let Some(client) = self.client.as_ref().filter(|_| !self.finished) {
-            self.closing = Some(client.close_request().send().promise);
+        if let Some((_, writer)) = self.ends.as_ref().filter(|_| !self.finished) {
+            // A streaming call goes on though nobody waits for it.
+            drop(writer.close_request().send());
+            // It was about an end that had not been said.
+            self.draining = None;
             self.finished = true;
         }
     }
 
     fn abort(&mut self) {
-        // Its owner aborts what nobody holds.
-        self.client = None;
+        if let Some((reader, _)) = self.ends.take() {
+            drop(reader.abort_request().send());
+        }
         self.reading = None;
         (self.unread, self.unread_from) = (Vec::new(), 0);
         self.sending = None;
         self.draining = None;
-        self.closing = None;
     }
 
     fn peer(&self) -> Address {
@@ -179,6 +179,14 @@ impl Flow for RemoteFlow {
 
     fn local(&self) -> Address {
         self.local
+    }
+}
+
+impl Drop for RemoteFlow {
+    fn drop(&mut self) {
+        if !self.finished {
+            self.abort();
+        }
     }
 }
 
