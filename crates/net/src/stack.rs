@@ -111,9 +111,26 @@ impl Stack {
     /// Sends what is due: of connections only those that were touched since the last call or whose
     /// time has come. True when the device was full: call again when it has room.
     pub fn egress(&mut self, now: Duration) -> bool {
-        let Self { device, state, link_up, unannounced, quiet_until } = self;
         let instant = Instant::from(now);
-        state.context.now.set(instant);
+        self.state.context.now.set(instant);
+        if self.state.is_stirred
+            || instant >= self.state.calm_until
+            || self.state.active_opens.requests.is_pending()
+        {
+            self.keep_house(now);
+        }
+        let Self { device, state, .. } = self;
+        state.table.borrow_mut().expire(instant);
+        let blocked = state.transmit(now, device.transmitter());
+        state.context.feed_starved();
+        device.flush();
+        blocked
+    }
+
+    /// Does what is due beside connections: names, addresses, handshakes.
+    #[inline(never)]
+    fn keep_house(&mut self, now: Duration) {
+        let Self { device, state, link_up, unannounced, quiet_until } = self;
         let output = device.transmitter();
         if state.look_up(now) {
             *quiet_until = now;
@@ -128,11 +145,19 @@ impl Stack {
         }
         state.answer_again(now, output);
         state.open_actively(now, output);
-        state.table.borrow_mut().expire(instant);
-        let blocked = state.transmit(now, output);
-        state.context.feed_starved();
-        device.flush();
-        blocked
+        state.is_stirred = false;
+        let due = self.house_deadlines().into_iter().fold(None, earlier);
+        self.state.calm_until = due.map_or(Instant::NEVER, Instant::from);
+    }
+
+    /// When something is due beside connections.
+    fn house_deadlines(&self) -> [Option<Duration>; 3] {
+        let state = &self.state;
+        [
+            state.link.next_deadline().map(|due| due.max(self.quiet_until)),
+            state.syn_queue.next_deadline(),
+            state.active_opens.next_deadline(),
+        ]
     }
 
     /// Turns the device's interrupts on, so that the loop may wait for one; false when there is
@@ -147,14 +172,8 @@ impl Stack {
         // A full device interrupts when it has room; this is for one that does not.
         let retry = (!state.context.dirty.borrow().is_empty())
             .then(|| Duration::from(state.context.now.get()) + RETRY);
-        let deadlines = [
-            state.table.borrow().next_deadline().map(Duration::from),
-            state.link.next_deadline().map(|due| due.max(self.quiet_until)),
-            state.syn_queue.next_deadline(),
-            state.active_opens.next_deadline(),
-            retry,
-        ];
-        deadlines.into_iter().fold(None, earlier)
+        let connections = state.table.borrow().next_deadline().map(Duration::from);
+        self.house_deadlines().into_iter().chain([connections, retry]).fold(None, earlier)
     }
 
     /// Connections whose peer has not acknowledged everything yet, the end included. Looks at all of
@@ -176,6 +195,7 @@ impl Stack {
     /// outlive that; a lease is asked for again when the link is up.
     fn link_changed(&mut self, now: Duration) {
         self.state.adopt_capabilities(&self.device.capabilities());
+        self.state.is_stirred = true;
         if self.link_up {
             self.state.link.restart(now);
             self.unannounced = true;
@@ -282,10 +302,7 @@ impl InterfaceState {
         let Some(connection) = connection else { return false };
         self.begin(Some(slot));
         let outcome = connection.transmit(output);
-        self.settle(&connection, &outcome, now);
-        if connection.tcb().engine.timeouts() >= SILENT_TIMEOUTS {
-            self.resolve_neighbour_again(&connection, now, output);
-        }
+        self.settle(&connection, &outcome, now, output);
         outcome == Transmitted::Blocked
     }
 
@@ -304,10 +321,23 @@ impl InterfaceState {
         }
     }
 
-    fn settle(&mut self, connection: &Rc<Connection>, outcome: &Transmitted, now: Duration) {
+    #[inline]
+    fn settle(
+        &mut self,
+        connection: &Rc<Connection>,
+        outcome: &Transmitted,
+        now: Duration,
+        output: &mut dyn Transmit,
+    ) {
         match outcome {
-            Transmitted::Open => self.table.borrow_mut().schedule(connection),
-            Transmitted::Blocked => {}
+            Transmitted::Open { is_earlier: true } => {
+                self.table.borrow_mut().schedule(connection);
+                // Its timer was set anew, perhaps since it expired.
+                if connection.tcb().engine.timeouts() >= SILENT_TIMEOUTS {
+                    self.resolve_neighbour_again(connection, now, output);
+                }
+            }
+            Transmitted::Open { .. } | Transmitted::Blocked => {}
             Transmitted::TimeWait(state) => {
                 if self.time_wait.insert(connection.tuple, state, now) {
                     self.context.counters.add(Counter::TimeWaitRecycled);

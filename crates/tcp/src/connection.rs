@@ -226,19 +226,27 @@ pub enum CloseReason {
     Unreachable,
 }
 
-/// Events that wait to be polled: a bit each, in the order of [`Event`].
+/// Events that have not been told: a bit each, in the order of [`Event`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Events(u16);
+pub struct Events(u16);
 
 impl Events {
-    const CONNECTED: u16 = 1;
-    const READABLE: u16 = 1 << 1;
-    const PEER_FINISHED: u16 = 1 << 2;
-    const WRITABLE: u16 = 1 << 3;
-    const DRAINED: u16 = 1 << 4;
-    const PATH_MSS: u16 = 1 << 5;
-    const TIME_WAIT: u16 = 1 << 6;
-    const CLOSED: u16 = 1 << 7;
+    /// [`Event::Connected`].
+    pub const CONNECTED: u16 = 1;
+    /// [`Event::Readable`].
+    pub const READABLE: u16 = 1 << 1;
+    /// [`Event::PeerFinished`].
+    pub const PEER_FINISHED: u16 = 1 << 2;
+    /// [`Event::Writable`].
+    pub const WRITABLE: u16 = 1 << 3;
+    /// [`Event::Drained`].
+    pub const DRAINED: u16 = 1 << 4;
+    /// [`Event::PathMss`].
+    pub const PATH_MSS: u16 = 1 << 5;
+    /// [`Event::TimeWait`].
+    pub const TIME_WAIT: u16 = 1 << 6;
+    /// [`Event::Closed`].
+    pub const CLOSED: u16 = 1 << 7;
     /// A write found too little room, and waits for [`WRITABLE`](Self::WRITABLE).
     const WANTS_ROOM: u16 = 1 << 15;
     const POLLED: u16 = !Self::WANTS_ROOM;
@@ -248,9 +256,10 @@ impl Events {
         self.0 |= event;
     }
 
+    /// One of `events` is among them.
     #[inline]
-    fn has(self, event: u16) -> bool {
-        self.0 & event != 0
+    pub fn has(self, events: u16) -> bool {
+        self.0 & events != 0
     }
 
     fn remove(&mut self, event: u16) {
@@ -259,6 +268,14 @@ impl Events {
 }
 
 impl Connection {
+    /// All that has happened and was not told yet, for those who ask more often than something happens.
+    #[inline]
+    pub fn take_events(&mut self) -> Events {
+        let told = self.events.0 & Events::POLLED;
+        self.events.remove(told);
+        Events(told)
+    }
+
     /// What has happened and was not told yet, the first first.
     #[inline]
     pub fn poll_event(&mut self) -> Option<Event> {
@@ -278,6 +295,11 @@ impl Connection {
             Events::TIME_WAIT => Event::TimeWait,
             _ => Event::Closed(self.reason),
         })
+    }
+
+    /// Why it is closed, if it is.
+    pub fn close_reason(&self) -> CloseReason {
+        self.reason
     }
 
     /// The state.

@@ -79,7 +79,7 @@ pub mod time_wait;
 
 pub use config::{Config, Shared};
 pub use congestion::Algorithm;
-pub use connection::{CloseReason, Connection, Event, Handshake, Info, Open, Transmit};
+pub use connection::{CloseReason, Connection, Event, Events, Handshake, Info, Open, Transmit};
 pub use counters::Counters;
 pub use memory::Memory;
 pub use options::Options;

@@ -16,10 +16,23 @@ pub struct Memory {
 /// Sizes of buffers, and how many of each are kept when nobody uses them.
 const CLASSES: [(usize, usize); 3] = [(2 << 10, 128), (16 << 10, 16), (64 << 10, 8)];
 
+/// Where buffers of so many bytes are, or the largest.
+#[inline]
+const fn class_of(bytes: usize) -> usize {
+    if bytes <= CLASSES[0].0 {
+        0
+    } else if bytes <= CLASSES[1].0 {
+        1
+    } else {
+        2
+    }
+}
+
 impl Memory {
     /// With so many bytes for all buffers.
     pub fn new(limit_bytes: usize) -> Self {
-        Self { limit_bytes, held_bytes: 0, spares: [const { Vec::new() }; CLASSES.len()] }
+        let spares = CLASSES.map(|(_, count)| Vec::with_capacity(count));
+        Self { limit_bytes, held_bytes: 0, spares }
     }
 
     /// Bytes that connections hold now.
@@ -40,35 +53,38 @@ impl Memory {
     }
 
     /// A buffer of at least so many bytes, or of the largest size; `None` when the budget is used up.
+    #[inline]
     pub(crate) fn take(&mut self, bytes: usize, purpose: Purpose) -> Option<Buffer> {
-        let class = CLASSES.iter().position(|(size, _)| *size >= bytes);
-        let class = class.unwrap_or(CLASSES.len() - 1);
-        let (size, _) = *CLASSES.get(class)?;
+        let class = class_of(bytes);
+        let (size, _) = CLASSES[class];
         if !self.hold(size, purpose) {
             return None;
         }
-        let spare = self.spares.get_mut(class).and_then(Vec::pop);
+        let spare = self.spares[class].pop();
         let bytes = spare.unwrap_or_else(|| vec![0; size].into_boxed_slice());
         Some(Buffer { bytes, start: 0, end: 0 })
     }
 
     /// Takes a buffer back.
+    #[inline]
     pub(crate) fn give(&mut self, buffer: Buffer) {
-        self.release(buffer.bytes.len());
-        let class = CLASSES.iter().position(|(size, _)| *size == buffer.bytes.len());
-        let Some(class) = class else { return };
-        if let (Some(spares), Some((_, max))) = (self.spares.get_mut(class), CLASSES.get(class))
-            && spares.len() < *max
-        {
+        let size = buffer.bytes.len();
+        self.release(size);
+        let class = class_of(size);
+        let spares = &mut self.spares[class];
+        // Room for all that are kept was reserved.
+        if spares.len() < CLASSES[class].1 {
             spares.push(buffer.bytes);
         }
     }
 
     /// Bytes that can be held beside those that are.
+    #[inline]
     pub(crate) fn available(&self, purpose: Purpose) -> usize {
         (self.limit_bytes - self.reserve(purpose)).saturating_sub(self.held_bytes)
     }
 
+    #[inline]
     fn reserve(&self, purpose: Purpose) -> usize {
         match purpose {
             Purpose::InOrder => 0,
@@ -78,6 +94,7 @@ impl Memory {
     }
 
     /// Counts memory from elsewhere; false when the budget is used up.
+    #[inline]
     pub(crate) fn hold(&mut self, bytes: usize, purpose: Purpose) -> bool {
         let fits = bytes <= self.available(purpose);
         if fits {

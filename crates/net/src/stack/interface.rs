@@ -12,6 +12,7 @@ use crate::tcp::rate_limit::RateLimit;
 use crate::tcp::syn_queue::SynQueue;
 use crate::tcp::table::Table;
 use crate::tcp::time_wait::TimeWaitTable;
+use crate::time::Instant;
 use crate::wire::tuple::TupleHasher;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -37,6 +38,10 @@ pub(crate) struct InterfaceState {
     pub(crate) active_opens: ActiveOpens,
     pub(crate) neighbours: Neighbours,
     pub(crate) resets: RateLimit,
+    /// Before that, nothing but connections has anything to do, unless something was stirred.
+    pub(crate) calm_until: Instant,
+    /// A frame came that was not a connection's, or something else happened that may have to be followed up.
+    pub(crate) is_stirred: bool,
     pub(crate) catch: CatchPanic,
     /// The connection that the present part of a phase is about.
     pub(crate) current_slot: Option<u32>,
@@ -74,6 +79,8 @@ impl InterfaceState {
                 Ok(())
             },
             current_slot: None,
+            calm_until: Instant::START,
+            is_stirred: true,
             neighbours: Neighbours::new(own),
             cookies_until: Duration::ZERO,
             isn_generator: IsnGenerator::new(entropy),

@@ -17,7 +17,7 @@ use crate::time::Instant;
 use crate::wire::header::TCP;
 use crate::wire::template::HeaderTemplate;
 use crate::wire::tuple::Tuple;
-use ::tcp::{CloseReason, Event};
+use ::tcp::{CloseReason, Events, State};
 use alloc::rc::Rc;
 use core::cell::{RefCell, RefMut};
 use flow::sync::WakerSlot;
@@ -108,9 +108,11 @@ impl Connection {
         let shared = &mut self.context.shared.borrow_mut();
         tcb.engine.abort(shared);
         tcb.engine.release(shared);
-        let signals = tcb.signals(self);
+        let signals = tcb.signals();
         drop(tcb);
-        self.deliver(signals);
+        if let Some(signals) = signals {
+            signals.deliver(self);
+        }
     }
 
     /// The flow is gone: what was finished is still delivered, all else is reset.
@@ -147,23 +149,52 @@ impl Connection {
         self.context.path_mtus.borrow_mut().insert(remote, mtu, self.context.now.get());
     }
 
-    /// Wakes whom it concerns; nothing may be borrowed.
-    #[inline]
-    fn deliver(self: &Rc<Self>, mut signals: Signals) {
-        signals.reader.wake();
-        signals.writer.wake();
-        if let Some((request, outcome)) = signals.opened {
-            self.answer_request(&request, outcome);
+    /// Something that does not happen for each segment; nothing may be borrowed.
+    #[cold]
+    fn handle_rare(self: &Rc<Self>, events: Events) {
+        let mut tcb = self.tcb();
+        if events.has(Events::PATH_MSS) {
+            self.remember_path(&tcb);
+        }
+        if events.has(Events::CLOSED) {
+            tcb.end = tcb.end.or(flow_error(tcb.engine.close_reason()));
+        }
+        let Owner::Opening(request) = &tcb.owner else { return };
+        let request = request.clone();
+        if tcb.engine.state() == State::Closed {
+            tcb.owner = Owner::Orphan(Instant::START);
+            let failure = connect_error(tcb.engine.close_reason());
+            drop(tcb);
+            request.complete(Err(failure));
+        } else if events.has(Events::CONNECTED) {
+            tcb.owner = Owner::Flow;
+            drop(tcb);
+            self.context.counters.add(Counter::Connected);
+            request.complete(Ok(TcpFlow::new(self.clone())));
         }
     }
+}
 
-    #[cold]
-    fn answer_request(
-        self: &Rc<Self>,
-        request: &ConnectRequest,
-        outcome: Result<(), ConnectError>,
-    ) {
-        request.complete(outcome.map(|()| TcpFlow::new(self.clone())));
+/// What does not happen for each segment.
+const RARE: u16 = Events::CONNECTED | Events::PATH_MSS | Events::CLOSED;
+
+/// Why a flow ended; nothing if it was in peace.
+fn flow_error(reason: CloseReason) -> Option<FlowError> {
+    match reason {
+        CloseReason::Finished => None,
+        CloseReason::Aborted => Some(FlowError::Closed),
+        CloseReason::Refused | CloseReason::Reset => Some(FlowError::Reset),
+        CloseReason::TimedOut => Some(FlowError::TimedOut),
+        CloseReason::Unreachable => Some(FlowError::Down),
+    }
+}
+
+/// Why no connection came to be.
+fn connect_error(reason: CloseReason) -> ConnectError {
+    match reason {
+        CloseReason::Finished | CloseReason::Refused | CloseReason::Reset => ConnectError::Refused,
+        CloseReason::TimedOut => ConnectError::TimedOut,
+        CloseReason::Aborted | CloseReason::Unreachable => ConnectError::Unreachable,
     }
 }
 
@@ -176,69 +207,44 @@ impl Drop for Connection {
     }
 }
 
-/// Whom something concerns, to be woken once nothing is borrowed any more.
-#[derive(Default)]
+/// Whom something concerns, to be told once nothing is borrowed any more.
 struct Signals {
     reader: WakerSlot,
     writer: WakerSlot,
-    opened: Option<Opened>,
+    events: Events,
 }
 
-/// What somebody asked to be opened, and what became of it.
-type Opened = (Rc<ConnectRequest>, Result<(), ConnectError>);
+impl Signals {
+    /// Wakes them; nothing may be borrowed.
+    #[inline]
+    fn deliver(mut self, connection: &Rc<Connection>) {
+        if self.events.has(RARE) {
+            connection.handle_rare(self.events);
+        }
+        self.reader.wake();
+        self.writer.wake();
+    }
+}
 
 impl Tcb {
-    /// Takes note of what the engine tells.
+    /// Takes note of what the engine tells, if it tells anything.
     #[inline]
-    fn signals(&mut self, connection: &Connection) -> Signals {
-        let mut signals = Signals::default();
-        let (mut reads, mut writes) = (false, false);
-        while let Some(event) = self.engine.poll_event() {
-            match event {
-                Event::Readable | Event::PeerFinished => reads = true,
-                Event::Writable | Event::Drained => writes = true,
-                Event::PathMss => connection.remember_path(self),
-                Event::TimeWait => {}
-                Event::Connected => signals.opened = self.connected(&connection.context),
-                Event::Closed(reason) => {
-                    signals.opened = self.closed(reason);
-                    (reads, writes) = (true, true);
-                }
-            }
+    fn signals(&mut self) -> Option<Signals> {
+        const READER: u16 = Events::READABLE | Events::PEER_FINISHED | Events::CLOSED;
+        const WRITER: u16 = Events::WRITABLE | Events::DRAINED | Events::CLOSED;
+        let events = self.engine.take_events();
+        if !events.has(READER | WRITER | RARE) {
+            return None;
         }
-        if reads {
+        let mut signals =
+            Signals { reader: WakerSlot::default(), writer: WakerSlot::default(), events };
+        if events.has(READER) {
             signals.reader = self.reader.take();
         }
-        if writes {
+        if events.has(WRITER) {
             signals.writer = self.writer.take();
         }
-        signals
-    }
-
-    #[cold]
-    fn connected(&mut self, context: &TcpContext) -> Option<Opened> {
-        let Owner::Opening(request) = &self.owner else { return None };
-        let request = request.clone();
-        self.owner = Owner::Flow;
-        context.counters.add(Counter::Connected);
-        Some((request, Ok(())))
-    }
-
-    #[cold]
-    fn closed(&mut self, reason: CloseReason) -> Option<Opened> {
-        let (end, failure) = match reason {
-            CloseReason::Finished => (None, ConnectError::Refused),
-            CloseReason::Aborted => (Some(FlowError::Closed), ConnectError::Unreachable),
-            CloseReason::Refused => (Some(FlowError::Reset), ConnectError::Refused),
-            CloseReason::Reset => (Some(FlowError::Reset), ConnectError::Refused),
-            CloseReason::TimedOut => (Some(FlowError::TimedOut), ConnectError::TimedOut),
-            CloseReason::Unreachable => (Some(FlowError::Down), ConnectError::Unreachable),
-        };
-        self.end = self.end.or(end);
-        let Owner::Opening(request) = &self.owner else { return None };
-        let request = request.clone();
-        self.owner = Owner::Orphan(Instant::START);
-        Some((request, Err(failure)))
+        Some(signals)
     }
 
     /// Ends both directions, by a reset.

@@ -55,6 +55,14 @@ pub(crate) struct Requests {
     pub(crate) lookups: RefCell<Vec<Rc<LookupRequest>>>,
 }
 
+impl Requests {
+    /// There is something to be taken up.
+    #[inline]
+    pub(crate) fn is_pending(&self) -> bool {
+        !self.connects.borrow().is_empty() || !self.lookups.borrow().is_empty()
+    }
+}
+
 pub(crate) type ConnectRequest = Request<SocketAddr, TcpFlow>;
 pub(crate) type LookupRequest = Request<String, Vec<IpAddr>>;
 

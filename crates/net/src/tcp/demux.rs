@@ -32,6 +32,7 @@ impl InterfaceState {
     }
 
     fn other(&mut self, now: Duration, frame: &[u8], output: &mut dyn Transmit) {
+        self.is_stirred = true;
         if is_for_another_group(frame) {
             return self.context.counters.add(Counter::NotOurs);
         }
@@ -81,6 +82,7 @@ impl InterfaceState {
 
     /// A segment of no connection: it opens one, or repeats the end of one, or is a mistake.
     fn unconnected(&mut self, now: Duration, segment: &Segment, output: &mut dyn Transmit) {
+        self.is_stirred = true;
         let mut used = None;
         let header = segment.header();
         let data_len = segment.data.len() as u32;

@@ -37,22 +37,27 @@ impl HeaderTemplate {
         output.transmit(frame, &mut |frame| {
             let (ethernet, packet) = frame.split_at_mut(ETHERNET);
             ethernet.copy_from_slice(&self.ethernet);
-            let (head, mut place) = packet.split_at_mut(head_len);
+            let (head, place) = packet.split_at_mut(head_len);
             headers.emit(payload_len, head);
-            if payload_len > 0 {
-                for slice in payload() {
-                    let bytes = slice.bytes();
-                    let Some((space, rest)) = place.split_at_mut_checked(bytes.len()) else {
-                        break;
-                    };
-                    space.copy_from_slice(bytes);
-                    place = rest;
-                }
-            }
+            copy(payload(), place);
             if self.checksum {
                 fill_checksum(headers.tuple, packet);
             }
         })
+    }
+}
+
+/// Copies the pieces of a payload as far as there is a place for them.
+#[inline]
+fn copy(payload: Slices<'_>, mut place: &mut [u8]) {
+    for slice in payload {
+        let bytes = slice.bytes();
+        let Some((space, rest)) = place.split_at_mut_checked(bytes.len()) else { return };
+        space.copy_from_slice(bytes);
+        if rest.is_empty() {
+            return;
+        }
+        place = rest;
     }
 }
 

@@ -112,9 +112,15 @@ impl TupleHasher {
 
     pub(crate) fn hash(&self, tuple: &Tuple) -> u64 {
         let mut hasher = self.0.build_hasher();
-        for word in tuple.words() {
-            hasher.write_u64(word);
+        let [local, local_low, remote, remote_low, ports] = tuple.words();
+        if !tuple.is_v4() {
+            hasher.write_u64(local);
+            hasher.write_u64(remote);
         }
+        // Of an IPv4 address, all else is the same.
+        hasher.write_u64(local_low);
+        hasher.write_u64(remote_low);
+        hasher.write_u64(ports);
         hasher.finish()
     }
 }

@@ -121,8 +121,12 @@ impl Connection {
 
     /// The peer knows of so little room, and there is so much more, that it should be told before the next
     /// acknowledgement.
+    #[inline]
     fn owes_window_update(&self, memory: &Memory) -> bool {
         let known = self.receive.advertised.distance_from(self.receive.next);
+        if known > self.receive_window.limit / 2 && known >= 2 * u32::from(self.receive.mss) {
+            return false;
+        }
         let edge = self.window_edge(memory);
         let more = edge.distance_from(self.receive.advertised);
         let segments = 2 * u32::from(self.receive.mss);

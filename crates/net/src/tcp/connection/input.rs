@@ -26,7 +26,7 @@ impl Connection {
             tcb.template.ethernet[..6].copy_from_slice(&segment.source);
         }
         tcb.engine.handle_segment(&mut context.shared.borrow_mut(), now, &header, payload);
-        let signals = tcb.signals(self);
+        let signals = tcb.signals();
         if matches!(tcb.owner, Owner::Orphan(_)) {
             tcb.discard_received(context);
         }
@@ -35,7 +35,9 @@ impl Connection {
             self.mark(&mut tcb);
         }
         drop(tcb);
-        self.deliver(signals);
+        if let Some(signals) = signals {
+            signals.deliver(self);
+        }
         is_over
     }
 }

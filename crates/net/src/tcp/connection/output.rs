@@ -14,8 +14,8 @@ use core::num::NonZeroU16;
 /// What became of a connection when it was asked what it has to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Transmitted {
-    /// It waits for segments, calls or its deadline.
-    Open,
+    /// It waits for segments, calls or its deadline, which may be earlier than the timer heap knows.
+    Open { is_earlier: bool },
     /// The device is full.
     Blocked,
     /// This is all that has to be kept of it.
@@ -36,7 +36,7 @@ impl Connection {
         }
         tcb.give_up_waiting(context, now);
         let has_left = tcb.send(&self.tuple, context, now, output);
-        let signals = tcb.signals(self);
+        let signals = tcb.signals();
         tcb.deadline = tcb.engine.next_deadline();
         if let Owner::Orphan(since) = tcb.owner {
             tcb.deadline = tcb.deadline.min(tcb.orphan_until(since, context));
@@ -51,10 +51,12 @@ impl Connection {
         {
             Transmitted::TimeWait(time_wait)
         } else {
-            Transmitted::Open
+            Transmitted::Open { is_earlier: tcb.deadline < tcb.queued_at }
         };
         drop(tcb);
-        self.deliver(signals);
+        if let Some(signals) = signals {
+            signals.deliver(self);
+        }
         outcome
     }
 }
