@@ -164,6 +164,12 @@ pub(crate) static KEYS: &[Key] = &[
     key("http", "body_timeout_seconds", seconds(1, 3600, |c| &mut c.http.body_timeout)),
     key("http", "write_timeout_seconds", seconds(1, 3600, |c| &mut c.http.write_timeout)),
     key("http", "idle_timeout_seconds", seconds(1, 86_400, |c| &mut c.http.idle_timeout)),
+    key("http", "linger_timeout_seconds", seconds(1, 3600, |c| &mut c.http.linger_timeout)),
+    key(
+        "http",
+        "bytes_per_second_min",
+        count(0, 1 << 20, |c| Number::U32(&mut c.http.bytes_per_second_min)),
+    ),
     key(
         "tcp",
         "connections_max",

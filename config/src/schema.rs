@@ -104,6 +104,12 @@ pub struct Http {
     /// A persistent connection may be silent for this long between requests. Default 75 s: longer than
     /// the 60 s for which common proxies keep theirs, so that the proxy closes first.
     pub idle_timeout: Duration,
+    /// What a client still sends after the last answer is read and dropped while it comes, until it is silent for this
+    /// long: it may be about to read that answer (RFC 9112 section 9.6). Default 5 s.
+    pub linger_timeout: Duration,
+    /// Bytes per second at which a body must move on the whole, a request's as well as an answer's; zero is no least
+    /// rate. Default 500, a tenth of the slowest modem's.
+    pub bytes_per_second_min: u32,
 }
 
 impl Default for Http {
@@ -122,6 +128,8 @@ impl Default for Http {
             body_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(60),
             idle_timeout: Duration::from_secs(75),
+            linger_timeout: Duration::from_secs(5),
+            bytes_per_second_min: 500,
         }
     }
 }

@@ -94,6 +94,8 @@ static ROWS: &[Row] = &[
     row!("http", "idle_timeout_seconds", "6", "6s", |c: &Config| {
         World::new(c).cut_after("GET /page HTTP/1.1\r\nHost: a.example\r\n\r\n")
     }),
+    row!("http", "linger_timeout_seconds", "7", "7s", |c: &Config| HttpSettings::new(&c.http).limits.linger_timeout),
+    row!("http", "bytes_per_second_min", "7", "7", |c: &Config| HttpSettings::new(&c.http).limits.bytes_per_second_min),
     row!("tcp", "connections_max", "7", "7", |c: &Config| limits(c).connections_max),
     row!("tcp", "listen_backlog", "7", "7", |c: &Config| limits(c).listen_backlog),
     row!("tcp", "half_open_max", "77", "77", |c: &Config| limits(c).half_open_max),

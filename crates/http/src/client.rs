@@ -121,7 +121,8 @@ impl Connection {
         self.exchange = request.exchange();
         self.request = Some(request);
         self.input = Input::Head { interim: 0 };
-        self.read_deadline = Some(now + self.limits.response_timeout);
+        // The wait for the response begins when the request is written.
+        self.read_deadline = None;
         self.arm_write(now);
         Ok(())
     }

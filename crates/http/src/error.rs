@@ -80,9 +80,10 @@ impl Error {
     }
 }
 
-impl core::fmt::Display for Error {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(match self {
+impl Error {
+    /// In words, for a log.
+    pub fn reason(self) -> &'static str {
+        match self {
             Error::StartLine => "malformed start line",
             Error::Target => "malformed request target",
             Error::Field => "malformed field line",
@@ -103,7 +104,13 @@ impl core::fmt::Display for Error {
             Error::HeadTooLarge => "head larger than allowed",
             Error::UnsupportedCoding => "transfer coding not implemented",
             Error::UnsupportedVersion => "HTTP version not supported",
-        })
+        }
+    }
+}
+
+impl core::fmt::Display for Error {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(self.reason())
     }
 }
 

@@ -25,20 +25,23 @@ pub struct Limits {
     pub trailer_fields_max: u16,
     /// Informational (1xx) responses a client skips before the final one. Default 16.
     pub interim_responses_max: u8,
-    /// Bytes of an unwanted request body that are read and dropped to keep a connection, and of
-    /// input dropped after the last response. Default 256 KiB: a new connection costs less than more.
+    /// Bytes of an unwanted request body that are read and dropped to keep a connection.
+    /// Default 256 KiB: a new connection costs less than more.
     pub discard_bytes_max: u32,
+    /// Bytes of input that are read and dropped after the last response (lingering close, RFC 9112 section 9.6).
+    /// Default 64 MiB: clients that send all of an upload before they look for an answer read the refusal.
+    pub linger_bytes_max: u32,
     /// Whether a request body may be chunked. Default true. If not: 411.
     pub chunked_requests: bool,
     /// From the first byte of a head to its last; for a new connection, from its start. Default 10 s.
     pub head_timeout: Duration,
     /// Between two pieces of a body while the application waits for it. Default 30 s.
     pub body_timeout: Duration,
-    /// Bytes per second at which a request's body must come on the whole while the application waits
-    /// for it: each byte moves the deadline by its share of a second, at most to `body_timeout`
-    /// from now. Default 500, a tenth of the slowest modem's: a client that sends a byte now and then
-    /// must not hold a connection for ever. 0 allows that.
-    pub body_bytes_per_second_min: u32,
+    /// Bytes per second at which a body must move on the whole: a request's while the application waits for
+    /// it, a response's while there is some to send, and what is dropped after the last response. Each byte moves
+    /// the deadline by its share of a second, at most to the timeout from now. Default 500, a tenth of the slowest
+    /// modem's: a peer that sends or takes a byte now and then must not hold memory for ever. 0 allows that.
+    pub bytes_per_second_min: u32,
     /// Between two requests. Default 75 s: longer than the 60 s for which common proxies keep a
     /// connection, so that the proxy closes first.
     pub idle_timeout: Duration,
@@ -49,8 +52,8 @@ pub struct Limits {
     pub continue_timeout: Duration,
     /// Between two pieces the peer takes of what is ready to be sent. Default 60 s, as is usual.
     pub write_timeout: Duration,
-    /// From the last response to the end of the peer's input, when input had to be cut off.
-    /// Default 2 s: long enough that the response arrives before a reset (RFC 9112 section 9.6).
+    /// After the last response: silence of a peer that has not closed, after which its connection is.
+    /// Default 5 s: long enough that the response arrives before a reset (RFC 9112 section 9.6).
     pub linger_timeout: Duration,
 }
 
@@ -66,29 +69,31 @@ impl Default for Limits {
             trailer_fields_max: 32,
             interim_responses_max: 16,
             discard_bytes_max: 256 << 10,
+            linger_bytes_max: 64 << 20,
             chunked_requests: true,
             head_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
-            body_bytes_per_second_min: 500,
+            bytes_per_second_min: 500,
             response_timeout: Duration::from_secs(30),
             continue_timeout: Duration::from_secs(1),
             idle_timeout: Duration::from_secs(75),
             write_timeout: Duration::from_secs(60),
-            linger_timeout: Duration::from_secs(2),
+            linger_timeout: Duration::from_secs(5),
         }
     }
 }
 
 impl Limits {
-    /// The deadline of a request's body of which `count` bytes came `now`, before `deadline`.
-    pub(crate) fn body_deadline(
+    /// The deadline of a body of which `count` bytes moved `now`, before `deadline`, under a timeout between pieces.
+    pub(crate) fn moved_deadline(
         &self,
+        timeout: Duration,
         deadline: Option<Duration>,
         count: usize,
         now: Duration,
     ) -> Duration {
-        let latest = now + self.body_timeout;
-        let rate = u64::from(self.body_bytes_per_second_min);
+        let latest = now + timeout;
+        let rate = u64::from(self.bytes_per_second_min);
         match (deadline, (count as u64 * 1_000_000).checked_div(rate)) {
             (Some(deadline), Some(micros)) => latest.min(deadline + Duration::from_micros(micros)),
             _ => latest,

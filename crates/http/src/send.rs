@@ -44,9 +44,12 @@ pub(crate) struct Sender {
 enum Rest {
     #[default]
     None,
+    /// The connection ended before so many bytes of content were taken.
+    Cut(u64),
     Full(Data),
-    /// Long content, of which some may be sent from where it lies; so is all of it then.
-    Long(Bytes),
+    /// Long content, of which some may be sent from where it lies; so is all of it then. With the bytes of memory
+    /// that are held for it alone.
+    Long(Bytes, usize),
     Parts(Data, vec::IntoIter<Data>),
     Stream(Stream),
 }
@@ -61,6 +64,11 @@ struct Stream {
 }
 
 impl Sender {
+    /// Sends nothing more; so many bytes of content were not taken.
+    pub(crate) fn cut(bytes: u64) -> Sender {
+        Sender { rest: if bytes == 0 { Rest::None } else { Rest::Cut(bytes) }, ..Sender::default() }
+    }
+
     /// Queues framing bytes.
     pub(crate) fn push(&mut self, bytes: &[u8]) {
         self.spill.extend_from_slice(bytes);
@@ -109,9 +117,9 @@ impl Sender {
     pub(crate) fn write(&mut self, out: &mut [u8], at: &mut usize) {
         while *at < out.len() && self.flush(out, at) {
             let progress = match &mut self.rest {
-                Rest::None => return,
+                Rest::None | Rest::Cut(_) => return,
                 Rest::Full(data) => write_data(data, out, at),
-                Rest::Long(bytes) => write_long(bytes, out, at),
+                Rest::Long(bytes, _) => write_long(bytes, out, at),
                 Rest::Parts(data, rest) => write_parts(data, rest, out, at),
                 Rest::Stream(stream) => stream.write(out, at, &mut self.spill),
             };
@@ -126,14 +134,14 @@ impl Sender {
     /// What may be sent from where it lies next instead of written: long content, when all before it is written.
     pub(crate) fn long_output(&mut self) -> Option<&mut Bytes> {
         match &mut self.rest {
-            Rest::Long(bytes) if self.spill.is_empty() => Some(bytes),
+            Rest::Long(bytes, _) if self.spill.is_empty() => Some(bytes),
             _ => None,
         }
     }
 
     /// Some of that was taken off its front.
     pub(crate) fn long_output_taken(&mut self) {
-        if matches!(&self.rest, Rest::Long(bytes) if bytes.is_empty()) {
+        if matches!(&self.rest, Rest::Long(bytes, _) if bytes.is_empty()) {
             self.rest = Rest::None;
         }
     }
@@ -156,10 +164,45 @@ impl Sender {
     pub(crate) fn is_ready(&self) -> bool {
         !self.spill.is_empty()
             || match &self.rest {
-                Rest::None => false,
-                Rest::Full(_) | Rest::Long(_) | Rest::Parts(..) => true,
+                Rest::None | Rest::Cut(_) => false,
+                Rest::Full(_) | Rest::Long(..) | Rest::Parts(..) => true,
                 Rest::Stream(stream) => stream.piece.is_some() || stream.end.is_some(),
             }
+    }
+
+    /// Bytes of the content given so far that are not written.
+    pub(crate) fn untaken_content(&self) -> u64 {
+        let len = match &self.rest {
+            Rest::None => 0,
+            Rest::Cut(bytes) => return *bytes,
+            Rest::Full(data) => data.len(),
+            Rest::Long(bytes, _) => bytes.len(),
+            Rest::Parts(data, rest) => {
+                data.len() + rest.as_slice().iter().map(Data::len).sum::<usize>()
+            }
+            Rest::Stream(stream) => stream.piece.as_ref().map_or(0, Data::len),
+        };
+        len as u64
+    }
+
+    /// Bytes that are not written, framing included.
+    pub(crate) fn untaken_bytes(&self) -> u64 {
+        self.untaken_content() + (self.spill.len() - self.spill_sent) as u64
+    }
+
+    /// Bytes of memory that are held for the peer.
+    pub(crate) fn held_bytes(&self) -> usize {
+        let content = match &self.rest {
+            Rest::None | Rest::Cut(_) => 0,
+            Rest::Full(data) => data.held_bytes(),
+            Rest::Long(_, held) => *held,
+            // Few: the ranges of one answer.
+            Rest::Parts(data, rest) => {
+                data.held_bytes() + rest.as_slice().iter().map(Data::held_bytes).sum::<usize>()
+            }
+            Rest::Stream(stream) => stream.piece.as_ref().map_or(0, Data::held_bytes),
+        };
+        self.spill.capacity() + content
     }
 
     /// Whether a stream takes data or its end.
@@ -224,7 +267,8 @@ impl Sender {
 impl Rest {
     #[cold] // Beside the way of short answers; where it pays, its cost is nothing.
     fn long(data: Data) -> Rest {
-        Rest::Long(data.into_shared())
+        let held = data.held_bytes();
+        Rest::Long(data.into_shared(), held)
     }
 }
 

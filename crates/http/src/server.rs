@@ -75,8 +75,9 @@ pub enum Event {
     /// The end of the content, with its trailer section if there was one.
     End(Option<Box<Trailers>>),
     /// The message was refused. If no response was on its way, the one that says so is now; a
-    /// handler still at work on the request is to be dropped. Nothing follows on this connection.
-    Failed(Error),
+    /// handler still at work on the request is to be dropped. Nothing follows on this connection. With the request, if
+    /// it was one and was never handed out, for the log.
+    Failed(Error, Option<RequestHead>),
 }
 
 /// One connection of a server.
@@ -97,7 +98,7 @@ pub struct Connection {
     partial: Option<Box<Partial>>,
     input: Input,
     exchange: Exchange,
-    /// The open request, if it came before and its response is cached with it, or may be.
+    /// The open request, if it came before and its response is cached with it, or may be; or the one being refused.
     repeated: Option<Rc<ParsedRequest>>,
     /// A response whose head is not written yet.
     response: Option<Response>,
@@ -107,6 +108,8 @@ pub struct Connection {
     draining: bool,
     read_deadline: Option<Duration>,
     write_deadline: Option<Duration>,
+    /// What was left until the write deadline when all of a stream so far was taken, in milliseconds.
+    write_slack_millis: u32,
 }
 
 /// A head that arrives in pieces.
@@ -125,7 +128,7 @@ enum Input {
     Body(Receiver),
     /// Nothing, until the open request is answered.
     Held,
-    /// Whatever follows the last message; this many bytes of it are read and dropped.
+    /// Whatever follows the last message; this many bytes of it are read and dropped (RFC 9112 section 9.6).
     Dropped { left: u32 },
     /// Nothing more.
     Ended,
@@ -171,6 +174,7 @@ impl Connection {
             draining: false,
             read_deadline,
             write_deadline: None,
+            write_slack_millis: 0,
         }
     }
 
@@ -200,6 +204,45 @@ impl Connection {
         self.exchange.open
     }
 
+    /// Whether all of the open request's response is written, or no request is open.
+    #[inline]
+    pub fn is_answered(&self) -> bool {
+        !self.exchange.open || self.exchange.answered
+    }
+
+    /// Bytes of content that this response to the open request sends, apart from those of a stream.
+    pub fn content_length(&self, response: &Response) -> u64 {
+        match response.content() {
+            Content::Stream(_) => 0,
+            content if self.has_content(response.status()) => content.length().unwrap_or(0),
+            _ => 0,
+        }
+    }
+
+    /// Bytes of the response's content that nobody took, or can take any more: of what was given for it, or cached.
+    pub fn untaken_content(&self) -> u64 {
+        if let Some(response) = &self.response {
+            return self.content_length(response);
+        }
+        let cached = self.repeated.as_ref().and_then(|request| request.response.get());
+        match cached {
+            Some(cached) if self.exchange.is_cached => cached.content_bytes,
+            // Its content may be behind its head.
+            Some(cached) => self.sender.untaken_bytes().min(cached.content_bytes),
+            None => self.sender.untaken_content(),
+        }
+    }
+
+    /// Bytes that the connection holds for its peer: a part of a head, and what waits to be sent.
+    pub fn held_bytes(&self) -> usize {
+        let partial = self.partial.as_ref().map_or(0, |partial| partial.bytes.capacity());
+        let waits = match &self.response {
+            None => 0,
+            Some(response) => response.content().held_bytes(),
+        };
+        partial + waits + self.sender.held_bytes()
+    }
+
     /// Whether the connection is between two requests, so that closing it loses nothing.
     pub fn is_idle(&self) -> bool {
         matches!(self.input, Input::Head) && self.partial.is_none()
@@ -216,7 +259,7 @@ impl Connection {
         self.read_deadline = Some(now + self.shared.config.limits.body_timeout);
         if core::mem::take(&mut self.exchange.expects_continue) && !self.exchange.started {
             self.sender.push(b"HTTP/1.1 100 Continue\r\n\r\n");
-            self.arm_write(now);
+            self.begin_write(now);
         }
     }
 
@@ -271,7 +314,7 @@ impl Connection {
             return Err(OutOfTurn);
         }
         self.response = Some(response);
-        self.arm_write(now);
+        self.begin_write(now);
         Ok(())
     }
 
@@ -298,7 +341,7 @@ impl Connection {
             return Err(OutOfTurn);
         }
         self.sender.push_data(data)?;
-        self.arm_write(now);
+        self.resume_write(now);
         Ok(())
     }
 
@@ -327,7 +370,7 @@ impl Connection {
             lines.push(name, value);
         }
         self.sender.finish(lines)?;
-        self.arm_write(now);
+        self.resume_write(now);
         Ok(())
     }
 
@@ -337,7 +380,7 @@ impl Connection {
             self.exchange.is_cached = false;
             self.response = Some(Response::plain(Status::INTERNAL_SERVER_ERROR).closing());
             self.drop_body(now);
-            self.arm_write(now);
+            self.begin_write(now);
         } else {
             self.abort();
         }
@@ -363,7 +406,7 @@ impl Connection {
     pub fn handle_timeout(&mut self, now: Duration) {
         if self.write_deadline.is_some_and(|deadline| deadline <= now) {
             self.abort();
-            return self.events.push(Event::Failed(Error::Timeout));
+            return self.events.push(Event::Failed(Error::Timeout, None));
         }
         if self.read_deadline.is_none_or(|deadline| deadline > now) {
             return;
@@ -402,8 +445,9 @@ impl Connection {
 
     /// Refuses the peer's message: answers if there is still a response to give, then ends the connection.
     fn fail(&mut self, now: Duration, error: Error) {
+        let request = self.repeated.take().map(|request| request.head.clone());
         self.exchange.client_persists = false;
-        self.input = Input::Dropped { left: self.shared.config.limits.discard_bytes_max };
+        self.input = Input::Dropped { left: self.shared.config.limits.linger_bytes_max };
         self.read_deadline = None;
         if self.exchange.answered {
             self.end_output(now);
@@ -412,13 +456,20 @@ impl Connection {
         } else {
             self.exchange.open = true;
             self.response = Some(Response::plain(error.status()).closing());
-            self.arm_write(now);
+            self.begin_write(now);
         }
-        self.events.push(Event::Failed(error));
+        self.events.push(Event::Failed(error, request));
     }
 
-    fn arm_write(&mut self, now: Duration) {
+    /// There is a response to send.
+    fn begin_write(&mut self, now: Duration) {
         self.write_deadline = Some(now + self.shared.config.limits.write_timeout);
+    }
+
+    /// There is more to send of a stream.
+    fn resume_write(&mut self, now: Duration) {
+        let slack = Duration::from_millis(self.write_slack_millis.into());
+        self.write_deadline.get_or_insert(now + slack);
     }
 
     /// All is sent; what the peer may still send is dropped.
@@ -428,7 +479,7 @@ impl Connection {
         match self.input {
             Input::Ended => self.close(),
             Input::Dropped { .. } => {}
-            _ => self.input = Input::Dropped { left: self.shared.config.limits.discard_bytes_max },
+            _ => self.input = Input::Dropped { left: self.shared.config.limits.linger_bytes_max },
         }
     }
 
@@ -436,17 +487,19 @@ impl Connection {
         self.finish_in(ConnectionState::Closed);
     }
 
-    fn abort(&mut self) {
+    /// Ends the connection with whatever is open on it: the byte stream below broke.
+    pub fn abort(&mut self) {
         self.finish_in(ConnectionState::Abort);
     }
 
     fn finish_in(&mut self, state: ConnectionState) {
+        let cut_bytes = self.untaken_content();
         self.state = state;
         self.input = Input::Ended;
         self.exchange = Exchange::default();
         self.repeated = None;
         self.response = None;
-        self.sender = Sender::default();
+        self.sender = Sender::cut(cut_bytes);
         self.read_deadline = None;
         self.write_deadline = None;
     }

@@ -205,7 +205,7 @@ fn head_timeout_runs_from_the_connections_start_and_silence_is_no_408() {
     server.run_to_deadline();
     assert_eq!((server.output.len(), server.connection.state()), (0, ConnectionState::EndOutput));
     // Then the peer has the linger time to go.
-    assert_eq!(server.connection.next_deadline(), Some(seconds(12)));
+    assert_eq!(server.connection.next_deadline(), Some(seconds(15)));
     server.run_to_deadline();
     assert_eq!(server.connection.state(), ConnectionState::Closed);
     assert_eq!(server.connection.next_deadline(), None);
@@ -293,13 +293,66 @@ fn write_timeout_ends_in_a_reset() {
     server.room = 0;
     server.feed(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!(server.connection.next_deadline(), Some(seconds(60)));
-    server.now = seconds(59);
+    // A byte moves it by the least rate's share of a second.
     let mut out = [0; 1];
-    assert_eq!(server.connection.poll_transmit(server.now, &mut out), 1);
-    assert_eq!(server.connection.next_deadline(), Some(seconds(119)));
+    assert_eq!(server.connection.poll_transmit(seconds(59), &mut out), 1);
+    assert_eq!(server.connection.next_deadline(), Some(Duration::from_millis(60_002)));
     server.run_to_deadline();
     assert_eq!(server.connection.state(), ConnectionState::Abort);
     assert_eq!(server.events, ["GET /", "failed: Timeout"]);
+}
+
+/// How long a client is sent an answer to a request for `path` that it takes `bytes_per_second` of.
+fn sent_for(path: &str, bytes_per_second: usize) -> Option<u64> {
+    let mut server = server();
+    server.room = 0;
+    server.feed(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
+    let mut buffer = vec![0; bytes_per_second];
+    while server.connection.state() == ConnectionState::Open {
+        server.now += seconds(1);
+        if server.connection.next_deadline().is_some_and(|deadline| deadline <= server.now) {
+            server.connection.handle_timeout(server.now);
+            assert_eq!(server.connection.state(), ConnectionState::Abort);
+            break;
+        }
+        server.transmit_into(&mut buffer);
+        if server.connection.is_answered() {
+            return None;
+        }
+    }
+    Some(server.now.as_secs())
+}
+
+#[test]
+fn a_client_that_takes_less_than_the_least_rate_is_cut_off_in_time() {
+    for path in ["/long", "/long-parts", "/long-stream"] {
+        assert_eq!(sent_for(path, 600), None, "{path}: fast enough for as long as it takes");
+        let cut = sent_for(path, 400).expect("too slow");
+        assert!((60..=301).contains(&cut), "{path}: after {cut} s");
+        assert_eq!(sent_for(path, 0), Some(60), "{path}: a client that pauses has the timeout");
+    }
+}
+
+#[test]
+fn what_waits_to_be_sent_is_told_apart_from_what_was_taken() {
+    for (path, length) in [("/long", 400_000), ("/long-parts", 400_000), ("/kept-long", 4000)] {
+        let mut server = server();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+        for _ in 0..3 {
+            server.room = usize::MAX;
+            server.feed(request.as_bytes());
+            assert_eq!(server.connection.untaken_content(), 0);
+        }
+        server.room = 0;
+        server.feed(request.as_bytes());
+        assert_eq!(server.connection.untaken_content(), length, "{path}");
+        let mut out = vec![0; 1000];
+        let count = server.connection.poll_transmit(server.now, &mut out);
+        let head = out.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
+        assert_eq!(server.connection.untaken_content(), length - (count - head) as u64, "{path}");
+        server.run_to_deadline();
+        assert_eq!(server.connection.untaken_content(), length - (count - head) as u64, "{path}");
+    }
 }
 
 /// A connection whose answer of 20,000 bytes has been written up to the end of its head.
@@ -321,12 +374,12 @@ fn content_sent_by_zero_copy_is_progress_like_written_one() {
     let mut connection = answering();
     assert_eq!(connection.long_output().map(|bytes| bytes.split_to(15_000).len()), Some(15_000));
     connection.long_output_taken(seconds(19), 15_000);
-    assert_eq!(connection.next_deadline(), Some(seconds(119)));
+    assert_eq!(connection.next_deadline(), Some(seconds(79)));
     assert_eq!(connection.long_output().map(|bytes| bytes.len()), Some(5_000));
     connection.long_output_taken(seconds(30), 0);
-    assert_eq!(connection.next_deadline(), Some(seconds(119)), "nothing was taken");
-    connection.handle_timeout(seconds(39));
-    assert!(matches!(connection.poll_event(), Some(Event::Failed(_))));
+    assert_eq!(connection.next_deadline(), Some(seconds(79)), "nothing was taken");
+    connection.handle_timeout(seconds(79));
+    assert!(matches!(connection.poll_event(), Some(Event::Failed(..))));
     assert_eq!(connection.state(), ConnectionState::Abort);
 }
 
@@ -344,18 +397,51 @@ fn content_sent_by_zero_copy_to_its_end_ends_the_answer() {
 }
 
 #[test]
-fn linger_timeout_and_drain_bytes_bound_what_is_dropped_at_the_end() {
-    let mut server = Server::new(Config {
-        limits: Limits { discard_bytes_max: 10, ..Limits::default() },
-        ..Config::default()
-    });
-    server.feed(b"bad\r\n\r\n");
-    assert_eq!(server.connection.state(), ConnectionState::EndOutput);
-    assert_eq!(server.connection.next_deadline(), Some(seconds(2)));
-    server.feed(b"123456789");
-    assert_eq!(server.connection.state(), ConnectionState::EndOutput);
-    server.feed(b"0");
-    assert_eq!(server.connection.state(), ConnectionState::Closed);
+fn rfc9112_9_6_lingering_has_a_bound_of_bytes_silence_and_rate() {
+    let lingering = |linger_bytes_max| {
+        let limits = Limits { linger_bytes_max, ..Limits::default() };
+        let mut server = Server::new(Config { limits, ..Config::default() });
+        server.feed(b"bad\r\n\r\n");
+        assert_eq!(server.connection.state(), ConnectionState::EndOutput);
+        assert_eq!(server.connection.next_deadline(), Some(seconds(5)));
+        server
+    };
+    let mut bytes = lingering(10);
+    bytes.feed(b"123456789");
+    assert_eq!(bytes.connection.state(), ConnectionState::EndOutput);
+    bytes.feed(b"0");
+    assert_eq!(bytes.connection.state(), ConnectionState::Closed);
+
+    let mut silence = lingering(1 << 20);
+    silence.now = seconds(4);
+    silence.feed(&[0; 10_000]);
+    assert_eq!(silence.connection.next_deadline(), Some(seconds(9)), "from the last bytes");
+    silence.run_to_deadline();
+    assert_eq!(silence.connection.state(), ConnectionState::Closed);
+
+    let mut dripping = lingering(1 << 20);
+    while dripping.connection.next_deadline() > Some(dripping.now + seconds(1)) {
+        dripping.now += seconds(1);
+        dripping.feed(b"a");
+    }
+    assert!(dripping.now < seconds(6), "{:?}", dripping.now);
+}
+
+#[test]
+fn an_upload_that_nobody_wants_is_refused_with_the_connections_end_announced() {
+    let unwanted = |coding: &str, body: &[u8]| {
+        let mut server = server();
+        let head = format!("POST /refuse HTTP/1.1\r\nHost: a\r\n{coding}\r\n\r\n");
+        server.feed(&[head.as_bytes(), body].concat());
+        let outcome = server.outcome();
+        (outcome.output.contains("\r\nConnection: close\r\n"), outcome.state)
+    };
+    let ends = (true, ConnectionState::EndOutput);
+    assert_eq!(unwanted("Transfer-Encoding: chunked", b"5\r\nhel"), ends);
+    assert_eq!(unwanted("Content-Length: 300000", b"hel"), ends);
+    // What is known to be little is worth reading.
+    let persists = (false, ConnectionState::Open);
+    assert_eq!(unwanted("Content-Length: 30000", b"hel"), persists);
 }
 
 #[test]

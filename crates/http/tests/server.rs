@@ -183,7 +183,7 @@ fn content_that_nobody_wants_is_dropped_for_the_sake_of_the_connection() {
     let limits = Limits { discard_bytes_max: 9, ..Limits::default() };
     let outcome = serve_every_way(input.as_bytes(), &limits);
     assert_eq!(outcome.output, refused.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n"));
-    assert_eq!(outcome.state, ConnectionState::Closed);
+    assert_eq!(outcome.state, ConnectionState::EndOutput);
 }
 
 #[test]

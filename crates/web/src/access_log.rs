@@ -1,11 +1,26 @@
-//! Access log lines in the combined format of common web servers.
+//! Access log lines in the combined format of common web servers, with two fields more: how long it took, in seconds,
+//! and why a request was refused or its answer cut off.
 
 use crate::date::HttpDate;
 use crate::decimal::{self, DIGITS_MAX};
 use crate::{RequestHead, Status};
 use alloc::vec::Vec;
+use core::time::Duration;
 
-/// A line without its status and length, which are known only when the request may be gone.
+/// How a request ended.
+#[derive(Clone, Copy, Debug)]
+pub struct End {
+    /// The status of the answer; none if there was no answer.
+    pub status: Option<Status>,
+    /// Bytes of content that were sent; none if there was no answer.
+    pub content_bytes: Option<u64>,
+    /// From the request's head to the answer's last byte.
+    pub duration: Duration,
+    /// Why it was refused or cut off; none if it was not.
+    pub reason: Option<&'static str>,
+}
+
+/// A line without how the request ended, which is known only when the request may be gone.
 #[derive(Clone, Debug)]
 pub struct Entry {
     line: Vec<u8>,
@@ -43,17 +58,31 @@ impl Entry {
         Entry { line, gap }
     }
 
-    /// The whole line, ASCII, without a line end. `content_bytes` is `None` if there was no content, or nobody counted.
-    pub fn finish(mut self, status: Status, content_bytes: Option<u64>) -> Vec<u8> {
+    /// The whole line, ASCII, without a line end.
+    pub fn finish(mut self, end: End) -> Vec<u8> {
         let mut text = Vec::with_capacity(24);
-        text.extend_from_slice(decimal::write(u64::from(status.code()), &mut [0; DIGITS_MAX]));
+        write_number(&mut text, end.status.map(|status| u64::from(status.code())));
         text.push(b' ');
-        match content_bytes {
-            Some(bytes) => text.extend_from_slice(decimal::write(bytes, &mut [0; DIGITS_MAX])),
-            None => text.push(b'-'),
-        }
+        write_number(&mut text, end.content_bytes);
         self.line.splice(self.gap..self.gap, text);
+        self.line.push(b' ');
+        let millis = end.duration.subsec_millis();
+        write_number(&mut self.line, Some(end.duration.as_secs()));
+        self.line.push(b'.');
+        for unit in [100, 10, 1] {
+            self.line.push(b"0123456789"[(millis / unit % 10) as usize]);
+        }
+        self.line.extend_from_slice(b" \"");
+        escape(&mut self.line, end.reason.unwrap_or("-").as_bytes());
+        self.line.push(b'"');
         self.line
+    }
+}
+
+fn write_number(line: &mut Vec<u8>, number: Option<u64>) {
+    match number {
+        Some(number) => line.extend_from_slice(decimal::write(number, &mut [0; DIGITS_MAX])),
+        None => line.push(b'-'),
     }
 }
 
@@ -88,12 +117,16 @@ mod tests {
     use crate::request::parsed;
     use alloc::string::String;
 
+    fn end(bytes: u64) -> End {
+        let duration = Duration::from_micros(1_002_900);
+        let (status, content_bytes) = (Some(Status::OK), Some(bytes));
+        End { status, content_bytes, duration, reason: None }
+    }
+
     fn line(request: Option<&RequestHead>) -> String {
         let date = HttpDate::from_unix_seconds(784_111_777);
-        String::from_utf8(
-            Entry::new(b"10.0.0.1", Some(&date), request).finish(Status::OK, Some(13)),
-        )
-        .unwrap()
+        let entry = Entry::new(b"10.0.0.1", Some(&date), request);
+        String::from_utf8(entry.finish(end(13))).unwrap()
     }
 
     #[test]
@@ -101,15 +134,21 @@ mod tests {
         let request = parsed("GET", "/a?b", &[("Referer", "http://x/"), ("User-Agent", "curl/8")]);
         assert_eq!(
             line(Some(&request)),
-            "10.0.0.1 - - [06/Nov/1994:08:49:37 +0000] \"GET /a?b HTTP/1.1\" 200 13 \"http://x/\" \"curl/8\""
+            "10.0.0.1 - - [06/Nov/1994:08:49:37 +0000] \"GET /a?b HTTP/1.1\" 200 13 \"http://x/\" \"curl/8\" 1.002 \"-\""
         );
         assert_eq!(
             line(None),
-            "10.0.0.1 - - [06/Nov/1994:08:49:37 +0000] \"-\" 200 13 \"-\" \"-\""
+            "10.0.0.1 - - [06/Nov/1994:08:49:37 +0000] \"-\" 200 13 \"-\" \"-\" 1.002 \"-\""
         );
-        let bare = Entry::new(b"::1", None, None).finish(Status::BAD_REQUEST, None);
-        assert_eq!(bare, b"::1 - - [-] \"-\" 400 - \"-\" \"-\"");
-        let long = Entry::new(b"", None, None).finish(Status::OK, Some(u64::MAX));
+        let none = End {
+            status: None,
+            content_bytes: None,
+            duration: Duration::ZERO,
+            reason: Some("a \"b\""),
+        };
+        let bare = Entry::new(b"::1", None, None).finish(none);
+        assert_eq!(bare, b"::1 - - [-] \"-\" - - \"-\" \"-\" 0.000 \"a \\\"b\\\"\"");
+        let long = Entry::new(b"", None, None).finish(end(u64::MAX));
         assert!(long.windows(26).any(|window| window == b" 200 18446744073709551615 "));
     }
 
@@ -117,6 +156,8 @@ mod tests {
     fn nobody_writes_a_line_of_his_own() {
         let request = parsed("GET", "/\"\\", &[("User-Agent", "a\" 200 1\t\u{e9}\\")]);
         assert!(line(Some(&request)).contains("\"GET /\\\"\\\\ HTTP/1.1\""));
-        assert!(line(Some(&request)).ends_with("\"-\" \"a\\\" 200 1\\x09\\xc3\\xa9\\\\\""));
+        assert!(
+            line(Some(&request)).ends_with("\"-\" \"a\\\" 200 1\\x09\\xc3\\xa9\\\\\" 1.002 \"-\"")
+        );
     }
 }

@@ -64,6 +64,7 @@ impl Body {
         let mut whole = Vec::new();
         while let Some(bytes) = self.next().await? {
             if bytes.len() > bytes_max - whole.len() {
+                self.weigh_collected(0);
                 return Err(BodyError::TooLong);
             }
             if whole.is_empty() {
@@ -71,8 +72,15 @@ impl Body {
             } else {
                 whole.extend_from_slice(&bytes);
             }
+            self.weigh_collected(whole.capacity());
         }
         Ok(whole)
+    }
+
+    fn weigh_collected(&self, bytes: usize) {
+        if let Some(state) = &self.state {
+            state.borrow_mut().collected_bytes = bytes;
+        }
     }
 
     /// The trailer section, once the body has ended.
@@ -97,6 +105,12 @@ impl BodySender {
         self.state.borrow().bytes.len() >= WAITING_BYTES_MAX
     }
 
+    /// Bytes of memory that the body holds: what waits for the handler, and what that collected of it.
+    pub fn held_bytes(&self) -> usize {
+        let state = self.state.borrow();
+        state.bytes.capacity() + state.collected_bytes
+    }
+
     /// Bytes came.
     pub fn push(&self, bytes: &[u8]) {
         let mut state = self.state.borrow_mut();
@@ -119,6 +133,8 @@ struct State {
     trailers: Option<Trailers>,
     end: Option<Result<(), BodyError>>,
     wanted: bool,
+    /// What the handler has of it in one piece: it is held until the request is answered.
+    collected_bytes: usize,
 }
 
 impl State {

@@ -29,6 +29,15 @@ impl Content {
         }
     }
 
+    /// Bytes of memory that are held for it alone: see [`Data::held_bytes`].
+    pub fn held_bytes(&self) -> usize {
+        match self {
+            Content::Full(data) => data.held_bytes(),
+            Content::Parts(parts) => parts.iter().map(Data::held_bytes).sum(),
+            Content::Empty | Content::Stream(_) => 0,
+        }
+    }
+
     /// Whether it is to be written.
     pub fn is_stream(&self) -> bool {
         matches!(self, Content::Stream(_))

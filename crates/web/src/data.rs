@@ -34,6 +34,14 @@ impl Data {
         }
     }
 
+    /// Bytes of memory that are held for these alone: none where they are static or shared.
+    pub fn held_bytes(&self) -> usize {
+        match &self.0 {
+            Source::Owned { bytes, .. } => bytes.capacity(),
+            Source::Static(_) | Source::Shared(_) => 0,
+        }
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

@@ -257,6 +257,72 @@ fn it_listens_on_both_families_and_says_so() {
     }
 }
 
+/// What a client gets that sends all of an upload before it looks for an answer, as most do.
+fn refusal_of_upload(appliance: &Appliance, head: &str, piece: &[u8], end: &[u8]) -> String {
+    let mut stream = appliance.connect();
+    stream.write_all(head.as_bytes()).unwrap();
+    for _ in 0..8 {
+        stream.write_all(piece).unwrap_or_else(|error| panic!("{head}: {error}"));
+    }
+    stream.write_all(end).unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap_or_else(|error| panic!("{head}: {error}"));
+    String::from_utf8(answer).unwrap()
+}
+
+#[test]
+fn a_refused_upload_gets_its_status_always() {
+    const TRIES: usize = 30;
+    let narrow = Appliance::start("[http]\nhosts = [\"a.example\"]\n");
+    let wide = Appliance::start("[http]\nbody_bytes_max = 100_000_000\n");
+    for mib in [2, 8] {
+        let length = mib << 20;
+        let piece = vec![b'x'; length / 8];
+        let known = format!("Content-Length: {length}\r\n\r\n");
+        let chunk = [format!("{:x}\r\n", piece.len()).as_bytes(), &piece, b"\r\n"].concat();
+        let chunked = "Transfer-Encoding: chunked\r\n\r\n";
+        for (appliance, method, host, status) in [
+            (&narrow, "POST", "a.example", "405"),
+            (&narrow, "PUT", "b.example", "421"),
+            (&wide, "POST", "a.example", "405"),
+        ] {
+            let head = format!("{method} / HTTP/1.1\r\nHost: {host}\r\n");
+            for _ in 0..TRIES {
+                // The length is refused before the method and the host are looked at.
+                let status = if std::ptr::eq(appliance, &narrow) { "413" } else { status };
+                let said = refusal_of_upload(appliance, &(head.clone() + &known), &piece, b"");
+                assert!(said.starts_with(&format!("HTTP/1.1 {status} ")), "{head}: {said}");
+                assert!(said.contains("\r\nConnection: close\r\n"), "{said}");
+            }
+            for _ in 0..TRIES {
+                let said =
+                    refusal_of_upload(appliance, &(head.clone() + chunked), &chunk, b"0\r\n\r\n");
+                assert!(said.starts_with(&format!("HTTP/1.1 {status} ")), "{head}: {said}");
+                assert!(said.contains("\r\nConnection: close\r\n"), "{said}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_client_that_pauses_is_cut_off_and_the_log_says_how_much_it_got() {
+    let mut appliance = Appliance::start("[http]\nwrite_timeout_seconds = 1\naccess_log = true\n");
+    let mut stream = appliance.connect();
+    stream.write_all(b"GET /large HTTP/1.1\r\nHost: a.example\r\n\r\n").unwrap();
+    let log = BufReader::new(appliance.child.stderr.take().unwrap());
+    let line = log.lines().map(Result::unwrap).find(|line| line.contains("GET /large")).unwrap();
+    let (_, rest) = line.split_once("HTTP/1.1\" 200 ").unwrap();
+    let sent: usize = rest.split(' ').next().unwrap().parse().unwrap();
+    assert!(sent < LARGE_BYTES, "{line}");
+    assert!(line.ends_with("\"peer made no progress in time\""), "{line}");
+    let mut received = 0;
+    let mut buffer = vec![0; 100_000];
+    while let Ok(count @ 1..) = stream.read(&mut buffer) {
+        received += count;
+    }
+    assert!(received < LARGE_BYTES);
+}
+
 /// The kernel's buffer takes seconds' worth of what such a client reads.
 #[test]
 fn a_client_that_reads_slowly_and_steadily_gets_everything() {

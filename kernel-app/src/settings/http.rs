@@ -46,6 +46,8 @@ impl HttpSettings {
             body_timeout,
             write_timeout,
             idle_timeout,
+            linger_timeout,
+            bytes_per_second_min,
         } = section.clone();
         let limits = Limits {
             request_line_bytes_max,
@@ -56,6 +58,8 @@ impl HttpSettings {
             body_timeout,
             write_timeout,
             idle_timeout,
+            linger_timeout,
+            bytes_per_second_min,
             ..Limits::default()
         };
         Self { port, hosts, limits, access_log, site: SiteSettings { root, index } }

@@ -169,7 +169,7 @@ impl Server {
                     self.answer(&request, body);
                 }
             }
-            Event::Failed(error) => {
+            Event::Failed(error, _) => {
                 self.open = None;
                 self.events.push(format!("failed: {error:?}"));
             }
@@ -212,6 +212,14 @@ impl Server {
                 Response::ok("text/plain", text).repeatable()
             }
             b"/kept-copied" => Response::ok("text/plain", "long".repeat(1000)).repeatable(),
+            b"/long" => Response::ok("text/plain", vec![b'x'; 400_000]),
+            b"/long-parts" => Response::new(Status::OK)
+                .carrying(Content::Parts((0..40).map(|_| vec![b'x'; 10_000].into()).collect())),
+            b"/long-stream" => {
+                self.streaming = true;
+                self.stream = (0..40).map(|_| vec![b'x'; 10_000].into()).collect();
+                Response::new(Status::OK).carrying(Content::Stream(None))
+            }
             b"/close" => Response::ok("text/plain", "bye").closing(),
             b"/upgrade" if request.upgrade().is_some() => {
                 Response::new(Status::SWITCHING_PROTOCOLS).with_header("Upgrade", "echo")
@@ -224,29 +232,39 @@ impl Server {
 
     /// Takes output until there is none; whether there was some.
     pub fn transmit(&mut self) -> bool {
-        let mut any = false;
         let mut buffer = vec![0; self.room.min(1 << 16)];
-        loop {
-            let count = self.connection.poll_transmit(self.now, &mut buffer);
-            self.output.extend_from_slice(&buffer[..count]);
-            any |= count > 0;
-            if self.streaming && self.connection.body_capacity() > 0 {
-                if let Some(data) = self.stream.pop() {
-                    self.connection.send_data(self.now, data).unwrap();
-                } else {
-                    self.connection.finish_with_trailers(self.now, &[("X-Sum", b"6")]).unwrap();
-                    self.streaming = false;
-                }
-            } else if self.streaming && self.connection.body_capacity() == 0 && count == 0 {
-                // Everything declared was pushed, or nothing is wanted.
-                if self.connection.is_streaming() {
-                    self.connection.finish(self.now).unwrap();
-                }
-                self.streaming = false;
-            } else if count == 0 {
-                return any;
-            }
+        let mut any = false;
+        while self.transmit_into(&mut buffer) {
+            any = true;
         }
+        any
+    }
+
+    /// Takes as much output as the buffer takes at once, lets the application follow; whether anything moved.
+    pub fn transmit_into(&mut self, buffer: &mut [u8]) -> bool {
+        if buffer.is_empty() {
+            return false;
+        }
+        let count = self.connection.poll_transmit(self.now, buffer);
+        self.output.extend_from_slice(&buffer[..count]);
+        if self.streaming && self.connection.body_capacity() > 0 {
+            if let Some(data) = self.stream.pop() {
+                self.connection.send_data(self.now, data).unwrap();
+            } else {
+                self.connection.finish_with_trailers(self.now, &[("X-Sum", b"6")]).unwrap();
+                self.streaming = false;
+            }
+            return true;
+        }
+        if self.streaming && self.connection.body_capacity() == 0 && count == 0 {
+            // Everything declared was pushed, or nothing is wanted.
+            if self.connection.is_streaming() {
+                self.connection.finish(self.now).unwrap();
+            }
+            self.streaming = false;
+            return true;
+        }
+        count > 0
     }
 }
 

@@ -3,8 +3,9 @@
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::net::IpAddr;
+use core::time::Duration;
 use flow::Address;
-use web::access_log::Entry;
+use web::access_log::{End, Entry};
 use web::date::HttpDate;
 use web::{RequestHead, Status};
 
@@ -35,8 +36,58 @@ pub(super) fn begin(
     }
 }
 
-/// Writes the line.
-pub(super) fn end(entry: Entry, status: Status, content_bytes: Option<u64>) {
-    let line = entry.finish(status, content_bytes);
-    log::info!(target: "access", "{}", core::str::from_utf8(&line).unwrap_or("?"));
+/// The line of an open request.
+pub(super) struct Logged {
+    entry: Entry,
+    begun: Duration,
+    /// What is known of the answer; none before there is one.
+    answer: Option<Answer>,
+    reason: Option<&'static str>,
+}
+
+struct Answer {
+    status: Status,
+    /// Bytes of content that were given for it so far.
+    content_bytes: u64,
+}
+
+impl Logged {
+    pub(super) fn new(entry: Entry, begun: Duration) -> Self {
+        Self { entry, begun, answer: None, reason: None }
+    }
+
+    /// There is an answer with so much content, or with more to come.
+    pub(super) fn answered(&mut self, status: Status, content_bytes: u64) {
+        self.answer = Some(Answer { status, content_bytes });
+    }
+
+    /// There is more of its content.
+    pub(super) fn continued(&mut self, content_bytes: usize) {
+        if let Some(answer) = &mut self.answer {
+            answer.content_bytes += content_bytes as u64;
+        }
+    }
+
+    /// The request was refused, or its answer cut off; the first reason counts.
+    pub(super) fn failed(&mut self, reason: &'static str) {
+        self.reason.get_or_insert(reason);
+    }
+
+    /// Whether there is an answer.
+    pub(super) fn has_answer(&self) -> bool {
+        self.answer.is_some()
+    }
+
+    /// Writes the line. Of the answer's content so many bytes were not taken.
+    pub(super) fn end(self, now: Duration, untaken_bytes: u64) {
+        let Self { entry, begun, answer, reason } = self;
+        let sent = |answer: &Answer| answer.content_bytes.saturating_sub(untaken_bytes);
+        let line = entry.finish(End {
+            status: answer.as_ref().map(|answer| answer.status),
+            content_bytes: answer.as_ref().map(sent),
+            duration: now.saturating_sub(begun),
+            reason,
+        });
+        log::info!(target: "access", "{}", core::str::from_utf8(&line).unwrap_or("?"));
+    }
 }

@@ -1,6 +1,6 @@
 //! Server connection driver: from the protocol core's events to the handler of the open request, and back.
 
-use super::access_log;
+use super::access_log::Logged;
 use super::server::Shared;
 use crate::drive::{Core, LongOutput, Transport};
 use alloc::boxed::Box;
@@ -11,7 +11,6 @@ use core::time::Duration;
 use flow::ledger::Pressure;
 use flow::{Address, Flow, FlowError};
 use http::server::{Connection, Event};
-use web::access_log::Entry;
 use web::{
     Answer, Body, BodySender, ContentLength, ContentReceiver, ContentWriter, Data, Next, Producing,
     Reply, Request, RequestHead, Response, Status,
@@ -26,14 +25,19 @@ pub(super) struct Driver {
     work: Option<Box<Work>>,
     /// Memory is short: handlers are given no new requests.
     refuses: bool,
+    /// The open request's line for the access log, if there is one.
+    log: Option<Box<Logged>>,
 }
+
+/// Why an answer was cut off that nobody is there to read.
+const LOST: &str = "the connection ended before the answer did";
 
 impl Driver {
     pub(super) fn new(peer: Address, shared: Rc<Shared>) -> Self {
         let core = Connection::new(shared.core.clone(), shared.timers.now());
         // Last: dropped, it is counted no more.
         shared.connections.set(shared.connections.get() + 1);
-        Self { core, shared, peer, work: None, refuses: false }
+        Self { core, shared, peer, work: None, refuses: false, log: None }
     }
 
     /// Passes on what came of `input`, or of time; whether anything did.
@@ -51,8 +55,10 @@ impl Driver {
         match event {
             Event::Request(head) => self.begin(head, now),
             Event::Answered(head, status, content_bytes) => {
-                let entry = self.shared.begin_request(self.peer, &head);
-                log_answer(entry, status, Some(content_bytes));
+                self.log = self.shared.begin_request(self.peer, &head);
+                if let Some(log) = &mut self.log {
+                    log.answered(status, content_bytes);
+                }
             }
             Event::Data(range) => {
                 if let Some(upload) = self.upload() {
@@ -64,22 +70,75 @@ impl Driver {
                     upload.body.end(Ok(trailers.map(|trailers| *trailers)));
                 }
             }
-            Event::Failed(error) => {
-                log::debug!("http: {}: {error}", self.peer);
-                match self.work.take() {
-                    Some(work) => log_answer(work.entry, error.status(), None),
-                    // Refused before it was a request, if there is an answer to it.
-                    None if self.core.wants_transmit() => self.shared.log_refusal(self.peer, error),
-                    None => {}
-                }
+            Event::Failed(error, request) => self.fail(error, request.as_ref(), now),
+        }
+    }
+
+    /// The core refused what came, or ended the connection.
+    fn fail(&mut self, error: http::Error, request: Option<&RequestHead>, now: Duration) {
+        // Of strangers who speak no HTTP at all there may be any number, so that it is not said louder.
+        log::debug!("http: {}: {error}", self.peer);
+        self.work = None;
+        if self.log.is_none() && self.core.wants_transmit() {
+            // Refused before it was a request, or before anybody was asked.
+            self.log = self.shared.begin_log(self.peer, request);
+        }
+        if let Some(log) = &mut self.log {
+            log.failed(error.reason());
+            if !log.has_answer() {
+                log.answered(error.status(), self.core.untaken_content());
             }
         }
+        self.settle_log(now);
+    }
+
+    /// Ends the open request's line in the access log, if it has one and all is sent.
+    #[inline]
+    fn settle_log(&mut self, now: Duration) {
+        if self.log.is_some() && self.core.is_answered() {
+            self.end_log(now);
+        }
+    }
+
+    #[cold]
+    fn end_log(&mut self, now: Duration) {
+        if let Some(log) = self.log.take() {
+            log.end(now, self.core.untaken_content());
+        }
+    }
+
+    /// The flow broke: nobody reads an answer any more, so that none is made.
+    fn lose(&mut self, now: Duration) {
+        self.core.abort();
+        self.work = None;
+        if let Some(log) = &mut self.log {
+            log.failed(LOST);
+        }
+        self.settle_log(now);
+    }
+
+    /// A handler panicked, or an allocation of it failed: 500 if nothing of an answer was sent, else the connection's end.
+    fn fail_handler(&mut self, error: &dyn core::fmt::Display, now: Duration) {
+        log::error!("http: a handler {error}");
+        self.work = None;
+        self.fail_response("the handler failed", now);
+    }
+
+    fn fail_response(&mut self, reason: &'static str, now: Duration) {
+        self.core.fail_response(now);
+        if let Some(log) = &mut self.log {
+            log.failed(reason);
+            if !self.core.is_answered() {
+                log.answered(Status::INTERNAL_SERVER_ERROR, self.core.untaken_content());
+            }
+        }
+        self.settle_log(now);
     }
 
     /// Hands a request to the handler.
     fn begin(&mut self, head: RequestHead, now: Duration) {
         let shared = &*self.shared;
-        let entry = shared.begin_request(self.peer, &head);
+        self.log = shared.begin_request(self.peer, &head);
         let (body, upload) = match head.content_length() {
             ContentLength::Empty => (Body::empty(), None),
             _ => {
@@ -88,48 +147,49 @@ impl Driver {
             }
         };
         if self.refuses {
-            return self.reply(overloaded().into(), upload, entry, now);
+            if let Some(log) = &mut self.log {
+                log.failed("memory is short");
+            }
+            return self.reply(overloaded().into(), upload, now);
         }
         let request = Request::new(head, body, self.peer);
         match shared.spawner.catch(|| shared.handler.answer(request)) {
-            Ok(Answer::Now(reply)) => self.reply(reply, upload, entry, now),
+            Ok(Answer::Now(reply)) => self.reply(reply, upload, now),
             Ok(Answer::Later(answering)) => {
-                self.work =
-                    Some(Box::new(Work { stage: Stage::Answering(answering), upload, entry }));
+                self.work = Some(Box::new(Work { stage: Stage::Answering(answering), upload }));
             }
-            Err(error) => {
-                log::error!("http: a handler {error}");
-                let response = Response::plain(Status::INTERNAL_SERVER_ERROR).closing();
-                self.reply(response.into(), upload, entry, now);
-            }
+            Err(error) => self.fail_handler(&error, now),
         }
     }
 
     /// Gives the handler's response to the core, and begins with what follows it.
-    fn reply(&mut self, reply: Reply, upload: Option<Upload>, entry: Option<Entry>, now: Duration) {
+    fn reply(&mut self, reply: Reply, upload: Option<Upload>, now: Duration) {
         let Reply { response, next } = reply;
-        let (status, content_bytes) = (response.status(), response.content().length());
+        if let Some(log) = &mut self.log {
+            log.answered(response.status(), self.core.content_length(&response));
+        }
         if self.core.respond(now, response).is_err() {
             log::error!("http: a handler's response cannot answer this request");
-            log_answer(entry, Status::INTERNAL_SERVER_ERROR, content_bytes);
-            self.core.fail_response(now);
+            self.fail_response("the handler's response cannot answer it", now);
             return self.end_work(now);
         }
-        log_answer(entry, status, content_bytes);
         let stage = match next {
             Next::Produce(produce) if self.core.is_streaming() => {
                 let (writer, receiver) = ContentWriter::channel();
-                Stage::Producing(produce(writer), receiver)
+                match self.shared.spawner.catch(|| produce(writer)) {
+                    Ok(producing) => Stage::Producing(producing, receiver),
+                    Err(error) => return self.fail_handler(&error, now),
+                }
             }
             Next::Upgrade(converse) => Stage::Upgrading(converse),
             _ => return self.end_work(now),
         };
-        self.work = Some(Box::new(Work { stage, upload, entry: None }));
+        self.work = Some(Box::new(Work { stage, upload }));
     }
 
     fn fail_production(&mut self, now: Duration) {
         log::error!("http: a streamed body differs from the length declared for it");
-        self.core.fail_response(now);
+        self.fail_response("the stream differs from its declared length", now);
     }
 
     /// The handler is done, and with it what is left of the request's body.
@@ -175,9 +235,12 @@ impl Core for Driver {
         }
     }
 
-    fn handle_end(&mut self, now: Duration, _: Result<(), FlowError>) -> bool {
+    fn handle_end(&mut self, now: Duration, how: Result<(), FlowError>) -> bool {
         let before = self.core.state();
-        self.core.handle_end(now);
+        match how {
+            Ok(()) => self.core.handle_end(now),
+            Err(_) => self.lose(now),
+        }
         self.handle_events(&[], now) || self.core.state() != before
     }
 
@@ -194,17 +257,15 @@ impl Core for Driver {
         }
         let room = self.core.body_capacity() > 0;
         match self.shared.spawner.catch(|| work.poll(cx, room)) {
-            Err(error) => {
-                log::error!("http: a handler {error}");
-                log_answer(work.entry.take(), Status::INTERNAL_SERVER_ERROR, None);
-                self.work = None;
-                self.core.fail_response(now);
-            }
+            Err(error) => self.fail_handler(&error, now),
             Ok(Step::Reply(reply)) => {
-                let (upload, entry) = (work.upload.take(), work.entry.take());
-                self.reply(reply, upload, entry, now);
+                let upload = work.upload.take();
+                self.reply(reply, upload, now);
             }
             Ok(Step::Data(data)) => {
+                if let Some(log) = &mut self.log {
+                    log.continued(data.len());
+                }
                 if self.core.send_data(now, data).is_err() {
                     self.fail_production(now);
                 }
@@ -216,7 +277,7 @@ impl Core for Driver {
                 self.end_work(now);
             }
             Ok(Step::Abandon) => {
-                self.core.fail_response(now);
+                self.fail_response("the handler abandoned its answer", now);
                 self.end_work(now);
             }
             Ok(Step::Waiting) => return self.want_body(now),
@@ -234,10 +295,13 @@ impl Core for Driver {
 
     fn long_output_taken(&mut self, now: Duration, count: usize) {
         self.core.long_output_taken(now, count);
+        self.settle_log(now);
     }
 
     fn poll_transmit(&mut self, now: Duration, space: &mut [u8]) -> usize {
-        self.core.poll_transmit(now, space)
+        let count = self.core.poll_transmit(now, space);
+        self.settle_log(now);
+        count
     }
 
     /// Whoever reads no answer needs no more questions answered.
@@ -268,9 +332,15 @@ impl Core for Driver {
         self.refuses = pressure == Pressure::Refuse;
     }
 
+    fn held(&self) -> usize {
+        let upload = self.work.as_ref().and_then(|work| work.upload.as_ref());
+        self.core.held_bytes() + upload.map_or(0, |upload| upload.body.held_bytes())
+    }
+
     fn upgrade(&mut self, flow: Box<dyn Flow>) {
         if let Some(Stage::Upgrading(converse)) = self.work.take().map(|work| work.stage) {
-            self.shared.spawner.spawn("http upgraded", converse(flow));
+            // Called in the task, too: what it does first may fail as well as what follows.
+            self.shared.spawner.spawn("http upgraded", async move { converse(flow).await });
         }
     }
 }
@@ -278,6 +348,10 @@ impl Core for Driver {
 impl Drop for Driver {
     fn drop(&mut self) {
         self.shared.connections.set(self.shared.connections.get() - 1);
+        if let Some(mut log) = self.log.take() {
+            log.failed(LOST);
+            log.end(self.shared.timers.now(), self.core.untaken_content());
+        }
     }
 }
 
@@ -285,8 +359,6 @@ impl Drop for Driver {
 struct Work {
     stage: Stage,
     upload: Option<Upload>,
-    /// The line for the access log, if there is one, until the response is known.
-    entry: Option<Entry>,
 }
 
 enum Stage {
@@ -360,11 +432,4 @@ impl Upload {
 /// What a request is answered with while memory is short (RFC 9110 section 15.6.4).
 fn overloaded() -> Response {
     Response::plain(Status::SERVICE_UNAVAILABLE).with_header("Retry-After", "1")
-}
-
-/// Ends the request's line in the access log, if it has one.
-fn log_answer(entry: Option<Entry>, status: Status, content_bytes: Option<u64>) {
-    if let Some(entry) = entry {
-        access_log::end(entry, status, content_bytes);
-    }
 }

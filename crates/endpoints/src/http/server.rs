@@ -1,9 +1,10 @@
 //! HTTP server: a listener, and a task for each connection.
 
-use super::access_log;
+use super::access_log::{self, Logged};
 use super::driver::Driver;
 use crate::drive::drive;
 use crate::supervise::accept_each;
+use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -15,7 +16,6 @@ use flow::task::Spawner;
 use flow::time::Timers;
 use flow::{Address, Flow, Listener};
 use http::server;
-use web::access_log::Entry;
 use web::{Handler, RequestHead};
 
 /// What a server is told beside its handler.
@@ -51,7 +51,7 @@ impl Server {
         };
         Self(Rc::new(Shared {
             core: Rc::new(server::Shared::new(core)),
-            handler: alloc::boxed::Box::new(handler),
+            handler: Box::new(handler),
             spawner: spawner.clone(),
             timers: timers.clone(),
             connections: Cell::new(0),
@@ -62,7 +62,8 @@ impl Server {
         }))
     }
 
-    /// Whether each answer gets a line in the log, in the combined format and under the target `access`. Off at first.
+    /// Whether each answer gets a line in the log, under the target `access`: in the combined format, with the bytes
+    /// of content that were sent, and behind it the seconds that it took and why it was refused or cut off. Off at first.
     pub fn log_access(&self, on: bool) {
         self.0.access_log.set(on);
     }
@@ -105,7 +106,7 @@ impl Server {
 /// What all connections of a server share.
 pub(super) struct Shared {
     pub(super) core: Rc<server::Shared>,
-    pub(super) handler: alloc::boxed::Box<dyn Handler>,
+    pub(super) handler: Box<dyn Handler>,
     pub(super) spawner: Spawner,
     pub(super) timers: Timers,
     pub(super) connections: Cell<usize>,
@@ -118,25 +119,27 @@ pub(super) struct Shared {
 impl Shared {
     /// Counts a request, and begins its line of the access log, if there is one.
     #[inline]
-    pub(super) fn begin_request(&self, peer: Address, request: &RequestHead) -> Option<Entry> {
+    pub(super) fn begin_request(
+        &self,
+        peer: Address,
+        request: &RequestHead,
+    ) -> Option<Box<Logged>> {
         self.requests.set(self.requests.get() + 1);
         self.begin_log(peer, Some(request))
     }
 
     /// Begins a line of the access log, if there is one.
     #[inline]
-    fn begin_log(&self, peer: Address, request: Option<&RequestHead>) -> Option<Entry> {
+    pub(super) fn begin_log(
+        &self,
+        peer: Address,
+        request: Option<&RequestHead>,
+    ) -> Option<Box<Logged>> {
         self.access_log.get().then(|| {
-            let date = self.core.date(self.timers.now());
-            access_log::begin(peer, date.as_ref(), request)
+            let now = self.timers.now();
+            let date = self.core.date(now);
+            Box::new(Logged::new(access_log::begin(peer, date.as_ref(), request), now))
         })
-    }
-
-    /// The whole line of what was refused before it was a request.
-    pub(super) fn log_refusal(&self, peer: Address, error: http::Error) {
-        if let Some(entry) = self.begin_log(peer, None) {
-            access_log::end(entry, error.status(), None);
-        }
     }
 }
 

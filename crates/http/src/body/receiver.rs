@@ -77,6 +77,11 @@ impl Receiver {
         self.demand
     }
 
+    /// Whether it is known how much is left.
+    pub(crate) fn has_length(&self) -> bool {
+        self.decoder.left().is_some()
+    }
+
     /// Whether the end of the connection ends it rightly.
     pub(crate) fn ends_with_connection(&self) -> bool {
         self.decoder.ends_with_connection()

@@ -21,6 +21,7 @@ impl Connection {
         }
         self.sender.write(out, &mut at);
         if at > 0
+            && !self.sender.is_ready()
             && self.held.is_none()
             && matches!(self.input, super::Input::Head { interim: 0 })
             && self.head.bytes.is_empty()

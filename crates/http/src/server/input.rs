@@ -29,7 +29,7 @@ impl Connection {
             Input::Held => return 0,
             Input::Ended if self.state == ConnectionState::Upgraded => return 0,
             Input::Ended => return input.len(),
-            Input::Dropped { .. } => return self.drop_input(input),
+            Input::Dropped { .. } => return self.drop_input(now, input),
         };
         result.unwrap_or_else(|error| {
             self.fail(now, error);
@@ -79,7 +79,13 @@ impl Connection {
             return Ok(None);
         };
         parts.section.bytes.extend_from_slice(bytes.get(..len).unwrap_or(bytes));
-        *body = admit(parts, framing, config)?;
+        match admit(parts, framing, config) {
+            Ok(admitted) => *body = admitted,
+            Err(error) => {
+                self.repeated = Some(blank);
+                return Err(error);
+            }
+        }
         let head = head.clone();
         let (framing, body) = (*framing, *body);
         heads.keep(bytes, blank);
@@ -127,7 +133,7 @@ impl Connection {
             return self.events.push(Event::Request(head));
         };
         self.exchange.is_cached = true;
-        self.arm_write(now);
+        self.begin_write(now);
         self.events.push(Event::Answered(head, status, content_bytes));
     }
 
@@ -135,9 +141,10 @@ impl Connection {
         let Input::Body(receiver) = &mut self.input else { return Ok(0) };
         let (count, received) = receiver.take(input, &self.shared.config.limits)?;
         if count > 0 {
-            let deadline = self.read_deadline;
-            self.read_deadline =
-                Some(self.shared.config.limits.body_deadline(deadline, count, now));
+            let limits = &self.shared.config.limits;
+            let deadline =
+                limits.moved_deadline(limits.body_timeout, self.read_deadline, count, now);
+            self.read_deadline = Some(deadline);
             // The content is on its way, so nobody waits for 100 Continue any more.
             self.exchange.expects_continue = false;
         }
@@ -174,15 +181,20 @@ impl Connection {
     /// More unwanted content than is worth reading: the connection ends with the response.
     fn give_up_content(&mut self, now: Duration) {
         self.exchange.client_persists = false;
-        self.input = Input::Dropped { left: self.shared.config.limits.discard_bytes_max };
+        self.input = Input::Dropped { left: self.shared.config.limits.linger_bytes_max };
         self.read_deadline = None;
         if self.exchange.answered {
             self.end_exchange(now);
         }
     }
 
-    /// Drops what follows the last message, as far as its limit goes.
-    fn drop_input(&mut self, input: &[u8]) -> usize {
+    /// Drops what follows the last message, as far as its limit goes, and while it comes.
+    fn drop_input(&mut self, now: Duration, input: &[u8]) -> usize {
+        if self.read_deadline.is_some() {
+            let limits = &self.shared.config.limits;
+            let (timeout, deadline) = (limits.linger_timeout, self.read_deadline);
+            self.read_deadline = Some(limits.moved_deadline(timeout, deadline, input.len(), now));
+        }
         let Input::Dropped { left } = &mut self.input else { return input.len() };
         *left = left.saturating_sub(u32::try_from(input.len()).unwrap_or(u32::MAX));
         if *left == 0 {

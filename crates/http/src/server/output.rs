@@ -48,14 +48,29 @@ impl Connection {
     /// So many bytes of output were taken.
     #[inline(always)] // On the way of each short answer.
     fn after_output(&mut self, now: Duration, count: usize) {
-        if self.exchange.started && !self.exchange.answered && self.sender.is_done() {
+        if !self.sender.is_done() {
+            return self.after_part(now, count);
+        }
+        self.write_deadline = None;
+        if self.exchange.started && !self.exchange.answered {
             self.exchange.answered = true;
             self.end_answer(now);
         }
-        if !self.sender.is_ready() {
-            self.write_deadline = None;
-        } else if count > 0 {
-            self.arm_write(now);
+    }
+
+    /// So many bytes were taken, and more follow now or later.
+    #[inline(never)]
+    fn after_part(&mut self, now: Duration, count: usize) {
+        if self.sender.is_ready() {
+            if count > 0 {
+                let limits = &self.shared.config.limits;
+                let (timeout, deadline) = (limits.write_timeout, self.write_deadline);
+                self.write_deadline = Some(limits.moved_deadline(timeout, deadline, count, now));
+            }
+        } else if let Some(deadline) = self.write_deadline.take() {
+            // How slowly the client took a stream so far is not forgotten.
+            let slack = deadline.saturating_sub(now).as_millis();
+            self.write_slack_millis = u32::try_from(slack).unwrap_or(u32::MAX);
         }
     }
 
@@ -168,7 +183,12 @@ impl Connection {
     fn leaves_little_unread(&self) -> bool {
         match &self.input {
             Input::Body(receiver) => {
-                receiver.demand != (Demand::Dropped { left: 0 }) && !self.exchange.expects_continue
+                // Of a chunked body nobody knows how much is left, so that the client had better be told before.
+                let is_bounded = match receiver.demand {
+                    Demand::Wanted | Demand::Paused => true,
+                    Demand::Dropped { left } => left > 0 && receiver.has_length(),
+                };
+                is_bounded && !self.exchange.expects_continue
             }
             Input::Held => true,
             _ => false,
