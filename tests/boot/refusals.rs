@@ -58,21 +58,6 @@ pub(super) fn damaged_image(harness: &mut Harness) -> Result {
     Ok(())
 }
 
-/// Neither RDSEED nor RDRAND nor a virtio entropy device: no keys could be trusted.
-pub(super) fn no_entropy(harness: &mut Harness) -> Result {
-    let bundle = harness.bundle("", &[])?;
-    // The last `-cpu` counts.
-    let more = vec!["-cpu".into(), "max,-rdrand,-rdseed".into()];
-    let setup = Setup {
-        machine: Machine::Q35,
-        bundle: Some(bundle),
-        entropy: false,
-        more,
-        ..Setup::default()
-    };
-    refuses(harness, &setup, "entropy")
-}
-
 /// Nobody knows the clock's rate and there is no 8254 to measure it by. That is found before any task runs,
 /// where a panic cannot be caught: what it says is told all the same.
 pub(super) fn no_clock(harness: &mut Harness) -> Result {

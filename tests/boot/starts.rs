@@ -27,6 +27,18 @@ pub(super) fn microvm_with_pcie(harness: &mut Harness) -> Result {
     serves(harness, Machine::MicrovmPcie, &[])
 }
 
+/// QEMU's usual CPU has neither RDSEED nor RDRAND, and no entropy device is there: keys come from timing jitter, which
+/// is said.
+pub(super) fn usual_cpu(harness: &mut Harness) -> Result {
+    for machine in [Machine::Microvm, Machine::Q35] {
+        let more = ["-cpu", "qemu64"].map(Into::into).into();
+        let mut guest =
+            harness.boot(&Setup { machine, more, entropy: false, ..Setup::default() })?;
+        guest.wait_for("keys come from timing jitter alone", Duration::from_secs(5))?;
+    }
+    Ok(())
+}
+
 fn serves(harness: &mut Harness, machine: Machine, more: &[&str]) -> Result {
     let page = b"<p>from the bundle";
     let bundle = Some(harness.pack(&[("site/index.html", page)])?);

@@ -1,18 +1,24 @@
 //! Entropy: random bytes.
 //!
 //! A ChaCha12 generator keyed from the CPU (RDSEED, else RDRAND) and from whatever else
-//! [`add`] is given, such as a virtio entropy device. Without any source nothing is handed out:
-//! predictable sequence numbers and keys are worse than no boot.
+//! [`add`] is given, such as a virtio entropy device; from timing jitter where there is neither, which
+//! [`is_by_jitter`] tells. Without any source nothing is handed out: predictable sequence numbers and keys
+//! are worse than no boot.
+
+mod jitter;
 
 use crate::arch::instructions;
 use core::fmt;
+use core::sync::atomic::{AtomicBool, Ordering};
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 use spinning_top::Spinlock;
 
+/// There was nothing but jitter to seed the generator with.
+static BY_JITTER: AtomicBool = AtomicBool::new(false);
 static POOL: Spinlock<Option<ChaCha12Rng>> = Spinlock::new(None);
 
-/// No source of entropy: the CPU has no RDSEED or RDRAND, and no device gave any.
+/// No source of entropy: the CPU has no RDSEED or RDRAND, no device gave any, and its counter is too regular.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoEntropy;
 
@@ -28,10 +34,19 @@ impl core::error::Error for NoEntropy {}
 pub fn fill(bytes: &mut [u8]) -> Result<(), NoEntropy> {
     let mut pool = POOL.lock();
     if pool.is_none() {
-        *pool = Some(ChaCha12Rng::from_seed(cpu_seed().ok_or(NoEntropy)?));
+        let seed = cpu_seed().or_else(|| {
+            BY_JITTER.store(true, Ordering::Relaxed);
+            jitter::seed()
+        });
+        *pool = Some(ChaCha12Rng::from_seed(seed.ok_or(NoEntropy)?));
     }
     pool.as_mut().ok_or(NoEntropy)?.fill_bytes(bytes);
     Ok(())
+}
+
+/// Whether timing jitter is all there was, which is worth a warning.
+pub fn is_by_jitter() -> bool {
+    BY_JITTER.load(Ordering::Relaxed)
 }
 
 /// Mixes a seed from another source in; it can only add.
@@ -46,6 +61,7 @@ pub fn add(seed: &[u8; 32]) {
     }
     mixed.iter_mut().zip(old).for_each(|(byte, old)| *byte ^= old);
     *pool = Some(ChaCha12Rng::from_seed(mixed));
+    BY_JITTER.store(false, Ordering::Relaxed);
 }
 
 /// 256 bits from the CPU.

@@ -28,6 +28,11 @@ pub(crate) fn run(table: &impl Table) -> Result<(), String> {
     let ram_bytes = machine::memory::usage().total_bytes as u64;
     let mut guest = Guest::find(xen_netfront::Settings::for_ram(ram_bytes))?;
     let mut interfaces = Interfaces::open(&config, guest.as_mut())?;
+    if machine::entropy::is_by_jitter() {
+        log::warn!(
+            "keys come from timing jitter alone: give the machine a virtio-rng device or a CPU with RDRAND"
+        );
+    }
     let executor = Executor::new(machine_runtime::catch_panic);
     let timers = Timers::new();
     timers.advance(machine::clock::now());
