@@ -51,6 +51,7 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("boot/clock_q35", &[&CURL], 60, clock::q35),
     Case::new("boot/console_flood", &[], 90, console::flood),
     Case::new("boot/log_level", &[], 60, console::level),
+    Case::new("boot/unknown_words_are_named", &[], 60, console::unknown_words),
     Case::new("boot/addresses_are_told", &[], 60, console::addresses),
     Case::new("boot/no_test_routes", &[], 60, handlers::no_test_routes),
     Case::new("boot/no_test_routes_process", &[], 60, handlers::no_test_routes_process),

@@ -11,12 +11,14 @@
 //! | `zmq_port=PORT` | `[zmq] port`; 0 is off |
 //! | `log=LEVEL` | `[log] level` |
 //!
-//! `ip`, `gw` and `dns` may be given more than once. Words that begin with `virtio_mmio.` are QEMU's and skipped.
+//! `ip`, `gw` and `dns` may be given more than once. `ip` is understood as Linux has it, too (Documentation/admin-guide/nfs/
+//! nfsroot.rst): `linux_ip.rs`. All other words are somebody else's; [`unknown_words`] names them.
 
 use crate::{
     Bundle, CONFIG_FILE, Cidr, Config, ConfigError, check,
     error::{Origin, quoted},
     keys::{self, ADDRESSES_MAX, Value},
+    linux_ip::LinuxIp,
     network::is_host,
     places::Places,
     toml,
@@ -28,8 +30,16 @@ use core::net::IpAddr;
 const COMMAND_LINE_BYTES_MAX: usize = 4096;
 /// As many name servers as the file may name.
 const DNS_MAX: usize = 3;
-const WORDS: &str = "the words ip=ADDR/PREFIX, ip=dhcp, gw=ADDR, dns=ADDR, http_port=PORT, \
-                     rpc_port=PORT, zmq_port=PORT, log=LEVEL";
+const WORDS: &[&str] = &["ip", "gw", "dns", "http_port", "rpc_port", "zmq_port", "log"];
+
+/// The words of a kernel command line that set nothing here, but for those by which QEMU lists its devices: other
+/// kernels', or spelling mistakes.
+pub fn unknown_words(command_line: &str) -> impl Iterator<Item = &str> {
+    command_line.split_ascii_whitespace().filter(|word| {
+        let name = word.split('=').next().unwrap_or_default();
+        !WORDS.contains(&name) && !word.starts_with("virtio_mmio.")
+    })
+}
 
 impl Config {
     /// The configuration of a bundle (the defaults, where it has no `appliance.toml`) under a command line.
@@ -54,8 +64,7 @@ impl Config {
         Ok(config)
     }
 
-    /// Applies the words of a kernel command line. The error is the first word that is unknown or has a
-    /// value that is not allowed.
+    /// Applies the words of a kernel command line. The error is the first that has a value that is not allowed.
     fn override_with<'a>(
         &mut self,
         command_line: &'a str,
@@ -101,10 +110,17 @@ impl Overrides<'_> {
                 self.dhcp();
                 ("network", "dhcp")
             }
-            ("ip", Some(text)) => {
-                self.address(text)?;
-                ("network", "addresses")
+            ("ip", Some("off" | "none")) => {
+                self.static_ipv4();
+                ("network", "dhcp")
             }
+            ("ip", Some(text)) => match text.parse() {
+                Ok(cidr) => {
+                    self.address(cidr)?;
+                    ("network", "addresses")
+                }
+                Err(()) => self.linux_ip(text)?,
+            },
             ("gw", Some(text)) => {
                 self.gateway(text)?;
                 ("network", "gateways")
@@ -120,8 +136,8 @@ impl Overrides<'_> {
                 self.set("log", "level", Value::Text(text))?;
                 ("log", "level")
             }
-            (name, Some(_)) if name.starts_with("virtio_mmio.") => return Ok(None),
-            _ => return Err(WORDS.to_owned()),
+            (name, None) if WORDS.contains(&name) => return Err(alloc::format!("{name}=VALUE")),
+            _ => return Ok(None),
         }))
     }
 
@@ -131,16 +147,41 @@ impl Overrides<'_> {
         self.ipv4 = true;
     }
 
-    fn address(&mut self, text: &str) -> Result<(), String> {
-        let allowed = "ip=dhcp or an address with a prefix length, as ip=10.9.0.2/24";
-        let cidr: Cidr = text.parse().map_err(|()| allowed.to_owned())?;
-        let network = &mut self.config.network;
-        let ipv4 = cidr.address.is_ipv4();
-        let replaced = if ipv4 { &mut self.ipv4 } else { &mut self.ipv6 };
-        if !core::mem::replace(replaced, true) {
-            network.addresses.retain(|other| other.address.is_ipv4() != ipv4);
-            network.dhcp &= !ipv4;
+    /// No IPv4 address but those of the command line.
+    fn static_ipv4(&mut self) {
+        if !core::mem::replace(&mut self.ipv4, true) {
+            self.config.network.addresses.retain(|other| !other.address.is_ipv4());
+            self.config.network.dhcp = false;
         }
+    }
+
+    /// Says which key the word has set first of all.
+    fn linux_ip(&mut self, text: &str) -> Result<(&'static str, &'static str), String> {
+        let said = LinuxIp::parse(text)?;
+        if let Some(name) = said.hostname {
+            self.set("network", "hostname", Value::Text(name))?;
+        }
+        if let Some(gateway) = said.gateway {
+            self.gateway(gateway)?;
+        }
+        for server in said.name_servers.into_iter().filter(|server| !server.is_empty()) {
+            self.name_server(server)?;
+        }
+        let Some(address) = said.address else {
+            self.dhcp();
+            return Ok(("network", "dhcp"));
+        };
+        self.address(address)?;
+        Ok(("network", "addresses"))
+    }
+
+    fn address(&mut self, cidr: Cidr) -> Result<(), String> {
+        if cidr.address.is_ipv4() {
+            self.static_ipv4();
+        } else if !core::mem::replace(&mut self.ipv6, true) {
+            self.config.network.addresses.retain(|other| other.address.is_ipv4());
+        }
+        let network = &mut self.config.network;
         if network.addresses.len() >= ADDRESSES_MAX {
             return Err(alloc::format!("at most {ADDRESSES_MAX} addresses"));
         }
@@ -183,9 +224,7 @@ impl Overrides<'_> {
 
     /// Sets a key of the file by its rule.
     fn set(&mut self, section: &str, name: &str, value: Value<'_>) -> Result<(), String> {
-        let Some((_, key)) = keys::find(section, name) else {
-            return Err(WORDS.to_owned());
-        };
+        let (_, key) = keys::find(section, name).ok_or("nothing here")?;
         if key.rule.set(self.config, value) { Ok(()) } else { Err(key.rule.allowed()) }
     }
 }
@@ -212,6 +251,31 @@ mod tests {
     fn nothing_changes_nothing() {
         assert_eq!(load("").unwrap(), Config::default());
         assert_eq!(load("  virtio_mmio.device=512@0xfeb00e00:12 ").unwrap(), Config::default());
+    }
+
+    #[test]
+    fn words_of_others_are_named_and_change_nothing() {
+        let line = "console=ttyS0 quiet virtio_mmio.device=512@0xfeb00e00:12 root=/dev/vda1 http_prot=80 log=info";
+        assert_eq!(load(line).unwrap(), Config::default());
+        let unknown: Vec<_> = unknown_words(line).collect();
+        assert_eq!(unknown, ["console=ttyS0", "quiet", "root=/dev/vda1", "http_prot=80"]);
+    }
+
+    #[test]
+    fn linux_says_the_same_in_one_word() {
+        let short = "ip=10.9.0.2/24 gw=10.9.0.1 dns=9.9.9.9 dns=1.1.1.1";
+        let long =
+            "ip=10.9.0.2:10.9.0.7:10.9.0.1:255.255.255.0:web:eth0:off:9.9.9.9:1.1.1.1:10.9.0.8";
+        let mut expected = load(short).unwrap();
+        expected.network.hostname = "web".to_owned();
+        assert_eq!(load(long).unwrap(), expected);
+        for dhcp in ["ip=:::::eth0:dhcp", "ip=on", "ip=any", "ip=:::::eth0"] {
+            assert_eq!(load(dhcp).unwrap(), load("ip=dhcp").unwrap(), "{dhcp}");
+        }
+        for off in ["ip=off", "ip=none"] {
+            let network = load(off).unwrap().network;
+            assert!(!network.dhcp && network.addresses.is_empty(), "{off}");
+        }
     }
 
     #[test]
@@ -258,8 +322,8 @@ mod tests {
             ("http_port=0", 1, "from 1 to 65535"),
             ("http_port=-1", 1, "from 1 to 65535"),
             ("zmq_port=70000", 1, "or 0 for off"),
-            ("debug", 1, "the words ip="),
-            ("log=debug quiet", 11, "the words ip="),
+            ("ip", 1, "ip=VALUE"),
+            ("quiet log", 7, "log=VALUE"),
             ("dns=1.1.1.1 dns=1.1.1.2 dns=1.1.1.3 dns=1.1.1.4", 37, "at most 3"),
         ] {
             let error = load(line).unwrap_err();

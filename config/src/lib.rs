@@ -31,12 +31,14 @@ mod error;
 #[cfg(any(test, feature = "folder"))]
 pub mod folder;
 mod keys;
+mod linux_ip;
 mod network;
 mod places;
 mod schema;
 mod toml;
 
 pub use bundle::{Bundle, File};
+pub use cmdline::unknown_words;
 pub use error::ConfigError;
 pub use keys::keys;
 pub use network::{Cidr, CongestionControl};

@@ -50,6 +50,17 @@ pub(super) fn level(harness: &mut Harness) -> Result {
     Ok(())
 }
 
+/// What somebody else's command line says does no harm: it is named, and passed over.
+pub(super) fn unknown_words(harness: &mut Harness) -> Result {
+    let words = format!("console=ttyS0 quiet {} panic=-1", link::guest_words());
+    let mut guest = harness.boot(&Setup { words, ..Setup::default() })?;
+    for word in ["console=ttyS0", "quiet", "panic=-1"] {
+        let line = format!("`{word}` means nothing here and is ignored");
+        guest.wait_for(&line, ANSWER_LIMIT)?;
+    }
+    Ok(())
+}
+
 /// Where the machine is.
 pub(super) fn addresses(harness: &mut Harness) -> Result {
     let bundle = harness.bundle("", &[])?;

@@ -22,6 +22,9 @@ pub(crate) fn run(table: &impl Table) -> Result<(), String> {
         .map_err(|error| error.to_string())?;
     let Log { level } = config.log;
     log::set_max_level(level);
+    for word in config::unknown_words(machine::start_info::command_line()) {
+        log::warn!("command line: `{word}` means nothing here and is ignored");
+    }
     if let Some(seed) = machine::virtio::rng::seed() {
         machine::entropy::add(&seed);
     }

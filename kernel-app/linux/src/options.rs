@@ -49,7 +49,12 @@ impl Options {
     /// The bundle's configuration, overruled by the command line.
     pub(crate) fn configuration(&self, bundle: &Bundle<'_>) -> Result<Config, String> {
         let words = [&self.words[..], &self.overrides].concat();
-        Config::load(bundle, &words.join(" ")).map_err(|error| error.to_string())
+        let line = words.join(" ");
+        // Nobody but the operator has written them.
+        if let Some(word) = config::unknown_words(&line).next() {
+            return Err(format!("`{word}` is no word of the command line; see --help"));
+        }
+        Config::load(bundle, &line).map_err(|error| error.to_string())
     }
 
     /// Words that say something of a TAP, or a TAP's lack of an address to listen on.
