@@ -1,10 +1,10 @@
-//! TCP/IP stack: a demultiplexer and a fast path of its own, and smoltcp for what is rare.
+//! TCP/IP stack: what marries the TCP engine (the crate [`tcp`](::tcp)) to network devices, and smoltcp for what
+//! is not TCP.
 //!
 //! A [`Stack`] owns one device and is driven by the platform's loop in phases; what it accepts and
-//! opens are [`flow::Flow`]s. Of TCP, this crate has the demultiplexer, the handshakes with SYN cookies,
-//! the fast path of connections on which all goes well, zero-copy transmission, and TIME-WAIT. A smoltcp
-//! socket takes over a connection that is in trouble or needs large buffers, and has its loss recovery
-//! and congestion control. What is not TCP goes to a smoltcp interface of its own.
+//! opens are [`flow::Flow`]s. Of TCP, this crate has the demultiplexer, handshakes of passive opens with SYN cookies,
+//! listeners, TIME-WAIT, the frames, and the memory of paths; what happens in a connection is the engine's. What is not
+//! TCP goes to a smoltcp interface.
 //!
 //! The modules, in the order of a frame's way: [`device`] (network cards, and smoltcp's view of them),
 //! [`wire`] (frames and segments as bytes), [`tcp`] (the demultiplexer, the table of connections, opens,
