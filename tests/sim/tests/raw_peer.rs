@@ -622,3 +622,54 @@ fn rfc_1191_segments_shrink_to_what_the_path_carries() {
         assert!((1..=960).contains(&again.data), "{again:?}");
     });
 }
+
+const ECE: u8 = 0x40;
+const CWR: u8 = 0x80;
+
+/// Sets bits in the flags of a TCP frame, and its congestion codepoint.
+fn with_ecn(mut frame: Vec<u8>, flags: u8, codepoint: u8) -> Vec<u8> {
+    frame[15] |= codepoint;
+    Ipv4Packet::new_unchecked(&mut frame[14..]).fill_checksum();
+    frame[47] |= flags;
+    let (from, to) = endpoints(0);
+    let mut tcp = smoltcp::wire::TcpPacket::new_unchecked(&mut frame[34..]);
+    tcp.fill_checksum(&(*from.ip()).into(), &(*to.ip()).into());
+    frame
+}
+
+/// The flags and the congestion codepoint of the last TCP frame that stack 0 sent.
+fn last_ecn(world: &World) -> (u8, u8) {
+    let log = world.wire.log();
+    let mut own = log.iter().rev().filter(|(_, frame)| frame[6..12] == MAC[0]);
+    let (_, frame) = own.find(|(_, frame)| tcp_fields(frame).is_some()).unwrap();
+    (frame[47] & (ECE | CWR), frame[15] & 3)
+}
+
+#[test]
+fn rfc_3168_congestion_notification_is_agreed_to_and_marks_are_echoed() {
+    for asks in [true, false] {
+        run("ecn", |world| {
+            echo(world);
+            let (from, to) = endpoints(5000);
+            let macs = (MAC[1], MAC[0]);
+            let syn = syn_frame(macs, from, to, 99);
+            let flags = if asks { ECE | CWR } else { 0 };
+            world.wire.inject(0, with_ecn(syn, flags, 0));
+            world.settle();
+            assert_eq!(last_ecn(world), (if asks { ECE } else { 0 }, 0));
+            let next = last_from_stack(world).seq + 1;
+            send(world, 5000, TcpControl::None, 100, Some(next), b"");
+            // Section 6.1.3: a mark is echoed until the sender has reduced its window; 6.1.5: data is capable.
+            const MARKED: u8 = 3;
+            let data = |seq: u32, ack: u32| {
+                reply_frame(macs, from, to, TcpControl::Psh, seq, Some(ack), b"hello")
+            };
+            world.wire.inject(0, with_ecn(data(100, next), 0, MARKED));
+            world.settle();
+            assert_eq!(last_ecn(world), if asks { (ECE, 2) } else { (0, 0) });
+            world.wire.inject(0, with_ecn(data(105, next + 5), CWR, 2));
+            world.settle();
+            assert_eq!(last_ecn(world), (0, if asks { 2 } else { 0 }));
+        });
+    }
+}

@@ -50,11 +50,11 @@ impl IsnGenerator {
         self.cookie_mac(tuple, peer, slot, data) << 8 | data
     }
 
-    /// The timestamp of a cookie's SYN-ACK: the clock, in whose lowest bits the window scale and selective
-    /// acknowledgements come back unrounded. Not later than the clock, which goes on from there.
+    /// The timestamp of a cookie's SYN-ACK: the clock, in whose lowest bits the window scale, selective
+    /// acknowledgements and congestion notification come back unrounded. Not later than the clock, which goes on from there.
     pub(crate) fn cookie_timestamp(clock: u32, offer: &SynOffer) -> u32 {
         let scale = offer.window_scale().map_or(NO_SCALE, u32::from);
-        let data = u32::from(offer.sack_permitted) << 4 | scale;
+        let data = u32::from(offer.ecn()) << 5 | u32::from(offer.sack_permitted) << 4 | scale;
         (clock.wrapping_sub(data) & !TIMESTAMP_DATA) | data
     }
 
@@ -79,7 +79,8 @@ impl IsnGenerator {
             let scale = timestamps.echo & NO_SCALE;
             let window_scale = (scale < NO_SCALE).then_some(scale as u8);
             let sack = timestamps.echo >> 4 & 1 == 1;
-            return Some(SynOffer::new(mss, window_scale, sack));
+            let ecn = timestamps.echo >> 5 & 1 == 1;
+            return Some(SynOffer::new(mss, window_scale, sack).with_ecn(ecn));
         }
         let scale = (data >> 3 & 7) as usize;
         let window_scale = scale.checked_sub(1).map(|step| SCALE_STEPS[step]);
@@ -101,7 +102,7 @@ const MSS_STEPS: [u16; 8] = [48, 536, 1220, 1360, 1400, 1440, 1460, 8940];
 const SCALE_STEPS: [u8; 7] = [0, 1, 2, 4, 6, 7, 8];
 
 /// The bits of a timestamp that a cookie uses, and those of a window scale: at most 14, or none.
-const TIMESTAMP_DATA: u32 = 0x1f;
+const TIMESTAMP_DATA: u32 = 0x3f;
 const NO_SCALE: u32 = 0xf;
 
 fn slot(now: Duration) -> u64 {
@@ -182,10 +183,10 @@ mod tests {
         let now = Duration::from_secs(1_000);
         for scale in [None, Some(0), Some(5), Some(14)] {
             for (sack, clock) in [(true, 0), (false, 3), (true, u32::MAX), (false, 1_000_000)] {
-                let offer = SynOffer::new(1460, scale, sack);
+                let offer = SynOffer::new(1460, scale, sack).with_ecn(!sack);
                 let cookie = isn_generator.cookie(&tuple(1), 99, &offer, now);
                 let value = IsnGenerator::cookie_timestamp(clock, &offer);
-                assert!(clock.wrapping_sub(value) < 64, "{clock} {value}");
+                assert!(clock.wrapping_sub(value) < 128, "{clock} {value}");
                 let timestamps = Some(Timestamps { value: 5, echo: value });
                 let opened = isn_generator.open_cookie(&tuple(1), (99, cookie), timestamps, now);
                 assert_eq!(opened, Some(offer));

@@ -37,9 +37,9 @@ impl InterfaceState {
             // that does not know it answers with a reset.
             self.syn_queue.remove(&tuple);
         }
-        let options = segment.header().options;
-        let offer = SynOffer::of(&options, tuple.is_v4());
-        let timestamp = options.timestamps.map_or(0, |timestamps| timestamps.value);
+        let syn = segment.header();
+        let offer = SynOffer::of(&syn, tuple.is_v4());
+        let timestamp = syn.options.timestamps.map_or(0, |timestamps| timestamps.value);
         let initial = self.isn_generator.generate(&tuple, now);
         let iss = used.map_or(initial, |used| beyond(used, initial));
         let numbers = (segment.seq.0, iss);
@@ -138,7 +138,7 @@ impl InterfaceState {
             offered,
             window: header.window,
             advertised: self.first_window(&tuple).into(),
-            ecn: false,
+            ecn: offer.ecn(),
             round_trip,
         })
     }
@@ -215,6 +215,10 @@ impl InterfaceState {
         let tuple = &entry.tuple;
         let next = SeqNumber(entry.irs) + 1;
         let mut syn_ack = ::tcp::Segment::new(SeqNumber(entry.iss), next, Flags::SYN | Flags::ACK);
+        if entry.offer.ecn() {
+            // RFC 3168 section 6.1.1: agreed.
+            syn_ack.flags = syn_ack.flags | Flags::ECE;
+        }
         let offered = entry.offer.options(entry.timestamp);
         let config = &self.context.shared.borrow().config;
         syn_ack.options = config.syn_options(self.own_mss(tuple), clock, Some(&offered));

@@ -2,8 +2,8 @@
 //! flood of SYNs fills it and does nothing else, since SYN cookies carry on where it is full.
 
 use crate::wire::tuple::{Tuple, TupleHasher};
-use ::tcp::Options;
 use ::tcp::options::Timestamps;
+use ::tcp::{Flags, Options, Segment};
 use alloc::vec;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -13,25 +13,40 @@ use core::time::Duration;
 pub(crate) struct SynOffer {
     /// The largest segment that it takes, in bytes of data and options.
     pub(crate) mss: u16,
-    scale: u8,
+    /// The window scale or [`NOT_SCALED`], and [`ECN`].
+    packed: u8,
     /// It understands selective acknowledgements (RFC 2018).
     pub(crate) sack_permitted: bool,
 }
 
 impl SynOffer {
     pub(crate) fn new(mss: u16, window_scale: Option<u8>, sack_permitted: bool) -> Self {
-        Self { mss, scale: window_scale.unwrap_or(NOT_SCALED), sack_permitted }
+        Self { mss, packed: window_scale.unwrap_or(NOT_SCALED), sack_permitted }
     }
 
-    /// Of a SYN's options. An absent or absurd segment size counts as the default (RFC 9293 section 3.7.1).
-    pub(crate) fn of(options: &Options, is_v4: bool) -> Self {
+    /// The same of a peer that asks, or does not ask, for congestion notification (RFC 3168).
+    pub(crate) fn with_ecn(self, asks: bool) -> Self {
+        let packed = if asks { self.packed | ECN } else { self.packed & !ECN };
+        Self { packed, ..self }
+    }
+
+    /// It asks for explicit congestion notification (RFC 3168 section 6.1.1).
+    pub(crate) fn ecn(self) -> bool {
+        self.packed & ECN != 0
+    }
+
+    /// Of a SYN. An absent or absurd segment size counts as the default (RFC 9293 section 3.7.1).
+    pub(crate) fn of(syn: &Segment, is_v4: bool) -> Self {
+        let options = &syn.options;
         let mss = options.mss.filter(|mss| *mss > 0).unwrap_or(if is_v4 { 536 } else { 1220 });
         Self::new(mss, options.window_scale, options.sack_permitted)
+            .with_ecn(syn.flags.has(Flags::ECE | Flags::CWR))
     }
 
     /// Its window scale (RFC 7323), at most 14; `None` when it does not scale.
     pub(crate) fn window_scale(self) -> Option<u8> {
-        (self.scale != NOT_SCALED).then_some(self.scale)
+        let scale = self.packed & NOT_SCALED;
+        (scale != NOT_SCALED).then_some(scale)
     }
 
     /// The options of the SYN, with that timestamp; without one, if it is 0.
@@ -47,7 +62,8 @@ impl SynOffer {
     }
 }
 
-const NOT_SCALED: u8 = 0xff;
+const NOT_SCALED: u8 = 0xf;
+const ECN: u8 = 0x10;
 
 /// A SYN that was answered.
 #[derive(Clone, Copy, Debug)]

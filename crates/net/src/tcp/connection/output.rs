@@ -2,12 +2,12 @@
 
 use super::{Connection, Owner, Tcb};
 use crate::counters::Counter;
-use crate::device::Transmit;
+use crate::device;
 use crate::tcp::context::TcpContext;
 use crate::time::Instant;
 use crate::wire::header::Headers;
 use crate::wire::tuple::Tuple;
-use ::tcp::{State, TimeWait};
+use ::tcp::{Flags, State, TimeWait, Transmit};
 use alloc::rc::Rc;
 use core::num::NonZeroU16;
 
@@ -26,7 +26,7 @@ pub(crate) enum Transmitted {
 
 impl Connection {
     /// Does what is due and sends what can be sent.
-    pub(crate) fn transmit(self: &Rc<Self>, output: &mut dyn Transmit) -> Transmitted {
+    pub(crate) fn transmit(self: &Rc<Self>, output: &mut dyn device::Transmit) -> Transmitted {
         let context = &*self.context;
         let now = context.now.get();
         let mut tcb = self.tcb();
@@ -69,7 +69,7 @@ impl Tcb {
         tuple: &Tuple,
         context: &TcpContext,
         now: Instant,
-        output: &mut dyn Transmit,
+        output: &mut dyn device::Transmit,
     ) -> bool {
         let shared = &mut context.shared.borrow_mut();
         let max = context.offload_bytes(tuple);
@@ -79,19 +79,46 @@ impl Tcb {
                 return false;
             }
             let Some(transmit) = self.engine.poll_transmit(shared, now, max) else { return true };
-            let mut headers = Headers::new(tuple, &transmit.segment);
-            if self.template.may_fragment {
-                headers.fragment_id = Some(context.next_fragment_id());
-            }
-            let segment_bytes = if transmit.len > transmit.mss {
-                NonZeroU16::new(transmit.mss as u16)
+            if transmit.len > transmit.mss && transmit.segment.flags.has(Flags::CWR) {
+                self.send_cut(tuple, context, &transmit, output);
             } else {
-                None
-            };
-            let payload = || self.engine.payload(&transmit);
-            let len = transmit.len as usize;
-            context.counters.add(Counter::PacketsOut);
-            self.template.transmit(&headers, len, payload, segment_bytes, output);
+                self.send_one(tuple, context, &transmit, output);
+            }
+        }
+    }
+
+    #[inline]
+    fn send_one(
+        &self,
+        tuple: &Tuple,
+        context: &TcpContext,
+        transmit: &Transmit,
+        output: &mut dyn device::Transmit,
+    ) {
+        let mut headers = Headers::new(tuple, &transmit.segment);
+        if self.template.may_fragment {
+            headers.fragment_id = Some(context.next_fragment_id());
+        }
+        let segment_bytes =
+            if transmit.len > transmit.mss { NonZeroU16::new(transmit.mss as u16) } else { None };
+        let payload = || self.engine.payload(transmit);
+        context.counters.add(Counter::PacketsOut);
+        self.template.transmit(&headers, transmit.len as usize, payload, segment_bytes, output);
+    }
+
+    /// RFC 3168 section 6.1.2: CWR is for the first segment only, which not all devices that cut know. What there
+    /// is no room for is lost, as on a wire.
+    #[cold]
+    fn send_cut(
+        &self,
+        tuple: &Tuple,
+        context: &TcpContext,
+        transmit: &Transmit,
+        output: &mut dyn device::Transmit,
+    ) {
+        for (segment, _, len) in transmit.segments() {
+            let part = Transmit { segment, len, ..*transmit };
+            self.send_one(tuple, context, &part, output);
         }
     }
 
