@@ -248,6 +248,11 @@ pub(crate) static KEYS: &[Key] = &[
         count(64, 65_536, |c| Number::Usize(&mut c.rpc.reason_bytes_max)),
     ),
     key("rpc", "stall_timeout_seconds", seconds(1, 3600, |c| &mut c.rpc.stall_timeout)),
+    key(
+        "rpc",
+        "bytes_per_second_min",
+        count(0, 1 << 20, |c| Number::U32(&mut c.rpc.bytes_per_second_min)),
+    ),
     key("zmq", "port", Rule::PortOrOff(|c| &mut c.zmq.port)),
     key(
         "zmq",

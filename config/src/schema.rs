@@ -180,8 +180,8 @@ impl Default for Tcp {
     }
 }
 
-/// `[rpc]`: a port, and what one peer may make the vat hold. A peer that exceeds a limit is
-/// disconnected with its name as the reason.
+/// `[rpc]`: a port, and what one peer may make the vat hold. Beyond the limits on its calls they wait, or fail as
+/// overloaded; a peer that exceeds another limit is disconnected with its name as the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rpc {
     /// TCP port of the Cap'n Proto service; none is off. Default 7000: no service of note has it, and
@@ -205,7 +205,7 @@ pub struct Rpc {
     pub parts_max: usize,
     /// Calls of ours that a peer has not answered. Default 65,536.
     pub questions_max: usize,
-    /// Calls of a peer that it has not finished. Default 65,536.
+    /// Calls of a peer that are not answered; more wait unread. Default 65,536.
     pub answers_max: usize,
     /// Capabilities that a peer holds of us. Default 65,536.
     pub exports_max: usize,
@@ -213,16 +213,22 @@ pub struct Rpc {
     pub imports_max: usize,
     /// Promises of a peer that we wait for it to disembargo. Default 65,536.
     pub embargoes_max: usize,
-    /// Bytes of a peer's unanswered calls. Default 64 MiB: two of the longest messages.
+    /// Bytes of a peer's unanswered calls; more wait unread. Beyond twice as much of results that it does not finish
+    /// its calls fail as overloaded. Default 64 MiB: two of the longest messages; less where `[memory]` gives less.
     pub call_bytes_max: usize,
-    /// Bytes queued for a peer above which nothing more of it is read. Default 1 MiB, a few windows' worth.
+    /// Bytes queued for a peer above which its calls wait unread. Default 1 MiB, a few windows' worth; less where
+    /// `[memory]` gives less.
     pub unsent_bytes_high: usize,
-    /// Bytes queued for a peer above which it is disconnected. Default 128 MiB: four of the longest messages.
+    /// Bytes queued for a peer above which it is disconnected; results that come near fail. Default 128 MiB: four of the
+    /// longest messages; less where `[memory]` gives less.
     pub unsent_bytes_max: usize,
     /// Bytes kept of a peer's exception. Default 1024.
     pub reason_bytes_max: usize,
-    /// How long half a message, or a byte that a peer does not take, may wait. Default 60 s.
+    /// How long half a message, a byte that a peer does not take, or a call without room may wait. Default 60 s.
     pub stall_timeout: Duration,
+    /// Bytes per second at which a message must move on the whole, a peer's as well as ours; zero is no least rate.
+    /// Default 500, a tenth of the slowest modem's.
+    pub bytes_per_second_min: u32,
 }
 
 impl Default for Rpc {
@@ -246,6 +252,7 @@ impl Default for Rpc {
             unsent_bytes_max: 128 << 20,
             reason_bytes_max: 1024,
             stall_timeout: Duration::from_secs(60),
+            bytes_per_second_min: 500,
         }
     }
 }

@@ -128,6 +128,7 @@ static ROWS: &[Row] = &[
     row!("rpc", "unsent_bytes_max", "2_000_000", "2000000", |c: &Config| rpc(c).unsent_bytes_max),
     row!("rpc", "reason_bytes_max", "77", "77", |c: &Config| rpc(c).reason_bytes_max),
     row!("rpc", "stall_timeout_seconds", "7", "7s", |c: &Config| rpc(c).stall_timeout),
+    row!("rpc", "bytes_per_second_min", "7", "7", |c: &Config| rpc(c).bytes_per_second_min),
     row!("zmq", "port", "5556", "(false, true)", |c: &Config| {
         let world = World::new(c);
         (world.is_open(5555), world.is_open(5556))

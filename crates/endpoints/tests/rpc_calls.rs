@@ -129,7 +129,20 @@ impl schema::Server for Subject {
         self.script.opened().await;
         Ok(())
     }
+
+    async fn echo(
+        self: Rc<Self>,
+        _: schema::EchoParams,
+        mut results: schema::EchoResults,
+    ) -> Result<(), Error> {
+        self.script.begun.set(self.script.begun.get() + 1);
+        results.get().init_data(LONG_BYTES);
+        Ok(())
+    }
 }
+
+/// Of the results of `echo`.
+const LONG_BYTES: u32 = 200_000;
 
 struct Named(&'static str);
 
@@ -318,7 +331,7 @@ fn a_streaming_call_whose_client_dies_does_not_block_its_object() {
     let (here, there) = flow::memory::pair(4096);
     world.serve(there);
     let wire = Rc::new(RefCell::new(here));
-    let object: schema::Client = doomed.connect_flow(Cuttable(wire.clone()));
+    let object: schema::Client = doomed.connect_flow(Held::new(wire.clone()));
     let _pushed = push(&object, b"x");
     world.settle();
     assert_eq!((world.script.begun.get(), world.server.connections()), (1, 2));
@@ -427,16 +440,91 @@ fn schema_id() -> u64 {
     <schema::Client as HasTypeId>::TYPE_ID
 }
 
-/// A flow that the test can cut.
-struct Cuttable(Rc<RefCell<MemoryFlow>>);
+/// A hundred calls lie in one read; each has a long result, which the peer does not take at first.
+#[test]
+fn calls_of_a_peer_that_does_not_read_begin_when_it_does() {
+    let world = World::new();
+    let bystander = world.connected();
+    let (here, there) = flow::memory::pair(1 << 16);
+    world.serve(there);
+    let flow = Held::new(Rc::new(RefCell::new(here)));
+    let reads = flow.reads.clone();
+    let object: schema::Client = world.client.connect_flow(flow);
+    reads.close();
+    let parent = object.clone();
+    let calls: Vec<_> = (0..100).map(|_| parent.echo_request().send().promise).collect();
+    let last = object.name_request().send().promise;
+    world.settle();
+    let begun = world.script.begun.get();
+    assert!((1..10).contains(&begun), "{begun} begun");
+    world.answers(&bystander);
+    drop(object);
+    world.settle();
+    reads.open();
+    world.run(async move {
+        for call in calls {
+            let response = call.await.unwrap();
+            assert_eq!(response.get().unwrap().get_data().unwrap().len(), LONG_BYTES as usize);
+        }
+        last.await.unwrap();
+    });
+    assert_eq!(world.script.begun.get(), 102);
+}
 
-impl Flow for Cuttable {
+#[test]
+fn calls_that_wait_for_their_peer_to_read_may_be_given_up() {
+    let world = World::new();
+    let (here, there) = flow::memory::pair(1 << 16);
+    world.serve(there);
+    let flow = Held::new(Rc::new(RefCell::new(here)));
+    let reads = flow.reads.clone();
+    let object: schema::Client = world.client.connect_flow(flow);
+    reads.close();
+    let mut calls: Vec<_> = (0..100).map(|_| object.echo_request().send().promise).collect();
+    world.settle();
+    let begun = world.script.begun.get();
+    calls.drain(50..);
+    reads.open();
+    world.run(async move {
+        for call in calls {
+            call.await.unwrap();
+        }
+    });
+    assert!(world.script.begun.get() < 90, "{begun} begun before");
+    assert_eq!(world.server.live().1, 0);
+}
+
+/// A flow that the test can cut, and keep from reading.
+struct Held {
+    flow: Rc<RefCell<MemoryFlow>>,
+    reads: Rc<Script>,
+}
+
+impl Held {
+    fn new(flow: Rc<RefCell<MemoryFlow>>) -> Self {
+        let reads = Rc::<Script>::default();
+        reads.open.set(true);
+        Self { flow, reads }
+    }
+}
+
+impl Script {
+    fn close(&self) {
+        self.open.set(false);
+    }
+}
+
+impl Flow for Held {
     fn poll_read_with(
         &mut self,
         cx: &mut Context<'_>,
         take: &mut dyn FnMut(&mut [u8]) -> usize,
     ) -> Poll<Result<usize, FlowError>> {
-        self.0.borrow_mut().poll_read_with(cx, take)
+        if !self.reads.open.get() {
+            self.reads.waiting.register(cx);
+            return Poll::Pending;
+        }
+        self.flow.borrow_mut().poll_read_with(cx, take)
     }
 
     fn poll_write_with(
@@ -444,26 +532,26 @@ impl Flow for Cuttable {
         cx: &mut Context<'_>,
         fill: &mut dyn FnMut(&mut [u8]) -> usize,
     ) -> Poll<Result<usize, FlowError>> {
-        self.0.borrow_mut().poll_write_with(cx, fill)
+        self.flow.borrow_mut().poll_write_with(cx, fill)
     }
 
     fn poll_drained(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), FlowError>> {
-        self.0.borrow_mut().poll_drained(cx)
+        self.flow.borrow_mut().poll_drained(cx)
     }
 
     fn finish(&mut self) {
-        self.0.borrow_mut().finish();
+        self.flow.borrow_mut().finish();
     }
 
     fn abort(&mut self) {
-        self.0.borrow_mut().abort();
+        self.flow.borrow_mut().abort();
     }
 
     fn peer(&self) -> Address {
-        self.0.borrow().peer()
+        self.flow.borrow().peer()
     }
 
     fn local(&self) -> Address {
-        self.0.borrow().local()
+        self.flow.borrow().local()
     }
 }

@@ -8,12 +8,13 @@
 //! that waits; and none waits longer than [`Limits::stall_timeout`](crate::Limits::stall_timeout). The reference
 //! implementation's flow limit stops at the same place, without the condition.
 
+use crate::call::{Owner, State};
 use crate::connection::Connection;
 use crate::exception::Exception;
 use crate::framing::Frame;
 use crate::inbound::Broken;
 use crate::limits::Limits;
-use crate::vat::{ConnId, Vat, Work};
+use crate::vat::{CallId, ConnId, Vat, Work};
 use crate::wire::{Descriptor, Message, encode};
 use alloc::boxed::Box;
 use capnp::message::Reader;
@@ -104,6 +105,26 @@ impl Connection {
 }
 
 impl Vat {
+    /// Whether the peer has to read before more of its calls begin. While it owes us something it may have to wait
+    /// for us first.
+    pub(crate) fn is_backed_up(&self, conn: ConnId) -> bool {
+        self.conns.get(conn.0).is_some_and(|connection| {
+            !connection.closed
+                && connection.unsent_bytes() >= self.limits.unsent_bytes_high
+                && !connection.owes()
+        })
+    }
+
+    /// The connection that a received call came by, if by any, and whether that is backed up; nothing once nobody wants
+    /// its answer any more.
+    pub(crate) fn origin(&self, call: CallId) -> Option<Option<(ConnId, bool)>> {
+        let call = self.calls.get(call.0).filter(|call| matches!(call.state, State::Delivered))?;
+        Some(match call.owner {
+            Owner::Answer { conn, .. } => Some((conn, self.is_backed_up(conn))),
+            Owner::App | Owner::None => None,
+        })
+    }
+
     /// Takes a call or bootstrap message if there is room; else it waits, or is refused.
     pub(crate) fn admit(
         &mut self,

@@ -5,6 +5,7 @@ use crate::call::{Call, Owner};
 use crate::exception::Exception;
 use crate::framing::FramingError;
 use crate::node::Node;
+use crate::pace::Pace;
 use crate::stream::{Encoding, Incoming, Outgoing};
 use crate::table::{OwnIds, PeerIds};
 use crate::vat::{CallId, Cap, ConnId, Event, Vat, Work};
@@ -139,8 +140,9 @@ impl Vat {
 
     /// As [`connect`](Self::connect), where both ends agreed on an encoding.
     pub fn connect_as(&mut self, offered: Option<Cap>, encoding: Encoding) -> ConnId {
-        let incoming = Incoming::new(encoding);
-        let outgoing = Outgoing::new(encoding);
+        let pace = Pace::new(&self.limits);
+        let incoming = Incoming::new(encoding, pace);
+        let outgoing = Outgoing::new(encoding, pace);
         let connection = Connection { offered, incoming, outgoing, ..Connection::default() };
         ConnId(self.conns.insert(connection))
     }
@@ -154,14 +156,13 @@ impl Vat {
         let mut rest = bytes;
         while let Some(connection) = self.open(conn) {
             if connection.held.is_some() {
-                connection.incoming.since = None;
                 self.note_held(now, conn);
                 return bytes.len() - rest.len();
             }
             match connection.incoming.next(&mut rest, &limits) {
                 Ok(Some(frame)) => self.handle_frame(conn, frame),
                 Ok(None) => {
-                    connection.incoming.moved(now);
+                    connection.incoming.moved(now, bytes.len());
                     break;
                 }
                 Err(error) => self.abort(conn, framing_reason(error)),
@@ -243,13 +244,11 @@ impl Vat {
     /// connection that closed has one too, until its last bytes have left.
     pub fn next_deadline(&mut self, now: Duration, conn: ConnId) -> Option<Duration> {
         let connection = self.conns.get_mut(conn.0)?;
-        if connection.outgoing.unsent_bytes() > 0 {
-            connection.outgoing.since.get_or_insert(now);
-        }
+        let unsent = connection.outgoing.deadline(now);
+        let midway = connection.incoming.wait.map(|wait| wait.deadline);
         let held = connection.held.as_ref().and_then(|held| held.since());
-        let waits = [connection.incoming.since, connection.outgoing.since, held];
-        let first = waits.into_iter().flatten().min();
-        first.map(|since| since.saturating_add(self.limits.stall_timeout))
+        let held = held.map(|since| since.saturating_add(self.limits.stall_timeout));
+        [midway, unsent, held].into_iter().flatten().min()
     }
 
     /// If the deadline has passed, closes the connection; or, if that was done before and the peer
@@ -258,22 +257,21 @@ impl Vat {
         if self.next_deadline(now, conn).is_none_or(|deadline| deadline > now) {
             return;
         }
-        let stalled = |since: Option<Duration>| {
-            since.is_some_and(|since| since.saturating_add(self.limits.stall_timeout) <= now)
-        };
-        match self.conns.get_mut(conn.0) {
-            Some(connection) if connection.closed => connection.outgoing.clear(),
-            Some(connection)
-                if stalled(connection.incoming.since) || stalled(connection.outgoing.since) =>
-            {
-                connection.outgoing.since = None;
-                self.close(conn, Exception::disconnected("stall_timeout without progress"));
+        let pace = Pace::new(&self.limits);
+        let Some(connection) = self.conns.get_mut(conn.0) else { return };
+        if connection.closed {
+            return connection.outgoing.clear();
+        }
+        let waits = [connection.incoming.wait, connection.outgoing.wait];
+        match waits.into_iter().find_map(|wait| pace.reached(wait, now)) {
+            Some(limit) => {
+                connection.outgoing.wait = None;
+                self.close(conn, Exception::disconnected(limit));
             }
-            Some(_) => {
+            None => {
                 self.refuse_held(conn);
                 self.run();
             }
-            None => {}
         }
     }
 
@@ -404,7 +402,7 @@ impl Vat {
         }
         for node in exports.into_iter().map(|export| export.node).chain(offered) {
             if let Some(node) = self.nodes.get_mut(node.0) {
-                node.exports.retain(|(exported_to, _)| *exported_to != conn);
+                node.exports.remove(&conn);
             }
             self.release_node(node);
         }

@@ -416,7 +416,10 @@ impl Vat {
             let node = entry.node;
             connection.exports.remove(export);
             if let Some(node) = self.nodes.get_mut(node.0) {
-                node.exports.retain(|known| *known != (conn, export));
+                // A broken capability may be exported more than once, and is found under none.
+                if node.exports.get(&conn) == Some(&export) {
+                    node.exports.remove(&conn);
+                }
             }
             self.release_node(node);
         }

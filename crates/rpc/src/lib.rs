@@ -30,6 +30,7 @@ mod inbound;
 mod limits;
 mod node;
 mod outbound;
+mod pace;
 mod packing;
 mod payload;
 pub mod slot;

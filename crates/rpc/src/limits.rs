@@ -44,6 +44,10 @@ pub struct Limits {
     pub unsent_bytes_max: usize,
     /// Characters kept of a peer's exception. Default 1,024.
     pub reason_bytes_max: usize,
+    /// Bytes per second at which a message must come, and ours be taken, on the whole: each byte puts
+    /// the deadline off by its share of a second, at most to `stall_timeout` from now. Default 500, a
+    /// tenth of the slowest modem's; 0 is no least rate.
+    pub bytes_per_second_min: u32,
     /// How long half a message, a byte that the peer does not take, or a call without room may wait. Default 60 s.
     pub stall_timeout: Duration,
 }
@@ -83,6 +87,7 @@ impl Default for Limits {
             unsent_bytes_high: 1 << 20,
             unsent_bytes_max: 128 << 20,
             reason_bytes_max: 1_024,
+            bytes_per_second_min: 500,
             stall_timeout: Duration::from_secs(60),
         }
     }

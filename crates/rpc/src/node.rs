@@ -9,7 +9,7 @@ use crate::exception::Exception;
 use crate::vat::{Cap, ConnId, Event, ObjectId, Vat, Work};
 use crate::wire::Path;
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
 /// A capability as this vat sees it.
@@ -20,8 +20,8 @@ pub(crate) struct Node {
     pub(crate) kind: Kind,
     /// The call in whose result it lies, kept alive as long as it is not known what it is.
     pub(crate) origin: Option<CallId>,
-    /// Where it is exported, and under which number.
-    pub(crate) exports: Vec<(ConnId, u32)>,
+    /// Where it is exported, and under which number. A tree, since a service's object is exported to all.
+    pub(crate) exports: BTreeMap<ConnId, u32>,
     /// Whether the application asked for [`Event::Resolved`].
     pub(crate) watched: bool,
 }
@@ -93,7 +93,7 @@ impl Kind {
 
 impl Vat {
     pub(crate) fn add_node(&mut self, kind: Kind) -> Cap {
-        let node = Node { refs: 1, kind, origin: None, exports: Vec::new(), watched: false };
+        let node = Node { refs: 1, kind, origin: None, exports: BTreeMap::new(), watched: false };
         Cap(self.nodes.insert(node))
     }
 

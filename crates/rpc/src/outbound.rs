@@ -333,9 +333,7 @@ impl Vat {
     }
 
     fn export(&mut self, conn: ConnId, cap: Cap, promise: bool) -> u32 {
-        let known = self.nodes.get(cap.0).and_then(|node| {
-            node.exports.iter().find(|(exported_to, _)| *exported_to == conn).map(|(_, id)| *id)
-        });
+        let known = self.nodes.get(cap.0).and_then(|node| node.exports.get(&conn).copied());
         if let Some(id) = known
             && let Some(entry) = self.open(conn).and_then(|open| open.exports.get_mut(id))
         {
@@ -344,7 +342,7 @@ impl Vat {
         }
         let id = self.add_export(conn, cap, promise);
         if let Some(node) = self.nodes.get_mut(cap.0) {
-            node.exports.push((conn, id));
+            node.exports.insert(conn, id);
         }
         id
     }

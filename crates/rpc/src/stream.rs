@@ -3,6 +3,7 @@
 
 use crate::framing::{Deframer, Frame, FramingError};
 use crate::limits::Limits;
+use crate::pace::{Pace, Wait};
 use crate::packing::{Packer, Unpacker};
 use crate::wire::encode::{self, Draft};
 use alloc::collections::VecDeque;
@@ -26,14 +27,15 @@ pub enum Encoding {
 pub(crate) struct Incoming {
     deframer: Deframer,
     unpacker: Option<Unpacker>,
-    /// Since when part of a message is here and no more has come.
-    pub(crate) since: Option<Duration>,
+    pace: Pace,
+    /// Part of a message is here.
+    pub(crate) wait: Option<Wait>,
 }
 
 impl Incoming {
-    pub(crate) fn new(encoding: Encoding) -> Self {
+    pub(crate) fn new(encoding: Encoding, pace: Pace) -> Self {
         let unpacker = (encoding == Encoding::Packed).then(Unpacker::default);
-        Self { unpacker, ..Self::default() }
+        Self { unpacker, pace, ..Self::default() }
     }
 
     /// The next message, which may need some of `input`; `None` when that is used up.
@@ -44,20 +46,27 @@ impl Incoming {
     ) -> Result<Option<Frame>, FramingError> {
         /// Unpacked at a time.
         const STEP_BYTES: usize = 1024;
-        let Some(unpacker) = &mut self.unpacker else {
-            return self.deframer.next(input, limits);
+        let frame = match &mut self.unpacker {
+            None => self.deframer.next(input, limits)?,
+            Some(unpacker) => {
+                let mut step = [0; STEP_BYTES];
+                loop {
+                    let room = self.deframer.missing_bytes().min(STEP_BYTES);
+                    let count = unpacker.unpack(input, &mut step[..room]);
+                    if count == 0 {
+                        break None;
+                    }
+                    let frame = self.deframer.next(&mut &step[..count], limits)?;
+                    if frame.is_some() {
+                        break frame;
+                    }
+                }
+            }
         };
-        let mut step = [0; STEP_BYTES];
-        loop {
-            let room = self.deframer.missing_bytes().min(STEP_BYTES);
-            let count = unpacker.unpack(input, &mut step[..room]);
-            if count == 0 {
-                return Ok(None);
-            }
-            if let Some(frame) = self.deframer.next(&mut &step[..count], limits)? {
-                return Ok(Some(frame));
-            }
+        if frame.is_some() {
+            self.wait = None;
         }
+        Ok(frame)
     }
 
     /// What is reserved for the message that comes in.
@@ -65,10 +74,11 @@ impl Incoming {
         self.deframer.held_bytes()
     }
 
-    /// Notes that bytes came.
-    pub(crate) fn moved(&mut self, now: Duration) {
+    /// Notes that so many bytes came, the last of which may be part of a message.
+    pub(crate) fn moved(&mut self, now: Duration, count: usize) {
         let unpacking = self.unpacker.as_ref().is_some_and(Unpacker::is_midway);
-        self.since = (unpacking || self.deframer.is_midway()).then_some(now);
+        let midway = unpacking || self.deframer.is_midway();
+        self.wait = midway.then(|| self.pace.moved(self.wait, now, count));
     }
 }
 
@@ -85,8 +95,9 @@ pub(crate) struct Outgoing {
     packer: Option<Packer>,
     /// Whether the driver was told that there are bytes to send.
     pub(crate) signalled: bool,
-    /// Since when the peer has taken none of the bytes that are here.
-    pub(crate) since: Option<Duration>,
+    pace: Pace,
+    /// Bytes are here that the peer has not taken.
+    pub(crate) wait: Option<Wait>,
 }
 
 enum Chunk {
@@ -103,9 +114,18 @@ const CHUNK_BYTES: usize = 16 << 10;
 const LARGE_BYTES: usize = 16 << 10;
 
 impl Outgoing {
-    pub(crate) fn new(encoding: Encoding) -> Self {
+    pub(crate) fn new(encoding: Encoding, pace: Pace) -> Self {
         let packer = (encoding == Encoding::Packed).then(Packer::default);
-        Self { packer, ..Self::default() }
+        Self { packer, pace, ..Self::default() }
+    }
+
+    /// When the peer must have taken bytes, if there are any.
+    pub(crate) fn deadline(&mut self, now: Duration) -> Option<Duration> {
+        if self.unsent_bytes() == 0 {
+            return None;
+        }
+        let pace = self.pace;
+        Some(self.wait.get_or_insert_with(|| pace.start(now)).deadline)
     }
 
     /// Where to append messages. What is there already makes a chunk of its own once it is long, so
@@ -174,7 +194,7 @@ impl Outgoing {
         let count = write(bytes).min(bytes.len());
         self.advance(count);
         if count > 0 {
-            self.since = Some(now);
+            self.wait = Some(self.pace.moved(self.wait, now, count));
         }
         if self.unsent_bytes() == 0 {
             self.clear();
@@ -188,7 +208,7 @@ impl Outgoing {
         let mut last = core::mem::take(&mut self.last);
         last.clear();
         last.shrink_to(BYTES_KEPT);
-        *self = Self { last, packer, ..Self::default() };
+        *self = Self { last, packer, pace: self.pace, ..Self::default() };
     }
 
     fn next_bytes(&mut self) -> &[u8] {

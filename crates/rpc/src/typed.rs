@@ -56,6 +56,8 @@ pub(crate) struct Shared {
     objects: RefCell<Objects>,
     /// Objects at which a streaming call ended.
     unblocked: RefCell<Vec<ObjectId>>,
+    /// Connections whose peers have read, so that their calls may begin.
+    drained: RefCell<Vec<ConnId>>,
     tasks: Tasks,
     streams: RefCell<Streams>,
     /// Who waits for a call to return.
@@ -94,6 +96,7 @@ impl System {
                 catch,
                 objects: RefCell::default(),
                 unblocked: RefCell::default(),
+                drained: RefCell::default(),
                 tasks: Tasks::default(),
                 streams: RefCell::default(),
                 returns: RefCell::default(),
@@ -206,7 +209,9 @@ impl System {
 
     /// See [`Vat::poll_transmit`].
     pub fn poll_transmit(&self, now: Duration, conn: ConnId, buffer: &mut [u8]) -> usize {
-        self.shared.vat.borrow_mut().poll_transmit(now, conn, buffer)
+        let count = self.shared.vat.borrow_mut().poll_transmit(now, conn, buffer);
+        self.transmitted(conn);
+        count
     }
 
     /// See [`Vat::transmit_with`]; `write` must not use this system.
@@ -216,7 +221,15 @@ impl System {
         conn: ConnId,
         write: impl FnOnce(&[u8]) -> usize,
     ) -> usize {
-        self.shared.vat.borrow_mut().transmit_with(now, conn, write)
+        let count = self.shared.vat.borrow_mut().transmit_with(now, conn, write);
+        self.transmitted(conn);
+        count
+    }
+
+    fn transmitted(&self, conn: ConnId) {
+        if self.shared.objects.borrow().has_stopped(conn) {
+            self.shared.drained.borrow_mut().push(conn);
+        }
     }
 
     /// Whether there are bytes to send; if not, `cx` is woken once there are, or once the
@@ -338,7 +351,7 @@ impl System {
             let event = self.shared.vat.borrow_mut().poll_event();
             match event {
                 Some(event) => self.handle_event(event),
-                None if self.run_unblocked() => {}
+                None if self.run_unblocked() || self.run_drained() => {}
                 // A handler that keeps waking itself does not keep others from their work.
                 None if batches == BATCHES_MAX => {
                     self.shared.tasks.wake_runner();

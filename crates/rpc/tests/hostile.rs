@@ -472,6 +472,50 @@ fn limit_on_time_in_which_no_byte_is_taken() {
     assert_eq!(victim.vat.next_deadline(second, victim.conn), None);
 }
 
+/// A byte a minute is progress, but not enough.
+#[test]
+fn limit_on_the_rate_of_a_message() {
+    let limits = Limits::default();
+    let drips = |rate: usize| {
+        let mut victim = Victim::new(limits);
+        let long = call_with_caps(1, 0..5_000);
+        victim.send(&bootstrap(0));
+        victim.output();
+        for (second, bytes) in (0..).zip(long.chunks(rate * 30)) {
+            let now = Duration::from_secs(30 * second);
+            if victim.vat.next_deadline(now, victim.conn).is_some_and(|deadline| deadline <= now) {
+                victim.vat.handle_timeout(now, victim.conn);
+                return Some(victim.aborted());
+            }
+            let _ = victim.vat.handle_input(now, victim.conn, bytes);
+        }
+        None
+    };
+    assert_eq!(drips(500), None);
+    assert_eq!(drips(300), Some("less than bytes_per_second_min".into()));
+}
+
+#[test]
+fn limit_on_the_rate_at_which_output_is_taken() {
+    let mut victim = Victim::new(Limits::default());
+    for question in 0..2_000 {
+        victim.send(&bootstrap(question));
+    }
+    let mut now = NOW;
+    let ended = loop {
+        let deadline = victim.vat.next_deadline(now, victim.conn).unwrap();
+        now += Duration::from_secs(50);
+        if deadline <= now {
+            victim.vat.handle_timeout(now, victim.conn);
+            break now;
+        }
+        assert_eq!(victim.vat.poll_transmit(now, victim.conn, &mut [0; 1]), 1);
+    };
+    assert_eq!(ended, Duration::from_secs(100));
+    let reason = victim.vat.closed_by(victim.conn).unwrap();
+    assert_eq!(reason.reason, "less than bytes_per_second_min");
+}
+
 #[test]
 fn a_long_reason_is_cut() {
     let mut victim = Victim::new(Limits { reason_bytes_max: 10, ..Limits::default() });

@@ -560,6 +560,72 @@ fn seventy_thousand_pipelined_calls_are_answered() {
     assert_eq!(ends[1].failed, 0);
 }
 
+/// All results hold a capability, and no finish comes before all calls were sent.
+#[test]
+fn seventy_thousand_pipelined_calls_with_capabilities_are_answered() {
+    let mut peer = Peer::new(Limits::default());
+    peer.send(&peer::bootstrap(0));
+    let cap = peer.vat.object(ObjectId(7));
+    let (mut answered, mut failed) = (0, 0);
+    for question in 1..=70_000 {
+        peer.send(&peer::call_on_answer(question, 0, &[]));
+        for (call, _) in peer.asked() {
+            let cap = peer.vat.retain(cap);
+            peer.vat.reply(call, with_cap(cap));
+        }
+        for said in peer.said() {
+            match said {
+                Said::Results { .. } => answered += 1,
+                _ => failed += 1,
+            }
+        }
+    }
+    assert_eq!((answered, failed), (70_001, 0));
+    let held = peer.vat.held_bytes(peer.conn);
+    assert!((50_000_000..150_000_000).contains(&held), "{held}");
+    for question in 0..=70_000 {
+        peer.send(&peer::finish(question));
+    }
+    assert!(peer.vat.held_bytes(peer.conn) < 200_000);
+    peer.is_served();
+}
+
+/// An object of a service is held by everybody.
+#[test]
+fn an_object_with_thousands_of_holders_is_exported_and_let_go_in_any_order() {
+    let mut vat = Vat::new(Limits::default());
+    let object = vat.object(ObjectId(1));
+    let mut conns: Vec<_> = (0..6_000)
+        .map(|_| {
+            let offered = vat.retain(object);
+            vat.connect(Some(offered))
+        })
+        .collect();
+    for conn in &conns {
+        let both = [peer::bootstrap(0), peer::bootstrap(1)].concat();
+        assert_eq!(vat.handle_input(NOW, *conn, &both), both.len());
+        assert_eq!(vat.table_sizes(*conn).exports, 1, "twice the same");
+    }
+    let mut state = 7;
+    while !conns.is_empty() {
+        let at = random(&mut state) as usize % conns.len();
+        let conn = conns.swap_remove(at);
+        match at % 3 {
+            0 => vat.forget(conn),
+            _ => {
+                for question in 0..2 {
+                    let finish = peer::finish(question);
+                    assert_eq!(vat.handle_input(NOW, conn, &finish), finish.len());
+                }
+                assert_eq!(vat.table_sizes(conn).exports, 0);
+                vat.forget(conn);
+            }
+        }
+    }
+    vat.release(object);
+    assert_eq!(vat.live(), (0, 0));
+}
+
 /// SplitMix64.
 fn random(state: &mut u64) -> u64 {
     *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);

@@ -34,6 +34,7 @@ impl RpcSettings {
             unsent_bytes_max,
             reason_bytes_max,
             stall_timeout,
+            bytes_per_second_min,
         } = *section;
         let limits = Limits {
             message_words_max,
@@ -53,6 +54,7 @@ impl RpcSettings {
             unsent_bytes_max,
             reason_bytes_max,
             stall_timeout,
+            bytes_per_second_min,
         };
         Self { port, limits }
     }

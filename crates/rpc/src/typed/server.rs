@@ -4,7 +4,7 @@ use super::System;
 use crate::exception::Exception;
 use crate::payload::Payload;
 use crate::table::{Beside, Key, Slab};
-use crate::vat::{CallId, ObjectId};
+use crate::vat::{CallId, ConnId, ObjectId};
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
@@ -57,15 +57,28 @@ impl Target {
 pub(super) struct Objects {
     objects: Slab<Object>,
     /// Where calls wait that were not begun, by call.
-    waiting: Beside<(ObjectId, u64)>,
+    waiting: Beside<(Place, u64)>,
+    /// Calls by connections whose peers do not take what was answered before, in the order of their arrival.
+    stopped: BTreeMap<ConnId, BTreeMap<u64, Received>>,
+    /// How many calls have waited.
+    arrived: u64,
+}
+
+/// What a call waits for.
+#[derive(Clone, Copy)]
+enum Place {
+    /// A streaming call of its object.
+    Object(ObjectId),
+    /// Its peer, which has to read.
+    Connection(ConnId),
 }
 
 struct Object {
     target: Target,
     /// Calls that wait for a streaming one to end, in the order of their arrival.
     waiting: BTreeMap<u64, Received>,
-    /// How many calls have waited here.
-    arrived: u64,
+    /// How many others wait for their peers.
+    stopped: usize,
     /// A streaming call is at work.
     streaming: bool,
     /// A streaming call failed: all later ones fail alike.
@@ -85,7 +98,7 @@ impl Objects {
         let entry = Object {
             target,
             waiting: BTreeMap::new(),
-            arrived: 0,
+            stopped: 0,
             streaming: false,
             failed: None,
             released: false,
@@ -103,7 +116,7 @@ impl Objects {
 
     fn remove_released(&mut self, object: ObjectId) -> Option<Object> {
         let entry = self.get_mut(object)?;
-        let idle = entry.released && !entry.is_held();
+        let idle = entry.released && !entry.is_held() && entry.stopped == 0;
         if idle { self.objects.remove(Key::from_bits(object.0)) } else { None }
     }
 
@@ -114,16 +127,39 @@ impl Objects {
     /// The call, if it may begin; else it waits, since one at work holds it back.
     fn admit(&mut self, received: Received) -> Option<Received> {
         let (call, object) = (received.call, received.object);
-        match self.get_mut(object) {
+        match self.objects.get_mut(Key::from_bits(object.0)) {
             Some(entry) if entry.is_held() => {
-                entry.arrived += 1;
-                let place = entry.arrived;
-                entry.waiting.insert(place, received);
-                self.waiting.insert(call.0, (object, place));
+                self.arrived += 1;
+                entry.waiting.insert(self.arrived, received);
+                self.waiting.insert(call.0, (Place::Object(object), self.arrived));
                 None
             }
             _ => Some(received),
         }
+    }
+
+    /// As [`admit`](Self::admit), for a call by a connection; which waits if the peer has to read before.
+    fn admit_from(
+        &mut self,
+        received: Received,
+        conn: ConnId,
+        backed_up: bool,
+    ) -> Option<Received> {
+        if !backed_up && !self.has_stopped(conn) {
+            return self.admit(received);
+        }
+        self.arrived += 1;
+        self.waiting.insert(received.call.0, (Place::Connection(conn), self.arrived));
+        if let Some(entry) = self.get_mut(received.object) {
+            entry.stopped += 1;
+        }
+        self.stopped.entry(conn).or_default().insert(self.arrived, received);
+        None
+    }
+
+    /// Whether calls wait for the peer of a connection to read.
+    pub(super) fn has_stopped(&self, conn: ConnId) -> bool {
+        !self.stopped.is_empty() && self.stopped.contains_key(&conn)
     }
 
     /// The next call that may begin at an object, if none is at work that holds it back.
@@ -134,10 +170,32 @@ impl Objects {
         Some(next)
     }
 
+    /// The next call that waits for the peer of a connection to read, which it has.
+    fn next_stopped(&mut self, conn: ConnId) -> Option<Received> {
+        let (place, _) = self.stopped.get(&conn)?.first_key_value()?;
+        let next = self.take_stopped(conn, *place)?;
+        self.waiting.remove(next.call.0);
+        Some(next)
+    }
+
+    fn take_stopped(&mut self, conn: ConnId, place: u64) -> Option<Received> {
+        let calls = self.stopped.get_mut(&conn)?;
+        let taken = calls.remove(&place)?;
+        if calls.is_empty() {
+            self.stopped.remove(&conn);
+        }
+        if let Some(entry) = self.get_mut(taken.object) {
+            entry.stopped -= 1;
+        }
+        Some(taken)
+    }
+
     /// A call that was not begun, out of those that wait.
     fn withdraw(&mut self, call: CallId) -> Option<Received> {
-        let (object, place) = self.waiting.remove(call.0)?;
-        self.get_mut(object)?.waiting.remove(&place)
+        match self.waiting.remove(call.0)? {
+            (Place::Object(object), place) => self.get_mut(object)?.waiting.remove(&place),
+            (Place::Connection(conn), place) => self.take_stopped(conn, place),
+        }
     }
 }
 
@@ -354,11 +412,15 @@ impl System {
     ) {
         let state = State::Arrived(Arrived { interface, method, params });
         let received = Received { system: self.clone(), call, object, state, holds: false };
-        // It may have been given up before it could begin.
-        if !self.shared.vat.borrow().is_delivered(call) {
-            return;
-        }
-        let admitted = self.shared.objects.borrow_mut().admit(received);
+        let origin = self.shared.vat.borrow().origin(call);
+        let admitted = match origin {
+            // It may have been given up before it could begin.
+            None => return,
+            Some(None) => self.shared.objects.borrow_mut().admit(received),
+            Some(Some((conn, backed_up))) => {
+                self.shared.objects.borrow_mut().admit_from(received, conn, backed_up)
+            }
+        };
         if let Some(received) = admitted {
             self.begin(received);
         }
@@ -371,7 +433,38 @@ impl System {
             None => self.shared.objects.borrow_mut().withdraw(call),
             Some(_) => None,
         };
+        let object = withdrawn.as_ref().map(|withdrawn| withdrawn.object);
         drop((running, withdrawn));
+        if let Some(object) = object {
+            self.drop_released(object);
+        }
+    }
+
+    /// Begins calls of connections whose peers have read; whether there were any.
+    pub(super) fn run_drained(&self) -> bool {
+        let drained = self.shared.drained.take();
+        let any = !drained.is_empty();
+        for conn in drained {
+            while !self.shared.vat.borrow().is_backed_up(conn) {
+                let next = self.shared.objects.borrow_mut().next_stopped(conn);
+                let Some(next) = next else { break };
+                let object = next.object;
+                let admitted = self.shared.objects.borrow_mut().admit(next);
+                if let Some(next) = admitted {
+                    self.begin(next);
+                }
+                self.drop_released(object);
+            }
+        }
+        any
+    }
+
+    /// Drops an object that nobody has any more, if no call waits for it.
+    fn drop_released(&self, object: ObjectId) {
+        let released = self.shared.objects.borrow_mut().remove_released(object);
+        if released.is_some() {
+            let _ = self.catch_drop(released);
+        }
     }
 
     fn begin(&self, received: Received) {
@@ -404,8 +497,7 @@ impl System {
                 let Some(next) = next else { break };
                 self.begin(next);
             }
-            let released = self.shared.objects.borrow_mut().remove_released(object);
-            let _ = self.catch_drop(released);
+            self.drop_released(object);
         }
         any
     }
