@@ -1,0 +1,307 @@
+//! Each kind of peer against each protocol, over flows in memory and under a clock that is moved by hand: who is slow but
+//! steady gets everything, and who does not move is let go at the time that the limits say, neither before nor after.
+//!
+//! A protocol is a [`Protocol`]: what a peer says, and the times that it has. Another one is a line in [`PROTOCOLS`].
+
+use endpoints::http::{Limits, Server, ServerConfig};
+use flow::memory::{MemoryFlow, MemoryNetwork};
+use flow::task::{Executor, block_on};
+use flow::time::Timers;
+use flow::{Connector, Flow, Target};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+use web::{Request, Response};
+
+/// What a flow holds, in bytes, in each direction: far less than the long messages.
+const CAPACITY_BYTES: usize = 1000;
+/// What the slowest peer takes, or sends, that is served to the end, in bytes per second.
+const STEADY_BYTES: usize = 600;
+const SECOND: Duration = Duration::from_secs(1);
+/// Nobody is held for longer who does what these peers do.
+const PATIENCE: Duration = Duration::from_secs(1000);
+
+struct Protocol {
+    name: &'static str,
+    /// Serves; how many connections there are.
+    serve: fn(&Lab) -> Box<dyn Fn() -> usize>,
+    /// Asks for an answer of some 100,000 bytes, after which the server closes.
+    asks: fn() -> Vec<u8>,
+    /// A message of some 100,000 bytes that is answered, after which the server closes.
+    tells: fn() -> Vec<u8>,
+    /// Bytes of it after which a peer falls silent: each is in the middle of something else.
+    stops: &'static [usize],
+    /// How long a peer may take nothing, or send nothing in the middle of the last of the stops.
+    pause: (Duration, Duration),
+    /// How long a peer may stay that was answered for the last time.
+    linger: Duration,
+}
+
+static PROTOCOLS: &[Protocol] = &[Protocol {
+    name: "http",
+    serve: |lab| {
+        let handler = async |mut request: Request| {
+            let body = request.body().collect(1 << 20).await;
+            Response::ok("text/plain", body.unwrap_or_default()).closing()
+        };
+        let config = ServerConfig::default();
+        let server = Server::new(config, &lab.executor.spawner(), &lab.timers, handler);
+        let listener = lab.network.listen(&target()).unwrap();
+        lab.executor.spawner().spawn("listener", server.clone().serve(listener));
+        Box::new(move || server.connections())
+    },
+    asks: || http_post(&[b'a'; 100_000]),
+    tells: || http_post(&[b'a'; 100_000]),
+    stops: &[0, 7, 40, 1000],
+    pause: (Duration::from_secs(60), Duration::from_secs(30)),
+    linger: Duration::from_secs(5),
+}];
+
+fn http_post(body: &[u8]) -> Vec<u8> {
+    let head = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len());
+    [head.as_bytes(), body].concat()
+}
+
+fn target() -> Target {
+    "service:80".parse().unwrap()
+}
+
+struct Lab {
+    network: MemoryNetwork,
+    executor: Executor,
+    timers: Timers,
+}
+
+impl Lab {
+    fn run(&self) {
+        while self.executor.run(1000) {}
+    }
+
+    fn wait(&self, period: Duration) {
+        self.timers.advance(self.timers.now() + period);
+        self.run();
+    }
+}
+
+/// A peer that does by hand what it does.
+struct Peer<'a> {
+    lab: &'a Lab,
+    flow: MemoryFlow,
+    taken: usize,
+    /// The server ended its side.
+    ended: bool,
+}
+
+impl<'a> Peer<'a> {
+    fn new(lab: &'a Lab) -> Self {
+        let flow = block_on(lab.network.connect(&target())).unwrap();
+        lab.run();
+        Self { lab, flow, taken: 0, ended: false }
+    }
+
+    /// Sends as much as it can at once; how much. `None` if the connection is gone.
+    fn send(&mut self, bytes: &[u8]) -> Option<usize> {
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut sent = 0;
+        while sent < bytes.len() {
+            match self.flow.poll_write(&mut cx, &bytes[sent..]) {
+                Poll::Ready(Ok(count)) => sent += count,
+                Poll::Ready(Err(_)) => return None,
+                Poll::Pending => break,
+            }
+            self.lab.run();
+        }
+        Some(sent)
+    }
+
+    /// Takes at most so many bytes at once. `None` if the connection is gone.
+    fn take(&mut self, bytes_max: usize) -> Option<()> {
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut left = bytes_max;
+        while left > 0 && !self.ended {
+            let mut is_end = false;
+            let taken = self.flow.poll_read_with(&mut cx, &mut |bytes| {
+                is_end = bytes.is_empty();
+                bytes.len().min(left)
+            });
+            match taken {
+                Poll::Ready(Ok(count)) => {
+                    self.taken += count;
+                    left -= count;
+                    self.ended = is_end;
+                }
+                Poll::Ready(Err(_)) => return None,
+                Poll::Pending => break,
+            }
+            self.lab.run();
+        }
+        Some(())
+    }
+}
+
+/// Runs `body` against each protocol, and after it a peer that is as it should be.
+fn against_each(body: impl Fn(&Protocol, &Lab, &dyn Fn() -> usize)) {
+    for protocol in PROTOCOLS {
+        let executor = Executor::new(|body| {
+            body();
+            Ok(())
+        });
+        let network = MemoryNetwork::new(CAPACITY_BYTES, 8);
+        let lab = Lab { network, executor, timers: Timers::new() };
+        let connections = (protocol.serve)(&lab);
+        body(protocol, &lab, &connections);
+        let name = protocol.name;
+        assert_eq!(connections(), 0, "{name}: nobody is left behind");
+        converse(protocol, &lab, &(protocol.asks)(), (usize::MAX, usize::MAX));
+        assert_eq!(connections(), 0, "{name}: a peer as it should be is served and let go");
+    }
+}
+
+/// A whole exchange, of which so many bytes are sent and taken each second.
+fn converse(protocol: &Protocol, lab: &Lab, message: &[u8], rates: (usize, usize)) {
+    let (name, (send_rate, take_rate)) = (protocol.name, rates);
+    let mut peer = Peer::new(lab);
+    let mut rest = message;
+    let start = lab.timers.now();
+    while !peer.ended {
+        let piece = &rest[..rest.len().min(send_rate)];
+        let sent = peer.send(piece).unwrap_or_else(|| panic!("{name}: cut off while it sends"));
+        rest = &rest[sent..];
+        peer.take(take_rate).unwrap_or_else(|| {
+            panic!("{name}: cut off after {} bytes, {:?}", peer.taken, lab.timers.now() - start)
+        });
+        lab.wait(SECOND);
+        assert!(lab.timers.now() - start < PATIENCE, "{name}: stalled");
+    }
+    assert!(peer.taken > 100_000, "{name}: {} bytes", peer.taken);
+    drop(peer);
+    lab.wait(protocol.linger);
+}
+
+/// How long, in whole seconds, until there are no connections; `during` does what the peer goes on with.
+fn gone_after(lab: &Lab, connections: &dyn Fn() -> usize, mut during: impl FnMut()) -> Duration {
+    let start = lab.timers.now();
+    while connections() > 0 {
+        assert!(lab.timers.now() - start < PATIENCE, "it is never let go");
+        lab.wait(SECOND);
+        during();
+    }
+    lab.timers.now() - start
+}
+
+#[test]
+fn a_reader_that_is_slow_and_steady_gets_everything() {
+    against_each(|protocol, lab, _| {
+        converse(protocol, lab, &(protocol.asks)(), (usize::MAX, STEADY_BYTES));
+    });
+}
+
+#[test]
+fn a_writer_that_is_slow_and_steady_is_heard_to_the_end() {
+    against_each(|protocol, lab, _| {
+        converse(protocol, lab, &(protocol.tells)(), (STEADY_BYTES, usize::MAX));
+    });
+}
+
+/// Sends all of a question.
+fn ask(protocol: &Protocol, peer: &mut Peer<'_>) {
+    let question = (protocol.asks)();
+    assert_eq!(peer.send(&question), Some(question.len()), "{}", protocol.name);
+}
+
+#[test]
+fn a_reader_that_pauses_has_its_time_and_no_more() {
+    against_each(|protocol, lab, connections| {
+        let mut peer = Peer::new(lab);
+        ask(protocol, &mut peer);
+        lab.wait(protocol.pause.0 - SECOND);
+        // It goes on in time, and pauses again.
+        peer.take(50_000).expect("the pause was not too long");
+        let gone = gone_after(lab, connections, || {});
+        assert_eq!(gone, protocol.pause.0, "{}", protocol.name);
+        assert_eq!(peer.take(usize::MAX), None, "{}: what it got is not the whole", protocol.name);
+    });
+}
+
+#[test]
+fn a_reader_that_drips_is_let_go() {
+    against_each(|protocol, lab, connections| {
+        let mut peer = Peer::new(lab);
+        ask(protocol, &mut peer);
+        let gone = gone_after(lab, connections, || {
+            let _ = peer.take(400);
+        });
+        // Each second it falls behind by a fifth of one.
+        assert!(gone <= 5 * protocol.pause.0 + SECOND, "{}: after {gone:?}", protocol.name);
+        assert!(gone >= protocol.pause.0, "{}: after {gone:?}", protocol.name);
+    });
+}
+
+#[test]
+fn a_peer_that_is_silent_in_the_middle_has_its_time_and_no_more() {
+    against_each(|protocol, lab, connections| {
+        for (at, &stop) in protocol.stops.iter().enumerate() {
+            let mut peer = Peer::new(lab);
+            peer.send(&(protocol.tells)()[..stop]).unwrap();
+            let gone = gone_after(lab, connections, || {
+                let _ = peer.take(usize::MAX);
+            });
+            let name = protocol.name;
+            assert!(gone <= protocol.pause.0 + protocol.linger, "{name}, {stop}: {gone:?}");
+            if at + 1 == protocol.stops.len() {
+                assert_eq!(gone, protocol.pause.1 + protocol.linger, "{name}");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_writer_that_drips_is_let_go_wherever_it_is() {
+    against_each(|protocol, lab, connections| {
+        for &stop in protocol.stops {
+            let message = (protocol.tells)();
+            let mut peer = Peer::new(lab);
+            peer.send(&message[..stop]).unwrap();
+            let mut rest = message[stop..].iter();
+            let gone = gone_after(lab, connections, || {
+                // A byte each second, for as long as anybody listens.
+                let _ = rest.next().and_then(|byte| peer.send(&[*byte]));
+                let _ = peer.take(usize::MAX);
+            });
+            let bound = protocol.pause.0 + 2 * protocol.linger;
+            assert!(gone <= bound, "{}, {stop}: {gone:?}", protocol.name);
+        }
+    });
+}
+
+#[test]
+fn a_peer_that_never_closes_is_let_go() {
+    against_each(|protocol, lab, connections| {
+        let mut peer = Peer::new(lab);
+        ask(protocol, &mut peer);
+        while !peer.ended {
+            peer.take(usize::MAX).expect("the whole answer");
+            lab.run();
+        }
+        let gone = gone_after(lab, connections, || {});
+        assert!(gone <= protocol.linger, "{}: after {gone:?}", protocol.name);
+        // Nor does one that goes on sending what nobody reads.
+        let mut peer = Peer::new(lab);
+        ask(protocol, &mut peer);
+        while !peer.ended {
+            peer.take(usize::MAX).expect("the whole answer");
+            lab.run();
+        }
+        let gone = gone_after(lab, connections, || {
+            let _ = peer.send(b"a");
+        });
+        assert!(gone <= 2 * protocol.linger, "{}: after {gone:?}", protocol.name);
+    });
+}
+
+#[test]
+fn the_times_are_those_of_the_limits() {
+    let limits = Limits::default();
+    let http = PROTOCOLS.iter().find(|protocol| protocol.name == "http").unwrap();
+    assert_eq!(http.pause, (limits.write_timeout, limits.body_timeout));
+    assert_eq!(http.linger, limits.linger_timeout);
+}
