@@ -13,6 +13,9 @@ pub const PATH_BYTES_MAX: usize = 1024;
 pub const MEMBERS_MAX: usize = 65_536;
 
 const HEADER_BYTES: usize = 110;
+/// Says that the inode number is a hash of the content. No device has this number, and no other tool gives a regular
+/// file one.
+const HASHED: u32 = u32::from_be_bytes(*b"FNV1");
 const MAGIC: &[u8] = b"070701";
 const TRAILER: &[u8] = b"TRAILER!!!";
 const MODE_TYPE: u32 = 0o170_000;
@@ -28,8 +31,8 @@ pub struct Member<'a> {
     pub bytes: &'a [u8],
     /// Modification time in seconds since 1970.
     pub mtime: u32,
-    /// The inode number. `Writer` puts a hash of the content here.
-    pub inode: u32,
+    /// A hash of the content, if [`Writer`] made the archive. Other tools' archives have none.
+    pub content_hash: Option<u32>,
 }
 
 /// Why an archive was refused, and at which byte of it.
@@ -122,7 +125,8 @@ impl<'a> Reader<'a> {
             MODE_FOLDER => Ok(Some(None)),
             MODE_FILE => {
                 let path = path(name).ok_or(Fault::Path)?;
-                Ok(Some(Some(Member { path, bytes, mtime: header.mtime, inode: header.inode })))
+                let Header { mtime, content_hash, .. } = header;
+                Ok(Some(Some(Member { path, bytes, mtime, content_hash })))
             }
             _ => Err(Fault::NotAFile),
         }
@@ -150,7 +154,7 @@ impl<'a> Iterator for Reader<'a> {
 }
 
 struct Header {
-    inode: u32,
+    content_hash: Option<u32>,
     mode: u32,
     mtime: u32,
     file_bytes: usize,
@@ -168,7 +172,7 @@ impl Header {
             return Err(Fault::Path);
         }
         Ok(Self {
-            inode: number(0)?,
+            content_hash: (number(9)? == HASHED).then_some(number(0)?),
             mode: number(1)?,
             mtime: number(5)?,
             file_bytes: number(6)? as usize,
@@ -213,8 +217,8 @@ impl Writer {
         Self::default()
     }
 
-    /// Adds a file. Its inode number becomes a hash of the content, so that servers can build an ETag from inode
-    /// number, time and length without reading the file.
+    /// Adds a file. Its inode number becomes a hash of the content, and the device that it stands for, which files have
+    /// none of, says so: servers can then build an ETag without reading the file.
     ///
     /// # Errors
     /// A path or a size that `Reader` would refuse.
@@ -230,7 +234,8 @@ impl Writer {
             return refuse(Fault::TooMany);
         }
         self.members += 1;
-        self.header(&[hash(bytes), MODE_FILE | 0o644, 0, 0, 1, mtime, file_bytes], path.as_bytes());
+        let numbers = [hash(bytes), MODE_FILE | 0o644, 0, 0, 1, mtime, file_bytes];
+        self.header(&numbers, HASHED, path.as_bytes());
         self.archive.extend_from_slice(bytes);
         self.pad();
         Ok(())
@@ -239,15 +244,16 @@ impl Writer {
     /// Ends the archive and gives its bytes.
     #[must_use]
     pub fn finish(mut self) -> Vec<u8> {
-        self.header(&[0, 0, 0, 0, 1, 0, 0], TRAILER);
+        self.header(&[0, 0, 0, 0, 1, 0, 0], 0, TRAILER);
         self.archive
     }
 
-    /// `numbers`: inode, mode, user, group, links, time, size. The four device numbers after them are zero.
-    fn header(&mut self, numbers: &[u32; 7], name: &[u8]) {
+    /// `numbers`: inode, mode, user, group, links, time, size. `device` is the major number of the device that the file
+    /// stands for; the three device numbers beside it are zero.
+    fn header(&mut self, numbers: &[u32; 7], device: u32, name: &[u8]) {
         let name_bytes = u32::try_from(name.len() + 1).unwrap_or(u32::MAX);
         self.archive.extend_from_slice(MAGIC);
-        for number in numbers.iter().copied().chain([0, 0, 0, 0, name_bytes, 0]) {
+        for number in numbers.iter().copied().chain([0, 0, device, 0, name_bytes, 0]) {
             for shift in (0..32).step_by(4).rev() {
                 let digit = char::from_digit(number >> shift & 15, 16).unwrap_or('0');
                 self.archive.push(digit as u8);
@@ -294,7 +300,8 @@ mod tests {
     /// One member with a chosen mode and name.
     fn one(mode: &str, name: &str) -> Vec<u8> {
         let mut writer = Writer::new();
-        writer.header(&[0, u32::from_str_radix(mode, 8).unwrap(), 0, 0, 1, 0, 0], name.as_bytes());
+        let numbers = [0, u32::from_str_radix(mode, 8).unwrap(), 0, 0, 1, 0, 0];
+        writer.header(&numbers, 0, name.as_bytes());
         writer.finish()
     }
 
@@ -312,15 +319,19 @@ mod tests {
     }
 
     #[test]
-    fn the_inode_follows_the_content() {
-        let inode = |bytes: &[u8]| {
+    fn the_hash_follows_the_content_and_is_ours_only() {
+        let hash = |bytes: &[u8]| {
             let mut writer = Writer::new();
             writer.file("a", bytes, 0).unwrap();
-            all(&writer.finish()).unwrap()[0].inode
+            all(&writer.finish()).unwrap()[0].content_hash
         };
-        assert_eq!(inode(b"same"), inode(b"same"));
-        assert_ne!(inode(b"same"), inode(b"sane"));
-        assert_eq!(inode(b"a"), 0xe40c_292c, "FNV-1a's published value");
+        assert_eq!(hash(b"same"), hash(b"same"));
+        assert_ne!(hash(b"same"), hash(b"sane"));
+        assert_eq!(hash(b"a"), Some(0xe40c_292c), "FNV-1a's published value");
+        // As other tools write it, with the number that the file system gave the file.
+        let mut other = Writer::new();
+        other.header(&[4711, MODE_FILE | 0o644, 1000, 1000, 1, 0, 0], 0, b"a");
+        assert_eq!(all(&other.finish()).unwrap()[0].content_hash, None);
     }
 
     #[test]

@@ -172,11 +172,7 @@ impl Connection {
         if self.request.is_some() {
             return Err(OutOfTurn);
         }
-        let mut lines = FieldLines::default();
-        for (name, value) in trailers {
-            lines.push(name, value);
-        }
-        self.sender.finish(lines)?;
+        self.sender.finish(FieldLines::of(trailers))?;
         self.arm_write(now);
         Ok(())
     }

@@ -365,11 +365,7 @@ impl Connection {
         if self.holds_head() {
             return Err(OutOfTurn);
         }
-        let mut lines = FieldLines::default();
-        for (name, value) in trailers {
-            lines.push(name, value);
-        }
-        self.sender.finish(lines)?;
+        self.sender.finish(FieldLines::of(trailers))?;
         self.resume_write(now);
         Ok(())
     }

@@ -155,6 +155,10 @@ fn rfc9110_15_5_20_authorities_served_elsewhere() {
     for (host, expected) in [
         ("a.example", 200),
         ("A.Example:8080", 200),
+        ("a.example.", 200),
+        ("A.EXAMPLE.:80", 200),
+        ("a.example..", 421),
+        (".", 421),
         ("[FD00::2]", 200),
         ("[fd00::2]:80", 200),
         ("[fd00::3]:80", 421),

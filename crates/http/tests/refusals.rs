@@ -276,6 +276,21 @@ fn rfc9112_7_1_bad_chunks() {
         "1;\"\r\n\"\r\na\r\n",
         "1;a\0\r\na\r\n",
         "1 a\r\na\r\n",
+        "1;\r\na\r\n",
+        "1; \r\na\r\n",
+        "1;;a\r\na\r\n",
+        "1;=b\r\na\r\n",
+        "1;a=\r\na\r\n",
+        "1;a==b\r\na\r\n",
+        "1;a=b=c\r\na\r\n",
+        "1;a b\r\na\r\n",
+        "1;a=b c\r\na\r\n",
+        "1;a \r\na\r\n",
+        "1;a=\"b\"c\r\na\r\n",
+        "1;a=\"b\r\na\r\n",
+        "1;\"a\"=b\r\na\r\n",
+        "1;a,b\r\na\r\n",
+        "1;a\u{e9}\r\na\r\n",
         "0\r\nX: 1\n\r\n",
         "0\r\n X: 1\r\n\r\n",
         "0\r\nX\r\n\r\n",
@@ -284,6 +299,29 @@ fn rfc9112_7_1_bad_chunks() {
         let input =
             format!("POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}");
         assert_refused(chunks, input.as_bytes(), 400);
+    }
+}
+
+#[test]
+fn rfc9112_7_1_1_extensions_are_read_over() {
+    for extension in [
+        "",
+        ";a",
+        " ; a",
+        ";a=b",
+        "\t;\ta\t=\tb",
+        ";a;b;c=d",
+        ";a = b ; c",
+        ";a=\"\"",
+        ";a=\"b;c=d\"",
+        ";a=\"\\\"\t\u{e9} \\\\\";b",
+        ";!#$%&'*+-.^_`|~=1",
+    ] {
+        let input = format!(
+            "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1{extension}\r\nx\r\n0{extension}\r\n\r\n"
+        );
+        let outcome = serve_every_way(input.as_bytes(), &Limits::default());
+        assert_eq!(outcome.events, ["POST /echo ...", "body x"], "{extension}");
     }
 }
 

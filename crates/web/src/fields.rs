@@ -129,6 +129,15 @@ impl Trailers {
 pub struct FieldLines(Vec<u8>);
 
 impl FieldLines {
+    /// These lines.
+    pub fn of(fields: &[(&str, &[u8])]) -> Self {
+        let mut lines = Self::default();
+        for (name, value) in fields {
+            lines.push(name, value);
+        }
+        lines
+    }
+
     /// Adds a line. A name that is no token is left out; control bytes in the value become
     /// spaces (RFC 9110 section 5.5), so that no value can end its line.
     pub fn push(&mut self, name: &str, value: &[u8]) {

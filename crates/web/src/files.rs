@@ -272,7 +272,13 @@ impl File {
 
 fn with_content(variant: &Variant, media_type: &'static str, ranges: Ranges) -> Response {
     let len = variant.content.len();
+    let is_encoded = variant.coding != ContentCoding::Identity;
     let response = match ranges {
+        // `Content-Encoding` would be said of the parts' envelope, which is not encoded, and clients know no place for it
+        // inside. RFC 9110 section 14.2: a server may ignore ranges.
+        Ranges::Parts(parts) if is_encoded && parts.len() > 1 => {
+            Response::ok(media_type, variant.content.clone())
+        }
         Ranges::Whole => Response::ok(media_type, variant.content.clone()),
         Ranges::Unsatisfiable => {
             // RFC 9110 section 15.5.17: tell the length there is.
@@ -339,6 +345,22 @@ mod tests {
             (String::from("new.bin"), Variant::new("new"), None),
         ];
         Site::new(files, Options::default())
+    }
+
+    #[test]
+    fn several_ranges_of_an_encoded_variant_are_the_whole() {
+        let ask = |encoding: &'static str, range: &'static str| {
+            get("/app.js", &[("Accept-Encoding", encoding), ("Range", range)])
+        };
+        let whole = ask("br", "bytes=0-0,2-3");
+        assert_eq!((whole.status(), &*text(&whole)), (Status::OK, "brotli"));
+        assert_eq!(header(&whole, "content-encoding"), "br");
+        let one = ask("br", "bytes=2-3");
+        assert_eq!((one.status(), &*text(&one)), (Status::PARTIAL_CONTENT, "ot"));
+        assert_eq!(header(&one, "content-encoding"), "br");
+        let plain = ask("identity", "bytes=0-0,2-3");
+        assert_eq!(plain.status(), Status::PARTIAL_CONTENT);
+        assert!(plain.header("content-encoding").is_none());
     }
 
     fn get(target: &str, fields: &[(&str, &str)]) -> Response {

@@ -140,10 +140,10 @@ impl<H> Router<H> {
     }
 }
 
-/// Whether every server recognizes the method (RFC 9110 section 9.3), other than those by which it
-/// would do something else than to answer from a resource.
+/// Whether every server recognizes the method (RFC 9110 section 9.3, RFC 5789). Not so CONNECT, which asks for no
+/// resource, and which no origin server is capable of: 501 (RFC 9110 section 15.6.2).
 fn is_known(method: Method) -> bool {
-    matches!(method, Method::Get | Method::Head | Method::Post | Method::Put | Method::Delete)
+    !matches!(method, Method::Connect | Method::Other)
 }
 
 impl Refusal {
@@ -376,7 +376,7 @@ mod tests {
 
     #[test]
     fn rfc9110_15_6_2_methods_nobody_implements() {
-        for line in ["TRACE /", "BREW /", "PATCH /x", "get /"] {
+        for line in ["BREW /", "get /", "CONNECT a:80"] {
             assert_eq!(routed(line), Err(Refusal::NotImplemented), "{line}");
         }
     }
@@ -385,7 +385,7 @@ mod tests {
     fn rfc9110_9_1_methods_that_every_server_knows_are_405_and_404() {
         let mut router = Router::new();
         router.add(Method::Get, "/page", ());
-        for method in ["POST", "PUT", "DELETE"] {
+        for method in ["POST", "PUT", "DELETE", "PATCH", "TRACE"] {
             let routed = |path| match router.route(&parsed(method, path, &[])) {
                 Routed::Found(..) => panic!("{method} {path}"),
                 Routed::Nobody(refusal) => refusal.into_response(),

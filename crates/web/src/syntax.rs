@@ -64,6 +64,12 @@ pub fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && token_end(bytes, 0) == bytes.len()
 }
 
+/// Whether the byte may stand in a token.
+#[inline]
+pub fn is_token_byte(byte: u8) -> bool {
+    CLASS[usize::from(byte)] & TOKEN != 0
+}
+
 /// `bytes` without leading and trailing SP and HTAB.
 #[inline]
 pub fn trim(mut bytes: &[u8]) -> &[u8] {

@@ -6,7 +6,7 @@ use crate::{Error, Limits};
 use alloc::vec::Vec;
 use web::Trailers;
 use web::fields::Section;
-use web::syntax::is_name;
+use web::syntax::{is_name, is_token_byte};
 
 /// Digits of a chunk size: enough for 64 bits, so that it cannot overflow.
 const SIZE_DIGITS_MAX: u8 = 16;
@@ -32,7 +32,7 @@ enum State {
     },
     Extension {
         size: u64,
-        quoted: Quoted,
+        part: ExtensionPart,
     },
     SizeLineFeed {
         size: u64,
@@ -46,12 +46,20 @@ enum State {
     Ended,
 }
 
-/// Where in a quoted extension value the decoder is.
+/// Where in an extension the decoder is: `*( BWS ";" BWS name [ BWS "=" BWS ( token / quoted-string ) ] )`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Quoted {
-    No,
-    Yes,
+enum ExtensionPart {
+    BeforeName,
+    Name,
+    AfterName,
+    BeforeValue,
+    Token,
+    Quoted,
     Escape,
+    /// Behind the closing quote.
+    QuoteEnd,
+    /// Whitespace after a value: only another extension may follow it.
+    AfterValue,
 }
 
 impl ChunkedDecoder {
@@ -112,12 +120,15 @@ impl ChunkedDecoder {
                     self.count_extension_byte()?;
                     State::BeforeExtension { size }
                 }
-                b';' => State::Extension { size, quoted: Quoted::No },
+                b';' => State::Extension { size, part: ExtensionPart::BeforeName },
                 _ => return Err(Error::Chunk),
             },
-            State::Extension { size, quoted } => {
+            State::Extension { size, part } => {
                 self.count_extension_byte()?;
-                extension_byte(size, quoted, byte)?
+                match extension_byte(part, byte).ok_or(Error::Chunk)? {
+                    Some(part) => State::Extension { size, part },
+                    None => State::SizeLineFeed { size },
+                }
             }
             // RFC 9112 section 7.1: the size line ends with CRLF, not with a bare CR.
             State::SizeLineFeed { size } if byte == b'\n' => {
@@ -150,7 +161,7 @@ fn size_byte(digits: u8, size: u64, byte: u8) -> Result<State, Error> {
         b'A'..=b'F' => byte - b'A' + 10,
         _ if digits == 0 => return Err(Error::Chunk),
         b'\r' => return Ok(State::SizeLineFeed { size }),
-        b';' => return Ok(State::Extension { size, quoted: Quoted::No }),
+        b';' => return Ok(State::Extension { size, part: ExtensionPart::BeforeName }),
         b' ' | b'\t' => return Ok(State::BeforeExtension { size }),
         _ => return Err(Error::Chunk),
     };
@@ -161,18 +172,28 @@ fn size_byte(digits: u8, size: u64, byte: u8) -> Result<State, Error> {
     Ok(State::Size { digits: digits + 1, size: size << 4 | u64::from(value) })
 }
 
-/// RFC 9112 section 7.1.1: extensions are ignored, but they are not a place to hide line ends.
-fn extension_byte(size: u64, quoted: Quoted, byte: u8) -> Result<State, Error> {
-    let quoted = match (quoted, byte) {
-        (Quoted::No, b'\r') => return Ok(State::SizeLineFeed { size }),
-        (_, 0..=8 | 10..=31 | 127) => return Err(Error::Chunk),
-        (Quoted::No, b'"') => Quoted::Yes,
-        (Quoted::Yes, b'"') => Quoted::No,
-        (Quoted::Yes, b'\\') => Quoted::Escape,
-        (Quoted::Escape, _) => Quoted::Yes,
-        (quoted, _) => quoted,
+/// RFC 9112 section 7.1.1: extensions are ignored, but they are not a place to hide what another parser may take for
+/// something else. What follows `part` after this byte; `Some(None)` is the line's end, `None` a fault.
+fn extension_byte(part: ExtensionPart, byte: u8) -> Option<Option<ExtensionPart>> {
+    use ExtensionPart::{
+        AfterName, AfterValue, BeforeName, BeforeValue, Escape, Name, QuoteEnd, Quoted, Token,
     };
-    Ok(State::Extension { size, quoted })
+    Some(Some(match (part, byte) {
+        (BeforeName | AfterName | BeforeValue | AfterValue, b' ' | b'\t') => part,
+        (Name, b' ' | b'\t') => AfterName,
+        (Token | QuoteEnd, b' ' | b'\t') => AfterValue,
+        (Name | Token | QuoteEnd, b'\r') => return Some(None),
+        (Name | AfterName | Token | QuoteEnd | AfterValue, b';') => BeforeName,
+        (Name | AfterName, b'=') => BeforeValue,
+        (BeforeValue, b'"') => Quoted,
+        (Quoted, b'"') => QuoteEnd,
+        (Quoted, b'\\') => Escape,
+        // RFC 9110 section 5.6.4: no control bytes in quoted strings but HTAB.
+        (Quoted | Escape, b'\t' | 0x20..=0x7e | 0x80..) => Quoted,
+        (BeforeName | Name, _) if is_token_byte(byte) => Name,
+        (BeforeValue | Token, _) if is_token_byte(byte) => Token,
+        _ => return None,
+    }))
 }
 
 /// Parses a complete trailer section; `None` if it has no field.

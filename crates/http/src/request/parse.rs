@@ -2,6 +2,8 @@
 
 use crate::head::{Framing, parse_fields};
 use crate::{Error, Limits};
+use core::net::Ipv6Addr;
+use core::str;
 use web::fields::Span;
 use web::syntax::{host_len, path_len, target_len, token_end};
 use web::{Method, Parts, Version};
@@ -182,21 +184,57 @@ pub(crate) fn is_authority(bytes: &[u8]) -> bool {
     let host_len = match bytes {
         [b'[', rest @ ..] => {
             let Some(close) = rest.iter().position(|&byte| byte == b']') else { return false };
-            let inside = rest.get(..close).unwrap_or(&[]);
-            if inside.is_empty()
-                || !inside.iter().all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.'))
-            {
+            if !is_literal(rest.get(..close).unwrap_or(&[])) {
                 return false;
             }
             close + 2
         }
-        _ => host_len(bytes),
+        _ => {
+            let len = host_len(bytes);
+            if !is_encoded(bytes.get(..len).unwrap_or(&[])) {
+                return false;
+            }
+            len
+        }
     };
     match bytes.get(host_len..) {
         Some([]) => true,
-        Some([b':', port @ ..]) => port.len() <= 5 && port.iter().all(u8::is_ascii_digit),
+        Some([b':', port @ ..]) => is_port(port),
         _ => false,
     }
+}
+
+/// What stands between the brackets of an IP literal (RFC 3986 section 3.2.2): an address of IPv6, without a zone, or one
+/// of a version to come.
+fn is_literal(inside: &[u8]) -> bool {
+    if let [b'v' | b'V', rest @ ..] = inside {
+        let dot = rest.iter().position(|&byte| byte == b'.');
+        let parts = dot.and_then(|dot| Some((rest.get(..dot)?, rest.get(dot + 1..)?)));
+        return parts.is_some_and(|(version, address)| {
+            let is_version = !version.is_empty() && version.iter().all(u8::is_ascii_hexdigit);
+            let names = address.split(|&byte| byte == b':');
+            let is_address = names.into_iter().all(|name| host_len(name) == name.len());
+            is_version && !address.is_empty() && is_address && !address.contains(&b'%')
+        });
+    }
+    str::from_utf8(inside).is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok())
+}
+
+/// Whether each percent sign begins an encoded byte (RFC 3986 section 2.1).
+fn is_encoded(name: &[u8]) -> bool {
+    let mut parts = name.split(|&byte| byte == b'%').skip(1);
+    parts.all(|part| {
+        part.first_chunk::<2>().is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    })
+}
+
+/// Digits, possibly none (RFC 3986 section 3.2.3), of a number that TCP has.
+fn is_port(digits: &[u8]) -> bool {
+    let number = digits.iter().try_fold(0u16, |number, digit| {
+        let digit = digit.is_ascii_digit().then(|| u16::from(digit - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    });
+    number.is_some()
 }
 
 /// The host of an authority, without its port; an address of IPv6 keeps its brackets.
@@ -214,12 +252,59 @@ mod tests {
 
     #[test]
     fn rfc9110_7_2_host_is_a_name_and_a_port() {
-        for good in ["", "a", "a.example:80", "10.0.0.1", "[::1]", "[fe80::1]:8080", "a:", "x_y"] {
+        for good in [
+            "",
+            "a",
+            "a.example:80",
+            "10.0.0.1",
+            "[::1]",
+            "[fe80::1]:8080",
+            "a:",
+            "x_y",
+            "a.example.",
+            "[::ffff:10.0.0.1]",
+            "[v1.a:b]",
+            "a:00080",
+            "a:65535",
+            "caf%C3%A9",
+            "a!$&'()*+,;=b",
+        ] {
             assert!(is_authority(good.as_bytes()), "{good}");
         }
         for bad in [
-            "a b", "a/b", "u@h", "a:b", "a:1:2", "[::1", "[]", "[g]", "a:123456", "a\\b", "a,b c",
+            "a b",
+            "a/b",
+            "u@h",
+            "a:b",
+            "a:1:2",
+            "[::1",
+            "[]",
+            "[g]",
+            "a\\b",
+            "a,b c",
             "[::1]x",
+            "a:65536",
+            "a:123456",
+            "a:+80",
+            "a:-1",
+            "[1.2.3.4]",
+            "[:::]",
+            "[1:2:3:4:5:6:7:8:9]",
+            "[12345::]",
+            "[fe80::1%25eth0]",
+            "[fe80::1%eth0]",
+            "[v.a]",
+            "[v1.]",
+            "[v1a]",
+            "[vg.a]",
+            "a%",
+            "a%4",
+            "a%zz",
+            "%%41",
+            "[::1]]",
+            "[[::1]]",
+            "a[::1]",
+            "::1",
         ] {
             assert!(!is_authority(bad.as_bytes()), "{bad}");
         }

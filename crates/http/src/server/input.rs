@@ -231,10 +231,12 @@ fn admit(parts: &mut Parts, framing: &mut Framing, config: &Config) -> Result<Bo
     Ok(body)
 }
 
-/// Whether a host is the one that a request asks for: names without case (RFC 9110 section 4.2.3), IPv6 addresses
-/// by value, since one has many texts (RFC 5952 section 1).
+/// Whether a host is the one that a request asks for: names without case (RFC 9110 section 4.2.3) and without the dot of
+/// the root at their end (RFC 3986 section 3.2.2), IPv6 addresses by value, since one has many texts (RFC 5952 section 1).
 fn is_host(host: &[u8], asked: &[u8]) -> bool {
-    host.eq_ignore_ascii_case(asked)
+    let relative = |name: &[u8]| -> usize { name.len() - usize::from(name.ends_with(b".")) };
+    let (name, asked_name) = (host.get(..relative(host)), asked.get(..relative(asked)));
+    name.zip(asked_name).is_some_and(|(one, other)| one.eq_ignore_ascii_case(other))
         || ipv6(host).is_some_and(|address| ipv6(asked) == Some(address))
 }
 
