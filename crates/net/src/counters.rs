@@ -71,6 +71,8 @@ counters! {
     ResetsOut = "resets_out",
     /// Such resets not sent, to bound their rate.
     ResetsWithheld = "resets_withheld",
+    /// Packets that no service here takes, of which nobody was told, to bound the rate of ICMP errors.
+    IcmpErrorsWithheld = "icmp_errors_withheld",
     /// Segments sent again.
     Retransmits = "retransmits",
     /// Retransmissions since the timer expired (RFC 6298).

@@ -4,8 +4,12 @@
 pub(crate) mod addresses;
 pub(crate) mod dhcp;
 pub(crate) mod dns;
+pub(crate) mod duplicates;
+pub(crate) mod icmp_error;
+pub(crate) mod ingress;
 pub(crate) mod neighbours;
 pub(crate) mod path_mtu;
+pub(crate) mod reassembly;
 pub(crate) mod slaac;
 
 use crate::config::Config;
@@ -14,16 +18,17 @@ use crate::device::{NetDevice, Transmit};
 use crate::link::addresses::Route;
 use crate::link::dhcp::{Change, DhcpClient, Lease};
 use crate::link::dns::DnsResolver;
+use crate::link::ingress::Ours;
 use crate::link::slaac::SolicitationBackoff;
 use crate::tcp::connector::LookupRequest;
 use crate::time::{from_smoltcp, to_smoltcp};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::time::Duration;
 use smoltcp::iface::{Config as InterfaceConfig, Interface, PollResult, SocketSet};
 use smoltcp::phy::DeviceCapabilities;
-use smoltcp::wire::{EthernetAddress, HardwareAddress};
+use smoltcp::wire::{EthernetAddress, HardwareAddress, IpAddress, IpCidr};
 
 /// The service interface and its sockets.
 pub(crate) struct Link {
@@ -76,6 +81,19 @@ impl Link {
     /// Whether the address is one of ours.
     pub(crate) fn owns(&self, address: IpAddr) -> bool {
         self.interface.has_ip_addr(address)
+    }
+
+    /// Whether the address is in one of our networks.
+    pub(crate) fn is_on_link(&self, address: Ipv4Addr) -> bool {
+        let address = IpAddress::Ipv4(address);
+        self.interface.ip_addrs().iter().any(|cidr| cidr.contains_addr(&address))
+    }
+
+    /// Stops using an address that somebody else has.
+    pub(crate) fn give_up(&mut self, address: IpAddr) {
+        let address = IpAddress::from(address);
+        self.interface.update_ip_addrs(|own| own.retain(|cidr| cidr.address() != address));
+        self.changed = true;
     }
 
     /// Our addresses with their prefix lengths.
@@ -169,6 +187,23 @@ impl Link {
             }
         }
         self.changed = true;
+    }
+}
+
+impl Ours for Link {
+    fn owns(&self, address: IpAddr) -> bool {
+        self.owns(address)
+    }
+
+    fn is_broadcast(&self, address: Ipv4Addr) -> bool {
+        self.interface.ip_addrs().iter().any(|cidr| match cidr {
+            IpCidr::Ipv4(cidr) => cidr.broadcast() == Some(address),
+            IpCidr::Ipv6(_) => false,
+        })
+    }
+
+    fn awaits_names(&self) -> bool {
+        self.dns.is_waiting()
     }
 }
 

@@ -141,8 +141,9 @@ impl Stack {
         }
         if *link_up && *unannounced {
             *unannounced = false;
-            state.announce(output);
+            state.announce(now, output);
         }
+        state.duplicates.poll(now, &state.neighbours, output);
         state.answer_again(now, output);
         state.open_actively(now, output);
         state.is_stirred = false;
@@ -151,10 +152,11 @@ impl Stack {
     }
 
     /// When something is due beside connections.
-    fn house_deadlines(&self) -> [Option<Duration>; 3] {
+    fn house_deadlines(&self) -> [Option<Duration>; 4] {
         let state = &self.state;
         [
             state.link.next_deadline().map(|due| due.max(self.quiet_until)),
+            state.duplicates.next_deadline(),
             state.syn_queue.next_deadline(),
             state.active_opens.next_deadline(),
         ]
@@ -198,6 +200,7 @@ impl Stack {
         self.state.is_stirred = true;
         if self.link_up {
             self.state.link.restart(now);
+            self.state.duplicates.restart();
             self.unannounced = true;
         }
     }
@@ -249,8 +252,10 @@ fn quiet(seed: [u8; 64]) -> Duration {
 }
 
 impl InterfaceState {
-    /// Tells our neighbours where our addresses are.
-    fn announce(&self, output: &mut dyn Transmit) {
+    /// Asks our neighbours whether our addresses are theirs, and tells them where they are.
+    fn announce(&mut self, now: Duration, output: &mut dyn Transmit) {
+        self.duplicates.probe(self.link.addresses().map(|(address, _)| address), now);
+        self.duplicates.poll(now, &self.neighbours, output);
         for (address, _) in self.link.addresses() {
             self.neighbours.announce(address, output);
         }

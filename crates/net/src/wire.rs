@@ -1,5 +1,6 @@
 //! Wire formats: segments are parsed, headers and frames written.
 
+pub(crate) mod extension;
 pub(crate) mod header;
 pub(crate) mod segment;
 pub(crate) mod template;

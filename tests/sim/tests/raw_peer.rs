@@ -168,8 +168,8 @@ fn addresses_are_announced_at_once() {
 fn a_syn_ack_that_gets_lost_is_sent_again() {
     run("syn-ack-again", |world| {
         keep(world);
-        // By then a new stack has asked for routers.
-        world.pass(Duration::from_secs(1));
+        // By then a new stack has asked whether its addresses are its own.
+        world.pass(Duration::from_secs(5));
         let (from, to) = endpoints(5000);
         world.wire.inject(0, syn_frame((MAC[1], MAC[0]), from, to, 99));
         world.settle();

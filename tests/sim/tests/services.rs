@@ -404,7 +404,8 @@ fn an_idle_stack_is_left_alone() {
         slaac: false,
         ..Config::default()
     });
-    network.pass(Duration::from_secs(1));
+    // Until it has asked whether its addresses are its own.
+    network.pass(Duration::from_secs(5));
     assert_eq!(network.stack.next_deadline(), None);
     let mut network = Network::new(&Config { addresses, dhcp: false, ..Config::default() });
     network.advertises = false;

@@ -37,6 +37,11 @@ impl DnsResolver {
         Self { socket, servers: configured.len(), configured, pending: Vec::new() }
     }
 
+    /// A question is open.
+    pub(crate) fn is_waiting(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
     /// Takes over the servers of a lease.
     pub(crate) fn use_servers(&mut self, leased: &[IpAddr], sockets: &mut SocketSet<'static>) {
         let mut servers = self.configured.clone();

@@ -107,6 +107,44 @@ impl Neighbours {
         }
     }
 
+    /// Asks whether anybody has `address`, which is to be ours: an ARP probe (RFC 5227 section 2.1.1), a solicitation
+    /// from the unspecified address (RFC 4862 section 5.4.2).
+    pub(crate) fn probe(&self, address: IpAddr, output: &mut dyn Transmit) {
+        match address {
+            IpAddr::V4(own) => self.ask_v4(own, Ipv4Addr::UNSPECIFIED, output),
+            IpAddr::V6(own) => {
+                let probe = NdiscRepr::NeighborSolicit { target_addr: own, lladdr: None };
+                self.send_v6(probe, Ipv6Addr::UNSPECIFIED, solicited_node(own), output);
+            }
+        }
+    }
+
+    /// Answers a probe of another machine for `own`, which is ours: the sender of `question` alone by ARP, and all by
+    /// neighbour discovery (RFC 4861 section 7.2.4).
+    pub(crate) fn answer(&self, own: IpAddr, question: &[u8], output: &mut dyn Transmit) {
+        match own {
+            IpAddr::V4(own) => self.answer_v4(own, question, output),
+            IpAddr::V6(own) => self.advertise(own, output),
+        }
+    }
+
+    fn answer_v4(&self, own: Ipv4Addr, question: &[u8], output: &mut dyn Transmit) {
+        let packet = question.get(14..).and_then(|payload| ArpPacket::new_checked(payload).ok());
+        let Some(Ok(ArpRepr::EthernetIpv4 { source_hardware_addr, source_protocol_addr, .. })) =
+            packet.map(|packet| ArpRepr::parse(&packet))
+        else {
+            return;
+        };
+        let answer = ArpRepr::EthernetIpv4 {
+            operation: ArpOperation::Reply,
+            source_hardware_addr: EthernetAddress(self.own),
+            source_protocol_addr: own,
+            target_hardware_addr: source_hardware_addr,
+            target_protocol_addr: source_protocol_addr,
+        };
+        self.send_arp(&answer, source_hardware_addr, output);
+    }
+
     fn entry(&mut self, neighbour: IpAddr) -> Option<&mut Neighbour> {
         let found = self.entries.iter_mut().find(|(address, _)| *address == neighbour);
         found.map(|(_, entry)| entry)
@@ -127,24 +165,24 @@ impl Neighbours {
             operation: ArpOperation::Request,
             source_hardware_addr: EthernetAddress(self.own),
             source_protocol_addr: local,
-            target_hardware_addr: EthernetAddress::BROADCAST,
+            // RFC 5227 section 1.1.
+            target_hardware_addr: EthernetAddress([0; 6]),
             target_protocol_addr: target,
         };
-        let len = 14 + question.buffer_len();
-        output.transmit(TxFrame::new(len), &mut |frame| {
-            let destination = EthernetAddress::BROADCAST;
-            let payload = self.header(frame, destination, EthernetProtocol::Arp);
-            question.emit(&mut ArpPacket::new_unchecked(payload));
+        self.send_arp(&question, EthernetAddress::BROADCAST, output);
+    }
+
+    fn send_arp(&self, message: &ArpRepr, to: EthernetAddress, output: &mut dyn Transmit) {
+        output.transmit(TxFrame::new(14 + message.buffer_len()), &mut |frame| {
+            let payload = self.header(frame, to, EthernetProtocol::Arp);
+            message.emit(&mut ArpPacket::new_unchecked(payload));
         });
     }
 
     fn ask_v6(&self, target: Ipv6Addr, local: Ipv6Addr, output: &mut dyn Transmit) {
         let question =
             NdiscRepr::NeighborSolicit { target_addr: target, lladdr: Some(self.link_address()) };
-        let [.., a, b, c] = target.octets();
-        let (high, low) = (0xff00 | u16::from(a), u16::from(b) << 8 | u16::from(c));
-        let group = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 1, high, low);
-        self.send_v6(question, local, group, output);
+        self.send_v6(question, local, solicited_node(target), output);
     }
 
     fn advertise(&self, own: Ipv6Addr, output: &mut dyn Transmit) {
@@ -213,6 +251,13 @@ const QUESTIONS_MAX: u8 = 3;
 
 /// All nodes of a link (RFC 4291 section 2.7.1).
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+
+/// The group of those whose address ends alike (RFC 4291 section 2.7.1).
+pub(crate) fn solicited_node(address: Ipv6Addr) -> Ipv6Addr {
+    let [.., a, b, c] = address.octets();
+    let (high, low) = (0xff00 | u16::from(a), u16::from(b) << 8 | u16::from(c));
+    Ipv6Addr::new(0xff02, 0, 0, 0, 0, 1, high, low)
+}
 
 /// Whose hardware address a frame tells.
 fn answer(frame: &[u8]) -> Option<(IpAddr, [u8; 6])> {

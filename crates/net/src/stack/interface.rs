@@ -3,7 +3,9 @@
 use crate::config::Config;
 use crate::device::{Capabilities, NetDevice};
 use crate::link::Link;
+use crate::link::duplicates::Duplicates;
 use crate::link::neighbours::Neighbours;
+use crate::link::reassembly::Reassembly;
 use crate::tcp::active_open::ActiveOpens;
 use crate::tcp::context::TcpContext;
 use crate::tcp::isn::IsnGenerator;
@@ -42,6 +44,9 @@ pub(crate) struct InterfaceState {
     pub(crate) calm_until: Instant,
     /// A frame came that was not a connection's, or something else happened that may have to be followed up.
     pub(crate) is_stirred: bool,
+    pub(crate) icmp_errors: RateLimit,
+    pub(crate) duplicates: Duplicates,
+    pub(crate) reassembly: Reassembly,
     pub(crate) catch: CatchPanic,
     /// The connection that the present part of a phase is about.
     pub(crate) current_slot: Option<u32>,
@@ -69,6 +74,9 @@ impl InterfaceState {
             syn_queue: SynQueue::new(hasher.clone(), limits.half_open_max),
             time_wait: TimeWaitTable::new(hasher.clone(), limits.time_wait_max),
             resets: RateLimit::new(limits.resets_per_second),
+            icmp_errors: RateLimit::new(ICMP_ERRORS_PER_SECOND),
+            duplicates: Duplicates::default(),
+            reassembly: Reassembly::default(),
             context: Rc::new(TcpContext::new(limits, &capabilities, now.into())),
             table: Rc::new(RefCell::new(Table::new(hasher))),
             listen_table: ListenTable::default(),
@@ -95,3 +103,6 @@ impl InterfaceState {
         self.mtu = device.limited_to(self.context.limits.mtu_bytes).mtu_bytes;
     }
 }
+
+/// RFC 1812 section 4.3.2.8, RFC 4443 section 2.4 (f): enough for honest mistakes, useless for reflection.
+const ICMP_ERRORS_PER_SECOND: u32 = 100;

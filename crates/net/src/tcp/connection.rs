@@ -141,6 +141,20 @@ impl Connection {
         }
     }
 
+    /// A host or router says that the peer cannot be reached, about the segment with that number; true when that was
+    /// the end of an open. A connection that exists lives on (RFC 5461 section 4.1).
+    pub(crate) fn refuse(self: &Rc<Self>, seq: u32) -> bool {
+        let mut tcb = self.tcb();
+        tcb.engine.handle_unreachable(&mut self.context.shared.borrow_mut(), seq);
+        let signals = tcb.signals();
+        let is_over = tcb.engine.is_over();
+        drop(tcb);
+        if let Some(signals) = signals {
+            signals.deliver(self);
+        }
+        is_over
+    }
+
     /// New connections to the same destination begin with what this one has found.
     #[cold]
     fn remember_path(&self, tcb: &Tcb) {

@@ -3,6 +3,9 @@
 
 use crate::counters::Counter;
 use crate::device::{Transmit, TxFrame};
+use crate::link::duplicates::{Claim, Reaction, claim};
+use crate::link::icmp_error::IcmpError;
+use crate::link::ingress::{self, Admission, Ours};
 use crate::link::path_mtu::packet_too_big;
 use crate::stack::interface::InterfaceState;
 use crate::wire::header::{Headers, fill_checksum};
@@ -13,8 +16,10 @@ use ::tcp::Flags;
 use ::tcp::listen::{self, Listened};
 use ::tcp::time_wait::Verdict;
 use alloc::vec::Vec;
+use core::net::IpAddr;
 use core::time::Duration;
 use flow::FlowError;
+use smoltcp::wire::EthernetAddress;
 
 impl InterfaceState {
     /// Takes a frame.
@@ -31,21 +36,73 @@ impl InterfaceState {
         }
     }
 
+    /// A frame that is not a TCP segment.
     fn other(&mut self, now: Duration, frame: &[u8], output: &mut dyn Transmit) {
         self.is_stirred = true;
         if is_for_another_group(frame) {
             return self.context.counters.add(Counter::NotOurs);
         }
+        let owns = |address| self.link.owns(address);
+        if let Some(claim) = claim(frame, self.own, owns, |address| self.link.is_on_link(address)) {
+            return self.answer_claim(now, claim, frame, output);
+        }
+        match ingress::judge(frame, self.own, &self.link) {
+            Admission::Pass => {}
+            Admission::Error if self.icmp_errors.take(now) => {}
+            Admission::Error => return self.context.counters.add(Counter::IcmpErrorsWithheld),
+            Admission::Drop => return self.context.counters.add(Counter::NotOurs),
+            Admission::Fragment => {
+                if let Some(whole) = self.reassembly.take(now, frame) {
+                    self.frame(now, &whole, output);
+                }
+                return;
+            }
+        }
         if self.neighbours.learn(frame, now) {
             self.active_opens.retry_now(now);
         }
-        if let Some(message) = packet_too_big(frame) {
-            let table = self.table.borrow();
-            if let Some((_, connection)) = table.find(&message.tuple) {
-                connection.limit_packets(&message);
-            }
+        if let Some(error) = IcmpError::parse(frame) {
+            self.icmp_error(&error);
         }
         self.link.receive(now, frame, output);
+    }
+
+    /// Somebody says something of one of our addresses.
+    #[cold]
+    fn answer_claim(
+        &mut self,
+        now: Duration,
+        claim: Claim,
+        frame: &[u8],
+        output: &mut dyn Transmit,
+    ) {
+        let (address, hardware) = match claim {
+            Claim::Asked(address) => return self.neighbours.answer(address, frame, output),
+            Claim::Taken(address, hardware) => (address, EthernetAddress(hardware)),
+        };
+        match self.duplicates.taken(address, now) {
+            Reaction::GiveUp => {
+                log::error!("{address} is in use by {hardware}: it is given up");
+                self.link.give_up(address);
+            }
+            Reaction::Defend => {
+                log::warn!("{address} is ours, and {hardware} uses it, too");
+                self.neighbours.announce(address, output);
+            }
+            Reaction::Nothing => {}
+        }
+    }
+
+    /// A router or host says something about a segment that we sent.
+    #[cold]
+    fn icmp_error(&mut self, error: &IcmpError) {
+        let found = self.table.borrow().find(&error.tuple).map(|(_, found)| found.clone());
+        let Some(connection) = found else { return };
+        if let Some(message) = packet_too_big(error) {
+            connection.limit_packets(&message);
+        } else if error.is_hard() && connection.refuse(error.seq) {
+            self.forget(&connection);
+        }
     }
 
     /// Ends connections whose local address we lost.
@@ -69,7 +126,7 @@ impl InterfaceState {
             }
             return;
         }
-        if !segment.tuple.is_answerable() || !self.link.owns(segment.tuple.local().ip()) {
+        if !self.is_answerable(&segment.tuple) {
             self.context.counters.add(Counter::NotOurs);
             return;
         }
@@ -78,6 +135,19 @@ impl InterfaceState {
             return;
         }
         self.unconnected(now, segment, output);
+    }
+
+    /// Whether both ends of it are hosts, we the near one and another the far one.
+    fn is_answerable(&self, tuple: &Tuple) -> bool {
+        let remote = tuple.remote().ip();
+        let is_broadcast = match remote {
+            IpAddr::V4(remote) => self.link.is_broadcast(remote),
+            IpAddr::V6(_) => false,
+        };
+        tuple.is_answerable()
+            && self.link.owns(tuple.local().ip())
+            && !self.link.owns(remote)
+            && !is_broadcast
     }
 
     /// A segment of no connection: it opens one, or repeats the end of one, or is a mistake.

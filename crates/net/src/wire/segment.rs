@@ -1,6 +1,7 @@
 //! Segment parsing: what the demultiplexer reads of a frame (RFC 9293 section 3.1), enough to find the
 //! connection, and no more.
 
+use crate::wire::extension;
 use crate::wire::header::TCP;
 use crate::wire::tuple::Tuple;
 use ::tcp::{Ecn, Flags, Options, SeqNumber};
@@ -10,9 +11,9 @@ use smoltcp::wire::{IpAddress, TcpPacket};
 pub(crate) enum Frame<'a> {
     /// A whole TCP segment, addressed to our hardware address.
     Tcp(Segment<'a>),
-    /// Anything that the service interface handles: ARP, ICMP, UDP, neighbour discovery.
+    /// Anything that the service interface handles: ARP, ICMP, UDP, neighbour discovery, and fragments.
     Other,
-    /// A length lies, or it is a TCP fragment, which we do not reassemble.
+    /// A length lies.
     Malformed,
     /// TCP in a frame that was not sent to us alone.
     NotOurs,
@@ -25,6 +26,8 @@ pub(crate) struct Segment<'a> {
     pub(crate) source: [u8; 6],
     /// The IP packet, without the frame's padding.
     packet: &'a [u8],
+    /// Bytes of the IP header, with options or extension headers.
+    ip_header_len: usize,
     /// The second byte of an IPv4 header, or the traffic class of an IPv6 one.
     traffic_class: u8,
     pub(crate) seq: SeqNumber,
@@ -84,7 +87,7 @@ impl<'a> Segment<'a> {
         let Some((header, rest)) = self.packet.split_first_chunk::<IPV4_MIN>() else {
             return false;
         };
-        let options_len = usize::from(header[0] & 15) * 4 - IPV4_MIN;
+        let options_len = self.ip_header_len - IPV4_MIN;
         let add = |sum, word: &[u8; 4]| sum + u64::from(u32::from_ne_bytes(*word));
         let mut sum = header.as_chunks::<4>().0.iter().fold(0, add);
         if options_len > 0 {
@@ -97,11 +100,7 @@ impl<'a> Segment<'a> {
     }
 
     fn tcp(&self) -> &'a [u8] {
-        let at = match self.packet.first() {
-            Some(first) if self.tuple.is_v4() => usize::from(first & 15) * 4,
-            _ => IPV6,
-        };
-        self.packet.get(at..).unwrap_or_default()
+        self.packet.get(self.ip_header_len..).unwrap_or_default()
     }
 }
 
@@ -124,7 +123,10 @@ fn parse_v4<'a>(header: &[u8; ETHERNET], packet: &'a [u8], own: [u8; 6]) -> Fram
     let header_len = usize::from(ip[0] & 15) * 4;
     let total_len = usize::from(u16::from_be_bytes([ip[2], ip[3]]));
     let fragmented = u16::from_be_bytes([ip[6], ip[7]]) & 0x3fff != 0;
-    if ip[0] >> 4 != 4 || header_len < IPV4_MIN || total_len < header_len || fragmented {
+    if fragmented {
+        return Frame::Other;
+    }
+    if ip[0] >> 4 != 4 || header_len < IPV4_MIN || total_len < header_len {
         return Frame::Malformed;
     }
     let (remote, local) = ([ip[12], ip[13], ip[14], ip[15]], [ip[16], ip[17], ip[18], ip[19]]);
@@ -138,9 +140,13 @@ fn parse_v6<'a>(header: &[u8; ETHERNET], packet: &'a [u8], own: [u8; 6]) -> Fram
     let Some((ip, _)) = packet.split_first_chunk::<IPV6>() else {
         return Frame::Malformed;
     };
-    if ip[6] != PROTOCOL_TCP {
-        return Frame::Other;
-    }
+    let header_len = match ip[6] {
+        PROTOCOL_TCP => IPV6,
+        _ => match behind_extensions(packet) {
+            Some(header_len) => header_len,
+            None => return Frame::Other,
+        },
+    };
     if header[..6] != own {
         return Frame::NotOurs;
     }
@@ -154,7 +160,16 @@ fn parse_v6<'a>(header: &[u8; ETHERNET], packet: &'a [u8], own: [u8; 6]) -> Fram
         return Frame::Malformed;
     }
     let traffic_class = ip[0] << 4 | ip[1] >> 4;
-    parse_tcp(header, packet, (IPV6, traffic_class), |ports| Tuple::v6(&local, &remote, ports))
+    parse_tcp(header, packet, (header_len, traffic_class), |ports| {
+        Tuple::v6(&local, &remote, ports)
+    })
+}
+
+/// Where TCP begins behind extension headers, if it does.
+#[cold]
+fn behind_extensions(packet: &[u8]) -> Option<usize> {
+    let (protocol, at) = extension::upper_layer(packet)?;
+    (protocol == PROTOCOL_TCP).then_some(at)
 }
 
 fn parse_tcp<'a>(
@@ -178,6 +193,7 @@ fn parse_tcp<'a>(
         tuple: tuple((half(2), half(0))),
         source: [header[6], header[7], header[8], header[9], header[10], header[11]],
         packet,
+        ip_header_len,
         traffic_class,
         seq: SeqNumber(word(4)),
         ack: SeqNumber(word(8)),
@@ -291,6 +307,21 @@ mod tests {
         assert!(matches!(Segment::parse(&other, OWN), Frame::NotOurs));
         let mut fragment = frame(false, &ack());
         fragment[20] = 0x20;
-        assert!(matches!(Segment::parse(&fragment, OWN), Frame::Malformed));
+        assert!(matches!(Segment::parse(&fragment, OWN), Frame::Other));
+    }
+
+    #[test]
+    fn rfc_8200_4_tcp_is_found_behind_extension_headers() {
+        let mut frame = frame(true, &syn());
+        let more = [60, 0, 1, 4, 0, 0, 0, 0, 6, 0, 1, 4, 0, 0, 0, 0];
+        frame.splice(54..54, more);
+        frame[20] = 0;
+        let len = (frame.len() - 54) as u16;
+        frame[18..20].copy_from_slice(&len.to_be_bytes());
+        let Frame::Tcp(segment) = Segment::parse(&frame, OWN) else { panic!("not TCP") };
+        assert!(segment.is_intact(true));
+        assert_eq!(segment.header(), syn());
+        frame[56] = 0xfe;
+        assert!(matches!(Segment::parse(&frame, OWN), Frame::Other));
     }
 }

@@ -77,14 +77,10 @@ impl Tuple {
         SocketAddr::new(address(self.remote), self.remote_port)
     }
 
-    /// A peer that can be answered: RFC 1122 section 4.2.3.10 bans replies to broadcast and
-    /// multicast addresses, section 3.2.1.3 the unspecified one.
+    /// A peer that can be answered, and not ourselves.
     pub(crate) fn is_answerable(&self) -> bool {
-        let unicast = |address| match address {
-            IpAddr::V4(v4) => !(v4.is_unspecified() || v4.is_broadcast() || v4.is_multicast()),
-            IpAddr::V6(v6) => !(v6.is_unspecified() || v6.is_multicast()),
-        };
-        unicast(self.remote().ip()) && unicast(self.local().ip()) && self.remote_port != 0
+        let (local, remote) = (self.local().ip(), self.remote().ip());
+        is_host(remote) && is_host(local) && remote != local && self.remote_port != 0
     }
 
     /// The whole of it as 64-bit words, for hashing.
@@ -97,6 +93,18 @@ impl Tuple {
             pair(self.remote[2], self.remote[3]),
             u64::from(self.local_port) << 16 | u64::from(self.remote_port),
         ]
+    }
+}
+
+/// The address is that of one host, beyond this one: RFC 1122 section 4.2.3.10 bans replies to broadcast and multicast
+/// addresses, section 3.2.1.3 to the unspecified one and those of loopback; RFC 1112 section 4 reserves what is above.
+pub(crate) fn is_host(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => !matches!(v4.octets()[0], 0 | 127 | 224..),
+        IpAddr::V6(v6) => {
+            !(v6.is_unspecified() || v6.is_loopback() || v6.is_multicast())
+                && v6.to_ipv4_mapped().is_none()
+        }
     }
 }
 
@@ -173,9 +181,18 @@ mod tests {
     }
 
     #[test]
-    fn nobody_answers_broadcast_multicast_or_port_zero() {
-        for remote in ["255.255.255.255:1", "224.0.0.1:1", "0.0.0.0:1", "[ff02::1]:1", "10.0.0.2:0"]
-        {
+    fn nobody_answers_who_is_no_host_oneself_or_port_zero() {
+        for remote in [
+            "255.255.255.255:1",
+            "240.0.0.1:1",
+            "224.0.0.1:1",
+            "0.0.0.0:1",
+            "127.0.0.1:1",
+            "10.0.0.1:1",
+            "[ff02::1]:1",
+            "[::1]:1",
+            "10.0.0.2:0",
+        ] {
             let tuple = Tuple::new("10.0.0.1:80".parse().unwrap(), remote.parse().unwrap());
             assert!(!tuple.is_answerable(), "{remote}");
         }

@@ -1,0 +1,198 @@
+//! Duplicate address detection: whether somebody else on the link has one of our addresses (RFC 5227 for IPv4,
+//! RFC 4862 section 5.4 for IPv6), and answers to those who ask the same about theirs.
+//!
+//! Probes leave at once, and the address is used meanwhile, as RFC 4429 has it for IPv6: a machine that starts in
+//! milliseconds does not wait for seconds. Who answers a probe has the address, and we give it up.
+
+use crate::device::Transmit;
+use crate::link::neighbours::Neighbours;
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::time::Duration;
+use smoltcp::wire::{
+    ArpPacket, ArpRepr, EthernetFrame, EthernetProtocol, Icmpv6Message, Icmpv6Packet, IpProtocol,
+    Ipv6Packet,
+};
+
+/// Probes for our addresses.
+#[derive(Default)]
+pub(crate) struct Duplicates {
+    probing: Vec<Probing>,
+    /// When an address was last defended.
+    defended_at: Option<Duration>,
+}
+
+/// An address that is not known to be ours alone.
+struct Probing {
+    address: IpAddr,
+    /// Probes that are still to leave, and when the next leaves, or waiting ends.
+    left: u8,
+    at: Duration,
+}
+
+/// What a frame says about one of our addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Claim {
+    /// Somebody asks whether the address is free, or for its hardware address from a place where it cannot be
+    /// answered in the usual way.
+    Asked(IpAddr),
+    /// A machine with another hardware address has it.
+    Taken(IpAddr, [u8; 6]),
+}
+
+/// What is done about an address that somebody else has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reaction {
+    /// It is theirs: we had only begun to use it.
+    GiveUp,
+    /// It is ours: we say so.
+    Defend,
+    /// We have said so lately (RFC 5227 section 2.4).
+    Nothing,
+}
+
+impl Duplicates {
+    /// Begins to look whether these are ours alone, those of them that are new.
+    pub(crate) fn probe(&mut self, addresses: impl Iterator<Item = IpAddr>, now: Duration) {
+        let addresses: Vec<_> = addresses.collect();
+        self.probing.retain(|probing| addresses.contains(&probing.address));
+        for address in addresses {
+            if self.probing.iter().all(|probing| probing.address != address) {
+                let left = if address.is_ipv4() { ARP_PROBES } else { SOLICITATIONS };
+                self.probing.push(Probing { address, left, at: now });
+            }
+        }
+    }
+
+    /// The link may lead elsewhere now.
+    pub(crate) fn restart(&mut self) {
+        self.probing.clear();
+    }
+
+    /// Sends the probes that are due.
+    pub(crate) fn poll(
+        &mut self,
+        now: Duration,
+        neighbours: &Neighbours,
+        output: &mut dyn Transmit,
+    ) {
+        for probing in &mut self.probing {
+            if probing.at <= now && probing.left > 0 {
+                neighbours.probe(probing.address, output);
+                probing.left -= 1;
+                probing.at = now + PAUSE;
+            }
+        }
+    }
+
+    /// When the next probe is due.
+    pub(crate) fn next_deadline(&self) -> Option<Duration> {
+        self.probing.iter().filter(|probing| probing.left > 0).map(|probing| probing.at).min()
+    }
+
+    /// Somebody else has `address`.
+    pub(crate) fn taken(&mut self, address: IpAddr, now: Duration) -> Reaction {
+        let is_new = |probing: &Probing| {
+            probing.address == address && (probing.left > 0 || now < probing.at)
+        };
+        if self.probing.iter().any(is_new) {
+            return Reaction::GiveUp;
+        }
+        if address.is_ipv6() || self.defended_at.is_some_and(|at| now < at + DEFEND_INTERVAL) {
+            return Reaction::Nothing;
+        }
+        self.defended_at = Some(now);
+        Reaction::Defend
+    }
+}
+
+/// RFC 5227 section 1.1: PROBE_NUM and PROBE_MIN; RFC 4862 section 5.1: DupAddrDetectTransmits and RetransTimer.
+const ARP_PROBES: u8 = 3;
+const SOLICITATIONS: u8 = 1;
+const PAUSE: Duration = Duration::from_secs(1);
+/// RFC 5227 section 1.1.
+const DEFEND_INTERVAL: Duration = Duration::from_secs(10);
+
+/// What a frame says about our addresses, if it is for us to answer and not for smoltcp, which answers neighbours of
+/// our networks only. `own` is our hardware address.
+pub(crate) fn claim(
+    frame: &[u8],
+    own: [u8; 6],
+    owns: impl Fn(IpAddr) -> bool,
+    is_on_link: impl Fn(Ipv4Addr) -> bool,
+) -> Option<Claim> {
+    let ethernet = EthernetFrame::new_checked(frame).ok()?;
+    let found = match ethernet.ethertype() {
+        EthernetProtocol::Arp => claim_v4(ethernet.payload(), &owns, is_on_link),
+        EthernetProtocol::Ipv6 => claim_v6(ethernet.payload(), ethernet.src_addr().0, &owns),
+        _ => None,
+    };
+    // What we sent may come back to us.
+    found.filter(|_| ethernet.src_addr().0 != own)
+}
+
+/// RFC 5227: probes come from 0.0.0.0.
+fn claim_v4(
+    payload: &[u8],
+    owns: impl Fn(IpAddr) -> bool,
+    is_on_link: impl Fn(Ipv4Addr) -> bool,
+) -> Option<Claim> {
+    let ArpRepr::EthernetIpv4 {
+        operation,
+        source_hardware_addr: hardware,
+        source_protocol_addr: source,
+        target_protocol_addr: target,
+        ..
+    } = ArpRepr::parse(&ArpPacket::new_checked(payload).ok()?).ok()?
+    else {
+        return None;
+    };
+    if !source.is_unspecified() && owns(source.into()) {
+        return Some(Claim::Taken(source.into(), hardware.0));
+    }
+    let is_question = operation == smoltcp::wire::ArpOperation::Request && owns(target.into());
+    (is_question && hardware.is_unicast() && !is_on_link(source))
+        .then_some(Claim::Asked(target.into()))
+}
+
+/// RFC 4862 section 5.4.3: a solicitation from the unspecified address; section 5.4.4: an advertisement.
+fn claim_v6(payload: &[u8], hardware: [u8; 6], owns: impl Fn(IpAddr) -> bool) -> Option<Claim> {
+    let ip = Ipv6Packet::new_checked(payload).ok()?;
+    if ip.next_header() != IpProtocol::Icmpv6 || ip.hop_limit() != 255 {
+        return None;
+    }
+    let message = Icmpv6Packet::new_checked(ip.payload()).ok()?;
+    let target: [u8; 16] = ip.payload().get(8..24)?.try_into().ok()?;
+    let target = IpAddr::from(Ipv6Addr::from(target));
+    if !owns(target) || !message.verify_checksum(&ip.src_addr(), &ip.dst_addr()) {
+        return None;
+    }
+    match message.msg_type() {
+        Icmpv6Message::NeighborSolicit if ip.src_addr().is_unspecified() => {
+            Some(Claim::Asked(target))
+        }
+        Icmpv6Message::NeighborAdvert => Some(Claim::Taken(target, hardware)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const V4: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
+
+    #[test]
+    fn rfc_5227_2_4_an_address_is_given_up_at_first_and_defended_later_but_not_too_often() {
+        let mut duplicates = Duplicates::default();
+        let second = Duration::from_secs(1);
+        duplicates.probe([V4].into_iter(), Duration::ZERO);
+        assert_eq!(duplicates.next_deadline(), Some(Duration::ZERO));
+        assert_eq!(duplicates.taken(V4, Duration::ZERO), Reaction::GiveUp);
+        duplicates.probing.iter_mut().for_each(|probing| probing.left = 0);
+        assert_eq!(duplicates.next_deadline(), None);
+        assert_eq!(duplicates.taken(V4, second), Reaction::Defend);
+        assert_eq!(duplicates.taken(V4, 10 * second), Reaction::Nothing);
+        assert_eq!(duplicates.taken(V4, 11 * second), Reaction::Defend);
+    }
+}

@@ -1,0 +1,130 @@
+//! ICMP errors about segments of ours (RFC 792, RFC 4443): which segment, and what is said. Whether it is believed is the
+//! TCP engine's to say, by the sequence number (RFC 5927 section 4).
+
+use crate::wire::tuple::Tuple;
+use smoltcp::wire::{
+    EthernetFrame, EthernetProtocol, Icmpv4Packet, Icmpv6Packet, IpProtocol, Ipv4Packet, Ipv6Packet,
+};
+
+/// An error message about a segment that we sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct IcmpError {
+    pub(crate) tuple: Tuple,
+    pub(crate) seq: u32,
+    /// As on the wire, of ICMP or ICMPv6, whichever the tuple is of.
+    pub(crate) kind: u8,
+    pub(crate) code: u8,
+    /// What follows the checksum.
+    pub(crate) rest: u32,
+}
+
+impl IcmpError {
+    /// The message that a frame holds, if it is one.
+    pub(crate) fn parse(frame: &[u8]) -> Option<Self> {
+        let frame = EthernetFrame::new_checked(frame).ok()?;
+        match frame.ethertype() {
+            EthernetProtocol::Ipv4 => Self::parse_v4(frame.payload()),
+            EthernetProtocol::Ipv6 => Self::parse_v6(frame.payload()),
+            _ => None,
+        }
+    }
+
+    /// The peer cannot be reached, and will not be soon (RFC 1122 section 4.2.3.9, RFC 5461 section 2): no such
+    /// protocol or port, or somebody forbids it.
+    pub(crate) fn is_hard(&self) -> bool {
+        match self.tuple.is_v4() {
+            true => self.kind == 3 && matches!(self.code, 2 | 3 | 9 | 10 | 13),
+            false => self.kind == 1 && matches!(self.code, 1 | 4..=6),
+        }
+    }
+
+    fn parse_v4(packet: &[u8]) -> Option<Self> {
+        let ip = Ipv4Packet::new_checked(packet).ok()?;
+        if ip.next_header() != IpProtocol::Icmp {
+            return None;
+        }
+        if !Icmpv4Packet::new_checked(ip.payload()).ok()?.verify_checksum() {
+            return None;
+        }
+        let (message, inner) = ip.payload().split_first_chunk::<8>()?;
+        let head = inner.first_chunk::<20>().filter(|head| head[0] >> 4 == 4 && head[9] == 6)?;
+        let transport = inner.get(usize::from(head[0] & 15) * 4..)?.first_chunk::<8>()?;
+        let (ports, seq) = start_of_tcp(transport);
+        let [local, remote] =
+            [12, 16].map(|at| [head[at], head[at + 1], head[at + 2], head[at + 3]]);
+        Some(Self::new(message, Tuple::v4(local, remote, ports.0, ports.1), seq))
+    }
+
+    fn parse_v6(packet: &[u8]) -> Option<Self> {
+        let ip = Ipv6Packet::new_checked(packet).ok()?;
+        if ip.next_header() != IpProtocol::Icmpv6 {
+            return None;
+        }
+        let message = Icmpv6Packet::new_checked(ip.payload()).ok()?;
+        if !message.verify_checksum(&ip.src_addr(), &ip.dst_addr()) {
+            return None;
+        }
+        let (message, inner) = ip.payload().split_first_chunk::<8>()?;
+        let (head, rest) = inner.split_first_chunk::<40>()?;
+        let (ports, seq) = start_of_tcp(rest.first_chunk::<8>()?);
+        let (local, remote) = (head[8..24].try_into().ok()?, head[24..40].try_into().ok()?);
+        (head[6] == 6).then(|| Self::new(message, Tuple::v6(&local, &remote, ports), seq))
+    }
+
+    fn new(message: &[u8; 8], tuple: Tuple, seq: u32) -> Self {
+        let [kind, code, _, _, rest @ ..] = *message;
+        Self { tuple, seq, kind, code, rest: u32::from_be_bytes(rest) }
+    }
+}
+
+/// The ports and the sequence number: all of a TCP header that a message must hold (RFC 792).
+fn start_of_tcp(bytes: &[u8; 8]) -> ((u16, u16), u32) {
+    let [a, b, c, d, seq @ ..] = *bytes;
+    ((u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])), u32::from_be_bytes(seq))
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use std::vec::Vec;
+
+    /// A message about a segment from 10.0.0.1:80 to 10.0.0.2:9.
+    pub(crate) fn message(kind: u8, code: u8, rest: u32) -> Vec<u8> {
+        let mut frame = std::vec![0; 14];
+        frame[12] = 8;
+        frame.extend([0x45, 0, 0, 56, 0, 0, 0, 0, 64, 1, 0, 0, 10, 0, 0, 9, 10, 0, 0, 1]);
+        frame.extend([kind, code, 0, 0]);
+        frame.extend(rest.to_be_bytes());
+        frame.extend([0x45, 0, 5, 220, 0, 0, 64, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
+        frame.extend([0, 80, 0, 9, 0, 0, 1, 2]);
+        Icmpv4Packet::new_unchecked(&mut frame[34..]).fill_checksum();
+        frame
+    }
+
+    #[test]
+    fn rfc_5461_2_hard_errors() {
+        for (code, is_hard) in
+            [(0, false), (1, false), (2, true), (3, true), (4, false), (13, true)]
+        {
+            let error = IcmpError::parse(&message(3, code, 0)).unwrap();
+            let tuple = Tuple::v4([10, 0, 0, 1], [10, 0, 0, 2], 80, 9);
+            assert_eq!((error.tuple, error.seq, error.is_hard()), (tuple, 0x102, is_hard));
+        }
+        assert!(!IcmpError::parse(&message(11, 3, 0)).unwrap().is_hard());
+    }
+
+    #[test]
+    fn messages_cut_anywhere_and_with_any_wrong_byte_are_survived() {
+        let whole = message(3, 4, 1400);
+        for length in 0..whole.len() {
+            assert_eq!(IcmpError::parse(&whole[..length]), None);
+        }
+        for at in 0..whole.len() {
+            for value in 0..=255 {
+                let mut frame = whole.clone();
+                frame[at] = value;
+                let _ = IcmpError::parse(&frame);
+            }
+        }
+    }
+}

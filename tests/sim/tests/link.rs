@@ -1,0 +1,418 @@
+//! One stack and frames made by hand: who is answered on the link, what is probed, what is put together.
+
+use flow::task::Executor;
+use flow::{ConnectError, Connector, Target};
+use net::device::NetDevice;
+use net::{Config, Counter, Stack};
+use sim::{Link, LinkDevice, MAC, Wire, reply_frame, syn_frame, tcp_fields};
+use smoltcp::phy::ChecksumCapabilities;
+use smoltcp::wire::{
+    ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol,
+    Icmpv4DstUnreachable, Icmpv4Message, Icmpv4Packet, Icmpv4Repr, Icmpv6Packet, Icmpv6Repr,
+    IpProtocol, Ipv4Packet, Ipv4Repr, Ipv6Packet, Ipv6Repr, NdiscNeighborFlags, NdiscRepr,
+    RawHardwareAddress, TcpControl,
+};
+use std::cell::Cell;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4};
+use std::rc::Rc;
+use std::time::Duration;
+
+const OURS: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
+const PEER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
+const OURS_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 1);
+const PEER_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 2);
+const ALL: [u8; 6] = [0xff; 6];
+const OTHER: [u8; 6] = [2, 0, 0, 0, 0, 9];
+
+struct Host {
+    stack: Stack,
+    wire: Wire,
+    peer: LinkDevice,
+    executor: Executor,
+    now: Duration,
+}
+
+impl Host {
+    fn new() -> Self {
+        let addresses = vec![(OURS.into(), 24), (OURS_V6.into(), 64)];
+        let config = Config { addresses, dhcp: false, slaac: false, ..Config::default() };
+        let (wire, [device, peer]) = Wire::new(Link::default(), 1);
+        let mut stack = Stack::new(device, &config, MAC[0], [7; 64], Duration::ZERO);
+        Box::leak(Box::new(stack.listen(80).unwrap()));
+        let executor = Executor::new(|body| {
+            body();
+            Ok(())
+        });
+        Self { stack, wire, peer, executor, now: Duration::ZERO }
+    }
+
+    /// One that has told and asked its neighbours everything.
+    fn settled() -> Self {
+        let mut host = Self::new();
+        host.pass(Duration::from_secs(10));
+        host
+    }
+
+    /// What leaves meanwhile.
+    fn pass(&mut self, period: Duration) -> Vec<Vec<u8>> {
+        let until = self.now + period;
+        let mut frames = Vec::new();
+        loop {
+            self.wire.advance(self.now);
+            self.stack.ingress(self.now);
+            self.executor.run(1_000);
+            self.stack.egress(self.now);
+            while self.peer.receive(&mut |frame, _| frames.push(frame.to_vec())) {}
+            let next = [self.stack.next_deadline(), self.wire.next_arrival()];
+            let next = next.into_iter().flatten().min().unwrap_or(until).max(self.now);
+            if self.wire.has_arrivals() || !self.executor.is_idle() {
+                continue;
+            }
+            if next >= until {
+                self.now = until;
+                return frames;
+            }
+            self.now = next;
+        }
+    }
+
+    /// What a frame is answered.
+    fn ask(&mut self, frame: Vec<u8>) -> Vec<Vec<u8>> {
+        self.wire.inject(0, frame);
+        self.pass(Duration::from_millis(10))
+    }
+
+    fn has(&self, address: impl Into<IpAddr>) -> bool {
+        let address = address.into();
+        self.stack.addresses().any(|(own, _)| own == address)
+    }
+}
+
+fn ethernet(from: [u8; 6], to: [u8; 6], kind: EthernetProtocol, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![0; 14 + payload.len()];
+    let mut header = EthernetFrame::new_unchecked(&mut frame);
+    header.set_src_addr(EthernetAddress(from));
+    header.set_dst_addr(EthernetAddress(to));
+    header.set_ethertype(kind);
+    header.payload_mut().copy_from_slice(payload);
+    frame
+}
+
+fn arp(operation: ArpOperation, from: [u8; 6], source: Ipv4Addr, target: Ipv4Addr) -> Vec<u8> {
+    let arp = ArpRepr::EthernetIpv4 {
+        operation,
+        source_hardware_addr: EthernetAddress(from),
+        source_protocol_addr: source,
+        target_hardware_addr: EthernetAddress([0; 6]),
+        target_protocol_addr: target,
+    };
+    let mut payload = vec![0; arp.buffer_len()];
+    arp.emit(&mut ArpPacket::new_unchecked(&mut payload));
+    ethernet(from, ALL, EthernetProtocol::Arp, &payload)
+}
+
+fn read_arp(frame: &[u8]) -> Option<(ArpOperation, Ipv4Addr, Ipv4Addr)> {
+    let ethernet = EthernetFrame::new_checked(frame).ok()?;
+    if ethernet.ethertype() != EthernetProtocol::Arp {
+        return None;
+    }
+    match ArpRepr::parse(&ArpPacket::new_checked(ethernet.payload()).ok()?).ok()? {
+        ArpRepr::EthernetIpv4 { operation, source_protocol_addr, target_protocol_addr, .. } => {
+            Some((operation, source_protocol_addr, target_protocol_addr))
+        }
+        _ => None,
+    }
+}
+
+fn v4(to: [u8; 6], source: Ipv4Addr, target: Ipv4Addr, protocol: u8, payload: &[u8]) -> Vec<u8> {
+    let ip = Ipv4Repr {
+        src_addr: source,
+        dst_addr: target,
+        next_header: IpProtocol::from(protocol),
+        payload_len: payload.len(),
+        hop_limit: 64,
+    };
+    let mut packet = vec![0; 20 + payload.len()];
+    ip.emit(&mut Ipv4Packet::new_unchecked(&mut packet), &ChecksumCapabilities::default());
+    packet[20..].copy_from_slice(payload);
+    ethernet(MAC[1], to, EthernetProtocol::Ipv4, &packet)
+}
+
+fn icmp(message: &Icmpv4Repr<'_>) -> Vec<u8> {
+    let mut bytes = vec![0; message.buffer_len()];
+    message.emit(&mut Icmpv4Packet::new_unchecked(&mut bytes), &ChecksumCapabilities::default());
+    bytes
+}
+
+fn ping(data: &[u8]) -> Vec<u8> {
+    icmp(&Icmpv4Repr::EchoRequest { ident: 1, seq_no: 1, data })
+}
+
+/// Kind and length of the ICMP messages among frames.
+fn icmp_kinds(frames: &[Vec<u8>]) -> Vec<(Icmpv4Message, usize)> {
+    let message = |frame: &Vec<u8>| {
+        let packet = Ipv4Packet::new_checked(frame.get(14..)?).ok()?;
+        let message = Icmpv4Packet::new_checked(packet.payload()).ok()?;
+        (packet.next_header() == IpProtocol::Icmp)
+            .then(|| (message.msg_type(), packet.payload().len()))
+    };
+    frames.iter().filter(|frame| frame[12..14] == [8, 0]).filter_map(message).collect()
+}
+
+fn ndisc(source: Ipv6Addr, target: Ipv6Addr, message: NdiscRepr) -> Vec<u8> {
+    let message = Icmpv6Repr::Ndisc(message);
+    let ip = Ipv6Repr {
+        src_addr: source,
+        dst_addr: target,
+        next_header: IpProtocol::Icmpv6,
+        payload_len: message.buffer_len(),
+        hop_limit: 255,
+    };
+    let mut packet = vec![0; 40 + message.buffer_len()];
+    ip.emit(&mut Ipv6Packet::new_unchecked(&mut packet));
+    let mut body = Icmpv6Packet::new_unchecked(&mut packet[40..]);
+    message.emit(&source, &target, &mut body, &ChecksumCapabilities::default());
+    let [.., a, b, c, d] = target.octets();
+    let to = if target.is_multicast() { [0x33, 0x33, a, b, c, d] } else { MAC[0] };
+    ethernet(OTHER, to, EthernetProtocol::Ipv6, &packet)
+}
+
+/// Sender, destination and content of the messages of neighbour discovery among frames.
+fn ndiscs(frames: &[Vec<u8>]) -> Vec<(Ipv6Addr, Ipv6Addr, NdiscRepr<'_>)> {
+    frames
+        .iter()
+        .filter(|frame| frame[12..14] == [0x86, 0xdd])
+        .filter_map(|f| ndisc_of(f))
+        .collect()
+}
+
+fn ndisc_of(frame: &[u8]) -> Option<(Ipv6Addr, Ipv6Addr, NdiscRepr<'_>)> {
+    let packet = Ipv6Packet::new_checked(frame.get(14..)?).ok()?;
+    let (from, to) = (packet.src_addr(), packet.dst_addr());
+    let body = Icmpv6Packet::new_checked(frame.get(54..)?).ok()?;
+    match Icmpv6Repr::parse(&from, &to, &body, &ChecksumCapabilities::default()).ok()? {
+        Icmpv6Repr::Ndisc(message) => Some((from, to, message)),
+        _ => None,
+    }
+}
+
+fn solicited(address: Ipv6Addr) -> Ipv6Addr {
+    let [.., a, b, c] = address.octets();
+    let low = u16::from_be_bytes([b, c]);
+    Ipv6Addr::new(0xff02, 0, 0, 0, 0, 1, 0xff00 | u16::from(a), low)
+}
+
+#[test]
+fn rfc_5227_2_1_arp_probes_and_questions_from_elsewhere_are_answered() {
+    let mut host = Host::settled();
+    for from in [Ipv4Addr::UNSPECIFIED, Ipv4Addr::new(192, 168, 1, 1), PEER] {
+        let answers = host.ask(arp(ArpOperation::Request, OTHER, from, OURS));
+        let [answer] = &answers[..] else { panic!("{from}: {}", answers.len()) };
+        assert_eq!(answer[..6], OTHER, "to the asker");
+        assert_eq!(read_arp(answer), Some((ArpOperation::Reply, OURS, from)));
+    }
+    let other =
+        arp(ArpOperation::Request, OTHER, Ipv4Addr::UNSPECIFIED, Ipv4Addr::new(10, 0, 0, 3));
+    assert!(host.ask(other).is_empty(), "what is not ours is not answered");
+}
+
+#[test]
+fn rfc_4862_5_4_solicitations_for_duplicates_are_answered_to_all() {
+    let mut host = Host::settled();
+    let question = NdiscRepr::NeighborSolicit { target_addr: OURS_V6, lladdr: None };
+    let answers = host.ask(ndisc(Ipv6Addr::UNSPECIFIED, solicited(OURS_V6), question));
+    let found = ndiscs(&answers);
+    let [(from, to, NdiscRepr::NeighborAdvert { flags, target_addr, lladdr: Some(_) })] = found[..]
+    else {
+        panic!("{found:?}")
+    };
+    assert_eq!((from, target_addr), (OURS_V6, OURS_V6));
+    assert_eq!(to, Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1));
+    assert_eq!(flags, NdiscNeighborFlags::OVERRIDE);
+}
+
+#[test]
+fn rfc_5227_2_1_1_own_addresses_are_probed() {
+    let mut host = Host::new();
+    let frames = host.pass(Duration::from_secs(10));
+    let probe = (ArpOperation::Request, Ipv4Addr::UNSPECIFIED, OURS);
+    let arps: Vec<_> = frames.iter().filter_map(|frame| read_arp(frame)).collect();
+    assert_eq!(arps.iter().filter(|arp| **arp == probe).count(), 3);
+    assert_eq!(arps.first(), Some(&probe), "before it is announced");
+    let solicits = |(from, to, message): &(Ipv6Addr, Ipv6Addr, NdiscRepr)| {
+        *from == Ipv6Addr::UNSPECIFIED
+            && *to == solicited(OURS_V6)
+            && matches!(message, NdiscRepr::NeighborSolicit { target_addr: OURS_V6, lladdr: None })
+    };
+    assert_eq!(ndiscs(&frames).iter().filter(|it| solicits(it)).count(), 1);
+}
+
+#[test]
+fn rfc_5227_2_4_an_address_that_another_has_is_given_up_at_the_start_and_defended_later() {
+    let claim = || arp(ArpOperation::Reply, OTHER, OURS, OURS);
+    let mut host = Host::new();
+    host.pass(Duration::from_millis(500));
+    host.ask(claim());
+    assert!(!host.has(OURS));
+    let mut host = Host::settled();
+    let defence = host.ask(claim());
+    assert_eq!(read_arp(&defence[0]), Some((ArpOperation::Request, OURS, OURS)));
+    assert!(host.ask(claim()).is_empty(), "not again within ten seconds");
+    assert!(host.has(OURS));
+}
+
+#[test]
+fn rfc_4862_5_4_4_an_address_that_another_has_is_given_up() {
+    let advert = NdiscRepr::NeighborAdvert {
+        flags: NdiscNeighborFlags::OVERRIDE,
+        target_addr: OURS_V6,
+        lladdr: Some(RawHardwareAddress::from_bytes(&OTHER)),
+    };
+    let frame = || ndisc(OURS_V6, Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1), advert);
+    let mut host = Host::new();
+    host.pass(Duration::from_millis(500));
+    host.ask(frame());
+    assert!(!host.has(OURS_V6));
+    let mut host = Host::settled();
+    host.ask(frame());
+    assert!(host.has(OURS_V6));
+}
+
+#[test]
+fn rfc_6890_nobody_is_answered_who_is_no_host() {
+    let mut host = Host::settled();
+    let strangers =
+        ["127.0.0.1", "0.0.0.0", "240.0.0.1", "255.255.255.255", "10.0.0.255", "10.0.0.1"];
+    for from in strangers {
+        let from: Ipv4Addr = from.parse().unwrap();
+        let syn = syn_frame(
+            (MAC[1], MAC[0]),
+            SocketAddrV4::new(from, 5000),
+            SocketAddrV4::new(OURS, 80),
+            1,
+        );
+        assert!(host.ask(syn).is_empty(), "a SYN from {from}");
+        let ack = reply_frame(
+            (MAC[1], MAC[0]),
+            SocketAddrV4::new(from, 5000),
+            SocketAddrV4::new(OURS, 81),
+            TcpControl::None,
+            1,
+            Some(1),
+            b"",
+        );
+        assert!(host.ask(ack).is_empty(), "a segment for nobody from {from}");
+        assert!(host.ask(v4(MAC[0], from, OURS, 1, &ping(b"x"))).is_empty(), "a ping from {from}");
+        assert!(host.ask(v4(MAC[0], from, OURS, 17, &[0, 9, 0, 9, 0, 8, 0, 0])).is_empty());
+    }
+    assert!(!host.ask(v4(MAC[0], PEER, OURS, 1, &ping(b"x"))).is_empty(), "who is one is");
+}
+
+#[test]
+fn rfc_1122_3_2_2_icmp_errors_are_limited_and_never_about_what_was_sent_to_many() {
+    let mut host = Host::settled();
+    host.ask(v4(MAC[0], PEER, OURS, 1, &ping(b"x")));
+    host.ask(arp(ArpOperation::Reply, MAC[1], PEER, OURS));
+    let datagram = [0, 9, 0, 9, 0, 8, 0, 0];
+    for to in [OURS, Ipv4Addr::new(10, 0, 0, 255), Ipv4Addr::BROADCAST, Ipv4Addr::new(224, 0, 0, 1)]
+    {
+        assert_eq!(host.ask(v4(ALL, PEER, to, 17, &datagram)), [[]; 0], "{to}");
+    }
+    // To the next second.
+    host.pass(Duration::from_millis(1_000 - u64::from(host.now.subsec_millis())));
+    let before = host.stack.count(Counter::IcmpErrorsWithheld);
+    let mut errors = 0;
+    for _ in 0..150 {
+        host.wire.inject(0, v4(MAC[0], PEER, OURS, 17, &datagram));
+        let answers = host.pass(Duration::from_millis(1));
+        let unreachable =
+            |(kind, _): &&(Icmpv4Message, usize)| *kind == Icmpv4Message::DstUnreachable;
+        errors += icmp_kinds(&answers).iter().filter(unreachable).count();
+    }
+    assert_eq!(errors, 100);
+    assert_eq!(host.stack.count(Counter::IcmpErrorsWithheld) - before, 50);
+}
+
+/// Cuts an IPv4 frame behind so many bytes of payload, a multiple of eight.
+fn cut(frame: &[u8], at: usize) -> [Vec<u8>; 2] {
+    let part = |range: &[u8], offset: usize, more: bool| {
+        let mut part = [&frame[..34], range].concat();
+        let mut ip = Ipv4Packet::new_unchecked(&mut part[14..]);
+        ip.set_total_len(20 + range.len() as u16);
+        ip.set_frag_offset(offset as u16);
+        ip.set_more_frags(more);
+        ip.set_dont_frag(false);
+        ip.fill_checksum();
+        part
+    };
+    [part(&frame[34..34 + at], 0, true), part(&frame[34 + at..], at, false)]
+}
+
+#[test]
+fn rfc_791_fragments_are_put_together() {
+    let mut host = Host::settled();
+    host.ask(v4(MAC[0], PEER, OURS, 1, &ping(b"x")));
+    host.ask(arp(ArpOperation::Reply, MAC[1], PEER, OURS));
+    let [first, second] = cut(&v4(MAC[0], PEER, OURS, 1, &ping(&[7; 1000])), 512);
+    assert!(host.ask(second.clone()).is_empty());
+    assert_eq!(icmp_kinds(&host.ask(first)), [(Icmpv4Message::EchoReply, 1008)]);
+    let peer = SocketAddrV4::new(PEER, 5000);
+    let [first, second] =
+        cut(&syn_frame((MAC[1], MAC[0]), peer, SocketAddrV4::new(OURS, 80), 9), 8);
+    assert!(host.ask(first).is_empty());
+    let answers = host.ask(second);
+    assert_eq!(tcp_fields(&answers[0]).unwrap().flags, (true, false, false, true));
+}
+
+#[test]
+fn rfc_8200_4_tcp_behind_extension_headers_is_answered() {
+    let mut host = Host::settled();
+    let mut segment = vec![0; 20];
+    let mut tcp = smoltcp::wire::TcpPacket::new_unchecked(&mut segment);
+    tcp.set_src_port(5000);
+    tcp.set_dst_port(80);
+    tcp.set_header_len(20);
+    tcp.set_syn(true);
+    tcp.fill_checksum(&PEER_V6.into(), &OURS_V6.into());
+    let destination_options = [6, 0, 1, 4, 0, 0, 0, 0];
+    let payload = [&destination_options[..], &segment].concat();
+    let ip = Ipv6Repr {
+        src_addr: PEER_V6,
+        dst_addr: OURS_V6,
+        next_header: IpProtocol::Ipv6Opts,
+        payload_len: payload.len(),
+        hop_limit: 64,
+    };
+    let mut packet = vec![0; 40 + payload.len()];
+    ip.emit(&mut Ipv6Packet::new_unchecked(&mut packet));
+    packet[40..].copy_from_slice(&payload);
+    let answers = host.ask(ethernet(MAC[1], MAC[0], EthernetProtocol::Ipv6, &packet));
+    assert_eq!(tcp_fields(&answers[0]).unwrap().flags, (true, false, false, true));
+}
+
+#[test]
+fn rfc_5461_2_a_hard_error_ends_an_active_open_at_once() {
+    for (reason, ends) in [
+        (Icmpv4DstUnreachable::PortUnreachable, true),
+        (Icmpv4DstUnreachable::NetUnreachable, false),
+    ] {
+        let mut host = Host::settled();
+        let outcome = Rc::new(Cell::new(None));
+        let (result, connector) = (outcome.clone(), host.stack.connector());
+        host.executor.spawner().spawn("open", async move {
+            let target: Target = "10.0.0.2:9".parse().unwrap();
+            result.set(connector.connect(&target).await.err());
+        });
+        host.pass(Duration::from_millis(1));
+        let frames = host.ask(arp(ArpOperation::Reply, MAC[1], PEER, OURS));
+        let syn = frames.iter().find(|frame| tcp_fields(frame).is_some()).expect("a SYN");
+        let header = Ipv4Repr::parse(
+            &Ipv4Packet::new_checked(&syn[14..]).unwrap(),
+            &ChecksumCapabilities::default(),
+        );
+        let message =
+            Icmpv4Repr::DstUnreachable { reason, header: header.unwrap(), data: &syn[34..42] };
+        host.ask(v4(MAC[0], PEER, OURS, 1, &icmp(&message)));
+        assert_eq!(outcome.get(), ends.then_some(ConnectError::Unreachable), "{reason}");
+    }
+}
