@@ -7,7 +7,6 @@ use machine::image_layout::{Handlers, Image};
 
 global_asm!(include_str!("boot.s"), options(att_syntax));
 global_asm!(include_str!("interrupt.s"), options(att_syntax));
-global_asm!(include_str!("xen_upcall.s"), options(att_syntax));
 
 unsafe extern "Rust" {
     /// What [`entry!`](crate::entry) defines in the binary.
@@ -39,8 +38,6 @@ fn image() -> Image {
         safe static interrupt_entries: [u64; 56];
         fn interrupt_unclaimed();
         fn interrupt_ignored();
-        fn xen_upcall_direct();
-        fn xen_upcall_by_apic();
         fn interrupt_idle();
     }
     const PAGE_BYTES: u64 = machine::memory::PAGE_BYTES as u64;
@@ -61,8 +58,6 @@ fn image() -> Image {
             lines: &interrupt_entries,
             unclaimed: address(interrupt_unclaimed),
             ignored: address(interrupt_ignored),
-            xen_direct: address(xen_upcall_direct),
-            xen_by_apic: address(xen_upcall_by_apic),
         },
         idle: interrupt_idle,
         heap: &HEAP,

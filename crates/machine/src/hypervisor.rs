@@ -21,20 +21,15 @@ pub(crate) trait Hypervisor: Send + Sync {
     fn start_clock(&self) -> Duration;
     /// The time; never goes back.
     fn nanos(&self) -> u64;
-    /// Arms this CPU's timer for a time after `now`, which is the time now. When it will go off: that
-    /// may be earlier.
-    fn arm_timer(&self, at: u64, now: u64) -> u64;
-    /// Whether the timer went off by its own clock, which may be a little before [`Hypervisor::nanos`]
-    /// says so.
-    fn take_timer(&self) -> bool;
+    /// Has this CPU idle until an interrupt line is raised, an event comes that nobody took, or the time `at`, which is
+    /// after the time `now`. It may return early.
+    fn wait(&self, at: Option<u64>, now: u64);
 
     /// Where text goes.
     fn console(&self) -> &'static dyn Transmitter;
 
-    /// Points the vectors of its own interrupts at their handlers, and turns interrupt controllers on.
+    /// Turns interrupt controllers on, where interrupts come by them, and points its own vectors at their handlers.
     fn start_interrupts(&self, handlers: &Handlers);
-    /// Whether an event came that nobody took, other than by an interrupt line.
-    fn has_event(&self) -> bool;
 
     /// Arms the power button, if it is the hypervisor's.
     fn start_power(&self);
@@ -95,23 +90,13 @@ impl Hypervisor for Host {
         0
     }
 
-    fn arm_timer(&self, at: u64, _now: u64) -> u64 {
-        at
-    }
-
-    fn take_timer(&self) -> bool {
-        false
-    }
+    fn wait(&self, _at: Option<u64>, _now: u64) {}
 
     fn console(&self) -> &'static dyn Transmitter {
         &Host
     }
 
     fn start_interrupts(&self, _handlers: &Handlers) {}
-
-    fn has_event(&self) -> bool {
-        false
-    }
 
     fn start_power(&self) {}
 

@@ -1,25 +1,23 @@
 //! Idling: waiting for an interrupt or a deadline.
 
 use crate::cpu::Cpu;
-use crate::{clock, console, hypervisor, image_layout, interrupt};
+use crate::{console, hypervisor, interrupt};
 use core::time::Duration;
 
-/// Idles the CPU until an interrupt comes or the `deadline` (in the clock's time), and returns at
+/// Idles the CPU until an interrupt or an event comes or the `deadline` (in the clock's time), and returns at
 /// once if one is pending already. It may return early: ask the devices.
 pub fn wait(deadline: Option<Duration>) {
     console::pump();
     let cpu = Cpu::current();
     // That the timer went off says nothing but that the CPU was to wake up.
     cpu.lines.take(interrupt::TIMER);
-    if cpu.lines.is_pending() || hypervisor::current().has_event() {
+    if cpu.lines.is_pending() {
         return;
     }
-    if !clock::wake_at(deadline) {
-        return;
+    let hypervisor = hypervisor::current();
+    let at = deadline.map(|at| u64::try_from(at.as_nanos()).unwrap_or(u64::MAX));
+    let now = hypervisor.nanos();
+    if at.is_none_or(|at| at > now) {
+        hypervisor.wait(at, now);
     }
-    if let Some(image) = image_layout::running() {
-        // SAFETY: interrupt handlers touch nothing but their flags, and this nothing at all.
-        unsafe { (image.idle)() }
-    }
-    clock::woken();
 }

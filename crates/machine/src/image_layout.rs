@@ -37,10 +37,6 @@ pub struct Handlers {
     pub unclaimed: u64,
     /// Of what is not to be acknowledged: does nothing.
     pub ignored: u64,
-    /// Of Xen's event channels, as Xen itself injects them.
-    pub xen_direct: u64,
-    /// Of the same through the local APIC.
-    pub xen_by_apic: u64,
 }
 
 static IMAGE: SetOnce<Image> = SetOnce::new();

@@ -10,7 +10,7 @@ use crate::arch::{io_apic, port, rtc, serial, tsc};
 use crate::bus::acpi_timer::{self, AcpiTimer};
 use crate::bus::{acpi, power_management};
 use crate::cpu::Cpu;
-use crate::image_layout::Handlers;
+use crate::image_layout::{self, Handlers};
 use crate::interrupt;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
@@ -66,25 +66,19 @@ impl Hypervisor for Pc {
         ((u128::from(ticks) * u128::from(RATE.load(Ordering::Relaxed))) >> 32) as u64
     }
 
-    fn arm_timer(&self, at: u64, now: u64) -> u64 {
-        /// Longest wait that the timer's 32-bit count is asked for; it is then armed again.
-        const WAIT_NANOS_MAX: u64 = 1_000_000_000;
-        let apic = &Cpu::current().apic;
-        let rate = RATE.load(Ordering::Relaxed);
-        if apic.timer_has_deadline() {
-            let ticks = (u128::from(at) << 32).div_ceil(u128::from(rate)) as u64;
-            apic.arm_deadline(START.load(Ordering::Relaxed).saturating_add(ticks));
-            return at;
+    fn wait(&self, at: Option<u64>, now: u64) {
+        let timer = &Cpu::current().timer;
+        // A timer that fires early is left alone: arming it costs an exit to the hypervisor.
+        if let Some(at) = at.filter(|&at| timer.armed() > at) {
+            timer.set_armed(arm_timer(at, now));
         }
-        let wait = (at - now).min(WAIT_NANOS_MAX);
-        let count = ((u128::from(wait) * u128::from(apic.timer_rate(rate))) >> 32) as u64;
-        apic.arm_count(u32::try_from(count + 1).unwrap_or(u32::MAX));
-        now + wait
-    }
-
-    /// It goes by the same clock.
-    fn take_timer(&self) -> bool {
-        false
+        if let Some(image) = image_layout::running() {
+            // SAFETY: interrupt handlers touch nothing but their flags, and this nothing at all.
+            unsafe { (image.idle)() }
+        }
+        if timer.armed() <= self.nanos() {
+            timer.disarm();
+        }
     }
 
     fn console(&self) -> &'static dyn Transmitter {
@@ -94,11 +88,6 @@ impl Hypervisor for Pc {
     fn start_interrupts(&self, _handlers: &Handlers) {
         Cpu::current().apic.start();
         io_apic::find(true);
-    }
-
-    /// All come as interrupts.
-    fn has_event(&self) -> bool {
-        false
     }
 
     fn start_power(&self) {
@@ -118,6 +107,23 @@ impl Hypervisor for Pc {
         // SAFETY: as above.
         unsafe { port::write8(PVPANIC_PORT, 1) }
     }
+}
+
+/// Arms this CPU's timer for a time after `now`. When it will go off: that may be earlier.
+fn arm_timer(at: u64, now: u64) -> u64 {
+    /// Longest wait that the timer's 32-bit count is asked for; it is then armed again.
+    const WAIT_NANOS_MAX: u64 = 1_000_000_000;
+    let apic = &Cpu::current().apic;
+    let rate = RATE.load(Ordering::Relaxed);
+    if apic.timer_has_deadline() {
+        let ticks = (u128::from(at) << 32).div_ceil(u128::from(rate)) as u64;
+        apic.arm_deadline(START.load(Ordering::Relaxed).saturating_add(ticks));
+        return at;
+    }
+    let wait = (at - now).min(WAIT_NANOS_MAX);
+    let count = ((u128::from(wait) * u128::from(apic.timer_rate(rate))) >> 32) as u64;
+    apic.arm_count(u32::try_from(count + 1).unwrap_or(u32::MAX));
+    now + wait
 }
 
 /// By ACPI's timer, which takes some milliseconds.

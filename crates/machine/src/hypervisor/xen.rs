@@ -17,11 +17,12 @@ pub(crate) mod vcpu;
 pub use hypercall::{DomainId, Errno};
 
 use super::{Hypervisor, Shutdown, Transmitter};
-use crate::arch::io_apic;
+use crate::arch::idt;
 use crate::cpu::Cpu;
 use crate::image_layout::Handlers;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
+use parameter::Parameter;
 
 /// Xen, found.
 struct Xen {
@@ -38,9 +39,10 @@ pub fn is_below() -> bool {
 
 /// Finds Xen, and if it is there, learns to call it and shares the page of clock and events.
 pub(crate) fn find() -> Option<&'static dyn Hypervisor> {
-    let base = hypercall::find()?;
+    hypercall::find()?;
     shared_info::start();
-    event::start_upcalls(base);
+    // No upcalls. To have said so makes Xen use the 64-bit layout of the shared page.
+    parameter::set(Parameter::CallbackIrq, 0).expect("an HVM parameter");
     Some(&XEN)
 }
 
@@ -49,9 +51,7 @@ impl Hypervisor for Xen {
     fn begin_clock(&self) {}
 
     fn start_clock(&self) -> Duration {
-        let vcpu = &Cpu::current().vcpu;
-        clock::start_timer(vcpu);
-        let start = clock::nanos(vcpu);
+        let start = clock::nanos(&Cpu::current().vcpu);
         self.start.store(start, Ordering::Relaxed);
         clock::wall_at_zero() + Duration::from_nanos(start)
     }
@@ -60,31 +60,21 @@ impl Hypervisor for Xen {
         clock::nanos(&Cpu::current().vcpu) - self.start.load(Ordering::Relaxed)
     }
 
-    fn arm_timer(&self, at: u64, _now: u64) -> u64 {
-        clock::arm(self.start.load(Ordering::Relaxed).saturating_add(at));
-        at
-    }
-
-    fn take_timer(&self) -> bool {
-        clock::take_timer(&Cpu::current().vcpu)
+    fn wait(&self, at: Option<u64>, _now: u64) {
+        let start = self.start.load(Ordering::Relaxed);
+        event::wait(at.map_or(0, |at| start.saturating_add(at)));
     }
 
     fn console(&self) -> &'static dyn Transmitter {
         &console::CONSOLE
     }
 
+    /// There are none but those that an operator may send (`xl trigger`), which mean nothing.
     fn start_interrupts(&self, handlers: &Handlers) {
-        event::set_gates(handlers);
-        Cpu::current().apic.start();
-        io_apic::find(false);
-    }
-
-    fn has_event(&self) -> bool {
-        // A timer that went off while nobody waited is no reason to stay awake.
-        if self.take_timer() {
-            Cpu::current().timer.disarm();
-        }
-        event::is_pending()
+        const NON_MASKABLE: u8 = 2;
+        const EXCEPTION_STACK: u64 = 1;
+        // SAFETY: that handler only returns.
+        unsafe { idt::set_gate(NON_MASKABLE, handlers.ignored, EXCEPTION_STACK) }
     }
 
     /// The toolstack asks by xenstore. Its tables name the registers of a button all the same, and where

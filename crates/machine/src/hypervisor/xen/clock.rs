@@ -1,7 +1,5 @@
-//! System time, wall-clock time and the timer, as Xen gives them (Xen, public/xen.h and vcpu.h).
+//! System time and wall-clock time, as Xen gives them (Xen, public/xen.h).
 
-use super::event::Port;
-use super::hypercall;
 use super::shared_info::{SHARED, VcpuTime, WallClock};
 use super::vcpu::Vcpu;
 use crate::arch::tsc;
@@ -24,34 +22,6 @@ pub(super) fn nanos(vcpu: &Vcpu) -> u64 {
 /// Time since 1970 when Xen's system time was 0.
 pub(super) fn wall_at_zero() -> Duration {
     read_wall(&SHARED.wall)
-}
-
-/// Arms the timer for a system time. One that has passed fires at once.
-pub(super) fn arm(nanos: u64) {
-    /// `vcpu_set_singleshot_timer`.
-    #[repr(C)]
-    struct Argument {
-        nanos: u64,
-        flags: u32,
-    }
-    let mut argument = Argument { nanos, flags: 0 };
-    let argument = (&raw mut argument).cast();
-    // SAFETY: the command reads this structure.
-    let _ = unsafe { hypercall::vcpu_op(hypercall::VCPUOP_SET_SINGLESHOT_TIMER, argument) };
-}
-
-/// Whether the timer fired since this was last asked.
-pub(super) fn take_timer(vcpu: &Vcpu) -> bool {
-    vcpu.timer.lock().as_ref().is_some_and(Port::take)
-}
-
-/// Binds the timer.
-pub(super) fn start_timer(vcpu: &Vcpu) {
-    const VIRQ_TIMER: u32 = 0;
-    *vcpu.timer.lock() = Port::of_virtual_interrupt(VIRQ_TIMER).ok();
-    // SAFETY: takes no argument. Xen that has no periodic timer refuses.
-    let _ =
-        unsafe { hypercall::vcpu_op(hypercall::VCPUOP_STOP_PERIODIC_TIMER, core::ptr::null_mut()) };
 }
 
 /// System time as a function of the time stamp counter.

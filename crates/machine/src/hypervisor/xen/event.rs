@@ -1,18 +1,16 @@
 //! Event channels: interrupts from other domains and from Xen, as flags (Xen,
 //! public/event_channel.h, the two-level interface).
 //!
-//! Xen sets a port's bit in the shared page; a driver takes it from there without any interrupt.
-//! The interrupt only ends `idle::wait`.
+//! Xen sets a port's bit in the shared page, and a driver takes it from there. Nothing interrupts: all ports stay
+//! masked, and who has nothing to do asks Xen to be woken by any of them (`SCHEDOP_poll`, public/sched.h). That is one
+//! exit, where an interrupt would be injected and acknowledged besides, and a timer armed.
 
 use super::hypercall::{self, DOMID_SELF, DomainId, Errno};
-use super::parameter::{self, Parameter};
 use super::shared_info::{PORT_WORDS, SHARED};
-use crate::arch::{idt, instructions};
-use crate::image_layout::Handlers;
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 
-/// Words of the bit map that hold a bound port: those from 0 to this.
-static WORDS_USED: AtomicUsize = AtomicUsize::new(0);
+/// Bit N: port N is ours, and wakes us.
+static OPEN: [AtomicU64; PORT_WORDS] = [const { AtomicU64::new(0) }; PORT_WORDS];
 
 /// One end of an event channel. Closed when dropped.
 #[derive(Debug, PartialEq, Eq)]
@@ -47,29 +45,12 @@ impl Port {
         Self::open(u32::try_from(number).ok()?, true).ok()
     }
 
-    /// A channel for one of Xen's own interrupts on the first CPU.
-    pub(crate) fn of_virtual_interrupt(virq: u32) -> Result<Self, Errno> {
-        /// `evtchn_bind_virq`.
-        #[repr(C)]
-        struct Argument {
-            virq: u32,
-            vcpu: u32,
-            port: u32,
-        }
-        let mut argument = Argument { virq, vcpu: 0, port: 0 };
-        let pointer = (&raw mut argument).cast();
-        // SAFETY: the command reads and writes this structure.
-        unsafe { hypercall::event_channel_op(hypercall::EVTCHNOP_BIND_VIRQ, pointer) }?;
-        Self::open(argument.port, true)
-    }
-
-    /// Lets a port's events through.
+    /// Has a port's events end a wait.
     fn open(number: u32, is_kept: bool) -> Result<Self, Errno> {
         let port = Self { number, is_kept };
         let (word, bit) = port.place();
-        let Some(mask) = SHARED.mask.get(word) else { return Err(Errno::NO_SYSTEM) };
-        WORDS_USED.fetch_max(word + 1, Ordering::Relaxed);
-        mask.fetch_and(!bit, Ordering::Relaxed);
+        let Some(open) = OPEN.get(word) else { return Err(Errno::NO_SYSTEM) };
+        open.fetch_or(bit, Ordering::Relaxed);
         Ok(port)
     }
 
@@ -109,8 +90,8 @@ impl Port {
 impl Drop for Port {
     fn drop(&mut self) {
         let (word, bit) = self.place();
-        if let Some(mask) = SHARED.mask.get(word).filter(|_| !self.is_kept) {
-            mask.fetch_or(bit, Ordering::Relaxed);
+        if let Some(open) = OPEN.get(word).filter(|_| !self.is_kept) {
+            open.fetch_and(!bit, Ordering::Relaxed);
             SHARED.pending[word].fetch_and(!bit, Ordering::Relaxed);
             let mut argument = self.number;
             let pointer = (&raw mut argument).cast();
@@ -120,57 +101,54 @@ impl Drop for Port {
     }
 }
 
-/// Whether a port has had an event that nobody took. Xen interrupts at the next event on any port
-/// that has none when this says false.
-pub(super) fn is_pending() -> bool {
-    // Xen interrupts only when these go from 0 to 1, so they are cleared before the ports are
-    // looked at, not after.
-    SHARED.upcall_pending.store(0, Ordering::SeqCst);
-    SHARED.pending_words.store(0, Ordering::SeqCst);
-    let words = WORDS_USED.load(Ordering::Relaxed).min(PORT_WORDS);
-    let ports = SHARED.pending[..words].iter().zip(&SHARED.mask);
-    ports
-        .into_iter()
-        .any(|(pending, mask)| pending.load(Ordering::SeqCst) & !mask.load(Ordering::Relaxed) != 0)
-}
-
-/// Above all lines', below the spurious interrupt's.
-const DIRECT_VECTOR: u8 = 0xf3;
-const BY_APIC_VECTOR: u8 = 0xf4;
-
-/// Says by which vector Xen is to interrupt: injected as such, which every Xen can; and through the local
-/// APIC, which goes by the CPU's own ways, where CPUID says that this works.
-pub(super) fn start_upcalls(leaf_base: u32) {
-    const BY_VECTOR: u64 = 2 << 56;
-    const FEATURES_LEAF: u32 = 4;
-    const UPCALL_VECTOR: u32 = 1 << 6;
-    // Also makes Xen use the 64-bit layout of the shared page.
-    parameter::set(Parameter::CallbackIrq, BY_VECTOR | u64::from(DIRECT_VECTOR))
-        .expect("interrupts of event channels");
-    if instructions::cpuid(leaf_base + FEATURES_LEAF, 0).eax & UPCALL_VECTOR != 0 {
-        set_vcpu_vector();
-    }
-}
-
-fn set_vcpu_vector() {
-    /// `xen_hvm_evtchn_upcall_vector`.
+/// Waits until a port has an event that nobody took, or until a system time (0: for ever). It may return early.
+pub(super) fn wait(until: u64) {
+    /// Xen takes no more (`do_poll`); so many ports are never open here.
+    const PORTS_MAX: usize = 128;
+    /// `sched_poll`.
     #[repr(C)]
     struct Argument {
-        vcpu: u32,
-        vector: u8,
+        ports: *const u32,
+        count: u32,
+        until: u64,
     }
-    let mut argument = Argument { vcpu: 0, vector: BY_APIC_VECTOR };
-    let argument = (&raw mut argument).cast();
-    // SAFETY: the command reads this structure. Where it is refused, the other way remains.
-    let _ = unsafe { hypercall::hvm_op(hypercall::HVMOP_SET_EVTCHN_UPCALL_VECTOR, argument) };
+    let mut ports = [0; PORTS_MAX];
+    let mut count = 0;
+    for (word, (open, pending)) in OPEN.iter().zip(&SHARED.pending).enumerate() {
+        let mut open = open.load(Ordering::Relaxed);
+        // Xen tells nobody of an event on a port that has one.
+        if open != 0 && open & pending.load(Ordering::Acquire) != 0 {
+            return;
+        }
+        while open != 0 && count < PORTS_MAX {
+            ports[count] = word as u32 * 64 + open.trailing_zeros();
+            count += 1;
+            open &= open - 1;
+        }
+    }
+    let mut argument = Argument { ports: ports.as_ptr(), count: count as u32, until };
+    // SAFETY: the command reads this structure and the ports in it.
+    let _ = unsafe { hypercall::sched_op(hypercall::SCHEDOP_POLL, (&raw mut argument).cast()) };
 }
 
-/// Points the vectors at their handlers.
-pub(super) fn set_gates(handlers: &Handlers) {
-    for (vector, handler) in
-        [(DIRECT_VECTOR, handlers.xen_direct), (BY_APIC_VECTOR, handlers.xen_by_apic)]
-    {
-        // SAFETY: the image's handlers keep every register and end in `iretq`.
-        unsafe { idt::set_gate(vector, handler, 0) }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_that_nobody_took_is_seen_at_its_port_only() {
+        let [one, other] = [70, 71].map(|number| Port::open(number, true).unwrap());
+        let (word, bit) = one.place();
+        SHARED.pending[word].fetch_or(bit, Ordering::Release);
+        // There is no Xen: it returns whatever the ports say.
+        wait(0);
+        assert!(!other.take());
+        assert!(one.take());
+        assert!(!one.take());
+    }
+
+    #[test]
+    fn a_port_beyond_the_page_is_none() {
+        assert!(Port::open(64 * PORT_WORDS as u32, true).is_err());
     }
 }

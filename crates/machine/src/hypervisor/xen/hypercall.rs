@@ -43,37 +43,33 @@ impl Errno {
 
 const MEMORY_OP: u64 = 12;
 const GRANT_TABLE_OP: u64 = 20;
-const VCPU_OP: u64 = 24;
 const SCHED_OP: u64 = 29;
 const EVENT_CHANNEL_OP: u64 = 32;
 const HVM_OP: u64 = 34;
 
 const XENMEM_ADD_TO_PHYSMAP: u64 = 7;
 pub(crate) const GNTTABOP_QUERY_SIZE: u64 = 6;
-pub(crate) const VCPUOP_SET_SINGLESHOT_TIMER: u64 = 8;
-pub(crate) const VCPUOP_STOP_PERIODIC_TIMER: u64 = 7;
 const SCHEDOP_SHUTDOWN: u64 = 2;
-pub(crate) const EVTCHNOP_BIND_VIRQ: u64 = 1;
+pub(crate) const SCHEDOP_POLL: u64 = 3;
 pub(crate) const EVTCHNOP_CLOSE: u64 = 3;
 pub(crate) const EVTCHNOP_SEND: u64 = 4;
 pub(crate) const EVTCHNOP_ALLOC_UNBOUND: u64 = 6;
 pub(crate) const HVMOP_SET_PARAM: u64 = 0;
 pub(crate) const HVMOP_GET_PARAM: u64 = 1;
-pub(crate) const HVMOP_SET_EVTCHN_UPCALL_VECTOR: u64 = 23;
 
 /// Whether Xen can be called.
 pub(crate) fn is_possible() -> bool {
     INSTRUCTION.load(Ordering::Relaxed) != NONE
 }
 
-/// Finds Xen, and learns which instruction calls it; the base of its CPUID leaves.
-pub(super) fn find() -> Option<u32> {
-    let base = instructions::hypervisor_leaf(b"XenVMMXenVMM")?;
+/// Finds Xen, and learns which instruction calls it.
+pub(super) fn find() -> Option<()> {
+    instructions::hypervisor_leaf(b"XenVMMXenVMM")?;
     let leaf = instructions::cpuid(0, 0);
     let maker = [leaf.ebx, leaf.edx, leaf.ecx].map(u32::to_le_bytes);
     let is_amd = [&b"AuthenticAMD"[..], b"HygonGenuine"].contains(&maker.as_flattened());
     INSTRUCTION.store(if is_amd { AMD } else { INTEL }, Ordering::Relaxed);
-    Some(base)
+    Some(())
 }
 
 /// Puts a page of Xen's in the place of a page of the guest's, whose memory goes back to Xen.
@@ -117,7 +113,7 @@ macro_rules! operation {
 }
 
 operation!(memory_op, MEMORY_OP, "Moves pages in and out of the guest's memory.");
-operation!(sched_op, SCHED_OP, "Ends the domain, and the like.");
+operation!(sched_op, SCHED_OP, "Waits, ends the domain, and the like.");
 operation!(event_channel_op, EVENT_CHANNEL_OP, "Event channels.");
 operation!(hvm_op, HVM_OP, "Parameters of guests that run in hardware virtualisation.");
 
@@ -128,15 +124,6 @@ operation!(hvm_op, HVM_OP, "Parameters of guests that run in hardware virtualisa
 pub(crate) unsafe fn grant_table_op(command: u64, argument: *mut c_void) -> Result<u64, Errno> {
     // SAFETY: the caller's duty.
     unsafe { call(GRANT_TABLE_OP, command, argument as u64, 1) }
-}
-
-/// Operations on the first virtual CPU.
-///
-/// # Safety
-/// As for [`memory_op`].
-pub(crate) unsafe fn vcpu_op(command: u64, argument: *mut c_void) -> Result<u64, Errno> {
-    // SAFETY: the caller's duty.
-    unsafe { call(VCPU_OP, command, 0, argument as u64) }
 }
 
 /// # Safety

@@ -7,7 +7,7 @@ use super::hypercall::{self, DOMID_SELF, Errno};
 #[derive(Clone, Copy)]
 #[repr(u32)]
 pub(crate) enum Parameter {
-    /// How event channels interrupt.
+    /// How event channels interrupt; 0: not at all.
     CallbackIrq = 0,
     /// The page number of xenstore's ring.
     StorePage = 1,

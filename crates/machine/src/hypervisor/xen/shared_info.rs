@@ -9,20 +9,13 @@ pub(crate) const PORT_WORDS: usize = 64;
 /// The page, as far as one virtual CPU needs it.
 #[repr(C, align(4096))]
 pub(crate) struct SharedInfo {
-    /// Xen has news for this CPU; it interrupts while this is set.
-    pub(crate) upcall_pending: AtomicU8,
-    /// Xen must not interrupt.
-    pub(crate) upcall_mask: AtomicU8,
-    _pad: [u8; 6],
-    /// Words of `pending` that have news.
-    pub(crate) pending_words: AtomicU64,
-    _control: [u64; 2],
+    _upcall: [u64; 4],
     /// The clock of this CPU.
     pub(crate) time: VcpuTime,
     _other_cpus: [[u64; 8]; 31],
     /// Bit N: event channel N has had an event.
     pub(crate) pending: [AtomicU64; PORT_WORDS],
-    /// Bit N: event channel N must not interrupt.
+    /// Bit N: event channel N must not interrupt, which none may: see [`super::event`].
     pub(crate) mask: [AtomicU64; PORT_WORDS],
     /// The time of day at system time 0.
     pub(crate) wall: WallClock,
@@ -67,13 +60,8 @@ const _: () = {
 };
 
 /// All of it is zero until Xen's page takes its place: no events, and no time.
-#[unsafe(export_name = "xen_shared_info")]
 pub(crate) static SHARED: SharedInfo = SharedInfo {
-    upcall_pending: AtomicU8::new(0),
-    upcall_mask: AtomicU8::new(0),
-    _pad: [0; 6],
-    pending_words: AtomicU64::new(0),
-    _control: [0; 2],
+    _upcall: [0; 4],
     time: VcpuTime {
         version: AtomicU32::new(0),
         _pad: 0,
@@ -105,5 +93,4 @@ pub(super) fn start() {
     for word in &SHARED.mask {
         word.store(u64::MAX, core::sync::atomic::Ordering::Relaxed);
     }
-    SHARED.upcall_mask.store(0, core::sync::atomic::Ordering::Relaxed);
 }
