@@ -8,7 +8,7 @@ use command::{
 };
 use std::{
     io::{BufRead, BufReader},
-    process::Stdio,
+    process::{Command, Stdio},
     time::Duration,
 };
 
@@ -21,8 +21,10 @@ pub(super) fn run(summary: &mut Summary) -> Result {
     summary.step("clippy", tidy::clippy(cargo::command().arg("clippy"))?);
     summary.step("clippy of the images", tidy::clippy_images()?);
     summary.step("tidy", tidy::check()?);
-    let (output, success) = test()?;
-    summary.libtest(&output, success);
+    for command in [tests(), failing_allocations()] {
+        let (output, success) = run_tests(&command)?;
+        summary.libtest(&output, success);
+    }
     Ok(())
 }
 
@@ -31,12 +33,26 @@ fn is_formatted() -> Result<bool> {
     cargo::succeeds(cargo::command().args(["fmt", "--all", "--check"]))
 }
 
-/// What `cargo test` prints, and whether it succeeds. What is not `ok` is printed at once.
-fn test() -> Result<(String, bool)> {
-    eprintln!("xtask: cargo test");
+fn tests() -> Command {
     let mut command = cargo::command();
     command.args(["test", "--no-fail-fast"]);
-    let mut child = Child::start(&command, |command| {
+    command
+}
+
+/// Failed allocations that unwind ask for the compiler's switch, and so for artifacts of their own.
+fn failing_allocations() -> Command {
+    let mut command = cargo::command();
+    command.args(["test", "--package", "sweep", "--test", "allocations"]);
+    command.args(["--features", "failing-allocator", "--profile", "sweep"]);
+    command.args(["--target", "x86_64-unknown-linux-gnu"]).env("RUSTC_BOOTSTRAP", "1");
+    command
+}
+
+/// What a run of tests prints, and whether it succeeds. What is not `ok` is printed at once.
+fn run_tests(command: &Command) -> Result<(String, bool)> {
+    let words: Vec<_> = command.get_args().map(|word| word.to_string_lossy()).collect();
+    eprintln!("xtask: cargo {}", words.join(" "));
+    let mut child = Child::start(command, |command| {
         command.stdin(Stdio::null()).stdout(Stdio::piped());
     })?;
     let mut output = String::new();

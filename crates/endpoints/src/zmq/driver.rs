@@ -25,6 +25,8 @@ pub(super) async fn carry(shared: Rc<Shared>, flow: Box<dyn Flow>) -> bool {
         info!("zmq: {}: refused: too little memory is left", flow.peer());
         return false;
     }
+    // First what may fail: a peer that is added is removed by its driver.
+    let account = ledger.as_ref().map(ServiceLedger::account);
     let mut entropy = [0; 48];
     (shared.host.entropy)(&mut entropy);
     let now = shared.now();
@@ -33,7 +35,6 @@ pub(super) async fn carry(shared: Rc<Shared>, flow: Box<dyn Flow>) -> bool {
         return false;
     };
     let timers = shared.host.timers.clone();
-    let account = ledger.as_ref().map(ServiceLedger::account);
     let holder = account.as_ref().map(Account::holder);
     let peer = flow.peer();
     let driver = Driver { peer, shared, id, holder, end: End::None, long: Bytes::new() };

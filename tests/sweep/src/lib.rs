@@ -1,0 +1,250 @@
+//! The appliance in memory: its services over flows of [`flow::memory`], clients beside it with tasks of their own, and a
+//! clock that is moved by hand. What a test does to the server happens in [`World::run`], and to nobody else.
+
+mod conversations;
+mod handlers;
+
+pub use conversations::{CONVERSATIONS, Conversation, Handle};
+pub use handlers::panic_at;
+
+use aqueduct::app::{self, App};
+use aqueduct::context::Context;
+use aqueduct::platform::{ListenError, Platform};
+use aqueduct::service::{ServiceEntry, Table};
+use aqueduct::services;
+use config::{Bundle, Config, cpio};
+use endpoints::zmq::Host;
+use flow::Target;
+use flow::memory::{MemoryListener, MemoryNetwork};
+use flow::registry::StaticRegistry;
+use flow::task::Executor;
+use flow::time::Timers;
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+/// What a flow holds, in bytes, in each direction: less than some messages of the conversations.
+const CAPACITY_BYTES: usize = 700;
+/// Longer than any time-out of a service.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// A running appliance, its clients, and their clock.
+pub struct World {
+    network: MemoryNetwork,
+    server: Executor,
+    clients: Executor,
+    timers: Timers,
+    context: Context<Memory>,
+    _app: App,
+}
+
+/// What the appliance has in hand. At rest it is always the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gauges {
+    /// Tasks.
+    pub tasks: usize,
+    /// Connections of each service, and in all.
+    pub connections: Vec<(&'static str, u64)>,
+    /// What the ledger says that peers make it hold.
+    pub held_bytes: usize,
+}
+
+impl World {
+    /// Starts the appliance, with a handler of each protocol that waits as often as [`Conversation`]s ask.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn new(config: &Config) -> Self {
+        let network = MemoryNetwork::new(CAPACITY_BYTES, 1000);
+        let (server, clients) = (Executor::new(catch_panic), Executor::new(catch_panic));
+        let timers = Timers::new();
+        let registry = Rc::new(StaticRegistry::default());
+        let platform = Memory(network.clone());
+        let context = Context::new(platform, config.clone(), bundle(), registry, &server, &timers);
+        let app = App::start(&context, &Services).expect("the appliance starts");
+        let world = Self { network, server, clients, timers, context, _app: app };
+        world.run(&|turn| turn());
+        world
+    }
+
+    /// Lets server and clients run until they wait for time. The server's turns are `around`'s to make.
+    pub fn run(&self, around: &dyn Fn(&mut dyn FnMut())) {
+        loop {
+            around(&mut || while self.server.run(1000) {});
+            while self.clients.run(1000) {}
+            if self.server.is_idle() && self.clients.is_idle() {
+                return;
+            }
+        }
+    }
+
+    /// Has a client hold a conversation, and says what it saw; `None` when that does not end.
+    pub fn converse(
+        &self,
+        conversation: &Conversation,
+        around: &dyn Fn(&mut dyn FnMut()),
+    ) -> Option<Result<String, String>> {
+        let seen = Rc::new(Cell::new(None));
+        let (result, talk) = (seen.clone(), (conversation.talk)(self.handle()));
+        let task = self.clients.spawner().spawn("conversation", async move {
+            result.set(Some(talk.await));
+        });
+        let start = self.timers.now();
+        self.run(around);
+        loop {
+            if let Some(seen) = seen.take() {
+                self.clients.spawner().cancel(task);
+                return Some(seen);
+            }
+            if !self.advance(start + PATIENCE, around) {
+                self.clients.spawner().cancel(task);
+                return None;
+            }
+        }
+    }
+
+    /// Lets time pass until nothing is left that waits for it, and says what the appliance has in hand then.
+    pub fn rest(&self, around: &dyn Fn(&mut dyn FnMut())) -> Gauges {
+        let end = self.timers.now() + PATIENCE;
+        self.run(around);
+        while self.advance(end, around) {}
+        self.gauges()
+    }
+
+    /// What the appliance has in hand.
+    pub fn gauges(&self) -> Gauges {
+        let counters = self.context.services.counters();
+        let mut connections: Vec<_> =
+            counters.into_iter().filter(|(name, _)| name.ends_with("_connections")).collect();
+        connections.push(("all", self.context.services.connections() as u64));
+        Gauges {
+            tasks: self.context.spawner.tasks().len(),
+            connections,
+            held_bytes: self.context.ledger.held_bytes(),
+        }
+    }
+
+    /// Panics that were caught in the appliance.
+    pub fn panics(&self) -> u64 {
+        self.context.spawner.panics()
+    }
+
+    /// The appliance's context.
+    pub fn context(&self) -> &Context<Memory> {
+        &self.context
+    }
+
+    /// What a client needs.
+    pub fn handle(&self) -> Handle {
+        Handle {
+            network: self.network.clone(),
+            spawner: self.clients.spawner(),
+            timers: self.timers.clone(),
+        }
+    }
+
+    /// Moves the clock to the next deadline; false when there is none until `end`.
+    fn advance(&self, end: Duration, around: &dyn Fn(&mut dyn FnMut())) -> bool {
+        let next = self.timers.next_deadline().filter(|next| *next <= end);
+        let Some(next) = next else { return false };
+        self.timers.advance(next.max(self.timers.now() + Duration::from_millis(1)));
+        self.run(around);
+        true
+    }
+}
+
+/// Unwinds for want of memory.
+///
+/// # Panics
+/// Always.
+pub fn no_memory(bytes: usize) {
+    panic!("no memory for {bytes} bytes");
+}
+
+/// Keeps panics that are provoked to themselves, and shows those of a test.
+pub fn say_only_own_panics() {
+    let say = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if panic.location().is_some_and(|place| place.file().contains("tests/sweep/tests")) {
+            say(panic);
+        }
+    }));
+}
+
+fn catch_panic(body: &mut dyn FnMut()) -> Result<(), String> {
+    catch_unwind(AssertUnwindSafe(body)).map_err(|_| "a panic".into())
+}
+
+impl Handle {
+    pub(crate) fn host(&self) -> Host {
+        Host {
+            spawner: self.spawner.clone(),
+            timers: self.timers.clone(),
+            entropy: Rc::new(|bytes| bytes.fill(7)),
+            ledger: None,
+        }
+    }
+}
+
+/// The product's services, whose handlers wait on their way.
+struct Services;
+
+impl Table for Services {
+    fn entries<P: Platform>(&self) -> Vec<ServiceEntry<P>> {
+        Vec::from([
+            ServiceEntry::new("http", |context| {
+                let routes = handlers::routes(trial::routes(context));
+                services::http::open(context, app::routes(routes, context))
+            }),
+            ServiceEntry::new("rpc", |context| {
+                services::rpc::open_with(context, handlers::directory)
+            }),
+            ServiceEntry::new("zmq", handlers::open_zmq),
+        ])
+    }
+}
+
+fn bundle() -> Bundle<'static> {
+    static ARCHIVE: LazyLock<Vec<u8>> = LazyLock::new(|| {
+        let mut writer = cpio::Writer::new();
+        writer.file("site/page", b"a page of the site", 1_700_000_000).expect("a path");
+        writer.finish()
+    });
+    Bundle::parse(&ARCHIVE).expect("a bundle")
+}
+
+/// Flows in memory, and nothing else.
+#[derive(Clone)]
+pub struct Memory(MemoryNetwork);
+
+impl Platform for Memory {
+    type Listener = MemoryListener;
+    type Connector = MemoryNetwork;
+
+    fn listen(&self, port: u16, _backlog: usize) -> Result<MemoryListener, ListenError> {
+        self.0.listen(&target(port)).ok_or(ListenError::InUse)
+    }
+
+    fn connector(&self) -> MemoryNetwork {
+        self.0.clone()
+    }
+
+    fn wall_clock(&self) -> Duration {
+        Duration::from_secs(1_700_000_000)
+    }
+
+    fn fill_random(&self, bytes: &mut [u8]) {
+        bytes.fill(7);
+    }
+
+    fn memory_bytes(&self) -> usize {
+        64 << 20
+    }
+}
+
+/// A port of the appliance's.
+pub(crate) fn target(port: u16) -> Target {
+    Target::Name("here".into(), port)
+}
