@@ -1,6 +1,7 @@
 //! CBOR codec (RFC 8949), by serde.
 
 mod decode;
+mod deserializer;
 mod encode;
 
 pub use decode::{Decode, decode, decode_sequence, decode_within};

@@ -12,6 +12,8 @@ pub enum Fault {
     TrailingBytes,
     /// The bytes are not what the node named here reads.
     Corrupt(&'static str),
+    /// The bytes are what the node named here reads, and another object than the one that it is to make of them.
+    Shape(&'static str),
     /// A message or an object over the size limit of the node named here.
     TooLong(&'static str),
     /// A compressed stream grows beyond [`Expansion`](crate::Expansion).
@@ -32,6 +34,7 @@ impl fmt::Display for Fault {
             Self::Truncated => f.write_str("input ends in the middle"),
             Self::TrailingBytes => f.write_str("bytes after the end"),
             Self::Corrupt(node) => write!(f, "not valid {node}"),
+            Self::Shape(node) => write!(f, "{node} of another shape than expected"),
             Self::TooLong(node) => write!(f, "too long for {node}"),
             Self::Bomb => f.write_str("expands beyond the limit"),
             Self::TooDeep => f.write_str("nested too deep"),

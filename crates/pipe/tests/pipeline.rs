@@ -221,7 +221,8 @@ fn bad_cbor_names_its_cause() {
         (&b""[..], Fault::Truncated),
         (b"\x82\x01", Fault::Truncated),
         (b"\x9B\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x01", Fault::Truncated),
-        (b"\x61a", Fault::Corrupt("cbor")),
+        (b"\x61a", Fault::Shape("cbor")),
+        (b"\x1c", Fault::Corrupt("cbor")),
         (b"\x81\x01\x01", Fault::TrailingBytes),
     ] {
         let (_, end) = run(cbor::decode::<Vec<u32>>(), [Piece::last(message)]);

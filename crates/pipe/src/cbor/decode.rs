@@ -1,11 +1,11 @@
 //! CBOR decoder: bytes to objects.
 
 use super::Limits;
+use super::deserializer::Error;
 use crate::{Edge, Fault, Node, Piece, Progress, Stage, run_stage};
 use alloc::collections::VecDeque;
 use bytes::Bytes;
-use cbor4ii::core::dec::{Error as CoreError, Read, Reference};
-use cbor4ii::serde::{DecodeError, Deserializer};
+use cbor4ii::core::dec::{Read, Reference};
 use core::convert::Infallible;
 use core::marker::PhantomData;
 use serde::de::DeserializeOwned;
@@ -101,7 +101,7 @@ impl<T: DeserializeOwned> Stage<Piece> for Decode<T> {
 
 impl<T: DeserializeOwned> Decode<T> {
     fn whole_message(&mut self, output: &mut Edge<T>) -> Result<(), Fault> {
-        let mut chain = Chain::new(&self.chunks, self.limits.nesting_max);
+        let mut chain = Chain::new(&self.chunks, self.waiting_bytes, self.limits.nesting_max);
         let object = chain.decode()?;
         if chain.taken != self.waiting_bytes {
             return Err(Fault::TrailingBytes);
@@ -116,7 +116,7 @@ impl<T: DeserializeOwned> Decode<T> {
 
     /// Gives the first object that waits; `false` when more bytes are needed for it.
     fn next_object(&mut self, output: &mut Edge<T>) -> Result<bool, Fault> {
-        let mut chain = Chain::new(&self.chunks, self.limits.nesting_max);
+        let mut chain = Chain::new(&self.chunks, self.waiting_bytes, self.limits.nesting_max);
         let outcome = chain.decode();
         let taken = chain.taken;
         match outcome {
@@ -153,28 +153,34 @@ impl<T: DeserializeOwned> Decode<T> {
 }
 
 /// Reads on from chunk to chunk.
-struct Chain<'a> {
+pub(super) struct Chain<'a> {
     chunks: alloc::collections::vec_deque::Iter<'a, Bytes>,
     here: &'a [u8],
     taken: usize,
+    whole_bytes: usize,
     depth_left: usize,
     starved: bool,
 }
 
 impl<'a> Chain<'a> {
-    fn new(chunks: &'a VecDeque<Bytes>, depth: usize) -> Self {
+    fn new(chunks: &'a VecDeque<Bytes>, whole_bytes: usize, depth: usize) -> Self {
         let mut chunks = chunks.iter();
         let here = chunks.next().map(|chunk| &chunk[..]).unwrap_or_default();
-        Self { chunks, here, taken: 0, depth_left: depth, starved: false }
+        Self { chunks, here, taken: 0, whole_bytes, depth_left: depth, starved: false }
     }
 
     fn decode<T: DeserializeOwned>(&mut self) -> Result<T, Fault> {
-        let outcome = T::deserialize(&mut Deserializer::new(&mut *self));
-        outcome.map_err(|error| match error {
-            DecodeError::Core(CoreError::DepthOverflow { .. }) => Fault::TooDeep,
+        T::deserialize(&mut *self).map_err(|error| match error {
+            Error::Depth => Fault::TooDeep,
             _ if self.starved => Fault::Truncated,
-            _ => Fault::Corrupt("cbor"),
+            Error::Syntax => Fault::Corrupt("cbor"),
+            Error::Shape => Fault::Shape("cbor"),
         })
+    }
+
+    /// Bytes that were not read.
+    pub(super) fn bytes_left(&self) -> usize {
+        self.whole_bytes - self.taken
     }
 }
 
