@@ -1,5 +1,6 @@
 //! The link layer and all that is not TCP: ARP (RFC 826), neighbour discovery (RFC 4861), ICMP echo,
-//! DHCP, SLAAC and DNS. A smoltcp interface of its own sees those frames only.
+//! DHCP, SLAAC and DNS. A smoltcp interface of its own sees those frames only, and of them those that
+//! [`ingress`] lets through.
 
 pub(crate) mod addresses;
 pub(crate) mod dhcp;
@@ -7,6 +8,7 @@ pub(crate) mod dns;
 pub(crate) mod duplicates;
 pub(crate) mod icmp_error;
 pub(crate) mod ingress;
+pub(crate) mod multicast;
 pub(crate) mod neighbours;
 pub(crate) mod path_mtu;
 pub(crate) mod reassembly;
@@ -19,7 +21,8 @@ use crate::link::addresses::Route;
 use crate::link::dhcp::{Change, DhcpClient, Lease};
 use crate::link::dns::DnsResolver;
 use crate::link::ingress::Ours;
-use crate::link::slaac::SolicitationBackoff;
+use crate::link::neighbours::Neighbours;
+use crate::link::slaac::Slaac;
 use crate::tcp::connector::LookupRequest;
 use crate::time::{from_smoltcp, to_smoltcp};
 use alloc::rc::Rc;
@@ -36,11 +39,12 @@ pub(crate) struct Link {
     sockets: SocketSet<'static>,
     caps: DeviceCapabilities,
     dhcp: Option<DhcpClient>,
-    /// When the interface wants to be polled.
+    /// When the interface wants to be polled, for DHCP and DNS.
     due: Option<Duration>,
     dns: DnsResolver,
-    slaac: bool,
-    backoff: SolicitationBackoff,
+    slaac: Option<Slaac>,
+    /// The configuration says by which router IPv6 packets go.
+    has_own_router: bool,
     /// Our addresses have changed since this was last asked.
     changed: bool,
 }
@@ -57,12 +61,11 @@ impl Link {
         let hardware = HardwareAddress::Ethernet(EthernetAddress(own));
         let mut interface_config = InterfaceConfig::new(hardware);
         interface_config.random_seed = seed;
-        interface_config.slaac = config.slaac;
         let mut device = SmoltcpDevice::new(&caps, device.transmitter());
         let mut interface = Interface::new(interface_config, &mut device, to_smoltcp(now.into()));
         addresses::assign(&mut interface, config, own);
         let mut sockets = SocketSet::new(Vec::new());
-        let dhcp = config.dhcp.then(|| DhcpClient::new(&config.hostname, &mut sockets));
+        let dhcp = config.dhcp.then(|| DhcpClient::new(&config.hostname, now, &mut sockets));
         let dns = DnsResolver::new(&config.name_servers, &mut sockets);
         let due = Some(now);
         Self {
@@ -72,8 +75,8 @@ impl Link {
             dhcp,
             due,
             dns,
-            slaac: config.slaac,
-            backoff: SolicitationBackoff::default(),
+            slaac: config.slaac.then(|| Slaac::new(own, now)),
+            has_own_router: config.gateways.iter().any(IpAddr::is_ipv6),
             changed: false,
         }
     }
@@ -91,6 +94,9 @@ impl Link {
 
     /// Stops using an address that somebody else has.
     pub(crate) fn give_up(&mut self, address: IpAddr) {
+        if let (Some(slaac), IpAddr::V6(address)) = (&mut self.slaac, address) {
+            slaac.give_up(address);
+        }
         let address = IpAddress::from(address);
         self.interface.update_ip_addrs(|own| own.retain(|cidr| cidr.address() != address));
         self.changed = true;
@@ -108,11 +114,13 @@ impl Link {
 
     /// Takes a frame, and answers it where an answer is due.
     pub(crate) fn receive(&mut self, now: Duration, frame: &[u8], output: &mut dyn Transmit) {
+        if let Some(slaac) = &mut self.slaac {
+            slaac.receive(now, frame);
+        }
         let mut device = SmoltcpDevice::new(&self.caps, output);
         device.received = Some(frame);
         self.interface.poll_ingress_single(to_smoltcp(now.into()), &mut device, &mut self.sockets);
         self.due = Some(now);
-        self.backoff.reset();
     }
 
     /// Asks for the addresses of a name.
@@ -122,46 +130,74 @@ impl Link {
         self.due = Some(now);
     }
 
-    /// Sends what is due and takes over what servers said; true when our addresses have changed.
-    pub(crate) fn poll(&mut self, now: Duration, output: &mut dyn Transmit) -> bool {
-        if self.due.is_none_or(|due| due > now) {
-            return core::mem::take(&mut self.changed);
+    /// Sends what is due and takes over what servers and routers said; true when our addresses have changed.
+    pub(crate) fn poll(
+        &mut self,
+        now: Duration,
+        neighbours: &Neighbours,
+        output: &mut dyn Transmit,
+    ) -> bool {
+        self.poll_slaac(now, neighbours, output);
+        if let Some(dhcp) = &mut self.dhcp {
+            dhcp.warn_of_silence(now);
         }
+        if self.due.is_some_and(|due| due <= now) {
+            self.poll_sockets(now, output);
+        }
+        core::mem::take(&mut self.changed)
+    }
+
+    fn poll_sockets(&mut self, now: Duration, output: &mut dyn Transmit) {
         let instant = to_smoltcp(now.into());
-        if self.slaac {
-            let before = self.interface.ip_addrs().to_vec();
-            self.interface.poll_maintenance(instant);
-            self.changed |= self.interface.ip_addrs() != before;
-        }
         self.dns.deliver_answers(&mut self.sockets);
         for _ in 0..ROUNDS_MAX {
             let mut device = SmoltcpDevice::new(&self.caps, output);
             let round = self.interface.poll_egress(instant, &mut device, &mut self.sockets);
-            self.take_lease();
+            self.take_lease(now);
             if round == PollResult::None {
                 break;
             }
-            self.backoff.reset();
         }
         let next = self.interface.poll_at(instant, &self.sockets);
-        self.due = next.map(|at| self.backoff.next(from_smoltcp(at), now));
-        core::mem::take(&mut self.changed)
+        self.due = next.map(|at| Duration::from(from_smoltcp(at)).max(now + TICK));
     }
 
+    fn poll_slaac(&mut self, now: Duration, neighbours: &Neighbours, output: &mut dyn Transmit) {
+        let Some(slaac) = &mut self.slaac else { return };
+        if slaac.is_solicitation_due(now) {
+            neighbours.solicit_routers(output);
+        }
+        if !slaac.poll(now) {
+            return;
+        }
+        addresses::replace_advertised(&mut self.interface, slaac);
+        if !self.has_own_router {
+            addresses::replace_v6_router(&mut self.interface, slaac.router());
+        }
+        self.changed = true;
+    }
+
+    /// When something is due: each service has its own time.
     pub(crate) fn next_deadline(&self) -> Option<Duration> {
-        self.due
+        let slaac = self.slaac.as_ref().and_then(Slaac::next_deadline);
+        let dhcp = self.dhcp.as_ref().and_then(DhcpClient::warns_at);
+        [self.due, slaac, dhcp].into_iter().flatten().min()
     }
 
     /// The link came back, perhaps to another network: the lease is asked for anew.
     pub(crate) fn restart(&mut self, now: Duration) {
-        if let Some(dhcp) = &self.dhcp {
-            dhcp.restart(&mut self.sockets);
+        if let Some(dhcp) = &mut self.dhcp {
+            dhcp.restart(now, &mut self.sockets);
+        }
+        if let Some(slaac) = &mut self.slaac {
+            slaac.restart(now);
         }
         self.due = Some(now);
     }
 
-    fn take_lease(&mut self) {
-        let Some(change) = self.dhcp.as_ref().and_then(|dhcp| dhcp.poll(&mut self.sockets)) else {
+    fn take_lease(&mut self, now: Duration) {
+        let sockets = &mut self.sockets;
+        let Some(change) = self.dhcp.as_mut().and_then(|dhcp| dhcp.poll(now, sockets)) else {
             return;
         };
         match change {
@@ -209,5 +245,7 @@ impl Ours for Link {
 
 /// Any address beyond the link.
 const GLOBAL_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
+/// The shortest time between two polls, whatever smoltcp says.
+const TICK: Duration = Duration::from_millis(1);
 /// Packets per poll; a ping flood must not keep connections waiting.
 const ROUNDS_MAX: usize = 8;

@@ -135,7 +135,7 @@ impl Stack {
         if state.look_up(now) {
             *quiet_until = now;
         }
-        if *quiet_until <= now && state.link.poll(now, output) {
+        if *quiet_until <= now && state.link.poll(now, &state.neighbours, output) {
             state.drop_unaddressed();
             *unannounced = true;
         }

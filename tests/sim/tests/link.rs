@@ -416,3 +416,27 @@ fn rfc_5461_2_a_hard_error_ends_an_active_open_at_once() {
         assert_eq!(outcome.get(), ends.then_some(ConnectError::Unreachable), "{reason}");
     }
 }
+
+#[test]
+fn rfc_3810_6_2_a_query_for_groups_is_answered() {
+    let mut host = Host::settled();
+    let (router, all_nodes): (Ipv6Addr, Ipv6Addr) =
+        ("fe80::9".parse().unwrap(), "ff02::1".parse().unwrap());
+    let ip = Ipv6Repr {
+        src_addr: router,
+        dst_addr: all_nodes,
+        next_header: IpProtocol::HopByHop,
+        payload_len: 36,
+        hop_limit: 1,
+    };
+    let mut packet = vec![0; 76];
+    ip.emit(&mut Ipv6Packet::new_unchecked(&mut packet));
+    packet[40..49].copy_from_slice(&[58, 0, 5, 2, 0, 0, 1, 0, 130]);
+    Icmpv6Packet::new_unchecked(&mut packet[48..]).fill_checksum(&router, &all_nodes);
+    let query = ethernet(OTHER, [0x33, 0x33, 0, 0, 0, 1], EthernetProtocol::Ipv6, &packet);
+    let reports = host.ask(query);
+    let [report] = &reports[..] else { panic!("{} answers", reports.len()) };
+    assert_eq!(report[..6], [0x33, 0x33, 0, 0, 0, 0x16]);
+    // A report about two groups: those of the static address and of the link-local one.
+    assert_eq!((report[62], report[69]), (143, 2));
+}

@@ -38,6 +38,8 @@ struct Network {
     /// What the last of them called the machine (RFC 2132 section 3.14).
     hostname: Option<String>,
     pongs: u32,
+    /// Of members of groups.
+    reports: u32,
     tcp: Vec<Vec<u8>>,
 }
 
@@ -62,6 +64,7 @@ impl Network {
             requests: 0,
             hostname: None,
             pongs: 0,
+            reports: 0,
             tcp: Vec::new(),
         }
     }
@@ -206,6 +209,9 @@ impl Network {
         let caps = ChecksumCapabilities::default();
         let packet = Ipv6Packet::new_checked(payload).unwrap();
         let (source, destination) = (packet.src_addr(), packet.dst_addr());
+        if packet.next_header() == IpProtocol::HopByHop {
+            return self.reports += 1;
+        }
         let message = Icmpv6Packet::new_checked(packet.payload()).unwrap();
         let message = Icmpv6Repr::parse(&source, &destination, &message, &caps).unwrap();
         if !matches!(message, Icmpv6Repr::Ndisc(NdiscRepr::RouterSolicit { .. }))
@@ -356,6 +362,25 @@ fn router_advertisements_give_an_address() {
     let addresses = network.addresses();
     assert!(addresses.contains(&"fe80::ff:fe00:1".parse().unwrap()), "{addresses:?}");
     assert!(addresses.contains(&"2001:db8::ff:fe00:1".parse().unwrap()), "{addresses:?}");
+}
+
+#[test]
+fn rfc_3810_6_1_groups_are_joined_twice() {
+    let mut network = Network::new(&Config { dhcp: false, ..Config::default() });
+    network.pass(Duration::from_secs(5));
+    assert_eq!((network.addresses().len(), network.reports), (2, 4));
+}
+
+#[test]
+fn a_lease_is_renewed_in_time_where_no_router_answers() {
+    let renewals = |slaac: bool| {
+        let mut network = Network::new(&Config { slaac, ..dhcp() });
+        network.advertises = false;
+        network.pass(Duration::from_secs(1_000));
+        network.requests
+    };
+    assert!(renewals(false) > 15);
+    assert_eq!(renewals(true), renewals(false));
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! Addresses and routes of the interface: which are ours, and the way to a remote one.
 
 use crate::config::Config;
-use crate::link::slaac;
+use crate::link::slaac::{self, Slaac};
 use alloc::vec::Vec;
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv6Addr};
 use smoltcp::iface::Interface;
 use smoltcp::wire::{IpAddress, IpCidr};
 
@@ -65,6 +65,38 @@ pub(crate) fn replace_v4(interface: &mut Interface, address: Option<IpCidr>) {
             let _ = addresses.insert(0, address);
         }
     });
+}
+
+/// Takes the addresses of advertised prefixes in the place of those that were before.
+pub(crate) fn replace_advertised(interface: &mut Interface, slaac: &Slaac) {
+    let identifier = slaac.identifier();
+    let wanted: Vec<_> =
+        slaac.addresses().map(|own| IpCidr::new(own.into(), slaac::PREFIX_BITS)).collect();
+    interface.update_ip_addrs(|addresses| {
+        addresses.retain(|cidr| match cidr.address() {
+            // The link-local address ends alike, and stays; so does one that the configuration has, too.
+            IpAddress::Ipv6(own) => {
+                own.octets()[8..] != identifier
+                    || own.is_unicast_link_local()
+                    || wanted.contains(cidr)
+            }
+            IpAddress::Ipv4(_) => true,
+        });
+        for cidr in wanted {
+            if !addresses.contains(&cidr) && addresses.push(cidr).is_err() {
+                log::warn!("more addresses than an interface can have: {cidr} is ignored");
+            }
+        }
+    });
+}
+
+/// Sends IPv6 packets by another router, or none.
+pub(crate) fn replace_v6_router(interface: &mut Interface, router: Option<Ipv6Addr>) {
+    match router {
+        // The table has room for one route of each kind; the old one is replaced.
+        Some(router) => drop(interface.routes_mut().add_default_ipv6_route(router)),
+        None => drop(interface.routes_mut().remove_default_ipv6_route()),
+    }
 }
 
 fn bits(address: &IpAddr) -> u8 {

@@ -5,6 +5,7 @@
 //! milliseconds does not wait for seconds. Who answers a probe has the address, and we give it up.
 
 use crate::device::Transmit;
+use crate::link::multicast::Record;
 use crate::link::neighbours::Neighbours;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -58,7 +59,7 @@ impl Duplicates {
         self.probing.retain(|probing| addresses.contains(&probing.address));
         for address in addresses {
             if self.probing.iter().all(|probing| probing.address != address) {
-                let left = if address.is_ipv4() { ARP_PROBES } else { SOLICITATIONS };
+                let left = if address.is_ipv4() { ARP_PROBES } else { MLD_REPORTS };
                 self.probing.push(Probing { address, left, at: now });
             }
         }
@@ -78,7 +79,12 @@ impl Duplicates {
     ) {
         for probing in &mut self.probing {
             if probing.at <= now && probing.left > 0 {
-                neighbours.probe(probing.address, output);
+                // RFC 4862 section 5.4.2: the group is joined first; RFC 3810 section 6.1: and reported twice.
+                let own = core::iter::once(probing.address);
+                neighbours.report(Record::Joining, own, output);
+                if probing.address.is_ipv4() || probing.left == MLD_REPORTS {
+                    neighbours.probe(probing.address, output);
+                }
                 probing.left -= 1;
                 probing.at = now + PAUSE;
             }
@@ -106,9 +112,10 @@ impl Duplicates {
     }
 }
 
-/// RFC 5227 section 1.1: PROBE_NUM and PROBE_MIN; RFC 4862 section 5.1: DupAddrDetectTransmits and RetransTimer.
+/// RFC 5227 section 1.1: PROBE_NUM and PROBE_MIN; RFC 3810 section 9.1: the robustness variable, with one solicitation at
+/// the first report (RFC 4862 section 5.1: DupAddrDetectTransmits and RetransTimer).
 const ARP_PROBES: u8 = 3;
-const SOLICITATIONS: u8 = 1;
+const MLD_REPORTS: u8 = 2;
 const PAUSE: Duration = Duration::from_secs(1);
 /// RFC 5227 section 1.1.
 const DEFEND_INTERVAL: Duration = Duration::from_secs(10);

@@ -3,6 +3,8 @@
 //! they come from, unless their peer falls silent; and smoltcp's own cache serves the service interface only.
 
 use crate::device::{Transmit, TxFrame};
+use crate::link::multicast::{self, Record};
+use crate::link::slaac::link_local;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::time::Duration;
@@ -119,6 +121,39 @@ impl Neighbours {
         }
     }
 
+    /// Tells multicast routers and switches about the groups of our addresses.
+    pub(crate) fn report(
+        &self,
+        record: Record,
+        addresses: impl Iterator<Item = IpAddr>,
+        output: &mut dyn Transmit,
+    ) {
+        let groups = addresses.filter_map(|address| match address {
+            IpAddr::V4(_) => None,
+            IpAddr::V6(own) => Some(solicited_node(own)),
+        });
+        // RFC 3810 section 5.2.13.
+        let source = link_local(self.own);
+        let report = multicast::report(source, record, groups);
+        if report.len() == multicast::HEADER_BYTES {
+            return;
+        }
+        let ip = Ipv6Repr {
+            src_addr: source,
+            dst_addr: multicast::ALL_MLDV2_ROUTERS,
+            next_header: IpProtocol::HopByHop,
+            payload_len: report.len(),
+            hop_limit: 1,
+        };
+        self.send_packet_v6(&ip, output, &|body| body.copy_from_slice(&report));
+    }
+
+    /// Asks for routers (RFC 4861 section 6.3.7).
+    pub(crate) fn solicit_routers(&self, output: &mut dyn Transmit) {
+        let message = NdiscRepr::RouterSolicit { lladdr: Some(self.link_address()) };
+        self.send_v6(message, link_local(self.own), ALL_ROUTERS, output);
+    }
+
     /// Answers a probe of another machine for `own`, which is ours: the sender of `question` alone by ARP, and all by
     /// neighbour discovery (RFC 4861 section 7.2.4).
     pub(crate) fn answer(&self, own: IpAddr, question: &[u8], output: &mut dyn Transmit) {
@@ -214,16 +249,22 @@ impl Neighbours {
             payload_len: message.buffer_len(),
             hop_limit: 255,
         };
-        let len = 14 + 40 + message.buffer_len();
-        output.transmit(TxFrame::new(len), &mut |frame| {
+        self.send_packet_v6(&ip, output, &|body| {
+            let mut body = Icmpv6Packet::new_unchecked(body);
+            message.emit(&local, &group, &mut body, &ChecksumCapabilities::default());
+        });
+    }
+
+    /// Sends an IPv6 packet to a group.
+    fn send_packet_v6(&self, ip: &Ipv6Repr, output: &mut dyn Transmit, write: &dyn Fn(&mut [u8])) {
+        output.transmit(TxFrame::new(14 + 40 + ip.payload_len), &mut |frame| {
             // RFC 2464 section 7: the group's last four octets after 33:33.
-            let [.., a, b, c, d] = group.octets();
+            let [.., a, b, c, d] = ip.dst_addr.octets();
             let destination = EthernetAddress([0x33, 0x33, a, b, c, d]);
             let payload = self.header(frame, destination, EthernetProtocol::Ipv6);
             let (header, body) = payload.split_at_mut(40);
             ip.emit(&mut Ipv6Packet::new_unchecked(header));
-            let mut body = Icmpv6Packet::new_unchecked(body);
-            message.emit(&local, &group, &mut body, &ChecksumCapabilities::default());
+            write(body);
         });
     }
 
@@ -249,6 +290,8 @@ const FRESH: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_secs(1);
 const QUESTIONS_MAX: u8 = 3;
 
+/// All routers of a link (RFC 4291 section 2.7.1).
+const ALL_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
 /// All nodes of a link (RFC 4291 section 2.7.1).
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 

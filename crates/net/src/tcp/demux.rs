@@ -6,6 +6,7 @@ use crate::device::{Transmit, TxFrame};
 use crate::link::duplicates::{Claim, Reaction, claim};
 use crate::link::icmp_error::IcmpError;
 use crate::link::ingress::{self, Admission, Ours};
+use crate::link::multicast::{Record, is_query};
 use crate::link::path_mtu::packet_too_big;
 use crate::stack::interface::InterfaceState;
 use crate::wire::header::{Headers, fill_checksum};
@@ -45,6 +46,10 @@ impl InterfaceState {
         let owns = |address| self.link.owns(address);
         if let Some(claim) = claim(frame, self.own, owns, |address| self.link.is_on_link(address)) {
             return self.answer_claim(now, claim, frame, output);
+        }
+        if is_query(frame) {
+            let own = self.link.addresses().map(|(address, _)| address);
+            return self.neighbours.report(Record::Listening, own, output);
         }
         match ingress::judge(frame, self.own, &self.link) {
             Admission::Pass => {}
