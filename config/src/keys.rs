@@ -304,6 +304,12 @@ pub(crate) static KEYS: &[Key] = &[
         count(1024, 1 << 30, |c| Number::Usize(&mut c.zmq.receive_bytes_max)),
     ),
     key("zmq", "handshake_timeout_seconds", seconds(1, 3600, |c| &mut c.zmq.handshake_timeout)),
+    key("zmq", "stall_timeout_seconds", seconds(1, 3600, |c| &mut c.zmq.stall_timeout)),
+    key(
+        "zmq",
+        "bytes_per_second_min",
+        count(0, 1 << 20, |c| Number::U32(&mut c.zmq.bytes_per_second_min)),
+    ),
     key(
         "memory",
         "peers_bytes_max",

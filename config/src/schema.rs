@@ -295,6 +295,11 @@ pub struct Zmq {
     pub receive_bytes_max: usize,
     /// From a connection's start to the end of its handshake. Default 30 s, libzmq's.
     pub handshake_timeout: Duration,
+    /// How long a message may lack bytes of which none comes. Default 60 s.
+    pub stall_timeout: Duration,
+    /// Bytes per second at which a message must come on the whole; zero is no least rate. Default 500, a tenth
+    /// of the slowest modem's.
+    pub bytes_per_second_min: u32,
 }
 
 impl Default for Zmq {
@@ -315,6 +320,8 @@ impl Default for Zmq {
             receive_messages_max: 1000,
             receive_bytes_max: 4 << 20,
             handshake_timeout: Duration::from_secs(30),
+            stall_timeout: Duration::from_secs(60),
+            bytes_per_second_min: 500,
         }
     }
 }

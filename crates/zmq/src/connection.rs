@@ -130,7 +130,7 @@ impl Connection {
             parts: 0,
             opener: None,
             outbox,
-            watch: Watch::new(now, config.limits.handshake_timeout, config.heartbeat),
+            watch: Watch::new(now, &config.limits, config.heartbeat),
             config,
         }
     }
@@ -158,18 +158,37 @@ impl Connection {
         loop {
             let rest = &input[consumed..];
             if rest.is_empty() {
+                self.keep_pace(now, consumed);
                 return Ok(Input { consumed, event: None });
             }
             let (used, event) = self.step(now, rest).inspect_err(|error| self.fail(error))?;
             consumed += used;
             if event.is_some() {
+                self.keep_pace(now, consumed);
                 return Ok(Input { consumed, event });
             }
         }
     }
 
+    /// Whether a message, or a frame, lacks bytes; so many came now.
+    fn keep_pace(&mut self, now: Duration, count: usize) {
+        let between = matches!(self.reading, Reading::Header { have: 0, .. }) && self.parts == 0;
+        if between || !self.is_ready() {
+            self.watch.message_ended();
+        } else {
+            self.watch.message_moved(now, count);
+        }
+    }
+
     /// The peer is alive, for it has sent what we have no room to read.
     pub fn defer_input(&mut self, now: Duration) {
+        self.watch.heard(now);
+        self.watch.message_deferred(now);
+    }
+
+    /// Memory is short, so that nothing is read: silence is no fault of the peer's. What lacks of its
+    /// message still has to come in time, or memory might stay short for ever.
+    pub fn defer_heartbeat(&mut self, now: Duration) {
         self.watch.heard(now);
     }
 
@@ -188,14 +207,18 @@ impl Connection {
         }
         let ping = self.watch.poll(now).inspect_err(|error| self.fail(error))?;
         if let Some(ttl) = ping {
-            self.outbox.command(command::join(b"PING", &[&ttl.to_be_bytes()]));
+            self.outbox.ping(command::join(b"PING", &[&ttl.to_be_bytes()]));
         }
         Ok(())
     }
 
     /// Writes what is to be sent into `buf`; returns how many bytes.
-    pub fn poll_transmit(&mut self, _now: Duration, buf: &mut [u8]) -> usize {
-        self.outbox.write(buf)
+    pub fn poll_transmit(&mut self, now: Duration, buf: &mut [u8]) -> usize {
+        let written = self.outbox.write(buf);
+        if self.outbox.take_ping_left() {
+            self.watch.ping_left(now);
+        }
+        written
     }
 
     /// What [`Connection::poll_transmit`] would write next, where that is the rest of a long body,

@@ -44,6 +44,12 @@ pub enum Error {
     HandshakeTimeout,
     /// Nothing came from the peer for the heartbeat's timeout, or for the TTL it announced.
     HeartbeatTimeout,
+    /// Nothing came of what a message lacked for
+    /// [`Limits::stall_timeout`](crate::Limits::stall_timeout).
+    MessageStalled,
+    /// A message came more slowly than
+    /// [`Limits::bytes_per_second_min`](crate::Limits::bytes_per_second_min).
+    MessageTooSlow,
     /// Its messages that were not whole took most of the memory for those of all.
     HeldMost,
     /// A new connection took its identity over ([`Options::router_handover`](crate::Options::router_handover)).
@@ -77,6 +83,8 @@ impl Error {
             Self::Crypto => "cryptographic failure",
             Self::HandshakeTimeout => "handshake timed out",
             Self::HeartbeatTimeout => "heartbeat timed out",
+            Self::MessageStalled => "a message did not come to its end within stall_timeout",
+            Self::MessageTooSlow => "a message came more slowly than bytes_per_second_min",
             Self::HeldMost => "unfinished messages took too much memory",
             Self::Superseded => "another connection took the identity over",
             Self::Disconnected => "ended by this side",

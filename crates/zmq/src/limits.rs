@@ -27,6 +27,12 @@ pub struct Limits {
     pub subscription_bytes_max: usize,
     /// Time from the first call to the end of the handshake. Default 30 s, as libzmq's.
     pub handshake_timeout: Duration,
+    /// How long a message may lack bytes of which none comes. Default 60 s.
+    pub stall_timeout: Duration,
+    /// Bytes per second at which a message must come on the whole: each byte puts its deadline off by its
+    /// share of a second, to `stall_timeout` from then at most. Zero is no least rate. Default 500, a tenth
+    /// of the slowest modem's.
+    pub bytes_per_second_min: u32,
 }
 
 impl Default for Limits {
@@ -39,6 +45,8 @@ impl Default for Limits {
             subscriptions_max: 10_000,
             subscription_bytes_max: 4 << 20,
             handshake_timeout: Duration::from_secs(30),
+            stall_timeout: Duration::from_secs(60),
+            bytes_per_second_min: 500,
         }
     }
 }

@@ -17,6 +17,8 @@ struct Segment {
     ends_message: bool,
     // Not to be sealed: part of the handshake.
     clear: bool,
+    // A PING, whose leaving matters.
+    is_ping: bool,
 }
 
 /// Places that a queue keeps when it is empty; a longer one is given back.
@@ -25,11 +27,12 @@ const PLACES_KEPT: usize = 64;
 impl Segment {
     fn frame(flags: u8, body: Bytes) -> Self {
         let head = Some(Header { flags, len: body.len() as u64 });
-        Self { head, body, ends_message: flags & (MORE | COMMAND) == 0, clear: false }
+        let ends_message = flags & (MORE | COMMAND) == 0;
+        Self { head, body, ends_message, clear: false, is_ping: false }
     }
 
     fn bare(body: Bytes, ends_message: bool) -> Self {
-        Self { head: None, body, ends_message, clear: true }
+        Self { head: None, body, ends_message, clear: true, is_ping: false }
     }
 
     /// Bytes that it takes in memory.
@@ -57,6 +60,7 @@ pub(crate) struct Outbox {
     queue: VecDeque<Segment>,
     writing: Writing,
     mid_message: bool,
+    ping_left: bool,
     messages: usize,
     // What all that waits takes in memory.
     held_bytes: usize,
@@ -83,6 +87,7 @@ struct Writing {
     // What it weighed in the queue; sealing makes it longer.
     counted_bytes: usize,
     ends_message: bool,
+    is_ping: bool,
     active: bool,
 }
 
@@ -113,6 +118,17 @@ impl Outbox {
     pub(crate) fn handshake(&mut self, body: Vec<u8>) {
         let frame = Segment::frame(COMMAND, body.into());
         self.push_command(Segment { clear: true, ..frame });
+    }
+
+    /// Queues a PING; [`Outbox::take_ping_left`] says when it is written.
+    pub(crate) fn ping(&mut self, body: Vec<u8>) {
+        let frame = Segment::frame(COMMAND, body.into());
+        self.push_command(Segment { is_ping: true, ..frame });
+    }
+
+    /// Whether a PING was written since this was asked last.
+    pub(crate) fn take_ping_left(&mut self) -> bool {
+        core::mem::take(&mut self.ping_left)
     }
 
     /// Queues the answer to a PING.
@@ -289,6 +305,7 @@ impl Outbox {
     fn written(&mut self) {
         self.messages -= usize::from(self.writing.ends_message);
         self.held_bytes -= self.writing.counted_bytes;
+        self.ping_left |= self.writing.is_ping;
         self.writing.active = false;
         self.writing.body = Bytes::new();
     }
@@ -352,7 +369,7 @@ impl Outbox {
             },
         };
         let counted_bytes = segment.held_bytes();
-        let Segment { head, body, ends_message, clear } = segment;
+        let Segment { head, body, ends_message, clear, is_ping } = segment;
         let (head, body) = match (head, &mut self.sealer) {
             (Some(head), Some(sealer)) if !clear => {
                 let body = Bytes::from(sealer.seal(head.flags, &body));
@@ -370,6 +387,7 @@ impl Outbox {
             body_at: 0,
             counted_bytes,
             ends_message,
+            is_ping,
             active: true,
         };
         true

@@ -296,6 +296,13 @@ impl Socket {
         self.peers.get(id).is_some_and(|peer| !peer.gone && !peer.input_waits)
     }
 
+    /// Whoever holds the flow does not read it, since memory is short; or reads it again.
+    pub fn pause(&mut self, id: PeerId, is_paused: bool) {
+        if let Some(peer) = self.peers.get_mut(id) {
+            peer.paused = is_paused;
+        }
+    }
+
     /// When [`Socket::handle_timeout`] is to be called for a peer, at the latest.
     pub fn next_deadline(&self, id: PeerId) -> Option<Duration> {
         self.peers.get(id)?.connection.next_deadline()
@@ -305,9 +312,11 @@ impl Socket {
     /// [`Socket::handle_input`].
     pub fn handle_timeout(&mut self, now: Duration, id: PeerId) -> Result<(), Error> {
         let peer = self.peers.get_mut(id).ok_or(Error::Closed)?;
+        // Its silence is ours: we do not read.
         if peer.input_waits {
-            // Its silence is ours: we do not read.
             peer.connection.defer_input(now);
+        } else if peer.paused {
+            peer.connection.defer_heartbeat(now);
         }
         let outcome = peer.connection.handle_timeout(now);
         if let Err(error) = &outcome {

@@ -32,6 +32,8 @@ impl ZmqSettings {
             receive_messages_max,
             receive_bytes_max,
             handshake_timeout,
+            stall_timeout,
+            bytes_per_second_min,
         } = *section;
         let limits = ServiceLimits {
             message_bytes_max,
@@ -48,6 +50,8 @@ impl ZmqSettings {
             receive_messages_max,
             receive_bytes_max,
             handshake_timeout,
+            stall_timeout,
+            bytes_per_second_min,
         };
         Self { port, limits }
     }

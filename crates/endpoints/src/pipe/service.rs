@@ -72,6 +72,10 @@ pub struct ServiceLimits {
     pub receive_bytes_max: usize,
     /// From a connection's start to the end of its handshake. Default 30 s, libzmq's.
     pub handshake_timeout: Duration,
+    /// How long a request may lack bytes of which none comes. Default 60 s.
+    pub stall_timeout: Duration,
+    /// Bytes per second at which a request must come on the whole; zero is no least rate. Default 500.
+    pub bytes_per_second_min: u32,
 }
 
 impl Default for ServiceLimits {
@@ -91,6 +95,8 @@ impl Default for ServiceLimits {
             receive_messages_max: 1000,
             receive_bytes_max: 4 << 20,
             handshake_timeout: Duration::from_secs(30),
+            stall_timeout: Duration::from_secs(60),
+            bytes_per_second_min: 500,
         }
     }
 }
@@ -108,6 +114,8 @@ impl ServiceLimits {
             parts_max: self.parts_max,
             command_bytes_max: self.command_bytes_max,
             handshake_timeout: self.handshake_timeout,
+            stall_timeout: self.stall_timeout,
+            bytes_per_second_min: self.bytes_per_second_min,
             ..Limits::default()
         };
         options.send_messages_max = self.send_messages_max;

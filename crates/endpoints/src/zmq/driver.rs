@@ -5,11 +5,12 @@ use crate::drive::{Core, LongOutput, Transport, drive};
 use ::zmq::{Bytes, Error, PeerId};
 use alloc::boxed::Box;
 use alloc::rc::Rc;
+use core::fmt;
 use core::task::Context;
 use core::time::Duration;
-use flow::ledger::{Account, Holder, ServiceLedger};
+use flow::ledger::{Account, Holder, Pressure, ServiceLedger};
 use flow::{Address, Flow, FlowError};
-use log::{debug, info};
+use log::info;
 
 /// How long a peer whose connection we end may take to read why. What it sends meanwhile is read
 /// and dropped: closing over unread bytes would reset the connection, and the reason with it.
@@ -37,7 +38,8 @@ pub(super) async fn carry(shared: Rc<Shared>, flow: Box<dyn Flow>) -> bool {
     let timers = shared.host.timers.clone();
     let holder = account.as_ref().map(Account::holder);
     let peer = flow.peer();
-    let driver = Driver { peer, shared, id, holder, end: End::None, long: Bytes::new() };
+    let driver =
+        Driver { peer, shared, id, holder, end: End::None, reason: None, long: Bytes::new() };
     let mut connection = drive(flow, driver, &timers).weighed(account);
     (&mut connection).await;
     connection.core().is_introduced()
@@ -50,6 +52,8 @@ struct Driver {
     peer: Address,
     holder: Option<Holder>,
     end: End,
+    /// Why it ends: the first cause.
+    reason: Option<Reason>,
     /// What [`Core::long_output`] shows.
     long: Bytes,
 }
@@ -65,6 +69,28 @@ enum End {
     Over,
 }
 
+/// Why a connection ended, as the log says it.
+enum Reason {
+    /// The peer sent its last.
+    Peer,
+    Flow(FlowError),
+    /// The peer broke the protocol, was too slow, or was sent away.
+    Protocol(Error),
+    /// This side closed the socket.
+    Closed,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Peer => f.write_str("closed by the peer"),
+            Self::Flow(error) => error.fmt(f),
+            Self::Protocol(error) => error.fmt(f),
+            Self::Closed => f.write_str("closed by this side"),
+        }
+    }
+}
+
 impl Driver {
     /// The handshake is done.
     fn is_introduced(&self) -> bool {
@@ -75,16 +101,12 @@ impl Driver {
         self.shared.socket.borrow().has_output(self.id)
     }
 
-    fn say_farewell(&mut self, now: Duration) {
+    /// Ends it for this reason, once what there is to say has been said.
+    fn say_farewell(&mut self, now: Duration, why: Error) {
+        self.reason.get_or_insert(Reason::Protocol(why));
         if self.end == End::None {
             self.end = End::Farewell(now.saturating_add(FAREWELL_TIMEOUT));
         }
-    }
-
-    /// The peer broke the protocol; the socket has queued what there is to say about it.
-    fn failed(&mut self, now: Duration, error: &Error) {
-        info!("zmq: {}: {error}", self.peer);
-        self.say_farewell(now);
     }
 }
 
@@ -113,15 +135,13 @@ impl Core for Driver {
         let id = self.id;
         let taken = self.shared.with(|socket| socket.handle_input(now, id, bytes));
         taken.unwrap_or_else(|error| {
-            self.failed(now, &error);
+            self.say_farewell(now, error);
             bytes.len()
         })
     }
 
     fn handle_end(&mut self, _: Duration, how: Result<(), FlowError>) -> bool {
-        if let Err(error) = how {
-            debug!("zmq: {}: {error}", self.peer);
-        }
+        self.reason.get_or_insert(how.map_or_else(Reason::Flow, |()| Reason::Peer));
         self.end = End::Over;
         true
     }
@@ -130,8 +150,7 @@ impl Core for Driver {
         if self.end == End::None {
             let why = self.shared.socket.borrow().leaving(self.id).cloned();
             if let Some(why) = why {
-                info!("zmq: {}: sent away: {why}", self.peer);
-                self.say_farewell(now);
+                self.say_farewell(now, why);
             }
         }
         false
@@ -156,7 +175,7 @@ impl Core for Driver {
     }
 
     fn output_lost(&mut self, _: Duration, error: FlowError) -> bool {
-        debug!("zmq: {}: {error}", self.peer);
+        self.reason.get_or_insert(Reason::Flow(error));
         false
     }
 
@@ -167,6 +186,11 @@ impl Core for Driver {
             (_, End::Farewell(_)) if !self.has_output() => Transport::EndOutput,
             _ => Transport::Open,
         }
+    }
+
+    fn handle_pressure(&mut self, _: Duration, pressure: Pressure) {
+        let (id, is_paused) = (self.id, pressure == Pressure::Pause);
+        self.shared.with(|socket| socket.pause(id, is_paused));
     }
 
     fn held(&self) -> usize {
@@ -186,7 +210,7 @@ impl Core for Driver {
             _ => {
                 let outcome = self.shared.with(|socket| socket.handle_timeout(now, self.id));
                 if let Err(error) = outcome {
-                    self.failed(now, &error);
+                    self.say_farewell(now, error);
                 }
             }
         }
@@ -206,5 +230,12 @@ impl Drop for Driver {
             socket.remove_peer(id);
         });
         self.shared.closer.notify();
+        let is_closing = self.shared.is_closing();
+        let reason = self.reason.take().or(is_closing.then_some(Reason::Closed));
+        match reason {
+            Some(reason) => info!("zmq: the connection with {} ended: {reason}", self.peer),
+            // A panic, or too much memory: that is in the log already.
+            None => info!("zmq: the connection with {} ended: given up", self.peer),
+        }
     }
 }

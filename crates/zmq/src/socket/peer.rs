@@ -24,6 +24,8 @@ pub(super) struct Peer {
     pub(super) leaving: Option<Error>,
     /// Its inbox was full and is not yet half empty: nothing more is read from it.
     pub(super) input_waits: bool,
+    /// It is not read for want of memory, by [`Socket::pause`](super::Socket::pause).
+    pub(super) paused: bool,
     pub(super) output_announced: bool,
     /// What it held when that was said last.
     announced_bytes: usize,
@@ -104,6 +106,7 @@ impl Peer {
             gone: false,
             leaving: None,
             input_waits: false,
+            paused: false,
             output_announced: false,
             announced_bytes: 0,
             in_readable: false,
