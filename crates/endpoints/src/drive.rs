@@ -186,8 +186,10 @@ impl<F: Flow + 'static, C: Core> Drive<F, C> {
     ) -> Poll<Option<T>> {
         let now = self.timer.now();
         self.core.begin_turn(cx, now);
-        // There may be room again, or none any more.
-        self.weigh(cx, now);
+        // There may be room again, or none any more; what this connection holds is the same still.
+        if self.pressure != Pressure::None || !self.account.as_ref().is_none_or(Account::is_calm) {
+            self.weigh(cx, now);
+        }
         let mut steps = STEPS_MAX;
         while steps > 0 {
             if let Some(value) = stop(&mut self.core) {
@@ -197,7 +199,9 @@ impl<F: Flow + 'static, C: Core> Drive<F, C> {
             let mut moved = self.read(cx, now);
             moved |= self.core.poll_work(cx, now);
             moved |= self.write(cx, now, &mut steps);
-            moved |= self.weigh(cx, now);
+            if moved {
+                self.weigh(cx, now);
+            }
             if self.poll_over(cx, now).is_ready() {
                 return Poll::Ready(None);
             }

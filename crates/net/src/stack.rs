@@ -13,7 +13,7 @@ use crate::stack::interface::InterfaceState;
 use crate::tcp::connection::{Connection, Transmitted};
 use crate::tcp::connector::TcpConnector;
 use crate::tcp::listener::{AcceptQueue, TcpListener};
-use crate::time::Instant;
+use crate::time::{self, Instant};
 use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -147,19 +147,18 @@ impl Stack {
         state.answer_again(now, output);
         state.open_actively(now, output);
         state.is_stirred = false;
-        let due = self.house_deadlines().into_iter().fold(None, earlier);
-        self.state.calm_until = due.map_or(Instant::NEVER, Instant::from);
+        self.state.calm_until = self.next_housekeeping();
     }
 
     /// When something is due beside connections.
-    fn house_deadlines(&self) -> [Option<Duration>; 4] {
+    fn next_housekeeping(&self) -> Instant {
         let state = &self.state;
-        [
+        let deadlines = [
             state.link.next_deadline().map(|due| due.max(self.quiet_until)),
-            state.duplicates.next_deadline(),
             state.syn_queue.next_deadline(),
             state.active_opens.next_deadline(),
-        ]
+        ];
+        deadlines.into_iter().fold(None, earlier).map_or(Instant::NEVER, Instant::from)
     }
 
     /// Turns the device's interrupts on, so that the loop may wait for one; false when there is
@@ -171,11 +170,16 @@ impl Stack {
     /// When the phases must run again without any event; `None`: never.
     pub fn next_deadline(&self) -> Option<Duration> {
         let state = &self.state;
+        let house = if state.is_stirred { self.next_housekeeping() } else { state.calm_until };
         // A full device interrupts when it has room; this is for one that does not.
-        let retry = (!state.context.dirty.borrow().is_empty())
-            .then(|| Duration::from(state.context.now.get()) + RETRY);
-        let connections = state.table.borrow().next_deadline().map(Duration::from);
-        self.house_deadlines().into_iter().chain([connections, retry]).fold(None, earlier)
+        let retry = if state.context.dirty.borrow().is_empty() {
+            Instant::NEVER
+        } else {
+            state.context.now.get() + RETRY
+        };
+        let connections = state.table.borrow().next_deadline().unwrap_or(Instant::NEVER);
+        let next = house.min(connections).min(retry);
+        (next < Instant::NEVER).then(|| next.into())
     }
 
     /// Connections whose peer has not acknowledged everything yet, the end included. Looks at all of
@@ -241,7 +245,7 @@ impl core::fmt::Debug for Stack {
 }
 
 /// How long to wait before a full device is asked again without an event.
-const RETRY: Duration = Duration::from_millis(1);
+const RETRY: time::Duration = time::Duration::from_millis(1);
 
 /// How long a new stack asks nobody: up to a second, says RFC 4861 section 6.3.7, so that machines that
 /// start together do not ask together. Who waits for this machine to start comes first, too; that is

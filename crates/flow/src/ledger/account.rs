@@ -105,6 +105,12 @@ impl Account {
         if self.0.is_at_rest() { Pressure::None } else { self.0.pressure(cx) }
     }
 
+    /// Nothing holds it back, nor is about to.
+    #[inline]
+    pub fn is_calm(&self) -> bool {
+        self.0.is_at_rest()
+    }
+
     /// The connection holds so many bytes still, and is not held back.
     #[inline]
     pub fn is_at_rest(&self, bytes: usize) -> bool {
