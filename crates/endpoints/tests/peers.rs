@@ -4,6 +4,7 @@
 //! A protocol is a [`Protocol`]: what a peer says, and the times that it has. Another one is a line in [`PROTOCOLS`].
 
 use endpoints::http::{Limits, Server, ServerConfig};
+use flow::ledger::Ledger;
 use flow::memory::{MemoryFlow, MemoryNetwork};
 use flow::task::{Executor, block_on};
 use flow::time::Timers;
@@ -304,4 +305,86 @@ fn the_times_are_those_of_the_limits() {
     let http = PROTOCOLS.iter().find(|protocol| protocol.name == "http").unwrap();
     assert_eq!(http.pause, (limits.write_timeout, limits.body_timeout));
     assert_eq!(http.linger, limits.linger_timeout);
+}
+
+/// HTTP's: what one connection holds, by the service's ledger.
+#[test]
+fn what_a_connection_holds_is_weighed_and_given_back() {
+    let executor = Executor::new(|body| {
+        body();
+        Ok(())
+    });
+    let lab =
+        Lab { network: MemoryNetwork::new(CAPACITY_BYTES, 8), executor, timers: Timers::new() };
+    let ledger = Ledger::unbounded().service("http", usize::MAX, usize::MAX);
+    let config = ServerConfig { ledger: Some(ledger.clone()), ..ServerConfig::default() };
+    let server =
+        Server::new(config, &lab.executor.spawner(), &lab.timers, async |mut request: Request| {
+            let body = request.body().collect(1 << 20).await;
+            Response::ok("text/plain", body.unwrap_or_default())
+        });
+    let listener = lab.network.listen(&target()).unwrap();
+    lab.executor.spawner().spawn("listener", server.serve(listener));
+    let mut peer = Peer::new(&lab);
+    let idle = ledger.held_bytes();
+    let (head, body) =
+        ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 50000\r\n\r\n", [b'x'; 50_000]);
+    let (start, rest) = head.split_at(30);
+    peer.send(start.as_bytes()).unwrap();
+    assert!(ledger.held_bytes() >= idle + 30, "a part of a head");
+    peer.send(rest.as_bytes()).unwrap();
+    for (at, part) in body.chunks(10_000).enumerate() {
+        peer.send(part).unwrap();
+        let sent = (at + 1) * 10_000 - CAPACITY_BYTES;
+        assert!(ledger.held_bytes() >= idle + sent, "a body that a handler collects: {sent}");
+    }
+    assert!(ledger.held_bytes() >= idle + 50_000 - CAPACITY_BYTES, "an answer that is not taken");
+    while peer.taken < 50_000 {
+        peer.take(1000).unwrap();
+    }
+    assert_eq!(ledger.held_bytes(), idle, "nothing is left");
+}
+
+/// HTTP's: a client that sends all of an upload before it looks for an answer, as most do.
+#[test]
+fn rfc9112_9_6_a_refused_upload_gets_its_status() {
+    for (length, coding) in [
+        (2 << 20, "Content-Length: 2097152"),
+        (8 << 20, "Content-Length: 8388608"),
+        (8 << 20, "Transfer-Encoding: chunked"),
+    ] {
+        for handler_wants in [false, true] {
+            let executor = Executor::new(|body| {
+                body();
+                Ok(())
+            });
+            let network = MemoryNetwork::new(CAPACITY_BYTES, 8);
+            let lab = Lab { network, executor, timers: Timers::new() };
+            let handler = move |mut request: Request| async move {
+                if handler_wants {
+                    let _ = request.body().next().await;
+                }
+                Response::plain(web::Status::METHOD_NOT_ALLOWED)
+            };
+            let limits = Limits { body_bytes_max: 3 << 20, ..Limits::default() };
+            let config = ServerConfig { limits, ..ServerConfig::default() };
+            let server = Server::new(config, &lab.executor.spawner(), &lab.timers, handler);
+            let listener = lab.network.listen(&target()).unwrap();
+            lab.executor.spawner().spawn("listener", server.clone().serve(listener));
+            let mut peer = Peer::new(&lab);
+            let head = format!("POST / HTTP/1.1\r\nHost: a\r\n{coding}\r\n\r\n");
+            peer.send(head.as_bytes()).unwrap();
+            let chunk = [b"10000\r\n", &[b'x'; 1 << 16][..], b"\r\n"].concat();
+            let piece =
+                if coding.ends_with("chunked") { &*chunk } else { &chunk[7..7 + (1 << 16)] };
+            for at in 0..length >> 16 {
+                assert_eq!(peer.send(piece), Some(piece.len()), "{coding}, piece {at}");
+                lab.wait(SECOND / 10);
+            }
+            peer.take(usize::MAX).expect("an answer");
+            assert!(peer.taken > 50 && peer.ended, "{coding}: {} bytes", peer.taken);
+            lab.wait(5 * SECOND);
+            assert_eq!(server.connections(), 0);
+        }
+    }
 }

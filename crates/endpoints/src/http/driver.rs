@@ -76,8 +76,8 @@ impl Driver {
 
     /// The core refused what came, or ended the connection.
     fn fail(&mut self, error: http::Error, request: Option<&RequestHead>, now: Duration) {
-        // Of strangers who speak no HTTP at all there may be any number, so that it is not said louder.
-        log::debug!("http: {}: {error}", self.peer);
+        // As of all protocols' connections that end for a reason, garbage included.
+        log::info!("http: the connection with {} ended: {error}", self.peer);
         self.work = None;
         if self.log.is_none() && self.core.wants_transmit() {
             // Refused before it was a request, or before anybody was asked.
