@@ -1,10 +1,10 @@
 //! What frontend and backend can both do (public/io/netif.h).
 
+use crate::Settings;
 use crate::backend::State;
 use alloc::format;
-use alloc::string::String;
-use alloc::vec::Vec;
 use core::num::NonZeroUsize;
+use offload::ETHERNET_BYTES;
 use xen_store::{Error, Store};
 
 /// What a backend offers, as far as it concerns us.
@@ -18,39 +18,39 @@ pub(crate) struct Features {
     pub(crate) checksums: bool,
     /// One event channel for each direction.
     pub(crate) splits_events: bool,
-    /// The longest IP packet, in bytes.
+    /// The longest IP packet, in bytes: the toolstack's word to the frontend, as far as pages carry it.
     pub(crate) mtu_bytes: usize,
     /// Longest frame handed over for segmentation, in bytes; 0 where there is no memory for it.
     pub(crate) frame_bytes_max: usize,
 }
 
-/// The state comes last: once it says so, the others are there.
-const NAMES: [&str; 6] = [
+/// The backend's nodes. The state comes last: once it says so, the others are there.
+const NAMES: [&str; 5] = [
     "feature-sg",
     "feature-gso-tcpv4",
     "feature-no-csum-offload",
     "feature-split-event-channels",
-    "mtu",
     "state",
 ];
 
 /// The least that IPv6 allows a link (RFC 8200, section 5).
 const MTU_BYTES_MIN: u32 = 1280;
 const MTU_BYTES_DEFAULT: u32 = 1500;
-/// With its header, such a packet fits a page: without scattering, no longer one can be sent.
-const MTU_BYTES_MAX: u32 = 4000;
 /// An entry says a frame's length in 16 bits.
 const LONG_FRAME_BYTES: usize = u16::MAX as usize;
+const PAGE_BYTES: usize = 4096;
 
 impl Features {
-    /// Reads them from the backend's folder, and its state. What is missing is not offered.
+    /// Reads them from the folders of both, and the backend's state. What is missing is not offered.
     pub(crate) async fn read(
         store: &Store,
+        frontend: &str,
         backend: &str,
-        runs: usize,
+        settings: &Settings,
     ) -> Result<(State, Self), Error> {
-        let paths: Vec<String> = NAMES.iter().map(|name| format!("{backend}/{name}")).collect();
-        let mut values = [None; NAMES.len()];
+        let mut paths = alloc::vec![format!("{frontend}/mtu")];
+        paths.extend(NAMES.iter().map(|name| format!("{backend}/{name}")));
+        let mut values = [None; NAMES.len() + 1];
         for (value, answer) in values.iter_mut().zip(store.read_each(&paths).await) {
             *value = match answer {
                 Ok(bytes) => number(&bytes),
@@ -58,17 +58,22 @@ impl Features {
                 Err(error) => return Err(error),
             };
         }
-        let [scatters, segments, no_checksums, splits, mtu, state] = values;
+        let [mtu, scatters, segments, no_checksums, splits, state] = values;
         let scatters = scatters == Some(1);
         let checksums = no_checksums != Some(1);
-        let mtu = mtu.filter(|mtu| (MTU_BYTES_MIN..=MTU_BYTES_MAX).contains(mtu));
-        let segments_ipv4 = scatters && checksums && runs > 0 && segments == Some(1);
+        let has_runs = settings.transmit_runs > 0;
+        let frame_bytes_max =
+            if scatters && has_runs && settings.scatters() { LONG_FRAME_BYTES } else { PAGE_BYTES };
+        let mtu_bytes =
+            mtu.filter(|&mtu| mtu >= MTU_BYTES_MIN).unwrap_or(MTU_BYTES_DEFAULT) as usize;
+        let segments_ipv4 = scatters && checksums && has_runs && segments == Some(1);
         let features = Self {
             scatters,
             segments_ipv4,
             checksums,
             splits_events: splits == Some(1),
-            mtu_bytes: mtu.unwrap_or(MTU_BYTES_DEFAULT) as usize,
+            // More than can be carried is no order, but leave to send as much (io/netif.h).
+            mtu_bytes: mtu_bytes.min(frame_bytes_max - ETHERNET_BYTES),
             frame_bytes_max: if segments_ipv4 { LONG_FRAME_BYTES } else { 0 },
         };
         Ok((state.map_or(State::Unknown, State::from_number), features))

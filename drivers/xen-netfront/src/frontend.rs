@@ -141,7 +141,7 @@ impl Frontend {
     }
 
     async fn read(&self, backend: &Backend) -> Result<(State, Features), Error> {
-        Ok(Features::read(&self.store, &backend.folder, self.settings.transmit_runs).await?)
+        Ok(Features::read(&self.store, &self.folder, &backend.folder, &self.settings).await?)
     }
 
     /// Works with one backend until it is gone.
@@ -213,7 +213,7 @@ impl Frontend {
     /// What the backend is told, the state last.
     fn nodes(&self, pair: &Pair) -> Vec<(String, String)> {
         let channels = pair.channels();
-        let long = self.settings.receive_pages >= 32;
+        let long = self.settings.scatters();
         let mut nodes: Vec<(&str, String)> = alloc::vec![
             ("tx-ring-ref", pair.transmitter.ring.reference().to_string()),
             ("rx-ring-ref", pair.receiver.ring.reference().to_string()),

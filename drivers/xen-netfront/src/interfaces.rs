@@ -51,6 +51,11 @@ impl Interfaces {
         Ok(fresh)
     }
 
+    /// Those that are there now.
+    pub async fn now(store: &Store) -> Result<Vec<Interface>, Error> {
+        list(store).await
+    }
+
     /// Waits until some may have come, and tells of them.
     pub async fn more(&mut self) -> Result<Vec<Interface>, Error> {
         self.watch.changed().await?;

@@ -26,6 +26,13 @@ impl Settings {
     }
 }
 
+impl Settings {
+    /// Whether a frame that spreads over many pages has room to arrive.
+    pub(crate) fn scatters(&self) -> bool {
+        self.receive_pages >= 32
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self::for_ram(u64::MAX)

@@ -273,7 +273,7 @@ fn a_backend_with_few_features_gets_plain_frames() {
         ("feature-sg", "0"),
         ("feature-no-csum-offload", "1"),
         ("feature-split-event-channels", "0"),
-        ("mtu", "9000000"),
+        ("feature-nothing", "9000000"),
     ] {
         daemon.set(&format!("{BACK}/{name}"), value);
     }
@@ -314,7 +314,7 @@ fn a_backend_that_can_do_less_than_the_first_is_not_used() {
     bench.set_backend("2");
     assert_eq!(bench.front("state").as_deref(), Some("1"));
     bench.daemon.set(&format!("{BACK}/feature-no-csum-offload"), "0");
-    bench.daemon.set(&format!("{BACK}/mtu"), "1400");
+    bench.daemon.set(&format!("{FRONT}/mtu"), "1400");
     bench.set_backend("2");
     bench.connect();
     assert_eq!(bench.card.capabilities().mtu_bytes, 1400);
@@ -372,4 +372,44 @@ fn random_states_of_the_backend_are_survived() {
         backend.send(&tcp_frame(20), 1, false);
         assert_eq!(bench.receive().unwrap(), tcp_frame(20), "seed {seed}");
     }
+}
+
+/// The toolstack's word is in the frontend's folder (io/netif.h), and leave to send no more than pages carry.
+#[test]
+fn the_mtu_is_the_frontends_as_far_as_pages_carry_it() {
+    for (mtu, scatters, expected) in [
+        ("", "1", 1500),
+        ("9000", "1", 9000),
+        ("100000", "1", 65_521),
+        ("9000", "0", 4082),
+        ("1280", "0", 1280),
+        ("576", "1", 1500),
+        ("large", "1", 1500),
+    ] {
+        let (store, mut daemon) = fake::connect();
+        make_interface(&mut daemon);
+        daemon.set(&format!("{FRONT}/mtu"), mtu);
+        daemon.set(&format!("{BACK}/mtu"), "1400");
+        daemon.set(&format!("{BACK}/feature-sg"), scatters);
+        let (card, _frontend) = open_one(&store, &mut daemon);
+        assert_eq!(card.capabilities().mtu_bytes, expected, "{mtu} {scatters}");
+    }
+}
+
+/// A packet of such an MTU goes out over several pages, and is not cut.
+#[test]
+fn a_large_packet_is_sent_whole() {
+    let (store, mut daemon) = fake::connect();
+    make_interface(&mut daemon);
+    daemon.set(&format!("{FRONT}/mtu"), "9000");
+    let (card, frontend) = open_one(&store, &mut daemon);
+    let mut bench = Bench { store, daemon, card, task: Box::pin(frontend.run()) };
+    bench.settle();
+    let mut backend = bench.connect();
+    let frame = tcp_frame(8960);
+    bench.send(&frame, None);
+    let sent = backend.take().expect("a frame");
+    // All but the sum of the pseudo-header, which is the driver's.
+    assert!(sent.bytes.len() == frame.len() && sent.bytes.ends_with(&frame[54..]));
+    assert_eq!(sent.segment, None);
 }

@@ -1,5 +1,9 @@
 //! Services in xenstore, by which domains of a host find each other: values below `data/services` of each, which
-//! all others may read.
+//! all others may read. A value says by which host's name it goes, and then what its domain says of the service.
+//!
+//! A domain can claim any name. Dom0's word decides: a domain whose `name` it lets us read goes by that and no other. Of
+//! those whose name is not ours to read, the one that is longest there has a name that several claim, and none has
+//! one that dom0 gives to another.
 
 use crate::{Error, Store, Watch};
 use alloc::format;
@@ -17,16 +21,18 @@ const DOMAINS_MAX: u32 = 512;
 pub struct Published {
     /// The domain's number.
     pub domain: u32,
+    /// The name that it goes by.
+    pub host: String,
     /// What it says.
     pub value: String,
 }
 
-/// Publishes a value of this domain under a name, which is to be a word without `/`. It is gone
-/// with the domain.
-pub async fn publish(store: &Store, name: &str, value: &str) -> Result<(), Error> {
+/// Publishes a value of this domain, which goes by the name `host`, under a name that is to be a word without `/`. It
+/// is gone with the domain.
+pub async fn publish(store: &Store, name: &str, host: &str, value: &str) -> Result<(), Error> {
     let own = store.read_number("domid").await?;
     let path = format!("data/services/{name}");
-    store.write(&path, value.as_bytes()).await?;
+    store.write(&path, format!("{host} {value}").as_bytes()).await?;
     // We stay its owner, and all others may read it: a guest's nodes are its own secret at first.
     store.set_permissions(&path, &[&format!("r{own}")]).await
 }
@@ -38,17 +44,43 @@ pub async fn published(store: &Store, name: &str) -> Result<Vec<Published>, Erro
         .iter()
         .map(|domain| format!("/local/domain/{domain}/data/services/{name}"))
         .collect();
-    let values = store.read_each(&paths).await;
     let mut found = Vec::new();
-    for (domain, value) in domains.into_iter().zip(values) {
-        match value.map(String::from_utf8) {
-            Ok(Ok(value)) => found.push(Published { domain, value }),
-            // Most domains publish nothing, and what is not text is nothing.
-            Ok(Err(_)) | Err(Error::NotFound | Error::NotPermitted) => {}
-            Err(error) => return Err(error),
+    for (domain, value) in domains.iter().zip(texts(store, &paths).await?) {
+        // Most domains publish nothing.
+        if let Some((host, value)) = value.as_deref().and_then(|value| value.split_once(' ')) {
+            found.push(Published { domain: *domain, host: host.into(), value: value.into() });
         }
     }
-    Ok(found)
+    let paths: Vec<_> =
+        found.iter().map(|one| format!("/local/domain/{}/name", one.domain)).collect();
+    Ok(rightful(found, texts(store, &paths).await?))
+}
+
+/// Those that go by a name that is theirs; `names` are what dom0 calls them, as far as it says so.
+fn rightful(found: Vec<Published>, names: Vec<Option<String>>) -> Vec<Published> {
+    let is_known = |host: &str| names.iter().flatten().any(|name| name == host);
+    let mut rightful: Vec<Published> = Vec::new();
+    for (one, name) in found.into_iter().zip(&names) {
+        let is_its = match name {
+            Some(name) => *name == one.host,
+            // Domains' numbers grow: those before it are older.
+            None => !is_known(&one.host) && rightful.iter().all(|other| other.host != one.host),
+        };
+        rightful.extend(is_its.then_some(one));
+    }
+    rightful
+}
+
+/// The texts of several nodes; `None` where there is none that is ours to read.
+async fn texts(store: &Store, paths: &[String]) -> Result<Vec<Option<String>>, Error> {
+    let values = store.read_each(paths).await.into_iter();
+    values
+        .map(|value| match value.map(String::from_utf8) {
+            Ok(text) => Ok(text.ok()),
+            Err(Error::NotFound | Error::NotPermitted) => Ok(None),
+            Err(error) => Err(error),
+        })
+        .collect()
 }
 
 /// Tells when what domains publish may have changed.
@@ -76,19 +108,19 @@ mod tests {
     use crate::fake::connect;
     use alloc::string::ToString;
 
-    fn published_by(domain: u32, value: &str) -> Published {
-        Published { domain, value: value.to_string() }
+    fn published_by(domain: u32, host: &str, value: &str) -> Published {
+        Published { domain, host: host.to_string(), value: value.to_string() }
     }
 
     #[test]
     fn what_is_published_is_for_all_to_read() {
         let (store, mut daemon) = connect();
         daemon.set("domid", "1");
-        daemon.drive(&store, publish(&store, "web", "here")).unwrap().unwrap();
-        assert_eq!(daemon.get("/local/domain/1/data/services/web").unwrap(), "here");
+        daemon.drive(&store, publish(&store, "web", "one", "here")).unwrap().unwrap();
+        assert_eq!(daemon.get("/local/domain/1/data/services/web").unwrap(), "one here");
         assert_eq!(daemon.permissions("/local/domain/1/data/services/web"), ["r1"]);
         let found = daemon.drive(&store, published(&store, "web")).unwrap();
-        assert_eq!(found, Ok([published_by(1, "here")].into()));
+        assert_eq!(found, Ok([published_by(1, "one", "here")].into()));
     }
 
     #[test]
@@ -96,19 +128,40 @@ mod tests {
         for hidden in [false, true] {
             let (store, mut daemon) = connect();
             daemon.set("domid", "9");
-            for (domain, value) in [(3, "three"), (12, "twelve"), (72, "seventy-two")] {
+            for (domain, value) in [(3, "c three"), (12, "l twelve"), (72, "z 72")] {
                 daemon.set(&format!("/local/domain/{domain}/data/services/web"), value);
             }
             daemon.set("/local/domain/4/data/services/other", "four");
-            daemon.set("/local/domain/5/data/services/web", "a secret");
+            daemon.set("/local/domain/5/data/services/web", "e secret");
             daemon.hide("/local/domain/5/data/services/web");
             if hidden {
                 daemon.hide("/local/domain");
             }
             let found = daemon.drive(&store, published(&store, "web")).unwrap().unwrap();
-            let expected = [(3, "three"), (12, "twelve"), (72, "seventy-two")];
-            assert_eq!(found, expected.map(|(domain, value)| published_by(domain, value)));
+            let expected = [(3, "c", "three"), (12, "l", "twelve"), (72, "z", "72")];
+            assert_eq!(found, expected.map(|(at, host, value)| published_by(at, host, value)));
         }
+    }
+
+    #[test]
+    fn nobody_goes_by_the_name_of_another() {
+        let (store, mut daemon) = connect();
+        daemon.set("domid", "9");
+        for (domain, value) in
+            [(3, "one a"), (4, "one b"), (5, "two c"), (6, "two d"), (7, "six e")]
+        {
+            daemon.set(&format!("/local/domain/{domain}/data/services/web"), value);
+        }
+        // Dom0 says nothing: the oldest has a name that several claim.
+        let found = daemon.drive(&store, published(&store, "web")).unwrap().unwrap();
+        let oldest = [(3, "one", "a"), (5, "two", "c"), (7, "six", "e")];
+        assert_eq!(found, oldest.map(|(at, host, value)| published_by(at, host, value)));
+        // Dom0 says who one is: whoever else claims its name has none, older or not.
+        daemon.set("/local/domain/4/name", "one");
+        daemon.set("/local/domain/7/name", "seven");
+        let found = daemon.drive(&store, published(&store, "web")).unwrap().unwrap();
+        let known = [(4, "one", "b"), (5, "two", "c")];
+        assert_eq!(found, known.map(|(at, host, value)| published_by(at, host, value)));
     }
 
     #[test]

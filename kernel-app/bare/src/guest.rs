@@ -4,7 +4,7 @@
 use crate::interfaces::Interfaces;
 use crate::status::Status;
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt::Display;
 use core::time::Duration;
@@ -154,18 +154,67 @@ impl Arrivals {
     }
 }
 
-/// Keeps what dom0's tools find below `data/aqueduct` up to date. Nobody depends on it.
+/// Keeps what dom0's tools find up to date: `data/aqueduct`, and what XenServer and XCP-ng show of a guest. Nobody depends
+/// on it, and a toolstack may not have made the nodes for us to write.
 async fn tell(store: Store, status: Status) {
+    tell_system(&store).await;
+    let mut told: Vec<String> = Vec::new();
     loop {
         let mut nodes: Vec<_> = status.values().into();
         nodes.push(("version", env!("CARGO_PKG_VERSION").into()));
-        let nodes: Vec<_> = nodes
+        let mut nodes: Vec<_> = nodes
             .into_iter()
             .map(|(name, value)| (format!("data/aqueduct/{name}"), value))
             .collect();
+        let addresses = addresses(&store, &status).await;
+        for gone in told.iter().filter(|path| !addresses.iter().any(|(now, _)| now == *path)) {
+            let _ = store.remove(gone).await;
+        }
+        told = addresses.iter().map(|(path, _)| path.clone()).collect();
+        nodes.extend(addresses);
+        let memory = machine::memory::usage();
+        let free = memory.total_bytes - memory.used_bytes;
+        for (name, bytes) in [("meminfo_total", memory.total_bytes), ("meminfo_free", free)] {
+            nodes.push((format!("data/{name}"), (bytes >> 10).to_string()));
+        }
+        // Says that the others are new.
+        nodes.push(("data/updated".into(), "1".into()));
         if let Err(error) = store.write_each(&nodes).await {
-            log::debug!("data/aqueduct is not told: {error}");
+            log::debug!("not all is told to dom0: {error}");
         }
         status.changed().await;
     }
+}
+
+/// `attr/vif/N/ipv4/M` and `ipv6/M`, by the number that each interface has now.
+async fn addresses(store: &Store, status: &Status) -> Vec<(String, String)> {
+    let mut nodes = Vec::new();
+    for interface in xen_netfront::Interfaces::now(store).await.unwrap_or_default() {
+        let (mut ipv4, mut ipv6) = (0, 0);
+        for address in status.addresses(interface.mac) {
+            let (family, count) =
+                if address.is_ipv4() { ("ipv4", &mut ipv4) } else { ("ipv6", &mut ipv6) };
+            let path = format!("attr/vif/{}/{family}/{count}", interface.number);
+            nodes.push((path, address.to_string()));
+            *count += 1;
+        }
+    }
+    nodes
+}
+
+/// Which system this is, once: as XenServer's and XCP-ng's guest agents do.
+async fn tell_system(store: &Store) {
+    const VERSION: &str = env!("CARGO_PKG_VERSION");
+    const NODES: [(&str, &str); 9] = [
+        ("attr/PVAddons/Installed", "1"),
+        ("attr/PVAddons/MajorVersion", env!("CARGO_PKG_VERSION_MAJOR")),
+        ("attr/PVAddons/MinorVersion", env!("CARGO_PKG_VERSION_MINOR")),
+        ("attr/PVAddons/MicroVersion", env!("CARGO_PKG_VERSION_PATCH")),
+        ("data/os_name", concat!("Aqueduct ", env!("CARGO_PKG_VERSION"))),
+        ("data/os_distro", "aqueduct"),
+        ("data/os_uname", VERSION),
+        ("data/os_majorver", env!("CARGO_PKG_VERSION_MAJOR")),
+        ("data/os_minorver", env!("CARGO_PKG_VERSION_MINOR")),
+    ];
+    let _ = store.write_each(&NODES.map(|(path, value)| (path.into(), value.into()))).await;
 }

@@ -2,7 +2,7 @@
 
 use crate::address_monitor::{AddressMonitor, Look};
 use crate::guest::Guest;
-use crate::status::Status;
+use crate::status::{InterfaceStatus, Status};
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
@@ -33,6 +33,7 @@ pub(crate) struct Interfaces {
 
 /// A card's stack, and the monitor of its addresses.
 struct Interface {
+    mac: [u8; 6],
     stack: Stack,
     monitor: AddressMonitor,
 }
@@ -98,7 +99,11 @@ impl Interfaces {
         if let Some(first) = interfaces.first() {
             stack.listen_as(&first.stack);
         }
-        interfaces.push(Interface { stack, monitor: AddressMonitor::new(machine::clock::now()) });
+        interfaces.push(Interface {
+            mac,
+            stack,
+            monitor: AddressMonitor::new(machine::clock::now()),
+        });
         Ok(())
     }
 }
@@ -140,7 +145,7 @@ impl Driver for Interfaces {
         let mut deadline = deadline;
         let mut changed = false;
         let mut interfaces = self.interfaces.borrow_mut();
-        for (number, Interface { stack, monitor }) in interfaces.iter_mut().enumerate() {
+        for (number, Interface { stack, monitor, .. }) in interfaces.iter_mut().enumerate() {
             if !stack.prepare_to_wait() {
                 return;
             }
@@ -153,7 +158,11 @@ impl Driver for Interfaces {
         }
         if changed {
             // Whoever passes it on has work to do before we wait.
-            return self.status.set_addresses(addresses(&interfaces));
+            let status = |Interface { mac, monitor, .. }: &Interface| InterfaceStatus {
+                mac: *mac,
+                addresses: monitor.addresses().to_vec(),
+            };
+            return self.status.set_interfaces(interfaces.iter().map(status).collect());
         }
         machine::idle::wait(deadline);
     }
@@ -205,13 +214,6 @@ fn no_card(found: &[String]) -> String {
     format!(
         "no network card that this image can drive, which are virtio-net and Xen's; found: {found}"
     )
-}
-
-/// As text: each with its prefix length, a space between two.
-fn addresses(interfaces: &[Interface]) -> String {
-    let all = interfaces.iter().flat_map(|interface| interface.monitor.addresses());
-    let all: Vec<String> = all.map(|(address, prefix)| format!("{address}/{prefix}")).collect();
-    all.join(" ")
 }
 
 fn stack(

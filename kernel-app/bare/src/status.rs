@@ -1,25 +1,36 @@
-//! Status of the guest, for whoever manages its host: whether it stops, and its addresses.
+//! Status of the guest, for whoever manages its host: whether it stops, and the addresses of its interfaces.
 
+use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
+use core::net::IpAddr;
 use flow::sync::Notify;
 
 /// A status, and the news that it has changed. Clones are the same one.
 #[derive(Clone, Default)]
 pub(crate) struct Status(Rc<State>);
 
+/// What is said of an interface.
+pub(crate) struct InterfaceStatus {
+    /// Its Ethernet address.
+    pub(crate) mac: [u8; 6],
+    /// Its addresses, with their prefix lengths.
+    pub(crate) addresses: Vec<(IpAddr, u8)>,
+}
+
 #[derive(Default)]
 struct State {
-    addresses: RefCell<String>,
+    interfaces: RefCell<Vec<InterfaceStatus>>,
     is_stopping: Cell<bool>,
     news: Notify,
 }
 
 impl Status {
-    /// The addresses of all interfaces, with their prefix lengths.
-    pub(crate) fn set_addresses(&self, addresses: String) {
-        self.0.addresses.replace(addresses);
+    /// All interfaces as they are now.
+    pub(crate) fn set_interfaces(&self, interfaces: Vec<InterfaceStatus>) {
+        self.0.interfaces.replace(interfaces);
         self.tell();
     }
 
@@ -29,10 +40,20 @@ impl Status {
         self.tell();
     }
 
-    /// What it says, by names.
+    /// What it says, by names; addresses with a space between two.
     pub(crate) fn values(&self) -> [(&'static str, String); 2] {
         let state = if self.0.is_stopping.get() { "stopping" } else { "running" };
-        [("state", state.into()), ("addresses", self.0.addresses.borrow().clone())]
+        let interfaces = self.0.interfaces.borrow();
+        let all = interfaces.iter().flat_map(|interface| &interface.addresses);
+        let all: Vec<String> = all.map(|(address, prefix)| format!("{address}/{prefix}")).collect();
+        [("state", state.into()), ("addresses", all.join(" "))]
+    }
+
+    /// The addresses of the interface with that Ethernet address.
+    pub(crate) fn addresses(&self, mac: [u8; 6]) -> Vec<IpAddr> {
+        let interfaces = self.0.interfaces.borrow();
+        let its = interfaces.iter().filter(|interface| interface.mac == mac);
+        its.flat_map(|interface| interface.addresses.iter().map(|(address, _)| *address)).collect()
     }
 
     /// Resolves when it says something else than when this was last asked.

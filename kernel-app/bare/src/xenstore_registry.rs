@@ -48,8 +48,8 @@ impl XenstoreRegistry {
         let name = self.store.read_text("name").await?;
         let host = name.parse::<Label>().unwrap_or_else(|_| service.host.clone());
         let target = self.reachable(&service.target).await;
-        let value = format!("{host} {} {target}", service.protocol);
-        services::publish(&self.store, service.name.as_str(), &value).await
+        let value = format!("{} {target}", service.protocol);
+        services::publish(&self.store, service.name.as_str(), host.as_str(), &value).await
     }
 
     async fn find(&self, query: &Query) -> Result<Vec<Service>, Error> {
@@ -62,8 +62,8 @@ impl XenstoreRegistry {
 /// What a domain has published, if it is a service.
 fn service(name: &Label, published: &Published) -> Option<Service> {
     let mut words = published.value.split(' ');
-    let (host, protocol) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
-    let target = words.next()?.parse().ok()?;
+    let (protocol, target) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+    let host = published.host.parse().ok()?;
     Some(Service { name: name.clone(), host, protocol, target })
 }
 

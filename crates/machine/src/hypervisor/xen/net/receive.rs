@@ -81,6 +81,12 @@ impl ReceiveRing {
             return Ok(());
         }
         self.ring.reset(domain)?;
+        if domain != self.domain {
+            // What one domain has sent is no other's to read.
+            let bytes = self.memory.bytes();
+            // SAFETY: all grants have ended, so that no backend has a page, and no frame is held.
+            unsafe { self.memory.slice_mut(0, bytes) }.fill(0);
+        }
         self.domain = domain;
         self.offer_all();
         Ok(())

@@ -1,4 +1,4 @@
-use super::fake::{Backend, hold, is_granted, write_page};
+use super::fake::{Backend, hold, is_granted, read_page, write_page};
 use super::protocol::*;
 use super::{Frame, Offload, ReceiveRing, TransmitRing};
 use crate::memory::PAGE_BYTES;
@@ -326,6 +326,34 @@ fn another_backend_starts_afresh_and_kept_pages_stay_away() {
     assert_eq!(receive.bytes(), b"new");
     send(&mut transmit, &[2; 100], Offload::default());
     assert_eq!(backend.take().unwrap().ids, [1]);
+}
+
+/// What one domain has sent or was sent is no other's to read; the same one has seen it.
+#[test]
+fn pages_are_zeroed_when_the_backends_domain_changes() {
+    for (domain, is_left) in [(0, true), (3, false)] {
+        let (mut receive, mut transmit, mut backend) = pair();
+        backend.send(&pattern(9000, 1), 0, false);
+        receive.accept().unwrap().unwrap();
+        receive.recycle();
+        send(&mut transmit, &pattern(6000, 2), Offload::default());
+        backend.take().unwrap();
+        (receive.end(), transmit.end());
+        receive.reset(domain).unwrap();
+        transmit.reset(domain).unwrap();
+        receive.publish();
+        let backend = Backend::attach(transmit.reference(), receive.reference());
+        let offers = (0..u32::from(PAGES)).map_while(|nth| backend.offer(nth));
+        let references: Vec<u32> = offers.map(|offer| offer.reference).collect();
+        assert_eq!(references.len(), usize::from(PAGES));
+        let run = 4;
+        let sent = (run..run + 2).map(|page| transmit.page_reference(page));
+        for references in [references, sent.collect()] {
+            let mut bytes =
+                references.iter().flat_map(|&reference| read_page(reference, 0, PAGE_BYTES));
+            assert_eq!(bytes.any(|byte| byte != 0), is_left, "domain {domain}");
+        }
+    }
 }
 
 #[test]

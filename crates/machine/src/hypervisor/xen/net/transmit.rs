@@ -41,6 +41,7 @@ pub struct TransmitRing {
     ring: Ring<3>,
     memory: Arena,
     grants: Vec<Grant>,
+    domain: DomainId,
     /// Single pages come first, runs follow.
     pages: usize,
     runs: usize,
@@ -64,6 +65,7 @@ impl TransmitRing {
         let mut new = Self {
             ring: Ring::new(domain)?,
             memory,
+            domain,
             grants: grants.ok_or(OutOfMemory)?,
             pages,
             runs,
@@ -245,6 +247,11 @@ impl TransmitRing {
             let grants = &self.grants[first..first + pages];
             self.unanswered[place] = 0;
             let is_ours = grants.iter().all(|grant| grant.end().is_ok());
+            if is_ours && domain != self.domain {
+                // What one domain was sent is no other's to read.
+                // SAFETY: the grants have ended: no backend has one of the pages.
+                unsafe { self.memory.slice_mut(first * PAGE_BYTES, pages * PAGE_BYTES) }.fill(0);
+            }
             if is_ours {
                 for (page, grant) in (first..).zip(grants) {
                     let physical = self.memory.physical(page * PAGE_BYTES);
@@ -254,6 +261,7 @@ impl TransmitRing {
             }
             self.set_free(place, is_ours);
         }
+        self.domain = domain;
     }
 }
 
