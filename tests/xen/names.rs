@@ -30,7 +30,14 @@ pub(super) fn one_finds_another(harness: &mut Harness) -> Result {
     let page = url("/_test/transform/transform@two");
     let ask = ["--silent", "--data-binary", "water flows", &page];
     equal("the answer", &curl(&ask)?.as_str(), &"WATER FLOWS")?;
-    site.host.must("xl destroy two")?;
+    // Somebody else claims the name, and dom0 says whose it is.
+    site.host.must(
+        "xenstore-write /local/domain/0/data/services/transform 'two zmtp 10.0.2.99:5555'; \
+         xenstore-chmod /local/domain/0/data/services/transform r0; \
+         xenstore-chmod /local/domain/$(xl domid two)/name r0",
+    )?;
+    equal("the answer beside an impostor", &curl(&ask)?.as_str(), &"WATER FLOWS")?;
+    site.host.must("xenstore-rm /local/domain/0/data; xl destroy two")?;
     let status =
         curl(&[&ask[..], &["--output", "/dev/null", "--write-out", "%{http_code}"]].concat())?;
     equal("the status without the other", &status.as_str(), &"502")

@@ -53,14 +53,14 @@ pub async fn published(store: &Store, name: &str) -> Result<Vec<Published>, Erro
     }
     let paths: Vec<_> =
         found.iter().map(|one| format!("/local/domain/{}/name", one.domain)).collect();
-    Ok(rightful(found, texts(store, &paths).await?))
+    Ok(rightful(found, &texts(store, &paths).await?))
 }
 
 /// Those that go by a name that is theirs; `names` are what dom0 calls them, as far as it says so.
-fn rightful(found: Vec<Published>, names: Vec<Option<String>>) -> Vec<Published> {
+fn rightful(found: Vec<Published>, names: &[Option<String>]) -> Vec<Published> {
     let is_known = |host: &str| names.iter().flatten().any(|name| name == host);
     let mut rightful: Vec<Published> = Vec::new();
-    for (one, name) in found.into_iter().zip(&names) {
+    for (one, name) in found.into_iter().zip(names) {
         let is_its = match name {
             Some(name) => *name == one.host,
             // Domains' numbers grow: those before it are older.

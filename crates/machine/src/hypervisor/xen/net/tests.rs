@@ -338,7 +338,8 @@ fn pages_are_zeroed_when_the_backends_domain_changes() {
         receive.recycle();
         send(&mut transmit, &pattern(6000, 2), Offload::default());
         backend.take().unwrap();
-        (receive.end(), transmit.end());
+        receive.end();
+        transmit.end();
         receive.reset(domain).unwrap();
         transmit.reset(domain).unwrap();
         receive.publish();
