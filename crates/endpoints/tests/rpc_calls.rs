@@ -7,11 +7,12 @@ use flow::memory::MemoryFlow;
 use flow::sync::WakerList;
 use flow::task::Executor;
 use flow::time::Timers;
-use flow::{Address, Flow, FlowError};
+use flow::{Address, Flow, FlowError, FlowExt};
 use rpc_demo::demo_capnp::demo as schema;
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;
+use std::sync::Mutex;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -494,17 +495,74 @@ fn calls_that_wait_for_their_peer_to_read_may_be_given_up() {
     assert_eq!(world.server.live().1, 0);
 }
 
+/// The lines of all tests here.
+struct Lines(Mutex<Vec<String>>);
+
+static LINES: Lines = Lines(Mutex::new(Vec::new()));
+
+impl log::Log for Lines {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        self.0.lock().unwrap().push(record.args().to_string());
+    }
+
+    fn flush(&self) {}
+}
+
+#[test]
+fn how_a_connection_ended_is_in_the_log() {
+    log::set_logger(&LINES).unwrap();
+    log::set_max_level(log::LevelFilter::Info);
+    let world = World::new();
+    let served = |number: u64| {
+        let (here, there) = flow::memory::pair(4096);
+        let object = world.object.clone();
+        let mut flow = Held::new(Rc::new(RefCell::new(there)));
+        flow.peer = Address::Memory(number);
+        world.server.serve_flow(flow, &Peer::unknown(Address::Memory(number)), |_| Some(object));
+        here
+    };
+    let [closed, mut aborted, mut malformed, mut silent] =
+        [71_001, 71_002, 71_003, 71_004].map(served);
+    drop(closed);
+    aborted.abort();
+    let garbage = [0, 0, 0, 0, 1, 0, 0, 0, 255, 255, 255, 255, 255, 255, 255, 255];
+    flow::task::block_on(malformed.write_all(&garbage)).unwrap();
+    flow::task::block_on(silent.write_all(&garbage[..9])).unwrap();
+    world.settle();
+    // For the end of patience, and for the last bytes, which nobody reads.
+    for minute in 1..=2 {
+        world.timers.advance(Duration::from_secs(61 * minute));
+        world.settle();
+    }
+    let lines = LINES.0.lock().unwrap().join("\n");
+    for (number, reason) in [
+        (71_003, "a malformed message"),
+        (71_004, "stall_timeout without progress"),
+        (71_001, ""),
+        (71_002, ""),
+    ] {
+        let line = lines.lines().find(|line| line.contains(&number.to_string()));
+        let line = line.unwrap_or_else(|| panic!("{number} in {lines}"));
+        assert!(line.contains("ended: ") && line.contains(reason), "{line}");
+    }
+}
+
 /// A flow that the test can cut, and keep from reading.
 struct Held {
     flow: Rc<RefCell<MemoryFlow>>,
     reads: Rc<Script>,
+    peer: Address,
 }
 
 impl Held {
     fn new(flow: Rc<RefCell<MemoryFlow>>) -> Self {
         let reads = Rc::<Script>::default();
         reads.open.set(true);
-        Self { flow, reads }
+        Self { flow, reads, peer: Address::Memory(0) }
     }
 }
 
@@ -548,7 +606,7 @@ impl Flow for Held {
     }
 
     fn peer(&self) -> Address {
-        self.flow.borrow().peer()
+        self.peer
     }
 
     fn local(&self) -> Address {

@@ -25,29 +25,44 @@ struct Slot<T> {
     value: Option<T>,
 }
 
-/// Entries under keys of ours. Freed places are used again, last freed first.
+/// Places that a table keeps although they are free.
+const PLACES_KEPT: usize = 256;
+
+/// Entries under keys of ours. Freed places are used again, last freed first, and given back at the end of the
+/// table once most are free.
 #[derive(Debug)]
 pub(crate) struct Slab<T> {
     slots: Vec<Slot<T>>,
+    /// Some may be used again, or given back, by now.
     free: Vec<u32>,
+    live: usize,
+    /// Of the next entry.
+    generation: u32,
 }
 
 impl<T> Default for Slab<T> {
     fn default() -> Self {
-        Self { slots: Vec::new(), free: Vec::new() }
+        Self { slots: Vec::new(), free: Vec::new(), live: 0, generation: 0 }
     }
 }
 
 impl<T> Slab<T> {
     pub(crate) fn insert(&mut self, value: T) -> Key {
-        if let Some(index) = self.free.pop() {
-            let slot = &mut self.slots[index as usize];
-            slot.value = Some(value);
-            return Key { index, generation: slot.generation };
+        let generation = self.generation;
+        self.generation = generation.wrapping_add(1);
+        self.live += 1;
+        let entry = Slot { generation, value: Some(value) };
+        while let Some(index) = self.free.pop() {
+            if let Some(slot) = self.slots.get_mut(index as usize)
+                && slot.value.is_none()
+            {
+                *slot = entry;
+                return Key { index, generation };
+            }
         }
         let index = self.slots.len() as u32;
-        self.slots.push(Slot { generation: 0, value: Some(value) });
-        Key { index, generation: 0 }
+        self.slots.push(entry);
+        Key { index, generation }
     }
 
     pub(crate) fn get(&self, key: Key) -> Option<&T> {
@@ -66,13 +81,31 @@ impl<T> Slab<T> {
             return None;
         }
         let value = slot.value.take()?;
-        slot.generation = slot.generation.wrapping_add(1);
+        self.live -= 1;
         self.free.push(key.index);
+        if self.slots.len() > PLACES_KEPT && self.live < self.slots.len() / 4 {
+            self.give_back();
+        }
         Some(value)
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.slots.len() - self.free.len()
+        self.live
+    }
+
+    /// Drops free places at the end, and their memory once it is much.
+    fn give_back(&mut self) {
+        while self.slots.len() > PLACES_KEPT
+            && self.slots.last().is_some_and(|slot| slot.value.is_none())
+        {
+            self.slots.pop();
+        }
+        if self.slots.capacity() / 4 > self.slots.len() {
+            let kept = self.slots.len() as u32;
+            self.slots.shrink_to(2 * self.slots.len());
+            self.free.retain(|index| *index < kept);
+            self.free.shrink_to(2 * self.slots.len());
+        }
     }
 }
 
@@ -114,7 +147,21 @@ impl<T> Beside<T> {
 
     pub(crate) fn remove(&mut self, key: Key) -> Option<T> {
         let slot = self.slots.get_mut(key.index as usize)?;
-        slot.take_if(|(generation, _)| *generation == key.generation).map(|(_, value)| value)
+        let taken = slot.take_if(|(generation, _)| *generation == key.generation)?;
+        if key.index as usize >= PLACES_KEPT {
+            self.give_back();
+        }
+        Some(taken.1)
+    }
+
+    /// Drops free places at the end, and their memory once it is much.
+    fn give_back(&mut self) {
+        while self.slots.len() > PLACES_KEPT && self.slots.last().is_some_and(Option::is_none) {
+            self.slots.pop();
+        }
+        if self.slots.capacity() / 4 > self.slots.len() {
+            self.slots.shrink_to(2 * self.slots.len());
+        }
     }
 }
 
@@ -258,6 +305,27 @@ mod tests {
         assert_eq!(slab.remove(first), None);
         assert_eq!(slab.get(second), Some(&'b'));
         assert_eq!(slab.len(), 1);
+    }
+
+    #[test]
+    fn a_table_gives_back_what_many_entries_took() {
+        let (mut slab, mut beside) = (Slab::default(), Beside::default());
+        let kept = slab.insert(7);
+        let keys: Vec<_> = (0..100_000).map(|number| slab.insert(number)).collect();
+        keys.iter().for_each(|key| beside.insert(*key, ()));
+        for key in &keys {
+            assert!(slab.remove(*key).is_some());
+            beside.remove(*key);
+        }
+        assert_eq!((slab.get(kept), slab.len()), (Some(&7), 1));
+        assert!(slab.slots.capacity() < 10_000 && slab.free.capacity() < 10_000);
+        assert!(beside.slots.capacity() < 10_000);
+        let again: Vec<_> = (0..100_000).map(|number| slab.insert(number)).collect();
+        for (number, key) in again.iter().enumerate() {
+            assert_eq!(slab.get(*key), Some(&number));
+        }
+        assert!(keys.iter().all(|key| slab.get(*key).is_none()), "stale keys find nothing");
+        assert_eq!(slab.len(), 100_001);
     }
 
     #[test]

@@ -283,7 +283,13 @@ impl Vat {
 
     /// The next event, if any.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        /// Room that is kept for the next events.
+        const EVENTS_KEPT: usize = 1024;
+        let event = self.events.pop_front();
+        if event.is_none() && self.events.capacity() > EVENTS_KEPT {
+            self.events = VecDeque::new();
+        }
+        event
     }
 
     /// Nodes and calls alive: zero when the application and all peers have let go.
@@ -293,6 +299,8 @@ impl Vat {
 
     /// Does all that is queued. Every public entrance that can queue work ends here.
     pub(crate) fn run(&mut self) {
+        /// Room that is kept for the next work.
+        const WORK_KEPT: usize = 1024;
         while let Some(work) = self.work.pop_front() {
             match work {
                 Work::Flush(promise) => self.flush(promise),
@@ -303,6 +311,9 @@ impl Vat {
                 Work::Disconnect(conn, reason) => self.disconnect(conn, reason),
                 Work::RetryHeld(conn) => self.retry_held(conn),
             }
+        }
+        if self.work.capacity() > WORK_KEPT {
+            self.work = VecDeque::new();
         }
     }
 }
