@@ -155,6 +155,7 @@ impl Stack {
         let state = &self.state;
         let deadlines = [
             state.link.next_deadline().map(|due| due.max(self.quiet_until)),
+            state.duplicates.next_deadline(),
             state.syn_queue.next_deadline(),
             state.active_opens.next_deadline(),
         ];
