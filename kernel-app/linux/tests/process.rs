@@ -323,6 +323,36 @@ fn a_client_that_pauses_is_cut_off_and_the_log_says_how_much_it_got() {
     assert!(received < LARGE_BYTES);
 }
 
+/// A place among so many connections is free again only when one of theirs is gone.
+#[test]
+fn peers_that_drip_are_silent_or_never_close_are_let_go() {
+    let appliance = Appliance::start(
+        "[tcp]\nconnections_max = 4\n[http]\nhead_timeout_seconds = 1\nlinger_timeout_seconds = 1\n",
+    );
+    let say = |text: &str| {
+        let mut stream = appliance.connect();
+        stream.write_all(text.as_bytes()).unwrap();
+        stream
+    };
+    let _silent = say("GET / HTTP/1.1\r\nHost: a.exa");
+    let _silent_in_a_body = say("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 300000\r\n\r\nabc");
+    let mut never_closes = say("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    assert!(answer(&mut never_closes).unwrap().starts_with("HTTP/1.1 200"));
+    let mut drips = say("GET / HTTP/1.1\r\n");
+    let dripping = std::thread::spawn(move || {
+        let start = Instant::now();
+        while start.elapsed() < PATIENCE && drips.write_all(b"x").is_ok() {
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        start.elapsed()
+    });
+    let mut others: Vec<_> = (0..4).map(|_| appliance.connect()).collect();
+    for other in &mut others {
+        assert!(ask(other).unwrap().starts_with("HTTP/1.1 200"));
+    }
+    assert!(dripping.join().unwrap() < PATIENCE);
+}
+
 /// The kernel's buffer takes seconds' worth of what such a client reads.
 #[test]
 fn a_client_that_reads_slowly_and_steadily_gets_everything() {
