@@ -313,7 +313,12 @@ impl<F: Flow + 'static, C: Core> Drive<F, C> {
         self.pressure = pressure;
         match pressure {
             Pressure::End(overload) => self.end_for(overload),
-            _ => self.core.handle_pressure(now, pressure),
+            pressure => {
+                if pressure == Pressure::Refuse {
+                    account.make_room();
+                }
+                self.core.handle_pressure(now, pressure);
+            }
         }
         true
     }

@@ -7,7 +7,7 @@
 //! | held | what follows |
 //! |---|---|
 //! | half of the limit | reading pauses for peers that hold more than an [even share](SHARE), but for one at a time |
-//! | seven eighths | these wait; what is new is refused to all others |
+//! | seven eighths | these wait; what is new is refused to all others, and for who is refused, the peer that holds most has to [make room](ServiceLedger::make_room) |
 //! | more than the limit | the peer that holds most is told to end |
 //!
 //! So small requests are answered beside hogs, and of those that fill the memory together one can always go on until
@@ -148,6 +148,12 @@ impl ServiceLedger {
         self.0.peer_limit_bytes / 8 * 3
     }
 
+    /// Something new was refused: those that hold most end, until it can be had when it is asked for again. Nobody ends
+    /// who holds no more than an even share.
+    pub fn make_room(&self) {
+        self.0.make_room();
+    }
+
     /// So much is held, here or in the whole machine, that new connections and requests are refused.
     pub fn refuses(&self) -> bool {
         self.0.refuses()
@@ -189,13 +195,18 @@ impl Machine {
     /// the one that `asks` for more.
     fn end_greediest(&self, asks: Option<&Entry>) {
         while self.scope.is_over() {
-            let services = self.services.borrow();
-            let largest = services.iter().filter_map(|service| service.upgrade()?.largest());
-            match largest.max_by_key(|entry| entry.held()) {
+            match self.largest() {
                 Some(entry) => entry.end(Overload::Machine),
                 None => return asks.into_iter().for_each(|entry| entry.end(Overload::Machine)),
             }
         }
+    }
+
+    /// The account that holds most of those above an even share that are not about to end.
+    fn largest(&self) -> Option<Rc<Entry>> {
+        let services = self.services.borrow();
+        let largest = services.iter().filter_map(|service| service.upgrade()?.largest());
+        largest.max_by_key(|entry| entry.held())
     }
 
     /// Wakes those that wait, if there is room again.
@@ -232,6 +243,19 @@ impl Service {
             }
         }
         self.machine.end_greediest(Some(asks));
+    }
+
+    fn make_room(&self) {
+        while self.scope.is_crowded()
+            && let Some(entry) = self.largest()
+        {
+            entry.end(Overload::Service);
+        }
+        while self.machine.scope.is_crowded()
+            && let Some(entry) = self.machine.largest()
+        {
+            entry.end(Overload::Machine);
+        }
     }
 
     /// Wakes those that wait, if there is room again.

@@ -3,9 +3,11 @@
 
 mod conversations;
 mod handlers;
+mod hogs;
 
 pub use conversations::{CONVERSATIONS, Conversation, Handle};
 pub use handlers::panic_at;
+pub use hogs::{HOGS, Hog};
 
 use aqueduct::app::{self, App};
 use aqueduct::context::Context;
@@ -57,7 +59,15 @@ impl World {
     /// # Panics
     /// When it does not start.
     pub fn new(config: &Config) -> Self {
-        let network = MemoryNetwork::new(CAPACITY_BYTES, 1000);
+        Self::with_flows(config, CAPACITY_BYTES)
+    }
+
+    /// As [`new`](Self::new), with flows that hold so many bytes.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn with_flows(config: &Config, capacity_bytes: usize) -> Self {
+        let network = MemoryNetwork::new(capacity_bytes, 1000);
         let (server, clients) = (Executor::new(catch_panic), Executor::new(catch_panic));
         let timers = Timers::new();
         let registry = Rc::new(StaticRegistry::default());
@@ -143,6 +153,14 @@ impl World {
             spawner: self.clients.spawner(),
             timers: self.timers.clone(),
         }
+    }
+
+    /// Lets a second pass, and does what is due in it.
+    pub fn second(&self, around: &dyn Fn(&mut dyn FnMut())) {
+        let end = self.timers.now() + Duration::from_secs(1);
+        while self.advance(end, around) {}
+        self.timers.advance(end);
+        self.run(around);
     }
 
     /// Moves the clock to the next deadline; false when there is none until `end`.

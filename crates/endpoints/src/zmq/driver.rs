@@ -22,7 +22,8 @@ const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
 /// message, or a batch of them, is a call or two.
 pub(super) async fn carry(shared: Rc<Shared>, flow: Box<dyn Flow>) -> bool {
     let ledger = shared.host.ledger.clone();
-    if ledger.as_ref().is_some_and(ServiceLedger::refuses) {
+    if let Some(ledger) = ledger.as_ref().filter(|ledger| ledger.refuses()) {
+        ledger.make_room();
         info!("zmq: {}: refused: too little memory is left", flow.peer());
         return false;
     }

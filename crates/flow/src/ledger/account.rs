@@ -111,6 +111,11 @@ impl Account {
         self.0.is_at_rest()
     }
 
+    /// Something new of this peer is refused: see [`ServiceLedger::make_room`](super::ServiceLedger::make_room).
+    pub fn make_room(&self) {
+        self.0.service.make_room();
+    }
+
     /// The connection holds so many bytes still, and is not held back.
     #[inline]
     pub fn is_at_rest(&self, bytes: usize) -> bool {

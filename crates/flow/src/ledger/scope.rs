@@ -72,6 +72,11 @@ impl Scope {
         self.held.get() > self.limit && self.held.get().wrapping_sub(self.ending.get()) > self.limit
     }
 
+    /// What is new is refused, even when those have ended that were told to.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.held.get().wrapping_sub(self.ending.get()) >= self.refuse
+    }
+
     /// Whether that account may go on above the mark: one may at a time. If not, it waits for there to be room.
     pub(super) fn admits(&self, account: usize) -> bool {
         let passing = self.passing.get();

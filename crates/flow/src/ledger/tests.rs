@@ -201,6 +201,30 @@ fn the_greediest_ends_and_nobody_else() {
 }
 
 #[test]
+fn who_is_refused_has_the_greediest_make_room_and_no_more_than_that() {
+    let (_, service) = world();
+    let hogs = hogs(&service, 7);
+    hogs[5].account.set(PEER / 2 + 100);
+    let small = Peer::new(&service);
+    small.account.set(LIMIT / SHARE);
+    assert_eq!((small.pressure(), service.ended()), (Pressure::Refuse, 0));
+    small.account.make_room();
+    small.account.make_room();
+    assert_eq!(service.ended(), 1);
+    assert_eq!((hogs[5].wakes(), hogs[5].pressure()), (1, Pressure::End(Overload::Service)));
+    assert_eq!(small.pressure(), Pressure::Refuse, "it is not gone yet");
+    hogs[5].account.set(0);
+    assert_eq!(small.pressure(), Pressure::None);
+    // Of small ones, nobody has to.
+    let (_, service) = world();
+    let peers: Vec<_> = (0..2 * SHARE - 8).map(|_| Peer::new(&service)).collect();
+    peers.iter().for_each(|peer| peer.account.set(LIMIT / SHARE / 2));
+    assert!(service.refuses());
+    service.make_room();
+    assert_eq!(service.ended(), 0);
+}
+
+#[test]
 fn of_many_small_peers_the_one_that_asks_for_more_ends() {
     let (_, service) = world();
     let peers: Vec<_> = (0..2 * SHARE).map(|_| Peer::new(&service)).collect();
