@@ -50,8 +50,8 @@ impl Vat {
         match message {
             Message::Bootstrap { .. } | Message::Call(_) => self.admit(conn, message, reader),
             Message::Return(header) => self.on_return(conn, header, reader),
-            Message::Finish { question, release_results } => {
-                self.on_finish(conn, question, release_results)
+            Message::Finish { question, release_results, deliver_first } => {
+                self.on_finish(conn, question, release_results, deliver_first)
             }
             Message::Resolve { promise, to } => self.on_resolve(conn, promise, to),
             Message::Release { export, count } => self.release_export(conn, export, count),
@@ -338,6 +338,7 @@ impl Vat {
         conn: ConnId,
         question: u32,
         release_results: bool,
+        deliver_first: bool,
     ) -> Result<(), Broken> {
         let connection = self.open(conn).ok_or("the connection is closed")?;
         let Some(answer) = connection.answers.remove(question) else {
@@ -360,7 +361,11 @@ impl Vat {
         {
             encode::no_results(out.messages(), question, &encode::NoResults::Canceled);
         }
-        self.disown(answer.call);
+        if deliver_first && self.is_delivered(answer.call) {
+            self.finished.push(answer.call);
+        } else {
+            self.disown(answer.call);
+        }
         self.made_room(conn);
         Ok(())
     }

@@ -5,6 +5,7 @@
 //! [`System::poll_transmit`] and polls [`System::poll_run`], which runs the handlers.
 
 mod client;
+mod objects;
 mod promise;
 mod restorer;
 mod server;
@@ -34,7 +35,8 @@ pub use promise::Resolver;
 pub use restorer::{Restorer, ServiceTable};
 
 use client::CapClient;
-use server::{Objects, Target};
+use objects::Objects;
+use server::Target;
 use stream::Streams;
 use tasks::Tasks;
 

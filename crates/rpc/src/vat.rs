@@ -100,6 +100,9 @@ pub struct Vat {
     pub(crate) work: VecDeque<Work>,
     pub(crate) events: VecDeque<Event>,
     pub(crate) transmittable: Vec<ConnId>,
+    /// Received calls that nobody waits for any more, but that are to be seen before they are cancelled (rpc.capnp,
+    /// `Finish.requireEarlyCancellationWorkaround`).
+    pub(crate) finished: Vec<CallId>,
 }
 
 impl Vat {
@@ -286,10 +289,21 @@ impl Vat {
         /// Room that is kept for the next events.
         const EVENTS_KEPT: usize = 1024;
         let event = self.events.pop_front();
-        if event.is_none() && self.events.capacity() > EVENTS_KEPT {
+        if event.is_some() {
+            return event;
+        }
+        if self.events.capacity() > EVENTS_KEPT {
             self.events = VecDeque::new();
         }
-        event
+        if self.finished.is_empty() {
+            return None;
+        }
+        // Whoever asked for events has seen those calls.
+        for call in core::mem::take(&mut self.finished) {
+            self.disown(call);
+        }
+        self.run();
+        self.events.pop_front()
     }
 
     /// Nodes and calls alive: zero when the application and all peers have let go.

@@ -56,6 +56,8 @@ pub(crate) enum Message {
     Finish {
         question: u32,
         release_results: bool,
+        /// A call that was not delivered yet is, before it is cancelled.
+        deliver_first: bool,
     },
     Resolve {
         promise: u32,

@@ -4,7 +4,7 @@
 mod peer;
 
 use peer::{Peer, Said};
-use rpc::{Exception, Kind, Limits, Payload};
+use rpc::{Event, Exception, Kind, Limits, Payload};
 
 #[test]
 fn a_finish_of_an_unknown_question_is_ignored() {
@@ -12,6 +12,29 @@ fn a_finish_of_an_unknown_question_is_ignored() {
     peer.send(&peer::finish(7));
     peer.send(&[peer::bootstrap(1), peer::finish(1), peer::finish(1)].concat());
     peer.is_served();
+}
+
+/// rpc.capnp, `Finish.requireEarlyCancellationWorkaround`: peers before 1.0 rely on it that a call arrives, though its
+/// finish is right behind it. Those after do not, and nothing is done in vain.
+#[test]
+fn a_call_whose_finish_is_right_behind_it_is_seen_if_the_peer_says_so() {
+    for relies in [true, false] {
+        let mut peer = Peer::new(Limits::default());
+        peer.send(&peer::bootstrap(0));
+        let finish = peer::build(|message| {
+            let mut finish = message.init_finish();
+            finish.set_question_id(1);
+            finish.set_require_early_cancellation_workaround(relies);
+        });
+        peer.send(&[peer::call_on_answer(1, 0, &[]), finish].concat());
+        let Some(Event::Call { call, params, .. }) = peer.vat.poll_event() else {
+            panic!("a call")
+        };
+        assert_eq!(peer.vat.live().1, usize::from(relies) + 1, "the bootstrap's, and this");
+        peer.vat.release_payload(params);
+        assert!(matches!(peer.vat.poll_event(), Some(Event::Cancelled(which)) if which == call));
+        peer.is_served();
+    }
 }
 
 #[test]

@@ -88,12 +88,12 @@ impl Tasks {
 
     /// A handler waits: runs it again with a waker, to its end, or it stays here.
     pub(super) fn start(&self, mut received: Received) {
-        let waker = self.waker(TaskId::Call(received.call()));
+        let waker = self.waker(TaskId::Call(received.call));
         if let Some(outcome) = received.poll(&mut Context::from_waker(&waker)) {
             return received.finish(outcome);
         }
         received.waits();
-        self.running.borrow_mut().insert(received.call().0, Box::new((received, waker)));
+        self.running.borrow_mut().insert(received.call.0, Box::new((received, waker)));
     }
 
     /// The handler of a call, out of the way of being run.

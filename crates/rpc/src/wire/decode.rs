@@ -49,6 +49,7 @@ pub(crate) fn message(root: message::Reader<'_>, limits: &Limits) -> Decoded<Mes
             Message::Finish {
                 question: finish.get_question_id(),
                 release_results: finish.get_release_result_caps(),
+                deliver_first: finish.get_require_early_cancellation_workaround(),
             }
         }
         message::Resolve(resolve) => resolve_message(resolve?, limits)?,

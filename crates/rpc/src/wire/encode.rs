@@ -294,7 +294,7 @@ mod tests {
         for release_results in [false, true] {
             assert_eq!(
                 written(|out| finish(out, 7, release_results)),
-                Message::Finish { question: 7, release_results }
+                Message::Finish { question: 7, release_results, deliver_first: false }
             );
         }
         assert_eq!(
