@@ -26,6 +26,8 @@ pub(crate) struct TailProbe {
     pub(crate) end: SeqNumber,
     /// TLP.is_retrans.
     pub(crate) is_retransmission: bool,
+    /// Probes since the last one that was acknowledged, this one included.
+    pub(crate) count: u8,
 }
 
 impl Recovery {

@@ -326,3 +326,23 @@ fn timeouts_double_while_nothing_is_heard() {
         assert_eq!(world.stacks[0].count(net::Counter::TimedOut), 1);
     });
 }
+
+/// The acknowledgement that ends a repair gets lost as often as anything else; on a local network a time-out is as
+/// long as a hundred of its round trips.
+#[test]
+fn losses_of_segments_and_acknowledgements_are_found_by_probes_not_by_the_timer() {
+    for (loss, total) in [(1, 50_000_000), (5, 5_000_000)] {
+        for seed in 1..4 {
+            let faults = Faults { loss, ..Faults::default() };
+            let offloads = Offloads::SegmentationSplit;
+            let link = Link { faults, offloads, ..Link::default() };
+            check("probes", &WorldConfig { link, seed, ..WorldConfig::default() }, |world| {
+                world.wire.log_at_most(0);
+                let received = download(world, total);
+                assert!(world.run_until(60_000 * MS, || received.get() == total));
+                let timeouts = world.stacks[0].count(net::Counter::RetransmissionTimeouts);
+                assert!(timeouts <= 1, "{timeouts} time-outs at {loss} %");
+            });
+        }
+    }
+}

@@ -111,9 +111,15 @@ impl Connection {
                     }
                     return Some(Part { start: self.send.next, len, kind: PartKind::New });
                 }
-                let last = self.scoreboard.back()?;
-                let len = last.len.min(mss);
-                let start = last.start + (last.len - len);
+                // While losses are repaired the first may be what is missing; the last one has arrived.
+                let (start, len) = if self.recovery.is_active() {
+                    let first = self.scoreboard.front()?;
+                    (first.start, first.len.min(mss))
+                } else {
+                    let last = self.scoreboard.back()?;
+                    let len = last.len.min(mss);
+                    (last.start + (last.len - len), len)
+                };
                 if let Some(probe) = &mut self.recovery.tail_probe {
                     probe.is_retransmission = true;
                 }

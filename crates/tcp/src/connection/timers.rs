@@ -35,6 +35,8 @@ enum Retransmit {
 
 /// No timer of the recovery is shorter.
 pub(super) const SHORTEST: Duration = Duration::from_millis(2);
+/// Probes of one tail, before the retransmission timer.
+const TAIL_PROBES_MAX: u8 = 3;
 /// RFC 8985 section 7.2: WCDelAckT.
 const DELAYED_ACK_WORST: Duration = Duration::from_millis(200);
 
@@ -124,9 +126,8 @@ impl Connection {
             return self.timers.stop_retransmission();
         }
         let timeout = now + self.rtt.timeout(&shared.config);
-        (self.timers.retransmit_at, self.timers.kind) = match self.probe_timeout() {
-            // RFC 8985 section 7.2: at the time of the time-out, if that comes first.
-            Some(probe) => ((now + probe).min(timeout), Retransmit::TailProbe),
+        (self.timers.retransmit_at, self.timers.kind) = match self.probe_at(now, timeout) {
+            Some(probe) => (probe, Retransmit::TailProbe),
             None => (timeout, Retransmit::Timeout),
         };
     }
@@ -138,9 +139,8 @@ impl Connection {
         match self.timers.kind {
             Retransmit::Reordering if is_armed => {}
             Retransmit::Timeout if is_armed => {
-                if let Some(probe) = self.probe_timeout() {
-                    self.timers.retransmit_at = self.timers.retransmit_at.min(now + probe);
-                    self.timers.kind = Retransmit::TailProbe;
+                if let Some(probe) = self.probe_at(now, self.timers.retransmit_at) {
+                    (self.timers.retransmit_at, self.timers.kind) = (probe, Retransmit::TailProbe);
                 }
             }
             Retransmit::Window => {
@@ -155,21 +155,37 @@ impl Connection {
         }
     }
 
-    /// RFC 8985 section 7.2: PTO, while nothing is amiss.
+    /// RFC 8985 section 7.2: when the tail is probed, where the retransmission timer would expire at `timeout`.
+    ///
+    /// That is while nothing is amiss, and, beyond the RFC, while losses are repaired and nothing is left to be sent
+    /// again: where the acknowledgement that would end the repair gets lost, a time-out of 200 ms is a hundred
+    /// round trips of a local network. A probe that gets lost is followed by others, each after twice the time.
     #[inline]
-    fn probe_timeout(&self) -> Option<Duration> {
+    fn probe_at(&self, now: Instant, timeout: Instant) -> Option<Instant> {
+        let sent = self.recovery.tail_probe.map_or(0, |probe| probe.count);
+        let is_calm = match self.recovery.active() {
+            None => self.scoreboard.is_plain(),
+            Some(episode) => episode.kind != Kind::Timeout && self.scoreboard.lost() == 0,
+        };
         let may_probe = self.features.sack
-            && self.recovery.tail_probe.is_none()
-            && self.scoreboard.is_plain()
+            && sent < TAIL_PROBES_MAX
+            && is_calm
             && self.rtt.backoff() == 0
-            && !self.recovery.is_active()
             && self.state.is_synchronized();
         if !may_probe {
             return None;
         }
-        let timeout = self.rtt.smoothed()?.times(2).max(SHORTEST);
-        let is_alone = self.scoreboard.in_flight() <= u32::from(self.send.mss);
-        Some(if is_alone { timeout.plus(DELAYED_ACK_WORST) } else { timeout })
+        let probe = self.rtt.smoothed()?.times(2 << sent).max(SHORTEST.times(1 << sent));
+        // What fills a gap is acknowledged at once (RFC 5681 section 4.2).
+        let is_alone =
+            self.scoreboard.in_flight() <= u32::from(self.send.mss) && !self.recovery.is_active();
+        let at = now + if is_alone { probe.plus(DELAYED_ACK_WORST) } else { probe };
+        // At the time of the time-out, if that comes first; but not again and again.
+        if at < timeout {
+            return Some(at);
+        }
+        let is_first = sent == 0 && !self.recovery.is_active();
+        is_first.then_some(timeout)
     }
 
     /// Nothing can be sent since the window is too small, and nothing is in flight that would be answered:
@@ -271,13 +287,14 @@ impl Connection {
             return;
         }
         shared.counters.loss_probes += 1;
+        let count = self.recovery.tail_probe.map_or(0, |probe| probe.count) + 1;
         self.pending.probe = Probe::TailLoss;
         self.timers.pace_at = Instant::START;
         // Until the probe is sent: it may not come to that.
         (self.timers.retransmit_at, self.timers.kind) =
             (now + self.rtt.timeout(&shared.config), Retransmit::Timeout);
         self.recovery.tail_probe =
-            Some(TailProbe { end: self.send.next, is_retransmission: false });
+            Some(TailProbe { end: self.send.next, is_retransmission: false, count });
     }
 
     fn on_reordering_timeout(&mut self, shared: &mut Shared, now: Instant) {
