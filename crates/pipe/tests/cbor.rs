@@ -214,6 +214,25 @@ fn nothing_is_null_undefined_or_an_empty_array() {
     assert_eq!(decode::<Option<u8>>("f7"), Ok(None));
 }
 
+/// As cbor-x 1.6 writes it without options.
+#[test]
+fn what_javascript_sends_is_read() {
+    // `5_000_000_000`, `2n ** 70n` and `-5n`: numbers beyond 32 bits are floats.
+    assert_eq!(decode("fb 41f2a05f20000000"), Ok(5_000_000_000_u64));
+    assert_eq!(decode("fb c1f2a05f20000000"), Ok(-5_000_000_000_i64));
+    assert_eq!(decode("c2 49 400000000000000000"), Ok(1_u128 << 70));
+    assert_eq!(decode("3b 0000000000000004"), Ok(-5_i8));
+    // `new Map([["New", 5]])`, `new Date(0)`, `new Uint8Array([1, 2])` and a `Buffer`.
+    assert_eq!(decode("d90103 a1 63 4e6577 05"), Ok(Kind::New(5)));
+    assert_eq!(decode("c1 1a 00000000"), Ok(0_u32));
+    for hex in ["d840 42 0102", "42 0102", "5f 41 01 41 02 ff", "82 01 02"] {
+        assert_eq!((decode(hex), decode(hex)), (Ok(vec![1_u8, 2]), Ok([1_u8, 2])), "{hex}");
+    }
+    assert_eq!(decode::<[u8; 2]>("43 010203"), Err(Fault::Shape("cbor")));
+    assert_eq!(decode::<Vec<String>>("42 0102"), Err(Fault::Shape("cbor")));
+    assert_eq!(decode::<Vec<u8>>("42 01"), Err(Fault::Truncated));
+}
+
 #[test]
 fn a_type_that_takes_anything_is_given_what_there_is() {
     #[derive(Debug, PartialEq, Deserialize)]

@@ -11,6 +11,7 @@ use cbor4ii::core::{major, marker, types};
 use core::cmp::Ordering;
 use core::convert::Infallible;
 use core::fmt;
+use serde::de::value::SeqDeserializer;
 use serde::de::{self, DeserializeSeed, Visitor};
 
 /// Why there is no object.
@@ -457,11 +458,20 @@ impl<'de> de::Deserializer<'de> for &mut Chain<'de> {
     #[inline]
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         let byte = self.begin_plain()?;
-        if if_major(byte) != major::ARRAY {
-            return Err(self.mismatch(byte));
+        match if_major(byte) {
+            major::ARRAY => {
+                let len = types::Array::len(self)?;
+                self.items(len, |items| visitor.visit_seq(items))
+            }
+            // A list of bytes that a peer has as bytes.
+            major::BYTES => {
+                let bytes = types::Bytes::<Cow<'de, [u8]>>::decode(self)?.0;
+                let mut elements = SeqDeserializer::new(bytes.iter().copied());
+                let value = visitor.visit_seq(&mut elements)?;
+                elements.end().map(|()| value)
+            }
+            _ => Err(self.mismatch(byte)),
         }
-        let len = types::Array::len(self)?;
-        self.items(len, |items| visitor.visit_seq(items))
     }
 
     #[inline]
