@@ -16,6 +16,9 @@
 //! ```
 //!
 //! Numbers are relative to both initial sequence numbers. Flags are tcpdump's: `S F R P U E W .`, `-` for none.
+//!
+//! `# Linux: the same.` marks the scripts that `linux.rs` plays to a socket of the kernel; `# Linux: ...` says what Linux does
+//! instead, and why either is right.
 
 #[path = "support/line.rs"]
 mod line;
