@@ -87,7 +87,7 @@ impl Hypervisor for Pc {
 
     fn start_interrupts(&self, _handlers: &Handlers) {
         Cpu::current().apic.start();
-        io_apic::find(true);
+        io_apic::find();
     }
 
     fn start_power(&self) {

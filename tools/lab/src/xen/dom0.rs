@@ -71,7 +71,7 @@ impl Dom0 {
             busybox: folder.join("busybox"),
         };
         let stamp = folder.join("stamp");
-        let recipe = format!("2\n{MODULES:?}\n{PROGRAMS:?}\n{INIT}\n{HOTPLUG}");
+        let recipe = format!("3\n{MODULES:?}\n{PROGRAMS:?}\n{INIT}\n{HOTPLUG}");
         if std::fs::read_to_string(&stamp).is_ok_and(|text| text == recipe) {
             return Ok(made);
         }
@@ -122,7 +122,7 @@ fn fill(packages: &Packages, tree: &Path) -> Result {
     symlink("../run", tree.join("var/run")).or_say(|| "cannot link var/run".into())?;
     program(&packages.file("bin/busybox"), &tree.join("bin/busybox"))?;
     program(&packages.file("usr/bin/xenstore"), &tree.join("bin/xenstore"))?;
-    for name in ["read", "write", "ls", "rm", "list", "exists", "watch"] {
+    for name in ["read", "write", "chmod", "ls", "rm", "list", "exists", "watch"] {
         let link = tree.join("bin").join(format!("xenstore-{name}"));
         symlink("xenstore", link).or_say(|| "cannot link a xenstore tool".into())?;
     }

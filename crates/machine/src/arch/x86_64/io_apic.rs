@@ -33,7 +33,7 @@ pub(crate) fn route(pin: u32, vector: u8, cpu: u8) -> bool {
 }
 
 /// Finds them by the MADT (ACPI section 5.2.12). Where there is none, a PC has one at the usual place.
-pub(crate) fn find(is_pc: bool) {
+pub(crate) fn find() {
     const MADT_ENTRIES: usize = 44;
     const IO_APIC: u8 = 1;
     let mut found = 0;
@@ -44,10 +44,7 @@ pub(crate) fn find(is_pc: bool) {
         }
     };
     let Some(madt) = acpi::table(b"APIC") else {
-        if is_pc {
-            keep(DEFAULT, 0);
-        }
-        return;
+        return keep(DEFAULT, 0);
     };
     let mut rest = madt.get(MADT_ENTRIES..).unwrap_or_default();
     while let [kind, length, ..] = *rest {
