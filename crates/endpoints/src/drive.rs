@@ -199,7 +199,8 @@ impl<F: Flow + 'static, C: Core> Drive<F, C> {
             let mut moved = self.read(cx, now);
             moved |= self.core.poll_work(cx, now);
             moved |= self.write(cx, now, &mut steps);
-            if moved {
+            // What others have queued since the last turn weighs, too, whether or not any of it can go.
+            if moved || steps == STEPS_MAX - 1 {
                 self.weigh(cx, now);
             }
             if self.poll_over(cx, now).is_ready() {

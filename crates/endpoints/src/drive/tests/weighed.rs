@@ -38,6 +38,15 @@ fn what_the_core_holds_is_weighed_each_turn_and_given_back_at_the_end() {
 }
 
 #[test]
+fn what_others_queue_for_a_peer_that_takes_nothing_is_weighed() {
+    let (_, service) = service();
+    let (_there, mut world) = peer(&service, Fake::default(), 100);
+    world.connection.core_mut().input.extend_from_slice(&[7; 50]);
+    assert!(!world.turn());
+    assert_eq!(service.held_bytes(), 150);
+}
+
+#[test]
 fn a_paused_connection_is_not_read_until_there_is_room() {
     let (_, service) = service();
     let (mut there, mut world) = peer(&service, Fake::default(), PEER / 2);
