@@ -29,7 +29,7 @@ pub(super) struct Driver {
 enum End {
     /// It goes on.
     None,
-    /// All was written; given up at this time.
+    /// It is closed, and what there is to say about it goes out; given up at this time.
     Draining(Duration),
     /// The peer does not take the last bytes.
     Abort,
@@ -125,12 +125,13 @@ impl Core for Driver {
     fn transport(&mut self, cx: &mut Context<'_>, now: Duration) -> Transport {
         if self.end == End::None {
             self.end_if_idle();
-            if self.system.is_closed(self.conn) && !self.system.has_output(self.conn, cx) {
+            if self.system.is_closed(self.conn) {
                 self.end = End::Draining(now + FINISH_TIMEOUT);
             }
         }
         match self.end {
             End::None => Transport::Open,
+            End::Draining(_) if self.system.has_output(self.conn, cx) => Transport::Open,
             End::Draining(_) => Transport::Drain,
             End::Abort => Transport::Abort,
         }
