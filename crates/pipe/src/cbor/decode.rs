@@ -178,6 +178,12 @@ impl<'a> Chain<'a> {
         })
     }
 
+    /// What is left of the chunk at hand.
+    #[inline]
+    pub(super) fn here(&self) -> &'a [u8] {
+        self.here
+    }
+
     /// Bytes that were not read.
     pub(super) fn bytes_left(&self) -> usize {
         self.whole_bytes - self.taken

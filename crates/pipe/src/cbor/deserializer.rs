@@ -99,32 +99,55 @@ impl<'de> Chain<'de> {
     /// The first byte of the item behind tags that have no meaning here.
     #[inline]
     fn begin(&mut self) -> Result<u8, Error> {
-        loop {
-            let byte = self.peek()?;
-            if if_major(byte) != major::TAG || matches!(byte, POSITIVE_NUMBER | NEGATIVE_NUMBER) {
-                return Ok(byte);
-            }
+        let byte = self.peek()?;
+        if if_major(byte) == major::TAG { self.skip_tags(byte) } else { Ok(byte) }
+    }
+
+    #[cold]
+    fn skip_tags(&mut self, mut byte: u8) -> Result<u8, Error> {
+        while if_major(byte) == major::TAG && !matches!(byte, POSITIVE_NUMBER | NEGATIVE_NUMBER) {
             types::Tag::<types::Nothing>::decode(self)?;
+            byte = self.peek()?;
         }
+        Ok(byte)
     }
 
     /// As [`begin`](Self::begin), where a number's tag means nothing, either.
     #[inline]
     fn begin_plain(&mut self) -> Result<u8, Error> {
-        loop {
-            let byte = self.begin()?;
-            if if_major(byte) != major::TAG {
-                return Ok(byte);
-            }
-            self.advance(1);
+        let byte = self.peek()?;
+        if if_major(byte) == major::TAG { self.skip_all_tags(byte) } else { Ok(byte) }
+    }
+
+    #[cold]
+    fn skip_all_tags(&mut self, mut byte: u8) -> Result<u8, Error> {
+        while if_major(byte) == major::TAG {
+            types::Tag::<types::Nothing>::decode(self)?;
+            byte = self.peek()?;
         }
+        Ok(byte)
+    }
+
+    /// The item that begins with `byte`, which is a positive number.
+    #[inline]
+    fn unsigned(&mut self, byte: u8) -> Result<u64, Error> {
+        // Most are short, and lie in one chunk.
+        let (number, len) = match *self.here() {
+            [..=0x17, ..] => (byte.into(), 1),
+            [0x18, a, ..] => (a.into(), 2),
+            [0x19, a, b, ..] => (u16::from_be_bytes([a, b]).into(), 3),
+            [0x1a, a, b, c, d, ..] => (u32::from_be_bytes([a, b, c, d]).into(), 5),
+            _ => return Ok(u64::decode(self)?),
+        };
+        self.advance(len);
+        Ok(number)
     }
 
     /// The item that begins with `byte`, if it is a whole number.
     #[inline]
     fn whole(&mut self, byte: u8) -> Result<Whole, Error> {
         match if_major(byte) {
-            major::UNSIGNED => Ok(Whole::Positive(u64::decode(self)?.into())),
+            major::UNSIGNED => Ok(Whole::Positive(self.unsigned(byte)?.into())),
             major::NEGATIVE => Ok(Whole::Negative(types::Negative::<u64>::decode(self)?.0.into())),
             major::TAG => self.long_whole(byte),
             major::SIMPLE if matches!(byte, marker::F16 | marker::F32 | marker::F64) => {
@@ -155,6 +178,12 @@ impl<'de> Chain<'de> {
 
     #[inline]
     fn float(&mut self, byte: u8) -> Result<f64, Error> {
+        if let [marker::F64, rest @ ..] = self.here()
+            && let Some(bytes) = rest.first_chunk()
+        {
+            self.advance(9);
+            return Ok(f64::from_be_bytes(*bytes));
+        }
         match byte {
             marker::F64 => Ok(f64::decode(self)?),
             marker::F32 => Ok(f32::decode(self)?.into()),
@@ -327,7 +356,7 @@ macro_rules! forward {
         fn $whole<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
             let byte = self.begin()?;
             match if_major(byte) {
-                major::UNSIGNED => visitor.visit_u64(u64::decode(self)?),
+                major::UNSIGNED => visitor.visit_u64(self.unsigned(byte)?),
                 _ => self.whole(byte)?.visit(visitor),
             }
         })*
