@@ -3,7 +3,8 @@
 mod reading;
 
 use crate::frame::HEADER_BYTES_MAX;
-use crate::greeting::{GREETING_BYTES, Greeting};
+use crate::greeting::{GREETING_BYTES, Greeting, VERSION_BYTES};
+use crate::greeting_v2::GreetingV2;
 use crate::heartbeat::Watch;
 use crate::mechanism::Handshake;
 use crate::mechanism::curve::Opener;
@@ -15,7 +16,8 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use core::time::Duration;
 
-/// A ZMTP 3.1 connection (RFC 37), whichever side opened it.
+/// A ZMTP 3.1 connection (RFC 37), whichever side opened it. A peer may speak 3.0, or, where no security is
+/// asked for, 2.0 (RFC 15).
 ///
 /// Feed what the peer sent to [`Connection::handle_input`] and send what
 /// [`Connection::poll_transmit`] writes, until an error ends it. After an error
@@ -94,6 +96,7 @@ impl Body<'_> {
 #[derive(Debug)]
 enum Stage {
     Greeting { bytes: [u8; GREETING_BYTES], have: usize, handshake: Handshake },
+    GreetingV2(GreetingV2),
     Handshake { handshake: Handshake, minor_version: u8 },
     Ready,
     Failed,
@@ -114,7 +117,8 @@ impl Reading {
 }
 
 impl Connection {
-    /// Starts a connection; our greeting is at once there to transmit.
+    /// Starts a connection; the start of our greeting is at once there to transmit, and the rest when it is
+    /// known which version the peer speaks.
     ///
     /// `entropy` is 48 fresh bytes from a cryptographic source: CURVE's transient secret key
     /// and nonce. The other mechanisms do not use it.
@@ -122,7 +126,8 @@ impl Connection {
         let security = &config.security;
         let handshake = Handshake::new(security, entropy);
         let mut outbox = Outbox::default();
-        outbox.raw(&Greeting::new(security.name(), security.is_server()).encode());
+        let greeting = Greeting::new(security.name(), security.is_server()).encode();
+        outbox.raw(&greeting[..VERSION_BYTES]);
         Self {
             stage: Stage::Greeting { bytes: [0; GREETING_BYTES], have: 0, handshake },
             peer: None,

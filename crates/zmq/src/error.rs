@@ -12,7 +12,7 @@ use core::fmt;
 pub enum Error {
     /// The first ten bytes are not a ZMTP signature.
     Signature,
-    /// The peer speaks a ZMTP older than 3.0: its major version.
+    /// The peer speaks a ZMTP older than 2.0, or 2.0 where security is asked for: its major version.
     Version(u8),
     /// The peer's greeting names another security mechanism.
     MechanismMismatch,

@@ -1,9 +1,12 @@
-//! Greeting (RFC 37, "Greeting"): 64 bytes each way.
+//! Greeting (RFC 37, "Greeting"): 64 bytes each way, in two stages, since after the first eleven it is known
+//! which protocol the peer speaks: ours, or ZMTP 2.0 (RFC 15), whose greeting goes on otherwise.
 
 use crate::Error;
 
 /// Length of a ZMTP 3.x greeting.
 pub(crate) const GREETING_BYTES: usize = 64;
+/// Of these, the signature and the major version: what is sent first, and decides about the rest.
+pub(crate) const VERSION_BYTES: usize = 11;
 const MECHANISM_BYTES: usize = 20;
 
 /// A checked greeting.
@@ -47,11 +50,16 @@ impl Greeting {
             return Err(Error::Signature);
         }
         match bytes.get(10) {
-            // RFC 37: a peer may downgrade to older protocols; we speak 3.x only. A higher
-            // major version is the peer's to downgrade.
-            Some(&major) if major < 3 => Err(Error::Version(major)),
+            // Revision 0 is ZMTP 1.0, which has other frames. A higher major version than ours is
+            // the peer's to downgrade.
+            Some(&major) if major == 0 => Err(Error::Version(major)),
             _ => Ok(()),
         }
+    }
+
+    /// Whether a greeting that starts like this is one of ZMTP 2.0, which has revision 1 (RFC 15).
+    pub(crate) fn is_v2(version: &[u8; VERSION_BYTES]) -> bool {
+        version[VERSION_BYTES - 1] < 3
     }
 
     /// Reads a whole greeting.
@@ -80,8 +88,8 @@ mod tests {
         assert_eq!(Greeting::check_prefix(b"G"), Err(Error::Signature));
         assert_eq!(Greeting::check_prefix(&[0xFF; 10]), Err(Error::Signature));
         let mut old = Greeting::new("NULL", false).encode();
-        old[10] = 1;
-        assert_eq!(Greeting::check_prefix(&old[..11]), Err(Error::Version(1)));
+        old[10] = 0;
+        assert_eq!(Greeting::check_prefix(&old[..11]), Err(Error::Version(0)));
         assert_eq!(Greeting::check_prefix(&old[..10]), Ok(()));
     }
 }

@@ -1,4 +1,4 @@
-//! Sans-I/O ZMTP 3.1 and the ZeroMQ socket patterns.
+//! Sans-I/O ZMTP 3.1, with peers of 3.0 and 2.0, and the ZeroMQ socket patterns.
 //!
 //! Two layers, both without a socket, a clock or an executor:
 //!
@@ -22,6 +22,7 @@ mod connection;
 mod error;
 mod frame;
 mod greeting;
+mod greeting_v2;
 mod heartbeat;
 mod limits;
 mod mechanism;

@@ -18,6 +18,8 @@ pub struct Peer {
     pub socket_type: SocketType,
     /// Its identity, empty if it gave none.
     pub identity: Bytes,
+    /// Major version of ZMTP that is spoken with it: 2 or 3.
+    pub major_version: u8,
     /// Minor version of ZMTP 3 it speaks: 0 or more.
     pub minor_version: u8,
     properties: Bytes,
@@ -42,9 +44,16 @@ impl Peer {
         Ok(Self {
             socket_type: socket_type.ok_or(Error::SocketTypeMismatch)?,
             identity,
+            major_version: 3,
             minor_version,
             properties: Bytes::copy_from_slice(block),
         })
+    }
+
+    /// One of ZMTP 2.0, which says no more of itself.
+    pub(crate) fn v2(socket_type: SocketType, identity: Bytes) -> Self {
+        let properties = Bytes::new();
+        Self { socket_type, identity, major_version: 2, minor_version: 0, properties }
     }
 
     /// Bytes that it takes in memory.

@@ -33,6 +33,30 @@ impl SocketType {
         }
     }
 
+    /// Its number in the greeting of ZMTP 2.0 (RFC 15; XPUB and XSUB as libzmq has them).
+    pub(crate) const fn number(self) -> u8 {
+        match self {
+            Self::Pub => 1,
+            Self::Sub => 2,
+            Self::Req => 3,
+            Self::Rep => 4,
+            Self::Dealer => 5,
+            Self::Router => 6,
+            Self::Pull => 7,
+            Self::Push => 8,
+            Self::XPub => 9,
+            Self::XSub => 10,
+        }
+    }
+
+    /// The type that a ZMTP 2.0 peer's number stands for.
+    pub(crate) fn from_number(number: u8) -> Option<Self> {
+        use SocketType::*;
+        [Req, Rep, Dealer, Router, Push, Pull, Pub, Sub, XPub, XSub]
+            .into_iter()
+            .find(|kind| kind.number() == number)
+    }
+
     /// The type that a peer's Socket-Type property names.
     pub fn from_name(name: &[u8]) -> Option<Self> {
         use SocketType::*;
@@ -67,8 +91,10 @@ mod tests {
     fn names_round_trip() {
         for kind in ALL {
             assert_eq!(SocketType::from_name(kind.name().as_bytes()), Some(kind));
+            assert_eq!(SocketType::from_number(kind.number()), Some(kind));
         }
         assert_eq!(SocketType::from_name(b"PAIR"), None);
+        assert_eq!(SocketType::from_number(0), None);
     }
 
     #[test]

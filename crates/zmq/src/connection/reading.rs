@@ -2,10 +2,11 @@
 
 use super::{Body, Connection, Data, Event, Input, Reading, Stage};
 use crate::frame::{COMMAND, Header, MORE};
-use crate::greeting::{GREETING_BYTES, Greeting};
+use crate::greeting::{GREETING_BYTES, Greeting, VERSION_BYTES};
+use crate::greeting_v2::GreetingV2;
 use crate::mechanism::curve::MESSAGE_OVERHEAD;
 use crate::mechanism::{Step, peer_error};
-use crate::{Error, PeerInfo, command, metadata};
+use crate::{Error, PeerInfo, Security, command, metadata};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -40,15 +41,57 @@ impl Connection {
         match &mut self.stage {
             Stage::Failed => Err(Error::Closed),
             Stage::Greeting { bytes, have, .. } => {
-                let used = append(bytes, have, rest);
+                let stage_end = if *have < VERSION_BYTES { VERSION_BYTES } else { GREETING_BYTES };
+                let used = append(&mut bytes[..stage_end], have, rest);
                 Greeting::check_prefix(&bytes[..*have])?;
-                if *have == GREETING_BYTES {
-                    self.greeted()?;
+                match *have {
+                    VERSION_BYTES => self.version_known()?,
+                    GREETING_BYTES => self.greeted()?,
+                    _ => {}
                 }
                 Ok((used, None))
             }
+            Stage::GreetingV2(greeting) => {
+                let (used, peer) = greeting.take(rest)?;
+                let Some(peer) = peer else {
+                    return Ok((used, None));
+                };
+                if !self.config.socket_type.accepts(peer.socket_type) {
+                    return Err(Error::SocketTypeMismatch);
+                }
+                Ok((used, Some(self.introduced(now, peer))))
+            }
             Stage::Handshake { .. } | Stage::Ready => self.read_frame(now, rest),
         }
+    }
+
+    /// Sends the rest of our greeting, as the peer's version has it.
+    fn version_known(&mut self) -> Result<(), Error> {
+        let Stage::Greeting { bytes, .. } = &self.stage else {
+            return Err(Error::Closed);
+        };
+        let security = &self.config.security;
+        if !bytes.first_chunk().is_some_and(Greeting::is_v2) {
+            let ours = Greeting::new(security.name(), security.is_server()).encode();
+            self.outbox.raw(&ours[VERSION_BYTES..]);
+            return Ok(());
+        }
+        // RFC 15 has no security.
+        if !matches!(security, Security::Null) {
+            return Err(Error::Version(2));
+        }
+        let ours = GreetingV2::encode(self.config.socket_type, &self.config.identity);
+        self.outbox.raw(&ours);
+        self.stage = Stage::GreetingV2(GreetingV2::default());
+        Ok(())
+    }
+
+    /// The handshake is done.
+    fn introduced(&mut self, now: Duration, peer: PeerInfo) -> Event<'static> {
+        self.watch.ready(now, peer.minor_version);
+        self.peer = Some(Box::new(peer));
+        self.stage = Stage::Ready;
+        Event::Ready
     }
 
     /// The peer's greeting is whole.
@@ -115,6 +158,10 @@ impl Connection {
         let limits = &self.config.limits;
         let is_command = flags & COMMAND != 0;
         let is_ready = matches!(self.stage, Stage::Ready);
+        // RFC 15: "bits 7-2: reserved"; there are no commands.
+        if is_command && self.peer().is_some_and(|peer| peer.major_version < 3) {
+            return Err(Error::ReservedFlags);
+        }
         // RFC 37: before the handshake is done, commands only.
         if !is_ready && !is_command {
             return Err(Error::UnexpectedCommand);
@@ -272,10 +319,7 @@ impl Connection {
             self.opener = Some(cipher.opener);
             self.outbox.seal_with(cipher.sealer);
         }
-        self.peer = Some(Box::new(peer));
-        self.stage = Stage::Ready;
-        self.watch.ready(now, minor_version);
-        Ok(Some(Event::Ready))
+        Ok(Some(self.introduced(now, peer)))
     }
 
     /// A command after the handshake.

@@ -1,0 +1,109 @@
+//! Heartbeats, and messages that do not come to their end.
+
+use super::*;
+
+#[test]
+fn heartbeats_ping_and_give_up_a_silent_peer() {
+    let heartbeat = Heartbeat { interval: SECOND, timeout: 2 * SECOND, ttl: 3 * SECOND };
+    let mut config = Config::new(SocketType::Push);
+    config.heartbeat = Some(heartbeat);
+    let mut a = Connection::new(ZERO, Arc::new(config), &[0; 48]);
+    let mut b = null(SocketType::Pull);
+    assert_eq!(a.next_deadline(), Some(30 * SECOND), "the handshake's");
+    pump(&mut a, &mut b, 64).unwrap();
+    assert_eq!(a.next_deadline(), Some(SECOND));
+    a.handle_timeout(SECOND).unwrap();
+    let ping = output(&mut a);
+    assert_eq!(ping, b"\x04\x07\x04PING\0\x1e");
+    feed(&mut b, &ping, 64).unwrap();
+    assert_eq!(b.next_deadline(), Some(3 * SECOND), "the TTL we asked for");
+    let pong = output(&mut b);
+    assert_eq!(pong, b"\x04\x05\x04PONG");
+    a.handle_input(SECOND, &pong).unwrap();
+    a.handle_timeout(2 * SECOND).unwrap();
+    a.poll_transmit(2 * SECOND, &mut [0; 64]);
+    a.handle_timeout(3 * SECOND).unwrap();
+    assert_eq!(a.handle_timeout(4 * SECOND), Err(Error::HeartbeatTimeout));
+    assert_eq!(a.next_deadline(), None);
+    assert_eq!(b.handle_timeout(3 * SECOND), Err(Error::HeartbeatTimeout));
+}
+
+#[test]
+fn a_pings_clock_runs_from_when_it_has_left() {
+    let heartbeat = Heartbeat { interval: SECOND, timeout: 2 * SECOND, ttl: Duration::ZERO };
+    for security in [(Security::Null, Security::Null), curve(7)] {
+        let mut config = Config { security: security.0, ..Config::new(SocketType::Push) };
+        config.heartbeat = Some(heartbeat);
+        let mut a = Connection::new(ZERO, Arc::new(config), &[1; 48]);
+        let mut b = connection(SocketType::Pull, security.1, 2);
+        pump(&mut a, &mut b, 10_000).unwrap();
+        a.send(Message::new(vec![7; 100_000])).unwrap();
+        // A slow peer takes a little each second, and has nothing to say.
+        for second in 1..=20 {
+            let count = a.poll_transmit(second * SECOND, &mut [0; 1000]);
+            assert_eq!(count, 1000);
+            assert_eq!(a.handle_timeout(second * SECOND), Ok(()), "{second}");
+        }
+        let now = 20 * SECOND;
+        let mut rest = vec![0; 200_000];
+        let count = a.poll_transmit(now, &mut rest);
+        assert!(!a.has_output());
+        // One PING, not twenty; and from now on the peer has two seconds.
+        assert!((80_000..80_300).contains(&count), "{count}");
+        a.handle_timeout(now + SECOND).unwrap();
+        assert_eq!(a.next_deadline(), Some(now + 2 * SECOND));
+        // Whatever comes is a sign of life.
+        b.send_subscription(true, b"x").unwrap();
+        a.handle_input(now + SECOND, &output(&mut b)[..1]).unwrap();
+        assert_eq!(a.handle_timeout(now + 2 * SECOND), Ok(()));
+    }
+}
+
+#[test]
+fn half_a_message_does_not_stay_for_ever() {
+    let limits =
+        Limits { stall_timeout: 10 * SECOND, bytes_per_second_min: 100, ..Limits::default() };
+    let starts: [&[u8]; 4] = [b"\0\xFFx", b"\x01\x01x", b"\x02\0", b"\x04\x20\x09SUB"];
+    for start in starts {
+        // Silent in the middle.
+        let ready = || {
+            let mut config = Config::new(SocketType::Pull);
+            config.limits = limits.clone();
+            let mut a = Connection::new(ZERO, Arc::new(config), &[1; 48]);
+            pump(&mut a, &mut null(SocketType::Push), 100).unwrap();
+            assert_eq!(a.next_deadline(), None);
+            a
+        };
+        let feed = |a: &mut Connection, now, mut bytes: &[u8]| {
+            while !bytes.is_empty() {
+                bytes = &bytes[a.handle_input(now, bytes).unwrap().consumed..];
+            }
+        };
+        let mut a = ready();
+        feed(&mut a, SECOND, start);
+        assert_eq!(a.next_deadline(), Some(11 * SECOND), "{start:?}");
+        a.handle_timeout(10 * SECOND).unwrap();
+        assert_eq!(a.handle_timeout(11 * SECOND), Err(Error::MessageStalled), "{start:?}");
+        // Read no further by us: no fault of the peer's.
+        let mut a = ready();
+        feed(&mut a, SECOND, start);
+        a.defer_input(10 * SECOND);
+        assert_eq!(a.handle_timeout(19 * SECOND), Ok(()), "{start:?}");
+    }
+    // Long messages of which a bit comes each second.
+    for (step, dies) in [(200, false), (100, false), (50, true), (1, true)] {
+        let mut config = Config::new(SocketType::Pull);
+        config.limits = limits.clone();
+        let mut a = Connection::new(ZERO, Arc::new(config), &[1; 48]);
+        pump(&mut a, &mut null(SocketType::Push), 100).unwrap();
+        a.handle_input(ZERO, b"\x02\0\0\0\0\0\x01\0\0").unwrap();
+        let died = (1..=100).find_map(|second| {
+            let now = second * SECOND;
+            let outcome = a.handle_timeout(now).map(|()| {
+                a.handle_input(now, &vec![7; step]).unwrap();
+            });
+            outcome.err()
+        });
+        assert_eq!(died, dies.then_some(Error::MessageTooSlow), "{step} bytes a second");
+    }
+}
