@@ -77,6 +77,8 @@ struct Shared {
     closer: Notify,
     tasks: RefCell<Vec<TaskId>>,
     closing: Cell<Closing>,
+    // While it drains: messages of a lost peer wait, and connections stay open for them.
+    unsent_waits: Cell<bool>,
 }
 
 /// The task of a connection, as the socket knows it.
@@ -108,6 +110,7 @@ impl ZmqSocket {
             closer: Notify::default(),
             tasks: RefCell::default(),
             closing: Cell::new(Closing::No),
+            unsent_waits: Cell::new(false),
         }))
     }
 
@@ -120,6 +123,16 @@ impl ZmqSocket {
     /// dropped future has sent nothing.
     pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendFailed> {
         self.sending(message.into(), Socket::send).await
+    }
+
+    /// As [`ZmqSocket::send`], and says to whom; to nobody where the pattern drops the message.
+    pub async fn send_to(&self, message: impl Into<Message>) -> Result<Option<PeerId>, SendFailed> {
+        self.sending(message.into(), |socket, message| socket.send_start(message, 0)).await
+    }
+
+    /// See [`Socket::poll_moved`].
+    pub fn poll_moved(&self) -> Option<(Bytes, PeerId)> {
+        self.0.socket.borrow_mut().poll_moved()
     }
 
     /// Receives a message. Cancel-safe.
@@ -233,15 +246,16 @@ impl ZmqSocket {
         self.0.socket.borrow().dropped()
     }
 
-    /// Takes no more messages, sends what is queued for connected peers for at most `linger`,
-    /// and closes all connections.
+    /// Takes no more messages, sends what is queued for at most `linger`, and closes all connections. What a
+    /// lost peer left waits for another, or for that one to come back.
     pub async fn close(self, linger: Duration) {
         let shared = &self.0;
         shared.closing.set(Closing::Draining);
+        shared.unsent_waits.set(shared.has_unsent());
         let deadline = shared.host.timers.now().saturating_add(linger);
         shared.wake_all();
         let carried = async {
-            while !shared.carriers.borrow().is_empty() {
+            while !shared.carriers.borrow().is_empty() || shared.has_unsent() {
                 shared.closer.notified().await;
             }
         };
@@ -285,6 +299,13 @@ impl Shared {
         if let Some(left) = &self.left {
             left.set(socket.left_bytes());
         }
+        if self.closing.get() == Closing::Draining {
+            let has_unsent = socket.has_unsent();
+            drop(socket);
+            if self.unsent_waits.replace(has_unsent) && !has_unsent {
+                self.wake_all();
+            }
+        }
         result
     }
 
@@ -297,6 +318,17 @@ impl Shared {
 
     fn is_closing(&self) -> bool {
         self.closing.get() != Closing::No
+    }
+
+    /// Messages of a lost peer wait for another.
+    fn has_unsent(&self) -> bool {
+        self.socket.borrow().has_unsent()
+    }
+
+    /// Nothing is left to send.
+    fn has_drained(&self) -> bool {
+        self.closing.get() == Closing::Now
+            || self.closing.get() == Closing::Draining && !self.has_unsent()
     }
 
     fn is_closed(&self) -> bool {

@@ -273,6 +273,48 @@ fn every_truncation_and_every_tail_of_a_compressed_message_is_a_fault() {
 }
 
 #[test]
+fn lz4_frames_follow_each_other_and_skippable_ones_are_skipped() {
+    let packed = |text: &[u8]| messages(&run(lz4::compress(), pieces(text, 1000)).0).remove(0);
+    let skipped = |number: u8, len: usize| {
+        let head = [0x50 | number, 0x2A, 0x4D, 0x18];
+        [&head[..], &(len as u32).to_le_bytes(), &vec![7; len]].concat()
+    };
+    let (one, two) = (text(100_000), text(300));
+    let both = [&one[..], &two].concat();
+    let cases = [
+        (vec![packed(&one), packed(&two)], &both),
+        (
+            vec![skipped(0, 0), packed(&one), skipped(15, 70_000), packed(&two), skipped(3, 1)],
+            &both,
+        ),
+        (vec![packed(&two), packed(b""), packed(b"")], &two),
+        (vec![skipped(1, 5)], &vec![]),
+    ];
+    for (frames, plain) in cases {
+        let message = frames.concat();
+        for step in [1, 7, 1000, usize::MAX] {
+            let twice = [pieces(&message, step), pieces(&packed(b"next"), 3)].concat();
+            let (out, end) = run(lz4::decompress(), twice);
+            assert_eq!(end, Next::End, "{step}");
+            assert!(messages(&out) == [plain.clone(), b"next".to_vec()], "{step}");
+            for cut in [1, 4, 6] {
+                if frames.last().is_some_and(|last| last.len() >= cut + 4) {
+                    let cut = pieces(&message[..message.len() - cut], step);
+                    assert_eq!(run(lz4::decompress(), cut).1, Next::Fault(Fault::Truncated));
+                }
+            }
+        }
+    }
+    // The limits hold for the message, not for each frame.
+    let limits = Expansion { output_bytes_max: 150_000, ..Expansion::default() };
+    let twice = [packed(&one), packed(&one)].concat();
+    assert_eq!(
+        run(lz4::decompress_within(limits), pieces(&twice, 999)).1,
+        Next::Fault(Fault::Bomb)
+    );
+}
+
+#[test]
 fn changed_compressed_bytes_never_panic() {
     let mut seed = 0x2545_F491_4F6C_DD1D_u64;
     let message = text(3000);

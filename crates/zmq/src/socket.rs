@@ -44,6 +44,8 @@ pub struct Socket {
     send_ready: bool,
     // Messages of a lost peer that no byte of was sent; they go before any other.
     unsent: VecDeque<Message>,
+    // Of those that went to another since, the first part.
+    moved: VecDeque<(Bytes, PeerId)>,
     request: Request,
     reply_to: Option<(PeerId, alloc::vec::Vec<Bytes>)>,
     last_request_id: u32,
@@ -95,6 +97,7 @@ impl Socket {
             recv_ready: false,
             send_ready: false,
             unsent: VecDeque::new(),
+            moved: VecDeque::new(),
             request: Request::Idle,
             reply_to: None,
             last_request_id: 0,
@@ -188,6 +191,12 @@ impl Socket {
     /// others.
     pub fn left_bytes(&self) -> usize {
         self.counted.left + self.unsent_bytes
+    }
+
+    /// A message that was queued for a lost peer, by its first part, and to whom it went instead: see
+    /// [`Options::tells_moves`].
+    pub fn poll_moved(&mut self) -> Option<(Bytes, PeerId)> {
+        self.moved.pop_front()
     }
 
     /// Whether messages of a lost peer wait for another.

@@ -5,7 +5,7 @@ use super::service::{Answer, Compress, Marked, reply_reader, request_writer};
 use crate::supervise::supervised;
 use crate::zmq::{Attach, Host, ZmqSocket};
 use ::pipe::{Bytes, Fault, Piece};
-use ::zmq::{Message, Options, Received, SocketType};
+use ::zmq::{Message, Options, PeerId, Received, SocketType};
 use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
 use alloc::string::String;
@@ -24,7 +24,8 @@ where
     Request: Serialize + 'static,
     Reply: DeserializeOwned + 'static,
 {
-    let socket = ZmqSocket::new(host, Options::new(SocketType::Dealer));
+    let options = Options { tells_moves: true, ..Options::new(SocketType::Dealer) };
+    let socket = ZmqSocket::new(host, options);
     socket.attach(how);
     let inner = Rc::new(Inner {
         host: host.clone(),
@@ -82,9 +83,15 @@ struct Inner<Request, Reply> {
     last_call: Cell<u64>,
 }
 
-/// Where the task that receives leaves the reply to a call that waits for it, as it came: to read it
-/// is the caller's work, and a panic in that the caller's.
-type Call = OneShot<Result<Bytes, CallFailed>>;
+/// A call that waits for its reply.
+#[derive(Default)]
+struct Call {
+    /// Whose reply is taken: that of nobody else.
+    asked: Cell<Option<PeerId>>,
+    /// Where the task that receives leaves the reply, as it came: to read it is the caller's work, and a
+    /// panic in that the caller's.
+    reply: OneShot<Result<Bytes, CallFailed>>,
+}
 
 impl<Request: Serialize + 'static, Reply: DeserializeOwned + 'static> Client<Request, Reply> {
     /// The same with another limit on how long a call takes; the default is 30 s.
@@ -107,7 +114,8 @@ impl<Request: Serialize + 'static, Reply: DeserializeOwned + 'static> Client<Req
             let id = Bytes::copy_from_slice(&number.to_be_bytes());
             let message = Message::from_parts([id, Bytes::new(), body]);
             let message = message.ok_or(CallFailed::Closed)?;
-            inner.socket.send(message).await.map_err(|_| CallFailed::Closed)?;
+            let asked = inner.socket.send_to(message).await.map_err(|_| CallFailed::Closed)?;
+            inner.asked(number, asked);
             inner.reply_to(number).await
         };
         let outcome = inner.host.timers.before(deadline, reply).await;
@@ -136,30 +144,49 @@ impl<Request, Reply> Clone for Client<Request, Reply> {
 impl<Request, Reply> Inner<Request, Reply> {
     async fn reply_to(&self, number: u64) -> Result<Bytes, CallFailed> {
         poll_fn(|cx| match self.calls.borrow().get(&number) {
-            Some(call) => call.poll_take(cx),
+            Some(call) => call.reply.poll_take(cx),
             None => Poll::Ready(Err(CallFailed::Closed)),
         })
         .await
     }
 
-    fn done(&self, number: u64, outcome: Result<Bytes, CallFailed>) {
+    fn asked(&self, number: u64, peer: Option<PeerId>) {
         if let Some(call) = self.calls.borrow().get(&number) {
-            call.set(outcome);
+            call.asked.set(peer);
+        }
+    }
+
+    /// Hands a reply to its call, if it is from whom that asked. What is no reply to a call that waits is
+    /// nobody's.
+    fn replied(&self, id: &Bytes, peer: PeerId, body: &Bytes) {
+        // A call of which nothing had been sent when its peer was lost asks another.
+        while let Some((id, peer)) = self.socket.poll_moved() {
+            if let Some(number) = call_number(&id) {
+                self.asked(number, Some(peer));
+            }
+        }
+        let calls = self.calls.borrow();
+        if let Some(call) = call_number(id).and_then(|number| calls.get(&number))
+            && call.asked.get() == Some(peer)
+        {
+            call.reply.set(Ok(body.clone()));
         }
     }
 }
 
 /// Hands each reply to its call.
 async fn receive<Request, Reply>(inner: &Inner<Request, Reply>) {
-    while let Ok(Received { message, .. }) = inner.socket.recv_from().await {
-        // What is no reply to a call that waits is nobody's.
-        if let Some(id) = message.first().first_chunk() {
-            inner.done(u64::from_be_bytes(*id), Ok(message.last().clone()));
-        }
+    while let Ok(Received { peer, message, .. }) = inner.socket.recv_from().await {
+        inner.replied(message.first(), peer, message.last());
     }
     for call in inner.calls.borrow().values() {
-        call.set(Err(CallFailed::Closed));
+        call.reply.set(Err(CallFailed::Closed));
     }
+}
+
+/// The number of a call, which is its envelope.
+fn call_number(id: &Bytes) -> Option<u64> {
+    id[..].try_into().map(u64::from_be_bytes).ok()
 }
 
 /// Forgets a call that is over, however it ended.

@@ -216,6 +216,63 @@ fn an_unreadable_reply_fails_its_call_only() {
 }
 
 #[test]
+fn a_reply_is_taken_from_whom_was_asked_only() {
+    let world = World::new();
+    let client: Shout = make_client(&world.host, world.bind("a:1"));
+    let peers = [(); 2].map(|()| {
+        let peer = ZmqSocket::new(&world.host, Options::new(SocketType::Dealer));
+        peer.attach(world.connect("a:1"));
+        peer
+    });
+    let (timers, spawner) = (world.host.timers.clone(), world.host.spawner.clone());
+    world.run(async move {
+        timers.sleep(Duration::from_secs(1)).await;
+        for number in 1..=2_u64 {
+            let caller = client.clone();
+            let call = spawner
+                .spawn_joinable("call", async move { caller.call("x".into(), Compress::No).await });
+            timers.sleep(Duration::from_secs(1)).await;
+            let reply = |text: &'static [u8]| {
+                let id = Bytes::copy_from_slice(&number.to_be_bytes());
+                ::zmq::Message::from_parts([id, Bytes::new(), text.into()]).unwrap()
+            };
+            // In turn: which one is asked this time?
+            let (asked, other) = if number == 1 { (0, 1) } else { (1, 0) };
+            peers[other].send(reply(b"p\x65false")).await.unwrap();
+            timers.sleep(Duration::from_secs(1)).await;
+            assert_eq!(peers[asked].recv().await.unwrap().first()[..], number.to_be_bytes());
+            peers[asked].send(reply(b"p\x64true")).await.unwrap();
+            assert_eq!(call.await.unwrap(), Ok("true".into()));
+        }
+    });
+}
+
+#[test]
+fn a_call_that_moves_to_another_peer_takes_the_reply_from_there() {
+    let world = World::new();
+    let client: Shout = make_client(&world.host, world.bind("a:1"));
+    let (timers, spawner) = (world.host.timers.clone(), world.host.spawner.clone());
+    let (network, host, connect) =
+        (world.network.clone(), world.host.clone(), world.connect("a:1"));
+    world.run(async move {
+        // Takes a start of the first call, and is lost.
+        let deaf = raw_caller(&network, b"ROUTER").await;
+        timers.sleep(Duration::from_secs(1)).await;
+        let calls = ["x".repeat(5000), "y".into()].map(|text| {
+            let caller = client.clone().timeout(Duration::from_secs(20));
+            spawner.spawn_joinable("call", async move { caller.call(text, Compress::No).await })
+        });
+        timers.sleep(Duration::from_secs(1)).await;
+        drop(deaf);
+        let shout = async |text: String| text.to_uppercase();
+        make_server(&host, shout, connect);
+        let [first, second] = calls;
+        assert_eq!(second.await.unwrap(), Ok("Y".into()));
+        assert_eq!(first.await.unwrap(), Err(CallFailed::TimedOut), "half of it was sent");
+    });
+}
+
+#[test]
 fn a_caller_that_reads_no_replies_holds_back_nobody_else() {
     let world = World::new();
     serve(&world, world.bind("a:1"));

@@ -104,7 +104,7 @@ async fn reconnect<C: Connector>(shared: Weak<Shared>, connect: Connect<C>) {
             Err(failure) => warn!("zmq: {target}: {failure}"),
         }
         let pause = match shared.upgrade() {
-            Some(shared) if !shared.is_closing() => jitter(&shared, wait),
+            Some(shared) if !shared.has_drained() => jitter(&shared, wait),
             _ => return,
         };
         timers.sleep(pause).await;

@@ -183,7 +183,9 @@ impl Core for Driver {
     fn transport(&mut self, _: &mut Context<'_>, _: Duration) -> Transport {
         match (self.shared.closing.get(), self.end) {
             (Closing::Now, _) | (_, End::Over) => Transport::Closed,
-            (Closing::Draining, _) if !self.has_output() => Transport::Closed,
+            (Closing::Draining, _) if self.shared.has_drained() && !self.has_output() => {
+                Transport::Closed
+            }
             (_, End::Farewell(_)) if !self.has_output() => Transport::EndOutput,
             _ => Transport::Open,
         }

@@ -177,6 +177,77 @@ fn linger_ends_at_its_deadline() {
 }
 
 #[test]
+fn what_a_lost_peer_left_lingers_until_a_peer_comes_back() {
+    for (comes_after, arrives) in [(3, true), (20, false)] {
+        let world = World::new();
+        let mut options = Options::new(SocketType::Pull);
+        options.receive_messages_max = 1;
+        let pull = ZmqSocket::new(&world.host, options);
+        pull.attach(world.bind("a:1"));
+        let push = world.socket(SocketType::Push, world.connect("a:1"));
+        let (timers, spawner) = (world.host.timers.clone(), world.host.spawner.clone());
+        world.run(async move {
+            for number in 0..20_u8 {
+                push.send(vec![number; 500]).await.unwrap();
+            }
+            timers.sleep(SECOND).await;
+            // With messages in its connection's queue.
+            pull.shut();
+            timers.sleep(SECOND).await;
+            spawner.spawn("closes", push.close(10 * SECOND));
+            timers.sleep(comes_after * SECOND).await;
+        });
+        let timers = world.host.timers.clone();
+        let pull = world.socket(SocketType::Pull, world.bind("a:1"));
+        world.run(async move {
+            let last = timers.before(timers.now() + 60 * SECOND, async {
+                loop {
+                    let message = pull.recv().await.unwrap();
+                    if message.first()[0] == 19 {
+                        return;
+                    }
+                }
+            });
+            assert_eq!(last.await.is_ok(), arrives);
+        });
+    }
+}
+
+#[test]
+fn handover_ends_the_superseded_connection() {
+    let world = World::new();
+    let mut options = Options::new(SocketType::Router);
+    options.router_handover = true;
+    let router = ZmqSocket::new(&world.host, options);
+    router.attach(world.bind("a:1"));
+    let mut named = Options::new(SocketType::Dealer);
+    named.config.identity = "anna".into();
+    let old = ZmqSocket::new(&world.host, named.clone());
+    // It does not come back at once, or it would take the name over again.
+    let mut connect = world.connect("a:1");
+    connect.backoff.first = 1000 * SECOND;
+    old.attach(connect);
+    let timers = world.host.timers.clone();
+    let (host, connect) = (world.host.clone(), world.connect("a:1"));
+    world.run(async move {
+        old.send("one").await.unwrap();
+        old.send("two").await.unwrap();
+        timers.sleep(SECOND).await;
+        let new = ZmqSocket::new(&host, named);
+        new.attach(connect);
+        timers.sleep(5 * SECOND).await;
+        assert_eq!((old.ready_peers(), new.ready_peers(), router.ready_peers()), (0, 1, 1));
+        // What it sent before is received, and answered to whom has the name now.
+        for text in ["one", "two"] {
+            let parts: Vec<_> = router.recv().await.unwrap().into_parts().collect();
+            assert_eq!(parts, ["anna", text].map(Bytes::from));
+        }
+        router.send(Message::from_parts(["anna".into(), "x".into()]).unwrap()).await.unwrap();
+        assert_eq!(new.recv().await.unwrap(), Message::new("x"));
+    });
+}
+
+#[test]
 fn rubbish_ends_one_connection_only() {
     let world = World::new();
     let pull = world.socket(SocketType::Pull, world.bind("a:1"));

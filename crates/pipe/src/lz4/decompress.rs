@@ -30,12 +30,14 @@ pub fn decompress_within(limits: Expansion) -> Decompress {
         wanted: Wanted::Magic,
         partial: Vec::new(),
         frame: Frame::default(),
+        has_frame: false,
         window: Vec::new(),
         meter: Meter::new(limits),
     }
 }
 
-/// See [`decompress`]. It reads what the format allows but dictionaries and skippable frames.
+/// See [`decompress`]. It reads what the format allows but dictionaries: a message is one frame or several in
+/// a row, with skippable ones among them.
 pub struct Decompress {
     input: Bytes,
     last: bool,
@@ -45,6 +47,8 @@ pub struct Decompress {
     // The start of what is wanted, when it came in several pieces.
     partial: Vec<u8>,
     frame: Frame,
+    // A frame of the message has ended.
+    has_frame: bool,
     window: Vec<u8>,
     meter: Meter,
 }
@@ -59,7 +63,11 @@ enum Wanted {
     BlockLength,
     Block { len: usize, stored: bool },
     ContentChecksum,
-    Nothing,
+    // Of a skippable frame.
+    SkippedLength,
+    Skipped { left: usize },
+    // A frame has ended: the end of the message, or another.
+    FrameOrEnd,
 }
 
 /// The frame's descriptor.
@@ -96,13 +104,18 @@ impl Stage<Piece> for Decompress {
             if !output.has_room() {
                 return Ok(Progress::Blocked);
             }
-            if matches!(self.wanted, Wanted::Nothing) {
-                self.end_of_frame(output)?;
+            if matches!(self.wanted, Wanted::FrameOrEnd) {
+                self.end_of_frame(output);
                 continue;
+            }
+            if let Wanted::Skipped { left } = self.wanted
+                && left > 0
+            {
+                self.skip(left);
             }
             let Some(bytes) = self.take_exactly(self.wanted_bytes()) else {
                 self.work = false;
-                return if self.last { Err(Fault::Truncated) } else { Ok(Progress::Done) };
+                return if self.last { Err(self.cut_off()) } else { Ok(Progress::Done) };
             };
             self.read(&bytes, output)?;
         }
@@ -110,7 +123,8 @@ impl Stage<Piece> for Decompress {
     }
 
     fn finish(&mut self, _: &mut Edge<Piece>) -> Result<(), Fault> {
-        let between = matches!(self.wanted, Wanted::Magic) && self.partial.is_empty();
+        let between =
+            matches!(self.wanted, Wanted::Magic) && self.partial.is_empty() && !self.has_frame;
         if between { Ok(()) } else { Err(Fault::Truncated) }
     }
 }
@@ -119,11 +133,16 @@ impl Decompress {
     fn wanted_bytes(&self) -> usize {
         let checksum = if self.frame.block_checksums { 4 } else { 0 };
         match self.wanted {
-            Wanted::Magic | Wanted::BlockLength | Wanted::ContentChecksum => 4,
+            Wanted::Magic
+            | Wanted::BlockLength
+            | Wanted::ContentChecksum
+            | Wanted::SkippedLength => 4,
             Wanted::Flags => 2,
             Wanted::Descriptor { flags } => 1 + if has_content_size(flags) { 8 } else { 0 },
             Wanted::Block { len, .. } => len + checksum,
-            Wanted::Nothing => 0,
+            // One more than can be there, while some of what is skipped lacks.
+            Wanted::Skipped { left } => usize::from(left > 0),
+            Wanted::FrameOrEnd => 0,
         }
     }
 
@@ -137,27 +156,50 @@ impl Decompress {
         (self.partial.len() == count).then(|| core::mem::take(&mut self.partial).into())
     }
 
-    /// After the frame the message must end.
-    fn end_of_frame(&mut self, output: &mut Edge<Piece>) -> Result<(), Fault> {
-        self.work = false;
-        if !self.input.is_empty() {
-            return Err(Fault::TrailingBytes);
+    /// Drops what there is of what is skipped.
+    fn skip(&mut self, left: usize) {
+        let now = left.min(self.input.len());
+        let _ = self.input.split_to(now);
+        self.wanted = Wanted::Skipped { left: left - now };
+    }
+
+    /// Why the message is not whole.
+    fn cut_off(&self) -> Fault {
+        match self.wanted {
+            // Too few bytes for another frame.
+            Wanted::Magic if self.has_frame => Fault::TrailingBytes,
+            _ => Fault::Truncated,
         }
+    }
+
+    /// After a frame the message ends, or another frame follows.
+    fn end_of_frame(&mut self, output: &mut Edge<Piece>) {
+        self.frame = Frame::default();
+        self.window.clear();
+        self.has_frame = true;
+        if !self.input.is_empty() {
+            self.wanted = Wanted::Magic;
+            return;
+        }
+        self.work = false;
         if self.last {
             output.put(Piece::last(Bytes::new()), 0);
             self.wanted = Wanted::Magic;
-            self.frame = Frame::default();
+            self.has_frame = false;
             self.meter.restart();
-            self.window.clear();
         }
-        Ok(())
     }
 
     fn read(&mut self, bytes: &Bytes, output: &mut Edge<Piece>) -> Result<(), Fault> {
         self.meter.count(bytes.len(), 0)?;
         self.wanted = match self.wanted {
             Wanted::Magic if bytes[..] == MAGIC => Wanted::Flags,
+            // "Skippable Frames": 0x184D2A50 to 0x184D2A5F.
+            Wanted::Magic if le_u32(bytes) >> 4 == 0x0184_D2A5 => Wanted::SkippedLength,
+            Wanted::Magic if self.has_frame => return Err(Fault::TrailingBytes),
             Wanted::Magic => return Err(CORRUPT),
+            Wanted::SkippedLength => Wanted::Skipped { left: le_u32(bytes) as usize },
+            Wanted::Skipped { .. } => Wanted::FrameOrEnd,
             Wanted::Flags => Wanted::Descriptor { flags: [bytes[0], bytes[1]] },
             Wanted::Descriptor { flags } => {
                 self.frame = Frame::read(flags, bytes)?;
@@ -173,9 +215,9 @@ impl Decompress {
                 if hash.is_some_and(|hash| hash != le_u32(bytes)) {
                     return Err(CORRUPT);
                 }
-                Wanted::Nothing
+                Wanted::FrameOrEnd
             }
-            Wanted::Nothing => Wanted::Nothing,
+            Wanted::FrameOrEnd => Wanted::FrameOrEnd,
         };
         Ok(())
     }
@@ -194,7 +236,7 @@ impl Decompress {
             return Err(CORRUPT);
         }
         let checked = self.frame.content_hash.is_some();
-        Ok(if checked { Wanted::ContentChecksum } else { Wanted::Nothing })
+        Ok(if checked { Wanted::ContentChecksum } else { Wanted::FrameOrEnd })
     }
 
     fn read_block(

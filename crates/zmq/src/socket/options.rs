@@ -25,6 +25,9 @@ pub struct Options {
     /// [`Socket::recv_chunk`](crate::Socket::recv_chunk). `Limits::message_bytes_max` then bounds the
     /// start only. Default none: all messages are received whole.
     pub stream_over_bytes: Option<usize>,
+    /// PUSH, DEALER: [`Socket::poll_moved`](crate::Socket::poll_moved) says to whom messages of a lost peer
+    /// went. Default off.
+    pub tells_moves: bool,
     /// Peers at a time. Default 10,000: each costs under 1 KiB while it is idle.
     pub peers_max: usize,
     /// REQ: a new request may be sent while a reply is awaited, and gives that reply up
@@ -56,6 +59,7 @@ impl Options {
             receive_bytes_max: 4 << 20,
             unfinished_bytes_max: 256 << 20,
             stream_over_bytes: None,
+            tells_moves: false,
             peers_max: 10_000,
             request_relaxed: false,
             request_correlate: false,

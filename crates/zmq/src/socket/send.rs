@@ -119,9 +119,13 @@ impl Socket {
     pub(super) fn flush_unsent(&mut self) {
         while let Some(message) = self.unsent.pop_front() {
             let bytes = size_of::<Message>() + message.held_bytes();
-            if let Err(refused) = self.send_to_next(message, 0) {
-                self.unsent.push_front(refused.message);
-                return;
+            let first = self.options.tells_moves.then(|| message.first().clone());
+            match self.send_to_next(message, 0) {
+                Ok(id) => self.moved.extend(first.map(|first| (first, id))),
+                Err(refused) => {
+                    self.unsent.push_front(refused.message);
+                    return;
+                }
             }
             self.unsent_bytes -= bytes;
         }
