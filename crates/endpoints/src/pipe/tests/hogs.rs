@@ -95,7 +95,7 @@ async fn hog(network: memory::MemoryNetwork, (_, first, then): Hog) {
         outcome = raw.write(&then).await;
     }
     if outcome.is_ok() {
-        core::future::pending().await
+        core::future::pending::<()>().await;
     }
 }
 
