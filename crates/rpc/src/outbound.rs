@@ -66,7 +66,7 @@ impl Vat {
         };
         let sent = self
             .check_room(conn, caps.len())
-            .and_then(|()| self.check_unsent(conn, draft.size_in_words() * 8))
+            .and_then(|()| self.check_unsent(conn, || draft.size_in_words() * 8))
             .map(|()| self.describe_all(conn, &caps));
         self.release_caps(owned);
         let (descriptors, param_exports) = sent?;
@@ -230,7 +230,7 @@ impl Vat {
         payload: &mut Rc<Payload>,
     ) -> Result<(), Exception> {
         self.check_exports(conn, payload.caps.len())?;
-        self.check_unsent(conn, payload.bytes())?;
+        self.check_unsent(conn, || payload.bytes())?;
         let mut copy;
         let (draft, caps) = match Rc::get_mut(payload).and_then(Payload::results_draft) {
             Some(built) => built,
@@ -272,12 +272,16 @@ impl Vat {
     }
 
     /// What would make the peer's queue too long fails, rather than the connection.
-    fn check_unsent(&mut self, conn: ConnId, bytes: usize) -> Result<(), Exception> {
+    fn check_unsent(
+        &mut self,
+        conn: ConnId,
+        bytes: impl FnOnce() -> usize,
+    ) -> Result<(), Exception> {
         // The rest is for what must be said in any case.
         let unsent_bytes_max = self.limits.unsent_bytes_max - self.limits.unsent_bytes_max / 4;
         let unsent_bytes = self.open(conn).ok_or_else(closed)?.unsent_bytes();
         // One message alone may be as long as it likes.
-        if unsent_bytes > 0 && unsent_bytes.saturating_add(bytes) > unsent_bytes_max {
+        if unsent_bytes > 0 && unsent_bytes.saturating_add(bytes()) > unsent_bytes_max {
             return Err(Exception::overloaded("unsent_bytes_max exceeded"));
         }
         Ok(())

@@ -186,11 +186,13 @@ impl System {
         self.shared.vat.borrow().wants_input(conn)
     }
 
-    /// Has `cx` woken when input is wanted again, if it is not.
-    pub fn watch_input(&self, conn: ConnId, cx: &mut Context<'_>) {
-        if !self.wants_input(conn) {
+    /// As [`wants_input`](Self::wants_input); if not, `cx` is woken when it is again.
+    pub fn poll_wants_input(&self, conn: ConnId, cx: &mut Context<'_>) -> bool {
+        let wants = self.wants_input(conn);
+        if !wants {
             self.watch(conn, cx);
         }
+        wants
     }
 
     /// See [`Vat::needs_input`].

@@ -285,13 +285,16 @@ impl Vat {
     }
 
     /// The next event, if any.
+    #[inline]
     pub fn poll_event(&mut self) -> Option<Event> {
+        let event = self.events.pop_front();
+        if event.is_some() { event } else { self.last_event() }
+    }
+
+    /// There are no more events, but of what was put off until now.
+    fn last_event(&mut self) -> Option<Event> {
         /// Room that is kept for the next events.
         const EVENTS_KEPT: usize = 1024;
-        let event = self.events.pop_front();
-        if event.is_some() {
-            return event;
-        }
         if self.events.capacity() > EVENTS_KEPT {
             self.events = VecDeque::new();
         }

@@ -19,6 +19,8 @@ pub(super) struct Driver {
     conn: ConnId,
     peer: Address,
     shared: Rc<Shared>,
+    /// Input was not wanted in the round before.
+    input_waits: bool,
     /// Whether it was ours to make, and so is ours to end when it is of no use any more.
     ends_idle: bool,
     end: End,
@@ -43,6 +45,7 @@ impl Driver {
             system: rpc.system.clone(),
             conn,
             peer,
+            input_waits: false,
             ends_idle: false,
             end: End::None,
         }
@@ -90,11 +93,10 @@ impl Core for Driver {
     }
 
     fn poll_work(&mut self, cx: &mut Context<'_>, _: Duration) -> bool {
-        let waited = !self.system.wants_input(self.conn);
         self.system.run_now();
-        self.system.watch_input(self.conn, cx);
         // What was set off goes out in this round; what waited comes in by the next.
-        waited && self.system.wants_input(self.conn)
+        let input_waits = !self.system.poll_wants_input(self.conn, cx);
+        core::mem::replace(&mut self.input_waits, input_waits) && !input_waits
     }
 
     fn wants_transmit(&mut self, cx: &mut Context<'_>) -> bool {

@@ -78,6 +78,12 @@ impl Objects {
         self.objects.get_mut(Key::from_bits(object.0))
     }
 
+    /// What answers the calls of an object, if they may begin at once.
+    pub(super) fn ready(&self, object: ObjectId) -> Option<Target> {
+        let entry = self.objects.get(Key::from_bits(object.0))?;
+        (!entry.is_held() && entry.failed.is_none()).then(|| entry.target.clone())
+    }
+
     /// The call, if it may begin; else it waits, since one at work holds it back.
     pub(super) fn admit(&mut self, received: Received) -> Option<Received> {
         let (call, object) = (received.call, received.object);

@@ -261,6 +261,17 @@ impl System {
         let state = State::Arrived(Arrived { interface, method, params });
         let received = Received { system: self.clone(), call, object, state, holds: false };
         let origin = self.shared.vat.borrow().origin(call);
+        if let Some(from) = origin {
+            let ready = {
+                let objects = self.shared.objects.borrow();
+                let stopped =
+                    from.is_some_and(|(conn, backed_up)| backed_up || objects.has_stopped(conn));
+                if stopped { None } else { objects.ready(object) }
+            };
+            if let Some(target) = ready {
+                return received.begin(&target);
+            }
+        }
         let admitted = match origin {
             // It may have been given up before it could begin.
             None => return,

@@ -104,7 +104,9 @@ impl Tasks {
     /// Runs the tasks that were woken; whether there were any.
     pub(super) fn poll_woken(&self, system: &System) -> bool {
         let tasks = core::mem::take(&mut *self.ready.tasks.lock());
-        let any = !tasks.is_empty();
+        if tasks.is_empty() {
+            return false;
+        }
         let mut woken = Woken { tasks: tasks.into_iter(), ready: &self.ready };
         for task in woken.tasks.by_ref() {
             match task {
@@ -112,7 +114,7 @@ impl Tasks {
                 TaskId::Detached(id) => self.poll_detached(id, system),
             }
         }
-        any
+        true
     }
 
     fn poll_handler(&self, call: CallId) {
