@@ -38,7 +38,7 @@ pub mod task;
 pub mod time;
 
 pub use address::Address;
-pub use dispatcher::Dispatcher;
+pub use dispatcher::{Dispatcher, Listeners};
 pub use error::{ConnectError, FlowError};
 pub use flow::{Flow, FlowExt};
 pub use listener::{Connector, Listener};
