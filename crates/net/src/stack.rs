@@ -117,7 +117,7 @@ impl Stack {
             || instant >= self.state.calm_until
             || self.state.active_opens.requests.is_pending()
         {
-            self.keep_house(now);
+            self.keep_house_guarded(now);
         }
         let Self { device, state, .. } = self;
         state.table.borrow_mut().expire(instant);
@@ -127,8 +127,19 @@ impl Stack {
         blocked
     }
 
-    /// Does what is due beside connections: names, addresses, handshakes.
+    /// A panic beside connections is nobody's: what was being done waits a second, and connections go on.
     #[inline(never)]
+    fn keep_house_guarded(&mut self, now: Duration) {
+        self.state.begin(None);
+        let catch = self.state.catch;
+        if let Err(message) = catch(&mut || self.keep_house(now)) {
+            self.state.drop_culprit(&message);
+            self.state.is_stirred = false;
+            self.state.calm_until = Instant::from(now + AFTER_PANIC);
+        }
+    }
+
+    /// Does what is due beside connections: names, addresses, handshakes.
     fn keep_house(&mut self, now: Duration) {
         let Self { device, state, link_up, unannounced, quiet_until } = self;
         let output = device.transmitter();
@@ -244,6 +255,9 @@ impl core::fmt::Debug for Stack {
         write!(f, "Stack({} connections)", self.state.table.borrow().len())
     }
 }
+
+/// How long nothing is done beside connections after that has panicked.
+const AFTER_PANIC: Duration = Duration::from_secs(1);
 
 /// How long to wait before a full device is asked again without an event.
 const RETRY: time::Duration = time::Duration::from_millis(1);

@@ -587,6 +587,37 @@ fn a_panic_ends_its_connection_and_no_other() {
     });
 }
 
+#[test]
+fn a_panic_beside_connections_leaves_them_alone() {
+    run("panic-beside", |world| {
+        echo(world);
+        let next = open(world, 5000, 99);
+        world.stacks[0].catch_panics(catch);
+        // The device panics over all that is not TCP; a link that came up makes the stack say where it is.
+        world.wire.set_filter(Some(Box::new(|from, frame| {
+            assert!(from == 1 || tcp_fields(frame).is_some(), "on purpose");
+            true
+        })));
+        world.wire.set_link_up(false);
+        world.settle();
+        world.wire.set_link_up(true);
+        world.settle();
+        assert!(world.stacks[0].count(Counter::Panics) > 0);
+        send(world, 5000, TcpControl::Psh, 100, Some(next), b"hello");
+        assert_eq!((last_from_stack(world).data, last_from_stack(world).ack), (5, 105));
+        // Nothing has to be sent again, for which the next hop would be asked for.
+        send(world, 5000, TcpControl::None, 105, Some(next + 5), b"");
+        let panics = world.stacks[0].count(Counter::Panics);
+        world.pass(Duration::from_secs(10));
+        assert!(world.stacks[0].count(Counter::Panics) <= panics + 11, "not in each turn");
+        // Once nothing panics any more, all goes on.
+        world.wire.set_filter(Some(Box::new(|_, _| true)));
+        world.pass(Duration::from_secs(2));
+        send(world, 5000, TcpControl::Psh, 105, Some(next + 5), b"again");
+        assert_eq!(last_from_stack(world).ack, 110);
+    });
+}
+
 /// A router's message that a packet of stack 0 with this sequence number was too long for a link.
 fn fragmentation_needed(port: u16, seq: u32, mtu: u16) -> Vec<u8> {
     let mut frame = [&MAC[0][..], &MAC[1][..], &[0x08, 0x00]].concat();

@@ -21,7 +21,7 @@ impl InterfaceState {
     }
 
     #[cold]
-    fn drop_culprit(&mut self, message: &str) {
+    pub(super) fn drop_culprit(&mut self, message: &str) {
         self.context.counters.add(Counter::Panics);
         log::error!("net: a panic: {message}");
         let slot = self.current_slot.take();
