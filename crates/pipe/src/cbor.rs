@@ -3,6 +3,7 @@
 mod decode;
 mod deserializer;
 mod encode;
+mod numbers;
 
 pub use decode::{Decode, decode, decode_sequence, decode_within};
 pub use encode::{Encode, encode, encode_sequence, encode_within};
