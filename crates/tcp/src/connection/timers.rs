@@ -228,7 +228,7 @@ impl Connection {
         // RFC 5681 section 3.1: the loss window.
         self.congestion.window.size = self.congestion.window.mss;
         self.pending.probe = Probe::Retransmission;
-        self.timers.pace_at = Instant::START;
+        (self.timers.pace_at, self.timers.is_paced) = (Instant::START, false);
         // The user's limit does not wait for the next, doubled time-out.
         let limit = self.progress_at + shared.config.user_timeout;
         (self.timers.retransmit_at, self.timers.kind) =
@@ -289,7 +289,7 @@ impl Connection {
         shared.counters.loss_probes += 1;
         let count = self.recovery.tail_probe.map_or(0, |probe| probe.count) + 1;
         self.pending.probe = Probe::TailLoss;
-        self.timers.pace_at = Instant::START;
+        (self.timers.pace_at, self.timers.is_paced) = (Instant::START, false);
         // Until the probe is sent: it may not come to that.
         (self.timers.retransmit_at, self.timers.kind) =
             (now + self.rtt.timeout(&shared.config), Retransmit::Timeout);
