@@ -20,6 +20,7 @@ mod config;
 mod counters;
 pub mod device;
 mod link;
+mod request;
 mod stack;
 mod tcp;
 mod time;

@@ -23,7 +23,7 @@ use crate::link::dns::DnsResolver;
 use crate::link::ingress::Ours;
 use crate::link::neighbours::Neighbours;
 use crate::link::slaac::Slaac;
-use crate::tcp::connector::LookupRequest;
+use crate::request::LookupRequest;
 use crate::time::{from_smoltcp, to_smoltcp};
 use alloc::rc::Rc;
 use alloc::vec::Vec;

@@ -1,6 +1,6 @@
 //! DNS resolver (RFC 1035), by smoltcp's socket.
 
-use crate::tcp::connector::LookupRequest;
+use crate::request::LookupRequest;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::net::IpAddr;

@@ -1,7 +1,7 @@
 //! Connection: a TCP engine's connection, the frames that carry it, and who holds it.
 //!
 //! Segments come in by [`Connection::receive`], go out by [`Connection::transmit`], and what the engine tells
-//! of them wakes the flow. A [`TcpFlow`] is the other way to the engine.
+//! of them wakes the flow. A [`TcpFlow`](crate::TcpFlow) is the other way to the engine.
 
 mod input;
 mod output;
@@ -10,9 +10,7 @@ pub(crate) use output::Transmitted;
 
 use crate::counters::Counter;
 use crate::link::path_mtu::PacketTooBig;
-use crate::tcp::connector::ConnectRequest;
 use crate::tcp::context::TcpContext;
-use crate::tcp::flow::TcpFlow;
 use crate::time::Instant;
 use crate::wire::header::TCP;
 use crate::wire::template::HeaderTemplate;
@@ -53,10 +51,16 @@ pub(crate) struct Tcb {
     pub(crate) read: u64,
 }
 
+/// Somebody who waits for a connection to open, as long as there is another reference.
+pub(crate) trait Opening {
+    /// What became of it.
+    fn complete(&self, outcome: Result<Rc<Connection>, ConnectError>);
+}
+
 /// Who has to do with a connection.
 pub(crate) enum Owner {
     /// A task waits for it to open.
-    Opening(Rc<ConnectRequest>),
+    Opening(Rc<dyn Opening>),
     /// A flow.
     Flow,
     /// Nobody since then: what was written is still delivered.
@@ -184,7 +188,7 @@ impl Connection {
             tcb.owner = Owner::Flow;
             drop(tcb);
             self.context.counters.add(Counter::Connected);
-            request.complete(Ok(TcpFlow::new(self.clone())));
+            request.complete(Ok(self.clone()));
         }
     }
 }

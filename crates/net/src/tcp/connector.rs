@@ -1,5 +1,7 @@
 //! Connector: what tasks ask of active opens and of DNS, and how they are answered.
 
+use crate::request::{LookupRequest, Request};
+use crate::tcp::connection::{Connection, Opening};
 use crate::tcp::flow::TcpFlow;
 use alloc::rc::Rc;
 use alloc::string::String;
@@ -7,7 +9,6 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::net::{IpAddr, SocketAddr};
-use flow::sync::OneShot;
 use flow::{ConnectError, Connector, Target};
 
 /// Opens connections through one stack. Clones share it.
@@ -31,7 +32,7 @@ impl Connector for TcpConnector {
         for address in addresses {
             let request = Request::new(SocketAddr::new(address, port));
             self.requests.connects.borrow_mut().push(request.clone());
-            match completed(request).await {
+            match request.completed().await {
                 Ok(flow) => return Ok(flow),
                 Err(error) => failure = error,
             }
@@ -44,7 +45,7 @@ impl TcpConnector {
     async fn resolve(&self, name: &str) -> Result<Vec<IpAddr>, ConnectError> {
         let request = Request::new(String::from(name));
         self.requests.lookups.borrow_mut().push(request.clone());
-        completed(request).await
+        request.completed().await
     }
 }
 
@@ -64,29 +65,9 @@ impl Requests {
 }
 
 pub(crate) type ConnectRequest = Request<SocketAddr, TcpFlow>;
-pub(crate) type LookupRequest = Request<String, Vec<IpAddr>>;
 
-/// Something that the stack does for one task, which holds the other reference to it.
-pub(crate) struct Request<Q, A> {
-    pub(crate) wanted: Q,
-    outcome: OneShot<Result<A, ConnectError>>,
-}
-
-impl<Q, A> Request<Q, A> {
-    fn new(wanted: Q) -> Rc<Self> {
-        Rc::new(Self { wanted, outcome: OneShot::default() })
+impl Opening for ConnectRequest {
+    fn complete(&self, outcome: Result<Rc<Connection>, ConnectError>) {
+        Request::complete(self, outcome.map(TcpFlow::new));
     }
-
-    /// The task no longer waits.
-    pub(crate) fn is_abandoned(self: &Rc<Self>) -> bool {
-        Rc::strong_count(self) == 1
-    }
-
-    pub(crate) fn complete(&self, result: Result<A, ConnectError>) {
-        self.outcome.set(result);
-    }
-}
-
-async fn completed<Q, A>(request: Rc<Request<Q, A>>) -> Result<A, ConnectError> {
-    request.outcome.take().await
 }

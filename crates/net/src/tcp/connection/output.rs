@@ -127,7 +127,7 @@ impl Tcb {
     fn give_up_waiting(&mut self, context: &TcpContext, now: Instant) {
         let is_in_vain = match &self.owner {
             Owner::Flow => false,
-            Owner::Opening(request) => request.is_abandoned(),
+            Owner::Opening(request) => Rc::strong_count(request) == 1,
             Owner::Orphan(since) => now >= self.orphan_until(*since, context),
         };
         if is_in_vain {
