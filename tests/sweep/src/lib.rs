@@ -1,5 +1,6 @@
 //! The appliance in memory: its services over flows of [`flow::memory`], clients beside it with tasks of their own, and a
 //! clock that is moved by hand. What a test does to the server happens in [`World::run`], and to nobody else.
+#![forbid(unsafe_code)]
 
 mod conversations;
 mod handlers;

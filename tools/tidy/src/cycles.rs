@@ -165,7 +165,8 @@ fn tree(
 
 /// Words and the signs that make paths of them, without comments, texts and the tests at the end.
 pub(crate) fn tokens(text: &str) -> Vec<String> {
-    let code = text.split("\n#[cfg(test)]\nmod ").next().unwrap_or_default();
+    let tests = ["\n#[cfg(test)]\nmod ", "\n#[cfg(test)]\npub(crate) mod "];
+    let code = tests.iter().fold(text, |text, start| text.split(start).next().unwrap_or_default());
     let mut tokens = Vec::new();
     for line in code.lines() {
         let line = line.split("//").next().unwrap_or_default();
