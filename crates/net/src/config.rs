@@ -94,8 +94,10 @@ pub struct Limits {
     pub send_buffer_initial_bytes: usize,
     /// Bytes up to which that grows with the congestion window. Default 4 MiB: a gigabit per second at 33 ms.
     pub send_buffer_max_bytes: usize,
-    /// Bytes of all connections' buffers together. What is short of it first is what is sent, then what is out of
-    /// order, and last what is received in order; windows stop growing when a quarter is left. Default 64 MiB.
+    /// Bytes of all connections' buffers together, shared bytes included. What is short of it first is what is sent,
+    /// then what is out of order, and last what is received in order; windows stop growing when a quarter is left.
+    /// Send buffers share three quarters: above a quarter they do not grow, above a half they get 16 KiB and then
+    /// 2 KiB each, and at last one whose peer has taken nothing for a second is reset. Default 64 MiB.
     pub buffers_max_bytes: usize,
     /// Local ports of active connections, both included. Default 49152 to 65535 (RFC 6335).
     pub ephemeral_ports: (u16, u16),

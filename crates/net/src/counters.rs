@@ -87,6 +87,8 @@ counters! {
     ChallengeAcks = "challenge_acks_out",
     /// Paths found to swallow large segments (RFC 8899).
     BlackHoles = "path_black_holes",
+    /// Connections whose peers took nothing, ended since no buffer memory was left for others.
+    Relieved = "connections_ended_for_memory",
     /// Bytes received and dropped, since no buffer memory was left.
     NoBufferMemory = "dropped_no_buffer_memory_bytes",
     /// TIME-WAIT entries forgotten before their time.

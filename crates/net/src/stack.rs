@@ -122,7 +122,9 @@ impl Stack {
         let Self { device, state, .. } = self;
         state.table.borrow_mut().expire(instant);
         let blocked = state.transmit(now, device.transmitter());
-        state.context.feed_starved();
+        if !state.context.starved.is_empty() {
+            state.feed_starved(instant);
+        }
         device.flush();
         blocked
     }
@@ -190,7 +192,12 @@ impl Stack {
             state.context.now.get() + RETRY
         };
         let connections = state.table.borrow().next_deadline().unwrap_or(Instant::NEVER);
-        let next = house.min(connections).min(retry);
+        let relief = if state.context.starved.is_empty() {
+            Instant::NEVER
+        } else {
+            state.relieved_at + RELIEF_PAUSE
+        };
+        let next = house.min(connections).min(retry).min(relief);
         (next < Instant::NEVER).then(|| next.into())
     }
 
@@ -372,6 +379,34 @@ impl InterfaceState {
         }
     }
 
+    /// Writers wait for buffer memory: they go on if there is some again. If not, the connection ends that holds
+    /// the most of those whose peers take nothing.
+    #[cold]
+    fn feed_starved(&mut self, now: Instant) {
+        if self.context.shared.borrow().memory.has_room_to_send() {
+            return self.context.starved.wake();
+        }
+        if now < self.relieved_at + RELIEF_PAUSE {
+            return;
+        }
+        self.relieved_at = now;
+        let is_stalled = |connection: &&Rc<Connection>| {
+            now.since(connection.tcb().engine.progress_at()) >= STALLED
+        };
+        let held = |connection: &&Rc<Connection>| connection.tcb().engine.unacknowledged_len();
+        let greediest = self.table.borrow().iter().filter(is_stalled).max_by_key(held).cloned();
+        let Some(greediest) = greediest else { return };
+        log::warn!(
+            "net: {} is reset: it takes nothing, and no buffer memory is left for others",
+            greediest.tuple.remote()
+        );
+        self.context.counters.add(Counter::Relieved);
+        let mut tcb = greediest.tcb();
+        tcb.end.get_or_insert(FlowError::TimedOut);
+        tcb.abort(&self.context);
+        greediest.mark(&mut tcb);
+    }
+
     /// The table no longer knows the connection; a flow may still read what it holds.
     pub(crate) fn forget(&mut self, connection: &Connection) {
         let slot = connection.tcb().slot;
@@ -380,5 +415,8 @@ impl InterfaceState {
     }
 }
 
+/// While memory is short, so often one connection ends whose peer has taken nothing for so long.
+const RELIEF_PAUSE: time::Duration = time::Duration::from_millis(100);
+const STALLED: time::Duration = time::Duration::from_secs(1);
 /// Time-outs in a row after which the next hop is asked for again.
 const SILENT_TIMEOUTS: u8 = 2;

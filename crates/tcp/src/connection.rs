@@ -199,8 +199,8 @@ pub enum Event {
     Writable,
     /// Everything written is acknowledged.
     Drained,
-    /// The path takes segments of [`Connection::mss`] bytes: a black hole was found, or the way around it. To be
-    /// remembered for the destination.
+    /// The path takes segments of [`Connection::mss`] bytes, and none that is notably larger, as a search after a
+    /// black hole has shown. To be remembered for the destination.
     PathMss,
     /// Both ends have finished: after what [`poll_transmit`](Connection::poll_transmit) still has, and what is
     /// to be read, [`Connection::time_wait`] is all that has to be kept.

@@ -46,6 +46,25 @@ impl Memory {
         self.held_bytes > self.limit_bytes - self.limit_bytes / 4
     }
 
+    /// What a connection's send buffer may hold for want of memory, where it would hold `usual` without: the less is
+    /// left, the less each gets, and the last of it is for those that have nothing yet. A thousand peers that ask and
+    /// do not read must not keep the next one from being answered.
+    #[inline]
+    pub(crate) fn send_share(&self, usual: u32) -> u32 {
+        let eighth = self.limit_bytes / 8;
+        match self.held_bytes {
+            held if held <= 4 * eighth => usual,
+            held if held <= 5 * eighth => usual.min(SHARE_SHORT),
+            _ => usual.min(SHARE_LAST),
+        }
+    }
+
+    /// Less than half is left of what may be sent: buffers do not grow beyond their first size.
+    #[inline]
+    pub(crate) fn is_short_for_sending(&self) -> bool {
+        self.held_bytes > self.limit_bytes / 4
+    }
+
     /// A writer that found nothing would find something now.
     pub fn has_room_to_send(&self) -> bool {
         let (smallest, _) = CLASSES[0];
@@ -109,6 +128,10 @@ impl Memory {
         self.held_bytes = self.held_bytes.saturating_sub(bytes);
     }
 }
+
+/// Bytes that a send buffer holds while memory is short, and when the last of it is given out.
+const SHARE_SHORT: u32 = 16 << 10;
+const SHARE_LAST: u32 = 2 << 10;
 
 /// What memory is for. The last of it is for data that is received in order, since that is what lets all others
 /// be given back in the end: two ends that have filled it with what they want to send would wait for ever.

@@ -1,7 +1,7 @@
 //! A peer made by hand, against one stack.
 
 use flow::{Flow, FlowError, FlowExt, Listener};
-use net::Counter;
+use net::{Counter, Limits};
 use sim::{MAC, TcpFields, World, WorldConfig, check, reply_frame, syn_frame, tcp_fields};
 use smoltcp::wire::{Icmpv4Packet, Ipv4Packet, TcpControl};
 use std::cell::RefCell;
@@ -701,6 +701,58 @@ fn rfc_3168_congestion_notification_is_agreed_to_and_marks_are_echoed() {
             world.wire.inject(0, with_ecn(data(105, next + 5), CWR, 2));
             world.settle();
             assert_eq!(last_ecn(world), (0, if asks { 2 } else { 0 }));
+        });
+    }
+}
+
+/// Data that stack 0 has sent to a port.
+fn sent_to(world: &World, port: u16) -> usize {
+    let log = world.wire.log();
+    let own = log.iter().filter(|(_, frame)| frame[6..12] == MAC[0]);
+    let tcp = own.filter_map(|(_, frame)| tcp_fields(frame));
+    tcp.filter(|fields| fields.ports.1 == port).map(|fields| fields.data).sum()
+}
+
+/// Each asks for more than its share of all memory, and acknowledges nothing.
+#[test]
+fn peers_that_ask_and_do_not_read_do_not_keep_others_from_being_answered() {
+    let limits = Limits { buffers_max_bytes: 2 << 20, ..Limits::default() };
+    let config = WorldConfig { limits: [limits, Limits::default()], ..WorldConfig::default() };
+    for shares in [false, true] {
+        check("hoarders", &config, |world| {
+            world.wire.set_filter(Some(Box::new(|_, _| true)));
+            let mut listener = world.stacks[0].listen(80).unwrap();
+            let spawner = world.spawner();
+            world.spawner().spawn("accept", async move {
+                while let Ok(mut flow) = listener.accept().await {
+                    spawner.spawn("serve", async move {
+                        let mut bytes = bytes::Bytes::from(vec![b'x'; 100_000]);
+                        let _ = flow.read(&mut [0]).await;
+                        while shares && !bytes.is_empty() {
+                            let share =
+                                std::future::poll_fn(|cx| flow.poll_write_shared(cx, &mut bytes));
+                            if share.await.is_err() {
+                                return;
+                            }
+                        }
+                        let _ = flow.write_all(&bytes).await;
+                        let _ = flow.drained().await;
+                    });
+                }
+            });
+            world.settle();
+            for port in 1_000..1_600 {
+                let next = open(world, port, 99);
+                send(world, port, TcpControl::Psh, 100, Some(next), b"?");
+            }
+            world.pass(Duration::from_secs(2));
+            let next = open(world, 5_000, 99);
+            send(world, 5_000, TcpControl::Psh, 100, Some(next), b"?");
+            world.pass(Duration::from_secs(3));
+            assert!(sent_to(world, 5_000) > 0, "an honest peer is answered");
+            assert!(world.stacks[0].count(Counter::Relieved) > 0);
+            let gauges = world.stacks[0].gauges();
+            assert!(gauges.connections > 300 && gauges.buffer_bytes <= 2 << 20, "{gauges:?}");
         });
     }
 }

@@ -47,6 +47,8 @@ pub(crate) struct InterfaceState {
     pub(crate) icmp_errors: RateLimit,
     pub(crate) duplicates: Duplicates,
     pub(crate) reassembly: Reassembly,
+    /// When a connection was last ended since memory was short.
+    pub(crate) relieved_at: Instant,
     pub(crate) catch: CatchPanic,
     /// The connection that the present part of a phase is about.
     pub(crate) current_slot: Option<u32>,
@@ -88,6 +90,7 @@ impl InterfaceState {
             },
             current_slot: None,
             calm_until: Instant::START,
+            relieved_at: Instant::START,
             is_stirred: true,
             neighbours: Neighbours::new(own),
             cookies_until: Duration::ZERO,

@@ -74,14 +74,6 @@ impl TcpContext {
         self.fragment_id.replace(self.fragment_id.get().wrapping_add(1))
     }
 
-    /// Wakes the writers that wait for memory, if there is some again.
-    #[inline]
-    pub(crate) fn feed_starved(&self) {
-        if !self.starved.is_empty() && self.shared.borrow().memory.has_room_to_send() {
-            self.starved.wake();
-        }
-    }
-
     /// How often it happened, whether the engine counts it or we do.
     pub(crate) fn count(&self, counter: Counter) -> u64 {
         let engine = self.shared.borrow().counters;

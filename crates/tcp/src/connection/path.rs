@@ -37,22 +37,28 @@ impl Connection {
         }
     }
 
-    /// Time-outs in a row may mean that large segments vanish: smaller ones show whether they do.
+    /// Time-outs in a row may mean that large segments vanish: smaller ones show whether they do, and smaller ones
+    /// still. They may also mean that the peer is gone for a while; so nobody is told before a search has shown what
+    /// passes and what does not.
     pub(super) fn find_black_hole(&mut self, shared: &mut Shared) {
+        let timeouts = self.rtt.backoff();
+        let is_time = timeouts > 0 && timeouts.is_multiple_of(BLACK_HOLE_TIMEOUTS);
+        if !shared.config.path_mtu_probing || !is_time {
+            return;
+        }
         let base = shared.config.mss_base;
+        let smaller = if self.send.mss > base { base } else { (self.send.mss / 2).max(MSS_MIN) };
         // With whatever options, the smaller size would have made it smaller.
         let is_large =
-            self.scoreboard.front().is_some_and(|front| front.len + OPTIONS_MIN > u32::from(base));
-        if shared.config.path_mtu_probing
-            && self.rtt.backoff() >= BLACK_HOLE_TIMEOUTS
-            && is_large
-            && self.send.mss > base
-        {
-            shared.counters.black_holes += 1;
-            self.search = Some(Box::new(Search { too_large: self.send.mss, probe: None }));
-            self.shrink_segments(base);
-            self.events.add(Events::PATH_MSS);
+            self.scoreboard.front().is_some_and(|front| front.len + OPTIONS_MIN > smaller.into());
+        if !is_large || smaller >= self.send.mss {
+            return;
         }
+        shared.counters.black_holes += 1;
+        // The path may take anything up to what failed first.
+        let too_large = self.search.as_ref().map_or(self.send.mss, |search| search.too_large);
+        self.search = Some(Box::new(Search { too_large, probe: None }));
+        self.shrink_segments(smaller);
     }
 
     /// A segment of a size that is not known to pass: new data, with enough behind it to show its loss soon.
@@ -91,7 +97,6 @@ impl Connection {
         if self.send.unacknowledged.is_at_or_after(end) {
             self.send.mss = size;
             self.congestion.set_mss(self.data_mss());
-            self.events.add(Events::PATH_MSS);
             self.end_search_probe(None);
             return lost;
         }
@@ -112,6 +117,7 @@ impl Connection {
         search.too_large = too_large.unwrap_or(search.too_large);
         if search.too_large.saturating_sub(self.send.mss) <= SEARCH_STEP {
             self.search = None;
+            self.events.add(Events::PATH_MSS);
         }
     }
 

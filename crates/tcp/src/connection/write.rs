@@ -82,8 +82,8 @@ impl Connection {
     fn send_limit(&self, shared: &Shared) -> u32 {
         let config = &shared.config;
         let initial = config.send_initial_bytes.min(config.send_bytes_max);
-        if shared.memory.is_scarce() {
-            return initial;
+        if shared.memory.is_short_for_sending() {
+            return shared.memory.send_share(initial);
         }
         self.congestion.size().saturating_mul(2).clamp(initial, config.send_bytes_max)
     }
