@@ -6,4 +6,4 @@ pub const EVENT_IDX: u64 = 1 << 29;
 pub const VERSION_1: u64 = 1 << 32;
 /// The device reaches memory as the platform lets it: through an IOMMU, where one is on. Accepted wherever it is
 /// offered, since there a device may refuse a driver that does not; what no IOMMU translates is where it was.
-pub(super) const ACCESS_PLATFORM: u64 = 1 << 33;
+pub const ACCESS_PLATFORM: u64 = 1 << 33;
