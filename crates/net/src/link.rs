@@ -92,6 +92,11 @@ impl Link {
         self.interface.ip_addrs().iter().any(|cidr| cidr.contains_addr(&address))
     }
 
+    /// Whether an address that somebody else has is given up: not an IPv4 address that was written down.
+    pub(crate) fn may_give_up(&self, address: IpAddr) -> bool {
+        address.is_ipv6() || self.dhcp.is_some()
+    }
+
     /// Stops using an address that somebody else has.
     pub(crate) fn give_up(&mut self, address: IpAddr) {
         if let (Some(slaac), IpAddr::V6(address)) = (&mut self.slaac, address) {

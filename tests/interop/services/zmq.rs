@@ -10,7 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 
 const PORT: u16 = 5555;
 /// For a message of 64 MiB on its way in and out.
-const MEMORY_MIB: u32 = 512;
+const MEMORY_MIB: u32 = 1024;
 
 /// Every pattern and mechanism against libzmq, bind and connect on either side.
 pub(super) fn patterns_and_mechanisms(_: &mut Harness) -> Result {
@@ -28,7 +28,9 @@ pub(super) fn patterns_process(harness: &mut Harness) -> Result {
 
 /// Patterns of sockets in the image.
 pub(super) fn patterns_guest(harness: &mut Harness) -> Result {
-    let bundle = harness.bundle("", &[])?;
+    // One message may be as long as a quarter of the memory.
+    let all = "[memory]\nservice_percent_max = 100\npeer_percent_max = 100\n";
+    let bundle = harness.bundle(all, &[])?;
     let setup = Setup { bundle: Some(bundle), memory_mib: MEMORY_MIB, ..Setup::trial() };
     let guest = harness.boot(&setup)?;
     let result = patterns(GUEST_ADDRESS, link::HOST_IPV4);

@@ -2,7 +2,9 @@
 //! RFC 4862 section 5.4 for IPv6), and answers to those who ask the same about theirs.
 //!
 //! Probes leave at once, and the address is used meanwhile, as RFC 4429 has it for IPv6: a machine that starts in
-//! milliseconds does not wait for seconds. Who answers a probe has the address, and we give it up.
+//! milliseconds does not wait for seconds. Who answers a probe has the address, and we give it up; but an IPv4 address
+//! that the operator wrote down is kept and defended (RFC 5227 section 2.4 (c)): else any neighbour could take a
+//! server off the network by a word, and two cards of one machine each other.
 
 use crate::device::Transmit;
 use crate::link::multicast::Record;
@@ -96,12 +98,12 @@ impl Duplicates {
         self.probing.iter().filter(|probing| probing.left > 0).map(|probing| probing.at).min()
     }
 
-    /// Somebody else has `address`.
-    pub(crate) fn taken(&mut self, address: IpAddr, now: Duration) -> Reaction {
+    /// Somebody else has `address`, which we may give up or have to keep.
+    pub(crate) fn taken(&mut self, address: IpAddr, may_give_up: bool, now: Duration) -> Reaction {
         let is_new = |probing: &Probing| {
             probing.address == address && (probing.left > 0 || now < probing.at)
         };
-        if self.probing.iter().any(is_new) {
+        if may_give_up && self.probing.iter().any(is_new) {
             return Reaction::GiveUp;
         }
         if address.is_ipv6() || self.defended_at.is_some_and(|at| now < at + DEFEND_INTERVAL) {
@@ -195,11 +197,11 @@ mod tests {
         let second = Duration::from_secs(1);
         duplicates.probe([V4].into_iter(), Duration::ZERO);
         assert_eq!(duplicates.next_deadline(), Some(Duration::ZERO));
-        assert_eq!(duplicates.taken(V4, Duration::ZERO), Reaction::GiveUp);
+        assert_eq!(duplicates.taken(V4, true, Duration::ZERO), Reaction::GiveUp);
         duplicates.probing.iter_mut().for_each(|probing| probing.left = 0);
         assert_eq!(duplicates.next_deadline(), None);
-        assert_eq!(duplicates.taken(V4, second), Reaction::Defend);
-        assert_eq!(duplicates.taken(V4, 10 * second), Reaction::Nothing);
-        assert_eq!(duplicates.taken(V4, 11 * second), Reaction::Defend);
+        assert_eq!(duplicates.taken(V4, true, second), Reaction::Defend);
+        assert_eq!(duplicates.taken(V4, true, 10 * second), Reaction::Nothing);
+        assert_eq!(duplicates.taken(V4, true, 11 * second), Reaction::Defend);
     }
 }

@@ -85,7 +85,8 @@ impl InterfaceState {
             Claim::Asked(address) => return self.neighbours.answer(address, frame, output),
             Claim::Taken(address, hardware) => (address, EthernetAddress(hardware)),
         };
-        match self.duplicates.taken(address, now) {
+        let may_give_up = self.link.may_give_up(address);
+        match self.duplicates.taken(address, may_give_up, now) {
             Reaction::GiveUp => {
                 log::error!("{address} is in use by {hardware}: it is given up");
                 self.link.give_up(address);
