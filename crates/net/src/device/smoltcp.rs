@@ -5,6 +5,7 @@
 //! lives as long as that one call.
 
 use super::{Capabilities, Transmit, TxFrame};
+use crate::wire::ETHERNET;
 use alloc::vec;
 use smoltcp::phy::{Checksum, Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::time::Instant;
@@ -85,9 +86,7 @@ pub(crate) fn ethernet_caps(device: &Capabilities) -> DeviceCapabilities {
     };
     let mut caps = DeviceCapabilities::default();
     caps.medium = Medium::Ethernet;
-    caps.max_transmission_unit = ETHERNET_BYTES + device.mtu_bytes;
+    caps.max_transmission_unit = ETHERNET + device.mtu_bytes;
     (caps.checksum.tcp, caps.checksum.udp) = (transport, transport);
     caps
 }
-
-const ETHERNET_BYTES: usize = 14;

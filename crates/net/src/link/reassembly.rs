@@ -1,6 +1,7 @@
 //! Reassembly of fragments, within a bound (RFC 791 section 3.2, RFC 8200 section 4.5).
 
 use crate::wire::extension::{self, FRAGMENT};
+use crate::wire::{ETHERNET, IPV4, IPV6};
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -91,15 +92,11 @@ const PACKETS_MAX: usize = 16;
 /// Bytes of all of them.
 const HELD_BYTES_MAX: usize = 128 << 10;
 /// Of one: what an IPv4 packet has room for.
-const PAYLOAD_MAX: usize = 65_535 - IPV4_MIN;
+const PAYLOAD_MAX: usize = 65_535 - IPV4;
 /// Parts that do not touch each other, of one.
 const PARTS_MAX: usize = 64;
 /// As Linux has it for IPv4; RFC 8200 section 4.5 allows 60 s, RFC 791 suggests 15 s.
 const LASTS: Duration = Duration::from_secs(30);
-
-const ETHERNET: usize = 14;
-const IPV4_MIN: usize = 20;
-const IPV6: usize = 40;
 
 impl Partial {
     /// Adds a part; whether all are here, or nothing if it does not fit to the others.
@@ -172,10 +169,10 @@ impl<'a> Part<'a> {
     }
 
     fn parse_v4(ethernet: &[u8], packet: &'a [u8]) -> Option<Self> {
-        let ip = packet.first_chunk::<IPV4_MIN>()?;
+        let ip = packet.first_chunk::<IPV4>()?;
         let header_len = usize::from(ip[0] & 15) * 4;
         let total_len = usize::from(u16::from_be_bytes([ip[2], ip[3]]));
-        let header = packet.get(..header_len).filter(|header| header.len() >= IPV4_MIN)?;
+        let header = packet.get(..header_len).filter(|header| header.len() >= IPV4)?;
         if checksum(header) != 0 {
             return None;
         }

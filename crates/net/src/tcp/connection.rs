@@ -12,7 +12,7 @@ use crate::counters::Counter;
 use crate::link::path_mtu::PacketTooBig;
 use crate::tcp::context::TcpContext;
 use crate::time::Instant;
-use crate::wire::header::TCP;
+use crate::wire::TCP;
 use crate::wire::template::HeaderTemplate;
 use crate::wire::tuple::Tuple;
 use ::tcp::{CloseReason, Events, State};
@@ -109,14 +109,9 @@ impl Connection {
     pub(crate) fn cut(self: &Rc<Self>, reason: FlowError) {
         let mut tcb = self.tcb();
         tcb.end.get_or_insert(reason);
-        let shared = &mut self.context.shared.borrow_mut();
-        tcb.engine.abort(shared);
-        tcb.engine.release(shared);
-        let signals = tcb.signals();
-        drop(tcb);
-        if let Some(signals) = signals {
-            signals.deliver(self);
-        }
+        tcb.engine.abort(&mut self.context.shared.borrow_mut());
+        tcb.engine.release(&mut self.context.shared.borrow_mut());
+        self.deliver(tcb);
     }
 
     /// The flow is gone: what was finished is still delivered, all else is reset.
@@ -150,12 +145,8 @@ impl Connection {
     pub(crate) fn refuse(self: &Rc<Self>, seq: u32) -> bool {
         let mut tcb = self.tcb();
         tcb.engine.handle_unreachable(&mut self.context.shared.borrow_mut(), seq);
-        let signals = tcb.signals();
         let is_over = tcb.engine.is_over();
-        drop(tcb);
-        if let Some(signals) = signals {
-            signals.deliver(self);
-        }
+        self.deliver(tcb);
         is_over
     }
 
@@ -165,6 +156,25 @@ impl Connection {
         let mtu = usize::from(tcb.engine.mss()) + self.tuple.ip_header_len() + TCP;
         let remote = self.tuple.remote().ip();
         self.context.path_mtus.borrow_mut().insert(remote, mtu, self.context.now.get());
+    }
+
+    /// Tells whom it concerns what the engine tells, if it tells anything, once nothing is borrowed any more.
+    #[inline]
+    fn deliver(self: &Rc<Self>, mut tcb: RefMut<'_, Tcb>) {
+        const READER: u16 = Events::READABLE | Events::PEER_FINISHED | Events::CLOSED;
+        const WRITER: u16 = Events::WRITABLE | Events::DRAINED | Events::CLOSED;
+        let events = tcb.engine.take_events();
+        if !events.has(READER | WRITER | RARE) {
+            return;
+        }
+        let mut reader = if events.has(READER) { tcb.reader.take() } else { WakerSlot::default() };
+        let mut writer = if events.has(WRITER) { tcb.writer.take() } else { WakerSlot::default() };
+        drop(tcb);
+        if events.has(RARE) {
+            self.handle_rare(events);
+        }
+        reader.wake();
+        writer.wake();
     }
 
     /// Something that does not happen for each segment; nothing may be borrowed.
@@ -225,46 +235,7 @@ impl Drop for Connection {
     }
 }
 
-/// Whom something concerns, to be told once nothing is borrowed any more.
-struct Signals {
-    reader: WakerSlot,
-    writer: WakerSlot,
-    events: Events,
-}
-
-impl Signals {
-    /// Wakes them; nothing may be borrowed.
-    #[inline]
-    fn deliver(mut self, connection: &Rc<Connection>) {
-        if self.events.has(RARE) {
-            connection.handle_rare(self.events);
-        }
-        self.reader.wake();
-        self.writer.wake();
-    }
-}
-
 impl Tcb {
-    /// Takes note of what the engine tells, if it tells anything.
-    #[inline]
-    fn signals(&mut self) -> Option<Signals> {
-        const READER: u16 = Events::READABLE | Events::PEER_FINISHED | Events::CLOSED;
-        const WRITER: u16 = Events::WRITABLE | Events::DRAINED | Events::CLOSED;
-        let events = self.engine.take_events();
-        if !events.has(READER | WRITER | RARE) {
-            return None;
-        }
-        let mut signals =
-            Signals { reader: WakerSlot::default(), writer: WakerSlot::default(), events };
-        if events.has(READER) {
-            signals.reader = self.reader.take();
-        }
-        if events.has(WRITER) {
-            signals.writer = self.writer.take();
-        }
-        Some(signals)
-    }
-
     /// Ends both directions, by a reset.
     pub(crate) fn abort(&mut self, context: &TcpContext) {
         self.end.get_or_insert(FlowError::Closed);

@@ -5,8 +5,8 @@ use crate::counters::{Counter, Counters};
 use crate::device::Capabilities;
 use crate::link::path_mtu::PathMtus;
 use crate::time::{Duration, Instant};
-use crate::wire::header::TCP;
 use crate::wire::tuple::Tuple;
+use crate::wire::{ETHERNET, IPV4, IPV6, TCP};
 use ::tcp::options::OPTIONS_BYTES_MAX;
 use ::tcp::{Algorithm, Config, Shared};
 use alloc::vec::Vec;
@@ -51,8 +51,8 @@ impl TcpContext {
             checksum: !device.transmit_checksums,
             verify: !device.receive_checksums,
             offload_bytes: (
-                offload_bytes(device.segmentation_ipv4, device.mtu_bytes, 20),
-                offload_bytes(device.segmentation_ipv6, device.mtu_bytes, 40),
+                offload_bytes(device.segmentation_ipv4, device.mtu_bytes, IPV4),
+                offload_bytes(device.segmentation_ipv6, device.mtu_bytes, IPV6),
             ),
             fragment_id: Cell::new(now.micros() as u16),
             limits,
@@ -104,7 +104,6 @@ fn offload_bytes(frame: Option<NonZeroUsize>, mtu_bytes: usize, ip_header_len: u
 
 /// The longest IP packet: what both versions' length fields can say.
 const PACKET_MAX: usize = 0xffff;
-const ETHERNET: usize = 14;
 
 /// The engine's settings.
 fn engine_config(limits: &Limits) -> Config {

@@ -2,16 +2,15 @@
 //! (RFC 9293 section 3.10.7).
 
 use crate::counters::Counter;
-use crate::device::{Transmit, TxFrame};
+use crate::device::Transmit;
 use crate::link::duplicates::{Claim, Reaction, claim};
 use crate::link::icmp_error::IcmpError;
 use crate::link::ingress::{self, Admission, Ours};
 use crate::link::multicast::{Record, is_query};
 use crate::link::path_mtu::packet_too_big;
 use crate::stack::interface::InterfaceState;
-use crate::wire::header::{Headers, fill_checksum};
+use crate::wire::header::Headers;
 use crate::wire::segment::{Frame, Segment};
-use crate::wire::template;
 use crate::wire::tuple::Tuple;
 use ::tcp::Flags;
 use ::tcp::listen::{self, Listened};
@@ -23,17 +22,22 @@ use flow::FlowError;
 use smoltcp::wire::EthernetAddress;
 
 impl InterfaceState {
-    /// Takes a frame.
+    /// Takes a frame from the device.
     pub(crate) fn frame(&mut self, now: Duration, frame: &[u8], output: &mut dyn Transmit) {
         self.begin(None);
-        let counters = &self.context.counters;
-        counters.add(Counter::FramesIn);
-        counters.add_many(Counter::BytesIn, frame.len() as u64);
+        self.context.counters.add(Counter::FramesIn);
+        self.context.counters.add_many(Counter::BytesIn, frame.len() as u64);
+        self.dispatch(now, frame, output);
+    }
+
+    /// Gives a frame, of the device or put together, to whom it is for.
+    #[inline]
+    fn dispatch(&mut self, now: Duration, frame: &[u8], output: &mut dyn Transmit) {
         match Segment::parse(frame, self.own) {
             Frame::Tcp(segment) => self.segment(now, &segment, output),
             Frame::Other => self.other(now, frame, output),
-            Frame::Malformed => counters.add(Counter::Malformed),
-            Frame::NotOurs => counters.add(Counter::NotOurs),
+            Frame::Malformed => self.context.counters.add(Counter::Malformed),
+            Frame::NotOurs => self.context.counters.add(Counter::NotOurs),
         }
     }
 
@@ -58,7 +62,7 @@ impl InterfaceState {
             Admission::Drop => return self.context.counters.add(Counter::NotOurs),
             Admission::Fragment => {
                 if let Some(whole) = self.reassembly.take(now, frame) {
-                    self.frame(now, &whole, output);
+                    self.dispatch(now, &whole, output);
                 }
                 return;
             }
@@ -223,19 +227,9 @@ impl InterfaceState {
         segment: &::tcp::Segment,
         output: &mut dyn Transmit,
     ) {
-        let headers = Headers::new(tuple, segment);
-        output.transmit(TxFrame::new(ETHERNET + headers.len()), &mut |frame| {
-            let (ethernet, packet) = frame.split_at_mut(ETHERNET);
-            ethernet.copy_from_slice(&template::ethernet(tuple, self.own, hop));
-            headers.emit(0, packet);
-            if self.context.checksum {
-                fill_checksum(tuple, packet);
-            }
-        });
+        self.template(tuple, hop).transmit_bare(&Headers::new(tuple, segment), output);
     }
 }
-
-const ETHERNET: usize = 14;
 
 /// Whether it was sent to an IPv6 group that no address makes us join (RFC 2464 section 7): routers
 /// and reports of members, for example, of which a network is full when a link comes up.

@@ -1,5 +1,7 @@
 //! IPv6 extension headers (RFC 8200 section 4): the way through them to what the packet carries.
 
+use crate::wire::IPV6;
+
 /// The protocol that an IPv6 packet carries, and where its header begins; a packet that is not whole carries
 /// [`FRAGMENT`]. `None` for one that is to be dropped: cut short, with a route that goes on, or with an option that
 /// is unknown and not to be skipped.
@@ -27,7 +29,6 @@ pub(crate) const HOP_BY_HOP: u8 = 0;
 pub(crate) const FRAGMENT: u8 = 44;
 const ROUTING: u8 = 43;
 const DESTINATION_OPTIONS: u8 = 60;
-const IPV6: usize = 40;
 /// Each of them once, and destination options twice (RFC 8200 section 4.1).
 const HEADERS_MAX: usize = 6;
 

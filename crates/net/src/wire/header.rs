@@ -2,6 +2,7 @@
 //! general writers cost five times as much.
 
 use crate::wire::tuple::Tuple;
+use crate::wire::{IPV4, PROTOCOL_TCP, TCP};
 use ::tcp::Segment;
 use smoltcp::wire::{IpAddress, TcpPacket};
 
@@ -93,10 +94,6 @@ pub(crate) fn fill_checksum(tuple: &Tuple, packet: &mut [u8]) {
 
 /// RFC 1122 section 3.2.1.7 asks for a configurable default; IANA recommends 64.
 const HOP_LIMIT: u8 = 64;
-const PROTOCOL_TCP: u8 = 6;
-const IPV4: usize = 20;
-/// Bytes of a TCP header without options.
-pub(crate) const TCP: usize = 20;
 
 #[cfg(test)]
 mod tests {

@@ -2,8 +2,8 @@
 //! connection, and no more.
 
 use crate::wire::extension;
-use crate::wire::header::TCP;
 use crate::wire::tuple::Tuple;
+use crate::wire::{ETHERNET, IPV4, IPV6, PROTOCOL_TCP, TCP};
 use ::tcp::{Ecn, Flags, Options, SeqNumber};
 use smoltcp::wire::{IpAddress, TcpPacket};
 
@@ -84,10 +84,10 @@ impl<'a> Segment<'a> {
     /// byte order.
     #[inline]
     fn ip_checksum_is_right(&self) -> bool {
-        let Some((header, rest)) = self.packet.split_first_chunk::<IPV4_MIN>() else {
+        let Some((header, rest)) = self.packet.split_first_chunk::<IPV4>() else {
             return false;
         };
-        let options_len = self.ip_header_len - IPV4_MIN;
+        let options_len = self.ip_header_len - IPV4;
         let add = |sum, word: &[u8; 4]| sum + u64::from(u32::from_ne_bytes(*word));
         let mut sum = header.as_chunks::<4>().0.iter().fold(0, add);
         if options_len > 0 {
@@ -104,14 +104,10 @@ impl<'a> Segment<'a> {
     }
 }
 
-const ETHERNET: usize = 14;
-const IPV4_MIN: usize = 20;
-const IPV6: usize = 40;
-const PROTOCOL_TCP: u8 = 6;
 const MAPPED: [u8; 12] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
 
 fn parse_v4<'a>(header: &[u8; ETHERNET], packet: &'a [u8], own: [u8; 6]) -> Frame<'a> {
-    let Some((ip, _)) = packet.split_first_chunk::<IPV4_MIN>() else {
+    let Some((ip, _)) = packet.split_first_chunk::<IPV4>() else {
         return Frame::Malformed;
     };
     if ip[9] != PROTOCOL_TCP {
@@ -126,7 +122,7 @@ fn parse_v4<'a>(header: &[u8; ETHERNET], packet: &'a [u8], own: [u8; 6]) -> Fram
     if fragmented {
         return Frame::Other;
     }
-    if ip[0] >> 4 != 4 || header_len < IPV4_MIN || total_len < header_len {
+    if ip[0] >> 4 != 4 || header_len < IPV4 || total_len < header_len {
         return Frame::Malformed;
     }
     let (remote, local) = ([ip[12], ip[13], ip[14], ip[15]], [ip[16], ip[17], ip[18], ip[19]]);

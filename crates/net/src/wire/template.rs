@@ -1,5 +1,6 @@
 //! Header template: what makes Ethernet frames of one connection's segments, and sends them.
 
+use super::ETHERNET;
 use super::header::{Headers, fill_checksum};
 use super::tuple::Tuple;
 use crate::device::{Transmit, TxFrame};
@@ -31,19 +32,37 @@ impl HeaderTemplate {
         output: &mut dyn Transmit,
     ) -> bool {
         let tail = if payload_len < SHARED_MIN || self.checksum { None } else { tail(payload()) };
-        let head_len = headers.len();
         let copied_len = payload_len - tail.as_ref().map_or(0, Bytes::len);
-        let frame = TxFrame { head_bytes: ETHERNET + head_len + copied_len, tail, segment_bytes };
+        let head_bytes = ETHERNET + headers.len() + copied_len;
+        let frame = TxFrame { head_bytes, tail, segment_bytes };
         output.transmit(frame, &mut |frame| {
-            let (ethernet, packet) = frame.split_at_mut(ETHERNET);
-            ethernet.copy_from_slice(&self.ethernet);
-            let (head, place) = packet.split_at_mut(head_len);
-            headers.emit(payload_len, head);
-            copy(payload(), place);
-            if self.checksum {
-                fill_checksum(headers.tuple, packet);
-            }
+            self.write(headers, payload_len, frame, |place| copy(payload(), place));
         })
+    }
+
+    /// Sends a segment without data; false when the device was full.
+    pub(crate) fn transmit_bare(&self, headers: &Headers, output: &mut dyn Transmit) -> bool {
+        let frame = TxFrame::new(ETHERNET + headers.len());
+        output.transmit(frame, &mut |frame| self.write(headers, 0, frame, |_| ()))
+    }
+
+    /// Writes what of a frame is written: `fill` the payload.
+    #[inline]
+    fn write(
+        &self,
+        headers: &Headers,
+        payload_len: usize,
+        frame: &mut [u8],
+        fill: impl FnOnce(&mut [u8]),
+    ) {
+        let (ethernet, packet) = frame.split_at_mut(ETHERNET);
+        ethernet.copy_from_slice(&self.ethernet);
+        let (head, place) = packet.split_at_mut(headers.len());
+        headers.emit(payload_len, head);
+        fill(place);
+        if self.checksum {
+            fill_checksum(headers.tuple, packet);
+        }
     }
 }
 
@@ -70,7 +89,6 @@ fn tail(payload: Slices<'_>) -> Option<Bytes> {
         .and_then(|slice: Slice| slice.shared())
 }
 
-const ETHERNET: usize = 14;
 /// Shorter pieces are copied: that costs less than another descriptor and the reference to the memory.
 const SHARED_MIN: usize = 2 << 10;
 

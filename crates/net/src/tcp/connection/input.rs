@@ -26,7 +26,6 @@ impl Connection {
             tcb.template.ethernet[..6].copy_from_slice(&segment.source);
         }
         tcb.engine.handle_segment(&mut context.shared.borrow_mut(), now, &header, payload);
-        let signals = tcb.signals();
         if matches!(tcb.owner, Owner::Orphan(_)) {
             tcb.discard_received(context);
         }
@@ -34,10 +33,7 @@ impl Connection {
         if !is_over {
             self.mark(&mut tcb);
         }
-        drop(tcb);
-        if let Some(signals) = signals {
-            signals.deliver(self);
-        }
+        self.deliver(tcb);
         is_over
     }
 }

@@ -36,7 +36,6 @@ impl Connection {
         }
         tcb.give_up_waiting(context, now);
         let has_left = tcb.send(&self.tuple, context, now, output);
-        let signals = tcb.signals();
         tcb.deadline = tcb.engine.next_deadline();
         if let Owner::Orphan(since) = tcb.owner {
             tcb.deadline = tcb.deadline.min(tcb.orphan_until(since, context));
@@ -53,10 +52,7 @@ impl Connection {
         } else {
             Transmitted::Open { is_earlier: tcb.deadline < tcb.queued_at }
         };
-        drop(tcb);
-        if let Some(signals) = signals {
-            signals.deliver(self);
-        }
+        self.deliver(tcb);
         outcome
     }
 }
