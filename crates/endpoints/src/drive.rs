@@ -92,7 +92,7 @@ pub trait Core {
 
     /// Bytes that the connection holds for its peer, with what it costs to hold them: unfinished messages, calls that
     /// are not answered, output that is not sent. Not what has a [weight](flow::ledger::Weight) of its own. Asked
-    /// after each round, so that it must be known, not counted.
+    /// after each round in which something moved, so that it must be known, not counted.
     fn held(&self) -> usize {
         0
     }

@@ -37,7 +37,8 @@ pub struct Ledger(Rc<Machine>);
 #[derive(Clone)]
 pub struct ServiceLedger(Rc<Service>);
 
-/// Memory that is no peer's, and still leaves the others less: TCP's buffers.
+/// Memory that is no peer's, and still leaves the others less. Nothing in the appliance is weighed so yet: TCP's buffers
+/// have a budget of their own.
 pub struct Reserve {
     machine: Rc<Machine>,
     bytes: Cell<usize>,

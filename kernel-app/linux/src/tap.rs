@@ -38,7 +38,7 @@ impl TapProcess {
         let mut seed = [0; 64];
         process::fill_random(&mut seed);
         let hardware_address = card.hardware_address().map_err(say)?;
-        let config = network::stack_config(config, usize::MAX);
+        let config = network::stack_config(config, memory::available_bytes());
         let mut stack = Stack::new(card, &config, hardware_address, seed, process::now());
         stack.catch_panics(process::catch_panic);
         let events = Events::with_capacity(4);
