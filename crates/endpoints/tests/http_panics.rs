@@ -3,13 +3,11 @@
 
 use endpoints::http::{Server, ServerConfig};
 use flow::memory::{MemoryFlow, MemoryNetwork};
-use flow::task::{Executor, Spawner};
+use flow::task::{Executor, Spawner, yield_once};
 use flow::time::Timers;
 use flow::{Connector, FlowError, FlowExt, Target};
 use std::cell::Cell;
-use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::Poll;
 use web::{Content, Reply, Request, Response, Status};
 
 /// Counts waits, and panics at the one that it is told.
@@ -23,15 +21,7 @@ struct Waits {
 impl Waits {
     /// Waits until all others had their turn.
     async fn wait(&self) {
-        let mut has_waited = false;
-        poll_fn(|cx| {
-            if std::mem::replace(&mut has_waited, true) {
-                return Poll::Ready(());
-            }
-            cx.waker().wake_by_ref();
-            Poll::Pending
-        })
-        .await;
+        yield_once().await;
         self.seen.set(self.seen.get() + 1);
         assert!(self.seen.get() != self.panics_at.get(), "asked to panic here");
     }

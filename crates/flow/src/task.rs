@@ -15,6 +15,7 @@ mod spawner;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
+use core::future::poll_fn;
 use core::pin::pin;
 use core::task::{Context, Poll, Waker};
 
@@ -120,6 +121,18 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
+/// Gives way once: all other tasks that are woken have their turn first.
+pub fn yield_once() -> impl Future<Output = ()> {
+    let mut has_yielded = false;
+    poll_fn(move |cx| {
+        if core::mem::replace(&mut has_yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+}
+
 /// What a slot of the executor holds.
 type BoxedTask = core::pin::Pin<Box<dyn Future<Output = ()>>>;
 
@@ -127,7 +140,7 @@ type BoxedTask = core::pin::Pin<Box<dyn Future<Output = ()>>>;
 mod tests {
     use super::*;
     use core::cell::{Cell, RefCell};
-    use core::future::{pending, poll_fn, ready};
+    use core::future::{pending, ready};
     use std::rc::Rc;
     use std::string::ToString;
     use std::vec::Vec;
@@ -135,17 +148,6 @@ mod tests {
     fn catch(body: &mut dyn FnMut()) -> Result<(), String> {
         std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).map_err(|payload| {
             payload.downcast_ref::<&str>().map_or_else(String::new, ToString::to_string)
-        })
-    }
-
-    fn yield_once() -> impl Future<Output = ()> {
-        let mut yielded = false;
-        poll_fn(move |cx| {
-            if core::mem::replace(&mut yielded, true) {
-                return Poll::Ready(());
-            }
-            cx.waker().wake_by_ref();
-            Poll::Pending
         })
     }
 

@@ -6,12 +6,14 @@
 #![forbid(unsafe_code)]
 
 mod frames;
+mod lone;
 mod pcap;
 mod random;
 mod wire;
 mod world;
 
 pub use frames::{TcpFields, ack_frame, reply_frame, syn_frame, tcp_fields};
+pub use lone::Lone;
 pub use random::Random;
 pub use wire::{Faults, Filter, Link, LinkDevice, Offloads, Wire};
 pub use world::{MAC, World, WorldConfig, address, check};

@@ -1,10 +1,8 @@
 //! One stack and frames made by hand: who is answered on the link, what is probed, what is put together.
 
-use flow::task::Executor;
 use flow::{ConnectError, Connector, Target};
-use net::device::NetDevice;
-use net::{Config, Counter, Stack};
-use sim::{Link, LinkDevice, MAC, Wire, reply_frame, syn_frame, tcp_fields};
+use net::{Config, Counter};
+use sim::{Lone, MAC, reply_frame, syn_frame, tcp_fields};
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
     ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol,
@@ -24,26 +22,15 @@ const PEER_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 2);
 const ALL: [u8; 6] = [0xff; 6];
 const OTHER: [u8; 6] = [2, 0, 0, 0, 0, 9];
 
-struct Host {
-    stack: Stack,
-    wire: Wire,
-    peer: LinkDevice,
-    executor: Executor,
-    now: Duration,
-}
+struct Host(Lone);
 
 impl Host {
     fn new() -> Self {
         let addresses = vec![(OURS.into(), 24), (OURS_V6.into(), 64)];
         let config = Config { addresses, dhcp: false, slaac: false, ..Config::default() };
-        let (wire, [device, peer]) = Wire::new(Link::default(), 1);
-        let mut stack = Stack::new(device, &config, MAC[0], [7; 64], Duration::ZERO);
-        Box::leak(Box::new(stack.listen(80).unwrap()));
-        let executor = Executor::new(|body| {
-            body();
-            Ok(())
-        });
-        Self { stack, wire, peer, executor, now: Duration::ZERO }
+        let mut lone = Lone::new(&config);
+        Box::leak(Box::new(lone.stack.listen(80).unwrap()));
+        Self(lone)
     }
 
     /// One that has told and asked its neighbours everything.
@@ -55,36 +42,25 @@ impl Host {
 
     /// What leaves meanwhile.
     fn pass(&mut self, period: Duration) -> Vec<Vec<u8>> {
-        let until = self.now + period;
+        let until = self.0.now + period;
         let mut frames = Vec::new();
         loop {
-            self.wire.advance(self.now);
-            self.stack.ingress(self.now);
-            self.executor.run(1_000);
-            self.stack.egress(self.now);
-            while self.peer.receive(&mut |frame, _| frames.push(frame.to_vec())) {}
-            let next = [self.stack.next_deadline(), self.wire.next_arrival()];
-            let next = next.into_iter().flatten().min().unwrap_or(until).max(self.now);
-            if self.wire.has_arrivals() || !self.executor.is_idle() {
-                continue;
-            }
-            if next >= until {
-                self.now = until;
+            frames.extend(self.0.turn());
+            if !self.0.step(until) {
                 return frames;
             }
-            self.now = next;
         }
     }
 
     /// What a frame is answered.
     fn ask(&mut self, frame: Vec<u8>) -> Vec<Vec<u8>> {
-        self.wire.inject(0, frame);
+        self.0.wire.inject(0, frame);
         self.pass(Duration::from_millis(10))
     }
 
     fn has(&self, address: impl Into<IpAddr>) -> bool {
         let address = address.into();
-        self.stack.addresses().any(|(own, _)| own == address)
+        self.0.stack.addresses().any(|(own, _)| own == address)
     }
 }
 
@@ -319,18 +295,18 @@ fn rfc_1122_3_2_2_icmp_errors_are_limited_and_never_about_what_was_sent_to_many(
         assert_eq!(host.ask(v4(ALL, PEER, to, 17, &datagram)), [[]; 0], "{to}");
     }
     // To the next second.
-    host.pass(Duration::from_millis(1_000 - u64::from(host.now.subsec_millis())));
-    let before = host.stack.count(Counter::IcmpErrorsWithheld);
+    host.pass(Duration::from_millis(1_000 - u64::from(host.0.now.subsec_millis())));
+    let before = host.0.stack.count(Counter::IcmpErrorsWithheld);
     let mut errors = 0;
     for _ in 0..150 {
-        host.wire.inject(0, v4(MAC[0], PEER, OURS, 17, &datagram));
+        host.0.wire.inject(0, v4(MAC[0], PEER, OURS, 17, &datagram));
         let answers = host.pass(Duration::from_millis(1));
         let unreachable =
             |(kind, _): &&(Icmpv4Message, usize)| *kind == Icmpv4Message::DstUnreachable;
         errors += icmp_kinds(&answers).iter().filter(unreachable).count();
     }
     assert_eq!(errors, 100);
-    assert_eq!(host.stack.count(Counter::IcmpErrorsWithheld) - before, 50);
+    assert_eq!(host.0.stack.count(Counter::IcmpErrorsWithheld) - before, 50);
 }
 
 /// Cuts an IPv4 frame behind so many bytes of payload, a multiple of eight.
@@ -398,8 +374,8 @@ fn rfc_5461_2_a_hard_error_ends_an_active_open_at_once() {
     ] {
         let mut host = Host::settled();
         let outcome = Rc::new(Cell::new(None));
-        let (result, connector) = (outcome.clone(), host.stack.connector());
-        host.executor.spawner().spawn("open", async move {
+        let (result, connector) = (outcome.clone(), host.0.stack.connector());
+        host.0.executor.spawner().spawn("open", async move {
             let target: Target = "10.0.0.2:9".parse().unwrap();
             result.set(connector.connect(&target).await.err());
         });

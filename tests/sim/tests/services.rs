@@ -1,10 +1,8 @@
 //! One stack against a router made by hand: leases, advertisements, names, ping.
 
-use flow::task::Executor;
 use flow::{ConnectError, Connector, Target};
-use net::device::NetDevice;
-use net::{Config, Stack};
-use sim::{Link, LinkDevice, MAC, Wire};
+use net::Config;
+use sim::{Lone, MAC};
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::time::Duration as SmolDuration;
 use smoltcp::wire::{
@@ -24,11 +22,7 @@ const ROUTER_V6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 2);
 
 /// A network with a router, which does what its fields say.
 struct Network {
-    stack: Stack,
-    wire: Wire,
-    router: LinkDevice,
-    executor: Executor,
-    now: Duration,
+    lone: Lone,
     leases: bool,
     lease_seconds: u32,
     advertises: bool,
@@ -45,18 +39,8 @@ struct Network {
 
 impl Network {
     fn new(config: &Config) -> Self {
-        let (wire, [device, router]) = Wire::new(Link::default(), 1);
-        let stack = Stack::new(device, config, MAC[0], [7; 64], Duration::ZERO);
-        let executor = Executor::new(|body| {
-            body();
-            Ok(())
-        });
         Self {
-            stack,
-            wire,
-            router,
-            executor,
-            now: Duration::ZERO,
+            lone: Lone::new(config),
             leases: true,
             lease_seconds: 100,
             advertises: true,
@@ -71,34 +55,21 @@ impl Network {
 
     /// Lets `period` pass; how often the stack wanted to be called.
     fn pass(&mut self, period: Duration) -> u32 {
-        let until = self.now + period;
+        let until = self.lone.now + period;
         let mut turns = 0;
         loop {
-            self.wire.advance(self.now);
-            self.stack.ingress(self.now);
-            self.executor.run(1_000);
-            self.stack.egress(self.now);
-            let mut frames = Vec::new();
-            while self.router.receive(&mut |frame, _| frames.push(frame.to_vec())) {}
-            for frame in frames {
+            for frame in self.lone.turn() {
                 self.answer(&frame);
             }
             turns += 1;
-            let next = [self.stack.next_deadline(), self.wire.next_arrival()];
-            let next = next.into_iter().flatten().min().unwrap_or(until).max(self.now);
-            if self.wire.has_arrivals() || !self.executor.is_idle() {
-                continue;
-            }
-            if next >= until {
-                self.now = until;
+            if !self.lone.step(until) {
                 return turns;
             }
-            self.now = next;
         }
     }
 
     fn addresses(&self) -> Vec<IpAddr> {
-        self.stack.addresses().map(|(address, _)| address).collect()
+        self.lone.stack.addresses().map(|(address, _)| address).collect()
     }
 
     fn answer(&mut self, frame: &[u8]) {
@@ -292,14 +263,14 @@ impl Network {
         let header = EthernetRepr { src_addr, dst_addr, ethertype };
         header.emit(&mut EthernetFrame::new_unchecked(&mut frame[..]));
         fill(&mut frame[14..]);
-        self.wire.inject(0, frame);
+        self.lone.wire.inject(0, frame);
     }
 
     /// The outcome of a connection attempt.
     fn connect(&mut self, target: Target) -> Result<(), ConnectError> {
         let outcome = Rc::new(RefCell::new(None));
-        let (connector, result) = (self.stack.connector(), outcome.clone());
-        self.executor.spawner().spawn("connect", async move {
+        let (connector, result) = (self.lone.stack.connector(), outcome.clone());
+        self.lone.executor.spawner().spawn("connect", async move {
             let flow = connector.connect(&target).await;
             *result.borrow_mut() = Some(flow.map(drop));
         });
@@ -348,9 +319,9 @@ fn the_dhcp_server_is_told_the_hostname() {
 fn a_link_that_comes_back_asks_for_a_lease_at_once() {
     let mut network = Network::new(&dhcp());
     network.pass(Duration::from_secs(2));
-    network.wire.set_link_up(false);
+    network.lone.wire.set_link_up(false);
     network.pass(Duration::from_millis(1));
-    network.wire.set_link_up(true);
+    network.lone.wire.set_link_up(true);
     network.pass(Duration::from_secs(2));
     assert_eq!((network.requests, network.addresses()), (4, vec![IpAddr::V4(LEASED)]));
 }
@@ -431,7 +402,7 @@ fn an_idle_stack_is_left_alone() {
     });
     // Until it has asked whether its addresses are its own.
     network.pass(Duration::from_secs(5));
-    assert_eq!(network.stack.next_deadline(), None);
+    assert_eq!(network.lone.stack.next_deadline(), None);
     let mut network = Network::new(&Config { addresses, dhcp: false, ..Config::default() });
     network.advertises = false;
     network.pass(Duration::from_secs(100));

@@ -11,10 +11,9 @@ use capnp::Error;
 use endpoints::pipe::{self, make_server_within};
 use endpoints::rpc::Rpc;
 use endpoints::zmq::Bind;
+use flow::task::yield_once;
 use std::cell::Cell;
-use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::Poll;
 use std::time::Duration;
 use web::{Request, Response, Routes};
 
@@ -30,15 +29,7 @@ pub fn panic_at(n: u32) -> bool {
 
 /// Waits until all others had their turn.
 async fn wait() {
-    let mut has_waited = false;
-    poll_fn(|cx| {
-        if std::mem::replace(&mut has_waited, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
+    yield_once().await;
     let left = LEFT.get();
     LEFT.set(left.saturating_sub(1));
     assert!(left != 1, "asked to panic here");
