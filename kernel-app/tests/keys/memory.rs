@@ -2,20 +2,21 @@
 
 use aqueduct::app::{self, App};
 use aqueduct::context::Context;
-use aqueduct::platform::{ListenError, Platform};
+use aqueduct::platform::Platform;
 use aqueduct::service::{ServiceEntry, Table};
 use aqueduct::{log_ring, services};
 use config::{Bundle, Config, cpio};
 use core::task::{self, Poll, Waker};
 use core::time::Duration;
 use flow::ledger::Ledger;
-use flow::memory::{MemoryFlow, MemoryListener, MemoryNetwork};
+use flow::memory::{MemoryFlow, MemoryNetwork};
 use flow::registry::StaticRegistry;
 use flow::task::{Executor, block_on};
 use flow::time::Timers;
-use flow::{Connector, Flow, FlowExt, Target};
+use flow::{Connector, Flow, FlowExt};
 use std::rc::Rc;
 use std::sync::Once;
+use sweep::{Memory, target};
 use web::{Request, Response, Routes, Status};
 
 /// What a flow holds, in bytes, in each direction.
@@ -46,7 +47,7 @@ impl World {
         });
         let timers = Timers::new();
         let registry = Rc::new(StaticRegistry::default());
-        let platform = Memory(network.clone());
+        let platform = Memory { network: network.clone(), memory_bytes: 256 << 20 };
         let context =
             Context::new(platform, config.clone(), bundle(), registry, &executor, &timers);
         let app = App::start(&context, &WithEcho).unwrap();
@@ -211,39 +212,6 @@ async fn echo(mut request: Request) -> Response {
         Ok(body) => Response::ok("text/plain", body),
         Err(_) => Response::plain(Status::BAD_REQUEST),
     }
-}
-
-/// Flows in memory, and nothing else.
-#[derive(Clone)]
-struct Memory(MemoryNetwork);
-
-impl Platform for Memory {
-    type Listener = MemoryListener;
-    type Connector = MemoryNetwork;
-
-    fn listen(&self, port: u16, _backlog: usize) -> Result<MemoryListener, ListenError> {
-        self.0.listen(&target(port)).ok_or(ListenError::InUse)
-    }
-
-    fn connector(&self) -> MemoryNetwork {
-        self.0.clone()
-    }
-
-    fn wall_clock(&self) -> Duration {
-        Duration::from_secs(1_700_000_000)
-    }
-
-    fn fill_random(&self, bytes: &mut [u8]) {
-        bytes.fill(7);
-    }
-
-    fn memory_bytes(&self) -> usize {
-        256 << 20
-    }
-}
-
-fn target(port: u16) -> Target {
-    Target::Name("here".into(), port)
 }
 
 /// What has arrived, at most a flow's worth: `None` for nothing yet, 0 for the end.

@@ -72,7 +72,7 @@ impl World {
         let (server, clients) = (Executor::new(catch_panic), Executor::new(catch_panic));
         let timers = Timers::new();
         let registry = Rc::new(StaticRegistry::default());
-        let platform = Memory(network.clone());
+        let platform = Memory { network: network.clone(), memory_bytes: 64 << 20 };
         let context = Context::new(platform, config.clone(), bundle(), registry, &server, &timers);
         let app = App::start(&context, &Services).expect("the appliance starts");
         let world = Self { network, server, clients, timers, context, _app: app };
@@ -234,20 +234,25 @@ fn bundle() -> Bundle<'static> {
     Bundle::parse(&ARCHIVE).expect("a bundle")
 }
 
-/// Flows in memory, and nothing else.
+/// A platform of flows in memory, and nothing else.
 #[derive(Clone)]
-pub struct Memory(MemoryNetwork);
+pub struct Memory {
+    /// Where ports are [`target`]s.
+    pub network: MemoryNetwork,
+    /// What the machine has, in bytes.
+    pub memory_bytes: usize,
+}
 
 impl Platform for Memory {
     type Listener = MemoryListener;
     type Connector = MemoryNetwork;
 
     fn listen(&self, port: u16, _backlog: usize) -> Result<MemoryListener, ListenError> {
-        self.0.listen(&target(port)).ok_or(ListenError::InUse)
+        self.network.listen(&target(port)).ok_or(ListenError::InUse)
     }
 
     fn connector(&self) -> MemoryNetwork {
-        self.0.clone()
+        self.network.clone()
     }
 
     fn wall_clock(&self) -> Duration {
@@ -259,11 +264,11 @@ impl Platform for Memory {
     }
 
     fn memory_bytes(&self) -> usize {
-        64 << 20
+        self.memory_bytes
     }
 }
 
 /// A port of the appliance's.
-pub(crate) fn target(port: u16) -> Target {
+pub fn target(port: u16) -> Target {
     Target::Name("here".into(), port)
 }
