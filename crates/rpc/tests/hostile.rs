@@ -1,55 +1,17 @@
 //! A hostile peer: every limit, every order that cannot be, every byte cut off or changed. The vat
 //! must answer with an abort that names the reason, and must never panic.
 
+mod peer;
+
+use peer::{NOW, Peer as Victim, bootstrap, build, finish, return_to};
 use rpc::rpc_capnp::message;
 use rpc::slot::Slot;
-use rpc::{ConnId, Event, Exception, Limits, ObjectId, Payload, Vat};
+use rpc::{Event, Exception, Limits, ObjectId, Payload};
 use std::time::Duration;
 
-const NOW: Duration = Duration::ZERO;
-type Draft = capnp::message::Builder<capnp::message::HeapAllocator>;
-
-/// A vat with one connection, whose bytes the test writes.
-struct Victim {
-    vat: Vat,
-    conn: ConnId,
-    /// What it has not taken.
-    rest: Vec<u8>,
-}
-
 impl Victim {
-    fn new(limits: Limits) -> Self {
-        let mut vat = Vat::new(limits);
-        let offered = vat.object(ObjectId(1));
-        let conn = vat.connect(Some(offered));
-        Self { vat, conn, rest: Vec::new() }
-    }
-
-    fn send(&mut self, bytes: &[u8]) {
-        self.rest.extend_from_slice(bytes);
-        self.go_on();
-    }
-
-    /// Shows it again what it has not taken.
-    fn go_on(&mut self) {
-        let taken = self.vat.handle_input(NOW, self.conn, &self.rest);
-        assert!(taken == self.rest.len() || !self.vat.wants_input(self.conn));
-        self.rest.drain(..taken);
-    }
-
     fn events(&mut self) -> Vec<Event> {
         std::iter::from_fn(|| self.vat.poll_event()).collect()
-    }
-
-    fn output(&mut self) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        let mut buffer = [0; 4096];
-        loop {
-            match self.vat.poll_transmit(NOW, self.conn, &mut buffer) {
-                0 => return bytes,
-                count => bytes.extend_from_slice(&buffer[..count]),
-            }
-        }
     }
 
     /// The reason of the abort that the peer gets as the last message; panics if there is none.
@@ -77,22 +39,6 @@ impl Victim {
         }
         reason.expect("an abort")
     }
-}
-
-fn bytes(draft: &Draft) -> Vec<u8> {
-    let mut out = Vec::new();
-    capnp::serialize::write_message(&mut out, draft).unwrap();
-    out
-}
-
-fn build(write: impl FnOnce(message::Builder<'_>)) -> Vec<u8> {
-    let mut draft = Draft::new_default();
-    write(draft.init_root());
-    bytes(&draft)
-}
-
-fn bootstrap(question: u32) -> Vec<u8> {
-    build(|message| message.init_bootstrap().set_question_id(question))
 }
 
 fn call(question: u32, on_answer: u32) -> Vec<u8> {
@@ -124,23 +70,11 @@ fn call_with_caps(question: u32, promises: impl Iterator<Item = u32>) -> Vec<u8>
     })
 }
 
-fn finish(question: u32) -> Vec<u8> {
-    build(|message| message.init_finish().set_question_id(question))
-}
-
 fn release(export: u32, count: u32) -> Vec<u8> {
     build(|message| {
         let mut release = message.init_release();
         release.set_id(export);
         release.set_reference_count(count);
-    })
-}
-
-fn return_to(question: u32) -> Vec<u8> {
-    build(|message| {
-        let mut return_ = message.init_return();
-        return_.set_answer_id(question);
-        return_.init_results();
     })
 }
 
