@@ -48,7 +48,9 @@ impl RunQueue {
         let mut order = self.0.lock();
         let order = &mut *order;
         order.running = None;
-        order.ready.append(&mut order.yielded);
+        if !order.yielded.is_empty() {
+            order.ready.append(&mut order.yielded);
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
