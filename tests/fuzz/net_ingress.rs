@@ -5,7 +5,7 @@
 use flow::task::Executor;
 use flow::{Flow, FlowExt, Listener};
 use libfuzzer_sys::fuzz_target;
-use net::device::{Capabilities, NetDevice, Transmit, TxFrame};
+use net::device::{Capabilities, NetDevice, RxFrame, Transmit, TxFrame};
 use net::{Config, Limits, Stack};
 use smoltcp::wire::{EthernetFrame, Icmpv4Packet, Icmpv6Packet, IpProtocol, Ipv4Packet, Ipv6Packet};
 use std::cell::RefCell;
@@ -112,10 +112,10 @@ struct Ends {
 }
 
 impl NetDevice for Cable {
-    fn receive(&mut self, handle: &mut dyn FnMut(&mut [u8], &mut dyn Transmit)) -> bool {
+    fn receive(&mut self, handle: &mut dyn FnMut(RxFrame<'_>, &mut dyn Transmit)) -> bool {
         let incoming = self.0.borrow_mut().incoming.pop_front();
         let Some(mut frame) = incoming else { return false };
-        handle(&mut frame, self);
+        handle(RxFrame::Lent(&mut frame), self);
         true
     }
 

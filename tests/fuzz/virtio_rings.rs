@@ -84,7 +84,7 @@ fn receive_one(side: &DeviceSide, act: &[u8]) {
 
 fn driver_acts(net: &mut VirtioNet, how: u8) {
     if how & 1 != 0 {
-        while net.receive(&mut |frame, answer| {
+        while net.receive(&mut |mut frame, answer| {
             let sum = frame.iter().map(|&byte| u64::from(byte)).sum::<u64>();
             frame.fill(4);
             let answer_frame = TxFrame::new(60 + sum as usize % 1000);

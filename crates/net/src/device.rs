@@ -3,14 +3,19 @@
 //!
 //! A [`NetDevice`] is a pair of queues of one card. Frames are Ethernet frames. Nothing is copied
 //! on either side that the driver does not have to copy: received frames are lent, in place and
-//! writable; frames to be sent are built in the driver's memory, and their tail may be left where it
+//! writable, or given away with their page; frames to be sent are built in the driver's memory, and their tail may be left where it
 //! lies.
 
 pub(crate) mod smoltcp;
 
+use ::tcp::{Memory, Payload};
+use alloc::boxed::Box;
 use alloc::vec;
 use bytes::Bytes;
 use core::num::{NonZeroU16, NonZeroUsize};
+use core::ops::{Deref, DerefMut, Range};
+
+pub use ::tcp::PAGE_BYTES;
 
 /// One receive queue and one transmit queue of a network card.
 ///
@@ -20,7 +25,7 @@ use core::num::{NonZeroU16, NonZeroUsize};
 pub trait NetDevice {
     /// Lends the next frame to `handle`, from its Ethernet header on, together with a way to send
     /// an answer; false when there is no frame, or when there would be no room for an answer.
-    fn receive(&mut self, handle: &mut dyn FnMut(&mut [u8], &mut dyn Transmit)) -> bool;
+    fn receive(&mut self, handle: &mut dyn FnMut(RxFrame<'_>, &mut dyn Transmit)) -> bool;
 
     /// The transmit queue.
     fn transmitter(&mut self) -> &mut dyn Transmit;
@@ -40,6 +45,52 @@ pub trait NetDevice {
     /// Turns interrupts on; false when there is something to do already.
     fn prepare_to_wait(&mut self) -> bool {
         true
+    }
+}
+
+/// A frame that was received: its bytes.
+#[derive(Debug)]
+pub enum RxFrame<'a> {
+    /// In memory that stays the device's.
+    Lent(&'a mut [u8]),
+    /// In a part of a page of [`PAGE_BYTES`], in whose place the stack may put another: of a long frame the data is not
+    /// copied.
+    Page(&'a mut Box<[u8]>, Range<usize>),
+}
+
+impl RxFrame<'_> {
+    /// The frame's bytes in `range`, with the page that they are in if they fill a good part of it.
+    #[inline]
+    pub(crate) fn payload(&mut self, range: Range<usize>, memory: &mut Memory) -> Payload<'_> {
+        match self {
+            Self::Lent(bytes) => Payload::Slice(bytes.get(range).unwrap_or_default()),
+            Self::Page(page, frame) => {
+                let range = frame.start + range.start..frame.start + range.end;
+                Payload::of_page(page, range, memory)
+            }
+        }
+    }
+}
+
+impl Deref for RxFrame<'_> {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Lent(bytes) => bytes,
+            Self::Page(page, range) => page.get(range.clone()).unwrap_or_default(),
+        }
+    }
+}
+
+impl DerefMut for RxFrame<'_> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut [u8] {
+        match self {
+            Self::Lent(bytes) => bytes,
+            Self::Page(page, range) => page.get_mut(range.clone()).unwrap_or_default(),
+        }
     }
 }
 

@@ -28,9 +28,8 @@
 //!   that does not. What was described counts as sent. A device that is full is not asked, not told afterwards.
 //! - [`next_deadline`](Connection::next_deadline) changes with every call. Timers are lazy: a deadline that moved
 //!   later need not be told before the old one comes.
-//! - **Reading** is in place: [`received_mut`](Connection::received_mut) and [`consume`](Connection::consume), or
-//!   [`take_received`](Connection::take_received) with the memory the bytes lie in. Received
-//!   [pages](Payload::Page) are handed on as they are.
+//! - **Reading** is in place: [`received_mut`](Connection::received_mut) and [`consume`](Connection::consume). Bytes
+//!   of a device that gives its [pages](Payload::of_page) away stay where it put them.
 //! - **Writing** is in place too: [`room`](Connection::room) and [`filled`](Connection::filled), or
 //!   [`share`](Connection::share) of bytes that stay where they are, in any order.
 //! - **The end.** [`Event::TimeWait`]: after the last transmission, keep [`Connection::time_wait`] instead and go on
@@ -81,7 +80,7 @@ pub use config::{Config, Shared};
 pub use congestion::Algorithm;
 pub use connection::{CloseReason, Connection, Event, Events, Handshake, Info, Open, Transmit};
 pub use counters::Counters;
-pub use memory::Memory;
+pub use memory::{Buffer, Memory, PAGE_BYTES};
 pub use options::Options;
 pub use receive_buffer::Payload;
 pub use segment::{Ecn, Flags, Segment};

@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
-use bytes::Bytes;
+use core::ops::Range;
 
 /// The memory of all connections' buffers. What a connection holds is counted by capacity, not by the
 /// bytes in it, so that a peer that sends single bytes is charged for what they cost.
@@ -13,8 +13,13 @@ pub struct Memory {
     spares: [Vec<Box<[u8]>>; CLASSES.len()],
 }
 
-/// Sizes of buffers, and how many of each are kept when nobody uses them.
-const CLASSES: [(usize, usize); 3] = [(2 << 10, 128), (16 << 10, 16), (64 << 10, 8)];
+/// The largest buffers: for what a device receives in one piece, an IP packet of any length behind the headers
+/// of link and device.
+pub const PAGE_BYTES: usize = (64 << 10) + 128;
+
+/// Sizes of buffers, and how many of each are kept when nobody uses them: of the largest as many as a turn of the loop
+/// fills before a reader gives them back.
+const CLASSES: [(usize, usize); 3] = [(2 << 10, 128), (16 << 10, 16), (PAGE_BYTES, 32)];
 
 /// Where buffers of so many bytes are, or the largest.
 #[inline]
@@ -71,29 +76,44 @@ impl Memory {
         self.available(Purpose::Send) >= smallest
     }
 
-    /// A buffer of at least so many bytes, or of the largest size; `None` when the budget is used up.
+    /// A buffer of at least so many bytes, or of the largest size for which the budget has room; `None` when it has for
+    /// none.
     #[inline]
     pub(crate) fn take(&mut self, bytes: usize, purpose: Purpose) -> Option<Buffer> {
-        let class = class_of(bytes);
-        let (size, _) = CLASSES[class];
-        if !self.hold(size, purpose) {
-            return None;
+        let mut class = class_of(bytes);
+        while !self.hold(CLASSES[class].0, purpose) {
+            class = class.checked_sub(1)?;
         }
+        Some(Buffer { bytes: self.spare(class), start: 0, end: 0 })
+    }
+
+    /// Memory that nobody holds yet, of [`PAGE_BYTES`]: for a device to receive into.
+    pub fn page(&mut self) -> Box<[u8]> {
+        self.spare(CLASSES.len() - 1)
+    }
+
+    #[inline]
+    fn spare(&mut self, class: usize) -> Box<[u8]> {
         let spare = self.spares[class].pop();
-        let bytes = spare.unwrap_or_else(|| vec![0; size].into_boxed_slice());
-        Some(Buffer { bytes, start: 0, end: 0 })
+        spare.unwrap_or_else(|| vec![0; CLASSES[class].0].into_boxed_slice())
     }
 
     /// Takes a buffer back.
     #[inline]
     pub(crate) fn give(&mut self, buffer: Buffer) {
-        let size = buffer.bytes.len();
-        self.release(size);
-        let class = class_of(size);
+        self.release(buffer.bytes.len());
+        self.keep(buffer.bytes);
+    }
+
+    /// Keeps memory to use it again, if there is little of its size.
+    #[inline]
+    pub(crate) fn keep(&mut self, bytes: Box<[u8]>) {
+        let class = class_of(bytes.len());
+        let (size, count) = CLASSES[class];
         let spares = &mut self.spares[class];
         // Room for all that are kept was reserved.
-        if spares.len() < CLASSES[class].1 {
-            spares.push(buffer.bytes);
+        if bytes.len() == size && spares.len() < count {
+            spares.push(bytes);
         }
     }
 
@@ -142,15 +162,26 @@ pub(crate) enum Purpose {
     Send,
 }
 
-/// A piece of memory from the pool, with bytes in the middle of it.
+/// A piece of memory, with bytes in the middle of it.
 #[derive(Debug)]
-pub(crate) struct Buffer {
+pub struct Buffer {
     bytes: Box<[u8]>,
     start: u32,
     end: u32,
 }
 
 impl Buffer {
+    /// Takes the memory over, of which the bytes in `range` count.
+    pub(crate) fn around(bytes: Box<[u8]>, range: Range<usize>) -> Self {
+        let end = range.end.min(bytes.len());
+        Self { start: range.start.min(end) as u32, end: end as u32, bytes }
+    }
+
+    /// The memory, without what is in it.
+    pub(crate) fn into_memory(self) -> Box<[u8]> {
+        self.bytes
+    }
+
     #[inline]
     pub(crate) fn len(&self) -> usize {
         (self.end - self.start) as usize
@@ -208,9 +239,9 @@ impl Buffer {
         }
     }
 
-    /// The bytes, with the memory that they are in.
-    pub(crate) fn into_bytes(self) -> Bytes {
-        Bytes::from(self.bytes).slice(self.start as usize..self.end as usize)
+    /// Drops bytes at the end, so that at most so many are left.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        self.end = (self.start as usize + len).min(self.end as usize) as u32;
     }
 }
 
@@ -232,26 +263,36 @@ mod tests {
 
     #[test]
     fn an_empty_budget_gives_nothing() {
-        let mut memory = Memory::new(80 << 10);
+        let mut memory = Memory::new(PAGE_BYTES + (16 << 10));
         let large = memory.take(1 << 20, Purpose::InOrder).unwrap();
-        assert_eq!(large.capacity(), 64 << 10);
-        assert!(memory.is_scarce() && memory.take(64 << 10, Purpose::InOrder).is_none());
-        assert!(
-            memory.take(16 << 10, Purpose::InOrder).is_some()
-                && memory.take(1, Purpose::InOrder).is_none()
-        );
+        assert_eq!(large.capacity(), PAGE_BYTES);
+        assert!(memory.is_scarce());
+        let rest = memory.take(64 << 10, Purpose::InOrder).unwrap();
+        assert_eq!(rest.capacity(), 16 << 10);
+        assert!(memory.take(1, Purpose::InOrder).is_none());
         memory.give(large);
         assert!(!memory.is_scarce());
     }
 
     #[test]
-    fn bytes_leave_with_their_memory() {
+    fn memory_from_elsewhere_is_used_again_if_it_has_the_size_of_a_page() {
         let mut memory = Memory::new(80 << 10);
-        let mut buffer = memory.take(1, Purpose::InOrder).unwrap();
-        buffer.append(b"abc");
+        let page = memory.page();
+        let place = page.as_ptr();
+        memory.keep(page);
+        memory.keep(vec![0; PAGE_BYTES - 1].into_boxed_slice());
+        let again = memory.page();
+        assert_eq!(again.as_ptr(), place);
+        assert_eq!((memory.page().len(), memory.held_bytes()), (PAGE_BYTES, 0));
+    }
+
+    #[test]
+    fn a_buffer_keeps_what_is_cut_out_of_it() {
+        let mut buffer = Buffer::around(Box::from(&b"-abcd-"[..]), 1..5);
         buffer.advance(1);
-        let place = buffer.bytes().as_ptr();
-        let bytes = buffer.into_bytes();
-        assert_eq!((&bytes[..], bytes.as_ptr()), (&b"bc"[..], place));
+        buffer.truncate(2);
+        assert_eq!(buffer.bytes(), b"bc");
+        buffer.truncate(9);
+        assert_eq!((buffer.bytes(), buffer.room_len()), (&b"bc"[..], 2));
     }
 }

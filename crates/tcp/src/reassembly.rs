@@ -1,8 +1,8 @@
 //! Reassembly: data that came ahead of a gap, and the ranges that SACK blocks tell of.
 
-use crate::memory::{Memory, Purpose};
+use crate::memory::{Buffer, Memory, Purpose};
 use crate::options::SackBlocks;
-use crate::receive_buffer::{Chunk, Kept, Payload};
+use crate::receive_buffer::{Kept, Payload};
 use crate::sequence::SeqNumber;
 use alloc::collections::VecDeque;
 
@@ -19,7 +19,7 @@ pub(crate) struct Reassembly {
 #[derive(Debug)]
 struct Piece {
     start: SeqNumber,
-    chunk: Chunk,
+    buffer: Buffer,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,29 +72,29 @@ impl Reassembly {
     }
 
     /// The piece at `next`, if that is where the first one begins.
-    pub(crate) fn pop(&mut self, next: SeqNumber, memory: &mut Memory) -> Option<Chunk> {
+    pub(crate) fn pop(&mut self, next: SeqNumber, memory: &mut Memory) -> Option<Buffer> {
         // What has come in order meanwhile is not needed twice.
         while self.pieces.front().is_some_and(|piece| piece.start.is_before(next)) {
             let mut piece = self.pieces.pop_front()?;
-            let (len, known) = (piece.chunk.len() as u32, next.distance_from(piece.start));
+            let (len, known) = (piece.buffer.len() as u32, next.distance_from(piece.start));
             self.bytes -= len.min(known);
             if known < len {
-                piece.chunk = piece.chunk.without_front(known as usize);
+                piece.buffer.advance(known as usize);
                 piece.start = next;
                 self.pieces.push_front(piece);
             } else {
-                piece.chunk.give(memory);
+                memory.give(piece.buffer);
             }
         }
         let first = self.pieces.pop_front_if(|piece| piece.start == next);
-        let to = first.as_ref().map_or(next, |piece| next + piece.chunk.len() as u32);
+        let to = first.as_ref().map_or(next, |piece| next + piece.buffer.len() as u32);
         while self.ranges.pop_front_if(|range| !range.end.is_after(to)).is_some() {}
         if let Some(range) = self.ranges.front_mut() {
             range.start = range.start.or_later(to);
         }
-        let chunk = first?.chunk;
-        self.bytes -= chunk.len() as u32;
-        Some(chunk)
+        let buffer = first?.buffer;
+        self.bytes -= buffer.len() as u32;
+        Some(buffer)
     }
 
     /// RFC 2018 section 4: the first block is the one with the segment that came last, the others repeat
@@ -118,7 +118,7 @@ impl Reassembly {
 
     pub(crate) fn clear(&mut self, memory: &mut Memory) {
         for piece in self.pieces.drain(..) {
-            piece.chunk.give(memory);
+            memory.give(piece.buffer);
         }
         self.ranges.clear();
         self.bytes = 0;
@@ -140,10 +140,12 @@ impl Reassembly {
         }
         let Some(whole) = payload.as_ref() else { return 0 };
         let len = gap_end.distance_from(at);
-        let count = if len as usize == whole.len() && whole.is_page_worth_keeping() {
-            let Some(Payload::Page(page)) = payload.take() else { return 0 };
+        let is_whole = len as usize == whole.len();
+        let page = payload.take_if(|whole| is_whole && matches!(whole, Payload::Page(_)));
+        let count = if let Some(Payload::Page(page)) = page {
             self.put_page(at, page, memory)
         } else {
+            let Some(whole) = payload else { return 0 };
             let from = at.distance_from(seq) as usize;
             let part = whole.bytes().get(from..from + len as usize).unwrap_or_default();
             self.put_copy(at, part, memory)
@@ -156,11 +158,15 @@ impl Reassembly {
         count
     }
 
-    fn put_page(&mut self, at: SeqNumber, page: bytes::BytesMut, memory: &mut Memory) -> u32 {
+    fn put_page(&mut self, at: SeqNumber, page: Buffer, memory: &mut Memory) -> u32 {
         let len = page.len() as u32;
-        let Some(chunk) = Chunk::page(page, Purpose::OutOfOrder, memory) else { return 0 };
+        if !memory.hold(page.capacity(), Purpose::OutOfOrder) {
+            let copied = self.put_copy(at, page.bytes(), memory);
+            memory.keep(page.into_memory());
+            return copied;
+        }
         let index = self.pieces.partition_point(|piece| piece.start.is_before(at));
-        self.pieces.insert(index, Piece { start: at, chunk });
+        self.pieces.insert(index, Piece { start: at, buffer: page });
         len
     }
 
@@ -168,16 +174,16 @@ impl Reassembly {
         let mut index = self.pieces.partition_point(|piece| piece.start.is_before(at));
         let before = index.checked_sub(1).and_then(|before| self.pieces.get_mut(before));
         let mut taken = match before {
-            Some(piece) if piece.start + piece.chunk.len() as u32 == at => {
-                piece.chunk.append(bytes)
+            Some(piece) if piece.start + piece.buffer.len() as u32 == at => {
+                piece.buffer.append(bytes)
             }
             _ => 0,
         };
         // A run of pieces that follow each other gets larger ones.
         let run = index.checked_sub(1).and_then(|before| self.pieces.get(before));
         let run = run.map_or(0, |piece| {
-            let follows = piece.start + piece.chunk.len() as u32 == at + taken as u32;
-            if follows { piece.chunk.len() * 4 } else { 0 }
+            let follows = piece.start + piece.buffer.len() as u32 == at + taken as u32;
+            if follows { piece.buffer.len() * 4 } else { 0 }
         });
         while let Some(rest) = bytes.get(taken..).filter(|rest| !rest.is_empty()) {
             let Some(mut buffer) = memory.take(rest.len().max(run), Purpose::OutOfOrder) else {
@@ -185,7 +191,7 @@ impl Reassembly {
             };
             let start = at + taken as u32;
             taken += buffer.append(rest);
-            self.pieces.insert(index, Piece { start, chunk: Chunk::Copied(buffer) });
+            self.pieces.insert(index, Piece { start, buffer });
             index += 1;
         }
         taken as u32
@@ -269,7 +275,7 @@ mod tests {
         while let Some(mut chunk) = all.pop(at, &mut memory) {
             bytes.extend_from_slice(chunk.bytes_mut());
             at = at + chunk.len() as u32;
-            chunk.give(&mut memory);
+            memory.give(chunk);
         }
         assert_eq!(bytes, (8..30).collect::<Vec<u8>>());
         assert_eq!((memory.held_bytes(), all.bytes(), all.ranges.len()), (0, 0, 0));

@@ -6,21 +6,32 @@ use crate::queue::Queue;
 use crate::reassembly::Reassembly;
 use crate::sequence::SeqNumber;
 use alloc::boxed::Box;
-use bytes::{Buf, Bytes, BytesMut};
+use core::mem;
+use core::ops::Range;
 
 /// The data of a received segment.
 #[derive(Debug)]
 pub enum Payload<'a> {
     /// Bytes that are somebody else's: they are copied.
     Slice(&'a [u8]),
-    /// Bytes that are handed over, in memory of their own: they are kept where they are, unless they are few for so
-    /// much memory.
-    Page(BytesMut),
+    /// Bytes that are handed over with the memory that they are in, where they stay.
+    Page(Buffer),
 }
 
-impl Payload<'_> {
+impl<'a> Payload<'a> {
     /// No data.
     pub const NONE: Self = Self::Slice(&[]);
+
+    /// The bytes in `range` of a device's `page`. If they fill a good part of it, it is taken over, and
+    /// [another](Memory::page) put in its place. A page counts as a whole in the budget.
+    #[inline]
+    pub fn of_page(page: &'a mut Box<[u8]>, range: Range<usize>, memory: &mut Memory) -> Self {
+        if range.len() >= page.len() / 4 {
+            Self::Page(Buffer::around(mem::replace(page, memory.page()), range))
+        } else {
+            Self::Slice(page.get(range).unwrap_or_default())
+        }
+    }
 
     /// How many bytes it has.
     #[inline]
@@ -38,13 +49,8 @@ impl Payload<'_> {
     pub fn bytes(&self) -> &[u8] {
         match self {
             Self::Slice(bytes) => bytes,
-            Self::Page(page) => page,
+            Self::Page(page) => page.bytes(),
         }
-    }
-
-    /// It is a page, most of which is not wasted.
-    pub(crate) fn is_page_worth_keeping(&self) -> bool {
-        matches!(self, Self::Page(page) if page.capacity() / 4 <= page.len())
     }
 
     /// Drops bytes at the front and keeps so many of the rest.
@@ -52,80 +58,8 @@ impl Payload<'_> {
         match self {
             Self::Slice(bytes) => *bytes = bytes.get(from..from + len).unwrap_or_default(),
             Self::Page(page) => {
-                page.advance(from.min(page.len()));
+                page.advance(from);
                 page.truncate(len);
-            }
-        }
-    }
-}
-
-/// A piece of received data.
-#[derive(Debug)]
-pub(crate) enum Chunk {
-    Copied(Buffer),
-    /// With what it counts for in the budget.
-    Page(BytesMut, u32),
-}
-
-impl Chunk {
-    /// Counts a page in the budget; `None` when that is used up.
-    pub(crate) fn page(page: BytesMut, purpose: Purpose, memory: &mut Memory) -> Option<Self> {
-        // A page of a card is worth its capacity, whatever part of it the segment needs.
-        let cost = page.capacity();
-        memory.hold(cost, purpose).then(|| Self::Page(page, cost as u32))
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        match self {
-            Self::Copied(buffer) => buffer.len(),
-            Self::Page(page, _) => page.len(),
-        }
-    }
-
-    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
-        match self {
-            Self::Copied(buffer) => buffer.bytes_mut(),
-            Self::Page(page, _) => page,
-        }
-    }
-
-    /// Appends what fits of `bytes`.
-    pub(crate) fn append(&mut self, bytes: &[u8]) -> usize {
-        match self {
-            Self::Copied(buffer) => buffer.append(bytes),
-            Self::Page(..) => 0,
-        }
-    }
-
-    fn advance(&mut self, count: usize) {
-        match self {
-            Self::Copied(buffer) => buffer.advance(count),
-            Self::Page(page, _) => page.advance(count.min(page.len())),
-        }
-    }
-
-    /// What is behind the first bytes, of which there must be more.
-    pub(crate) fn without_front(mut self, count: usize) -> Self {
-        self.advance(count);
-        self
-    }
-
-    pub(crate) fn give(self, memory: &mut Memory) {
-        match self {
-            Self::Copied(buffer) => memory.give(buffer),
-            Self::Page(_, cost) => memory.release(cost as usize),
-        }
-    }
-
-    fn into_bytes(self, memory: &mut Memory) -> Bytes {
-        match self {
-            Self::Copied(buffer) => {
-                memory.release(buffer.capacity());
-                buffer.into_bytes()
-            }
-            Self::Page(page, cost) => {
-                memory.release(cost as usize);
-                page.freeze()
             }
         }
     }
@@ -134,7 +68,7 @@ impl Chunk {
 /// What the peer sent and nobody has taken.
 #[derive(Debug)]
 pub(crate) struct ReceiveBuffer {
-    chunks: Queue<Chunk>,
+    chunks: Queue<Buffer>,
     len: u32,
     reassembly: Option<Box<Reassembly>>,
 }
@@ -162,7 +96,7 @@ impl ReceiveBuffer {
     /// The first bytes, as many as are in one piece.
     #[inline]
     pub(crate) fn front_mut(&mut self) -> &mut [u8] {
-        self.chunks.front_mut().map_or(&mut [], Chunk::bytes_mut)
+        self.chunks.front_mut().map_or(&mut [], Buffer::bytes_mut)
     }
 
     /// The application has taken so many bytes, at most those of [`front_mut`](Self::front_mut).
@@ -175,35 +109,17 @@ impl ReceiveBuffer {
         if chunk.len() == 0
             && let Some(chunk) = self.chunks.pop_front()
         {
-            chunk.give(memory);
+            memory.give(chunk);
         }
         count as u32
-    }
-
-    /// Hands the first piece over, with its memory.
-    pub(crate) fn take(&mut self, memory: &mut Memory) -> Option<Bytes> {
-        let chunk = self.chunks.pop_front()?;
-        self.len -= chunk.len() as u32;
-        Some(chunk.into_bytes(memory))
     }
 
     /// Adds bytes behind those in order; how many there was memory for.
     #[inline]
     pub(crate) fn append(&mut self, payload: Payload<'_>, memory: &mut Memory) -> u32 {
-        let keeps = payload.is_page_worth_keeping();
         let taken = match payload {
             Payload::Slice(bytes) => self.copy(bytes, memory),
-            Payload::Page(page) if !keeps => self.copy(&page, memory),
-            Payload::Page(page) => {
-                let len = page.len() as u32;
-                match Chunk::page(page, Purpose::InOrder, memory) {
-                    Some(chunk) => {
-                        self.chunks.push_back(chunk);
-                        len
-                    }
-                    None => 0,
-                }
-            }
+            Payload::Page(page) => self.put_page(page, memory),
         };
         self.len += taken;
         taken
@@ -216,9 +132,21 @@ impl ReceiveBuffer {
             let wanted = rest.len().max(self.len as usize + taken);
             let Some(mut buffer) = memory.take(wanted, Purpose::InOrder) else { break };
             taken += buffer.append(rest);
-            self.chunks.push_back(Chunk::Copied(buffer));
+            self.chunks.push_back(buffer);
         }
         taken as u32
+    }
+
+    /// While memory is short, bytes are copied into as little of it as they need.
+    fn put_page(&mut self, page: Buffer, memory: &mut Memory) -> u32 {
+        let len = page.len() as u32;
+        if !memory.is_scarce() && memory.hold(page.capacity(), Purpose::InOrder) {
+            self.chunks.push_back(page);
+            return len;
+        }
+        let taken = self.copy(page.bytes(), memory);
+        memory.keep(page.into_memory());
+        taken
     }
 
     /// Keeps bytes that are ahead of `next`, the number expected next; how many of them were new, and what
@@ -270,7 +198,7 @@ impl ReceiveBuffer {
     /// Gives all memory back.
     pub(crate) fn clear(&mut self, memory: &mut Memory) {
         while let Some(chunk) = self.chunks.pop_front() {
-            chunk.give(memory);
+            memory.give(chunk);
         }
         self.len = 0;
         self.drop_out_of_order(memory);
@@ -291,6 +219,7 @@ pub(crate) struct Kept {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::memory::PAGE_BYTES;
     use std::vec::Vec;
 
     fn all(buffer: &mut ReceiveBuffer, memory: &mut Memory) -> Vec<u8> {
@@ -315,31 +244,55 @@ mod tests {
         assert_eq!(memory.held_bytes(), 0);
     }
 
+    /// A page with so many bytes in the middle of it.
+    fn page(count: usize) -> Box<[u8]> {
+        let mut page = std::vec![0; PAGE_BYTES].into_boxed_slice();
+        page[66..][..count].fill(7);
+        page
+    }
+
     #[test]
-    fn pages_are_handed_on_where_they_are() {
+    fn pages_are_read_where_they_are_and_received_into_again() {
         let mut memory = Memory::new(1 << 20);
         let mut buffer = ReceiveBuffer::EMPTY;
-        let page = BytesMut::from(&b"page"[..]);
-        let place = page.as_ptr();
-        buffer.append(Payload::Page(page), &mut memory);
-        assert!(memory.held_bytes() >= 4);
-        let taken = buffer.take(&mut memory).unwrap();
-        assert_eq!((&taken[..], taken.as_ptr()), (&b"page"[..], place));
-        assert_eq!((memory.held_bytes(), buffer.len()), (0, 0));
+        let (mut page, count) = (page(60_000), 60_000);
+        let place = page[66..].as_ptr();
+        let payload = Payload::of_page(&mut page, 66..66 + count, &mut memory);
+        buffer.append(payload, &mut memory);
+        assert_eq!((page.len(), page[66]), (PAGE_BYTES, 0));
+        assert_eq!((memory.held_bytes(), buffer.len()), (PAGE_BYTES, count as u32));
+        assert_eq!((buffer.front_mut().as_ptr(), buffer.front_mut().len()), (place, count));
+        assert_eq!(all(&mut buffer, &mut memory), std::vec![7; count]);
+        assert_eq!((memory.held_bytes(), memory.page()[66..].as_ptr()), (0, place));
     }
 
     #[test]
     fn a_page_that_is_mostly_empty_is_copied() {
         let mut memory = Memory::new(1 << 20);
         let mut buffer = ReceiveBuffer::EMPTY;
-        let mut page = BytesMut::with_capacity(64 << 10);
-        page.extend_from_slice(b"few");
-        buffer.append(Payload::Page(page), &mut memory);
-        assert_eq!(
-            (memory.held_bytes(), buffer.front_mut()),
-            (2 << 10, &mut [b'f', b'e', b'w'][..])
-        );
+        let mut page = page(3);
+        let payload = Payload::of_page(&mut page, 66..69, &mut memory);
+        buffer.append(payload, &mut memory);
+        assert_eq!(page[66], 7);
+        assert_eq!((memory.held_bytes(), buffer.front_mut()), (2 << 10, &mut [7; 3][..]));
         buffer.clear(&mut memory);
+    }
+
+    #[test]
+    fn a_page_is_copied_when_memory_is_short() {
+        let mut memory = Memory::new(100 << 10);
+        let held = memory.take(64 << 10, Purpose::InOrder).unwrap();
+        let mut buffer = ReceiveBuffer::EMPTY;
+        assert!(memory.hold(16 << 10, Purpose::InOrder) && memory.is_scarce());
+        let mut page = page(16_500);
+        let payload = Payload::of_page(&mut page, 66..16_566, &mut memory);
+        assert!(matches!(payload, Payload::Page(_)));
+        assert_eq!(buffer.append(payload, &mut memory), 16_500);
+        assert_eq!(memory.held_bytes(), PAGE_BYTES + (34 << 10));
+        assert_eq!(all(&mut buffer, &mut memory), std::vec![7; 16_500]);
+        memory.give(held);
+        memory.release(16 << 10);
+        assert_eq!(memory.held_bytes(), 0);
     }
 
     #[test]

@@ -2,18 +2,18 @@
 
 use crate::VirtioNet;
 use core::num::NonZeroUsize;
-use net::device::{Capabilities, NetDevice, Transmit};
+use net::device::{Capabilities, NetDevice, RxFrame, Transmit};
 
 impl NetDevice for VirtioNet {
     /// Frames wait with the device while there is no room for an answer, so that what comes in
     /// faster than answers go out is not taken.
-    fn receive(&mut self, handle: &mut dyn FnMut(&mut [u8], &mut dyn Transmit)) -> bool {
+    fn receive(&mut self, handle: &mut dyn FnMut(RxFrame<'_>, &mut dyn Transmit)) -> bool {
         if !self.pair.transmitter.is_ready() {
             return false;
         }
         match self.pair.receiver.advance() {
             Ok(true) => {
-                handle(self.pair.receiver.frame_mut(), &mut self.pair.transmitter);
+                handle(RxFrame::Lent(self.pair.receiver.frame_mut()), &mut self.pair.transmitter);
                 true
             }
             Ok(false) => false,

@@ -1,12 +1,12 @@
 //! Device side: the interface as the network stack uses it.
 
 use crate::XenNetfront;
-use net::device::{Capabilities, NetDevice, Transmit};
+use net::device::{Capabilities, NetDevice, RxFrame, Transmit};
 
 impl NetDevice for XenNetfront {
     /// Frames wait with the backend while there is no room for an answer, so that what comes in
     /// faster than answers go out is not taken.
-    fn receive(&mut self, handle: &mut dyn FnMut(&mut [u8], &mut dyn Transmit)) -> bool {
+    fn receive(&mut self, handle: &mut dyn FnMut(RxFrame<'_>, &mut dyn Transmit)) -> bool {
         let Some(pair) = self.pair.as_mut().filter(|_| self.stopped.is_none()) else {
             return false;
         };
@@ -15,7 +15,7 @@ impl NetDevice for XenNetfront {
         }
         match pair.receiver.advance() {
             Ok(true) => {
-                handle(pair.receiver.frame_mut(), &mut pair.transmitter);
+                handle(RxFrame::Lent(pair.receiver.frame_mut()), &mut pair.transmitter);
                 true
             }
             Ok(false) => false,

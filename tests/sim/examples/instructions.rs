@@ -8,7 +8,7 @@
 
 use flow::task::Executor;
 use flow::{Connector, Flow, FlowExt, Listener, Target};
-use net::device::{Capabilities, NetDevice, Transmit, TxFrame};
+use net::device::{Capabilities, NetDevice, RxFrame, Transmit, TxFrame};
 use net::{Config, Limits, Stack};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -31,10 +31,10 @@ struct End {
 struct Outgoing(Rc<RefCell<Lane>>);
 
 impl NetDevice for End {
-    fn receive(&mut self, handle: &mut dyn FnMut(&mut [u8], &mut dyn Transmit)) -> bool {
+    fn receive(&mut self, handle: &mut dyn FnMut(RxFrame<'_>, &mut dyn Transmit)) -> bool {
         let next = self.incoming.borrow_mut().frames.pop_front();
         let Some((mut frame, len)) = next else { return false };
-        handle(&mut frame[..len], &mut self.outgoing);
+        handle(RxFrame::Lent(&mut frame[..len]), &mut self.outgoing);
         self.incoming.borrow_mut().spare.push(frame);
         true
     }

@@ -1,7 +1,7 @@
 //! The wire between two stacks.
 
 use crate::random::Random;
-use net::device::{Capabilities, NetDevice, Transmit, TxFrame};
+use net::device::{Capabilities, NetDevice, PAGE_BYTES, RxFrame, Transmit, TxFrame};
 use smoltcp::wire::{IpAddress, Ipv4Packet, Ipv6Packet, TcpPacket};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -209,10 +209,19 @@ pub struct LinkDevice {
 }
 
 impl NetDevice for LinkDevice {
-    fn receive(&mut self, handle: &mut dyn FnMut(&mut [u8], &mut dyn Transmit)) -> bool {
+    fn receive(&mut self, handle: &mut dyn FnMut(RxFrame<'_>, &mut dyn Transmit)) -> bool {
         let arrived = self.wire.0.borrow_mut().arrived[self.end].pop_front();
         let Some(mut frame) = arrived else { return false };
-        handle(&mut frame, self);
+        if self.wire.0.borrow().link.offloads == Offloads::Segmentation {
+            // As a TAP: behind a header, and the page may be kept.
+            let mut page = vec![0; PAGE_BYTES].into_boxed_slice();
+            let place = 10..10 + frame.len();
+            page[place.clone()].copy_from_slice(&frame);
+            handle(RxFrame::Page(&mut page, place), self);
+            assert_eq!(page.len(), PAGE_BYTES, "another page is in its place");
+        } else {
+            handle(RxFrame::Lent(&mut frame), self);
+        }
         true
     }
 

@@ -2,19 +2,21 @@
 //! (RFC 9293 section 3.10.7).
 
 use crate::counters::Counter;
-use crate::device::Transmit;
+use crate::device::{RxFrame, Transmit};
 use crate::link::duplicates::{Claim, Reaction, claim};
 use crate::link::icmp_error::IcmpError;
 use crate::link::ingress::{self, Admission, Ours};
 use crate::link::multicast::{Record, is_query};
 use crate::link::path_mtu::packet_too_big;
 use crate::stack::interface::InterfaceState;
+use crate::tcp::connection::Connection;
 use crate::wire::header::Headers;
 use crate::wire::segment::{Frame, Segment};
 use crate::wire::tuple::Tuple;
 use ::tcp::Flags;
 use ::tcp::listen::{self, Listened};
 use ::tcp::time_wait::Verdict;
+use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 use core::time::Duration;
@@ -23,7 +25,7 @@ use smoltcp::wire::EthernetAddress;
 
 impl InterfaceState {
     /// Takes a frame from the device.
-    pub(crate) fn frame(&mut self, now: Duration, frame: &[u8], output: &mut dyn Transmit) {
+    pub(crate) fn frame(&mut self, now: Duration, frame: RxFrame<'_>, output: &mut dyn Transmit) {
         self.begin(None);
         self.context.counters.add(Counter::FramesIn);
         self.context.counters.add_many(Counter::BytesIn, frame.len() as u64);
@@ -32,10 +34,18 @@ impl InterfaceState {
 
     /// Gives a frame, of the device or put together, to whom it is for.
     #[inline]
-    fn dispatch(&mut self, now: Duration, frame: &[u8], output: &mut dyn Transmit) {
-        match Segment::parse(frame, self.own) {
-            Frame::Tcp(segment) => self.segment(now, &segment, output),
-            Frame::Other => self.other(now, frame, output),
+    fn dispatch(&mut self, now: Duration, mut frame: RxFrame<'_>, output: &mut dyn Transmit) {
+        match Segment::parse(&frame, self.own) {
+            Frame::Tcp(segment) => {
+                let Some(connection) = self.segment(now, &segment, output) else { return };
+                let (source, header, data) =
+                    (segment.source, segment.header(), segment.data_range());
+                let payload = frame.payload(data, &mut self.context.shared.borrow_mut().memory);
+                if connection.receive(source, &header, payload) {
+                    self.forget(&connection);
+                }
+            }
+            Frame::Other => self.other(now, &frame, output),
             Frame::Malformed => self.context.counters.add(Counter::Malformed),
             Frame::NotOurs => self.context.counters.add(Counter::NotOurs),
         }
@@ -61,8 +71,8 @@ impl InterfaceState {
             Admission::Error => return self.context.counters.add(Counter::IcmpErrorsWithheld),
             Admission::Drop => return self.context.counters.add(Counter::NotOurs),
             Admission::Fragment => {
-                if let Some(whole) = self.reassembly.take(now, frame) {
-                    self.dispatch(now, &whole, output);
+                if let Some(mut whole) = self.reassembly.take(now, frame) {
+                    self.dispatch(now, RxFrame::Lent(&mut whole), output);
                 }
                 return;
             }
@@ -127,24 +137,29 @@ impl InterfaceState {
         }
     }
 
-    fn segment(&mut self, now: Duration, segment: &Segment, output: &mut dyn Transmit) {
+    /// Gives back whose segment it is, or deals with one that is nobody's or damaged.
+    #[inline]
+    fn segment(
+        &mut self,
+        now: Duration,
+        segment: &Segment,
+        output: &mut dyn Transmit,
+    ) -> Option<Rc<Connection>> {
         let found = self.table.borrow().find(&segment.tuple).map(|(slot, c)| (slot, c.clone()));
-        if let Some((slot, connection)) = found {
-            self.begin(Some(slot));
-            if connection.receive(segment) {
-                self.forget(&connection);
-            }
-            return;
-        }
-        if !self.is_answerable(&segment.tuple) {
+        if found.is_none() && !self.is_answerable(&segment.tuple) {
             self.context.counters.add(Counter::NotOurs);
-            return;
+            return None;
         }
         if !segment.is_intact(self.context.verify) {
             self.context.counters.add(Counter::BadChecksum);
-            return;
+            return None;
         }
-        self.unconnected(now, segment, output);
+        let Some((slot, connection)) = found else {
+            self.unconnected(now, segment, output);
+            return None;
+        };
+        self.begin(Some(slot));
+        Some(connection)
     }
 
     /// Whether both ends of it are hosts, we the near one and another the far one.

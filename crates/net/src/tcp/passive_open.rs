@@ -13,7 +13,7 @@ use crate::time;
 use crate::wire::segment::Segment;
 use crate::wire::template::{self, HeaderTemplate};
 use crate::wire::tuple::Tuple;
-use ::tcp::{Flags, Handshake, Open, SeqNumber};
+use ::tcp::{Flags, Handshake, Open, Payload, SeqNumber};
 use core::time::Duration;
 
 impl InterfaceState {
@@ -164,7 +164,11 @@ impl InterfaceState {
             tcb.deadline = tcb.engine.next_deadline();
             drop(tcb);
             self.table.borrow_mut().schedule(&connection);
-        } else if connection.receive(segment) {
+        } else if connection.receive(
+            segment.source,
+            &segment.header(),
+            Payload::Slice(segment.data),
+        ) {
             self.forget(&connection);
         }
         accept_queue.push(TcpFlow::new(connection));

@@ -5,6 +5,7 @@ use crate::wire::extension;
 use crate::wire::tuple::Tuple;
 use crate::wire::{ETHERNET, IPV4, IPV6, PROTOCOL_TCP, TCP};
 use ::tcp::{Ecn, Flags, Options, SeqNumber};
+use core::ops::Range;
 use smoltcp::wire::{IpAddress, TcpPacket};
 
 /// A frame, as far as the demultiplexer cares.
@@ -51,6 +52,13 @@ impl<'a> Segment<'a> {
             [0x86, 0xdd] => parse_v6(header, packet, own),
             _ => Frame::Other,
         }
+    }
+
+    /// Where in the frame the payload is.
+    #[inline]
+    pub(crate) fn data_range(&self) -> Range<usize> {
+        let end = ETHERNET + self.packet.len();
+        end - self.data.len()..end
     }
 
     /// What the TCP engine sees of it.

@@ -1,9 +1,8 @@
-//! RECEIVE (RFC 9293 section 3.10.3): bytes are read where they lie, or handed over with their memory.
+//! RECEIVE (RFC 9293 section 3.10.3): bytes are read where they lie.
 
 use super::Connection;
 use crate::config::Shared;
 use crate::time::Instant;
-use bytes::Bytes;
 
 impl Connection {
     /// The first bytes to be read, as many as lie in one piece; empty when there are none.
@@ -23,13 +22,6 @@ impl Connection {
         if self.receive_buffer.consume(count, &mut shared.memory) > 0 {
             self.after_reading(shared, now);
         }
-    }
-
-    /// Hands over the bytes that [`received_mut`](Self::received_mut) shows, with the memory they are in.
-    pub fn take_received(&mut self, shared: &mut Shared, now: Instant) -> Option<Bytes> {
-        let bytes = self.receive_buffer.take(&mut shared.memory)?;
-        self.after_reading(shared, now);
-        Some(bytes)
     }
 
     /// The peer has finished and everything is read.

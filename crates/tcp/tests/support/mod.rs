@@ -148,13 +148,6 @@ impl Host {
     }
 
     fn read(&mut self, now: Instant) {
-        if self.in_place && self.reads == usize::MAX {
-            while let Some(bytes) = self.connection.take_received(&mut self.shared, now) {
-                self.check(&bytes);
-                self.note_read(now, bytes.len());
-            }
-            return;
-        }
         let mut left = self.reads;
         loop {
             let bytes = self.connection.received_mut();
@@ -447,8 +440,10 @@ impl Net {
             }
             return;
         }
+        let mut page;
         let payload = if host.in_place {
-            Payload::Page(bytes::BytesMut::from(&packet.data[..]))
+            page = packet.data.clone().into_boxed_slice();
+            Payload::of_page(&mut page, 0..packet.data.len(), &mut host.shared.memory)
         } else {
             Payload::Slice(&packet.data)
         };

@@ -1,13 +1,12 @@
 //! A TAP as a network card. Linux puts virtio's header before each frame, so that long frames cross
 //! in one piece and checksums stay undone where both ends are on this machine.
 //!
-//! More than half of the process's time in a bulk transfer goes into copies, of which receiving has
-//! one more than over the kernel's sockets: from here into the connection's ring. Taking only 64 or
-//! 128 KiB per round of the loop changed nothing; receiving into rings of 512 KiB or 1 MiB took a
-//! quarter more CPU than into those of 256 KiB, and into 128 KiB no less.
-//! `cargo xtask bench native` measures it.
+//! More than half of the process's time in a bulk transfer goes into copies, of which there are as many as over the
+//! kernel's sockets: what is received stays in the page that the kernel wrote it to. With a copy from there into the
+//! connection's buffers, receiving took a third more CPU. Taking only 64 or 128 KiB per round of the loop changed
+//! nothing. `cargo xtask bench native` measures it.
 
-use net::device::{Capabilities, NetDevice, Transmit, TxFrame};
+use net::device::{Capabilities, NetDevice, PAGE_BYTES, RxFrame, Transmit, TxFrame};
 use offload::header::{CHECKSUM_VALID, Header, NEEDS_CHECKSUM, Segmentation};
 use offload::{ETHERNET_BYTES, Transport};
 use std::io::{self, IoSlice};
@@ -20,7 +19,7 @@ use tun_rs::{DeviceBuilder, Layer, SyncDevice, VIRTIO_NET_HDR_LEN};
 pub(crate) struct TapCard {
     device: Rc<SyncDevice>,
     mtu_bytes: usize,
-    /// The frame received last, behind its header.
+    /// The frame received last, behind its header, in a page that the stack may keep.
     received: Box<[u8]>,
     received_bytes: usize,
     transmitter: TapTransmitter,
@@ -51,13 +50,15 @@ impl TapCard {
             .build_sync()?;
         device.set_nonblocking(true)?;
         let mtu_bytes = usize::from(device.mtu()?).min(mtu_bytes_max);
-        let buffer = || vec![0; HEADER_BYTES + LONG_FRAME_BYTES].into_boxed_slice();
         let device = Rc::new(device);
         Ok(Self {
-            transmitter: TapTransmitter { device: device.clone(), buffer: buffer() },
+            transmitter: TapTransmitter {
+                device: device.clone(),
+                buffer: buffer(HEADER_BYTES + LONG_FRAME_BYTES),
+            },
             device,
             mtu_bytes,
-            received: buffer(),
+            received: buffer(PAGE_BYTES),
             received_bytes: 0,
             is_drained: false,
             is_gone: false,
@@ -106,13 +107,18 @@ impl TapCard {
 const HEADER_BYTES: usize = VIRTIO_NET_HDR_LEN;
 /// The longest frame in either direction: an IP packet's limit.
 const LONG_FRAME_BYTES: usize = ETHERNET_BYTES + 65_535;
+const _: () = assert!(HEADER_BYTES + LONG_FRAME_BYTES <= PAGE_BYTES);
+
+fn buffer(bytes: usize) -> Box<[u8]> {
+    vec![0; bytes].into_boxed_slice()
+}
 
 impl NetDevice for TapCard {
-    fn receive(&mut self, handle: &mut dyn FnMut(&mut [u8], &mut dyn Transmit)) -> bool {
+    fn receive(&mut self, handle: &mut dyn FnMut(RxFrame<'_>, &mut dyn Transmit)) -> bool {
         let has_frame = self.advance();
         if has_frame {
-            let frame = &mut self.received[HEADER_BYTES..self.received_bytes];
-            handle(frame, &mut self.transmitter);
+            let frame = HEADER_BYTES..self.received_bytes;
+            handle(RxFrame::Page(&mut self.received, frame), &mut self.transmitter);
         }
         has_frame
     }
