@@ -2,7 +2,7 @@
 //! are those of their numbers, sent and received; numbers only go on; timers come to rest; memory is given back.
 #![no_main]
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use tcp::options::{SackBlocks, Timestamps};
 use tcp::{
@@ -134,7 +134,7 @@ impl World {
         match verb & 15 {
             0..8 => self.segment(input, verb >> 4),
             8 => self.write(input, verb & 0x10 != 0),
-            9 => self.read(input, verb & 0x10 != 0),
+            9 => self.read(input.word().into()),
             10 | 11 => self.pass(Duration::from_micros(1 << (input.byte() & 31))),
             12 => self.connection.close(&mut self.shared),
             13 if verb & 0x10 == 0 => self.connection.stop_reading(&mut self.shared, self.now),
@@ -200,8 +200,9 @@ impl World {
         let bytes: Vec<u8> = (0..len).map(|index| pattern(start.0.wrapping_add(index))).collect();
         let changes_nothing = self.changes_nothing(segment, len);
         let before = picture(&self.connection);
+        let mut page: Box<[u8]> = bytes.clone().into();
         let payload = if is_page {
-            Payload::Page(BytesMut::from(&bytes[..]))
+            Payload::of_page(&mut page, 0..bytes.len(), &mut self.shared.memory)
         } else {
             Payload::Slice(&bytes)
         };
@@ -239,21 +240,14 @@ impl World {
         self.written += taken as u32;
     }
 
-    fn read(&mut self, input: &mut Input<'_>, with_memory: bool) {
-        let (now, max) = (self.now, usize::from(input.word()));
-        let bytes = if with_memory {
-            self.connection.take_received(&mut self.shared, now).unwrap_or_default()
-        } else {
-            let bytes = self.connection.received_mut();
-            let count = bytes.len().min(max);
-            let bytes = Bytes::copy_from_slice(&bytes[..count]);
-            self.connection.consume(&mut self.shared, now, count);
-            bytes
-        };
-        for byte in &bytes {
+    fn read(&mut self, max: usize) {
+        let bytes = self.connection.received_mut();
+        let count = bytes.len().min(max);
+        for byte in &bytes[..count] {
             assert_eq!(*byte, pattern(self.read), "byte {} was received", self.read);
             self.read += 1;
         }
+        self.connection.consume(&mut self.shared, self.now, count);
     }
 
     /// Time goes on, with the timers that are due.
