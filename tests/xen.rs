@@ -3,6 +3,7 @@
 mod interfaces;
 mod leaks;
 mod names;
+mod saving;
 mod serving;
 mod starting;
 mod stopping;
@@ -37,6 +38,8 @@ pub(crate) const CASES: &[Case] = &[
     case("xen/stop_finishes_a_transfer", &[], stopping::finishes_a_transfer),
     case("xen/destroyed_in_mid_transfer", &[], stopping::destroyed),
     case("xen/pause_and_unpause", &[], stopping::paused),
+    case("xen/saved_and_restored", &[], saving::restored),
+    case("xen/checkpoint_and_migration", &[], saving::moved),
     case("xen/bad_config_is_told_and_a_crash", &[], starting::bad_config),
     case("xen/from_4_mib_to_4_gib", &[], starting::memory_sizes),
     case("xen/two_interfaces", &[], interfaces::two),

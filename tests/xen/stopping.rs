@@ -13,13 +13,13 @@ pub(super) fn when_asked(harness: &mut Harness) -> Result {
         contains("the console", &guest.console(&site.host)?, "stopped; 0 connections cut")?;
     }
     let guest = site.guest()?;
-    // What it cannot do, it says, and goes on.
-    let ask = "d=$(xl domid one); xenstore-write /local/domain/$d/control/shutdown suspend; \
+    // What it does not know, it says, and goes on.
+    let ask = "d=$(xl domid one); xenstore-write /local/domain/$d/control/shutdown dance; \
         n=0; while [ -n \"$(xenstore-read /local/domain/$d/control/shutdown)\" ] && [ $n -lt 600 ]; \
         do sleep 0.1; n=$((n+1)); done; xenstore-read /local/domain/$d/control/shutdown";
     equal("an acknowledged request", &site.host.must(ask)?.trim(), &"")?;
     guest.wait_answer(&site.host, &url("/"), super::ANSWER_LIMIT)?;
-    contains("the console", &guest.console(&site.host)?, "suspend, which this guest cannot")?;
+    contains("the console", &guest.console(&site.host)?, "request is unknown")?;
     site.host.must("xl mem-set one 32; xl shutdown one")?;
     expect_reason(&guest, &site.host, 0)?;
     // A fault of the machine is a crash.

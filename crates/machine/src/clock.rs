@@ -19,6 +19,10 @@ pub fn wall() -> Duration {
 
 /// Starts the clock.
 pub(crate) fn start() {
-    let wall = hypervisor::current().start_clock();
+    restart(hypervisor::current().start_clock());
+}
+
+/// Lets the wall-clock time at the start be another.
+pub(crate) fn restart(wall: Duration) {
     WALL_START.store(wall.as_secs(), Ordering::Relaxed);
 }

@@ -49,8 +49,20 @@ pub fn is_by_jitter() -> bool {
     BY_JITTER.load(Ordering::Relaxed)
 }
 
+/// Mixes in what the CPU gives now, or timing jitter: for a machine of which there may be a copy.
+pub(crate) fn renew() {
+    if let Some(seed) = cpu_seed().or_else(jitter::seed) {
+        mix(&seed);
+    }
+}
+
 /// Mixes a seed from another source in; it can only add.
 pub fn add(seed: &[u8; 32]) {
+    mix(seed);
+    BY_JITTER.store(false, Ordering::Relaxed);
+}
+
+fn mix(seed: &[u8; 32]) {
     let mut mixed = *seed;
     let mut pool = POOL.lock();
     let mut old = [0; 32];
@@ -61,7 +73,6 @@ pub fn add(seed: &[u8; 32]) {
     }
     mixed.iter_mut().zip(old).for_each(|(byte, old)| *byte ^= old);
     *pool = Some(ChaCha12Rng::from_seed(mixed));
-    BY_JITTER.store(false, Ordering::Relaxed);
 }
 
 /// 256 bits from the CPU.

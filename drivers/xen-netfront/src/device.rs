@@ -1,15 +1,14 @@
 //! Device side: the interface as the network stack uses it.
 
 use crate::XenNetfront;
+use crate::pair::Pair;
 use net::device::{Capabilities, NetDevice, RxFrame, Transmit};
 
 impl NetDevice for XenNetfront {
     /// Frames wait with the backend while there is no room for an answer, so that what comes in
     /// faster than answers go out is not taken.
     fn receive(&mut self, handle: &mut dyn FnMut(RxFrame<'_>, &mut dyn Transmit)) -> bool {
-        let Some(pair) = self.pair.as_mut().filter(|_| self.stopped.is_none()) else {
-            return false;
-        };
+        let Some(pair) = self.working_pair() else { return false };
         if !pair.transmitter.is_ready() {
             return false;
         }
@@ -28,9 +27,12 @@ impl NetDevice for XenNetfront {
 
     /// Without a link, frames are lost, as on a wire that is not plugged in.
     fn transmitter(&mut self) -> &mut dyn Transmit {
-        match self.pair.as_mut().filter(|_| self.stopped.is_none()) {
-            Some(pair) => &mut pair.transmitter,
-            None => &mut self.lost,
+        if self.link_up()
+            && let Some(pair) = &mut self.pair
+        {
+            &mut pair.transmitter
+        } else {
+            &mut self.lost
         }
     }
 
@@ -46,13 +48,13 @@ impl NetDevice for XenNetfront {
 
     /// Whether there is a backend that carries frames.
     fn link_up(&self) -> bool {
-        self.pair.is_some() && self.stopped.is_none()
+        self.pair.as_ref().is_some_and(Pair::is_open) && self.stopped.is_none()
     }
 
     /// Hands over what was sent, and the receive pages that are free again, with at most one event
     /// for each direction.
     fn flush(&mut self) {
-        let Some(pair) = self.pair.as_mut().filter(|_| self.stopped.is_none()) else { return };
+        let Some(pair) = self.working_pair() else { return };
         pair.flush();
         if let Some(fault) = pair.transmitter.fault() {
             self.stop(fault);
@@ -67,7 +69,6 @@ impl NetDevice for XenNetfront {
             return false;
         }
         self.flush();
-        let pair = self.pair.as_mut().filter(|_| self.stopped.is_none());
-        pair.is_none_or(|pair| pair.arm())
+        self.working_pair().is_none_or(Pair::arm)
     }
 }

@@ -34,6 +34,8 @@ pub struct Frontend {
     spare: Option<Pair>,
     /// The backend that was met when the interface was opened.
     session: Option<Session>,
+    /// How often the domain had been restored when this was last looked at.
+    restorations: u32,
 }
 
 /// How far it is with the backend.
@@ -67,6 +69,7 @@ pub async fn open(
         promised: None,
         spare: None,
         session: None,
+        restorations: machine::xen::restorations(),
     };
     let session = frontend.meet().await?;
     let features = session.features;
@@ -146,6 +149,11 @@ impl Frontend {
 
     /// Works with one backend until it is gone.
     async fn serve(&mut self) -> Result<(), Error> {
+        if self.is_restored() {
+            self.restorations = machine::xen::restorations();
+            self.session = None;
+            self.take_down().await;
+        }
         let mut session = match self.session.take() {
             Some(session) => session,
             None => self.meet().await?,
@@ -171,12 +179,22 @@ impl Frontend {
                 }
                 _ => {}
             }
-            if self.changed_or_fault(&mut session.changes).await? {
+            let fault = self.changed_or_fault(&mut session.changes).await?;
+            if self.is_restored() {
+                return Ok(());
+            }
+            if fault {
                 log::warn!("{}: the backend broke the rules", self.folder);
                 self.close().await?;
             }
             (session.state, session.features) = self.read(&session.backend).await?;
         }
+    }
+
+    /// Whether the domain has been restored since this was last looked at: then its backend is another, and what was
+    /// granted and agreed is no more.
+    fn is_restored(&self) -> bool {
+        self.restorations != machine::xen::restorations()
     }
 
     /// Whether a backend does all that the stack relies on.
@@ -249,6 +267,10 @@ impl Frontend {
     /// Ends the connection, and says so.
     async fn close(&mut self) -> Result<(), Error> {
         self.take_down().await;
+        if self.is_restored() {
+            // The state would be told to another backend.
+            return Ok(());
+        }
         self.phase = Phase::Closed;
         self.set_state(State::Closed).await
     }
@@ -270,12 +292,16 @@ impl Frontend {
         Ok(self.store.write(&format!("{}/state", self.folder), value.as_bytes()).await?)
     }
 
-    /// Waits for a change of the backend's state; true when the device found a fault instead.
+    /// Waits for a change of the backend's state, or until the domain has been restored; true when the device found a
+    /// fault instead.
     async fn changed_or_fault(&self, watch: &mut Watch) -> Result<bool, Error> {
         let mut changed = pin!(watch.changed());
         poll_fn(|cx| {
             if self.mailbox.poll_fault(cx.waker()).is_ready() {
                 return Poll::Ready(Ok(true));
+            }
+            if self.is_restored() {
+                return Poll::Ready(Ok(false));
             }
             changed.as_mut().poll(cx).map(|changed| Ok(changed.map(|_| false)?))
         })

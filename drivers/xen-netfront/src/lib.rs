@@ -134,6 +134,12 @@ impl XenNetfront {
         Counters { sent_dropped: counters.sent_dropped + self.lost.frames, ..counters }
     }
 
+    /// The pair that frames pass over. What stands in the rings of a domain that was restored is not to be looked at:
+    /// they were saved while the backend wrote, page by page, and nobody says in which order.
+    fn working_pair(&mut self) -> Option<&mut Pair> {
+        self.pair.as_mut().filter(|pair| self.stopped.is_none() && pair.is_open())
+    }
+
     /// Takes a pair of rings into use, or gives it back, as the frontend's task wants it.
     fn obey(&mut self) {
         match self.mailbox.take_order() {
@@ -162,8 +168,8 @@ impl Drop for XenNetfront {
     /// that ends takes its pages with it.
     fn drop(&mut self) {
         // A test has a backend that takes nothing by itself.
-        let can_wait = machine::xen::is_below() && self.stopped.is_none();
-        if let Some(pair) = self.pair.as_mut().filter(|_| can_wait) {
+        let can_wait = machine::xen::is_below();
+        if let Some(pair) = self.working_pair().filter(|_| can_wait) {
             pair.drain(machine::clock::now() + DRAIN_TIME_MAX);
         }
     }

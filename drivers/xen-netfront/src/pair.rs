@@ -67,6 +67,11 @@ impl Pair {
         Ok(())
     }
 
+    /// Whether its backend can be there: not once the domain was restored.
+    pub(crate) fn is_open(&self) -> bool {
+        self.channels.transmit.is_open()
+    }
+
     pub(crate) fn channels(&self) -> &Channels {
         &self.channels
     }

@@ -295,11 +295,29 @@ impl Client {
         Some(())
     }
 
+    /// The domain was restored: it has another ring, and a daemon that knows nothing of it.
+    pub(crate) fn restored(&mut self) {
+        match self.ring.renew() {
+            Ok(()) => {
+                self.abandon(Error::Disconnected);
+                self.reconnected();
+            }
+            Err(BrokenRing) => {
+                self.state = State::Broken;
+                self.abandon(Error::Broken);
+            }
+        }
+    }
+
     /// Ends all that is under way, and has the ring reset if the daemon can.
     fn disconnect(&mut self) {
         let can_reset = self.ring.request_reset();
         self.state = if can_reset { State::Reconnecting } else { State::Broken };
-        let error = if can_reset { Error::Disconnected } else { Error::Broken };
+        self.abandon(if can_reset { Error::Disconnected } else { Error::Broken });
+    }
+
+    /// Ends all that is under way.
+    fn abandon(&mut self, error: Error) {
         self.outgoing.clear();
         self.incoming.clear();
         self.requests.retain(|request| !request.is_forgotten);

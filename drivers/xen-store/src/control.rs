@@ -2,24 +2,26 @@
 //! `~/control/shutdown`).
 
 use crate::{Error, Store};
-use alloc::string::String;
 use machine::power::{self, Stop};
+use machine::xen::Resumed;
 
 const REQUEST: &str = "control/shutdown";
 
-/// Takes the toolstack's requests: power off, halt and reboot lead to what the power button leads
-/// to. To be run beside everything else; ends when xenstore fails for good.
-pub async fn serve(store: Store) -> Error {
+/// Takes the toolstack's requests: power off, halt and reboot lead to what the power button leads to; suspend
+/// suspends the domain, and connects to another xenstore where it is restored, of which `restored` is told. To be run
+/// beside everything else; ends when xenstore fails for good.
+pub async fn serve(store: Store, restored: impl Fn()) -> Error {
     loop {
-        match watch(&store).await {
+        match watch(&store, &restored).await {
             Err(Error::Disconnected) | Ok(()) => {}
             Err(error) => return error,
         }
     }
 }
 
-async fn watch(store: &Store) -> Result<(), Error> {
-    for feature in ["poweroff", "halt", "reboot"] {
+/// Returns when what was told to xenstore is to be told again.
+async fn watch(store: &Store, restored: &impl Fn()) -> Result<(), Error> {
+    for feature in ["poweroff", "halt", "reboot", "suspend"] {
         let path = alloc::format!("control/feature-{feature}");
         // The toolstack may not have made the node for us to write.
         let _ = store.write(&path, b"1").await;
@@ -35,22 +37,39 @@ async fn watch(store: &Store) -> Result<(), Error> {
         if !request.is_empty() {
             // An empty value says that the request was seen.
             store.write(REQUEST, b"").await?;
-            obey(&request);
+            log::info!("the toolstack asks for: {request}");
+            if obey(store, &request) {
+                restored();
+                return Ok(());
+            }
         }
     }
 }
 
-fn obey(request: &String) {
-    match request.as_str() {
-        "poweroff" | "halt" | "reboot" => {
-            log::info!("the toolstack asks for: {request}");
-            power::request_stop(if request == "reboot" { Stop::Reboot } else { Stop::Off });
-        }
-        // Saving and migrating need every connection to the host made anew; the toolstack gives up
-        // after a minute, and the guest goes on.
-        "suspend" => log::warn!("the toolstack asks for suspend, which this guest cannot"),
-        other => log::warn!("the toolstack asks for {other}, which is unknown"),
+/// Does what is asked for; whether the domain has been restored, and has another xenstore.
+fn obey(store: &Store, request: &str) -> bool {
+    match request {
+        "poweroff" | "halt" => power::request_stop(Stop::Off),
+        "reboot" => power::request_stop(Stop::Reboot),
+        "suspend" => return suspend(store),
+        _ => log::warn!("the toolstack's request is unknown"),
     }
+    false
+}
+
+/// Has the domain saved or moved. A task runs between taking frames in and sending, when nobody looks at what other
+/// domains may write.
+fn suspend(store: &Store) -> bool {
+    match machine::xen::suspend() {
+        Ok(Resumed::InPlace) => log::info!("resumed where it was"),
+        Ok(Resumed::Restored) => {
+            log::info!("restored; xenstore and networks are connected to anew");
+            store.restored();
+            return true;
+        }
+        Err(error) => log::warn!("not suspended: {error}"),
+    }
+    false
 }
 
 #[cfg(test)]
@@ -63,7 +82,7 @@ mod tests {
     #[test]
     fn requests_are_seen_acknowledged_and_obeyed() {
         let (store, mut daemon) = fake::connect();
-        let mut server = pin!(serve(store.clone()));
+        let mut server = pin!(serve(store.clone(), || {}));
         let mut run = |daemon: &mut fake::Daemon| {
             for _ in 0..100 {
                 let _ = server.as_mut().poll(&mut Context::from_waker(Waker::noop()));

@@ -154,7 +154,8 @@ impl Daemon {
         self.ring.set_can_reconnect(can);
     }
 
-    fn reset(&mut self) {
+    /// Empties the ring and forgets all watches, as the daemon of a domain that is restored knows none.
+    pub fn reset(&mut self) {
         self.watches.clear();
         self.transactions.clear();
         self.incoming.clear();

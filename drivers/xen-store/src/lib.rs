@@ -147,6 +147,12 @@ impl Store {
         }
     }
 
+    /// Connects again in a domain that was restored ([`machine::xen::suspend`]). What was under way is answered by
+    /// [`Error::Disconnected`]; watches go on, and each tells something.
+    pub fn restored(&self) {
+        self.client.lock().restored();
+    }
+
     /// What it did so far.
     pub fn counters(&self) -> Counters {
         self.client.lock().counters()

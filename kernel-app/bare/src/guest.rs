@@ -3,7 +3,9 @@
 
 use crate::interfaces::Interfaces;
 use crate::status::Status;
+use crate::xenstore_registry::XenstoreRegistry;
 use alloc::format;
+use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt::Display;
@@ -62,7 +64,12 @@ impl Guest {
     }
 
     /// Starts the tasks that the guest needs as long as it runs.
-    pub(crate) fn start(self, spawner: &Spawner, interfaces: &Interfaces) {
+    pub(crate) fn start(
+        self,
+        spawner: &Spawner,
+        interfaces: &Interfaces,
+        names: &Rc<XenstoreRegistry>,
+    ) {
         let Self { store, settings, known, frontends, late } = self;
         for frontend in frontends {
             spawner.spawn("xen network", async {
@@ -83,12 +90,19 @@ impl Guest {
             let error = arrivals.attend(known).await;
             log::error!("no interfaces are added any more: xenstore: {error}");
         });
-        let requests = control::serve(store.clone());
+        let status = interfaces.status();
+        spawner.spawn("xen data", tell(store.clone(), status.clone()));
+        // A restored domain has a folder of its own in xenstore, in which we have told nothing yet.
+        let (tasks, names) = (spawner.clone(), names.clone());
+        let restored = move || {
+            status.tell_again();
+            let names = names.clone();
+            tasks.spawn("registry", async move { names.register_again().await });
+        };
         spawner.spawn("xen control", async {
-            let error = requests.await;
+            let error = control::serve(store, restored).await;
             log::error!("no requests of the toolstack are taken any more: {error}");
         });
-        spawner.spawn("xen data", tell(store, interfaces.status()));
     }
 }
 
@@ -157,9 +171,9 @@ impl Arrivals {
 /// Keeps what dom0's tools find up to date: `data/aqueduct`, and what XenServer and XCP-ng show of a guest. Nobody depends
 /// on it, and a toolstack may not have made the nodes for us to write.
 async fn tell(store: Store, status: Status) {
-    tell_system(&store).await;
     let mut told: Vec<String> = Vec::new();
     loop {
+        tell_system(&store).await;
         let mut nodes: Vec<_> = status.values().into();
         nodes.push(("version", env!("CARGO_PKG_VERSION").into()));
         let mut nodes: Vec<_> = nodes
@@ -202,7 +216,7 @@ async fn addresses(store: &Store, status: &Status) -> Vec<(String, String)> {
     nodes
 }
 
-/// Which system this is, once: as XenServer's and XCP-ng's guest agents do.
+/// Which system this is: as XenServer's and XCP-ng's guest agents do.
 async fn tell_system(store: &Store) {
     const VERSION: &str = env!("CARGO_PKG_VERSION");
     const NODES: [(&str, &str); 9] = [

@@ -42,8 +42,9 @@ pub(crate) fn run(table: &impl Table) -> Result<(), String> {
     let mut registry: Rc<dyn Registry> = Rc::new(registry::of_bundle(&bundle)?);
     if let Some(guest) = guest {
         let store = guest.store().clone();
-        registry = Rc::new(XenstoreRegistry::new(store, interfaces.clone(), timers.clone()));
-        guest.start(&executor.spawner(), &interfaces);
+        let names = Rc::new(XenstoreRegistry::new(store, interfaces.clone(), timers.clone()));
+        guest.start(&executor.spawner(), &interfaces, &names);
+        registry = names;
     }
     let platform = interfaces.clone();
     let context = Context::new(platform, config, bundle, registry, &executor, &timers);

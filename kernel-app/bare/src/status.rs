@@ -61,6 +61,11 @@ impl Status {
         self.0.news.notified().await;
     }
 
+    /// Whoever was told what it says has forgotten it.
+    pub(crate) fn tell_again(&self) {
+        self.tell();
+    }
+
     fn tell(&self) {
         self.0.news.notify();
     }

@@ -4,6 +4,7 @@ use crate::interfaces::Interfaces;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::vec::Vec;
+use core::cell::RefCell;
 use core::net::SocketAddr;
 use core::time::Duration;
 use flow::Target;
@@ -21,11 +22,23 @@ pub(crate) struct XenstoreRegistry {
     store: Store,
     interfaces: Interfaces,
     timers: Timers,
+    /// What was registered here.
+    own: RefCell<Vec<Service>>,
 }
 
 impl XenstoreRegistry {
     pub(crate) fn new(store: Store, interfaces: Interfaces, timers: Timers) -> Self {
-        Self { store, interfaces, timers }
+        Self { store, interfaces, timers, own: RefCell::default() }
+    }
+
+    /// Registers all anew, in a domain that was restored.
+    pub(crate) async fn register_again(&self) {
+        let own = self.own.borrow().clone();
+        for service in &own {
+            if let Err(error) = self.publish(service).await {
+                log::warn!("{}: not known by name any more: {error}", service.name);
+            }
+        }
     }
 
     /// Where others reach a port of ours, once there is an address.
@@ -69,7 +82,11 @@ fn service(name: &Label, published: &Published) -> Option<Service> {
 
 impl Registry for XenstoreRegistry {
     fn register<'a>(&'a self, service: &'a Service) -> Answer<'a, ()> {
-        Box::pin(async move { self.publish(service).await.map_err(told) })
+        Box::pin(async move {
+            self.own.borrow_mut().retain(|own| own.name != service.name);
+            self.own.borrow_mut().push(service.clone());
+            self.publish(service).await.map_err(told)
+        })
     }
 
     fn look_up<'a>(&'a self, query: &'a Query) -> Answer<'a, Vec<Service>> {

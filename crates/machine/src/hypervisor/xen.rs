@@ -12,25 +12,31 @@ pub mod net;
 mod parameter;
 mod shared_info;
 pub mod store_ring;
+mod suspend;
 pub(crate) mod vcpu;
 
+pub use event::restorations;
 pub use hypercall::{DomainId, Errno};
+#[cfg(any(test, feature = "fake"))]
+pub use suspend::fake as suspend_fake;
+pub use suspend::{Resumed, suspend};
 
 use super::{Hypervisor, Shutdown, Transmitter};
 use crate::arch::idt;
 use crate::cpu::Cpu;
 use crate::image_layout::Handlers;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicI64, Ordering};
 use core::time::Duration;
 use parameter::Parameter;
 
 /// Xen, found.
 struct Xen {
-    /// Its time when the machine started, in nanoseconds.
-    start: AtomicU64,
+    /// Its time when the machine started, in nanoseconds. Below zero in a domain that was restored by a Xen that is
+    /// younger.
+    start: AtomicI64,
 }
 
-static XEN: Xen = Xen { start: AtomicU64::new(0) };
+static XEN: Xen = Xen { start: AtomicI64::new(0) };
 
 /// Whether the machine is a Xen guest.
 pub fn is_below() -> bool {
@@ -40,10 +46,25 @@ pub fn is_below() -> bool {
 /// Finds Xen, and if it is there, learns to call it and shares the page of clock and events.
 pub(crate) fn find() -> Option<&'static dyn Hypervisor> {
     hypercall::find()?;
+    share();
+    Some(&XEN)
+}
+
+/// Shares the page of clock and events with Xen.
+fn share() {
     shared_info::start();
     // No upcalls. To have said so makes Xen use the 64-bit layout of the shared page.
     parameter::set(Parameter::CallbackIrq, 0).expect("an HVM parameter");
-    Some(&XEN)
+}
+
+impl Xen {
+    /// Lets the machine's time be `nanos` now; the wall-clock time at its start.
+    fn start_clock_at(&self, nanos: u64) -> Duration {
+        let now = clock::nanos(&Cpu::current().vcpu);
+        self.start.store(now.wrapping_sub(nanos) as i64, Ordering::Relaxed);
+        (clock::wall_at_zero() + Duration::from_nanos(now))
+            .saturating_sub(Duration::from_nanos(nanos))
+    }
 }
 
 impl Hypervisor for Xen {
@@ -51,18 +72,17 @@ impl Hypervisor for Xen {
     fn begin_clock(&self) {}
 
     fn start_clock(&self) -> Duration {
-        let start = clock::nanos(&Cpu::current().vcpu);
-        self.start.store(start, Ordering::Relaxed);
-        clock::wall_at_zero() + Duration::from_nanos(start)
+        self.start_clock_at(0)
     }
 
     fn nanos(&self) -> u64 {
-        clock::nanos(&Cpu::current().vcpu) - self.start.load(Ordering::Relaxed)
+        let start = self.start.load(Ordering::Relaxed);
+        clock::nanos(&Cpu::current().vcpu).wrapping_sub(start as u64)
     }
 
     fn wait(&self, at: Option<u64>, _now: u64) {
         let start = self.start.load(Ordering::Relaxed);
-        event::wait(at.map_or(0, |at| start.saturating_add(at)));
+        event::wait(at.map_or(0, |at| at.saturating_add_signed(start)));
     }
 
     fn console(&self) -> &'static dyn Transmitter {

@@ -30,7 +30,8 @@ const MODULES: &[&str] = &[
     "drivers/net/ethernet/intel/e1000/e1000",
 ];
 /// What runs in dom0, from Xen's folder of programs.
-const PROGRAMS: &[&str] = &["xl", "xenconsole", "xenstored", "xenconsoled", "xen-init-dom0"];
+const PROGRAMS: &[&str] =
+    &["xl", "libxl-save-helper", "xenconsole", "xenstored", "xenconsoled", "xen-init-dom0"];
 /// Opened at run time by `pthread_cancel`, which `xl` calls.
 const LIBRARIES_OPENED: &[&str] = &["libgcc_s.so.1"];
 const LOADER: &str = "ld-linux-x86-64.so.2";

@@ -19,6 +19,11 @@ pub(super) fn nanos(vcpu: &Vcpu) -> u64 {
     }
 }
 
+/// The domain was restored, maybe by another Xen: its system time may be before all that was told.
+pub(super) fn restored(vcpu: &Vcpu) {
+    vcpu.latest.store(0, Ordering::Relaxed);
+}
+
 /// Time since 1970 when Xen's system time was 0.
 pub(super) fn wall_at_zero() -> Duration {
     read_wall(&SHARED.wall)

@@ -4,13 +4,31 @@
 //! Xen sets a port's bit in the shared page, and a driver takes it from there. Nothing interrupts: all ports stay
 //! masked, and who has nothing to do asks Xen to be woken by any of them (`SCHEDOP_poll`, public/sched.h). That is one
 //! exit, where an interrupt would be injected and acknowledged besides, and a timer armed.
+//!
+//! A domain that is restored has none of the channels that it had. Its ports of before do nothing any more: their
+//! numbers may be another's now.
 
 use super::hypercall::{self, DOMID_SELF, DomainId, Errno};
 use super::shared_info::{PORT_WORDS, SHARED};
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// Bit N: port N is ours, and wakes us.
 static OPEN: [AtomicU64; PORT_WORDS] = [const { AtomicU64::new(0) }; PORT_WORDS];
+
+/// How often the domain was restored.
+static RESTORATIONS: AtomicU32 = AtomicU32::new(0);
+
+/// How often the domain was restored, from a file or on another host: nothing that it shares with other domains
+/// outlives that.
+pub fn restorations() -> u32 {
+    RESTORATIONS.load(Ordering::Relaxed)
+}
+
+/// The domain was restored: no port is open.
+pub(super) fn restored() {
+    RESTORATIONS.fetch_add(1, Ordering::Relaxed);
+    OPEN.iter().for_each(|word| word.store(0, Ordering::Relaxed));
+}
 
 /// One end of an event channel. Closed when dropped.
 #[derive(Debug, PartialEq, Eq)]
@@ -18,6 +36,8 @@ pub struct Port {
     number: u32,
     /// Xen's own ports (console and xenstore) are bound by the toolstack and stay open.
     is_kept: bool,
+    /// How often the domain had been restored when it was opened.
+    restorations: u32,
 }
 
 impl Port {
@@ -31,7 +51,7 @@ impl Port {
             port: u32,
         }
         if cfg!(any(test, feature = "fake")) {
-            return Ok(Self { number: u32::MAX, is_kept: true });
+            return Ok(Self { number: u32::MAX, is_kept: true, restorations: restorations() });
         }
         let mut argument = Argument { domain: DOMID_SELF, remote, port: 0 };
         let pointer = (&raw mut argument).cast();
@@ -47,7 +67,7 @@ impl Port {
 
     /// Has a port's events end a wait.
     fn open(number: u32, is_kept: bool) -> Result<Self, Errno> {
-        let port = Self { number, is_kept };
+        let port = Self { number, is_kept, restorations: restorations() };
         let (word, bit) = port.place();
         let Some(open) = OPEN.get(word) else { return Err(Errno::NO_SYSTEM) };
         open.fetch_or(bit, Ordering::Relaxed);
@@ -57,7 +77,7 @@ impl Port {
     /// A port that has no events, for tests without Xen.
     #[cfg(any(test, feature = "fake"))]
     pub(crate) fn fake() -> Self {
-        Self { number: u32::MAX, is_kept: true }
+        Self { number: u32::MAX, is_kept: true, restorations: restorations() }
     }
 
     /// Its number, by which the other end finds it.
@@ -65,16 +85,26 @@ impl Port {
         self.number
     }
 
+    /// Whether there is such a channel: not once the domain was restored.
+    pub fn is_open(&self) -> bool {
+        self.restorations == restorations()
+    }
+
     /// Whether there was an event since this was last asked.
     pub fn take(&self) -> bool {
         let (word, bit) = self.place();
-        let Some(pending) = SHARED.pending.get(word) else { return false };
+        let Some(pending) = SHARED.pending.get(word).filter(|_| self.is_open()) else {
+            return false;
+        };
         pending.load(Ordering::Acquire) & bit != 0
             && pending.fetch_and(!bit, Ordering::AcqRel) & bit != 0
     }
 
     /// Tells the other end.
     pub fn notify(&self) {
+        if !self.is_open() {
+            return;
+        }
         let mut argument = self.number;
         let pointer = (&raw mut argument).cast();
         // SAFETY: the command reads this one integer. A channel whose other end is gone refuses,
@@ -89,8 +119,11 @@ impl Port {
 
 impl Drop for Port {
     fn drop(&mut self) {
+        if self.is_kept || !self.is_open() {
+            return;
+        }
         let (word, bit) = self.place();
-        if let Some(open) = OPEN.get(word).filter(|_| !self.is_kept) {
+        if let Some(open) = OPEN.get(word) {
             open.fetch_and(!bit, Ordering::Relaxed);
             SHARED.pending[word].fetch_and(!bit, Ordering::Relaxed);
             let mut argument = self.number;
@@ -134,9 +167,14 @@ pub(super) fn wait(until: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use spinning_top::Spinlock;
+
+    /// A restoration is the whole process's.
+    static RESTORING: Spinlock<()> = Spinlock::new(());
 
     #[test]
     fn an_event_that_nobody_took_is_seen_at_its_port_only() {
+        let _alone = RESTORING.lock();
         let [one, other] = [70, 71].map(|number| Port::open(number, true).unwrap());
         let (word, bit) = one.place();
         SHARED.pending[word].fetch_or(bit, Ordering::Release);
@@ -145,6 +183,21 @@ mod tests {
         assert!(!other.take());
         assert!(one.take());
         assert!(!one.take());
+    }
+
+    #[test]
+    fn a_port_of_before_a_restoration_touches_nobody_elses() {
+        let _alone = RESTORING.lock();
+        let old = Port::open(80, false).unwrap();
+        assert!(old.is_open());
+        restored();
+        let new = Port::open(80, true).unwrap();
+        let (word, bit) = new.place();
+        SHARED.pending[word].fetch_or(bit, Ordering::Release);
+        assert!(!old.is_open() && !old.take());
+        drop(old);
+        assert_ne!(OPEN[word].load(Ordering::Relaxed) & bit, 0);
+        assert!(new.take());
     }
 
     #[test]

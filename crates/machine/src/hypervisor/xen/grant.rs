@@ -110,6 +110,13 @@ impl Drop for Grant {
     }
 }
 
+/// The domain was restored: its table is a new one, which permits nothing. Rows keep their owners, who enter them again.
+pub(super) fn restored() {
+    for (index, frame) in TABLE.lock().frames.iter().enumerate() {
+        map_frame(index as u64, frame).expect("as many grants as before");
+    }
+}
+
 static TABLE: Spinlock<Table> =
     Spinlock::new(Table { frames: Vec::new(), frames_max: None, free: Vec::new() });
 
@@ -139,13 +146,13 @@ impl Table {
         if index >= frames_max {
             return None;
         }
-        let page = Pages::new(1, 1)?;
-        map_frame(index as u64, page.physical())?;
-        // Xen's page is there now, and the memory is Xen's: it must not go back to the heap.
-        let start = page.leak().cast::<Entry>();
+        // Once Xen's page is there, the memory is Xen's: it must not go back to the heap.
+        let start = Pages::new(1, 1)?.leak().cast::<Entry>();
         // SAFETY: a whole page that nobody else has, all of it atomic.
         let entries = unsafe { slice::from_raw_parts(start.as_ptr(), FRAME_ENTRIES) };
-        self.frames.push(entries.try_into().ok()?);
+        let frame = entries.try_into().ok()?;
+        map_frame(index as u64, frame)?;
+        self.frames.push(frame);
         let first = (index * FRAME_ENTRIES) as u32;
         let rows = first.max(RESERVED_ENTRIES)..first + FRAME_ENTRIES as u32;
         // Taken from the end: the lowest first.
@@ -154,14 +161,15 @@ impl Table {
     }
 }
 
-/// Without Xen the table is ordinary memory, which a test looks at.
-fn map_frame(index: u64, address: u64) -> Option<()> {
+/// Puts a page of Xen's table in the place of ours. Without Xen the table is ordinary memory, which a test looks at.
+fn map_frame(index: u64, frame: &'static [Entry; FRAME_ENTRIES]) -> Option<()> {
     const GRANT_TABLE: u32 = 1;
     if !hypercall::is_possible() {
+        frame.iter().for_each(|entry| entry.flags.store(0, Ordering::Relaxed));
         return Some(());
     }
-    // SAFETY: the page has just been taken from the heap and is never given back.
-    unsafe { hypercall::add_to_physmap(GRANT_TABLE, index, address) }.ok()
+    // SAFETY: the page was leaked for the table, which reaches it atomically and expects to find it changed.
+    unsafe { hypercall::add_to_physmap(GRANT_TABLE, index, frame.as_ptr() as u64) }.ok()
 }
 
 fn frames_max() -> usize {

@@ -50,6 +50,8 @@ const HVM_OP: u64 = 34;
 const XENMEM_ADD_TO_PHYSMAP: u64 = 7;
 pub(crate) const GNTTABOP_QUERY_SIZE: u64 = 6;
 const SCHEDOP_SHUTDOWN: u64 = 2;
+/// `SHUTDOWN_suspend` of public/sched.h.
+const SUSPEND: u32 = 2;
 pub(crate) const SCHEDOP_POLL: u64 = 3;
 pub(crate) const EVTCHNOP_CLOSE: u64 = 3;
 pub(crate) const EVTCHNOP_SEND: u64 = 4;
@@ -97,6 +99,14 @@ pub(crate) unsafe fn add_to_physmap(space: u32, index: u64, address: u64) -> Res
 pub(crate) fn shut_down(reason: u32) {
     // SAFETY: SCHEDOP_shutdown reads one integer, and the domain stops.
     let _ = unsafe { sched_op(SCHEDOP_SHUTDOWN, (&raw const reason).cast_mut().cast()) };
+}
+
+/// Suspends the domain, for the toolstack to save it or to move it. 0 in the domain that is restored from that; 1 here,
+/// when it goes on all the same.
+pub(super) fn suspend() -> Result<u64, Errno> {
+    let reason = SUSPEND;
+    // SAFETY: SCHEDOP_shutdown reads one integer; whoever restores the domain restores all of its memory.
+    unsafe { sched_op(SCHEDOP_SHUTDOWN, (&raw const reason).cast_mut().cast()) }
 }
 
 macro_rules! operation {

@@ -83,7 +83,7 @@ pub(crate) static SHARED: SharedInfo = SharedInfo {
     _rest: [0; 126],
 };
 
-/// Puts Xen's page in the place of the static one.
+/// Puts Xen's page in the place of the static one; in a restored domain, in the place of what was saved of it.
 pub(super) fn start() {
     const SHARED_INFO: u32 = 0;
     let page = (&raw const SHARED) as u64;
