@@ -45,6 +45,7 @@ pub(crate) const CASES: &[Case] = &[
     case("xen/two_interfaces", &[], interfaces::two),
     case("xen/interface_detached_and_attached", &[], interfaces::detached),
     case("xen/backend_restarted", &[], interfaces::backend_restarted),
+    case("xen/carrier_lost_and_found", &[], interfaces::carrier),
     case("xen/the_toolstack_is_told", &[], toolstack::is_told),
     case("xen/nmi_and_sysrq_do_nothing", &[], toolstack::triggers),
     case("xen/one_guest_finds_another_by_name", &[&programs::CURL], names::one_finds_another),

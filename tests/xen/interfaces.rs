@@ -46,6 +46,18 @@ pub(super) fn detached(harness: &mut Harness) -> Result {
     contains("the console", &guest.console(&site.host)?, "link down")
 }
 
+/// Linux's backend has no word for it: dom0 writes the node.
+pub(super) fn carrier(harness: &mut Harness) -> Result {
+    let site = Site::new(harness)?;
+    let guest = site.guest()?;
+    let lose_and_find = "log=/var/log/xen/console/guest-one.log; \
+        node=/local/domain/0/backend/vif/$(xl domid one)/0/carrier; xenstore-write $node 0; \
+        until grep -q \"no carrier\" $log; do sleep 0.1; done; xenstore-write $node 1; \
+        until grep -q \"a carrier again\" $log; do sleep 0.1; done";
+    site.fetch_while(lose_and_find)?;
+    guest.wait_answer(&site.host, &url("/"), ANSWER_LIMIT)
+}
+
 pub(super) fn backend_restarted(harness: &mut Harness) -> Result {
     let site = Site::new(harness)?;
     let guest = site.guest()?;

@@ -8,13 +8,17 @@ impl NetDevice for XenNetfront {
     /// Frames wait with the backend while there is no room for an answer, so that what comes in
     /// faster than answers go out is not taken.
     fn receive(&mut self, handle: &mut dyn FnMut(RxFrame<'_>, &mut dyn Transmit)) -> bool {
-        let Some(pair) = self.working_pair() else { return false };
+        let (works, has_carrier) = (self.works(), self.mailbox.has_carrier());
+        let Some(pair) = self.pair.as_mut().filter(|_| works) else { return false };
         if !pair.transmitter.is_ready() {
             return false;
         }
         match pair.receiver.advance() {
+            // What came while there was a carrier is taken also when there is none any more.
             Ok(true) => {
-                handle(RxFrame::Lent(pair.receiver.frame_mut()), &mut pair.transmitter);
+                let output: &mut dyn Transmit =
+                    if has_carrier { &mut pair.transmitter } else { &mut self.lost };
+                handle(RxFrame::Lent(pair.receiver.frame_mut()), output);
                 true
             }
             Ok(false) => false,
@@ -46,9 +50,9 @@ impl NetDevice for XenNetfront {
         }
     }
 
-    /// Whether there is a backend that carries frames.
+    /// Whether there is a backend that carries frames, and has a link itself.
     fn link_up(&self) -> bool {
-        self.pair.as_ref().is_some_and(Pair::is_open) && self.stopped.is_none()
+        self.works() && self.mailbox.has_carrier()
     }
 
     /// Hands over what was sent, and the receive pages that are free again, with at most one event

@@ -22,16 +22,22 @@ pub(crate) struct Features {
     pub(crate) mtu_bytes: usize,
     /// Longest frame handed over for segmentation, in bytes; 0 where there is no memory for it.
     pub(crate) frame_bytes_max: usize,
+    /// The backend's link is up: it says so, or does not say (io/netif.h, "Link state").
+    pub(crate) has_carrier: bool,
 }
 
 /// The backend's nodes. The state comes last: once it says so, the others are there.
-const NAMES: [&str; 5] = [
+const NAMES: [&str; 6] = [
     "feature-sg",
     "feature-gso-tcpv4",
     "feature-no-csum-offload",
     "feature-split-event-channels",
+    CARRIER,
     "state",
 ];
+
+/// The node that says whether the backend's link is up.
+pub(crate) const CARRIER: &str = "carrier";
 
 /// The least that IPv6 allows a link (RFC 8200, section 5).
 const MTU_BYTES_MIN: u32 = 1280;
@@ -58,7 +64,7 @@ impl Features {
                 Err(error) => return Err(error),
             };
         }
-        let [mtu, scatters, segments, no_checksums, splits, state] = values;
+        let [mtu, scatters, segments, no_checksums, splits, carrier, state] = values;
         let scatters = scatters == Some(1);
         let checksums = no_checksums != Some(1);
         let has_runs = settings.transmit_runs > 0;
@@ -75,6 +81,7 @@ impl Features {
             // More than can be carried is no order, but leave to send as much (io/netif.h).
             mtu_bytes: mtu_bytes.min(frame_bytes_max - ETHERNET_BYTES),
             frame_bytes_max: if segments_ipv4 { LONG_FRAME_BYTES } else { 0 },
+            has_carrier: carrier != Some(0),
         };
         Ok((state.map_or(State::Unknown, State::from_number), features))
     }

@@ -1,7 +1,7 @@
 //! Handshake, the frontend's side (public/io/xenbus.h and netif.h).
 
 use crate::backend::{Backend, State};
-use crate::features::Features;
+use crate::features::{CARRIER, Features};
 use crate::interfaces::{self, Interface, Mac};
 use crate::mailbox::Mailbox;
 use crate::pair::{Channels, Pair};
@@ -93,6 +93,8 @@ struct Session {
     state: State,
     /// Changes of the backend's state.
     changes: Watch,
+    /// Changes of its link.
+    carrier_changes: Watch,
 }
 
 impl Frontend {
@@ -117,14 +119,17 @@ impl Frontend {
         loop {
             if let Some(backend) = self.find().await? {
                 let path = format!("{}/state", backend.folder);
-                let (watch, read) = both(store.watch(&path), self.read(&backend)).await;
-                let (mut changes, (mut state, mut features)) = (watch?, read?);
+                let carrier = format!("{}/{CARRIER}", backend.folder);
+                let watches = both(store.watch(&path), store.watch(&carrier));
+                let ((state_watch, carrier_watch), read) = both(watches, self.read(&backend)).await;
+                let (mut changes, carrier_changes) = (state_watch?, carrier_watch?);
+                let (mut state, mut features) = read?;
                 while matches!(state, State::Initialising | State::Closing | State::Closed) {
                     changes.changed().await?;
                     (state, features) = self.read(&backend).await?;
                 }
                 if state != State::Unknown {
-                    return Ok(Session { backend, features, state, changes });
+                    return Ok(Session { backend, features, state, changes, carrier_changes });
                 }
                 either(&mut interfaces, &mut changes).await?;
             } else {
@@ -179,7 +184,8 @@ impl Frontend {
                 }
                 _ => {}
             }
-            let fault = self.changed_or_fault(&mut session.changes).await?;
+            self.follow_carrier(session.features.has_carrier);
+            let fault = self.changed_or_fault(&mut session).await?;
             if self.is_restored() {
                 return Ok(());
             }
@@ -188,6 +194,15 @@ impl Frontend {
                 self.close().await?;
             }
             (session.state, session.features) = self.read(&session.backend).await?;
+        }
+    }
+
+    /// Tells device and operator when the backend's link goes up or down.
+    fn follow_carrier(&self, has_carrier: bool) {
+        if self.phase == Phase::Up && has_carrier != self.mailbox.has_carrier() {
+            let what = if has_carrier { "there is a carrier again" } else { "no carrier" };
+            log::info!("{}: {what}", self.folder);
+            self.mailbox.set_carrier(has_carrier);
         }
     }
 
@@ -292,10 +307,10 @@ impl Frontend {
         Ok(self.store.write(&format!("{}/state", self.folder), value.as_bytes()).await?)
     }
 
-    /// Waits for a change of the backend's state, or until the domain has been restored; true when the device found a
+    /// Waits for a change of the backend's state or link, or until the domain has been restored; true when the device found a
     /// fault instead.
-    async fn changed_or_fault(&self, watch: &mut Watch) -> Result<bool, Error> {
-        let mut changed = pin!(watch.changed());
+    async fn changed_or_fault(&self, session: &mut Session) -> Result<bool, Error> {
+        let mut changed = pin!(either(&mut session.changes, &mut session.carrier_changes));
         poll_fn(|cx| {
             if self.mailbox.poll_fault(cx.waker()).is_ready() {
                 return Poll::Ready(Ok(true));
@@ -303,7 +318,7 @@ impl Frontend {
             if self.is_restored() {
                 return Poll::Ready(Ok(false));
             }
-            changed.as_mut().poll(cx).map(|changed| Ok(changed.map(|_| false)?))
+            changed.as_mut().poll(cx).map(|changed| Ok(changed.map(|()| false)?))
         })
         .await
     }

@@ -134,10 +134,14 @@ impl XenNetfront {
         Counters { sent_dropped: counters.sent_dropped + self.lost.frames, ..counters }
     }
 
-    /// The pair that frames pass over. What stands in the rings of a domain that was restored is not to be looked at:
+    /// Whether frames pass over the pair. What stands in the rings of a domain that was restored is not to be looked at:
     /// they were saved while the backend wrote, page by page, and nobody says in which order.
+    fn works(&self) -> bool {
+        self.stopped.is_none() && self.pair.as_ref().is_some_and(Pair::is_open)
+    }
+
     fn working_pair(&mut self) -> Option<&mut Pair> {
-        self.pair.as_mut().filter(|pair| self.stopped.is_none() && pair.is_open())
+        if self.works() { self.pair.as_mut() } else { None }
     }
 
     /// Takes a pair of rings into use, or gives it back, as the frontend's task wants it.

@@ -14,6 +14,7 @@ pub(crate) struct Mailbox(Rc<Slots>);
 #[derive(Debug, Default)]
 struct Slots {
     has_order: Cell<bool>,
+    lacks_carrier: Cell<bool>,
     has_fault: Cell<bool>,
     order: RefCell<Option<Order>>,
     /// What was given back: a pair, or that there was none.
@@ -57,6 +58,17 @@ impl Mailbox {
         self.0.has_fault.set(false);
         self.0.order.replace(Some(Order::Up(Box::new(pair))));
         self.0.has_order.set(true);
+    }
+
+    /// Tells the device whether the backend's link is up, which it is at first.
+    pub(crate) fn set_carrier(&self, has_carrier: bool) {
+        self.0.lacks_carrier.set(!has_carrier);
+        // The device need do nothing, but whoever asks it has to ask again.
+        self.0.has_order.set(true);
+    }
+
+    pub(crate) fn has_carrier(&self) -> bool {
+        !self.0.lacks_carrier.get()
     }
 
     /// Has the device give its rings back, and waits for it.

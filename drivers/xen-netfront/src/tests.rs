@@ -166,6 +166,34 @@ fn a_backend_with_few_features_gets_plain_frames() {
     assert!(daemon.get(&format!("{FRONT}/event-channel")).is_some());
 }
 
+/// io/netif.h, "Link state": `carrier` is 0 or 1, and without it the link is up.
+#[test]
+fn an_interface_without_a_carrier_sends_nothing_until_it_has_one() {
+    let mut bench = Bench::new();
+    let mut backend = bench.connect();
+    backend.send(&tcp_frame(10), 1, false);
+    bench.daemon.set(&format!("{BACK}/carrier"), "0");
+    bench.settle();
+    assert!(!bench.card.link_up());
+    // What has come before is taken; an answer is dropped, and counted.
+    assert!(bench.card.receive(&mut |_, output| {
+        assert!(output.transmit(TxFrame::new(60), &mut |buffer| buffer.fill(0)));
+    }));
+    bench.send(&tcp_frame(10), None);
+    assert_eq!((backend.take(), bench.card.counters().sent_dropped), (None, 2));
+    assert!(bench.card.prepare_to_wait(), "nothing is left to do");
+    bench.daemon.set(&format!("{BACK}/carrier"), "1");
+    // Whoever would wait has to look at the link first.
+    let was_told = (0..100).any(|_| {
+        bench.step();
+        !bench.card.prepare_to_wait()
+    });
+    assert!(was_told && bench.card.link_up());
+    bench.send(&tcp_frame(10), None);
+    assert!(backend.take().is_some());
+    assert_eq!(bench.card.counters().sent_dropped, 2);
+}
+
 #[test]
 fn an_interface_that_comes_back_under_another_number_is_the_same() {
     let mut bench = Bench::new();

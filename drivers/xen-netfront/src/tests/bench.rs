@@ -81,12 +81,17 @@ impl Bench {
     /// Lets task, device and daemon do what they have to do.
     pub(super) fn settle(&mut self) {
         for _ in 0..100 {
-            let polled = self.task.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-            assert!(polled.is_pending(), "{polled:?}");
+            self.step();
             self.card.prepare_to_wait();
-            self.store.poll();
-            self.daemon.step();
         }
+    }
+
+    /// One turn of all but the device.
+    pub(super) fn step(&mut self) {
+        let polled = self.task.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(polled.is_pending(), "{polled:?}");
+        self.store.poll();
+        self.daemon.step();
     }
 
     pub(super) fn set_backend(&mut self, state: &str) {
