@@ -25,18 +25,15 @@ use super::{Hypervisor, Shutdown, Transmitter};
 use crate::arch::idt;
 use crate::cpu::Cpu;
 use crate::image_layout::Handlers;
-use core::sync::atomic::{AtomicI64, Ordering};
 use core::time::Duration;
 use parameter::Parameter;
 
 /// Xen, found.
 struct Xen {
-    /// Its time when the machine started, in nanoseconds. Below zero in a domain that was restored by a Xen that is
-    /// younger.
-    start: AtomicI64,
+    start: clock::Start,
 }
 
-static XEN: Xen = Xen { start: AtomicI64::new(0) };
+static XEN: Xen = Xen { start: clock::Start::new() };
 
 /// Whether the machine is a Xen guest.
 pub fn is_below() -> bool {
@@ -61,7 +58,7 @@ impl Xen {
     /// Lets the machine's time be `nanos` now; the wall-clock time at its start.
     fn start_clock_at(&self, nanos: u64) -> Duration {
         let now = clock::nanos(&Cpu::current().vcpu);
-        self.start.store(now.wrapping_sub(nanos) as i64, Ordering::Relaxed);
+        self.start.set(now, nanos);
         (clock::wall_at_zero() + Duration::from_nanos(now))
             .saturating_sub(Duration::from_nanos(nanos))
     }
@@ -76,13 +73,11 @@ impl Hypervisor for Xen {
     }
 
     fn nanos(&self) -> u64 {
-        let start = self.start.load(Ordering::Relaxed);
-        clock::nanos(&Cpu::current().vcpu).wrapping_sub(start as u64)
+        self.start.machine_time(clock::nanos(&Cpu::current().vcpu))
     }
 
     fn wait(&self, at: Option<u64>, _now: u64) {
-        let start = self.start.load(Ordering::Relaxed);
-        event::wait(at.map_or(0, |at| at.saturating_add_signed(start)));
+        event::wait(at.map(|at| self.start.system_time(at)));
     }
 
     fn console(&self) -> &'static dyn Transmitter {

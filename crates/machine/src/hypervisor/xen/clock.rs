@@ -3,7 +3,7 @@
 use super::shared_info::{SHARED, VcpuTime, WallClock};
 use super::vcpu::Vcpu;
 use crate::arch::tsc;
-use core::sync::atomic::{Ordering, fence};
+use core::sync::atomic::{AtomicI64, Ordering, fence};
 use core::time::Duration;
 
 /// Nanoseconds since Xen started; never goes back, also where Xen's correction of its line would
@@ -27,6 +27,30 @@ pub(super) fn restored(vcpu: &Vcpu) {
 /// Time since 1970 when Xen's system time was 0.
 pub(super) fn wall_at_zero() -> Duration {
     read_wall(&SHARED.wall)
+}
+
+/// System time when the machine started, in nanoseconds. Below zero where the domain was restored by a Xen that is younger.
+pub(super) struct Start(AtomicI64);
+
+impl Start {
+    pub(super) const fn new() -> Self {
+        Self(AtomicI64::new(0))
+    }
+
+    /// Lets the machine's time be `nanos` at the system time `now`.
+    pub(super) fn set(&self, now: u64, nanos: u64) {
+        self.0.store(now.wrapping_sub(nanos) as i64, Ordering::Relaxed);
+    }
+
+    /// The machine's time at a system time.
+    pub(super) fn machine_time(&self, now: u64) -> u64 {
+        now.wrapping_sub(self.0.load(Ordering::Relaxed) as u64)
+    }
+
+    /// The system time at a time of the machine's.
+    pub(super) fn system_time(&self, nanos: u64) -> u64 {
+        nanos.saturating_add_signed(self.0.load(Ordering::Relaxed))
+    }
 }
 
 /// System time as a function of the time stamp counter.
@@ -91,6 +115,19 @@ mod tests {
         assert_eq!(line.nanos_at(3000), 2050);
         let line = Line { shift: -1, ..line };
         assert_eq!(line.nanos_at(5000), 1050);
+    }
+
+    #[test]
+    fn the_machines_time_goes_on_by_any_xen() {
+        let start = Start::new();
+        start.set(7_000, 0);
+        assert_eq!((start.machine_time(7_500), start.system_time(500)), (500, 7_500));
+        // One that is younger, and one that is older.
+        for now in [100, 1_000_000] {
+            start.set(now, 500);
+            assert_eq!((start.machine_time(now + 60), start.system_time(560)), (560, now + 60));
+            assert!(start.system_time(u64::MAX) > 1 << 63);
+        }
     }
 
     #[test]

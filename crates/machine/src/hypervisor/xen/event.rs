@@ -134,8 +134,8 @@ impl Drop for Port {
     }
 }
 
-/// Waits until a port has an event that nobody took, or until a system time (0: for ever). It may return early.
-pub(super) fn wait(until: u64) {
+/// Waits until a port has an event that nobody took, or until a system time. It may return early.
+pub(super) fn wait(until: Option<u64>) {
     /// Xen takes no more (`do_poll`); so many ports are never open here.
     const PORTS_MAX: usize = 128;
     /// `sched_poll`.
@@ -159,6 +159,8 @@ pub(super) fn wait(until: u64) {
             open &= open - 1;
         }
     }
+    // 0 means for ever.
+    let until = until.map_or(0, |until| until.max(1));
     let mut argument = Argument { ports: ports.as_ptr(), count: count as u32, until };
     // SAFETY: the command reads this structure and the ports in it.
     let _ = unsafe { hypercall::sched_op(hypercall::SCHEDOP_POLL, (&raw mut argument).cast()) };
@@ -179,7 +181,7 @@ mod tests {
         let (word, bit) = one.place();
         SHARED.pending[word].fetch_or(bit, Ordering::Release);
         // There is no Xen: it returns whatever the ports say.
-        wait(0);
+        wait(None);
         assert!(!other.take());
         assert!(one.take());
         assert!(!one.take());
