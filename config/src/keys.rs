@@ -327,6 +327,19 @@ pub(crate) static KEYS: &[Key] = &[
     ),
     key("tasks", "tasks_max", count(64, 1 << 20, |c| Number::Usize(&mut c.tasks.tasks_max))),
     key(
+        "sessions",
+        "sessions_max",
+        count(0, 1 << 24, |c| Number::Usize(&mut c.sessions.sessions_max)),
+    ),
+    key(
+        "sessions",
+        "newcomers_percent_max",
+        count(1, 100, |c| Number::Usize(&mut c.sessions.newcomers_percent_max)),
+    ),
+    key("sessions", "queue_max", count(1, 1024, |c| Number::Usize(&mut c.sessions.queue_max))),
+    key("sessions", "idle_timeout_seconds", seconds(1, 1 << 25, |c| &mut c.sessions.idle_timeout)),
+    key("sessions", "end_timeout_seconds", seconds(0, 86_400, |c| &mut c.sessions.end_timeout)),
+    key(
         "log",
         "level",
         Rule::Text {

@@ -22,6 +22,8 @@ pub struct Config {
     pub memory: Memory,
     /// The executor.
     pub tasks: Tasks,
+    /// Web sessions.
+    pub sessions: Sessions,
     /// The serial log.
     pub log: Log,
     /// The graceful stop.
@@ -370,6 +372,35 @@ pub struct Log {
 impl Default for Log {
     fn default() -> Self {
         Self { level: log::LevelFilter::Info }
+    }
+}
+
+/// `[sessions]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sessions {
+    /// Sessions that each route keeps. Default 0, which is one for each 32 KiB of the machine's memory: half of it,
+    /// if each takes 16 KiB with what its application keeps.
+    pub sessions_max: usize,
+    /// Per cent of them that may have had one request only. Default 25: visitors without cookies and machines leave
+    /// one behind with each request, and displace each other only.
+    pub newcomers_percent_max: usize,
+    /// Requests that wait for one session; more are answered 429. Default 16.
+    pub queue_max: usize,
+    /// After so long without a request a session is told to end. Default 30 min, as is usual.
+    pub idle_timeout: Duration,
+    /// After so much more it is dropped. Default 60 s.
+    pub end_timeout: Duration,
+}
+
+impl Default for Sessions {
+    fn default() -> Self {
+        Self {
+            sessions_max: 0,
+            newcomers_percent_max: 25,
+            queue_max: 16,
+            idle_timeout: Duration::from_secs(1800),
+            end_timeout: Duration::from_secs(60),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::Platform;
 use crate::service::Services;
-use crate::settings::memory::MemorySettings;
+use crate::settings::{self, memory::MemorySettings};
 use alloc::rc::Rc;
 use config::{Bundle, Config};
 use core::time::Duration;
@@ -11,6 +11,7 @@ use flow::registry::{Registry, ResolvingConnector};
 use flow::task::{Executor, Spawner};
 use flow::time::Timers;
 use flow::{Dispatcher, Scheme};
+use web::session::SessionHost;
 
 /// What services and handlers may use. Clones are the same one.
 pub struct Context<P: Platform> {
@@ -30,6 +31,8 @@ pub struct Context<P: Platform> {
     pub services: Services,
     /// What peers make the appliance hold.
     pub ledger: Ledger,
+    /// Makes routes that lead to web sessions.
+    pub sessions: SessionHost,
 }
 
 impl<P: Platform> Clone for Context<P> {
@@ -43,6 +46,7 @@ impl<P: Platform> Clone for Context<P> {
             timers: self.timers.clone(),
             services: self.services.clone(),
             ledger: self.ledger.clone(),
+            sessions: self.sessions.clone(),
         }
     }
 }
@@ -58,7 +62,15 @@ impl<P: Platform> Context<P> {
         timers: &Timers,
     ) -> Self {
         let settings = MemorySettings::new(&config.memory, platform.memory_bytes());
+        let entropy = platform.clone();
+        let sessions = SessionHost::new(
+            &executor.spawner(),
+            timers,
+            settings::sessions::limits(&config.sessions, platform.memory_bytes()),
+            move |bytes| entropy.fill_random(bytes),
+        );
         Self {
+            sessions,
             ledger: Ledger::new(settings.peers_bytes_max),
             platform,
             config: Rc::new(config),

@@ -9,4 +9,5 @@ pub mod http;
 pub mod memory;
 pub mod network;
 pub mod rpc;
+pub mod sessions;
 pub mod zmq;

@@ -53,6 +53,15 @@ fn zmq(config: &Config) -> endpoints::pipe::ServiceLimits {
     ZmqSettings::new(&config.zmq).limits
 }
 
+fn sessions(config: &Config) -> web::session::Limits {
+    aqueduct::settings::sessions::limits(&config.sessions, 1 << 30)
+}
+
+fn newcomers_share(config: &Config) -> f32 {
+    let limits = sessions(config);
+    limits.newcomers_max as f32 / limits.sessions_max as f32
+}
+
 /// What part of all a service may have, and what part of that a peer.
 fn memory_shares(config: &Config) -> (f32, f32) {
     let settings = MemorySettings::new(&config.memory, 1 << 30);
@@ -153,6 +162,11 @@ static ROWS: &[Row] = &[
     row!("memory", "service_percent_max", "25", "0.25", |c: &Config| memory_shares(c).0),
     row!("memory", "peer_percent_max", "75", "0.75", |c: &Config| memory_shares(c).1),
     row!("tasks", "tasks_max", "64", "false", |c: &Config| World::new(c).serves_at_once(100)),
+    row!("sessions", "sessions_max", "100", "100", |c: &Config| sessions(c).sessions_max),
+    row!("sessions", "newcomers_percent_max", "50", "0.5", |c: &Config| newcomers_share(c)),
+    row!("sessions", "queue_max", "7", "7", |c: &Config| sessions(c).queue_max),
+    row!("sessions", "idle_timeout_seconds", "7", "7s", |c: &Config| sessions(c).idle_timeout),
+    row!("sessions", "end_timeout_seconds", "7", "7s", |c: &Config| sessions(c).end_timeout),
     // Platforms set it; what that does, the process's own tests show.
     row!("log", "level", "\"warn\"", "Warn", |c: &Config| c.log.level),
     row!("shutdown", "drain_seconds", "7", "7s", |c: &Config| World::new(c).gives_up_after()),

@@ -21,6 +21,11 @@ impl WakerSlot {
         }
     }
 
+    /// Whether it is the task of `cx` that would be woken.
+    pub fn wakes(&self, cx: &Context<'_>) -> bool {
+        self.0.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()))
+    }
+
     /// Wakes whoever waits, once.
     #[inline]
     pub fn wake(&mut self) {
@@ -148,12 +153,16 @@ impl<T> Queue<T> {
 
     /// Takes the oldest item, once there is one.
     pub fn poll_pop(&self, cx: &Context<'_>) -> Poll<T> {
-        let item = self.items.borrow_mut().pop_front();
-        if let Some(item) = item {
+        if let Some(item) = self.try_pop() {
             return Poll::Ready(item);
         }
         register(&self.waiting, cx);
         Poll::Pending
+    }
+
+    /// Takes the oldest item, if there is one.
+    pub fn try_pop(&self) -> Option<T> {
+        self.items.borrow_mut().pop_front()
     }
 
     /// How many items wait.
@@ -238,7 +247,8 @@ mod tests {
         let fill = || (1..=3).for_each(|n| queue.push(n));
         assert_eq!(run(two, fill), (1, 2));
         assert_eq!(queue.len(), 1);
-        assert!(!queue.is_empty());
+        assert_eq!((queue.try_pop(), queue.try_pop()), (Some(3), None));
+        assert!(queue.is_empty());
     }
 
     #[test]
@@ -270,8 +280,10 @@ mod tests {
     fn a_waker_that_is_known_is_not_made_anew() {
         let mut slot = WakerSlot::default();
         let cx = Context::from_waker(Waker::noop());
+        assert!(!slot.wakes(&cx));
         slot.register(&cx);
         slot.register(&cx);
+        assert!(slot.wakes(&cx));
         let mut taken = slot.take();
         slot.wake();
         taken.wake();

@@ -1,7 +1,7 @@
 //! Request body: content on its way from the protocol to the handler.
 //!
-//! A handler's future is polled by its connection's task, so that both ends of this queue live in
-//! one task: whoever waits is polled again when the connection has moved something.
+//! A handler's future is polled by its connection's task: whoever waits there is polled again when the connection has
+//! moved something. A body that is read in another task, as a session's, wakes whoever waits.
 
 use crate::Trailers;
 use alloc::rc::Rc;
@@ -9,7 +9,8 @@ use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::fmt;
 use core::future::poll_fn;
-use core::task::Poll;
+use core::task::{Context, Poll};
+use flow::sync::WakerSlot;
 
 /// Bytes of a body that wait for the handler; more stay in the transport's ring.
 const WAITING_BYTES_MAX: usize = 64 << 10;
@@ -56,7 +57,7 @@ impl Body {
     /// The next bytes, never none; `None` at the end.
     pub async fn next(&mut self) -> Result<Option<Vec<u8>>, BodyError> {
         let Some(state) = &self.state else { return Ok(None) };
-        poll_fn(|_| state.borrow_mut().poll_next()).await
+        poll_fn(|cx| State::poll_next(state, cx)).await
     }
 
     /// The whole body, if it is at most `bytes_max` long.
@@ -95,6 +96,11 @@ pub struct BodySender {
 }
 
 impl BodySender {
+    /// The connection is polled, by the task of `cx`: it is woken when a reader in another task waits for bytes.
+    pub fn attend(&self, cx: &Context<'_>) {
+        self.state.borrow_mut().connection.register(cx);
+    }
+
     /// The handler waits for bytes.
     pub fn is_wanted(&self) -> bool {
         self.state.borrow().wanted
@@ -116,6 +122,9 @@ impl BodySender {
         let mut state = self.state.borrow_mut();
         state.bytes.extend_from_slice(bytes);
         state.wanted = false;
+        let mut reader = state.reader.take();
+        drop(state);
+        reader.wake();
     }
 
     /// The end came, or will not.
@@ -123,6 +132,18 @@ impl BodySender {
         let mut state = self.state.borrow_mut();
         state.end = Some(end.map(|trailers| state.trailers = trailers));
         state.wanted = false;
+        let mut reader = state.reader.take();
+        drop(state);
+        reader.wake();
+    }
+}
+
+/// A reader in another task does not wait for what nobody will send.
+impl Drop for BodySender {
+    fn drop(&mut self) {
+        if self.state.borrow().end.is_none() {
+            self.end(Err(BodyError::Incomplete));
+        }
     }
 }
 
@@ -135,19 +156,31 @@ struct State {
     wanted: bool,
     /// What the handler has of it in one piece: it is held until the request is answered.
     collected_bytes: usize,
+    /// The connection's task.
+    connection: WakerSlot,
+    /// The task that waits for bytes, if it is another.
+    reader: WakerSlot,
 }
 
 impl State {
-    fn poll_next(&mut self) -> Poll<Result<Option<Vec<u8>>, BodyError>> {
-        if !self.bytes.is_empty() {
-            return Poll::Ready(Ok(Some(core::mem::take(&mut self.bytes))));
+    fn poll_next(
+        shared: &RefCell<Self>,
+        cx: &Context<'_>,
+    ) -> Poll<Result<Option<Vec<u8>>, BodyError>> {
+        let mut state = shared.borrow_mut();
+        if !state.bytes.is_empty() {
+            return Poll::Ready(Ok(Some(core::mem::take(&mut state.bytes))));
         }
-        match self.end {
-            Some(end) => Poll::Ready(end.map(|()| None)),
-            None => {
-                self.wanted = true;
-                Poll::Pending
-            }
+        if let Some(end) = state.end {
+            return Poll::Ready(end.map(|()| None));
         }
+        state.wanted = true;
+        if !state.connection.wakes(cx) {
+            state.reader.register(cx);
+            let mut connection = state.connection.take();
+            drop(state);
+            connection.wake();
+        }
+        Poll::Pending
     }
 }

@@ -22,6 +22,8 @@
 #![forbid(unsafe_code)]
 
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
 pub mod access_log;
 mod body;
@@ -41,6 +43,7 @@ mod request;
 mod response;
 pub mod router;
 mod routes;
+pub mod session;
 mod status;
 pub mod syntax;
 mod writer;

@@ -105,6 +105,12 @@ impl Response {
         self
     }
 
+    /// Not [repeatable](Self::repeatable), whatever was said before.
+    pub(crate) fn unrepeatable(mut self) -> Response {
+        self.repeatable = false;
+        self
+    }
+
     /// The status.
     pub fn status(&self) -> Status {
         self.status

@@ -1,6 +1,7 @@
 //! Routes: a table of handlers by method and path, and itself a handler.
 
 use crate::router::{Routed, Router};
+use crate::session::{Ended, Mapper, Session, SessionHost};
 use crate::{Answer, Handler, Method, Request};
 use alloc::boxed::Box;
 
@@ -35,6 +36,22 @@ impl Routes {
     pub fn method(mut self, method: Method, pattern: &'static str, handler: impl Handler) -> Self {
         self.0.add(method, pattern, Box::new(handler));
         self
+    }
+
+    /// Adds a route for every method at the end, whose requests go to sessions: which, says `mapper`, and each is run
+    /// by `app` from its first request on. See [`session`](crate::session).
+    #[must_use]
+    pub fn session<F>(
+        self,
+        host: &SessionHost,
+        pattern: &'static str,
+        mapper: Mapper,
+        app: impl Fn(Session) -> F + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Result<(), Ended>> + 'static,
+    {
+        self.any(pattern, host.route(pattern, mapper, app))
     }
 
     /// Adds a route for every method at the end.

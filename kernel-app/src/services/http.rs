@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 use endpoints::http::{Server, ServerConfig};
 use web::Routes;
+use web::session::SessionHost;
 
 /// Serves `routes`.
 pub fn open<P: Platform>(context: &Context<P>, routes: Routes) -> Opened {
@@ -21,12 +22,13 @@ pub fn open<P: Platform>(context: &Context<P>, routes: Routes) -> Opened {
     server.log_access(access_log);
     let listener = listen(context, "http", port)?;
     context.spawner.spawn("http listener", server.clone().serve(listener));
-    Ok(Some(Rc::new(Http { server, port })))
+    Ok(Some(Rc::new(Http { server, port, sessions: context.sessions.clone() })))
 }
 
 struct Http {
     server: Server,
     port: u16,
+    sessions: SessionHost,
 }
 
 impl Service for Http {
@@ -40,12 +42,14 @@ impl Service for Http {
 
     fn drain(&self, _linger: Duration) {
         self.server.drain();
+        self.sessions.drain();
     }
 
     fn counters(&self) -> Vec<(&'static str, u64)> {
         [
             ("http_requests", self.server.requests()),
             ("http_connections", self.server.connections() as u64),
+            ("http_sessions", self.sessions.len() as u64),
         ]
         .into()
     }

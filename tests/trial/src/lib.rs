@@ -12,6 +12,7 @@ mod bodies;
 mod proxy;
 pub mod relay;
 pub mod script;
+mod sessions;
 mod sockets;
 
 use alloc::vec::Vec;
@@ -19,6 +20,7 @@ use aqueduct::Platform;
 use aqueduct::context::Context;
 use aqueduct::service::ServiceEntry;
 use web::Routes;
+use web::session::Mapper;
 
 /// The product's services, the routes of this crate, and `more` routes.
 #[cfg_attr(not(feature = "http"), allow(unused_variables, reason = "routes are HTTP's"))]
@@ -46,10 +48,13 @@ pub fn entries<P: Platform>(
 pub fn routes<P: Platform>(context: &Context<P>) -> Routes {
     let transform = context.clone();
     let script = context.clone();
+    let session = context.sessions.route("/_test/session", Mapper::cookie(), sessions::session);
     Routes::new()
         .any("/_test/echo", bodies::echo)
         .any("/_test/sink", bodies::sink)
         .any("/_test/panic", bodies::panic)
+        .any("/_test/session", session.clone())
+        .any("/_test/session/:what", session)
         .any("/_test/relay/:server/*path", proxy::Proxy::new(context))
         .post("/_test/transform/:service", move |request| {
             sockets::transform_elsewhere(transform.clone(), request)

@@ -255,6 +255,9 @@ impl Core for Driver {
         if self.core.holds_head() {
             return false;
         }
+        if let Some(upload) = &work.upload {
+            upload.body.attend(cx);
+        }
         let room = self.core.body_capacity() > 0;
         match self.shared.spawner.catch(|| work.poll(cx, room)) {
             Err(error) => self.fail_handler(&error, now),

@@ -55,6 +55,11 @@ impl Spawner {
         self.shared.tasks_max.set(tasks_max);
     }
 
+    /// Whether there are fewer tasks than the limit. For whoever refuses what would take one more.
+    pub fn has_room(&self) -> bool {
+        self.shared.has_room()
+    }
+
     /// Ready while there are fewer tasks than the limit. For whoever makes tasks because others ask
     /// for it; [`spawn`](Self::spawn) itself never refuses.
     pub fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {

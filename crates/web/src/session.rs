@@ -1,0 +1,162 @@
+//! Web sessions as straight-line code: one coroutine per visitor, which asks, waits for the visitor's next request, and
+//! goes on where it stood.
+//!
+//! A session is a task with a queue. A [`Mapper`] says which session a request belongs to, by a cookie that we gave
+//! out or by something that the request says; the request waits in that session's queue until the session takes it by
+//! [`Session::next`], and its connection waits until the session answers it by [`Hit::reply`] or streams by
+//! [`Hit::stream`].
+//!
+//! ```
+//! use web::Response;
+//! use web::session::{Ended, Mapper, Session};
+//!
+//! /// Guess a number from 1 to 100, at `/guess/NUMBER`.
+//! async fn guess(mut session: Session) -> Result<(), Ended> {
+//!     let secret = session.random(1..=100);
+//!     for tries in 1.. {
+//!         let hit = session.next().await?; // sleeps until the visitor comes back
+//!         let guessed = hit.parameter_text("number").and_then(|text| text.parse().ok());
+//!         if guessed == Some(secret) {
+//!             hit.reply(Response::ok("text/plain", "right!"));
+//!             break;
+//!         }
+//!         hit.reply(Response::ok("text/plain", format!("try {tries}: no")));
+//!     }
+//!     Ok(())
+//! }
+//!
+//! # fn table(routes: web::Routes, host: &web::session::SessionHost) -> web::Routes {
+//! routes.session(host, "/guess/:number", Mapper::cookie(), guess)
+//! # }
+//! ```
+//!
+//! - **Ids** are 128 bits of the machine's entropy. Who shows another one, unknown, expired or made up, gets a new session
+//!   and a new id: nobody can be made to use an id that somebody else knows (OWASP's session fixation).
+//!   [`Session::renew_id`] after a login.
+//! - **Bounds** ([`Limits`]): sessions in all; those that had one request only, which go first, so that a flood of
+//!   visitors without cookies displaces itself; requests that wait for one session.
+//! - **The end.** A session that nobody visits for a time is told so, by [`Ended::Idle`] in place of a request: `?` ends
+//!   it, or it cleans up. A time later it is dropped, wherever it waits. Its visitor's next request begins a new one.
+//! - **A panic** ends one session: what waits for it is answered 500, and its visitor begins anew.
+
+mod hit;
+mod host;
+mod id;
+mod mapper;
+mod store;
+
+pub use hit::{Gone, Hit, StreamWriter};
+pub use host::{Limits, SessionHost, SessionInfo};
+pub use id::SessionId;
+pub use mapper::{KEY_BYTES_MAX, Mapper};
+pub use store::SessionRoute;
+
+use alloc::rc::Rc;
+use core::fmt;
+use core::future::poll_fn;
+use core::ops::RangeInclusive;
+use core::task::{Context, Poll, ready};
+use core::time::Duration;
+use flow::time::Timers;
+use store::{Entry, Item, Store};
+
+/// Why a session is to end: `?` ends it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// The visitor has not come for [`Limits::idle_timeout`].
+    Idle,
+    /// The appliance stops.
+    ShuttingDown,
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Idle => "the visitor did not come back",
+            Self::ShuttingDown => "the appliance stops",
+        })
+    }
+}
+
+impl core::error::Error for Ended {}
+
+/// What comes to a session.
+#[derive(Debug)]
+pub enum Event {
+    /// The visitor's next request.
+    Hit(Hit),
+    /// It is time to end: after [`Limits::end_timeout`] the session is dropped. A request that comes meanwhile calls that off.
+    End(Ended),
+}
+
+/// One visitor's session, from inside. Dropped with the task that runs it.
+pub struct Session {
+    entry: Rc<Entry>,
+    store: Rc<Store>,
+}
+
+impl Session {
+    /// Waits for the visitor's next request.
+    ///
+    /// # Errors
+    /// When the session is to end. Who has something to put away catches it, does so, and returns it. Called again, this
+    /// waits for the next request all the same.
+    pub async fn next(&mut self) -> Result<Hit, Ended> {
+        match self.next_event().await {
+            Event::Hit(hit) => Ok(hit),
+            Event::End(ended) => Err(ended),
+        }
+    }
+
+    /// Waits for whatever comes next. Cancel-safe: what is not returned stays in the queue, so that it may be waited for
+    /// beside timers and flows.
+    pub async fn next_event(&mut self) -> Event {
+        poll_fn(|cx| self.poll_event(cx)).await
+    }
+
+    /// What comes next, once it is there.
+    pub fn poll_event(&mut self, cx: &Context<'_>) -> Poll<Event> {
+        Poll::Ready(match ready!(self.entry.queue.poll_pop(cx)) {
+            Item::Hit(hit) => {
+                self.entry.taken.set(self.entry.taken.get() + 1);
+                Event::Hit(hit)
+            }
+            Item::End(ended) => Event::End(ended),
+        })
+    }
+
+    /// Gives the session another id, which the next answer tells its visitor; the old one is nobody's from now on. To
+    /// be called when the visitor's rights change, as after a login. Without effect where the key is not an id of ours.
+    pub fn renew_id(&mut self) {
+        self.store.renew_id(&self.entry);
+    }
+
+    /// A number in that range, none likelier than another, from the machine's entropy.
+    pub fn random(&self, range: RangeInclusive<u64>) -> u64 {
+        self.store.host.random(range)
+    }
+
+    /// Time, to wait for.
+    pub fn timers(&self) -> &Timers {
+        self.store.host.timers()
+    }
+
+    /// What it is called in the log and where it is looked at: numbers are given in turn, and no secret.
+    pub fn number(&self) -> u64 {
+        self.entry.number
+    }
+
+    /// How long it has lived.
+    pub fn age(&self) -> Duration {
+        self.store.host.timers().now().saturating_sub(self.entry.born)
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Session({})", self.entry.number)
+    }
+}
+
+#[cfg(test)]
+mod tests;

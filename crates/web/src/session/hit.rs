@@ -1,0 +1,222 @@
+//! Hit: one request to a session, and the answer to it.
+
+use super::SessionId;
+use super::store::Entry;
+use crate::{Content, ContentWriter, Data, Reply, Request, Response, Status};
+use alloc::rc::{Rc, Weak};
+use alloc::string::String;
+use core::cell::Cell;
+use core::fmt;
+use core::ops::{Deref, DerefMut};
+use flow::sync::{Notify, OneShot};
+
+/// A visitor's request, to be answered. Dereferences to the [`Request`]. One that is dropped without an answer is
+/// answered 500.
+pub struct Hit {
+    request: Request,
+    exchange: Rc<Exchange>,
+    entry: Weak<Entry>,
+    is_answered: bool,
+}
+
+/// What the session and the connection share of one request.
+#[derive(Default)]
+pub(super) struct Exchange {
+    answer: OneShot<Answer>,
+    is_gone: Cell<bool>,
+}
+
+/// A reply, and the id that its visitor is to be told.
+pub(super) struct Answer {
+    pub(super) reply: Reply,
+    pub(super) id: Option<SessionId>,
+}
+
+/// The connection's end: dropped with the connection.
+pub(super) struct Waiting(Rc<Exchange>);
+
+impl Waiting {
+    pub(super) async fn answer(&self) -> Answer {
+        self.0.answer.take().await
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.is_gone.set(true);
+    }
+}
+
+impl Hit {
+    /// Both ends.
+    pub(super) fn new(request: Request) -> (Self, Waiting) {
+        let exchange = Rc::<Exchange>::default();
+        let waiting = Waiting(exchange.clone());
+        (Self { request, exchange, entry: Weak::new(), is_answered: false }, waiting)
+    }
+
+    /// It goes to this session.
+    pub(super) fn to(mut self, entry: &Rc<Entry>) -> Self {
+        self.entry = Rc::downgrade(entry);
+        self
+    }
+
+    /// Answers it.
+    pub fn reply(mut self, reply: impl Into<Reply>) {
+        self.answer(reply.into());
+    }
+
+    /// Answers it with content that is written piece by piece, as fast as the visitor takes it. Of the response only head
+    /// and fields count.
+    pub fn stream(mut self, response: Response) -> StreamWriter {
+        let pipe = Rc::<Pipe>::default();
+        let reader = Reader(pipe.clone());
+        let response = response.carrying(Content::Stream(None));
+        self.answer(Reply::stream(response, |writer| reader.pass_on(writer)));
+        StreamWriter(pipe)
+    }
+
+    /// Nobody waits for the answer any more: the connection has ended.
+    pub fn is_gone(&self) -> bool {
+        self.exchange.is_gone.get()
+    }
+
+    /// What stands in the path where the route's pattern says `:name` or `*name`, decoded; `None` also if it is not
+    /// percent-encoded text.
+    pub fn parameter_text(&self, name: &str) -> Option<String> {
+        let raw = self.request.parameter(name)?;
+        String::from_utf8(crate::percent::decode(raw)?).ok()
+    }
+
+    fn answer(&mut self, reply: Reply) {
+        self.is_answered = true;
+        let id = self.entry.upgrade().and_then(|entry| entry.id_to_tell());
+        self.exchange.answer.set(Answer { reply, id });
+    }
+}
+
+impl Deref for Hit {
+    type Target = Request;
+
+    fn deref(&self) -> &Request {
+        &self.request
+    }
+}
+
+impl DerefMut for Hit {
+    fn deref_mut(&mut self) -> &mut Request {
+        &mut self.request
+    }
+}
+
+impl Drop for Hit {
+    fn drop(&mut self) {
+        if !self.is_answered {
+            let text = "the session did not answer this request\n";
+            let response = Response::new(Status::INTERNAL_SERVER_ERROR)
+                .with_content("text/plain; charset=utf-8", text);
+            self.exchange.answer.set(Answer { reply: response.into(), id: None });
+        }
+    }
+}
+
+impl fmt::Debug for Hit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Hit({:?})", self.request)
+    }
+}
+
+/// Writes the content of an answer. Dropped before [`finish`](Self::finish), the connection is cut, so that the visitor
+/// cannot take a part for the whole.
+pub struct StreamWriter(Rc<Pipe>);
+
+/// Nobody reads the answer any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gone;
+
+impl fmt::Display for Gone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the visitor has gone")
+    }
+}
+
+impl core::error::Error for Gone {}
+
+/// From the session's task to the connection's: one piece at a time.
+#[derive(Default)]
+struct Pipe {
+    piece: OneShot<Piece>,
+    /// The piece was taken on, or nobody will.
+    moved: Notify,
+    is_gone: Cell<bool>,
+    is_finished: Cell<bool>,
+}
+
+enum Piece {
+    Data(Data),
+    End,
+    Abandoned,
+}
+
+impl StreamWriter {
+    /// Sends the next piece; returns when there is room for another.
+    ///
+    /// # Errors
+    /// When nobody reads any more.
+    pub async fn write(&mut self, data: impl Into<Data>) -> Result<(), Gone> {
+        let data = data.into();
+        if self.0.is_gone.get() {
+            return Err(Gone);
+        }
+        if !data.is_empty() {
+            self.0.piece.set(Piece::Data(data));
+            self.0.moved.notified().await;
+        }
+        if self.0.is_gone.get() { Err(Gone) } else { Ok(()) }
+    }
+
+    /// Ends the content.
+    pub fn finish(self) {
+        self.0.is_finished.set(true);
+        self.0.piece.set(Piece::End);
+    }
+}
+
+impl Drop for StreamWriter {
+    fn drop(&mut self) {
+        if !self.0.is_finished.get() {
+            self.0.piece.set(Piece::Abandoned);
+        }
+    }
+}
+
+impl fmt::Debug for StreamWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StreamWriter(..)")
+    }
+}
+
+/// The connection's end.
+struct Reader(Rc<Pipe>);
+
+impl Reader {
+    async fn pass_on(self, mut writer: ContentWriter) {
+        loop {
+            match self.0.piece.take().await {
+                Piece::Data(data) => {
+                    writer.write(data).await;
+                    self.0.moved.notify();
+                }
+                Piece::End => return,
+                Piece::Abandoned => return writer.abandon(),
+            }
+        }
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.0.is_gone.set(true);
+        self.0.moved.notify();
+    }
+}

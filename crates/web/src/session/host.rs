@@ -1,0 +1,204 @@
+//! Session host: what all sessions of an appliance share, which is tasks, time, entropy and limits.
+
+use super::store::{SessionRoute, Store};
+use super::{Ended, Mapper, Session, SessionId};
+use alloc::boxed::Box;
+use alloc::rc::{Rc, Weak};
+use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
+use core::fmt;
+use core::ops::RangeInclusive;
+use core::time::Duration;
+use flow::task::Spawner;
+use flow::time::Timers;
+
+/// How many sessions each route keeps, and how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Sessions. When there are more, one that had a single request goes, or else the one whose last request is the
+    /// oldest.
+    pub sessions_max: usize,
+    /// Of these, sessions that had a single request: what visitors without cookies and machines leave behind. The oldest
+    /// goes first.
+    pub newcomers_max: usize,
+    /// Requests that wait for one session; more are answered 429.
+    pub queue_max: usize,
+    /// After so long without a request a session is told to end.
+    pub idle_timeout: Duration,
+    /// After so much more it is dropped.
+    pub end_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            sessions_max: 10_000,
+            newcomers_max: 2_000,
+            queue_max: 16,
+            idle_timeout: Duration::from_secs(30 * 60),
+            end_timeout: Duration::from_secs(60),
+        }
+    }
+}
+
+/// What sessions need of the appliance. Clones are the same one.
+#[derive(Clone)]
+pub struct SessionHost {
+    inner: Rc<Inner>,
+    limits: Limits,
+}
+
+struct Inner {
+    spawner: Spawner,
+    timers: Timers,
+    fill_random: Box<FillRandom>,
+    /// Sessions that have begun.
+    count: Cell<u64>,
+    /// Of each route.
+    stores: RefCell<Vec<Weak<Store>>>,
+    is_stopping: Cell<bool>,
+}
+
+impl SessionHost {
+    /// A host whose sessions run as tasks of `spawner`, and whose ids come from `fill_random`, which has to be fit for
+    /// secrets.
+    pub fn new(
+        spawner: &Spawner,
+        timers: &Timers,
+        limits: Limits,
+        fill_random: impl Fn(&mut [u8]) + 'static,
+    ) -> Self {
+        let inner = Rc::new(Inner {
+            spawner: spawner.clone(),
+            timers: timers.clone(),
+            fill_random: Box::new(fill_random),
+            count: Cell::new(0),
+            stores: RefCell::default(),
+            is_stopping: Cell::new(false),
+        });
+        Self { inner, limits }
+    }
+
+    /// The same host, with other limits for the routes that are made with it.
+    #[must_use]
+    pub fn with_limits(&self, limits: Limits) -> Self {
+        Self { inner: self.inner.clone(), limits }
+    }
+
+    /// A route whose requests go to sessions: which, says `mapper`, and each is run by `app` from its first request on.
+    /// A cookie is sent with paths that begin as `pattern` does before its first parameter.
+    pub fn route<F>(
+        &self,
+        pattern: &'static str,
+        mapper: Mapper,
+        app: impl Fn(Session) -> F + 'static,
+    ) -> SessionRoute
+    where
+        F: Future<Output = Result<(), Ended>> + 'static,
+    {
+        SessionRoute::new(self, pattern, mapper, app)
+    }
+
+    /// Begins no more sessions, and tells all that there are to end.
+    pub fn drain(&self) {
+        self.inner.is_stopping.set(true);
+        for store in self.stores() {
+            store.tell_all(Ended::ShuttingDown);
+        }
+    }
+
+    /// How many sessions there are.
+    pub fn len(&self) -> usize {
+        self.stores().map(|store| store.len()).sum()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Every session, in no order.
+    pub fn sessions(&self) -> Vec<SessionInfo> {
+        self.stores().flat_map(|store| store.sessions()).collect()
+    }
+
+    fn stores(&self) -> impl Iterator<Item = Rc<Store>> {
+        let stores: Vec<_> = self.inner.stores.borrow().iter().filter_map(Weak::upgrade).collect();
+        stores.into_iter()
+    }
+
+    pub(super) fn add(&self, store: &Rc<Store>) {
+        self.inner.stores.borrow_mut().push(Rc::downgrade(store));
+    }
+
+    pub(super) fn spawner(&self) -> &Spawner {
+        &self.inner.spawner
+    }
+
+    pub(super) fn timers(&self) -> &Timers {
+        &self.inner.timers
+    }
+
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    pub(super) fn next_number(&self) -> u64 {
+        self.inner.count.set(self.inner.count.get() + 1);
+        self.inner.count.get()
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.inner.is_stopping.get()
+    }
+
+    pub(super) fn bytes<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
+        (self.inner.fill_random)(&mut bytes);
+        bytes
+    }
+
+    pub(super) fn new_id(&self) -> SessionId {
+        SessionId(self.bytes())
+    }
+
+    pub(super) fn random(&self, range: RangeInclusive<u64>) -> u64 {
+        let (start, end) = range.into_inner();
+        let Some(span) = end.saturating_sub(start).checked_add(1) else {
+            return u64::from_ne_bytes(self.bytes());
+        };
+        // What lies beyond the last whole multiple of the span would favour small numbers.
+        let fair_max = u64::MAX - (u64::MAX % span + 1) % span;
+        loop {
+            let number = u64::from_ne_bytes(self.bytes());
+            if number <= fair_max {
+                return start + number % span;
+            }
+        }
+    }
+}
+
+impl fmt::Debug for SessionHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SessionHost({} sessions)", self.len())
+    }
+}
+
+type FillRandom = dyn Fn(&mut [u8]);
+
+/// What can be seen of a session from outside. Its id is not among it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionInfo {
+    /// See [`Session::number`].
+    pub number: u64,
+    /// The route's pattern.
+    pub route: &'static str,
+    /// Since its first request.
+    pub age: Duration,
+    /// Since its last request.
+    pub idle: Duration,
+    /// Requests that came for it.
+    pub hits: u64,
+    /// Requests that wait for it.
+    pub queue: usize,
+}

@@ -1,0 +1,123 @@
+//! Mapper: which session a request belongs to.
+
+use super::SessionId;
+use crate::Request;
+use crate::percent;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::fmt;
+use core::net::IpAddr;
+
+/// Longest key that a request may choose, in bytes, when it is not an id of ours.
+pub const KEY_BYTES_MAX: usize = 128;
+
+/// From a request to the key of its session.
+pub struct Mapper(How);
+
+enum How {
+    Cookie(&'static str),
+    Key(Box<KeyOf>),
+}
+
+type KeyOf = dyn Fn(&Request) -> Option<Vec<u8>>;
+
+/// What a mapper makes of a request.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Mapped {
+    /// It shows this id, or none that we could have given out: then, and if nobody has it, a new session is given a new
+    /// one.
+    Id(Option<SessionId>),
+    /// Its session is the one of this key, which is made if there is none. Whoever knows the key is in the session.
+    Key(Vec<u8>),
+    /// It has no key, or a longer one than [`KEY_BYTES_MAX`]: it is answered 400.
+    None,
+}
+
+impl Mapper {
+    /// By the cookie `session`, which we give out with a random id.
+    pub fn cookie() -> Self {
+        Self::cookie_named("session")
+    }
+
+    /// By a cookie of this name.
+    ///
+    /// # Panics
+    /// When the name is no token: no such cookie could be set.
+    pub fn cookie_named(name: &'static str) -> Self {
+        assert!(crate::Cookie::new(name, "").is_ok(), "{name:?} is a cookie's name");
+        Self(How::Cookie(name))
+    }
+
+    /// By what the query says under this name, decoded.
+    pub fn query(name: &'static str) -> Self {
+        Self::by(move |request| {
+            let limits = crate::forms::Limits::default();
+            let form = request.query_form(&limits).ok()?;
+            form.get(name).map(|value| value.as_bytes().to_vec())
+        })
+    }
+
+    /// By the part of the path that the route's pattern names so, decoded.
+    pub fn path(name: &'static str) -> Self {
+        Self::by(move |request| percent::decode(request.parameter(name)?))
+    }
+
+    /// By the peer's address, without its port: all behind one address translator are one.
+    pub fn peer() -> Self {
+        Self::by(|request| match request.peer().ip()? {
+            IpAddr::V4(own) => Some(own.octets().to_vec()),
+            IpAddr::V6(own) => Some(own.octets().to_vec()),
+        })
+    }
+
+    /// By whatever the closure makes of the request.
+    pub fn by(key: impl Fn(&Request) -> Option<Vec<u8>> + 'static) -> Self {
+        Self(How::Key(Box::new(key)))
+    }
+
+    /// By this and another key together, neither of which may be a cookie's.
+    ///
+    /// # Panics
+    /// When one of them goes by an id that we give out: that is a key of its own.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        let (How::Key(one), How::Key(other)) = (self.0, other.0) else {
+            panic!("an id that we give out needs no other key");
+        };
+        Self::by(move |request| {
+            let (one, other) = (one(request)?, other(request)?);
+            // With its length in front, so that no two pairs are one key.
+            let mut key = (one.len() as u32).to_be_bytes().to_vec();
+            key.extend_from_slice(&one);
+            key.extend_from_slice(&other);
+            Some(key)
+        })
+    }
+
+    /// The name of the cookie that it goes by.
+    pub(super) fn cookie_name(&self) -> Option<&'static str> {
+        match self.0 {
+            How::Cookie(name) => Some(name),
+            How::Key(_) => None,
+        }
+    }
+
+    pub(super) fn map(&self, request: &Request) -> Mapped {
+        match &self.0 {
+            How::Cookie(name) => Mapped::Id(request.cookie(name).and_then(SessionId::parse)),
+            How::Key(key) => match key(request) {
+                Some(key) if key.len() <= KEY_BYTES_MAX => Mapped::Key(key),
+                _ => Mapped::None,
+            },
+        }
+    }
+}
+
+impl fmt::Debug for Mapper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            How::Cookie(name) => write!(f, "Mapper::cookie_named({name:?})"),
+            How::Key(_) => f.write_str("Mapper::by(..)"),
+        }
+    }
+}

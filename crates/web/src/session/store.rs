@@ -1,0 +1,409 @@
+//! Session store: the sessions of one route, found by their keys, bounded, and reaped.
+
+use super::hit::{Answer, Hit, Waiting};
+use super::mapper::Mapped;
+use super::{Ended, Mapper, Session, SessionHost, SessionId, SessionInfo};
+use crate::{Answer as Answering, Cookie, Handler, Reply, Request, Response, Status};
+use alloc::boxed::Box;
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
+use core::future::poll_fn;
+use core::hash::BuildHasher;
+use core::pin::{Pin, pin};
+use core::task::Poll;
+use core::time::Duration;
+use flow::sync::Queue;
+use flow::task::{TaskError, TaskId};
+use lru::LruCache;
+use siphasher::sip::SipHasher13;
+
+/// Runs a session.
+type App = dyn Fn(Session) -> Pin<Box<dyn Future<Output = Result<(), Ended>>>>;
+
+/// The handler that gives requests to the sessions of a route. Its clones give them to the same ones, so that several
+/// patterns may lead there.
+#[derive(Clone)]
+pub struct SessionRoute(Rc<Store>);
+
+pub(super) struct Store {
+    pub(super) host: SessionHost,
+    route: &'static str,
+    /// With which paths the cookie is sent.
+    cookie_path: String,
+    mapper: Mapper,
+    app: Box<App>,
+    sessions: RefCell<Sessions>,
+}
+
+/// Each in the order of their last requests.
+struct Sessions {
+    /// Those that had one request.
+    newcomers: LruCache<Key, Rc<Entry>, KeyedHash>,
+    regulars: LruCache<Key, Rc<Entry>, KeyedHash>,
+}
+
+/// One session, from outside.
+pub(super) struct Entry {
+    key: RefCell<Key>,
+    pub(super) queue: Queue<Item>,
+    /// What it is called where others may read it.
+    pub(super) number: u64,
+    pub(super) born: Duration,
+    last_hit: Cell<Duration>,
+    hits: Cell<u64>,
+    /// Requests that the session took out of the queue.
+    pub(super) taken: Cell<u64>,
+    /// When it was told to end, if no request came since.
+    told_at: Cell<Option<Duration>>,
+    /// Its visitor does not know its id yet.
+    is_id_new: Cell<bool>,
+    task: Cell<Option<TaskId>>,
+}
+
+/// What waits in a session's queue.
+pub(super) enum Item {
+    Hit(Hit),
+    End(Ended),
+}
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Key {
+    /// One that we gave out.
+    Id(SessionId),
+    /// One that the request says.
+    Chosen(Vec<u8>),
+}
+
+/// SipHash with a secret, since visitors choose keys.
+#[derive(Clone)]
+struct KeyedHash([u8; 16]);
+
+impl BuildHasher for KeyedHash {
+    type Hasher = SipHasher13;
+
+    fn build_hasher(&self) -> SipHasher13 {
+        SipHasher13::new_with_key(&self.0)
+    }
+}
+
+/// How a session ended.
+enum End {
+    Returned,
+    /// It was told to end, and did not.
+    Reaped,
+    Failed(TaskError),
+}
+
+impl SessionRoute {
+    pub(super) fn new<F>(
+        host: &SessionHost,
+        route: &'static str,
+        mapper: Mapper,
+        app: impl Fn(Session) -> F + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Result<(), Ended>> + 'static,
+    {
+        let hash = KeyedHash(host.bytes());
+        let store = Rc::new(Store {
+            host: host.clone(),
+            route,
+            cookie_path: cookie_path(route),
+            mapper,
+            app: Box::new(move |session| Box::pin(app(session))),
+            sessions: RefCell::new(Sessions {
+                newcomers: LruCache::unbounded_with_hasher(hash.clone()),
+                regulars: LruCache::unbounded_with_hasher(hash),
+            }),
+        });
+        host.add(&store);
+        Self(store)
+    }
+}
+
+impl Handler for SessionRoute {
+    fn answer(&self, request: Request) -> Answering {
+        let (hit, waiting) = Hit::new(request);
+        self.0.give(hit);
+        let store = self.0.clone();
+        Answering::Later(Box::pin(async move { store.reply(waiting).await }))
+    }
+}
+
+impl Store {
+    /// Puts a request into the queue of its session, which is made if there is none, or refuses it.
+    fn give(self: &Rc<Self>, hit: Hit) {
+        match self.session_of(&hit) {
+            Ok(entry) => {
+                entry.hits.set(entry.hits.get() + 1);
+                entry.last_hit.set(self.host.timers().now());
+                entry.told_at.set(None);
+                entry.queue.push(Item::Hit(hit.to(&entry)));
+            }
+            Err(refusal) => hit.reply(refusal),
+        }
+    }
+
+    /// The session that a request goes to, if it can wait there.
+    fn session_of(self: &Rc<Self>, request: &Request) -> Result<Rc<Entry>, Response> {
+        let key = match self.mapper.map(request) {
+            Mapped::Id(id) => id.map(Key::Id),
+            Mapped::Key(key) => Some(Key::Chosen(key)),
+            Mapped::None => {
+                let text = "the request does not say which session it is for\n";
+                return Err(refusal(Status::BAD_REQUEST, text));
+            }
+        };
+        let known = key.as_ref().and_then(|key| self.find(key));
+        let entry = match (known, key) {
+            (Some(known), _) => known,
+            (None, Some(Key::Chosen(key))) => self.begin(Key::Chosen(key))?,
+            // An id that nobody has is not given to who shows it: somebody else may know it.
+            (None, _) => self.begin(Key::Id(self.host.new_id()))?,
+        };
+        if entry.queue.len() >= self.host.limits().queue_max {
+            let text = "too many requests wait for this session\n";
+            return Err(refusal(Status::TOO_MANY_REQUESTS, text));
+        }
+        Ok(entry)
+    }
+
+    /// The reply to a request, once the session has given it.
+    async fn reply(&self, waiting: Waiting) -> Reply {
+        let Answer { mut reply, id } = waiting.answer().await;
+        // What one session says is for its visitor only.
+        reply.response = reply.response.unrepeatable();
+        if let Some(cookie) = id.and_then(|id| self.cookie(id)) {
+            reply.response = reply.response.with_cookie(&cookie);
+            if reply.response.header("cache-control").is_none() {
+                reply.response = reply.response.with_header("Cache-Control", "no-store");
+            }
+        }
+        reply
+    }
+
+    fn cookie(&self, id: SessionId) -> Option<Cookie> {
+        let cookie = Cookie::new(self.mapper.cookie_name()?, &id.to_value()).ok()?;
+        cookie.with_path(&self.cookie_path).ok()
+    }
+
+    /// The session of that key, which is then the one used last.
+    fn find(&self, key: &Key) -> Option<Rc<Entry>> {
+        let sessions = &mut *self.sessions.borrow_mut();
+        if let Some(entry) = sessions.regulars.get(key) {
+            return Some(entry.clone());
+        }
+        let entry = sessions.newcomers.pop(key)?;
+        sessions.regulars.put(key.clone(), entry.clone());
+        Some(entry)
+    }
+
+    /// Begins a session.
+    fn begin(self: &Rc<Self>, key: Key) -> Result<Rc<Entry>, Response> {
+        let spawner = self.host.spawner();
+        if self.host.is_stopping() || !spawner.has_room() {
+            let text = "no new session can begin now\n";
+            let refusal = refusal(Status::SERVICE_UNAVAILABLE, text);
+            return Err(refusal.with_header("Retry-After", "1"));
+        }
+        let now = self.host.timers().now();
+        let entry = Rc::new(Entry {
+            is_id_new: Cell::new(matches!(key, Key::Id(_))),
+            key: RefCell::new(key.clone()),
+            queue: Queue::default(),
+            number: self.host.next_number(),
+            born: now,
+            last_hit: Cell::new(now),
+            hits: Cell::new(0),
+            taken: Cell::new(0),
+            told_at: Cell::new(None),
+            task: Cell::new(None),
+        });
+        self.sessions.borrow_mut().newcomers.put(key, entry.clone());
+        let task = spawner.spawn("session", self.clone().run(entry.clone()));
+        entry.task.set(Some(task));
+        while let Some(surplus) = self.surplus() {
+            self.evict(&surplus);
+        }
+        Ok(entry)
+    }
+
+    /// The session that has to go, if there are too many.
+    fn surplus(&self) -> Option<Rc<Entry>> {
+        let limits = self.host.limits();
+        let Sessions { newcomers, regulars } = &mut *self.sessions.borrow_mut();
+        let is_full = newcomers.len() + regulars.len() > limits.sessions_max;
+        if newcomers.len() > limits.newcomers_max || is_full && newcomers.len() > 1 {
+            return newcomers.pop_lru().map(|(_, entry)| entry);
+        }
+        if is_full { regulars.pop_lru().map(|(_, entry)| entry) } else { None }
+    }
+
+    fn evict(&self, entry: &Entry) {
+        if let Some(task) = entry.task.take() {
+            self.host.spawner().cancel(task);
+        }
+        entry.refuse_all();
+    }
+
+    async fn run(self: Rc<Self>, entry: Rc<Entry>) {
+        let session = Session { entry: entry.clone(), store: self.clone() };
+        let end = match self.host.spawner().catch(|| (self.app)(session)) {
+            Ok(app) => self.supervise(&entry, app).await,
+            Err(error) => End::Failed(error),
+        };
+        self.end(&entry, end);
+    }
+
+    /// Runs a session until it ends, or has to.
+    async fn supervise(&self, entry: &Entry, app: impl Future<Output = Result<(), Ended>>) -> End {
+        let mut app = pin!(self.host.spawner().catching(app));
+        let mut timer = self.host.timers().timer();
+        poll_fn(|cx| {
+            if let Poll::Ready(outcome) = app.as_mut().poll(cx) {
+                return Poll::Ready(outcome.map_or_else(End::Failed, |_| End::Returned));
+            }
+            while timer.poll_until(Some(self.due(entry)), cx).is_ready() {
+                if entry.told_at.get().is_some() {
+                    return Poll::Ready(End::Reaped);
+                }
+                entry.tell(Ended::Idle, timer.now());
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// When the session is told to end, or dropped if it was told.
+    fn due(&self, entry: &Entry) -> Duration {
+        let limits = self.host.limits();
+        match entry.told_at.get() {
+            None => entry.last_hit.get().saturating_add(limits.idle_timeout),
+            Some(told_at) => told_at.saturating_add(limits.end_timeout),
+        }
+    }
+
+    /// A session is over.
+    fn end(self: &Rc<Self>, entry: &Rc<Entry>, end: End) {
+        self.forget(entry);
+        let number = entry.number;
+        match end {
+            End::Returned => {
+                log::debug!("session {number} on {}: it is over", self.route);
+            }
+            End::Reaped => {
+                log::info!("session {number} on {}: dropped, it did not end", self.route);
+            }
+            End::Failed(error) => {
+                log::error!("session {number} on {} {error}", self.route);
+                return entry.refuse_all();
+            }
+        }
+        if entry.taken.get() == 0 {
+            // The next one would do the same.
+            return entry.refuse_all();
+        }
+        // What came too late for this one begins another.
+        while let Some(item) = entry.queue.try_pop() {
+            if let Item::Hit(hit) = item {
+                self.give(hit);
+            }
+        }
+    }
+
+    fn forget(&self, entry: &Rc<Entry>) {
+        let key = entry.key.borrow();
+        let mut sessions = self.sessions.borrow_mut();
+        let Sessions { newcomers, regulars } = &mut *sessions;
+        for cache in [newcomers, regulars] {
+            if cache.peek(&*key).is_some_and(|found| Rc::ptr_eq(found, entry)) {
+                cache.pop(&*key);
+            }
+        }
+    }
+
+    pub(super) fn renew_id(&self, entry: &Rc<Entry>) {
+        if !matches!(*entry.key.borrow(), Key::Id(_)) {
+            return;
+        }
+        self.forget(entry);
+        let key = Key::Id(self.host.new_id());
+        *entry.key.borrow_mut() = key.clone();
+        entry.is_id_new.set(true);
+        self.sessions.borrow_mut().regulars.put(key, entry.clone());
+    }
+
+    pub(super) fn tell_all(&self, ended: Ended) {
+        let now = self.host.timers().now();
+        for entry in self.entries() {
+            entry.tell(ended, now);
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        let sessions = self.sessions.borrow();
+        sessions.newcomers.len() + sessions.regulars.len()
+    }
+
+    pub(super) fn sessions(&self) -> Vec<SessionInfo> {
+        let now = self.host.timers().now();
+        let info = |entry: Rc<Entry>| SessionInfo {
+            number: entry.number,
+            route: self.route,
+            age: now.saturating_sub(entry.born),
+            idle: now.saturating_sub(entry.last_hit.get()),
+            hits: entry.hits.get(),
+            queue: entry.queue.len(),
+        };
+        self.entries().into_iter().map(info).collect()
+    }
+
+    fn entries(&self) -> Vec<Rc<Entry>> {
+        let sessions = self.sessions.borrow();
+        let all = sessions.newcomers.iter().chain(sessions.regulars.iter());
+        all.map(|(_, entry)| entry.clone()).collect()
+    }
+}
+
+impl Entry {
+    /// The id that the visitor is to be told with an answer, once.
+    pub(super) fn id_to_tell(&self) -> Option<SessionId> {
+        match *self.key.borrow() {
+            Key::Id(id) if self.is_id_new.take() => Some(id),
+            _ => None,
+        }
+    }
+
+    fn tell(&self, ended: Ended, now: Duration) {
+        self.told_at.set(Some(now));
+        self.queue.push(Item::End(ended));
+    }
+
+    /// Requests that wait are answered 500.
+    fn refuse_all(&self) {
+        while let Some(item) = self.queue.try_pop() {
+            drop(item);
+        }
+    }
+}
+
+fn refusal(status: Status, text: &'static str) -> Response {
+    Response::new(status).with_content("text/plain; charset=utf-8", text)
+}
+
+/// The part of a pattern that stands in every path of it: only there the cookie is of use.
+fn cookie_path(pattern: &str) -> String {
+    let end = pattern.find("/:").or_else(|| pattern.find("/*")).unwrap_or(pattern.len());
+    match pattern.get(..end) {
+        None | Some("") => "/".into(),
+        Some(path) => path.into(),
+    }
+}
+
+impl core::fmt::Debug for SessionRoute {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "SessionRoute({}, {} sessions)", self.0.route, self.0.len())
+    }
+}
