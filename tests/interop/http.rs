@@ -7,6 +7,7 @@ mod crowds;
 mod curl;
 mod lossy_wire;
 mod nginx;
+mod sessions;
 mod tap;
 
 use command::programs;
@@ -25,6 +26,8 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("http/nginx_behind_the_process", &[&programs::CURL], 60, nginx::behind_the_process),
     Case::new("http/nginx_before_the_guest", &[&programs::CURL], 120, nginx::before_the_guest),
     Case::new("http/nginx_before_the_process", &[&programs::CURL], 60, nginx::before_the_process),
+    Case::new("http/sessions_guest", &[&programs::CURL], 90, sessions::on_guest),
+    Case::new("http/sessions_process", &[&programs::CURL], 60, sessions::on_process),
     Case::new("http/process_stops_gracefully", &[], 60, curl::process_stops_gracefully),
     Case::new("http/process_on_tap_transfers", &[&programs::CURL], 120, tap::transfers),
     Case::new("http/process_on_tap_crowds", &[&programs::WRK], 90, tap::crowds),
