@@ -87,7 +87,7 @@ impl World {
             ..Config::default()
         });
         let now = Instant::from_micros(1_000_000);
-        let open = Open { initial: OURS, mss: MSS, timestamp_offset: 9 };
+        let open = Open { initial: OURS, mss: MSS, path_mss: None, timestamp_offset: 9 };
         let options = Options {
             mss: Some(1_460),
             sack_permitted: has(9),
@@ -141,7 +141,7 @@ impl World {
             13 => self.connection.abort(&mut self.shared),
             14 => {
                 let seq = (verb & 0x10 != 0).then(|| input.near(self.next - 1).0);
-                self.connection.handle_path_mss(input.word(), seq);
+                self.connection.handle_path_mss(self.now, input.word(), seq);
             }
             _ => {
                 let seq = input.near(self.next - 1).0;

@@ -19,7 +19,7 @@ fn main() {
     let config = Config { timestamps, ..Config::default() };
     let mut shared = Shared::new(config);
     let now = Instant::from_micros(1_000_000);
-    let open = Open { initial: SeqNumber(100), mss: 1_460, timestamp_offset: 0 };
+    let open = Open { initial: SeqNumber(100), mss: 1_460, path_mss: None, timestamp_offset: 0 };
     let offered = shared.config.syn_options(1_460, 0, None);
     let handshake = Handshake {
         peer_initial: SeqNumber(500),

@@ -55,7 +55,7 @@ pub struct Connection {
     congestion: Congestion,
     rtt: Rtt,
     timers: Timers,
-    /// The search for the path's segment size, after a black hole.
+    /// The search for the path's segment size, where it is less than what both ends take.
     search: Option<Box<path::Search>>,
     pending: Pending,
     challenge: ChallengeLimit,

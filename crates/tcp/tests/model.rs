@@ -189,13 +189,64 @@ fn what_a_router_says_of_the_path_is_acted_on_at_once() {
     let narrow = Path { mss: 1_000, delay: Duration::from_millis(20), ..Path::CLEAN };
     net.set_path(1, narrow);
     net.run_until(Duration::from_millis(5), |_| false);
-    let host = &mut net.hosts[1];
-    host.connection.handle_path_mss(1_000, None);
     let before = net.now;
+    net.hosts[1].connection.handle_path_mss(before, 1_000, None);
     assert!(net.run(Duration::from_secs(60)));
     assert_eq!(net.hosts[0].received, 3_000_000);
     assert_eq!(net.hosts[1].shared.counters.retransmission_timeouts, 0);
     assert!(net.now.since(before) < Duration::from_secs(2));
+}
+
+/// A host that knows from another connection that the path takes segments of 1,300 bytes, on one that does.
+fn behind_a_narrow_path() -> Net {
+    let narrow = Path { mss: 1_300, ..path_of_20_ms() };
+    let mut net = Net::new(5, [config(), config()], &[path_of_20_ms(), narrow]);
+    net.hosts.iter_mut().for_each(|host| host.finishes = false);
+    carry(&mut net, 1_000);
+    net.hosts[1].connection.handle_path_mss(net.now, 1_300, None);
+    carry(&mut net, 500_000);
+    assert_eq!(net.hosts[1].shared.counters.segments_retransmitted, 0);
+    net
+}
+
+fn path_of_20_ms() -> Path {
+    Path { delay: Duration::from_millis(20), ..Path::CLEAN }
+}
+
+fn carry(net: &mut Net, bytes: u64) {
+    net.hosts[1].to_send += bytes;
+    let sent = net.hosts[1].to_send;
+    assert!(net.run_until(Duration::from_secs(60), |net| net.hosts[0].received == sent));
+}
+
+#[test]
+fn rfc_8899_5_1_1_after_ten_minutes_a_larger_size_is_tried_again() {
+    let mut net = behind_a_narrow_path();
+    net.set_path(1, path_of_20_ms());
+    for (waits, mss) in [(590, 1_300), (11, MSS)] {
+        net.now = net.now + Duration::from_secs(waits);
+        carry(&mut net, 500_000);
+        assert_eq!(net.hosts[1].connection.mss(), mss);
+    }
+    assert!(net.hosts[1].events.contains(&Event::PathMss));
+    assert_eq!(net.hosts[1].shared.counters.segments_retransmitted, 0);
+}
+
+#[test]
+fn rfc_8899_3_a_path_that_has_not_become_wider_costs_the_probes_and_no_window() {
+    let mut net = behind_a_narrow_path();
+    for _ in 0..2 {
+        net.now = net.now + Duration::from_secs(601);
+        let before = net.hosts[1].shared.counters;
+        carry(&mut net, 1_000_000);
+        let host = &net.hosts[1];
+        assert!((1_284..=1_300).contains(&host.connection.mss()), "{}", host.connection.mss());
+        // 1,460, and then halfway between what passes and what does not.
+        let resent = host.shared.counters.segments_retransmitted - before.segments_retransmitted;
+        assert!((5..=10).contains(&resent), "{resent}");
+        assert_eq!(host.shared.counters.retransmission_timeouts, 0);
+        assert_eq!(host.shared.counters.recoveries, 0);
+    }
 }
 
 #[test]

@@ -209,7 +209,7 @@ fn near_misses_do_no_harm() {
                 }
                 3 if random.below(20) == 0 => host.connection.close(&mut host.shared),
                 4 if random.below(20) == 0 => {
-                    host.connection.handle_path_mss(random.next() as u16, None);
+                    host.connection.handle_path_mss(now, random.next() as u16, None);
                 }
                 _ => {}
             }

@@ -148,7 +148,12 @@ impl Script {
     }
 
     fn open(&self) -> Open {
-        Open { initial: SeqNumber(self.initial), mss: self.mss, timestamp_offset: 0 }
+        Open {
+            initial: SeqNumber(self.initial),
+            mss: self.mss,
+            path_mss: None,
+            timestamp_offset: 0,
+        }
     }
 
     fn set(&mut self, words: &[&str]) -> Outcome {
@@ -278,7 +283,8 @@ impl Script {
             ("mss", Some(mss)) => {
                 let seq: Option<u32> =
                     words.get(1).map(|word| parse(word)).transpose()?.map(|seq: u64| seq as u32);
-                connection.handle_path_mss(mss as u16, seq.map(|seq| initial.wrapping_add(seq)));
+                let seq = seq.map(|seq| initial.wrapping_add(seq));
+                connection.handle_path_mss(now, mss as u16, seq);
             }
             ("unreachable", Some(seq)) => {
                 connection.handle_unreachable(shared, initial.wrapping_add(seq as u32));

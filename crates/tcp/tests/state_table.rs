@@ -152,7 +152,7 @@ impl Driven {
             ..Config::default()
         });
         let now = Instant::from_micros(1_000_000);
-        let open = Open { initial: OURS, mss: 1_000, timestamp_offset: 0 };
+        let open = Open { initial: OURS, mss: 1_000, path_mss: None, timestamp_offset: 0 };
         let connection = if is_active {
             Connection::connect(&mut shared, now, &open)
         } else {

@@ -132,7 +132,7 @@ impl Connection {
         let mut tcb = self.tcb();
         let before = tcb.engine.mss();
         let mss = self.context.mss(&self.tuple, message.mtu);
-        tcb.engine.handle_path_mss(mss, Some(message.seq));
+        tcb.engine.handle_path_mss(self.context.now.get(), mss, Some(message.seq));
         if tcb.engine.mss() < before {
             tcb.template.may_fragment |= message.is_absurd;
             self.remember_path(&tcb);

@@ -176,12 +176,12 @@ impl InterfaceState {
 
     /// What an engine needs to know of the world.
     pub(crate) fn open_parameters(&self, tuple: &Tuple, initial: SeqNumber) -> Open {
-        let own_mss = self.own_mss(tuple);
         let now = self.context.now.get();
         let path = self.context.path_mtus.borrow().get(tuple.remote().ip(), now);
         Open {
             initial,
-            mss: path.map_or(own_mss, |mtu| own_mss.min(self.context.mss(tuple, mtu))),
+            mss: self.own_mss(tuple),
+            path_mss: path.map(|mtu| self.context.mss(tuple, mtu)),
             timestamp_offset: self.isn_generator.timestamp_offset(tuple),
         }
     }

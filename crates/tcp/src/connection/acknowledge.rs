@@ -60,7 +60,7 @@ impl Connection {
         self.resolve_tail_probe(shared, now, &heard);
         self.detect_losses(now, segment, &mut heard);
         if self.search.is_some() {
-            heard.delivery.lost = self.resolve_search(heard.delivery.lost);
+            heard.delivery.lost = self.resolve_search(now, heard.delivery.lost);
         }
         self.recover(shared, now, segment, &heard);
         self.tell_congestion_control(now, &heard);

@@ -49,7 +49,7 @@ impl Connection {
             && self.recovery.duplicates == 0
             && self.scoreboard.is_plain()
             && self.receive_buffer.is_in_order()
-            && self.search.is_none()
+            && !self.is_probing_path()
             && self.receive.fin.is_none()
             && !self.features.stopped_reading
             && !self.timers.is_probing_window()

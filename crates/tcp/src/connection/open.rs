@@ -23,9 +23,10 @@ use crate::time::{Duration, Instant};
 pub struct Open {
     /// Our initial sequence number, which nobody may guess (RFC 6528).
     pub initial: SeqNumber,
-    /// Bytes of data and options that a segment may have on the path and at our device: the MTU without the
-    /// fixed headers of IP and TCP.
+    /// Bytes of data and options that a segment may have at our device: the MTU without the fixed headers of IP and TCP.
     pub mss: u16,
+    /// The same of the path, if it is known to take less: until it is tried again, after ten minutes.
+    pub path_mss: Option<u16>,
     /// Is added to the clock of timestamps, which nobody needs to know (RFC 7323 section 5.4). A SYN cookie
     /// in timestamps chooses it.
     pub timestamp_offset: u32,
@@ -113,7 +114,7 @@ impl Connection {
     }
 
     fn new(shared: &mut Shared, now: Instant, open: &Open, state: State) -> Self {
-        let Open { initial, mss, timestamp_offset } = *open;
+        let Open { initial, mss, path_mss, timestamp_offset } = *open;
         let nothing = SeqNumber(0);
         let send = SendSequence {
             initial,
@@ -151,7 +152,7 @@ impl Connection {
         };
         let mut timers = Timers::OFF;
         timers.idle_at = now + shared.config.open_timeout;
-        Self {
+        let mut connection = Self {
             state,
             events: Events::default(),
             reason: CloseReason::Finished,
@@ -173,7 +174,11 @@ impl Connection {
             progress_at: now,
             sent_at: now,
             resent: 0,
+        };
+        if let Some(path_mss) = path_mss {
+            connection.handle_path_mss(now, path_mss, None);
         }
+        connection
     }
 
     /// The peer's SYN: its number and what it offers. Ours was, or will be, answered in kind.
@@ -205,6 +210,7 @@ impl Connection {
         // RFC 9293 section 3.7.1: without the option, 536.
         let theirs = offers.mss.unwrap_or(DEFAULT_MSS).max(PEER_MSS_MIN);
         self.send.mss = self.send.mss.min(theirs);
+        self.limit_search(theirs);
         self.congestion = Congestion::new(config, self.data_mss(), now);
         // RFC 7323 section 2.2: the window of a SYN is not scaled.
         self.set_window(syn, u32::from(syn.window));

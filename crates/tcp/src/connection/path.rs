@@ -4,6 +4,7 @@ use super::schedule::{Part, PartKind};
 use super::{Connection, Events, Probe};
 use crate::config::Shared;
 use crate::sequence::SeqNumber;
+use crate::time::{Duration, Instant};
 use alloc::boxed::Box;
 
 /// No path is believed to take less: a router that says so would make us send headers (RFC 5927 section 7.2).
@@ -14,33 +15,86 @@ const BLACK_HOLE_TIMEOUTS: u8 = 2;
 const OPTIONS_MIN: u32 = 12;
 /// The search for the largest size ends when it is known to so many bytes.
 const SEARCH_STEP: u16 = 16;
+/// RFC 8899 section 5.1.1, PMTU_RAISE_TIMER; RFC 1191 section 6.3: after so long the path may have become better.
+const RAISE_AFTER: Duration = Duration::from_secs(600);
 
-/// RFC 8899 section 5.2: the search for the largest segment that passes, after a black hole was found.
+/// RFC 8899 section 5.2: the search for the largest segment that passes. There is one as long as that is less than what
+/// both ends take.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Search {
-    /// A size that did not pass. The one that does is the connection's MSS.
+    /// What peer and link take.
+    largest: u16,
+    /// A size that did not pass, or more than the largest. The one that does is the connection's MSS.
     too_large: u16,
+    /// Nothing larger is tried before.
+    resume_at: Instant,
     /// The segment that is on its way to find out, and its size.
     probe: Option<(SeqNumber, SeqNumber, u16)>,
+}
+
+impl Search {
+    /// What passes is known, for now.
+    fn waiting(largest: u16, now: Instant) -> Self {
+        let too_large = largest.saturating_add(1);
+        Self { largest, too_large, resume_at: now + RAISE_AFTER, probe: None }
+    }
+
+    /// The size to be tried: the largest first, for a path that has become better, and then halfway.
+    fn next_size(&self, passes: u16) -> u16 {
+        if self.too_large > self.largest {
+            return self.largest;
+        }
+        passes + self.too_large.saturating_sub(passes) / 2
+    }
 }
 
 impl Connection {
     /// The path takes segments of at most so many bytes of data and options. `seq` is the number in the segment
     /// that was too large, as the router quotes it: others are not believed (RFC 5927 section 7.2). `None` when
-    /// it is known from elsewhere, such as another connection to the same destination.
-    pub fn handle_path_mss(&mut self, mss: u16, seq: Option<u32>) {
+    /// it is known from elsewhere, such as another connection to the same destination. After ten minutes larger ones
+    /// are tried again.
+    pub fn handle_path_mss(&mut self, now: Instant, mss: u16, seq: Option<u32>) {
         let flight = self.send.next.distance_from(self.send.unacknowledged);
         let is_ours = seq.is_none_or(|seq| seq.wrapping_sub(self.send.unacknowledged.0) < flight);
+        let mss = mss.max(MSS_MIN);
         if is_ours && mss < self.send.mss {
-            self.search = None;
-            self.shrink_segments(mss.max(MSS_MIN));
+            self.search = Some(Box::new(Search::waiting(self.largest_mss(), now)));
+            self.shrink_segments(mss);
+        } else if let Some(search) = &mut self.search
+            && let Some((start, _, size)) = search.probe
+            && seq == Some(start.0)
+            && mss < size
+        {
+            // The router says what the search is for. That the probe is lost is seen soon.
+            search.too_large = search.too_large.min(mss + 1);
         }
+    }
+
+    /// The peer takes no larger segments.
+    pub(super) fn limit_search(&mut self, peer_mss: u16) {
+        let passes = self.send.mss;
+        self.search = self.search.take().and_then(|mut search| {
+            search.largest = search.largest.min(peer_mss);
+            search.too_large = search.largest + 1;
+            (search.largest > passes).then_some(search)
+        });
+    }
+
+    /// The segments that peer and link take, whatever the path.
+    fn largest_mss(&self) -> u16 {
+        self.search.as_ref().map_or(self.send.mss, |search| search.largest)
+    }
+
+    /// A segment is on its way whose fate says something of the path.
+    #[inline]
+    pub(super) fn is_probing_path(&self) -> bool {
+        self.search.as_ref().is_some_and(|search| search.probe.is_some())
     }
 
     /// Time-outs in a row may mean that large segments vanish: smaller ones show whether they do, and smaller ones
     /// still. They may also mean that the peer is gone for a while; so nobody is told before a search has shown what
     /// passes and what does not.
-    pub(super) fn find_black_hole(&mut self, shared: &mut Shared) {
+    pub(super) fn find_black_hole(&mut self, shared: &mut Shared, now: Instant) {
         let timeouts = self.rtt.backoff();
         let is_time = timeouts > 0 && timeouts.is_multiple_of(BLACK_HOLE_TIMEOUTS);
         if !shared.config.path_mtu_probing || !is_time {
@@ -56,17 +110,22 @@ impl Connection {
         }
         shared.counters.black_holes += 1;
         // The path may take anything up to what failed first.
-        let too_large = self.search.as_ref().map_or(self.send.mss, |search| search.too_large);
-        self.search = Some(Box::new(Search { too_large, probe: None }));
+        let under_way = self.search.as_ref().filter(|search| search.resume_at <= now);
+        let too_large = under_way.map_or(self.send.mss, |search| search.too_large);
+        let largest = self.largest_mss();
+        self.search = Some(Box::new(Search { largest, too_large, resume_at: now, probe: None }));
         self.shrink_segments(smaller);
     }
 
     /// A segment of a size that is not known to pass: new data, with enough behind it to show its loss soon.
-    pub(super) fn search_part(&mut self, mss: u32, room: u32) -> Option<Part> {
-        let largest = self.send.mss;
-        let search = self.search.as_deref().filter(|search| search.probe.is_none())?;
-        let size = largest + search.too_large.saturating_sub(largest) / 2;
-        let len = mss + u32::from(size - largest);
+    pub(super) fn search_part(&mut self, now: Instant, mss: u32, room: u32) -> Option<Part> {
+        let passes = self.send.mss;
+        let search = self.search.as_deref()?;
+        if search.probe.is_some() || now < search.resume_at {
+            return None;
+        }
+        let size = search.next_size(passes);
+        let len = mss + u32::from(size - passes);
         let shows = len + 3 * mss;
         let is_time = self.recovery.is_calm()
             && self.scoreboard.is_plain()
@@ -90,41 +149,46 @@ impl Connection {
     }
 
     /// Has the probe passed, or was it the only thing that did not? Octets of `lost` that count as congestion.
-    pub(super) fn resolve_search(&mut self, lost: u32) -> u32 {
+    pub(super) fn resolve_search(&mut self, now: Instant, lost: u32) -> u32 {
         let Some((start, end, size)) = self.search.as_ref().and_then(|search| search.probe) else {
             return lost;
         };
         if self.send.unacknowledged.is_at_or_after(end) {
             self.send.mss = size;
             self.congestion.set_mss(self.data_mss());
-            self.end_search_probe(None);
+            self.end_search_probe(now, None);
             return lost;
         }
         let len = end.distance_from(start);
         let is_alone = lost == len && self.scoreboard.next_lost(len) == Some((start, len));
         if is_alone {
             // RFC 8899 section 3: the loss of a probe is no sign of congestion.
-            self.end_search_probe(Some(size));
+            self.end_search_probe(now, Some(size));
             return 0;
         }
         lost
     }
 
     /// The probe has passed, or it is not known to, which counts as too large.
-    pub(super) fn end_search_probe(&mut self, too_large: Option<u16>) {
+    fn end_search_probe(&mut self, now: Instant, too_large: Option<u16>) {
         let Some(search) = &mut self.search else { return };
         search.probe = None;
-        search.too_large = too_large.unwrap_or(search.too_large);
-        if search.too_large.saturating_sub(self.send.mss) <= SEARCH_STEP {
-            self.search = None;
-            self.events.add(Events::PATH_MSS);
+        search.too_large = search.too_large.min(too_large.unwrap_or(search.too_large));
+        if search.too_large.saturating_sub(self.send.mss) > SEARCH_STEP {
+            return;
         }
+        if self.send.mss < search.largest {
+            **search = Search::waiting(search.largest, now);
+        } else {
+            self.search = None;
+        }
+        self.events.add(Events::PATH_MSS);
     }
 
     /// The timer expired: nothing is known of the probe.
-    pub(super) fn give_up_search_probe(&mut self) {
+    pub(super) fn give_up_search_probe(&mut self, now: Instant) {
         if let Some((.., size)) = self.search.as_ref().and_then(|search| search.probe) {
-            self.end_search_probe(Some(size));
+            self.end_search_probe(now, Some(size));
         }
     }
 

@@ -69,7 +69,7 @@ impl Connection {
             });
         }
         if self.search.is_some()
-            && let Some(part) = self.search_part(mss, room)
+            && let Some(part) = self.search_part(now, mss, room)
         {
             return Some(part);
         }

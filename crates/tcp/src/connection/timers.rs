@@ -215,8 +215,8 @@ impl Connection {
             return;
         }
         shared.counters.retransmission_timeouts += 1;
-        self.give_up_search_probe();
-        self.find_black_hole(shared);
+        self.give_up_search_probe(now);
+        self.find_black_hole(shared, now);
         if self.scoreboard.is_reneged() {
             self.scoreboard.forget_sacked();
         }

@@ -244,7 +244,12 @@ pub(crate) struct Net {
 pub(crate) const MSS: u16 = 1_460;
 
 pub(crate) fn open(initial: u32) -> Open {
-    Open { initial: SeqNumber(initial), mss: MSS, timestamp_offset: initial ^ 0x5555 }
+    Open {
+        initial: SeqNumber(initial),
+        mss: MSS,
+        path_mss: None,
+        timestamp_offset: initial ^ 0x5555,
+    }
 }
 
 impl Net {
