@@ -6,6 +6,8 @@ pub(crate) mod addresses;
 pub(crate) mod dhcp;
 pub(crate) mod dns;
 pub(crate) mod duplicates;
+pub(crate) mod echo;
+pub(crate) mod fragmentation;
 pub(crate) mod icmp_error;
 pub(crate) mod ingress;
 pub(crate) mod multicast;

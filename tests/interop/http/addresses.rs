@@ -99,7 +99,8 @@ pub(super) fn ping(harness: &mut Harness) -> Result {
     let guest = harness.boot(&Setup::default())?;
     let mut result = Ok(());
     for address in [GUEST_ADDRESS.ip(), link::GUEST_IPV6] {
-        for bytes in ["56", "1400"] {
+        // The last needs fragments both ways.
+        for bytes in ["56", "1400", "4000"] {
             let mut command = programs::command(&programs::PING)?;
             command
                 .args(["-c", "5", "-i", "0.2", "-w", "10", "-s", bytes])

@@ -12,6 +12,7 @@ use smoltcp::wire::{
 };
 use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4};
+use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -136,7 +137,10 @@ fn icmp_kinds(frames: &[Vec<u8>]) -> Vec<(Icmpv4Message, usize)> {
 }
 
 fn ndisc(source: Ipv6Addr, target: Ipv6Addr, message: NdiscRepr) -> Vec<u8> {
-    let message = Icmpv6Repr::Ndisc(message);
+    v6(source, target, &Icmpv6Repr::Ndisc(message))
+}
+
+fn v6(source: Ipv6Addr, target: Ipv6Addr, message: &Icmpv6Repr<'_>) -> Vec<u8> {
     let ip = Ipv6Repr {
         src_addr: source,
         dst_addr: target,
@@ -311,17 +315,20 @@ fn rfc_1122_3_2_2_icmp_errors_are_limited_and_never_about_what_was_sent_to_many(
 
 /// Cuts an IPv4 frame behind so many bytes of payload, a multiple of eight.
 fn cut(frame: &[u8], at: usize) -> [Vec<u8>; 2] {
-    let part = |range: &[u8], offset: usize, more: bool| {
-        let mut part = [&frame[..34], range].concat();
-        let mut ip = Ipv4Packet::new_unchecked(&mut part[14..]);
-        ip.set_total_len(20 + range.len() as u16);
-        ip.set_frag_offset(offset as u16);
-        ip.set_more_frags(more);
-        ip.set_dont_frag(false);
-        ip.fill_checksum();
-        part
-    };
-    [part(&frame[34..34 + at], 0, true), part(&frame[34 + at..], at, false)]
+    let end = frame.len() - 34;
+    [part(frame, 0..at), part(frame, at..end)]
+}
+
+/// The fragment of an IPv4 frame with that of its payload.
+fn part(frame: &[u8], range: Range<usize>) -> Vec<u8> {
+    let mut part = [&frame[..34], &frame[34 + range.start..34 + range.end]].concat();
+    let mut ip = Ipv4Packet::new_unchecked(&mut part[14..]);
+    ip.set_total_len(20 + range.len() as u16);
+    ip.set_frag_offset(range.start as u16);
+    ip.set_more_frags(34 + range.end < frame.len());
+    ip.set_dont_frag(false);
+    ip.fill_checksum();
+    part
 }
 
 #[test]
@@ -338,6 +345,57 @@ fn rfc_791_fragments_are_put_together() {
     assert!(host.ask(first).is_empty());
     let answers = host.ask(second);
     assert_eq!(tcp_fields(&answers[0]).unwrap().flags, (true, false, false, true));
+}
+
+#[test]
+fn rfc_792_a_long_echo_request_is_answered_in_fragments() {
+    let mut host = Host::settled();
+    let data: Vec<u8> = (0..4000).map(|byte| byte as u8).collect();
+    let request = v4(MAC[0], PEER, OURS, 1, &ping(&data));
+    let parts = [2960..4008, 0..1480, 1480..2960];
+    let answers: Vec<_> = parts.into_iter().flat_map(|r| host.ask(part(&request, r))).collect();
+    assert_eq!(answers.len(), 3);
+    let mut message = Vec::new();
+    for answer in &answers {
+        assert_eq!((&answer[..6], &answer[6..12]), (&MAC[1][..], &MAC[0][..]));
+        let ip = Ipv4Packet::new_checked(&answer[14..]).unwrap();
+        assert!(ip.verify_checksum() && ip.total_len() <= 1500);
+        assert_eq!((ip.src_addr(), ip.dst_addr()), (OURS, PEER));
+        assert_eq!(usize::from(ip.frag_offset()), message.len());
+        message.extend(ip.payload());
+        assert_eq!(ip.more_frags(), message.len() < 4008);
+    }
+    let message = Icmpv4Packet::new_checked(&message).unwrap();
+    let reply = Icmpv4Repr::parse(&message, &ChecksumCapabilities::default());
+    assert_eq!(reply, Ok(Icmpv4Repr::EchoReply { ident: 1, seq_no: 1, data: &data }));
+
+    let mut damaged = request;
+    damaged[1000] ^= 1;
+    assert!(host.ask(damaged).is_empty());
+}
+
+#[test]
+fn rfc_8200_4_5_a_long_echo_request_is_answered_in_fragments() {
+    let mut host = Host::settled();
+    let data: Vec<u8> = (0..4000).map(|byte| byte as u8).collect();
+    let request = Icmpv6Repr::EchoRequest { ident: 1, seq_no: 1, data: &data };
+    let answers = host.ask(v6(PEER_V6, OURS_V6, &request));
+    let mut message = Vec::new();
+    for answer in &answers {
+        let ip = Ipv6Packet::new_checked(&answer[14..]).unwrap();
+        assert!(ip.total_len() <= 1500);
+        assert_eq!((ip.src_addr(), ip.dst_addr()), (OURS_V6, PEER_V6));
+        assert_eq!(ip.next_header(), IpProtocol::Ipv6Frag);
+        let (header, payload) = ip.payload().split_at(8);
+        let offset = message.len() as u16;
+        message.extend(payload);
+        let more = u16::from(message.len() < 4008);
+        assert_eq!(header[..4], [&[58, 0], &(offset | more).to_be_bytes()[..]].concat());
+        assert_eq!(header[4..], answers[0][58..62]);
+    }
+    let message = Icmpv6Packet::new_checked(&message).unwrap();
+    let reply = Icmpv6Repr::parse(&OURS_V6, &PEER_V6, &message, &ChecksumCapabilities::default());
+    assert_eq!(reply, Ok(Icmpv6Repr::EchoReply { ident: 1, seq_no: 1, data: &data }));
 }
 
 #[test]

@@ -4,12 +4,15 @@
 use crate::counters::Counter;
 use crate::device::{RxFrame, Transmit};
 use crate::link::duplicates::{Claim, Reaction, claim};
+use crate::link::echo;
+use crate::link::fragmentation::Datagram;
 use crate::link::icmp_error::IcmpError;
 use crate::link::ingress::{self, Admission, Ours};
 use crate::link::multicast::{Record, is_query};
 use crate::link::path_mtu::packet_too_big;
 use crate::stack::interface::InterfaceState;
 use crate::tcp::connection::Connection;
+use crate::wire::ETHERNET;
 use crate::wire::header::Headers;
 use crate::wire::segment::{Frame, Segment};
 use crate::wire::tuple::Tuple;
@@ -83,7 +86,20 @@ impl InterfaceState {
         if let Some(error) = IcmpError::parse(frame) {
             self.icmp_error(&error);
         }
+        if frame.len() > ETHERNET + self.mtu
+            && let Some(reply) = echo::reply(frame)
+        {
+            return self.send_long(now, &reply, output);
+        }
         self.link.receive(now, frame, output);
+    }
+
+    /// Sends what is longer than our link's packets.
+    #[cold]
+    fn send_long(&self, now: Duration, datagram: &Datagram, output: &mut dyn Transmit) {
+        let path = self.context.path_mtus.borrow().get(datagram.ends.1, now.into());
+        let mtu = path.map_or(self.mtu, |path| path.min(self.mtu));
+        datagram.send_fragments(mtu, self.context.next_fragment_id(), output);
     }
 
     /// Somebody says something of one of our addresses.
