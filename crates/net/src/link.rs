@@ -18,7 +18,7 @@ pub(crate) mod slaac;
 
 use crate::config::Config;
 use crate::device::smoltcp::{SmoltcpDevice, ethernet_caps};
-use crate::device::{NetDevice, Transmit};
+use crate::device::{NetDevice, Transmit, TxFrame};
 use crate::link::addresses::Route;
 use crate::link::dhcp::{Change, DhcpClient, Lease};
 use crate::link::dns::DnsResolver;
@@ -99,8 +99,15 @@ impl Link {
         address.is_ipv6() || self.dhcp.is_some()
     }
 
-    /// Stops using an address that somebody else has.
-    pub(crate) fn give_up(&mut self, address: IpAddr) {
+    /// Stops using an address that somebody else has, and tells the server that leased it.
+    pub(crate) fn give_up(&mut self, address: IpAddr, now: Duration, output: &mut dyn Transmit) {
+        if let (Some(dhcp), IpAddr::V4(address)) = (&mut self.dhcp, address)
+            && let HardwareAddress::Ethernet(own) = self.interface.hardware_addr()
+            && let Some(frame) = dhcp.decline(address, own, now, &mut self.sockets)
+        {
+            output.transmit(TxFrame::new(frame.len()), &mut |place| place.copy_from_slice(&frame));
+            self.interface.routes_mut().remove_default_ipv4_route();
+        }
         if let (Some(slaac), IpAddr::V6(address)) = (&mut self.slaac, address) {
             slaac.give_up(address);
         }
@@ -147,6 +154,9 @@ impl Link {
         self.poll_slaac(now, neighbours, output);
         if let Some(dhcp) = &mut self.dhcp {
             dhcp.warn_of_silence(now);
+            if dhcp.resume(now, &mut self.sockets) {
+                self.due = Some(now);
+            }
         }
         if self.due.is_some_and(|due| due <= now) {
             self.poll_sockets(now, output);
@@ -187,8 +197,9 @@ impl Link {
     /// When something is due: each service has its own time.
     pub(crate) fn next_deadline(&self) -> Option<Duration> {
         let slaac = self.slaac.as_ref().and_then(Slaac::next_deadline);
-        let dhcp = self.dhcp.as_ref().and_then(DhcpClient::warns_at);
-        [self.due, slaac, dhcp].into_iter().flatten().min()
+        let warning = self.dhcp.as_ref().and_then(DhcpClient::warns_at);
+        let asking = self.dhcp.as_ref().and_then(DhcpClient::resumes_at);
+        [self.due, slaac, warning, asking].into_iter().flatten().min()
     }
 
     /// The link came back, perhaps to another network: the lease is asked for anew.

@@ -11,6 +11,8 @@ pub(crate) const ETHERNET: usize = 14;
 /// Bytes of an IPv4 header without options, and of IPv6's fixed one.
 pub(crate) const IPV4: usize = 20;
 pub(crate) const IPV6: usize = 40;
+/// Bytes of a UDP header.
+pub(crate) const UDP: usize = 8;
 /// Bytes of a TCP header without options.
 pub(crate) const TCP: usize = 20;
 /// TCP's number (RFC 790).

@@ -24,6 +24,9 @@ const ROUTER_V6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 2);
 struct Network {
     lone: Lone,
     leases: bool,
+    offers: Ipv4Addr,
+    /// The address that was declined last, and the server that it was said to.
+    declined: Option<(Option<Ipv4Addr>, Option<Ipv4Addr>)>,
     lease_seconds: u32,
     advertises: bool,
     /// What the name server answers: the name in wire form, and the address.
@@ -42,6 +45,8 @@ impl Network {
         Self {
             lone: Lone::new(config),
             leases: true,
+            offers: LEASED,
+            declined: None,
             lease_seconds: 100,
             advertises: true,
             name: None,
@@ -130,6 +135,10 @@ impl Network {
     fn answer_dhcp(&mut self, payload: &[u8]) {
         let packet = DhcpPacket::new_checked(payload).unwrap();
         let request = DhcpRepr::parse(&packet).unwrap();
+        if request.message_type == DhcpMessageType::Decline {
+            self.declined = Some((request.requested_ip, request.server_identifier));
+            return;
+        }
         self.requests += 1;
         let name = packet.options().find(|option| option.kind == 12);
         self.hostname = name.map(|name| String::from_utf8_lossy(name.data).into_owned());
@@ -143,7 +152,7 @@ impl Network {
         let servers = [ROUTER].into_iter().collect();
         let answer = DhcpRepr {
             message_type,
-            your_ip: LEASED,
+            your_ip: self.offers,
             server_ip: ROUTER,
             router: Some(ROUTER),
             subnet_mask: Some(Ipv4Addr::new(255, 255, 255, 0)),
@@ -303,6 +312,31 @@ fn a_lease_is_taken_renewed_and_lost() {
     network.leases = true;
     network.pass(Duration::from_secs(200));
     assert_eq!(network.addresses(), [IpAddr::V4(LEASED)]);
+}
+
+#[test]
+fn rfc_2131_3_1_a_leased_address_that_another_has_is_declined() {
+    let mut network = Network::new(&dhcp());
+    network.pass(Duration::from_secs(1));
+    assert_eq!(network.addresses(), [IpAddr::V4(LEASED)]);
+    let claim = ArpRepr::EthernetIpv4 {
+        operation: ArpOperation::Reply,
+        source_hardware_addr: EthernetAddress(MAC[1]),
+        source_protocol_addr: LEASED,
+        target_hardware_addr: EthernetAddress(MAC[0]),
+        target_protocol_addr: Ipv4Addr::UNSPECIFIED,
+    };
+    network.send(EthernetProtocol::Arp, claim.buffer_len(), |payload| {
+        claim.emit(&mut ArpPacket::new_unchecked(payload));
+    });
+    let other = Ipv4Addr::new(10, 0, 0, 78);
+    network.offers = other;
+    // At least ten seconds before it asks again.
+    network.pass(Duration::from_secs(9));
+    assert_eq!(network.declined, Some((Some(LEASED), Some(ROUTER))));
+    assert_eq!((network.requests, network.addresses()), (2, vec![]));
+    network.pass(Duration::from_secs(2));
+    assert_eq!((network.requests, network.addresses()), (4, vec![IpAddr::V4(other)]));
 }
 
 #[test]

@@ -1,19 +1,35 @@
-//! DHCP client (RFC 2131), by smoltcp's socket.
+//! DHCP client (RFC 2131), by smoltcp's socket, and what that lacks: to decline an address that somebody else has.
 
+use crate::wire::{ETHERNET, IPV4, UDP};
 use alloc::boxed::Box;
+use alloc::vec;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
 use core::time::Duration;
 use smoltcp::iface::{SocketHandle, SocketSet};
+use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::socket::dhcpv4::{Event, Socket};
-use smoltcp::wire::{DhcpOption, IpCidr};
+use smoltcp::wire::{
+    DHCP_CLIENT_PORT, DHCP_SERVER_PORT, DhcpMessageType, DhcpOption, DhcpPacket, DhcpRepr,
+    EthernetAddress, EthernetFrame, EthernetProtocol, EthernetRepr, IpCidr, IpProtocol, Ipv4Packet,
+    Ipv4Repr, UdpPacket, UdpRepr,
+};
 use spinning_top::Spinlock;
 
 /// Asks for an IPv4 address, and again before its lease ends.
 pub(crate) struct DhcpClient {
-    socket: SocketHandle,
+    state: State,
+    options: &'static [DhcpOption<'static>],
+    /// The address that is leased, and the identifier of its server.
+    lease: Option<(Ipv4Addr, Ipv4Addr)>,
     /// Since when there is no answer, until that is said.
     silent_since: Option<Duration>,
+}
+
+enum State {
+    Asking(SocketHandle),
+    /// An address was declined: nothing is asked before.
+    Waiting(Duration),
 }
 
 /// What a server said.
@@ -32,17 +48,58 @@ pub(crate) struct Lease {
 impl DhcpClient {
     /// A client that tells its server this name (RFC 2132 section 3.14), if it is not empty.
     pub(crate) fn new(hostname: &str, now: Duration, sockets: &mut SocketSet<'static>) -> Self {
-        let mut socket = Socket::new();
-        if !hostname.is_empty() {
-            socket.set_outgoing_options(name_options(hostname));
-        }
-        Self { socket: sockets.add(socket), silent_since: Some(now) }
+        let options = if hostname.is_empty() { &[] } else { name_options(hostname) };
+        let state = State::Waiting(now);
+        let mut client = Self { state, options, lease: None, silent_since: None };
+        client.restart(now, sockets);
+        client
     }
 
     /// The link came back, perhaps to another network: the lease is asked for anew.
     pub(crate) fn restart(&mut self, now: Duration, sockets: &mut SocketSet<'static>) {
         self.silent_since = Some(now);
-        sockets.get_mut::<Socket>(self.socket).reset();
+        match self.state {
+            State::Asking(socket) => sockets.get_mut::<Socket>(socket).reset(),
+            State::Waiting(_) => {
+                let mut socket = Socket::new();
+                socket.set_outgoing_options(self.options);
+                self.state = State::Asking(sockets.add(socket));
+            }
+        }
+    }
+
+    /// Somebody else has the address. If that was leased, the frame that tells the server so (RFC 2131 section 4.4.4); it is
+    /// asked for another in ten seconds.
+    pub(crate) fn decline(
+        &mut self,
+        address: Ipv4Addr,
+        own: EthernetAddress,
+        now: Duration,
+        sockets: &mut SocketSet<'static>,
+    ) -> Option<Vec<u8>> {
+        let (leased, server) = self.lease.filter(|(leased, _)| *leased == address)?;
+        let State::Asking(socket) = self.state else { return None };
+        sockets.remove(socket);
+        self.state = State::Waiting(now + DECLINED_PAUSE);
+        (self.lease, self.silent_since) = (None, None);
+        Some(decline(own, leased, server, now))
+    }
+
+    /// Asks again if the pause is over; true when it is.
+    pub(crate) fn resume(&mut self, now: Duration, sockets: &mut SocketSet<'static>) -> bool {
+        let is_time = self.resumes_at().is_some_and(|at| at <= now);
+        if is_time {
+            self.restart(now, sockets);
+        }
+        is_time
+    }
+
+    /// When it asks again, if it pauses.
+    pub(crate) fn resumes_at(&self) -> Option<Duration> {
+        match self.state {
+            State::Asking(_) => None,
+            State::Waiting(until) => Some(until),
+        }
     }
 
     /// What has changed since this was last asked.
@@ -51,9 +108,11 @@ impl DhcpClient {
         now: Duration,
         sockets: &mut SocketSet<'static>,
     ) -> Option<Change> {
-        match sockets.get_mut::<Socket>(self.socket).poll()? {
+        let State::Asking(socket) = self.state else { return None };
+        match sockets.get_mut::<Socket>(socket).poll()? {
             Event::Configured(lease) => {
                 self.silent_since = None;
+                self.lease = Some((lease.address.address(), lease.server.identifier));
                 Some(Change::Leased(Lease {
                     address: IpCidr::Ipv4(lease.address),
                     router: lease.router,
@@ -62,6 +121,7 @@ impl DhcpClient {
             }
             Event::Deconfigured => {
                 self.silent_since.get_or_insert(now);
+                self.lease = None;
                 Some(Change::Unleased)
             }
         }
@@ -82,6 +142,61 @@ impl DhcpClient {
     pub(crate) fn warns_at(&self) -> Option<Duration> {
         self.silent_since.map(|since| since + PATIENCE)
     }
+}
+
+/// RFC 2131 section 3.1, step 5: at least ten seconds, so that no two clients chase each other through the addresses.
+const DECLINED_PAUSE: Duration = Duration::from_secs(10);
+
+/// A DHCPDECLINE (RFC 2131 table 5): to all, since we have no address.
+fn decline(own: EthernetAddress, declined: Ipv4Addr, server: Ipv4Addr, now: Duration) -> Vec<u8> {
+    let (none, all) = (Ipv4Addr::UNSPECIFIED, Ipv4Addr::BROADCAST);
+    let message = DhcpRepr {
+        message_type: DhcpMessageType::Decline,
+        transaction_id: now.subsec_nanos(),
+        secs: 0,
+        client_hardware_address: own,
+        client_ip: none,
+        your_ip: none,
+        server_ip: none,
+        router: None,
+        subnet_mask: None,
+        relay_agent_ip: none,
+        broadcast: false,
+        requested_ip: Some(declined),
+        client_identifier: Some(own),
+        server_identifier: Some(server),
+        parameter_request_list: None,
+        max_size: None,
+        lease_duration: None,
+        renew_duration: None,
+        rebind_duration: None,
+        dns_servers: None,
+        additional_options: &[],
+    };
+    let ip = Ipv4Repr {
+        src_addr: none,
+        dst_addr: all,
+        next_header: IpProtocol::Udp,
+        payload_len: UDP + message.buffer_len(),
+        hop_limit: 64,
+    };
+    let ethernet = EthernetRepr {
+        src_addr: own,
+        dst_addr: EthernetAddress::BROADCAST,
+        ethertype: EthernetProtocol::Ipv4,
+    };
+    let udp = UdpRepr { src_port: DHCP_CLIENT_PORT, dst_port: DHCP_SERVER_PORT };
+    let checksums = ChecksumCapabilities::default();
+    let mut frame = vec![0; ETHERNET + IPV4 + ip.payload_len];
+    ethernet.emit(&mut EthernetFrame::new_unchecked(&mut frame));
+    ip.emit(&mut Ipv4Packet::new_unchecked(&mut frame[ETHERNET..]), &checksums);
+    let mut packet = UdpPacket::new_unchecked(&mut frame[ETHERNET + IPV4..]);
+    let emit = |payload: &mut [u8]| {
+        // There is room for it.
+        let _ = message.emit(&mut DhcpPacket::new_unchecked(payload));
+    };
+    udp.emit(&mut packet, &none.into(), &all.into(), message.buffer_len(), emit, &checksums);
+    frame
 }
 
 /// Until somebody at a console wants to know why there is no address.

@@ -119,7 +119,7 @@ impl InterfaceState {
         match self.duplicates.taken(address, may_give_up, now) {
             Reaction::GiveUp => {
                 log::error!("{address} is in use by {hardware}: it is given up");
-                self.link.give_up(address);
+                self.link.give_up(address, now, output);
             }
             Reaction::Defend => {
                 log::warn!("{address} is ours, and {hardware} uses it, too");
