@@ -11,7 +11,7 @@ mod sessions;
 mod tap;
 
 use command::programs;
-use lab::harness::Case;
+use lab::{harness::Case, peers::PYTHON};
 
 pub(crate) const CASES: &[Case] = &[
     Case::new("http/curl_site_guest", &[&programs::CURL], 90, curl::site_guest),
@@ -32,6 +32,12 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("http/process_on_tap_transfers", &[&programs::CURL], 120, tap::transfers),
     Case::new("http/process_on_tap_crowds", &[&programs::WRK], 90, tap::crowds),
     Case::new("http/process_on_tap_stops_gracefully", &[], 60, tap::stops_gracefully),
+    Case::new(
+        "http/process_on_tap_of_another",
+        &[&programs::CURL, &PYTHON],
+        60,
+        tap::left_by_another_program,
+    ),
     Case::new("http/browser_page_load", &[&programs::CHROMIUM], 180, browser::page_load),
     Case::new("http/dhcp_from_dnsmasq", &[&programs::DNSMASQ], 90, addresses::dhcp),
     Case::new("http/slaac_from_dnsmasq", &[&programs::DNSMASQ], 90, addresses::slaac),

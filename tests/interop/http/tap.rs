@@ -1,10 +1,13 @@
 //! The Linux process over a TAP: our own stack against the kernel's.
 
 use super::crowds::wrk;
-use command::failure::{OrSay, Result};
+use command::{
+    failure::{OrSay, Result},
+    programs,
+};
 use lab::{
     harness::{GUEST_ADDRESS, Harness, Server, curl, equal, noise, same_bytes},
-    link, load,
+    link, load, peers,
 };
 use std::time::Duration;
 
@@ -59,8 +62,42 @@ pub(super) fn crowds(harness: &mut Harness) -> Result {
     Server::Process(Box::new(child)).judge(result)
 }
 
+/// A TAP that stays keeps the length of its frames' header from one program to the next: the usual one, QEMU's, and the
+/// longest that Linux has.
+pub(super) fn left_by_another_program(harness: &mut Harness) -> Result {
+    let page = noise(100_000);
+    let bundle = harness.bundle(CONFIG, &[("site/page", &page)])?;
+    let (tap, out) = (harness.tap()?.name().to_owned(), harness.scratch.path("out"));
+    for header_bytes in [10, 12, 24] {
+        programs::output(programs::command(&peers::PYTHON)?.args([
+            "-c",
+            SET_HEADER_BYTES,
+            &tap,
+            &header_bytes.to_string(),
+        ]))?;
+        let child = harness.process_on_tap(&bundle)?;
+        let url = format!("http://{GUEST_ADDRESS}/page");
+        let result = curl(&["-o", &out.display().to_string(), &url]).and_then(|_| {
+            same_bytes(&format!("a page behind headers of {header_bytes} bytes"), &out, &page)
+        });
+        let mut server = Server::Process(Box::new(child));
+        server.judge(result)?;
+        server.stop(STOP_LIMIT)?;
+    }
+    Ok(())
+}
+
+/// `TUNSETIFF` with `IFF_TAP | IFF_NO_PI | IFF_VNET_HDR`, then `TUNSETVNETHDRSZ`.
+const SET_HEADER_BYTES: &str = "\
+import fcntl, struct, sys
+tap = open('/dev/net/tun', 'r+b', buffering=0)
+fcntl.ioctl(tap, 0x400454ca, struct.pack('16sH22x', sys.argv[1].encode(), 0x5002))
+fcntl.ioctl(tap, 0x400454d8, struct.pack('i', int(sys.argv[2])))
+";
+const STOP_LIMIT: Duration = Duration::from_secs(15);
+
 pub(super) fn stops_gracefully(harness: &mut Harness) -> Result {
     let bundle = harness.bundle("", &[])?;
     let child = harness.process_on_tap(&bundle)?;
-    Server::Process(Box::new(child)).stop(Duration::from_secs(15))
+    Server::Process(Box::new(child)).stop(STOP_LIMIT)
 }

@@ -19,6 +19,8 @@ use tun_rs::{DeviceBuilder, Layer, SyncDevice, VIRTIO_NET_HDR_LEN};
 pub(crate) struct TapCard {
     device: Rc<SyncDevice>,
     mtu_bytes: usize,
+    /// Of what is before each frame.
+    header_bytes: usize,
     /// The frame received last, behind its header, in a page that the stack may keep.
     received: Box<[u8]>,
     received_bytes: usize,
@@ -32,6 +34,7 @@ pub(crate) struct TapCard {
 /// The way of frames to the kernel.
 struct TapTransmitter {
     device: Rc<SyncDevice>,
+    header_bytes: usize,
     /// Where frames are built, behind their headers.
     buffer: Box<[u8]>,
 }
@@ -50,14 +53,17 @@ impl TapCard {
             .build_sync()?;
         device.set_nonblocking(true)?;
         let mtu_bytes = usize::from(device.mtu()?).min(mtu_bytes_max);
+        let header_bytes = find_header_bytes(&device)?;
         let device = Rc::new(device);
         Ok(Self {
             transmitter: TapTransmitter {
                 device: device.clone(),
-                buffer: buffer(HEADER_BYTES + LONG_FRAME_BYTES),
+                header_bytes,
+                buffer: buffer(header_bytes + LONG_FRAME_BYTES),
             },
             device,
             mtu_bytes,
+            header_bytes,
             received: buffer(PAGE_BYTES),
             received_bytes: 0,
             is_drained: false,
@@ -85,7 +91,7 @@ impl TapCard {
         self.is_drained = false;
         while !self.is_gone {
             match self.device.recv(&mut self.received) {
-                Ok(bytes) if is_sound(&self.received[..bytes]) => {
+                Ok(bytes) if is_sound(&self.received[..bytes], self.header_bytes) => {
                     self.received_bytes = bytes;
                     return true;
                 }
@@ -103,21 +109,39 @@ impl TapCard {
     }
 }
 
-/// Its header's length: a TAP leaves out virtio's last field unless it is asked not to.
+/// The header's length at least, and what of it has a meaning: a TAP leaves out virtio's last field unless it is asked
+/// not to.
 const HEADER_BYTES: usize = VIRTIO_NET_HDR_LEN;
+/// The longest that is known: Linux has none above 24.
+const HEADER_BYTES_MAX: usize = 64;
 /// The longest frame in either direction: an IP packet's limit.
 const LONG_FRAME_BYTES: usize = ETHERNET_BYTES + 65_535;
-const _: () = assert!(HEADER_BYTES + LONG_FRAME_BYTES <= PAGE_BYTES);
+const _: () = assert!(HEADER_BYTES_MAX + LONG_FRAME_BYTES <= PAGE_BYTES);
 
 fn buffer(bytes: usize) -> Box<[u8]> {
     vec![0; bytes].into_boxed_slice()
+}
+
+/// The length of what is before each frame. A TAP that stays keeps the one that the program before us had, such as QEMU's
+/// 12, and only an ioctl (`TUNSETVNETHDRSZ`) sets another, which is no call of safe code. But frames without room for an
+/// Ethernet header are refused: so the shortest that is not tells. It is all zeros, from no address and to none.
+fn find_header_bytes(device: &SyncDevice) -> io::Result<usize> {
+    let shortest = [0; HEADER_BYTES_MAX + ETHERNET_BYTES];
+    let is_long_enough = |bytes: &usize| match device.send(&shortest[..bytes + ETHERNET_BYTES]) {
+        // An interface that is down takes none, which it says after it has looked at the length.
+        Err(error) => error.kind() != io::ErrorKind::InvalidInput,
+        Ok(_) => true,
+    };
+    (HEADER_BYTES..=HEADER_BYTES_MAX)
+        .find(is_long_enough)
+        .ok_or_else(|| io::Error::other(format!("its header is above {HEADER_BYTES_MAX} bytes")))
 }
 
 impl NetDevice for TapCard {
     fn receive(&mut self, handle: &mut dyn FnMut(RxFrame<'_>, &mut dyn Transmit)) -> bool {
         let has_frame = self.advance();
         if has_frame {
-            let frame = HEADER_BYTES..self.received_bytes;
+            let frame = self.header_bytes..self.received_bytes;
             handle(RxFrame::Page(&mut self.received, frame), &mut self.transmitter);
         }
         has_frame
@@ -155,14 +179,14 @@ impl Transmit for TapTransmitter {
     /// The kernel gathers the frame: only its head is built here.
     fn transmit(&mut self, frame: TxFrame, build: &mut dyn FnMut(&mut [u8])) -> bool {
         let bytes = frame.bytes();
-        let Some(start) = self.buffer.get_mut(..HEADER_BYTES + frame.head_bytes) else {
+        let Some(start) = self.buffer.get_mut(..self.header_bytes + frame.head_bytes) else {
             build(&mut vec![0; frame.head_bytes]);
             return true;
         };
-        let (header, head) = start.split_at_mut(HEADER_BYTES);
+        let (header, head) = start.split_at_mut(self.header_bytes);
         build(head);
         let fields = Header::leaving(head, bytes, frame.segment_bytes);
-        header.copy_from_slice(&fields.emit()[..HEADER_BYTES]);
+        header[..HEADER_BYTES].copy_from_slice(&fields.emit()[..HEADER_BYTES]);
         let sent = match &frame.tail {
             None => self.device.send(start),
             Some(tail) => {
@@ -185,8 +209,8 @@ fn tell_lost(frame_bytes: usize, error: &io::Error) {
 /// A whole frame, with a checksum that is right, or that the kernel has checked, or that was never
 /// made since the frame did not leave this machine; and not several UDP packets in one, which the
 /// stack cannot take apart.
-fn is_sound(packet: &[u8]) -> bool {
-    let Some((header, frame)) = packet.split_at_checked(HEADER_BYTES) else { return false };
+fn is_sound(packet: &[u8], header_bytes: usize) -> bool {
+    let Some((header, frame)) = packet.split_at_checked(header_bytes) else { return false };
     let (flags, coalesced) = (header[0], header[1] & !SEGMENTS_HAVE_ECN);
     if frame.len() < ETHERNET_BYTES || !COALESCED.contains(&coalesced) {
         return false;
@@ -300,10 +324,10 @@ mod tests {
         let good = frame(b"hello");
         let mut bad = good.clone();
         bad[TCP_AT + 20] ^= 1;
-        assert!(is_sound(&packet([0, 0], &good)));
-        assert!(!is_sound(&packet([0, 0], &bad)));
+        assert!(is_sound(&packet([0, 0], &good), HEADER_BYTES));
+        assert!(!is_sound(&packet([0, 0], &bad), HEADER_BYTES));
         for flag in [NEEDS_CHECKSUM, CHECKSUM_VALID] {
-            assert!(is_sound(&packet([flag, 0], &bad)));
+            assert!(is_sound(&packet([flag, 0], &bad), HEADER_BYTES));
         }
     }
 
@@ -312,7 +336,8 @@ mod tests {
         let good = frame(b"hello");
         for (kind, taken) in [(0, true), (1, true), (4, true), (0x81, true), (3, false), (5, false)]
         {
-            assert_eq!(is_sound(&packet([CHECKSUM_VALID, kind], &good)), taken, "kind {kind}");
+            let packet = packet([CHECKSUM_VALID, kind], &good);
+            assert_eq!(is_sound(&packet, HEADER_BYTES), taken, "kind {kind}");
         }
     }
 
@@ -320,7 +345,7 @@ mod tests {
     fn pieces_of_frames_are_not_taken() {
         let whole = packet([CHECKSUM_VALID, 0], &frame(b"hello"));
         for length in 0..HEADER_BYTES + ETHERNET_BYTES {
-            assert!(!is_sound(&whole[..length]), "{length} bytes");
+            assert!(!is_sound(&whole[..length], HEADER_BYTES), "{length} bytes");
         }
     }
 }
