@@ -87,7 +87,7 @@ impl Site {
 
     /// A host with the trial image, which has routes for tests.
     fn trial(harness: &Harness) -> Result<Self> {
-        Self::of(harness.trial_kernel(), harness, PATIENT, 128, FETCHED_BYTES)
+        Self::of(&harness.trial().kernel, harness, PATIENT, 128, FETCHED_BYTES)
     }
 
     fn with(harness: &Harness, config: &str, guests_mib: u32, big_bytes: usize) -> Result<Self> {

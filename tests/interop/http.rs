@@ -7,11 +7,12 @@ mod crowds;
 mod curl;
 mod lossy_wire;
 mod nginx;
+mod recovery;
 mod sessions;
 mod tap;
 
 use command::programs;
-use lab::{harness::Case, peers::PYTHON};
+use lab::{harness::Case, namespace::NSENTER, peers::PYTHON};
 
 pub(crate) const CASES: &[Case] = &[
     Case::new("http/curl_site_guest", &[&programs::CURL], 90, curl::site_guest),
@@ -44,6 +45,8 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("http/ipv6_static", &[&programs::CURL], 90, addresses::ipv6),
     Case::new("http/ping", &[&programs::PING], 90, addresses::ping),
     Case::new("http/loss_and_reordering", &[&programs::CURL], 180, lossy_wire::loss_and_reordering),
+    Case::new("http/recovery_beside_linux_process", &[&NSENTER], 240, recovery::process),
+    Case::new("http/recovery_beside_linux_guest", &[&NSENTER], 240, recovery::guest),
     Case::new("http/small_mtu", &[&programs::CURL], 90, lossy_wire::small_mtu),
     Case::new("http/wrk_64_connections", &[&programs::WRK], 90, crowds::wrk_64),
     Case::new("http/wrk_new_connections", &[&programs::WRK], 90, crowds::wrk_new_connections),

@@ -43,8 +43,8 @@ fn native_worker(words: &[OsString]) -> Result<ExitCode> {
 }
 
 fn loss_worker(words: &[OsString]) -> Result<ExitCode> {
-    let [process, rest @ ..] = words else { fail!("a program is missing") };
-    bench::loss_worker(Path::new(process), &loss_options(rest)?)
+    let [subject, rest @ ..] = words else { fail!("a program or an image is missing") };
+    bench::loss_worker(Path::new(subject), &loss_options(rest)?)
 }
 
 fn hold(words: &[OsString]) -> Result<ExitCode> {
@@ -74,6 +74,7 @@ fn loss_options(words: &[OsString]) -> Result<LossOptions> {
     let mut options = LossOptions::default();
     while let Some(argument) = arguments.next()? {
         match argument {
+            Long("image") => options.image = true,
             Long("control") => options.control = arguments.value()?.string()?.parse()?,
             Long("stalls") => options.stalls = true,
             Long("seconds") => options.seconds = arguments.value()?.parse()?,

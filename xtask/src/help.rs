@@ -20,6 +20,7 @@ cargo xtask bench [ROW...]        measure the appliance and Linux + nginx side b
 cargo xtask bench xen             the same, as guests of one Xen
 cargo xtask bench native          bulk TCP without a VM: our stack over a TAP, the kernel's over veth
 cargo xtask bench loss [ROW...]   TCP with delay, loss and reordering: ours over a TAP, nginx over the kernel's
+    --image                       ours is the image in QEMU, and not the process
     --control cubic|bbr           of both (default: cubic)
     --stalls                      100 downloads on each row, and how long nothing came
 cargo xtask bench rpc             Cap'n Proto: ours, the capnp-rpc crate, the C++ library

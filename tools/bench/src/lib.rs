@@ -13,7 +13,7 @@ mod system_under_test;
 mod xen;
 
 pub use load::{HOLD_VERB, hold};
-pub use loss::{LOSS_VERB, LossOptions, loss, loss_worker};
+pub use loss::{LOSS_VERB, LossOptions, Subject, loss, loss_ratios, loss_worker};
 pub use native::{NATIVE_VERB, native, native_worker};
 pub use rpc::rpc;
 pub use services::pipe;

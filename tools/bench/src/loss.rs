@@ -1,9 +1,9 @@
 //! `cargo xtask bench loss`: TCP on bad paths, ours and Linux's, behind one relay in one run.
 //!
 //! A client on the kernel's sockets, a relay between two TAPs that delays, loses and reorders frames, and behind it a
-//! router with both servers: the process on a TAP, and nginx over the kernel's stack. The client is the same for both, as
-//! is all of the way but the server's TCP. What is measured is bytes in a bounded time, so that no row takes long however
-//! bad it is.
+//! router with both servers: the process or the image on a TAP, and nginx over the kernel's stack. The client is the same
+//! for both, as is all of the way but the server's TCP. What is measured is bytes in a bounded time, so that no row takes
+//! long however bad it is.
 
 mod network;
 mod transfer;
@@ -16,13 +16,20 @@ use command::{
     failure::{Failure, Result, fail},
     programs::{self, Install},
 };
+use image_builder::image;
 use lab::{
     namespace::{self, NSENTER},
     peers, process,
     relay::{Bottleneck, Impairments},
 };
 use network::Network;
-use std::{ffi::OsString, path::Path, process::ExitCode, str::FromStr, time::Duration};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    str::FromStr,
+    time::Duration,
+};
 use transfer::{Kind, Sample};
 
 /// The hidden verb by which the measurements run in a network namespace of their own.
@@ -45,8 +52,21 @@ const RTO_ABOVE_ROUND_TRIP: Duration = Duration::from_millis(200);
 /// What a busy machine takes away from a client.
 const SCHEDULING: Duration = Duration::from_millis(50);
 
+/// Of the short form's measurements.
+const SHORT_BYTES: u64 = 8 << 20;
+
+/// The appliance that is measured: the trial one, which takes uploads.
+pub enum Subject {
+    /// The Linux process, on a TAP by its own stack.
+    Process(PathBuf),
+    /// The image in QEMU, on the same TAP.
+    Image(PathBuf),
+}
+
 /// Which rows are measured, and how.
 pub struct LossOptions {
+    /// The image, and not the process.
+    pub image: bool,
     /// Of both servers, and of the client.
     pub control: Control,
     /// Of one measurement, at most.
@@ -128,6 +148,7 @@ const ROWS: &[Row] = &[
 impl Default for LossOptions {
     fn default() -> Self {
         Self {
+            image: false,
             control: Control::Cubic,
             seconds: 6,
             rounds: 3,
@@ -185,8 +206,13 @@ pub fn loss(options: &LossOptions, words: &[OsString]) -> Result<ExitCode> {
     options.rows()?;
     programs::need(&[&programs::IP, &NSENTER], options.install)?;
     peers::prepare(&["http/nginx"], options.install)?;
-    let process = process::build_trial()?;
-    let verb = [OsString::from(LOSS_VERB), process.into_os_string()];
+    let subject = if options.image {
+        programs::need(&[&programs::QEMU], options.install)?;
+        image::build(&image::Options::trial(), options.install)?.shipped
+    } else {
+        process::build_trial()?
+    };
+    let verb = [OsString::from(LOSS_VERB), subject.into_os_string()];
     namespace::again(verb.iter().chain(words), LIMIT)
 }
 
@@ -195,8 +221,9 @@ pub fn loss(options: &LossOptions, words: &[OsString]) -> Result<ExitCode> {
 /// # Errors
 ///
 /// A server does not start or answer.
-pub fn loss_worker(process: &Path, options: &LossOptions) -> Result<ExitCode> {
-    let network = Network::start(process, options.control)?;
+pub fn loss_worker(subject: &Path, options: &LossOptions) -> Result<ExitCode> {
+    let form = if options.image { Subject::Image } else { Subject::Process };
+    let network = Network::start(&form(subject.to_owned()), options.control, BYTES)?;
     println!("{}", network.describe()?);
     if options.stalls {
         return stalls(&network, options);
@@ -216,6 +243,23 @@ pub fn loss_worker(process: &Path, options: &LossOptions) -> Result<ExitCode> {
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
+/// A short form for tests, which have a namespace of their own: of each of these rows our rate over Linux's, by a few
+/// transfers of a small file.
+///
+/// # Errors
+///
+/// A server does not start or answer.
+pub fn loss_ratios(subject: &Subject, rows: &[&str]) -> Result<Vec<(&'static str, f64)>> {
+    let rows = rows.iter().map(|row| (*row).to_owned()).collect();
+    let options = LossOptions { seconds: 4, rows, ..LossOptions::default() };
+    let network = Network::start(subject, options.control, SHORT_BYTES)?;
+    let ratio = |row: &'static Row| {
+        let line = measure(&network, row, &options)?;
+        Ok((row.name, line.ours / line.peer.unwrap_or(f64::NAN)))
+    };
+    options.rows()?.into_iter().map(ratio).collect()
+}
+
 /// Ours, Linux, ours, Linux, with the same frames lost for both.
 fn measure(network: &Network, row: &Row, options: &LossOptions) -> Result<Line> {
     let mut rates = [const { Vec::new() }; 2];
@@ -223,7 +267,7 @@ fn measure(network: &Network, row: &Row, options: &LossOptions) -> Result<Line> 
     for round in 0..options.rounds {
         for (rates, server) in rates.iter_mut().zip(network.servers()) {
             let path = Impairments { seed: round as u64 + 1, ..row.path.clone() };
-            let sample = network.transfer(server, row.kind, path, BYTES, limit)?;
+            let sample = network.transfer(server, row.kind, path, network.bytes(), limit)?;
             rates.push(sample.bytes as f64 / MIB / sample.time.as_secs_f64());
         }
     }
@@ -233,6 +277,8 @@ fn measure(network: &Network, row: &Row, options: &LossOptions) -> Result<Line> 
             Reach::AtLeast(BBR_SHARE * link.bits_per_second as f64 / 8.0 / MIB * PAYLOAD)
         }
         (Control::Bbr, _) => Reach::Any,
+        // An emulated processor against this one.
+        (Control::Cubic, _) if options.image => Reach::Any,
         (Control::Cubic, _) => Reach::TimesPeer(1.0),
     };
     Ok(Line { what: row.what.into(), ours, peer: Some(peer), reach })

@@ -146,9 +146,9 @@ impl Harness {
         &self.shipped.kernel
     }
 
-    /// The trial image, which has routes for tests.
-    pub fn trial_kernel(&self) -> &Path {
-        &self.trial.kernel
+    /// The trial appliance, which has routes for tests.
+    pub fn trial(&self) -> &Appliance {
+        &self.trial
     }
 
     /// The wire's end on our side.

@@ -1,31 +1,34 @@
 //! Network of the measurements: client, relay, router and the two servers, each in its place.
 //!
 //! ```text
-//! client  a ==relay== r  router  t -- the process, our stack
+//! client  a ==relay== r  router  t -- the process or the image, our stack
 //!                                v -- w  nginx and a sink, the kernel's stack
 //! ```
 //!
-//! The client and Linux's servers have namespaces of their own; the router is the one that we run in, and the process's
+//! The client and Linux's servers have namespaces of their own; the router is the one that we run in, and our appliance's
 //! TAP is in it. Neither side of the relay has offloads, so that the router's kernel cuts the long frames of both servers
 //! alike.
 
 use super::{
-    BYTES, Control, Kind, Sample,
+    Control, Kind, Sample, Subject,
     transfer::{self, sink, sockets},
 };
 use command::{
     child::Child,
     failure::{OrSay, Result, fail},
-    files, paths,
+    files,
     paths::Scratch,
 };
 use image_builder::bundle;
 use lab::{
-    harness::noise,
+    accel::Accel,
+    guest::{Echo, Guest},
+    harness::{Server, noise},
     http_client,
     link::ip,
     namespace::Namespace,
     peers,
+    qemu::{Machine, Netdev, Spec},
     relay::{Impairments, Relay},
 };
 use std::{
@@ -41,9 +44,14 @@ const ASK_LIMIT: Duration = Duration::from_millis(500);
 const SETTLE: Duration = Duration::from_millis(100);
 const OURS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 9, 1, 2)), 80);
 const LINUX: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 9, 2, 2)), 80);
+const ROUTER: &str = "10.9.1.1";
 /// Where Linux takes uploads.
 const SINK_PORT: u16 = 81;
 const CONFIG: &str = "[http]\naccess_log = false\nbody_bytes_max = 1_073_741_824\n";
+/// The image's: the file lies in it.
+const MEMORY_MIB: u32 = 512;
+/// The TAP of ours.
+const TAP: &str = "t";
 /// Longer than any window: the relay alone loses frames.
 const QUEUE_FRAMES: &str = "20000";
 
@@ -53,19 +61,30 @@ pub(super) struct Network {
     client: Namespace,
     linux: Namespace,
     relay: Relay,
-    servers: Vec<Child>,
+    ours: Option<Server>,
+    nginx: Option<Child>,
+    is_image: bool,
+    bytes: u64,
     _scratch: Scratch,
 }
 
 impl Network {
-    /// Builds it, and starts the servers.
-    pub(super) fn start(process: &Path, control: Control) -> Result<Self> {
+    /// Builds it, and starts the servers, which have a file of so many bytes.
+    pub(super) fn start(subject: &Subject, control: Control, bytes: u64) -> Result<Self> {
         let (client, linux, scratch) = (Namespace::new()?, Namespace::new()?, Scratch::new()?);
         let relay = Relay::start(["a", "r"])?;
         route(&client, &linux, control)?;
-        let servers = vec![on_tap(process, &bundle_file(control)?)?, nginx(&linux, &scratch)?];
+        let file = noise(usize::try_from(bytes).or_say(|| "the file's length".into())?);
+        let bundle = bundle_file(&scratch, control, &file)?;
+        let (ours, is_image) = match subject {
+            Subject::Process(program) => (on_tap(program, &bundle)?, false),
+            Subject::Image(kernel) => (guest(kernel, &bundle)?, true),
+        };
+        let nginx = Some(nginx(&linux, &scratch, &file)?);
         start_sink(&linux)?;
-        let network = Self { control, client, linux, relay, servers, _scratch: scratch };
+        let ours = Some(ours);
+        let network =
+            Self { control, client, linux, relay, ours, nginx, is_image, bytes, _scratch: scratch };
         for server in network.servers() {
             network.answers(server)?;
         }
@@ -76,6 +95,11 @@ impl Network {
     #[expect(clippy::unused_self, reason = "they are there while it is")]
     pub(super) fn servers(&self) -> [SocketAddr; 2] {
         [OURS, LINUX]
+    }
+
+    /// Of the file, and so of a transfer at most.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     fn answers(&self, server: SocketAddr) -> Result {
@@ -102,7 +126,8 @@ impl Network {
         if !at_work(&self.client, LINUX, &client)? || !at_work(&self.linux, LINUX, &server)? {
             fail!("ss does not show {name}: is it among tcp_available_congestion_control?");
         }
-        Ok(format!("congestion control of all: {name}; MTU 1500"))
+        let ours = if self.is_image { "the image, software emulation" } else { "the process" };
+        Ok(format!("ours: {ours}; congestion control of all: {name}; MTU 1500"))
     }
 
     /// One transfer over a path. What was on its way before is gone.
@@ -128,7 +153,8 @@ impl Network {
 
 impl Drop for Network {
     fn drop(&mut self) {
-        self.servers.clear();
+        // Before the interfaces that they have.
+        (self.ours, self.nginx) = (None, None);
     }
 }
 
@@ -144,9 +170,9 @@ fn route(client: &Namespace, linux: &Namespace, control: Control) -> Result {
         "addr add 10.9.0.2/24 dev r",
         // Lost questions for addresses are no part of what is measured.
         "neigh replace 10.9.0.1 lladdr 02:00:00:00:00:0a nud permanent dev r",
-        "tuntap add dev t mode tap",
-        &format!("link set dev t {queue} up"),
-        "addr add 10.9.1.1/24 dev t",
+        &format!("tuntap add dev {TAP} mode tap"),
+        &format!("link set dev {TAP} {queue} up"),
+        &format!("addr add {ROUTER}/24 dev {TAP}"),
         &format!("link add v type veth peer name w netns {}", linux.process()),
         &format!("link set dev v {queue} up"),
         "addr add 10.9.2.1/24 dev v",
@@ -179,31 +205,47 @@ fn set(name: &str, value: &str) -> Result {
     std::fs::write(&file, value).or_say(|| format!("cannot write {file}"))
 }
 
-fn bundle_file(control: Control) -> Result<PathBuf> {
+fn bundle_file(scratch: &Scratch, control: Control, file: &[u8]) -> Result<PathBuf> {
     let config = format!("{CONFIG}[tcp]\ncongestion_control = \"{}\"\n", control.name());
     let files: [(&str, &[u8]); 3] = [
         (config::CONFIG_FILE, config.as_bytes()),
         ("site/index.html", b"hello, world\n"),
-        ("site/big", &noise(BYTES as usize)),
+        ("site/big", file),
     ];
-    let file = paths::made("bench")?.join("loss.cpio");
-    files::write(&file, bundle::of(&files)?)?;
-    Ok(file)
+    let path = scratch.path("bundle.cpio");
+    files::write(&path, bundle::of(&files)?)?;
+    Ok(path)
 }
 
-fn on_tap(process: &Path, bundle: &Path) -> Result<Child> {
-    let mut command = Command::new(process);
-    command.arg("--bundle").arg(bundle).args(["--log", "warn", "--tap", "t"]);
-    command.args(["--ip", &format!("{}/24", OURS.ip()), "--gw", "10.9.1.1"]);
-    start(&command)
+fn on_tap(program: &Path, bundle: &Path) -> Result<Server> {
+    let mut command = Command::new(program);
+    command.arg("--bundle").arg(bundle).args(["--log", "warn", "--tap", TAP]);
+    command.args(["--ip", &format!("{}/24", OURS.ip()), "--gw", ROUTER]);
+    Ok(Server::Process(Box::new(start(&command)?)))
 }
 
-fn nginx(linux: &Namespace, scratch: &Scratch) -> Result<Child> {
+fn guest(kernel: &Path, bundle: &Path) -> Result<Server> {
+    let spec = Spec {
+        machine: Machine::Q35,
+        accel: Accel::Tcg,
+        memory_mib: MEMORY_MIB,
+        kernel: kernel.to_owned(),
+        initrd: Some(bundle.to_owned()),
+        append: format!("ip={}/24 gw={ROUTER} log=warn", OURS.ip()),
+        netdev: Netdev::Tap { name: TAP.into(), offloads: true },
+        without: &[],
+        entropy: true,
+        more: Vec::new(),
+    };
+    Ok(Server::Guest(Box::new(Guest::start(&spec, Echo::No)?)))
+}
+
+fn nginx(linux: &Namespace, scratch: &Scratch, file: &[u8]) -> Result<Child> {
     let folder = scratch.path("");
     let www = scratch.path("www");
     files::make_folder(&www)?;
     files::write(&www.join("index.html"), b"hello, world\n")?;
-    files::write(&www.join("big"), noise(BYTES as usize))?;
+    files::write(&www.join("big"), file)?;
     let config = format!(
         "daemon off; user root; pid pid; error_log stderr error; worker_processes 1;
         events {{}}
