@@ -271,6 +271,8 @@ fn idle(field: &Field) -> Result<Vec<Line>> {
 
 const IDLE_CONNECTIONS: usize = 10_000;
 const MOST_CONNECTIONS: usize = 50_000;
+/// Of the guest that holds them.
+const MOST_MEMORY_MIB: u32 = 128;
 
 /// What idle connections cost: instructions of the requests beside them, and memory.
 fn crowd(field: &Field) -> Result<Vec<Line>> {
@@ -300,7 +302,7 @@ fn crowd(field: &Field) -> Result<Vec<Line>> {
         line("instructions per request with 10,000 idle / none", &ratios, Reach::AtMost(1.05)),
         line("bytes of memory per idle connection", &bytes, Reach::AtMost(3072.0)),
         line(
-            "connections held in 256 MiB",
+            format!("connections held in {MOST_MEMORY_MIB} MiB"),
             &[most(field)? as f64],
             Reach::AtLeast(MOST_CONNECTIONS as f64),
         ),
@@ -311,7 +313,7 @@ fn crowd(field: &Field) -> Result<Vec<Line>> {
 /// open files than that.
 fn most(field: &Field) -> Result<usize> {
     const STEP: usize = 5_000;
-    let (_guest, _) = field.ours.serve(MEMORY_MIB, Site::Small, None)?;
+    let (_guest, _) = field.ours.serve(MOST_MEMORY_MIB, Site::Small, None)?;
     let mut holders = Vec::new();
     while holders.len() * STEP < MOST_CONNECTIONS {
         match load::Holder::start(field.ours.server(), STEP) {
