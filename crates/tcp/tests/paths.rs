@@ -54,6 +54,7 @@ fn rows() -> Vec<Row> {
             bbr: 0.4,
         },
         Row { name: "50 Mbit/s, 10 ms, queue of 60", path: slow(), cubic: 0.85, bbr: 0.85 },
+        Row { name: "50 Mbit/s, 10 ms, 5 % loss", path: loss(slow(), 5.0), cubic: 0.03, bbr: 0.85 },
         Row {
             name: "100 Mbit/s, 5 ms, 0.1 % loss",
             path: loss(hundred(), 0.1),
