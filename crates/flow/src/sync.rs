@@ -147,7 +147,13 @@ impl<T> Default for Queue<T> {
 impl<T> Queue<T> {
     /// Adds an item and wakes whoever waits.
     pub fn push(&self, item: T) {
-        self.items.borrow_mut().push_back(item);
+        let mut items = self.items.borrow_mut();
+        if items.capacity() == 0 {
+            // Most queues never have two items at once, and some programs have many queues.
+            items.reserve_exact(1);
+        }
+        items.push_back(item);
+        drop(items);
         self.waiting.take().wake();
     }
 

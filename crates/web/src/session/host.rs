@@ -159,7 +159,7 @@ impl SessionHost {
     }
 
     pub(super) fn new_id(&self) -> SessionId {
-        SessionId(self.bytes())
+        SessionId::new(self.bytes())
     }
 
     pub(super) fn random(&self, range: RangeInclusive<u64>) -> u64 {

@@ -1,38 +1,38 @@
-//! Session ids: 128 random bits, and how they are written in a cookie.
+//! Session ids: 128 random bits, as they are written in a cookie.
 
-use alloc::string::String;
 use core::fmt;
 
 /// A session's id. It is what makes a visitor the session's, so that it is shown nowhere but in its cookie.
+///
+/// Kept as the cookie has it, 32 hexadecimal digits: what a visitor shows is looked up without being read.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct SessionId(pub(super) [u8; 16]);
-
-const DIGITS: &[u8; 16] = b"0123456789abcdef";
+pub struct SessionId([u8; Self::DIGITS]);
 
 impl SessionId {
-    /// The id that a cookie's value is; `None` if it is none that we could have written.
-    pub fn parse(value: &[u8]) -> Option<Self> {
-        let digit = |byte: u8| match byte {
-            b'0'..=b'9' => Some(byte - b'0'),
-            b'a'..=b'f' => Some(byte - b'a' + 10),
-            _ => None,
-        };
-        let (pairs, rest) = value.as_chunks::<2>();
-        if pairs.len() != 16 || !rest.is_empty() {
-            return None;
+    /// The length of a cookie's value that is an id.
+    pub(super) const DIGITS: usize = 32;
+
+    pub(super) fn new(bits: [u8; 16]) -> Self {
+        let mut digits = [0; Self::DIGITS];
+        for (pair, byte) in digits.as_chunks_mut::<2>().0.iter_mut().zip(bits) {
+            *pair = [digit(byte >> 4), digit(byte & 15)];
         }
-        let mut id = [0; 16];
-        for (byte, [high, low]) in id.iter_mut().zip(pairs) {
-            *byte = digit(*high)? << 4 | digit(*low)?;
-        }
-        Some(Self(id))
+        Self(digits)
     }
 
-    /// The cookie's value: 32 hexadecimal digits.
-    pub(super) fn to_value(self) -> String {
-        let digits = self.0.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-        digits.map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
+    /// The id that a cookie's value may be; nobody has one that we did not give out.
+    pub(super) fn of_value(value: &[u8]) -> Option<Self> {
+        value.try_into().ok().map(Self)
     }
+
+    /// The cookie's value.
+    pub(super) fn as_str(&self) -> &str {
+        str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+fn digit(value: u8) -> u8 {
+    b"0123456789abcdef"[usize::from(value & 15)]
 }
 
 /// Says nothing of it: an id in a log is a session for whoever reads the log.
@@ -45,18 +45,19 @@ impl fmt::Debug for SessionId {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::borrow::ToOwned;
     use alloc::format;
 
     #[test]
-    fn an_id_is_read_as_it_is_written_and_nothing_else_is_one() {
-        let id = SessionId(*b"\x00\x01\x7f\x80\xff56789abcdef");
-        let value = id.to_value();
-        assert_eq!((value.len(), SessionId::parse(value.as_bytes())), (32, Some(id)));
-        let upper = value.to_uppercase();
-        let long = format!("{value}0");
-        for other in ["", &value[..31], &value[..30], &long, &upper, &value.replace('0', "g")] {
-            assert_eq!(SessionId::parse(other.as_bytes()), None, "{other}");
+    fn an_id_is_found_as_it_is_written() {
+        let id = SessionId::new(*b"\x00\x01\x7f\x80\xff56789abcdef");
+        let value = id.as_str();
+        assert_eq!(value, "00017f80ff35363738396162636465".to_owned() + "66");
+        assert_eq!(SessionId::of_value(value.as_bytes()), Some(id));
+        for other in ["", &value[..31], &format!("{value}0")] {
+            assert_eq!(SessionId::of_value(other.as_bytes()), None, "{other}");
         }
+        assert_ne!(SessionId::of_value(value.to_uppercase().as_bytes()), Some(id));
         assert_eq!(format!("{id:?}"), "SessionId(..)");
     }
 }

@@ -104,7 +104,7 @@ impl Mapper {
 
     pub(super) fn map(&self, request: &Request) -> Mapped {
         match &self.0 {
-            How::Cookie(name) => Mapped::Id(request.cookie(name).and_then(SessionId::parse)),
+            How::Cookie(name) => Mapped::Id(request.cookie(name).and_then(SessionId::of_value)),
             How::Key(key) => match key(request) {
                 Some(key) if key.len() <= KEY_BYTES_MAX => Mapped::Key(key),
                 _ => Mapped::None,

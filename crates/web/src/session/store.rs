@@ -185,7 +185,7 @@ impl Store {
     }
 
     fn cookie(&self, id: SessionId) -> Option<Cookie> {
-        let cookie = Cookie::new(self.mapper.cookie_name()?, &id.to_value()).ok()?;
+        let cookie = Cookie::new(self.mapper.cookie_name()?, id.as_str()).ok()?;
         cookie.with_path(&self.cookie_path).ok()
     }
 
