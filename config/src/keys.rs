@@ -305,6 +305,7 @@ pub(crate) static KEYS: &[Key] = &[
     ),
     key("zmq", "handshake_timeout_seconds", seconds(1, 3600, |c| &mut c.zmq.handshake_timeout)),
     key("zmq", "stall_timeout_seconds", seconds(1, 3600, |c| &mut c.zmq.stall_timeout)),
+    key("zmq", "write_timeout_seconds", seconds(1, 3600, |c| &mut c.zmq.write_timeout)),
     key(
         "zmq",
         "bytes_per_second_min",

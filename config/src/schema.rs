@@ -299,8 +299,10 @@ pub struct Zmq {
     pub handshake_timeout: Duration,
     /// How long a message may lack bytes of which none comes. Default 60 s.
     pub stall_timeout: Duration,
-    /// Bytes per second at which a message must come on the whole; zero is no least rate. Default 500, a tenth
-    /// of the slowest modem's.
+    /// How long a caller may take nothing of what is there for it. Default 60 s, as for HTTP.
+    pub write_timeout: Duration,
+    /// Bytes per second at which a message must come, and what is there for a caller must be taken, on the whole; zero is
+    /// no least rate. Default 500, a tenth of the slowest modem's.
     pub bytes_per_second_min: u32,
 }
 
@@ -323,6 +325,7 @@ impl Default for Zmq {
             receive_bytes_max: 4 << 20,
             handshake_timeout: Duration::from_secs(30),
             stall_timeout: Duration::from_secs(60),
+            write_timeout: Duration::from_secs(60),
             bytes_per_second_min: 500,
         }
     }

@@ -157,6 +157,7 @@ static ROWS: &[Row] = &[
     row!("zmq", "receive_bytes_max", "7000", "7000", |c: &Config| zmq(c).receive_bytes_max),
     row!("zmq", "handshake_timeout_seconds", "7", "7s", |c: &Config| zmq(c).handshake_timeout),
     row!("zmq", "stall_timeout_seconds", "7", "7s", |c: &Config| zmq(c).stall_timeout),
+    row!("zmq", "write_timeout_seconds", "7", "7s", |c: &Config| zmq(c).write_timeout),
     row!("zmq", "bytes_per_second_min", "7", "7", |c: &Config| zmq(c).bytes_per_second_min),
     row!("memory", "peers_bytes_max", "10_000_000", "10000000", |c: &Config| World::new(c).ledger().limit_bytes()),
     row!("memory", "service_percent_max", "25", "0.25", |c: &Config| memory_shares(c).0),

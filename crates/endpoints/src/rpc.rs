@@ -25,6 +25,7 @@ use core::cell::Cell;
 use core::fmt;
 use core::net::IpAddr;
 use core::ops::{ControlFlow, Deref};
+use core::time::Duration;
 use flow::ledger::ServiceLedger;
 use flow::task::Spawner;
 use flow::time::Timers;
@@ -72,10 +73,11 @@ impl fmt::Display for RestoreError {
 impl core::error::Error for RestoreError {}
 
 /// What a vat's connections share.
-#[derive(Default)]
 struct Shared {
     connections: Cell<usize>,
     draining: Cell<bool>,
+    /// How long a peer may leave the last bytes of a connection untaken.
+    finish_timeout: Duration,
 }
 
 impl Deref for Rpc {
@@ -105,7 +107,11 @@ impl Rpc {
             timers: timers.clone(),
             encoding: Encoding::Plain,
             ledger: None,
-            shared: Rc::default(),
+            shared: Rc::new(Shared {
+                connections: Cell::new(0),
+                draining: Cell::new(false),
+                finish_timeout: limits.stall_timeout,
+            }),
         }
     }
 

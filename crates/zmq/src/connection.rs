@@ -197,12 +197,16 @@ impl Connection {
         self.watch.heard(now);
     }
 
-    /// When [`Connection::handle_timeout`] is to be called, if nothing else happens before.
-    pub fn next_deadline(&self) -> Option<Duration> {
-        match self.stage {
-            Stage::Failed => None,
-            _ => self.watch.next_deadline(),
+    /// When [`Connection::handle_timeout`] is to be called, if nothing else happens before. The clock of what is there
+    /// for the peer starts here, at the latest.
+    pub fn next_deadline(&mut self, now: Duration) -> Option<Duration> {
+        if matches!(self.stage, Stage::Failed) {
+            return None;
         }
+        if self.has_output() {
+            self.watch.output_waits(now);
+        }
+        self.watch.next_deadline()
     }
 
     /// Does what is due: queues a PING, or gives up a silent peer.
@@ -223,7 +227,16 @@ impl Connection {
         if self.outbox.take_ping_left() {
             self.watch.ping_left(now);
         }
+        self.output_taken(now, written);
         written
+    }
+
+    fn output_taken(&mut self, now: Duration, count: usize) {
+        if !self.has_output() {
+            self.watch.output_ended();
+        } else if count > 0 {
+            self.watch.output_moved(now, count);
+        }
     }
 
     /// What [`Connection::poll_transmit`] would write next, where that is the rest of a long body,
@@ -233,8 +246,9 @@ impl Connection {
     }
 
     /// So many bytes of [`Connection::long_output`], at most all, have been written.
-    pub fn long_output_taken(&mut self, _now: Duration, count: usize) {
+    pub fn long_output_taken(&mut self, now: Duration, count: usize) {
         self.outbox.advance(count);
+        self.output_taken(now, count);
     }
 
     /// Whether [`Connection::poll_transmit`] has something to write.

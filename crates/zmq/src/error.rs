@@ -50,6 +50,11 @@ pub enum Error {
     /// A message came more slowly than
     /// [`Limits::bytes_per_second_min`](crate::Limits::bytes_per_second_min).
     MessageTooSlow,
+    /// The peer took nothing of what was there for it for [`Limits::write_timeout`](crate::Limits::write_timeout).
+    OutputStalled,
+    /// The peer took what was there for it more slowly than
+    /// [`Limits::bytes_per_second_min`](crate::Limits::bytes_per_second_min).
+    OutputTooSlow,
     /// Its messages that were not whole took most of the memory for those of all.
     HeldMost,
     /// A new connection took its identity over ([`Options::router_handover`](crate::Options::router_handover)).
@@ -85,6 +90,8 @@ impl Error {
             Self::HeartbeatTimeout => "heartbeat timed out",
             Self::MessageStalled => "a message did not come to its end within stall_timeout",
             Self::MessageTooSlow => "a message came more slowly than bytes_per_second_min",
+            Self::OutputStalled => "the peer took nothing within write_timeout",
+            Self::OutputTooSlow => "the peer took less than bytes_per_second_min",
             Self::HeldMost => "unfinished messages took too much memory",
             Self::Superseded => "another connection took the identity over",
             Self::Disconnected => "ended by this side",

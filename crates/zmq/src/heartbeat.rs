@@ -1,6 +1,7 @@
-//! Clocks of a connection: heartbeats (RFC 37, "Connection Heartbeating"), the handshake's deadline, and how
-//! long half a message may stay.
+//! Clocks of a connection: heartbeats (RFC 37, "Connection Heartbeating"), the handshake's deadline, how long half a
+//! message may stay, and how long what is there for the peer.
 
+use crate::pace::{Late, Pace, Wait};
 use crate::{Error, Limits};
 use core::time::Duration;
 
@@ -34,22 +35,20 @@ pub(crate) struct Watch {
     // A PING has left: silence is fatal from here on.
     pong_due: Option<Duration>,
     // Half a message is there.
-    message: Option<Pace>,
-    stall_timeout: Duration,
-    bytes_per_second_min: u32,
+    message: Option<Wait>,
+    message_pace: Pace,
+    // Output is there that the peer has not taken.
+    output: Option<Wait>,
+    // None: it may wait for ever.
+    output_pace: Option<Pace>,
     peer_ttl: Option<Duration>,
     peer_dead: Option<Duration>,
 }
 
-/// Of half a message: when its bytes moved last, and until when more must.
-#[derive(Clone, Copy, Debug)]
-struct Pace {
-    moved_at: Duration,
-    due: Duration,
-}
-
 impl Watch {
     pub(crate) fn new(now: Duration, limits: &Limits, policy: Option<Heartbeat>) -> Self {
+        let bytes_per_second_min = limits.bytes_per_second_min;
+        let pace = |timeout| Pace { timeout, bytes_per_second_min };
         Self {
             policy,
             handshake_end: Some(now.saturating_add(limits.handshake_timeout)),
@@ -57,8 +56,9 @@ impl Watch {
             ping_waits: false,
             pong_due: None,
             message: None,
-            stall_timeout: limits.stall_timeout,
-            bytes_per_second_min: limits.bytes_per_second_min,
+            message_pace: pace(limits.stall_timeout),
+            output: None,
+            output_pace: limits.write_timeout.map(pace),
             peer_ttl: None,
             peer_dead: None,
         }
@@ -87,18 +87,9 @@ impl Watch {
         }
     }
 
-    /// So many bytes of a message came, and others lack. Each puts the deadline off by its share of a
-    /// second, to the timeout from now at most.
+    /// So many bytes of a message came, and others lack.
     pub(crate) fn message_moved(&mut self, now: Duration, count: usize) {
-        let latest = now.saturating_add(self.stall_timeout);
-        let share = (count as u64).saturating_mul(1_000_000);
-        let due = match (self.message, share.checked_div(self.bytes_per_second_min.into())) {
-            (Some(pace), Some(micros)) => {
-                latest.min(pace.due.saturating_add(Duration::from_micros(micros)))
-            }
-            _ => latest,
-        };
-        self.message = Some(Pace { moved_at: now, due });
+        self.message = Some(self.message_pace.moved(self.message, now, count));
     }
 
     /// No message is under way.
@@ -108,9 +99,26 @@ impl Watch {
 
     /// What lacks of a message is not read, by our choice: its clock starts again.
     pub(crate) fn message_deferred(&mut self, now: Duration) {
-        if self.message.take().is_some() {
-            self.message_moved(now, 0);
+        if self.message.is_some() {
+            self.message = Some(self.message_pace.start(now));
         }
+    }
+
+    /// Output is there, if it was not before.
+    pub(crate) fn output_waits(&mut self, now: Duration) {
+        if self.output.is_none() {
+            self.output = self.output_pace.map(|pace| pace.start(now));
+        }
+    }
+
+    /// The peer took so many bytes, and others are there.
+    pub(crate) fn output_moved(&mut self, now: Duration, count: usize) {
+        self.output = self.output_pace.map(|pace| pace.moved(self.output, now, count));
+    }
+
+    /// Nothing is there for the peer.
+    pub(crate) fn output_ended(&mut self) {
+        self.output = None;
     }
 
     /// The peer's PING carried this TTL, tenths of a second.
@@ -120,11 +128,11 @@ impl Watch {
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Duration> {
-        let message_due = self.message.map(|pace| pace.due);
-        [self.handshake_end, self.next_ping, self.pong_due, self.peer_dead, message_due]
-            .into_iter()
-            .flatten()
-            .min()
+        let message_due = self.message.map(|wait| wait.deadline);
+        let output_due = self.output.map(|wait| wait.deadline);
+        let heartbeats = [self.next_ping, self.pong_due, self.peer_dead];
+        let others = [self.handshake_end, message_due, output_due];
+        heartbeats.into_iter().chain(others).flatten().min()
     }
 
     /// What is due: `Some(ttl)` is a PING to send with this TTL in tenths of a second.
@@ -137,9 +145,15 @@ impl Watch {
         if due(self.pong_due) || due(self.peer_dead) {
             return Err(Error::HeartbeatTimeout);
         }
-        if let Some(pace) = self.message.filter(|pace| pace.due <= now) {
-            let stalled = pace.moved_at.saturating_add(self.stall_timeout) <= now;
-            return Err(if stalled { Error::MessageStalled } else { Error::MessageTooSlow });
+        match self.message_pace.late(self.message, now) {
+            Some(Late::Stalled) => return Err(Error::MessageStalled),
+            Some(Late::TooSlow) => return Err(Error::MessageTooSlow),
+            None => {}
+        }
+        match self.output_pace.and_then(|pace| pace.late(self.output, now)) {
+            Some(Late::Stalled) => return Err(Error::OutputStalled),
+            Some(Late::TooSlow) => return Err(Error::OutputTooSlow),
+            None => {}
         }
         let Some(policy) = self.policy.filter(|_| due(self.next_ping)) else {
             return Ok(None);

@@ -29,6 +29,7 @@ mod mechanism;
 mod message;
 mod metadata;
 mod outbox;
+mod pace;
 mod socket;
 mod socket_type;
 

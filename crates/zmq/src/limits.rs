@@ -29,9 +29,12 @@ pub struct Limits {
     pub handshake_timeout: Duration,
     /// How long a message may lack bytes of which none comes. Default 60 s.
     pub stall_timeout: Duration,
-    /// Bytes per second at which a message must come on the whole: each byte puts its deadline off by its
-    /// share of a second, to `stall_timeout` from then at most. Zero is no least rate. Default 500, a tenth
-    /// of the slowest modem's.
+    /// How long a peer may take nothing of what is there for it. Default none, for ever, as libzmq has it: a PULL that
+    /// works for minutes takes nothing meanwhile, and high-water marks bound what waits for it.
+    pub write_timeout: Option<Duration>,
+    /// Bytes per second at which a message must come on the whole, and, with a `write_timeout`, at which what is there
+    /// for a peer must be taken: each byte puts the deadline off by its share of a second, to `stall_timeout` or
+    /// `write_timeout` from then at most. Zero is no least rate. Default 500, a tenth of the slowest modem's.
     pub bytes_per_second_min: u32,
 }
 
@@ -46,6 +49,7 @@ impl Default for Limits {
             subscription_bytes_max: 4 << 20,
             handshake_timeout: Duration::from_secs(30),
             stall_timeout: Duration::from_secs(60),
+            write_timeout: None,
             bytes_per_second_min: 500,
         }
     }

@@ -313,8 +313,8 @@ impl Socket {
     }
 
     /// When [`Socket::handle_timeout`] is to be called for a peer, at the latest.
-    pub fn next_deadline(&self, id: PeerId) -> Option<Duration> {
-        self.peers.get(id)?.connection.next_deadline()
+    pub fn next_deadline(&mut self, now: Duration, id: PeerId) -> Option<Duration> {
+        self.peers.get_mut(id)?.connection.next_deadline(now)
     }
 
     /// Does what is due for a peer. An error is to be treated as one of

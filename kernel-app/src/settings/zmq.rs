@@ -33,6 +33,7 @@ impl ZmqSettings {
             receive_bytes_max,
             handshake_timeout,
             stall_timeout,
+            write_timeout,
             bytes_per_second_min,
         } = *section;
         let limits = ServiceLimits {
@@ -51,6 +52,7 @@ impl ZmqSettings {
             receive_bytes_max,
             handshake_timeout,
             stall_timeout,
+            write_timeout,
             bytes_per_second_min,
         };
         Self { port, limits }

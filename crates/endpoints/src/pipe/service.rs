@@ -74,7 +74,10 @@ pub struct ServiceLimits {
     pub handshake_timeout: Duration,
     /// How long a request may lack bytes of which none comes. Default 60 s.
     pub stall_timeout: Duration,
-    /// Bytes per second at which a request must come on the whole; zero is no least rate. Default 500.
+    /// How long a caller may take nothing of what is there for it. Default 60 s, as for HTTP.
+    pub write_timeout: Duration,
+    /// Bytes per second at which a request must come, and what is there for a caller must be taken, on the whole; zero is
+    /// no least rate. Default 500.
     pub bytes_per_second_min: u32,
 }
 
@@ -96,6 +99,7 @@ impl Default for ServiceLimits {
             receive_bytes_max: 4 << 20,
             handshake_timeout: Duration::from_secs(30),
             stall_timeout: Duration::from_secs(60),
+            write_timeout: Duration::from_secs(60),
             bytes_per_second_min: 500,
         }
     }
@@ -115,6 +119,7 @@ impl ServiceLimits {
             command_bytes_max: self.command_bytes_max,
             handshake_timeout: self.handshake_timeout,
             stall_timeout: self.stall_timeout,
+            write_timeout: Some(self.write_timeout),
             bytes_per_second_min: self.bytes_per_second_min,
             ..Limits::default()
         };
@@ -228,7 +233,7 @@ mod tests {
     use super::*;
     use std::format;
 
-    /// But for the length of messages, a service's socket is any socket's.
+    /// But for the length of messages, and for callers who take nothing, a service's socket is any socket's.
     #[test]
     fn defaults_are_those_of_sockets() {
         let service = ServiceLimits::default().options();
@@ -236,6 +241,7 @@ mod tests {
         let limits = Limits {
             frame_bytes_max: service.config.limits.frame_bytes_max,
             message_bytes_max: service.config.limits.message_bytes_max,
+            write_timeout: service.config.limits.write_timeout,
             ..socket.config.limits.clone()
         };
         assert_eq!(format!("{limits:?}"), format!("{:?}", service.config.limits));

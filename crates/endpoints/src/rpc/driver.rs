@@ -10,9 +10,6 @@ use core::time::Duration;
 use flow::ledger::Pressure;
 use flow::{Address, FlowError};
 
-/// How long a peer may leave the last bytes of a connection unacknowledged.
-const FINISH_TIMEOUT: Duration = Duration::from_secs(60);
-
 /// One connection of the vat; dropping it ends the connection.
 pub(super) struct Driver {
     system: System,
@@ -128,7 +125,7 @@ impl Core for Driver {
         if self.end == End::None {
             self.end_if_idle();
             if self.system.is_closed(self.conn) {
-                self.end = End::Draining(now + FINISH_TIMEOUT);
+                self.end = End::Draining(now.saturating_add(self.shared.finish_timeout));
             }
         }
         match self.end {

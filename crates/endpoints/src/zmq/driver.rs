@@ -68,6 +68,8 @@ enum End {
     Farewell(Duration),
     /// The peer ended it, or did not read our farewell in time.
     Over,
+    /// The peer does not take what is there for it.
+    Abort,
 }
 
 /// Why a connection ended, as the log says it.
@@ -125,7 +127,7 @@ impl Core for Driver {
             _ if self.shared.is_closed() => false,
             End::None => self.shared.socket.borrow().has_input_room(self.id),
             End::Farewell(_) => true,
-            End::Over => false,
+            End::Over | End::Abort => false,
         }
     }
 
@@ -158,7 +160,7 @@ impl Core for Driver {
     }
 
     fn wants_transmit(&mut self, _: &mut Context<'_>) -> bool {
-        self.end != End::Over && !self.shared.is_closed() && self.has_output()
+        !matches!(self.end, End::Over | End::Abort) && !self.shared.is_closed() && self.has_output()
     }
 
     fn long_output(&mut self) -> Option<LongOutput<'_>> {
@@ -182,6 +184,7 @@ impl Core for Driver {
 
     fn transport(&mut self, _: &mut Context<'_>, _: Duration) -> Transport {
         match (self.shared.closing.get(), self.end) {
+            (_, End::Abort) => Transport::Abort,
             (Closing::Now, _) | (_, End::Over) => Transport::Closed,
             (Closing::Draining, _) if self.shared.has_drained() && !self.has_output() => {
                 Transport::Closed
@@ -200,10 +203,10 @@ impl Core for Driver {
         self.shared.socket.borrow().peer_held_bytes(self.id)
     }
 
-    fn next_deadline(&mut self, _: Duration) -> Option<Duration> {
+    fn next_deadline(&mut self, now: Duration) -> Option<Duration> {
         match self.end {
             End::Farewell(until) => Some(until),
-            _ => self.shared.socket.borrow().next_deadline(self.id),
+            _ => self.shared.socket.borrow_mut().next_deadline(now, self.id),
         }
     }
 
@@ -212,8 +215,14 @@ impl Core for Driver {
             End::Farewell(_) => self.end = End::Over,
             _ => {
                 let outcome = self.shared.with(|socket| socket.handle_timeout(now, self.id));
-                if let Err(error) = outcome {
-                    self.say_farewell(now, error);
+                match outcome {
+                    Ok(()) => {}
+                    // It would not read a farewell, either.
+                    Err(error @ (Error::OutputStalled | Error::OutputTooSlow)) => {
+                        self.reason.get_or_insert(Reason::Protocol(error));
+                        self.end = End::Abort;
+                    }
+                    Err(error) => self.say_farewell(now, error),
                 }
             }
         }

@@ -9,14 +9,14 @@ fn heartbeats_ping_and_give_up_a_silent_peer() {
     config.heartbeat = Some(heartbeat);
     let mut a = Connection::new(ZERO, Arc::new(config), &[0; 48]);
     let mut b = null(SocketType::Pull);
-    assert_eq!(a.next_deadline(), Some(30 * SECOND), "the handshake's");
+    assert_eq!(a.next_deadline(ZERO), Some(30 * SECOND), "the handshake's");
     pump(&mut a, &mut b, 64).unwrap();
-    assert_eq!(a.next_deadline(), Some(SECOND));
+    assert_eq!(a.next_deadline(ZERO), Some(SECOND));
     a.handle_timeout(SECOND).unwrap();
     let ping = output(&mut a);
     assert_eq!(ping, b"\x04\x07\x04PING\0\x1e");
     feed(&mut b, &ping, 64).unwrap();
-    assert_eq!(b.next_deadline(), Some(3 * SECOND), "the TTL we asked for");
+    assert_eq!(b.next_deadline(ZERO), Some(3 * SECOND), "the TTL we asked for");
     let pong = output(&mut b);
     assert_eq!(pong, b"\x04\x05\x04PONG");
     a.handle_input(SECOND, &pong).unwrap();
@@ -24,7 +24,7 @@ fn heartbeats_ping_and_give_up_a_silent_peer() {
     a.poll_transmit(2 * SECOND, &mut [0; 64]);
     a.handle_timeout(3 * SECOND).unwrap();
     assert_eq!(a.handle_timeout(4 * SECOND), Err(Error::HeartbeatTimeout));
-    assert_eq!(a.next_deadline(), None);
+    assert_eq!(a.next_deadline(ZERO), None);
     assert_eq!(b.handle_timeout(3 * SECOND), Err(Error::HeartbeatTimeout));
 }
 
@@ -51,7 +51,7 @@ fn a_pings_clock_runs_from_when_it_has_left() {
         // One PING, not twenty; and from now on the peer has two seconds.
         assert!((80_000..80_300).contains(&count), "{count}");
         a.handle_timeout(now + SECOND).unwrap();
-        assert_eq!(a.next_deadline(), Some(now + 2 * SECOND));
+        assert_eq!(a.next_deadline(ZERO), Some(now + 2 * SECOND));
         // Whatever comes is a sign of life.
         b.send_subscription(true, b"x").unwrap();
         a.handle_input(now + SECOND, &output(&mut b)[..1]).unwrap();
@@ -71,7 +71,7 @@ fn half_a_message_does_not_stay_for_ever() {
             config.limits = limits.clone();
             let mut a = Connection::new(ZERO, Arc::new(config), &[1; 48]);
             pump(&mut a, &mut null(SocketType::Push), 100).unwrap();
-            assert_eq!(a.next_deadline(), None);
+            assert_eq!(a.next_deadline(ZERO), None);
             a
         };
         let feed = |a: &mut Connection, now, mut bytes: &[u8]| {
@@ -81,7 +81,7 @@ fn half_a_message_does_not_stay_for_ever() {
         };
         let mut a = ready();
         feed(&mut a, SECOND, start);
-        assert_eq!(a.next_deadline(), Some(11 * SECOND), "{start:?}");
+        assert_eq!(a.next_deadline(ZERO), Some(11 * SECOND), "{start:?}");
         a.handle_timeout(10 * SECOND).unwrap();
         assert_eq!(a.handle_timeout(11 * SECOND), Err(Error::MessageStalled), "{start:?}");
         // Read no further by us: no fault of the peer's.
@@ -106,4 +106,46 @@ fn half_a_message_does_not_stay_for_ever() {
         });
         assert_eq!(died, dies.then_some(Error::MessageTooSlow), "{step} bytes a second");
     }
+}
+
+#[test]
+fn what_a_peer_does_not_take_does_not_wait_for_ever() {
+    let ready = |write_timeout| {
+        let mut config = Config::new(SocketType::Push);
+        config.limits = Limits { write_timeout, bytes_per_second_min: 100, ..Limits::default() };
+        let mut a = Connection::new(ZERO, Arc::new(config), &[1; 48]);
+        pump(&mut a, &mut null(SocketType::Pull), 100).unwrap();
+        assert_eq!(a.next_deadline(ZERO), None, "nothing waits");
+        a.send(Message::new(vec![7; 100_000])).unwrap();
+        a
+    };
+    // It takes nothing; then a little, and nothing again.
+    let mut a = ready(Some(10 * SECOND));
+    assert_eq!(a.next_deadline(SECOND), Some(11 * SECOND));
+    assert_eq!(a.next_deadline(5 * SECOND), Some(11 * SECOND), "asking puts nothing off");
+    assert_eq!(a.handle_timeout(10 * SECOND), Ok(()));
+    assert_eq!(a.poll_transmit(10 * SECOND, &mut [0; 2000]), 2000);
+    assert_eq!(a.next_deadline(10 * SECOND), Some(20 * SECOND));
+    assert_eq!(a.handle_timeout(20 * SECOND), Err(Error::OutputStalled));
+    // It takes all, and there is no clock any more; of what is long, too.
+    let mut a = ready(Some(10 * SECOND));
+    assert_eq!(a.poll_transmit(ZERO, &mut [0; 9]), 9);
+    let long = a.long_output().unwrap().len();
+    a.long_output_taken(5 * SECOND, long - 1);
+    assert_eq!(a.next_deadline(5 * SECOND), Some(15 * SECOND));
+    assert_eq!(a.poll_transmit(6 * SECOND, &mut [0; 9]), 1);
+    assert_eq!(a.next_deadline(6 * SECOND), None);
+    // A bit each second.
+    for (step, dies) in [(200, false), (100, false), (50, true), (1, true)] {
+        let mut a = ready(Some(10 * SECOND));
+        a.next_deadline(ZERO);
+        let died = (1..=100).find_map(|second| {
+            let now = second * SECOND;
+            let outcome = a.handle_timeout(now);
+            assert_eq!(a.poll_transmit(now, &mut vec![0; step]), step.min(100_000));
+            outcome.err()
+        });
+        assert_eq!(died, dies.then_some(Error::OutputTooSlow), "{step} bytes a second");
+    }
+    assert_eq!(ready(None).next_deadline(ZERO), None, "as libzmq has it");
 }

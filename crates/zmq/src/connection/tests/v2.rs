@@ -32,7 +32,7 @@ fn rfc15_a_zmtp_2_peer_is_spoken_to_as_it_speaks() {
         assert_eq!(output(&mut a), b"\x06\0\x02us");
         a.send(three_parts()).unwrap();
         assert_eq!(output(&mut a), traffic);
-        assert_eq!(a.next_deadline(), None, "it knows no PING");
+        assert_eq!(a.next_deadline(ZERO), None, "it knows no PING");
     }
 }
 
