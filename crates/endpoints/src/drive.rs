@@ -81,10 +81,15 @@ pub trait Core {
     /// then on; if not, the connection is over.
     fn output_lost(&mut self, now: Duration, error: FlowError) -> bool;
 
+    /// The peer took so many bytes of output that the flow had taken before: see [`Flow::newly_taken`].
+    fn peer_took(&mut self, now: Duration, count: usize) {
+        let _ = (now, count);
+    }
+
     /// When [`handle_timeout`](Self::handle_timeout) is due.
     fn next_deadline(&mut self, now: Duration) -> Option<Duration>;
 
-    /// The deadline has passed.
+    /// The deadline has passed, unless [`peer_took`](Self::peer_took) has put it off since.
     fn handle_timeout(&mut self, now: Duration);
 
     /// What is to be done with the flow; asked after each round.
@@ -366,6 +371,10 @@ impl<F: Flow + 'static, C: Core> Drive<F, C> {
     fn expired(&mut self, cx: &mut Context<'_>, now: Duration) -> bool {
         if self.timer.poll_until(self.core.next_deadline(now), cx).is_pending() {
             return false;
+        }
+        let taken = self.flow.as_mut().map_or(0, |flow| flow.newly_taken());
+        if taken > 0 {
+            self.core.peer_took(now, taken);
         }
         self.core.handle_timeout(now);
         true

@@ -59,6 +59,13 @@ pub trait Flow {
         Poll::Ready(Ok(count))
     }
 
+    /// Bytes that the peer's transport has made room for since writing had to wait, or since this was asked last.
+    /// Asked when a deadline has come, of flows that take much at once and then nothing for long, however steadily the
+    /// peer takes it; those that take a byte for each that the peer took have nothing to add.
+    fn newly_taken(&mut self) -> usize {
+        0
+    }
+
     /// Ready when everything written was taken over by the peer's transport (TCP: acknowledged).
     fn poll_drained(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), FlowError>>;
 
@@ -102,6 +109,10 @@ impl<F: Flow + ?Sized> Flow for alloc::boxed::Box<F> {
         bytes: &mut Bytes,
     ) -> Poll<Result<usize, FlowError>> {
         (**self).poll_write_shared(cx, bytes)
+    }
+
+    fn newly_taken(&mut self) -> usize {
+        (**self).newly_taken()
     }
 
     fn poll_drained(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), FlowError>> {

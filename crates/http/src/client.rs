@@ -210,6 +210,13 @@ impl Connection {
         }
     }
 
+    /// The server took so many bytes of output that was taken before from here, never none.
+    pub fn peer_took(&mut self, now: Duration, _count: usize) {
+        if self.write_deadline.is_some() {
+            self.arm_write(now);
+        }
+    }
+
     /// When [`handle_timeout`](Connection::handle_timeout) is due.
     pub fn next_deadline(&self) -> Option<Duration> {
         match (self.read_deadline, self.write_deadline) {

@@ -390,6 +390,13 @@ impl Connection {
         }
     }
 
+    /// The peer took so many bytes of output that was taken before from here.
+    pub fn peer_took(&mut self, now: Duration, count: usize) {
+        if self.write_deadline.is_some() {
+            self.put_write_off(now, count);
+        }
+    }
+
     /// When [`handle_timeout`](Connection::handle_timeout) is due.
     pub fn next_deadline(&self) -> Option<Duration> {
         match (self.read_deadline, self.write_deadline) {

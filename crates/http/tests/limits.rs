@@ -306,6 +306,18 @@ fn write_timeout_ends_in_a_reset() {
     assert_eq!(server.events, ["GET /", "failed: Timeout"]);
 }
 
+/// A flow takes much at once: what the client took of that is progress, by its share of a second.
+#[test]
+fn what_the_client_takes_of_what_has_left_puts_the_deadline_off() {
+    let mut server = server();
+    server.connection.peer_took(seconds(1), 1000);
+    server.room = 0;
+    server.feed(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    server.connection.peer_took(seconds(60), 1000);
+    server.connection.handle_timeout(seconds(60));
+    assert_eq!(server.connection.next_deadline(), Some(seconds(62)));
+}
+
 /// How long a client is sent an answer to a request for `path` that it takes `bytes_per_second` of.
 fn sent_for(path: &str, bytes_per_second: usize) -> Option<u64> {
     let mut server = server();

@@ -240,6 +240,13 @@ impl Vat {
         self.transmittable.pop()
     }
 
+    /// The peer took so many bytes of output that was taken before from here.
+    pub fn peer_took(&mut self, now: Duration, conn: ConnId, count: usize) {
+        if let Some(connection) = self.conns.get_mut(conn.0) {
+            connection.outgoing.peer_took(now, count);
+        }
+    }
+
     /// When [`handle_timeout`](Self::handle_timeout) is due if the peer makes no progress. A
     /// connection that closed has one too, until its last bytes have left.
     pub fn next_deadline(&mut self, now: Duration, conn: ConnId) -> Option<Duration> {

@@ -128,6 +128,13 @@ impl Outgoing {
         Some(self.wait.get_or_insert_with(|| pace.start(now)).deadline)
     }
 
+    /// Of what left before, the peer took so many bytes.
+    pub(crate) fn peer_took(&mut self, now: Duration, count: usize) {
+        if self.wait.is_some() {
+            self.wait = Some(self.pace.moved(self.wait, now, count));
+        }
+    }
+
     /// Where to append messages. What is there already makes a chunk of its own once it is long, so
     /// that memory is given back as bytes leave, and not only when all have.
     pub(crate) fn messages(&mut self) -> &mut Vec<u8> {

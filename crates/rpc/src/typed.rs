@@ -260,6 +260,11 @@ impl System {
         self.shared.vat.borrow_mut().next_deadline(now, conn)
     }
 
+    /// See [`Vat::peer_took`].
+    pub fn peer_took(&self, now: Duration, conn: ConnId, count: usize) {
+        self.shared.vat.borrow_mut().peer_took(now, conn, count);
+    }
+
     /// See [`Vat::handle_timeout`].
     pub fn handle_timeout(&self, now: Duration, conn: ConnId) {
         self.shared.vat.borrow_mut().handle_timeout(now, conn);

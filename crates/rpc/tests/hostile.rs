@@ -450,6 +450,20 @@ fn limit_on_the_rate_at_which_output_is_taken() {
     assert_eq!(reason.reason, "less than bytes_per_second_min");
 }
 
+/// A flow takes much at once: what the peer took of that is progress, by its share of a second.
+#[test]
+fn what_the_peer_takes_of_what_has_left_puts_the_deadline_off() {
+    let mut victim = Victim::new(Limits::default());
+    victim.vat.peer_took(NOW, victim.conn, 1000);
+    assert_eq!(victim.vat.next_deadline(NOW, victim.conn), None, "nothing is left");
+    victim.send(&bootstrap(0));
+    let deadline = victim.vat.next_deadline(NOW, victim.conn).unwrap();
+    victim.vat.peer_took(deadline, victim.conn, 1000);
+    victim.vat.handle_timeout(deadline, victim.conn);
+    let later = deadline + Duration::from_secs(2);
+    assert_eq!(victim.vat.next_deadline(deadline, victim.conn), Some(later));
+}
+
 #[test]
 fn a_long_reason_is_cut() {
     let mut victim = Victim::new(Limits { reason_bytes_max: 10, ..Limits::default() });

@@ -197,6 +197,13 @@ impl Connection {
         self.watch.heard(now);
     }
 
+    /// The peer took so many bytes of output that was taken before from here.
+    pub fn peer_took(&mut self, now: Duration, count: usize) {
+        if self.has_output() {
+            self.watch.output_moved(now, count);
+        }
+    }
+
     /// When [`Connection::handle_timeout`] is to be called, if nothing else happens before. The clock of what is there
     /// for the peer starts here, at the latest.
     pub fn next_deadline(&mut self, now: Duration) -> Option<Duration> {

@@ -312,6 +312,13 @@ impl Socket {
         }
     }
 
+    /// See [`Connection::peer_took`].
+    pub fn peer_took(&mut self, now: Duration, id: PeerId, count: usize) {
+        if let Some(peer) = self.peers.get_mut(id) {
+            peer.connection.peer_took(now, count);
+        }
+    }
+
     /// When [`Socket::handle_timeout`] is to be called for a peer, at the latest.
     pub fn next_deadline(&mut self, now: Duration, id: PeerId) -> Option<Duration> {
         self.peers.get_mut(id)?.connection.next_deadline(now)

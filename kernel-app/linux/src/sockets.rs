@@ -38,6 +38,11 @@ const TRANSFER_BYTES: usize = 64 << 10;
 /// the buffer's room says nothing of the peer. With this, there is room whenever half of it has been sent, into a
 /// window that the peer's TCP opened. 128 KiB: two of the largest writes, so that a fast peer never waits.
 const NOT_SENT_BYTES_MAX: u32 = 128 << 10;
+/// What the kernel may hold beyond what it has sent, all the same: it looks before each buffer, the largest of which is
+/// one write's.
+const NOT_SENT_BYTES_BOUND: usize = NOT_SENT_BYTES_MAX as usize + TRANSFER_BYTES;
+/// How exactly the kernel is asked what it has not sent: two seconds of the slowest peer that is served by default.
+const NOT_SENT_STEP_BYTES: usize = 1 << 10;
 /// How soon accepting is tried again after the process or the system ran out of descriptors: one may be closed by
 /// somebody whom the reactor does not see.
 const DESCRIPTOR_RETRY: Duration = Duration::from_millis(100);

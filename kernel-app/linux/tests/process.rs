@@ -1,57 +1,22 @@
 //! Settings of the process that only a process has: its log, its sockets, its exit.
 
+mod appliance;
+
+use appliance::{Appliance, Folder, LARGE_BYTES, PATIENCE, free_port, wait_for_port};
 use rustix::process::{Pid, Signal};
-use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
-/// Longest wait for what should come.
-const PATIENCE: Duration = Duration::from_secs(20);
 /// Ports that are tried.
 const ATTEMPTS: usize = 5;
 /// How long it is watched that something does not come.
 const QUIET: Duration = Duration::from_millis(300);
 
-/// A file that fits in no buffer on its way.
-const LARGE_BYTES: usize = 16 << 20;
-
-/// A folder with a site and a configuration; it goes with its owner.
-struct Folder(PathBuf);
-
 impl Folder {
-    fn new(config: &str) -> Self {
-        static NEXT: AtomicU16 = AtomicU16::new(0);
-        let name =
-            format!("aqueduct-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir_all(path.join("site")).unwrap();
-        fs::write(path.join("site/index.html"), "hello").unwrap();
-        fs::write(path.join("site/large"), vec![b'x'; LARGE_BYTES]).unwrap();
-        fs::write(path.join("appliance.toml"), config).unwrap();
-        Self(path)
-    }
-
-    /// The process, which says what it logs.
-    fn command(&self) -> Command {
-        self.command_after("")
-    }
-
-    /// The process as a shell starts it that did something before.
-    fn command_after(&self, before: &str) -> Command {
-        let mut command = Command::new("sh");
-        command.args(["-c", &format!("{before}\nexec \"$0\" \"$@\"")]);
-        command.arg(env!("CARGO_BIN_EXE_aqueduct"));
-        command.arg("--bundle").arg(&self.0).stderr(Stdio::piped());
-        command
-    }
-
     /// What the process says that refuses to start with these options.
     fn refusal(&self, options: &[&str]) -> String {
-        let mut child = self.command().args(options).spawn().unwrap();
+        let mut child = self.command_after("").args(options).spawn().unwrap();
         let start = Instant::now();
         while child.try_wait().unwrap().is_none() {
             if start.elapsed() > PATIENCE {
@@ -64,19 +29,6 @@ impl Folder {
         assert_eq!(output.status.code(), Some(1), "{said}");
         said
     }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-/// A process that serves.
-struct Appliance {
-    child: Child,
-    port: u16,
-    _folder: Folder,
 }
 
 impl Appliance {
@@ -98,6 +50,7 @@ impl Appliance {
         let (child, port) = started.expect("the process does not start");
         Self { child, port, _folder: folder }
     }
+
     fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -120,35 +73,6 @@ impl Appliance {
         let lines = lines.map(Result::unwrap).collect();
         assert!(self.child.wait().unwrap().success());
         lines
-    }
-}
-
-/// A port that is free now.
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-/// Starts a process and waits until it listens; `None` if it has ended instead.
-fn wait_for_port(command: &mut Command, port: u16) -> Option<Child> {
-    let mut child = command.spawn().unwrap();
-    let start = Instant::now();
-    while TcpStream::connect(("127.0.0.1", port)).is_err() {
-        if child.try_wait().unwrap().is_some() {
-            return None;
-        }
-        if start.elapsed() > PATIENCE {
-            let _ = child.kill();
-            panic!("nothing listens");
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    Some(child)
-}
-
-impl Drop for Appliance {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -244,7 +168,7 @@ fn a_hangup_stops_it_as_gracefully_as_other_signals() {
 fn it_listens_on_both_families_and_says_so() {
     let port = free_port();
     let folder = Folder::new(&format!("[http]\nport = {port}\n"));
-    let mut command = folder.command();
+    let mut command = folder.command_after("");
     let child = wait_for_port(command.args(["--rpc-port", "0", "--zmq-port", "0"]), port);
     let appliance = Appliance { child: child.expect("it starts"), port, _folder: folder };
     assert!(ask(&mut appliance.connect()).unwrap().starts_with("HTTP/1.1 200"));
@@ -321,54 +245,6 @@ fn a_client_that_pauses_is_cut_off_and_the_log_says_how_much_it_got() {
         received += count;
     }
     assert!(received < LARGE_BYTES);
-}
-
-/// A place among so many connections is free again only when one of theirs is gone.
-#[test]
-fn peers_that_drip_are_silent_or_never_close_are_let_go() {
-    let appliance = Appliance::start(
-        "[tcp]\nconnections_max = 4\n[http]\nhead_timeout_seconds = 1\nlinger_timeout_seconds = 1\n",
-    );
-    let say = |text: &str| {
-        let mut stream = appliance.connect();
-        stream.write_all(text.as_bytes()).unwrap();
-        stream
-    };
-    let _silent = say("GET / HTTP/1.1\r\nHost: a.exa");
-    let _silent_in_a_body = say("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 300000\r\n\r\nabc");
-    let mut never_closes = say("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-    assert!(answer(&mut never_closes).unwrap().starts_with("HTTP/1.1 200"));
-    let mut drips = say("GET / HTTP/1.1\r\n");
-    let dripping = std::thread::spawn(move || {
-        let start = Instant::now();
-        while start.elapsed() < PATIENCE && drips.write_all(b"x").is_ok() {
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        start.elapsed()
-    });
-    let mut others: Vec<_> = (0..4).map(|_| appliance.connect()).collect();
-    for other in &mut others {
-        assert!(ask(other).unwrap().starts_with("HTTP/1.1 200"));
-    }
-    assert!(dripping.join().unwrap() < PATIENCE);
-}
-
-/// The kernel's buffer takes seconds' worth of what such a client reads.
-#[test]
-fn a_client_that_reads_slowly_and_steadily_gets_everything() {
-    let appliance = Appliance::start("[http]\nwrite_timeout_seconds = 2\n");
-    let mut stream = appliance.connect();
-    stream
-        .write_all(b"GET /large HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n")
-        .unwrap();
-    let mut received = 0;
-    let mut buffer = vec![0; 15_000];
-    for _ in 0..60 {
-        received += stream.read(&mut buffer).unwrap();
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    received += std::io::copy(&mut stream, &mut std::io::sink()).unwrap() as usize;
-    assert!(received > LARGE_BYTES, "{received}");
 }
 
 #[test]

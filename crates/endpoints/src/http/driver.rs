@@ -312,6 +312,10 @@ impl Core for Driver {
         false
     }
 
+    fn peer_took(&mut self, now: Duration, count: usize) {
+        self.core.peer_took(now, count);
+    }
+
     fn next_deadline(&mut self, _: Duration) -> Option<Duration> {
         self.core.next_deadline()
     }

@@ -136,6 +136,10 @@ impl Core for Driver {
         }
     }
 
+    fn peer_took(&mut self, now: Duration, count: usize) {
+        self.system.peer_took(now, self.conn, count);
+    }
+
     fn next_deadline(&mut self, now: Duration) -> Option<Duration> {
         match self.end {
             End::Draining(until) => Some(until),

@@ -203,6 +203,10 @@ impl Core for Driver {
         self.shared.socket.borrow().peer_held_bytes(self.id)
     }
 
+    fn peer_took(&mut self, now: Duration, count: usize) {
+        self.shared.socket.borrow_mut().peer_took(now, self.id, count);
+    }
+
     fn next_deadline(&mut self, now: Duration) -> Option<Duration> {
         match self.end {
             End::Farewell(until) => Some(until),

@@ -63,15 +63,20 @@ impl Connection {
     fn after_part(&mut self, now: Duration, count: usize) {
         if self.sender.is_ready() {
             if count > 0 {
-                let limits = &self.shared.config.limits;
-                let (timeout, deadline) = (limits.write_timeout, self.write_deadline);
-                self.write_deadline = Some(limits.moved_deadline(timeout, deadline, count, now));
+                self.put_write_off(now, count);
             }
         } else if let Some(deadline) = self.write_deadline.take() {
             // How slowly the client took a stream so far is not forgotten.
             let slack = deadline.saturating_sub(now).as_millis();
             self.write_slack_millis = u32::try_from(slack).unwrap_or(u32::MAX);
         }
+    }
+
+    /// So many bytes moved, and more are there.
+    pub(super) fn put_write_off(&mut self, now: Duration, count: usize) {
+        let limits = &self.shared.config.limits;
+        let (timeout, deadline) = (limits.write_timeout, self.write_deadline);
+        self.write_deadline = Some(limits.moved_deadline(timeout, deadline, count, now));
     }
 
     /// Whether a response of this status to the open request has content.

@@ -1,9 +1,14 @@
 //! Flow: one TCP connection of the kernel's.
 
-use super::{Edge, Place, Reactor, Ready, Registration, TRANSFER_BYTES};
+use super::{
+    Edge, NOT_SENT_BYTES_BOUND, NOT_SENT_BYTES_MAX, NOT_SENT_STEP_BYTES, Place, Reactor, Ready,
+    Registration, TRANSFER_BYTES,
+};
 use flow::{Address, Flow, FlowError};
 use mio::Interest;
 use mio::net::TcpStream;
+use rustix::event::{PollFd, PollFlags, Timespec};
+use socket2::SockRef;
 use std::cell::{Cell, RefCell};
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr};
@@ -37,6 +42,7 @@ impl KernelFlow {
             queued: Cell::new(false),
             finishing: Cell::new(false),
             failed: Cell::new(None),
+            not_sent: Cell::new(None),
         };
         Ok(Self {
             outgoing: Rc::new(outgoing),
@@ -146,10 +152,19 @@ impl Flow for KernelFlow {
         if !writable.poll(cx.waker()) {
             return Poll::Pending;
         }
-        match retry(|| (&outgoing.stream).write(bytes)) {
+        match outgoing.write(bytes) {
             Ok(count) => Poll::Ready(Ok(count)),
             Err(error) => outgoing.fail(&error, writable, cx),
         }
+    }
+
+    /// What the kernel has sent since, into a window that the peer's TCP opened. How much it held when it took no more is
+    /// not known exactly, so that a peer which pauses may have its time twice.
+    fn newly_taken(&mut self) -> usize {
+        let Some(before) = self.outgoing.not_sent.get() else { return 0 };
+        let left = self.outgoing.ask_not_sent(before).unwrap_or(before);
+        self.outgoing.not_sent.set(Some(left));
+        before - left
     }
 
     /// The kernel does not say when the peer acknowledged; what it took over counts as drained.
@@ -172,7 +187,7 @@ impl Flow for KernelFlow {
 
     fn abort(&mut self) {
         // Without lingering, closing resets (socket(7), SO_LINGER).
-        let socket = socket2::SockRef::from(&self.outgoing.stream);
+        let socket = SockRef::from(&self.outgoing.stream);
         let _ = socket.set_linger(Some(Duration::ZERO));
         let _ = socket.shutdown(Shutdown::Both);
         self.outgoing.failed.set(Some(FlowError::Closed));
@@ -190,7 +205,7 @@ impl Flow for KernelFlow {
 impl Drop for KernelFlow {
     fn drop(&mut self) {
         if !self.outgoing.finishing.get() {
-            let _ = socket2::SockRef::from(&self.outgoing.stream).set_linger(Some(Duration::ZERO));
+            let _ = SockRef::from(&self.outgoing.stream).set_linger(Some(Duration::ZERO));
         } else if !self.outgoing.send() {
             self.outgoing.registration.reactor.linger(&self.outgoing);
         }
@@ -207,6 +222,8 @@ pub(super) struct Outgoing {
     queued: Cell<bool>,
     finishing: Cell<bool>,
     failed: Cell<Option<FlowError>>,
+    /// Bytes that the kernel had not sent when it was asked last, or took no more; none while it takes more.
+    not_sent: Cell<Option<usize>>,
 }
 
 impl Outgoing {
@@ -216,7 +233,7 @@ impl Outgoing {
         let mut unsent = self.unsent.borrow_mut();
         let mut sent = 0;
         while sent < unsent.len() {
-            match retry(|| (&self.stream).write(&unsent[sent..])) {
+            match self.write(&unsent[sent..]) {
                 Ok(count) => sent += count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => {
@@ -239,6 +256,45 @@ impl Outgoing {
             self.registration.ready.writable.wake();
         }
         unsent.is_empty()
+    }
+
+    /// Has the kernel take what it does.
+    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        let outcome = retry(|| (&self.stream).write(bytes));
+        match &outcome {
+            Ok(_) => self.not_sent.set(None),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.not_sent.update(|before| before.or(Some(NOT_SENT_BYTES_BOUND)));
+            }
+            Err(_) => {}
+        }
+        outcome
+    }
+
+    /// Bytes that the kernel has not sent, as far as they are fewer than `high`. There is no safe call for the number
+    /// (SIOCOUTQNSD), but the socket is writable while they are fewer than half of TCP_NOTSENT_LOWAT, which may be moved.
+    fn ask_not_sent(&self, high: usize) -> io::Result<usize> {
+        let (mut low, mut high) = (0, high);
+        let found = loop {
+            if high - low <= NOT_SENT_STEP_BYTES {
+                break Ok(high);
+            }
+            let middle = low + (high - low) / 2;
+            match self.has_sent_all_but(middle) {
+                Ok(true) => high = middle,
+                Ok(false) => low = middle,
+                Err(error) => break Err(error),
+            }
+        };
+        SockRef::from(&self.stream).set_tcp_notsent_lowat(NOT_SENT_BYTES_MAX)?;
+        found
+    }
+
+    fn has_sent_all_but(&self, bytes: usize) -> io::Result<bool> {
+        SockRef::from(&self.stream).set_tcp_notsent_lowat(2 * bytes as u32)?;
+        let mut ask = [PollFd::new(&self.stream, PollFlags::OUT)];
+        rustix::event::poll(&mut ask, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))?;
+        Ok(ask[0].revents().contains(PollFlags::OUT))
     }
 
     /// Sends what the kernel takes, and the rest when it has room.
@@ -299,7 +355,6 @@ fn meaning(error: &io::Error) -> FlowError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use socket2::SockRef;
     use std::net::TcpListener;
     use std::task::Waker;
 

@@ -127,6 +127,12 @@ fn what_a_peer_does_not_take_does_not_wait_for_ever() {
     assert_eq!(a.poll_transmit(10 * SECOND, &mut [0; 2000]), 2000);
     assert_eq!(a.next_deadline(10 * SECOND), Some(20 * SECOND));
     assert_eq!(a.handle_timeout(20 * SECOND), Err(Error::OutputStalled));
+    // It takes some of what had left from here before.
+    let mut a = ready(Some(10 * SECOND));
+    assert_eq!(a.next_deadline(ZERO), Some(10 * SECOND));
+    a.peer_took(10 * SECOND, 200);
+    assert_eq!(a.handle_timeout(10 * SECOND), Ok(()));
+    assert_eq!(a.next_deadline(10 * SECOND), Some(12 * SECOND));
     // It takes all, and there is no clock any more; of what is long, too.
     let mut a = ready(Some(10 * SECOND));
     assert_eq!(a.poll_transmit(ZERO, &mut [0; 9]), 9);
