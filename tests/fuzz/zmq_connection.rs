@@ -64,11 +64,12 @@ fn outcome(choice: u8, input: &[u8], step: usize) -> (Vec<String>, Vec<u8>, Stri
                     end = error.to_string();
                     break 'all;
                 }
-                Ok(done) => {
-                    rest = &rest[done.consumed..];
-                    match done.event {
+                Ok(count) => {
+                    let (taken, left) = rest.split_at(count);
+                    rest = left;
+                    match connection.poll_event() {
                         Some(Event::Body(body)) => {
-                            part.extend_from_slice(body.bytes());
+                            part.extend_from_slice(body.bytes(taken));
                             if body.part_left == 0 {
                                 seen.push(format!("{} {part:?}", body.more));
                                 part.clear();

@@ -19,37 +19,29 @@ use core::time::Duration;
 /// A ZMTP 3.1 connection (RFC 37), whichever side opened it. A peer may speak 3.0, or, where no security is
 /// asked for, 2.0 (RFC 15).
 ///
-/// Feed what the peer sent to [`Connection::handle_input`] and send what
-/// [`Connection::poll_transmit`] writes, until an error ends it. After an error
-/// `poll_transmit` may still have an ERROR command for the peer; then close.
+/// Feed what the peer sent to [`Connection::handle_input`], see by [`Connection::poll_event`] what came of it, and send
+/// what [`Connection::poll_transmit`] writes, until an error ends it. After an error `poll_transmit` may still have an
+/// ERROR command for the peer; then close.
 #[derive(Debug)]
 pub struct Connection {
     config: Arc<Config>,
     stage: Stage,
     peer: Option<Box<PeerInfo>>,
     reading: Reading,
+    event: Option<Event>,
     parts: usize,
     opener: Option<Opener>,
     outbox: Outbox,
     watch: Watch,
 }
 
-/// What one call of [`Connection::handle_input`] did.
-#[derive(Debug)]
-pub struct Input<'a> {
-    /// Bytes of the input that are done with. Offer the others again, when the event is handled.
-    pub consumed: usize,
-    /// What they brought.
-    pub event: Option<Event<'a>>,
-}
-
 /// What came from the peer.
 #[derive(Debug)]
-pub enum Event<'a> {
+pub enum Event {
     /// The handshake is done: [`Connection::peer`] says with whom; messages may flow.
     Ready,
     /// Bytes of a message part.
-    Body(Body<'a>),
+    Body(Body),
     /// A subscription to topics with this prefix (ZMTP 3.1's command form).
     Subscribe(Bytes),
     /// A subscription's end.
@@ -61,8 +53,8 @@ pub enum Event<'a> {
 
 /// A piece of a message part; an empty part is one empty piece.
 #[derive(Debug)]
-pub struct Body<'a> {
-    data: Data<'a>,
+pub struct Body {
+    data: Data,
     /// Bytes of this part that are still to come; 0 at its last piece.
     pub part_left: u64,
     /// Whether another part of the message follows this one.
@@ -70,27 +62,32 @@ pub struct Body<'a> {
 }
 
 #[derive(Debug)]
-enum Data<'a> {
-    Borrowed(&'a [u8]),
+enum Data {
+    /// The last so many bytes of those that were taken.
+    Taken(usize),
     Owned(Bytes),
 }
 
-impl Body<'_> {
-    /// The piece.
-    pub fn bytes(&self) -> &[u8] {
+impl Body {
+    /// The piece, which may stand in `taken`: what [`Connection::handle_input`] took last.
+    pub fn bytes<'a>(&'a self, taken: &'a [u8]) -> &'a [u8] {
         match &self.data {
-            Data::Borrowed(bytes) => bytes,
+            Data::Taken(len) => last(taken, *len),
             Data::Owned(bytes) => bytes,
         }
     }
 
-    /// The piece by value: copied only if it stands in the caller's input.
-    pub fn into_bytes(self) -> Bytes {
+    /// The piece by value: copied only if it stands in `taken`.
+    pub fn into_bytes(self, taken: &[u8]) -> Bytes {
         match self.data {
-            Data::Borrowed(bytes) => Bytes::copy_from_slice(bytes),
+            Data::Taken(len) => Bytes::copy_from_slice(last(taken, len)),
             Data::Owned(bytes) => bytes,
         }
     }
+}
+
+fn last(taken: &[u8], len: usize) -> &[u8] {
+    taken.len().checked_sub(len).and_then(|from| taken.get(from..)).unwrap_or_default()
 }
 
 #[derive(Debug)]
@@ -132,6 +129,7 @@ impl Connection {
             stage: Stage::Greeting { bytes: [0; GREETING_BYTES], have: 0, handshake },
             peer: None,
             reading: Reading::START,
+            event: None,
             parts: 0,
             opener: None,
             outbox,
@@ -150,29 +148,38 @@ impl Connection {
         matches!(self.stage, Stage::Ready)
     }
 
-    /// Takes bytes from the peer, up to the end of the next event. The event comes with the
-    /// call because its body stands in `input`, uncopied. Call again with what is left.
-    pub fn handle_input<'a>(&mut self, now: Duration, input: &'a [u8]) -> Result<Input<'a>, Error> {
+    /// Takes bytes from the peer, up to the end of the next event; how many. Call [`poll_event`](Self::poll_event) next,
+    /// since what nobody has polled by the next call is lost, and then this again with what is left.
+    #[inline] // With `poll_event`, so that the event of a short message stays in registers.
+    pub fn handle_input(&mut self, now: Duration, input: &[u8]) -> Result<usize, Error> {
         if !input.is_empty() {
             self.watch.heard(now);
         }
-        if let Some(short) = self.short_frame(input) {
-            return Ok(short);
+        if let Some((taken, event)) = self.short_frame(input) {
+            self.event = Some(event);
+            return Ok(taken);
         }
-        let mut consumed = 0;
-        loop {
-            let rest = &input[consumed..];
-            if rest.is_empty() {
-                self.keep_pace(now, consumed);
-                return Ok(Input { consumed, event: None });
-            }
-            let (used, event) = self.step(now, rest).inspect_err(|error| self.fail(error))?;
-            consumed += used;
-            if event.is_some() {
-                self.keep_pace(now, consumed);
-                return Ok(Input { consumed, event });
-            }
+        self.long_input(now, input)
+    }
+
+    #[inline(never)]
+    fn long_input(&mut self, now: Duration, input: &[u8]) -> Result<usize, Error> {
+        self.event = None;
+        let mut taken = 0;
+        while taken < input.len() && self.event.is_none() {
+            let step = self.step(now, &input[taken..]);
+            let (used, event) = step.inspect_err(|error| self.fail(error))?;
+            taken += used;
+            self.event = event;
         }
+        self.keep_pace(now, taken);
+        Ok(taken)
+    }
+
+    /// What came of the input that was taken last.
+    #[inline]
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.event.take()
     }
 
     /// Whether a message, or a frame, lacks bytes; so many came now.

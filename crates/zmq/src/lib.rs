@@ -35,7 +35,7 @@ mod socket_type;
 
 pub use bytes::Bytes;
 pub use config::{Authority, Config, CurveClient, CurveServer, Security};
-pub use connection::{Body, Connection, Event, Input};
+pub use connection::{Body, Connection, Event};
 pub use error::{Error, SendError};
 pub use heartbeat::Heartbeat;
 pub use limits::Limits;

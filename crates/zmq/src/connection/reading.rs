@@ -1,6 +1,6 @@
 //! ZMTP decoder: how a connection reads greeting, frames and commands.
 
-use super::{Body, Connection, Data, Event, Input, Reading, Stage};
+use super::{Body, Connection, Data, Event, Reading, Stage};
 use crate::frame::{COMMAND, Header, MORE};
 use crate::greeting::{GREETING_BYTES, Greeting, VERSION_BYTES};
 use crate::greeting_v2::GreetingV2;
@@ -15,7 +15,7 @@ use core::time::Duration;
 impl Connection {
     /// A one-part message in a short frame that stands whole at the start of the input: the
     /// usual case, decided by a few comparisons. Anything else takes the long way.
-    pub(super) fn short_frame<'a>(&self, input: &'a [u8]) -> Option<Input<'a>> {
+    pub(super) fn short_frame(&self, input: &[u8]) -> Option<(usize, Event)> {
         let Reading::Header { have: 0, .. } = self.reading else {
             return None;
         };
@@ -27,17 +27,20 @@ impl Connection {
         {
             return None;
         }
-        let bytes = rest.get(..usize::from(len))?;
-        let body = Body { data: Data::Borrowed(bytes), part_left: 0, more: false };
-        Some(Input { consumed: 2 + bytes.len(), event: Some(Event::Body(body)) })
+        let len = usize::from(len);
+        if rest.len() < len {
+            return None;
+        }
+        let body = Body { data: Data::Taken(len), part_left: 0, more: false };
+        Some((2 + len, Event::Body(body)))
     }
 
     /// Takes at least one byte of `rest`, which is not empty.
-    pub(super) fn step<'a>(
+    pub(super) fn step(
         &mut self,
         now: Duration,
-        rest: &'a [u8],
-    ) -> Result<(usize, Option<Event<'a>>), Error> {
+        rest: &[u8],
+    ) -> Result<(usize, Option<Event>), Error> {
         match &mut self.stage {
             Stage::Failed => Err(Error::Closed),
             Stage::Greeting { bytes, have, .. } => {
@@ -87,7 +90,7 @@ impl Connection {
     }
 
     /// The handshake is done.
-    fn introduced(&mut self, now: Duration, peer: PeerInfo) -> Event<'static> {
+    fn introduced(&mut self, now: Duration, peer: PeerInfo) -> Event {
         self.watch.ready(now, peer.minor_version);
         self.peer = Some(Box::new(peer));
         self.stage = Stage::Ready;
@@ -121,11 +124,7 @@ impl Connection {
         metadata::encode(self.config.socket_type, &self.config.identity)
     }
 
-    fn read_frame<'a>(
-        &mut self,
-        now: Duration,
-        rest: &'a [u8],
-    ) -> Result<(usize, Option<Event<'a>>), Error> {
+    fn read_frame(&mut self, now: Duration, rest: &[u8]) -> Result<(usize, Option<Event>), Error> {
         match &mut self.reading {
             Reading::Header { bytes, have } => {
                 // The usual case first: a header that stands whole in the input.
@@ -153,7 +152,7 @@ impl Connection {
     }
 
     /// Compares a frame's length with the limit for its kind, before anything is kept of it.
-    fn begin_frame(&mut self, header: Header) -> Result<Option<Event<'static>>, Error> {
+    fn begin_frame(&mut self, header: Header) -> Result<Option<Event>, Error> {
         let Header { flags, len } = header;
         let limits = &self.config.limits;
         let is_command = flags & COMMAND != 0;
@@ -210,11 +209,11 @@ impl Connection {
     }
 
     /// The contents of the frame under way, as far as they are there.
-    fn read_contents<'a>(
+    fn read_contents(
         &mut self,
         now: Duration,
-        rest: &'a [u8],
-    ) -> Result<(usize, Option<Event<'a>>), Error> {
+        rest: &[u8],
+    ) -> Result<(usize, Option<Event>), Error> {
         match &mut self.reading {
             Reading::Header { .. } => Ok((0, None)),
             Reading::Skipped { left } => {
@@ -231,7 +230,7 @@ impl Connection {
                 }
                 let used = usize::try_from(*left).unwrap_or(usize::MAX).min(rest.len());
                 *left -= used as u64;
-                let data = Data::Borrowed(&rest[..used]);
+                let data = Data::Taken(used);
                 let body = Body { data, part_left: *left, more: *more };
                 if *left == 0 {
                     self.reading = Reading::START;
@@ -265,7 +264,7 @@ impl Connection {
         now: Duration,
         flags: u8,
         frame: &[u8],
-    ) -> Result<Option<Event<'static>>, Error> {
+    ) -> Result<Option<Event>, Error> {
         if matches!(self.stage, Stage::Handshake { .. }) {
             return self.handshake_command(now, frame);
         }
@@ -290,11 +289,7 @@ impl Connection {
         Ok(Some(Event::Body(Body { data, part_left: 0, more })))
     }
 
-    fn handshake_command(
-        &mut self,
-        now: Duration,
-        frame: &[u8],
-    ) -> Result<Option<Event<'static>>, Error> {
+    fn handshake_command(&mut self, now: Duration, frame: &[u8]) -> Result<Option<Event>, Error> {
         let ours = self.metadata();
         let Stage::Handshake { handshake, minor_version } = &mut self.stage else {
             return Err(Error::UnexpectedCommand);
@@ -323,7 +318,7 @@ impl Connection {
     }
 
     /// A command after the handshake.
-    fn command(&mut self, now: Duration, frame: &[u8]) -> Result<Option<Event<'static>>, Error> {
+    fn command(&mut self, now: Duration, frame: &[u8]) -> Result<Option<Event>, Error> {
         let (name, body) = command::split(frame)?;
         match name {
             b"PING" => {

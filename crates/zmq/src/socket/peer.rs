@@ -272,27 +272,28 @@ impl Peer {
         input: &[u8],
         options: &Options,
     ) -> Result<(usize, Arrival), Error> {
-        let taken = self.connection.handle_input(now, input)?;
-        let arrival = match taken.event {
+        let count = self.connection.handle_input(now, input)?;
+        let taken = &input[..count];
+        let arrival = match self.connection.poll_event() {
             None => Arrival::Nothing,
             Some(Event::Ready) => Arrival::Ready,
             Some(Event::Subscribe(prefix)) => Arrival::Subscribe(prefix),
             Some(Event::Cancel(prefix)) => Arrival::Cancel(prefix),
             Some(Event::Skipped(_)) => Arrival::Skipped,
             Some(Event::Body(body)) if self.assembly.streams => {
-                self.take_chunk(body);
+                self.take_chunk(body, taken);
                 Arrival::Chunk
             }
             Some(Event::Body(body)) => {
-                self.assembly.add(body, options)?.map_or(Arrival::Nothing, Arrival::Message)
+                self.assembly.add(body, taken, options)?.map_or(Arrival::Nothing, Arrival::Message)
             }
         };
-        Ok((taken.consumed, arrival))
+        Ok((count, arrival))
     }
 
-    fn take_chunk(&mut self, body: Body<'_>) {
+    fn take_chunk(&mut self, body: Body, taken: &[u8]) {
         let Body { part_left, more, .. } = body;
-        let chunk = Chunk { bytes: body.into_bytes(), part_left, more };
+        let chunk = Chunk { bytes: body.into_bytes(taken), part_left, more };
         let ends = chunk.ends_message();
         self.assembly.streams = !ends;
         if !self.discarding {
@@ -328,27 +329,32 @@ impl Assembly {
     }
 
     /// Adds a piece; gives the message when that was its last, or its start when it streams.
-    fn add(&mut self, body: Body<'_>, options: &Options) -> Result<Option<Delivery>, Error> {
+    fn add(
+        &mut self,
+        body: Body,
+        taken: &[u8],
+        options: &Options,
+    ) -> Result<Option<Delivery>, Error> {
         let Body { part_left, more, .. } = body;
-        let have = self.part.len() + body.bytes().len();
+        let have = self.part.len() + body.bytes(taken).len();
         let over = options.stream_over_bytes.unwrap_or(usize::MAX);
         let is_long = part_left.saturating_add(have as u64) > over as u64;
-        self.check_length(body.bytes().len(), if is_long { 0 } else { part_left }, options)?;
+        self.check_length(body.bytes(taken).len(), if is_long { 0 } else { part_left }, options)?;
         if is_long && part_left > 0 && have >= over {
-            self.part.extend_from_slice(body.bytes());
+            self.part.extend_from_slice(body.bytes(taken));
             self.streams = true;
         } else if part_left > 0 || !self.part.is_empty() {
-            self.extend(body.bytes(), part_left);
+            self.extend(body.bytes(taken), part_left);
             if part_left > 0 {
                 return Ok(None);
             }
         } else if more || !self.parts.is_empty() {
-            self.push(body.into_bytes());
+            self.push(body.into_bytes(taken));
             return Ok(if more { None } else { self.finish(0) });
         } else {
             // The usual case.
             self.body_bytes = 0;
-            return Ok(Some(Delivery { message: Message::new(body.into_bytes()), part_left }));
+            return Ok(Some(Delivery { message: Message::new(body.into_bytes(taken)), part_left }));
         }
         let part = core::mem::take(&mut self.part);
         self.push(part.into());
