@@ -190,14 +190,18 @@ impl Vat {
         let owner = record.owner;
         let early = record.early.take();
         let embargoed = core::mem::take(&mut record.embargoed);
-        let pipelines = core::mem::take(&mut record.pipelines);
+        record.pipelines.reverse();
         let followers = core::mem::take(&mut record.followers);
         if !embargoed.is_empty() {
             result = self.with_embargoed(result, embargoed);
         }
         self.release_results(early.as_deref());
-        for (path, promise) in pipelines {
+        // One by one: where memory ends, the call fails, and so do the parts that are left.
+        while let Some((path, promise)) = self.last_pipeline(call) {
             let to = self.part_of(&result, &path);
+            if let Some(record) = self.calls.get_mut(call.0) {
+                record.pipelines.pop();
+            }
             match self.kind_mut(promise) {
                 Some(Kind::Waiting(_)) => self.resolve_promise(promise, to),
                 _ => self.settle(promise, to),
@@ -214,6 +218,12 @@ impl Vat {
         if owner == Owner::App {
             self.events.push_back(Event::Returned(call));
         }
+    }
+
+    /// The part of a call's result that is to be resolved next, which stays in its list; with its path, which does not.
+    fn last_pipeline(&mut self, call: CallId) -> Option<(Path, Cap)> {
+        let (path, promise) = self.calls.get_mut(call.0)?.pipelines.last_mut()?;
+        Some((core::mem::take(path), *promise))
     }
 
     /// The same result with promises in the places of some of its parts.

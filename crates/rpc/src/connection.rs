@@ -317,7 +317,10 @@ impl Vat {
 
     /// Forgets a connection, ending it if need be.
     pub fn forget(&mut self, conn: ConnId) {
-        self.handle_end(conn);
+        // Without a reason where one is known: that would take memory, of which there may be none.
+        if !self.is_closed(conn) {
+            self.handle_end(conn);
+        }
         self.conns.remove(conn.0);
     }
 

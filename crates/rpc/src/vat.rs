@@ -247,9 +247,14 @@ impl Vat {
 
     /// Answers a received call. The references in `results` are the vat's from then on.
     pub fn reply(&mut self, call: CallId, results: Payload) {
+        self.reply_shared(call, Rc::new(results));
+    }
+
+    /// As [`reply`](Self::reply), with results for which there is memory already.
+    pub(crate) fn reply_shared(&mut self, call: CallId, results: Rc<Payload>) {
         if self.is_delivered(call) {
-            self.finish_call(call, Ok(Rc::new(results)));
-        } else {
+            self.finish_call(call, Ok(results));
+        } else if let Some(results) = Rc::into_inner(results) {
             self.release_caps(results.caps);
         }
         self.run();

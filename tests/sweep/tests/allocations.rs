@@ -143,8 +143,9 @@ fn a_failed_allocation_is_nobody_elses() {
         let count = (1..).take_while(|n| sweep.fail(*n, &world)).count();
         assert!(count > 20, "{}: {count} allocations", conversation.name);
         let left = IN_USE.get().saturating_sub(before) / count;
-        // RPC still keeps some of what a call had built when it fails, as do the tables of the `capnp` crate.
-        let allowed = if conversation.name == "rpc" { 1024 } else { 64 };
+        // The `capnp` crate loses a segment for which it has no place in its list, some 40 bytes of each; RPC still loses
+        // the references in results that are half sent, and a wake-up for which there is no place.
+        let allowed = if conversation.name == "rpc" { 192 } else { 64 };
         assert!(left < allowed, "{}: {left} bytes are left of each of {count}", conversation.name);
         faults.append(&mut sweep.faults);
     }

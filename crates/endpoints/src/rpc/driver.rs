@@ -158,9 +158,22 @@ impl Core for Driver {
 impl Drop for Driver {
     fn drop(&mut self) {
         self.shared.connections.update(|count| count - 1);
+        let (system, conn) = (self.system.clone(), self.conn);
+        let _forgets = Forgets { system, conn };
         let reason = self.system.closed_by(self.conn);
         let reason = reason.map_or_else(|| "given up".to_string(), |reason| reason.to_string());
         log::info!("rpc: the connection with {} ended: {reason}", self.peer);
+    }
+}
+
+/// Forgets a connection, also when there is no memory to say why it ended.
+struct Forgets {
+    system: System,
+    conn: ConnId,
+}
+
+impl Drop for Forgets {
+    fn drop(&mut self) {
         self.system.forget(self.conn);
     }
 }

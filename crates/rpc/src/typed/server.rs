@@ -68,6 +68,8 @@ enum State {
     Arrived(Arrived),
     /// Its handler is at work.
     Running { promise: Promise<(), Error>, results: Rc<RefCell<Option<Built>>>, streaming: bool },
+    /// Its handler begins, or its answer is being made.
+    Owed,
     /// Answered, or given up by who made it.
     Ended,
 }
@@ -103,13 +105,17 @@ impl Received {
 
     /// Begins it: runs its handler as far as that comes.
     fn begin(mut self, target: &Target) {
-        let State::Arrived(arrived) = core::mem::replace(&mut self.state, State::Ended) else {
+        let State::Arrived(Arrived { params, .. }) = &mut self.state else { return };
+        // The references that came with the event become the clients', one by one: until then each is the call's, which
+        // may end here for want of memory.
+        let mut table = CapTable::with_capacity(params.caps.len());
+        for cap in &mut params.caps {
+            table.push(cap.take().map(|cap| self.system.hook(cap)));
+        }
+        let State::Arrived(arrived) = core::mem::replace(&mut self.state, State::Owed) else {
             return;
         };
         let Arrived { interface, method, params: payload } = arrived;
-        let caps = payload.caps().iter();
-        // The references that came with the event become the clients'.
-        let table = caps.map(|cap| cap.map(|cap| self.system.hook(cap))).collect();
         let results = Rc::new(RefCell::new(None));
         let being_built = Box::new(ResultsBeingBuilt {
             system: self.system.clone(),
@@ -149,21 +155,26 @@ impl Received {
 
     /// Its handler ended like this: answers it.
     pub(super) fn finish(mut self, outcome: Result<(), Error>) {
-        let state = core::mem::replace(&mut self.state, State::Ended);
-        let State::Running { results, streaming, .. } = state else { return };
+        let state = core::mem::replace(&mut self.state, State::Owed);
+        let State::Running { results, streaming, .. } = state else {
+            self.state = State::Ended;
+            return;
+        };
         let system = self.system.clone();
         match outcome {
             Ok(()) => {
                 let built = results.borrow_mut().take();
-                let payload = match built {
-                    Some(Built { mut payload, table }) => {
-                        payload.caps = system.caps_of(&table);
-                        drop(table);
-                        payload
-                    }
-                    None => Payload::results(0),
+                let (payload, table) = match built {
+                    Some(Built { payload, table }) => (payload, table),
+                    None => (Payload::results(0), CapTable::new()),
                 };
-                system.shared.vat.borrow_mut().reply(self.call, payload);
+                // References are taken last, when nothing can fail before they are the vat's.
+                let mut payload = Rc::new(payload);
+                if let Some(payload) = Rc::get_mut(&mut payload) {
+                    payload.caps = system.caps_of(&table);
+                }
+                drop(table);
+                system.shared.vat.borrow_mut().reply_shared(self.call, payload);
             }
             Err(error) => {
                 if streaming
@@ -174,6 +185,7 @@ impl Received {
                 self.fail(error.into());
             }
         }
+        self.state = State::Ended;
     }
 
     /// It panicked before it waited.
@@ -183,7 +195,10 @@ impl Received {
                 let _ = self.system.catch_drop(core::mem::replace(promise, Promise::ok(())));
                 self.finish(Err(reason.into()));
             }
-            State::Arrived(_) | State::Ended => self.fail(reason),
+            State::Arrived(_) | State::Owed | State::Ended => {
+                self.state = State::Ended;
+                self.fail(reason);
+            }
         }
     }
 
@@ -225,6 +240,7 @@ impl Drop for Received {
                 let _ = self.system.catch_drop(promise);
                 self.fail(Exception::failed("the handler was given up"));
             }
+            State::Owed => self.fail(Exception::failed("too little memory is left")),
             State::Ended => {}
         }
         if self.holds {
