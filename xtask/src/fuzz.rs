@@ -1,4 +1,5 @@
-//! `cargo xtask fuzz [TARGET] [--seconds N]`: the targets of `tests/fuzz`, under libFuzzer.
+//! `cargo xtask fuzz [TARGET] [--seconds N]`: the targets of `tests/fuzz`, under libFuzzer, and the long forms of the tests
+//! of `tests/sweep`.
 
 use command::{
     cargo,
@@ -10,6 +11,8 @@ use std::process::{ExitCode, Stdio};
 
 /// libFuzzer's runtime is C++.
 const CXX: Program = Program { name: "g++", package: "g++" };
+/// The target that is none of libFuzzer's.
+const SWEEP: &str = "sweep";
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// Coverage for libFuzzer by stable switches of the compiler, so that no nightly is needed; and our own checks on.
 const RUSTFLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
@@ -31,7 +34,8 @@ pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
     if !manifest.exists() {
         fail!("there are no fuzz targets: {} is missing", manifest.display());
     }
-    let targets = tidy::binaries(&manifest)?;
+    let mut targets = tidy::binaries(&manifest)?;
+    targets.push(SWEEP.into());
     let wanted: Vec<_> =
         targets.iter().filter(|name| only.as_ref().is_none_or(|only| only == *name)).collect();
     if wanted.is_empty() {
@@ -44,7 +48,8 @@ pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
     programs::need(&[&programs::CC, &CXX], install)?;
     let mut crashed = Vec::new();
     for name in wanted {
-        if !fuzz(name, seconds)? {
+        let is_sound = if name == SWEEP { sweep(seconds)? } else { fuzz(name, seconds)? };
+        if !is_sound {
             crashed.push(name.as_str());
         }
     }
@@ -52,6 +57,25 @@ pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     fail!("crashed: {}; the inputs are in {}", crashed.join(", "), paths::made("fuzz")?.display())
+}
+
+/// Hogs for so long, panics at each wait, and allocations that fail, each in turn; whether nobody else noticed.
+fn sweep(seconds: u32) -> Result<bool> {
+    let mut hogs = cargo::command();
+    hogs.args(["test", "--package", "sweep", "--test", "hogs", "--test", "panics"]);
+    hogs.env("HOG_SECONDS", seconds.to_string());
+    // As `cargo xtask test unit` has it.
+    let mut allocations = cargo::command();
+    allocations.args(["test", "--package", "sweep", "--test", "allocations"]);
+    allocations.args(["--features", "failing-allocator", "--profile", "sweep"]);
+    allocations.args(["--target", TARGET]).env("RUSTC_BOOTSTRAP", "1");
+    for command in [&mut hogs, &mut allocations] {
+        command.current_dir(paths::root());
+        if !command.status().or_say(|| "cannot start cargo".into())?.success() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Whether nothing was found.

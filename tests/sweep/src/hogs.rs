@@ -6,10 +6,14 @@ use aqueduct::appliance_capnp::calculator;
 use aqueduct::appliance_capnp::directory;
 use capnp::capability::FromClientHook;
 use endpoints::rpc::{Limits, Rpc};
-use flow::memory::MemoryFlow;
-use flow::task::block_on;
+use flow::memory::{self, MemoryFlow};
+use flow::task::{Executor, block_on};
+use flow::time::Timers;
 use flow::{Address, Connector, Flow, FlowError};
 use std::task::{Context, Poll, Waker, ready};
+
+/// Bytes of a call that are sent back.
+const CALL_BYTES: usize = 50_000;
 
 /// A peer that takes nothing.
 pub struct Hog {
@@ -32,9 +36,72 @@ impl Hog {
 pub static HOGS: &[Hog] = &[
     Hog { name: "http: uploads that are sent back", start: |handle| raw(handle, 80, upload()) },
     Hog { name: "rpc: calls that are sent back", start: echo_calls },
-    Hog { name: "zmq: requests that are sent back", start: |handle| raw(handle, 5555, requests()) },
+    Hog {
+        name: "zmq: requests that are sent back",
+        start: |handle| raw(handle, 5555, requests(500_000)),
+    },
     Hog { name: "zmq: parts without bytes", start: |handle| raw(handle, 5555, empty_parts()) },
 ];
+
+/// What a peer says that takes nothing, as bytes for a socket: first, and then over and over.
+pub struct Speech {
+    /// The service.
+    pub name: &'static str,
+    /// Its usual port.
+    pub port: u16,
+    /// First.
+    pub first: Vec<u8>,
+    /// Then, over and over.
+    pub again: Vec<u8>,
+}
+
+/// One for each protocol.
+pub fn speeches() -> [Speech; 3] {
+    /// Some 20 MB of calls: more than one peer may make the appliance hold.
+    const CALLS: usize = 400;
+    let Said { first: dealer, again: requests } = requests(500_000);
+    [
+        Speech { name: "http", port: 80, first: Vec::new(), again: upload().again },
+        Speech { name: "rpc", port: 7000, first: rpc_calls(CALLS), again: Vec::new() },
+        Speech { name: "zmq", port: 5555, first: dealer, again: requests },
+    ]
+}
+
+/// Small requests beside, that are answered: a service's object, and a word that is sent back.
+pub fn small_requests() -> [Speech; 2] {
+    let Said { first, again } = requests(5);
+    let zmq = Speech { name: "zmq", port: 5555, first: [first, again].concat(), again: Vec::new() };
+    [Speech { name: "rpc", port: 7000, first: rpc_calls(0), again: Vec::new() }, zmq]
+}
+
+/// What a client vat says that asks for the calculator and has it send so many long texts back.
+fn rpc_calls(count: usize) -> Vec<u8> {
+    let executor = Executor::new(|body| {
+        body();
+        Ok(())
+    });
+    let vat = Rpc::new(Limits::default(), &executor.spawner(), &Timers::new());
+    let (near, mut far) = memory::pair((count + 1) * 2 * CALL_BYTES);
+    let directory: directory::Client = vat.connect_flow(near);
+    let mut get = directory.get_request();
+    get.get().set_name("calculator");
+    let calculator: calculator::Client =
+        FromClientHook::new(get.send().pipeline.get_service().as_cap());
+    let echo = |_| {
+        let mut echo = calculator.echo_request();
+        echo.get().set_data(&[5; CALL_BYTES]);
+        echo.send().promise
+    };
+    let _calls: Vec<_> = (0..count).map(echo).collect();
+    while executor.run(1000) {}
+    let mut said = Vec::new();
+    let read = far.poll_read_with(&mut Context::from_waker(Waker::noop()), &mut |bytes| {
+        said.extend_from_slice(bytes);
+        bytes.len()
+    });
+    assert!(read.is_ready() && said.len() >= count * CALL_BYTES, "{} bytes", said.len());
+    said
+}
 
 /// What is said first, and then over and over.
 struct Said {
@@ -87,12 +154,11 @@ fn dealer() -> Vec<u8> {
     bytes
 }
 
-/// Requests with a text of half a megabyte.
-fn requests() -> Said {
-    const TEXT: usize = 500_000;
+/// Requests with a text of so many bytes.
+fn requests(text_bytes: usize) -> Said {
     let mut body = b"p\xa1\x64echo\x7a".to_vec();
-    body.extend_from_slice(&(TEXT as u32).to_be_bytes());
-    body.resize(body.len() + TEXT, b'a');
+    body.extend_from_slice(&(text_bytes as u32).to_be_bytes());
+    body.resize(body.len() + text_bytes, b'a');
     let mut again = vec![1, 0, 2];
     again.extend_from_slice(&(body.len() as u64).to_be_bytes());
     again.append(&mut body);
@@ -105,7 +171,7 @@ fn empty_parts() -> Said {
     Said { first: dealer(), again }
 }
 
-/// Calls of 50,000 bytes each, by a vat that reads nothing.
+/// Calls by a vat that reads nothing.
 fn echo_calls(handle: Handle) -> Push {
     let vat = Rpc::new(Limits::default(), &handle.spawner, &handle.timers);
     let mut calculator = None;
@@ -120,10 +186,10 @@ fn echo_calls(handle: Handle) -> Push {
         });
         for _ in 0..10 {
             let mut echo = calculator.echo_request();
-            echo.get().set_data(&[5; 50_000]);
+            echo.get().set_data(&[5; CALL_BYTES]);
             calls.push(echo.send().promise);
         }
-        500_000
+        10 * CALL_BYTES
     })
 }
 

@@ -8,7 +8,7 @@ mod hogs;
 
 pub use conversations::{CONVERSATIONS, Conversation, Handle};
 pub use handlers::panic_at;
-pub use hogs::{HOGS, Hog};
+pub use hogs::{HOGS, Hog, Speech, small_requests, speeches};
 
 use aqueduct::app::{self, App};
 use aqueduct::context::Context;
