@@ -31,6 +31,7 @@ const KINDS: usize = 4;
 
 struct Protocol {
     name: &'static str,
+    port: fn(&World) -> u16,
     /// A question with an answer of [`ANSWER_BYTES`].
     asks: fn() -> Vec<u8>,
     /// After so many bytes of it a peer is in the middle of a message.
@@ -42,14 +43,27 @@ struct Protocol {
 static PROTOCOLS: [Protocol; 3] = [
     Protocol {
         name: "http",
+        port: |world| world.appliance.port,
         asks: || b"GET /large HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n".to_vec(),
         middle: 30,
         ends: b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
     },
     // A message of too many segments.
-    Protocol { name: "rpc", asks: rpc_echo, middle: 1000, ends: &[0xff; 64] },
+    Protocol {
+        name: "rpc",
+        port: |world| world.rpc,
+        asks: rpc_echo,
+        middle: 1000,
+        ends: &[0xff; 64],
+    },
     // No ZMTP signature.
-    Protocol { name: "zmq", asks: zmq_echo, middle: 1000, ends: &[b'a'; 64] },
+    Protocol {
+        name: "zmq",
+        port: |world| world.zmq,
+        asks: zmq_echo,
+        middle: 1000,
+        ends: &[b'a'; 64],
+    },
 ];
 
 /// What a client vat says that asks for the calculator and has it send bytes back.
@@ -98,26 +112,27 @@ fn zmq_echo() -> Vec<u8> {
 
 /// A process and the ports of its services.
 struct World {
-    _appliance: Appliance,
-    ports: [u16; 3],
+    appliance: Appliance,
+    rpc: u16,
+    zmq: u16,
 }
 
 impl World {
     fn start(config: &str) -> Self {
-        let ports @ [http, rpc, zmq] = [free_port(), free_port(), free_port()];
+        let [http, rpc, zmq] = [free_port(), free_port(), free_port()];
         let folder = Folder::new(config);
         let mut command = folder.command_after("");
         command.args(["--http", &format!("127.0.0.1:{http}")]);
         command.args(["--rpc-port", &rpc.to_string(), "--zmq-port", &zmq.to_string()]);
         let child = wait_for_port(&mut command, http).expect("it starts");
-        Self { _appliance: Appliance { child, port: http, _folder: folder }, ports }
+        Self { appliance: Appliance { child, port: http, _folder: folder }, rpc, zmq }
     }
 
     fn connect(&self, protocol: &Protocol) -> TcpStream {
-        let at = PROTOCOLS.iter().position(|one| one.name == protocol.name).unwrap();
+        let port = (protocol.port)(self);
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         socket.set_recv_buffer_size(CLIENT_BUFFER_BYTES).unwrap();
-        socket.connect(&SocketAddr::from(([127, 0, 0, 1], self.ports[at])).into()).unwrap();
+        socket.connect(&SocketAddr::from(([127, 0, 0, 1], port)).into()).unwrap();
         let stream = TcpStream::from(socket);
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream
