@@ -74,7 +74,7 @@ fn sessions_are_small_and_a_flood_of_them_is_flat() {
     drop(many);
 
     let flooded = World::new(MANY, NEWCOMERS_MAX);
-    (0..2 * NEWCOMERS_MAX).for_each(|_| flooded.visit());
+    (0..20 * NEWCOMERS_MAX).for_each(|_| flooded.visit());
     let before = MEMORY.current_usage();
     (0..MANY).for_each(|_| flooded.visit());
     assert_eq!(flooded.host.len(), NEWCOMERS_MAX);
