@@ -31,6 +31,10 @@ use flow::{Flow, FlowError};
 /// everybody else by the time of as many buffers at most.
 pub const STEPS_MAX: usize = 32;
 
+/// Rounds that one counts for in which the core left input that it wants: so many small messages were there that it gave
+/// way. They cost by the message, not by the byte.
+const CROWDED_STEPS: usize = 8;
+
 /// A protocol on one connection, as its loop sees it: a state machine without I/O and whoever it
 /// works for. `now` is the same through a whole turn.
 pub trait Core {
@@ -47,7 +51,8 @@ pub trait Core {
 
     /// Takes input, never none, and may change it where it lies; how many bytes it took. What it
     /// left it is shown again, in front of what follows. None taken is backpressure, as in
-    /// [`wants_input`](Self::wants_input).
+    /// [`wants_input`](Self::wants_input). Of small messages it takes some dozens at once and leaves the others, so that
+    /// whoever sends nothing else does not keep everybody waiting.
     fn handle_input(&mut self, now: Duration, bytes: &mut [u8]) -> usize;
 
     /// The peer sends no more: it ended its side, or the flow broke. It is said in every round from
@@ -201,7 +206,7 @@ impl<F: Flow + 'static, C: Core> Drive<F, C> {
                 return Poll::Ready(Some(value));
             }
             steps -= 1;
-            let mut moved = self.read(cx, now);
+            let mut moved = self.read(cx, now, &mut steps);
             moved |= self.core.poll_work(cx, now);
             moved |= self.write(cx, now, &mut steps);
             // What others have queued since the last turn weighs, too, whether or not any of it can go.
@@ -242,18 +247,23 @@ impl<F: Flow + 'static, C: Core> Drive<F, C> {
     }
 
     /// Takes in what has arrived; whether that led on.
-    fn read(&mut self, cx: &mut Context<'_>, now: Duration) -> bool {
+    fn read(&mut self, cx: &mut Context<'_>, now: Duration, steps: &mut usize) -> bool {
         let Some(flow) = &mut self.flow else { return false };
         let core = &mut self.core;
         let pauses = self.pressure == Pressure::Pause && !core.reads_while_paused();
         if pauses || !core.wants_input() {
             return false;
         }
-        let mut ended = false;
+        let (mut ended, mut leaves) = (false, false);
         let taken = flow.poll_read_with(cx, &mut |bytes| {
             ended = bytes.is_empty();
-            if ended { 0 } else { core.handle_input(now, bytes) }
+            let taken = if ended { 0 } else { core.handle_input(now, bytes) };
+            leaves = taken < bytes.len();
+            taken
         });
+        if leaves && core.wants_input() {
+            *steps = steps.saturating_sub(CROWDED_STEPS - 1);
+        }
         match taken {
             Poll::Pending => false,
             Poll::Ready(Ok(count)) if !ended => count > 0,

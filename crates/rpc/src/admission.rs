@@ -53,6 +53,9 @@ enum Admission {
     Refused(&'static str),
 }
 
+/// Answers that a peer may leave unfinished and still be one that makes us hold nothing.
+const ANSWERS_ALONE_MAX: usize = 64;
+
 impl Connection {
     /// Whether the peer has something to say that others here may wait for.
     pub(crate) fn owes(&self) -> bool {
@@ -88,8 +91,9 @@ impl Connection {
             1 => limits.unsent_bytes_high,
             _ => limits.unsent_bytes_max / 2,
         };
-        // One call alone may be as long as a message may.
-        let alone = self.unreturned == 0;
+        // One call alone may be as long as a message may, and may come while memory is short. Answers that are not
+        // finished are not nothing.
+        let alone = self.unreturned == 0 && self.answers.len() <= ANSWERS_ALONE_MAX;
         if short && !alone {
             Some("memory is short")
         } else if !alone && self.call_bytes + bytes > limits.call_bytes_max.saturating_mul(times) {

@@ -131,6 +131,9 @@ impl Connection {
     }
 }
 
+/// Messages that are taken of a peer before others have their turn.
+const MESSAGES_AT_ONCE: usize = 64;
+
 impl Vat {
     /// A new connection, whose peer gets `offered` as its bootstrap capability; the reference is
     /// the connection's from then on.
@@ -147,18 +150,24 @@ impl Vat {
         ConnId(self.conns.insert(connection))
     }
 
-    /// Takes bytes from the peer, cut anywhere; how many. It stops where there is no room for the
-    /// peer's next call: what is left is to be given again once [`wants_input`](Self::wants_input)
+    /// Takes bytes from the peer, cut anywhere; how many. It stops after some dozens of messages, and where there is no
+    /// room for the peer's next call: what is left is to be given again once [`wants_input`](Self::wants_input)
     /// says so. Input to a closed connection is dropped.
     #[must_use]
     pub fn handle_input(&mut self, now: Duration, conn: ConnId, bytes: &[u8]) -> usize {
         let limits = self.limits;
         let mut rest = bytes;
+        let mut messages = 0;
         while let Some(connection) = self.open(conn) {
             if connection.held.is_some() {
                 self.note_held(now, conn);
                 return bytes.len() - rest.len();
             }
+            if messages == MESSAGES_AT_ONCE {
+                connection.incoming.moved(now, bytes.len() - rest.len());
+                return bytes.len() - rest.len();
+            }
+            messages += 1;
             match connection.incoming.next(&mut rest, &limits) {
                 Ok(Some(frame)) => self.handle_frame(conn, frame),
                 Ok(None) => {

@@ -138,10 +138,12 @@ impl BodySender {
     }
 }
 
-/// A reader in another task does not wait for what nobody will send.
+/// The exchange is over: a reader in another task does not wait for what nobody will send, and what it has not read is not
+/// held for it.
 impl Drop for BodySender {
     fn drop(&mut self) {
-        if self.state.borrow().end.is_none() {
+        let unread = core::mem::take(&mut self.state.borrow_mut().bytes);
+        if !unread.is_empty() || self.state.borrow().end.is_none() {
             self.end(Err(BodyError::Incomplete));
         }
     }

@@ -33,8 +33,11 @@
 //! - **Ids** are 128 bits of the machine's entropy. Who shows another one, unknown, expired or made up, gets a new session
 //!   and a new id: nobody can be made to use an id that somebody else knows (OWASP's session fixation).
 //!   [`Session::renew_id`] after a login.
-//! - **Bounds** ([`Limits`]): sessions in all; those that had one request only, which go first, so that a flood of
-//!   visitors without cookies displaces itself; requests that wait for one session.
+//! - **Bounds** ([`Limits`]): sessions in all; those that had one request only, so that a flood of visitors without cookies
+//!   displaces itself; requests that wait for one session. A session that a visitor waits for is never displaced.
+//! - **Methods.** HEAD and OPTIONS are no steps of a session (RFC 9110 section 9.2.1): they are answered without it. A page
+//!   of a session is its visitor's alone: `Cache-Control: no-store`, unless it says something else.
+//! - **One after the other.** A session that reads a request's body waits for it; so does its visitor's next request.
 //! - **The end.** A session that nobody visits for a time is told so, by [`Ended::Idle`] in place of a request: `?` ends
 //!   it, or it cleans up. A time later it is dropped, wherever it waits. Its visitor's next request begins a new one.
 //! - **A panic** ends one session: what waits for it is answered 500, and its visitor begins anew.
@@ -116,13 +119,17 @@ impl Session {
 
     /// What comes next, once it is there.
     pub fn poll_event(&mut self, cx: &Context<'_>) -> Poll<Event> {
-        Poll::Ready(match ready!(self.entry.queue.poll_pop(cx)) {
-            Item::Hit(hit) => {
-                self.entry.taken.set(self.entry.taken.get() + 1);
-                Event::Hit(hit)
+        loop {
+            match ready!(self.entry.queue.poll_pop(cx)) {
+                // Its visitor went away while it waited.
+                Item::Hit(hit) if hit.is_gone() => {}
+                Item::Hit(hit) => {
+                    self.entry.taken.set(self.entry.taken.get() + 1);
+                    return Poll::Ready(Event::Hit(hit));
+                }
+                Item::End(ended) => return Poll::Ready(Event::End(ended)),
             }
-            Item::End(ended) => Event::End(ended),
-        })
+        }
     }
 
     /// Gives the session another id, which the next answer tells its visitor; the old one is nobody's from now on. To

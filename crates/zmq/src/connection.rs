@@ -16,6 +16,9 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use core::time::Duration;
 
+/// Frames that are taken of a peer, or commands, before others have their turn.
+pub(crate) const STEPS_AT_ONCE: usize = 64;
+
 /// A ZMTP 3.1 connection (RFC 37), whichever side opened it. A peer may speak 3.0, or, where no security is
 /// asked for, 2.0 (RFC 15).
 ///
@@ -148,7 +151,8 @@ impl Connection {
         matches!(self.stage, Stage::Ready)
     }
 
-    /// Takes bytes from the peer, up to the end of the next event; how many. Call [`poll_event`](Self::poll_event) next,
+    /// Takes bytes from the peer, up to the end of the next event or some dozens of frames, and none while answers to
+    /// commands wait to be sent; how many. Call [`poll_event`](Self::poll_event) next,
     /// since what nobody has polled by the next call is lost, and then this again with what is left.
     #[inline] // With `poll_event`, so that the event of a short message stays in registers.
     pub fn handle_input(&mut self, now: Duration, input: &[u8]) -> Result<usize, Error> {
@@ -166,7 +170,13 @@ impl Connection {
     fn long_input(&mut self, now: Duration, input: &[u8]) -> Result<usize, Error> {
         self.event = None;
         let mut taken = 0;
-        while taken < input.len() && self.event.is_none() {
+        let mut steps = 0;
+        while taken < input.len()
+            && self.event.is_none()
+            && steps < STEPS_AT_ONCE
+            && !self.outbox.is_full_of_commands()
+        {
+            steps += 1;
             let step = self.step(now, &input[taken..]);
             let (used, event) = step.inspect_err(|error| self.fail(error))?;
             taken += used;

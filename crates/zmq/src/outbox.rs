@@ -41,9 +41,9 @@ impl Segment {
     }
 }
 
-/// Commands that may wait while the peer reads nothing. Default 64: a peer that sends PINGs and
-/// does not read finds the others unanswered, and its memory here bounded.
-const PONGS_WAITING_MAX: usize = 64;
+/// Commands that wait for the peer, above which nothing is read of it: one that sends PINGs and does not read waits for
+/// itself, and its memory here is bounded.
+const COMMANDS_WAITING_MAX: usize = 64;
 
 /// From this length on what is left of a body is worth a write of its own.
 const LONG_BYTES: usize = 64 << 10;
@@ -131,11 +131,14 @@ impl Outbox {
         core::mem::take(&mut self.ping_left)
     }
 
+    /// So many commands wait that their cause must not be read.
+    pub(crate) fn is_full_of_commands(&self) -> bool {
+        self.commands.len() >= COMMANDS_WAITING_MAX
+    }
+
     /// Queues the answer to a PING.
     pub(crate) fn pong(&mut self, context: &[u8]) {
-        if self.commands.len() < PONGS_WAITING_MAX {
-            self.command(command::join(b"PONG", &[context]));
-        }
+        self.command(command::join(b"PONG", &[context]));
     }
 
     /// Queues bytes that are no frame: the greeting.

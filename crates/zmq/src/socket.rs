@@ -14,6 +14,7 @@ pub use send::{Refusal, Refused};
 pub use slab::PeerId;
 pub use stream::{Chunk, Received};
 
+use crate::connection::STEPS_AT_ONCE;
 use crate::{Config, Connection, Error, Message, PeerInfo, SocketType};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
@@ -209,8 +210,9 @@ impl Socket {
         self.dropped
     }
 
-    /// Takes bytes from a peer; returns how many. Fewer than all mean that its inbox is full:
-    /// keep the others and offer them after [`SocketEvent::Input`]. After an error send what
+    /// Takes bytes from a peer; returns how many. It stops after some dozens of frames, while answers to commands wait to
+    /// be sent, and when the inbox is full: keep the others and offer them again, in the last case after
+    /// [`SocketEvent::Input`]. After an error send what
     /// [`Socket::poll_transmit`] still has, close the flow and call [`Socket::remove_peer`].
     pub fn handle_input(
         &mut self,
@@ -218,11 +220,12 @@ impl Socket {
         id: PeerId,
         input: &[u8],
     ) -> Result<usize, Error> {
-        let mut consumed = 0;
+        let (mut consumed, mut steps) = (0, 0);
         let outcome = loop {
-            if consumed == input.len() {
+            if consumed == input.len() || steps == STEPS_AT_ONCE {
                 break Ok(consumed);
             }
+            steps += 1;
             let peer = self.peers.get_mut(id).filter(|peer| !peer.gone).ok_or(Error::Closed)?;
             if peer.leaving.is_some() {
                 break Ok(input.len());
@@ -234,6 +237,10 @@ impl Socket {
             let arrived = peer.take_input(now, &input[consumed..], &self.options);
             let arrived = arrived.and_then(|(used, arrival)| {
                 consumed += used;
+                if used == 0 {
+                    // Answers wait to be sent first.
+                    steps = STEPS_AT_ONCE;
+                }
                 self.arrived(id, arrival)
             });
             if let Err(error) = arrived {

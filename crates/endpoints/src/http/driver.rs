@@ -29,6 +29,9 @@ pub(super) struct Driver {
     log: Option<Box<Logged>>,
 }
 
+/// Requests, and pieces of a chunked body, that are taken before others have their turn.
+const EVENTS_AT_ONCE: usize = 64;
+
 /// Why an answer was cut off that nobody is there to read.
 const LOST: &str = "the connection ended before the answer did";
 
@@ -221,18 +224,19 @@ impl Core for Driver {
 
     fn handle_input(&mut self, now: Duration, bytes: &mut [u8]) -> usize {
         let mut taken = 0;
-        loop {
+        for _ in 0..EVENTS_AT_ONCE {
             let rest = &bytes[taken..];
             let count = self.core.handle_input(now, rest);
             taken += count;
             self.handle_events(rest, now);
             if count == 0 {
-                return taken;
+                break;
             }
             if self.upload().is_some_and(Upload::fills) {
                 self.core.pause_body();
             }
         }
+        taken
     }
 
     fn handle_end(&mut self, now: Duration, how: Result<(), FlowError>) -> bool {

@@ -55,9 +55,10 @@ impl Spawner {
         self.shared.tasks_max.set(tasks_max);
     }
 
-    /// Whether there are fewer tasks than the limit. For whoever refuses what would take one more.
-    pub fn has_room(&self) -> bool {
-        self.shared.has_room()
+    /// Of how many hundredths of its limit there are tasks. For whoever refuses what would take more, and leaves the last
+    /// of it to others.
+    pub fn load_percent(&self) -> usize {
+        self.shared.slots.borrow().count().saturating_mul(100) / self.shared.tasks_max.get().max(1)
     }
 
     /// Ready while there are fewer tasks than the limit. For whoever makes tasks because others ask

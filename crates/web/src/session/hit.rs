@@ -1,7 +1,7 @@
 //! Hit: one request to a session, and the answer to it.
 
 use super::SessionId;
-use super::store::Entry;
+use super::store::{Busy, Entry};
 use crate::{Content, ContentWriter, Data, Reply, Request, Response, Status};
 use alloc::rc::{Rc, Weak};
 use alloc::string::String;
@@ -24,6 +24,8 @@ pub struct Hit {
 pub(super) struct Exchange {
     answer: OneShot<Answer>,
     is_gone: Cell<bool>,
+    /// While the connection waits.
+    busy: Cell<Option<Busy>>,
 }
 
 /// A reply, and the id that its visitor is to be told.
@@ -44,6 +46,7 @@ impl Waiting {
 impl Drop for Waiting {
     fn drop(&mut self) {
         self.0.is_gone.set(true);
+        self.0.busy.take();
     }
 }
 
@@ -58,6 +61,9 @@ impl Hit {
     /// It goes to this session.
     pub(super) fn to(mut self, entry: &Rc<Entry>) -> Self {
         self.entry = Rc::downgrade(entry);
+        if !self.is_gone() {
+            self.exchange.busy.set(Some(Busy::new(entry)));
+        }
         self
     }
 
@@ -70,7 +76,8 @@ impl Hit {
     /// and fields count.
     pub fn stream(mut self, response: Response) -> StreamWriter {
         let pipe = Rc::<Pipe>::default();
-        let reader = Reader(pipe.clone());
+        let busy = self.entry.upgrade().map(|entry| Busy::new(&entry));
+        let reader = Reader { pipe: pipe.clone(), _busy: busy };
         let response = response.carrying(Content::Stream(None));
         self.answer(Reply::stream(response, |writer| reader.pass_on(writer)));
         StreamWriter(pipe)
@@ -197,15 +204,19 @@ impl fmt::Debug for StreamWriter {
 }
 
 /// The connection's end.
-struct Reader(Rc<Pipe>);
+struct Reader {
+    pipe: Rc<Pipe>,
+    /// While there may be more to read.
+    _busy: Option<Busy>,
+}
 
 impl Reader {
     async fn pass_on(self, mut writer: ContentWriter) {
         loop {
-            match self.0.piece.take().await {
+            match self.pipe.piece.take().await {
                 Piece::Data(data) => {
                     writer.write(data).await;
-                    self.0.moved.notify();
+                    self.pipe.moved.notify();
                 }
                 Piece::End => return,
                 Piece::Abandoned => return writer.abandon(),
@@ -216,7 +227,7 @@ impl Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        self.0.is_gone.set(true);
-        self.0.moved.notify();
+        self.pipe.is_gone.set(true);
+        self.pipe.moved.notify();
     }
 }

@@ -1,8 +1,8 @@
 //! Mapper: which session a request belongs to.
 
 use super::SessionId;
-use crate::Request;
 use crate::percent;
+use crate::{Cookie, Request};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
@@ -15,7 +15,7 @@ pub const KEY_BYTES_MAX: usize = 128;
 pub struct Mapper(How);
 
 enum How {
-    Cookie(&'static str),
+    Cookie { name: &'static str, is_secure: bool },
     Key(Box<KeyOf>),
 }
 
@@ -39,13 +39,24 @@ impl Mapper {
         Self::cookie_named("session")
     }
 
-    /// By a cookie of this name.
+    /// By a cookie of this name. One that begins with `__Host-` is sent with every path, so that each route needs a name
+    /// of its own.
     ///
     /// # Panics
     /// When the name is no token: no such cookie could be set.
     pub fn cookie_named(name: &'static str) -> Self {
-        assert!(crate::Cookie::new(name, "").is_ok(), "{name:?} is a cookie's name");
-        Self(How::Cookie(name))
+        assert!(Cookie::new(name, "").is_ok(), "{name:?} is a cookie's name");
+        Self(How::Cookie { name, is_secure: false })
+    }
+
+    /// The cookie is sent over encrypted connections only: for a server behind a proxy that has TLS. Without effect where
+    /// no cookie is used.
+    #[must_use]
+    pub fn secure(mut self) -> Self {
+        if let How::Cookie { is_secure, .. } = &mut self.0 {
+            *is_secure = true;
+        }
+        self
     }
 
     /// By what the query says under this name, decoded.
@@ -94,17 +105,20 @@ impl Mapper {
         })
     }
 
-    /// The name of the cookie that it goes by.
-    pub(super) fn cookie_name(&self) -> Option<&'static str> {
-        match self.0 {
-            How::Cookie(name) => Some(name),
-            How::Key(_) => None,
-        }
+    /// The cookie that tells a visitor of his id, sent with paths below `path`.
+    pub(super) fn cookie_for(&self, id: SessionId, path: &str) -> Option<Cookie> {
+        let How::Cookie { name, is_secure } = self.0 else { return None };
+        let cookie = Cookie::new(name, id.as_str()).ok()?;
+        let cookie = if is_secure { cookie.secure() } else { cookie };
+        // What promises the path `/` has that.
+        Some(cookie.clone().with_path(path).unwrap_or(cookie))
     }
 
     pub(super) fn map(&self, request: &Request) -> Mapped {
         match &self.0 {
-            How::Cookie(name) => Mapped::Id(request.cookie(name).and_then(SessionId::of_value)),
+            How::Cookie { name, .. } => {
+                Mapped::Id(request.cookie(name).and_then(SessionId::of_value))
+            }
             How::Key(key) => match key(request) {
                 Some(key) if key.len() <= KEY_BYTES_MAX => Mapped::Key(key),
                 _ => Mapped::None,
@@ -116,7 +130,7 @@ impl Mapper {
 impl fmt::Debug for Mapper {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            How::Cookie(name) => write!(f, "Mapper::cookie_named({name:?})"),
+            How::Cookie { name, .. } => write!(f, "Mapper::cookie_named({name:?})"),
             How::Key(_) => f.write_str("Mapper::by(..)"),
         }
     }

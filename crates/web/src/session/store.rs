@@ -3,9 +3,9 @@
 use super::hit::{Answer, Hit, Waiting};
 use super::mapper::Mapped;
 use super::{Ended, Mapper, Session, SessionHost, SessionId, SessionInfo};
-use crate::{Answer as Answering, Cookie, Handler, Reply, Request, Response, Status};
+use crate::{Answer as Answering, Handler, Method, Reply, Request, Response, Status};
 use alloc::boxed::Box;
-use alloc::rc::Rc;
+use alloc::rc::{Rc, Weak};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
@@ -16,8 +16,15 @@ use core::task::Poll;
 use core::time::Duration;
 use flow::sync::Queue;
 use flow::task::{TaskError, TaskId};
+use flow::time::Timers;
 use lru::LruCache;
 use siphasher::sip::SipHasher13;
+
+/// Sessions begin while there are tasks for fewer hundredths of their limit than this: the rest is for connections.
+const TASKS_PERCENT_MAX: usize = 75;
+
+/// Of the sessions used least recently so many are looked at for one that nobody waits for.
+const LOOKED_AT_MAX: usize = 16;
 
 /// Runs a session.
 type App = dyn Fn(Session) -> Pin<Box<dyn Future<Output = Result<(), Ended>>>>;
@@ -51,7 +58,11 @@ pub(super) struct Entry {
     /// What it is called where others may read it.
     pub(super) number: u64,
     pub(super) born: Duration,
-    last_hit: Cell<Duration>,
+    timers: Timers,
+    /// When a visitor last came, or stopped waiting.
+    last_used: Cell<Duration>,
+    /// Visitors that wait for it.
+    waiting: Cell<u32>,
     hits: Cell<u64>,
     /// Requests that the session took out of the queue.
     pub(super) taken: Cell<u64>,
@@ -125,6 +136,16 @@ impl SessionRoute {
 
 impl Handler for SessionRoute {
     fn answer(&self, request: Request) -> Answering {
+        match request.method() {
+            // Safe methods change nothing (RFC 9110 section 9.2.1), and a session's page is a step.
+            Method::Head => return Answering::Now(private(Response::new(Status::OK)).into()),
+            Method::Options => {
+                let allow = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+                let response = Response::new(Status::NO_CONTENT).with_header("Allow", allow);
+                return Answering::Now(response.into());
+            }
+            _ => {}
+        }
         let (hit, waiting) = Hit::new(request);
         self.0.give(hit);
         let store = self.0.clone();
@@ -134,15 +155,16 @@ impl Handler for SessionRoute {
 
 impl Store {
     /// Puts a request into the queue of its session, which is made if there is none, or refuses it.
-    fn give(self: &Rc<Self>, hit: Hit) {
+    fn give(self: &Rc<Self>, hit: Hit) -> Option<Rc<Entry>> {
         match self.session_of(&hit) {
             Ok(entry) => {
-                entry.hits.set(entry.hits.get() + 1);
-                entry.last_hit.set(self.host.timers().now());
-                entry.told_at.set(None);
-                entry.queue.push(Item::Hit(hit.to(&entry)));
+                entry.push(hit);
+                Some(entry)
             }
-            Err(refusal) => hit.reply(refusal),
+            Err(refusal) => {
+                hit.reply(refusal);
+                None
+            }
         }
     }
 
@@ -174,19 +196,11 @@ impl Store {
     async fn reply(&self, waiting: Waiting) -> Reply {
         let Answer { mut reply, id } = waiting.answer().await;
         // What one session says is for its visitor only.
-        reply.response = reply.response.unrepeatable();
-        if let Some(cookie) = id.and_then(|id| self.cookie(id)) {
+        reply.response = private(reply.response);
+        if let Some(cookie) = id.and_then(|id| self.mapper.cookie_for(id, &self.cookie_path)) {
             reply.response = reply.response.with_cookie(&cookie);
-            if reply.response.header("cache-control").is_none() {
-                reply.response = reply.response.with_header("Cache-Control", "no-store");
-            }
         }
         reply
-    }
-
-    fn cookie(&self, id: SessionId) -> Option<Cookie> {
-        let cookie = Cookie::new(self.mapper.cookie_name()?, id.as_str()).ok()?;
-        cookie.with_path(&self.cookie_path).ok()
     }
 
     /// The session of that key, which is then the one used last.
@@ -203,9 +217,9 @@ impl Store {
     /// Begins a session.
     fn begin(self: &Rc<Self>, key: Key) -> Result<Rc<Entry>, Response> {
         let spawner = self.host.spawner();
-        if self.host.is_stopping() || !spawner.has_room() {
-            let text = "no new session can begin now\n";
-            let refusal = refusal(Status::SERVICE_UNAVAILABLE, text);
+        let is_short = spawner.load_percent() >= TASKS_PERCENT_MAX;
+        if self.host.is_stopping() || is_short || !self.make_room() {
+            let refusal = refusal(Status::SERVICE_UNAVAILABLE, "no new session can begin now\n");
             return Err(refusal.with_header("Retry-After", "1"));
         }
         let now = self.host.timers().now();
@@ -214,31 +228,44 @@ impl Store {
             key: RefCell::new(key.clone()),
             queue: Queue::default(),
             number: self.host.next_number(),
+            timers: self.host.timers().clone(),
             born: now,
-            last_hit: Cell::new(now),
+            last_used: Cell::new(now),
+            waiting: Cell::new(0),
             hits: Cell::new(0),
             taken: Cell::new(0),
             told_at: Cell::new(None),
             task: Cell::new(None),
         });
-        self.sessions.borrow_mut().newcomers.put(key, entry.clone());
+        // First the task: a session that is found has one.
         let task = spawner.spawn("session", self.clone().run(entry.clone()));
         entry.task.set(Some(task));
-        while let Some(surplus) = self.surplus() {
-            self.evict(&surplus);
-        }
+        self.sessions.borrow_mut().newcomers.put(key, entry.clone());
         Ok(entry)
     }
 
-    /// The session that has to go, if there are too many.
-    fn surplus(&self) -> Option<Rc<Entry>> {
+    /// Sees to it that one more newcomer has room: one of them goes, or, if they have less than their part, a regular. Not
+    /// one whose visitor waits for it: false if there is no other.
+    fn make_room(&self) -> bool {
         let limits = self.host.limits();
-        let Sessions { newcomers, regulars } = &mut *self.sessions.borrow_mut();
-        let is_full = newcomers.len() + regulars.len() > limits.sessions_max;
-        if newcomers.len() > limits.newcomers_max || is_full && newcomers.len() > 1 {
-            return newcomers.pop_lru().map(|(_, entry)| entry);
+        let surplus = {
+            let Sessions { newcomers, regulars } = &mut *self.sessions.borrow_mut();
+            let is_full = newcomers.len() + regulars.len() >= limits.sessions_max;
+            if !is_full && newcomers.len() < limits.newcomers_max {
+                return true;
+            }
+            let regulars_max = limits.sessions_max.saturating_sub(limits.newcomers_max);
+            let cache = if is_full && regulars.len() > regulars_max { regulars } else { newcomers };
+            let mut oldest = cache.iter().rev().take(LOOKED_AT_MAX);
+            let idle = oldest.find(|(_, entry)| entry.waiting.get() == 0);
+            let Some(key) = idle.map(|(key, _)| key.clone()) else { return false };
+            cache.pop(&key)
+        };
+        if let Some(surplus) = surplus {
+            log::debug!("session {} on {}: displaced", surplus.number, self.route);
+            self.evict(&surplus);
         }
-        if is_full { regulars.pop_lru().map(|(_, entry)| entry) } else { None }
+        true
     }
 
     fn evict(&self, entry: &Entry) {
@@ -265,11 +292,14 @@ impl Store {
             if let Poll::Ready(outcome) = app.as_mut().poll(cx) {
                 return Poll::Ready(outcome.map_or_else(End::Failed, |_| End::Returned));
             }
-            while timer.poll_until(Some(self.due(entry)), cx).is_ready() {
+            if timer.poll_until(Some(self.due(entry)), cx).is_ready() {
                 if entry.told_at.get().is_some() {
                     return Poll::Ready(End::Reaped);
                 }
                 entry.tell(Ended::Idle, timer.now());
+                // It hears that before its time is over, however short that is.
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
             }
             Poll::Pending
         })
@@ -280,7 +310,8 @@ impl Store {
     fn due(&self, entry: &Entry) -> Duration {
         let limits = self.host.limits();
         match entry.told_at.get() {
-            None => entry.last_hit.get().saturating_add(limits.idle_timeout),
+            None if entry.waiting.get() > 0 => entry.timers.now() + limits.idle_timeout,
+            None => entry.last_used.get().saturating_add(limits.idle_timeout),
             Some(told_at) => told_at.saturating_add(limits.end_timeout),
         }
     }
@@ -305,10 +336,13 @@ impl Store {
             // The next one would do the same.
             return entry.refuse_all();
         }
-        // What came too late for this one begins another.
+        // What came too late for this one begins another, and one only.
+        let mut heir = None;
         while let Some(item) = entry.queue.try_pop() {
-            if let Item::Hit(hit) = item {
-                self.give(hit);
+            match (item, &heir) {
+                (Item::Hit(hit), Some(heir)) => Entry::push(heir, hit),
+                (Item::Hit(hit), None) => heir = self.give(hit),
+                (Item::End(_), _) => {}
             }
         }
     }
@@ -325,7 +359,8 @@ impl Store {
     }
 
     pub(super) fn renew_id(&self, entry: &Rc<Entry>) {
-        if !matches!(*entry.key.borrow(), Key::Id(_)) {
+        let is_displaced = entry.task.get().is_none();
+        if is_displaced || !matches!(*entry.key.borrow(), Key::Id(_)) {
             return;
         }
         self.forget(entry);
@@ -353,7 +388,7 @@ impl Store {
             number: entry.number,
             route: self.route,
             age: now.saturating_sub(entry.born),
-            idle: now.saturating_sub(entry.last_hit.get()),
+            idle: now.saturating_sub(entry.last_used.get()),
             hits: entry.hits.get(),
             queue: entry.queue.len(),
         };
@@ -368,6 +403,13 @@ impl Store {
 }
 
 impl Entry {
+    fn push(self: &Rc<Self>, hit: Hit) {
+        self.hits.set(self.hits.get() + 1);
+        self.last_used.set(self.timers.now());
+        self.told_at.set(None);
+        self.queue.push(Item::Hit(hit.to(self)));
+    }
+
     /// The id that the visitor is to be told with an answer, once.
     pub(super) fn id_to_tell(&self) -> Option<SessionId> {
         match *self.key.borrow() {
@@ -386,6 +428,34 @@ impl Entry {
         while let Some(item) = self.queue.try_pop() {
             drop(item);
         }
+    }
+}
+
+/// A visitor waits: meanwhile the session is not idle, and is not displaced.
+pub(super) struct Busy(Weak<Entry>);
+
+impl Busy {
+    pub(super) fn new(entry: &Rc<Entry>) -> Self {
+        entry.waiting.set(entry.waiting.get() + 1);
+        Self(Rc::downgrade(entry))
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        if let Some(entry) = self.0.upgrade() {
+            entry.waiting.set(entry.waiting.get() - 1);
+            entry.last_used.set(entry.timers.now());
+        }
+    }
+}
+
+/// For this visitor only: nobody keeps it for others (RFC 9111 section 5.2.2.5).
+fn private(response: Response) -> Response {
+    let response = response.unrepeatable();
+    match response.header("cache-control") {
+        Some(_) => response,
+        None => response.with_header("Cache-Control", "no-store"),
     }
 }
 

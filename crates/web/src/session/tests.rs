@@ -338,30 +338,191 @@ fn of_too_many_sessions_the_one_used_least_recently_goes() {
         })
         .collect();
     // The ninth made the first go.
-    let states: Vec<_> = cookies.iter().map(|cookie| world.ask("/count", Some(cookie))).collect();
-    let texts: Vec<_> = states.into_iter().map(|pending| seen(pending).1).collect();
-    assert_eq!(texts[0], "1");
-    assert!(world.host.len() <= 8);
-    // Beginning the first anew made another go: a newcomer, or else the oldest.
-    assert!(texts[2..].iter().all(|text| text == "3"), "{texts:?}");
+    assert_eq!(world.host.len(), 8);
+    for cookie in &cookies[1..] {
+        assert_eq!(world.visit("/count", Some(cookie)).1, "3");
+    }
+    assert_eq!(world.visit("/count", Some(&cookies[0])).1, "1");
 }
 
 #[test]
-fn a_session_whose_request_is_open_can_be_displaced_and_the_request_is_answered() {
+fn a_table_full_of_regulars_has_room_for_newcomers() {
+    let world = counting();
+    for _ in 0..10 {
+        let cookie = world.visit("/count", None).2.unwrap();
+        world.visit("/count", Some(&cookie));
+    }
+    // Others come between the first two visits of each.
+    let first: Vec<_> = (0..4).map(|_| world.visit("/count", None).2.unwrap()).collect();
+    for cookie in &first {
+        assert_eq!(world.visit("/count", Some(cookie)).1, "2");
+    }
+    assert_eq!(world.host.len(), 8);
+}
+
+#[test]
+fn a_session_that_a_visitor_waits_for_is_not_displaced() {
     let limits = Limits { newcomers_max: 1, ..limits() };
     let world = World::with_limits(limits, |routes, host| {
         routes.session(host, "/:id", Mapper::path("id"), async |mut session: Session| {
-            let hit = session.next().await?;
-            core::future::pending::<()>().await;
-            hit.reply(page(""));
-            Ok(())
+            let _hit = session.next().await?;
+            core::future::pending().await
         })
     });
     let mut first = world.ask("/a", None);
+    assert_eq!(world.visit("/b", None).0, 503);
     assert!(is_waiting(&mut first));
+    // He goes away: nobody waits for it any more.
+    world.executor.spawner().cancel(first.id());
     let mut second = world.ask("/b", None);
     assert!(is_waiting(&mut second));
-    assert_eq!((seen(first).0, world.host.len()), (500, 1));
+    assert_eq!(world.host.len(), 1);
+}
+
+#[test]
+fn a_session_is_not_idle_while_a_visitor_waits_for_it() {
+    let limits = Limits { idle_timeout: MINUTE, end_timeout: Duration::ZERO, ..limits() };
+    let world = World::with_limits(limits, |routes, host| {
+        routes.session(host, "/", Mapper::cookie(), async |mut session: Session| {
+            loop {
+                let hit = session.next().await?;
+                session.timers().clone().sleep(5 * MINUTE).await;
+                hit.reply(page("late"));
+            }
+        })
+    });
+    let (first, _) = (world.ask("/", None), ());
+    for _ in 0..10 {
+        world.pass(MINUTE / 2);
+    }
+    let (_, text, cookie) = seen(first);
+    assert_eq!(text, "late");
+    world.pass(MINUTE / 2);
+    let second = world.ask("/", cookie.as_deref());
+    world.pass(5 * MINUTE);
+    assert_eq!(seen(second), (200, "late".into(), None));
+    world.pass(MINUTE);
+    assert_eq!(world.host.len(), 0);
+}
+
+#[test]
+fn a_session_hears_that_it_has_to_end_however_little_time_it_has() {
+    let log = Rc::new(Cell::new(None));
+    let said = log.clone();
+    let limits = Limits { end_timeout: Duration::ZERO, ..limits() };
+    let world = World::with_limits(limits, |routes, host| {
+        routes.session(host, "/", Mapper::cookie(), move |mut session: Session| {
+            let said = said.clone();
+            async move {
+                loop {
+                    match session.next().await {
+                        Ok(hit) => hit.reply(page("x")),
+                        Err(ended) => said.set(Some(ended)),
+                    }
+                }
+            }
+        })
+    });
+    world.visit("/", None);
+    world.pass(30 * MINUTE);
+    assert_eq!((log.get(), world.host.len()), (Some(Ended::Idle), 0));
+}
+
+#[test]
+fn requests_of_visitors_who_have_gone_are_no_steps() {
+    let world = World::new(|routes, host| {
+        routes.session(host, "/:id", Mapper::path("id"), async |mut session: Session| {
+            for count in 1.. {
+                let hit = session.next().await?;
+                session.timers().clone().sleep(MINUTE).await;
+                hit.reply(page(&count.to_string()));
+            }
+            Ok(())
+        })
+    });
+    let first = world.ask("/a", None);
+    for _ in 0..2 {
+        let gone = world.ask("/a", None);
+        world.executor.spawner().cancel(gone.id());
+    }
+    let last = world.ask("/a", None);
+    world.pass(MINUTE);
+    world.pass(MINUTE);
+    assert_eq!((seen(first).1, seen(last).1), ("1".into(), "2".into()));
+}
+
+#[test]
+fn requests_that_wait_for_a_session_which_ends_go_to_one_other() {
+    let world = World::new(|routes, host| {
+        routes.session(host, "/", Mapper::cookie(), async |mut session: Session| {
+            session.next().await?.reply(page("first"));
+            let hit = session.next().await?;
+            session.timers().clone().sleep(MINUTE).await;
+            hit.reply(page("last"));
+            Ok(())
+        })
+    });
+    let (_, _, cookie) = world.visit("/", None);
+    let waiting: Vec<_> = (0..3).map(|_| world.ask("/", cookie.as_deref())).collect();
+    world.pass(MINUTE);
+    world.pass(MINUTE);
+    let seen: Vec<_> = waiting.into_iter().map(seen).collect();
+    let texts: Vec<_> = seen.iter().map(|(_, text, _)| text.as_str()).collect();
+    assert_eq!(texts, ["last", "first", "last"]);
+    assert!(seen[1].2.is_some() && seen[2].2.is_none(), "the new id is told once");
+}
+
+#[test]
+fn rfc9110_9_2_1_safe_methods_are_no_steps() {
+    let world = counting();
+    let (_, _, cookie) = world.visit("/count", None);
+    for (method, status) in [("HEAD", 200), ("OPTIONS", 204)] {
+        let head = parsed(method, "/count", &[("Cookie", cookie.as_deref().unwrap())]);
+        let request = Request::new(head, Body::empty(), Address::Memory(1));
+        let Answer::Now(reply) = world.routes.answer(request) else {
+            panic!("no session is asked")
+        };
+        assert_eq!(reply.response.status().code(), status, "{method}");
+    }
+    assert_eq!(world.visit("/count", cookie.as_deref()).1, "2");
+}
+
+#[test]
+fn rfc9111_5_2_2_5_no_page_of_a_session_is_kept_for_others() {
+    let world = World::new(|routes, host| {
+        routes.session(host, "/", Mapper::cookie(), async |mut session: Session| {
+            session.next().await?.reply(page("a"));
+            session.next().await?.reply(page("b"));
+            let said = page("c").with_header("Cache-Control", "private");
+            session.next().await?.reply(said);
+            Ok(())
+        })
+    });
+    let (_, _, cookie) = world.visit("/", None);
+    for expected in ["no-store", "private"] {
+        let reply = flow::task::block_on(world.ask("/", cookie.as_deref())).unwrap();
+        assert_eq!(reply.response.header("cache-control"), Some(expected.as_bytes()));
+    }
+}
+
+#[test]
+fn cookies_with_a_promise_and_secure_ones() {
+    let world = World::new(|routes, host| {
+        routes.session(host, "/host", Mapper::cookie_named("__Host-id"), counter).session(
+            host,
+            "/secure",
+            Mapper::cookie().secure(),
+            counter,
+        )
+    });
+    for (target, end) in [
+        ("/host", "; Path=/; Secure; HttpOnly; SameSite=Lax"),
+        ("/secure", "; Path=/secure; Secure; HttpOnly; SameSite=Lax"),
+    ] {
+        let reply = flow::task::block_on(world.ask(target, None)).unwrap();
+        let cookie = String::from_utf8_lossy(reply.response.header("set-cookie").unwrap());
+        assert!(cookie.ends_with(end), "{cookie}");
+    }
 }
 
 #[test]
