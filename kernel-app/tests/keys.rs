@@ -204,13 +204,10 @@ fn every_key_has_its_effect_and_no_other() {
 
 #[test]
 fn what_a_kernels_sockets_keep_of_tcp_is_what_was_said() {
-    let config = load(
-        "[tcp]\nconnections_max = 7\nlisten_backlog = 8\nuser_timeout_seconds = 9\nkeep_alive_seconds = 10\n",
-    );
+    let config = load("[tcp]\nconnections_max = 7\nlisten_backlog = 8\nkeep_alive_seconds = 10\n");
     let expected = SocketSettings {
         connections_max: 7,
         listen_backlog: 8,
-        user_timeout: Duration::from_secs(9),
         keep_alive: Some(Duration::from_secs(10)),
     };
     assert_eq!(SocketSettings::new(&config.tcp), expected);

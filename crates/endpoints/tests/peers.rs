@@ -35,6 +35,8 @@ struct Protocol {
     asks: fn() -> Vec<u8>,
     /// A message of some 100,000 bytes that is answered.
     tells: fn() -> Vec<u8>,
+    /// What comes before small messages, and one of them.
+    floods: &'static [fn() -> (Vec<u8>, Vec<u8>)],
     /// The server closes after an answer; else the peer does.
     closes: bool,
     /// Something after which the server closes, having said why.
@@ -68,6 +70,10 @@ static HTTP: Protocol = Protocol {
     },
     asks: || http_post(&[b'a'; 100_000]),
     tells: || http_post(&[b'a'; 100_000]),
+    floods: &[|| {
+        let head = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+        (head.into(), b"1\r\nx\r\n".to_vec())
+    }],
     closes: true,
     ends: || http_post(b"a"),
     stops: &[0, 7, 40, 1000],
@@ -91,6 +97,11 @@ static RPC: Protocol = Protocol {
     },
     asks: rpc_echo,
     tells: rpc_echo,
+    // A bootstrap and its finish; and what neither has nor wants an answer: a finish of nothing.
+    floods: &[
+        || (Vec::new(), [rpc_message(8), rpc_message(4)].concat()),
+        || (Vec::new(), rpc_message(4)),
+    ],
     closes: false,
     // A message of half a million segments.
     ends: || vec![0xff; 64],
@@ -118,6 +129,12 @@ static ZMQ: Protocol = Protocol {
     },
     asks: zmq_echo,
     tells: zmq_echo,
+    // Messages of parts without bytes; PINGs; commands that nobody knows.
+    floods: &[
+        || (zmq_hello(), vec![1, 0, 1, 0, 0, 0]),
+        || (zmq_hello(), b"\x04\x07\x04PING\0\0".to_vec()),
+        || (zmq_hello(), b"\x04\x04\x03FOO".to_vec()),
+    ],
     closes: false,
     // No ZMTP signature.
     ends: || vec![b'a'; 64],
@@ -153,14 +170,27 @@ fn rpc_echo() -> Vec<u8> {
     said
 }
 
-/// A DEALER's greeting and READY (RFC 23 sections 3.2 and 3.3), and a request of 100,000 bytes.
-fn zmq_echo() -> Vec<u8> {
+/// A frame of one message about question 1: of that union tag in rpc.capnp, a bootstrap (8) or a finish (4).
+fn rpc_message(tag: u64) -> Vec<u8> {
+    // One segment of five words: the root and the struct's body have one data word each, and the body a pointer.
+    let words = [5 << 32, 0x1_0001_0000_0000, tag, 0x1_0001_0000_0000, 1, 0];
+    words.iter().flat_map(|word: &u64| word.to_le_bytes()).collect()
+}
+
+/// A DEALER's greeting and READY (RFC 23 sections 3.2 and 3.3).
+fn zmq_hello() -> Vec<u8> {
     let mut said = vec![0xff, 0, 0, 0, 0, 0, 0, 0, 1, 0x7f, 3, 0];
     said.extend_from_slice(b"NULL");
     said.resize(64, 0);
     let ready = b"\x05READY\x0bSocket-Type\0\0\0\x06DEALER\x08Identity\0\0\0\0";
     said.extend_from_slice(&[4, ready.len() as u8]);
     said.extend_from_slice(ready);
+    said
+}
+
+/// A request of 100,000 bytes.
+fn zmq_echo() -> Vec<u8> {
+    let mut said = zmq_hello();
     // An empty part, and a long one: a mark and a CBOR text.
     said.extend_from_slice(&[1, 0, 2]);
     said.extend_from_slice(&100_006_u64.to_be_bytes());
@@ -177,6 +207,16 @@ fn http_post(body: &[u8]) -> Vec<u8> {
 
 fn target() -> Target {
     "service:80".parse().unwrap()
+}
+
+/// Whose flows hold so many bytes in each direction.
+fn lab(capacity_bytes: usize) -> Lab {
+    let executor = Executor::new(|body| {
+        body();
+        Ok(())
+    });
+    let network = MemoryNetwork::new(capacity_bytes, 8);
+    Lab { network, executor, timers: Timers::new() }
 }
 
 struct Lab {
@@ -257,15 +297,51 @@ impl<'a> Peer<'a> {
     }
 }
 
+/// What costs by the message, not by the byte, is taken by the message: others have their turn meanwhile.
+#[test]
+fn who_sends_nothing_but_small_messages_does_not_keep_others_waiting() {
+    const FLOOD_BYTES: usize = 256 << 10;
+    const MESSAGES_MAX: usize = 1200;
+    for protocol in PROTOCOLS {
+        for (kind, flood) in protocol.floods.iter().enumerate() {
+            let lab = lab(2 * FLOOD_BYTES);
+            let _connections = (protocol.serve)(&lab);
+            let mut peer = Peer::new(&lab);
+            let (hello, message) = flood();
+            peer.send(&hello);
+            let room = |peer: &mut Peer<'_>| {
+                let mut room = 0;
+                let mut look = |space: &mut [u8]| {
+                    room = space.len();
+                    0
+                };
+                let _ =
+                    peer.flow.poll_write_with(&mut Context::from_waker(Waker::noop()), &mut look);
+                room
+            };
+            let empty = room(&mut peer);
+            let mut cx = Context::from_waker(Waker::noop());
+            let count = FLOOD_BYTES / message.len();
+            let messages = message.repeat(count);
+            assert_eq!(peer.flow.poll_write(&mut cx, &messages), Poll::Ready(Ok(messages.len())));
+            let mut turns = 0;
+            while room(&mut peer) < empty {
+                // Whoever gives way has his next turn after all others.
+                lab.executor.turn(10_000);
+                let _ = peer.flow.poll_read_with(&mut cx, &mut |bytes| bytes.len());
+                turns += 1;
+                assert!(turns < count, "{}, flood {kind}: not all is taken", protocol.name);
+            }
+            let each = count / turns;
+            assert!(each <= MESSAGES_MAX, "{}, flood {kind}: {each} in a turn", protocol.name);
+        }
+    }
+}
+
 /// Runs `body` against each protocol, and after it a peer that is as it should be.
 fn against_each(body: impl Fn(&Protocol, &Lab, &dyn Fn() -> usize)) {
     for protocol in PROTOCOLS {
-        let executor = Executor::new(|body| {
-            body();
-            Ok(())
-        });
-        let network = MemoryNetwork::new(CAPACITY_BYTES, 8);
-        let lab = Lab { network, executor, timers: Timers::new() };
+        let lab = lab(CAPACITY_BYTES);
         let connections = (protocol.serve)(&lab);
         body(protocol, &lab, &connections);
         let name = protocol.name;

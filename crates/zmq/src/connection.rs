@@ -16,8 +16,8 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use core::time::Duration;
 
-/// Frames that are taken of a peer, or commands, before others have their turn.
-pub(crate) const STEPS_AT_ONCE: usize = 64;
+/// Steps of reading that are taken at once without an event: a frame takes two or three.
+const STEPS_AT_ONCE: usize = 4;
 
 /// A ZMTP 3.1 connection (RFC 37), whichever side opened it. A peer may speak 3.0, or, where no security is
 /// asked for, 2.0 (RFC 15).
@@ -151,7 +151,7 @@ impl Connection {
         matches!(self.stage, Stage::Ready)
     }
 
-    /// Takes bytes from the peer, up to the end of the next event or some dozens of frames, and none while answers to
+    /// Takes bytes from the peer, up to the end of the next event or a few frames without one, and none while answers to
     /// commands wait to be sent; how many. Call [`poll_event`](Self::poll_event) next,
     /// since what nobody has polled by the next call is lost, and then this again with what is left.
     #[inline] // With `poll_event`, so that the event of a short message stays in registers.

@@ -14,7 +14,6 @@ pub use send::{Refusal, Refused};
 pub use slab::PeerId;
 pub use stream::{Chunk, Received};
 
-use crate::connection::STEPS_AT_ONCE;
 use crate::{Config, Connection, Error, Message, PeerInfo, SocketType};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
@@ -84,6 +83,9 @@ enum Request {
     Awaiting { peer: PeerId, id: Option<[u8; 4]> },
     Lost,
 }
+
+/// Frames that are taken of a peer before others have their turn.
+const FRAMES_AT_ONCE: usize = 64;
 
 impl Socket {
     /// A socket with no peers.
@@ -220,12 +222,12 @@ impl Socket {
         id: PeerId,
         input: &[u8],
     ) -> Result<usize, Error> {
-        let (mut consumed, mut steps) = (0, 0);
+        let (mut consumed, mut frames) = (0, 0);
         let outcome = loop {
-            if consumed == input.len() || steps == STEPS_AT_ONCE {
+            if consumed == input.len() || frames == FRAMES_AT_ONCE {
                 break Ok(consumed);
             }
-            steps += 1;
+            frames += 1;
             let peer = self.peers.get_mut(id).filter(|peer| !peer.gone).ok_or(Error::Closed)?;
             if peer.leaving.is_some() {
                 break Ok(input.len());
@@ -239,7 +241,7 @@ impl Socket {
                 consumed += used;
                 if used == 0 {
                     // Answers wait to be sent first.
-                    steps = STEPS_AT_ONCE;
+                    frames = FRAMES_AT_ONCE;
                 }
                 self.arrived(id, arrival)
             });

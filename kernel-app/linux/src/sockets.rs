@@ -159,10 +159,7 @@ impl Reactor {
 
     /// What the operator said of connections, and what makes writing wait for the peer. A listener's are inherited by what it accepts (tcp(7)).
     fn apply_settings(&self, socket: impl AsFd) -> io::Result<()> {
-        let SocketSettings { user_timeout, keep_alive, connections_max: _, listen_backlog: _ } =
-            self.0.settings;
-        let milliseconds = user_timeout.as_millis().try_into().unwrap_or(u32::MAX);
-        sockopt::set_tcp_user_timeout(&socket, milliseconds)?;
+        let SocketSettings { keep_alive, connections_max: _, listen_backlog: _ } = self.0.settings;
         SockRef::from(&socket).set_tcp_notsent_lowat(NOT_SENT_BYTES_MAX)?;
         if let Some(silence) = keep_alive {
             sockopt::set_tcp_keepidle(&socket, silence.min(KEEP_IDLE_MAX))?;

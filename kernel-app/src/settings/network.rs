@@ -67,20 +67,19 @@ pub struct SocketSettings {
     pub connections_max: usize,
     /// Connections that a listener holds before they are accepted.
     pub listen_backlog: usize,
-    /// How long a peer may acknowledge nothing.
-    pub user_timeout: Duration,
     /// Silence after which a peer is asked; none never asks.
     pub keep_alive: Option<Duration>,
 }
 
 impl SocketSettings {
-    /// From the section. The kernel decides the rest itself.
+    /// From the section. The kernel decides the rest itself; its own user time-out would take a window that opens little by
+    /// little for silence, and reset whoever reads slowly.
     pub fn new(section: &Tcp) -> Self {
         let Tcp {
             connections_max,
             listen_backlog,
-            user_timeout,
             keep_alive,
+            user_timeout: _,
             half_open_max: _,
             receive_buffer_max_bytes: _,
             send_buffer_max_bytes: _,
@@ -89,7 +88,7 @@ impl SocketSettings {
             time_wait_max: _,
             congestion_control: _,
         } = *section;
-        Self { connections_max, listen_backlog, user_timeout, keep_alive: some(keep_alive) }
+        Self { connections_max, listen_backlog, keep_alive: some(keep_alive) }
     }
 }
 
