@@ -2,6 +2,7 @@
 
 pub(crate) mod extension;
 pub(crate) mod header;
+pub(crate) mod options;
 pub(crate) mod segment;
 pub(crate) mod template;
 pub(crate) mod tuple;

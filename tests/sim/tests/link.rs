@@ -288,6 +288,40 @@ fn rfc_6890_nobody_is_answered_who_is_no_host() {
     assert!(!host.ask(v4(MAC[0], PEER, OURS, 1, &ping(b"x"))).is_empty(), "who is one is");
 }
 
+/// An IPv4 frame with options, a multiple of four bytes, and a header that is right.
+fn with_options(frame: &[u8], options: &[u8]) -> Vec<u8> {
+    let mut frame = [&frame[..34], options, &frame[34..]].concat();
+    let mut ip = Ipv4Packet::new_unchecked(&mut frame[14..]);
+    ip.set_header_len(20 + options.len() as u8);
+    ip.set_total_len(ip.total_len() + options.len() as u16);
+    ip.fill_checksum();
+    frame
+}
+
+#[test]
+fn rfc_7126_4_3_5_packets_with_source_routes_are_dropped() {
+    let mut host = Host::settled();
+    host.ask(v4(MAC[0], PEER, OURS, 1, &ping(b"x")));
+    host.ask(arp(ArpOperation::Reply, MAC[1], PEER, OURS));
+    let syn = |port| {
+        let ends = (SocketAddrV4::new(PEER, port), SocketAddrV4::new(OURS, 80));
+        syn_frame((MAC[1], MAC[0]), ends.0, ends.1, 1)
+    };
+    let echo = v4(MAC[0], PEER, OURS, 1, &ping(b"x"));
+    for options in
+        [[131, 7, 4, 10, 0, 0, 9, 0], [137, 7, 4, 10, 0, 0, 9, 0], [148, 9, 0, 0, 0, 0, 0, 0]]
+    {
+        assert!(host.ask(with_options(&syn(5000), &options)).is_empty(), "{options:?}");
+        assert!(host.ask(with_options(&echo, &options)).is_empty(), "{options:?}");
+        let [first, second] = cut(&v4(MAC[0], PEER, OURS, 1, &ping(&[7; 1000])), 512);
+        host.ask(with_options(&first, &options));
+        assert!(host.ask(second).is_empty(), "{options:?}");
+    }
+    let router_alert = [148, 4, 0, 0];
+    assert_eq!(host.ask(with_options(&syn(5001), &router_alert)).len(), 1);
+    assert_eq!(icmp_kinds(&host.ask(with_options(&echo, &router_alert))).len(), 1);
+}
+
 #[test]
 fn rfc_1122_3_2_2_icmp_errors_are_limited_and_never_about_what_was_sent_to_many() {
     let mut host = Host::settled();

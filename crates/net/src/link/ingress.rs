@@ -3,6 +3,7 @@
 //! RFC 4443 section 2.4).
 
 use crate::wire::extension::{self, FRAGMENT, HOP_BY_HOP};
+use crate::wire::options;
 use crate::wire::tuple::is_host;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -51,11 +52,15 @@ fn judge_v4(packet: &[u8], is_alone: bool, ours: &impl Ours) -> Option<Admission
     if !is_host(source.into()) || ours.owns(source.into()) || ours.is_broadcast(source) {
         return None;
     }
+    let header_len = usize::from(ip[0] & 15) * 4;
+    if !options::are_acceptable(packet.get(20..header_len)?) {
+        return None;
+    }
     let is_for_us = is_alone && ours.owns(destination.into());
     if u16::from_be_bytes([ip[6], ip[7]]) & 0x3fff != 0 {
         return is_for_us.then_some(Admission::Fragment);
     }
-    let payload = packet.get(usize::from(ip[0] & 15) * 4..)?;
+    let payload = packet.get(header_len..)?;
     match ip[9] {
         UDP if is_service(payload, ours) => Some(Admission::Pass),
         ICMP => is_for_us.then_some(Admission::Pass),

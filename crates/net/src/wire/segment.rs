@@ -1,9 +1,9 @@
 //! Segment parsing: what the demultiplexer reads of a frame (RFC 9293 section 3.1), enough to find the
 //! connection, and no more.
 
-use crate::wire::extension;
 use crate::wire::tuple::Tuple;
 use crate::wire::{ETHERNET, IPV4, IPV6, PROTOCOL_TCP, TCP};
+use crate::wire::{extension, options};
 use ::tcp::{Ecn, Flags, Options, SeqNumber};
 use core::ops::Range;
 use smoltcp::wire::{IpAddress, TcpPacket};
@@ -14,7 +14,7 @@ pub(crate) enum Frame<'a> {
     Tcp(Segment<'a>),
     /// Anything that the service interface handles: ARP, ICMP, UDP, neighbour discovery, and fragments.
     Other,
-    /// A length lies.
+    /// A length lies, or there are IPv4 options that are not taken.
     Malformed,
     /// TCP in a frame that was not sent to us alone.
     NotOurs,
@@ -135,6 +135,9 @@ fn parse_v4<'a>(header: &[u8; ETHERNET], packet: &'a [u8], own: [u8; 6]) -> Fram
     }
     let (remote, local) = ([ip[12], ip[13], ip[14], ip[15]], [ip[16], ip[17], ip[18], ip[19]]);
     let Some(packet) = packet.get(..total_len) else { return Frame::Malformed };
+    if header_len > IPV4 && !packet.get(IPV4..header_len).is_some_and(options::are_acceptable) {
+        return Frame::Malformed;
+    }
     parse_tcp(header, packet, (header_len, ip[1]), |ports| {
         Tuple::v4(local, remote, ports.0, ports.1)
     })
