@@ -7,7 +7,7 @@ use crate::wire::IPV6;
 /// is unknown and not to be skipped.
 pub(crate) fn upper_layer(packet: &[u8]) -> Option<(u8, usize)> {
     let (mut kind, mut at) = (*packet.get(6)?, IPV6);
-    for _ in 0..HEADERS_MAX {
+    while at <= IPV6 + EXTENSIONS_BYTES_MAX {
         let header = packet.get(at..).unwrap_or_default();
         let len = match kind {
             HOP_BY_HOP if at == IPV6 => options_len(header)?,
@@ -29,8 +29,9 @@ pub(crate) const HOP_BY_HOP: u8 = 0;
 pub(crate) const FRAGMENT: u8 = 44;
 const ROUTING: u8 = 43;
 const DESTINATION_OPTIONS: u8 = 60;
-/// Each of them once, and destination options twice (RFC 8200 section 4.1).
-const HEADERS_MAX: usize = 6;
+/// RFC 8504 section 5.3: a host may limit what it walks through. RFC 8200 section 4.1 has each header once, and destination
+/// options twice, but wants any order and number accepted.
+const EXTENSIONS_BYTES_MAX: usize = 256;
 
 fn header_len(header: &[u8]) -> Option<usize> {
     let len = (usize::from(*header.get(1)?) + 1) * 8;
@@ -88,8 +89,19 @@ mod tests {
         // Hop-by-hop options come first or not at all.
         let late = [[0, 0, 1, 4, 0, 0, 0, 0], [6, 0, 1, 4, 0, 0, 0, 0]].concat();
         assert_eq!(upper_layer(&packet(DESTINATION_OPTIONS, &late)), None);
-        let endless = [60, 0, 1, 4, 0, 0, 0, 0].repeat(9);
-        assert_eq!(upper_layer(&packet(DESTINATION_OPTIONS, &endless)), None);
+    }
+
+    #[test]
+    fn rfc_8504_5_3_headers_are_limited_by_their_bytes() {
+        let headers = |count: usize| {
+            let last = [6, 0, 1, 4, 0, 0, 0, 0];
+            [[60, 0, 1, 4, 0, 0, 0, 0].repeat(count - 1), last.to_vec()].concat()
+        };
+        for count in [1, 6, 32] {
+            let packet = packet(DESTINATION_OPTIONS, &headers(count));
+            assert_eq!(upper_layer(&packet), Some((6, IPV6 + 8 * count)));
+        }
+        assert_eq!(upper_layer(&packet(DESTINATION_OPTIONS, &headers(33))), None);
     }
 
     #[test]
