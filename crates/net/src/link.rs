@@ -131,6 +131,12 @@ impl Link {
         if let Some(slaac) = &mut self.slaac {
             slaac.receive(now, frame);
         }
+        if let (Some(dhcp), HardwareAddress::Ethernet(own)) =
+            (&mut self.dhcp, self.interface.hardware_addr())
+            && !dhcp.admits(frame, own, now, &mut self.sockets)
+        {
+            return;
+        }
         let mut device = SmoltcpDevice::new(&self.caps, output);
         device.received = Some(frame);
         self.interface.poll_ingress_single(to_smoltcp(now.into()), &mut device, &mut self.sockets);
@@ -167,6 +173,8 @@ impl Link {
     fn poll_sockets(&mut self, now: Duration, output: &mut dyn Transmit) {
         let instant = to_smoltcp(now.into());
         self.dns.deliver_answers(&mut self.sockets);
+        // A lease that was just refused must not be asked for before the pause.
+        self.take_lease(now);
         for _ in 0..ROUNDS_MAX {
             let mut device = SmoltcpDevice::new(&self.caps, output);
             let round = self.interface.poll_egress(instant, &mut device, &mut self.sockets);

@@ -24,7 +24,14 @@ const ROUTER_V6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 2);
 struct Network {
     lone: Lone,
     leases: bool,
+    /// Each request is answered by a DHCPNAK.
+    refuses: bool,
     offers: Ipv4Addr,
+    mask: Ipv4Addr,
+    /// The gateway that goes with the lease.
+    gateway: Ipv4Addr,
+    /// The neighbours whose hardware addresses were asked for.
+    sought: Vec<Ipv4Addr>,
     /// The address that was declined last, and the server that it was said to.
     declined: Option<(Option<Ipv4Addr>, Option<Ipv4Addr>)>,
     lease_seconds: u32,
@@ -45,7 +52,11 @@ impl Network {
         Self {
             lone: Lone::new(config),
             leases: true,
+            refuses: false,
             offers: LEASED,
+            mask: Ipv4Addr::new(255, 255, 255, 0),
+            gateway: ROUTER,
+            sought: Vec::new(),
             declined: None,
             lease_seconds: 100,
             advertises: true,
@@ -94,6 +105,7 @@ impl Network {
         else {
             panic!("{request}")
         };
+        self.sought.push(target_protocol_addr);
         if operation != ArpOperation::Request || target_protocol_addr != ROUTER {
             return;
         }
@@ -147,6 +159,7 @@ impl Network {
         }
         let message_type = match request.message_type {
             DhcpMessageType::Discover => DhcpMessageType::Offer,
+            _ if self.refuses => DhcpMessageType::Nak,
             _ => DhcpMessageType::Ack,
         };
         let servers = [ROUTER].into_iter().collect();
@@ -154,8 +167,8 @@ impl Network {
             message_type,
             your_ip: self.offers,
             server_ip: ROUTER,
-            router: Some(ROUTER),
-            subnet_mask: Some(Ipv4Addr::new(255, 255, 255, 0)),
+            router: Some(self.gateway),
+            subnet_mask: Some(self.mask),
             server_identifier: Some(ROUTER),
             dns_servers: Some(servers),
             lease_duration: Some(self.lease_seconds),
@@ -337,6 +350,91 @@ fn rfc_2131_3_1_a_leased_address_that_another_has_is_declined() {
     assert_eq!((network.requests, network.addresses()), (2, vec![]));
     network.pass(Duration::from_secs(2));
     assert_eq!((network.requests, network.addresses()), (4, vec![IpAddr::V4(other)]));
+}
+
+#[test]
+fn rfc_2131_4_4_1_a_server_that_refuses_everything_is_asked_every_ten_seconds() {
+    let mut network = Network::new(&dhcp());
+    network.refuses = true;
+    network.pass(Duration::from_secs(60));
+    assert!((10..=14).contains(&network.requests), "{} requests", network.requests);
+    assert!(network.addresses().is_empty());
+    network.refuses = false;
+    network.pass(Duration::from_secs(11));
+    assert_eq!(network.addresses(), [IpAddr::V4(LEASED)]);
+}
+
+#[test]
+fn rfc_2131_4_4_1_a_lease_that_is_taken_back_is_asked_for_after_a_pause() {
+    let mut network = Network::new(&dhcp());
+    network.pass(Duration::from_secs(2));
+    network.refuses = true;
+    // Renewed after half of 100 s, and refused.
+    network.pass(Duration::from_secs(55));
+    assert_eq!((network.requests, network.addresses()), (3, vec![]));
+    network.pass(Duration::from_secs(6));
+    assert_eq!((network.requests, network.addresses()), (5, vec![]));
+}
+
+#[test]
+fn a_lease_of_no_time_is_not_taken() {
+    for seconds in [0, 1, 4] {
+        let mut network = Network::new(&dhcp());
+        network.lease_seconds = seconds;
+        network.pass(Duration::from_secs(60));
+        assert!(network.requests <= 16, "{} requests", network.requests);
+        assert!(network.addresses().is_empty());
+        network.lease_seconds = 100;
+        network.pass(Duration::from_secs(5));
+        assert_eq!(network.addresses(), [IpAddr::V4(LEASED)]);
+    }
+}
+
+#[test]
+fn an_address_that_no_host_can_have_is_not_taken() {
+    let (net, all) = (Ipv4Addr::new(255, 255, 255, 0), Ipv4Addr::UNSPECIFIED);
+    for (offer, mask) in [
+        ([127, 0, 0, 1], net),
+        ([240, 0, 0, 1], net),
+        ([10, 0, 0, 0], net),
+        ([10, 0, 0, 255], net),
+        ([10, 0, 0, 7], all),
+    ] {
+        let mut network = Network::new(&dhcp());
+        (network.offers, network.mask) = (offer.into(), mask);
+        network.pass(Duration::from_secs(10));
+        assert!(network.addresses().is_empty(), "{:?}", network.addresses());
+        assert!(network.requests <= 3, "{} requests", network.requests);
+        (network.offers, network.mask) = (LEASED, net);
+        network.pass(Duration::from_secs(5));
+        assert_eq!(network.addresses(), [IpAddr::V4(LEASED)]);
+    }
+}
+
+#[test]
+fn a_gateway_outside_the_leased_network_is_ignored() {
+    let stranger = Ipv4Addr::new(10, 0, 1, 1);
+    for (mask, is_sought) in [([255, 255, 255, 0], false), ([255; 4], true)] {
+        let mut network = Network::new(&dhcp());
+        (network.gateway, network.mask) = (stranger, mask.into());
+        network.pass(Duration::from_secs(2));
+        assert_eq!(network.addresses(), [IpAddr::V4(LEASED)]);
+        let outcome = network.connect("198.51.100.1:80".parse().unwrap());
+        assert!(outcome.is_err());
+        // A network of one address has its gateway outside.
+        assert_eq!(network.sought.contains(&stranger), is_sought);
+    }
+}
+
+#[test]
+fn rfc_2131_4_1_a_lost_discover_is_sent_again_after_four_seconds() {
+    let mut network = Network::new(&dhcp());
+    network.leases = false;
+    network.pass(Duration::from_secs(3));
+    assert_eq!(network.requests, 1);
+    network.leases = true;
+    network.pass(Duration::from_secs(2));
+    assert_eq!(network.addresses(), [IpAddr::V4(LEASED)]);
 }
 
 #[test]

@@ -1,5 +1,9 @@
-//! DHCP client (RFC 2131), by smoltcp's socket, and what that lacks: to decline an address that somebody else has.
+//! DHCP client (RFC 2131), by smoltcp's socket, and what that lacks: to decline an address that somebody else has, to
+//! look at what is offered, and to pause before it begins anew.
 
+mod reply;
+
+use self::reply::Verdict;
 use crate::wire::{ETHERNET, IPV4, UDP};
 use alloc::boxed::Box;
 use alloc::vec;
@@ -8,11 +12,11 @@ use core::net::{IpAddr, Ipv4Addr};
 use core::time::Duration;
 use smoltcp::iface::{SocketHandle, SocketSet};
 use smoltcp::phy::ChecksumCapabilities;
-use smoltcp::socket::dhcpv4::{Event, Socket};
+use smoltcp::socket::dhcpv4::{Event, RetryConfig, Socket};
 use smoltcp::wire::{
     DHCP_CLIENT_PORT, DHCP_SERVER_PORT, DhcpMessageType, DhcpOption, DhcpPacket, DhcpRepr,
-    EthernetAddress, EthernetFrame, EthernetProtocol, EthernetRepr, IpCidr, IpProtocol, Ipv4Packet,
-    Ipv4Repr, UdpPacket, UdpRepr,
+    EthernetAddress, EthernetFrame, EthernetProtocol, EthernetRepr, IpCidr, IpProtocol, Ipv4Cidr,
+    Ipv4Packet, Ipv4Repr, UdpPacket, UdpRepr,
 };
 use spinning_top::Spinlock;
 
@@ -24,11 +28,13 @@ pub(crate) struct DhcpClient {
     lease: Option<(Ipv4Addr, Ipv4Addr)>,
     /// Since when there is no answer, until that is said.
     silent_since: Option<Duration>,
+    /// It was said that a server's reply is of no use; there was no lease since.
+    has_complained: bool,
 }
 
 enum State {
     Asking(SocketHandle),
-    /// An address was declined: nothing is asked before.
+    /// An address was declined, refused or lost: nothing is asked before.
     Waiting(Duration),
 }
 
@@ -50,7 +56,8 @@ impl DhcpClient {
     pub(crate) fn new(hostname: &str, now: Duration, sockets: &mut SocketSet<'static>) -> Self {
         let options = if hostname.is_empty() { &[] } else { name_options(hostname) };
         let state = State::Waiting(now);
-        let mut client = Self { state, options, lease: None, silent_since: None };
+        let mut client =
+            Self { state, options, lease: None, silent_since: None, has_complained: false };
         client.restart(now, sockets);
         client
     }
@@ -58,10 +65,15 @@ impl DhcpClient {
     /// The link came back, perhaps to another network: the lease is asked for anew.
     pub(crate) fn restart(&mut self, now: Duration, sockets: &mut SocketSet<'static>) {
         self.silent_since = Some(now);
+        // It is given up without a pause.
+        self.lease = None;
         match self.state {
             State::Asking(socket) => sockets.get_mut::<Socket>(socket).reset(),
             State::Waiting(_) => {
+                let mut retry = RetryConfig::default();
+                retry.discover_timeout = DISCOVER_TIMEOUT.into();
                 let mut socket = Socket::new();
+                socket.set_retry_config(retry);
                 socket.set_outgoing_options(self.options);
                 self.state = State::Asking(sockets.add(socket));
             }
@@ -79,10 +91,46 @@ impl DhcpClient {
     ) -> Option<Vec<u8>> {
         let (leased, server) = self.lease.filter(|(leased, _)| *leased == address)?;
         let State::Asking(socket) = self.state else { return None };
-        sockets.remove(socket);
-        self.state = State::Waiting(now + DECLINED_PAUSE);
-        (self.lease, self.silent_since) = (None, None);
+        self.pause(socket, now, sockets);
         Some(decline(own, leased, server, now))
+    }
+
+    fn pause(&mut self, socket: SocketHandle, now: Duration, sockets: &mut SocketSet<'static>) {
+        sockets.remove(socket);
+        self.state = State::Waiting(now + PAUSE);
+        (self.lease, self.silent_since) = (None, None);
+    }
+
+    /// Whether smoltcp may see a frame: an offer or a lease that no host can use is as if it had not come, and a refusal
+    /// makes us pause.
+    pub(crate) fn admits(
+        &mut self,
+        frame: &[u8],
+        own: EthernetAddress,
+        now: Duration,
+        sockets: &mut SocketSet<'static>,
+    ) -> bool {
+        let State::Asking(socket) = self.state else { return true };
+        match reply::judge(frame, own) {
+            Verdict::Pass => true,
+            // That of a lease is smoltcp's to judge, which knows the transaction: the lease ends if it is believed.
+            Verdict::Refusal if self.lease.is_some() => true,
+            Verdict::Refusal => {
+                self.complain("the server refuses its own offer");
+                self.pause(socket, now, sockets);
+                false
+            }
+            Verdict::Unusable(reason) => {
+                self.complain(reason);
+                false
+            }
+        }
+    }
+
+    fn complain(&mut self, reason: &str) {
+        if !core::mem::replace(&mut self.has_complained, true) {
+            log::warn!("DHCP: a reply is not taken: {reason}; asking on");
+        }
     }
 
     /// Asks again if the pause is over; true when it is.
@@ -109,22 +157,20 @@ impl DhcpClient {
         sockets: &mut SocketSet<'static>,
     ) -> Option<Change> {
         let State::Asking(socket) = self.state else { return None };
-        match sockets.get_mut::<Socket>(socket).poll()? {
-            Event::Configured(lease) => {
-                self.silent_since = None;
-                self.lease = Some((lease.address.address(), lease.server.identifier));
-                Some(Change::Leased(Lease {
-                    address: IpCidr::Ipv4(lease.address),
-                    router: lease.router,
-                    dns_servers: lease.dns_servers.iter().map(|v4| (*v4).into()).collect(),
-                }))
+        let Event::Configured(lease) = sockets.get_mut::<Socket>(socket).poll()? else {
+            // smoltcp says so at the start too, when there is nothing to lose.
+            if self.lease.is_some() {
+                self.pause(socket, now, sockets);
             }
-            Event::Deconfigured => {
-                self.silent_since.get_or_insert(now);
-                self.lease = None;
-                Some(Change::Unleased)
-            }
-        }
+            return Some(Change::Unleased);
+        };
+        self.lease = Some((lease.address.address(), lease.server.identifier));
+        (self.silent_since, self.has_complained) = (None, false);
+        Some(Change::Leased(Lease {
+            address: IpCidr::Ipv4(lease.address),
+            router: lease.router.filter(|router| is_reachable(*router, lease.address)),
+            dns_servers: lease.dns_servers.iter().map(|v4| (*v4).into()).collect(),
+        }))
     }
 
     /// Says once that there is no answer.
@@ -145,7 +191,24 @@ impl DhcpClient {
 }
 
 /// RFC 2131 section 3.1, step 5: at least ten seconds, so that no two clients chase each other through the addresses.
-const DECLINED_PAUSE: Duration = Duration::from_secs(10);
+/// Section 4.4.1 wants up to ten before any beginning; a server that refuses all, or takes all leases back, is not asked
+/// more often.
+const PAUSE: Duration = Duration::from_secs(10);
+/// RFC 2131 section 4.1: the first retransmission comes after four seconds.
+const DISCOVER_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// Whether a router can be asked for its hardware address. A network of one address has none inside: there, hosts
+/// reach it all the same.
+fn is_reachable(router: Ipv4Addr, own: Ipv4Cidr) -> bool {
+    let inside = Ipv4Cidr::new(router, own.prefix_len());
+    let is_reachable = router != own.address()
+        && reply::is_host_of(inside)
+        && (own.prefix_len() == 32 || own.contains_addr(&router));
+    if !is_reachable {
+        log::warn!("DHCP: {router} is ignored: it is no router in the network of {own}");
+    }
+    is_reachable
+}
 
 /// A DHCPDECLINE (RFC 2131 table 5): to all, since we have no address.
 fn decline(own: EthernetAddress, declined: Ipv4Addr, server: Ipv4Addr, now: Duration) -> Vec<u8> {
