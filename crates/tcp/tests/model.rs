@@ -197,6 +197,43 @@ fn what_a_router_says_of_the_path_is_acted_on_at_once() {
     assert!(net.now.since(before) < Duration::from_secs(2));
 }
 
+/// Nothing passes for a while, and then everything that did.
+fn outage(net: &mut Net, path: Path) {
+    net.set_path(1, Path { loss: 1_000_000, ..path.clone() });
+    net.hosts[1].to_send += 500_000;
+    let sent = net.hosts[1].to_send;
+    net.run_until(Duration::from_secs(5), |_| false);
+    assert!(net.hosts[0].received < sent);
+    net.set_path(1, path);
+    carry(net, 3_000_000);
+}
+
+#[test]
+fn rfc_8899_4_3_an_outage_says_nothing_of_the_path() {
+    let mut net = Net::new(6, [config(), config()], &[path_of_20_ms(), path_of_20_ms()]);
+    net.hosts.iter_mut().for_each(|host| host.finishes = false);
+    carry(&mut net, 500_000);
+    for _ in 0..3 {
+        outage(&mut net, path_of_20_ms());
+        assert_eq!(net.hosts[1].connection.mss(), MSS);
+    }
+    assert!(net.hosts[1].shared.counters.black_holes > 0);
+    assert!(!net.hosts[1].events.contains(&Event::PathMss), "nobody is told");
+}
+
+#[test]
+fn rfc_8899_4_3_what_a_router_said_outlives_an_outage_and_is_not_renewed() {
+    let mut net = behind_a_narrow_path();
+    let wider = Path { mss: 1_350, ..path_of_20_ms() };
+    outage(&mut net, wider.clone());
+    assert_eq!(net.hosts[1].connection.mss(), 1_300);
+    assert!(!net.hosts[1].events.contains(&Event::PathMss), "nobody is told");
+    net.now = net.now + Duration::from_secs(595);
+    carry(&mut net, 500_000);
+    let mss = net.hosts[1].connection.mss();
+    assert!((1_334..=1_350).contains(&mss), "after ten minutes from when it was said: {mss}");
+}
+
 /// A host that knows from another connection that the path takes segments of 1,300 bytes, on one that does.
 fn behind_a_narrow_path() -> Net {
     let narrow = Path { mss: 1_300, ..path_of_20_ms() };

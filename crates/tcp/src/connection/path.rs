@@ -15,6 +15,10 @@ const BLACK_HOLE_TIMEOUTS: u8 = 2;
 const OPTIONS_MIN: u32 = 12;
 /// The search for the largest size ends when it is known to so many bytes.
 const SEARCH_STEP: u16 = 16;
+/// RFC 8899 section 5.1.1, PROBE_TIMER.
+const PROBE_AGAIN_AFTER: Duration = Duration::from_secs(15);
+/// RFC 8899 section 5.1.2, MAX_PROBES: before a size that passed is believed to pass no longer.
+const PROBES_MAX: u8 = 3;
 /// RFC 8899 section 5.1.1, PMTU_RAISE_TIMER; RFC 1191 section 6.3: after so long the path may have become better.
 const RAISE_AFTER: Duration = Duration::from_secs(600);
 
@@ -24,23 +28,39 @@ const RAISE_AFTER: Duration = Duration::from_secs(600);
 pub(super) struct Search {
     /// What peer and link take.
     largest: u16,
-    /// A size that did not pass, or more than the largest. The one that does is the connection's MSS.
+    /// A size of which a probe did not pass, or more than the largest. The size that does is the connection's MSS.
     too_large: u16,
     /// Nothing larger is tried before.
     resume_at: Instant,
     /// The segment that is on its way to find out, and its size.
     probe: Option<(SeqNumber, SeqNumber, u16)>,
+    /// What was known before the time-outs for which segments are smaller now.
+    suspected: Option<Suspected>,
+}
+
+/// The size that passed before there were time-outs, and when a larger one was to be tried: if it still passes, it was
+/// not for their size that segments were lost.
+#[derive(Clone, Copy, Debug)]
+struct Suspected {
+    mss: u16,
+    resume_at: Instant,
+    /// Probes of that size that were lost, while smaller segments were not.
+    lost_probes: u8,
 }
 
 impl Search {
     /// What passes is known, for now.
     fn waiting(largest: u16, now: Instant) -> Self {
         let too_large = largest.saturating_add(1);
-        Self { largest, too_large, resume_at: now + RAISE_AFTER, probe: None }
+        Self { largest, too_large, resume_at: now + RAISE_AFTER, probe: None, suspected: None }
     }
 
-    /// The size to be tried: the largest first, for a path that has become better, and then halfway.
+    /// The size to be tried: the one that passed before time-outs, the largest, for a path that has become better, and
+    /// then halfway.
     fn next_size(&self, passes: u16) -> u16 {
+        if let Some(suspected) = self.suspected {
+            return suspected.mss.min(self.too_large - 1);
+        }
         if self.too_large > self.largest {
             return self.largest;
         }
@@ -92,8 +112,8 @@ impl Connection {
     }
 
     /// Time-outs in a row may mean that large segments vanish: smaller ones show whether they do, and smaller ones
-    /// still. They may also mean that the peer is gone for a while; so nobody is told before a search has shown what
-    /// passes and what does not.
+    /// still. They may also mean that the link or the peer is gone for a while: what is known of the path stays, nobody is
+    /// told, and the first probe has the size that passed before.
     pub(super) fn find_black_hole(&mut self, shared: &mut Shared, now: Instant) {
         let timeouts = self.rtt.backoff();
         let is_time = timeouts > 0 && timeouts.is_multiple_of(BLACK_HOLE_TIMEOUTS);
@@ -109,11 +129,11 @@ impl Connection {
             return;
         }
         shared.counters.black_holes += 1;
-        // The path may take anything up to what failed first.
-        let under_way = self.search.as_ref().filter(|search| search.resume_at <= now);
-        let too_large = under_way.map_or(self.send.mss, |search| search.too_large);
         let largest = self.largest_mss();
-        self.search = Some(Box::new(Search { largest, too_large, resume_at: now, probe: None }));
+        let search = self.search.get_or_insert_with(|| Box::new(Search::waiting(largest, now)));
+        let (mss, resume_at) = (self.send.mss, search.resume_at);
+        search.suspected.get_or_insert(Suspected { mss, resume_at, lost_probes: 0 });
+        search.resume_at = now;
         self.shrink_segments(smaller);
     }
 
@@ -169,10 +189,23 @@ impl Connection {
         lost
     }
 
-    /// The probe has passed, or it is not known to, which counts as too large.
+    /// The probe has passed, or it was too large, since only that was lost.
     fn end_search_probe(&mut self, now: Instant, too_large: Option<u16>) {
         let Some(search) = &mut self.search else { return };
         search.probe = None;
+        if let Some(mut suspected) = search.suspected.take() {
+            if too_large.is_none() {
+                // Nothing was learned of the path: what was known lasts no longer than before.
+                search.resume_at = suspected.resume_at;
+                self.search = self.search.take().filter(|search| self.send.mss < search.largest);
+                return;
+            }
+            suspected.lost_probes += 1;
+            if suspected.lost_probes < PROBES_MAX {
+                search.suspected = Some(suspected);
+                return;
+            }
+        }
         search.too_large = search.too_large.min(too_large.unwrap_or(search.too_large));
         if search.too_large.saturating_sub(self.send.mss) > SEARCH_STEP {
             return;
@@ -185,10 +218,12 @@ impl Connection {
         self.events.add(Events::PATH_MSS);
     }
 
-    /// The timer expired: nothing is known of the probe.
+    /// The timer expired: nothing is known of the probe, and its size is tried again.
     pub(super) fn give_up_search_probe(&mut self, now: Instant) {
-        if let Some((.., size)) = self.search.as_ref().and_then(|search| search.probe) {
-            self.end_search_probe(now, Some(size));
+        if let Some(search) = &mut self.search
+            && search.probe.take().is_some()
+        {
+            search.resume_at = now + PROBE_AGAIN_AFTER;
         }
     }
 
