@@ -380,7 +380,7 @@ impl InterfaceState {
     }
 
     /// Writers wait for buffer memory: they go on if there is some again. If not, the connection ends that holds
-    /// the most of those whose peers take nothing.
+    /// the most, sent or received, of those whose peers take nothing.
     #[cold]
     fn feed_starved(&mut self, now: Instant) {
         if self.context.shared.borrow().memory.has_room_to_send() {
@@ -393,7 +393,7 @@ impl InterfaceState {
         let is_stalled = |connection: &&Rc<Connection>| {
             now.since(connection.tcb().engine.progress_at()) >= STALLED
         };
-        let held = |connection: &&Rc<Connection>| connection.tcb().engine.unacknowledged_len();
+        let held = |connection: &&Rc<Connection>| connection.tcb().engine.held_bytes();
         let greediest = self.table.borrow().iter().filter(is_stalled).max_by_key(held).cloned();
         let Some(greediest) = greediest else { return };
         log::warn!(

@@ -121,7 +121,6 @@ impl<T> Queue<T> {
         }
     }
 
-    #[cfg(test)]
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
         let (one, many) = match self {
             Self::Few(one) => (one.as_ref(), None),

@@ -37,6 +37,10 @@ impl Reassembly {
         self.bytes
     }
 
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.pieces.iter().map(|piece| piece.buffer.capacity()).sum()
+    }
+
     /// Keeps what of the payload is not here yet.
     pub(crate) fn insert(
         &mut self,

@@ -93,6 +93,12 @@ impl ReceiveBuffer {
         self.reassembly.as_ref().map_or(0, |reassembly| reassembly.bytes())
     }
 
+    /// Bytes of memory that it holds, for bytes out of order too.
+    pub(crate) fn held_bytes(&self) -> usize {
+        let out_of_order = self.reassembly.as_ref().map_or(0, |reassembly| reassembly.held_bytes());
+        self.chunks.iter().map(Buffer::capacity).sum::<usize>() + out_of_order
+    }
+
     /// The first bytes, as many as are in one piece.
     #[inline]
     pub(crate) fn front_mut(&mut self) -> &mut [u8] {

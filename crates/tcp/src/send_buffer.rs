@@ -73,6 +73,15 @@ impl SendBuffer {
         self.len
     }
 
+    /// Bytes of memory that it holds.
+    pub(crate) fn held_bytes(&self) -> usize {
+        let held = |run: &Run| match &run.content {
+            Content::Copied(buffer) => buffer.capacity(),
+            Content::Shared(bytes) => bytes.len(),
+        };
+        self.runs.iter().map(held).sum()
+    }
+
     /// The number after the last byte: that of the FIN, once there is one.
     #[inline]
     pub(crate) fn end(&self) -> SeqNumber {

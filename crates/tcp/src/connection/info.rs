@@ -46,6 +46,11 @@ pub struct Info {
 }
 
 impl Connection {
+    /// Bytes of buffer memory that it holds, as they count in the [budget](crate::Memory). Looks at every buffer.
+    pub fn held_bytes(&self) -> usize {
+        self.send_buffer.held_bytes() + self.receive_buffer.held_bytes()
+    }
+
     /// What there is to know.
     pub fn info(&self) -> Info {
         Info {
