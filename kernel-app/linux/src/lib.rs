@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod bundle;
+mod log_writer;
 mod memory;
 mod options;
 mod process;
@@ -18,6 +19,7 @@ use aqueduct::{log_ring, registry, runtime};
 use config::{Bundle, Config, Log};
 use flow::task::Executor;
 use flow::time::Timers;
+use log_writer::LogWriter;
 use options::Options;
 use process::Process;
 use std::ffi::OsString;
@@ -28,6 +30,13 @@ use tap::TapProcess;
 /// Serves what the table says until SIGINT, SIGTERM or SIGHUP, as the words of the command line want it. What is
 /// wrong with these or with the configuration is said on standard error.
 pub fn run(table: &impl Table, arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let _log_writer = match LogWriter::start() {
+        Ok(log_writer) => log_writer,
+        Err(error) => {
+            eprintln!("aqueduct: no thread to write the log: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
     match options::parse(arguments) {
         Ok(None) => {
             println!("{}", options::HELP);
@@ -42,7 +51,7 @@ pub fn run(table: &impl Table, arguments: impl IntoIterator<Item = OsString>) ->
 }
 
 fn fail(message: &str) -> ExitCode {
-    eprintln!("aqueduct: {message}");
+    log_writer::write(&format!("aqueduct: {message}\n"));
     ExitCode::FAILURE
 }
 

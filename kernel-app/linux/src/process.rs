@@ -1,7 +1,7 @@
 //! Platform over the kernel: its sockets, the system's clocks, signals as the power button.
 
-use crate::memory;
 use crate::sockets::{KernelConnector, KernelListener, Reactor, every_address};
+use crate::{log_writer, memory};
 use aqueduct::log_ring::Outlet;
 use aqueduct::platform::{Driver, ListenError, Platform};
 use aqueduct::settings::network::SocketSettings;
@@ -9,7 +9,7 @@ use mio::{Interest, Registry, Token};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::rand::GetRandomFlags;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use std::io::{self, Write};
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,11 +21,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// The log goes to standard error.
-pub(crate) const LOG: Outlet = Outlet {
-    // A log that nobody reads any more is no reason to stop.
-    write: |line| drop(io::stderr().write_all(line.as_bytes())),
-    now,
-};
+pub(crate) const LOG: Outlet = Outlet { write: log_writer::write, now };
 
 /// Time since the process was started; never goes back.
 pub(crate) fn now() -> Duration {

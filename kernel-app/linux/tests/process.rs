@@ -261,6 +261,60 @@ fn the_log_has_the_level_and_the_lines_that_were_asked_for() {
     assert_eq!(log("[log]\nlevel = \"warn\"\n"), "");
 }
 
+/// Has the process write a line for each of so many requests.
+fn fill_log(appliance: &Appliance, lines: usize) {
+    let mut stream = appliance.connect();
+    for _ in 0..lines {
+        assert!(ask(&mut stream).unwrap().starts_with("HTTP/1.1 200"));
+    }
+}
+
+/// More than pipe, queue and writer hold.
+const TOO_MANY_LINES: usize = 12_000;
+
+#[test]
+fn nobody_waits_for_a_log_that_nobody_reads_and_lost_lines_are_counted() {
+    let mut appliance = Appliance::start("[http]\naccess_log = true\n");
+    fill_log(&appliance, TOO_MANY_LINES);
+    let log = BufReader::new(appliance.child.stderr.take().unwrap());
+    let (mut written, mut lost) = (0, None);
+    for line in log.lines().map(Result::unwrap) {
+        written += usize::from(line.contains("\"GET / HTTP/1.1\" 200"));
+        if let Some(rest) = line.strip_prefix("[log: ") {
+            lost = rest.strip_suffix(" lines lost]").map(|count| count.parse::<usize>().unwrap());
+            break;
+        }
+    }
+    assert_eq!(written + lost.expect("a note"), TOO_MANY_LINES);
+}
+
+#[test]
+fn a_log_that_nobody_reads_does_not_keep_the_process_from_its_end() {
+    let mut appliance = Appliance::start("[http]\naccess_log = true\n");
+    fill_log(&appliance, TOO_MANY_LINES);
+    appliance.signal(Signal::TERM);
+    let start = Instant::now();
+    while appliance.child.try_wait().unwrap().is_none() {
+        assert!(start.elapsed() < PATIENCE, "it waits for a reader");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert!(appliance.child.wait().unwrap().success());
+}
+
+#[test]
+fn a_log_at_its_size_limit_is_no_end_of_the_process() {
+    // sh(1) counts blocks of 512 bytes.
+    let mut before = String::from("ulimit -f 8; exec 2>");
+    let log = std::env::temp_dir().join(format!("aqueduct-log-{}", std::process::id()));
+    before.push_str(log.to_str().unwrap());
+    let appliance = Appliance::start_after(&before, "[http]\naccess_log = true\n");
+    fill_log(&appliance, 1000);
+    appliance.stop();
+    let bytes = std::fs::metadata(&log).unwrap().len();
+    std::fs::remove_file(&log).unwrap();
+    assert_eq!(bytes, 4096);
+}
+
 #[test]
 fn hosts_are_kept() {
     let appliance = Appliance::start("[http]\nhosts = [\"b.example\"]\n");
