@@ -16,12 +16,12 @@ type Checked = Result<(), Contradiction>;
 /// What holds between sizes: checked in the file already, since no word of the command line sets one.
 pub(crate) fn sizes(config: &Config) -> Checked {
     let (rpc, zmq) = (&config.rpc, &config.zmq);
-    let buffers = config.tcp.buffers_max_bytes;
-    if buffers != 0 && buffers < BUFFERS_MIN {
-        let keys = vec![("tcp", "buffers_max_bytes")];
-        let allowed = format!("0, or at least {BUFFERS_MIN}, for buffers_max_bytes in [tcp]");
-        return Err(Contradiction { keys, allowed });
-    }
+    zero_or_at_least(config.tcp.buffers_max_bytes, BUFFERS_MIN, ("tcp", "buffers_max_bytes"))?;
+    zero_or_at_least(
+        config.memory.peers_bytes_max,
+        PEERS_BYTES_MIN,
+        ("memory", "peers_bytes_max"),
+    )?;
     at_most(
         rpc.unsent_bytes_high <= rpc.unsent_bytes_max,
         &[("rpc", "unsent_bytes_high"), ("rpc", "unsent_bytes_max")],
@@ -34,6 +34,8 @@ pub(crate) fn sizes(config: &Config) -> Checked {
 
 /// Some hundred connections' first buffers.
 const BUFFERS_MIN: usize = 1 << 20;
+/// With the default percentages a peer's part of it is 256 KiB: with much less, no request fits.
+const PEERS_BYTES_MIN: usize = 1 << 20;
 
 /// What holds of the whole: file, command line and bundle.
 pub(crate) fn whole(config: &Config, bundle: &Bundle<'_>) -> Checked {
@@ -48,6 +50,16 @@ fn at_most(holds: bool, keys: &'static [(&'static str, &'static str); 2]) -> Che
     let [(section, small), (_, large)] = *keys;
     let allowed = || format!("{small} at most {large} in [{section}]");
     holds.then_some(()).ok_or_else(|| Contradiction { keys: keys.to_vec(), allowed: allowed() })
+}
+
+/// Zero is a default that follows from the machine's memory.
+fn zero_or_at_least(bytes: usize, bytes_min: usize, key: (&'static str, &'static str)) -> Checked {
+    if bytes == 0 || bytes >= bytes_min {
+        return Ok(());
+    }
+    let (section, name) = key;
+    let allowed = format!("0, or at least {bytes_min}, for {name} in [{section}]");
+    Err(Contradiction { keys: vec![key], allowed })
 }
 
 /// A machine that can never have an address serves nobody.

@@ -435,6 +435,16 @@ mod tests {
         }
     }
 
+    /// The guide of the sample site has a table of the same words.
+    #[test]
+    fn the_guide_tells_every_word_and_no_other() {
+        let guide = include_str!("../site/guide.html");
+        let rows = guide.lines().filter_map(|line| line.strip_prefix("<tr><td><code>"));
+        let mut words: Vec<_> = rows.filter_map(|row| row.split(['=', '<']).next()).collect();
+        words.dedup();
+        assert_eq!(words, WORDS);
+    }
+
     #[test]
     fn an_empty_bundle_is_not_a_machine_without_one() {
         let archive = crate::cpio::Writer::new().finish();
@@ -452,7 +462,7 @@ mod tests {
         let error = Config::load(&Bundle::parse(&archive).unwrap(), "").unwrap_err();
         assert_eq!(
             error.to_string(),
-            "appliance.toml:1:1: found the defaults; allowed: a folder of the bundle with files, and site/ has none"
+            "bundle: found the defaults, since no setting says otherwise; allowed: a folder of the bundle with files, and site/ has none"
         );
     }
 }

@@ -9,7 +9,7 @@ use core::fmt;
 pub struct ConfigError {
     /// `appliance.toml`, a path, `command line` or `bundle`.
     pub file: String,
-    /// Counted from 1.
+    /// Counted from 1; 0 where no place is to blame.
     pub line: u32,
     /// In characters, counted from 1.
     pub column: u32,
@@ -22,7 +22,10 @@ pub struct ConfigError {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { file, line, column, found, allowed } = self;
-        write!(f, "{file}:{line}:{column}: found {found}; allowed: {allowed}")
+        match line {
+            0 => write!(f, "{file}: found {found}; allowed: {allowed}"),
+            _ => write!(f, "{file}:{line}:{column}: found {found}; allowed: {allowed}"),
+        }
     }
 }
 

@@ -56,7 +56,14 @@ impl<'a> Places<'a> {
             self.given.get(index).copied().flatten()
         });
         match place {
-            None => self.file.error(0, "the defaults".to_owned(), allowed),
+            None => ConfigError {
+                file: "bundle".to_owned(),
+                // No text says so.
+                line: 0,
+                column: 0,
+                found: "the defaults, since no setting says otherwise".to_owned(),
+                allowed,
+            },
             Some((Text::File, start)) => {
                 let line = self.file.text.get(start..).and_then(|rest| rest.lines().next());
                 self.file.error(start, quoted(line.unwrap_or("")), allowed)

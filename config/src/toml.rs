@@ -362,6 +362,13 @@ mod tests {
             "a.toml:2:1: found `buffers_max_bytes = 1024`; allowed: 0, or at least 1048576, for buffers_max_bytes in [tcp]"
         );
         assert_eq!(
+            refused(
+                "[memory]
+peers_bytes_max = 1"
+            ),
+            "a.toml:2:1: found `peers_bytes_max = 1`; allowed: 0, or at least 1048576, for peers_bytes_max in [memory]"
+        );
+        assert_eq!(
             refused("[rpc]\nunsent_bytes_max = 65_536 # little"),
             "a.toml:2:1: found `unsent_bytes_max = 65_536 # little`; allowed: unsent_bytes_high at most unsent_bytes_max in [rpc]"
         );

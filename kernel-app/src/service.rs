@@ -145,7 +145,14 @@ pub struct StartError {
 
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot serve {} on port {}: {}", self.service, self.port, self.reason)
+        let Self { service, port, reason } = self;
+        write!(f, "cannot serve {service} on port {port}: {reason}")?;
+        match reason {
+            ListenError::InUse | ListenError::NotAllowed => {
+                write!(f, "; another one is chosen by `port` in [{service}] of appliance.toml")
+            }
+            ListenError::Other(_) => Ok(()),
+        }
     }
 }
 

@@ -316,6 +316,25 @@ fn a_log_at_its_size_limit_is_no_end_of_the_process() {
 }
 
 #[test]
+fn an_index_that_no_folder_has_is_warned_about() {
+    let log = |config: &str| Appliance::start(config).stop().join("\n");
+    let wrong = log("[http]\nindex = \"home.html\"\n");
+    assert!(wrong.contains("no file under site/ is named home.html"), "{wrong}");
+    let right = log("");
+    assert!(!right.contains("index"), "{right}");
+}
+
+#[test]
+fn a_port_that_is_taken_is_refused_with_the_key_that_chooses_another() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let options = ["--http", &format!("127.0.0.1:{}", free_port()), "--zmq-port", "0"];
+    let said = Folder::new("").refusal(&[&options[..], &["--rpc-port", &port]].concat());
+    let remedy = "another program listens there; another one is chosen by `port` in [rpc]";
+    assert!(said.contains(remedy), "{said}");
+}
+
+#[test]
 fn hosts_are_kept() {
     let appliance = Appliance::start("[http]\nhosts = [\"b.example\"]\n");
     assert!(ask(&mut appliance.connect()).unwrap().starts_with("HTTP/1.1 421"));

@@ -23,6 +23,9 @@ impl Site {
     pub fn new<P: Platform>(context: &Context<P>) -> Self {
         let SiteSettings { root, index } = HttpSettings::new(&context.config.http).site;
         let under_root = |path: &'static str| path.strip_prefix(&*root)?.strip_prefix('/');
+        let has_index = context.bundle.files().any(|file| {
+            under_root(file.path).is_some_and(|path| path.rsplit('/').next() == Some(&*index))
+        });
         let files = context.bundle.files().filter_map(|file| {
             // Our own bundles say a hash of the content: then nothing is read here.
             let content = match file.content_hash {
@@ -38,6 +41,12 @@ impl Site {
         let index = alloc::boxed::Box::leak(index.into_boxed_str());
         let files = files::Site::new(files, Options { index, ..Options::default() });
         log::info!("site: {} files under {root}/", files.len());
+        // A machine without a bundle has no site.
+        if files.len() > 0 && !has_index {
+            log::warn!(
+                "[http] index: no file under {root}/ is named {index}, so `/` finds nothing"
+            );
+        }
         Self { files, timers: context.timers.clone(), wall_clock_start: context.wall_clock_start() }
     }
 }
