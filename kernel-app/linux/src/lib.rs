@@ -63,8 +63,12 @@ fn serve(table: &impl Table, options: &Options) -> Result<(), String> {
     match &options.tap {
         Some(name) => {
             let tap = TapProcess::new(name, &config)?;
-            let platform = tap.platform();
-            serve_on(tap, platform, table, config, bundle)
+            let (platform, gone) = (tap.platform(), tap.gone());
+            serve_on(tap, platform, table, config, bundle)?;
+            match gone.get() {
+                Some(error) => Err(format!("TAP {name} is gone: {error}")),
+                None => Ok(()),
+            }
         }
         None => {
             let settings = SocketSettings::new(&config.tcp);

@@ -12,7 +12,7 @@ use config::Config;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use net::{Stack, TcpConnector, TcpListener};
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
@@ -23,6 +23,7 @@ pub(crate) struct TapProcess {
     poll: Poll,
     events: Events,
     stop: Stop,
+    gone: Rc<OnceCell<io::Error>>,
 }
 
 impl TapProcess {
@@ -38,11 +39,17 @@ impl TapProcess {
         let mut seed = [0; 64];
         process::fill_random(&mut seed);
         let hardware_address = card.hardware_address().map_err(say)?;
+        let gone = card.gone();
         let config = network::stack_config(config, memory::available_bytes());
         let mut stack = Stack::new(card, &config, hardware_address, seed, process::now());
         stack.catch_panics(process::catch_panic);
         let events = Events::with_capacity(4);
-        Ok(Self { stack: Rc::new(RefCell::new(stack)), poll, events, stop })
+        Ok(Self { stack: Rc::new(RefCell::new(stack)), poll, events, stop, gone })
+    }
+
+    /// Says why, as soon as the TAP is gone for good, after which nobody reaches the process: it stops then.
+    pub(crate) fn gone(&self) -> Rc<OnceCell<io::Error>> {
+        self.gone.clone()
     }
 
     /// The half that the application sees.
@@ -72,7 +79,7 @@ impl Driver for TapProcess {
     }
 
     fn stop_requested(&mut self) -> bool {
-        self.stop.is_requested()
+        self.stop.is_requested() || self.gone.get().is_some()
     }
 
     fn wait(&mut self, deadline: Option<Duration>) {

@@ -9,6 +9,9 @@
 use net::device::{Capabilities, NetDevice, PAGE_BYTES, RxFrame, Transmit, TxFrame};
 use offload::header::{CHECKSUM_VALID, Header, NEEDS_CHECKSUM, Segmentation};
 use offload::{ETHERNET_BYTES, Transport};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketType};
+use std::cell::OnceCell;
 use std::io::{self, IoSlice};
 use std::num::NonZeroUsize;
 use std::os::fd::{AsRawFd, RawFd};
@@ -27,8 +30,8 @@ pub(crate) struct TapCard {
     transmitter: TapTransmitter,
     /// The kernel had no frame when it was last asked.
     is_drained: bool,
-    /// The TAP is gone for good.
-    is_gone: bool,
+    /// Why the TAP is gone for good.
+    gone: Rc<OnceCell<io::Error>>,
 }
 
 /// The way of frames to the kernel.
@@ -43,6 +46,7 @@ impl TapCard {
     /// Opens the TAP `name`, which is made when there is none and the process may. IP packets are
     /// at most `mtu_bytes_max` long, and as long as the TAP takes.
     pub(crate) fn open(name: &str, mtu_bytes_max: usize) -> io::Result<Self> {
+        let was_there = exists(name)?;
         let device = DeviceBuilder::new()
             .name(name)
             .layer(Layer::L2)
@@ -54,6 +58,7 @@ impl TapCard {
         device.set_nonblocking(true)?;
         let mtu_bytes = usize::from(device.mtu()?).min(mtu_bytes_max);
         let header_bytes = find_header_bytes(&device)?;
+        tell_state(name, was_there, is_up(&device, header_bytes));
         let device = Rc::new(device);
         Ok(Self {
             transmitter: TapTransmitter {
@@ -67,7 +72,7 @@ impl TapCard {
             received: buffer(PAGE_BYTES),
             received_bytes: 0,
             is_drained: false,
-            is_gone: false,
+            gone: Rc::default(),
         })
     }
 
@@ -81,6 +86,11 @@ impl TapCard {
         Ok(address)
     }
 
+    /// Says why, as soon as the TAP is gone for good.
+    pub(crate) fn gone(&self) -> Rc<OnceCell<io::Error>> {
+        self.gone.clone()
+    }
+
     /// For waiting.
     pub(crate) fn descriptor(&self) -> RawFd {
         self.device.as_raw_fd()
@@ -89,7 +99,7 @@ impl TapCard {
     /// Takes the next whole and sound frame from the kernel; false when there is none.
     fn advance(&mut self) -> bool {
         self.is_drained = false;
-        while !self.is_gone {
+        while self.gone.get().is_none() {
             match self.device.recv(&mut self.received) {
                 Ok(bytes) if is_sound(&self.received[..bytes], self.header_bytes) => {
                     self.received_bytes = bytes;
@@ -99,8 +109,7 @@ impl TapCard {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
                 Err(error) => {
-                    log::error!("the TAP is gone: {error}");
-                    self.is_gone = true;
+                    self.gone.get_or_init(|| error);
                 }
             }
         }
@@ -126,8 +135,7 @@ fn buffer(bytes: usize) -> Box<[u8]> {
 /// 12, and only an ioctl (`TUNSETVNETHDRSZ`) sets another, which is no call of safe code. But frames without room for an
 /// Ethernet header are refused: so the shortest that is not tells. It is all zeros, from no address and to none.
 fn find_header_bytes(device: &SyncDevice) -> io::Result<usize> {
-    let shortest = [0; HEADER_BYTES_MAX + ETHERNET_BYTES];
-    let is_long_enough = |bytes: &usize| match device.send(&shortest[..bytes + ETHERNET_BYTES]) {
+    let is_long_enough = |bytes: &usize| match send_empty(device, *bytes) {
         // An interface that is down takes none, which it says after it has looked at the length.
         Err(error) => error.kind() != io::ErrorKind::InvalidInput,
         Ok(_) => true,
@@ -135,6 +143,38 @@ fn find_header_bytes(device: &SyncDevice) -> io::Result<usize> {
     (HEADER_BYTES..=HEADER_BYTES_MAX)
         .find(is_long_enough)
         .ok_or_else(|| io::Error::other(format!("its header is above {HEADER_BYTES_MAX} bytes")))
+}
+
+/// Whether the interface takes frames: one that is down refuses them all.
+fn is_up(device: &SyncDevice, header_bytes: usize) -> bool {
+    send_empty(device, header_bytes).is_ok()
+}
+
+fn send_empty(device: &SyncDevice, header_bytes: usize) -> io::Result<usize> {
+    let zeros = [0; HEADER_BYTES_MAX + ETHERNET_BYTES];
+    device.send(&zeros[..header_bytes + ETHERNET_BYTES])
+}
+
+/// Whether this network has an interface of that name.
+fn exists(name: &str) -> io::Result<bool> {
+    let socket = rustix::net::socket(AddressFamily::INET, SocketType::DGRAM, None)?;
+    match rustix::net::netdevice::name_to_index(socket, name) {
+        Ok(_) => Ok(true),
+        Err(Errno::NODEV) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Says what an operator who mistyped the name, or forgot a command, wonders about.
+fn tell_state(name: &str, was_there: bool, is_up: bool) {
+    if !was_there {
+        log::warn!("TAP {name} was not there and was made; it goes when this process ends");
+    }
+    if !is_up {
+        log::warn!(
+            "TAP {name} is down, so nobody is reached; `ip link set {name} up` changes that"
+        );
+    }
 }
 
 impl NetDevice for TapCard {
@@ -162,7 +202,7 @@ impl NetDevice for TapCard {
     }
 
     fn link_up(&self) -> bool {
-        !self.is_gone
+        self.gone.get().is_none()
     }
 
     fn prepare_to_wait(&mut self) -> bool {
