@@ -32,6 +32,7 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("http/process_stops_gracefully", &[], 60, curl::process_stops_gracefully),
     Case::new("http/process_on_tap_transfers", &[&programs::CURL], 120, tap::transfers),
     Case::new("http/process_on_tap_crowds", &[&programs::WRK], 90, tap::crowds),
+    Case::new("http/process_on_tap_deleted", &[&programs::IP], 60, tap::deleted),
     Case::new("http/process_on_tap_stops_gracefully", &[], 60, tap::stops_gracefully),
     Case::new(
         "http/process_on_tap_of_another",

@@ -1,7 +1,7 @@
 //! `cargo xtask run`: the appliance in QEMU, or as a Linux process, until Ctrl-C.
 
 use command::{failure::Result, programs::Install};
-use lab::run::{self, Options};
+use lab::run::{self, MEMORY_MIB_MIN, Options};
 use std::process::ExitCode;
 
 pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
@@ -14,10 +14,10 @@ pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
             Long("tap") => options.tap = true,
             Long("gdb") => options.gdb = true,
             Long("trace") => options.trace = true,
-            Long("machine") => options.machine = arguments.value()?.string()?.parse()?,
+            Long("machine") => options.machine = Some(arguments.value()?.string()?.parse()?),
             Long("accel") => options.accel = Some(arguments.value()?.string()?.parse()?),
-            Long("mem") => options.memory_mib = arguments.value()?.parse()?,
-            Long("port") => options.port = arguments.value()?.parse()?,
+            Long("mem") => options.memory_mib = Some(arguments.value()?.parse_with(memory_mib)?),
+            Long("port") => options.port = arguments.value()?.parse_with(port)?,
             Long("bundle") => options.bundle = Some(arguments.value()?.into()),
             Long("pcap") => options.pcap = Some(arguments.value()?.into()),
             Long("append") => options.append = arguments.value()?.string()?,
@@ -26,4 +26,13 @@ pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
         }
     }
     run::run(&options)
+}
+
+fn memory_mib(text: &str) -> std::result::Result<u32, String> {
+    let mib = text.parse().ok().filter(|mib| *mib >= MEMORY_MIB_MIN);
+    mib.ok_or_else(|| format!("allowed: MiB from {MEMORY_MIB_MIN}, with less no guest starts"))
+}
+
+fn port(text: &str) -> std::result::Result<u16, &'static str> {
+    text.parse().ok().filter(|port| *port > 0).ok_or("allowed: a port from 1 to 65535")
 }

@@ -2,14 +2,20 @@
 
 use super::crowds::wrk;
 use command::{
-    failure::{OrSay, Result},
+    child::Child,
+    failure::{OrSay, Result, fail},
     programs,
 };
 use lab::{
     harness::{GUEST_ADDRESS, Harness, Server, curl, equal, noise, same_bytes},
-    link, load, peers,
+    link, load,
+    namespace::Namespace,
+    peers,
 };
-use std::time::Duration;
+use std::{
+    fs::File,
+    time::{Duration, Instant},
+};
 
 const BIG_BYTES: usize = 64 << 20;
 const CONFIG: &str = "\
@@ -95,6 +101,35 @@ fcntl.ioctl(tap, 0x400454ca, struct.pack('16sH22x', sys.argv[1].encode(), 0x5002
 fcntl.ioctl(tap, 0x400454d8, struct.pack('i', int(sys.argv[2])))
 ";
 const STOP_LIMIT: Duration = Duration::from_secs(15);
+
+/// A TAP that was not there is made, and the process says so; when somebody deletes it, the process ends with a failure.
+pub(super) fn deleted(harness: &mut Harness) -> Result {
+    const NAME: &str = "made0";
+    let bundle = harness.bundle("", &[])?;
+    let log = harness.scratch.path("log");
+    let network = Namespace::new()?;
+    let mut command = network.command(harness.process_path())?;
+    command.args(["--tap", NAME, "--ip", "10.9.0.2/24", "--bundle"]).arg(&bundle);
+    let output = File::create(&log).or_say(|| "cannot write the log".into())?;
+    let mut process = Child::start(&command, |command| {
+        command.stderr(output);
+    })?;
+    let said = |text: &str| std::fs::read_to_string(&log).is_ok_and(|log| log.contains(text));
+    let deadline = Instant::now() + STOP_LIMIT;
+    while !said("http on port") {
+        if process.ended().is_some() || Instant::now() > deadline {
+            fail!("the process does not start");
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    network.run(|| link::ip(&["link", "delete", NAME]))??;
+    let code = process.wait(STOP_LIMIT).and_then(|status| status.code());
+    equal("the exit code", &code, &Some(1))?;
+    for text in ["made0 was not there and was made", "made0 is down", "made0 is gone"] {
+        equal(text, &said(text), &true)?;
+    }
+    Ok(())
+}
 
 pub(super) fn stops_gracefully(harness: &mut Harness) -> Result {
     let bundle = harness.bundle("", &[])?;

@@ -81,6 +81,11 @@ impl Guest {
         String::from_utf8_lossy(&serial).replace('\r', "")
     }
 
+    /// Neither the guest nor QEMU has said anything.
+    pub fn has_printed_nothing(&self) -> bool {
+        self.serial.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     /// The end of the serial line, for a failure.
     pub fn tail(&self) -> String {
         let serial = self.serial();

@@ -250,6 +250,11 @@ impl Harness {
         on_tap(&self.shipped, &name, bundle)
     }
 
+    /// The process that is shipped, to be started in another way.
+    pub fn process_path(&self) -> &Path {
+        &self.shipped.process
+    }
+
     /// Starts that of the trial appliance on the TAP.
     ///
     /// # Errors

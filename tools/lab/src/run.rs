@@ -39,6 +39,11 @@ const ASK_EVERY: Duration = Duration::from_millis(20);
 const ASK_LIMIT: Duration = Duration::from_secs(1);
 /// After this long without an answer we say so, once, and go on waiting.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// After this long without an answer a guest is given up that has printed nothing either.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
+/// The least memory with which a guest says anything.
+pub const MEMORY_MIB_MIN: u32 = 3;
+const MEMORY_MIB: u32 = 256;
 /// What a stop may take on top of the configured drain.
 const STOP_SLACK: Duration = Duration::from_secs(5);
 const GDB_PORT: u16 = 1234;
@@ -55,12 +60,12 @@ pub struct Options {
     pub gdb: bool,
     /// `log=trace`, and what the guest does wrong to a file.
     pub trace: bool,
-    /// The guest's machine type.
-    pub machine: Machine,
+    /// The guest's machine type, other than microvm.
+    pub machine: Option<Machine>,
     /// How its instructions run; the best way that works, unless said.
     pub accel: Option<Accel>,
-    /// The guest's memory.
-    pub memory_mib: u32,
+    /// The guest's memory, other than 256 MiB.
+    pub memory_mib: Option<u32>,
     /// On this machine.
     pub port: u16,
     /// A folder with content and configuration, other than `config/`.
@@ -88,6 +93,13 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     }
     if options.xen && (options.linux || options.tap) {
         fail!("--xen goes with neither --linux nor --tap");
+    }
+    if options.linux
+        && (options.machine.is_some() || options.memory_mib.is_some() || options.accel.is_some())
+    {
+        eprintln!(
+            "xtask: --machine, --mem and --accel are for the guest; the process goes without"
+        );
     }
     let stop = Stop::on_signals(config.shutdown.drain + STOP_SLACK)?;
     let tap = if options.tap { Some(Tap::for_run(options.install)?) } else { None };
@@ -126,9 +138,9 @@ impl Default for Options {
             tap: false,
             gdb: false,
             trace: false,
-            machine: Machine::Microvm,
+            machine: None,
             accel: None,
-            memory_mib: 256,
+            memory_mib: None,
             port: 8080,
             bundle: None,
             pcap: None,
@@ -153,14 +165,16 @@ impl Run<'_> {
         let options = self.options;
         programs::need(&[&programs::QEMU], options.install)?;
         let image = image::build(&image::Options::default(), options.install)?;
+        let machine = options.machine.unwrap_or(Machine::Microvm);
+        let memory_mib = options.memory_mib.unwrap_or(MEMORY_MIB);
         let accel = match options.accel {
             Some(accel) => accel,
-            None => Accel::best(&image.shipped, options.machine)?,
+            None => Accel::best(&image.shipped, machine)?,
         };
         let spec = Spec {
-            machine: options.machine,
+            machine,
             accel,
-            memory_mib: options.memory_mib,
+            memory_mib,
             // What unpacks itself writes over breakpoints that are already set.
             kernel: if options.gdb { image.unpacked.clone() } else { image.shipped.clone() },
             initrd: Some(self.bundle.to_owned()),
@@ -174,9 +188,8 @@ impl Run<'_> {
             more: self.more()?,
         };
         eprintln!(
-            "xtask: starting {} with {} MiB ({}); Ctrl-C stops it",
-            options.machine.name(),
-            options.memory_mib,
+            "xtask: starting {} with {memory_mib} MiB ({}); Ctrl-C stops it",
+            machine.name(),
             accel.name()
         );
         if options.gdb {
@@ -186,7 +199,9 @@ impl Run<'_> {
             );
         }
         let mut guest = Guest::start(&spec, Echo::ToTerminal)?;
-        if let Some(status) = self.attend(|| guest.ended())? {
+        // One that waits for a debugger is silent for as long as that likes.
+        let silence_max = (!options.gdb).then_some(SILENCE_MAX);
+        if let Some(status) = self.attend(|| unless_silent(&mut guest, silence_max))?.transpose()? {
             let code = status.code().unwrap_or(1);
             if code != 0 {
                 fail!("the guest ended with exit code {code}; its last lines are above");
@@ -204,7 +219,7 @@ impl Run<'_> {
         let guest = xen::Running::start(&xen::Request {
             image: &image.shipped,
             bundle: self.bundle,
-            memory_mib: options.memory_mib,
+            memory_mib: options.memory_mib.unwrap_or(MEMORY_MIB),
             port: options.port,
             guest_port: self.guest_port,
             words: &options.append,
@@ -340,6 +355,18 @@ impl Run<'_> {
         }
         Ok(more)
     }
+}
+
+/// The guest's status once it has ended; a failure if it printed nothing for too long.
+fn unless_silent(guest: &mut Guest, silence_max: Option<Duration>) -> Option<Result<ExitStatus>> {
+    let is_late = silence_max.is_some_and(|limit| guest.started().elapsed() > limit);
+    if is_late && guest.has_printed_nothing() {
+        let seconds = SILENCE_MAX.as_secs();
+        return Some(Err(Failure(format!(
+            "the guest has printed nothing for {seconds} s, so it did not start; --mem gives it more memory"
+        ))));
+    }
+    guest.ended().map(Ok)
 }
 
 fn free(port: u16) -> Result {
