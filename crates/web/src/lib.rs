@@ -6,14 +6,24 @@
 //! the [access log's line](access_log).
 //!
 //! ```
-//! use web::{Request, Response, Routes};
+//! use flow::{Address, task::block_on};
+//! use web::{Answer, Body, Content, Handler, Request, RequestHead, Response, Routes, Status};
 //!
 //! async fn greet(request: Request) -> Response {
-//!     let name = request.parameter("name").unwrap_or(b"world");
-//!     Response::ok("text/plain", [b"hello ", name].concat())
+//!     match request.parameter_text("name") {
+//!         Some(name) => Response::ok("text/plain; charset=utf-8", format!("hello {name}\n")),
+//!         None => Response::plain(Status::BAD_REQUEST),
+//!     }
 //! }
 //!
 //! let routes = Routes::new().get("/greet/:name", greet);
+//!
+//! // A test asks the routes, without a connection.
+//! let head = RequestHead::new("GET", "/greet/J%C3%BCrgen", []);
+//! let answer = routes.answer(Request::new(head, Body::empty(), Address::Memory(0)));
+//! let Answer::Later(reply) = answer else { panic!("a site's files need no waiting") };
+//! let Content::Full(text) = block_on(reply).response.take_content() else { panic!("no text") };
+//! assert_eq!(text.as_bytes(), "hello Jürgen\n".as_bytes());
 //! ```
 //!
 //! One word each: *content* is what a message says (RFC 9110 section 6.4), and [`Content`] what a response carries of it;

@@ -3,8 +3,9 @@
 use crate::fields::{Field, Fields, Section, Span, is_selecting};
 use crate::router::Params;
 use crate::syntax::is_name;
-use crate::{Body, ContentLength, Method, Version, cookies};
+use crate::{Body, ContentLength, Method, Version, cookies, percent};
 use alloc::rc::Rc;
+use alloc::string::String;
 use core::fmt;
 use core::ops::Deref;
 use flow::Address;
@@ -32,6 +33,11 @@ impl Request {
     /// percent-encoded.
     pub fn parameter(&self, name: &str) -> Option<&[u8]> {
         self.parameters.as_ref()?.raw(self.path(), name)
+    }
+
+    /// The same, decoded; `None` also if it is not percent-encoded text.
+    pub fn parameter_text(&self, name: &str) -> Option<String> {
+        String::from_utf8(percent::decode(self.parameter(name)?)?).ok()
     }
 
     pub(crate) fn set_parameters(&mut self, parameters: Params) {
