@@ -4,7 +4,6 @@ use super::SessionId;
 use super::store::{Busy, Entry};
 use crate::{Content, ContentWriter, Data, Reply, Request, Response, Status};
 use alloc::rc::{Rc, Weak};
-use alloc::string::String;
 use core::cell::Cell;
 use core::fmt;
 use core::ops::{Deref, DerefMut};
@@ -86,13 +85,6 @@ impl Hit {
     /// Nobody waits for the answer any more: the connection has ended.
     pub fn is_gone(&self) -> bool {
         self.exchange.is_gone.get()
-    }
-
-    /// What stands in the path where the route's pattern says `:name` or `*name`, decoded; `None` also if it is not
-    /// percent-encoded text.
-    pub fn parameter_text(&self, name: &str) -> Option<String> {
-        let raw = self.request.parameter(name)?;
-        String::from_utf8(crate::percent::decode(raw)?).ok()
     }
 
     fn answer(&mut self, reply: Reply) {
