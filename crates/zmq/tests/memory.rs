@@ -41,9 +41,15 @@ impl Victim {
 
     /// Offers bytes; how many were taken.
     fn feed(&mut self, bytes: &[u8]) -> usize {
-        let taken = self.socket.handle_input(ZERO, self.peer, bytes).unwrap();
-        while self.socket.poll_event().is_some() {}
-        taken
+        let mut taken = 0;
+        loop {
+            let count = self.socket.handle_input(ZERO, self.peer, &bytes[taken..]).unwrap();
+            while self.socket.poll_event().is_some() {}
+            taken += count;
+            if count == 0 {
+                return taken;
+            }
+        }
     }
 
     /// Offers a frame or a message again and again, up to so many bytes, until it is no longer taken.

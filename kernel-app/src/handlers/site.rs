@@ -42,7 +42,7 @@ impl Site {
         let files = files::Site::new(files, Options { index, ..Options::default() });
         log::info!("site: {} files under {root}/", files.len());
         // A machine without a bundle has no site.
-        if files.len() > 0 && !has_index {
+        if !files.is_empty() && !has_index {
             log::warn!(
                 "[http] index: no file under {root}/ is named {index}, so `/` finds nothing"
             );
