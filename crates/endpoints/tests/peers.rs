@@ -27,6 +27,9 @@ const SECOND: Duration = Duration::from_secs(1);
 /// Nobody is held for longer who does what these peers do.
 const PATIENCE: Duration = Duration::from_secs(1000);
 
+/// What comes before small messages, and one of them.
+type Flood = fn() -> (Vec<u8>, Vec<u8>);
+
 struct Protocol {
     name: &'static str,
     /// Serves; how many connections there are.
@@ -35,8 +38,7 @@ struct Protocol {
     asks: fn() -> Vec<u8>,
     /// A message of some 100,000 bytes that is answered.
     tells: fn() -> Vec<u8>,
-    /// What comes before small messages, and one of them.
-    floods: &'static [fn() -> (Vec<u8>, Vec<u8>)],
+    floods: &'static [Flood],
     /// The server closes after an answer; else the peer does.
     closes: bool,
     /// Something after which the server closes, having said why.
