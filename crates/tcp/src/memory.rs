@@ -21,6 +21,9 @@ pub const PAGE_BYTES: usize = (64 << 10) + 128;
 /// fills before a reader gives them back.
 const CLASSES: [(usize, usize); 3] = [(2 << 10, 128), (16 << 10, 16), (PAGE_BYTES, 32)];
 
+/// What is kept of each size is at most this part of the budget: on a small machine, which has better use for it, little.
+const SPARE_SHARE: usize = 32;
+
 /// Where buffers of so many bytes are, or the largest.
 #[inline]
 const fn class_of(bytes: usize) -> usize {
@@ -111,8 +114,9 @@ impl Memory {
         let class = class_of(bytes.len());
         let (size, count) = CLASSES[class];
         let spares = &mut self.spares[class];
+        let is_little = (spares.len() + 1) * size <= self.limit_bytes / SPARE_SHARE;
         // Room for all that are kept was reserved.
-        if bytes.len() == size && spares.len() < count {
+        if bytes.len() == size && spares.len() < count && is_little {
             spares.push(bytes);
         }
     }
@@ -276,7 +280,7 @@ mod tests {
 
     #[test]
     fn memory_from_elsewhere_is_used_again_if_it_has_the_size_of_a_page() {
-        let mut memory = Memory::new(80 << 10);
+        let mut memory = Memory::new(4 << 20);
         let page = memory.page();
         let place = page.as_ptr();
         memory.keep(page);
@@ -284,6 +288,15 @@ mod tests {
         let again = memory.page();
         assert_eq!(again.as_ptr(), place);
         assert_eq!((memory.page().len(), memory.held_bytes()), (PAGE_BYTES, 0));
+    }
+
+    #[test]
+    fn little_is_kept_of_a_small_budget() {
+        for (limit_bytes, kept) in [(1 << 20, 0), (16 << 20, 7), (256 << 20, 32)] {
+            let mut memory = Memory::new(limit_bytes);
+            (0..100).for_each(|_| memory.keep(vec![0; PAGE_BYTES].into_boxed_slice()));
+            assert_eq!(memory.spares[2].len(), kept, "{limit_bytes}");
+        }
     }
 
     #[test]

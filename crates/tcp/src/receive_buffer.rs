@@ -259,7 +259,7 @@ mod tests {
 
     #[test]
     fn pages_are_read_where_they_are_and_received_into_again() {
-        let mut memory = Memory::new(1 << 20);
+        let mut memory = Memory::new(4 << 20);
         let mut buffer = ReceiveBuffer::EMPTY;
         let (mut page, count) = (page(60_000), 60_000);
         let place = page[66..].as_ptr();
