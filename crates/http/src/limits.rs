@@ -1,6 +1,7 @@
 //! Limits: every bound a connection puts on its peer.
 
 use core::time::Duration;
+use pace::Pace;
 
 /// The bounds a connection puts on its peer, each with its unit and default.
 #[derive(Clone, Debug)]
@@ -92,11 +93,7 @@ impl Limits {
         count: usize,
         now: Duration,
     ) -> Duration {
-        let latest = now + timeout;
-        let rate = u64::from(self.bytes_per_second_min);
-        match (deadline, (count as u64 * 1_000_000).checked_div(rate)) {
-            (Some(deadline), Some(micros)) => latest.min(deadline + Duration::from_micros(micros)),
-            _ => latest,
-        }
+        let bytes_per_second_min = self.bytes_per_second_min;
+        Pace { timeout, bytes_per_second_min }.deadline(deadline, now, count)
     }
 }

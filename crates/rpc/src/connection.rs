@@ -5,7 +5,6 @@ use crate::call::{Call, Owner};
 use crate::exception::Exception;
 use crate::framing::FramingError;
 use crate::node::Node;
-use crate::pace::Pace;
 use crate::stream::{Encoding, Incoming, Outgoing};
 use crate::table::{OwnIds, PeerIds};
 use crate::vat::{CallId, Cap, ConnId, Event, Vat, Work};
@@ -13,6 +12,7 @@ use crate::wire::{Path, encode};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
+use pace::Late;
 
 #[derive(Debug, Default)]
 pub(crate) struct Connection {
@@ -143,7 +143,7 @@ impl Vat {
 
     /// As [`connect`](Self::connect), where both ends agreed on an encoding.
     pub fn connect_as(&mut self, offered: Option<Cap>, encoding: Encoding) -> ConnId {
-        let pace = Pace::new(&self.limits);
+        let pace = self.limits.pace();
         let incoming = Incoming::new(encoding, pace);
         let outgoing = Outgoing::new(encoding, pace);
         let connection = Connection { offered, incoming, outgoing, ..Connection::default() };
@@ -273,14 +273,18 @@ impl Vat {
         if self.next_deadline(now, conn).is_none_or(|deadline| deadline > now) {
             return;
         }
-        let pace = Pace::new(&self.limits);
+        let pace = self.limits.pace();
         let Some(connection) = self.conns.get_mut(conn.0) else { return };
         if connection.closed {
             return connection.outgoing.clear();
         }
         let waits = [connection.incoming.wait, connection.outgoing.wait];
-        match waits.into_iter().find_map(|wait| pace.reached(wait, now)) {
-            Some(limit) => {
+        match waits.into_iter().find_map(|wait| pace.late(wait, now)) {
+            Some(late) => {
+                let limit = match late {
+                    Late::Stalled => "stall_timeout without progress",
+                    Late::TooSlow => "less than bytes_per_second_min",
+                };
                 connection.outgoing.wait = None;
                 self.close(conn, Exception::disconnected(limit));
             }

@@ -30,7 +30,6 @@ mod inbound;
 mod limits;
 mod node;
 mod outbound;
-mod pace;
 mod packing;
 mod payload;
 pub mod slot;

@@ -1,6 +1,7 @@
 //! Limits: what one peer may make this vat hold.
 
 use core::time::Duration;
+use pace::Pace;
 
 /// Named limits of one connection. Beyond those on its calls they wait unread, or fail as overloaded with the
 /// limit's name; a peer that exceeds another is aborted with its name as the reason. A local caller that would exceed
@@ -53,6 +54,11 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// What a message that is under way, in either direction, is held to.
+    pub(crate) fn pace(&self) -> Pace {
+        Pace { timeout: self.stall_timeout, bytes_per_second_min: self.bytes_per_second_min }
+    }
+
     /// The same, but no more than fits where the longest message that one peer may send has so many bytes: memory's
     /// share, of which all that a peer makes us hold is a few times as much.
     #[must_use]

@@ -3,7 +3,6 @@
 
 use crate::framing::{Deframer, Frame, FramingError};
 use crate::limits::Limits;
-use crate::pace::{Pace, Wait};
 use crate::packing::{Packer, Unpacker};
 use crate::wire::encode::{self, Draft};
 use alloc::collections::VecDeque;
@@ -11,6 +10,7 @@ use alloc::vec::Vec;
 use capnp::OutputSegments;
 use core::fmt;
 use core::time::Duration;
+use pace::{Pace, Wait};
 
 /// How messages lie in a stream. Both ends must know; nothing in the stream says it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

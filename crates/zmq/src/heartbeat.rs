@@ -1,9 +1,9 @@
 //! Clocks of a connection: heartbeats (RFC 37, "Connection Heartbeating"), the handshake's deadline, how long half a
 //! message may stay, and how long what is there for the peer.
 
-use crate::pace::{Late, Pace, Wait};
 use crate::{Error, Limits};
 use core::time::Duration;
+use pace::{Late, Pace, Wait};
 
 /// How to look after a silent connection.
 #[derive(Clone, Copy, Debug)]

@@ -29,7 +29,6 @@ mod mechanism;
 mod message;
 mod metadata;
 mod outbox;
-mod pace;
 mod socket;
 mod socket_type;
 
