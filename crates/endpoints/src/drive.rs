@@ -258,7 +258,8 @@ impl<F: Flow + 'static, C: Core> Drive<F, C> {
         let taken = flow.poll_read_with(cx, &mut |bytes| {
             ended = bytes.is_empty();
             let taken = if ended { 0 } else { core.handle_input(now, bytes) };
-            leaves = taken < bytes.len();
+            // None taken is backpressure, and costs nothing.
+            leaves = taken > 0 && taken < bytes.len();
             taken
         });
         if leaves && core.wants_input() {

@@ -237,19 +237,19 @@ impl Socket {
                 break Ok(consumed);
             }
             let arrived = peer.take_input(now, &input[consumed..], &self.options);
-            let arrived = arrived.and_then(|(used, arrival)| {
-                consumed += used;
-                if used == 0 {
-                    // Answers wait to be sent first.
-                    frames = FRAMES_AT_ONCE;
-                }
-                self.arrived(id, arrival)
-            });
-            if let Err(error) = arrived {
-                break Err(error);
-            }
+            let arrived =
+                arrived.and_then(|(used, arrival)| self.arrived(id, arrival).map(|()| used));
+            let used = match arrived {
+                Ok(used) => used,
+                Err(error) => break Err(error),
+            };
+            consumed += used;
             if let Some(peer) = self.peers.get_mut(id) {
                 peer.input_waits = peer.inbox_full(&self.options);
+            }
+            if used == 0 {
+                // Answers wait to be sent first.
+                break Ok(consumed);
             }
         };
         if let Err(error) = &outcome {

@@ -22,6 +22,8 @@ struct Fake {
     input: Vec<u8>,
     /// Most bytes it takes; it wants no input once it has so many.
     input_max: Option<usize>,
+    /// Most bytes it takes at once; it wants the others still.
+    input_at_once: Option<usize>,
     output: Vec<u8>,
     shared: Bytes,
     copied: Vec<u8>,
@@ -53,7 +55,7 @@ impl Core for Fake {
         assert!(!bytes.is_empty());
         self.asked.push("input");
         let room = self.input_max.map_or(usize::MAX, |max| max - self.input.len());
-        let count = bytes.len().min(room);
+        let count = bytes.len().min(room).min(self.input_at_once.unwrap_or(usize::MAX));
         self.input.extend_from_slice(&bytes[..count]);
         count
     }
@@ -274,6 +276,16 @@ fn a_peer_that_never_stops_sending_gives_way_to_others() {
     world.asked();
     assert!(!world.turn());
     assert_eq!(world.asked().last(), Some(&"timeout"));
+}
+
+#[test]
+fn a_core_that_leaves_input_it_wants_gives_way_sooner() {
+    let (mut there, here) = memory::pair(100);
+    let mut world = World::new(here, Fake { input_at_once: Some(1), ..Fake::default() });
+    write(&mut there, &[7; 100]);
+    assert!(!world.turn());
+    assert_eq!(world.connection.core().input.len(), STEPS_MAX / CROWDED_STEPS);
+    assert!(world.wakes() > 0, "it goes on in its next turn");
 }
 
 #[test]

@@ -47,6 +47,17 @@ fn what_others_queue_for_a_peer_that_takes_nothing_is_weighed() {
 }
 
 #[test]
+fn what_others_queue_is_weighed_too_while_the_core_takes_none_of_the_input_it_wants() {
+    let (_, service) = service();
+    let core = Fake { input_at_once: Some(0), ..Fake::default() };
+    let (mut there, mut world) = peer(&service, core, 0);
+    write(&mut there, b"waits");
+    world.connection.core_mut().input.extend_from_slice(&[7; 50]);
+    assert!(!world.turn());
+    assert_eq!(service.held_bytes(), 50);
+}
+
+#[test]
 fn a_paused_connection_is_not_read_until_there_is_room() {
     let (_, service) = service();
     let (mut there, mut world) = peer(&service, Fake::default(), PEER / 2);
