@@ -338,6 +338,11 @@ pub(crate) static KEYS: &[Key] = &[
         count(1, 100, |c| Number::Usize(&mut c.sessions.newcomers_percent_max)),
     ),
     key("sessions", "queue_max", count(1, 1024, |c| Number::Usize(&mut c.sessions.queue_max))),
+    key(
+        "sessions",
+        "messages_max",
+        count(1, 65_536, |c| Number::U32(&mut c.sessions.messages_max)),
+    ),
     key("sessions", "idle_timeout_seconds", seconds(1, 1 << 25, |c| &mut c.sessions.idle_timeout)),
     key("sessions", "end_timeout_seconds", seconds(0, 86_400, |c| &mut c.sessions.end_timeout)),
     key(

@@ -389,6 +389,8 @@ pub struct Sessions {
     pub newcomers_percent_max: usize,
     /// Requests that wait for one session; more are answered 429. Default 16.
     pub queue_max: usize,
+    /// Messages that wait for one session. Default 64.
+    pub messages_max: u32,
     /// After so long without a request a session is told to end. Default 30 min, as is usual.
     pub idle_timeout: Duration,
     /// After so much more it is dropped. Default 60 s.
@@ -401,6 +403,7 @@ impl Default for Sessions {
             sessions_max: 0,
             newcomers_percent_max: 25,
             queue_max: 16,
+            messages_max: 64,
             idle_timeout: Duration::from_secs(1800),
             end_timeout: Duration::from_secs(60),
         }

@@ -166,6 +166,7 @@ static ROWS: &[Row] = &[
     row!("sessions", "sessions_max", "100", "100", |c: &Config| sessions(c).sessions_max),
     row!("sessions", "newcomers_percent_max", "50", "0.5", |c: &Config| newcomers_share(c)),
     row!("sessions", "queue_max", "7", "7", |c: &Config| sessions(c).queue_max),
+    row!("sessions", "messages_max", "7", "7", |c: &Config| sessions(c).messages_max),
     row!("sessions", "idle_timeout_seconds", "7", "7s", |c: &Config| sessions(c).idle_timeout),
     row!("sessions", "end_timeout_seconds", "7", "7s", |c: &Config| sessions(c).end_timeout),
     // Platforms set it; what that does, the process's own tests show.

@@ -2,6 +2,7 @@
 //! waits for. Nothing here locks, and nothing is woken while something is borrowed.
 
 use alloc::collections::VecDeque;
+use alloc::rc::{Rc, Weak};
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::fmt;
@@ -166,6 +167,17 @@ impl<T> Queue<T> {
         Poll::Pending
     }
 
+    /// Takes the oldest item that fits, once there is one; the others keep their places.
+    pub fn poll_first(&self, cx: &Context<'_>, fits: impl FnMut(&T) -> bool) -> Poll<T> {
+        let mut items = self.items.borrow_mut();
+        if let Some(item) = items.iter().position(fits).and_then(|place| items.remove(place)) {
+            return Poll::Ready(item);
+        }
+        drop(items);
+        register(&self.waiting, cx);
+        Poll::Pending
+    }
+
     /// Takes the oldest item, if there is one.
     pub fn try_pop(&self) -> Option<T> {
         self.items.borrow_mut().pop_front()
@@ -176,9 +188,75 @@ impl<T> Queue<T> {
         self.items.borrow().len()
     }
 
+    /// How many items that fit wait.
+    pub fn count(&self, fits: impl FnMut(&&T) -> bool) -> usize {
+        self.items.borrow().iter().filter(fits).count()
+    }
+
     /// Whether no item waits.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+/// A value that changes, and whoever wants to know. Each [`Watcher`] sees the last value, not every one.
+pub struct Watch<T> {
+    value: RefCell<T>,
+    watchers: RefCell<Vec<Weak<Notify>>>,
+}
+
+impl<T> Watch<T> {
+    /// A value that nobody watches yet.
+    pub fn new(value: T) -> Rc<Self> {
+        Rc::new(Self { value: RefCell::new(value), watchers: RefCell::default() })
+    }
+
+    /// Changes the value and wakes whoever watches it.
+    pub fn set(&self, value: T) {
+        self.update(|place| *place = value);
+    }
+
+    /// Changes the value in place and wakes whoever watches it.
+    pub fn update(&self, change: impl FnOnce(&mut T)) {
+        change(&mut self.value.borrow_mut());
+        self.watchers
+            .borrow_mut()
+            .retain(|watcher| watcher.upgrade().inspect(|watcher| watcher.notify()).is_some());
+    }
+
+    /// The value as it is.
+    pub fn get(&self) -> T
+    where
+        T: Clone,
+    {
+        self.value.borrow().clone()
+    }
+
+    /// Begins to watch: what is set from now on is a change.
+    pub fn watch(self: &Rc<Self>) -> Watcher<T> {
+        let changed = Rc::<Notify>::default();
+        let mut watchers = self.watchers.borrow_mut();
+        if watchers.len() == watchers.capacity() {
+            // Those who have gone are let go before there is more room: nobody else does it while nothing is set.
+            watchers.retain(|watcher| watcher.strong_count() > 0);
+        }
+        watchers.push(Rc::downgrade(&changed));
+        drop(watchers);
+        Watcher { watch: self.clone(), changed }
+    }
+}
+
+/// One that watches a [`Watch`].
+pub struct Watcher<T> {
+    watch: Rc<Watch<T>>,
+    changed: Rc<Notify>,
+}
+
+impl<T: Clone> Watcher<T> {
+    /// Waits until the value was set, since the last call or the beginning, and gives the last one. Cancel-safe.
+    pub async fn changed(&mut self) -> T {
+        self.changed.notified().await;
+        self.watch.get()
     }
 }
 
@@ -204,7 +282,6 @@ fn register(slot: &Cell<WakerSlot>, cx: &Context<'_>) {
 mod tests {
     use super::*;
     use crate::task::Executor;
-    use std::rc::Rc;
     use std::string::String;
     use std::vec;
 
@@ -255,6 +332,49 @@ mod tests {
         assert_eq!(queue.len(), 1);
         assert_eq!((queue.try_pop(), queue.try_pop()), (Some(3), None));
         assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn what_does_not_fit_keeps_its_place_in_the_queue() {
+        let queue = Rc::new(Queue::default());
+        let waiting = queue.clone();
+        let even = async move {
+            let next = async || poll_fn(|cx| waiting.poll_first(cx, |n| n % 2 == 0)).await;
+            (next().await, next().await)
+        };
+        queue.push(1);
+        assert_eq!(run(even, || (2..=5).for_each(|n| queue.push(n))), (2, 4));
+        assert_eq!(queue.count(|n| **n > 1), 2);
+        let left: Vec<_> = core::iter::from_fn(|| queue.try_pop()).collect();
+        assert_eq!(left, [1, 3, 5]);
+    }
+
+    #[test]
+    fn each_watcher_sees_the_last_value_once() {
+        let watch = Watch::new(0);
+        let (mut first, mut second) = (watch.watch(), watch.watch());
+        let seen = run(async move { (first.changed().await, first) }, || {
+            watch.set(1);
+            watch.update(|value| *value += 1);
+        });
+        let (value, mut first) = seen;
+        assert_eq!((value, crate::task::block_on(second.changed())), (2, 2));
+        let mut again = core::pin::pin!(first.changed());
+        assert!(again.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        assert_eq!(watch.get(), 2);
+    }
+
+    #[test]
+    fn watchers_that_have_gone_are_forgotten() {
+        let watch = Watch::new(());
+        let kept = watch.watch();
+        for _ in 0..1000 {
+            watch.watch();
+        }
+        assert!(watch.watchers.borrow().len() < 10);
+        drop(kept);
+        watch.set(());
+        assert!(watch.watchers.borrow().is_empty());
     }
 
     #[test]

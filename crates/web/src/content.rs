@@ -4,7 +4,7 @@ use crate::Data;
 use alloc::vec::Vec;
 
 /// The content of a message to be sent.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub enum Content {
     /// None.
     #[default]

@@ -139,6 +139,12 @@ impl Site {
         self.entries.get(name).map(|file| &file.identity.content)
     }
 
+    /// Whether a file, or a directory's index, answers for this path of a request; `prefix` as in [`answer`](Self::answer).
+    pub fn has(&self, path: &[u8], prefix: &str) -> bool {
+        let name = path.strip_prefix(prefix.as_bytes()).and_then(|path| normalise(path).ok());
+        name.is_some_and(|name| self.entries.contains_key(&*name))
+    }
+
     /// Answers GET and HEAD for the request's path; `prefix` is the part of it that is not the
     /// tree's.
     pub fn answer(&self, request: &RequestHead, prefix: &str, now_unix_seconds: u64) -> Response {
@@ -345,6 +351,23 @@ mod tests {
             (String::from("new.bin"), Variant::new("new"), None),
         ];
         Site::new(files, Options::default())
+    }
+
+    #[test]
+    fn it_has_what_it_answers() {
+        for (path, prefix, has) in [
+            ("/", "", true),
+            ("/a/", "", true),
+            ("/a", "", false),
+            ("/a%20b.txt", "", true),
+            ("/x/app.js", "/x", true),
+            ("/app.js", "/x", false),
+            ("/../app.js", "", false),
+            ("/nothing", "", false),
+            ("*", "", false),
+        ] {
+            assert_eq!(site().has(path.as_bytes(), prefix), has, "{path} under {prefix:?}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use alloc::rc::Rc;
 use alloc::string::ToString;
 
 /// A response to be sent.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Response {
     status: Status,
     content_type: Option<&'static str>,

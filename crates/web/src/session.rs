@@ -38,6 +38,13 @@
 //! - **Methods.** HEAD and OPTIONS are no steps of a session (RFC 9110 section 9.2.1): they are answered without it. A page
 //!   of a session is its visitor's alone: `Cache-Control: no-store`, unless it says something else.
 //! - **One after the other.** A session that reads a request's body waits for it; so does its visitor's next request.
+//!   Equal requests at once can share one answer: [`Mapper::shared`].
+//! - **Messages.** A session has a [`Mailbox`], joins a [`Topic`], or watches a value ([`flow::sync::Watch`]), and
+//!   waits for all that comes by [`Session::next_event`]. That and timers, flows or channels together: what is not
+//!   returned stays in the queue, so that any `select` will do, as that of the crate `embassy-futures`.
+//! - **Static files** under the same paths are no steps: [`SessionRoute::beside`].
+//! - **Seen from outside**: where each session waits, and the values that it lets others look at and set
+//!   ([`Session::watch`], [`SessionHost::sessions`]).
 //! - **The end.** A session that nobody visits for a time is told so, by [`Ended::Idle`] in place of a request: `?` ends
 //!   it, or it cleans up. A time later it is dropped, wherever it waits. Its visitor's next request begins a new one.
 //! - **A panic** ends one session: what waits for it is answered 500, and its visitor begins anew.
@@ -45,19 +52,24 @@
 mod hit;
 mod host;
 mod id;
+mod inspect;
 mod mapper;
+mod message;
 mod store;
 
 pub use hit::{Gone, Hit, StreamWriter};
-pub use host::{Limits, SessionHost, SessionInfo};
+pub use host::{Limits, SessionHost};
 pub use id::SessionId;
+pub use inspect::{SessionInfo, SetError};
 pub use mapper::{KEY_BYTES_MAX, Mapper};
+pub use message::{Mailbox, Message, NameTaken, Topic, Unsent, UnsentReason};
 pub use store::SessionRoute;
 
 use alloc::rc::Rc;
 use core::fmt;
 use core::future::poll_fn;
 use core::ops::RangeInclusive;
+use core::panic::Location;
 use core::task::{Context, Poll, ready};
 use core::time::Duration;
 use flow::time::Timers;
@@ -83,11 +95,16 @@ impl fmt::Display for Ended {
 
 impl core::error::Error for Ended {}
 
-/// What comes to a session.
+/// What comes to a session. There may be more kinds one day: the others are to be passed over.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Event {
     /// The visitor's next request.
     Hit(Hit),
+    /// A value that somebody left in its [`Mailbox`], or published on a [`Topic`] that it joined.
+    Message(Message),
+    /// It read too slowly: so many messages of topics are lost, which came here.
+    Missed(u64),
     /// It is time to end: after [`Limits::end_timeout`] the session is dropped. A request that comes meanwhile calls that off.
     End(Ended),
 }
@@ -99,34 +116,59 @@ pub struct Session {
 }
 
 impl Session {
-    /// Waits for the visitor's next request.
+    /// Waits for the visitor's next request. Messages keep their places in the queue. Cancel-safe.
     ///
     /// # Errors
     /// When the session is to end. Who has something to put away catches it, does so, and returns it. Called again, this
     /// waits for the next request all the same.
-    pub async fn next(&mut self) -> Result<Hit, Ended> {
-        match self.next_event().await {
-            Event::Hit(hit) => Ok(hit),
-            Event::End(ended) => Err(ended),
+    #[expect(clippy::should_implement_trait, reason = "it waits, and is no iterator's")]
+    #[track_caller]
+    pub fn next(&mut self) -> impl Future<Output = Result<Hit, Ended>> + use<'_> {
+        let waiting = self.wait_for(|item| matches!(item, Item::Hit(_) | Item::End(_)));
+        async {
+            match waiting.await {
+                Event::Hit(hit) => Ok(hit),
+                Event::End(ended) => Err(ended),
+                Event::Message(_) | Event::Missed(_) => unreachable!("it does not fit"),
+            }
         }
     }
 
     /// Waits for whatever comes next. Cancel-safe: what is not returned stays in the queue, so that it may be waited for
     /// beside timers and flows.
-    pub async fn next_event(&mut self) -> Event {
-        poll_fn(|cx| self.poll_event(cx)).await
+    #[track_caller]
+    pub fn next_event(&mut self) -> impl Future<Output = Event> + use<'_> {
+        self.wait_for(|_| true)
     }
 
-    /// What comes next, once it is there.
-    pub fn poll_event(&mut self, cx: &Context<'_>) -> Poll<Event> {
+    /// Waits for the first that fits; where, is the caller's caller.
+    #[track_caller]
+    fn wait_for(&mut self, fits: fn(&Item) -> bool) -> impl Future<Output = Event> + use<'_> {
+        let place = Location::caller();
+        poll_fn(move |cx| {
+            let event = self.poll_event(cx, fits);
+            self.entry.waits_at.set(event.is_pending().then_some(place));
+            event
+        })
+    }
+
+    fn poll_event(&mut self, cx: &Context<'_>, fits: fn(&Item) -> bool) -> Poll<Event> {
+        let entry = self.entry.clone();
         loop {
-            match ready!(self.entry.queue.poll_pop(cx)) {
+            let next = |item: &Item| matches!(item, Item::Command(_)) || fits(item);
+            match ready!(entry.queue.poll_first(cx, next)) {
                 // Its visitor went away while it waited.
                 Item::Hit(hit) if hit.is_gone() => {}
                 Item::Hit(hit) => {
-                    self.entry.taken.set(self.entry.taken.get() + 1);
+                    entry.taken.set(entry.taken.get() + 1);
                     return Poll::Ready(Event::Hit(hit));
                 }
+                Item::Message(message) => {
+                    entry.unread.set(entry.unread.get() - 1);
+                    return Poll::Ready(Event::Message(message));
+                }
+                Item::Missed => return Poll::Ready(Event::Missed(entry.missed.take())),
+                Item::Command(command) => command(self),
                 Item::End(ended) => return Poll::Ready(Event::End(ended)),
             }
         }
@@ -155,7 +197,7 @@ impl Session {
 
     /// How long it has lived.
     pub fn age(&self) -> Duration {
-        self.store.host.timers().now().saturating_sub(self.entry.born)
+        self.entry.age()
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::settings::http::{HttpSettings, SiteSettings};
 use crate::{Platform, context::Context};
 use alloc::borrow::ToOwned;
+use alloc::rc::Rc;
 use core::time::Duration;
 use flow::time::Timers;
 use web::files::{self, Options, Variant};
@@ -11,9 +12,10 @@ use web::{Answer, Data, Handler, Request, Response, Status};
 /// What answers where nothing is, if the site has it.
 const NOT_FOUND_PAGE: &str = "404.html";
 
-/// Serves the bundle's files from the memory that the boot loader put them in.
+/// Serves the bundle's files from the memory that the boot loader put them in. Clones serve the same.
+#[derive(Clone)]
 pub struct Site {
-    files: files::Site,
+    files: Rc<files::Site>,
     timers: Timers,
     wall_clock_start: Duration,
 }
@@ -47,7 +49,14 @@ impl Site {
                 "[http] index: no file under {root}/ is named {index}, so `/` finds nothing"
             );
         }
-        Self { files, timers: context.timers.clone(), wall_clock_start: context.wall_clock_start() }
+        let (files, timers) = (Rc::new(files), context.timers.clone());
+        Self { files, timers, wall_clock_start: context.wall_clock_start() }
+    }
+
+    /// Whether a file answers that request: it is static, for [sessions](web::session::SessionRoute::beside) under the
+    /// same paths.
+    pub fn has(&self, request: &Request) -> bool {
+        self.files.has(request.path(), "")
     }
 }
 

@@ -2,9 +2,11 @@
 
 use super::SessionId;
 use super::store::{Busy, Entry};
-use crate::{Content, ContentWriter, Data, Reply, Request, Response, Status};
+use crate::{Content, ContentWriter, Data, Next, Reply, Request, Response, Status};
 use alloc::rc::{Rc, Weak};
-use core::cell::Cell;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
 use core::fmt;
 use core::ops::{Deref, DerefMut};
 use flow::sync::{Notify, OneShot};
@@ -23,8 +25,13 @@ pub struct Hit {
 pub(super) struct Exchange {
     answer: OneShot<Answer>,
     is_gone: Cell<bool>,
+    is_answered: Cell<bool>,
+    /// By [`Hit::print`].
+    printed: RefCell<String>,
     /// While the connection waits.
     busy: Cell<Option<Busy>>,
+    /// Equal requests that came later and get the same answer.
+    others: RefCell<Vec<Rc<Exchange>>>,
 }
 
 /// A reply, and the id that its visitor is to be told.
@@ -49,6 +56,51 @@ impl Drop for Waiting {
     }
 }
 
+impl Exchange {
+    /// The connection's end of another request that gets the same answer.
+    pub(super) fn join(&self, entry: &Rc<Entry>) -> Waiting {
+        let other = Rc::<Self>::default();
+        other.busy.set(Some(Busy::new(entry)));
+        self.others.borrow_mut().push(other.clone());
+        Waiting(other)
+    }
+
+    /// Whether the answer has been given, or nobody waits for it.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_answered.get() || !self.is_awaited()
+    }
+
+    fn is_awaited(&self) -> bool {
+        !self.is_gone.get() || self.others.borrow().iter().any(|other| !other.is_gone.get())
+    }
+
+    /// Answers all that wait: with copies, or, what can be sent once only, the one that came last.
+    fn answer(&self, reply: Reply, id: Option<SessionId>) {
+        self.is_answered.set(true);
+        let others = self.others.take();
+        if others.is_empty() {
+            return self.answer.set(Answer { reply, id });
+        }
+        let all = core::iter::once(self).chain(others.iter().map(|other| &**other));
+        let mut waiting: Vec<&Self> = all.filter(|exchange| !exchange.is_gone.get()).collect();
+        let last = waiting.pop().unwrap_or(self);
+        for exchange in waiting {
+            let response = copy(&reply).unwrap_or_else(|| {
+                let text = "the answer went to a later request like this one\n";
+                plain(Status::CONFLICT, text)
+            });
+            exchange.answer.set(Answer { reply: response.into(), id });
+        }
+        last.answer.set(Answer { reply, id });
+    }
+}
+
+/// The same response again, if it is complete.
+fn copy(reply: &Reply) -> Option<Response> {
+    let is_whole = matches!(reply.next, Next::Nothing) && !reply.response.content().is_stream();
+    is_whole.then(|| reply.response.clone())
+}
+
 impl Hit {
     /// Both ends.
     pub(super) fn new(request: Request) -> (Self, Waiting) {
@@ -64,6 +116,22 @@ impl Hit {
             self.exchange.busy.set(Some(Busy::new(entry)));
         }
         self
+    }
+
+    /// What equal requests may join.
+    pub(super) fn exchange(&self) -> &Rc<Exchange> {
+        &self.exchange
+    }
+
+    /// Adds to the page that [`finish`](Self::finish) sends; as `write!` does.
+    pub fn print(&mut self, text: &str) {
+        self.exchange.printed.borrow_mut().push_str(text);
+    }
+
+    /// Answers it with the page that was printed, as HTML.
+    pub fn finish(self) {
+        let page = self.exchange.printed.take().into_bytes();
+        self.reply(Response::ok("text/html; charset=utf-8", page));
     }
 
     /// Answers it.
@@ -84,13 +152,21 @@ impl Hit {
 
     /// Nobody waits for the answer any more: the connection has ended.
     pub fn is_gone(&self) -> bool {
-        self.exchange.is_gone.get()
+        !self.exchange.is_awaited()
     }
 
     fn answer(&mut self, reply: Reply) {
         self.is_answered = true;
         let id = self.entry.upgrade().and_then(|entry| entry.id_to_tell());
-        self.exchange.answer.set(Answer { reply, id });
+        self.exchange.answer(reply, id);
+    }
+}
+
+/// Printing cannot fail.
+impl fmt::Write for Hit {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.print(text);
+        Ok(())
     }
 }
 
@@ -112,9 +188,7 @@ impl Drop for Hit {
     fn drop(&mut self) {
         if !self.is_answered {
             let text = "the session did not answer this request\n";
-            let response = Response::new(Status::INTERNAL_SERVER_ERROR)
-                .with_content("text/plain; charset=utf-8", text);
-            self.exchange.answer.set(Answer { reply: response.into(), id: None });
+            self.exchange.answer(plain(Status::INTERNAL_SERVER_ERROR, text).into(), None);
         }
     }
 }
@@ -123,6 +197,11 @@ impl fmt::Debug for Hit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Hit({:?})", self.request)
     }
+}
+
+/// A status with its reason, for whoever asked.
+pub(super) fn plain(status: Status, text: &'static str) -> Response {
+    Response::new(status).with_content("text/plain; charset=utf-8", text)
 }
 
 /// Writes the content of an answer. Dropped before [`finish`](Self::finish), the connection is cut, so that the visitor

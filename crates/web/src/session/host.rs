@@ -1,6 +1,7 @@
 //! Session host: what all sessions of an appliance share, which is tasks, time, entropy and limits.
 
-use super::store::{SessionRoute, Store};
+use super::message::Names;
+use super::store::{Entry, Running, SessionRoute, Store};
 use super::{Ended, Mapper, Session, SessionId};
 use alloc::boxed::Box;
 use alloc::rc::{Rc, Weak};
@@ -23,6 +24,8 @@ pub struct Limits {
     pub newcomers_max: usize,
     /// Requests that wait for one session; more are answered 429.
     pub queue_max: usize,
+    /// Messages that wait for one session.
+    pub messages_max: u32,
     /// After so long without a request a session is told to end.
     pub idle_timeout: Duration,
     /// After so much more it is dropped.
@@ -35,6 +38,7 @@ impl Default for Limits {
             sessions_max: 10_000,
             newcomers_max: 2_000,
             queue_max: 16,
+            messages_max: 64,
             idle_timeout: Duration::from_secs(30 * 60),
             end_timeout: Duration::from_secs(60),
         }
@@ -56,6 +60,7 @@ struct Inner {
     count: Cell<u64>,
     /// Of each route.
     stores: RefCell<Vec<Weak<Store>>>,
+    names: Names,
     is_stopping: Cell<bool>,
 }
 
@@ -74,6 +79,7 @@ impl SessionHost {
             fill_random: Box::new(fill_random),
             count: Cell::new(0),
             stores: RefCell::default(),
+            names: Names::default(),
             is_stopping: Cell::new(false),
         });
         Self { inner, limits }
@@ -96,6 +102,7 @@ impl SessionHost {
     where
         F: Future<Output = Result<(), Ended>> + 'static,
     {
+        let app = Box::new(move |session| -> Running { Box::pin(app(session)) });
         SessionRoute::new(self, pattern, mapper, app)
     }
 
@@ -117,18 +124,23 @@ impl SessionHost {
         self.len() == 0
     }
 
-    /// Every session, in no order.
-    pub fn sessions(&self) -> Vec<SessionInfo> {
-        self.stores().flat_map(|store| store.sessions()).collect()
+    /// The session of that number, while it lives.
+    pub(super) fn entry(&self, number: u64) -> Option<Rc<Entry>> {
+        let mut entries = self.stores().flat_map(|store| store.entries());
+        entries.find(|entry| entry.number == number)
     }
 
-    fn stores(&self) -> impl Iterator<Item = Rc<Store>> {
+    pub(super) fn stores(&self) -> impl Iterator<Item = Rc<Store>> {
         let stores: Vec<_> = self.inner.stores.borrow().iter().filter_map(Weak::upgrade).collect();
         stores.into_iter()
     }
 
     pub(super) fn add(&self, store: &Rc<Store>) {
         self.inner.stores.borrow_mut().push(Rc::downgrade(store));
+    }
+
+    pub(super) fn names(&self) -> &Names {
+        &self.inner.names
     }
 
     pub(super) fn spawner(&self) -> &Spawner {
@@ -185,20 +197,3 @@ impl fmt::Debug for SessionHost {
 }
 
 type FillRandom = dyn Fn(&mut [u8]);
-
-/// What can be seen of a session from outside. Its id is not among it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SessionInfo {
-    /// See [`Session::number`].
-    pub number: u64,
-    /// The route's pattern.
-    pub route: &'static str,
-    /// Since its first request.
-    pub age: Duration,
-    /// Since its last request.
-    pub idle: Duration,
-    /// Requests that came for it.
-    pub hits: u64,
-    /// Requests that wait for it.
-    pub queue: usize,
-}

@@ -2,7 +2,7 @@
 
 use super::SessionId;
 use crate::percent;
-use crate::{Cookie, Request};
+use crate::{ContentLength, Cookie, Method, Request};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
@@ -11,8 +11,11 @@ use core::net::IpAddr;
 /// Longest key that a request may choose, in bytes, when it is not an id of ours.
 pub const KEY_BYTES_MAX: usize = 128;
 
-/// From a request to the key of its session.
-pub struct Mapper(How);
+/// From a request to the key of its session, and what becomes of equal requests.
+pub struct Mapper {
+    how: How,
+    shares: bool,
+}
 
 enum How {
     Cookie { name: &'static str, is_secure: bool },
@@ -46,16 +49,25 @@ impl Mapper {
     /// When the name is no token: no such cookie could be set.
     pub fn cookie_named(name: &'static str) -> Self {
         assert!(Cookie::new(name, "").is_ok(), "{name:?} is a cookie's name");
-        Self(How::Cookie { name, is_secure: false })
+        How::Cookie { name, is_secure: false }.into()
     }
 
     /// The cookie is sent over encrypted connections only: for a server behind a proxy that has TLS. Without effect where
     /// no cookie is used.
     #[must_use]
     pub fn secure(mut self) -> Self {
-        if let How::Cookie { is_secure, .. } = &mut self.0 {
+        if let How::Cookie { is_secure, .. } = &mut self.how {
             *is_secure = true;
         }
+        self
+    }
+
+    /// Equal requests share one answer: a GET that comes while the same target's is not answered yet, as by a reload or in
+    /// a second window, is no step of its own. Otherwise it waits for its turn. An answer that is streamed goes to the
+    /// last of them, and the others are told so by 409.
+    #[must_use]
+    pub fn shared(mut self) -> Self {
+        self.shares = true;
         self
     }
 
@@ -83,7 +95,7 @@ impl Mapper {
 
     /// By whatever the closure makes of the request.
     pub fn by(key: impl Fn(&Request) -> Option<Vec<u8>> + 'static) -> Self {
-        Self(How::Key(Box::new(key)))
+        How::Key(Box::new(key)).into()
     }
 
     /// By this and another key together, neither of which may be a cookie's.
@@ -92,7 +104,7 @@ impl Mapper {
     /// When one of them goes by an id that we give out: that is a key of its own.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
-        let (How::Key(one), How::Key(other)) = (self.0, other.0) else {
+        let (How::Key(one), How::Key(other)) = (self.how, other.how) else {
             panic!("an id that we give out needs no other key");
         };
         Self::by(move |request| {
@@ -107,15 +119,22 @@ impl Mapper {
 
     /// The cookie that tells a visitor of his id, sent with paths below `path`.
     pub(super) fn cookie_for(&self, id: SessionId, path: &str) -> Option<Cookie> {
-        let How::Cookie { name, is_secure } = self.0 else { return None };
+        let How::Cookie { name, is_secure } = self.how else { return None };
         let cookie = Cookie::new(name, id.as_str()).ok()?;
         let cookie = if is_secure { cookie.secure() } else { cookie };
         // What promises the path `/` has that.
         Some(cookie.clone().with_path(path).unwrap_or(cookie))
     }
 
+    /// Whether that request may share its answer with equal ones: it changes nothing, and is known by its target.
+    pub(super) fn shares(&self, request: &Request) -> bool {
+        self.shares
+            && request.method() == Method::Get
+            && request.content_length() == ContentLength::Empty
+    }
+
     pub(super) fn map(&self, request: &Request) -> Mapped {
-        match &self.0 {
+        match &self.how {
             How::Cookie { name, .. } => {
                 Mapped::Id(request.cookie(name).and_then(SessionId::of_value))
             }
@@ -127,9 +146,15 @@ impl Mapper {
     }
 }
 
+impl From<How> for Mapper {
+    fn from(how: How) -> Self {
+        Self { how, shares: false }
+    }
+}
+
 impl fmt::Debug for Mapper {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
+        match self.how {
             How::Cookie { name, .. } => write!(f, "Mapper::cookie_named({name:?})"),
             How::Key(_) => f.write_str("Mapper::by(..)"),
         }

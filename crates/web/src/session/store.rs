@@ -1,16 +1,19 @@
 //! Session store: the sessions of one route, found by their keys, bounded, and reaped.
 
-use super::hit::{Answer, Hit, Waiting};
+use super::hit::{Answer, Exchange, Hit, Waiting, plain};
+use super::inspect::{Command, Watched};
 use super::mapper::Mapped;
+use super::message::{Members, Message};
 use super::{Ended, Mapper, Session, SessionHost, SessionId, SessionInfo};
 use crate::{Answer as Answering, Handler, Method, Reply, Request, Response, Status};
 use alloc::boxed::Box;
 use alloc::rc::{Rc, Weak};
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::cell::{Cell, RefCell};
+use core::cell::{Cell, OnceCell, RefCell};
 use core::future::poll_fn;
 use core::hash::BuildHasher;
+use core::panic::Location;
 use core::pin::{Pin, pin};
 use core::task::Poll;
 use core::time::Duration;
@@ -27,12 +30,24 @@ const TASKS_PERCENT_MAX: usize = 75;
 const LOOKED_AT_MAX: usize = 16;
 
 /// Runs a session.
-type App = dyn Fn(Session) -> Pin<Box<dyn Future<Output = Result<(), Ended>>>>;
+pub(super) type App = dyn Fn(Session) -> Running;
+
+/// A session that runs.
+pub(super) type Running = Pin<Box<dyn Future<Output = Result<(), Ended>>>>;
 
 /// The handler that gives requests to the sessions of a route. Its clones give them to the same ones, so that several
 /// patterns may lead there.
 #[derive(Clone)]
-pub struct SessionRoute(Rc<Store>);
+pub struct SessionRoute {
+    store: Rc<Store>,
+    beside: Option<Rc<Beside>>,
+}
+
+/// What is no session's.
+struct Beside {
+    is_static: Box<dyn Fn(&Request) -> bool>,
+    handler: Box<dyn Handler>,
+}
 
 pub(super) struct Store {
     pub(super) host: SessionHost,
@@ -66,16 +81,50 @@ pub(super) struct Entry {
     hits: Cell<u64>,
     /// Requests that the session took out of the queue.
     pub(super) taken: Cell<u64>,
+    /// Messages in the queue, and how many there may be.
+    pub(super) unread: Cell<u32>,
+    messages_max: u32,
+    /// Messages for which there was no room, since the last that the session was told of.
+    pub(super) missed: Cell<u64>,
+    /// Where the session waits for its queue.
+    pub(super) waits_at: Cell<Option<&'static Location<'static>>>,
     /// When it was told to end, if no request came since.
     told_at: Cell<Option<Duration>>,
     /// Its visitor does not know its id yet.
     is_id_new: Cell<bool>,
+    /// None once it is over.
     task: Cell<Option<TaskId>>,
+    extras: OnceCell<Box<Extras>>,
+}
+
+/// What few sessions have.
+#[derive(Default)]
+pub(super) struct Extras {
+    /// What it joined: topics last as long as their members.
+    pub(super) topics: RefCell<Vec<Rc<Members>>>,
+    pub(super) watched: RefCell<Vec<Watched>>,
+    open: RefCell<Vec<Open>>,
+}
+
+/// A request whose answer may be shared.
+struct Open {
+    target: Box<[u8]>,
+    exchange: Weak<Exchange>,
+}
+
+impl Open {
+    fn new(hit: &Hit) -> Self {
+        Self { target: hit.target().into(), exchange: Rc::downgrade(hit.exchange()) }
+    }
 }
 
 /// What waits in a session's queue.
 pub(super) enum Item {
     Hit(Hit),
+    Message(Message),
+    /// Here messages are missing.
+    Missed,
+    Command(Command),
     End(Ended),
 }
 
@@ -99,6 +148,18 @@ impl BuildHasher for KeyedHash {
     }
 }
 
+/// Nobody finds a session, or waits for it, whose task has ended: also if somebody cancelled it.
+struct EndOfTask<'a>(&'a Store, &'a Rc<Entry>);
+
+impl Drop for EndOfTask<'_> {
+    fn drop(&mut self) {
+        let Self(store, entry) = self;
+        store.forget(entry);
+        entry.task.take();
+        entry.refuse_all();
+    }
+}
+
 /// How a session ended.
 enum End {
     Returned,
@@ -108,34 +169,48 @@ enum End {
 }
 
 impl SessionRoute {
-    pub(super) fn new<F>(
+    pub(super) fn new(
         host: &SessionHost,
         route: &'static str,
         mapper: Mapper,
-        app: impl Fn(Session) -> F + 'static,
-    ) -> Self
-    where
-        F: Future<Output = Result<(), Ended>> + 'static,
-    {
+        app: Box<App>,
+    ) -> Self {
         let hash = KeyedHash(host.bytes());
         let store = Rc::new(Store {
             host: host.clone(),
             route,
             cookie_path: cookie_path(route),
             mapper,
-            app: Box::new(move |session| Box::pin(app(session))),
+            app,
             sessions: RefCell::new(Sessions {
                 newcomers: LruCache::unbounded_with_hasher(hash.clone()),
                 regulars: LruCache::unbounded_with_hasher(hash),
             }),
         });
         host.add(&store);
-        Self(store)
+        Self { store, beside: None }
+    }
+
+    /// The same sessions; but requests of which `is_static` says so are no steps of a session, and `handler` answers them:
+    /// images and style sheets under the same pattern, for instance.
+    #[must_use]
+    pub fn beside(
+        self,
+        is_static: impl Fn(&Request) -> bool + 'static,
+        handler: impl Handler,
+    ) -> Self {
+        let beside = Beside { is_static: Box::new(is_static), handler: Box::new(handler) };
+        Self { beside: Some(Rc::new(beside)), ..self }
     }
 }
 
 impl Handler for SessionRoute {
     fn answer(&self, request: Request) -> Answering {
+        if let Some(Beside { is_static, handler }) = self.beside.as_deref()
+            && is_static(&request)
+        {
+            return handler.answer(request);
+        }
         match request.method() {
             // Safe methods change nothing (RFC 9110 section 9.2.1), and a session's page is a step.
             Method::Head => return Answering::Now(private(Response::new(Status::OK)).into()),
@@ -146,14 +221,41 @@ impl Handler for SessionRoute {
             }
             _ => {}
         }
-        let (hit, waiting) = Hit::new(request);
-        self.0.give(hit);
-        let store = self.0.clone();
+        let waiting = self.store.waiting(request);
+        let store = self.store.clone();
         Answering::Later(Box::pin(async move { store.reply(waiting).await }))
     }
 }
 
 impl Store {
+    /// Gives a request to its session, and lets it wait for the answer.
+    fn waiting(self: &Rc<Self>, request: Request) -> Waiting {
+        let shares = self.mapper.shares(&request);
+        if shares && let Some(waiting) = self.join(&request) {
+            return waiting;
+        }
+        let (hit, waiting) = Hit::new(request);
+        let open = shares.then(|| Open::new(&hit));
+        let entry = self.give(hit);
+        if let (Some(entry), Some(open)) = (entry, open) {
+            entry.add_open(open);
+        }
+        waiting
+    }
+
+    /// Lets a request wait for the answer to an equal one, if one is open.
+    fn join(&self, request: &Request) -> Option<Waiting> {
+        let key = match self.mapper.map(request) {
+            Mapped::Id(id) => Key::Id(id?),
+            Mapped::Key(key) => Key::Chosen(key),
+            Mapped::None => return None,
+        };
+        let entry = self.find(&key)?;
+        let leader = entry.open(request.target())?;
+        entry.visited();
+        Some(leader.join(&entry))
+    }
+
     /// Puts a request into the queue of its session, which is made if there is none, or refuses it.
     fn give(self: &Rc<Self>, hit: Hit) -> Option<Rc<Entry>> {
         match self.session_of(&hit) {
@@ -175,7 +277,7 @@ impl Store {
             Mapped::Key(key) => Some(Key::Chosen(key)),
             Mapped::None => {
                 let text = "the request does not say which session it is for\n";
-                return Err(refusal(Status::BAD_REQUEST, text));
+                return Err(plain(Status::BAD_REQUEST, text));
             }
         };
         let known = key.as_ref().and_then(|key| self.find(key));
@@ -185,9 +287,10 @@ impl Store {
             // An id that nobody has is not given to who shows it: somebody else may know it.
             (None, _) => self.begin(Key::Id(self.host.new_id()))?,
         };
-        if entry.queue.len() >= self.host.limits().queue_max {
+        let waiting = entry.queue.count(|item| matches!(item, Item::Hit(_)));
+        if waiting >= self.host.limits().queue_max {
             let text = "too many requests wait for this session\n";
-            return Err(refusal(Status::TOO_MANY_REQUESTS, text));
+            return Err(plain(Status::TOO_MANY_REQUESTS, text));
         }
         Ok(entry)
     }
@@ -219,7 +322,7 @@ impl Store {
         let spawner = self.host.spawner();
         let is_short = spawner.load_percent() >= TASKS_PERCENT_MAX;
         if self.host.is_stopping() || is_short || !self.make_room() {
-            let refusal = refusal(Status::SERVICE_UNAVAILABLE, "no new session can begin now\n");
+            let refusal = plain(Status::SERVICE_UNAVAILABLE, "no new session can begin now\n");
             return Err(refusal.with_header("Retry-After", "1"));
         }
         let now = self.host.timers().now();
@@ -234,8 +337,13 @@ impl Store {
             waiting: Cell::new(0),
             hits: Cell::new(0),
             taken: Cell::new(0),
+            unread: Cell::new(0),
+            messages_max: self.host.limits().messages_max,
+            missed: Cell::new(0),
+            waits_at: Cell::new(None),
             told_at: Cell::new(None),
             task: Cell::new(None),
+            extras: OnceCell::new(),
         });
         // First the task: a session that is found has one.
         let task = spawner.spawn("session", self.clone().run(entry.clone()));
@@ -276,6 +384,7 @@ impl Store {
     }
 
     async fn run(self: Rc<Self>, entry: Rc<Entry>) {
+        let _end = EndOfTask(&self, &entry);
         let session = Session { entry: entry.clone(), store: self.clone() };
         let end = match self.host.spawner().catch(|| (self.app)(session)) {
             Ok(app) => self.supervise(&entry, app).await,
@@ -296,10 +405,9 @@ impl Store {
                 if entry.told_at.get().is_some() {
                     return Poll::Ready(End::Reaped);
                 }
-                entry.tell(Ended::Idle, timer.now());
+                entry.tell(Ended::Idle);
                 // It hears that before its time is over, however short that is.
                 cx.waker().wake_by_ref();
-                return Poll::Pending;
             }
             Poll::Pending
         })
@@ -329,12 +437,12 @@ impl Store {
             }
             End::Failed(error) => {
                 log::error!("session {number} on {} {error}", self.route);
-                return entry.refuse_all();
+                return;
             }
         }
         if entry.taken.get() == 0 {
             // The next one would do the same.
-            return entry.refuse_all();
+            return;
         }
         // What came too late for this one begins another, and one only.
         let mut heir = None;
@@ -342,7 +450,7 @@ impl Store {
             match (item, &heir) {
                 (Item::Hit(hit), Some(heir)) => Entry::push(heir, hit),
                 (Item::Hit(hit), None) => heir = self.give(hit),
-                (Item::End(_), _) => {}
+                (Item::Message(_) | Item::Missed | Item::Command(_) | Item::End(_), _) => {}
             }
         }
     }
@@ -359,8 +467,7 @@ impl Store {
     }
 
     pub(super) fn renew_id(&self, entry: &Rc<Entry>) {
-        let is_displaced = entry.task.get().is_none();
-        if is_displaced || !matches!(*entry.key.borrow(), Key::Id(_)) {
+        if entry.is_over() || !matches!(*entry.key.borrow(), Key::Id(_)) {
             return;
         }
         self.forget(entry);
@@ -371,9 +478,8 @@ impl Store {
     }
 
     pub(super) fn tell_all(&self, ended: Ended) {
-        let now = self.host.timers().now();
         for entry in self.entries() {
-            entry.tell(ended, now);
+            entry.tell(ended);
         }
     }
 
@@ -383,19 +489,10 @@ impl Store {
     }
 
     pub(super) fn sessions(&self) -> Vec<SessionInfo> {
-        let now = self.host.timers().now();
-        let info = |entry: Rc<Entry>| SessionInfo {
-            number: entry.number,
-            route: self.route,
-            age: now.saturating_sub(entry.born),
-            idle: now.saturating_sub(entry.last_used.get()),
-            hits: entry.hits.get(),
-            queue: entry.queue.len(),
-        };
-        self.entries().into_iter().map(info).collect()
+        self.entries().into_iter().map(|entry| entry.info(self.route)).collect()
     }
 
-    fn entries(&self) -> Vec<Rc<Entry>> {
+    pub(super) fn entries(&self) -> Vec<Rc<Entry>> {
         let sessions = self.sessions.borrow();
         let all = sessions.newcomers.iter().chain(sessions.regulars.iter());
         all.map(|(_, entry)| entry.clone()).collect()
@@ -403,10 +500,27 @@ impl Store {
 }
 
 impl Entry {
-    fn push(self: &Rc<Self>, hit: Hit) {
+    fn visited(&self) {
         self.hits.set(self.hits.get() + 1);
         self.last_used.set(self.timers.now());
         self.told_at.set(None);
+    }
+
+    /// The request for that target that has no answer yet and shares it.
+    fn open(&self, target: &[u8]) -> Option<Rc<Exchange>> {
+        let open = self.known_extras()?.open.borrow();
+        let exchange = open.iter().find(|open| *open.target == *target)?.exchange.upgrade();
+        exchange.filter(|exchange| !exchange.is_over())
+    }
+
+    fn add_open(&self, new: Open) {
+        let mut open = self.extras().open.borrow_mut();
+        open.retain(|open| open.exchange.upgrade().is_some_and(|exchange| !exchange.is_over()));
+        open.push(new);
+    }
+
+    fn push(self: &Rc<Self>, hit: Hit) {
+        self.visited();
         self.queue.push(Item::Hit(hit.to(self)));
     }
 
@@ -418,9 +532,60 @@ impl Entry {
         }
     }
 
-    fn tell(&self, ended: Ended, now: Duration) {
-        self.told_at.set(Some(now));
+    fn tell(&self, ended: Ended) {
+        self.told_at.set(Some(self.timers.now()));
         self.queue.push(Item::End(ended));
+    }
+
+    pub(super) fn push_message(&self, message: Message) {
+        self.unread.set(self.unread.get() + 1);
+        self.queue.push(Item::Message(message));
+    }
+
+    /// A message is lost here.
+    pub(super) fn push_missed(&self) {
+        if self.missed.get() == 0 {
+            self.queue.push(Item::Missed);
+        }
+        self.missed.set(self.missed.get() + 1);
+    }
+
+    pub(super) fn push_command(&self, command: Command) {
+        self.queue.push(Item::Command(command));
+    }
+
+    pub(super) fn is_mailbox_full(&self) -> bool {
+        self.unread.get() >= self.messages_max || self.missed.get() > 0
+    }
+
+    /// Whether nobody takes anything out of the queue any more.
+    pub(super) fn is_over(&self) -> bool {
+        self.task.get().is_none()
+    }
+
+    /// Made when they are first asked for.
+    pub(super) fn extras(&self) -> &Extras {
+        self.extras.get_or_init(Box::default)
+    }
+
+    pub(super) fn known_extras(&self) -> Option<&Extras> {
+        self.extras.get().map(|extras| &**extras)
+    }
+
+    pub(super) fn age(&self) -> Duration {
+        self.timers.now().saturating_sub(self.born)
+    }
+
+    fn info(&self, route: &'static str) -> SessionInfo {
+        SessionInfo {
+            number: self.number,
+            route,
+            age: self.age(),
+            idle: self.timers.now().saturating_sub(self.last_used.get()),
+            hits: self.hits.get(),
+            queue: self.queue.len(),
+            waits_at: self.waits_at.get(),
+        }
     }
 
     /// Requests that wait are answered 500.
@@ -459,10 +624,6 @@ fn private(response: Response) -> Response {
     }
 }
 
-fn refusal(status: Status, text: &'static str) -> Response {
-    Response::new(status).with_content("text/plain; charset=utf-8", text)
-}
-
 /// The part of a pattern that stands in every path of it: only there the cookie is of use.
 fn cookie_path(pattern: &str) -> String {
     let end = pattern.find("/:").or_else(|| pattern.find("/*")).unwrap_or(pattern.len());
@@ -474,6 +635,6 @@ fn cookie_path(pattern: &str) -> String {
 
 impl core::fmt::Debug for SessionRoute {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "SessionRoute({}, {} sessions)", self.0.route, self.0.len())
+        write!(f, "SessionRoute({}, {} sessions)", self.store.route, self.store.len())
     }
 }

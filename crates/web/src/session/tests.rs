@@ -1,5 +1,9 @@
 //! Sessions with a clock that is moved by hand, and ids that are counted.
 
+mod inspect;
+mod messages;
+mod shared;
+
 use super::*;
 use crate::request::parsed;
 use crate::{
@@ -20,6 +24,7 @@ fn limits() -> Limits {
         sessions_max: 8,
         newcomers_max: 4,
         queue_max: 3,
+        messages_max: 4,
         idle_timeout: 30 * MINUTE,
         end_timeout: MINUTE,
     }
@@ -269,6 +274,7 @@ fn who_does_not_come_back_is_told_and_then_dropped() {
                     match session.next_event().await {
                         Event::Hit(hit) => hit.reply(page("here")),
                         Event::End(ended) => said.borrow_mut().push(ended),
+                        Event::Message(_) | Event::Missed(_) => {}
                     }
                 }
             }
@@ -593,6 +599,20 @@ fn sessions_by_what_requests_say() {
             "{target}"
         );
     }
+}
+
+#[test]
+fn what_is_static_is_no_step_of_a_session() {
+    let world = World::new(|routes, host| {
+        let style = async |_: Request| page("style");
+        let route = host
+            .route("/*path", Mapper::peer(), counter)
+            .beside(|request| request.path().ends_with(b".css"), style);
+        routes.any("/*path", route)
+    });
+    let texts = ["/", "/a.css", "/"].map(|target| world.visit(target, None).1);
+    assert_eq!(texts, ["1", "style", "2"]);
+    assert_eq!(world.host.sessions()[0].hits, 2);
 }
 
 #[test]
