@@ -346,6 +346,36 @@ pub(crate) static KEYS: &[Key] = &[
     key("sessions", "idle_timeout_seconds", seconds(1, 1 << 25, |c| &mut c.sessions.idle_timeout)),
     key("sessions", "end_timeout_seconds", seconds(0, 86_400, |c| &mut c.sessions.end_timeout)),
     key(
+        "affinity",
+        "key",
+        Rule::Text {
+            allowed: "32 hexadecimal digits, or none",
+            set: |c, text| match (text.is_empty(), text.parse()) {
+                (true, _) => true,
+                (false, Ok(group)) => {
+                    c.affinity.key = Some(group);
+                    true
+                }
+                (false, Err(_)) => false,
+            },
+        },
+    ),
+    key(
+        "affinity",
+        "owner_lost",
+        Rule::Text {
+            allowed: "\"begin\" or \"refuse\"",
+            set: |c, text| match text {
+                "begin" | "refuse" => {
+                    c.affinity.begins_when_lost = text == "begin";
+                    true
+                }
+                _ => false,
+            },
+        },
+    ),
+    key("affinity", "connect_timeout_seconds", seconds(1, 60, |c| &mut c.affinity.connect_timeout)),
+    key(
         "log",
         "level",
         Rule::Text {

@@ -42,7 +42,10 @@ pub use cmdline::unknown_words;
 pub use error::ConfigError;
 pub use keys::keys;
 pub use network::{Cidr, CongestionControl};
-pub use schema::{Config, Http, Log, Memory, Network, Rpc, Sessions, Shutdown, Tasks, Tcp, Zmq};
+pub use schema::{
+    Affinity, BadGroupKey, Config, GroupKey, Http, Log, Memory, Network, Rpc, Sessions, Shutdown,
+    Tasks, Tcp, Zmq,
+};
 
 /// The name of the configuration file inside a bundle.
 pub const CONFIG_FILE: &str = "appliance.toml";

@@ -3,7 +3,7 @@
 
 use crate::{Cidr, CongestionControl};
 use alloc::{string::String, vec::Vec};
-use core::{net::IpAddr, time::Duration};
+use core::{fmt, net::IpAddr, str::FromStr, time::Duration};
 
 /// The whole configuration. `Config::default()` serves `site/` on port 80 with an address by DHCP.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub struct Config {
     pub tasks: Tasks,
     /// Web sessions.
     pub sessions: Sessions,
+    /// Sessions of several appliances.
+    pub affinity: Affinity,
     /// The serial log.
     pub log: Log,
     /// The graceful stop.
@@ -409,6 +411,50 @@ impl Default for Sessions {
         }
     }
 }
+
+/// `[affinity]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Affinity {
+    /// What a group of appliances authenticates its sessions' cookies by. Default none: the appliance is alone.
+    pub key: Option<GroupKey>,
+    /// Whether a new session begins where the owner of a session cannot be reached. Default true; else the request is
+    /// refused.
+    pub begins_when_lost: bool,
+    /// How long the owner may take to be reached. Default 2 s: appliances of a group are near each other.
+    pub connect_timeout: Duration,
+}
+
+impl Default for Affinity {
+    fn default() -> Self {
+        Self { key: None, begins_when_lost: true, connect_timeout: Duration::from_secs(2) }
+    }
+}
+
+/// The key of a group of appliances, which `Debug` does not show.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct GroupKey(pub [u8; 16]);
+
+impl fmt::Debug for GroupKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("GroupKey(..)")
+    }
+}
+
+impl FromStr for GroupKey {
+    type Err = BadGroupKey;
+
+    /// From 32 hexadecimal digits.
+    fn from_str(text: &str) -> Result<Self, BadGroupKey> {
+        let digits = text.chars().map(|digit| digit.to_digit(16)).collect::<Option<Vec<_>>>();
+        let digits: [u32; 32] = digits.and_then(|it| it.try_into().ok()).ok_or(BadGroupKey)?;
+        let pairs = digits.as_chunks::<2>().0;
+        Ok(Self(core::array::from_fn(|at| (pairs[at][0] << 4 | pairs[at][1]) as u8)))
+    }
+}
+
+/// Not 32 hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BadGroupKey;
 
 /// `[shutdown]`
 #[derive(Clone, Debug, PartialEq, Eq)]

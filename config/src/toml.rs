@@ -347,7 +347,7 @@ mod tests {
         );
         assert_eq!(
             refused("[htpt]"),
-            "a.toml:1:2: found `htpt`; allowed: the sections [network], [http], [tcp], [rpc], [zmq], [memory], [tasks], [sessions], [log], [shutdown]"
+            "a.toml:1:2: found `htpt`; allowed: the sections [network], [http], [tcp], [rpc], [zmq], [memory], [tasks], [sessions], [affinity], [log], [shutdown]"
         );
         assert_eq!(
             refused("[log]\nlevel = \"loud\""),
@@ -482,6 +482,13 @@ peers_bytes_max = 1"
             ("[network]\nhostname = \"\"".to_string(), false),
             (format!("[http]\nhosts = [\"{0}.{0}.{0}.{1}\"]", label(63), label(61)), true),
             (format!("[http]\nhosts = [\"{0}.{0}.{0}.{1}\"]", label(63), label(62)), false),
+            ("[affinity]\nkey = \"\"".to_string(), true),
+            ("[affinity]\nkey = \"000102030405060708090a0b0c0d0eFF\"".to_string(), true),
+            ("[affinity]\nkey = \"000102030405060708090a0b0c0d0e\"".to_string(), false),
+            ("[affinity]\nkey = \"000102030405060708090a0b0c0d0e0g\"".to_string(), false),
+            ("[affinity]\nkey = \"000102030405060708090a0b0c0d0e0f0\"".to_string(), false),
+            ("[affinity]\nowner_lost = \"refuse\"".to_string(), true),
+            ("[affinity]\nowner_lost = \"new\"".to_string(), false),
             ("[tcp]\ncongestion_control = \"off\"".to_string(), true),
             ("[tcp]\ncongestion_control = \"cubic\"".to_string(), true),
             ("[tcp]\ncongestion_control = \"bbr\"".to_string(), true),

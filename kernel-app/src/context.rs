@@ -7,7 +7,7 @@ use alloc::rc::Rc;
 use config::{Bundle, Config};
 use core::time::Duration;
 use flow::ledger::{Ledger, ServiceLedger};
-use flow::registry::{Registry, ResolvingConnector};
+use flow::registry::{Label, Registry, ResolvingConnector};
 use flow::task::{Executor, Spawner};
 use flow::time::Timers;
 use flow::{Dispatcher, Scheme};
@@ -69,7 +69,7 @@ impl<P: Platform> Context<P> {
             settings::sessions::limits(&config.sessions, platform.memory_bytes()),
             move |bytes| entropy.fill_random(bytes),
         );
-        Self {
+        let mut context = Self {
             sessions,
             ledger: Ledger::new(settings.peers_bytes_max),
             platform,
@@ -79,7 +79,28 @@ impl<P: Platform> Context<P> {
             spawner: executor.spawner(),
             timers: timers.clone(),
             services: Services::default(),
+        };
+        context.join_group();
+        context
+    }
+
+    #[cfg(feature = "affinity")]
+    fn join_group(&mut self) {
+        if let Some(affinity) = crate::group::affinity(self) {
+            self.sessions = self.sessions.with_affinity(affinity);
         }
+    }
+
+    #[cfg(not(feature = "affinity"))]
+    fn join_group(&mut self) {
+        if settings::affinity::AffinitySettings::new(&self.config.affinity).is_some() {
+            log::warn!("[affinity] is without effect: it is not in this build");
+        }
+    }
+
+    /// What others know this appliance by.
+    pub fn host_label(&self) -> Label {
+        self.config.network.hostname.parse().expect("a host's name is a label")
     }
 
     /// The part of the ledger that is a service's.

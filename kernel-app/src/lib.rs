@@ -16,6 +16,8 @@ pub mod app;
 #[rustfmt::skip]
 pub mod appliance_capnp;
 pub mod context;
+#[cfg(feature = "affinity")]
+mod group;
 pub mod handlers;
 pub mod log_ring;
 pub mod platform;

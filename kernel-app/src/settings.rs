@@ -5,6 +5,7 @@
 //! of one key (`[tasks]`, `[log]`, `[shutdown]`) are read where they are used, in the same way. What a
 //! crate bounds besides, and no key sets, keeps the crate's default.
 
+pub mod affinity;
 pub mod http;
 pub mod memory;
 pub mod network;

@@ -9,12 +9,13 @@
 #[path = "keys/memory.rs"]
 mod memory;
 
+use aqueduct::settings::affinity::AffinitySettings;
 use aqueduct::settings::http::HttpSettings;
 use aqueduct::settings::memory::MemorySettings;
 use aqueduct::settings::network::{SocketSettings, stack_config};
 use aqueduct::settings::rpc::RpcSettings;
 use aqueduct::settings::zmq::ZmqSettings;
-use config::{Bundle, Config};
+use config::{Bundle, Config, GroupKey};
 use core::time::Duration;
 use memory::World;
 
@@ -55,6 +56,16 @@ fn zmq(config: &Config) -> endpoints::pipe::ServiceLimits {
 
 fn sessions(config: &Config) -> web::session::Limits {
     aqueduct::settings::sessions::limits(&config.sessions, 1 << 30)
+}
+
+fn affinity(config: &Config) -> Option<AffinitySettings> {
+    AffinitySettings::new(&config.affinity)
+}
+
+/// As if it belonged to a group.
+fn grouped(config: &Config) -> Option<AffinitySettings> {
+    let key = config.affinity.key.or(Some(GroupKey([0; 16])));
+    AffinitySettings::new(&config::Affinity { key, ..config.affinity.clone() })
 }
 
 fn newcomers_share(config: &Config) -> f32 {
@@ -169,6 +180,9 @@ static ROWS: &[Row] = &[
     row!("sessions", "messages_max", "7", "7", |c: &Config| sessions(c).messages_max),
     row!("sessions", "idle_timeout_seconds", "7", "7s", |c: &Config| sessions(c).idle_timeout),
     row!("sessions", "end_timeout_seconds", "7", "7s", |c: &Config| sessions(c).end_timeout),
+    row!("affinity", "key", "\"000102030405060708090a0b0c0d0eff\"", "Some(255)", |c: &Config| affinity(c).map(|it| it.key[15])),
+    row!("affinity", "owner_lost", "\"refuse\"", "Some(Refuse)", |c: &Config| grouped(c).map(|it| it.owner_lost)),
+    row!("affinity", "connect_timeout_seconds", "7", "Some(7s)", |c: &Config| grouped(c).map(|it| it.connect_timeout)),
     // Platforms set it; what that does, the process's own tests show.
     row!("log", "level", "\"warn\"", "Warn", |c: &Config| c.log.level),
     row!("shutdown", "drain_seconds", "7", "7s", |c: &Config| World::new(c).gives_up_after()),

@@ -34,6 +34,7 @@
 mod access_log;
 pub mod client;
 mod driver;
+pub mod proxy;
 mod server;
 
 pub use ::http::{Error, Limits};

@@ -49,6 +49,7 @@
 //!   it, or it cleans up. A time later it is dropped, wherever it waits. Its visitor's next request begins a new one.
 //! - **A panic** ends one session: what waits for it is answered 500, and its visitor begins anew.
 
+mod affinity;
 mod hit;
 mod host;
 mod id;
@@ -57,6 +58,7 @@ mod mapper;
 mod message;
 mod store;
 
+pub use affinity::{Affinity, GroupKey, NotPassed, OwnerLost, Passing, rendezvous};
 pub use hit::{Gone, Hit, StreamWriter};
 pub use host::{Limits, SessionHost};
 pub use id::SessionId;

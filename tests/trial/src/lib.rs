@@ -55,7 +55,7 @@ pub fn routes<P: Platform>(context: &Context<P>) -> Routes {
         .any("/_test/panic", bodies::panic)
         .any("/_test/session", session.clone())
         .any("/_test/session/:what", session)
-        .any("/_test/relay/:server/*path", proxy::Proxy::new(context))
+        .any("/_test/relay/:server/*path", proxy::Relay::new(context))
         .post("/_test/transform/:service", move |request| {
             sockets::transform_elsewhere(transform.clone(), request)
         })

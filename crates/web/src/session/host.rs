@@ -2,7 +2,7 @@
 
 use super::message::Names;
 use super::store::{Entry, Running, SessionRoute, Store};
-use super::{Ended, Mapper, Session, SessionId};
+use super::{Affinity, Ended, Mapper, Session, SessionId};
 use alloc::boxed::Box;
 use alloc::rc::{Rc, Weak};
 use alloc::vec::Vec;
@@ -50,6 +50,7 @@ impl Default for Limits {
 pub struct SessionHost {
     inner: Rc<Inner>,
     limits: Limits,
+    affinity: Option<Rc<Affinity>>,
 }
 
 struct Inner {
@@ -82,13 +83,19 @@ impl SessionHost {
             names: Names::default(),
             is_stopping: Cell::new(false),
         });
-        Self { inner, limits }
+        Self { inner, limits, affinity: None }
     }
 
     /// The same host, with other limits for the routes that are made with it.
     #[must_use]
     pub fn with_limits(&self, limits: Limits) -> Self {
-        Self { inner: self.inner.clone(), limits }
+        Self { limits, ..self.clone() }
+    }
+
+    /// The same host, one of several behind a balancer, for the routes that are made with it.
+    #[must_use]
+    pub fn with_affinity(&self, affinity: Affinity) -> Self {
+        Self { affinity: Some(Rc::new(affinity)), ..self.clone() }
     }
 
     /// A route whose requests go to sessions: which, says `mapper`, and each is run by `app` from its first request on.
@@ -149,6 +156,10 @@ impl SessionHost {
 
     pub(super) fn timers(&self) -> &Timers {
         &self.inner.timers
+    }
+
+    pub(super) fn affinity(&self) -> Option<&Rc<Affinity>> {
+        self.affinity.as_ref()
     }
 
     pub(super) fn limits(&self) -> &Limits {

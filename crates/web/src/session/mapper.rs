@@ -1,6 +1,5 @@
 //! Mapper: which session a request belongs to.
 
-use super::SessionId;
 use crate::percent;
 use crate::{ContentLength, Cookie, Method, Request};
 use alloc::boxed::Box;
@@ -26,10 +25,9 @@ type KeyOf = dyn Fn(&Request) -> Option<Vec<u8>>;
 
 /// What a mapper makes of a request.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Mapped {
-    /// It shows this id, or none that we could have given out: then, and if nobody has it, a new session is given a new
-    /// one.
-    Id(Option<SessionId>),
+pub(super) enum Mapped<'a> {
+    /// It shows this value of the cookie, if any: when it is no id that somebody has, a new session is given a new one.
+    Cookie(Option<&'a [u8]>),
     /// Its session is the one of this key, which is made if there is none. Whoever knows the key is in the session.
     Key(Vec<u8>),
     /// It has no key, or a longer one than [`KEY_BYTES_MAX`]: it is answered 400.
@@ -117,10 +115,10 @@ impl Mapper {
         })
     }
 
-    /// The cookie that tells a visitor of his id, sent with paths below `path`.
-    pub(super) fn cookie_for(&self, id: SessionId, path: &str) -> Option<Cookie> {
+    /// The cookie that tells a visitor of his id by this value, sent with paths below `path`.
+    pub(super) fn cookie_for(&self, value: &str, path: &str) -> Option<Cookie> {
         let How::Cookie { name, is_secure } = self.how else { return None };
-        let cookie = Cookie::new(name, id.as_str()).ok()?;
+        let cookie = Cookie::new(name, value).ok()?;
         let cookie = if is_secure { cookie.secure() } else { cookie };
         // What promises the path `/` has that.
         Some(cookie.clone().with_path(path).unwrap_or(cookie))
@@ -133,11 +131,9 @@ impl Mapper {
             && request.content_length() == ContentLength::Empty
     }
 
-    pub(super) fn map(&self, request: &Request) -> Mapped {
+    pub(super) fn map<'a>(&self, request: &'a Request) -> Mapped<'a> {
         match &self.how {
-            How::Cookie { name, .. } => {
-                Mapped::Id(request.cookie(name).and_then(SessionId::of_value))
-            }
+            How::Cookie { name, .. } => Mapped::Cookie(request.cookie(name)),
             How::Key(key) => match key(request) {
                 Some(key) if key.len() <= KEY_BYTES_MAX => Mapped::Key(key),
                 _ => Mapped::None,

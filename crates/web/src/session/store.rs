@@ -4,8 +4,8 @@ use super::hit::{Answer, Exchange, Hit, Waiting, plain};
 use super::inspect::{Command, Watched};
 use super::mapper::Mapped;
 use super::message::{Members, Message};
-use super::{Ended, Mapper, Session, SessionHost, SessionId, SessionInfo};
-use crate::{Answer as Answering, Handler, Method, Reply, Request, Response, Status};
+use super::{Affinity, Ended, Mapper, Session, SessionHost, SessionId, SessionInfo};
+use crate::{Answer as Answering, Cookie, Handler, Method, Reply, Request, Response, Status};
 use alloc::boxed::Box;
 use alloc::rc::{Rc, Weak};
 use alloc::string::String;
@@ -17,6 +17,7 @@ use core::panic::Location;
 use core::pin::{Pin, pin};
 use core::task::Poll;
 use core::time::Duration;
+use flow::registry::Label;
 use flow::sync::Queue;
 use flow::task::{TaskError, TaskId};
 use flow::time::Timers;
@@ -221,13 +222,61 @@ impl Handler for SessionRoute {
             }
             _ => {}
         }
-        let waiting = self.store.waiting(request);
         let store = self.store.clone();
+        if let Some((affinity, owner)) = store.elsewhere(&request) {
+            return Answering::Later(Box::pin(store.pass(affinity, owner, request)));
+        }
+        let waiting = store.waiting(request);
         Answering::Later(Box::pin(async move { store.reply(waiting).await }))
     }
 }
 
 impl Store {
+    /// Which other appliance has the session of a request, if one has.
+    fn elsewhere(&self, request: &Request) -> Option<(Rc<Affinity>, Label)> {
+        let affinity = self.host.affinity()?;
+        let owner = match self.mapper.map(request) {
+            Mapped::Cookie(value) => affinity
+                .open(value?)
+                .map(|(_, owner)| owner)
+                .filter(|owner| !affinity.is_own(owner)),
+            Mapped::Key(key) => affinity.owner_of_key(request, &key),
+            Mapped::None => None,
+        };
+        Some((affinity.clone(), owner?))
+    }
+
+    /// Lets the owner of a request's session answer it; or a new session, if the owner is lost.
+    async fn pass(self: Rc<Self>, affinity: Rc<Affinity>, owner: Label, request: Request) -> Reply {
+        match affinity.pass(owner, request, self.host.timers().now()).await {
+            Ok(reply) => reply,
+            Err(Ok(request)) => {
+                let waiting = self.waiting(request);
+                self.reply(waiting).await
+            }
+            Err(Err(response)) => private(response).into(),
+        }
+    }
+
+    /// The key that a request names, if it can be known: ids are of our making only.
+    fn key_of(&self, request: &Request) -> Option<Option<Key>> {
+        Some(match self.mapper.map(request) {
+            Mapped::Cookie(value) => value.and_then(|value| self.id_of(value)).map(Key::Id),
+            Mapped::Key(key) => Some(Key::Chosen(key)),
+            Mapped::None => return None,
+        })
+    }
+
+    /// The id that a cookie's value may be.
+    fn id_of(&self, value: &[u8]) -> Option<SessionId> {
+        match self.host.affinity() {
+            None => SessionId::of_value(value),
+            Some(affinity) => {
+                affinity.open(value).filter(|(_, owner)| affinity.is_own(owner)).map(|(id, _)| id)
+            }
+        }
+    }
+
     /// Gives a request to its session, and lets it wait for the answer.
     fn waiting(self: &Rc<Self>, request: Request) -> Waiting {
         let shares = self.mapper.shares(&request);
@@ -245,12 +294,7 @@ impl Store {
 
     /// Lets a request wait for the answer to an equal one, if one is open.
     fn join(&self, request: &Request) -> Option<Waiting> {
-        let key = match self.mapper.map(request) {
-            Mapped::Id(id) => Key::Id(id?),
-            Mapped::Key(key) => Key::Chosen(key),
-            Mapped::None => return None,
-        };
-        let entry = self.find(&key)?;
+        let entry = self.find(&self.key_of(request)??)?;
         let leader = entry.open(request.target())?;
         entry.visited();
         Some(leader.join(&entry))
@@ -272,13 +316,9 @@ impl Store {
 
     /// The session that a request goes to, if it can wait there.
     fn session_of(self: &Rc<Self>, request: &Request) -> Result<Rc<Entry>, Response> {
-        let key = match self.mapper.map(request) {
-            Mapped::Id(id) => id.map(Key::Id),
-            Mapped::Key(key) => Some(Key::Chosen(key)),
-            Mapped::None => {
-                let text = "the request does not say which session it is for\n";
-                return Err(plain(Status::BAD_REQUEST, text));
-            }
+        let Some(key) = self.key_of(request) else {
+            let text = "the request does not say which session it is for\n";
+            return Err(plain(Status::BAD_REQUEST, text));
         };
         let known = key.as_ref().and_then(|key| self.find(key));
         let entry = match (known, key) {
@@ -300,10 +340,17 @@ impl Store {
         let Answer { mut reply, id } = waiting.answer().await;
         // What one session says is for its visitor only.
         reply.response = private(reply.response);
-        if let Some(cookie) = id.and_then(|id| self.mapper.cookie_for(id, &self.cookie_path)) {
+        if let Some(cookie) = id.and_then(|id| self.cookie(id)) {
             reply.response = reply.response.with_cookie(&cookie);
         }
         reply
+    }
+
+    /// What tells a visitor of his session.
+    fn cookie(&self, id: SessionId) -> Option<Cookie> {
+        let sealed = self.host.affinity().map(|affinity| affinity.seal(id));
+        let value = sealed.as_deref().unwrap_or(id.as_str());
+        self.mapper.cookie_for(value, &self.cookie_path)
     }
 
     /// The session of that key, which is then the one used last.

@@ -1,5 +1,6 @@
 //! Sessions with a clock that is moved by hand, and ids that are counted.
 
+mod affinity;
 mod inspect;
 mod messages;
 mod shared;
