@@ -343,6 +343,21 @@ pub(crate) static KEYS: &[Key] = &[
         "messages_max",
         count(1, 65_536, |c| Number::U32(&mut c.sessions.messages_max)),
     ),
+    key(
+        "sessions",
+        "saved_bytes_max",
+        count(16, 1 << 20, |c| Number::Usize(&mut c.sessions.saved_bytes_max)),
+    ),
+    key(
+        "sessions",
+        "carry_over",
+        Rule::Text {
+            allowed: "an address as \"http://10.9.0.1:8000/sessions\", or none",
+            set: |c, text| {
+                (text.is_empty() || is_http_address(text)) && put(&mut c.sessions.carry_over, text)
+            },
+        },
+    ),
     key("sessions", "idle_timeout_seconds", seconds(1, 1 << 25, |c| &mut c.sessions.idle_timeout)),
     key("sessions", "end_timeout_seconds", seconds(0, 86_400, |c| &mut c.sessions.end_timeout)),
     key(
@@ -520,6 +535,20 @@ fn congestion_control(text: &str) -> Option<CongestionControl> {
         "off" => Some(CongestionControl::Off),
         _ => None,
     }
+}
+
+/// An `http` URI of a host, a port if it is not 80, and a path that needs no decoding (RFC 9110 section 4.2.1).
+fn is_http_address(text: &str) -> bool {
+    let Some((authority, path)) = text.strip_prefix("http://").and_then(|it| it.split_once('/'))
+    else {
+        return false;
+    };
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, port.parse::<u16>().is_ok()),
+        _ => (authority, true),
+    };
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
+    port && is_host_text(host) && path.bytes().all(is_plain)
 }
 
 /// RFC 1123 section 2.1: one label of a host name.

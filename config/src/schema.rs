@@ -393,6 +393,11 @@ pub struct Sessions {
     pub queue_max: usize,
     /// Messages that wait for one session. Default 64.
     pub messages_max: u32,
+    /// Bytes that one session may save for the time after a restart. Default 16 KiB.
+    pub saved_bytes_max: usize,
+    /// Where what sessions saved is put when the appliance stops, and taken from when it starts, by HTTP. Default empty:
+    /// nowhere.
+    pub carry_over: String,
     /// After so long without a request a session is told to end. Default 30 min, as is usual.
     pub idle_timeout: Duration,
     /// After so much more it is dropped. Default 60 s.
@@ -406,6 +411,8 @@ impl Default for Sessions {
             newcomers_percent_max: 25,
             queue_max: 16,
             messages_max: 64,
+            saved_bytes_max: 16 << 10,
+            carry_over: String::new(),
             idle_timeout: Duration::from_secs(1800),
             end_timeout: Duration::from_secs(60),
         }

@@ -84,14 +84,14 @@ impl<P: Platform> Context<P> {
         context
     }
 
-    #[cfg(feature = "affinity")]
+    #[cfg(feature = "http-client")]
     fn join_group(&mut self) {
         if let Some(affinity) = crate::group::affinity(self) {
             self.sessions = self.sessions.with_affinity(affinity);
         }
     }
 
-    #[cfg(not(feature = "affinity"))]
+    #[cfg(not(feature = "http-client"))]
     fn join_group(&mut self) {
         if settings::affinity::AffinitySettings::new(&self.config.affinity).is_some() {
             log::warn!("[affinity] is without effect: it is not in this build");

@@ -11,12 +11,14 @@ extern crate alloc;
 extern crate std;
 
 pub mod app;
+#[cfg(feature = "http-client")]
+mod carry;
 /// Generated from `schema/appliance.capnp` by `cargo xtask codegen`.
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, unused_qualifications)]
 #[rustfmt::skip]
 pub mod appliance_capnp;
 pub mod context;
-#[cfg(feature = "affinity")]
+#[cfg(feature = "http-client")]
 mod group;
 pub mod handlers;
 pub mod log_ring;

@@ -5,9 +5,11 @@ mod addresses;
 mod browser;
 mod crowds;
 mod curl;
+mod group;
 mod lossy_wire;
 mod nginx;
 mod recovery;
+mod restart;
 mod sessions;
 mod tap;
 
@@ -29,6 +31,8 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("http/nginx_before_the_process", &[&programs::CURL], 60, nginx::before_the_process),
     Case::new("http/sessions_guest", &[&programs::CURL], 90, sessions::on_guest),
     Case::new("http/sessions_process", &[&programs::CURL], 60, sessions::on_process),
+    Case::new("http/sessions_over_restarts", &[&programs::CURL], 180, restart::sessions),
+    Case::new("http/sessions_of_a_group", &[&programs::CURL], 120, group::sessions),
     Case::new("http/process_stops_gracefully", &[], 60, curl::process_stops_gracefully),
     Case::new("http/process_on_tap_transfers", &[&programs::CURL], 120, tap::transfers),
     Case::new("http/process_on_tap_crowds", &[&programs::WRK], 90, tap::crowds),

@@ -47,9 +47,12 @@
 //!   ([`Session::watch`], [`SessionHost::sessions`]).
 //! - **The end.** A session that nobody visits for a time is told so, by [`Ended::Idle`] in place of a request: `?` ends
 //!   it, or it cleans up. A time later it is dropped, wherever it waits. Its visitor's next request begins a new one.
+//! - **A restart.** What a session [saves](Session::save) it has again when its visitor comes back after one:
+//!   [`SessionHost::archive`] and [`SessionHost::restore`].
 //! - **A panic** ends one session: what waits for it is answered 500, and its visitor begins anew.
 
 mod affinity;
+mod carry;
 mod hit;
 mod host;
 mod id;
@@ -59,6 +62,7 @@ mod message;
 mod store;
 
 pub use affinity::{Affinity, GroupKey, NotPassed, OwnerLost, Passing, rendezvous};
+pub use carry::{BadArchive, SaveError};
 pub use hit::{Gone, Hit, StreamWriter};
 pub use host::{Limits, SessionHost};
 pub use id::SessionId;

@@ -1,6 +1,9 @@
 //! `[sessions]`: how many web sessions there are, and how long.
 
+use alloc::format;
+use alloc::string::{String, ToString};
 use config::Sessions;
+use flow::Target;
 use web::session::Limits;
 
 /// Memory of the machine for which there may be one session on a route, in bytes.
@@ -13,11 +16,43 @@ pub fn limits(section: &Sessions, machine_bytes: usize) -> Limits {
         newcomers_percent_max,
         queue_max,
         messages_max,
+        saved_bytes_max,
+        carry_over: _,
         idle_timeout,
         end_timeout,
     } = *section;
     let by_memory = (machine_bytes / BYTES_PER_SESSION).max(1);
     let sessions_max = if sessions_max == 0 { by_memory } else { sessions_max };
     let newcomers_max = (sessions_max * newcomers_percent_max / 100).max(1);
-    Limits { sessions_max, newcomers_max, queue_max, messages_max, idle_timeout, end_timeout }
+    Limits {
+        sessions_max,
+        newcomers_max,
+        queue_max,
+        messages_max,
+        saved_bytes_max,
+        idle_timeout,
+        end_timeout,
+    }
+}
+
+/// Where what sessions saved is between two runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CarryOver {
+    /// The HTTP server.
+    pub target: Target,
+    /// Its `Host` (RFC 9110 section 7.2).
+    pub authority: String,
+    /// The path there.
+    pub path: String,
+}
+
+impl CarryOver {
+    /// None if nothing is carried over.
+    pub fn new(section: &Sessions) -> Option<Self> {
+        let (authority, path) = section.carry_over.strip_prefix("http://")?.split_once('/')?;
+        let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| !port.contains(']'));
+        let target = if has_port { authority.to_string() } else { format!("{authority}:80") };
+        let (authority, path) = (authority.into(), format!("/{path}"));
+        Some(Self { target: target.parse().ok()?, authority, path })
+    }
 }

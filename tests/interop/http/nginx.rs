@@ -22,7 +22,7 @@ const BODY_BYTES: usize = 4 << 20;
 const CONFIG: &str = "[http]\nbody_bytes_max = 16_777_216\n";
 const ASK_LIMIT: Duration = Duration::from_millis(500);
 /// nginx, wherever our appliance is: the guest reaches it over the wire, the process on this machine.
-const NGINX: SocketAddr = SocketAddr::new(link::HOST_IPV4, 8081);
+pub(super) const NGINX: SocketAddr = SocketAddr::new(link::HOST_IPV4, 8081);
 
 pub(super) fn behind_the_guest(harness: &mut Harness) -> Result {
     on_guest(harness, behind)
@@ -168,17 +168,17 @@ fn before(harness: &Harness, appliance: SocketAddr) -> Result {
 }
 
 /// A running nginx. Its log has a line per request: the connection's number, the request, the status.
-struct Nginx {
+pub(super) struct Nginx {
     child: Child,
     log: PathBuf,
 }
 
 impl Nginx {
-    fn start(harness: &Harness, server: &str) -> Result<Self> {
+    pub(super) fn start(harness: &Harness, server: &str) -> Result<Self> {
         Self::start_with(harness, "", server)
     }
 
-    fn start_with(harness: &Harness, upstream: &str, server: &str) -> Result<Self> {
+    pub(super) fn start_with(harness: &Harness, upstream: &str, server: &str) -> Result<Self> {
         let folder = harness.scratch.path("");
         let config = format!(
             "daemon off; user root; pid pid; error_log stderr error; worker_processes 1;
@@ -230,7 +230,7 @@ impl Nginx {
         }
     }
 
-    fn stop(&mut self) {
+    pub(super) fn stop(&mut self) {
         self.child.signal(Signal::TERM);
         let _ = self.child.wait(Duration::from_secs(5));
     }

@@ -8,9 +8,10 @@ use web::session::{Ended, Session};
 /// How long it thinks when it is asked to be slow.
 const SLOW: Duration = Duration::from_secs(2);
 
-/// Says its number and how many requests it has had.
+/// Says its number and how many requests it has had, those of before a restart among them.
 pub(crate) async fn session(mut session: Session) -> Result<(), Ended> {
-    for hits in 1.. {
+    let before: u64 = session.resumed().unwrap_or(0);
+    for hits in before + 1.. {
         let hit = session.next().await?;
         match hit.parameter_text("what").as_deref() {
             None => {}
@@ -21,6 +22,7 @@ pub(crate) async fn session(mut session: Session) -> Result<(), Ended> {
                 continue;
             }
         }
+        session.save(&hits).expect("a number is short");
         let text = format!("{} {hits}\n", session.number());
         hit.reply(Response::ok("text/plain", text.into_bytes()));
     }

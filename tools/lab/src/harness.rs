@@ -16,6 +16,7 @@ use command::{
 use image_builder::bundle;
 use rustix::process::Signal;
 use std::{
+    cell::Cell,
     ffi::OsString,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
@@ -54,6 +55,8 @@ pub struct Harness {
     trial: Appliance,
     /// For files; gone afterwards.
     pub scratch: Scratch,
+    /// Made so far.
+    bundles: Cell<u32>,
 }
 
 /// An appliance in both of its forms.
@@ -138,7 +141,7 @@ impl Harness {
     /// We are in no namespace of our own.
     pub fn new(shipped: Appliance, trial: Appliance) -> Result<Self> {
         link::ip(&["link", "set", "lo", "up"])?;
-        Ok(Self { tap: None, shipped, trial, scratch: Scratch::new()? })
+        Ok(Self { tap: None, shipped, trial, scratch: Scratch::new()?, bundles: Cell::new(0) })
     }
 
     /// The image that ships.
@@ -179,7 +182,8 @@ impl Harness {
 
     /// A bundle of exactly these files, configuration unchecked: tests of bad ones need that.
     pub fn pack(&self, files: &[(&str, &[u8])]) -> Result<PathBuf> {
-        let out = self.scratch.path(&format!("{}.cpio", files.len()));
+        self.bundles.set(self.bundles.get() + 1);
+        let out = self.scratch.path(&format!("{}.cpio", self.bundles.get()));
         std::fs::write(&out, bundle::of(files)?).or_say(|| "cannot write a bundle".into())?;
         Ok(out)
     }

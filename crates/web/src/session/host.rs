@@ -10,6 +10,7 @@ use core::cell::{Cell, RefCell};
 use core::fmt;
 use core::ops::RangeInclusive;
 use core::time::Duration;
+use flow::sync::Notify;
 use flow::task::Spawner;
 use flow::time::Timers;
 
@@ -26,6 +27,8 @@ pub struct Limits {
     pub queue_max: usize,
     /// Messages that wait for one session.
     pub messages_max: u32,
+    /// Bytes that one session may save for the time after a restart.
+    pub saved_bytes_max: usize,
     /// After so long without a request a session is told to end.
     pub idle_timeout: Duration,
     /// After so much more it is dropped.
@@ -39,6 +42,7 @@ impl Default for Limits {
             newcomers_max: 2_000,
             queue_max: 16,
             messages_max: 64,
+            saved_bytes_max: 16 << 10,
             idle_timeout: Duration::from_secs(30 * 60),
             end_timeout: Duration::from_secs(60),
         }
@@ -63,6 +67,8 @@ struct Inner {
     stores: RefCell<Vec<Weak<Store>>>,
     names: Names,
     is_stopping: Cell<bool>,
+    /// A session has ended.
+    ended: Notify,
 }
 
 impl SessionHost {
@@ -82,6 +88,7 @@ impl SessionHost {
             stores: RefCell::default(),
             names: Names::default(),
             is_stopping: Cell::new(false),
+            ended: Notify::default(),
         });
         Self { inner, limits, affinity: None }
     }
@@ -121,6 +128,13 @@ impl SessionHost {
         }
     }
 
+    /// Waits until there are no sessions, for one task; after [`drain`](Self::drain), since others begin meanwhile. Cancel-safe.
+    pub async fn emptied(&self) {
+        while !self.is_empty() {
+            self.inner.ended.notified().await;
+        }
+    }
+
     /// How many sessions there are.
     pub fn len(&self) -> usize {
         self.stores().map(|store| store.len()).sum()
@@ -144,6 +158,10 @@ impl SessionHost {
 
     pub(super) fn add(&self, store: &Rc<Store>) {
         self.inner.stores.borrow_mut().push(Rc::downgrade(store));
+    }
+
+    pub(super) fn note_end(&self) {
+        self.inner.ended.notify();
     }
 
     pub(super) fn names(&self) -> &Names {

@@ -1,5 +1,6 @@
 //! Session store: the sessions of one route, found by their keys, bounded, and reaped.
 
+use super::carry::{Archived, Saved};
 use super::hit::{Answer, Exchange, Hit, Waiting, plain};
 use super::inspect::{Command, Watched};
 use super::mapper::Mapped;
@@ -52,12 +53,14 @@ struct Beside {
 
 pub(super) struct Store {
     pub(super) host: SessionHost,
-    route: &'static str,
+    pub(super) route: &'static str,
     /// With which paths the cookie is sent.
     cookie_path: String,
     mapper: Mapper,
     app: Box<App>,
     sessions: RefCell<Sessions>,
+    /// What sessions leave behind that end because the appliance stops.
+    archived: RefCell<Vec<Archived>>,
 }
 
 /// Each in the order of their last requests.
@@ -65,6 +68,8 @@ struct Sessions {
     /// Those that had one request.
     newcomers: LruCache<Key, Rc<Entry>, KeyedHash>,
     regulars: LruCache<Key, Rc<Entry>, KeyedHash>,
+    /// Those of before a restart, whose visitors have not come yet.
+    saved: LruCache<Key, Saved, KeyedHash>,
 }
 
 /// One session, from outside.
@@ -104,6 +109,9 @@ pub(super) struct Extras {
     /// What it joined: topics last as long as their members.
     pub(super) topics: RefCell<Vec<Rc<Members>>>,
     pub(super) watched: RefCell<Vec<Watched>>,
+    /// What it is to have again after a restart, and what it has of before one.
+    pub(super) saved: RefCell<Option<Box<str>>>,
+    pub(super) resumed: RefCell<Option<Box<str>>>,
     open: RefCell<Vec<Open>>,
 }
 
@@ -130,7 +138,7 @@ pub(super) enum Item {
 }
 
 #[derive(Clone, PartialEq, Eq, Hash)]
-enum Key {
+pub(super) enum Key {
     /// One that we gave out.
     Id(SessionId),
     /// One that the request says.
@@ -158,12 +166,13 @@ impl Drop for EndOfTask<'_> {
         store.forget(entry);
         entry.task.take();
         entry.refuse_all();
+        store.host.note_end();
     }
 }
 
 /// How a session ended.
 enum End {
-    Returned,
+    Returned(Result<(), Ended>),
     /// It was told to end, and did not.
     Reaped,
     Failed(TaskError),
@@ -185,8 +194,10 @@ impl SessionRoute {
             app,
             sessions: RefCell::new(Sessions {
                 newcomers: LruCache::unbounded_with_hasher(hash.clone()),
-                regulars: LruCache::unbounded_with_hasher(hash),
+                regulars: LruCache::unbounded_with_hasher(hash.clone()),
+                saved: LruCache::unbounded_with_hasher(hash),
             }),
+            archived: RefCell::default(),
         });
         host.add(&store);
         Self { store, beside: None }
@@ -321,11 +332,18 @@ impl Store {
             return Err(plain(Status::BAD_REQUEST, text));
         };
         let known = key.as_ref().and_then(|key| self.find(key));
-        let entry = match (known, key) {
-            (Some(known), _) => known,
-            (None, Some(Key::Chosen(key))) => self.begin(Key::Chosen(key))?,
-            // An id that nobody has is not given to who shows it: somebody else may know it.
-            (None, _) => self.begin(Key::Id(self.host.new_id()))?,
+        let entry = match known {
+            Some(known) => known,
+            None => {
+                let saved = key.as_ref().and_then(|key| self.saved(key));
+                let key = match key {
+                    Some(Key::Id(id)) if saved.is_some() => Key::Id(id),
+                    Some(Key::Chosen(key)) => Key::Chosen(key),
+                    // An id that nobody has is not given to who shows it: somebody else may know it.
+                    Some(Key::Id(_)) | None => Key::Id(self.host.new_id()),
+                };
+                self.begin(key, saved)?
+            }
         };
         let waiting = entry.queue.count(|item| matches!(item, Item::Hit(_)));
         if waiting >= self.host.limits().queue_max {
@@ -364,8 +382,45 @@ impl Store {
         Some(entry)
     }
 
-    /// Begins a session.
-    fn begin(self: &Rc<Self>, key: Key) -> Result<Rc<Entry>, Response> {
+    /// What the session of that key saved before a restart, once.
+    fn saved(&self, key: &Key) -> Option<Box<str>> {
+        let saved = self.sessions.borrow_mut().saved.pop(key)?;
+        (saved.good_until > self.host.timers().now()).then_some(saved.state)
+    }
+
+    /// Keeps what a session saved before a restart until its visitor comes, if that is not too late already.
+    pub(super) fn resume_later(&self, key: Key, idle: Duration, state: &str) -> bool {
+        let limits = self.host.limits();
+        let left = limits.idle_timeout.saturating_sub(idle);
+        if left.is_zero() {
+            return false;
+        }
+        let good_until = self.host.timers().now() + left;
+        let saved = &mut self.sessions.borrow_mut().saved;
+        saved.put(key, Saved { state: state.into(), good_until });
+        if saved.len() > limits.sessions_max {
+            saved.pop_lru();
+        }
+        true
+    }
+
+    /// What sessions leave for the time after a restart: those that have ended, those that live and those that nobody
+    /// visited since the one before.
+    pub(super) fn archived(&self) -> Vec<Archived> {
+        let now = self.host.timers().now();
+        let mut archived = self.archived.take();
+        archived.extend(self.entries().iter().filter_map(|entry| entry.archived(self.route)));
+        let idle_timeout = self.host.limits().idle_timeout;
+        let unvisited = |(key, saved): (&Key, &Saved)| {
+            let left = saved.good_until.checked_sub(now)?;
+            Some(Archived::new(self.route, key, idle_timeout.saturating_sub(left), &saved.state))
+        };
+        archived.extend(self.sessions.borrow().saved.iter().filter_map(unvisited));
+        archived
+    }
+
+    /// Begins a session, which has this of before a restart.
+    fn begin(self: &Rc<Self>, key: Key, resumed: Option<Box<str>>) -> Result<Rc<Entry>, Response> {
         let spawner = self.host.spawner();
         let is_short = spawner.load_percent() >= TASKS_PERCENT_MAX;
         if self.host.is_stopping() || is_short || !self.make_room() {
@@ -374,7 +429,7 @@ impl Store {
         }
         let now = self.host.timers().now();
         let entry = Rc::new(Entry {
-            is_id_new: Cell::new(matches!(key, Key::Id(_))),
+            is_id_new: Cell::new(resumed.is_none() && matches!(key, Key::Id(_))),
             key: RefCell::new(key.clone()),
             queue: Queue::default(),
             number: self.host.next_number(),
@@ -392,6 +447,11 @@ impl Store {
             task: Cell::new(None),
             extras: OnceCell::new(),
         });
+        if resumed.is_some() {
+            // Until it saves anew that is what it has to be resumed with again.
+            entry.extras().saved.replace(resumed.clone());
+            entry.extras().resumed.replace(resumed);
+        }
         // First the task: a session that is found has one.
         let task = spawner.spawn("session", self.clone().run(entry.clone()));
         entry.task.set(Some(task));
@@ -404,7 +464,7 @@ impl Store {
     fn make_room(&self) -> bool {
         let limits = self.host.limits();
         let surplus = {
-            let Sessions { newcomers, regulars } = &mut *self.sessions.borrow_mut();
+            let Sessions { newcomers, regulars, .. } = &mut *self.sessions.borrow_mut();
             let is_full = newcomers.len() + regulars.len() >= limits.sessions_max;
             if !is_full && newcomers.len() < limits.newcomers_max {
                 return true;
@@ -446,7 +506,7 @@ impl Store {
         let mut timer = self.host.timers().timer();
         poll_fn(|cx| {
             if let Poll::Ready(outcome) = app.as_mut().poll(cx) {
-                return Poll::Ready(outcome.map_or_else(End::Failed, |_| End::Returned));
+                return Poll::Ready(outcome.map_or_else(End::Failed, End::Returned));
             }
             if timer.poll_until(Some(self.due(entry)), cx).is_ready() {
                 if entry.told_at.get().is_some() {
@@ -476,8 +536,11 @@ impl Store {
         self.forget(entry);
         let number = entry.number;
         match end {
-            End::Returned => {
+            End::Returned(outcome) => {
                 log::debug!("session {number} on {}: it is over", self.route);
+                if outcome == Err(Ended::ShuttingDown) {
+                    self.archived.borrow_mut().extend(entry.archived(self.route));
+                }
             }
             End::Reaped => {
                 log::info!("session {number} on {}: dropped, it did not end", self.route);
@@ -505,7 +568,7 @@ impl Store {
     fn forget(&self, entry: &Rc<Entry>) {
         let key = entry.key.borrow();
         let mut sessions = self.sessions.borrow_mut();
-        let Sessions { newcomers, regulars } = &mut *sessions;
+        let Sessions { newcomers, regulars, .. } = &mut *sessions;
         for cache in [newcomers, regulars] {
             if cache.peek(&*key).is_some_and(|found| Rc::ptr_eq(found, entry)) {
                 cache.pop(&*key);
@@ -610,6 +673,11 @@ impl Entry {
         self.task.get().is_none()
     }
 
+    fn archived(&self, route: &str) -> Option<Archived> {
+        let saved = self.known_extras()?.saved.borrow();
+        Some(Archived::new(route, &self.key.borrow(), self.idle(), saved.as_deref()?))
+    }
+
     /// Made when they are first asked for.
     pub(super) fn extras(&self) -> &Extras {
         self.extras.get_or_init(Box::default)
@@ -623,12 +691,16 @@ impl Entry {
         self.timers.now().saturating_sub(self.born)
     }
 
+    fn idle(&self) -> Duration {
+        self.timers.now().saturating_sub(self.last_used.get())
+    }
+
     fn info(&self, route: &'static str) -> SessionInfo {
         SessionInfo {
             number: self.number,
             route,
             age: self.age(),
-            idle: self.timers.now().saturating_sub(self.last_used.get()),
+            idle: self.idle(),
             hits: self.hits.get(),
             queue: self.queue.len(),
             waits_at: self.waits_at.get(),

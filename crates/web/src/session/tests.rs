@@ -1,6 +1,7 @@
 //! Sessions with a clock that is moved by hand, and ids that are counted.
 
 mod affinity;
+mod carry;
 mod inspect;
 mod messages;
 mod shared;
@@ -26,6 +27,7 @@ fn limits() -> Limits {
         newcomers_max: 4,
         queue_max: 3,
         messages_max: 4,
+        saved_bytes_max: 30,
         idle_timeout: 30 * MINUTE,
         end_timeout: MINUTE,
     }

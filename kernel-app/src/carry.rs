@@ -1,0 +1,116 @@
+//! Carry-over: what sessions saved, from one run of the appliance to the next, by an HTTP server that keeps it.
+
+use crate::Platform;
+use crate::context::Context;
+use crate::services::http::Carry;
+use crate::settings::sessions::CarryOver;
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::rc::Rc;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::cell::Cell;
+use core::pin::Pin;
+use core::time::Duration;
+use endpoints::http::client::{Client, ClientConfig, ClientError, Request};
+use flow::Dispatcher;
+use flow::registry::ResolvingConnector;
+use web::session::SessionHost;
+use web::{Method, Status};
+
+/// How long the start waits for what was saved: visitors wait, too.
+const START_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Most bytes of all sessions.
+const ARCHIVE_BYTES_MAX: usize = 64 << 20;
+
+/// Takes sessions along. Clones are the same one.
+#[derive(Clone)]
+pub(crate) struct Carrier<P: Platform> {
+    context: Context<P>,
+    place: CarryOver,
+    client: Client<ResolvingConnector<Dispatcher>>,
+    is_busy: Rc<Cell<bool>>,
+}
+
+impl<P: Platform> Carrier<P> {
+    /// None if nothing is carried over.
+    pub(crate) fn new(context: &Context<P>) -> Option<Self> {
+        let place = CarryOver::new(&context.config.sessions)?;
+        let mut config = ClientConfig::default();
+        config.limits.body_bytes_max = ARCHIVE_BYTES_MAX as u64;
+        let client = Client::new(config, context.connector(), &context.spawner, &context.timers);
+        Some(Self { context: context.clone(), place, client, is_busy: Rc::default() })
+    }
+
+    /// Takes up what was saved; the log says what came of it.
+    async fn take_up(&self) {
+        let timers = &self.context.timers;
+        let fetched = timers.before(timers.now() + START_TIMEOUT, self.fetch()).await;
+        let restored = match fetched.unwrap_or_else(|_| Err("no answer".into())) {
+            Ok(None) => return self.say("there are none"),
+            Ok(Some(archive)) => self.sessions().restore(&archive).map_err(|bad| bad.to_string()),
+            Err(reason) => Err(reason),
+        };
+        match restored {
+            Ok(count) => self.say(&format!("{count} go on when their visitors come")),
+            Err(reason) => log::warn!("saved sessions at {}: {reason}", self.place.target),
+        }
+    }
+
+    /// What was put away, if there is anything; or why it is not had.
+    async fn fetch(&self) -> Result<Option<Vec<u8>>, String> {
+        let said = |error: ClientError| error.to_string();
+        let request = self.request(Method::Get).map_err(said)?;
+        let mut answer = self.client.send(&self.place.target, request).await.map_err(said)?;
+        match answer.status() {
+            Status::OK => answer.collect(ARCHIVE_BYTES_MAX).await.map(Some).map_err(said),
+            Status::NOT_FOUND => Ok(None),
+            status => Err(format!("status {}", status.code())),
+        }
+    }
+
+    async fn put(&self, archive: Vec<u8>) -> Result<Status, ClientError> {
+        let request = self.request(Method::Put)?.with_content("application/json", archive);
+        Ok(self.client.send(&self.place.target, request).await?.status())
+    }
+
+    fn request(&self, method: Method) -> Result<Request, ClientError> {
+        Ok(Request::new(method, &self.place.authority, &self.place.path)?)
+    }
+
+    fn sessions(&self) -> &SessionHost {
+        &self.context.sessions
+    }
+
+    fn say(&self, what: &str) {
+        log::info!("saved sessions at {}: {what}", self.place.target);
+    }
+}
+
+impl<P: Platform> Carry for Carrier<P> {
+    fn restore(&self) -> Pin<Box<dyn Future<Output = ()> + '_>> {
+        Box::pin(self.take_up())
+    }
+
+    fn keep(&self, limit: Duration) {
+        self.is_busy.set(true);
+        let own = self.clone();
+        self.context.spawner.spawn("saved sessions", async move {
+            let timers = &own.context.timers;
+            let deadline = timers.now() + limit / 2;
+            // Those that are left are taken along as they are.
+            let _ = timers.before(deadline, own.sessions().emptied()).await;
+            match own.put(own.sessions().archive()).await {
+                Ok(status) if status.is_success() => own.say("they are put away"),
+                Ok(status) => log::error!("saved sessions are lost: status {}", status.code()),
+                Err(error) => log::error!("saved sessions are lost: {error}"),
+            }
+            own.is_busy.set(false);
+        });
+    }
+
+    fn is_busy(&self) -> bool {
+        self.is_busy.get()
+    }
+}
