@@ -1,7 +1,7 @@
 //! Requests: checked once by the protocol that made them, then read through accessors that cannot fail.
 
 use crate::fields::{Field, Fields, Section, Span, is_selecting};
-use crate::router::Params;
+use crate::router::{Params, Refusal};
 use crate::syntax::is_name;
 use crate::{Body, ContentLength, Method, Version, cookies, percent};
 use alloc::rc::Rc;
@@ -15,13 +15,21 @@ pub struct Request {
     head: RequestHead,
     body: Body,
     peer: Address,
-    parameters: Option<Params>,
+    routing: Routing,
+}
+
+/// What the routes said of a request.
+enum Routing {
+    /// Nothing yet.
+    None,
+    Found(Params),
+    Refused(Refusal),
 }
 
 impl Request {
     /// A request that `peer` sent.
     pub fn new(head: RequestHead, body: Body, peer: Address) -> Self {
-        Self { head, body, peer, parameters: None }
+        Self { head, body, peer, routing: Routing::None }
     }
 
     /// The body; asking it for bytes is what lets the client send them.
@@ -32,7 +40,8 @@ impl Request {
     /// What stands in the path where the route's pattern says `:name` or `*name`, as sent:
     /// percent-encoded.
     pub fn parameter(&self, name: &str) -> Option<&[u8]> {
-        self.parameters.as_ref()?.raw(self.path(), name)
+        let Routing::Found(parameters) = &self.routing else { return None };
+        parameters.raw(self.path(), name)
     }
 
     /// The same, decoded; `None` also if it is not percent-encoded text.
@@ -41,7 +50,19 @@ impl Request {
     }
 
     pub(crate) fn set_parameters(&mut self, parameters: Params) {
-        self.parameters = Some(parameters);
+        self.routing = Routing::Found(parameters);
+    }
+
+    /// Why no handler takes it, for those who answer it in place of one.
+    pub(crate) fn refusal(&self) -> Option<Refusal> {
+        match self.routing {
+            Routing::Refused(refusal) => Some(refusal),
+            Routing::None | Routing::Found(_) => None,
+        }
+    }
+
+    pub(crate) fn set_refusal(&mut self, refusal: Refusal) {
+        self.routing = Routing::Refused(refusal);
     }
 
     /// Who asks.

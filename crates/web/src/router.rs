@@ -1,6 +1,7 @@
 //! Router: finds who answers a method and a path.
 
 use crate::{Method, RequestHead, Response, Status};
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -9,6 +10,10 @@ use alloc::vec::Vec;
 /// A pattern is a path whose segments are literal, `:name` (one segment, not empty), or, as the last,
 /// `*name` (all that remains, possibly nothing). Patterns are compared with the path as sent: without
 /// decoding, so that an encoded slash is no separator.
+///
+/// Precedence is the table's order alone: `/users/me` is to be in front of `/users/:id`, and `/*path` is the last. A
+/// route that has the path but not the method is passed over. A [fallback](Self::set_fallback) answers what no
+/// pattern fits, wherever in the table it was added.
 ///
 /// ```
 /// use web::Method;
@@ -22,6 +27,7 @@ use alloc::vec::Vec;
 #[derive(Clone, Debug)]
 pub struct Router<H> {
     routes: Vec<Route<H>>,
+    fallbacks: Vec<Fallback<H>>,
     implemented: Allow,
 }
 
@@ -30,6 +36,14 @@ struct Route<H> {
     methods: Allow,
     pattern: &'static str,
     shape: Shape,
+    handler: H,
+}
+
+/// Who answers below a prefix what no pattern fits.
+#[derive(Clone, Debug)]
+struct Fallback<H> {
+    /// Segments as of a pattern; empty for the whole table.
+    prefix: &'static str,
     handler: H,
 }
 
@@ -48,8 +62,8 @@ enum Shape {
 pub enum Routed<'a, H> {
     /// To this handler.
     Found(&'a H, Params),
-    /// To nobody: [`Refusal::into_response`] says why.
-    Nobody(Refusal),
+    /// To nobody: [`Refusal::into_response`] says why. With the first handler that has the path, for other methods.
+    Nobody(Refusal, Option<&'a H>),
 }
 
 /// The answer to a request that no handler takes.
@@ -65,9 +79,20 @@ pub enum Refusal {
     NotImplemented,
 }
 
+impl<H> Route<H> {
+    #[inline]
+    fn fits(&self, path: &[u8]) -> bool {
+        match self.shape {
+            Shape::Literal => self.pattern.as_bytes() == path,
+            Shape::Below(start) => path.starts_with(start.as_bytes()),
+            Shape::Segments => fits(self.pattern, path),
+        }
+    }
+}
+
 impl<H> Default for Router<H> {
     fn default() -> Self {
-        Router { routes: Vec::new(), implemented: Allow::default() }
+        Router { routes: Vec::new(), fallbacks: Vec::new(), implemented: Allow::default() }
     }
 }
 
@@ -101,16 +126,54 @@ impl<H> Router<H> {
         self.add_methods(&ALL, pattern, handler);
     }
 
+    /// Says who answers, whatever the method, what no pattern fits. Of two, the first counts.
+    pub fn set_fallback(&mut self, handler: H) {
+        self.fallbacks.push(Fallback { prefix: "", handler });
+    }
+
+    /// Whether there is a fallback for the whole table.
+    pub fn has_fallback(&self) -> bool {
+        self.fallbacks.iter().any(|fallback| fallback.prefix.is_empty())
+    }
+
+    /// Adds another table's routes at the end, in their order, and its fallbacks.
+    pub fn merge(&mut self, other: Router<H>) {
+        self.routes.extend(other.routes);
+        self.fallbacks.extend(other.fallbacks);
+        self.implemented.0 |= other.implemented.0;
+    }
+
+    /// As [`merge`](Self::merge), with `prefix` in front of each pattern. The pattern `/` becomes the prefix itself, and
+    /// the other table's fallback answers at the prefix and below it; of several that would, the deepest.
+    ///
+    /// # Panics
+    /// Unless the prefix begins with a slash, ends without one, and has no `*name`; and every pattern begins with a slash.
+    pub fn nest(&mut self, prefix: &'static str, mut other: Router<H>) {
+        let is_prefix = prefix.starts_with('/') && !prefix.ends_with('/') && !prefix.contains("/*");
+        assert!(is_prefix, "{prefix:?} is a prefix: /segments without a slash at the end");
+        for route in &mut other.routes {
+            assert!(route.pattern.starts_with('/'), "{:?} begins with a slash", route.pattern);
+            route.pattern = join(prefix, route.pattern);
+            route.shape = Shape::of(route.pattern);
+        }
+        for fallback in &mut other.fallbacks {
+            fallback.prefix = join(prefix, fallback.prefix);
+        }
+        self.merge(other);
+    }
+
+    /// All handlers, those of fallbacks too.
+    pub fn handlers_mut(&mut self) -> impl Iterator<Item = &mut H> {
+        let routes = self.routes.iter_mut().map(|route| &mut route.handler);
+        routes.chain(self.fallbacks.iter_mut().map(|fallback| &mut fallback.handler))
+    }
+
     /// Finds who answers.
     pub fn route(&self, request: &RequestHead) -> Routed<'_, H> {
         let (method, path) = (request.method(), request.path());
         let mut fitting = Allow::default();
         for route in &self.routes {
-            let fits = match route.shape {
-                Shape::Literal => route.pattern.as_bytes() == path,
-                Shape::Below(start) => path.starts_with(start.as_bytes()),
-                Shape::Segments => fits(route.pattern, path),
-            };
+            let fits = route.fits(path);
             if fits && route.methods.has(method) {
                 return Routed::Found(&route.handler, Params { pattern: route.pattern });
             }
@@ -118,7 +181,27 @@ impl<H> Router<H> {
                 fitting.0 |= route.methods.0;
             }
         }
-        Routed::Nobody(self.refusal(method, path, fitting))
+        self.route_misfit(method, path, fitting)
+    }
+
+    /// Finds who answers a path that is nobody's, or not for this method but for those in `fitting`.
+    #[cold]
+    fn route_misfit(&self, method: Method, path: &[u8], fitting: Allow) -> Routed<'_, H> {
+        let mut first_fitting = None;
+        if fitting.0 != 0 {
+            first_fitting = self.routes.iter().find(|route| route.fits(path));
+        } else if let Some(fallback) = self.fallback(path) {
+            return Routed::Found(&fallback.handler, Params { pattern: fallback.prefix });
+        }
+        let refusal = self.refusal(method, path, fitting);
+        Routed::Nobody(refusal, first_fitting.map(|route| &route.handler))
+    }
+
+    /// The deepest fallback for this path; of equals the first.
+    fn fallback(&self, path: &[u8]) -> Option<&Fallback<H>> {
+        let depth = |fallback: &&Fallback<H>| fallback.prefix.matches('/').count();
+        let fitting = self.fallbacks.iter().filter(|fallback| is_below(fallback.prefix, path));
+        fitting.rev().max_by_key(depth)
     }
 
     fn refusal(&self, method: Method, path: &[u8], fitting: Allow) -> Refusal {
@@ -177,8 +260,8 @@ impl Params {
             rest = rest.strip_prefix(b"/")?;
             let len = segment_len(rest);
             match kind {
-                Segment::Tail => return (own == name).then_some(rest),
-                Segment::Param if own == name => return rest.get(..len),
+                Segment::Tail => return (own == name.as_bytes()).then_some(rest),
+                Segment::Param if own == name.as_bytes() => return rest.get(..len),
                 _ => rest = rest.get(len..)?,
             }
         }
@@ -255,20 +338,36 @@ impl Shape {
 }
 
 /// The pattern's segments and their names.
-fn segments(pattern: &'static str) -> impl Iterator<Item = (Segment, &'static str)> {
-    pattern.strip_prefix('/').unwrap_or(pattern).split('/').map(|segment| {
-        if let Some(name) = segment.strip_prefix(':') {
-            (Segment::Param, name)
-        } else if let Some(name) = segment.strip_prefix('*') {
-            (Segment::Tail, name)
-        } else {
-            (Segment::Literal, segment)
-        }
+fn segments(pattern: &'static str) -> impl Iterator<Item = (Segment, &'static [u8])> {
+    let pattern = pattern.strip_prefix('/').unwrap_or(pattern).as_bytes();
+    pattern.split(|&byte| byte == b'/').map(|segment| match segment {
+        [b':', name @ ..] => (Segment::Param, name),
+        [b'*', name @ ..] => (Segment::Tail, name),
+        _ => (Segment::Literal, segment),
     })
 }
 
 fn segment_len(path: &[u8]) -> usize {
     path.iter().position(|&byte| byte == b'/').unwrap_or(path.len())
+}
+
+/// The pattern below the prefix. A new one is never freed: a table lives as long as the appliance.
+fn join(prefix: &'static str, pattern: &'static str) -> &'static str {
+    match pattern {
+        "" | "/" => prefix,
+        _ => Box::leak([prefix, pattern].concat().into_boxed_str()),
+    }
+}
+
+/// Whether the path is the prefix, or has more segments after it.
+fn is_below(prefix: &'static str, path: &[u8]) -> bool {
+    if prefix.is_empty() {
+        return path.starts_with(b"/");
+    }
+    let end = prefix.matches('/').count();
+    let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+    let end = slashes.map(|(at, _)| at).nth(end).unwrap_or(path.len());
+    fits(prefix, path.get(..end).unwrap_or(path))
 }
 
 fn fits(pattern: &'static str, path: &[u8]) -> bool {
@@ -279,7 +378,7 @@ fn fits(pattern: &'static str, path: &[u8]) -> bool {
         match kind {
             Segment::Tail => return true,
             Segment::Param if segment.is_empty() => return false,
-            Segment::Literal if segment != literal.as_bytes() => return false,
+            Segment::Literal if segment != literal => return false,
             _ => rest = after,
         }
     }
@@ -306,7 +405,7 @@ mod tests {
         let (method, target) = line.split_once(' ').unwrap();
         match router().route(&parsed(method, target, &[])) {
             Routed::Found(handler, _) => Ok(*handler),
-            Routed::Nobody(refusal) => Err(refusal),
+            Routed::Nobody(refusal, _) => Err(refusal),
         }
     }
 
@@ -388,13 +487,126 @@ mod tests {
         for method in ["POST", "PUT", "DELETE", "PATCH", "TRACE"] {
             let routed = |path| match router.route(&parsed(method, path, &[])) {
                 Routed::Found(..) => panic!("{method} {path}"),
-                Routed::Nobody(refusal) => refusal.into_response(),
+                Routed::Nobody(refusal, _) => refusal.into_response(),
             };
             let response = routed("/page");
             assert_eq!(response.status(), Status::METHOD_NOT_ALLOWED);
             assert_eq!(response.header("allow"), Some(&b"GET, HEAD, OPTIONS"[..]));
             assert_eq!(routed("/other").status(), Status::NOT_FOUND);
         }
+    }
+
+    #[test]
+    fn nested_patterns_have_the_prefix_and_their_place() {
+        let mut inner = Router::new();
+        inner.add(Method::Get, "/", 10);
+        inner.add(Method::Get, "/users/:id", 11);
+        inner.add(Method::Put, "/files/*path", 12);
+        let mut router = Router::new();
+        router.add(Method::Get, "/api/users/me", 1);
+        router.nest("/api", inner.clone());
+        router.add(Method::Get, "/api/users/you", 2);
+        router.nest("/of/:owner", inner);
+        for (line, expected) in [
+            ("GET /api", Some(10)),
+            ("GET /api/", None),
+            ("GET /api/users/me", Some(1)),
+            // The nested pattern is in front.
+            ("GET /api/users/you", Some(11)),
+            ("PUT /api/files/", Some(12)),
+            ("PUT /api/files", None),
+            ("GET /users/1", None),
+            ("GET /of/me", Some(10)),
+            ("GET /of/me/users/1", Some(11)),
+            ("GET /of//users/1", None),
+        ] {
+            let (method, path) = line.split_once(' ').unwrap();
+            let found = match router.route(&parsed(method, path, &[])) {
+                Routed::Found(handler, _) => Some(*handler),
+                Routed::Nobody(..) => None,
+            };
+            assert_eq!(found, expected, "{line}");
+        }
+        let Routed::Found(_, params) = router.route(&parsed("GET", "/of/me/users/1", &[])) else {
+            panic!()
+        };
+        let raw = |name| params.raw(b"/of/me/users/1", name);
+        assert_eq!((raw("owner"), raw("id")), (Some(&b"me"[..]), Some(&b"1"[..])));
+    }
+
+    #[test]
+    fn prefixes_are_checked_when_the_table_is_made() {
+        for prefix in ["", "/", "api", "/api/", "/api/*rest"] {
+            let nest = || Router::new().nest(prefix, router());
+            assert!(std::panic::catch_unwind(nest).is_err(), "{prefix:?}");
+        }
+        let mut without_slash = Router::new();
+        without_slash.add(Method::Get, "x", 0);
+        let nest = || Router::new().nest("/api", without_slash);
+        assert!(std::panic::catch_unwind(nest).is_err());
+    }
+
+    #[test]
+    fn the_deepest_fallback_answers_what_no_pattern_fits() {
+        let mut inner = Router::new();
+        inner.add(Method::Get, "/page", 1);
+        inner.set_fallback(2);
+        inner.set_fallback(3);
+        let mut router = Router::new();
+        router.set_fallback(9);
+        router.nest("/a/:b", inner);
+        router.add(Method::Get, "/page", 4);
+        for (line, handler) in [
+            ("GET /a/x/page", 1),
+            ("GET /a/x/other", 2),
+            ("BREW /a/x/other/deep", 2),
+            ("OPTIONS /a/x", 2),
+            ("GET /a/x/", 2),
+            ("GET /page", 4),
+            ("GET /a/", 9),
+            ("GET /a", 9),
+            ("GET /ab/x/page", 9),
+        ] {
+            let (method, path) = line.split_once(' ').unwrap();
+            match router.route(&parsed(method, path, &[])) {
+                Routed::Found(found, _) => assert_eq!(*found, handler, "{line}"),
+                Routed::Nobody(..) => panic!("{line}"),
+            }
+        }
+        let refusal = |method, path| match router.route(&parsed(method, path, &[])) {
+            Routed::Found(..) => panic!("{method} {path}"),
+            Routed::Nobody(refusal, first) => (refusal.into_response().status(), first.copied()),
+        };
+        // RFC 9110 section 15.5.6: who has the path says what is allowed there.
+        assert_eq!(refusal("POST", "/page"), (Status::METHOD_NOT_ALLOWED, Some(4)));
+        assert_eq!(refusal("OPTIONS", "/a/x/page"), (Status::NO_CONTENT, Some(1)));
+        assert_eq!(refusal("OPTIONS", "*"), (Status::NO_CONTENT, None));
+        assert_eq!(refusal("CONNECT", "a:80").0, Status::NOT_IMPLEMENTED);
+        let Routed::Found(_, params) = router.route(&parsed("GET", "/a/x/other", &[])) else {
+            panic!()
+        };
+        assert_eq!(params.raw(b"/a/x/other", "b"), Some(&b"x"[..]));
+    }
+
+    #[test]
+    fn merged_routes_come_after_what_is_there() {
+        let mut one = Router::new();
+        one.add(Method::Get, "/a", 1);
+        one.set_fallback(2);
+        let mut other = Router::new();
+        other.add(Method::Get, "/a", 3);
+        other.add(Method::Put, "/b", 4);
+        other.set_fallback(5);
+        one.merge(other);
+        for (method, path, handler) in [("GET", "/a", 1), ("PUT", "/b", 4), ("GET", "/c", 2)] {
+            match one.route(&parsed(method, path, &[])) {
+                Routed::Found(found, _) => assert_eq!(*found, handler, "{path}"),
+                Routed::Nobody(..) => panic!("{path}"),
+            }
+        }
+        let Routed::Nobody(refusal, _) = one.route(&parsed("OPTIONS", "*", &[])) else { panic!() };
+        let response = refusal.into_response();
+        assert_eq!(response.header("allow"), Some(&b"GET, HEAD, PUT, OPTIONS"[..]));
     }
 
     #[test]

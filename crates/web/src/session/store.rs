@@ -42,6 +42,8 @@ pub(super) type Running = Pin<Box<dyn Future<Output = Result<(), Ended>>>>;
 #[derive(Clone)]
 pub struct SessionRoute {
     store: Rc<Store>,
+    /// With which paths the cookie is sent.
+    cookie_path: RefCell<Rc<str>>,
     beside: Option<Rc<Beside>>,
 }
 
@@ -54,8 +56,6 @@ struct Beside {
 pub(super) struct Store {
     pub(super) host: SessionHost,
     pub(super) route: &'static str,
-    /// With which paths the cookie is sent.
-    cookie_path: String,
     mapper: Mapper,
     app: Box<App>,
     sessions: RefCell<Sessions>,
@@ -189,7 +189,6 @@ impl SessionRoute {
         let store = Rc::new(Store {
             host: host.clone(),
             route,
-            cookie_path: cookie_path(route),
             mapper,
             app,
             sessions: RefCell::new(Sessions {
@@ -200,7 +199,7 @@ impl SessionRoute {
             archived: RefCell::default(),
         });
         host.add(&store);
-        Self { store, beside: None }
+        Self { store, cookie_path: RefCell::new(cookie_path(route).into()), beside: None }
     }
 
     /// The same sessions; but requests of which `is_static` says so are no steps of a session, and `handler` answers them:
@@ -233,12 +232,23 @@ impl Handler for SessionRoute {
             }
             _ => {}
         }
-        let store = self.store.clone();
+        let (store, cookie_path) = (self.store.clone(), self.cookie_path.borrow().clone());
         if let Some((affinity, owner)) = store.elsewhere(&request) {
-            return Answering::Later(Box::pin(store.pass(affinity, owner, request)));
+            return Answering::Later(Box::pin(store.pass(affinity, owner, request, cookie_path)));
         }
         let waiting = store.waiting(request);
-        Answering::Later(Box::pin(async move { store.reply(waiting).await }))
+        Answering::Later(Box::pin(async move { store.reply(waiting, &cookie_path).await }))
+    }
+
+    fn nest(&self, prefix: &'static str) {
+        let mut path = self.cookie_path.borrow_mut();
+        let start = cookie_path(prefix);
+        // Below a parameter of the prefix no part of the pattern stands in every path.
+        let is_whole = start == prefix && &**path != "/";
+        *path = if is_whole { start + &**path } else { start }.into();
+        if let Some(beside) = &self.beside {
+            beside.handler.nest(prefix);
+        }
     }
 }
 
@@ -258,12 +268,18 @@ impl Store {
     }
 
     /// Lets the owner of a request's session answer it; or a new session, if the owner is lost.
-    async fn pass(self: Rc<Self>, affinity: Rc<Affinity>, owner: Label, request: Request) -> Reply {
+    async fn pass(
+        self: Rc<Self>,
+        affinity: Rc<Affinity>,
+        owner: Label,
+        request: Request,
+        cookie_path: Rc<str>,
+    ) -> Reply {
         match affinity.pass(owner, request, self.host.timers().now()).await {
             Ok(reply) => reply,
             Err(Ok(request)) => {
                 let waiting = self.waiting(request);
-                self.reply(waiting).await
+                self.reply(waiting, &cookie_path).await
             }
             Err(Err(response)) => private(response).into(),
         }
@@ -354,21 +370,21 @@ impl Store {
     }
 
     /// The reply to a request, once the session has given it.
-    async fn reply(&self, waiting: Waiting) -> Reply {
+    async fn reply(&self, waiting: Waiting, cookie_path: &str) -> Reply {
         let Answer { mut reply, id } = waiting.answer().await;
         // What one session says is for its visitor only.
         reply.response = private(reply.response);
-        if let Some(cookie) = id.and_then(|id| self.cookie(id)) {
+        if let Some(cookie) = id.and_then(|id| self.cookie(id, cookie_path)) {
             reply.response = reply.response.with_cookie(&cookie);
         }
         reply
     }
 
     /// What tells a visitor of his session.
-    fn cookie(&self, id: SessionId) -> Option<Cookie> {
+    fn cookie(&self, id: SessionId, path: &str) -> Option<Cookie> {
         let sealed = self.host.affinity().map(|affinity| affinity.seal(id));
         let value = sealed.as_deref().unwrap_or(id.as_str());
-        self.mapper.cookie_for(value, &self.cookie_path)
+        self.mapper.cookie_for(value, path)
     }
 
     /// The session of that key, which is then the one used last.

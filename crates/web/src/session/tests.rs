@@ -746,3 +746,20 @@ fn a_number_is_in_its_range_and_any_can_be() {
     assert!(host.random(0..=u64::MAX) != host.random(0..=u64::MAX));
     let _: Box<dyn core::error::Error> = Box::new(Ended::Idle);
 }
+
+#[test]
+fn a_nested_session_has_its_cookie_sent_where_it_is() {
+    let path_of = |prefixes: &[&'static str], pattern, target: &str| {
+        let world = World::new(|routes, host| {
+            let inner = routes.session(host, pattern, Mapper::cookie(), counter);
+            prefixes.iter().fold(inner, |inner, prefix| Routes::new().nest(prefix, inner))
+        });
+        let reply = flow::task::block_on(world.ask(target, None)).unwrap();
+        let cookie = String::from_utf8_lossy(reply.response.header("set-cookie").unwrap());
+        cookie.split("; Path=").nth(1).unwrap().split(';').next().unwrap().to_string()
+    };
+    assert_eq!(path_of(&[], "/guess/:n", "/guess/1"), "/guess");
+    assert_eq!(path_of(&["/b", "/a"], "/guess/:n", "/a/b/guess/1"), "/a/b/guess");
+    assert_eq!(path_of(&["/a"], "/", "/a"), "/a");
+    assert_eq!(path_of(&["/:user", "/a"], "/guess", "/a/me/guess"), "/a");
+}
