@@ -1,11 +1,13 @@
 //! A server and its clients, over flows in memory.
 
 use crate::http::{Server, ServerConfig};
+use alloc::rc::Rc;
+use core::cell::Cell;
 use core::time::Duration;
 use flow::memory::{MemoryFlow, MemoryListener, MemoryNetwork};
 use flow::task::{Executor, TaskHandle};
 use flow::time::Timers;
-use flow::{Connector, FlowExt, Target};
+use flow::{Connector, Flow, FlowExt, Target};
 use std::string::String;
 use std::vec::Vec;
 use web::{Answer, Content, Handler, Reply, Request, Response, Status};
@@ -209,4 +211,80 @@ fn refused_requests_are_answered_whatever_their_pieces() {
         let answer = flow::task::block_on(refused).unwrap();
         assert!(answer.starts_with("HTTP/1.1 400 "), "{piece}: {answer}");
     }
+}
+
+/// A value of a handler, which counts when it is dropped.
+struct Held(Rc<Cell<u32>>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() + 1);
+    }
+}
+
+/// A client asks, goes in its way while the handler waits, and the handler has another turn.
+fn drops_when_the_client(goes: impl FnOnce(MemoryFlow) -> Option<MemoryFlow> + 'static) -> u32 {
+    let drops = Rc::new(Cell::new(0));
+    let held = drops.clone();
+    let lab = Lab::new(move |_: Request| {
+        let held = Held(held.clone());
+        async move {
+            core::future::pending::<()>().await;
+            drop(held);
+            Response::plain(Status::OK)
+        }
+    });
+    let network = lab.network.clone();
+    let client = lab.executor.spawner().spawn_joinable("client", async move {
+        let mut flow: MemoryFlow = network.connect(&target()).await.unwrap();
+        flow.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        flow::task::yield_once().await;
+        goes(flow)
+    });
+    lab.run();
+    let _flow = flow::task::block_on(client).unwrap();
+    drops.get()
+}
+
+#[test]
+fn a_handler_is_dropped_when_its_client_resets_the_connection() {
+    let reset = |flow| {
+        drop(flow);
+        None
+    };
+    assert_eq!(drops_when_the_client(reset), 1);
+}
+
+#[test]
+fn rfc9112_9_6_a_client_that_only_ends_its_side_is_still_answered() {
+    let end = |mut flow: MemoryFlow| {
+        flow.finish();
+        Some(flow)
+    };
+    assert_eq!(drops_when_the_client(end), 0);
+}
+
+#[test]
+fn a_producer_is_dropped_when_its_client_has_gone() {
+    let drops = Rc::new(Cell::new(0));
+    let held = drops.clone();
+    let lab = Lab::new(move |_: Request| {
+        let held = Held(held.clone());
+        async move {
+            let head = Response::new(Status::OK).carrying(Content::Stream(None));
+            Reply::stream(head, move |mut writer| async move {
+                writer.write("first").await;
+                core::future::pending::<()>().await;
+                drop(held);
+            })
+        }
+    });
+    let network = lab.network.clone();
+    lab.executor.spawner().spawn("client", async move {
+        let mut flow: MemoryFlow = network.connect(&target()).await.unwrap();
+        flow.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        flow.read_with(|bytes| (bytes.len(), ())).await.unwrap();
+    });
+    lab.run();
+    assert_eq!((drops.get(), lab.server.connections()), (1, 0));
 }
