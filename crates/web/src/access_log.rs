@@ -1,9 +1,10 @@
 //! Access log lines in the combined format of common web servers, with two fields more: how long it took, in seconds,
-//! and why a request was refused or its answer cut off.
+//! and why a request was refused or its answer cut off. A third follows where requests are given ids.
 
 use crate::date::HttpDate;
 use crate::decimal::{self, DIGITS_MAX};
 use crate::{RequestHead, Status};
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -20,12 +21,16 @@ pub struct End {
     pub reason: Option<&'static str>,
 }
 
+/// The field of an answer that says what its request is called, and that lines of such requests end with.
+pub const ID_FIELD: &str = "X-Request-Id";
+
 /// A line without how the request ended, which is known only when the request may be gone.
 #[derive(Clone, Debug)]
 pub struct Entry {
     line: Vec<u8>,
     /// Where status and length belong.
     gap: usize,
+    id: Option<Box<[u8]>>,
 }
 
 impl Entry {
@@ -55,7 +60,12 @@ impl Entry {
             escape(&mut line, request.and_then(|request| request.header(name)).unwrap_or(b"-"));
             line.push(b'"');
         }
-        Entry { line, gap }
+        Entry { line, gap, id: None }
+    }
+
+    /// The request has this id.
+    pub fn set_id(&mut self, id: &[u8]) {
+        self.id = Some(id.into());
     }
 
     /// The whole line, ASCII, without a line end.
@@ -75,6 +85,11 @@ impl Entry {
         self.line.extend_from_slice(b" \"");
         escape(&mut self.line, end.reason.unwrap_or("-").as_bytes());
         self.line.push(b'"');
+        if let Some(id) = &self.id {
+            self.line.extend_from_slice(b" \"");
+            escape(&mut self.line, id);
+            self.line.push(b'"');
+        }
         self.line
     }
 }
@@ -150,6 +165,14 @@ mod tests {
         assert_eq!(bare, b"::1 - - [-] \"-\" - - \"-\" \"-\" 0.000 \"a \\\"b\\\"\"");
         let long = Entry::new(b"", None, None).finish(end(u64::MAX));
         assert!(long.windows(26).any(|window| window == b" 200 18446744073709551615 "));
+    }
+
+    #[test]
+    fn an_id_stands_at_the_end() {
+        let mut entry = Entry::new(b"10.0.0.1", None, None);
+        entry.set_id(b"9f1c\"");
+        let line = String::from_utf8(entry.finish(end(13))).unwrap();
+        assert!(line.ends_with(" 1.002 \"-\" \"9f1c\\\"\""), "{line}");
     }
 
     #[test]

@@ -40,6 +40,13 @@ impl core::error::Error for BodyError {}
 pub struct Body {
     /// None if there is no content.
     state: Option<Rc<RefCell<State>>>,
+    /// Bytes that are given out at most, if there is a limit, and those that were.
+    limit: Option<Limit>,
+}
+
+#[derive(Clone, Copy)]
+struct Limit {
+    bytes_left: u64,
 }
 
 impl Body {
@@ -51,13 +58,38 @@ impl Body {
     /// Both ends of a body that is to come.
     pub fn channel() -> (BodySender, Self) {
         let state = Rc::new(RefCell::new(State::default()));
-        (BodySender { state: state.clone() }, Self { state: Some(state) })
+        (BodySender { state: state.clone() }, Self { state: Some(state), limit: None })
     }
 
     /// The next bytes, never none; `None` at the end.
+    ///
+    /// # Errors
+    /// See [`BodyError`]. They stay: asked again, it says the same.
     pub async fn next(&mut self) -> Result<Option<Vec<u8>>, BodyError> {
         let Some(state) = &self.state else { return Ok(None) };
-        poll_fn(|cx| State::poll_next(state, cx)).await
+        let next = poll_fn(|cx| State::poll_next(state, cx)).await?;
+        if let (Some(bytes), Some(limit)) = (&next, &mut self.limit) {
+            match limit.bytes_left.checked_sub(bytes.len() as u64) {
+                Some(left) => limit.bytes_left = left,
+                None => {
+                    limit.bytes_left = 0;
+                    state.borrow_mut().fail(BodyError::TooLong);
+                    return Err(BodyError::TooLong);
+                }
+            }
+        }
+        Ok(next)
+    }
+
+    /// Gives out so many bytes more at most: then [`BodyError::TooLong`]. Of several limits the smallest counts.
+    pub fn limit(&mut self, bytes_max: u64) {
+        let bytes_left = self.limit.map_or(bytes_max, |limit| limit.bytes_left.min(bytes_max));
+        self.limit = Some(Limit { bytes_left });
+    }
+
+    /// Tells whether the handler waits for the client, while it has the body.
+    pub(crate) fn watch(&self) -> BodyWatch {
+        BodyWatch(self.state.clone())
     }
 
     /// The whole body, if it is at most `bytes_max` long.
@@ -87,6 +119,16 @@ impl Body {
     /// The trailer section, once the body has ended.
     pub fn trailers(&self) -> Option<Trailers> {
         self.state.as_ref()?.borrow_mut().trailers.take()
+    }
+}
+
+/// Whether a body is being waited for.
+pub(crate) struct BodyWatch(Option<Rc<RefCell<State>>>);
+
+impl BodyWatch {
+    /// The reader waits for bytes that have not come.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.0.as_ref().is_some_and(|state| state.borrow().wanted)
     }
 }
 
@@ -156,6 +198,8 @@ struct State {
     trailers: Option<Trailers>,
     end: Option<Result<(), BodyError>>,
     wanted: bool,
+    /// The reader was told so.
+    failed: Option<BodyError>,
     /// What the handler has of it in one piece: it is held until the request is answered.
     collected_bytes: usize,
     /// The connection's task.
@@ -165,11 +209,20 @@ struct State {
 }
 
 impl State {
+    /// Whoever reads on is told so, whatever comes.
+    fn fail(&mut self, error: BodyError) {
+        self.failed = Some(error);
+        self.bytes = Vec::new();
+    }
+
     fn poll_next(
         shared: &RefCell<Self>,
         cx: &Context<'_>,
     ) -> Poll<Result<Option<Vec<u8>>, BodyError>> {
         let mut state = shared.borrow_mut();
+        if let Some(error) = state.failed {
+            return Poll::Ready(Err(error));
+        }
         if !state.bytes.is_empty() {
             return Poll::Ready(Ok(Some(core::mem::take(&mut state.bytes))));
         }
@@ -184,5 +237,41 @@ impl State {
             connection.wake();
         }
         Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flow::task::block_on;
+
+    fn ended(content: &[u8]) -> (BodySender, Body) {
+        let (sender, body) = Body::channel();
+        sender.push(content);
+        sender.end(Ok(None));
+        (sender, body)
+    }
+
+    #[test]
+    fn a_limit_is_kept_to_the_byte_and_its_error_stays() {
+        let (_sender, mut just) = ended(b"12345");
+        just.limit(9);
+        just.limit(5);
+        just.limit(7);
+        assert_eq!(block_on(just.collect(100)), Ok(b"12345".to_vec()));
+        let (_sender, mut over) = ended(b"123456");
+        over.limit(5);
+        assert_eq!(block_on(over.next()), Err(BodyError::TooLong));
+        assert_eq!(block_on(over.next()), Err(BodyError::TooLong));
+    }
+
+    #[test]
+    fn a_limit_counts_over_all_pieces() {
+        let (sender, mut body) = Body::channel();
+        body.limit(5);
+        sender.push(b"123");
+        assert_eq!(block_on(body.next()), Ok(Some(b"123".to_vec())));
+        sender.push(b"456");
+        assert_eq!(block_on(body.next()), Err(BodyError::TooLong));
     }
 }

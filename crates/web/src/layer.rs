@@ -24,8 +24,8 @@ use alloc::rc::Rc;
 /// asked for each time, whatever the handler inside said of its response being
 /// [repeatable](crate::Response::repeatable).
 pub trait Layer: 'static {
-    /// Answers a request by the handler inside, or in its place.
-    fn answer(&self, request: Request, inner: &Inner) -> Answer;
+    /// Passes a request on to the handler inside, or answers in its place.
+    fn pass(&self, request: Request, inner: &Inner) -> Answer;
 }
 
 impl<F, A> Layer for F
@@ -33,7 +33,7 @@ where
     F: Fn(Request, Inner) -> A + 'static,
     A: Future<Output: Into<Reply>> + 'static,
 {
-    fn answer(&self, request: Request, inner: &Inner) -> Answer {
+    fn pass(&self, request: Request, inner: &Inner) -> Answer {
         let answering = self(request, inner.clone());
         Answer::Later(Box::pin(async move {
             let mut reply = answering.await.into();
@@ -56,7 +56,7 @@ impl Inner {
 
 /// A handler inside of a layer.
 pub struct Layered<L> {
-    layer: Rc<L>,
+    pub(crate) layer: Rc<L>,
     inner: Inner,
 }
 
@@ -68,7 +68,7 @@ impl<L: Layer> Layered<L> {
 
 impl<L: Layer> Handler for Layered<L> {
     fn answer(&self, request: Request) -> Answer {
-        self.layer.answer(request, &self.inner)
+        self.layer.pass(request, &self.inner)
     }
 
     fn nest(&self, prefix: &'static str) {

@@ -47,6 +47,7 @@ pub mod files;
 pub mod forms;
 mod handler;
 pub mod layer;
+pub mod layers;
 pub mod media_type;
 mod method;
 pub mod percent;

@@ -16,6 +16,7 @@ pub struct Request {
     body: Body,
     peer: Address,
     routing: Routing,
+    id: Option<Rc<str>>,
 }
 
 /// What the routes said of a request.
@@ -29,7 +30,7 @@ enum Routing {
 impl Request {
     /// A request that `peer` sent.
     pub fn new(head: RequestHead, body: Body, peer: Address) -> Self {
-        Self { head, body, peer, routing: Routing::None }
+        Self { head, body, peer, routing: Routing::None, id: None }
     }
 
     /// The body; asking it for bytes is what lets the client send them.
@@ -63,6 +64,16 @@ impl Request {
 
     pub(crate) fn set_refusal(&mut self, refusal: Refusal) {
         self.routing = Routing::Refused(refusal);
+    }
+
+    /// What it is called where its way is followed, if a layer gave it an id: see
+    /// [`layers::RequestId`](crate::layers::RequestId).
+    pub fn id(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+
+    pub(crate) fn set_id(&mut self, id: Rc<str>) {
+        self.id = Some(id);
     }
 
     /// Who asks.

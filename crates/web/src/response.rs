@@ -1,6 +1,7 @@
 //! Responses (RFC 9110 section 15): status, fields and content to be sent.
 
 use crate::fields::FieldLines;
+use crate::syntax::trim;
 use crate::{Content, Cookie, Data, Status};
 use alloc::rc::Rc;
 use alloc::string::ToString;
@@ -50,6 +51,33 @@ impl Response {
         Response::new(status).with_content("text/plain; charset=utf-8", status.reason())
     }
 
+    /// 303: what was asked for, or came of it, is found by GET at `location`, a URI reference whose parts are
+    /// [percent-encoded](crate::percent::encode) (RFC 9110 section 15.4.4).
+    pub fn see_other(location: impl AsRef<[u8]>) -> Response {
+        Response::redirect(Status::SEE_OTHER, location)
+    }
+
+    /// 307: the same request is to be sent to `location`, this time (RFC 9110 section 15.4.8).
+    pub fn temporary_redirect(location: impl AsRef<[u8]>) -> Response {
+        Response::redirect(Status::TEMPORARY_REDIRECT, location)
+    }
+
+    /// 308: the same request is to be sent to `location`, always (RFC 9110 section 15.4.9).
+    pub fn permanent_redirect(location: impl AsRef<[u8]>) -> Response {
+        Response::redirect(Status::PERMANENT_REDIRECT, location)
+    }
+
+    fn redirect(status: Status, location: impl AsRef<[u8]>) -> Response {
+        Response::plain(status).with_header("Location", location)
+    }
+
+    /// The same with another status.
+    #[must_use]
+    pub fn with_status(mut self, status: Status) -> Response {
+        self.status = status;
+        self
+    }
+
     /// Sets content and its media type.
     #[must_use]
     pub fn with_content(
@@ -74,6 +102,34 @@ impl Response {
     #[must_use]
     pub fn with_header(mut self, name: &str, value: impl AsRef<[u8]>) -> Response {
         self.lines.push(name, value.as_ref());
+        self
+    }
+
+    /// Says that the response depends on this field of the request (RFC 9110 section 12.5.5), once.
+    #[must_use]
+    pub fn varying_by(self, name: &str) -> Response {
+        let is_same = |own: &[u8]| own == b"*" || own.eq_ignore_ascii_case(name.as_bytes());
+        let mut values = self.headers_named("vary");
+        let is_said = values.any(|value| value.split(|&byte| byte == b',').map(trim).any(is_same));
+        drop(values);
+        if is_said { self } else { self.with_header("Vary", name) }
+    }
+
+    /// Leaves out all fields of this name, letter case aside; not the media type of
+    /// [`content_type`](Self::content_type).
+    #[must_use]
+    pub fn without_header(mut self, name: &str) -> Response {
+        if self.header(name).is_none() {
+            return self;
+        }
+        let mut kept = FieldLines::default();
+        for (own, value) in self.headers() {
+            if !own.eq_ignore_ascii_case(name.as_bytes()) {
+                kept.push(core::str::from_utf8(own).unwrap_or_default(), value);
+            }
+        }
+        self.lines = kept;
+        self.shared_lines = None;
         self
     }
 
@@ -158,15 +214,27 @@ impl Response {
         self.repeatable
     }
 
-    /// The value of the first field of this name that was added with [`Response::with_header`].
-    pub fn header(&self, name: &str) -> Option<&[u8]> {
+    /// Names and values of the fields that were added, for instance with [`Response::with_header`].
+    pub fn headers(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let lines = self.lines().split(|&byte| byte == b'\n');
         let shared_lines = self.shared_lines().split(|&byte| byte == b'\n');
-        lines.chain(shared_lines).find_map(|line| {
-            let (own, value) = line.split_at_checked(name.len())?;
-            let value = value.strip_prefix(b": ")?.strip_suffix(b"\r")?;
-            own.eq_ignore_ascii_case(name.as_bytes()).then_some(value)
+        lines.chain(shared_lines).filter_map(|line| {
+            let colon = line.iter().position(|&byte| byte == b':')?;
+            let (name, value) = line.split_at_checked(colon)?;
+            Some((name, value.strip_prefix(b": ")?.strip_suffix(b"\r")?))
         })
+    }
+
+    /// The values of all fields of this name that were added, letter case aside.
+    pub fn headers_named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        let is_same = move |own: &[u8]| own.eq_ignore_ascii_case(name.as_bytes());
+        self.headers().filter(move |(own, _)| is_same(own)).map(|(_, value)| value)
+    }
+
+    /// The value of the first field of this name that was added with [`Response::with_header`].
+    pub fn header(&self, name: &str) -> Option<&[u8]> {
+        let is_same = |own: &[u8]| own.eq_ignore_ascii_case(name.as_bytes());
+        self.headers().find(|(own, _)| is_same(own)).map(|(_, value)| value)
     }
 }
 
@@ -184,5 +252,38 @@ mod tests {
         assert_eq!(response.lines(), b"X-A: 1  Set-Cookie: a b \r\nX-B: 2\r\n");
         assert_eq!(response.header("x-b"), Some(&b"2"[..]));
         assert_eq!(response.header("x"), None);
+    }
+
+    #[test]
+    fn fields_are_found_and_left_out_wherever_they_were_written() {
+        let shared = FieldLines::of(&[("ETag", b"\"1\""), ("Vary", b"Accept, origin")]);
+        let response = Response::new(Status::OK)
+            .with_header("Vary", "Cookie")
+            .with_header("X-A", "1")
+            .with_shared_fields(shared.as_bytes().into());
+        assert_eq!(response.headers().count(), 4);
+        let varying: alloc::vec::Vec<_> = response.headers_named("VARY").collect();
+        assert_eq!(varying, [&b"Cookie"[..], b"Accept, origin"]);
+        let response = response.varying_by("Origin").varying_by("accept").varying_by("Range");
+        assert_eq!(response.headers_named("vary").count(), 3);
+        let response = response.without_header("vary").without_header("none");
+        assert_eq!(response.lines(), b"X-A: 1\r\nETag: \"1\"\r\n");
+        assert_eq!(response.shared_lines(), b"");
+        let any = Response::new(Status::OK).with_header("Vary", "*").varying_by("Origin");
+        assert_eq!(any.lines(), b"Vary: *\r\n");
+    }
+
+    #[test]
+    fn rfc9110_15_4_redirects() {
+        for (response, status) in [
+            (Response::see_other("/a%20b"), Status::SEE_OTHER),
+            (Response::temporary_redirect("/a%20b"), Status::TEMPORARY_REDIRECT),
+            (Response::permanent_redirect("/a%20b"), Status::PERMANENT_REDIRECT),
+        ] {
+            assert_eq!(response.status(), status);
+            assert_eq!(response.header("location"), Some(&b"/a%20b"[..]));
+        }
+        let response = Response::ok("text/plain", "made").with_status(Status::CREATED);
+        assert_eq!(response.status(), Status::CREATED);
     }
 }

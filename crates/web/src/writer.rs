@@ -3,11 +3,11 @@
 //! The writer's future is polled by its connection's task, so that both ends live in one task: whoever waits is polled
 //! again when the connection has moved something.
 
-use crate::Data;
+use crate::{Data, Producing};
 use alloc::rc::Rc;
 use core::cell::RefCell;
 use core::future::poll_fn;
-use core::task::Poll;
+use core::task::{Context, Poll};
 
 /// Writes streamed content.
 pub struct ContentWriter {
@@ -69,5 +69,43 @@ impl ContentReceiver {
     /// The writer gave up.
     pub fn is_abandoned(&self) -> bool {
         self.state.borrow().is_abandoned
+    }
+}
+
+/// A producer, seen from whoever passes its pieces on, changed or with others between them.
+pub(crate) struct Pieces {
+    producing: Producing,
+    receiver: ContentReceiver,
+    is_done: bool,
+}
+
+/// What comes of a producer.
+#[derive(Debug)]
+pub(crate) enum Piece {
+    Data(Data),
+    End,
+    /// The connection is to be cut.
+    Abandoned,
+}
+
+impl Pieces {
+    pub(crate) fn new(produce: impl FnOnce(ContentWriter) -> Producing) -> Self {
+        let (writer, receiver) = ContentWriter::channel();
+        Self { producing: produce(writer), receiver, is_done: false }
+    }
+
+    /// The next piece. Until it is taken the producer is not run.
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Piece> {
+        if !self.is_done && !self.receiver.is_waiting() {
+            self.is_done = self.producing.as_mut().poll(cx).is_ready();
+        }
+        if self.receiver.is_abandoned() {
+            return Poll::Ready(Piece::Abandoned);
+        }
+        match self.receiver.take() {
+            Some(data) => Poll::Ready(Piece::Data(data)),
+            None if self.is_done => Poll::Ready(Piece::End),
+            None => Poll::Pending,
+        }
     }
 }

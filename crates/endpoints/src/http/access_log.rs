@@ -61,6 +61,11 @@ impl Logged {
         self.answer = Some(Answer { status, content_bytes });
     }
 
+    /// The request has this id.
+    pub(super) fn identified(&mut self, id: &[u8]) {
+        self.entry.set_id(id);
+    }
+
     /// There is more of its content.
     pub(super) fn continued(&mut self, content_bytes: usize) {
         if let Some(answer) = &mut self.answer {

@@ -11,6 +11,7 @@ use core::time::Duration;
 use flow::ledger::Pressure;
 use flow::{Address, Flow, FlowError};
 use http::server::{Connection, Event};
+use web::access_log::ID_FIELD;
 use web::{
     Answer, Body, BodySender, ContentLength, ContentReceiver, ContentWriter, Data, Next, Producing,
     Reply, Request, RequestHead, Response, Status,
@@ -170,6 +171,9 @@ impl Driver {
         let Reply { response, next } = reply;
         if let Some(log) = &mut self.log {
             log.answered(response.status(), self.core.content_length(&response));
+            if let Some(id) = response.header(ID_FIELD) {
+                log.identified(id);
+            }
         }
         if self.core.respond(now, response).is_err() {
             log::error!("http: a handler's response cannot answer this request");
