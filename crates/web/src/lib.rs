@@ -42,6 +42,7 @@ pub mod cookies;
 mod data;
 pub mod date;
 pub mod decimal;
+pub mod event_stream;
 pub mod fields;
 pub mod files;
 pub mod forms;

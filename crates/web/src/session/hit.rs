@@ -2,6 +2,7 @@
 
 use super::SessionId;
 use super::store::{Busy, Entry};
+use crate::event_stream::{EventWriter, KeepAlive};
 use crate::{Content, ContentWriter, Data, Next, Reply, Request, Response, Status};
 use alloc::rc::{Rc, Weak};
 use alloc::string::String;
@@ -141,12 +142,22 @@ impl Hit {
 
     /// Answers it with content that is written piece by piece, as fast as the visitor takes it. Of the response only head
     /// and fields count.
-    pub fn stream(mut self, response: Response) -> StreamWriter {
+    pub fn stream(self, response: Response) -> StreamWriter {
+        self.stream_by(response, |reply| reply)
+    }
+
+    /// Answers it with an [event stream](crate::event_stream).
+    pub fn events(self, keep_alive: KeepAlive) -> EventWriter<StreamWriter> {
+        let head = crate::event_stream::head();
+        EventWriter::new(self.stream_by(head, |reply| keep_alive.around(reply)))
+    }
+
+    fn stream_by(mut self, response: Response, adapt: impl FnOnce(Reply) -> Reply) -> StreamWriter {
         let pipe = Rc::<Pipe>::default();
         let busy = self.entry.upgrade().map(|entry| Busy::new(&entry));
         let reader = Reader { pipe: pipe.clone(), _busy: busy };
         let response = response.carrying(Content::Stream(None));
-        self.answer(Reply::stream(response, |writer| reader.pass_on(writer)));
+        self.answer(adapt(Reply::stream(response, |writer| reader.pass_on(writer))));
         StreamWriter(pipe)
     }
 

@@ -763,3 +763,34 @@ fn a_nested_session_has_its_cookie_sent_where_it_is() {
     assert_eq!(path_of(&["/a"], "/", "/a"), "/a");
     assert_eq!(path_of(&["/:user", "/a"], "/guess", "/a/me/guess"), "/a");
 }
+
+#[test]
+fn a_session_streams_events_with_comments_between() {
+    let world = World::new(|routes, host| {
+        routes.session(host, "/", Mapper::cookie(), async |mut session: Session| {
+            let keep_alive = crate::event_stream::KeepAlive::new(session.timers());
+            let mut events = session.next().await?.events(keep_alive);
+            session.timers().sleep(Duration::from_secs(20)).await;
+            let _ = events.send("late").await;
+            events.finish();
+            Ok(())
+        })
+    });
+    let reply = flow::task::block_on(world.ask("/", None)).unwrap();
+    assert_eq!(reply.response.header("cache-control"), Some(&b"no-store"[..]));
+    let Next::Produce(produce) = reply.next else { panic!("it is streamed") };
+    let seen = Rc::new(RefCell::new(String::new()));
+    let note = seen.clone();
+    world.executor.spawner().spawn("connection", async move {
+        let mut pieces = crate::writer::Pieces::new(produce);
+        while let crate::writer::Piece::Data(data) = poll_fn(|cx| pieces.poll_next(cx)).await {
+            note.borrow_mut().push_str(core::str::from_utf8(data.as_bytes()).unwrap());
+        }
+        note.borrow_mut().push_str("end");
+    });
+    world.run();
+    for _ in 0..20 {
+        world.pass(Duration::from_secs(1));
+    }
+    assert_eq!(*seen.borrow(), ":\n\ndata: late\n\nend");
+}
