@@ -3,7 +3,7 @@
 //! A handler's future is polled by its connection's task: whoever waits there is polled again when the connection has
 //! moved something. A body that is read in another task, as a session's, wakes whoever waits.
 
-use crate::Trailers;
+use crate::{Reply, Response, Status, Trailers};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::RefCell;
@@ -34,6 +34,23 @@ impl fmt::Display for BodyError {
 }
 
 impl core::error::Error for BodyError {}
+
+/// The error as text: 413 or 400.
+impl From<BodyError> for Response {
+    fn from(error: BodyError) -> Response {
+        let status = match error {
+            BodyError::TooLong => Status::CONTENT_TOO_LARGE,
+            BodyError::Incomplete => Status::BAD_REQUEST,
+        };
+        Response::error(status, &error)
+    }
+}
+
+impl From<BodyError> for Reply {
+    fn from(error: BodyError) -> Reply {
+        Response::from(error).into()
+    }
+}
 
 /// A request's content, as it arrives.
 #[derive(Default)]

@@ -1,7 +1,7 @@
 //! Forms: queries and `application/x-www-form-urlencoded` content (WHATWG URL standard, section 5.1).
 
 use crate::percent::decode_leniently;
-use crate::{BodyError, Request, RequestHead, Status, media_type};
+use crate::{BodyError, Reply, Request, RequestHead, Response, Status, media_type};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -60,6 +60,19 @@ impl fmt::Display for FormError {
 }
 
 impl core::error::Error for FormError {}
+
+/// The error as text, with its status.
+impl From<FormError> for Response {
+    fn from(error: FormError) -> Response {
+        Response::error(error.status(), &error)
+    }
+}
+
+impl From<FormError> for Reply {
+    fn from(error: FormError) -> Reply {
+        Response::from(error).into()
+    }
+}
 
 impl Form {
     /// Decodes a form. Every text is one: what is badly encoded stands for itself, and bytes that are no UTF-8

@@ -51,6 +51,11 @@ impl Response {
         Response::new(status).with_content("text/plain; charset=utf-8", status.reason())
     }
 
+    /// This status with an error as text, in a line.
+    pub(crate) fn error(status: Status, error: &dyn core::error::Error) -> Response {
+        Response::new(status).with_content("text/plain; charset=utf-8", alloc::format!("{error}\n"))
+    }
+
     /// 303: what was asked for, or came of it, is found by GET at `location`, a URI reference whose parts are
     /// [percent-encoded](crate::percent::encode) (RFC 9110 section 15.4.4).
     pub fn see_other(location: impl AsRef<[u8]>) -> Response {
