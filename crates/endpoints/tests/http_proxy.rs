@@ -52,7 +52,7 @@ impl World {
             let (proxy, to, failures) = (proxy.clone(), to.clone(), failures.clone());
             async move {
                 let passed = proxy.pass_on(&to, request).await;
-                passed.unwrap_or_else(|failure| answered(failure, &failures))
+                passed.unwrap_or_else(|failure| answered(&failure, &failures))
             }
         };
         self.serve(name, Routes::new().any("/*path", pass));
@@ -83,7 +83,7 @@ impl World {
     }
 }
 
-fn answered(failure: NotPassed, failures: &RefCell<Vec<String>>) -> Reply {
+fn answered(failure: &NotPassed, failures: &RefCell<Vec<String>>) -> Reply {
     let untouched = if failure.is_untouched { "untouched" } else { "touched" };
     let reason = match failure.reason {
         Reason::Failed(_) => "failed",

@@ -53,12 +53,14 @@
 
 mod affinity;
 mod carry;
+mod entry;
 mod hit;
 mod host;
 mod id;
 mod inspect;
 mod mapper;
 mod message;
+mod route;
 mod store;
 
 pub use affinity::{Affinity, GroupKey, NotPassed, OwnerLost, Passing, rendezvous};
@@ -69,7 +71,7 @@ pub use id::SessionId;
 pub use inspect::{SessionInfo, SetError};
 pub use mapper::{KEY_BYTES_MAX, Mapper};
 pub use message::{Mailbox, Message, NameTaken, Topic, Unsent, UnsentReason};
-pub use store::SessionRoute;
+pub use route::SessionRoute;
 
 use alloc::rc::Rc;
 use core::fmt;
@@ -78,8 +80,9 @@ use core::ops::RangeInclusive;
 use core::panic::Location;
 use core::task::{Context, Poll, ready};
 use core::time::Duration;
+use entry::{Entry, Item};
 use flow::time::Timers;
-use store::{Entry, Item, Store};
+use store::Store;
 
 /// Why a session is to end: `?` ends it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,6 +157,10 @@ impl Session {
         poll_fn(move |cx| {
             let event = self.poll_event(cx, fits);
             self.entry.waits_at.set(event.is_pending().then_some(place));
+            if event.is_pending() {
+                // A request is large, and most sessions wait most of the time.
+                self.entry.queue.release();
+            }
             event
         })
     }
@@ -166,7 +173,7 @@ impl Session {
                 // Its visitor went away while it waited.
                 Item::Hit(hit) if hit.is_gone() => {}
                 Item::Hit(hit) => {
-                    entry.taken.set(entry.taken.get() + 1);
+                    entry.has_taken.set(true);
                     return Poll::Ready(Event::Hit(hit));
                 }
                 Item::Message(message) => {

@@ -29,7 +29,7 @@ pub fn open<P: Platform>(context: &Context<P>, routes: Routes) -> Opened {
         if let Some(carrier) = restoring {
             carrier.restore().await;
         }
-        serving.serve(listener).await
+        serving.serve(listener).await;
     });
     Ok(Some(Rc::new(Http { server, port, sessions: context.sessions.clone(), carrier })))
 }

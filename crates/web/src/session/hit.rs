@@ -1,7 +1,7 @@
 //! Hit: one request to a session, and the answer to it.
 
 use super::SessionId;
-use super::store::{Busy, Entry};
+use super::entry::{Busy, Entry};
 use crate::event_stream::{EventWriter, KeepAlive};
 use crate::{Content, ContentWriter, Data, Next, Reply, Request, Response, Status};
 use alloc::rc::{Rc, Weak};

@@ -1,8 +1,9 @@
 //! Session host: what all sessions of an appliance share, which is tasks, time, entropy and limits.
 
+use super::entry::Entry;
 use super::message::Names;
-use super::store::{Entry, Running, SessionRoute, Store};
-use super::{Affinity, Ended, Mapper, Session, SessionId};
+use super::store::{Running, Store};
+use super::{Affinity, Ended, Mapper, Session, SessionId, SessionRoute};
 use alloc::boxed::Box;
 use alloc::rc::{Rc, Weak};
 use alloc::vec::Vec;

@@ -4,7 +4,7 @@
 //! of its type. A message is not copied: all that get it share one value. Nothing waits for room: who sends faster than
 //! a session reads is told so, and a session that missed something of a topic is told how much.
 
-use super::store::{Entry, Item};
+use super::entry::{Entry, Item};
 use super::{Ended, Event, Session, SessionHost};
 use alloc::collections::BTreeMap;
 use alloc::rc::{Rc, Weak};

@@ -1,27 +1,22 @@
 //! Session store: the sessions of one route, found by their keys, bounded, and reaped.
 
 use super::carry::{Archived, Saved};
-use super::hit::{Answer, Exchange, Hit, Waiting, plain};
-use super::inspect::{Command, Watched};
+use super::entry::{Entry, Item, Open};
+use super::hit::{Answer, Hit, Waiting, plain};
 use super::mapper::Mapped;
-use super::message::{Members, Message};
 use super::{Affinity, Ended, Mapper, Session, SessionHost, SessionId, SessionInfo};
-use crate::{Answer as Answering, Cookie, Handler, Method, Reply, Request, Response, Status};
+use crate::{Cookie, Reply, Request, Response, Status};
 use alloc::boxed::Box;
-use alloc::rc::{Rc, Weak};
-use alloc::string::String;
+use alloc::rc::Rc;
 use alloc::vec::Vec;
-use core::cell::{Cell, OnceCell, RefCell};
+use core::cell::RefCell;
 use core::future::poll_fn;
 use core::hash::BuildHasher;
-use core::panic::Location;
 use core::pin::{Pin, pin};
 use core::task::Poll;
 use core::time::Duration;
 use flow::registry::Label;
-use flow::sync::Queue;
-use flow::task::{TaskError, TaskId};
-use flow::time::Timers;
+use flow::task::TaskError;
 use lru::LruCache;
 use siphasher::sip::SipHasher13;
 
@@ -36,22 +31,6 @@ pub(super) type App = dyn Fn(Session) -> Running;
 
 /// A session that runs.
 pub(super) type Running = Pin<Box<dyn Future<Output = Result<(), Ended>>>>;
-
-/// The handler that gives requests to the sessions of a route. Its clones give them to the same ones, so that several
-/// patterns may lead there.
-#[derive(Clone)]
-pub struct SessionRoute {
-    store: Rc<Store>,
-    /// With which paths the cookie is sent.
-    cookie_path: RefCell<Rc<str>>,
-    beside: Option<Rc<Beside>>,
-}
-
-/// What is no session's.
-struct Beside {
-    is_static: Box<dyn Fn(&Request) -> bool>,
-    handler: Box<dyn Handler>,
-}
 
 pub(super) struct Store {
     pub(super) host: SessionHost,
@@ -70,71 +49,6 @@ struct Sessions {
     regulars: LruCache<Key, Rc<Entry>, KeyedHash>,
     /// Those of before a restart, whose visitors have not come yet.
     saved: LruCache<Key, Saved, KeyedHash>,
-}
-
-/// One session, from outside.
-pub(super) struct Entry {
-    key: RefCell<Key>,
-    pub(super) queue: Queue<Item>,
-    /// What it is called where others may read it.
-    pub(super) number: u64,
-    pub(super) born: Duration,
-    timers: Timers,
-    /// When a visitor last came, or stopped waiting.
-    last_used: Cell<Duration>,
-    /// Visitors that wait for it.
-    waiting: Cell<u32>,
-    hits: Cell<u64>,
-    /// Requests that the session took out of the queue.
-    pub(super) taken: Cell<u64>,
-    /// Messages in the queue, and how many there may be.
-    pub(super) unread: Cell<u32>,
-    messages_max: u32,
-    /// Messages for which there was no room, since the last that the session was told of.
-    pub(super) missed: Cell<u64>,
-    /// Where the session waits for its queue.
-    pub(super) waits_at: Cell<Option<&'static Location<'static>>>,
-    /// When it was told to end, if no request came since.
-    told_at: Cell<Option<Duration>>,
-    /// Its visitor does not know its id yet.
-    is_id_new: Cell<bool>,
-    /// None once it is over.
-    task: Cell<Option<TaskId>>,
-    extras: OnceCell<Box<Extras>>,
-}
-
-/// What few sessions have.
-#[derive(Default)]
-pub(super) struct Extras {
-    /// What it joined: topics last as long as their members.
-    pub(super) topics: RefCell<Vec<Rc<Members>>>,
-    pub(super) watched: RefCell<Vec<Watched>>,
-    /// What it is to have again after a restart, and what it has of before one.
-    pub(super) saved: RefCell<Option<Box<str>>>,
-    pub(super) resumed: RefCell<Option<Box<str>>>,
-    open: RefCell<Vec<Open>>,
-}
-
-/// A request whose answer may be shared.
-struct Open {
-    target: Box<[u8]>,
-    exchange: Weak<Exchange>,
-}
-
-impl Open {
-    fn new(hit: &Hit) -> Self {
-        Self { target: hit.target().into(), exchange: Rc::downgrade(hit.exchange()) }
-    }
-}
-
-/// What waits in a session's queue.
-pub(super) enum Item {
-    Hit(Hit),
-    Message(Message),
-    /// Here messages are missing.
-    Missed,
-    Command(Command),
-    End(Ended),
 }
 
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -178,83 +92,25 @@ enum End {
     Failed(TaskError),
 }
 
-impl SessionRoute {
+impl Store {
     pub(super) fn new(
         host: &SessionHost,
         route: &'static str,
         mapper: Mapper,
         app: Box<App>,
-    ) -> Self {
+    ) -> Rc<Self> {
         let hash = KeyedHash(host.bytes());
-        let store = Rc::new(Store {
-            host: host.clone(),
-            route,
-            mapper,
-            app,
-            sessions: RefCell::new(Sessions {
-                newcomers: LruCache::unbounded_with_hasher(hash.clone()),
-                regulars: LruCache::unbounded_with_hasher(hash.clone()),
-                saved: LruCache::unbounded_with_hasher(hash),
-            }),
-            archived: RefCell::default(),
+        let sessions = RefCell::new(Sessions {
+            newcomers: LruCache::unbounded_with_hasher(hash.clone()),
+            regulars: LruCache::unbounded_with_hasher(hash.clone()),
+            saved: LruCache::unbounded_with_hasher(hash),
         });
-        host.add(&store);
-        Self { store, cookie_path: RefCell::new(cookie_path(route).into()), beside: None }
+        let archived = RefCell::default();
+        Rc::new(Self { host: host.clone(), route, mapper, app, sessions, archived })
     }
 
-    /// The same sessions; but requests of which `is_static` says so are no steps of a session, and `handler` answers them:
-    /// images and style sheets under the same pattern, for instance.
-    #[must_use]
-    pub fn beside(
-        self,
-        is_static: impl Fn(&Request) -> bool + 'static,
-        handler: impl Handler,
-    ) -> Self {
-        let beside = Beside { is_static: Box::new(is_static), handler: Box::new(handler) };
-        Self { beside: Some(Rc::new(beside)), ..self }
-    }
-}
-
-impl Handler for SessionRoute {
-    fn answer(&self, request: Request) -> Answering {
-        if let Some(Beside { is_static, handler }) = self.beside.as_deref()
-            && is_static(&request)
-        {
-            return handler.answer(request);
-        }
-        match request.method() {
-            // Safe methods change nothing (RFC 9110 section 9.2.1), and a session's page is a step.
-            Method::Head => return Answering::Now(private(Response::new(Status::OK)).into()),
-            Method::Options => {
-                let allow = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
-                let response = Response::new(Status::NO_CONTENT).with_header("Allow", allow);
-                return Answering::Now(response.into());
-            }
-            _ => {}
-        }
-        let (store, cookie_path) = (self.store.clone(), self.cookie_path.borrow().clone());
-        if let Some((affinity, owner)) = store.elsewhere(&request) {
-            return Answering::Later(Box::pin(store.pass(affinity, owner, request, cookie_path)));
-        }
-        let waiting = store.waiting(request);
-        Answering::Later(Box::pin(async move { store.reply(waiting, &cookie_path).await }))
-    }
-
-    fn nest(&self, prefix: &'static str) {
-        let mut path = self.cookie_path.borrow_mut();
-        let start = cookie_path(prefix);
-        // Below a parameter of the prefix no part of the pattern stands in every path.
-        let is_whole = start == prefix && &**path != "/";
-        *path = if is_whole { start + &**path } else { start }.into();
-        if let Some(beside) = &self.beside {
-            beside.handler.nest(prefix);
-        }
-    }
-}
-
-impl Store {
     /// Which other appliance has the session of a request, if one has.
-    fn elsewhere(&self, request: &Request) -> Option<(Rc<Affinity>, Label)> {
+    pub(super) fn elsewhere(&self, request: &Request) -> Option<(Rc<Affinity>, Label)> {
         let affinity = self.host.affinity()?;
         let owner = match self.mapper.map(request) {
             Mapped::Cookie(value) => affinity
@@ -268,7 +124,7 @@ impl Store {
     }
 
     /// Lets the owner of a request's session answer it; or a new session, if the owner is lost.
-    async fn pass(
+    pub(super) async fn pass(
         self: Rc<Self>,
         affinity: Rc<Affinity>,
         owner: Label,
@@ -305,7 +161,7 @@ impl Store {
     }
 
     /// Gives a request to its session, and lets it wait for the answer.
-    fn waiting(self: &Rc<Self>, request: Request) -> Waiting {
+    pub(super) fn waiting(self: &Rc<Self>, request: Request) -> Waiting {
         let shares = self.mapper.shares(&request);
         if shares && let Some(waiting) = self.join(&request) {
             return waiting;
@@ -370,7 +226,7 @@ impl Store {
     }
 
     /// The reply to a request, once the session has given it.
-    async fn reply(&self, waiting: Waiting, cookie_path: &str) -> Reply {
+    pub(super) async fn reply(&self, waiting: Waiting, cookie_path: &str) -> Reply {
         let Answer { mut reply, id } = waiting.answer().await;
         // What one session says is for its visitor only.
         reply.response = private(reply.response);
@@ -443,31 +299,7 @@ impl Store {
             let refusal = plain(Status::SERVICE_UNAVAILABLE, "no new session can begin now\n");
             return Err(refusal.with_header("Retry-After", "1"));
         }
-        let now = self.host.timers().now();
-        let entry = Rc::new(Entry {
-            is_id_new: Cell::new(resumed.is_none() && matches!(key, Key::Id(_))),
-            key: RefCell::new(key.clone()),
-            queue: Queue::default(),
-            number: self.host.next_number(),
-            timers: self.host.timers().clone(),
-            born: now,
-            last_used: Cell::new(now),
-            waiting: Cell::new(0),
-            hits: Cell::new(0),
-            taken: Cell::new(0),
-            unread: Cell::new(0),
-            messages_max: self.host.limits().messages_max,
-            missed: Cell::new(0),
-            waits_at: Cell::new(None),
-            told_at: Cell::new(None),
-            task: Cell::new(None),
-            extras: OnceCell::new(),
-        });
-        if resumed.is_some() {
-            // Until it saves anew that is what it has to be resumed with again.
-            entry.extras().saved.replace(resumed.clone());
-            entry.extras().resumed.replace(resumed);
-        }
+        let entry = Entry::new(&self.host, key.clone(), resumed);
         // First the task: a session that is found has one.
         let task = spawner.spawn("session", self.clone().run(entry.clone()));
         entry.task.set(Some(task));
@@ -566,7 +398,7 @@ impl Store {
                 return;
             }
         }
-        if entry.taken.get() == 0 {
+        if !entry.has_taken.get() {
             // The next one would do the same.
             return;
         }
@@ -598,8 +430,7 @@ impl Store {
         }
         self.forget(entry);
         let key = Key::Id(self.host.new_id());
-        *entry.key.borrow_mut() = key.clone();
-        entry.is_id_new.set(true);
+        entry.rekey(key.clone());
         self.sessions.borrow_mut().regulars.put(key, entry.clone());
     }
 
@@ -625,151 +456,11 @@ impl Store {
     }
 }
 
-impl Entry {
-    fn visited(&self) {
-        self.hits.set(self.hits.get() + 1);
-        self.last_used.set(self.timers.now());
-        self.told_at.set(None);
-    }
-
-    /// The request for that target that has no answer yet and shares it.
-    fn open(&self, target: &[u8]) -> Option<Rc<Exchange>> {
-        let open = self.known_extras()?.open.borrow();
-        let exchange = open.iter().find(|open| *open.target == *target)?.exchange.upgrade();
-        exchange.filter(|exchange| !exchange.is_over())
-    }
-
-    fn add_open(&self, new: Open) {
-        let mut open = self.extras().open.borrow_mut();
-        open.retain(|open| open.exchange.upgrade().is_some_and(|exchange| !exchange.is_over()));
-        open.push(new);
-    }
-
-    fn push(self: &Rc<Self>, hit: Hit) {
-        self.visited();
-        self.queue.push(Item::Hit(hit.to(self)));
-    }
-
-    /// The id that the visitor is to be told with an answer, once.
-    pub(super) fn id_to_tell(&self) -> Option<SessionId> {
-        match *self.key.borrow() {
-            Key::Id(id) if self.is_id_new.take() => Some(id),
-            _ => None,
-        }
-    }
-
-    fn tell(&self, ended: Ended) {
-        self.told_at.set(Some(self.timers.now()));
-        self.queue.push(Item::End(ended));
-    }
-
-    pub(super) fn push_message(&self, message: Message) {
-        self.unread.set(self.unread.get() + 1);
-        self.queue.push(Item::Message(message));
-    }
-
-    /// A message is lost here.
-    pub(super) fn push_missed(&self) {
-        if self.missed.get() == 0 {
-            self.queue.push(Item::Missed);
-        }
-        self.missed.set(self.missed.get() + 1);
-    }
-
-    pub(super) fn push_command(&self, command: Command) {
-        self.queue.push(Item::Command(command));
-    }
-
-    pub(super) fn is_mailbox_full(&self) -> bool {
-        self.unread.get() >= self.messages_max || self.missed.get() > 0
-    }
-
-    /// Whether nobody takes anything out of the queue any more.
-    pub(super) fn is_over(&self) -> bool {
-        self.task.get().is_none()
-    }
-
-    fn archived(&self, route: &str) -> Option<Archived> {
-        let saved = self.known_extras()?.saved.borrow();
-        Some(Archived::new(route, &self.key.borrow(), self.idle(), saved.as_deref()?))
-    }
-
-    /// Made when they are first asked for.
-    pub(super) fn extras(&self) -> &Extras {
-        self.extras.get_or_init(Box::default)
-    }
-
-    pub(super) fn known_extras(&self) -> Option<&Extras> {
-        self.extras.get().map(|extras| &**extras)
-    }
-
-    pub(super) fn age(&self) -> Duration {
-        self.timers.now().saturating_sub(self.born)
-    }
-
-    fn idle(&self) -> Duration {
-        self.timers.now().saturating_sub(self.last_used.get())
-    }
-
-    fn info(&self, route: &'static str) -> SessionInfo {
-        SessionInfo {
-            number: self.number,
-            route,
-            age: self.age(),
-            idle: self.idle(),
-            hits: self.hits.get(),
-            queue: self.queue.len(),
-            waits_at: self.waits_at.get(),
-        }
-    }
-
-    /// Requests that wait are answered 500.
-    fn refuse_all(&self) {
-        while let Some(item) = self.queue.try_pop() {
-            drop(item);
-        }
-    }
-}
-
-/// A visitor waits: meanwhile the session is not idle, and is not displaced.
-pub(super) struct Busy(Weak<Entry>);
-
-impl Busy {
-    pub(super) fn new(entry: &Rc<Entry>) -> Self {
-        entry.waiting.set(entry.waiting.get() + 1);
-        Self(Rc::downgrade(entry))
-    }
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        if let Some(entry) = self.0.upgrade() {
-            entry.waiting.set(entry.waiting.get() - 1);
-            entry.last_used.set(entry.timers.now());
-        }
-    }
-}
-
 /// For this visitor only: nobody keeps it for others (RFC 9111 section 5.2.2.5).
-fn private(response: Response) -> Response {
+pub(super) fn private(response: Response) -> Response {
     let response = response.unrepeatable();
     match response.header("cache-control") {
         Some(_) => response,
         None => response.with_header("Cache-Control", "no-store"),
-    }
-}
-
-/// The part of a pattern that stands in every path of it: only there the cookie is of use.
-fn cookie_path(pattern: &str) -> String {
-    let end = pattern.find("/:").or_else(|| pattern.find("/*")).unwrap_or(pattern.len());
-    match pattern.get(..end) {
-        None | Some("") => "/".into(),
-        Some(path) => path.into(),
-    }
-}
-
-impl core::fmt::Debug for SessionRoute {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "SessionRoute({}, {} sessions)", self.store.route, self.store.len())
     }
 }
