@@ -47,6 +47,7 @@ pub mod fields;
 pub mod files;
 pub mod forms;
 mod handler;
+pub mod html;
 pub mod json;
 pub mod layer;
 pub mod layers;

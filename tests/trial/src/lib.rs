@@ -49,7 +49,7 @@ pub fn routes<P: Platform>(context: &Context<P>) -> Routes {
     let transform = context.clone();
     let script = context.clone();
     let session = context.sessions.route("/_test/session", Mapper::cookie(), sessions::session);
-    Routes::new()
+    aqueduct::handlers::samples::routes(context)
         .any("/_test/echo", bodies::echo)
         .any("/_test/sink", bodies::sink)
         .any("/_test/panic", bodies::panic)

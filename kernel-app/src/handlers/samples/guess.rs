@@ -1,0 +1,46 @@
+//! Guess: a loop of questions, in straight-line code.
+
+use super::page::{field, page};
+use alloc::format;
+use alloc::string::String;
+use core::cmp::Ordering;
+use web::session::{Ended, Hit, Session};
+
+/// Lets the visitor guess a number.
+pub(super) async fn guess(mut session: Session) -> Result<(), Ended> {
+    let secret = session.random(1..=100);
+    let mut hit = session.next().await?;
+    let mut hint = String::from("I think of a number from 1 to 100.");
+    for tries in 1.. {
+        let guessed;
+        (guessed, hit) = ask(&mut session, hit, &hint).await?;
+        hint = match guessed.cmp(&secret) {
+            Ordering::Less => format!("{guessed} is too small."),
+            Ordering::Greater => format!("{guessed} is too large."),
+            Ordering::Equal => {
+                let text = format!(
+                    "<p class=number>{secret}<p>is right, after {tries} tries.\
+                     <p><a href=/samples/guess>Again</a>"
+                );
+                hit.reply(page("Guess", text));
+                return Ok(());
+            }
+        };
+    }
+    Ok(())
+}
+
+/// Shows the question until it is answered by a number; gives that, and the request that is to be answered next.
+async fn ask(session: &mut Session, hit: Hit, hint: &str) -> Result<(u64, Hit), Ended> {
+    let form = "<form method=post class=row><label>Your guess \
+                <input name=guess type=number min=1 max=100 required autofocus></label>\
+                <button>Guess</button></form>";
+    let mut hit = hit;
+    loop {
+        hit.reply(page("Guess", format!("<p role=status>{hint}{form}")));
+        hit = session.next().await?;
+        if let Some(number) = field(&mut hit, "guess").await.and_then(|text| text.parse().ok()) {
+            return Ok((number, hit));
+        }
+    }
+}
