@@ -17,6 +17,8 @@ use web::{Method, Response};
 /// Lines that a page shows when it is opened.
 const LINES_MAX: usize = 50;
 const LINE_CHARS_MAX: usize = 500;
+/// Pages that one visitor may have open; with more the oldest hears nothing.
+const PAGES_MAX: usize = 8;
 
 /// What somebody said.
 struct Line {
@@ -40,14 +42,14 @@ struct Visitor {
     history: History,
     room: Topic<Rc<Line>>,
     who: String,
-    /// The page that is open, if one is.
-    page: Option<EventWriter<StreamWriter>>,
+    /// The pages that are open.
+    pages: VecDeque<EventWriter<StreamWriter>>,
 }
 
 impl Visitor {
     fn new(session: Session, history: History) -> Self {
         let (room, who) = (session.join("chat"), format!("visitor {}", session.number()));
-        Self { session, history, room, who, page: None }
+        Self { session, history, room, who, pages: VecDeque::new() }
     }
 
     async fn run(mut self) -> Result<(), Ended> {
@@ -85,7 +87,10 @@ impl Visitor {
                 hit.reply(Response::see_other("/samples/chat"));
             }
             (Some("events"), Method::Get) => {
-                self.page = Some(hit.events(KeepAlive::new(self.session.timers())));
+                self.pages.push_back(hit.events(KeepAlive::new(self.session.timers())));
+                if self.pages.len() > PAGES_MAX {
+                    self.pages.pop_front();
+                }
             }
             _ => hit.reply(Response::plain(web::Status::NOT_FOUND)),
         }
@@ -106,12 +111,15 @@ impl Visitor {
         self.room.publish(line);
     }
 
-    /// Tells the page, if it is still there.
+    /// Tells the pages that are still there.
     async fn push(&mut self, event: &str, data: String) {
-        let Some(page) = &mut self.page else { return };
         let event = web::event_stream::Event::new(data).named(event);
-        if page.send(event).await.is_err() {
-            self.page = None;
+        for _ in 0..self.pages.len() {
+            if let Some(mut page) = self.pages.pop_front()
+                && page.send(event.clone()).await.is_ok()
+            {
+                self.pages.push_back(page);
+            }
         }
     }
 
