@@ -16,4 +16,5 @@ pub mod network_capnp;
 pub mod pipe;
 pub mod rpc;
 mod supervise;
+pub mod websocket;
 pub mod zmq;

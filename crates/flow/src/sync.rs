@@ -47,9 +47,12 @@ impl WakerSlot {
 pub struct WakerList(RefCell<Vec<Waker>>);
 
 impl WakerList {
-    /// Lets the task of `cx` be woken, too.
+    /// Lets the task of `cx` be woken, too; once, if it was the last that asked.
     pub fn register(&self, cx: &Context<'_>) {
-        self.0.borrow_mut().push(cx.waker().clone());
+        let mut wakers = self.0.borrow_mut();
+        if wakers.last().is_none_or(|last| !last.will_wake(cx.waker())) {
+            wakers.push(cx.waker().clone());
+        }
     }
 
     /// Whether nobody waits.
@@ -408,6 +411,15 @@ mod tests {
             counts.set(2);
         });
         assert_eq!(counts.get(), 3);
+    }
+
+    #[test]
+    fn a_task_that_asks_again_is_in_the_list_once() {
+        let list = WakerList::default();
+        let cx = Context::from_waker(Waker::noop());
+        list.register(&cx);
+        list.register(&cx);
+        assert_eq!(list.0.borrow().len(), 1);
     }
 
     #[test]
