@@ -2,4 +2,5 @@
 
 pub mod http;
 pub mod rpc;
+pub mod websocket;
 pub mod zmq;

@@ -1,4 +1,4 @@
-//! HTTP against real peers: curl, nginx, wrk, Chromium, dnsmasq, a lossy wire, floods. `cargo xtask test interop`.
+//! HTTP against real peers: curl, nginx, wrk, Chromium, Python, dnsmasq, a lossy wire, floods. `cargo xtask test interop`.
 //! Checks that concern HTTP and not the wire run against the Linux process, too.
 
 mod addresses;
@@ -12,9 +12,14 @@ mod recovery;
 mod restart;
 mod sessions;
 mod tap;
+mod websocket;
 
 use command::programs;
-use lab::{harness::Case, namespace::NSENTER, peers::PYTHON};
+use lab::{
+    harness::Case,
+    namespace::NSENTER,
+    peers::{PIP, PYTHON},
+};
 
 pub(crate) const CASES: &[Case] = &[
     Case::new("http/curl_site_guest", &[&programs::CURL], 90, curl::site_guest),
@@ -44,6 +49,20 @@ pub(crate) const CASES: &[Case] = &[
         60,
         tap::left_by_another_program,
     ),
+    Case::new(
+        "http/websocket_python_process",
+        &[&programs::CURL, &PYTHON, &PIP],
+        120,
+        websocket::python_process,
+    ),
+    Case::new(
+        "http/websocket_python_guest",
+        &[&programs::CURL, &PYTHON, &PIP],
+        240,
+        websocket::python_guest,
+    ),
+    Case::new("http/websocket_python_nginx", &[&PYTHON, &PIP], 120, nginx::before_websockets),
+    Case::new("http/websocket_browser", &[&programs::CHROMIUM], 120, websocket::browser),
     Case::new("http/browser_page_load", &[&programs::CHROMIUM], 180, browser::page_load),
     Case::new("http/dhcp_from_dnsmasq", &[&programs::DNSMASQ], 90, addresses::dhcp),
     Case::new("http/slaac_from_dnsmasq", &[&programs::DNSMASQ], 90, addresses::slaac),

@@ -50,7 +50,7 @@ impl Lab {
         let count = Cell::new(0);
         let entropy = move |bytes: &mut [u8]| {
             for byte in bytes {
-                count.set(count.get() + 1_u8 & 0x7f);
+                count.set((count.get() + 1_u8) & 0x7f);
                 *byte = count.get();
             }
         };

@@ -1,6 +1,6 @@
 //! nginx on both sides: our HTTP client asks it, and it passes requests on to our server.
 
-use super::curl;
+use super::{curl, websocket};
 use command::{
     child::Child,
     failure::{OrSay, Result, fail},
@@ -165,6 +165,19 @@ fn before(harness: &Harness, appliance: SocketAddr) -> Result {
         Some(line) => fail!("nginx was not content with an answer of ours: {line}"),
         None => Ok(()),
     }
+}
+
+/// WebSockets by way of nginx, as its manual has it.
+pub(super) fn before_websockets(harness: &mut Harness) -> Result {
+    on_process(harness, |harness, appliance| {
+        let server = "location / {
+            proxy_pass http://appliance; proxy_http_version 1.1; proxy_set_header Host $http_host;
+            proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade;
+        }";
+        let upstream = format!("upstream appliance {{ server {appliance}; }}");
+        let _nginx = Nginx::start_with(harness, &upstream, server)?;
+        websocket::python_calls(NGINX)
+    })
 }
 
 /// A running nginx. Its log has a line per request: the connection's number, the request, the status.

@@ -14,6 +14,7 @@ pub mod relay;
 pub mod script;
 mod sessions;
 mod sockets;
+mod websockets;
 
 use alloc::vec::Vec;
 use aqueduct::Platform;
@@ -48,6 +49,8 @@ pub fn entries<P: Platform>(
 pub fn routes<P: Platform>(context: &Context<P>) -> Routes {
     let transform = context.clone();
     let script = context.clone();
+    let host = aqueduct::services::websocket::host(context);
+    let (client, asking) = (host.clone(), context.clone());
     let session = context.sessions.route("/_test/session", Mapper::cookie(), sessions::session);
     aqueduct::handlers::samples::routes(context)
         .any("/_test/echo", bodies::echo)
@@ -58,6 +61,10 @@ pub fn routes<P: Platform>(context: &Context<P>) -> Routes {
         .any("/_test/relay/:server/*path", proxy::Relay::new(context))
         .post("/_test/transform/:service", move |request| {
             sockets::transform_elsewhere(transform.clone(), request)
+        })
+        .get("/_test/websocket", move |request| websockets::echo(host.clone(), request))
+        .get("/_test/websocket/:server", move |request| {
+            websockets::ask(asking.clone(), client.clone(), request)
         })
         .get("/_test/zmq", move |request| sockets::run_script(script.clone(), request))
 }

@@ -1,4 +1,4 @@
-//! The peers of the RPC and ZeroMQ tests and benchmarks: our own, built, and what those of others need.
+//! The peers of the RPC, ZeroMQ and WebSocket tests and benchmarks: our own, built, and what those of others need.
 
 pub mod linux_guest;
 
@@ -32,8 +32,12 @@ pub const ZMQ_HEADERS: Program = Program { name: "/usr/include/zmq.h", package: 
 const ZMQ_PEER: &str = "zmq-peer";
 
 /// Of PyPI: a module by which one is found, and what is installed when it is not.
-const PYTHON_PACKAGES: &[(&str, &str)] =
-    &[("capnp", "pycapnp==2.2.4"), ("zmq", "pyzmq"), ("cbor2", "cbor2")];
+const PYTHON_PACKAGES: &[(&str, &str)] = &[
+    ("capnp", "pycapnp==2.2.4"),
+    ("zmq", "pyzmq"),
+    ("cbor2", "cbor2"),
+    ("websockets", "websockets"),
+];
 const CXX_WORDS: &[&str] =
     &["-O2", "-std=c++17", "-lcapnp-rpc", "-lcapnp", "-lkj-async", "-lkj", "-lpthread"];
 
@@ -47,7 +51,7 @@ pub fn prepare(names: &[&str], install: Install) -> Result {
         let packages: Vec<_> = NGINX_PACKAGES.iter().map(|names| Package::new(names)).collect();
         debian::unpack(&packages, &nginx_folder()?)?;
     }
-    if any("rpc/") || any("zmq/") {
+    if any("rpc/") || any("zmq/") || any("http/websocket_python") {
         python_packages(install)?;
     }
     if any("rpc/") {
