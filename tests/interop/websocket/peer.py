@@ -1,9 +1,11 @@
-"""The `websockets` library against the appliance: `check HOST:PORT`, `serve HOST:PORT`, or `bench URL`."""
+"""The `websockets` library against the appliance: `check HOST:PORT`, `serve HOST:PORT`, or `bench HOST PORT PATH`."""
 
 import random
+import socket
 import sys
 import threading
 import time
+from contextlib import ExitStack
 
 from websockets.exceptions import ConnectionClosedError, ConnectionClosedOK, InvalidStatus
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
@@ -121,13 +123,12 @@ def other_origins_are_refused():
 
 
 def many_at_once():
-    connections = [opened() for _ in range(200)]
-    for number, connection in enumerate(connections):
-        connection.send(f"to {number}")
-    for number, connection in enumerate(connections):
-        assert connection.recv() == f"to {number}"
-    for connection in connections:
-        connection.close()
+    with ExitStack() as stack:
+        connections = [stack.enter_context(opened()) for _ in range(200)]
+        for number, connection in enumerate(connections):
+            connection.send(f"to {number}")
+        for number, connection in enumerate(connections):
+            assert connection.recv() == f"to {number}"
 
 
 def a_slow_reader_gets_all():
@@ -163,17 +164,33 @@ def check():
 
 
 def bench():
-    """Echoes in a second, of small messages one after the other, and of 64 at a time."""
-    for name, length, window in (("one at a time", 100, 1), ("64 at a time", 100, 64), ("64 KiB", 65_536, 4)):
-        with connect(sys.argv[2], compression=None, max_size=None, ping_interval=None) as connection:
-            count, payload, start = 0, bytes(length), time.perf_counter()
+    """Echoes in a second, by a client that does little itself: frames made beforehand, masked with zeros."""
+    host, port, path = sys.argv[2:]
+    for name, length, window in (("100 bytes, one at a time", 100, 1), ("100 bytes, 256 at a time", 100, 256), ("64 KB, 4 at a time", 65_000, 4)):
+        with socket.create_connection((host, int(port))) as raw:
+            raw.sendall(HANDSHAKE % path.encode())
+            head = b""
+            while not head.endswith(b"\r\n\r\n"):
+                head += raw.recv(1)
+            assert b" 101 " in head, head
+            size = bytes([0x80 | length]) if length < 126 else b"\xfe" + length.to_bytes(2, "big")
+            frames = (b"\x82" + size + bytes(4) + bytes(length)) * window
+            echoes = (len(frames) // window - 4) * window
+            count, start = 0, time.perf_counter()
             while time.perf_counter() - start < 3:
-                for _ in range(window):
-                    connection.send(payload)
-                for _ in range(window):
-                    connection.recv()
+                raw.sendall(frames)
+                left = echoes
+                while left:
+                    left -= len(raw.recv(min(left, 1 << 20)))
                 count += window
             print(f"{name}: {count / (time.perf_counter() - start):.0f} echoes/s", flush=True)
+
+
+HANDSHAKE = (
+    b"GET %s HTTP/1.1\r\nHost: bench\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Protocol: echo\r\n\r\n"
+)
 
 
 def echo(connection):
@@ -182,8 +199,8 @@ def echo(connection):
 
 
 def main():
-    host, port = ADDRESS.rsplit(":", 1)
     if sys.argv[1] == "serve":
+        host, port = ADDRESS.rsplit(":", 1)
         with serve(echo, host, int(port), subprotocols=["echo"], max_size=None) as server:
             server.serve_forever()
     elif sys.argv[1] == "bench":

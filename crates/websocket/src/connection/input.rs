@@ -315,17 +315,14 @@ impl Content {
         }
     }
 
+    /// Takes bytes up to the limit, so that what is wrong before it is found however the bytes are cut.
     fn push(&mut self, bytes: &[u8], bytes_max: usize) -> Result<(), Error> {
-        if bytes.len() > bytes_max - self.len() {
-            return Err(Error::TooLong);
-        }
+        let fitting = bytes.get(..bytes_max - self.len()).unwrap_or(bytes);
         match self {
-            Self::Text(text) => Ok(text.push(bytes)?),
-            Self::Binary(all) => {
-                all.extend_from_slice(bytes);
-                Ok(())
-            }
+            Self::Text(text) => text.push(fitting)?,
+            Self::Binary(all) => all.extend_from_slice(fitting),
         }
+        if fitting.len() < bytes.len() { Err(Error::TooLong) } else { Ok(()) }
     }
 }
 
