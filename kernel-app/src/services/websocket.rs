@@ -40,6 +40,6 @@ impl Service for WebSockets {
     }
 
     fn counters(&self) -> Vec<(&'static str, u64)> {
-        [("websockets", self.0.sockets() as u64)].into()
+        [("websocket_connections", self.0.sockets() as u64)].into()
     }
 }

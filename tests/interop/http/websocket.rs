@@ -119,6 +119,7 @@ fn browse(harness: &Harness) -> Result {
         "--no-first-run",
         "--disable-extensions",
         "--enable-logging=stderr",
+        "--log-level=0",
         // Without a port it would end with the page's load.
         "--remote-debugging-port=0",
     ]);

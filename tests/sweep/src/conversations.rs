@@ -39,6 +39,7 @@ pub static CONVERSATIONS: &[Conversation] = &[
     Conversation { name: "http", talk: |handle| Box::pin(http(handle)) },
     Conversation { name: "rpc", talk: |handle| Box::pin(rpc(handle)) },
     Conversation { name: "zmq", talk: |handle| Box::pin(zmq(handle)) },
+    Conversation { name: "websocket", talk: |handle| Box::pin(websocket(handle)) },
 ];
 
 /// A page, uploads with and without a length, a handler that waits, a path that is not there, several requests at once,
@@ -61,6 +62,36 @@ async fn http(handle: Handle) -> Result<String, String> {
     let seen = String::from_utf8_lossy(&seen);
     let lines = seen.split_inclusive("\r\n").filter(|line| !line.starts_with("Date: "));
     let seen: String = lines.collect();
+    ended.map(|()| seen.clone()).map_err(|error| format!("{error} after {seen}"))
+}
+
+/// Messages whole, in fragments, compressed and long, a ping, and the closing handshake.
+async fn websocket(handle: Handle) -> Result<String, String> {
+    let mut flow = handle.network.connect(&target(80)).await.map_err(say)?;
+    let handshake =
+        b"GET /echoes HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\
+        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\
+        Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n";
+    let frame = |first: u8, payload: &[u8]| -> Vec<u8> {
+        let length = (payload.len() as u16).to_be_bytes();
+        let short = [0x80 | payload.len() as u8];
+        let length = if payload.len() < 126 { &short[..] } else { &[0xfe, length[0], length[1]] };
+        [&[first], length, &[0; 4], payload].concat()
+    };
+    let bytes = [
+        handshake.to_vec(),
+        frame(0x01, b"in two "),
+        frame(0x89, b"are you there"),
+        frame(0x80, b"fragments"),
+        frame(0xc1, &[0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00]),
+        frame(0x82, &[5; 3000]),
+        frame(0x88, b"\x03\xe8"),
+    ];
+    let mut seen = Vec::new();
+    let ended = exchange(&mut flow, &bytes.concat(), &mut seen).await;
+    let seen = seen.escape_ascii().to_string();
+    let (head, frames) = seen.split_once(r"\r\n\r\n").unwrap_or((&seen, ""));
+    let seen = format!("{} {frames}", head.split(r"\r\n").next().unwrap_or(""));
     ended.map(|()| seen.clone()).map_err(|error| format!("{error} after {seen}"))
 }
 

@@ -10,12 +10,13 @@ use aqueduct::settings::zmq::ZmqSettings;
 use capnp::Error;
 use endpoints::pipe::{self, make_server_within};
 use endpoints::rpc::Rpc;
+use endpoints::websocket::{self, Deflate};
 use endpoints::zmq::Bind;
 use flow::task::yield_once;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
-use web::{Request, Response, Routes};
+use web::{Reply, Request, Response, Routes};
 
 thread_local! {
     /// Waits until one of them panics; zero is never.
@@ -35,8 +36,10 @@ async fn wait() {
     assert!(left != 1, "asked to panic here");
 }
 
-/// `/waits`: sends the body back, in capitals.
-pub(crate) fn routes(routes: Routes) -> Routes {
+/// `/waits`: sends the body back, in capitals. `/echoes`: a WebSocket that sends each message back.
+pub(crate) fn routes<P: Platform>(routes: Routes, context: &Context<P>) -> Routes {
+    let sockets = aqueduct::services::websocket::host(context);
+    let routes = routes.get("/echoes", move |request| echoes(sockets.clone(), request));
     routes.any("/waits", async |mut request: Request| {
         wait().await;
         let body = request.body().collect(10_000).await;
@@ -45,6 +48,20 @@ pub(crate) fn routes(routes: Routes) -> Routes {
         text.make_ascii_uppercase();
         wait().await;
         Response::ok("text/plain", text)
+    })
+}
+
+async fn echoes(sockets: websocket::Host, request: Request) -> Reply {
+    let options =
+        websocket::Options { deflate: Some(Deflate::default()), ..websocket::Options::default() };
+    sockets.accept(&request, options, async |mut socket| {
+        wait().await;
+        while let Some(message) = socket.next().await? {
+            wait().await;
+            socket.send(message).await?;
+            wait().await;
+        }
+        Ok(())
     })
 }
 

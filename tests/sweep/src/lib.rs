@@ -214,7 +214,7 @@ impl Table for Services {
     fn entries<P: Platform>(&self) -> Vec<ServiceEntry<P>> {
         Vec::from([
             ServiceEntry::new("http", |context| {
-                let routes = handlers::routes(trial::routes(context));
+                let routes = handlers::routes(trial::routes(context), context);
                 services::http::open(context, app::routes(routes, context))
             }),
             ServiceEntry::new("rpc", |context| {

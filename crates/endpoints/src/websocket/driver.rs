@@ -104,6 +104,8 @@ impl Core for Driver {
         self.link.wake_waiting(self.handler.is_some().then_some(&*cx));
         self.poll_handler(cx);
         if self.handler.is_none() && self.link.is_abandoned() {
+            // Nothing was said in another way.
+            self.link.close(CloseCode::INTERNAL_ERROR, "");
             // Nobody takes what still comes until the peer's close frame.
             while self.link.core.borrow_mut().poll_event().is_some() {}
         }

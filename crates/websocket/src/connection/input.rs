@@ -28,18 +28,20 @@ pub(super) struct Input {
     /// RSV1 has a meaning, and whether the context lasts.
     deflate: Option<Context>,
     decompressor: Option<Decompressor>,
-    ready: VecDeque<Event>,
-    /// What `ready` holds, as it was when it was received.
+    /// Messages that nobody has taken, and their bytes.
+    ready: VecDeque<Message>,
     ready_bytes: usize,
     end: End,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum End {
     Open,
-    /// A close frame came, or the connection failed.
+    /// A close frame came, or the connection failed; how, until that is told. Kept here, since whoever drops a connection
+    /// for want of memory ends it, too.
     Ended {
         by_close_frame: bool,
+        untold: Option<Result<Closure, Error>>,
     },
 }
 
@@ -180,24 +182,27 @@ impl Input {
     }
 
     pub(super) fn has_event(&self) -> bool {
-        !self.ready.is_empty()
+        !self.ready.is_empty() || matches!(self.end, End::Ended { untold: Some(_), .. })
     }
 
     pub(super) fn take_event(&mut self) -> Option<Event> {
-        let event = self.ready.pop_front()?;
-        if let Event::Message(message) = &event {
+        if let Some(message) = self.ready.pop_front() {
             self.ready_bytes -= message.len();
+            return Some(Event::Message(message));
         }
-        Some(event)
+        match &mut self.end {
+            End::Ended { untold, .. } => untold.take().map(Event::Closed),
+            End::Open => None,
+        }
     }
 
     /// The peer's close frame came.
     pub(super) fn has_closed(&self) -> bool {
-        self.end == End::Ended { by_close_frame: true }
+        matches!(self.end, End::Ended { by_close_frame: true, .. })
     }
 
     fn has_ended(&self) -> bool {
-        self.end != End::Open
+        !matches!(self.end, End::Open)
     }
 
     fn has_room(&self) -> bool {
@@ -207,8 +212,7 @@ impl Input {
 
     /// Nothing follows. What is not whole is dropped.
     pub(super) fn end(&mut self, how: Result<Closure, Error>) {
-        self.end = End::Ended { by_close_frame: how.is_ok() };
-        self.ready.push_back(Event::Closed(how));
+        self.end = End::Ended { by_close_frame: how.is_ok(), untold: Some(how) };
         (self.frame, self.message, self.decompressor) = (None, None, None);
         self.control = Vec::new();
     }
@@ -216,7 +220,7 @@ impl Input {
     pub(super) fn held_bytes(&self) -> usize {
         let message = self.message.as_ref().map_or(0, |message| message.content.capacity());
         let decompressor = if self.decompressor.is_some() { DECOMPRESSOR_BYTES } else { 0 };
-        let ready = self.ready_bytes + self.ready.len() * size_of::<Event>();
+        let ready = self.ready_bytes + self.ready.len() * size_of::<Message>();
         message + decompressor + ready + self.control.capacity()
     }
 
@@ -278,7 +282,7 @@ impl Input {
             Content::Binary(bytes) => Message::Binary(bytes.into()),
         };
         self.ready_bytes += message.len();
-        self.ready.push_back(Event::Message(message));
+        self.ready.push_back(message);
         Ok(())
     }
 }
