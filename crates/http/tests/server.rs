@@ -213,6 +213,23 @@ fn rfc9110_7_8_upgrade_hands_over_what_follows() {
 }
 
 #[test]
+fn rfc9110_15_5_22_a_426_says_what_to_upgrade_to() {
+    let answer = |connection| {
+        format!(
+            "HTTP/1.1 426 Upgrade Required\r\nContent-Length: 16\r\nContent-Type: text/plain; charset=utf-8\r\n\
+             Upgrade: echo\r\nConnection: {connection}\r\n\r\nUpgrade Required"
+        )
+    };
+    assert_open(
+        "GET /upgrade-first HTTP/1.1\r\nHost: a\r\n\r\n",
+        &["GET /upgrade-first"],
+        &answer("upgrade"),
+    );
+    let last = serve("GET /upgrade-first HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    assert_eq!(last.output, answer("close, upgrade"));
+}
+
+#[test]
 fn rfc9110_9_3_6_connect_hands_over_what_follows() {
     let outcome = serve("CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n\r\n\x16\x03");
     assert_eq!(outcome.output, "HTTP/1.1 200 OK\r\n\r\n");

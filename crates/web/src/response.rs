@@ -76,6 +76,12 @@ impl Response {
         Response::plain(status).with_header("Location", location)
     }
 
+    /// 426: the resource is there for this protocol only, such as `websocket` (RFC 9110 section 15.5.22). The protocol
+    /// adds the connection option.
+    pub fn upgrade_required(protocol: &str) -> Response {
+        Response::plain(Status::UPGRADE_REQUIRED).with_header("Upgrade", protocol)
+    }
+
     /// The same with another status.
     #[must_use]
     pub fn with_status(mut self, status: Status) -> Response {

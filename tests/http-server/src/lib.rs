@@ -203,6 +203,7 @@ impl Server {
                 "bc".into(),
             ])),
             b"/empty" => Response::new(Status::NO_CONTENT),
+            b"/upgrade-first" => Response::upgrade_required("echo"),
             b"/same" => Response::new(Status::NOT_MODIFIED).with_header("ETag", "\"1\""),
             b"/reset" => Response::new(Status::RESET_CONTENT),
             b"/odd" => Response::new(Status::new(299).unwrap()),

@@ -159,9 +159,9 @@ impl Connection {
         match self.exchange.persists {
             _ if status == Status::SWITCHING_PROTOCOLS => b"Connection: upgrade\r\n\r\n",
             _ if self.is_tunnel(status) => b"\r\n",
-            // RFC 9110 section 7.8: 426 has an Upgrade field, and this option with it.
-            false if status == Status::UPGRADE_REQUIRED => b"Connection: close, upgrade\r\n\r\n",
+            // RFC 9110 section 7.8: with `Upgrade`, which a 426 has, goes the connection option.
             true if status == Status::UPGRADE_REQUIRED => b"Connection: upgrade\r\n\r\n",
+            false if status == Status::UPGRADE_REQUIRED => b"Connection: close, upgrade\r\n\r\n",
             false => b"Connection: close\r\n\r\n",
             // RFC 9112 section 9.3: an HTTP/1.0 client must be told.
             true if !self.exchange.http11 => b"Connection: keep-alive\r\n\r\n",
