@@ -6,8 +6,7 @@
 //! the [access log's line](access_log).
 //!
 //! ```
-//! use flow::{Address, task::block_on};
-//! use web::{Answer, Body, Content, Handler, Request, RequestHead, Response, Routes, Status};
+//! use web::{Request, Response, Routes, Status, testing};
 //!
 //! async fn greet(request: Request) -> Response {
 //!     match request.parameter_text("name") {
@@ -16,14 +15,10 @@
 //!     }
 //! }
 //!
-//! let routes = Routes::new().get("/greet/:name", greet);
-//!
 //! // A test asks the routes, without a connection.
-//! let head = RequestHead::new("GET", "/greet/J%C3%BCrgen", []);
-//! let answer = routes.answer(Request::new(head, Body::empty(), Address::Memory(0)));
-//! let Answer::Later(reply) = answer else { panic!("a site's files need no waiting") };
-//! let Content::Full(text) = block_on(reply).response.take_content() else { panic!("no text") };
-//! assert_eq!(text.as_bytes(), "hello Jürgen\n".as_bytes());
+//! let routes = Routes::new().get("/greet/:name", greet);
+//! let seen = testing::get("/greet/J%C3%BCrgen").ask(&routes);
+//! assert_eq!((seen.status(), seen.text()), (Status::OK, "hello Jürgen\n"));
 //! ```
 //!
 //! One word each: *content* is what a message says (RFC 9110 section 6.4), and [`Content`] what a response carries of it;
@@ -61,6 +56,7 @@ mod routes;
 pub mod session;
 mod status;
 pub mod syntax;
+pub mod testing;
 mod writer;
 
 pub use body::{Body, BodyError, BodySender};
