@@ -127,7 +127,8 @@ impl Body {
         Ok(whole)
     }
 
-    fn weigh_collected(&self, bytes: usize) {
+    /// So many bytes of it are held by its reader.
+    pub(crate) fn weigh_collected(&self, bytes: usize) {
         if let Some(state) = &self.state {
             state.borrow_mut().collected_bytes = bytes;
         }

@@ -48,6 +48,7 @@ pub mod layer;
 pub mod layers;
 pub mod media_type;
 mod method;
+pub mod multipart;
 pub mod percent;
 mod request;
 mod response;
