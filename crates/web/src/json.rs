@@ -24,7 +24,7 @@ use crate::{BodyError, Reply, Request, Response, Status, media_type};
 use alloc::string::{String, ToString};
 use core::fmt;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 
 /// Why there is no value.
@@ -95,10 +95,17 @@ impl Request {
             BodyError::TooLong => JsonError::TooLarge,
             BodyError::Incomplete => JsonError::Incomplete,
         })?;
-        serde_json::from_slice(&text).map_err(|error| match error.classify() {
-            Category::Data => JsonError::Shape(error.to_string()),
-            Category::Syntax | Category::Eof | Category::Io => JsonError::Syntax(error.to_string()),
-        })
+        serde_json::from_slice(&text).map_err(|error| fault(&error, &text))
+    }
+}
+
+fn fault(error: &serde_json::Error, text: &[u8]) -> JsonError {
+    // An array that is longer than the type's is called bad syntax, too.
+    let is_json = || serde_json::from_slice::<IgnoredAny>(text).is_ok();
+    if error.classify() == Category::Data || is_json() {
+        JsonError::Shape(error.to_string())
+    } else {
+        JsonError::Syntax(error.to_string())
     }
 }
 
@@ -212,6 +219,7 @@ mod tests {
             ("{\n\"y\": 1}", "missing field `x` at line 2 column 7"),
             ("{\"x\": 1e99}", "line 1 column 10"),
             ("7", "line 1 column 1"),
+            ("[1, 2, 3]", "line 1 column 8"),
         ] {
             let error = point(content).unwrap_err();
             assert_eq!(error.status(), Status::UNPROCESSABLE_CONTENT, "{content}");

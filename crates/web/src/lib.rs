@@ -2,8 +2,9 @@
 //!
 //! A [`Handler`] is given a [`Request`] and gives back a [`Response`]. Both say nothing about how they travel: HTTP/1.1
 //! makes the one and writes the other today, as any gateway protocol can. Everything that follows from a request's
-//! values alone is here as well: [`Routes`], [cookies], [forms], [`files`], [`conditional requests`](files::conditional), dates, media types,
-//! the [access log's line](access_log).
+//! values alone is here as well: [`Routes`], [cookies], [forms], [forms with files](multipart), [JSON](json), [`files`],
+//! [`conditional requests`](files::conditional), dates, media types, the [access log's line](access_log); and what is done
+//! around handlers, by [layers]. `docs/web.md` shows each by an example.
 //!
 //! ```
 //! use web::{Request, Response, Routes, Status, testing};
@@ -29,6 +30,11 @@
 extern crate alloc;
 #[cfg(test)]
 extern crate std;
+
+/// The examples of the page on handlers are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/web.md")]
+struct WritingHandlers;
 
 pub mod access_log;
 mod body;

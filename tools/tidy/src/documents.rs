@@ -14,6 +14,7 @@ const DOCUMENTS: &[(&str, usize)] = &[
     ("SECURITY.md", 80),
     ("docs/tour.md", 160),
     ("docs/glossary.md", 80),
+    ("docs/web.md", 240),
 ];
 
 /// Where a path of a document may begin: at the root, or at the folder of crates.
