@@ -6,6 +6,7 @@ mod browser;
 mod crowds;
 mod curl;
 mod group;
+mod helpers;
 mod lossy_wire;
 mod nginx;
 mod recovery;
@@ -38,6 +39,8 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("http/sessions_process", &[&programs::CURL], 60, sessions::on_process),
     Case::new("http/sessions_over_restarts", &[&programs::CURL], 180, restart::sessions),
     Case::new("http/sessions_of_a_group", &[&programs::CURL], 120, group::sessions),
+    Case::new("http/helpers_guest", &[&programs::CURL], 90, helpers::on_guest),
+    Case::new("http/helpers_process", &[&programs::CURL], 60, helpers::on_process),
     Case::new("http/process_stops_gracefully", &[], 60, curl::process_stops_gracefully),
     Case::new("http/process_on_tap_transfers", &[&programs::CURL], 120, tap::transfers),
     Case::new("http/process_on_tap_crowds", &[&programs::WRK], 90, tap::crowds),

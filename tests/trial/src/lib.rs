@@ -9,6 +9,7 @@
 extern crate alloc;
 
 mod bodies;
+mod helpers;
 mod proxy;
 pub mod relay;
 pub mod script;
@@ -56,6 +57,7 @@ pub fn routes<P: Platform>(context: &Context<P>) -> Routes {
         .any("/_test/echo", bodies::echo)
         .any("/_test/sink", bodies::sink)
         .any("/_test/panic", bodies::panic)
+        .nest("/_test/web", helpers::routes(context))
         .any("/_test/session", session.clone())
         .any("/_test/session/:what", session)
         .any("/_test/relay/:server/*path", proxy::Relay::new(context))
