@@ -31,11 +31,12 @@
 //! # assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n") && answer.ends_with(b"hello you"));
 //! ```
 
-mod access_log;
 pub mod client;
-mod driver;
 pub mod proxy;
 mod server;
 
 pub use ::http::{Error, Limits};
 pub use server::{Server, ServerConfig};
+
+#[cfg(test)]
+mod tests;

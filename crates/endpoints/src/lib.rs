@@ -15,6 +15,7 @@ pub mod http;
 pub mod network_capnp;
 pub mod pipe;
 pub mod rpc;
+pub mod server;
 mod supervise;
 pub mod websocket;
 pub mod zmq;

@@ -48,7 +48,6 @@ extern crate alloc;
 
 mod body;
 pub mod client;
-mod connection_state;
 mod error;
 mod events;
 mod head;
@@ -57,7 +56,6 @@ mod request;
 mod send;
 pub mod server;
 
-pub use connection_state::ConnectionState;
 pub use error::Error;
 pub use limits::Limits;
-pub use send::OutOfTurn;
+pub use web::server::{ConnectionState, OutOfTurn};

@@ -4,24 +4,12 @@ mod cursor;
 
 pub(crate) use cursor::Cursor;
 
+use crate::OutOfTurn;
 use crate::body::BodyFraming;
 use alloc::vec::{self, Vec};
 use bytes::{Buf, Bytes};
 use web::fields::FieldLines;
 use web::{Content, Data};
-
-/// The call does not fit the state of the connection: for instance a response without a
-/// request, or more data than was declared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OutOfTurn;
-
-impl core::fmt::Display for OutOfTurn {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str("call out of turn")
-    }
-}
-
-impl core::error::Error for OutOfTurn {}
 
 /// Bytes of one pushed piece of a stream that `body_capacity` offers. One piece is held at a
 /// time, so this bounds what waits in a connection; 64 KiB is what one segmentation offload takes.

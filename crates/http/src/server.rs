@@ -4,6 +4,7 @@ mod cached_response;
 mod head_cache;
 mod input;
 mod output;
+mod server_core;
 
 pub use crate::ConnectionState;
 pub(crate) use cached_response::CachedResponse;
@@ -19,12 +20,11 @@ use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::RefCell;
-use core::ops::Range;
 use core::time::Duration;
 use head_cache::HeadCache;
 use web::date::{DateCache, HttpDate};
 use web::fields::FieldLines;
-use web::{Content, Data, RequestHead, Response, Status, Trailers};
+use web::{Content, Data, Response, Status};
 
 /// What a server is told.
 #[derive(Clone, Debug, Default)]
@@ -62,23 +62,7 @@ impl Shared {
 }
 
 /// What came of input, or of time.
-#[derive(Debug)]
-pub enum Event {
-    /// A request. If its `content_length` is not empty, `Data` and `End` follow once the
-    /// application asked for them by [`Connection::read_body`].
-    Request(RequestHead),
-    /// A request whose answer is known since an earlier one ([`Response::repeatable`]) and on its way already: no call of
-    /// [`respond`](Connection::respond) is due. The status and the length of the content are for the log.
-    Answered(RequestHead, Status, u64),
-    /// Content: where it is in the input that was handled last.
-    Data(Range<usize>),
-    /// The end of the content, with its trailer section if there was one.
-    End(Option<Box<Trailers>>),
-    /// The message was refused. If no response was on its way, the one that says so is now; a
-    /// handler still at work on the request is to be dropped. Nothing follows on this connection. With the request, if
-    /// it was one and was never handed out, for the log.
-    Failed(Error, Option<RequestHead>),
-}
+pub type Event = web::server::Event<Error>;
 
 /// One connection of a server.
 ///

@@ -179,7 +179,7 @@ impl Pair {
             }
             server::Event::End(_) => self.answer_request(),
             server::Event::Answered(..) => panic!("nothing is repeatable here"),
-            server::Event::Failed(error, _) => panic!("server: {error}"),
+            other => panic!("server: {other:?}"),
         }
     }
 

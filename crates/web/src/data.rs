@@ -91,6 +91,13 @@ impl Data {
     }
 }
 
+impl Default for Data {
+    /// None.
+    fn default() -> Data {
+        Data(Source::Static(&[]))
+    }
+}
+
 impl From<&'static [u8]> for Data {
     fn from(bytes: &'static [u8]) -> Data {
         Data(Source::Static(bytes))

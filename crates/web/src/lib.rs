@@ -1,7 +1,7 @@
 //! HTTP semantics (RFC 9110) without a protocol: what a handler sees, whatever carries it.
 //!
-//! A [`Handler`] is given a [`Request`] and gives back a [`Response`]. Both say nothing about how they travel: HTTP/1.1
-//! makes the one and writes the other today, as any gateway protocol can. Everything that follows from a request's
+//! A [`Handler`] is given a [`Request`] and gives back a [`Response`]. Both say nothing about how they travel: HTTP/1.1,
+//! FastCGI and Gopher make the one and write the other, each as a [`server::ServerCore`]. Everything that follows from a request's
 //! values alone is here as well: [`Routes`], [cookies], [forms], [forms with files](multipart), [JSON](json), [`files`],
 //! [`conditional requests`](files::conditional), dates, media types, the [access log's line](access_log); and what is done
 //! around handlers, by [layers]. `docs/web.md` shows each by an example.
@@ -53,6 +53,7 @@ pub mod json;
 pub mod layer;
 pub mod layers;
 pub mod media_type;
+pub mod menu;
 mod method;
 pub mod multipart;
 pub mod percent;
@@ -60,6 +61,7 @@ mod request;
 mod response;
 pub mod router;
 mod routes;
+pub mod server;
 pub mod session;
 mod status;
 pub mod syntax;

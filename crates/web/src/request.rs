@@ -128,6 +128,8 @@ pub struct Parts {
     pub upgrade: bool,
     /// The client waits for `100 Continue`.
     pub expects_continue: bool,
+    /// The client's connection to the gateway in front is encrypted, as that says.
+    pub is_secure: bool,
 }
 
 impl RequestHead {
@@ -267,6 +269,12 @@ impl RequestHead {
         self.0.expects_continue && self.0.content_length != ContentLength::Empty
     }
 
+    /// Whether the client's connection is encrypted, as far as the protocol tells: FastCGI has the web server's word for
+    /// it, HTTP/1.1 none.
+    pub fn is_secure(&self) -> bool {
+        self.0.is_secure
+    }
+
     /// The protocols the client would upgrade to, if `Connection: upgrade` goes with them.
     pub fn upgrade(&self) -> Option<&[u8]> {
         // RFC 9110 section 7.8: ignored in HTTP/1.0, and without the connection option.
@@ -289,6 +297,7 @@ impl Default for Parts {
             selects: false,
             upgrade: false,
             expects_continue: false,
+            is_secure: false,
         }
     }
 }

@@ -173,6 +173,9 @@ impl Server {
                 self.open = None;
                 self.events.push(format!("failed: {error:?}"));
             }
+            Event::Incomplete | Event::Cancelled => {
+                unreachable!("HTTP/1.1 has no word for either")
+            }
         }
     }
 

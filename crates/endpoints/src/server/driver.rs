@@ -1,26 +1,26 @@
 //! Server connection driver: from the protocol core's events to the handler of the open request, and back.
 
+use super::Shared;
 use super::access_log::Logged;
-use super::server::Shared;
+use super::exchange::{Stage, Step, Upload, Work};
 use crate::drive::{Core, LongOutput, Transport};
 use alloc::boxed::Box;
 use alloc::rc::Rc;
-use core::pin::Pin;
-use core::task::{Context, Poll};
+use core::task::Context;
 use core::time::Duration;
 use flow::ledger::Pressure;
 use flow::{Address, Flow, FlowError};
-use http::server::{Connection, Event};
 use web::access_log::ID_FIELD;
+use web::server::{ConnectionState, Event, Refusal, ServerCore};
 use web::{
-    Answer, Body, BodySender, ContentLength, ContentReceiver, ContentWriter, Data, Next, Producing,
-    Reply, Request, RequestHead, Response, Status,
+    Answer, Body, BodyError, ContentLength, ContentWriter, Next, Reply, Request, RequestHead,
+    Response, Status,
 };
 
 /// Turns a connection's input into requests, and their answers into its output. It knows no flow.
-pub(super) struct Driver {
-    core: Connection,
-    shared: Rc<Shared>,
+pub(super) struct Driver<C: ServerCore> {
+    core: C,
+    shared: Rc<Shared<C>>,
     peer: Address,
     /// What is left to do for the open request; nothing if its handler answered at once.
     work: Option<Box<Work>>,
@@ -35,10 +35,11 @@ const EVENTS_AT_ONCE: usize = 64;
 
 /// Why an answer was cut off that nobody is there to read.
 const LOST: &str = "the connection ended before the answer did";
+const CANCELLED: &str = "the client wanted no answer any more";
 
-impl Driver {
-    pub(super) fn new(peer: Address, shared: Rc<Shared>) -> Self {
-        let core = Connection::new(shared.core.clone(), shared.timers.now());
+impl<C: ServerCore> Driver<C> {
+    pub(super) fn new(peer: Address, local: Address, shared: Rc<Shared<C>>) -> Self {
+        let core = C::new(shared.core.clone(), local, shared.timers.now());
         // Last: dropped, it is counted no more.
         shared.connections.set(shared.connections.get() + 1);
         Self { core, shared, peer, work: None, refuses: false, log: None }
@@ -55,11 +56,11 @@ impl Driver {
     }
 
     /// Passes a core's event on to the handler.
-    fn handle(&mut self, event: Event, input: &[u8], now: Duration) {
+    fn handle(&mut self, event: Event<C::Error>, input: &[u8], now: Duration) {
         match event {
             Event::Request(head) => self.begin(head, now),
             Event::Answered(head, status, content_bytes) => {
-                self.log = self.shared.begin_request(self.peer, &head);
+                self.log = self.shared.begin_request(self.client(), &head);
                 if let Some(log) = &mut self.log {
                     log.answered(status, content_bytes);
                 }
@@ -74,18 +75,24 @@ impl Driver {
                     upload.body.end(Ok(trailers.map(|trailers| *trailers)));
                 }
             }
-            Event::Failed(error, request) => self.fail(error, request.as_ref(), now),
+            Event::Incomplete => {
+                if let Some(upload) = self.upload() {
+                    upload.body.end(Err(BodyError::Incomplete));
+                }
+            }
+            Event::Failed(error, request) => self.fail(&error, request.as_ref(), now),
+            Event::Cancelled => self.cancel(now),
         }
     }
 
     /// The core refused what came, or ended the connection.
-    fn fail(&mut self, error: http::Error, request: Option<&RequestHead>, now: Duration) {
+    fn fail(&mut self, error: &C::Error, request: Option<&RequestHead>, now: Duration) {
         // As of all protocols' connections that end for a reason, garbage included.
-        log::info!("http: the connection with {} ended: {error}", self.peer);
+        log::info!("{}: the connection with {} ended: {error}", C::NAME, self.peer);
         self.work = None;
         if self.log.is_none() && self.core.wants_transmit() {
             // Refused before it was a request, or before anybody was asked.
-            self.log = self.shared.begin_log(self.peer, request);
+            self.log = self.shared.begin_log(self.client(), request);
         }
         if let Some(log) = &mut self.log {
             log.failed(error.reason());
@@ -111,6 +118,15 @@ impl Driver {
         }
     }
 
+    /// The client wants no answer any more.
+    fn cancel(&mut self, now: Duration) {
+        self.work = None;
+        if let Some(log) = &mut self.log {
+            log.failed(CANCELLED);
+        }
+        self.settle_log(now);
+    }
+
     /// The flow broke: nobody reads an answer any more, so that none is made.
     fn lose(&mut self, now: Duration) {
         self.core.abort();
@@ -123,7 +139,7 @@ impl Driver {
 
     /// A handler panicked, or an allocation of it failed: 500 if nothing of an answer was sent, else the connection's end.
     fn fail_handler(&mut self, error: &dyn core::fmt::Display, now: Duration) {
-        log::error!("http: a handler {error}");
+        log::error!("{}: a handler {error}", C::NAME);
         self.work = None;
         self.fail_response("the handler failed", now);
     }
@@ -142,7 +158,8 @@ impl Driver {
     /// Hands a request to the handler.
     fn begin(&mut self, head: RequestHead, now: Duration) {
         let shared = &*self.shared;
-        self.log = shared.begin_request(self.peer, &head);
+        let client = self.client();
+        self.log = shared.begin_request(client, &head);
         let (body, upload) = match head.content_length() {
             ContentLength::Empty => (Body::empty(), None),
             _ => {
@@ -156,7 +173,7 @@ impl Driver {
             }
             return self.reply(overloaded().into(), upload, now);
         }
-        let request = Request::new(head, body, self.peer);
+        let request = Request::new(head, body, client);
         match shared.spawner.catch(|| shared.handler.answer(request)) {
             Ok(Answer::Now(reply)) => self.reply(reply, upload, now),
             Ok(Answer::Later(answering)) => {
@@ -176,7 +193,7 @@ impl Driver {
             }
         }
         if self.core.respond(now, response).is_err() {
-            log::error!("http: a handler's response cannot answer this request");
+            log::error!("{}: a handler's response cannot answer this request", C::NAME);
             self.fail_response("the handler's response cannot answer it", now);
             return self.end_work(now);
         }
@@ -195,7 +212,7 @@ impl Driver {
     }
 
     fn fail_production(&mut self, now: Duration) {
-        log::error!("http: a streamed body differs from the length declared for it");
+        log::error!("{}: a streamed body differs from the length declared for it", C::NAME);
         self.fail_response("the stream differs from its declared length", now);
     }
 
@@ -203,6 +220,12 @@ impl Driver {
     fn end_work(&mut self, now: Duration) {
         self.work = None;
         self.core.drop_body(now);
+    }
+
+    /// Who asks: the other end of the connection, or whom that asks for.
+    #[inline]
+    fn client(&self) -> Address {
+        self.core.client(self.peer)
     }
 
     fn upload(&mut self) -> Option<&mut Upload> {
@@ -219,7 +242,7 @@ impl Driver {
     }
 }
 
-impl Core for Driver {
+impl<C: ServerCore> Core for Driver<C> {
     fn begin_turn(&mut self, _: &mut Context<'_>, now: Duration) {
         if self.shared.draining.get() {
             self.core.drain(now);
@@ -335,11 +358,11 @@ impl Core for Driver {
 
     fn transport(&mut self, _: &mut Context<'_>, _: Duration) -> Transport {
         match self.core.state() {
-            http::ConnectionState::Open => Transport::Open,
-            http::ConnectionState::EndOutput => Transport::EndOutput,
-            http::ConnectionState::Closed => Transport::Closed,
-            http::ConnectionState::Abort => Transport::Abort,
-            http::ConnectionState::Upgraded => Transport::Upgraded,
+            ConnectionState::Open => Transport::Open,
+            ConnectionState::EndOutput => Transport::EndOutput,
+            ConnectionState::Closed => Transport::Closed,
+            ConnectionState::Abort => Transport::Abort,
+            ConnectionState::Upgraded => Transport::Upgraded,
         }
     }
 
@@ -355,92 +378,18 @@ impl Core for Driver {
     fn upgrade(&mut self, flow: Box<dyn Flow>) {
         if let Some(Stage::Upgrading(converse)) = self.work.take().map(|work| work.stage) {
             // Called in the task, too: what it does first may fail as well as what follows.
-            self.shared.spawner.spawn("http upgraded", async move { converse(flow).await });
+            self.shared.spawner.spawn("upgraded connection", async move { converse(flow).await });
         }
     }
 }
 
-impl Drop for Driver {
+impl<C: ServerCore> Drop for Driver<C> {
     fn drop(&mut self) {
         self.shared.connections.set(self.shared.connections.get() - 1);
         if let Some(mut log) = self.log.take() {
             log.failed(LOST);
             log.end(self.shared.timers.now(), self.core.untaken_content());
         }
-    }
-}
-
-/// A request's handler at work, or the producer of its answer's body.
-struct Work {
-    stage: Stage,
-    upload: Option<Upload>,
-}
-
-enum Stage {
-    Answering(Pin<Box<dyn Future<Output = Reply>>>),
-    Producing(Producing, ContentReceiver),
-    /// The producer is done, and its last piece is on its way.
-    Ending,
-    Upgrading(Box<dyn FnOnce(Box<dyn Flow>) -> Producing>),
-}
-
-/// What came of polling a handler.
-enum Step {
-    Waiting,
-    Reply(Reply),
-    Data(Data),
-    End,
-    Abandon,
-}
-
-impl Work {
-    /// `room` says that the next piece of a streamed body can be taken.
-    fn poll(&mut self, cx: &mut Context<'_>, room: bool) -> Step {
-        match &mut self.stage {
-            Stage::Answering(answering) => match answering.as_mut().poll(cx) {
-                Poll::Ready(reply) => Step::Reply(reply),
-                Poll::Pending => Step::Waiting,
-            },
-            Stage::Producing(producing, receiver) => {
-                let mut done = false;
-                if !receiver.is_waiting() {
-                    done = producing.as_mut().poll(cx).is_ready();
-                }
-                if receiver.is_abandoned() {
-                    return Step::Abandon;
-                }
-                let data = if room || done { receiver.take() } else { None };
-                if done {
-                    self.stage = Stage::Ending;
-                }
-                match data {
-                    Some(data) => Step::Data(data),
-                    None if done => Step::End,
-                    None => Step::Waiting,
-                }
-            }
-            Stage::Ending if room => Step::End,
-            Stage::Ending | Stage::Upgrading(_) => Step::Waiting,
-        }
-    }
-}
-
-/// The body of the open request, on its way to the handler.
-struct Upload {
-    body: BodySender,
-    /// The core was told to read it.
-    reading: bool,
-}
-
-impl Upload {
-    /// The handler has come to wait for the body, of which the core reads nothing yet.
-    fn wakes(&mut self) -> bool {
-        self.body.is_wanted() && !core::mem::replace(&mut self.reading, true)
-    }
-
-    /// The body holds as much as it may, and the core was reading it.
-    fn fills(&mut self) -> bool {
-        self.body.is_full() && core::mem::replace(&mut self.reading, false)
     }
 }
 

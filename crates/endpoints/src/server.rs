@@ -1,0 +1,127 @@
+//! Server of web requests, whatever protocol carries them: a listener, and a task for each connection.
+//!
+//! A protocol is a [`ServerCore`]; its module here says what its server is told. Adding one takes no more.
+
+mod access_log;
+mod driver;
+mod exchange;
+
+use crate::drive::drive;
+use crate::supervise::accept_each;
+use access_log::Logged;
+use alloc::boxed::Box;
+use alloc::rc::Rc;
+use core::cell::Cell;
+use core::ops::ControlFlow;
+use driver::Driver;
+use flow::ledger::ServiceLedger;
+use flow::task::Spawner;
+use flow::time::Timers;
+use flow::{Address, Flow, Listener};
+use web::server::ServerCore;
+use web::{Handler, RequestHead};
+
+/// A server of the protocol `C`. Clones are the same server, which may serve several listeners.
+pub struct Server<C: ServerCore>(Rc<Shared<C>>);
+
+impl<C: ServerCore> Clone for Server<C> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<C: ServerCore> Server<C> {
+    /// A server whose connections share `core`, which answers with `handler`; several servers may have the same one.
+    /// `ledger` weighs what clients make it hold; `None` does not.
+    pub fn sharing(
+        core: C::Shared,
+        ledger: Option<ServiceLedger>,
+        spawner: &Spawner,
+        timers: &Timers,
+        handler: Rc<dyn Handler>,
+    ) -> Self {
+        Self(Rc::new(Shared {
+            core: Rc::new(core),
+            handler,
+            spawner: spawner.clone(),
+            timers: timers.clone(),
+            connections: Cell::new(0),
+            requests: Cell::new(0),
+            draining: Cell::new(false),
+            access_log: Cell::new(false),
+            ledger,
+        }))
+    }
+
+    /// Whether each answer gets a line in the log, under the target `access`: in the combined format, with the bytes
+    /// of content that were sent, and behind it the seconds that it took and why it was refused or cut off. Off at first.
+    pub fn log_access(&self, on: bool) {
+        self.0.access_log.set(on);
+    }
+
+    /// Accepts connections until the listener fails or the server drains, each in a task of its own.
+    pub async fn serve<L: Listener>(self, mut listener: L) {
+        let Shared { spawner, timers, .. } = &*self.0;
+        let error = accept_each(spawner, timers, C::NAME, &mut listener, |flow| {
+            if self.0.draining.get() {
+                return ControlFlow::Break(());
+            }
+            let driver = Driver::new(flow.peer(), flow.local(), self.0.clone());
+            let account = self.0.ledger.as_ref().map(ServiceLedger::account);
+            spawner.spawn(C::NAME, drive(flow, driver, timers).weighed(account));
+            ControlFlow::Continue(())
+        });
+        let error = error.await;
+        if !self.0.draining.get() {
+            log::error!("{}: listening on {} ended: {error}", C::NAME, listener.local());
+        }
+    }
+
+    /// Answers what is being asked and takes no more; idle connections close.
+    pub fn drain(&self) {
+        self.0.draining.set(true);
+        self.0.spawner.wake_all();
+    }
+
+    /// Connections that are open.
+    pub fn connections(&self) -> usize {
+        self.0.connections.get()
+    }
+
+    /// Requests since the start.
+    pub fn requests(&self) -> u64 {
+        self.0.requests.get()
+    }
+}
+
+/// What all connections of a server share.
+struct Shared<C: ServerCore> {
+    core: Rc<C::Shared>,
+    handler: Rc<dyn Handler>,
+    spawner: Spawner,
+    timers: Timers,
+    connections: Cell<usize>,
+    requests: Cell<u64>,
+    draining: Cell<bool>,
+    access_log: Cell<bool>,
+    ledger: Option<ServiceLedger>,
+}
+
+impl<C: ServerCore> Shared<C> {
+    /// Counts a request, and begins its line of the access log, if there is one.
+    #[inline]
+    fn begin_request(&self, peer: Address, request: &RequestHead) -> Option<Box<Logged>> {
+        self.requests.set(self.requests.get() + 1);
+        self.begin_log(peer, Some(request))
+    }
+
+    /// Begins a line of the access log, if there is one.
+    #[inline]
+    fn begin_log(&self, peer: Address, request: Option<&RequestHead>) -> Option<Box<Logged>> {
+        self.access_log.get().then(|| {
+            let now = self.timers.now();
+            let date = C::date(&self.core, now);
+            Box::new(Logged::new(access_log::begin(peer, date.as_ref(), request), now))
+        })
+    }
+}
