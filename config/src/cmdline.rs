@@ -9,6 +9,8 @@
 //! | `http_port=PORT` | `[http] port` |
 //! | `rpc_port=PORT` | `[rpc] port`; 0 is off |
 //! | `zmq_port=PORT` | `[zmq] port`; 0 is off |
+//! | `fastcgi_port=PORT` | `[fastcgi] port`; 0 is off |
+//! | `gopher_port=PORT` | `[gopher] port`; 0 is off |
 //! | `log=LEVEL` | `[log] level` |
 //!
 //! `ip`, `gw` and `dns` may be given more than once. `ip` is understood as Linux has it, too (Documentation/admin-guide/nfs/
@@ -30,7 +32,8 @@ use core::net::IpAddr;
 const COMMAND_LINE_BYTES_MAX: usize = 4096;
 /// As many name servers as the file may name.
 const DNS_MAX: usize = 3;
-const WORDS: &[&str] = &["ip", "gw", "dns", "http_port", "rpc_port", "zmq_port", "log"];
+const WORDS: &[&str] =
+    &["ip", "gw", "dns", "http_port", "rpc_port", "zmq_port", "fastcgi_port", "gopher_port", "log"];
 
 /// The words of a kernel command line that set nothing here, but for those by which QEMU lists its devices: other
 /// kernels', or spelling mistakes.
@@ -132,6 +135,8 @@ impl Overrides<'_> {
             ("http_port", Some(text)) => self.port("http", text)?,
             ("rpc_port", Some(text)) => self.port("rpc", text)?,
             ("zmq_port", Some(text)) => self.port("zmq", text)?,
+            ("fastcgi_port", Some(text)) => self.port("fastcgi", text)?,
+            ("gopher_port", Some(text)) => self.port("gopher", text)?,
             ("log", Some(text)) => {
                 self.set("log", "level", Value::Text(text))?;
                 ("log", "level")
@@ -280,7 +285,7 @@ mod tests {
 
     #[test]
     fn every_word_sets_its_key() {
-        let config = load("ip=10.9.0.2/24 gw=10.9.0.1 dns=9.9.9.9 dns=fd00::9 http_port=8080 rpc_port=7001 zmq_port=0 log=debug ip=fd00::2/64")
+        let config = load("ip=10.9.0.2/24 gw=10.9.0.1 dns=9.9.9.9 dns=fd00::9 http_port=8080 rpc_port=7001 zmq_port=0 fastcgi_port=9000 gopher_port=70 log=debug ip=fd00::2/64")
             .unwrap();
         let addresses: Vec<_> = config.network.addresses.iter().map(ToString::to_string).collect();
         assert_eq!(addresses, ["10.9.0.2/24", "fd00::2/64"]);
@@ -288,6 +293,7 @@ mod tests {
         assert_eq!(config.network.gateways, ["10.9.0.1".parse::<IpAddr>().unwrap()]);
         assert_eq!(config.network.dns.len(), 2);
         assert_eq!((config.http.port, config.rpc.port, config.zmq.port), (8080, Some(7001), None));
+        assert_eq!((config.fastcgi.port, config.gopher.port), (Some(9000), Some(70)));
         assert_eq!(config.log.level, log::LevelFilter::Debug);
         assert_eq!(config.shutdown.drain, Duration::from_secs(5));
     }
@@ -407,6 +413,8 @@ mod tests {
             ("", "http_port=8080 rpc_port=5555", "command line:1:16", "rpc", "zmq"),
             ("", "http_port=8080 zmq_port=7000", "command line:1:16", "rpc", "zmq"),
             ("[http]\nport = 8080", "zmq_port=7000", "command line:1:1", "rpc", "zmq"),
+            ("[fastcgi]\nport = 80", "", "appliance.toml:2:1", "http", "fastcgi"),
+            ("[gopher]\nport = 5555", "", "appliance.toml:2:1", "gopher", "zmq"),
         ] {
             let error = load_with(file, line).unwrap_err();
             assert!(error.to_string().starts_with(sentence), "{error}");

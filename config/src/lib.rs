@@ -43,8 +43,8 @@ pub use error::ConfigError;
 pub use keys::keys;
 pub use network::{Cidr, CongestionControl};
 pub use schema::{
-    Affinity, BadGroupKey, Config, GroupKey, Http, Log, Memory, Network, Rpc, Sessions, Shutdown,
-    Tasks, Tcp, Zmq,
+    Affinity, BadGroupKey, Config, Fastcgi, Gopher, GroupKey, Http, Log, Memory, Network, Rpc,
+    Sessions, Shutdown, Tasks, Tcp, Zmq,
 };
 
 /// The name of the configuration file inside a bundle.

@@ -12,6 +12,10 @@ pub struct Config {
     pub network: Network,
     /// The web server.
     pub http: Http,
+    /// The same by FastCGI.
+    pub fastcgi: Fastcgi,
+    /// The same by Gopher.
+    pub gopher: Gopher,
     /// Limits and buffers of TCP, for all services.
     pub tcp: Tcp,
     /// The RPC service.
@@ -35,8 +39,13 @@ pub struct Config {
 impl Config {
     /// The services that are on, by their sections, and their ports.
     pub fn ports(&self) -> impl Iterator<Item = (&'static str, u16)> {
-        let ports =
-            [("http", Some(self.http.port)), ("rpc", self.rpc.port), ("zmq", self.zmq.port)];
+        let ports = [
+            ("http", Some(self.http.port)),
+            ("fastcgi", self.fastcgi.port),
+            ("gopher", self.gopher.port),
+            ("rpc", self.rpc.port),
+            ("zmq", self.zmq.port),
+        ];
         ports.into_iter().filter_map(|(service, port)| Some((service, port?)))
     }
 }
@@ -132,6 +141,90 @@ impl Default for Http {
             body_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(60),
             idle_timeout: Duration::from_secs(75),
+            linger_timeout: Duration::from_secs(5),
+            bytes_per_second_min: 500,
+        }
+    }
+}
+
+/// `[fastcgi]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fastcgi {
+    /// TCP port; none is off. Default off: it is for a web server in front, whose word is taken for who asks.
+    pub port: Option<u16>,
+    /// A line in the log for each answer. Default false, as for HTTP.
+    pub access_log: bool,
+    /// Bytes of a request's variables, with their names; 431 above. Default 32 KiB: what HTTP allows of a head, and what
+    /// a web server adds.
+    pub params_bytes_max: u16,
+    /// Variables of a request; 431 above. Default 128.
+    pub params_max: u16,
+    /// Longest request body, in bytes; 413 above. Default 1 MiB, as for HTTP.
+    pub body_bytes_max: u64,
+    /// A request's variables must be complete this long after its beginning; 408 after. Default 10 s.
+    pub head_timeout: Duration,
+    /// A request's body must make progress within this time; 408 after. Default 30 s.
+    pub body_timeout: Duration,
+    /// The web server must take some of what is sent to it within this time. Default 60 s.
+    pub write_timeout: Duration,
+    /// A connection may be silent for this long between requests. Default 75 s: longer than the 60 s for which nginx keeps
+    /// its own.
+    pub idle_timeout: Duration,
+    /// What still comes after the last answer is read and dropped until the web server is silent for this long. Default 5 s.
+    pub linger_timeout: Duration,
+    /// Bytes per second at which a body must move on the whole; zero is no least rate. Default 500.
+    pub bytes_per_second_min: u32,
+}
+
+impl Default for Fastcgi {
+    fn default() -> Self {
+        Self {
+            port: None,
+            access_log: false,
+            params_bytes_max: 32_768,
+            params_max: 128,
+            body_bytes_max: 1024 * 1024,
+            head_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(60),
+            idle_timeout: Duration::from_secs(75),
+            linger_timeout: Duration::from_secs(5),
+            bytes_per_second_min: 500,
+        }
+    }
+}
+
+/// `[gopher]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gopher {
+    /// TCP port; none is off. Default off: few have clients for it.
+    pub port: Option<u16>,
+    /// The host that menus name. Default none, which is the address at which the client came.
+    pub host: String,
+    /// A line in the log for each answer. Default false, as for HTTP.
+    pub access_log: bool,
+    /// Longest request, in bytes: selector, what is searched for, line end. Default 1024: RFC 1436 wants selectors of at
+    /// most 255, and links to the web are longer.
+    pub request_bytes_max: u16,
+    /// From a connection's start to the end of its request. Default 10 s.
+    pub request_timeout: Duration,
+    /// A client must take some of what is sent to it within this time. Default 60 s.
+    pub write_timeout: Duration,
+    /// How long a client that was answered may take to end the connection. Default 5 s.
+    pub linger_timeout: Duration,
+    /// Bytes per second at which an answer must move on the whole; zero is no least rate. Default 500.
+    pub bytes_per_second_min: u32,
+}
+
+impl Default for Gopher {
+    fn default() -> Self {
+        Self {
+            port: None,
+            host: String::new(),
+            access_log: false,
+            request_bytes_max: 1024,
+            request_timeout: Duration::from_secs(10),
+            write_timeout: Duration::from_secs(60),
             linger_timeout: Duration::from_secs(5),
             bytes_per_second_min: 500,
         }

@@ -2,7 +2,7 @@
 
 use crate::context::Context;
 use crate::handlers::site::Site;
-use crate::service::{ServiceEntry, Services, StartError, Table};
+use crate::service::{ServiceEntry, Services, StartError, Table, WebRoutes};
 use crate::{Platform, registry};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -18,11 +18,14 @@ pub struct Appliance;
 
 impl Table for Appliance {
     fn entries<P: Platform>(&self) -> Vec<ServiceEntry<P>> {
+        let web = WebRoutes::new(|context| routes(Routes::new(), context));
         Vec::from([
             #[cfg(feature = "http")]
-            ServiceEntry::new("http", |context| {
-                crate::services::http::open(context, routes(Routes::new(), context))
-            }),
+            ServiceEntry::web("http", &web, crate::services::http::open),
+            #[cfg(feature = "fastcgi")]
+            ServiceEntry::web("fastcgi", &web, crate::services::fastcgi::open),
+            #[cfg(feature = "gopher")]
+            ServiceEntry::web("gopher", &web, crate::services::gopher::open),
             #[cfg(feature = "rpc")]
             ServiceEntry::new("rpc", crate::services::rpc::open),
             #[cfg(feature = "zmq")]
@@ -31,7 +34,7 @@ impl Table for Appliance {
     }
 }
 
-/// Adds what HTTP serves to `routes`: last of all the site, which takes every path.
+/// Adds what all protocols that carry web requests serve to `routes`: last of all the site, which takes every path.
 pub fn routes<P: Platform>(routes: Routes, context: &Context<P>) -> Routes {
     routes.get("/*path", Site::new(context))
 }
@@ -125,7 +128,13 @@ mod tests {
     }
 
     /// `--services` takes features, and the log names ports of the configuration that have no entry.
-    #[cfg(all(feature = "http", feature = "rpc", feature = "zmq"))]
+    #[cfg(all(
+        feature = "http",
+        feature = "fastcgi",
+        feature = "gopher",
+        feature = "rpc",
+        feature = "zmq"
+    ))]
     #[test]
     fn entries_features_and_ports_have_the_same_names() {
         let entries = Appliance.entries::<NoPlatform>();
@@ -137,7 +146,8 @@ mod tests {
         let beside = ["default", "http-client"];
         let features: Vec<_> = features.filter(|name| !beside.contains(name)).collect();
         assert_eq!(entries, features);
-        let config = Config::default();
+        let mut config = Config::default();
+        (config.fastcgi.port, config.gopher.port) = (Some(9000), Some(70));
         assert_eq!(entries, config.ports().map(|(name, _)| name).collect::<Vec<_>>());
     }
 

@@ -10,12 +10,13 @@ use crate::platform::ListenError;
 use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
-use core::cell::RefCell;
+use core::cell::{OnceCell, RefCell};
 use core::fmt;
 use core::task::{self, Poll, ready};
 use core::time::Duration;
 use flow::task::Spawner;
 use flow::{Address, FlowError, Listener};
+use web::{Handler, Routes};
 
 /// A service that runs.
 pub trait Service {
@@ -67,6 +68,42 @@ impl<P: Platform> ServiceEntry<P> {
     /// of features.
     pub fn new(name: &'static str, open: impl FnOnce(&Context<P>) -> Opened + 'static) -> Self {
         Self { name, open: Box::new(open) }
+    }
+
+    /// The same, of a service that carries web requests to `routes`.
+    pub fn web(
+        name: &'static str,
+        routes: &WebRoutes<P>,
+        open: impl FnOnce(&Context<P>, Rc<dyn Handler>) -> Opened + 'static,
+    ) -> Self {
+        let routes = routes.clone();
+        Self::new(name, move |context| open(context, routes.handler(context)))
+    }
+}
+
+/// The routes of all services that carry web requests, so that pages and sessions are the same by whichever protocol:
+/// made once, when the first of them opens. Clones are the same ones.
+pub struct WebRoutes<P: Platform>(Rc<Late<P>>);
+
+struct Late<P: Platform> {
+    make: Box<dyn Fn(&Context<P>) -> Routes>,
+    made: OnceCell<Rc<dyn Handler>>,
+}
+
+impl<P: Platform> WebRoutes<P> {
+    /// What `make` makes.
+    pub fn new(make: impl Fn(&Context<P>) -> Routes + 'static) -> Self {
+        Self(Rc::new(Late { make: Box::new(make), made: OnceCell::new() }))
+    }
+
+    fn handler(&self, context: &Context<P>) -> Rc<dyn Handler> {
+        self.0.made.get_or_init(|| Rc::new((self.0.make)(context))).clone()
+    }
+}
+
+impl<P: Platform> Clone for WebRoutes<P> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
     }
 }
 

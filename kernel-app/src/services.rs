@@ -1,6 +1,9 @@
 //! Services, one file each: a protocol of `endpoints`, opened as its section of the configuration says.
 
+pub mod fastcgi;
+pub mod gopher;
 pub mod http;
 pub mod rpc;
+mod web_service;
 pub mod websocket;
 pub mod zmq;

@@ -6,6 +6,8 @@
 //! crate bounds besides, and no key sets, keeps the crate's default.
 
 pub mod affinity;
+pub mod fastcgi;
+pub mod gopher;
 pub mod http;
 pub mod memory;
 pub mod network;

@@ -10,6 +10,8 @@
 mod memory;
 
 use aqueduct::settings::affinity::AffinitySettings;
+use aqueduct::settings::fastcgi::FastcgiSettings;
+use aqueduct::settings::gopher::GopherSettings;
 use aqueduct::settings::http::HttpSettings;
 use aqueduct::settings::memory::MemorySettings;
 use aqueduct::settings::network::{SocketSettings, stack_config};
@@ -53,6 +55,14 @@ fn rpc(config: &Config) -> endpoints::rpc::Limits {
 
 fn zmq(config: &Config) -> endpoints::pipe::ServiceLimits {
     ZmqSettings::new(&config.zmq).limits
+}
+
+fn fastcgi(config: &Config) -> endpoints::fastcgi::Limits {
+    FastcgiSettings::new(&config.fastcgi).limits
+}
+
+fn gopher(config: &Config) -> endpoints::gopher::Limits {
+    GopherSettings::new(&config.gopher).limits
 }
 
 fn sessions(config: &Config) -> web::session::Limits {
@@ -117,6 +127,25 @@ static ROWS: &[Row] = &[
     }),
     row!("http", "linger_timeout_seconds", "7", "7s", |c: &Config| HttpSettings::new(&c.http).limits.linger_timeout),
     row!("http", "bytes_per_second_min", "7", "7", |c: &Config| HttpSettings::new(&c.http).limits.bytes_per_second_min),
+    row!("fastcgi", "port", "9000", "true", |c: &Config| World::new(c).is_open(9000)),
+    row!("fastcgi", "access_log", "true", "true", |c: &Config| FastcgiSettings::new(&c.fastcgi).access_log),
+    row!("fastcgi", "params_bytes_max", "2000", "2000", |c: &Config| fastcgi(c).params_bytes_max),
+    row!("fastcgi", "params_max", "17", "17", |c: &Config| fastcgi(c).params_max),
+    row!("fastcgi", "body_bytes_max", "7", "7", |c: &Config| fastcgi(c).body_bytes_max),
+    row!("fastcgi", "head_timeout_seconds", "7", "7s", |c: &Config| fastcgi(c).head_timeout),
+    row!("fastcgi", "body_timeout_seconds", "7", "7s", |c: &Config| fastcgi(c).body_timeout),
+    row!("fastcgi", "write_timeout_seconds", "7", "7s", |c: &Config| fastcgi(c).write_timeout),
+    row!("fastcgi", "idle_timeout_seconds", "7", "7s", |c: &Config| fastcgi(c).idle_timeout),
+    row!("fastcgi", "linger_timeout_seconds", "7", "7s", |c: &Config| fastcgi(c).linger_timeout),
+    row!("fastcgi", "bytes_per_second_min", "7", "7", |c: &Config| fastcgi(c).bytes_per_second_min),
+    row!("gopher", "port", "70", "true", |c: &Config| World::new(c).is_open(70)),
+    row!("gopher", "host", "\"a.example\"", "\"a.example\"", |c: &Config| GopherSettings::new(&c.gopher).host),
+    row!("gopher", "access_log", "true", "true", |c: &Config| GopherSettings::new(&c.gopher).access_log),
+    row!("gopher", "request_bytes_max", "77", "77", |c: &Config| gopher(c).request_bytes_max),
+    row!("gopher", "request_timeout_seconds", "7", "7s", |c: &Config| gopher(c).request_timeout),
+    row!("gopher", "write_timeout_seconds", "7", "7s", |c: &Config| gopher(c).write_timeout),
+    row!("gopher", "linger_timeout_seconds", "7", "7s", |c: &Config| gopher(c).linger_timeout),
+    row!("gopher", "bytes_per_second_min", "7", "7", |c: &Config| gopher(c).bytes_per_second_min),
     row!("tcp", "connections_max", "7", "7", |c: &Config| limits(c).connections_max),
     row!("tcp", "listen_backlog", "7", "7", |c: &Config| limits(c).listen_backlog),
     row!("tcp", "half_open_max", "77", "77", |c: &Config| limits(c).half_open_max),
@@ -244,6 +273,8 @@ fn defaults_are_the_same_in_the_file_and_in_the_crates() {
     let file = load(config::DEFAULT_TOML);
     same(net::Config::default(), stack_config(&file, 1 << 30));
     same(endpoints::http::Limits::default(), HttpSettings::new(&file.http).limits);
+    same(endpoints::fastcgi::Limits::default(), fastcgi(&file));
+    same(endpoints::gopher::Limits::default(), gopher(&file));
     same(endpoints::rpc::Limits::default(), rpc(&file));
     same(endpoints::pipe::ServiceLimits::default(), zmq(&file));
     let bundle = Bundle::default();

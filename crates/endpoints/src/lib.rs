@@ -8,6 +8,8 @@ extern crate alloc;
 extern crate std;
 
 pub mod drive;
+pub mod fastcgi;
+pub mod gopher;
 pub mod http;
 /// Generated from `schema/network.capnp` by `cargo xtask codegen`.
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, unused_qualifications)]

@@ -20,6 +20,8 @@ usage: aqueduct --bundle FILE_OR_DIR [options]
   --gw ADDRESS           its gateway; WORDs are those of the image's command line
   --rpc-port PORT        the port of the Cap'n Proto service; 0 is off
   --zmq-port PORT        the port of the ZeroMQ service; 0 is off
+  --fastcgi-port PORT    the port at which a web server asks by FastCGI; 0 is off
+  --gopher-port PORT     the port of Gopher; 0 is off
   --log LEVEL            off, error, warn, info, debug or trace
   --help                 this text
 
@@ -28,7 +30,15 @@ Each option is given once, --ip and --gw once for each address.";
 /// What a port may be.
 const PORT_OR_OFF: &str = "a port from 1 to 65535, or 0 for off";
 /// Words of the image's command line that hold one value each.
-const SINGLE_WORDS: &[&str] = &["http_port", "rpc_port", "zmq_port", "log"];
+const SINGLE_WORDS: &[&str] =
+    &["http_port", "rpc_port", "zmq_port", "fastcgi_port", "gopher_port", "log"];
+/// Options that choose a port, and the words that say the same.
+const PORTS: [(&str, &str); 4] = [
+    ("rpc-port", "rpc_port"),
+    ("zmq-port", "zmq_port"),
+    ("fastcgi-port", "fastcgi_port"),
+    ("gopher-port", "gopher_port"),
+];
 
 /// The parsed command line.
 #[derive(Debug)]
@@ -131,15 +141,10 @@ pub(crate) fn parse(
                 options.words.push(format!("{name}={value}"));
             }
             Arg::Value(word) => options.words.push(word.string().map_err(|error| say(&error))?),
-            Arg::Long("rpc-port") => {
-                once("rpc-port")?;
-                let port: u16 = value(&mut arguments, "rpc-port", PORT_OR_OFF)?;
-                options.overrides.push(format!("rpc_port={port}"));
-            }
-            Arg::Long("zmq-port") => {
-                once("zmq-port")?;
-                let port: u16 = value(&mut arguments, "zmq-port", PORT_OR_OFF)?;
-                options.overrides.push(format!("zmq_port={port}"));
+            Arg::Long(name) if let Some((name, word)) = port_option(name) => {
+                once(name)?;
+                let port: u16 = value(&mut arguments, name, PORT_OR_OFF)?;
+                options.overrides.push(format!("{word}={port}"));
             }
             Arg::Long("log") => {
                 once("log")?;
@@ -153,6 +158,11 @@ pub(crate) fn parse(
     options.bundle = bundle.ok_or("which site? say --bundle FILE_OR_DIR")?;
     options.check()?;
     Ok(Some(options))
+}
+
+/// An option that chooses a port, and the word that says the same.
+fn port_option(name: &str) -> Option<(&'static str, &'static str)> {
+    PORTS.into_iter().find(|(option, _)| *option == name)
 }
 
 /// The value of an option; what is allowed, if it is something else.
@@ -180,11 +190,12 @@ mod tests {
 
     #[test]
     fn every_option_overrules_the_file() {
-        let words = "--bundle x --http 127.0.0.1:8080 --rpc-port 7001 --zmq-port 0 --log debug";
+        let words = "--bundle x --http 127.0.0.1:8080 --rpc-port 7001 --zmq-port 0 --fastcgi-port 9000 --gopher-port 70 --log debug";
         let options = parse(words.split(' ')).unwrap().unwrap();
         let config = options.configuration(&Bundle::default()).unwrap();
         assert_eq!(options.address, Some(IpAddr::V4(Ipv4Addr::LOCALHOST)));
         assert_eq!((config.rpc.port, config.zmq.port), (Some(7001), None));
+        assert_eq!((config.fastcgi.port, config.gopher.port), (Some(9000), Some(70)));
         assert_eq!(config.http.port, 8080);
         assert_eq!(config.log.level, log::LevelFilter::Debug);
     }
@@ -209,6 +220,7 @@ mod tests {
             ("--bundle x --tap a --tap b", "--tap"),
             ("--bundle x --rpc-port 1 --rpc-port 1", "--rpc-port"),
             ("--bundle x --zmq-port 0 --zmq-port 1", "--zmq-port"),
+            ("--bundle x --gopher-port 0 --gopher-port 1", "--gopher-port"),
             ("--bundle x --log info --log debug", "--log"),
             ("--bundle x --tap t http_port=1 http_port=2", "http_port"),
             ("--bundle x --tap t --rpc-port 1 rpc_port=2", "rpc_port"),

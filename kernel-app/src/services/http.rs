@@ -10,17 +10,17 @@ use alloc::vec::Vec;
 use core::pin::Pin;
 use core::time::Duration;
 use endpoints::http::{Server, ServerConfig};
-use web::Routes;
+use web::Handler;
 use web::session::SessionHost;
 
-/// Serves `routes`.
-pub fn open<P: Platform>(context: &Context<P>, routes: Routes) -> Opened {
+/// Serves `handler`.
+pub fn open<P: Platform>(context: &Context<P>, handler: Rc<dyn Handler>) -> Opened {
     let HttpSettings { port, hosts, limits, access_log, site: _ } =
         HttpSettings::new(&context.config.http);
     let wall_clock_start = Some(context.wall_clock_start());
     let ledger = Some(context.service_ledger("http"));
     let config = ServerConfig { limits, hosts, wall_clock_start, ledger };
-    let server = Server::new(config, &context.spawner, &context.timers, routes);
+    let server = Server::with_handler(config, &context.spawner, &context.timers, handler);
     server.log_access(access_log);
     let listener = listen(context, "http", port)?;
     let carrier = carrier(context);

@@ -3,7 +3,7 @@
 use aqueduct::app::{self, App};
 use aqueduct::context::Context;
 use aqueduct::platform::Platform;
-use aqueduct::service::{ServiceEntry, Table};
+use aqueduct::service::{ServiceEntry, Table, WebRoutes};
 use aqueduct::{log_ring, services};
 use config::{Bundle, Config, cpio};
 use core::task::{self, Poll, Waker};
@@ -196,11 +196,11 @@ struct WithEcho;
 
 impl Table for WithEcho {
     fn entries<P: Platform>(&self) -> Vec<ServiceEntry<P>> {
+        let web = WebRoutes::new(|context| app::routes(Routes::new().any("/echo", echo), context));
         Vec::from([
-            ServiceEntry::new("http", |context| {
-                let routes = Routes::new().any("/echo", echo);
-                services::http::open(context, app::routes(routes, context))
-            }),
+            ServiceEntry::web("http", &web, services::http::open),
+            ServiceEntry::web("fastcgi", &web, services::fastcgi::open),
+            ServiceEntry::web("gopher", &web, services::gopher::open),
             ServiceEntry::new("rpc", services::rpc::open),
             ServiceEntry::new("zmq", services::zmq::open),
         ])

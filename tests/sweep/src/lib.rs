@@ -13,7 +13,7 @@ pub use hogs::{HOGS, Hog, Speech, small_requests, speeches};
 use aqueduct::app::{self, App};
 use aqueduct::context::Context;
 use aqueduct::platform::{ListenError, Platform};
-use aqueduct::service::{ServiceEntry, Table};
+use aqueduct::service::{ServiceEntry, Table, WebRoutes};
 use aqueduct::services;
 use config::{Bundle, Config, cpio};
 use endpoints::zmq::Host;
@@ -212,11 +212,12 @@ struct Services;
 
 impl Table for Services {
     fn entries<P: Platform>(&self) -> Vec<ServiceEntry<P>> {
+        let web = WebRoutes::new(|context| {
+            let routes = handlers::routes(trial::routes(context), context);
+            app::routes(routes, context)
+        });
         Vec::from([
-            ServiceEntry::new("http", |context| {
-                let routes = handlers::routes(trial::routes(context), context);
-                services::http::open(context, app::routes(routes, context))
-            }),
+            ServiceEntry::web("http", &web, services::http::open),
             ServiceEntry::new("rpc", |context| {
                 services::rpc::open_with(context, handlers::directory)
             }),

@@ -10,6 +10,7 @@ extern crate alloc;
 
 mod bodies;
 mod helpers;
+mod menus;
 mod proxy;
 pub mod relay;
 pub mod script;
@@ -20,21 +21,25 @@ mod websockets;
 use alloc::vec::Vec;
 use aqueduct::Platform;
 use aqueduct::context::Context;
-use aqueduct::service::ServiceEntry;
+use aqueduct::service::{ServiceEntry, WebRoutes};
 use web::Routes;
 use web::session::Mapper;
 
 /// The product's services, the routes of this crate, and `more` routes.
 #[cfg_attr(not(feature = "http"), allow(unused_variables, reason = "routes are HTTP's"))]
 pub fn entries<P: Platform>(
-    more: impl FnOnce(Routes, &Context<P>) -> Routes + 'static,
+    more: impl Fn(Routes, &Context<P>) -> Routes + 'static,
 ) -> Vec<ServiceEntry<P>> {
+    let web = WebRoutes::new(move |context| {
+        aqueduct::app::routes(more(routes(context), context), context)
+    });
     Vec::from([
         #[cfg(feature = "http")]
-        ServiceEntry::new("http", |context| {
-            let routes = more(routes(context), context);
-            aqueduct::services::http::open(context, aqueduct::app::routes(routes, context))
-        }),
+        ServiceEntry::web("http", &web, aqueduct::services::http::open),
+        #[cfg(feature = "fastcgi")]
+        ServiceEntry::web("fastcgi", &web, aqueduct::services::fastcgi::open),
+        #[cfg(feature = "gopher")]
+        ServiceEntry::web("gopher", &web, aqueduct::services::gopher::open),
         #[cfg(feature = "rpc")]
         ServiceEntry::new("rpc", |context| {
             aqueduct::services::rpc::open_with(context, |vat, directory| {
@@ -46,7 +51,7 @@ pub fn entries<P: Platform>(
     ])
 }
 
-/// What HTTP serves for tests on any platform.
+/// What HTTP, FastCGI and Gopher serve for tests on any platform.
 pub fn routes<P: Platform>(context: &Context<P>) -> Routes {
     let transform = context.clone();
     let script = context.clone();
@@ -60,6 +65,14 @@ pub fn routes<P: Platform>(context: &Context<P>) -> Routes {
         .nest("/_test/web", helpers::routes(context))
         .any("/_test/session", session.clone())
         .any("/_test/session/:what", session)
+        .session(
+            &context.sessions,
+            "/_test/named-session/:name",
+            Mapper::path("name"),
+            sessions::named,
+        )
+        .get("/_test/menu", menus::menu)
+        .get("/_test/search", menus::search)
         .any("/_test/relay/:server/*path", proxy::Relay::new(context))
         .post("/_test/transform/:service", move |request| {
             sockets::transform_elsewhere(transform.clone(), request)

@@ -28,3 +28,14 @@ pub(crate) async fn session(mut session: Session) -> Result<(), Ended> {
     }
     Ok(())
 }
+
+/// Says its number and how many requests it has had, by whichever protocol, and from whom the last one is.
+pub(crate) async fn named(mut session: Session) -> Result<(), Ended> {
+    for hits in 1.. {
+        let hit = session.next().await?;
+        let who = hit.peer().ip().map_or("nobody".into(), |address| format!("{address}"));
+        let text = format!("{} {hits} {who}\n", session.number());
+        hit.reply(Response::ok("text/plain", text.into_bytes()));
+    }
+    Ok(())
+}

@@ -1,0 +1,51 @@
+//! Server of web requests that come by another protocol than HTTP, as a service.
+
+use crate::Platform;
+use crate::context::Context;
+use crate::service::{Offer, Opened, Service, listen};
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::time::Duration;
+use endpoints::server::Server;
+use web::server::ServerCore;
+use web::session::SessionHost;
+
+/// Serves on `port`; `counters` are the names of those of its requests and its connections. Sessions are counted with HTTP's.
+pub(super) fn serve<P: Platform, C: ServerCore>(
+    context: &Context<P>,
+    server: Server<C>,
+    port: u16,
+    counters: [&'static str; 2],
+) -> Opened {
+    let listener = listen(context, C::NAME, port)?;
+    context.spawner.spawn(C::NAME, server.clone().serve(listener));
+    Ok(Some(Rc::new(Web { server, port, counters, sessions: context.sessions.clone() })))
+}
+
+struct Web<C: ServerCore> {
+    server: Server<C>,
+    port: u16,
+    counters: [&'static str; 2],
+    sessions: SessionHost,
+}
+
+impl<C: ServerCore> Service for Web<C> {
+    fn offers(&self) -> Vec<Offer> {
+        [Offer { name: C::NAME, protocol: C::NAME, port: self.port }].into()
+    }
+
+    fn connections(&self) -> usize {
+        self.server.connections()
+    }
+
+    fn drain(&self, _linger: Duration) {
+        self.server.drain();
+        self.sessions.drain();
+    }
+
+    fn counters(&self) -> Vec<(&'static str, u64)> {
+        let [requests, connections] = self.counters;
+        let server = &self.server;
+        [(requests, server.requests()), (connections, server.connections() as u64)].into()
+    }
+}
