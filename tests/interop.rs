@@ -1,4 +1,5 @@
-//! Against real peers: HTTP, RPC and ZeroMQ. `cargo xtask test interop`.
+//! Against real peers: HTTP, FastCGI, Gopher, RPC and ZeroMQ. `cargo xtask test interop`.
 
+pub(crate) mod gateways;
 pub(crate) mod http;
 pub(crate) mod services;

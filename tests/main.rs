@@ -30,8 +30,14 @@ fn dispatch() -> Result<ExitCode> {
 
 /// In the order in which they run.
 fn all_cases() -> Vec<&'static Case> {
-    [boot::CASES, interop::http::CASES, interop::services::CASES, xen::CASES]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        boot::CASES,
+        interop::http::CASES,
+        interop::gateways::CASES,
+        interop::services::CASES,
+        xen::CASES,
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }

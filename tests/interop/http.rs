@@ -4,11 +4,11 @@
 mod addresses;
 mod browser;
 mod crowds;
-mod curl;
+pub(crate) mod curl;
 mod group;
 mod helpers;
 mod lossy_wire;
-mod nginx;
+pub(crate) mod nginx;
 mod recovery;
 mod restart;
 mod sessions;

@@ -78,17 +78,17 @@ fn on_process(harness: &Harness, bundle: &Path, check: Check) -> Result {
 }
 
 /// Checks what the trial image serves.
-pub(super) fn on_trial_guest(harness: &mut Harness, bundle: PathBuf, check: Check) -> Result {
+pub(crate) fn on_trial_guest(harness: &mut Harness, bundle: PathBuf, check: Check) -> Result {
     check_guest(harness, &Setup { bundle: Some(bundle), ..Setup::trial() }, check)
 }
 
 /// Checks what the trial process serves.
-pub(super) fn on_trial_process(harness: &Harness, bundle: &Path, check: Check) -> Result {
+pub(crate) fn on_trial_process(harness: &Harness, bundle: &Path, check: Check) -> Result {
     check_process(harness, harness.trial_process(bundle)?, check)
 }
 
 /// What is asked of a server at an address.
-pub(super) type Check = fn(&Harness, SocketAddr) -> Result;
+pub(crate) type Check = fn(&Harness, SocketAddr) -> Result;
 
 fn check_guest(harness: &mut Harness, setup: &Setup, check: Check) -> Result {
     let guest = harness.boot(setup)?;

@@ -22,7 +22,7 @@ const BODY_BYTES: usize = 4 << 20;
 const CONFIG: &str = "[http]\nbody_bytes_max = 16_777_216\n";
 const ASK_LIMIT: Duration = Duration::from_millis(500);
 /// nginx, wherever our appliance is: the guest reaches it over the wire, the process on this machine.
-pub(super) const NGINX: SocketAddr = SocketAddr::new(link::HOST_IPV4, 8081);
+pub(crate) const NGINX: SocketAddr = SocketAddr::new(link::HOST_IPV4, 8081);
 
 pub(super) fn behind_the_guest(harness: &mut Harness) -> Result {
     on_guest(harness, behind)
@@ -181,7 +181,7 @@ pub(super) fn before_websockets(harness: &mut Harness) -> Result {
 }
 
 /// A running nginx. Its log has a line per request: the connection's number, the request, the status.
-pub(super) struct Nginx {
+pub(crate) struct Nginx {
     child: Child,
     log: PathBuf,
 }
@@ -191,7 +191,7 @@ impl Nginx {
         Self::start_with(harness, "", server)
     }
 
-    pub(super) fn start_with(harness: &Harness, upstream: &str, server: &str) -> Result<Self> {
+    pub(crate) fn start_with(harness: &Harness, upstream: &str, server: &str) -> Result<Self> {
         let folder = harness.scratch.path("");
         let config = format!(
             "daemon off; user root; pid pid; error_log stderr error; worker_processes 1;
@@ -225,7 +225,7 @@ impl Nginx {
         Ok(nginx)
     }
 
-    fn log(&self) -> Result<String> {
+    pub(crate) fn log(&self) -> Result<String> {
         std::fs::read_to_string(&self.log).or_say(|| "nginx wrote no log".into())
     }
 
@@ -243,7 +243,7 @@ impl Nginx {
         }
     }
 
-    pub(super) fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         self.child.signal(Signal::TERM);
         let _ = self.child.wait(Duration::from_secs(5));
     }

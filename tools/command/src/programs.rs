@@ -32,6 +32,12 @@ pub const CURL: Program = Program { name: "curl", package: "curl" };
 pub const WRK: Program = Program { name: "wrk", package: "wrk" };
 /// DHCP, router advertisements, DNS.
 pub const DNSMASQ: Program = Program { name: "dnsmasq", package: "dnsmasq-base" };
+/// A web server in front that speaks FastCGI.
+pub const HAPROXY: Program = Program { name: "haproxy", package: "haproxy" };
+/// FastCGI's client on the command line.
+pub const CGI_FCGI: Program = Program { name: "cgi-fcgi", package: "libfcgi-bin" };
+/// A client of Gopher.
+pub const LYNX: Program = Program { name: "lynx", package: "lynx" };
 /// A browser.
 pub const CHROMIUM: Program = Program { name: "chromium", package: "chromium" };
 /// Unpacks Debian's packages.

@@ -44,12 +44,22 @@ const CXX_WORDS: &[&str] =
 /// nginx and what a system without it may lack.
 const NGINX_PACKAGES: &[&[&str]] = &[&["nginx"], &["libpcre2-8-0"], &["libssl3", "libssl3t64"]];
 
+/// The same for lighttpd.
+const LIGHTTPD_PACKAGES: &[&[&str]] =
+    &[&["lighttpd"], &["libpcre2-8-0"], &["libnettle8", "libnettle8t64"], &["libxxhash0"]];
+
 /// Makes what the cases of these names need beyond programs: the cases themselves have no network.
 pub fn prepare(names: &[&str], install: Install) -> Result {
     let any = |kind: &str| names.iter().any(|name| name.starts_with(kind));
-    if any("http/") {
-        let packages: Vec<_> = NGINX_PACKAGES.iter().map(|names| Package::new(names)).collect();
-        debian::unpack(&packages, &nginx_folder()?)?;
+    let unpack = |packages: &[&[&str]], folder: PathBuf| {
+        let packages: Vec<_> = packages.iter().map(|names| Package::new(names)).collect();
+        debian::unpack(&packages, &folder)
+    };
+    if any("http/") || any("gateways/") {
+        unpack(NGINX_PACKAGES, nginx_folder()?)?;
+    }
+    if any("gateways/") {
+        unpack(LIGHTTPD_PACKAGES, lighttpd_folder()?)?;
     }
     if any("rpc/") || any("zmq/") || any("http/websocket_python") {
         python_packages(install)?;
@@ -82,6 +92,19 @@ pub fn nginx() -> Result<Command> {
 
 fn nginx_folder() -> Result<PathBuf> {
     Ok(paths::made("peers")?.join("nginx"))
+}
+
+/// lighttpd, in the same way.
+pub fn lighttpd() -> Result<Command> {
+    let folder = lighttpd_folder()?;
+    let mut command = Command::new(folder.join("usr/sbin/lighttpd"));
+    command.env("LD_LIBRARY_PATH", folder.join("usr/lib/x86_64-linux-gnu"));
+    command.arg("-m").arg(folder.join("usr/lib/lighttpd"));
+    Ok(command)
+}
+
+fn lighttpd_folder() -> Result<PathBuf> {
+    Ok(paths::made("peers")?.join("lighttpd"))
 }
 
 /// A file of the tests.
