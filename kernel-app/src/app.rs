@@ -18,7 +18,8 @@ pub struct Appliance;
 
 impl Table for Appliance {
     fn entries<P: Platform>(&self) -> Vec<ServiceEntry<P>> {
-        let web = WebRoutes::new(|context| routes(Routes::new(), context));
+        #[allow(unused_variables, reason = "a build may carry none of the services that use it")]
+        let web = WebRoutes::<P>::new(|context| routes(Routes::new(), context));
         Vec::from([
             #[cfg(feature = "http")]
             ServiceEntry::web("http", &web, crate::services::http::open),

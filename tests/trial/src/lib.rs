@@ -26,11 +26,11 @@ use web::Routes;
 use web::session::Mapper;
 
 /// The product's services, the routes of this crate, and `more` routes.
-#[cfg_attr(not(feature = "http"), allow(unused_variables, reason = "routes are HTTP's"))]
 pub fn entries<P: Platform>(
     more: impl Fn(Routes, &Context<P>) -> Routes + 'static,
 ) -> Vec<ServiceEntry<P>> {
-    let web = WebRoutes::new(move |context| {
+    #[allow(unused_variables, reason = "a build may carry none of the services that use it")]
+    let web = WebRoutes::<P>::new(move |context| {
         aqueduct::app::routes(more(routes(context), context), context)
     });
     Vec::from([
