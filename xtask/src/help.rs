@@ -26,7 +26,7 @@ cargo xtask bench loss [ROW...]   TCP with delay, loss and reordering: ours over
 cargo xtask bench rpc             Cap'n Proto: ours, the capnp-rpc crate, the C++ library
 cargo xtask bench pipe            ZeroMQ: ours, libzmq, the zeromq crate; pipelines beside straight-line code
 cargo xtask image                 build the bootable ELF; the last line printed is its path
-    --services LIST               with these only, as http,rpc (default: http,rpc,zmq)
+    --services LIST               with these only, as http,rpc (default: http,fastcgi,gopher,rpc,zmq)
     --http-only                   the same as --services http: about half of the size
     --trial                       with routes for tests; never where others can reach it
 cargo xtask bundle DIR --out FILE make a boot bundle

@@ -6,7 +6,7 @@ mod output;
 mod tests;
 
 use crate::params::Said;
-use crate::sender::Sender;
+use crate::sender::{Kept, Sender};
 use crate::{Error, Limits};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -16,7 +16,7 @@ use flow::Address;
 use input::{Phase, Reader};
 use web::date::{DateCache, HttpDate};
 use web::server::{ConnectionState, OutOfTurn, Refusal, ServerCore};
-use web::{Content, Data, Method, RequestHead, Response, Status};
+use web::{Content, ContentLength, Data, Method, RequestHead, Response, Status};
 
 /// What a server is told.
 #[derive(Clone, Debug, Default)]
@@ -97,6 +97,8 @@ struct Request {
     /// Some of its response is on its way.
     is_started: bool,
     is_head: bool,
+    /// Its answer may be one that was given before, or may be kept.
+    may_repeat: bool,
 }
 
 /// The variables read last: those that come again byte for byte are not read again. A client that polls has the same each
@@ -106,6 +108,10 @@ struct Known {
     params: Vec<u8>,
     head: RequestHead,
     said: Said,
+    /// They came more than once.
+    is_repeated: bool,
+    /// What was answered to them, if it follows from them alone ([`Response::repeatable`]).
+    answer: Option<Kept>,
 }
 
 /// Variables longer than this are forgotten with their request, so that they do not hold memory for the connection's
@@ -290,6 +296,7 @@ impl ServerCore for Connection {
         self.params.capacity()
             + self.known.params.capacity()
             + known.capacity()
+            + self.known.answer.as_ref().map_or(0, Kept::held_bytes)
             + response.map_or(0, |response| response.content().held_bytes())
             + self.sender.held_bytes()
     }
@@ -372,18 +379,28 @@ impl Connection {
             is_open: false,
             is_started: false,
             is_head: false,
+            may_repeat: false,
         });
         self.read_deadline = Some(now + self.limits().head_timeout);
     }
 
     /// Hands the open request out.
-    fn hand_out(&mut self, head: RequestHead) {
-        if let Some(request) = &mut self.request {
-            request.is_open = true;
-            request.is_head = head.method() == Method::Head;
-        }
+    fn hand_out(&mut self, now: Duration, head: RequestHead) {
         self.read_deadline = None;
-        self.event = Some(Event::Request(head));
+        let Some(request) = &mut self.request else { return };
+        request.is_open = true;
+        request.is_head = head.method() == Method::Head;
+        request.may_repeat = self.known.is_repeated
+            && head.method() == Method::Get
+            && head.content_length() == ContentLength::Empty;
+        let Some(kept) = self.known.answer.as_ref().filter(|_| request.may_repeat) else {
+            self.event = Some(Event::Request(head));
+            return;
+        };
+        request.is_started = true;
+        self.sender.repeat(request.id, kept);
+        self.event = Some(Event::Answered(head, kept.status, kept.content_bytes));
+        self.begin_write(now);
     }
 
     /// Request and response are done with.

@@ -23,6 +23,8 @@ pub(crate) struct Sender {
     framed_content: usize,
     /// Records that concern no response: they go out between two others.
     control: Vec<u8>,
+    /// Where in `framing` the response began.
+    response_at: usize,
     request_id: u16,
     phase: Phase,
     /// Content that is next.
@@ -34,6 +36,23 @@ pub(crate) struct Sender {
     /// Somebody writes the content: what of it may still come.
     stream: Option<Stream>,
     app_status: u32,
+}
+
+/// A response that may be sent again.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    pub(crate) status: Status,
+    /// One record, with its head, and its content if that is short.
+    framing: Vec<u8>,
+    /// Its content, if long.
+    content: Data,
+    pub(crate) content_bytes: u64,
+}
+
+impl Kept {
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.framing.capacity()
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,6 +80,7 @@ impl Sender {
         self.app_status = 0;
         let content = response.take_content();
         let header_at = self.framing.len();
+        self.response_at = header_at;
         put_header(&mut self.framing, Kind::Stdout, request_id, 0);
         put_head(&mut self.framing, &response, &content);
         if has_content {
@@ -99,6 +119,30 @@ impl Sender {
             put_header(&mut self.framing, Kind::Stdout, self.request_id, part.len());
             self.framing.extend_from_slice(part);
         }
+    }
+
+    /// What was begun just now, if it may be sent again: its head is short, and its content is short or nobody's alone.
+    pub(crate) fn kept(&self, status: Status, content_bytes: u64) -> Option<Kept> {
+        let is_one = self.pieces.as_slice().is_empty() && self.stream.is_none();
+        if self.framing_sent > 0 || self.framing.len() > RETAINED_BYTES_MAX || !is_one {
+            return None;
+        }
+        let head_at = self.framing.get(self.response_at..)?;
+        let content = self.piece.shared()?;
+        Some(Kept { status, framing: head_at.into(), content, content_bytes })
+    }
+
+    /// Begins a response that was sent before.
+    pub(crate) fn repeat(&mut self, request_id: u16, kept: &Kept) {
+        self.request_id = request_id;
+        self.phase = Phase::Content;
+        self.app_status = 0;
+        let header_at = self.framing.len();
+        self.framing.extend_from_slice(&kept.framing);
+        let [id_high, id_low] = request_id.to_be_bytes();
+        self.framing[header_at + 2] = id_high;
+        self.framing[header_at + 3] = id_low;
+        self.piece = kept.content.clone();
     }
 
     /// Adds a record that concerns no response.

@@ -170,7 +170,7 @@ fn ours(options: &Options) -> Result<SystemUnderTest> {
         small: bundle_file("small", &[])?,
         bulk: bundle_file("bulk", &[("site/big", &big)])?,
         words: "log=warn",
-        bulk_words: "",
+        bulk_words: "fastcgi_port=9000",
         address,
         tap: SystemUnderTest::wire("tap0", Ipv4Addr::new(10, 9, 0, 1), address)?,
     })

@@ -7,7 +7,7 @@ use command::{
 };
 use lab::{http_client, load as crowd};
 use std::{
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
     process::{Command, ExitCode, Stdio},
     time::{Duration, Instant},
@@ -88,6 +88,73 @@ pub(crate) fn in_turn(server: SocketAddr, count: usize) -> Result {
         }
     }
     Ok(())
+}
+
+/// The same by FastCGI, as nginx asks with the variables that it has by default and keeps its connection.
+pub(crate) fn fastcgi_in_turn(server: SocketAddr, count: usize) -> Result {
+    let say = || "cannot connect by FastCGI".to_owned();
+    let mut stream = TcpStream::connect_timeout(&server, ANSWER_LIMIT).or_say(say)?;
+    stream.set_nodelay(true).or_say(say)?;
+    stream.set_read_timeout(Some(ANSWER_LIMIT)).or_say(say)?;
+    let request = fastcgi_request();
+    for number in 0..count {
+        let ended = stream.write_all(&request).and_then(|()| read_records(&mut stream));
+        ended.or_say(|| format!("request {number} of {count} by FastCGI was not answered"))?;
+    }
+    Ok(())
+}
+
+fn fastcgi_request() -> Vec<u8> {
+    let variables = [
+        ("QUERY_STRING", ""),
+        ("REQUEST_METHOD", "GET"),
+        ("CONTENT_TYPE", ""),
+        ("CONTENT_LENGTH", ""),
+        ("SCRIPT_NAME", "/"),
+        ("REQUEST_URI", "/"),
+        ("DOCUMENT_URI", "/"),
+        ("DOCUMENT_ROOT", "/usr/share/nginx/html"),
+        ("SERVER_PROTOCOL", "HTTP/1.1"),
+        ("REQUEST_SCHEME", "http"),
+        ("GATEWAY_INTERFACE", "CGI/1.1"),
+        ("SERVER_SOFTWARE", "nginx/1.22.1"),
+        ("REMOTE_ADDR", "10.9.0.1"),
+        ("REMOTE_PORT", "40000"),
+        ("SERVER_ADDR", "10.9.0.2"),
+        ("SERVER_PORT", "80"),
+        ("SERVER_NAME", "appliance"),
+        ("HTTP_HOST", "10.9.0.2"),
+    ];
+    let mut params = Vec::new();
+    for (name, value) in variables {
+        params.extend_from_slice(&[name.len() as u8, value.len() as u8]);
+        params.extend_from_slice(name.as_bytes());
+        params.extend_from_slice(value.as_bytes());
+    }
+    let [high, low] = (params.len() as u16).to_be_bytes();
+    let begin = b"\x01\x01\0\x01\0\x08\0\0\0\x01\x01\0\0\0\0\0";
+    let end = b"\x01\x04\0\x01\0\0\0\0\x01\x05\0\x01\0\0\0\0";
+    [&begin[..], &[1, 4, 0, 1, high, low, 0, 0], &params, end].concat()
+}
+
+/// Reads to the end of the request; an answer of another status than 200 is an error.
+fn read_records(stream: &mut TcpStream) -> std::io::Result<()> {
+    const OUTPUT: u8 = 6;
+    const END: u8 = 3;
+    let mut text = Vec::new();
+    loop {
+        let mut header = [0; 8];
+        stream.read_exact(&mut header)?;
+        let length = usize::from(u16::from_be_bytes([header[4], header[5]]));
+        let mut content = vec![0; length + usize::from(header[6])];
+        stream.read_exact(&mut content)?;
+        match header[1] {
+            OUTPUT => text.extend_from_slice(&content[..length]),
+            END if text.starts_with(b"Status: 200 ") => return Ok(()),
+            END => return Err(std::io::ErrorKind::InvalidData.into()),
+            _ => {}
+        }
+    }
 }
 
 /// One download: MiB and MiB per second.

@@ -193,6 +193,9 @@ fn instructions(field: &Field) -> Result<Vec<Line>> {
         phase(&|| load::wrk(server, 64, field.seconds, vary).map(|wrk| wrk.requests))?;
         phase(&|| load::wrk(server, 4, field.seconds, Reuse::New).map(|wrk| wrk.requests))?;
         phase(&|| load::bulk(server).map(|(mib, _)| mib))?;
+        if system.name == field.ours.name {
+            phase(&|| load::fastcgi_in_turn(system.fastcgi(), 1000).map(|()| 1000.0))?;
+        }
         columns.push(figures);
     }
     let names = [
@@ -202,8 +205,11 @@ fn instructions(field: &Field) -> Result<Vec<Line>> {
         ("  if no two are alike", Reach::Any),
         ("instructions per request, new connection each", Reach::AtMost(14e3)),
         ("instructions per MiB of bulk", Reach::AtMost(150e3)),
+        ("instructions per request by FastCGI, one at a time", Reach::AtMost(5e3)),
     ];
-    let values = |index: usize| columns.iter().map(|figures| figures[index]).collect::<Vec<_>>();
+    let values = |index: usize| {
+        columns.iter().filter_map(|figures| figures.get(index).copied()).collect::<Vec<_>>()
+    };
     Ok(names
         .iter()
         .enumerate()

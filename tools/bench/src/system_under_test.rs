@@ -73,6 +73,11 @@ impl SystemUnderTest {
         SocketAddr::from((self.address, 80))
     }
 
+    /// Where it is asked by FastCGI, with the bulk site.
+    pub(crate) fn fastcgi(&self) -> SocketAddr {
+        SocketAddr::from((self.address, 9000))
+    }
+
     /// Bytes of a kernel and the initrd.
     pub(crate) fn size_bytes(&self, kernel: &Path) -> f64 {
         let bytes =

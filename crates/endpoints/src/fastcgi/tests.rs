@@ -223,7 +223,7 @@ fn one_session_by_http_and_by_fastcgi() {
     let timers = Timers::new();
     let host =
         SessionHost::new(&executor.spawner(), &timers, web::session::Limits::default(), |bytes| {
-            bytes.fill(7)
+            bytes.fill(7);
         });
     let routes = Routes::new().session(&host, "/cookie", Mapper::cookie(), count).session(
         &host,

@@ -256,7 +256,7 @@ impl Connection {
                 Ok(RecordContent::Ignored)
             }
             (Some(Kind::Params), Some(Phase::Params)) => self.admit_params(header),
-            (Some(Kind::Stdin), Some(phase)) => self.begin_stdin(phase, is_empty),
+            (Some(Kind::Stdin), Some(phase)) => self.begin_stdin(now, phase, is_empty),
             (Some(Kind::AbortRequest), Some(_)) => {
                 self.cancel(now);
                 Ok(RecordContent::Ignored)
@@ -318,12 +318,12 @@ impl Connection {
             None => self.enter(Phase::Undecided),
             Some(0) => {
                 self.enter(Phase::Whole);
-                self.hand_out(head);
+                self.hand_out(now, head);
             }
             Some(left) => {
                 let body = Body { left, has_length: true, demand: Demand::Paused };
                 self.enter(Phase::Content(body));
-                self.hand_out(head);
+                self.hand_out(now, head);
             }
         }
         Ok(())
@@ -333,9 +333,11 @@ impl Connection {
     fn read_params(&mut self) -> Result<(), Error> {
         let known = &mut self.known;
         if known.params == self.params && !known.params.is_empty() {
+            known.is_repeated = true;
             return Ok(());
         }
         known.params.clear();
+        (known.is_repeated, known.answer) = (false, None);
         if known.head.parts_mut().is_none() {
             // Somebody still reads the one before.
             known.head = RequestHead::default();
@@ -353,19 +355,24 @@ impl Connection {
         Ok(())
     }
 
-    fn begin_stdin(&mut self, phase: Phase, is_empty: bool) -> Result<RecordContent, Error> {
+    fn begin_stdin(
+        &mut self,
+        now: Duration,
+        phase: Phase,
+        is_empty: bool,
+    ) -> Result<RecordContent, Error> {
         match phase {
             Phase::Params => return Err(Error::Record),
             Phase::Undecided if is_empty => {
                 self.enter(Phase::Ended);
-                self.hand_out(self.known.head.clone());
+                self.hand_out(now, self.known.head.clone());
             }
             Phase::Undecided => {
                 let left = self.limits().body_bytes_max;
                 let body = Body { left, has_length: false, demand: Demand::Paused };
                 self.enter(Phase::Content(body));
                 let head = self.head_without_length()?;
-                self.hand_out(head);
+                self.hand_out(now, head);
                 return Ok(RecordContent::Stdin);
             }
             Phase::Content(_) if !is_empty => return Ok(RecordContent::Stdin),

@@ -22,7 +22,13 @@ impl Connection {
         let Some(request) = &mut self.request else { return };
         request.is_started = true;
         request.keeps_connection &= !response.closes();
+        let may_keep = request.may_repeat && has_content && response.is_repeatable();
+        let (status, content_bytes) = (response.status(), response.content().length());
         self.sender.start(request.id, response, has_content);
+        if let Some(content_bytes) = content_bytes.filter(|_| may_keep && request.keeps_connection)
+        {
+            self.known.answer = self.sender.kept(status, content_bytes);
+        }
     }
 
     /// Whether a response of this status to the open request has content.

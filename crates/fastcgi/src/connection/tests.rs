@@ -127,7 +127,7 @@ impl Lab {
                     target.escape_ascii()
                 ));
                 self.open = Some((head, Vec::new()));
-                if length == web::ContentLength::Empty {
+                if length == ContentLength::Empty {
                     self.answer();
                 } else {
                     self.connection.read_body(self.now);
@@ -152,7 +152,10 @@ impl Lab {
                 self.stream = None;
                 self.events.push(format!("failed {error:?} {}", head.is_some()));
             }
-            Event::Answered(..) => unreachable!("nothing is cached here"),
+            Event::Answered(head, status, bytes) => {
+                let target = head.target().escape_ascii();
+                self.events.push(format!("again {target} {} {bytes}", status.code()));
+            }
         }
     }
 
@@ -164,6 +167,12 @@ impl Lab {
         let response = match head.path() {
             b"/hello" => Response::ok("text/plain", "hello, world\n"),
             b"/echo" => Response::ok("application/octet-stream", body),
+            b"/kept" => Response::ok("text/plain", "kept").repeatable(),
+            b"/kept-long" => {
+                let text: &'static str = "long".repeat(1_000).leak();
+                Response::ok("text/plain", text).repeatable()
+            }
+            b"/kept-copied" => Response::ok("text/plain", "long".repeat(1_000)).repeatable(),
             b"/long" => Response::ok("text/plain", vec![b'x'; 200_000]),
             b"/parts" => Response::new(Status::OK).carrying(Content::Parts(vec![
                 "a".into(),
@@ -610,6 +619,57 @@ fn the_same_variables_again_make_the_same_request_and_others_another() {
     // Heads that somebody still has are not changed below him.
     let paths: Vec<_> = heads.iter().map(|(head, _)| head.path()).collect();
     assert_eq!(paths, [b"/a", b"/a", b"/a", b"/b"]);
+}
+
+#[test]
+fn an_answer_that_follows_from_the_variables_alone_is_given_again() {
+    for (uri, bytes) in [("/kept", 4), ("/kept-long", 4_000)] {
+        let mut lab = Lab::new(Limits::default());
+        for id in 1..=4 {
+            lab.feed(&get(id, uri, 1));
+        }
+        let again = format!("again {uri} 200 {bytes}");
+        let asked = format!("GET {uri} Empty");
+        let (events, said, state) = lab.outcome();
+        assert_eq!(events, [&*asked, &asked, &again, &again]);
+        assert_eq!(state, ConnectionState::Open);
+        for (index, answer) in said.chunks(2).enumerate() {
+            let id = index + 1;
+            assert_eq!(answer[0].strip_prefix(&format!("{id} ")), said[0].strip_prefix("1 "));
+            assert_eq!(answer[1], format!("{id} end 0 0"));
+        }
+        // Another request's answer is its own, and so is the first one's after it.
+        lab.feed(&get(5, "/hello", 1));
+        lab.feed(&get(6, uri, 1));
+        let events = lab.outcome().0;
+        assert_eq!(events[4..], ["GET /hello Empty", &asked]);
+    }
+}
+
+#[test]
+fn what_may_not_be_given_again_is_asked_for_again() {
+    let mut copied = Lab::new(Limits::default());
+    let mut head = Lab::new(Limits::default());
+    let mut content = Lab::new(Limits::default());
+    let head_variables = [("REQUEST_METHOD", "HEAD"), ("REQUEST_URI", "/kept")];
+    let variables = [("REQUEST_METHOD", "GET"), ("REQUEST_URI", "/kept")];
+    for id in 1..=4 {
+        copied.feed(&get(id, "/kept-copied", 1));
+        head.feed(&[begin(id, 1, 1), params(id, &head_variables)].concat());
+        head.feed(&record(STDIN, id, b""));
+        content.feed(&[begin(id, 1, 1), params(id, &variables)].concat());
+        content.feed(&[record(STDIN, id, b"x"), record(STDIN, id, b"")].concat());
+    }
+    assert_eq!(copied.events, ["GET /kept-copied Empty"; 4]);
+    assert_eq!(head.events, ["HEAD /kept Empty"; 4]);
+    assert_eq!(content.events[6..], ["GET /kept Unknown", "end"]);
+    // The last request of a connection ends it, although its answer is known.
+    let mut closing = Lab::new(Limits::default());
+    for flags in [1, 1, 1, 0] {
+        closing.feed(&get(1, "/kept", flags));
+    }
+    assert_eq!(closing.events[3], "again /kept 200 4");
+    assert_eq!(closing.connection.state(), ConnectionState::Closed);
 }
 
 #[test]
