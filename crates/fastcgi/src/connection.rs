@@ -168,10 +168,10 @@ impl ServerCore for Connection {
     }
 
     fn client(&self, peer: Address) -> Address {
-        match (&self.request, self.known.said.client) {
-            (Some(_), Some(client)) => Address::Ip(client),
-            _ => peer,
-        }
+        // Before its variables are read, those known are another request's.
+        let is_known = |request: &&Request| request.phase != Phase::Params;
+        let request = self.request.as_ref().filter(is_known);
+        request.and(self.known.said.client).map_or(peer, Address::Ip)
     }
 
     fn read_body(&mut self, now: Duration) {

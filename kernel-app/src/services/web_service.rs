@@ -18,7 +18,7 @@ pub(super) fn serve<P: Platform, C: ServerCore>(
     counters: [&'static str; 2],
 ) -> Opened {
     let listener = listen(context, C::NAME, port)?;
-    context.spawner.spawn(C::NAME, server.clone().serve(listener));
+    context.spawner.spawn("web listener", server.clone().serve(listener));
     Ok(Some(Rc::new(Web { server, port, counters, sessions: context.sessions.clone() })))
 }
 

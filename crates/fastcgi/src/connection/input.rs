@@ -312,8 +312,8 @@ impl Connection {
         let head = self.known.head.clone();
         match self.known.said.content_bytes {
             Some(length) if length > self.limits().body_bytes_max => {
+                self.enter(Phase::Whole);
                 self.fail(now, Error::BodyTooLarge, Some(head));
-                return Ok(());
             }
             None => self.enter(Phase::Undecided),
             Some(0) => {

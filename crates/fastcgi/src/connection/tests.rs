@@ -622,6 +622,31 @@ fn the_same_variables_again_make_the_same_request_and_others_another() {
 }
 
 #[test]
+fn who_asks_is_not_who_asked_before() {
+    let variables =
+        [("REQUEST_METHOD", "GET"), ("REQUEST_URI", "/hello"), ("REMOTE_ADDR", "1.1.1.1")];
+    let first = [begin(1, 1, 1), params(1, &variables), record(STDIN, 1, b"")].concat();
+    for (then, client) in [
+        (begin(2, 1, 1), "memory:7"),
+        ([begin(2, 1, 1), record(PARAMS, 2, &[0xff])].concat(), "memory:7"),
+        ([begin(2, 1, 1), params(2, &[("REMOTE_ADDR", "1.1.1.2")])].concat(), "memory:7"),
+        (post(2, "/echo", "99999999", 1), "memory:7"),
+    ] {
+        let mut lab = Lab::new(Limits::default());
+        lab.feed(&first);
+        lab.room = 0;
+        let taken = lab.connection.handle_input(NOW, &then);
+        assert_eq!(taken, then.len());
+        assert_eq!(format!("{}", lab.connection.client(PEER)), client);
+    }
+    let mut lab = Lab::new(Limits { body_bytes_max: 1, ..Limits::default() });
+    let variables = [&variables[..], &[("CONTENT_LENGTH", "2")]].concat();
+    lab.connection.handle_input(NOW, &[begin(1, 1, 1), params(1, &variables)].concat());
+    assert!(matches!(lab.connection.poll_event(), Some(Event::Failed(Error::BodyTooLarge, _))));
+    assert_eq!(format!("{}", lab.connection.client(PEER)), "1.1.1.1:0");
+}
+
+#[test]
 fn an_answer_that_follows_from_the_variables_alone_is_given_again() {
     for (uri, bytes) in [("/kept", 4), ("/kept-long", 4_000)] {
         let mut lab = Lab::new(Limits::default());
