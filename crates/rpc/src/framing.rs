@@ -18,16 +18,39 @@ pub(crate) struct Frame {
     words: Vec<Word>,
     /// Where each segment but the last ends, in words.
     ends: Vec<u32>,
+    /// Its root was replaced by what the envelope holds.
+    content_at_root: bool,
 }
 
 impl Frame {
     pub(crate) fn bytes(&self) -> usize {
         self.words.len() * WORD_BYTES
     }
+
+    /// The words of the segment, if there is only one.
+    pub(crate) fn single_segment(&self) -> Option<&[[u8; WORD_BYTES]]> {
+        self.ends.is_empty().then(|| Word::words_to_bytes(&self.words).as_chunks().0)
+    }
+
+    /// Makes its contents the root, by a pointer to them in place of the one to the message.
+    pub(crate) fn set_root(&mut self, pointer: u64) {
+        if let Some(root) = self.words.first_mut() {
+            *root = word(&pointer.to_le_bytes());
+            self.content_at_root = true;
+        }
+    }
+
+    /// Whether the root is the contents, rather than the message.
+    pub(crate) fn has_content_at_root(&self) -> bool {
+        self.content_at_root
+    }
 }
 
 impl ReaderSegments for Frame {
     fn get_segment(&self, index: u32) -> Option<&[u8]> {
+        if self.ends.is_empty() && index == 0 {
+            return Some(Word::words_to_bytes(&self.words));
+        }
         let index = index as usize;
         let end_of = |index: usize| self.ends.get(index).map(|end| *end as usize);
         let start = if index == 0 { 0 } else { end_of(index - 1)? };
@@ -87,6 +110,11 @@ impl Deframer {
         limits: &Limits,
     ) -> Result<Option<Frame>, FramingError> {
         if let Part::Table(table) = &mut self.part {
+            if table.is_empty()
+                && let Some(frame) = whole(input, limits)?
+            {
+                return Ok(Some(frame));
+            }
             let Some(body) = read_table(table, input, limits)? else {
                 return Ok(None);
             };
@@ -134,6 +162,25 @@ impl Deframer {
     }
 }
 
+/// The message at the front of `input`, if all of it is there and it has but one segment, as most do.
+fn whole(input: &mut &[u8], limits: &Limits) -> Result<Option<Frame>, FramingError> {
+    let Some(([0, 0, 0, 0, length @ ..], rest)) = input.split_first_chunk::<WORD_BYTES>() else {
+        return Ok(None);
+    };
+    let total = u32::from_le_bytes(*length);
+    if total > limits.message_words_max {
+        return Err(FramingError::Words);
+    }
+    if total == 0 {
+        return Err(FramingError::Empty);
+    }
+    let (words, _) = rest.as_chunks::<WORD_BYTES>();
+    let Some(body) = words.get(..total as usize) else { return Ok(None) };
+    *input = &rest[total as usize * WORD_BYTES..];
+    let words = body.iter().map(word).collect();
+    Ok(Some(Frame { words, ends: Vec::new(), content_at_root: false }))
+}
+
 /// Moves bytes of the segment table from `input` to `table`; the empty body once it is whole.
 fn read_table(
     table: &mut Vec<u8>,
@@ -167,7 +214,7 @@ fn read_table(
     if total == 0 {
         return Err(FramingError::Empty);
     }
-    let frame = Frame { words: Vec::new(), ends };
+    let frame = Frame { words: Vec::new(), ends, content_at_root: false };
     Ok(Some(Part::Body { frame, partial: Partial::default(), total: total as usize }))
 }
 

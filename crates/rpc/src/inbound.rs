@@ -9,7 +9,7 @@ use crate::payload::Payload;
 use crate::slot::Slot;
 use crate::vat::{CallId, Cap, ConnId, Event, Vat};
 use crate::wire::{
-    CallHeader, Descriptor, Message, Outcome, Refused, ReturnHeader, Target, decode, encode,
+    CallHeader, Descriptor, Message, Outcome, Refused, ReturnHeader, Target, decode, encode, plain,
 };
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -26,19 +26,33 @@ type Received = (Cap, bool);
 
 impl Vat {
     /// Takes one message.
-    pub(crate) fn handle_frame(&mut self, conn: ConnId, frame: Frame) {
-        let mut options = ReaderOptions::new();
-        options.traversal_limit_in_words(Some(self.limits.traversal_words_max));
-        options.nesting_limit(self.limits.nesting_max.try_into().unwrap_or(i32::MAX));
-        let reader = Reader::new(frame, options);
-        let root = reader.get_root().map_err(decode::Refusal::from);
-        let outcome = match root.and_then(|root| decode::message(root, &self.limits)) {
+    pub(crate) fn handle_frame(&mut self, conn: ConnId, mut frame: Frame) {
+        let plain = plain::message(&mut frame);
+        let reader = Reader::new(frame, self.reader_options(plain.is_some()));
+        let decoded = match plain {
+            Some(message) => Ok(message),
+            None => {
+                let root = reader.get_root().map_err(decode::Refusal::from);
+                root.and_then(|root| decode::message(root, &self.limits))
+            }
+        };
+        let outcome = match decoded {
             Ok(message) => self.handle_message(conn, message, reader),
             Err(refusal) => Err(refusal.0),
         };
         if let Err(reason) = outcome {
             self.abort(conn, reason);
         }
+    }
+
+    /// What may be read of a message; whether the envelope was read already.
+    fn reader_options(&self, plain: bool) -> ReaderOptions {
+        let depth = if plain { plain::CONTENT_DEPTH } else { 0 };
+        let nesting = self.limits.nesting_max.saturating_sub(depth);
+        let mut options = ReaderOptions::new();
+        options.traversal_limit_in_words(Some(self.limits.traversal_words_max));
+        options.nesting_limit(nesting.try_into().unwrap_or(i32::MAX));
+        options
     }
 
     fn handle_message(

@@ -7,7 +7,7 @@ use crate::node::Kind;
 use crate::payload::Payload;
 use crate::vat::{CallId, Cap, ConnId, Vat, Work};
 use crate::wire::encode::{self, NoResults};
-use crate::wire::{CallHeader, Descriptor, Path, Target};
+use crate::wire::{CallHeader, Descriptor, Path, Target, envelope};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 
@@ -242,11 +242,11 @@ impl Vat {
         let (descriptors, result_exports) = self.describe_all(conn, caps);
         // Without capabilities nothing can be asked of the answer any more.
         let no_finish_needed = caps.is_empty();
-        encode::results(draft, answer, no_finish_needed, &descriptors)?;
+        envelope::fill(draft, answer, no_finish_needed, &descriptors)?;
         match self.out(conn) {
-            Some(out) if no_finish_needed => out.append(draft),
+            Some(out) if no_finish_needed => out.append_results(draft),
             // Calls pipelined on it may look into the results again.
-            Some(out) => encode::append(out.messages(), draft),
+            Some(out) => encode::append_results(out.messages(), draft),
             None => {}
         }
         let Some(connection) = self.open(conn) else {

@@ -6,6 +6,7 @@ use crate::slot;
 use crate::vat::Cap;
 use crate::wire::Path;
 use crate::wire::encode::{Draft, draft};
+use crate::wire::envelope;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use capnp::any_pointer;
@@ -41,9 +42,7 @@ impl Payload {
 
     /// Empty results, with room for `words` words.
     pub fn results(words: u32) -> Self {
-        let mut draft = draft(words);
-        draft.init_root::<message::Builder<'_>>().init_return().init_results();
-        Self { body: Body::Results(draft), caps: Vec::new() }
+        Self { body: Body::Results(envelope::draft(words)), caps: Vec::new() }
     }
 
     pub(crate) fn received(reader: capnp::message::Reader<Frame>, caps: Vec<Option<Cap>>) -> Self {
@@ -58,7 +57,11 @@ impl Payload {
     /// The contents, without capabilities: imbue the reader to read those.
     pub fn content(&self) -> capnp::Result<any_pointer::Reader<'_>> {
         match &self.body {
-            Body::Params(draft) | Body::Results(draft) => content_of(draft.get_root_as_reader()?),
+            Body::Params(draft) => content_of(draft.get_root_as_reader()?),
+            Body::Results(draft) => envelope::content(draft),
+            Body::Received(reader) if reader.get_segments().has_content_at_root() => {
+                reader.get_root()
+            }
             Body::Received(reader) => content_of(reader.get_root()?),
             Body::Shared(other) => other.content(),
         }
@@ -67,17 +70,13 @@ impl Payload {
     /// The contents, to be written; imbue the builder to write capabilities. Fails on contents
     /// that were received.
     pub fn content_mut(&mut self) -> capnp::Result<any_pointer::Builder<'_>> {
-        let draft = match &mut self.body {
-            Body::Params(draft) | Body::Results(draft) => draft,
-            Body::Received(_) | Body::Shared(_) => return Err(wrong_shape()),
-        };
-        match draft.get_root::<message::Builder<'_>>()?.which()? {
-            message::Call(call) => Ok(call?.get_params()?.get_content()),
-            message::Return(return_) => match return_?.which()? {
-                crate::rpc_capnp::return_::Results(results) => Ok(results?.get_content()),
+        match &mut self.body {
+            Body::Results(draft) => envelope::content_mut(draft),
+            Body::Params(draft) => match draft.get_root::<message::Builder<'_>>()?.which()? {
+                message::Call(call) => Ok(call?.get_params()?.get_content()),
                 _ => Err(wrong_shape()),
             },
-            _ => Err(wrong_shape()),
+            Body::Received(_) | Body::Shared(_) => Err(wrong_shape()),
         }
     }
 
@@ -167,7 +166,7 @@ impl Payload {
 
     /// What it takes to hold it.
     pub(crate) fn held_bytes(&self) -> usize {
-        /// What a builder reserves for small contents, see [`draft`].
+        /// What a builder reserves for small contents at most, see [`draft`].
         const DRAFT_BYTES: usize = 56 * 8;
         let caps = self.caps.capacity() * size_of::<Option<Cap>>();
         size_of::<Self>() + caps + self.bytes().max(DRAFT_BYTES)

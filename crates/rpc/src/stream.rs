@@ -5,6 +5,7 @@ use crate::framing::{Deframer, Frame, FramingError};
 use crate::limits::Limits;
 use crate::packing::{Packer, Unpacker};
 use crate::wire::encode::{self, Draft};
+use crate::wire::envelope;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use capnp::OutputSegments;
@@ -102,8 +103,11 @@ pub(crate) struct Outgoing {
 
 enum Chunk {
     Messages(Vec<u8>),
-    /// The segments of one message.
-    Segments(Draft),
+    /// The segments of one message, the first bytes of which are in the chunk before.
+    Segments {
+        draft: Draft,
+        written: usize,
+    },
 }
 
 /// Capacity that an empty queue of bytes keeps, for the next messages.
@@ -164,15 +168,37 @@ impl Outgoing {
 
     /// Appends a message; if it is large, takes it out of `draft`.
     pub(crate) fn append(&mut self, draft: &mut Draft) {
-        // The packer needs whole messages in one piece.
-        let bytes = draft.size_in_words() * 8;
-        if bytes < LARGE_BYTES || self.packer.is_some() {
+        if self.copies(draft) {
             return encode::append(self.messages(), draft);
         }
+        self.append_large(draft, 0);
+    }
+
+    /// As [`append`](Self::append), for results whose envelope was filled in.
+    pub(crate) fn append_results(&mut self, draft: &mut Draft) {
+        if self.copies(draft) {
+            return encode::append_results(self.messages(), draft);
+        }
+        let root = envelope::ROOT.to_le_bytes();
         encode::append_table(self.messages(), draft);
+        self.last.extend_from_slice(&root);
+        self.append_large(draft, root.len());
+    }
+
+    /// Whether a message is copied, rather than sent from where it was built.
+    fn copies(&self, draft: &Draft) -> bool {
+        // The packer needs whole messages in one piece.
+        draft.size_in_words() * 8 < LARGE_BYTES || self.packer.is_some()
+    }
+
+    /// Takes a message out of `draft`, but for its first bytes, which are written already.
+    fn append_large(&mut self, draft: &mut Draft, written: usize) {
+        if written == 0 {
+            encode::append_table(self.messages(), draft);
+        }
         let draft = core::mem::replace(draft, encode::draft(0));
         self.close_chunk();
-        self.push(Chunk::Segments(draft));
+        self.push(Chunk::Segments { draft, written });
     }
 
     /// Bytes that have not left; what waits to be packed counts as it lies.
@@ -224,7 +250,9 @@ impl Outgoing {
         }
         let messages = match self.queue.front() {
             Some(Chunk::Messages(messages)) => &messages[self.taken..],
-            Some(Chunk::Segments(draft)) => return segment_at(draft, self.taken),
+            Some(Chunk::Segments { draft, written }) => {
+                return segment_at(draft, self.taken + written);
+            }
             None => &self.last[self.taken..],
         };
         match &mut self.packer {
@@ -267,15 +295,16 @@ impl Chunk {
         match self {
             Self::Messages(messages) => messages.capacity(),
             // Segments are reserved whole; what is not used of the last is not known.
-            Self::Segments(_) => self.bytes() + size_of::<Draft>(),
+            Self::Segments { .. } => self.bytes() + size_of::<Draft>(),
         }
     }
 
     fn bytes(&self) -> usize {
         match self {
             Self::Messages(messages) => messages.len(),
-            Self::Segments(draft) => {
-                draft.get_segments_for_output().iter().map(|segment| segment.len()).sum()
+            Self::Segments { draft, written } => {
+                let segments = draft.get_segments_for_output();
+                segments.iter().map(|segment| segment.len()).sum::<usize>() - written
             }
         }
     }

@@ -2,6 +2,8 @@
 
 pub(crate) mod decode;
 pub(crate) mod encode;
+pub(crate) mod envelope;
+pub(crate) mod plain;
 
 use crate::exception::Exception;
 use alloc::vec::Vec;

@@ -3,7 +3,8 @@
 //! Every measurement prints `name value unit` lines.
 
 use crate::wire::{self, Wire};
-use aqueduct::appliance_capnp::{calculator, directory};
+use aqueduct::appliance_capnp::calculator::{self, value};
+use aqueduct::appliance_capnp::directory;
 use rpc_demo::demo_capnp::demo;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use std::alloc::System as SystemAllocator;
@@ -41,16 +42,8 @@ pub(crate) fn bench(stream: TcpStream) {
 /// Of the appliance's calculator: a call reads a value.
 pub(crate) fn bench_appliance(stream: TcpStream) {
     let mut wire = Wire::new(stream, "client");
-    let directory: directory::Client = wire.system.bootstrap(wire.conn);
-    let mut request = directory.get_request();
-    request.get().set_name("calculator");
-    let service = wire.run(request.send().promise).expect("a service");
-    let service = service.get().expect("results").get_service();
-    let calculator: calculator::Client = service.get_as_capability().expect("a capability");
-    let mut request = calculator.value_request();
-    request.get().set_number(1.0);
-    let value = wire.run(request.send().promise).expect("a value");
-    let value = value.get().expect("results").get_value().expect("a value");
+    let calculator = calculator(&mut wire);
+    let value = value(&mut wire, &calculator);
     speed(&mut wire, || value.read_request().send().promise);
     let data = vec![1; LARGE_BYTES];
     large(|| {
@@ -58,6 +51,22 @@ pub(crate) fn bench_appliance(stream: TcpStream) {
         request.get().set_data(&data);
         wire.run(request.send().promise).expect("an echo");
     });
+}
+
+/// Of a demo: as many calls, so many together, and the next ones when all of those are answered. So the server has the
+/// same to read and to write whatever the machine does beside it.
+pub(crate) fn calls(stream: TcpStream, count: u32, in_flight: u32) {
+    let mut wire = Wire::new(stream, "client");
+    let demo: demo::Client = wire.system.bootstrap(wire.conn);
+    together(&mut wire, count, in_flight, || demo.empty_request().send().promise);
+}
+
+/// The same of the appliance's calculator: a call reads a value.
+pub(crate) fn calls_appliance(stream: TcpStream, count: u32, in_flight: u32) {
+    let mut wire = Wire::new(stream, "client");
+    let calculator = calculator(&mut wire);
+    let value = value(&mut wire, &calculator);
+    together(&mut wire, count, in_flight, || value.read_request().send().promise);
 }
 
 /// What this whole program allocates for a call, both ends being in it, early and late in the
@@ -101,6 +110,37 @@ fn speed<F: Future<Output = Result<T, capnp::Error>>, T>(wire: &mut Wire, send: 
         wire.run(send()).expect("an answer");
     }
     println!("lone_call {:.2} us", start.elapsed().as_secs_f64() * 1e6 / f64::from(LONE_CALLS));
+}
+
+fn calculator(wire: &mut Wire) -> calculator::Client {
+    let directory: directory::Client = wire.system.bootstrap(wire.conn);
+    let mut request = directory.get_request();
+    request.get().set_name("calculator");
+    let service = wire.run(request.send().promise).expect("a service");
+    let service = service.get().expect("results").get_service();
+    service.get_as_capability().expect("a capability")
+}
+
+fn value(wire: &mut Wire, calculator: &calculator::Client) -> value::Client {
+    let mut request = calculator.value_request();
+    request.get().set_number(1.0);
+    let value = wire.run(request.send().promise).expect("a value");
+    value.get().expect("results").get_value().expect("a value")
+}
+
+/// One future for all of them: nothing is sent while one of a batch is still to be made, or is answered already.
+fn together<F, T>(wire: &mut Wire, count: u32, in_flight: u32, send: impl Fn() -> F)
+where
+    F: Future<Output = Result<T, capnp::Error>>,
+{
+    wire.run(async {
+        for _ in 0..count / in_flight {
+            let batch: Vec<F> = (0..in_flight).map(|_| send()).collect();
+            for call in batch {
+                call.await.expect("an answer");
+            }
+        }
+    });
 }
 
 fn in_flight<F, T>(wire: &mut Wire, calls: u32, send: impl Fn() -> F)

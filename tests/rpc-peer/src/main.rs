@@ -3,7 +3,8 @@
 //! `rpc-peer serve ADDRESS` serves [`rpc_demo::demo::Demo`]; `rpc-peer check ADDRESS` calls every method of one and
 //! says what came (`check-failed-only` when it has one kind of error only); `rpc-peer bench ADDRESS`
 //! measures one, `rpc-peer bench-appliance ADDRESS` the appliance's calculator, and `rpc-peer memory ADDRESS`
-//! both ends in one process.
+//! both ends in one process. `rpc-peer calls ADDRESS COUNT IN_FLIGHT` and `rpc-peer calls-appliance ...` make calls for
+//! whoever counts what they cost the server.
 
 #![forbid(unsafe_code)]
 
@@ -18,11 +19,15 @@ use std::sync::Arc;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [verb, address] = &arguments[..] else {
+    let [verb, address, numbers @ ..] = &arguments[..] else {
         eprintln!(
-            "usage: rpc-peer serve|check|check-failed-only|bench|bench-appliance|memory ADDRESS"
+            "usage: rpc-peer serve|check|check-failed-only|bench|bench-appliance|memory ADDRESS\n\
+             or rpc-peer calls|calls-appliance ADDRESS COUNT IN_FLIGHT"
         );
         std::process::exit(2);
+    };
+    let number = |at: usize| -> u32 {
+        numbers.get(at).and_then(|word| word.parse().ok()).expect("COUNT IN_FLIGHT, two numbers")
     };
     match &**verb {
         "serve" => serve(address),
@@ -30,6 +35,8 @@ fn main() {
         "check-failed-only" => check::check(|| connect(address), true),
         "bench" => bench::bench(connect(address)),
         "bench-appliance" => bench::bench_appliance(connect(address)),
+        "calls" => bench::calls(connect(address), number(0), number(1)),
+        "calls-appliance" => bench::calls_appliance(connect(address), number(0), number(1)),
         "memory" => bench::memory(address),
         other => panic!("no verb {other}"),
     }

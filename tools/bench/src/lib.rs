@@ -2,6 +2,7 @@
 //! same for bulk TCP without a VM, for TCP on bad paths, for RPC, for ZeroMQ and under Xen.
 #![forbid(unsafe_code)]
 
+mod cost;
 mod counter;
 mod load;
 mod loss;
@@ -26,7 +27,12 @@ use command::{
 };
 use counter::Plugin;
 use image_builder::{bundle, image};
-use lab::{harness::noise, link, namespace, peers::linux_guest, qemu::Machine};
+use lab::{
+    harness::noise,
+    link, namespace,
+    peers::{self, linux_guest},
+    qemu::Machine,
+};
 use measurements::{Field, Line, Reach, Row};
 use std::{ffi::OsString, net::Ipv4Addr, path::PathBuf, process::ExitCode, time::Duration};
 use system_under_test::SystemUnderTest;
@@ -111,6 +117,9 @@ pub fn side_by_side(options: &Options, words: &[OsString]) -> Result<ExitCode> {
     image::build(&image::Options::default(), options.install)?;
     if !options.ours_only {
         linux_guest::make(PAGE, options.install)?;
+    }
+    if options.rows()?.iter().any(|row| row.name == measurements::RPC_GUEST) {
+        peers::build_rpc()?;
     }
     let verb = OsString::from(WORKER_VERB);
     namespace::again([&verb].into_iter().chain(words), LIMIT)

@@ -5,7 +5,7 @@ use command::{
     failure::{OrSay, Result, fail},
     files, paths, programs,
 };
-use lab::{http_client, load as crowd};
+use lab::{http_client, load as crowd, peers};
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
@@ -155,6 +155,13 @@ fn read_records(stream: &mut TcpStream) -> std::io::Result<()> {
             _ => {}
         }
     }
+}
+
+/// Calls to the appliance's calculator by our RPC peer, so many of them together.
+pub(crate) fn rpc_calls(server: SocketAddr, calls: u32, in_flight: u32) -> Result {
+    let mut command = Command::new(peers::rpc());
+    command.args(["calls-appliance".to_owned(), server.to_string()]);
+    programs::output(command.args([calls.to_string(), in_flight.to_string()])).map(drop)
 }
 
 /// One download: MiB and MiB per second.

@@ -9,6 +9,7 @@ use command::failure::{Failure, Result, fail};
 use image_builder::image;
 use lab::{guest::Guest, load as crowd};
 use std::{
+    net::SocketAddr,
     path::Path,
     time::{Duration, Instant},
 };
@@ -51,11 +52,15 @@ pub(crate) struct Row {
     pub(crate) measure: fn(&Field) -> Result<Vec<Line>>,
 }
 
+/// The row that needs our RPC peer.
+pub(crate) const RPC_GUEST: &str = "rpc-guest";
+
 pub(crate) const ROWS: &[Row] = &[
     Row { name: "size", measure: size },
     Row { name: "boot", measure: boot },
     Row { name: "memory", measure: memory },
     Row { name: "instructions", measure: instructions },
+    Row { name: RPC_GUEST, measure: rpc_guest },
     Row { name: "load", measure: load },
     Row { name: "idle", measure: idle },
     Row { name: "crowd", measure: crowd },
@@ -225,6 +230,32 @@ fn boot_instructions(field: &Field, system: &SystemUnderTest) -> Result<f64> {
         Ok(counter.now()? as f64)
     };
     Ok(median(&mut [start()?, start()?, start()?]))
+}
+
+/// A guest's instructions for each RPC call, alone and with others sent together with it.
+fn rpc_guest(field: &Field) -> Result<Vec<Line>> {
+    let counter = field.plugin.counter("rpc")?;
+    let (_guest, _) = field.ours.serve(MEMORY_MIB, Site::Small, Some(&counter))?;
+    let Some(port) = config::Rpc::default().port else { fail!("RPC is off by default") };
+    let server = SocketAddr::from((field.ours.address, port));
+    let cost = |in_flight| -> Result<f64> {
+        let mut values = Vec::new();
+        for _ in 0..field.rounds {
+            let counted = |calls| -> Result<f64> {
+                let before = counter.now()?;
+                load::rpc_calls(server, calls, in_flight)?;
+                Ok((counter.now()? - before) as f64)
+            };
+            // The difference of two, so that the connection's begin and end do not count.
+            let (short, long) = (counted(1_200)?, counted(4_800)?);
+            values.push((long - short) / 3_600.0);
+        }
+        Ok(median(&mut values))
+    };
+    Ok(vec![
+        line("instructions per RPC call, one at a time", &[cost(1)?], Reach::AtMost(6e3)),
+        line("instructions per RPC call, 12 in flight", &[cost(12)?], Reach::AtMost(3.5e3)),
+    ])
 }
 
 fn load(field: &Field) -> Result<Vec<Line>> {

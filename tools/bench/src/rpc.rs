@@ -1,24 +1,29 @@
 //! `cargo xtask bench rpc`: our engine, the appliance, the `capnp-rpc` crate on tokio and the C++ library, over loopback,
 //! in turns.
 
-use super::measurements::median;
+use super::{
+    cost::{self, Cost, Subject, Verdict},
+    measurements::median,
+};
 use command::{
     child::Child,
-    failure::{Failure, OrSay, Result, fail},
-    paths,
+    failure::{Failure, Result},
+    files, paths,
     programs::{self, Install},
 };
 use lab::{link, peers, process};
 use std::{
     ffi::OsString,
-    net::{SocketAddr, TcpStream},
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Command, ExitCode, Stdio},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 const START_LIMIT: Duration = Duration::from_secs(20);
 const ROUNDS: usize = 5;
+/// Calls over which the server's cost is counted: a multiple of those in flight.
+const COUNTED_CALLS: u32 = 2_400;
 /// The plain echo is measured by our own peer.
 const PLAIN_ECHO: &str = "plain_echo_1_mib";
 
@@ -58,38 +63,52 @@ impl SystemUnderTest {
     /// The appliance as a process, called by our peer: a call reads a value of the calculator.
     fn appliance() -> Result<Self> {
         let bundle = paths::made("bench-rpc-bundle")?;
-        std::fs::create_dir_all(bundle.join("site")).or_say(|| "cannot make a bundle".into())?;
+        files::write(&bundle.join("site/index.html"), "")?;
         let server = vec![process::build()?.into(), "--bundle".into(), bundle.into()];
         Ok(Self { name: "appliance", server, client: peers::rpc(), verb: "bench-appliance" })
     }
 
-    fn serve(&self, address: SocketAddr) -> Result<Child> {
+    fn server(&self, address: SocketAddr) -> Result<Command> {
         let mut command = Command::new(&self.server[0]);
         command.args(&self.server[1..]);
-        if self.verb == "bench-appliance" {
+        if self.is_appliance() {
             let http = link::free_address()?.to_string();
             command.args(["--log", "warn", "--zmq-port", "0", "--http", &http]);
             command.args(["--rpc-port", &address.port().to_string()]);
         } else {
             command.arg(address.to_string());
         }
-        Child::start(&command, |command| {
-            command.stdin(Stdio::null()).stdout(Stdio::null());
-        })
+        Ok(command)
+    }
+
+    fn is_appliance(&self) -> bool {
+        self.verb == "bench-appliance"
     }
 
     /// Starts a server, lets a client measure, and gives what that printed.
     fn round(&self) -> Result<String> {
         let address = link::free_address()?;
-        let mut server = self.serve(address)?;
-        let deadline = Instant::now() + START_LIMIT;
-        while TcpStream::connect(address).is_err() {
-            if server.ended().is_some() || Instant::now() > deadline {
-                fail!("{} does not serve", self.name);
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        let mut server = Child::start(&self.server(address)?, |command| {
+            command.stdin(Stdio::null()).stdout(Stdio::null());
+        })?;
+        cost::wait_for(&mut server, address, self.name, START_LIMIT)?;
         programs::output(Command::new(&self.client).arg(self.verb).arg(address.to_string()))
+    }
+
+    /// What a call costs the server, so many being sent together by our peer, whoever serves.
+    fn cost(&self, in_flight: u32) -> Result<Cost> {
+        let verb = if self.is_appliance() { "calls-appliance" } else { "calls" };
+        let subject = Subject {
+            name: self.name,
+            server: &|address| self.server(address),
+            client: &|address, calls| {
+                let mut command = Command::new(peers::rpc());
+                command.args([verb, &address.to_string()]);
+                command.args([calls.to_string(), in_flight.to_string()]);
+                command
+            },
+        };
+        subject.cost(COUNTED_CALLS)
     }
 }
 
@@ -99,7 +118,8 @@ impl SystemUnderTest {
 ///
 /// Something is missing, does not build or does not serve.
 pub fn rpc(install: Install) -> Result<ExitCode> {
-    programs::need(&[&peers::CAPNP, &peers::CAPNP_HEADERS, &peers::CXX], install)?;
+    let programs = [&peers::CAPNP, &peers::CAPNP_HEADERS, &peers::CXX];
+    programs::need(&[&programs[..], &cost::PROGRAMS].concat(), install)?;
     peers::build_rpc()?;
     peers::build_rpc_cpp()?;
     let theirs = peers::build_beside("tests/interop/rpc/bench/capnp-rpc-rs", "capnp-rpc-peer")?;
@@ -124,12 +144,15 @@ pub fn rpc(install: Install) -> Result<ExitCode> {
     println!("each is called by its like, the appliance by ours");
     print_speeds(&systems, &mut samples, median(&mut plain_echo));
     print_memory(&peers::rpc(), &theirs)?;
+    println!("\nthe server alone, for each call; all are called by ours");
+    println!("{:<34} {}  ours to each", "", cost::names(&names(&systems)));
+    print_costs(&systems, 12, [0.6, 0.4], 0.25)?;
+    print_costs(&systems, 1, [0.6, 0.4], 2.0)?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn print_speeds(systems: &[SystemUnderTest; 4], samples: &mut [Vec<Vec<f64>>], plain_echo: f64) {
-    let names = systems.each_ref().map(|system| system.name);
-    let [ours, appliance, theirs, cpp] = names;
+    let [ours, appliance, theirs, cpp] = names(systems);
     println!("{:<26} {ours:>10} {appliance:>10} {theirs:>10} {cpp:>10}  ours to each", "");
     let mut echo = 0.0;
     for (samples, Row { name, what, less_is_better }) in samples.iter_mut().zip(&ROWS) {
@@ -149,6 +172,39 @@ fn print_speeds(systems: &[SystemUnderTest; 4], samples: &mut [Vec<Vec<f64>>], p
         "plain TCP echo, MiB/s",
         echo / plain_echo
     );
+}
+
+/// How many of its peers' instructions a call of ours may take, and how many system calls.
+fn print_costs(
+    systems: &[SystemUnderTest; 4],
+    in_flight: u32,
+    [of_theirs, of_cpp]: [f64; 2],
+    system_calls: f64,
+) -> Result {
+    let costs = systems.iter().map(|system| system.cost(in_flight)).collect::<Result<Vec<_>>>()?;
+    let what = |of: &str| match in_flight {
+        1 => format!("{of}, a lone call"),
+        _ => format!("{of}, {in_flight} in flight"),
+    };
+    let column = |value: fn(&Cost) -> f64| costs.iter().map(value).collect::<Vec<_>>();
+    // The appliance is no peer.
+    let ratios = [None, Some(of_theirs), Some(of_cpp)];
+    cost::print(
+        &what("instructions"),
+        &column(|cost| cost.instructions),
+        &Verdict::OfPeers(&ratios),
+    );
+    cost::print(&what("CPU, us"), &column(|cost| cost.cpu_microseconds), &Verdict::OfPeers(&[]));
+    cost::print(
+        &what("system calls"),
+        &column(|cost| cost.system_calls),
+        &Verdict::AtMost(system_calls),
+    );
+    Ok(())
+}
+
+fn names(systems: &[SystemUnderTest; 4]) -> [&'static str; 4] {
+    systems.each_ref().map(|system| system.name)
 }
 
 /// Both ends of a connection in one process, counted by its allocator.

@@ -1,14 +1,13 @@
 //! Encoder: one function for each message, into the queue of bytes that leave. Messages of fixed
 //! shape are laid out by hand, since every call sends some; the tests read them back.
 
-use super::{Descriptor, Path, Target};
+use super::{Descriptor, Path, Target, envelope};
 use crate::exception::{Exception, Kind};
 use crate::framing::Frame;
-use crate::rpc_capnp::{
-    cap_descriptor, exception, message, message_target, payload, promised_answer,
-};
+use crate::rpc_capnp::{cap_descriptor, exception, message, message_target, promised_answer};
 use alloc::vec::Vec;
 use capnp::message::{Builder, HeapAllocator, Reader, ReaderOptions};
+use capnp::struct_list;
 
 /// A message being written.
 pub(crate) type Draft = Builder<HeapAllocator>;
@@ -17,12 +16,13 @@ pub(crate) type Draft = Builder<HeapAllocator>;
 const FINISH: u64 = 4;
 const RELEASE: u64 = 6;
 
+/// Beyond this the allocator adds segments as they fill.
+pub(super) const FIRST_SEGMENT_WORDS_MAX: u32 = 1 << 20;
+
 /// An empty message whose first segment has room for `words` beside the envelope.
 pub(crate) fn draft(words: u32) -> Draft {
     /// Envelope of a call: root, message, call, target, payload.
     const ENVELOPE_WORDS: u32 = 24;
-    /// Beyond this the allocator adds segments as they fill.
-    const FIRST_SEGMENT_WORDS_MAX: u32 = 1 << 20;
     let words = words.saturating_add(ENVELOPE_WORDS).min(FIRST_SEGMENT_WORDS_MAX);
     Builder::new(HeapAllocator::new().first_segment_words(words))
 }
@@ -31,10 +31,20 @@ pub(crate) fn draft(words: u32) -> Draft {
 pub(crate) fn append(out: &mut Vec<u8>, draft: &Draft) {
     let segments = draft.get_segments_for_output();
     let bytes: usize = segments.iter().map(|segment| segment.len()).sum();
-    out.reserve(8 * (1 + segments.len() / 2) + bytes);
+    out.reserve(table_bytes(segments.len()) + bytes);
     append_table(out, draft);
     for segment in segments.iter() {
         out.extend_from_slice(segment);
+    }
+}
+
+/// Appends results whose envelope was filled in.
+pub(crate) fn append_results(out: &mut Vec<u8>, draft: &Draft) {
+    let start = out.len();
+    append(out, draft);
+    let root = start + table_bytes(draft.get_segments_for_output().len());
+    if let Some(root) = out.get_mut(root..).and_then(|bytes| bytes.first_chunk_mut()) {
+        *root = envelope::ROOT.to_le_bytes();
     }
 }
 
@@ -46,7 +56,12 @@ pub(crate) fn append_table(out: &mut Vec<u8>, draft: &Draft) {
     for segment in segments.iter() {
         out.extend_from_slice(&((segment.len() / 8) as u32).to_le_bytes());
     }
-    out.resize(start + (4 + 4 * segments.len()).next_multiple_of(8), 0);
+    out.resize(start + table_bytes(segments.len()), 0);
+}
+
+/// Length of the table of so many segments.
+fn table_bytes(segments: usize) -> usize {
+    (4 + 4 * segments).next_multiple_of(8)
 }
 
 pub(crate) fn bootstrap(out: &mut Vec<u8>, question: u32, service: &[u8]) {
@@ -79,27 +94,8 @@ pub(crate) fn call(draft: &mut Draft, header: &super::CallHeader) -> capnp::Resu
         call.reborrow().get_send_results_to().set_yourself(());
     }
     write_target(call.reborrow().init_target(), &header.target);
-    write_caps(call.get_params()?, &header.caps);
-    Ok(())
-}
-
-/// Fills the envelope of `draft`, which holds the results.
-pub(crate) fn results(
-    draft: &mut Draft,
-    answer: u32,
-    no_finish_needed: bool,
-    caps: &[Descriptor],
-) -> capnp::Result<()> {
-    let root = draft.get_root::<message::Builder<'_>>()?;
-    let message::Return(return_) = root.which()? else {
-        return Err(capnp::Error::from_kind(capnp::ErrorKind::Failed));
-    };
-    let mut return_ = return_?;
-    return_.set_answer_id(answer);
-    return_.set_release_param_caps(false);
-    return_.set_no_finish_needed(no_finish_needed);
-    if let crate::rpc_capnp::return_::Results(results) = return_.which()? {
-        write_caps(results?, caps);
+    if !header.caps.is_empty() {
+        write_caps(call.get_params()?.init_cap_table(header.caps.len() as u32), &header.caps);
     }
     Ok(())
 }
@@ -234,11 +230,11 @@ fn write_promised(mut to: promised_answer::Builder<'_>, question: u32, path: &Pa
     }
 }
 
-fn write_caps(payload: payload::Builder<'_>, caps: &[Descriptor]) {
-    if caps.is_empty() {
-        return;
-    }
-    let mut table = payload.init_cap_table(caps.len() as u32);
+/// Fills a table that has a place for each.
+pub(super) fn write_caps(
+    mut table: struct_list::Builder<'_, cap_descriptor::Owned>,
+    caps: &[Descriptor],
+) {
     for (index, cap) in (0..).zip(caps) {
         write_descriptor(table.reborrow().get(index), cap);
     }
