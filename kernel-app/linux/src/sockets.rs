@@ -87,6 +87,9 @@ impl Reactor {
         for event in &events {
             let ready = self.0.slots.borrow().get(event.token().0).cloned().flatten();
             if let Some(ready) = ready {
+                if event.is_read_closed() || event.is_error() {
+                    ready.input_ends.set(true);
+                }
                 if event.is_readable() || event.is_read_closed() || event.is_error() {
                     ready.readable.raise();
                 }
@@ -263,6 +266,9 @@ impl Drop for Registration {
 struct Ready {
     readable: Edge,
     writable: Edge,
+    /// The peer's end was announced, or an error: behind the last bytes there is something to read that no other event
+    /// will tell of.
+    input_ends: Cell<bool>,
     /// Holds bytes that the kernel had no room for, which go out when it has, whether or not a
     /// task waits for that.
     blocked: Cell<Option<Weak<Outgoing>>>,
@@ -297,6 +303,11 @@ impl Edge {
             self.waiting.set(Some(waker.clone()));
         }
         self.up.get()
+    }
+
+    /// The next call would block, as the last one showed.
+    fn exhaust(&self) {
+        self.up.set(false);
     }
 
     /// A call would have blocked.

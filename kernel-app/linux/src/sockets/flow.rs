@@ -107,7 +107,14 @@ impl Flow for KernelFlow {
                 self.peer_finished = true;
                 Poll::Ready(Ok(0))
             }
-            Ok((_, consumed)) => Poll::Ready(Ok(consumed)),
+            Ok((count, consumed)) => {
+                // Fewer bytes than there was room for: the kernel has no more, and will say when it has (epoll(7),
+                // questions and answers, 9). So no call is made only to hear that it would block.
+                if count < TRANSFER_BYTES && !self.ready().input_ends.get() {
+                    self.ready().readable.exhaust();
+                }
+                Poll::Ready(Ok(consumed))
+            }
             Err(error) => self.outgoing.fail(&error, &self.ready().readable, cx),
         }
     }
