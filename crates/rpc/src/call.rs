@@ -118,6 +118,22 @@ impl Vat {
         self.calls.get(call.0).is_some_and(|record| matches!(record.state, State::Delivered))
     }
 
+    /// The answer for which alone the result of a call is wanted, if nothing depends on it in this vat.
+    pub(crate) fn awaited_by_answer_alone(&self, call: CallId) -> Option<(ConnId, u32)> {
+        let Call { refs, owner, state, pipelines, early, embargoed, followers, .. } =
+            self.calls.get(call.0)?;
+        let alone = *refs == 1
+            && matches!(state, State::Delivered)
+            && pipelines.is_empty()
+            && early.is_none()
+            && embargoed.is_empty()
+            && followers.is_empty();
+        match owner {
+            Owner::Answer { conn, answer } if alone => Some((*conn, *answer)),
+            _ => None,
+        }
+    }
+
     /// Hands the call to the application.
     pub(crate) fn deliver(&mut self, call: CallId, object: ObjectId) {
         // It may have been cancelled while it waited.

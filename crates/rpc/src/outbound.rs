@@ -211,6 +211,36 @@ impl Vat {
         self.made_room(conn);
     }
 
+    /// Answers the peer's call and forgets it, in one step, as most calls are answered: the results have no capabilities,
+    /// so that nothing can be asked of them any more, and nobody but the peer waits for them. Whether it was so; if not,
+    /// nothing was done.
+    pub(crate) fn send_alone(&mut self, call: CallId, results: &mut Payload) -> bool {
+        let Some((conn, answer)) = self.awaited_by_answer_alone(call) else { return false };
+        let entry = self.open(conn).and_then(|connection| connection.answers.get(answer));
+        if !entry.is_some_and(|entry| !entry.returned && !entry.keep_results) {
+            return false;
+        }
+        if !results.caps.is_empty() || self.check_unsent(conn, || results.bytes()).is_err() {
+            return false;
+        }
+        let Some((draft, _)) = results.results_draft() else { return false };
+        if envelope::fill(draft, answer, true, &[]).is_err() {
+            return false;
+        }
+        let Some(out) = self.out(conn) else { return false };
+        out.append_results(draft);
+        // Memory may end before here, and then the call fails.
+        if let Some(connection) = self.open(conn)
+            && let Some(entry) = connection.answers.remove(answer)
+        {
+            connection.call_bytes -= entry.bytes;
+            connection.unreturned -= 1;
+        }
+        self.calls.remove(call.0);
+        self.made_room(conn);
+        true
+    }
+
     /// Weighs what is kept of an answer until the peer finishes it.
     fn note_kept(&mut self, conn: ConnId, answer: u32, result: &Result<Rc<Payload>, Exception>) {
         let Some(connection) = self.open(conn) else { return };

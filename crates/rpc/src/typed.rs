@@ -330,9 +330,9 @@ impl System {
     }
 
     /// Runs all handlers that can run. What is woken later is for whoever called
-    /// [`poll_run`](Self::poll_run).
-    pub fn run_now(&self) {
-        self.pump();
+    /// [`poll_run`](Self::poll_run). The caller looks after `conn` next, whose task is not woken for it.
+    pub fn run_now(&self, conn: ConnId) {
+        self.pump_beside(Some(conn));
     }
 
     /// Runs handlers as long as there is a handle of the system beside.
@@ -349,7 +349,12 @@ impl System {
 
     /// Runs what can run now. A handler that calls in here only leaves more for this loop.
     fn pump(&self) {
-        if self.shared.pumping.replace(true) {
+        self.pump_beside(None);
+    }
+
+    /// As [`pump`](Self::pump), by the task of a connection, if by any.
+    fn pump_beside(&self, driven: Option<ConnId>) {
+        if self.is_at_rest() || self.shared.pumping.replace(true) {
             return;
         }
         // A handler's panic must not stop everything for good.
@@ -370,7 +375,17 @@ impl System {
                 None => break,
             }
         }
-        self.wake_outputs();
+        self.wake_outputs(driven);
+    }
+
+    /// Whether there is nothing to run and nobody to wake.
+    fn is_at_rest(&self) -> bool {
+        let Shared { vat, unblocked, drained, released, tasks, .. } = &*self.shared;
+        vat.borrow().is_at_rest()
+            && unblocked.borrow().is_empty()
+            && drained.borrow().is_empty()
+            && released.borrow().is_empty()
+            && tasks.are_asleep()
     }
 
     /// Runs code of the application's; an exception for the caller if it panicked.
@@ -440,16 +455,20 @@ impl System {
     fn signal(&self) {
         if !self.shared.pumping.get() {
             self.shared.tasks.wake_runner();
-            self.wake_outputs();
+            self.wake_outputs(None);
         }
     }
 
-    fn wake_outputs(&self) {
+    /// Wakes the tasks of connections for which there is something to do, but for the one that is at it.
+    fn wake_outputs(&self, driven: Option<ConnId>) {
         loop {
             let conn = self.shared.vat.borrow_mut().take_transmittable();
             let Some(conn) = conn else {
                 return;
             };
+            if driven == Some(conn) {
+                continue;
+            }
             if let Some(waker) = self.shared.outputs.borrow().get(conn.0) {
                 waker.wake_by_ref();
             }

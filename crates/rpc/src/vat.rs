@@ -260,6 +260,16 @@ impl Vat {
         self.run();
     }
 
+    /// Answers a received call with results without capabilities, if that takes no more than to send them; else they
+    /// are to be given to [`reply_shared`](Self::reply_shared), and nothing is done.
+    pub(crate) fn reply_alone(&mut self, call: CallId, results: &mut Payload) -> bool {
+        let sent = self.send_alone(call, results);
+        if sent {
+            self.run();
+        }
+        sent
+    }
+
     /// Answers a received call with an exception.
     pub fn fail(&mut self, call: CallId, reason: Exception) {
         if self.is_delivered(call) {
@@ -294,6 +304,11 @@ impl Vat {
     pub fn poll_event(&mut self) -> Option<Event> {
         let event = self.events.pop_front();
         if event.is_some() { event } else { self.last_event() }
+    }
+
+    /// Whether there are no events, and no connections to look after.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.events.is_empty() && self.finished.is_empty() && self.transmittable.is_empty()
     }
 
     /// There are no more events, but of what was put off until now.

@@ -90,7 +90,7 @@ impl Core for Driver {
     }
 
     fn poll_work(&mut self, cx: &mut Context<'_>, _: Duration) -> bool {
-        self.system.run_now();
+        self.system.run_now(self.conn);
         // What was set off goes out in this round; what waited comes in by the next.
         let input_waits = !self.system.poll_wants_input(self.conn, cx);
         core::mem::replace(&mut self.input_waits, input_waits) && !input_waits

@@ -168,13 +168,7 @@ impl Received {
                     Some(Built { payload, table }) => (payload, table),
                     None => (Payload::results(0), CapTable::new()),
                 };
-                // References are taken last, when nothing can fail before they are the vat's.
-                let mut payload = Rc::new(payload);
-                if let Some(payload) = Rc::get_mut(&mut payload) {
-                    payload.caps = system.caps_of(&table);
-                }
-                drop(table);
-                system.shared.vat.borrow_mut().reply_shared(self.call, payload);
+                self.answer(payload, table);
             }
             Err(error) => {
                 if streaming
@@ -186,6 +180,21 @@ impl Received {
             }
         }
         self.state = State::Ended;
+    }
+
+    /// Answers it with results and the clients in them.
+    fn answer(&self, mut payload: Payload, table: CapTable) {
+        let vat = &self.system.shared.vat;
+        if table.is_empty() && vat.borrow_mut().reply_alone(self.call, &mut payload) {
+            return;
+        }
+        // References are taken last, when nothing can fail before they are the vat's.
+        let mut payload = Rc::new(payload);
+        if let Some(payload) = Rc::get_mut(&mut payload) {
+            payload.caps = self.system.caps_of(&table);
+        }
+        drop(table);
+        vat.borrow_mut().reply_shared(self.call, payload);
     }
 
     /// It panicked before it waited.

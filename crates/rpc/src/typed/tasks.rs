@@ -101,6 +101,11 @@ impl Tasks {
         self.running.borrow_mut().remove(call.0).map(|handler| handler.0)
     }
 
+    /// Whether none was woken.
+    pub(super) fn are_asleep(&self) -> bool {
+        self.ready.tasks.lock().is_empty()
+    }
+
     /// Runs the tasks that were woken; whether there were any.
     pub(super) fn poll_woken(&self, system: &System) -> bool {
         let tasks = core::mem::take(&mut *self.ready.tasks.lock());
