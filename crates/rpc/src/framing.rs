@@ -2,6 +2,7 @@
 //! stream"): a table of segment sizes, then the segments.
 
 use crate::limits::Limits;
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use capnp::Word;
 use capnp::message::ReaderSegments;
@@ -16,20 +17,33 @@ const AHEAD: usize = 16;
 #[derive(Debug)]
 pub(crate) struct Frame {
     words: Vec<Word>,
-    /// Where each segment but the last ends, in words.
-    ends: Vec<u32>,
+    /// Of a message with several segments.
+    ends: Option<Box<Ends>>,
     /// Its root was replaced by what the envelope holds.
     content_at_root: bool,
 }
 
+/// Where each segment but the last ends, in words.
+#[derive(Debug)]
+struct Ends(Vec<u32>);
+
 impl Frame {
+    fn new(ends: Vec<u32>) -> Self {
+        let ends = if ends.is_empty() { None } else { Some(Box::new(Ends(ends))) };
+        Self { words: Vec::new(), ends, content_at_root: false }
+    }
+
+    fn ends(&self) -> &[u32] {
+        self.ends.as_ref().map_or(&[], |ends| &ends.0)
+    }
+
     pub(crate) fn bytes(&self) -> usize {
         self.words.len() * WORD_BYTES
     }
 
     /// The words of the segment, if there is only one.
     pub(crate) fn single_segment(&self) -> Option<&[[u8; WORD_BYTES]]> {
-        self.ends.is_empty().then(|| Word::words_to_bytes(&self.words).as_chunks().0)
+        self.ends.is_none().then(|| Word::words_to_bytes(&self.words).as_chunks().0)
     }
 
     /// Makes its contents the root, by a pointer to them in place of the one to the message.
@@ -48,18 +62,18 @@ impl Frame {
 
 impl ReaderSegments for Frame {
     fn get_segment(&self, index: u32) -> Option<&[u8]> {
-        if self.ends.is_empty() && index == 0 {
+        if self.ends.is_none() && index == 0 {
             return Some(Word::words_to_bytes(&self.words));
         }
         let index = index as usize;
-        let end_of = |index: usize| self.ends.get(index).map(|end| *end as usize);
+        let end_of = |index: usize| self.ends().get(index).map(|end| *end as usize);
         let start = if index == 0 { 0 } else { end_of(index - 1)? };
         let end = end_of(index).unwrap_or(self.words.len());
         self.words.get(start..end).map(Word::words_to_bytes)
     }
 
     fn len(&self) -> usize {
-        self.ends.len() + 1
+        self.ends().len() + 1
     }
 }
 
@@ -151,7 +165,7 @@ impl Deframer {
         match &self.part {
             Part::Table(table) => table.capacity(),
             Part::Body { frame, .. } => {
-                frame.words.capacity() * WORD_BYTES + frame.ends.capacity() * 4
+                frame.words.capacity() * WORD_BYTES + size_of_val(frame.ends())
             }
         }
     }
@@ -178,7 +192,7 @@ fn whole(input: &mut &[u8], limits: &Limits) -> Result<Option<Frame>, FramingErr
     let Some(body) = words.get(..total as usize) else { return Ok(None) };
     *input = &rest[total as usize * WORD_BYTES..];
     let words = body.iter().map(word).collect();
-    Ok(Some(Frame { words, ends: Vec::new(), content_at_root: false }))
+    Ok(Some(Frame { words, ..Frame::new(Vec::new()) }))
 }
 
 /// Moves bytes of the segment table from `input` to `table`; the empty body once it is whole.
@@ -214,7 +228,7 @@ fn read_table(
     if total == 0 {
         return Err(FramingError::Empty);
     }
-    let frame = Frame { words: Vec::new(), ends, content_at_root: false };
+    let frame = Frame::new(ends);
     Ok(Some(Part::Body { frame, partial: Partial::default(), total: total as usize }))
 }
 

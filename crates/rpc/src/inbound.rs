@@ -7,7 +7,7 @@ use crate::framing::Frame;
 use crate::node::Kind;
 use crate::payload::Payload;
 use crate::slot::Slot;
-use crate::vat::{CallId, Cap, ConnId, Event, Vat};
+use crate::vat::{CallId, Cap, ConnId, Event, ObjectId, Vat};
 use crate::wire::{
     CallHeader, Descriptor, Message, Outcome, Refused, ReturnHeader, Target, decode, encode, plain,
 };
@@ -143,14 +143,53 @@ impl Vat {
                 return Err(reason);
             }
         };
-        let params = State::Waiting(Payload::received(reader, caps));
+        let params = Payload::received(reader, caps);
         let owner = Owner::Answer { conn, answer: header.question };
-        let call = self.add_call(owner, params, header.interface, header.method);
-        let added = self.add_answer(conn, header.question, call, header.keep_results, bytes);
-        if added.is_ok() {
-            self.route_call(call, target);
-        }
+        let added = match self.object_at(target) {
+            Some(object) => self.deliver_at_once(conn, header, owner, object, params, bytes),
+            None => {
+                let state = State::Waiting(params);
+                let call = self.add_call(owner, state, header.interface, header.method);
+                let added =
+                    self.add_answer(conn, header.question, call, header.keep_results, bytes);
+                if added.is_ok() {
+                    self.route_call(call, target);
+                }
+                added
+            }
+        };
         self.release_node(target);
+        added
+    }
+
+    /// The application's object that `cap` is by now, if it is one.
+    fn object_at(&mut self, cap: Cap) -> Option<ObjectId> {
+        let cap = self.follow(cap);
+        match self.kind_mut(cap) {
+            Some(Kind::Object(object)) => Some(*object),
+            _ => None,
+        }
+    }
+
+    /// Hands a call to the application that has nothing to wait for, as most have.
+    fn deliver_at_once(
+        &mut self,
+        conn: ConnId,
+        header: &CallHeader,
+        owner: Owner,
+        object: ObjectId,
+        params: Payload,
+        bytes: usize,
+    ) -> Result<(), Broken> {
+        let (interface, method) = (header.interface, header.method);
+        let call = self.add_call(owner, State::Delivered, interface, method);
+        let added = self.add_answer(conn, header.question, call, header.keep_results, bytes);
+        match added {
+            Ok(()) => {
+                self.events.push_back(Event::Call { call, object, interface, method, params })
+            }
+            Err(_) => self.release_caps(params.caps),
+        }
         added
     }
 

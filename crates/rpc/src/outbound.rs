@@ -236,7 +236,7 @@ impl Vat {
             connection.call_bytes -= entry.bytes;
             connection.unreturned -= 1;
         }
-        self.calls.remove(call.0);
+        self.calls.discard(call.0);
         self.made_room(conn);
         true
     }

@@ -81,12 +81,27 @@ impl<T> Slab<T> {
             return None;
         }
         let value = slot.value.take()?;
+        self.freed(key);
+        Some(value)
+    }
+
+    /// As [`remove`](Self::remove), for an entry that nobody looks at any more: it is dropped where it lies.
+    pub(crate) fn discard(&mut self, key: Key) {
+        if let Some(slot) = self.slots.get_mut(key.index as usize)
+            && slot.generation == key.generation
+            && slot.value.is_some()
+        {
+            slot.value = None;
+            self.freed(key);
+        }
+    }
+
+    fn freed(&mut self, key: Key) {
         self.live -= 1;
         self.free.push(key.index);
         if self.slots.len() > PLACES_KEPT && self.live < self.slots.len() / 4 {
             self.give_back();
         }
-        Some(value)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -305,6 +320,11 @@ mod tests {
         assert_eq!(slab.remove(first), None);
         assert_eq!(slab.get(second), Some(&'b'));
         assert_eq!(slab.len(), 1);
+        slab.discard(first);
+        assert_eq!((slab.get(second), slab.len()), (Some(&'b'), 1));
+        slab.discard(second);
+        slab.discard(second);
+        assert_eq!((slab.get(second), slab.len()), (None, 0));
     }
 
     #[test]

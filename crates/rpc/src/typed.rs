@@ -442,8 +442,8 @@ impl System {
     }
 
     fn release_deferred(&self) {
-        let released = self.shared.released.take();
-        if !released.is_empty() {
+        if !self.shared.released.borrow().is_empty() {
+            let released = self.shared.released.take();
             let mut vat = self.shared.vat.borrow_mut();
             for cap in released {
                 vat.release(cap);

@@ -6,6 +6,7 @@ use crate::exception::{Exception, Kind};
 use crate::framing::Frame;
 use crate::rpc_capnp::{cap_descriptor, exception, message, message_target, promised_answer};
 use alloc::vec::Vec;
+use capnp::OutputSegments;
 use capnp::message::{Builder, HeapAllocator, Reader, ReaderOptions};
 use capnp::struct_list;
 
@@ -40,11 +41,22 @@ pub(crate) fn append(out: &mut Vec<u8>, draft: &Draft) {
 
 /// Appends results whose envelope was filled in.
 pub(crate) fn append_results(out: &mut Vec<u8>, draft: &Draft) {
+    let root = envelope::ROOT.to_le_bytes();
+    if let OutputSegments::SingleSegment([segment]) = draft.get_segments_for_output()
+        && let Some((_, rest)) = segment.split_first_chunk::<8>()
+    {
+        // As most are: a table of one segment is its length, behind four zero bytes.
+        out.reserve(16 + rest.len());
+        out.extend_from_slice(&((segment.len() as u64 / 8) << 32).to_le_bytes());
+        out.extend_from_slice(&root);
+        out.extend_from_slice(rest);
+        return;
+    }
     let start = out.len();
     append(out, draft);
-    let root = start + table_bytes(draft.get_segments_for_output().len());
-    if let Some(root) = out.get_mut(root..).and_then(|bytes| bytes.first_chunk_mut()) {
-        *root = envelope::ROOT.to_le_bytes();
+    let at = start + table_bytes(draft.get_segments_for_output().len());
+    if let Some(place) = out.get_mut(at..).and_then(|bytes| bytes.first_chunk_mut()) {
+        *place = root;
     }
 }
 
