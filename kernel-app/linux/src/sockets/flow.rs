@@ -398,4 +398,53 @@ mod tests {
         }
         panic!("only {received} bytes arrived");
     }
+
+    /// Both ends of a connection, ours as a flow.
+    fn connected(reactor: &Reactor) -> (KernelFlow, std::net::TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        stream.set_nonblocking(true).unwrap();
+        let flow = KernelFlow::new(reactor, TcpStream::from_std(stream)).unwrap();
+        (flow, listener.accept().unwrap().0)
+    }
+
+    fn read(flow: &mut KernelFlow) -> Poll<Result<usize, FlowError>> {
+        flow.poll_read_with(&mut Context::from_waker(Waker::noop()), &mut |bytes| bytes.len())
+    }
+
+    /// The next thing that is read, by as many events as it takes.
+    fn next_read(reactor: &Reactor, flow: &mut KernelFlow) -> Result<usize, FlowError> {
+        for _ in 0..1000 {
+            if let Poll::Ready(read) = read(flow) {
+                return read;
+            }
+            reactor.wait(Some(Duration::from_millis(10))).unwrap();
+        }
+        panic!("nothing is read");
+    }
+
+    #[test]
+    fn a_read_that_found_all_there_was_is_the_last_until_there_is_more() {
+        let reactor = Reactor::new(SocketSettings::new(&config::Tcp::default())).unwrap();
+        let (mut flow, mut peer) = connected(&reactor);
+        for _ in 0..3 {
+            peer.write_all(b"some").unwrap();
+            assert_eq!(next_read(&reactor, &mut flow), Ok(4));
+            assert!(!flow.ready().readable.up.get(), "the next read would block");
+            assert_eq!(read(&mut flow), Poll::Pending);
+        }
+    }
+
+    #[test]
+    fn an_end_that_came_with_the_last_bytes_is_read_although_no_event_follows() {
+        let reactor = Reactor::new(SocketSettings::new(&config::Tcp::default())).unwrap();
+        let (mut flow, mut peer) = connected(&reactor);
+        // What registering alone tells.
+        reactor.wait(Some(Duration::ZERO)).unwrap();
+        assert_eq!(read(&mut flow), Poll::Pending);
+        peer.write_all(b"last").unwrap();
+        peer.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(next_read(&reactor, &mut flow), Ok(4));
+        assert_eq!(next_read(&reactor, &mut flow), Ok(0));
+    }
 }
