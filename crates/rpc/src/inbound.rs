@@ -184,11 +184,11 @@ impl Vat {
         let (interface, method) = (header.interface, header.method);
         let call = self.add_call(owner, State::Delivered, interface, method);
         let added = self.add_answer(conn, header.question, call, header.keep_results, bytes);
-        match added {
-            Ok(()) => {
-                self.events.push_back(Event::Call { call, object, interface, method, params })
-            }
-            Err(_) => self.release_caps(params.caps),
+        if added.is_ok() {
+            self.events.push_back(Event::Call { call, object, interface, method, params });
+        } else if let Some(record) = self.calls.get_mut(call.0) {
+            // It was not handed over, and lets go of its parameters as such a call does.
+            record.state = State::Waiting(params);
         }
         added
     }

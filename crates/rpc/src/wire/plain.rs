@@ -220,7 +220,7 @@ mod tests {
                 return_.init_results();
             })
         };
-        let mut drafts = Vec::from([a_call(|_| {}), a_call(|content| data(content))]);
+        let mut drafts = Vec::from([a_call(|_| {}), a_call(data)]);
         for flags in [(false, false), (false, true), (true, false), (true, true)] {
             drafts.push(finish(flags.0, flags.1));
             drafts.push(results(flags.0, flags.1));
@@ -280,7 +280,7 @@ mod tests {
     /// Whatever one word of a call is replaced by, it is plain as the decoder reads it, or left to the decoder.
     #[test]
     fn a_wrong_word_is_left_to_the_decoder() {
-        let draft = a_call(|content| data(content));
+        let draft = a_call(data);
         let segments = draft.get_segments_for_output();
         let words = segments[0].len() / 8;
         let wrong =
