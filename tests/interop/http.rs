@@ -66,6 +66,7 @@ pub(crate) const CASES: &[Case] = &[
     ),
     Case::new("http/websocket_python_nginx", &[&PYTHON, &PIP], 120, nginx::before_websockets),
     Case::new("http/websocket_browser", &[&programs::CHROMIUM], 120, websocket::browser),
+    Case::new("http/browser_samples", &[&programs::CHROMIUM], 180, browser::samples),
     Case::new("http/browser_page_load", &[&programs::CHROMIUM], 180, browser::page_load),
     Case::new("http/dhcp_from_dnsmasq", &[&programs::DNSMASQ], 90, addresses::dhcp),
     Case::new("http/slaac_from_dnsmasq", &[&programs::DNSMASQ], 90, addresses::slaac),

@@ -80,7 +80,7 @@ use core::ops::RangeInclusive;
 use core::panic::Location;
 use core::task::{Context, Poll, ready};
 use core::time::Duration;
-use entry::{Entry, Item};
+use entry::{Busy, Entry, Item};
 use flow::time::Timers;
 use store::Store;
 
@@ -116,6 +116,17 @@ pub enum Event {
     Missed(u64),
     /// It is time to end: after [`Limits::end_timeout`] the session is dropped. A request that comes meanwhile calls that off.
     End(Ended),
+}
+
+/// See [`Session::attended`].
+pub struct Attended {
+    _busy: Busy,
+}
+
+impl fmt::Debug for Attended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Attended")
+    }
 }
 
 /// One visitor's session, from inside. Dropped with the task that runs it.
@@ -196,6 +207,12 @@ impl Session {
     /// A number in that range, none likelier than another, from the machine's entropy.
     pub fn random(&self, range: RangeInclusive<u64>) -> u64 {
         self.store.host.random(range)
+    }
+
+    /// Keeps the session from being idle, or displaced, as long as it is kept: for a connection to its visitor that is no
+    /// request any more, such as a WebSocket's.
+    pub fn attended(&self) -> Attended {
+        Attended { _busy: Busy::new(&self.entry) }
     }
 
     /// Time, to wait for.

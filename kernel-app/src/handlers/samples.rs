@@ -10,13 +10,14 @@ mod wizard;
 
 use crate::Platform;
 use crate::context::Context;
+use endpoints::websocket::Host;
 use web::session::Mapper;
 use web::{Request, Response, Routes};
 
-/// All of them below `/samples`.
-pub fn routes<P: Platform>(context: &Context<P>) -> Routes {
+/// All of them below `/samples`; the chat's WebSockets run on that host.
+pub fn routes<P: Platform>(context: &Context<P>, websockets: &Host) -> Routes {
     let sessions = &context.sessions;
-    let chat = sessions.route("/chat", Mapper::cookie_named("chat"), chat::room());
+    let chat = sessions.route("/chat", Mapper::cookie_named("chat"), chat::room(websockets));
     let upload = sessions.route("/upload", Mapper::cookie_named("upload"), upload::upload);
     let samples = Routes::new()
         .get("/", index)
@@ -38,7 +39,7 @@ async fn index(_: Request) -> Response {
 <li><a href=/samples/counter>Counter</a>: a variable that stays
 <li><a href=/samples/guess>Guess</a>: a loop of questions
 <li><a href=/samples/wizard>Wizard</a>: several forms, one after the other
-<li><a href=/samples/chat>Chat</a>: messages between sessions, pushed to the pages
+<li><a href=/samples/chat>Chat</a>: messages between sessions, by WebSocket or as events
 <li><a href=/samples/upload>Upload</a>: a long upload and its progress
 </ul>",
     )

@@ -1,17 +1,15 @@
 //! WebSockets against Python's `websockets`, on either side, and against Chromium's.
 
-use super::curl;
+use super::{browser as browsers, curl};
 use command::{
     child::Child,
-    failure::{Failure, OrSay, Result, fail},
-    programs,
+    failure::{Result, fail},
 };
 use lab::{
     harness::{Harness, PROCESS_ADDRESS, Server, contains, curl, equal},
     link, peers,
 };
 use std::{
-    io::{BufRead, BufReader},
     net::{SocketAddr, TcpStream},
     process::Stdio,
     time::{Duration, Instant},
@@ -109,38 +107,7 @@ pub(super) fn browser(harness: &mut Harness) -> Result {
 }
 
 fn browse(harness: &Harness) -> Result {
-    let mut command = programs::command(&programs::CHROMIUM)?;
-    // No sandbox: as root in a container Chromium has none to offer, and the only server is ours.
-    command.args([
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-dev-shm-usage",
-        "--no-first-run",
-        "--disable-extensions",
-        "--enable-logging=stderr",
-        "--log-level=0",
-        // Without a port it would end with the page's load.
-        "--remote-debugging-port=0",
-    ]);
-    command.arg(format!("--user-data-dir={}", harness.scratch.path("profile").display()));
-    command.arg(format!("http://{PROCESS_ADDRESS}/"));
-    let mut child = Child::start(&command, |command| {
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-    })?;
-    let errors = child.streams().stderr.take().expect("it is a pipe");
-    let mut said = String::new();
-    // The case's own limit ends a browser that says nothing.
-    for line in BufReader::new(errors).lines() {
-        let line = line.or_say(|| "Chromium's output".into())?;
-        if line.contains("page: ") {
-            said.push_str(&line);
-            said.push('\n');
-        }
-        if line.contains(" echoes, ") {
-            contains("the page", &said, "protocol echo, extensions permessage-deflate")?;
-            return contains("the page", &said, "page: 7 echoes, 4000 clean .");
-        }
-    }
-    Err(Failure::new(format!("Chromium ended: {said}")))
+    let said = browsers::console(harness, &format!("http://{PROCESS_ADDRESS}/"), " echoes, ")?;
+    contains("the page", &said, "protocol echo, extensions permessage-deflate")?;
+    contains("the page", &said, "page: 7 echoes, 4000 clean .")
 }

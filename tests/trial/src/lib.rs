@@ -58,7 +58,7 @@ pub fn routes<P: Platform>(context: &Context<P>) -> Routes {
     let host = aqueduct::services::websocket::host(context);
     let (client, asking) = (host.clone(), context.clone());
     let session = context.sessions.route("/_test/session", Mapper::cookie(), sessions::session);
-    aqueduct::handlers::samples::routes(context)
+    aqueduct::handlers::samples::routes(context, &host)
         .any("/_test/echo", bodies::echo)
         .any("/_test/sink", bodies::sink)
         .any("/_test/panic", bodies::panic)

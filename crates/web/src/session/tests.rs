@@ -415,6 +415,28 @@ fn a_session_is_not_idle_while_a_visitor_waits_for_it() {
 }
 
 #[test]
+fn a_session_is_not_idle_while_it_is_attended() {
+    let world = World::new(|routes, host| {
+        routes.session(host, "/", Mapper::cookie(), async |mut session: Session| {
+            session.next().await?.reply(page("x"));
+            let attended = session.attended();
+            session.timers().clone().sleep(100 * MINUTE).await;
+            drop(attended);
+            session.next().await?;
+            Ok(())
+        })
+    });
+    world.visit("/", None);
+    for _ in 0..10 {
+        world.pass(10 * MINUTE);
+    }
+    world.pass(29 * MINUTE);
+    assert_eq!(world.host.len(), 1);
+    world.pass(MINUTE);
+    assert_eq!(world.host.len(), 0);
+}
+
+#[test]
 fn a_session_hears_that_it_has_to_end_however_little_time_it_has() {
     let log = Rc::new(Cell::new(None));
     let said = log.clone();

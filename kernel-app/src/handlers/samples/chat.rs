@@ -1,4 +1,5 @@
-//! Chat: what one visitor says is a message for the sessions of all, and each pushes it to its page by an event stream.
+//! Chat: what one visitor says is a message for the sessions of all, and each pushes it to its pages, by WebSocket or by an
+//! event stream.
 
 use super::page::{field, page};
 use alloc::boxed::Box;
@@ -9,9 +10,12 @@ use alloc::string::String;
 use core::cell::RefCell;
 use core::fmt::Write;
 use core::pin::Pin;
+use endpoints::websocket::{Error, Host, Options, Socket, Writer};
 use web::event_stream::{EventWriter, KeepAlive};
 use web::html::Escaped;
-use web::session::{Ended, Event, Hit, Session, StreamWriter, Topic};
+use web::session::{
+    Attended, Ended, Event, Hit, Mailbox, Message, Session, StreamWriter, Topic, UnsentReason,
+};
 use web::{Method, Response};
 
 /// Lines that a page shows when it is opened.
@@ -32,37 +36,49 @@ type History = Rc<RefCell<VecDeque<Rc<Line>>>>;
 type Running = Pin<Box<dyn Future<Output = Result<(), Ended>>>>;
 
 /// A room, whose sessions share its history.
-pub(super) fn room() -> impl Fn(Session) -> Running {
-    let history = History::default();
-    move |session| Box::pin(Visitor::new(session, history.clone()).run())
+pub(super) fn room(websockets: &Host) -> impl Fn(Session) -> Running + use<> {
+    let (history, websockets) = (History::default(), websockets.clone());
+    move |session| {
+        let visitor = Visitor::new(session, history.clone(), websockets.clone());
+        Box::pin(visitor.run())
+    }
 }
 
 struct Visitor {
     session: Session,
     history: History,
+    websockets: Host,
     room: Topic<Rc<Line>>,
     who: String,
     /// The pages that are open.
-    pages: VecDeque<EventWriter<StreamWriter>>,
+    pages: VecDeque<Page>,
+}
+
+/// How a page hears what is said.
+enum Page {
+    Events(EventWriter<StreamWriter>),
+    Socket(Writer),
+}
+
+/// What a page's WebSocket tells the session.
+enum FromPage {
+    Opened(Writer),
+    Said(String),
 }
 
 impl Visitor {
-    fn new(session: Session, history: History) -> Self {
+    fn new(session: Session, history: History, websockets: Host) -> Self {
         let (room, who) = (session.join("chat"), format!("visitor {}", session.number()));
-        Self { session, history, room, who, pages: VecDeque::new() }
+        Self { session, history, websockets, room, who, pages: VecDeque::new() }
     }
 
     async fn run(mut self) -> Result<(), Ended> {
         loop {
             match self.session.next_event().await {
                 Event::Hit(hit) => self.answer(hit).await,
-                Event::Message(message) => {
-                    if let Some(line) = message.get::<Rc<Line>>() {
-                        self.push("line", html(&line)).await;
-                    }
-                }
+                Event::Message(message) => self.hear(&message).await,
                 Event::Missed(count) => {
-                    self.push("line", format!("<em>{count} lines are missing here</em>")).await;
+                    self.push(format!("<em>{count} lines are missing here</em>")).await;
                 }
                 Event::End(ended) => return Err(ended),
                 _ => {}
@@ -87,12 +103,34 @@ impl Visitor {
                 hit.reply(Response::see_other("/samples/chat"));
             }
             (Some("events"), Method::Get) => {
-                self.pages.push_back(hit.events(KeepAlive::new(self.session.timers())));
-                if self.pages.len() > PAGES_MAX {
-                    self.pages.pop_front();
-                }
+                let events = hit.events(KeepAlive::new(self.session.timers()));
+                self.open(Page::Events(events));
+            }
+            (Some("socket"), Method::Get) => {
+                let (mailbox, attended) = (self.session.mailbox(), self.session.attended());
+                let listen = async move |socket| listen(socket, mailbox, attended).await;
+                let reply = self.websockets.accept(&hit, Options::default(), listen);
+                hit.reply(reply);
             }
             _ => hit.reply(Response::plain(web::Status::NOT_FOUND)),
+        }
+    }
+
+    async fn hear(&mut self, message: &Message) {
+        if let Some(line) = message.get::<Rc<Line>>() {
+            self.push(html(&line)).await;
+        }
+        match message.get::<FromPage>().as_deref() {
+            Some(FromPage::Opened(writer)) => self.open(Page::Socket(writer.clone())),
+            Some(FromPage::Said(text)) => self.say(text),
+            None => {}
+        }
+    }
+
+    fn open(&mut self, page: Page) {
+        self.pages.push_back(page);
+        if self.pages.len() > PAGES_MAX {
+            self.pages.pop_front();
         }
     }
 
@@ -112,12 +150,14 @@ impl Visitor {
     }
 
     /// Tells the pages that are still there.
-    async fn push(&mut self, event: &str, data: String) {
-        let event = web::event_stream::Event::new(data).named(event);
+    async fn push(&mut self, html: String) {
         for _ in 0..self.pages.len() {
-            if let Some(mut page) = self.pages.pop_front()
-                && page.send(event.clone()).await.is_ok()
-            {
+            let Some(mut page) = self.pages.pop_front() else { break };
+            let is_there = match &mut page {
+                Page::Events(events) => events.send(html.clone()).await.is_ok(),
+                Page::Socket(writer) => writer.send(html.clone()).await.is_ok(),
+            };
+            if is_there {
                 self.pages.push_back(page);
             }
         }
@@ -143,6 +183,28 @@ impl Visitor {
     }
 }
 
+/// Passes on what a page says by its WebSocket, until either has gone.
+async fn listen(
+    socket: Socket,
+    session: Mailbox<FromPage>,
+    _attended: Attended,
+) -> Result<(), Error> {
+    let (mut reader, writer) = socket.split();
+    // What a session that cannot keep up does not get is lost, as it would be in a room that is too loud.
+    let is_over =
+        |message| matches!(session.send(message), Err(it) if it.reason == UnsentReason::Over);
+    if is_over(FromPage::Opened(writer)) {
+        return Ok(());
+    }
+    while let Some(message) = reader.next().await? {
+        let text = message.as_text().unwrap_or_default();
+        if is_over(FromPage::Said(text.into())) {
+            break;
+        }
+    }
+    Ok(())
+}
+
 fn html(line: &Line) -> String {
     format!("<b>{}</b>: {}", Escaped(&line.who), Escaped(&line.text))
 }
@@ -151,13 +213,15 @@ fn html(line: &Line) -> String {
 const SCRIPT: &str = "\
 const lines = document.getElementById('lines'), say = document.getElementById('say');
 const toEnd = () => { lines.scrollTop = lines.scrollHeight };
-new EventSource('/samples/chat/events').addEventListener('line', event => {
-  lines.insertAdjacentHTML('beforeend', '<li>' + event.data);
-  toEnd();
-});
+const show = ({ data }) => { lines.insertAdjacentHTML('beforeend', '<li>' + data); toEnd() };
+let send = text => fetch('/samples/chat', { method: 'POST', body: new URLSearchParams({ text }) });
+const socket = new WebSocket(location.origin.replace('http', 'ws') + '/samples/chat/socket');
+socket.onmessage = show;
+socket.onopen = () => { send = text => socket.send(text) };
+socket.onerror = () => { new EventSource('/samples/chat/events').onmessage = show };
 say.addEventListener('submit', event => {
   event.preventDefault();
-  fetch('/samples/chat', { method: 'POST', body: new URLSearchParams(new FormData(say)) });
+  send(say.elements.text.value);
   say.reset();
 });
 toEnd();";

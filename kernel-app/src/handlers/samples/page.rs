@@ -29,6 +29,8 @@ input[type=radio], input[type=checkbox] { min-height: 1.25rem; width: 1.25rem }
 button { background: var(--link); color: var(--paper); border: 0; cursor: pointer; justify-self: start }
 :focus-visible { outline: 3px solid var(--link); outline-offset: 2px }
 .bad { color: var(--bad) }
+.bad:empty { display: none }
+form p { margin: 0 }
 progress { width: 100%; accent-color: var(--link) }
 ul.lines { list-style: none; padding: 0; margin: 0; display: grid; gap: .25rem; max-height: 50vh; overflow: auto }
 ul.lines li { overflow-wrap: anywhere }
