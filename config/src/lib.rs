@@ -35,6 +35,7 @@ mod linux_ip;
 mod network;
 mod places;
 mod schema;
+mod texts;
 mod toml;
 
 pub use bundle::{Bundle, File};

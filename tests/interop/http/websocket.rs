@@ -4,6 +4,7 @@ use super::{browser as browsers, curl};
 use command::{
     child::Child,
     failure::{Result, fail},
+    programs,
 };
 use lab::{
     harness::{Harness, PROCESS_ADDRESS, Server, contains, curl, equal},

@@ -1,0 +1,40 @@
+//! Texts: what hosts, paths and addresses look like that a key or a word may hold.
+
+use core::net::Ipv6Addr;
+
+/// An `http` URI of a host, a port if it is not 80, and a path that needs no decoding (RFC 9110 section 4.2.1).
+pub(crate) fn is_http_address(text: &str) -> bool {
+    let Some((authority, path)) = text.strip_prefix("http://").and_then(|it| it.split_once('/'))
+    else {
+        return false;
+    };
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, port.parse::<u16>().is_ok()),
+        _ => (authority, true),
+    };
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
+    port && is_host_text(host) && path.bytes().all(is_plain)
+}
+
+/// RFC 1123 section 2.1: one label of a host name.
+pub(crate) fn is_label(text: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    (1..=63).contains(&text.len())
+        && text.bytes().all(inner)
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+}
+
+/// What a `Host` field may say: a name, an IPv4 address, or an IPv6 address in brackets.
+pub(crate) fn is_host_text(text: &str) -> bool {
+    match text.strip_prefix('[').map(|rest| rest.strip_suffix(']')) {
+        Some(inside) => inside.is_some_and(|inside| inside.parse::<Ipv6Addr>().is_ok()),
+        None => text.len() <= 253 && text.split('.').all(is_label),
+    }
+}
+
+/// A path inside the bundle: relative, without empty or dotted parts.
+pub(crate) fn is_path(text: &str) -> bool {
+    text.split('/').all(|part| !part.is_empty() && part != "." && part != "..")
+        && !text.contains('\0')
+}
