@@ -110,6 +110,8 @@ pub(crate) struct Process {
     reactor: Reactor,
     address: IpAddr,
     stop: Stop,
+    /// The wait before this turn has asked which sockets are ready.
+    asked: bool,
 }
 
 impl Process {
@@ -129,7 +131,7 @@ impl Process {
         }
         let reactor = Reactor::new(settings)?;
         let stop = Stop::on_signals(reactor.registry())?;
-        Ok(Self { reactor, address, stop })
+        Ok(Self { reactor, address, stop, asked: false })
     }
 
     /// The half that the application sees.
@@ -145,6 +147,9 @@ impl Driver for Process {
 
     /// The kernel takes in what arrives; all that is left is to ask which sockets it concerns.
     fn ingress(&mut self, _now: Duration) -> bool {
+        if std::mem::take(&mut self.asked) {
+            return false;
+        }
         if let Err(error) = self.reactor.wait(Some(Duration::ZERO)) {
             log::error!("waiting for sockets: {error}");
         }
@@ -166,8 +171,9 @@ impl Driver for Process {
 
     fn wait(&mut self, deadline: Option<Duration>) {
         let timeout = deadline.map(|deadline| deadline.saturating_sub(self.now()));
-        if let Err(error) = self.reactor.wait(timeout) {
-            log::error!("waiting for sockets: {error}");
+        match self.reactor.wait(timeout) {
+            Ok(()) => self.asked = true,
+            Err(error) => log::error!("waiting for sockets: {error}"),
         }
     }
 }

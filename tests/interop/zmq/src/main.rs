@@ -89,7 +89,7 @@ fn call(words: &[String], count: usize) {
             world.host.spawner.spawn_joinable("call", async move {
                 let list: Vec<u64> = (number..number + 1000).collect();
                 let (sum, back) = client.call(list.clone(), compress).await.unwrap();
-                assert!(sum == list.iter().sum() && back == list);
+                assert!(sum == list.iter().sum::<u64>() && back == list);
             })
         })
         .collect();
