@@ -32,6 +32,7 @@ mod node;
 mod outbound;
 mod packing;
 mod payload;
+mod received;
 pub mod slot;
 mod stream;
 mod sturdy;
