@@ -36,7 +36,8 @@ async fn wait() {
     assert!(left != 1, "asked to panic here");
 }
 
-/// `/waits`: sends the body back, in capitals. `/echoes`: a WebSocket that sends each message back.
+/// `/waits`: sends the body back, in capitals. `/echoes`: a WebSocket that sends each message
+/// back, until one that is empty.
 pub(crate) fn routes<P: Platform>(routes: Routes, context: &Context<P>) -> Routes {
     let sockets = aqueduct::services::websocket::host(context);
     let routes = routes.get("/echoes", move |request| echoes(sockets.clone(), request));
@@ -58,8 +59,12 @@ async fn echoes(sockets: websocket::Host, request: Request) -> Reply {
         wait().await;
         while let Some(message) = socket.next().await? {
             wait().await;
-            socket.send(message).await?;
+            let is_last = message.is_empty();
             wait().await;
+            socket.send(message).await?;
+            if is_last {
+                break;
+            }
         }
         Ok(())
     })
