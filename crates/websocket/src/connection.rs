@@ -90,8 +90,8 @@ pub struct Connection {
     is_paused: bool,
 }
 
-/// What a connection takes that says nothing, with what runs it.
-const IDLE_BYTES: usize = 1024;
+/// What a connection takes that says nothing, with the task and the handler that run it.
+const IDLE_BYTES: usize = 2 << 10;
 
 impl Connection {
     /// A connection after its handshake.

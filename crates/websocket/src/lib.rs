@@ -22,7 +22,7 @@
 //! assert_eq!(message, Message::from("hello"));
 //! ```
 //!
-//! **Memory.** An idle connection is some 500 bytes. It holds at most one message that is not whole
+//! **Memory.** An idle connection is 2 KiB with the task that runs it. It holds at most one message that is not whole
 //! ([`Limits::message_bytes_max`]), some dozens of small ones that nobody has taken, and what is not sent
 //! ([`Limits::unsent_bytes_max`] and one message). Decompressing takes 43 KiB while a message is under way, and
 //! compressing 330 KiB that all connections share, unless a side keeps its context from message to message: see
