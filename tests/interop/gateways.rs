@@ -40,6 +40,7 @@ fn bundle(harness: &Harness) -> Result<PathBuf> {
         &[
             ("site/file", &file),
             ("site/index.html", b"<!doctype html><title>Front</title>\n"),
+            ("site/folder/index.html", b"<!doctype html><title>Folder</title>\n"),
             ("site/folder/a text.txt", b"one line\n.dotted\n"),
             ("site/folder/picture.gif", b"GIF89a"),
         ],
