@@ -12,6 +12,8 @@ use miniz_oxide::inflate::core::{DecompressorOxide, decompress};
 
 /// How far DEFLATE looks back at most (RFC 1951 section 2).
 const WINDOW_BYTES: usize = 32 << 10;
+/// A final block without content: it ends the data where a block may begin, and nowhere else (RFC 1951 section 3.2.3).
+const LAST_BLOCK: [u8; 2] = [3, 0];
 /// What a decompressor takes, in bytes.
 pub(crate) const DECOMPRESSOR_BYTES: usize = WINDOW_BYTES + size_of::<DecompressorOxide>();
 
@@ -32,9 +34,18 @@ impl Decompressor {
     /// Decompresses a part of a message.
     pub(crate) fn push(
         &mut self,
-        mut input: &[u8],
+        input: &[u8],
         sink: &mut impl FnMut(&[u8]) -> Result<(), Error>,
     ) -> Result<(), Error> {
+        self.run(input, sink).map(drop)
+    }
+
+    /// Decompresses all of `input`; whether a final block ended with it.
+    fn run(
+        &mut self,
+        mut input: &[u8],
+        sink: &mut impl FnMut(&[u8]) -> Result<(), Error>,
+    ) -> Result<bool, Error> {
         loop {
             let flags = TINFL_FLAG_HAS_MORE_INPUT;
             let (status, taken, written) =
@@ -45,12 +56,12 @@ impl Decompressor {
             input = input.get(taken..).unwrap_or(&[]);
             match status {
                 TINFLStatus::HasMoreOutput => {}
-                TINFLStatus::NeedsMoreInput if input.is_empty() => return Ok(()),
+                TINFLStatus::NeedsMoreInput if input.is_empty() => return Ok(false),
                 // RFC 7692 section 7.2.3.4: a final block may be followed by others. The window stays.
                 TINFLStatus::Done => {
                     self.state.init();
                     if input.is_empty() {
-                        return Ok(());
+                        return Ok(true);
                     }
                 }
                 _ => return Err(Error::Corrupt),
@@ -58,12 +69,13 @@ impl Decompressor {
         }
     }
 
-    /// The message ends (RFC 7692 section 7.2.2).
+    /// The message ends (RFC 7692 section 7.2.2); it is corrupt if a block of it does not.
     pub(crate) fn end_message(
         &mut self,
         sink: &mut impl FnMut(&[u8]) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        self.push(&FLUSHED, sink)
+        self.push(&FLUSHED, sink)?;
+        if self.run(&LAST_BLOCK, sink)? { Ok(()) } else { Err(Error::Corrupt) }
     }
 }
 

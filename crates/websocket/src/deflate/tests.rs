@@ -57,6 +57,15 @@ fn corrupt_data_is_refused() {
     }
 }
 
+#[test]
+fn a_message_that_is_cut_off_inside_a_block_is_corrupt() {
+    let hello: &[u8] = &[0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
+    for cut in 1..hello.len() {
+        let cut_off = inflated(&mut Decompressor::new(), &[&hello[..cut]]);
+        assert_eq!(cut_off, Err(Error::Corrupt), "after {cut} bytes");
+    }
+}
+
 /// Text with repeats at all distances up to some 40 000 bytes.
 fn sample(bytes: usize) -> Vec<u8> {
     let mut seed = 1_u32;
