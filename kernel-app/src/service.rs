@@ -86,9 +86,11 @@ impl<P: Platform> ServiceEntry<P> {
 pub struct WebRoutes<P: Platform>(Rc<Late<P>>);
 
 struct Late<P: Platform> {
-    make: Box<dyn Fn(&Context<P>) -> Routes>,
+    make: Box<MakeRoutes<P>>,
     made: OnceCell<Rc<dyn Handler>>,
 }
+
+type MakeRoutes<P> = dyn Fn(&Context<P>) -> Routes;
 
 impl<P: Platform> WebRoutes<P> {
     /// What `make` makes.
