@@ -186,14 +186,6 @@ impl<T> Queue<T> {
         self.items.borrow_mut().pop_front()
     }
 
-    /// Gives the memory of an empty queue back: for one that will be waited at for long.
-    pub fn release(&self) {
-        let mut items = self.items.borrow_mut();
-        if items.is_empty() {
-            *items = VecDeque::new();
-        }
-    }
-
     /// How many items wait.
     pub fn len(&self) -> usize {
         self.items.borrow().len()

@@ -250,7 +250,11 @@ impl RequestHead {
     /// The value of the first cookie of this name, letter case included. The first is the one whose path is the
     /// longest (RFC 6265 section 5.4).
     pub fn cookie(&self, name: &str) -> Option<&[u8]> {
-        self.cookies().find(|(own, _)| *own == name.as_bytes()).map(|(_, value)| value)
+        let mut lines = self.headers_named("cookie");
+        lines.find_map(|line| {
+            let mut pairs = cookies::parse(line);
+            pairs.find(|(own, _)| *own == name.as_bytes()).map(|(_, value)| value)
+        })
     }
 
     /// Whether there are conditions to evaluate, or ranges; most requests have neither.

@@ -156,6 +156,15 @@ impl Response {
         self
     }
 
+    /// Adds lines written beforehand to those that are there.
+    pub(crate) fn with_more_fields(mut self, lines: &Rc<[u8]>) -> Response {
+        match &self.shared_lines {
+            None => self.shared_lines = Some(lines.clone()),
+            Some(known) => self.shared_lines = Some([&known[..], &lines[..]].concat().into()),
+        }
+        self
+    }
+
     /// Asks for the connection to be closed after this response.
     #[must_use]
     pub fn closing(mut self) -> Response {

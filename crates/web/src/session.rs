@@ -168,10 +168,6 @@ impl Session {
         poll_fn(move |cx| {
             let event = self.poll_event(cx, fits);
             self.entry.waits_at.set(event.is_pending().then_some(place));
-            if event.is_pending() {
-                // A request is large, and most sessions wait most of the time.
-                self.entry.queue.release();
-            }
             event
         })
     }

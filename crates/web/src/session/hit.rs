@@ -4,6 +4,7 @@ use super::SessionId;
 use super::entry::{Busy, Entry};
 use crate::event_stream::{EventWriter, KeepAlive};
 use crate::{Content, ContentWriter, Data, Next, Reply, Request, Response, Status};
+use alloc::boxed::Box;
 use alloc::rc::{Rc, Weak};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -14,7 +15,10 @@ use flow::sync::{Notify, OneShot};
 
 /// A visitor's request, to be answered. Dereferences to the [`Request`]. One that is dropped without an answer is
 /// answered 500.
-pub struct Hit {
+pub struct Hit(Box<Parts>);
+
+/// Apart, so that what waits in a queue or in a session's variables is a pointer.
+struct Parts {
     request: Request,
     exchange: Rc<Exchange>,
     entry: Weak<Entry>,
@@ -107,31 +111,32 @@ impl Hit {
     pub(super) fn new(request: Request) -> (Self, Waiting) {
         let exchange = Rc::<Exchange>::default();
         let waiting = Waiting(exchange.clone());
-        (Self { request, exchange, entry: Weak::new(), is_answered: false }, waiting)
+        let parts = Parts { request, exchange, entry: Weak::new(), is_answered: false };
+        (Self(Box::new(parts)), waiting)
     }
 
     /// It goes to this session.
     pub(super) fn to(mut self, entry: &Rc<Entry>) -> Self {
-        self.entry = Rc::downgrade(entry);
+        self.0.entry = Rc::downgrade(entry);
         if !self.is_gone() {
-            self.exchange.busy.set(Some(Busy::new(entry)));
+            self.0.exchange.busy.set(Some(Busy::new(entry)));
         }
         self
     }
 
     /// What equal requests may join.
     pub(super) fn exchange(&self) -> &Rc<Exchange> {
-        &self.exchange
+        &self.0.exchange
     }
 
     /// Adds to the page that [`finish`](Self::finish) sends; as `write!` does.
     pub fn print(&mut self, text: &str) {
-        self.exchange.printed.borrow_mut().push_str(text);
+        self.0.exchange.printed.borrow_mut().push_str(text);
     }
 
     /// Answers it with the page that was printed, as HTML.
     pub fn finish(self) {
-        let page = self.exchange.printed.take().into_bytes();
+        let page = self.0.exchange.printed.take().into_bytes();
         self.reply(Response::ok("text/html; charset=utf-8", page));
     }
 
@@ -154,7 +159,7 @@ impl Hit {
 
     fn stream_by(mut self, response: Response, adapt: impl FnOnce(Reply) -> Reply) -> StreamWriter {
         let pipe = Rc::<Pipe>::default();
-        let busy = self.entry.upgrade().map(|entry| Busy::new(&entry));
+        let busy = self.0.entry.upgrade().map(|entry| Busy::new(&entry));
         let reader = Reader { pipe: pipe.clone(), _busy: busy };
         let response = response.carrying(Content::Stream(None));
         self.answer(adapt(Reply::stream(response, |writer| reader.pass_on(writer))));
@@ -163,13 +168,13 @@ impl Hit {
 
     /// Nobody waits for the answer any more: the connection has ended.
     pub fn is_gone(&self) -> bool {
-        !self.exchange.is_awaited()
+        !self.0.exchange.is_awaited()
     }
 
     fn answer(&mut self, reply: Reply) {
-        self.is_answered = true;
-        let id = self.entry.upgrade().and_then(|entry| entry.id_to_tell());
-        self.exchange.answer(reply, id);
+        self.0.is_answered = true;
+        let id = self.0.entry.upgrade().and_then(|entry| entry.id_to_tell());
+        self.0.exchange.answer(reply, id);
     }
 }
 
@@ -185,28 +190,28 @@ impl Deref for Hit {
     type Target = Request;
 
     fn deref(&self) -> &Request {
-        &self.request
+        &self.0.request
     }
 }
 
 impl DerefMut for Hit {
     fn deref_mut(&mut self) -> &mut Request {
-        &mut self.request
+        &mut self.0.request
     }
 }
 
 impl Drop for Hit {
     fn drop(&mut self) {
-        if !self.is_answered {
+        if !self.0.is_answered {
             let text = "the session did not answer this request\n";
-            self.exchange.answer(plain(Status::INTERNAL_SERVER_ERROR, text).into(), None);
+            self.0.exchange.answer(plain(Status::INTERNAL_SERVER_ERROR, text).into(), None);
         }
     }
 }
 
 impl fmt::Debug for Hit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Hit({:?})", self.request)
+        write!(f, "Hit({:?})", self.0.request)
     }
 }
 

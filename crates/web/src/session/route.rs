@@ -1,6 +1,6 @@
 //! Session route: the handler by which requests come to sessions.
 
-use super::store::{App, Store, private};
+use super::store::{App, Store};
 use super::{Mapper, SessionHost};
 use crate::{Answer as Answering, Handler, Method, Request, Response, Status};
 use alloc::boxed::Box;
@@ -59,7 +59,9 @@ impl Handler for SessionRoute {
         }
         match request.method() {
             // Safe methods change nothing (RFC 9110 section 9.2.1), and a session's page is a step.
-            Method::Head => return Answering::Now(private(Response::new(Status::OK)).into()),
+            Method::Head => {
+                return Answering::Now(self.store.private(Response::new(Status::OK)).into());
+            }
             Method::Options => {
                 let allow = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
                 let response = Response::new(Status::NO_CONTENT).with_header("Allow", allow);

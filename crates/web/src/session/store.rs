@@ -38,6 +38,8 @@ pub(super) struct Store {
     mapper: Mapper,
     app: Box<App>,
     sessions: RefCell<Sessions>,
+    /// The line that most answers have.
+    no_store: Rc<[u8]>,
     /// What sessions leave behind that end because the appliance stops.
     archived: RefCell<Vec<Archived>>,
 }
@@ -106,7 +108,8 @@ impl Store {
             saved: LruCache::unbounded_with_hasher(hash),
         });
         let archived = RefCell::default();
-        Rc::new(Self { host: host.clone(), route, mapper, app, sessions, archived })
+        let no_store = b"Cache-Control: no-store\r\n"[..].into();
+        Rc::new(Self { host: host.clone(), route, mapper, app, sessions, no_store, archived })
     }
 
     /// Which other appliance has the session of a request, if one has.
@@ -137,7 +140,7 @@ impl Store {
                 let waiting = self.waiting(request);
                 self.reply(waiting, &cookie_path).await
             }
-            Err(Err(response)) => private(response).into(),
+            Err(Err(response)) => self.private(response).into(),
         }
     }
 
@@ -229,11 +232,20 @@ impl Store {
     pub(super) async fn reply(&self, waiting: Waiting, cookie_path: &str) -> Reply {
         let Answer { mut reply, id } = waiting.answer().await;
         // What one session says is for its visitor only.
-        reply.response = private(reply.response);
+        reply.response = self.private(reply.response);
         if let Some(cookie) = id.and_then(|id| self.cookie(id, cookie_path)) {
             reply.response = reply.response.with_cookie(&cookie);
         }
         reply
+    }
+
+    /// For this visitor only: nobody keeps it for others (RFC 9111 section 5.2.2.5).
+    pub(super) fn private(&self, response: Response) -> Response {
+        let response = response.unrepeatable();
+        match response.header("cache-control") {
+            Some(_) => response,
+            None => response.with_more_fields(&self.no_store),
+        }
     }
 
     /// What tells a visitor of his session.
@@ -453,14 +465,5 @@ impl Store {
         let sessions = self.sessions.borrow();
         let all = sessions.newcomers.iter().chain(sessions.regulars.iter());
         all.map(|(_, entry)| entry.clone()).collect()
-    }
-}
-
-/// For this visitor only: nobody keeps it for others (RFC 9111 section 5.2.2.5).
-pub(super) fn private(response: Response) -> Response {
-    let response = response.unrepeatable();
-    match response.header("cache-control") {
-        Some(_) => response,
-        None => response.with_header("Cache-Control", "no-store"),
     }
 }
