@@ -11,6 +11,7 @@ mod lossy_wire;
 pub(crate) mod nginx;
 mod recovery;
 mod restart;
+mod session_crowds;
 mod sessions;
 mod tap;
 mod websocket;
@@ -37,6 +38,8 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("http/nginx_before_the_process", &[&programs::CURL], 60, nginx::before_the_process),
     Case::new("http/sessions_guest", &[&programs::CURL], 90, sessions::on_guest),
     Case::new("http/sessions_process", &[&programs::CURL], 60, sessions::on_process),
+    Case::new("http/sessions_50000_guest", &[], 180, session_crowds::many_on_guest),
+    Case::new("http/sessions_flood_process", &[], 120, session_crowds::flood_of_process),
     Case::new("http/sessions_over_restarts", &[&programs::CURL], 180, restart::sessions),
     Case::new("http/sessions_of_a_group", &[&programs::CURL], 120, group::sessions),
     Case::new("http/helpers_guest", &[&programs::CURL], 90, helpers::on_guest),
