@@ -152,7 +152,9 @@ fn the_limit_of_descriptors_is_raised_as_far_as_it_may_be() {
 
 #[test]
 fn a_hangup_stops_it_as_gracefully_as_other_signals() {
-    for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
+    // Tests that nohup(1) started make processes that nohup(1) started.
+    let hangup = (!ignores_hangups()).then_some(Signal::HUP);
+    for signal in [Signal::TERM, Signal::INT].into_iter().chain(hangup) {
         let appliance = Appliance::start("");
         assert!(ask(&mut appliance.connect()).unwrap().starts_with("HTTP/1.1 200"));
         let log = appliance.stop_by(signal).join("\n");
@@ -162,6 +164,13 @@ fn a_hangup_stops_it_as_gracefully_as_other_signals() {
     let appliance = Appliance::start_after("trap '' HUP", "");
     appliance.signal(Signal::HUP);
     assert!(ask(&mut appliance.connect()).unwrap().starts_with("HTTP/1.1 200"));
+}
+
+/// Whether this process was told to, and so tells those that it starts.
+fn ignores_hangups() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap();
+    u64::from_str_radix(ignored.trim(), 16).unwrap() & 1 == 1
 }
 
 #[test]
