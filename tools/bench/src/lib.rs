@@ -10,6 +10,7 @@ mod measurements;
 mod native;
 mod rpc;
 mod services;
+mod sessions;
 mod system_under_test;
 mod xen;
 
@@ -18,6 +19,7 @@ pub use loss::{LOSS_VERB, LossOptions, Subject, loss, loss_ratios, loss_worker};
 pub use native::{NATIVE_VERB, native, native_worker};
 pub use rpc::rpc;
 pub use services::pipe;
+pub use sessions::sessions;
 pub use xen::{XenOptions, xen};
 
 use command::{
