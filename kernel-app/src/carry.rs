@@ -31,6 +31,8 @@ pub(crate) struct Carrier<P: Platform> {
     place: CarryOver,
     client: Client<ResolvingConnector<Dispatcher>>,
     is_busy: Rc<Cell<bool>>,
+    /// What was saved before is taken up, or there is nothing.
+    is_restored: Rc<Cell<bool>>,
 }
 
 impl<P: Platform> Carrier<P> {
@@ -40,7 +42,8 @@ impl<P: Platform> Carrier<P> {
         let mut config = ClientConfig::default();
         config.limits.body_bytes_max = ARCHIVE_BYTES_MAX as u64;
         let client = Client::new(config, context.connector(), &context.spawner, &context.timers);
-        Some(Self { context: context.clone(), place, client, is_busy: Rc::default() })
+        let (is_busy, is_restored) = Default::default();
+        Some(Self { context: context.clone(), place, client, is_busy, is_restored })
     }
 
     /// Takes up what was saved; the log says what came of it.
@@ -48,14 +51,38 @@ impl<P: Platform> Carrier<P> {
         let timers = &self.context.timers;
         let fetched = timers.before(timers.now() + START_TIMEOUT, self.fetch()).await;
         let restored = match fetched.unwrap_or_else(|_| Err("no answer".into())) {
-            Ok(None) => return self.say("there are none"),
+            Ok(None) => {
+                self.is_restored.set(true);
+                return self.say("there are none");
+            }
             Ok(Some(archive)) => self.sessions().restore(&archive).map_err(|bad| bad.to_string()),
             Err(reason) => Err(reason),
         };
         match restored {
-            Ok(count) => self.say(&format!("{count} go on when their visitors come")),
+            Ok(count) => {
+                self.is_restored.set(true);
+                self.say(&format!("{count} go on when their visitors come"));
+            }
             Err(reason) => log::warn!("saved sessions at {}: {reason}", self.place.target),
         }
+    }
+
+    /// Puts away what sessions save; the log says what came of it.
+    async fn put_away(&self) {
+        if !self.is_restored.get() {
+            // What could not be had at the start is not to be lost, if it can be had now.
+            self.take_up().await;
+        }
+        match self.put(self.sessions().archive()).await {
+            Ok(status) if status.is_success() => self.say("they are put away"),
+            Ok(status) => self.complain(&format!("status {}", status.code())),
+            Err(error) => self.complain(&error.to_string()),
+        }
+    }
+
+    fn complain(&self, reason: &str) {
+        let CarryOver { authority, path, .. } = &self.place;
+        log::error!("saved sessions are lost: PUT to http://{authority}{path}: {reason}");
     }
 
     /// What was put away, if there is anything; or why it is not had.
@@ -98,13 +125,13 @@ impl<P: Platform> Carry for Carrier<P> {
         let own = self.clone();
         self.context.spawner.spawn("saved sessions", async move {
             let timers = &own.context.timers;
-            let deadline = timers.now() + limit / 2;
+            let start = timers.now();
             // Those that are left are taken along as they are.
-            let _ = timers.before(deadline, own.sessions().emptied()).await;
-            match own.put(own.sessions().archive()).await {
-                Ok(status) if status.is_success() => own.say("they are put away"),
-                Ok(status) => log::error!("saved sessions are lost: status {}", status.code()),
-                Err(error) => log::error!("saved sessions are lost: {error}"),
+            let _ = timers.before(start + limit / 2, own.sessions().emptied()).await;
+            // A little before the stop is over, so that the log has it.
+            let put_away = timers.before(start + limit * 9 / 10, own.put_away()).await;
+            if put_away.is_err() {
+                own.complain("no answer");
             }
             own.is_busy.set(false);
         });

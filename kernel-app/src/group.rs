@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use core::cell::RefCell;
 use endpoints::http::proxy::Proxy;
 use flow::Connector;
-use flow::registry::{Label, Query, Service};
+use flow::registry::{Label, Query, Registry, Service};
 use web::session::{Affinity, NotPassed, Passing, rendezvous};
 use web::{Request, Response};
 
@@ -48,7 +48,8 @@ async fn pass<C: Connector + 'static>(
     proxy.pass_on(&target, request).await.map_err(|not_passed| {
         log::info!("a session is at {owner}: {}", not_passed.reason);
         let response = Response::plain(not_passed.status());
-        let untouched = not_passed.is_untouched.then_some(not_passed.request);
+        let is_lost = not_passed.is_unreachable() && not_passed.is_untouched;
+        let untouched = is_lost.then_some(not_passed.request);
         NotPassed { response, untouched }
     })
 }
@@ -59,6 +60,7 @@ fn members<P: Platform>(context: &Context<P>, own: Label) -> Rc<RefCell<Vec<Labe
     let (list, registry) = (members.clone(), context.registry.clone());
     context.spawner.spawn("group", async move {
         let mut known = Vec::new();
+        look_up_own(&*registry, &own).await;
         loop {
             match registry.watch(&query(None), &known).await {
                 Ok(services) => {
@@ -70,6 +72,20 @@ fn members<P: Platform>(context: &Context<P>, own: Label) -> Rc<RefCell<Vec<Labe
         }
     });
     members
+}
+
+/// Says what is wrong with the list of members, if anything can be seen of that here.
+async fn look_up_own(registry: &dyn Registry, own: &Label) {
+    let Ok(services) = registry.look_up(&query(None)).await else { return };
+    if services.is_empty() {
+        log::warn!(
+            "[affinity]: no `names` file lists a member, as `{SERVICE} HOST http ADDRESS:PORT`"
+        );
+    } else if !registry.can_register() && !services.iter().any(|service| service.host == *own) {
+        log::warn!(
+            "[affinity]: the `names` file does not list {own}, which is [network] hostname here: others know it by another name"
+        );
+    }
 }
 
 fn names(own: &Label, services: &[Service]) -> Vec<Label> {

@@ -76,6 +76,7 @@ fn bytes_each(deflate: Option<Deflate>) -> usize {
 #[test]
 fn idle_sockets_are_small_and_contexts_cost_what_is_said() {
     a_compressors_weight_is_right();
+    unread_echoes_weigh_what_is_sent();
     let plain = bytes_each(None);
     println!("{plain} bytes for each of {MANY} idle sockets");
     assert!(plain < 2048, "{plain} bytes");
@@ -87,6 +88,33 @@ fn idle_sockets_are_small_and_contexts_cost_what_is_said() {
     let with_window = bytes_each(Some(peers_context));
     println!("{with_window} bytes with the peer's context");
     assert!((40_000..48_000).contains(&(with_window - compressed)), "{with_window} bytes");
+}
+
+/// Echoes of long messages that are short when they are compressed, for a peer that reads none of them.
+fn unread_echoes_weigh_what_is_sent() {
+    let deflate = Deflate { message_bytes_min: 0, ..Deflate::default() };
+    let agreed = websocket::AgreedDeflate {
+        deflate,
+        keeps_own_context: false,
+        peer_keeps_context: false,
+        own_window_bits: 15,
+    };
+    let session = websocket::Session {
+        role: websocket::Role::Server,
+        deflate: Some((agreed, websocket::SharedCompressor::default())),
+        limits: Limits::default(),
+    };
+    let now = core::time::Duration::ZERO;
+    let mut connection = websocket::Connection::new(session, now);
+    connection.send(now, "x".into()).unwrap();
+    let used = MEMORY.current_usage();
+    let mut sent = 0;
+    while connection.send(now, vec![0; 60_000].into()).is_ok() {
+        sent += 1;
+    }
+    let taken = MEMORY.current_usage() - used;
+    assert!(sent > 100 && taken < 400_000, "{taken} bytes for {sent} messages");
+    assert!(connection.held_bytes() > taken / 2, "{} bytes are said", connection.held_bytes());
 }
 
 /// What the ledger is told of a compressor of one's own is what it takes.

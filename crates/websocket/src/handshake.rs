@@ -11,7 +11,7 @@ use base64ct::{Base64, Encoding};
 use core::fmt;
 use sha1::{Digest, Sha1};
 use web::syntax::{is_token, trim};
-use web::{Method, RequestHead, Response, Status};
+use web::{ContentLength, Method, RequestHead, Response, Status};
 
 /// The one version there is (section 4.1).
 const VERSION: &[u8] = b"13";
@@ -84,6 +84,10 @@ pub fn accept(
         return Err(refusal.with_header(VERSION_FIELD, VERSION));
     }
     let bad_request = || Response::plain(Status::BAD_REQUEST);
+    // What would follow the head is the WebSocket's already, so that there is no content.
+    if request.content_length() != ContentLength::Empty {
+        return Err(bad_request());
+    }
     let key = only(request.headers_named(KEY)).filter(|key| is_key(key)).ok_or_else(bad_request)?;
     if !options.origins.admit(request) {
         return Err(Response::plain(Status::FORBIDDEN));

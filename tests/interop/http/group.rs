@@ -44,6 +44,8 @@ pub(super) fn sessions(harness: &mut Harness) -> Result {
     let owners: BTreeSet<_> = visitors.iter().map(|it| it.owner.as_str()).collect();
     equal("owners of sessions", &owners, &["alpha", "beta", "gamma"].into())?;
 
+    loops_are_refused(&mut visitors)?;
+
     drop(gamma);
     for visitor in &mut visitors {
         visitor.has_lost_session = visitor.owner == GAMMA.name;
@@ -63,6 +65,22 @@ pub(super) fn sessions(harness: &mut Harness) -> Result {
     }
     drop(beta);
     Ok(())
+}
+
+/// Who says that his request has been at a member before is told so, and nobody else's session is lost by it.
+fn loops_are_refused(visitors: &mut [Visitor]) -> Result {
+    let Some(visitor) = visitors.iter_mut().find(|visitor| visitor.owner == ALPHA.name) else {
+        fail!("nobody is at alpha");
+    };
+    let jar = visitor.jar.display().to_string();
+    let url = format!("http://{}/_test/session", BETA.address);
+    let status =
+        curl(&["-b", &jar, "-H", "CDN-Loop: beta", "-o", "/dev/null", "-w", "%{http_code}", &url])?;
+    equal("a loop", &status.as_str(), &"508")?;
+    let count = format!("{}\n200", visitor.visits + 1);
+    visitor.visits += 1;
+    let answer = curl(&["-b", &jar, "-w", "%{http_code}", &url])?;
+    equal("a visit by way of beta", &answer, &format!("{} {count}", visitor.number))
 }
 
 fn bundle(harness: &Harness, member: Member) -> Result<PathBuf> {

@@ -65,6 +65,9 @@ async fn http(handle: Handle) -> Result<String, String> {
     ended.map(|()| seen.clone()).map_err(|error| format!("{error} after {seen}"))
 }
 
+/// A close frame with 1011 (RFC 6455 section 7.4.1).
+const CLOSED_BY_FAILURE: &str = r"\x88\x02\x03\xf3";
+
 /// Messages in fragments, compressed and long, a ping, and a close frame.
 async fn websocket(handle: Handle) -> Result<String, String> {
     let mut flow = handle.network.connect(&target(80)).await.map_err(say)?;
@@ -93,6 +96,10 @@ async fn websocket(handle: Handle) -> Result<String, String> {
     let seen = seen.escape_ascii().to_string();
     let (head, frames) = seen.split_once(r"\r\n\r\n").unwrap_or((&seen, ""));
     let seen = format!("{} {frames}", head.split(r"\r\n").next().unwrap_or(""));
+    // What fails is said, before the socket is there and after.
+    if seen.starts_with("HTTP/1.1 500 ") || frames.ends_with(CLOSED_BY_FAILURE) {
+        return Err(format!("failed after {seen}"));
+    }
     ended.map(|()| seen.clone()).map_err(|error| format!("{error} after {seen}"))
 }
 

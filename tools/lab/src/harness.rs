@@ -128,6 +128,8 @@ pub enum Server {
 /// A boot under software emulation on a busy machine.
 pub const BOOT_LIMIT: Duration = Duration::from_secs(30);
 const ASK_LIMIT: Duration = Duration::from_millis(500);
+/// What answers for the site's root.
+const INDEX: &str = "site/index.html";
 /// Where the process listens in a test's namespace.
 pub const PROCESS_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 /// Where the guest does.
@@ -162,12 +164,12 @@ impl Harness {
         self.tap.as_ref().ok_or_else(|| Failure::new("no TAP"))
     }
 
-    /// A bundle of the sample site, a configuration and more files.
+    /// A bundle of a configuration, a page that answers for the root unless one is given, and more files.
     pub fn bundle(&self, config: &str, files: &[(&str, &[u8])]) -> Result<PathBuf> {
-        let mut all = vec![
-            ("site/index.html", &b"<!doctype html><title>aqueduct</title><p>hello"[..]),
-            (config::CONFIG_FILE, config.as_bytes()),
-        ];
+        let mut all = vec![(config::CONFIG_FILE, config.as_bytes())];
+        if !files.iter().any(|(path, _)| *path == INDEX) {
+            all.push((INDEX, &b"<!doctype html><title>aqueduct</title><p>hello"[..]));
+        }
         all.extend(files);
         self.pack(&all)
     }

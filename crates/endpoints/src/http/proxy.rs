@@ -59,6 +59,11 @@ pub enum Reason {
 }
 
 impl NotPassed {
+    /// Whether the other server could not be reached: what is wrong with the request is not the server's fault.
+    pub fn is_unreachable(&self) -> bool {
+        matches!(self.reason, Reason::Failed(ClientError::Connect(_)))
+    }
+
     /// What the client is told.
     pub fn status(&self) -> Status {
         match self.reason {

@@ -9,7 +9,7 @@ use crate::{Reply, Request, Response};
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use core::fmt;
 use core::hash::Hasher;
 use core::pin::Pin;
@@ -33,6 +33,8 @@ pub struct Affinity {
     pass: Box<Pass>,
     /// Who could not be reached, and until when that is believed.
     lost: RefCell<BTreeMap<Label, Duration>>,
+    /// That a cookie is not of the group.
+    has_warned: Cell<bool>,
 }
 
 type Formula = dyn Fn(&Request, &[u8]) -> Option<Label>;
@@ -68,7 +70,8 @@ impl Affinity {
         pass: impl Fn(Label, Request) -> Passing + 'static,
     ) -> Self {
         let (owner_lost, formula, pass) = (OwnerLost::default(), None, Box::new(pass));
-        Self { name, key, owner_lost, formula, pass, lost: RefCell::default() }
+        let (lost, has_warned) = (RefCell::default(), Cell::new(false));
+        Self { name, key, owner_lost, formula, pass, lost, has_warned }
     }
 
     /// What to do without an owner.
@@ -103,6 +106,11 @@ impl Affinity {
         let expected = mac(&self.key, id, owner.as_str());
         // In the same time wherever the difference is: time would tell a forger how far he is right.
         let is_ours: bool = shown.ct_eq(expected.as_str().as_bytes()).into();
+        if !is_ours && !self.has_warned.replace(true) {
+            log::warn!(
+                "a session's cookie is not of this group: it is forged, or not all have the same key (said once)"
+            );
+        }
         is_ours.then_some((id, owner))
     }
 

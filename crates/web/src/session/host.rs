@@ -146,6 +146,12 @@ impl SessionHost {
         self.len() == 0
     }
 
+    /// Ends a session that had one request, of the route that has most of them; false if there is none.
+    pub(super) fn displace_newcomer(&self) -> bool {
+        let route = self.stores().max_by_key(|store| store.newcomers());
+        route.is_some_and(|store| store.displace(false))
+    }
+
     /// The session of that number, while it lives.
     pub(super) fn entry(&self, number: u64) -> Option<Rc<Entry>> {
         let mut entries = self.stores().flat_map(|store| store.entries());

@@ -2,7 +2,7 @@
 
 use super::store::{App, Store};
 use super::{Mapper, SessionHost};
-use crate::{Answer as Answering, Handler, Method, Request, Response, Status};
+use crate::{Answer as Answering, Content, Handler, Method, Request, Response, Status};
 use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::string::String;
@@ -60,7 +60,9 @@ impl Handler for SessionRoute {
         match request.method() {
             // Safe methods change nothing (RFC 9110 section 9.2.1), and a session's page is a step.
             Method::Head => {
-                return Answering::Now(self.store.private(Response::new(Status::OK)).into());
+                // How long the page would be is not known before the step.
+                let response = Response::new(Status::OK).carrying(Content::Stream(None));
+                return Answering::Now(self.store.private(response).into());
             }
             Method::Options => {
                 let allow = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";

@@ -276,7 +276,7 @@ impl Store {
     pub(super) fn resume_later(&self, key: Key, idle: Duration, state: &str) -> bool {
         let limits = self.host.limits();
         let left = limits.idle_timeout.saturating_sub(idle);
-        if left.is_zero() {
+        if left.is_zero() || state.len() > limits.saved_bytes_max {
             return false;
         }
         let good_until = self.host.timers().now() + left;
@@ -292,14 +292,16 @@ impl Store {
     /// visited since the one before.
     pub(super) fn archived(&self) -> Vec<Archived> {
         let now = self.host.timers().now();
-        let mut archived = self.archived.take();
-        archived.extend(self.entries().iter().filter_map(|entry| entry.archived(self.route)));
+        // What is newer stands behind what is older of the same key.
+        let mut archived = Vec::new();
         let idle_timeout = self.host.limits().idle_timeout;
         let unvisited = |(key, saved): (&Key, &Saved)| {
             let left = saved.good_until.checked_sub(now)?;
             Some(Archived::new(self.route, key, idle_timeout.saturating_sub(left), &saved.state))
         };
         archived.extend(self.sessions.borrow().saved.iter().filter_map(unvisited));
+        archived.append(&mut self.archived.borrow_mut());
+        archived.extend(self.entries().iter().filter_map(|entry| entry.archived(self.route)));
         archived
     }
 
@@ -307,7 +309,8 @@ impl Store {
     fn begin(self: &Rc<Self>, key: Key, resumed: Option<Box<str>>) -> Result<Rc<Entry>, Response> {
         let spawner = self.host.spawner();
         let is_short = spawner.load_percent() >= TASKS_PERCENT_MAX;
-        if self.host.is_stopping() || is_short || !self.make_room() {
+        let has_room = !is_short || self.host.displace_newcomer();
+        if self.host.is_stopping() || !has_room || !self.make_room() {
             let refusal = plain(Status::SERVICE_UNAVAILABLE, "no new session can begin now\n");
             return Err(refusal.with_header("Retry-After", "1"));
         }
@@ -323,14 +326,23 @@ impl Store {
     /// one whose visitor waits for it: false if there is no other.
     fn make_room(&self) -> bool {
         let limits = self.host.limits();
-        let surplus = {
+        let is_regular = {
             let Sessions { newcomers, regulars, .. } = &mut *self.sessions.borrow_mut();
             let is_full = newcomers.len() + regulars.len() >= limits.sessions_max;
             if !is_full && newcomers.len() < limits.newcomers_max {
                 return true;
             }
             let regulars_max = limits.sessions_max.saturating_sub(limits.newcomers_max);
-            let cache = if is_full && regulars.len() > regulars_max { regulars } else { newcomers };
+            is_full && regulars.len() > regulars_max
+        };
+        self.displace(is_regular)
+    }
+
+    /// Ends the session used least recently that nobody waits for, a regular's or a newcomer's; false if there is none.
+    pub(super) fn displace(&self, is_regular: bool) -> bool {
+        let surplus = {
+            let Sessions { newcomers, regulars, .. } = &mut *self.sessions.borrow_mut();
+            let cache = if is_regular { regulars } else { newcomers };
             let mut oldest = cache.iter().rev().take(LOOKED_AT_MAX);
             let idle = oldest.find(|(_, entry)| entry.waiting.get() == 0);
             let Some(key) = idle.map(|(key, _)| key.clone()) else { return false };
@@ -450,6 +462,10 @@ impl Store {
         for entry in self.entries() {
             entry.tell(ended);
         }
+    }
+
+    pub(super) fn newcomers(&self) -> usize {
+        self.sessions.borrow().newcomers.len()
     }
 
     pub(super) fn len(&self) -> usize {

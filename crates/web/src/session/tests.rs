@@ -514,6 +514,10 @@ fn rfc9110_9_2_1_safe_methods_are_no_steps() {
             panic!("no session is asked")
         };
         assert_eq!(reply.response.status().code(), status, "{method}");
+        if method == "HEAD" {
+            // RFC 9110 section 8.6: a length would have to be the page's.
+            assert_eq!(reply.response.content().length(), None);
+        }
     }
     assert_eq!(world.visit("/count", cookie.as_deref()).1, "2");
 }
@@ -560,10 +564,37 @@ fn cookies_with_a_promise_and_secure_ones() {
 fn no_session_begins_when_there_are_too_many_tasks() {
     let world = counting();
     let (_, _, cookie) = world.visit("/count", None);
+    world.visit("/count", cookie.as_deref());
     world.executor.spawner().limit_tasks(1);
     let (status, _, _) = world.visit("/count", None);
     assert_eq!(status, 503);
-    assert_eq!(world.visit("/count", cookie.as_deref()).1, "2");
+    assert_eq!(world.visit("/count", cookie.as_deref()).1, "3");
+}
+
+#[test]
+fn where_tasks_are_short_newcomers_of_any_route_give_way() {
+    let world = World::with_limits(
+        Limits { newcomers_max: 1000, sessions_max: 1000, ..limits() },
+        |routes, host| {
+            routes.session(host, "/flood", Mapper::cookie_named("a"), counter).session(
+                host,
+                "/shop",
+                Mapper::cookie_named("b"),
+                counter,
+            )
+        },
+    );
+    let (_, _, known) = world.visit("/flood", None);
+    world.visit("/flood", known.as_deref());
+    world.executor.spawner().limit_tasks(40);
+    for _ in 0..200 {
+        assert_eq!(world.visit("/flood", None).0, 200);
+    }
+    let (status, _, cookie) = world.visit("/shop", None);
+    assert_eq!(status, 200);
+    assert_eq!(world.visit("/shop", cookie.as_deref()).1, "2");
+    assert_eq!(world.visit("/flood", known.as_deref()).1, "3");
+    assert!((25..35).contains(&world.host.len()), "{}", world.host.len());
 }
 
 #[test]

@@ -94,6 +94,8 @@ impl Compressor {
         self.run(rest, flush, &mut out);
         debug_assert!(out.ends_with(&FLUSHED), "a flush ends with an empty block");
         out.truncate(out.len().saturating_sub(FLUSHED.len()));
+        // It may wait for long, and weighs what it says: not what there was room for.
+        out.shrink_to_fit();
         out
     }
 

@@ -214,11 +214,20 @@ const SCRIPT: &str = "\
 const lines = document.getElementById('lines'), say = document.getElementById('say');
 const toEnd = () => { lines.scrollTop = lines.scrollHeight };
 const show = ({ data }) => { lines.insertAdjacentHTML('beforeend', '<li>' + data); toEnd() };
-let send = text => fetch('/samples/chat', { method: 'POST', body: new URLSearchParams({ text }) });
-const socket = new WebSocket(location.origin.replace('http', 'ws') + '/samples/chat/socket');
-socket.onmessage = show;
-socket.onopen = () => { send = text => socket.send(text) };
-socket.onerror = () => { new EventSource('/samples/chat/events').onmessage = show };
+const post = text => fetch('/samples/chat', { method: 'POST', body: new URLSearchParams({ text }) });
+let send = post;
+const connect = () => {
+  const socket = new WebSocket(location.origin.replace('http', 'ws') + '/samples/chat/socket');
+  let opened = false;
+  socket.onmessage = show;
+  socket.onopen = () => { opened = true; send = text => socket.send(text) };
+  socket.onclose = () => {
+    send = post;
+    // What a server or a proxy without WebSockets has is events; they connect again by themselves.
+    if (opened) setTimeout(connect, 2000); else new EventSource('/samples/chat/events').onmessage = show;
+  };
+};
+connect();
 say.addEventListener('submit', event => {
   event.preventDefault();
   send(say.elements.text.value);

@@ -1,6 +1,6 @@
 //! Guess: a loop of questions, in straight-line code.
 
-use super::page::{field, page};
+use super::page::{field, page, shown};
 use alloc::format;
 use alloc::string::String;
 use core::cmp::Ordering;
@@ -22,7 +22,7 @@ pub(super) async fn guess(mut session: Session) -> Result<(), Ended> {
                     "<p class=number>{secret}<p>is right, after {tries} tries.\
                      <p><a href=/samples/guess>Again</a>"
                 );
-                hit.reply(page("Guess", text));
+                shown(&mut session, hit).await?.reply(page("Guess", text));
                 return Ok(());
             }
         };
@@ -37,6 +37,7 @@ async fn ask(session: &mut Session, hit: Hit, hint: &str) -> Result<(u64, Hit), 
                 <button>Guess</button></form>";
     let mut hit = hit;
     loop {
+        hit = shown(session, hit).await?;
         hit.reply(page("Guess", format!("<p role=status>{hint}{form}")));
         hit = session.next().await?;
         if let Some(number) = field(&mut hit, "guess").await.and_then(|text| text.parse().ok()) {

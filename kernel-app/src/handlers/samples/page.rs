@@ -5,7 +5,7 @@ use alloc::string::String;
 use core::fmt::Display;
 use web::forms::Limits;
 use web::html::Escaped;
-use web::session::Hit;
+use web::session::{Ended, Hit, Session};
 use web::{Method, Request, Response};
 
 const STYLE: &str = "\
@@ -19,14 +19,14 @@ h1 { line-height: 1.2; margin: .5rem 0 1rem }
 a { color: var(--link) }
 form, .card { display: grid; gap: .75rem; padding: 1rem; margin: 1rem 0; background: var(--card);
   border: 1px solid var(--line); border-radius: .5rem }
-form.row { grid-template-columns: 1fr auto; align-items: end }
-label { display: grid; gap: .25rem }
+form.row { grid-template-columns: minmax(0, 1fr) auto; align-items: end }
+label { display: grid; gap: .25rem; min-width: 0 }
 label.choice { display: flex; gap: .5rem; align-items: center }
 fieldset { border: 1px solid var(--line); border-radius: .5rem; display: grid; gap: .25rem }
 input, select, button { font: inherit; color: inherit; min-height: 2.75rem; padding: .25rem .75rem;
-  border: 1px solid var(--line); border-radius: .375rem; background: var(--paper); max-width: 100% }
-input[type=radio], input[type=checkbox] { min-height: 1.25rem; width: 1.25rem }
-button { background: var(--link); color: var(--paper); border: 0; cursor: pointer; justify-self: start }
+  border: 1px solid var(--line); border-radius: .375rem; background: var(--paper); width: 100%; min-width: 0 }
+input[type=radio], input[type=checkbox] { min-height: 1.25rem; width: 1.25rem; flex: none }
+button { background: var(--link); color: var(--paper); border: 0; cursor: pointer; justify-self: start; width: auto }
 :focus-visible { outline: 3px solid var(--link); outline-offset: 2px }
 .bad { color: var(--bad) }
 .bad:empty { display: none }
@@ -63,6 +63,17 @@ fn text(title: &str, body: impl Display) -> String {
 </main>
 "
     )
+}
+
+/// Lets a visitor's page be asked for by GET, after whatever he sent: then a reload sends nothing again, and the browser's
+/// button leads back to pages. Gives the request that is to be answered by the page.
+pub(super) async fn shown(session: &mut Session, mut hit: Hit) -> Result<Hit, Ended> {
+    while hit.method() != Method::Get {
+        let path = hit.path().to_vec();
+        hit.reply(Response::see_other(path));
+        hit = session.next().await?;
+    }
+    Ok(hit)
 }
 
 /// What a visitor typed into the field of that name, if he sent a form that has it.

@@ -1,7 +1,7 @@
 //! Wizard: several forms, one after the other. What was typed is in the coroutine's variables; a form that does not fit is shown
 //! again, with what is wrong.
 
-use super::page::page;
+use super::page::{page, shown};
 use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::String;
@@ -16,6 +16,7 @@ pub(super) async fn wizard(mut session: Session) -> Result<(), Ended> {
     let (size, hit) = ask(&mut session, hit, Step { number: 2, fields: SIZE, check: size }).await?;
     let (toppings, hit) =
         ask(&mut session, hit, Step { number: 3, fields: TOPPINGS, check: toppings }).await?;
+    let hit = shown(&mut session, hit).await?;
     let (name, toppings) = (Escaped(&name), Escaped(&toppings));
     hit.reply(page(
         "Thank you",
@@ -74,6 +75,7 @@ async fn ask(session: &mut Session, hit: Hit, step: Step) -> Result<(String, Hit
             "<form method=post><p>Step {number} of 3<p class=bad role=alert>{wrong}</p>\
              <input type=hidden name=step value={number}>{fields}<button>Go on</button></form>"
         );
+        hit = shown(session, hit).await?;
         hit.reply(page("Order a pizza", body));
         hit = session.next().await?;
         wrong = "";

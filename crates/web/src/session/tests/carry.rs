@@ -188,3 +188,29 @@ fn bytes_that_are_no_archive_are_refused_whole() {
         assert_eq!(world.visit("/key/a", None).1, "1");
     }
 }
+
+#[test]
+fn more_than_a_session_may_save_is_not_taken_up() {
+    let world = counting();
+    world.visit("/key/a", None);
+    let archive = String::from_utf8(stop(&world)).unwrap();
+    let long = archive.replace("\\\"count\\\":1", &format!("\\\"count\\\":1{}", " ".repeat(30)));
+    assert_ne!(long, archive);
+    assert_eq!(restarted(long.as_bytes()).1, 0);
+}
+
+#[test]
+fn of_two_states_of_one_key_the_newer_is_taken_along() {
+    let world = counting();
+    world.visit("/key/a", None);
+    let archive = stop(&world);
+    // The archive of before is had late only, when the visitor has begun anew.
+    let world = counting();
+    world.visit("/key/a", None);
+    world.visit("/key/a", None);
+    world.host.drain();
+    world.run();
+    assert_eq!(world.host.restore(&archive), Ok(1));
+    let (world, _) = restarted(&world.host.archive());
+    assert_eq!(world.visit("/key/a", None).1, "3");
+}
