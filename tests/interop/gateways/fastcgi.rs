@@ -209,8 +209,8 @@ fn by_cgi_fcgi(harness: &Harness, appliance: SocketAddr) -> Result {
         std::fs::write(&input, body).or_say(|| "cannot write a body".into())?;
         let input = std::fs::File::open(&input).or_say(|| "cannot read a body".into())?;
         let mut command = programs::command(&programs::CGI_FCGI)?;
-        command.args(["-bind", "-connect", &address]).envs(variables.iter().copied()).stdin(input);
-        programs::output(&mut command)
+        command.args(["-bind", "-connect", &address]).envs(variables.iter().copied());
+        programs::output_for(&mut command, input)
     };
     let get = [("REQUEST_METHOD", "GET"), ("SCRIPT_NAME", "/folder"), ("PATH_INFO", "/a text.txt")];
     let text = ask(&get, b"")?;

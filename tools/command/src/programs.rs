@@ -119,8 +119,13 @@ pub fn command(program: &Program) -> Result<Command> {
 
 /// Runs a command to its end; its output is part of the failure.
 pub fn output(command: &mut Command) -> Result<String> {
+    output_for(command, Stdio::null())
+}
+
+/// The same, of a program that reads this.
+pub fn output_for(command: &mut Command, input: impl Into<Stdio>) -> Result<String> {
     let name = Path::new(command.get_program()).display().to_string();
-    let output = command.stdin(Stdio::null()).output().or_say(|| format!("cannot start {name}"))?;
+    let output = command.stdin(input).output().or_say(|| format!("cannot start {name}"))?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     if !output.status.success() {
         let arguments: Vec<_> =
