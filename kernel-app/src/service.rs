@@ -188,7 +188,10 @@ impl fmt::Display for StartError {
         write!(f, "cannot serve {service} on port {port}: {reason}")?;
         match reason {
             ListenError::InUse | ListenError::NotAllowed => {
-                write!(f, "; another one is chosen by `port` in [{service}] of appliance.toml, unless the command line says it")
+                write!(
+                    f,
+                    "; another one is chosen by `port` in [{service}] of appliance.toml, unless the command line says it"
+                )
             }
             ListenError::Other(_) => Ok(()),
         }

@@ -143,8 +143,11 @@ impl Vat {
         let params = Payload::received(reader, caps);
         let owner = Owner::Answer { conn, answer: header.question };
         let added = match self.object_at(target) {
-            Some(object) => self.deliver_at_once(conn, header, owner, object, params, bytes),
-            None => {
+            // Behind what messages before it have set going, such as the end of another call.
+            Some(object) if self.work.is_empty() => {
+                self.deliver_at_once(conn, header, owner, object, params, bytes)
+            }
+            _ => {
                 let state = State::Waiting(params);
                 let call = self.add_call(owner, state, header.interface, header.method);
                 let added =
@@ -413,7 +416,7 @@ impl Vat {
             encode::no_results(out.messages(), question, &encode::NoResults::Canceled);
         }
         if deliver_first && self.is_delivered(answer.call) {
-            self.finished.push(answer.call);
+            self.finished.push_back((self.events.len(), answer.call));
         } else {
             self.disown(answer.call);
         }

@@ -101,8 +101,8 @@ pub struct Vat {
     pub(crate) events: VecDeque<Event>,
     pub(crate) transmittable: Vec<ConnId>,
     /// Received calls that nobody waits for any more, but that are to be seen before they are cancelled (rpc.capnp,
-    /// `Finish.requireEarlyCancellationWorkaround`).
-    pub(crate) finished: Vec<CallId>,
+    /// `Finish.requireEarlyCancellationWorkaround`): each with how many events are to be seen before.
+    pub(crate) finished: VecDeque<(usize, CallId)>,
 }
 
 impl Vat {
@@ -302,8 +302,25 @@ impl Vat {
     /// The next event, if any.
     #[inline]
     pub fn poll_event(&mut self) -> Option<Event> {
+        if !self.finished.is_empty() {
+            self.end_finished();
+        }
         let event = self.events.pop_front();
         if event.is_some() { event } else { self.last_event() }
+    }
+
+    /// Ends finished calls that whoever asks for events has seen, before what came behind their finish; one event more
+    /// will be seen then.
+    fn end_finished(&mut self) {
+        while let Some((_, call)) = self.finished.pop_front_if(|(before, _)| *before == 0) {
+            let mut later = core::mem::take(&mut self.events);
+            self.disown(call);
+            self.run();
+            let more = self.events.len();
+            self.events.append(&mut later);
+            self.finished.iter_mut().for_each(|(before, _)| *before += more);
+        }
+        self.finished.iter_mut().for_each(|(before, _)| *before -= 1);
     }
 
     /// Whether there are no events, and no connections to look after.
@@ -318,15 +335,7 @@ impl Vat {
         if self.events.capacity() > EVENTS_KEPT {
             self.events = VecDeque::new();
         }
-        if self.finished.is_empty() {
-            return None;
-        }
-        // Whoever asked for events has seen those calls.
-        for call in core::mem::take(&mut self.finished) {
-            self.disown(call);
-        }
-        self.run();
-        self.events.pop_front()
+        None
     }
 
     /// Nodes and calls alive: zero when the application and all peers have let go.

@@ -37,6 +37,32 @@ fn a_call_whose_finish_is_right_behind_it_is_seen_if_the_peer_says_so() {
     }
 }
 
+/// What a call that follows asks is to see that the one before has ended.
+#[test]
+fn a_finish_is_told_before_the_call_behind_it() {
+    for relies in [true, false] {
+        let mut peer = Peer::new(Limits::default());
+        peer.send(&[peer::bootstrap(0), peer::call_on_answer(1, 0, &[])].concat());
+        let (first, params) = peer.asked().pop().expect("the first call");
+        peer.vat.release_payload(params);
+        let finish = peer::build(|message| {
+            let mut finish = message.init_finish();
+            finish.set_question_id(1);
+            finish.set_require_early_cancellation_workaround(relies);
+        });
+        let later = [2, 3].map(|question| peer::call_on_answer(question, 0, &[])).concat();
+        peer.send(&[finish, later].concat());
+        assert!(matches!(peer.vat.poll_event(), Some(Event::Cancelled(call)) if call == first));
+        let asked = peer.asked();
+        assert_eq!(asked.len(), 2);
+        for (call, params) in asked {
+            peer.vat.release_payload(params);
+            peer.vat.reply(call, Payload::results(0));
+        }
+        peer.is_served();
+    }
+}
+
 #[test]
 fn a_call_on_an_unknown_answer_fails_alone() {
     let mut peer = Peer::new(Limits::default());
