@@ -227,7 +227,7 @@ fn rfc6455_4_1_a_client_refuses_what_it_did_not_ask_for() {
 
 #[test]
 fn a_handshake_has_no_content() {
-    for content_length in [web::ContentLength::Known(5), web::ContentLength::Unknown] {
+    for content_length in [ContentLength::Known(5), ContentLength::Unknown] {
         let mut head = with(&[]);
         head.parts_mut().unwrap().content_length = content_length;
         assert_eq!(answer(&head, &ServerOptions::default()).status(), Status::BAD_REQUEST);
