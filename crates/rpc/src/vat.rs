@@ -313,12 +313,17 @@ impl Vat {
     /// will be seen then.
     fn end_finished(&mut self) {
         while let Some((_, call)) = self.finished.pop_front_if(|(before, _)| *before == 0) {
-            let mut later = core::mem::take(&mut self.events);
+            let later = core::mem::take(&mut self.events);
             self.disown(call);
             self.run();
-            let more = self.events.len();
-            self.events.append(&mut later);
-            self.finished.iter_mut().for_each(|(before, _)| *before += more);
+            let mut told = core::mem::replace(&mut self.events, later);
+            let is_end = |event: &Event| matches!(event, Event::Cancelled(own) if *own == call);
+            if let Some(end) = told.iter().position(is_end).and_then(|at| told.remove(at)) {
+                self.events.push_front(end);
+                self.finished.iter_mut().for_each(|(before, _)| *before += 1);
+            }
+            // What else came of it stays behind: an object may go with it that is called before.
+            self.events.append(&mut told);
         }
         self.finished.iter_mut().for_each(|(before, _)| *before -= 1);
     }
