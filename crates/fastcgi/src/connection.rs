@@ -14,6 +14,7 @@ use core::cell::RefCell;
 use core::time::Duration;
 use flow::Address;
 use input::{Phase, Reader};
+use pace::OutputClock;
 use web::date::{DateCache, HttpDate};
 use web::server::{ConnectionState, OutOfTurn, Refusal, ServerCore};
 use web::{Content, ContentLength, Data, Method, RequestHead, Response, Status};
@@ -66,9 +67,7 @@ pub struct Connection {
     /// No request after the open one.
     draining: bool,
     read_deadline: Option<Duration>,
-    write_deadline: Option<Duration>,
-    /// What was left until the write deadline when all of a stream so far was taken.
-    write_slack: Duration,
+    output_clock: OutputClock,
     /// Content that was not taken when the connection ended.
     cut_bytes: u64,
 }
@@ -138,8 +137,7 @@ impl ServerCore for Connection {
             state: ConnectionState::Open,
             draining: false,
             read_deadline,
-            write_deadline: None,
-            write_slack: Duration::ZERO,
+            output_clock: OutputClock::default(),
             cut_bytes: 0,
         }
     }
@@ -310,20 +308,20 @@ impl ServerCore for Connection {
     }
 
     fn peer_took(&mut self, now: Duration, count: usize) {
-        if self.write_deadline.is_some() {
+        if self.output_clock.deadline().is_some() {
             self.put_write_off(now, count);
         }
     }
 
     fn next_deadline(&self) -> Option<Duration> {
-        match (self.read_deadline, self.write_deadline) {
+        match (self.read_deadline, self.output_clock.deadline()) {
             (Some(read), Some(write)) => Some(read.min(write)),
             (read, write) => read.or(write),
         }
     }
 
     fn handle_timeout(&mut self, now: Duration) {
-        if self.write_deadline.is_some_and(|deadline| deadline <= now) {
+        if self.output_clock.is_late(now) {
             self.abort();
             self.event = Some(Event::Failed(Error::Timeout, None));
             return;
@@ -447,6 +445,6 @@ impl Connection {
         self.response = None;
         self.sender = Sender::default();
         self.read_deadline = None;
-        self.write_deadline = None;
+        self.output_clock.stop();
     }
 }

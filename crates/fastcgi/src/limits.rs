@@ -53,6 +53,12 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// What output that waits is measured by.
+    pub(crate) fn write_pace(&self) -> Pace {
+        let Self { write_timeout: timeout, bytes_per_second_min, .. } = *self;
+        Pace { timeout, bytes_per_second_min }
+    }
+
     /// The deadline of bytes of which `count` moved `now`, before `deadline`, under a timeout between pieces.
     pub(crate) fn moved_deadline(
         &self,

@@ -13,6 +13,7 @@ use alloc::vec::{self, Vec};
 use core::cell::RefCell;
 use core::time::Duration;
 use flow::Address;
+use pace::OutputClock;
 use web::date::{DateCache, HttpDate};
 use web::menu::ItemType;
 use web::server::{ConnectionState, OutOfTurn, Refusal, ServerCore};
@@ -61,9 +62,7 @@ pub struct Connection {
     sender: Option<Sender>,
     state: ConnectionState,
     read_deadline: Option<Duration>,
-    write_deadline: Option<Duration>,
-    /// What was left until the write deadline when all of a stream so far was taken.
-    write_slack: Duration,
+    output_clock: OutputClock,
     /// Content that was not taken when the connection ended.
     cut_bytes: u64,
 }
@@ -96,8 +95,7 @@ impl ServerCore for Connection {
             sender: None,
             state: ConnectionState::Open,
             read_deadline,
-            write_deadline: None,
-            write_slack: Duration::ZERO,
+            output_clock: OutputClock::default(),
             cut_bytes: 0,
         }
     }
@@ -247,20 +245,20 @@ impl ServerCore for Connection {
     }
 
     fn peer_took(&mut self, now: Duration, count: usize) {
-        if self.write_deadline.is_some() {
+        if self.output_clock.deadline().is_some() {
             self.put_write_off(now, count);
         }
     }
 
     fn next_deadline(&self) -> Option<Duration> {
-        match (self.read_deadline, self.write_deadline) {
+        match (self.read_deadline, self.output_clock.deadline()) {
             (Some(read), Some(write)) => Some(read.min(write)),
             (read, write) => read.or(write),
         }
     }
 
     fn handle_timeout(&mut self, now: Duration) {
-        if self.write_deadline.is_some_and(|deadline| deadline <= now) {
+        if self.output_clock.is_late(now) {
             self.abort();
             self.event = Some(Event::Failed(Error::Timeout, None));
         } else if self.read_deadline.is_some_and(|deadline| deadline <= now) {
@@ -354,13 +352,12 @@ impl Connection {
     fn after_output(&mut self, now: Duration, count: usize) {
         let Some(sender) = &self.sender else { return };
         if sender.is_done() {
-            self.write_deadline = None;
+            self.output_clock.stop();
             self.end_output(now);
         } else if sender.is_ready() {
             self.put_write_off(now, count);
-        } else if let Some(deadline) = self.write_deadline.take() {
-            // How slowly the client took a stream so far is not forgotten.
-            self.write_slack = deadline.saturating_sub(now);
+        } else {
+            self.output_clock.pause(now);
         }
     }
 
@@ -383,17 +380,16 @@ impl Connection {
     }
 
     fn begin_write(&mut self, now: Duration) {
-        self.write_deadline = Some(now + self.shared.config.limits.write_timeout);
+        self.output_clock.begin(&self.shared.config.limits.write_pace(), now);
     }
 
     /// There is more to send of a stream.
     fn resume_write(&mut self, now: Duration) {
-        self.write_deadline.get_or_insert(now + self.write_slack);
+        self.output_clock.resume(now);
     }
 
     fn put_write_off(&mut self, now: Duration, count: usize) {
-        let pace = self.shared.config.limits.write_pace();
-        self.write_deadline = Some(pace.deadline(self.write_deadline, now, count));
+        self.output_clock.moved(&self.shared.config.limits.write_pace(), now, count);
     }
 
     fn finish_in(&mut self, state: ConnectionState) {
@@ -404,7 +400,7 @@ impl Connection {
         self.response = None;
         self.sender = None;
         self.read_deadline = None;
-        self.write_deadline = None;
+        self.output_clock.stop();
     }
 }
 

@@ -65,6 +65,54 @@ impl Pace {
     }
 }
 
+/// The deadline of output that is there in parts: while none is, it stands, and what was left of it is there again with the
+/// next part. So how slowly a peer took a stream so far is not forgotten.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OutputClock {
+    deadline: Option<Duration>,
+    /// What was left when it was stopped.
+    slack: Duration,
+}
+
+impl OutputClock {
+    /// There is something to send.
+    pub fn begin(&mut self, pace: &Pace, now: Duration) {
+        self.deadline = Some(now.saturating_add(pace.timeout));
+    }
+
+    /// So many bytes moved, and more are there.
+    pub fn moved(&mut self, pace: &Pace, now: Duration, count: usize) {
+        self.deadline = Some(pace.deadline(self.deadline, now, count));
+    }
+
+    /// All that is there so far has moved.
+    pub fn pause(&mut self, now: Duration) {
+        if let Some(deadline) = self.deadline.take() {
+            self.slack = deadline.saturating_sub(now);
+        }
+    }
+
+    /// There is more to send, if there was none.
+    pub fn resume(&mut self, now: Duration) {
+        self.deadline.get_or_insert(now.saturating_add(self.slack));
+    }
+
+    /// Nothing is to be sent.
+    pub fn stop(&mut self) {
+        self.deadline = None;
+    }
+
+    /// When what is there has waited too long, if anything is.
+    pub fn deadline(&self) -> Option<Duration> {
+        self.deadline
+    }
+
+    /// Whether it has.
+    pub fn is_late(&self, now: Duration) -> bool {
+        self.deadline.is_some_and(|deadline| deadline <= now)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,6 +121,22 @@ mod tests {
 
     fn seconds(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_pause_of_the_source_is_not_the_peers() {
+        let mut clock = OutputClock::default();
+        clock.begin(&PACE, seconds(0));
+        clock.moved(&PACE, seconds(20), 10);
+        assert_eq!(clock.deadline(), Some(seconds(61)));
+        clock.pause(seconds(31));
+        assert!(!clock.is_late(seconds(1000)) && clock.deadline().is_none());
+        clock.resume(seconds(500));
+        clock.resume(seconds(510));
+        assert_eq!(clock.deadline(), Some(seconds(530)));
+        assert!(!clock.is_late(seconds(529)) && clock.is_late(seconds(530)));
+        clock.stop();
+        assert_eq!(clock.deadline(), None);
     }
 
     #[test]

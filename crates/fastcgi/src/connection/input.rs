@@ -502,7 +502,7 @@ impl Connection {
 
     /// An answer that belongs to no open request waits.
     fn begin_control(&mut self, now: Duration) {
-        if self.write_deadline.is_none() {
+        if self.output_clock.deadline().is_none() {
             self.begin_write(now);
         }
     }

@@ -45,32 +45,30 @@ impl Connection {
                 self.put_write_off(now, count);
             }
         } else if self.sender.is_done() {
-            self.write_deadline = None;
+            self.output_clock.stop();
             if self.request.as_ref().is_some_and(|request| request.is_started) {
                 self.end_exchange(now);
             } else if self.draining && self.request.is_none() && self.reads_records() {
                 self.end_output(now);
             }
-        } else if let Some(deadline) = self.write_deadline.take() {
-            // How slowly the peer took a stream so far is not forgotten.
-            self.write_slack = deadline.saturating_sub(now);
+        } else {
+            self.output_clock.pause(now);
         }
     }
 
     /// There is something to send.
     pub(super) fn begin_write(&mut self, now: Duration) {
-        self.write_deadline = Some(now + self.limits().write_timeout);
+        self.output_clock.begin(&self.limits().write_pace(), now);
     }
 
     /// There is more to send of a stream.
     pub(super) fn resume_write(&mut self, now: Duration) {
-        self.write_deadline.get_or_insert(now + self.write_slack);
+        self.output_clock.resume(now);
     }
 
     /// So many bytes moved, and more are there.
     pub(super) fn put_write_off(&mut self, now: Duration, count: usize) {
-        let (limits, deadline) = (self.limits(), self.write_deadline);
-        self.write_deadline =
-            Some(limits.moved_deadline(limits.write_timeout, deadline, count, now));
+        let pace = self.limits().write_pace();
+        self.output_clock.moved(&pace, now, count);
     }
 }
