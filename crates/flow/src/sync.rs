@@ -171,8 +171,13 @@ impl<T> Queue<T> {
     }
 
     /// Takes the oldest item that fits, once there is one; the others keep their places.
-    pub fn poll_first(&self, cx: &Context<'_>, fits: impl FnMut(&T) -> bool) -> Poll<T> {
+    pub fn poll_first(&self, cx: &Context<'_>, mut fits: impl FnMut(&T) -> bool) -> Poll<T> {
         let mut items = self.items.borrow_mut();
+        if items.front().is_some_and(&mut fits)
+            && let Some(item) = items.pop_front()
+        {
+            return Poll::Ready(item);
+        }
         if let Some(item) = items.iter().position(fits).and_then(|place| items.remove(place)) {
             return Poll::Ready(item);
         }

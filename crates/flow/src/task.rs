@@ -139,6 +139,7 @@ type BoxedTask = core::pin::Pin<Box<dyn Future<Output = ()>>>;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sync::Notify;
     use core::cell::{Cell, RefCell};
     use core::future::{pending, ready};
     use std::rc::Rc;
@@ -337,6 +338,98 @@ mod tests {
         // Others may wake a task as often as they like in one turn.
         assert!(executor.turn(1) && executor.turn(1));
         assert_eq!(polled.get(), 6);
+    }
+
+    /// A task that writes its name whenever it is polled, and one that wakes it and has it polled at once.
+    fn pair(executor: &Executor, seen: &Rc<RefCell<Vec<&'static str>>>) -> (Rc<Notify>, TaskId) {
+        let bell = Rc::<Notify>::default();
+        let (rung, seen) = (bell.clone(), seen.clone());
+        let task = executor.spawner().spawn("inner", async move {
+            loop {
+                rung.notified().await;
+                seen.borrow_mut().push("inner");
+            }
+        });
+        executor.run(10);
+        (bell, task)
+    }
+
+    #[test]
+    fn a_task_is_polled_inside_another_that_woke_it() {
+        let executor = Executor::new(catch);
+        let seen = Rc::new(RefCell::new(Vec::new()));
+        let (bell, inner) = pair(&executor, &seen);
+        let (spawner, log) = (executor.spawner(), seen.clone());
+        executor.spawner().spawn("outer", async move {
+            log.borrow_mut().push("before");
+            bell.notify();
+            spawner.poll_now(inner);
+            log.borrow_mut().push("after");
+            // Nobody woke it.
+            spawner.poll_now(inner);
+        });
+        executor.run(10);
+        assert_eq!(*seen.borrow(), ["before", "inner", "after"]);
+        assert_eq!(executor.spawner().tasks()[0].polls, 2, "it is not polled again for that");
+    }
+
+    #[test]
+    fn who_was_woken_before_others_keeps_its_place() {
+        let executor = Executor::new(catch);
+        let seen = Rc::new(RefCell::new(Vec::new()));
+        let (bell, inner) = pair(&executor, &seen);
+        let (spawner, log) = (executor.spawner(), seen.clone());
+        executor.spawner().spawn("outer", async move {
+            bell.notify();
+            spawner.spawn("other", ready(()));
+            spawner.poll_now(inner);
+            log.borrow_mut().push("after");
+        });
+        executor.run(10);
+        assert_eq!(*seen.borrow(), ["after", "inner"]);
+    }
+
+    #[test]
+    fn a_task_that_is_polled_inside_another_gives_way_and_panics_as_others_do() {
+        let executor = Executor::new(catch);
+        let spawner = executor.spawner();
+        let outer = executor.spawner().spawn_joinable("outer", async move {
+            let spins = spawner.spawn("spins", async {
+                loop {
+                    yield_once().await;
+                }
+            });
+            spawner.poll_now(spins);
+            let doomed = spawner.spawn("doomed", async { panic!("inside") });
+            spawner.poll_now(doomed);
+            // What the outer task wakes itself for is its own again.
+            yield_once().await;
+            spawner.tasks().len()
+        });
+        assert!(executor.turn(100), "both are polled once");
+        assert_eq!(executor.spawner().tasks().iter().map(|task| task.polls).max(), Some(1));
+        assert!(executor.turn(100));
+        assert_eq!(block_on(outer), Ok(2));
+        assert_eq!(executor.spawner().panics(), 1);
+    }
+
+    #[test]
+    fn tasks_do_not_stand_on_each_others_stack() {
+        let executor = Executor::new(catch);
+        let seen = Rc::new(RefCell::new(Vec::new()));
+        let (bell, inner) = pair(&executor, &seen);
+        let (spawner, log) = (executor.spawner(), seen.clone());
+        executor.spawner().spawn("outer", async move {
+            let (within, log) = (spawner.clone(), log.clone());
+            let middle = spawner.spawn("middle", async move {
+                bell.notify();
+                within.poll_now(inner);
+                log.borrow_mut().push("middle");
+            });
+            spawner.poll_now(middle);
+        });
+        executor.run(10);
+        assert_eq!(*seen.borrow(), ["middle", "inner"]);
     }
 
     #[test]

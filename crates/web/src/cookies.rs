@@ -4,6 +4,7 @@ use crate::syntax::{is_token, trim};
 use alloc::string::String;
 use core::fmt;
 use core::time::Duration;
+use memchr::memchr;
 
 /// Longest name and value together, bytes: user agents drop what is longer (6265bis section 5.6).
 pub const NAME_AND_VALUE_BYTES_MAX: usize = 4096;
@@ -17,8 +18,15 @@ pub const MAX_AGE_MAX: Duration = Duration::from_secs(400 * 86_400);
 ///
 /// Their number is bounded by the head's limit, and nothing is copied.
 pub fn parse(value: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    value.split(|&byte| byte == b';').filter_map(|pair| {
-        let equals = pair.iter().position(|&byte| byte == b'=')?;
+    let mut rest = Some(value);
+    let pairs = core::iter::from_fn(move || {
+        let pairs = rest?;
+        let end = memchr(b';', pairs);
+        rest = end.and_then(|end| pairs.get(end + 1..));
+        pairs.get(..end.unwrap_or(pairs.len()))
+    });
+    pairs.filter_map(|pair| {
+        let equals = memchr(b'=', pair)?;
         let (name, value) = (trim(pair.get(..equals)?), trim(pair.get(equals + 1..)?));
         (!name.is_empty()).then_some((name, value))
     })

@@ -37,7 +37,7 @@ where
         let answering = self(request, inner.clone());
         Answer::Later(Box::pin(async move {
             let mut reply = answering.await.into();
-            reply.response = reply.response.unrepeatable();
+            reply.response.forbid_repeating();
             reply
         }))
     }

@@ -250,9 +250,9 @@ impl RequestHead {
     /// The value of the first cookie of this name, letter case included. The first is the one whose path is the
     /// longest (RFC 6265 section 5.4).
     pub fn cookie(&self, name: &str) -> Option<&[u8]> {
-        let mut lines = self.headers_named("cookie");
-        lines.find_map(|line| {
-            let mut pairs = cookies::parse(line);
+        let mut fields = self.0.section.fields();
+        fields.find_map(|(field, line)| {
+            let mut pairs = is_name(field, b"cookie").then(|| cookies::parse(line))?;
             pairs.find(|(own, _)| *own == name.as_bytes()).map(|(_, value)| value)
         })
     }

@@ -157,12 +157,11 @@ impl Response {
     }
 
     /// Adds lines written beforehand to those that are there.
-    pub(crate) fn with_more_fields(mut self, lines: &Rc<[u8]>) -> Response {
-        match &self.shared_lines {
-            None => self.shared_lines = Some(lines.clone()),
-            Some(known) => self.shared_lines = Some([&known[..], &lines[..]].concat().into()),
-        }
-        self
+    pub(crate) fn add_shared_lines(&mut self, lines: &Rc<[u8]>) {
+        self.shared_lines = Some(match &self.shared_lines {
+            None => lines.clone(),
+            Some(known) => [&known[..], &lines[..]].concat().into(),
+        });
     }
 
     /// Asks for the connection to be closed after this response.
@@ -182,9 +181,8 @@ impl Response {
     }
 
     /// Not [repeatable](Self::repeatable), whatever was said before.
-    pub(crate) fn unrepeatable(mut self) -> Response {
+    pub(crate) fn forbid_repeating(&mut self) {
         self.repeatable = false;
-        self
     }
 
     /// The status.
@@ -253,6 +251,10 @@ impl Response {
 
     /// The value of the first field of this name that was added with [`Response::with_header`].
     pub fn header(&self, name: &str) -> Option<&[u8]> {
+        if self.lines.as_bytes().is_empty() && self.shared_lines.is_none() {
+            // As most have none.
+            return None;
+        }
         let is_same = |own: &[u8]| own.eq_ignore_ascii_case(name.as_bytes());
         self.headers().find(|(own, _)| is_same(own)).map(|(_, value)| value)
     }

@@ -43,6 +43,22 @@ impl RunQueue {
         order.running
     }
 
+    /// Takes the task that was queued last, if it is this one, to run inside the task that runs: which that is, to be
+    /// [resumed](Self::resume).
+    pub(super) fn interrupt(&self, id: TaskId) -> Option<Option<TaskId>> {
+        let mut order = self.0.lock();
+        if order.ready.back() != Some(&id) {
+            return None;
+        }
+        order.ready.pop_back();
+        Some(order.running.replace(id))
+    }
+
+    /// The task that was interrupted runs again.
+    pub(super) fn resume(&self, id: Option<TaskId>) {
+        self.0.lock().running = id;
+    }
+
     /// Those that have given way are to be polled again.
     pub(super) fn begin_turn(&self) {
         let mut order = self.0.lock();

@@ -43,6 +43,7 @@ impl Spawner {
             slots: RefCell::new(Slots::default()),
             catch,
             panics: Cell::new(0),
+            is_nested: Cell::new(false),
             tasks_max: Cell::new(usize::MAX),
             waiting: WakerList::default(),
         };
@@ -111,6 +112,13 @@ impl Spawner {
             return Err(TaskError::Panicked(message));
         }
         value.ok_or(TaskError::Cancelled)
+    }
+
+    /// Polls a task that was woken just now, inside the poll of the task that runs: for whoever woke it and may have its
+    /// answer at once, in place of being woken for it. Without effect if others were woken since, and inside a task that
+    /// is polled so itself, so that tasks do not stand on each other's stack.
+    pub fn poll_now(&self, id: TaskId) {
+        self.shared.poll_nested(id);
     }
 
     /// Polls every task once more, for the rare news that concerns all of them.
@@ -190,6 +198,8 @@ pub(super) struct Shared {
     slots: RefCell<Slots>,
     catch: CatchPanic,
     panics: Cell<u64>,
+    /// A task is polled inside another's poll.
+    is_nested: Cell<bool>,
     /// Tasks at which it is waited for fewer.
     tasks_max: Cell<usize>,
     /// Who waits for that.
@@ -304,6 +314,17 @@ impl Shared {
             done = true;
         }
         self.end(id, body, done);
+    }
+
+    fn poll_nested(&self, id: TaskId) {
+        if self.is_nested.get() {
+            return;
+        }
+        let Some(interrupted) = self.queue.interrupt(id) else { return };
+        self.is_nested.set(true);
+        self.poll(id);
+        self.is_nested.set(false);
+        self.queue.resume(interrupted);
     }
 
     fn begin(&self, id: TaskId) -> Option<Body> {

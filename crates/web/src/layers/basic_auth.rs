@@ -58,7 +58,7 @@ impl Layer for BasicAuth {
         match Credentials::of(&request) {
             Some(shown) if (self.is_known)(&shown) => inner.answer(request).map(|mut reply| {
                 // Who is known may change.
-                reply.response = reply.response.unrepeatable();
+                reply.response.forbid_repeating();
                 reply
             }),
             _ => Answer::Now(self.challenge().into()),

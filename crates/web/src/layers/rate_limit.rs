@@ -121,7 +121,7 @@ impl Layer for RateLimit {
         match self.take(key) {
             Ok(()) => inner.answer(request).map(|mut reply| {
                 // What is repeated without a question is not counted.
-                reply.response = reply.response.unrepeatable();
+                reply.response.forbid_repeating();
                 reply
             }),
             Err(wait) => Answer::Now(refusal(wait).into()),

@@ -60,7 +60,8 @@ impl Layer for RequestId {
         let id = self.id(&request);
         request.set_id(id.clone());
         inner.answer(request).map(move |mut reply| {
-            let response = reply.response.without_header(ID_FIELD).unrepeatable();
+            let mut response = reply.response.without_header(ID_FIELD);
+            response.forbid_repeating();
             reply.response = response.with_header(ID_FIELD, &*id);
             reply
         })

@@ -137,6 +137,11 @@ impl Entry {
         open.push(new);
     }
 
+    /// Whether so many requests wait in the queue, or more.
+    pub(super) fn has_hits(&self, count: usize) -> bool {
+        self.queue.len() >= count && self.queue.count(|item| matches!(item, Item::Hit(_))) >= count
+    }
+
     pub(super) fn push(self: &Rc<Self>, hit: Hit) {
         self.visited();
         self.queue.push(Item::Hit(hit.to(self)));

@@ -52,6 +52,11 @@ impl Waiting {
     pub(super) async fn answer(&self) -> Answer {
         self.0.answer.take().await
     }
+
+    /// The answer, if it has been given.
+    pub(super) fn try_answer(&self) -> Option<Answer> {
+        self.0.answer.try_take()
+    }
 }
 
 impl Drop for Waiting {

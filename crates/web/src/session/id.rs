@@ -25,6 +25,11 @@ impl SessionId {
         value.try_into().ok().map(Self)
     }
 
+    /// A part of it that differs from other ids' as much as is needed for finding it in a table: 64 of its random bits.
+    pub(super) fn half(&self) -> &[u8] {
+        &self.0[..Self::DIGITS / 2]
+    }
+
     /// The cookie's value.
     pub(super) fn as_str(&self) -> &str {
         str::from_utf8(&self.0).unwrap_or_default()

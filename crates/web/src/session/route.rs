@@ -71,11 +71,15 @@ impl Handler for SessionRoute {
             }
             _ => {}
         }
-        let (store, cookie_path) = (self.store.clone(), self.cookie_path.borrow().clone());
-        if let Some((affinity, owner)) = store.elsewhere(&request) {
+        if let Some((affinity, owner)) = self.store.elsewhere(&request) {
+            let (store, cookie_path) = (self.store.clone(), self.cookie_path.borrow().clone());
             return Answering::Later(Box::pin(store.pass(affinity, owner, request, cookie_path)));
         }
-        let waiting = store.waiting(request);
+        let waiting = self.store.waiting(request);
+        if let Some(answer) = waiting.try_answer() {
+            return Answering::Now(self.store.addressed(answer, &self.cookie_path.borrow()));
+        }
+        let (store, cookie_path) = (self.store.clone(), self.cookie_path.borrow().clone());
         Answering::Later(Box::pin(async move { store.reply(waiting, &cookie_path).await }))
     }
 

@@ -11,7 +11,7 @@ use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::future::poll_fn;
-use core::hash::BuildHasher;
+use core::hash::{BuildHasher, Hash, Hasher};
 use core::pin::{Pin, pin};
 use core::task::Poll;
 use core::time::Duration;
@@ -53,12 +53,22 @@ struct Sessions {
     saved: LruCache<Key, Saved, KeyedHash>,
 }
 
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq)]
 pub(super) enum Key {
     /// One that we gave out.
     Id(SessionId),
     /// One that the request says.
     Chosen(Vec<u8>),
+}
+
+/// The keys of a route are all of one kind.
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write(match self {
+            Self::Id(id) => id.half(),
+            Self::Chosen(key) => key,
+        });
+    }
 }
 
 /// SipHash with a secret, since visitors choose keys.
@@ -171,9 +181,13 @@ impl Store {
         }
         let (hit, waiting) = Hit::new(request);
         let open = shares.then(|| Open::new(&hit));
-        let entry = self.give(hit);
-        if let (Some(entry), Some(open)) = (entry, open) {
+        let Some(entry) = self.give(hit) else { return waiting };
+        if let Some(open) = open {
             entry.add_open(open);
+        }
+        if let Some(task) = entry.task.get() {
+            // It mostly answers at once, and saves the connection a second turn.
+            self.host.spawner().poll_now(task);
         }
         waiting
     }
@@ -220,8 +234,7 @@ impl Store {
                 self.begin(key, saved)?
             }
         };
-        let waiting = entry.queue.count(|item| matches!(item, Item::Hit(_)));
-        if waiting >= self.host.limits().queue_max {
+        if entry.has_hits(self.host.limits().queue_max) {
             let text = "too many requests wait for this session\n";
             return Err(plain(Status::TOO_MANY_REQUESTS, text));
         }
@@ -230,22 +243,31 @@ impl Store {
 
     /// The reply to a request, once the session has given it.
     pub(super) async fn reply(&self, waiting: Waiting, cookie_path: &str) -> Reply {
-        let Answer { mut reply, id } = waiting.answer().await;
-        // What one session says is for its visitor only.
-        reply.response = self.private(reply.response);
+        self.addressed(waiting.answer().await, cookie_path)
+    }
+
+    /// The reply that an answer becomes on its way to its visitor.
+    pub(super) fn addressed(&self, answer: Answer, cookie_path: &str) -> Reply {
+        let Answer { mut reply, id } = answer;
+        self.keep_private(&mut reply.response);
         if let Some(cookie) = id.and_then(|id| self.cookie(id, cookie_path)) {
             reply.response = reply.response.with_cookie(&cookie);
         }
         reply
     }
 
-    /// For this visitor only: nobody keeps it for others (RFC 9111 section 5.2.2.5).
-    pub(super) fn private(&self, response: Response) -> Response {
-        let response = response.unrepeatable();
-        match response.header("cache-control") {
-            Some(_) => response,
-            None => response.with_more_fields(&self.no_store),
+    /// What one session says is for its visitor only: nobody keeps it for others (RFC 9111 section 5.2.2.5).
+    fn keep_private(&self, response: &mut Response) {
+        response.forbid_repeating();
+        if response.header("cache-control").is_none() {
+            response.add_shared_lines(&self.no_store);
         }
+    }
+
+    /// A response for its visitor only.
+    pub(super) fn private(&self, mut response: Response) -> Response {
+        self.keep_private(&mut response);
+        response
     }
 
     /// What tells a visitor of his session.

@@ -74,13 +74,8 @@ impl World {
         let fields: Vec<_> = cookie.map(|cookie| ("Cookie", cookie)).into_iter().collect();
         let head = parsed("GET", target, &fields);
         let peer = Address::Ip(([10, 0, 0, host], 1000).into());
-        let answer = self.routes.answer(Request::new(head, Body::empty(), peer));
-        let pending = self.executor.spawner().spawn_joinable("connection", async {
-            match answer {
-                Answer::Now(reply) => reply,
-                Answer::Later(later) => later.await,
-            }
-        });
+        let answering = self.routes.answer(Request::new(head, Body::empty(), peer)).into_future();
+        let pending = self.executor.spawner().spawn_joinable("connection", answering);
         self.run();
         pending
     }
@@ -114,6 +109,31 @@ fn text(response: &Response) -> String {
         Content::Full(data) => String::from_utf8(data.as_bytes().to_vec()).unwrap(),
         _ => String::new(),
     }
+}
+
+/// The connection needs no second turn.
+#[test]
+fn what_a_session_answers_without_waiting_is_there_at_once() {
+    let world = World::new(|routes, host| {
+        routes.session(host, "/", Mapper::cookie(), |mut session: Session| async move {
+            loop {
+                session.next().await?.reply(Response::ok("text/plain", "hello"));
+                session.timers().sleep(MINUTE).await;
+            }
+        })
+    });
+    let ask = |cookie: Option<&str>| {
+        let fields: Vec<_> = cookie.map(|cookie| ("Cookie", cookie)).into_iter().collect();
+        let peer = Address::Ip(([10, 0, 0, 1], 1000).into());
+        world.routes.answer(Request::new(parsed("GET", "/", &fields), Body::empty(), peer))
+    };
+    let Answer::Now(first) = ask(None) else { panic!("it begins and answers") };
+    let set = first.response.header("set-cookie").map(<[u8]>::to_vec).expect("an id");
+    let set = String::from_utf8(set).unwrap();
+    let cookie = set.split(';').next();
+    assert!(matches!(ask(cookie), Answer::Later(_)), "it sleeps");
+    world.pass(2 * MINUTE);
+    assert!(matches!(ask(cookie), Answer::Now(_)));
 }
 
 fn is_waiting(pending: &mut Pending) -> bool {

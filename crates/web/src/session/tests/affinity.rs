@@ -81,8 +81,8 @@ impl Group {
         let request = Request::new(head, Body::empty(), Address::Memory(1));
         let (_, routes) =
             self.members.borrow().iter().find(|(own, _)| own.as_str() == name).cloned().unwrap();
-        let Answer::Later(later) = routes.answer(request) else { panic!("a session answers") };
-        let pending = self.world.executor.spawner().spawn_joinable("connection", later);
+        let answering = routes.answer(request).into_future();
+        let pending = self.world.executor.spawner().spawn_joinable("connection", answering);
         self.world.run();
         seen(pending)
     }
