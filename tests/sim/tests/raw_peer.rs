@@ -7,6 +7,7 @@ use smoltcp::wire::{Icmpv4Packet, Ipv4Packet, TcpControl};
 use std::cell::RefCell;
 use std::net::SocketAddrV4;
 use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 fn endpoints(port: u16) -> (SocketAddrV4, SocketAddrV4) {
@@ -112,7 +113,7 @@ fn run(name: &str, test: impl FnOnce(&mut World)) {
 
 /// What a read gives now.
 fn read(flow: &mut net::TcpFlow) -> std::task::Poll<Result<Vec<u8>, FlowError>> {
-    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    let mut cx = Context::from_waker(Waker::noop());
     let mut bytes = Vec::new();
     loop {
         let taken = flow.poll_read_with(&mut cx, &mut |piece| {
@@ -332,7 +333,7 @@ fn a_dropped_flow_resets_and_a_finished_one_delivers() {
         assert!(last_from_stack(world).flags.2);
         let next = open(world, 5001, 99);
         let mut flow = flows.borrow_mut().pop().unwrap();
-        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        let mut cx = Context::from_waker(Waker::noop());
         let _ = flow.poll_write_with(&mut cx, &mut |space| {
             space[..3].copy_from_slice(b"end");
             3
@@ -394,6 +395,27 @@ fn probes_tell_what_happens() {
 }
 
 #[test]
+fn connections_are_listed_also_while_one_is_read() {
+    run("listed", |world| {
+        let flows = keep(world);
+        for port in [5000, 5001] {
+            let next = open(world, port, 99);
+            send(world, port, TcpControl::Psh, 100, Some(next), b"hello");
+        }
+        let view = world.stacks[0].view();
+        let mut others = Vec::new();
+        let cx = &mut Context::from_waker(Waker::noop());
+        let read = flows.borrow_mut()[0].poll_read_with(cx, &mut |bytes| {
+            others = view.connections();
+            bytes.len()
+        });
+        assert_eq!(read, Poll::Ready(Ok(5)));
+        assert_eq!(others.iter().map(|it| it.peer.port()).collect::<Vec<_>>(), [5001]);
+        assert_eq!(view.connections().len(), 2);
+    });
+}
+
+#[test]
 fn an_idle_connection_holds_no_memory_for_bytes() {
     run("fast-path", |world| {
         echo(world);
@@ -421,7 +443,7 @@ enum Stage {
 /// Brings a connection into its stage; the peer's next number, and what its next acknowledgement
 /// says.
 fn reach(world: &mut World, flow: &mut net::TcpFlow, stage: Stage, next: u32) -> (u32, u32) {
-    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    let mut cx = Context::from_waker(Waker::noop());
     let mut seq = 100;
     if matches!(stage, Stage::Unread | Stage::Both | Stage::TheirEnd) {
         let control = if stage == Stage::TheirEnd { TcpControl::Fin } else { TcpControl::Psh };
@@ -638,7 +660,7 @@ fn rfc_1191_segments_shrink_to_what_the_path_carries() {
         let flows = keep(world);
         let next = open(world, 5000, 99);
         let mut flow = flows.borrow_mut().pop().unwrap();
-        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        let mut cx = Context::from_waker(Waker::noop());
         assert!(flow.poll_write_with(&mut cx, &mut |_| 2_000).is_ready());
         world.settle();
         let segment_max = |world: &World| world.stacks[0].connections()[0].mss;

@@ -81,9 +81,10 @@ impl StackView {
         Self { context: state.context.clone(), table: state.table.clone() }
     }
 
-    /// Every connection, in no order.
+    /// Every connection, in no order; asked while one's received bytes are being read ([`flow::Flow::poll_read_with`]),
+    /// all others.
     pub fn connections(&self) -> Vec<ConnectionInfo> {
-        self.table.borrow().iter().map(|connection| info(connection)).collect()
+        self.table.borrow().iter().filter_map(|connection| info(connection)).collect()
     }
 
     /// How often it happened.
@@ -103,11 +104,11 @@ impl InterfaceState {
     }
 }
 
-fn info(connection: &Connection) -> ConnectionInfo {
-    let tcb = connection.tcb();
+fn info(connection: &Connection) -> Option<ConnectionInfo> {
+    let tcb = connection.try_tcb()?;
     let now = connection.context.now.get();
     let info = tcb.engine.info();
-    ConnectionInfo {
+    Some(ConnectionInfo {
         local: connection.tuple.local(),
         peer: connection.tuple.remote(),
         state: info.state,
@@ -127,5 +128,5 @@ fn info(connection: &Connection) -> ConnectionInfo {
         retransmits: info.resent,
         timeouts: info.backoff,
         round_trip: info.round_trip.map(Duration::from),
-    }
+    })
 }

@@ -17,7 +17,7 @@ use crate::wire::template::HeaderTemplate;
 use crate::wire::tuple::Tuple;
 use ::tcp::{CloseReason, Events, State};
 use alloc::rc::Rc;
-use core::cell::{RefCell, RefMut};
+use core::cell::{Ref, RefCell, RefMut};
 use flow::sync::WakerSlot;
 use flow::{ConnectError, FlowError};
 
@@ -95,6 +95,11 @@ impl Connection {
 
     pub(crate) fn tcb(&self) -> RefMut<'_, Tcb> {
         self.state.borrow_mut()
+    }
+
+    /// None while its flow shows received bytes, or space, to its owner.
+    pub(crate) fn try_tcb(&self) -> Option<Ref<'_, Tcb>> {
+        self.state.try_borrow().ok()
     }
 
     /// Makes sure that the connection is asked what it has to send.
