@@ -1,6 +1,6 @@
 //! Whole conversations of each protocol, as a client has them, with all that it sees as a text.
 
-use crate::target;
+use crate::{FASTCGI_PORT, GOPHER_PORT, target};
 use aqueduct::appliance_capnp::{calculator, directory};
 use aqueduct::handlers::transform::Request;
 use capnp::capability::FromClientHook;
@@ -14,6 +14,7 @@ use flow::{Connector, Flow, FlowError};
 use std::fmt::{Debug, Write};
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Poll, ready};
 
 /// What a client needs.
@@ -40,6 +41,9 @@ pub static CONVERSATIONS: &[Conversation] = &[
     Conversation { name: "rpc", talk: |handle| Box::pin(rpc(handle)) },
     Conversation { name: "zmq", talk: |handle| Box::pin(zmq(handle)) },
     Conversation { name: "websocket", talk: |handle| Box::pin(websocket(handle)) },
+    Conversation { name: "sessions", talk: |handle| Box::pin(sessions(handle)) },
+    Conversation { name: "fastcgi", talk: |handle| Box::pin(fastcgi(handle)) },
+    Conversation { name: "gopher", talk: |handle| Box::pin(gopher(handle)) },
 ];
 
 /// A page, uploads with and without a length, a handler that waits, a path that is not there, several requests at once,
@@ -59,9 +63,7 @@ async fn http(handle: Handle) -> Result<String, String> {
     ];
     let mut seen = Vec::new();
     let ended = exchange(&mut flow, requests.concat().as_bytes(), &mut seen).await;
-    let seen = String::from_utf8_lossy(&seen);
-    let lines = seen.split_inclusive("\r\n").filter(|line| !line.starts_with("Date: "));
-    let seen: String = lines.collect();
+    let seen = undated(&seen);
     ended.map(|()| seen.clone()).map_err(|error| format!("{error} after {seen}"))
 }
 
@@ -103,11 +105,121 @@ async fn websocket(handle: Handle) -> Result<String, String> {
     ended.map(|()| seen.clone()).map_err(|error| format!("{error} after {seen}"))
 }
 
+/// A session from its first visit to its last, on one connection; no conversation has the session of another.
+async fn sessions(handle: Handle) -> Result<String, String> {
+    static NAMES: AtomicU64 = AtomicU64::new(0);
+    let name = NAMES.fetch_add(1, Ordering::Relaxed);
+    let mut flow = handle.network.connect(&target(80)).await.map_err(say)?;
+    let requests = [
+        format!("GET /visits/{name:08} HTTP/1.1\r\nHost: a\r\n\r\n"),
+        format!("POST /visits/{name:08} HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nwater"),
+        format!("GET /visits/{name:08} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"),
+    ];
+    let mut seen = Vec::new();
+    let ended = exchange(&mut flow, requests.concat().as_bytes(), &mut seen).await;
+    whole(ended, undated(&seen), "HTTP/1.1 500 ")
+}
+
+/// Requests by FastCGI on a connection that is kept: a page, content that a handler waits for, a path that is not there.
+async fn fastcgi(handle: Handle) -> Result<String, String> {
+    let mut flow = handle.network.connect(&target(FASTCGI_PORT)).await.map_err(say)?;
+    let content = "water ".repeat(200);
+    let requests = [
+        asked_by_fastcgi("GET", "/page", "", true),
+        asked_by_fastcgi("POST", "/waits", &content, true),
+        asked_by_fastcgi("GET", "/missing", "", true),
+        asked_by_fastcgi("GET", "/waits", "", false),
+    ];
+    let mut all = String::new();
+    for request in requests {
+        let mut seen = Vec::new();
+        let is_whole = |seen: &[u8]| seen.ends_with(ENDED_BY_FASTCGI);
+        let ended = exchange_until(&mut flow, &request, &mut seen, is_whole).await;
+        all += &undated(&seen);
+        ended.map_err(|error| format!("{error} after {all}"))?;
+        if !is_whole(&seen) {
+            return Err(format!("cut off after {all}"));
+        }
+    }
+    whole(Ok(()), all, "Status: 500 ")
+}
+
+/// The record that ends a request: no application's status, and `FCGI_REQUEST_COMPLETE` (FastCGI section 5.5).
+const ENDED_BY_FASTCGI: &[u8] = b"\x01\x03\0\x01\0\x08\0\0\0\0\0\0\0\0\0\0";
+
+/// A request's records: BEGIN_REQUEST, PARAMS, STDIN (FastCGI section 5).
+pub(crate) fn asked_by_fastcgi(method: &str, path: &str, content: &str, keeps: bool) -> Vec<u8> {
+    let length = content.len().to_string();
+    let variables = [
+        ("REQUEST_METHOD", method),
+        ("REQUEST_URI", path),
+        ("SERVER_PROTOCOL", "HTTP/1.1"),
+        ("CONTENT_LENGTH", if content.is_empty() { "" } else { &length }),
+        ("HTTP_HOST", "a"),
+    ];
+    let mut params = Vec::new();
+    for (name, value) in variables {
+        params.extend_from_slice(&[name.len() as u8, value.len() as u8]);
+        params.extend_from_slice(name.as_bytes());
+        params.extend_from_slice(value.as_bytes());
+    }
+    let record = |kind: u8, content: &[u8]| {
+        let [high, low] = (content.len() as u16).to_be_bytes();
+        [&[1, kind, 0, 1, high, low, 0, 0], content].concat()
+    };
+    let mut records = record(1, &[0, 1, u8::from(keeps), 0, 0, 0, 0, 0]);
+    records.append(&mut [record(4, &params), record(4, &[])].concat());
+    if !content.is_empty() {
+        records.append(&mut record(5, content.as_bytes()));
+    }
+    records.append(&mut record(5, &[]));
+    records
+}
+
+/// By Gopher, each on a connection of its own: the menu of the site, a page, handlers that wait, and what is not there.
+async fn gopher(handle: Handle) -> Result<String, String> {
+    let mut all = String::new();
+    for selector in ["", "/page", "/waits", "/waits\twith a search", "/missing"] {
+        let mut flow = handle.network.connect(&target(GOPHER_PORT)).await.map_err(say)?;
+        let mut seen = Vec::new();
+        let ended = exchange(&mut flow, format!("{selector}\r\n").as_bytes(), &mut seen).await;
+        let seen = String::from_utf8_lossy(&seen);
+        write!(all, "{seen}|").map_err(say)?;
+        ended.map_err(|error| format!("{error} after {all}"))?;
+    }
+    whole(Ok(()), all, "3500 ")
+}
+
+/// Without the lines that differ from one second to the next.
+fn undated(seen: &[u8]) -> String {
+    let text = String::from_utf8_lossy(seen);
+    text.split_inclusive("\r\n").filter(|line| !line.starts_with("Date: ")).collect()
+}
+
+/// What was seen, unless the conversation was cut off, or has the line by which a handler's failure is said.
+fn whole(ended: Result<(), FlowError>, seen: String, failure: &str) -> Result<String, String> {
+    match ended {
+        Err(error) => Err(format!("{error} after {seen}")),
+        Ok(()) if seen.contains(failure) => Err(format!("failed after {seen}")),
+        Ok(()) => Ok(seen),
+    }
+}
+
 /// Writes `bytes` and reads meanwhile, until the other end ends.
 async fn exchange(
     flow: &mut MemoryFlow,
     bytes: &[u8],
     seen: &mut Vec<u8>,
+) -> Result<(), FlowError> {
+    exchange_until(flow, bytes, seen, |_| false).await
+}
+
+/// Writes `bytes` and reads meanwhile, until what was read is all, or the other end ends.
+async fn exchange_until(
+    flow: &mut MemoryFlow,
+    bytes: &[u8],
+    seen: &mut Vec<u8>,
+    is_all: impl Fn(&[u8]) -> bool,
 ) -> Result<(), FlowError> {
     let mut rest = bytes;
     poll_fn(|cx| {
@@ -121,7 +233,7 @@ async fn exchange(
                 seen.extend_from_slice(bytes);
                 bytes.len()
             });
-            if ready!(read)? == 0 {
+            if ready!(read)? == 0 || is_all(seen) {
                 return Poll::Ready(Ok(()));
             }
         }

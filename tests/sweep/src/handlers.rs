@@ -16,6 +16,7 @@ use flow::task::yield_once;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
+use web::session::{Ended, Mapper, Session};
 use web::{Reply, Request, Response, Routes};
 
 thread_local! {
@@ -37,8 +38,9 @@ async fn wait() {
 }
 
 /// `/waits`: sends the body back, in capitals. `/echoes`: a WebSocket that sends each message
-/// back, until one that is empty.
+/// back, until one that is empty. `/visits/NAME`: a session for each name.
 pub(crate) fn routes<P: Platform>(routes: Routes, context: &Context<P>) -> Routes {
+    let routes = routes.session(&context.sessions, "/visits/:name", Mapper::path("name"), visits);
     let sockets = aqueduct::services::websocket::host(context);
     let routes = routes.get("/echoes", move |request| echoes(sockets.clone(), request));
     routes.any("/waits", async |mut request: Request| {
@@ -50,6 +52,27 @@ pub(crate) fn routes<P: Platform>(routes: Routes, context: &Context<P>) -> Route
         wait().await;
         Response::ok("text/plain", text)
     })
+}
+
+/// Counts visits to the third, which is answered by a stream.
+async fn visits(mut session: Session) -> Result<(), Ended> {
+    wait().await;
+    for visit in 1..3 {
+        let mut hit = session.next().await?;
+        wait().await;
+        let content = hit.body().collect(1000).await.map_or(0, |content| content.len());
+        wait().await;
+        hit.reply(Response::ok("text/plain", format!("visit {visit}, {content} bytes")));
+    }
+    let mut stream = session.next().await?.stream(Response::ok("text/plain", ""));
+    for part in ["the last ", "visit"] {
+        wait().await;
+        if stream.write(part.as_bytes().to_vec()).await.is_err() {
+            return Ok(());
+        }
+    }
+    stream.finish();
+    Ok(())
 }
 
 async fn echoes(sockets: websocket::Host, request: Request) -> Reply {

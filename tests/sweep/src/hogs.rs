@@ -1,7 +1,7 @@
 //! Peers that ask for as much as they can and take nothing, of each protocol.
 
-use crate::conversations::Handle;
-use crate::target;
+use crate::conversations::{Handle, asked_by_fastcgi};
+use crate::{FASTCGI_PORT, GOPHER_PORT, target};
 use aqueduct::appliance_capnp::calculator;
 use aqueduct::appliance_capnp::directory;
 use capnp::capability::FromClientHook;
@@ -41,6 +41,17 @@ pub static HOGS: &[Hog] = &[
         start: |handle| raw(handle, 5555, requests(500_000)),
     },
     Hog { name: "zmq: parts without bytes", start: |handle| raw(handle, 5555, empty_parts()) },
+    Hog {
+        name: "fastcgi: uploads that are sent back",
+        start: |handle| raw(handle, FASTCGI_PORT, records()),
+    },
+    Hog {
+        name: "gopher: selectors without an end",
+        start: |handle| {
+            raw(handle, GOPHER_PORT, Said { first: Vec::new(), again: vec![b'a'; 900] })
+        },
+    },
+    Hog { name: "sessions: visitors who do not wait", start: |handle| raw(handle, 80, visits()) },
 ];
 
 /// What a peer says that takes nothing, as bytes for a socket: first, and then over and over.
@@ -141,6 +152,22 @@ fn raw(handle: Handle, port: u16, said: Said) -> Push {
 fn upload() -> Said {
     let head = "POST /_test/echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n";
     Said { first: Vec::new(), again: [head.as_bytes(), &[b'a'; 1_000_000]].concat() }
+}
+
+/// A request by FastCGI whose content has no end.
+fn records() -> Said {
+    let first = asked_by_fastcgi("POST", "/_test/echo", "", true);
+    // Without the record that ends the content (FastCGI section 5.3).
+    let first = first[..first.len() - 8].to_vec();
+    let again = [&[1, 5, 0, 1, 0xff, 0xff, 0, 0][..], &[b'a'; 0xffff]].concat();
+    Said { first, again }
+}
+
+/// Visits that each begin a session.
+fn visits() -> Said {
+    let visit = |at: usize| format!("GET /visits/hog{at} HTTP/1.1\r\nHost: a\r\n\r\n");
+    let again = (0..5000).map(visit).collect::<String>().into_bytes();
+    Said { first: Vec::new(), again }
 }
 
 /// The greeting and READY of a DEALER (RFC 23 sections 3.2 and 3.3).

@@ -30,6 +30,8 @@ use std::time::Duration;
 
 /// What a flow holds, in bytes, in each direction: less than some messages of the conversations.
 const CAPACITY_BYTES: usize = 700;
+const FASTCGI_PORT: u16 = 9000;
+const GOPHER_PORT: u16 = 70;
 /// Longer than any time-out of a service.
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -73,7 +75,11 @@ impl World {
         let timers = Timers::new();
         let registry = Rc::new(StaticRegistry::default());
         let platform = Memory { network: network.clone(), memory_bytes: 64 << 20 };
-        let context = Context::new(platform, config.clone(), bundle(), registry, &server, &timers);
+        let mut config = config.clone();
+        (config.fastcgi.port, config.gopher.port) = (Some(FASTCGI_PORT), Some(GOPHER_PORT));
+        // Sessions that nobody visits any more are gone at rest.
+        config.sessions.idle_timeout = PATIENCE / 5;
+        let context = Context::new(platform, config, bundle(), registry, &server, &timers);
         let app = App::start(&context, &Services).expect("the appliance starts");
         let world = Self { network, server, clients, timers, context, _app: app };
         world.run(&|turn| turn());
@@ -218,6 +224,8 @@ impl Table for Services {
         });
         Vec::from([
             ServiceEntry::web("http", &web, services::http::open),
+            ServiceEntry::web("fastcgi", &web, services::fastcgi::open),
+            ServiceEntry::web("gopher", &web, services::gopher::open),
             ServiceEntry::new("rpc", |context| {
                 services::rpc::open_with(context, handlers::directory)
             }),

@@ -68,7 +68,7 @@ fn small_requests_are_answered_beside_hogs_and_memory_comes_back() {
     let world = World::with_flows(&config::Config::default(), CAPACITY_BYTES);
     let talk = |one| world.converse(one, &counted).expect("an end");
     let expected: Vec<_> = CONVERSATIONS.iter().map(talk).collect();
-    assert!(expected.iter().all(Result::is_ok));
+    assert!(expected.iter().all(Result::is_ok), "{expected:#?}");
     let at_rest = world.rest(&counted);
     let held_at_rest = HELD.get();
     let limit = world.context().ledger.limit_bytes();
