@@ -67,6 +67,7 @@ impl App {
                 context.services.add(service);
             }
         }
+        carry_over(context);
         registry::register(context);
         let Shutdown { drain } = context.config.shutdown;
         Ok(Self {
@@ -99,6 +100,18 @@ impl App {
     /// When the appliance must be asked again whether it has stopped.
     pub fn next_deadline(&self) -> Option<Duration> {
         self.give_up_at.get()
+    }
+}
+
+/// Takes saved sessions along from one run to the next.
+fn carry_over<P: Platform>(context: &Context<P>) {
+    #[cfg(feature = "http-client")]
+    if let Some(carrier) = crate::carry::open(context) {
+        context.services.add(carrier);
+    }
+    #[cfg(not(feature = "http-client"))]
+    if !context.config.sessions.carry_over.is_empty() {
+        log::warn!("[sessions] carry_over is without effect: it is not in this build");
     }
 }
 

@@ -2,15 +2,13 @@
 
 use crate::Platform;
 use crate::context::Context;
-use crate::services::http::Carry;
+use crate::service::{Offer, Service};
 use crate::settings::sessions::CarryOver;
-use alloc::boxed::Box;
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::cell::Cell;
-use core::pin::Pin;
 use core::time::Duration;
 use endpoints::http::client::{Client, ClientConfig, ClientError, Request};
 use flow::Dispatcher;
@@ -24,9 +22,21 @@ const START_TIMEOUT: Duration = Duration::from_secs(5);
 /// Most bytes of all sessions.
 const ARCHIVE_BYTES_MAX: usize = 64 << 20;
 
+/// Takes sessions along, if the configuration says where to: until what was saved is there again, no visitor is let in.
+pub(crate) fn open<P: Platform>(context: &Context<P>) -> Option<Rc<dyn Service>> {
+    let carrier = Carrier::new(context)?;
+    context.sessions.withhold();
+    let restoring = carrier.clone();
+    context.spawner.spawn("saved sessions", async move {
+        restoring.take_up().await;
+        restoring.sessions().admit();
+    });
+    Some(Rc::new(carrier))
+}
+
 /// Takes sessions along. Clones are the same one.
 #[derive(Clone)]
-pub(crate) struct Carrier<P: Platform> {
+struct Carrier<P: Platform> {
     context: Context<P>,
     place: CarryOver,
     client: Client<ResolvingConnector<Dispatcher>>,
@@ -37,7 +47,7 @@ pub(crate) struct Carrier<P: Platform> {
 
 impl<P: Platform> Carrier<P> {
     /// None if nothing is carried over.
-    pub(crate) fn new(context: &Context<P>) -> Option<Self> {
+    fn new(context: &Context<P>) -> Option<Self> {
         let place = CarryOver::new(&context.config.sessions)?;
         let mut config = ClientConfig::default();
         config.limits.body_bytes_max = ARCHIVE_BYTES_MAX as u64;
@@ -115,21 +125,27 @@ impl<P: Platform> Carrier<P> {
     }
 }
 
-impl<P: Platform> Carry for Carrier<P> {
-    fn restore(&self) -> Pin<Box<dyn Future<Output = ()> + '_>> {
-        Box::pin(self.take_up())
+impl<P: Platform> Service for Carrier<P> {
+    fn offers(&self) -> Vec<Offer> {
+        Vec::new()
     }
 
-    fn keep(&self, limit: Duration) {
+    /// What is put away is waited for.
+    fn connections(&self) -> usize {
+        usize::from(self.is_busy.get())
+    }
+
+    /// Begins to put away what sessions save, once all have ended or half of the time is over.
+    fn drain(&self, linger: Duration) {
         self.is_busy.set(true);
         let own = self.clone();
         self.context.spawner.spawn("saved sessions", async move {
             let timers = &own.context.timers;
             let start = timers.now();
             // Those that are left are taken along as they are.
-            let _ = timers.before(start + limit / 2, own.sessions().emptied()).await;
+            let _ = timers.before(start + linger / 2, own.sessions().emptied()).await;
             // A little before the stop is over, so that the log has it.
-            let put_away = timers.before(start + limit * 9 / 10, own.put_away()).await;
+            let put_away = timers.before(start + linger * 9 / 10, own.put_away()).await;
             if put_away.is_err() {
                 own.complain("no answer");
             }
@@ -137,7 +153,7 @@ impl<P: Platform> Carry for Carrier<P> {
         });
     }
 
-    fn is_busy(&self) -> bool {
-        self.is_busy.get()
+    fn counters(&self) -> Vec<(&'static str, u64)> {
+        Vec::new()
     }
 }

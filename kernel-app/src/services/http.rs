@@ -4,10 +4,8 @@ use crate::Platform;
 use crate::context::Context;
 use crate::service::{Offer, Opened, Service, listen};
 use crate::settings::http::HttpSettings;
-use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
-use core::pin::Pin;
 use core::time::Duration;
 use endpoints::http::{Server, ServerConfig};
 use web::Handler;
@@ -23,47 +21,18 @@ pub fn open<P: Platform>(context: &Context<P>, handler: Rc<dyn Handler>) -> Open
     let server = Server::with_handler(config, &context.spawner, &context.timers, handler);
     server.log_access(access_log);
     let listener = listen(context, "http", port)?;
-    let carrier = carrier(context);
-    let (serving, restoring) = (server.clone(), carrier.clone());
+    let (serving, sessions) = (server.clone(), context.sessions.clone());
     context.spawner.spawn("http listener", async move {
-        if let Some(carrier) = restoring {
-            carrier.restore().await;
-        }
+        sessions.admitted().await;
         serving.serve(listener).await;
     });
-    Ok(Some(Rc::new(Http { server, port, sessions: context.sessions.clone(), carrier })))
-}
-
-/// Takes sessions along from one run to the next.
-pub(crate) trait Carry {
-    /// Takes up what was saved.
-    fn restore(&self) -> Pin<Box<dyn Future<Output = ()> + '_>>;
-
-    /// Begins to put away what sessions save, once all have ended or half of the time is over.
-    fn keep(&self, limit: Duration);
-
-    /// Whether something is being put away.
-    fn is_busy(&self) -> bool;
-}
-
-#[cfg(feature = "http-client")]
-fn carrier<P: Platform>(context: &Context<P>) -> Option<Rc<dyn Carry>> {
-    Some(Rc::new(crate::carry::Carrier::new(context)?))
-}
-
-#[cfg(not(feature = "http-client"))]
-fn carrier<P: Platform>(context: &Context<P>) -> Option<Rc<dyn Carry>> {
-    if !context.config.sessions.carry_over.is_empty() {
-        log::warn!("[sessions] carry_over is without effect: it is not in this build");
-    }
-    None
+    Ok(Some(Rc::new(Http { server, port, sessions: context.sessions.clone() })))
 }
 
 struct Http {
     server: Server,
     port: u16,
     sessions: SessionHost,
-    carrier: Option<Rc<dyn Carry>>,
 }
 
 impl Service for Http {
@@ -72,17 +41,12 @@ impl Service for Http {
     }
 
     fn connections(&self) -> usize {
-        // What is put away is waited for, too.
-        let putting_away = self.carrier.as_ref().is_some_and(|carrier| carrier.is_busy());
-        self.server.connections() + usize::from(putting_away)
+        self.server.connections()
     }
 
-    fn drain(&self, linger: Duration) {
+    fn drain(&self, _linger: Duration) {
         self.server.drain();
         self.sessions.drain();
-        if let Some(carrier) = &self.carrier {
-            carrier.keep(linger);
-        }
     }
 
     fn counters(&self) -> Vec<(&'static str, u64)> {

@@ -18,7 +18,11 @@ pub(super) fn serve<P: Platform, C: ServerCore>(
     counters: [&'static str; 2],
 ) -> Opened {
     let listener = listen(context, C::NAME, port)?;
-    context.spawner.spawn("web listener", server.clone().serve(listener));
+    let (serving, sessions) = (server.clone(), context.sessions.clone());
+    context.spawner.spawn("web listener", async move {
+        sessions.admitted().await;
+        serving.serve(listener).await;
+    });
     Ok(Some(Rc::new(Web { server, port, counters, sessions: context.sessions.clone() })))
 }
 

@@ -9,9 +9,11 @@ use alloc::rc::{Rc, Weak};
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::fmt;
+use core::future::poll_fn;
 use core::ops::RangeInclusive;
+use core::task::Poll;
 use core::time::Duration;
-use flow::sync::Notify;
+use flow::sync::{Notify, WakerList};
 use flow::task::Spawner;
 use flow::time::Timers;
 
@@ -68,6 +70,9 @@ struct Inner {
     stores: RefCell<Vec<Weak<Store>>>,
     names: Names,
     is_stopping: Cell<bool>,
+    /// No visitor is let in yet, and who waits for that.
+    is_withheld: Cell<bool>,
+    withheld: WakerList,
     /// A session has ended.
     ended: Notify,
 }
@@ -89,6 +94,8 @@ impl SessionHost {
             stores: RefCell::default(),
             names: Names::default(),
             is_stopping: Cell::new(false),
+            is_withheld: Cell::new(false),
+            withheld: WakerList::default(),
             ended: Notify::default(),
         });
         Self { inner, limits, affinity: None }
@@ -119,6 +126,29 @@ impl SessionHost {
     {
         let app = Box::new(move |session| -> Running { Box::pin(app(session)) });
         SessionRoute::new(self, pattern, mapper, app)
+    }
+
+    /// Lets no visitor in until [`admit`](Self::admit): what sessions saved before a restart is still on its way.
+    pub fn withhold(&self) {
+        self.inner.is_withheld.set(true);
+    }
+
+    /// Lets visitors in.
+    pub fn admit(&self) {
+        self.inner.is_withheld.set(false);
+        self.inner.withheld.wake();
+    }
+
+    /// Waits until visitors are let in, as whoever serves does before the first request. Cancel-safe.
+    pub async fn admitted(&self) {
+        poll_fn(|cx| {
+            if !self.inner.is_withheld.get() {
+                return Poll::Ready(());
+            }
+            self.inner.withheld.register(cx);
+            Poll::Pending
+        })
+        .await;
     }
 
     /// Begins no more sessions, and tells all that there are to end.

@@ -214,3 +214,26 @@ fn of_two_states_of_one_key_the_newer_is_taken_along() {
     let (world, _) = restarted(&world.host.archive());
     assert_eq!(world.visit("/key/a", None).1, "3");
 }
+
+#[test]
+fn nobody_is_let_in_before_what_was_saved_is_there() {
+    let world = World::new(|routes, _| routes);
+    world.host.withhold();
+    let listeners: Vec<_> = (0..2)
+        .map(|_| {
+            let host = world.host.clone();
+            world
+                .executor
+                .spawner()
+                .spawn_joinable("listener", async move { host.admitted().await })
+        })
+        .collect();
+    world.run();
+    assert_eq!(world.executor.spawner().tasks().len(), 2);
+    world.host.admit();
+    world.run();
+    for listener in listeners {
+        assert_eq!(flow::task::block_on(listener), Ok(()));
+    }
+    flow::task::block_on(world.host.admitted());
+}
