@@ -94,7 +94,9 @@ pub(crate) fn generate(plan: &Plan, random: &mut Random) -> Vec<Op> {
 
 fn step(plan: &Plan, random: &mut Random) -> Op {
     if random.below(100) < plan.deliveries {
-        return Op::Deliver(random.small(), random.small(), 1 + random.below(3) as u16);
+        // Mostly a few, and now and then all that wait: what comes in one piece is seen only after the last of it.
+        let most = if random.below(4) == 0 { 20 } else { 3 };
+        return Op::Deliver(random.small(), random.small(), 1 + random.below(most) as u16);
     }
     let vat = random.below(u64::from(plan.vats)) as u16;
     match random.below(100) {
