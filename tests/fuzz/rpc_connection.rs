@@ -91,9 +91,13 @@ fn outcome(choice: u8, input: &[u8], step: usize) -> (Vec<u8>, bool) {
     vat.release(theirs);
     vat.forget(conn);
     while let Some(event) = vat.poll_event() {
-        if let Event::Call { call, params, .. } = event {
-            vat.release_payload(params);
-            vat.fail(call, Exception::failed("the end"));
+        match event {
+            Event::Call { call, params, .. } => {
+                vat.release_payload(params);
+                vat.fail(call, Exception::failed("the end"));
+            }
+            Event::Restore { call, .. } => vat.fail(call, Exception::failed("no services")),
+            _ => {}
         }
     }
     assert_eq!(vat.live(), (0, 0));

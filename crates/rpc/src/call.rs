@@ -15,6 +15,8 @@ pub(crate) struct Call {
     pub(crate) refs: u32,
     pub(crate) owner: Owner,
     pub(crate) state: State,
+    /// The promise at which it waits, if it does.
+    pub(crate) waits_at: Option<Cap>,
     pub(crate) interface: u64,
     pub(crate) method: u16,
     /// Capabilities of the result that were asked for before it was there.
@@ -64,6 +66,7 @@ impl Vat {
             refs: 1,
             owner,
             state,
+            waits_at: None,
             interface,
             method,
             pipelines: Vec::new(),
@@ -185,16 +188,13 @@ impl Vat {
         }
     }
 
-    /// Whether the result of `from` is, or will be, that of `sought`.
-    pub(crate) fn forwards_to(&self, from: CallId, sought: CallId) -> bool {
-        let mut at = from;
-        while at != sought {
-            match self.calls.get(at.0).map(|call| &call.state) {
-                Some(State::Forwarded(next)) => at = *next,
-                _ => return false,
-            }
+    /// The call whose result `call` will have: itself, unless it was answered by another.
+    pub(crate) fn answers_for(&self, call: CallId) -> CallId {
+        let mut at = call;
+        while let Some(State::Forwarded(next)) = self.calls.get(at.0).map(|call| &call.state) {
+            at = *next;
         }
-        true
+        at
     }
 
     /// The call ended. The references in `result` become the call's.

@@ -364,7 +364,7 @@ impl Vat {
         let answer = self.open(conn).and_then(|connection| connection.answers.get(other));
         let answer = answer.filter(|answer| answer.keep_results);
         let source = answer.map(|answer| answer.call).ok_or("results from no kept answer")?;
-        if self.forwards_to(source, call) {
+        if self.answers_for(source) == call {
             return Err("a result that is its own");
         }
         let Some(record) = self.calls.get_mut(call.0) else {

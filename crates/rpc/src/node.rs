@@ -4,7 +4,7 @@
 //! Order is kept by one rule: **what is sent to a node leaves it in that order, and a node turns
 //! into a forward only once everything sent to it before has arrived where it forwards to.**
 
-use crate::call::CallId;
+use crate::call::{Call, CallId, State};
 use crate::exception::Exception;
 use crate::vat::{Cap, ConnId, Event, ObjectId, Vat, Work};
 use crate::wire::Path;
@@ -72,6 +72,9 @@ pub(crate) enum Queued {
         embargo: u32,
     },
 }
+
+/// Calls that each wait for the result of the next, at most: the peer decides how many, and each new one looks at all.
+const WAITING_CALLS_MAX: usize = 1000;
 
 impl Kind {
     pub(crate) fn waiting() -> Self {
@@ -305,7 +308,7 @@ impl Vat {
                 let object = *object;
                 self.deliver(call, object);
             }
-            Some(Kind::Waiting(_)) => self.enqueue(cap, Queued::Call(call)),
+            Some(Kind::Waiting(_)) => self.wait_at(cap, call),
             Some(Kind::Import { .. } | Kind::Pipeline { .. }) => self.send_call(call, cap),
             Some(Kind::Broken(reason)) => {
                 let reason = reason.clone();
@@ -315,6 +318,43 @@ impl Vat {
                 self.finish_call(call, Err(Exception::failed("no such capability")));
             }
         }
+    }
+
+    /// Lets a call wait at a promise, unless it would wait for itself.
+    fn wait_at(&mut self, cap: Cap, call: CallId) {
+        if self.waits_for(cap, call) {
+            let reason = "a call waits for its own result, or for those of too many others";
+            return self.finish_call(call, Err(Exception::failed(reason)));
+        }
+        if let Some(record) = self.calls.get_mut(call.0) {
+            record.waits_at = Some(cap);
+        }
+        self.enqueue(cap, Queued::Call(call));
+    }
+
+    /// Whether what `cap` stands for is known only when the result of `call` is: as a part of that, or of what a call is
+    /// answered with that waits for it. Also where that cannot be seen in so many steps.
+    fn waits_for(&self, cap: Cap, call: CallId) -> bool {
+        let mut at = cap;
+        for _ in 0..WAITING_CALLS_MAX {
+            let Some(Node { kind: Kind::Waiting(waiting), origin, .. }) = self.nodes.get(at.0)
+            else {
+                return false;
+            };
+            if let Some(target) = waiting.target {
+                at = target;
+                continue;
+            }
+            let Some(origin) = origin.map(|origin| self.answers_for(origin)) else { return false };
+            if origin == call {
+                return true;
+            }
+            match self.calls.get(origin.0) {
+                Some(Call { state: State::Waiting(_), waits_at: Some(next), .. }) => at = *next,
+                _ => return false,
+            }
+        }
+        true
     }
 
     /// Sends a disembargo of the peer's after the calls that it follows, and back from where the

@@ -166,6 +166,8 @@ impl Connection {
             match self.input {
                 Input::Records(_) if rest.is_empty() => break,
                 Input::Records(_) if self.sender.control_bytes() > CONTROL_BYTES_MAX => break,
+                // Once what is written has left, the rest is dropped.
+                Input::Records(_) if self.draining && self.request.is_none() => break,
                 Input::Records(_) => match self.step(now, rest, taken) {
                     Ok(0) => break,
                     Ok(count) => taken += count,

@@ -479,6 +479,16 @@ fn section_4_2_unknown_management_records_are_named() {
     assert_eq!(lab.outcome().1, ["0 unknown 77", &format!("1 {HELLO}"), "1 end 0 0"]);
 }
 
+/// Whether or not they come in one piece.
+#[test]
+fn what_comes_behind_the_refusal_of_a_last_request_is_dropped() {
+    for behind in [get(6, "/", 1), vec![0xff; 20]] {
+        let input = [begin(5, 30, 0), behind].concat();
+        let (events, said, state) = served(&input);
+        assert_eq!((events.len(), state), (0, ConnectionState::EndOutput), "{said:?}");
+    }
+}
+
 #[test]
 fn section_5_5_other_roles_are_refused() {
     for role in [0, 2, 3, 255] {
