@@ -95,6 +95,8 @@ struct Request {
     is_open: bool,
     /// Some of its response is on its way.
     is_started: bool,
+    /// The peer wants none any more.
+    is_cancelled: bool,
     is_head: bool,
     /// Its answer may be one that was given before, or may be kept.
     may_repeat: bool,
@@ -347,14 +349,31 @@ impl Connection {
         matches!(self.input, Input::Records(_))
     }
 
+    /// The last request is over, and the peer knows that it is the last: once what is written has left, all that comes is
+    /// dropped.
+    fn has_ended(&self) -> bool {
+        match &self.request {
+            None => self.draining,
+            Some(request) => request.is_cancelled && !request.keeps_connection,
+        }
+    }
+
     /// Refuses the peer's message: answers the open request if it has no response yet, then ends the connection. With the
     /// request's head, if it was never handed out.
     fn fail(&mut self, now: Duration, error: Error, head: Option<RequestHead>) {
         self.input = Input::Dropped { left: self.limits().linger_bytes_max };
         self.read_deadline = None;
+        let is_answered = self.response.is_some();
+        let is_streaming = self.is_streaming();
         match &mut self.request {
             None => self.end_output(now),
-            Some(request) if request.is_started => self.abort(),
+            Some(request) if is_answered || request.is_started => {
+                // What is all there arrives, also if what is behind its request is no record.
+                request.keeps_connection = false;
+                if is_streaming {
+                    self.abort();
+                }
+            }
             Some(request) => {
                 request.keeps_connection = false;
                 request.is_open = true;
@@ -376,6 +395,7 @@ impl Connection {
             phase: Phase::Params,
             is_open: false,
             is_started: false,
+            is_cancelled: false,
             is_head: false,
             may_repeat: false,
         });
@@ -412,7 +432,7 @@ impl Connection {
         }
         if request.keeps_connection && !self.draining && self.reads_records() {
             self.read_deadline = Some(now + self.limits().idle_timeout);
-        } else if request.phase == Phase::Ended {
+        } else if request.phase == Phase::Ended && self.reads_records() {
             // The peer knew that this was the last request, so nothing can be on its way.
             self.close();
         } else {

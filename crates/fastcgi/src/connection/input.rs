@@ -166,8 +166,7 @@ impl Connection {
             match self.input {
                 Input::Records(_) if rest.is_empty() => break,
                 Input::Records(_) if self.sender.control_bytes() > CONTROL_BYTES_MAX => break,
-                // Once what is written has left, the rest is dropped.
-                Input::Records(_) if self.draining && self.request.is_none() => break,
+                Input::Records(_) if self.has_ended() => break,
                 Input::Records(_) => match self.step(now, rest, taken) {
                     Ok(0) => break,
                     Ok(count) => taken += count,
@@ -453,6 +452,7 @@ impl Connection {
             self.event = Some(Event::Cancelled);
         }
         request.is_started = true;
+        request.is_cancelled = true;
         request.phase = Phase::Whole;
         self.response = None;
         self.ends = false;

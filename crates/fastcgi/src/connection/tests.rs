@@ -481,11 +481,22 @@ fn section_4_2_unknown_management_records_are_named() {
 
 /// Whether or not they come in one piece.
 #[test]
-fn what_comes_behind_the_refusal_of_a_last_request_is_dropped() {
+fn what_comes_behind_a_last_request_that_is_refused_or_aborted_is_dropped() {
     for behind in [get(6, "/", 1), vec![0xff; 20]] {
-        let input = [begin(5, 30, 0), behind].concat();
-        let (events, said, state) = served(&input);
-        assert_eq!((events.len(), state), (0, ConnectionState::EndOutput), "{said:?}");
+        for last in [begin(5, 30, 0), [begin(5, 1, 0), record(ABORT, 5, b"")].concat()] {
+            let (events, said, state) = served(&[last, behind.clone()].concat());
+            assert_eq!((events.len(), state), (0, ConnectionState::EndOutput), "{said:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_no_record_does_not_cut_off_what_is_answered() {
+    for page in ["/hello", "/long"] {
+        let (events, said, state) = served(&[get(5, page, 1), vec![0xff; 20]].concat());
+        assert_eq!(events, [format!("GET {page} Empty"), "failed Version false".into()]);
+        assert!(said[0].starts_with("5 out: Content-Type") && said[1] == "5 end 0 0", "{page}");
+        assert_eq!(state, ConnectionState::EndOutput);
     }
 }
 
