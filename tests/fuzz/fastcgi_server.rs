@@ -78,6 +78,10 @@ fn name(connection: &mut Connection, event: web::server::Event<fastcgi::Error>, 
 fn joined(events: Vec<String>, state: ConnectionState) -> (Vec<String>, ConnectionState) {
     let mut joined: Vec<String> = Vec::new();
     for event in events {
+        if event.starts_with("failed") {
+            // How much of refused content comes before its refusal follows the pieces.
+            joined.pop_if(|last| last.starts_with("data ["));
+        }
         match (joined.last_mut(), event.strip_prefix("data [")) {
             (Some(last), Some(more)) if last.starts_with("data [") => {
                 last.pop();

@@ -495,7 +495,7 @@ fn what_is_no_record_does_not_cut_off_what_is_answered() {
     for page in ["/hello", "/long"] {
         let (events, said, state) = served(&[get(5, page, 1), vec![0xff; 20]].concat());
         assert_eq!(events, [format!("GET {page} Empty"), "failed Version false".into()]);
-        assert!(said[0].starts_with("5 out: Content-Type") && said[1] == "5 end 0 0", "{page}");
+        assert!(said[0].starts_with("5 out: Status: 200 ") && said[1] == "5 end 0 0", "{page}");
         assert_eq!(state, ConnectionState::EndOutput);
     }
 }
