@@ -349,13 +349,10 @@ impl Connection {
         matches!(self.input, Input::Records(_))
     }
 
-    /// The last request is over, and the peer knows that it is the last: once what is written has left, all that comes is
-    /// dropped.
-    fn has_ended(&self) -> bool {
-        match &self.request {
-            None => self.draining,
-            Some(request) => request.is_cancelled && !request.keeps_connection,
-        }
+    /// The request is over, and its end has yet to leave: what comes behind it is no part of it, or nothing if it was the
+    /// last.
+    fn is_ending(&self) -> bool {
+        self.request.as_ref().map_or(self.draining, |request| request.is_cancelled)
     }
 
     /// Refuses the peer's message: answers the open request if it has no response yet, then ends the connection. With the

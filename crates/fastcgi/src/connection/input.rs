@@ -166,7 +166,7 @@ impl Connection {
             match self.input {
                 Input::Records(_) if rest.is_empty() => break,
                 Input::Records(_) if self.sender.control_bytes() > CONTROL_BYTES_MAX => break,
-                Input::Records(_) if self.has_ended() => break,
+                Input::Records(_) if self.is_ending() => break,
                 Input::Records(_) => match self.step(now, rest, taken) {
                     Ok(0) => break,
                     Ok(count) => taken += count,

@@ -491,6 +491,14 @@ fn what_comes_behind_a_last_request_that_is_refused_or_aborted_is_dropped() {
 }
 
 #[test]
+fn section_3_3_records_of_an_aborted_request_are_ignored_and_the_next_one_is_answered() {
+    let aborted = [begin(5, 1, 1), record(ABORT, 5, b""), params(5, &[])].concat();
+    let (events, said, state) = served(&[aborted, get(5, "/hello", 1)].concat());
+    assert_eq!((&*events, said.len()), (&["GET /hello Empty".into()][..], 4), "{said:?}");
+    assert_eq!(state, ConnectionState::Open);
+}
+
+#[test]
 fn what_is_no_record_does_not_cut_off_what_is_answered() {
     for page in ["/hello", "/long"] {
         let (events, said, state) = served(&[get(5, page, 1), vec![0xff; 20]].concat());
