@@ -3,6 +3,7 @@
 use core::ffi::c_void;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
+use heapless::Vec;
 use machine::clock;
 use machine::console::Emergency;
 use machine::symbols::Location;
@@ -34,7 +35,7 @@ pub(crate) fn write(out: &mut Emergency) {
 
 /// The callers at one moment, innermost first.
 pub(crate) struct Backtrace {
-    frames: [Option<Location>; Self::FRAMES_MAX],
+    frames: Vec<Location, { Self::FRAMES_MAX }>,
 }
 
 impl Backtrace {
@@ -54,22 +55,14 @@ impl Backtrace {
         }
         let next = u64::try_from((now + Self::PAUSE).as_nanos()).unwrap_or(u64::MAX);
         NEXT.store(next, Ordering::Relaxed);
-        let mut frames = [None; Self::FRAMES_MAX];
-        let mut slots = frames.iter_mut();
-        let mut slot = slots.next();
-        walk(&mut |location| {
-            if let Some(free) = slot.take() {
-                *free = Some(location);
-                slot = slots.next();
-            }
-            slot.is_some()
-        });
+        let mut frames = Vec::new();
+        walk(&mut |location| frames.push(location).is_ok());
         Some(Self { frames })
     }
 
     /// One line in the log for each caller.
     pub(crate) fn log(&self) {
-        for (number, location) in self.frames.iter().flatten().enumerate() {
+        for (number, location) in self.frames.iter().enumerate() {
             log::error!("  {number:2}: {location}");
         }
     }

@@ -3,7 +3,7 @@
 
 use crate::panic::HEAP;
 use core::arch::global_asm;
-use machine::image_layout::{Handlers, Image};
+use machine::image_layout::{Handler, Handlers, Image};
 
 global_asm!(include_str!("boot.s"), options(att_syntax));
 global_asm!(include_str!("interrupt.s"), options(att_syntax));
@@ -34,15 +34,14 @@ fn image() -> Image {
         static exception_stack_end: u8;
         static double_fault_stack_end: u8;
         static gdt: u8;
-        safe static exception_entries: [u64; 32];
-        safe static interrupt_entries: [u64; 56];
+        safe static exception_entries: [Handler; 32];
+        safe static interrupt_entries: [Handler; 56];
         fn interrupt_unclaimed();
         fn interrupt_ignored();
         fn interrupt_idle();
     }
     const PAGE_BYTES: u64 = machine::memory::PAGE_BYTES as u64;
     let at = |symbol: *const u8| symbol as u64;
-    let address = |handler: unsafe extern "C" fn()| handler as *const () as u64;
     Image {
         boot: at(&raw const image_start)..at(&raw const boot_end),
         text: at(&raw const text_start)..at(&raw const text_end),
@@ -56,8 +55,10 @@ fn image() -> Image {
         handlers: Handlers {
             exceptions: &exception_entries,
             lines: &interrupt_entries,
-            unclaimed: address(interrupt_unclaimed),
-            ignored: address(interrupt_ignored),
+            // SAFETY: it acknowledges, and is written so.
+            unclaimed: unsafe { Handler::new(interrupt_unclaimed) },
+            // SAFETY: it only returns.
+            ignored: unsafe { Handler::new(interrupt_ignored) },
         },
         idle: interrupt_idle,
         heap: &HEAP,

@@ -8,14 +8,15 @@ use crate::hypervisor;
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
-use spinning_top::Spinlock;
+use heapless::Deque;
+use hermit_sync::OneShotMutex;
 
 /// Bytes that wait for the transmitter: some 200 log lines.
 const RING_BYTES: usize = 16 << 10;
 /// Polls of a stuck transmitter before an emergency message goes on without it.
 const POLLS_MAX: u32 = 1_000_000;
 
-static CONSOLE: Spinlock<Console> = Spinlock::new(Console::new());
+static CONSOLE: OneShotMutex<Console> = OneShotMutex::new(Console::new());
 
 /// Queues text for the console, as much as fits.
 pub fn write(text: &str) {
@@ -95,16 +96,13 @@ impl Write for Emergency {
 }
 
 struct Console {
-    ring: [u8; RING_BYTES],
-    start: usize,
-    length: usize,
+    ring: Deque<u8, RING_BYTES>,
     dropped_bytes: usize,
 }
 
 impl Console {
     const fn new() -> Self {
-        let ring = [0; RING_BYTES];
-        Self { ring, start: 0, length: 0, dropped_bytes: 0 }
+        Self { ring: Deque::new(), dropped_bytes: 0 }
     }
 
     /// Whole lines only: a part of one would run into the next.
@@ -112,7 +110,7 @@ impl Console {
         /// Room for the words about what is lost.
         const NOTE_BYTES: usize = 64;
         let note_bytes = if self.dropped_bytes > 0 { NOTE_BYTES } else { 0 };
-        if RING_BYTES - self.length < bytes.len() + note_bytes {
+        if RING_BYTES - self.ring.len() < bytes.len() + note_bytes {
             self.dropped_bytes += bytes.len();
             return;
         }
@@ -125,16 +123,13 @@ impl Console {
     }
 
     fn push_raw(&mut self, bytes: &[u8]) {
-        let count = bytes.len().min(RING_BYTES - self.length);
-        for &byte in &bytes[..count] {
-            self.ring[(self.start + self.length) % RING_BYTES] = byte;
-            self.length += 1;
-        }
+        // There is room: `push` has made sure of it.
+        let _ = bytes.iter().try_for_each(|&byte| self.ring.push_back(byte));
     }
 
     fn pump(&mut self) {
         hypervisor::current().console().acknowledge();
-        if self.length > 0 {
+        if !self.ring.is_empty() {
             self.send();
             self.want_interrupt();
         }
@@ -142,22 +137,22 @@ impl Console {
 
     fn flush(&mut self) {
         let mut polls = 0;
-        while self.length > 0 && polls < POLLS_MAX {
+        while !self.ring.is_empty() && polls < POLLS_MAX {
             polls = if self.send() { 0 } else { polls + 1 };
         }
     }
 
     /// Hands to the transmitter what it has room for; whether that was anything.
     fn send(&mut self) -> bool {
-        let mut waiting = (0..self.length).map(|n| self.ring[(self.start + n) % RING_BYTES]);
-        let sent = hypervisor::current().console().send(&mut waiting);
-        self.start = (self.start + sent) % RING_BYTES;
-        self.length -= sent;
+        let sent = hypervisor::current().console().send(&mut self.ring.iter().copied());
+        for _ in 0..sent {
+            self.ring.pop_front();
+        }
         sent > 0
     }
 
     fn want_interrupt(&self) {
-        hypervisor::current().console().want_interrupt(self.length > 0);
+        hypervisor::current().console().want_interrupt(!self.ring.is_empty());
     }
 }
 
@@ -178,8 +173,7 @@ mod tests {
     use std::string::String;
 
     fn text(console: &Console) -> String {
-        let bytes = (0..console.length).map(|n| console.ring[(console.start + n) % RING_BYTES]);
-        String::from_utf8(bytes.collect()).unwrap()
+        String::from_utf8(console.ring.iter().copied().collect()).unwrap()
     }
 
     #[test]
@@ -188,10 +182,11 @@ mod tests {
         for _ in 0..RING_BYTES / 8 + 2 {
             console.push(b"1234567\n");
         }
-        assert_eq!(console.length, RING_BYTES);
+        assert!(console.ring.is_full());
         assert_eq!(console.dropped_bytes, 16);
-        console.start = 1000;
-        console.length -= 1000;
+        for _ in 0..1000 {
+            console.ring.pop_front();
+        }
         console.push(b"later\n");
         assert!(text(&console).ends_with("[console: 16 bytes lost]\nlater\n"));
     }

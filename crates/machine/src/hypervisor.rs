@@ -9,8 +9,8 @@ pub(crate) mod native;
 pub mod xen;
 
 use crate::image_layout::Handlers;
-use crate::set_once::SetOnce;
 use core::time::Duration;
+use hermit_sync::OnceCell;
 
 /// What a hypervisor gives. Times are in nanoseconds since the start of its clock.
 pub(crate) trait Hypervisor: Send + Sync {
@@ -64,16 +64,16 @@ pub(crate) trait Transmitter: Sync {
     fn want_interrupt(&self, wanted: bool);
 }
 
-static CURRENT: SetOnce<&'static dyn Hypervisor> = SetOnce::new();
+static CURRENT: OnceCell<&'static dyn Hypervisor> = OnceCell::new();
 
 /// The one that is there.
 pub(crate) fn current() -> &'static dyn Hypervisor {
     CURRENT.get().copied().unwrap_or(&Host)
 }
 
-/// Chooses the one that is there.
+/// Chooses the one that is there. Called once.
 pub(crate) fn choose(found: &'static dyn Hypervisor) {
-    CURRENT.set(found);
+    assert!(CURRENT.set(found).is_ok(), "one hypervisor");
 }
 
 /// A process on a host, where tests run: time stands still, and text goes nowhere.

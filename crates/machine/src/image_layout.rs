@@ -1,8 +1,8 @@
 //! Image layout: where the parts of the linked image are, which only its linker script and its assembly know.
 
 use crate::memory::{Heap, PAGE_BYTES};
-use crate::set_once::SetOnce;
 use core::ops::Range;
+use hermit_sync::OnceCell;
 
 /// An image, by addresses. All of them are right: who calls `boot::bring_up` vouches for
 /// that, and an image reaches this crate in no other way.
@@ -26,24 +26,43 @@ pub struct Image {
     pub heap: &'static Heap,
 }
 
-/// Entries of exception and interrupt handlers, by address. Those of interrupts keep all registers but
-/// set their flag.
+/// Entries of exception and interrupt handlers. Those of interrupts set their flag.
 pub struct Handlers {
     /// Of exceptions, by vector. They do not return.
-    pub exceptions: &'static [u64; 32],
+    pub exceptions: &'static [Handler; 32],
     /// Of interrupt lines, by number.
-    pub lines: &'static [u64; 56],
+    pub lines: &'static [Handler; 56],
     /// Of interrupts that are nobody's: acknowledges.
-    pub unclaimed: u64,
+    pub unclaimed: Handler,
     /// Of what is not to be acknowledged: does nothing.
-    pub ignored: u64,
+    pub ignored: Handler,
 }
 
-static IMAGE: SetOnce<Image> = SetOnce::new();
+/// The entry of a handler, which the CPU may go on at whenever it likes.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub struct Handler(unsafe extern "C" fn());
 
-/// Keeps what the image's start says.
+impl Handler {
+    /// One that begins there.
+    ///
+    /// # Safety
+    /// It keeps every register and ends in `iretq`, or does not return.
+    pub const unsafe fn new(entry: unsafe extern "C" fn()) -> Self {
+        Self(entry)
+    }
+
+    /// Where the CPU is to go on.
+    pub(crate) fn address(self) -> u64 {
+        self.0 as *const () as u64
+    }
+}
+
+static IMAGE: OnceCell<Image> = OnceCell::new();
+
+/// Keeps what the image's start says; `None` where it has been said before.
 pub(crate) fn install(image: Image) -> Option<&'static Image> {
-    IMAGE.set(image);
+    IMAGE.set(image).ok()?;
     running()
 }
 

@@ -27,7 +27,6 @@ pub mod image_layout;
 mod interrupt;
 pub mod memory;
 pub mod power;
-mod set_once;
 pub mod start_info;
 pub mod symbols;
 pub mod virtio;

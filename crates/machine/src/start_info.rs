@@ -4,9 +4,9 @@
 //! It is copied at once: QEMU leaves it in the first page of memory, which is then unmapped, and
 //! the rest becomes heap.
 
-use crate::set_once::SetOnce;
-use core::slice;
-use core::str;
+use core::{slice, str};
+use heapless::{String, Vec};
+use hermit_sync::OnceCell;
 
 const MAGIC: u32 = 0x336e_c578;
 /// Longest command line that is kept, in bytes; Linux's limit on x86 too.
@@ -14,12 +14,11 @@ const COMMAND_LINE_BYTES_MAX: usize = 2048;
 /// Most memory map entries that are kept; firmware gives about ten.
 const REGIONS_MAX: usize = 64;
 
-static INFO: SetOnce<StartInfo> = SetOnce::new();
+static INFO: OnceCell<StartInfo> = OnceCell::new();
 
 /// The command line as the hypervisor gave it; empty when it is not UTF-8.
 pub fn command_line() -> &'static str {
-    let text = INFO.get().map_or(&[][..], |info| info.command_line.items());
-    str::from_utf8(text).unwrap_or_default()
+    INFO.get().map_or("", |info| &info.command_line)
 }
 
 /// The first boot module (`-initrd` in QEMU, `ramdisk=` in Xen), empty when there is none.
@@ -34,7 +33,7 @@ pub(crate) fn rsdp() -> Option<u64> {
 
 /// RAM in the memory map, in the hypervisor's order; none on a host.
 pub(crate) fn ram() -> impl Iterator<Item = &'static Region> {
-    let regions = INFO.get().map_or(&[][..], |info| info.regions.items());
+    let regions = INFO.get().map_or(&[][..], |info| &info.regions);
     regions.iter().filter(|region| region.is_ram())
 }
 
@@ -48,40 +47,22 @@ pub(crate) fn module_pages() -> (u64, u64) {
     }
 }
 
-/// Copies what the hypervisor said.
+/// Copies what the hypervisor said. Called once.
 ///
 /// # Safety
 /// `address` is what the hypervisor passed at entry, all of it still intact and the first 4 GiB
 /// identity-mapped.
 pub(crate) unsafe fn install(address: u64) {
     // SAFETY: the caller vouches for the address.
-    INFO.set(unsafe { StartInfo::copy_from(address) });
+    let info = unsafe { StartInfo::copy_from(address) };
+    assert!(INFO.set(info).is_ok(), "one start");
 }
 
 struct StartInfo {
-    command_line: FirstItems<u8, COMMAND_LINE_BYTES_MAX>,
+    command_line: String<COMMAND_LINE_BYTES_MAX>,
     module: &'static [u8],
     rsdp: u64,
-    regions: FirstItems<Region, REGIONS_MAX>,
-}
-
-/// The first of some items, as many as there is room for.
-struct FirstItems<T, const MAX: usize> {
-    items: [T; MAX],
-    count: usize,
-}
-
-impl<T: Copy, const MAX: usize> FirstItems<T, MAX> {
-    fn new(empty: T, items: &[T]) -> Self {
-        let count = items.len().min(MAX);
-        let mut first = Self { items: [empty; MAX], count };
-        first.items[..count].copy_from_slice(&items[..count]);
-        first
-    }
-
-    fn items(&self) -> &[T] {
-        &self.items[..self.count]
-    }
+    regions: Vec<Region, REGIONS_MAX>,
 }
 
 /// One entry of the memory map.
@@ -95,8 +76,6 @@ pub(crate) struct Region {
 }
 
 impl Region {
-    const NONE: Self = Self { start: 0, bytes: 0, kind: 0, _reserved: 0 };
-
     /// Usable memory, as opposed to reserved, ACPI and the like.
     fn is_ram(&self) -> bool {
         self.kind == 1
@@ -118,12 +97,14 @@ impl StartInfo {
         let text = unsafe { bytes(raw.command_line, COMMAND_LINE_BYTES_MAX) };
         let text = text.split(|&byte| byte == 0).next().unwrap_or_default();
         Self {
-            command_line: FirstItems::new(0, text),
+            // As long as was looked for at most: it fits.
+            command_line: String::try_from(str::from_utf8(text).unwrap_or_default())
+                .unwrap_or_default(),
             // SAFETY: the hypervisor's list and module.
             module: unsafe { raw.module() },
             rsdp: raw.rsdp,
             // SAFETY: version 1 has a map, of that many entries.
-            regions: FirstItems::new(Region::NONE, unsafe { raw.regions() }),
+            regions: unsafe { raw.regions() }.iter().copied().collect(),
         }
     }
 }
@@ -157,8 +138,8 @@ impl Raw {
         if self.modules == 0 || self.module_list == 0 {
             return &[];
         }
-        // SAFETY: the count says that the list has an entry.
-        let module = unsafe { &*(self.module_list as *const Module) };
+        // SAFETY: the count says that the list has an entry. It follows the command line in QEMU's microvm, at any address.
+        let module = unsafe { (self.module_list as *const Module).read_unaligned() };
         // SAFETY: the hypervisor loaded the module there, and the heap keeps off it.
         unsafe { bytes(module.address, module.bytes as usize) }
     }

@@ -5,7 +5,7 @@
 use super::acpi::{self, u16_at, u32_at};
 use super::pci::Function;
 use core::ops::Range;
-use spinning_top::Spinlock;
+use hermit_sync::OneShotMutex;
 
 /// Addresses for registers, as far as they are free.
 struct Window {
@@ -15,7 +15,7 @@ struct Window {
 /// Gives each range of registers of a function that has no address one, where the machine has a window for them.
 /// The function is off the bus until it is enabled.
 pub(crate) fn place(function: &Function) {
-    static WINDOW: Spinlock<Option<Window>> = Spinlock::new(None);
+    static WINDOW: OneShotMutex<Option<Window>> = OneShotMutex::new(None);
     if function.is_enabled() {
         return;
     }

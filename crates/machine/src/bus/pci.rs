@@ -7,9 +7,8 @@ use crate::bus::acpi;
 use crate::bus::host_bridge;
 use crate::bus::mmio::{self, Mmio};
 use crate::interrupt::Message;
-use crate::set_once::SetOnce;
 use alloc::vec::Vec;
-use spinning_top::Spinlock;
+use hermit_sync::{OnceCell, OneShotMutex};
 
 /// How configuration space is reached.
 #[derive(Clone, Copy, Debug)]
@@ -26,12 +25,8 @@ pub(crate) enum Config {
 impl Config {
     /// The way that the machine offers; `None` when it has no PCI bus. Looked for once: tables may be long.
     pub(crate) fn find() -> Option<Self> {
-        static FOUND: SetOnce<Option<Config>> = SetOnce::new();
-        FOUND.get().copied().unwrap_or_else(|| {
-            let found = Self::look();
-            FOUND.set(found);
-            found
-        })
+        static FOUND: OnceCell<Option<Config>> = OnceCell::new();
+        *FOUND.get_or_init(Self::look)
     }
 
     fn look() -> Option<Self> {
@@ -85,15 +80,19 @@ impl Config {
 
 /// All functions of all buses, bridges left out.
 pub(crate) fn functions(config: Config) -> Vec<Function> {
+    const BUSES: usize = 256;
     let mut found = Vec::new();
-    let mut buses = Vec::from([0]);
+    let mut buses = heapless::Vec::<u8, BUSES>::from_array([0]);
     let mut next = 0;
     while let Some(&bus) = buses.get(next) {
         next += 1;
         for function in on_bus(config, bus) {
             match function.secondary_bus() {
                 // Firmware numbers buses downwards from the root: no bus is met twice.
-                Some(below) if below > bus && !buses.contains(&below) => buses.push(below),
+                Some(below) if below > bus && !buses.contains(&below) => {
+                    // There is room: each bus is in it once.
+                    let _ = buses.push(below);
+                }
                 Some(_) => {}
                 None => found.push(function),
             }
@@ -310,7 +309,7 @@ fn space(base: u64, bus: u8, device: u8, function: u8) -> Mmio {
 
 /// Says which register the data port is until the result is dropped.
 fn select(bus: u8, device: u8, function: u8, register: u8) -> impl Sized {
-    static TURN: Spinlock<()> = Spinlock::new(());
+    static TURN: OneShotMutex<()> = OneShotMutex::new(());
     const ENABLE: u32 = 1 << 31;
     let turn = TURN.lock();
     let function = u32::from(bus) << 16 | u32::from(device) << 11 | u32::from(function) << 8;
@@ -324,6 +323,7 @@ pub(super) mod tests {
     use super::*;
     use alloc::boxed::Box;
     use alloc::collections::BTreeMap;
+    use spinning_top::Spinlock;
 
     /// Configuration space by bus, device, function and register; all ones elsewhere.
     #[derive(Debug, Default)]

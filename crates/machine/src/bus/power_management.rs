@@ -6,10 +6,10 @@
 use super::acpi::{self, u16_at, u32_at, u64_at};
 use crate::arch::port;
 use crate::interrupt::Line;
-use spinning_top::Spinlock;
+use hermit_sync::OneShotMutex;
 
 /// The power button, where there is one.
-static BUTTON: Spinlock<Option<Button>> = Spinlock::new(None);
+static BUTTON: OneShotMutex<Option<Button>> = OneShotMutex::new(None);
 
 /// Arms the power button.
 pub(crate) fn start() {

@@ -4,7 +4,7 @@
 use super::Hypervisor;
 use super::native::{Pc, frequency_leaf_rate, rate_of};
 use crate::arch::instructions::{self, cpuid};
-use core::cell::UnsafeCell;
+use hermit_sync::ExclusiveCell;
 
 static KVM: Pc = Pc { rate };
 
@@ -34,12 +34,9 @@ fn leaf_base() -> Option<u32> {
 
 /// What KVM writes: the first 24 of these bytes count nanoseconds, the rest says how.
 #[repr(C, align(64))]
-struct SystemTime(UnsafeCell<[u32; 8]>);
+struct SystemTime([u32; 8]);
 
-// SAFETY: KVM writes it while this CPU waits for the MSR's write, and it is read here only.
-unsafe impl Sync for SystemTime {}
-
-static SYSTEM_TIME: SystemTime = SystemTime(UnsafeCell::new([0; 8]));
+static SYSTEM_TIME: ExclusiveCell<SystemTime> = ExclusiveCell::new(SystemTime([0; 8]));
 
 /// By the paravirtual clock; `None` where KVM has none.
 fn clock_rate(base: u32) -> Option<u64> {
@@ -52,7 +49,7 @@ fn clock_rate(base: u32) -> Option<u64> {
     if cpuid(base + FEATURES, 0).eax & HAS_CLOCK == 0 {
         return None;
     }
-    let place = SYSTEM_TIME.0.get();
+    let place = &raw mut SYSTEM_TIME.take()?.0;
     // SAFETY: the feature says that the register exists; what it names is there for just this.
     unsafe { instructions::write_msr(MSR_SYSTEM_TIME, place as u64 | ENABLE) }
     // SAFETY: KVM filled it before the write was over, and changes it again only on this CPU's entry.

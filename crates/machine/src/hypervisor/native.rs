@@ -14,7 +14,7 @@ use crate::image_layout::{self, Handlers};
 use crate::interrupt;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
-use spinning_top::Spinlock;
+use hermit_sync::OneShotMutex;
 
 /// A machine whose hypervisor needs no words of its own, or that has none.
 pub(crate) static NATIVE: Pc = Pc { rate: frequency_leaf_rate };
@@ -30,7 +30,7 @@ static RATE: AtomicU64 = AtomicU64::new(0);
 /// The counter at the start.
 static START: AtomicU64 = AtomicU64::new(0);
 /// The calibration that has begun, where nobody knows the rate.
-static COUNTDOWN: Spinlock<Option<Countdown>> = Spinlock::new(None);
+static COUNTDOWN: OneShotMutex<Option<Countdown>> = OneShotMutex::new(None);
 
 /// How a machine exits with a failure code under QEMU: `isa-debug-exit` at its usual port.
 const DEBUG_EXIT_PORT: u16 = 0xf4;

@@ -88,8 +88,7 @@ impl Hypervisor for Xen {
     fn start_interrupts(&self, handlers: &Handlers) {
         const NON_MASKABLE: u8 = 2;
         const EXCEPTION_STACK: u64 = 1;
-        // SAFETY: that handler only returns.
-        unsafe { idt::set_gate(NON_MASKABLE, handlers.ignored, EXCEPTION_STACK) }
+        idt::set_gate(NON_MASKABLE, handlers.ignored, EXCEPTION_STACK);
     }
 
     /// The toolstack asks by xenstore. Its tables name the registers of a button all the same, and where

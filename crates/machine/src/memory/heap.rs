@@ -6,7 +6,7 @@ use bins::{Bin, Bins};
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
-use spinning_top::RawSpinlock;
+use hermit_sync::RawOneShotMutex;
 use talc::TalcLock;
 use talc::source::Manual;
 
@@ -38,7 +38,7 @@ pub fn usage() -> Usage {
 
 /// The allocator. There is one in an image, and [`usage`] tells of it.
 pub struct Heap {
-    talc: TalcLock<RawSpinlock, Manual>,
+    talc: TalcLock<RawOneShotMutex, Manual>,
     /// Small blocks that were freed.
     bins: Bins,
     /// Null while a panic uses it.

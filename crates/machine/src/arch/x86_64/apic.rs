@@ -6,7 +6,7 @@ use super::instructions::{self, cpuid};
 use super::port;
 use super::tsc::TscInterval;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use spinning_top::Spinlock;
+use hermit_sync::OneShotMutex;
 
 const LOCAL_PAGE: u64 = 0xfee0_0000;
 
@@ -33,7 +33,7 @@ pub(crate) struct LocalApic {
     /// Timer ticks per 2^32 nanoseconds, where the timer has its own rate; 0 while that is not known.
     timer_rate: AtomicU64,
     /// Since when the timer has been compared with the time stamp counter.
-    timer_began: Spinlock<Option<TscInterval>>,
+    timer_began: OneShotMutex<Option<TscInterval>>,
 }
 
 impl LocalApic {
@@ -43,7 +43,7 @@ impl LocalApic {
             id: AtomicU8::new(0),
             has_deadline: AtomicBool::new(false),
             timer_rate: AtomicU64::new(0),
-            timer_began: Spinlock::new(None),
+            timer_began: OneShotMutex::new(None),
         }
     }
 

@@ -1,8 +1,8 @@
 //! Interrupt descriptor table (Intel SDM volume 3, section 6.14), which all CPUs share.
 
-use crate::image_layout::Handlers;
+use crate::image_layout::{Handler, Handlers};
 use core::arch::asm;
-use core::cell::UnsafeCell;
+use hermit_sync::OneShotMutex;
 
 /// How many interrupt lines there are.
 pub(crate) const LINES: usize = 56;
@@ -16,12 +16,7 @@ const CODE_SELECTOR: u64 = 8;
 const PRESENT_INTERRUPT_GATE: u64 = 0x8e;
 const DOUBLE_FAULT: usize = 8;
 
-struct Table(UnsafeCell<[[u64; 2]; GATES]>);
-
-// SAFETY: one CPU writes it, with interrupts off.
-unsafe impl Sync for Table {}
-
-static TABLE: Table = Table(UnsafeCell::new([[0; 2]; GATES]));
+static TABLE: OneShotMutex<[[u64; 2]; GATES]> = OneShotMutex::new([[0; 2]; GATES]);
 
 /// The vector of an interrupt line.
 pub(crate) fn line_vector(line: u8) -> u8 {
@@ -33,8 +28,7 @@ pub(crate) fn line_vector(line: u8) -> u8 {
 pub(crate) fn start(handlers: &Handlers) {
     for (vector, &handler) in handlers.exceptions.iter().enumerate() {
         let stack = if vector == DOUBLE_FAULT { 2 } else { 1 };
-        // SAFETY: the image's handler, which never returns.
-        unsafe { set_gate(vector as u8, handler, stack) }
+        set_gate(vector as u8, handler, stack);
     }
     load();
 }
@@ -42,31 +36,25 @@ pub(crate) fn start(handlers: &Handlers) {
 /// Points the vectors of interrupts at their handlers.
 pub(crate) fn set_interrupts(handlers: &Handlers) {
     for vector in FIRST_VECTOR..SPURIOUS_VECTOR {
-        // SAFETY: that handler only acknowledges.
-        unsafe { set_gate(vector, handlers.unclaimed, 0) }
+        set_gate(vector, handlers.unclaimed, 0);
     }
-    // SAFETY: that handler only returns: the APIC wants no acknowledgement of this one.
-    unsafe { set_gate(SPURIOUS_VECTOR, handlers.ignored, 0) }
+    // The APIC wants no acknowledgement of this one.
+    set_gate(SPURIOUS_VECTOR, handlers.ignored, 0);
     for (vector, &handler) in (FIRST_VECTOR..).zip(handlers.lines) {
-        // SAFETY: the image's handler of that line.
-        unsafe { set_gate(vector, handler, 0) }
+        set_gate(vector, handler, 0);
     }
 }
 
 /// Points a vector at a handler that runs on the stack of that number in the task state
 /// segment (0: the current one).
-///
-/// # Safety
-/// `handler` is the address of code that keeps every register and ends in `iretq`.
-pub(crate) unsafe fn set_gate(vector: u8, handler: u64, stack: u64) {
+pub(crate) fn set_gate(vector: u8, handler: Handler, stack: u64) {
+    let handler = handler.address();
     let low = handler & 0xffff
         | CODE_SELECTOR << 16
         | stack << 32
         | PRESENT_INTERRUPT_GATE << 40
         | (handler >> 16 & 0xffff) << 48;
-    let gate = TABLE.0.get().cast::<[u64; 2]>().wrapping_add(vector.into());
-    // SAFETY: a vector is below the table's length, and nobody else writes.
-    unsafe { gate.write_volatile([low, handler >> 32]) }
+    TABLE.lock()[usize::from(vector)] = [low, handler >> 32];
 }
 
 fn load() {
@@ -75,7 +63,8 @@ fn load() {
         limit: u16,
         base: u64,
     }
-    let pointer = Pointer { limit: (size_of::<Table>() - 1) as u16, base: TABLE.0.get() as u64 };
+    const LIMIT: usize = size_of::<[[u64; 2]; GATES]>() - 1;
+    let pointer = Pointer { limit: LIMIT as u16, base: TABLE.data_ptr() as u64 };
     // SAFETY: the table is a static, filled before any interrupt or exception is expected.
     unsafe { asm!("lidt [{}]", in(reg) &raw const pointer, options(nostack)) }
 }

@@ -1,76 +1,116 @@
 //! I/O APICs, which bring interrupt pins to CPUs (82093AA data sheet).
 
 use crate::bus::acpi;
-use core::sync::atomic::{AtomicU64, Ordering};
+use heapless::Vec;
+use hermit_sync::OnceCell;
 
 /// Where QEMU and PC chipsets put the first one when no table says otherwise.
-const DEFAULT: u32 = 0xfec0_0000;
-const MAX: usize = 4;
+const DEFAULT: IoApic = IoApic { address: 0xfec0_0000, first_pin: 0 };
+/// As many are used.
+const IO_APICS_MAX: usize = 4;
 const MASKED: u32 = 1 << 16;
 
-/// Each is kept as its page's address with its first pin in the low bits.
-static FOUND: [AtomicU64; MAX] = [const { AtomicU64::new(0) }; MAX];
+static FOUND: OnceCell<Vec<IoApic, IO_APICS_MAX>> = OnceCell::new();
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct IoApic {
+    address: u32,
+    /// Pins are counted over all of them.
+    first_pin: u32,
+}
 
 /// Connects a pin's rising edge to a vector on a CPU; pins are counted over all of them. False: no such
 /// pin.
 pub(crate) fn route(pin: u32, vector: u8, cpu: u8) -> bool {
-    for slot in &FOUND {
-        let entry = slot.load(Ordering::Relaxed);
-        let (address, first) = (entry & !0xfff, (entry & 0xfff) as u32);
-        if address == 0 {
-            continue;
-        }
-        let pins = (read(address, 1) >> 16 & 0xff) + 1;
-        if (first..first + pins).contains(&pin) {
-            let register = 0x10 + 2 * (pin - first);
-            write(address, register, MASKED);
-            write(address, register + 1, u32::from(cpu) << 24);
-            write(address, register, vector.into());
-            return true;
-        }
-    }
-    false
+    let found = FOUND.get().map_or(&[][..], |found| found);
+    let Some(io_apic) = found.iter().find(|io_apic| io_apic.has(pin)) else { return false };
+    let register = 0x10 + 2 * (pin - io_apic.first_pin);
+    io_apic.write(register, MASKED);
+    io_apic.write(register + 1, u32::from(cpu) << 24);
+    io_apic.write(register, vector.into());
+    true
 }
 
-/// Finds them by the MADT (ACPI section 5.2.12). Where there is none, a PC has one at the usual place.
+/// Finds them by the MADT. Where there is none, a PC has one at the usual place.
 pub(crate) fn find() {
+    FOUND.get_or_init(|| match acpi::table(b"APIC") {
+        Some(madt) => listed(madt),
+        None => Vec::from_array([DEFAULT]),
+    });
+}
+
+/// Those that a MADT lists (ACPI 6.5, section 5.2.12).
+fn listed(madt: &[u8]) -> Vec<IoApic, IO_APICS_MAX> {
     const MADT_ENTRIES: usize = 44;
     const IO_APIC: u8 = 1;
-    let mut found = 0;
-    let mut keep = |address: u32, first: u32| {
-        if let Some(slot) = FOUND.get(found) {
-            slot.store(u64::from(address) & !0xfff | u64::from(first) & 0xfff, Ordering::Relaxed);
-            found += 1;
-        }
-    };
-    let Some(madt) = acpi::table(b"APIC") else {
-        return keep(DEFAULT, 0);
-    };
+    let mut found = Vec::new();
     let mut rest = madt.get(MADT_ENTRIES..).unwrap_or_default();
     while let [kind, length, ..] = *rest {
-        let Some((entry, after)) = rest.split_at_checked(usize::from(length).max(2)) else {
-            return;
-        };
+        let Some((entry, after)) = rest.split_at_checked(usize::from(length).max(2)) else { break };
         if kind == IO_APIC
             && let Some(address) = acpi::u32_at(entry, 4)
-            && let Some(first) = acpi::u32_at(entry, 8)
+            && let Some(first_pin) = acpi::u32_at(entry, 8)
         {
-            keep(address, first);
+            // What there is no room for is not used.
+            let _ = found.push(IoApic { address: address & !0xfff, first_pin });
         }
         rest = after;
     }
+    found
 }
 
-fn read(address: u64, register: u32) -> u32 {
-    // SAFETY: an I/O APIC's page, mapped uncached; selects a register.
-    unsafe { (address as *mut u32).write_volatile(register) }
-    // SAFETY: as above; reads the selected register.
-    unsafe { ((address + 0x10) as *const u32).read_volatile() }
+impl IoApic {
+    fn has(&self, pin: u32) -> bool {
+        let pins = (self.read(1) >> 16 & 0xff) + 1;
+        pin.checked_sub(self.first_pin).is_some_and(|pin| pin < pins)
+    }
+
+    fn read(&self, register: u32) -> u32 {
+        let address = self.address as usize;
+        // SAFETY: an I/O APIC's page, mapped uncached; selects a register.
+        unsafe { (address as *mut u32).write_volatile(register) }
+        // SAFETY: as above; reads the selected register.
+        unsafe { ((address + 0x10) as *const u32).read_volatile() }
+    }
+
+    fn write(&self, register: u32, value: u32) {
+        let address = self.address as usize;
+        // SAFETY: an I/O APIC's page, mapped uncached; selects a register.
+        unsafe { (address as *mut u32).write_volatile(register) }
+        // SAFETY: as above; writes the selected register.
+        unsafe { ((address + 0x10) as *mut u32).write_volatile(value) }
+    }
 }
 
-fn write(address: u64, register: u32, value: u32) {
-    // SAFETY: an I/O APIC's page, mapped uncached; selects a register.
-    unsafe { (address as *mut u32).write_volatile(register) }
-    // SAFETY: as above; writes the selected register.
-    unsafe { ((address + 0x10) as *mut u32).write_volatile(value) }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(kind: u8, address: u32, first_pin: u32) -> std::vec::Vec<u8> {
+        let mut entry = std::vec![kind, 12, 0, 0];
+        entry.extend(address.to_le_bytes());
+        entry.extend(first_pin.to_le_bytes());
+        entry
+    }
+
+    #[test]
+    fn a_table_lists_them_among_others() {
+        let mut madt = std::vec![0; 44];
+        madt.extend([0, 8, 0, 0, 1, 0, 0, 0]);
+        madt.extend(entry(1, 0xfec0_0000, 0));
+        madt.extend(entry(2, 0, 0));
+        madt.extend(entry(1, 0xfec1_0000, 24));
+        let second = IoApic { address: 0xfec1_0000, first_pin: 24 };
+        assert_eq!(listed(&madt), [DEFAULT, second]);
+        assert_eq!(listed(&madt[..madt.len() - 1]), [DEFAULT], "what is cut off is none");
+    }
+
+    #[test]
+    fn a_table_lists_no_more_than_there_is_room_for() {
+        let mut madt = std::vec![0; 44];
+        for index in 0..6 {
+            madt.extend(entry(1, 0xfec0_0000 + index * 0x1000, index * 24));
+        }
+        assert_eq!(listed(&madt).len(), IO_APICS_MAX);
+    }
 }

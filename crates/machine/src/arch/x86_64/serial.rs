@@ -5,7 +5,7 @@ use super::port;
 use crate::hypervisor::Transmitter;
 use crate::interrupt::Line;
 use core::sync::atomic::{AtomicBool, Ordering};
-use spinning_top::Spinlock;
+use hermit_sync::OneShotMutex;
 
 const BASE: u16 = 0x3f8;
 const PIN: u32 = 4;
@@ -14,13 +14,13 @@ const FIFO_BYTES: usize = 16;
 
 /// The first of a PC.
 pub(crate) static FIRST: Serial =
-    Serial { is_present: AtomicBool::new(false), line: Spinlock::new(None) };
+    Serial { is_present: AtomicBool::new(false), line: OneShotMutex::new(None) };
 
 /// A serial port. What is sent where there is none goes nowhere.
 pub(crate) struct Serial {
     is_present: AtomicBool,
     /// Its interrupts, once there are any. Only tried to lock: who reports a fault does not wait.
-    line: Spinlock<Option<Line>>,
+    line: OneShotMutex<Option<Line>>,
 }
 
 impl Transmitter for Serial {

@@ -2,34 +2,32 @@
 
 use crate::image_layout::Image;
 use core::arch::asm;
-use core::cell::UnsafeCell;
+use hermit_sync::ExclusiveCell;
 
 /// Its selector in the segment descriptor table.
 const SELECTOR: u16 = 24;
 const FIRST_STACK: usize = 9;
 
 /// A CPU's own.
-#[repr(C, align(16))]
-pub(crate) struct TaskState(UnsafeCell<[u32; 26]>);
+pub(crate) struct TaskState(ExclusiveCell<Segment>);
 
-// SAFETY: written by `start` alone, before it is loaded; the CPU only reads it.
-unsafe impl Sync for TaskState {}
+type Segment = [u32; 26];
 
 impl TaskState {
     pub(crate) const fn new() -> Self {
-        Self(UnsafeCell::new([0; 26]))
+        Self(ExclusiveCell::new([0; 26]))
     }
 
     /// Has this CPU's exceptions run on the image's stacks for them. Called once, on the first CPU: they are
     /// its own.
     pub(crate) fn start(&'static self, image: &Image) {
-        for (index, stack) in image.stacks[1..].iter().enumerate() {
-            let word = self.0.get().cast::<u32>().wrapping_add(FIRST_STACK + 2 * index);
-            // SAFETY: inside the segment, written before it is loaded.
-            unsafe { word.cast::<u64>().write_unaligned(stack.end) }
+        let segment = self.0.take().expect("one start");
+        let (words, _) = segment[FIRST_STACK..].as_chunks_mut::<2>();
+        for (word, stack) in words.iter_mut().zip(&image.stacks[1..]) {
+            *word = [stack.end as u32, (stack.end >> 32) as u32];
         }
-        let base = self.0.get() as u64;
-        let limit = size_of::<Self>() as u64 - 1;
+        let base = segment.as_ptr() as u64;
+        let limit = size_of::<Segment>() as u64 - 1;
         let low =
             limit & 0xffff | (base & 0xff_ffff) << 16 | 0x89 << 40 | (base >> 24 & 0xff) << 56;
         let descriptor = (image.segments as *mut u64).wrapping_add(usize::from(SELECTOR) / 8);

@@ -4,13 +4,13 @@ use super::super::Transmitter;
 use super::event::Port;
 use super::parameter::{self, Parameter};
 use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
-use spinning_top::Spinlock;
+use hermit_sync::OneShotMutex;
 
 /// The domain's.
-pub(super) static CONSOLE: XenConsole = XenConsole(Spinlock::new(None));
+pub(super) static CONSOLE: XenConsole = XenConsole(OneShotMutex::new(None));
 
 /// A console that may have been found. Only tried to lock: who reports a fault does not wait.
-pub(super) struct XenConsole(Spinlock<Option<Console>>);
+pub(super) struct XenConsole(OneShotMutex<Option<Console>>);
 
 impl Transmitter for XenConsole {
     fn start(&self) {
