@@ -21,6 +21,7 @@ pub mod console;
 mod cpu;
 pub mod entropy;
 pub mod fault_injection;
+pub mod handover;
 mod hypervisor;
 pub mod idle;
 pub mod image_layout;

@@ -19,15 +19,10 @@ pub(crate) fn start(rsdp: Option<u64>) {
 /// The first table with that signature, header included; `None` when there is none, or when its
 /// checksum is wrong.
 pub(crate) fn table(signature: &[u8; 4]) -> Option<&'static [u8]> {
-    let root = ROOT_POINTER.load(Ordering::Relaxed);
-    if root == 0 {
-        return None;
-    }
+    let root = root_pointer()?;
     if signature == b"DSDT" {
         return dsdt();
     }
-    // SAFETY: firmware's structure, in memory that stays mapped and untouched.
-    let root: &[u8; 36] = unsafe { &*(root as *const [u8; 36]) };
     let extended = root[15] >= 2 && u64_at(root, 24)? != 0;
     let (list, entry_bytes) =
         if extended { (u64_at(root, 24)?, 8) } else { (u32_at(root, 16)?.into(), 4) };
@@ -37,6 +32,13 @@ pub(crate) fn table(signature: &[u8; 4]) -> Option<&'static [u8]> {
         let address = if extended { u64_at(entry, 0)? } else { u32_at(entry, 0)?.into() };
         checked(address, signature)
     })
+}
+
+/// The root system description pointer (section 5.2.5.3).
+pub(crate) fn root_pointer() -> Option<&'static [u8; 36]> {
+    let root = ROOT_POINTER.load(Ordering::Relaxed);
+    // SAFETY: firmware's structure, in memory that stays mapped and untouched.
+    (root != 0).then(|| unsafe { &*(root as *const [u8; 36]) })
 }
 
 /// The two bytes at `offset` of a table.

@@ -30,10 +30,44 @@ pub(crate) fn soft_off() {
     if let Some(address) = sleep_control(fadt) {
         // SAFETY: the sleep control register; the machine stops here.
         unsafe { (address as *mut u8).write_volatile((kind << 2) as u8 | 1 << 5) }
-    } else if let Some(control) = u32_at(fadt, 64).and_then(|port| u16::try_from(port).ok()) {
+    } else if let Some(control) =
+        u32_at(fadt, CONTROL_PORT).and_then(|port| u16::try_from(port).ok())
+    {
         // SAFETY: the power management control register; the machine stops here.
-        unsafe { port::write16(control, (kind << 10) as u16 | 1 << 13) }
+        unsafe { port::write16(control, off_bits(kind)) }
     }
+}
+
+/// Power management by ports, where it is so (ACPI section 4.8.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PowerPorts {
+    /// The status register in which bit 8 says that the armed button was pressed, until a 1 is written there.
+    pub status: u16,
+    /// The control register that switches off.
+    pub control: u16,
+    /// What is to be written there.
+    pub off: u16,
+}
+
+/// The ports of the button and of the off state; `None` for hardware-reduced machines.
+pub(crate) fn ports() -> Option<PowerPorts> {
+    ports_of(acpi::table(b"FACP")?, acpi::table(b"DSDT")?)
+}
+
+fn ports_of(fadt: &[u8], dsdt: &[u8]) -> Option<PowerPorts> {
+    let port = |at| u32_at(fadt, at).and_then(|port| u16::try_from(port).ok());
+    let port = |at| port(at).filter(|&port| port != 0);
+    let off = off_bits(sleep_type_of_s5(dsdt)?);
+    Some(PowerPorts { status: port(STATUS_PORT)?, control: port(CONTROL_PORT)?, off })
+}
+
+/// Offsets in the FADT (section 5.2.9).
+const STATUS_PORT: usize = 56;
+const CONTROL_PORT: usize = 64;
+
+/// The sleep type, and the bit that makes it so (section 4.8.3.2.1).
+fn off_bits(kind: u32) -> u16 {
+    (kind << 10) as u16 | 1 << 13
 }
 
 /// Where the press of the button shows.
@@ -56,7 +90,8 @@ impl Button {
             line.route(EVENT_DEVICE_PIN);
             return Some(Self::EventDevice { selector, line });
         }
-        let status_port = u16::try_from(u32_at(fadt, 56)?).ok().filter(|&port| port != 0)?;
+        let status_port =
+            u16::try_from(u32_at(fadt, STATUS_PORT)?).ok().filter(|&port| port != 0)?;
         let enable_port = status_port + u16::from(*fadt.get(88)?) / 2;
         line.route(u16_at(fadt, 46)?.into());
         // SAFETY: the power management event registers, as the FADT says: clears all, then enables
@@ -121,5 +156,17 @@ mod tests {
         assert_eq!(sleep_type_of_s5(b"xx\x08_S5_\x12\x06\x04\x00\x00\x00\x00"), Some(0));
         assert_eq!(sleep_type_of_s5(b"\x08_S5_\x12"), None);
         assert_eq!(sleep_type_of_s5(b"\x08_S4_\x12\x06\x04\x00"), None);
+    }
+
+    #[test]
+    fn ports_are_those_of_the_table() {
+        let mut fadt = [0; 128];
+        fadt[56..58].copy_from_slice(&0x600_u16.to_le_bytes());
+        let dsdt = b"\x08_S5_\x12\x06\x04\x0a\x05\x00\x00";
+        assert_eq!(ports_of(&fadt, dsdt), None, "hardware-reduced");
+        fadt[64..66].copy_from_slice(&0x604_u16.to_le_bytes());
+        let ports = PowerPorts { status: 0x600, control: 0x604, off: 5 << 10 | 1 << 13 };
+        assert_eq!(ports_of(&fadt, dsdt), Some(ports));
+        assert_eq!(ports_of(&fadt, b"no such name"), None);
     }
 }

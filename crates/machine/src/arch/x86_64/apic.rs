@@ -76,6 +76,18 @@ impl LocalApic {
         self.write(SPURIOUS, 1 << 8 | u32::from(idt::SPURIOUS_VECTOR));
     }
 
+    /// As it is after a reset, but enabled: no interrupt is pending, and the timer is off (section 11.4.7.1).
+    pub(crate) fn reset(&self) {
+        const ENABLED: u64 = 1 << 11;
+        const X2APIC: u64 = 1 << 10;
+        // SAFETY: every x86-64 has this register.
+        let base = unsafe { instructions::read_msr(instructions::MSR_APIC_BASE) };
+        // SAFETY: disabling is how both modes are left (section 11.12.5).
+        unsafe { instructions::write_msr(instructions::MSR_APIC_BASE, base & !(ENABLED | X2APIC)) }
+        // SAFETY: every CPU has this mode.
+        unsafe { instructions::write_msr(instructions::MSR_APIC_BASE, base & !X2APIC | ENABLED) }
+    }
+
     /// The CPU, as I/O APICs and devices name it.
     pub(crate) fn id(&self) -> u8 {
         self.id.load(Ordering::Relaxed)

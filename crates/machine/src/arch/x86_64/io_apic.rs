@@ -31,6 +31,15 @@ pub(crate) fn route(pin: u32, vector: u8, cpu: u8) -> bool {
     true
 }
 
+/// Masks all pins, so that no interrupt comes.
+pub(crate) fn mask_all() {
+    for io_apic in FOUND.get().map_or(&[][..], |found| found) {
+        for pin in 0..io_apic.pins() {
+            io_apic.write(0x10 + 2 * pin, MASKED);
+        }
+    }
+}
+
 /// Finds them by the MADT. Where there is none, a PC has one at the usual place.
 pub(crate) fn find() {
     FOUND.get_or_init(|| match acpi::table(b"APIC") {
@@ -61,8 +70,11 @@ fn listed(madt: &[u8]) -> Vec<IoApic, IO_APICS_MAX> {
 
 impl IoApic {
     fn has(&self, pin: u32) -> bool {
-        let pins = (self.read(1) >> 16 & 0xff) + 1;
-        pin.checked_sub(self.first_pin).is_some_and(|pin| pin < pins)
+        pin.checked_sub(self.first_pin).is_some_and(|pin| pin < self.pins())
+    }
+
+    fn pins(&self) -> u32 {
+        (self.read(1) >> 16 & 0xff) + 1
     }
 
     fn read(&self, register: u32) -> u32 {

@@ -7,7 +7,8 @@ use crate::interrupt::Line;
 use core::sync::atomic::{AtomicBool, Ordering};
 use hermit_sync::OneShotMutex;
 
-const BASE: u16 = 0x3f8;
+/// Its first port.
+pub(crate) const BASE: u16 = 0x3f8;
 const PIN: u32 = 4;
 /// What the transmitter takes at once when it is empty.
 const FIFO_BYTES: usize = 16;
