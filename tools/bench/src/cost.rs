@@ -28,6 +28,7 @@ pub(crate) const PROGRAMS: [&Program; 2] = [&VALGRIND, &STRACE];
 /// Under valgrind a start takes a second or two.
 const START_LIMIT: Duration = Duration::from_secs(60);
 const END_LIMIT: Duration = Duration::from_secs(60);
+const LOAD_LIMIT: Duration = Duration::from_secs(300);
 const REST_LIMIT: Duration = Duration::from_secs(120);
 /// A server that used no CPU time for so long has done what it was given.
 const REST: Duration = Duration::from_millis(100);
@@ -73,7 +74,7 @@ impl Subject<'_> {
         let scratch = Scratch::new()?;
         let report = scratch.path("report");
         let (mut server, address) = self.serve(Some((tool, &report)))?;
-        self.load(&server, address, operations)?;
+        self.load(&mut server, address, operations)?;
         server.signal(Signal::TERM);
         if server.wait(END_LIMIT).is_none() {
             fail!("{} does not end", self.name);
@@ -84,10 +85,10 @@ impl Subject<'_> {
     }
 
     fn cpu_microseconds(&self, operations: u32) -> Result<f64> {
-        let (server, address) = self.serve(None)?;
-        self.load(&server, address, operations)?;
+        let (mut server, address) = self.serve(None)?;
+        self.load(&mut server, address, operations)?;
         let before = cpu_time(server.id())?;
-        self.load(&server, address, CPU_TIMES * operations)?;
+        self.load(&mut server, address, CPU_TIMES * operations)?;
         let used = cpu_time(server.id())? - before;
         Ok(used.as_secs_f64() * 1e6 / f64::from(CPU_TIMES * operations))
     }
@@ -108,8 +109,21 @@ impl Subject<'_> {
     }
 
     /// Returns when the client has ended and the server has nothing left to do.
-    fn load(&self, server: &Child, address: SocketAddr, operations: u32) -> Result {
-        programs::output(&mut (self.client)(address, operations))?;
+    fn load(&self, server: &mut Child, address: SocketAddr, operations: u32) -> Result {
+        let mut client = Child::start(&(self.client)(address, operations), |command| {
+            command.stdin(Stdio::null()).stdout(Stdio::null());
+        })?;
+        let deadline = Instant::now() + LOAD_LIMIT;
+        while client.ended().is_none() {
+            // A client waits for a server that comes back.
+            if server.ended().is_some() || Instant::now() > deadline {
+                fail!("{} died, or did not do {operations} operations", self.name);
+            }
+            std::thread::sleep(REST / 20);
+        }
+        if !client.ended().is_some_and(|status| status.success()) {
+            fail!("a client of {} failed", self.name);
+        }
         let deadline = Instant::now() + REST_LIMIT;
         let mut used = cpu_time(server.id())?;
         loop {
@@ -123,6 +137,14 @@ impl Subject<'_> {
             }
             used = now;
         }
+    }
+}
+
+impl Cost {
+    /// That of a peer that could not be measured, which is told: the others are compared all the same.
+    pub(crate) fn unknown(reason: &Failure) -> Self {
+        eprintln!("xtask: {reason}");
+        Self { instructions: f64::NAN, cpu_microseconds: f64::NAN, system_calls: f64::NAN }
     }
 }
 

@@ -123,7 +123,11 @@ fn print_costs(ours: &Path, libzmq: &Path, theirs: &Path) -> Result {
         cost::names(&servers.each_ref().map(|(name, _)| *name))
     );
     for row in &ROWS {
-        let costs = servers.iter().map(|(name, server)| row.cost(name, server, ours));
+        let costs = servers.iter().map(|(name, server)| {
+            let is_ours = server[0] == ours.as_os_str();
+            let cost = row.cost(name, server, ours);
+            cost.or_else(|reason| if is_ours { Err(reason) } else { Ok(Cost::unknown(&reason)) })
+        });
         let costs = costs.collect::<Result<Vec<_>>>()?;
         let column = |value: fn(&Cost) -> f64| costs.iter().map(value).collect::<Vec<_>>();
         let reach = (row.server == "drain").then_some(CPU_OF_LIBZMQ);
