@@ -122,7 +122,7 @@ impl Stack {
         let Self { device, state, .. } = self;
         state.table.borrow_mut().expire(instant);
         let blocked = state.transmit(now, device.transmitter());
-        if !state.context.starved.is_empty() {
+        if state.lacks_memory() {
             state.feed_starved(instant);
         }
         device.flush();
@@ -192,11 +192,8 @@ impl Stack {
             state.context.now.get() + RETRY
         };
         let connections = state.table.borrow().next_deadline().unwrap_or(Instant::NEVER);
-        let relief = if state.context.starved.is_empty() {
-            Instant::NEVER
-        } else {
-            state.relieved_at + RELIEF_PAUSE
-        };
+        let relief =
+            if state.lacks_memory() { state.relieved_at + RELIEF_PAUSE } else { Instant::NEVER };
         let next = house.min(connections).min(retry).min(relief);
         (next < Instant::NEVER).then(|| next.into())
     }
@@ -379,25 +376,36 @@ impl InterfaceState {
         }
     }
 
-    /// Writers wait for buffer memory: they go on if there is some again. If not, the connection ends that holds
-    /// the most, sent or received, of those whose peers take nothing.
+    /// Somebody waits for buffer memory: a writer, or a peer whose bytes were dropped for want of it.
+    #[inline]
+    fn lacks_memory(&self) -> bool {
+        !self.context.starved.is_empty() || self.context.shared.borrow().memory.was_refused()
+    }
+
+    /// Writers go on if there is buffer memory again. If there is none, for them or for a peer's bytes, the connection
+    /// ends that holds the most, sent or received, of those that do not move: their peers take nothing, and nobody reads
+    /// what they sent.
     #[cold]
     fn feed_starved(&mut self, now: Instant) {
         if self.context.shared.borrow().memory.has_room_to_send() {
+            self.context.shared.borrow_mut().memory.take_refusal();
             return self.context.starved.wake();
         }
         if now < self.relieved_at + RELIEF_PAUSE {
             return;
         }
         self.relieved_at = now;
+        self.context.shared.borrow_mut().memory.take_refusal();
         let is_stalled = |connection: &&Rc<Connection>| {
-            now.since(connection.tcb().engine.progress_at()) >= STALLED
+            let engine = &connection.tcb().engine;
+            let is_read = engine.read_at().is_some_and(|read_at| now.since(read_at) < STALLED);
+            !is_read && now.since(engine.progress_at()) >= STALLED
         };
         let held = |connection: &&Rc<Connection>| connection.tcb().engine.held_bytes();
         let greediest = self.table.borrow().iter().filter(is_stalled).max_by_key(held).cloned();
         let Some(greediest) = greediest else { return };
         log::warn!(
-            "net: {} is reset: it takes nothing, and no buffer memory is left for others",
+            "net: {} is reset: it does not move, and no buffer memory is left for others",
             greediest.tuple.remote()
         );
         self.context.counters.add(Counter::Relieved);

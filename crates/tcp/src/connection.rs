@@ -328,6 +328,11 @@ impl Connection {
         self.progress_at
     }
 
+    /// When the application last took something that was received, to a round trip; `None` if it never did.
+    pub fn read_at(&self) -> Option<Instant> {
+        self.receive_window.read_at()
+    }
+
     /// Retransmission time-outs since the peer last acknowledged something.
     pub fn timeouts(&self) -> u8 {
         self.rtt.backoff()

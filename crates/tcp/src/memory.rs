@@ -10,6 +10,8 @@ use core::ops::Range;
 pub struct Memory {
     limit_bytes: usize,
     held_bytes: usize,
+    /// Bytes in order found no room, since somebody asked for that.
+    was_refused: bool,
     spares: [Vec<Box<[u8]>>; CLASSES.len()],
 }
 
@@ -40,7 +42,7 @@ impl Memory {
     /// With so many bytes for all buffers.
     pub fn new(limit_bytes: usize) -> Self {
         let spares = CLASSES.map(|(_, count)| Vec::with_capacity(count));
-        Self { limit_bytes, held_bytes: 0, spares }
+        Self { limit_bytes, held_bytes: 0, was_refused: false, spares }
     }
 
     /// Bytes that connections hold now.
@@ -90,6 +92,31 @@ impl Memory {
         Some(Buffer { bytes: self.spare(class), start: 0, end: 0 })
     }
 
+    /// A buffer for bytes that are received in order, as [`take`](Self::take); `is_first` if the connection holds none that
+    /// are unread. That one gets a small buffer also of the last that there is: a peer that has sent little must be
+    /// heard beside those that have sent much.
+    #[inline]
+    pub(crate) fn take_in_order(&mut self, bytes: usize, is_first: bool) -> Option<Buffer> {
+        let usual = self.take(bytes, Purpose::InOrder);
+        if usual.is_some() {
+            return usual;
+        }
+        let last = if is_first { self.take(1, Purpose::First) } else { None };
+        self.was_refused |= last.is_none();
+        last
+    }
+
+    /// Whether bytes in order found no room, and nobody [took](Self::take_refusal) notice.
+    #[inline]
+    pub fn was_refused(&self) -> bool {
+        self.was_refused
+    }
+
+    /// Whether bytes in order found no room since this was asked for the last time: somebody has to give some back.
+    pub fn take_refusal(&mut self) -> bool {
+        core::mem::take(&mut self.was_refused)
+    }
+
     /// Memory that nobody holds yet, of [`PAGE_BYTES`]: for a device to receive into.
     pub fn page(&mut self) -> Box<[u8]> {
         self.spare(CLASSES.len() - 1)
@@ -130,7 +157,8 @@ impl Memory {
     #[inline]
     fn reserve(&self, purpose: Purpose) -> usize {
         match purpose {
-            Purpose::InOrder => 0,
+            Purpose::First => 0,
+            Purpose::InOrder => self.limit_bytes / 16,
             Purpose::OutOfOrder => self.limit_bytes / 8,
             Purpose::Send => self.limit_bytes / 4,
         }
@@ -158,9 +186,13 @@ const SHARE_SHORT: u32 = 16 << 10;
 const SHARE_LAST: u32 = 2 << 10;
 
 /// What memory is for. The last of it is for data that is received in order, since that is what lets all others
-/// be given back in the end: two ends that have filled it with what they want to send would wait for ever.
+/// be given back in the end: two ends that have filled it with what they want to send would wait for ever. And the last of
+/// that is for connections that hold none: peers that have sent much to readers that wait would keep all others from being
+/// heard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
+    /// In order, by a connection that holds nothing that is unread.
+    First,
     InOrder,
     OutOfOrder,
     Send,
@@ -267,15 +299,33 @@ mod tests {
 
     #[test]
     fn an_empty_budget_gives_nothing() {
-        let mut memory = Memory::new(PAGE_BYTES + (16 << 10));
-        let large = memory.take(1 << 20, Purpose::InOrder).unwrap();
+        let mut memory = Memory::new(2 * PAGE_BYTES);
+        let large = memory.take_in_order(1 << 20, true).unwrap();
         assert_eq!(large.capacity(), PAGE_BYTES);
-        assert!(memory.is_scarce());
-        let rest = memory.take(64 << 10, Purpose::InOrder).unwrap();
-        assert_eq!(rest.capacity(), 16 << 10);
-        assert!(memory.take(1, Purpose::InOrder).is_none());
+        for capacity in [16 << 10, 16 << 10, 16 << 10] {
+            let rest = memory.take_in_order(64 << 10, true).unwrap();
+            assert_eq!(rest.capacity(), capacity);
+        }
+        while memory.take(1, Purpose::InOrder).is_some() {}
+        assert!(memory.is_scarce() && !memory.take_refusal());
+        assert!(memory.take_in_order(1, false).is_none());
+        assert!(memory.take_refusal() && !memory.take_refusal());
         memory.give(large);
         assert!(!memory.is_scarce());
+    }
+
+    /// A sixteenth, in small buffers.
+    #[test]
+    fn the_last_of_it_is_for_who_holds_nothing() {
+        let mut memory = Memory::new(640 << 10);
+        while memory.take_in_order(2 << 10, false).is_some() {}
+        assert_eq!(memory.held_bytes(), 600 << 10);
+        assert!(memory.take_refusal());
+        for _ in 0..20 {
+            assert_eq!(memory.take_in_order(60_000, true).unwrap().capacity(), 2 << 10);
+        }
+        assert!(!memory.take_refusal());
+        assert!(memory.take_in_order(1, true).is_none() && memory.take_refusal());
     }
 
     #[test]

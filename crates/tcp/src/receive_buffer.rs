@@ -136,7 +136,8 @@ impl ReceiveBuffer {
         let mut taken = self.chunks.back_mut().map_or(0, |chunk| chunk.append(bytes));
         while let Some(rest) = bytes.get(taken..).filter(|rest| !rest.is_empty()) {
             let wanted = rest.len().max(self.len as usize + taken);
-            let Some(mut buffer) = memory.take(wanted, Purpose::InOrder) else { break };
+            let is_first = self.len as usize + taken == 0;
+            let Some(mut buffer) = memory.take_in_order(wanted, is_first) else { break };
             taken += buffer.append(rest);
             self.chunks.push_back(buffer);
         }
@@ -286,7 +287,7 @@ mod tests {
 
     #[test]
     fn a_page_is_copied_when_memory_is_short() {
-        let mut memory = Memory::new(100 << 10);
+        let mut memory = Memory::new(106 << 10);
         let held = memory.take(64 << 10, Purpose::InOrder).unwrap();
         let mut buffer = ReceiveBuffer::EMPTY;
         assert!(memory.hold(16 << 10, Purpose::InOrder) && memory.is_scarce());

@@ -36,6 +36,10 @@ impl ReceiveWindow {
         self.limit
     }
 
+    pub(super) fn read_at(&self) -> Option<Instant> {
+        (self.since != Instant::NEVER).then_some(self.since)
+    }
+
     /// Windows are not scaled: no more than that can be said.
     pub(super) fn limit_to(&mut self, max: u32) {
         self.limit = self.limit.min(max);

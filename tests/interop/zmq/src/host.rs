@@ -50,18 +50,18 @@ impl World {
             main.await.unwrap();
             finished.set(true);
         });
-        while !done.get() {
+        // What closed sockets left behind is the reactor's to send.
+        while !done.get() || self.reactor.unsent() > 0 {
             self.host.timers.advance(self.started.elapsed());
             let busy = self.executor.run(1024);
             self.reactor.flush();
             let until = self.host.timers.next_deadline();
             let wait = until.map(|at| at.saturating_sub(self.started.elapsed()));
             let wait = if busy || !self.executor.is_idle() { Some(Duration::ZERO) } else { wait };
-            if !done.get() {
+            if !done.get() || self.reactor.unsent() > 0 {
                 self.reactor.wait(wait).unwrap();
             }
         }
-        self.reactor.flush();
     }
 }
 
