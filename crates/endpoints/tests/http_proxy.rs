@@ -137,6 +137,16 @@ fn a_request_arrives_as_it_was_sent_but_for_the_connections_fields() {
     }
 }
 
+/// As by HTTP/1.0, or by FastCGI from a web server that does not say it.
+#[test]
+fn rfc9112_3_2_a_request_without_a_host_gets_that_of_where_it_goes() {
+    let world = World::new();
+    world.serve("end", Routes::new().any("/*path", seen));
+    world.proxy("a", "end");
+    let answer = world.ask("a", "GET /p HTTP/1.0\r\n\r\n");
+    assert!(answer.contains("Host: end\n") && answer.contains("/p 0\n"), "{answer}");
+}
+
 #[test]
 fn bodies_pass_as_streams_both_ways() {
     let world = World::new();

@@ -112,7 +112,7 @@ fn run(name: &str, test: impl FnOnce(&mut World)) {
 }
 
 /// What a read gives now.
-fn read(flow: &mut net::TcpFlow) -> std::task::Poll<Result<Vec<u8>, FlowError>> {
+fn read(flow: &mut net::TcpFlow) -> Poll<Result<Vec<u8>, FlowError>> {
     let mut cx = Context::from_waker(Waker::noop());
     let mut bytes = Vec::new();
     loop {
@@ -121,8 +121,8 @@ fn read(flow: &mut net::TcpFlow) -> std::task::Poll<Result<Vec<u8>, FlowError>> 
             piece.len()
         });
         match taken {
-            std::task::Poll::Ready(Ok(1..)) => {}
-            _ if !bytes.is_empty() => return std::task::Poll::Ready(Ok(bytes)),
+            Poll::Ready(Ok(1..)) => {}
+            _ if !bytes.is_empty() => return Poll::Ready(Ok(bytes)),
             other => return other.map(|taken| taken.map(|_| bytes)),
         }
     }
@@ -135,7 +135,7 @@ fn sequence_numbers_may_wrap() {
         let next = open(world, 5000, u32::MAX - 2);
         send(world, 5000, TcpControl::Psh, u32::MAX - 1, Some(next), b"abcdef");
         let bytes = read(&mut flows.borrow_mut()[0]);
-        assert_eq!(bytes, std::task::Poll::Ready(Ok(b"abcdef".to_vec())));
+        assert_eq!(bytes, Poll::Ready(Ok(b"abcdef".to_vec())));
     });
 }
 
@@ -151,7 +151,7 @@ fn a_lost_final_acknowledgement_is_made_good_by_data() {
         send(world, 5000, TcpControl::Psh, 103, Some(next), b"def");
         send(world, 5000, TcpControl::Psh, 100, Some(next), b"abc");
         let bytes = read(&mut flows.borrow_mut()[0]);
-        assert_eq!(bytes, std::task::Poll::Ready(Ok(b"abcdef".to_vec())));
+        assert_eq!(bytes, Poll::Ready(Ok(b"abcdef".to_vec())));
     });
 }
 
@@ -221,8 +221,8 @@ fn a_reset_ends_the_flow_with_an_error_after_its_bytes() {
         send(world, 5000, TcpControl::Psh, 100, Some(next), b"abc");
         send(world, 5000, TcpControl::Rst, 103, Some(next), b"");
         let flow = &mut flows.borrow_mut()[0];
-        assert_eq!(read(flow), std::task::Poll::Ready(Ok(b"abc".to_vec())));
-        assert_eq!(read(flow), std::task::Poll::Ready(Err(FlowError::Reset)));
+        assert_eq!(read(flow), Poll::Ready(Ok(b"abc".to_vec())));
+        assert_eq!(read(flow), Poll::Ready(Err(FlowError::Reset)));
         assert_eq!(world.stacks[0].gauges().connections, 0);
     });
 }
@@ -259,7 +259,7 @@ fn rfc_9293_both_ends_close_at_once() {
         let gauges = world.stacks[0].gauges();
         assert_eq!((gauges.connections, gauges.time_wait), (0, 1));
         let end = read(&mut flows.borrow_mut()[0]);
-        assert_eq!(end, std::task::Poll::Ready(Ok(Vec::new())));
+        assert_eq!(end, Poll::Ready(Ok(Vec::new())));
     });
 }
 
@@ -455,7 +455,7 @@ fn reach(world: &mut World, flow: &mut net::TcpFlow, stage: Stage, next: u32) ->
             room[..4].copy_from_slice(b"wxyz");
             4
         });
-        assert_eq!(wrote, std::task::Poll::Ready(Ok(4)));
+        assert_eq!(wrote, Poll::Ready(Ok(4)));
     }
     if stage == Stage::OurEnd {
         flow.finish();
@@ -486,7 +486,7 @@ fn what_comes_out_of_turn_is_kept_in_whatever_state_the_connection_is() {
                 Unread | Both => b"abcdefghi".to_vec(),
                 _ => b"defghi".to_vec(),
             };
-            assert_eq!(read(&mut flow), std::task::Poll::Ready(Ok(expected)), "{stage:?}");
+            assert_eq!(read(&mut flow), Poll::Ready(Ok(expected)), "{stage:?}");
             // What had left before is sent again if nobody acknowledges it.
             let mut end = next;
             if matches!(stage, Unacknowledged | Both | OurEnd) {
@@ -526,7 +526,7 @@ fn what_was_out_of_order_takes_no_memory_once_it_is_read() {
         assert_eq!(world.stacks[0].gauges().buffer_bytes, 0);
         send(world, 5000, TcpControl::Psh, 106, Some(next), b"ghi");
         let bytes = read(&mut flows.borrow_mut()[0]);
-        assert_eq!(bytes, std::task::Poll::Ready(Ok(b"ghi".to_vec())));
+        assert_eq!(bytes, Poll::Ready(Ok(b"ghi".to_vec())));
     });
 }
 
@@ -549,7 +549,7 @@ fn rfc_9293_a_repeated_segment_is_acknowledged_again() {
         }
         assert!(world.wire.sent() <= sent + 13);
         let bytes = read(&mut flows.borrow_mut()[0]);
-        assert_eq!(bytes, std::task::Poll::Ready(Ok(b"abc".to_vec())));
+        assert_eq!(bytes, Poll::Ready(Ok(b"abc".to_vec())));
     });
 }
 

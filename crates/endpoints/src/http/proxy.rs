@@ -135,7 +135,7 @@ impl<C: Connector + 'static> Proxy<C> {
         if self.is_loop(&request) {
             return Err(not_passed(Reason::Loop, request));
         }
-        match self.outgoing(&request, path) {
+        match self.outgoing(target, &request, path) {
             Some(outgoing) => self.send(target, request, outgoing).await,
             None => Err(not_passed(Reason::NotForOthers, request)),
         }
@@ -185,8 +185,12 @@ impl<C: Connector + 'static> Proxy<C> {
     }
 
     /// The request as the other server gets it, still without its body.
-    fn outgoing(&self, request: &Request, path: &str) -> Option<client::Request> {
-        let authority = text(request.authority())?;
+    fn outgoing(&self, target: &Target, request: &Request, path: &str) -> Option<client::Request> {
+        // By FastCGI it may have none, where HTTP/1.1 has to (RFC 9112 section 3.2).
+        let authority = match request.authority() {
+            b"" => target.authority(),
+            authority => text(authority)?,
+        };
         let outgoing = client::Request::new(request.method(), &authority, path).ok()?;
         let outgoing = end_to_end(request.headers())
             .fold(outgoing, |outgoing, (name, value)| outgoing.with_header(name, value))
