@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod boot;
+mod hermit;
 mod interop;
 mod runner;
 mod xen;
@@ -35,6 +36,7 @@ fn all_cases() -> Vec<&'static Case> {
         interop::http::CASES,
         interop::gateways::CASES,
         interop::services::CASES,
+        hermit::CASES,
         xen::CASES,
     ]
     .into_iter()

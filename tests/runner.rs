@@ -10,7 +10,7 @@ use command::{
     paths,
     programs::{self, Install, Program},
 };
-use image_builder::image;
+use image_builder::{hermit, image};
 use lab::{
     harness::{Appliance, Case, Harness},
     namespace, peers, process,
@@ -89,6 +89,11 @@ fn run_cases(cases: &[&'static Case], install: Install, summary: &mut Summary) -
     };
     let shipped = build(image::Options::default(), process::build)?;
     let trial = build(image::Options::trial(), process::build_trial)?;
+    if cases.iter().any(|case| case.name.contains("hermit")) {
+        for options in [hermit::Options::default(), hermit::Options::trial()] {
+            hermit::build(&options, install)?;
+        }
+    }
     if cases.iter().any(|case| case.name.starts_with("xen/")) {
         Dom0::get(install)?;
     }

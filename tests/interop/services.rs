@@ -1,8 +1,8 @@
 //! RPC and ZeroMQ against real peers: the C++ and Python libraries of Cap'n Proto, libzmq. The engines first, each side
 //! in turn being the server; then the appliance's own services, as a Linux process and as a guest.
 
-mod rpc;
-mod zmq;
+pub(crate) mod rpc;
+pub(crate) mod zmq;
 
 use command::{
     child::Child,
@@ -20,8 +20,8 @@ use std::{
 };
 
 /// Any case has all peers of its kind made.
-const RPC: &[&Program] = &[&CAPNP, &CAPNP_HEADERS, &CXX, &PYTHON, &PIP];
-const ZMQ: &[&Program] = &[&PYTHON, &PIP];
+pub(crate) const RPC: &[&Program] = &[&CAPNP, &CAPNP_HEADERS, &CXX, &PYTHON, &PIP];
+pub(crate) const ZMQ: &[&Program] = &[&PYTHON, &PIP];
 
 pub(crate) const CASES: &[Case] = &[
     Case::new("rpc/cpp_calls_us", RPC, 120, rpc::cpp_calls_us),

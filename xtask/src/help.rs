@@ -4,6 +4,7 @@ pub(crate) const TEXT: &str = "\
 cargo xtask run [OPTIONS]         build the image, make the bundle, start QEMU, say where it answers
     --linux                       the same application as a Linux process
     --xen                         as a guest of Xen, which runs in QEMU with a small dom0
+    --hermit                      on the Hermit kernel, which is an experiment: docs/hermit.md
     --bundle DIR                  content and config (default: config/)
     --machine microvm|microvm-pcie|q35   (default: microvm)
     --mem MIB                     memory of the guest (default: 256)
@@ -30,6 +31,7 @@ cargo xtask image                 build the bootable ELF; the last line printed 
     --services LIST               with these only, as http,rpc (default: all, http,fastcgi,gopher,rpc,zmq,http-client)
     --http-only                   the same as --services http: about half of the size
     --trial                       with routes for tests; never where others can reach it
+    --hermit                      on the Hermit kernel, with its loader
 cargo xtask bundle DIR --out FILE make a boot bundle
 cargo xtask codegen               remake the code generated from schemas
 cargo xtask tidy                  check the shape of the tree: crate arrows, lengths, unsafe

@@ -1,27 +1,35 @@
 //! `cargo xtask image`: the bootable ELF.
 
 use command::{failure::Result, programs::Install};
-use image_builder::image::{self, Options};
+use image_builder::{
+    hermit,
+    image::{self, Options},
+};
 use lexopt::ValueExt;
 use std::process::ExitCode;
 
 pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
     let mut install = Install::Yes;
-    let mut options = Options::default();
-    let mut services = None;
+    let (mut trial, mut on_hermit, mut services) = (false, false, None);
     while let Some(argument) = arguments.next()? {
         match argument {
             lexopt::Arg::Long("no-install") => install = Install::OnlyTell,
-            lexopt::Arg::Long("trial") => options = Options::trial(),
+            lexopt::Arg::Long("trial") => trial = true,
+            lexopt::Arg::Long("hermit") => on_hermit = true,
             lexopt::Arg::Long("services") => services = Some(arguments.value()?.string()?),
             lexopt::Arg::Long("http-only") => services = Some("http".into()),
             other => return Err(other.unexpected().into()),
         }
     }
-    if let Some(list) = services {
-        options = options.with_services(&list)?;
-    }
-    let image = image::build(&options, install)?;
+    let image = if on_hermit {
+        let options = if trial { hermit::Options::trial() } else { hermit::Options::default() };
+        let options = services.map_or(Ok(options.clone()), |list| options.with_services(&list))?;
+        hermit::build(&options, install)?
+    } else {
+        let options = if trial { Options::trial() } else { Options::default() };
+        let options = services.map_or(Ok(options.clone()), |list| options.with_services(&list))?;
+        image::build(&options, install)?
+    };
     let [bytes, unpacked] = [&image.shipped, &image.unpacked]
         .map(|file| std::fs::metadata(file).map_or(0, |file| file.len()));
     eprintln!(

@@ -11,6 +11,7 @@ pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
         match argument {
             Long("linux") => options.linux = true,
             Long("xen") => options.xen = true,
+            Long("hermit") => options.hermit = true,
             Long("tap") => options.tap = true,
             Long("gdb") => options.gdb = true,
             Long("trace") => options.trace = true,

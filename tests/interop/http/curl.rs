@@ -37,7 +37,7 @@ pub(super) fn conditions_process(harness: &mut Harness) -> Result {
     on_process(harness, &bundle, conditions)
 }
 
-const BODIES_CONFIG: &str = "[http]\nbody_bytes_max = 16_777_216\n";
+pub(crate) const BODIES_CONFIG: &str = "[http]\nbody_bytes_max = 16_777_216\n";
 
 pub(super) fn bodies_guest(harness: &mut Harness) -> Result {
     let bundle = harness.bundle(BODIES_CONFIG, &[])?;
@@ -102,7 +102,7 @@ fn check_process(harness: &Harness, child: Child, check: Check) -> Result {
 }
 
 /// Every file of the sample site, byte for byte; folders, types, what is missing and what must not be reachable.
-fn site(harness: &Harness, server: SocketAddr) -> Result {
+pub(crate) fn site(harness: &Harness, server: SocketAddr) -> Result {
     let archive = bundle::pack(&paths::root().join("config"))?;
     let bundle = Bundle::parse(&archive).or_say(|| "the sample".into())?;
     let out = harness.scratch.path("file");
@@ -141,7 +141,7 @@ fn site(harness: &Harness, server: SocketAddr) -> Result {
 }
 
 /// HEAD, ETag, dates, ranges, compressed variants, and a connection that is used twice.
-fn conditions(harness: &Harness, server: SocketAddr) -> Result {
+pub(crate) fn conditions(harness: &Harness, server: SocketAddr) -> Result {
     let page = url(server, "/style.css");
     validators(&page)?;
     ranges(&page)?;
@@ -198,7 +198,7 @@ fn variants(page: &str) -> Result {
 }
 
 /// Bodies go both ways: by length, chunked, with `Expect: 100-continue`, and too long.
-fn bodies(harness: &Harness, server: SocketAddr) -> Result {
+pub(crate) fn bodies(harness: &Harness, server: SocketAddr) -> Result {
     let body = noise(5 << 20);
     let file = harness.scratch.path("body");
     std::fs::write(&file, &body).or_say(|| "cannot write a body".into())?;

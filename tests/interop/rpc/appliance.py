@@ -14,6 +14,7 @@ DEADLINE_S = 60
 
 schema = capnp.load(sys.argv[1], imports=["/usr/include"])
 HOST, PORT = sys.argv[2].rsplit(":", 1)
+CONNECTIONS = int(sys.argv[3])
 
 
 class Power(schema.Calculator.Function.Server):
@@ -165,7 +166,7 @@ async def many_connections(directory):
         calculator = service(other, "calculator", schema.Calculator)
         assert (await calculator.value(number).value.read()).number == number
 
-    await asyncio.gather(*[one(number) for number in range(100)])
+    await asyncio.gather(*[one(number) for number in range(CONNECTIONS)])
 
 
 async def a_disconnect_in_mid_call_harms_nobody_else(directory):

@@ -45,13 +45,19 @@ const PORT: u16 = 7000;
 /// Pipelining, callbacks, errors of each type, cancellation, 10 MB, 1,000 capabilities, a
 /// disconnect in mid-call, on the appliance's own services.
 fn services(host: IpAddr) -> Result {
+    services_for(host, 100)
+}
+
+/// The same of an appliance that takes as many connections at once.
+pub(crate) fn services_for(host: IpAddr, connections: usize) -> Result {
     let appliance = format!("{host}:{PORT}");
     checked(Command::new(peers::appliance_cpp()?).arg(&appliance))?;
     checked(
         peers::python()?
             .arg(peers::source("tests/interop/rpc/appliance.py"))
             .arg(peers::appliance_schema())
-            .arg(&appliance),
+            .arg(&appliance)
+            .arg(connections.to_string()),
     )
 }
 

@@ -53,10 +53,16 @@ pub(super) fn service_guest(harness: &mut Harness) -> Result {
 }
 
 fn service(host: IpAddr) -> Result {
+    service_for(host, 1000)
+}
+
+/// The service at an address that takes as many connections at once.
+pub(crate) fn service_for(host: IpAddr, connections: usize) -> Result {
     checked(
         peers::python()?
             .arg(peers::source("tests/interop/zmq/test_service.py"))
-            .arg(format!("{host}:{PORT}")),
+            .arg(format!("{host}:{PORT}"))
+            .arg(connections.to_string()),
     )
 }
 

@@ -2,7 +2,7 @@
 
 use command::{
     cargo,
-    failure::{Failure, OrSay, Result},
+    failure::{Failure, OrSay, Result, fail},
     programs,
 };
 use std::path::Path;
@@ -20,6 +20,25 @@ pub(crate) fn of(workspace: &Path, package: &str) -> Result<Vec<String>> {
     let metadata: JsonValue = metadata.parse().or_say(|| "cargo metadata".into())?;
     listed(&metadata, package)
         .ok_or_else(|| Failure::new(format!("{} has no package {package}", workspace.display())))
+}
+
+/// Those of a package's services that `list` names, with a comma between two; `None` when these are all.
+///
+/// # Errors
+///
+/// The list is empty, or names what is no service.
+pub(crate) fn chosen(workspace: &Path, package: &str, list: &str) -> Result<Option<Vec<String>>> {
+    let all = of(workspace, package)?;
+    let wanted: Vec<&str> = list.split(',').map(str::trim).filter(|it| !it.is_empty()).collect();
+    let allowed = all.join(", ");
+    if let Some(unknown) = wanted.iter().find(|name| !all.iter().any(|it| it == *name)) {
+        fail!("there is no service `{unknown}`; allowed: {allowed}");
+    }
+    if wanted.is_empty() {
+        fail!("an image needs a service; allowed: {allowed}");
+    }
+    let chosen: Vec<_> = all.iter().filter(|it| wanted.contains(&it.as_str())).cloned().collect();
+    Ok((chosen != all).then_some(chosen))
 }
 
 fn listed(metadata: &JsonValue, package: &str) -> Option<Vec<String>> {

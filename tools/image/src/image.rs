@@ -30,6 +30,8 @@ pub struct Options {
     pub features: Option<Vec<String>>,
     /// The name of the files that are made, without folder and extension.
     pub output: String,
+    /// An application for another kernel, where the image is only its loader.
+    pub application: Option<PathBuf>,
 }
 
 /// An image in its three forms.
@@ -67,6 +69,7 @@ impl Default for Options {
             package: "aqueduct-bare".into(),
             features: None,
             output: "aqueduct".into(),
+            application: None,
         }
     }
 }
@@ -89,19 +92,10 @@ impl Options {
     ///
     /// The list is empty, or names what is no service.
     pub fn with_services(&self, list: &str) -> Result<Self> {
-        let all = features::of(&self.workspace, &self.package)?;
-        let wanted: Vec<&str> =
-            list.split(',').map(str::trim).filter(|it| !it.is_empty()).collect();
-        let allowed = all.join(", ");
-        if let Some(unknown) = wanted.iter().find(|name| !all.iter().any(|it| it == *name)) {
-            fail!("there is no service `{unknown}`; allowed: {allowed}");
-        }
-        if wanted.is_empty() {
-            fail!("an image needs a service; allowed: {allowed}");
-        }
-        let services: Vec<_> =
-            all.iter().filter(|it| wanted.contains(&it.as_str())).cloned().collect();
-        Ok(if services == all { self.clone() } else { self.only(&services) })
+        Ok(match features::chosen(&self.workspace, &self.package, list)? {
+            Some(services) => self.only(&services),
+            None => self.clone(),
+        })
     }
 
     fn only(&self, services: &[String]) -> Self {
@@ -133,6 +127,9 @@ impl Options {
         command.args([verb, "--package", &self.package, "--profile", profile, "--target", TARGET]);
         command.env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", "-C relocation-model=static");
         command.env_remove("CARGO_ENCODED_RUSTFLAGS");
+        if let Some(application) = &self.application {
+            command.env("AQUEDUCT_HERMIT_APPLICATION", application);
+        }
         command
     }
 }

@@ -5,6 +5,7 @@
 pub mod bundle;
 mod elf;
 mod features;
+pub mod hermit;
 pub mod image;
 mod pack;
 mod symbols;

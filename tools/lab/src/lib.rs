@@ -6,6 +6,7 @@ pub mod accel;
 mod debian;
 pub mod guest;
 pub mod harness;
+pub mod hermit;
 pub mod http_client;
 mod initramfs;
 pub mod link;

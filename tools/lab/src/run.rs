@@ -3,7 +3,7 @@
 use crate::{
     accel::Accel,
     guest::{Echo, Guest},
-    http_client,
+    hermit as hermit_guest, http_client,
     link::{self, Tap},
     process,
     qemu::{Machine, Netdev, Spec},
@@ -15,7 +15,7 @@ use command::{
     paths,
     programs::{self, Install},
 };
-use image_builder::{bundle, image};
+use image_builder::{bundle, hermit, image};
 use rustix::process::Signal;
 use signal_hook::{
     consts::{SIGINT, SIGTERM},
@@ -54,6 +54,8 @@ pub struct Options {
     pub linux: bool,
     /// As a guest of Xen, which is a guest of QEMU.
     pub xen: bool,
+    /// On the Hermit kernel, in QEMU.
+    pub hermit: bool,
     /// Attached to a TAP instead of user networking; needs root.
     pub tap: bool,
     /// Wait for a debugger.
@@ -93,6 +95,13 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     }
     if options.xen && (options.linux || options.tap) {
         fail!("--xen goes with neither --linux nor --tap");
+    }
+    if options.hermit
+        && (options.linux || options.xen || options.tap || options.gdb || options.machine.is_some())
+    {
+        fail!(
+            "--hermit goes with none of --linux, --xen, --tap, --gdb and --machine: that kernel wants q35, and addresses by DHCP"
+        );
     }
     if options.linux
         && (options.machine.is_some() || options.memory_mib.is_some() || options.accel.is_some())
@@ -135,6 +144,7 @@ impl Default for Options {
         Self {
             linux: false,
             xen: false,
+            hermit: false,
             tap: false,
             gdb: false,
             trace: false,
@@ -164,11 +174,17 @@ impl Run<'_> {
     fn guest(&self) -> Result<ExitCode> {
         let options = self.options;
         programs::need(&[&programs::QEMU], options.install)?;
-        let image = image::build(&image::Options::default(), options.install)?;
-        let machine = options.machine.unwrap_or(Machine::Microvm);
+        let (image, usual_machine) = if options.hermit {
+            (hermit::build(&hermit::Options::default(), options.install)?, Machine::Q35)
+        } else {
+            (image::build(&image::Options::default(), options.install)?, Machine::Microvm)
+        };
+        let machine = options.machine.unwrap_or(usual_machine);
         let memory_mib = options.memory_mib.unwrap_or(MEMORY_MIB);
         let accel = match options.accel {
             Some(accel) => accel,
+            // Whether a KVM is sound is the appliance's own image to say.
+            None if options.hermit => Accel::Tcg,
             None => Accel::best(&image.shipped, machine)?,
         };
         let spec = Spec {
@@ -332,7 +348,7 @@ impl Run<'_> {
     }
 
     fn more(&self) -> Result<Vec<OsString>> {
-        let mut more: Vec<OsString> = Vec::new();
+        let mut more = if self.options.hermit { hermit_guest::options() } else { Vec::new() };
         if self.options.gdb {
             free(GDB_PORT)?;
             more.extend(["-S".into(), "-gdb".into(), format!("tcp:127.0.0.1:{GDB_PORT}").into()]);

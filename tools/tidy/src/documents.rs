@@ -15,6 +15,7 @@ const DOCUMENTS: &[(&str, usize)] = &[
     ("docs/tour.md", 160),
     ("docs/glossary.md", 80),
     ("docs/web.md", 240),
+    ("docs/hermit.md", 80),
 ];
 
 /// Where a path of a document may begin: at the root, or at the folder of crates.
