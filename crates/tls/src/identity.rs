@@ -1,0 +1,209 @@
+//! Identity: a certificate with its chain, and its private key.
+
+use crate::der::{CONTEXT_0, GENERALIZED_TIME, Reader, SEQUENCE, UTC_TIME};
+use crate::provider::provider;
+use crate::{fingerprint, self_made};
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
+use rustls::sign::CertifiedKey;
+
+/// What a server, or a client that is asked, shows of itself.
+#[derive(Clone)]
+pub struct Identity {
+    pub(crate) key: Arc<CertifiedKey>,
+    fingerprint: [u8; 32],
+    not_after_seconds: Option<u64>,
+}
+
+/// An identity cannot be made of this.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IdentityError {
+    /// The first text has no certificate in PEM.
+    NoCertificate,
+    /// The second text has no private key in PEM.
+    NoKey,
+    /// The key is encrypted, and nobody is there to ask for its password.
+    EncryptedKey,
+    /// The key is of a kind that is not known, or damaged.
+    BadKey(String),
+    /// Key and certificate do not belong together.
+    Mismatch,
+    /// The certificate is none.
+    BadCertificate,
+    /// There are no random bytes to make a key of.
+    NoRandom,
+}
+
+impl fmt::Display for IdentityError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoCertificate => f.write_str("there is no `BEGIN CERTIFICATE` in it"),
+            Self::NoKey => f.write_str(
+                "there is no private key in it, as `BEGIN PRIVATE KEY`, `BEGIN EC PRIVATE KEY` or `BEGIN RSA PRIVATE KEY`",
+            ),
+            Self::EncryptedKey => {
+                f.write_str("the private key is encrypted: `openssl pkey` writes it in the clear")
+            }
+            Self::BadKey(reason) => write!(f, "the private key is not usable: {reason}"),
+            Self::Mismatch => f.write_str("the private key is of another certificate"),
+            Self::BadCertificate => f.write_str("the certificate is damaged"),
+            Self::NoRandom => f.write_str("there are no random bytes to make a key of"),
+        }
+    }
+}
+
+impl core::error::Error for IdentityError {}
+
+impl Identity {
+    /// From PEM (RFC 7468): the certificate first, then those that lead to its authority; the key as PKCS#8, SEC1 or
+    /// PKCS#1, of ECDSA (P-256, P-384), Ed25519 or RSA (2048 bits and more).
+    ///
+    /// # Errors
+    /// See [`IdentityError`].
+    pub fn from_pem(certificates: &[u8], key: &[u8]) -> Result<Self, IdentityError> {
+        let chain = CertificateDer::pem_slice_iter(certificates);
+        let chain: Result<Vec<_>, _> = chain.collect();
+        let chain = chain.map_err(|_| IdentityError::NoCertificate)?;
+        let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| {
+            let encrypted = b"ENCRYPTED";
+            let is_encrypted = key.windows(encrypted.len()).any(|text| text == encrypted);
+            if is_encrypted { IdentityError::EncryptedKey } else { IdentityError::NoKey }
+        })?;
+        Self::new(chain, key)
+    }
+
+    /// A new key, and a certificate of its own making for these names and addresses: others can know it by its
+    /// fingerprint only.
+    ///
+    /// # Errors
+    /// There are no random bytes.
+    pub fn self_made(names: &[&str]) -> Result<Self, IdentityError> {
+        let (key, certificate) = self_made::make(names).map_err(|_| IdentityError::NoRandom)?;
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key));
+        Self::new(Vec::from([CertificateDer::from(certificate)]), key)
+    }
+
+    /// SHA-256 of the certificate, by which it is known.
+    pub fn fingerprint(&self) -> [u8; 32] {
+        self.fingerprint
+    }
+
+    /// When the certificate expires, in seconds since 1970-01-01 00:00 UTC.
+    pub fn not_after_seconds(&self) -> Option<u64> {
+        self.not_after_seconds
+    }
+
+    /// Whether the certificate is for this host.
+    pub(crate) fn is_for(&self, name: &ServerName<'_>) -> bool {
+        let parsed =
+            self.key.end_entity_cert().ok().map(rustls::server::ParsedCertificate::try_from);
+        let Some(Ok(parsed)) = parsed else { return false };
+        rustls::client::verify_server_name(&parsed, name).is_ok()
+    }
+
+    fn new(
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+    ) -> Result<Self, IdentityError> {
+        let first = chain.first().ok_or(IdentityError::NoCertificate)?;
+        let not_after_seconds = not_after(first);
+        if rustls::server::ParsedCertificate::try_from(first).is_err() {
+            return Err(IdentityError::BadCertificate);
+        }
+        let fingerprint = fingerprint(first);
+        let key = CertifiedKey::from_der(chain, key, &provider()).map_err(|error| match error {
+            rustls::Error::InconsistentKeys(_) => IdentityError::Mismatch,
+            error => IdentityError::BadKey(error.to_string()),
+        })?;
+        Ok(Self { key: Arc::new(key), fingerprint, not_after_seconds })
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Identity({})", crate::hex(&self.fingerprint))
+    }
+}
+
+/// RFC 5280 section 4.1: `notAfter` of a certificate, in seconds since 1970.
+fn not_after(certificate: &[u8]) -> Option<u64> {
+    let mut content = Reader::new(Reader::new(certificate).expect(SEQUENCE)?);
+    let mut fields = Reader::new(content.expect(SEQUENCE)?);
+    // The version, which has a default; then serial number, algorithm and issuer.
+    if fields.next()?.0 == CONTEXT_0 {
+        fields.next()?;
+    }
+    fields.next()?;
+    fields.next()?;
+    let mut validity = Reader::new(fields.expect(SEQUENCE)?);
+    validity.next()?;
+    let (tag, text) = validity.next()?;
+    seconds(tag, text)
+}
+
+/// RFC 5280 section 4.1.2.5: the two forms of a time.
+fn seconds(tag: u8, text: &[u8]) -> Option<u64> {
+    let number = |from: usize, to: usize| -> Option<u64> {
+        core::str::from_utf8(text.get(from..to)?).ok()?.parse().ok()
+    };
+    let (year, rest) = match tag {
+        // Two digits: from 1950 to 2049.
+        UTC_TIME => (number(0, 2)? + if number(0, 2)? < 50 { 2000 } else { 1900 }, 2),
+        GENERALIZED_TIME => (number(0, 4)?, 4),
+        _ => return None,
+    };
+    let part = |index: usize| number(rest + 2 * index, rest + 2 * index + 2);
+    let days = days_since_1970(year, part(0)?, part(1)?)?;
+    Some(days * 86_400 + part(2)? * 3600 + part(3)? * 60 + part(4)?)
+}
+
+/// Days of the Gregorian calendar; none before 1970.
+fn days_since_1970(year: u64, month: u64, day: u64) -> Option<u64> {
+    if !(1970..=9999).contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
+        return None;
+    }
+    // Years begin in March, so that a leap day is the last of one.
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1;
+    days.checked_sub(719_468)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_self_made_identity_is_for_its_names_only() {
+        let identity = Identity::self_made(&["a.example", "10.0.0.2", "fe80::2"]).unwrap();
+        let is_for = |name: &str| identity.is_for(&ServerName::try_from(name).unwrap());
+        assert!(is_for("a.example") && is_for("10.0.0.2") && is_for("fe80::2"));
+        assert!(!is_for("b.example") && !is_for("10.0.0.3"));
+        // 9999-12-31 23:59:59.
+        assert_eq!(identity.not_after_seconds(), Some(253_402_300_799));
+        let other = Identity::self_made(&["a.example"]).unwrap();
+        assert_ne!(identity.fingerprint(), other.fingerprint());
+    }
+
+    #[test]
+    fn rfc5280_4_1_2_5_times_of_both_forms() {
+        // As date(1) has them.
+        for (tag, text, expected) in [
+            (UTC_TIME, "700101000000Z", Some(0)),
+            (UTC_TIME, "491231235959Z", Some(2_524_607_999)),
+            (UTC_TIME, "500101000000Z", None),
+            (GENERALIZED_TIME, "20240229120001Z", Some(1_709_208_001)),
+            (GENERALIZED_TIME, "20500101000000Z", Some(2_524_608_000)),
+            (GENERALIZED_TIME, "2050010100000", None),
+            (GENERALIZED_TIME, "20501301000000Z", None),
+            (OTHER, "20240229120001Z", None),
+        ] {
+            assert_eq!(seconds(tag, text.as_bytes()), expected, "{text}");
+        }
+    }
+
+    const OTHER: u8 = 0x13;
+}
