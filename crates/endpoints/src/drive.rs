@@ -23,7 +23,7 @@ use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use core::time::Duration;
 use flow::ledger::{Account, Overload, Pressure};
-use flow::time::{Timer, Timers};
+use flow::time::{Timer, Timers, earlier};
 use flow::{Flow, FlowError};
 
 /// Rounds, and writes in them, of one turn of a connection; then other tasks have theirs. 32: a
@@ -34,6 +34,9 @@ pub const STEPS_MAX: usize = 32;
 /// Rounds that one counts for in which the core left input that it wants: so many small messages were there that it gave
 /// way. They cost by the message, not by the byte.
 const CROWDED_STEPS: usize = 8;
+
+/// How long a peer may take to make room for what a layer below keeps, once the connection is to be closed.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A protocol on one connection, as its loop sees it: a state machine without I/O and whoever it
 /// works for. `now` is the same through a whole turn.
@@ -165,6 +168,8 @@ pub struct Drive<F, C> {
     account: Option<Account>,
     pressure: Pressure,
     output_ended: bool,
+    /// Until when a flow that is to be closed may keep bytes for want of room below.
+    flush_until: Option<Duration>,
 }
 
 /// Runs `core` over `flow` until it is over.
@@ -176,6 +181,7 @@ pub fn drive<F, C>(flow: F, core: C, timers: &Timers) -> Drive<F, C> {
         account: None,
         pressure: Pressure::None,
         output_ended: false,
+        flush_until: None,
     }
 }
 
@@ -354,7 +360,11 @@ impl<F: Flow + 'static, C: Core> Drive<F, C> {
         let Some(flow) = &mut self.flow else { return Poll::Ready(()) };
         let transport = self.core.transport(cx, now);
         match transport {
-            Transport::Open => return Poll::Pending,
+            Transport::Open => {
+                // What a layer below keeps for want of room goes on, though the core has nothing to say.
+                let _ = flow.poll_flushed(cx);
+                return Poll::Pending;
+            }
             Transport::Abort => flow.abort(),
             Transport::Upgraded => {}
             Transport::EndOutput | Transport::Drain | Transport::Closed => {
@@ -362,9 +372,17 @@ impl<F: Flow + 'static, C: Core> Drive<F, C> {
                     flow.finish();
                 }
                 match transport {
-                    Transport::EndOutput => return Poll::Pending,
+                    Transport::EndOutput => {
+                        let _ = flow.poll_flushed(cx);
+                        return Poll::Pending;
+                    }
                     // Whether or not the peer got it: nothing more can be done.
                     Transport::Drain => drop(ready!(flow.poll_drained(cx))),
+                    _ if flow.poll_flushed(cx).is_pending()
+                        && *self.flush_until.get_or_insert(now + FLUSH_TIMEOUT) > now =>
+                    {
+                        return Poll::Pending;
+                    }
                     _ => {}
                 }
             }
@@ -380,8 +398,13 @@ impl<F: Flow + 'static, C: Core> Drive<F, C> {
 
     /// Whether the deadline has passed and the core was told; else arms the timer.
     fn expired(&mut self, cx: &mut Context<'_>, now: Duration) -> bool {
-        if self.timer.poll_until(self.core.next_deadline(now), cx).is_pending() {
+        let deadline = self.core.next_deadline(now);
+        if self.timer.poll_until(earlier(deadline, self.flush_until), cx).is_pending() {
             return false;
+        }
+        if deadline.is_none() {
+            // It was the other one.
+            return true;
         }
         let taken = self.flow.as_mut().map_or(0, |flow| flow.newly_taken());
         if taken > 0 {

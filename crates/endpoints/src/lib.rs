@@ -19,5 +19,7 @@ pub mod pipe;
 pub mod rpc;
 pub mod server;
 mod supervise;
+#[cfg(feature = "tls")]
+pub mod tls;
 pub mod websocket;
 pub mod zmq;

@@ -41,6 +41,8 @@ pub enum ConnectError {
     NotFound,
     /// Nothing here connects to targets of this scheme.
     Unsupported,
+    /// The other end is not who it should be, or does not speak TLS as we do; the log says why.
+    Untrusted,
     /// Every local port, or the configured number of connections, is in use; try again later.
     Exhausted,
 }
@@ -53,6 +55,7 @@ impl fmt::Display for ConnectError {
             Self::Unreachable => "no route to the host",
             Self::NotFound => "the name does not resolve",
             Self::Unsupported => "no connector for targets of this scheme",
+            Self::Untrusted => "no TLS with the other end, as the log says",
             Self::Exhausted => "no local port or connection is free",
         })
     }

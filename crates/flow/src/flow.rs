@@ -69,6 +69,13 @@ pub trait Flow {
     /// Ready when everything written was taken over by the peer's transport (TCP: acknowledged).
     fn poll_drained(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), FlowError>>;
 
+    /// Ready when everything written, and the end if this side has finished, is where it will be sent from, so that a flow
+    /// that is dropped now loses none of it. Only layers that keep bytes themselves, for want of room below, are not.
+    fn poll_flushed(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), FlowError>> {
+        let _ = cx;
+        Poll::Ready(Ok(()))
+    }
+
     /// Ends this side's direction after everything written so far; reading goes on (half-close).
     fn finish(&mut self);
 
@@ -117,6 +124,10 @@ impl<F: Flow + ?Sized> Flow for alloc::boxed::Box<F> {
 
     fn poll_drained(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), FlowError>> {
         (**self).poll_drained(cx)
+    }
+
+    fn poll_flushed(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), FlowError>> {
+        (**self).poll_flushed(cx)
     }
 
     fn finish(&mut self) {

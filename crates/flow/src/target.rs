@@ -13,6 +13,7 @@ use core::str::FromStr;
 /// |---|---|
 /// | `tcp://10.0.0.2:80`, `tcp://[fe80::2]:80`, `tcp://db.example:80` | TCP |
 /// | the same without `tcp://` | TCP |
+/// | `tls://db.example:443`, `tls://10.0.0.2:443` | TLS over TCP, with who has a certificate of that name or address |
 /// | `service://transform`, `service://transform@alpha` | a service, any of it or that of one host |
 /// | `memory:echo` | a listener inside this process or image |
 ///
@@ -23,6 +24,8 @@ pub enum Target {
     Address(SocketAddr),
     /// TCP to a host name, resolved by the connector, and a port.
     Name(String, u16),
+    /// TLS over TCP to a host, by its name or address, and a port.
+    Tls(String, u16),
     /// A service, of which a registry knows where it is.
     Service(Query),
     /// A listener inside this process or image.
@@ -34,6 +37,8 @@ pub enum Target {
 pub enum Scheme {
     /// Over TCP.
     Tcp,
+    /// Over TLS over TCP.
+    Tls,
     /// By whatever a registry says that a service is reached by.
     Service,
     /// Inside this process or image.
@@ -45,6 +50,7 @@ impl Target {
     pub fn scheme(&self) -> Scheme {
         match self {
             Self::Address(_) | Self::Name(..) => Scheme::Tcp,
+            Self::Tls(..) => Scheme::Tls,
             Self::Service(_) => Scheme::Service,
             Self::Memory(_) => Scheme::Memory,
         }
@@ -55,10 +61,19 @@ impl Target {
     pub fn authority(&self) -> String {
         match self {
             Self::Address(address) => address.to_string(),
-            Self::Name(name, port) => alloc::format!("{name}:{port}"),
+            Self::Name(name, port) | Self::Tls(name, port) => authority(name, *port),
             Self::Service(query) => query.name.to_string(),
             Self::Memory(name) => name.to_string(),
         }
+    }
+}
+
+/// An IPv6 address has brackets there.
+fn authority(host: &str, port: u16) -> String {
+    if host.contains(':') {
+        alloc::format!("[{host}]:{port}")
+    } else {
+        alloc::format!("{host}:{port}")
     }
 }
 
@@ -75,6 +90,7 @@ impl From<Query> for Target {
 }
 
 const TCP: &str = "tcp://";
+const TLS: &str = "tls://";
 const SERVICE: &str = "service://";
 const MEMORY: &str = "memory:";
 
@@ -85,6 +101,7 @@ impl fmt::Display for Target {
             // A host of this name would read as the scheme.
             Self::Name(name, port) if name == "memory" => write!(f, "{TCP}{name}:{port}"),
             Self::Name(name, port) => write!(f, "{name}:{port}"),
+            Self::Tls(host, port) => write!(f, "{TLS}{}", authority(host, *port)),
             Self::Service(query) => write!(f, "{SERVICE}{query}"),
             Self::Memory(name) => write!(f, "{MEMORY}{name}"),
         }
@@ -108,7 +125,7 @@ impl fmt::Display for ParseTargetError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::UnknownScheme => {
-                "expected HOST:PORT, tcp://HOST:PORT, service://NAME, service://NAME@HOST or memory:NAME"
+                "expected HOST:PORT, tcp://HOST:PORT, tls://HOST:PORT, service://NAME, service://NAME@HOST or memory:NAME"
             }
             Self::HostPort => {
                 "expected HOST:PORT, for example 10.0.0.2:80, [fe80::2]:80 or db.example:80"
@@ -131,6 +148,13 @@ impl FromStr for Target {
     fn from_str(text: &str) -> Result<Self, ParseTargetError> {
         if let Some(rest) = text.strip_prefix(TCP) {
             return tcp(rest);
+        }
+        if let Some(rest) = text.strip_prefix(TLS) {
+            return tcp(rest).map(|target| match target {
+                Self::Address(address) => Self::Tls(address.ip().to_string(), address.port()),
+                Self::Name(name, port) => Self::Tls(name, port),
+                other => other,
+            });
         }
         if let Some(rest) = text.strip_prefix(SERVICE) {
             return rest.parse().map(Self::Service).map_err(|_| ParseTargetError::Service);
@@ -172,6 +196,9 @@ mod tests {
             "db.example:5432",
             "_x-y:1",
             "tcp://memory:80",
+            "tls://db.example:443",
+            "tls://10.0.0.2:443",
+            "tls://[fe80::2]:443",
             "service://transform",
             "service://transform@alpha",
             "memory:echo",
@@ -210,6 +237,8 @@ mod tests {
             ("tcp://", HostPort),
             ("tcp://host", HostPort),
             ("tcp://tcp://host:1", HostPort),
+            ("tls://host", HostPort),
+            ("tls://tcp://host:1", HostPort),
             ("service://", Service),
             ("service://@alpha", Service),
             ("service://web@", Service),
@@ -233,6 +262,8 @@ mod tests {
             ("10.0.0.2:80", "10.0.0.2:80"),
             ("[fe80::2]:80", "[fe80::2]:80"),
             ("tcp://db.example:80", "db.example:80"),
+            ("tls://db.example:443", "db.example:443"),
+            ("tls://[fe80::2]:443", "[fe80::2]:443"),
             ("service://web", "web"),
             ("service://web@alpha", "web"),
             ("memory:echo", "echo"),

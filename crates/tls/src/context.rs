@@ -87,7 +87,10 @@ impl core::error::Error for ContextError {}
 
 /// What all connections of a server have in common. Clones are the same one.
 #[derive(Clone)]
-pub struct ServerContext(Arc<ServerConfig>);
+pub struct ServerContext {
+    config: Arc<ServerConfig>,
+    clock: Clock,
+}
 
 impl ServerContext {
     /// Makes it.
@@ -121,10 +124,15 @@ impl ServerContext {
             config.send_tls13_tickets = 0;
         } else {
             config.send_tls13_tickets = 1;
-            config.ticketer = Arc::new(Tickets::new(clock, ticket_key));
+            config.ticketer = Arc::new(Tickets::new(clock.clone(), ticket_key));
         }
         config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
-        Ok(Self(Arc::new(config)))
+        Ok(Self { config: Arc::new(config), clock })
+    }
+
+    /// The time of day, to be set before handshakes go on.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     /// Begins with a client that has just connected.
@@ -132,13 +140,16 @@ impl ServerContext {
     /// # Errors
     /// There are no random bytes.
     pub fn handshake(&self) -> Result<Handshake, TlsError> {
-        Handshake::new(engine::server(self.0.clone())?)
+        Handshake::new(engine::server(self.config.clone())?)
     }
 }
 
 /// What all connections of a client have in common, tickets of servers among it. Clones are the same one.
 #[derive(Clone)]
-pub struct ClientContext(Arc<ClientConfig>);
+pub struct ClientContext {
+    config: Arc<ClientConfig>,
+    clock: Clock,
+}
 
 impl ClientContext {
     /// Makes it.
@@ -149,7 +160,7 @@ impl ClientContext {
         let ClientOptions { trust, clock, protocols, identity } = options;
         let provider = provider();
         let verifier = trust::of_servers(trust, &provider).map_err(ContextError::Trust)?;
-        let builder = ClientConfig::builder_with_details(provider, Arc::new(clock));
+        let builder = ClientConfig::builder_with_details(provider, Arc::new(clock.clone()));
         let builder = builder.with_protocol_versions(&[&TLS13, &TLS12]);
         let builder = builder.map_err(|_| ContextError::NoIdentity)?;
         // Ours asks rustls' own, and accepts certificates that are known one by one.
@@ -164,7 +175,12 @@ impl ClientContext {
         config.alpn_protocols = protocols;
         config.enable_secret_extraction = true;
         config.resumption = Resumption::store(Arc::new(SessionStore::new()));
-        Ok(Self(Arc::new(config)))
+        Ok(Self { config: Arc::new(config), clock })
+    }
+
+    /// The time of day, to be set before handshakes go on.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     /// Begins with a server that has this name, or this address.
@@ -174,7 +190,7 @@ impl ClientContext {
     pub fn handshake(&self, server: &str) -> Result<Handshake, TlsError> {
         let name = ServerName::try_from(server.to_string());
         let name = name.map_err(|_| TlsError::Handshake("a server's name is no host".into()))?;
-        Handshake::new(engine::client(self.0.clone(), name)?)
+        Handshake::new(engine::client(self.config.clone(), name)?)
     }
 }
 

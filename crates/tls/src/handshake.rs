@@ -66,6 +66,9 @@ impl Handshake {
     /// So many bytes of the output were sent.
     pub fn output_taken(&mut self, count: usize) {
         self.output.drain(..count.min(self.output.len()));
+        if self.output.is_empty() {
+            self.output = Vec::new();
+        }
     }
 
     /// Bytes that the handshake holds for its peer.

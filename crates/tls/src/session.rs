@@ -1,7 +1,7 @@
 //! Session: what follows a handshake. Records are opened where they arrived and sealed where they will be sent from.
 
 use crate::engine::{Established, Info, Successor};
-use crate::record::{ContentType, Header, RecordKey};
+use crate::record::{ContentType, HEADER_BYTES, Header, RecordKey};
 use crate::{Alert, TlsError};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -82,6 +82,16 @@ impl Session {
             self.alert(Level::Fatal, alert);
         }
         opened
+    }
+
+    /// Bytes that the record lacks of which this is the first part, or its header.
+    ///
+    /// # Errors
+    /// It is no record.
+    pub fn wanted_record_bytes(&self, part: &[u8]) -> Result<usize, TlsError> {
+        let header = Header::parse(part)?;
+        let whole = header.map_or(HEADER_BYTES, |header| header.record_bytes);
+        Ok(whole.saturating_sub(part.len()))
     }
 
     /// Bytes in front of the plaintext in a record.

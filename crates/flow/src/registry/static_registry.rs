@@ -93,7 +93,7 @@ fn service(line: &str) -> Result<Service, (&str, &'static str)> {
 fn target(text: &str) -> Option<Target> {
     text.parse().ok().filter(|target| match target {
         Target::Address(address) => address.port() != 0,
-        Target::Name(_, port) => *port != 0,
+        Target::Name(_, port) | Target::Tls(_, port) => *port != 0,
         Target::Memory(_) => true,
         Target::Service(_) => false,
     })

@@ -337,6 +337,7 @@ impl<C: Connector> connector::Server for ExportedConnector<C> {
                 ConnectError::NotFound => ConnectFailure::NotFound,
                 ConnectError::Exhausted => ConnectFailure::Exhausted,
                 ConnectError::Unsupported => ConnectFailure::NotFound,
+                ConnectError::Untrusted => ConnectFailure::Refused,
             }),
         }
         Ok(())

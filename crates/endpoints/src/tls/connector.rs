@@ -1,0 +1,67 @@
+//! TLS connector: flows to servers that proved to be who they should be.
+
+use super::handshake::{Side, run, set_clock};
+use super::{TlsConfig, TlsFlow};
+use ::flow::time::Timers;
+use ::flow::{ConnectError, Connector, Target};
+use ::tls::ClientContext;
+use alloc::rc::Rc;
+use alloc::string::ToString;
+use core::net::{IpAddr, SocketAddr};
+
+/// Makes TLS flows of the flows of another connector. Clones share what is below.
+pub struct TlsConnector<C> {
+    connector: C,
+    shared: Rc<Shared>,
+}
+
+struct Shared {
+    context: ClientContext,
+    config: TlsConfig,
+    timers: Timers,
+}
+
+impl<C> TlsConnector<C> {
+    /// Over the flows of `connector`.
+    pub fn new(connector: C, context: ClientContext, config: TlsConfig, timers: &Timers) -> Self {
+        let shared = Shared { context, config, timers: timers.clone() };
+        Self { connector, shared: Rc::new(shared) }
+    }
+}
+
+impl<C: Clone> Clone for TlsConnector<C> {
+    fn clone(&self) -> Self {
+        Self { connector: self.connector.clone(), shared: self.shared.clone() }
+    }
+}
+
+impl<C: Connector> Connector for TlsConnector<C> {
+    type Flow = TlsFlow<C::Flow>;
+
+    /// Opens a flow to a target of the scheme `tls`, or to one of TCP that has a name or an address for the certificate.
+    async fn connect(&self, target: &Target) -> Result<Self::Flow, ConnectError> {
+        let Shared { context, config, timers } = &*self.shared;
+        let (name, below) = match target {
+            Target::Tls(name, port) => (name.clone(), below(name, *port)),
+            Target::Name(name, _) => (name.clone(), target.clone()),
+            Target::Address(address) => (address.ip().to_string(), target.clone()),
+            Target::Service(_) | Target::Memory(_) => return Err(ConnectError::Unsupported),
+        };
+        let flow = self.connector.connect(&below).await?;
+        set_clock(context.clock(), config, timers);
+        let handshake = context.handshake(&name);
+        let made = run(Side::Client, flow, handshake, config, timers, async || {}).await;
+        made.map_err(|failure| {
+            log::warn!("no TLS with {target}: {failure}");
+            ConnectError::Untrusted
+        })
+    }
+}
+
+/// Where the TCP connection goes.
+fn below(name: &str, port: u16) -> Target {
+    match name.parse::<IpAddr>() {
+        Ok(address) => SocketAddr::new(address, port).into(),
+        Err(_) => Target::Name(name.into(), port),
+    }
+}
