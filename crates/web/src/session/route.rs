@@ -72,11 +72,14 @@ impl Handler for SessionRoute {
             _ => {}
         }
         let (store, cookie_path) = (self.store.clone(), self.cookie_path.borrow().clone());
+        let encrypted = request.is_secure();
         if let Some((affinity, owner)) = store.elsewhere(&request) {
             return Answering::Later(Box::pin(store.pass(affinity, owner, request, cookie_path)));
         }
         let waiting = store.waiting(request);
-        Answering::Later(Box::pin(async move { store.reply(waiting, &cookie_path).await }))
+        Answering::Later(Box::pin(
+            async move { store.reply(waiting, &cookie_path, encrypted).await },
+        ))
     }
 
     fn nest(&self, prefix: &'static str) {
