@@ -405,36 +405,6 @@ mod tests {
                 "command line:1:1: found `http_port=9000`; allowed: a port for each service",
             ),
             (
-                "[tls]\ncertificates = [\"tls/a.pem\"]\n",
-                "",
-                "appliance.toml:2:1: found `certificates = [\"tls/a.pem\"]`; allowed: as many keys as certificates in [tls]",
-            ),
-            (
-                "[tls]\ncertificates = [\"tls/a.pem\"]\nkeys = [\"tls/a.key\"]\n",
-                "",
-                "appliance.toml:2:1: found `certificates = [\"tls/a.pem\"]`; allowed: files of the bundle, and tls/a.pem is not",
-            ),
-            (
-                "[tls]\nauthorities = \"tls/a.pem\"\n",
-                "",
-                "appliance.toml:2:1: found `authorities = \"tls/a.pem\"`; allowed: files of the bundle, and tls/a.pem is not",
-            ),
-            (
-                "[tls]\nclients = \"required\"\n",
-                "",
-                "appliance.toml:2:1: found `clients = \"required\"`; allowed: client_authorities or client_fingerprints",
-            ),
-            (
-                "[tls]\nredirect = true\n[affinity]\nkey = \"000102030405060708090a0b0c0d0e0f\"\n",
-                "",
-                "appliance.toml:2:1: found `redirect = true`; allowed: redirect = false in [tls] where [affinity] has a key",
-            ),
-            (
-                "[tls]\nport = 80\n",
-                "",
-                "appliance.toml:2:1: found `port = 80`; allowed: a port for each service, and 80 is two services': `port` of [http] and `port` of [tls]",
-            ),
-            (
                 "[http]\nsite_root = \"sit\"",
                 "",
                 "appliance.toml:2:1: found `site_root = \"sit\"`; allowed: a folder of the bundle with files",
@@ -464,6 +434,45 @@ mod tests {
             for service in [one, other] {
                 assert!(error.allowed.contains(&std::format!("`port` of [{service}]")), "{error}");
             }
+        }
+    }
+
+    #[test]
+    fn contradictions_of_tls_are_refused_where_they_stand() {
+        for (file, line, sentence) in [
+            (
+                "[tls]\ncertificates = [\"tls/a.pem\"]\n",
+                "",
+                "appliance.toml:2:1: found `certificates = [\"tls/a.pem\"]`; allowed: as many keys as certificates in [tls]",
+            ),
+            (
+                "[tls]\ncertificates = [\"tls/a.pem\"]\nkeys = [\"tls/a.key\"]\n",
+                "",
+                "appliance.toml:2:1: found `certificates = [\"tls/a.pem\"]`; allowed: files of the bundle, and tls/a.pem is not",
+            ),
+            (
+                "[tls]\nauthorities = \"tls/a.pem\"\n",
+                "",
+                "appliance.toml:2:1: found `authorities = \"tls/a.pem\"`; allowed: files of the bundle, and tls/a.pem is not",
+            ),
+            (
+                "[tls]\nclients = \"required\"\n",
+                "",
+                "appliance.toml:2:1: found `clients = \"required\"`; allowed: client_authorities or client_fingerprints",
+            ),
+            (
+                "[tls]\nredirect = true\n[affinity]\nkey = \"000102030405060708090a0b0c0d0e0f\"\n",
+                "",
+                "appliance.toml:2:1: found `redirect = true`; allowed: redirect = false in [tls] where [affinity] has a key",
+            ),
+            (
+                "[tls]\nport = 80\n",
+                "",
+                "appliance.toml:2:1: found `port = 80`; allowed: a port for each service, and 80 is two services': `port` of [http] and `port` of [tls]",
+            ),
+        ] {
+            let error = load_with(file, line).unwrap_err();
+            assert!(error.to_string().starts_with(sentence), "{error}");
         }
     }
 
