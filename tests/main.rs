@@ -35,6 +35,7 @@ fn all_cases() -> Vec<&'static Case> {
         interop::http::CASES,
         interop::gateways::CASES,
         interop::services::CASES,
+        interop::tls::CASES,
         xen::CASES,
     ]
     .into_iter()
