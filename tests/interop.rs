@@ -1,5 +1,6 @@
-//! Against real peers: HTTP, FastCGI, Gopher, RPC and ZeroMQ. `cargo xtask test interop`.
+//! Against real peers: HTTP, TLS, FastCGI, Gopher, RPC and ZeroMQ. `cargo xtask test interop`.
 
 pub(crate) mod gateways;
 pub(crate) mod http;
 pub(crate) mod services;
+pub(crate) mod tls;

@@ -37,6 +37,7 @@ fn all_cases() -> Vec<&'static Case> {
         interop::gateways::CASES,
         interop::services::CASES,
         hermit::CASES,
+        interop::tls::CASES,
         xen::CASES,
     ]
     .into_iter()

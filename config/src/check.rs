@@ -1,5 +1,6 @@
 //! Contradictions: what must hold between settings, whatever each allows alone.
 
+use crate::schema::{ClientCertificates, Tls, section_of};
 use crate::{Bundle, Config};
 use alloc::{borrow::ToOwned, format, string::String, vec, vec::Vec};
 use core::net::IpAddr;
@@ -43,6 +44,7 @@ pub(crate) fn whole(config: &Config, bundle: &Bundle<'_>) -> Checked {
     gateways(config)?;
     mtu(config)?;
     ports(config)?;
+    tls(config, bundle)?;
     site(config, bundle)
 }
 
@@ -135,11 +137,51 @@ fn ports(config: &Config) -> Checked {
     match clash {
         None => Ok(()),
         Some((one, other, port)) => Err(Contradiction {
-            keys: vec![(one, "port"), (other, "port")],
+            keys: vec![(section_of(one), "port"), (section_of(other), "port")],
             allowed: format!(
-                "a port for each service, and {port} is two services': `port` of [{one}] and `port` of [{other}]"
+                "a port for each service, and {port} is two services': `port` of [{}] and `port` of [{}]",
+                section_of(one),
+                section_of(other)
             ),
         }),
+    }
+}
+
+/// Files that are named are there, each certificate has its key, and who asks for certificates says which.
+fn tls(config: &Config, bundle: &Bundle<'_>) -> Checked {
+    let Tls { certificates, keys, clients, client_authorities, client_fingerprints, .. } =
+        &config.tls;
+    let refused = |keys: &[(&'static str, &'static str)], allowed: String| {
+        Err(Contradiction { keys: keys.to_vec(), allowed })
+    };
+    if certificates.len() != keys.len() {
+        let allowed = "as many keys as certificates in [tls]".to_owned();
+        return refused(&[("tls", "keys"), ("tls", "certificates")], allowed);
+    }
+    let asks = *clients != ClientCertificates::Off;
+    if asks && client_authorities.is_empty() && client_fingerprints.is_empty() {
+        let allowed =
+            "client_authorities or client_fingerprints in [tls], for clients to be known by";
+        return refused(&[("tls", "clients")], allowed.to_owned());
+    }
+    if config.tls.redirect && config.affinity.key.is_some() {
+        let allowed = "redirect = false in [tls] where [affinity] has a key: its members pass requests on by HTTP";
+        return refused(&[("tls", "redirect"), ("affinity", "key")], allowed.to_owned());
+    }
+    let named = |name, paths: &[String]| {
+        let missing = paths.iter().find(|path| !path.is_empty() && bundle.get(path).is_none())?;
+        Some((("tls", name), missing.clone()))
+    };
+    let authorities = &config.tls.authorities;
+    let missing = named("certificates", certificates)
+        .or_else(|| named("keys", keys))
+        .or_else(|| named("client_authorities", core::slice::from_ref(client_authorities)))
+        .or_else(|| named("authorities", core::slice::from_ref(authorities)));
+    match missing {
+        None => Ok(()),
+        Some((key, path)) => {
+            refused(&[key], format!("files of the bundle, and {path} is not one of them"))
+        }
     }
 }
 

@@ -11,6 +11,7 @@
 //! | `zmq_port=PORT` | `[zmq] port`; 0 is off |
 //! | `fastcgi_port=PORT` | `[fastcgi] port`; 0 is off |
 //! | `gopher_port=PORT` | `[gopher] port`; 0 is off |
+//! | `https_port=PORT` | `[tls] port`; 0 is off |
 //! | `log=LEVEL` | `[log] level` |
 //!
 //! `ip`, `gw` and `dns` may be given more than once. `ip` is understood as Linux has it, too (Documentation/admin-guide/nfs/
@@ -32,8 +33,18 @@ use core::net::IpAddr;
 const COMMAND_LINE_BYTES_MAX: usize = 4096;
 /// As many name servers as the file may name.
 const DNS_MAX: usize = 3;
-const WORDS: &[&str] =
-    &["ip", "gw", "dns", "http_port", "rpc_port", "zmq_port", "fastcgi_port", "gopher_port", "log"];
+const WORDS: &[&str] = &[
+    "ip",
+    "gw",
+    "dns",
+    "http_port",
+    "rpc_port",
+    "zmq_port",
+    "fastcgi_port",
+    "gopher_port",
+    "https_port",
+    "log",
+];
 
 /// The words of a kernel command line that set nothing here, but for those by which QEMU lists its devices: other
 /// kernels', or spelling mistakes.
@@ -137,6 +148,7 @@ impl Overrides<'_> {
             ("zmq_port", Some(text)) => self.port("zmq", text)?,
             ("fastcgi_port", Some(text)) => self.port("fastcgi", text)?,
             ("gopher_port", Some(text)) => self.port("gopher", text)?,
+            ("https_port", Some(text)) => self.port("tls", text)?,
             ("log", Some(text)) => {
                 self.set("log", "level", Value::Text(text))?;
                 ("log", "level")
@@ -285,7 +297,7 @@ mod tests {
 
     #[test]
     fn every_word_sets_its_key() {
-        let config = load("ip=10.9.0.2/24 gw=10.9.0.1 dns=9.9.9.9 dns=fd00::9 http_port=8080 rpc_port=7001 zmq_port=0 fastcgi_port=9000 gopher_port=70 log=debug ip=fd00::2/64")
+        let config = load("ip=10.9.0.2/24 gw=10.9.0.1 dns=9.9.9.9 dns=fd00::9 http_port=8080 rpc_port=7001 zmq_port=0 fastcgi_port=9000 gopher_port=70 https_port=443 log=debug ip=fd00::2/64")
             .unwrap();
         let addresses: Vec<_> = config.network.addresses.iter().map(ToString::to_string).collect();
         assert_eq!(addresses, ["10.9.0.2/24", "fd00::2/64"]);
@@ -294,6 +306,7 @@ mod tests {
         assert_eq!(config.network.dns.len(), 2);
         assert_eq!((config.http.port, config.rpc.port, config.zmq.port), (8080, Some(7001), None));
         assert_eq!((config.fastcgi.port, config.gopher.port), (Some(9000), Some(70)));
+        assert_eq!(config.tls.port, Some(443));
         assert_eq!(config.log.level, log::LevelFilter::Debug);
         assert_eq!(config.shutdown.drain, Duration::from_secs(5));
     }
@@ -421,6 +434,45 @@ mod tests {
             for service in [one, other] {
                 assert!(error.allowed.contains(&std::format!("`port` of [{service}]")), "{error}");
             }
+        }
+    }
+
+    #[test]
+    fn contradictions_of_tls_are_refused_where_they_stand() {
+        for (file, line, sentence) in [
+            (
+                "[tls]\ncertificates = [\"tls/a.pem\"]\n",
+                "",
+                "appliance.toml:2:1: found `certificates = [\"tls/a.pem\"]`; allowed: as many keys as certificates in [tls]",
+            ),
+            (
+                "[tls]\ncertificates = [\"tls/a.pem\"]\nkeys = [\"tls/a.key\"]\n",
+                "",
+                "appliance.toml:2:1: found `certificates = [\"tls/a.pem\"]`; allowed: files of the bundle, and tls/a.pem is not",
+            ),
+            (
+                "[tls]\nauthorities = \"tls/a.pem\"\n",
+                "",
+                "appliance.toml:2:1: found `authorities = \"tls/a.pem\"`; allowed: files of the bundle, and tls/a.pem is not",
+            ),
+            (
+                "[tls]\nclients = \"required\"\n",
+                "",
+                "appliance.toml:2:1: found `clients = \"required\"`; allowed: client_authorities or client_fingerprints",
+            ),
+            (
+                "[tls]\nredirect = true\n[affinity]\nkey = \"000102030405060708090a0b0c0d0e0f\"\n",
+                "",
+                "appliance.toml:2:1: found `redirect = true`; allowed: redirect = false in [tls] where [affinity] has a key",
+            ),
+            (
+                "[tls]\nport = 80\n",
+                "",
+                "appliance.toml:2:1: found `port = 80`; allowed: a port for each service, and 80 is two services': `port` of [http] and `port` of [tls]",
+            ),
+        ] {
+            let error = load_with(file, line).unwrap_err();
+            assert!(error.to_string().starts_with(sentence), "{error}");
         }
     }
 

@@ -12,7 +12,7 @@ use std::{
 };
 
 /// Folders besides the site's that go into a bundle.
-const MORE_FOLDERS: &[&str] = &["keys"];
+const MORE_FOLDERS: &[&str] = &["keys", "tls"];
 /// Deepest folder; a loop of links ends here.
 const DEPTH_MAX: usize = 32;
 
@@ -66,7 +66,7 @@ pub fn configuration(folder: &Path) -> Result<Config, FolderError> {
 }
 
 /// The files that a folder's bundle has, sorted by path: `appliance.toml` and `names` if they are
-/// there, the site and `keys/` with all that is in them, whatever its name begins with; nothing else,
+/// there, the site, `keys/` and `tls/` with all that is in them, whatever its name begins with; nothing else,
 /// so that a folder with other things beside them serves as it is.
 ///
 /// # Errors

@@ -2,7 +2,7 @@
 //! command line and every error message work from this one table.
 
 use crate::{
-    Cidr, Config, CongestionControl,
+    Cidr, ClientCertificates, Config, CongestionControl,
     network::{is_host, is_on_link},
     texts::{is_host_text, is_http_address, is_label, is_path},
 };
@@ -69,6 +69,10 @@ pub(crate) const ADDRESSES_MAX: usize = 4;
 
 /// Most hosts of one web server: each request is compared with all of them.
 const HOSTS_MAX: usize = 32;
+
+/// Most certificates of one server, and clients that are known by their certificates' fingerprints.
+const CERTIFICATES_MAX: usize = 16;
+const FINGERPRINTS_MAX: usize = 256;
 
 pub(crate) static KEYS: &[Key] = &[
     key("network", "dhcp", Rule::Flag(|c| &mut c.network.dhcp)),
@@ -213,6 +217,77 @@ pub(crate) static KEYS: &[Key] = &[
         "gopher",
         "bytes_per_second_min",
         count(0, 1 << 20, |c| Number::U32(&mut c.gopher.bytes_per_second_min)),
+    ),
+    key("tls", "port", Rule::PortOrOff(|c| &mut c.tls.port)),
+    key(
+        "tls",
+        "certificates",
+        Rule::List {
+            allowed: "files of the bundle, as \"tls/cert.pem\"",
+            items_max: CERTIFICATES_MAX,
+            clear: |c| c.tls.certificates.clear(),
+            push: |c, text| push_path(&mut c.tls.certificates, text),
+        },
+    ),
+    key(
+        "tls",
+        "keys",
+        Rule::List {
+            allowed: "files of the bundle, as \"tls/key.pem\", one for each of the certificates",
+            items_max: CERTIFICATES_MAX,
+            clear: |c| c.tls.keys.clear(),
+            push: |c, text| push_path(&mut c.tls.keys, text),
+        },
+    ),
+    key(
+        "tls",
+        "clients",
+        Rule::Text {
+            allowed: "\"off\", \"optional\" or \"required\"",
+            set: |c, text| client_certificates(text).map(|it| c.tls.clients = it).is_some(),
+        },
+    ),
+    key(
+        "tls",
+        "client_authorities",
+        Rule::Text {
+            allowed: "a file of the bundle, as \"tls/clients.pem\", or none",
+            set: |c, text| is_path_or_none(text) && put(&mut c.tls.client_authorities, text),
+        },
+    ),
+    key(
+        "tls",
+        "client_fingerprints",
+        Rule::List {
+            allowed: "SHA-256 of certificates, 64 hexadecimal digits each, as `openssl x509 -fingerprint -sha256` has them",
+            items_max: FINGERPRINTS_MAX,
+            clear: |c| c.tls.client_fingerprints.clear(),
+            push: |c, text| text.parse().map(|it| c.tls.client_fingerprints.push(it)).is_ok(),
+        },
+    ),
+    key(
+        "tls",
+        "ticket_key",
+        Rule::Text {
+            allowed: "64 hexadecimal digits, or none",
+            set: |c, text| {
+                let key = text.parse();
+                c.tls.ticket_key = key.ok();
+                key.is_ok() || text.is_empty()
+            },
+        },
+    ),
+    key("tls", "redirect", Rule::Flag(|c| &mut c.tls.redirect)),
+    key("tls", "hsts_seconds", seconds(0, 1 << 26, |c| &mut c.tls.hsts)),
+    key("tls", "handshake_timeout_seconds", seconds(1, 3600, |c| &mut c.tls.handshake_timeout)),
+    key("tls", "handshakes_max", count(1, 65_536, |c| Number::Usize(&mut c.tls.handshakes_max))),
+    key(
+        "tls",
+        "authorities",
+        Rule::Text {
+            allowed: "a file of the bundle, as \"tls/authorities.pem\", or none",
+            set: |c, text| is_path_or_none(text) && put(&mut c.tls.authorities, text),
+        },
     ),
     key(
         "tcp",
@@ -569,6 +644,27 @@ fn push_gateway(gateways: &mut Vec<IpAddr>, text: &str) -> bool {
         gateways.push(address);
     }
     first
+}
+
+fn push_path(paths: &mut Vec<String>, text: &str) -> bool {
+    let fits = is_path(text);
+    if fits {
+        paths.push(text.to_owned());
+    }
+    fits
+}
+
+fn is_path_or_none(text: &str) -> bool {
+    text.is_empty() || is_path(text)
+}
+
+fn client_certificates(text: &str) -> Option<ClientCertificates> {
+    match text {
+        "off" => Some(ClientCertificates::Off),
+        "optional" => Some(ClientCertificates::Optional),
+        "required" => Some(ClientCertificates::Required),
+        _ => None,
+    }
 }
 
 fn congestion_control(text: &str) -> Option<CongestionControl> {

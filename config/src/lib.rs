@@ -44,8 +44,8 @@ pub use error::ConfigError;
 pub use keys::keys;
 pub use network::{Cidr, CongestionControl};
 pub use schema::{
-    Affinity, BadGroupKey, Config, Fastcgi, Gopher, GroupKey, Http, Log, Memory, Network, Rpc,
-    Sessions, Shutdown, Tasks, Tcp, Zmq,
+    Affinity, BadGroupKey, ClientCertificates, Config, Fastcgi, Gopher, GroupKey, Http, Log,
+    Memory, Network, Octets32, Rpc, Sessions, Shutdown, Tasks, Tcp, Tls, Zmq, section_of,
 };
 
 /// The name of the configuration file inside a bundle.

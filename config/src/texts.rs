@@ -2,10 +2,11 @@
 
 use core::net::Ipv6Addr;
 
-/// An `http` URI of a host, a port if it is not 80, and a path that needs no decoding (RFC 9110 section 4.2.1).
+/// An `http` or `https` URI of a host, a port if it is not 80 or 443, and a path that needs no decoding (RFC 9110 sections
+/// 4.2.1 and 4.2.2).
 pub(crate) fn is_http_address(text: &str) -> bool {
-    let Some((authority, path)) = text.strip_prefix("http://").and_then(|it| it.split_once('/'))
-    else {
+    let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    let Some((authority, path)) = rest.and_then(|rest| rest.split_once('/')) else {
         return false;
     };
     let (host, port) = match authority.rsplit_once(':') {

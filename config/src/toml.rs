@@ -347,7 +347,7 @@ mod tests {
         );
         assert_eq!(
             refused("[htpt]"),
-            "a.toml:1:2: found `htpt`; allowed: the sections [network], [http], [fastcgi], [gopher], [tcp], [rpc], [zmq], [memory], [tasks], [sessions], [affinity], [log], [shutdown]"
+            "a.toml:1:2: found `htpt`; allowed: the sections [network], [http], [fastcgi], [gopher], [tls], [tcp], [rpc], [zmq], [memory], [tasks], [sessions], [affinity], [log], [shutdown]"
         );
         assert_eq!(
             refused("[log]\nlevel = \"loud\""),
@@ -487,7 +487,16 @@ peers_bytes_max = 1"
             ("[sessions]\ncarry_over = \"http://store.example/a/b\"".to_string(), true),
             ("[sessions]\ncarry_over = \"http://[fd00::1]:80/\"".to_string(), true),
             ("[sessions]\ncarry_over = \"http://[fd00::1]/x\"".to_string(), true),
-            ("[sessions]\ncarry_over = \"https://a/x\"".to_string(), false),
+            ("[sessions]\ncarry_over = \"https://a/x\"".to_string(), true),
+            ("[sessions]\ncarry_over = \"httpx://a/x\"".to_string(), false),
+            ("[tls]\nclients = \"some\"".to_string(), false),
+            ("[tls]\ncertificates = [\"../cert.pem\"]".to_string(), false),
+            ("[tls]\nauthorities = \"/etc/ca.pem\"".to_string(), false),
+            (format!("[tls]\nticket_key = \"{}\"", "0f".repeat(32)), true),
+            (format!("[tls]\nticket_key = \"{}\"", "0f".repeat(31)), false),
+            (format!("[tls]\nticket_key = \"{}0\"", "0f".repeat(32)), false),
+            (format!("[tls]\nclient_fingerprints = [\"{}0F\"]", "0F:".repeat(31)), true),
+            (format!("[tls]\nclient_fingerprints = [\"{}0G\"]", "0F:".repeat(31)), false),
             ("[sessions]\ncarry_over = \"http://a\"".to_string(), false),
             ("[sessions]\ncarry_over = \"http:///x\"".to_string(), false),
             ("[sessions]\ncarry_over = \"http://a:x/\"".to_string(), false),

@@ -23,6 +23,8 @@ impl Table for Appliance {
         Vec::from([
             #[cfg(feature = "http")]
             ServiceEntry::web("http", &web, crate::services::http::open),
+            #[cfg(feature = "https")]
+            ServiceEntry::web("https", &web, crate::services::https::open),
             #[cfg(feature = "fastcgi")]
             ServiceEntry::web("fastcgi", &web, crate::services::fastcgi::open),
             #[cfg(feature = "gopher")]
@@ -144,6 +146,7 @@ mod tests {
     /// `--services` takes features, and the log names ports of the configuration that have no entry.
     #[cfg(all(
         feature = "http",
+        feature = "https",
         feature = "fastcgi",
         feature = "gopher",
         feature = "rpc",
@@ -162,6 +165,7 @@ mod tests {
         assert_eq!(entries, features);
         let mut config = Config::default();
         (config.fastcgi.port, config.gopher.port) = (Some(9000), Some(70));
+        config.tls.port = Some(443);
         assert_eq!(entries, config.ports().map(|(name, _)| name).collect::<Vec<_>>());
     }
 

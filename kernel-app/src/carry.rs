@@ -92,7 +92,7 @@ impl<P: Platform> Carrier<P> {
 
     fn complain(&self, reason: &str) {
         let CarryOver { authority, path, .. } = &self.place;
-        log::error!("saved sessions are lost: PUT to http://{authority}{path}: {reason}");
+        log::error!("saved sessions are lost: PUT to {path} of {authority}: {reason}");
     }
 
     /// What was put away, if there is anything; or why it is not had.

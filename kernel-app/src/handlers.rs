@@ -4,4 +4,6 @@ pub mod folder_menus;
 pub mod rpc;
 pub mod samples;
 pub mod site;
+#[cfg(feature = "https")]
+pub(crate) mod to_https;
 pub mod transform;

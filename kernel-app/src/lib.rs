@@ -28,5 +28,7 @@ pub mod runtime;
 pub mod service;
 pub mod services;
 pub mod settings;
+#[cfg(feature = "https")]
+mod trust;
 
 pub use platform::Platform;

@@ -9,6 +9,7 @@ use crate::context::Context;
 use crate::platform::ListenError;
 use alloc::boxed::Box;
 use alloc::rc::Rc;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::{OnceCell, RefCell};
 use core::fmt;
@@ -149,7 +150,7 @@ pub fn listen<P: Platform>(
     port: u16,
 ) -> Result<Admission<P::Listener>, StartError> {
     let listener = context.platform.listen(port, context.config.tcp.listen_backlog);
-    let listener = listener.map_err(|reason| StartError { service, port, reason })?;
+    let listener = listener.map_err(|reason| StartError::Port { service, port, reason })?;
     log::info!("{service} on port {port}");
     Ok(Admission { listener, spawner: context.spawner.clone() })
 }
@@ -174,23 +175,44 @@ impl<L: Listener> Listener for Admission<L> {
     }
 }
 
-/// A port of the table cannot be opened.
+/// A service of the table cannot be opened.
 #[derive(Debug)]
-pub struct StartError {
-    service: &'static str,
-    port: u16,
-    reason: ListenError,
+pub enum StartError {
+    /// Its port cannot be listened on.
+    Port {
+        /// The service.
+        service: &'static str,
+        /// Its port.
+        port: u16,
+        /// What the platform says.
+        reason: ListenError,
+    },
+    /// What the bundle has for it is not usable.
+    Bundle {
+        /// The service.
+        service: &'static str,
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
 }
 
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { service, port, reason } = self;
+        let (service, port, reason) = match self {
+            Self::Port { service, port, reason } => (service, port, reason),
+            Self::Bundle { service, path, reason } => {
+                return write!(f, "cannot serve {service}: {path} of the bundle: {reason}");
+            }
+        };
+        let section = config::section_of(service);
         write!(f, "cannot serve {service} on port {port}: {reason}")?;
         match reason {
             ListenError::InUse | ListenError::NotAllowed => {
                 write!(
                     f,
-                    "; another one is chosen by `port` in [{service}] of appliance.toml, unless the command line says it"
+                    "; another one is chosen by `port` in [{section}] of appliance.toml, unless the command line says it"
                 )
             }
             ListenError::Other(_) => Ok(()),

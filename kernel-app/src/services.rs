@@ -3,6 +3,8 @@
 pub mod fastcgi;
 pub mod gopher;
 pub mod http;
+#[cfg(feature = "https")]
+pub mod https;
 pub mod rpc;
 mod web_service;
 pub mod websocket;

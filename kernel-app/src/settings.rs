@@ -13,4 +13,5 @@ pub mod memory;
 pub mod network;
 pub mod rpc;
 pub mod sessions;
+pub mod tls;
 pub mod zmq;

@@ -17,6 +17,7 @@ use aqueduct::settings::memory::MemorySettings;
 use aqueduct::settings::network::{SocketSettings, stack_config};
 use aqueduct::settings::rpc::RpcSettings;
 use aqueduct::settings::sessions::CarryOver;
+use aqueduct::settings::tls::TlsSettings;
 use aqueduct::settings::zmq::ZmqSettings;
 use config::{Bundle, Config, GroupKey};
 use core::time::Duration;
@@ -63,6 +64,10 @@ fn fastcgi(config: &Config) -> endpoints::fastcgi::Limits {
 
 fn gopher(config: &Config) -> endpoints::gopher::Limits {
     GopherSettings::new(&config.gopher).limits
+}
+
+fn tls(config: &Config) -> TlsSettings {
+    TlsSettings::new(&config.tls)
 }
 
 fn sessions(config: &Config) -> web::session::Limits {
@@ -146,6 +151,23 @@ static ROWS: &[Row] = &[
     row!("gopher", "write_timeout_seconds", "7", "7s", |c: &Config| gopher(c).write_timeout),
     row!("gopher", "linger_timeout_seconds", "7", "7s", |c: &Config| gopher(c).linger_timeout),
     row!("gopher", "bytes_per_second_min", "7", "7", |c: &Config| gopher(c).bytes_per_second_min),
+    row!("tls", "port", "443", "true", |c: &Config| World::new(c).is_open(443)),
+    row!("tls", "certificates", "[\"a\"]", "[\"a\"]", |c: &Config| c.tls.certificates.clone()),
+    row!("tls", "keys", "[\"b\"]", "[\"b\"]", |c: &Config| c.tls.keys.clone()),
+    row!("tls", "clients", "\"required\"", "Required", |c: &Config| tls(c).clients),
+    row!("tls", "client_authorities", "\"a\"", "Some(\"a\")", |c: &Config| tls(c).client_authorities),
+    row!("tls", "client_fingerprints", "[\"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1eff\"]", "Some(255)", |c: &Config| {
+        tls(c).client_fingerprints.first().map(|it| it[31])
+    }),
+    row!("tls", "ticket_key", "\"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1eff\"", "Some(255)", |c: &Config| {
+        tls(c).ticket_key.map(|it| it.0[31])
+    }),
+    // What it does takes a port of [tls], and is shown below.
+    row!("tls", "redirect", "true", "true", |c: &Config| tls(c).redirect),
+    row!("tls", "hsts_seconds", "7", "Some(7s)", |c: &Config| tls(c).hsts),
+    row!("tls", "handshake_timeout_seconds", "7", "7s", |c: &Config| tls(c).handshake_timeout),
+    row!("tls", "handshakes_max", "7", "7", |c: &Config| tls(c).handshakes_max),
+    row!("tls", "authorities", "\"a\"", "Some(\"a\")", |c: &Config| tls(c).authorities),
     row!("tcp", "connections_max", "7", "7", |c: &Config| limits(c).connections_max),
     row!("tcp", "listen_backlog", "7", "7", |c: &Config| limits(c).listen_backlog),
     row!("tcp", "half_open_max", "77", "77", |c: &Config| limits(c).half_open_max),
@@ -262,6 +284,22 @@ fn what_a_kernels_sockets_keep_of_tcp_is_what_was_said() {
     assert_eq!(SocketSettings::new(&config.tcp), expected);
     let never = load("[tcp]\nkeep_alive_seconds = 0\n");
     assert_eq!(SocketSettings::new(&never.tcp).keep_alive, None);
+}
+
+/// Two files make one identity, in their order.
+#[test]
+fn certificates_and_keys_go_together() {
+    let config = load("[tls]\ncertificates = [\"a\", \"b\"]\nkeys = [\"c\", \"d\"]\n");
+    let pairs = [("a", "c"), ("b", "d")].map(|(one, other)| (one.to_string(), other.to_string()));
+    assert_eq!(tls(&config).identities, pairs);
+}
+
+#[test]
+fn http_sends_on_to_https_where_there_is_https() {
+    let world = World::new(&load("[tls]\nport = 443\nredirect = true\n"));
+    assert_eq!(world.get("/page"), "308");
+    let world = World::new(&load("[tls]\nredirect = true\n"));
+    assert_eq!(world.get("/page"), "200");
 }
 
 /// A crate has the defaults of the file, whoever uses it without one.

@@ -25,10 +25,11 @@ cargo xtask bench loss [ROW...]   TCP with delay, loss and reordering: ours over
     --control cubic|bbr           of both (default: cubic)
     --stalls                      100 downloads on each row, and how long nothing came
 cargo xtask bench rpc             Cap'n Proto: ours, the capnp-rpc crate, the C++ library; what a call costs the server
+cargo xtask bench tls             HTTPS: our process, nginx with OpenSSL; what handshakes, requests and bytes cost the server
 cargo xtask bench sessions        a counter for each visitor: ours, axum with tower-sessions
 cargo xtask bench pipe            ZeroMQ: ours, libzmq, the zeromq crate, what a message costs the server; pipelines
 cargo xtask image                 build the bootable ELF; the last line printed is its path
-    --services LIST               with these only, as http,rpc (default: all, http,fastcgi,gopher,rpc,zmq,http-client)
+    --services LIST               with these only, as http,rpc (default: all, http,https,fastcgi,gopher,rpc,zmq,http-client)
     --http-only                   the same as --services http: about half of the size
     --trial                       with routes for tests; never where others can reach it
     --hermit                      on the Hermit kernel, with its loader

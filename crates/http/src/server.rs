@@ -34,6 +34,8 @@ pub struct Config {
     /// The hosts that this server answers for, compared without case and without the port (RFC 9110 section 4.2.3); the
     /// answer for others is 421 (section 15.5.20). None here answers for all.
     pub hosts: Vec<String>,
+    /// Its connections are encrypted, which [`RequestHead::is_secure`](web::RequestHead::is_secure) passes on.
+    pub is_secure: bool,
     /// Time since 1970-01-01T00:00:00Z when `now` was zero; without a clock there is none, and responses have no date
     /// (RFC 9110 section 6.6.1).
     pub wall_clock_start: Option<Duration>,

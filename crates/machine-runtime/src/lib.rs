@@ -12,6 +12,8 @@ extern crate alloc;
 mod backtrace;
 mod boot;
 mod exception;
+#[cfg(feature = "getrandom")]
+mod getrandom;
 mod panic;
 
 pub use panic::catch_panic;

@@ -128,7 +128,7 @@ pub struct Parts {
     pub upgrade: bool,
     /// The client waits for `100 Continue`.
     pub expects_continue: bool,
-    /// The client's connection to the gateway in front is encrypted, as that says.
+    /// The client's connection is encrypted: the one to us, or to the gateway in front, as that says.
     pub is_secure: bool,
 }
 
@@ -273,8 +273,8 @@ impl RequestHead {
         self.0.expects_continue && self.0.content_length != ContentLength::Empty
     }
 
-    /// Whether the client's connection is encrypted, as far as the protocol tells: FastCGI has the web server's word for
-    /// it, HTTP/1.1 none.
+    /// Whether the client's connection is encrypted: it came by TLS, or the web server in front says so, for which FastCGI
+    /// has a word and HTTP/1.1 none.
     pub fn is_secure(&self) -> bool {
         self.0.is_secure
     }

@@ -22,6 +22,7 @@ usage: aqueduct --bundle FILE_OR_DIR [options]
   --zmq-port PORT        the port of the ZeroMQ service; 0 is off
   --fastcgi-port PORT    the port at which a web server asks by FastCGI; 0 is off
   --gopher-port PORT     the port of Gopher; 0 is off
+  --https-port PORT      the port of HTTPS; 0 is off
   --log LEVEL            off, error, warn, info, debug or trace
   --help                 this text
 
@@ -31,13 +32,14 @@ Each option is given once, --ip and --gw once for each address.";
 const PORT_OR_OFF: &str = "a port from 1 to 65535, or 0 for off";
 /// Words of the image's command line that hold one value each.
 const SINGLE_WORDS: &[&str] =
-    &["http_port", "rpc_port", "zmq_port", "fastcgi_port", "gopher_port", "log"];
+    &["http_port", "rpc_port", "zmq_port", "fastcgi_port", "gopher_port", "https_port", "log"];
 /// Options that choose a port, and the words that say the same.
-const PORTS: [(&str, &str); 4] = [
+const PORTS: [(&str, &str); 5] = [
     ("rpc-port", "rpc_port"),
     ("zmq-port", "zmq_port"),
     ("fastcgi-port", "fastcgi_port"),
     ("gopher-port", "gopher_port"),
+    ("https-port", "https_port"),
 ];
 
 /// The parsed command line.
@@ -190,12 +192,13 @@ mod tests {
 
     #[test]
     fn every_option_overrules_the_file() {
-        let words = "--bundle x --http 127.0.0.1:8080 --rpc-port 7001 --zmq-port 0 --fastcgi-port 9000 --gopher-port 70 --log debug";
+        let words = "--bundle x --http 127.0.0.1:8080 --rpc-port 7001 --zmq-port 0 --fastcgi-port 9000 --gopher-port 70 --https-port 443 --log debug";
         let options = parse(words.split(' ')).unwrap().unwrap();
         let config = options.configuration(&Bundle::default()).unwrap();
         assert_eq!(options.address, Some(IpAddr::V4(Ipv4Addr::LOCALHOST)));
         assert_eq!((config.rpc.port, config.zmq.port), (Some(7001), None));
         assert_eq!((config.fastcgi.port, config.gopher.port), (Some(9000), Some(70)));
+        assert_eq!(config.tls.port, Some(443));
         assert_eq!(config.http.port, 8080);
         assert_eq!(config.log.level, log::LevelFilter::Debug);
     }

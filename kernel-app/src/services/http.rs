@@ -1,9 +1,12 @@
 //! HTTP on the port of `[http]`.
 
+use super::web_service::let_in;
 use crate::Platform;
 use crate::context::Context;
 use crate::service::{Offer, Opened, Service, listen};
 use crate::settings::http::HttpSettings;
+#[cfg(feature = "https")]
+use crate::{handlers::to_https::ToHttps, settings::tls::TlsSettings};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -17,16 +20,28 @@ pub fn open<P: Platform>(context: &Context<P>, handler: Rc<dyn Handler>) -> Open
         HttpSettings::new(&context.config.http);
     let wall_clock_start = Some(context.wall_clock_start());
     let ledger = Some(context.service_ledger("http"));
-    let config = ServerConfig { limits, hosts, wall_clock_start, ledger };
+    let config = ServerConfig { limits, hosts, is_secure: false, wall_clock_start, ledger };
+    let handler = redirecting(context, handler);
     let server = Server::with_handler(config, &context.spawner, &context.timers, handler);
     server.log_access(access_log);
     let listener = listen(context, "http", port)?;
-    let (serving, sessions) = (server.clone(), context.sessions.clone());
-    context.spawner.spawn("http listener", async move {
-        sessions.admitted().await;
-        serving.serve(listener).await;
-    });
+    let_in(context, "http listener", server.clone(), listener);
     Ok(Some(Rc::new(Http { server, port, sessions: context.sessions.clone() })))
+}
+
+/// Sends requests on to HTTPS, if the configuration says so and there is HTTPS.
+#[cfg(feature = "https")]
+fn redirecting<P: Platform>(context: &Context<P>, handler: Rc<dyn Handler>) -> Rc<dyn Handler> {
+    let TlsSettings { port, redirect, .. } = TlsSettings::new(&context.config.tls);
+    match port {
+        Some(https_port) if redirect => Rc::new(ToHttps { https_port }),
+        _ => handler,
+    }
+}
+
+#[cfg(not(feature = "https"))]
+fn redirecting<P: Platform>(_: &Context<P>, handler: Rc<dyn Handler>) -> Rc<dyn Handler> {
+    handler
 }
 
 struct Http {

@@ -7,6 +7,7 @@ use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::time::Duration;
 use endpoints::server::Server;
+use flow::Listener;
 use web::server::ServerCore;
 use web::session::SessionHost;
 
@@ -18,12 +19,22 @@ pub(super) fn serve<P: Platform, C: ServerCore>(
     counters: [&'static str; 2],
 ) -> Opened {
     let listener = listen(context, C::NAME, port)?;
-    let (serving, sessions) = (server.clone(), context.sessions.clone());
-    context.spawner.spawn("web listener", async move {
-        sessions.admitted().await;
-        serving.serve(listener).await;
-    });
+    let_in(context, "web listener", server.clone(), listener);
     Ok(Some(Rc::new(Web { server, port, counters, sessions: context.sessions.clone() })))
+}
+
+/// Serves who comes, once visitors are let in.
+pub(super) fn let_in<P: Platform, C: ServerCore>(
+    context: &Context<P>,
+    task: &'static str,
+    server: Server<C>,
+    listener: impl Listener + 'static,
+) {
+    let sessions = context.sessions.clone();
+    context.spawner.spawn(task, async move {
+        sessions.admitted().await;
+        server.serve(listener).await;
+    });
 }
 
 struct Web<C: ServerCore> {

@@ -1,7 +1,7 @@
 //! `[sessions]`: how many web sessions there are, and how long.
 
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use config::Sessions;
 use flow::Target;
 use web::session::Limits;
@@ -49,9 +49,12 @@ pub struct CarryOver {
 impl CarryOver {
     /// None if nothing is carried over.
     pub fn new(section: &Sessions) -> Option<Self> {
-        let (authority, path) = section.carry_over.strip_prefix("http://")?.split_once('/')?;
+        let (scheme, rest) = section.carry_over.split_once("://")?;
+        let (authority, path) = rest.split_once('/')?;
+        let (scheme, port) = if scheme == "https" { ("tls", 443) } else { ("tcp", 80) };
         let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| !port.contains(']'));
-        let target = if has_port { authority.to_string() } else { format!("{authority}:80") };
+        let port = if has_port { String::new() } else { format!(":{port}") };
+        let target = format!("{scheme}://{authority}{port}");
         let (authority, path) = (authority.into(), format!("/{path}"));
         Some(Self { target: target.parse().ok()?, authority, path })
     }

@@ -199,6 +199,7 @@ impl Table for WithEcho {
         let web = WebRoutes::new(|context| app::routes(Routes::new().any("/echo", echo), context));
         Vec::from([
             ServiceEntry::web("http", &web, services::http::open),
+            ServiceEntry::web("https", &web, services::https::open),
             ServiceEntry::web("fastcgi", &web, services::fastcgi::open),
             ServiceEntry::web("gopher", &web, services::gopher::open),
             ServiceEntry::new("rpc", services::rpc::open),

@@ -36,6 +36,8 @@ pub fn entries<P: Platform>(
     Vec::from([
         #[cfg(feature = "http")]
         ServiceEntry::web("http", &web, aqueduct::services::http::open),
+        #[cfg(feature = "https")]
+        ServiceEntry::web("https", &web, aqueduct::services::https::open),
         #[cfg(feature = "fastcgi")]
         ServiceEntry::web("fastcgi", &web, aqueduct::services::fastcgi::open),
         #[cfg(feature = "gopher")]

@@ -6,7 +6,8 @@ use aqueduct::Platform;
 use aqueduct::context::Context;
 use core::time::Duration;
 use endpoints::http::proxy::Proxy;
-use flow::{Connector, Target};
+use flow::registry::ResolvingConnector;
+use flow::{Connector, Dispatcher, Target};
 use web::{Answer, Handler, Reply, Request, Response, Status};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -14,11 +15,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Answers `/…/:server/*path` with what `server` answers to `/path`.
 pub(crate) struct Relay<C: Connector>(Proxy<C>);
 
-impl<C: Connector + 'static> Relay<C> {
+impl Relay<ResolvingConnector<Dispatcher>> {
     /// A relay whose idle connections serve later requests.
-    pub(crate) fn new<P: Platform<Connector = C>>(context: &Context<P>) -> Self {
+    pub(crate) fn new<P: Platform>(context: &Context<P>) -> Self {
         let name = context.host_label();
-        let connector = context.platform.connector();
+        let connector = context.connector();
         Self(Proxy::new(name, connector, &context.spawner, &context.timers, CONNECT_TIMEOUT))
     }
 }
@@ -44,7 +45,7 @@ async fn pass_on<C: Connector + 'static>(proxy: Proxy<C>, request: Request) -> R
 }
 
 fn target(request: &Request) -> Option<Target> {
-    core::str::from_utf8(request.parameter("server")?).ok()?.parse().ok()
+    request.parameter_text("server")?.parse().ok()
 }
 
 /// What is asked of the other server.

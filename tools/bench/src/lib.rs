@@ -12,6 +12,7 @@ mod rpc;
 mod services;
 mod sessions;
 mod system_under_test;
+mod tls;
 mod xen;
 
 pub use load::{HOLD_VERB, hold};
@@ -20,6 +21,7 @@ pub use native::{NATIVE_VERB, native, native_worker};
 pub use rpc::rpc;
 pub use services::pipe;
 pub use sessions::sessions;
+pub use tls::tls;
 pub use xen::{XenOptions, xen};
 
 use command::{

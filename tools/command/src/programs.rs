@@ -28,6 +28,10 @@ pub const IP: Program = Program { name: "ip", package: "iproute2" };
 pub const PING: Program = Program { name: "ping", package: "iputils-ping" };
 /// The HTTP client that is our reference.
 pub const CURL: Program = Program { name: "curl", package: "curl" };
+/// Keys, certificates, and TLS' reference on both sides.
+pub const OPENSSL: Program = Program { name: "openssl", package: "openssl" };
+/// Another client of TLS.
+pub const GNUTLS: Program = Program { name: "gnutls-cli", package: "gnutls-bin" };
 /// Load by HTTP.
 pub const WRK: Program = Program { name: "wrk", package: "wrk" };
 /// DHCP, router advertisements, DNS.

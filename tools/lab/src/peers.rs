@@ -55,7 +55,7 @@ pub fn prepare(names: &[&str], install: Install) -> Result {
         let packages: Vec<_> = packages.iter().map(|names| Package::new(names)).collect();
         debian::unpack(&packages, &folder)
     };
-    if any("http/") || any("gateways/") {
+    if any("http/") || any("gateways/") || any("tls/nginx") {
         unpack(NGINX_PACKAGES, nginx_folder()?)?;
     }
     if any("gateways/") {

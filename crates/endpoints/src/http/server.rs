@@ -18,6 +18,8 @@ pub struct ServerConfig {
     pub limits: http::Limits,
     /// The hosts that it answers for; none answers for all. See [`http::server::Config`].
     pub hosts: Vec<String>,
+    /// Its listeners' flows are encrypted: requests say so.
+    pub is_secure: bool,
     /// Time since 1970-01-01 00:00 UTC when the timers' time was zero; `None` without a clock:
     /// responses then have no date.
     pub wall_clock_start: Option<Duration>,
@@ -46,8 +48,8 @@ impl Server {
         timers: &Timers,
         handler: Rc<dyn Handler>,
     ) -> Self {
-        let ServerConfig { limits, hosts, wall_clock_start, ledger } = config;
-        let core = Shared::new(Config { limits, hosts, wall_clock_start });
+        let ServerConfig { limits, hosts, is_secure, wall_clock_start, ledger } = config;
+        let core = Shared::new(Config { limits, hosts, is_secure, wall_clock_start });
         Self::sharing(core, ledger, spawner, timers, handler)
     }
 }

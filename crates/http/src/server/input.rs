@@ -226,6 +226,7 @@ fn admit(parts: &mut Parts, framing: &mut Framing, config: &Config) -> Result<Bo
     }
     parts.content_length = body.content_length();
     parts.selects = framing.selects;
+    parts.is_secure = config.is_secure;
     parts.upgrade = framing.upgrade;
     parts.expects_continue = framing.expect == Expect::Continue;
     Ok(body)

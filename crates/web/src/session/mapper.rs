@@ -50,8 +50,8 @@ impl Mapper {
         How::Cookie { name, is_secure: false }.into()
     }
 
-    /// The cookie is sent over encrypted connections only: for a server behind a proxy that has TLS. Without effect where
-    /// no cookie is used.
+    /// The cookie is sent over encrypted connections only, also where it was given out over another: for a server behind a
+    /// proxy that has TLS. Over TLS of our own it is so by itself. Without effect where no cookie is used.
     #[must_use]
     pub fn secure(mut self) -> Self {
         if let How::Cookie { is_secure, .. } = &mut self.how {
@@ -116,10 +116,11 @@ impl Mapper {
     }
 
     /// The cookie that tells a visitor of his id by this value, sent with paths below `path`.
-    pub(super) fn cookie_for(&self, value: &str, path: &str) -> Option<Cookie> {
+    /// What was given out over an encrypted connection stays on such ones.
+    pub(super) fn cookie_for(&self, value: &str, path: &str, encrypted: bool) -> Option<Cookie> {
         let How::Cookie { name, is_secure } = self.how else { return None };
         let cookie = Cookie::new(name, value).ok()?;
-        let cookie = if is_secure { cookie.secure() } else { cookie };
+        let cookie = if is_secure || encrypted { cookie.secure() } else { cookie };
         // What promises the path `/` has that.
         Some(cookie.clone().with_path(path).unwrap_or(cookie))
     }

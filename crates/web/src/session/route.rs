@@ -71,16 +71,20 @@ impl Handler for SessionRoute {
             }
             _ => {}
         }
+        let encrypted = request.is_secure();
         if let Some((affinity, owner)) = self.store.elsewhere(&request) {
             let (store, cookie_path) = (self.store.clone(), self.cookie_path.borrow().clone());
             return Answering::Later(Box::pin(store.pass(affinity, owner, request, cookie_path)));
         }
         let waiting = self.store.waiting(request);
         if let Some(answer) = waiting.try_answer() {
-            return Answering::Now(self.store.addressed(answer, &self.cookie_path.borrow()));
+            let cookie_path = self.cookie_path.borrow();
+            return Answering::Now(self.store.addressed(answer, &cookie_path, encrypted));
         }
         let (store, cookie_path) = (self.store.clone(), self.cookie_path.borrow().clone());
-        Answering::Later(Box::pin(async move { store.reply(waiting, &cookie_path).await }))
+        Answering::Later(Box::pin(
+            async move { store.reply(waiting, &cookie_path, encrypted).await },
+        ))
     }
 
     fn nest(&self, prefix: &'static str) {

@@ -147,8 +147,9 @@ impl Store {
         match affinity.pass(owner, request, self.host.timers().now()).await {
             Ok(reply) => reply,
             Err(Ok(request)) => {
+                let encrypted = request.is_secure();
                 let waiting = self.waiting(request);
-                self.reply(waiting, &cookie_path).await
+                self.reply(waiting, &cookie_path, encrypted).await
             }
             Err(Err(response)) => self.private(response).into(),
         }
@@ -242,15 +243,20 @@ impl Store {
     }
 
     /// The reply to a request, once the session has given it.
-    pub(super) async fn reply(&self, waiting: Waiting, cookie_path: &str) -> Reply {
-        self.addressed(waiting.answer().await, cookie_path)
+    pub(super) async fn reply(
+        &self,
+        waiting: Waiting,
+        cookie_path: &str,
+        encrypted: bool,
+    ) -> Reply {
+        self.addressed(waiting.answer().await, cookie_path, encrypted)
     }
 
     /// The reply that an answer becomes on its way to its visitor.
-    pub(super) fn addressed(&self, answer: Answer, cookie_path: &str) -> Reply {
+    pub(super) fn addressed(&self, answer: Answer, cookie_path: &str, encrypted: bool) -> Reply {
         let Answer { mut reply, id } = answer;
         self.keep_private(&mut reply.response);
-        if let Some(cookie) = id.and_then(|id| self.cookie(id, cookie_path)) {
+        if let Some(cookie) = id.and_then(|id| self.cookie(id, cookie_path, encrypted)) {
             reply.response = reply.response.with_cookie(&cookie);
         }
         reply
@@ -271,10 +277,10 @@ impl Store {
     }
 
     /// What tells a visitor of his session.
-    fn cookie(&self, id: SessionId, path: &str) -> Option<Cookie> {
+    fn cookie(&self, id: SessionId, path: &str, encrypted: bool) -> Option<Cookie> {
         let sealed = self.host.affinity().map(|affinity| affinity.seal(id));
         let value = sealed.as_deref().unwrap_or(id.as_str());
-        self.mapper.cookie_for(value, path)
+        self.mapper.cookie_for(value, path, encrypted)
     }
 
     /// The session of that key, which is then the one used last.

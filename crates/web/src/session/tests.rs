@@ -581,6 +581,22 @@ fn cookies_with_a_promise_and_secure_ones() {
 }
 
 #[test]
+fn over_tls_cookies_are_secure_by_themselves() {
+    let world = counting();
+    let mut head = parsed("GET", "/count", &[]);
+    head.parts_mut().unwrap().is_secure = true;
+    let peer = Address::Ip(([10, 0, 0, 1], 1000).into());
+    let answer = world.routes.answer(Request::new(head, Body::empty(), peer));
+    let asked = world.executor.spawner().spawn_joinable("connection", async { answer.await });
+    world.run();
+    let reply = flow::task::block_on(asked).unwrap();
+    let cookie = String::from_utf8_lossy(reply.response.header("set-cookie").unwrap());
+    assert!(cookie.ends_with("; Path=/count; Secure; HttpOnly; SameSite=Lax"), "{cookie}");
+    let (_, _, cookie) = world.visit("/count", None);
+    assert!(cookie.is_some());
+}
+
+#[test]
 fn no_session_begins_when_there_are_too_many_tasks() {
     let world = counting();
     let (_, _, cookie) = world.visit("/count", None);
