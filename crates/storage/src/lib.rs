@@ -1,0 +1,14 @@
+//! Disks: what drives them ([`BlockDevice`]), what of them is in memory ([`PageCache`]), and what is on them.
+//!
+//! Nothing here knows a driver or an operating system, and nothing waits but for a disk: whoever reads is a task, and the
+//! others go on.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod device;
+
+pub use device::{BlockDevice, DiskError, Geometry, Pending};
