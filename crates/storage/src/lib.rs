@@ -9,6 +9,9 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod cache;
 mod device;
+pub mod memory;
 
+pub use cache::{CacheCounters, CacheEnvironment, CacheLimits, PAGE_BYTES, PageCache, ReadError};
 pub use device::{BlockDevice, DiskError, Geometry, Pending};
