@@ -5,8 +5,8 @@
 //! for one read. A read goes on when those that wait for it are gone.
 //!
 //! All pages are weighed until the last reference to them is gone, also those that were given up and are still being sent.
-//! They count with what peers make the machine hold: when that comes to half of its limit, the cache gives up pages, and only
-//! then are peers held back.
+//! They count with what peers make the machine hold: before that comes to half of its limit, where peers begin to be held
+//! back, the cache gives up pages.
 
 use crate::{BlockDevice, DiskError};
 use alloc::collections::BTreeMap;
@@ -152,6 +152,15 @@ impl PageCache {
         Ok(page.slice(from..from + bytes))
     }
 
+    /// As [`read`](Self::read), if it is there.
+    pub fn cached(&self, at: u64, bytes_max: usize) -> Option<Bytes> {
+        let page = self.0.pages.borrow_mut().get(&(at / self.0.page_bytes as u64)).cloned()?;
+        let from = (at % self.0.page_bytes as u64) as usize;
+        let bytes = page.len().checked_sub(from)?.min(bytes_max);
+        self.0.count(|counters| counters.hits += 1);
+        (bytes > 0).then(|| page.slice(from..from + bytes))
+    }
+
     /// Fills `out` with the bytes from `at` on.
     ///
     /// # Errors
@@ -234,7 +243,7 @@ impl Cache {
     fn limit_bytes(&self) -> usize {
         let ledger = &self.environment.ledger;
         let others = ledger.held_bytes().saturating_sub(self.stated.get());
-        let free = (ledger.limit_bytes() / 2).saturating_sub(others);
+        let free = (ledger.limit_bytes() / 16 * 7).saturating_sub(others);
         self.limits.bytes_max.min(free).max(self.page_bytes)
     }
 
@@ -360,10 +369,9 @@ fn whole(page: Bytes, bytes: usize) -> Result<Bytes, DiskError> {
 mod tests {
     use super::*;
     use crate::memory::MemoryDisk;
+    use crate::testing::executor;
     use alloc::vec::Vec;
     use flow::task::Executor;
-    use std::panic::{AssertUnwindSafe, catch_unwind};
-    use std::string::String;
 
     const WAIT_MAX: Duration = Duration::from_secs(30);
 
@@ -376,9 +384,7 @@ mod tests {
     }
 
     fn world(disk_bytes: usize, bytes_max: usize) -> World {
-        let executor = Executor::new(|body| {
-            catch_unwind(AssertUnwindSafe(body)).map_err(|_| String::from("a panic"))
-        });
+        let executor = executor();
         let (timers, ledger) = (Timers::new(), Ledger::new(64 << 20));
         let content: Vec<u8> = (0..disk_bytes).map(|at| (at / 512) as u8).collect();
         let disk = MemoryDisk::new(content);
@@ -491,7 +497,7 @@ mod tests {
         assert_eq!(world.cache.counters().held_bytes, 4 * PAGE_BYTES);
     }
 
-    /// Peers' memory goes before the cache's: it keeps what half of the ledger's limit leaves.
+    /// Peers' memory goes before the cache's: it keeps what a little less than half of the ledger's limit leaves.
     #[test]
     fn it_gives_way_to_peers() {
         let world = world(8 * PAGE_BYTES, 8 * PAGE_BYTES);
@@ -500,7 +506,7 @@ mod tests {
         let limit = world.ledger.limit_bytes();
         let service = world.ledger.service("test", limit, limit);
         let account = service.account();
-        account.set(limit / 2 - 2 * PAGE_BYTES);
+        account.set(limit / 16 * 7 - 2 * PAGE_BYTES);
         world.read(page(4), 1).unwrap();
         assert_eq!(world.cache.counters().held_bytes, 2 * PAGE_BYTES);
         account.set(limit / 2);
