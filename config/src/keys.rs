@@ -355,6 +355,23 @@ pub(crate) static KEYS: &[Key] = &[
         "bytes_per_second_min",
         count(0, 1 << 20, |c| Number::U32(&mut c.zmq.bytes_per_second_min)),
     ),
+    key("storage", "site_disk", count(0, 64, |c| Number::U32(&mut c.storage.site_disk))),
+    key(
+        "storage",
+        "site_folder",
+        Rule::Text {
+            allowed: "a path inside the disk, as \"www/site\", or none for all of it",
+            set: |c, text| {
+                (text.is_empty() || is_path(text)) && put(&mut c.storage.site_folder, text)
+            },
+        },
+    ),
+    key(
+        "storage",
+        "cache_bytes_max",
+        count(0, 1 << 40, |c| Number::Usize(&mut c.storage.cache_bytes_max)),
+    ),
+    key("storage", "read_timeout_seconds", seconds(1, 3600, |c| &mut c.storage.read_timeout)),
     key(
         "memory",
         "peers_bytes_max",

@@ -45,7 +45,7 @@ pub use keys::keys;
 pub use network::{Cidr, CongestionControl};
 pub use schema::{
     Affinity, BadGroupKey, Config, Fastcgi, Gopher, GroupKey, Http, Log, Memory, Network, Rpc,
-    Sessions, Shutdown, Tasks, Tcp, Zmq,
+    Sessions, Shutdown, Storage, Tasks, Tcp, Zmq,
 };
 
 /// The name of the configuration file inside a bundle.

@@ -13,4 +13,6 @@ pub mod memory;
 pub mod network;
 pub mod rpc;
 pub mod sessions;
+#[cfg(feature = "disk")]
+pub mod storage;
 pub mod zmq;

@@ -27,7 +27,7 @@ cargo xtask bench rpc             Cap'n Proto: ours, the capnp-rpc crate, the C+
 cargo xtask bench sessions        a counter for each visitor: ours, axum with tower-sessions
 cargo xtask bench pipe            ZeroMQ: ours, libzmq, the zeromq crate, what a message costs the server; pipelines
 cargo xtask image                 build the bootable ELF; the last line printed is its path
-    --services LIST               with these only, as http,rpc (default: all, http,fastcgi,gopher,rpc,zmq,http-client)
+    --services LIST               with these only, as http,rpc (default: all, http,fastcgi,gopher,rpc,zmq,http-client,disk)
     --http-only                   the same as --services http: about half of the size
     --trial                       with routes for tests; never where others can reach it
 cargo xtask bundle DIR --out FILE make a boot bundle

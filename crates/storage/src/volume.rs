@@ -94,6 +94,12 @@ impl Volume {
         self.files.get(at)
     }
 
+    /// The same with another cache of the same disk.
+    #[must_use]
+    pub fn with_cache(self, cache: PageCache) -> Self {
+        Self { cache, ..self }
+    }
+
     /// What of the disk is in memory.
     pub fn cache(&self) -> &PageCache {
         &self.cache

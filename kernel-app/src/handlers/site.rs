@@ -1,9 +1,12 @@
-//! Static files: the site in the boot bundle.
+//! Static files: the site in the boot bundle, or on a disk.
 
 use crate::settings::http::{HttpSettings, SiteSettings};
 use crate::{Platform, context::Context};
 use alloc::borrow::ToOwned;
+use alloc::format;
 use alloc::rc::Rc;
+use alloc::string::String;
+use config::Bundle;
 use core::time::Duration;
 use flow::time::Timers;
 use web::files::{self, Options, Variant};
@@ -12,7 +15,8 @@ use web::{Answer, Handler, Request, Response, Status};
 /// What answers where nothing is, if the site has it.
 const NOT_FOUND_PAGE: &str = "404.html";
 
-/// Serves the bundle's files from the memory that the boot loader put them in. Clones serve the same.
+/// Serves the bundle's files from the memory that the boot loader put them in, or a disk's from there. Clones serve the
+/// same.
 #[derive(Clone)]
 pub struct Site {
     files: Rc<files::Site>,
@@ -24,31 +28,13 @@ impl Site {
     /// The files under the configured root.
     pub fn new<P: Platform>(context: &Context<P>) -> Self {
         let SiteSettings { root, index } = HttpSettings::new(&context.config.http).site;
-        let under_root = |path: &'static str| path.strip_prefix(&*root)?.strip_prefix('/');
-        let has_index = context.bundle.files().any(|file| {
-            under_root(file.path).is_some_and(|path| path.rsplit('/').next() == Some(&*index))
-        });
-        let files = context.bundle.files().filter_map(|file| {
-            // Our own bundles say a hash of the content: then nothing is read here.
-            let content = match file.content_hash {
-                Some(hash) => {
-                    let tag = u64::from(hash) << 32 | file.bytes.len() as u64 & 0xffff_ffff;
-                    Variant::tagged(file.bytes, tag)
-                }
-                None => Variant::new(file.bytes),
-            };
-            Some((under_root(file.path)?.to_owned(), content, Some(file.mtime.into())))
-        });
         // Lives as long as the appliance.
-        let index = alloc::boxed::Box::leak(index.into_boxed_str());
-        let files = files::Site::new(files, Options { index, ..Options::default() });
-        log::info!("site: {} files under {root}/", files.len());
-        // A machine without a bundle has no site.
-        if !files.is_empty() && !has_index {
-            log::warn!(
-                "[http] index: no file under {root}/ is named {index}, so `/` finds nothing"
-            );
-        }
+        let index: &'static str = alloc::boxed::Box::leak(index.into_boxed_str());
+        let options = Options { index, ..Options::default() };
+        let files = match on_disk(context, &options) {
+            Some(files) => files,
+            None => in_bundle(&context.bundle, &root, options),
+        };
         let (files, timers) = (Rc::new(files), context.timers.clone());
         Self { files, timers, wall_clock_start: context.wall_clock_start() }
     }
@@ -75,6 +61,57 @@ impl Site {
             reply
         })
     }
+}
+
+/// The files of the bundle below `root/`.
+fn in_bundle(bundle: &Bundle<'static>, root: &str, options: Options) -> files::Site {
+    let under_root = |path: &'static str| path.strip_prefix(root)?.strip_prefix('/');
+    let files = bundle.files().filter_map(|file| {
+        // Our own bundles say a hash of the content: then nothing is read here.
+        let content = match file.content_hash {
+            Some(hash) => {
+                let tag = u64::from(hash) << 32 | file.bytes.len() as u64 & 0xffff_ffff;
+                Variant::tagged(file.bytes, tag)
+            }
+            None => Variant::new(file.bytes),
+        };
+        Some((under_root(file.path)?.to_owned(), content, Some(file.mtime.into())))
+    });
+    let has_index = has_index(bundle.files().filter_map(|file| under_root(file.path)), &options);
+    made(files, &format!("{root}/"), has_index, options)
+}
+
+/// The site of a disk, if the appliance has one there.
+#[cfg(feature = "disk")]
+fn on_disk<P: Platform>(context: &Context<P>, options: &Options) -> Option<files::Site> {
+    let site = context.disk_site.as_ref()?;
+    let has_index = has_index(site.paths(), options);
+    Some(made(site.variants(), &site.name(), has_index, options.clone()))
+}
+
+#[cfg(not(feature = "disk"))]
+fn on_disk<P: Platform>(_: &Context<P>, _: &Options) -> Option<files::Site> {
+    None
+}
+
+fn has_index<'a>(mut paths: impl Iterator<Item = &'a str>, options: &Options) -> bool {
+    paths.any(|path| path.rsplit('/').next() == Some(options.index))
+}
+
+fn made(
+    files: impl IntoIterator<Item = (String, Variant, Option<u64>)>,
+    place: &str,
+    has_index: bool,
+    options: Options,
+) -> files::Site {
+    let index = options.index;
+    let files = files::Site::new(files, options);
+    log::info!("site: {} files under {place}", files.len());
+    // A machine without a bundle has no site.
+    if !files.is_empty() && !has_index {
+        log::warn!("[http] index: no file under {place} is named {index}, so `/` finds nothing");
+    }
+    files
 }
 
 impl Handler for Site {
