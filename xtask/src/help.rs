@@ -5,6 +5,7 @@ cargo xtask run [OPTIONS]         build the image, make the bundle, start QEMU, 
     --linux                       the same application as a Linux process
     --xen                         as a guest of Xen, which runs in QEMU with a small dom0
     --bundle DIR                  content and config (default: config/)
+    --disk FILE                   a disk; without --bundle, the first is the bundle (port 80 in the guest)
     --machine microvm|microvm-pcie|q35   (default: microvm)
     --mem MIB                     memory of the guest (default: 256)
     --port PORT                   port on this machine (default: 8080)
@@ -31,6 +32,7 @@ cargo xtask image                 build the bootable ELF; the last line printed 
     --http-only                   the same as --services http: about half of the size
     --trial                       with routes for tests; never where others can reach it
 cargo xtask bundle DIR --out FILE make a boot bundle
+    --disk                        as a disk's image, of whole blocks
 cargo xtask codegen               remake the code generated from schemas
 cargo xtask tidy                  check the shape of the tree: crate arrows, lengths, unsafe
 cargo xtask fuzz [TARGET] [--seconds N]
