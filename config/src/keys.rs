@@ -246,7 +246,7 @@ pub(crate) static KEYS: &[Key] = &[
         Rule::Text {
             allowed: "\"cubic\", \"reno\", \"bbr\" or \"off\"",
             set: |c, text| {
-                congestion_control(text).map(|cc| c.tcp.congestion_control = cc).is_some()
+                CongestionControl::named(text).map(|cc| c.tcp.congestion_control = cc).is_some()
             },
         },
     ),
@@ -586,16 +586,6 @@ fn push_gateway(gateways: &mut Vec<IpAddr>, text: &str) -> bool {
         gateways.push(address);
     }
     first
-}
-
-fn congestion_control(text: &str) -> Option<CongestionControl> {
-    match text {
-        "cubic" => Some(CongestionControl::Cubic),
-        "reno" => Some(CongestionControl::Reno),
-        "bbr" => Some(CongestionControl::Bbr),
-        "off" => Some(CongestionControl::Off),
-        _ => None,
-    }
 }
 
 fn put(field: &mut String, text: &str) -> bool {
