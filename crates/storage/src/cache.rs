@@ -49,7 +49,7 @@ pub struct CacheEnvironment {
 pub struct CacheLimits {
     /// Pages that are kept, in bytes. As much again may be on loan: given up, but still being sent.
     pub bytes_max: usize,
-    /// How long a reader waits for the disk.
+    /// How long a reader waits for room, and for the disk.
     pub wait_max: Duration,
 }
 
@@ -73,7 +73,7 @@ pub enum ReadError {
     Disk(DiskError),
     /// The disk took longer than readers wait.
     TimedOut,
-    /// So many pages are being sent that there is no room for more.
+    /// So many pages are being sent that there was no room for more all the time.
     Busy,
 }
 
@@ -201,9 +201,17 @@ impl PageCache {
             self.0.count(|counters| counters.hits += 1);
             return Ok(page.clone());
         }
-        let loading = self.load(number)?;
         let timers = &self.0.environment.timers;
         let deadline = timers.now() + self.0.limits.wait_max;
+        let loading = loop {
+            match self.load(number) {
+                // What is on loan comes back when it is sent, of which nobody tells us.
+                Err(ReadError::Busy) if timers.now() < deadline => {
+                    timers.sleep(BUSY_RETRY).await;
+                }
+                loading => break loading?,
+            }
+        };
         match timers.before(deadline, poll_fn(|cx| loading.poll(cx))).await {
             Ok(outcome) => outcome.map_err(ReadError::Disk),
             Err(_) => Err(ReadError::TimedOut),
@@ -357,6 +365,8 @@ impl From<DiskError> for ReadError {
     }
 }
 
+/// How soon it is tried again to read a page for which there was no room.
+const BUSY_RETRY: Duration = Duration::from_millis(20);
 /// Whatever the limits, so many pages may be on their way.
 const READS_MIN: usize = 4;
 
@@ -490,9 +500,19 @@ mod tests {
         let mut loans: Vec<_> = (0..8).map(|at| world.read(page(at), 1).unwrap()).collect();
         assert_eq!(world.cache.counters().held_bytes, 8 * PAGE_BYTES);
         assert_eq!(world.ledger.held_bytes(), 8 * PAGE_BYTES);
-        assert_eq!(world.read(page(8), 1), Err(ReadError::Busy));
+        let waiting = [world.start(page(8), 1), world.start(page(9), 1)];
+        world.timers.advance(WAIT_MAX / 2);
+        world.executor.run(usize::MAX);
+        assert!(waiting.iter().all(|outcome| outcome.borrow().is_none()), "they wait for room");
         loans.remove(0);
-        assert!(world.read(page(9), 1).is_ok());
+        for time in [WAIT_MAX / 2 + BUSY_RETRY, WAIT_MAX + BUSY_RETRY] {
+            world.timers.advance(time);
+            world.executor.run(usize::MAX);
+        }
+        let outcomes = waiting.map(|outcome| outcome.take().expect("the wait is over"));
+        let busy = outcomes.iter().filter(|outcome| **outcome == Err(ReadError::Busy));
+        assert_eq!(busy.count(), 1, "there was room for one");
+        drop(outcomes);
         drop(loans);
         assert_eq!(world.cache.counters().held_bytes, 4 * PAGE_BYTES);
     }

@@ -67,12 +67,17 @@ struct State {
     asked: Vec<Option<Reply>>,
     /// What it will be asked for.
     waiting: VecDeque<(Ask, Reply)>,
+    /// Room for what it is done with, so that nothing is allocated where nobody is there to fail for it.
+    done: Vec<Done>,
     stopped: Option<Fault>,
     counters: Counters,
 }
 
 /// Where whoever asked looks for what comes of it.
 type Reply = Rc<OneShot<Result<Bytes, DiskError>>>;
+
+/// What came of a request.
+type Done = (Reply, Result<Bytes, DiskError>);
 
 enum Ask {
     Read { at: u64, bytes: usize },
@@ -97,12 +102,14 @@ impl VirtioBlk {
         let mode = if is_read_only { ", read-only" } else { "" };
         log::info!("disk of {} KiB{mode}", capacity_bytes >> 10);
         let asked = (0..queue.slots()).map(|_| None).collect();
+        let done = Vec::with_capacity(queue.slots());
         let (waiting, counters) = (VecDeque::new(), Counters::default());
         Ok(Self(Rc::new(RefCell::new(State {
             queue,
             geometry,
             asked,
             waiting,
+            done,
             stopped: None,
             counters,
         }))))
@@ -110,12 +117,13 @@ impl VirtioBlk {
 
     /// Takes up what the device is done with, and wakes whoever asked for it; whether there was anything.
     pub fn poll(&self) -> bool {
-        let done = self.0.borrow_mut().take_done();
+        let mut done = self.0.borrow_mut().take_done();
         let any = !done.is_empty();
         // Whoever is woken may ask at once.
-        for (reply, outcome) in done {
+        for (reply, outcome) in done.drain(..) {
             reply.set(outcome);
         }
+        self.0.borrow_mut().done = done;
         any
     }
 
@@ -229,8 +237,8 @@ impl State {
     }
 
     /// What the device is done with, and for whom. When it breaks the rules, that is all that it was asked for.
-    fn take_done(&mut self) -> Vec<(Reply, Result<Bytes, DiskError>)> {
-        let mut done = Vec::new();
+    fn take_done(&mut self) -> Vec<Done> {
+        let mut done = core::mem::take(&mut self.done);
         if self.stopped.is_some() {
             return done;
         }
