@@ -1,4 +1,8 @@
 //! Static files (RFC 9110): answers to GET and HEAD from a tree of files.
+#![cfg_attr(
+    not(feature = "stored-files"),
+    allow(dead_code, unreachable_code, unused_variables, reason = "no content is stored")
+)]
 
 pub mod conditional;
 pub mod encoding;
@@ -21,7 +25,7 @@ use encoding::{ContentCoding, choose};
 use etag::HashTag;
 use name::{PathError, normalise};
 use range::Ranges;
-use stored::Part;
+use stored::{Body, Part, StoredContent};
 
 pub use stored::{Reading, Stored, Unreadable};
 
@@ -49,6 +53,7 @@ impl Variant {
     }
 
     /// Content that is not in memory, tagged as by [`tagged`](Self::tagged).
+    #[cfg(feature = "stored-files")]
     pub fn stored(content: Rc<dyn Stored>, hash: u64) -> Variant {
         Variant::with(FileContent::Stored(content), HashTag::new(hash))
     }
@@ -66,7 +71,7 @@ impl Variant {
 #[derive(Clone)]
 enum FileContent {
     Memory(Data),
-    Stored(Rc<dyn Stored>),
+    Stored(StoredContent),
 }
 
 impl FileContent {
@@ -331,13 +336,13 @@ impl File {
 /// A response, and what of its content is not in memory.
 struct Selected {
     response: Response,
-    /// The content; nothing if the response has it.
-    parts: Vec<Part>,
+    /// The content, if the response does not have it.
+    body: Option<Body>,
 }
 
 impl From<Response> for Selected {
     fn from(response: Response) -> Self {
-        Selected { response, parts: Vec::new() }
+        Selected { response, body: None }
     }
 }
 
@@ -380,7 +385,7 @@ impl Selected {
     fn part(variant: &Variant, media_type: &'static str, part: &Range<usize>) -> Selected {
         match variant.content.part(part) {
             Part::Bytes(data) => Response::ok(media_type, data).into(),
-            stored => Selected::stored(Response::ok(media_type, ""), Vec::from([stored])),
+            stored => Selected::of_parts(Response::ok(media_type, ""), Vec::from([stored])),
         }
     }
 
@@ -401,19 +406,15 @@ impl Selected {
         let media_type = alloc::format!("multipart/byteranges; boundary={boundary}");
         let response =
             Response::new(Status::PARTIAL_CONTENT).with_header("Content-Type", media_type);
-        Selected::stored(response, body)
+        Selected::of_parts(response, body)
     }
 
     /// Content of several parts, which is the response's own if all of it is in memory.
-    fn stored(response: Response, parts: Vec<Part>) -> Selected {
-        if parts.iter().any(|part| matches!(part, Part::Stored(..))) {
-            return Selected { response, parts };
+    fn of_parts(response: Response, parts: Vec<Part>) -> Selected {
+        match Body::new(parts) {
+            Ok(body) => Selected { response, body: Some(body) },
+            Err(data) => response.carrying(Content::Parts(data)).into(),
         }
-        let data = parts.into_iter().filter_map(|part| match part {
-            Part::Bytes(data) => Some(data),
-            Part::Stored(..) => None,
-        });
-        response.carrying(Content::Parts(data.collect())).into()
     }
 
     fn map(self, change: impl FnOnce(Response) -> Response) -> Selected {
@@ -422,19 +423,18 @@ impl Selected {
 
     /// What is in memory is always the same.
     fn repeatable(self) -> Selected {
-        if self.parts.is_empty() { self.map(Response::repeatable) } else { self }
+        if self.body.is_none() { self.map(Response::repeatable) } else { self }
     }
 
     fn answer(self, request: &RequestHead) -> Answer {
-        if self.parts.is_empty() {
-            return Answer::Now(self.response.into());
-        }
-        if request.method() == Method::Head {
+        match self.body {
+            None => Answer::Now(self.response.into()),
             // RFC 9110 section 9.3.2: what is said of the content is the same, and it is not looked at.
-            let response = self.response.carrying(stored::announced(&self.parts));
-            return Answer::Now(response.into());
+            Some(body) if request.method() == Method::Head => {
+                Answer::Now(self.response.carrying(body.announced()).into())
+            }
+            Some(body) => body.answer(self.response),
         }
-        stored::answer(self.response, self.parts)
     }
 }
 

@@ -2,7 +2,6 @@
 
 use crate::{Answer, Content, ContentWriter, Data, Reply, Response, Status};
 use alloc::boxed::Box;
-use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
@@ -28,6 +27,12 @@ pub trait Stored {
     fn read_ahead(&self, range: Range<usize>);
 }
 
+/// Stored content, of which a build without it has none: then what is done with it is not compiled.
+#[cfg(feature = "stored-files")]
+pub(super) type StoredContent = alloc::rc::Rc<dyn Stored>;
+#[cfg(not(feature = "stored-files"))]
+pub(super) use absent::StoredContent;
+
 /// What comes of reading.
 pub type Reading = Pin<Box<dyn Future<Output = Result<Data, Unreadable>>>>;
 
@@ -43,31 +48,60 @@ pub enum Unreadable {
 /// What follows a response's head: bytes that are there, and bytes that are to be read.
 pub(super) enum Part {
     Bytes(Data),
-    Stored(Rc<dyn Stored>, Range<usize>),
+    Stored(StoredContent, Range<usize>),
 }
 
-/// The answer with content of these parts, of which the response says all but how it begins. If that cannot be read, an
-/// error is the answer; if what follows cannot, the connection is cut.
-pub(super) fn answer(response: Response, parts: Vec<Part>) -> Answer {
-    if let Some(content) = all_at_hand(&parts) {
-        return Answer::Now(response.carrying(content).into());
+/// Content of which at least one part is stored.
+pub(super) struct Body {
+    parts: Vec<Part>,
+    /// The first of these that is stored.
+    first: (StoredContent, Range<usize>),
+}
+
+impl Body {
+    /// The body of these parts; the parts again if all of them are in memory.
+    pub(super) fn new(parts: Vec<Part>) -> Result<Self, Vec<Data>> {
+        let first = parts.iter().find_map(|part| match part {
+            Part::Stored(content, range) => Some((content.clone(), range.clone())),
+            Part::Bytes(_) => None,
+        });
+        match first {
+            Some(first) => Ok(Self { parts, first }),
+            None => Err(parts.into_iter().filter_map(Part::into_bytes).collect()),
+        }
     }
-    Answer::Later(Box::pin(async move {
-        let first = match first_stored(&parts) {
-            Some((content, range)) => match content.read(range).await {
-                Ok(first) => Some(first),
-                Err(error) => return refusal(error).into(),
-            },
-            None => None,
-        };
-        let response = response.carrying(announced(&parts));
-        Reply::stream(response, |writer| send(writer, parts, first))
-    }))
-}
 
-/// Content of so many bytes as all the parts have.
-pub(super) fn announced(parts: &[Part]) -> Content {
-    Content::Stream(Some(parts.iter().map(|part| part.len() as u64).sum()))
+    /// What is said of it beforehand: how long it is.
+    pub(super) fn announced(&self) -> Content {
+        Content::Stream(Some(self.parts.iter().map(|part| part.len() as u64).sum()))
+    }
+
+    /// The answer with this content, of which the response says all but how it begins. If that cannot be read, an error is
+    /// the answer; if what follows cannot, the connection is cut.
+    pub(super) fn answer(self, response: Response) -> Answer {
+        if let Some(content) = self.all_at_hand() {
+            return Answer::Now(response.carrying(content).into());
+        }
+        Answer::Later(Box::pin(async move {
+            let (content, range) = &self.first;
+            let first = match content.read(range.clone()).await {
+                Ok(first) => first,
+                Err(error) => return refusal(error).into(),
+            };
+            let response = response.carrying(self.announced());
+            Reply::stream(response, |writer| send(writer, self.parts, Some(first)))
+        }))
+    }
+
+    /// The content, if it is one part that can be had at once.
+    fn all_at_hand(&self) -> Option<Content> {
+        let [Part::Stored(content, range)] = &*self.parts else { return None };
+        if range.is_empty() {
+            return Some(Content::Empty);
+        }
+        let data = content.at_hand(range.clone())?;
+        (data.len() == range.len()).then_some(Content::Full(data))
+    }
 }
 
 impl Part {
@@ -77,23 +111,13 @@ impl Part {
             Self::Stored(_, range) => range.len(),
         }
     }
-}
 
-/// The content, if it is one part that can be had at once.
-fn all_at_hand(parts: &[Part]) -> Option<Content> {
-    let [Part::Stored(content, range)] = parts else { return None };
-    if range.is_empty() {
-        return Some(Content::Empty);
+    fn into_bytes(self) -> Option<Data> {
+        match self {
+            Self::Bytes(data) => Some(data),
+            Self::Stored(..) => None,
+        }
     }
-    let data = content.at_hand(range.clone())?;
-    (data.len() == range.len()).then_some(Content::Full(data))
-}
-
-fn first_stored(parts: &[Part]) -> Option<(&Rc<dyn Stored>, Range<usize>)> {
-    parts.iter().find_map(|part| match part {
-        Part::Stored(content, range) => Some((content, range.clone())),
-        Part::Bytes(_) => None,
-    })
 }
 
 fn refusal(error: Unreadable) -> Response {
@@ -161,6 +185,24 @@ impl Ahead {
     }
 }
 
+/// What stands in for stored content in a build without it: nothing is one.
+#[cfg(not(feature = "stored-files"))]
+mod absent {
+    use super::Stored;
+    use core::ops::Deref;
+
+    #[derive(Clone)]
+    pub(in crate::files) enum StoredContent {}
+
+    impl Deref for StoredContent {
+        type Target = dyn Stored;
+
+        fn deref(&self) -> &Self::Target {
+            match *self {}
+        }
+    }
+}
+
 impl fmt::Display for Unreadable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -172,13 +214,14 @@ impl fmt::Display for Unreadable {
 
 impl core::error::Error for Unreadable {}
 
-#[cfg(test)]
+#[cfg(all(test, feature = "stored-files"))]
 mod tests {
     use super::*;
     use crate::files::{Options, Site, Variant};
     use crate::request::parsed;
     use crate::testing::{self, Seen};
     use crate::{Handler, Request};
+    use alloc::rc::Rc;
     use alloc::string::String;
     use core::cell::{Cell, RefCell};
     use flow::task::block_on;
