@@ -228,6 +228,20 @@ fn a_start_that_cannot_be_says_what_to_change() {
     }
 }
 
+/// Whether its index is in memory or not, a folder is a menu.
+#[test]
+fn gopher_has_menus_of_the_disk_s_folders() {
+    let world = World::with_disk(&archive("[gopher]\nport = 70\n"));
+    for _ in 0..2 {
+        let mut flow = block_on(world.network.connect(&target(70))).unwrap();
+        block_on(flow.write_all(b"\r\n")).unwrap();
+        let mut client = Client { flow, answer: Vec::new(), is_ended: false };
+        client.receive(&world);
+        let menu = String::from_utf8(client.answer).unwrap();
+        assert!(menu.contains("hindex.html\t/index.html\t"), "{menu}");
+    }
+}
+
 /// Whoever waits for the disk holds nobody else up, and the disk is asked for many things at once.
 #[test]
 fn a_slow_disk_holds_up_only_who_wants_it() {

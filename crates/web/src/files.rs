@@ -25,7 +25,7 @@ use encoding::{ContentCoding, choose};
 use etag::HashTag;
 use name::{PathError, normalise};
 use range::Ranges;
-use stored::{Body, Part, StoredContent};
+use stored::{Part, StoredBody, StoredContent};
 
 pub use stored::{Reading, Stored, Unreadable};
 
@@ -337,7 +337,7 @@ impl File {
 struct Selected {
     response: Response,
     /// The content, if the response does not have it.
-    body: Option<Body>,
+    body: Option<StoredBody>,
 }
 
 impl From<Response> for Selected {
@@ -411,7 +411,7 @@ impl Selected {
 
     /// Content of several parts, which is the response's own if all of it is in memory.
     fn of_parts(response: Response, parts: Vec<Part>) -> Selected {
-        match Body::new(parts) {
+        match StoredBody::new(parts) {
             Ok(body) => Selected { response, body: Some(body) },
             Err(data) => response.carrying(Content::Parts(data)).into(),
         }

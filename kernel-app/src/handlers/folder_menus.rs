@@ -9,7 +9,7 @@ use alloc::rc::Rc;
 use alloc::string::String;
 use config::Bundle;
 use web::menu::{self, ItemType, Menu};
-use web::{Answer, Handler, Request, Response, media_type, percent};
+use web::{Answer, Handler, Reply, Request, Response, media_type, percent};
 
 /// Asks another handler, and gives a menu of the folder where that has a page for it: the site's index, or that there is
 /// none. A menu of its own is the other's to give, as is what it has to wait for.
@@ -28,14 +28,20 @@ impl FolderMenus {
 impl Handler for FolderMenus {
     fn answer(&self, request: Request) -> Answer {
         let menu = folder_of(request.path()).and_then(|folder| self.files.menu(&folder));
-        match (self.next.answer(request), menu) {
-            (Answer::Now(reply), Some(menu))
-                if reply.response.content_type() != Some(menu::MEDIA_TYPE) =>
-            {
-                Answer::Now(Response::from(menu).into())
-            }
-            (answer, _) => answer,
+        let answer = self.next.answer(request);
+        let is_final = matches!(answer, Answer::Now(_)) || self.files.is_waited_for();
+        match menu {
+            Some(menu) if is_final => answer.map(|reply| of_folder(reply, menu)),
+            _ => answer,
         }
+    }
+}
+
+/// The menu in place of a page.
+fn of_folder(reply: Reply, menu: Menu) -> Reply {
+    match reply.response.content_type() {
+        Some(menu::MEDIA_TYPE) => reply,
+        _ => Response::from(menu).into(),
     }
 }
 
@@ -54,6 +60,11 @@ impl SiteFiles {
         }
         let SiteSettings { root, index: _ } = HttpSettings::new(&context.config.http).site;
         Self::Bundle(context.bundle.clone(), root)
+    }
+
+    /// Its pages are read while they are asked for.
+    fn is_waited_for(&self) -> bool {
+        !matches!(self, Self::Bundle(..))
     }
 
     fn menu(&self, folder: &str) -> Option<Menu> {

@@ -52,13 +52,13 @@ pub(super) enum Part {
 }
 
 /// Content of which at least one part is stored.
-pub(super) struct Body {
+pub(super) struct StoredBody {
     parts: Vec<Part>,
     /// The first of these that is stored.
     first: (StoredContent, Range<usize>),
 }
 
-impl Body {
+impl StoredBody {
     /// The body of these parts; the parts again if all of them are in memory.
     pub(super) fn new(parts: Vec<Part>) -> Result<Self, Vec<Data>> {
         let first = parts.iter().find_map(|part| match part {
