@@ -38,7 +38,7 @@ enum Rest {
     /// Long content, of which some may be sent from where it lies; so is all of it then. With the bytes of memory
     /// that are held for it alone.
     Long(Bytes, usize),
-    Parts(Data, vec::IntoIter<Data>),
+    Parts(Piece, vec::IntoIter<Data>),
     Stream(Stream),
 }
 
@@ -53,7 +53,7 @@ struct Stream {
     end: Option<FieldLines>,
 }
 
-/// A piece of a stream.
+/// A piece of a stream, or one of several parts.
 #[derive(Debug)]
 enum Piece {
     Short(Data),
@@ -103,7 +103,7 @@ impl Sender {
             Content::Empty => Rest::None,
             Content::Full(data) if data.len() >= LONG_BYTES_MIN => Rest::long(data),
             Content::Full(data) => Rest::Full(data),
-            Content::Parts(parts) => Rest::Parts(Data::from(b""), parts.into_iter()),
+            Content::Parts(parts) => Rest::Parts(Piece::Short(Data::default()), parts.into_iter()),
             Content::Stream(_) => {
                 let (owns_piece, in_chunk) = (false, false);
                 Rest::Stream(Stream { framing, piece: None, owns_piece, in_chunk, end: None })
@@ -119,7 +119,7 @@ impl Sender {
                 Rest::None | Rest::Cut(_) => return,
                 Rest::Full(data) => write_data(data, out, at),
                 Rest::Long(bytes, _) => write_long(bytes, out, at),
-                Rest::Parts(data, rest) => write_parts(data, rest, out, at),
+                Rest::Parts(part, rest) => write_parts(part, rest, out, at),
                 Rest::Stream(stream) => stream.write(out, at, &mut self.spill),
             };
             match progress {
@@ -135,6 +135,7 @@ impl Sender {
         match &mut self.rest {
             Rest::Long(bytes, _) if self.spill.is_empty() => Some(bytes),
             Rest::Stream(stream) if self.spill.is_empty() => stream.long_piece(),
+            Rest::Parts(Piece::Long(bytes), _) if self.spill.is_empty() => Some(bytes),
             _ => None,
         }
     }
@@ -144,6 +145,10 @@ impl Sender {
         match &mut self.rest {
             Rest::Long(bytes, _) if bytes.is_empty() => self.rest = Rest::None,
             Rest::Stream(stream) => stream.long_piece_taken(&mut self.spill),
+            Rest::Parts(part, rest) if part.len() == 0 => match rest.next() {
+                Some(next) => *part = Piece::of_several(next),
+                None => self.rest = Rest::None,
+            },
             _ => {}
         }
     }
@@ -179,8 +184,8 @@ impl Sender {
             Rest::Cut(bytes) => return *bytes,
             Rest::Full(data) => data.len(),
             Rest::Long(bytes, _) => bytes.len(),
-            Rest::Parts(data, rest) => {
-                data.len() + rest.as_slice().iter().map(Data::len).sum::<usize>()
+            Rest::Parts(part, rest) => {
+                part.len() + rest.as_slice().iter().map(Data::len).sum::<usize>()
             }
             Rest::Stream(stream) => stream.piece.as_ref().map_or(0, Piece::len),
         };
@@ -199,8 +204,12 @@ impl Sender {
             Rest::Full(data) => data.held_bytes(),
             Rest::Long(_, held) => *held,
             // Few: the ranges of one answer.
-            Rest::Parts(data, rest) => {
-                data.held_bytes() + rest.as_slice().iter().map(Data::held_bytes).sum::<usize>()
+            Rest::Parts(part, rest) => {
+                let part = match part {
+                    Piece::Short(data) => data.held_bytes(),
+                    Piece::Long(_) => 0,
+                };
+                part + rest.as_slice().iter().map(Data::held_bytes).sum::<usize>()
             }
             Rest::Stream(stream) if stream.owns_piece => {
                 stream.piece.as_ref().map_or(0, Piece::held_bytes)
@@ -286,11 +295,7 @@ impl Stream {
                 put(&cursor::chunk_size_line(piece.len()), out, at, spill);
                 return Progress::More;
             }
-            let progress = match piece {
-                Piece::Short(data) => write_data(data, out, at),
-                Piece::Long(bytes) => write_long(bytes, out, at),
-            };
-            if !matches!(progress, Progress::Done) {
+            if !matches!(piece.write(out, at), Progress::Done) {
                 return Progress::Waiting;
             }
             self.piece = None;
@@ -337,6 +342,18 @@ impl Piece {
             Piece::Short(data)
         } else {
             Piece::Long(data.into_shared())
+        }
+    }
+
+    /// One of several parts, which is long if its memory is others'.
+    fn of_several(data: Data) -> Piece {
+        if data.held_bytes() > 0 { Piece::Short(data) } else { Piece::new(data) }
+    }
+
+    fn write(&mut self, out: &mut [u8], at: &mut usize) -> Progress {
+        match self {
+            Piece::Short(data) => write_data(data, out, at),
+            Piece::Long(bytes) => write_long(bytes, out, at),
         }
     }
 
@@ -388,16 +405,16 @@ fn write_long(bytes: &mut Bytes, out: &mut [u8], at: &mut usize) -> Progress {
 }
 
 fn write_parts(
-    data: &mut Data,
+    part: &mut Piece,
     rest: &mut vec::IntoIter<Data>,
     out: &mut [u8],
     at: &mut usize,
 ) -> Progress {
-    if !matches!(write_data(data, out, at), Progress::Done) {
+    if !matches!(part.write(out, at), Progress::Done) {
         return Progress::Waiting;
     }
     let Some(next) = rest.next() else { return Progress::Done };
-    *data = next;
+    *part = Piece::of_several(next);
     Progress::More
 }
 

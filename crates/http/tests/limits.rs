@@ -1,5 +1,6 @@
 //! Every limit and every deadline of a server, reached and just not reached.
 
+use bytes::Bytes;
 use http::server::{Config, Connection, Event};
 use http::{ConnectionState, Limits};
 use http_test_server::{Outcome, Server, serve_every_way};
@@ -550,4 +551,31 @@ fn a_long_piece_of_a_stream_is_lent() {
         assert!(written(&mut connection).ends_with(end.as_bytes()));
         assert!(!connection.has_request());
     }
+}
+
+/// Long parts of one content, which are not its own, go out from where they lie, short ones between them by copy.
+#[test]
+fn long_parts_are_lent() {
+    let mut connection = Connection::new(Rc::default(), Duration::ZERO);
+    connection.handle_input(Duration::ZERO, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(matches!(connection.poll_event(), Some(Event::Request(_))));
+    let parts = [vec![1; 20_000], vec![2; 5], vec![3; 20_000], vec![4; 20_000]];
+    let content = Content::Parts(parts.map(|part| Bytes::from(part).into()).into());
+    connection.respond(Duration::ZERO, Response::new(Status::OK).carrying(content)).unwrap();
+    assert_eq!(connection.untaken_content(), 60_005);
+    assert!(written(&mut connection).ends_with(b"\r\n\r\n"));
+    let mut taken = Vec::new();
+    while connection.wants_transmit() {
+        match connection.long_output() {
+            Some(bytes) => {
+                let some = bytes.split_to(bytes.len().min(15_000));
+                taken.extend_from_slice(&some);
+                connection.long_output_taken(Duration::ZERO, some.len());
+            }
+            None => taken.extend(written(&mut connection)),
+        }
+    }
+    let runs: Vec<_> = taken.chunk_by(|a, b| a == b).map(|run| (run[0], run.len())).collect();
+    assert_eq!(runs, [(1, 20_000), (2, 5), (3, 20_000), (4, 20_000)]);
+    assert!(!connection.has_request());
 }

@@ -33,6 +33,9 @@ pub(super) type StoredContent = alloc::rc::Rc<dyn Stored>;
 #[cfg(not(feature = "stored-files"))]
 pub(super) use absent::StoredContent;
 
+/// The longest content that is given as a whole, if it is at hand: some pages of a disk.
+const AT_HAND_BYTES_MAX: usize = 256 << 10;
+
 /// What comes of reading.
 pub type Reading = Pin<Box<dyn Future<Output = Result<Data, Unreadable>>>>;
 
@@ -93,14 +96,27 @@ impl StoredBody {
         }))
     }
 
-    /// The content, if it is one part that can be had at once.
+    /// The content, if it is one part that can be had at once, and not so long that it should not be held until it is sent.
     fn all_at_hand(&self) -> Option<Content> {
         let [Part::Stored(content, range)] = &*self.parts else { return None };
         if range.is_empty() {
             return Some(Content::Empty);
         }
-        let data = content.at_hand(range.clone())?;
-        (data.len() == range.len()).then_some(Content::Full(data))
+        if range.len() > AT_HAND_BYTES_MAX {
+            return None;
+        }
+        let first = content.at_hand(range.clone())?;
+        if first.len() == range.len() {
+            return Some(Content::Full(first));
+        }
+        let mut rest = range.start + first.len()..range.end;
+        let mut pieces = Vec::from([first]);
+        while !rest.is_empty() {
+            let piece = content.at_hand(rest.clone()).filter(|piece| !piece.is_empty())?;
+            rest.start += piece.len();
+            pieces.push(piece);
+        }
+        Some(Content::Parts(pieces))
     }
 }
 
@@ -346,6 +362,10 @@ mod tests {
         let disk = Rc::new(Disk { is_warm: true, ..Disk::default() });
         let now = announced(&disk, "GET", &[("Range", "bytes=10-19")]);
         assert!(matches!(now, Content::Full(data) if data.as_bytes() == content(10..20)));
+        let now = announced(&disk, "GET", &[("Range", "bytes=65000-140000")]);
+        let Content::Parts(parts) = now else { panic!("three pieces") };
+        let parts: Vec<u8> = parts.iter().flat_map(|part| part.as_bytes().to_vec()).collect();
+        assert!(parts == content(65_000..140_001));
         let whole = testing::get("/long.bin").ask(&files(&disk));
         assert!(whole.content() == content(0..LEN));
     }
