@@ -2,6 +2,7 @@
 
 mod clock;
 mod console;
+mod disks;
 mod faults;
 mod handlers;
 mod hogs;
@@ -10,7 +11,7 @@ mod power;
 mod refusals;
 mod starts;
 
-use command::programs::CURL;
+use command::programs::{CURL, MKFS_EROFS};
 use lab::harness::Case;
 
 pub(crate) const CASES: &[Case] = &[
@@ -49,6 +50,12 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("boot/fault_write_constant", &[], 60, faults::write_constant),
     Case::new("boot/fault_run_heap", &[], 60, faults::run_heap),
     Case::new("boot/fault_instruction", &[], 60, faults::instruction),
+    Case::new("boot/bundle_on_a_disk_microvm", &[&CURL], 60, disks::bundle_microvm),
+    Case::new("boot/bundle_on_a_disk_q35", &[&CURL], 60, disks::bundle_q35),
+    Case::new("boot/disk_larger_than_memory", &[&CURL], 120, disks::larger_than_memory),
+    Case::new("boot/disk_with_a_file_system", &[&CURL, &MKFS_EROFS], 60, disks::file_system),
+    Case::new("boot/disk_that_is_slow", &[&CURL], 120, disks::slow),
+    Case::new("boot/disk_with_a_bad_sector", &[&CURL], 60, disks::bad_sector),
     Case::new("boot/clock_microvm", &[&CURL], 60, clock::microvm),
     Case::new("boot/clock_q35", &[&CURL], 60, clock::q35),
     Case::new("boot/console_flood", &[], 90, console::flood),

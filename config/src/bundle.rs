@@ -12,6 +12,7 @@ pub struct Bundle<'a> {
     files: Vec<File<'a>>,
     /// Whether there was an archive at all.
     is_given: bool,
+    has_site_elsewhere: bool,
 }
 
 impl<'a> Bundle<'a> {
@@ -31,12 +32,22 @@ impl<'a> Bundle<'a> {
             let offset = (second.path.as_ptr() as usize).saturating_sub(archive.as_ptr() as usize);
             return Err(CpioError { offset, fault: Fault::Duplicate });
         }
-        Ok(Self { files, is_given: true })
+        Ok(Self { files, is_given: true, has_site_elsewhere: false })
     }
 
     /// Whether there was an archive, with or without files in it; false for a machine without a boot module.
     pub(crate) fn is_given(&self) -> bool {
         self.is_given
+    }
+
+    /// The same files, of a bundle whose site is not in memory: that it is not among them is no mistake.
+    #[must_use]
+    pub fn with_site_elsewhere(self) -> Self {
+        Self { has_site_elsewhere: true, ..self }
+    }
+
+    pub(crate) fn has_site_elsewhere(&self) -> bool {
+        self.has_site_elsewhere
     }
 
     /// The file of that path, as `site/index.html`: a binary search.

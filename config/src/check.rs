@@ -23,6 +23,11 @@ pub(crate) fn sizes(config: &Config) -> Checked {
         PEERS_BYTES_MIN,
         ("memory", "peers_bytes_max"),
     )?;
+    zero_or_at_least(
+        config.storage.cache_bytes_max,
+        CACHE_BYTES_MIN,
+        ("storage", "cache_bytes_max"),
+    )?;
     at_most(
         rpc.unsent_bytes_high <= rpc.unsent_bytes_max,
         &[("rpc", "unsent_bytes_high"), ("rpc", "unsent_bytes_max")],
@@ -35,6 +40,8 @@ pub(crate) fn sizes(config: &Config) -> Checked {
 
 /// Some hundred connections' first buffers.
 const BUFFERS_MIN: usize = 1 << 20;
+/// Some pages, so that a file that is read on is not read twice.
+const CACHE_BYTES_MIN: usize = 1 << 20;
 /// With the default percentages a peer's part of it is 256 KiB: with much less, no request fits.
 const PEERS_BYTES_MIN: usize = 1 << 20;
 
@@ -185,11 +192,12 @@ fn tls(config: &Config, bundle: &Bundle<'_>) -> Checked {
     }
 }
 
-/// A bundle has a site; a machine without a bundle has none.
+/// A bundle has a site, unless that is on a disk; a machine without a bundle has none.
 fn site(config: &Config, bundle: &Bundle<'_>) -> Checked {
     let root = &config.http.site_root;
     let in_site = |path: &str| path.strip_prefix(&**root).is_some_and(|rest| rest.starts_with('/'));
-    if !bundle.is_given() || bundle.files().any(|file| in_site(file.path)) {
+    let is_elsewhere = config.storage.site_disk > 0 || bundle.has_site_elsewhere();
+    if !bundle.is_given() || is_elsewhere || bundle.files().any(|file| in_site(file.path)) {
         return Ok(());
     }
     Err(Contradiction {

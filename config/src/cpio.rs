@@ -106,30 +106,24 @@ impl<'a> Reader<'a> {
     /// One member: `None` at the trailer, `Some(None)` for a folder.
     fn member(&mut self) -> Result<Option<Option<Member<'a>>>, Fault> {
         let rest = self.archive.get(self.offset..).ok_or(Fault::Truncated)?;
-        let header = Header::parse(rest)?;
-        let name_end = HEADER_BYTES.checked_add(header.name_bytes).ok_or(Fault::Truncated)?;
-        let name = rest.get(HEADER_BYTES..name_end).ok_or(Fault::Truncated)?;
-        let name = name.strip_suffix(&[0]).ok_or(Fault::Path)?;
-        if name == TRAILER {
-            return Ok(None);
-        }
+        let Head { entry, next } = Head::parse(rest)?;
+        let next = usize::try_from(next).map_err(|_| Fault::Truncated)?;
+        let member = match entry {
+            Entry::End => return Ok(None),
+            Entry::Folder => None,
+            Entry::File { path, content_at, content_bytes, mtime, content_hash } => {
+                let (start, bytes) = (content_at as usize, content_bytes as usize);
+                let end = start.checked_add(bytes).ok_or(Fault::Truncated)?;
+                let bytes = rest.get(start..end).ok_or(Fault::Truncated)?;
+                Some(Member { path, bytes, mtime, content_hash })
+            }
+        };
         self.members += 1;
         if self.members > MEMBERS_MAX {
             return Err(Fault::TooMany);
         }
-        let start = aligned(name_end)?;
-        let end = start.checked_add(header.file_bytes).ok_or(Fault::Truncated)?;
-        let bytes = rest.get(start..end).ok_or(Fault::Truncated)?;
-        self.offset = self.offset.checked_add(aligned(end)?).ok_or(Fault::Truncated)?;
-        match header.mode & MODE_TYPE {
-            MODE_FOLDER => Ok(Some(None)),
-            MODE_FILE => {
-                let path = path(name).ok_or(Fault::Path)?;
-                let Header { mtime, content_hash, .. } = header;
-                Ok(Some(Some(Member { path, bytes, mtime, content_hash })))
-            }
-            _ => Err(Fault::NotAFile),
-        }
+        self.offset = self.offset.checked_add(next).ok_or(Fault::Truncated)?;
+        Ok(Some(member))
     }
 }
 
@@ -153,11 +147,72 @@ impl<'a> Iterator for Reader<'a> {
     }
 }
 
+/// What stands before a member's content: for archives that are not in memory, and so are read head by head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head<'a> {
+    /// What the member is.
+    pub entry: Entry<'a>,
+    /// Where the next head begins, counted from this one.
+    pub next: u64,
+}
+
+/// What a member is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry<'a> {
+    /// A regular file, as a [`Member`] whose content is elsewhere.
+    File {
+        /// As [`Member::path`].
+        path: &'a str,
+        /// Where the content begins, counted from the head.
+        content_at: u64,
+        /// How long it is.
+        content_bytes: u64,
+        /// As [`Member::mtime`].
+        mtime: u32,
+        /// As [`Member::content_hash`].
+        content_hash: Option<u32>,
+    },
+    /// A folder, which has no content.
+    Folder,
+    /// The archive ends here.
+    End,
+}
+
+impl<'a> Head<'a> {
+    /// Bytes that are enough for any head.
+    pub const BYTES_MAX: usize = HEADER_BYTES + PATH_BYTES_MAX + 3;
+
+    /// Reads the head at the start of `bytes`, which are [`BYTES_MAX`](Self::BYTES_MAX) or all that there are.
+    ///
+    /// # Errors
+    /// It is none, or of a member that is neither file nor folder.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, Fault> {
+        let header = Header::parse(bytes)?;
+        let name_end = HEADER_BYTES + header.name_bytes;
+        let name = bytes.get(HEADER_BYTES..name_end).ok_or(Fault::Truncated)?;
+        let name = name.strip_suffix(&[0]).ok_or(Fault::Path)?;
+        let content_at = name_end.next_multiple_of(4) as u64;
+        let content_bytes = u64::from(header.file_bytes);
+        let next = (content_at + content_bytes).next_multiple_of(4);
+        let entry = match header.mode & MODE_TYPE {
+            _ if name == TRAILER => Entry::End,
+            MODE_FOLDER => Entry::Folder,
+            MODE_FILE => {
+                let path = path(name).ok_or(Fault::Path)?;
+                let Header { mtime, content_hash, .. } = header;
+                Entry::File { path, content_at, content_bytes, mtime, content_hash }
+            }
+            _ => return Err(Fault::NotAFile),
+        };
+        Ok(Self { entry, next })
+    }
+}
+
 struct Header {
     content_hash: Option<u32>,
     mode: u32,
     mtime: u32,
-    file_bytes: usize,
+    file_bytes: u32,
     name_bytes: usize,
 }
 
@@ -175,7 +230,7 @@ impl Header {
             content_hash: (number(9)? == HASHED).then_some(number(0)?),
             mode: number(1)?,
             mtime: number(5)?,
-            file_bytes: number(6)? as usize,
+            file_bytes: number(6)?,
             name_bytes,
         })
     }
@@ -188,10 +243,6 @@ fn hexadecimal(numbers: &[u8], index: usize) -> Option<u32> {
         let digit = char::from(*digit).to_digit(16)?;
         Some(value << 4 | digit)
     })
-}
-
-fn aligned(offset: usize) -> Result<usize, Fault> {
-    offset.checked_next_multiple_of(4).ok_or(Fault::Truncated)
 }
 
 fn path(name: &[u8]) -> Option<&str> {

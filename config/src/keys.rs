@@ -321,7 +321,7 @@ pub(crate) static KEYS: &[Key] = &[
         Rule::Text {
             allowed: "\"cubic\", \"reno\", \"bbr\" or \"off\"",
             set: |c, text| {
-                congestion_control(text).map(|cc| c.tcp.congestion_control = cc).is_some()
+                CongestionControl::named(text).map(|cc| c.tcp.congestion_control = cc).is_some()
             },
         },
     ),
@@ -430,6 +430,23 @@ pub(crate) static KEYS: &[Key] = &[
         "bytes_per_second_min",
         count(0, 1 << 20, |c| Number::U32(&mut c.zmq.bytes_per_second_min)),
     ),
+    key("storage", "site_disk", count(0, 64, |c| Number::U32(&mut c.storage.site_disk))),
+    key(
+        "storage",
+        "site_folder",
+        Rule::Text {
+            allowed: "a path inside the disk, as \"www/site\", or none for all of it",
+            set: |c, text| {
+                (text.is_empty() || is_path(text)) && put(&mut c.storage.site_folder, text)
+            },
+        },
+    ),
+    key(
+        "storage",
+        "cache_bytes_max",
+        count(0, 1 << 40, |c| Number::Usize(&mut c.storage.cache_bytes_max)),
+    ),
+    key("storage", "read_timeout_seconds", seconds(1, 3600, |c| &mut c.storage.read_timeout)),
     key(
         "memory",
         "peers_bytes_max",
@@ -663,16 +680,6 @@ fn client_certificates(text: &str) -> Option<ClientCertificates> {
         "off" => Some(ClientCertificates::Off),
         "optional" => Some(ClientCertificates::Optional),
         "required" => Some(ClientCertificates::Required),
-        _ => None,
-    }
-}
-
-fn congestion_control(text: &str) -> Option<CongestionControl> {
-    match text {
-        "cubic" => Some(CongestionControl::Cubic),
-        "reno" => Some(CongestionControl::Reno),
-        "bbr" => Some(CongestionControl::Bbr),
-        "off" => Some(CongestionControl::Off),
         _ => None,
     }
 }

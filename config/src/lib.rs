@@ -45,7 +45,7 @@ pub use keys::keys;
 pub use network::{Cidr, CongestionControl};
 pub use schema::{
     Affinity, BadGroupKey, ClientCertificates, Config, Fastcgi, Gopher, GroupKey, Http, Log,
-    Memory, Network, Octets32, Rpc, Sessions, Shutdown, Tasks, Tcp, Tls, Zmq, section_of,
+    Memory, Network, Octets32, Rpc, Sessions, Shutdown, Storage, Tasks, Tcp, Tls, Zmq, section_of,
 };
 
 /// The name of the configuration file inside a bundle.

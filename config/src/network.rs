@@ -85,6 +85,19 @@ pub enum CongestionControl {
     Off,
 }
 
+impl CongestionControl {
+    /// What the file calls it.
+    pub(crate) fn named(text: &str) -> Option<Self> {
+        match text {
+            "cubic" => Some(Self::Cubic),
+            "reno" => Some(Self::Reno),
+            "bbr" => Some(Self::Bbr),
+            "off" => Some(Self::Off),
+            _ => None,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

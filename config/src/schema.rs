@@ -24,6 +24,8 @@ pub struct Config {
     pub rpc: Rpc,
     /// The ZMTP service.
     pub zmq: Zmq,
+    /// Disks, and a site on one of them.
+    pub storage: Storage,
     /// What peers may make the appliance hold.
     pub memory: Memory,
     /// The executor.
@@ -568,6 +570,31 @@ pub struct Log {
 impl Default for Log {
     fn default() -> Self {
         Self { level: log::LevelFilter::Info }
+    }
+}
+
+/// `[storage]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Storage {
+    /// The disk that the site is on, the machine's first being 1. Default 0: the site is the bundle's.
+    pub site_disk: u32,
+    /// The folder of that disk that is served at `/`. Default empty: all of it.
+    pub site_folder: String,
+    /// Bytes of disks that are kept in memory. Default 0, which is an eighth of it: as much again may be on its way to
+    /// clients, and half of the memory is peers'.
+    pub cache_bytes_max: usize,
+    /// How long a request waits for a disk. Default 30 s: longer than any disk takes that works.
+    pub read_timeout: Duration,
+}
+
+impl Default for Storage {
+    fn default() -> Self {
+        Self {
+            site_disk: 0,
+            site_folder: String::new(),
+            cache_bytes_max: 0,
+            read_timeout: Duration::from_secs(30),
+        }
     }
 }
 

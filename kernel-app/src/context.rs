@@ -31,6 +31,9 @@ pub struct Context<P: Platform> {
     pub services: Services,
     /// What peers make the appliance hold.
     pub ledger: Ledger,
+    /// The site, if it is on a disk instead of in the bundle.
+    #[cfg(feature = "disk")]
+    pub disk_site: Option<Rc<crate::disk::DiskSite>>,
     /// Makes routes that lead to web sessions.
     pub sessions: SessionHost,
 }
@@ -46,6 +49,8 @@ impl<P: Platform> Clone for Context<P> {
             timers: self.timers.clone(),
             services: self.services.clone(),
             ledger: self.ledger.clone(),
+            #[cfg(feature = "disk")]
+            disk_site: self.disk_site.clone(),
             sessions: self.sessions.clone(),
         }
     }
@@ -72,6 +77,8 @@ impl<P: Platform> Context<P> {
         let mut context = Self {
             sessions,
             ledger: Ledger::new(settings.peers_bytes_max),
+            #[cfg(feature = "disk")]
+            disk_site: None,
             platform,
             config: Rc::new(config),
             bundle: Rc::new(bundle),
@@ -81,7 +88,18 @@ impl<P: Platform> Context<P> {
             services: Services::default(),
         };
         context.join_group();
+        #[cfg(not(feature = "disk"))]
+        if context.config.storage.site_disk > 0 {
+            log::warn!("[storage] is without effect: it is not in this build");
+        }
         context
+    }
+
+    /// The same with a site that is on a disk, if one is.
+    #[cfg(feature = "disk")]
+    #[must_use]
+    pub fn with_disk_site(self, site: Option<crate::disk::DiskSite>) -> Self {
+        Self { disk_site: site.map(Rc::new), ..self }
     }
 
     #[cfg(feature = "http-client")]

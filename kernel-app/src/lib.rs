@@ -18,6 +18,8 @@ mod carry;
 #[rustfmt::skip]
 pub mod appliance_capnp;
 pub mod context;
+#[cfg(feature = "disk")]
+pub mod disk;
 #[cfg(feature = "http-client")]
 mod group;
 pub mod handlers;

@@ -13,5 +13,7 @@ pub mod memory;
 pub mod network;
 pub mod rpc;
 pub mod sessions;
+#[cfg(feature = "disk")]
+pub mod storage;
 pub mod tls;
 pub mod zmq;

@@ -17,6 +17,7 @@ use aqueduct::settings::memory::MemorySettings;
 use aqueduct::settings::network::{SocketSettings, stack_config};
 use aqueduct::settings::rpc::RpcSettings;
 use aqueduct::settings::sessions::CarryOver;
+use aqueduct::settings::storage::StorageSettings;
 use aqueduct::settings::tls::TlsSettings;
 use aqueduct::settings::zmq::ZmqSettings;
 use config::{Bundle, Config, GroupKey};
@@ -76,6 +77,16 @@ fn sessions(config: &Config) -> web::session::Limits {
 
 fn affinity(config: &Config) -> Option<AffinitySettings> {
     AffinitySettings::new(&config.affinity)
+}
+
+fn storage(config: &Config) -> StorageSettings {
+    StorageSettings::new(&config.storage, 1 << 30)
+}
+
+/// As if there were a site on a disk.
+fn site_folder(config: &Config) -> Option<String> {
+    let section = config::Storage { site_disk: 1, ..config.storage.clone() };
+    StorageSettings::new(&section, 1 << 30).site.map(|(_, folder)| folder)
 }
 
 /// As if it belonged to a group.
@@ -222,6 +233,10 @@ static ROWS: &[Row] = &[
     row!("zmq", "stall_timeout_seconds", "7", "7s", |c: &Config| zmq(c).stall_timeout),
     row!("zmq", "write_timeout_seconds", "7", "7s", |c: &Config| zmq(c).write_timeout),
     row!("zmq", "bytes_per_second_min", "7", "7", |c: &Config| zmq(c).bytes_per_second_min),
+    row!("storage", "site_disk", "2", "Some(1)", |c: &Config| storage(c).site.map(|(disk, _)| disk)),
+    row!("storage", "site_folder", "\"www/a\"", "Some(\"www/a\")", site_folder),
+    row!("storage", "cache_bytes_max", "2_000_000", "2000000", |c: &Config| storage(c).cache.bytes_max),
+    row!("storage", "read_timeout_seconds", "7", "7s", |c: &Config| storage(c).cache.wait_max),
     row!("memory", "peers_bytes_max", "10_000_000", "10000000", |c: &Config| World::new(c).ledger().limit_bytes()),
     row!("memory", "service_percent_max", "25", "0.25", |c: &Config| memory_shares(c).0),
     row!("memory", "peer_percent_max", "75", "0.75", |c: &Config| memory_shares(c).1),

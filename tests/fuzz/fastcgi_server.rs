@@ -22,7 +22,8 @@ fuzz_target!(|data: &[u8]| {
 
 /// What was asked, and how it ended.
 fn serve(input: &[u8], piece: usize, room: usize) -> (Vec<String>, ConnectionState) {
-    let limits = Limits { params_bytes_max: 300, body_bytes_max: 300, params_max: 16, ..Limits::default() };
+    let limits =
+        Limits { params_bytes_max: 300, body_bytes_max: 300, params_max: 16, ..Limits::default() };
     let shared = Shared::new(Config { limits, wall_clock_start: None });
     let mut connection = Connection::new(Rc::new(shared), Address::Memory(0), NOW);
     let (mut events, mut output, mut out) = (Vec::new(), Vec::new(), vec![0; room]);
@@ -37,7 +38,8 @@ fn serve(input: &[u8], piece: usize, room: usize) -> (Vec<String>, ConnectionSta
             }
             rest.drain(..taken);
             assert!(connection.held_bytes() < 20_000);
-            let sent = if connection.has_request() { 0 } else { connection.poll_transmit(NOW, &mut out) };
+            let sent =
+                if connection.has_request() { 0 } else { connection.poll_transmit(NOW, &mut out) };
             output.extend_from_slice(&out[..sent]);
             if taken == 0 && sent == 0 && events.len() == before {
                 break;
@@ -57,7 +59,11 @@ fn serve(input: &[u8], piece: usize, room: usize) -> (Vec<String>, ConnectionSta
     joined(events, state)
 }
 
-fn name(connection: &mut Connection, event: web::server::Event<fastcgi::Error>, input: &[u8]) -> String {
+fn name(
+    connection: &mut Connection,
+    event: web::server::Event<fastcgi::Error>,
+    input: &[u8],
+) -> String {
     match event {
         Event::Request(head) => {
             if head.content_length() != ContentLength::Empty {

@@ -20,7 +20,12 @@ fuzz_target!(|data: &[u8]| {
 });
 
 /// What was asked, what was sent, and how it ended. The answer is of the input itself.
-fn serve(kind: u8, input: &[u8], piece: usize, room: usize) -> (Vec<String>, Vec<u8>, ConnectionState) {
+fn serve(
+    kind: u8,
+    input: &[u8],
+    piece: usize,
+    room: usize,
+) -> (Vec<String>, Vec<u8>, ConnectionState) {
     let limits = Limits { request_bytes_max: 100, ..Limits::default() };
     let config = Config { limits, host: "a.example".into(), port: 70, wall_clock_start: None };
     let mut connection = Connection::new(Rc::new(Shared::new(config)), Address::Memory(0), NOW);

@@ -7,7 +7,9 @@ use flow::{Flow, FlowExt, Listener};
 use libfuzzer_sys::fuzz_target;
 use net::device::{Capabilities, NetDevice, RxFrame, Transmit, TxFrame};
 use net::{Config, Limits, Stack};
-use smoltcp::wire::{EthernetFrame, Icmpv4Packet, Icmpv6Packet, IpProtocol, Ipv4Packet, Ipv6Packet};
+use smoltcp::wire::{
+    EthernetFrame, Icmpv4Packet, Icmpv6Packet, IpProtocol, Ipv4Packet, Ipv6Packet,
+};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;

@@ -10,7 +10,8 @@ use pipe::{
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-const LIMITS: Expansion = Expansion { output_bytes_max: 1 << 20, ratio_max: 100, free_bytes: 1 << 16 };
+const LIMITS: Expansion =
+    Expansion { output_bytes_max: 1 << 20, ratio_max: 100, free_bytes: 1 << 16 };
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 enum Tree {
@@ -33,8 +34,15 @@ fuzz_target!(|data: &[u8]| {
                 branch_prefix(
                     b"zz",
                     zlib::inflate_within(LIMITS).then(cbor::decode_sequence::<Tree>()),
-                    branch_prefix(b"z4", lz4::decompress_within(LIMITS).then(cbor::decode::<Tree>()),
-                        branch_prefix(b"p", skip(b"").then(cbor::decode::<Tree>()), refuse_prefix())),
+                    branch_prefix(
+                        b"z4",
+                        lz4::decompress_within(LIMITS).then(cbor::decode::<Tree>()),
+                        branch_prefix(
+                            b"p",
+                            skip(b"").then(cbor::decode::<Tree>()),
+                            refuse_prefix(),
+                        ),
+                    ),
                 )
             },
             input,

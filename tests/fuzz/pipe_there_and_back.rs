@@ -2,7 +2,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pipe::{Either, Next, NodeExt, Piece, Pipeline, branch, branch_prefix, lz4, map, prepend, zlib};
+use pipe::{
+    Either, Next, NodeExt, Piece, Pipeline, branch, branch_prefix, lz4, map, prepend, zlib,
+};
 
 fuzz_target!(|data: &[u8]| {
     let [choice, step, input @ ..] = data else { return };

@@ -3,7 +3,9 @@
 
 use libfuzzer_sys::fuzz_target;
 use std::time::Duration;
-use websocket::{AgreedDeflate, Connection, Deflate, Event, Limits, Role, Session, SharedCompressor};
+use websocket::{
+    AgreedDeflate, Connection, Deflate, Event, Limits, Role, Session, SharedCompressor,
+};
 
 const NOW: Duration = Duration::from_secs(1);
 const MESSAGE_BYTES_MAX: usize = 3000;

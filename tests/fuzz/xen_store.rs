@@ -2,9 +2,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use xen_store::fake;
 use std::pin::pin;
 use std::task::{Context, Waker};
+use xen_store::fake;
 
 fuzz_target!(|data: &[u8]| {
     let (store, mut daemon) = fake::connect();

@@ -30,13 +30,16 @@ fn security(choice: u8) -> Security {
     match choice % 4 {
         0 | 1 => Security::Null,
         2 => Security::PlainServer(Arc::new(Anybody)),
-        _ => Security::CurveServer(CurveServer { secret_key: [9; 32], authority: Arc::new(Anybody) }),
+        _ => {
+            Security::CurveServer(CurveServer { secret_key: [9; 32], authority: Arc::new(Anybody) })
+        }
     }
 }
 
 /// What came of the input: what was heard, what was answered, and how it ended.
 fn outcome(choice: u8, input: &[u8], step: usize) -> (Vec<String>, Vec<u8>, String) {
-    let limits = Limits { frame_bytes_max: 300, command_bytes_max: 500, parts_max: 4, ..Limits::default() };
+    let limits =
+        Limits { frame_bytes_max: 300, command_bytes_max: 500, parts_max: 4, ..Limits::default() };
     let security = security(choice);
     // Most inputs start behind the greeting; odd choices of NULL behind the handshake too.
     let mut start = vec![0; 64];

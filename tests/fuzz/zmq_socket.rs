@@ -22,8 +22,13 @@ fuzz_target!(|data: &[u8]| {
     let [kind, flags, operations @ ..] = data else { return };
     let (socket_type, theirs) = TYPES[usize::from(*kind) % TYPES.len()];
     let mut options = Options::new(socket_type);
-    options.config.limits =
-        Limits { frame_bytes_max: 300, message_bytes_max: 300, parts_max: 4, subscriptions_max: 3, ..Limits::default() };
+    options.config.limits = Limits {
+        frame_bytes_max: 300,
+        message_bytes_max: 300,
+        parts_max: 4,
+        subscriptions_max: 3,
+        ..Limits::default()
+    };
     (options.send_messages_max, options.receive_messages_max) = (3, 3);
     options.peers_max = 4;
     options.request_relaxed = flags & 1 != 0;
@@ -65,7 +70,9 @@ fuzz_target!(|data: &[u8]| {
             (8, Some(at)) => drop(socket.recv_chunk(peers[at].0)),
             (9, Some(at)) if which % 3 == 0 => socket.disconnect(peers[at].0),
             (9, Some(at)) => socket.discard_rest(peers[at].0),
-            (10, _) => drop(socket.send_start(Message::new(vec![*which; 3]), u64::from(operation / 12))),
+            (10, _) => {
+                drop(socket.send_start(Message::new(vec![*which; 3]), u64::from(operation / 12)))
+            }
             (11, Some(at)) => {
                 let piece = Bytes::from(vec![*which; usize::from(operation / 12)]);
                 let _ = socket.send_piece(peers[at].0, piece);

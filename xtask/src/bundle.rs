@@ -8,10 +8,13 @@ use image_builder::bundle;
 use std::{path::PathBuf, process::ExitCode};
 
 pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
-    let (mut folder, mut out) = (None, None);
+    /// What any disk counts in.
+    const BLOCK_BYTES: usize = 4096;
+    let (mut folder, mut out, mut is_disk) = (None, None, false);
     while let Some(argument) = arguments.next()? {
         match argument {
             lexopt::Arg::Long("out") => out = Some(PathBuf::from(arguments.value()?)),
+            lexopt::Arg::Long("disk") => is_disk = true,
             lexopt::Arg::Long("no-install") => {}
             lexopt::Arg::Value(value) if folder.is_none() => folder = Some(PathBuf::from(value)),
             other => return Err(other.unexpected().into()),
@@ -20,7 +23,10 @@ pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
     let (Some(folder), Some(out)) = (folder, out) else {
         fail!("say `cargo xtask bundle DIR --out FILE`");
     };
-    let archive = bundle::pack(&folder)?;
+    let mut archive = bundle::pack(&folder)?;
+    if is_disk {
+        archive.resize(archive.len().next_multiple_of(BLOCK_BYTES), 0);
+    }
     files::write(&out, &archive)?;
     eprintln!("xtask: {} bytes in {}", archive.len(), out.display());
     Ok(ExitCode::SUCCESS)

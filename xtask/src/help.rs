@@ -6,6 +6,7 @@ cargo xtask run [OPTIONS]         build the image, make the bundle, start QEMU, 
     --xen                         as a guest of Xen, which runs in QEMU with a small dom0
     --hermit                      on the Hermit kernel, which is an experiment: docs/hermit.md
     --bundle DIR                  content and config (default: config/)
+    --disk FILE                   a disk; without --bundle, the first is the bundle (port 80 in the guest)
     --machine microvm|microvm-pcie|q35   (default: microvm)
     --mem MIB                     memory of the guest (default: 256)
     --port PORT                   port on this machine (default: 8080)
@@ -29,11 +30,12 @@ cargo xtask bench tls             HTTPS: our process, nginx with OpenSSL; what h
 cargo xtask bench sessions        a counter for each visitor: ours, axum with tower-sessions
 cargo xtask bench pipe            ZeroMQ: ours, libzmq, the zeromq crate, what a message costs the server; pipelines
 cargo xtask image                 build the bootable ELF; the last line printed is its path
-    --services LIST               with these only, as http,rpc (default: all, http,https,fastcgi,gopher,rpc,zmq,http-client)
+    --services LIST               with these only, as http,rpc (default: all, http,https,fastcgi,gopher,rpc,zmq,http-client,disk)
     --http-only                   the same as --services http: about half of the size
     --trial                       with routes for tests; never where others can reach it
     --hermit                      on the Hermit kernel, with its loader
 cargo xtask bundle DIR --out FILE make a boot bundle
+    --disk                        as a disk's image, of whole blocks
 cargo xtask codegen               remake the code generated from schemas
 cargo xtask tidy                  check the shape of the tree: crate arrows, lengths, unsafe
 cargo xtask fuzz [TARGET] [--seconds N]

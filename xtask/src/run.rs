@@ -20,6 +20,7 @@ pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
             Long("mem") => options.memory_mib = Some(arguments.value()?.parse_with(memory_mib)?),
             Long("port") => options.port = arguments.value()?.parse_with(port)?,
             Long("bundle") => options.bundle = Some(arguments.value()?.into()),
+            Long("disk") => options.disks.push(arguments.value()?.into()),
             Long("pcap") => options.pcap = Some(arguments.value()?.into()),
             Long("append") => options.append = arguments.value()?.string()?,
             Long("no-install") => options.install = Install::OnlyTell,

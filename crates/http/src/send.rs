@@ -15,7 +15,7 @@ use web::{Content, Data};
 /// time, so this bounds what waits in a connection; 64 KiB is what one segmentation offload takes.
 pub(crate) const STREAM_PIECE_BYTES_MAX: usize = 64 << 10;
 
-/// Content of so many bytes and more is for zero copy: a caller who copies it, or a flow that does, has lost one call
+/// Content, or a piece of a stream, of so many bytes and more is for zero copy: a caller who copies it, or a flow that does, has lost one call
 /// by it.
 const LONG_BYTES_MIN: usize = 16 << 10;
 
@@ -38,17 +38,27 @@ enum Rest {
     /// Long content, of which some may be sent from where it lies; so is all of it then. With the bytes of memory
     /// that are held for it alone.
     Long(Bytes, usize),
-    Parts(Data, vec::IntoIter<Data>),
+    Parts(Piece, vec::IntoIter<Data>),
     Stream(Stream),
 }
 
 #[derive(Debug)]
 struct Stream {
     framing: BodyFraming,
-    piece: Option<Data>,
+    piece: Option<Piece>,
+    /// The piece's memory is held for it alone.
+    owns_piece: bool,
     /// Whether the piece's chunk size is written.
     in_chunk: bool,
     end: Option<FieldLines>,
+}
+
+/// A piece of a stream, or one of several parts.
+#[derive(Debug)]
+enum Piece {
+    Short(Data),
+    /// As [`Rest::Long`].
+    Long(Bytes),
 }
 
 impl Sender {
@@ -93,9 +103,10 @@ impl Sender {
             Content::Empty => Rest::None,
             Content::Full(data) if data.len() >= LONG_BYTES_MIN => Rest::long(data),
             Content::Full(data) => Rest::Full(data),
-            Content::Parts(parts) => Rest::Parts(Data::from(b""), parts.into_iter()),
+            Content::Parts(parts) => Rest::Parts(Piece::Short(Data::default()), parts.into_iter()),
             Content::Stream(_) => {
-                Rest::Stream(Stream { framing, piece: None, in_chunk: false, end: None })
+                let (owns_piece, in_chunk) = (false, false);
+                Rest::Stream(Stream { framing, piece: None, owns_piece, in_chunk, end: None })
             }
         };
     }
@@ -108,7 +119,7 @@ impl Sender {
                 Rest::None | Rest::Cut(_) => return,
                 Rest::Full(data) => write_data(data, out, at),
                 Rest::Long(bytes, _) => write_long(bytes, out, at),
-                Rest::Parts(data, rest) => write_parts(data, rest, out, at),
+                Rest::Parts(part, rest) => write_parts(part, rest, out, at),
                 Rest::Stream(stream) => stream.write(out, at, &mut self.spill),
             };
             match progress {
@@ -123,14 +134,22 @@ impl Sender {
     pub(crate) fn long_output(&mut self) -> Option<&mut Bytes> {
         match &mut self.rest {
             Rest::Long(bytes, _) if self.spill.is_empty() => Some(bytes),
+            Rest::Stream(stream) if self.spill.is_empty() => stream.long_piece(),
+            Rest::Parts(Piece::Long(bytes), _) if self.spill.is_empty() => Some(bytes),
             _ => None,
         }
     }
 
     /// Some of that was taken off its front.
     pub(crate) fn long_output_taken(&mut self) {
-        if matches!(&self.rest, Rest::Long(bytes, _) if bytes.is_empty()) {
-            self.rest = Rest::None;
+        match &mut self.rest {
+            Rest::Long(bytes, _) if bytes.is_empty() => self.rest = Rest::None,
+            Rest::Stream(stream) => stream.long_piece_taken(&mut self.spill),
+            Rest::Parts(part, rest) if part.len() == 0 => match rest.next() {
+                Some(next) => *part = Piece::of_several(next),
+                None => self.rest = Rest::None,
+            },
+            _ => {}
         }
     }
 
@@ -165,10 +184,10 @@ impl Sender {
             Rest::Cut(bytes) => return *bytes,
             Rest::Full(data) => data.len(),
             Rest::Long(bytes, _) => bytes.len(),
-            Rest::Parts(data, rest) => {
-                data.len() + rest.as_slice().iter().map(Data::len).sum::<usize>()
+            Rest::Parts(part, rest) => {
+                part.len() + rest.as_slice().iter().map(Data::len).sum::<usize>()
             }
-            Rest::Stream(stream) => stream.piece.as_ref().map_or(0, Data::len),
+            Rest::Stream(stream) => stream.piece.as_ref().map_or(0, Piece::len),
         };
         len as u64
     }
@@ -185,10 +204,17 @@ impl Sender {
             Rest::Full(data) => data.held_bytes(),
             Rest::Long(_, held) => *held,
             // Few: the ranges of one answer.
-            Rest::Parts(data, rest) => {
-                data.held_bytes() + rest.as_slice().iter().map(Data::held_bytes).sum::<usize>()
+            Rest::Parts(part, rest) => {
+                let part = match part {
+                    Piece::Short(data) => data.held_bytes(),
+                    Piece::Long(_) => 0,
+                };
+                part + rest.as_slice().iter().map(Data::held_bytes).sum::<usize>()
             }
-            Rest::Stream(stream) => stream.piece.as_ref().map_or(0, Data::held_bytes),
+            Rest::Stream(stream) if stream.owns_piece => {
+                stream.piece.as_ref().map_or(0, Piece::held_bytes)
+            }
+            Rest::Stream(_) => 0,
         };
         self.spill.capacity() + content
     }
@@ -222,7 +248,8 @@ impl Sender {
         }
         // An empty piece must not become an empty chunk, which would be the last one.
         if !data.is_empty() {
-            stream.piece = Some(data);
+            stream.owns_piece = data.held_bytes() > 0;
+            stream.piece = Some(Piece::new(data));
         }
         Ok(())
     }
@@ -268,7 +295,7 @@ impl Stream {
                 put(&cursor::chunk_size_line(piece.len()), out, at, spill);
                 return Progress::More;
             }
-            if !matches!(write_data(piece, out, at), Progress::Done) {
+            if !matches!(piece.write(out, at), Progress::Done) {
                 return Progress::Waiting;
             }
             self.piece = None;
@@ -285,6 +312,64 @@ impl Stream {
             put(b"\r\n", out, at, spill);
         }
         Progress::Done
+    }
+}
+
+impl Stream {
+    /// The piece, if it is long and only its bytes are to be sent next.
+    fn long_piece(&mut self) -> Option<&mut Bytes> {
+        let is_framed = self.framing != BodyFraming::Chunked || self.in_chunk;
+        match &mut self.piece {
+            Some(Piece::Long(bytes)) if is_framed => Some(bytes),
+            _ => None,
+        }
+    }
+
+    /// Some of it was taken off its front.
+    fn long_piece_taken(&mut self, spill: &mut Vec<u8>) {
+        if matches!(&self.piece, Some(Piece::Long(bytes)) if bytes.is_empty()) {
+            self.piece = None;
+            if core::mem::take(&mut self.in_chunk) {
+                spill.extend_from_slice(b"\r\n");
+            }
+        }
+    }
+}
+
+impl Piece {
+    fn new(data: Data) -> Piece {
+        if data.len() < LONG_BYTES_MIN {
+            Piece::Short(data)
+        } else {
+            Piece::Long(data.into_shared())
+        }
+    }
+
+    /// One of several parts, which is long if its memory is others'.
+    fn of_several(data: Data) -> Piece {
+        if data.held_bytes() > 0 { Piece::Short(data) } else { Piece::new(data) }
+    }
+
+    fn write(&mut self, out: &mut [u8], at: &mut usize) -> Progress {
+        match self {
+            Piece::Short(data) => write_data(data, out, at),
+            Piece::Long(bytes) => write_long(bytes, out, at),
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Piece::Short(data) => data.len(),
+            Piece::Long(bytes) => bytes.len(),
+        }
+    }
+
+    /// If they are its own: of a long one, what is left of it.
+    fn held_bytes(&self) -> usize {
+        match self {
+            Piece::Short(data) => data.held_bytes(),
+            Piece::Long(bytes) => bytes.len(),
+        }
     }
 }
 
@@ -320,16 +405,16 @@ fn write_long(bytes: &mut Bytes, out: &mut [u8], at: &mut usize) -> Progress {
 }
 
 fn write_parts(
-    data: &mut Data,
+    part: &mut Piece,
     rest: &mut vec::IntoIter<Data>,
     out: &mut [u8],
     at: &mut usize,
 ) -> Progress {
-    if !matches!(write_data(data, out, at), Progress::Done) {
+    if !matches!(part.write(out, at), Progress::Done) {
         return Progress::Waiting;
     }
     let Some(next) = rest.next() else { return Progress::Done };
-    *data = next;
+    *part = Piece::of_several(next);
     Progress::More
 }
 

@@ -1,11 +1,12 @@
 //! Every limit and every deadline of a server, reached and just not reached.
 
+use bytes::Bytes;
 use http::server::{Config, Connection, Event};
 use http::{ConnectionState, Limits};
 use http_test_server::{Outcome, Server, serve_every_way};
 use std::rc::Rc;
 use std::time::Duration;
-use web::Response;
+use web::{Content, Response, Status};
 
 fn status(outcome: &Outcome) -> u16 {
     let line = outcome.output.strip_prefix("HTTP/1.1 ").expect("a response");
@@ -508,4 +509,73 @@ fn a_drained_server_answers_what_is_open_and_ends() {
 #[test]
 fn a_connection_is_small_and_an_idle_one_holds_no_memory() {
     assert!(size_of::<Connection>() <= 400, "{}", size_of::<Connection>());
+}
+
+/// What is written next, by whoever sends nothing from where it lies.
+fn written(connection: &mut Connection) -> Vec<u8> {
+    let mut out = vec![0; 30_000];
+    let count = connection.poll_transmit(Duration::ZERO, &mut out);
+    out.truncate(count);
+    out
+}
+
+/// A page of a file that is read while it is sent goes out from where it lies, in a chunk or not.
+#[test]
+fn a_long_piece_of_a_stream_is_lent() {
+    for (length, before, end) in
+        [(Some(40_004), "", "last"), (None, "4e20\r\n", "4\r\nlast\r\n0\r\n\r\n")]
+    {
+        let mut connection = Connection::new(Rc::default(), Duration::ZERO);
+        connection.handle_input(Duration::ZERO, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert!(matches!(connection.poll_event(), Some(Event::Request(_))));
+        let response = Response::new(Status::OK).carrying(Content::Stream(length));
+        connection.respond(Duration::ZERO, response).unwrap();
+        assert!(written(&mut connection).ends_with(b"\r\n\r\n"));
+        // Lent whole, lent in part, and copied.
+        for lent in [20_000, 15_000] {
+            connection.send_data(Duration::ZERO, vec![7; 20_000].into()).unwrap();
+            assert_eq!(connection.body_capacity(), 0, "one piece at a time");
+            assert!(connection.held_bytes() >= 20_000);
+            if !before.is_empty() {
+                assert!(connection.long_output().is_none(), "the chunk's size comes first");
+                assert!(written(&mut connection).ends_with(before.as_bytes()));
+            }
+            let taken = connection.long_output().map(|bytes| bytes.split_to(lent).len());
+            assert_eq!(taken, Some(lent));
+            connection.long_output_taken(Duration::ZERO, lent);
+        }
+        assert_eq!(written(&mut connection)[..5_000], [7; 5_000]);
+        assert!(connection.long_output().is_none());
+        connection.send_data(Duration::ZERO, b"last".into()).unwrap();
+        connection.finish(Duration::ZERO).unwrap();
+        assert!(written(&mut connection).ends_with(end.as_bytes()));
+        assert!(!connection.has_request());
+    }
+}
+
+/// Long parts of one content, which are not its own, go out from where they lie, short ones between them by copy.
+#[test]
+fn long_parts_are_lent() {
+    let mut connection = Connection::new(Rc::default(), Duration::ZERO);
+    connection.handle_input(Duration::ZERO, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(matches!(connection.poll_event(), Some(Event::Request(_))));
+    let parts = [vec![1; 20_000], vec![2; 5], vec![3; 20_000], vec![4; 20_000]];
+    let content = Content::Parts(parts.map(|part| Bytes::from(part).into()).into());
+    connection.respond(Duration::ZERO, Response::new(Status::OK).carrying(content)).unwrap();
+    assert_eq!(connection.untaken_content(), 60_005);
+    assert!(written(&mut connection).ends_with(b"\r\n\r\n"));
+    let mut taken = Vec::new();
+    while connection.wants_transmit() {
+        match connection.long_output() {
+            Some(bytes) => {
+                let some = bytes.split_to(bytes.len().min(15_000));
+                taken.extend_from_slice(&some);
+                connection.long_output_taken(Duration::ZERO, some.len());
+            }
+            None => taken.extend(written(&mut connection)),
+        }
+    }
+    let runs: Vec<_> = taken.chunk_by(|a, b| a == b).map(|run| (run[0], run.len())).collect();
+    assert_eq!(runs, [(1, 20_000), (2, 5), (3, 20_000), (4, 20_000)]);
+    assert!(!connection.has_request());
 }

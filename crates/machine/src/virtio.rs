@@ -3,10 +3,12 @@
 //!
 //! A device is its [`Control`] side and the [`QueuePair`]s that this sets up, of which one is for one CPU.
 //! Registers are reached through a transport, in memory at a fixed place or behind PCI; queues own their
-//! memory ([`ReceiveRing`], [`TransmitRing`]). All that a device writes is checked where it is read, so
-//! that a driver above needs no unsafe code and a hostile device can stop its own traffic and nothing
-//! else.
+//! memory ([`ReceiveRing`], [`TransmitRing`], [`BlockQueue`], of which the last has a ring of the crate
+//! `virtio-drivers`). All that a device writes is checked where it is read, so that a driver above needs no
+//! unsafe code and a hostile device can stop its own traffic and nothing else.
 
+mod block;
+mod bridge;
 mod control;
 mod discovery;
 mod error;
@@ -21,6 +23,7 @@ pub mod rng;
 mod transmit;
 mod transport;
 
+pub use block::{BlockQueue, Geometry, Request, RequestError};
 pub use control::{Control, PairSettings, QueuePair};
 pub use discovery::{devices, unusable_cards};
 pub use error::{Error, Fault};

@@ -1,29 +1,38 @@
 //! Static files (RFC 9110): answers to GET and HEAD from a tree of files.
+#![cfg_attr(
+    not(feature = "stored-files"),
+    allow(dead_code, unreachable_code, unused_variables, reason = "no content is stored")
+)]
 
 pub mod conditional;
 pub mod encoding;
 pub mod etag;
 mod name;
 pub mod range;
+mod stored;
 
 use crate::date::HttpDate;
 use crate::fields::FieldLines;
-use crate::{Content, Data, Method, RequestHead, Response, Status, media_type, percent};
+use crate::{Answer, Content, Data, Method, RequestHead, Response, Status, media_type, percent};
 use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 use conditional::{Validators, Verdict, evaluate, range_applies};
+use core::fmt;
 use core::ops::Range;
 use encoding::{ContentCoding, choose};
 use etag::HashTag;
 use name::{PathError, normalise};
 use range::Ranges;
+use stored::{Part, StoredBody, StoredContent};
+
+pub use stored::{Reading, Stored, Unreadable};
 
 /// A file to be served.
 #[derive(Clone, Debug)]
 pub struct Variant {
-    content: Data,
+    content: FileContent,
     etag: HashTag,
     coding: ContentCoding,
     /// The fields that 200, 206 and 304 have in common, written once.
@@ -43,8 +52,47 @@ impl Variant {
         Variant::with_tag(content.into(), HashTag::new(hash))
     }
 
+    /// Content that is not in memory, tagged as by [`tagged`](Self::tagged).
+    #[cfg(feature = "stored-files")]
+    pub fn stored(content: Rc<dyn Stored>, hash: u64) -> Variant {
+        Variant::with(FileContent::Stored(content), HashTag::new(hash))
+    }
+
     fn with_tag(content: Data, etag: HashTag) -> Variant {
+        Variant::with(FileContent::Memory(content), etag)
+    }
+
+    fn with(content: FileContent, etag: HashTag) -> Variant {
         Variant { content, etag, coding: ContentCoding::Identity, fields: Rc::new([]) }
+    }
+}
+
+/// Where a file's content is.
+#[derive(Clone)]
+enum FileContent {
+    Memory(Data),
+    Stored(StoredContent),
+}
+
+impl FileContent {
+    fn len(&self) -> usize {
+        match self {
+            FileContent::Memory(data) => data.len(),
+            FileContent::Stored(content) => content.len(),
+        }
+    }
+
+    fn part(&self, range: &Range<usize>) -> Part {
+        match self {
+            FileContent::Memory(data) => Part::Bytes(data.clone().slice(range.start, range.end)),
+            FileContent::Stored(content) => Part::Stored(content.clone(), range.clone()),
+        }
+    }
+}
+
+impl fmt::Debug for FileContent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.len())
     }
 }
 
@@ -65,8 +113,8 @@ impl Default for Options {
     }
 }
 
-/// A tree of files held in memory, which answers GET and HEAD. What it answers does not change, so most of it is
-/// [repeatable](Response::repeatable).
+/// A tree of files, in memory or [elsewhere](Stored), which answers GET and HEAD. What it answers from memory does not
+/// change, so most of it is [repeatable](Response::repeatable).
 ///
 /// `page.html.gz` and `page.html.br` become variants of `page.html`, and stay files of their own as
 /// well.
@@ -134,9 +182,12 @@ impl Site {
         self.files == 0
     }
 
-    /// The content of the file of this name.
-    pub fn content(&self, name: &str) -> Option<&Data> {
-        self.entries.get(name).map(|file| &file.identity.content)
+    /// The whole of the file of this name as an answer of another status, such as an error's page.
+    pub fn page(&self, name: &str, status: Status, request: &RequestHead) -> Option<Answer> {
+        let file = self.entries.get(name)?;
+        let found = Selected::whole(&file.identity, file.media_type);
+        let found = found.map(|response| response.with_status(status));
+        Some(found.answer(request))
     }
 
     /// Whether a file, or a directory's index, answers for this path of a request; `prefix` as in [`answer`](Self::answer).
@@ -147,24 +198,29 @@ impl Site {
 
     /// Answers GET and HEAD for the request's path; `prefix` is the part of it that is not the
     /// tree's.
-    pub fn answer(&self, request: &RequestHead, prefix: &str, now_unix_seconds: u64) -> Response {
+    pub fn answer(&self, request: &RequestHead, prefix: &str, now_unix_seconds: u64) -> Answer {
+        self.select(request, prefix, now_unix_seconds).answer(request)
+    }
+
+    fn select(&self, request: &RequestHead, prefix: &str, now_unix_seconds: u64) -> Selected {
         if !matches!(request.method(), Method::Get | Method::Head) {
-            return Response::plain(Status::METHOD_NOT_ALLOWED).with_header("Allow", "GET, HEAD");
+            let refusal = Response::plain(Status::METHOD_NOT_ALLOWED);
+            return refusal.with_header("Allow", "GET, HEAD").into();
         }
         let Some(path) = request.path().strip_prefix(prefix.as_bytes()) else {
-            return Response::plain(Status::NOT_FOUND);
+            return Response::plain(Status::NOT_FOUND).into();
         };
         let name = match normalise(path) {
             Ok(name) => name,
-            Err(PathError::Malformed) => return Response::plain(Status::BAD_REQUEST),
-            Err(PathError::Hidden) => return Response::plain(Status::NOT_FOUND),
+            Err(PathError::Malformed) => return Response::plain(Status::BAD_REQUEST).into(),
+            Err(PathError::Hidden) => return Response::plain(Status::NOT_FOUND).into(),
         };
         match self.entries.get(&*name) {
             Some(file) => file.answer(request, now_unix_seconds, &self.options),
             None if self.entries.contains_key(&(String::from(&*name) + "/")) => {
-                redirect_to_directory(prefix, &name, request.query())
+                redirect_to_directory(prefix, &name, request.query()).into()
             }
-            None => Response::plain(Status::NOT_FOUND),
+            None => Response::plain(Status::NOT_FOUND).into(),
         }
     }
 }
@@ -219,18 +275,19 @@ impl File {
         self.gzip.is_some() || self.brotli.is_some()
     }
 
-    fn answer(&self, request: &RequestHead, now: u64, options: &Options) -> Response {
+    fn answer(&self, request: &RequestHead, now: u64, options: &Options) -> Selected {
         let Some(variant) = self.choose(request) else {
-            return Response::plain(Status::NOT_ACCEPTABLE).with_header("Vary", "Accept-Encoding");
+            let refusal = Response::plain(Status::NOT_ACCEPTABLE);
+            return refusal.with_header("Vary", "Accept-Encoding").into();
         };
-        let response = if request.selects() {
+        let selected = if request.selects() {
             self.select(variant, request, now, options)
         } else {
-            with_content(variant, self.media_type, Ranges::Whole).repeatable()
+            Selected::of(variant, self.media_type, Ranges::Whole).repeatable()
         };
-        match response.status() {
-            Status::PRECONDITION_FAILED => response,
-            _ => response.with_shared_fields(variant.fields.clone()),
+        match selected.response.status() {
+            Status::PRECONDITION_FAILED => selected,
+            _ => selected.map(|response| response.with_shared_fields(variant.fields.clone())),
         }
     }
 
@@ -241,11 +298,11 @@ impl File {
         request: &RequestHead,
         now: u64,
         options: &Options,
-    ) -> Response {
+    ) -> Selected {
         let current = Validators { etag: Some(variant.etag.tag()), modified: self.modified };
         match evaluate(request, Some(&current), now) {
-            Verdict::PreconditionFailed => Response::plain(Status::PRECONDITION_FAILED),
-            Verdict::NotModified => Response::new(Status::NOT_MODIFIED),
+            Verdict::PreconditionFailed => Response::plain(Status::PRECONDITION_FAILED).into(),
+            Verdict::NotModified => Response::new(Status::NOT_MODIFIED).into(),
             Verdict::Proceed => {
                 let ranges = match request.header("range") {
                     // RFC 9110 section 14.2: for GET only.
@@ -257,7 +314,7 @@ impl File {
                     }
                     _ => Ranges::Whole,
                 };
-                with_content(variant, self.media_type, ranges)
+                Selected::of(variant, self.media_type, ranges)
             }
         }
     }
@@ -276,52 +333,109 @@ impl File {
     }
 }
 
-fn with_content(variant: &Variant, media_type: &'static str, ranges: Ranges) -> Response {
-    let len = variant.content.len();
-    let is_encoded = variant.coding != ContentCoding::Identity;
-    let response = match ranges {
-        // `Content-Encoding` would be said of the parts' envelope, which is not encoded, and clients know no place for it
-        // inside. RFC 9110 section 14.2: a server may ignore ranges.
-        Ranges::Parts(parts) if is_encoded && parts.len() > 1 => {
-            Response::ok(media_type, variant.content.clone())
-        }
-        Ranges::Whole => Response::ok(media_type, variant.content.clone()),
-        Ranges::Unsatisfiable => {
-            // RFC 9110 section 15.5.17: tell the length there is.
-            let content_range = alloc::format!("bytes */{len}");
-            return Response::plain(Status::RANGE_NOT_SATISFIABLE)
-                .with_header("Content-Range", content_range);
-        }
-        Ranges::Parts(parts) => match &*parts {
-            [part] => Response::new(Status::PARTIAL_CONTENT)
-                .with_content(media_type, variant.content.clone().slice(part.start, part.end))
-                .with_header("Content-Range", content_range(part, len)),
-            _ => multipart(variant, media_type, &parts),
-        },
-    };
-    match variant.coding.name() {
-        Some(name) => response.with_header("Content-Encoding", name),
-        None => response,
+/// A response, and what of its content is not in memory.
+struct Selected {
+    response: Response,
+    /// The content, if the response does not have it.
+    body: Option<StoredBody>,
+}
+
+impl From<Response> for Selected {
+    fn from(response: Response) -> Self {
+        Selected { response, body: None }
     }
 }
 
-/// `multipart/byteranges` (RFC 9110 section 14.6).
-fn multipart(variant: &Variant, media_type: &'static str, parts: &[Range<usize>]) -> Response {
-    // The tag is a hash of the content; content that holds the hash of itself is nobody's accident.
-    let boundary = core::str::from_utf8(variant.etag.tag().opaque).unwrap_or("boundary");
-    let mut body: Vec<Data> = Vec::with_capacity(parts.len() * 2 + 1);
-    for part in parts {
-        let range = content_range(part, variant.content.len());
-        let head = alloc::format!(
-            "\r\n--{boundary}\r\nContent-Type: {media_type}\r\nContent-Range: {range}\r\n\r\n"
-        );
-        body.push(head.into());
-        body.push(variant.content.clone().slice(part.start, part.end));
+impl Selected {
+    /// 200 or 206 with the ranges of a variant, or 416.
+    fn of(variant: &Variant, media_type: &'static str, ranges: Ranges) -> Selected {
+        let len = variant.content.len();
+        let is_encoded = variant.coding != ContentCoding::Identity;
+        let selected = match ranges {
+            // `Content-Encoding` would be said of the parts' envelope, which is not encoded, and clients know no place for
+            // it inside. RFC 9110 section 14.2: a server may ignore ranges.
+            Ranges::Parts(parts) if is_encoded && parts.len() > 1 => {
+                Selected::whole(variant, media_type)
+            }
+            Ranges::Whole => Selected::whole(variant, media_type),
+            Ranges::Unsatisfiable => {
+                // RFC 9110 section 15.5.17: tell the length there is.
+                let content_range = alloc::format!("bytes */{len}");
+                let refusal = Response::plain(Status::RANGE_NOT_SATISFIABLE);
+                return refusal.with_header("Content-Range", content_range).into();
+            }
+            Ranges::Parts(parts) => match &*parts {
+                [part] => Selected::part(variant, media_type, part).map(|response| {
+                    let response = response.with_status(Status::PARTIAL_CONTENT);
+                    response.with_header("Content-Range", content_range(part, len))
+                }),
+                _ => Selected::multipart(variant, media_type, &parts),
+            },
+        };
+        match variant.coding.name() {
+            Some(name) => selected.map(|response| response.with_header("Content-Encoding", name)),
+            None => selected,
+        }
     }
-    body.push(alloc::format!("\r\n--{boundary}--\r\n").into());
-    Response::new(Status::PARTIAL_CONTENT)
-        .with_header("Content-Type", alloc::format!("multipart/byteranges; boundary={boundary}"))
-        .carrying(Content::Parts(body))
+
+    fn whole(variant: &Variant, media_type: &'static str) -> Selected {
+        Selected::part(variant, media_type, &(0..variant.content.len()))
+    }
+
+    fn part(variant: &Variant, media_type: &'static str, part: &Range<usize>) -> Selected {
+        match variant.content.part(part) {
+            Part::Bytes(data) => Response::ok(media_type, data).into(),
+            stored => Selected::of_parts(Response::ok(media_type, ""), Vec::from([stored])),
+        }
+    }
+
+    /// `multipart/byteranges` (RFC 9110 section 14.6).
+    fn multipart(variant: &Variant, media_type: &'static str, ranges: &[Range<usize>]) -> Selected {
+        // The tag is a hash of the content; content that holds the hash of itself is nobody's accident.
+        let boundary = core::str::from_utf8(variant.etag.tag().opaque).unwrap_or("boundary");
+        let mut body = Vec::with_capacity(ranges.len() * 2 + 1);
+        for range in ranges {
+            let place = content_range(range, variant.content.len());
+            let head = alloc::format!(
+                "\r\n--{boundary}\r\nContent-Type: {media_type}\r\nContent-Range: {place}\r\n\r\n"
+            );
+            body.push(Part::Bytes(head.into()));
+            body.push(variant.content.part(range));
+        }
+        body.push(Part::Bytes(alloc::format!("\r\n--{boundary}--\r\n").into()));
+        let media_type = alloc::format!("multipart/byteranges; boundary={boundary}");
+        let response =
+            Response::new(Status::PARTIAL_CONTENT).with_header("Content-Type", media_type);
+        Selected::of_parts(response, body)
+    }
+
+    /// Content of several parts, which is the response's own if all of it is in memory.
+    fn of_parts(response: Response, parts: Vec<Part>) -> Selected {
+        match StoredBody::new(parts) {
+            Ok(body) => Selected { response, body: Some(body) },
+            Err(data) => response.carrying(Content::Parts(data)).into(),
+        }
+    }
+
+    fn map(self, change: impl FnOnce(Response) -> Response) -> Selected {
+        Selected { response: change(self.response), ..self }
+    }
+
+    /// What is in memory is always the same.
+    fn repeatable(self) -> Selected {
+        if self.body.is_none() { self.map(Response::repeatable) } else { self }
+    }
+
+    fn answer(self, request: &RequestHead) -> Answer {
+        match self.body {
+            None => Answer::Now(self.response.into()),
+            // RFC 9110 section 9.3.2: what is said of the content is the same, and it is not looked at.
+            Some(body) if request.method() == Method::Head => {
+                Answer::Now(self.response.carrying(body.announced()).into())
+            }
+            Some(body) => body.answer(self.response),
+        }
+    }
 }
 
 /// `bytes FIRST-LAST/LENGTH` (RFC 9110 section 14.4).
@@ -333,6 +447,7 @@ fn content_range(part: &Range<usize>, len: usize) -> String {
 mod tests {
     use super::*;
     use crate::request::parsed;
+    use flow::task::block_on;
 
     const NOW: u64 = 1_700_000_000;
 
@@ -387,7 +502,11 @@ mod tests {
     }
 
     fn get(target: &str, fields: &[(&str, &str)]) -> Response {
-        site().answer(&parsed("GET", target, fields), "", NOW)
+        answered(site().answer(&parsed("GET", target, fields), "", NOW))
+    }
+
+    fn answered(answer: Answer) -> Response {
+        block_on(answer.into_future()).response
     }
 
     fn text(response: &Response) -> String {
@@ -441,13 +560,13 @@ mod tests {
     fn redirects_stay_on_this_host() {
         assert_eq!(header(&get("//a?x=1", &[]), "location"), "/a/?x=1");
         let request = parsed("GET", "/files/a", &[]);
-        let response = site().answer(&request, "/files", NOW);
+        let response = answered(site().answer(&request, "/files", NOW));
         assert_eq!(header(&response, "location"), "/files/a/");
     }
 
     #[test]
     fn other_methods_are_refused() {
-        let response = site().answer(&parsed("POST", "/", &[]), "", NOW);
+        let response = answered(site().answer(&parsed("POST", "/", &[]), "", NOW));
         assert_eq!(
             (response.status(), &*header(&response, "allow")),
             (Status::METHOD_NOT_ALLOWED, "GET, HEAD")
@@ -514,7 +633,8 @@ mod tests {
         );
         let stale = get("/a%20b.txt", &[("Range", "bytes=2-4"), ("If-Range", "\"x\"")]);
         assert_eq!((stale.status(), &*text(&stale)), (Status::OK, "0123456789"));
-        let head = site().answer(&parsed("HEAD", "/a%20b.txt", &[("Range", "bytes=2-4")]), "", NOW);
+        let head = parsed("HEAD", "/a%20b.txt", &[("Range", "bytes=2-4")]);
+        let head = answered(site().answer(&head, "", NOW));
         assert_eq!(head.status(), Status::OK);
         let many = "0-0,".repeat(20) + "1-1";
         assert_eq!(

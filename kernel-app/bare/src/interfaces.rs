@@ -1,6 +1,8 @@
 //! Network interfaces: the machine's cards, each with a stack of its own, as one platform.
 
 use crate::address_monitor::{AddressMonitor, Look};
+#[cfg(feature = "disk")]
+use crate::disks::Disks;
 use crate::guest::Guest;
 use crate::status::{InterfaceStatus, Status};
 use alloc::format;
@@ -29,6 +31,9 @@ pub(crate) struct Interfaces {
     status: Status,
     /// xenstore moves with the network, where there is one.
     store: Option<Store>,
+    /// So do disks.
+    #[cfg(feature = "disk")]
+    disks: Disks,
 }
 
 /// A card's stack, and the monitor of its addresses.
@@ -40,12 +45,18 @@ struct Interface {
 
 impl Interfaces {
     /// Finds the cards and starts a stack on each.
-    pub(crate) fn open(config: &Config, guest: Option<&mut Guest>) -> Result<Self, String> {
+    pub(crate) fn open(
+        config: &Config,
+        guest: Option<&mut Guest>,
+        #[cfg(feature = "disk")] disks: &Disks,
+    ) -> Result<Self, String> {
         let interfaces = Self {
             interfaces: Rc::default(),
             config: Rc::new(network::stack_config(config, machine::memory::usage().total_bytes)),
             status: Status::default(),
             store: guest.as_ref().map(|guest| guest.store().clone()),
+            #[cfg(feature = "disk")]
+            disks: disks.clone(),
         };
         let settings = Settings::for_ram(machine::memory::usage().total_bytes as u64);
         for device in virtio::devices(Kind::Network) {
@@ -116,6 +127,8 @@ impl Driver for Interfaces {
     fn ingress(&mut self, now: Duration) -> bool {
         machine::console::pump_sometimes(now);
         let mut more = self.store.as_ref().is_some_and(Store::poll);
+        #[cfg(feature = "disk")]
+        self.disks.poll();
         for interface in self.interfaces.borrow_mut().iter_mut() {
             more |= interface.stack.ingress(now);
         }
@@ -123,6 +136,8 @@ impl Driver for Interfaces {
     }
 
     fn egress(&mut self, now: Duration) {
+        #[cfg(feature = "disk")]
+        self.disks.flush();
         for interface in self.interfaces.borrow_mut().iter_mut() {
             interface.stack.egress(now);
         }
@@ -141,6 +156,10 @@ impl Driver for Interfaces {
     }
 
     fn wait(&mut self, deadline: Option<Duration>) {
+        #[cfg(feature = "disk")]
+        if !self.disks.prepare_to_wait() {
+            return;
+        }
         let now = machine::clock::now();
         let mut deadline = deadline;
         let mut changed = false;

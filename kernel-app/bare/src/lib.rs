@@ -8,6 +8,8 @@
 extern crate alloc;
 
 mod address_monitor;
+#[cfg(feature = "disk")]
+mod disks;
 mod guest;
 mod interfaces;
 mod startup;

@@ -1,5 +1,7 @@
 //! Startup: from the boot bundle to the running appliance.
 
+#[cfg(feature = "disk")]
+use crate::disks::Disks;
 use crate::guest::Guest;
 use crate::interfaces::Interfaces;
 use crate::xenstore_registry::XenstoreRegistry;
@@ -7,17 +9,28 @@ use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use aqueduct::app::{App, explain};
 use aqueduct::context::Context;
+#[cfg(feature = "disk")]
+use aqueduct::disk::{self, DiskBundle};
 use aqueduct::service::Table;
 use aqueduct::{registry, runtime};
 use config::{Bundle, Config, Log};
 use flow::registry::Registry;
 use flow::task::Executor;
 use flow::time::Timers;
+#[cfg(feature = "disk")]
+use storage::Volume;
 
 /// Runs until the machine is asked to stop; an error says what to change.
 pub(crate) fn run(table: &impl Table) -> Result<(), String> {
-    let bundle = Bundle::parse(machine::start_info::module())
-        .map_err(|error| alloc::format!("the boot module is no bundle: {error}"))?;
+    let executor = Executor::new(machine_runtime::catch_panic);
+    let timers = Timers::new();
+    timers.advance(machine::clock::now());
+    #[cfg(feature = "disk")]
+    let disks = Disks::open();
+    #[cfg(feature = "disk")]
+    let (bundle, volume) = bundle_of(&disks, &executor, &timers)?;
+    #[cfg(not(feature = "disk"))]
+    let bundle = bundle_in_memory()?;
     let config = Config::load(&bundle, machine::start_info::command_line())
         .map_err(|error| error.to_string())?;
     let Log { level } = config.log;
@@ -30,15 +43,17 @@ pub(crate) fn run(table: &impl Table) -> Result<(), String> {
     }
     let ram_bytes = machine::memory::usage().total_bytes as u64;
     let mut guest = Guest::find(xen_netfront::Settings::for_ram(ram_bytes))?;
-    let mut interfaces = Interfaces::open(&config, guest.as_mut())?;
+    let mut interfaces = Interfaces::open(
+        &config,
+        guest.as_mut(),
+        #[cfg(feature = "disk")]
+        &disks,
+    )?;
     if machine::entropy::is_by_jitter() {
         log::warn!(
             "keys come from timing jitter alone: give the machine a virtio-rng device or a CPU with RDRAND"
         );
     }
-    let executor = Executor::new(machine_runtime::catch_panic);
-    let timers = Timers::new();
-    timers.advance(machine::clock::now());
     let mut registry: Rc<dyn Registry> = Rc::new(registry::of_bundle(&bundle)?);
     if let Some(guest) = guest {
         let store = guest.store().clone();
@@ -46,10 +61,54 @@ pub(crate) fn run(table: &impl Table) -> Result<(), String> {
         guest.start(&executor.spawner(), &interfaces, &names);
         registry = names;
     }
+    timers.advance(machine::clock::now());
     let platform = interfaces.clone();
     let context = Context::new(platform, config, bundle, registry, &executor, &timers);
+    #[cfg(feature = "disk")]
+    let context = with_site(context, &disks, volume, &executor)?;
     let app = App::start(&context, table).map_err(|error| explain(&error))?;
     machine::power::start_is_over();
     runtime::run(&mut interfaces, &executor, &timers, &app);
     Ok(())
+}
+
+fn bundle_in_memory() -> Result<Bundle<'static>, String> {
+    Bundle::parse(machine::start_info::module())
+        .map_err(|error| alloc::format!("the boot module is no bundle: {error}"))
+}
+
+/// The boot module; without one, what the first disk begins with.
+#[cfg(feature = "disk")]
+fn bundle_of(
+    disks: &Disks,
+    executor: &Executor,
+    timers: &Timers,
+) -> Result<(Bundle<'static>, Option<Volume>), String> {
+    let devices = disks.devices();
+    if !machine::start_info::module().is_empty() || devices.is_empty() {
+        return Ok((bundle_in_memory()?, None));
+    }
+    let (spawner, clock) = (executor.spawner(), timers.clone());
+    let loading = async move { disk::load_bundle(&devices, &spawner, &clock).await };
+    match disks.wait(executor, timers, loading)? {
+        Some(DiskBundle { bundle, volume }) => Ok((bundle, Some(volume))),
+        None => Ok((bundle_in_memory()?, None)),
+    }
+}
+
+/// The same with the site that is on a disk, if one is.
+#[cfg(feature = "disk")]
+fn with_site(
+    context: Context<Interfaces>,
+    disks: &Disks,
+    volume: Option<Volume>,
+    executor: &Executor,
+) -> Result<Context<Interfaces>, String> {
+    if volume.is_none() && !disk::is_wanted(&context.config) {
+        return Ok(context);
+    }
+    let (devices, its) = (disks.devices(), context.clone());
+    let opening = async move { disk::open_site(&its, &devices, volume).await };
+    let site = disks.wait(executor, &context.timers, opening)?;
+    Ok(context.with_disk_site(site))
 }

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod bundle;
+mod disks;
 mod log_writer;
 mod memory;
 mod options;
@@ -12,11 +13,13 @@ mod tap;
 
 use aqueduct::app::{App, explain};
 use aqueduct::context::Context;
+use aqueduct::disk::{self, DiskBundle};
 use aqueduct::platform::{Driver, Platform};
 use aqueduct::service::Table;
 use aqueduct::settings::network::SocketSettings;
 use aqueduct::{log_ring, registry, runtime};
-use config::{Bundle, Config, Log};
+use config::{Bundle, Log};
+use disks::FileDisks;
 use flow::task::Executor;
 use flow::time::Timers;
 use log_writer::LogWriter;
@@ -25,6 +28,7 @@ use process::Process;
 use std::ffi::OsString;
 use std::process::ExitCode;
 use std::rc::Rc;
+use storage::Volume;
 use tap::TapProcess;
 
 /// Serves what the table says until SIGINT, SIGTERM or SIGHUP, as the words of the command line want it. What is
@@ -56,15 +60,25 @@ fn fail(message: &str) -> ExitCode {
 }
 
 fn serve(table: &impl Table, options: &Options) -> Result<(), String> {
-    let bundle = bundle::load(&options.bundle)?;
+    let disks = FileDisks::open(&options.disks)?;
+    let executor = Executor::new(process::catch_panic);
+    let timers = Timers::new();
+    let (bundle, volume) = match &options.bundle {
+        Some(path) => (bundle::load(path)?, None),
+        None => bundle_of(&disks, &executor, &timers)?,
+    };
     let config = options.configuration(&bundle)?;
     let Log { level } = config.log;
     log_ring::install(process::LOG, level);
+    let registry = Rc::new(registry::of_bundle(&bundle)?);
     match &options.tap {
         Some(name) => {
             let tap = TapProcess::new(name, &config)?;
             let (platform, gone) = (tap.platform(), tap.gone());
-            serve_on(tap, platform, table, config, bundle)?;
+            disks.end_waits_of(tap.registry()).map_err(|error| error.to_string())?;
+            let context = Context::new(platform, config, bundle, registry, &executor, &timers);
+            let context = with_site(context, &disks, volume, &executor)?;
+            serve_on(tap, &context, table, executor)?;
             match gone.get() {
                 Some(error) => Err(format!("TAP {name} is gone: {error}")),
                 None => Ok(()),
@@ -75,23 +89,53 @@ fn serve(table: &impl Table, options: &Options) -> Result<(), String> {
             let process =
                 Process::new(options.address, settings).map_err(|error| error.to_string())?;
             let platform = process.platform();
-            serve_on(process, platform, table, config, bundle)
+            disks.end_waits_of(process.registry()).map_err(|error| error.to_string())?;
+            let context = Context::new(platform, config, bundle, registry, &executor, &timers);
+            let context = with_site(context, &disks, volume, &executor)?;
+            serve_on(process, &context, table, executor)
         }
     }
 }
 
+/// What the first disk begins with.
+fn bundle_of(
+    disks: &FileDisks,
+    executor: &Executor,
+    timers: &Timers,
+) -> Result<(Bundle<'static>, Option<Volume>), String> {
+    let (devices, spawner, clock) = (disks.devices(), executor.spawner(), timers.clone());
+    let loading = async move { disk::load_bundle(&devices, &spawner, &clock).await };
+    match disks.wait(executor, timers, loading)? {
+        Some(DiskBundle { bundle, volume }) => Ok((bundle, Some(volume))),
+        None => Err("disk 1 does not begin with a bundle; say --bundle FILE_OR_DIR, too".into()),
+    }
+}
+
+/// The same with the site that is on a disk, if one is.
+fn with_site<P: Platform>(
+    context: Context<P>,
+    disks: &FileDisks,
+    volume: Option<Volume>,
+    executor: &Executor,
+) -> Result<Context<P>, String> {
+    if volume.is_none() && !disk::is_wanted(&context.config) {
+        return Ok(context);
+    }
+    let (devices, its) = (disks.devices(), context.clone());
+    let opening = async move { disk::open_site(&its, &devices, volume).await };
+    let site = disks.wait(executor, &context.timers, opening)?;
+    Ok(context.with_disk_site(site))
+}
+
 fn serve_on<P: Platform>(
     mut driver: impl Driver,
-    platform: P,
+    context: &Context<P>,
     table: &impl Table,
-    config: Config,
-    bundle: Bundle<'static>,
+    executor: Executor,
 ) -> Result<(), String> {
-    let executor = Executor::new(process::catch_panic);
-    let timers = Timers::new();
-    let registry = Rc::new(registry::of_bundle(&bundle)?);
-    let context = Context::new(platform, config, bundle, registry, &executor, &timers);
-    let app = App::start(&context, table).map_err(|error| explain(&error))?;
-    runtime::run(&mut driver, &executor, &timers, &app);
+    let app = App::start(context, table).map_err(|error| explain(&error))?;
+    runtime::run(&mut driver, &executor, &context.timers, &app);
+    // Tasks end while what they are over is still there.
+    drop(executor);
     Ok(())
 }

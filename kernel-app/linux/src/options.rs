@@ -10,8 +10,11 @@ use std::str::FromStr;
 /// What `--help` says.
 pub(crate) const HELP: &str = "\
 usage: aqueduct --bundle FILE_OR_DIR [options]
+       aqueduct --disk FILE [options]
 
   --bundle FILE_OR_DIR   the boot bundle, or the folder it would be made from
+  --disk FILE            a disk: an archive, a file system, or a block device; without --bundle,
+                         the first is the bundle
   --http ADDRESS:PORT    where HTTP is served; the other services are on the same address
                          (default: all addresses, IPv6's [::] and IPv4's, and the port of
                          appliance.toml; 0.0.0.0:PORT is IPv4's alone)
@@ -26,7 +29,7 @@ usage: aqueduct --bundle FILE_OR_DIR [options]
   --log LEVEL            off, error, warn, info, debug or trace
   --help                 this text
 
-Each option is given once, --ip and --gw once for each address.";
+Each option is given once, --ip and --gw once for each address, and --disk once for each disk.";
 
 /// What a port may be.
 const PORT_OR_OFF: &str = "a port from 1 to 65535, or 0 for off";
@@ -45,8 +48,10 @@ const PORTS: [(&str, &str); 5] = [
 /// The parsed command line.
 #[derive(Debug)]
 pub(crate) struct Options {
-    /// Where the bundle is.
-    pub(crate) bundle: PathBuf,
+    /// Where the bundle is; none if it is on the first disk.
+    pub(crate) bundle: Option<PathBuf>,
+    /// Files, or devices, that are the process's disks.
+    pub(crate) disks: Vec<PathBuf>,
     /// On which address services listen; none is all.
     pub(crate) address: Option<IpAddr>,
     /// The TAP that takes the place of the kernel's sockets.
@@ -99,9 +104,9 @@ pub(crate) fn parse(
     words: impl IntoIterator<Item = impl Into<OsString>>,
 ) -> Result<Option<Options>, String> {
     let mut arguments = lexopt::Parser::from_args(words);
-    let mut bundle = None;
     let mut options = Options {
-        bundle: PathBuf::new(),
+        bundle: None,
+        disks: Vec::new(),
         address: None,
         tap: None,
         words: Vec::new(),
@@ -118,7 +123,10 @@ pub(crate) fn parse(
             Arg::Long("help") | Arg::Short('h') => return Ok(None),
             Arg::Long("bundle") => {
                 once("bundle")?;
-                bundle = Some(arguments.value().map_err(|error| say(&error))?.into());
+                options.bundle = Some(arguments.value().map_err(|error| say(&error))?.into());
+            }
+            Arg::Long("disk") => {
+                options.disks.push(arguments.value().map_err(|error| say(&error))?.into());
             }
             Arg::Long("http") => {
                 once("http")?;
@@ -157,7 +165,9 @@ pub(crate) fn parse(
             other => return Err(say(&other.unexpected())),
         }
     }
-    options.bundle = bundle.ok_or("which site? say --bundle FILE_OR_DIR")?;
+    if options.bundle.is_none() && options.disks.is_empty() {
+        return Err("which site? say --bundle FILE_OR_DIR, or --disk FILE".into());
+    }
     options.check()?;
     Ok(Some(options))
 }
@@ -258,6 +268,12 @@ mod tests {
         let options = parse(["--bundle", "x"]).unwrap().unwrap();
         assert_eq!(options.address, None);
         assert!(HELP.contains("all addresses, IPv6's [::] and IPv4's"));
+    }
+
+    #[test]
+    fn disks_are_in_the_order_of_the_words() {
+        let options = parse("--disk b --disk a".split(' ')).unwrap().unwrap();
+        assert_eq!((options.bundle, options.disks), (None, vec!["b".into(), "a".into()]));
     }
 
     #[test]

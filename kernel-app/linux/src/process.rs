@@ -134,6 +134,11 @@ impl Process {
         Ok(Self { reactor, address, stop, asked: false })
     }
 
+    /// What its waits can be ended by.
+    pub(crate) fn registry(&self) -> &Registry {
+        self.reactor.registry()
+    }
+
     /// The half that the application sees.
     pub(crate) fn platform(&self) -> KernelPlatform {
         KernelPlatform { reactor: self.reactor.clone(), address: self.address }

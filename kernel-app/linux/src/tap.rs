@@ -10,7 +10,7 @@ use aqueduct::settings::network;
 use card::TapCard;
 use config::Config;
 use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Interest, Poll, Registry, Token};
 use net::{Stack, TcpConnector, TcpListener};
 use std::cell::{OnceCell, RefCell};
 use std::io;
@@ -43,13 +43,18 @@ impl TapProcess {
         let config = network::stack_config(config, memory::available_bytes());
         let mut stack = Stack::new(card, &config, hardware_address, seed, process::now());
         stack.catch_panics(process::catch_panic);
-        let events = Events::with_capacity(4);
+        let events = Events::with_capacity(8);
         Ok(Self { stack: Rc::new(RefCell::new(stack)), poll, events, stop, gone })
     }
 
     /// Says why, as soon as the TAP is gone for good, after which nobody reaches the process: it stops then.
     pub(crate) fn gone(&self) -> Rc<OnceCell<io::Error>> {
         self.gone.clone()
+    }
+
+    /// What its waits can be ended by.
+    pub(crate) fn registry(&self) -> &Registry {
+        self.poll.registry()
     }
 
     /// The half that the application sees.

@@ -9,38 +9,79 @@ use alloc::rc::Rc;
 use alloc::string::String;
 use config::Bundle;
 use web::menu::{self, ItemType, Menu};
-use web::{Answer, Handler, Request, Response, media_type, percent};
+use web::{Answer, Handler, Reply, Request, Response, media_type, percent};
 
 /// Asks another handler, and gives a menu of the folder where that has a page for it: the site's index, or that there is
 /// none. A menu of its own is the other's to give, as is what it has to wait for.
 pub struct FolderMenus {
     next: Rc<dyn Handler>,
-    bundle: Rc<Bundle<'static>>,
-    root: String,
+    files: SiteFiles,
 }
 
 impl FolderMenus {
     /// Menus of the folders under the configured root; `next` is asked first.
     pub fn new<P: Platform>(context: &Context<P>, next: Rc<dyn Handler>) -> Self {
-        let SiteSettings { root, index: _ } = HttpSettings::new(&context.config.http).site;
-        Self { next, bundle: context.bundle.clone(), root }
+        Self { next, files: SiteFiles::new(context) }
     }
 }
 
 impl Handler for FolderMenus {
     fn answer(&self, request: Request) -> Answer {
-        let files = self.bundle.files().map(|file| file.path);
-        let folder = folder_of(request.path());
-        let menu = folder.and_then(|folder| menu_of(files, &self.root, &folder));
-        match (self.next.answer(request), menu) {
-            (Answer::Now(reply), Some(menu))
-                if reply.response.content_type() != Some(menu::MEDIA_TYPE) =>
-            {
-                Answer::Now(Response::from(menu).into())
-            }
-            (answer, _) => answer,
+        let menu = folder_of(request.path()).and_then(|folder| self.files.menu(&folder));
+        let answer = self.next.answer(request);
+        let is_final = matches!(answer, Answer::Now(_)) || self.files.is_waited_for();
+        match menu {
+            Some(menu) if is_final => answer.map(|reply| of_folder(reply, menu)),
+            _ => answer,
         }
     }
+}
+
+/// The menu in place of a page.
+fn of_folder(reply: Reply, menu: Menu) -> Reply {
+    match reply.response.content_type() {
+        Some(menu::MEDIA_TYPE) => reply,
+        _ => Response::from(menu).into(),
+    }
+}
+
+/// What files the site has.
+enum SiteFiles {
+    Bundle(Rc<Bundle<'static>>, String),
+    #[cfg(feature = "disk")]
+    Disk(Rc<crate::disk::DiskSite>),
+}
+
+impl SiteFiles {
+    fn new<P: Platform>(context: &Context<P>) -> Self {
+        #[cfg(feature = "disk")]
+        if let Some(site) = &context.disk_site {
+            return Self::Disk(site.clone());
+        }
+        let SiteSettings { root, index: _ } = HttpSettings::new(&context.config.http).site;
+        Self::Bundle(context.bundle.clone(), root)
+    }
+
+    /// Its pages are read while they are asked for.
+    fn is_waited_for(&self) -> bool {
+        !matches!(self, Self::Bundle(..))
+    }
+
+    fn menu(&self, folder: &str) -> Option<Menu> {
+        match self {
+            Self::Bundle(bundle, root) => {
+                let files = bundle.files().filter_map(|file| inside(file.path, root));
+                menu_of(files, folder)
+            }
+            #[cfg(feature = "disk")]
+            Self::Disk(site) => menu_of(site.paths(), folder),
+        }
+    }
+}
+
+/// A path below a folder, from there.
+fn inside<'a>(path: &'a str, folder: &str) -> Option<&'a str> {
+    path.strip_prefix(folder)?.strip_prefix('/')
 }
 
 /// The folder that a path names, without the slashes around it.
@@ -50,16 +91,10 @@ fn folder_of(path: &[u8]) -> Option<String> {
 }
 
 /// The menu of a folder of the site, if there is one: folders first, each in alphabetical order.
-fn menu_of<'a>(files: impl Iterator<Item = &'a str>, root: &str, folder: &str) -> Option<Menu> {
+fn menu_of<'a>(files: impl Iterator<Item = &'a str>, folder: &str) -> Option<Menu> {
     let (mut folders, mut texts) = (BTreeSet::new(), BTreeSet::new());
     for path in files {
-        let inside = path.strip_prefix(root).and_then(|path| path.strip_prefix('/'));
-        let inside = match inside {
-            Some(path) if !folder.is_empty() => {
-                path.strip_prefix(folder).and_then(|path| path.strip_prefix('/'))
-            }
-            inside => inside,
-        };
+        let inside = if folder.is_empty() { Some(path) } else { inside(path, folder) };
         match inside.map(|inside| inside.split_once('/').ok_or(inside)) {
             Some(Ok((name, _))) => _ = folders.insert(name),
             Some(Err(name)) => _ = texts.insert(name),
@@ -98,7 +133,10 @@ mod tests {
     ];
 
     fn menu(folder: &str) -> Option<String> {
-        let mut response = Response::from(menu_of(FILES.into_iter(), "site", folder)?);
+        let mut response = Response::from(menu_of(
+            FILES.into_iter().filter_map(|path| inside(path, "site")),
+            folder,
+        )?);
         let Content::Full(lines) = response.take_content() else { return None };
         String::from_utf8(lines.as_bytes().to_vec()).ok()
     }

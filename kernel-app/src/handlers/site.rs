@@ -1,18 +1,22 @@
-//! Static files: the site in the boot bundle.
+//! Static files: the site in the boot bundle, or on a disk.
 
 use crate::settings::http::{HttpSettings, SiteSettings};
 use crate::{Platform, context::Context};
 use alloc::borrow::ToOwned;
+use alloc::format;
 use alloc::rc::Rc;
+use alloc::string::String;
+use config::Bundle;
 use core::time::Duration;
 use flow::time::Timers;
 use web::files::{self, Options, Variant};
-use web::{Answer, Data, Handler, Request, Response, Status};
+use web::{Answer, Handler, Request, Response, Status};
 
 /// What answers where nothing is, if the site has it.
 const NOT_FOUND_PAGE: &str = "404.html";
 
-/// Serves the bundle's files from the memory that the boot loader put them in. Clones serve the same.
+/// Serves the bundle's files from the memory that the boot loader put them in, or a disk's from there. Clones serve the
+/// same.
 #[derive(Clone)]
 pub struct Site {
     files: Rc<files::Site>,
@@ -24,31 +28,13 @@ impl Site {
     /// The files under the configured root.
     pub fn new<P: Platform>(context: &Context<P>) -> Self {
         let SiteSettings { root, index } = HttpSettings::new(&context.config.http).site;
-        let under_root = |path: &'static str| path.strip_prefix(&*root)?.strip_prefix('/');
-        let has_index = context.bundle.files().any(|file| {
-            under_root(file.path).is_some_and(|path| path.rsplit('/').next() == Some(&*index))
-        });
-        let files = context.bundle.files().filter_map(|file| {
-            // Our own bundles say a hash of the content: then nothing is read here.
-            let content = match file.content_hash {
-                Some(hash) => {
-                    let tag = u64::from(hash) << 32 | file.bytes.len() as u64 & 0xffff_ffff;
-                    Variant::tagged(file.bytes, tag)
-                }
-                None => Variant::new(file.bytes),
-            };
-            Some((under_root(file.path)?.to_owned(), content, Some(file.mtime.into())))
-        });
         // Lives as long as the appliance.
-        let index = alloc::boxed::Box::leak(index.into_boxed_str());
-        let files = files::Site::new(files, Options { index, ..Options::default() });
-        log::info!("site: {} files under {root}/", files.len());
-        // A machine without a bundle has no site.
-        if !files.is_empty() && !has_index {
-            log::warn!(
-                "[http] index: no file under {root}/ is named {index}, so `/` finds nothing"
-            );
-        }
+        let index: &'static str = alloc::boxed::Box::leak(index.into_boxed_str());
+        let options = Options { index, ..Options::default() };
+        let files = match on_disk(context, &options) {
+            Some(files) => files,
+            None => in_bundle(&context.bundle, &root, options),
+        };
         let (files, timers) = (Rc::new(files), context.timers.clone());
         Self { files, timers, wall_clock_start: context.wall_clock_start() }
     }
@@ -58,50 +44,125 @@ impl Site {
     pub fn has(&self, request: &Request) -> bool {
         self.files.has(request.path(), "")
     }
+
+    /// The answer where nothing is: the site's own page, if it has one and the client takes pages.
+    fn nothing(&self, request: &Request) -> Answer {
+        let plain = || Answer::Now(Response::plain(Status::NOT_FOUND).into());
+        let Some(page) = self.files.page(NOT_FOUND_PAGE, Status::NOT_FOUND, request) else {
+            return plain();
+        };
+        let wants_page = request.header("accept").is_some_and(|types| {
+            types.windows(b"text/html".len()).any(|part| part == b"text/html")
+        });
+        let answer = if wants_page { page } else { plain() };
+        // RFC 9110 section 12.5.5: a cache must not give the one to who wants the other.
+        answer.map(|mut reply| {
+            reply.response = reply.response.with_header("Vary", "Accept");
+            reply
+        })
+    }
 }
 
-/// The answer where nothing is; `page` is the site's own.
-fn not_found(page: Option<&Data>, accept: Option<&[u8]>) -> Response {
-    let Some(page) = page else { return Response::plain(Status::NOT_FOUND) };
-    let wants_page = accept
-        .is_some_and(|types| types.windows(b"text/html".len()).any(|part| part == b"text/html"));
-    let response = if wants_page {
-        Response::new(Status::NOT_FOUND).with_content("text/html; charset=utf-8", page.clone())
-    } else {
-        Response::plain(Status::NOT_FOUND)
-    };
-    // RFC 9110 section 12.5.5: a cache must not give the one to who wants the other.
-    response.with_header("Vary", "Accept")
+/// The files of the bundle below `root/`.
+fn in_bundle(bundle: &Bundle<'static>, root: &str, options: Options) -> files::Site {
+    let under_root = |path: &'static str| path.strip_prefix(root)?.strip_prefix('/');
+    let files = bundle.files().filter_map(|file| {
+        // Our own bundles say a hash of the content: then nothing is read here.
+        let content = match file.content_hash {
+            Some(hash) => {
+                let tag = u64::from(hash) << 32 | file.bytes.len() as u64 & 0xffff_ffff;
+                Variant::tagged(file.bytes, tag)
+            }
+            None => Variant::new(file.bytes),
+        };
+        Some((under_root(file.path)?.to_owned(), content, Some(file.mtime.into())))
+    });
+    let has_index = has_index(bundle.files().filter_map(|file| under_root(file.path)), &options);
+    made(files, &format!("{root}/"), has_index, options)
+}
+
+/// The site of a disk, if the appliance has one there.
+#[cfg(feature = "disk")]
+fn on_disk<P: Platform>(context: &Context<P>, options: &Options) -> Option<files::Site> {
+    let site = context.disk_site.as_ref()?;
+    let has_index = has_index(site.paths(), options);
+    Some(made(site.variants(), &site.name(), has_index, options.clone()))
+}
+
+#[cfg(not(feature = "disk"))]
+fn on_disk<P: Platform>(_: &Context<P>, _: &Options) -> Option<files::Site> {
+    None
+}
+
+fn has_index<'a>(mut paths: impl Iterator<Item = &'a str>, options: &Options) -> bool {
+    paths.any(|path| path.rsplit('/').next() == Some(options.index))
+}
+
+fn made(
+    files: impl IntoIterator<Item = (String, Variant, Option<u64>)>,
+    place: &str,
+    has_index: bool,
+    options: Options,
+) -> files::Site {
+    let index = options.index;
+    let files = files::Site::new(files, options);
+    log::info!("site: {} files under {place}", files.len());
+    // A machine without a bundle has no site.
+    if !files.is_empty() && !has_index {
+        log::warn!("[http] index: no file under {place} is named {index}, so `/` finds nothing");
+    }
+    files
 }
 
 impl Handler for Site {
     fn answer(&self, request: Request) -> Answer {
         let now = (self.wall_clock_start + self.timers.now()).as_secs();
-        let mut response = self.files.answer(&request, "", now);
-        if response.status() == Status::NOT_FOUND {
-            response = not_found(self.files.content(NOT_FOUND_PAGE), request.header("accept"));
+        match self.files.answer(&request, "", now) {
+            Answer::Now(reply) if reply.response.status() == Status::NOT_FOUND => {
+                self.nothing(&request)
+            }
+            answer => answer,
         }
-        Answer::Now(response.into())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use web::testing;
+
+    const ALL: Options = Options { index: "index.html", cache_control: None, ranges_max: 1 };
+
+    /// A site with that page and no other.
+    fn site(page: Option<&'static str>) -> Site {
+        let page = page.map(|text| (NOT_FOUND_PAGE.to_owned(), Variant::new(text), None));
+        Site {
+            files: Rc::new(files::Site::new(page, ALL)),
+            timers: Timers::new(),
+            wall_clock_start: Duration::ZERO,
+        }
+    }
 
     #[test]
     fn what_depends_on_accept_says_so() {
-        let page = Data::from("<h1>nothing here</h1>");
+        let page = Some("<h1>nothing here</h1>");
         for (page, accept, is_page, vary) in [
-            (Some(&page), Some(&b"text/html,*/*"[..]), true, Some(&b"Accept"[..])),
-            (Some(&page), Some(b"image/png"), false, Some(b"Accept")),
-            (Some(&page), None, false, Some(b"Accept")),
-            (None, Some(b"text/html"), false, None),
+            (page, Some("text/html,*/*"), true, Some("Accept")),
+            (page, Some("image/png"), false, Some("Accept")),
+            (page, None, false, Some("Accept")),
+            (None, Some("text/html"), false, None),
         ] {
-            let response = not_found(page, accept);
-            assert_eq!(response.status(), Status::NOT_FOUND);
-            assert_eq!(response.content_type().unwrap().starts_with("text/html"), is_page);
-            assert_eq!(response.header("vary"), vary);
+            let ask = testing::get("/nothing");
+            let ask = match accept {
+                Some(types) => ask.header("Accept", types),
+                None => ask,
+            };
+            let seen = ask.ask(&site(page));
+            assert_eq!(seen.status(), Status::NOT_FOUND);
+            let content_type = seen.response().content_type().unwrap();
+            assert_eq!(content_type.starts_with("text/html"), is_page);
+            assert_eq!(is_page, Some(seen.text()) == page);
+            assert_eq!(seen.header("vary"), vary);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Clients of the appliance's HTTPS.
 
-use super::{FILE_BYTES, Papers, bundle, curl, https, on_guest, on_process};
+use super::{FILE_BYTES, Papers, bundle, https, on_guest, on_process};
 use command::{
     failure::{OrSay, Result, fail},
     paths, programs,

@@ -4,6 +4,7 @@
 
 mod cost;
 mod counter;
+mod disk;
 mod load;
 mod loss;
 mod measurements;
@@ -122,6 +123,9 @@ pub fn side_by_side(options: &Options, words: &[OsString]) -> Result<ExitCode> {
     if !options.ours_only {
         linux_guest::make(PAGE, options.install)?;
     }
+    if options.rows()?.iter().any(|row| row.name == measurements::DISK) {
+        programs::need(&[&programs::MKFS_EROFS], options.install)?;
+    }
     if options.rows()?.iter().any(|row| row.name == measurements::RPC_GUEST) {
         peers::build_rpc()?;
     }
@@ -182,8 +186,10 @@ fn ours(options: &Options) -> Result<SystemUnderTest> {
         kernel: image::Options::default().image()?.shipped,
         small: bundle_file("small", &[])?,
         bulk: bundle_file("bulk", &[("site/big", &big)])?,
+        disk: disk::bundle()?,
         words: "log=warn",
         bulk_words: "fastcgi_port=9000",
+        disk_words: "",
         address,
         tap: SystemUnderTest::wire("tap0", Ipv4Addr::new(10, 9, 0, 1), address)?,
     })
@@ -205,9 +211,11 @@ fn theirs(options: &Options) -> Result<SystemUnderTest> {
         machine: options.machine,
         kernel: peer.kernel,
         small: peer.initrd.clone(),
-        bulk: peer.initrd,
+        bulk: peer.initrd.clone(),
+        disk: peer.initrd,
         words: "console=ttyS0 quiet panic=-1",
         bulk_words: "bulk=64",
+        disk_words: "disk=erofs",
         address,
         tap: SystemUnderTest::wire("tap1", Ipv4Addr::new(10, 9, 1, 1), address)?,
     })

@@ -2,6 +2,7 @@
 
 use super::{
     counter::Plugin,
+    disk::disk,
     load::{self, Reuse},
     system_under_test::{CONNECT_LIMIT, Site, SystemUnderTest},
 };
@@ -55,6 +56,9 @@ pub(crate) struct Row {
 /// The row that needs our RPC peer.
 pub(crate) const RPC_GUEST: &str = "rpc-guest";
 
+/// The row that needs a disk's image.
+pub(crate) const DISK: &str = "disk";
+
 pub(crate) const ROWS: &[Row] = &[
     Row { name: "size", measure: size },
     Row { name: "boot", measure: boot },
@@ -65,10 +69,11 @@ pub(crate) const ROWS: &[Row] = &[
     Row { name: "idle", measure: idle },
     Row { name: "crowd", measure: crowd },
     Row { name: "churn", measure: churn },
+    Row { name: DISK, measure: disk },
 ];
 
 impl Field {
-    fn systems(&self) -> impl Iterator<Item = &SystemUnderTest> {
+    pub(crate) fn systems(&self) -> impl Iterator<Item = &SystemUnderTest> {
         std::iter::once(&self.ours).chain(&self.peer)
     }
 
@@ -88,7 +93,7 @@ impl Field {
     }
 }
 
-fn line(what: impl Into<String>, values: &[f64], reach: Reach) -> Line {
+pub(crate) fn line(what: impl Into<String>, values: &[f64], reach: Reach) -> Line {
     Line {
         what: what.into(),
         ours: values.first().copied().unwrap_or(f64::NAN),

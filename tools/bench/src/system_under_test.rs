@@ -10,6 +10,7 @@ use lab::{
     qemu::{MAC, Machine, Netdev, Spec},
 };
 use std::{
+    ffi::OsString,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
@@ -41,10 +42,14 @@ pub(crate) struct SystemUnderTest {
     pub(crate) kernel: PathBuf,
     pub(crate) small: PathBuf,
     pub(crate) bulk: PathBuf,
+    /// Where the site is on a disk.
+    pub(crate) disk: PathBuf,
     /// The command line, but for the address.
     pub(crate) words: &'static str,
     /// More of it with the bulk site.
     pub(crate) bulk_words: &'static str,
+    /// More of it with a disk.
+    pub(crate) disk_words: &'static str,
     pub(crate) address: Ipv4Addr,
     pub(crate) tap: Tap,
 }
@@ -102,22 +107,49 @@ impl SystemUnderTest {
         site: Site,
         counter: Option<&Counter>,
     ) -> Result<Guest> {
-        let (initrd, more) = match site {
+        let (initrd, words) = match site {
             Site::Small => (&self.small, ""),
             Site::Bulk => (&self.bulk, self.bulk_words),
         };
+        let more = counter
+            .map_or_else(Vec::new, |counter| counter.options.iter().map(Into::into).collect());
+        self.start_as(kernel, memory_mib, initrd, words, more)
+    }
+
+    /// Starts it with the site on a disk, which is among these options.
+    pub(crate) fn start_with_disk(&self, memory_mib: u32, more: Vec<OsString>) -> Result<Guest> {
+        self.start_as(&self.kernel, memory_mib, &self.disk, self.disk_words, more)
+    }
+
+    /// Starts it with another initrd.
+    pub(crate) fn start_from(
+        &self,
+        initrd: &Path,
+        memory_mib: u32,
+        more: Vec<OsString>,
+    ) -> Result<Guest> {
+        self.start_as(&self.kernel, memory_mib, initrd, "", more)
+    }
+
+    fn start_as(
+        &self,
+        kernel: &Path,
+        memory_mib: u32,
+        initrd: &Path,
+        words: &str,
+        more: Vec<OsString>,
+    ) -> Result<Guest> {
         let spec = Spec {
             machine: self.machine,
             accel: Accel::Tcg,
             memory_mib,
             kernel: kernel.to_owned(),
-            initrd: Some(initrd.clone()),
-            append: format!("{} {more} ip={}/24", self.words, self.address),
+            initrd: Some(initrd.to_owned()),
+            append: format!("{} {words} ip={}/24", self.words, self.address),
             netdev: Netdev::Tap { name: self.tap.name().to_owned(), offloads: true },
             without: &[],
             entropy: true,
-            more: counter
-                .map_or_else(Vec::new, |counter| counter.options.iter().map(Into::into).collect()),
+            more,
         };
         Guest::start(&spec, Echo::No)
     }

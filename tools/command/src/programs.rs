@@ -48,6 +48,8 @@ pub const CHROMIUM: Program = Program { name: "chromium", package: "chromium" };
 pub const DPKG: Program = Program { name: "dpkg-deb", package: "dpkg" };
 /// Decompresses.
 pub const XZ: Program = Program { name: "xz", package: "xz-utils" };
+/// Makes read-only file systems.
+pub const MKFS_EROFS: Program = Program { name: "mkfs.erofs", package: "erofs-utils" };
 /// Makes initial file systems.
 pub const CPIO: Program = Program { name: "cpio", package: "cpio" };
 

@@ -4,6 +4,7 @@
 
 pub mod accel;
 mod debian;
+pub mod disk;
 pub mod guest;
 pub mod harness;
 pub mod hermit;

@@ -2,6 +2,7 @@
 
 use crate::{
     accel::Accel,
+    disk::{self, Disk},
     guest::{Echo, Guest},
     hermit as hermit_guest, http_client,
     link::{self, Tap},
@@ -15,6 +16,7 @@ use command::{
     paths,
     programs::{self, Install},
 };
+use config::Config;
 use image_builder::{bundle, hermit, image};
 use rustix::process::Signal;
 use signal_hook::{
@@ -72,6 +74,8 @@ pub struct Options {
     pub port: u16,
     /// A folder with content and configuration, other than `config/`.
     pub bundle: Option<PathBuf>,
+    /// Disks; without a folder, the first is the bundle.
+    pub disks: Vec<PathBuf>,
     /// Where every packet is written.
     pub pcap: Option<PathBuf>,
     /// Words for the kernel command line.
@@ -86,12 +90,17 @@ pub struct Options {
 ///
 /// It does not build or start, options do not go together, or it ended with a failure.
 pub fn run(options: &Options) -> Result<ExitCode> {
+    let is_on_disk = options.bundle.is_none() && !options.disks.is_empty();
     let folder = options.bundle.clone().unwrap_or_else(|| paths::root().join("config"));
-    let config = bundle::configuration(&folder)?;
+    // What a disk says is the appliance's to read: we look for it where it is by default.
+    let config = if is_on_disk { Config::default() } else { bundle::configuration(&folder)? };
     if (options.linux || options.xen) && (options.gdb || options.trace || options.pcap.is_some()) {
         fail!(
             "--gdb, --trace and --pcap are for the guest; leave out --linux and --xen, or use gdb and tcpdump on the process"
         );
+    }
+    if options.xen && !options.disks.is_empty() {
+        fail!("--disk is for the guest of QEMU and for the process; leave out --xen");
     }
     if options.xen && (options.linux || options.tap) {
         fail!("--xen goes with neither --linux nor --tap");
@@ -119,10 +128,10 @@ pub fn run(options: &Options) -> Result<ExitCode> {
             SocketAddr::from((Ipv4Addr::LOCALHOST, options.port))
         }
     };
-    let bundle = bundle::file(options.bundle.as_deref())?;
+    let bundle = if is_on_disk { None } else { Some(bundle::file(options.bundle.as_deref())?) };
     let run = Run {
         options,
-        bundle: &bundle,
+        bundle: bundle.as_deref(),
         tap: tap.as_ref(),
         server,
         guest_port: config.http.port,
@@ -135,7 +144,9 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     } else {
         run.guest()
     };
-    let _ = std::fs::remove_file(&bundle);
+    if let Some(bundle) = &bundle {
+        let _ = std::fs::remove_file(bundle);
+    }
     result
 }
 
@@ -153,6 +164,7 @@ impl Default for Options {
             memory_mib: None,
             port: 8080,
             bundle: None,
+            disks: Vec::new(),
             pcap: None,
             append: String::new(),
             install: Install::Yes,
@@ -162,7 +174,8 @@ impl Default for Options {
 
 struct Run<'a> {
     options: &'a Options,
-    bundle: &'a Path,
+    /// None if it is on a disk.
+    bundle: Option<&'a Path>,
     tap: Option<&'a Tap>,
     server: SocketAddr,
     /// The port that the application listens on by its configuration.
@@ -193,7 +206,7 @@ impl Run<'_> {
             memory_mib,
             // What unpacks itself writes over breakpoints that are already set.
             kernel: if options.gdb { image.unpacked.clone() } else { image.shipped.clone() },
-            initrd: Some(self.bundle.to_owned()),
+            initrd: self.bundle.map(Path::to_owned),
             append: self.words(),
             netdev: match self.tap {
                 Some(tap) => Netdev::Tap { name: tap.name().to_owned(), offloads: true },
@@ -201,7 +214,7 @@ impl Run<'_> {
             },
             without: &[],
             entropy: true,
-            more: self.more()?,
+            more: self.more(machine)?,
         };
         eprintln!(
             "xtask: starting {} with {memory_mib} MiB ({}); Ctrl-C stops it",
@@ -230,11 +243,12 @@ impl Run<'_> {
     /// The image as a guest of Xen, which is a guest of QEMU.
     fn under_xen(&self) -> Result<ExitCode> {
         let options = self.options;
+        let Some(bundle) = self.bundle else { fail!("--xen takes its bundle from --bundle") };
         programs::need(&[&programs::QEMU], options.install)?;
         let image = image::build(&image::Options::default(), options.install)?;
         let guest = xen::Running::start(&xen::Request {
             image: &image.shipped,
-            bundle: self.bundle,
+            bundle,
             memory_mib: options.memory_mib.unwrap_or(MEMORY_MIB),
             port: options.port,
             guest_port: self.guest_port,
@@ -265,7 +279,12 @@ impl Run<'_> {
     fn process(&self) -> Result<ExitCode> {
         let binary = process::build()?;
         let mut command = Command::new(&binary);
-        command.arg("--bundle").arg(self.bundle);
+        if let Some(bundle) = self.bundle {
+            command.arg("--bundle").arg(bundle);
+        }
+        for disk in &self.options.disks {
+            command.arg("--disk").arg(disk);
+        }
         match self.tap {
             Some(tap) => command.arg("--tap").arg(tap.name()).args(self.words().split_whitespace()),
             None => command
@@ -347,8 +366,12 @@ impl Run<'_> {
         words.join(" ").trim().to_owned()
     }
 
-    fn more(&self) -> Result<Vec<OsString>> {
-        let mut more = if self.options.hermit { hermit_guest::options() } else { Vec::new() };
+    fn more(&self, machine: Machine) -> Result<Vec<OsString>> {
+        let disks: Vec<_> = self.options.disks.iter().map(|file| Disk::new(file)).collect();
+        let mut more = disk::options(machine, &disks);
+        if self.options.hermit {
+            more.append(&mut hermit_guest::options());
+        }
         if self.options.gdb {
             free(GDB_PORT)?;
             more.extend(["-S".into(), "-gdb".into(), format!("tcp:127.0.0.1:{GDB_PORT}").into()]);

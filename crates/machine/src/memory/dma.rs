@@ -21,6 +21,17 @@ use core::ptr::NonNull;
 use core::slice;
 use core::sync::atomic::{AtomicU16, AtomicU32, AtomicU64};
 
+/// Gives pages to devices for good: where they find them, and where this program does.
+pub(crate) fn leak(pages: Pages) -> (u64, NonNull<u8>) {
+    let physical = pages.physical();
+    #[cfg(any(test, feature = "fake"))]
+    let bytes = pages.bytes();
+    let start = pages.leak();
+    #[cfg(any(test, feature = "fake"))]
+    host::register(start, physical, bytes);
+    (physical, start)
+}
+
 /// Zeroed, physically contiguous memory that a device and this program use at the same time.
 ///
 /// Hands out disjoint runs of atomic integers, front to back.
@@ -36,10 +47,8 @@ impl Coherent {
     /// At least `bytes` of it; `None` when memory is short.
     pub(crate) fn allocate(bytes: usize) -> Option<Self> {
         let pages = Pages::new(bytes.div_ceil(PAGE_BYTES), 1)?;
-        let (physical, bytes) = (pages.physical(), pages.bytes());
-        let start = pages.leak();
-        #[cfg(any(test, feature = "fake"))]
-        host::register(start, physical, bytes);
+        let bytes = pages.bytes();
+        let (physical, start) = leak(pages);
         Some(Self { start, physical, bytes, taken: 0 })
     }
 
@@ -134,10 +143,8 @@ impl Arena {
     /// At least `bytes` of it; `None` when memory is short.
     pub(crate) fn allocate(bytes: usize) -> Option<Self> {
         let pages = Pages::new(bytes.div_ceil(PAGE_BYTES), 1)?;
-        let (physical, bytes) = (pages.physical(), pages.bytes());
-        let start = pages.leak();
-        #[cfg(any(test, feature = "fake"))]
-        host::register(start, physical, bytes);
+        let bytes = pages.bytes();
+        let (physical, start) = leak(pages);
         Some(Self { start, physical, bytes })
     }
 

@@ -152,6 +152,25 @@ impl Control {
         u16::from_le_bytes([self.configuration(offset), self.configuration(offset + 1)])
     }
 
+    /// Eight consecutive bytes of it, as one number.
+    pub(super) fn configuration_u64(&self, offset: usize) -> u64 {
+        u64::from_le_bytes(core::array::from_fn(|at| self.configuration(offset + at)))
+    }
+
+    /// Four consecutive bytes of it, as one number.
+    pub(super) fn configuration_u32(&self, offset: usize) -> u32 {
+        u32::from_le_bytes(core::array::from_fn(|at| self.configuration(offset + at)))
+    }
+
+    /// The registers, for [`Bridge`](super::bridge::Bridge).
+    pub(super) fn transport(&mut self) -> &mut dyn Transport {
+        &mut *self.transport
+    }
+
+    pub(super) fn status(&self) -> u8 {
+        self.transport.status()
+    }
+
     fn reset(&mut self) -> Result<(), Error> {
         const POLLS_MAX: u32 = 1_000_000;
         self.transport.set_status(status::RESET);

@@ -44,6 +44,7 @@ fn open(function: Function, kind: Kind) -> Option<Control> {
     // 4.1.2.1: devices that also speak the legacy interface have numbers of their own.
     let number = match device {
         0x1000 => 1,
+        0x1001 => 2,
         0x1005 => 4,
         _ => device.checked_sub(MODERN)?,
     };

@@ -3,10 +3,8 @@
 //! The k-th buffer always sits in descriptor and available slot `k % size`, so the available ring is
 //! written once and for all, and adding, returning and checking a buffer are a few plain loads and
 //! stores each. They are inlined into the drivers, which are compiled for speed while this crate is
-//! compiled for size. The `virtio-drivers` crate's queue publishes and frees buffer by buffer,
-//! interrupts for every one of them with event index on, and needs unsafe code in the driver; its
-//! transports ask a PCI device for the size of each range of registers, for which a hypervisor
-//! rebuilds the machine's memory map several times.
+//! compiled for size. The `virtio-drivers` crate's queue, which disks have, publishes and frees buffer
+//! by buffer.
 //!
 //! Where buffers may have two parts, half of the descriptors are for second parts: the k-th buffer's
 //! is half of the table behind its first.

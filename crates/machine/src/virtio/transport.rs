@@ -11,6 +11,8 @@ use core::fmt;
 pub enum Kind {
     /// A network card.
     Network,
+    /// A disk.
+    Block,
     /// A source of random bytes.
     Entropy,
 }
@@ -92,6 +94,7 @@ pub(crate) trait Transport: Send {
 pub(super) fn kind_of(number: u32) -> Option<Kind> {
     match number {
         1 => Some(Kind::Network),
+        2 => Some(Kind::Block),
         4 => Some(Kind::Entropy),
         _ => None,
     }

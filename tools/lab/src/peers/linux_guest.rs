@@ -52,6 +52,10 @@ const MODULES: &[&str] = &[
     "xen-netfront",
 ];
 
+/// Those for a disk, which are loaded when there is one.
+const DISK_MODULES: &[&str] =
+    &["virtio_blk", "crc32c_generic", "libcrc32c", "netfs", "fscache", "erofs"];
+
 const NGINX_CONF: &str = "\
 user root;
 daemon off;
@@ -88,12 +92,12 @@ const INIT: &str = "\
 /bin/busybox mount -t proc proc /proc
 /bin/busybox mount -t sysfs sysfs /sys
 /bin/busybox mount -t devtmpfs dev /dev
-for module in MODULES; do
-  for file in /modules/$module.ko; do [ -f $file ] && /bin/busybox insmod $file; done
-done
+load() { for module; do [ -f /modules/$module.ko ] && /bin/busybox insmod /modules/$module.ko; done; }
+load MODULES
 for word in $(/bin/busybox cat /proc/cmdline); do
   case $word in
     ip=*) address=${word#ip=} ;;
+    disk=*) load DISKS; /bin/busybox mount -t ${word#disk=} -o ro /dev/vda /site ;;
     bulk=*) /bin/busybox dd if=/dev/zero of=/site/big bs=1M count=${word#bulk=} ;;
   esac
 done
@@ -109,7 +113,8 @@ exec /usr/sbin/nginx -c /nginx.conf
 ";
 
 /// Makes the peer with this index page. Packages are downloaded once. The word `bulk=MIB` on the command line makes it
-/// fill `/big` at boot: an initramfs is in memory twice while it is unpacked, and the file would not fit.
+/// fill `/big` at boot: an initramfs is in memory twice while it is unpacked, and the file would not fit. With
+/// `disk=FORMAT`, the site is on its first disk.
 pub fn make(page: &[u8], install: Install) -> Result<Peer> {
     programs::need(&[&programs::DPKG, &programs::CPIO, &programs::XZ], install)?;
     let unpacked = unpacked()?;
@@ -154,7 +159,7 @@ fn fill(unpacked: &Path, root: &Path) -> Result {
         write(&root.join(program), files::read(&from)?, 0o755)?;
     }
     libraries(unpacked, root)?;
-    for module in MODULES {
+    for module in MODULES.iter().chain(DISK_MODULES) {
         if let Some(file) = find(&unpacked.join("lib/modules"), module)
             .or_else(|| find(&unpacked.join("usr/lib/modules"), module))
         {
@@ -164,7 +169,8 @@ fn fill(unpacked: &Path, root: &Path) -> Result {
     write(&root.join("nginx.conf"), NGINX_CONF, 0o644)?;
     write(&root.join("etc/passwd"), b"root:x:0:0::/:/bin/sh\n", 0o644)?;
     write(&root.join("etc/group"), b"root:x:0:\n", 0o644)?;
-    write(&root.join("init"), INIT.replace("MODULES", &MODULES.join(" ")), 0o755)
+    let init = INIT.replace("MODULES", &MODULES.join(" "));
+    write(&root.join("init"), init.replace("DISKS", &DISK_MODULES.join(" ")), 0o755)
 }
 
 /// The loader and the shared objects, flat in `/lib`.

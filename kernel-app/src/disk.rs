@@ -1,0 +1,206 @@
+//! Disks: a bundle that is on one instead of in memory, and a site that is served from one.
+//!
+//! A platform has disks, and runs what is here before the appliance starts: [`load_bundle`] where it has no boot module, and
+//! then [`open_site`]. What is where on a disk is known from then on, and content is read when it is asked for.
+
+use crate::settings::http::{HttpSettings, SiteSettings};
+use crate::settings::storage::StorageSettings;
+use crate::{Platform, context::Context};
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::rc::Rc;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use config::cpio::Writer;
+use config::{Bundle, CONFIG_FILE, Config, NAMES_FILE};
+use core::ops::Range;
+use core::time::Duration;
+use flow::ledger::Ledger;
+use flow::task::Spawner;
+use flow::time::Timers;
+use storage::{
+    BlockDevice, CacheEnvironment, CacheLimits, Extents, Format, PageCache, ReadError, Volume,
+    VolumeError, VolumeFile,
+};
+use web::Data;
+use web::files::{Reading, Stored, Unreadable, Variant};
+
+/// A machine's disks, the first first.
+pub type Disks = Vec<Rc<dyn BlockDevice>>;
+
+/// A site that is on a disk.
+#[derive(Clone)]
+pub struct DiskSite {
+    volume: Volume,
+    folder: String,
+}
+
+/// A bundle that is on a disk, without its site.
+pub struct DiskBundle {
+    /// Its configuration, and what else is needed at the start.
+    pub bundle: Bundle<'static>,
+    /// Where all of it is.
+    pub volume: Volume,
+}
+
+/// The bundle that the first disk begins with, if it does. It is kept for the life of the appliance, as a boot module is.
+///
+/// # Errors
+/// The disk cannot be read, or the bundle is damaged.
+pub async fn load_bundle(
+    disks: &Disks,
+    spawner: &Spawner,
+    timers: &Timers,
+) -> Result<Option<DiskBundle>, String> {
+    /// Longest configuration.
+    const FILE_BYTES_MAX: usize = 1 << 20;
+    let Some(disk) = disks.first() else { return Ok(None) };
+    let say = |error: &dyn core::fmt::Display| format!("disk 1: {error}");
+    let volume = match Volume::open(boot_cache(disk, spawner, timers)).await {
+        Ok(volume) if volume.format == Format::Archive => volume,
+        Ok(_) | Err(VolumeError::UnknownFormat) => return Ok(None),
+        Err(error) => return Err(say(&error)),
+    };
+    let mut archive = Writer::new();
+    for path in [CONFIG_FILE, NAMES_FILE] {
+        if let Some(file) = volume.get(path) {
+            let bytes = volume.read_whole(file, FILE_BYTES_MAX).await;
+            let bytes = bytes.map_err(|error| format!("disk 1, {path}: {error}"))?;
+            archive.file(path, &bytes, 0).map_err(|error| say(&error))?;
+        }
+    }
+    let bundle = Bundle::parse(archive.finish().leak()).map_err(|error| say(&error))?;
+    log::info!("the bundle is on disk 1");
+    Ok(Some(DiskBundle { bundle: bundle.with_site_elsewhere(), volume }))
+}
+
+/// Whether the configuration has the site on a disk.
+pub fn is_wanted(config: &Config) -> bool {
+    config.storage.site_disk > 0
+}
+
+/// The site that the configuration has on a disk; else that of the bundle that is on one, `loaded`.
+///
+/// # Errors
+/// There is no such disk, it cannot be used, or nothing is in the folder.
+pub async fn open_site<P: Platform>(
+    context: &Context<P>,
+    disks: &Disks,
+    loaded: Option<Volume>,
+) -> Result<Option<DiskSite>, String> {
+    let settings = StorageSettings::new(&context.config.storage, context.platform.memory_bytes());
+    let (number, folder, volume) = match (settings.site, loaded) {
+        (Some((number, folder)), _) => {
+            let disk = disks.get(number).ok_or_else(|| no_disk(number + 1, disks.len()))?;
+            let boot = boot_cache(disk, &context.spawner, &context.timers);
+            let volume = Volume::open(boot).await;
+            let volume = volume.map_err(|error| format!("disk {}: {error}", number + 1))?;
+            (number, folder, volume)
+        }
+        (None, Some(volume)) => {
+            let SiteSettings { root, index: _ } = HttpSettings::new(&context.config.http).site;
+            (0, root, volume)
+        }
+        (None, None) => return Ok(None),
+    };
+    let environment = CacheEnvironment {
+        spawner: context.spawner.clone(),
+        timers: context.timers.clone(),
+        ledger: context.ledger.clone(),
+    };
+    let cache = PageCache::new(disks[number].clone(), &environment, settings.cache);
+    let site = DiskSite { volume: volume.with_cache(cache), folder };
+    if site.files().next().is_none() {
+        let DiskSite { folder, .. } = site;
+        return Err(format!(
+            "[storage] site_folder, or site_root in [http]: a folder of disk {} with files, and {folder}/ has none",
+            number + 1
+        ));
+    }
+    Ok(Some(site))
+}
+
+impl DiskSite {
+    /// What it is called in the log.
+    pub(crate) fn name(&self) -> String {
+        format!("{}/ of the disk", self.folder)
+    }
+
+    /// The paths inside the folder.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
+        self.files().map(|(path, _)| path)
+    }
+
+    /// The files of the folder, by their paths inside of it.
+    fn files(&self) -> impl Iterator<Item = (&str, &VolumeFile)> {
+        self.volume.files.iter().filter_map(|file| Some((self.inside(&file.path)?, file)))
+    }
+
+    /// As [`web::files::Site::new`] takes them.
+    pub(crate) fn variants(&self) -> impl Iterator<Item = (String, Variant, Option<u64>)> {
+        self.files().map(|(path, file)| {
+            let stored = StoredFile { content: file.content, cache: self.volume.cache().clone() };
+            let variant = Variant::stored(Rc::new(stored), file.version);
+            (path.to_string(), variant, Some(file.modified_unix_seconds))
+        })
+    }
+
+    fn inside<'a>(&self, path: &'a str) -> Option<&'a str> {
+        match &*self.folder {
+            "" => Some(path),
+            folder => path.strip_prefix(folder)?.strip_prefix('/'),
+        }
+    }
+}
+
+/// A file whose content is read when it is wanted.
+struct StoredFile {
+    content: Extents,
+    cache: PageCache,
+}
+
+impl Stored for StoredFile {
+    fn len(&self) -> usize {
+        self.content.len() as usize
+    }
+
+    fn at_hand(&self, range: Range<usize>) -> Option<Data> {
+        let bytes = self.content.cached(&self.cache, range.start as u64, range.len() as u64)?;
+        Some(bytes.into())
+    }
+
+    fn read(&self, range: Range<usize>) -> Reading {
+        let (content, cache) = (self.content, self.cache.clone());
+        Box::pin(async move {
+            let read = content.read(&cache, range.start as u64, range.len() as u64).await;
+            read.map(Data::from).map_err(|error| match error {
+                ReadError::Busy => Unreadable::Busy,
+                ReadError::Disk(_) | ReadError::TimedOut => Unreadable::Failed,
+            })
+        })
+    }
+
+    fn read_ahead(&self, range: Range<usize>) {
+        if let Some((at, bytes)) = self.content.place(range.start as u64) {
+            self.cache.read_ahead(at, bytes.min(range.len() as u64) as usize);
+        }
+    }
+}
+
+/// What is read before the configuration is known.
+fn boot_cache(disk: &Rc<dyn BlockDevice>, spawner: &Spawner, timers: &Timers) -> PageCache {
+    const LIMITS: CacheLimits =
+        CacheLimits { bytes_max: 512 << 10, wait_max: Duration::from_secs(30) };
+    let environment = CacheEnvironment {
+        spawner: spawner.clone(),
+        timers: timers.clone(),
+        ledger: Ledger::unbounded(),
+    };
+    PageCache::new(disk.clone(), &environment, LIMITS)
+}
+
+fn no_disk(number: usize, count: usize) -> String {
+    format!(
+        "[storage] site_disk: a disk that the machine has, and of disk {number} it has none (it has {count})"
+    )
+}
