@@ -1,21 +1,24 @@
 //! Whole conversations of each protocol, as a client has them, with all that it sees as a text.
 
-use crate::{FASTCGI_PORT, GOPHER_PORT, target};
+use crate::{CERTIFICATE, FASTCGI_PORT, GOPHER_PORT, KEY, target};
 use aqueduct::appliance_capnp::{calculator, directory};
 use aqueduct::handlers::transform::Request;
 use capnp::capability::FromClientHook;
 use endpoints::pipe::{Compress, make_client};
 use endpoints::rpc::{Limits, Rpc};
+use endpoints::tls::{TlsConfig, TlsConnector};
 use endpoints::zmq::Connect;
-use flow::memory::{MemoryFlow, MemoryNetwork};
+use flow::memory::MemoryNetwork;
 use flow::task::Spawner;
 use flow::time::Timers;
-use flow::{Connector, Flow, FlowError};
+use flow::{Connector, Flow, FlowError, Target};
 use std::fmt::{Debug, Write};
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Poll, ready};
+use std::time::Duration;
+use tls::{ClientContext, ClientOptions, Clock, Identity, Trust};
 
 /// What a client needs.
 #[derive(Clone)]
@@ -46,10 +49,30 @@ pub static CONVERSATIONS: &[Conversation] = &[
     Conversation { name: "gopher", talk: |handle| Box::pin(gopher(handle)) },
 ];
 
+/// HTTP's by TLS: apart, since a handshake has more allocations than all of them together.
+pub static HTTPS: Conversation =
+    Conversation { name: "https", talk: |handle| Box::pin(https(handle)) };
+
 /// A page, uploads with and without a length, a handler that waits, a path that is not there, several requests at once,
 /// all on one connection.
 async fn http(handle: Handle) -> Result<String, String> {
-    let mut flow = handle.network.connect(&target(80)).await.map_err(say)?;
+    let flow = handle.network.connect(&target(80)).await.map_err(say)?;
+    pages(flow).await
+}
+
+/// The same by TLS: a handshake, records, and both ends.
+async fn https(handle: Handle) -> Result<String, String> {
+    let identity = Identity::from_pem(CERTIFICATE, KEY).map_err(say)?;
+    let trust = Trust::fingerprints([identity.fingerprint()]);
+    let clock = Clock::new(Duration::from_secs(1_700_000_000));
+    let context = ClientContext::new(ClientOptions::new(trust, clock)).map_err(say)?;
+    let config = TlsConfig::default();
+    let connector = TlsConnector::new(handle.network.clone(), context, config, &handle.timers);
+    let flow = connector.connect(&Target::Tls("here".into(), 443)).await.map_err(say)?;
+    pages(flow).await
+}
+
+async fn pages(mut flow: impl Flow) -> Result<String, String> {
     let body = "water ".repeat(200);
     let requests = [
         "GET /page HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
@@ -206,17 +229,13 @@ fn whole(ended: Result<(), FlowError>, seen: String, failure: &str) -> Result<St
 }
 
 /// Writes `bytes` and reads meanwhile, until the other end ends.
-async fn exchange(
-    flow: &mut MemoryFlow,
-    bytes: &[u8],
-    seen: &mut Vec<u8>,
-) -> Result<(), FlowError> {
+async fn exchange(flow: &mut impl Flow, bytes: &[u8], seen: &mut Vec<u8>) -> Result<(), FlowError> {
     exchange_until(flow, bytes, seen, |_| false).await
 }
 
 /// Writes `bytes` and reads meanwhile, until what was read is all, or the other end ends.
 async fn exchange_until(
-    flow: &mut MemoryFlow,
+    flow: &mut impl Flow,
     bytes: &[u8],
     seen: &mut Vec<u8>,
     is_all: impl Fn(&[u8]) -> bool,

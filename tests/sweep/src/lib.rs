@@ -6,7 +6,7 @@ mod conversations;
 mod handlers;
 mod hogs;
 
-pub use conversations::{CONVERSATIONS, Conversation, Handle};
+pub use conversations::{CONVERSATIONS, Conversation, HTTPS, Handle};
 pub use handlers::panic_at;
 pub use hogs::{HOGS, Hog, Speech, small_requests, speeches};
 
@@ -79,6 +79,7 @@ impl World {
         (config.fastcgi.port, config.gopher.port) = (Some(FASTCGI_PORT), Some(GOPHER_PORT));
         // Sessions that nobody visits any more are gone at rest.
         config.sessions.idle_timeout = PATIENCE / 5;
+        config.tls.port = Some(443);
         let context = Context::new(platform, config, bundle(), registry, &server, &timers);
         let app = App::start(&context, &Services).expect("the appliance starts");
         let world = Self { network, server, clients, timers, context, _app: app };
@@ -224,6 +225,7 @@ impl Table for Services {
         });
         Vec::from([
             ServiceEntry::web("http", &web, services::http::open),
+            ServiceEntry::web("https", &web, services::https::open),
             ServiceEntry::web("fastcgi", &web, services::fastcgi::open),
             ServiceEntry::web("gopher", &web, services::gopher::open),
             ServiceEntry::new("rpc", |context| {
@@ -234,10 +236,16 @@ impl Table for Services {
     }
 }
 
+/// What HTTPS shows, for the name `here`.
+pub(crate) const CERTIFICATE: &[u8] = include_bytes!("../tls/cert.pem");
+pub(crate) const KEY: &[u8] = include_bytes!("../tls/key.pem");
+
 fn bundle() -> Bundle<'static> {
     static ARCHIVE: LazyLock<Vec<u8>> = LazyLock::new(|| {
         let mut writer = cpio::Writer::new();
         writer.file("site/page", b"a page of the site", 1_700_000_000).expect("a path");
+        writer.file("tls/cert.pem", CERTIFICATE, 1_700_000_000).expect("a path");
+        writer.file("tls/key.pem", KEY, 1_700_000_000).expect("a path");
         writer.finish()
     });
     Bundle::parse(&ARCHIVE).expect("a bundle")

@@ -10,7 +10,7 @@
 use std::alloc::{GlobalAlloc, Layout, System, set_alloc_error_hook};
 use std::cell::Cell;
 use std::ptr;
-use sweep::{CONVERSATIONS, Conversation, Gauges, World};
+use sweep::{CONVERSATIONS, Conversation, Gauges, HTTPS, World};
 
 /// The system's allocator, in which one allocation of the thread fails, and which counts the thread's bytes in use.
 struct Failing;
@@ -176,4 +176,31 @@ fn a_failed_allocation_in_a_fresh_appliance_is_nobody_elses() {
         faults.append(&mut sweep.faults);
     }
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
+}
+
+/// By TLS: the handshake, its records, and what is left of them.
+#[test]
+fn a_failed_allocation_in_tls_is_nobody_elses() {
+    sweep::say_only_own_panics();
+    set_alloc_error_hook(|layout| sweep::no_memory(layout.size()));
+    let world = World::new(&config::Config::default());
+    let talk = || world.converse(&HTTPS, &plain).expect("an end").expect("a whole conversation");
+    let expected = talk();
+    assert_eq!(talk(), expected);
+    let at_rest = world.rest(&plain);
+    let before = IN_USE.get();
+    let mut count = 0;
+    for n in 1.. {
+        LEFT.set(n);
+        assert!(world.converse(&HTTPS, &watched).is_some(), "{n}: does not end");
+        if LEFT.replace(0) > 0 {
+            break;
+        }
+        count += 1;
+        assert_eq!(talk(), expected, "after {n}");
+        assert_eq!(world.rest(&plain), at_rest, "after {n}");
+    }
+    assert!(count > 20, "{count} allocations");
+    let left = IN_USE.get().saturating_sub(before) / count;
+    assert!(left < 64, "{left} bytes are left of each of {count}");
 }

@@ -125,14 +125,15 @@ impl<F: Flow + 'static> Shared<F> {
         if steps == STEPS_MAX {
             return false;
         }
-        self.steps.set(steps + 1);
         if steps == 0 {
+            // First of all: a turn that is counted and never ends would be the last one.
             let steps = self.steps.clone();
             self.spawner.spawn("TLS handshakes' turn", async move {
                 yield_once().await;
                 steps.set(0);
             });
         }
+        self.steps.set(steps + 1);
         true
     }
 
