@@ -20,8 +20,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// 32 MiB in all: what either keeps of a disk with the usual memory.
-const FILES: usize = 512;
+/// 16 MiB in all: less than either keeps of a disk with the usual memory.
+const FILES: usize = 256;
 const FILE_BYTES: usize = 64 << 10;
 const CONNECTIONS: usize = 8;
 const BOOT_LIMIT: Duration = Duration::from_secs(90);
