@@ -21,6 +21,7 @@ pub(crate) fn main(words: &[OsString]) -> Result<ExitCode> {
         Some("rpc") => bench::rpc(install(rest)?),
         Some("pipe") => bench::pipe(install(rest)?),
         Some("tls") => bench::tls(install(rest)?),
+        Some("hermit") => bench::hermit(install(rest)?),
         Some("sessions") => bench::sessions(install(rest)?),
         _ => bench::side_by_side(&options(words)?, words),
     }

@@ -12,6 +12,8 @@ use hermit_sync::TicketMutex;
 /// Calls under way; each has a stack, and the kernel two more for its thread.
 const THREADS_MAX: usize = 16;
 const STACK_BYTES: usize = 64 << 10;
+/// Calls that wait for a thread.
+const WAITING_MAX: usize = 64;
 
 static RUNNING: AtomicUsize = AtomicUsize::new(0);
 static WAITING: TicketMutex<VecDeque<Job>> = TicketMutex::new(VecDeque::new());
@@ -19,10 +21,14 @@ static WAITING: TicketMutex<VecDeque<Job>> = TicketMutex::new(VecDeque::new());
 /// A call that blocks. It may run in another thread, and must not panic there.
 type Job = Box<dyn FnOnce() + Send>;
 
-/// Runs the job in a thread, as soon as there is one for it.
-pub(crate) fn run(job: impl FnOnce() + Send + 'static) {
+/// Runs the job in a thread, as soon as there is one for it; false, and the job is not run, when too many wait already.
+pub(crate) fn run(job: impl FnOnce() + Send + 'static) -> bool {
+    if WAITING.lock().len() >= WAITING_MAX {
+        return false;
+    }
     WAITING.lock().push_back(Box::new(job));
     start_waiting();
+    true
 }
 
 /// Starts jobs that wait for their turn, as far as threads have become free.

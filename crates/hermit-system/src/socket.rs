@@ -66,15 +66,16 @@ impl Socket {
         }
     }
 
-    /// Begins to connect.
+    /// Begins to connect; an error says that there is no socket for it, or too many connections are being made.
     pub fn connect(to: SocketAddrV4) -> Result<Connecting, Error> {
         let socket = Self::new()?;
         socket.send_at_once()?;
         let outcome = Arc::new(AtomicI32::new(Connecting::UNDER_WAY));
         let (descriptor, result) = (socket.0, outcome.clone());
-        // The thread owns the socket while it connects.
-        core::mem::forget(socket);
-        background::run(move || {
+        let is_begun = background::run(move || {
+            if result.load(Ordering::Acquire) == Connecting::GIVEN_UP {
+                return drop(Socket(descriptor));
+            }
             let address = raw(to);
             // SAFETY: the address is there until the call is over, and as long as is said.
             let code = unsafe { connect(descriptor, (&raw const address).cast(), ADDRESS_BYTES) };
@@ -82,6 +83,11 @@ impl Socket {
                 drop(Socket(descriptor));
             }
         });
+        if !is_begun {
+            return Err(Error(EAGAIN));
+        }
+        // The thread owns the socket while it connects.
+        core::mem::forget(socket);
         Ok(Connecting { descriptor, outcome })
     }
 

@@ -5,6 +5,7 @@
 mod cost;
 mod counter;
 mod disk;
+mod hermit;
 mod load;
 mod loss;
 mod measurements;
@@ -16,6 +17,7 @@ mod system_under_test;
 mod tls;
 mod xen;
 
+pub use hermit::hermit;
 pub use load::{HOLD_VERB, hold};
 pub use loss::{LOSS_VERB, LossOptions, Subject, loss, loss_ratios, loss_worker};
 pub use native::{NATIVE_VERB, native, native_worker};

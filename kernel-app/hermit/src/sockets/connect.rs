@@ -29,7 +29,7 @@ impl Connector for HermitConnector {
             return Err(ConnectError::Unsupported);
         };
         let place = self.reactor.take_place().ok_or(ConnectError::Exhausted)?;
-        let mut connecting = Socket::connect(address).map_err(|_| ConnectError::Unreachable)?;
+        let mut connecting = Socket::connect(address).map_err(|_| ConnectError::Exhausted)?;
         let outcome = poll_fn(|cx| match connecting.take() {
             Some(outcome) => core::task::Poll::Ready(outcome),
             None => self.reactor.ask_again(cx),
