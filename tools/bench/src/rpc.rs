@@ -63,6 +63,7 @@ impl SystemUnderTest {
     /// The appliance as a process, called by our peer: a call reads a value of the calculator.
     fn appliance() -> Result<Self> {
         let bundle = paths::made("bench-rpc-bundle")?;
+        files::make_folder(&bundle.join("site"))?;
         files::write(&bundle.join("site/index.html"), "")?;
         let server = vec![process::build()?.into(), "--bundle".into(), bundle.into()];
         Ok(Self { name: "appliance", server, client: peers::rpc(), verb: "bench-appliance" })
