@@ -14,6 +14,8 @@ use lab::{
 };
 use std::{net::SocketAddr, path::Path, process::ExitCode, time::Duration};
 
+/// What there is on both.
+const SERVICES: &str = "http,fastcgi,gopher,rpc,zmq,http-client";
 const ROUNDS: usize = 3;
 const MEMORY_MIB: u32 = 256;
 const CONNECTIONS: &str = "-c8";
@@ -36,7 +38,7 @@ struct Sample {
 /// Something is missing, does not build or does not serve.
 pub fn hermit(install: Install) -> Result<ExitCode> {
     programs::need(&[&programs::QEMU, &programs::WRK], install)?;
-    let bare = image::build(&image::Options::default(), install)?.shipped;
+    let bare = image::build(&image::Options::default().with_services(SERVICES)?, install)?.shipped;
     let on_hermit = hermit::build(&hermit::Options::default(), install)?.shipped;
     let site = paths::made("bench")?.join("hermit.cpio");
     let config = "[http]\naccess_log = false\n";
