@@ -19,7 +19,7 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("boot/microvm_4_gib", &[], 60, machines::microvm_4_gib),
     Case::new("boot/q35_16_mib", &[], 60, machines::q35_16_mib),
     Case::new("boot/q35_4_gib", &[], 60, machines::q35_4_gib),
-    Case::new("boot/microvm_4_mib", &[], 60, machines::microvm_4_mib),
+    Case::new("boot/microvm_8_mib", &[], 60, machines::microvm_8_mib),
     Case::new("boot/q35_8_mib", &[], 60, machines::q35_8_mib),
     Case::new("boot/no_bundle", &[], 60, machines::no_bundle),
     Case::new("boot/power_button_microvm", &[], 90, power::button_microvm),

@@ -12,8 +12,8 @@ pub(super) fn microvm_16_mib(harness: &mut Harness) -> Result {
     serves(harness, Machine::Microvm, 16)
 }
 
-pub(super) fn microvm_4_mib(harness: &mut Harness) -> Result {
-    serves(harness, Machine::Microvm, 4)
+pub(super) fn microvm_8_mib(harness: &mut Harness) -> Result {
+    serves(harness, Machine::Microvm, 8)
 }
 
 pub(super) fn q35_8_mib(harness: &mut Harness) -> Result {
