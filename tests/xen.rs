@@ -41,7 +41,7 @@ pub(crate) const CASES: &[Case] = &[
     case("xen/saved_and_restored", &[], saving::restored),
     case("xen/checkpoint_and_migration", &[], saving::moved),
     case("xen/bad_config_is_told_and_a_crash", &[], starting::bad_config),
-    case("xen/from_4_mib_to_4_gib", &[], starting::memory_sizes),
+    case("xen/from_8_mib_to_4_gib", &[], starting::memory_sizes),
     case("xen/two_interfaces", &[], interfaces::two),
     case("xen/interface_detached_and_attached", &[], interfaces::detached),
     case("xen/backend_restarted", &[], interfaces::backend_restarted),

@@ -23,7 +23,7 @@ pub(super) fn bad_config(harness: &mut Harness) -> Result {
 
 pub(super) fn memory_sizes(harness: &mut Harness) -> Result {
     let site = Site::with(harness, "", 4400, 1024)?;
-    for memory_mib in [4, 8, 64, 4096] {
+    for memory_mib in [8, 16, 64, 4096] {
         let guest = Domain { memory_mib, ..Domain::appliance("one", ADDRESS) };
         guest.create(&site.host)?;
         guest.wait_answer(&site.host, &url("/"), ANSWER_LIMIT)?;
