@@ -17,7 +17,8 @@ cargo xtask run [OPTIONS]         build the image, make the bundle, start QEMU, 
     --pcap FILE                   write every packet
     --trace                       log=trace, and what the guest does wrong to target/xtask/trace.log
 cargo xtask test [unit|boot|interop|xen] [FILTER]
-                                  run every test, or a kind, or those whose name contains FILTER
+                                  run every test, or a kind, or those whose name contains FILTER;
+                                  those of the Hermit kernel, an experiment, only by `hermit`
 cargo xtask bench [ROW...]        measure the appliance and Linux + nginx side by side
 cargo xtask bench xen             the same, as guests of one Xen
 cargo xtask bench native          bulk TCP without a VM: our stack over a TAP, the kernel's over veth
