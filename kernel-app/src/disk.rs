@@ -1,7 +1,7 @@
 //! Disks: a bundle that is on one instead of in memory, and a site that is served from one.
 //!
-//! A platform has disks, and runs what is here before the appliance starts: [`load_bundle`] where it has no boot module, and
-//! then [`open_site`]. What is where on a disk is known from then on, and content is read when it is asked for.
+//! A platform has disks, and runs what is here before the appliance starts: [`bundle_at_start`] where it has no boot module,
+//! and then [`with_site`]. What is where on a disk is known from then on, and content is read when it is asked for.
 
 use crate::settings::http::{HttpSettings, SiteSettings};
 use crate::settings::storage::StorageSettings;
@@ -13,10 +13,11 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use config::cpio::Writer;
 use config::{Bundle, CONFIG_FILE, Config, NAMES_FILE};
+use core::cell::RefCell;
 use core::ops::Range;
 use core::time::Duration;
 use flow::ledger::Ledger;
-use flow::task::Spawner;
+use flow::task::{Executor, Spawner};
 use flow::time::Timers;
 use storage::{
     BlockDevice, CacheEnvironment, CacheLimits, Extents, Format, PageCache, ReadError, Volume,
@@ -27,6 +28,78 @@ use web::files::{Reading, Stored, Unreadable, Variant};
 
 /// A machine's disks, the first first.
 pub type Disks = Vec<Rc<dyn BlockDevice>>;
+
+/// A machine's disks at the start, when nothing else is worked with.
+pub trait AtStart {
+    /// All of them.
+    fn devices(&self) -> Disks;
+
+    /// The present.
+    fn now(&self) -> Duration;
+
+    /// Waits until one has answered since the last wait, at most until the deadline; has them told before that what they
+    /// were asked.
+    fn wait(&self, deadline: Option<Duration>);
+
+    /// Runs `work` to its end. A panic in it is an error.
+    ///
+    /// # Errors
+    /// Those of the work.
+    fn run<T: 'static>(
+        &self,
+        executor: &Executor,
+        timers: &Timers,
+        work: impl Future<Output = Result<T, String>> + 'static,
+    ) -> Result<T, String> {
+        let outcome = Rc::new(RefCell::new(None));
+        let (told, spawner) = (outcome.clone(), executor.spawner());
+        executor.spawner().spawn("start from a disk", async move {
+            let outcome = spawner.catching(work).await;
+            told.replace(Some(outcome.unwrap_or_else(|error| Err(error.to_string()))));
+        });
+        loop {
+            timers.advance(self.now());
+            executor.run(usize::MAX);
+            if let Some(outcome) = outcome.take() {
+                return outcome;
+            }
+            self.wait(timers.next_deadline());
+        }
+    }
+}
+
+/// The bundle that the first disk begins with, if it does: see [`load_bundle`].
+///
+/// # Errors
+/// Those of [`load_bundle`].
+pub fn bundle_at_start(
+    disks: &impl AtStart,
+    executor: &Executor,
+    timers: &Timers,
+) -> Result<Option<DiskBundle>, String> {
+    let (devices, spawner, clock) = (disks.devices(), executor.spawner(), timers.clone());
+    let loading = async move { load_bundle(&devices, &spawner, &clock).await };
+    disks.run(executor, timers, loading)
+}
+
+/// The same context with the site that is on a disk, if one is: see [`open_site`].
+///
+/// # Errors
+/// Those of [`open_site`].
+pub fn with_site<P: Platform>(
+    context: Context<P>,
+    disks: &impl AtStart,
+    loaded: Option<Volume>,
+    executor: &Executor,
+) -> Result<Context<P>, String> {
+    if loaded.is_none() && !is_wanted(&context.config) {
+        return Ok(context);
+    }
+    let (devices, its) = (disks.devices(), context.clone());
+    let opening = async move { open_site(&its, &devices, loaded).await };
+    let site = disks.run(executor, &context.timers, opening)?;
+    Ok(context.with_disk_site(site))
+}
 
 /// A site that is on a disk.
 #[derive(Clone)]
@@ -75,7 +148,7 @@ pub async fn load_bundle(
 }
 
 /// Whether the configuration has the site on a disk.
-pub fn is_wanted(config: &Config) -> bool {
+fn is_wanted(config: &Config) -> bool {
     config.storage.site_disk > 0
 }
 

@@ -1,11 +1,8 @@
 //! Disks of the machine: they are driven in each turn of the loop, beside the cards.
 
 use alloc::rc::Rc;
-use alloc::string::{String, ToString};
-use aqueduct::disk;
-use core::cell::RefCell;
-use flow::task::Executor;
-use flow::time::Timers;
+use aqueduct::disk::{self, AtStart};
+use core::time::Duration;
 use machine::virtio::{self, Kind};
 use storage::BlockDevice;
 use virtio_blk::{Settings, VirtioBlk};
@@ -28,11 +25,6 @@ impl Disks {
         Self(virtio::devices(Kind::Block).into_iter().filter_map(open).collect())
     }
 
-    /// As the application sees them.
-    pub(crate) fn devices(&self) -> disk::Disks {
-        self.0.iter().map(|disk| Rc::new(disk.clone()) as Rc<dyn BlockDevice>).collect()
-    }
-
     /// Takes up what they are done with, and wakes the tasks that wait for it.
     pub(crate) fn poll(&self) {
         for disk in self.0.iter() {
@@ -51,31 +43,22 @@ impl Disks {
     pub(crate) fn prepare_to_wait(&self) -> bool {
         self.0.iter().all(VirtioBlk::prepare_to_wait)
     }
+}
 
-    /// Waits for something at the start, when only disks are worked with.
-    pub(crate) fn wait<T: 'static>(
-        &self,
-        executor: &Executor,
-        timers: &Timers,
-        what: impl Future<Output = Result<T, String>> + 'static,
-    ) -> Result<T, String> {
-        let outcome = Rc::new(RefCell::new(None));
-        let (told, spawner) = (outcome.clone(), executor.spawner());
-        executor.spawner().spawn("start from a disk", async move {
-            let outcome = spawner.catching(what).await;
-            told.replace(Some(outcome.unwrap_or_else(|error| Err(error.to_string()))));
-        });
-        loop {
-            timers.advance(machine::clock::now());
-            executor.run(usize::MAX);
-            if let Some(outcome) = outcome.take() {
-                return outcome;
-            }
-            self.flush();
-            if self.prepare_to_wait() {
-                machine::idle::wait(timers.next_deadline());
-            }
-            self.poll();
+impl AtStart for Disks {
+    fn devices(&self) -> disk::Disks {
+        self.0.iter().map(|disk| Rc::new(disk.clone()) as Rc<dyn BlockDevice>).collect()
+    }
+
+    fn now(&self) -> Duration {
+        machine::clock::now()
+    }
+
+    fn wait(&self, deadline: Option<Duration>) {
+        self.flush();
+        if self.prepare_to_wait() {
+            machine::idle::wait(deadline);
         }
+        self.poll();
     }
 }

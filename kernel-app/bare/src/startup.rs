@@ -65,7 +65,7 @@ pub(crate) fn run(table: &impl Table) -> Result<(), String> {
     let platform = interfaces.clone();
     let context = Context::new(platform, config, bundle, registry, &executor, &timers);
     #[cfg(feature = "disk")]
-    let context = with_site(context, &disks, volume, &executor)?;
+    let context = disk::with_site(context, &disks, volume, &executor)?;
     let app = App::start(&context, table).map_err(|error| explain(&error))?;
     machine::power::start_is_over();
     runtime::run(&mut interfaces, &executor, &timers, &app);
@@ -84,31 +84,10 @@ fn bundle_of(
     executor: &Executor,
     timers: &Timers,
 ) -> Result<(Bundle<'static>, Option<Volume>), String> {
-    let devices = disks.devices();
-    if !machine::start_info::module().is_empty() || devices.is_empty() {
-        return Ok((bundle_in_memory()?, None));
-    }
-    let (spawner, clock) = (executor.spawner(), timers.clone());
-    let loading = async move { disk::load_bundle(&devices, &spawner, &clock).await };
-    match disks.wait(executor, timers, loading)? {
+    let has_module = !machine::start_info::module().is_empty();
+    let loaded = if has_module { None } else { disk::bundle_at_start(disks, executor, timers)? };
+    match loaded {
         Some(DiskBundle { bundle, volume }) => Ok((bundle, Some(volume))),
         None => Ok((bundle_in_memory()?, None)),
     }
-}
-
-/// The same with the site that is on a disk, if one is.
-#[cfg(feature = "disk")]
-fn with_site(
-    context: Context<Interfaces>,
-    disks: &Disks,
-    volume: Option<Volume>,
-    executor: &Executor,
-) -> Result<Context<Interfaces>, String> {
-    if volume.is_none() && !disk::is_wanted(&context.config) {
-        return Ok(context);
-    }
-    let (devices, its) = (disks.devices(), context.clone());
-    let opening = async move { disk::open_site(&its, &devices, volume).await };
-    let site = disks.wait(executor, &context.timers, opening)?;
-    Ok(context.with_disk_site(site))
 }

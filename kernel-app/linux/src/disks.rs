@@ -1,11 +1,9 @@
 //! Files as disks: a few threads read them, so that the loop never waits for one.
 
-use aqueduct::disk;
+use aqueduct::disk::{self, AtStart};
 use bytes::Bytes;
-use flow::task::Executor;
-use flow::time::Timers;
 use mio::{Registry, Token, Waker as PollWaker};
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::fs::File;
 use std::future::poll_fn;
 use std::io::{self, Seek, SeekFrom};
@@ -29,6 +27,8 @@ const BLOCK_BYTES: u64 = 512;
 pub(crate) struct FileDisks {
     disks: Vec<Rc<FileDisk>>,
     news: Arc<News>,
+    /// How many reads there had been when the last wait at the start was over.
+    reads_seen: Cell<u64>,
 }
 
 /// A file, or a block device of this machine, as a disk.
@@ -64,19 +64,15 @@ impl FileDisks {
     pub(crate) fn open(paths: &[PathBuf]) -> Result<Self, String> {
         let news = Arc::<News>::default();
         if paths.is_empty() {
-            return Ok(Self { disks: Vec::new(), news });
+            return Ok(Self::default());
         }
         let jobs = threads(&news).map_err(|error| format!("no thread to read disks: {error}"))?;
         let open = |path: &PathBuf| match FileDisk::open(path, &jobs) {
             Ok(disk) => Ok(Rc::new(disk)),
             Err(error) => Err(format!("disk {}: {error}", path.display())),
         };
-        Ok(Self { disks: paths.iter().map(open).collect::<Result<_, _>>()?, news })
-    }
-
-    /// As the application sees them.
-    pub(crate) fn devices(&self) -> disk::Disks {
-        self.disks.iter().map(|disk| disk.clone() as Rc<dyn BlockDevice>).collect()
+        let disks = paths.iter().map(open).collect::<Result<_, _>>()?;
+        Ok(Self { disks, news, reads_seen: Cell::default() })
     }
 
     /// Ends waits of the registry's poll from now on, whenever something was read.
@@ -88,29 +84,19 @@ impl FileDisks {
         }
         Ok(())
     }
+}
 
-    /// Waits for something at the start, when only disks are worked with.
-    pub(crate) fn wait<T: 'static>(
-        &self,
-        executor: &Executor,
-        timers: &Timers,
-        what: impl Future<Output = Result<T, String>> + 'static,
-    ) -> Result<T, String> {
-        let outcome = Rc::new(RefCell::new(None));
-        let (told, spawner) = (outcome.clone(), executor.spawner());
-        executor.spawner().spawn("start from a disk", async move {
-            let outcome = spawner.catching(what).await;
-            told.replace(Some(outcome.unwrap_or_else(|error| Err(error.to_string()))));
-        });
-        loop {
-            let reads = *self.news.reads();
-            timers.advance(crate::process::now());
-            executor.run(usize::MAX);
-            if let Some(outcome) = outcome.take() {
-                return outcome;
-            }
-            self.news.wait_for_more_than(reads, timers.next_deadline());
-        }
+impl AtStart for FileDisks {
+    fn devices(&self) -> disk::Disks {
+        self.disks.iter().map(|disk| disk.clone() as Rc<dyn BlockDevice>).collect()
+    }
+
+    fn now(&self) -> Duration {
+        crate::process::now()
+    }
+
+    fn wait(&self, deadline: Option<Duration>) {
+        self.reads_seen.set(self.news.wait_for_more_than(self.reads_seen.get(), deadline));
     }
 }
 
@@ -169,14 +155,15 @@ impl News {
         }
     }
 
-    fn wait_for_more_than(&self, before: u64, deadline: Option<Duration>) {
+    /// Waits until there were more reads than `before`, or the deadline; how many there were.
+    fn wait_for_more_than(&self, before: u64, deadline: Option<Duration>) -> u64 {
         /// Longer than anything at the start takes; asked again after it.
         const LONG: Duration = Duration::from_secs(60);
         let now = crate::process::now();
         let timeout = deadline.map_or(LONG, |deadline| deadline.saturating_sub(now));
         let waited =
             self.changed.wait_timeout_while(self.reads(), timeout, |reads| *reads == before);
-        drop(waited);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
     }
 }
 
@@ -244,6 +231,8 @@ fn read(file: &File, file_bytes: u64, at: u64, bytes: usize) -> Result<Bytes, Di
 #[cfg(test)]
 mod tests {
     use super::*;
+    use flow::task::Executor;
+    use flow::time::Timers;
     use std::fs;
 
     struct Scratch(PathBuf);
@@ -275,7 +264,7 @@ mod tests {
             }
             Ok(outcomes)
         };
-        disks.wait(&executor, &Timers::new(), all).unwrap()
+        disks.run(&executor, &Timers::new(), all).unwrap()
     }
 
     #[test]

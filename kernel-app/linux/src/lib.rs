@@ -77,7 +77,7 @@ fn serve(table: &impl Table, options: &Options) -> Result<(), String> {
             let (platform, gone) = (tap.platform(), tap.gone());
             disks.end_waits_of(tap.registry()).map_err(|error| error.to_string())?;
             let context = Context::new(platform, config, bundle, registry, &executor, &timers);
-            let context = with_site(context, &disks, volume, &executor)?;
+            let context = disk::with_site(context, &disks, volume, &executor)?;
             serve_on(tap, &context, table, executor)?;
             match gone.get() {
                 Some(error) => Err(format!("TAP {name} is gone: {error}")),
@@ -91,7 +91,7 @@ fn serve(table: &impl Table, options: &Options) -> Result<(), String> {
             let platform = process.platform();
             disks.end_waits_of(process.registry()).map_err(|error| error.to_string())?;
             let context = Context::new(platform, config, bundle, registry, &executor, &timers);
-            let context = with_site(context, &disks, volume, &executor)?;
+            let context = disk::with_site(context, &disks, volume, &executor)?;
             serve_on(process, &context, table, executor)
         }
     }
@@ -103,28 +103,10 @@ fn bundle_of(
     executor: &Executor,
     timers: &Timers,
 ) -> Result<(Bundle<'static>, Option<Volume>), String> {
-    let (devices, spawner, clock) = (disks.devices(), executor.spawner(), timers.clone());
-    let loading = async move { disk::load_bundle(&devices, &spawner, &clock).await };
-    match disks.wait(executor, timers, loading)? {
+    match disk::bundle_at_start(disks, executor, timers)? {
         Some(DiskBundle { bundle, volume }) => Ok((bundle, Some(volume))),
         None => Err("disk 1 does not begin with a bundle; say --bundle FILE_OR_DIR, too".into()),
     }
-}
-
-/// The same with the site that is on a disk, if one is.
-fn with_site<P: Platform>(
-    context: Context<P>,
-    disks: &FileDisks,
-    volume: Option<Volume>,
-    executor: &Executor,
-) -> Result<Context<P>, String> {
-    if volume.is_none() && !disk::is_wanted(&context.config) {
-        return Ok(context);
-    }
-    let (devices, its) = (disks.devices(), context.clone());
-    let opening = async move { disk::open_site(&its, &devices, volume).await };
-    let site = disks.wait(executor, &context.timers, opening)?;
-    Ok(context.with_disk_site(site))
 }
 
 fn serve_on<P: Platform>(
