@@ -37,6 +37,7 @@ pub mod sync;
 mod target;
 pub mod task;
 pub mod time;
+mod unread;
 
 pub use address::Address;
 pub use dispatcher::{Dispatcher, Listeners};
@@ -45,3 +46,4 @@ pub use flow::{Flow, FlowExt};
 pub use listener::{Connector, Listener};
 pub use splice::splice;
 pub use target::{ParseTargetError, Scheme, Target};
+pub use unread::Unread;

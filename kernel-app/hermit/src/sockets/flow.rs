@@ -8,15 +8,14 @@ use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::net::{SocketAddr, SocketAddrV4};
 use core::task::{Context, Poll, Waker};
-use flow::{Address, Flow, FlowError};
+use flow::{Address, Flow, FlowError, Unread};
 use hermit_system::socket::{Poller, Socket};
 
 /// A flow over a kernel socket.
 pub(crate) struct HermitFlow {
     connection: Rc<Connection>,
     /// Bytes read that the task did not consume.
-    unread: Vec<u8>,
-    unread_from: usize,
+    unread: Unread,
     peer_finished: bool,
     local: SocketAddrV4,
     peer: SocketAddrV4,
@@ -42,18 +41,7 @@ impl HermitFlow {
             _place: place,
         });
         reactor.0.connections.borrow_mut().push(Rc::downgrade(&connection));
-        Self { connection, unread: Vec::new(), unread_from: 0, peer_finished: false, local, peer }
-    }
-
-    fn take_unread(&mut self, take: &mut dyn FnMut(&mut [u8]) -> usize) -> usize {
-        let bytes = &mut self.unread[self.unread_from..];
-        let consumed = take(bytes).min(bytes.len());
-        self.unread_from += consumed;
-        if self.unread_from == self.unread.len() {
-            self.unread = Vec::new();
-            self.unread_from = 0;
-        }
-        consumed
+        Self { connection, unread: Unread::default(), peer_finished: false, local, peer }
     }
 }
 
@@ -64,7 +52,7 @@ impl Flow for HermitFlow {
         take: &mut dyn FnMut(&mut [u8]) -> usize,
     ) -> Poll<Result<usize, FlowError>> {
         if !self.unread.is_empty() {
-            return Poll::Ready(Ok(self.take_unread(take)));
+            return Poll::Ready(Ok(self.unread.take(take)));
         }
         let connection = &self.connection;
         if let Some(error) = connection.failed.get() {
@@ -83,7 +71,7 @@ impl Flow for HermitFlow {
             outcome.map(|count| {
                 count.map(|count| {
                     let consumed = take(&mut scratch[..count]).min(count);
-                    unread.extend_from_slice(&scratch[consumed..count]);
+                    unread.keep(&scratch[consumed..count]);
                     (count, consumed)
                 })
             })

@@ -4,7 +4,7 @@ use super::{
     Edge, NOT_SENT_BYTES_BOUND, NOT_SENT_BYTES_MAX, NOT_SENT_STEP_BYTES, Place, Reactor, Ready,
     Registration, TRANSFER_BYTES,
 };
-use flow::{Address, Flow, FlowError};
+use flow::{Address, Flow, FlowError, Unread};
 use mio::Interest;
 use mio::net::TcpStream;
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -20,8 +20,7 @@ use std::time::Duration;
 pub struct KernelFlow {
     outgoing: Rc<Outgoing>,
     /// Bytes read that the task did not consume.
-    unread: Vec<u8>,
-    unread_from: usize,
+    unread: Unread,
     peer_finished: bool,
     local: SocketAddr,
     peer: SocketAddr,
@@ -46,8 +45,7 @@ impl KernelFlow {
         };
         Ok(Self {
             outgoing: Rc::new(outgoing),
-            unread: Vec::new(),
-            unread_from: 0,
+            unread: Unread::default(),
             peer_finished: false,
             local,
             peer,
@@ -62,17 +60,6 @@ impl KernelFlow {
     fn ready(&self) -> &Ready {
         &self.outgoing.registration.ready
     }
-
-    fn take_unread(&mut self, take: &mut dyn FnMut(&mut [u8]) -> usize) -> usize {
-        let bytes = &mut self.unread[self.unread_from..];
-        let consumed = take(bytes).min(bytes.len());
-        self.unread_from += consumed;
-        if self.unread_from == self.unread.len() {
-            self.unread = Vec::new();
-            self.unread_from = 0;
-        }
-        consumed
-    }
 }
 
 impl Flow for KernelFlow {
@@ -82,7 +69,7 @@ impl Flow for KernelFlow {
         take: &mut dyn FnMut(&mut [u8]) -> usize,
     ) -> Poll<Result<usize, FlowError>> {
         if !self.unread.is_empty() {
-            return Poll::Ready(Ok(self.take_unread(take)));
+            return Poll::Ready(Ok(self.unread.take(take)));
         }
         if let Some(error) = self.outgoing.failed.get() {
             return Poll::Ready(Err(error));
@@ -99,7 +86,7 @@ impl Flow for KernelFlow {
         let outcome = reactor.with_scratch(|scratch| {
             let count = retry(|| (&outgoing.stream).read(scratch))?;
             let consumed = take(&mut scratch[..count]).min(count);
-            unread.extend_from_slice(&scratch[consumed..count]);
+            unread.keep(&scratch[consumed..count]);
             Ok((count, consumed))
         });
         match outcome {
