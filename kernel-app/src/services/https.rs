@@ -2,10 +2,10 @@
 
 mod identities;
 
-use super::web_service::let_in;
+use super::web_service::{let_in, opened};
 use crate::Platform;
 use crate::context::Context;
-use crate::service::{Offer, Opened, Service, StartError, listen};
+use crate::service::{Opened, StartError, listen};
 use crate::settings::http::HttpSettings;
 use crate::settings::tls::TlsSettings;
 use crate::trust::clock;
@@ -17,7 +17,6 @@ use core::time::Duration;
 use endpoints::http::{Server, ServerConfig};
 use endpoints::tls::{TlsConfig, TlsListener};
 use tls::{ClientCertificates, ServerContext, ServerOptions, TicketKey, Trust};
-use web::session::SessionHost;
 use web::{Answer, Handler, Request};
 
 /// What it is called in the log, in the registry and among the features.
@@ -50,7 +49,7 @@ pub fn open<P: Platform>(context: &Context<P>, handler: Rc<dyn Handler>) -> Open
     let (spawner, timers) = (&context.spawner, &context.timers);
     let listener = TlsListener::new(NAME, listener, server_context, config, spawner, timers);
     let_in(context, "https listener", server.clone(), listener);
-    Ok(Some(Rc::new(Https { server, port, sessions: context.sessions.clone() })))
+    opened(context, NAME, server, port, ["https_requests", "https_connections"])
 }
 
 /// What all connections have in common, from the bundle's files.
@@ -115,34 +114,5 @@ impl Handler for Hsts {
             reply.response = reply.response.with_header("Strict-Transport-Security", &*value);
             reply
         })
-    }
-}
-
-struct Https {
-    server: Server,
-    port: u16,
-    sessions: SessionHost,
-}
-
-impl Service for Https {
-    fn offers(&self) -> Vec<Offer> {
-        [Offer { name: NAME, protocol: NAME, port: self.port }].into()
-    }
-
-    fn connections(&self) -> usize {
-        self.server.connections()
-    }
-
-    fn drain(&self, _linger: Duration) {
-        self.server.drain();
-        self.sessions.drain();
-    }
-
-    fn counters(&self) -> Vec<(&'static str, u64)> {
-        [
-            ("https_requests", self.server.requests()),
-            ("https_connections", self.server.connections() as u64),
-        ]
-        .into()
     }
 }

@@ -1,4 +1,4 @@
-//! Server of web requests that come by another protocol than HTTP, as a service.
+//! Server of web requests as a service, whatever protocol they come by.
 
 use crate::Platform;
 use crate::context::Context;
@@ -20,7 +20,19 @@ pub(super) fn serve<P: Platform, C: ServerCore>(
 ) -> Opened {
     let listener = listen(context, C::NAME, port)?;
     let_in(context, "web listener", server.clone(), listener);
-    Ok(Some(Rc::new(Web { server, port, counters, sessions: context.sessions.clone() })))
+    opened(context, C::NAME, server, port, counters)
+}
+
+/// A server that is called `name`, as a service.
+pub(super) fn opened<P: Platform, C: ServerCore>(
+    context: &Context<P>,
+    name: &'static str,
+    server: Server<C>,
+    port: u16,
+    counters: [&'static str; 2],
+) -> Opened {
+    let sessions = context.sessions.clone();
+    Ok(Some(Rc::new(Web { name, server, port, counters, sessions })))
 }
 
 /// Serves who comes, once visitors are let in.
@@ -38,6 +50,7 @@ pub(super) fn let_in<P: Platform, C: ServerCore>(
 }
 
 struct Web<C: ServerCore> {
+    name: &'static str,
     server: Server<C>,
     port: u16,
     counters: [&'static str; 2],
@@ -46,7 +59,7 @@ struct Web<C: ServerCore> {
 
 impl<C: ServerCore> Service for Web<C> {
     fn offers(&self) -> Vec<Offer> {
-        [Offer { name: C::NAME, protocol: C::NAME, port: self.port }].into()
+        [Offer { name: self.name, protocol: self.name, port: self.port }].into()
     }
 
     fn connections(&self) -> usize {
