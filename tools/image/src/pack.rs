@@ -4,8 +4,9 @@
 
 use std::collections::HashMap;
 
-/// What unpacking may cost each boot, in guest instructions: half of what the whole boot may.
-const INSTRUCTIONS_MAX: usize = 1_500_000;
+/// What unpacking may cost each boot, in guest instructions for two bytes: for an image that serves HTTP alone, half of what
+/// its whole boot may. A fixed sum would be used up by copying in a larger image, and nothing of it would be packed.
+const INSTRUCTIONS_FOR_TWO_BYTES_MAX: usize = 3;
 /// How far back a repetition may be.
 const DISTANCE_MAX: usize = 65_535;
 /// Nearer ones repeat bytes that they write themselves, for which `unpack` takes a slow way.
@@ -35,9 +36,10 @@ pub(crate) struct Packed {
     pub(crate) lead: usize,
 }
 
-/// The smallest block of those that unpack in [`INSTRUCTIONS_MAX`].
+/// The smallest block of those that unpack in [`INSTRUCTIONS_FOR_TWO_BYTES_MAX`].
 pub(crate) fn pack(bytes: &[u8]) -> Packed {
     const STEPS: usize = 12;
+    let instructions_max = bytes.len() * INSTRUCTIONS_FOR_TWO_BYTES_MAX / 2;
     let repetitions = repetitions(bytes);
     let packed = |price: f64| write(bytes, &sequences(&repetitions, price));
     // The price of an instruction, in bytes of the block: as low as it may be.
@@ -46,7 +48,7 @@ pub(crate) fn pack(bytes: &[u8]) -> Packed {
     for _ in 0..STEPS {
         let middle = f64::midpoint(low, high);
         let candidate = packed(middle);
-        if candidate.instructions <= INSTRUCTIONS_MAX {
+        if candidate.instructions <= instructions_max {
             (best, high) = (candidate, middle);
         } else {
             low = middle;
@@ -235,6 +237,18 @@ mod tests {
         assert!(free.block.len() < dear.block.len());
         assert!(free.instructions > dear.instructions);
         assert_eq!(decompress(&dear.block, text.len()).unwrap(), text);
+    }
+
+    /// However long it is: the share that packing saves does not fall with the length.
+    #[test]
+    fn a_long_image_is_packed_as_well_as_a_short_one() {
+        let share = |words| {
+            let text = text(words);
+            let packed = pack(&text);
+            assert!(packed.instructions <= text.len() * INSTRUCTIONS_FOR_TWO_BYTES_MAX / 2);
+            packed.block.len() * 100 / text.len()
+        };
+        assert!(share(200_000) <= share(20_000) + 1);
     }
 
     /// Each copy of `unpack` may spoil what is within the slack behind it.
