@@ -24,6 +24,7 @@ pub struct Handshake {
     taken_bytes: usize,
     /// There was output.
     has_spoken: bool,
+    failure: Option<TlsError>,
 }
 
 impl Handshake {
@@ -36,6 +37,7 @@ impl Handshake {
             output: Vec::new(),
             taken_bytes: 0,
             has_spoken: false,
+            failure: None,
         };
         handshake.advance()?;
         Ok(handshake)
@@ -44,13 +46,14 @@ impl Handshake {
     /// Takes input up to the end of the handshake; how many bytes. What follows belongs to the session.
     ///
     /// # Errors
-    /// The handshake failed; what is left of the input has no meaning any more.
+    /// The handshake failed; what is left of the input has no meaning any more, and more input gets the same error.
     pub fn handle_input(&mut self, bytes: &[u8]) -> Result<usize, TlsError> {
-        let mut taken = 0;
-        while taken < bytes.len() && !self.is_complete() {
-            taken += self.take_part(bytes.get(taken..).unwrap_or_default())?;
+        if let Some(failure) = &self.failure {
+            return Err(failure.clone());
         }
-        Ok(taken)
+        let taken = self.take_parts(bytes);
+        self.failure = taken.clone().err();
+        taken
     }
 
     /// Both sides have finished. There may be output still, which goes over to the session.
@@ -82,6 +85,14 @@ impl Handshake {
     /// It is not complete.
     pub fn into_session(self) -> Result<Session, TlsError> {
         Session::new(self.engine.establish()?, self.output)
+    }
+
+    fn take_parts(&mut self, bytes: &[u8]) -> Result<usize, TlsError> {
+        let mut taken = 0;
+        while taken < bytes.len() && !self.is_complete() {
+            taken += self.take_part(bytes.get(taken..).unwrap_or_default())?;
+        }
+        Ok(taken)
     }
 
     /// Takes input up to the end of a header or of a record, and hands a whole record over.

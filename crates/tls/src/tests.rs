@@ -1,6 +1,7 @@
 //! Whole connections, in memory.
 
 mod bad_input;
+mod certificates;
 mod identities;
 mod sessions;
 

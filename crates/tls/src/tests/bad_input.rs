@@ -80,6 +80,20 @@ fn rfc8446_4_1_2_a_damaged_hello_is_an_alert_whatever_byte_it_is() {
 }
 
 #[test]
+fn after_an_error_there_is_no_other() {
+    for input in [&b"GET"[..], &[22, 3, 1, 0xff, 0xff], &[23, 3, 3, 0, 1, 0]] {
+        let (_, server) = contexts();
+        let mut handshake = server.handshake().unwrap();
+        let error = handshake.handle_input(input).unwrap_err();
+        let alert = handshake.output().to_vec();
+        for more in [input, &client_hello(), &[]] {
+            assert_eq!(handshake.handle_input(more), Err(error.clone()));
+            assert_eq!(handshake.output(), alert);
+        }
+    }
+}
+
+#[test]
 fn old_versions_are_protocol_version() {
     // A hello of TLS 1.1 with a cipher suite of its time, and signature_algorithms, which came later.
     let mut hello = vec![22, 3, 1, 0, 55, 1, 0, 0, 51, 3, 2];
