@@ -57,6 +57,7 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("boot/disk_that_is_slow", &[&CURL], 120, disks::slow),
     Case::new("boot/disk_with_a_bad_sector", &[&CURL], 60, disks::bad_sector),
     Case::new("boot/clock_microvm", &[&CURL], 60, clock::microvm),
+    Case::new("boot/clock_no_date", &[&CURL], 90, clock::no_date),
     Case::new("boot/clock_q35", &[&CURL], 60, clock::q35),
     Case::new("boot/console_flood", &[], 90, console::flood),
     Case::new("boot/log_level", &[], 60, console::level),

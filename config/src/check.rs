@@ -171,6 +171,17 @@ fn tls(config: &Config, bundle: &Bundle<'_>) -> Checked {
             "client_authorities or client_fingerprints in [tls], for clients to be known by";
         return refused(&[("tls", "clients")], allowed.to_owned());
     }
+    // Whoever names them means to ask.
+    if !(asks || client_authorities.is_empty() && client_fingerprints.is_empty()) {
+        let allowed = "clients = \"optional\" or \"required\" in [tls], since nobody is asked for a certificate otherwise";
+        let keys = [("tls", "client_authorities"), ("tls", "client_fingerprints")];
+        return refused(&keys[usize::from(client_authorities.is_empty())..], allowed.to_owned());
+    }
+    let asks_by_tls = config.sessions.carry_over.starts_with("https:");
+    if asks_by_tls && config.tls.authorities.is_empty() {
+        let allowed = "authorities in [tls], by which a server of https:// is known";
+        return refused(&[("sessions", "carry_over")], allowed.to_owned());
+    }
     if config.tls.redirect && config.affinity.key.is_some() {
         let allowed = "redirect = false in [tls] where [affinity] has a key: its members pass requests on by HTTP";
         return refused(&[("tls", "redirect"), ("affinity", "key")], allowed.to_owned());

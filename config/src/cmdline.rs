@@ -456,6 +456,16 @@ mod tests {
                 "appliance.toml:2:1: found `authorities = \"tls/a.pem\"`; allowed: files of the bundle, and tls/a.pem is not",
             ),
             (
+                "[tls]\nclient_authorities = \"tls/a.pem\"\n",
+                "",
+                "appliance.toml:2:1: found `client_authorities = \"tls/a.pem\"`; allowed: clients = \"optional\" or",
+            ),
+            (
+                "[sessions]\ncarry_over = \"https://10.9.0.1/s\"\n",
+                "",
+                "appliance.toml:2:1: found a value that is not shown, since it may be a secret; allowed: authorities in [tls]",
+            ),
+            (
                 "[tls]\nclients = \"required\"\n",
                 "",
                 "appliance.toml:2:1: found `clients = \"required\"`; allowed: client_authorities or client_fingerprints",

@@ -43,6 +43,7 @@ impl Origin<'_> {
     pub(crate) fn error(&self, offset: usize, found: String, allowed: String) -> ConfigError {
         let before = self.text.get(..offset).unwrap_or(self.text);
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let found = if self.is_secret(line_start) { NOT_SHOWN.to_owned() } else { found };
         ConfigError {
             file: self.file.to_owned(),
             line: count(before.bytes().filter(|byte| *byte == b'\n').count()),
@@ -50,6 +51,27 @@ impl Origin<'_> {
             found,
             allowed,
         }
+    }
+}
+
+/// Keys whose values stand in no error: errors are logged, and sent to others with questions.
+const SECRETS: &[(&str, &str)] =
+    &[("tls", "ticket_key"), ("affinity", "key"), ("sessions", "carry_over")];
+
+const NOT_SHOWN: &str = "a value that is not shown, since it may be a secret";
+
+impl Origin<'_> {
+    /// Whether the line that begins there gives a key that is a secret. It is read as text, since what is wrong with it may be
+    /// that it is no TOML.
+    fn is_secret(&self, line_start: usize) -> bool {
+        let (before, rest) = self.text.split_at_checked(line_start).unwrap_or((self.text, ""));
+        let Some((name, _)) = rest.lines().next().and_then(|line| line.split_once('=')) else {
+            return false;
+        };
+        let header = before.lines().rev().find(|line| line.trim_start().starts_with('['));
+        let section = header.unwrap_or("").trim().trim_matches(['[', ']', ' ']);
+        let name = name.trim().trim_matches(['"', '\'']);
+        SECRETS.contains(&(section, name))
     }
 }
 
@@ -87,6 +109,31 @@ mod tests {
         assert_eq!(error.to_string(), "a.toml:2:7: found `2`; allowed: 1");
         let end = origin.error(usize::MAX, String::new(), String::new());
         assert_eq!((end.line, end.column), (2, 8));
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        const SECRET: &str = "deadbeef";
+        for (section, name) in SECRETS {
+            for value in [
+                "\"deadbeef\"",
+                "deadbeef",
+                "\"deadbeef",
+                "'deadbeef",
+                "\"deadbeef\" x",
+                "[\"deadbeef\"]",
+            ] {
+                for text in [
+                    std::format!("[http]\n[{section}]\n{name} = {value}\n"),
+                    std::format!("[ {section} ]\n\"{name}\"={value}"),
+                ] {
+                    let error = crate::Config::parse("a.toml", &text).unwrap_err().to_string();
+                    assert!(!error.contains(SECRET) && error.contains("secret"), "{text}: {error}");
+                }
+            }
+        }
+        let error = crate::Config::parse("a.toml", "[http]\nindex = deadbeef\n").unwrap_err();
+        assert!(error.to_string().contains(SECRET));
     }
 
     #[test]

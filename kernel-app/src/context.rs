@@ -56,6 +56,9 @@ impl<P: Platform> Clone for Context<P> {
     }
 }
 
+/// What is earlier was set by no clock: 2020-01-01.
+const PLAUSIBLE: Duration = Duration::from_secs(1_577_836_800);
+
 impl<P: Platform> Context<P> {
     /// The context of an appliance that starts.
     pub fn new(
@@ -136,8 +139,14 @@ impl<P: Platform> Context<P> {
         ResolvingConnector::new(connector, self.registry.clone())
     }
 
-    /// Time since 1970-01-01 00:00 UTC when the timers' time was zero.
+    /// Time since 1970-01-01 00:00 UTC when the timers' time was zero, whatever the platform's clock is worth: for what must go
+    /// on, right or not.
     pub fn wall_clock_start(&self) -> Duration {
         self.platform.wall_clock().saturating_sub(self.timers.now())
+    }
+
+    /// The same; none if the clock cannot be right, as in a machine without one. RFC 9110 section 6.6.1: answers have no date then.
+    pub fn date_start(&self) -> Option<Duration> {
+        (self.platform.wall_clock() >= PLAUSIBLE).then(|| self.wall_clock_start())
     }
 }

@@ -2,18 +2,19 @@
 
 use crate::Platform;
 use crate::context::Context;
+use crate::service::StartError;
 use crate::settings::tls::TlsSettings;
+use alloc::string::ToString;
 use core::time::Duration;
 use endpoints::tls::{TlsConfig, TlsConnector};
 use flow::{Dispatcher, Scheme};
-use tls::{ClientContext, ClientOptions, Clock, Trust};
+use tls::{ClientContext, ClientOptions, Clock, Trust, TrustError};
 
 /// A connector that reaches targets of the scheme `tls`, too, if the configuration names authorities.
 pub(crate) fn with_tls<P: Platform>(context: &Context<P>, connector: Dispatcher) -> Dispatcher {
     let settings = TlsSettings::new(&context.config.tls);
-    let Some(path) = settings.authorities else { return connector };
-    let pem = context.bundle.get(&path).map_or(&[][..], |file| file.bytes);
-    let trust = match Trust::nobody().and_authorities(pem) {
+    let Some(path) = &settings.authorities else { return connector };
+    let trust = match trust(context, path) {
         Ok(trust) => trust,
         Err(error) => {
             log::error!("no server is trusted: {path} of the bundle: {error}");
@@ -39,9 +40,28 @@ pub(crate) fn with_tls<P: Platform>(context: &Context<P>, connector: Dispatcher)
     }
 }
 
+/// Says what is wrong with the authorities that the configuration names, if something is.
+pub(crate) fn check<P: Platform>(
+    context: &Context<P>,
+    settings: &TlsSettings,
+) -> Result<(), StartError> {
+    let Some(path) = &settings.authorities else { return Ok(()) };
+    let checked = trust(context, path).map(drop);
+    checked.map_err(|error| StartError::Bundle {
+        service: "tls://",
+        path: path.clone(),
+        reason: error.to_string(),
+    })
+}
+
+fn trust<P: Platform>(context: &Context<P>, path: &str) -> Result<Trust, TrustError> {
+    let pem = context.bundle.get(path).map_or(&[][..], |file| file.bytes);
+    Trust::nobody().and_authorities(pem)
+}
+
 /// The time of day, and what it was when the timers began; none if this machine has no clock.
 pub(crate) fn clock<P: Platform>(context: &Context<P>) -> (Clock, Option<Duration>) {
-    let clock = Clock::new(context.platform.wall_clock());
-    let start = clock.seconds().map(|_| context.wall_clock_start());
-    (if start.is_some() { clock } else { Clock::unset() }, start)
+    let start = context.date_start();
+    let clock = start.map_or_else(Clock::unset, |_| Clock::new(context.platform.wall_clock()));
+    (clock, start)
 }

@@ -2,7 +2,7 @@
 
 use command::failure::{Failure, OrSay, Result, fail};
 use lab::{
-    harness::{GUEST_ADDRESS, Harness, Setup, curl},
+    harness::{GUEST_ADDRESS, Harness, Setup, contains, curl},
     qemu::Machine,
 };
 use std::time::{Duration, Instant, SystemTime};
@@ -19,6 +19,22 @@ pub(super) fn microvm(harness: &mut Harness) -> Result {
 
 pub(super) fn q35(harness: &mut Harness) -> Result {
     keeps_time(harness, Machine::Q35)
+}
+
+/// RFC 9110 section 6.6.1: without a clock, or with one whose battery is empty, answers have no date.
+pub(super) fn no_date(harness: &mut Harness) -> Result {
+    for more in [["-machine", "rtc=off"], ["-rtc", "base=1970-01-01"], ["-rtc", "base=1999-12-31"]]
+    {
+        let more = more.map(Into::into).into();
+        let bundle = harness.bundle("[tls]\nport = 443\n", &[])?;
+        let guest = harness.boot(&Setup { bundle: Some(bundle), more, ..Setup::trial() })?;
+        let head = curl(&["-i", &format!("http://{GUEST_ADDRESS}/_test/clock")])?.to_lowercase();
+        if !head.starts_with("http/1.1 200") || head.contains("\ndate:") {
+            fail!("a machine without a clock answers {head}");
+        }
+        contains("the log", &guest.serial(), "this machine has no clock")?;
+    }
+    Ok(())
 }
 
 fn keeps_time(harness: &mut Harness, machine: Machine) -> Result {

@@ -2,7 +2,7 @@
 //! Checks that concern HTTP and not the wire run against the Linux process, too.
 
 mod addresses;
-mod browser;
+pub(super) mod browser;
 mod crowds;
 pub(crate) mod curl;
 mod group;

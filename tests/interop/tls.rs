@@ -1,8 +1,10 @@
-//! TLS against real peers: curl, OpenSSL, GnuTLS and Python's ssl as clients; nginx in front of the appliance and behind it.
+//! TLS against real peers: curl, OpenSSL, GnuTLS, Chromium, Python's ssl and tlslite-ng as clients; OpenSSL as a server; nginx in
+//! front of the appliance and behind it.
 
 mod clients;
 mod nginx;
 mod papers;
+mod servers;
 
 use super::http::curl;
 use command::{failure::Result, programs, programs::Program};
@@ -18,6 +20,8 @@ const OPENSSL: &[&Program] = &[&programs::OPENSSL];
 const GNUTLS: &[&Program] = &[&programs::OPENSSL, &programs::GNUTLS];
 const PYTHON: &[&Program] = &[&programs::OPENSSL, &peers::PYTHON];
 
+const BROWSER: &[&Program] = &[&programs::OPENSSL, &programs::CHROMIUM, &programs::CERTUTIL];
+
 pub(crate) const CASES: &[Case] = &[
     Case::new("tls/curl_guest", CURL, 120, clients::curl_guest),
     Case::new("tls/curl_process", CURL, 60, clients::curl_process),
@@ -26,6 +30,9 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("tls/openssl_process", OPENSSL, 60, clients::openssl_process),
     Case::new("tls/gnutls_process", GNUTLS, 60, clients::gnutls),
     Case::new("tls/python_process", PYTHON, 60, clients::python),
+    Case::new("tls/tlslite_process", PYTHON, 120, clients::tlslite),
+    Case::new("tls/browser_process", BROWSER, 180, clients::browser),
+    Case::new("tls/openssl_behind", CURL, 120, servers::openssl),
     Case::new("tls/nginx_in_front", CURL, 60, nginx::in_front),
     Case::new("tls/nginx_behind", CURL, 60, nginx::behind),
 ];
@@ -45,6 +52,7 @@ fn bundle(harness: &Harness, papers: &Papers, more: &str) -> Result<PathBuf> {
         &config,
         &[
             ("site/file", &file),
+            ("site/index.html", b"<!doctype html><title>TLS</title><p>This page came by TLS.</p>"),
             ("tls/ca.pem", &authority),
             ("tls/cert.pem", &certificate),
             ("tls/key.pem", &key),

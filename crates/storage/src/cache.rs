@@ -209,13 +209,21 @@ impl PageCache {
                 Err(ReadError::Busy) if timers.now() < deadline => {
                     timers.sleep(BUSY_RETRY).await;
                 }
-                loading => break loading?,
+                loading => break loading,
             }
         };
-        match timers.before(deadline, poll_fn(|cx| loading.poll(cx))).await {
-            Ok(outcome) => outcome.map_err(ReadError::Disk),
-            Err(_) => Err(ReadError::TimedOut),
+        let read = match loading {
+            Err(error) => Err(error),
+            Ok(loading) => match timers.before(deadline, poll_fn(|cx| loading.poll(cx))).await {
+                Ok(outcome) => outcome.map_err(ReadError::Disk),
+                Err(_) => Err(ReadError::TimedOut),
+            },
+        };
+        // The disk's own errors are told where they come.
+        if let Err(error @ (ReadError::Busy | ReadError::TimedOut)) = &read {
+            log::warn!("disk, byte {}: {error}", number * self.0.page_bytes as u64);
         }
+        read
     }
 
     /// Has a page read, if it is not being read already.

@@ -28,6 +28,11 @@ pub(crate) async fn files(cache: &PageCache) -> Result<Vec<VolumeFile>, VolumeEr
     let mut bytes = [0; SUPER_BLOCK_BYTES];
     cache.copy(SUPER_BLOCK_AT, &mut bytes).await?;
     let super_block = SuperBlock::parse(&bytes)?;
+    if super_block.has_checksum {
+        let mut rest = vec![0; super_block.checked_bytes()];
+        cache.copy(SUPER_BLOCK_AT, &mut rest).await?;
+        super_block.check(rest)?;
+    }
     let mut walk = Walk { cache, super_block, files: Vec::new(), folders: Vec::new(), left_out: 0 };
     walk.folders.push((String::new(), walk.super_block.root));
     let mut folders = 0;
@@ -65,6 +70,8 @@ struct SuperBlock {
     /// What versions of the whole file system are told apart by.
     identity: u64,
     made_unix_seconds: u64,
+    checksum: u32,
+    has_checksum: bool,
 }
 
 struct Inode {
@@ -158,6 +165,8 @@ impl SuperBlock {
     fn parse(bytes: &[u8; SUPER_BLOCK_BYTES]) -> Result<Self, VolumeError> {
         // Zero padding, compression by file, chunks by file, packed tails and fragments, prefixes of attributes: they change
         // nothing of files that have none of it.
+        // Of those that a reader may not know.
+        const HAS_CHECKSUM: u32 = 0x1;
         const KNOWN_FEATURES: u32 = 0x1 | 0x2 | 0x4 | 0x10 | 0x20 | 0x40;
         let block_bits = bytes[12];
         if !(9..=16).contains(&block_bits) {
@@ -177,7 +186,28 @@ impl SuperBlock {
             inodes_at: u64::from(u32_at(bytes, 40)) * block_bytes,
             identity: version(&[uuid[0], uuid[1], checksum.into(), u64_at(bytes, 24)]),
             made_unix_seconds: u64_at(bytes, 24),
+            checksum,
+            has_checksum: u32_at(bytes, 8) & HAS_CHECKSUM != 0,
         })
+    }
+
+    /// From the super block to the end of its block.
+    fn checked_bytes(&self) -> usize {
+        match self.block_bytes.checked_sub(SUPER_BLOCK_AT) {
+            None | Some(0) => self.block_bytes as usize,
+            Some(rest) => rest as usize,
+        }
+    }
+
+    /// CRC-32C of these, with nothing where the checksum is, and without the inversion at its end.
+    fn check(&self, mut bytes: Vec<u8>) -> Result<(), VolumeError> {
+        if let Some(checksum) = bytes.get_mut(4..8) {
+            checksum.fill(0);
+        }
+        if !CRC_32C.checksum(&bytes) != self.checksum {
+            return Err(VolumeError::FileSystem("a damaged super block: its checksum is another"));
+        }
+        Ok(())
     }
 
     /// The inode of these bytes, which begin at `at`.
@@ -289,6 +319,7 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
 const CORRUPT_FOLDER: VolumeError = VolumeError::FileSystem("a damaged folder");
 const CORRUPT_INODE: VolumeError = VolumeError::FileSystem("a damaged inode");
 const MAGIC: u32 = 0xe0f5_e1e2;
+const CRC_32C: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISCSI);
 const SUPER_BLOCK_AT: u64 = 1024;
 const SUPER_BLOCK_BYTES: usize = 128;
 /// What inodes are numbered by.
@@ -486,6 +517,34 @@ mod tests {
                 drop(image.open());
             }
         }
+    }
+
+    /// As fs/erofs/super.c computes it: bit by bit, from all ones, without inversion at the end.
+    fn crc_32c(bytes: &[u8]) -> u32 {
+        bytes.iter().fold(u32::MAX, |crc, byte| {
+            (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
+                crc >> 1 ^ if crc & 1 == 0 { 0 } else { 0x82f6_3b78 }
+            })
+        })
+    }
+
+    #[test]
+    fn a_super_block_with_a_checksum_is_as_it_was_made() {
+        let mut image = Image::sample();
+        image.put(1024 + 8, &1_u32.to_le_bytes());
+        let checksum = crc_32c(&image.0[1024..BLOCK]);
+        image.put(1024 + 4, &checksum.to_le_bytes());
+        assert!(image.open().is_ok());
+        // The checksum itself, the UUID, and the last byte of the block.
+        for at in [4, 48, BLOCK - 1024 - 1] {
+            image.0[1024 + at] ^= 1;
+            assert!(image.refusal().contains("checksum"), "{at}");
+            image.0[1024 + at] ^= 1;
+        }
+        // Without the feature there is none.
+        image.0[BLOCK - 1] ^= 1;
+        image.put(1024 + 8, &0_u32.to_le_bytes());
+        assert!(image.open().is_ok());
     }
 
     #[test]

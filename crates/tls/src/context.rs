@@ -15,7 +15,7 @@ use rustls::pki_types::{DnsName, ServerName};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::{TLS12, TLS13};
-use rustls::{ClientConfig, ServerConfig};
+use rustls::{ClientConfig, ServerConfig, SupportedProtocolVersion};
 
 /// What a server is told.
 #[derive(Clone, Debug)]
@@ -157,11 +157,24 @@ impl ClientContext {
     /// # Errors
     /// See [`ContextError`].
     pub fn new(options: ClientOptions) -> Result<Self, ContextError> {
+        Self::of_versions(options, &[&TLS13, &TLS12])
+    }
+
+    /// One that speaks nothing newer.
+    #[cfg(test)]
+    pub(crate) fn tls12(options: ClientOptions) -> Result<Self, ContextError> {
+        Self::of_versions(options, &[&TLS12])
+    }
+
+    fn of_versions(
+        options: ClientOptions,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> Result<Self, ContextError> {
         let ClientOptions { trust, clock, protocols, identity } = options;
         let provider = provider();
         let verifier = trust::of_servers(trust, &provider).map_err(ContextError::Trust)?;
         let builder = ClientConfig::builder_with_details(provider, Arc::new(clock.clone()));
-        let builder = builder.with_protocol_versions(&[&TLS13, &TLS12]);
+        let builder = builder.with_protocol_versions(versions);
         let builder = builder.map_err(|_| ContextError::NoIdentity)?;
         // Ours asks rustls' own, and accepts certificates that are known one by one.
         let builder = builder.dangerous().with_custom_certificate_verifier(verifier);

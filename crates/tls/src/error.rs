@@ -53,7 +53,7 @@ impl fmt::Display for TlsError {
 
 impl core::error::Error for TlsError {}
 
-/// Alerts that records are answered with (RFC 8446 section 6). Those of handshakes are rustls' to send.
+/// Alerts that records are answered with (RFC 8446 section 6). Those of handshakes are rustls' to send, but for one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Alert {
     /// close_notify: the end of what one side has to say.
@@ -66,6 +66,8 @@ pub enum Alert {
     RecordOverflow,
     /// decode_error.
     DecodeError,
+    /// protocol_version.
+    ProtocolVersion,
     /// internal_error.
     InternalError,
     /// no_renegotiation, a warning of TLS 1.2 (RFC 5246 section 7.2.2).
@@ -81,6 +83,7 @@ impl Alert {
             Self::BadRecordMac => 20,
             Self::RecordOverflow => 22,
             Self::DecodeError => 50,
+            Self::ProtocolVersion => 70,
             Self::InternalError => 80,
             Self::NoRenegotiation => 100,
         }
@@ -139,6 +142,7 @@ mod tests {
             (Alert::BadRecordMac, "bad_record_mac"),
             (Alert::RecordOverflow, "record_overflow"),
             (Alert::DecodeError, "decode_error"),
+            (Alert::ProtocolVersion, "protocol_version"),
             (Alert::InternalError, "internal_error"),
             (Alert::NoRenegotiation, "no_renegotiation"),
         ] {

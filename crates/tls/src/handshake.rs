@@ -105,6 +105,10 @@ impl Handshake {
         }
         self.input.extend_from_slice(bytes.get(..count).unwrap_or_default());
         if self.wanted_bytes()? == 0 {
+            // RFC 8446 section 6.1: whoever gives up before there are keys says so, too. rustls would wait for more.
+            if let [21, _, _, 0, 2, _, 0] = self.input.get(self.part_start..).unwrap_or_default() {
+                return Err(TlsError::Received(0));
+            }
             self.advance()?;
         }
         Ok(count)
@@ -130,6 +134,7 @@ impl Handshake {
                 self.tell(Alert::DecodeError);
                 return Err(TlsError::Handshake(reason));
             }
+            Err(error @ TlsError::Bad(..)) => return self.fail(error),
             handled => handled?,
         };
         self.has_spoken |= self.output.len() > before;

@@ -16,6 +16,13 @@ use rustls::sign::CertifiedKey;
 pub struct Identity {
     pub(crate) key: Arc<CertifiedKey>,
     fingerprint: [u8; 32],
+    validity: Validity,
+}
+
+/// When a certificate begins and when it expires, as far as that can be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Validity {
+    not_before_seconds: Option<u64>,
     not_after_seconds: Option<u64>,
 }
 
@@ -32,7 +39,7 @@ pub enum IdentityError {
     BadKey(String),
     /// Key and certificate do not belong together.
     Mismatch,
-    /// The certificate is none.
+    /// A certificate is none: the first, or one of those behind it.
     BadCertificate,
     /// There are no random bytes to make a key of.
     NoRandom,
@@ -41,16 +48,21 @@ pub enum IdentityError {
 impl fmt::Display for IdentityError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoCertificate => f.write_str("there is no `BEGIN CERTIFICATE` in it"),
+            Self::NoCertificate => f.write_str(
+                "there is no text from `-----BEGIN CERTIFICATE-----` to `-----END CERTIFICATE-----` in it, each at the start of a line",
+            ),
             Self::NoKey => f.write_str(
                 "there is no private key in it, as `BEGIN PRIVATE KEY`, `BEGIN EC PRIVATE KEY` or `BEGIN RSA PRIVATE KEY`",
             ),
             Self::EncryptedKey => {
                 f.write_str("the private key is encrypted: `openssl pkey` writes it in the clear")
             }
-            Self::BadKey(reason) => write!(f, "the private key is not usable: {reason}"),
+            Self::BadKey(reason) => write!(
+                f,
+                "the private key is none of ECDSA (P-256, P-384), Ed25519 and RSA (2048 to 4096 bits): {reason}"
+            ),
             Self::Mismatch => f.write_str("the private key is of another certificate"),
-            Self::BadCertificate => f.write_str("the certificate is damaged"),
+            Self::BadCertificate => f.write_str("a certificate in it is damaged"),
             Self::NoRandom => f.write_str("there are no random bytes to make a key of"),
         }
     }
@@ -92,9 +104,24 @@ impl Identity {
         self.fingerprint
     }
 
+    /// When the certificate comes into force, in seconds since 1970-01-01 00:00 UTC.
+    pub fn not_before_seconds(&self) -> Option<u64> {
+        self.validity.not_before_seconds
+    }
+
     /// When the certificate expires, in seconds since 1970-01-01 00:00 UTC.
     pub fn not_after_seconds(&self) -> Option<u64> {
-        self.not_after_seconds
+        self.validity.not_after_seconds
+    }
+
+    /// Whether each certificate's issuer is the subject of the one behind it (RFC 8446 section 4.4.2): some clients do not look
+    /// for another order, and none wants what does not belong there.
+    pub fn is_chain_in_order(&self) -> bool {
+        let chain = &self.key.cert;
+        chain.iter().zip(chain.iter().skip(1)).all(|(one, next)| {
+            let (issuer, subject) = (field(one, ISSUER), field(next, SUBJECT));
+            issuer.is_some() && issuer == subject
+        })
     }
 
     /// Whether the certificate is for this host.
@@ -110,8 +137,9 @@ impl Identity {
         key: PrivateKeyDer<'static>,
     ) -> Result<Self, IdentityError> {
         let first = chain.first().ok_or(IdentityError::NoCertificate)?;
-        let not_after_seconds = not_after(first);
-        if rustls::server::ParsedCertificate::try_from(first).is_err() {
+        let validity = validity(first);
+        // The peer reads all of them.
+        if chain.iter().any(|it| rustls::server::ParsedCertificate::try_from(it).is_err()) {
             return Err(IdentityError::BadCertificate);
         }
         let fingerprint = fingerprint(first);
@@ -119,7 +147,7 @@ impl Identity {
             rustls::Error::InconsistentKeys(_) => IdentityError::Mismatch,
             error => IdentityError::BadKey(error.to_string()),
         })?;
-        Ok(Self { key: Arc::new(key), fingerprint, not_after_seconds })
+        Ok(Self { key: Arc::new(key), fingerprint, validity })
     }
 }
 
@@ -129,20 +157,31 @@ impl fmt::Debug for Identity {
     }
 }
 
-/// RFC 5280 section 4.1: `notAfter` of a certificate, in seconds since 1970.
-fn not_after(certificate: &[u8]) -> Option<u64> {
+/// The places of a certificate's fields behind the version, which has a default (RFC 5280 section 4.1).
+const ISSUER: usize = 2;
+const VALIDITY: usize = 3;
+const SUBJECT: usize = 4;
+
+/// The content of a field of a certificate.
+fn field(certificate: &[u8], place: usize) -> Option<&[u8]> {
     let mut content = Reader::new(Reader::new(certificate).expect(SEQUENCE)?);
     let mut fields = Reader::new(content.expect(SEQUENCE)?);
-    // The version, which has a default; then serial number, algorithm and issuer.
-    if fields.next()?.0 == CONTEXT_0 {
-        fields.next()?;
+    let (tag, first) = fields.next()?;
+    // The version is there, or the serial number is.
+    let skipped = if tag == CONTEXT_0 { place } else { place - 1 };
+    let mut found = first;
+    for _ in 0..=skipped {
+        found = fields.next()?.1;
     }
-    fields.next()?;
-    fields.next()?;
-    let mut validity = Reader::new(fields.expect(SEQUENCE)?);
-    validity.next()?;
-    let (tag, text) = validity.next()?;
-    seconds(tag, text)
+    Some(found)
+}
+
+/// RFC 5280 section 4.1.2.5.
+fn validity(certificate: &[u8]) -> Validity {
+    let Some(content) = field(certificate, VALIDITY) else { return Validity::default() };
+    let mut times = Reader::new(content);
+    let mut next = || times.next().and_then(|(tag, text)| seconds(tag, text));
+    Validity { not_before_seconds: next(), not_after_seconds: next() }
 }
 
 /// RFC 5280 section 4.1.2.5: the two forms of a time.
@@ -184,6 +223,8 @@ mod tests {
         assert!(!is_for("b.example") && !is_for("10.0.0.3"));
         // 9999-12-31 23:59:59.
         assert_eq!(identity.not_after_seconds(), Some(253_402_300_799));
+        // 2020-01-01 00:00:00.
+        assert_eq!(identity.not_before_seconds(), Some(1_577_836_800));
         let other = Identity::self_made(&["a.example"]).unwrap();
         assert_ne!(identity.fingerprint(), other.fingerprint());
     }

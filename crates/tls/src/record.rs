@@ -17,7 +17,12 @@ pub(crate) const HEADER_BYTES: usize = 5;
 pub const PLAINTEXT_BYTES_MAX: usize = 1 << 14;
 
 /// Most bytes of a whole record with its header: TLS 1.2 allows the larger expansion (RFC 5246 section 6.2.3).
-pub const RECORD_BYTES_MAX: usize = HEADER_BYTES + PLAINTEXT_BYTES_MAX + 2048;
+pub const RECORD_BYTES_MAX: usize = HEADER_BYTES + TLS12_FRAGMENT_BYTES_MAX;
+
+/// What follows the header at most: in the clear, in TLS 1.3 (RFC 8446 section 5.2), in TLS 1.2.
+const CLEAR_FRAGMENT_BYTES_MAX: usize = PLAINTEXT_BYTES_MAX;
+const TLS13_FRAGMENT_BYTES_MAX: usize = PLAINTEXT_BYTES_MAX + 256;
+const TLS12_FRAGMENT_BYTES_MAX: usize = PLAINTEXT_BYTES_MAX + 2048;
 
 /// Most bytes that a record has beside its plaintext: header, explicit nonce or content type, tag.
 pub const OVERHEAD_BYTES_MAX: usize = HEADER_BYTES + EXPLICIT_NONCE_BYTES + TAG_BYTES;
@@ -72,11 +77,18 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    /// The header at the front of `bytes`; none while it is not whole.
+    /// The header at the front of `bytes` of a handshake; none while it is not whole.
     ///
     /// # Errors
     /// It is none, or the record is too long. What is no TLS is known by its first byte.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Option<Self>, TlsError> {
+        // Application data is what TLS 1.3 encrypts; what TLS 1.2 does is a few bytes long.
+        let is_encrypted = bytes.first() == Some(&ContentType::ApplicationData.byte());
+        let max = if is_encrypted { TLS13_FRAGMENT_BYTES_MAX } else { CLEAR_FRAGMENT_BYTES_MAX };
+        Self::parse_with(bytes, max)
+    }
+
+    fn parse_with(bytes: &[u8], fragment_bytes_max: usize) -> Result<Option<Self>, TlsError> {
         let Some(&first) = bytes.first() else { return Ok(None) };
         let content = ContentType::from_byte(first).ok_or(TlsError::NotTls)?;
         // RFC 8446 appendix E.1 and RFC 5246 appendix E.1: the minor version tells nothing, the major one is always 3.
@@ -85,8 +97,8 @@ impl Header {
         }
         let &[_, _, _, high, low, ..] = bytes else { return Ok(None) };
         let record_bytes = HEADER_BYTES + usize::from(u16::from_be_bytes([high, low]));
-        // RFC 8446 section 5.2: record_overflow.
-        if record_bytes > RECORD_BYTES_MAX {
+        // RFC 8446 sections 5.1 and 5.2: record_overflow.
+        if record_bytes > HEADER_BYTES + fragment_bytes_max {
             return Err(TlsError::Bad(Alert::RecordOverflow, "a record is too long"));
         }
         Ok(Some(Self { content, record_bytes }))
@@ -135,6 +147,16 @@ impl RecordKey {
             // RFC 8446 section 5.5: 2^24.5 full records for AES-GCM; ChaCha20-Poly1305 outlives the number.
             records_max: if is_chacha { u64::MAX } else { 1 << 24 },
         })
+    }
+
+    /// The header at the front of `bytes` that are under this key; none while it is not whole.
+    ///
+    /// # Errors
+    /// Those of [`Header::parse`].
+    pub(crate) fn header(&self, bytes: &[u8]) -> Result<Option<Header>, TlsError> {
+        let is_tls13 = self.form == Form::Tls13;
+        let max = if is_tls13 { TLS13_FRAGMENT_BYTES_MAX } else { TLS12_FRAGMENT_BYTES_MAX };
+        Header::parse_with(bytes, max)
     }
 
     /// Bytes in front of a record's plaintext.
@@ -224,14 +246,15 @@ impl RecordKey {
         let nonce = Nonce::assume_unique_for_key(nonce);
         let plaintext = self.key.open_in_place(nonce, aad, body).map_err(|_| BAD_MAC)?;
         self.sequence += 1;
+        // RFC 8446 section 5.4, with content type and padding, and RFC 5246 section 6.2.1: record_overflow.
+        let inner_type_bytes = usize::from(self.form == Form::Tls13);
+        if plaintext.len() > PLAINTEXT_BYTES_MAX + inner_type_bytes {
+            return Err(TlsError::Bad(Alert::RecordOverflow, "a record's plaintext is too long"));
+        }
         let (content, length) = match self.form {
             Form::Tls13 => inner_type(plaintext)?,
             _ => (outside, plaintext.len()),
         };
-        // RFC 8446 section 5.4 and RFC 5246 section 6.2.1: record_overflow.
-        if length > PLAINTEXT_BYTES_MAX {
-            return Err(TlsError::Bad(Alert::RecordOverflow, "a record's plaintext is too long"));
-        }
         Ok((content, start..start + length))
     }
 
@@ -319,8 +342,19 @@ mod tests {
         record
     }
 
+    /// A record of TLS 1.3 with this inner plaintext.
+    fn sealed_inside(key: &mut RecordKey, inside: &[u8]) -> Vec<u8> {
+        let [high, low] = ((inside.len() + TAG_BYTES) as u16).to_be_bytes();
+        let header = [23, 3, 3, high, low];
+        let nonce = Nonce::assume_unique_for_key(key.nonce(key.sequence));
+        let mut body = inside.to_vec();
+        key.key.seal_in_place_append_tag(nonce, Aad::from(&header), &mut body).unwrap();
+        key.sequence += 1;
+        [&header[..], &body].concat()
+    }
+
     fn opened(key: &mut RecordKey, record: &mut [u8]) -> Result<(ContentType, Vec<u8>), TlsError> {
-        let header = Header::parse(record)?.unwrap();
+        let header = key.header(record)?.unwrap();
         assert_eq!(header.record_bytes, record.len());
         let (content, range) = key.open(header.content, record)?;
         Ok((content, record[range].to_vec()))
@@ -401,10 +435,36 @@ mod tests {
         assert_eq!(Header::parse(b"G"), Err(TlsError::NotTls));
         assert_eq!(Header::parse(&[22, 2]), Err(TlsError::NotTls));
         assert_eq!(Header::parse(&[22, 3, 1, 0]), Ok(None));
-        let longest = (RECORD_BYTES_MAX - HEADER_BYTES) as u16;
-        for (length, is_right) in [(longest, true), (longest + 1, false)] {
+    }
+
+    #[test]
+    fn rfc8446_5_1_and_5_2_a_record_has_a_longest() {
+        let with = |content: u8, length: u16| {
             let [high, low] = length.to_be_bytes();
-            assert_eq!(Header::parse(&[23, 3, 3, high, low]).is_ok(), is_right);
+            [content, 3, 3, high, low]
+        };
+        for (content, longest) in [(22, 16_384), (21, 16_384), (20, 16_384), (23, 16_640)] {
+            assert!(Header::parse(&with(content, longest)).unwrap().is_some());
+            let error = Header::parse(&with(content, longest + 1)).unwrap_err();
+            assert_eq!(error.alert(), Some(Alert::RecordOverflow));
+        }
+        for (is_tls13, longest) in [(true, 16_640), (false, 18_432)] {
+            let key = RecordKey::new(is_tls13, &secret(Cipher::Aes128Gcm, 0)).unwrap();
+            assert!(key.header(&with(23, longest)).unwrap().is_some());
+            let error = key.header(&with(23, longest + 1)).unwrap_err();
+            assert_eq!(error.alert(), Some(Alert::RecordOverflow));
+        }
+    }
+
+    /// Type and padding count.
+    #[test]
+    fn rfc8446_5_4_an_inner_plaintext_has_a_longest() {
+        for (padding, is_right) in [(PLAINTEXT_BYTES_MAX - 1, true), (PLAINTEXT_BYTES_MAX, false)] {
+            let (mut ours, mut theirs) = pairs().remove(0);
+            let mut inside = vec![0; 2 + padding];
+            inside[..2].copy_from_slice(&[b'x', ContentType::ApplicationData.byte()]);
+            let mut record = sealed_inside(&mut ours, &inside);
+            assert_eq!(opened(&mut theirs, &mut record).is_ok(), is_right, "{padding}");
         }
     }
 

@@ -89,7 +89,7 @@ impl Session {
     /// # Errors
     /// It is no record.
     pub fn wanted_record_bytes(&self, part: &[u8]) -> Result<usize, TlsError> {
-        let header = Header::parse(part)?;
+        let header = self.opener.header(part)?;
         let whole = header.map_or(HEADER_BYTES, |header| header.record_bytes);
         Ok(whole.saturating_sub(part.len()))
     }
@@ -153,7 +153,7 @@ impl Session {
     }
 
     fn open_record(&mut self, bytes: &mut [u8]) -> Result<Opened, TlsError> {
-        let Some(Header { content, record_bytes }) = Header::parse(bytes)? else {
+        let Some(Header { content, record_bytes }) = self.opener.header(bytes)? else {
             return Ok(Opened::Incomplete(None));
         };
         let Some(record) = bytes.get_mut(..record_bytes) else {
@@ -235,6 +235,8 @@ impl Session {
 
     /// Takes a whole message, which `rest` follows in the same record.
     fn take_message(&mut self, message: &[u8], rest: &[u8]) -> Result<(), TlsError> {
+        const HELLO_REQUEST: u8 = 0;
+        const CLIENT_HELLO: u8 = 1;
         const NEW_SESSION_TICKET: u8 = 4;
         const KEY_UPDATE: u8 = 24;
         let (kind, content) = match message {
@@ -242,6 +244,9 @@ impl Session {
             _ => return Err(unexpected("a handshake message without a header")),
         };
         let Some(successor) = &mut self.successor else {
+            if !matches!(kind, HELLO_REQUEST | CLIENT_HELLO) {
+                return Err(unexpected("a handshake message after the handshake"));
+            }
             // RFC 5246 section 7.2.2: a handshake that we do not make again; the peer may go on without.
             self.alert(Level::Warning, Alert::NoRenegotiation);
             return Ok(());

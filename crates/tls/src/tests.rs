@@ -55,6 +55,18 @@ pub(super) fn sessions() -> (Session, Session) {
     shake(&client, &server, usize::MAX).unwrap()
 }
 
+/// The same by TLS 1.2.
+pub(super) fn tls12_sessions() -> (Session, Session) {
+    let identity = Identity::self_made(&[NAME]).unwrap();
+    let trust = Trust::fingerprints([identity.fingerprint()]);
+    let clock = Clock::new(NOW);
+    let server = ServerContext::new(ServerOptions::new(vec![identity], clock.clone())).unwrap();
+    let client = ClientContext::tls12(ClientOptions::new(trust, clock)).unwrap();
+    let sessions = shake(&client, &server, usize::MAX).unwrap();
+    assert!(!sessions.0.info().is_tls13);
+    sessions
+}
+
 /// A record with this data.
 pub(super) fn sealed(from: &mut Session, data: &[u8]) -> Vec<u8> {
     let start = from.prefix_bytes();

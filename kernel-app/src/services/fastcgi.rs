@@ -14,7 +14,7 @@ pub fn open<P: Platform>(context: &Context<P>, handler: Rc<dyn Handler>) -> Open
     let FastcgiSettings { port, limits, access_log } =
         FastcgiSettings::new(&context.config.fastcgi);
     let Some(port) = port else { return Ok(None) };
-    let core = Shared::new(Config { limits, wall_clock_start: Some(context.wall_clock_start()) });
+    let core = Shared::new(Config { limits, wall_clock_start: context.date_start() });
     let ledger = Some(context.service_ledger("fastcgi"));
     let server = Server::sharing(core, ledger, &context.spawner, &context.timers, handler);
     server.log_access(access_log);

@@ -15,7 +15,7 @@ pub fn open<P: Platform>(context: &Context<P>, handler: Rc<dyn Handler>) -> Open
     let GopherSettings { port, host, limits, access_log } =
         GopherSettings::new(&context.config.gopher);
     let Some(port) = port else { return Ok(None) };
-    let wall_clock_start = Some(context.wall_clock_start());
+    let wall_clock_start = context.date_start();
     let core = Shared::new(Config { limits, host, port, wall_clock_start });
     let ledger = Some(context.service_ledger("gopher"));
     let menus = Rc::new(FolderMenus::new(context, handler));

@@ -18,7 +18,7 @@ use web::session::SessionHost;
 pub fn open<P: Platform>(context: &Context<P>, handler: Rc<dyn Handler>) -> Opened {
     let HttpSettings { port, hosts, limits, access_log, site: _ } =
         HttpSettings::new(&context.config.http);
-    let wall_clock_start = Some(context.wall_clock_start());
+    let wall_clock_start = context.date_start();
     let ledger = Some(context.service_ledger("http"));
     let config = ServerConfig { limits, hosts, is_secure: false, wall_clock_start, ledger };
     let handler = redirecting(context, handler);

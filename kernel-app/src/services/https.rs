@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::service::{Opened, StartError, listen};
 use crate::settings::http::HttpSettings;
 use crate::settings::tls::TlsSettings;
-use crate::trust::clock;
+use crate::trust::{self, clock};
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::ToString;
@@ -25,6 +25,7 @@ const NAME: &str = "https";
 /// Serves `handler`, if the configuration has a port for it.
 pub fn open<P: Platform>(context: &Context<P>, handler: Rc<dyn Handler>) -> Opened {
     let settings = TlsSettings::new(&context.config.tls);
+    trust::check(context, &settings)?;
     let Some(port) = settings.port else {
         identities::tell_unused(context);
         return Ok(None);
@@ -32,7 +33,7 @@ pub fn open<P: Platform>(context: &Context<P>, handler: Rc<dyn Handler>) -> Open
     let server_context = server_context(context, &settings)?;
     let HttpSettings { hosts, limits, access_log, .. } = HttpSettings::new(&context.config.http);
     let ledger = Some(context.service_ledger(NAME));
-    let wall_clock_start = Some(context.wall_clock_start());
+    let wall_clock_start = context.date_start();
     let config =
         ServerConfig { limits, hosts, is_secure: true, wall_clock_start, ledger: ledger.clone() };
     let handler = telling(settings.hsts, handler);

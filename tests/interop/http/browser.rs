@@ -80,7 +80,8 @@ pub(super) fn console(harness: &Harness, url: &str, end: &str) -> Result<String>
     Err(Failure::new(format!("Chromium ended: {said}")))
 }
 
-fn chromium(harness: &Harness) -> Result<Command> {
+/// Chromium, with a profile of the case's own.
+pub(in crate::interop) fn chromium(harness: &Harness) -> Result<Command> {
     let mut command = programs::command(&programs::CHROMIUM)?;
     // No sandbox: as root in a container Chromium has none to offer, and the only server is ours.
     command.args([

@@ -1,6 +1,7 @@
 //! Clients of the appliance's HTTPS.
 
 use super::{FILE_BYTES, Papers, bundle, https, on_guest, on_process};
+use crate::interop::http::browser::chromium;
 use command::{
     failure::{OrSay, Result, fail},
     paths, programs,
@@ -34,6 +35,14 @@ pub(super) fn openssl_process(harness: &mut Harness) -> Result {
 
 pub(super) fn gnutls(harness: &mut Harness) -> Result {
     on_process(harness, by_gnutls)
+}
+
+pub(super) fn tlslite(harness: &mut Harness) -> Result {
+    on_process(harness, by_tlslite)
+}
+
+pub(super) fn browser(harness: &mut Harness) -> Result {
+    on_process(harness, by_browser)
 }
 
 pub(super) fn python(harness: &mut Harness) -> Result {
@@ -222,11 +231,46 @@ fn by_gnutls(harness: &Harness, appliance: SocketAddr) -> Result {
 
 /// Pieces of all sizes, ends of both kinds, and odd records.
 fn by_python(harness: &Harness, appliance: SocketAddr) -> Result {
+    python_says(harness, appliance, "python_ssl.py")
+}
+
+/// Messages that no usual client sends.
+fn by_tlslite(harness: &Harness, appliance: SocketAddr) -> Result {
+    python_says(harness, appliance, "tlslite_odd.py")
+}
+
+fn python_says(harness: &Harness, appliance: SocketAddr, program: &str) -> Result {
     let server = https(appliance);
     let mut command = peers::python()?;
-    command.arg(paths::root().join("tests/interop/tls/python_ssl.py"));
+    command.arg(paths::root().join("tests/interop/tls").join(program));
     command.args([server.ip().to_string(), server.port().to_string()]);
     command.arg(Papers::of(harness).path("ca.pem"));
     let said = programs::output(&mut command)?;
-    contains("Python's ssl", &said, "all is well")
+    contains(program, &said, "all is well")
+}
+
+/// The page of a server whose authority the browser knows, and nothing of one whose it does not.
+fn by_browser(harness: &Harness, appliance: SocketAddr) -> Result {
+    let url = format!("https://{}/", https(appliance));
+    let dump = |home: &str| {
+        let mut command = chromium(harness)?;
+        command.env("HOME", harness.scratch.path(home));
+        command.args(["--timeout=20000", "--dump-dom", &url]);
+        programs::output(&mut command)
+    };
+    let database = harness.scratch.path("home/.pki/nssdb");
+    std::fs::create_dir_all(&database).or_say(|| "no folder".into())?;
+    let database = format!("sql:{}", database.display());
+    let authority = Papers::of(harness).path("ca.pem");
+    let certutil = |words: &[&str]| {
+        let mut command = programs::command(&programs::CERTUTIL)?;
+        programs::output(command.args(["-d", &database]).args(words))
+    };
+    certutil(&["-N", "--empty-password"])?;
+    certutil(&["-A", "-t", "C,,", "-n", "authority", "-i", &authority])?;
+    let page = dump("home")?;
+    contains("the page", &page, "This page came by TLS.")?;
+    // It shows nothing of one that it refuses.
+    let page = dump("stranger")?;
+    equal("a page without its authority", &page.contains("TLS"), &false)
 }

@@ -11,7 +11,8 @@ use std::path::PathBuf;
 pub(super) struct Papers(PathBuf);
 
 impl Papers {
-    /// `ca.pem`; `server.pem` and `server.key`; the same of `client`, and of `stranger`, whom no authority knows.
+    /// `ca.pem`; `server.pem` and `server.key`; the same of `client`, of `expired` and `renamed`, who would be servers, and of
+    /// `stranger`, whom no authority knows.
     pub(super) fn make(harness: &Harness) -> Result<Self> {
         let papers = Self(harness.scratch.path("papers"));
         std::fs::create_dir_all(&papers.0).or_say(|| "no folder for keys".into())?;
@@ -36,8 +37,11 @@ impl Papers {
             link::GUEST_IPV4,
             link::HOST_IPV4
         );
-        papers.sign("server", &format!("{addresses}extendedKeyUsage=serverAuth\n"))?;
-        papers.sign("client", "extendedKeyUsage=clientAuth\n")?;
+        let server = format!("{addresses}extendedKeyUsage=serverAuth\n");
+        papers.sign("server", &server, 90)?;
+        papers.sign("expired", &server, -1)?;
+        papers.sign("renamed", "subjectAltName=DNS:other.example\n", 90)?;
+        papers.sign("client", &format!("{addresses}extendedKeyUsage=clientAuth\n"), 90)?;
         let stranger =
             ["-x509", "-keyout", "stranger.key", "-out", "stranger.pem", "-subj", "/CN=stranger"];
         papers.request(&stranger)?;
@@ -62,7 +66,7 @@ impl Papers {
         self.openssl(&[&key, words].concat())
     }
 
-    fn sign(&self, name: &str, extensions: &str) -> Result {
+    fn sign(&self, name: &str, extensions: &str, days: i32) -> Result {
         let (key, request, certificate) =
             (format!("{name}.key"), format!("{name}.csr"), format!("{name}.pem"));
         let subject = format!("/CN={name}");
@@ -70,8 +74,9 @@ impl Papers {
         let text = format!("{extensions}basicConstraints=CA:FALSE\nkeyUsage=digitalSignature\n");
         std::fs::write(self.0.join("extensions"), text).or_say(|| "no extensions".into())?;
         let signing = ["x509", "-req", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"];
+        let days = days.to_string();
         let words =
-            ["-in", &request, "-out", &certificate, "-days", "90", "-extfile", "extensions"];
+            ["-in", &request, "-out", &certificate, "-days", &days, "-extfile", "extensions"];
         self.openssl(&[&signing[..], &words].concat()).map(drop)
     }
 

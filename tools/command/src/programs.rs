@@ -44,6 +44,8 @@ pub const CGI_FCGI: Program = Program { name: "cgi-fcgi", package: "libfcgi-bin"
 pub const LYNX: Program = Program { name: "lynx", package: "lynx" };
 /// A browser.
 pub const CHROMIUM: Program = Program { name: "chromium", package: "chromium" };
+/// Says whose authorities Chromium trusts.
+pub const CERTUTIL: Program = Program { name: "certutil", package: "libnss3-tools" };
 /// Unpacks Debian's packages.
 pub const DPKG: Program = Program { name: "dpkg-deb", package: "dpkg" };
 /// Decompresses.

@@ -37,6 +37,7 @@ const PYTHON_PACKAGES: &[(&str, &str)] = &[
     ("zmq", "pyzmq"),
     ("cbor2", "cbor2"),
     ("websockets", "websockets"),
+    ("tlslite", "tlslite-ng==0.8.2"),
 ];
 const CXX_WORDS: &[&str] =
     &["-O2", "-std=c++17", "-lcapnp-rpc", "-lcapnp", "-lkj-async", "-lkj", "-lpthread"];
@@ -61,7 +62,7 @@ pub fn prepare(names: &[&str], install: Install) -> Result {
     if any("gateways/") {
         unpack(LIGHTTPD_PACKAGES, lighttpd_folder()?)?;
     }
-    if any("rpc/") || any("zmq/") || any("http/websocket_python") {
+    if any("rpc/") || any("zmq/") || any("http/websocket_python") || any("tls/tlslite") {
         python_packages(install)?;
     }
     if any("rpc/") {

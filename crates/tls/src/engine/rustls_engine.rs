@@ -2,7 +2,7 @@
 //! keys that follow.
 
 use super::{Cipher, Engine, Established, Info, Successor, TrafficSecret};
-use crate::TlsError;
+use crate::{Alert, TlsError};
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
@@ -20,7 +20,7 @@ use rustls::{
 /// The server's side of a handshake.
 pub(crate) fn server(config: Arc<ServerConfig>) -> Result<Box<dyn Engine>, TlsError> {
     let connection = UnbufferedServerConnection::new(config).map_err(failed)?;
-    Ok(Box::new(Server(connection)))
+    Ok(Box::new(Server { connection, has_begun: false }))
 }
 
 /// The client's side of a handshake with who has this name.
@@ -32,7 +32,12 @@ pub(crate) fn client(
     Ok(Box::new(Client(connection)))
 }
 
-struct Server(UnbufferedServerConnection);
+struct Server {
+    connection: UnbufferedServerConnection,
+    /// The first record was seen.
+    has_begun: bool,
+}
+
 struct Client(UnbufferedClientConnection);
 
 impl Engine for Server {
@@ -41,18 +46,32 @@ impl Engine for Server {
         input: &mut [u8],
         output: &mut Vec<u8>,
     ) -> Result<usize, TlsError> {
-        advance(input, output, |input, output| step(self.0.process_tls_records(input), output))
+        let is_first = !core::mem::replace(&mut self.has_begun, !input.is_empty());
+        if is_first && is_old_hello(input) {
+            return Err(TlsError::Bad(Alert::ProtocolVersion, "a client of TLS 1.1 or older"));
+        }
+        advance(input, output, |input, output| {
+            step(self.connection.process_tls_records(input), output)
+        })
     }
 
     fn is_complete(&self) -> bool {
-        !self.0.is_handshaking()
+        !self.connection.is_handshaking()
     }
 
     fn establish(self: Box<Self>) -> Result<Established, TlsError> {
-        let info = info(&self.0)?;
-        let (secrets, connection) = self.0.dangerous_into_kernel_connection().map_err(failed)?;
+        let info = info(&self.connection)?;
+        let (secrets, connection) =
+            self.connection.dangerous_into_kernel_connection().map_err(failed)?;
         established(info, &secrets, || Box::new(ServerSuccessor(connection)))
     }
+}
+
+/// A client's hello whose newest version (RFC 8446 section 4.1.2, legacy_version) is older than TLS 1.2: rustls misses in it
+/// what came later, and does not come to the version.
+fn is_old_hello(record: &[u8]) -> bool {
+    const CLIENT_HELLO: u8 = 1;
+    matches!(*record, [22, _, _, _, _, CLIENT_HELLO, _, _, _, 3, minor, ..] if minor < 3)
 }
 
 impl Engine for Client {
@@ -214,7 +233,7 @@ impl Successor for ServerSuccessor {
 
     fn take_ticket(&mut self, _: &[u8]) -> Result<(), TlsError> {
         // RFC 8446 section 4.6.1: only servers send them.
-        Err(TlsError::Bad(crate::Alert::UnexpectedMessage, "a client sent a ticket"))
+        Err(TlsError::Bad(Alert::UnexpectedMessage, "a client sent a ticket"))
     }
 }
 
@@ -229,6 +248,6 @@ impl Successor for ClientSuccessor {
 
     fn take_ticket(&mut self, content: &[u8]) -> Result<(), TlsError> {
         let taken = self.0.handle_new_session_ticket(content);
-        taken.map_err(|_| TlsError::Bad(crate::Alert::DecodeError, "a ticket that is none"))
+        taken.map_err(|_| TlsError::Bad(Alert::DecodeError, "a ticket that is none"))
     }
 }

@@ -101,6 +101,48 @@ fn old_versions_are_protocol_version() {
     hello.extend([0, 0, 2, 0, 0x2f, 1, 0, 0, 8, 0, 13, 0, 4, 0, 2, 4, 3]);
     let (error, alert) = refused(&hello);
     assert_eq!(alert, Some(70), "{error}");
+    // As they really are, without that extension.
+    for minor in 0..3 {
+        let mut hello = vec![22, 3, 1, 0, 45, 1, 0, 0, 41, 3, minor];
+        hello.extend([7; 32]);
+        hello.extend([0, 0, 2, 0, 0x2f, 1, 0]);
+        let (error, alert) = refused(&hello);
+        assert_eq!(alert, Some(70), "{error}");
+    }
+}
+
+#[test]
+fn rfc8446_6_1_a_close_before_there_are_keys_ends_it_at_once() {
+    for level in [1, 2] {
+        let (error, alert) = refused(&[21, 3, 3, 0, 2, level, 0]);
+        assert_eq!((error, alert), (TlsError::Received(0), None));
+    }
+}
+
+/// What TLS 1.2's server says of a handshake message after the handshake.
+fn told_by_tls12(message: &[u8]) -> (Result<Vec<u8>, TlsError>, Vec<u8>) {
+    let (mut here, mut there) = tls12_sessions();
+    let mut record = here.sealed_as(22, message);
+    let opened = opened(&mut there, &mut record);
+    let mut output = there.output().to_vec();
+    // Warnings pass; what is fatal is an error here.
+    let told = match super::opened(&mut here, &mut output) {
+        Err(TlsError::Received(alert)) => vec![alert],
+        _ => Vec::new(),
+    };
+    (opened, told)
+}
+
+#[test]
+fn rfc5246_7_2_2_only_a_hello_is_answered_by_no_renegotiation() {
+    for hello in [&[1, 0, 0, 0][..], &[0, 0, 0, 0]] {
+        assert_eq!(told_by_tls12(hello), (Ok(Vec::new()), Vec::new()));
+    }
+    for kind in [2, 4, 11, 14, 16, 20, 24, 254] {
+        let (opened, told) = told_by_tls12(&[kind, 0, 0, 0]);
+        assert_eq!(opened.unwrap_err().alert(), Some(Alert::UnexpectedMessage), "{kind}");
+        assert_eq!(told, [10], "{kind}");
+    }
 }
 
 #[test]

@@ -262,6 +262,29 @@ fn rsa_keys_come_in_both_forms_and_not_short() {
     assert!(matches!(refused(RSA_1024), IdentityError::BadKey(_)));
 }
 
+#[test]
+fn a_chain_is_read_whole_and_its_order_is_known() {
+    let root = authority();
+    let (middle, other) = (below(&root, |_| {}), below(&root, |_| {}));
+    let key = KeyPair::generate().unwrap();
+    let own = usual().signed_by(&key, &middle).unwrap().pem();
+    let with = |rest: &[&str]| {
+        let text = [&[own.as_str()], rest].concat().concat();
+        Identity::from_pem(text.as_bytes(), key.serialize_pem().as_bytes())
+    };
+    for (rest, in_order) in [
+        (&[][..], true),
+        (&[&*middle.pem()], true),
+        (&[&middle.pem(), &root.pem()], true),
+        (&[&other.pem()], false),
+        (&[&root.pem(), &middle.pem()], false),
+    ] {
+        assert_eq!(with(rest).unwrap().is_chain_in_order(), in_order);
+    }
+    let damaged = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    assert_eq!(with(&[&middle.pem(), damaged]).unwrap_err(), IdentityError::BadCertificate);
+}
+
 /// A certificate whose bytes changed since the authority saw them.
 #[test]
 fn a_certificate_that_was_changed_is_refused() {

@@ -133,3 +133,32 @@ fn an_idle_session_is_small() {
     assert_eq!((here.held_bytes(), there.held_bytes()), (0, 0));
     assert!(size_of::<Session>() <= 1600, "{}", size_of::<Session>());
 }
+
+#[test]
+fn tls12_carries_data_both_ways_and_closes() {
+    let (mut here, mut there) = tls12_sessions();
+    for length in [0, 1, 1000, PLAINTEXT_BYTES_MAX] {
+        let data = vec![7; length];
+        assert_eq!(opened(&mut there, &mut sealed(&mut here, &data)).unwrap(), data);
+        assert_eq!(opened(&mut here, &mut sealed(&mut there, &data)).unwrap(), data);
+    }
+    here.close();
+    let mut output = here.output().to_vec();
+    let count = output.len();
+    assert_eq!(there.open(&mut output), Ok(Opened::Closed(count)));
+}
+
+#[test]
+fn tls12_handshakes_come_in_pieces_and_resume() {
+    let identity = Identity::self_made(&[NAME]).unwrap();
+    let trust = Trust::fingerprints([identity.fingerprint()]);
+    let options = ServerOptions::new(vec![identity], Clock::new(NOW));
+    let server = ServerContext::new(options).unwrap();
+    let client = ClientContext::tls12(ClientOptions::new(trust, Clock::new(NOW))).unwrap();
+    for piece in [1, 7, usize::MAX] {
+        let (mut here, mut there) = shake(&client, &server, piece).unwrap();
+        assert_eq!(opened(&mut there, &mut sealed(&mut here, b"data")).unwrap(), b"data");
+    }
+    let (_, there) = shake(&client, &server, usize::MAX).unwrap();
+    assert!(there.info().is_resumed);
+}

@@ -43,10 +43,12 @@ pub(super) fn tell_unused<P: Platform>(context: &Context<P>) {
     }
 }
 
-/// Says each day of which certificates the end is near.
+/// Says each day of which certificates the end is near, or that they have not begun.
 pub(super) fn watch<P: Platform>(context: &Context<P>, identities: &[Identity], clock: &Clock) {
-    let ends: Vec<_> =
-        identities.iter().map(|it| (it.fingerprint(), it.not_after_seconds())).collect();
+    let validities: Vec<_> = identities
+        .iter()
+        .map(|it| (it.fingerprint(), it.not_before_seconds(), it.not_after_seconds()))
+        .collect();
     let (clock, timers) = (clock.clone(), context.timers.clone());
     if clock.seconds().is_none() {
         return;
@@ -55,8 +57,9 @@ pub(super) fn watch<P: Platform>(context: &Context<P>, identities: &[Identity], 
     context.spawner.spawn("certificates' ends", async move {
         loop {
             let now = (start + timers.now()).as_secs();
-            for (fingerprint, end) in &ends {
-                if let Some(sentence) = end.and_then(|end| told(end, now)) {
+            for (fingerprint, begin, end) in &validities {
+                let early = begin.and_then(|begin| told_of_begin(begin, now));
+                if let Some(sentence) = early.or_else(|| end.and_then(|end| told(end, now))) {
                     log::warn!("{NAME}: the certificate {} {sentence}", hex(fingerprint));
                 }
             }
@@ -74,6 +77,12 @@ fn told(end_seconds: u64, now_seconds: u64) -> Option<String> {
     }
 }
 
+/// What is to be said of a certificate that begins then.
+fn told_of_begin(begin_seconds: u64, now_seconds: u64) -> Option<String> {
+    let left = begin_seconds.checked_sub(now_seconds).filter(|left| *left > 0)?;
+    Some(alloc::format!("is not in force for {left} more seconds, in which browsers refuse it"))
+}
+
 fn read<P: Platform>(
     context: &Context<P>,
     certificate: &str,
@@ -89,6 +98,11 @@ fn read<P: Platform>(
         unusable(if is_certificate { certificate } else { key }, &error)
     })?;
     log::info!("{NAME}: {certificate} is {}", hex(&identity.fingerprint()));
+    if !identity.is_chain_in_order() {
+        log::warn!(
+            "{NAME}: {certificate} has certificates that did not sign each the one before it: some clients refuse it"
+        );
+    }
     Ok(identity)
 }
 
@@ -128,5 +142,13 @@ mod tests {
         assert_eq!(told(now + 30 * DAY_SECONDS - 1, now).unwrap(), "expires in 29 days");
         assert_eq!(told(now, now).unwrap(), "expires in 0 days");
         assert!(told(now - 1, now).unwrap().starts_with("has expired"));
+    }
+
+    #[test]
+    fn a_certificate_that_has_not_begun_is_told() {
+        let now = 1_800_000_000;
+        assert_eq!(told_of_begin(now, now), None);
+        assert_eq!(told_of_begin(now - 1, now), None);
+        assert!(told_of_begin(now + 1, now).unwrap().starts_with("is not in force for 1 more"));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::port;
 
-/// Seconds since 1970.
+/// Seconds since 1970; 0 if there is no clock, or one that shows no time.
 pub(crate) fn seconds_since_1970() -> u64 {
     const TRIES: usize = 10;
     // Read until it is the same twice: the clock may go on in between.
@@ -14,7 +14,7 @@ pub(crate) fn seconds_since_1970() -> u64 {
         }
         last = next;
     }
-    last.seconds()
+    last.seconds().unwrap_or(0)
 }
 
 /// What the clock shows, in its own encoding.
@@ -26,6 +26,7 @@ struct Registers {
     day: u8,
     month: u8,
     year: u8,
+    century: u8,
     format: u8,
 }
 
@@ -51,11 +52,14 @@ impl Registers {
             day: read(7),
             month: read(8),
             year: read(9),
+            // Where firmware and hypervisors keep it by custom; 0 or anything else where they do not.
+            century: read(0x32),
             format: read(0x0b),
         }
     }
 
-    fn seconds(&self) -> u64 {
+    /// None if that is no time: without a clock all registers read as ones.
+    fn seconds(&self) -> Option<u64> {
         const BINARY: u8 = 4;
         const HOURS_24: u8 = 2;
         const AFTERNOON: u8 = 0x80;
@@ -69,9 +73,23 @@ impl Registers {
             let noon = if self.hour & AFTERNOON == 0 { 0 } else { 12 };
             value(self.hour & !AFTERNOON) % 12 + noon
         };
-        let date =
-            Date { year: 2000 + value(self.year), month: value(self.month), day: value(self.day) };
-        date.days_since_1970() * 86_400 + hour * 3600 + value(self.minute) * 60 + value(self.second)
+        let century = match value(self.century) {
+            century @ 19..=21 => century,
+            _ => 20,
+        };
+        let (month, day) = (value(self.month), value(self.day));
+        let (year, minute, second) = (value(self.year), value(self.minute), value(self.second));
+        let is_time = (1..=12).contains(&month)
+            && (1..=31).contains(&day)
+            && year < 100
+            && hour < 24
+            && minute < 60
+            && second <= 60;
+        if !is_time {
+            return None;
+        }
+        let days = Date { year: century * 100 + year, month, day }.days_since_1970()?;
+        Some(days * 86_400 + hour * 3600 + minute * 60 + second)
     }
 }
 
@@ -83,13 +101,12 @@ struct Date {
 }
 
 impl Date {
-    /// A clock that was never set may show no date at all: the nearest one counts.
-    fn days_since_1970(&self) -> u64 {
-        let month = self.month.clamp(1, 12);
+    /// None before 1970.
+    fn days_since_1970(&self) -> Option<u64> {
         // Counted from 1 March, so that leap days come last in their year.
-        let year = self.year - u64::from(month <= 2);
-        let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + self.day.max(1) - 1;
-        year * 365 + year / 4 - year / 100 + year / 400 + day_of_year - 719_468
+        let year = self.year - u64::from(self.month <= 2);
+        let day_of_year = (153 * ((self.month + 9) % 12) + 2) / 5 + self.day - 1;
+        (year * 365 + year / 4 - year / 100 + year / 400 + day_of_year).checked_sub(719_468)
     }
 }
 
@@ -106,8 +123,10 @@ mod tests {
             (2024, 12, 31, 20_088),
             (2026, 11, 20, 20_777),
         ] {
-            assert_eq!(Date { year, month, day }.days_since_1970(), days, "{year}-{month}-{day}");
+            let date = Date { year, month, day };
+            assert_eq!(date.days_since_1970(), Some(days), "{year}-{month}-{day}");
         }
+        assert_eq!(Date { year: 1969, month: 12, day: 31 }.days_since_1970(), None);
     }
 
     #[test]
@@ -115,7 +134,9 @@ mod tests {
         const DAY: u64 = 20_777 * 86_400;
         let shows = |format, hour, others: [u8; 5]| {
             let [second, minute, day, month, year] = others;
-            Registers { second, minute, hour, day, month, year, format }.seconds() - DAY
+            let century = if format & 4 == 0 { 0x20 } else { 20 };
+            let shown = Registers { second, minute, hour, day, month, year, century, format };
+            shown.seconds().unwrap() - DAY
         };
         let (decimal, binary) = ([0x59, 0x30, 0x20, 0x11, 0x26], [59, 30, 20, 11, 26]);
         assert_eq!(shows(2, 0x23, decimal), 23 * 3600 + 30 * 60 + 59);
@@ -125,10 +146,45 @@ mod tests {
         assert_eq!(shows(0, 0x12, decimal), 30 * 60 + 59);
     }
 
+    /// A decimal clock of 24 hours at midnight.
+    fn shows(century: u8, year: u8, month: u8, day: u8) -> Registers {
+        Registers { second: 0, minute: 0, hour: 0, day, month, year, century, format: 2 }
+    }
+
     #[test]
-    fn a_clock_that_was_never_set_shows_some_date() {
-        let zero =
-            Registers { second: 0, minute: 0, hour: 0, day: 0, month: 0, year: 0, format: 2 };
-        assert_eq!(zero.seconds(), 946_684_800);
+    fn the_century_counts_where_it_is_kept() {
+        const DAY: u64 = 86_400;
+        assert_eq!(shows(0x19, 0x70, 1, 1).seconds(), Some(0));
+        assert_eq!(shows(0x19, 0x99, 0x12, 0x31).seconds(), Some(10_956 * DAY));
+        assert_eq!(shows(0x20, 0x26, 0x11, 0x20).seconds(), Some(20_777 * DAY));
+        for elsewhere in [0, 0x99, 0xff, 0x18, 0x22] {
+            assert_eq!(shows(elsewhere, 0x26, 0x11, 0x20).seconds(), Some(20_777 * DAY));
+        }
+    }
+
+    #[test]
+    fn what_shows_no_time_is_no_clock() {
+        let ones = Registers {
+            second: 0xff,
+            minute: 0xff,
+            hour: 0xff,
+            day: 0xff,
+            month: 0xff,
+            year: 0xff,
+            century: 0xff,
+            format: 0xff,
+        };
+        assert_eq!(ones.seconds(), None);
+        assert_eq!(shows(0x20, 0, 0, 1).seconds(), None);
+        assert_eq!(shows(0x20, 0, 0x13, 1).seconds(), None);
+        assert_eq!(shows(0x20, 0, 1, 0).seconds(), None);
+        assert_eq!(shows(0x20, 0, 1, 0x32).seconds(), None);
+        assert_eq!(shows(0x20, 0xa0, 1, 1).seconds(), None);
+        assert_eq!(shows(0x19, 0x69, 0x12, 0x31).seconds(), None);
+        let wrong = |hour, minute, second| {
+            Registers { hour, minute, second, ..shows(0x20, 0x26, 1, 1) }.seconds()
+        };
+        assert!(wrong(0x23, 0x59, 0x59).is_some());
+        assert_eq!((wrong(0x24, 0, 0), wrong(0, 0x60, 0), wrong(0, 0, 0x61)), (None, None, None));
     }
 }
