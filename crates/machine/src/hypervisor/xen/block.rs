@@ -68,6 +68,8 @@ pub enum Fault {
     ResponseId,
     /// It answered something else than it was asked.
     ResponseOperation,
+    /// It kept pages of a request that it had answered.
+    KeptPages,
 }
 
 impl fmt::Display for Fault {
@@ -76,6 +78,7 @@ impl fmt::Display for Fault {
             Self::ResponseIndex => "more answers than requests",
             Self::ResponseId => "an answer to no request",
             Self::ResponseOperation => "an answer to another kind of request",
+            Self::KeptPages => "pages kept after the answer",
         })
     }
 }
@@ -95,11 +98,9 @@ pub enum RequestError {
     Failed,
     /// The backend cannot do such a thing.
     Unsupported,
-    /// The backend did not let go of the request's pages. They are not used until it has.
-    Held,
 }
 
-/// The old backend still has pages of the ring.
+/// The old backend still has pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InUse;
 
@@ -110,20 +111,15 @@ struct Slot {
     grants: Vec<Grant>,
     /// Of the page that lists them, where a request itself has no room for so many.
     list: Option<Grant>,
-    state: SlotState,
+    in_flight: Option<InFlight>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum SlotState {
-    Free,
-    /// The backend has the request of this name.
-    InFlight {
-        id: u64,
-        operation: u8,
-        read_bytes: usize,
-    },
-    /// The request is done, and the backend still had pages of it.
-    Held,
+/// A request that the backend has.
+#[derive(Clone, Copy, Debug)]
+struct InFlight {
+    id: u64,
+    operation: u8,
+    read_bytes: usize,
 }
 
 impl BlockRing {
@@ -152,31 +148,30 @@ impl BlockRing {
         })
     }
 
-    /// Takes all from the backend, as far as it lets go; whether it has of all.
-    pub fn end(&mut self) -> bool {
+    /// Takes all from the backend, as far as it lets go. What it was asked for is forgotten.
+    ///
+    /// # Errors
+    /// It still has some.
+    pub fn end(&mut self) -> Result<(), InUse> {
         let mut all = self.ring.end();
         for slot in &mut self.slots {
             all &= slot.take_back();
         }
-        all
+        if all { Ok(()) } else { Err(InUse) }
     }
 
     /// Begins anew, with another backend. What the old one was asked for is forgotten.
     ///
     /// # Errors
-    /// The old one still has the ring.
+    /// The old one still has pages, and may have them for ever.
     pub fn reset(&mut self, domain: DomainId) -> Result<(), InUse> {
-        self.end();
-        if !self.ring.end() {
-            return Err(InUse);
-        }
+        self.end()?;
         self.ring.reset(domain).map_err(|_| InUse)?;
         if domain != self.domain {
-            for number in 0..self.slots.len() {
-                if self.slots[number].state == SlotState::Free {
-                    self.forget_content(number);
-                }
-            }
+            // What one domain was given or has written is no other's to read.
+            let bytes = self.memory.bytes();
+            // SAFETY: all grants have ended: no backend has a page.
+            unsafe { self.memory.slice_mut(0, bytes) }.fill(0);
         }
         self.domain = domain;
         Ok(())
@@ -194,7 +189,7 @@ impl BlockRing {
 
     /// Requests that the backend has.
     pub fn in_flight(&self) -> usize {
-        self.slots.iter().filter(|slot| slot.is_in_flight()).count()
+        self.slots.iter().filter(|slot| slot.in_flight.is_some()).count()
     }
 
     /// Gives the backend a request, which it sees with [`publish`](Self::publish). The number of its slot, or `None` if none is
@@ -203,7 +198,7 @@ impl BlockRing {
     /// # Panics
     /// The request is no whole sectors, or longer than the longest.
     pub fn submit(&mut self, request: Request<'_>) -> Option<usize> {
-        let number = self.free_slot()?;
+        let number = self.slots.iter().position(|slot| slot.in_flight.is_none())?;
         let bytes = request.bytes();
         let is_whole = bytes.is_multiple_of(SECTOR_BYTES) && bytes <= self.request_bytes_max;
         assert!(is_whole, "a request is some whole sectors");
@@ -234,7 +229,7 @@ impl BlockRing {
             unsafe { grant.permit(self.domain, physical, access) }
         }
         let read_bytes = if request.is_read() { bytes } else { 0 };
-        slot.state = SlotState::InFlight { id, operation: request.operation(), read_bytes };
+        slot.in_flight = Some(InFlight { id, operation: request.operation(), read_bytes });
         self.ring.request(words);
         Some(number)
     }
@@ -260,20 +255,20 @@ impl BlockRing {
         self.ring.take(1);
         let number = response.id as u32 as usize;
         let slot = self.slots.get_mut(number).ok_or(Fault::ResponseId)?;
-        let SlotState::InFlight { id, operation, read_bytes } = slot.state else {
-            return Err(Fault::ResponseId);
-        };
+        let InFlight { id, operation, read_bytes } = slot.in_flight.ok_or(Fault::ResponseId)?;
         if id != response.id {
             return Err(Fault::ResponseId);
         }
         if operation != response.operation {
             return Err(Fault::ResponseOperation);
         }
-        let outcome = if slot.take_back() { response.outcome() } else { Err(RequestError::Held) };
+        if !slot.take_back() {
+            return Err(Fault::KeptPages);
+        }
         let at = number * self.slot_pages * PAGE_BYTES;
         done(
             number,
-            outcome.map(|()| {
+            response.outcome().map(|()| {
                 // SAFETY: `take_back` has ended the grants of all pages of the slot: no backend has one.
                 &*unsafe { self.memory.slice_mut(at, read_bytes) }
             }),
@@ -285,45 +280,21 @@ impl BlockRing {
     pub fn arm(&mut self) -> bool {
         self.ring.arm(0)
     }
-
-    /// A slot that no request and no backend has. One that a backend had kept is free when it has let go.
-    fn free_slot(&mut self) -> Option<usize> {
-        if self.ring.room() == 0 {
-            return None;
-        }
-        let free = self.slots.iter().position(|slot| slot.state == SlotState::Free);
-        free.or_else(|| {
-            let is_free = |slot: &mut Slot| slot.state == SlotState::Held && slot.take_back();
-            let number = self.slots.iter_mut().position(is_free)?;
-            self.forget_content(number);
-            Some(number)
-        })
-    }
-
-    /// What one domain was given or has written is no other's to read.
-    fn forget_content(&mut self, number: usize) {
-        let slot_bytes = self.slot_pages * PAGE_BYTES;
-        assert_eq!(self.slots[number].state, SlotState::Free);
-        // SAFETY: the slot is free: no backend has one of its pages.
-        unsafe { self.memory.slice_mut(number * slot_bytes, slot_bytes) }.fill(0);
-    }
 }
 
 impl Slot {
     fn new(data_pages: usize, has_list: bool) -> Option<Self> {
         let grants: Option<_> = (0..data_pages).map(|_| Grant::allocate()).collect();
         let list = if has_list { Some(Grant::allocate()?) } else { None };
-        Some(Self { grants: grants?, list, state: SlotState::Free })
-    }
-
-    fn is_in_flight(&self) -> bool {
-        matches!(self.state, SlotState::InFlight { .. })
+        Some(Self { grants: grants?, list, in_flight: None })
     }
 
     /// Takes all pages from the backend; whether it has let go of all.
     fn take_back(&mut self) -> bool {
         let all = grant::end_all(self.grants.iter().chain(&self.list));
-        self.state = if all { SlotState::Free } else { SlotState::Held };
+        if all {
+            self.in_flight = None;
+        }
         all
     }
 
