@@ -17,7 +17,7 @@ impl Settings {
         let (requests_max, request_bytes_max) = match ram_bytes >> 20 {
             0..=15 => (8, 16 << 10),
             16..=63 => (16, 16 << 10),
-            64..=511 => (16, 64 << 10),
+            64..=255 => (16, 64 << 10),
             _ => (64, 64 << 10),
         };
         Self { requests_max, request_bytes_max }
