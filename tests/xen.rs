@@ -1,5 +1,6 @@
 //! The real image as a guest of a real Xen, nested in QEMU. `cargo xtask test xen`.
 
+mod disks;
 mod interfaces;
 mod leaks;
 mod names;
@@ -40,6 +41,10 @@ pub(crate) const CASES: &[Case] = &[
     case("xen/pause_and_unpause", &[], stopping::paused),
     case("xen/saved_and_restored", &[], saving::restored),
     case("xen/checkpoint_and_migration", &[], saving::moved),
+    case("xen/bundle_on_a_disk_larger_than_memory", &[], disks::bundle),
+    case("xen/bundle_and_site_on_two_disks", &[], disks::two),
+    case("xen/saved_and_restored_with_a_disk", &[], disks::saved),
+    case("xen/backend_of_a_disk_gone_under_load", &[], disks::backend_gone),
     case("xen/bad_config_is_told_and_a_crash", &[], starting::bad_config),
     case("xen/from_8_mib_to_4_gib", &[], starting::memory_sizes),
     case("xen/two_interfaces", &[], interfaces::two),
@@ -61,6 +66,7 @@ const ADDRESS: &str = "10.0.2.20";
 const FETCHED_BYTES: usize = 16 << 20;
 /// In dom0: fetches a URL slowly while a command runs, and the rest at full speed.
 const FETCH_WHILE: &str = include_str!("xen/fetch-while.sh");
+const SAVE_AND_RESTORE: &str = "xl save one /tmp/saved && xl restore /tmp/saved && rm /tmp/saved";
 const BIG_BYTES: usize = 64 << 20;
 /// Everything takes longer here than a server should allow.
 const PATIENT: &str = "[http]\nhead_timeout_seconds = 600\nidle_timeout_seconds = 600\n\

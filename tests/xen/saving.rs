@@ -1,6 +1,6 @@
 //! Guests that are saved, restored and moved: connections outlive it.
 
-use super::{ANSWER_LIMIT, Site, expect_reason, outside, url};
+use super::{ANSWER_LIMIT, SAVE_AND_RESTORE, Site, expect_reason, outside, url};
 use command::failure::{OrSay, Result, fail};
 use lab::{
     harness::{Harness, contains, equal},
@@ -8,8 +8,6 @@ use lab::{
     xen::{Domain, Host},
 };
 use std::net::TcpStream;
-
-const SAVE_AND_RESTORE: &str = "xl save one /tmp/saved && xl restore /tmp/saved && rm /tmp/saved";
 
 /// To this host itself, by no shell but dom0's.
 const MIGRATE: &str = "xl migrate -s \"\" one \"xl migrate-receive\"";

@@ -143,7 +143,7 @@ mod tests {
         let mut found = Vec::new();
         while !file.is_empty() {
             let length = u32::from_le_bytes(file[4..8].try_into().unwrap()) as usize;
-            assert!(length % 4 == 0 && file[length - 4..length] == file[4..8]);
+            assert!(length.is_multiple_of(4) && file[length - 4..length] == file[4..8]);
             let kind = u32::from_le_bytes(file[..4].try_into().unwrap());
             found.push((kind, file[8..length - 4].to_vec()));
             file = &file[length..];

@@ -15,10 +15,12 @@ mod cache;
 mod device;
 mod erofs;
 pub mod memory;
+mod requests;
 #[cfg(test)]
 mod testing;
 mod volume;
 
 pub use cache::{CacheCounters, CacheEnvironment, CacheLimits, PAGE_BYTES, PageCache, ReadError};
 pub use device::{BlockDevice, DiskError, Geometry, Pending};
+pub use requests::{Ask, DiskCounters, Done, Requests};
 pub use volume::{Extents, Format, Volume, VolumeError, VolumeFile};

@@ -1,10 +1,10 @@
 //! What frontend and backend can both do (public/io/netif.h).
 
 use crate::Settings;
-use crate::backend::State;
 use alloc::format;
 use core::num::NonZeroUsize;
 use offload::ETHERNET_BYTES;
+use xen_store::xenbus::State;
 use xen_store::{Error, Store};
 
 /// What a backend offers, as far as it concerns us.

@@ -1,6 +1,5 @@
 //! Handshake, the frontend's side (public/io/xenbus.h and netif.h).
 
-use crate::backend::{Backend, State};
 use crate::features::{CARRIER, Features};
 use crate::interfaces::{self, Interface, Mac};
 use crate::mailbox::Mailbox;
@@ -13,6 +12,7 @@ use core::future::{Future, poll_fn};
 use core::pin::pin;
 use core::task::Poll;
 use net::device::Discard;
+use xen_store::xenbus::{self, Backend, State};
 use xen_store::{Store, Watch};
 
 /// The task behind an interface: it connects to the backend, and to the next when that is gone.
@@ -303,8 +303,7 @@ impl Frontend {
     }
 
     async fn set_state(&self, state: State) -> Result<(), Error> {
-        let value = (state as u8).to_string();
-        Ok(self.store.write(&format!("{}/state", self.folder), value.as_bytes()).await?)
+        Ok(xenbus::set_state(&self.store, &self.folder, state).await?)
     }
 
     /// Waits for a change of the backend's state or link, or until the domain has been restored; true when the device found a

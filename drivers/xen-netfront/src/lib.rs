@@ -16,7 +16,6 @@
 
 extern crate alloc;
 
-mod backend;
 mod device;
 mod features;
 mod frontend;

@@ -19,6 +19,7 @@ pub mod services;
 mod tests;
 mod watch;
 mod wire;
+pub mod xenbus;
 
 pub use watch::Watch;
 

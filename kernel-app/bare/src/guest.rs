@@ -1,5 +1,5 @@
-//! Xen guest: what a machine has besides under Xen, which is network interfaces that come through xenstore, the toolstack's
-//! requests, and a few values that dom0's tools can see.
+//! Xen guest: what a machine has besides under Xen, which is network interfaces and disks that come through xenstore, the
+//! toolstack's requests, and a few values that dom0's tools can see.
 
 use crate::interfaces::Interfaces;
 use crate::status::Status;
@@ -11,6 +11,10 @@ use alloc::vec::Vec;
 use core::fmt::Display;
 use core::time::Duration;
 use flow::task::Spawner;
+#[cfg(feature = "disk")]
+use flow::time::Timers;
+#[cfg(feature = "disk")]
+use xen_blkfront::{Vbd, XenBlkfront};
 use xen_netfront::{Frontend, Interface, Settings, XenNetfront};
 use xen_store::control;
 use xen_store::{Error, Store};
@@ -21,6 +25,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Interfaces of one guest, with those that were taken away: each has memory of its own for good,
 /// for it may come back.
 const INTERFACES_MAX: usize = 8;
+/// Disks of one guest: each has memory of its own.
+#[cfg(feature = "disk")]
+const DISKS_MAX: usize = 8;
 
 /// This guest's connection to xenstore, and what was found there.
 pub(crate) struct Guest {
@@ -30,6 +37,8 @@ pub(crate) struct Guest {
     frontends: Vec<Frontend>,
     /// Interfaces whose backends did not answer in time.
     late: Vec<Interface>,
+    #[cfg(feature = "disk")]
+    disks: Vec<xen_blkfront::Frontend>,
 }
 
 impl Guest {
@@ -37,7 +46,15 @@ impl Guest {
     pub(crate) fn find(settings: Settings) -> Result<Option<Self>, String> {
         let Some(store) = Store::connect() else { return Ok(None) };
         let known = wait(&store, xen_netfront::Interfaces::new(&store))?;
-        Ok(Some(Self { store, settings, known, frontends: Vec::new(), late: Vec::new() }))
+        Ok(Some(Self {
+            store,
+            settings,
+            known,
+            frontends: Vec::new(),
+            late: Vec::new(),
+            #[cfg(feature = "disk")]
+            disks: Vec::new(),
+        }))
     }
 
     /// The connection to xenstore.
@@ -63,6 +80,43 @@ impl Guest {
         Ok(cards)
     }
 
+    /// Opens the disks that the guest has, in the order of their numbers. One that cannot be used keeps its place.
+    #[cfg(feature = "disk")]
+    pub(crate) fn disks(&mut self) -> Vec<XenBlkfront> {
+        let ram_bytes = machine::memory::usage().total_bytes as u64;
+        let settings = xen_blkfront::Settings::for_ram(ram_bytes);
+        let vbds = wait(&self.store, xen_blkfront::list(&self.store)).unwrap_or_else(|error| {
+            log::error!("no disks: {error}");
+            Vec::new()
+        });
+        for vbd in vbds.iter().skip(DISKS_MAX) {
+            log::error!("vbd {}: there are too many already", vbd.number);
+        }
+        vbds.iter().take(DISKS_MAX).map(|vbd| self.disk(vbd, &settings)).collect()
+    }
+
+    #[cfg(feature = "disk")]
+    fn disk(&mut self, vbd: &Vbd, settings: &xen_blkfront::Settings) -> XenBlkfront {
+        let opening = xen_blkfront::open(&self.store, vbd, settings);
+        let opened = self.store.block_on(PATIENCE, opening);
+        match opened.unwrap_or(Err(xen_blkfront::Error::TimedOut)) {
+            Ok((disk, frontend)) => {
+                self.disks.push(frontend);
+                disk
+            }
+            Err(error) => XenBlkfront::unusable(vbd, error),
+        }
+    }
+
+    /// Has the disks follow their backends.
+    #[cfg(feature = "disk")]
+    pub(crate) fn start_disks(&mut self, spawner: &Spawner, timers: &Timers) {
+        for frontend in self.disks.drain(..) {
+            let timers = timers.clone();
+            spawner.spawn("xen disk", async move { frontend.run(&timers).await });
+        }
+    }
+
     /// Starts the tasks that the guest needs as long as it runs.
     pub(crate) fn start(
         self,
@@ -70,7 +124,7 @@ impl Guest {
         interfaces: &Interfaces,
         names: &Rc<XenstoreRegistry>,
     ) {
-        let Self { store, settings, known, frontends, late } = self;
+        let Self { store, settings, known, frontends, late, .. } = self;
         for frontend in frontends {
             spawner.spawn("xen network", async {
                 frontend.run().await;

@@ -25,8 +25,14 @@ pub(crate) fn run(table: &impl Table) -> Result<(), String> {
     let executor = Executor::new(machine_runtime::catch_panic);
     let timers = Timers::new();
     timers.advance(machine::clock::now());
+    let ram_bytes = machine::memory::usage().total_bytes as u64;
+    let mut guest = Guest::find(xen_netfront::Settings::for_ram(ram_bytes))?;
     #[cfg(feature = "disk")]
-    let disks = Disks::open();
+    let disks = Disks::open(guest.as_mut());
+    #[cfg(feature = "disk")]
+    if let Some(guest) = &mut guest {
+        guest.start_disks(&executor.spawner(), &timers);
+    }
     #[cfg(feature = "disk")]
     let (bundle, volume) = bundle_of(&disks, &executor, &timers)?;
     #[cfg(not(feature = "disk"))]
@@ -41,8 +47,6 @@ pub(crate) fn run(table: &impl Table) -> Result<(), String> {
     if let Some(seed) = machine::virtio::rng::seed() {
         machine::entropy::add(&seed);
     }
-    let ram_bytes = machine::memory::usage().total_bytes as u64;
-    let mut guest = Guest::find(xen_netfront::Settings::for_ram(ram_bytes))?;
     let mut interfaces = Interfaces::open(
         &config,
         guest.as_mut(),

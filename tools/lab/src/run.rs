@@ -99,9 +99,6 @@ pub fn run(options: &Options) -> Result<ExitCode> {
             "--gdb, --trace and --pcap are for the guest; leave out --linux and --xen, or use gdb and tcpdump on the process"
         );
     }
-    if options.xen && !options.disks.is_empty() {
-        fail!("--disk is for the guest of QEMU and for the process; leave out --xen");
-    }
     if options.xen && (options.linux || options.tap) {
         fail!("--xen goes with neither --linux nor --tap");
     }
@@ -243,12 +240,12 @@ impl Run<'_> {
     /// The image as a guest of Xen, which is a guest of QEMU.
     fn under_xen(&self) -> Result<ExitCode> {
         let options = self.options;
-        let Some(bundle) = self.bundle else { fail!("--xen takes its bundle from --bundle") };
         programs::need(&[&programs::QEMU], options.install)?;
         let image = image::build(&image::Options::default(), options.install)?;
         let guest = xen::Running::start(&xen::Request {
             image: &image.shipped,
-            bundle,
+            bundle: self.bundle,
+            disks: &options.disks,
             memory_mib: options.memory_mib.unwrap_or(MEMORY_MIB),
             port: options.port,
             guest_port: self.guest_port,

@@ -11,6 +11,6 @@ mod packages;
 mod run;
 
 pub use dom0::Dom0;
-pub use domain::{Domain, put_file};
+pub use domain::{Domain, put_disk, put_file};
 pub use host::{Host, OUTSIDE, Options, Uplink};
 pub use run::{Request, Running, Trial, try_out};

@@ -3,13 +3,17 @@
 //! The image starts under Xen as a PVH guest. Nothing that Xen's other domains write is trusted: every
 //! index is read once and checked, and a broken peer ends its own conversation only.
 
+pub mod block;
 mod clock;
 mod console;
 pub mod event;
+#[cfg(any(test, feature = "fake"))]
+pub mod fake;
 mod grant;
 mod hypercall;
 pub mod net;
 mod parameter;
+mod ring;
 mod shared_info;
 pub mod store_ring;
 mod suspend;

@@ -37,6 +37,9 @@ const LIBRARIES_OPENED: &[&str] = &["libgcc_s.so.1"];
 const LOADER: &str = "ld-linux-x86-64.so.2";
 const INIT: &str = include_str!("dom0-init.sh");
 const HOTPLUG: &str = include_str!("dom0-vif.sh");
+const HOTPLUG_DISK: &str = include_str!("dom0-block.sh");
+/// Those for guests' disks, which are loaded when there is one.
+const DISK_MODULES: &[&str] = &["drivers/block/loop", "drivers/block/xen-blkback/xen-blkback"];
 
 /// What QEMU is told to boot.
 #[derive(Clone, Debug)]
@@ -72,7 +75,9 @@ impl Dom0 {
             busybox: folder.join("busybox"),
         };
         let stamp = folder.join("stamp");
-        let recipe = format!("3\n{MODULES:?}\n{PROGRAMS:?}\n{INIT}\n{HOTPLUG}");
+        let recipe = format!(
+            "3\n{MODULES:?}\n{DISK_MODULES:?}\n{PROGRAMS:?}\n{INIT}\n{HOTPLUG}\n{HOTPLUG_DISK}"
+        );
         if std::fs::read_to_string(&stamp).is_ok_and(|text| text == recipe) {
             return Ok(made);
         }
@@ -133,8 +138,9 @@ fn fill(packages: &Packages, tree: &Path) -> Result {
     }
     write(&tree.join("etc/xen/xl.conf"), "autoballoon=\"0\"\nlockfile=\"/run/xl.lock\"\n", 0o644)?;
     write(&tree.join("etc/xen/scripts/vif-bridge"), HOTPLUG, 0o755)?;
+    write(&tree.join("etc/xen/scripts/block"), HOTPLUG_DISK, 0o755)?;
     write(&tree.join("init"), INIT, 0o755)?;
-    for path in MODULES {
+    for path in MODULES.iter().chain(DISK_MODULES) {
         let name = path.rsplit('/').next().unwrap_or(path);
         strip_module(&packages.module(path)?, &tree.join(format!("lib/modules/{name}.ko")))?;
     }

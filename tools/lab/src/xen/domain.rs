@@ -25,6 +25,8 @@ pub struct Domain {
     pub memory_mib: u32,
     /// One line of xl's syntax for each interface.
     pub interfaces: Vec<String>,
+    /// And for each disk: see [`put_disk`].
+    pub disks: Vec<String>,
 }
 
 /// Where files for guests are in dom0.
@@ -42,6 +44,7 @@ impl Domain {
             memory_mib: 64,
             // Always the same: dom0 remembers who has an address.
             interfaces: vec![format!("bridge=xenbr0,mac={}", mac_of(address))],
+            disks: Vec::new(),
         }
     }
 
@@ -49,9 +52,11 @@ impl Domain {
     fn config(&self) -> Result<String> {
         let file = paths::root().join("qemu/xen-pvh.cfg");
         let shipped = files::read_text(&file)?;
-        let interfaces: Vec<String> =
-            self.interfaces.iter().map(|line| format!("\"{line}\"")).collect();
         let quoted = |text: &str| format!("\"{text}\"");
+        let list = |lines: &[String]| {
+            let lines: Vec<String> = lines.iter().map(|line| quoted(line)).collect();
+            format!("[ {} ]", lines.join(", "))
+        };
         let mut config = String::new();
         for line in shipped.lines().filter(|line| !line.starts_with('#')) {
             let key = line.split(' ').next().unwrap_or_default();
@@ -64,7 +69,7 @@ impl Domain {
                 },
                 "cmdline" => quoted(&self.words),
                 "memory" => self.memory_mib.to_string(),
-                "vif" => format!("[ {} ]", interfaces.join(", ")),
+                "vif" => list(&self.interfaces),
                 "on_reboot" | "on_crash" => quoted("destroy"),
                 _ => {
                     config.push_str(&format!("{line}\n"));
@@ -73,6 +78,7 @@ impl Domain {
             };
             config.push_str(&format!("{key} = {value}\n"));
         }
+        config.push_str(&format!("disk = {}\n", list(&self.disks)));
         // The emulated counter has no fixed rate in Xen's eyes, which would then emulate it again.
         config.push_str("tsc_mode = \"native\"\n");
         Ok(config)
@@ -166,4 +172,20 @@ fn mac_of(address: &str) -> String {
 pub fn put_file(host: &Host, name: &str, file: &Path) -> Result {
     let bytes = files::read(file)?;
     host.put(&format!("{FOLDER}/{name}"), &bytes)
+}
+
+/// Puts a file of this machine where guests' files are, and makes a disk of it that guests read: xl's word for it, up to the
+/// name that a guest knows it by.
+pub fn put_disk(host: &Host, name: &str, file: &Path) -> Result<String> {
+    let mut bytes = files::read(file)?;
+    // A loop device leaves out what is no whole block.
+    bytes.resize(bytes.len().next_multiple_of(4096), 0);
+    host.put(&format!("{FOLDER}/{name}"), &bytes)?;
+    // dom0 has as few modules as it needs.
+    let device = host.must(&format!(
+        "for module in loop xen-blkback; do lsmod | grep -q ^$(echo $module | tr - _) || \
+         insmod /lib/modules/$module.ko || exit 1; done; \
+         device=$(losetup -f) && losetup -r $device {FOLDER}/{name} && echo $device"
+    ))?;
+    Ok(format!("phy:{}", device.trim()))
 }

@@ -28,6 +28,7 @@ const DOM0_MIB: u32 = 384;
 /// What Xen itself takes.
 const XEN_MIB: u32 = 96;
 const READY: &str = "DOM0: ready";
+const PUT_LIMIT: Duration = Duration::from_secs(600);
 const PROBE_LIMIT: Duration = Duration::from_secs(5);
 const READY_LIMIT: Duration = Duration::from_secs(180);
 /// dom0's address and its shell's port, as its init has them.
@@ -40,6 +41,8 @@ pub const OUTSIDE: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
 pub struct Options<'a> {
     /// Memory for guests, in MiB.
     pub guests_mib: u32,
+    /// More of it for dom0, for disks that are put there, in MiB.
+    pub disks_mib: u32,
     /// How dom0's bridge is reached.
     pub uplink: Uplink,
     /// What happens to Xen's serial line.
@@ -51,7 +54,7 @@ pub struct Options<'a> {
 impl Default for Options<'_> {
     fn default() -> Self {
         let uplink = Uplink::Forwards(Vec::new());
-        Self { guests_mib: 0, uplink, echo: Echo::No, given_up: &|| false }
+        Self { guests_mib: 0, disks_mib: 0, uplink, echo: Echo::No, given_up: &|| false }
     }
 }
 
@@ -83,7 +86,7 @@ impl Host {
     pub fn start(dom0: &Dom0, options: &Options<'_>) -> Result<Self> {
         let scratch = Scratch::new()?;
         let (netdev, shell) = options.uplink.netdev()?;
-        let mut command = command(dom0, options.guests_mib)?;
+        let mut command = command(dom0, options)?;
         command.arg("-netdev").arg(netdev).args(["-device", "e1000,netdev=net,romfile="]);
         let qemu = Guest::start_command(&command, scratch, options.echo)?;
         let mut host = Self { qemu, shell };
@@ -109,7 +112,7 @@ impl Host {
     /// Writes a file in dom0.
     pub fn put(&self, path: &str, bytes: &[u8]) -> Result {
         let line = format!("head -c {} > {path}", bytes.len());
-        match self.run_with(&line, bytes, Duration::from_secs(120))? {
+        match self.run_with(&line, bytes, PUT_LIMIT)? {
             Answer { code: 0, .. } => Ok(()),
             answer => fail!("cannot write {path} in dom0: {}", answer.output),
         }
@@ -153,14 +156,15 @@ fn run(shell: SocketAddr, line: &str, input: &[u8], limit: Duration) -> Result<A
     }
 }
 
-fn command(dom0: &Dom0, guests_mib: u32) -> Result<Command> {
+fn command(dom0: &Dom0, options: &Options<'_>) -> Result<Command> {
     let mut command = programs::command(&programs::QEMU)?;
-    let memory = DOM0_MIB + XEN_MIB + guests_mib;
+    let dom0_mib = DOM0_MIB + options.disks_mib;
+    let memory = dom0_mib + XEN_MIB + options.guests_mib;
     command.args(["-accel", "tcg,thread=multi", "-machine", "q35", "-cpu", CPU, "-smp", "1"]);
     command.args(["-nodefaults", "-no-reboot", "-display", "none", "-serial", "stdio"]);
     command.arg("-m").arg(format!("{memory}M"));
     command.arg("-kernel").arg(&dom0.xen);
-    command.arg("-append").arg(format!("{XEN_WORDS} dom0_mem={DOM0_MIB}M,max:{DOM0_MIB}M"));
+    command.arg("-append").arg(format!("{XEN_WORDS} dom0_mem={dom0_mib}M,max:{dom0_mib}M"));
     command.arg("-initrd").arg(format!(
         "{} console=hvc0 loglevel=4,{}",
         dom0.kernel.display(),

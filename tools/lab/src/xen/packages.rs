@@ -38,6 +38,8 @@ const KERNEL_FILES: &[&str] = &[
     "*/drivers/xen/*.ko",
     "*/drivers/net/xen-net*",
     "*/ethernet/intel/e1000/e1000.ko",
+    "*/drivers/block/loop.ko",
+    "*/drivers/block/xen-blkback/*.ko",
 ];
 
 /// Unpacked packages.

@@ -1,10 +1,10 @@
 //! One guest under Xen: the appliance for `run --xen`, and any image for `cargo xtask xen ELF`, which
 //! is for whoever works on its lowest parts.
 
-use super::{Dom0, Domain, Host, Options, Uplink, put_file};
+use super::{Dom0, Domain, Host, Options, Uplink, put_disk, put_file};
 use crate::guest::Echo;
 use command::{
-    failure::{Result, fail},
+    failure::{OrSay, Result, fail},
     files,
     programs::{self, Install},
 };
@@ -26,8 +26,10 @@ const GUESTS_MIB: u32 = 128;
 pub struct Request<'a> {
     /// The packed image.
     pub image: &'a Path,
-    /// Configuration and content.
-    pub bundle: &'a Path,
+    /// Configuration and content, if not on a disk.
+    pub bundle: Option<&'a Path>,
+    /// Disks. They lie in dom0's memory.
+    pub disks: &'a [PathBuf],
     /// The memory of the guest.
     pub memory_mib: u32,
     /// On this machine, and what it leads to.
@@ -57,6 +59,7 @@ impl Running {
         let dom0 = Dom0::get(request.install)?;
         let options = Options {
             guests_mib: request.memory_mib + 32,
+            disks_mib: mib_of(request.disks)?,
             uplink: Uplink::Forwards(vec![(request.port, ADDRESS, request.guest_port)]),
             echo: Echo::No,
             given_up: request.given_up,
@@ -64,8 +67,15 @@ impl Running {
         eprintln!("xtask: starting Xen and its dom0; Ctrl-C stops them");
         let host = Host::start(&dom0, &options)?;
         put_file(&host, "image", request.image)?;
-        put_file(&host, "bundle", request.bundle)?;
         let mut domain = Domain::appliance("aqueduct", &ADDRESS.to_string());
+        match request.bundle {
+            Some(bundle) => put_file(&host, "bundle", bundle)?,
+            None => domain.ramdisk = None,
+        }
+        for (file, letter) in request.disks.iter().zip('a'..='p') {
+            let device = put_disk(&host, &format!("disk-{letter}"), file)?;
+            domain.disks.push(format!("{device},xvd{letter},r"));
+        }
         domain.memory_mib = request.memory_mib;
         domain.words = format!("ip={ADDRESS}/24 gw=10.0.2.15 {}", request.words).trim().to_owned();
         domain.create(&host)?;
@@ -96,6 +106,22 @@ impl Running {
             }
         }
         fail!("the guest did not stop by itself and was ended");
+    }
+}
+
+/// What disks take of dom0's memory.
+fn mib_of(disks: &[PathBuf]) -> Result<u32> {
+    const MIB_MAX: u64 = 2048;
+    let mut bytes = 0;
+    for file in disks {
+        let about = std::fs::metadata(file);
+        bytes += about.or_say(|| format!("cannot read {}", file.display()))?.len();
+    }
+    match bytes.div_ceil(1 << 20) {
+        mib @ ..=MIB_MAX => Ok(mib as u32),
+        mib => {
+            fail!("with --xen, disks lie in dom0's memory: {MIB_MAX} MiB are allowed, not {mib}")
+        }
     }
 }
 

@@ -101,6 +101,15 @@ impl Grant {
     }
 }
 
+/// Takes several pages back, as far as the other side lets go; whether it has of all.
+pub(crate) fn end_all<'a>(grants: impl IntoIterator<Item = &'a Grant>) -> bool {
+    let mut all = true;
+    for grant in grants {
+        all &= grant.end().is_ok();
+    }
+    all
+}
+
 impl Drop for Grant {
     /// A row whose page the other side does not let go of is never used again.
     fn drop(&mut self) {

@@ -8,11 +8,11 @@
 pub mod fake;
 mod protocol;
 mod receive;
-mod ring;
 #[cfg(test)]
 mod tests;
 mod transmit;
 
-pub use protocol::{FRAME_BYTES_MAX, Fault, OutOfMemory, Refusals};
+pub use super::ring::OutOfMemory;
+pub use protocol::{FRAME_BYTES_MAX, Fault, Refusals};
 pub use receive::{Frame, ReceiveRing};
 pub use transmit::{Offload, TransmitRing};

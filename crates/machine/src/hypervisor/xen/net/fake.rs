@@ -1,9 +1,10 @@
 //! Fake backend in a test process: it reaches what it was granted and nothing else.
 
+pub use crate::hypervisor::xen::fake::{hold, is_granted, read_page, write_page};
+
 use super::protocol::{EXTRA_GSO, EXTRA_INFO, MORE_DATA};
-use crate::hypervisor::xen::grant;
+use crate::hypervisor::xen::fake::{ring_page, set_word, word};
 use crate::memory::PAGE_BYTES;
-use crate::memory::dma::host;
 use alloc::vec::Vec;
 
 /// The other end of a pair of rings.
@@ -40,11 +41,8 @@ pub struct Offer {
 impl Backend {
     /// Attaches to the rings that these grants are for.
     pub fn attach(transmit: u32, receive: u32) -> Self {
-        let ring = |reference| match grant::fake::look_up(reference) {
-            Some((page, true)) => page,
-            other => panic!("no ring is granted: {other:?}"),
-        };
-        Self { receive: ring(receive), transmit: ring(transmit), received: 0, sent: 0 }
+        let (receive, transmit) = (ring_page(receive), ring_page(transmit));
+        Self { receive, transmit, received: 0, sent: 0 }
     }
 
     /// Fills offers with a frame, page by page, with extra information when it is `coalesced`.
@@ -162,39 +160,4 @@ impl Backend {
         self.sent = self.sent.wrapping_add(1);
         core::array::from_fn(|nth| word(entry, nth))
     }
-}
-
-/// Writes into a granted page; panics when it is not.
-pub fn write_page(reference: u32, offset: usize, bytes: &[u8]) {
-    match grant::fake::look_up(reference) {
-        Some((page, true)) => host::write(page + offset as u64, bytes),
-        other => panic!("a write to what is not granted: {other:?}"),
-    }
-}
-
-/// Reads a granted page; panics when it is not.
-pub fn read_page(reference: u32, offset: usize, bytes: usize) -> Vec<u8> {
-    match grant::fake::look_up(reference) {
-        Some((page, _)) => host::read(page + offset as u64, bytes),
-        None => panic!("a read of what is not granted"),
-    }
-}
-
-/// Whether a page is granted.
-pub fn is_granted(reference: u32) -> bool {
-    grant::fake::look_up(reference).is_some()
-}
-
-/// Maps a granted page for good, or lets go of it.
-pub fn hold(reference: u32, hold: bool) {
-    grant::fake::hold(reference, hold);
-}
-
-fn word(at: u64, nth: usize) -> u32 {
-    let bytes = host::read(at + 4 * nth as u64, 4);
-    u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
-}
-
-fn set_word(at: u64, nth: usize, value: u32) {
-    host::write(at + 4 * nth as u64, &value.to_le_bytes());
 }

@@ -1,5 +1,6 @@
 //! What both rings share of the protocol (Xen, public/io/netif.h): limits, flags, and what can be wrong.
 
+use crate::hypervisor::xen::ring::TooManyResponses;
 use core::fmt;
 
 /// What a backend did that it must not. The interface is closed.
@@ -22,9 +23,11 @@ impl fmt::Display for Fault {
 
 impl core::error::Error for Fault {}
 
-/// Memory or grants are short: ask for less.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OutOfMemory;
+impl From<TooManyResponses> for Fault {
+    fn from(_: TooManyResponses) -> Self {
+        Self::ResponseIndex
+    }
+}
 
 /// What a backend got wrong in single answers, which were refused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

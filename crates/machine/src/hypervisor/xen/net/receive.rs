@@ -2,11 +2,11 @@
 
 use super::protocol::{
     ENTRIES, EXTRA_GSO, EXTRA_INFO, EXTRA_MORE, EXTRAS_MAX, FRAME_BYTES_MAX, FRAME_PAGES_MAX,
-    Fault, MORE_DATA, OutOfMemory, Refusals,
+    Fault, MORE_DATA, Refusals,
 };
-use super::ring::Ring;
 use crate::hypervisor::xen::grant::{Access, Grant};
 use crate::hypervisor::xen::hypercall::DomainId;
+use crate::hypervisor::xen::ring::{OutOfMemory, Ring};
 use crate::memory::PAGE_BYTES;
 use crate::memory::dma::Mirror;
 use alloc::vec::Vec;
@@ -21,7 +21,7 @@ const FRAME_ENTRIES_MAX: usize = FRAME_PAGES_MAX + 1 + EXTRAS_MAX;
 /// them slices of one mirrored region, so that a frame over several pages is one slice here.
 #[derive(Debug)]
 pub struct ReceiveRing {
-    ring: Ring<2>,
+    ring: Ring<2, 2>,
     memory: Mirror,
     grants: Vec<Grant>,
     domain: DomainId,
@@ -65,7 +65,7 @@ impl ReceiveRing {
         let memory = Mirror::allocate(pages * PAGE_BYTES).ok_or(OutOfMemory)?;
         let grants: Option<Vec<Grant>> = (0..pages).map(|_| Grant::allocate()).collect();
         let grants = grants.ok_or(OutOfMemory)?;
-        let ring = Ring::new(domain)?;
+        let ring = Ring::new(domain, 1)?;
         let refusals = Refusals::default();
         let frame = 0..0;
         let mut new = Self { ring, memory, grants, domain, held: 0, frame, short: 0, refusals };

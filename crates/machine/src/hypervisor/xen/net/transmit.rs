@@ -1,9 +1,9 @@
 //! Transmit ring: frames to the backend (Xen, public/io/netif.h).
 
-use super::protocol::{EXTRA_GSO, EXTRA_INFO, Fault, MORE_DATA, OutOfMemory, Refusals};
-use super::ring::Ring;
+use super::protocol::{EXTRA_GSO, EXTRA_INFO, Fault, MORE_DATA, Refusals};
 use crate::hypervisor::xen::grant::{Access, Grant};
 use crate::hypervisor::xen::hypercall::DomainId;
+use crate::hypervisor::xen::ring::{OutOfMemory, Ring};
 use crate::memory::PAGE_BYTES;
 use crate::memory::dma::Arena;
 use alloc::vec;
@@ -38,7 +38,7 @@ pub struct Offload {
 /// stay granted, read-only, as long as the backend does.
 #[derive(Debug)]
 pub struct TransmitRing {
-    ring: Ring<3>,
+    ring: Ring<3, 1>,
     memory: Arena,
     grants: Vec<Grant>,
     domain: DomainId,
@@ -63,7 +63,7 @@ impl TransmitRing {
         let memory = Arena::allocate(total * PAGE_BYTES).ok_or(OutOfMemory)?;
         let grants: Option<Vec<Grant>> = (0..total).map(|_| Grant::allocate()).collect();
         let mut new = Self {
-            ring: Ring::new(domain)?,
+            ring: Ring::new(domain, 1)?,
             memory,
             domain,
             grants: grants.ok_or(OutOfMemory)?,

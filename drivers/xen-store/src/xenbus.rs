@@ -1,27 +1,36 @@
-//! Backend as xenstore shows it.
+//! Devices of a domain as xenstore shows them: frontend and backend tell each other their states (Xen, public/io/xenbus.h).
 
+use crate::{Error, Store};
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use machine::xen::DomainId;
-use xen_store::{Error, Store};
 
 /// States of either side (public/io/xenbus.h).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum State {
+pub enum State {
     /// No state, or none that is known: the side is not there.
     Unknown = 0,
+    /// The toolstack has made it.
     Initialising = 1,
+    /// A backend has said what it can do.
     InitialisingWait = 2,
+    /// The side has said where its rings are.
     Initialised = 3,
+    /// The side works.
     Connected = 4,
+    /// The side is about to end.
     Closing = 5,
+    /// The side has ended.
     Closed = 6,
+    /// Something is being changed while it works.
     Reconfiguring = 7,
+    /// That is done.
     Reconfigured = 8,
 }
 
 impl State {
-    pub(crate) fn from_number(number: u32) -> Self {
+    /// The state that a node names; one that is not known is none.
+    pub fn from_number(number: u32) -> Self {
         match number {
             1 => Self::Initialising,
             2 => Self::InitialisingWait,
@@ -36,18 +45,30 @@ impl State {
     }
 }
 
-/// Which backend serves an interface.
+/// Says which state the frontend in a folder is in.
+///
+/// # Errors
+/// Those of the store.
+pub async fn set_state(store: &Store, frontend: &str, state: State) -> Result<(), Error> {
+    let value = (state as u8).to_string();
+    store.write(&format!("{frontend}/state"), value.as_bytes()).await
+}
+
+/// Which backend serves a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Backend {
+pub struct Backend {
     /// Its folder.
-    pub(crate) folder: String,
+    pub folder: String,
     /// Its domain.
-    pub(crate) domain: DomainId,
+    pub domain: DomainId,
 }
 
 impl Backend {
-    /// The backend that an interface's folder names; `None` when the interface is not there.
-    pub(crate) async fn find(store: &Store, frontend: &str) -> Result<Option<Self>, Error> {
+    /// The backend that a frontend's folder names; `None` when the device is not there.
+    ///
+    /// # Errors
+    /// Those of the store, and a domain that is no number.
+    pub async fn find(store: &Store, frontend: &str) -> Result<Option<Self>, Error> {
         let paths = [format!("{frontend}/backend"), format!("{frontend}/backend-id")];
         let mut answers = store.read_each(&paths).await.into_iter();
         let (folder, domain) = (answers.next(), answers.next());
@@ -58,8 +79,8 @@ impl Backend {
         Ok((!folder.is_empty()).then_some(Self { folder, domain }))
     }
 
-    /// The toolstack wants the interface to be there; if not, it is being taken away.
-    pub(crate) async fn is_wanted(&self, store: &Store) -> bool {
+    /// The toolstack wants the device to be there; if not, it is being taken away.
+    pub async fn is_wanted(&self, store: &Store) -> bool {
         store.read_number(&format!("{}/online", self.folder)).await == Ok(1)
     }
 }
