@@ -7,6 +7,7 @@
 //! lies.
 
 pub(crate) mod smoltcp;
+pub(crate) mod tap;
 
 use ::tcp::{Memory, Payload};
 use alloc::boxed::Box;
@@ -16,6 +17,7 @@ use core::num::{NonZeroU16, NonZeroUsize};
 use core::ops::{Deref, DerefMut, Range};
 
 pub use ::tcp::PAGE_BYTES;
+pub use tap::{FrameTap, TappedFrame};
 
 /// One receive queue and one transmit queue of a network card.
 ///

@@ -6,6 +6,7 @@ pub(crate) mod panics;
 
 use crate::config::Config;
 use crate::counters::Counter;
+use crate::device::tap::Tapped;
 use crate::device::{NetDevice, Transmit};
 use crate::link::neighbours::Hop;
 use crate::stack::diagnostics::{ConnectionInfo, Gauges, StackView, TcpState};
@@ -96,12 +97,16 @@ impl Stack {
         }
         let Self { device, state, .. } = self;
         state.context.now.set(now.into());
+        let tap = state.context.tap();
         let (mut left, mut more) = (state.context.limits.ingress_batch, true);
         while more && left > 0 {
             state.catch_panic(&mut |state| {
                 while more && left > 0 {
                     left -= 1;
-                    more = device.receive(&mut |frame, output| state.frame(now, frame, output));
+                    more = device.receive(&mut |frame, output| match &tap {
+                        None => state.frame(now, frame, output),
+                        Some(tap) => state.frame_with(&**tap, now, frame, output),
+                    });
                 }
             });
         }
@@ -121,7 +126,10 @@ impl Stack {
         }
         let Self { device, state, .. } = self;
         state.table.borrow_mut().expire(instant);
-        let blocked = state.transmit(now, device.transmitter());
+        let blocked = match state.context.tap() {
+            None => state.transmit(now, device.transmitter()),
+            Some(tap) => state.transmit(now, &mut Tapped::new(device.transmitter(), &*tap)),
+        };
         if state.lacks_memory() {
             state.feed_starved(instant);
         }
@@ -144,7 +152,15 @@ impl Stack {
     /// Does what is due beside connections: names, addresses, handshakes.
     fn keep_house(&mut self, now: Duration) {
         let Self { device, state, link_up, unannounced, quiet_until } = self;
-        let output = device.transmitter();
+        let tap = state.context.tap();
+        let mut tapped;
+        let output: &mut dyn Transmit = match &tap {
+            None => device.transmitter(),
+            Some(tap) => {
+                tapped = Tapped::new(device.transmitter(), &**tap);
+                &mut tapped
+            }
+        };
         if state.look_up(now) {
             *quiet_until = now;
         }

@@ -1,6 +1,7 @@
 //! Diagnostics: the connections and gauges of a running stack, as tasks see them.
 
 use crate::counters::Counter;
+use crate::device::FrameTap;
 use crate::stack::interface::InterfaceState;
 use crate::tcp::connection::{Connection, Owner};
 use crate::tcp::context::TcpContext;
@@ -85,6 +86,11 @@ impl StackView {
     /// all others.
     pub fn connections(&self) -> Vec<ConnectionInfo> {
         self.table.borrow().iter().filter_map(|connection| info(connection)).collect()
+    }
+
+    /// From the next phase on, this tap sees each frame, instead of the one before; none: nobody does.
+    pub fn set_tap(&self, tap: Option<Rc<dyn FrameTap>>) {
+        self.context.set_tap(tap);
     }
 
     /// How often it happened.

@@ -2,13 +2,14 @@
 
 use crate::config::{CongestionControl, Limits};
 use crate::counters::{Counter, Counters};
-use crate::device::Capabilities;
+use crate::device::{Capabilities, FrameTap};
 use crate::link::path_mtu::PathMtus;
 use crate::time::{Duration, Instant};
 use crate::wire::tuple::Tuple;
 use crate::wire::{ETHERNET, IPV4, IPV6, TCP};
 use ::tcp::options::OPTIONS_BYTES_MAX;
 use ::tcp::{Algorithm, Config, Shared};
+use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::num::NonZeroUsize;
@@ -36,9 +37,21 @@ pub(crate) struct TcpContext {
     offload_bytes: (usize, usize),
     /// RFC 6864 section 4.2: the next identification of a packet that may be cut.
     fragment_id: Cell<u16>,
+    /// Who sees each frame.
+    tap: RefCell<Option<Rc<dyn FrameTap>>>,
 }
 
 impl TcpContext {
+    /// Who sees each frame, if somebody does.
+    #[inline]
+    pub(crate) fn tap(&self) -> Option<Rc<dyn FrameTap>> {
+        self.tap.borrow().clone()
+    }
+
+    pub(crate) fn set_tap(&self, tap: Option<Rc<dyn FrameTap>>) {
+        self.tap.replace(tap);
+    }
+
     pub(crate) fn new(limits: Limits, device: &Capabilities, now: Instant) -> Self {
         Self {
             shared: RefCell::new(Shared::new(engine_config(&limits))),
@@ -55,6 +68,7 @@ impl TcpContext {
                 offload_bytes(device.segmentation_ipv6, device.mtu_bytes, IPV6),
             ),
             fragment_id: Cell::new(now.micros() as u16),
+            tap: RefCell::default(),
             limits,
         }
     }

@@ -2,7 +2,8 @@
 //! (RFC 9293 section 3.10.7).
 
 use crate::counters::Counter;
-use crate::device::{RxFrame, Transmit};
+use crate::device::tap::Tapped;
+use crate::device::{FrameTap, RxFrame, TappedFrame, Transmit};
 use crate::link::duplicates::{Claim, Reaction, claim};
 use crate::link::echo;
 use crate::link::fragmentation::Datagram;
@@ -33,6 +34,19 @@ impl InterfaceState {
         self.context.counters.add(Counter::FramesIn);
         self.context.counters.add_many(Counter::BytesIn, frame.len() as u64);
         self.dispatch(now, frame, output);
+    }
+
+    /// The same, seen by a tap, as are answers.
+    #[cold]
+    pub(crate) fn frame_with(
+        &mut self,
+        tap: &dyn FrameTap,
+        now: Duration,
+        frame: RxFrame<'_>,
+        output: &mut dyn Transmit,
+    ) {
+        tap.frame(&TappedFrame { is_outbound: false, head: &frame, tail: &[] });
+        self.frame(now, frame, &mut Tapped::new(output, tap));
     }
 
     /// Gives a frame, of the device or put together, to whom it is for.
