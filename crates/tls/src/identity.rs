@@ -2,13 +2,13 @@
 
 use crate::der::{CONTEXT_0, GENERALIZED_TIME, Reader, SEQUENCE, UTC_TIME};
 use crate::provider::provider;
-use crate::{fingerprint, self_made};
+use crate::{SecretKey, fingerprint, self_made};
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::sign::CertifiedKey;
 
 /// What a server, or a client that is asked, shows of itself.
@@ -68,12 +68,7 @@ impl Identity {
         let chain = CertificateDer::pem_slice_iter(certificates);
         let chain: Result<Vec<_>, _> = chain.collect();
         let chain = chain.map_err(|_| IdentityError::NoCertificate)?;
-        let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| {
-            let encrypted = b"ENCRYPTED";
-            let is_encrypted = key.windows(encrypted.len()).any(|text| text == encrypted);
-            if is_encrypted { IdentityError::EncryptedKey } else { IdentityError::NoKey }
-        })?;
-        Self::new(chain, key)
+        Self::new(chain, private_key(key)?)
     }
 
     /// A new key, and a certificate of its own making for these names and addresses: others can know it by its
@@ -82,9 +77,20 @@ impl Identity {
     /// # Errors
     /// There are no random bytes.
     pub fn self_made(names: &[&str]) -> Result<Self, IdentityError> {
-        let (key, certificate) = self_made::make(names).map_err(|_| IdentityError::NoRandom)?;
-        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key));
-        Self::new(Vec::from([CertificateDer::from(certificate)]), key)
+        Self::of_key(&SecretKey::generate()?, names)
+    }
+
+    /// A certificate of a key's own making for these names and addresses.
+    ///
+    /// # Errors
+    /// There are no random bytes.
+    pub fn of_key(key: &SecretKey, names: &[&str]) -> Result<Self, IdentityError> {
+        let certificate = self_made::certificate(&*key.signing, names);
+        let certificate = CertificateDer::from(certificate.ok_or(IdentityError::NoRandom)?);
+        let fingerprint = fingerprint(&certificate);
+        let not_after_seconds = not_after(&certificate);
+        let key = CertifiedKey::new(Vec::from([certificate]), key.signing.clone());
+        Ok(Self { key: Arc::new(key), fingerprint, not_after_seconds })
     }
 
     /// SHA-256 of the certificate, by which it is known.
@@ -129,8 +135,26 @@ impl fmt::Debug for Identity {
     }
 }
 
-/// RFC 5280 section 4.1: `notAfter` of a certificate, in seconds since 1970.
-fn not_after(certificate: &[u8]) -> Option<u64> {
+/// The private key of a text in PEM.
+pub(crate) fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, IdentityError> {
+    PrivateKeyDer::from_pem_slice(pem).map_err(|_| {
+        let encrypted = b"ENCRYPTED";
+        let is_encrypted = pem.windows(encrypted.len()).any(|text| text == encrypted);
+        if is_encrypted { IdentityError::EncryptedKey } else { IdentityError::NoKey }
+    })
+}
+
+/// RFC 5280 section 4.1: `subjectPublicKeyInfo` of a certificate, as it stands there.
+pub(crate) fn public_key(certificate: &[u8]) -> Option<&[u8]> {
+    let mut fields = fields(certificate)?;
+    // Validity, subject.
+    fields.next()?;
+    fields.next()?;
+    fields.whole(SEQUENCE)
+}
+
+/// RFC 5280 section 4.1: the fields of a certificate from its validity on.
+fn fields(certificate: &[u8]) -> Option<Reader<'_>> {
     let mut content = Reader::new(Reader::new(certificate).expect(SEQUENCE)?);
     let mut fields = Reader::new(content.expect(SEQUENCE)?);
     // The version, which has a default; then serial number, algorithm and issuer.
@@ -139,7 +163,12 @@ fn not_after(certificate: &[u8]) -> Option<u64> {
     }
     fields.next()?;
     fields.next()?;
-    let mut validity = Reader::new(fields.expect(SEQUENCE)?);
+    Some(fields)
+}
+
+/// RFC 5280 section 4.1: `notAfter` of a certificate, in seconds since 1970.
+fn not_after(certificate: &[u8]) -> Option<u64> {
+    let mut validity = Reader::new(fields(certificate)?.expect(SEQUENCE)?);
     validity.next()?;
     let (tag, text) = validity.next()?;
     seconds(tag, text)
