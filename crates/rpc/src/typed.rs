@@ -5,6 +5,7 @@
 //! [`System::poll_transmit`] and polls [`System::poll_run`], which runs the handlers.
 
 mod client;
+mod grants;
 mod objects;
 mod promise;
 mod restorer;
@@ -31,6 +32,7 @@ use core::future::poll_fn;
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 
+pub use grants::Grants;
 pub use promise::Resolver;
 pub use restorer::{Restorer, ServiceTable};
 
