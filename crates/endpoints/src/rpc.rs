@@ -124,6 +124,14 @@ impl Rpc {
         Self { ledger: Some(ledger), ..self.clone() }
     }
 
+    /// The same vat; connections that are offered or made through this handle are counted, and drained, apart from others.
+    pub fn apart(&self) -> Self {
+        let Shared { finish_timeout, .. } = *self.shared;
+        let shared =
+            Shared { connections: Cell::new(0), draining: Cell::new(false), finish_timeout };
+        Self { shared: Rc::new(shared), ..self.clone() }
+    }
+
     /// The same vat for connections, offered or made, whose streams are packed; their other ends
     /// must know.
     pub fn packed(&self) -> Self {

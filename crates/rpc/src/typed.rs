@@ -150,6 +150,15 @@ impl System {
         C::new(self.hook(cap))
     }
 
+    /// Why every call on a client fails, if it does: its connection ended, or its promise was broken.
+    pub fn broken_by(&self, client: &dyn ClientHook) -> Option<Exception> {
+        if client.get_brand() != self.brand() {
+            return None;
+        }
+        let cap = Cap(Key::from_bits(client.get_ptr() as u64));
+        self.shared.vat.borrow_mut().broken_by(cap)
+    }
+
     /// A new connection, whose peer gets `offered` when it asks for the bootstrap capability.
     pub fn connect(&self, offered: Option<Box<dyn ClientHook>>) -> ConnId {
         self.connect_as(offered, Encoding::Plain)

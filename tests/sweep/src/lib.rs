@@ -229,8 +229,9 @@ impl Table for Services {
             ServiceEntry::web("fastcgi", &web, services::fastcgi::open),
             ServiceEntry::web("gopher", &web, services::gopher::open),
             ServiceEntry::new("rpc", |context| {
-                services::rpc::open_with(context, handlers::directory)
+                services::rpc::open_to_all(context, handlers::directory)
             }),
+            ServiceEntry::new("vats", services::vats::open),
             ServiceEntry::new("zmq", handlers::open_zmq),
         ])
     }

@@ -83,6 +83,16 @@ impl SecureVat {
         Fingerprint(self.inner.key.fingerprint())
     }
 
+    /// Connections that are open, whoever made them.
+    pub fn connections(&self) -> usize {
+        self.inner.rpc.connections()
+    }
+
+    /// Takes no more connections, and ends those that there are, as [`Rpc::drain`] does.
+    pub fn drain(&self) {
+        self.inner.rpc.drain();
+    }
+
     /// Takes vats in that connect to `listener`, until that ends or the vat drains.
     pub fn serve<L: Listener + 'static>(
         &self,

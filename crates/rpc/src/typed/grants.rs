@@ -4,6 +4,7 @@ use super::System;
 use super::restorer::Restorer;
 use super::server::Target;
 use crate::persistent_capnp::persistent;
+use crate::table::Key;
 use crate::vat::{Cap, ObjectId};
 use alloc::boxed::Box;
 use alloc::rc::Rc;
@@ -58,6 +59,15 @@ impl Grants {
         self.revoke(token);
         let (object, hook) = self.system.granted(service, Rc::new(reference));
         self.shared.grants.borrow_mut().push(Grant { token: token.into(), object, hook });
+    }
+
+    /// A service that says its reference, and is in no table.
+    pub fn persistent(
+        &self,
+        service: &dyn ClientHook,
+        reference: impl Fn() -> Result<String, Error> + 'static,
+    ) -> Box<dyn ClientHook> {
+        self.system.granted(service, Rc::new(reference)).1
     }
 
     /// The service of a token, if there is one in the table.
@@ -124,7 +134,7 @@ impl System {
             if service.get_brand() != self.brand() {
                 return None;
             }
-            let cap = Cap(crate::table::Key::from_bits(service.get_ptr() as u64));
+            let cap = Cap(Key::from_bits(service.get_ptr() as u64));
             let object = self.shared.vat.borrow_mut().object_at(cap)?;
             Some(self.shared.objects.borrow_mut().get_mut(object)?.target.clone())
         };
