@@ -80,6 +80,7 @@ impl World {
         // Sessions that nobody visits any more are gone at rest.
         config.sessions.idle_timeout = PATIENCE / 5;
         config.tls.port = Some(443);
+        config.rpc.port = Some(7000);
         let context = Context::new(platform, config, bundle(), registry, &server, &timers);
         let app = App::start(&context, &Services).expect("the appliance starts");
         let world = Self { network, server, clients, timers, context, _app: app };
