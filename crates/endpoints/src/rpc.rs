@@ -33,6 +33,7 @@ use flow::task::Spawner;
 use flow::time::Timers;
 use flow::{ConnectError, Connector, Flow, FlowError, Listener, Target};
 
+pub use ::rpc::persistent_capnp::persistent;
 pub use ::rpc::{
     Encoding, Exception, Fingerprint, Grants, Kind, Limits, ParseSturdyRefError, Resolver,
     Restorer, SERVICE_BYTES_MAX, ServiceTable, SturdyRef, System,

@@ -119,9 +119,10 @@ pub fn reference(
         return Err(format!("there is no service `{service}`, but {}", known.join(", ")));
     }
     // What a reference says before its token.
-    let place: SturdyRef = format!("capnp://insecure@{address}")
-        .parse()
-        .map_err(|_| format!("`{address}` is no HOST:PORT"))?;
+    let place = format!("capnp://insecure@{address}").parse::<SturdyRef>().ok();
+    let place = place
+        .filter(|_| !address.contains('/'))
+        .ok_or_else(|| format!("`{address}` is no HOST:PORT"))?;
     settings.secure_port = Some(place.port);
     let key = key(bundle, &settings).map_err(|error| error.to_string())?;
     let tokens = Tokens::new(key, &settings).ok_or("no port")?;
