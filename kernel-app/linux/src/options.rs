@@ -181,9 +181,7 @@ pub(crate) fn parse(
             Arg::Long("capability") => options.capabilities.push(capability(&mut arguments)?),
             Arg::Long("log") => {
                 once("log")?;
-                let allowed = "off, error, warn, info, debug or trace";
-                let level: log::LevelFilter = value(&mut arguments, "log", allowed)?;
-                options.overrides.push(format!("log={}", level.as_str().to_ascii_lowercase()));
+                options.overrides.push(log_word(&mut arguments)?);
             }
             other => return Err(say(&other.unexpected())),
         }
@@ -208,6 +206,13 @@ fn value<T: FromStr>(
 ) -> Result<T, String> {
     let text = arguments.value().and_then(|value| value.string()).map_err(|error| say(&error))?;
     text.parse().map_err(|_| refusal(name, &text, allowed))
+}
+
+/// The word that says what `--log` does.
+fn log_word(arguments: &mut lexopt::Parser) -> Result<String, String> {
+    let allowed = "off, error, warn, info, debug or trace";
+    let level: log::LevelFilter = value(arguments, "log", allowed)?;
+    Ok(format!("log={}", level.as_str().to_ascii_lowercase()))
 }
 
 /// The value of `--capability`.
