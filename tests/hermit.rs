@@ -121,7 +121,7 @@ fn bodies(harness: &mut Harness) -> Result {
 fn rpc(harness: &mut Harness) -> Result {
     /// What a listener's queue has room for.
     const CONNECTIONS: usize = 20;
-    let bundle = harness.bundle("", &[])?;
+    let bundle = harness.bundle(services::rpc::OPEN, &[])?;
     // A message of 10 MB has to be below the share of one peer.
     let guest = boot(&hermit::Options::default(), bundle, 2 * MEMORY_MIB)?;
     checked(guest, || services::rpc::services_for(HTTP.ip(), CONNECTIONS))

@@ -1,6 +1,6 @@
 //! Contradictions: what must hold between settings, whatever each allows alone.
 
-use crate::schema::{ClientCertificates, Tls, section_of};
+use crate::schema::{ClientCertificates, Rpc, Tls, port_key};
 use crate::{Bundle, Config};
 use alloc::{borrow::ToOwned, format, string::String, vec, vec::Vec};
 use core::net::IpAddr;
@@ -52,6 +52,7 @@ pub(crate) fn whole(config: &Config, bundle: &Bundle<'_>) -> Checked {
     mtu(config)?;
     ports(config)?;
     tls(config, bundle)?;
+    vat(config, bundle)?;
     site(config, bundle)
 }
 
@@ -143,14 +144,17 @@ fn ports(config: &Config) -> Checked {
     });
     match clash {
         None => Ok(()),
-        Some((one, other, port)) => Err(Contradiction {
-            keys: vec![(section_of(one), "port"), (section_of(other), "port")],
-            allowed: format!(
-                "a port for each service, and {port} is two services': `port` of [{}] and `port` of [{}]",
-                section_of(one),
-                section_of(other)
-            ),
-        }),
+        Some((one, other, port)) => {
+            let [one, other] = [one, other].map(port_key);
+            let said = |(section, key)| format!("`{key}` of [{section}]");
+            let (said_one, said_other) = (said(one), said(other));
+            Err(Contradiction {
+                keys: vec![one, other],
+                allowed: format!(
+                    "a port for each service, and {port} is two services': {said_one} and {said_other}"
+                ),
+            })
+        }
     }
 }
 
@@ -201,6 +205,16 @@ fn tls(config: &Config, bundle: &Bundle<'_>) -> Checked {
             refused(&[key], format!("files of the bundle, and {path} is not one of them"))
         }
     }
+}
+
+/// A key that is named is there; the usual one need not be.
+fn vat(config: &Config, bundle: &Bundle<'_>) -> Checked {
+    let key = &config.rpc.key;
+    if *key == Rpc::default().key || bundle.get(key).is_some() {
+        return Ok(());
+    }
+    let allowed = format!("a file of the bundle, and {key} is not one of them");
+    Err(Contradiction { keys: vec![("rpc", "key")], allowed })
 }
 
 /// A bundle has a site, unless that is on a disk; a machine without a bundle has none.

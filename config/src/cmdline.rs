@@ -12,6 +12,8 @@
 //! | `fastcgi_port=PORT` | `[fastcgi] port`; 0 is off |
 //! | `gopher_port=PORT` | `[gopher] port`; 0 is off |
 //! | `https_port=PORT` | `[tls] port`; 0 is off |
+//! | `rpc_secure_port=PORT` | `[rpc] secure_port`; 0 is off |
+//! | `log_references=true` | `[rpc] log_references` |
 //! | `log=LEVEL` | `[log] level` |
 //!
 //! `ip`, `gw` and `dns` may be given more than once. `ip` is understood as Linux has it, too (Documentation/admin-guide/nfs/
@@ -43,6 +45,8 @@ const WORDS: &[&str] = &[
     "fastcgi_port",
     "gopher_port",
     "https_port",
+    "rpc_secure_port",
+    "log_references",
     "log",
 ];
 
@@ -149,6 +153,16 @@ impl Overrides<'_> {
             ("fastcgi_port", Some(text)) => self.port("fastcgi", text)?,
             ("gopher_port", Some(text)) => self.port("gopher", text)?,
             ("https_port", Some(text)) => self.port("tls", text)?,
+            ("rpc_secure_port", Some(text)) => {
+                let port = text.parse().map_or(Value::Other, Value::Number);
+                self.set("rpc", "secure_port", port)?;
+                ("rpc", "secure_port")
+            }
+            ("log_references", Some(text)) => {
+                let flag = text.parse().map_or(Value::Other, Value::Flag);
+                self.set("rpc", "log_references", flag)?;
+                ("rpc", "log_references")
+            }
             ("log", Some(text)) => {
                 self.set("log", "level", Value::Text(text))?;
                 ("log", "level")
@@ -297,7 +311,7 @@ mod tests {
 
     #[test]
     fn every_word_sets_its_key() {
-        let config = load("ip=10.9.0.2/24 gw=10.9.0.1 dns=9.9.9.9 dns=fd00::9 http_port=8080 rpc_port=7001 zmq_port=0 fastcgi_port=9000 gopher_port=70 https_port=443 log=debug ip=fd00::2/64")
+        let config = load("ip=10.9.0.2/24 gw=10.9.0.1 dns=9.9.9.9 dns=fd00::9 http_port=8080 rpc_port=7001 zmq_port=0 fastcgi_port=9000 gopher_port=70 https_port=443 rpc_secure_port=7002 log_references=true log=debug ip=fd00::2/64")
             .unwrap();
         let addresses: Vec<_> = config.network.addresses.iter().map(ToString::to_string).collect();
         assert_eq!(addresses, ["10.9.0.2/24", "fd00::2/64"]);
@@ -307,6 +321,7 @@ mod tests {
         assert_eq!((config.http.port, config.rpc.port, config.zmq.port), (8080, Some(7001), None));
         assert_eq!((config.fastcgi.port, config.gopher.port), (Some(9000), Some(70)));
         assert_eq!(config.tls.port, Some(443));
+        assert_eq!((config.rpc.secure_port, config.rpc.log_references), (Some(7002), true));
         assert_eq!(config.log.level, log::LevelFilter::Debug);
         assert_eq!(config.shutdown.drain, Duration::from_secs(5));
     }
@@ -341,6 +356,9 @@ mod tests {
             ("http_port=0", 1, "from 1 to 65535"),
             ("http_port=-1", 1, "from 1 to 65535"),
             ("zmq_port=70000", 1, "or 0 for off"),
+            ("rpc_secure_port=-1", 1, "or 0 for off"),
+            ("log_references=yes", 1, "true or false"),
+            ("rpc_secure_port=5555", 1, "`secure_port` of [rpc]"),
             ("ip", 1, "ip=VALUE"),
             ("quiet log", 7, "log=VALUE"),
             ("dns=1.1.1.1 dns=1.1.1.2 dns=1.1.1.3 dns=1.1.1.4", 37, "at most 3"),
@@ -395,9 +413,9 @@ mod tests {
                 "appliance.toml:3:1: found `mtu_bytes = 576`; allowed: at least 1280 while IPv6 is on",
             ),
             (
-                "[zmq]\nport = 7000\n",
+                "[zmq]\nport = 80\n",
                 "",
-                "appliance.toml:2:1: found `port = 7000`; allowed: a port for each service, and 7000 is",
+                "appliance.toml:2:1: found `port = 80`; allowed: a port for each service, and 80 is",
             ),
             (
                 "[zmq]\nport = 9000\n",
@@ -418,14 +436,14 @@ mod tests {
     #[test]
     fn a_shared_port_is_refused_at_one_of_its_two_services() {
         for (file, line, sentence, one, other) in [
-            ("[http]\nport = 8080\n[zmq]\nport = 7000", "", "appliance.toml:4:1", "rpc", "zmq"),
+            ("[rpc]\nport = 7000\n[zmq]\nport = 7000", "", "appliance.toml:2:1", "rpc", "zmq"),
             ("[http]\nport = 8080\n[rpc]\nport = 5555", "", "appliance.toml:4:1", "rpc", "zmq"),
             ("[zmq]\nport = 9\n[rpc]\nport = 80", "", "appliance.toml:4:1", "http", "rpc"),
             ("[rpc]\nport = 9\n[zmq]\nport = 80", "", "appliance.toml:4:1", "http", "zmq"),
             ("[rpc]\nport = 9\n[zmq]\nport = 9", "", "appliance.toml:2:1", "rpc", "zmq"),
             ("", "http_port=8080 rpc_port=5555", "command line:1:16", "rpc", "zmq"),
-            ("", "http_port=8080 zmq_port=7000", "command line:1:16", "rpc", "zmq"),
-            ("[http]\nport = 8080", "zmq_port=7000", "command line:1:1", "rpc", "zmq"),
+            ("", "rpc_port=7000 zmq_port=7000", "command line:1:1", "rpc", "zmq"),
+            ("[http]\nport = 8080", "zmq_port=8080", "appliance.toml:2:1", "http", "zmq"),
             ("[fastcgi]\nport = 80", "", "appliance.toml:2:1", "http", "fastcgi"),
             ("[gopher]\nport = 5555", "", "appliance.toml:2:1", "gopher", "zmq"),
         ] {

@@ -6,8 +6,9 @@ mod rule;
 pub(crate) use rule::{Key, Number, Rule, Value};
 
 use crate::{
-    Cidr, ClientCertificates, CongestionControl,
+    Cidr, ClientCertificates, Config, CongestionControl,
     network::{is_host, is_on_link},
+    schema::is_service,
     texts::{is_host_text, is_http_address, is_label, is_path},
 };
 use alloc::{borrow::ToOwned, string::String, vec::Vec};
@@ -23,6 +24,9 @@ const HOSTS_MAX: usize = 32;
 /// Most certificates of one server, and clients that are known by their certificates' fingerprints.
 const CERTIFICATES_MAX: usize = 16;
 const FINGERPRINTS_MAX: usize = 256;
+
+/// Services of one vat that settings name, and capabilities of others that it has.
+const SERVICES_MAX: usize = 64;
 
 pub(crate) static KEYS: &[Key] = &[
     key("network", "dhcp", Rule::Flag(|c| &mut c.network.dhcp)),
@@ -276,6 +280,60 @@ pub(crate) static KEYS: &[Key] = &[
         },
     ),
     key("rpc", "port", Rule::PortOrOff(|c| &mut c.rpc.port)),
+    key("rpc", "secure_port", Rule::PortOrOff(|c| &mut c.rpc.secure_port)),
+    key(
+        "rpc",
+        "key",
+        Rule::Text {
+            allowed: "a file of the bundle, as \"rpc/key.pem\"",
+            set: |c, text| is_path(text) && put(&mut c.rpc.key, text),
+        },
+    ),
+    key(
+        "rpc",
+        "host",
+        Rule::Text {
+            allowed: "a name or an address, as \"aqueduct.example\", or \"\"",
+            set: |c, text| (text.is_empty() || is_host_text(text)) && put(&mut c.rpc.host, text),
+        },
+    ),
+    key(
+        "rpc",
+        "strangers",
+        Rule::List {
+            allowed: "names of services, or \"*\" for all",
+            items_max: SERVICES_MAX,
+            clear: |c| c.rpc.strangers.clear(),
+            push: |c, text| {
+                let fits = text == "*" || is_service(text);
+                if fits {
+                    c.rpc.strangers.push(text.to_owned());
+                }
+                fits
+            },
+        },
+    ),
+    key(
+        "rpc",
+        "peers",
+        Rule::List {
+            allowed: "vats and what each may have, as \"sha-256:FINGERPRINT admin calculator\", or \"*\" for all",
+            items_max: FINGERPRINTS_MAX,
+            clear: |c| c.rpc.peers.clear(),
+            push: |c, text| text.parse().map(|it| c.rpc.peers.push(it)).is_ok(),
+        },
+    ),
+    key(
+        "rpc",
+        "epochs",
+        Rule::List {
+            allowed: "services and numbers, as \"admin 2\"",
+            items_max: SERVICES_MAX,
+            clear: |c| c.rpc.epochs.clear(),
+            push: |c, text| text.parse().map(|it| c.rpc.epochs.push(it)).is_ok(),
+        },
+    ),
+    key("rpc", "log_references", Rule::Flag(|c| &mut c.rpc.log_references)),
     key(
         "rpc",
         "message_words_max",
@@ -321,6 +379,15 @@ pub(crate) static KEYS: &[Key] = &[
         "rpc",
         "bytes_per_second_min",
         count(0, 1 << 20, |c| Number::U32(&mut c.rpc.bytes_per_second_min)),
+    ),
+    key(
+        "capabilities",
+        "NAME",
+        Rule::Named {
+            allowed: "under a name of letters, digits, `-` and `_`, given once, a reference as \"capnp://sha-256:FINGERPRINT@HOST:PORT/TOKEN\"",
+            items_max: SERVICES_MAX,
+            put: put_capability,
+        },
     ),
     key("zmq", "port", Rule::PortOrOff(|c| &mut c.zmq.port)),
     key(
@@ -497,6 +564,12 @@ pub(crate) fn find(section: &str, name: &str) -> Option<(usize, &'static Key)> {
     KEYS.iter().enumerate().find(|(_, key)| key.section == section && key.name == name)
 }
 
+/// The key of a section that takes any name, with its place in `KEYS`.
+pub(crate) fn find_named(section: &str) -> Option<(usize, &'static Key)> {
+    let is_named = |key: &Key| matches!(key.rule, Rule::Named { .. });
+    KEYS.iter().enumerate().find(|(_, key)| key.section == section && is_named(key))
+}
+
 /// The section names, each once, in the order of the file.
 pub(crate) fn sections() -> Vec<&'static str> {
     let mut names: Vec<_> = KEYS.iter().map(|key| key.section).collect();
@@ -510,6 +583,16 @@ fn parsed<T: core::str::FromStr>(text: &str) -> Option<T> {
 
 fn host(text: &str) -> Option<IpAddr> {
     parsed(text).filter(|address| is_host(*address))
+}
+
+fn put_capability(config: &mut Config, name: &str, reference: &str) -> bool {
+    let references = &mut config.capabilities.references;
+    let is_new = references.iter().all(|(other, _)| other != name);
+    let fits = is_service(name) && reference.starts_with("capnp://") && is_new;
+    if fits {
+        references.push((name.to_owned(), reference.to_owned()));
+    }
+    fits
 }
 
 fn push_address(addresses: &mut Vec<Cidr>, text: &str) -> bool {

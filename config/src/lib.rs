@@ -44,8 +44,9 @@ pub use error::ConfigError;
 pub use keys::keys;
 pub use network::{Cidr, CongestionControl};
 pub use schema::{
-    Affinity, BadGroupKey, ClientCertificates, Config, Fastcgi, Gopher, GroupKey, Http, Log,
-    Memory, Network, Octets32, Rpc, Sessions, Shutdown, Storage, Tasks, Tcp, Tls, Zmq, section_of,
+    Affinity, BadGroupKey, Capabilities, ClientCertificates, Config, Fastcgi, Gopher, GroupKey,
+    Http, Log, Memory, Network, Octets32, Rpc, RpcEpoch, RpcPeer, Sessions, Shutdown, Storage,
+    Tasks, Tcp, Tls, Zmq, port_key,
 };
 
 /// The name of the configuration file inside a bundle.

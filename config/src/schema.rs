@@ -2,9 +2,12 @@
 //! its default and why; `keys.rs` holds the names and the allowed ranges.
 
 mod fastcgi;
+mod rpc;
 mod tls;
 
 pub use fastcgi::Fastcgi;
+pub(crate) use rpc::is_service;
+pub use rpc::{Capabilities, Rpc, RpcEpoch, RpcPeer};
 pub use tls::{ClientCertificates, Octets32, Tls};
 
 use crate::{Cidr, CongestionControl};
@@ -28,6 +31,8 @@ pub struct Config {
     pub tcp: Tcp,
     /// The RPC service.
     pub rpc: Rpc,
+    /// Services of other vats.
+    pub capabilities: Capabilities,
     /// The ZMTP service.
     pub zmq: Zmq,
     /// Disks, and a site on one of them.
@@ -46,9 +51,13 @@ pub struct Config {
     pub shutdown: Shutdown,
 }
 
-/// The section in which a service has its port.
-pub fn section_of(service: &'static str) -> &'static str {
-    if service == "https" { "tls" } else { service }
+/// The section and the key in which a service has its port.
+pub fn port_key(service: &'static str) -> (&'static str, &'static str) {
+    match service {
+        "https" => ("tls", "port"),
+        "vats" => ("rpc", "secure_port"),
+        service => (service, "port"),
+    }
 }
 
 impl Config {
@@ -60,6 +69,7 @@ impl Config {
             ("fastcgi", self.fastcgi.port),
             ("gopher", self.gopher.port),
             ("rpc", self.rpc.port),
+            ("vats", self.rpc.secure_port),
             ("zmq", self.zmq.port),
         ];
         ports.into_iter().filter_map(|(service, port)| Some((service, port?)))
@@ -242,83 +252,6 @@ impl Default for Tcp {
             user_timeout: Duration::from_secs(60),
             keep_alive: Duration::from_secs(120),
             congestion_control: CongestionControl::Cubic,
-        }
-    }
-}
-
-/// `[rpc]`: a port, and what one peer may make the vat hold. Beyond the limits on its calls they wait, or fail as
-/// overloaded; a peer that exceeds another limit is disconnected with its name as the reason.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rpc {
-    /// TCP port of the Cap'n Proto service; none is off. Default 7000: no service of note has it, and
-    /// it needs no privilege in a Linux process.
-    pub port: Option<u16>,
-    /// Longest message, in words of 8 bytes. Default 4 Mi (32 MiB): three times the 10 MB messages that
-    /// peers are known to send.
-    pub message_words_max: u32,
-    /// Most segments in one message. Default 512, the reference implementation's.
-    pub segments_max: u32,
-    /// Words that may be visited in one message, so that overlapping pointers do not amplify it.
-    /// Default 8 Mi, the reference implementation's.
-    pub traversal_words_max: usize,
-    /// Deepest nesting of pointers. Default 64, the reference implementation's.
-    pub nesting_max: u32,
-    /// Most capabilities in one message. Default 16,384; a thousand at once is known practice.
-    pub message_caps_max: u32,
-    /// Most fields in the path of one promised capability. Default 64.
-    pub path_fields_max: u32,
-    /// Most parts of one result to which calls may be sent before it is there. Default 1024.
-    pub parts_max: usize,
-    /// Calls of ours that a peer has not answered. Default 65,536.
-    pub questions_max: usize,
-    /// Calls of a peer that are not answered; more wait unread. Default 65,536.
-    pub answers_max: usize,
-    /// Capabilities that a peer holds of us. Default 65,536.
-    pub exports_max: usize,
-    /// Capabilities that we hold of a peer. Default 65,536.
-    pub imports_max: usize,
-    /// Promises of a peer that we wait for it to disembargo. Default 65,536.
-    pub embargoes_max: usize,
-    /// Bytes of a peer's unanswered calls; more wait unread. Beyond twice as much of results that it does not finish
-    /// its calls fail as overloaded. Default 64 MiB: two of the longest messages; less where `[memory]` gives less.
-    pub call_bytes_max: usize,
-    /// Bytes queued for a peer above which its calls wait unread. Default 1 MiB, a few windows' worth; less where
-    /// `[memory]` gives less.
-    pub unsent_bytes_high: usize,
-    /// Bytes queued for a peer above which it is disconnected; results that come near fail. Default 128 MiB: four of the
-    /// longest messages; less where `[memory]` gives less.
-    pub unsent_bytes_max: usize,
-    /// Bytes kept of a peer's exception. Default 1024.
-    pub reason_bytes_max: usize,
-    /// How long half a message, a byte that a peer does not take, or a call without room may wait. Default 60 s.
-    pub stall_timeout: Duration,
-    /// Bytes per second at which a message must move on the whole, a peer's as well as ours; zero is no least rate.
-    /// Default 500, a tenth of the slowest modem's.
-    pub bytes_per_second_min: u32,
-}
-
-impl Default for Rpc {
-    fn default() -> Self {
-        Self {
-            port: Some(7000),
-            message_words_max: 4 << 20,
-            segments_max: 512,
-            traversal_words_max: 8 << 20,
-            nesting_max: 64,
-            message_caps_max: 16_384,
-            path_fields_max: 64,
-            parts_max: 1024,
-            questions_max: 65_536,
-            answers_max: 65_536,
-            exports_max: 65_536,
-            imports_max: 65_536,
-            embargoes_max: 65_536,
-            call_bytes_max: 64 << 20,
-            unsent_bytes_high: 1 << 20,
-            unsent_bytes_max: 128 << 20,
-            reason_bytes_max: 1024,
-            stall_timeout: Duration::from_secs(60),
-            bytes_per_second_min: 500,
         }
     }
 }

@@ -66,6 +66,8 @@ struct Reader<'a> {
     places: Places<'a>,
     sections: Vec<&'static str>,
     state: State,
+    /// The name under which a key with any name stands, and how many of those there were.
+    named: (String, usize),
 }
 
 #[derive(Clone, Copy)]
@@ -89,6 +91,7 @@ impl<'a> Reader<'a> {
             places: Places::new(origin),
             sections: Vec::new(),
             state: State::Section(None),
+            named: (String::new(), 0),
         }
     }
 
@@ -145,6 +148,11 @@ impl<'a> Reader<'a> {
 
     fn key(&mut self, section: &str, event: Event) -> Result<&'static Key, ConfigError> {
         let name = self.name(event)?;
+        if let Some((index, key)) = keys::find_named(section) {
+            self.places.in_file(index, event.span().start());
+            self.named = (name.into_owned(), self.named.1 + 1);
+            return Ok(key);
+        }
         let Some((index, key)) = keys::find(section, &name) else {
             let names: Vec<_> =
                 KEYS.iter().filter(|key| key.section == section).map(|key| key.name).collect();
@@ -191,7 +199,17 @@ impl<'a> Reader<'a> {
         let mut text = Cow::Borrowed("");
         let mut failure: Option<ParseError> = None;
         let kind = raw.decode_scalar(&mut text, &mut failure);
-        let allowed = failure.is_none() && key.rule.set(&mut self.config, value(kind, &text));
+        let value = value(kind, &text);
+        if let Rule::Named { put, items_max, .. } = key.rule {
+            let (name, count) = &self.named;
+            let fits = failure.is_none()
+                && *count <= items_max
+                && matches!(value, Value::Text(text) if put(&mut self.config, name, text));
+            let found = format!("`{name}` and its value");
+            let refused = || self.origin.error(event.span().start(), found, key.rule.allowed());
+            return fits.then_some(()).ok_or_else(refused);
+        }
+        let allowed = failure.is_none() && key.rule.set(&mut self.config, value);
         if allowed { Ok(()) } else { Err(self.refuse(event, key.rule.allowed())) }
     }
 
@@ -314,8 +332,61 @@ mod tests {
                 shown.push((section, name));
             }
         }
-        let known: Vec<_> = KEYS.iter().map(|key| (key.section, key.name)).collect();
+        // What has any name is shown in words.
+        let known = KEYS.iter().filter(|key| !matches!(key.rule, Rule::Named { .. }));
+        let known: Vec<_> = known.map(|key| (key.section, key.name)).collect();
         assert_eq!(shown, known);
+    }
+
+    #[test]
+    fn capabilities_have_any_name_once_and_are_not_shown_in_errors() {
+        let config = parse("[capabilities]\nstore = \"capnp://insecure@a:1\"\nx-y_2 = 'capnp://b'\n[zmq]\nport = 1").unwrap();
+        let own = |name: &str, text: &str| (name.to_string(), text.to_string());
+        assert_eq!(
+            config.capabilities.references,
+            [own("store", "capnp://insecure@a:1"), own("x-y_2", "capnp://b")]
+        );
+        assert_eq!(std::format!("{:?}", config.capabilities), "[\"store\", \"x-y_2\"]");
+        for (line, bad) in [
+            (2, "store = \"http://secret\""),
+            (2, "\"st ore\" = \"capnp://secret\""),
+            (2, "store = 7"),
+            (2, "store = [\"capnp://secret\"]"),
+            (3, "a = \"capnp://x\"\na = \"capnp://secret\""),
+        ] {
+            let message = refused(&std::format!("[capabilities]\n{bad}"));
+            assert!(message.starts_with(&std::format!("a.toml:{line}:")), "{message}");
+            assert!(!message.contains("secret"), "{message}");
+        }
+        let many = |count: usize| {
+            let line = |n| std::format!("c{n} = \"capnp://x\"\n");
+            parse(&(0..count).fold("[capabilities]\n".to_string(), |all, n| all + &line(n)))
+        };
+        assert!(many(64).is_ok() && many(65).is_err());
+    }
+
+    #[test]
+    fn vats_and_services_are_named_in_full() {
+        let key = "3Tj5y5Q2qpqN3Sbh0GRPxgORZw98_NtrU2nLI0-Tn6g";
+        let peer = |text: &str| parse(&std::format!("[rpc]\npeers = [\"{text}\"]"));
+        let known = peer(&std::format!("sha-256:{key} admin  calculator")).unwrap().rpc.peers;
+        assert_eq!(known[0].fingerprint.0[..2], [0xDD, 0x38]);
+        assert_eq!(known[0].services, ["admin", "calculator"]);
+        assert!(peer(&std::format!("sha-256:{key} *")).is_ok());
+        for bad in [
+            std::format!("sha-256:{key}"),
+            std::format!("{key} admin"),
+            std::format!("sha-256:{} admin", &key[1..]),
+            std::format!("sha-256:{key}g admin"),
+            std::format!("sha-256:{key} ad.min"),
+        ] {
+            assert!(peer(&bad).is_err(), "{bad}");
+        }
+        let epochs = parse("[rpc]\nepochs = [\"admin 2\"]").unwrap().rpc.epochs;
+        assert_eq!((&*epochs[0].service, epochs[0].epoch), ("admin", 2));
+        for bad in ["admin", "admin -1", "2 admin", "admin 4294967296"] {
+            assert!(parse(&std::format!("[rpc]\nepochs = [\"{bad}\"]")).is_err(), "{bad}");
+        }
     }
 
     #[test]
@@ -347,7 +418,7 @@ mod tests {
         );
         assert_eq!(
             refused("[htpt]"),
-            "a.toml:1:2: found `htpt`; allowed: the sections [network], [http], [fastcgi], [gopher], [tls], [tcp], [rpc], [zmq], [storage], [memory], [tasks], [sessions], [affinity], [log], [shutdown]"
+            "a.toml:1:2: found `htpt`; allowed: the sections [network], [http], [fastcgi], [gopher], [tls], [tcp], [rpc], [capabilities], [zmq], [storage], [memory], [tasks], [sessions], [affinity], [log], [shutdown]"
         );
         assert_eq!(
             refused("[log]\nlevel = \"loud\""),

@@ -1,6 +1,6 @@
 @0x95c4b1842df01ce3;
-# What the appliance's RPC port serves. Its bootstrap is a Directory; each service can also be
-# restored by its name, as capnp://.../NAME says.
+# What the appliance's vat serves. Its bootstrap is a Directory of what the peer may have; each service can also be
+# restored by its token, and what everybody may have by its name.
 
 interface Directory {
   list @0 () -> (services :List(Entry));
@@ -24,6 +24,8 @@ interface Admin {
   counters @2 () -> (counters :List(Counter));
   # The latest lines of the log, oldest first.
   logTail @3 (linesMax :UInt32 = 100) -> (lines :List(Text));
+  # The references of the services that have one. They are secrets.
+  references @4 () -> (references :List(Reference));
 
   struct Status {
     version @0 :Text;
@@ -44,6 +46,11 @@ interface Admin {
     retransmits @7 :UInt32;
     # Zero before the first measurement.
     roundTripNanoseconds @8 :UInt64;
+  }
+
+  struct Reference {
+    service @0 :Text;
+    reference @1 :Text;
   }
 
   struct Counter {

@@ -31,6 +31,8 @@ impl Table for Appliance {
             ServiceEntry::web("gopher", &web, crate::services::gopher::open),
             #[cfg(feature = "rpc")]
             ServiceEntry::new("rpc", crate::services::rpc::open),
+            #[cfg(feature = "vats")]
+            ServiceEntry::new("vats", crate::services::vats::open),
             #[cfg(feature = "zmq")]
             ServiceEntry::new("zmq", crate::services::zmq::open),
         ])
@@ -64,6 +66,7 @@ impl App {
         for (service, port) in absent(&context.config, &carried) {
             log::info!("nothing listens on port {port}: {service} is not in this build");
         }
+        check_capabilities(context)?;
         for entry in entries {
             if let Some(service) = (entry.open)(context)? {
                 context.services.add(service);
@@ -105,6 +108,17 @@ impl App {
     }
 }
 
+/// Refuses references that lead nowhere before anybody asks for them.
+fn check_capabilities<P: Platform>(context: &Context<P>) -> Result<(), StartError> {
+    #[cfg(feature = "vats")]
+    context.check_capabilities()?;
+    #[cfg(not(feature = "vats"))]
+    if !context.config.capabilities.references.is_empty() {
+        log::warn!("[capabilities] is without effect: it is not in this build");
+    }
+    Ok(())
+}
+
 /// Takes saved sessions along from one run to the next.
 fn carry_over<P: Platform>(context: &Context<P>) {
     #[cfg(feature = "http-client")]
@@ -136,6 +150,7 @@ mod tests {
     #[test]
     fn what_is_on_and_not_in_the_table_is_reported() {
         let mut config = Config::default();
+        config.rpc.port = Some(7000);
         assert_eq!(absent(&config, &["http", "rpc", "zmq"]).next(), None);
         let absent_services: Vec<_> = absent(&config, &["http"]).collect();
         assert_eq!(absent_services, [("rpc", 7000), ("zmq", 5555)]);
@@ -150,6 +165,7 @@ mod tests {
         feature = "fastcgi",
         feature = "gopher",
         feature = "rpc",
+        feature = "vats",
         feature = "zmq"
     ))]
     #[test]
@@ -166,6 +182,7 @@ mod tests {
         let mut config = Config::default();
         (config.fastcgi.port, config.gopher.port) = (Some(9000), Some(70));
         config.tls.port = Some(443);
+        (config.rpc.port, config.rpc.secure_port) = (Some(7000), Some(7001));
         assert_eq!(entries, config.ports().map(|(name, _)| name).collect::<Vec<_>>());
     }
 

@@ -3,8 +3,14 @@
 use crate::Platform;
 use crate::service::Services;
 use crate::settings::{self, memory::MemorySettings};
+#[cfg(feature = "vats")]
+use crate::vat::{Capabilities, NoCapability};
+#[cfg(feature = "rpc")]
+use crate::{service::StartError, vat::Vat};
 use alloc::rc::Rc;
 use config::{Bundle, Config};
+#[cfg(feature = "rpc")]
+use core::cell::OnceCell;
 use core::time::Duration;
 use flow::ledger::{Ledger, ServiceLedger};
 use flow::registry::{Label, Registry, ResolvingConnector};
@@ -36,6 +42,12 @@ pub struct Context<P: Platform> {
     pub disk_site: Option<Rc<crate::disk::DiskSite>>,
     /// Makes routes that lead to web sessions.
     pub sessions: SessionHost,
+    /// The vat, once something has wanted it.
+    #[cfg(feature = "rpc")]
+    vat: Rc<OnceCell<Rc<Vat>>>,
+    /// Services of other vats.
+    #[cfg(feature = "vats")]
+    capabilities: Rc<Capabilities>,
 }
 
 impl<P: Platform> Clone for Context<P> {
@@ -52,6 +64,10 @@ impl<P: Platform> Clone for Context<P> {
             #[cfg(feature = "disk")]
             disk_site: self.disk_site.clone(),
             sessions: self.sessions.clone(),
+            #[cfg(feature = "rpc")]
+            vat: self.vat.clone(),
+            #[cfg(feature = "vats")]
+            capabilities: self.capabilities.clone(),
         }
     }
 }
@@ -78,6 +94,10 @@ impl<P: Platform> Context<P> {
             move |bytes| entropy.fill_random(bytes),
         );
         let mut context = Self {
+            #[cfg(feature = "rpc")]
+            vat: Rc::default(),
+            #[cfg(feature = "vats")]
+            capabilities: Rc::new(Capabilities::new(&config.capabilities)),
             sessions,
             ledger: Ledger::new(settings.peers_bytes_max),
             #[cfg(feature = "disk")]
@@ -103,6 +123,37 @@ impl<P: Platform> Context<P> {
     #[must_use]
     pub fn with_disk_site(self, site: Option<crate::disk::DiskSite>) -> Self {
         Self { disk_site: site.map(Rc::new), ..self }
+    }
+
+    /// The vat of this appliance.
+    ///
+    /// # Errors
+    /// `[rpc]` names a service that there is not.
+    #[cfg(feature = "rpc")]
+    pub(crate) fn vat(&self) -> Result<Rc<Vat>, StartError> {
+        if let Some(vat) = self.vat.get() {
+            return Ok(vat.clone());
+        }
+        let vat = Rc::new(Vat::new(self)?);
+        Ok(self.vat.get_or_init(|| vat).clone())
+    }
+
+    /// A service of another vat, by its name in `[capabilities]`. Calls can be made at once; they wait for the connection, if
+    /// there is none. When it breaks they fail as disconnected, and this has to be asked again.
+    ///
+    /// # Errors
+    /// There is none of this name, or this vat's key is not usable.
+    #[cfg(feature = "vats")]
+    pub fn capability<C: capnp::capability::FromClientHook>(
+        &self,
+        name: &str,
+    ) -> Result<C, NoCapability> {
+        self.capabilities.get(self, name)
+    }
+
+    #[cfg(feature = "vats")]
+    pub(crate) fn check_capabilities(&self) -> Result<(), StartError> {
+        self.capabilities.check(self)
     }
 
     #[cfg(feature = "http-client")]

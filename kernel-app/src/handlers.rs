@@ -1,6 +1,7 @@
 //! Handlers: what answers requests and calls, one file each.
 
 pub mod folder_menus;
+#[cfg(feature = "rpc")]
 pub mod rpc;
 pub mod samples;
 pub mod site;

@@ -32,5 +32,7 @@ pub mod services;
 pub mod settings;
 #[cfg(feature = "https")]
 mod trust;
+#[cfg(feature = "rpc")]
+pub mod vat;
 
 pub use platform::Platform;

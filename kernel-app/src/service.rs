@@ -187,6 +187,15 @@ pub enum StartError {
         /// What the platform says.
         reason: ListenError,
     },
+    /// A setting contradicts what there is.
+    Setting {
+        /// Its section.
+        section: &'static str,
+        /// Its key.
+        key: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// What the bundle has for it is not usable.
     Bundle {
         /// The service.
@@ -205,14 +214,17 @@ impl fmt::Display for StartError {
             Self::Bundle { service, path, reason } => {
                 return write!(f, "cannot serve {service}: {path} of the bundle: {reason}");
             }
+            Self::Setting { section, key, reason } => {
+                return write!(f, "`{key}` in [{section}]: {reason}");
+            }
         };
-        let section = config::section_of(service);
+        let (section, key) = config::port_key(service);
         write!(f, "cannot serve {service} on port {port}: {reason}")?;
         match reason {
             ListenError::InUse | ListenError::NotAllowed => {
                 write!(
                     f,
-                    "; another one is chosen by `port` in [{section}] of appliance.toml, unless the command line says it"
+                    "; another one is chosen by `{key}` in [{section}] of appliance.toml, unless the command line says it"
                 )
             }
             ListenError::Other(_) => Ok(()),

@@ -5,7 +5,10 @@ pub mod gopher;
 pub mod http;
 #[cfg(feature = "https")]
 pub mod https;
+#[cfg(feature = "rpc")]
 pub mod rpc;
+#[cfg(feature = "vats")]
+pub mod vats;
 mod web_service;
 pub mod websocket;
 pub mod zmq;

@@ -55,6 +55,10 @@ fn rpc(config: &Config) -> endpoints::rpc::Limits {
     RpcSettings::new(&config.rpc).limits
 }
 
+fn vat(config: &Config) -> RpcSettings {
+    RpcSettings::new(&config.rpc)
+}
+
 fn zmq(config: &Config) -> endpoints::pipe::ServiceLimits {
     ZmqSettings::new(&config.zmq).limits
 }
@@ -194,6 +198,15 @@ static ROWS: &[Row] = &[
         let world = World::new(c);
         (world.is_open(7000), world.is_open(7001))
     }),
+    row!("rpc", "secure_port", "7002", "true", |c: &Config| World::new(c).is_open(7002)),
+    row!("rpc", "key", "\"a/key.pem\"", "\"a/key.pem\"", |c: &Config| vat(c).key),
+    row!("rpc", "host", "\"b.example\"", "Some(\"b.example\")", |c: &Config| vat(c).host),
+    row!("rpc", "strangers", "[\"admin\"]", "[\"admin\"]", |c: &Config| vat(c).strangers),
+    row!("rpc", "peers", "[\"sha-256:3Tj5y5Q2qpqN3Sbh0GRPxgORZw98_NtrU2nLI0-Tn6g admin\"]", "[[\"admin\"]]", |c: &Config| {
+        vat(c).peers.into_iter().map(|peer| peer.services).collect::<Vec<_>>()
+    }),
+    row!("rpc", "epochs", "[\"admin 2\"]", "[RpcEpoch { service: \"admin\", epoch: 2 }]", |c: &Config| vat(c).epochs),
+    row!("rpc", "log_references", "true", "true", |c: &Config| vat(c).log_references),
     row!("rpc", "message_words_max", "2048", "2048", |c: &Config| rpc(c).message_words_max),
     row!("rpc", "segments_max", "7", "7", |c: &Config| rpc(c).segments_max),
     row!("rpc", "traversal_words_max", "2048", "2048", |c: &Config| rpc(c).traversal_words_max),
@@ -212,6 +225,9 @@ static ROWS: &[Row] = &[
     row!("rpc", "reason_bytes_max", "77", "77", |c: &Config| rpc(c).reason_bytes_max),
     row!("rpc", "stall_timeout_seconds", "7", "7s", |c: &Config| rpc(c).stall_timeout),
     row!("rpc", "bytes_per_second_min", "7", "7", |c: &Config| rpc(c).bytes_per_second_min),
+    row!("capabilities", "NAME", "\"capnp://insecure@a:1\"", "[(\"NAME\", \"capnp://insecure@a:1\")]", |c: &Config| {
+        c.capabilities.references.clone()
+    }),
     row!("zmq", "port", "5556", "(false, true)", |c: &Config| {
         let world = World::new(c);
         (world.is_open(5555), world.is_open(5556))

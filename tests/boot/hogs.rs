@@ -25,7 +25,7 @@ const ROUNDS: usize = 6;
 /// Small requests are answered on all protocols meanwhile, and when the hogs have left, the heap is as it was, within one
 /// percent.
 pub(super) fn beside_small_requests(harness: &mut Harness) -> Result {
-    let bundle = harness.bundle("", &[])?;
+    let bundle = harness.bundle("[rpc]\nport = 7000\n", &[])?;
     let setup = Setup { memory_mib: 64, bundle: Some(bundle), ..Setup::trial() };
     let guest = harness.boot(&setup)?;
     small_requests(&guest)?;

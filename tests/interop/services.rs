@@ -82,7 +82,7 @@ fn checked(command: &mut Command) -> Result {
 
 /// Checks the services of the Linux process, which must then stop as it should.
 fn on_process(harness: &mut Harness, check: fn(IpAddr) -> Result) -> Result {
-    let bundle = harness.bundle("", &[])?;
+    let bundle = harness.bundle(rpc::OPEN, &[])?;
     let child = harness.process(&bundle)?;
     let mut server = Server::Process(Box::new(child));
     let result = check(lab::harness::PROCESS_ADDRESS.ip());
@@ -92,7 +92,7 @@ fn on_process(harness: &mut Harness, check: fn(IpAddr) -> Result) -> Result {
 
 /// Checks the services of a guest, which must then stop as it should.
 fn on_guest(harness: &mut Harness, check: fn(IpAddr) -> Result) -> Result {
-    let bundle = harness.bundle("", &[])?;
+    let bundle = harness.bundle(rpc::OPEN, &[])?;
     let guest = harness.boot(&Setup { bundle: Some(bundle), ..Setup::default() })?;
     let mut server = Server::Guest(Box::new(guest));
     let result = check(lab::harness::GUEST_ADDRESS.ip());

@@ -32,12 +32,15 @@ cargo xtask bench sessions        a counter for each visitor: ours, axum with to
 cargo xtask bench hermit          the same application on the bare machine and on the Hermit kernel
 cargo xtask bench pipe            ZeroMQ: ours, libzmq, the zeromq crate, what a message costs the server; pipelines
 cargo xtask image                 build the bootable ELF; the last line printed is its path
-    --services LIST               with these only, as http,rpc (default: all, http,https,fastcgi,gopher,rpc,zmq,http-client,disk)
+    --services LIST               with these only, as http,rpc (default: all, http,https,fastcgi,gopher,rpc,vats,zmq,http-client,disk)
     --http-only                   the same as --services http: about half of the size
     --trial                       with routes for tests; never where others can reach it
     --hermit                      on the Hermit kernel, with its loader
 cargo xtask bundle DIR --out FILE make a boot bundle
     --disk                        as a disk's image, of whole blocks
+cargo xtask capability --bundle DIR SERVICE HOST:PORT
+                                  print the reference of a service, by the key of this bundle: docs/vats.md
+    --out FILE                    write it to a file that only its owner reads
 cargo xtask codegen               remake the code generated from schemas
 cargo xtask tidy                  check the shape of the tree: crate arrows, lengths, unsafe
 cargo xtask fuzz [TARGET] [--seconds N]

@@ -3,6 +3,7 @@
 
 mod bench;
 mod bundle;
+mod capability;
 mod codegen;
 mod fuzz;
 mod help;
@@ -33,6 +34,7 @@ fn dispatch() -> Result<ExitCode> {
     match verb.as_deref() {
         Some("image") => image::main(parser()),
         Some("bundle") => bundle::main(parser()),
+        Some("capability") => capability::main(parser()),
         Some("run") => run::main(parser()),
         Some("test") => test::main(&words),
         // One case alone, in the namespace that this process is in.

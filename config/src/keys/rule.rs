@@ -39,6 +39,13 @@ pub(crate) enum Rule {
         clear: fn(&mut Config),
         push: fn(&mut Config, &str) -> bool,
     },
+    /// A text under each of any number of names; `put` says whether both are allowed. It is a secret, which errors do not
+    /// show.
+    Named {
+        allowed: &'static str,
+        items_max: usize,
+        put: fn(&mut Config, &str, &str) -> bool,
+    },
 }
 
 /// A field that holds a count, as large as its reader takes.
@@ -101,6 +108,7 @@ impl Rule {
             Self::List { allowed, items_max, .. } => {
                 format!("a list of at most {items_max} {allowed}")
             }
+            Self::Named { allowed, items_max, .. } => format!("{allowed}; at most {items_max}"),
         }
     }
 }

@@ -14,6 +14,8 @@
 mod driver;
 pub mod network;
 mod peer;
+#[cfg(feature = "tls")]
+mod secure_vat;
 
 use crate::drive::drive;
 use crate::rpc::driver::Driver;
@@ -31,11 +33,14 @@ use flow::task::Spawner;
 use flow::time::Timers;
 use flow::{ConnectError, Connector, Flow, FlowError, Listener, Target};
 
+pub use ::rpc::persistent_capnp::persistent;
 pub use ::rpc::{
-    Encoding, Exception, Fingerprint, Kind, Limits, Resolver, Restorer, ServiceTable, SturdyRef,
-    System,
+    Encoding, Exception, Fingerprint, Grants, Kind, Limits, ParseSturdyRefError, Resolver,
+    Restorer, SERVICE_BYTES_MAX, ServiceTable, SturdyRef, System,
 };
 pub use peer::Peer;
+#[cfg(feature = "tls")]
+pub use secure_vat::SecureVat;
 
 /// A vat and what its connections run on. Clones are the same vat; everything of [`System`] can be
 /// done with it.
@@ -56,8 +61,7 @@ pub struct Rpc {
 pub enum RestoreError {
     /// There is no connection; it may help to try again.
     Connect(ConnectError),
-    /// The vat must prove that it has a key, which takes a secure channel: let that make the flow,
-    /// and use [`Rpc::restore_flow`].
+    /// The vat must prove that it has a key, which takes a secure channel: a `SecureVat` makes one.
     NeedsSecureChannel,
 }
 
@@ -119,6 +123,14 @@ impl Rpc {
     /// weighed.
     pub fn weighed(&self, ledger: ServiceLedger) -> Self {
         Self { ledger: Some(ledger), ..self.clone() }
+    }
+
+    /// The same vat; connections that are offered or made through this handle are counted, and drained, apart from others.
+    pub fn apart(&self) -> Self {
+        let Shared { finish_timeout, .. } = *self.shared;
+        let shared =
+            Shared { connections: Cell::new(0), draining: Cell::new(false), finish_timeout };
+        Self { shared: Rc::new(shared), ..self.clone() }
     }
 
     /// The same vat for connections, offered or made, whose streams are packed; their other ends
@@ -230,16 +242,20 @@ impl Rpc {
         if reference.fingerprint.is_some() {
             return Err(RestoreError::NeedsSecureChannel);
         }
-        let target = match reference.host.parse::<IpAddr>() {
-            Ok(address) => Target::Address((address, reference.port).into()),
-            Err(_) => Target::Name(reference.host.clone(), reference.port),
-        };
-        let flow = connector.connect(&target).await.map_err(RestoreError::Connect)?;
-        Ok(self.restore_flow(flow, &reference.service))
+        let flow = connector.connect(&target_of(reference)).await;
+        Ok(self.restore_flow(flow.map_err(RestoreError::Connect)?, &reference.service))
     }
 
     fn drive(&self, flow: impl Flow + 'static, driver: Driver) {
         let account = self.ledger.as_ref().map(ServiceLedger::account);
         self.spawner.spawn("rpc connection", drive(flow, driver, &self.timers).weighed(account));
+    }
+}
+
+/// Where the vat of a reference listens.
+fn target_of(reference: &SturdyRef) -> Target {
+    match reference.host.parse::<IpAddr>() {
+        Ok(address) => Target::Address((address, reference.port).into()),
+        Err(_) => Target::Name(reference.host.clone(), reference.port),
     }
 }

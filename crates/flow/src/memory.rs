@@ -252,9 +252,11 @@ impl Direction {
         }
     }
 
-    /// The first end stands, except that an abort overrules a finish.
+    /// The first end stands, except that an abort overrules a finish, and so does a reader that leaves bytes behind: they
+    /// are never delivered.
     fn end(&mut self, end: End) {
-        if self.end.is_none() || end == End::Aborted {
+        let is_left = end == End::Unread && self.length > 0 && self.end == Some(End::Finished);
+        if self.end.is_none() || end == End::Aborted || is_left {
             self.end = Some(end);
         }
         self.reader.wake();
@@ -322,6 +324,17 @@ mod tests {
             assert_eq!(there.read(&mut buffer).await, Ok(3));
             assert_eq!(there.read(&mut buffer).await, Ok(0));
             assert_eq!(there.write_all(b"x").await, Err(FlowError::Reset));
+        });
+    }
+
+    #[test]
+    fn what_a_reader_leaves_behind_is_not_waited_for() {
+        block_on(async {
+            let (mut here, there) = pair(8);
+            here.write_all(b"end").await.unwrap();
+            here.finish();
+            drop(there);
+            assert_eq!(poll_fn(|cx| here.poll_drained(cx)).await, Err(FlowError::Reset));
         });
     }
 

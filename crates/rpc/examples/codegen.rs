@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 /// Schema, folder of the result.
 const OURS: &[(&str, &str)] = &[
     ("schema/rpc.capnp", "src"),
+    ("schema/persistent.capnp", "src"),
     ("tests/schema/sim.capnp", "tests/sim"),
     ("../../tests/rpc-demo/demo.capnp", "../../tests/rpc-demo/src"),
     ("../../kernel-app/schema/appliance.capnp", "../../kernel-app/src"),

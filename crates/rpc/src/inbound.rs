@@ -163,7 +163,7 @@ impl Vat {
     }
 
     /// The application's object that `cap` is by now, if it is one.
-    fn object_at(&mut self, cap: Cap) -> Option<ObjectId> {
+    pub(crate) fn object_at(&mut self, cap: Cap) -> Option<ObjectId> {
         let cap = self.follow(cap);
         match self.kind_mut(cap) {
             Some(Kind::Object(object)) => Some(*object),

@@ -46,11 +46,16 @@ mod wire;
 #[rustfmt::skip]
 pub mod rpc_capnp;
 
+/// What persistent objects answer, generated likewise from `schema/persistent.capnp`.
+#[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, unused_qualifications)]
+#[rustfmt::skip]
+pub mod persistent_capnp;
+
 pub use connection::TableSizes;
 pub use exception::{Exception, Kind};
 pub use limits::Limits;
 pub use payload::Payload;
 pub use stream::Encoding;
 pub use sturdy::{Fingerprint, ParseSturdyRefError, SERVICE_BYTES_MAX, SturdyRef};
-pub use typed::{Resolver, Restorer, ServiceTable, System};
+pub use typed::{Grants, Resolver, Restorer, ServiceTable, System};
 pub use vat::{CallId, Cap, ConnId, Event, ObjectId, Vat};

@@ -5,6 +5,7 @@
 //! [`System::poll_transmit`] and polls [`System::poll_run`], which runs the handlers.
 
 mod client;
+mod grants;
 mod objects;
 mod promise;
 mod restorer;
@@ -31,6 +32,7 @@ use core::future::poll_fn;
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 
+pub use grants::Grants;
 pub use promise::Resolver;
 pub use restorer::{Restorer, ServiceTable};
 
@@ -146,6 +148,15 @@ impl System {
     pub fn broken<C: FromClientHook>(&self, reason: Exception) -> C {
         let cap = self.shared.vat.borrow_mut().broken(reason);
         C::new(self.hook(cap))
+    }
+
+    /// Why every call on a client fails, if it does: its connection ended, or its promise was broken.
+    pub fn broken_by(&self, client: &dyn ClientHook) -> Option<Exception> {
+        if client.get_brand() != self.brand() {
+            return None;
+        }
+        let cap = Cap(Key::from_bits(client.get_ptr() as u64));
+        self.shared.vat.borrow_mut().broken_by(cap)
     }
 
     /// A new connection, whose peer gets `offered` when it asks for the bootstrap capability.

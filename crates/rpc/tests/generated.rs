@@ -5,6 +5,7 @@ use std::path::Path;
 /// Schema, generated code.
 const GENERATED: &[(&str, &str)] = &[
     ("schema/rpc.capnp", "src/rpc_capnp.rs"),
+    ("schema/persistent.capnp", "src/persistent_capnp.rs"),
     ("tests/schema/sim.capnp", "tests/sim/sim_capnp.rs"),
     ("../../tests/rpc-demo/demo.capnp", "../../tests/rpc-demo/src/demo_capnp.rs"),
     ("../../kernel-app/schema/appliance.capnp", "../../kernel-app/src/appliance_capnp.rs"),

@@ -1,11 +1,12 @@
 //! Contexts: what all connections of a server, or of a client, have in common.
 
+use crate::by_key::{AnyTime, ByKey};
 use crate::engine;
 use crate::provider::provider;
 use crate::session_store::SessionStore;
 use crate::tickets::Tickets;
 use crate::trust::{self, ClientCertificates, Trust, TrustError};
-use crate::{Clock, Handshake, Identity, TicketKey, TlsError};
+use crate::{Clock, Handshake, Identity, SecretKey, TicketKey, TlsError};
 use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -130,6 +131,27 @@ impl ServerContext {
         Ok(Self { config: Arc::new(config), clock })
     }
 
+    /// Of a server that shows this key, and asks its clients for theirs, whichever they are: TLS 1.3 only, and each
+    /// connection with a whole handshake. Who a client is says [`Info::peer_key`](crate::Info::peer_key).
+    ///
+    /// # Errors
+    /// See [`ContextError`].
+    pub fn by_key(key: &SecretKey) -> Result<Self, ContextError> {
+        let provider = provider();
+        let algorithms = provider.signature_verification_algorithms;
+        let verifier = Arc::new(ByKey { expected: None, algorithms });
+        let builder = ServerConfig::builder_with_details(provider, Arc::new(AnyTime));
+        let builder = builder.with_protocol_versions(&[&TLS13]);
+        let builder = builder.map_err(|_| ContextError::NoIdentity)?;
+        let builder = builder.with_client_cert_verifier(verifier);
+        let mut config = builder.with_cert_resolver(Arc::new(Identities([of_key(key)?].into())));
+        config.enable_secret_extraction = true;
+        config.ignore_client_order = true;
+        config.send_tls13_tickets = 0;
+        config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
+        Ok(Self { config: Arc::new(config), clock: Clock::unset() })
+    }
+
     /// The time of day, to be set before handshakes go on.
     pub fn clock(&self) -> &Clock {
         &self.clock
@@ -191,6 +213,28 @@ impl ClientContext {
         Ok(Self { config: Arc::new(config), clock })
     }
 
+    /// Of a client that shows this key, to the one server that has the key of this
+    /// [fingerprint](SecretKey::fingerprint), whatever it is called: TLS 1.3 only, and each connection with a whole
+    /// handshake. A server with another key does not get to see the client's.
+    ///
+    /// # Errors
+    /// See [`ContextError`].
+    pub fn by_key(key: &SecretKey, server: [u8; 32]) -> Result<Self, ContextError> {
+        let provider = provider();
+        let algorithms = provider.signature_verification_algorithms;
+        let verifier = Arc::new(ByKey { expected: Some(server), algorithms });
+        let builder = ClientConfig::builder_with_details(provider, Arc::new(AnyTime));
+        let builder = builder.with_protocol_versions(&[&TLS13]);
+        let builder = builder.map_err(|_| ContextError::NoIdentity)?;
+        let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
+        let shown = CertifiedKey::clone(&of_key(key)?.key);
+        let mut config = builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(shown)));
+        config.enable_sni = false;
+        config.enable_secret_extraction = true;
+        config.resumption = Resumption::disabled();
+        Ok(Self { config: Arc::new(config), clock: Clock::unset() })
+    }
+
     /// The time of day, to be set before handshakes go on.
     pub fn clock(&self) -> &Clock {
         &self.clock
@@ -205,6 +249,11 @@ impl ClientContext {
         let name = name.map_err(|_| TlsError::Handshake("a server's name is no host".into()))?;
         Handshake::new(engine::client(self.config.clone(), name)?)
     }
+}
+
+/// What is shown of a key: a certificate without a name of its own.
+fn of_key(key: &SecretKey) -> Result<Identity, ContextError> {
+    Identity::of_key(key, &["capnp"]).map_err(|_| ContextError::NoIdentity)
 }
 
 /// A server's identities, of which the client's hello chooses one (RFC 6066 section 3).

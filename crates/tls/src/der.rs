@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 pub(crate) const INTEGER: u8 = 0x02;
 pub(crate) const BIT_STRING: u8 = 0x03;
 pub(crate) const OCTET_STRING: u8 = 0x04;
+pub(crate) const NULL: u8 = 0x05;
 pub(crate) const OID: u8 = 0x06;
 pub(crate) const UTF8_STRING: u8 = 0x0c;
 pub(crate) const UTC_TIME: u8 = 0x17;
@@ -59,6 +60,13 @@ impl<'a> Reader<'a> {
         Some((tag, content))
     }
 
+    /// The next element as it stands, tag and length included; none if it has another tag.
+    pub(crate) fn whole(&mut self, tag: u8) -> Option<&'a [u8]> {
+        let before = self.0;
+        self.expect(tag)?;
+        before.get(..before.len() - self.0.len())
+    }
+
     /// The content of the next element, which has this tag.
     pub(crate) fn expect(&mut self, tag: u8) -> Option<&'a [u8]> {
         self.next().filter(|(own, _)| *own == tag).map(|(_, content)| content)
@@ -84,6 +92,9 @@ mod tests {
             let mut reader = Reader::new(&written);
             assert_eq!(reader.expect(OCTET_STRING), Some(&content[..]));
             assert_eq!(reader.next(), None);
+            let two = [&written[..], &written].concat();
+            assert_eq!(Reader::new(&two).whole(OCTET_STRING), Some(&written[..]));
+            assert_eq!(Reader::new(&two).whole(SEQUENCE), None);
             for cut in 0..written.len() {
                 assert_eq!(Reader::new(&written[..cut]).next(), None);
             }

@@ -59,6 +59,8 @@ pub struct Info {
     pub protocol: Option<Vec<u8>>,
     /// SHA-256 of the peer's certificate, if it showed one that was accepted.
     pub peer_fingerprint: Option<[u8; 32]>,
+    /// SHA-256 of the peer's public key, of its SubjectPublicKeyInfo in DER (RFC 5280 section 4.1.2.7), likewise.
+    pub peer_key: Option<[u8; 32]>,
     /// The name of the cipher suite, as in IANA's registry.
     pub cipher_suite: &'static str,
 }

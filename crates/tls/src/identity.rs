@@ -2,13 +2,13 @@
 
 use crate::der::{CONTEXT_0, GENERALIZED_TIME, Reader, SEQUENCE, UTC_TIME};
 use crate::provider::provider;
-use crate::{fingerprint, self_made};
+use crate::{SecretKey, fingerprint, self_made};
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::sign::CertifiedKey;
 
 /// What a server, or a client that is asked, shows of itself.
@@ -80,12 +80,7 @@ impl Identity {
         let chain = CertificateDer::pem_slice_iter(certificates);
         let chain: Result<Vec<_>, _> = chain.collect();
         let chain = chain.map_err(|_| IdentityError::NoCertificate)?;
-        let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| {
-            let encrypted = b"ENCRYPTED";
-            let is_encrypted = key.windows(encrypted.len()).any(|text| text == encrypted);
-            if is_encrypted { IdentityError::EncryptedKey } else { IdentityError::NoKey }
-        })?;
-        Self::new(chain, key)
+        Self::new(chain, private_key(key)?)
     }
 
     /// A new key, and a certificate of its own making for these names and addresses: others can know it by its
@@ -94,9 +89,20 @@ impl Identity {
     /// # Errors
     /// There are no random bytes.
     pub fn self_made(names: &[&str]) -> Result<Self, IdentityError> {
-        let (key, certificate) = self_made::make(names).map_err(|_| IdentityError::NoRandom)?;
-        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key));
-        Self::new(Vec::from([CertificateDer::from(certificate)]), key)
+        Self::of_key(&SecretKey::generate()?, names)
+    }
+
+    /// A certificate of a key's own making for these names and addresses.
+    ///
+    /// # Errors
+    /// There are no random bytes.
+    pub fn of_key(key: &SecretKey, names: &[&str]) -> Result<Self, IdentityError> {
+        let certificate = self_made::certificate(&*key.signing, names);
+        let certificate = CertificateDer::from(certificate.ok_or(IdentityError::NoRandom)?);
+        let fingerprint = fingerprint(&certificate);
+        let validity = validity(&certificate);
+        let key = CertifiedKey::new(Vec::from([certificate]), key.signing.clone());
+        Ok(Self { key: Arc::new(key), fingerprint, validity })
     }
 
     /// SHA-256 of the certificate, by which it is known.
@@ -157,23 +163,44 @@ impl fmt::Debug for Identity {
     }
 }
 
-/// The places of a certificate's fields behind the version, which has a default (RFC 5280 section 4.1).
+/// The private key of a text in PEM.
+pub(crate) fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, IdentityError> {
+    PrivateKeyDer::from_pem_slice(pem).map_err(|_| {
+        let encrypted = b"ENCRYPTED";
+        let is_encrypted = pem.windows(encrypted.len()).any(|text| text == encrypted);
+        if is_encrypted { IdentityError::EncryptedKey } else { IdentityError::NoKey }
+    })
+}
+
+/// `subjectPublicKeyInfo` of a certificate, as it stands there.
+pub(crate) fn public_key(certificate: &[u8]) -> Option<&[u8]> {
+    fields_from(certificate, PUBLIC_KEY)?.whole(SEQUENCE)
+}
+
+/// The places of a certificate's fields behind the version (RFC 5280 section 4.1).
 const ISSUER: usize = 2;
 const VALIDITY: usize = 3;
 const SUBJECT: usize = 4;
+const PUBLIC_KEY: usize = 5;
 
 /// The content of a field of a certificate.
 fn field(certificate: &[u8], place: usize) -> Option<&[u8]> {
+    fields_from(certificate, place)?.next().map(|(_, content)| content)
+}
+
+/// The fields of a certificate from this place on.
+fn fields_from(certificate: &[u8], place: usize) -> Option<Reader<'_>> {
     let mut content = Reader::new(Reader::new(certificate).expect(SEQUENCE)?);
     let mut fields = Reader::new(content.expect(SEQUENCE)?);
-    let (tag, first) = fields.next()?;
-    // The version is there, or the serial number is.
-    let skipped = if tag == CONTEXT_0 { place } else { place - 1 };
-    let mut found = first;
-    for _ in 0..=skipped {
-        found = fields.next()?.1;
+    // The version has a default, and is left out then.
+    let mut ahead = fields;
+    if ahead.next()?.0 == CONTEXT_0 {
+        fields = ahead;
     }
-    Some(found)
+    for _ in 0..place {
+        fields.next()?;
+    }
+    Some(fields)
 }
 
 /// RFC 5280 section 4.1.2.5.

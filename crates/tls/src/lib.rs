@@ -43,6 +43,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod by_key;
 mod clock;
 mod context;
 mod der;
@@ -53,6 +54,7 @@ mod identity;
 mod names;
 mod provider;
 mod record;
+mod secret_key;
 mod self_made;
 mod session;
 mod session_store;
@@ -69,13 +71,14 @@ pub use handshake::{HANDSHAKE_BYTES_MAX, Handshake};
 pub use identity::{Identity, IdentityError};
 pub use names::hex;
 pub use record::{OVERHEAD_BYTES_MAX, PLAINTEXT_BYTES_MAX, RECORD_BYTES_MAX};
+pub use secret_key::SecretKey;
 pub use session::{Opened, Session};
 pub use tickets::TicketKey;
 pub use trust::{ClientCertificates, Trust, TrustError};
 
-/// SHA-256 of a certificate's bytes, by which it is known.
-fn fingerprint(certificate: &[u8]) -> [u8; 32] {
-    let digest = ring::digest::digest(&ring::digest::SHA256, certificate);
+/// SHA-256 of a certificate's bytes, or of a public key's, by which it is known.
+fn fingerprint(bytes: &[u8]) -> [u8; 32] {
+    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
     let mut fingerprint = [0; 32];
     fingerprint.copy_from_slice(digest.as_ref());
     fingerprint

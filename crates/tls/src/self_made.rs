@@ -1,49 +1,49 @@
-//! Self-made certificate: a P-256 key, and a certificate (RFC 5280) that it signed itself.
+//! Self-made certificates (RFC 5280): a key's own statement of what it is.
 
 use crate::der::{
-    BIT_STRING, CONTEXT_0, GENERALIZED_TIME, INTEGER, OCTET_STRING, OID, SEQUENCE, SET,
+    BIT_STRING, CONTEXT_0, GENERALIZED_TIME, INTEGER, NULL, OCTET_STRING, OID, SEQUENCE, SET,
     UTF8_STRING, element,
 };
 use alloc::vec::Vec;
 use core::net::IpAddr;
-use ring::error::Unspecified;
 use ring::rand::{SecureRandom, SystemRandom};
-use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
+use rustls::SignatureScheme;
+use rustls::sign::SigningKey;
 
-/// ecdsa-with-SHA256 (RFC 5758 section 3.2).
-const ECDSA_WITH_SHA256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2];
-/// id-ecPublicKey, and secp256r1 (RFC 5480 section 2.1.1).
-const EC_PUBLIC_KEY: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1];
-const SECP256R1: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7];
+/// Signature algorithms of certificates, each with its OID and whether that has NULL beside it: RFC 5758 section 3.2,
+/// RFC 8410 section 3, RFC 4055 section 5.
+const ALGORITHMS: [(SignatureScheme, &[u8], bool); 4] = [
+    (SignatureScheme::ECDSA_NISTP256_SHA256, &[0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2], false),
+    (SignatureScheme::ECDSA_NISTP384_SHA384, &[0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 3], false),
+    (SignatureScheme::ED25519, &[0x2b, 0x65, 0x70], false),
+    (SignatureScheme::RSA_PKCS1_SHA256, &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 11], true),
+];
 /// commonName, subjectAltName (RFC 5280 sections 4.1.2.4 and 4.2.1.6).
 const COMMON_NAME: &[u8] = &[0x55, 4, 3];
 const SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1d, 17];
 
-/// A key in PKCS#8, and a certificate of it for these names and addresses, which is in force always: whoever trusts it
-/// does so by its fingerprint.
-pub(crate) fn make(names: &[&str]) -> Result<(Vec<u8>, Vec<u8>), Unspecified> {
-    let random = SystemRandom::new();
-    let algorithm = &ECDSA_P256_SHA256_ASN1_SIGNING;
-    let pkcs8 = EcdsaKeyPair::generate_pkcs8(algorithm, &random)?;
-    let key =
-        EcdsaKeyPair::from_pkcs8(algorithm, pkcs8.as_ref(), &random).map_err(|_| Unspecified)?;
+/// A certificate of `key` for these names and addresses, which is in force always: whoever trusts it does so by its
+/// fingerprint, or the key's. None if there are no random bytes, or the key makes no signatures of certificates.
+pub(crate) fn certificate(key: &dyn SigningKey, names: &[&str]) -> Option<Vec<u8>> {
+    let signer = key.choose_scheme(&ALGORITHMS.map(|(scheme, ..)| scheme))?;
+    let (_, oid, has_null) = ALGORITHMS.iter().find(|(own, ..)| *own == signer.scheme())?;
+    let oid = element(OID, &[oid]);
+    let null = if *has_null { element(NULL, &[]) } else { Vec::new() };
+    let algorithm = element(SEQUENCE, &[&oid, &null]);
     let mut serial = [0; 16];
-    random.fill(&mut serial)?;
+    SystemRandom::new().fill(&mut serial).ok()?;
     // RFC 5280 section 4.1.2.2: positive, and not zero.
     serial[0] = serial[0] & 0x7f | 0x40;
-    let content = content(&serial, names, key.public_key().as_ref());
-    let signature = key.sign(&random, &content)?;
-    let algorithm = element(SEQUENCE, &[&element(OID, &[ECDSA_WITH_SHA256])]);
-    let signature = element(BIT_STRING, &[&[0], signature.as_ref()]);
-    let certificate = element(SEQUENCE, &[&content, &algorithm, &signature]);
-    Ok((pkcs8.as_ref().to_vec(), certificate))
+    let content = content(&serial, &algorithm, names, key.public_key()?.as_ref());
+    let signature = signer.sign(&content).ok()?;
+    let signature = element(BIT_STRING, &[&[0], &signature]);
+    Some(element(SEQUENCE, &[&content, &algorithm, &signature]))
 }
 
 /// RFC 5280 section 4.1.2: what is signed.
-fn content(serial: &[u8], names: &[&str], public_key: &[u8]) -> Vec<u8> {
+fn content(serial: &[u8], algorithm: &[u8], names: &[&str], public_key: &[u8]) -> Vec<u8> {
     let version_3 = element(CONTEXT_0, &[&element(INTEGER, &[&[2]])]);
     let serial = element(INTEGER, &[serial]);
-    let algorithm = element(SEQUENCE, &[&element(OID, &[ECDSA_WITH_SHA256])]);
     let name = distinguished_name(names.first().copied().unwrap_or("aqueduct"));
     // RFC 5280 section 4.1.2.5: 99991231235959Z says that there is no end.
     let validity = element(
@@ -53,13 +53,10 @@ fn content(serial: &[u8], names: &[&str], public_key: &[u8]) -> Vec<u8> {
             &element(GENERALIZED_TIME, &[b"99991231235959Z"]),
         ],
     );
-    let key_algorithm =
-        element(SEQUENCE, &[&element(OID, &[EC_PUBLIC_KEY]), &element(OID, &[SECP256R1])]);
-    let key = element(SEQUENCE, &[&key_algorithm, &element(BIT_STRING, &[&[0], public_key])]);
     let extensions = extensions(names);
     element(
         SEQUENCE,
-        &[&version_3, &serial, &algorithm, &name, &validity, &name, &key, &extensions],
+        &[&version_3, &serial, algorithm, &name, &validity, &name, public_key, &extensions],
     )
 }
 

@@ -3,6 +3,7 @@
 mod bad_input;
 mod certificates;
 mod identities;
+mod keys;
 mod sessions;
 
 use crate::*;

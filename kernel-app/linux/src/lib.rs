@@ -18,7 +18,7 @@ use aqueduct::platform::{Driver, Platform};
 use aqueduct::service::Table;
 use aqueduct::settings::network::SocketSettings;
 use aqueduct::{log_ring, registry, runtime};
-use config::{Bundle, Log};
+use config::{Bundle, Config, Log};
 use disks::FileDisks;
 use flow::task::Executor;
 use flow::time::Timers;
@@ -68,6 +68,9 @@ fn serve(table: &impl Table, options: &Options) -> Result<(), String> {
         None => bundle_of(&disks, &executor, &timers)?,
     };
     let config = options.configuration(&bundle)?;
+    if !options.capabilities.is_empty() {
+        return print_references(&config, &bundle, &options.capabilities);
+    }
     let Log { level } = config.log;
     log_ring::install(process::LOG, level);
     let registry = Rc::new(registry::of_bundle(&bundle)?);
@@ -95,6 +98,19 @@ fn serve(table: &impl Table, options: &Options) -> Result<(), String> {
             serve_on(process, &context, table, executor)
         }
     }
+}
+
+/// Prints the references of services at addresses, one a line.
+fn print_references(
+    config: &Config,
+    bundle: &Bundle<'_>,
+    capabilities: &[(String, String)],
+) -> Result<(), String> {
+    for (service, address) in capabilities {
+        let reference = aqueduct::vat::reference(config, bundle, service, address)?;
+        print!("{}", reference.to_file());
+    }
+    Ok(())
 }
 
 /// What the first disk begins with.

@@ -21,7 +21,12 @@ usage: aqueduct --bundle FILE_OR_DIR [options]
   --tap NAME [WORD...]   our own network stack on this TAP, instead of the kernel's sockets
   --ip ADDRESS/PREFIX    its address; --ip dhcp asks for one (default: what appliance.toml says)
   --gw ADDRESS           its gateway; WORDs are those of the image's command line
-  --rpc-port PORT        the port of the Cap'n Proto service; 0 is off
+  --rpc-port PORT        the port of the Cap'n Proto services in the clear; 0, the default, is off
+  --rpc-secure-port PORT the port of the same by TLS, for vats with keys; 0, the default, is off
+  --log-references       writes the references of these services to the log: they are secrets
+  --capability SERVICE@HOST:PORT
+                         prints the reference of a service of this bundle at that address, and
+                         serves nothing; given once for each
   --zmq-port PORT        the port of the ZeroMQ service; 0 is off
   --fastcgi-port PORT    the port at which a web server asks by FastCGI; 0 is off
   --gopher-port PORT     the port of Gopher; 0 is off
@@ -34,11 +39,21 @@ Each option is given once, --ip and --gw once for each address, and --disk once 
 /// What a port may be.
 const PORT_OR_OFF: &str = "a port from 1 to 65535, or 0 for off";
 /// Words of the image's command line that hold one value each.
-const SINGLE_WORDS: &[&str] =
-    &["http_port", "rpc_port", "zmq_port", "fastcgi_port", "gopher_port", "https_port", "log"];
+const SINGLE_WORDS: &[&str] = &[
+    "http_port",
+    "rpc_port",
+    "rpc_secure_port",
+    "zmq_port",
+    "fastcgi_port",
+    "gopher_port",
+    "https_port",
+    "log_references",
+    "log",
+];
 /// Options that choose a port, and the words that say the same.
-const PORTS: [(&str, &str); 5] = [
+const PORTS: [(&str, &str); 6] = [
     ("rpc-port", "rpc_port"),
+    ("rpc-secure-port", "rpc_secure_port"),
     ("zmq-port", "zmq_port"),
     ("fastcgi-port", "fastcgi_port"),
     ("gopher-port", "gopher_port"),
@@ -56,6 +71,8 @@ pub(crate) struct Options {
     pub(crate) address: Option<IpAddr>,
     /// The TAP that takes the place of the kernel's sockets.
     pub(crate) tap: Option<String>,
+    /// Services whose references are asked for, each with the address that they are to name.
+    pub(crate) capabilities: Vec<(String, String)>,
     /// Words of the image's command line.
     words: Vec<String>,
     /// The same, for options that a process has on any network.
@@ -109,6 +126,7 @@ pub(crate) fn parse(
         disks: Vec::new(),
         address: None,
         tap: None,
+        capabilities: Vec::new(),
         words: Vec::new(),
         overrides: Vec::new(),
     };
@@ -156,11 +174,14 @@ pub(crate) fn parse(
                 let port: u16 = value(&mut arguments, name, PORT_OR_OFF)?;
                 options.overrides.push(format!("{word}={port}"));
             }
+            Arg::Long("log-references") => {
+                once("log-references")?;
+                options.overrides.push("log_references=true".into());
+            }
+            Arg::Long("capability") => options.capabilities.push(capability(&mut arguments)?),
             Arg::Long("log") => {
                 once("log")?;
-                let allowed = "off, error, warn, info, debug or trace";
-                let level: log::LevelFilter = value(&mut arguments, "log", allowed)?;
-                options.overrides.push(format!("log={}", level.as_str().to_ascii_lowercase()));
+                options.overrides.push(log_word(&mut arguments)?);
             }
             other => return Err(say(&other.unexpected())),
         }
@@ -187,6 +208,24 @@ fn value<T: FromStr>(
     text.parse().map_err(|_| refusal(name, &text, allowed))
 }
 
+/// The word that says what `--log` does.
+fn log_word(arguments: &mut lexopt::Parser) -> Result<String, String> {
+    let allowed = "off, error, warn, info, debug or trace";
+    let level: log::LevelFilter = value(arguments, "log", allowed)?;
+    Ok(format!("log={}", level.as_str().to_ascii_lowercase()))
+}
+
+/// The value of `--capability`.
+fn capability(arguments: &mut lexopt::Parser) -> Result<(String, String), String> {
+    let text = arguments.value().and_then(|value| value.string()).map_err(|error| say(&error))?;
+    match text.split_once('@') {
+        Some((service, address)) if !service.is_empty() && address.contains(':') => {
+            Ok((service.to_owned(), address.to_owned()))
+        }
+        _ => Err(refusal("capability", &text, "SERVICE@HOST:PORT, as calculator@10.9.0.2:7001")),
+    }
+}
+
 fn refusal(name: &str, found: &str, allowed: &str) -> String {
     format!("--{name}: found `{found}`; allowed: {allowed}")
 }
@@ -202,13 +241,14 @@ mod tests {
 
     #[test]
     fn every_option_overrules_the_file() {
-        let words = "--bundle x --http 127.0.0.1:8080 --rpc-port 7001 --zmq-port 0 --fastcgi-port 9000 --gopher-port 70 --https-port 443 --log debug";
+        let words = "--bundle x --http 127.0.0.1:8080 --rpc-port 7001 --rpc-secure-port 7002 --log-references --zmq-port 0 --fastcgi-port 9000 --gopher-port 70 --https-port 443 --log debug";
         let options = parse(words.split(' ')).unwrap().unwrap();
         let config = options.configuration(&Bundle::default()).unwrap();
         assert_eq!(options.address, Some(IpAddr::V4(Ipv4Addr::LOCALHOST)));
         assert_eq!((config.rpc.port, config.zmq.port), (Some(7001), None));
         assert_eq!((config.fastcgi.port, config.gopher.port), (Some(9000), Some(70)));
         assert_eq!(config.tls.port, Some(443));
+        assert_eq!((config.rpc.secure_port, config.rpc.log_references), (Some(7002), true));
         assert_eq!(config.http.port, 8080);
         assert_eq!(config.log.level, log::LevelFilter::Debug);
     }
@@ -284,6 +324,8 @@ mod tests {
             (&["--bundle", "x", "--http", "8080"], "8080"),
             (&["--bundle", "x", "--log", "loud"], "loud"),
             (&["--bundle", "x", "--rpc-port", "70000"], "70000"),
+            (&["--bundle", "x", "--capability", "admin"], "admin"),
+            (&["--bundle", "x", "--capability", "@a:1"], "@a:1"),
             (&["--bundle", "x", "--frob"], "--frob"),
             (&["--bundle", "x", "stray"], "stray"),
             (&["--bundle", "x", "--ip", "10.9.0.2/24"], "ip=10.9.0.2/24"),

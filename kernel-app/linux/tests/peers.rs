@@ -163,7 +163,7 @@ fn take_steadily(world: &World, protocol: &Protocol) {
 #[test]
 fn a_client_that_reads_slowly_and_steadily_gets_everything() {
     let world = World::start(
-        "[http]\nwrite_timeout_seconds = 2\n[rpc]\nstall_timeout_seconds = 2\n\
+        "[http]\nwrite_timeout_seconds = 2\n[rpc]\nstrangers = [\"*\"]\nstall_timeout_seconds = 2\n\
          [zmq]\nwrite_timeout_seconds = 2\n",
     );
     std::thread::scope(|scope| {
@@ -204,7 +204,7 @@ fn peers_that_take_nothing_drip_are_silent_or_never_close_are_let_go() {
         let world = World::start(&format!(
             "[tcp]\nconnections_max = {KINDS}\n\
              [http]\nhead_timeout_seconds = 1\nwrite_timeout_seconds = 1\nlinger_timeout_seconds = 1\n\
-             [rpc]\nstall_timeout_seconds = 1\n\
+             [rpc]\nstrangers = [\"*\"]\nstall_timeout_seconds = 1\n\
              [zmq]\nhandshake_timeout_seconds = 1\nstall_timeout_seconds = 1\nwrite_timeout_seconds = 1\n"
         ));
         let _half_dead = half_dead(&world, protocol);

@@ -15,44 +15,50 @@ use alloc::rc::Rc;
 use alloc::vec::Vec;
 use calculator::Calculator;
 use capnp::Error;
-use capnp::capability::{FromClientHook, Promise};
+use capnp::capability::FromClientHook;
 use capnp::private::capability::ClientHook;
 use endpoints::rpc::Rpc;
 
-/// The directory of the appliance's objects, which also are restored by name.
-pub fn directory<P: Platform>(context: &Context<P>, vat: &Rpc) -> directory::Client {
-    let objects: Rc<[Object]> = objects(context, vat).into();
-    let restored = objects.clone();
-    vat.set_restorer(move |name: &[u8]| match find(&restored, name) {
-        Ok(object) => Promise::ok(object),
-        Err(error) => Promise::err(error),
-    });
-    vat.client(Directory { objects })
-}
+/// What the objects are called.
+pub(crate) const NAMES: [&str; 2] = ["admin", "calculator"];
 
 /// A name, what it is for, and the object.
-fn objects<P: Platform>(context: &Context<P>, vat: &Rpc) -> Vec<Object> {
+pub(crate) fn objects<P: Platform>(context: &Context<P>, vat: &Rpc) -> Vec<Object> {
+    let [admin_name, calculator_name] = NAMES;
     let admin: admin_schema::Client = vat.client(Admin::new(context));
     let calculator: calculator_schema::Client = vat.client(Calculator::new(vat));
     alloc::vec![
-        Object::new("admin", "what the appliance is doing", admin),
-        Object::new("calculator", "a sample: values and functions are objects", calculator),
+        Object::new(admin_name, "what the appliance is doing", admin),
+        Object::new(calculator_name, "a sample: values and functions are objects", calculator),
     ]
 }
 
-struct Object {
-    name: &'static str,
+/// An object of the appliance.
+pub(crate) struct Object {
+    pub(crate) name: &'static str,
     about: &'static str,
-    hook: Box<dyn ClientHook>,
+    pub(crate) hook: Box<dyn ClientHook>,
 }
 
 impl Object {
     fn new(name: &'static str, about: &'static str, client: impl FromClientHook) -> Self {
         Self { name, about, hook: client.into_client_hook() }
     }
+
+    /// The same, behind what `wrap` makes of it.
+    pub(crate) fn map(self, wrap: impl FnOnce(&dyn ClientHook) -> Box<dyn ClientHook>) -> Self {
+        Self { hook: wrap(&*self.hook), ..self }
+    }
 }
 
-fn find(objects: &[Object], name: &[u8]) -> Result<Box<dyn ClientHook>, Error> {
+impl Clone for Object {
+    fn clone(&self) -> Self {
+        Self { name: self.name, about: self.about, hook: self.hook.add_ref() }
+    }
+}
+
+/// The object of a name.
+pub(crate) fn find(objects: &[Object], name: &[u8]) -> Result<Box<dyn ClientHook>, Error> {
     match objects.iter().find(|object| object.name.as_bytes() == name) {
         Some(object) => Ok(object.hook.add_ref()),
         None => {
@@ -61,8 +67,13 @@ fn find(objects: &[Object], name: &[u8]) -> Result<Box<dyn ClientHook>, Error> {
     }
 }
 
+/// A directory of these objects.
+pub(crate) fn directory(vat: &Rpc, objects: Vec<Object>) -> directory::Client {
+    vat.client(Directory { objects })
+}
+
 struct Directory {
-    objects: Rc<[Object]>,
+    objects: Vec<Object>,
 }
 
 impl directory::Server for Directory {

@@ -1,59 +1,72 @@
-//! Cap'n Proto RPC on the port of `[rpc]`.
+//! Cap'n Proto RPC in the clear, on the port of `[rpc]`: for loopback and private wires, since everybody is a stranger.
 
 use crate::Platform;
 use crate::appliance_capnp::directory;
 use crate::context::Context;
-use crate::handlers;
 use crate::service::{Offer, Opened, Service, listen};
-use crate::settings::rpc::RpcSettings;
+use crate::vat::Vat;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::time::Duration;
-use endpoints::rpc::Rpc;
+use endpoints::rpc::{Peer, Rpc};
+use flow::Address;
 
-/// Serves the [directory](handlers::rpc::directory) of the appliance's objects.
+/// Serves the directory of what strangers may have.
 pub fn open<P: Platform>(context: &Context<P>) -> Opened {
-    open_with(context, |_, directory| directory)
+    let Some(port) = context.config.rpc.port else { return Ok(None) };
+    let vat = context.vat()?;
+    if vat.strangers_services().next().is_none() {
+        log::warn!("rpc: nobody gets anything on port {port}: `strangers` in [rpc] is empty");
+    }
+    let directory = vat.directory(&Peer::unknown(Address::Memory(0)));
+    serve(context, &vat, port, directory)
 }
 
-/// The same, for a table that offers a directory of its own, made of the appliance's.
-pub fn open_with<P: Platform>(
+/// Serves everybody the directory of all services, or one of the table's own that is made of it: for trials only.
+pub fn open_to_all<P: Platform>(
     context: &Context<P>,
     wrap: impl FnOnce(&Rpc, directory::Client) -> directory::Client,
 ) -> Opened {
-    let RpcSettings { port, limits } = RpcSettings::new(&context.config.rpc);
-    let Some(port) = port else { return Ok(None) };
-    let ledger = context.service_ledger("rpc");
-    let limits = limits.within(ledger.message_bytes_max());
-    let vat = Rpc::new(limits, &context.spawner, &context.timers).weighed(ledger);
-    let directory = wrap(&vat, handlers::rpc::directory(context, &vat));
-    let offering = vat.offer(listen(context, "rpc", port)?, directory);
+    let Some(port) = context.config.rpc.port else { return Ok(None) };
+    let vat = context.vat()?;
+    let directory = wrap(&vat.rpc, vat.directory_of_all());
+    serve(context, &vat, port, directory)
+}
+
+fn serve<P: Platform>(
+    context: &Context<P>,
+    vat: &Vat,
+    port: u16,
+    directory: directory::Client,
+) -> Opened {
+    let rpc = vat.rpc.clone();
+    let offering = rpc.offer(listen(context, "rpc", port)?, directory);
     context.spawner.spawn("rpc listener", async {
         let end = offering.await;
         log::debug!("rpc: listening ended: {end}");
     });
-    Ok(Some(Rc::new(Vat { vat, port })))
+    Ok(Some(Rc::new(Plain { rpc, port })))
 }
 
-struct Vat {
-    vat: Rpc,
+struct Plain {
+    rpc: Rpc,
     port: u16,
 }
 
-impl Service for Vat {
+impl Service for Plain {
     fn offers(&self) -> Vec<Offer> {
         [Offer { name: "appliance", protocol: "capnp", port: self.port }].into()
     }
 
     fn connections(&self) -> usize {
-        self.vat.connections()
+        self.rpc.connections()
     }
 
     fn drain(&self, _linger: Duration) {
-        self.vat.drain();
+        self.rpc.drain();
     }
 
     fn counters(&self) -> Vec<(&'static str, u64)> {
-        [("rpc_connections", self.vat.connections() as u64)].into()
+        [("rpc_connections", self.rpc.connections() as u64)].into()
     }
 }

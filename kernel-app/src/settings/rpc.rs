@@ -1,13 +1,29 @@
-//! `[rpc]`: the vat and its connections.
+//! `[rpc]`: the vat, who may have what of it, and its connections.
 
-use config::Rpc;
+use alloc::string::String;
+use alloc::vec::Vec;
+use config::{Rpc, RpcEpoch, RpcPeer};
 use endpoints::rpc::Limits;
 
 /// What `[rpc]` comes to.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct RpcSettings {
-    /// The TCP port; none is off.
+    /// The TCP port in the clear; none is off.
     pub port: Option<u16>,
+    /// The TCP port of vats with keys; none is off.
+    pub secure_port: Option<u16>,
+    /// The file of the bundle with the vat's key.
+    pub key: String,
+    /// What references name as the vat's host; none is its host name.
+    pub host: Option<String>,
+    /// The services that everybody may have; `*` is all.
+    pub strangers: Vec<String>,
+    /// Vats that may have more.
+    pub peers: Vec<RpcPeer>,
+    /// Services whose references were made anew.
+    pub epochs: Vec<RpcEpoch>,
+    /// The log gets all references.
+    pub log_references: bool,
     /// What one peer may make the vat hold.
     pub limits: Limits,
 }
@@ -17,6 +33,13 @@ impl RpcSettings {
     pub fn new(section: &Rpc) -> Self {
         let Rpc {
             port,
+            secure_port,
+            key,
+            host,
+            strangers,
+            peers,
+            epochs,
+            log_references,
             message_words_max,
             segments_max,
             traversal_words_max,
@@ -35,7 +58,7 @@ impl RpcSettings {
             reason_bytes_max,
             stall_timeout,
             bytes_per_second_min,
-        } = *section;
+        } = section.clone();
         let limits = Limits {
             message_words_max,
             segments_max,
@@ -56,6 +79,7 @@ impl RpcSettings {
             stall_timeout,
             bytes_per_second_min,
         };
-        Self { port, limits }
+        let host = (!host.is_empty()).then_some(host);
+        Self { port, secure_port, key, host, strangers, peers, epochs, log_references, limits }
     }
 }

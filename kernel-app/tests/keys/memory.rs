@@ -203,6 +203,7 @@ impl Table for WithEcho {
             ServiceEntry::web("fastcgi", &web, services::fastcgi::open),
             ServiceEntry::web("gopher", &web, services::gopher::open),
             ServiceEntry::new("rpc", services::rpc::open),
+            ServiceEntry::new("vats", services::vats::open),
             ServiceEntry::new("zmq", services::zmq::open),
         ])
     }

@@ -41,6 +41,8 @@ pub(super) fn appliance_guest(harness: &mut Harness) -> Result {
 }
 
 const PORT: u16 = 7000;
+/// Everybody may have all services, at that port.
+pub(crate) const OPEN: &str = "[rpc]\nport = 7000\nstrangers = [\"*\"]\n";
 
 /// Pipelining, callbacks, errors of each type, cancellation, 10 MB, 1,000 capabilities, a
 /// disconnect in mid-call, on the appliance's own services.
@@ -62,14 +64,14 @@ pub(crate) fn services_for(host: IpAddr, connections: usize) -> Result {
 }
 
 pub(super) fn relaying_process(harness: &mut Harness) -> Result {
-    let bundle = harness.bundle("", &[])?;
+    let bundle = harness.bundle(OPEN, &[])?;
     let child = harness.trial_process(&bundle)?;
     let result = relayed(PROCESS_ADDRESS.ip(), PEER_ADDRESS);
     Server::Process(Box::new(child)).judge(result)
 }
 
 pub(super) fn relaying_guest(harness: &mut Harness) -> Result {
-    let bundle = harness.bundle("", &[])?;
+    let bundle = harness.bundle(OPEN, &[])?;
     let guest = harness.boot(&Setup { bundle: Some(bundle), ..Setup::trial() })?;
     let peer = SocketAddr::new(link::HOST_IPV4, PEER_ADDRESS.port());
     let result = relayed(GUEST_ADDRESS.ip(), peer);

@@ -80,6 +80,7 @@ impl World {
         // Sessions that nobody visits any more are gone at rest.
         config.sessions.idle_timeout = PATIENCE / 5;
         config.tls.port = Some(443);
+        config.rpc.port = Some(7000);
         let context = Context::new(platform, config, bundle(), registry, &server, &timers);
         let app = App::start(&context, &Services).expect("the appliance starts");
         let world = Self { network, server, clients, timers, context, _app: app };
@@ -229,8 +230,9 @@ impl Table for Services {
             ServiceEntry::web("fastcgi", &web, services::fastcgi::open),
             ServiceEntry::web("gopher", &web, services::gopher::open),
             ServiceEntry::new("rpc", |context| {
-                services::rpc::open_with(context, handlers::directory)
+                services::rpc::open_to_all(context, handlers::directory)
             }),
+            ServiceEntry::new("vats", services::vats::open),
             ServiceEntry::new("zmq", handlers::open_zmq),
         ])
     }

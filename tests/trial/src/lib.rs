@@ -44,10 +44,12 @@ pub fn entries<P: Platform>(
         ServiceEntry::web("gopher", &web, aqueduct::services::gopher::open),
         #[cfg(feature = "rpc")]
         ServiceEntry::new("rpc", |context| {
-            aqueduct::services::rpc::open_with(context, |vat, directory| {
+            aqueduct::services::rpc::open_to_all(context, |vat, directory| {
                 relay::directory(context, vat, directory)
             })
         }),
+        #[cfg(feature = "vats")]
+        ServiceEntry::new("vats", aqueduct::services::vats::open),
         #[cfg(feature = "zmq")]
         ServiceEntry::new("zmq", aqueduct::services::zmq::open),
     ])

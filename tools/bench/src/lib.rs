@@ -50,6 +50,8 @@ pub const WORKER_VERB: &str = "bench-worker";
 const LIMIT: Duration = Duration::from_secs(2 * 3600);
 const PAGE: &[u8] = b"hello, world\n";
 const BULK_BYTES: usize = 64 << 20;
+/// Where a guest is called, by everybody.
+pub(crate) const RPC_PORT: u16 = 7000;
 const CONFIG: &str = "\
 [http]
 access_log = false
@@ -58,6 +60,9 @@ idle_timeout_seconds = 3600
 connections_max = 60_000
 listen_backlog = 4_096
 keep_alive_seconds = 0
+[rpc]
+port = 7_000
+strangers = [\"calculator\"]
 ";
 
 /// Which rows are measured, and how.

@@ -241,8 +241,7 @@ fn boot_instructions(field: &Field, system: &SystemUnderTest) -> Result<f64> {
 fn rpc_guest(field: &Field) -> Result<Vec<Line>> {
     let counter = field.plugin.counter("rpc")?;
     let (_guest, _) = field.ours.serve(MEMORY_MIB, Site::Small, Some(&counter))?;
-    let Some(port) = config::Rpc::default().port else { fail!("RPC is off by default") };
-    let server = SocketAddr::from((field.ours.address, port));
+    let server = SocketAddr::from((field.ours.address, super::RPC_PORT));
     let cost = |in_flight| -> Result<f64> {
         let mut values = Vec::new();
         for _ in 0..field.rounds {

@@ -65,6 +65,7 @@ impl SystemUnderTest {
         let bundle = paths::made("bench-rpc-bundle")?;
         files::make_folder(&bundle.join("site"))?;
         files::write(&bundle.join("site/index.html"), "")?;
+        files::write(&bundle.join(config::CONFIG_FILE), "[rpc]\nstrangers = [\"calculator\"]\n")?;
         let server = vec![process::build()?.into(), "--bundle".into(), bundle.into()];
         Ok(Self { name: "appliance", server, client: peers::rpc(), verb: "bench-appliance" })
     }

@@ -1,7 +1,12 @@
 //! Files and folders, with errors that name them.
 
 use crate::failure::{OrSay, Result};
-use std::path::{Path, PathBuf};
+use std::{
+    fs::OpenOptions,
+    io::{ErrorKind, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
 
 /// The bytes of a file.
 ///
@@ -28,6 +33,23 @@ pub fn read_text(file: &Path) -> Result<String> {
 /// It cannot be written.
 pub fn write(file: &Path, bytes: impl AsRef<[u8]>) -> Result {
     std::fs::write(file, bytes).or_say(|| format!("cannot write {}", file.display()))
+}
+
+/// Writes a file that nobody reads but its owner, in place of what it was.
+///
+/// # Errors
+///
+/// It cannot be written.
+pub fn write_secret(file: &Path, bytes: impl AsRef<[u8]>) -> Result {
+    let say = || format!("cannot write {}", file.display());
+    // One that is there keeps the rights that it has.
+    match std::fs::remove_file(file) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).or_say(say),
+        _ => {}
+    }
+    let mut options = OpenOptions::new();
+    let mut opened = options.write(true).create_new(true).mode(0o600).open(file).or_say(say)?;
+    opened.write_all(bytes.as_ref()).or_say(say)
 }
 
 /// Makes a folder, and those that it is in.

@@ -68,6 +68,12 @@ impl System {
         drop(before);
     }
 
+    /// What a peer would get that asks for this name; `None` if no services have names here.
+    pub fn restore_here(&self, service: &[u8]) -> Option<Promise<Box<dyn ClientHook>, Error>> {
+        let restorer = self.shared.restorer.borrow().clone();
+        restorer.map(|restorer| restorer.restore(service))
+    }
+
     /// The peer's service of this name. Calls can be made at once.
     pub fn restore<C: FromClientHook>(&self, conn: ConnId, service: &[u8]) -> C {
         let cap = self.shared.vat.borrow_mut().restore(conn, service);

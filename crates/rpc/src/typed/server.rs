@@ -3,6 +3,7 @@
 use super::System;
 use crate::exception::Exception;
 use crate::payload::Payload;
+use crate::persistent_capnp::persistent;
 use crate::vat::{CallId, ObjectId};
 use alloc::boxed::Box;
 use alloc::rc::Rc;
@@ -10,7 +11,7 @@ use alloc::string::String;
 use capnp::capability::{DispatchCallResult, Params, Promise, Results, Server};
 use capnp::private::capability::{ClientHook, ParamsHook, PipelineHook, RequestHook, ResultsHook};
 use capnp::private::layout::CapTable;
-use capnp::traits::{Imbue, ImbueMut};
+use capnp::traits::{HasTypeId, Imbue, ImbueMut};
 use capnp::{Error, any_pointer};
 use core::cell::RefCell;
 use core::pin::Pin;
@@ -22,16 +23,23 @@ type Dispatch = dyn Fn(u64, u16, Box<dyn ParamsHook>, Box<dyn ResultsHook>) -> D
 #[derive(Clone)]
 pub(super) enum Target {
     Served(Rc<Dispatch>),
-    /// A client of another system.
+    /// A client: calls are passed on to it.
     Foreign(Box<dyn ClientHook>),
+    /// What `inner` is, and `Persistent` besides.
+    Persistent {
+        inner: Rc<Self>,
+        saving: Rc<Dispatch>,
+    },
 }
 
 impl Target {
     pub(super) fn served(server: impl Server + Clone + 'static) -> Self {
-        Self::Served(Rc::new(move |interface, method, params, results| {
-            let (params, results) = (Params::new(params), Results::new(results));
-            server.clone().dispatch_call(interface, method, params, results)
-        }))
+        Self::Served(dispatching(server))
+    }
+
+    /// The same, which answers `Persistent` by `saving`.
+    pub(super) fn persistent(self, saving: impl Server + Clone + 'static) -> Self {
+        Self::Persistent { inner: Rc::new(self), saving: dispatching(saving) }
     }
 
     fn dispatch(
@@ -47,8 +55,19 @@ impl Target {
                 let promise = hook.call(interface, method, params, results);
                 DispatchCallResult::new(promise, false)
             }
+            Self::Persistent { saving, .. } if interface == persistent::Client::TYPE_ID => {
+                saving(interface, method, params, results)
+            }
+            Self::Persistent { inner, .. } => inner.dispatch(interface, method, params, results),
         }
     }
+}
+
+fn dispatching(server: impl Server + Clone + 'static) -> Rc<Dispatch> {
+    Rc::new(move |interface, method, params, results| {
+        let (params, results) = (Params::new(params), Results::new(results));
+        server.clone().dispatch_call(interface, method, params, results)
+    })
 }
 
 /// A call that arrived, from then to its end. Whatever ends it drops it (its answer, a panic, the

@@ -179,6 +179,9 @@ fn info(state: &CommonState) -> Result<Info, TlsError> {
         is_resumed: state.handshake_kind() == Some(HandshakeKind::Resumed),
         protocol: state.alpn_protocol().map(<[u8]>::to_vec),
         peer_fingerprint: peer.map(|certificate| crate::fingerprint(certificate)),
+        peer_key: peer
+            .and_then(|certificate| crate::identity::public_key(certificate))
+            .map(crate::fingerprint),
         cipher_suite: name(suite.suite()),
     })
 }

@@ -98,6 +98,24 @@ impl<P: Platform> admin::Server for Admin<P> {
         }
         Ok(())
     }
+
+    async fn references(
+        self: Rc<Self>,
+        _: admin::ReferencesParams,
+        mut results: admin::ReferencesResults,
+    ) -> Result<(), Error> {
+        let vat = self.context.vat().map_err(|error| Error::failed(error.to_string()))?;
+        let references = vat.references();
+        let known: Vec<_> =
+            references.iter().filter_map(|(name, it)| Some((name, it.as_ref().ok()?))).collect();
+        let mut list = results.get().init_references(known.len() as u32);
+        for (index, (name, reference)) in (0..).zip(known) {
+            let mut entry = list.reborrow().get(index);
+            entry.set_service(name);
+            entry.set_reference(&*reference.to_string());
+        }
+        Ok(())
+    }
 }
 
 fn describe(connection: &ConnectionInfo, mut to: admin::connection::Builder<'_>) {

@@ -1,0 +1,157 @@
+//! Vat: the appliance's services as objects, by which names and tokens they are had, and by whom.
+
+mod access;
+#[cfg(feature = "vats")]
+mod capabilities;
+#[cfg(feature = "vats")]
+mod secure;
+
+use crate::Platform;
+use crate::appliance_capnp::directory;
+use crate::context::Context;
+use crate::handlers::rpc::{self as handlers, Object};
+use crate::service::StartError;
+use crate::settings::rpc::RpcSettings;
+use access::Access;
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::vec::Vec;
+use capnp::Error;
+use capnp::capability::Promise;
+use capnp::private::capability::ClientHook;
+use endpoints::rpc::{Grants, Peer, Rpc, SturdyRef};
+
+#[cfg(feature = "vats")]
+pub use capabilities::NoCapability;
+#[cfg(feature = "vats")]
+pub use secure::reference;
+#[cfg(feature = "vats")]
+pub(crate) use {capabilities::Capabilities, secure::Secure};
+
+/// The vat of an appliance: there is one, made when something first wants it.
+pub struct Vat {
+    /// What its connections run on.
+    pub(crate) rpc: Rpc,
+    /// All services, each of which says its reference.
+    services: Vec<Object>,
+    access: Access,
+    /// Services by token.
+    grants: Grants,
+    addresses: Rc<Addresses>,
+    #[cfg(feature = "vats")]
+    secure: core::cell::OnceCell<Secure>,
+}
+
+/// Where the vat is reached, and by what.
+struct Addresses {
+    host: String,
+    port: Option<u16>,
+    strangers: Access,
+    /// How the tokens of its services are made, if it has a port for those who know one.
+    #[cfg(feature = "vats")]
+    tokens: core::cell::OnceCell<secure::Tokens>,
+}
+
+impl Vat {
+    /// Makes it. It listens nowhere yet.
+    ///
+    /// # Errors
+    /// `[rpc]` names a service that there is not.
+    pub(crate) fn new<P: Platform>(context: &Context<P>) -> Result<Self, StartError> {
+        let settings = RpcSettings::new(&context.config.rpc);
+        let ledger = context.service_ledger("rpc");
+        let limits = settings.limits.within(ledger.message_bytes_max());
+        let rpc = Rpc::new(limits, &context.spawner, &context.timers).weighed(ledger);
+        let access = Access::new(&settings);
+        let addresses = Rc::new(Addresses {
+            host: settings.host.unwrap_or_else(|| context.config.network.hostname.clone()),
+            port: settings.port,
+            strangers: access.of_strangers(),
+            #[cfg(feature = "vats")]
+            tokens: core::cell::OnceCell::new(),
+        });
+        let grants = Grants::new(&rpc);
+        let own = handlers::objects(context, &rpc);
+        access.check(own.iter().map(|object| object.name))?;
+        let services = own.into_iter().map(|object| {
+            let (addresses, name) = (addresses.clone(), object.name);
+            object.map(|hook| grants.persistent(hook, move || addresses.reference(name)))
+        });
+        let vat = Self {
+            services: services.collect(),
+            rpc,
+            access,
+            grants,
+            addresses,
+            #[cfg(feature = "vats")]
+            secure: core::cell::OnceCell::new(),
+        };
+        vat.restore_by_name();
+        Ok(vat)
+    }
+
+    /// The directory of what a peer may have.
+    pub(crate) fn directory(&self, peer: &Peer) -> directory::Client {
+        self.directory_of(|name| self.access.allows(peer.fingerprint, name))
+    }
+
+    /// The directory of all services.
+    pub(crate) fn directory_of_all(&self) -> directory::Client {
+        self.directory_of(|_| true)
+    }
+
+    /// The names of what everybody may have.
+    pub(crate) fn strangers_services(&self) -> impl Iterator<Item = &'static str> {
+        self.services.iter().map(|object| object.name).filter(|name| self.access.allows(None, name))
+    }
+
+    /// The services with their references, or why one has none.
+    pub(crate) fn references(&self) -> Vec<(&'static str, Result<SturdyRef, Error>)> {
+        let references = self.services.iter();
+        references.map(|object| (object.name, self.addresses.sturdy(object.name))).collect()
+    }
+
+    fn directory_of(&self, allows: impl Fn(&str) -> bool) -> directory::Client {
+        let services = self.services.iter().filter(|object| allows(object.name));
+        handlers::directory(&self.rpc, services.cloned().collect())
+    }
+
+    /// What everybody may have is restored by its name, too.
+    fn restore_by_name(&self) {
+        let open = self.services.iter().filter(|object| self.access.allows(None, object.name));
+        let open: Vec<Object> = open.cloned().collect();
+        self.grants.set_loader(move |name: &[u8]| -> Promise<Box<dyn ClientHook>, Error> {
+            match handlers::find(&open, name) {
+                Ok(hook) => Promise::ok(hook),
+                Err(error) => Promise::err(error),
+            }
+        });
+        self.rpc.set_restorer(self.grants.clone());
+    }
+}
+
+impl Addresses {
+    fn reference(&self, service: &str) -> Result<String, Error> {
+        self.sturdy(service).map(|reference| format!("{reference}"))
+    }
+
+    fn sturdy(&self, service: &str) -> Result<SturdyRef, Error> {
+        #[cfg(feature = "vats")]
+        if let Some(tokens) = self.tokens.get() {
+            return Ok(tokens.reference(&self.host, service));
+        }
+        match self.port {
+            Some(port) if self.strangers.allows(None, service) => Ok(SturdyRef {
+                fingerprint: None,
+                host: self.host.clone(),
+                port,
+                service: service.into(),
+            }),
+            _ => Err(Error::unimplemented(format!(
+                "{service} has no reference here: `secure_port` in [rpc] gives it one"
+            ))),
+        }
+    }
+}

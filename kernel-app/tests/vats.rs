@@ -1,0 +1,377 @@
+//! Appliances as vats, on a network in memory: who may have what of them, and what they have of each other.
+
+use aqueduct::app::{App, Appliance};
+use aqueduct::appliance_capnp::{admin, calculator, directory};
+use aqueduct::context::Context;
+use aqueduct::platform::{ListenError, Platform};
+use aqueduct::vat::{self, NoCapability};
+use capnp::capability::{Client, FromClientHook};
+use config::{Bundle, Config, cpio};
+use core::time::Duration;
+use endpoints::rpc::{Fingerprint, Limits, Rpc, SecureVat, SturdyRef};
+use endpoints::tls::TlsConfig;
+use flow::memory::{MemoryListener, MemoryNetwork};
+use flow::registry::StaticRegistry;
+use flow::task::Executor;
+use flow::time::Timers;
+use flow::{Connector, Target};
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use tls::SecretKey;
+
+/// Hosts on one network, and who calls them.
+struct World {
+    executor: Executor,
+    timers: Timers,
+    network: MemoryNetwork,
+    caller: Rpc,
+    /// Those that run, each with tasks of its own.
+    appliances: RefCell<Vec<(String, Executor)>>,
+}
+
+/// A host of the network, which other hosts know by its name.
+#[derive(Clone)]
+struct Host {
+    network: MemoryNetwork,
+    name: String,
+}
+
+impl Platform for Host {
+    type Listener = MemoryListener;
+    type Connector = MemoryNetwork;
+
+    fn listen(&self, port: u16, _: usize) -> Result<MemoryListener, ListenError> {
+        self.network.listen(&Target::Name(self.name.clone(), port)).ok_or(ListenError::InUse)
+    }
+
+    fn connector(&self) -> MemoryNetwork {
+        self.network.clone()
+    }
+
+    fn wall_clock(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn fill_random(&self, bytes: &mut [u8]) {
+        bytes.fill(7);
+    }
+
+    fn memory_bytes(&self) -> usize {
+        256 << 20
+    }
+}
+
+impl World {
+    fn new() -> Self {
+        let (executor, timers) = (executor(), Timers::new());
+        let caller = Rpc::new(Limits::default(), &executor.spawner(), &timers);
+        let network = MemoryNetwork::new(4096, 8);
+        Self { executor, timers, network, caller, appliances: RefCell::default() }
+    }
+
+    /// Starts an appliance that others know by this name.
+    fn start(&self, name: &str, settings: &str, key: &str) -> (Context<Host>, App) {
+        self.try_start(name, settings, key).unwrap()
+    }
+
+    fn try_start(
+        &self,
+        name: &str,
+        settings: &str,
+        key: &str,
+    ) -> Result<(Context<Host>, App), String> {
+        let bundle = bundle(key);
+        let settings = format!("[network]\nhostname = \"{name}\"\n{settings}");
+        let config = Config::parse("appliance.toml", &settings).unwrap();
+        let platform = Host { network: self.network.clone(), name: name.into() };
+        let registry = Rc::new(StaticRegistry::default());
+        let tasks = executor();
+        let context = Context::new(platform, config, bundle, registry, &tasks, &self.timers);
+        let app = App::start(&context, &Appliance).map_err(|error| error.to_string())?;
+        self.appliances.borrow_mut().push((name.into(), tasks));
+        self.settle();
+        Ok((context, app))
+    }
+
+    /// Switches an appliance off.
+    fn stop(&self, name: &str) {
+        self.appliances.borrow_mut().retain(|(own, _)| own != name);
+        self.settle();
+    }
+
+    /// Runs all until each waits for the others.
+    fn settle(&self) {
+        const ROUNDS: usize = 100;
+        for _ in 0..ROUNDS {
+            self.executor.run(1000);
+            self.appliances.borrow().iter().for_each(|(_, tasks)| drop(tasks.run(1000)));
+        }
+    }
+
+    fn pass(&self, time: Duration) {
+        self.timers.advance(self.timers.now() + time);
+        self.settle();
+    }
+
+    fn run<T: 'static>(&self, future: impl Future<Output = T> + 'static) -> T {
+        let outcome = Rc::new(RefCell::new(None));
+        let result = outcome.clone();
+        self.executor.spawner().spawn("test", async move {
+            let value = future.await;
+            *result.borrow_mut() = Some(value);
+        });
+        self.settle();
+        outcome.borrow_mut().take().expect("the future to end")
+    }
+
+    fn is_open(&self, target: &str) -> bool {
+        let (network, target) = (self.network.clone(), target.parse().unwrap());
+        self.run(async move { network.connect(&target).await.is_ok() })
+    }
+
+    /// The directory at a port in the clear.
+    fn plain(&self, target: &str) -> directory::Client {
+        let (caller, network) = (self.caller.clone(), self.network.clone());
+        let target = target.parse().unwrap();
+        self.run(async move { caller.connect(&network, &target).await.unwrap() })
+    }
+
+    /// A vat of nobody's services, with a key.
+    fn vat(&self, key: &str) -> SecureVat {
+        let rpc = Rpc::new(Limits::default(), &self.executor.spawner(), &self.timers);
+        let key = SecretKey::from_pem(key.as_bytes()).unwrap();
+        SecureVat::new(&rpc, key, TlsConfig::default(), |_| None).unwrap()
+    }
+
+    fn restore<C: FromClientHook + 'static>(&self, vat: &SecureVat, reference: &SturdyRef) -> C {
+        let (vat, network, reference) = (vat.clone(), self.network.clone(), reference.clone());
+        self.run(async move { vat.restore(&network, &reference).await.unwrap() })
+    }
+
+    fn list(&self, directory: &directory::Client) -> Vec<String> {
+        let request = directory.list_request();
+        self.run(async move {
+            let listed = request.send().promise.await.unwrap();
+            let services = listed.get().unwrap().get_services().unwrap();
+            services.iter().map(|it| it.get_name().unwrap().to_string().unwrap()).collect()
+        })
+    }
+
+    fn has(&self, directory: &directory::Client, name: &str) -> bool {
+        let mut request = directory.get_request();
+        request.get().set_name(name);
+        self.run(async move { request.send().promise.await.is_ok() })
+    }
+
+    /// The version that an admin tells.
+    fn version(&self, admin: &admin::Client) -> Result<String, String> {
+        let request = admin.status_request();
+        let told = self.run(async move {
+            let status = request.send().promise.await?;
+            Ok(status.get()?.get_version()?.to_string()?)
+        });
+        told.map_err(|error: capnp::Error| error.to_string())
+    }
+}
+
+fn executor() -> Executor {
+    Executor::new(|body| catch_unwind(AssertUnwindSafe(body)).map_err(|_| "a panic".to_string()))
+}
+
+fn bundle(key: &str) -> Bundle<'static> {
+    let mut writer = cpio::Writer::new();
+    writer.file("site/index.html", b"hello", 0).unwrap();
+    if !key.is_empty() {
+        writer.file("rpc/key.pem", key.as_bytes(), 0).unwrap();
+    }
+    Bundle::parse(writer.finish().leak()).unwrap()
+}
+
+fn new_key() -> String {
+    SecretKey::generate_pem().unwrap().to_string()
+}
+
+fn fingerprint(key: &str) -> Fingerprint {
+    Fingerprint(SecretKey::from_pem(key.as_bytes()).unwrap().fingerprint())
+}
+
+/// The reference of a service of an appliance with this key and these settings.
+fn reference(settings: &str, key: &str, service: &str, address: &str) -> SturdyRef {
+    let config = Config::parse("appliance.toml", settings).unwrap();
+    vat::reference(&config, &bundle(key), service, address).unwrap()
+}
+
+const SECURE: &str = "[rpc]\nsecure_port = 7001\n";
+
+#[test]
+fn rpc_is_closed_unless_it_is_opened_and_opened_it_gives_nothing_to_strangers() {
+    let world = World::new();
+    let (_closed, _app) = world.start("closed", "", "");
+    assert!(!world.is_open("closed:7000") && !world.is_open("closed:7001"));
+    let (_open, _app) = world.start("open", "[rpc]\nport = 7000\n", "");
+    let directory = world.plain("open:7000");
+    assert!(world.list(&directory).is_empty());
+    assert!(!world.has(&directory, "admin") && !world.has(&directory, "calculator"));
+}
+
+#[test]
+fn strangers_have_what_is_theirs_by_the_directory_and_by_name() {
+    let world = World::new();
+    let settings = "[rpc]\nport = 7000\nstrangers = [\"calculator\"]\n";
+    let (_open, _app) = world.start("open", settings, "");
+    let directory = world.plain("open:7000");
+    assert_eq!(world.list(&directory), ["calculator"]);
+    assert!(!world.has(&directory, "admin") && world.has(&directory, "calculator"));
+    let vat = world.vat(&new_key());
+    let named = |service: &str| SturdyRef {
+        fingerprint: None,
+        host: "open".into(),
+        port: 7000,
+        service: service.into(),
+    };
+    let admin: admin::Client = world.restore(&vat, &named("admin"));
+    assert!(world.version(&admin).unwrap_err().contains("no service of this name"));
+    let calculator: calculator::Client = world.restore(&vat, &named("calculator"));
+    let echo = calculator.echo_request();
+    world.run(async move { echo.send().promise.await.map(drop) }).unwrap();
+}
+
+#[test]
+fn each_vat_sees_what_the_table_gives_it() {
+    let world = World::new();
+    let (own, known) = (new_key(), new_key());
+    let table = format!(
+        "{SECURE}strangers = [\"calculator\"]\npeers = [\"{} admin\"]\n",
+        fingerprint(&known)
+    );
+    let (_open, _app) = world.start("open", &table, &own);
+    let bootstrap =
+        SturdyRef { service: Vec::new(), ..reference(&table, &own, "admin", "open:7001") };
+    for (key, expected) in
+        [(&known, &["admin", "calculator"][..]), (&new_key(), &["calculator"][..])]
+    {
+        let directory: directory::Client = world.restore(&world.vat(key), &bootstrap);
+        assert_eq!(world.list(&directory), expected);
+        assert_eq!(world.has(&directory, "admin"), expected.contains(&"admin"));
+    }
+}
+
+#[test]
+fn a_reference_is_right_enough_and_says_itself() {
+    let world = World::new();
+    let key = new_key();
+    let (_open, _app) = world.start("open", SECURE, &key);
+    let known = reference(SECURE, &key, "admin", "open:7001");
+    let admin: admin::Client = world.restore(&world.vat(&new_key()), &known);
+    assert_eq!(world.version(&admin).unwrap(), env!("CARGO_PKG_VERSION"));
+    // By `Persistent`, and by the admin service of itself and the others.
+    let persistent = rpc_persistent(&admin);
+    let saved = world.run(async move {
+        let saved = persistent.save_request().send().promise.await.unwrap();
+        let text = saved.get().unwrap().get_sturdy_ref().get_as::<capnp::text::Reader<'_>>();
+        text.unwrap().to_string().unwrap()
+    });
+    assert_eq!(saved, known.to_string());
+    let request = admin.references_request();
+    let told = world.run(async move {
+        let told = request.send().promise.await.unwrap();
+        let list = told.get().unwrap().get_references().unwrap();
+        let text =
+            |text: capnp::Result<capnp::text::Reader<'_>>| text.unwrap().to_string().unwrap();
+        list.iter().map(|it| (text(it.get_service()), text(it.get_reference()))).collect::<Vec<_>>()
+    });
+    let calculator = reference(SECURE, &key, "calculator", "open:7001");
+    assert_eq!(
+        told,
+        [("admin".into(), known.to_string()), ("calculator".into(), calculator.to_string())]
+    );
+    assert_ne!(known.service, calculator.service);
+}
+
+fn rpc_persistent(client: &admin::Client) -> endpoints::rpc::persistent::Client {
+    endpoints::rpc::persistent::Client::new(client.clone().into_client_hook())
+}
+
+#[test]
+fn another_epoch_takes_references_back() {
+    let world = World::new();
+    let key = new_key();
+    let old = reference(SECURE, &key, "admin", "open:7001");
+    let settings = format!("{SECURE}epochs = [\"admin 1\"]\n");
+    let (_open, _app) = world.start("open", &settings, &key);
+    let vat = world.vat(&new_key());
+    let revoked: admin::Client = world.restore(&vat, &old);
+    assert!(world.version(&revoked).is_err());
+    let new: admin::Client = world.restore(&vat, &reference(&settings, &key, "admin", "open:7001"));
+    assert!(world.version(&new).is_ok());
+    let same = reference(SECURE, &key, "calculator", "open:7001");
+    assert_eq!(same, reference(&settings, &key, "calculator", "open:7001"));
+}
+
+#[test]
+fn an_appliance_has_services_of_others_by_name_and_again_when_they_return() {
+    let world = World::new();
+    let key = new_key();
+    let store = reference(SECURE, &key, "admin", "store:7001");
+    let settings = format!("[capabilities]\nstore = \"{store}\"\n");
+    let (user, _app) = world.start("user", &settings, "");
+    assert_eq!(
+        user.capability::<Client>("other").err(),
+        Some(NoCapability::Unknown("other".into()))
+    );
+    // Nobody is there yet.
+    let early: admin::Client = user.capability("store").unwrap();
+    assert!(world.version(&early).unwrap_err().contains("store: connection refused"));
+
+    let (first, app) = world.start("store", SECURE, &key);
+    let admin: admin::Client = user.capability("store").unwrap();
+    let same: admin::Client = user.capability("store").unwrap();
+    world.pass(Duration::from_secs(1));
+    assert!(world.version(&admin).is_ok() && world.version(&same).is_ok());
+    assert_eq!(first.services.connections(), 1);
+
+    // What is held breaks, and is found again when it is asked for again.
+    drop((first, app));
+    world.stop("store");
+    assert!(world.version(&admin).is_err());
+    let (_impostor, _app) = world.start("store", SECURE, &new_key());
+    let refused: admin::Client = user.capability("store").unwrap();
+    world.pass(Duration::from_secs(20));
+    assert!(world.version(&refused).unwrap_err().contains("no TLS with the other end"));
+    world.stop("store");
+    let (_again, _app) = world.start("store", SECURE, &key);
+    world.pass(Duration::from_secs(20));
+    let again: admin::Client = user.capability("store").unwrap();
+    assert!(world.version(&again).is_ok());
+    assert!(world.version(&admin).is_err());
+}
+
+#[test]
+fn what_is_wrong_with_keys_and_references_is_said_at_the_start_and_no_secret_is() {
+    let world = World::new();
+    let cases = [
+        (SECURE, "no key", "rpc/key.pem of the bundle: there is no private key in it"),
+        ("[rpc]\nstrangers = [\"admim\"]\nport = 7000\n", "", "there is no service `admim`"),
+        (
+            "[capabilities]\nstore = \"capnp://sha-256:secret@a:1/x\"\n",
+            "",
+            "`store` in [capabilities]: it is no reference",
+        ),
+    ];
+    for (number, (settings, key, part)) in cases.into_iter().enumerate() {
+        let message = world.try_start(&format!("bad{number}"), settings, key).err().unwrap();
+        assert!(message.contains(part) && !message.contains("secret"), "{message}");
+    }
+    let config = Config::parse("appliance.toml", SECURE).unwrap();
+    let key = new_key();
+    for (key, service, address, part) in [
+        ("", "admin", "a:1", "rpc/key.pem is not in the bundle"),
+        (&*key, "admim", "a:1", "there is no service `admim`, but admin, calculator"),
+        (&*key, "admin", "a", "`a` is no HOST:PORT"),
+        (&*key, "admin", "a:1/b", "no HOST:PORT"),
+    ] {
+        let message = vat::reference(&config, &bundle(key), service, address).unwrap_err();
+        assert!(message.contains(part), "{message}");
+    }
+}
