@@ -55,8 +55,13 @@ impl Origin<'_> {
 }
 
 /// Keys whose values stand in no error: errors are logged, and sent to others with questions.
-const SECRETS: &[(&str, &str)] =
-    &[("tls", "ticket_key"), ("affinity", "key"), ("sessions", "carry_over")];
+const SECRETS: &[(&str, &str)] = &[
+    ("tls", "ticket_key"),
+    ("affinity", "key"),
+    ("sessions", "carry_over"),
+    ("capabilities", ANY),
+];
+const ANY: &str = "*";
 
 const NOT_SHOWN: &str = "a value that is not shown, since it may be a secret";
 
@@ -71,7 +76,7 @@ impl Origin<'_> {
         let header = before.lines().rev().find(|line| line.trim_start().starts_with('['));
         let section = header.unwrap_or("").trim().trim_matches(['[', ']', ' ']);
         let name = name.trim().trim_matches(['"', '\'']);
-        SECRETS.contains(&(section, name))
+        SECRETS.iter().any(|known| *known == (section, name) || *known == (section, ANY))
     }
 }
 
@@ -115,6 +120,7 @@ mod tests {
     fn secrets_are_not_shown() {
         const SECRET: &str = "deadbeef";
         for (section, name) in SECRETS {
+            let name = if *name == ANY { "store" } else { name };
             for value in [
                 "\"deadbeef\"",
                 "deadbeef",
