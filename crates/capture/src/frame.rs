@@ -65,6 +65,17 @@ impl<'a> Frame<'a> {
         }
     }
 
+    /// Where TCP's header is, and where the IP packet ends: behind it, Ethernet pads. None for other protocols, and for fragments,
+    /// of which a part is missing.
+    pub(crate) fn tcp(&self) -> Option<(usize, usize)> {
+        let Some(Transport { protocol: 6, at: Some(at) }) = self.transport else { return None };
+        let end = match self.ether_type {
+            IPV4 => HEADER_BYTES + usize::from(u16_at(self.bytes, HEADER_BYTES + 2)?),
+            _ => HEADER_BYTES + 40 + usize::from(u16_at(self.bytes, HEADER_BYTES + 4)?),
+        };
+        Some((at, end))
+    }
+
     /// Ports of TCP and UDP: source and destination.
     pub(crate) fn ports(&self) -> [Option<u16>; 2] {
         let Some(Transport { protocol: 6 | 17, at: Some(at) }) = self.transport else {
@@ -110,10 +121,10 @@ fn ipv6_transport(bytes: &[u8]) -> Option<Transport> {
     Some(Transport { protocol, at: is_first.then_some(at) })
 }
 
-fn array_at<const BYTES: usize>(bytes: &[u8], at: usize) -> Option<[u8; BYTES]> {
+pub(crate) fn array_at<const BYTES: usize>(bytes: &[u8], at: usize) -> Option<[u8; BYTES]> {
     bytes.get(at..at + BYTES)?.try_into().ok()
 }
 
-fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+pub(crate) fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
     array_at(bytes, at).map(u16::from_be_bytes)
 }

@@ -1,7 +1,8 @@
-//! Packet capture without I/O: which frames are wanted, and the file that they are written to.
+//! Packet capture without I/O: which frames are wanted, the file that they are written to, and the graph of a connection.
 //!
 //! A [`Filter`] is a text in a subset of pcap-filter(7), compiled once and asked for each frame. [`pcapng`] writes the blocks of a
-//! capture file one after another, so that it can be sent while it grows:
+//! capture file one after another, so that it can be sent while it grows. A [`Segment`] is what a frame says of a TCP connection,
+//! and [`xplot`] draws tcptrace's time-sequence graph of them:
 //!
 //! ```
 //! use capture::{Filter, pcapng};
@@ -32,5 +33,8 @@ mod filter;
 mod frame;
 mod parser;
 pub mod pcapng;
+mod segment;
+pub mod xplot;
 
 pub use filter::{FILTER_BYTES_MAX, Filter, FilterError, TERMS_MAX};
+pub use segment::{SACK_BLOCKS_MAX, Segment, TcpFlags};
