@@ -1,18 +1,21 @@
 //! Keys: the table of `appliance.toml`, that is every key, what it may hold and where it goes. The file's reader, the
 //! command line and every error message work from this one table.
 
+mod field;
 mod rule;
 
 pub(crate) use rule::{Key, Number, Rule, Value};
 
 use crate::{
-    Cidr, ClientCertificates, Config, CongestionControl,
-    network::{is_host, is_on_link},
+    CongestionControl,
     schema::is_service,
     texts::{is_host_text, is_http_address, is_label, is_path},
 };
-use alloc::{borrow::ToOwned, string::String, vec::Vec};
-use core::net::IpAddr;
+use alloc::{borrow::ToOwned, vec::Vec};
+use field::{
+    client_certificates, host, is_path_or_none, parsed, push_address, push_gateway, push_path, put,
+    put_capability,
+};
 use rule::{buffer, count, key, seconds};
 
 /// Most addresses of a kind: smoltcp's interface holds a handful.
@@ -575,71 +578,4 @@ pub(crate) fn sections() -> Vec<&'static str> {
     let mut names: Vec<_> = KEYS.iter().map(|key| key.section).collect();
     names.dedup();
     names
-}
-
-fn parsed<T: core::str::FromStr>(text: &str) -> Option<T> {
-    text.parse().ok()
-}
-
-fn host(text: &str) -> Option<IpAddr> {
-    parsed(text).filter(|address| is_host(*address))
-}
-
-fn put_capability(config: &mut Config, name: &str, reference: &str) -> bool {
-    let references = &mut config.capabilities.references;
-    let is_new = references.iter().all(|(other, _)| other != name);
-    let fits = is_service(name) && reference.starts_with("capnp://") && is_new;
-    if fits {
-        references.push((name.to_owned(), reference.to_owned()));
-    }
-    fits
-}
-
-fn push_address(addresses: &mut Vec<Cidr>, text: &str) -> bool {
-    let Some(cidr) = parsed::<Cidr>(text) else {
-        return false;
-    };
-    let first = addresses.iter().all(|other| other.address != cidr.address);
-    if first {
-        addresses.push(cidr);
-    }
-    first
-}
-
-fn push_gateway(gateways: &mut Vec<IpAddr>, text: &str) -> bool {
-    let Some(address) = host(text).filter(|address| is_on_link(*address)) else {
-        return false;
-    };
-    let first = !gateways.iter().any(|other| other.is_ipv4() == address.is_ipv4());
-    if first {
-        gateways.push(address);
-    }
-    first
-}
-
-fn push_path(paths: &mut Vec<String>, text: &str) -> bool {
-    let fits = is_path(text);
-    if fits {
-        paths.push(text.to_owned());
-    }
-    fits
-}
-
-fn is_path_or_none(text: &str) -> bool {
-    text.is_empty() || is_path(text)
-}
-
-fn client_certificates(text: &str) -> Option<ClientCertificates> {
-    match text {
-        "off" => Some(ClientCertificates::Off),
-        "optional" => Some(ClientCertificates::Optional),
-        "required" => Some(ClientCertificates::Required),
-        _ => None,
-    }
-}
-
-fn put(field: &mut String, text: &str) -> bool {
-    field.clear();
-    field.push_str(text);
-    true
 }

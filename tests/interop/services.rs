@@ -2,6 +2,7 @@
 //! in turn being the server; then the appliance's own services, as a Linux process and as a guest.
 
 pub(crate) mod rpc;
+mod vats;
 pub(crate) mod zmq;
 
 use command::{
@@ -15,12 +16,16 @@ use lab::{
 };
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream},
+    path::Path,
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
 /// Any case has all peers of its kind made.
 pub(crate) const RPC: &[&Program] = &[&CAPNP, &CAPNP_HEADERS, &CXX, &PYTHON, &PIP];
+const SECURE_RPC: &[&Program] = &[&CAPNP, &CAPNP_HEADERS, &CXX, &PYTHON, &PIP, &programs::OPENSSL];
+const SECURE_RPC_BY_HTTP: &[&Program] =
+    &[&CAPNP, &CAPNP_HEADERS, &CXX, &PYTHON, &PIP, &programs::OPENSSL, &programs::CURL];
 pub(crate) const ZMQ: &[&Program] = &[&PYTHON, &PIP];
 
 pub(crate) const CASES: &[Case] = &[
@@ -32,6 +37,9 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("rpc/appliance_guest", RPC, 300, rpc::appliance_guest),
     Case::new("rpc/relaying_process", RPC, 180, rpc::relaying_process),
     Case::new("rpc/relaying_guest", RPC, 300, rpc::relaying_guest),
+    Case::new("rpc/secure_process", SECURE_RPC, 180, vats::python_calls_process),
+    Case::new("rpc/secure_guest", SECURE_RPC, 300, vats::python_calls_guest),
+    Case::new("rpc/we_call_secure", SECURE_RPC_BY_HTTP, 180, vats::we_call_python),
     Case::new("zmq/patterns_and_mechanisms", ZMQ, 600, zmq::patterns_and_mechanisms),
     Case::new("zmq/patterns_process", ZMQ, 600, zmq::patterns_process),
     Case::new("zmq/patterns_guest", ZMQ, 900, zmq::patterns_guest),
@@ -83,7 +91,16 @@ fn checked(command: &mut Command) -> Result {
 /// Checks the services of the Linux process, which must then stop as it should.
 fn on_process(harness: &mut Harness, check: fn(IpAddr) -> Result) -> Result {
     let bundle = harness.bundle(rpc::OPEN, &[])?;
-    let child = harness.process(&bundle)?;
+    on_process_with(harness, &bundle, check)
+}
+
+/// The same, of one with this bundle.
+fn on_process_with(
+    harness: &Harness,
+    bundle: &Path,
+    check: impl FnOnce(IpAddr) -> Result,
+) -> Result {
+    let child = harness.process(bundle)?;
     let mut server = Server::Process(Box::new(child));
     let result = check(lab::harness::PROCESS_ADDRESS.ip());
     server.judge(result)?;
@@ -93,7 +110,16 @@ fn on_process(harness: &mut Harness, check: fn(IpAddr) -> Result) -> Result {
 /// Checks the services of a guest, which must then stop as it should.
 fn on_guest(harness: &mut Harness, check: fn(IpAddr) -> Result) -> Result {
     let bundle = harness.bundle(rpc::OPEN, &[])?;
-    let guest = harness.boot(&Setup { bundle: Some(bundle), ..Setup::default() })?;
+    on_guest_with(harness, &bundle, check)
+}
+
+/// The same, of one with this bundle.
+fn on_guest_with(
+    harness: &mut Harness,
+    bundle: &Path,
+    check: impl FnOnce(IpAddr) -> Result,
+) -> Result {
+    let guest = harness.boot(&Setup { bundle: Some(bundle.to_owned()), ..Setup::default() })?;
     let mut server = Server::Guest(Box::new(guest));
     let result = check(lab::harness::GUEST_ADDRESS.ip());
     server.judge(result)?;

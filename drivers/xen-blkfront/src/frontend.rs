@@ -170,7 +170,12 @@ impl Session {
     async fn state(&self, store: &Store) -> Result<State, Error> {
         match store.read_number(&format!("{}/state", self.backend.folder)).await {
             Ok(number) => Ok(State::from_number(number)),
-            Err(xen_store::Error::NotFound | xen_store::Error::Malformed) => Ok(State::Unknown),
+            // What has been removed may be hidden, too.
+            Err(
+                xen_store::Error::NotFound
+                | xen_store::Error::NotPermitted
+                | xen_store::Error::Malformed,
+            ) => Ok(State::Unknown),
             Err(error) => Err(error.into()),
         }
     }

@@ -250,7 +250,7 @@ fn expect_end(bench: &mut Bench, page: u32) {
 
 #[test]
 fn a_backend_that_closes_or_goes_fails_what_it_was_asked_for() {
-    let ends: [fn(&mut Bench); 5] = [
+    let ends: [fn(&mut Bench); 6] = [
         |bench| bench.set_backend("5"),
         |bench| bench.set_backend("6"),
         |bench| bench.set_backend("nonsense"),
@@ -258,6 +258,10 @@ fn a_backend_that_closes_or_goes_fails_what_it_was_asked_for() {
         |bench| {
             bench.daemon.remove(BACK);
             bench.settle();
+        },
+        |bench| {
+            bench.daemon.hide(&format!("{BACK}/state"));
+            bench.set_backend("4");
         },
     ];
     for end in ends {

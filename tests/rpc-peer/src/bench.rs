@@ -2,6 +2,7 @@
 //!
 //! Every measurement prints `name value unit` lines.
 
+use crate::transport::Transport;
 use crate::wire::{self, Wire};
 use aqueduct::appliance_capnp::calculator::{self, value};
 use aqueduct::appliance_capnp::directory;
@@ -40,8 +41,8 @@ pub(crate) fn bench(stream: TcpStream) {
 }
 
 /// Of the appliance's calculator: a call reads a value.
-pub(crate) fn bench_appliance(stream: TcpStream) {
-    let mut wire = Wire::new(stream, "client");
+pub(crate) fn bench_appliance(stream: Transport) {
+    let mut wire = Wire::over(stream, "client");
     let calculator = calculator(&mut wire);
     let value = value(&mut wire, &calculator);
     speed(&mut wire, || value.read_request().send().promise);

@@ -2,7 +2,8 @@
 //!
 //! `rpc-peer serve ADDRESS` serves [`rpc_demo::demo::Demo`]; `rpc-peer check ADDRESS` calls every method of one and
 //! says what came (`check-failed-only` when it has one kind of error only); `rpc-peer bench ADDRESS`
-//! measures one, `rpc-peer bench-appliance ADDRESS` the appliance's calculator, and `rpc-peer memory ADDRESS`
+//! measures one, `rpc-peer bench-appliance ADDRESS` the appliance's calculator, `rpc-peer bench-secure-appliance REFERENCE`
+//! the same by TLS, and `rpc-peer memory ADDRESS`
 //! both ends in one process. `rpc-peer calls ADDRESS COUNT IN_FLIGHT` and `rpc-peer calls-appliance ...` make calls for
 //! whoever counts what they cost the server.
 
@@ -12,16 +13,19 @@ extern crate alloc;
 
 mod bench;
 mod check;
+mod transport;
 mod wire;
 
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
+use transport::Transport;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [verb, address, numbers @ ..] = &arguments[..] else {
         eprintln!(
             "usage: rpc-peer serve|check|check-failed-only|bench|bench-appliance|memory ADDRESS\n\
+             or rpc-peer bench-secure-appliance REFERENCE\n\
              or rpc-peer calls|calls-appliance ADDRESS COUNT IN_FLIGHT"
         );
         std::process::exit(2);
@@ -34,7 +38,11 @@ fn main() {
         "check" => check::check(|| connect(address), false),
         "check-failed-only" => check::check(|| connect(address), true),
         "bench" => bench::bench(connect(address)),
-        "bench-appliance" => bench::bench_appliance(connect(address)),
+        "bench-appliance" => bench::bench_appliance(Transport::plain(connect(address))),
+        "bench-secure-appliance" => {
+            let reference = address.parse().expect("a reference");
+            bench::bench_appliance(Transport::secure(&reference));
+        }
         "calls" => bench::calls(connect(address), number(0), number(1)),
         "calls-appliance" => bench::calls_appliance(connect(address), number(0), number(1)),
         "memory" => bench::memory(address),

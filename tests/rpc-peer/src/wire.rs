@@ -1,5 +1,6 @@
 //! The engine on a kernel socket, one thread for each connection.
 
+use crate::transport::Transport;
 use capnp::capability::FromClientHook;
 use rpc::{ConnId, Limits, System};
 use rpc_demo::demo::Demo;
@@ -20,7 +21,7 @@ pub(crate) const BUFFER_BYTES: usize = 64 << 10;
 pub(crate) struct Wire {
     pub(crate) system: System,
     pub(crate) conn: ConnId,
-    stream: TcpStream,
+    stream: Transport,
     start: Instant,
     buffer: Vec<u8>,
     /// Where in the buffer what the vat has not taken lies.
@@ -30,11 +31,15 @@ pub(crate) struct Wire {
 impl Wire {
     /// Offers a demo to the other side.
     pub(crate) fn new(stream: TcpStream, name: &str) -> Self {
+        Self::counting(Transport::plain(stream), name, &Arc::default())
+    }
+
+    /// The same, over what is there already.
+    pub(crate) fn over(stream: Transport, name: &str) -> Self {
         Self::counting(stream, name, &Arc::default())
     }
 
-    fn counting(stream: TcpStream, name: &str, cancelled: &Arc<AtomicU32>) -> Self {
-        stream.set_nodelay(true).expect("a socket");
+    fn counting(stream: Transport, name: &str, cancelled: &Arc<AtomicU32>) -> Self {
         let system = System::new(Limits::default());
         let offered: demo::Client = system.client(Demo::counting(&system, name, cancelled));
         let conn = system.connect(Some(offered.into_client_hook()));
@@ -83,7 +88,7 @@ impl Wire {
 
     /// Ends the stream under whatever is on its way, and waits until the other side did too.
     pub(crate) fn end(mut self) {
-        self.stream.shutdown(std::net::Shutdown::Write).expect("a connection");
+        self.stream.finish();
         while let Ok(1..) = self.stream.read(&mut self.buffer) {}
     }
 
@@ -108,7 +113,7 @@ impl Wire {
 
 /// Serves until the peer is gone; all that are served share a count of cancelled calls.
 pub(crate) fn serve(stream: TcpStream, cancelled: &Arc<AtomicU32>) {
-    let mut wire = Wire::counting(stream, "demo", cancelled);
+    let mut wire = Wire::counting(Transport::plain(stream), "demo", cancelled);
     let mut cx = Context::from_waker(Waker::noop());
     while wire.receive() && !wire.system.is_closed(wire.conn) {
         wire.system.poll_run(&mut cx);

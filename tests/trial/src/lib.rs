@@ -9,6 +9,7 @@
 extern crate alloc;
 
 mod bodies;
+mod capabilities;
 mod helpers;
 mod menus;
 mod proxy;
@@ -84,6 +85,10 @@ pub fn routes<P: Platform>(context: &Context<P>) -> Routes {
         .get("/_test/websocket", move |request| websockets::echo(host.clone(), request))
         .get("/_test/websocket/:server", move |request| {
             websockets::ask(asking.clone(), client.clone(), request)
+        })
+        .get("/_test/capability/:name", {
+            let context = context.clone();
+            move |request| capabilities::echo(context.clone(), request)
         })
         .get("/_test/zmq", move |request| sockets::run_script(script.clone(), request))
 }

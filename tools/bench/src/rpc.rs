@@ -66,6 +66,10 @@ impl SystemUnderTest {
         files::make_folder(&bundle.join("site"))?;
         files::write(&bundle.join("site/index.html"), "")?;
         files::write(&bundle.join(config::CONFIG_FILE), "[rpc]\nstrangers = [\"calculator\"]\n")?;
+        let key = bundle.join("rpc/key.pem");
+        files::make_folder(&bundle.join("rpc"))?;
+        let words = ["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out"];
+        programs::output(programs::command(&programs::OPENSSL)?.args(words).arg(key))?;
         let server = vec![process::build()?.into(), "--bundle".into(), bundle.into()];
         Ok(Self { name: "appliance", server, client: peers::rpc(), verb: "bench-appliance" })
     }
@@ -120,7 +124,7 @@ impl SystemUnderTest {
 ///
 /// Something is missing, does not build or does not serve.
 pub fn rpc(install: Install) -> Result<ExitCode> {
-    let programs = [&peers::CAPNP, &peers::CAPNP_HEADERS, &peers::CXX];
+    let programs = [&peers::CAPNP, &peers::CAPNP_HEADERS, &peers::CXX, &programs::OPENSSL];
     programs::need(&[&programs[..], &cost::PROGRAMS].concat(), install)?;
     peers::build_rpc()?;
     peers::build_rpc_cpp()?;
@@ -146,6 +150,7 @@ pub fn rpc(install: Install) -> Result<ExitCode> {
     println!("each is called by its like, the appliance by ours");
     print_speeds(&systems, &mut samples, median(&mut plain_echo));
     print_memory(&peers::rpc(), &theirs)?;
+    secure(&systems[1])?;
     println!("\nthe server alone, for each call; all are called by ours");
     println!("{:<34} {}  ours to each", "", cost::names(&names(&systems)));
     print_costs(&systems, 12, [0.6, 0.4], 0.25)?;
@@ -202,6 +207,45 @@ fn print_costs(
         &column(|cost| cost.system_calls),
         &Verdict::AtMost(system_calls),
     );
+    Ok(())
+}
+
+/// The appliance by TLS, beside the same in the clear, in turns.
+fn secure(appliance: &SystemUnderTest) -> Result {
+    let [plain, secure] = [link::free_address()?, link::free_address()?];
+    let mut command = appliance.server(plain)?;
+    command.args(["--rpc-secure-port", &secure.port().to_string()]);
+    let mut server = Child::start(&command, |command| {
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+    })?;
+    cost::wait_for(&mut server, secure, appliance.name, START_LIMIT)?;
+    let service = format!("calculator@{secure}");
+    let mut asked = Command::new(&appliance.server[0]);
+    let asked = asked.args(&appliance.server[1..]).args(["--capability", &service]);
+    let reference: String = programs::output(asked)?;
+    // The directory, as in the clear.
+    let (bootstrap, _) = reference.rsplit_once('/').unwrap_or((&reference, ""));
+    let bench = |verb: &str, address: &str| {
+        programs::output(Command::new(peers::rpc()).args([verb, address]))
+    };
+    let mut samples = vec![[Vec::new(), Vec::new()]; ROWS.len()];
+    for _ in 0..ROUNDS {
+        let texts = [
+            bench("bench-appliance", &plain.to_string())?,
+            bench("bench-secure-appliance", bootstrap)?,
+        ];
+        for (row, Row { name, .. }) in samples.iter_mut().zip(&ROWS) {
+            for (samples, text) in row.iter_mut().zip(&texts) {
+                samples.push(value(text, name)?);
+            }
+        }
+    }
+    println!("\nthe appliance, in the clear and by TLS with keys; reach: 0.6 of the calls");
+    for ([plain, secure], Row { what, less_is_better, .. }) in samples.iter_mut().zip(&ROWS) {
+        let (plain, secure) = (median(plain), median(secure));
+        let of_plain = if *less_is_better { plain / secure } else { secure / plain };
+        println!("{what:<26} {plain:>10.1} {secure:>10.1}  {of_plain:.2} of it");
+    }
     Ok(())
 }
 

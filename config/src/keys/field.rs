@@ -1,0 +1,77 @@
+//! Fields: how a text becomes the value of one, or is not allowed there.
+
+use crate::{
+    Cidr, ClientCertificates, Config,
+    network::{is_host, is_on_link},
+    schema::is_service,
+    texts::is_path,
+};
+use alloc::{borrow::ToOwned, string::String, vec::Vec};
+use core::net::IpAddr;
+
+pub(super) fn parsed<T: core::str::FromStr>(text: &str) -> Option<T> {
+    text.parse().ok()
+}
+
+pub(super) fn host(text: &str) -> Option<IpAddr> {
+    parsed(text).filter(|address| is_host(*address))
+}
+
+pub(super) fn put_capability(config: &mut Config, name: &str, reference: &str) -> bool {
+    let references = &mut config.capabilities.references;
+    let is_new = references.iter().all(|(other, _)| other != name);
+    let fits = is_service(name) && reference.starts_with("capnp://") && is_new;
+    if fits {
+        references.push((name.to_owned(), reference.to_owned()));
+    }
+    fits
+}
+
+pub(super) fn push_address(addresses: &mut Vec<Cidr>, text: &str) -> bool {
+    let Some(cidr) = parsed::<Cidr>(text) else {
+        return false;
+    };
+    let first = addresses.iter().all(|other| other.address != cidr.address);
+    if first {
+        addresses.push(cidr);
+    }
+    first
+}
+
+pub(super) fn push_gateway(gateways: &mut Vec<IpAddr>, text: &str) -> bool {
+    let Some(address) = host(text).filter(|address| is_on_link(*address)) else {
+        return false;
+    };
+    let first = !gateways.iter().any(|other| other.is_ipv4() == address.is_ipv4());
+    if first {
+        gateways.push(address);
+    }
+    first
+}
+
+pub(super) fn push_path(paths: &mut Vec<String>, text: &str) -> bool {
+    let fits = is_path(text);
+    if fits {
+        paths.push(text.to_owned());
+    }
+    fits
+}
+
+pub(super) fn is_path_or_none(text: &str) -> bool {
+    text.is_empty() || is_path(text)
+}
+
+pub(super) fn client_certificates(text: &str) -> Option<ClientCertificates> {
+    match text {
+        "off" => Some(ClientCertificates::Off),
+        "optional" => Some(ClientCertificates::Optional),
+        "required" => Some(ClientCertificates::Required),
+        _ => None,
+    }
+}
+
+pub(super) fn put(field: &mut String, text: &str) -> bool {
+    field.clear();
+    field.push_str(text);
+    true
+}
