@@ -159,14 +159,11 @@ pub(crate) fn parse(
             }
             Arg::Long("tap") => {
                 once("tap")?;
-                options.tap =
-                    Some(arguments.value().and_then(|v| v.string()).map_err(|error| say(&error))?);
+                options.tap = Some(text(&mut arguments)?);
             }
             Arg::Long(name @ ("ip" | "gw")) => {
                 let name = name.to_owned();
-                let value =
-                    arguments.value().and_then(|v| v.string()).map_err(|error| say(&error))?;
-                options.words.push(format!("{name}={value}"));
+                options.words.push(format!("{name}={}", text(&mut arguments)?));
             }
             Arg::Value(word) => options.words.push(word.string().map_err(|error| say(&error))?),
             Arg::Long(name) if let Some((name, word)) = port_option(name) => {
@@ -193,6 +190,11 @@ pub(crate) fn parse(
     Ok(Some(options))
 }
 
+/// What follows an option.
+fn text(arguments: &mut lexopt::Parser) -> Result<String, String> {
+    arguments.value().and_then(|value| value.string()).map_err(|error| say(&error))
+}
+
 /// An option that chooses a port, and the word that says the same.
 fn port_option(name: &str) -> Option<(&'static str, &'static str)> {
     PORTS.into_iter().find(|(option, _)| *option == name)
@@ -204,7 +206,7 @@ fn value<T: FromStr>(
     name: &str,
     allowed: &str,
 ) -> Result<T, String> {
-    let text = arguments.value().and_then(|value| value.string()).map_err(|error| say(&error))?;
+    let text = text(arguments)?;
     text.parse().map_err(|_| refusal(name, &text, allowed))
 }
 
@@ -217,7 +219,7 @@ fn log_word(arguments: &mut lexopt::Parser) -> Result<String, String> {
 
 /// The value of `--capability`.
 fn capability(arguments: &mut lexopt::Parser) -> Result<(String, String), String> {
-    let text = arguments.value().and_then(|value| value.string()).map_err(|error| say(&error))?;
+    let text = text(arguments)?;
     match text.split_once('@') {
         Some((service, address)) if !service.is_empty() && address.contains(':') => {
             Ok((service.to_owned(), address.to_owned()))

@@ -143,5 +143,5 @@ impl Write for Secure {
 }
 
 fn failed(error: TlsError) -> Error {
-    Error::other(error.to_string())
+    Error::other(error)
 }
