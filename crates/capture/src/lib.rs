@@ -20,7 +20,7 @@
 //!         frame_bytes: frame.len(),
 //!         dropped_before: 0,
 //!     };
-//!     pcapng::packet(&mut file, &packet, &frame);
+//!     pcapng::packet(&mut file, &packet, &[&frame]);
 //! }
 //! # Ok::<(), capture::FilterError>(())
 //! ```

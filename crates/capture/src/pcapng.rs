@@ -63,14 +63,14 @@ pub fn interface(out: &mut Vec<u8>, name: &str, snap_bytes: u32) {
     });
 }
 
-/// Adds a frame, of which `kept` are the first bytes.
-pub fn packet(out: &mut Vec<u8>, packet: &Packet, kept: &[u8]) {
+/// Adds a frame, of which `kept` are the first bytes, in parts.
+pub fn packet(out: &mut Vec<u8>, packet: &Packet, kept: &[&[u8]]) {
     const FLAGS: u16 = 2;
     const DROPPED: u16 = 4;
     block(out, 6, |out| {
         out.extend(packet.interface.to_le_bytes());
         time(out, packet.unix_nanoseconds);
-        out.extend((kept.len() as u32).to_le_bytes());
+        out.extend((kept.iter().map(|part| part.len()).sum::<usize>() as u32).to_le_bytes());
         out.extend((packet.frame_bytes as u32).to_le_bytes());
         padded(out, kept);
         let direction = if packet.is_outbound { 2_u32 } else { 1 };
@@ -120,7 +120,7 @@ fn option(out: &mut Vec<u8>, code: u16, value: &[u8]) {
     let value = value.get(..value.len().min(u16::MAX.into())).unwrap_or_default();
     out.extend(code.to_le_bytes());
     out.extend((value.len() as u16).to_le_bytes());
-    padded(out, value);
+    padded(out, &[value]);
 }
 
 fn end_of_options(out: &mut Vec<u8>) {
@@ -128,9 +128,11 @@ fn end_of_options(out: &mut Vec<u8>) {
 }
 
 /// To the next multiple of four.
-fn padded(out: &mut Vec<u8>, bytes: &[u8]) {
-    out.extend_from_slice(bytes);
-    out.extend(core::iter::repeat_n(0, bytes.len().next_multiple_of(4) - bytes.len()));
+fn padded(out: &mut Vec<u8>, parts: &[&[u8]]) {
+    let start = out.len();
+    parts.iter().for_each(|part| out.extend_from_slice(part));
+    let length = out.len() - start;
+    out.resize(start + length.next_multiple_of(4), 0);
 }
 
 #[cfg(test)]
@@ -165,7 +167,8 @@ mod tests {
         };
         for length in 0..5_u8 {
             let kept: Vec<u8> = (0..length).collect();
-            packet(&mut file, &seen, &kept);
+            let (head, tail) = kept.split_at(kept.len() / 2);
+            packet(&mut file, &seen, &[head, tail]);
         }
         let counts =
             Statistics { interface: 0, unix_nanoseconds: 1, seen: 9, wanted: 8, dropped: 7 };
