@@ -1,0 +1,194 @@
+//! The admin port, asked by HTTP.
+
+use crate::options::Options;
+use serde_json::{Map, Value};
+use std::fmt;
+use std::io::{BufRead, BufReader, Read};
+use std::time::Duration;
+use ureq::http::Response;
+use ureq::{Agent, Body};
+
+/// A row of a table: its columns in the order of the appliance.
+pub(crate) type Row = Map<String, Value>;
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(crate) struct Failure(pub(crate) String);
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// An appliance's admin port.
+pub(crate) struct Admin {
+    agent: Agent,
+    url: String,
+    token: Option<String>,
+}
+
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+/// Of what is said about an error.
+const SAID_CHARS_MAX: usize = 500;
+
+impl Admin {
+    pub(crate) fn new(options: &Options) -> Result<Self, Failure> {
+        let token = match &options.token_file {
+            Some(path) => {
+                let text = std::fs::read_to_string(path);
+                let text = text.map_err(|error| Failure(format!("{}: {error}", path.display())))?;
+                Some(text.trim().to_owned())
+            }
+            None => std::env::var("AQUEDUCT_TOKEN").ok().filter(|token| !token.is_empty()),
+        };
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_connect(Some(CONNECT_LIMIT))
+            .timeout_recv_response(Some(CONNECT_LIMIT));
+        let url = options.url.trim_end_matches('/').to_owned();
+        Ok(Self { agent: config.build().into(), url, token })
+    }
+
+    /// All rows of a table.
+    pub(crate) fn rows(&self, table: &str) -> Result<Vec<Row>, Failure> {
+        let text = self.text(&format!("/api/v1/{table}"))?;
+        serde_json::from_str(&text)
+            .map_err(|error| Failure(format!("{}: {table} is no table: {error}", self.url)))
+    }
+
+    pub(crate) fn text(&self, path: &str) -> Result<String, Failure> {
+        let mut text = String::new();
+        let read = self.open(path)?.read_to_string(&mut text);
+        read.map_err(|error| Failure(format!("{}{path}: {error}", self.url)))?;
+        Ok(text)
+    }
+
+    /// What is at a path, as it comes.
+    pub(crate) fn open(&self, path: &str) -> Result<impl Read + use<>, Failure> {
+        let request = self.agent.get(format!("{}{path}", self.url));
+        let request = match &self.token {
+            Some(token) => request.header("Authorization", format!("Bearer {token}")),
+            None => request,
+        };
+        self.judge(path, request.call()).map(|response| response.into_body().into_reader())
+    }
+
+    /// The data of the events at a path, one after another.
+    pub(crate) fn events(
+        &self,
+        path: &str,
+    ) -> Result<impl Iterator<Item = (String, String)> + use<>, Failure> {
+        let mut lines = BufReader::new(self.open(path)?).lines();
+        Ok(std::iter::from_fn(move || event(&mut lines)))
+    }
+
+    /// Has something done.
+    pub(crate) fn change(&self, method: &str, path: &str) -> Result<(), Failure> {
+        let url = format!("{}{path}", self.url);
+        let bearer = self.token.as_ref().map(|token| format!("Bearer {token}"));
+        let sent = match method {
+            "DELETE" => {
+                let request = self.agent.delete(url);
+                match bearer {
+                    Some(bearer) => request.header("Authorization", bearer).call(),
+                    None => request.call(),
+                }
+            }
+            method => {
+                let request =
+                    if method == "PUT" { self.agent.put(url) } else { self.agent.post(url) };
+                match bearer {
+                    Some(bearer) => request.header("Authorization", bearer).send_empty(),
+                    None => request.send_empty(),
+                }
+            }
+        };
+        self.judge(path, sent).map(drop)
+    }
+
+    /// An answer that is none says what to do.
+    fn judge(
+        &self,
+        path: &str,
+        answer: Result<Response<Body>, ureq::Error>,
+    ) -> Result<Response<Body>, Failure> {
+        let url = &self.url;
+        let mut response = answer.map_err(|error| {
+            Failure(format!(
+                "{url} does not answer: {error}; --url says where the admin port is, and `port` in [admin] turns it on"
+            ))
+        })?;
+        let status = response.status();
+        match status.as_u16() {
+            200..300 => Ok(response),
+            401 => Err(Failure(format!(
+                "{url} wants the token of [admin]: --token-file FILE, or AQUEDUCT_TOKEN, says it"
+            ))),
+            _ => {
+                let said = response.body_mut().read_to_string().unwrap_or_default();
+                let said: String = said.trim().chars().take(SAID_CHARS_MAX).collect();
+                Err(Failure(format!("{url}{path}: {status}: {said}")))
+            }
+        }
+    }
+}
+
+/// The next event of a stream (WHATWG HTML section 9.2.6): its kind and its data; none at the end.
+fn event(lines: &mut impl Iterator<Item = std::io::Result<String>>) -> Option<(String, String)> {
+    let (mut kind, mut data) = (String::new(), None::<String>);
+    loop {
+        let line = lines.next()?.ok()?;
+        match line.split_once(':') {
+            None if line.is_empty() => {
+                if let Some(data) = data.take() {
+                    return Some((kind, data));
+                }
+            }
+            Some(("event", value)) => kind = value.trim_start().to_owned(),
+            Some(("data", value)) => {
+                let value = value.strip_prefix(' ').unwrap_or(value);
+                data = Some(match data {
+                    Some(data) => data + "\n" + value,
+                    None => value.to_owned(),
+                });
+            }
+            // Comments, ids and what is not known.
+            _ => {}
+        }
+    }
+}
+
+/// Text of a query, percent-encoded.
+pub(crate) fn encoded(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut all, byte| {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                all.push(char::from(byte));
+            }
+            _ => all.push_str(&format!("%{byte:02X}")),
+        }
+        all
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_are_their_data_whatever_is_between_them() {
+        let text =
+            ": hello\n\nid: 1\ndata: a\n\nevent: other\ndata:b\ndata: c\n\nretry: 5\n\ndata: cut";
+        let mut lines = text.lines().map(|line| Ok(line.to_owned()));
+        assert_eq!(event(&mut lines), Some((String::new(), "a".into())));
+        assert_eq!(event(&mut lines), Some(("other".into(), "b\nc".into())));
+        assert_eq!(event(&mut lines), None);
+    }
+
+    #[test]
+    fn queries_are_percent_encoded() {
+        assert_eq!(encoded("tcp port 80"), "tcp%20port%2080");
+        assert_eq!(encoded("a&b=ü"), "a%26b%3D%C3%BC");
+    }
+}

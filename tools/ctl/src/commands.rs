@@ -1,0 +1,284 @@
+//! What each verb does.
+
+use crate::admin::{Admin, Failure, Row, encoded};
+use crate::graph::Drawing;
+use crate::options::{
+    self, Direction, Every, Graph, GraphFormat, Logs, Options, Rows, Tcpdump, Verb,
+};
+use crate::table;
+use serde_json::Value;
+use std::io::{self, IsTerminal, Read, Write};
+use std::time::{Duration, Instant};
+
+/// A table's name, and the columns that are shown unless all are asked for.
+type Shown = (&'static str, Option<&'static [&'static str]>);
+
+const PS: Shown = (
+    "tasks",
+    Some(&[
+        "id",
+        "name",
+        "subject",
+        "state",
+        "polls",
+        "run_us",
+        "longest_poll_us",
+        "age_ms",
+        "held_bytes",
+        "waits_at",
+    ]),
+);
+const SS: Shown = (
+    "connections",
+    Some(&[
+        "id",
+        "state",
+        "local",
+        "remote",
+        "rtt_us",
+        "rto_ms",
+        "cwnd_bytes",
+        "in_flight_bytes",
+        "tx_window_bytes",
+        "tx_queue_bytes",
+        "rx_queue_bytes",
+        "retransmissions",
+        "idle_ms",
+    ]),
+);
+
+/// Does what the command line asks for.
+pub(crate) fn run(options: &Options) -> Result<(), Failure> {
+    match &options.verb {
+        Verb::Completions { shell } => {
+            let mut command = options::command();
+            clap_complete::generate(*shell, &mut command, "aqueductctl", &mut io::stdout());
+            return Ok(());
+        }
+        Verb::Man => {
+            let manual = clap_mangen::Man::new(options::command());
+            return manual.render(&mut io::stdout()).map_err(|error| unwritten(&error));
+        }
+        _ => {}
+    }
+    let admin = Admin::new(options)?;
+    let rows = |shown: Shown, rows: &Rows| table_of(&admin, options.json, shown, rows);
+    match &options.verb {
+        Verb::Top(every) => top(&admin, every),
+        Verb::Ps(asked) => rows(PS, asked),
+        Verb::Ss(asked) => rows(SS, asked),
+        Verb::Listeners(asked) => rows(("listeners", None), asked),
+        Verb::Cards(asked) => rows(("cards", None), asked),
+        Verb::Services(asked) => rows(("services", None), asked),
+        Verb::Sessions(asked) => rows(("sessions", None), asked),
+        Verb::Mem(asked) => rows(("memory", None), asked),
+        Verb::Timers(asked) => rows(("timers", None), asked),
+        Verb::Panics(asked) => rows(("panics", None), asked),
+        Verb::Config(asked) => rows(("config", None), asked),
+        Verb::Version(asked) => rows(("version", None), asked),
+        Verb::Tcpdump(asked) => tcpdump(&admin, asked),
+        Verb::Graph(asked) => graph(&admin, asked),
+        Verb::Logs(asked) => logs(&admin, options.json, asked),
+        Verb::Metrics => say(&admin.text("/metrics")?),
+        Verb::Cancel { task } => {
+            admin.change("POST", &format!("/api/v1/tasks/{}/cancel", encoded(task)))
+        }
+        Verb::Level { module, level: Some(level) } => {
+            let path = format!("/api/v1/log/levels/{}?level={}", encoded(module), encoded(level));
+            admin.change("PUT", &path)
+        }
+        Verb::Level { module, level: None } => {
+            admin.change("DELETE", &format!("/api/v1/log/levels/{}", encoded(module)))
+        }
+        Verb::Completions { .. } | Verb::Man => Ok(()),
+    }
+}
+
+fn table_of(admin: &Admin, json: bool, shown: Shown, asked: &Rows) -> Result<(), Failure> {
+    let (name, columns) = shown;
+    let mut rows = table::chosen(admin.rows(name)?, &pairs(&asked.wanted)?);
+    if let Some(column) = &asked.sort {
+        if rows.first().is_some_and(|row| !row.contains_key(column)) {
+            let known: Vec<_> = rows[0].keys().map(String::as_str).collect();
+            return Err(Failure(format!("no column {column}; there are {}", known.join(", "))));
+        }
+        rows = table::sorted(rows, column);
+    }
+    rows.truncate(asked.limit.unwrap_or(usize::MAX));
+    if json {
+        let text = serde_json::to_string_pretty(&rows).unwrap_or_default();
+        return say(&(text + "\n"));
+    }
+    say(&table::text(&rows, columns.filter(|_| !asked.all)))
+}
+
+fn pairs(words: &[String]) -> Result<Vec<(String, String)>, Failure> {
+    let pairs = words.chunks(2).map(|pair| match pair {
+        [column, text] => Ok((column.clone(), text.clone())),
+        _ => Err(Failure(format!("what is wanted of the column {}?", pair.concat()))),
+    });
+    pairs.collect()
+}
+
+fn top(admin: &Admin, every: &Every) -> Result<(), Failure> {
+    const CLEAR: &str = "\x1b[H\x1b[2J";
+    let mut left = every.count.unwrap_or(u64::MAX);
+    loop {
+        let screen = glance(admin)?;
+        let clear = if io::stdout().is_terminal() { CLEAR } else { "" };
+        say(&format!("{clear}{screen}"))?;
+        left -= 1;
+        if left == 0 {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_secs(every.seconds));
+    }
+}
+
+/// A screen of it all: what runs, memory, services, and the busiest of tasks and connections.
+fn glance(admin: &Admin) -> Result<String, Failure> {
+    const ROWS: usize = 10;
+    let version = admin.rows("version")?;
+    let text = |name: &str| {
+        let value = version.first().and_then(|row| row.get(name));
+        value.map_or_else(String::new, |value| table::shown(name, value))
+    };
+    let mut screen =
+        format!("{} {}, up {}\n\n", text("hostname"), text("version"), text("uptime_ms"));
+    let mut add = |rows: &[Row], columns: Option<&[&str]>| {
+        screen.push_str(&table::text(rows, columns));
+        screen.push('\n');
+    };
+    add(&admin.rows("memory")?, None);
+    add(&admin.rows("services")?, None);
+    let mut busiest = |shown: Shown, column: &str| -> Result<(), Failure> {
+        let mut rows = table::sorted(admin.rows(shown.0)?, column);
+        rows.truncate(ROWS);
+        add(&rows, shown.1);
+        Ok(())
+    };
+    busiest(PS, "run_us")?;
+    busiest(SS, "tx_bytes")?;
+    Ok(screen)
+}
+
+fn tcpdump(admin: &Admin, asked: &Tcpdump) -> Result<(), Failure> {
+    let mut path = format!("/api/v1/capture?filter={}", encoded(&asked.filter.join(" ")));
+    let mut add = |name: &str, value: Option<u64>| {
+        if let Some(value) = value {
+            path.push_str(&format!("&{name}={value}"));
+        }
+    };
+    add("card", asked.interface.map(|card| card as u64));
+    add("snap", asked.snap.map(u64::from));
+    add("count", asked.count);
+    add("seconds", asked.seconds);
+    if io::stdout().is_terminal() {
+        return Err(Failure("a capture is no text: `> FILE`, or `| wireshark -k -i -`".into()));
+    }
+    pass_on(admin.open(&path)?)
+}
+
+fn graph(admin: &Admin, asked: &Graph) -> Result<(), Failure> {
+    let path = format!("/api/v1/connections/{}/trace", encoded(&asked.connection));
+    let direction = if asked.direction == Direction::Sent { "sent" } else { "received" };
+    if asked.format == GraphFormat::Xpl {
+        let path = format!("{path}?format=xpl&direction={direction}&seconds={}", asked.seconds);
+        return pass_on(admin.open(&path)?);
+    }
+    const PAUSE: Duration = Duration::from_millis(500);
+    let is_screen = io::stdout().is_terminal();
+    let mut drawing = Drawing::new(asked.direction == Direction::Sent);
+    let end = Instant::now() + Duration::from_secs(asked.seconds);
+    let mut next = Instant::now() + PAUSE;
+    for (kind, data) in admin.events(&format!("{path}?seconds={}", asked.seconds))? {
+        let now = Instant::now();
+        if let Ok(value) = serde_json::from_str::<Value>(&data) {
+            drawing.take(&kind, &value);
+        }
+        if is_screen && now >= next {
+            say(&format!("\x1b[H\x1b[2J{}", drawing.text(true)))?;
+            next = now + PAUSE;
+        }
+        if now >= end {
+            break;
+        }
+    }
+    let clear = if is_screen { "\x1b[H\x1b[2J" } else { "" };
+    say(&format!("{clear}{}", drawing.text(is_screen)))
+}
+
+fn logs(admin: &Admin, json: bool, asked: &Logs) -> Result<(), Failure> {
+    let line = |row: &Row| {
+        if json {
+            return Value::Object(row.clone()).to_string() + "\n";
+        }
+        let text = |name: &str| row.get(name).and_then(Value::as_str).unwrap_or_default();
+        let time = row.get("time_us").and_then(Value::as_f64).unwrap_or(0.0) / 1e6;
+        let (level, module) = (text("level").to_uppercase(), text("module"));
+        table::printable(&format!("[{time:>12.6}] {level:<5} {module}: {}", text("message"))) + "\n"
+    };
+    let mut path = format!("/api/v1/log?{}", if asked.follow { "follow&" } else { "" });
+    for (name, value) in [("level", &asked.level), ("module", &asked.module)] {
+        if let Some(value) = value {
+            path.push_str(&format!("{name}={}&", encoded(value)));
+        }
+    }
+    if asked.follow {
+        for (_, data) in admin.events(path.trim_end_matches(['&', '?']))? {
+            if let Ok(Value::Object(row)) = serde_json::from_str(&data) {
+                say(&line(&row))?;
+            }
+        }
+        return Ok(());
+    }
+    // The table is not chosen from there.
+    let mut wanted = Vec::new();
+    wanted.extend(asked.module.clone().map(|module| ("module".to_owned(), module)));
+    let ranks = ["error", "warn", "info", "debug", "trace"];
+    let rank = |level: &str| ranks.iter().position(|known| level.eq_ignore_ascii_case(known));
+    let least = match &asked.level {
+        Some(level) => {
+            rank(level).ok_or(Failure(format!("{level}: a level is {}", ranks.join(", "))))?
+        }
+        None => ranks.len(),
+    };
+    for row in table::chosen(admin.rows("log")?, &wanted) {
+        let level = row.get("level").and_then(Value::as_str).and_then(rank);
+        if level.is_none_or(|level| level <= least) {
+            say(&line(&row))?;
+        }
+    }
+    Ok(())
+}
+
+fn pass_on(mut from: impl Read) -> Result<(), Failure> {
+    let mut piece = [0; 16 << 10];
+    let mut out = io::stdout().lock();
+    loop {
+        match from.read(&mut piece) {
+            Ok(0) => return Ok(()),
+            Ok(count) => {
+                let written = out.write_all(&piece[..count]).and_then(|()| out.flush());
+                if written.is_err() {
+                    // Whoever read it has enough.
+                    return Ok(());
+                }
+            }
+            Err(error) => return Err(Failure(format!("it was cut off: {error}"))),
+        }
+    }
+}
+
+fn say(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // As `head` does when it has enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
+        written => written.map_err(|error| unwritten(&error)),
+    }
+}
+
+fn unwritten(error: &io::Error) -> Failure {
+    Failure(format!("the standard output: {error}"))
+}

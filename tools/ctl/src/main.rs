@@ -1,0 +1,22 @@
+//! `aqueductctl`: what runs in an appliance, who is connected, and what is on its wire, in a terminal. It speaks to the admin port
+//! (docs/inside.md) of a guest, a Xen guest and a process alike.
+
+mod admin;
+mod commands;
+mod graph;
+mod options;
+mod table;
+
+use clap::Parser;
+use options::Options;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match commands::run(&Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("aqueductctl: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}

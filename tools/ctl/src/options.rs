@@ -1,0 +1,180 @@
+//! The words of the command line.
+
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+/// Looks into a running appliance through its admin port.
+#[derive(Parser)]
+#[command(name = "aqueductctl", version, after_help = EXAMPLES)]
+pub(crate) struct Options {
+    /// Where the admin port is
+    #[arg(
+        long,
+        short,
+        global = true,
+        env = "AQUEDUCT_ADMIN",
+        default_value = "http://127.0.0.1:9001",
+        value_name = "URL"
+    )]
+    pub(crate) url: String,
+    /// The file that holds the token of `[admin]`; else AQUEDUCT_TOKEN does, or none is needed
+    #[arg(long, short, global = true, value_name = "FILE")]
+    pub(crate) token_file: Option<std::path::PathBuf>,
+    /// Rows as JSON, as the admin port gives them
+    #[arg(long, short, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  aqueductctl ps
+  aqueductctl --url http://10.9.0.2:9001 --token-file token ss state established
+  aqueductctl tcpdump 'tcp port 80' | wireshark -k -i -
+  aqueductctl graph 0.17
+  aqueductctl logs --follow --level warn";
+
+#[derive(Subcommand)]
+pub(crate) enum Verb {
+    /// The state of the machine at one glance, renewed until Ctrl-C
+    Top(Every),
+    /// Tasks: what each is for, and where it waits
+    Ps(Rows),
+    /// Connections, as `ss -ti` shows them
+    Ss(Rows),
+    /// Ports that are listened on
+    Listeners(Rows),
+    /// Network cards
+    Cards(Rows),
+    /// What is served where
+    Services(Rows),
+    /// Web sessions, and where each waits
+    Sessions(Rows),
+    /// Memory by purpose
+    Mem(Rows),
+    /// Timers, the earliest first
+    Timers(Rows),
+    /// Panics by place
+    Panics(Rows),
+    /// Every key of the configuration with the value in force
+    Config(Rows),
+    /// What runs, and since when
+    Version(Rows),
+    /// Frames as pcapng on the standard output
+    Tcpdump(Tcpdump),
+    /// The window graph of a connection
+    Graph(Graph),
+    /// Lines of the log
+    Logs(Logs),
+    /// Metrics, in the text format of OpenMetrics
+    Metrics,
+    /// Ends a task at once
+    Cancel {
+        /// Its id, as `ps` shows it
+        task: String,
+    },
+    /// Sets the level of a module, `*` for all others
+    Level {
+        /// As `net::link`, or `*`
+        module: String,
+        /// off, error, warn, info, debug or trace; none: as all others
+        level: Option<String>,
+    },
+    /// Completions of a shell, on the standard output
+    Completions {
+        /// Which one
+        shell: Shell,
+    },
+    /// The manual page, on the standard output
+    Man,
+}
+
+#[derive(Args)]
+pub(crate) struct Every {
+    /// Seconds between two looks
+    #[arg(long, short, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub(crate) seconds: u64,
+    /// Looks after which it ends
+    #[arg(long, short)]
+    pub(crate) count: Option<u64>,
+}
+
+#[derive(Args)]
+pub(crate) struct Rows {
+    /// Rows that have all of these: pairs of a column and what is in it
+    #[arg(value_name = "COLUMN TEXT")]
+    pub(crate) wanted: Vec<String>,
+    /// All columns
+    #[arg(long, short)]
+    pub(crate) all: bool,
+    /// The column by which rows are sorted, the largest first
+    #[arg(long, short, value_name = "COLUMN")]
+    pub(crate) sort: Option<String>,
+    /// Rows at most
+    #[arg(long, short = 'n', value_name = "ROWS")]
+    pub(crate) limit: Option<usize>,
+}
+
+#[derive(Args)]
+pub(crate) struct Tcpdump {
+    /// Which frames, in the words of pcap-filter(7): `tcp port 80 and not host 10.9.0.1`
+    pub(crate) filter: Vec<String>,
+    /// Frames of one card only, by its place
+    #[arg(long, short)]
+    pub(crate) interface: Option<usize>,
+    /// Bytes of each frame that are kept
+    #[arg(long, short)]
+    pub(crate) snap: Option<u32>,
+    /// Frames after which it ends
+    #[arg(long, short)]
+    pub(crate) count: Option<u64>,
+    /// Seconds after which it ends
+    #[arg(long)]
+    pub(crate) seconds: Option<u64>,
+}
+
+#[derive(Args)]
+pub(crate) struct Graph {
+    /// The connection's id, as `ss` shows it
+    pub(crate) connection: String,
+    /// Drawn for the terminal, or as a file of xplot
+    #[arg(long, short, default_value = "terminal")]
+    pub(crate) format: GraphFormat,
+    /// What the appliance sent, or what it received
+    #[arg(long, short, default_value = "sent")]
+    pub(crate) direction: Direction,
+    /// Seconds that are looked at
+    #[arg(long, short, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub(crate) seconds: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum GraphFormat {
+    Terminal,
+    Xpl,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Direction {
+    Sent,
+    Received,
+}
+
+#[derive(Args)]
+pub(crate) struct Logs {
+    /// Those that come, too, until Ctrl-C
+    #[arg(long, short)]
+    pub(crate) follow: bool,
+    /// The least level: error, warn, info, debug or trace
+    #[arg(long, short)]
+    pub(crate) level: Option<String>,
+    /// Only of this module and those inside of it
+    #[arg(long, short)]
+    pub(crate) module: Option<String>,
+}
+
+/// All that there is to say, for completions and the manual.
+pub(crate) fn command() -> clap::Command {
+    Options::command()
+}
