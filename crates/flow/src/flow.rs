@@ -1,8 +1,8 @@
 //! Flow: the one trait that every byte stream implements.
 
+use crate::task::{wait_fn, waiting};
 use crate::{Address, FlowError};
 use bytes::{Buf, Bytes};
-use core::future::poll_fn;
 use core::task::{Context, Poll, ready};
 
 /// A reliable, ordered stream of bytes in both directions, each of which ends by itself.
@@ -152,11 +152,12 @@ impl<F: Flow + ?Sized> Flow for alloc::boxed::Box<F> {
 pub trait FlowExt: Flow {
     /// Waits for bytes, or for the peer's end (an empty slice), and shows them to `take`, which
     /// returns how many it consumed and a value.
+    #[track_caller]
     fn read_with<R>(
         &mut self,
         mut take: impl FnMut(&mut [u8]) -> (usize, R),
     ) -> impl Future<Output = Result<R, FlowError>> {
-        poll_fn(move |cx| {
+        wait_fn(move |cx| {
             let mut value = None;
             let taken = self.poll_read_with(cx, &mut |bytes| {
                 let (consumed, result) = take(bytes);
@@ -169,11 +170,12 @@ pub trait FlowExt: Flow {
 
     /// Waits for free space and lets `fill` write into it; `fill` returns how many bytes it wrote
     /// and a value.
+    #[track_caller]
     fn write_with<R>(
         &mut self,
         mut fill: impl FnMut(&mut [u8]) -> (usize, R),
     ) -> impl Future<Output = Result<R, FlowError>> {
-        poll_fn(move |cx| {
+        wait_fn(move |cx| {
             let mut value = None;
             let written = self.poll_write_with(cx, &mut |space| {
                 let (count, result) = fill(space);
@@ -185,6 +187,7 @@ pub trait FlowExt: Flow {
     }
 
     /// Reads up to `buffer.len()` bytes; 0 means that the peer finished.
+    #[track_caller]
     fn read(&mut self, buffer: &mut [u8]) -> impl Future<Output = Result<usize, FlowError>> {
         self.read_with(move |bytes| {
             let count = bytes.len().min(buffer.len());
@@ -194,20 +197,22 @@ pub trait FlowExt: Flow {
     }
 
     /// Writes all of `bytes`.
+    #[track_caller]
     fn write_all(&mut self, bytes: &[u8]) -> impl Future<Output = Result<(), FlowError>> {
-        async move {
+        waiting(async move {
             let mut rest = bytes;
             while !rest.is_empty() {
                 let count = self.write_with(|space| copy_front(space, rest)).await?;
                 rest = &rest[count..];
             }
             Ok(())
-        }
+        })
     }
 
     /// Waits until the peer's transport has taken over everything written.
+    #[track_caller]
     fn drained(&mut self) -> impl Future<Output = Result<(), FlowError>> {
-        poll_fn(|cx| self.poll_drained(cx))
+        wait_fn(|cx| self.poll_drained(cx))
     }
 }
 

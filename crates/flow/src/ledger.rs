@@ -22,11 +22,13 @@ mod tests;
 pub use account::{Account, Holder, Overload, Pressure, Weight};
 pub use scope::SHARE;
 
+use crate::sync::WakerKey;
 use account::Entry;
 use alloc::rc::{Rc, Weak};
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::fmt;
+use inspect::Metric;
 use scope::Scope;
 
 /// What all peers of a machine make it hold. Clones are the same one.
@@ -111,6 +113,11 @@ impl Ledger {
         Reserve { machine: self.0.clone(), bytes: Cell::new(0) }
     }
 
+    /// The ledgers of all services that there are.
+    pub fn services(&self) -> Vec<ServiceLedger> {
+        self.0.services.borrow().iter().filter_map(Weak::upgrade).map(ServiceLedger).collect()
+    }
+
     /// Bytes held now.
     pub fn held_bytes(&self) -> usize {
         self.0.scope.held()
@@ -121,6 +128,29 @@ impl Ledger {
         self.0.scope.limit()
     }
 }
+
+/// The metrics of what peers make a machine hold.
+pub static METRICS: &[Metric<Ledger>] = &[
+    Metric::byte_gauge("peers_held", "Bytes that peers make the appliance hold.", |ledger| {
+        ledger.held_bytes() as u64
+    }),
+    Metric::byte_gauge("peers_held_limit", "Bytes that peers may make it hold.", |ledger| {
+        ledger.limit_bytes() as u64
+    }),
+];
+
+/// The metrics of what the peers of one service make it hold.
+pub static SERVICE_METRICS: &[Metric<ServiceLedger>] = &[
+    Metric::byte_gauge("service_held", "Bytes that peers make a service hold.", |ledger| {
+        ledger.held_bytes() as u64
+    }),
+    Metric::byte_gauge("service_held_limit", "Bytes that they may make it hold.", |ledger| {
+        ledger.limit_bytes() as u64
+    }),
+    Metric::counter("overloads", "Peers that were cut off for what they held.", |ledger| {
+        ledger.ended()
+    }),
+];
 
 impl ServiceLedger {
     /// An account for a peer, which holds nothing yet.
@@ -136,6 +166,21 @@ impl ServiceLedger {
     /// Bytes that its peers make us hold now.
     pub fn held_bytes(&self) -> usize {
         self.0.scope.held()
+    }
+
+    /// Bytes that they may make us hold.
+    pub fn limit_bytes(&self) -> usize {
+        self.0.scope.limit()
+    }
+
+    /// Shows the accounts above an [even share](SHARE), in no order: who would be woken for each, and what it holds. The
+    /// others are not listed anywhere.
+    pub fn visit_large(&self, visit: &mut dyn FnMut(WakerKey, usize)) {
+        for entry in self.0.large.borrow().iter().filter_map(Weak::upgrade) {
+            if let Some(waker) = entry.waker() {
+                visit(waker, entry.held());
+            }
+        }
     }
 
     /// Peers that were told to end since the start.

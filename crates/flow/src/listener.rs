@@ -1,7 +1,7 @@
 //! Listener and connector: where flows come from.
 
+use crate::task::wait_fn;
 use crate::{Address, ConnectError, Flow, FlowError, Target};
-use core::future::poll_fn;
 use core::task::{Context, Poll};
 
 /// A place that others open flows to.
@@ -16,8 +16,9 @@ pub trait Listener {
     fn local(&self) -> Address;
 
     /// Waits for the next flow. Cancel-safe.
+    #[track_caller]
     fn accept(&mut self) -> impl Future<Output = Result<Self::Flow, FlowError>> {
-        poll_fn(|cx| self.poll_accept(cx))
+        wait_fn(|cx| self.poll_accept(cx))
     }
 }
 

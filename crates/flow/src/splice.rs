@@ -1,7 +1,7 @@
 //! Splice: joins two flows, as a proxy does once it has nothing more to say.
 
+use crate::task::wait_fn;
 use crate::{Flow, FlowError};
-use core::future::poll_fn;
 use core::task::{Context, Poll, ready};
 
 /// Buffers that move in one direction before other tasks have their turn.
@@ -14,7 +14,7 @@ const MOVES_MAX: usize = 16;
 /// When either breaks; both are aborted then.
 pub async fn splice(mut one: impl Flow, mut other: impl Flow) -> Result<(), FlowError> {
     let (mut there, mut back) = (Direction::default(), Direction::default());
-    let outcome = poll_fn(|cx| {
+    let outcome = wait_fn(|cx| {
         let there = there.poll(cx, &mut one, &mut other)?;
         let back = back.poll(cx, &mut other, &mut one)?;
         if there.is_ready() && back.is_ready() { Poll::Ready(Ok(())) } else { Poll::Pending }

@@ -1,13 +1,29 @@
 //! Synchronisation between the tasks of one core: wakers, flags, values and queues that somebody
 //! waits for. Nothing here locks, and nothing is woken while something is borrowed.
 
+use crate::task::wait_fn;
 use alloc::collections::VecDeque;
 use alloc::rc::{Rc, Weak};
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::fmt;
-use core::future::poll_fn;
 use core::task::{Context, Poll, Waker};
+
+/// Names a task as those know it that are to wake it: equal for all wakers of one task that lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct WakerKey(usize);
+
+impl WakerKey {
+    /// That of whatever wakes by what is at that address.
+    pub(crate) fn at(address: usize) -> Self {
+        Self(address)
+    }
+
+    /// That of the task that `waker` wakes.
+    pub fn of(waker: &Waker) -> Self {
+        Self(waker.data().addr())
+    }
+}
 
 /// The waker of the one task that waits for something, if one does.
 #[derive(Debug, Default)]
@@ -25,6 +41,11 @@ impl WakerSlot {
     /// Whether it is the task of `cx` that would be woken.
     pub fn wakes(&self, cx: &Context<'_>) -> bool {
         self.0.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()))
+    }
+
+    /// Who would be woken.
+    pub fn key(&self) -> Option<WakerKey> {
+        self.0.as_ref().map(WakerKey::of)
     }
 
     /// Wakes whoever waits, once.
@@ -92,8 +113,9 @@ impl Notify {
     }
 
     /// Waits until the flag is up, and takes it down. Cancel-safe.
-    pub async fn notified(&self) {
-        poll_fn(|cx| self.poll_notified(cx)).await;
+    #[track_caller]
+    pub fn notified(&self) -> impl Future<Output = ()> {
+        wait_fn(|cx| self.poll_notified(cx))
     }
 }
 
@@ -131,8 +153,9 @@ impl<T> OneShot<T> {
     }
 
     /// Waits for the value and takes it. Cancel-safe.
-    pub async fn take(&self) -> T {
-        poll_fn(|cx| self.poll_take(cx)).await
+    #[track_caller]
+    pub fn take(&self) -> impl Future<Output = T> {
+        wait_fn(|cx| self.poll_take(cx))
     }
 }
 
@@ -189,6 +212,14 @@ impl<T> Queue<T> {
     /// Takes the oldest item, if there is one.
     pub fn try_pop(&self) -> Option<T> {
         self.items.borrow_mut().pop_front()
+    }
+
+    /// Who waits for an item.
+    pub fn waker(&self) -> Option<WakerKey> {
+        let waiting = self.waiting.take();
+        let key = waiting.key();
+        self.waiting.set(waiting);
+        key
     }
 
     /// How many items wait.
@@ -262,9 +293,9 @@ pub struct Watcher<T> {
 
 impl<T: Clone> Watcher<T> {
     /// Waits until the value was set, since the last call or the beginning, and gives the last one. Cancel-safe.
-    pub async fn changed(&mut self) -> T {
-        self.changed.notified().await;
-        self.watch.get()
+    #[track_caller]
+    pub fn changed(&mut self) -> impl Future<Output = T> {
+        wait_fn(|cx| self.changed.poll_notified(cx).map(|()| self.watch.get()))
     }
 }
 
@@ -290,6 +321,7 @@ fn register(slot: &Cell<WakerSlot>, cx: &Context<'_>) {
 mod tests {
     use super::*;
     use crate::task::Executor;
+    use core::future::poll_fn;
     use std::string::String;
     use std::vec;
 

@@ -9,17 +9,21 @@
 //! Wakers are `Send + Sync` because the language asks it; interrupts set flags that the platform's
 //! loop reads, and never wake a task themselves.
 
+mod meter;
+mod place;
 mod queue;
 mod spawner;
 
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
-use core::future::poll_fn;
 use core::pin::pin;
 use core::task::{Context, Poll, Waker};
+use core::time::Duration;
 
-pub use spawner::{Catching, Spawner, TaskHandle, TaskId, TaskInfo};
+pub use meter::METRICS;
+pub use place::{Place, Waiting, wait_fn, waiting, waits_here};
+pub use spawner::{Catching, Spawner, TaskHandle, TaskId, TaskInfo, TaskState};
 
 use queue::RunQueue;
 
@@ -62,6 +66,11 @@ impl Executor {
     /// A handle by which tasks are made; clones are cheap.
     pub fn spawner(&self) -> Spawner {
         self.spawner.clone()
+    }
+
+    /// Says what time it is in the turns that follow: for the ages of tasks.
+    pub fn advance(&self, now: Duration) {
+        self.spawner.shared.now.set(now);
     }
 
     /// Polls woken tasks in the order of their waking until none is left, or `polls_max` are done;
@@ -122,9 +131,10 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 /// Gives way once: all other tasks that are woken have their turn first.
+#[track_caller]
 pub fn yield_once() -> impl Future<Output = ()> {
     let mut has_yielded = false;
-    poll_fn(move |cx| {
+    wait_fn(move |cx| {
         if core::mem::replace(&mut has_yielded, true) {
             return Poll::Ready(());
         }
@@ -141,7 +151,7 @@ mod tests {
     use super::*;
     use crate::sync::Notify;
     use core::cell::{Cell, RefCell};
-    use core::future::{pending, ready};
+    use core::future::{pending, poll_fn, ready};
     use std::rc::Rc;
     use std::string::ToString;
     use std::vec::Vec;
@@ -240,6 +250,75 @@ mod tests {
         assert_ne!(first, second);
         assert!(!spawner.cancel(first));
         assert_eq!(spawner.tasks().len(), 1);
+    }
+
+    #[test]
+    fn polls_are_measured_once_there_is_a_clock() {
+        use core::sync::atomic::{AtomicU64, Ordering};
+        static NOW: AtomicU64 = AtomicU64::new(0);
+        let executor = Executor::new(catch);
+        let spawner = executor.spawner();
+        executor.advance(Duration::from_secs(5));
+        spawner.spawn("works", async {
+            loop {
+                NOW.fetch_add(7, Ordering::Relaxed);
+                yield_once().await;
+            }
+        });
+        executor.turn(10);
+        assert_eq!(spawner.tasks()[0].run, Duration::ZERO);
+        spawner.measure(|| Duration::from_millis(NOW.load(Ordering::Relaxed)));
+        executor.turn(10);
+        executor.turn(10);
+        executor.advance(Duration::from_secs(8));
+        let task = &spawner.tasks()[0];
+        assert_eq!(
+            (task.run, task.longest_poll),
+            (Duration::from_millis(14), Duration::from_millis(7))
+        );
+        assert_eq!((task.polls, task.age), (3, Duration::from_secs(3)));
+    }
+
+    #[test]
+    fn a_task_is_named_by_text_and_says_whom_it_is_for() {
+        let executor = Executor::new(catch);
+        let spawner = executor.spawner();
+        let id = spawner.spawn("serves", pending());
+        assert_eq!(spawner.tasks()[0].subject, None);
+        spawner.describe(id, "10.0.0.2:80");
+        assert_eq!(spawner.tasks()[0].subject.as_deref(), Some("10.0.0.2:80"));
+        assert_eq!(id.to_string().parse(), Ok(id));
+        for text in ["", "1", "1.", ".1", "1.2.3", "-1.0", "1.4294967296"] {
+            assert!(text.parse::<TaskId>().is_err(), "{text}");
+        }
+        let inner = spawner.clone();
+        let own = Rc::new(Cell::new(None));
+        let seen = own.clone();
+        let id = spawner.spawn("asks", async move { seen.set(inner.current()) });
+        executor.run(10);
+        assert_eq!(own.get(), Some(id));
+        assert_eq!(spawner.current(), None);
+    }
+
+    #[test]
+    fn a_waker_tells_whose_it_is() {
+        use crate::sync::WakerKey;
+        let executor = Executor::new(catch);
+        let keys = Rc::new(RefCell::new(Vec::new()));
+        for _ in 0..2 {
+            let keys = keys.clone();
+            executor.spawner().spawn(
+                "waits",
+                poll_fn(move |cx| {
+                    keys.borrow_mut().push(WakerKey::of(&cx.waker().clone()));
+                    Poll::Pending
+                }),
+            );
+        }
+        executor.run(10);
+        let known: Vec<_> = executor.spawner().tasks().iter().map(|task| task.waker).collect();
+        assert_eq!(known, *keys.borrow());
+        assert_ne!(known[0], known[1]);
     }
 
     #[test]

@@ -4,7 +4,8 @@
 //! so ([`Timers::advance`]): within one turn of the loop everything sees the same instant, tests
 //! and simulations drive it by hand, and reading it costs nothing.
 
-use crate::sync::WakerSlot;
+use crate::sync::{WakerKey, WakerSlot};
+use crate::task::{wait_fn, waiting};
 use alloc::collections::BinaryHeap;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -15,6 +16,7 @@ use core::future::poll_fn;
 use core::pin::pin;
 use core::task::{Context, Poll};
 use core::time::Duration;
+use inspect::Metric;
 
 /// All timers of one core, and its present. Clones share both.
 #[derive(Clone, Default)]
@@ -51,33 +53,67 @@ impl Timers {
         Timer { key: self.0.insert(), timers: self.clone() }
     }
 
+    /// Shows every timer that is set, in no order.
+    pub fn visit_set(&self, visit: &mut dyn FnMut(TimerInfo)) {
+        for entry in self.0.entries.borrow().iter() {
+            if let Some(deadline) = entry.deadline {
+                visit(TimerInfo { deadline, waker: entry.waker.key() });
+            }
+        }
+    }
+
     /// Waits until `deadline`.
-    pub async fn sleep_until(&self, deadline: Duration) {
+    #[track_caller]
+    pub fn sleep_until(&self, deadline: Duration) -> impl Future<Output = ()> + use<> {
         let mut timer = self.timer();
         timer.set(Some(deadline));
-        poll_fn(|cx| timer.poll_expired(cx)).await;
+        wait_fn(move |cx| timer.poll_expired(cx))
     }
 
     /// Waits for `period`.
-    pub async fn sleep(&self, period: Duration) {
-        self.sleep_until(self.now().saturating_add(period)).await;
+    #[track_caller]
+    pub fn sleep(&self, period: Duration) -> impl Future<Output = ()> + use<> {
+        self.sleep_until(self.now().saturating_add(period))
     }
 
     /// What `future` yields, unless `deadline` comes first.
-    pub async fn before<T>(
+    #[track_caller]
+    pub fn before<T>(
         &self,
         deadline: Duration,
         future: impl Future<Output = T>,
-    ) -> Result<T, Expired> {
+    ) -> impl Future<Output = Result<T, Expired>> {
         let mut timer = self.timer();
         timer.set(Some(deadline));
-        let mut future = pin!(future);
-        poll_fn(|cx| match future.as_mut().poll(cx) {
-            Poll::Ready(value) => Poll::Ready(Ok(value)),
-            Poll::Pending => timer.poll_expired(cx).map(|()| Err(Expired)),
+        waiting(async move {
+            let mut future = pin!(future);
+            poll_fn(|cx| match future.as_mut().poll(cx) {
+                Poll::Ready(value) => Poll::Ready(Ok(value)),
+                Poll::Pending => timer.poll_expired(cx).map(|()| Err(Expired)),
+            })
+            .await
         })
-        .await
     }
+
+    /// How many timers there are, set or not.
+    pub fn count(&self) -> usize {
+        self.0.entries.borrow().len() - self.0.free.borrow().len()
+    }
+}
+
+/// The metrics of timers.
+pub static METRICS: &[Metric<Timers>] = &[
+    Metric::gauge("timers", "Timers that there are, set or not.", |it| it.count() as u64),
+    Metric::time_gauge("uptime", "Time since the start.", Timers::now),
+];
+
+/// A timer that is set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimerInfo {
+    /// When it is due.
+    pub deadline: Duration,
+    /// Who is woken then.
+    pub waker: Option<WakerKey>,
 }
 
 impl fmt::Debug for Timers {

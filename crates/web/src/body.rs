@@ -11,6 +11,7 @@ use core::fmt;
 use core::future::poll_fn;
 use core::task::{Context, Poll};
 use flow::sync::WakerSlot;
+use flow::task::waiting;
 
 /// Bytes of a body that wait for the handler; more stay in the transport's ring.
 const WAITING_BYTES_MAX: usize = 64 << 10;
@@ -82,20 +83,23 @@ impl Body {
     ///
     /// # Errors
     /// See [`BodyError`]. They stay: asked again, it says the same.
-    pub async fn next(&mut self) -> Result<Option<Vec<u8>>, BodyError> {
-        let Some(state) = &self.state else { return Ok(None) };
-        let next = poll_fn(|cx| State::poll_next(state, cx)).await?;
-        if let (Some(bytes), Some(limit)) = (&next, &mut self.limit) {
-            match limit.bytes_left.checked_sub(bytes.len() as u64) {
-                Some(left) => limit.bytes_left = left,
-                None => {
-                    limit.bytes_left = 0;
-                    state.borrow_mut().fail(BodyError::TooLong);
-                    return Err(BodyError::TooLong);
+    #[track_caller]
+    pub fn next(&mut self) -> impl Future<Output = Result<Option<Vec<u8>>, BodyError>> {
+        waiting(async move {
+            let Some(state) = &self.state else { return Ok(None) };
+            let next = poll_fn(|cx| State::poll_next(state, cx)).await?;
+            if let (Some(bytes), Some(limit)) = (&next, &mut self.limit) {
+                match limit.bytes_left.checked_sub(bytes.len() as u64) {
+                    Some(left) => limit.bytes_left = left,
+                    None => {
+                        limit.bytes_left = 0;
+                        state.borrow_mut().fail(BodyError::TooLong);
+                        return Err(BodyError::TooLong);
+                    }
                 }
             }
-        }
-        Ok(next)
+            Ok(next)
+        })
     }
 
     /// Gives out so many bytes more at most: then [`BodyError::TooLong`]. Of several limits the smallest counts.
@@ -110,21 +114,27 @@ impl Body {
     }
 
     /// The whole body, if it is at most `bytes_max` long.
-    pub async fn collect(&mut self, bytes_max: usize) -> Result<Vec<u8>, BodyError> {
-        let mut whole = Vec::new();
-        while let Some(bytes) = self.next().await? {
-            if bytes.len() > bytes_max - whole.len() {
-                self.weigh_collected(0);
-                return Err(BodyError::TooLong);
+    #[track_caller]
+    pub fn collect(
+        &mut self,
+        bytes_max: usize,
+    ) -> impl Future<Output = Result<Vec<u8>, BodyError>> {
+        waiting(async move {
+            let mut whole = Vec::new();
+            while let Some(bytes) = self.next().await? {
+                if bytes.len() > bytes_max - whole.len() {
+                    self.weigh_collected(0);
+                    return Err(BodyError::TooLong);
+                }
+                if whole.is_empty() {
+                    whole = bytes;
+                } else {
+                    whole.extend_from_slice(&bytes);
+                }
+                self.weigh_collected(whole.capacity());
             }
-            if whole.is_empty() {
-                whole = bytes;
-            } else {
-                whole.extend_from_slice(&bytes);
-            }
-            self.weigh_collected(whole.capacity());
-        }
-        Ok(whole)
+            Ok(whole)
+        })
     }
 
     /// So many bytes of it are held by its reader.

@@ -31,6 +31,7 @@ use core::fmt;
 use core::future::poll_fn;
 use core::task::Poll;
 use core::time::Duration;
+use flow::task::waiting;
 use flow::time::Timers;
 
 /// One event. What is not given is not sent.
@@ -172,8 +173,11 @@ pub struct EventWriter<W>(W);
 
 impl EventWriter<ContentWriter> {
     /// Sends an event; returns when there is room for another.
-    pub async fn send(&mut self, event: impl Into<Event>) {
-        self.0.write(event.into().encode()).await;
+    #[track_caller]
+    pub fn send(&mut self, event: impl Into<Event>) -> impl Future<Output = ()> {
+        waiting(async move {
+            self.0.write(event.into().encode()).await;
+        })
     }
 }
 
@@ -187,8 +191,9 @@ impl EventWriter<StreamWriter> {
     ///
     /// # Errors
     /// When nobody reads any more.
-    pub async fn send(&mut self, event: impl Into<Event>) -> Result<(), Gone> {
-        self.0.write(event.into().encode()).await
+    #[track_caller]
+    pub fn send(&mut self, event: impl Into<Event>) -> impl Future<Output = Result<(), Gone>> {
+        waiting(async move { self.0.write(event.into().encode()).await })
     }
 
     /// Ends the stream.

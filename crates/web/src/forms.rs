@@ -5,6 +5,7 @@ use crate::{BodyError, Reply, Request, RequestHead, Response, Status, media_type
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
+use flow::task::waiting;
 
 /// What a form may have.
 #[derive(Clone, Debug)]
@@ -127,16 +128,19 @@ impl Request {
     ///
     /// # Errors
     /// See [`FormError`].
-    pub async fn form(&mut self, limits: &Limits) -> Result<Form, FormError> {
-        let media_type = media_type::essence(self.header("content-type").unwrap_or(b""));
-        if !media_type.eq_ignore_ascii_case(b"application/x-www-form-urlencoded") {
-            return Err(FormError::MediaType);
-        }
-        match self.body().collect(limits.bytes_max).await {
-            Ok(text) => Form::parse(&text, limits),
-            Err(BodyError::TooLong) => Err(FormError::TooLarge),
-            Err(BodyError::Incomplete) => Err(FormError::Incomplete),
-        }
+    #[track_caller]
+    pub fn form(&mut self, limits: &Limits) -> impl Future<Output = Result<Form, FormError>> {
+        waiting(async move {
+            let media_type = media_type::essence(self.header("content-type").unwrap_or(b""));
+            if !media_type.eq_ignore_ascii_case(b"application/x-www-form-urlencoded") {
+                return Err(FormError::MediaType);
+            }
+            match self.body().collect(limits.bytes_max).await {
+                Ok(text) => Form::parse(&text, limits),
+                Err(BodyError::TooLong) => Err(FormError::TooLarge),
+                Err(BodyError::Incomplete) => Err(FormError::Incomplete),
+            }
+        })
     }
 }
 

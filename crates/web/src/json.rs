@@ -23,6 +23,7 @@
 use crate::{BodyError, Reply, Request, Response, Status, media_type};
 use alloc::string::{String, ToString};
 use core::fmt;
+use flow::task::waiting;
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
@@ -87,15 +88,21 @@ impl Request {
     ///
     /// # Errors
     /// See [`JsonError`].
-    pub async fn json<T: DeserializeOwned>(&mut self, bytes_max: usize) -> Result<T, JsonError> {
-        if !is_json(self.header("content-type").unwrap_or(b"")) {
-            return Err(JsonError::MediaType);
-        }
-        let text = self.body().collect(bytes_max).await.map_err(|error| match error {
-            BodyError::TooLong => JsonError::TooLarge,
-            BodyError::Incomplete => JsonError::Incomplete,
-        })?;
-        serde_json::from_slice(&text).map_err(|error| fault(&error, &text))
+    #[track_caller]
+    pub fn json<T: DeserializeOwned>(
+        &mut self,
+        bytes_max: usize,
+    ) -> impl Future<Output = Result<T, JsonError>> {
+        waiting(async move {
+            if !is_json(self.header("content-type").unwrap_or(b"")) {
+                return Err(JsonError::MediaType);
+            }
+            let text = self.body().collect(bytes_max).await.map_err(|error| match error {
+                BodyError::TooLong => JsonError::TooLarge,
+                BodyError::Incomplete => JsonError::Incomplete,
+            })?;
+            serde_json::from_slice(&text).map_err(|error| fault(&error, &text))
+        })
     }
 }
 

@@ -52,7 +52,7 @@ impl Response {
     }
 
     /// This status with an error as text, in a line.
-    pub(crate) fn error(status: Status, error: &dyn core::error::Error) -> Response {
+    pub fn error(status: Status, error: &dyn core::error::Error) -> Response {
         Response::new(status).with_content("text/plain; charset=utf-8", alloc::format!("{error}\n"))
     }
 
@@ -181,7 +181,7 @@ impl Response {
     }
 
     /// Not [repeatable](Self::repeatable), whatever was said before.
-    pub(crate) fn forbid_repeating(&mut self) {
+    pub fn forbid_repeating(&mut self) {
         self.repeatable = false;
     }
 

@@ -75,12 +75,12 @@ pub use route::SessionRoute;
 
 use alloc::rc::Rc;
 use core::fmt;
-use core::future::poll_fn;
 use core::ops::RangeInclusive;
 use core::panic::Location;
 use core::task::{Context, Poll, ready};
 use core::time::Duration;
 use entry::{Busy, Entry, Item};
+use flow::task::wait_fn;
 use flow::time::Timers;
 use store::Store;
 
@@ -165,7 +165,7 @@ impl Session {
     #[track_caller]
     fn wait_for(&mut self, fits: fn(&Item) -> bool) -> impl Future<Output = Event> + use<'_> {
         let place = Location::caller();
-        poll_fn(move |cx| {
+        wait_fn(move |cx| {
             let event = self.poll_event(cx, fits);
             self.entry.waits_at.set(event.is_pending().then_some(place));
             event

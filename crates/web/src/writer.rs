@@ -8,6 +8,7 @@ use alloc::rc::Rc;
 use core::cell::RefCell;
 use core::future::poll_fn;
 use core::task::{Context, Poll};
+use flow::task::waiting;
 
 /// Writes streamed content.
 pub struct ContentWriter {
@@ -35,17 +36,20 @@ impl ContentWriter {
 
     /// Sends the next piece; returns when there is room for another. After a peer has gone away
     /// the whole producer is dropped, so that there is no error to handle.
-    pub async fn write(&mut self, data: impl Into<Data>) {
-        let data = data.into();
-        if data.is_empty() {
-            return;
-        }
-        self.state.borrow_mut().next = Some(data);
-        poll_fn(|_| match self.state.borrow().next {
-            Some(_) => Poll::Pending,
-            None => Poll::Ready(()),
+    #[track_caller]
+    pub fn write(&mut self, data: impl Into<Data>) -> impl Future<Output = ()> {
+        waiting(async move {
+            let data = data.into();
+            if data.is_empty() {
+                return;
+            }
+            self.state.borrow_mut().next = Some(data);
+            poll_fn(|_| match self.state.borrow().next {
+                Some(_) => Poll::Pending,
+                None => Poll::Ready(()),
+            })
+            .await;
         })
-        .await;
     }
 
     /// Gives the content up, whatever was written of it: the connection is cut, so that the other side

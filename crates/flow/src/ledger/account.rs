@@ -1,7 +1,7 @@
 //! Account: what one peer makes us hold, and how it is held back.
 
 use super::Service;
-use crate::sync::WakerSlot;
+use crate::sync::{WakerKey, WakerSlot};
 use alloc::rc::Rc;
 use core::cell::Cell;
 use core::fmt;
@@ -173,6 +173,14 @@ impl Entry {
             self.change(before, bytes);
             self.stated.set(bytes);
         }
+    }
+
+    /// Its task, as far as it is known.
+    pub(super) fn waker(&self) -> Option<WakerKey> {
+        let task = self.task.take();
+        let key = task.key();
+        self.task.set(task);
+        key
     }
 
     #[inline]

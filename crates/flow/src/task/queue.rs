@@ -1,6 +1,7 @@
 //! Run queue: which task is polled next, and the wakers that put it there.
 
 use super::TaskId;
+use crate::sync::WakerKey;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::task::Wake;
@@ -41,6 +42,11 @@ impl RunQueue {
         let mut order = self.0.lock();
         order.running = order.ready.pop_front();
         order.running
+    }
+
+    /// The one that was taken out last, if its turn is not over.
+    pub(super) fn running(&self) -> Option<TaskId> {
+        self.0.lock().running
     }
 
     /// Takes the task that was queued last, if it is this one, to run inside the task that runs: which that is, to be
@@ -85,6 +91,16 @@ pub(super) struct TaskWaker {
 impl TaskWaker {
     pub(super) fn new(id: TaskId, queue: Arc<RunQueue>) -> Arc<Self> {
         Arc::new(Self { id, queued: AtomicBool::new(false), queue })
+    }
+
+    /// By which those know it that have a waker of it: its address, which is what such a waker has, too.
+    pub(super) fn key(self: &Arc<Self>) -> WakerKey {
+        WakerKey::at(Arc::as_ptr(self).addr())
+    }
+
+    /// It was woken and not polled since.
+    pub(super) fn is_queued(&self) -> bool {
+        self.queued.load(Ordering::Relaxed)
     }
 
     /// From here on, waking queues the task again.

@@ -1,22 +1,46 @@
 //! Spawner: makes, lists and ends tasks.
 
+use super::meter::Meter;
+use super::place::{self, Place};
 use super::queue::TaskWaker;
 use super::{BoxedTask, CatchPanic, RunQueue, TaskError};
-use crate::sync::{OneShot, WakerList};
+use crate::sync::{OneShot, WakerKey, WakerList};
 use alloc::boxed::Box;
 use alloc::rc::Rc;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::task::Wake;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
+use core::fmt;
+use core::panic::Location;
 use core::pin::Pin;
+use core::str::FromStr;
 use core::task::{Context, Poll, Waker};
+use core::time::Duration;
 
 /// Names one task; never given twice by one executor (until 2^32 tasks shared one slot).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TaskId {
     slot: u32,
     generation: u32,
+}
+
+/// Its slot and its generation there, with a point between.
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.slot, self.generation)
+    }
+}
+
+impl FromStr for TaskId {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (slot, generation) = text.split_once('.').ok_or(())?;
+        let number = |text: &str| text.parse().map_err(|_| ());
+        Ok(Self { slot: number(slot)?, generation: number(generation)? })
+    }
 }
 
 /// What can be seen of a live task from outside.
@@ -26,8 +50,44 @@ pub struct TaskInfo {
     pub id: TaskId,
     /// Given at spawning; many tasks may share one.
     pub name: &'static str,
+    /// Whom or what it is for, if somebody [said so](Spawner::describe).
+    pub subject: Option<String>,
+    /// What it is doing.
+    pub state: TaskState,
+    /// Where in the source it waits, or waited last; where it was spawned, if nothing that it waits for tells.
+    pub waits_at: Place,
     /// How often it was polled.
     pub polls: u64,
+    /// How long its polls took, while somebody [measured](Spawner::measure) that.
+    pub run: Duration,
+    /// How long the longest of them took, in whole microseconds.
+    pub longest_poll: Duration,
+    /// Since it was spawned, in whole turns of the loop.
+    pub age: Duration,
+    /// By which those know it that are to wake it.
+    pub waker: WakerKey,
+}
+
+/// What a task is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TaskState {
+    /// It is polled at this moment.
+    Running,
+    /// It was woken and waits to be polled.
+    Ready,
+    /// It waits to be woken.
+    Waiting,
+}
+
+impl TaskState {
+    /// In lower case.
+    pub fn name(self) -> &'static str {
+        match self {
+            TaskState::Running => "running",
+            TaskState::Ready => "ready",
+            TaskState::Waiting => "waiting",
+        }
+    }
 }
 
 /// Makes tasks; clones belong to the same executor.
@@ -46,8 +106,28 @@ impl Spawner {
             is_nested: Cell::new(false),
             tasks_max: Cell::new(usize::MAX),
             waiting: WakerList::default(),
+            now: Cell::new(Duration::ZERO),
+            meter: Meter::default(),
         };
         Self { shared: Rc::new(shared) }
+    }
+
+    /// From now on the time that polls take is measured with that clock, which is read twice for each; and a slow one is
+    /// logged with its place.
+    pub fn measure(&self, clock: fn() -> Duration) {
+        self.shared.meter.start(clock);
+    }
+
+    /// Says whom or what a task is for, in place of what was said before; without effect when it has ended.
+    pub fn describe(&self, id: TaskId, subject: impl Into<String>) {
+        if let Some(task) = self.shared.slots.borrow_mut().task(id) {
+            task.subject = Some(Box::new(subject.into()));
+        }
+    }
+
+    /// The task that is polled at this moment.
+    pub fn current(&self) -> Option<TaskId> {
+        self.shared.queue.running()
     }
 
     /// Says at how many live tasks [`poll_room`](Self::poll_room) waits from now on. Without that it
@@ -73,11 +153,13 @@ impl Spawner {
     }
 
     /// Starts a task that nobody waits for; its panic is logged and counted.
+    #[track_caller]
     pub fn spawn(&self, name: &'static str, future: impl Future<Output = ()> + 'static) -> TaskId {
         self.shared.insert(name, Box::pin(future))
     }
 
     /// Starts a task whose value or failure can be awaited; dropping the handle leaves it running.
+    #[track_caller]
     pub fn spawn_joinable<T: 'static>(
         &self,
         name: &'static str,
@@ -133,7 +215,26 @@ impl Spawner {
 
     /// Every live task, in no order.
     pub fn tasks(&self) -> Vec<TaskInfo> {
-        self.shared.slots.borrow().entries.iter().filter_map(Slot::info).collect()
+        let mut tasks = Vec::new();
+        self.visit_tasks(&mut |task| tasks.push(task));
+        tasks
+    }
+
+    /// Shows every live task, in no order, to a function that makes and ends none.
+    pub fn visit_tasks(&self, visit: &mut dyn FnMut(TaskInfo)) {
+        let now = self.shared.now.get();
+        let slots = self.shared.slots.borrow();
+        slots.entries.iter().filter_map(|slot| slot.info(now)).for_each(visit);
+    }
+
+    /// How many tasks there are.
+    pub fn count(&self) -> usize {
+        self.shared.slots.borrow().count()
+    }
+
+    /// How many there may be: see [`limit_tasks`](Self::limit_tasks).
+    pub fn tasks_max(&self) -> usize {
+        self.shared.tasks_max.get()
     }
 
     /// Drops the task; false when it has ended. A task that cancels itself is dropped when it next
@@ -204,6 +305,9 @@ pub(super) struct Shared {
     tasks_max: Cell<usize>,
     /// Who waits for that.
     waiting: WakerList,
+    /// The instant of the present turn.
+    pub(super) now: Cell<Duration>,
+    pub(super) meter: Meter,
 }
 
 #[derive(Default)]
@@ -222,6 +326,15 @@ struct Task {
     id: TaskId,
     name: &'static str,
     polls: u64,
+    spawned_at: Place,
+    waits_at: Option<Place>,
+    // Numbers, since a `Duration` is twice as long, and there are many tasks.
+    born_nanos: u64,
+    run_nanos: u64,
+    longest_poll_micros: u32,
+    /// In a box, since few tasks have one.
+    #[allow(clippy::box_collection, reason = "an option of it is one word")]
+    subject: Option<Box<String>>,
     waker: Arc<TaskWaker>,
     /// Taken out while it is polled, so that it can spawn, list and cancel.
     body: Option<Body>,
@@ -234,11 +347,57 @@ struct Body {
 }
 
 impl Slot {
-    fn info(&self) -> Option<TaskInfo> {
+    fn info(&self, now: Duration) -> Option<TaskInfo> {
         let task = self.task.as_ref()?;
-        Some(TaskInfo { id: task.id, name: task.name, polls: task.polls })
+        Some(TaskInfo {
+            id: task.id,
+            name: task.name,
+            subject: task.subject.as_deref().cloned(),
+            state: task.state(),
+            waits_at: task.waits_at.unwrap_or(task.spawned_at),
+            polls: task.polls,
+            run: Duration::from_nanos(task.run_nanos),
+            longest_poll: Duration::from_micros(task.longest_poll_micros.into()),
+            age: now.saturating_sub(Duration::from_nanos(task.born_nanos)),
+            waker: task.waker.key(),
+        })
     }
 }
+
+impl Task {
+    fn state(&self) -> TaskState {
+        if self.body.is_none() {
+            TaskState::Running
+        } else if self.waker.is_queued() {
+            TaskState::Ready
+        } else {
+            TaskState::Waiting
+        }
+    }
+
+    /// Takes note of a poll that took so long.
+    fn ran(&mut self, time: Duration, waits_at: Option<Place>) {
+        self.run_nanos += nanos(time);
+        let micros = u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
+        self.longest_poll_micros = self.longest_poll_micros.max(micros);
+        if time >= SLOW_POLL {
+            let before = self.waits_at.unwrap_or(self.spawned_at);
+            let now = waits_at.unwrap_or(self.spawned_at);
+            let (name, millis) = (self.name, time.as_millis());
+            log::warn!(
+                "task {name} kept all others waiting for {millis} ms: from {before} to {now}"
+            );
+        }
+    }
+}
+
+/// Enough for 584 years.
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// A poll that takes longer is logged: whoever waits for an answer meanwhile would notice.
+const SLOW_POLL: Duration = Duration::from_millis(100);
 
 impl Slots {
     /// The task of that id, if it still lives.
@@ -289,13 +448,26 @@ impl Slots {
 impl Shared {
     /// All memory that the task's life takes, waking and ending included, is taken before it is one: whoever has none
     /// has no task, and nothing else is lost.
+    #[track_caller]
     fn insert(&self, name: &'static str, future: BoxedTask) -> TaskId {
         let mut slots = self.slots.borrow_mut();
         let id = slots.reserve();
         let waker = TaskWaker::new(id, self.queue.clone());
         self.queue.reserve(slots.count() + 1);
         let body = Body { future, waker: Waker::from(waker.clone()) };
-        slots.take(Task { id, name, polls: 0, waker: waker.clone(), body: Some(body) });
+        slots.take(Task {
+            id,
+            name,
+            polls: 0,
+            spawned_at: Location::caller(),
+            waits_at: None,
+            born_nanos: nanos(self.now.get()),
+            run_nanos: 0,
+            longest_poll_micros: 0,
+            subject: None,
+            waker: waker.clone(),
+            body: Some(body),
+        });
         waker.wake_by_ref();
         id
     }
@@ -307,13 +479,15 @@ impl Shared {
             let mut cx = Context::from_waker(&body.waker);
             done = body.future.as_mut().poll(&mut cx).is_ready();
         };
+        let start = self.meter.now();
         if let Err(message) = (self.catch)(&mut poll) {
             let name = self.slots.borrow_mut().task(id).map_or("cancelled task", |task| task.name);
             log::error!("task {name} panicked: {message}");
             self.caught();
             done = true;
         }
-        self.end(id, body, done);
+        let time = self.meter.stop(start);
+        self.end(id, body, done, time);
     }
 
     fn poll_nested(&self, id: TaskId) {
@@ -322,6 +496,7 @@ impl Shared {
         }
         let Some(interrupted) = self.queue.interrupt(id) else { return };
         self.is_nested.set(true);
+        // What the task outside waits for, it tells when it is done.
         self.poll(id);
         self.is_nested.set(false);
         self.queue.resume(interrupted);
@@ -335,10 +510,15 @@ impl Shared {
         task.body.take()
     }
 
-    fn end(&self, id: TaskId, body: Body, done: bool) {
+    fn end(&self, id: TaskId, body: Body, done: bool, time: Option<Duration>) {
+        let waits_at = place::take();
         let mut slots = self.slots.borrow_mut();
         if !done && let Some(task) = slots.task(id) {
             task.body = Some(body);
+            if let Some(time) = time {
+                task.ran(time, waits_at);
+            }
+            task.waits_at = waits_at;
             return;
         }
         let removed = slots.remove(id);

@@ -12,6 +12,7 @@ use core::cell::{Cell, RefCell};
 use core::fmt;
 use core::ops::{Deref, DerefMut};
 use flow::sync::{Notify, OneShot};
+use flow::task::waiting;
 
 /// A visitor's request, to be answered. Dereferences to the [`Request`]. One that is dropped without an answer is
 /// answered 500.
@@ -262,16 +263,19 @@ impl StreamWriter {
     ///
     /// # Errors
     /// When nobody reads any more.
-    pub async fn write(&mut self, data: impl Into<Data>) -> Result<(), Gone> {
-        let data = data.into();
-        if self.0.is_gone.get() {
-            return Err(Gone);
-        }
-        if !data.is_empty() {
-            self.0.piece.set(Piece::Data(data));
-            self.0.moved.notified().await;
-        }
-        if self.0.is_gone.get() { Err(Gone) } else { Ok(()) }
+    #[track_caller]
+    pub fn write(&mut self, data: impl Into<Data>) -> impl Future<Output = Result<(), Gone>> {
+        waiting(async move {
+            let data = data.into();
+            if self.0.is_gone.get() {
+                return Err(Gone);
+            }
+            if !data.is_empty() {
+                self.0.piece.set(Piece::Data(data));
+                self.0.moved.notified().await;
+            }
+            if self.0.is_gone.get() { Err(Gone) } else { Ok(()) }
+        })
     }
 
     /// Ends the content.

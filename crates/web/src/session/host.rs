@@ -15,6 +15,7 @@ use core::task::Poll;
 use core::time::Duration;
 use flow::sync::{Notify, WakerList};
 use flow::task::Spawner;
+use flow::task::waiting;
 use flow::time::Timers;
 
 /// How many sessions each route keeps, and how long.
@@ -133,6 +134,11 @@ impl SessionHost {
         self.inner.is_withheld.set(true);
     }
 
+    /// Whether visitors are let in.
+    pub fn is_admitting(&self) -> bool {
+        !self.inner.is_withheld.get() && !self.inner.is_stopping.get()
+    }
+
     /// Lets visitors in.
     pub fn admit(&self) {
         self.inner.is_withheld.set(false);
@@ -140,15 +146,18 @@ impl SessionHost {
     }
 
     /// Waits until visitors are let in, as whoever serves does before the first request. Cancel-safe.
-    pub async fn admitted(&self) {
-        poll_fn(|cx| {
-            if !self.inner.is_withheld.get() {
-                return Poll::Ready(());
-            }
-            self.inner.withheld.register(cx);
-            Poll::Pending
+    #[track_caller]
+    pub fn admitted(&self) -> impl Future<Output = ()> {
+        waiting(async move {
+            poll_fn(|cx| {
+                if !self.inner.is_withheld.get() {
+                    return Poll::Ready(());
+                }
+                self.inner.withheld.register(cx);
+                Poll::Pending
+            })
+            .await;
         })
-        .await;
     }
 
     /// Begins no more sessions, and tells all that there are to end.
@@ -160,10 +169,18 @@ impl SessionHost {
     }
 
     /// Waits until there are no sessions, for one task; after [`drain`](Self::drain), since others begin meanwhile. Cancel-safe.
-    pub async fn emptied(&self) {
-        while !self.is_empty() {
-            self.inner.ended.notified().await;
-        }
+    #[track_caller]
+    pub fn emptied(&self) -> impl Future<Output = ()> {
+        waiting(async move {
+            while !self.is_empty() {
+                self.inner.ended.notified().await;
+            }
+        })
+    }
+
+    /// How many sessions have begun.
+    pub fn begun(&self) -> u64 {
+        self.inner.count.get()
     }
 
     /// How many sessions there are.
