@@ -14,6 +14,7 @@
 //! | `https_port=PORT` | `[tls] port`; 0 is off |
 //! | `rpc_secure_port=PORT` | `[rpc] secure_port`; 0 is off |
 //! | `log_references=true` | `[rpc] log_references` |
+//! | `admin_port=PORT` | `[admin] port`; 0 is off |
 //! | `log=LEVEL` | `[log] level` |
 //!
 //! `ip`, `gw` and `dns` may be given more than once. `ip` is understood as Linux has it, too (Documentation/admin-guide/nfs/
@@ -47,6 +48,7 @@ const WORDS: &[&str] = &[
     "https_port",
     "rpc_secure_port",
     "log_references",
+    "admin_port",
     "log",
 ];
 
@@ -163,6 +165,7 @@ impl Overrides<'_> {
                 self.set("rpc", "log_references", flag)?;
                 ("rpc", "log_references")
             }
+            ("admin_port", Some(text)) => self.port("admin", text)?,
             ("log", Some(text)) => {
                 self.set("log", "level", Value::Text(text))?;
                 ("log", "level")
@@ -311,7 +314,7 @@ mod tests {
 
     #[test]
     fn every_word_sets_its_key() {
-        let config = load("ip=10.9.0.2/24 gw=10.9.0.1 dns=9.9.9.9 dns=fd00::9 http_port=8080 rpc_port=7001 zmq_port=0 fastcgi_port=9000 gopher_port=70 https_port=443 rpc_secure_port=7002 log_references=true log=debug ip=fd00::2/64")
+        let config = load("ip=10.9.0.2/24 gw=10.9.0.1 dns=9.9.9.9 dns=fd00::9 http_port=8080 rpc_port=7001 zmq_port=0 fastcgi_port=9000 gopher_port=70 https_port=443 rpc_secure_port=7002 log_references=true admin_port=9001 log=debug ip=fd00::2/64")
             .unwrap();
         let addresses: Vec<_> = config.network.addresses.iter().map(ToString::to_string).collect();
         assert_eq!(addresses, ["10.9.0.2/24", "fd00::2/64"]);
@@ -320,7 +323,7 @@ mod tests {
         assert_eq!(config.network.dns.len(), 2);
         assert_eq!((config.http.port, config.rpc.port, config.zmq.port), (8080, Some(7001), None));
         assert_eq!((config.fastcgi.port, config.gopher.port), (Some(9000), Some(70)));
-        assert_eq!(config.tls.port, Some(443));
+        assert_eq!((config.tls.port, config.admin.port), (Some(443), Some(9001)));
         assert_eq!((config.rpc.secure_port, config.rpc.log_references), (Some(7002), true));
         assert_eq!(config.log.level, log::LevelFilter::Debug);
         assert_eq!(config.shutdown.drain, Duration::from_secs(5));

@@ -13,8 +13,8 @@ use crate::{
 };
 use alloc::{borrow::ToOwned, vec::Vec};
 use field::{
-    client_certificates, host, is_path_or_none, parsed, push_address, push_gateway, push_path, put,
-    put_capability,
+    client_certificates, host, is_path_or_none, parsed, push_address, push_gateway, push_host,
+    push_path, put, put_capability,
 };
 use rule::{buffer, count, key, seconds};
 
@@ -81,13 +81,7 @@ pub(crate) static KEYS: &[Key] = &[
             allowed: "names or addresses without a port, as \"aqueduct.example\" or \"[fd00::2]\"",
             items_max: HOSTS_MAX,
             clear: |c| c.http.hosts.clear(),
-            push: |c, text| {
-                let fits = is_host_text(text);
-                if fits {
-                    c.http.hosts.push(text.to_owned());
-                }
-                fits
-            },
+            push: |c, text| push_host(&mut c.http.hosts, text),
         },
     ),
     key(
@@ -546,6 +540,29 @@ pub(crate) static KEYS: &[Key] = &[
         },
     ),
     key("affinity", "connect_timeout_seconds", seconds(1, 60, |c| &mut c.affinity.connect_timeout)),
+    key("admin", "port", Rule::PortOrOff(|c| &mut c.admin.port)),
+    key(
+        "admin",
+        "token",
+        Rule::Text {
+            allowed: "16 to 128 letters, digits and any of -._~+/=, or none",
+            set: |c, text| {
+                c.admin.token = parsed(text);
+                c.admin.token.is_some() || text.is_empty()
+            },
+        },
+    ),
+    key(
+        "admin",
+        "hosts",
+        Rule::List {
+            allowed: "names without a port, as \"aqueduct.example\"",
+            items_max: HOSTS_MAX,
+            clear: |c| c.admin.hosts.clear(),
+            push: |c, text| push_host(&mut c.admin.hosts, text),
+        },
+    ),
+    key("admin", "health_on_http", Rule::Flag(|c| &mut c.admin.health_on_http)),
     key(
         "log",
         "level",

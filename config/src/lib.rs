@@ -37,6 +37,7 @@ mod places;
 mod schema;
 mod texts;
 mod toml;
+mod values;
 
 pub use bundle::{Bundle, File};
 pub use cmdline::unknown_words;
@@ -44,10 +45,11 @@ pub use error::ConfigError;
 pub use keys::keys;
 pub use network::{Cidr, CongestionControl};
 pub use schema::{
-    Affinity, BadGroupKey, Capabilities, ClientCertificates, Config, Fastcgi, Gopher, GroupKey,
-    Http, Log, Memory, Network, Octets32, Rpc, RpcEpoch, RpcPeer, Sessions, Shutdown, Storage,
-    Tasks, Tcp, Tls, Zmq, port_key,
+    Admin, Affinity, BadGroupKey, Capabilities, ClientCertificates, Config, Fastcgi, Gopher,
+    GroupKey, Http, Log, Memory, Network, Octets32, Rpc, RpcEpoch, RpcPeer, Sessions, Shutdown,
+    Storage, Tasks, Tcp, Tls, Token, Zmq, port_key,
 };
+pub use values::{KeyValue, SECRET, values};
 
 /// The name of the configuration file inside a bundle.
 pub const CONFIG_FILE: &str = "appliance.toml";

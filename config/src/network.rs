@@ -87,6 +87,16 @@ pub enum CongestionControl {
 
 impl CongestionControl {
     /// What the file calls it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Cubic => "cubic",
+            Self::Reno => "reno",
+            Self::Bbr => "bbr",
+            Self::Off => "off",
+        }
+    }
+
+    /// The one that the file calls so.
     pub(crate) fn named(text: &str) -> Option<Self> {
         match text {
             "cubic" => Some(Self::Cubic),

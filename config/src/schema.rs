@@ -1,10 +1,12 @@
 //! Schema: the typed configuration, one struct per section of `appliance.toml`. Each field says its unit,
 //! its default and why; `keys.rs` holds the names and the allowed ranges.
 
+mod admin;
 mod fastcgi;
 mod rpc;
 mod tls;
 
+pub use admin::{Admin, Token};
 pub use fastcgi::Fastcgi;
 pub(crate) use rpc::is_service;
 pub use rpc::{Capabilities, Rpc, RpcEpoch, RpcPeer};
@@ -45,6 +47,8 @@ pub struct Config {
     pub sessions: Sessions,
     /// Sessions of several appliances.
     pub affinity: Affinity,
+    /// What operators look at.
+    pub admin: Admin,
     /// The serial log.
     pub log: Log,
     /// The graceful stop.
@@ -71,6 +75,7 @@ impl Config {
             ("rpc", self.rpc.port),
             ("vats", self.rpc.secure_port),
             ("zmq", self.zmq.port),
+            ("admin", self.admin.port),
         ];
         ports.into_iter().filter_map(|(service, port)| Some((service, port?)))
     }

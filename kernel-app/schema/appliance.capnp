@@ -17,10 +17,9 @@ interface Directory {
 # "admin": what the appliance is doing.
 interface Admin {
   status @0 () -> Status;
-  # At most so many, in no order, and how many there are. None in a Linux process, whose
-  # connections are the kernel's.
+  # At most so many, in no order, and how many there are.
   connections @1 (countMax :UInt32 = 1000) -> (connections :List(Connection), total :UInt32);
-  # What happened since the start, and what there is now, by name.
+  # What happened since the start, and what there is now: the metrics as the admin port has them, without histograms.
   counters @2 () -> (counters :List(Counter));
   # The latest lines of the log, oldest first.
   logTail @3 (linesMax :UInt32 = 100) -> (lines :List(Text));
@@ -54,8 +53,17 @@ interface Admin {
   }
 
   struct Counter {
+    # In snake case, without unit and without a suffix for its kind.
     name @0 :Text;
+    # Of a length of time, nanoseconds.
     value @1 :UInt64;
+    # Which of several it is, as `service="http"`, with a comma between two; empty for the only one.
+    labels @2 :Text;
+    # "bytes", "seconds", or empty for things.
+    unit @3 :Text;
+    # It only grows.
+    isCounter @4 :Bool;
+    help @5 :Text;
   }
 }
 

@@ -3,7 +3,7 @@
 use crate::context::Context;
 use crate::handlers::site::Site;
 use crate::service::{ServiceEntry, Services, StartError, Table, WebRoutes};
-use crate::{Platform, registry};
+use crate::{Platform, inspection, registry};
 use alloc::string::String;
 use alloc::vec::Vec;
 use config::{Config, Shutdown, Tasks};
@@ -35,13 +35,32 @@ impl Table for Appliance {
             ServiceEntry::new("vats", crate::services::vats::open),
             #[cfg(feature = "zmq")]
             ServiceEntry::new("zmq", crate::services::zmq::open),
+            #[cfg(feature = "admin")]
+            ServiceEntry::new("admin", crate::services::admin::open),
         ])
     }
 }
 
 /// Adds what all protocols that carry web requests serve to `routes`: last of all the site, which takes every path.
 pub fn routes<P: Platform>(routes: Routes, context: &Context<P>) -> Routes {
-    routes.get("/*path", Site::new(context))
+    with_health(routes, context).get("/*path", Site::new(context))
+}
+
+#[cfg(feature = "admin")]
+fn with_health<P: Platform>(routes: Routes, context: &Context<P>) -> Routes {
+    if crate::settings::admin::AdminSettings::new(&context.config.admin).health_on_http {
+        crate::services::admin::health::add(routes, context)
+    } else {
+        routes
+    }
+}
+
+#[cfg(not(feature = "admin"))]
+fn with_health<P: Platform>(routes: Routes, context: &Context<P>) -> Routes {
+    if context.config.admin.health_on_http {
+        log::warn!("[admin] health_on_http is without effect: it is not in this build");
+    }
+    routes
 }
 
 /// The running appliance.
@@ -69,10 +88,12 @@ impl App {
         check_capabilities(context)?;
         for entry in entries {
             if let Some(service) = (entry.open)(context)? {
-                context.services.add(service);
+                service.inspect(entry.name, &context.inspector);
+                context.services.add(entry.name, service);
             }
         }
         carry_over(context);
+        inspection::add_all(context);
         registry::register(context);
         let Shutdown { drain } = context.config.shutdown;
         Ok(Self {
@@ -123,7 +144,7 @@ fn check_capabilities<P: Platform>(context: &Context<P>) -> Result<(), StartErro
 fn carry_over<P: Platform>(context: &Context<P>) {
     #[cfg(feature = "http-client")]
     if let Some(carrier) = crate::carry::open(context) {
-        context.services.add(carrier);
+        context.services.add("saved sessions", carrier);
     }
     #[cfg(not(feature = "http-client"))]
     if !context.config.sessions.carry_over.is_empty() {
@@ -166,7 +187,8 @@ mod tests {
         feature = "gopher",
         feature = "rpc",
         feature = "vats",
-        feature = "zmq"
+        feature = "zmq",
+        feature = "admin"
     ))]
     #[test]
     fn entries_features_and_ports_have_the_same_names() {
@@ -181,7 +203,7 @@ mod tests {
         assert_eq!(entries, features);
         let mut config = Config::default();
         (config.fastcgi.port, config.gopher.port) = (Some(9000), Some(70));
-        config.tls.port = Some(443);
+        (config.tls.port, config.admin.port) = (Some(443), Some(9001));
         (config.rpc.port, config.rpc.secure_port) = (Some(7000), Some(7001));
         assert_eq!(entries, config.ports().map(|(name, _)| name).collect::<Vec<_>>());
     }

@@ -152,8 +152,4 @@ impl<P: Platform> Service for Carrier<P> {
             own.is_busy.set(false);
         });
     }
-
-    fn counters(&self) -> Vec<(&'static str, u64)> {
-        Vec::new()
-    }
 }

@@ -17,6 +17,7 @@ use flow::registry::{Label, Registry, ResolvingConnector};
 use flow::task::{Executor, Spawner};
 use flow::time::Timers;
 use flow::{Dispatcher, Scheme};
+use inspect::Inspector;
 use web::session::SessionHost;
 
 /// What services and handlers may use. Clones are the same one.
@@ -37,6 +38,8 @@ pub struct Context<P: Platform> {
     pub services: Services,
     /// What peers make the appliance hold.
     pub ledger: Ledger,
+    /// What can be seen of all this.
+    pub inspector: Inspector,
     /// The site, if it is on a disk instead of in the bundle.
     #[cfg(feature = "disk")]
     pub disk_site: Option<Rc<crate::disk::DiskSite>>,
@@ -61,6 +64,7 @@ impl<P: Platform> Clone for Context<P> {
             timers: self.timers.clone(),
             services: self.services.clone(),
             ledger: self.ledger.clone(),
+            inspector: self.inspector.clone(),
             #[cfg(feature = "disk")]
             disk_site: self.disk_site.clone(),
             sessions: self.sessions.clone(),
@@ -100,6 +104,7 @@ impl<P: Platform> Context<P> {
             capabilities: Rc::new(Capabilities::new(&config.capabilities)),
             sessions,
             ledger: Ledger::new(settings.peers_bytes_max),
+            inspector: Inspector::default(),
             #[cfg(feature = "disk")]
             disk_site: None,
             platform,

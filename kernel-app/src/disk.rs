@@ -195,6 +195,11 @@ pub async fn open_site<P: Platform>(
 
 impl DiskSite {
     /// What it is called in the log.
+    /// The pages of it that are in memory.
+    pub(crate) fn cache(&self) -> &PageCache {
+        self.volume.cache()
+    }
+
     pub(crate) fn name(&self) -> String {
         format!("{}/ of the disk", self.folder)
     }

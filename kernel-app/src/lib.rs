@@ -23,7 +23,9 @@ pub mod disk;
 #[cfg(feature = "http-client")]
 mod group;
 pub mod handlers;
+mod inspection;
 pub mod log_ring;
+pub mod panics;
 pub mod platform;
 pub mod registry;
 pub mod runtime;

@@ -2,10 +2,12 @@
 //! Linux process and on a bare machine.
 
 use alloc::borrow::Cow;
-use alloc::vec::Vec;
 use core::fmt;
+use core::net::SocketAddr;
 use core::time::Duration;
+use flow::sync::WakerKey;
 use flow::{Connector, Listener};
+use net::{ConnectionRow, ListenerRow, Stack};
 
 /// A host for the appliance. Clones are the same host.
 pub trait Platform: Clone + 'static {
@@ -30,10 +32,64 @@ pub trait Platform: Clone + 'static {
     /// Bytes of memory that the appliance has for everything.
     fn memory_bytes(&self) -> usize;
 
-    /// Views of this platform's own network stacks; none where the network is another system's.
-    fn probes(&self) -> Vec<net::StackView> {
-        Vec::new()
+    /// Memory as it is in use; `None` where the platform does not know.
+    fn memory_use(&self) -> Option<MemoryUse> {
+        None
     }
+
+    /// Listens as [`listen`](Self::listen) does, for operators: where the platform has a place that this machine alone
+    /// reaches, there, unless somebody chose another.
+    fn listen_for_operators(
+        &self,
+        port: u16,
+        backlog: usize,
+    ) -> Result<Self::Listener, ListenError> {
+        self.listen(port, backlog)
+    }
+
+    /// Whether this machine alone reaches what listens for operators.
+    fn are_operators_local(&self) -> bool {
+        false
+    }
+
+    /// A clock for measuring, if reading it costs little.
+    fn clock(&self) -> Option<fn() -> Duration> {
+        None
+    }
+
+    /// Shows this platform's own network stacks, with the places of their cards; none where the network is another
+    /// system's. To be asked by tasks.
+    fn visit_stacks(&self, visit: &mut dyn FnMut(usize, &Stack)) {
+        let _ = visit;
+    }
+
+    /// Shows all connections.
+    fn visit_connections(&self, visit: &mut dyn FnMut(ConnectionRow)) {
+        self.visit_stacks(&mut |card, stack| stack.visit_connections(card, visit));
+    }
+
+    /// Shows who is woken for each connection, as far as somebody is, and its other end.
+    fn visit_peers(&self, visit: &mut dyn FnMut(WakerKey, SocketAddr)) {
+        self.visit_connections(&mut |row| {
+            if let Some(waker) = row.waker {
+                visit(waker, row.remote);
+            }
+        });
+    }
+
+    /// Shows all ports that are listened on.
+    fn visit_listeners(&self, visit: &mut dyn FnMut(ListenerRow)) {
+        self.visit_stacks(&mut |card, stack| stack.visit_listeners(card, visit));
+    }
+}
+
+/// How much memory there is, and what of it is in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryUse {
+    /// What is in use.
+    pub used_bytes: usize,
+    /// What there is.
+    pub total_bytes: usize,
 }
 
 /// The half of a platform that [`runtime::run`](crate::runtime::run) drives.

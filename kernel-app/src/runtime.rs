@@ -18,6 +18,7 @@ pub fn run(driver: &mut impl Driver, executor: &Executor, timers: &Timers, app: 
     loop {
         let now = driver.now();
         timers.advance(now);
+        executor.advance(now);
         let more_arrived = driver.ingress(now);
         let more_to_run = executor.turn(POLLS_MAX);
         driver.egress(now);

@@ -11,12 +11,13 @@ use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::cell::{OnceCell, RefCell};
+use core::cell::{Cell, OnceCell, RefCell};
 use core::fmt;
 use core::task::{self, Poll, ready};
 use core::time::Duration;
 use flow::task::Spawner;
 use flow::{Address, FlowError, Listener};
+use inspect::Inspector;
 use web::{Handler, Routes};
 
 /// A service that runs.
@@ -30,8 +31,10 @@ pub trait Service {
     /// Takes no more work and ends what is idle; what is left is cut after `linger`.
     fn drain(&self, linger: Duration);
 
-    /// What an operator can look at, by name.
-    fn counters(&self) -> Vec<(&'static str, u64)>;
+    /// Adds what an operator can look at beside its connections, as that of the service of this name.
+    fn inspect(&self, name: &'static str, inspector: &Inspector) {
+        let _ = (name, inspector);
+    }
 }
 
 /// What a service offers on one port.
@@ -112,33 +115,45 @@ impl<P: Platform> Clone for WebRoutes<P> {
 
 /// The services that run. Clones are the same ones.
 #[derive(Clone, Default)]
-pub struct Services(Rc<RefCell<Vec<Rc<dyn Service>>>>);
+pub struct Services(Rc<Running>);
+
+#[derive(Default)]
+struct Running {
+    services: RefCell<Vec<(&'static str, Rc<dyn Service>)>>,
+    is_draining: Cell<bool>,
+}
 
 impl Services {
     /// Connections of all.
     pub fn connections(&self) -> usize {
-        self.0.borrow().iter().map(|service| service.connections()).sum()
+        self.all().iter().map(|(_, service)| service.connections()).sum()
     }
 
-    /// Counters of all.
-    pub fn counters(&self) -> Vec<(&'static str, u64)> {
-        self.0.borrow().iter().flat_map(|service| service.counters()).collect()
+    /// All of them, with their names in the table.
+    pub fn all(&self) -> Vec<(&'static str, Rc<dyn Service>)> {
+        self.0.services.borrow().clone()
+    }
+
+    /// They take no more work.
+    pub fn are_draining(&self) -> bool {
+        self.0.is_draining.get()
     }
 
     /// What all offer.
     pub(crate) fn offers(&self) -> Vec<Offer> {
-        self.0.borrow().iter().flat_map(|service| service.offers()).collect()
+        self.all().iter().flat_map(|(_, service)| service.offers()).collect()
     }
 
     /// Drains all: see [`Service::drain`].
     pub(crate) fn drain(&self, linger: Duration) {
-        for service in self.0.borrow().iter() {
+        self.0.is_draining.set(true);
+        for (_, service) in self.all() {
             service.drain(linger);
         }
     }
 
-    pub(crate) fn add(&self, service: Rc<dyn Service>) {
-        self.0.borrow_mut().push(service);
+    pub(crate) fn add(&self, name: &'static str, service: Rc<dyn Service>) {
+        self.0.services.borrow_mut().push((name, service));
     }
 }
 

@@ -1,5 +1,7 @@
 //! Services, one file each: a protocol of `endpoints`, opened as its section of the configuration says.
 
+#[cfg(feature = "admin")]
+pub mod admin;
 pub mod fastcgi;
 pub mod gopher;
 pub mod http;

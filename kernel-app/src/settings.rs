@@ -5,6 +5,8 @@
 //! of one key (`[tasks]`, `[log]`, `[shutdown]`) are read where they are used, in the same way. What a
 //! crate bounds besides, and no key sets, keeps the crate's default.
 
+#[cfg(feature = "admin")]
+pub mod admin;
 pub mod affinity;
 pub mod fastcgi;
 pub mod gopher;

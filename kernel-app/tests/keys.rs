@@ -9,6 +9,7 @@
 #[path = "keys/memory.rs"]
 mod memory;
 
+use aqueduct::settings::admin::AdminSettings;
 use aqueduct::settings::affinity::AffinitySettings;
 use aqueduct::settings::fastcgi::FastcgiSettings;
 use aqueduct::settings::gopher::GopherSettings;
@@ -271,6 +272,12 @@ static ROWS: &[Row] = &[
     row!("affinity", "owner_lost", "\"refuse\"", "Some(Refuse)", |c: &Config| grouped(c).map(|it| it.owner_lost)),
     row!("affinity", "connect_timeout_seconds", "7", "Some(7s)", |c: &Config| grouped(c).map(|it| it.connect_timeout)),
     // Platforms set it; what that does, the process's own tests show.
+    row!("admin", "port", "9001", "true", |c: &Config| World::new(c).is_open(9001)),
+    row!("admin", "token", "\"0123456789abcdef\"", "Some(\"0123456789abcdef\")", |c: &Config| {
+        AdminSettings::new(&c.admin).token.map(|token| token.secret().to_owned())
+    }),
+    row!("admin", "hosts", "[\"a.example\"]", "[\"a.example\"]", |c: &Config| AdminSettings::new(&c.admin).hosts),
+    row!("admin", "health_on_http", "true", "\"200\"", |c: &Config| World::new(c).get("/healthz")),
     row!("log", "level", "\"warn\"", "Warn", |c: &Config| c.log.level),
     row!("shutdown", "drain_seconds", "7", "7s", |c: &Config| World::new(c).gives_up_after()),
 ];

@@ -4,7 +4,7 @@ use crate::{
     Cidr, ClientCertificates, Config,
     network::{is_host, is_on_link},
     schema::is_service,
-    texts::is_path,
+    texts::{is_host_text, is_path},
 };
 use alloc::{borrow::ToOwned, string::String, vec::Vec};
 use core::net::IpAddr;
@@ -47,6 +47,14 @@ pub(super) fn push_gateway(gateways: &mut Vec<IpAddr>, text: &str) -> bool {
         gateways.push(address);
     }
     first
+}
+
+pub(super) fn push_host(hosts: &mut Vec<String>, text: &str) -> bool {
+    let fits = is_host_text(text);
+    if fits {
+        hosts.push(text.to_owned());
+    }
+    fits
 }
 
 pub(super) fn push_path(paths: &mut Vec<String>, text: &str) -> bool {

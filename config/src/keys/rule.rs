@@ -114,6 +114,16 @@ impl Rule {
 }
 
 impl Number<'_> {
+    /// What the field holds.
+    pub(crate) fn get(&self) -> u64 {
+        match self {
+            Self::U16(field) => u64::from(**field),
+            Self::U32(field) => u64::from(**field),
+            Self::U64(field) => **field,
+            Self::Usize(field) => **field as u64,
+        }
+    }
+
     /// False if the field cannot hold it.
     fn put(self, number: u64) -> bool {
         match self {

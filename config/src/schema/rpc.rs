@@ -115,6 +115,14 @@ pub struct RpcPeer {
     pub services: Vec<String>,
 }
 
+/// As the configuration has it.
+impl fmt::Display for RpcPeer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fingerprint = Base64UrlUnpadded::encode_string(&self.fingerprint.0);
+        write!(f, "sha-256:{fingerprint} {}", self.services.join(" "))
+    }
+}
+
 impl FromStr for RpcPeer {
     type Err = ();
 
@@ -140,6 +148,13 @@ pub struct RpcEpoch {
     pub service: String,
     /// How often it was changed; zero where nothing is said.
     pub epoch: u32,
+}
+
+/// As the configuration has it.
+impl fmt::Display for RpcEpoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.service, self.epoch)
+    }
 }
 
 impl FromStr for RpcEpoch {

@@ -86,6 +86,13 @@ impl FromStr for Octets32 {
     }
 }
 
+/// In hexadecimal digits, whatever it is.
+impl fmt::Display for Octets32 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
 /// It may be a secret.
 impl fmt::Debug for Octets32 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -23,6 +23,7 @@ use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use core::time::Duration;
 use flow::ledger::{Account, Overload, Pressure};
+use flow::task::waits_here;
 use flow::time::{Timer, Timers, earlier};
 use flow::{Flow, FlowError};
 
@@ -223,6 +224,8 @@ impl<F: Flow + 'static, C: Core> Drive<F, C> {
                 return Poll::Ready(None);
             }
             if !moved && !self.expired(cx, now) {
+                // For the peer to send, unless the core waits for somebody else.
+                waits_here();
                 return Poll::Pending;
             }
         }
@@ -296,7 +299,11 @@ impl<F: Flow + 'static, C: Core> Drive<F, C> {
                     .map_ok(drop),
             };
             match written {
-                Poll::Pending => break,
+                Poll::Pending => {
+                    // For the peer to take what is sent.
+                    waits_here();
+                    break;
+                }
                 Poll::Ready(Ok(())) => moved = true,
                 Poll::Ready(Err(error)) => {
                     if !core.output_lost(now, error) {

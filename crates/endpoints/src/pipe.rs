@@ -12,7 +12,7 @@ mod transfer;
 pub use client::{CallFailed, Client, make_client};
 pub use codec::{BoxedNode, Codec};
 pub use pipe::*;
-pub use server::{Service, make_server, make_server_within};
+pub use server::{METRICS, Service, make_server, make_server_within};
 pub use service::{Compress, ServiceLimits};
 pub use transfer::{AsyncSink, FlowSink, FlowSource, Source, ZmqSink, ZmqSource, transfer};
 

@@ -32,6 +32,7 @@ use flow::ledger::ServiceLedger;
 use flow::task::Spawner;
 use flow::time::Timers;
 use flow::{ConnectError, Connector, Flow, FlowError, Listener, Target};
+use inspect::Metric;
 
 pub use ::rpc::persistent_capnp::persistent;
 pub use ::rpc::{
@@ -79,10 +80,21 @@ impl core::error::Error for RestoreError {}
 /// What a vat's connections share.
 struct Shared {
     connections: Cell<usize>,
+    /// Those that there ever were.
+    made: Cell<u64>,
     draining: Cell<bool>,
     /// How long a peer may leave the last bytes of a connection untaken.
     finish_timeout: Duration,
 }
+
+/// The metrics of a vat.
+pub static METRICS: &[Metric<Rpc>] = &[
+    Metric::counter("rpc_connections_made", "Connections of RPC, whoever made them.", |vat| {
+        vat.shared.made.get()
+    }),
+    Metric::gauge("rpc_references", "Capabilities that the vat has.", |vat| vat.live().0 as u64),
+    Metric::gauge("rpc_calls_open", "Calls that are not over.", |vat| vat.live().1 as u64),
+];
 
 impl Deref for Rpc {
     type Target = System;
@@ -113,6 +125,7 @@ impl Rpc {
             ledger: None,
             shared: Rc::new(Shared {
                 connections: Cell::new(0),
+                made: Cell::new(0),
                 draining: Cell::new(false),
                 finish_timeout: limits.stall_timeout,
             }),
@@ -128,8 +141,12 @@ impl Rpc {
     /// The same vat; connections that are offered or made through this handle are counted, and drained, apart from others.
     pub fn apart(&self) -> Self {
         let Shared { finish_timeout, .. } = *self.shared;
-        let shared =
-            Shared { connections: Cell::new(0), draining: Cell::new(false), finish_timeout };
+        let shared = Shared {
+            connections: Cell::new(0),
+            made: Cell::new(0),
+            draining: Cell::new(false),
+            finish_timeout,
+        };
         Self { shared: Rc::new(shared), ..self.clone() }
     }
 

@@ -5,6 +5,9 @@
 mod access_log;
 mod driver;
 mod exchange;
+mod traffic;
+
+pub use traffic::{METRICS, Traffic};
 
 use crate::drive::drive;
 use crate::supervise::accept_each;
@@ -45,8 +48,7 @@ impl<C: ServerCore> Server<C> {
             handler,
             spawner: spawner.clone(),
             timers: timers.clone(),
-            connections: Cell::new(0),
-            requests: Cell::new(0),
+            traffic: Rc::default(),
             draining: Cell::new(false),
             access_log: Cell::new(false),
             ledger,
@@ -85,12 +87,17 @@ impl<C: ServerCore> Server<C> {
 
     /// Connections that are open.
     pub fn connections(&self) -> usize {
-        self.0.connections.get()
+        self.0.traffic.connections()
     }
 
     /// Requests since the start.
     pub fn requests(&self) -> u64 {
-        self.0.requests.get()
+        self.0.traffic.requests()
+    }
+
+    /// What it counts.
+    pub fn traffic(&self) -> Rc<Traffic> {
+        self.0.traffic.clone()
     }
 }
 
@@ -100,8 +107,7 @@ struct Shared<C: ServerCore> {
     handler: Rc<dyn Handler>,
     spawner: Spawner,
     timers: Timers,
-    connections: Cell<usize>,
-    requests: Cell<u64>,
+    traffic: Rc<Traffic>,
     draining: Cell<bool>,
     access_log: Cell<bool>,
     ledger: Option<ServiceLedger>,
@@ -111,7 +117,7 @@ impl<C: ServerCore> Shared<C> {
     /// Counts a request, and begins its line of the access log, if there is one.
     #[inline]
     fn begin_request(&self, peer: Address, request: &RequestHead) -> Option<Box<Logged>> {
-        self.requests.set(self.requests.get() + 1);
+        self.traffic.asked();
         self.begin_log(peer, Some(request))
     }
 

@@ -1,11 +1,10 @@
 //! Supervision: a task that serves others survives what one of them makes it do.
 
 use core::fmt::Display;
-use core::future::poll_fn;
 use core::ops::ControlFlow;
 use core::task::Poll;
 use core::time::Duration;
-use flow::task::Spawner;
+use flow::task::{Spawner, wait_fn};
 use flow::time::Timers;
 use flow::{FlowError, Listener};
 use log::{error, warn};
@@ -36,7 +35,7 @@ pub(crate) async fn accept_each<L: Listener>(
 ) -> FlowError {
     let mut pauses = Pauses::new(timers);
     loop {
-        let accepted = poll_fn(|cx| match spawner.catch(|| listener.poll_accept(cx)) {
+        let accepted = wait_fn(|cx| match spawner.catch(|| listener.poll_accept(cx)) {
             Ok(accepted) => accepted.map(Ok),
             Err(failure) => Poll::Ready(Err(failure)),
         });

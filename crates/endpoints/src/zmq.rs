@@ -22,6 +22,7 @@ use core::time::Duration;
 use flow::Address;
 use flow::ledger::{Account, Holder, ServiceLedger};
 use flow::sync::{Notify, WakerList};
+use flow::task::waiting;
 use flow::task::{Spawner, TaskId};
 use flow::time::Timers;
 use log::info;
@@ -121,13 +122,23 @@ impl ZmqSocket {
 
     /// Sends a message, waiting for a peer with room where the pattern says so. Cancel-safe: a
     /// dropped future has sent nothing.
-    pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendFailed> {
-        self.sending(message.into(), Socket::send).await
+    #[track_caller]
+    pub fn send(
+        &self,
+        message: impl Into<Message>,
+    ) -> impl Future<Output = Result<(), SendFailed>> {
+        waiting(async move { self.sending(message.into(), Socket::send).await })
     }
 
     /// As [`ZmqSocket::send`], and says to whom; to nobody where the pattern drops the message.
-    pub async fn send_to(&self, message: impl Into<Message>) -> Result<Option<PeerId>, SendFailed> {
-        self.sending(message.into(), |socket, message| socket.send_start(message, 0)).await
+    #[track_caller]
+    pub fn send_to(
+        &self,
+        message: impl Into<Message>,
+    ) -> impl Future<Output = Result<Option<PeerId>, SendFailed>> {
+        waiting(async move {
+            self.sending(message.into(), |socket, message| socket.send_start(message, 0)).await
+        })
     }
 
     /// See [`Socket::poll_moved`].
@@ -136,17 +147,23 @@ impl ZmqSocket {
     }
 
     /// Receives a message. Cancel-safe.
-    pub async fn recv(&self) -> Result<Message, RecvFailed> {
-        let received = self.receiving(Socket::recv_whole).await?;
-        self.0.weigh(received.peer);
-        Ok(received.message)
+    #[track_caller]
+    pub fn recv(&self) -> impl Future<Output = Result<Message, RecvFailed>> {
+        waiting(async move {
+            let received = self.receiving(Socket::recv_whole).await?;
+            self.0.weigh(received.peer);
+            Ok(received.message)
+        })
     }
 
     /// Receives a message, and says from whom. Cancel-safe.
-    pub async fn recv_from(&self) -> Result<Received, RecvFailed> {
-        let received = self.receiving(Socket::recv_from).await?;
-        self.0.weigh(received.peer);
-        Ok(received)
+    #[track_caller]
+    pub fn recv_from(&self) -> impl Future<Output = Result<Received, RecvFailed>> {
+        waiting(async move {
+            let received = self.receiving(Socket::recv_from).await?;
+            self.0.weigh(received.peer);
+            Ok(received)
+        })
     }
 
     /// Weighs bytes that are held for a peer beside what the socket holds, until the weight is dropped;

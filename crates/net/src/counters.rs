@@ -1,26 +1,25 @@
-//! Counters: what happened since the interface's start, by name.
+//! Counters: what happened since the interface's start, each with its metric.
 
+use crate::Stack;
 use core::cell::Cell;
+use inspect::Metric;
 
 macro_rules! counters {
-    ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
+    ($($(#[doc = $help:literal])* $name:ident = $metric:ident $text:literal,)*) => {
         /// One thing that is counted since the interface's start.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Counter {
-            $($(#[$doc])* $name,)*
+            $($(#[doc = $help])* $name,)*
         }
 
-        impl Counter {
-            /// All of them, in the order of their declaration.
-            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
-
-            /// The name by which operators know it.
-            pub fn name(self) -> &'static str {
-                match self {
-                    $(Self::$name => $text,)*
-                }
-            }
-        }
+        /// The counters of stacks.
+        pub static COUNTER_METRICS: &[Metric<Stack>] = &[$(
+            Metric::$metric(
+                concat!("net_", $text),
+                concat!($($help),*).trim_ascii(),
+                |stack| stack.count(Counter::$name),
+            ),
+        )*];
 
         const COUNTERS: usize = [$(Counter::$name,)*].len();
     };
@@ -28,73 +27,93 @@ macro_rules! counters {
 
 counters! {
     /// Frames taken from the device.
-    FramesIn = "frames_in",
-    /// Bytes in them.
-    BytesIn = "bytes_in",
+    FramesIn = counter "frames_in",
+    /// Bytes in the frames taken from the device.
+    BytesIn = byte_counter "received",
     /// TCP packets that connections gave to the device; one may be many segments.
-    PacketsOut = "tcp_packets_out",
+    PacketsOut = counter "tcp_packets_out",
     /// Frames whose lengths lie, and TCP fragments.
-    Malformed = "dropped_malformed",
+    Malformed = counter "dropped_malformed",
     /// TCP frames for another hardware or IP address.
-    NotOurs = "dropped_not_ours",
+    NotOurs = counter "dropped_not_ours",
     /// Handshake segments with wrong checksums.
-    BadChecksum = "dropped_bad_checksum",
+    BadChecksum = counter "dropped_bad_checksum",
     /// Rounds that ended because the device was full.
-    DeviceFull = "device_full",
+    DeviceFull = counter "device_full",
     /// SYNs for ports that listen.
-    SynsIn = "syns_in",
+    SynsIn = counter "syns_in",
     /// SYN-ACKs sent, repeated ones included.
-    SynAcksOut = "syn_acks_out",
+    SynAcksOut = counter "syn_acks_out",
     /// Half-open connections given up.
-    HalfOpenExpired = "half_open_expired",
+    HalfOpenExpired = counter "half_open_expired",
     /// SYNs answered with a cookie, since no slot of the SYN queue was free.
-    CookiesOut = "syn_cookies_out",
+    CookiesOut = counter "syn_cookies_out",
     /// Connections opened by a cookie.
-    CookiesIn = "syn_cookies_accepted",
+    CookiesIn = counter "syn_cookies_accepted",
     /// Handshakes not completed since the listener's backlog was full; the peer tries again.
-    BacklogFull = "dropped_backlog_full",
+    BacklogFull = counter "dropped_backlog_full",
     /// Handshakes not completed, and connects refused, since all connections are in use.
-    ConnectionsFull = "dropped_connections_full",
+    ConnectionsFull = counter "dropped_connections_full",
     /// Connections that others opened.
-    Accepted = "connections_accepted",
+    Accepted = counter "connections_accepted",
     /// Connections that we opened.
-    Connected = "connections_connected",
+    Connected = counter "connections_connected",
     /// Connections that ended, in whatever way.
-    Closed = "connections_closed",
+    Closed = counter "connections_closed",
     /// Panics inside the stack, each of which ended a connection or lost a frame.
-    Panics = "panics",
+    Panics = counter "panics",
     /// Connections that the peer reset.
-    ResetsIn = "connections_reset_by_peer",
+    ResetsIn = counter "connections_reset_by_peer",
     /// Connections whose peer fell silent.
-    TimedOut = "connections_timed_out",
+    TimedOut = counter "connections_timed_out",
     /// Resets for segments that belong to nobody.
-    ResetsOut = "resets_out",
-    /// Such resets not sent, to bound their rate.
-    ResetsWithheld = "resets_withheld",
+    ResetsOut = counter "resets_out",
+    /// Resets for segments that belong to nobody that were not sent, to bound their rate.
+    ResetsWithheld = counter "resets_withheld",
     /// Packets that no service here takes, of which nobody was told, to bound the rate of ICMP errors.
-    IcmpErrorsWithheld = "icmp_errors_withheld",
+    IcmpErrorsWithheld = counter "icmp_errors_withheld",
+    /// Segments that connections received.
+    SegmentsIn = counter "segments_received",
+    /// Of them, segments dealt with by header prediction.
+    SegmentsPredicted = counter "segments_predicted",
+    /// Segments that connections sent; what the device cuts counts as what it becomes.
+    SegmentsOut = counter "segments_sent",
+    /// Bytes received that had come before.
+    DuplicateBytes = byte_counter "received_duplicate",
+    /// Bytes received ahead of a gap.
+    OutOfOrderBytes = byte_counter "received_out_of_order",
+    /// Bytes sent again.
+    RetransmittedBytes = byte_counter "retransmitted",
+    /// Losses that were repaired by fast recovery (RFC 6675).
+    Recoveries = counter "recoveries",
+    /// Congestion that routers marked and peers echoed (RFC 3168).
+    CongestionEchoes = counter "congestion_echoes",
+    /// Probes of windows that peers closed (RFC 9293 section 3.8.6.1).
+    WindowProbes = counter "window_probes",
+    /// Questions to silent peers (RFC 9293 section 3.8.4).
+    KeepAliveProbes = counter "keep_alive_probes",
     /// Segments sent again.
-    Retransmits = "retransmits",
+    Retransmits = counter "retransmits",
     /// Retransmissions since the timer expired (RFC 6298).
-    RetransmissionTimeouts = "retransmission_timeouts",
+    RetransmissionTimeouts = counter "retransmission_timeouts",
     /// Segments sent to find out whether the last ones were lost (RFC 8985 section 7).
-    LossProbes = "tail_loss_probes",
+    LossProbes = counter "tail_loss_probes",
     /// Recoveries and time-outs that turned out to be for nothing, and were undone.
-    SpuriousRecoveries = "spurious_recoveries",
+    SpuriousRecoveries = counter "spurious_recoveries",
     /// Segments that are not acceptable in the connection's state (RFC 9293 section 3.10.7.4).
-    Unacceptable = "dropped_unacceptable",
+    Unacceptable = counter "dropped_unacceptable",
     /// Challenge acknowledgements sent (RFC 5961).
-    ChallengeAcks = "challenge_acks_out",
+    ChallengeAcks = counter "challenge_acks_out",
     /// Paths found to swallow large segments (RFC 8899).
-    BlackHoles = "path_black_holes",
+    BlackHoles = counter "path_black_holes",
     /// Connections whose peers took nothing, ended since no buffer memory was left for others.
-    Relieved = "connections_ended_for_memory",
+    Relieved = counter "connections_ended_for_memory",
     /// Bytes received and dropped, since no buffer memory was left.
-    NoBufferMemory = "dropped_no_buffer_memory_bytes",
+    NoBufferMemory = byte_counter "dropped_for_memory",
     /// TIME-WAIT entries forgotten before their time.
-    TimeWaitRecycled = "time_wait_recycled",
+    TimeWaitRecycled = counter "time_wait_recycled",
     /// SYNs that took over a connection in TIME-WAIT.
-    TimeWaitReused = "time_wait_reused",
+    TimeWaitReused = counter "time_wait_reused",
 }
 
 /// The counters of one interface.

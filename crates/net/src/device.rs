@@ -48,6 +48,41 @@ pub trait NetDevice {
     fn prepare_to_wait(&mut self) -> bool {
         true
     }
+
+    /// What drives it, as `virtio-net`.
+    fn driver(&self) -> &'static str {
+        "none"
+    }
+
+    /// What it did so far.
+    fn counters(&self) -> Counters {
+        Counters::default()
+    }
+}
+
+/// What a device did since its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Frames received; what the other side merged counts as one.
+    pub received_frames: u64,
+    /// Bytes in them, with their Ethernet headers.
+    pub received_bytes: u64,
+    /// Frames received and thrown away: a wrong checksum, or no whole Ethernet header.
+    pub received_dropped: u64,
+    /// Frames sent; what the other side segments counts as one.
+    pub sent_frames: u64,
+    /// Bytes in them, with their Ethernet headers.
+    pub sent_bytes: u64,
+    /// Frames sent for the other side to segment.
+    pub sent_segmented: u64,
+    /// Frames that were to be sent and were thrown away: longer than the longest, or without room or link.
+    pub sent_dropped: u64,
+    /// Times that the other side was told of new work.
+    pub notifications: u64,
+    /// Interrupts, or events, taken.
+    pub interrupts: u64,
+    /// Answers of the other side that were wrong, and refused.
+    pub refused: u64,
 }
 
 /// A frame that was received: its bytes.

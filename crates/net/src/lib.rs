@@ -27,9 +27,13 @@ mod time;
 mod wire;
 
 pub use config::{Config, CongestionControl, Limits};
-pub use counters::Counter;
+pub use counters::{COUNTER_METRICS, Counter};
 pub use stack::Stack;
 pub use stack::diagnostics::{ConnectionInfo, Gauges, StackView, TcpState};
+pub use stack::inspection::{
+    Addresses, CARD_METRICS, CARDS, CONNECTIONS, CardRow, ConnectionId, ConnectionRow,
+    GAUGE_METRICS, HardwareAddress, LISTENERS, ListenerRow,
+};
 pub use tcp::connector::TcpConnector;
 pub use tcp::flow::TcpFlow;
 pub use tcp::listener::TcpListener;

@@ -1,6 +1,7 @@
 //! The stack: one network interface and the phases in which the platform's loop drives it.
 
 pub(crate) mod diagnostics;
+pub(crate) mod inspection;
 pub(crate) mod interface;
 pub(crate) mod panics;
 

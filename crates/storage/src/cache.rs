@@ -24,6 +24,7 @@ use flow::sync::WakerList;
 use flow::task::Spawner;
 use flow::time::Timers;
 use foldhash::fast::FixedState;
+use inspect::Metric;
 use lru::LruCache;
 
 /// A page's length, in bytes.
@@ -65,6 +66,22 @@ pub struct CacheCounters {
     /// Bytes in memory, with what is on loan.
     pub held_bytes: usize,
 }
+
+/// The metrics of a page cache.
+pub static CACHE_METRICS: &[Metric<PageCache>] = &[
+    Metric::counter("disk_cache_hits", "Pages of disks that were in memory.", |cache| {
+        cache.counters().hits
+    }),
+    Metric::counter("disk_cache_misses", "Pages of disks that were read.", |cache| {
+        cache.counters().misses
+    }),
+    Metric::counter("disk_cache_failed", "Reads of pages that failed.", |cache| {
+        cache.counters().failed
+    }),
+    Metric::byte_gauge("disk_cache_held", "Pages of disks in memory.", |cache| {
+        cache.counters().held_bytes as u64
+    }),
+];
 
 /// Why a page is not to be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -188,6 +205,11 @@ impl PageCache {
                 return;
             }
         }
+    }
+
+    /// Its bounds.
+    pub fn limits(&self) -> &CacheLimits {
+        &self.0.limits
     }
 
     /// What it did so far, and holds.

@@ -20,7 +20,9 @@ mod requests;
 mod testing;
 mod volume;
 
-pub use cache::{CacheCounters, CacheEnvironment, CacheLimits, PAGE_BYTES, PageCache, ReadError};
+pub use cache::{
+    CACHE_METRICS, CacheCounters, CacheEnvironment, CacheLimits, PAGE_BYTES, PageCache, ReadError,
+};
 pub use device::{BlockDevice, DiskError, Geometry, Pending};
 pub use requests::{Ask, DiskCounters, Done, Requests};
 pub use volume::{Extents, Format, Volume, VolumeError, VolumeFile};

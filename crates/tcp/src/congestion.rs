@@ -41,6 +41,11 @@ pub(crate) struct Window {
 
 impl Window {
     #[inline]
+    /// The slow start threshold, unless it is still the first, which is above all windows.
+    pub(crate) fn known_threshold(&self) -> Option<u32> {
+        (self.threshold < WINDOW_MAX).then_some(self.threshold)
+    }
+
     pub(crate) fn is_in_slow_start(&self) -> bool {
         self.size < self.threshold
     }
@@ -215,6 +220,14 @@ impl Congestion {
                 let is_young = self.window.size < self.window.threshold / 2;
                 Some(if is_young { rate * 2 } else { rate * 6 / 5 })
             }
+        }
+    }
+
+    /// Bytes per second that arrive, if that is measured and there was something.
+    pub(crate) fn delivery_rate(&self) -> Option<u64> {
+        match &self.control {
+            Control::Bbr(bbr) => Some(bbr.bandwidth()).filter(|rate| *rate > 0),
+            _ => None,
         }
     }
 

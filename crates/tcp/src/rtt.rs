@@ -57,6 +57,11 @@ impl Rtt {
         (self.smoothed > 0).then_some(Duration::from_micros(self.smoothed.into()))
     }
 
+    /// RTTVAR, once there was a sample.
+    pub(crate) fn variation(&self) -> Option<Duration> {
+        (self.smoothed > 0).then_some(Duration::from_micros(self.variation.into()))
+    }
+
     /// The shortest of the last minutes, once there was a sample.
     pub(crate) fn min(&self) -> Option<Duration> {
         (self.min < u32::MAX).then_some(Duration::from_micros(self.min.into()))

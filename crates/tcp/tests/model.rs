@@ -83,7 +83,10 @@ fn transfer(seed: u64) {
     }
     let sums = [net.hosts[1].to_send, net.hosts[0].to_send];
     let ended = net.run(Duration::from_secs(600));
-    let infos = [net.hosts[0].connection.info(), net.hosts[1].connection.info()];
+    let infos = [
+        net.hosts[0].connection.info(&Config::default()),
+        net.hosts[1].connection.info(&Config::default()),
+    ];
     assert!(ended, "{about}\n{infos:?}");
     assert_eq!([net.hosts[0].received, net.hosts[1].received], sums, "{about}\n{infos:?}");
     assert_clean(&mut net);
@@ -123,7 +126,7 @@ fn no_stall_is_longer_than_a_timeout_after_the_wire_is_good_again() {
         assert!(
             net.run_until(timeout, |net| net.hosts[0].received > received + 100_000),
             "seed {seed}: nothing within {timeout:?} after {good_at:?}, outage {outage:?}: {:#?}",
-            net.hosts[1].connection.info()
+            net.hosts[1].connection.info(&Config::default())
         );
     }
 }
@@ -295,7 +298,7 @@ fn a_reader_that_stops_closes_the_window_and_a_lost_update_is_asked_for() {
         net.hosts[0].reads = 0;
         net.run_until(Duration::from_secs(3 + seed), |_| false);
         net.run_until(Duration::from_secs(9), |net| net.hosts[0].connection.received_len() > 0);
-        let info = net.hosts[0].connection.info();
+        let info = net.hosts[0].connection.info(&Config::default());
         assert!(
             info.receive_queue > 0 && info.receive_queue <= info.receive_limit + 256,
             "{info:?}"

@@ -20,7 +20,7 @@ fn seeds(count: u64) -> std::ops::Range<u64> {
 
 /// All that is to be seen of a connection but its counters and what it is about to answer.
 fn picture(connection: &Connection) -> String {
-    format!("{:?} {}", connection.info(), connection.received_len())
+    format!("{:?} {}", connection.info(&Config::default()), connection.received_len())
 }
 
 /// A connection in some state with data on its way, taken out of a transfer at some time.
@@ -214,7 +214,7 @@ fn near_misses_do_no_harm() {
                 _ => {}
             }
             while host.connection.poll_event().is_some() {}
-            let info = host.connection.info();
+            let info = host.connection.info(&Config::default());
             assert!(info.out_of_order <= info.receive_limit + 65_536, "seed {seed}: {info:?}");
             net.now = now;
         }

@@ -297,7 +297,7 @@ impl Script {
     fn look(&mut self, verb: &str, words: &[&str]) -> Outcome {
         let counters = self.shared.counters;
         let connection = self.connection()?;
-        let info = connection.info();
+        let info = connection.info(&Config::default());
         let word = words.first().copied().unwrap_or_default();
         let (found, wanted) = match verb {
             "state" => (name(connection.state()).to_string(), word.to_string()),

@@ -2,7 +2,7 @@
 
 use crate::VirtioNet;
 use core::num::NonZeroUsize;
-use net::device::{Capabilities, NetDevice, RxFrame, Transmit};
+use net::device::{Capabilities, Counters, NetDevice, RxFrame, Transmit};
 
 impl NetDevice for VirtioNet {
     /// Frames wait with the device while there is no room for an answer, so that what comes in
@@ -41,6 +41,14 @@ impl NetDevice for VirtioNet {
 
     fn link_up(&self) -> bool {
         self.link_up
+    }
+
+    fn driver(&self) -> &'static str {
+        "virtio-net"
+    }
+
+    fn counters(&self) -> Counters {
+        self.pair.counters()
     }
 
     /// Hands over what was sent, and the receive buffers that are free again, with at most one

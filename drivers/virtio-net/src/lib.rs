@@ -23,6 +23,7 @@ mod tests;
 mod transmit;
 
 pub use machine::virtio::{Error, Fault};
+pub use net::device::Counters;
 pub use settings::Settings;
 
 use core::fmt::{self, Write};
@@ -44,29 +45,6 @@ pub struct VirtioNet {
     stopped: Option<Error>,
     restarts: u32,
     given_up: bool,
-}
-
-/// What a card did since it was opened.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Frames received; what the device merged counts as one.
-    pub received_frames: u64,
-    /// Bytes in them, with their Ethernet headers.
-    pub received_bytes: u64,
-    /// Frames received and thrown away: a wrong checksum, or no whole Ethernet header.
-    pub received_dropped: u64,
-    /// Frames sent; what the device segments counts as one.
-    pub sent_frames: u64,
-    /// Bytes in them, with their Ethernet headers.
-    pub sent_bytes: u64,
-    /// Frames sent for the device to segment.
-    pub sent_segmented: u64,
-    /// Frames longer than the longest that were to be sent and were thrown away.
-    pub sent_dropped: u64,
-    /// Times that the device was told of new buffers.
-    pub doorbells: u64,
-    /// Interrupts taken.
-    pub interrupts: u64,
 }
 
 impl VirtioNet {

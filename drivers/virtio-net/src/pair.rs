@@ -90,7 +90,7 @@ impl Pair {
     /// What it did so far.
     pub(crate) fn counters(&self) -> Counters {
         Counters {
-            doorbells: self.doorbells,
+            notifications: self.doorbells,
             interrupts: self.interrupts,
             ..self.transmitter.count(self.receiver.count(Counters::default()))
         }

@@ -2,7 +2,7 @@
 
 use crate::XenNetfront;
 use crate::pair::Pair;
-use net::device::{Capabilities, NetDevice, RxFrame, Transmit};
+use net::device::{Capabilities, Counters, NetDevice, RxFrame, Transmit};
 
 impl NetDevice for XenNetfront {
     /// Frames wait with the backend while there is no room for an answer, so that what comes in
@@ -53,6 +53,14 @@ impl NetDevice for XenNetfront {
     /// Whether there is a backend that carries frames, and has a link itself.
     fn link_up(&self) -> bool {
         self.works() && self.mailbox.has_carrier()
+    }
+
+    fn driver(&self) -> &'static str {
+        "xen-netfront"
+    }
+
+    fn counters(&self) -> Counters {
+        Self::counters(self)
     }
 
     /// Hands over what was sent, and the receive pages that are free again, with at most one event

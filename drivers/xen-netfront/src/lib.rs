@@ -31,6 +31,7 @@ mod transmit;
 pub use frontend::{Frontend, open};
 pub use interfaces::{Interface, Interfaces};
 pub use machine::xen::net::{Fault, Refusals};
+pub use net::device::Counters;
 pub use settings::Settings;
 
 use core::fmt;
@@ -57,31 +58,6 @@ pub struct XenNetfront {
     /// Frames thrown away because there was no pair.
     lost: Discard,
     stopped: Option<Fault>,
-}
-
-/// What an interface did since it was opened.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Frames received; what the backend coalesced counts as one.
-    pub received_frames: u64,
-    /// Bytes in them, with their Ethernet headers.
-    pub received_bytes: u64,
-    /// Frames received and thrown away: a wrong checksum, or no whole Ethernet header.
-    pub received_dropped: u64,
-    /// Frames sent; what the backend segments counts as one.
-    pub sent_frames: u64,
-    /// Bytes in them, with their Ethernet headers.
-    pub sent_bytes: u64,
-    /// Frames sent for the backend to segment.
-    pub sent_segmented: u64,
-    /// Frames that found no room or no link and were thrown away.
-    pub sent_dropped: u64,
-    /// Times that the backend was told of new work.
-    pub notifications: u64,
-    /// Events taken.
-    pub events: u64,
-    /// Answers of the backend that were wrong, and refused.
-    pub refused: u64,
 }
 
 /// Why an interface cannot be opened.

@@ -114,8 +114,8 @@ impl Pair {
     pub(crate) fn counters(&self) -> Counters {
         let refused =
             self.receiver.ring.refusals().total() + self.transmitter.ring.refusals().total();
-        let (notifications, events) = (self.notifications, self.events);
-        let counters = Counters { notifications, events, refused, ..Counters::default() };
+        let (notifications, interrupts) = (self.notifications, self.events);
+        let counters = Counters { notifications, interrupts, refused, ..Counters::default() };
         self.transmitter.count(self.receiver.count(counters))
     }
 }

@@ -9,7 +9,7 @@ use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use aqueduct::platform::{Driver, ListenError, Platform};
+use aqueduct::platform::{Driver, ListenError, MemoryUse, Platform};
 use aqueduct::settings::network;
 use config::Config;
 use core::cell::RefCell;
@@ -222,8 +222,19 @@ impl Platform for Interfaces {
         machine::memory::usage().total_bytes
     }
 
-    fn probes(&self) -> Vec<net::StackView> {
-        self.interfaces.borrow().iter().map(|interface| interface.stack.view()).collect()
+    fn memory_use(&self) -> Option<MemoryUse> {
+        let machine::memory::Usage { used_bytes, total_bytes } = machine::memory::usage();
+        Some(MemoryUse { used_bytes, total_bytes })
+    }
+
+    fn clock(&self) -> Option<fn() -> Duration> {
+        Some(machine::clock::now)
+    }
+
+    fn visit_stacks(&self, visit: &mut dyn FnMut(usize, &Stack)) {
+        for (card, interface) in self.interfaces.borrow().iter().enumerate() {
+            visit(card, &interface.stack);
+        }
     }
 }
 

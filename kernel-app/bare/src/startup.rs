@@ -12,7 +12,7 @@ use aqueduct::context::Context;
 #[cfg(feature = "disk")]
 use aqueduct::disk::{self, DiskBundle};
 use aqueduct::service::Table;
-use aqueduct::{registry, runtime};
+use aqueduct::{log_ring, registry, runtime};
 use config::{Bundle, Config, Log};
 use flow::registry::Registry;
 use flow::task::Executor;
@@ -22,7 +22,7 @@ use storage::Volume;
 
 /// Runs until the machine is asked to stop; an error says what to change.
 pub(crate) fn run(table: &impl Table) -> Result<(), String> {
-    let executor = Executor::new(machine_runtime::catch_panic);
+    let executor = Executor::new(catch_panic);
     let timers = Timers::new();
     timers.advance(machine::clock::now());
     let ram_bytes = machine::memory::usage().total_bytes as u64;
@@ -40,7 +40,7 @@ pub(crate) fn run(table: &impl Table) -> Result<(), String> {
     let config = Config::load(&bundle, machine::start_info::command_line())
         .map_err(|error| error.to_string())?;
     let Log { level } = config.log;
-    log::set_max_level(level);
+    log_ring::set_level(level);
     for word in config::unknown_words(machine::start_info::command_line()) {
         log::warn!("command line: `{word}` means nothing here and is ignored");
     }
@@ -74,6 +74,15 @@ pub(crate) fn run(table: &impl Table) -> Result<(), String> {
     machine::power::start_is_over();
     runtime::run(&mut interfaces, &executor, &timers, &app);
     Ok(())
+}
+
+/// Runs the closure; a panic in it becomes its message, and is taken note of. The log has the backtrace.
+fn catch_panic(body: &mut dyn FnMut()) -> Result<(), String> {
+    machine_runtime::catch_panic(body).inspect_err(|message| {
+        // Of the runtime's making: the message, and the place in brackets.
+        let place = message.rsplit_once(" (").and_then(|(_, place)| place.strip_suffix(')'));
+        aqueduct::panics::note(machine::clock::now(), place.unwrap_or_default(), message, None);
+    })
 }
 
 fn bundle_in_memory() -> Result<Bundle<'static>, String> {

@@ -46,7 +46,7 @@ fn serve(table: &impl Table, start: &Start) -> Result<(), String> {
         .map_err(|error| format!("the boot module is no bundle: {error}"))?;
     let config = Config::load(&bundle, start.command_line).map_err(|error| error.to_string())?;
     let Log { level } = config.log;
-    log::set_max_level(level);
+    log_ring::set_level(level);
     for word in config::unknown_words(start.command_line) {
         log::warn!("command line: `{word}` means nothing here and is ignored");
     }

@@ -89,8 +89,8 @@ fn serve(table: &impl Table, options: &Options) -> Result<(), String> {
         }
         None => {
             let settings = SocketSettings::new(&config.tcp);
-            let process =
-                Process::new(options.address, settings).map_err(|error| error.to_string())?;
+            let process = Process::new(options.address, options.operators, settings)
+                .map_err(|error| error.to_string())?;
             let platform = process.platform();
             disks.end_waits_of(process.registry()).map_err(|error| error.to_string())?;
             let context = Context::new(platform, config, bundle, registry, &executor, &timers);

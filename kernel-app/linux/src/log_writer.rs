@@ -2,11 +2,12 @@
 //! who does not read. What does not fit is dropped and counted, and so is what cannot be written (a disk is full, or
 //! RLIMIT_FSIZE is reached); the count is written when there is room again, as the image's console does.
 
+use crate::process;
 use signal_hook::consts::SIGXFSZ;
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, ErrorKind, Write};
 use std::mem;
-use std::panic;
+use std::panic::{self, PanicHookInfo};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -33,6 +34,7 @@ impl LogWriter {
         panic::set_hook(Box::new(|panic| {
             let backtrace = Backtrace::capture();
             let shown = backtrace.status() == BacktraceStatus::Captured;
+            note(panic, shown.then(|| backtrace.to_string()));
             write(&format!("{panic}\n"));
             if shown {
                 write(&format!("{backtrace}\n"));
@@ -40,6 +42,14 @@ impl LogWriter {
         }));
         Ok(Self(()))
     }
+}
+
+/// Takes note of a panic, for those who look at them: if it is caught, it is among the process's.
+fn note(panic: &PanicHookInfo<'_>, backtrace: Option<String>) {
+    let place =
+        panic.location().map_or_else(String::new, |it| format!("{}:{}", it.file(), it.line()));
+    let message = panic.payload_as_str().unwrap_or("a panic");
+    aqueduct::panics::note(process::now(), &place, message, backtrace);
 }
 
 impl Drop for LogWriter {

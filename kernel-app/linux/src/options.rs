@@ -31,6 +31,8 @@ usage: aqueduct --bundle FILE_OR_DIR [options]
   --fastcgi-port PORT    the port at which a web server asks by FastCGI; 0 is off
   --gopher-port PORT     the port of Gopher; 0 is off
   --https-port PORT      the port of HTTPS; 0 is off
+  --admin ADDRESS:PORT   where operators look inside, as 127.0.0.1:9001; on loopback without a token
+  --admin-port PORT      the same port of a TAP, or of 127.0.0.1; 0 is off
   --log LEVEL            off, error, warn, info, debug or trace
   --help                 this text
 
@@ -48,16 +50,18 @@ const SINGLE_WORDS: &[&str] = &[
     "gopher_port",
     "https_port",
     "log_references",
+    "admin_port",
     "log",
 ];
 /// Options that choose a port, and the words that say the same.
-const PORTS: [(&str, &str); 6] = [
+const PORTS: [(&str, &str); 7] = [
     ("rpc-port", "rpc_port"),
     ("rpc-secure-port", "rpc_secure_port"),
     ("zmq-port", "zmq_port"),
     ("fastcgi-port", "fastcgi_port"),
     ("gopher-port", "gopher_port"),
     ("https-port", "https_port"),
+    ("admin-port", "admin_port"),
 ];
 
 /// The parsed command line.
@@ -69,6 +73,8 @@ pub(crate) struct Options {
     pub(crate) disks: Vec<PathBuf>,
     /// On which address services listen; none is all.
     pub(crate) address: Option<IpAddr>,
+    /// On which address operators are listened for; none is loopback's.
+    pub(crate) operators: Option<IpAddr>,
     /// The TAP that takes the place of the kernel's sockets.
     pub(crate) tap: Option<String>,
     /// Services whose references are asked for, each with the address that they are to name.
@@ -98,6 +104,9 @@ impl Options {
             (Some(_), _) if self.overrides.iter().any(|word| word.starts_with("http_port")) => {
                 Err("--http is for the kernel's sockets: say http_port=PORT with --tap".into())
             }
+            (Some(_), _) if self.operators.is_some() => {
+                Err("--admin is for the kernel's sockets: say --admin-port PORT with --tap".into())
+            }
             _ => self.check_twice(),
         }
     }
@@ -125,6 +134,7 @@ pub(crate) fn parse(
         bundle: None,
         disks: Vec::new(),
         address: None,
+        operators: None,
         tap: None,
         capabilities: Vec::new(),
         words: Vec::new(),
@@ -148,14 +158,15 @@ pub(crate) fn parse(
             }
             Arg::Long("http") => {
                 once("http")?;
-                let allowed =
-                    "ADDRESS:PORT, as 127.0.0.1:8080 or [::1]:8080, with a port from 1 to 65535";
-                let at: SocketAddr = value(&mut arguments, "http", allowed)?;
-                if at.port() == 0 {
-                    return Err(refusal("http", &at.to_string(), allowed));
-                }
+                let at = address(&mut arguments, "http")?;
                 options.address = Some(at.ip());
                 options.overrides.push(format!("http_port={}", at.port()));
+            }
+            Arg::Long("admin") => {
+                once("admin")?;
+                let at = address(&mut arguments, "admin")?;
+                options.operators = Some(at.ip());
+                options.overrides.push(format!("admin_port={}", at.port()));
             }
             Arg::Long("tap") => {
                 once("tap")?;
@@ -198,6 +209,13 @@ fn text(arguments: &mut lexopt::Parser) -> Result<String, String> {
 /// An option that chooses a port, and the word that says the same.
 fn port_option(name: &str) -> Option<(&'static str, &'static str)> {
     PORTS.into_iter().find(|(option, _)| *option == name)
+}
+
+/// The value of an option that is an address with a port.
+fn address(arguments: &mut lexopt::Parser, name: &str) -> Result<SocketAddr, String> {
+    let allowed = "ADDRESS:PORT, as 127.0.0.1:8080 or [::1]:8080, with a port from 1 to 65535";
+    let at: SocketAddr = value(arguments, name, allowed)?;
+    if at.port() == 0 { Err(refusal(name, &at.to_string(), allowed)) } else { Ok(at) }
 }
 
 /// The value of an option; what is allowed, if it is something else.
@@ -243,7 +261,7 @@ mod tests {
 
     #[test]
     fn every_option_overrules_the_file() {
-        let words = "--bundle x --http 127.0.0.1:8080 --rpc-port 7001 --rpc-secure-port 7002 --log-references --zmq-port 0 --fastcgi-port 9000 --gopher-port 70 --https-port 443 --log debug";
+        let words = "--bundle x --http 127.0.0.1:8080 --rpc-port 7001 --rpc-secure-port 7002 --log-references --zmq-port 0 --fastcgi-port 9000 --gopher-port 70 --https-port 443 --admin [::1]:9001 --log debug";
         let options = parse(words.split(' ')).unwrap().unwrap();
         let config = options.configuration(&Bundle::default()).unwrap();
         assert_eq!(options.address, Some(IpAddr::V4(Ipv4Addr::LOCALHOST)));
@@ -251,7 +269,8 @@ mod tests {
         assert_eq!((config.fastcgi.port, config.gopher.port), (Some(9000), Some(70)));
         assert_eq!(config.tls.port, Some(443));
         assert_eq!((config.rpc.secure_port, config.rpc.log_references), (Some(7002), true));
-        assert_eq!(config.http.port, 8080);
+        assert_eq!((config.http.port, config.admin.port), (8080, Some(9001)));
+        assert_eq!(options.operators, Some(IpAddr::V6(std::net::Ipv6Addr::LOCALHOST)));
         assert_eq!(config.log.level, log::LevelFilter::Debug);
     }
 
@@ -272,6 +291,8 @@ mod tests {
         for (words, named) in [
             ("--bundle a --bundle b", "--bundle"),
             ("--bundle x --http 127.0.0.1:80 --http 127.0.0.1:81", "--http"),
+            ("--bundle x --admin 127.0.0.1:80 --admin 127.0.0.1:81", "--admin"),
+            ("--bundle x --admin 127.0.0.1:80 --admin-port 81", "admin_port"),
             ("--bundle x --tap a --tap b", "--tap"),
             ("--bundle x --rpc-port 1 --rpc-port 1", "--rpc-port"),
             ("--bundle x --zmq-port 0 --zmq-port 1", "--zmq-port"),
@@ -298,6 +319,7 @@ mod tests {
             ("--zmq-port -1", "--zmq-port: found `-1`; allowed: a port from 1 to 65535, or 0"),
             ("--http 127.0.0.1:70000", "--http: found `127.0.0.1:70000`; allowed: ADDRESS:PORT"),
             ("--http 127.0.0.1:0", "--http: found `127.0.0.1:0`; allowed: ADDRESS:PORT"),
+            ("--admin 9001", "--admin: found `9001`; allowed: ADDRESS:PORT"),
             ("--log loud", "--log: found `loud`; allowed: off, error"),
         ] {
             let message = parse(format!("--bundle x {words}").split(' ')).unwrap_err();
@@ -332,6 +354,7 @@ mod tests {
             (&["--bundle", "x", "stray"], "stray"),
             (&["--bundle", "x", "--ip", "10.9.0.2/24"], "ip=10.9.0.2/24"),
             (&["--bundle", "x", "--tap", "t", "--http", "127.0.0.1:80"], "--http"),
+            (&["--bundle", "x", "--tap", "t", "--admin", "127.0.0.1:80"], "--admin"),
         ] {
             let message = parse(words).unwrap_err();
             assert!(message.contains(named), "{words:?}: {message}");

@@ -5,12 +5,14 @@ use crate::{log_writer, memory};
 use aqueduct::log_ring::Outlet;
 use aqueduct::platform::{Driver, ListenError, Platform};
 use aqueduct::settings::network::SocketSettings;
+use flow::sync::WakerKey;
 use mio::{Interest, Registry, Token};
+use net::{ConnectionRow, ListenerRow};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::rand::GetRandomFlags;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -109,15 +111,20 @@ fn raise_descriptor_limit() {
 pub(crate) struct Process {
     reactor: Reactor,
     address: IpAddr,
+    operators: IpAddr,
     stop: Stop,
     /// The wait before this turn has asked which sockets are ready.
     asked: bool,
 }
 
 impl Process {
-    /// A process whose services listen on `address` (none: all that the machine has), and that SIGINT, SIGTERM and
-    /// SIGHUP stop.
-    pub(crate) fn new(address: Option<IpAddr>, settings: SocketSettings) -> io::Result<Self> {
+    /// A process whose services listen on `address` (none: all that the machine has), and for operators on `operators`
+    /// (none: loopback), and that SIGINT, SIGTERM and SIGHUP stop.
+    pub(crate) fn new(
+        address: Option<IpAddr>,
+        operators: Option<IpAddr>,
+        settings: SocketSettings,
+    ) -> io::Result<Self> {
         raise_descriptor_limit();
         let address = address.unwrap_or_else(every_address);
         match address {
@@ -131,7 +138,8 @@ impl Process {
         }
         let reactor = Reactor::new(settings)?;
         let stop = Stop::on_signals(reactor.registry())?;
-        Ok(Self { reactor, address, stop, asked: false })
+        let operators = operators.unwrap_or(Ipv4Addr::LOCALHOST.into());
+        Ok(Self { reactor, address, operators, stop, asked: false })
     }
 
     /// What its waits can be ended by.
@@ -141,7 +149,8 @@ impl Process {
 
     /// The half that the application sees.
     pub(crate) fn platform(&self) -> KernelPlatform {
-        KernelPlatform { reactor: self.reactor.clone(), address: self.address }
+        let (address, operators) = (self.address, self.operators);
+        KernelPlatform { reactor: self.reactor.clone(), address, operators }
     }
 }
 
@@ -188,6 +197,7 @@ impl Driver for Process {
 pub(crate) struct KernelPlatform {
     reactor: Reactor,
     address: IpAddr,
+    operators: IpAddr,
 }
 
 impl Platform for KernelPlatform {
@@ -197,6 +207,19 @@ impl Platform for KernelPlatform {
     fn listen(&self, port: u16, backlog: usize) -> Result<KernelListener, ListenError> {
         let address = SocketAddr::new(self.address, port);
         KernelListener::bind(&self.reactor, address, backlog)
+    }
+
+    fn listen_for_operators(
+        &self,
+        port: u16,
+        backlog: usize,
+    ) -> Result<KernelListener, ListenError> {
+        let address = SocketAddr::new(self.operators, port);
+        KernelListener::bind(&self.reactor, address, backlog)
+    }
+
+    fn are_operators_local(&self) -> bool {
+        self.operators.is_loopback()
     }
 
     fn connector(&self) -> KernelConnector {
@@ -213,5 +236,21 @@ impl Platform for KernelPlatform {
 
     fn memory_bytes(&self) -> usize {
         memory::available_bytes()
+    }
+
+    fn visit_connections(&self, visit: &mut dyn FnMut(ConnectionRow)) {
+        self.reactor.visit_connections(visit);
+    }
+
+    fn visit_peers(&self, visit: &mut dyn FnMut(WakerKey, SocketAddr)) {
+        self.reactor.visit_peers(visit);
+    }
+
+    fn visit_listeners(&self, visit: &mut dyn FnMut(ListenerRow)) {
+        self.reactor.visit_listeners(visit);
+    }
+
+    fn clock(&self) -> Option<fn() -> Duration> {
+        Some(now)
     }
 }

@@ -4,6 +4,7 @@
 //! them, and sends what tasks wrote once they have all run, so that several writes leave as one.
 
 mod connect;
+mod diagnostics;
 mod flow;
 mod listen;
 
@@ -23,8 +24,15 @@ pub use connect::KernelConnector;
 pub use flow::KernelFlow;
 pub use listen::{KernelListener, every_address};
 
+use ::flow::sync::WakerKey;
+use ::net::{ConnectionId, ConnectionRow, ListenerRow, TcpState};
+use diagnostics::Diagnostics;
 use flow::Outgoing;
+use std::net::SocketAddr;
 
+/// Connections of which the kernel is asked for one list; of further ones the list has the addresses only. Each takes some
+/// microseconds.
+const ASKED_MAX: usize = 1000;
 /// Socket events taken from the kernel at once.
 const EVENTS_MAX: usize = 1024;
 /// Longest silence before a keep-alive probe that the kernel takes (MAX_TCP_KEEPIDLE in Linux' include/net/tcp.h).
@@ -63,6 +71,7 @@ impl Reactor {
             registry,
             settings,
             connections: Cell::new(0),
+            opened: Cell::new(0),
             refused: RefCell::default(),
             starved: RefCell::default(),
             slots: RefCell::new(Vec::new()),
@@ -109,6 +118,71 @@ impl Reactor {
             outgoing.send_or_wait();
         }
         self.0.lingering.borrow_mut().retain(|outgoing| !outgoing.send());
+    }
+
+    /// Shows all connections, as the kernel knows them.
+    pub fn visit_connections(&self, visit: &mut dyn FnMut(ConnectionRow)) {
+        let kernel = Diagnostics::new().ok();
+        let mut asked = 0;
+        self.visit_seen(&mut |ready, seen| {
+            let Seen::Connection { number, local, peer, since } = *seen else { return };
+            asked += 1;
+            let kernel = kernel.as_ref().filter(|_| asked <= ASKED_MAX);
+            let known = kernel.and_then(|kernel| kernel.ask(local, Some(peer)).ok());
+            let info = known.map(|known| known.connection(local, peer, since.elapsed()));
+            visit(ConnectionRow {
+                id: ConnectionId::Open(0, number),
+                state: info.as_ref().map_or(TcpState::Established, |info| info.state),
+                local,
+                remote: peer,
+                waker: ready.waker(),
+                task: None,
+                retransmissions: info.as_ref().map_or(0, |info| info.retransmits),
+                info,
+            });
+        });
+    }
+
+    /// Shows who is woken for each connection, and its other end: without asking the kernel.
+    pub fn visit_peers(&self, visit: &mut dyn FnMut(WakerKey, SocketAddr)) {
+        self.visit_seen(&mut |ready, seen| {
+            if let (Seen::Connection { peer, .. }, Some(waker)) = (seen, ready.waker()) {
+                visit(waker, *peer);
+            }
+        });
+    }
+
+    /// Shows all listeners, as the kernel knows them.
+    pub fn visit_listeners(&self, visit: &mut dyn FnMut(ListenerRow)) {
+        let kernel = Diagnostics::new().ok();
+        self.visit_seen(&mut |ready, seen| {
+            let Seen::Listener { local, backlog_max } = *seen else { return };
+            let known = kernel.as_ref().and_then(|kernel| kernel.ask(local, None).ok());
+            visit(ListenerRow {
+                card: 0,
+                local,
+                service: None,
+                waker: ready.waker(),
+                task: None,
+                backlog: known.as_ref().map(|known| known.receive_queue as usize),
+                backlog_max: known.map_or(backlog_max, |known| known.send_queue as usize),
+                half_open: None,
+            });
+        });
+    }
+
+    fn visit_seen(&self, visit: &mut dyn FnMut(&Ready, &Seen)) {
+        let slots = self.0.slots.borrow();
+        for ready in slots.iter().flatten() {
+            if let Some(seen) = &*ready.seen.borrow() {
+                visit(ready, seen);
+            }
+        }
+    }
+
+    fn next_number(&self) -> u64 {
+        self.0.opened.set(self.0.opened.get() + 1);
+        self.0.opened.get()
     }
 
     /// For events that end a wait and concern no flow: their token is no slot's.
@@ -206,6 +280,8 @@ struct Inner {
     registry: Registry,
     settings: SocketSettings,
     connections: Cell<usize>,
+    /// Connections that there were.
+    opened: Cell<u64>,
     /// Who waits for there to be fewer.
     refused: RefCell<Vec<Waker>>,
     starved: RefCell<Starved>,
@@ -272,6 +348,21 @@ struct Ready {
     /// Holds bytes that the kernel had no room for, which go out when it has, whether or not a
     /// task waits for that.
     blocked: Cell<Option<Weak<Outgoing>>>,
+    /// What others are shown of it.
+    seen: RefCell<Option<Seen>>,
+}
+
+/// What can be seen of a socket.
+enum Seen {
+    Connection { number: u64, local: SocketAddr, peer: SocketAddr, since: Instant },
+    Listener { local: SocketAddr, backlog_max: usize },
+}
+
+impl Ready {
+    /// Who is woken for it.
+    fn waker(&self) -> Option<WakerKey> {
+        self.readable.waker().or_else(|| self.writable.waker())
+    }
 }
 
 struct Edge {
@@ -286,6 +377,13 @@ impl Default for Edge {
 }
 
 impl Edge {
+    fn waker(&self) -> Option<WakerKey> {
+        let waiting = self.waiting.take();
+        let key = waiting.as_ref().map(WakerKey::of);
+        self.waiting.set(waiting);
+        key
+    }
+
     fn raise(&self) {
         self.up.set(true);
         self.wake();

@@ -133,7 +133,11 @@ impl Platform for TapPlatform {
         memory::available_bytes()
     }
 
-    fn probes(&self) -> Vec<net::StackView> {
-        vec![self.stack.borrow().view()]
+    fn clock(&self) -> Option<fn() -> Duration> {
+        Some(process::now)
+    }
+
+    fn visit_stacks(&self, visit: &mut dyn FnMut(usize, &Stack)) {
+        visit(0, &self.stack.borrow());
     }
 }

@@ -18,5 +18,5 @@ pub fn open<P: Platform>(context: &Context<P>, handler: Rc<dyn Handler>) -> Open
     let ledger = Some(context.service_ledger("fastcgi"));
     let server = Server::sharing(core, ledger, &context.spawner, &context.timers, handler);
     server.log_access(access_log);
-    serve(context, server, port, ["fastcgi_requests", "fastcgi_connections"])
+    serve(context, server, port)
 }

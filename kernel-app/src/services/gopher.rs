@@ -21,5 +21,5 @@ pub fn open<P: Platform>(context: &Context<P>, handler: Rc<dyn Handler>) -> Open
     let menus = Rc::new(FolderMenus::new(context, handler));
     let server = Server::sharing(core, ledger, &context.spawner, &context.timers, menus);
     server.log_access(access_log);
-    serve(context, server, port, ["gopher_requests", "gopher_connections"])
+    serve(context, server, port)
 }

@@ -1,6 +1,6 @@
 //! HTTP on the port of `[http]`.
 
-use super::web_service::let_in;
+use super::web_service::{add_traffic, let_in};
 use crate::Platform;
 use crate::context::Context;
 use crate::service::{Offer, Opened, Service, listen};
@@ -11,6 +11,7 @@ use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::time::Duration;
 use endpoints::http::{Server, ServerConfig};
+use inspect::Inspector;
 use web::Handler;
 use web::session::SessionHost;
 
@@ -64,12 +65,7 @@ impl Service for Http {
         self.sessions.drain();
     }
 
-    fn counters(&self) -> Vec<(&'static str, u64)> {
-        [
-            ("http_requests", self.server.requests()),
-            ("http_connections", self.server.connections() as u64),
-            ("http_sessions", self.sessions.len() as u64),
-        ]
-        .into()
+    fn inspect(&self, name: &'static str, inspector: &Inspector) {
+        add_traffic(name, self.server.traffic(), inspector);
     }
 }

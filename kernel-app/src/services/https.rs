@@ -50,7 +50,7 @@ pub fn open<P: Platform>(context: &Context<P>, handler: Rc<dyn Handler>) -> Open
     let (spawner, timers) = (&context.spawner, &context.timers);
     let listener = TlsListener::new(NAME, listener, server_context, config, spawner, timers);
     let_in(context, "https listener", server.clone(), listener);
-    opened(context, NAME, server, port, ["https_requests", "https_connections"])
+    opened(context, NAME, server, port)
 }
 
 /// What all connections have in common, from the bundle's files.

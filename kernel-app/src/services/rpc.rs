@@ -8,8 +8,9 @@ use crate::vat::Vat;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::time::Duration;
-use endpoints::rpc::{Peer, Rpc};
+use endpoints::rpc::{self, Peer, Rpc};
 use flow::Address;
+use inspect::Inspector;
 
 /// Serves the directory of what strangers may have.
 pub fn open<P: Platform>(context: &Context<P>) -> Opened {
@@ -66,7 +67,8 @@ impl Service for Plain {
         self.rpc.drain();
     }
 
-    fn counters(&self) -> Vec<(&'static str, u64)> {
-        [("rpc_connections", self.rpc.connections() as u64)].into()
+    fn inspect(&self, name: &'static str, inspector: &Inspector) {
+        let vat = self.rpc.clone();
+        inspector.add_metrics(rpc::METRICS, move |visit| visit(Some(("service", &name)), &vat));
     }
 }

@@ -57,8 +57,4 @@ impl Service for Vats {
     fn drain(&self, _linger: Duration) {
         self.secure.drain();
     }
-
-    fn counters(&self) -> Vec<(&'static str, u64)> {
-        [("vats_connections", self.secure.connections() as u64)].into()
-    }
 }

@@ -6,21 +6,21 @@ use crate::service::{Offer, Opened, Service, listen};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::time::Duration;
-use endpoints::server::Server;
+use endpoints::server::{self, Server, Traffic};
 use flow::Listener;
+use inspect::Inspector;
 use web::server::ServerCore;
 use web::session::SessionHost;
 
-/// Serves on `port`; `counters` are the names of those of its requests and its connections. Sessions are counted with HTTP's.
+/// Serves on `port`.
 pub(super) fn serve<P: Platform, C: ServerCore>(
     context: &Context<P>,
     server: Server<C>,
     port: u16,
-    counters: [&'static str; 2],
 ) -> Opened {
     let listener = listen(context, C::NAME, port)?;
     let_in(context, "web listener", server.clone(), listener);
-    opened(context, C::NAME, server, port, counters)
+    opened(context, C::NAME, server, port)
 }
 
 /// A server that is called `name`, as a service.
@@ -29,10 +29,9 @@ pub(super) fn opened<P: Platform, C: ServerCore>(
     name: &'static str,
     server: Server<C>,
     port: u16,
-    counters: [&'static str; 2],
 ) -> Opened {
     let sessions = context.sessions.clone();
-    Ok(Some(Rc::new(Web { name, server, port, counters, sessions })))
+    Ok(Some(Rc::new(Web { name, server, port, sessions })))
 }
 
 /// Serves who comes, once visitors are let in.
@@ -49,11 +48,15 @@ pub(super) fn let_in<P: Platform, C: ServerCore>(
     });
 }
 
+/// Lets others see what a server counts, as that of the service of this name.
+pub(super) fn add_traffic(name: &'static str, traffic: Rc<Traffic>, inspector: &Inspector) {
+    inspector.add_metrics(server::METRICS, move |visit| visit(Some(("service", &name)), &traffic));
+}
+
 struct Web<C: ServerCore> {
     name: &'static str,
     server: Server<C>,
     port: u16,
-    counters: [&'static str; 2],
     sessions: SessionHost,
 }
 
@@ -71,9 +74,7 @@ impl<C: ServerCore> Service for Web<C> {
         self.sessions.drain();
     }
 
-    fn counters(&self) -> Vec<(&'static str, u64)> {
-        let [requests, connections] = self.counters;
-        let server = &self.server;
-        [(requests, server.requests()), (connections, server.connections() as u64)].into()
+    fn inspect(&self, name: &'static str, inspector: &Inspector) {
+        add_traffic(name, self.server.traffic(), inspector);
     }
 }

@@ -19,7 +19,7 @@ pub fn host<P: Platform>(context: &Context<P>) -> Host {
         move |bytes| platform.fill_random(bytes),
         Some(context.service_ledger("websocket")),
     );
-    context.services.add(Rc::new(WebSockets(host.clone())));
+    context.services.add("websocket", Rc::new(WebSockets(host.clone())));
     host
 }
 
@@ -37,9 +37,5 @@ impl Service for WebSockets {
 
     fn drain(&self, _linger: Duration) {
         self.0.drain();
-    }
-
-    fn counters(&self) -> Vec<(&'static str, u64)> {
-        [("websocket_connections", self.0.sockets() as u64)].into()
     }
 }

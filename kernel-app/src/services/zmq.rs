@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 use endpoints::pipe::{self, ServiceLimits, make_server_within};
 use endpoints::zmq::{Bind, Host};
+use inspect::Inspector;
 
 /// Serves [`transform`] to whoever connects.
 pub fn open<P: Platform>(context: &Context<P>) -> Opened {
@@ -52,7 +53,8 @@ impl Service for Transform {
         self.server.drain(linger);
     }
 
-    fn counters(&self) -> Vec<(&'static str, u64)> {
-        [("zmq_connections", self.server.peers() as u64)].into()
+    fn inspect(&self, name: &'static str, inspector: &Inspector) {
+        let server = self.server.clone();
+        inspector.add_metrics(pipe::METRICS, move |visit| visit(Some(("service", &name)), &server));
     }
 }

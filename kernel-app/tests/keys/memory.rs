@@ -205,6 +205,7 @@ impl Table for WithEcho {
             ServiceEntry::new("rpc", services::rpc::open),
             ServiceEntry::new("vats", services::vats::open),
             ServiceEntry::new("zmq", services::zmq::open),
+            ServiceEntry::new("admin", services::admin::open),
         ])
     }
 }

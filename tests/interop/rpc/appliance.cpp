@@ -243,7 +243,8 @@ class Checks {
       auto answer = admin.countersRequest().send().wait(wait_);
       uint64_t connections = 0;
       for (auto counter : answer.getCounters()) {
-        if (counter.getName() == "rpc_connections") connections = counter.getValue();
+        bool isRpc = counter.getLabels() == "service=\"rpc\"";
+        if (counter.getName() == "connections" && isRpc) connections = counter.getValue();
         if (counter.getName() == "task_panics") KJ_ASSERT(counter.getValue() == 0);
       }
       if (connections == 1) break;

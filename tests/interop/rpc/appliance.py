@@ -82,15 +82,22 @@ async def admin_tells(directory):
     first = (await admin.status()).uptimeNanoseconds
     second = await admin.status()
     assert second.uptimeNanoseconds > first and second.version
-    counters = {counter.name: counter.value for counter in (await admin.counters()).counters}
-    assert counters["rpc_connections"] >= 1 and counters["task_panics"] == 0, counters
+    counters = await counters_of(admin)
+    assert counters['connections{service="rpc"}'] >= 1 and counters["task_panics"] == 0, counters
     assert any("rpc on port" in line for line in (await admin.logTail()).lines)
     assert len((await admin.logTail(2)).lines) == 2
     shown = await admin.connections(1)
-    if "frames_in" in counters:
-        assert counters["frames_in"] > 0 and shown.total >= 1, counters
+    frames_in = 'net_frames_in{card="0"}'
+    if frames_in in counters:
+        assert counters[frames_in] > 0 and shown.total >= 1, counters
         assert len(shown.connections) == 1 and shown.connections[0].state, shown
     return counters
+
+
+async def counters_of(admin):
+    """By name, with labels behind it."""
+    counters = (await admin.counters()).counters
+    return {it.name + (f"{{{it.labels}}}" if it.labels else ""): it.value for it in counters}
 
 
 async def calls_are_pipelined(directory):
@@ -189,8 +196,8 @@ async def admin_sees_one_connection(directory):
     """All connections but our first are gone, in time."""
     admin = service(directory, "admin", schema.Admin)
     for _ in range(DEADLINE_S * 20):
-        counters = {counter.name: counter.value for counter in (await admin.counters()).counters}
-        if counters["rpc_connections"] == 1:
+        counters = await counters_of(admin)
+        if counters['connections{service="rpc"}'] == 1:
             assert counters["task_panics"] == 0, counters
             return
         await asyncio.sleep(0.05)

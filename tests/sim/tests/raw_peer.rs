@@ -390,7 +390,6 @@ fn probes_tell_what_happens() {
         assert!(!connection.is_orphan && connection.age >= Duration::from_secs(3));
         assert_eq!((connection.mss, connection.peer_window), (1_460, 0xffff << 7));
         assert_eq!(flows.borrow().len(), 1);
-        assert!(Counter::ALL.iter().all(|count| !count.name().is_empty()));
     });
 }
 

@@ -13,6 +13,7 @@ use endpoints::rpc::Rpc;
 use endpoints::websocket::{self, Deflate};
 use endpoints::zmq::Bind;
 use flow::task::yield_once;
+use inspect::Inspector;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
@@ -160,11 +161,8 @@ impl Service for Transform {
         self.0.drain(linger);
     }
 
-    fn counters(&self) -> Vec<(&'static str, u64)> {
-        vec![
-            ("zmq_connections", self.0.peers() as u64),
-            ("zmq_held_connections", self.0.held_bytes() as u64),
-            ("zmq_requests_connections", self.0.requests() as u64),
-        ]
+    fn inspect(&self, name: &'static str, inspector: &Inspector) {
+        let server = self.0.clone();
+        inspector.add_metrics(pipe::METRICS, move |visit| visit(Some(("service", &name)), &server));
     }
 }

@@ -22,6 +22,7 @@ use flow::memory::{MemoryListener, MemoryNetwork};
 use flow::registry::StaticRegistry;
 use flow::task::Executor;
 use flow::time::Timers;
+use inspect::{Family, MetricVisitor, Reading, Sample};
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -134,9 +135,12 @@ impl World {
 
     /// What the appliance has in hand.
     pub fn gauges(&self) -> Gauges {
-        let counters = self.context.services.counters();
+        let services = self.context.services.all();
         let mut connections: Vec<_> =
-            counters.into_iter().filter(|(name, _)| name.ends_with("_connections")).collect();
+            services.iter().map(|(name, service)| (*name, service.connections() as u64)).collect();
+        let mut held = HeldByZmq::default();
+        self.context.inspector.visit_metrics(&mut held);
+        connections.extend(held.0);
         connections.push(("all", self.context.services.connections() as u64));
         Gauges {
             tasks: self.context.spawner.tasks().len(),
@@ -179,6 +183,22 @@ impl World {
         self.timers.advance(next.max(self.timers.now() + Duration::from_millis(1)));
         self.run(around);
         true
+    }
+}
+
+/// What ZeroMQ's callers have in hand.
+#[derive(Default)]
+struct HeldByZmq(Vec<(&'static str, u64)>);
+
+impl MetricVisitor for HeldByZmq {
+    fn family(&mut self, _: &Family) {}
+
+    fn sample(&mut self, family: &Family, sample: &Sample<'_>) {
+        if let ("zmq_held" | "zmq_requests_in_flight", Reading::Number(number)) =
+            (family.name, sample.reading)
+        {
+            self.0.push((family.name, number));
+        }
     }
 }
 
@@ -284,6 +304,39 @@ impl Platform for Memory {
 
     fn memory_bytes(&self) -> usize {
         self.memory_bytes
+    }
+
+    fn are_operators_local(&self) -> bool {
+        true
+    }
+}
+
+/// The same platform, of which others than this machine reach what listens for operators.
+#[derive(Clone)]
+pub struct Remote(pub Memory);
+
+impl Platform for Remote {
+    type Listener = MemoryListener;
+    type Connector = MemoryNetwork;
+
+    fn listen(&self, port: u16, backlog: usize) -> Result<MemoryListener, ListenError> {
+        self.0.listen(port, backlog)
+    }
+
+    fn connector(&self) -> MemoryNetwork {
+        self.0.connector()
+    }
+
+    fn wall_clock(&self) -> Duration {
+        self.0.wall_clock()
+    }
+
+    fn fill_random(&self, bytes: &mut [u8]) {
+        self.0.fill_random(bytes);
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.0.memory_bytes()
     }
 }
 

@@ -53,6 +53,8 @@ pub fn entries<P: Platform>(
         ServiceEntry::new("vats", aqueduct::services::vats::open),
         #[cfg(feature = "zmq")]
         ServiceEntry::new("zmq", aqueduct::services::zmq::open),
+        #[cfg(feature = "admin")]
+        ServiceEntry::new("admin", aqueduct::services::admin::open),
     ])
 }
 

@@ -15,6 +15,7 @@ use core::fmt;
 use core::time::Duration;
 use driver::Driver;
 use flow::task::Spawner;
+use flow::task::waiting;
 use flow::time::Timers;
 use flow::{ConnectError, Connector, FlowError, Target};
 use pool::Pool;
@@ -113,9 +114,16 @@ impl<C: Connector> Client<C> {
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn get(&self, target: &Target, path: &str) -> Result<Response<C::Flow>, ClientError> {
-        let request = Request::new(Method::Get, &target.authority(), path)?;
-        self.send(target, request).await
+    #[track_caller]
+    pub fn get(
+        &self,
+        target: &Target,
+        path: &str,
+    ) -> impl Future<Output = Result<Response<C::Flow>, ClientError>> {
+        waiting(async move {
+            let request = Request::new(Method::Get, &target.authority(), path)?;
+            self.send(target, request).await
+        })
     }
 
     /// Sends a request to `target` and waits for the response's head.
@@ -125,19 +133,22 @@ impl<C: Connector> Client<C> {
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn send(
+    #[track_caller]
+    pub fn send(
         &self,
         target: &Target,
         request: Request,
-    ) -> Result<Response<C::Flow>, ClientError> {
-        while request.is_repeatable() {
-            let Some((flow, core)) = self.pool.take(target) else { break };
-            match self.send_over(target, flow, core, request.clone(), None).await {
-                Err(ClientError::Protocol(http::Error::NoResponse) | ClientError::Flow(_)) => {}
-                outcome => return outcome,
+    ) -> impl Future<Output = Result<Response<C::Flow>, ClientError>> {
+        waiting(async move {
+            while request.is_repeatable() {
+                let Some((flow, core)) = self.pool.take(target) else { break };
+                match self.send_over(target, flow, core, request.clone(), None).await {
+                    Err(ClientError::Protocol(http::Error::NoResponse) | ClientError::Flow(_)) => {}
+                    outcome => return outcome,
+                }
             }
-        }
-        self.send_once(target, request, None).await
+            self.send_once(target, request, None).await
+        })
     }
 
     /// As [`send`](Self::send), with a body that `produce` writes as the server takes it. The request's own body is
@@ -145,14 +156,17 @@ impl<C: Connector> Client<C> {
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn send_stream<P: Future<Output = ()> + 'static>(
+    #[track_caller]
+    pub fn send_stream<P: Future<Output = ()> + 'static>(
         &self,
         target: &Target,
         request: Request,
         produce: impl FnOnce(ContentWriter) -> P + 'static,
-    ) -> Result<Response<C::Flow>, ClientError> {
-        let produce = |writer| -> Producing { Box::pin(produce(writer)) };
-        self.send_once(target, request, Some(Box::new(produce))).await
+    ) -> impl Future<Output = Result<Response<C::Flow>, ClientError>> {
+        waiting(async move {
+            let produce = |writer| -> Producing { Box::pin(produce(writer)) };
+            self.send_once(target, request, Some(Box::new(produce))).await
+        })
     }
 
     async fn send_once(

@@ -15,6 +15,7 @@ use core::future::poll_fn;
 use core::task::Poll;
 use core::time::Duration;
 use flow::sync::OneShot;
+use flow::task::waiting;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -101,27 +102,34 @@ impl<Request: Serialize + 'static, Reply: DeserializeOwned + 'static> Client<Req
     }
 
     /// Sends a request and waits for its reply. Dropping the future gives the call up.
-    pub async fn call(&self, request: Request, compress: Compress) -> Result<Reply, CallFailed> {
-        let inner = &*self.owner.0;
-        let written = inner.writer.borrow_mut().write(Marked { object: request, compress });
-        let body = written.map_err(CallFailed::Request)?;
-        let number = inner.last_call.get() + 1;
-        inner.last_call.set(number);
-        inner.calls.borrow_mut().insert(number, Call::default());
-        let _guard = Forget { inner, number };
-        let deadline = inner.host.timers.now().saturating_add(self.timeout);
-        let reply = async {
-            let id = Bytes::copy_from_slice(&number.to_be_bytes());
-            let message = Message::from_parts([id, Bytes::new(), body]);
-            let message = message.ok_or(CallFailed::Closed)?;
-            let asked = inner.socket.send_to(message).await.map_err(|_| CallFailed::Closed)?;
-            inner.asked(number, asked);
-            inner.reply_to(number).await
-        };
-        let outcome = inner.host.timers.before(deadline, reply).await;
-        let reply = outcome.unwrap_or(Err(CallFailed::TimedOut))?;
-        let read = inner.reader.borrow_mut().read(reply);
-        read.map_err(CallFailed::Reply)?.map_err(CallFailed::Remote)
+    #[track_caller]
+    pub fn call(
+        &self,
+        request: Request,
+        compress: Compress,
+    ) -> impl Future<Output = Result<Reply, CallFailed>> {
+        waiting(async move {
+            let inner = &*self.owner.0;
+            let written = inner.writer.borrow_mut().write(Marked { object: request, compress });
+            let body = written.map_err(CallFailed::Request)?;
+            let number = inner.last_call.get() + 1;
+            inner.last_call.set(number);
+            inner.calls.borrow_mut().insert(number, Call::default());
+            let _guard = Forget { inner, number };
+            let deadline = inner.host.timers.now().saturating_add(self.timeout);
+            let reply = async {
+                let id = Bytes::copy_from_slice(&number.to_be_bytes());
+                let message = Message::from_parts([id, Bytes::new(), body]);
+                let message = message.ok_or(CallFailed::Closed)?;
+                let asked = inner.socket.send_to(message).await.map_err(|_| CallFailed::Closed)?;
+                inner.asked(number, asked);
+                inner.reply_to(number).await
+            };
+            let outcome = inner.host.timers.before(deadline, reply).await;
+            let reply = outcome.unwrap_or(Err(CallFailed::TimedOut))?;
+            let read = inner.reader.borrow_mut().read(reply);
+            read.map_err(CallFailed::Reply)?.map_err(CallFailed::Remote)
+        })
     }
 
     /// Bytes that its socket holds: see [`Socket::held_bytes`](crate::zmq::Socket::held_bytes).

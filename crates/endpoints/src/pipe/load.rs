@@ -17,6 +17,8 @@ pub(super) struct Load {
     socket: ZmqSocket,
     requests_max: usize,
     live: Cell<usize>,
+    /// Those that there ever were.
+    begun: Cell<u64>,
     draining: Cell<bool>,
     callers: RefCell<BTreeMap<PeerId, Caller>>,
     /// Callers that are held back.
@@ -43,6 +45,7 @@ impl Load {
             socket: socket.clone(),
             requests_max,
             live: Cell::default(),
+            begun: Cell::default(),
             draining: Cell::default(),
             callers: RefCell::default(),
             held_back: Cell::default(),
@@ -53,6 +56,11 @@ impl Load {
     /// Requests that are being handled.
     pub(super) fn live(&self) -> usize {
         self.live.get()
+    }
+
+    /// Requests that were or are being handled.
+    pub(super) fn begun(&self) -> u64 {
+        self.begun.get()
     }
 
     /// Takes no more of them.
@@ -112,6 +120,7 @@ impl Slot {
         let mut callers = load.callers.borrow_mut();
         let caller = callers.entry(peer).or_default();
         load.live.update(|live| live + 1);
+        load.begun.update(|begun| begun + 1);
         caller.live += 1;
         if !caller.is_held_back && load.is_too_many(caller.live) {
             caller.is_held_back = true;

@@ -15,6 +15,7 @@ use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::time::Duration;
 use flow::ledger::{Holder, ServiceLedger};
+use inspect::Metric;
 use log::{info, warn};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -71,6 +72,21 @@ pub struct Service {
     socket: ZmqSocket,
     load: Rc<Load>,
 }
+
+/// The metrics of a service over ZeroMQ.
+pub static METRICS: &[Metric<Service>] = &[
+    Metric::gauge("zmq_peers", "Callers whose handshake is done.", |it| it.peers() as u64),
+    Metric::gauge("zmq_requests_in_flight", "Requests that are being handled.", |it| {
+        it.requests() as u64
+    }),
+    Metric::counter("zmq_requests", "Requests that came.", |it| it.load.begun()),
+    Metric::byte_gauge("zmq_held", "What callers make the socket hold.", |it| {
+        it.held_bytes() as u64
+    }),
+    Metric::counter("zmq_dropped", "Messages that were dropped, as the pattern says.", |it| {
+        it.socket.dropped()
+    }),
+];
 
 struct Server<Request, Reply, H> {
     service: Service,

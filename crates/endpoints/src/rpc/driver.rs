@@ -37,6 +37,7 @@ enum End {
 impl Driver {
     pub(super) fn accepted(rpc: &Rpc, conn: ConnId, peer: Address) -> Self {
         rpc.shared.connections.update(|count| count + 1);
+        rpc.shared.made.update(|count| count + 1);
         Self {
             shared: rpc.shared.clone(),
             system: rpc.system.clone(),

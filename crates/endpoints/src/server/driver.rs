@@ -41,7 +41,7 @@ impl<C: ServerCore> Driver<C> {
     pub(super) fn new(peer: Address, local: Address, shared: Rc<Shared<C>>) -> Self {
         let core = C::new(shared.core.clone(), local, shared.timers.now());
         // Last: dropped, it is counted no more.
-        shared.connections.set(shared.connections.get() + 1);
+        shared.traffic.opened();
         Self { core, shared, peer, work: None, refuses: false, log: None }
     }
 
@@ -61,6 +61,7 @@ impl<C: ServerCore> Driver<C> {
             Event::Request(head) => self.begin(head, now),
             Event::Answered(head, status, content_bytes) => {
                 self.log = self.shared.begin_request(self.client(), &head);
+                self.shared.traffic.answered(status, None);
                 if let Some(log) = &mut self.log {
                     log.answered(status, content_bytes);
                 }
@@ -90,6 +91,9 @@ impl<C: ServerCore> Driver<C> {
         // As of all protocols' connections that end for a reason, garbage included.
         log::info!("{}: the connection with {} ended: {error}", C::NAME, self.peer);
         self.work = None;
+        if self.core.wants_transmit() {
+            self.shared.traffic.answered(error.status(), None);
+        }
         if self.log.is_none() && self.core.wants_transmit() {
             // Refused before it was a request, or before anybody was asked.
             self.log = self.shared.begin_log(self.client(), request);
@@ -140,11 +144,13 @@ impl<C: ServerCore> Driver<C> {
     /// A handler panicked, or an allocation of it failed: 500 if nothing of an answer was sent, else the connection's end.
     fn fail_handler(&mut self, error: &dyn core::fmt::Display, now: Duration) {
         log::error!("{}: a handler {error}", C::NAME);
+        self.shared.traffic.answered(Status::INTERNAL_SERVER_ERROR, None);
         self.work = None;
         self.fail_response("the handler failed", now);
     }
 
     fn fail_response(&mut self, reason: &'static str, now: Duration) {
+        self.shared.traffic.failed();
         self.core.fail_response(now);
         if let Some(log) = &mut self.log {
             log.failed(reason);
@@ -171,21 +177,30 @@ impl<C: ServerCore> Driver<C> {
             if let Some(log) = &mut self.log {
                 log.failed("memory is short");
             }
-            return self.reply(overloaded().into(), upload, now);
+            return self.reply(overloaded().into(), upload, None, now);
         }
         let request = Request::new(head, body, client);
         match shared.spawner.catch(|| shared.handler.answer(request)) {
-            Ok(Answer::Now(reply)) => self.reply(reply, upload, now),
+            Ok(Answer::Now(reply)) => self.reply(reply, upload, None, now),
             Ok(Answer::Later(answering)) => {
-                self.work = Some(Box::new(Work { stage: Stage::Answering(answering), upload }));
+                let stage = Stage::Answering(answering);
+                self.work = Some(Box::new(Work::new(stage, upload, &shared.traffic, now)));
             }
             Err(error) => self.fail_handler(&error, now),
         }
     }
 
-    /// Gives the handler's response to the core, and begins with what follows it.
-    fn reply(&mut self, reply: Reply, upload: Option<Upload>, now: Duration) {
+    /// Gives the handler's response to the core, and begins with what follows it. `time` is what the handler took, if it
+    /// did not answer at once.
+    fn reply(
+        &mut self,
+        reply: Reply,
+        upload: Option<Upload>,
+        time: Option<Duration>,
+        now: Duration,
+    ) {
         let Reply { response, next } = reply;
+        self.shared.traffic.answered(response.status(), time);
         if let Some(log) = &mut self.log {
             log.answered(response.status(), self.core.content_length(&response));
             if let Some(id) = response.header(ID_FIELD) {
@@ -208,7 +223,7 @@ impl<C: ServerCore> Driver<C> {
             Next::Upgrade(converse) => Stage::Upgrading(converse),
             _ => return self.end_work(now),
         };
-        self.work = Some(Box::new(Work { stage, upload }));
+        self.work = Some(Box::new(Work::new(stage, upload, &self.shared.traffic, now)));
     }
 
     fn fail_production(&mut self, now: Duration) {
@@ -293,8 +308,8 @@ impl<C: ServerCore> Core for Driver<C> {
         match self.shared.spawner.catch(|| work.poll(cx, room)) {
             Err(error) => self.fail_handler(&error, now),
             Ok(Step::Reply(reply)) => {
-                let upload = work.upload.take();
-                self.reply(reply, upload, now);
+                let (upload, time) = (work.upload.take(), now.saturating_sub(work.began));
+                self.reply(reply, upload, Some(time), now);
             }
             Ok(Step::Data(data)) => {
                 if let Some(log) = &mut self.log {
@@ -385,7 +400,7 @@ impl<C: ServerCore> Core for Driver<C> {
 
 impl<C: ServerCore> Drop for Driver<C> {
     fn drop(&mut self) {
-        self.shared.connections.set(self.shared.connections.get() - 1);
+        self.shared.traffic.closed();
         if let Some(mut log) = self.log.take() {
             log.failed(LOST);
             log.end(self.shared.timers.now(), self.core.untaken_content());

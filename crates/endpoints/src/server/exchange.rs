@@ -1,9 +1,12 @@
 //! Exchange: one request and its answer, from the protocol core's side. A handler at work, or whoever writes the content of
 //! its answer; and the request's body on its way to it.
 
+use super::Traffic;
 use alloc::boxed::Box;
+use alloc::rc::Rc;
 use core::pin::Pin;
 use core::task::{Context, Poll};
+use core::time::Duration;
 use flow::Flow;
 use web::{BodySender, ContentReceiver, Data, Producing, Reply};
 
@@ -11,6 +14,9 @@ use web::{BodySender, ContentReceiver, Data, Producing, Reply};
 pub(super) struct Work {
     pub(super) stage: Stage,
     pub(super) upload: Option<Upload>,
+    /// When it began.
+    pub(super) began: Duration,
+    _in_flight: InFlight,
 }
 
 pub(super) enum Stage {
@@ -31,6 +37,16 @@ pub(super) enum Step {
 }
 
 impl Work {
+    pub(super) fn new(
+        stage: Stage,
+        upload: Option<Upload>,
+        traffic: &Rc<Traffic>,
+        began: Duration,
+    ) -> Self {
+        traffic.begin_work();
+        Self { stage, upload, began, _in_flight: InFlight(traffic.clone()) }
+    }
+
     /// `room` says that the next piece of a streamed body can be taken.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, room: bool) -> Step {
         match &mut self.stage {
@@ -59,6 +75,15 @@ impl Work {
             Stage::Ending if room => Step::End,
             Stage::Ending | Stage::Upgrading(_) => Step::Waiting,
         }
+    }
+}
+
+/// Work that is counted until it is dropped.
+struct InFlight(Rc<Traffic>);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.end_work();
     }
 }
 

@@ -2,11 +2,11 @@
 
 use super::{TlsConfig, TlsFlow};
 use ::flow::ledger::{Account, Pressure};
+use ::flow::task::wait_fn;
 use ::flow::time::{Expired, Timers};
 use ::flow::{Flow, FlowError, FlowExt};
 use ::tls::{Clock, Handshake, TlsError};
 use alloc::string::String;
-use core::future::poll_fn;
 use core::task::{Context, Poll, Waker, ready};
 
 /// How a handshake fails.
@@ -93,7 +93,7 @@ const LINGER_BYTES_MAX: usize = 64 * 1024;
 impl<F: Flow> Work<F> {
     async fn shake(&mut self, turn: impl AsyncFn()) -> Result<(), Failure> {
         while !self.handshake.is_complete() {
-            poll_fn(|cx| self.poll_input(cx)).await.map_err(Failure::Flow)?;
+            wait_fn(|cx| self.poll_input(cx)).await.map_err(Failure::Flow)?;
             turn().await;
             self.read().await?;
             self.weigh()?;
@@ -102,7 +102,7 @@ impl<F: Flow> Work<F> {
             Side::Client => self.send().await,
             // Its tickets wait for nobody: what has no room goes first in the session.
             Side::Server => {
-                let sent = poll_fn(|cx| Poll::Ready(self.poll_send(cx))).await;
+                let sent = wait_fn(|cx| Poll::Ready(self.poll_send(cx))).await;
                 let Poll::Ready(Err(error)) = sent else { return Ok(()) };
                 Err(Failure::Flow(error))
             }
@@ -118,7 +118,7 @@ impl<F: Flow> Work<F> {
     }
 
     async fn send(&mut self) -> Result<(), Failure> {
-        poll_fn(|cx| self.poll_send(cx)).await.map_err(Failure::Flow)
+        wait_fn(|cx| self.poll_send(cx)).await.map_err(Failure::Flow)
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), FlowError>> {

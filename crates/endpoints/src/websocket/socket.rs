@@ -9,6 +9,7 @@ use core::future::poll_fn;
 use core::task::{Context, Poll};
 use flow::FlowError;
 use flow::sync::{WakerList, WakerSlot};
+use flow::task::waiting;
 use flow::time::Timers;
 
 /// A WebSocket.
@@ -56,8 +57,9 @@ impl Socket {
     ///
     /// # Errors
     /// The socket failed: see [`Error`].
-    pub async fn next(&mut self) -> Result<Option<Message>, Error> {
-        self.reader.next().await
+    #[track_caller]
+    pub fn next(&mut self) -> impl Future<Output = Result<Option<Message>, Error>> {
+        waiting(async move { self.reader.next().await })
     }
 
     /// Sends a message. Returns when it is queued, which waits while the peer is behind. Cancel-safe: a dropped future has
@@ -65,8 +67,9 @@ impl Socket {
     ///
     /// # Errors
     /// The socket is closed, or failed.
-    pub async fn send(&self, message: impl Into<Message>) -> Result<(), Error> {
-        self.writer.send(message).await
+    #[track_caller]
+    pub fn send(&self, message: impl Into<Message>) -> impl Future<Output = Result<(), Error>> {
+        waiting(async move { self.writer.send(message).await })
     }
 
     /// Closes the socket behind what was sent. Messages of the peer still come, until its answer: then
@@ -91,8 +94,9 @@ impl Reader {
     ///
     /// # Errors
     /// See [`Socket::next`].
-    pub async fn next(&mut self) -> Result<Option<Message>, Error> {
-        poll_fn(|cx| self.poll_next(cx)).await
+    #[track_caller]
+    pub fn next(&mut self) -> impl Future<Output = Result<Option<Message>, Error>> {
+        waiting(async move { poll_fn(|cx| self.poll_next(cx)).await })
     }
 
     /// The next message, once it is there.
@@ -106,9 +110,12 @@ impl Writer {
     ///
     /// # Errors
     /// See [`Socket::send`].
-    pub async fn send(&self, message: impl Into<Message>) -> Result<(), Error> {
-        let mut message = Some(message.into());
-        poll_fn(|cx| self.0.link.poll_send(cx, &mut message)).await
+    #[track_caller]
+    pub fn send(&self, message: impl Into<Message>) -> impl Future<Output = Result<(), Error>> {
+        waiting(async move {
+            let mut message = Some(message.into());
+            poll_fn(|cx| self.0.link.poll_send(cx, &mut message)).await
+        })
     }
 
     /// As [`Socket::close`].
@@ -117,8 +124,11 @@ impl Writer {
     }
 
     /// Waits until nothing is sent any more, for whoever only sends.
-    pub async fn closed(&self) {
-        poll_fn(|cx| self.0.link.poll_closed(cx)).await;
+    #[track_caller]
+    pub fn closed(&self) -> impl Future<Output = ()> {
+        waiting(async move {
+            poll_fn(|cx| self.0.link.poll_closed(cx)).await;
+        })
     }
 }
 

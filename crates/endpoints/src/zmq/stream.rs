@@ -5,6 +5,7 @@ use ::zmq::{Bytes, Chunk, Message, PeerId, RecvError, Refusal};
 use alloc::rc::Rc;
 use core::future::poll_fn;
 use core::task::Poll;
+use flow::task::waiting;
 
 impl ZmqSocket {
     /// Sends a message whose last part lacks `left` bytes: give them to the [`Outgoing`]. It waits
@@ -50,24 +51,31 @@ impl Outgoing {
     }
 
     /// Sends the next bytes, waiting for room. Cancel-safe: a dropped future has sent nothing.
-    pub async fn send(&mut self, piece: impl Into<Bytes>) -> Result<(), SendFailed> {
-        let piece = piece.into();
-        let left = self.left.checked_sub(piece.len() as u64);
-        let left = left.ok_or(SendFailed::Refused(Refusal::Malformed))?;
-        if let Some(peer) = self.peer {
-            let shared = &self.shared;
-            let sent = poll_fn(|cx| match shared.with(|it| it.send_piece(peer, piece.clone())) {
-                Err(_) if shared.is_closed() => Poll::Ready(Err(SendFailed::Closed)),
-                Err(Refusal::Full) => {
-                    shared.senders.register(cx);
-                    Poll::Pending
-                }
-                outcome => Poll::Ready(outcome.map_err(SendFailed::Refused)),
-            });
-            sent.await?;
-        }
-        self.left = left;
-        Ok(())
+    #[track_caller]
+    pub fn send(
+        &mut self,
+        piece: impl Into<Bytes>,
+    ) -> impl Future<Output = Result<(), SendFailed>> {
+        waiting(async move {
+            let piece = piece.into();
+            let left = self.left.checked_sub(piece.len() as u64);
+            let left = left.ok_or(SendFailed::Refused(Refusal::Malformed))?;
+            if let Some(peer) = self.peer {
+                let shared = &self.shared;
+                let sent =
+                    poll_fn(|cx| match shared.with(|it| it.send_piece(peer, piece.clone())) {
+                        Err(_) if shared.is_closed() => Poll::Ready(Err(SendFailed::Closed)),
+                        Err(Refusal::Full) => {
+                            shared.senders.register(cx);
+                            Poll::Pending
+                        }
+                        outcome => Poll::Ready(outcome.map_err(SendFailed::Refused)),
+                    });
+                sent.await?;
+            }
+            self.left = left;
+            Ok(())
+        })
     }
 }
 
@@ -96,25 +104,28 @@ impl Incoming {
     }
 
     /// The next bytes; `None` at the message's end. Cancel-safe.
-    pub async fn next(&mut self) -> Result<Option<Chunk>, RecvFailed> {
-        if self.ended {
-            return Ok(None);
-        }
-        let (shared, peer) = (&self.shared, self.peer);
-        let received = poll_fn(|cx| match shared.with(|socket| socket.recv_chunk(peer)) {
-            Err(_) if shared.is_closed() => Poll::Ready(Err(RecvFailed::Closed)),
-            Err(RecvError::Empty) => {
-                shared.receivers.register(cx);
-                Poll::Pending
+    #[track_caller]
+    pub fn next(&mut self) -> impl Future<Output = Result<Option<Chunk>, RecvFailed>> {
+        waiting(async move {
+            if self.ended {
+                return Ok(None);
             }
-            outcome => Poll::Ready(outcome.map_err(RecvFailed::Refused)),
-        });
-        let received = received.await;
-        shared.weigh(peer);
-        self.ended = received.as_ref().map_or(true, Chunk::ends_message);
-        let chunk = received?;
-        self.part_left = chunk.part_left;
-        Ok(Some(chunk))
+            let (shared, peer) = (&self.shared, self.peer);
+            let received = poll_fn(|cx| match shared.with(|socket| socket.recv_chunk(peer)) {
+                Err(_) if shared.is_closed() => Poll::Ready(Err(RecvFailed::Closed)),
+                Err(RecvError::Empty) => {
+                    shared.receivers.register(cx);
+                    Poll::Pending
+                }
+                outcome => Poll::Ready(outcome.map_err(RecvFailed::Refused)),
+            });
+            let received = received.await;
+            shared.weigh(peer);
+            self.ended = received.as_ref().map_or(true, Chunk::ends_message);
+            let chunk = received?;
+            self.part_left = chunk.part_left;
+            Ok(Some(chunk))
+        })
     }
 }
 

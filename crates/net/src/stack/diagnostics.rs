@@ -55,6 +55,26 @@ pub struct ConnectionInfo {
     pub timeouts: u8,
     /// Smoothed; `None` before the first measurement.
     pub round_trip: Option<Duration>,
+    /// How much it varies (RFC 6298).
+    pub round_trip_variation: Option<Duration>,
+    /// The shortest of the last minutes.
+    pub round_trip_min: Option<Duration>,
+    /// The retransmission time-out.
+    pub retransmission_timeout: Duration,
+    /// The slow start threshold in bytes; `None` before there was a loss.
+    pub slow_start_threshold: Option<u32>,
+    /// Bytes that the peer may still send.
+    pub receive_window: u32,
+    /// Bytes that the peer has above a gap.
+    pub sacked: u32,
+    /// Bytes believed lost and not sent again.
+    pub lost: u32,
+    /// Bytes per second at which segments leave, if they are paced.
+    pub pacing_rate: Option<u64>,
+    /// Bytes per second that arrive, if it is measured.
+    pub delivery_rate: Option<u64>,
+    /// Losses are being repaired.
+    pub is_recovering: bool,
 }
 
 /// How many there are of each thing that takes memory.
@@ -68,6 +88,8 @@ pub struct Gauges {
     pub time_wait: usize,
     /// Bytes of all connections' buffers.
     pub buffer_bytes: usize,
+    /// Bytes that they may have.
+    pub buffer_bytes_max: usize,
 }
 
 /// A view of one stack for tasks, such as a diagnosis handler. Clones share it.
@@ -106,14 +128,16 @@ impl InterfaceState {
             half_open: self.syn_queue.len(),
             time_wait: self.time_wait.len(),
             buffer_bytes: self.context.shared.borrow().memory.held_bytes(),
+            buffer_bytes_max: self.context.shared.borrow().config.buffers_bytes_max,
         }
     }
 }
 
-fn info(connection: &Connection) -> Option<ConnectionInfo> {
+pub(super) fn info(connection: &Connection) -> Option<ConnectionInfo> {
     let tcb = connection.try_tcb()?;
     let now = connection.context.now.get();
-    let info = tcb.engine.info();
+    let shared = connection.context.shared.try_borrow().ok()?;
+    let info = tcb.engine.info(&shared.config);
     Some(ConnectionInfo {
         local: connection.tuple.local(),
         peer: connection.tuple.remote(),
@@ -134,5 +158,15 @@ fn info(connection: &Connection) -> Option<ConnectionInfo> {
         retransmits: info.resent,
         timeouts: info.backoff,
         round_trip: info.round_trip.map(Duration::from),
+        round_trip_variation: info.round_trip_variation.map(Duration::from),
+        round_trip_min: info.round_trip_min.map(Duration::from),
+        retransmission_timeout: info.retransmission_timeout.into(),
+        slow_start_threshold: info.slow_start_threshold,
+        receive_window: info.receive_window,
+        sacked: info.sacked,
+        lost: info.lost,
+        pacing_rate: info.pacing_rate,
+        delivery_rate: info.delivery_rate,
+        is_recovering: info.is_recovering,
     })
 }

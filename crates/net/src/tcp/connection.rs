@@ -18,13 +18,15 @@ use crate::wire::tuple::Tuple;
 use ::tcp::{CloseReason, Events, State};
 use alloc::rc::Rc;
 use core::cell::{Ref, RefCell, RefMut};
-use flow::sync::WakerSlot;
+use flow::sync::{WakerKey, WakerSlot};
 use flow::{ConnectError, FlowError};
 
 /// A connection, shared by the table that finds it and the flow that uses it.
 pub(crate) struct Connection {
     pub(crate) tuple: Tuple,
     pub(crate) context: Rc<TcpContext>,
+    /// Its number among those of the stack, from 1.
+    pub(crate) number: u64,
     state: RefCell<Tcb>,
 }
 
@@ -90,7 +92,8 @@ impl Connection {
             written: 0,
             read: 0,
         };
-        Rc::new(Self { tuple, context, state: RefCell::new(tcb) })
+        let number = context.next_number();
+        Rc::new(Self { tuple, context, number, state: RefCell::new(tcb) })
     }
 
     pub(crate) fn tcb(&self) -> RefMut<'_, Tcb> {
@@ -100,6 +103,12 @@ impl Connection {
     /// None while its flow shows received bytes, or space, to its owner.
     pub(crate) fn try_tcb(&self) -> Option<Ref<'_, Tcb>> {
         self.state.try_borrow().ok()
+    }
+
+    /// Who would be woken for it.
+    pub(crate) fn waker(&self) -> Option<WakerKey> {
+        let tcb = self.try_tcb()?;
+        tcb.reader.key().or_else(|| tcb.writer.key())
     }
 
     /// Makes sure that the connection is asked what it has to send.

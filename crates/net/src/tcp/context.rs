@@ -21,6 +21,8 @@ pub(crate) struct TcpContext {
     /// The engine's settings, buffer memory and counters.
     pub(crate) shared: RefCell<Shared>,
     pub(crate) counters: Counters,
+    /// Connections that there were.
+    opened: Cell<u64>,
     /// The instant of the last phase.
     pub(crate) now: Cell<Instant>,
     /// Slots of connections that may have something to send.
@@ -57,6 +59,7 @@ impl TcpContext {
             shared: RefCell::new(Shared::new(engine_config(&limits))),
             orphan_timeout: limits.orphan_timeout.into(),
             counters: Counters::new(),
+            opened: Cell::new(0),
             now: Cell::new(now),
             dirty: RefCell::new(Vec::new()),
             starved: WakerList::default(),
@@ -84,6 +87,11 @@ impl TcpContext {
         mtu_bytes.saturating_sub(tuple.ip_header_len() + TCP).min(0xffff) as u16
     }
 
+    pub(crate) fn next_number(&self) -> u64 {
+        self.opened.set(self.opened.get() + 1);
+        self.opened.get()
+    }
+
     pub(crate) fn next_fragment_id(&self) -> u16 {
         self.fragment_id.replace(self.fragment_id.get().wrapping_add(1))
     }
@@ -92,6 +100,16 @@ impl TcpContext {
     pub(crate) fn count(&self, counter: Counter) -> u64 {
         let engine = self.shared.borrow().counters;
         match counter {
+            Counter::SegmentsIn => engine.segments_received,
+            Counter::SegmentsPredicted => engine.segments_predicted,
+            Counter::SegmentsOut => engine.segments_sent,
+            Counter::DuplicateBytes => engine.bytes_duplicate,
+            Counter::OutOfOrderBytes => engine.bytes_out_of_order,
+            Counter::RetransmittedBytes => engine.bytes_retransmitted,
+            Counter::Recoveries => engine.recoveries,
+            Counter::CongestionEchoes => engine.congestion_echoes,
+            Counter::WindowProbes => engine.window_probes,
+            Counter::KeepAliveProbes => engine.keep_alive_probes,
             Counter::Retransmits => engine.segments_retransmitted,
             Counter::RetransmissionTimeouts => engine.retransmission_timeouts,
             Counter::LossProbes => engine.loss_probes,

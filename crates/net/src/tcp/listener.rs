@@ -5,7 +5,7 @@ use alloc::rc::{Rc, Weak};
 use alloc::vec::Vec;
 use core::net::{Ipv6Addr, SocketAddr};
 use core::task::{Context, Poll};
-use flow::sync::Queue;
+use flow::sync::{Queue, WakerKey};
 use flow::{Address, FlowError, Listener};
 
 /// Yields the connections that others open to one port, on every address of the stacks that it
@@ -38,8 +38,25 @@ impl AcceptQueue {
         Rc::new(Self { port, capacity, flows: Queue::default() })
     }
 
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub(crate) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.flows.len()
+    }
+
+    /// Who waits for a connection.
+    pub(crate) fn waker(&self) -> Option<WakerKey> {
+        self.flows.waker()
+    }
+
     pub(crate) fn is_full(&self) -> bool {
-        self.flows.len() >= self.capacity
+        self.len() >= self.capacity
     }
 
     pub(crate) fn push(&self, flow: TcpFlow) {
@@ -55,6 +72,11 @@ pub(crate) struct ListenTable(Vec<(u16, Weak<AcceptQueue>)>);
 impl ListenTable {
     pub(crate) fn find(&self, port: u16) -> Option<Rc<AcceptQueue>> {
         self.0.iter().find(|(listening, _)| *listening == port)?.1.upgrade()
+    }
+
+    /// Those that have a listener.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Rc<AcceptQueue>> {
+        self.0.iter().filter_map(|(_, queue)| queue.upgrade())
     }
 
     /// Adds all ports of another stack that have a listener.

@@ -94,6 +94,11 @@ impl HalfOpen {
         Self { tuple, irs, iss, offer, timestamp, hop, attempts: 0, due: 0 }
     }
 
+    /// SYN-ACKs sent again.
+    pub(crate) fn retransmissions(&self) -> u32 {
+        self.attempts.saturating_sub(1).into()
+    }
+
     /// The SYN-ACK was sent more than once: its answer tells nothing of the round trip (RFC 6298 section 3).
     pub(crate) fn was_repeated(&self) -> bool {
         self.attempts > 1
@@ -141,6 +146,11 @@ impl SynQueue {
 
     pub(crate) fn len(&self) -> usize {
         self.used
+    }
+
+    /// Looks at every slot.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &HalfOpen> {
+        self.slots.iter().flatten()
     }
 
     pub(crate) fn find(&mut self, tuple: &Tuple) -> Option<&mut HalfOpen> {

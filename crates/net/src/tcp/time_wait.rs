@@ -67,6 +67,10 @@ impl TimeWaitTable {
         self.index.len()
     }
 
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Tuple> {
+        self.queue.iter().flatten().map(|entry| &entry.tuple)
+    }
+
     /// Takes in a connection, or begins the time of one anew; true when an older one had to go.
     pub(crate) fn insert(&mut self, tuple: Tuple, state: &TimeWait, now: Duration) -> bool {
         self.expire(now);

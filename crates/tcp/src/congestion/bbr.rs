@@ -101,6 +101,11 @@ impl Bbr {
         self.app_limited_until = Some(self.delivered.wrapping_add(in_flight.max(1)));
     }
 
+    /// Bytes per second that the path carries, as far as was measured; 0 before.
+    pub(super) fn bandwidth(&self) -> u64 {
+        self.bandwidth.get()
+    }
+
     pub(super) fn pacing_rate(&self, window: &Window, rtt: &Rtt) -> u64 {
         let gain = self.pacing_gain();
         let bandwidth = self.bandwidth.get();

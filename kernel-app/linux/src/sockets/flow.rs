@@ -2,7 +2,7 @@
 
 use super::{
     Edge, NOT_SENT_BYTES_BOUND, NOT_SENT_BYTES_MAX, NOT_SENT_STEP_BYTES, Place, Reactor, Ready,
-    Registration, TRANSFER_BYTES,
+    Registration, Seen, TRANSFER_BYTES,
 };
 use flow::{Address, Flow, FlowError, Unread};
 use mio::Interest;
@@ -14,7 +14,7 @@ use std::io::{self, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A flow over a kernel socket.
 pub struct KernelFlow {
@@ -33,6 +33,8 @@ impl KernelFlow {
         let (local, peer) = (canonical(stream.local_addr()?), canonical(stream.peer_addr()?));
         let both = Interest::READABLE | Interest::WRITABLE;
         let registration = reactor.register(&mut stream, both)?;
+        let (number, since) = (reactor.next_number(), Instant::now());
+        registration.ready.seen.replace(Some(Seen::Connection { number, local, peer, since }));
         let outgoing = Outgoing {
             _place: reactor.take_place(),
             stream,

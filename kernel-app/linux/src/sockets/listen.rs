@@ -1,6 +1,6 @@
 //! Listener: a listening socket of the kernel's.
 
-use super::{KernelFlow, Reactor, Registration};
+use super::{KernelFlow, Reactor, Registration, Seen};
 use aqueduct::platform::ListenError;
 use flow::{Address, FlowError, Listener};
 use mio::Interest;
@@ -56,6 +56,7 @@ impl KernelListener {
             .register(&mut socket, Interest::READABLE)
             .map_err(|error| failed("waiting for connections", &error))?;
         let local = socket.local_addr().map_err(|error| failed("asking for the port", &error))?;
+        registration.ready.seen.replace(Some(Seen::Listener { local, backlog_max: backlog }));
         Ok(Self { socket, registration, local })
     }
 }

@@ -6,7 +6,7 @@
 //! connection's buffers, receiving took a third more CPU. Taking only 64 or 128 KiB per round of the loop changed
 //! nothing. `cargo xtask bench native` measures it.
 
-use net::device::{Capabilities, NetDevice, PAGE_BYTES, RxFrame, Transmit, TxFrame};
+use net::device::{Capabilities, Counters, NetDevice, PAGE_BYTES, RxFrame, Transmit, TxFrame};
 use offload::header::{CHECKSUM_VALID, Header, NEEDS_CHECKSUM, Segmentation};
 use offload::{ETHERNET_BYTES, Transport};
 use rustix::io::Errno;
@@ -28,6 +28,8 @@ pub(crate) struct TapCard {
     received: Box<[u8]>,
     received_bytes: usize,
     transmitter: TapTransmitter,
+    /// What was received; what was sent, the transmitter counts.
+    counters: Counters,
     /// The kernel had no frame when it was last asked.
     is_drained: bool,
     /// Why the TAP is gone for good.
@@ -40,6 +42,7 @@ struct TapTransmitter {
     header_bytes: usize,
     /// Where frames are built, behind their headers.
     buffer: Box<[u8]>,
+    counters: Counters,
 }
 
 impl TapCard {
@@ -65,7 +68,9 @@ impl TapCard {
                 device: device.clone(),
                 header_bytes,
                 buffer: buffer(header_bytes + LONG_FRAME_BYTES),
+                counters: Counters::default(),
             },
+            counters: Counters::default(),
             device,
             mtu_bytes,
             header_bytes,
@@ -103,9 +108,11 @@ impl TapCard {
             match self.device.recv(&mut self.received) {
                 Ok(bytes) if is_sound(&self.received[..bytes], self.header_bytes) => {
                     self.received_bytes = bytes;
+                    self.counters.received_frames += 1;
+                    self.counters.received_bytes += (bytes - self.header_bytes) as u64;
                     return true;
                 }
-                Ok(_) => (),
+                Ok(_) => self.counters.received_dropped += 1,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
                 Err(error) => {
@@ -208,6 +215,21 @@ impl NetDevice for TapCard {
     fn prepare_to_wait(&mut self) -> bool {
         self.is_drained
     }
+
+    fn driver(&self) -> &'static str {
+        "tap"
+    }
+
+    fn counters(&self) -> Counters {
+        let sent = self.transmitter.counters;
+        Counters {
+            sent_frames: sent.sent_frames,
+            sent_bytes: sent.sent_bytes,
+            sent_segmented: sent.sent_segmented,
+            sent_dropped: sent.sent_dropped,
+            ..self.counters
+        }
+    }
 }
 
 impl Transmit for TapTransmitter {
@@ -220,6 +242,7 @@ impl Transmit for TapTransmitter {
     fn transmit(&mut self, frame: TxFrame, build: &mut dyn FnMut(&mut [u8])) -> bool {
         let bytes = frame.bytes();
         let Some(start) = self.buffer.get_mut(..self.header_bytes + frame.head_bytes) else {
+            self.counters.sent_dropped += 1;
             build(&mut vec![0; frame.head_bytes]);
             return true;
         };
@@ -234,8 +257,16 @@ impl Transmit for TapTransmitter {
                 rustix::io::writev(&self.device, &parts).map_err(io::Error::from)
             }
         };
-        if let Err(error) = sent {
-            tell_lost(bytes, &error);
+        match sent {
+            Ok(_) => {
+                self.counters.sent_frames += 1;
+                self.counters.sent_bytes += bytes as u64;
+                self.counters.sent_segmented += u64::from(frame.segment_bytes.is_some());
+            }
+            Err(error) => {
+                self.counters.sent_dropped += 1;
+                tell_lost(bytes, &error);
+            }
         }
         true
     }

@@ -5,11 +5,12 @@ use crate::context::Context;
 use crate::{Platform, log_ring};
 use alloc::format;
 use alloc::rc::Rc;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use capnp::Error;
 use core::time::Duration;
-use net::{ConnectionInfo, Counter};
+use inspect::{Family, Kind, MetricVisitor, Reading, Sample};
+use net::ConnectionInfo;
 
 /// Connections in one answer: each takes some 30 words of the message.
 const CONNECTIONS_MAX: usize = 20_000;
@@ -22,22 +23,6 @@ pub(super) struct Admin<P: Platform> {
 impl<P: Platform> Admin<P> {
     pub(super) fn new(context: &Context<P>) -> Self {
         Self { context: context.clone() }
-    }
-
-    fn counters(&self) -> Vec<(&'static str, u64)> {
-        let spawner = &self.context.spawner;
-        let mut counters = self.context.services.counters();
-        counters.push(("tasks", spawner.tasks().len() as u64));
-        counters.push(("task_panics", spawner.panics()));
-        let probes = self.context.platform.probes();
-        if !probes.is_empty() {
-            counters.extend(
-                Counter::ALL.iter().map(|&count| {
-                    (count.name(), probes.iter().map(|probe| probe.count(count)).sum())
-                }),
-            );
-        }
-        counters
     }
 }
 
@@ -60,12 +45,19 @@ impl<P: Platform> admin::Server for Admin<P> {
         mut results: admin::ConnectionsResults,
     ) -> Result<(), Error> {
         let count_max = params.get()?.get_count_max() as usize;
-        let probes = self.context.platform.probes();
-        let all: Vec<_> = probes.iter().flat_map(|probe| probe.connections()).collect();
-        let shown = &all[..all.len().min(count_max).min(CONNECTIONS_MAX)];
-        results.get().set_total(all.len() as u32);
+        // Those in TIME-WAIT and half open ones were never among these.
+        let mut shown = Vec::new();
+        let mut total = 0;
+        self.context.platform.visit_connections(&mut |row| {
+            let Some(info) = row.info else { return };
+            total += 1;
+            if shown.len() < count_max.min(CONNECTIONS_MAX) {
+                shown.push(info);
+            }
+        });
+        results.get().set_total(total);
         let mut list = results.get().init_connections(shown.len() as u32);
-        for (index, connection) in (0..).zip(shown) {
+        for (index, connection) in (0..).zip(&shown) {
             describe(connection, list.reborrow().get(index));
         }
         Ok(())
@@ -76,12 +68,17 @@ impl<P: Platform> admin::Server for Admin<P> {
         _: admin::CountersParams,
         mut results: admin::CountersResults,
     ) -> Result<(), Error> {
-        let counters = Self::counters(&self);
-        let mut list = results.get().init_counters(counters.len() as u32);
-        for (index, (name, value)) in (0..).zip(counters) {
+        let mut counters = Counters::default();
+        self.context.inspector.visit_metrics(&mut counters);
+        let mut list = results.get().init_counters(counters.0.len() as u32);
+        for (index, Counter { family, labels, value }) in (0..).zip(counters.0) {
             let mut counter = list.reborrow().get(index);
-            counter.set_name(name);
+            counter.set_name(family.name);
             counter.set_value(value);
+            counter.set_labels(&*labels);
+            counter.set_unit(family.unit.name());
+            counter.set_is_counter(family.kind == Kind::Counter);
+            counter.set_help(family.help);
         }
         Ok(())
     }
@@ -115,6 +112,31 @@ impl<P: Platform> admin::Server for Admin<P> {
             entry.set_reference(&*reference.to_string());
         }
         Ok(())
+    }
+}
+
+/// The metrics that are numbers: a message has to know how many before it is written.
+#[derive(Default)]
+struct Counters(Vec<Counter>);
+
+struct Counter {
+    family: Family,
+    labels: String,
+    value: u64,
+}
+
+impl MetricVisitor for Counters {
+    fn family(&mut self, _: &Family) {}
+
+    fn sample(&mut self, family: &Family, sample: &Sample<'_>) {
+        let value = match sample.reading {
+            Reading::Number(number) => number,
+            Reading::Time(time) => nanoseconds(time),
+            Reading::Histogram(_) => return,
+        };
+        let labels = sample.labels.iter().flatten();
+        let labels: Vec<_> = labels.map(|(name, value)| format!("{name}=\"{value}\"")).collect();
+        self.0.push(Counter { family: *family, labels: labels.join(","), value });
     }
 }
 

@@ -5,9 +5,9 @@ use crate::drive::{Core, Drive, Transport, drive};
 use ::http::OutOfTurn;
 use ::http::client::{Connection, Event, Request, Response};
 use alloc::vec::Vec;
-use core::future::poll_fn;
 use core::task::{Context, Poll};
 use core::time::Duration;
+use flow::task::wait_fn;
 use flow::time::Timers;
 use flow::{Flow, FlowError};
 use web::{ContentReceiver, ContentWriter, Producing, Trailers};
@@ -96,7 +96,7 @@ impl<F: Flow + 'static> Driver<F> {
 
     /// Waits for the response's head.
     pub(super) async fn head(&mut self) -> Result<Response, ClientError> {
-        match poll_fn(|cx| self.poll_news(cx)).await {
+        match wait_fn(|cx| self.poll_news(cx)).await {
             News::Head(head) => Ok(head),
             News::Failed(error) => Err(error),
             News::Body(_) => Err(ClientError::Protocol(http::Error::StartLine)),
@@ -107,7 +107,7 @@ impl<F: Flow + 'static> Driver<F> {
     pub(super) async fn body(&mut self) -> Result<Piece, ClientError> {
         let now = self.0.now();
         self.0.core_mut().core.read_body(now);
-        let news = poll_fn(|cx| self.poll_news(cx)).await;
+        let news = wait_fn(|cx| self.poll_news(cx)).await;
         self.0.core_mut().core.pause_body();
         match news {
             News::Body(piece) => Ok(piece),

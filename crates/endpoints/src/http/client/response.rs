@@ -7,6 +7,7 @@ use ::http::{ConnectionState, client};
 use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Deref;
+use flow::task::waiting;
 use flow::{Flow, Target};
 use web::{ContentLength, Trailers};
 
@@ -40,36 +41,45 @@ impl<F: Flow + 'static> Response<F> {
     ///
     /// # Errors
     /// See [`ClientError`]; the body is then not whole.
-    pub async fn next(&mut self) -> Result<Option<Vec<u8>>, ClientError> {
-        let Some(driver) = &mut self.driver else { return Ok(None) };
-        match driver.body().await {
-            Ok(Piece::Data(data)) => Ok(Some(data)),
-            Ok(Piece::End(trailers)) => {
-                self.trailers = trailers;
-                self.release();
-                Ok(None)
+    #[track_caller]
+    pub fn next(&mut self) -> impl Future<Output = Result<Option<Vec<u8>>, ClientError>> {
+        waiting(async move {
+            let Some(driver) = &mut self.driver else { return Ok(None) };
+            match driver.body().await {
+                Ok(Piece::Data(data)) => Ok(Some(data)),
+                Ok(Piece::End(trailers)) => {
+                    self.trailers = trailers;
+                    self.release();
+                    Ok(None)
+                }
+                Err(error) => {
+                    self.driver = None;
+                    Err(error)
+                }
             }
-            Err(error) => {
-                self.driver = None;
-                Err(error)
-            }
-        }
+        })
     }
 
     /// The whole body, if it is at most `bytes_max` long.
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn collect(&mut self, bytes_max: usize) -> Result<Vec<u8>, ClientError> {
-        let mut whole = Vec::new();
-        while let Some(bytes) = self.next().await? {
-            if bytes.len() > bytes_max - whole.len() {
-                self.driver = None;
-                return Err(ClientError::TooLong);
+    #[track_caller]
+    pub fn collect(
+        &mut self,
+        bytes_max: usize,
+    ) -> impl Future<Output = Result<Vec<u8>, ClientError>> {
+        waiting(async move {
+            let mut whole = Vec::new();
+            while let Some(bytes) = self.next().await? {
+                if bytes.len() > bytes_max - whole.len() {
+                    self.driver = None;
+                    return Err(ClientError::TooLong);
+                }
+                whole.extend_from_slice(&bytes);
             }
-            whole.extend_from_slice(&bytes);
-        }
-        Ok(whole)
+            Ok(whole)
+        })
     }
 
     /// The trailer section, once the body has ended.

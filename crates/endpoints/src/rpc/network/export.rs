@@ -8,9 +8,9 @@ use alloc::rc::Rc;
 use alloc::string::ToString;
 use capnp::Error;
 use core::cell::{Cell, RefCell};
-use core::future::poll_fn;
 use core::task::{Context, Poll, ready};
 use flow::sync::{WakerList, WakerSlot};
+use flow::task::wait_fn;
 use flow::{ConnectError, Connector, Flow, FlowError, Listener, Target};
 
 /// Bytes in one answer to a read. 64 KiB: a window of a usual connection.
@@ -27,7 +27,7 @@ pub(super) fn flow<F: Flow + 'static>(rpc: &Rpc, flow: F) -> (reader::Client, wr
     let held = Rc::new(Held(shared.clone()));
     // One task writes, so that writes keep their order and a call that is given up leaves no half of
     // its bytes behind.
-    rpc.spawner.spawn("rpc flow", async move { poll_fn(|cx| shared.poll_pump(cx)).await });
+    rpc.spawner.spawn("rpc flow", async move { wait_fn(|cx| shared.poll_pump(cx)).await });
     (rpc.client(ExportedReader(held.clone())), rpc.client(ExportedWriter(held)))
 }
 
@@ -180,7 +180,7 @@ impl<F: Flow + 'static> reader::Server for ExportedReader<F> {
         let bytes_max = (params.get()?.get_bytes_max() as usize).clamp(1, READ_BYTES_MAX);
         let _turn = Turn::take(&shared.reading)?;
         let mut ended = false;
-        let read = poll_fn(|cx| {
+        let read = wait_fn(|cx| {
             shared.flow.borrow_mut().poll_read_with(cx, &mut |bytes| {
                 let shown = &bytes[..bytes.len().min(bytes_max)];
                 ended = bytes.is_empty();
@@ -215,7 +215,7 @@ impl<F: Flow + 'static> writer::Server for ExportedWriter<F> {
             params.get().and_then(|params| params.get_data()).and_then(|data| self.0.0.queue(data));
         async move {
             let target = target?;
-            let taken = poll_fn(|cx| self.0.0.poll_taken(target, cx)).await;
+            let taken = wait_fn(|cx| self.0.0.poll_taken(target, cx)).await;
             taken.map_err(|error| Error::failed(error.to_string()))
         }
     }
@@ -239,8 +239,8 @@ impl<F: Flow + 'static> writer::Server for ExportedWriter<F> {
         async move {
             let shared = &self.0.0;
             let outcome = match closing {
-                true => poll_fn(|cx| shared.poll_end(cx)).await,
-                false => poll_fn(|cx| shared.poll_drained(target, cx)).await,
+                true => wait_fn(|cx| shared.poll_end(cx)).await,
+                false => wait_fn(|cx| shared.poll_drained(target, cx)).await,
             };
             write_outcome(results.get().init_outcome(), outcome);
             Ok(())
@@ -287,7 +287,7 @@ impl<L: Listener + 'static> listener::Server for ExportedListener<L> {
         mut results: listener::AcceptResults,
     ) -> Result<(), Error> {
         let _turn = Turn::take(&self.accepting)?;
-        let accepted = poll_fn(|cx| self.listener.borrow_mut().poll_accept(cx)).await;
+        let accepted = wait_fn(|cx| self.listener.borrow_mut().poll_accept(cx)).await;
         let outcome =
             accepted.map(|flow| write_opened(results.get().init_opened(), &self.rpc, flow));
         write_outcome(results.get().init_outcome(), outcome);

@@ -1,0 +1,45 @@
+//! `[admin]`: what operators look at.
+
+use alloc::{string::String, vec::Vec};
+use core::{fmt, str::FromStr};
+
+/// `[admin]`
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Admin {
+    /// TCP port; none is off. Default off: who can reach it and knows the token sees all that there is.
+    pub port: Option<u16>,
+    /// What requests have to show. Default none, with which only a process serves, on its machine's loopback.
+    pub token: Option<Token>,
+    /// Names by which it may be asked, beside addresses, `localhost` and the host's name. Default none.
+    pub hosts: Vec<String>,
+    /// Whether `/healthz` and `/readyz` are on the port of `[http]`, too. Default false.
+    pub health_on_http: bool,
+}
+
+/// A secret that is shown as a bearer token (RFC 6750 section 2.1): 16 to 128 letters, digits and `-._~+/=`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(String);
+
+impl Token {
+    /// The secret.
+    pub fn secret(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Token {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
+        let fits = (16..=128).contains(&text.len()) && text.bytes().all(is_plain);
+        fits.then(|| Self(text.into())).ok_or(())
+    }
+}
+
+/// It is a secret.
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(..)")
+    }
+}

@@ -1,0 +1,193 @@
+//! Values: a configuration as an operator may see it, key by key, without its secrets.
+
+use crate::keys::{KEYS, Key, Rule};
+use crate::{ClientCertificates, Config};
+use alloc::{format, string::String, vec::Vec};
+use core::fmt::Display;
+
+/// A key, and the value that is in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyValue {
+    /// The section.
+    pub section: &'static str,
+    /// The name in it.
+    pub name: &'static str,
+    /// The value as `appliance.toml` has it; [`SECRET`] for a secret that is set.
+    pub value: String,
+    /// It is the default.
+    pub is_default: bool,
+}
+
+/// What stands for a secret.
+pub const SECRET: &str = "(secret)";
+
+/// Every key with its value, in the order of the file.
+pub fn values(config: &Config) -> Vec<KeyValue> {
+    let (mut config, mut defaults) = (config.clone(), Config::default());
+    let pair = |key: &Key| {
+        let value = shown(key, &mut config);
+        let is_default = value == shown(key, &mut defaults);
+        KeyValue { section: key.section, name: key.name, value, is_default }
+    };
+    KEYS.iter().map(pair).collect()
+}
+
+fn shown(key: &Key, config: &mut Config) -> String {
+    match &key.rule {
+        Rule::Flag(field) => format!("{}", field(config)),
+        Rule::Count { field, .. } => format!("{}", field(config).get()),
+        Rule::Seconds { field, .. } => format!("{}", field(config).as_secs()),
+        Rule::Port(field) => format!("{}", field(config)),
+        Rule::PortOrOff(field) => format!("{}", field(config).unwrap_or(0)),
+        Rule::Text { .. } | Rule::List { .. } => text(config, key.section, key.name),
+        Rule::Named { .. } => {
+            let names = config.capabilities.references.iter().map(|(name, _)| name);
+            let pairs: Vec<_> = names.map(|name| format!("{name} = \"{SECRET}\"")).collect();
+            format!("{{{}}}", pairs.join(", "))
+        }
+    }
+}
+
+/// The value of a key that holds a text, or a list of them.
+fn text(config: &Config, section: &str, name: &str) -> String {
+    let Config { network, http, gopher, tls, tcp, storage, sessions, affinity, admin, .. } = config;
+    match (section, name) {
+        ("network", "addresses") => list(&network.addresses),
+        ("network", "gateways") => list(&network.gateways),
+        ("network", "dns") => list(&network.dns),
+        ("network", "hostname") => quoted(&network.hostname),
+        ("http", "hosts") => list(&http.hosts),
+        ("http", "site_root") => quoted(&http.site_root),
+        ("http", "index") => quoted(&http.index),
+        ("gopher", "host") => quoted(&gopher.host),
+        ("tls", "certificates") => list(&tls.certificates),
+        ("tls", "keys") => list(&tls.keys),
+        ("tls", "clients") => quoted(&match tls.clients {
+            ClientCertificates::Off => "off",
+            ClientCertificates::Optional => "optional",
+            ClientCertificates::Required => "required",
+        }),
+        ("tls", "client_authorities") => quoted(&tls.client_authorities),
+        ("tls", "client_fingerprints") => list(&tls.client_fingerprints),
+        ("tls", "authorities") => quoted(&tls.authorities),
+        ("tls", "ticket_key") => secret(tls.ticket_key.is_some()),
+        ("tcp", "congestion_control") => quoted(&tcp.congestion_control.name()),
+        ("storage", "site_folder") => quoted(&storage.site_folder),
+        // Who knows where sessions are kept may be able to read them.
+        ("sessions", "carry_over") => secret(!sessions.carry_over.is_empty()),
+        ("affinity", "key") => secret(affinity.key.is_some()),
+        ("affinity", "owner_lost") => {
+            quoted(&if affinity.begins_when_lost { "begin" } else { "refuse" })
+        }
+        ("admin", "token") => secret(admin.token.is_some()),
+        ("admin", "hosts") => list(&admin.hosts),
+        ("rpc", "key") => quoted(&config.rpc.key),
+        ("rpc", "host") => quoted(&config.rpc.host),
+        ("rpc", "strangers") => list(&config.rpc.strangers),
+        ("rpc", "peers") => list(&config.rpc.peers),
+        ("rpc", "epochs") => list(&config.rpc.epochs),
+        ("log", "level") => quoted(&config.log.level.as_str().to_ascii_lowercase()),
+        // A test finds what is missing here.
+        _ => String::new(),
+    }
+}
+
+fn secret(is_set: bool) -> String {
+    quoted(&if is_set { SECRET } else { "" })
+}
+
+/// No text that a key takes has to be escaped.
+fn quoted(text: &dyn Display) -> String {
+    format!("\"{text}\"")
+}
+
+fn list<T: Display>(items: &[T]) -> String {
+    let items: Vec<_> = items.iter().map(|item| quoted(item)).collect();
+    format!("[{}]", items.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Bundle, DEFAULT_TOML};
+    use std::string::ToString;
+
+    #[test]
+    fn the_defaults_are_those_that_the_file_shows() {
+        for KeyValue { section, name, value, is_default } in values(&Config::default()) {
+            assert!(is_default);
+            if section == "capabilities" {
+                // It has no keys of its own.
+                assert_eq!(value, "{}");
+                continue;
+            }
+            let part = DEFAULT_TOML.split_once(&format!("\n[{section}]\n")).unwrap().1;
+            let line = part.lines().find_map(|line| line.strip_prefix(&format!("#{name} = ")));
+            assert_eq!(
+                value.replace('_', ""),
+                line.unwrap().replace('_', ""),
+                "[{section}] {name}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_shown_is_read_as_the_same_configuration() {
+        let file = "[network]\naddresses = [\"10.9.0.2/24\", \"fd00::2/64\"]\ngateways = [\"10.9.0.1\"]\n\
+            [tls]\nclients = \"optional\"\nclient_fingerprints = [\"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1eff\"]\n\
+            [tcp]\ncongestion_control = \"bbr\"\n[rpc]\nepochs = [\"admin 2\"]\n\
+            peers = [\"sha-256:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHv8 admin\"]\n[affinity]\nowner_lost = \"refuse\"\n[log]\nlevel = \"debug\"\n";
+        let config = load(file);
+        let mut again = String::new();
+        let mut before = "";
+        for KeyValue { section, name, value, .. } in values(&config) {
+            if section == "capabilities" {
+                continue;
+            }
+            if section != before {
+                again += &format!("[{section}]\n");
+                before = section;
+            }
+            again += &format!("{name} = {value}\n");
+        }
+        assert_eq!(load(&again), config);
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let secrets = [
+            (
+                "tls",
+                "ticket_key",
+                "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+            ),
+            ("affinity", "key", "0123456789abcdef0123456789abcdef"),
+            ("admin", "token", "0123456789abcdef-token"),
+            ("sessions", "carry_over", "http://10.9.0.1/0123456789abcdef"),
+        ];
+        let file: String = secrets
+            .iter()
+            .map(|(section, name, secret)| format!("[{section}]\n{name} = \"{secret}\"\n"))
+            .collect();
+        let file = file
+            + "[capabilities]\nstore = \"capnp://sha-256:AAAA@10.9.0.3:7001/0123456789abcdef\"\n";
+        let shown = values(&load(&file));
+        for (section, name, _) in secrets {
+            let own = shown.iter().find(|it| (it.section, it.name) == (section, name)).unwrap();
+            assert_eq!((own.value.as_str(), own.is_default), ("\"(secret)\"", false), "{name}");
+        }
+        let store = shown.iter().find(|it| it.section == "capabilities").unwrap();
+        assert_eq!((store.value.as_str(), store.is_default), ("{store = \"(secret)\"}", false));
+        assert!(!format!("{shown:?}").contains("0123456789abcdef"));
+    }
+
+    fn load(file: &str) -> Config {
+        let mut writer = crate::cpio::Writer::new();
+        writer.file("appliance.toml", file.as_bytes(), 0).unwrap();
+        writer.file("site/index.html", b"hello", 0).unwrap();
+        let archive = writer.finish();
+        Config::load(&Bundle::parse(&archive).unwrap(), "")
+            .map_err(|error| error.to_string())
+            .unwrap()
+    }
+}

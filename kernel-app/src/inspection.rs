@@ -1,0 +1,96 @@
+//! Inspection: brings together what the parts of the appliance let others see. RPC's admin object, the metrics and the
+//! JSON of [`services::admin`](crate::services::admin) are views of it.
+
+mod config;
+mod memory;
+mod panics;
+mod services;
+mod sessions;
+mod tasks;
+mod timers;
+mod version;
+
+use crate::Platform;
+use crate::context::Context;
+use crate::log_ring;
+use alloc::rc::Rc;
+
+/// Adds what every appliance has. What a service counts, the service has added itself.
+pub(crate) fn add_all<P: Platform>(context: &Context<P>) {
+    add_metrics(context);
+    add_network(context);
+    version::add(context);
+    tasks::add(context);
+    timers::add(context);
+    services::add(context);
+    sessions::add(context);
+    memory::add(context);
+    panics::add(context);
+    config::add(context);
+    context.inspector.add_table(&log_ring::TABLE, |visit| {
+        log_ring::lines_from(0).iter().for_each(visit);
+    });
+}
+
+fn add_metrics<P: Platform>(context: &Context<P>) {
+    let inspector = &context.inspector;
+    let spawner = context.spawner.clone();
+    inspector.add_metrics(flow::task::METRICS, move |visit| visit(None, &spawner));
+    let timers = context.timers.clone();
+    inspector.add_metrics(flow::time::METRICS, move |visit| visit(None, &timers));
+    let ledger = context.ledger.clone();
+    inspector.add_metrics(flow::ledger::METRICS, move |visit| visit(None, &ledger));
+    let ledger = context.ledger.clone();
+    inspector.add_metrics(flow::ledger::SERVICE_METRICS, move |visit| {
+        for service in ledger.services() {
+            visit(Some(("service", &service.name())), &service);
+        }
+    });
+    inspector.add_metrics(log_ring::METRICS, |visit| visit(None, &()));
+    #[cfg(feature = "disk")]
+    if let Some(site) = &context.disk_site {
+        let cache = site.cache().clone();
+        inspector.add_metrics(storage::CACHE_METRICS, move |visit| visit(None, &cache));
+    }
+}
+
+fn add_network<P: Platform>(context: &Context<P>) {
+    let inspector = &context.inspector;
+    for metrics in [net::COUNTER_METRICS, net::GAUGE_METRICS, net::CARD_METRICS] {
+        let platform = context.platform.clone();
+        inspector.add_metrics(metrics, move |visit| {
+            platform.visit_stacks(&mut |card, stack| visit(Some(("card", &card)), stack));
+        });
+    }
+    let platform = context.platform.clone();
+    inspector.add_table(&net::CARDS, move |visit| {
+        platform.visit_stacks(&mut |card, stack| visit(&stack.card(card)));
+    });
+    let of = context.clone();
+    inspector.add_table(&net::CONNECTIONS, move |visit| {
+        let tasks = tasks::Index::new(&of.spawner);
+        of.platform.visit_connections(&mut |mut row| {
+            row.task = row.waker.and_then(|waker| tasks.find(waker));
+            visit(&row);
+        });
+    });
+    let of = context.clone();
+    let ports: Rc<[_]> = context.config.ports().collect();
+    inspector.add_table(&net::LISTENERS, move |visit| {
+        let tasks = tasks::Index::new(&of.spawner);
+        of.platform.visit_listeners(&mut |mut row| {
+            row.task = row.waker.and_then(|waker| tasks.find(waker));
+            let has_port = |(_, port): &&(&str, u16)| *port == row.local.port();
+            row.service = ports.iter().find(has_port).map(|(service, _)| *service);
+            visit(&row);
+        });
+    });
+}
+
+fn millis(time: core::time::Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn micros(time: core::time::Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}

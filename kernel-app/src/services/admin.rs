@@ -1,0 +1,112 @@
+//! Admin service: what operators look at, on the port of `[admin]`, as JSON, metrics and event streams. It is closed by
+//! default, and asks for a token; [`guard`] has the rules.
+
+pub(crate) mod health;
+
+mod api;
+mod door;
+mod follow;
+mod guard;
+
+use super::web_service::add_traffic;
+use crate::Platform;
+use crate::context::Context;
+use crate::service::{Offer, Opened, Service, StartError};
+use crate::settings::admin::AdminSettings;
+use crate::settings::http::HttpSettings;
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::time::Duration;
+use door::Door;
+use endpoints::http::{Limits, Server, ServerConfig};
+use guard::{Access, Guard};
+use inspect::Inspector;
+use web::Routes;
+use web::layers::RateLimit;
+
+/// What it is called in the configuration, in the log and among the features.
+const NAME: &str = "admin";
+
+/// Connections at once: a page has a handful, and a scraper one. Further ones are reset.
+const CONNECTIONS_MAX: usize = 32;
+/// Requests of one client at once, and as many over each period: looking must not become the machine's main work.
+const REQUESTS: u32 = 1200;
+const PERIOD: Duration = Duration::from_secs(60);
+/// Clients that are told apart for that.
+const CLIENTS_MAX: usize = 256;
+/// Bytes of a request's content: a value of a session is the longest.
+const BODY_BYTES_MAX: u64 = 64 << 10;
+
+/// Serves operators, if the configuration has a port for them.
+pub fn open<P: Platform>(context: &Context<P>) -> Opened {
+    let AdminSettings { port, token, hosts, health_on_http: _ } =
+        AdminSettings::new(&context.config.admin);
+    let Some(port) = port else { return Ok(None) };
+    let access = match token {
+        Some(token) => Access::Token(token),
+        None if context.platform.are_operators_local() => Access::Open,
+        None => {
+            let (section, key, reason) = (NAME, "token".into(), WANTS_TOKEN.into());
+            return Err(StartError::Setting { section, key, reason });
+        }
+    };
+    if let Some(clock) = context.platform.clock() {
+        context.spawner.measure(clock);
+    }
+    let guard = Guard::new(access, hosts, &context.config.network.hostname, |bytes| {
+        context.platform.fill_random(bytes);
+    });
+    let limit = RateLimit::new(&context.timers, REQUESTS, PERIOD).with_clients_max(CLIENTS_MAX);
+    let routes: Routes = api::routes(context, &guard).layer(guard).layer(limit);
+    let server = serve(context, routes, port)?;
+    Ok(Some(Rc::new(Admin { server, port })))
+}
+
+const WANTS_TOKEN: &str = "it says what requests have to show, as `openssl rand -hex 16` gives it; without one, only a process \
+     serves, on the loopback of its machine";
+
+fn serve<P: Platform>(
+    context: &Context<P>,
+    routes: Routes,
+    port: u16,
+) -> Result<Server, StartError> {
+    let HttpSettings { limits, .. } = HttpSettings::new(&context.config.http);
+    let config = ServerConfig {
+        limits: Limits { body_bytes_max: BODY_BYTES_MAX, ..limits },
+        hosts: Vec::new(),
+        is_secure: false,
+        wall_clock_start: Some(context.wall_clock_start()),
+        ledger: Some(context.service_ledger(NAME)),
+    };
+    let server = Server::with_handler(config, &context.spawner, &context.timers, Rc::new(routes));
+    let backlog = context.config.tcp.listen_backlog;
+    let listener = context.platform.listen_for_operators(port, backlog);
+    let listener = listener.map_err(|reason| StartError::Port { service: NAME, port, reason })?;
+    log::info!("{NAME} on port {port}");
+    let listener = Door::new(listener, server.traffic(), CONNECTIONS_MAX);
+    context.spawner.spawn("admin listener", server.clone().serve(listener));
+    Ok(server)
+}
+
+struct Admin {
+    server: Server,
+    port: u16,
+}
+
+impl Service for Admin {
+    fn offers(&self) -> Vec<Offer> {
+        [Offer { name: NAME, protocol: "http", port: self.port }].into()
+    }
+
+    fn connections(&self) -> usize {
+        self.server.connections()
+    }
+
+    fn drain(&self, _linger: Duration) {
+        self.server.drain();
+    }
+
+    fn inspect(&self, name: &'static str, inspector: &Inspector) {
+        add_traffic(name, self.server.traffic(), inspector);
+    }
+}

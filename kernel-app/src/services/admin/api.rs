@@ -1,0 +1,196 @@
+//! The paths of the admin port.
+
+use super::follow::Followers;
+use super::guard::Guard;
+use super::health;
+use crate::Platform;
+use crate::context::Context;
+use crate::log_ring;
+use alloc::format;
+use alloc::rc::Rc;
+use alloc::string::{String, ToString};
+use flow::task::{Spawner, TaskId};
+use inspect::{Inspector, Rows, json, openmetrics};
+use log::LevelFilter;
+use web::forms::{self, Form};
+use web::session::{SessionHost, SetError};
+use web::{Reply, Request, Response, Routes, Status, sharing};
+
+/// Rows of one answer, unless fewer are asked for, or the machine is small.
+const ROWS_MAX: usize = 10_000;
+/// Bytes of memory for each: an answer is whole in memory, of which it is a sixty-fourth at most.
+const MEMORY_BYTES_PER_ROW: usize = 64 << 10;
+/// Rows that even the smallest machine shows.
+const ROWS_MIN: usize = 100;
+/// Bytes of a value that a session is given.
+const VALUE_BYTES_MAX: usize = 16 << 10;
+
+/// All paths, those of health among them.
+pub(super) fn routes<P: Platform>(context: &Context<P>, guard: &Guard) -> Routes {
+    let rows_max =
+        (context.platform.memory_bytes() / MEMORY_BYTES_PER_ROW).clamp(ROWS_MIN, ROWS_MAX);
+    let inside = Rc::new(Inside {
+        inspector: context.inspector.clone(),
+        spawner: context.spawner.clone(),
+        sessions: context.sessions.clone(),
+        followers: Followers::new(&context.timers, &context.services),
+        rows_max,
+    });
+    let (login, logout) = (guard.clone(), guard.clone());
+    health::add(Routes::new(), context)
+        .get("/metrics", sharing(&inside, metrics))
+        .get("/api/v1/log", sharing(&inside, log))
+        .get("/api/v1/log/levels", levels)
+        .put("/api/v1/log/levels/:module", set_level)
+        .delete("/api/v1/log/levels/:module", set_level)
+        .post("/api/v1/tasks/:id/cancel", sharing(&inside, cancel))
+        .put("/api/v1/sessions/:id/values/:name", sharing(&inside, set_value))
+        .get("/api/v1/:table", sharing(&inside, table))
+        .post("/login", move |request| log_in(login.clone(), request))
+        .post("/logout", move |_| {
+            let response = logout.logout();
+            async move { response }
+        })
+}
+
+struct Inside {
+    inspector: Inspector,
+    spawner: Spawner,
+    sessions: SessionHost,
+    followers: Followers,
+    rows_max: usize,
+}
+
+async fn metrics(inside: Rc<Inside>, request: Request) -> Response {
+    let format = openmetrics::Format::accepted(request.header("accept").unwrap_or_default());
+    let mut text = String::new();
+    // A string takes all there is.
+    let _ = openmetrics::write(&inside.inspector, format, &mut text);
+    Response::ok(format.media_type(), text)
+}
+
+/// The rows of a table, or a page of them: `?offset=` and `?limit=`. How many there are says `X-Total-Count`.
+async fn table(inside: Rc<Inside>, request: Request) -> Result<Response, Response> {
+    let name = request.parameter_text("table").unwrap_or_default();
+    let table = inside.inspector.table(&name).ok_or_else(|| no_table(&inside.inspector))?;
+    page(&inside, &*table, &query(&request)?)
+}
+
+fn page(inside: &Inside, table: &dyn Rows, query: &Form) -> Result<Response, Response> {
+    let offset = number(query, "offset")?.unwrap_or(0);
+    let limit = number(query, "limit")?.map_or(inside.rows_max, |limit| limit.min(inside.rows_max));
+    let page = json::Page::new(table, offset, limit);
+    let response = Response::json(&page);
+    Ok(response.with_header("X-Total-Count", page.total().to_string()))
+}
+
+/// The lines that are kept as rows, or, with `?follow`, those from now on as an event stream; with a `Last-Event-ID` those
+/// behind that one. `?level=` and `?module=` choose.
+async fn log(inside: Rc<Inside>, request: Request) -> Result<Reply, Response> {
+    let query = query(&request)?;
+    if query.get("follow").is_none() {
+        return page(&inside, &*inside.inspector.table("log").ok_or(gone())?, &query)
+            .map(Into::into);
+    }
+    let level = query.get("level").map(level).transpose()?.unwrap_or(LevelFilter::Trace);
+    let module: String = query.get("module").unwrap_or_default().into();
+    let last = request.last_event_id().and_then(|id| id.parse::<u64>().ok());
+    let from = last.map_or_else(log_ring::next_number, |last| last.saturating_add(1));
+    Ok(inside
+        .followers
+        .follow(from, move |line| line.level <= level && line.module().starts_with(&*module)))
+}
+
+async fn levels(_: Request) -> Response {
+    let (all, modules) = log_ring::levels();
+    let name = |level: LevelFilter| level.as_str().to_ascii_lowercase();
+    let mut rows = alloc::vec![Level { module: "*".into(), level: name(all) }];
+    rows.extend(modules.into_iter().map(|(module, level)| Level { module, level: name(level) }));
+    Response::json(&rows)
+}
+
+#[derive(serde::Serialize)]
+struct Level {
+    module: String,
+    level: String,
+}
+
+/// `PUT` sets the level of a module, `*` for all others, by `?level=`; `DELETE` has a module logged as all others.
+async fn set_level(request: Request) -> Result<Response, Response> {
+    let module = request.parameter_text("module").unwrap_or_default();
+    let wanted = match request.method() {
+        web::Method::Put => Some(level(query(&request)?.get("level").unwrap_or_default())?),
+        _ => None,
+    };
+    match (&*module, wanted) {
+        ("*", Some(level)) => log_ring::set_level(level),
+        ("*", None) => return Err(bad("all others have a level; PUT sets it\n")),
+        (module, level) => log_ring::set_module_level(module, level)
+            .map_err(|error| Response::error(Status::CONFLICT, &error))?,
+    }
+    let said = wanted.map_or("as all others", |level| level.as_str());
+    log::info!("log level of {module}: {said}, as the admin port was told");
+    Ok(Response::new(Status::NO_CONTENT))
+}
+
+async fn cancel(inside: Rc<Inside>, request: Request) -> Result<Response, Response> {
+    let id = request.parameter_text("id").unwrap_or_default();
+    let task: TaskId = id.parse().map_err(|()| bad("a task's id is two numbers, as 7.1\n"))?;
+    if inside.spawner.current() == Some(task) {
+        return Err(bad("this is the task that answers\n"));
+    }
+    if !inside.spawner.cancel(task) {
+        return Err(gone());
+    }
+    log::warn!("task {task} is cancelled, as the admin port was told");
+    Ok(Response::new(Status::NO_CONTENT))
+}
+
+/// Gives a value that a session lets others set what the content says.
+async fn set_value(inside: Rc<Inside>, mut request: Request) -> Result<Response, Response> {
+    let id = request.parameter_text("id").and_then(|id| id.parse().ok()).ok_or_else(gone)?;
+    let name = request.parameter_text("name").unwrap_or_default();
+    let content = request.body().collect(VALUE_BYTES_MAX).await;
+    let content = content.map_err(|_| Response::plain(Status::CONTENT_TOO_LARGE))?;
+    let text = String::from_utf8(content).map_err(|_| bad("a value is text in UTF-8\n"))?;
+    match inside.sessions.set(id, &name, &text).await {
+        Ok(()) => Ok(Response::new(Status::NO_CONTENT)),
+        Err(error @ (SetError::NoSession | SetError::NoValue)) => {
+            Err(Response::error(Status::NOT_FOUND, &error))
+        }
+        Err(error @ SetError::ReadOnly) => Err(Response::error(Status::CONFLICT, &error)),
+        Err(error) => Err(Response::error(Status::BAD_REQUEST, &error)),
+    }
+}
+
+async fn log_in(guard: Guard, mut request: Request) -> Result<Response, Response> {
+    let form = request.form(&forms::Limits::default()).await?;
+    Ok(guard.login(form.get("token").unwrap_or_default()))
+}
+
+fn query(request: &Request) -> Result<Form, Response> {
+    Ok(request.query_form(&forms::Limits::default())?)
+}
+
+fn number(query: &Form, name: &str) -> Result<Option<usize>, Response> {
+    let wrong = |_| bad(format!("{name} is a whole number\n"));
+    query.get(name).map(|text| text.parse().map_err(wrong)).transpose()
+}
+
+fn level(text: &str) -> Result<LevelFilter, Response> {
+    text.parse().map_err(|_| bad("a level is off, error, warn, info, debug or trace\n"))
+}
+
+fn bad(text: impl Into<web::Data>) -> Response {
+    Response::ok("text/plain; charset=utf-8", text).with_status(Status::BAD_REQUEST)
+}
+
+fn gone() -> Response {
+    Response::plain(Status::NOT_FOUND)
+}
+
+fn no_table(inspector: &Inspector) -> Response {
+    let names: alloc::vec::Vec<_> = inspector.tables().iter().map(|table| table.name()).collect();
+    let text = format!("there are: {}\n", names.join(", "));
+    Response::ok("text/plain; charset=utf-8", text).with_status(Status::NOT_FOUND)
+}

@@ -1,0 +1,338 @@
+//! Guard: who may look. It is around all routes, and lets a request through that
+//!
+//! - names a host that is ours: an address, `localhost`, the host's name, or one of the configuration, so that no name of a
+//!   stranger leads a browser here (DNS rebinding); 421 otherwise.
+//! - does not come from another site's page (the Fetch standard's `Sec-Fetch-Site` and `Origin`); 403 otherwise.
+//! - shows the token, as `Authorization: Bearer` or by the cookie that [`login`](Guard::login) gave for it; 401 otherwise.
+//!   Where only this machine reaches the port, none is wanted.
+//!
+//! A request that changes something has to be no GET or HEAD, which the routes see to, and with a cookie to say whose page
+//! it comes from.
+
+use super::health;
+use alloc::boxed::Box;
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::vec::Vec;
+use config::Token;
+use core::net::{IpAddr, Ipv6Addr};
+use subtle::ConstantTimeEq;
+use web::cookies::{Cookie, SameSite};
+use web::layer::Inner;
+use web::{Answer, Layer, Method, Request, RequestHead, Response, Status};
+
+/// The cookie of a browser that has shown the token.
+const COOKIE: &str = "aqueduct_admin";
+
+/// What requests have to show.
+pub(super) enum Access {
+    /// Nothing: this machine alone reaches the port.
+    Open,
+    /// This.
+    Token(Token),
+}
+
+/// Lets requests through. Clones are the same one.
+#[derive(Clone)]
+pub(super) struct Guard(Rc<Rules>);
+
+struct Rules {
+    access: Access,
+    hosts: Vec<Box<str>>,
+    /// What the cookie holds: made anew at each start, so that it is worth nothing elsewhere or later.
+    ticket: String,
+}
+
+impl Guard {
+    pub(super) fn new(
+        access: Access,
+        hosts: Vec<String>,
+        hostname: &str,
+        fill_random: impl Fn(&mut [u8]),
+    ) -> Self {
+        let mut secret = [0; 32];
+        fill_random(&mut secret);
+        let ticket = secret.iter().map(|byte| alloc::format!("{byte:02x}")).collect();
+        let own = ["localhost".into(), hostname.into()];
+        let hosts = hosts.into_iter().chain(own).map(String::into_boxed_str).collect();
+        Self(Rc::new(Rules { access, hosts, ticket }))
+    }
+
+    /// The answer to a browser that shows the token: the page, with a cookie; 401 for a wrong one.
+    pub(super) fn login(&self, shown: &str) -> Response {
+        match &self.0.access {
+            Access::Token(token) if !is_same(token.secret(), shown.as_bytes()) => challenge(),
+            _ => {
+                let cookie =
+                    Cookie::new(COOKIE, &self.0.ticket).expect("it is of hexadecimal digits");
+                let cookie = cookie.with_same_site(SameSite::Strict);
+                Response::see_other("/").with_cookie(&cookie)
+            }
+        }
+    }
+
+    /// The answer to a browser that wants to be forgotten.
+    pub(super) fn logout(&self) -> Response {
+        let cookie = Cookie::removal(COOKIE).expect("its name is one");
+        Response::see_other("/").with_cookie(&cookie)
+    }
+
+    /// The refusal of a request, if it is refused.
+    fn refusal(&self, request: &RequestHead) -> Option<Response> {
+        let rules = &*self.0;
+        if !rules.is_own(host(request.authority())) {
+            return Some(refused(Status::MISDIRECTED_REQUEST, WRONG_HOST));
+        }
+        let origin = Origin::of(request);
+        if origin == Origin::Other {
+            return Some(refused(Status::FORBIDDEN, OTHER_SITE));
+        }
+        if health::PATHS.contains(&request.path()) || LOGIN_PATHS.contains(&request.path()) {
+            return None;
+        }
+        match rules.shown(request) {
+            Shown::Nothing => Some(challenge()),
+            Shown::Cookie if !is_safe(request) && origin != Origin::Own => {
+                Some(refused(Status::FORBIDDEN, OTHER_SITE))
+            }
+            Shown::Cookie | Shown::Token => None,
+        }
+    }
+}
+
+const WRONG_HOST: &str = "this is asked by an address, localhost, the hostname of [network], or one of `hosts` in [admin]\n";
+const OTHER_SITE: &str = "this is not for pages of other sites\n";
+/// Where the token is shown for a cookie.
+const LOGIN_PATHS: [&[u8]; 1] = [b"/login"];
+
+impl Layer for Guard {
+    fn pass(&self, request: Request, inner: &Inner) -> Answer {
+        match self.refusal(&request) {
+            Some(response) => Answer::Now(guarded(response).into()),
+            None => inner.answer(request).map(|mut reply| {
+                reply.response = guarded(reply.response);
+                reply
+            }),
+        }
+    }
+}
+
+/// What is shown is for nobody's cache, frame or page.
+fn guarded(mut response: Response) -> Response {
+    response.forbid_repeating();
+    response
+        .with_header("Cache-Control", "no-store")
+        .with_header("X-Content-Type-Options", "nosniff")
+        .with_header("Cross-Origin-Resource-Policy", "same-origin")
+        .with_header("Referrer-Policy", "no-referrer")
+}
+
+enum Shown {
+    Nothing,
+    Cookie,
+    Token,
+}
+
+impl Rules {
+    fn is_own(&self, host: &[u8]) -> bool {
+        let is_named = |own: &str| own.as_bytes().eq_ignore_ascii_case(host);
+        self.hosts.iter().any(|own| is_named(own)) || is_address(host)
+    }
+
+    fn shown(&self, request: &RequestHead) -> Shown {
+        let Access::Token(token) = &self.access else { return Shown::Token };
+        if bearer(request).is_some_and(|shown| is_same(token.secret(), shown)) {
+            return Shown::Token;
+        }
+        match request.cookie(COOKIE) {
+            Some(shown) if is_same(&self.ticket, shown) => Shown::Cookie,
+            _ => Shown::Nothing,
+        }
+    }
+}
+
+/// Whose page a request comes from.
+#[derive(PartialEq, Eq)]
+enum Origin {
+    /// Ours, or what the user typed.
+    Own,
+    Other,
+    /// It does not say: no browser, or an old one.
+    Unknown,
+}
+
+impl Origin {
+    fn of(request: &RequestHead) -> Self {
+        // Fetch standard, section 3.4.4: "none" is what the user asked for himself.
+        match request.header("sec-fetch-site") {
+            Some(b"same-origin" | b"none") => return Self::Own,
+            Some(_) => return Self::Other,
+            None => {}
+        }
+        let Some(origin) = request.header("origin") else { return Self::Unknown };
+        let site = origin.strip_prefix(b"http://").or_else(|| origin.strip_prefix(b"https://"));
+        let is_own = site.is_some_and(|site| site.eq_ignore_ascii_case(request.authority()));
+        if is_own { Self::Own } else { Self::Other }
+    }
+}
+
+/// RFC 9110 section 9.2.1.
+fn is_safe(request: &RequestHead) -> bool {
+    matches!(request.method(), Method::Get | Method::Head | Method::Options)
+}
+
+/// RFC 6750 section 2.1.
+fn bearer(request: &RequestHead) -> Option<&[u8]> {
+    let (scheme, token) = request.header("authorization")?.split_at_checked(b"Bearer ".len())?;
+    scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii())
+}
+
+/// Takes a time that says nothing but the secret's length.
+fn is_same(secret: &str, shown: &[u8]) -> bool {
+    secret.as_bytes().ct_eq(shown).into()
+}
+
+/// An authority without its port (RFC 3986 section 3.2).
+fn host(authority: &[u8]) -> &[u8] {
+    let port_at = authority.iter().rposition(|byte| *byte == b':');
+    match port_at {
+        Some(at) if authority[at + 1..].iter().all(u8::is_ascii_digit) => &authority[..at],
+        _ => authority,
+    }
+}
+
+/// An IPv4 address, or one of IPv6 in brackets.
+fn is_address(host: &[u8]) -> bool {
+    let Ok(text) = core::str::from_utf8(host) else { return false };
+    match text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(inside) => inside.parse::<Ipv6Addr>().is_ok(),
+        None => text.parse::<IpAddr>().is_ok_and(|address| address.is_ipv4()),
+    }
+}
+
+/// RFC 6750 section 3.
+fn challenge() -> Response {
+    let text = "this is shown to who has the token of [admin], as `Authorization: Bearer TOKEN`\n";
+    refused(Status::UNAUTHORIZED, text).with_header("WWW-Authenticate", "Bearer realm=\"admin\"")
+}
+
+fn refused(status: Status, text: &'static str) -> Response {
+    Response::ok("text/plain; charset=utf-8", text).with_status(status)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use web::{Routes, testing};
+
+    const TOKEN: &str = "0123456789abcdef-token";
+
+    async fn page(_: Request) -> Response {
+        Response::ok("text/plain", "inside").repeatable()
+    }
+
+    fn guard(access: Access) -> Guard {
+        Guard::new(access, Vec::from(["a.example".into()]), "own", |bytes| bytes.fill(7))
+    }
+
+    fn closed() -> Routes {
+        let guard = guard(Access::Token(TOKEN.parse().unwrap()));
+        let routes = Routes::new().get("/", page).post("/", page).get("/healthz", page);
+        routes.layer(guard)
+    }
+
+    fn status(ask: testing::Ask, fields: &[(&str, &str)], routes: &Routes) -> u16 {
+        let ask = fields.iter().fold(ask, |ask, (name, value)| ask.header(name, value));
+        ask.ask(routes).status().code()
+    }
+
+    fn get(fields: &[(&str, &str)]) -> u16 {
+        let host = [("Host", "10.0.0.2:9001")];
+        let fields: Vec<_> = host.iter().chain(fields).copied().collect();
+        status(testing::get("/"), &fields, &closed())
+    }
+
+    #[test]
+    fn rfc6750_2_1_who_shows_the_token_sees_and_nobody_else() {
+        let bearer = |token: &str| alloc::format!("Bearer {token}");
+        assert_eq!(get(&[("Authorization", &bearer(TOKEN))]), 200);
+        assert_eq!(get(&[("Authorization", &alloc::format!("bearer  {TOKEN} "))]), 200);
+        assert_eq!(get(&[]), 401);
+        for wrong in [&TOKEN[1..], "", &alloc::format!("{TOKEN}x"), "0123456789abcdef-tokem"] {
+            assert_eq!(get(&[("Authorization", &bearer(wrong))]), 401, "{wrong}");
+        }
+        for wrong in [TOKEN, "Bearer", "Basic 0123456789abcdef-token"] {
+            assert_eq!(get(&[("Authorization", wrong)]), 401, "{wrong}");
+        }
+        let refused = testing::get("/").header("Host", "10.0.0.2").ask(&closed());
+        assert_eq!(refused.header("www-authenticate"), Some("Bearer realm=\"admin\""));
+    }
+
+    #[test]
+    fn answers_are_for_no_cache() {
+        let bearer = alloc::format!("Bearer {TOKEN}");
+        let seen =
+            testing::get("/").header("Host", "own").header("Authorization", bearer).ask(&closed());
+        assert_eq!((seen.text(), seen.header("cache-control")), ("inside", Some("no-store")));
+        assert!(!seen.response().is_repeatable());
+    }
+
+    #[test]
+    fn names_of_strangers_lead_nowhere() {
+        let routes = Routes::new().get("/", page).layer(guard(Access::Open));
+        for own in ["127.0.0.1:9001", "[::1]:9001", "[::1]", "localhost:1", "OWN", "a.example"] {
+            assert_eq!(status(testing::get("/"), &[("Host", own)], &routes), 200, "{own}");
+        }
+        for strange in
+            ["b.example", "localhost.b.example:9001", "::1", "127.0.0.1.b.example", "[x]"]
+        {
+            assert_eq!(status(testing::get("/"), &[("Host", strange)], &routes), 421, "{strange}");
+        }
+    }
+
+    #[test]
+    fn pages_of_other_sites_are_refused_even_with_the_token() {
+        let bearer = alloc::format!("Bearer {TOKEN}");
+        for (field, value, expected) in [
+            ("Sec-Fetch-Site", "cross-site", 403),
+            ("Sec-Fetch-Site", "same-site", 403),
+            ("Sec-Fetch-Site", "same-origin", 200),
+            ("Sec-Fetch-Site", "none", 200),
+            ("Origin", "http://10.0.0.2:9001", 200),
+            ("Origin", "http://10.0.0.2:9002", 403),
+            ("Origin", "http://b.example", 403),
+            ("Origin", "null", 403),
+        ] {
+            assert_eq!(get(&[("Authorization", &bearer), (field, value)]), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_cookie_is_had_for_the_token_and_changes_something_from_our_own_page_only() {
+        let guard = guard(Access::Token(TOKEN.parse().unwrap()));
+        assert_eq!(guard.login("wrong").status(), Status::UNAUTHORIZED);
+        let cookie = guard.login(TOKEN);
+        let cookie = core::str::from_utf8(cookie.header("set-cookie").unwrap()).unwrap().to_owned();
+        assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"), "{cookie}");
+        assert!(!cookie.contains(TOKEN));
+        let cookie = cookie.split(';').next().unwrap();
+        assert_eq!(get(&[("Cookie", cookie)]), 200);
+        assert_eq!(get(&[("Cookie", "aqueduct_admin=")]), 401);
+        let post = |fields: &[(&str, &str)]| {
+            let known = [("Host", "own"), ("Cookie", cookie)];
+            let fields: Vec<_> = known.iter().chain(fields).copied().collect();
+            status(testing::post("/"), &fields, &closed())
+        };
+        assert_eq!(post(&[]), 403);
+        assert_eq!(post(&[("Sec-Fetch-Site", "same-origin")]), 200);
+        assert_eq!(post(&[("Origin", "http://own")]), 200);
+        assert_eq!(post(&[("Origin", "http://b.example")]), 403);
+    }
+
+    #[test]
+    fn health_is_told_without_a_token() {
+        assert_eq!(status(testing::get("/healthz"), &[("Host", "10.0.0.2")], &closed()), 200);
+    }
+
+    use alloc::borrow::ToOwned;
+}
