@@ -24,6 +24,7 @@ pub mod disk;
 mod group;
 pub mod handlers;
 mod inspection;
+mod log_limit;
 pub mod log_ring;
 pub mod panics;
 pub mod platform;

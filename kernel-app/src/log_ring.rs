@@ -1,5 +1,6 @@
 //! Log ring: one line per record to the platform's console, and the latest kept for those who ask.
 
+use crate::log_limit::LogLimit;
 use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -7,7 +8,7 @@ use core::fmt::{self, Write};
 use core::ops::Range;
 use core::time::Duration;
 use inspect::{Column, Metric, Table};
-use log::{Level, LevelFilter, Log, Metadata, Record};
+use log::{Level, LevelFilter, Log, Metadata, Record, RecordBuilder};
 use spinning_top::Spinlock;
 
 /// Lines that are kept, whatever their length.
@@ -26,6 +27,7 @@ static LOG: LogRing = LogRing {
     outlet: Spinlock::new(None),
     lines: Spinlock::new(Lines { kept: VecDeque::new(), counts: [0; 5] }),
     levels: Spinlock::new(Levels { all: LevelFilter::Info, modules: Vec::new() }),
+    limit: Spinlock::new(LogLimit::new()),
 };
 
 /// Where lines go, and what time it is there.
@@ -158,6 +160,7 @@ struct LogRing {
     outlet: Spinlock<Option<Outlet>>,
     lines: Spinlock<Lines>,
     levels: Spinlock<Levels>,
+    limit: Spinlock<LogLimit>,
 }
 
 struct Lines {
@@ -207,8 +210,26 @@ impl Log for LogRing {
         if !self.enabled(record.metadata()) {
             return;
         }
-        let mut line = String::with_capacity(LINE_BYTES);
         let now = (outlet.now)();
+        let admitted = self.limit.lock().admit(record.target(), record.level(), now);
+        let Some(left_out) = admitted else { return };
+        if left_out > 0 {
+            // Arguments do not outlive their statement.
+            self.write(
+                outlet,
+                now,
+                &like(record).args(format_args!("({left_out} lines were left out)")).build(),
+            );
+        }
+        self.write(outlet, now, record);
+    }
+
+    fn flush(&self) {}
+}
+
+impl LogRing {
+    fn write(&self, outlet: Outlet, now: Duration, record: &Record<'_>) {
+        let mut line = String::with_capacity(LINE_BYTES);
         let (module, message) = head(&mut line, now, record);
         // A string takes all there is.
         let _ = line.write_fmt(*record.args());
@@ -218,10 +239,6 @@ impl Log for LogRing {
         self.keep(record.level(), now, line, module, message);
     }
 
-    fn flush(&self) {}
-}
-
-impl LogRing {
     fn keep(
         &self,
         level: Level,
@@ -238,6 +255,13 @@ impl LogRing {
         }
         lines.kept.push_back(LogLine { number, time, level, text, module, message });
     }
+}
+
+/// One of the same origin.
+fn like<'a>(record: &Record<'a>) -> RecordBuilder<'a> {
+    let mut builder = Record::builder();
+    builder.level(record.level()).target(record.target());
+    builder
 }
 
 /// `[    1.000203] INFO  target: `, by hand: a quarter of the instructions of formatting it. Says where in it the target is,

@@ -8,7 +8,8 @@ use crate::vat::Vat;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::time::Duration;
-use endpoints::rpc::SecureVat;
+use endpoints::rpc::{self, SecureVat};
+use inspect::Inspector;
 
 /// What it is called in the log, in the registry and among the features.
 const NAME: &str = "vats";
@@ -56,5 +57,10 @@ impl Service for Vats {
 
     fn drain(&self, _linger: Duration) {
         self.secure.drain();
+    }
+
+    fn inspect(&self, name: &'static str, inspector: &Inspector) {
+        let vat = self.secure.rpc().clone();
+        inspector.add_metrics(rpc::METRICS, move |visit| visit(Some(("service", &name)), &vat));
     }
 }

@@ -1,6 +1,8 @@
 //! A service of another vat, called by a request.
 
+#[cfg(feature = "vats")]
 use alloc::format;
+#[cfg(feature = "vats")]
 use alloc::string::ToString;
 use aqueduct::Platform;
 use aqueduct::context::Context;

@@ -83,6 +83,11 @@ impl SecureVat {
         Fingerprint(self.inner.key.fingerprint())
     }
 
+    /// The vat, which counts these connections apart from others.
+    pub fn rpc(&self) -> &Rpc {
+        &self.inner.rpc
+    }
+
     /// Connections that are open, whoever made them.
     pub fn connections(&self) -> usize {
         self.inner.rpc.connections()
