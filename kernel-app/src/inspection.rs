@@ -56,7 +56,11 @@ fn add_metrics<P: Platform>(context: &Context<P>) {
 
 fn add_network<P: Platform>(context: &Context<P>) {
     let inspector = &context.inspector;
-    for metrics in [net::COUNTER_METRICS, net::GAUGE_METRICS, net::CARD_METRICS] {
+    let platform = context.platform.clone();
+    inspector.add_metrics(net::COUNTER_METRICS, move |visit| {
+        platform.visit_stacks(&mut |card, stack| visit(Some(("card", &card)), &stack.counts()));
+    });
+    for metrics in [net::GAUGE_METRICS, net::CARD_METRICS] {
         let platform = context.platform.clone();
         inspector.add_metrics(metrics, move |visit| {
             platform.visit_stacks(&mut |card, stack| visit(Some(("card", &card)), stack));

@@ -1,6 +1,5 @@
 //! Counters: what happened since the interface's start, each with its metric.
 
-use crate::Stack;
 use core::cell::Cell;
 use inspect::Metric;
 
@@ -13,14 +12,15 @@ macro_rules! counters {
         }
 
         /// The counters of stacks.
-        pub static COUNTER_METRICS: &[Metric<Stack>] = &[$(
+        pub static COUNTER_METRICS: &[Metric<Counts>] = &[$(
             Metric::$metric(
                 concat!("net_", $text),
                 concat!($($help),*).trim_ascii(),
-                |stack| stack.count(Counter::$name),
+                |counts| counts.0[Counter::$name as usize],
             ),
         )*];
 
+        const ALL: [Counter; COUNTERS] = [$(Counter::$name,)*];
         const COUNTERS: usize = [$(Counter::$name,)*].len();
     };
 }
@@ -114,6 +114,16 @@ counters! {
     TimeWaitRecycled = counter "time_wait_recycled",
     /// SYNs that took over a connection in TIME-WAIT.
     TimeWaitReused = counter "time_wait_reused",
+}
+
+/// All counters of one interface, as they were when it was asked.
+pub struct Counts([u64; COUNTERS]);
+
+impl Counts {
+    /// What `count` says of each.
+    pub(crate) fn of(count: impl Fn(Counter) -> u64) -> Self {
+        Self(ALL.map(count))
+    }
 }
 
 /// The counters of one interface.

@@ -27,7 +27,7 @@ mod time;
 mod wire;
 
 pub use config::{Config, CongestionControl, Limits};
-pub use counters::{COUNTER_METRICS, Counter};
+pub use counters::{COUNTER_METRICS, Counter, Counts};
 pub use stack::Stack;
 pub use stack::diagnostics::{ConnectionInfo, Gauges, StackView, TcpState};
 pub use stack::inspection::{

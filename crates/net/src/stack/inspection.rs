@@ -1,7 +1,8 @@
 //! Inspection: what a stack lets others see, as `ss -ti` and `ip -s link` do.
 
-use crate::Stack;
+use crate::counters::Counts;
 use crate::device::Counters;
+use crate::stack::Stack;
 use crate::stack::diagnostics::{self, ConnectionInfo, TcpState};
 use crate::tcp::syn_queue::HalfOpen;
 use crate::wire::tuple::Tuple;
@@ -372,6 +373,11 @@ impl Stack {
             addresses: Addresses(self.addresses().collect()),
             counters: self.card_counters(),
         }
+    }
+
+    /// How often each thing happened.
+    pub fn counts(&self) -> Counts {
+        Counts::of(|counter| self.count(counter))
     }
 
     /// What the device did.
