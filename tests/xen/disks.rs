@@ -70,8 +70,7 @@ pub(super) fn saved(harness: &mut Harness) -> Result {
         site.fetch_while(what)?;
     }
     contains("the console", &guest.console(&site.host)?, "vbd/51712: connected to anew")?;
-    site.host.must("xl shutdown one")?;
-    expect_reason(&guest, &site.host, 0)?;
+    site.host.must("xl shutdown -w one")?;
     nothing_is_left(&site)
 }
 
