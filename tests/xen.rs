@@ -67,6 +67,8 @@ const FETCHED_BYTES: usize = 16 << 20;
 /// In dom0: fetches a URL slowly while a command runs, and the rest at full speed.
 const FETCH_WHILE: &str = include_str!("xen/fetch-while.sh");
 const SAVE_AND_RESTORE: &str = "xl save one /tmp/saved && xl restore /tmp/saved && rm /tmp/saved";
+/// To this host itself, by no shell but dom0's.
+const MIGRATE: &str = "xl migrate -s \"\" one \"xl migrate-receive\"";
 const BIG_BYTES: usize = 64 << 20;
 /// Everything takes longer here than a server should allow.
 const PATIENT: &str = "[http]\nhead_timeout_seconds = 600\nidle_timeout_seconds = 600\n\

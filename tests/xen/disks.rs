@@ -1,7 +1,7 @@
 //! Disks: a bundle and a site on one, one that is saved with its guest, and one that goes under load.
 
 use super::{
-    ADDRESS, ANSWER_LIMIT, FETCHED_BYTES, PATIENT, SAVE_AND_RESTORE, Site, check_sum,
+    ADDRESS, ANSWER_LIMIT, FETCHED_BYTES, MIGRATE, PATIENT, SAVE_AND_RESTORE, Site, check_sum,
     expect_reason, url,
 };
 use command::failure::{Result, fail};
@@ -66,12 +66,11 @@ pub(super) fn two(harness: &mut Harness) -> Result {
 
 pub(super) fn saved(harness: &mut Harness) -> Result {
     let (site, guest) = with_disk(harness)?;
-    for _ in 0..2 {
-        site.fetch_while(SAVE_AND_RESTORE)?;
+    for what in [SAVE_AND_RESTORE, SAVE_AND_RESTORE, MIGRATE] {
+        site.fetch_while(what)?;
     }
     contains("the console", &guest.console(&site.host)?, "vbd/51712: connected to anew")?;
-    site.host.must("xl shutdown one")?;
-    expect_reason(&guest, &site.host, 0)?;
+    site.host.must("xl shutdown -w one")?;
     nothing_is_left(&site)
 }
 

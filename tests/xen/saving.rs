@@ -1,6 +1,6 @@
 //! Guests that are saved, restored and moved: connections outlive it.
 
-use super::{ANSWER_LIMIT, SAVE_AND_RESTORE, Site, expect_reason, outside, url};
+use super::{ANSWER_LIMIT, MIGRATE, SAVE_AND_RESTORE, Site, expect_reason, outside, url};
 use command::failure::{OrSay, Result, fail};
 use lab::{
     harness::{Harness, contains, equal},
@@ -8,9 +8,6 @@ use lab::{
     xen::{Domain, Host},
 };
 use std::net::TcpStream;
-
-/// To this host itself, by no shell but dom0's.
-const MIGRATE: &str = "xl migrate -s \"\" one \"xl migrate-receive\"";
 
 pub(super) fn restored(harness: &mut Harness) -> Result {
     let site = Site::new(harness)?;

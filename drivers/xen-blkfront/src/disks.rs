@@ -3,6 +3,7 @@
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use xen_store::xenbus::{self, State};
 use xen_store::{Error, Store};
 
 /// Where they are.
@@ -18,6 +19,14 @@ pub struct Vbd {
 }
 
 impl Vbd {
+    /// Tells the backend of a disk that could not be opened that nobody will use it, so that it may go.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn refuse(&self, store: &Store) -> Result<(), Error> {
+        xenbus::set_state(store, &self.folder(), State::Closed).await
+    }
+
     pub(crate) fn folder(&self) -> String {
         format!("{FOLDER}/{}", self.name)
     }

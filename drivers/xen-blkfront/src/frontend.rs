@@ -38,7 +38,7 @@ struct Session {
 }
 
 /// Opens a disk: the device, and the task to run beside it. Waits until its backend has connected, for which the caller has to
-/// have some patience and an end of it.
+/// have some patience and an end of it. If it comes to nothing, the backend is to be [told](Vbd::refuse).
 ///
 /// # Errors
 /// The disk cannot be used.
@@ -71,7 +71,8 @@ impl Frontend {
                 // The daemon was restarted, or is another's: what it was told last is not known.
                 Ok(()) | Err(Error::Store(xen_store::Error::Disconnected)) => {}
                 Err(Error::Store(error)) if self.disk.is_connected() => {
-                    log::error!("{}: xenstore: {error}", self.vbd.folder());
+                    let folder = self.vbd.folder();
+                    log::error!("{folder}: its end would not be noticed: xenstore: {error}");
                     return;
                 }
                 Err(error) => break error,

@@ -373,6 +373,8 @@ fn an_unusable_disk_keeps_its_place_and_says_that_it_is_gone() {
     make_disk(&mut daemon);
     let vbds = daemon.drive(&store, list(&store)).unwrap().unwrap();
     let disk = XenBlkfront::unusable(&vbds[0], Error::NoMedium);
+    daemon.drive(&store, vbds[0].refuse(&store)).unwrap().unwrap();
+    assert_eq!(daemon.get(&format!("{FRONT}/state")).as_deref(), Some("6"));
     assert_eq!(disk.fault(), Some(Error::NoMedium));
     let block = disk.geometry().block_bytes;
     assert_eq!(poll(&mut disk.read(0, block)), Poll::Ready(Err(DiskError::Gone)));

@@ -104,7 +104,10 @@ impl Guest {
                 self.disks.push(frontend);
                 disk
             }
-            Err(error) => XenBlkfront::unusable(vbd, error),
+            Err(error) => {
+                let _ = self.store.block_on(PATIENCE, vbd.refuse(&self.store));
+                XenBlkfront::unusable(vbd, error)
+            }
         }
     }
 

@@ -72,7 +72,7 @@ impl Running {
             Some(bundle) => put_file(&host, "bundle", bundle)?,
             None => domain.ramdisk = None,
         }
-        for (file, letter) in request.disks.iter().zip('a'..='p') {
+        for (file, letter) in request.disks.iter().zip('a'..='h') {
             let device = put_disk(&host, &format!("disk-{letter}"), file)?;
             domain.disks.push(format!("{device},xvd{letter},r"));
         }
@@ -112,6 +112,11 @@ impl Running {
 /// What disks take of dom0's memory.
 fn mib_of(disks: &[PathBuf]) -> Result<u32> {
     const MIB_MAX: u64 = 2048;
+    // dom0 has so many loop devices, and the guest uses no more.
+    const COUNT_MAX: usize = 8;
+    if disks.len() > COUNT_MAX {
+        fail!("with --xen, {COUNT_MAX} disks are allowed");
+    }
     let mut bytes = 0;
     for file in disks {
         let about = std::fs::metadata(file);
