@@ -7,9 +7,8 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use bytes::Bytes;
 use capnp::Error;
-use core::cell::{Cell, RefCell};
+use core::cell::Cell;
 use endpoints::rpc::network::{Conf, Watch};
-use flow::sync::Watcher;
 
 /// The key of the list, and what is before the paths of files.
 pub(crate) const LIST: &str = "site";
@@ -82,8 +81,7 @@ impl Conf for SiteConf {
     }
 
     async fn watch(&self, key: &str) -> Result<SiteWatch, Error> {
-        let watcher = RefCell::new(self.site.watch());
-        Ok(SiteWatch { conf: self.clone(), key: key.into(), watcher, is_first: Cell::new(true) })
+        Ok(SiteWatch { conf: self.clone(), key: key.into(), seen: Cell::new(None) })
     }
 }
 
@@ -91,18 +89,18 @@ impl Conf for SiteConf {
 pub(crate) struct SiteWatch {
     conf: SiteConf,
     key: String,
-    watcher: RefCell<Watcher<u64>>,
-    is_first: Cell<bool>,
+    /// The version of which it told last.
+    seen: Cell<Option<u64>>,
 }
 
 impl Watch for SiteWatch {
     async fn next(&self) -> Result<Option<Vec<u8>>, Error> {
-        if !self.is_first.replace(false) {
-            let Ok(mut watcher) = self.watcher.try_borrow_mut() else {
-                return Err(Error::failed(String::from("one `next` at a time")));
-            };
-            watcher.changed().await;
+        let site = &self.conf.site;
+        let mut changes = site.watch();
+        while self.seen.get() == Some(site.version()) {
+            changes.changed().await;
         }
+        self.seen.set(Some(site.version()));
         Ok(self.conf.value(&self.key))
     }
 }
