@@ -53,6 +53,7 @@ pub(crate) fn whole(config: &Config, bundle: &Bundle<'_>) -> Checked {
     ports(config)?;
     tls(config, bundle)?;
     vat(config, bundle)?;
+    conf(config)?;
     site(config, bundle)
 }
 
@@ -217,11 +218,23 @@ fn vat(config: &Config, bundle: &Bundle<'_>) -> Checked {
     Err(Contradiction { keys: vec![("rpc", "key")], allowed })
 }
 
-/// A bundle has a site, unless that is on a disk; a machine without a bundle has none.
+/// What is taken from another is had by a capability.
+fn conf(config: &Config) -> Checked {
+    let from = &config.conf.from;
+    let mut names = config.capabilities.references.iter().map(|(name, _)| name);
+    if from.is_empty() || names.any(|name| name == from) {
+        return Ok(());
+    }
+    let allowed = format!("a name of [capabilities], and `{from}` is none");
+    Err(Contradiction { keys: vec![("conf", "from")], allowed })
+}
+
+/// A bundle has a site, unless that is on a disk or another appliance's; a machine without a bundle has none.
 fn site(config: &Config, bundle: &Bundle<'_>) -> Checked {
     let root = &config.http.site_root;
     let in_site = |path: &str| path.strip_prefix(&**root).is_some_and(|rest| rest.starts_with('/'));
     let is_elsewhere = config.storage.site_disk > 0 || bundle.has_site_elsewhere();
+    let is_elsewhere = is_elsewhere || !config.conf.from.is_empty();
     if !bundle.is_given() || is_elsewhere || bundle.files().any(|file| in_site(file.path)) {
         return Ok(());
     }

@@ -508,6 +508,29 @@ mod tests {
     }
 
     #[test]
+    fn what_vats_need_is_there() {
+        for (file, sentence) in [
+            (
+                "[rpc]\nkey = \"rpc/other.pem\"\n",
+                "appliance.toml:2:1: found `key = \"rpc/other.pem\"`; allowed: a file of the bundle, and rpc/other.pem is not",
+            ),
+            (
+                "[conf]\nfrom = \"store\"\n",
+                "appliance.toml:2:1: found `from = \"store\"`; allowed: a name of [capabilities], and `store` is none",
+            ),
+        ] {
+            let error = load_with(file, "").unwrap_err();
+            assert!(error.to_string().starts_with(sentence), "{error}");
+        }
+        load_with("[rpc]\nkey = \"site/index.html\"\n", "").unwrap();
+        let follows =
+            "[conf]\nfrom = \"store\"\n[capabilities]\nstore = \"capnp://insecure@a:1\"\n";
+        load_with(follows, "").unwrap();
+        // The site is another's.
+        load_with(&std::format!("[http]\nsite_root = \"sit\"\n{follows}"), "").unwrap();
+    }
+
+    #[test]
     fn what_only_looks_like_a_contradiction_is_taken() {
         for (file, line) in [
             ("[network]\ndhcp = false\nslaac = false", "ip=10.9.0.2/24"),

@@ -12,7 +12,7 @@ use std::{
 };
 
 /// Folders besides the site's that go into a bundle.
-const MORE_FOLDERS: &[&str] = &["keys", "tls"];
+const MORE_FOLDERS: &[&str] = &["keys", "rpc", "tls"];
 /// Deepest folder; a loop of links ends here.
 const DEPTH_MAX: usize = 32;
 
@@ -66,7 +66,7 @@ pub fn configuration(folder: &Path) -> Result<Config, FolderError> {
 }
 
 /// The files that a folder's bundle has, sorted by path: `appliance.toml` and `names` if they are
-/// there, the site, `keys/` and `tls/` with all that is in them, whatever its name begins with; nothing else,
+/// there, the site, `keys/`, `rpc/` and `tls/` with all that is in them, whatever its name begins with; nothing else,
 /// so that a folder with other things beside them serves as it is.
 ///
 /// # Errors
@@ -235,6 +235,7 @@ mod tests {
             ("site/.hidden", ""),
             ("keys/k", ""),
             ("names", ""),
+            ("rpc/key.pem", ""),
             ("appliance.toml", ""),
             ("notes", "not for the bundle"),
             (".git/config", "neither"),
@@ -243,6 +244,7 @@ mod tests {
             "appliance.toml",
             "keys/k",
             "names",
+            "rpc/key.pem",
             "site/.hidden",
             "site/.well-known/a",
             "site/index.html",

@@ -386,6 +386,19 @@ pub(crate) static KEYS: &[Key] = &[
             put: put_capability,
         },
     ),
+    key(
+        "conf",
+        "from",
+        Rule::Text {
+            allowed: "a name of [capabilities], or \"\"",
+            set: |c, text| (text.is_empty() || is_service(text)) && put(&mut c.conf.from, text),
+        },
+    ),
+    key(
+        "conf",
+        "site_bytes_max",
+        count(4096, 1 << 40, |c| Number::Usize(&mut c.conf.site_bytes_max)),
+    ),
     key("zmq", "port", Rule::PortOrOff(|c| &mut c.zmq.port)),
     key(
         "zmq",

@@ -45,7 +45,7 @@ pub use error::ConfigError;
 pub use keys::keys;
 pub use network::{Cidr, CongestionControl};
 pub use schema::{
-    Admin, Affinity, BadGroupKey, Capabilities, ClientCertificates, Config, Fastcgi, Gopher,
+    Admin, Affinity, BadGroupKey, Capabilities, ClientCertificates, Conf, Config, Fastcgi, Gopher,
     GroupKey, Http, Log, Memory, Network, Octets32, Rpc, RpcEpoch, RpcPeer, Sessions, Shutdown,
     Storage, Tasks, Tcp, Tls, Token, Zmq, port_key,
 };

@@ -9,7 +9,7 @@ mod tls;
 pub use admin::{Admin, Token};
 pub use fastcgi::Fastcgi;
 pub(crate) use rpc::is_service;
-pub use rpc::{Capabilities, Rpc, RpcEpoch, RpcPeer};
+pub use rpc::{Capabilities, Conf, Rpc, RpcEpoch, RpcPeer};
 pub use tls::{ClientCertificates, Octets32, Tls};
 
 use crate::{Cidr, CongestionControl};
@@ -35,6 +35,8 @@ pub struct Config {
     pub rpc: Rpc,
     /// Services of other vats.
     pub capabilities: Capabilities,
+    /// What is taken from another appliance.
+    pub conf: Conf,
     /// The ZMTP service.
     pub zmq: Zmq,
     /// Disks, and a site on one of them.

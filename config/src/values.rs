@@ -81,6 +81,7 @@ fn text(config: &Config, section: &str, name: &str) -> String {
         }
         ("admin", "token") => secret(admin.token.is_some()),
         ("admin", "hosts") => list(&admin.hosts),
+        ("conf", "from") => quoted(&config.conf.from),
         ("rpc", "key") => quoted(&config.rpc.key),
         ("rpc", "host") => quoted(&config.rpc.host),
         ("rpc", "strangers") => list(&config.rpc.strangers),

@@ -92,6 +92,7 @@ impl App {
                 context.services.add(entry.name, service);
             }
         }
+        follow(context);
         carry_over(context);
         inspection::add_all(context);
         registry::register(context);
@@ -138,6 +139,16 @@ fn check_capabilities<P: Platform>(context: &Context<P>) -> Result<(), StartErro
         log::warn!("[capabilities] is without effect: it is not in this build");
     }
     Ok(())
+}
+
+/// Takes the site of another appliance over, if the configuration says whose.
+fn follow<P: Platform>(context: &Context<P>) {
+    #[cfg(feature = "vats")]
+    crate::vat::follow(context);
+    #[cfg(not(feature = "vats"))]
+    if !context.config.conf.from.is_empty() {
+        log::warn!("[conf] is without effect: it is not in this build");
+    }
 }
 
 /// Takes saved sessions along from one run to the next.

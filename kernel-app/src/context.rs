@@ -1,6 +1,7 @@
 //! Context: what everything in the appliance is given, which is platform, configuration, bundle, tasks, time.
 
 use crate::Platform;
+use crate::live_site::LiveSite;
 use crate::service::Services;
 use crate::settings::{self, memory::MemorySettings};
 #[cfg(feature = "vats")]
@@ -9,7 +10,6 @@ use crate::vat::{Capabilities, NoCapability};
 use crate::{service::StartError, vat::Vat};
 use alloc::rc::Rc;
 use config::{Bundle, Config};
-#[cfg(feature = "rpc")]
 use core::cell::OnceCell;
 use core::time::Duration;
 use flow::ledger::{Ledger, ServiceLedger};
@@ -45,6 +45,8 @@ pub struct Context<P: Platform> {
     pub disk_site: Option<Rc<crate::disk::DiskSite>>,
     /// Makes routes that lead to web sessions.
     pub sessions: SessionHost,
+    /// The site, once something has wanted it.
+    live_site: Rc<OnceCell<Rc<LiveSite>>>,
     /// The vat, once something has wanted it.
     #[cfg(feature = "rpc")]
     vat: Rc<OnceCell<Rc<Vat>>>,
@@ -68,6 +70,7 @@ impl<P: Platform> Clone for Context<P> {
             #[cfg(feature = "disk")]
             disk_site: self.disk_site.clone(),
             sessions: self.sessions.clone(),
+            live_site: self.live_site.clone(),
             #[cfg(feature = "rpc")]
             vat: self.vat.clone(),
             #[cfg(feature = "vats")]
@@ -98,6 +101,7 @@ impl<P: Platform> Context<P> {
             move |bytes| entropy.fill_random(bytes),
         );
         let mut context = Self {
+            live_site: Rc::default(),
             #[cfg(feature = "rpc")]
             vat: Rc::default(),
             #[cfg(feature = "vats")]
@@ -154,6 +158,11 @@ impl<P: Platform> Context<P> {
         name: &str,
     ) -> Result<C, NoCapability> {
         self.capabilities.get(self, name)
+    }
+
+    /// The site as it is now.
+    pub(crate) fn live_site(&self) -> Rc<LiveSite> {
+        self.live_site.get_or_init(|| Rc::new(LiveSite::new(self))).clone()
     }
 
     #[cfg(feature = "vats")]

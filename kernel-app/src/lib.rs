@@ -24,6 +24,8 @@ pub mod disk;
 mod group;
 pub mod handlers;
 mod inspection;
+#[cfg_attr(not(feature = "rpc"), allow(dead_code, reason = "nobody is there to change it"))]
+mod live_site;
 mod log_limit;
 pub mod log_ring;
 pub mod panics;

@@ -4,6 +4,8 @@ mod access;
 #[cfg(feature = "vats")]
 mod capabilities;
 #[cfg(feature = "vats")]
+mod follow;
+#[cfg(feature = "vats")]
 mod secure;
 
 use crate::Platform;
@@ -28,7 +30,7 @@ pub use capabilities::NoCapability;
 #[cfg(feature = "vats")]
 pub use secure::reference;
 #[cfg(feature = "vats")]
-pub(crate) use {capabilities::Capabilities, secure::Secure};
+pub(crate) use {capabilities::Capabilities, follow::follow, secure::Secure};
 
 /// The vat of an appliance: there is one, made when something first wants it.
 pub struct Vat {

@@ -229,6 +229,8 @@ static ROWS: &[Row] = &[
     row!("capabilities", "NAME", "\"capnp://insecure@a:1\"", "[(\"NAME\", \"capnp://insecure@a:1\")]", |c: &Config| {
         c.capabilities.references.clone()
     }),
+    row!("conf", "from", "\"store\"", "\"store\"", |c: &Config| c.conf.from.clone()),
+    row!("conf", "site_bytes_max", "5000", "5000", |c: &Config| c.conf.site_bytes_max),
     row!("zmq", "port", "5556", "(false, true)", |c: &Config| {
         let world = World::new(c);
         (world.is_open(5555), world.is_open(5556))

@@ -8,14 +8,16 @@ use aqueduct::platform::{ListenError, Platform};
 use aqueduct::vat::{self, NoCapability};
 use capnp::capability::{Client, FromClientHook};
 use config::{Bundle, Config, cpio};
+use core::task::{self, Poll, Waker};
 use core::time::Duration;
+use endpoints::network_capnp::conf;
 use endpoints::rpc::{Fingerprint, Limits, Rpc, SecureVat, SturdyRef};
 use endpoints::tls::TlsConfig;
-use flow::memory::{MemoryListener, MemoryNetwork};
+use flow::memory::{MemoryFlow, MemoryListener, MemoryNetwork};
 use flow::registry::StaticRegistry;
 use flow::task::Executor;
 use flow::time::Timers;
-use flow::{Connector, Target};
+use flow::{Connector, Flow, FlowExt, Target};
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -82,7 +84,7 @@ impl World {
         settings: &str,
         key: &str,
     ) -> Result<(Context<Host>, App), String> {
-        let bundle = bundle(key);
+        let bundle = site(name, key);
         let settings = format!("[network]\nhostname = \"{name}\"\n{settings}");
         let config = Config::parse("appliance.toml", &settings).unwrap();
         let platform = Host { network: self.network.clone(), name: name.into() };
@@ -178,13 +180,59 @@ impl World {
     }
 }
 
+impl World {
+    /// What a web server answers in full.
+    fn get(&self, host: &str, path: &str) -> String {
+        self.rest(&mut self.ask(host, path))
+    }
+
+    /// A request, whose answer nobody takes yet.
+    fn ask(&self, host: &str, path: &str) -> MemoryFlow {
+        let (network, target) = (self.network.clone(), format!("{host}:80").parse().unwrap());
+        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        self.run(async move {
+            let mut flow = network.connect(&target).await.unwrap();
+            flow.write_all(request.as_bytes()).await.unwrap();
+            flow
+        })
+    }
+
+    fn rest(&self, flow: &mut MemoryFlow) -> String {
+        let mut text = String::new();
+        let mut cx = task::Context::from_waker(Waker::noop());
+        loop {
+            let read = flow.poll_read_with(&mut cx, &mut |bytes| {
+                text += &String::from_utf8_lossy(bytes);
+                bytes.len()
+            });
+            match read {
+                Poll::Ready(Ok(0) | Err(_)) => return text,
+                Poll::Ready(Ok(_)) => {}
+                Poll::Pending => self.settle(),
+            }
+        }
+    }
+
+    fn write(&self, conf: &conf::Client, key: &str, value: &[u8]) -> Result<(), String> {
+        let mut request = conf.write_request();
+        request.get().set_key(key);
+        request.get().set_value(value);
+        let written = self.run(async move { request.send().promise.await.map(drop) });
+        written.map_err(|error| error.to_string())
+    }
+}
+
 fn executor() -> Executor {
     Executor::new(|body| catch_unwind(AssertUnwindSafe(body)).map_err(|_| "a panic".to_string()))
 }
 
 fn bundle(key: &str) -> Bundle<'static> {
+    site("nobody", key)
+}
+
+fn site(name: &str, key: &str) -> Bundle<'static> {
     let mut writer = cpio::Writer::new();
-    writer.file("site/index.html", b"hello", 0).unwrap();
+    writer.file("site/index.html", format!("hello of {name}").as_bytes(), 0).unwrap();
     if !key.is_empty() {
         writer.file("rpc/key.pem", key.as_bytes(), 0).unwrap();
     }
@@ -286,7 +334,7 @@ fn a_reference_is_right_enough_and_says_itself() {
     });
     let calculator = reference(SECURE, &key, "calculator", "open:7001");
     assert_eq!(
-        told,
+        told[..2],
         [("admin".into(), known.to_string()), ("calculator".into(), calculator.to_string())]
     );
     assert_ne!(known.service, calculator.service);
@@ -351,6 +399,68 @@ fn an_appliance_has_services_of_others_by_name_and_again_when_they_return() {
 }
 
 #[test]
+fn an_appliance_serves_another_s_site_and_follows_its_changes() {
+    let world = World::new();
+    let key = new_key();
+    let follows = |service: &str| {
+        let reference = reference(SECURE, &key, service, "origin:7001");
+        format!("[capabilities]\norigin = \"{reference}\"\n[conf]\nfrom = \"origin\"\n")
+    };
+    let (_copy, _app) = world.start("copy", &follows("site"), "");
+    // What is its own, as long as the other is not there.
+    assert!(world.get("copy", "/").ends_with("hello of copy"));
+    let (_origin, _app) = world.start("origin", SECURE, &key);
+    world.pass(Duration::from_secs(20));
+    assert!(world.get("copy", "/").ends_with("hello of origin"));
+
+    let editor: conf::Client = world
+        .restore(&world.vat(&new_key()), &reference(SECURE, &key, "site-editor", "origin:7001"));
+    let long = vec![b'x'; 100_000];
+    assert_eq!(world.write(&editor, "site/long", &long), Ok(()));
+    world.pass(Duration::from_secs(2));
+    // An answer that has begun ends on what it began with; the next is of what is new.
+    let mut begun = world.ask("copy", "/long");
+    assert_eq!(world.write(&editor, "site/long", b"short"), Ok(()));
+    world.pass(Duration::from_secs(2));
+    assert!(world.get("copy", "/long").ends_with("\r\n\r\nshort"));
+    assert!(world.rest(&mut begun).ends_with(&"x".repeat(100_000)));
+
+    // The site that there is stays while the other is gone, and changes when it returns with another.
+    world.stop("origin");
+    world.pass(Duration::from_secs(20));
+    assert!(world.get("copy", "/long").ends_with("\r\n\r\nshort"));
+    let (_again, _app) = world.start("origin", SECURE, &key);
+    world.pass(Duration::from_secs(20));
+    assert!(world.get("copy", "/long").starts_with("HTTP/1.1 404"));
+    assert!(world.get("copy", "/").ends_with("hello of origin"));
+}
+
+#[test]
+fn who_may_read_the_site_may_not_write_it_and_who_may_is_bounded() {
+    let world = World::new();
+    let key = new_key();
+    let settings = format!("{SECURE}[conf]\nsite_bytes_max = 5000\n");
+    let (_origin, _app) = world.start("origin", &settings, &key);
+    let vat = world.vat(&new_key());
+    let service = |name: &str| {
+        world.restore::<conf::Client>(&vat, &reference(SECURE, &key, name, "origin:7001"))
+    };
+    let (reader, editor) = (service("site"), service("site-editor"));
+    let refused = |conf: &conf::Client, name: &str, content: &[u8]| {
+        world.write(conf, name, content).unwrap_err()
+    };
+    assert!(refused(&reader, "site/a", b"x").contains("read only"));
+    for bad in ["a", "site/", "site/../a", "site/a//b", "site/a\nb", "site"] {
+        assert!(refused(&editor, bad, b"x").contains("is no file of the site"), "{bad}");
+    }
+    assert!(refused(&editor, "site/a", &[0; 5000]).contains("at most 5000 bytes"));
+    assert_eq!(world.write(&editor, "site/a", &[b'x'; 4900]), Ok(()));
+    // The one that it takes the place of does not count.
+    assert_eq!(world.write(&editor, "site/a", b"page"), Ok(()));
+    assert!(world.get("origin", "/a").ends_with("page"));
+}
+
+#[test]
 fn what_is_wrong_with_keys_and_references_is_said_at_the_start_and_no_secret_is() {
     let world = World::new();
     let cases = [
@@ -370,7 +480,7 @@ fn what_is_wrong_with_keys_and_references_is_said_at_the_start_and_no_secret_is(
     let key = new_key();
     for (key, service, address, part) in [
         ("", "admin", "a:1", "rpc/key.pem is not in the bundle"),
-        (&*key, "admim", "a:1", "there is no service `admim`, but admin, calculator"),
+        (&*key, "admim", "a:1", "there is no service `admim`, but admin, calculator, site"),
         (&*key, "admin", "a", "`a` is no HOST:PORT"),
         (&*key, "admin", "a:1/b", "no HOST:PORT"),
     ] {

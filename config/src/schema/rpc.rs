@@ -180,6 +180,21 @@ pub struct Capabilities {
     pub references: Vec<(String, String)>,
 }
 
+/// `[conf]`: what this appliance has from another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conf {
+    /// The capability, by its name in `[capabilities]`, of which the site is taken. Default none.
+    pub from: String,
+    /// Bytes of all files of a site that is taken, or written by others. Default 64 MiB; it is held in memory.
+    pub site_bytes_max: usize,
+}
+
+impl Default for Conf {
+    fn default() -> Self {
+        Self { from: String::new(), site_bytes_max: 64 << 20 }
+    }
+}
+
 /// A reference is a secret.
 impl fmt::Debug for Capabilities {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

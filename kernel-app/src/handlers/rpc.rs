@@ -4,6 +4,8 @@
 
 mod admin;
 mod calculator;
+#[cfg_attr(not(feature = "vats"), allow(dead_code, reason = "who follows a site has a key"))]
+pub(crate) mod site_conf;
 
 use crate::Platform;
 use crate::appliance_capnp::{admin as admin_schema, calculator as calculator_schema, directory};
@@ -18,18 +20,25 @@ use capnp::Error;
 use capnp::capability::FromClientHook;
 use capnp::private::capability::ClientHook;
 use endpoints::rpc::Rpc;
+use site_conf::SiteConf;
 
 /// What the objects are called.
-pub(crate) const NAMES: [&str; 2] = ["admin", "calculator"];
+pub(crate) const NAMES: [&str; 4] = ["admin", "calculator", "site", "site-editor"];
 
 /// A name, what it is for, and the object.
 pub(crate) fn objects<P: Platform>(context: &Context<P>, vat: &Rpc) -> Vec<Object> {
-    let [admin_name, calculator_name] = NAMES;
+    let [admin_name, calculator_name, site_name, editor_name] = NAMES;
+    let site = context.live_site();
+    let config::Conf { site_bytes_max, .. } = context.config.conf;
+    let reading = vat.export_conf(SiteConf::read_only(&site));
+    let editing = vat.export_conf(SiteConf::writable(&site, site_bytes_max));
     let admin: admin_schema::Client = vat.client(Admin::new(context));
     let calculator: calculator_schema::Client = vat.client(Calculator::new(vat));
     alloc::vec![
         Object::new(admin_name, "what the appliance is doing", admin),
         Object::new(calculator_name, "a sample: values and functions are objects", calculator),
+        Object::new(site_name, "the files of the site, and when they change", reading),
+        Object::new(editor_name, "the same, to be changed", editing),
     ]
 }
 

@@ -1,11 +1,13 @@
 //! Static files: the site in the boot bundle, or on a disk.
 
+use crate::live_site::{Files, LiveSite};
 use crate::settings::http::{HttpSettings, SiteSettings};
 use crate::{Platform, context::Context};
 use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
+use bytes::Bytes;
 use config::Bundle;
 use core::time::Duration;
 use flow::time::Timers;
@@ -19,7 +21,7 @@ const NOT_FOUND_PAGE: &str = "404.html";
 /// same.
 #[derive(Clone)]
 pub struct Site {
-    files: Rc<files::Site>,
+    live: Rc<LiveSite>,
     timers: Timers,
     wall_clock_start: Duration,
 }
@@ -27,28 +29,20 @@ pub struct Site {
 impl Site {
     /// The files under the configured root.
     pub fn new<P: Platform>(context: &Context<P>) -> Self {
-        let SiteSettings { root, index } = HttpSettings::new(&context.config.http).site;
-        // Lives as long as the appliance.
-        let index: &'static str = alloc::boxed::Box::leak(index.into_boxed_str());
-        let options = Options { index, ..Options::default() };
-        let files = match on_disk(context, &options) {
-            Some(files) => files,
-            None => in_bundle(&context.bundle, &root, options),
-        };
-        let (files, timers) = (Rc::new(files), context.timers.clone());
-        Self { files, timers, wall_clock_start: context.wall_clock_start() }
+        let (live, timers) = (context.live_site(), context.timers.clone());
+        Self { live, timers, wall_clock_start: context.wall_clock_start() }
     }
 
     /// Whether a file answers that request: it is static, for [sessions](web::session::SessionRoute::beside) under the
     /// same paths.
     pub fn has(&self, request: &Request) -> bool {
-        self.files.has(request.path(), "")
+        self.live.served().has(request.path(), "")
     }
 
     /// The answer where nothing is: the site's own page, if it has one and the client takes pages.
     fn nothing(&self, request: &Request) -> Answer {
         let plain = || Answer::Now(Response::plain(Status::NOT_FOUND).into());
-        let Some(page) = self.files.page(NOT_FOUND_PAGE, Status::NOT_FOUND, request) else {
+        let Some(page) = self.live.served().page(NOT_FOUND_PAGE, Status::NOT_FOUND, request) else {
             return plain();
         };
         let wants_page = request.header("accept").is_some_and(|types| {
@@ -61,6 +55,32 @@ impl Site {
             reply
         })
     }
+}
+
+/// How the site is served, and where in the bundle it is.
+pub(crate) fn options<P: Platform>(context: &Context<P>) -> (Options, String) {
+    let SiteSettings { root, index } = HttpSettings::new(&context.config.http).site;
+    // Lives as long as the appliance.
+    let index: &'static str = alloc::boxed::Box::leak(index.into_boxed_str());
+    (Options { index, ..Options::default() }, root)
+}
+
+/// What is served at first.
+pub(crate) fn served<P: Platform>(
+    context: &Context<P>,
+    root: &str,
+    options: &Options,
+) -> files::Site {
+    on_disk(context, options).unwrap_or_else(|| in_bundle(&context.bundle, root, options.clone()))
+}
+
+/// The bundle's files below the site's root, where they lie.
+pub(crate) fn of_bundle(bundle: &Bundle<'static>, root: &str) -> Files {
+    let below = |path: &'static str| path.strip_prefix(root)?.strip_prefix('/');
+    let files = bundle.files();
+    files
+        .filter_map(|it| Some((below(it.path)?.to_owned(), Bytes::from_static(it.bytes))))
+        .collect()
 }
 
 /// The files of the bundle below `root/`.
@@ -117,7 +137,7 @@ fn made(
 impl Handler for Site {
     fn answer(&self, request: Request) -> Answer {
         let now = (self.wall_clock_start + self.timers.now()).as_secs();
-        match self.files.answer(&request, "", now) {
+        match self.live.served().answer(&request, "", now) {
             Answer::Now(reply) if reply.response.status() == Status::NOT_FOUND => {
                 self.nothing(&request)
             }
@@ -137,7 +157,7 @@ mod tests {
     fn site(page: Option<&'static str>) -> Site {
         let page = page.map(|text| (NOT_FOUND_PAGE.to_owned(), Variant::new(text), None));
         Site {
-            files: Rc::new(files::Site::new(page, ALL)),
+            live: Rc::new(LiveSite::of(files::Site::new(page, ALL), ALL)),
             timers: Timers::new(),
             wall_clock_start: Duration::ZERO,
         }

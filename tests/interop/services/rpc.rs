@@ -42,7 +42,7 @@ pub(super) fn appliance_guest(harness: &mut Harness) -> Result {
 
 const PORT: u16 = 7000;
 /// Everybody may have all services, at that port.
-pub(crate) const OPEN: &str = "[rpc]\nport = 7000\nstrangers = [\"*\"]\n";
+pub(crate) const OPEN: &str = "[rpc]\nport = 7000\nstrangers = [\"admin\", \"calculator\"]\n";
 
 /// Pipelining, callbacks, errors of each type, cancellation, 10 MB, 1,000 capabilities, a
 /// disconnect in mid-call, on the appliance's own services.

@@ -1,15 +1,16 @@
 //! A service of another vat, called by a request.
 
-#[cfg(feature = "vats")]
+use alloc::boxed::Box;
 use alloc::format;
-#[cfg(feature = "vats")]
 use alloc::string::ToString;
+use alloc::vec::Vec;
 use aqueduct::Platform;
+use aqueduct::appliance_capnp::calculator;
 use aqueduct::context::Context;
+use core::error::Error;
 use web::{Request, Response, Status};
 
 /// What the calculator of a name in `[capabilities]` sends back for `hello`, or why it does not.
-#[cfg(feature = "vats")]
 pub(crate) async fn echo<P: Platform>(context: Context<P>, request: Request) -> Response {
     let name = request.parameter_text("name").unwrap_or_default().to_string();
     match echoed(&context, &name).await {
@@ -20,21 +21,10 @@ pub(crate) async fn echo<P: Platform>(context: Context<P>, request: Request) -> 
     }
 }
 
-#[cfg(feature = "vats")]
-async fn echoed<P: Platform>(
-    context: &Context<P>,
-    name: &str,
-) -> Result<alloc::vec::Vec<u8>, alloc::boxed::Box<dyn core::error::Error>> {
-    use aqueduct::appliance_capnp::calculator;
+async fn echoed<P: Platform>(context: &Context<P>, name: &str) -> Result<Vec<u8>, Box<dyn Error>> {
     let calculator: calculator::Client = context.capability(name)?;
     let mut asked = calculator.echo_request();
     asked.get().set_data(b"hello");
     let answer = asked.send().promise.await?;
     Ok(answer.get()?.get_data()?.to_vec())
-}
-
-/// This build has none.
-#[cfg(not(feature = "vats"))]
-pub(crate) async fn echo<P: Platform>(_: Context<P>, _: Request) -> Response {
-    Response::plain(Status::NOT_FOUND)
 }

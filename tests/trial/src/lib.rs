@@ -9,6 +9,7 @@
 extern crate alloc;
 
 mod bodies;
+#[cfg(feature = "vats")]
 mod capabilities;
 mod helpers;
 mod menus;
@@ -65,7 +66,15 @@ pub fn routes<P: Platform>(context: &Context<P>) -> Routes {
     let host = aqueduct::services::websocket::host(context);
     let (client, asking) = (host.clone(), context.clone());
     let session = context.sessions.route("/_test/session", Mapper::cookie(), sessions::session);
-    aqueduct::handlers::samples::routes(context, &host)
+    let routes = aqueduct::handlers::samples::routes(context, &host);
+    #[cfg(feature = "vats")]
+    let routes = {
+        let context = context.clone();
+        routes.get("/_test/capability/:name", move |request| {
+            capabilities::echo(context.clone(), request)
+        })
+    };
+    routes
         .any("/_test/echo", bodies::echo)
         .any("/_test/sink", bodies::sink)
         .any("/_test/panic", bodies::panic)
@@ -87,10 +96,6 @@ pub fn routes<P: Platform>(context: &Context<P>) -> Routes {
         .get("/_test/websocket", move |request| websockets::echo(host.clone(), request))
         .get("/_test/websocket/:server", move |request| {
             websockets::ask(asking.clone(), client.clone(), request)
-        })
-        .get("/_test/capability/:name", {
-            let context = context.clone();
-            move |request| capabilities::echo(context.clone(), request)
         })
         .get("/_test/zmq", move |request| sockets::run_script(script.clone(), request))
 }
