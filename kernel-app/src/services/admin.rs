@@ -4,9 +4,13 @@
 pub(crate) mod health;
 
 mod api;
+mod capture;
 mod door;
 mod follow;
 mod guard;
+mod looking;
+mod trace;
+mod wire;
 
 use super::web_service::add_traffic;
 use crate::Platform;

@@ -47,6 +47,8 @@ pub struct ConnectionInfo {
     pub congestion_window: u32,
     /// Bytes that the peer's last window allowed.
     pub peer_window: u32,
+    /// By how many bits the peer's windows are shifted, and ours (RFC 7323 section 2).
+    pub window_shifts: [u8; 2],
     /// Bytes of data and options in a segment.
     pub mss: u16,
     /// Segments sent again.
@@ -154,6 +156,7 @@ pub(super) fn info(connection: &Connection) -> Option<ConnectionInfo> {
         in_flight: info.in_flight,
         congestion_window: info.congestion_window,
         peer_window: info.send_window,
+        window_shifts: [info.send_window_shift, info.receive_window_shift],
         mss: info.mss,
         retransmits: info.resent,
         timeouts: info.backoff,

@@ -34,6 +34,10 @@ pub struct Info {
     pub send_window: u32,
     /// Our window in bytes, as the peer was told and has not used.
     pub receive_window: u32,
+    /// By how many bits the peer's windows are shifted (RFC 7323 section 2).
+    pub send_window_shift: u8,
+    /// By how many bits ours are.
+    pub receive_window_shift: u8,
     /// What the receive buffer may hold, in bytes.
     pub receive_limit: u32,
     /// Bytes written and not acknowledged.
@@ -78,6 +82,8 @@ impl Connection {
             lost: self.scoreboard.lost(),
             send_window: self.send.window,
             receive_window: self.receive.advertised.distance_from(self.receive.next),
+            send_window_shift: self.send.scale,
+            receive_window_shift: self.receive.scale,
             receive_limit: self.receive_window.limit(),
             send_queue: self.send_buffer.len(),
             receive_queue: self.receive_buffer.len(),

@@ -75,6 +75,8 @@ impl SocketInfo {
             in_flight: segments(UNACKED),
             congestion_window: segments(SND_CWND),
             peer_window: tcp.u32(SND_WND),
+            // Only captures of frames need them, and there are none.
+            window_shifts: [0; 2],
             mss: mss.min(u16::MAX.into()) as u16,
             retransmits: tcp.u32(TOTAL_RETRANS),
             timeouts: tcp.u8(BACKOFF),

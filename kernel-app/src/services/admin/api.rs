@@ -2,7 +2,7 @@
 
 use super::follow::Followers;
 use super::guard::Guard;
-use super::health;
+use super::{health, looking};
 use crate::Platform;
 use crate::context::Context;
 use crate::log_ring;
@@ -37,7 +37,7 @@ pub(super) fn routes<P: Platform>(context: &Context<P>, guard: &Guard) -> Routes
         rows_max,
     });
     let (login, logout) = (guard.clone(), guard.clone());
-    health::add(Routes::new(), context)
+    looking::add(health::add(Routes::new(), context), context)
         .get("/metrics", sharing(&inside, metrics))
         .get("/api/v1/log", sharing(&inside, log))
         .get("/api/v1/log/levels", levels)
@@ -168,11 +168,11 @@ async fn log_in(guard: Guard, mut request: Request) -> Result<Response, Response
     Ok(guard.login(form.get("token").unwrap_or_default()))
 }
 
-fn query(request: &Request) -> Result<Form, Response> {
+pub(super) fn query(request: &Request) -> Result<Form, Response> {
     Ok(request.query_form(&forms::Limits::default())?)
 }
 
-fn number(query: &Form, name: &str) -> Result<Option<usize>, Response> {
+pub(super) fn number(query: &Form, name: &str) -> Result<Option<usize>, Response> {
     let wrong = |_| bad(format!("{name} is a whole number\n"));
     query.get(name).map(|text| text.parse().map_err(wrong)).transpose()
 }
@@ -181,11 +181,11 @@ fn level(text: &str) -> Result<LevelFilter, Response> {
     text.parse().map_err(|_| bad("a level is off, error, warn, info, debug or trace\n"))
 }
 
-fn bad(text: impl Into<web::Data>) -> Response {
+pub(super) fn bad(text: impl Into<web::Data>) -> Response {
     Response::ok("text/plain; charset=utf-8", text).with_status(Status::BAD_REQUEST)
 }
 
-fn gone() -> Response {
+pub(super) fn gone() -> Response {
     Response::plain(Status::NOT_FOUND)
 }
 

@@ -1,0 +1,116 @@
+//! Looking at the wire: captures, and traces of connections.
+
+use super::api::{bad, gone, number, query};
+use super::capture::{self, SNAP_BYTES_MAX, Wish};
+use super::trace::Means;
+use super::wire::{TooMany, Wire};
+use crate::Platform;
+use crate::context::Context;
+use ::capture::Filter;
+use alloc::rc::Rc;
+use alloc::string::ToString;
+use core::time::Duration;
+use web::forms::Form;
+use web::{Reply, Request, Response, Routes, Status, sharing};
+
+/// What capture and trace take at most, in seconds.
+const SECONDS_MAX: usize = 86_400;
+/// How long a graph is drawn unless somebody says otherwise.
+const GRAPH_SECONDS: usize = 10;
+
+struct Looking<P: Platform> {
+    context: Context<P>,
+    wire: Wire<P>,
+    own_port: u16,
+}
+
+/// Adds both.
+pub(super) fn add<P: Platform>(routes: Routes, context: &Context<P>) -> Routes {
+    let looking = Rc::new(Looking {
+        context: context.clone(),
+        wire: Wire::new(&context.platform, &context.timers),
+        own_port: context.config.admin.port.unwrap_or(0),
+    });
+    routes
+        .get("/api/v1/capture", sharing(&looking, capture))
+        .get("/api/v1/connections/:id/trace", sharing(&looking, trace))
+}
+
+/// Frames as pcapng: those that `?filter=` wants, of `?card=`, with `?snap=` bytes of each, until there are `?count=` of them or
+/// `?seconds=` are over.
+async fn capture<P: Platform>(
+    looking: Rc<Looking<P>>,
+    request: Request,
+) -> Result<Reply, Response> {
+    let query = query(&request)?;
+    let filter: Filter = query
+        .get("filter")
+        .unwrap_or_default()
+        .parse()
+        .map_err(|error| Response::error(Status::BAD_REQUEST, &error))?;
+    let cards = looking.wire.cards();
+    if cards == 0 {
+        let text = "the network is another system's: tcpdump of that shows its frames\n";
+        return Err(bad(text).with_status(Status::NOT_FOUND));
+    }
+    let card = number(&query, "card")?;
+    if card.is_some_and(|card| card >= cards) {
+        return Err(bad(alloc::format!("card is from 0 to {}\n", cards - 1)));
+    }
+    let snap_bytes = number(&query, "snap")?
+        .map_or(SNAP_BYTES_MAX, |snap| u32::try_from(snap).unwrap_or(u32::MAX).min(SNAP_BYTES_MAX));
+    let wish = Wish {
+        filter,
+        snap_bytes,
+        card,
+        frames_max: number(&query, "count")?.map(|count| count as u64),
+        time_max: seconds(&query)?,
+        own_port: looking.own_port,
+        wall_clock_start: looking.context.wall_clock_start(),
+    };
+    let Context { timers, services, .. } = &looking.context;
+    capture::reply(&looking.wire, timers, services, wish).map_err(too_many)
+}
+
+/// The segments of a connection as events, for `?seconds=` or until it ends; or, with `?format=xpl`, the time-sequence graph of
+/// what is sent, or with `?direction=received` of what is received.
+async fn trace<P: Platform>(looking: Rc<Looking<P>>, request: Request) -> Result<Reply, Response> {
+    let query = query(&request)?;
+    let context = &looking.context;
+    let means = Means {
+        platform: context.platform.clone(),
+        wire: looking.wire.clone(),
+        timers: context.timers.clone(),
+        services: context.services.clone(),
+        wall_clock_start: context.wall_clock_start(),
+    };
+    let id = request.parameter_text("id").unwrap_or_default().to_string();
+    let traced = means.find(&id).ok_or_else(gone)?;
+    let time = seconds(&query)?;
+    match query.get("format") {
+        None => means.events(traced, time).map_err(too_many),
+        Some("xpl") => {
+            let is_of_received = match query.get("direction") {
+                None | Some("sent") => false,
+                Some("received") => true,
+                Some(_) => return Err(bad("a direction is sent or received\n")),
+            };
+            let time = time.unwrap_or(Duration::from_secs(GRAPH_SECONDS as u64));
+            means.xpl(traced, is_of_received, time).map_err(too_many)
+        }
+        Some(_) => Err(bad("a format is xpl; without one there are events\n")),
+    }
+}
+
+fn seconds(query: &Form) -> Result<Option<Duration>, Response> {
+    let seconds = number(query, "seconds")?;
+    if seconds.is_some_and(|seconds| seconds == 0 || seconds > SECONDS_MAX) {
+        return Err(bad(alloc::format!("seconds is from 1 to {SECONDS_MAX}\n")));
+    }
+    Ok(seconds.map(|seconds| Duration::from_secs(seconds as u64)))
+}
+
+fn too_many(_: TooMany) -> Response {
+    let text = "so many look at the wire already; one of them has to end first\n";
+    bad(text).with_status(Status::SERVICE_UNAVAILABLE)
+}
