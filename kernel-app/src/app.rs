@@ -3,7 +3,7 @@
 use crate::context::Context;
 use crate::handlers::site::Site;
 use crate::service::{ServiceEntry, Services, StartError, Table, WebRoutes};
-use crate::{Platform, inspection, registry};
+use crate::{Platform, registry};
 use alloc::string::String;
 use alloc::vec::Vec;
 use config::{Config, Shutdown, Tasks};
@@ -94,7 +94,8 @@ impl App {
         }
         follow(context);
         carry_over(context);
-        inspection::add_all(context);
+        #[cfg(feature = "inspection")]
+        crate::inspection::add_all(context);
         registry::register(context);
         let Shutdown { drain } = context.config.shutdown;
         Ok(Self {
@@ -209,7 +210,7 @@ mod tests {
         let features = features.lines().take_while(|line| !line.starts_with('['));
         let features = features.filter_map(|line| line.split_once(" = ")).map(|(name, _)| name);
         // What is no service of its own.
-        let beside = ["default", "http-client", "disk"];
+        let beside = ["default", "inspection", "http-client", "disk"];
         let features: Vec<_> = features.filter(|name| !beside.contains(name)).collect();
         assert_eq!(entries, features);
         let mut config = Config::default();

@@ -23,6 +23,7 @@ pub mod disk;
 #[cfg(feature = "http-client")]
 mod group;
 pub mod handlers;
+#[cfg(feature = "inspection")]
 mod inspection;
 #[cfg_attr(not(feature = "rpc"), allow(dead_code, reason = "nobody is there to change it"))]
 mod live_site;

@@ -51,6 +51,7 @@ pub fn note(now: Duration, place: &str, message: &str, backtrace: Option<String>
 }
 
 /// Those that were noted, the latest last.
+#[cfg(feature = "inspection")]
 pub(crate) fn all() -> Vec<PanicRow> {
     PANICS.lock().clone()
 }

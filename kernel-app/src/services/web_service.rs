@@ -6,7 +6,9 @@ use crate::service::{Offer, Opened, Service, listen};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::time::Duration;
-use endpoints::server::{self, Server, Traffic};
+#[cfg(feature = "inspection")]
+use endpoints::server;
+use endpoints::server::{Server, Traffic};
 use flow::Listener;
 use inspect::Inspector;
 use web::server::ServerCore;
@@ -49,9 +51,14 @@ pub(super) fn let_in<P: Platform, C: ServerCore>(
 }
 
 /// Lets others see what a server counts, as that of the service of this name.
+#[cfg(feature = "inspection")]
 pub(super) fn add_traffic(name: &'static str, traffic: Rc<Traffic>, inspector: &Inspector) {
     inspector.add_metrics(server::METRICS, move |visit| visit(Some(("service", &name)), &traffic));
 }
+
+/// Nobody looks.
+#[cfg(not(feature = "inspection"))]
+pub(super) fn add_traffic(_: &'static str, _: Rc<Traffic>, _: &Inspector) {}
 
 struct Web<C: ServerCore> {
     name: &'static str,

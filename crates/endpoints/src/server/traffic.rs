@@ -86,7 +86,8 @@ impl Traffic {
             add(count);
         }
         match time {
-            None => self.times.observe_none(),
+            // Most answers: time stands still in a turn.
+            None | Some(Duration::ZERO) => self.times.observe_none(),
             Some(time) => self.times.observe(time),
         }
     }
