@@ -7,6 +7,7 @@ mod crowds;
 pub(crate) mod curl;
 mod group;
 mod helpers;
+mod looking;
 mod lossy_wire;
 pub(crate) mod nginx;
 mod recovery;
@@ -75,6 +76,12 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("http/slaac_from_dnsmasq", &[&programs::DNSMASQ], 90, addresses::slaac),
     Case::new("http/ipv6_static", &[&programs::CURL], 90, addresses::ipv6),
     Case::new("http/ping", &[&programs::PING], 90, addresses::ping),
+    Case::new(
+        "http/capture_and_graph",
+        &[&programs::CURL, &programs::TCPTRACE],
+        180,
+        looking::capture_and_graph,
+    ),
     Case::new("http/loss_and_reordering", &[&programs::CURL], 180, lossy_wire::loss_and_reordering),
     Case::new("http/recovery_beside_linux_process", &[&NSENTER], 240, recovery::process),
     Case::new("http/recovery_beside_linux_guest", &[&NSENTER], 240, recovery::guest),

@@ -44,6 +44,8 @@ pub const CGI_FCGI: Program = Program { name: "cgi-fcgi", package: "libfcgi-bin"
 pub const LYNX: Program = Program { name: "lynx", package: "lynx" };
 /// A browser.
 pub const CHROMIUM: Program = Program { name: "chromium", package: "chromium" };
+/// Draws the graphs of captures.
+pub const TCPTRACE: Program = Program { name: "tcptrace", package: "tcptrace" };
 /// Says whose authorities Chromium trusts.
 pub const CERTUTIL: Program = Program { name: "certutil", package: "libnss3-tools" };
 /// Unpacks Debian's packages.

@@ -1,0 +1,133 @@
+//! Looking at the wire of a guest while it loses packets: a capture that tcptrace reads, and the graph that the guest draws of it.
+
+use command::{
+    failure::{OrSay, Result, fail},
+    programs,
+};
+use lab::{
+    harness::{GUEST_ADDRESS, Harness, Server, Setup, contains, curl, noise},
+    lossy_wire::{self, Impairments},
+};
+use std::{
+    collections::BTreeSet,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
+
+const FILE_BYTES: usize = 2 << 20;
+const ADMIN_PORT: u16 = 9001;
+const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+const START_LIMIT: Duration = Duration::from_secs(20);
+
+pub(super) fn capture_and_graph(harness: &mut Harness) -> Result {
+    let config = format!("[admin]\nport = {ADMIN_PORT}\ntoken = \"{TOKEN}\"\n");
+    let bundle = harness.bundle(&config, &[("site/file", &noise(FILE_BYTES))])?;
+    let impairments = Impairments { lost: 3, doubled: 0, reordered: 0, seed: 7 };
+    let more = lossy_wire::start(&harness.scratch, impairments)?;
+    let setup = Setup { bundle: Some(bundle), offloads: false, more, ..Setup::trial() };
+    let guest = harness.boot(&setup)?;
+    let result = looks(harness);
+    Server::Guest(Box::new(guest)).judge(result)
+}
+
+fn looks(harness: &Harness) -> Result {
+    refuses_strangers()?;
+    let (capture, graph) = (harness.scratch.path("capture"), harness.scratch.path("graph.xpl"));
+    // Both look at the same while a client takes its time.
+    let capturing = in_background(&capture, "capture?filter=tcp%20port%2080&snap=128&seconds=14");
+    let url = format!("http://{GUEST_ADDRESS}/file");
+    let downloading =
+        thread::spawn(move || curl(&["--limit-rate", "150k", "-o", "/dev/null", &url]));
+    let id = connection()?;
+    let graphing = in_background(&graph, &format!("connections/{id}/trace?format=xpl&seconds=6"));
+    for work in [graphing, capturing, downloading] {
+        work.join().expect("a client does not panic")?;
+    }
+    let text = std::fs::read_to_string(&graph).or_say(|| "no graph".into())?;
+    for part in ["timeval unsigned\n", "(time sequence graph)\n", "white\n", "green\n", "red\n"] {
+        contains("the graph", &text, part)?;
+    }
+    if !text.ends_with("go\n") {
+        fail!("the graph has no end");
+    }
+    let ours = segments(&text);
+    let theirs = by_tcptrace(harness, &capture)?;
+    match ours.difference(&theirs).next() {
+        _ if ours.len() < 50 => fail!("the graph has {} segments only", ours.len()),
+        Some((time, bytes)) => {
+            fail!("tcptrace has no segment of {bytes} bytes at {time}, of {}", theirs.len())
+        }
+        None => Ok(()),
+    }
+}
+
+fn refuses_strangers() -> Result {
+    let url = format!("http://{}:{ADMIN_PORT}/api/v1/capture", GUEST_ADDRESS.ip());
+    let code = curl(&["-o", "/dev/null", "-w", "%{http_code}", &url])?;
+    contains("the answer to a stranger", &code, "401")
+}
+
+fn in_background(to: &Path, path: &str) -> thread::JoinHandle<Result<String>> {
+    let (to, path) = (to.display().to_string(), path.to_owned());
+    thread::spawn(move || ask(&path, &["-o", &to]))
+}
+
+fn ask(path: &str, words: &[&str]) -> Result<String> {
+    let url = format!("http://{}:{ADMIN_PORT}/api/v1/{path}", GUEST_ADDRESS.ip());
+    let bearer = format!("Authorization: Bearer {TOKEN}");
+    curl(&[&["--fail", "-N", "-H", &bearer][..], words, &[&url]].concat())
+}
+
+/// The id of the one connection with HTTP's port.
+fn connection() -> Result<String> {
+    let deadline = Instant::now() + START_LIMIT;
+    while Instant::now() < deadline {
+        let rows = ask("connections", &[])?;
+        let open = rows.split('{').find(|row| {
+            row.contains(&format!("\"local\":\"{GUEST_ADDRESS}\"")) && row.contains("STABLISHED")
+        });
+        let id = open.and_then(|row| row.split("\"id\":\"").nth(1)?.split('"').next());
+        if let Some(id) = id {
+            return Ok(id.to_owned());
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    fail!("no connection is open: {}", ask("connections", &[])?)
+}
+
+/// The graph that tcptrace draws of the file.
+fn by_tcptrace(harness: &Harness, capture: &Path) -> Result<BTreeSet<(String, u64)>> {
+    let folder = harness.scratch.path("tcptrace");
+    std::fs::create_dir_all(&folder).or_say(|| "no folder".into())?;
+    let mut command = programs::command(&programs::TCPTRACE)?;
+    command.current_dir(&folder).args(["-n", "-S"]).arg(capture);
+    programs::output(&mut command)?;
+    let mut all = BTreeSet::new();
+    for file in std::fs::read_dir(&folder).or_say(|| "no graphs of tcptrace".into())? {
+        let path = file.or_say(|| "no graph".into())?.path();
+        all.extend(segments(&std::fs::read_to_string(path).unwrap_or_default()));
+    }
+    Ok(all)
+}
+
+/// The times and lengths of all segments: lines straight upwards below `white` and `red`.
+fn segments(graph: &str) -> BTreeSet<(String, u64)> {
+    let mut found = BTreeSet::new();
+    let mut is_segment = false;
+    for line in graph.lines() {
+        let words: Vec<&str> = line.split(' ').collect();
+        match words[..] {
+            [color] => is_segment = matches!(color, "white" | "red"),
+            ["line", at, from, to_at, to] | ["line", at, from, to_at, to, _] if at == to_at => {
+                if let (Ok(from), Ok(to)) = (from.parse::<u64>(), to.parse::<u64>())
+                    && (is_segment || words.len() == 6)
+                {
+                    found.insert((at.to_owned(), to.abs_diff(from)));
+                }
+            }
+            _ => {}
+        }
+    }
+    found
+}
