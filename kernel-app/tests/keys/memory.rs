@@ -232,7 +232,10 @@ fn receive(flow: &mut MemoryFlow, take: &mut dyn FnMut(&[u8])) -> Option<usize> 
 
 fn bundle() -> Bundle<'static> {
     let long = vec![b'x'; LONG_BYTES];
-    let files: [(&str, &[u8]); 6] = [
+    // What `authorities` of [tls] names in its row: it is read at the start.
+    let authority = include_bytes!("../../../tests/sweep/tls/cert.pem");
+    let files: [(&str, &[u8]); 7] = [
+        ("a", authority),
         ("site/page", b"site page"),
         ("site/folder/start", b"start"),
         ("site/long", &long),
