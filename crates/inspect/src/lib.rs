@@ -44,5 +44,5 @@ mod table;
 
 pub use histogram::Histogram;
 pub use inspector::{Inspector, MetricVisitor};
-pub use metric::{Family, Kind, Label, Metric, Reading, Sample, Unit};
+pub use metric::{Family, Kind, Label, Metric, ReadEach, Reading, Sample, Unit};
 pub use table::{Column, ColumnInfo, Row, RowOf, Rows, Table, Type, Value};

@@ -75,7 +75,7 @@ enum Read<T: 'static> {
 }
 
 /// Calls the closure with each value of the label, and the number that belongs to it.
-type ReadEach<T> = fn(&T, &mut dyn FnMut(&dyn Display, u64));
+pub type ReadEach<T> = fn(&T, &mut dyn FnMut(&dyn Display, u64));
 
 impl<T> Metric<T> {
     /// What only grows.
@@ -111,7 +111,7 @@ impl<T> Metric<T> {
         name: &'static str,
         label: &'static str,
         help: &'static str,
-        read: fn(&T, &mut dyn FnMut(&dyn Display, u64)),
+        read: ReadEach<T>,
     ) -> Metric<T> {
         Self::new(name, help, Kind::Counter, Read::Each(label, read))
     }
@@ -121,7 +121,7 @@ impl<T> Metric<T> {
         name: &'static str,
         label: &'static str,
         help: &'static str,
-        read: fn(&T, &mut dyn FnMut(&dyn Display, u64)),
+        read: ReadEach<T>,
     ) -> Metric<T> {
         Self::new(name, help, Kind::Gauge, Read::Each(label, read))
     }

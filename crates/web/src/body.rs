@@ -83,6 +83,7 @@ impl Body {
     ///
     /// # Errors
     /// See [`BodyError`]. They stay: asked again, it says the same.
+    #[expect(clippy::should_implement_trait, reason = "it waits, and is no iterator's")]
     #[track_caller]
     pub fn next(&mut self) -> impl Future<Output = Result<Option<Vec<u8>>, BodyError>> {
         waiting(async move {

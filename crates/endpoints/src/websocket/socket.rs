@@ -57,6 +57,7 @@ impl Socket {
     ///
     /// # Errors
     /// The socket failed: see [`Error`].
+    #[expect(clippy::should_implement_trait, reason = "it waits, and is no iterator's")]
     #[track_caller]
     pub fn next(&mut self) -> impl Future<Output = Result<Option<Message>, Error>> {
         waiting(async move { self.reader.next().await })
@@ -94,6 +95,7 @@ impl Reader {
     ///
     /// # Errors
     /// See [`Socket::next`].
+    #[expect(clippy::should_implement_trait, reason = "it waits, and is no iterator's")]
     #[track_caller]
     pub fn next(&mut self) -> impl Future<Output = Result<Option<Message>, Error>> {
         waiting(async move { poll_fn(|cx| self.poll_next(cx)).await })

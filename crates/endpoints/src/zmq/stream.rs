@@ -104,6 +104,7 @@ impl Incoming {
     }
 
     /// The next bytes; `None` at the message's end. Cancel-safe.
+    #[expect(clippy::should_implement_trait, reason = "it waits, and is no iterator's")]
     #[track_caller]
     pub fn next(&mut self) -> impl Future<Output = Result<Option<Chunk>, RecvFailed>> {
         waiting(async move {

@@ -41,6 +41,7 @@ impl<F: Flow + 'static> Response<F> {
     ///
     /// # Errors
     /// See [`ClientError`]; the body is then not whole.
+    #[expect(clippy::should_implement_trait, reason = "it waits, and is no iterator's")]
     #[track_caller]
     pub fn next(&mut self) -> impl Future<Output = Result<Option<Vec<u8>>, ClientError>> {
         waiting(async move {
