@@ -4,11 +4,15 @@ mod bench;
 
 use super::*;
 use alloc::format;
+use alloc::sync::Arc;
+use alloc::task::Wake;
 use alloc::vec;
 use bench::{
     BACK, Bench, FRONT, PROPERTIES, SETTINGS, content, make_disk, make_front, open_one, poll,
     set_all,
 };
+use core::sync::atomic::{AtomicBool, Ordering};
+use core::task::Waker;
 use machine::xen::block::fake::{Backend, Taken, hold, is_granted};
 use xen_store::fake;
 
@@ -232,6 +236,22 @@ fn a_backend_that_lies_is_left() {
         assert!(!bench.disk.poll() && bench.disk.prepare_to_wait(), "{lie}: nobody is kept busy");
         expect_end(&mut bench, request.segments[0].0);
     }
+}
+
+#[test]
+fn a_disk_that_is_given_up_wakes_its_task() {
+    struct Woken(AtomicBool);
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    let mut bench = Bench::new();
+    let woken = Arc::new(Woken(AtomicBool::new(false)));
+    let waker = Waker::from(woken.clone());
+    assert!(bench.disk.poll_given_up(&Context::from_waker(&waker)).is_pending());
+    bench.backend.set_responses(1);
+    assert!(bench.disk.poll() && woken.0.load(Ordering::Relaxed));
 }
 
 /// The disk is given up: the task says so and ends, and nothing is granted any more once the backend lets go.
