@@ -11,25 +11,17 @@ use crate::{
     schema::is_service,
     texts::{is_host_text, is_http_address, is_label, is_path},
 };
-use alloc::{borrow::ToOwned, vec::Vec};
+use alloc::vec::Vec;
 use field::{
-    client_certificates, host, is_path_or_none, parsed, push_address, push_gateway, push_host,
-    push_path, put, put_capability,
+    client_certificates, host, is_path_or_none, parsed, push, push_address, push_gateway,
+    push_host, push_path, put, put_capability,
 };
-use rule::{buffer, count, key, seconds};
+use rule::{
+    CERTIFICATES_MAX, FINGERPRINTS_MAX, HOSTS_MAX, SERVICES_MAX, buffer, count, key, seconds,
+};
 
 /// Most addresses of a kind: smoltcp's interface holds a handful.
 pub(crate) const ADDRESSES_MAX: usize = 4;
-
-/// Most hosts of one web server: each request is compared with all of them.
-const HOSTS_MAX: usize = 32;
-
-/// Most certificates of one server, and clients that are known by their certificates' fingerprints.
-const CERTIFICATES_MAX: usize = 16;
-const FINGERPRINTS_MAX: usize = 256;
-
-/// Services of one vat that settings name, and capabilities of others that it has.
-const SERVICES_MAX: usize = 64;
 
 pub(crate) static KEYS: &[Key] = &[
     key("network", "dhcp", Rule::Flag(|c| &mut c.network.dhcp)),
@@ -301,13 +293,7 @@ pub(crate) static KEYS: &[Key] = &[
             allowed: "names of services, or \"*\" for all",
             items_max: SERVICES_MAX,
             clear: |c| c.rpc.strangers.clear(),
-            push: |c, text| {
-                let fits = text == "*" || is_service(text);
-                if fits {
-                    c.rpc.strangers.push(text.to_owned());
-                }
-                fits
-            },
+            push: |c, text| (text == "*" || is_service(text)) && push(&mut c.rpc.strangers, text),
         },
     ),
     key(

@@ -78,6 +78,11 @@ pub(super) fn client_certificates(text: &str) -> Option<ClientCertificates> {
     }
 }
 
+pub(super) fn push(list: &mut Vec<String>, text: &str) -> bool {
+    list.push(text.to_owned());
+    true
+}
+
 pub(super) fn put(field: &mut String, text: &str) -> bool {
     field.clear();
     field.push_str(text);

@@ -4,6 +4,16 @@ use crate::Config;
 use alloc::{borrow::ToOwned, format, string::String};
 use core::time::Duration;
 
+/// Most hosts of one web server: each request is compared with all of them.
+pub(super) const HOSTS_MAX: usize = 32;
+
+/// Most certificates of one server, and clients that are known by their certificates' fingerprints.
+pub(super) const CERTIFICATES_MAX: usize = 16;
+pub(super) const FINGERPRINTS_MAX: usize = 256;
+
+/// Services of one vat that settings name, and capabilities of others that it has.
+pub(super) const SERVICES_MAX: usize = 64;
+
 /// A key of a section.
 pub(crate) struct Key {
     pub(crate) section: &'static str,
