@@ -73,7 +73,7 @@ fn real_answers_have_the_fields_of_the_description() {
 fn document(world: &World) -> Value {
     let (mut paths, mut schemas) = (Map::new(), Map::new());
     for (path, method, about, _) in PATHS {
-        let operation = operation(about, path, json!({"description": "See the summary."}));
+        let operation = operation(about, path, &json!({"description": "See the summary."}));
         let methods = paths.entry(*path).or_insert_with(|| json!({}));
         methods.as_object_mut().unwrap().insert((*method).into(), operation);
     }
@@ -110,7 +110,7 @@ fn document(world: &World) -> Value {
             parameters.push(query("level", "With `follow`: the least important level"));
             parameters.push(query("module", "With `follow`: how the module begins"));
         }
-        let mut operation = operation(table.help(), "", answer);
+        let mut operation = operation(table.help(), "", &answer);
         operation["parameters"] = Value::Array(parameters);
         paths.insert(format!("/api/v1/{}", table.name()), json!({"get": operation}));
     }
@@ -126,7 +126,7 @@ fn document(world: &World) -> Value {
     })
 }
 
-fn operation(about: &str, path: &str, answer: Value) -> Value {
+fn operation(about: &str, path: &str, answer: &Value) -> Value {
     let names = path.split('{').skip(1).filter_map(|rest| rest.split_once('}'));
     let parameters: Vec<_> = names
         .map(|(name, _)| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}}))
