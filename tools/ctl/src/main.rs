@@ -1,5 +1,6 @@
 //! `aqueductctl`: what runs in an appliance, who is connected, and what is on its wire, in a terminal. It speaks to the admin port
 //! (docs/inside.md) of a guest, a Xen guest and a process alike.
+#![forbid(unsafe_code)]
 
 mod admin;
 mod commands;

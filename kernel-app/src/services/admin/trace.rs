@@ -140,7 +140,7 @@ impl<P: Platform> Means<P> {
     fn state(&self, id: &str) -> Option<String> {
         let mut json = None;
         self.visit(id, &mut |row| {
-            json = serde_json::to_string(&Object(&CONNECTIONS.row(&row))).ok()
+            json = serde_json::to_string(&Object(&CONNECTIONS.row(&row))).ok();
         });
         json
     }
