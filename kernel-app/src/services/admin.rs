@@ -9,6 +9,7 @@ mod door;
 mod follow;
 mod guard;
 mod looking;
+mod page;
 mod trace;
 mod wire;
 

@@ -9,6 +9,7 @@ const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/openapi.json");
 /// Paths that are no tables, with their methods, what each is for, and what is asked to see that it is there.
 #[rustfmt::skip]
 const PATHS: &[(&str, &str, &str, &str)] = &[
+    ("/", "get", "The page, with `/page.css` and `/page.js`; no token, which it asks for", "200"),
     ("/healthz", "get", "200 as long as anything is answered; no token", "200"),
     ("/readyz", "get", "200 while visitors are taken, else 503; no token", "200"),
     ("/metrics", "get", "The metrics, as OpenMetrics or as Prometheus' older text, whichever `Accept` wants", "200"),

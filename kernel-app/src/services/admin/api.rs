@@ -2,7 +2,7 @@
 
 use super::follow::Followers;
 use super::guard::Guard;
-use super::{health, looking};
+use super::{health, looking, page};
 use crate::Platform;
 use crate::context::Context;
 use crate::log_ring;
@@ -37,7 +37,7 @@ pub(super) fn routes<P: Platform>(context: &Context<P>, guard: &Guard) -> Routes
         rows_max,
     });
     let (login, logout) = (guard.clone(), guard.clone());
-    looking::add(health::add(Routes::new(), context), context)
+    looking::add(page::add(health::add(Routes::new(), context)), context)
         .get("/metrics", sharing(&inside, metrics))
         .get("/api/v1/log", sharing(&inside, log))
         .get("/api/v1/log/levels", levels)

@@ -9,7 +9,7 @@
 //! A request that changes something has to be no GET or HEAD, which the routes see to, and with a cookie to say whose page
 //! it comes from.
 
-use super::health;
+use super::{health, page};
 use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::string::String;
@@ -87,7 +87,8 @@ impl Guard {
         if origin == Origin::Other {
             return Some(refused(Status::FORBIDDEN, OTHER_SITE));
         }
-        if health::PATHS.contains(&request.path()) || LOGIN_PATHS.contains(&request.path()) {
+        let is_open = |paths: &[&[u8]]| paths.contains(&request.path());
+        if is_open(&health::PATHS) || is_open(&page::PATHS) || is_open(&LOGIN_PATHS) {
             return None;
         }
         match rules.shown(request) {

@@ -50,8 +50,7 @@ async fn capture<P: Platform>(
         .map_err(|error| Response::error(Status::BAD_REQUEST, &error))?;
     let cards = looking.wire.cards();
     if cards == 0 {
-        let text = "the network is another system's: tcpdump of that shows its frames\n";
-        return Err(bad(text).with_status(Status::NOT_FOUND));
+        return Err(no_frames());
     }
     let card = number(&query, "card")?;
     if card.is_some_and(|card| card >= cards) {
@@ -86,6 +85,9 @@ async fn trace<P: Platform>(looking: Rc<Looking<P>>, request: Request) -> Result
     };
     let id = request.parameter_text("id").unwrap_or_default().to_string();
     let traced = means.find(&id).ok_or_else(gone)?;
+    if looking.wire.cards() == 0 {
+        return Err(no_frames());
+    }
     let time = seconds(&query)?;
     match query.get("format") {
         None => means.events(traced, time).map_err(too_many),
@@ -108,6 +110,11 @@ fn seconds(query: &Form) -> Result<Option<Duration>, Response> {
         return Err(bad(alloc::format!("seconds is from 1 to {SECONDS_MAX}\n")));
     }
     Ok(seconds.map(|seconds| Duration::from_secs(seconds as u64)))
+}
+
+fn no_frames() -> Response {
+    let text = "the network is another system's: tcpdump of that shows its frames\n";
+    bad(text).with_status(Status::NOT_FOUND)
 }
 
 fn too_many(_: TooMany) -> Response {
