@@ -8,7 +8,7 @@ use alloc::rc::Rc;
 use alloc::string::String;
 use bytes::Bytes;
 use config::Bundle;
-use core::cell::{OnceCell, RefCell};
+use core::cell::{Cell, OnceCell, RefCell};
 use flow::sync::{Watch, Watcher};
 use web::files::{self, Options, Variant};
 
@@ -20,6 +20,8 @@ pub(crate) type Files = BTreeMap<String, Bytes>;
 pub(crate) struct LiveSite {
     options: Options,
     served: RefCell<Rc<files::Site>>,
+    /// The files have changed since it was made: it is made anew for the next answer, however many changes there were.
+    is_old: Cell<bool>,
     /// The same by path, once somebody has asked; none of a disk.
     files: OnceCell<RefCell<Rc<Files>>>,
     bundle: Rc<Bundle<'static>>,
@@ -34,6 +36,7 @@ impl LiveSite {
         let (options, root) = site::options(context);
         Self {
             served: RefCell::new(Rc::new(site::served(context, &root, &options))),
+            is_old: Cell::new(false),
             files: OnceCell::new(),
             bundle: context.bundle.clone(),
             version: Watch::new(0),
@@ -47,6 +50,7 @@ impl LiveSite {
     pub(crate) fn of(served: files::Site, options: Options) -> Self {
         Self {
             served: RefCell::new(Rc::new(served)),
+            is_old: Cell::new(false),
             files: OnceCell::new(),
             bundle: Rc::default(),
             root: String::new(),
@@ -57,6 +61,13 @@ impl LiveSite {
 
     /// What the next answer is of.
     pub(crate) fn served(&self) -> Rc<files::Site> {
+        if self.is_old.replace(false) {
+            let files = self.files();
+            let variants = files
+                .iter()
+                .map(|(path, content)| (path.clone(), Variant::new(content.clone()), None));
+            self.served.replace(Rc::new(files::Site::new(variants, self.options.clone())));
+        }
         self.served.borrow().clone()
     }
 
@@ -77,15 +88,16 @@ impl LiveSite {
 
     /// Serves these files from now on. Nothing changes if they are the same.
     pub(crate) fn replace(&self, files: Files) {
-        if *self.files() == files {
-            return;
+        if *self.files() != files {
+            self.set(files);
         }
-        let variants =
-            files.iter().map(|(path, content)| (path.clone(), Variant::new(content.clone()), None));
-        let served = files::Site::new(variants, self.options.clone());
-        self.served.replace(Rc::new(served));
+    }
+
+    fn set(&self, files: Files) {
         self.by_path().replace(Rc::new(files));
+        self.is_old.set(true);
         self.version.update(|version| *version += 1);
+        web::repeating::take_back();
     }
 
     fn by_path(&self) -> &RefCell<Rc<Files>> {
@@ -97,6 +109,6 @@ impl LiveSite {
     pub(crate) fn change(&self, change: impl FnOnce(&mut Files)) {
         let mut files = Files::clone(&self.files());
         change(&mut files);
-        self.replace(files);
+        self.set(files);
     }
 }

@@ -213,6 +213,32 @@ impl World {
         }
     }
 
+    /// The answer to one more request of a connection, by the same head as those before.
+    fn once_more(&self, flow: &mut MemoryFlow, path: &str) -> String {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+        let mut cx = task::Context::from_waker(Waker::noop());
+        let mut left = request.as_bytes();
+        while !left.is_empty() {
+            let written = flow.poll_write_with(&mut cx, &mut |room| {
+                let count = room.len().min(left.len());
+                room[..count].copy_from_slice(&left[..count]);
+                count
+            });
+            match written {
+                Poll::Ready(Ok(count)) => left = &left[count..],
+                other => panic!("{other:?}"),
+            }
+        }
+        self.settle();
+        let mut text = String::new();
+        let mut take = |bytes: &mut [u8]| {
+            text += &String::from_utf8_lossy(bytes);
+            bytes.len()
+        };
+        while let Poll::Ready(Ok(1..)) = flow.poll_read_with(&mut cx, &mut take) {}
+        text
+    }
+
     fn write(&self, conf: &conf::Client, key: &str, value: &[u8]) -> Result<(), String> {
         let mut request = conf.write_request();
         request.get().set_key(key);
@@ -435,6 +461,29 @@ fn an_appliance_serves_another_s_site_and_follows_its_changes() {
     assert!(world.get("copy", "/").ends_with("hello of origin"));
 }
 
+/// Answers that follow from a head alone are given again without a question, but not when the site has changed.
+#[test]
+fn who_asks_again_by_the_same_head_gets_what_is_new() {
+    let world = World::new();
+    let key = new_key();
+    let (_origin, _app) = world.start("origin", SECURE, &key);
+    let editor: conf::Client = world
+        .restore(&world.vat(&new_key()), &reference(SECURE, &key, "site-editor", "origin:7001"));
+    let (network, target) = (world.network.clone(), "origin:80".parse().unwrap());
+    let mut flow = world.run(async move { network.connect(&target).await.unwrap() });
+    for content in ["first", "second", "third, which is longer"] {
+        assert_eq!(world.write(&editor, "site/t.txt", content.as_bytes()), Ok(()));
+        for _ in 0..4 {
+            let answer = world.once_more(&mut flow, "/t.txt");
+            assert!(answer.ends_with(&format!("\r\n\r\n{content}")), "{content}: {answer}");
+        }
+    }
+    let mut request = editor.delete_request();
+    request.get().set_key("site/t.txt");
+    world.run(async move { request.send().promise.await.map(drop) }).unwrap();
+    assert!(world.once_more(&mut flow, "/t.txt").starts_with("HTTP/1.1 404"));
+}
+
 #[test]
 fn who_may_read_the_site_may_not_write_it_and_who_may_is_bounded() {
     let world = World::new();
@@ -453,6 +502,9 @@ fn who_may_read_the_site_may_not_write_it_and_who_may_is_bounded() {
     for bad in ["a", "site/", "site/../a", "site/a//b", "site/a\nb", "site"] {
         assert!(refused(&editor, bad, b"x").contains("is no file of the site"), "{bad}");
     }
+    // What is said of it is cut as it is itself.
+    refused(&editor, &format!("site/{}", "a".repeat(1025)), b"x");
+    assert_eq!(world.write(&editor, &format!("site/{}", "a".repeat(1019)), b""), Ok(()));
     assert!(refused(&editor, "site/a", &[0; 5000]).contains("at most 5000 bytes"));
     assert_eq!(world.write(&editor, "site/a", &[b'x'; 4900]), Ok(()));
     // The one that it takes the place of does not count.

@@ -57,6 +57,7 @@ pub mod menu;
 mod method;
 pub mod multipart;
 pub mod percent;
+pub mod repeating;
 mod request;
 mod response;
 pub mod router;

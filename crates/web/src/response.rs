@@ -171,8 +171,8 @@ impl Response {
         self
     }
 
-    /// Says that this response follows from the request's head alone, and will as long as the server
-    /// runs: whoever sends the same head may be given it again, with the date of then, without a
+    /// Says that this response follows from the request's head alone, and will until content changes
+    /// ([`repeating::take_back`](crate::repeating::take_back)): whoever sends the same head may be given it again, with the date of then, without a
     /// question to the handler.
     #[must_use]
     pub fn repeatable(mut self) -> Response {

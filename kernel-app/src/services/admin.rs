@@ -39,6 +39,9 @@ const REQUESTS: u32 = 1200;
 const PERIOD: Duration = Duration::from_secs(60);
 /// Clients that are told apart for that.
 const CLIENTS_MAX: usize = 256;
+/// The few connections are for those who use them: for a head, and between two requests of the page.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(3);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes of a request's content: a value of a session is the longest.
 const BODY_BYTES_MAX: u64 = 64 << 10;
 
@@ -77,7 +80,12 @@ fn serve<P: Platform>(
 ) -> Result<Server, StartError> {
     let HttpSettings { limits, .. } = HttpSettings::new(&context.config.http);
     let config = ServerConfig {
-        limits: Limits { body_bytes_max: BODY_BYTES_MAX, ..limits },
+        limits: Limits {
+            body_bytes_max: BODY_BYTES_MAX,
+            head_timeout: HEAD_TIMEOUT,
+            idle_timeout: IDLE_TIMEOUT,
+            ..limits
+        },
         hosts: Vec::new(),
         is_secure: false,
         wall_clock_start: Some(context.wall_clock_start()),

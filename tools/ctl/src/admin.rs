@@ -29,6 +29,9 @@ pub(crate) struct Admin {
 }
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+/// An answer, and a line of an event stream, are not longer, whoever gives them.
+const TEXT_BYTES_MAX: u64 = 64 << 20;
+const LINE_BYTES_MAX: u64 = 1 << 20;
 /// Of what is said about an error.
 const SAID_CHARS_MAX: usize = 500;
 
@@ -59,9 +62,13 @@ impl Admin {
 
     pub(crate) fn text(&self, path: &str) -> Result<String, Failure> {
         let mut text = String::new();
-        let read = self.open(path)?.read_to_string(&mut text);
-        read.map_err(|error| Failure(format!("{}{path}: {error}", self.url)))?;
-        Ok(text)
+        let read = self.open(path)?.take(TEXT_BYTES_MAX).read_to_string(&mut text);
+        match read.map_err(|error| Failure(format!("{}{path}: {error}", self.url)))? {
+            length if length as u64 == TEXT_BYTES_MAX => {
+                Err(Failure(format!("{}{path}: more than {TEXT_BYTES_MAX} bytes", self.url)))
+            }
+            _ => Ok(text),
+        }
     }
 
     /// What is at a path, as it comes.
@@ -79,7 +86,14 @@ impl Admin {
         &self,
         path: &str,
     ) -> Result<impl Iterator<Item = (String, String)> + use<>, Failure> {
-        let mut lines = BufReader::new(self.open(path)?).lines();
+        let mut reader = BufReader::new(self.open(path)?);
+        let mut lines = std::iter::from_fn(move || {
+            let mut line = Vec::new();
+            let count = reader.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line).ok()?;
+            let is_whole = count > 0 && (count as u64) < LINE_BYTES_MAX;
+            let text = String::from_utf8_lossy(&line);
+            is_whole.then(|| Ok(text.trim_end_matches(['\n', '\r']).to_owned()))
+        });
         Ok(std::iter::from_fn(move || event(&mut lines)))
     }
 

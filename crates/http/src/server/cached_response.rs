@@ -4,7 +4,7 @@ use crate::body::BodyFraming;
 use crate::send::Sender;
 use alloc::vec::Vec;
 use web::date::HttpDate;
-use web::{Content, Data, Status};
+use web::{Content, Data, Status, repeating};
 
 /// An answer to be given whenever the head that it answered comes again.
 #[derive(Debug)]
@@ -17,6 +17,7 @@ pub(crate) struct CachedResponse {
     /// Its content, if long.
     content: Data,
     pub(crate) content_bytes: u64,
+    epoch: u64,
 }
 
 /// Content up to this length is copied behind the head, so that both leave in one piece, bytes.
@@ -38,7 +39,14 @@ impl CachedResponse {
             content.shared()?
         };
         head.shrink_to_fit();
-        Some(CachedResponse { status, text: head, date_at, content, content_bytes })
+        let epoch = repeating::epoch();
+        Some(CachedResponse { status, text: head, date_at, content, content_bytes, epoch })
+    }
+
+    /// It was not taken back.
+    #[inline]
+    pub(crate) fn is_good(&self) -> bool {
+        self.epoch == repeating::epoch()
     }
 
     /// Sends it, with the date of now.

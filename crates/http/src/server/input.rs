@@ -127,7 +127,8 @@ impl Connection {
         if !may_repeat {
             return self.events.push(Event::Request(head));
         }
-        let known = request.response.get().map(|known| (known.status, known.content_bytes));
+        let known = request.response.get().filter(|known| known.is_good());
+        let known = known.map(|known| (known.status, known.content_bytes));
         self.repeated = Some(request);
         let Some((status, content_bytes)) = known else {
             return self.events.push(Event::Request(head));

@@ -7,12 +7,15 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use bytes::Bytes;
 use capnp::Error;
+use config::cpio::PATH_BYTES_MAX;
 use core::cell::Cell;
 use endpoints::rpc::network::{Conf, Watch};
 
 /// The key of the list, and what is before the paths of files.
 pub(crate) const LIST: &str = "site";
 const FOLDER: &str = "site/";
+/// Files that a site may have that somebody writes: each write makes a new list of them.
+const FILES_MAX: usize = 10_000;
 
 /// The table. Clones are the same one.
 #[derive(Clone)]
@@ -45,7 +48,8 @@ impl SiteConf {
         let Some(bytes_max) = self.bytes_max else {
             return Err(Error::failed(String::from("this table is read only")));
         };
-        let path = key.strip_prefix(FOLDER).filter(|path| is_path(path));
+        let path = key.strip_prefix(FOLDER);
+        let path = path.filter(|path| is_path(path) && path.len() <= PATH_BYTES_MAX);
         let path = path.ok_or_else(|| {
             Error::failed(format!("`{key}` is no file of the site, as {FOLDER}index.html"))
         })?;
@@ -63,6 +67,9 @@ impl Conf for SiteConf {
     async fn write(&self, key: &str, value: &[u8]) -> Result<(), Error> {
         let (path, bytes_max) = self.writable_path(key)?;
         let others = self.site.files();
+        if others.len() >= FILES_MAX && !others.contains_key(path) {
+            return Err(Error::overloaded(format!("a site has at most {FILES_MAX} files")));
+        }
         let others = others.iter().filter(|(other, _)| *other != path);
         let bytes: usize = others.map(|(_, content)| content.len()).sum();
         if bytes + value.len() > bytes_max {
@@ -76,7 +83,9 @@ impl Conf for SiteConf {
     async fn delete(&self, key: &str) -> Result<bool, Error> {
         let (path, _) = self.writable_path(key)?;
         let existed = self.site.files().contains_key(path);
-        self.site.change(|files| drop(files.remove(path)));
+        if existed {
+            self.site.change(|files| drop(files.remove(path)));
+        }
         Ok(existed)
     }
 

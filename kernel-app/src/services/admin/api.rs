@@ -89,6 +89,9 @@ fn page(inside: &Inside, table: &dyn Rows, query: &Form) -> Result<Response, Res
 async fn log(inside: Rc<Inside>, request: Request) -> Result<Reply, Response> {
     let query = query(&request)?;
     if query.get("follow").is_none() {
+        if query.get("level").or(query.get("module")).is_some() {
+            return Err(bad("level and module choose what is followed: add follow\n"));
+        }
         return page(&inside, &*inside.inspector.table("log").ok_or(gone())?, &query)
             .map(Into::into);
     }
@@ -139,11 +142,27 @@ async fn cancel(inside: Rc<Inside>, request: Request) -> Result<Response, Respon
     if inside.spawner.current() == Some(task) {
         return Err(bad("this is the task that answers\n"));
     }
+    if serves_all(&inside.spawner, task) {
+        let text = "this task serves everybody: without it nobody else could come in\n";
+        return Err(bad(text).with_status(Status::CONFLICT));
+    }
     if !inside.spawner.cancel(task) {
         return Err(gone());
     }
     log::warn!("task {task} is cancelled, as the admin port was told");
     Ok(Response::new(Status::NO_CONTENT))
+}
+
+/// Whether a task is the appliance's own, and no peer's: nothing would start it again.
+fn serves_all(spawner: &Spawner, task: TaskId) -> bool {
+    const OWN: [&str; 3] = ["service", "rpc handlers", "zmq bind"];
+    let mut is_own = false;
+    spawner.visit_tasks(&mut |info| {
+        if info.id == task {
+            is_own = info.name.ends_with("listener") || OWN.contains(&info.name);
+        }
+    });
+    is_own
 }
 
 /// Gives a value that a session lets others set what the content says.

@@ -108,10 +108,16 @@ const LOGIN_PATHS: [&[u8]; 1] = [b"/login"];
 
 impl Layer for Guard {
     fn pass(&self, request: Request, inner: &Inner) -> Answer {
+        // The few connections are not for strangers to keep.
+        let is_stranger = matches!(self.0.shown(&request), Shown::Nothing);
+        let parting = move |response: Response| {
+            let response = guarded(response);
+            if is_stranger { response.closing() } else { response }
+        };
         match self.refusal(&request) {
-            Some(response) => Answer::Now(guarded(response).into()),
-            None => inner.answer(request).map(|mut reply| {
-                reply.response = guarded(reply.response);
+            Some(response) => Answer::Now(parting(response).into()),
+            None => inner.answer(request).map(move |mut reply| {
+                reply.response = parting(reply.response);
                 reply
             }),
         }
