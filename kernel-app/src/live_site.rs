@@ -87,6 +87,7 @@ impl LiveSite {
     }
 
     /// Serves these files from now on. Nothing changes if they are the same.
+    #[cfg_attr(not(feature = "vats"), allow(dead_code, reason = "nobody is followed"))]
     pub(crate) fn replace(&self, files: Files) {
         if *self.files() != files {
             self.set(files);

@@ -51,7 +51,7 @@ fn looks(harness: &Harness) -> Result {
     if !text.ends_with("go\n") {
         fail!("the graph has no end");
     }
-    let ours = segments(&text);
+    let ours = segments(&text, &["white", "red"]);
     let theirs = by_tcptrace(harness, &capture)?;
     match ours.difference(&theirs).next() {
         _ if ours.len() < 50 => fail!("the graph has {} segments only", ours.len()),
@@ -106,23 +106,27 @@ fn by_tcptrace(harness: &Harness, capture: &Path) -> Result<BTreeSet<(String, u6
     let mut all = BTreeSet::new();
     for file in std::fs::read_dir(&folder).or_say(|| "no graphs of tcptrace".into())? {
         let path = file.or_say(|| "no graph".into())?.path();
-        all.extend(segments(&std::fs::read_to_string(path).unwrap_or_default()));
+        // It has colors of its own for what came out of order, or again.
+        all.extend(segments(&std::fs::read_to_string(path).unwrap_or_default(), COLORS));
     }
     Ok(all)
 }
 
-/// The times and lengths of all segments: lines straight upwards below `white` and `red`.
-fn segments(graph: &str) -> BTreeSet<(String, u64)> {
+/// Those of xplot, which stand alone on a line, as texts do.
+const COLORS: &[&str] =
+    &["white", "red", "green", "yellow", "orange", "purple", "magenta", "pink", "blue"];
+
+/// The times and lengths of lines straight upwards in these colors.
+fn segments(graph: &str, colors: &[&str]) -> BTreeSet<(String, u64)> {
     let mut found = BTreeSet::new();
-    let mut is_segment = false;
+    let mut is_wanted = false;
     for line in graph.lines() {
         let words: Vec<&str> = line.split(' ').collect();
         match words[..] {
-            [color] => is_segment = matches!(color, "white" | "red"),
-            ["line", at, from, to_at, to] | ["line", at, from, to_at, to, _] if at == to_at => {
-                if let (Ok(from), Ok(to)) = (from.parse::<u64>(), to.parse::<u64>())
-                    && (is_segment || words.len() == 6)
-                {
+            [color] if COLORS.contains(&color) => is_wanted = colors.contains(&color),
+            ["line", at, from, to_at, to, ref own @ ..] if at == to_at => {
+                let is_wanted = own.first().map_or(is_wanted, |own| colors.contains(own));
+                if let (Ok(from), Ok(to), true) = (from.parse(), to.parse::<u64>(), is_wanted) {
                     found.insert((at.to_owned(), to.abs_diff(from)));
                 }
             }

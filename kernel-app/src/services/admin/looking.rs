@@ -22,6 +22,8 @@ struct Looking<P: Platform> {
     context: Context<P>,
     wire: Wire<P>,
     own_port: u16,
+    /// Taken once: what two look at has the same times.
+    wall_clock_start: Duration,
 }
 
 /// Adds both.
@@ -30,6 +32,7 @@ pub(super) fn add<P: Platform>(routes: Routes, context: &Context<P>) -> Routes {
         context: context.clone(),
         wire: Wire::new(&context.platform, &context.timers),
         own_port: context.config.admin.port.unwrap_or(0),
+        wall_clock_start: context.wall_clock_start(),
     });
     routes
         .get("/api/v1/capture", sharing(&looking, capture))
@@ -65,7 +68,7 @@ async fn capture<P: Platform>(
         frames_max: number(&query, "count")?.map(|count| count as u64),
         time_max: seconds(&query)?,
         own_port: looking.own_port,
-        wall_clock_start: looking.context.wall_clock_start(),
+        wall_clock_start: looking.wall_clock_start,
     };
     let Context { timers, services, .. } = &looking.context;
     capture::reply(&looking.wire, timers, services, wish).map_err(too_many)
@@ -81,7 +84,7 @@ async fn trace<P: Platform>(looking: Rc<Looking<P>>, request: Request) -> Result
         wire: looking.wire.clone(),
         timers: context.timers.clone(),
         services: context.services.clone(),
-        wall_clock_start: context.wall_clock_start(),
+        wall_clock_start: looking.wall_clock_start,
     };
     let id = request.parameter_text("id").unwrap_or_default().to_string();
     let traced = means.find(&id).ok_or_else(gone)?;
