@@ -88,7 +88,10 @@ impl Guard {
             return Some(refused(Status::FORBIDDEN, OTHER_SITE));
         }
         let is_open = |paths: &[&[u8]]| paths.contains(&request.path());
-        if is_open(&health::PATHS) || is_open(&page::PATHS) || is_open(&LOGIN_PATHS) {
+        if is_open(&health::PATHS)
+            || is_open(&LOGIN_PATHS)
+            || is_open(&page::PATHS) && is_safe(request)
+        {
             return None;
         }
         match rules.shown(request) {
@@ -244,7 +247,7 @@ mod tests {
 
     fn closed() -> Routes {
         let guard = guard(Access::Token(TOKEN.parse().unwrap()));
-        let routes = Routes::new().get("/", page).post("/", page).get("/healthz", page);
+        let routes = Routes::new().get("/inside", page).post("/inside", page).get("/healthz", page);
         routes.layer(guard)
     }
 
@@ -256,7 +259,23 @@ mod tests {
     fn get(fields: &[(&str, &str)]) -> u16 {
         let host = [("Host", "10.0.0.2:9001")];
         let fields: Vec<_> = host.iter().chain(fields).copied().collect();
-        status(testing::get("/"), &fields, &closed())
+        status(testing::get("/inside"), &fields, &closed())
+    }
+
+    #[test]
+    fn the_page_is_for_everybody_and_no_stranger_keeps_a_connection() {
+        let routes = Routes::new().get("/", page).post("/", page).get("/inside", page);
+        let routes = routes.layer(guard(Access::Token(TOKEN.parse().unwrap())));
+        let own = [("Host", "own")];
+        assert_eq!(status(testing::get("/"), &own, &routes), 200);
+        assert_eq!(status(testing::post("/"), &own, &routes), 401);
+        let bearer = alloc::format!("Bearer {TOKEN}");
+        for (path, shown, closes) in
+            [("/", "", true), ("/inside", "", true), ("/inside", &*bearer, false)]
+        {
+            let asked = testing::get(path).header("Host", "own").header("Authorization", shown);
+            assert_eq!(asked.ask(&routes).response().closes(), closes, "{path} {shown}");
+        }
     }
 
     #[test]
@@ -271,29 +290,35 @@ mod tests {
         for wrong in [TOKEN, "Bearer", "Basic 0123456789abcdef-token"] {
             assert_eq!(get(&[("Authorization", wrong)]), 401, "{wrong}");
         }
-        let refused = testing::get("/").header("Host", "10.0.0.2").ask(&closed());
+        let refused = testing::get("/inside").header("Host", "10.0.0.2").ask(&closed());
         assert_eq!(refused.header("www-authenticate"), Some("Bearer realm=\"admin\""));
     }
 
     #[test]
     fn answers_are_for_no_cache() {
         let bearer = alloc::format!("Bearer {TOKEN}");
-        let seen =
-            testing::get("/").header("Host", "own").header("Authorization", bearer).ask(&closed());
+        let seen = testing::get("/inside")
+            .header("Host", "own")
+            .header("Authorization", bearer)
+            .ask(&closed());
         assert_eq!((seen.text(), seen.header("cache-control")), ("inside", Some("no-store")));
         assert!(!seen.response().is_repeatable());
     }
 
     #[test]
     fn names_of_strangers_lead_nowhere() {
-        let routes = Routes::new().get("/", page).layer(guard(Access::Open));
+        let routes = Routes::new().get("/inside", page).layer(guard(Access::Open));
         for own in ["127.0.0.1:9001", "[::1]:9001", "[::1]", "localhost:1", "OWN", "a.example"] {
-            assert_eq!(status(testing::get("/"), &[("Host", own)], &routes), 200, "{own}");
+            assert_eq!(status(testing::get("/inside"), &[("Host", own)], &routes), 200, "{own}");
         }
         for strange in
             ["b.example", "localhost.b.example:9001", "::1", "127.0.0.1.b.example", "[x]"]
         {
-            assert_eq!(status(testing::get("/"), &[("Host", strange)], &routes), 421, "{strange}");
+            assert_eq!(
+                status(testing::get("/inside"), &[("Host", strange)], &routes),
+                421,
+                "{strange}"
+            );
         }
     }
 
@@ -328,7 +353,7 @@ mod tests {
         let post = |fields: &[(&str, &str)]| {
             let known = [("Host", "own"), ("Cookie", cookie)];
             let fields: Vec<_> = known.iter().chain(fields).copied().collect();
-            status(testing::post("/"), &fields, &closed())
+            status(testing::post("/inside"), &fields, &closed())
         };
         assert_eq!(post(&[]), 403);
         assert_eq!(post(&[("Sec-Fetch-Site", "same-origin")]), 200);
