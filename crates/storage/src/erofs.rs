@@ -165,9 +165,9 @@ impl SuperBlock {
     fn parse(bytes: &[u8; SUPER_BLOCK_BYTES]) -> Result<Self, VolumeError> {
         // Zero padding, compression by file, chunks by file, packed tails and fragments, prefixes of attributes: they change
         // nothing of files that have none of it.
-        // Of those that a reader may not know.
-        const HAS_CHECKSUM: u32 = 0x1;
         const KNOWN_FEATURES: u32 = 0x1 | 0x2 | 0x4 | 0x10 | 0x20 | 0x40;
+        // Of the features that a reader need not know.
+        const HAS_CHECKSUM: u32 = 0x1;
         let block_bits = bytes[12];
         if !(9..=16).contains(&block_bits) {
             return Err(VolumeError::FileSystem("blocks that are not of 512 bytes to 64 KiB"));

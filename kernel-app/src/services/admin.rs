@@ -88,7 +88,7 @@ fn serve<P: Platform>(
         },
         hosts: Vec::new(),
         is_secure: false,
-        wall_clock_start: Some(context.wall_clock_start()),
+        wall_clock_start: context.date_start(),
         ledger: Some(context.service_ledger(NAME)),
     };
     let server = Server::with_handler(config, &context.spawner, &context.timers, Rc::new(routes));
