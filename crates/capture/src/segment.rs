@@ -2,9 +2,12 @@
 
 use crate::frame::{Frame, array_at, u16_at};
 use core::net::SocketAddr;
+use tcp::options::{Options, SackBlocks};
+
+pub use tcp::Flags as TcpFlags;
 
 /// Most blocks of SACK in a segment (RFC 2018 section 3).
-pub const SACK_BLOCKS_MAX: usize = 4;
+pub const SACK_BLOCKS_MAX: usize = SackBlocks::MAX;
 
 /// A TCP segment, without its data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,28 +32,6 @@ pub struct Segment {
     pub sack: [Option<(u32, u32)>; SACK_BLOCKS_MAX],
 }
 
-/// The control bits of a TCP header (RFC 9293 section 3.1).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TcpFlags(pub u8);
-
-impl TcpFlags {
-    /// No more data.
-    pub const FIN: Self = Self(1);
-    /// The sequence number is the initial one.
-    pub const SYN: Self = Self(2);
-    /// The connection is reset.
-    pub const RST: Self = Self(4);
-    /// The receiver is to hand it on.
-    pub const PSH: Self = Self(8);
-    /// The acknowledgement counts.
-    pub const ACK: Self = Self(16);
-
-    /// Whether these are set.
-    pub fn has(self, other: Self) -> bool {
-        self.0 & other.0 == other.0
-    }
-}
-
 impl Segment {
     /// That of a frame, of which the headers are whole; none of others.
     pub fn of(frame: &[u8]) -> Option<Self> {
@@ -65,60 +46,30 @@ impl Segment {
         let header = frame.bytes.get(at..at + HEADER_BYTES)?;
         let header_bytes = usize::from(header[12] >> 4) * 4;
         let options = frame.bytes.get(at + HEADER_BYTES..at + header_bytes)?;
-        let mut segment = Self {
+        let options = Options::parse(options);
+        let flags = TcpFlags(header[13] & 0x3f);
+        let mut sack = [None; SACK_BLOCKS_MAX];
+        for (place, block) in sack.iter_mut().zip(options.sack.as_slice()) {
+            *place = Some((block.start.0, block.end.0));
+        }
+        Some(Self {
             source: (from, from_port).into(),
             destination: (to, to_port).into(),
             sequence: u32_at(header, 4)?,
             data_bytes: u32::try_from(end.checked_sub(at + header_bytes)?).ok()?,
             acknowledgement: u32_at(header, 8)?,
             window: u16_at(header, 14)?,
-            flags: TcpFlags(header[13] & 0x3f),
-            window_shift: None,
-            sack: [None; SACK_BLOCKS_MAX],
-        };
-        segment.read_options(options);
-        Some(segment)
+            flags,
+            // RFC 7323 section 2.2: it counts in a SYN only.
+            window_shift: options.window_scale.filter(|_| flags.has(TcpFlags::SYN)),
+            sack,
+        })
     }
 
     /// Octets of sequence space: SYN and FIN count (RFC 9293 section 3.4).
     pub fn sequence_bytes(&self) -> u32 {
         let has = |flag| u32::from(self.flags.has(flag));
         self.data_bytes + has(TcpFlags::SYN) + has(TcpFlags::FIN)
-    }
-
-    /// RFC 9293 section 3.1. What is damaged ends them.
-    fn read_options(&mut self, mut options: &[u8]) {
-        const END: u8 = 0;
-        const NO_OPERATION: u8 = 1;
-        const WINDOW_SCALE: u8 = 3;
-        const SACK: u8 = 5;
-        loop {
-            match *options {
-                [] | [END, ..] => return,
-                [NO_OPERATION, ref rest @ ..] => options = rest,
-                [kind, length, ..] if usize::from(length) >= 2 => {
-                    let Some((option, rest)) = options.split_at_checked(length.into()) else {
-                        return;
-                    };
-                    match (kind, option.get(2..).unwrap_or_default()) {
-                        // RFC 7323 section 2.2: counts in a SYN only, and is 14 at most.
-                        (WINDOW_SCALE, &[shift]) if self.flags.has(TcpFlags::SYN) => {
-                            self.window_shift = Some(shift.min(14));
-                        }
-                        (SACK, blocks) => self.read_sack(blocks),
-                        _ => {}
-                    }
-                    options = rest;
-                }
-                _ => return,
-            }
-        }
-    }
-
-    fn read_sack(&mut self, blocks: &[u8]) {
-        for (place, block) in self.sack.iter_mut().zip(blocks.chunks_exact(8)) {
-            *place = u32_at(block, 0).zip(u32_at(block, 4));
-        }
     }
 }
 

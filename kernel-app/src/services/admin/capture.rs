@@ -1,6 +1,6 @@
 //! Capture: frames as pcapng, while they come.
 
-use super::wire::{TooMany, Watcher, Wire};
+use super::wire::{TooMany, Watcher, Wire, stream_of};
 use crate::Platform;
 use crate::service::Services;
 use alloc::vec::Vec;
@@ -11,7 +11,7 @@ use core::time::Duration;
 use flow::sync::Notify;
 use flow::time::Timers;
 use net::device::TappedFrame;
-use web::{Content, Reply, Response, Status};
+use web::Reply;
 
 /// Bytes that wait for a client; what is more is dropped, and counted in the file.
 const BUFFER_BYTES_MAX: usize = 1 << 20;
@@ -48,11 +48,7 @@ pub(super) fn reply<P: Platform>(
     let until = wish.time_max.map(|time| timers.now() + time);
     let capture = wire.watch(Capture::new(wire.cards(), wish))?;
     let (timers, services) = (timers.clone(), services.clone());
-    let head = Response::new(Status::OK)
-        .carrying(Content::Stream(None))
-        .with_header("Content-Type", "application/x-pcapng")
-        .with_header("Cache-Control", "no-store");
-    Ok(Reply::stream(head, async move |mut writer| {
+    Ok(Reply::stream(stream_of("application/x-pcapng"), async move |mut writer| {
         let is_over = || {
             capture.is_whole()
                 || until.is_some_and(|until| timers.now() >= until)

@@ -1,6 +1,6 @@
 //! Trace: the segments of one connection while they come, of which its window graph is drawn.
 
-use super::wire::{TooMany, Watcher, Wire};
+use super::wire::{TooMany, Watcher, Wire, stream_of};
 use crate::Platform;
 use crate::service::Services;
 use alloc::collections::VecDeque;
@@ -15,8 +15,8 @@ use inspect::json::Object;
 use net::device::TappedFrame;
 use net::{CONNECTIONS, ConnectionRow};
 use serde::Serialize;
+use web::Reply;
 use web::event_stream::{self, Event, KeepAlive};
-use web::{Content, Reply, Response, Status};
 
 /// Segments that wait for a client; what is more is dropped, and counted.
 const SEGMENTS_MAX: usize = 4096;
@@ -110,11 +110,7 @@ impl<P: Platform> Means<P> {
             xplot::Graph::new(traced.local, traced.remote, Some(of_peer))
         };
         let trace = self.wire.watch(Trace::new(traced))?;
-        let head = Response::new(Status::OK)
-            .carrying(Content::Stream(None))
-            .with_header("Content-Type", "text/plain; charset=utf-8")
-            .with_header("Cache-Control", "no-store");
-        Ok(Reply::stream(head, async move |mut writer| {
+        Ok(Reply::stream(stream_of("text/plain; charset=utf-8"), async move |mut writer| {
             let mut text = Vec::new();
             graph.begin(&mut text);
             loop {

@@ -8,6 +8,7 @@ use core::ops::Deref;
 use core::time::Duration;
 use flow::time::Timers;
 use net::device::{FrameTap, TappedFrame};
+use web::{Content, Response, Status};
 
 /// Those who look at once: each costs a look at every frame.
 const WATCHERS_MAX: usize = 8;
@@ -91,6 +92,12 @@ impl<P: Platform, W: Watcher> Drop for Watching<P, W> {
         self.watcher = None;
         self.wire.tidy();
     }
+}
+
+/// The head of an answer that is written while frames come. Who it is for, the guard says.
+pub(super) fn stream_of(media_type: &str) -> Response {
+    let head = Response::new(Status::OK).carrying(Content::Stream(None));
+    head.with_header("Content-Type", media_type)
 }
 
 /// The tap of one card.
