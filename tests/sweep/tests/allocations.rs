@@ -10,6 +10,7 @@
 use std::alloc::{GlobalAlloc, Layout, System, set_alloc_error_hook};
 use std::cell::Cell;
 use std::ptr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use sweep::{CONVERSATIONS, Conversation, Gauges, HTTPS, World};
 
 /// The system's allocator, in which one allocation of the thread fails, and which counts the thread's bytes in use.
@@ -81,6 +82,14 @@ fn plain(turn: &mut dyn FnMut()) {
     turn();
 }
 
+/// One sweep at a time: the appliance's list of last panics is the process's, and bytes are counted by thread.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    sweep::say_only_own_panics();
+    set_alloc_error_hook(|layout| sweep::no_memory(layout.size()));
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// So often each conversation is held before anything fails: then all caches are full.
 const WARM_UP: usize = 40;
 
@@ -139,8 +148,7 @@ impl Sweep<'_> {
 /// In one world for all, whose tables and caches have all the memory that they need.
 #[test]
 fn a_failed_allocation_is_nobody_elses() {
-    sweep::say_only_own_panics();
-    set_alloc_error_hook(|layout| sweep::no_memory(layout.size()));
+    let _alone = alone();
     let (world, expected, at_rest) = started();
     let mut faults = Vec::new();
     for conversation in CONVERSATIONS {
@@ -164,8 +172,7 @@ fn a_failed_allocation_is_nobody_elses() {
 /// In a world of its own each, whose tables and caches grow while it fails.
 #[test]
 fn a_failed_allocation_in_a_fresh_appliance_is_nobody_elses() {
-    sweep::say_only_own_panics();
-    set_alloc_error_hook(|layout| sweep::no_memory(layout.size()));
+    let _alone = alone();
     let (_, expected, at_rest) = started();
     let mut faults = Vec::new();
     for conversation in CONVERSATIONS {
@@ -181,8 +188,7 @@ fn a_failed_allocation_in_a_fresh_appliance_is_nobody_elses() {
 /// By TLS: the handshake, its records, and what is left of them.
 #[test]
 fn a_failed_allocation_in_tls_is_nobody_elses() {
-    sweep::say_only_own_panics();
-    set_alloc_error_hook(|layout| sweep::no_memory(layout.size()));
+    let _alone = alone();
     let world = World::new(&config::Config::default());
     let talk = || world.converse(&HTTPS, &plain).expect("an end").expect("a whole conversation");
     let expected = talk();
