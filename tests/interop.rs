@@ -1,5 +1,6 @@
 //! Against real peers: HTTP, TLS, FastCGI, Gopher, RPC and ZeroMQ. `cargo xtask test interop`.
 
+pub(crate) mod devtools;
 pub(crate) mod gateways;
 pub(crate) mod http;
 pub(crate) mod services;

@@ -2,6 +2,7 @@
 //! Checks that concern HTTP and not the wire run against the Linux process, too.
 
 mod addresses;
+mod admin_page;
 pub(super) mod browser;
 mod crowds;
 pub(crate) mod curl;
@@ -81,6 +82,18 @@ pub(crate) const CASES: &[Case] = &[
         &[&programs::CURL, &programs::TCPTRACE],
         180,
         looking::capture_and_graph,
+    ),
+    Case::new(
+        "http/admin_page_guest",
+        &[&programs::CURL, &programs::CHROMIUM],
+        300,
+        admin_page::of_guest,
+    ),
+    Case::new(
+        "http/admin_page_process",
+        &[&programs::CURL, &programs::CHROMIUM],
+        180,
+        admin_page::of_process,
     ),
     Case::new("http/loss_and_reordering", &[&programs::CURL], 180, lossy_wire::loss_and_reordering),
     Case::new("http/recovery_beside_linux_process", &[&NSENTER], 240, recovery::process),

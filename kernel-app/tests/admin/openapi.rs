@@ -9,7 +9,7 @@ const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/openapi.json");
 /// Paths that are no tables, with their methods, what each is for, and what is asked to see that it is there.
 #[rustfmt::skip]
 const PATHS: &[(&str, &str, &str, &str)] = &[
-    ("/", "get", "The page, with `/page.css` and `/page.js`; no token, which it asks for", "200"),
+    ("/", "get", "The page, with its style sheet and scripts; no token, which it asks for", "200"),
     ("/healthz", "get", "200 as long as anything is answered; no token", "200"),
     ("/readyz", "get", "200 while visitors are taken, else 503; no token", "200"),
     ("/metrics", "get", "The metrics, as OpenMetrics or as Prometheus' older text, whichever `Accept` wants", "200"),
@@ -110,6 +110,10 @@ fn document(world: &World) -> Value {
             ));
             parameters.push(query("level", "With `follow`: the least important level"));
             parameters.push(query("module", "With `follow`: how the module begins"));
+            parameters.push(query(
+                "from",
+                "With `follow`: the number of the first line; only those to come without it",
+            ));
         }
         let mut operation = operation(table.help(), "", &answer);
         operation["parameters"] = Value::Array(parameters);

@@ -84,13 +84,13 @@ fn page(inside: &Inside, table: &dyn Rows, query: &Form) -> Result<Response, Res
     Ok(response.with_header("X-Total-Count", page.total().to_string()))
 }
 
-/// The lines that are kept as rows, or, with `?follow`, those from now on as an event stream; with a `Last-Event-ID` those
-/// behind that one. `?level=` and `?module=` choose.
+/// The lines that are kept as rows, or, with `?follow`, those from now on as an event stream, or from the number of `?from=`
+/// on; with a `Last-Event-ID` those behind that one. `?level=` and `?module=` choose.
 async fn log(inside: Rc<Inside>, request: Request) -> Result<Reply, Response> {
     let query = query(&request)?;
     if query.get("follow").is_none() {
-        if query.get("level").or(query.get("module")).is_some() {
-            return Err(bad("level and module choose what is followed: add follow\n"));
+        if ["level", "module", "from"].iter().any(|name| query.get(name).is_some()) {
+            return Err(bad("level, module and from choose what is followed: add follow\n"));
         }
         return page(&inside, &*inside.inspector.table("log").ok_or(gone())?, &query)
             .map(Into::into);
@@ -98,7 +98,8 @@ async fn log(inside: Rc<Inside>, request: Request) -> Result<Reply, Response> {
     let level = query.get("level").map(level).transpose()?.unwrap_or(LevelFilter::Trace);
     let module: String = query.get("module").unwrap_or_default().into();
     let last = request.last_event_id().and_then(|id| id.parse::<u64>().ok());
-    let from = last.map_or_else(log_ring::next_number, |last| last.saturating_add(1));
+    let from = number(&query, "from")?.map_or_else(log_ring::next_number, |from| from as u64);
+    let from = last.map_or(from, |last| last.saturating_add(1));
     Ok(inside
         .followers
         .follow(from, move |line| line.level <= level && line.module().starts_with(&*module)))

@@ -134,7 +134,8 @@ fn guarded(mut response: Response) -> Response {
         .with_header("Cache-Control", "no-store")
         .with_header("X-Content-Type-Options", "nosniff")
         .with_header("Cross-Origin-Resource-Policy", "same-origin")
-        .with_header("Referrer-Policy", "no-referrer")
+        // By `no-referrer` a browser would say `Origin: null` of the page's own form (Fetch, "append a request `Origin` header").
+        .with_header("Referrer-Policy", "same-origin")
 }
 
 enum Shown {

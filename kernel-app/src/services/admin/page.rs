@@ -4,7 +4,8 @@
 use web::{Request, Response, Routes};
 
 /// The paths that need no token.
-pub(super) const PATHS: [&[u8]; 3] = [b"/", b"/page.css", b"/page.js"];
+pub(super) const PATHS: [&[u8]; 7] =
+    [b"/", b"/page.css", b"/page.js", b"/values.js", b"/trace.js", b"/graph.js", b"/flame.js"];
 
 /// Nothing of elsewhere, nothing inline, and nobody's frame (Content Security Policy Level 3).
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; \
@@ -17,8 +18,13 @@ pub(super) fn add(routes: Routes) -> Routes {
             Response::ok(media_type, text).with_header("Content-Security-Policy", POLICY)
         }
     };
+    let script = |text| file("text/javascript; charset=utf-8", text);
     routes
         .get("/", file("text/html; charset=utf-8", include_str!("page/index.html")))
         .get("/page.css", file("text/css; charset=utf-8", include_str!("page/page.css")))
-        .get("/page.js", file("text/javascript; charset=utf-8", include_str!("page/page.js")))
+        .get("/page.js", script(include_str!("page/page.js")))
+        .get("/values.js", script(include_str!("page/values.js")))
+        .get("/trace.js", script(include_str!("page/trace.js")))
+        .get("/graph.js", script(include_str!("page/graph.js")))
+        .get("/flame.js", script(include_str!("page/flame.js")))
 }

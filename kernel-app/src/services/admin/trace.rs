@@ -134,9 +134,11 @@ impl<P: Platform> Means<P> {
 
     /// Its row, if it is there.
     fn state(&self, id: &str) -> Option<String> {
+        let time_us = micros(self.wall_clock_start + self.timers.now());
         let mut json = None;
         self.visit(id, &mut |row| {
-            json = serde_json::to_string(&Object(&CONNECTIONS.row(&row))).ok();
+            let row = CONNECTIONS.row(&row);
+            json = serde_json::to_string(&Stated { time_us, row: Object(&row) }).ok();
         });
         json
     }
@@ -157,6 +159,15 @@ struct Seen {
     /// Some of it was seen before.
     is_again: bool,
     segment: Segment,
+}
+
+/// What a client is told of the connection itself.
+#[derive(Serialize)]
+struct Stated<'a> {
+    /// Since 1970-01-01 00:00 UTC.
+    time_us: u64,
+    #[serde(flatten)]
+    row: Object<'a>,
 }
 
 /// What a client is told of a segment.
@@ -199,7 +210,7 @@ impl Trace {
             (false, false) => of_peer,
         };
         Told {
-            time_us: (wall_clock_start + *at).as_micros() as u64,
+            time_us: micros(wall_clock_start + *at),
             is_sent: *is_sent,
             is_again: *is_again,
             sequence: segment.sequence,
@@ -243,6 +254,10 @@ impl Watcher for Trace {
         }
         seen.push_back(Seen { at: now, is_sent, is_again, segment });
     }
+}
+
+fn micros(time: Duration) -> u64 {
+    time.as_micros() as u64
 }
 
 fn letters(flags: TcpFlags) -> String {

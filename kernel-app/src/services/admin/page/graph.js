@@ -1,0 +1,324 @@
+// Window graphs: tcptrace's time-sequence graph of connections while it grows, with windows, round trips and throughput under
+// it. All that stand side by side share one axis of time and one cursor.
+
+import { bytes, button, choice, duration, heading, make, rows, shown } from "./values.js";
+import { Trace } from "./trace.js";
+
+const NAMES = {
+  segment: "segment", again: "R: sent again", control: "SYN, FIN, RST", acknowledged: "acknowledged", window: "window",
+  sack: "SACK", duplicate: "duplicate acknowledgement", zero: "Z: zero window",
+};
+// The strips from top to bottom: their part of the height, and which values of the connection's row are in them.
+const STRIPS = [
+  { name: "sequence", part: 0.55 },
+  { name: "windows", part: 0.17, unit: "_bytes", lines: { cwnd_bytes: "segment", in_flight_bytes: "acknowledged", tx_window_bytes: "window" } },
+  { name: "round trip", part: 0.14, unit: "_us", lines: { rtt_us: "control" } },
+  { name: "throughput", part: 0.14, unit: "_bytes_per_second" },
+];
+const STATE = ["state", "rtt_us", "rto_ms", "cwnd_bytes", "ssthresh_bytes", "in_flight_bytes", "tx_window_bytes",
+  "retransmissions", "tx_bytes", "rx_bytes"];
+const PARTS = 80;
+
+// The graphs of these connections; `leave` lets go of them.
+export function graphs(ids, others) {
+  const axis = new Axis(() => drawings.forEach((drawing) => drawing.redraw()));
+  const drawings = ids.map((id) => new Drawing(id, axis));
+  axis.traces = drawings.map((drawing) => drawing.trace);
+  const beside = make("select", { ariaLabel: "one more beside" }, make("option", { value: "" }, "one more beside…"));
+  beside.onchange = () => others([...ids, beside.value]);
+  rows("connections").then((list) => {
+    const open = list.filter((row) => row.rtt_us !== null && !ids.includes(row.id));
+    beside.append(...open.map((row) => make("option", { value: row.id }, `${row.id}: ${row.remote}`)));
+  }, () => {});
+  const inside = [
+    make("form", { className: "tools" }, ...axis.tools(), beside), axis.said,
+    make("div", { className: "graphs" }, ...drawings.map((drawing) => drawing.element)), key(),
+  ];
+  return { inside, leave: () => drawings.forEach((drawing) => drawing.close()) };
+}
+
+function key() {
+  const marks = Object.entries(NAMES).map(([kind, name]) => {
+    const mark = make("span", {}, "■ " + name);
+    mark.style.color = `var(--${kind})`;
+    return mark;
+  });
+  return make("p", { className: "key" }, ...marks);
+}
+
+// The time that is shown, and the cursor in it.
+class Axis {
+  constructor(changed) {
+    this.changed = changed;
+    this.traces = [];
+    this.seconds = 20;
+    // Where the view stands when it does not follow.
+    this.until = null;
+    this.cursor = null;
+    this.said = make("p", { role: "status", className: "said" });
+  }
+
+  tools() {
+    this.live = button("Pause", () => (this.until === null ? this.stop() : this.follow()));
+    const spans = [1, 5, 20, 60, 300].map((seconds) => [seconds, `${seconds} s`]);
+    this.span = choice("time that is shown", [...spans, ["", "zoomed"]], this.seconds);
+    this.span.onchange = () => { if (this.span.value) this.zoom(Number(this.span.value) / this.seconds); };
+    return [this.live, this.span, button("+", () => this.zoom(0.5)), button("−", () => this.zoom(2))];
+  }
+
+  range() {
+    const latest = Math.max(...this.traces.map((trace) => trace.latest()));
+    const end = this.until ?? latest;
+    const start = Math.max(end - this.seconds, Math.min(...this.traces.map((trace) => trace.earliest())));
+    return [start, Math.max(end, start + 1e-4)];
+  }
+
+  stop() {
+    [, this.until] = this.range();
+    this.live.textContent = "Follow";
+  }
+
+  follow() {
+    this.until = null;
+    this.cursor = null;
+    this.live.textContent = "Pause";
+    this.said.textContent = "";
+    this.changed();
+  }
+
+  // Around the cursor, or else the end.
+  zoom(factor) {
+    const [start, end] = this.range();
+    const fixed = this.cursor ?? end;
+    this.seconds = Math.min(Math.max((end - start) * factor, 1e-3), 3600);
+    if (this.until !== null) this.until = fixed + (end - fixed) * factor;
+    const own = [...this.span.options].find((option) => Number(option.value) === this.seconds);
+    this.span.value = own ? own.value : "";
+    this.changed();
+  }
+
+  move(seconds) {
+    if (this.until === null) this.stop();
+    this.until += seconds;
+    this.changed();
+  }
+
+  // Puts the cursor somewhere, and says what each connection did then.
+  point(at) {
+    if (this.until === null) this.stop();
+    const [start, end] = this.range();
+    this.cursor = at;
+    if (at < start || at > end) this.until += at < start ? at - start : at - end;
+    this.changed();
+  }
+}
+
+// The graph of one connection.
+class Drawing {
+  constructor(id, axis) {
+    this.axis = axis;
+    this.canvas = make("canvas", { tabIndex: 0 });
+    this.canvas.setAttribute("role", "img");
+    this.said = make("p", { role: "status" });
+    this.way = choice("direction", [["sent", "what is sent"], ["received", "what is received"]], "sent");
+    this.way.onchange = () => this.redraw();
+    this.trace = new Trace(id, () => this.redraw());
+    this.element = make("section", { className: "graph" },
+      make("h2", {}, `Connection ${id} `, this.way), this.canvas, this.said);
+    this.listen();
+    this.resized = new ResizeObserver(() => this.redraw());
+    this.resized.observe(this.canvas);
+  }
+
+  close() {
+    this.resized.disconnect();
+    this.trace.close();
+    cancelAnimationFrame(this.frame);
+  }
+
+  listen() {
+    const { canvas, axis } = this;
+    const time = (event) => {
+      const [start, end] = axis.range();
+      return start + ((event.offsetX - 10) / Math.max(canvas.clientWidth - 20, 1)) * (end - start);
+    };
+    canvas.onclick = (event) => axis.point(time(event));
+    canvas.addEventListener("wheel", (event) => {
+      if (!event.ctrlKey && !event.shiftKey) return;
+      event.preventDefault();
+      axis.cursor = time(event);
+      axis.zoom(event.deltaY > 0 || event.deltaX > 0 ? 1.25 : 0.8);
+    }, { passive: false });
+    canvas.onkeydown = (event) => {
+      const [start, end] = axis.range();
+      const step = (end - start) / 50;
+      const at = axis.cursor ?? end;
+      const does = {
+        ArrowLeft: () => axis.point(at - step), ArrowRight: () => axis.point(at + step),
+        PageUp: () => axis.move(start - end), PageDown: () => axis.move(end - start),
+        "+": () => axis.zoom(0.5), "=": () => axis.zoom(0.5), "-": () => axis.zoom(2),
+        Escape: () => axis.follow(), " ": () => (axis.until === null ? axis.stop() : axis.follow()),
+      }[event.key];
+      if (!does || event.ctrlKey || event.altKey || event.metaKey) return;
+      event.preventDefault();
+      does();
+    };
+  }
+
+  // Once for each picture of the screen, however much comes.
+  redraw() {
+    if (this.frame) return;
+    this.frame = requestAnimationFrame(() => {
+      this.frame = 0;
+      this.tell();
+      paint(this);
+    });
+  }
+
+  direction() {
+    return this.trace[this.way.value];
+  }
+
+  tell() {
+    const { trace, axis } = this;
+    const state = axis.cursor === null ? trace.states[trace.states.length - 1] : trace.state(axis.cursor);
+    const parts = [];
+    if (axis.cursor !== null) {
+      const reason = this.direction().reason(axis.cursor, state, this.way.value === "sent");
+      parts.push(`${time(axis.cursor)}: ${reason}`);
+    }
+    if (state) {
+      parts.push(`${state.local} with ${state.remote}`);
+      parts.push(...STATE.map((name) => `${heading(name)} ${shown(name, state[name])}`));
+    }
+    if (trace.end) parts.push(trace.end);
+    this.said.textContent = parts.join(", ");
+  }
+}
+
+const time = (at) => new Date(at * 1000).toISOString().slice(11, 23);
+
+function paint({ canvas, trace, axis, way }) {
+  const ratio = window.devicePixelRatio || 1;
+  const [width, height] = [canvas.clientWidth, canvas.clientHeight];
+  if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
+    Object.assign(canvas, { width: Math.round(width * ratio), height: Math.round(height * ratio) });
+  }
+  const pen = canvas.getContext("2d");
+  pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+  pen.clearRect(0, 0, width, height);
+  pen.font = "12px system-ui, sans-serif";
+  const style = getComputedStyle(document.documentElement);
+  const color = (name) => style.getPropertyValue("--" + name).trim();
+  const direction = trace[way.value];
+  if (trace.latest() === -Infinity) {
+    label(pen, color("faint"), trace.end || "no segment yet: the connection is idle", 10, 20);
+    canvas.setAttribute("aria-label", "no segment yet");
+    return;
+  }
+  const [start, end] = axis.range();
+  const x = (at) => 10 + ((at - start) / (end - start)) * (width - 20);
+  const view = { pen, color, start, end, x, width };
+  let top = 0;
+  for (const strip of STRIPS) {
+    const part = { ...view, top: top + 16, bottom: top + height * strip.part - 4 };
+    if (strip.name === "sequence") sequence(part, canvas, direction);
+    else if (strip.lines) lines(part, strip, seriesOf(trace, strip, start, end));
+    else lines(part, strip, [["throughput", "acknowledged", direction.throughput(start, end, PARTS)]]);
+    top += height * strip.part;
+    pen.fillStyle = color("line");
+    pen.fillRect(0, top - 1, width, 1);
+  }
+  if (axis.cursor !== null) {
+    pen.fillStyle = color("accent");
+    pen.fillRect(x(axis.cursor), 0, 1, height);
+  }
+}
+
+function label(pen, color, text, x, y) {
+  pen.fillStyle = color;
+  pen.fillText(text, x, y);
+}
+
+// The marks of a direction that are in view, and the last before it of the lines that reach in.
+function inView(marks, start, end) {
+  const first = marks.findIndex((mark) => mark.at >= start);
+  if (first < 0) return [];
+  const before = ["acknowledged", "window"].map((kind) => marks.slice(0, first).findLast((mark) => mark.kind === kind));
+  const seen = marks.slice(first).filter((mark) => mark.at <= end);
+  return [...before.filter((mark) => mark).map((mark) => ({ ...mark, at: start })), ...seen];
+}
+
+function sequence(view, canvas, direction) {
+  const { pen, color, start, end, x, top, bottom } = view;
+  const seen = inView(direction.marks, start, end);
+  const data = seen.filter((mark) => mark.kind !== "window");
+  if (!data.length) {
+    label(pen, color("faint"), "nothing of this direction at this time", 10, top);
+    canvas.setAttribute("aria-label", "no segment in view");
+    return;
+  }
+  const low = Math.min(...data.map((mark) => mark.from));
+  const high = Math.max(...data.map((mark) => mark.to)) + 1;
+  const room = (high - low) * 1.08 + 1;
+  const y = (place) => Math.max(bottom - ((place - low) / room) * (bottom - top), top - 14);
+  const last = {};
+  for (const mark of seen) {
+    pen.strokeStyle = pen.fillStyle = color(mark.kind);
+    pen.lineWidth = mark.kind === "again" ? 3 : 1.5;
+    pen.beginPath();
+    if (mark.kind === "acknowledged" || mark.kind === "window") {
+      const before = last[mark.kind] || mark;
+      pen.moveTo(x(before.at), y(before.to));
+      pen.lineTo(x(mark.at), y(before.to));
+      pen.lineTo(x(mark.at), y(mark.to));
+      last[mark.kind] = mark;
+    } else {
+      pen.moveTo(x(mark.at), y(mark.from));
+      pen.lineTo(x(mark.at), Math.min(y(mark.to), y(mark.from) - 1));
+    }
+    pen.stroke();
+    if (mark.kind === "again") pen.fillText("R", x(mark.at) + 2, y(mark.to));
+    if (mark.kind === "zero") pen.fillText("Z", x(mark.at) - 4, y(mark.to) - 3);
+    if (mark.kind === "duplicate" && mark.count <= 3) pen.fillText(mark.count, x(mark.at) + 1, y(mark.to) + 11);
+  }
+  const count = (kind) => seen.filter((mark) => mark.kind === kind).length;
+  const text = `${duration(end - start)}, ${bytes(high - 1 - low)}B, from ${time(start)}`;
+  label(pen, color("faint"), text, 10, top - 4);
+  canvas.setAttribute("aria-label", `${bytes(high - 1 - low)}B in ${duration(end - start)}: ${count("segment")} segments, `
+    + `${count("again")} sent again, ${count("duplicate")} duplicate acknowledgements, ${count("zero")} zero windows`);
+}
+
+function seriesOf(trace, strip, start, end) {
+  const first = trace.states.findIndex((state) => state.at >= start);
+  const seen = first < 0 ? [] : trace.states.slice(Math.max(first - 1, 0)).filter((state) => state.at <= end);
+  return Object.entries(strip.lines).map(([name, color]) => {
+    const points = seen.filter((state) => state[name] !== null).map((state) => ({ at: state.at, value: state[name] }));
+    return [heading(name), color, points];
+  });
+}
+
+// Lines over one scale from zero to the highest, but for what is far above all others.
+function lines({ pen, color, start, x, top, bottom, width }, strip, series) {
+  const highest = series.map(([, , points]) => Math.max(0, ...points.map((point) => point.value)));
+  const scale = Math.max(Math.min(Math.max(...highest), 4 * Math.max(highest[0], highest[1] ?? 0)), 1);
+  const y = (value) => bottom - (Math.min(value, scale) / scale) * (bottom - top);
+  let left = 10;
+  label(pen, color("faint"), `${strip.name}, up to ${shown(strip.unit, scale)}`, left, top - 4);
+  left += Math.max(pen.measureText(`${strip.name}, up to ${shown(strip.unit, scale)}`).width + 14, 130);
+  for (const [name, tone, points] of series) {
+    pen.strokeStyle = color(tone);
+    pen.lineWidth = 1.5;
+    pen.beginPath();
+    points.forEach(({ at, value }, index) => {
+      const before = points[Math.max(index - 1, 0)];
+      if (index) pen.lineTo(x(at), y(before.value));
+      pen[index ? "lineTo" : "moveTo"](Math.max(x(at), x(start)), y(value));
+    });
+    pen.stroke();
+    if (series.length > 1 && left < width - 60) {
+      label(pen, color(tone), name, left, top - 4);
+      left += pen.measureText(name).width + 12;
+    }
+  }
+}

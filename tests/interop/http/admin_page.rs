@@ -1,0 +1,271 @@
+//! The admin page in a real browser, as an operator uses it: with a mouse, by keyboard, on a phone, in the dark.
+
+use crate::interop::devtools::Browser;
+use command::{
+    failure::{OrSay, Result, fail},
+    paths,
+};
+use lab::{
+    harness::{GUEST_ADDRESS, Harness, PROCESS_ADDRESS, Server, Setup, contains, curl, noise},
+    lossy_wire::{self, Impairments},
+};
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+    thread,
+    time::{Duration, Instant},
+};
+
+const ADMIN_PORT: u16 = 9001;
+const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+const FILE_BYTES: usize = 8 << 20;
+const LIMIT: Duration = Duration::from_secs(20);
+/// Long enough that the window is zero for some time.
+const STALL: Duration = Duration::from_secs(3);
+const VIEWS: &[&str] = &[
+    "glance",
+    "tasks",
+    "connections",
+    "listeners",
+    "services",
+    "sessions",
+    "cards",
+    "memory",
+    "timers",
+    "panics",
+    "config",
+    "packets",
+    "profile",
+    "log",
+];
+
+/// Of a guest behind a wire that loses frames: the graphs show what was lost, and when a client's window was zero.
+pub(super) fn of_guest(harness: &mut Harness) -> Result {
+    let config = format!("[admin]\nport = {ADMIN_PORT}\ntoken = \"{TOKEN}\"\n");
+    let bundle = harness.bundle(&config, &[("site/file", &noise(FILE_BYTES))])?;
+    let impairments = Impairments { lost: 3, doubled: 0, reordered: 0, seed: 7 };
+    let more = lossy_wire::start(&harness.scratch, impairments)?;
+    let setup = Setup { bundle: Some(bundle), offloads: false, more, ..Setup::trial() };
+    let guest = harness.boot(&setup)?;
+    let result = Page::start(harness, SocketAddr::new(GUEST_ADDRESS.ip(), ADMIN_PORT), "guest")
+        .and_then(|mut page| {
+            page.log_in()?;
+            page.has_all_views()?;
+            page.draws_what_the_wire_did()
+        });
+    Server::Guest(Box::new(guest)).judge(result)
+}
+
+/// Of a process on the kernel's sockets, open to this machine: a session's values are looked at and changed.
+pub(super) fn of_process(harness: &mut Harness) -> Result {
+    let bundle = harness.bundle(&format!("[admin]\nport = {ADMIN_PORT}\n"), &[])?;
+    let child = harness.trial_process(&bundle)?;
+    let address = SocketAddr::new(PROCESS_ADDRESS.ip(), ADMIN_PORT);
+    let result = Page::start(harness, address, "process").and_then(|mut page| {
+        page.browser.open(&page.url.clone())?;
+        page.browser.until("document.querySelector('#glance').textContent.includes(', up ')")?;
+        page.has_all_views()?;
+        page.changes_a_session()
+    });
+    Server::Process(Box::new(child)).judge(result)
+}
+
+struct Page {
+    browser: Browser,
+    url: String,
+    /// Names the pictures, which are kept for people to look at.
+    name: &'static str,
+}
+
+impl Page {
+    fn start(harness: &Harness, address: SocketAddr, name: &'static str) -> Result<Self> {
+        let mut browser = Browser::start(harness)?;
+        browser.resize(1200, 900, false)?;
+        Ok(Self { browser, url: format!("http://{address}/"), name })
+    }
+
+    /// By keyboard: the token is asked for, a wrong one opens nothing, and the right one shows the machine.
+    fn log_in(&mut self) -> Result {
+        self.browser.open(&self.url.clone())?;
+        self.browser.until("!document.querySelector('#login').hidden")?;
+        self.picture("login")?;
+        for (token, expected) in
+            [("a wrong one, and of no use", "this is not the token"), (TOKEN, "")]
+        {
+            self.browser.until("document.activeElement.id === 'token'")?;
+            self.browser.write(token)?;
+            self.browser.press("Enter")?;
+            self.browser
+                .until(&format!("document.querySelector('#said').textContent === '{expected}'"))?;
+        }
+        self.browser.until("document.querySelector('#glance').textContent.includes(', up ')")?;
+        // Of the refusals the browser itself says so.
+        for fault in self.browser.take_faults()? {
+            contains("a fault before the token was shown", &fault, "401")?;
+        }
+        Ok(())
+    }
+
+    /// Each view, on a desk and on a phone, in the light and in the dark: it has what it shows, no error, and no more width
+    /// than the window.
+    fn has_all_views(&mut self) -> Result {
+        for (width, height, is_phone, scheme) in
+            [(1200, 900, false, "light"), (412, 900, true, "dark")]
+        {
+            self.browser.resize(width, height, is_phone)?;
+            self.browser.prefer(scheme)?;
+            for view in VIEWS {
+                self.browser.value(&format!("location.hash = '{view}'"))?;
+                self.browser.until(&format!(
+                    "document.querySelector('nav [aria-current]')?.textContent === '{view}' \
+                     && document.querySelector('#view').childNodes.length"
+                ))?;
+                if *view == "log" {
+                    self.browser.until("document.querySelector('pre').childNodes.length")?;
+                }
+                let fault = self
+                    .browser
+                    .value("document.querySelector('[role=alert]')?.innerText || ''")?;
+                if fault != "" {
+                    fail!("the view {view} says {fault}");
+                }
+                let wide =
+                    self.browser.value("document.documentElement.scrollWidth - innerWidth")?;
+                if wide.as_i64().is_none_or(|wide| wide > 0) {
+                    fail!("the view {view} is {wide} pixels wider than a window of {width}");
+                }
+                self.picture(&format!("{view}-{scheme}"))?;
+            }
+        }
+        self.browser.resize(1200, 900, false)?;
+        self.no_faults()
+    }
+
+    /// Two downloads: a client that reads slowly, and one that does not read for a while.
+    fn draws_what_the_wire_did(&mut self) -> Result {
+        let url = format!("http://{GUEST_ADDRESS}/file");
+        let slow = thread::spawn(move || {
+            curl(&["--limit-rate", "200k", "--max-time", "25", "-o", "/dev/null", &url])
+        });
+        let stalls = thread::spawn(stalls);
+        let ids = self.downloads(2)?;
+        self.browser.value(&format!("location.hash = 'graph/{}'", ids.join(",")))?;
+        let label = |what: &str| {
+            format!(
+                "[...document.querySelectorAll('canvas')].find((canvas) => / [1-9][0-9]* {what}/.test(canvas.ariaLabel))?.ariaLabel"
+            )
+        };
+        self.browser.until(&label("zero windows"))?;
+        self.browser.until(&label("sent again"))?;
+        self.browser.until(&label("duplicate acknowledgements"))?;
+        self.picture("graphs")?;
+        self.names_the_reason()?;
+        self.zooms_by_keyboard()?;
+        self.browser.resize(412, 900, true)?;
+        self.browser.prefer("dark")?;
+        self.picture("graphs-dark")?;
+        stalls.join().expect("a client does not panic")?;
+        // Its end is its own time's.
+        let _ = slow.join();
+        self.no_faults()
+    }
+
+    /// A click on a graph where the window was zero says so.
+    fn names_the_reason(&mut self) -> Result {
+        let place = "(() => { const canvas = [...document.querySelectorAll('canvas')].find((one) => / [1-9][0-9]* zero/.test(one.ariaLabel)); \
+            canvas.scrollIntoView(); const box = canvas.getBoundingClientRect(); return [box.left, box.top, box.width]; })()";
+        let place = self.browser.value(place)?;
+        let number = |index: usize| place[index].as_f64().unwrap_or(0.0);
+        for part in 1..40 {
+            self.browser
+                .click(number(0) + number(2) * f64::from(part) / 40.0, number(1) + 100.0)?;
+            thread::sleep(Duration::from_millis(60));
+            let said = self.browser.value("document.querySelector('#view').innerText")?;
+            if said.as_str().is_some_and(|said| said.contains("the receiver's window is zero")) {
+                return self.picture("reason");
+            }
+        }
+        fail!("nowhere a click says that the window was zero")
+    }
+
+    fn zooms_by_keyboard(&mut self) -> Result {
+        self.browser.value("document.querySelector('canvas').focus()")?;
+        let seconds =
+            "parseFloat(/B in ([0-9.]+)/.exec(document.querySelector('canvas').ariaLabel)?.[1])";
+        self.browser.press("Escape")?;
+        self.browser.until("document.querySelector('.tools button').textContent === 'Pause'")?;
+        self.browser.press("ArrowLeft")?;
+        self.browser.until("document.querySelector('.tools button').textContent === 'Follow'")?;
+        let before = self.browser.until(seconds)?.as_f64().unwrap_or(0.0);
+        self.browser.press("+")?;
+        self.browser.until(&format!("{seconds} < {before} * 0.7"))?;
+        self.browser.press("Escape").map(drop)
+    }
+
+    /// The ids of connections of HTTP's port that have much to send.
+    fn downloads(&mut self, count: usize) -> Result<Vec<String>> {
+        let expression = format!(
+            "fetch('api/v1/connections').then((answer) => answer.json()).then((rows) => {{ \
+             const ids = rows.filter((row) => row.local === '{GUEST_ADDRESS}' && row.tx_bytes > 20000).map((row) => row.id); \
+             return ids.length >= {count} && ids; }})"
+        );
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            let ids = self.browser.value(&expression)?;
+            if let Some(ids) = ids.as_array() {
+                return Ok(ids.iter().filter_map(|id| id.as_str()).map(String::from).collect());
+            }
+            if Instant::now() > deadline {
+                fail!("{count} downloads do not begin");
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// A visitor counts; the operator sees the count, and changes it; the visitor sees that.
+    fn changes_a_session(&mut self) -> Result {
+        let jar = paths::made("pictures")?.join("cookies");
+        let _ = std::fs::remove_file(&jar);
+        let jar = jar.display().to_string();
+        let url = format!("http://{PROCESS_ADDRESS}/samples/counter");
+        let visit = || curl(&["--fail", "-L", "-b", &jar, "-c", &jar, &url]);
+        visit()?;
+        self.browser.value("location.hash = 'sessions'")?;
+        self.browser.until("document.querySelector('#view .value input')")?;
+        self.picture("sessions")?;
+        self.browser.value(
+            "(() => { const input = document.querySelector('#view .value input'); input.value = '4711'; \
+             input.form.requestSubmit(); })()",
+        )?;
+        self.browser.until("document.querySelector('#view .value input')?.value === '4711'")?;
+        contains("the visitor's page", &visit()?, "4711")?;
+        self.no_faults()
+    }
+
+    fn no_faults(&mut self) -> Result {
+        match self.browser.take_faults()?.first() {
+            Some(fault) => fail!("the page's console says {fault}"),
+            None => Ok(()),
+        }
+    }
+
+    fn picture(&mut self, of: &str) -> Result {
+        let file = paths::made("pictures")?.join(format!("admin-{}-{of}.png", self.name));
+        self.browser.picture(&file)
+    }
+}
+
+/// Reads nothing until its window is zero and stays so for a while.
+fn stalls() -> Result {
+    let mut stream = TcpStream::connect(GUEST_ADDRESS).or_say(|| "no connection".into())?;
+    let request = b"GET /file HTTP/1.1\r\nHost: 10.9.0.2\r\nConnection: close\r\n\r\n";
+    stream.write_all(request).or_say(|| "no request".into())?;
+    thread::sleep(STALL);
+    let mut rest = [0; 1 << 16];
+    let deadline = Instant::now() + LIMIT;
+    while stream.read(&mut rest).or_say(|| "the download".into())? > 0 && Instant::now() < deadline
+    {
+        thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
+}
