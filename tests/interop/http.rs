@@ -11,6 +11,7 @@ mod helpers;
 mod looking;
 mod lossy_wire;
 pub(crate) mod nginx;
+mod prometheus;
 mod recovery;
 mod restart;
 mod session_crowds;
@@ -95,6 +96,7 @@ pub(crate) const CASES: &[Case] = &[
         180,
         admin_page::of_process,
     ),
+    Case::new("http/prometheus_guest", &[&programs::CURL], 120, prometheus::scrapes_the_guest),
     Case::new("http/loss_and_reordering", &[&programs::CURL], 180, lossy_wire::loss_and_reordering),
     Case::new("http/recovery_beside_linux_process", &[&NSENTER], 240, recovery::process),
     Case::new("http/recovery_beside_linux_guest", &[&NSENTER], 240, recovery::guest),

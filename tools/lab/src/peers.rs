@@ -49,6 +49,8 @@ const NGINX_PACKAGES: &[&[&str]] = &[&["nginx"], &["libpcre2-8-0"], &["libssl3",
 const LIGHTTPD_PACKAGES: &[&[&str]] =
     &[&["lighttpd"], &["libpcre2-8-0"], &["libnettle8", "libnettle8t64"], &["libxxhash0"]];
 
+const PROMETHEUS_PACKAGES: &[&[&str]] = &[&["prometheus"]];
+
 /// Makes what the cases of these names need beyond programs: the cases themselves have no network.
 pub fn prepare(names: &[&str], install: Install) -> Result {
     let any = |kind: &str| names.iter().any(|name| name.starts_with(kind));
@@ -61,6 +63,9 @@ pub fn prepare(names: &[&str], install: Install) -> Result {
     }
     if any("gateways/") {
         unpack(LIGHTTPD_PACKAGES, lighttpd_folder()?)?;
+    }
+    if any("http/prometheus") {
+        unpack(PROMETHEUS_PACKAGES, prometheus_folder()?)?;
     }
     if any("rpc/") || any("zmq/") || any("http/websocket_python") || any("tls/tlslite") {
         python_packages(install)?;
@@ -93,6 +98,20 @@ pub fn nginx() -> Result<Command> {
 
 fn nginx_folder() -> Result<PathBuf> {
     Ok(paths::made("peers")?.join("nginx"))
+}
+
+/// Prometheus, in the same way.
+pub fn prometheus() -> Result<Command> {
+    Ok(Command::new(prometheus_folder()?.join("usr/bin/prometheus")))
+}
+
+/// What checks its files.
+pub fn promtool() -> Result<Command> {
+    Ok(Command::new(prometheus_folder()?.join("usr/bin/promtool")))
+}
+
+fn prometheus_folder() -> Result<PathBuf> {
+    Ok(paths::made("peers")?.join("prometheus"))
 }
 
 /// lighttpd, in the same way.

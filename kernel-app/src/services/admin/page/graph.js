@@ -299,7 +299,7 @@ function seriesOf(trace, strip, start, end) {
 }
 
 // Lines over one scale from zero to the highest, but for what is far above all others.
-function lines({ pen, color, start, x, top, bottom, width }, strip, series) {
+function lines({ pen, color, start, end, x, top, bottom, width }, strip, series) {
   const highest = series.map(([, , points]) => Math.max(0, ...points.map((point) => point.value)));
   const scale = Math.max(Math.min(Math.max(...highest), 4 * Math.max(highest[0], highest[1] ?? 0)), 1);
   const y = (value) => bottom - (Math.min(value, scale) / scale) * (bottom - top);
@@ -311,9 +311,8 @@ function lines({ pen, color, start, x, top, bottom, width }, strip, series) {
     pen.lineWidth = 1.5;
     pen.beginPath();
     points.forEach(({ at, value }, index) => {
-      const before = points[Math.max(index - 1, 0)];
-      if (index) pen.lineTo(x(at), y(before.value));
-      pen[index ? "lineTo" : "moveTo"](Math.max(x(at), x(start)), y(value));
+      pen[index ? "lineTo" : "moveTo"](x(Math.max(at, start)), y(value));
+      pen.lineTo(x(points[index + 1]?.at ?? end), y(value));
     });
     pen.stroke();
     if (series.length > 1 && left < width - 60) {

@@ -30,8 +30,8 @@ const tableOf = (name, list, as = name) =>
 function memory(list) {
   const bars = list.filter((row) => row.limit_bytes).map((row) => [
     make("span", {}, row.purpose),
-    make("progress", { max: row.limit_bytes, value: row.held_bytes, ariaLabel: row.purpose }),
     make("span", {}, `${bytes(row.held_bytes)}B of ${bytes(row.limit_bytes)}B`),
+    make("progress", { max: row.limit_bytes, value: row.held_bytes, ariaLabel: row.purpose }),
   ]);
   return make("div", { className: "bars" }, ...bars.flat());
 }
@@ -87,7 +87,7 @@ async function change(method, path, body) {
 
 function log() {
   const lines = make("pre", { tabIndex: 0, ariaLabel: "log" });
-  const least = choice("level that is shown", LEVELS.map((level) => [level, `${level} and worse`]), "trace");
+  const least = choice("level that is shown", LEVELS.map((level) => [level, level === "trace" ? "all levels" : `${level} and worse`]), "trace");
   const module = make("input", { placeholder: "module", ariaLabel: "module that is shown" });
   const level = choice("level of this module", [["", "as all others"], ...LEVELS.map((level) => [level, level])], "");
   const set = button("Set its level", () => {
