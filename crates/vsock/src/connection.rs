@@ -302,10 +302,11 @@ impl Connection {
         has_cause && !matches!(self.state, State::Over(_))
     }
 
-    /// Something was written, or is to be ended, that is not yet sent.
+    /// Something was written, or is to be ended, that is not yet sent; or all is, and the peer has not said that it took
+    /// notice.
     pub(crate) fn is_undelivered(&self) -> bool {
         let has_end = self.is_finished && self.told_ended == 0;
-        self.state == State::Open && (has_end || !self.unsent.is_empty())
+        self.state == State::Open && (has_end || self.is_released || !self.unsent.is_empty())
     }
 
     /// Nothing more comes that is not here already: an end of the stream, or why it broke.

@@ -143,7 +143,7 @@ impl VsockNetwork {
         table.iter().for_each(|socket| visit(ConnectionRow::of(socket)));
     }
 
-    /// Connections with bytes, or an end, that no packet has taken yet.
+    /// Connections with bytes, or an end, that no packet has taken yet, and closed ones that peers have not confirmed.
     pub fn undelivered(&self) -> usize {
         let table = self.0.table.borrow();
         let is_undelivered = |socket: &&Rc<Socket>| socket.state().connection.is_undelivered();

@@ -99,7 +99,7 @@ fn a_close_delivers_waits_for_the_peer_and_is_forgotten() {
     world.send_data(&[0; 900]);
     world.send_data(&[0; 900]);
     assert_eq!(world.operations(), [Operation::CreditUpdate]);
-    assert_eq!(world.network.connections(), 1);
+    assert_eq!((world.network.connections(), world.network.undelivered()), (1, 1));
     world.send(&packet(Operation::Reset));
     assert_eq!((world.network.connections(), world.operations().len()), (0, 0));
 }
