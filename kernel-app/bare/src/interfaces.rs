@@ -157,10 +157,11 @@ impl Driver for Interfaces {
     }
 
     fn undelivered(&self) -> usize {
-        let of_cards = self.interfaces.borrow();
-        let of_cards = of_cards.iter().map(|interface| interface.stack.undelivered()).sum();
+        let interfaces = self.interfaces.borrow();
+        let of_cards: usize =
+            interfaces.iter().map(|interface| interface.stack.undelivered()).sum();
         #[cfg(feature = "vsock")]
-        let of_cards = self.sockets.undelivered() + of_cards;
+        let of_cards = of_cards + self.sockets.undelivered();
         of_cards
     }
 
