@@ -121,6 +121,11 @@ impl Connection {
         if self.send_credit.update(header.buffer_bytes, header.forwarded)? {
             self.has_asked_for_credit = false;
         }
+        if self.told_ended == direction::BOTH && self.send_credit.is_all_forwarded() {
+            // The peer is to confirm that by a reset, and some forget. What it could lose it has forwarded: this is as good.
+            self.end(None);
+            return Ok(Received::OverWithReset);
+        }
         match (self.state, header.operation) {
             (State::Opening, Operation::Response) => {
                 self.state = State::Open;

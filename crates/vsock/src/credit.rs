@@ -43,6 +43,11 @@ impl SendCredit {
         Ok(self.available() > before)
     }
 
+    /// The peer forwarded all that was sent.
+    pub(crate) fn is_all_forwarded(&self) -> bool {
+        self.in_flight() == 0
+    }
+
     fn in_flight(&self) -> u32 {
         self.sent.wrapping_sub(self.peer_forwarded)
     }
@@ -135,8 +140,9 @@ mod tests {
                 assert_eq!(credit.update(100, start.wrapping_add(lie)), Err(Violation), "{lie}");
                 assert_eq!(credit, before);
             }
+            assert!(!credit.is_all_forwarded());
             assert_eq!(credit.update(100, start.wrapping_add(50)), Ok(true));
-            assert_eq!(credit.available(), 100);
+            assert_eq!((credit.available(), credit.is_all_forwarded()), (100, true));
         }
     }
 

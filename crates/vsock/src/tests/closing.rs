@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::packet::direction::{BOTH, RECEIVE, SEND};
+use alloc::vec;
 use flow::{ConnectError, Target};
 
 #[test]
@@ -102,6 +103,24 @@ fn a_close_delivers_waits_for_the_peer_and_is_forgotten() {
     assert_eq!((world.network.connections(), world.network.undelivered()), (1, 1));
     world.send(&packet(Operation::Reset));
     assert_eq!((world.network.connections(), world.operations().len()), (0, 0));
+}
+
+/// A peer that has forwarded all need not say that it took notice of the end.
+#[test]
+fn a_close_is_over_when_all_is_forwarded() {
+    let world = World::new();
+    let mut flow = world.accepted();
+    assert_eq!(write(&mut flow, &[1; 100]), Poll::Ready(Ok(100)));
+    flow.finish();
+    world.send(&forwarded(0));
+    assert_eq!(world.operations(), [Operation::Data, Operation::Shutdown]);
+    world.send(&forwarded(50));
+    drop(flow);
+    assert_eq!(world.operations(), [Operation::Shutdown]);
+    world.send(&forwarded(99));
+    assert_eq!((world.operations().len(), world.network.connections()), (0, 1));
+    world.send(&forwarded(100));
+    assert_eq!((world.operations(), world.network.connections()), (vec![Operation::Reset], 0));
 }
 
 #[test]
