@@ -38,6 +38,7 @@ fn all_cases() -> Vec<&'static Case> {
         interop::services::CASES,
         hermit::CASES,
         interop::tls::CASES,
+        interop::vsock::CASES,
         xen::CASES,
     ]
     .into_iter()

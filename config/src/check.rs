@@ -51,6 +51,7 @@ pub(crate) fn whole(config: &Config, bundle: &Bundle<'_>) -> Checked {
     gateways(config)?;
     mtu(config)?;
     ports(config)?;
+    vsock_ports(config)?;
     tls(config, bundle)?;
     vat(config, bundle)?;
     conf(config)?;
@@ -157,6 +158,21 @@ fn ports(config: &Config) -> Checked {
             })
         }
     }
+}
+
+/// So is one of vsock.
+fn vsock_ports(config: &Config) -> Checked {
+    let ports: Vec<_> = config.vsock.ports().collect();
+    let clash = ports.iter().enumerate().find_map(|(index, (_, one, port))| {
+        let same = |(_, _, other_port): &&(_, _, u32)| other_port == port;
+        let (_, other, _) = ports.iter().skip(index + 1).find(same)?;
+        Some((*one, *other, *port))
+    });
+    let Some((one, other, port)) = clash else { return Ok(()) };
+    Err(Contradiction {
+        keys: vec![("vsock", one), ("vsock", other)],
+        allowed: format!("a port for each service in [vsock], and {port} is `{one}` and `{other}`"),
+    })
 }
 
 /// Files that are named are there, each certificate has its key, and who asks for certificates says which.

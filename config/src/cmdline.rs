@@ -508,6 +508,15 @@ mod tests {
     }
 
     #[test]
+    fn a_port_of_vsock_is_one_services() {
+        let file = "[vsock]\nrpc_port = 7\nadmin_port = 7\n";
+        let sentence = "appliance.toml:2:1: found `rpc_port = 7`; allowed: a port for each service in [vsock], and 7 is `rpc_port` and `admin_port`";
+        assert_eq!(load_with(file, "").unwrap_err().to_string(), sentence);
+        // TCP's ports are others.
+        load_with("[vsock]\nhttp_port = 80\nrpc_port = 4294967294\n", "").unwrap();
+    }
+
+    #[test]
     fn what_vats_need_is_there() {
         for (file, sentence) in [
             (

@@ -268,6 +268,15 @@ pub(crate) static KEYS: &[Key] = &[
             },
         },
     ),
+    key("vsock", "http_port", vsock_port(|c| Number::U32(&mut c.vsock.http_port))),
+    key("vsock", "rpc_port", vsock_port(|c| Number::U32(&mut c.vsock.rpc_port))),
+    key("vsock", "admin_port", vsock_port(|c| Number::U32(&mut c.vsock.admin_port))),
+    key(
+        "vsock",
+        "connections_max",
+        count(1, 4096, |c| Number::Usize(&mut c.vsock.connections_max)),
+    ),
+    key("vsock", "buffer_bytes", count(4096, 16 << 20, |c| Number::U32(&mut c.vsock.buffer_bytes))),
     key("rpc", "port", Rule::PortOrOff(|c| &mut c.rpc.port)),
     key("rpc", "secure_port", Rule::PortOrOff(|c| &mut c.rpc.secure_port)),
     key(
@@ -572,6 +581,11 @@ pub(crate) static KEYS: &[Key] = &[
     ),
     key("shutdown", "drain_seconds", seconds(0, 3600, |c| &mut c.shutdown.drain)),
 ];
+
+/// The last number stands for any port. Zero is off.
+const fn vsock_port(field: fn(&mut crate::Config) -> Number<'_>) -> Rule {
+    count(0, u32::MAX as u64 - 1, field)
+}
 
 /// Every key that `appliance.toml` may have, as its section and its name, in the order of the file.
 pub fn keys() -> impl ExactSizeIterator<Item = (&'static str, &'static str)> {

@@ -47,7 +47,7 @@ pub use network::{Cidr, CongestionControl};
 pub use schema::{
     Admin, Affinity, BadGroupKey, Capabilities, ClientCertificates, Conf, Config, Fastcgi, Gopher,
     GroupKey, Http, Log, Memory, Network, Octets32, Rpc, RpcEpoch, RpcPeer, Sessions, Shutdown,
-    Storage, Tasks, Tcp, Tls, Token, Zmq, port_key,
+    Storage, Tasks, Tcp, Tls, Token, Vsock, Zmq, port_key,
 };
 pub use values::{KeyValue, SECRET, values};
 

@@ -5,12 +5,14 @@ mod admin;
 mod fastcgi;
 mod rpc;
 mod tls;
+mod vsock;
 
 pub use admin::{Admin, Token};
 pub use fastcgi::Fastcgi;
 pub(crate) use rpc::is_service;
 pub use rpc::{Capabilities, Conf, Rpc, RpcEpoch, RpcPeer};
 pub use tls::{ClientCertificates, Octets32, Tls};
+pub use vsock::Vsock;
 
 use crate::{Cidr, CongestionControl};
 use alloc::{string::String, vec::Vec};
@@ -31,6 +33,8 @@ pub struct Config {
     pub tls: Tls,
     /// Limits and buffers of TCP, for all services.
     pub tcp: Tcp,
+    /// Services for the host of a virtual machine.
+    pub vsock: Vsock,
     /// The RPC service.
     pub rpc: Rpc,
     /// Services of other vats.

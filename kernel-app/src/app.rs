@@ -3,7 +3,7 @@
 use crate::context::Context;
 use crate::handlers::site::Site;
 use crate::service::{ServiceEntry, Services, StartError, Table, WebRoutes};
-use crate::{Platform, registry};
+use crate::{Platform, registry, vsock_port};
 use alloc::string::String;
 use alloc::vec::Vec;
 use config::{Config, Shutdown, Tasks};
@@ -85,6 +85,7 @@ impl App {
         for (service, port) in absent(&context.config, &carried) {
             log::info!("nothing listens on port {port}: {service} is not in this build");
         }
+        vsock_port::tell_absent(&context.config.vsock, &carried);
         check_capabilities(context)?;
         for entry in entries {
             if let Some(service) = (entry.open)(context)? {
@@ -210,7 +211,7 @@ mod tests {
         let features = features.lines().take_while(|line| !line.starts_with('['));
         let features = features.filter_map(|line| line.split_once(" = ")).map(|(name, _)| name);
         // What is no service of its own.
-        let beside = ["default", "inspection", "http-client", "disk"];
+        let beside = ["default", "inspection", "http-client", "disk", "vsock"];
         let features: Vec<_> = features.filter(|name| !beside.contains(name)).collect();
         assert_eq!(entries, features);
         let mut config = Config::default();

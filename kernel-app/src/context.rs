@@ -199,6 +199,11 @@ impl<P: Platform> Context<P> {
     /// services.
     pub fn connector(&self) -> ResolvingConnector<Dispatcher> {
         let connector = Dispatcher::new().with(Scheme::Tcp, self.platform.connector());
+        #[cfg(feature = "vsock")]
+        let connector = match self.platform.vsock() {
+            Some(network) => connector.with(Scheme::Vsock, network),
+            None => connector,
+        };
         #[cfg(feature = "https")]
         let connector = crate::trust::with_tls(self, connector);
         ResolvingConnector::new(connector, self.registry.clone())

@@ -66,6 +66,8 @@ fn add_network<P: Platform>(context: &Context<P>) {
             platform.visit_stacks(&mut |card, stack| visit(Some(("card", &card)), stack));
         });
     }
+    #[cfg(feature = "vsock")]
+    add_vsock(context);
     let platform = context.platform.clone();
     inspector.add_table(&net::CARDS, move |visit| {
         platform.visit_stacks(&mut |card, stack| visit(&stack.card(card)));
@@ -86,6 +88,24 @@ fn add_network<P: Platform>(context: &Context<P>) {
             row.task = row.waker.and_then(|waker| tasks.find(waker));
             let has_port = |(_, port): &&(&str, u16)| *port == row.local.port();
             row.service = ports.iter().find(has_port).map(|(service, _)| *service);
+            visit(&row);
+        });
+    });
+}
+
+#[cfg(feature = "vsock")]
+fn add_vsock<P: Platform>(context: &Context<P>) {
+    let Some(network) = context.platform.vsock() else { return };
+    let inspector = &context.inspector;
+    let of = network.clone();
+    inspector.add_metrics(vsock::COUNTER_METRICS, move |visit| visit(None, &of.counts()));
+    let of = network.clone();
+    inspector.add_metrics(vsock::GAUGE_METRICS, move |visit| visit(None, &of));
+    let spawner = context.spawner.clone();
+    inspector.add_table(&vsock::CONNECTIONS, move |visit| {
+        let tasks = tasks::Index::new(&spawner);
+        network.visit_connections(&mut |mut row| {
+            row.task = row.waker.and_then(|waker| tasks.find(waker));
             visit(&row);
         });
     });

@@ -40,5 +40,6 @@ pub mod settings;
 mod trust;
 #[cfg(feature = "rpc")]
 pub mod vat;
+mod vsock_port;
 
 pub use platform::Platform;

@@ -23,6 +23,12 @@ pub trait Platform: Clone + 'static {
     /// Opens connections.
     fn connector(&self) -> Self::Connector;
 
+    /// The sockets by which this machine and its host reach each other, where there are such.
+    #[cfg(feature = "vsock")]
+    fn vsock(&self) -> Option<vsock::VsockNetwork> {
+        None
+    }
+
     /// Time since 1970-01-01 00:00 UTC.
     fn wall_clock(&self) -> Duration;
 

@@ -18,4 +18,6 @@ pub mod sessions;
 #[cfg(feature = "disk")]
 pub mod storage;
 pub mod tls;
+#[cfg(feature = "vsock")]
+pub mod vsock;
 pub mod zmq;

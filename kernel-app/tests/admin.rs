@@ -21,7 +21,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::task::{self, Poll, Waker};
 use std::time::Duration;
-use sweep::{Memory, target};
+use sweep::{Memory, VsockHost, target};
 use web::session::{Ended, Mapper, Session};
 use web::{Request, Response, Routes};
 
@@ -55,7 +55,10 @@ impl World {
         });
         let timers = Timers::new();
         let registry = Rc::new(StaticRegistry::default());
-        let platform = Memory { network: network.clone(), memory_bytes: 256 << 20 };
+        // So that what is seen of its sockets is described, too.
+        let VsockHost { machine, .. } = VsockHost::new(vsock::Limits::default());
+        let memory_bytes = 256 << 20;
+        let platform = Memory { network: network.clone(), memory_bytes, vsock: Some(machine) };
         let context = Context::new(platform, config, bundle(), registry, &executor, &timers);
         let app = App::start(&context, &Services).unwrap();
         let world = Self { network, executor, timers, context, app };
@@ -469,8 +472,11 @@ fn readiness_ends_when_the_appliance_stops() {
 
 #[test]
 fn an_image_without_a_token_does_not_start() {
-    let platform =
-        sweep::Remote(Memory { network: MemoryNetwork::new(1, 1), memory_bytes: 1 << 20 });
+    let platform = sweep::Remote(Memory {
+        network: MemoryNetwork::new(1, 1),
+        memory_bytes: 1 << 20,
+        vsock: None,
+    });
     let mut config = Config::default();
     config.admin.port = Some(PORT);
     let executor = Executor::new(|_| Ok(()));

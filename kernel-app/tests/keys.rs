@@ -20,6 +20,7 @@ use aqueduct::settings::rpc::RpcSettings;
 use aqueduct::settings::sessions::CarryOver;
 use aqueduct::settings::storage::StorageSettings;
 use aqueduct::settings::tls::TlsSettings;
+use aqueduct::settings::vsock::VsockSettings;
 use aqueduct::settings::zmq::ZmqSettings;
 use config::{Bundle, Config, GroupKey};
 use core::time::Duration;
@@ -58,6 +59,10 @@ fn rpc(config: &Config) -> endpoints::rpc::Limits {
 
 fn vat(config: &Config) -> RpcSettings {
     RpcSettings::new(&config.rpc)
+}
+
+fn vsock(config: &Config) -> vsock::Limits {
+    VsockSettings::new(&config.vsock, 1 << 30).limits
 }
 
 fn zmq(config: &Config) -> endpoints::pipe::ServiceLimits {
@@ -195,6 +200,11 @@ static ROWS: &[Row] = &[
     row!("tcp", "user_timeout_seconds", "7", "7s", |c: &Config| limits(c).user_timeout),
     row!("tcp", "keep_alive_seconds", "0", "None", |c: &Config| limits(c).keep_alive),
     row!("tcp", "congestion_control", "\"off\"", "Off", |c: &Config| limits(c).congestion_control),
+    row!("vsock", "http_port", "8080", "true", |c: &Config| World::new(c).is_open_to_host(8080)),
+    row!("vsock", "rpc_port", "7000", "true", |c: &Config| World::new(c).is_open_to_host(7000)),
+    row!("vsock", "admin_port", "9001", "true", |c: &Config| World::new(c).is_open_to_host(9001)),
+    row!("vsock", "connections_max", "7", "7", |c: &Config| vsock(c).connections_max),
+    row!("vsock", "buffer_bytes", "5000", "5000", |c: &Config| vsock(c).buffer_bytes),
     row!("rpc", "port", "7001", "(false, true)", |c: &Config| {
         let world = World::new(c);
         (world.is_open(7000), world.is_open(7001))

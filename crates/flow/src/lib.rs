@@ -39,7 +39,7 @@ pub mod task;
 pub mod time;
 mod unread;
 
-pub use address::Address;
+pub use address::{Address, BadVsockAddress, VsockAddress};
 pub use dispatcher::{Dispatcher, Listeners};
 pub use error::{ConnectError, FlowError};
 pub use flow::{Flow, FlowExt};

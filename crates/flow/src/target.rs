@@ -1,5 +1,6 @@
 //! Target: what a connector is asked to reach, as a scheme and what it needs.
 
+use crate::VsockAddress;
 use crate::registry::{Label, Query};
 use alloc::borrow::ToOwned;
 use alloc::string::{String, ToString};
@@ -15,6 +16,7 @@ use core::str::FromStr;
 /// | the same without `tcp://` | TCP |
 /// | `tls://db.example:443`, `tls://10.0.0.2:443` | TLS over TCP, with who has a certificate of that name or address |
 /// | `service://transform`, `service://transform@alpha` | a service, any of it or that of one host |
+/// | `vsock://2:9000` | a port of another machine on this host, or of the host, which is machine 2 |
 /// | `memory:echo` | a listener inside this process or image |
 ///
 /// It prints as it is shortest: TCP without its scheme.
@@ -28,6 +30,8 @@ pub enum Target {
     Tls(String, u16),
     /// A service, of which a registry knows where it is.
     Service(Query),
+    /// A vsock of another virtual machine on this host, or of the host.
+    Vsock(VsockAddress),
     /// A listener inside this process or image.
     Memory(Label),
 }
@@ -41,6 +45,8 @@ pub enum Scheme {
     Tls,
     /// By whatever a registry says that a service is reached by.
     Service,
+    /// By vsock.
+    Vsock,
     /// Inside this process or image.
     Memory,
 }
@@ -52,6 +58,7 @@ impl Target {
             Self::Address(_) | Self::Name(..) => Scheme::Tcp,
             Self::Tls(..) => Scheme::Tls,
             Self::Service(_) => Scheme::Service,
+            Self::Vsock(_) => Scheme::Vsock,
             Self::Memory(_) => Scheme::Memory,
         }
     }
@@ -63,6 +70,7 @@ impl Target {
             Self::Address(address) => address.to_string(),
             Self::Name(name, port) | Self::Tls(name, port) => authority(name, *port),
             Self::Service(query) => query.name.to_string(),
+            Self::Vsock(address) => address.to_string(),
             Self::Memory(name) => name.to_string(),
         }
     }
@@ -92,6 +100,7 @@ impl From<Query> for Target {
 const TCP: &str = "tcp://";
 const TLS: &str = "tls://";
 const SERVICE: &str = "service://";
+const VSOCK: &str = "vsock://";
 const MEMORY: &str = "memory:";
 
 impl fmt::Display for Target {
@@ -103,6 +112,7 @@ impl fmt::Display for Target {
             Self::Name(name, port) => write!(f, "{name}:{port}"),
             Self::Tls(host, port) => write!(f, "{TLS}{}", authority(host, *port)),
             Self::Service(query) => write!(f, "{SERVICE}{query}"),
+            Self::Vsock(address) => write!(f, "{VSOCK}{address}"),
             Self::Memory(name) => write!(f, "{MEMORY}{name}"),
         }
     }
@@ -117,6 +127,8 @@ pub enum ParseTargetError {
     HostPort,
     /// After `service://`, no name or no host.
     Service,
+    /// After `vsock://`, no numbers of a machine and a port.
+    Vsock,
     /// After `memory:`, no name.
     Memory,
 }
@@ -125,7 +137,7 @@ impl fmt::Display for ParseTargetError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::UnknownScheme => {
-                "expected HOST:PORT, tcp://HOST:PORT, tls://HOST:PORT, service://NAME, service://NAME@HOST or memory:NAME"
+                "expected HOST:PORT, tcp://HOST:PORT, tls://HOST:PORT, service://NAME, service://NAME@HOST, vsock://CID:PORT or memory:NAME"
             }
             Self::HostPort => {
                 "expected HOST:PORT, for example 10.0.0.2:80, [fe80::2]:80 or db.example:80"
@@ -133,6 +145,7 @@ impl fmt::Display for ParseTargetError {
             Self::Service => {
                 "expected service://NAME or service://NAME@HOST, each of 1 to 63 letters, digits, `-`, `_` or `.`"
             }
+            Self::Vsock => "expected vsock://CID:PORT, for example vsock://2:9000",
             Self::Memory => {
                 "expected memory:NAME, the name of 1 to 63 letters, digits, `-`, `_` or `.`"
             }
@@ -158,6 +171,9 @@ impl FromStr for Target {
         }
         if let Some(rest) = text.strip_prefix(SERVICE) {
             return rest.parse().map(Self::Service).map_err(|_| ParseTargetError::Service);
+        }
+        if let Some(rest) = text.strip_prefix(VSOCK) {
+            return rest.parse().map(Self::Vsock).map_err(|_| ParseTargetError::Vsock);
         }
         if let Some(rest) = text.strip_prefix(MEMORY) {
             return rest.parse().map(Self::Memory).map_err(|_| ParseTargetError::Memory);
@@ -201,6 +217,8 @@ mod tests {
             "tls://[fe80::2]:443",
             "service://transform",
             "service://transform@alpha",
+            "vsock://2:9000",
+            "vsock://4294967295:0",
             "memory:echo",
             // Not a port: a name in memory may be of digits.
             "memory:80",
@@ -222,7 +240,7 @@ mod tests {
 
     #[test]
     fn bad_targets_are_refused_with_what_is_expected() {
-        use ParseTargetError::{HostPort, Memory, Service, UnknownScheme};
+        use ParseTargetError::{HostPort, Memory, Service, UnknownScheme, Vsock};
         let long = alloc::format!("service://{}", "x".repeat(64));
         for (text, error) in [
             ("", HostPort),
@@ -245,6 +263,12 @@ mod tests {
             ("service://web@alpha@beta", Service),
             ("service://web:80", Service),
             (&long, Service),
+            ("vsock://", Vsock),
+            ("vsock://2", Vsock),
+            ("vsock://2:", Vsock),
+            ("vsock://2:+1", Vsock),
+            ("vsock://2:4294967296", Vsock),
+            ("vsock://host:1", Vsock),
             ("memory:", Memory),
             ("memory:a b", Memory),
             ("memory://echo", Memory),
@@ -266,6 +290,7 @@ mod tests {
             ("tls://[fe80::2]:443", "[fe80::2]:443"),
             ("service://web", "web"),
             ("service://web@alpha", "web"),
+            ("vsock://3:80", "3:80"),
             ("memory:echo", "echo"),
         ] {
             assert_eq!(text.parse::<Target>().unwrap().authority(), authority);

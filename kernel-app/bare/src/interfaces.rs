@@ -4,6 +4,8 @@ use crate::address_monitor::{AddressMonitor, Look};
 #[cfg(feature = "disk")]
 use crate::disks::Disks;
 use crate::guest::Guest;
+#[cfg(feature = "vsock")]
+use crate::sockets::Sockets;
 use crate::status::{InterfaceStatus, Status};
 use alloc::format;
 use alloc::rc::Rc;
@@ -34,6 +36,9 @@ pub(crate) struct Interfaces {
     /// So do disks.
     #[cfg(feature = "disk")]
     disks: Disks,
+    /// And sockets for the host.
+    #[cfg(feature = "vsock")]
+    sockets: Sockets,
 }
 
 /// A card's stack, and the monitor of its addresses.
@@ -57,6 +62,8 @@ impl Interfaces {
             store: guest.as_ref().map(|guest| guest.store().clone()),
             #[cfg(feature = "disk")]
             disks: disks.clone(),
+            #[cfg(feature = "vsock")]
+            sockets: Sockets::open(config),
         };
         let settings = Settings::for_ram(machine::memory::usage().total_bytes as u64);
         for device in virtio::devices(Kind::Network) {
@@ -129,6 +136,10 @@ impl Driver for Interfaces {
         let mut more = self.store.as_ref().is_some_and(Store::poll);
         #[cfg(feature = "disk")]
         self.disks.poll();
+        #[cfg(feature = "vsock")]
+        {
+            more |= self.sockets.ingress(now);
+        }
         for interface in self.interfaces.borrow_mut().iter_mut() {
             more |= interface.stack.ingress(now);
         }
@@ -138,13 +149,20 @@ impl Driver for Interfaces {
     fn egress(&mut self, now: Duration) {
         #[cfg(feature = "disk")]
         self.disks.flush();
+        #[cfg(feature = "vsock")]
+        self.sockets.egress(now);
         for interface in self.interfaces.borrow_mut().iter_mut() {
             interface.stack.egress(now);
         }
     }
 
     fn undelivered(&self) -> usize {
-        self.interfaces.borrow().iter().map(|interface| interface.stack.undelivered()).sum()
+        let interfaces = self.interfaces.borrow();
+        let of_cards: usize =
+            interfaces.iter().map(|interface| interface.stack.undelivered()).sum();
+        #[cfg(feature = "vsock")]
+        let of_cards = of_cards + self.sockets.undelivered();
+        of_cards
     }
 
     fn stop_requested(&mut self) -> bool {
@@ -160,6 +178,12 @@ impl Driver for Interfaces {
         if !self.disks.prepare_to_wait() {
             return;
         }
+        #[cfg(feature = "vsock")]
+        if !self.sockets.prepare_to_wait() {
+            return;
+        }
+        #[cfg(feature = "vsock")]
+        let deadline = earlier(deadline, self.sockets.next_deadline());
         let now = machine::clock::now();
         let mut deadline = deadline;
         let mut changed = false;
@@ -202,6 +226,11 @@ impl Platform for Interfaces {
         } else {
             Err(ListenError::InUse)
         }
+    }
+
+    #[cfg(feature = "vsock")]
+    fn vsock(&self) -> Option<vsock::VsockNetwork> {
+        self.sockets.network()
     }
 
     /// Connections go out through the first card.

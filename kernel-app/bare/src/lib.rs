@@ -12,6 +12,8 @@ mod address_monitor;
 mod disks;
 mod guest;
 mod interfaces;
+#[cfg(feature = "vsock")]
+mod sockets;
 mod startup;
 mod status;
 mod xenstore_registry;

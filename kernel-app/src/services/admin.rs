@@ -1,4 +1,4 @@
-//! Admin service: what operators look at, on the port of `[admin]`, as JSON, metrics and event streams. It is closed by
+//! Admin service: what operators look at, on the port of `[admin]` and that of `[vsock]`, as JSON, metrics and event streams. It is closed by
 //! default, and asks for a token; [`guard`] has the rules.
 
 pub(crate) mod health;
@@ -19,11 +19,13 @@ use crate::context::Context;
 use crate::service::{Offer, Opened, Service, StartError};
 use crate::settings::admin::AdminSettings;
 use crate::settings::http::HttpSettings;
+use crate::vsock_port;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::time::Duration;
 use door::Door;
 use endpoints::http::{Limits, Server, ServerConfig};
+use flow::Listener;
 use guard::{Access, Guard};
 use inspect::Inspector;
 use web::Routes;
@@ -49,7 +51,10 @@ const BODY_BYTES_MAX: u64 = 64 << 10;
 pub fn open<P: Platform>(context: &Context<P>) -> Opened {
     let AdminSettings { port, token, hosts, health_on_http: _ } =
         AdminSettings::new(&context.config.admin);
-    let Some(port) = port else { return Ok(None) };
+    let vsock = vsock_port::listen(context, NAME)?;
+    if port.is_none() && vsock.is_none() {
+        return Ok(None);
+    }
     let access = match token {
         Some(token) => Access::Token(token),
         None if context.platform.are_operators_local() => Access::Open,
@@ -66,18 +71,20 @@ pub fn open<P: Platform>(context: &Context<P>) -> Opened {
     });
     let limit = RateLimit::new(&context.timers, REQUESTS, PERIOD).with_clients_max(CLIENTS_MAX);
     let routes: Routes = api::routes(context, &guard).layer(guard).layer(limit);
-    let server = serve(context, routes, port)?;
+    let server = server(context, routes);
+    if let Some(port) = port {
+        attend(context, "admin listener", &server, listen(context, port)?);
+    }
+    if let Some(listener) = vsock {
+        attend(context, "admin vsock listener", &server, listener);
+    }
     Ok(Some(Rc::new(Admin { server, port })))
 }
 
 const WANTS_TOKEN: &str = "it says what requests have to show, as `openssl rand -hex 16` gives it; without one, only a process \
      serves, on the loopback of its machine";
 
-fn serve<P: Platform>(
-    context: &Context<P>,
-    routes: Routes,
-    port: u16,
-) -> Result<Server, StartError> {
+fn server<P: Platform>(context: &Context<P>, routes: Routes) -> Server {
     let HttpSettings { limits, .. } = HttpSettings::new(&context.config.http);
     let config = ServerConfig {
         limits: Limits {
@@ -91,24 +98,38 @@ fn serve<P: Platform>(
         wall_clock_start: context.date_start(),
         ledger: Some(context.service_ledger(NAME)),
     };
-    let server = Server::with_handler(config, &context.spawner, &context.timers, Rc::new(routes));
+    Server::with_handler(config, &context.spawner, &context.timers, Rc::new(routes))
+}
+
+fn listen<P: Platform>(context: &Context<P>, port: u16) -> Result<P::Listener, StartError> {
     let backlog = context.config.tcp.listen_backlog;
     let listener = context.platform.listen_for_operators(port, backlog);
     let listener = listener.map_err(|reason| StartError::Port { service: NAME, port, reason })?;
     log::info!("{NAME} on port {port}");
+    Ok(listener)
+}
+
+/// Serves who comes, as long as they are not too many.
+fn attend<P: Platform>(
+    context: &Context<P>,
+    task: &'static str,
+    server: &Server,
+    listener: impl Listener + 'static,
+) {
     let listener = Door::new(listener, server.traffic(), CONNECTIONS_MAX);
-    context.spawner.spawn("admin listener", server.clone().serve(listener));
-    Ok(server)
+    context.spawner.spawn(task, server.clone().serve(listener));
 }
 
 struct Admin {
     server: Server,
-    port: u16,
+    /// Of TCP, if it listens there.
+    port: Option<u16>,
 }
 
 impl Service for Admin {
     fn offers(&self) -> Vec<Offer> {
-        [Offer { name: NAME, protocol: "http", port: self.port }].into()
+        let offer = |port| Offer { name: NAME, protocol: "http", port };
+        self.port.map(offer).into_iter().collect()
     }
 
     fn connections(&self) -> usize {

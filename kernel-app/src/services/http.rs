@@ -1,10 +1,11 @@
-//! HTTP on the port of `[http]`.
+//! HTTP on the port of `[http]`, and for the host of a virtual machine on that of `[vsock]`.
 
 use super::web_service::{add_traffic, let_in};
 use crate::Platform;
 use crate::context::Context;
 use crate::service::{Offer, Opened, Service, listen};
 use crate::settings::http::HttpSettings;
+use crate::vsock_port;
 #[cfg(feature = "https")]
 use crate::{handlers::to_https::ToHttps, settings::tls::TlsSettings};
 use alloc::rc::Rc;
@@ -27,6 +28,9 @@ pub fn open<P: Platform>(context: &Context<P>, handler: Rc<dyn Handler>) -> Open
     server.log_access(access_log);
     let listener = listen(context, "http", port)?;
     let_in(context, "http listener", server.clone(), listener);
+    if let Some(listener) = vsock_port::listen(context, "http")? {
+        let_in(context, "http vsock listener", server.clone(), listener);
+    }
     Ok(Some(Rc::new(Http { server, port, sessions: context.sessions.clone() })))
 }
 

@@ -1,26 +1,28 @@
-//! Cap'n Proto RPC in the clear, on the port of `[rpc]`: for loopback and private wires, since everybody is a stranger.
+//! Cap'n Proto RPC in the clear, on the port of `[rpc]` and that of `[vsock]`: for loopback and private wires, since everybody
+//! is a stranger.
 
 use crate::Platform;
 use crate::appliance_capnp::directory;
 use crate::context::Context;
-use crate::service::{Offer, Opened, Service, listen};
+use crate::service::{Admission, Offer, Opened, Service, StartError, listen};
 use crate::vat::Vat;
+use crate::vsock_port::{self, VsockPort};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::time::Duration;
 use endpoints::rpc::{self, Peer, Rpc};
-use flow::Address;
+use flow::{Address, FlowError};
 use inspect::Inspector;
 
 /// Serves the directory of what strangers may have.
 pub fn open<P: Platform>(context: &Context<P>) -> Opened {
-    let Some(port) = context.config.rpc.port else { return Ok(None) };
+    let Some(ports) = Ports::listen(context)? else { return Ok(None) };
     let vat = context.vat()?;
     if vat.strangers_services().next().is_none() {
-        log::warn!("rpc: nobody gets anything on port {port}: `strangers` in [rpc] is empty");
+        log::warn!("rpc: nobody gets anything in the clear: `strangers` in [rpc] is empty");
     }
     let directory = vat.directory(&Peer::unknown(Address::Memory(0)));
-    serve(context, &vat, port, directory)
+    Ok(Some(ports.serve(context, &vat, &directory)))
 }
 
 /// Serves everybody the directory of all services, or one of the table's own that is made of it: for trials only.
@@ -28,35 +30,68 @@ pub fn open_to_all<P: Platform>(
     context: &Context<P>,
     wrap: impl FnOnce(&Rpc, directory::Client) -> directory::Client,
 ) -> Opened {
-    let Some(port) = context.config.rpc.port else { return Ok(None) };
+    let Some(ports) = Ports::listen(context)? else { return Ok(None) };
     let vat = context.vat()?;
     let directory = wrap(&vat.rpc, vat.directory_of_all());
-    serve(context, &vat, port, directory)
+    Ok(Some(ports.serve(context, &vat, &directory)))
 }
 
-fn serve<P: Platform>(
+/// Where it listens.
+struct Ports<P: Platform> {
+    tcp: Option<(u16, Admission<P::Listener>)>,
+    vsock: Option<VsockPort>,
+}
+
+impl<P: Platform> Ports<P> {
+    /// None if it is to listen nowhere.
+    fn listen(context: &Context<P>) -> Result<Option<Self>, StartError> {
+        let tcp = match context.config.rpc.port {
+            Some(port) => Some((port, listen(context, "rpc", port)?)),
+            None => None,
+        };
+        let vsock = vsock_port::listen(context, "rpc")?;
+        Ok((tcp.is_some() || vsock.is_some()).then_some(Self { tcp, vsock }))
+    }
+
+    fn serve(
+        self,
+        context: &Context<P>,
+        vat: &Vat,
+        directory: &directory::Client,
+    ) -> Rc<dyn Service> {
+        let Self { tcp, vsock } = self;
+        let port = tcp.map(|(port, listener)| {
+            offer(context, "rpc listener", vat.rpc.offer(listener, directory.clone()));
+            port
+        });
+        if let Some(listener) = vsock {
+            offer(context, "rpc vsock listener", vat.rpc.offer(listener, directory.clone()));
+        }
+        Rc::new(Plain { rpc: vat.rpc.clone(), port })
+    }
+}
+
+fn offer<P: Platform>(
     context: &Context<P>,
-    vat: &Vat,
-    port: u16,
-    directory: directory::Client,
-) -> Opened {
-    let rpc = vat.rpc.clone();
-    let offering = rpc.offer(listen(context, "rpc", port)?, directory);
-    context.spawner.spawn("rpc listener", async {
+    task: &'static str,
+    offering: impl Future<Output = FlowError> + 'static,
+) {
+    context.spawner.spawn(task, async {
         let end = offering.await;
         log::debug!("rpc: listening ended: {end}");
     });
-    Ok(Some(Rc::new(Plain { rpc, port })))
 }
 
 struct Plain {
     rpc: Rpc,
-    port: u16,
+    /// Of TCP, if it listens there.
+    port: Option<u16>,
 }
 
 impl Service for Plain {
     fn offers(&self) -> Vec<Offer> {
-        [Offer { name: "appliance", protocol: "capnp", port: self.port }].into()
+        let offer = |port| Offer { name: "appliance", protocol: "capnp", port };
+        self.port.map(offer).into_iter().collect()
     }
 
     fn connections(&self) -> usize {

@@ -16,7 +16,7 @@ use flow::time::Timers;
 use flow::{Connector, Flow, FlowExt};
 use std::rc::Rc;
 use std::sync::Once;
-use sweep::{Memory, target};
+use sweep::{Memory, VsockHost, target};
 use web::{Request, Response, Routes, Status};
 
 /// What a flow holds, in bytes, in each direction.
@@ -29,6 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(200);
 /// A running appliance and its clock.
 pub(crate) struct World {
     network: MemoryNetwork,
+    host: VsockHost,
     executor: Executor,
     timers: Timers,
     context: Context<Memory>,
@@ -47,11 +48,14 @@ impl World {
         });
         let timers = Timers::new();
         let registry = Rc::new(StaticRegistry::default());
-        let platform = Memory { network: network.clone(), memory_bytes: 256 << 20 };
+        let host = VsockHost::new(vsock::Limits::default());
+        let vsock = Some(host.machine.clone());
+        let platform = Memory { network: network.clone(), memory_bytes: 256 << 20, vsock };
         let context =
             Context::new(platform, config.clone(), bundle(), registry, &executor, &timers);
         let app = App::start(&context, &WithEcho).unwrap();
-        let world = Self { network, executor, timers, context, app, port: config.http.port };
+        let port = config.http.port;
+        let world = Self { network, host, executor, timers, context, app, port };
         world.run();
         world
     }
@@ -64,6 +68,11 @@ impl World {
     /// Whether something listens on a port.
     pub(crate) fn is_open(&self, port: u16) -> bool {
         block_on(self.network.connect(&target(port))).is_ok()
+    }
+
+    /// Whether something listens on a vsock port.
+    pub(crate) fn is_open_to_host(&self, port: u32) -> bool {
+        self.host.connect(self.timers.now(), port).is_ok()
     }
 
     /// The status of the answer to a request.

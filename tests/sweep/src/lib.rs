@@ -5,10 +5,12 @@
 mod conversations;
 mod handlers;
 mod hogs;
+mod vsock_host;
 
 pub use conversations::{CONVERSATIONS, Conversation, HTTPS, Handle};
 pub use handlers::panic_at;
 pub use hogs::{HOGS, Hog, Speech, small_requests, speeches};
+pub use vsock_host::VsockHost;
 
 use aqueduct::app::{self, App};
 use aqueduct::context::Context;
@@ -28,6 +30,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::LazyLock;
 use std::time::Duration;
+use vsock::VsockNetwork;
 
 /// What a flow holds, in bytes, in each direction: less than some messages of the conversations.
 const CAPACITY_BYTES: usize = 700;
@@ -75,7 +78,7 @@ impl World {
         let (server, clients) = (Executor::new(catch_panic), Executor::new(catch_panic));
         let timers = Timers::new();
         let registry = Rc::new(StaticRegistry::default());
-        let platform = Memory { network: network.clone(), memory_bytes: 64 << 20 };
+        let platform = Memory { network: network.clone(), memory_bytes: 64 << 20, vsock: None };
         let mut config = config.clone();
         (config.fastcgi.port, config.gopher.port) = (Some(FASTCGI_PORT), Some(GOPHER_PORT));
         // Sessions that nobody visits any more are gone at rest.
@@ -280,6 +283,8 @@ pub struct Memory {
     pub network: MemoryNetwork,
     /// What the machine has, in bytes.
     pub memory_bytes: usize,
+    /// The sockets by which its host reaches it, if it has any.
+    pub vsock: Option<VsockNetwork>,
 }
 
 impl Platform for Memory {
@@ -292,6 +297,10 @@ impl Platform for Memory {
 
     fn connector(&self) -> MemoryNetwork {
         self.network.clone()
+    }
+
+    fn vsock(&self) -> Option<VsockNetwork> {
+        self.vsock.clone()
     }
 
     fn wall_clock(&self) -> Duration {

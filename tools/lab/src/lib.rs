@@ -21,4 +21,5 @@ pub mod qmp;
 mod random;
 pub mod relay;
 pub mod run;
+pub mod vsock;
 pub mod xen;

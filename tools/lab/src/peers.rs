@@ -67,7 +67,12 @@ pub fn prepare(names: &[&str], install: Install) -> Result {
     if any("http/prometheus") {
         unpack(PROMETHEUS_PACKAGES, prometheus_folder()?)?;
     }
-    if any("rpc/") || any("zmq/") || any("http/websocket_python") || any("tls/tlslite") {
+    if any("rpc/")
+        || any("vsock/")
+        || any("zmq/")
+        || any("http/websocket_python")
+        || any("tls/tlslite")
+    {
         python_packages(install)?;
     }
     if any("rpc/") {
@@ -77,6 +82,11 @@ pub fn prepare(names: &[&str], install: Install) -> Result {
     }
     if any("zmq/") {
         build_zmq()?;
+    }
+    if any("vsock/") {
+        build_rpc_cpp()?;
+        build_cpp(&[appliance_schema()], "tests/interop/rpc/appliance.cpp", &appliance_cpp()?)?;
+        build_vsock_device()?;
     }
     Ok(())
 }
@@ -192,6 +202,26 @@ pub fn build_beside(folder: &str, binary: &str) -> Result<PathBuf> {
     build.args(["build", "--release", "--manifest-path"]).arg(source(folder).join("Cargo.toml"));
     cargo::build(build.arg("--target-dir").arg(&target), binary)?;
     Ok(target.join("release").join(binary))
+}
+
+/// rust-vmm's device of sockets, for QEMU.
+pub fn vsock_device() -> Result<PathBuf> {
+    Ok(vsock_folder()?.join("bin/vhost-device-vsock"))
+}
+
+fn vsock_folder() -> Result<PathBuf> {
+    Ok(paths::made("peers")?.join("vsock"))
+}
+
+/// Builds it in a folder of ours, from the registry's sources, as the crates of our own peers are.
+fn build_vsock_device() -> Result {
+    if vsock_device()?.exists() {
+        return Ok(());
+    }
+    let mut build = cargo::command();
+    build.args(["install", "--locked", "--version", "0.3.0", "vhost-device-vsock", "--root"]);
+    build.arg(vsock_folder()?).arg("--target-dir").arg(beside_target("vhost-device-vsock"));
+    cargo::build(&mut build, "vhost-device-vsock")
 }
 
 /// Builds the C++ library's peer.

@@ -85,8 +85,12 @@ fn flow_error(error: &Error) -> FlowError {
 /// An address in the text of a message; what cannot be read is the address of nobody.
 fn read_address(text: capnp::Result<capnp::text::Reader<'_>>) -> Address {
     let text = text.ok().and_then(|text| text.to_str().ok()).unwrap_or_default();
-    match text.strip_prefix("memory:") {
-        Some(number) => Address::Memory(number.parse().unwrap_or_default()),
-        None => text.parse().map_or(Address::Memory(0), Address::Ip),
+    if let Some(number) = text.strip_prefix("memory:") {
+        return Address::Memory(number.parse().unwrap_or_default());
+    }
+    let nobody = Address::Memory(0);
+    match text.strip_prefix("vsock:") {
+        Some(vsock) => vsock.parse().map_or(nobody, Address::Vsock),
+        None => text.parse().map_or(nobody, Address::Ip),
     }
 }

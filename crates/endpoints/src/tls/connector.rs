@@ -45,7 +45,9 @@ impl<C: Connector> Connector for TlsConnector<C> {
             Target::Tls(name, port) => (name.clone(), below(name, *port)),
             Target::Name(name, _) => (name.clone(), target.clone()),
             Target::Address(address) => (address.ip().to_string(), target.clone()),
-            Target::Service(_) | Target::Memory(_) => return Err(ConnectError::Unsupported),
+            Target::Service(_) | Target::Vsock(_) | Target::Memory(_) => {
+                return Err(ConnectError::Unsupported);
+            }
         };
         let flow = self.connector.connect(&below).await?;
         set_clock(context.clock(), config, timers);

@@ -94,6 +94,7 @@ impl Transport for Bridge {
             Kind::Network => DeviceType::Network,
             Kind::Block => DeviceType::Block,
             Kind::Entropy => DeviceType::EntropySource,
+            Kind::Socket => DeviceType::Socket,
         }
     }
 

@@ -88,9 +88,20 @@ impl Control {
     /// pages.
     pub fn queue_pair(&mut self, pair: u16, settings: &PairSettings) -> Result<QueuePair, Error> {
         let interrupt = self.transport.pair_interrupt(pair)?;
-        let receive = self.receive_ring(pair, settings)?;
+        let PairSettings { receive_buffers, receive_buffer_bytes, .. } = *settings;
+        let receive = self.receive_ring(2 * pair, pair, receive_buffers, receive_buffer_bytes)?;
         let transmit = self.transmit_ring(pair, settings)?;
         Ok(QueuePair { receive, transmit, interrupt })
+    }
+
+    /// Sets a queue up by which the device tells of events, beside its first pair, whose interrupt it shares.
+    pub fn event_ring(
+        &mut self,
+        queue: u16,
+        buffers: u16,
+        buffer_bytes: usize,
+    ) -> Result<ReceiveRing, Error> {
+        self.receive_ring(queue, 0, buffers, buffer_bytes)
     }
 
     /// Sets a pair up anew after [`Control::negotiate`] has reset the device, on rings that an earlier
@@ -153,7 +164,7 @@ impl Control {
     }
 
     /// Eight consecutive bytes of it, as one number.
-    pub(super) fn configuration_u64(&self, offset: usize) -> u64 {
+    pub fn configuration_u64(&self, offset: usize) -> u64 {
         u64::from_le_bytes(core::array::from_fn(|at| self.configuration(offset + at)))
     }
 
@@ -178,11 +189,16 @@ impl Control {
         if done { Ok(()) } else { Err(Error::Broken(Fault::NeedsReset)) }
     }
 
-    fn receive_ring(&mut self, pair: u16, settings: &PairSettings) -> Result<ReceiveRing, Error> {
-        let queue = 2 * pair;
-        let size = self.queue_size(queue, settings.receive_buffers)?;
+    fn receive_ring(
+        &mut self,
+        queue: u16,
+        pair: u16,
+        buffers: u16,
+        buffer_bytes: usize,
+    ) -> Result<ReceiveRing, Error> {
+        let size = self.queue_size(queue, buffers)?;
         let align = PAGE_BYTES / usize::from(size).min(64);
-        let bytes = settings.receive_buffer_bytes.next_multiple_of(align);
+        let bytes = buffer_bytes.next_multiple_of(align);
         let mut ring = ReceiveRing::new(size, bytes, self.event_index)?;
         ring.set_doorbell(self.transport.start_queue(queue, pair, size, ring.addresses())?);
         Ok(ring)

@@ -46,6 +46,7 @@ fn open(function: Function, kind: Kind) -> Option<Control> {
         0x1000 => 1,
         0x1001 => 2,
         0x1005 => 4,
+        0x1012 => 19,
         _ => device.checked_sub(MODERN)?,
     };
     if vendor != VENDOR || kind_of(number) != Some(kind) {

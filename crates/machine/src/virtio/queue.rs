@@ -10,7 +10,7 @@
 //! is half of the table behind its first.
 //!
 //! Devices for which order is free (2.7.9) could in theory return buffers in another order; network
-//! devices (QEMU, vhost) do not. One that does is taken for broken.
+//! devices and those of sockets (QEMU, vhost) do not. One that does is taken for broken.
 
 use super::error::Fault;
 use crate::memory::dma::Coherent;

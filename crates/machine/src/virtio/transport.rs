@@ -15,6 +15,8 @@ pub enum Kind {
     Block,
     /// A source of random bytes.
     Entropy,
+    /// Sockets between machines and their host.
+    Socket,
 }
 
 /// What happened at a device, besides interrupts of queue pairs that have one of their own.
@@ -96,6 +98,7 @@ pub(super) fn kind_of(number: u32) -> Option<Kind> {
         1 => Some(Kind::Network),
         2 => Some(Kind::Block),
         4 => Some(Kind::Entropy),
+        19 => Some(Kind::Socket),
         _ => None,
     }
 }
