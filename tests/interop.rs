@@ -1,6 +1,7 @@
-//! Against real peers: HTTP, TLS, FastCGI, Gopher, RPC and ZeroMQ. `cargo xtask test interop`.
+//! Against real peers: HTTP, TLS, FastCGI, Gopher, RPC and ZeroMQ; and groups of appliances. `cargo xtask test interop`.
 
 pub(crate) mod gateways;
+pub(crate) mod groups;
 pub(crate) mod http;
 pub(crate) mod services;
 pub(crate) mod tls;
