@@ -380,6 +380,7 @@ pub(crate) static KEYS: &[Key] = &[
             set: |c, text| (text.is_empty() || is_service(text)) && put(&mut c.conf.from, text),
         },
     ),
+    key("conf", "settings", Rule::Flag(|c| &mut c.conf.settings)),
     key(
         "conf",
         "site_bytes_max",

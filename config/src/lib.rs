@@ -30,6 +30,7 @@ pub mod cpio;
 mod error;
 #[cfg(any(test, feature = "folder"))]
 pub mod folder;
+mod follow;
 mod keys;
 mod linux_ip;
 mod network;
@@ -42,6 +43,7 @@ mod values;
 pub use bundle::{Bundle, File};
 pub use cmdline::unknown_words;
 pub use error::ConfigError;
+pub use follow::{Followed, Following, following};
 pub use keys::keys;
 pub use network::{Cidr, CongestionControl};
 pub use schema::{

@@ -1,6 +1,7 @@
 //! Context: what everything in the appliance is given, which is platform, configuration, bundle, tasks, time.
 
 use crate::Platform;
+use crate::live_settings::LiveSettings;
 use crate::live_site::LiveSite;
 use crate::service::Services;
 use crate::settings::{self, memory::MemorySettings};
@@ -45,6 +46,8 @@ pub struct Context<P: Platform> {
     pub disk_site: Option<Rc<crate::disk::DiskSite>>,
     /// Makes routes that lead to web sessions.
     pub sessions: SessionHost,
+    /// The configuration as it is in force now.
+    pub(crate) live_settings: Rc<LiveSettings>,
     /// The site, once something has wanted it.
     live_site: Rc<OnceCell<Rc<LiveSite>>>,
     /// The vat, once something has wanted it.
@@ -70,6 +73,7 @@ impl<P: Platform> Clone for Context<P> {
             #[cfg(feature = "disk")]
             disk_site: self.disk_site.clone(),
             sessions: self.sessions.clone(),
+            live_settings: self.live_settings.clone(),
             live_site: self.live_site.clone(),
             #[cfg(feature = "rpc")]
             vat: self.vat.clone(),
@@ -100,7 +104,13 @@ impl<P: Platform> Context<P> {
             settings::sessions::limits(&config.sessions, platform.memory_bytes()),
             move |bytes| entropy.fill_random(bytes),
         );
+        let (config, services) = (Rc::new(config), Services::default());
         let mut context = Self {
+            live_settings: Rc::new(LiveSettings::new(
+                config.clone(),
+                &executor.spawner(),
+                &services,
+            )),
             live_site: Rc::default(),
             #[cfg(feature = "rpc")]
             vat: Rc::default(),
@@ -112,12 +122,12 @@ impl<P: Platform> Context<P> {
             #[cfg(feature = "disk")]
             disk_site: None,
             platform,
-            config: Rc::new(config),
+            config,
             bundle: Rc::new(bundle),
             registry,
             spawner: executor.spawner(),
             timers: timers.clone(),
-            services: Services::default(),
+            services,
         };
         context.join_group();
         #[cfg(not(feature = "disk"))]
@@ -158,6 +168,11 @@ impl<P: Platform> Context<P> {
         name: &str,
     ) -> Result<C, NoCapability> {
         self.capabilities.get(self, name)
+    }
+
+    /// The configuration as it is in force now: [`config`](Self::config), with what was changed since the start.
+    pub fn live_config(&self) -> Config {
+        (*self.live_settings.get()).clone()
     }
 
     /// The site as it is now.

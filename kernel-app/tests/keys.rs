@@ -230,6 +230,7 @@ static ROWS: &[Row] = &[
         c.capabilities.references.clone()
     }),
     row!("conf", "from", "\"store\"", "\"store\"", |c: &Config| c.conf.from.clone()),
+    row!("conf", "settings", "false", "false", |c: &Config| c.conf.settings),
     row!("conf", "site_bytes_max", "5000", "5000", |c: &Config| c.conf.site_bytes_max),
     row!("zmq", "port", "5556", "(false, true)", |c: &Config| {
         let world = World::new(c);

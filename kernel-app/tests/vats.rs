@@ -11,14 +11,16 @@ use config::{Bundle, Config, cpio};
 use core::task::{self, Poll, Waker};
 use core::time::Duration;
 use endpoints::network_capnp::conf;
-use endpoints::rpc::{Fingerprint, Limits, Rpc, SecureVat, SturdyRef};
+use endpoints::rpc::network::{Conf, Watch};
+use endpoints::rpc::{Fingerprint, Limits, Peer, Rpc, SecureVat, SturdyRef};
 use endpoints::tls::TlsConfig;
 use flow::memory::{MemoryFlow, MemoryListener, MemoryNetwork};
 use flow::registry::StaticRegistry;
 use flow::task::Executor;
 use flow::time::Timers;
 use flow::{Connector, Flow, FlowExt, Target};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use tls::SecretKey;
@@ -152,6 +154,19 @@ impl World {
     fn restore<C: FromClientHook + 'static>(&self, vat: &SecureVat, reference: &SturdyRef) -> C {
         let (vat, network, reference) = (vat.clone(), self.network.clone(), reference.clone());
         self.run(async move { vat.restore(&network, &reference).await.unwrap() })
+    }
+
+    /// A table of settings that is all a host has, for whoever knows its key.
+    fn offer(&self, host: &str, key: &str, conf: impl Conf) {
+        let rpc = Rpc::new(Limits::default(), &self.executor.spawner(), &self.timers);
+        let client = rpc.export_conf(conf);
+        let offered = move |_: &Peer| Some(client.clone().into_client_hook());
+        let key = SecretKey::from_pem(key.as_bytes()).unwrap();
+        let vat = SecureVat::new(&rpc, key, TlsConfig::default(), offered).unwrap();
+        let listener = self.network.listen(&Target::Name(host.into(), 7001)).unwrap();
+        self.executor.spawner().spawn("offer", async move {
+            vat.serve(listener).await;
+        });
     }
 
     fn list(&self, directory: &directory::Client) -> Vec<String> {
@@ -510,6 +525,173 @@ fn who_may_read_the_site_may_not_write_it_and_who_may_is_bounded() {
     // The one that it takes the place of does not count.
     assert_eq!(world.write(&editor, "site/a", b"page"), Ok(()));
     assert!(world.get("origin", "/a").ends_with("page"));
+}
+
+#[test]
+fn an_appliance_follows_another_s_settings_and_keeps_what_is_its_own() {
+    let world = World::new();
+    let key = new_key();
+    let reference = reference(SECURE, &key, "site", "origin:7001");
+    let follows = format!("[capabilities]\norigin = \"{reference}\"\n[conf]\nfrom = \"origin\"\n");
+    let (copy, _app) = world.start("copy", &follows, "");
+    let (deaf, _app) = world.start("deaf", &format!("{follows}settings = false\n"), "");
+    let status = |host: &str| {
+        let path = format!("/{}", "x".repeat(100));
+        world.get(host, &path)[.."HTTP/1.1 404".len()].to_string()
+    };
+    let all = |expected: [&str; 3]| {
+        let seen = ["origin", "copy", "deaf"].map(|host| status(host)[9..].to_string());
+        assert_eq!(seen, expected);
+    };
+    assert_eq!(status("copy"), "HTTP/1.1 404");
+    let settings = format!(
+        "{SECURE}[http]\nrequest_line_bytes_max = 64\nindex = \"other.html\"\n[tasks]\ntasks_max = 500\n"
+    );
+    let (_origin, _app) = world.start("origin", &settings, &key);
+    world.pass(Duration::from_secs(20));
+    all(["414", "414", "404"]);
+    assert_eq!((copy.spawner.tasks_max(), deaf.spawner.tasks_max()), (500, 65_536));
+    // What takes a restart is as it was, and so is what it is called.
+    assert!(world.get("copy", "/").ends_with("hello of origin"));
+    let editor: conf::Client = world.restore(
+        &world.vat(&new_key()),
+        &self::reference(SECURE, &key, "site-editor", "origin:7001"),
+    );
+    let edit = |text: &str| world.write(&editor, "settings", text.as_bytes());
+    assert_eq!(edit("[http]\nrequest_line_bytes_max = 8000\n"), Ok(()));
+    world.pass(Duration::from_secs(2));
+    all(["404", "404", "404"]);
+    assert_eq!(copy.spawner.tasks_max(), 500);
+    for (text, said) in [
+        (
+            "[http]\nrequest_line_bytes_max = 1\n",
+            "settings:2:26: found `1`; allowed: a whole number",
+        ),
+        ("[http]\nport = 81\n", "settings:2:1: found `port = 81`; allowed: settings that need no"),
+    ] {
+        let refused = edit(text).unwrap_err();
+        assert!(refused.contains(said), "{refused}");
+    }
+    let reader: conf::Client = world
+        .restore(&world.vat(&new_key()), &self::reference(SECURE, &key, "site", "origin:7001"));
+    assert!(world.write(&reader, "settings", b"").unwrap_err().contains("read only"));
+    all(["404", "404", "404"]);
+}
+
+/// An answer that has begun keeps the limits that it began with.
+#[test]
+fn connections_that_are_open_keep_their_settings() {
+    let world = World::new();
+    let key = new_key();
+    let (_origin, _app) = world.start("origin", SECURE, &key);
+    let editor: conf::Client = world
+        .restore(&world.vat(&new_key()), &reference(SECURE, &key, "site-editor", "origin:7001"));
+    let (network, target) = (world.network.clone(), "origin:80".parse().unwrap());
+    let mut open = world.run(async move { network.connect(&target).await.unwrap() });
+    let long = format!("/{}", "x".repeat(100));
+    assert!(world.once_more(&mut open, &long).starts_with("HTTP/1.1 404"));
+    let settings = b"[http]\nrequest_line_bytes_max = 64\n";
+    assert_eq!(world.write(&editor, "settings", settings), Ok(()));
+    assert!(world.once_more(&mut open, &long).starts_with("HTTP/1.1 404"));
+    assert!(world.get("origin", &long).starts_with("HTTP/1.1 414"));
+}
+
+/// A table of settings that says whatever it likes, and something new whenever it is asked.
+#[derive(Clone, Default)]
+struct Hostile {
+    values: Rc<RefCell<HashMap<String, Vec<u8>>>>,
+    asked: Rc<Cell<u32>>,
+    never_answers: Rc<Cell<bool>>,
+}
+
+impl Hostile {
+    async fn value(&self, key: &str) -> Result<Option<Vec<u8>>, capnp::Error> {
+        self.asked.set(self.asked.get() + 1);
+        if self.never_answers.get() {
+            core::future::pending::<()>().await;
+        }
+        Ok(self.values.borrow().get(key).cloned())
+    }
+}
+
+impl Conf for Hostile {
+    type Watch = HostileWatch;
+
+    async fn read(&self, key: &str) -> Result<Option<Vec<u8>>, capnp::Error> {
+        self.value(key).await
+    }
+
+    async fn write(&self, _: &str, _: &[u8]) -> Result<(), capnp::Error> {
+        Ok(())
+    }
+
+    async fn delete(&self, _: &str) -> Result<bool, capnp::Error> {
+        Ok(false)
+    }
+
+    async fn watch(&self, key: &str) -> Result<HostileWatch, capnp::Error> {
+        Ok(HostileWatch(self.clone(), key.into()))
+    }
+}
+
+struct HostileWatch(Hostile, String);
+
+impl Watch for HostileWatch {
+    async fn next(&self) -> Result<Option<Vec<u8>>, capnp::Error> {
+        self.0.value(&self.1).await
+    }
+}
+
+#[test]
+fn a_hostile_origin_changes_nothing_and_is_asked_once_a_second() {
+    let world = World::new();
+    let (key, hostile) = (new_key(), Hostile::default());
+    world.offer("origin", &key, hostile.clone());
+    let reference =
+        SturdyRef { service: Vec::new(), ..reference(SECURE, &key, "site", "origin:7001") };
+    let settings = format!(
+        "[capabilities]\norigin = \"{reference}\"\n[conf]\nfrom = \"origin\"\nsite_bytes_max = 5000\n"
+    );
+    let (copy, _app) = world.start("copy", &settings, "");
+    let many_files = format!("1{}", "\na".repeat(1_000_000));
+    let (some_files, too_large) = ("1\na\nb", vec![b'x'; 3000]);
+    let bad_settings = [
+        &b"[http]\nheaders_max = 1\n"[..],
+        b"[htp]\n",
+        b"\xff\xff",
+        &[b'['; 100_000],
+        &vec![b'#'; 1 << 20],
+        b"[network]\nhostname = \"evil\"\n[capabilities]\norigin = \"capnp://insecure@evil:1\"\n",
+    ];
+    for (number, settings) in bad_settings.into_iter().enumerate() {
+        let list = [many_files.as_str(), "1\n../a", "", "1", "x", some_files][number];
+        let values = [
+            ("site", list.as_bytes()),
+            ("site/a", &too_large),
+            ("site/b", &too_large),
+            ("settings", settings),
+        ];
+        let values = values.map(|(key, value)| (key.to_string(), value.to_vec()));
+        hostile.values.replace(values.into());
+        world.pass(Duration::from_secs(1));
+        world.pass(Duration::from_secs(1));
+        assert!(world.get("copy", "/").ends_with("hello of copy"), "{number}");
+        assert_eq!(copy.live_config(), *copy.config, "{number}");
+    }
+    // Settings that are allowed, and the same each time that it is asked, at once: it is asked no more often for that.
+    hostile.values.borrow_mut().insert("settings".into(), b"[http]\nheaders_max = 9\n".into());
+    hostile.values.borrow_mut().insert("site".into(), b"1\na".into());
+    world.pass(Duration::from_secs(1));
+    let before = hostile.asked.get();
+    for _ in 0..10 {
+        world.pass(Duration::from_secs(1));
+    }
+    // The list, a file, the list again, and the settings.
+    assert!(hostile.asked.get() - before <= 10 * 4, "{}", hostile.asked.get() - before);
+    assert_eq!(copy.live_config().http.headers_max, 9);
+    hostile.never_answers.set(true);
+    world.pass(Duration::from_secs(30));
+    assert!(world.get("copy", "/a").ends_with(&"x".repeat(3000)));
 }
 
 #[test]
