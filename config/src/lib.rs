@@ -48,8 +48,8 @@ pub use keys::keys;
 pub use network::{Cidr, CongestionControl};
 pub use schema::{
     Admin, Affinity, BadGroupKey, Capabilities, ClientCertificates, Conf, Config, Fastcgi, Gopher,
-    GroupKey, Http, Log, Memory, Network, Octets32, Rpc, RpcEpoch, RpcPeer, Sessions, Shutdown,
-    Storage, Tasks, Tcp, Tls, Token, Zmq, port_key,
+    GroupKey, Http, Log, Memory, Network, Octets32, PortRange, Relay, Rpc, RpcEpoch, RpcPeer,
+    Sessions, Shutdown, Storage, TargetRule, Tasks, Tcp, Tls, Token, Zmq, port_key,
 };
 pub use values::{KeyValue, SECRET, values};
 

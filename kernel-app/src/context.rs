@@ -211,12 +211,24 @@ impl<P: Platform> Context<P> {
     }
 
     /// Opens connections to others, by whatever the target's scheme says; also by the names of their
-    /// services.
+    /// services. Where `[relay]` says so, they are opened from another appliance's network.
     pub fn connector(&self) -> ResolvingConnector<Dispatcher> {
-        let connector = Dispatcher::new().with(Scheme::Tcp, self.platform.connector());
+        #[cfg(feature = "vats")]
+        if let Some(through) = crate::vat::ThroughConnector::new(self) {
+            return self.connector_over(Dispatcher::new().with(Scheme::Tcp, through));
+        }
+        self.direct_connector()
+    }
+
+    /// The same, always by this appliance's own network.
+    pub(crate) fn direct_connector(&self) -> ResolvingConnector<Dispatcher> {
+        self.connector_over(Dispatcher::new().with(Scheme::Tcp, self.platform.connector()))
+    }
+
+    fn connector_over(&self, tcp: Dispatcher) -> ResolvingConnector<Dispatcher> {
         #[cfg(feature = "https")]
-        let connector = crate::trust::with_tls(self, connector);
-        ResolvingConnector::new(connector, self.registry.clone())
+        let tcp = crate::trust::with_tls(self, tcp);
+        ResolvingConnector::new(tcp, self.registry.clone())
     }
 
     /// Time since 1970-01-01 00:00 UTC when the timers' time was zero, whatever the platform's clock is worth: for what must go

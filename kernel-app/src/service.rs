@@ -180,7 +180,7 @@ pub fn listen<P: Platform>(
     let listener = context.platform.listen(port, context.config.tcp.listen_backlog);
     let listener = listener.map_err(|reason| StartError::Port { service, port, reason })?;
     log::info!("{service} on port {port}");
-    Ok(Admission { listener, spawner: context.spawner.clone() })
+    Ok(Admission::new(context, listener))
 }
 
 /// Admission control: a listener that accepts only while there is room for the task that a connection
@@ -188,6 +188,12 @@ pub fn listen<P: Platform>(
 pub struct Admission<L> {
     listener: L,
     spawner: Spawner,
+}
+
+impl<L> Admission<L> {
+    pub(crate) fn new<P: Platform>(context: &Context<P>, listener: L) -> Self {
+        Self { listener, spawner: context.spawner.clone() }
+    }
 }
 
 impl<L: Listener> Listener for Admission<L> {

@@ -18,10 +18,15 @@ const NEEDS: &[&Program] = &[&programs::CURL, &programs::OPENSSL];
 pub(crate) const CASES: &[Case] = &[
     Case::new("group/mirrors_process", NEEDS, 120, mirrors_process),
     Case::new("group/mirrors_guest", NEEDS, 240, mirrors_guest),
+    Case::new("group/relay_process", NEEDS, 120, relay_process),
+    Case::new("group/relay_guest", NEEDS, 240, relay_guest),
 ];
 
 /// The sample of docs/groups.md.
 const MIRRORS: &str = "docs/groups/mirrors.toml";
+const RELAY: &str = "docs/groups/relay.toml";
+/// Where `inner` of it is served: a port of `gate`.
+const RELAYED_PORT: u16 = 8090;
 /// For a change to go from one member to another, which tries again each second.
 const FOLLOW_LIMIT: Duration = Duration::from_secs(30);
 
@@ -53,11 +58,40 @@ fn mirrors(mut started: Started) -> Result {
     Ok(())
 }
 
+fn relay_process(harness: &mut Harness) -> Result {
+    relay(Started::new(harness, RELAY, Kind::Processes)?)
+}
+
+fn relay_guest(harness: &mut Harness) -> Result {
+    relay(Started::new(harness, RELAY, Kind::Guests)?)
+}
+
+/// One serves by the other's network; when that is gone it goes on, and serves there again when it is back.
+fn relay(mut started: Started) -> Result {
+    let page = files::read_text(&paths::root().join("config/site/index.html"))?;
+    let Some(mut relayed) = started.running.address("gate") else { fail!("gate is not reached") };
+    relayed.set_port(RELAYED_PORT);
+    let url = format!("http://{relayed}/");
+    wait_for("inner by gate", &url, |answer| answer == page)?;
+    started.wait_for("gate", "/", |answer| answer.contains("This is gate"))?;
+    started.running.kill("gate");
+    if curl(&["--fail", &url]).is_ok() {
+        fail!("a relay that is gone answers");
+    }
+    if !started.running.newly_ended().is_empty() {
+        fail!("who is served by a relay ended with it");
+    }
+    let Started { group, bundles, start, running, .. } = &mut started;
+    running.start_again("gate", group, bundles, start)?;
+    wait_for("inner by gate, again", &url, |answer| answer == page)
+}
+
 /// A group whose members all answer that are to.
 struct Started {
     group: Group,
     kind: Kind,
     bundles: Bundles,
+    start: Start,
     running: Running,
 }
 
@@ -75,7 +109,7 @@ impl Started {
         };
         let mut running = Running::start(&group, &bundles, &start)?;
         running.wait_until_all_answer(BOOT_LIMIT * 2)?;
-        Ok(Self { group, kind, bundles, running })
+        Ok(Self { group, kind, bundles, start, running })
     }
 
     fn make_again(&self, harness: &Harness) -> Result<Bundles> {
@@ -85,17 +119,20 @@ impl Started {
     /// Waits until a member's answer is as it should be.
     fn wait_for(&self, name: &str, path: &str, is_right: impl Fn(&str) -> bool) -> Result {
         let Some(address) = self.running.address(name) else { fail!("{name} is not reached") };
-        let url = format!("http://{address}{path}");
-        let deadline = Instant::now() + FOLLOW_LIMIT;
-        loop {
-            let answer = curl(&["--fail", &url]);
-            match answer {
-                Ok(answer) if is_right(&answer) => return Ok(()),
-                answer if Instant::now() > deadline => {
-                    fail!("{name} does not answer {path} as it should, but {answer:?}")
-                }
-                _ => std::thread::sleep(Duration::from_millis(50)),
+        wait_for(name, &format!("http://{address}{path}"), is_right)
+    }
+}
+
+/// Waits until an answer is as it should be.
+fn wait_for(what: &str, url: &str, is_right: impl Fn(&str) -> bool) -> Result {
+    let deadline = Instant::now() + FOLLOW_LIMIT;
+    loop {
+        match curl(&["--fail", url]) {
+            Ok(answer) if is_right(&answer) => return Ok(()),
+            answer if Instant::now() > deadline => {
+                fail!("{what}: {url} is not answered as it should be, but {answer:?}")
             }
+            _ => std::thread::sleep(Duration::from_millis(50)),
         }
     }
 }

@@ -51,7 +51,11 @@ pub(crate) struct Object {
 }
 
 impl Object {
-    fn new(name: &'static str, about: &'static str, client: impl FromClientHook) -> Self {
+    pub(crate) fn new(
+        name: &'static str,
+        about: &'static str,
+        client: impl FromClientHook,
+    ) -> Self {
         Self { name, about, hook: client.into_client_hook() }
     }
 

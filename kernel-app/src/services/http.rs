@@ -20,7 +20,21 @@ pub fn open<P: Platform>(context: &Context<P>, handler: Rc<dyn Handler>) -> Open
     let port = context.config.http.port;
     let listener = listen(context, "http", port)?;
     let_in(context, "http listener", told.server.clone(), listener);
+    serve_through(context, &told);
     opened(context, "http", told, port)
+}
+
+/// Serves by another appliance's network, too, if the configuration says so.
+#[cfg(feature = "vats")]
+fn serve_through<P: Platform>(context: &Context<P>, told: &Told<Connection>) {
+    crate::vat::serve_through(context, &told.server);
+}
+
+#[cfg(not(feature = "vats"))]
+fn serve_through<P: Platform>(context: &Context<P>, _: &Told<Connection>) {
+    if crate::settings::relay::RelaySettings::new(&context.config.relay).through.is_some() {
+        log::warn!("[relay] is without effect: it is not in this build");
+    }
 }
 
 /// What a server of HTTP is told by the settings, over encrypted connections or others.

@@ -42,12 +42,21 @@ struct Member {
     services: Option<String>,
     /// Where this machine reaches its HTTP; 0 is nowhere. It has one once the file is read.
     port: Option<u16>,
+    /// More of its ports that this machine reaches, under the same numbers.
+    ports: Vec<u16>,
     /// Its own connections leave the group, which is QEMU's user network, and do not go to other members.
     uplink: bool,
     /// Services of others.
     capabilities: Vec<Capability>,
     /// What it has besides in its `appliance.toml`.
     settings: file::Settings,
+}
+
+impl Member {
+    /// The ports of this machine at which it is reached.
+    fn reached(&self) -> impl Iterator<Item = u16> {
+        self.port.into_iter().filter(|port| *port > 0).chain(self.ports.iter().copied())
+    }
 }
 
 /// A service of another member.
@@ -58,6 +67,13 @@ struct Capability {
     of: String,
     service: String,
     line: usize,
+}
+
+impl Capability {
+    /// Nobody has it by a reference alone: the other member has to list who may.
+    fn is_for_listed(&self) -> bool {
+        self.service == "network"
+    }
 }
 
 /// What members are.

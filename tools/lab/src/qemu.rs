@@ -7,7 +7,7 @@ use command::{
 };
 use std::{
     ffi::OsString,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     process::Command,
     str::FromStr,
@@ -63,10 +63,10 @@ pub enum Netdev {
     },
     /// The same, for a guest with an address of its own.
     UserOf {
-        /// The guest's address in that network, and its port.
-        guest: SocketAddr,
-        /// The port on this machine, if there is one.
-        port: Option<u16>,
+        /// The guest's address in that network.
+        guest: IpAddr,
+        /// (port on this machine, port in the guest).
+        forwards: Vec<(u16, u16)>,
     },
     /// A TAP that exists.
     Tap {
@@ -156,10 +156,12 @@ impl Netdev {
                     .map(|(host, guest)| format!(",hostfwd=tcp:127.0.0.1:{host}-:{guest}"));
                 format!("user,id={id}{}", forwards.collect::<String>())
             }
-            Self::UserOf { guest, port: Some(port) } => {
-                format!("user,id={id},hostfwd=tcp:127.0.0.1:{port}-{guest}")
+            Self::UserOf { guest, forwards } => {
+                let forwards = forwards.iter().map(|(host, port)| {
+                    format!(",hostfwd=tcp:127.0.0.1:{host}-{}", SocketAddr::new(*guest, *port))
+                });
+                format!("user,id={id}{}", forwards.collect::<String>())
             }
-            Self::UserOf { port: None, .. } => format!("user,id={id}"),
             Self::Tap { name, offloads } => {
                 let header = if *offloads { "on" } else { "off" };
                 format!("tap,id={id},ifname={name},script=no,downscript=no,vnet_hdr={header}")

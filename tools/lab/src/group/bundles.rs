@@ -53,10 +53,15 @@ impl Bundles {
             configs.push(of(maker.folder(place), member)?);
         }
         let names = maker.names(&configs);
+        // What a vat lists is no part of its references.
+        let mut of_all = Vec::new();
+        for member in &group.members {
+            of_all.push(maker.references(member, &configs)?);
+        }
         let mut archives = Vec::new();
         for (place, member) in group.members.iter().enumerate() {
-            let references = maker.references(member, &configs)?;
-            configs[place] = of(maker.configure(place, &references), member)?;
+            let listed = maker.listed(member)?;
+            configs[place] = of(maker.configure(place, &of_all[place], &listed), member)?;
             archives.push(maker.pack(member, &names)?);
         }
         Ok(Self { archives, configs })
@@ -99,7 +104,7 @@ impl Maker<'_> {
         }
         let placeholders: Vec<_> =
             member.capabilities.iter().map(|_| PLACEHOLDER.to_owned()).collect();
-        self.configure(place, &placeholders)
+        self.configure(place, &placeholders, &[])
     }
 
     /// Made the first time.
@@ -114,8 +119,8 @@ impl Maker<'_> {
         files::read(&file)
     }
 
-    /// Writes a member's `appliance.toml`.
-    fn configure(&self, place: usize, references: &[String]) -> Result<Config> {
+    /// Writes a member's `appliance.toml`; `listed` are `peers` that it has besides its own.
+    fn configure(&self, place: usize, references: &[String], listed: &[String]) -> Result<Config> {
         let member = &self.group.members[place];
         let mut settings = match &member.folder {
             None => Settings::new(),
@@ -131,6 +136,13 @@ impl Maker<'_> {
         let named = settings.entry("capabilities".into()).or_default();
         for (Capability { name, .. }, reference) in member.capabilities.iter().zip(references) {
             named.insert(name.clone(), quoted(reference));
+        }
+        if !listed.is_empty() {
+            let rpc = settings.entry("rpc".into()).or_default();
+            let peers = rpc.entry("peers".into()).or_insert_with(|| "[]".into());
+            // At the front: behind the last may stand a comment.
+            let others = peers.trim_start().strip_prefix('[').unwrap_or_default();
+            *peers = format!("[{}, {others}", listed.join(", "));
         }
         let folder = self.bundle_folder(member);
         files::write_secret(&folder.join(CONFIG_FILE), text(&settings, &self.group.file))?;
@@ -181,10 +193,36 @@ impl Maker<'_> {
             fail!("{of} has no secure_port in [rpc]");
         };
         let address = SocketAddr::new(self.kind.address(place), port);
+        self.printed(&self.group.members[place], &format!("{service}@{address}"))
+    }
+
+    /// Who may have what of a member that nobody has by a reference alone.
+    fn listed(&self, member: &Member) -> Result<Vec<String>> {
+        let mut listed = Vec::new();
+        for other in &self.group.members {
+            let capabilities = other.capabilities.iter();
+            for it in capabilities.filter(|it| it.of == member.name && it.is_for_listed()) {
+                let fingerprint = self.fingerprint(other)?;
+                listed.push(quoted(&format!("{fingerprint} {}", it.service)));
+            }
+        }
+        Ok(listed)
+    }
+
+    /// What a member's vat is called: what a reference that has no token says of it.
+    fn fingerprint(&self, member: &Member) -> Result<String> {
+        let reference = self.printed(member, "network@placeholder:1")?;
+        let between = reference.strip_prefix("capnp://").and_then(|rest| rest.split_once('@'));
+        match between {
+            Some((fingerprint, _)) => Ok(fingerprint.to_owned()),
+            None => fail!("{} has no key", member.name),
+        }
+    }
+
+    fn printed(&self, member: &Member, capability: &str) -> Result<String> {
         let mut asked = Command::new(self.process);
-        asked.arg("--bundle").arg(self.bundle_folder(&self.group.members[place]));
-        let printed =
-            programs::output(asked.arg("--capability").arg(format!("{service}@{address}")))?;
+        asked.arg("--bundle").arg(self.bundle_folder(member));
+        let printed = programs::output(asked.args(["--capability", capability]))?;
         Ok(printed.trim().to_owned())
     }
 

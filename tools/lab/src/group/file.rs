@@ -89,6 +89,7 @@ impl Reader<'_> {
             memory_mib: MEMORY_MIB,
             services: None,
             port: None,
+            ports: Vec::new(),
             uplink: false,
             capabilities: Vec::new(),
             settings: Settings::new(),
@@ -99,12 +100,13 @@ impl Reader<'_> {
                 "memory_mib" => member.memory_mib = self.memory_mib(value)?,
                 "services" => member.services = Some(self.services(value)?),
                 "port" => member.port = Some(self.port(value)?),
+                "ports" => member.ports = self.ports(value)?,
                 "uplink" => member.uplink = self.flag(value)?,
                 "capabilities" => member.capabilities = self.capabilities(value)?,
                 "settings" => member.settings = self.settings(value)?,
                 _ => {
                     let allowed =
-                        "folder, memory_mib, services, port, uplink, capabilities, settings";
+                        "folder, memory_mib, services, port, ports, uplink, capabilities, settings";
                     return Err(self.unknown(key, allowed));
                 }
             }
@@ -144,6 +146,16 @@ impl Reader<'_> {
     fn port(&self, value: &Value<'_>) -> Result<u16> {
         let port = self.number(value).and_then(|port| u16::try_from(port).ok());
         port.ok_or_else(|| self.found(value.span(), "a port of this machine, or 0 for none"))
+    }
+
+    fn ports(&self, value: &Value<'_>) -> Result<Vec<u16>> {
+        let allowed = "a list of ports, as [8090]";
+        let ports = value.get_ref().as_array().ok_or_else(|| self.found(value.span(), allowed))?;
+        let port = |value| match self.port(value) {
+            Ok(0) => Err(self.found(value.span(), "ports from 1 to 65535")),
+            port => port,
+        };
+        ports.iter().map(port).collect()
     }
 
     fn number(&self, value: &Value<'_>) -> Option<u32> {
@@ -231,8 +243,8 @@ impl Reader<'_> {
                 let sentence = format!("there is no appliance `{}` in this file", bad.of);
                 return Err(self.refuse_line(bad.line, sentence));
             }
-            let taken = before.iter().find(|it| it.port == member.port && member.port > Some(0));
-            if let Some(other) = taken {
+            let own: Vec<_> = member.reached().collect();
+            if let Some(other) = before.iter().find(|it| it.reached().any(|it| own.contains(&it))) {
                 let sentence = format!("{} and {} have the same port", other.name, member.name);
                 return Err(self.refuse_line(member.line, sentence));
             }
@@ -241,7 +253,7 @@ impl Reader<'_> {
         for index in 0..members.len() {
             if members[index].port.is_none() {
                 members[index].port =
-                    free.find(|port| members.iter().all(|it| it.port != Some(*port)));
+                    free.find(|port| members.iter().all(|it| it.reached().all(|it| it != *port)));
             }
         }
         Ok(Group { file: self.file.to_owned(), members })
@@ -315,7 +327,7 @@ mod tests {
              [appliances.front]\nservices = [\"vats\", \"http\"]\n\
              capabilities.origin = \"store site\"\n\
              settings.conf.from = \"origin\"\nsettings.http.hosts = [\"a.example\", # why\n \"b.example\"]\n\
-             [appliances.another]\nport = 8080\n",
+             [appliances.another]\nport = 8080\nports = [8081]\n",
         )
         .unwrap();
         let [store, front, another] = &group.members[..] else { panic!("{group:?}") };
@@ -327,7 +339,7 @@ mod tests {
         assert_eq!(front.settings["conf"]["from"], "\"origin\"");
         assert!(front.settings["http"]["hosts"].contains("b.example"));
         // The first that is free.
-        assert_eq!((front.port, another.port), (Some(8081), Some(8080)));
+        assert_eq!((front.port, another.port), (Some(8082), Some(8080)));
     }
 
     #[test]
@@ -349,6 +361,8 @@ mod tests {
             ("[appliances.a]\nmemory_mib = 65537\n", "2: found `65537`"),
             ("[appliances.a]\nport = 65536\n", "2: found `65536`; allowed: a port"),
             ("[appliances.a]\nport = -1\n", "2: found `-1`"),
+            ("[appliances.a]\nports = 1\n", "2: found `1`; allowed: a list of ports"),
+            ("[appliances.a]\nports = [1, 0]\n", "2: found `0`; allowed: ports from 1"),
             ("[appliances.a]\nuplink = 1\n", "2: found `1`; allowed: true or false"),
             ("[appliances.a]\nservices = \"http\"\n", "2: found `\"http\"`; allowed: names"),
             ("[appliances.a]\nservices = [\"htp\"]\n", "2: there is no service `htp`"),
@@ -359,6 +373,10 @@ mod tests {
             ),
             (
                 "[appliances.a]\nport = 90\n[appliances.b]\nport = 90\n",
+                "3: a and b have the same port",
+            ),
+            (
+                "[appliances.a]\nport = 90\n[appliances.b]\nports = [91, 90]\n",
                 "3: a and b have the same port",
             ),
             ("[appliances.a]\nsettings.htp.port = 1\n", "2: found `htp`; allowed: the sections"),

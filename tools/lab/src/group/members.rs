@@ -35,6 +35,8 @@ pub enum Start {
 /// A group that runs. All of it ends with this value, gracefully or not.
 pub struct Running {
     members: Vec<RunningMember>,
+    /// The port of the network that guests have in common.
+    network: u16,
 }
 
 struct RunningMember {
@@ -57,27 +59,10 @@ impl Running {
     ///
     /// A program is missing or does not start.
     pub fn start(group: &Group, bundles: &Bundles, start: &Start) -> Result<Self> {
-        let width = group.members.iter().map(|member| member.name.len()).max().unwrap_or(0);
         let network = network_port()?;
-        let mut members = Vec::new();
-        for (place, member) in group.members.iter().enumerate() {
-            let echo = Echo::Named(format!("{:width$} | ", member.name));
-            let starter = Starter { group, bundles, place, network };
-            let (kind, machine) = match start {
-                Start::Processes(process) => (Kind::Processes, starter.process(process, echo)?),
-                Start::Guests(images, accel) => {
-                    (Kind::Guests, starter.guest(&images[place], *accel, echo)?)
-                }
-            };
-            let address = group.from_here(kind, place);
-            members.push(RunningMember {
-                name: member.name.clone(),
-                address,
-                machine,
-                status: None,
-            });
-        }
-        Ok(Self { members })
+        let starter = |place| Starter { group, bundles, place, network };
+        let members = (0..group.members.len()).map(|place| starter(place).start(start));
+        Ok(Self { members: members.collect::<Result<_>>()?, network })
     }
 
     /// Where this machine reaches a member's HTTP.
@@ -121,6 +106,24 @@ impl Running {
     /// All have ended.
     pub fn is_over(&self) -> bool {
         self.members.iter().all(|member| member.status.is_some())
+    }
+
+    /// Starts a member again that has ended.
+    ///
+    /// # Errors
+    ///
+    /// It does not start.
+    pub fn start_again(
+        &mut self,
+        name: &str,
+        group: &Group,
+        bundles: &Bundles,
+        start: &Start,
+    ) -> Result {
+        let Some(place) = group.place(name) else { fail!("there is no appliance `{name}`") };
+        let starter = Starter { group, bundles, place, network: self.network };
+        self.members[place] = starter.start(start)?;
+        Ok(())
     }
 
     /// Ends a member at once, as a power failure does.
@@ -177,11 +180,24 @@ struct Starter<'a> {
     group: &'a Group,
     bundles: &'a Bundles,
     place: usize,
-    /// The port of the network that guests have in common.
     network: u16,
 }
 
 impl Starter<'_> {
+    fn start(&self, start: &Start) -> Result<RunningMember> {
+        let width = self.group.names().map(str::len).max().unwrap_or(0);
+        let name = self.group.members[self.place].name.clone();
+        let echo = Echo::Named(format!("{name:width$} | "));
+        let (kind, machine) = match start {
+            Start::Processes(process) => (Kind::Processes, self.process(process, echo)?),
+            Start::Guests(images, accel) => {
+                (Kind::Guests, self.guest(&images[self.place], *accel, echo)?)
+            }
+        };
+        let address = self.group.from_here(kind, self.place);
+        Ok(RunningMember { name, address, machine, status: None })
+    }
+
     fn process(&self, process: &Path, echo: Echo) -> Result<RunningAs> {
         let mut command = Command::new(process);
         command.arg("--bundle").arg(&self.bundles.archives[self.place]);
@@ -198,10 +214,11 @@ impl Starter<'_> {
         let number = u8::try_from(self.place).expect("members are few");
         let of_group = Netdev::Group { port: self.network, member: number };
         let web_port = self.bundles.configs[self.place].http.port;
-        let port = member.port.filter(|port| *port > 0);
-        let has_user_network = member.uplink || port.is_some();
-        let guest = SocketAddr::from((user_network::address(self.place), web_port));
-        let user = Netdev::UserOf { guest, port };
+        let http = member.port.filter(|port| *port > 0).map(|port| (port, web_port));
+        let forwards: Vec<_> =
+            http.into_iter().chain(member.ports.iter().map(|port| (*port, *port))).collect();
+        let has_user_network = member.uplink || !forwards.is_empty();
+        let user = Netdev::UserOf { guest: user_network::address(self.place).into(), forwards };
         // A guest's own connections leave by its first card.
         let (first, second) = match (has_user_network, member.uplink) {
             (true, true) => (user, Some(of_group)),
