@@ -1,7 +1,8 @@
-//! Against real peers: HTTP, TLS, FastCGI, Gopher, RPC, ZeroMQ and vsock. `cargo xtask test interop`.
+//! Against real peers: HTTP, TLS, FastCGI, Gopher, RPC, ZeroMQ and vsock; and groups of appliances. `cargo xtask test interop`.
 
 pub(crate) mod devtools;
 pub(crate) mod gateways;
+pub(crate) mod groups;
 pub(crate) mod http;
 pub(crate) mod services;
 pub(crate) mod tls;

@@ -36,6 +36,7 @@ fn all_cases() -> Vec<&'static Case> {
         interop::http::CASES,
         interop::gateways::CASES,
         interop::services::CASES,
+        interop::groups::CASES,
         hermit::CASES,
         interop::tls::CASES,
         interop::vsock::CASES,

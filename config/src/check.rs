@@ -234,15 +234,24 @@ fn vat(config: &Config, bundle: &Bundle<'_>) -> Checked {
     Err(Contradiction { keys: vec![("rpc", "key")], allowed })
 }
 
-/// What is taken from another is had by a capability.
+/// Services of others that settings name are among the capabilities, and a port there is somebody's.
 fn conf(config: &Config) -> Checked {
-    let from = &config.conf.from;
-    let mut names = config.capabilities.references.iter().map(|(name, _)| name);
-    if from.is_empty() || names.any(|name| name == from) {
+    named(config, ("conf", "from"), &config.conf.from)?;
+    named(config, ("relay", "through"), &config.relay.through)?;
+    if config.relay.http_port.is_none() || !config.relay.through.is_empty() {
         return Ok(());
     }
-    let allowed = format!("a name of [capabilities], and `{from}` is none");
-    Err(Contradiction { keys: vec![("conf", "from")], allowed })
+    let allowed = "through in [relay], which says whose port it is".to_owned();
+    Err(Contradiction { keys: vec![("relay", "http_port")], allowed })
+}
+
+fn named(config: &Config, key: (&'static str, &'static str), name: &str) -> Checked {
+    let mut names = config.capabilities.references.iter().map(|(name, _)| name);
+    if name.is_empty() || names.any(|other| other == name) {
+        return Ok(());
+    }
+    let allowed = format!("a name of [capabilities], and `{name}` is none");
+    Err(Contradiction { keys: vec![key], allowed })
 }
 
 /// A bundle has a site, unless that is on a disk or another appliance's; a machine without a bundle has none.

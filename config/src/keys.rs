@@ -389,11 +389,46 @@ pub(crate) static KEYS: &[Key] = &[
             set: |c, text| (text.is_empty() || is_service(text)) && put(&mut c.conf.from, text),
         },
     ),
+    key("conf", "settings", Rule::Flag(|c| &mut c.conf.settings)),
     key(
         "conf",
         "site_bytes_max",
         count(4096, 1 << 40, |c| Number::Usize(&mut c.conf.site_bytes_max)),
     ),
+    key(
+        "relay",
+        "listen_ports",
+        Rule::List {
+            allowed: "ports of this machine, as \"8081\" or \"8000-8099\"",
+            items_max: SERVICES_MAX,
+            clear: |c| c.relay.listen_ports.clear(),
+            push: |c, text| text.parse().map(|it| c.relay.listen_ports.push(it)).is_ok(),
+        },
+    ),
+    key(
+        "relay",
+        "connect_targets",
+        Rule::List {
+            allowed: "places as HOST:PORT, where HOST is a name, an address, a network as 10.0.0.0/8 or [fd00::/8], or *, and PORT a number or *",
+            items_max: SERVICES_MAX,
+            clear: |c| c.relay.connect_targets.clear(),
+            push: |c, text| text.parse().map(|it| c.relay.connect_targets.push(it)).is_ok(),
+        },
+    ),
+    key(
+        "relay",
+        "connections_max",
+        count(1, 65_536, |c| Number::Usize(&mut c.relay.connections_max)),
+    ),
+    key(
+        "relay",
+        "through",
+        Rule::Text {
+            allowed: "a name of [capabilities], or \"\"",
+            set: |c, text| (text.is_empty() || is_service(text)) && put(&mut c.relay.through, text),
+        },
+    ),
+    key("relay", "http_port", Rule::PortOrOff(|c| &mut c.relay.http_port)),
     key("zmq", "port", Rule::PortOrOff(|c| &mut c.zmq.port)),
     key(
         "zmq",

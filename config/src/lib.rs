@@ -30,6 +30,7 @@ pub mod cpio;
 mod error;
 #[cfg(any(test, feature = "folder"))]
 pub mod folder;
+mod follow;
 mod keys;
 mod linux_ip;
 mod network;
@@ -42,12 +43,13 @@ mod values;
 pub use bundle::{Bundle, File};
 pub use cmdline::unknown_words;
 pub use error::ConfigError;
+pub use follow::{Followed, Following, following};
 pub use keys::keys;
 pub use network::{Cidr, CongestionControl};
 pub use schema::{
     Admin, Affinity, BadGroupKey, Capabilities, ClientCertificates, Conf, Config, Fastcgi, Gopher,
-    GroupKey, Http, Log, Memory, Network, Octets32, Rpc, RpcEpoch, RpcPeer, Sessions, Shutdown,
-    Storage, Tasks, Tcp, Tls, Token, Vsock, Zmq, port_key,
+    GroupKey, Http, Log, Memory, Network, Octets32, PortRange, Relay, Rpc, RpcEpoch, RpcPeer,
+    Sessions, Shutdown, Storage, TargetRule, Tasks, Tcp, Tls, Token, Vsock, Zmq, port_key,
 };
 pub use values::{KeyValue, SECRET, values};
 

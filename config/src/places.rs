@@ -35,6 +35,11 @@ impl<'a> Places<'a> {
         place.replace((Text::File, offset)).is_none()
     }
 
+    /// Whether the key with this index stands anywhere.
+    pub(crate) fn is_given(&self, index: usize) -> bool {
+        self.given.get(index).is_some_and(Option::is_some)
+    }
+
     /// Words of this line override the file.
     pub(crate) fn read_line(&mut self, command_line: Origin<'a>) {
         self.command_line = command_line;

@@ -3,12 +3,14 @@
 
 mod admin;
 mod fastcgi;
+mod relay;
 mod rpc;
 mod tls;
 mod vsock;
 
 pub use admin::{Admin, Token};
 pub use fastcgi::Fastcgi;
+pub use relay::{PortRange, Relay, TargetRule};
 pub(crate) use rpc::is_service;
 pub use rpc::{Capabilities, Conf, Rpc, RpcEpoch, RpcPeer};
 pub use tls::{ClientCertificates, Octets32, Tls};
@@ -41,6 +43,8 @@ pub struct Config {
     pub capabilities: Capabilities,
     /// What is taken from another appliance.
     pub conf: Conf,
+    /// Networks of others, and this one's for others.
+    pub relay: Relay,
     /// The ZMTP service.
     pub zmq: Zmq,
     /// Disks, and a site on one of them.

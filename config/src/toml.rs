@@ -32,12 +32,20 @@ impl Config {
 
 /// The defaults, changed by what the file says, and where it says that.
 pub(crate) fn read(origin: Origin<'_>) -> Result<(Config, Places<'_>), ConfigError> {
+    change(origin, Config::default())
+}
+
+/// A configuration, changed by what the text says, and where it says that.
+pub(crate) fn change(
+    origin: Origin<'_>,
+    config: Config,
+) -> Result<(Config, Places<'_>), ConfigError> {
     if origin.text.len() > FILE_BYTES_MAX {
         let found = format!("a file of {} bytes", origin.text.len());
         return Err(origin.error(0, found, format!("at most {FILE_BYTES_MAX} bytes")));
     }
     let source = Source::new(origin.text);
-    let mut reader = Reader::new(origin, source);
+    let mut reader = Reader::new(origin, source, config);
     for event in events(origin, source)? {
         reader.event(event)?;
     }
@@ -83,11 +91,11 @@ enum State {
 }
 
 impl<'a> Reader<'a> {
-    fn new(origin: Origin<'a>, source: Source<'a>) -> Self {
+    fn new(origin: Origin<'a>, source: Source<'a>, config: Config) -> Self {
         Self {
             origin,
             source,
-            config: Config::default(),
+            config,
             places: Places::new(origin),
             sections: Vec::new(),
             state: State::Section(None),
@@ -418,7 +426,7 @@ mod tests {
         );
         assert_eq!(
             refused("[htpt]"),
-            "a.toml:1:2: found `htpt`; allowed: the sections [network], [http], [fastcgi], [gopher], [tls], [tcp], [vsock], [rpc], [capabilities], [conf], [zmq], [storage], [memory], [tasks], [sessions], [affinity], [admin], [log], [shutdown]"
+            "a.toml:1:2: found `htpt`; allowed: the sections [network], [http], [fastcgi], [gopher], [tls], [tcp], [vsock], [rpc], [capabilities], [conf], [relay], [zmq], [storage], [memory], [tasks], [sessions], [affinity], [admin], [log], [shutdown]"
         );
         assert_eq!(
             refused("[log]\nlevel = \"loud\""),
@@ -598,7 +606,8 @@ peers_bytes_max = 1"
                 continue;
             };
             let text = "\"x\",".repeat(items_max + 1);
-            let mut reader = Reader::new(Origin { file: "", text: "" }, Source::new(""));
+            let mut reader =
+                Reader::new(Origin { file: "", text: "" }, Source::new(""), Config::default());
             assert!(key.rule.allowed().contains(&items_max.to_string()));
             assert!(
                 refused(&format!("[{}]\n{} = [{text}]", key.section, key.name)).contains("at most")

@@ -2,8 +2,10 @@
 
 use crate::context::Context;
 use crate::handlers::site::Site;
+use crate::live_settings::LiveSettings;
 use crate::service::{ServiceEntry, Services, StartError, Table, WebRoutes};
 use crate::{Platform, registry, vsock_port};
+use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 use config::{Config, Shutdown, Tasks};
@@ -67,7 +69,7 @@ fn with_health<P: Platform>(routes: Routes, context: &Context<P>) -> Routes {
 pub struct App {
     services: Services,
     timers: Timers,
-    drain: Duration,
+    settings: Rc<LiveSettings>,
     /// When what is still open is given up; set when the appliance is asked to stop.
     give_up_at: Cell<Option<Duration>>,
 }
@@ -98,11 +100,10 @@ impl App {
         #[cfg(feature = "inspection")]
         crate::inspection::add_all(context);
         registry::register(context);
-        let Shutdown { drain } = context.config.shutdown;
         Ok(Self {
             services: context.services.clone(),
             timers: context.timers.clone(),
-            drain,
+            settings: context.live_settings.clone(),
             give_up_at: Cell::new(None),
         })
     }
@@ -110,8 +111,9 @@ impl App {
     /// Takes no more work and ends what is idle.
     pub fn stop(&self) {
         log::info!("stopping: {} connections open", self.services.connections());
-        self.give_up_at.set(Some(self.timers.now() + self.drain));
-        self.services.drain(self.drain);
+        let Shutdown { drain } = self.settings.get().shutdown;
+        self.give_up_at.set(Some(self.timers.now() + drain));
+        self.services.drain(drain);
     }
 
     /// All work is done, and what came of it has arrived but for `undelivered` connections; or the

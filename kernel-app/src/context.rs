@@ -1,6 +1,7 @@
 //! Context: what everything in the appliance is given, which is platform, configuration, bundle, tasks, time.
 
 use crate::Platform;
+use crate::live_settings::LiveSettings;
 use crate::live_site::LiveSite;
 use crate::service::Services;
 use crate::settings::{self, memory::MemorySettings};
@@ -45,6 +46,8 @@ pub struct Context<P: Platform> {
     pub disk_site: Option<Rc<crate::disk::DiskSite>>,
     /// Makes routes that lead to web sessions.
     pub sessions: SessionHost,
+    /// The configuration as it is in force now.
+    pub(crate) live_settings: Rc<LiveSettings>,
     /// The site, once something has wanted it.
     live_site: Rc<OnceCell<Rc<LiveSite>>>,
     /// The vat, once something has wanted it.
@@ -70,6 +73,7 @@ impl<P: Platform> Clone for Context<P> {
             #[cfg(feature = "disk")]
             disk_site: self.disk_site.clone(),
             sessions: self.sessions.clone(),
+            live_settings: self.live_settings.clone(),
             live_site: self.live_site.clone(),
             #[cfg(feature = "rpc")]
             vat: self.vat.clone(),
@@ -100,7 +104,13 @@ impl<P: Platform> Context<P> {
             settings::sessions::limits(&config.sessions, platform.memory_bytes()),
             move |bytes| entropy.fill_random(bytes),
         );
+        let (config, services) = (Rc::new(config), Services::default());
         let mut context = Self {
+            live_settings: Rc::new(LiveSettings::new(
+                config.clone(),
+                &executor.spawner(),
+                &services,
+            )),
             live_site: Rc::default(),
             #[cfg(feature = "rpc")]
             vat: Rc::default(),
@@ -112,12 +122,12 @@ impl<P: Platform> Context<P> {
             #[cfg(feature = "disk")]
             disk_site: None,
             platform,
-            config: Rc::new(config),
+            config,
             bundle: Rc::new(bundle),
             registry,
             spawner: executor.spawner(),
             timers: timers.clone(),
-            services: Services::default(),
+            services,
         };
         context.join_group();
         #[cfg(not(feature = "disk"))]
@@ -160,6 +170,11 @@ impl<P: Platform> Context<P> {
         self.capabilities.get(self, name)
     }
 
+    /// The configuration as it is in force now: [`config`](Self::config), with what was changed since the start.
+    pub fn live_config(&self) -> Config {
+        (*self.live_settings.get()).clone()
+    }
+
     /// The site as it is now.
     pub(crate) fn live_site(&self) -> Rc<LiveSite> {
         self.live_site.get_or_init(|| Rc::new(LiveSite::new(self))).clone()
@@ -196,17 +211,29 @@ impl<P: Platform> Context<P> {
     }
 
     /// Opens connections to others, by whatever the target's scheme says; also by the names of their
-    /// services.
+    /// services. Where `[relay]` says so, they are opened from another appliance's network.
     pub fn connector(&self) -> ResolvingConnector<Dispatcher> {
-        let connector = Dispatcher::new().with(Scheme::Tcp, self.platform.connector());
+        #[cfg(feature = "vats")]
+        if let Some(through) = crate::vat::ThroughConnector::new(self) {
+            return self.connector_over(Dispatcher::new().with(Scheme::Tcp, through));
+        }
+        self.direct_connector()
+    }
+
+    /// The same, always by this appliance's own network.
+    pub(crate) fn direct_connector(&self) -> ResolvingConnector<Dispatcher> {
+        self.connector_over(Dispatcher::new().with(Scheme::Tcp, self.platform.connector()))
+    }
+
+    fn connector_over(&self, tcp: Dispatcher) -> ResolvingConnector<Dispatcher> {
         #[cfg(feature = "vsock")]
-        let connector = match self.platform.vsock() {
-            Some(network) => connector.with(Scheme::Vsock, network),
-            None => connector,
+        let tcp = match self.platform.vsock() {
+            Some(network) => tcp.with(Scheme::Vsock, network),
+            None => tcp,
         };
         #[cfg(feature = "https")]
-        let connector = crate::trust::with_tls(self, connector);
-        ResolvingConnector::new(connector, self.registry.clone())
+        let tcp = crate::trust::with_tls(self, tcp);
+        ResolvingConnector::new(tcp, self.registry.clone())
     }
 
     /// Time since 1970-01-01 00:00 UTC when the timers' time was zero, whatever the platform's clock is worth: for what must go

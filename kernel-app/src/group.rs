@@ -23,7 +23,7 @@ pub(crate) fn affinity<P: Platform>(context: &Context<P>) -> Option<Affinity> {
     let name = context.host_label();
     let proxy = Proxy::new(
         name.clone(),
-        context.connector(),
+        context.direct_connector(),
         &context.spawner,
         &context.timers,
         settings.connect_timeout,

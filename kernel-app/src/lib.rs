@@ -26,6 +26,8 @@ pub mod handlers;
 #[cfg(feature = "inspection")]
 mod inspection;
 #[cfg_attr(not(feature = "rpc"), allow(dead_code, reason = "nobody is there to change it"))]
+mod live_settings;
+#[cfg_attr(not(feature = "rpc"), allow(dead_code, reason = "nobody is there to change it"))]
 mod live_site;
 mod log_limit;
 pub mod log_ring;

@@ -11,6 +11,7 @@ use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
+use config::Config;
 use core::cell::{Cell, OnceCell, RefCell};
 use core::fmt;
 use core::task::{self, Poll, ready};
@@ -30,6 +31,11 @@ pub trait Service {
 
     /// Takes no more work and ends what is idle; what is left is cut after `linger`.
     fn drain(&self, linger: Duration);
+
+    /// Takes over what of the settings needs no restart, for connections that begin from now on.
+    fn reconfigure(&self, config: &Config) {
+        let _ = config;
+    }
 
     /// Adds what an operator can look at beside its connections, as that of the service of this name.
     fn inspect(&self, name: &'static str, inspector: &Inspector) {
@@ -149,6 +155,13 @@ impl Services {
         self.0.is_draining.set(true);
         for (_, service) in self.all() {
             service.drain(linger);
+        }
+    }
+
+    /// See [`Service::reconfigure`].
+    pub(crate) fn reconfigure(&self, config: &Config) {
+        for (_, service) in self.all() {
+            service.reconfigure(config);
         }
     }
 

@@ -13,6 +13,7 @@ pub mod gopher;
 pub mod http;
 pub mod memory;
 pub mod network;
+pub mod relay;
 pub mod rpc;
 pub mod sessions;
 #[cfg(feature = "disk")]

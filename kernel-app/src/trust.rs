@@ -10,7 +10,7 @@ use endpoints::tls::{TlsConfig, TlsConnector};
 use flow::{Dispatcher, Scheme};
 use tls::{ClientContext, ClientOptions, Clock, Trust, TrustError};
 
-/// A connector that reaches targets of the scheme `tls`, too, if the configuration names authorities.
+/// A connector that reaches targets of the scheme `tls`, too, over what it opens, if the configuration names authorities.
 pub(crate) fn with_tls<P: Platform>(context: &Context<P>, connector: Dispatcher) -> Dispatcher {
     let settings = TlsSettings::new(&context.config.tls);
     let Some(path) = &settings.authorities else { return connector };
@@ -30,8 +30,8 @@ pub(crate) fn with_tls<P: Platform>(context: &Context<P>, connector: Dispatcher)
     };
     match ClientContext::new(ClientOptions::new(trust, clock)) {
         Ok(client) => {
-            let tcp = context.platform.connector();
-            connector.with(Scheme::Tls, TlsConnector::new(tcp, client, config, &context.timers))
+            let tls = TlsConnector::new(connector.clone(), client, config, &context.timers);
+            connector.with(Scheme::Tls, tls)
         }
         Err(error) => {
             log::error!("no server is trusted: {error}");

@@ -6,7 +6,11 @@ mod capabilities;
 #[cfg(feature = "vats")]
 mod follow;
 #[cfg(feature = "vats")]
+mod relay;
+#[cfg(feature = "vats")]
 mod secure;
+#[cfg(feature = "vats")]
+mod through;
 
 use crate::Platform;
 use crate::appliance_capnp::directory;
@@ -30,7 +34,10 @@ pub use capabilities::NoCapability;
 #[cfg(feature = "vats")]
 pub use secure::reference;
 #[cfg(feature = "vats")]
-pub(crate) use {capabilities::Capabilities, follow::follow, secure::Secure};
+pub(crate) use {
+    capabilities::Capabilities, follow::follow, secure::Secure, through::ThroughConnector,
+    through::serve as serve_through,
+};
 
 /// The vat of an appliance: there is one, made when something first wants it.
 pub struct Vat {
@@ -42,6 +49,9 @@ pub struct Vat {
     /// Services by token.
     grants: Grants,
     addresses: Rc<Addresses>,
+    /// The network of this appliance, for vats that may have it.
+    #[cfg(feature = "vats")]
+    network: Option<relay::ForVat>,
     #[cfg(feature = "vats")]
     secure: core::cell::OnceCell<Secure>,
 }
@@ -76,12 +86,16 @@ impl Vat {
         });
         let grants = Grants::new(&rpc);
         let own = handlers::objects(context, &rpc);
-        access.check(own.iter().map(|object| object.name))?;
+        access.check(own.iter().map(|object| object.name), relayed(context))?;
         let services = own.into_iter().map(|object| {
             let (addresses, name) = (addresses.clone(), object.name);
             object.map(|hook| grants.persistent(hook, move || addresses.reference(name)))
         });
+        #[cfg(feature = "vats")]
+        let network = relay::service(context, &rpc);
         let vat = Self {
+            #[cfg(feature = "vats")]
+            network,
             services: services.collect(),
             rpc,
             access,
@@ -96,12 +110,26 @@ impl Vat {
 
     /// The directory of what a peer may have.
     pub(crate) fn directory(&self, peer: &Peer) -> directory::Client {
-        self.directory_of(|name| self.access.allows(peer.fingerprint, name))
+        let mut services = self.services_of(|name| self.access.allows(peer.fingerprint, name));
+        services.extend(self.network_for(peer));
+        handlers::directory(&self.rpc, services)
+    }
+
+    /// This network, for a peer that the table lists for it by its key.
+    #[cfg(feature = "vats")]
+    fn network_for(&self, peer: &Peer) -> Option<Object> {
+        let vat = peer.fingerprint.filter(|vat| self.access.lists(*vat, relay::NAME))?;
+        self.network.as_ref().map(|network| network(vat))
+    }
+
+    #[cfg(not(feature = "vats"))]
+    fn network_for(&self, _: &Peer) -> Option<Object> {
+        None
     }
 
     /// The directory of all services.
     pub(crate) fn directory_of_all(&self) -> directory::Client {
-        self.directory_of(|_| true)
+        handlers::directory(&self.rpc, self.services_of(|_| true))
     }
 
     /// The names of what everybody may have.
@@ -115,9 +143,8 @@ impl Vat {
         references.map(|object| (object.name, self.addresses.sturdy(object.name))).collect()
     }
 
-    fn directory_of(&self, allows: impl Fn(&str) -> bool) -> directory::Client {
-        let services = self.services.iter().filter(|object| allows(object.name));
-        handlers::directory(&self.rpc, services.cloned().collect())
+    fn services_of(&self, allows: impl Fn(&str) -> bool) -> Vec<Object> {
+        self.services.iter().filter(|object| allows(object.name)).cloned().collect()
     }
 
     /// What everybody may have is restored by its name, too.
@@ -132,6 +159,18 @@ impl Vat {
         });
         self.rpc.set_restorer(self.grants.clone());
     }
+}
+
+/// The service that the table may give to vats, by their keys, though it is no object that has a token.
+#[cfg(feature = "vats")]
+fn relayed<P: Platform>(context: &Context<P>) -> Option<&'static str> {
+    let settings = crate::settings::relay::RelaySettings::new(&context.config.relay);
+    settings.is_for_others().then_some(relay::NAME)
+}
+
+#[cfg(not(feature = "vats"))]
+fn relayed<P: Platform>(_: &Context<P>) -> Option<&'static str> {
+    None
 }
 
 impl Addresses {

@@ -16,6 +16,7 @@ use aqueduct::settings::gopher::GopherSettings;
 use aqueduct::settings::http::HttpSettings;
 use aqueduct::settings::memory::MemorySettings;
 use aqueduct::settings::network::{SocketSettings, stack_config};
+use aqueduct::settings::relay::RelaySettings;
 use aqueduct::settings::rpc::RpcSettings;
 use aqueduct::settings::sessions::CarryOver;
 use aqueduct::settings::storage::StorageSettings;
@@ -240,7 +241,13 @@ static ROWS: &[Row] = &[
         c.capabilities.references.clone()
     }),
     row!("conf", "from", "\"store\"", "\"store\"", |c: &Config| c.conf.from.clone()),
+    row!("conf", "settings", "false", "false", |c: &Config| c.conf.settings),
     row!("conf", "site_bytes_max", "5000", "5000", |c: &Config| c.conf.site_bytes_max),
+    row!("relay", "listen_ports", "[\"8081\"]", "true", |c: &Config| relay(c).allows_listening(8081)),
+    row!("relay", "connect_targets", "[\"a:1\"]", "true", |c: &Config| relay(c).allows_connecting(&"a:1".parse().unwrap())),
+    row!("relay", "connections_max", "7", "7", |c: &Config| relay(c).connections_max),
+    row!("relay", "through", "\"gate\"", "Some(\"gate\")", |c: &Config| relay(c).through),
+    row!("relay", "http_port", "81", "Some(81)", |c: &Config| relay(c).http_port),
     row!("zmq", "port", "5556", "(false, true)", |c: &Config| {
         let world = World::new(c);
         (world.is_open(5555), world.is_open(5556))
@@ -293,6 +300,10 @@ static ROWS: &[Row] = &[
     row!("log", "level", "\"warn\"", "Warn", |c: &Config| c.log.level),
     row!("shutdown", "drain_seconds", "7", "7s", |c: &Config| World::new(c).gives_up_after()),
 ];
+
+fn relay(config: &Config) -> RelaySettings {
+    RelaySettings::new(&config.relay)
+}
 
 fn load(text: &str) -> Config {
     Config::parse("appliance.toml", text).unwrap()

@@ -10,15 +10,17 @@ use capnp::capability::{Client, FromClientHook};
 use config::{Bundle, Config, cpio};
 use core::task::{self, Poll, Waker};
 use core::time::Duration;
-use endpoints::network_capnp::conf;
-use endpoints::rpc::{Fingerprint, Limits, Rpc, SecureVat, SturdyRef};
+use endpoints::network_capnp::{conf, network};
+use endpoints::rpc::network::{Conf, RemoteNetwork, Watch};
+use endpoints::rpc::{Fingerprint, Limits, Peer, Rpc, SecureVat, SturdyRef};
 use endpoints::tls::TlsConfig;
 use flow::memory::{MemoryFlow, MemoryListener, MemoryNetwork};
 use flow::registry::StaticRegistry;
 use flow::task::Executor;
 use flow::time::Timers;
-use flow::{Connector, Flow, FlowExt, Target};
-use std::cell::RefCell;
+use flow::{ConnectError, Connector, Flow, FlowExt, Listener, Target};
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use tls::SecretKey;
@@ -105,7 +107,7 @@ impl World {
 
     /// Runs all until each waits for the others.
     fn settle(&self) {
-        const ROUNDS: usize = 100;
+        const ROUNDS: usize = 400;
         for _ in 0..ROUNDS {
             self.executor.run(1000);
             for (_, tasks) in &*self.appliances.borrow() {
@@ -130,6 +132,16 @@ impl World {
         outcome.borrow_mut().take().expect("the future to end")
     }
 
+    /// What is ready once all has settled.
+    fn run_here<T>(&self, future: impl Future<Output = T>) -> T {
+        self.settle();
+        let future = core::pin::pin!(future);
+        match future.poll(&mut task::Context::from_waker(Waker::noop())) {
+            Poll::Ready(value) => value,
+            Poll::Pending => panic!("it waits"),
+        }
+    }
+
     fn is_open(&self, target: &str) -> bool {
         let (network, target) = (self.network.clone(), target.parse().unwrap());
         self.run(async move { network.connect(&target).await.is_ok() })
@@ -152,6 +164,19 @@ impl World {
     fn restore<C: FromClientHook + 'static>(&self, vat: &SecureVat, reference: &SturdyRef) -> C {
         let (vat, network, reference) = (vat.clone(), self.network.clone(), reference.clone());
         self.run(async move { vat.restore(&network, &reference).await.unwrap() })
+    }
+
+    /// A table of settings that is all a host has, for whoever knows its key.
+    fn offer(&self, host: &str, key: &str, conf: impl Conf) {
+        let rpc = Rpc::new(Limits::default(), &self.executor.spawner(), &self.timers);
+        let client = rpc.export_conf(conf);
+        let offered = move |_: &Peer| Some(client.clone().into_client_hook());
+        let key = SecretKey::from_pem(key.as_bytes()).unwrap();
+        let vat = SecureVat::new(&rpc, key, TlsConfig::default(), offered).unwrap();
+        let listener = self.network.listen(&Target::Name(host.into(), 7001)).unwrap();
+        self.executor.spawner().spawn("offer", async move {
+            vat.serve(listener).await;
+        });
     }
 
     fn list(&self, directory: &directory::Client) -> Vec<String> {
@@ -186,9 +211,18 @@ impl World {
         self.rest(&mut self.ask(host, path))
     }
 
+    /// The same, at a port.
+    fn get_at(&self, target: &str, path: &str) -> String {
+        self.rest(&mut self.ask_at(target, path))
+    }
+
     /// A request, whose answer nobody takes yet.
     fn ask(&self, host: &str, path: &str) -> MemoryFlow {
-        let (network, target) = (self.network.clone(), format!("{host}:80").parse().unwrap());
+        self.ask_at(&format!("{host}:80"), path)
+    }
+
+    fn ask_at(&self, target: &str, path: &str) -> MemoryFlow {
+        let (network, target) = (self.network.clone(), target.parse().unwrap());
         let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
         self.run(async move {
             let mut flow = network.connect(&target).await.unwrap();
@@ -510,6 +544,327 @@ fn who_may_read_the_site_may_not_write_it_and_who_may_is_bounded() {
     // The one that it takes the place of does not count.
     assert_eq!(world.write(&editor, "site/a", b"page"), Ok(()));
     assert!(world.get("origin", "/a").ends_with("page"));
+}
+
+#[test]
+fn an_appliance_follows_another_s_settings_and_keeps_what_is_its_own() {
+    let world = World::new();
+    let key = new_key();
+    let reference = reference(SECURE, &key, "site", "origin:7001");
+    let follows = format!("[capabilities]\norigin = \"{reference}\"\n[conf]\nfrom = \"origin\"\n");
+    let (copy, _app) = world.start("copy", &follows, "");
+    let (deaf, _app) = world.start("deaf", &format!("{follows}settings = false\n"), "");
+    let status = |host: &str| {
+        let path = format!("/{}", "x".repeat(100));
+        world.get(host, &path)[.."HTTP/1.1 404".len()].to_string()
+    };
+    let all = |expected: [&str; 3]| {
+        let seen = ["origin", "copy", "deaf"].map(|host| status(host)[9..].to_string());
+        assert_eq!(seen, expected);
+    };
+    assert_eq!(status("copy"), "HTTP/1.1 404");
+    let settings = format!(
+        "{SECURE}[http]\nrequest_line_bytes_max = 64\nindex = \"other.html\"\n[tasks]\ntasks_max = 500\n"
+    );
+    let (_origin, _app) = world.start("origin", &settings, &key);
+    world.pass(Duration::from_secs(20));
+    all(["414", "414", "404"]);
+    assert_eq!((copy.spawner.tasks_max(), deaf.spawner.tasks_max()), (500, 65_536));
+    // What takes a restart is as it was, and so is what it is called.
+    assert!(world.get("copy", "/").ends_with("hello of origin"));
+    let editor: conf::Client = world.restore(
+        &world.vat(&new_key()),
+        &self::reference(SECURE, &key, "site-editor", "origin:7001"),
+    );
+    let edit = |text: &str| world.write(&editor, "settings", text.as_bytes());
+    assert_eq!(edit("[http]\nrequest_line_bytes_max = 8000\n"), Ok(()));
+    world.pass(Duration::from_secs(2));
+    all(["404", "404", "404"]);
+    assert_eq!(copy.spawner.tasks_max(), 500);
+    for (text, said) in [
+        (
+            "[http]\nrequest_line_bytes_max = 1\n",
+            "settings:2:26: found `1`; allowed: a whole number",
+        ),
+        ("[http]\nport = 81\n", "settings:2:1: found `port = 81`; allowed: settings that need no"),
+    ] {
+        let refused = edit(text).unwrap_err();
+        assert!(refused.contains(said), "{refused}");
+    }
+    let reader: conf::Client = world
+        .restore(&world.vat(&new_key()), &self::reference(SECURE, &key, "site", "origin:7001"));
+    assert!(world.write(&reader, "settings", b"").unwrap_err().contains("read only"));
+    all(["404", "404", "404"]);
+}
+
+/// An answer that has begun keeps the limits that it began with.
+#[test]
+fn connections_that_are_open_keep_their_settings() {
+    let world = World::new();
+    let key = new_key();
+    let (_origin, _app) = world.start("origin", SECURE, &key);
+    let editor: conf::Client = world
+        .restore(&world.vat(&new_key()), &reference(SECURE, &key, "site-editor", "origin:7001"));
+    let (network, target) = (world.network.clone(), "origin:80".parse().unwrap());
+    let mut open = world.run(async move { network.connect(&target).await.unwrap() });
+    let long = format!("/{}", "x".repeat(100));
+    assert!(world.once_more(&mut open, &long).starts_with("HTTP/1.1 404"));
+    let settings = b"[http]\nrequest_line_bytes_max = 64\n";
+    assert_eq!(world.write(&editor, "settings", settings), Ok(()));
+    assert!(world.once_more(&mut open, &long).starts_with("HTTP/1.1 404"));
+    assert!(world.get("origin", &long).starts_with("HTTP/1.1 414"));
+}
+
+/// A table of settings that says whatever it likes, and something new whenever it is asked.
+#[derive(Clone, Default)]
+struct Hostile {
+    values: Rc<RefCell<HashMap<String, Vec<u8>>>>,
+    asked: Rc<Cell<u32>>,
+    never_answers: Rc<Cell<bool>>,
+}
+
+impl Hostile {
+    async fn value(&self, key: &str) -> Result<Option<Vec<u8>>, capnp::Error> {
+        self.asked.set(self.asked.get() + 1);
+        if self.never_answers.get() {
+            core::future::pending::<()>().await;
+        }
+        Ok(self.values.borrow().get(key).cloned())
+    }
+}
+
+impl Conf for Hostile {
+    type Watch = HostileWatch;
+
+    async fn read(&self, key: &str) -> Result<Option<Vec<u8>>, capnp::Error> {
+        self.value(key).await
+    }
+
+    async fn write(&self, _: &str, _: &[u8]) -> Result<(), capnp::Error> {
+        Ok(())
+    }
+
+    async fn delete(&self, _: &str) -> Result<bool, capnp::Error> {
+        Ok(false)
+    }
+
+    async fn watch(&self, key: &str) -> Result<HostileWatch, capnp::Error> {
+        Ok(HostileWatch(self.clone(), key.into()))
+    }
+}
+
+struct HostileWatch(Hostile, String);
+
+impl Watch for HostileWatch {
+    async fn next(&self) -> Result<Option<Vec<u8>>, capnp::Error> {
+        self.0.value(&self.1).await
+    }
+}
+
+#[test]
+fn a_hostile_origin_changes_nothing_and_is_asked_once_a_second() {
+    let world = World::new();
+    let (key, hostile) = (new_key(), Hostile::default());
+    world.offer("origin", &key, hostile.clone());
+    let reference =
+        SturdyRef { service: Vec::new(), ..reference(SECURE, &key, "site", "origin:7001") };
+    let settings = format!(
+        "[capabilities]\norigin = \"{reference}\"\n[conf]\nfrom = \"origin\"\nsite_bytes_max = 5000\n"
+    );
+    let (copy, _app) = world.start("copy", &settings, "");
+    let many_files = format!("1{}", "\na".repeat(1_000_000));
+    let (some_files, too_large) = ("1\na\nb", vec![b'x'; 3000]);
+    let bad_settings = [
+        &b"[http]\nheaders_max = 1\n"[..],
+        b"[htp]\n",
+        b"\xff\xff",
+        &[b'['; 100_000],
+        &vec![b'#'; 1 << 20],
+        b"[network]\nhostname = \"evil\"\n[capabilities]\norigin = \"capnp://insecure@evil:1\"\n",
+    ];
+    for (number, settings) in bad_settings.into_iter().enumerate() {
+        let list = [many_files.as_str(), "1\n../a", "", "1", "x", some_files][number];
+        let values = [
+            ("site", list.as_bytes()),
+            ("site/a", &too_large),
+            ("site/b", &too_large),
+            ("settings", settings),
+        ];
+        let values = values.map(|(key, value)| (key.to_string(), value.to_vec()));
+        hostile.values.replace(values.into());
+        world.pass(Duration::from_secs(1));
+        world.pass(Duration::from_secs(1));
+        assert!(world.get("copy", "/").ends_with("hello of copy"), "{number}");
+        assert_eq!(copy.live_config(), *copy.config, "{number}");
+    }
+    // Settings that are allowed, and the same each time that it is asked, at once: it is asked no more often for that.
+    hostile.values.borrow_mut().insert("settings".into(), b"[http]\nheaders_max = 9\n".into());
+    hostile.values.borrow_mut().insert("site".into(), b"1\na".into());
+    world.pass(Duration::from_secs(1));
+    let before = hostile.asked.get();
+    for _ in 0..10 {
+        world.pass(Duration::from_secs(1));
+    }
+    // The list, a file, the list again, and the settings.
+    assert!(hostile.asked.get() - before <= 10 * 4, "{}", hostile.asked.get() - before);
+    assert_eq!(copy.live_config().http.headers_max, 9);
+    hostile.never_answers.set(true);
+    world.pass(Duration::from_secs(30));
+    assert!(world.get("copy", "/a").ends_with(&"x".repeat(3000)));
+}
+
+/// A gate that lets one vat listen and connect, and that vat, which has no port of its own there.
+struct Relayed {
+    world: World,
+    gate_settings: String,
+    gate_key: String,
+    inner_key: String,
+}
+
+impl Relayed {
+    fn new() -> Self {
+        let (gate_key, inner_key) = (new_key(), new_key());
+        let gate_settings = format!(
+            "{SECURE}peers = [\"{} network\"]\n[relay]\nlisten_ports = [\"8081\"]\n\
+             connect_targets = [\"outside:9\"]\nconnections_max = 3\n",
+            fingerprint(&inner_key)
+        );
+        Self { world: World::new(), gate_settings, gate_key, inner_key }
+    }
+
+    fn gate(&self) -> (Context<Host>, App) {
+        self.world.start("gate", &self.gate_settings, &self.gate_key)
+    }
+
+    fn through(&self, port: u16) -> String {
+        let gate = reference(&self.gate_settings, &self.gate_key, "network", "gate:7001");
+        assert!(gate.service.is_empty(), "nobody has it by a token");
+        format!(
+            "[capabilities]\ngate = \"{gate}\"\n[relay]\nthrough = \"gate\"\nhttp_port = {port}\n"
+        )
+    }
+
+    fn inner(&self) -> (Context<Host>, App) {
+        self.world.start("inner", &self.through(8081), &self.inner_key)
+    }
+}
+
+#[test]
+fn an_appliance_serves_by_another_s_network_and_again_when_that_returns() {
+    let relayed = Relayed::new();
+    let world = &relayed.world;
+    let (_inner, _app) = relayed.inner();
+    world.pass(Duration::from_secs(1));
+    assert!(!world.is_open("gate:8081"));
+    let (gate, app) = relayed.gate();
+    world.pass(Duration::from_secs(20));
+    assert!(world.get_at("gate:8081", "/").ends_with("hello of inner"));
+    assert!(world.get("gate", "/").ends_with("hello of gate"));
+
+    // It goes on by itself when the other is gone, and there again when that is back.
+    drop((gate, app));
+    world.stop("gate");
+    world.pass(Duration::from_secs(20));
+    assert!(world.get("inner", "/").ends_with("hello of inner"));
+    assert!(!world.is_open("gate:8081"));
+    let (_gate, _app) = relayed.gate();
+    world.pass(Duration::from_secs(20));
+    assert!(world.get_at("gate:8081", "/").ends_with("hello of inner"));
+}
+
+#[test]
+fn a_slow_client_of_a_relay_holds_back_who_serves_it() {
+    const LONG: usize = 1_000_000;
+    let relayed = Relayed::new();
+    let world = &relayed.world;
+    let (gate, _app) = relayed.gate();
+    let settings = format!("{SECURE}{}", relayed.through(8081));
+    let (inner, _app) = world.start("inner", &settings, &relayed.inner_key);
+    world.pass(Duration::from_secs(1));
+    let editor: conf::Client = world.restore(
+        &world.vat(&new_key()),
+        &reference(&settings, &relayed.inner_key, "site-editor", "inner:7001"),
+    );
+    let long: Vec<u8> = (0..LONG).map(|at| b'a' + (at % 23) as u8).collect();
+    assert_eq!(world.write(&editor, "site/long", &long), Ok(()));
+    let mut slow = world.ask_at("gate:8081", "/long");
+    world.pass(Duration::from_secs(1));
+    let held = [&gate, &inner].map(|context| context.ledger.held_bytes());
+    assert!(held.iter().all(|held| *held < LONG / 4), "{held:?}");
+    // Others are served meanwhile.
+    assert!(world.get_at("gate:8081", "/").ends_with("hello of inner"));
+    let answer = world.rest(&mut slow);
+    assert!(answer.ends_with(std::str::from_utf8(&long).unwrap()));
+    // What is left is the calls that wait, for the next connection among them.
+    let held = [&gate, &inner].map(|context| context.ledger.held_bytes());
+    assert!(held.iter().all(|held| *held < 10_000), "{held:?}");
+}
+
+#[test]
+fn a_relay_connects_where_it_allows_and_as_often_as_it_allows() {
+    let relayed = Relayed::new();
+    let world = &relayed.world;
+    let (_gate, _app) = relayed.gate();
+    let (inner, _app) = relayed.inner();
+    world.pass(Duration::from_secs(1));
+    let connect = |target: &str| {
+        let (connector, target) = (inner.connector(), target.parse().unwrap());
+        world.run(async move { connector.connect(&target).await })
+    };
+    for (target, error) in [
+        ("outside:9", ConnectError::Refused),
+        ("outside:10", ConnectError::NotAllowed),
+        ("gate:80", ConnectError::NotAllowed),
+        ("10.0.0.1:9", ConnectError::NotAllowed),
+    ] {
+        assert_eq!(connect(target).err(), Some(error), "{target}");
+    }
+    let mut outside = world.network.listen(&"outside:9".parse().unwrap()).unwrap();
+    let mut here: Vec<_> = (0..3).map(|_| connect("outside:9").unwrap()).collect();
+    assert_eq!(connect("outside:9").err(), Some(ConnectError::Exhausted));
+    let mut there: Vec<_> = (0..3).map(|_| world.run_here(outside.accept())).collect();
+    let (near, far) = (here.pop().unwrap(), there.remove(2).unwrap());
+    let (mut near, mut far) = (near, far);
+    let echoed = world.run(async move {
+        near.write_all(b"question").await.unwrap();
+        let mut text = [0; 8];
+        far.read(&mut text).await.unwrap();
+        far.write_all(&text).await.unwrap();
+        let mut answer = [0; 8];
+        near.read(&mut answer).await.unwrap();
+        answer
+    });
+    assert_eq!(&echoed, b"question");
+    // The place of one that ended is free.
+    world.settle();
+    assert!(connect("outside:9").is_ok());
+}
+
+#[test]
+fn a_relay_is_for_listed_vats_and_its_own_ports_only() {
+    let relayed = Relayed::new();
+    let world = &relayed.world;
+    let known_key = new_key();
+    let all = fingerprint(&known_key);
+    let (gate, _app) = relayed.gate();
+    drop(gate);
+    // Another port than it lets others have.
+    let (_inner, _app) = world.start("inner", &relayed.through(8082), &relayed.inner_key);
+    // Not listed.
+    let (_other, _app) = world.start("other", &relayed.through(8081), &new_key());
+    world.pass(Duration::from_secs(1));
+    assert!(!world.is_open("gate:8082") && !world.is_open("gate:8081"));
+    // All services are not the network.
+    let key = new_key();
+    let settings = format!("{SECURE}peers = [\"{all} *\"]\n[relay]\nlisten_ports = [\"1\"]\n");
+    let (_open, _app) = world.start("open", &settings, &key);
+    let bootstrap = reference(&settings, &key, "network", "open:7001");
+    let directory: directory::Client = world.restore(&world.vat(&known_key), &bootstrap);
+    assert!(world.has(&directory, "admin") && !world.has(&directory, "network"));
+    let by_name = SturdyRef { service: b"network".into(), ..bootstrap };
+    let network: network::Client = world.restore(&world.vat(&new_key()), &by_name);
+    let listening = world.run(async move { RemoteNetwork::new(network).listen(1).await.err() });
+    assert!(listening.is_some());
 }
 
 #[test]

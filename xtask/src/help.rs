@@ -15,6 +15,8 @@ cargo xtask run [OPTIONS]         build the image, make the bundle, start QEMU, 
     --accel kvm|tcg               (default: kvm where a guest really runs under it)
     --gdb                         wait for a debugger on port 1234
     --pcap FILE                   write every packet
+    --group FILE                  several appliances that use each other's services: docs/groups.md;
+                                  goes with --linux, --accel and --state DIR, where keys are kept
     --trace                       log=trace, and what the guest does wrong to target/xtask/trace.log
 cargo xtask test [unit|boot|interop|xen] [FILTER]
                                   run every test, or a kind, or those whose name contains FILTER;

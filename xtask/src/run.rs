@@ -1,14 +1,23 @@
 //! `cargo xtask run`: the appliance in QEMU, or as a Linux process, until Ctrl-C.
 
-use command::{failure::Result, programs::Install};
-use lab::run::{self, MEMORY_MIB_MIN, Options};
-use std::process::ExitCode;
+use command::{
+    failure::{Result, fail},
+    programs::Install,
+};
+use lab::{
+    group,
+    run::{self, MEMORY_MIB_MIN, Options},
+};
+use std::{path::PathBuf, process::ExitCode};
 
 pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
     use lexopt::prelude::*;
     let mut options = Options::default();
+    let (mut group, mut state) = (None, None);
     while let Some(argument) = arguments.next()? {
         match argument {
+            Long("group") => group = Some(PathBuf::from(arguments.value()?)),
+            Long("state") => state = Some(PathBuf::from(arguments.value()?)),
             Long("linux") => options.linux = true,
             Long("xen") => options.xen = true,
             Long("hermit") => options.hermit = true,
@@ -27,7 +36,23 @@ pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
             other => return Err(other.unexpected().into()),
         }
     }
-    run::run(&options)
+    match group {
+        Some(file) => run_group(file, state, options),
+        None if state.is_some() => fail!("--state is for --group FILE"),
+        None => run::run(&options),
+    }
+}
+
+/// A group says itself what its members are; of the options for one appliance few are for all of them.
+fn run_group(file: PathBuf, state: Option<PathBuf>, options: Options) -> Result<ExitCode> {
+    let Options { linux, accel, install, .. } = options;
+    let for_all = Options { linux, accel, install, ..Options::default() };
+    if options != for_all {
+        fail!(
+            "--group FILE goes with --linux, --accel, --state and --no-install; the file says the rest"
+        );
+    }
+    group::run(&group::Options { file, linux, state, accel, install })
 }
 
 fn memory_mib(text: &str) -> std::result::Result<u32, String> {

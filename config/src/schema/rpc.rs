@@ -185,13 +185,15 @@ pub struct Capabilities {
 pub struct Conf {
     /// The capability, by its name in `[capabilities]`, of which the site is taken. Default none.
     pub from: String,
+    /// Whether its settings are followed, too, as far as they need no restart. Default true.
+    pub settings: bool,
     /// Bytes of all files of a site that is taken, or written by others. Default 64 MiB; it is held in memory.
     pub site_bytes_max: usize,
 }
 
 impl Default for Conf {
     fn default() -> Self {
-        Self { from: String::new(), site_bytes_max: 64 << 20 }
+        Self { from: String::new(), settings: true, site_bytes_max: 64 << 20 }
     }
 }
 

@@ -64,6 +64,21 @@ enum ConnectFailure {
   unreachable @3;
   notFound @4;
   exhausted @5;
+  notAllowed @6;
+}
+
+# A network that others use, as far as it lets them.
+interface Network {
+  # At a port of all its addresses. Who listened there before by the same key gives way.
+  listen @0 (port :UInt16) -> (failure :ListenFailure, listener :Listener);
+  connector @1 () -> (connector :Connector);
+}
+
+enum ListenFailure {
+  none @0;
+  notAllowed @1;
+  # Another listens there.
+  inUse @2;
 }
 
 struct Setting {

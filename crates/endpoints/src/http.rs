@@ -35,6 +35,7 @@ pub mod client;
 pub mod proxy;
 mod server;
 
+pub use ::http::server::{Config, Connection, Shared};
 pub use ::http::{Error, Limits};
 pub use server::{Server, ServerConfig};
 

@@ -14,7 +14,7 @@ use crate::supervise::accept_each;
 use access_log::Logged;
 use alloc::boxed::Box;
 use alloc::rc::Rc;
-use core::cell::Cell;
+use core::cell::{Cell, RefCell};
 use core::ops::ControlFlow;
 use driver::Driver;
 use flow::ledger::ServiceLedger;
@@ -44,7 +44,7 @@ impl<C: ServerCore> Server<C> {
         handler: Rc<dyn Handler>,
     ) -> Self {
         Self(Rc::new(Shared {
-            core: Rc::new(core),
+            core: RefCell::new(Rc::new(core)),
             handler,
             spawner: spawner.clone(),
             timers: timers.clone(),
@@ -59,6 +59,11 @@ impl<C: ServerCore> Server<C> {
     /// of content that were sent, and behind it the seconds that it took and why it was refused or cut off. Off at first.
     pub fn log_access(&self, on: bool) {
         self.0.access_log.set(on);
+    }
+
+    /// Has connections that begin from now on share `core`; those that are open keep what they have.
+    pub fn share(&self, core: C::Shared) {
+        self.0.core.replace(Rc::new(core));
     }
 
     /// Accepts connections until the listener fails or the server drains, each in a task of its own.
@@ -103,7 +108,8 @@ impl<C: ServerCore> Server<C> {
 
 /// What all connections of a server share.
 struct Shared<C: ServerCore> {
-    core: Rc<C::Shared>,
+    /// What connections share that begin now.
+    core: RefCell<Rc<C::Shared>>,
     handler: Rc<dyn Handler>,
     spawner: Spawner,
     timers: Timers,
@@ -126,7 +132,7 @@ impl<C: ServerCore> Shared<C> {
     fn begin_log(&self, peer: Address, request: Option<&RequestHead>) -> Option<Box<Logged>> {
         self.access_log.get().then(|| {
             let now = self.timers.now();
-            let date = C::date(&self.core, now);
+            let date = C::date(&self.core.borrow(), now);
             Box::new(Logged::new(access_log::begin(peer, date.as_ref(), request), now))
         })
     }

@@ -43,6 +43,8 @@ pub enum ConnectError {
     Unsupported,
     /// The other end is not who it should be, or does not speak TLS as we do; the log says why.
     Untrusted,
+    /// Who connects for us does not let us go there.
+    NotAllowed,
     /// Every local port, or the configured number of connections, is in use; try again later.
     Exhausted,
 }
@@ -56,6 +58,7 @@ impl fmt::Display for ConnectError {
             Self::NotFound => "the name does not resolve",
             Self::Unsupported => "no connector for targets of this scheme",
             Self::Untrusted => "no TLS with the other end, as the log says",
+            Self::NotAllowed => "not allowed by who connects for us",
             Self::Exhausted => "no local port or connection is free",
         })
     }

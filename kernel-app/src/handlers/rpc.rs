@@ -30,14 +30,15 @@ pub(crate) fn objects<P: Platform>(context: &Context<P>, vat: &Rpc) -> Vec<Objec
     let [admin_name, calculator_name, site_name, editor_name] = NAMES;
     let site = context.live_site();
     let config::Conf { site_bytes_max, .. } = context.config.conf;
-    let reading = vat.export_conf(SiteConf::read_only(&site));
-    let editing = vat.export_conf(SiteConf::writable(&site, site_bytes_max));
+    let settings = &context.live_settings;
+    let reading = vat.export_conf(SiteConf::read_only(&site, settings));
+    let editing = vat.export_conf(SiteConf::writable(&site, settings, site_bytes_max));
     let admin: admin_schema::Client = vat.client(Admin::new(context));
     let calculator: calculator_schema::Client = vat.client(Calculator::new(vat));
     alloc::vec![
         Object::new(admin_name, "what the appliance is doing", admin),
         Object::new(calculator_name, "a sample: values and functions are objects", calculator),
-        Object::new(site_name, "the files of the site, and when they change", reading),
+        Object::new(site_name, "the files of the site, settings, and when they change", reading),
         Object::new(editor_name, "the same, to be changed", editing),
     ]
 }
@@ -50,7 +51,11 @@ pub(crate) struct Object {
 }
 
 impl Object {
-    fn new(name: &'static str, about: &'static str, client: impl FromClientHook) -> Self {
+    pub(crate) fn new(
+        name: &'static str,
+        about: &'static str,
+        client: impl FromClientHook,
+    ) -> Self {
         Self { name, about, hook: client.into_client_hook() }
     }
 

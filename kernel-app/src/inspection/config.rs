@@ -21,6 +21,8 @@ static TABLE: Table<KeyValue> = Table {
 };
 
 pub(super) fn add<P: Platform>(context: &Context<P>) {
-    let of = context.config.clone();
-    context.inspector.add_table(&TABLE, move |visit| config::values(&of).iter().for_each(visit));
+    let of = context.live_settings.clone();
+    context.inspector.add_table(&TABLE, move |visit| {
+        config::values(&of.get()).iter().for_each(visit);
+    });
 }

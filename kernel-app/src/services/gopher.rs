@@ -1,25 +1,27 @@
 //! Gopher on the port of `[gopher]`.
 
-use super::web_service::serve;
+use super::web_service::{Told, serve};
 use crate::Platform;
 use crate::context::Context;
 use crate::handlers::folder_menus::FolderMenus;
 use crate::service::Opened;
 use crate::settings::gopher::GopherSettings;
 use alloc::rc::Rc;
-use endpoints::gopher::{Config, Server, Shared};
+use endpoints::gopher::{Config, Connection, Shared};
 use web::Handler;
 
 /// Serves `handler`, and menus of the site's folders.
 pub fn open<P: Platform>(context: &Context<P>, handler: Rc<dyn Handler>) -> Opened {
-    let GopherSettings { port, host, limits, access_log } =
-        GopherSettings::new(&context.config.gopher);
-    let Some(port) = port else { return Ok(None) };
+    let Some(port) = GopherSettings::new(&context.config.gopher).port else { return Ok(None) };
     let wall_clock_start = context.date_start();
-    let core = Shared::new(Config { limits, host, port, wall_clock_start });
-    let ledger = Some(context.service_ledger("gopher"));
+    let tell = move |config: &config::Config| {
+        let GopherSettings { host, limits, access_log, .. } = GopherSettings::new(&config.gopher);
+        (Shared::new(Config { limits, host, port, wall_clock_start }), access_log)
+    };
     let menus = Rc::new(FolderMenus::new(context, handler));
-    let server = Server::sharing(core, ledger, &context.spawner, &context.timers, menus);
-    server.log_access(access_log);
-    serve(context, server, port)
+    serve::<_, Connection>(
+        context,
+        Told::new(context, context.service_ledger("gopher"), menus, tell),
+        port,
+    )
 }

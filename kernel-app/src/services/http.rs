@@ -1,37 +1,56 @@
 //! HTTP on the port of `[http]`, and for the host of a virtual machine on that of `[vsock]`.
 
-use super::web_service::{add_traffic, let_in};
+use super::web_service::{Told, let_in, opened};
 use crate::Platform;
 use crate::context::Context;
-use crate::service::{Offer, Opened, Service, listen};
+use crate::service::{Opened, listen};
 use crate::settings::http::HttpSettings;
 use crate::vsock_port;
 #[cfg(feature = "https")]
 use crate::{handlers::to_https::ToHttps, settings::tls::TlsSettings};
 use alloc::rc::Rc;
-use alloc::vec::Vec;
 use core::time::Duration;
-use endpoints::http::{Server, ServerConfig};
-use inspect::Inspector;
+use endpoints::http::{Config, Connection, Shared};
 use web::Handler;
-use web::session::SessionHost;
 
 /// Serves `handler`.
 pub fn open<P: Platform>(context: &Context<P>, handler: Rc<dyn Handler>) -> Opened {
-    let HttpSettings { port, hosts, limits, access_log, site: _ } =
-        HttpSettings::new(&context.config.http);
-    let wall_clock_start = context.date_start();
-    let ledger = Some(context.service_ledger("http"));
-    let config = ServerConfig { limits, hosts, is_secure: false, wall_clock_start, ledger };
     let handler = redirecting(context, handler);
-    let server = Server::with_handler(config, &context.spawner, &context.timers, handler);
-    server.log_access(access_log);
+    let tell = tell(false, context.date_start());
+    let told = Told::<Connection>::new(context, context.service_ledger("http"), handler, tell);
+    let port = context.config.http.port;
     let listener = listen(context, "http", port)?;
-    let_in(context, "http listener", server.clone(), listener);
+    let_in(context, "http listener", told.server.clone(), listener);
     if let Some(listener) = vsock_port::listen(context, "http")? {
-        let_in(context, "http vsock listener", server.clone(), listener);
+        let_in(context, "http vsock listener", told.server.clone(), listener);
     }
-    Ok(Some(Rc::new(Http { server, port, sessions: context.sessions.clone() })))
+    serve_through(context, &told);
+    opened(context, "http", told, port)
+}
+
+/// Serves by another appliance's network, too, if the configuration says so.
+#[cfg(feature = "vats")]
+fn serve_through<P: Platform>(context: &Context<P>, told: &Told<Connection>) {
+    crate::vat::serve_through(context, &told.server);
+}
+
+#[cfg(not(feature = "vats"))]
+fn serve_through<P: Platform>(context: &Context<P>, _: &Told<Connection>) {
+    if crate::settings::relay::RelaySettings::new(&context.config.relay).through.is_some() {
+        log::warn!("[relay] is without effect: it is not in this build");
+    }
+}
+
+/// What a server of HTTP is told by the settings, over encrypted connections or others.
+pub(super) fn tell(
+    is_secure: bool,
+    wall_clock_start: Option<Duration>,
+) -> impl Fn(&config::Config) -> (Shared, bool) {
+    move |config| {
+        let HttpSettings { port: _, hosts, limits, access_log, site: _ } =
+            HttpSettings::new(&config.http);
+        (Shared::new(Config { limits, hosts, is_secure, wall_clock_start }), access_log)
+    }
 }
 
 /// Sends requests on to HTTPS, if the configuration says so and there is HTTPS.
@@ -47,29 +66,4 @@ fn redirecting<P: Platform>(context: &Context<P>, handler: Rc<dyn Handler>) -> R
 #[cfg(not(feature = "https"))]
 fn redirecting<P: Platform>(_: &Context<P>, handler: Rc<dyn Handler>) -> Rc<dyn Handler> {
     handler
-}
-
-struct Http {
-    server: Server,
-    port: u16,
-    sessions: SessionHost,
-}
-
-impl Service for Http {
-    fn offers(&self) -> Vec<Offer> {
-        [Offer { name: "http", protocol: "http", port: self.port }].into()
-    }
-
-    fn connections(&self) -> usize {
-        self.server.connections()
-    }
-
-    fn drain(&self, _linger: Duration) {
-        self.server.drain();
-        self.sessions.drain();
-    }
-
-    fn inspect(&self, name: &'static str, inspector: &Inspector) {
-        add_traffic(name, self.server.traffic(), inspector);
-    }
 }

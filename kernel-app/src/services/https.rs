@@ -2,11 +2,10 @@
 
 mod identities;
 
-use super::web_service::{let_in, opened};
+use super::web_service::{Told, let_in, opened};
 use crate::Platform;
 use crate::context::Context;
 use crate::service::{Opened, StartError, listen};
-use crate::settings::http::HttpSettings;
 use crate::settings::tls::TlsSettings;
 use crate::trust::{self, clock};
 use alloc::format;
@@ -14,7 +13,7 @@ use alloc::rc::Rc;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::time::Duration;
-use endpoints::http::{Server, ServerConfig};
+use endpoints::http::Connection;
 use endpoints::tls::{TlsConfig, TlsListener};
 use tls::{ClientCertificates, ServerContext, ServerOptions, TicketKey, Trust};
 use web::{Answer, Handler, Request};
@@ -31,26 +30,22 @@ pub fn open<P: Platform>(context: &Context<P>, handler: Rc<dyn Handler>) -> Open
         return Ok(None);
     };
     let server_context = server_context(context, &settings)?;
-    let HttpSettings { hosts, limits, access_log, .. } = HttpSettings::new(&context.config.http);
-    let ledger = Some(context.service_ledger(NAME));
-    let wall_clock_start = context.date_start();
-    let config =
-        ServerConfig { limits, hosts, is_secure: true, wall_clock_start, ledger: ledger.clone() };
+    let ledger = context.service_ledger(NAME);
     let handler = telling(settings.hsts, handler);
-    let server = Server::with_handler(config, &context.spawner, &context.timers, handler);
-    server.log_access(access_log);
+    let tell = super::http::tell(true, context.date_start());
+    let told = Told::<Connection>::new(context, ledger.clone(), handler, tell);
     let (_, wall_clock_start) = clock(context);
     let config = TlsConfig {
         handshake_timeout: settings.handshake_timeout,
         handshakes_max: settings.handshakes_max,
         wall_clock_start,
-        ledger,
+        ledger: Some(ledger),
     };
     let listener = listen(context, NAME, port)?;
     let (spawner, timers) = (&context.spawner, &context.timers);
     let listener = TlsListener::new(NAME, listener, server_context, config, spawner, timers);
-    let_in(context, "https listener", server.clone(), listener);
-    opened(context, NAME, server, port)
+    let_in(context, "https listener", told.server.clone(), listener);
+    opened(context, NAME, told, port)
 }
 
 /// What all connections have in common, from the bundle's files.

@@ -3,37 +3,66 @@
 use crate::Platform;
 use crate::context::Context;
 use crate::service::{Offer, Opened, Service, listen};
+use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
+use config::Config;
 use core::time::Duration;
 #[cfg(feature = "inspection")]
 use endpoints::server;
 use endpoints::server::{Server, Traffic};
 use flow::Listener;
+use flow::ledger::ServiceLedger;
 use inspect::Inspector;
+use web::Handler;
 use web::server::ServerCore;
 use web::session::SessionHost;
+
+/// A server as the settings have it, and what it becomes when they change.
+pub(super) struct Told<C: ServerCore> {
+    pub(super) server: Server<C>,
+    tell: Tell<C>,
+}
+
+/// What the connections of a server share by the settings, and whether answers are logged.
+type Tell<C> = Box<dyn Fn(&Config) -> (<C as ServerCore>::Shared, bool)>;
+
+impl<C: ServerCore> Told<C> {
+    /// A server that answers with `handler`, and that `tell` tells what the settings say.
+    pub(super) fn new<P: Platform>(
+        context: &Context<P>,
+        ledger: ServiceLedger,
+        handler: Rc<dyn Handler>,
+        tell: impl Fn(&Config) -> (C::Shared, bool) + 'static,
+    ) -> Self {
+        let (core, access_log) = tell(&context.config);
+        let (spawner, timers) = (&context.spawner, &context.timers);
+        let server = Server::sharing(core, Some(ledger), spawner, timers, handler);
+        server.log_access(access_log);
+        Self { server, tell: Box::new(tell) }
+    }
+}
 
 /// Serves on `port`.
 pub(super) fn serve<P: Platform, C: ServerCore>(
     context: &Context<P>,
-    server: Server<C>,
+    told: Told<C>,
     port: u16,
 ) -> Opened {
     let listener = listen(context, C::NAME, port)?;
-    let_in(context, "web listener", server.clone(), listener);
-    opened(context, C::NAME, server, port)
+    let_in(context, "web listener", told.server.clone(), listener);
+    opened(context, C::NAME, told, port)
 }
 
 /// A server that is called `name`, as a service.
 pub(super) fn opened<P: Platform, C: ServerCore>(
     context: &Context<P>,
     name: &'static str,
-    server: Server<C>,
+    told: Told<C>,
     port: u16,
 ) -> Opened {
     let sessions = context.sessions.clone();
-    Ok(Some(Rc::new(Web { name, server, port, sessions })))
+    Ok(Some(Rc::new(Web { name, told, port, sessions })))
 }
 
 /// Serves who comes, once visitors are let in.
@@ -62,7 +91,7 @@ pub(super) fn add_traffic(_: &'static str, _: Rc<Traffic>, _: &Inspector) {}
 
 struct Web<C: ServerCore> {
     name: &'static str,
-    server: Server<C>,
+    told: Told<C>,
     port: u16,
     sessions: SessionHost,
 }
@@ -73,15 +102,22 @@ impl<C: ServerCore> Service for Web<C> {
     }
 
     fn connections(&self) -> usize {
-        self.server.connections()
+        self.told.server.connections()
+    }
+
+    fn reconfigure(&self, config: &Config) {
+        let Told { server, tell } = &self.told;
+        let (core, access_log) = tell(config);
+        server.share(core);
+        server.log_access(access_log);
     }
 
     fn drain(&self, _linger: Duration) {
-        self.server.drain();
+        self.told.server.drain();
         self.sessions.drain();
     }
 
     fn inspect(&self, name: &'static str, inspector: &Inspector) {
-        add_traffic(name, self.server.traffic(), inspector);
+        add_traffic(name, self.told.server.traffic(), inspector);
     }
 }

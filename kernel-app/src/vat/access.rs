@@ -39,20 +39,28 @@ impl Access {
         has(&self.strangers) || known.is_some_and(|names| has(names))
     }
 
-    /// Whether all services that are named are among these.
+    /// Whether the table lists a vat for a service by its name: what `*`, tokens and strangers do not bring.
+    pub(crate) fn lists(&self, vat: Fingerprint, service: &str) -> bool {
+        self.peers.get(&vat).is_some_and(|names| names.iter().any(|name| name == service))
+    }
+
+    /// Whether all services that are named are among these; `for_listed` is one that only vats of the table may have.
     pub(crate) fn check(
         &self,
         services: impl Iterator<Item = &'static str>,
+        for_listed: Option<&'static str>,
     ) -> Result<(), StartError> {
-        let known: Vec<_> = services.collect();
-        let unknown = |names: &[String]| {
+        let mut known: Vec<_> = services.collect();
+        let unknown = |names: &[String], known: &[&'static str]| {
             names.iter().find(|name| *name != "*" && !known.contains(&&***name)).cloned()
         };
-        let peers = || self.peers.values().find_map(|names| unknown(names));
-        let found = unknown(&self.strangers)
+        let of_all = unknown(&self.strangers, &known)
             .map(|name| ("strangers", name))
-            .or_else(|| peers().map(|name| ("peers", name)))
-            .or_else(|| unknown(&self.epochs).map(|name| ("epochs", name)));
+            .or_else(|| unknown(&self.epochs, &known).map(|name| ("epochs", name)));
+        known.extend(for_listed);
+        let mut peers = self.peers.values();
+        let found = of_all
+            .or_else(|| peers.find_map(|names| unknown(names, &known)).map(|name| ("peers", name)));
         let Some((key, name)) = found else { return Ok(()) };
         let reason = alloc::format!("there is no service `{name}`, but {}", known.join(", "));
         Err(StartError::Setting { section: "rpc", key: key.into(), reason })
@@ -104,6 +112,7 @@ mod tests {
     fn a_star_is_all_services() {
         let access = access(&alloc::format!("peers = [\"sha-256:{KEY} *\"]"));
         assert!(access.allows(Some(known()), "admin") && !access.allows(None, "admin"));
+        assert!(!access.lists(known(), "admin"));
     }
 
     #[test]
@@ -115,10 +124,15 @@ mod tests {
             (peers("admim"), "peers"),
             ("epochs = [\"admim 1\"]".to_string(), "epochs"),
         ] {
-            let message = access(&settings).check(services()).unwrap_err().to_string();
+            let message = access(&settings).check(services(), None).unwrap_err().to_string();
             assert!(message.contains(key) && message.contains("`admim`"), "{message}");
         }
-        assert!(access("strangers = [\"*\"]").check(services()).is_ok());
-        assert!(access(&peers("calculator")).check(services()).is_ok());
+        assert!(access("strangers = [\"*\"]").check(services(), None).is_ok());
+        assert!(access(&peers("calculator")).check(services(), None).is_ok());
+        // What only the table gives.
+        assert!(access(&peers("network")).check(services(), None).is_err());
+        assert!(access(&peers("network")).check(services(), Some("network")).is_ok());
+        let strangers = access("strangers = [\"network\"]");
+        assert!(strangers.check(services(), Some("network")).is_err());
     }
 }

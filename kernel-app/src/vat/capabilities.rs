@@ -129,7 +129,7 @@ impl Capability {
         let Some(reference) = &self.reference else { return };
         let timers = &context.timers;
         timers.sleep(self.pauses.before_attempt(timers.now())).await;
-        let restored = secure.restore::<_, Client>(&context.connector(), reference).await;
+        let restored = secure.restore::<_, Client>(&context.direct_connector(), reference).await;
         self.pauses.attempted(timers.now());
         match restored {
             Ok(service) => resolver.resolve(&service),
@@ -143,7 +143,7 @@ impl Capability {
 
 /// The pauses between attempts: each twice the one before, and none after a while without an attempt.
 #[derive(Default)]
-struct Pauses {
+pub(super) struct Pauses {
     /// When there was an attempt.
     latest: Cell<Option<Duration>>,
     next: Cell<Duration>,
@@ -155,7 +155,7 @@ impl Pauses {
     const QUIET: Duration = Duration::from_secs(30);
 
     /// How long the next attempt has to wait.
-    fn before_attempt(&self, now: Duration) -> Duration {
+    pub(super) fn before_attempt(&self, now: Duration) -> Duration {
         let Some(latest) = self.latest.get() else { return Duration::ZERO };
         let since = now.saturating_sub(latest);
         if since > Self::QUIET {
@@ -166,7 +166,7 @@ impl Pauses {
         pause.saturating_sub(since)
     }
 
-    fn attempted(&self, now: Duration) {
+    pub(super) fn attempted(&self, now: Duration) {
         self.latest.set(Some(now));
         self.next.set(self.next.get().max(Self::FIRST));
     }

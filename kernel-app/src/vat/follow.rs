@@ -1,42 +1,56 @@
-//! The site of another appliance: taken over at the start, and whenever it changes there (`[conf]`).
+//! The site and the settings of another appliance: taken over at the start, and whenever they change there (`[conf]`).
 
 use crate::Platform;
 use crate::context::Context;
-use crate::handlers::rpc::site_conf::{LIST, file_key, parse_list};
+use crate::handlers::rpc::site_conf::{LIST, LISTED_MAX, SETTINGS, file_key, parse_list};
 use crate::live_site::Files;
 use alloc::format;
+use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use bytes::Bytes;
+use config::{Followed, KeyValue};
+use core::cell::RefCell;
 use core::convert::Infallible;
 use core::fmt;
 use core::time::Duration;
 use endpoints::network_capnp::conf;
-use endpoints::rpc::network::{Conf, RemoteConf, Watch};
+use endpoints::rpc::network::{Conf, RemoteConf, RemoteWatch, Watch};
 
-/// Before the other is asked again.
+/// Before the other is asked again, whether it failed or changed: one that changes all the time is followed at this pace.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Files of one site.
-const FILES_MAX: usize = 16_384;
+/// Settings that one line of the log names.
+const NAMED_MAX: usize = 16;
 
 /// Begins to follow, if the configuration says whom.
 pub(crate) fn follow<P: Platform>(context: &Context<P>) {
-    let config::Conf { from, site_bytes_max } = context.config.conf.clone();
+    let config::Conf { from, settings, site_bytes_max } = context.config.conf.clone();
     // That it is a name of [capabilities], the configuration's reader sees to.
     if from.is_empty() {
         return;
     }
-    let follower = Follower { context: context.clone(), from, site_bytes_max };
-    context.spawner.spawn("site of another", async move { follower.run().await });
+    let waiting = RefCell::default();
+    let follower = Rc::new(Follower { context: context.clone(), from, site_bytes_max, waiting });
+    let follows_site = follower.clone();
+    context.spawner.spawn("site of another", async move {
+        follows_site.repeat("site", || follows_site.follow_site()).await;
+    });
+    if settings {
+        context.spawner.spawn("settings of another", async move {
+            follower.repeat("settings", || follower.follow_settings()).await;
+        });
+    }
 }
 
 struct Follower<P: Platform> {
     context: Context<P>,
     from: String,
     site_bytes_max: usize,
+    /// Settings of the other that take a restart, as they were said last.
+    waiting: RefCell<Vec<KeyValue>>,
 }
 
-/// Why the site is not taken over. What is served meanwhile is what there was.
+/// Why something is not taken over. What there was stays in force.
 struct NotTaken(String);
 
 impl<E: fmt::Display> From<E> for NotTaken {
@@ -46,40 +60,50 @@ impl<E: fmt::Display> From<E> for NotTaken {
 }
 
 impl<P: Platform> Follower<P> {
-    async fn run(&self) {
-        // Said once as long as it is the same.
+    /// Follows, again and again. Why not is said once as long as it is the same.
+    async fn repeat<F>(&self, what: &str, follow: impl Fn() -> F)
+    where
+        F: Future<Output = Result<Infallible, NotTaken>>,
+    {
         let mut said = None;
         loop {
-            let NotTaken(reason) = self.follow().await;
+            let Err(NotTaken(reason)) = follow().await;
             if said.as_ref() != Some(&reason) {
-                log::warn!("the site of {} is not taken over: {reason}", self.from);
+                log::warn!("the {what} of {} is not taken over: {reason}", self.from);
                 said = Some(reason);
             }
-            self.context.timers.sleep(PAUSE).await;
+            self.pause().await;
         }
     }
 
-    /// Takes each version over, until something fails: what.
-    async fn follow(&self) -> NotTaken {
-        let following = async || -> Result<Infallible, NotTaken> {
-            let client: conf::Client = self.context.capability(&self.from)?;
-            let conf = RemoteConf::new(client);
-            let watch = conf.watch(LIST).await?;
-            loop {
-                let list = watch.next().await?;
-                self.take(&conf, list).await?;
-            }
-        };
-        let Err(reason) = following().await;
-        reason
+    async fn pause(&self) {
+        self.context.timers.sleep(PAUSE).await;
+    }
+
+    /// The other's table, and a watch on one key of it.
+    async fn watch(&self, key: &str) -> Result<(RemoteConf, RemoteWatch), NotTaken> {
+        let client: conf::Client = self.context.capability(&self.from)?;
+        let conf = RemoteConf::new(client);
+        let watch = conf.watch(key).await?;
+        Ok((conf, watch))
+    }
+
+    /// Takes each version of the site over, until something fails: what.
+    async fn follow_site(&self) -> Result<Infallible, NotTaken> {
+        let (conf, watch) = self.watch(LIST).await?;
+        loop {
+            let list = watch.next().await?;
+            self.take_site(&conf, list).await?;
+            self.pause().await;
+        }
     }
 
     /// Takes over what a list names, unless it has changed meanwhile: then the watch tells again.
-    async fn take(&self, conf: &RemoteConf, list: Option<Vec<u8>>) -> Result<(), NotTaken> {
+    async fn take_site(&self, conf: &RemoteConf, list: Option<Vec<u8>>) -> Result<(), NotTaken> {
         let list = list.ok_or("it has no list of files")?;
         let (version, paths) = parse_list(&list).ok_or("its list of files is none")?;
-        if paths.is_empty() || paths.len() > FILES_MAX {
-            return Err(format!("{} files; allowed: 1 to {FILES_MAX}", paths.len()).into());
+        if paths.is_empty() || paths.len() > LISTED_MAX {
+            return Err(format!("not 1 to {LISTED_MAX} files").into());
         }
         let (mut files, mut bytes) = (Files::new(), 0);
         for path in paths {
@@ -102,5 +126,42 @@ impl<P: Platform> Follower<P> {
         );
         self.context.live_site().replace(files);
         Ok(())
+    }
+
+    /// Takes each version of the settings over, until something fails: what.
+    async fn follow_settings(&self) -> Result<Infallible, NotTaken> {
+        let (_, watch) = self.watch(SETTINGS).await?;
+        loop {
+            // One that has none is an older one, or no appliance.
+            if let Some(text) = watch.next().await? {
+                self.take_settings(&text)?;
+            }
+            self.pause().await;
+        }
+    }
+
+    /// Puts in force what needs no restart, over the settings of this appliance's own start.
+    fn take_settings(&self, text: &[u8]) -> Result<(), NotTaken> {
+        let text = core::str::from_utf8(text)?;
+        let Followed { config, waiting } = self.context.config.follow(&self.from, text)?;
+        if self.context.live_settings.change(config) {
+            log::info!("the settings of {} are in force", self.from);
+        }
+        if *self.waiting.borrow() != waiting {
+            self.say_waiting(&waiting);
+            self.waiting.replace(waiting);
+        }
+        Ok(())
+    }
+
+    fn say_waiting(&self, waiting: &[KeyValue]) {
+        let named = waiting.iter().take(NAMED_MAX);
+        let named = named.fold(String::new(), |all, KeyValue { section, name, value, .. }| {
+            all + &format!("; [{section}] {name} = {value}")
+        });
+        let more = if waiting.len() > NAMED_MAX { "; and more" } else { "" };
+        if !waiting.is_empty() {
+            log::info!("settings of {} that would take a restart{named}{more}", self.from);
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! The vat's key: what follows from it, and the connections of those who have keys, too.
 
-use super::Vat;
+use super::{Vat, relay};
 use crate::Platform;
 use crate::context::Context;
 use crate::service::StartError;
@@ -61,7 +61,7 @@ impl Vat {
     fn grant_all(&self, tokens: &Tokens) {
         for service in &self.services {
             let (addresses, name) = (self.addresses.clone(), service.name);
-            let token = tokens.token(name);
+            let Some(token) = tokens.token(name) else { continue };
             self.grants.insert(&token, &*service.hook, move || addresses.reference(name));
         }
     }
@@ -86,14 +86,19 @@ impl Tokens {
             fingerprint: Some(Fingerprint(self.key.fingerprint())),
             host: host.into(),
             port: self.port,
-            service: self.token(service).into(),
+            service: self.token(service).map_or_else(Vec::new, Vec::from),
         }
     }
 
-    fn token(&self, service: &str) -> [u8; 32] {
+    /// None of the service that is had by the directory alone, to which a reference without a token leads.
+    fn token(&self, service: &str) -> Option<[u8; 32]> {
+        if service == relay::NAME {
+            return None;
+        }
         let epoch = self.epochs.iter().rev().find(|it| it.service == service);
         let epoch = epoch.map_or(0, |it| it.epoch);
-        self.key.derive(&[b"token of a service", &epoch.to_be_bytes(), service.as_bytes()])
+        let parts = [b"token of a service", &epoch.to_be_bytes()[..], service.as_bytes()];
+        Some(self.key.derive(&parts))
     }
 }
 
@@ -114,7 +119,7 @@ pub fn reference(
             settings.key
         ));
     }
-    let known = crate::handlers::rpc::NAMES;
+    let known = [&crate::handlers::rpc::NAMES[..], &[relay::NAME]].concat();
     if !known.contains(&service) {
         return Err(format!("there is no service `{service}`, but {}", known.join(", ")));
     }

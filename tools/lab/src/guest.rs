@@ -6,6 +6,7 @@ use command::{
     failure::{Result, fail},
     paths::Scratch,
 };
+use rustix::process::Signal;
 use std::{
     io::{Read, Write},
     process::{Command, ExitStatus, Stdio},
@@ -17,6 +18,8 @@ use std::{
 const TAIL_LINES: usize = 40;
 /// How much of the serial line is kept; a chatty guest does not fill our memory.
 const SERIAL_BYTES_MAX: usize = 4 << 20;
+/// Longer lines are printed in parts, where they have names before them.
+const LINE_BYTES_MAX: usize = 4096;
 const POLL: Duration = Duration::from_millis(2);
 
 /// Ends with this value, gracefully or not.
@@ -28,10 +31,12 @@ pub struct Guest {
 }
 
 /// What happens to the serial line besides being kept.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Echo {
     /// It is printed, too.
     ToTerminal,
+    /// It is printed line by line, each with these words before it.
+    Named(String),
     /// Nothing.
     No,
 }
@@ -57,10 +62,10 @@ impl Guest {
         let serial = Arc::new(Mutex::new(Vec::new()));
         let streams = child.streams();
         if let Some(stdout) = streams.stdout.take() {
-            keep(stdout, serial.clone(), echo);
+            keep(stdout, serial.clone(), &echo);
         }
         if let Some(stderr) = streams.stderr.take() {
-            keep(stderr, serial.clone(), echo);
+            keep(stderr, serial.clone(), &echo);
         }
         Ok(Self { child, serial, scratch, started })
     }
@@ -92,6 +97,11 @@ impl Guest {
         let lines: Vec<_> = serial.lines().collect();
         let tail = &lines[lines.len().saturating_sub(TAIL_LINES)..];
         if tail.is_empty() { "(the serial line is empty)".into() } else { tail.join("\n") }
+    }
+
+    /// Signals QEMU.
+    pub(crate) fn signal(&self, signal: Signal) {
+        self.child.signal(signal);
     }
 
     /// Its exit status, once it has ended.
@@ -153,19 +163,59 @@ impl Guest {
     }
 }
 
-fn keep(mut stream: impl Read + Send + 'static, serial: Arc<Mutex<Vec<u8>>>, echo: Echo) {
+/// Does with the output of a process, whose streams are pipes, what is done with a serial line.
+pub(crate) fn echo_only(child: &mut Child, echo: &Echo) {
+    let streams = child.streams();
+    if let Some(stdout) = streams.stdout.take() {
+        keep(stdout, Arc::default(), echo);
+    }
+    if let Some(stderr) = streams.stderr.take() {
+        keep(stderr, Arc::default(), echo);
+    }
+}
+
+fn keep(mut stream: impl Read + Send + 'static, serial: Arc<Mutex<Vec<u8>>>, echo: &Echo) {
+    let mut printer = Printer { echo: echo.clone(), line: Vec::new() };
     std::thread::spawn(move || {
         let mut buffer = [0; 4096];
         while let Ok(length @ 1..) = stream.read(&mut buffer) {
             let bytes = &buffer[..length];
-            if echo == Echo::ToTerminal {
-                let mut out = std::io::stdout().lock();
-                let _ = out.write_all(bytes).and_then(|()| out.flush());
-            }
+            printer.print(bytes);
             let mut serial = serial.lock().unwrap_or_else(PoisonError::into_inner);
             serial.extend_from_slice(bytes);
             let surplus = serial.len().saturating_sub(SERIAL_BYTES_MAX);
             serial.drain(..surplus);
         }
     });
+}
+
+struct Printer {
+    echo: Echo,
+    /// Of lines that have names: the one that is not whole yet.
+    line: Vec<u8>,
+}
+
+impl Printer {
+    fn print(&mut self, bytes: &[u8]) {
+        match &self.echo {
+            Echo::No => {}
+            Echo::ToTerminal => write(bytes),
+            Echo::Named(name) => {
+                for byte in bytes {
+                    self.line.push(*byte);
+                    if *byte == b'\n' || self.line.len() == LINE_BYTES_MAX {
+                        let mut line = [name.as_bytes(), self.line.trim_ascii_end()].concat();
+                        line.push(b'\n');
+                        write(&line);
+                        self.line.clear();
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn write(bytes: &[u8]) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(bytes).and_then(|()| out.flush());
 }

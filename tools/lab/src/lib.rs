@@ -5,6 +5,7 @@
 pub mod accel;
 mod debian;
 pub mod disk;
+pub mod group;
 pub mod guest;
 pub mod harness;
 pub mod hermit;

@@ -7,6 +7,7 @@ use command::{
 };
 use std::{
     ffi::OsString,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     process::Command,
     str::FromStr,
@@ -14,6 +15,8 @@ use std::{
 
 /// The guest's network card, whatever the machine. Locally administered, as QEMU's own.
 pub const MAC: &str = "52:54:00:12:34:56";
+/// What guests of a group send to: an address of local scope (RFC 2365 section 6.1).
+const GROUP_NETWORK: &str = "239.255.77.1";
 
 /// A machine type that the image boots on: `qemu/NAME.args`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,12 +61,26 @@ pub enum Netdev {
         /// (port on this machine, port in the guest).
         forwards: Vec<(u16, u16)>,
     },
+    /// The same, for a guest with an address of its own.
+    UserOf {
+        /// The guest's address in that network.
+        guest: IpAddr,
+        /// (port on this machine, port in the guest).
+        forwards: Vec<(u16, u16)>,
+    },
     /// A TAP that exists.
     Tap {
         /// The interface.
         name: String,
         /// Whether the kernel may leave checksums and segmentation to the card.
         offloads: bool,
+    },
+    /// A network that the guests of a group have in common: multicast between their QEMUs, on loopback.
+    Group {
+        /// Which network.
+        port: u16,
+        /// Which of its guests, from 0: each has a hardware address of its own.
+        member: u8,
     },
 }
 
@@ -97,8 +114,9 @@ impl Spec {
     pub fn command(&self, qmp: &Path) -> Result<Command> {
         let mut command = programs::command(&programs::QEMU)?;
         command.args(self.accel.arguments());
-        let mut devices = options("common")?;
-        devices.extend(options(self.machine.name())?);
+        let mac = self.netdev.mac();
+        let mut devices = options("common", &mac)?;
+        devices.extend(options(self.machine.name(), &mac)?);
         let is_of =
             |option: &[String], device: &str| option.iter().any(|word| word.contains(device));
         let wanted = |option: &&Vec<String>| {
@@ -107,7 +125,7 @@ impl Spec {
         };
         command.args(devices.iter().filter(wanted).flatten());
         command.arg("-m").arg(format!("{}M", self.memory_mib));
-        command.arg("-netdev").arg(self.netdev.option());
+        command.arg("-netdev").arg(self.netdev.option("net"));
         command
             .args(["-serial", "stdio", "-qmp"])
             .arg(format!("unix:{},server=on,wait=off", qmp.display()));
@@ -121,30 +139,48 @@ impl Spec {
 }
 
 impl Netdev {
-    fn option(&self) -> String {
+    /// The card's hardware address.
+    pub(crate) fn mac(&self) -> String {
+        match self {
+            Self::Group { member, .. } => format!("52:54:00:12:77:{member:02x}"),
+            Self::User { .. } | Self::UserOf { .. } | Self::Tap { .. } => MAC.to_owned(),
+        }
+    }
+
+    /// What QEMU calls `id`.
+    pub(crate) fn option(&self, id: &str) -> String {
         match self {
             Self::User { forwards } => {
                 let forwards = forwards
                     .iter()
                     .map(|(host, guest)| format!(",hostfwd=tcp:127.0.0.1:{host}-:{guest}"));
-                format!("user,id=net{}", forwards.collect::<String>())
+                format!("user,id={id}{}", forwards.collect::<String>())
+            }
+            Self::UserOf { guest, forwards } => {
+                let forwards = forwards.iter().map(|(host, port)| {
+                    format!(",hostfwd=tcp:127.0.0.1:{host}-{}", SocketAddr::new(*guest, *port))
+                });
+                format!("user,id={id}{}", forwards.collect::<String>())
             }
             Self::Tap { name, offloads } => {
                 let header = if *offloads { "on" } else { "off" };
-                format!("tap,id=net,ifname={name},script=no,downscript=no,vnet_hdr={header}")
+                format!("tap,id={id},ifname={name},script=no,downscript=no,vnet_hdr={header}")
+            }
+            Self::Group { port, .. } => {
+                format!("socket,id={id},mcast={GROUP_NETWORK}:{port},localaddr=127.0.0.1")
             }
         }
     }
 }
 
-/// The options of `qemu/NAME.args`, each with its words.
-fn options(name: &str) -> Result<Vec<Vec<String>>> {
+/// The options of `qemu/NAME.args`, each with its words, for a card with this hardware address.
+fn options(name: &str, mac: &str) -> Result<Vec<Vec<String>>> {
     let file = paths::root().join("qemu").join(format!("{name}.args"));
     let text = files::read_text(&file)?;
     let lines =
         text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     Ok(lines
-        .map(|line| line.split_whitespace().map(|word| word.replace("{mac}", MAC)).collect())
+        .map(|line| line.split_whitespace().map(|word| word.replace("{mac}", mac)).collect())
         .collect())
 }
 
@@ -160,19 +196,19 @@ mod tests {
             (Machine::MicrovmPcie, "microvm,"),
         ] {
             assert_eq!(machine.name().parse::<Machine>().unwrap(), machine);
-            let words = options(machine.name()).unwrap().concat();
+            let words = options(machine.name(), MAC).unwrap().concat();
             let at = words.iter().position(|word| word == "-machine").unwrap();
             assert!(words[at + 1].starts_with(kind));
             assert!(words.iter().any(|word| word.contains(MAC)));
         }
-        assert!(!options("common").unwrap().concat().iter().any(|word| word.starts_with('#')));
+        assert!(!options("common", MAC).unwrap().concat().iter().any(|word| word.starts_with('#')));
     }
 
     #[test]
     fn user_networking_listens_on_this_machine_only() {
         let netdev = Netdev::User { forwards: vec![(8080, 80), (5555, 5555)] };
         assert_eq!(
-            netdev.option(),
+            netdev.option("net"),
             "user,id=net,hostfwd=tcp:127.0.0.1:8080-:80,hostfwd=tcp:127.0.0.1:5555-:5555"
         );
     }

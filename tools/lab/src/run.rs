@@ -47,10 +47,11 @@ const SILENCE_MAX: Duration = Duration::from_secs(60);
 pub const MEMORY_MIB_MIN: u32 = 3;
 const MEMORY_MIB: u32 = 256;
 /// What a stop may take on top of the configured drain.
-const STOP_SLACK: Duration = Duration::from_secs(5);
+pub(crate) const STOP_SLACK: Duration = Duration::from_secs(5);
 const GDB_PORT: u16 = 1234;
 
 /// What is run, and on what.
+#[derive(PartialEq, Eq)]
 pub struct Options {
     /// As a Linux process.
     pub linux: bool,
@@ -406,22 +407,29 @@ fn unless_silent(guest: &mut Guest, silence_max: Option<Duration>) -> Option<Res
 }
 
 fn free(port: u16) -> Result {
-    match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+    free_at(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+}
+
+/// A failure that says what to do, if somebody listens at an address of this machine.
+pub(crate) fn free_at(address: SocketAddr) -> Result {
+    let port = address.port();
+    match TcpListener::bind(address) {
         Ok(_) => Ok(()),
         Err(error) => Err(Failure(format!(
-            "port {port} is not free ({error}); stop what listens there (`ss -ltnp` shows it) or say --port"
+            "port {port} is not free ({error}); stop what listens there (`ss -ltnp` shows it) or say another port"
         ))),
     }
 }
 
 /// Ctrl-C and SIGTERM, counted.
-struct Stop {
+pub(crate) struct Stop {
     asked: Arc<AtomicUsize>,
-    limit: Duration,
+    /// How long a stop may take.
+    pub(crate) limit: Duration,
 }
 
 impl Stop {
-    fn on_signals(limit: Duration) -> Result<Self> {
+    pub(crate) fn on_signals(limit: Duration) -> Result<Self> {
         let asked = Arc::new(AtomicUsize::new(0));
         let mut signals =
             Signals::new([SIGINT, SIGTERM]).or_say(|| "cannot watch for Ctrl-C".into())?;
@@ -434,7 +442,7 @@ impl Stop {
         Ok(Self { asked, limit })
     }
 
-    fn asked(&self) -> usize {
+    pub(crate) fn asked(&self) -> usize {
         self.asked.load(Ordering::Relaxed)
     }
 }

@@ -1,14 +1,12 @@
-//! Network interfaces as RPC boundaries: flows, listeners, connectors and settings as objects, after
+//! Network interfaces as RPC boundaries: flows, listeners, connectors, whole networks and settings as objects, after
 //! `schema/network.capnp`.
 //!
-//! They are what appliances of a group use each other's network and settings by. No service of the
-//! appliance offers them yet: whoever has such an object can reach whatever its owner can, so that
-//! it may be given to known peers only, which takes a secure channel. Until then
-//! `endpoints/tests/network.rs` is their user.
+//! They are what appliances of a group use each other's network and settings by. Whoever has such an object can reach
+//! whatever its owner lets it reach, so that it is given to known peers only, by a secure channel.
 //!
-//! [`Rpc::export_flow`], [`Rpc::export_listener`], [`Rpc::export_connector`] and
+//! [`Rpc::export_flow`], [`Rpc::export_listener`], [`Rpc::export_connector`], [`Rpc::export_network`] and
 //! [`Rpc::export_conf`] make objects of what is local; [`RemoteFlow`], [`RemoteListener`],
-//! [`RemoteConnector`] and [`RemoteConf`] make of such objects what code that knows only [`flow`]
+//! [`RemoteConnector`], [`RemoteNetwork`] and [`RemoteConf`] make of such objects what code that knows only [`flow`]
 //! or [`Conf`] can use. So one appliance uses another's network:
 //!
 //! ```ignore
@@ -19,32 +17,76 @@
 mod conf;
 mod export;
 mod import;
+mod limit;
 
 use super::Rpc;
-use crate::network_capnp::{conf as conf_schema, connector, listener, outcome, reader, writer};
+use crate::network_capnp::{
+    conf as conf_schema, connector, listener, network, outcome, reader, writer,
+};
 use capnp::{Error, ErrorKind};
 use conf::ExportedConf;
-use export::{ExportedConnector, ExportedListener};
+use core::fmt;
+use export::{ExportedConnector, ExportedListener, ExportedNetwork};
 use flow::{Address, Connector, Flow, FlowError, Listener};
 
 pub use conf::{Conf, ConfLimits, LocalConf, LocalWatch, RemoteConf, RemoteWatch, Watch};
-pub use import::{RemoteConnector, RemoteFlow, RemoteListener};
+pub use import::{RemoteConnector, RemoteFlow, RemoteListener, RemoteNetwork};
+pub use limit::FlowLimit;
+
+/// A network as others may use it.
+pub trait Network: 'static {
+    /// What listening gives.
+    type Listener: Listener + 'static;
+    /// What connects, and refuses what is not allowed.
+    type Connector: Connector;
+
+    /// Listens at a port of all addresses.
+    fn listen(&self, port: u16) -> Result<Self::Listener, ListenFailure>;
+
+    /// What opens connections.
+    fn connector(&self) -> Self::Connector;
+}
+
+/// Why a network does not listen for another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListenFailure {
+    /// The other may not have that port.
+    NotAllowed,
+    /// Another listens there.
+    InUse,
+}
+
+impl fmt::Display for ListenFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotAllowed => "it does not let us listen at that port",
+            Self::InUse => "another listens at that port",
+        })
+    }
+}
+
+impl core::error::Error for ListenFailure {}
 
 impl Rpc {
     /// A flow as an object for each direction. It is aborted when all let go of both without having
     /// closed it.
     pub fn export_flow(&self, flow: impl Flow + 'static) -> (reader::Client, writer::Client) {
-        export::flow(self, flow)
+        export::flow(self, flow, None)
     }
 
     /// A listener as an object; it ends with the object.
     pub fn export_listener(&self, listener: impl Listener + 'static) -> listener::Client {
-        self.client(ExportedListener::new(self, listener))
+        self.client(ExportedListener::new(self, listener, None))
     }
 
     /// A connector as an object: whoever has it can reach whatever the connector can.
     pub fn export_connector(&self, connector: impl Connector) -> connector::Client {
-        self.client(ExportedConnector::new(self, connector))
+        self.client(ExportedConnector::new(self, connector, None))
+    }
+
+    /// A network as an object. `limit` bounds the flows that come of it and of others with the same limit.
+    pub fn export_network(&self, network: impl Network, limit: &FlowLimit) -> network::Client {
+        self.client(ExportedNetwork::new(self, network, limit))
     }
 
     /// A table of settings as an object.

@@ -39,7 +39,7 @@ const CANCELLED: &str = "the client wanted no answer any more";
 
 impl<C: ServerCore> Driver<C> {
     pub(super) fn new(peer: Address, local: Address, shared: Rc<Shared<C>>) -> Self {
-        let core = C::new(shared.core.clone(), local, shared.timers.now());
+        let core = C::new(shared.core.borrow().clone(), local, shared.timers.now());
         // Last: dropped, it is counted no more.
         shared.traffic.opened();
         Self { core, shared, peer, work: None, refuses: false, log: None }

@@ -1,5 +1,7 @@
-//! The site as a table of settings: `site` is its version and its paths, a line each; `site/PATH` is a file.
+//! The site as a table of settings: `site` is its version and its paths, a line each; `site/PATH` is a file; `settings` are
+//! those of the appliance that others may take over, as TOML.
 
+use crate::live_settings::LiveSettings;
 use crate::live_site::{Files, LiveSite};
 use alloc::format;
 use alloc::rc::Rc;
@@ -9,11 +11,15 @@ use bytes::Bytes;
 use capnp::Error;
 use config::cpio::PATH_BYTES_MAX;
 use core::cell::Cell;
+use core::fmt::Display;
 use endpoints::rpc::network::{Conf, Watch};
+use flow::sync::Watcher;
 
 /// The key of the list, and what is before the paths of files.
 pub(crate) const LIST: &str = "site";
 const FOLDER: &str = "site/";
+/// The key of the appliance's settings.
+pub(crate) const SETTINGS: &str = "settings";
 /// Files that a site may have that somebody writes: each write makes a new list of them.
 const FILES_MAX: usize = 10_000;
 
@@ -21,26 +27,55 @@ const FILES_MAX: usize = 10_000;
 #[derive(Clone)]
 pub(crate) struct SiteConf {
     site: Rc<LiveSite>,
+    settings: Rc<LiveSettings>,
     /// What writers may make of the site; none may write.
     bytes_max: Option<usize>,
 }
 
 impl SiteConf {
-    pub(crate) fn read_only(site: &Rc<LiveSite>) -> Self {
-        Self { site: site.clone(), bytes_max: None }
+    pub(crate) fn read_only(site: &Rc<LiveSite>, settings: &Rc<LiveSettings>) -> Self {
+        Self { site: site.clone(), settings: settings.clone(), bytes_max: None }
     }
 
     /// Which writers may fill with so many bytes.
-    pub(crate) fn writable(site: &Rc<LiveSite>, bytes_max: usize) -> Self {
-        Self { site: site.clone(), bytes_max: Some(bytes_max) }
+    pub(crate) fn writable(
+        site: &Rc<LiveSite>,
+        settings: &Rc<LiveSettings>,
+        bytes_max: usize,
+    ) -> Self {
+        Self { bytes_max: Some(bytes_max), ..Self::read_only(site, settings) }
     }
 
     fn value(&self, key: &str) -> Option<Vec<u8>> {
         if key == LIST {
             return Some(list(self.site.version(), &self.site.files()).into_bytes());
         }
+        if key == SETTINGS {
+            return Some(self.settings.get().shared_settings().into_bytes());
+        }
         let path = key.strip_prefix(FOLDER)?;
         self.site.files().get(path).map(|content| content.to_vec())
+    }
+
+    /// How often the value of a key may have changed.
+    fn version(&self, key: &str) -> u64 {
+        if key == SETTINGS { self.settings.version() } else { self.site.version() }
+    }
+
+    /// Tells of its changes from now on.
+    fn changes(&self, key: &str) -> Watcher<u64> {
+        if key == SETTINGS { self.settings.watch() } else { self.site.watch() }
+    }
+
+    /// Puts settings in force; those of which nothing is said stay.
+    fn edit_settings(&self, value: &[u8]) -> Result<(), Error> {
+        let failed = |error: &dyn Display| Error::failed(format!("{error}"));
+        let text = core::str::from_utf8(value).map_err(|error| failed(&error))?;
+        let edited = self.settings.get().edit(SETTINGS, text).map_err(|error| failed(&error))?;
+        if self.settings.change(edited) {
+            log::info!("settings are changed by RPC");
+        }
+        Ok(())
     }
 
     /// The path of a file that may be written.
@@ -65,6 +100,9 @@ impl Conf for SiteConf {
     }
 
     async fn write(&self, key: &str, value: &[u8]) -> Result<(), Error> {
+        if key == SETTINGS && self.bytes_max.is_some() {
+            return self.edit_settings(value);
+        }
         let (path, bytes_max) = self.writable_path(key)?;
         let others = self.site.files();
         if others.len() >= FILES_MAX && !others.contains_key(path) {
@@ -94,7 +132,7 @@ impl Conf for SiteConf {
     }
 }
 
-/// A watch on one key: it tells of each change of the site.
+/// A watch on one key: it tells of each change of the site, or of the settings.
 pub(crate) struct SiteWatch {
     conf: SiteConf,
     key: String,
@@ -104,12 +142,11 @@ pub(crate) struct SiteWatch {
 
 impl Watch for SiteWatch {
     async fn next(&self) -> Result<Option<Vec<u8>>, Error> {
-        let site = &self.conf.site;
-        let mut changes = site.watch();
-        while self.seen.get() == Some(site.version()) {
+        let mut changes = self.conf.changes(&self.key);
+        while self.seen.get() == Some(self.conf.version(&self.key)) {
             changes.changed().await;
         }
-        self.seen.set(Some(site.version()));
+        self.seen.set(Some(self.conf.version(&self.key)));
         Ok(self.conf.value(&self.key))
     }
 }
@@ -118,11 +155,15 @@ fn list(version: u64, files: &Files) -> String {
     files.keys().fold(format!("{version}"), |list, path| list + "\n" + path)
 }
 
-/// What a list says: the version, and paths.
+/// Files of a site that is taken over.
+pub(crate) const LISTED_MAX: usize = 16_384;
+
+/// What a list says: the version, and paths, at most one more than there may be.
 pub(crate) fn parse_list(list: &[u8]) -> Option<(u64, Vec<String>)> {
     let mut lines = core::str::from_utf8(list).ok()?.split('\n');
     let version = lines.next()?.parse().ok()?;
-    let paths: Vec<String> = lines.map(String::from).collect();
+    // Of a list that is too long, enough to see that.
+    let paths: Vec<String> = lines.take(LISTED_MAX + 1).map(String::from).collect();
     paths.iter().all(|path| is_path(path)).then_some((version, paths))
 }
 

@@ -153,7 +153,7 @@ pub struct Trial {
 /// No Xen to be had, a file that cannot be read, a dom0 that does not answer.
 pub fn try_out(trial: &Trial) -> Result {
     let Trial { elf, ramdisk, words, script, echo, install } = trial;
-    let (echo, install) = (*echo, *install);
+    let (echo, install) = (echo.clone(), *install);
     programs::need(&[&programs::QEMU], install)?;
     let dom0 = Dom0::get(install)?;
     let host = Host::start(&dom0, &Options { guests_mib: GUESTS_MIB, echo, ..Options::default() })?;

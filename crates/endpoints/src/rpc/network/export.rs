@@ -1,7 +1,10 @@
-//! Exports: local flows, listeners and connectors as objects.
+//! Exports: local flows, listeners, connectors and networks as objects.
 
-use super::{Rpc, write_outcome};
-use crate::network_capnp::{ConnectFailure, connector, listener, opened, reader, writer};
+use super::limit::{FlowLimit, FlowPlace};
+use super::{ListenFailure, Network, Rpc, write_outcome};
+use crate::network_capnp::{
+    self as schema, ConnectFailure, connector, listener, network, opened, reader, writer,
+};
 use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::rc::Rc;
@@ -9,6 +12,7 @@ use alloc::string::ToString;
 use capnp::Error;
 use core::cell::{Cell, RefCell};
 use core::task::{Context, Poll, ready};
+use flow::ledger::Pressure;
 use flow::sync::{WakerList, WakerSlot};
 use flow::task::wait_fn;
 use flow::{ConnectError, Connector, Flow, FlowError, Listener, Target};
@@ -21,9 +25,13 @@ const QUEUED_BYTES_MAX: usize = 1 << 20;
 const TARGET_BYTES_MAX: usize = 261;
 
 /// A flow as two objects. It is aborted when all let go of both without having closed it.
-pub(super) fn flow<F: Flow + 'static>(rpc: &Rpc, flow: F) -> (reader::Client, writer::Client) {
-    let flow = RefCell::new(flow);
-    let shared = Rc::new(Shared { flow, queue: RefCell::default(), reading: Cell::new(false) });
+pub(super) fn flow<F: Flow + 'static>(
+    rpc: &Rpc,
+    flow: F,
+    place: Option<FlowPlace>,
+) -> (reader::Client, writer::Client) {
+    let (flow, reading) = (RefCell::new(flow), Cell::new(false));
+    let shared = Rc::new(Shared { flow, queue: RefCell::default(), reading, place });
     let held = Rc::new(Held(shared.clone()));
     // One task writes, so that writes keep their order and a call that is given up leaves no half of
     // its bytes behind.
@@ -42,6 +50,8 @@ struct Shared<F> {
     flow: RefCell<F>,
     queue: RefCell<Queue>,
     reading: Cell<bool>,
+    /// Among the flows that there may be, if they are bounded.
+    place: Option<FlowPlace>,
 }
 
 /// What was written, on its way into the flow.
@@ -85,7 +95,10 @@ impl<F: Flow> Shared<F> {
                 return Poll::Ready(());
             }
             let mut flow = self.flow.borrow_mut();
-            if queue.aborted || (queue.abandoned && !queue.closing) {
+            if queue.aborted
+                || (queue.abandoned && !queue.closing)
+                || self.is_over(queue.bytes.len(), cx)
+            {
                 flow.abort();
                 queue.end = Some(Err(FlowError::Closed));
                 queue.wake();
@@ -118,6 +131,14 @@ impl<F: Flow> Shared<F> {
             queue.end = end;
             queue.wake();
         }
+    }
+
+    /// So many bytes are held, and that is more than memory has for them.
+    fn is_over(&self, held_bytes: usize, cx: &Context<'_>) -> bool {
+        self.place.as_ref().is_some_and(|FlowPlace { account, .. }| {
+            account.set(held_bytes);
+            matches!(account.pressure(cx), Pressure::End(_))
+        })
     }
 
     /// Takes the bytes of a write; gives how many the flow must have taken when it is done.
@@ -271,12 +292,13 @@ pub(super) struct ExportedListener<L> {
     rpc: Rpc,
     listener: RefCell<L>,
     accepting: Cell<bool>,
+    limit: Option<FlowLimit>,
 }
 
 impl<L: Listener> ExportedListener<L> {
-    pub(super) fn new(rpc: &Rpc, listener: L) -> Self {
+    pub(super) fn new(rpc: &Rpc, listener: L, limit: Option<FlowLimit>) -> Self {
         let listener = RefCell::new(listener);
-        Self { rpc: rpc.clone(), listener, accepting: Cell::new(false) }
+        Self { rpc: rpc.clone(), listener, accepting: Cell::new(false), limit }
     }
 }
 
@@ -287,9 +309,17 @@ impl<L: Listener + 'static> listener::Server for ExportedListener<L> {
         mut results: listener::AcceptResults,
     ) -> Result<(), Error> {
         let _turn = Turn::take(&self.accepting)?;
-        let accepted = wait_fn(|cx| self.listener.borrow_mut().poll_accept(cx)).await;
-        let outcome =
-            accepted.map(|flow| write_opened(results.get().init_opened(), &self.rpc, flow));
+        let accepted = wait_fn(|cx| {
+            // Without a place for it, it waits in the listener's backlog.
+            if let Some(limit) = &self.limit {
+                ready!(limit.poll_room(cx));
+            }
+            self.listener.borrow_mut().poll_accept(cx)
+        });
+        let outcome = accepted.await.map(|flow| {
+            let place = self.limit.as_ref().map(FlowLimit::take);
+            write_opened(results.get().init_opened(), &self.rpc, flow, place);
+        });
         write_outcome(results.get().init_outcome(), outcome);
         Ok(())
     }
@@ -308,11 +338,12 @@ impl<L: Listener + 'static> listener::Server for ExportedListener<L> {
 pub(super) struct ExportedConnector<C> {
     rpc: Rpc,
     connector: C,
+    limit: Option<FlowLimit>,
 }
 
 impl<C: Connector> ExportedConnector<C> {
-    pub(super) fn new(rpc: &Rpc, connector: C) -> Self {
-        Self { rpc: rpc.clone(), connector }
+    pub(super) fn new(rpc: &Rpc, connector: C, limit: Option<FlowLimit>) -> Self {
+        Self { rpc: rpc.clone(), connector, limit }
     }
 }
 
@@ -328,8 +359,16 @@ impl<C: Connector> connector::Server for ExportedConnector<C> {
         let Some(target) = target else {
             return Err(Error::failed("the target is not ADDRESS:PORT or NAME:PORT".into()));
         };
+        if self.limit.as_ref().is_some_and(|limit| !limit.has_room()) {
+            results.get().set_failure(ConnectFailure::Exhausted);
+            return Ok(());
+        }
+        // Taken at once: each that is on its way counts.
+        let place = self.limit.as_ref().map(FlowLimit::take);
         match self.connector.connect(&target).await {
-            Ok(flow) => write_opened(results.get().init_opened(), &self.rpc, flow),
+            Ok(flow) => {
+                write_opened(results.get().init_opened(), &self.rpc, flow, place);
+            }
             Err(error) => results.get().set_failure(match error {
                 ConnectError::Refused => ConnectFailure::Refused,
                 ConnectError::TimedOut => ConnectFailure::TimedOut,
@@ -338,16 +377,66 @@ impl<C: Connector> connector::Server for ExportedConnector<C> {
                 ConnectError::Exhausted => ConnectFailure::Exhausted,
                 ConnectError::Unsupported => ConnectFailure::NotFound,
                 ConnectError::Untrusted => ConnectFailure::Refused,
+                ConnectError::NotAllowed => ConnectFailure::NotAllowed,
             }),
         }
         Ok(())
     }
 }
 
-fn write_opened(mut to: opened::Builder<'_>, rpc: &Rpc, flow: impl Flow + 'static) {
+/// A network as an object.
+pub(super) struct ExportedNetwork<N> {
+    rpc: Rpc,
+    network: N,
+    limit: FlowLimit,
+}
+
+impl<N: Network> ExportedNetwork<N> {
+    pub(super) fn new(rpc: &Rpc, network: N, limit: &FlowLimit) -> Self {
+        Self { rpc: rpc.clone(), network, limit: limit.clone() }
+    }
+}
+
+impl<N: Network> network::Server for ExportedNetwork<N> {
+    async fn listen(
+        self: Rc<Self>,
+        params: network::ListenParams,
+        mut results: network::ListenResults,
+    ) -> Result<(), Error> {
+        match self.network.listen(params.get()?.get_port()) {
+            Ok(listener) => {
+                let exported = ExportedListener::new(&self.rpc, listener, Some(self.limit.clone()));
+                results.get().set_listener(self.rpc.client(exported));
+            }
+            Err(failure) => results.get().set_failure(match failure {
+                ListenFailure::NotAllowed => schema::ListenFailure::NotAllowed,
+                ListenFailure::InUse => schema::ListenFailure::InUse,
+            }),
+        }
+        Ok(())
+    }
+
+    async fn connector(
+        self: Rc<Self>,
+        _: network::ConnectorParams,
+        mut results: network::ConnectorResults,
+    ) -> Result<(), Error> {
+        let (connector, limit) = (self.network.connector(), Some(self.limit.clone()));
+        let exported = ExportedConnector::new(&self.rpc, connector, limit);
+        results.get().set_connector(self.rpc.client(exported));
+        Ok(())
+    }
+}
+
+fn write_opened(
+    mut to: opened::Builder<'_>,
+    rpc: &Rpc,
+    flow: impl Flow + 'static,
+    place: Option<FlowPlace>,
+) {
     to.set_peer(&*flow.peer().to_string());
     to.set_local(&*flow.local().to_string());
-    let (reader, writer) = rpc.export_flow(flow);
+    let (reader, writer) = self::flow(rpc, flow, place);
     to.set_reader(reader);
     to.set_writer(writer);
 }

@@ -1,7 +1,9 @@
-//! Imports: another's flows, listeners and connectors as if they were local.
+//! Imports: another's flows, listeners, connectors and networks as if they were local.
 
-use super::{flow_error, read_address, read_outcome};
-use crate::network_capnp::{ConnectFailure, connector, listener, opened, reader, writer};
+use super::{ListenFailure, flow_error, read_address, read_outcome};
+use crate::network_capnp::{
+    self as schema, ConnectFailure, connector, listener, network, opened, reader, writer,
+};
 use alloc::boxed::Box;
 use alloc::string::ToString;
 use alloc::vec::Vec;
@@ -11,8 +13,8 @@ use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use flow::{Address, ConnectError, Connector, Flow, FlowError, Listener, Target};
 
-/// Bytes asked for by a read, and written by one write. 16 KiB: a few of them fill a window.
-const CHUNK_BYTES: usize = 16 << 10;
+/// Bytes asked for by a read, and written by one write. 32 KiB: two of them fill a window of calls that stream.
+const CHUNK_BYTES: usize = 32 << 10;
 
 /// A call that waits for its answer.
 type Call<T> = Promise<Response<T>, Error>;
@@ -78,12 +80,7 @@ impl RemoteFlow {
         let Some((reader, _)) = &self.ends else {
             return Poll::Ready(Err(FlowError::Closed));
         };
-        let reading = self.reading.get_or_insert_with(|| {
-            let mut request = reader.read_request();
-            request.get().set_bytes_max(CHUNK_BYTES as u32);
-            request.send().promise
-        });
-        let answer = ready!(Pin::new(reading).poll(cx));
+        let answer = ready!(Pin::new(self.reading.get_or_insert_with(|| read(reader))).poll(cx));
         self.reading = None;
         let response = answer.map_err(|error| flow_error(&error))?;
         let outcome = response.get().and_then(|results| results.get_outcome());
@@ -92,8 +89,16 @@ impl RemoteFlow {
         // Copied, since a reader may change what it is shown.
         self.unread = data.map_err(|error| flow_error(&error))?.to_vec();
         self.unread_from = 0;
+        // The next bytes are on their way while these are consumed.
+        self.reading = Some(read(reader));
         Poll::Ready(Ok(()))
     }
+}
+
+fn read(reader: &reader::Client) -> Call<reader::read_results::Owned> {
+    let mut request = reader.read_request();
+    request.get().set_bytes_max(CHUNK_BYTES as u32);
+    request.send().promise
 }
 
 impl Flow for RemoteFlow {
@@ -248,6 +253,7 @@ impl RemoteConnector {
             Ok(ConnectFailure::TimedOut) => ConnectError::TimedOut,
             Ok(ConnectFailure::NotFound) => ConnectError::NotFound,
             Ok(ConnectFailure::Exhausted) => ConnectError::Exhausted,
+            Ok(ConnectFailure::NotAllowed) => ConnectError::NotAllowed,
             Ok(ConnectFailure::Unreachable) | Err(_) => ConnectError::Unreachable,
         }))
     }
@@ -261,5 +267,40 @@ impl Connector for RemoteConnector {
             log::debug!("{target} through a remote connector: {error}");
             Err(ConnectError::Unreachable)
         })
+    }
+}
+
+/// A network behind an object.
+#[derive(Clone)]
+pub struct RemoteNetwork(network::Client);
+
+impl RemoteNetwork {
+    /// The network behind `client`.
+    pub fn new(client: network::Client) -> Self {
+        Self(client)
+    }
+
+    /// Listens at a port there.
+    ///
+    /// # Errors
+    /// The network does not let us, or the object is gone, as the message says.
+    pub async fn listen(&self, port: u16) -> Result<RemoteListener, Error> {
+        let mut request = self.0.listen_request();
+        request.get().set_port(port);
+        let response = request.send().promise.await?;
+        let results = response.get()?;
+        let failure = match results.get_failure() {
+            Ok(schema::ListenFailure::None) => {
+                return RemoteListener::new(results.get_listener()?).await;
+            }
+            Ok(schema::ListenFailure::InUse) => ListenFailure::InUse,
+            Ok(schema::ListenFailure::NotAllowed) | Err(_) => ListenFailure::NotAllowed,
+        };
+        Err(Error::failed(failure.to_string()))
+    }
+
+    /// What opens connections from there. Calls go out at once.
+    pub fn connector(&self) -> RemoteConnector {
+        RemoteConnector::new(self.0.connector_request().send().pipeline.get_connector())
     }
 }

@@ -1,0 +1,162 @@
+//! Relay: the network of this appliance for other vats, which listen at its ports and connect from it as far as `[relay]`
+//! lets them.
+//!
+//! It is the service `network`, which nobody gets by a token: only vats whose keys `peers` of `[rpc]` lists with that name.
+
+use crate::Platform;
+use crate::context::Context;
+use crate::handlers::rpc::Object;
+use crate::settings::relay::RelaySettings;
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::rc::Rc;
+use core::cell::RefCell;
+use core::task::{self, Poll, ready};
+use endpoints::network_capnp::network;
+use endpoints::rpc::network::{FlowLimit, ListenFailure, Network};
+use endpoints::rpc::{Fingerprint, Rpc};
+use flow::sync::WakerSlot;
+use flow::{Address, ConnectError, Connector, FlowError, Listener, Target};
+
+/// The name of the service, in `peers` and in the directory.
+pub(crate) const NAME: &str = "network";
+
+/// Makes the service for a vat that may have it.
+pub(super) type ForVat = Box<dyn Fn(Fingerprint) -> Object>;
+
+/// The service, if the configuration lets others do something.
+pub(super) fn service<P: Platform>(context: &Context<P>, rpc: &Rpc) -> Option<ForVat> {
+    let settings = RelaySettings::new(&context.config.relay);
+    if !settings.is_for_others() {
+        return None;
+    }
+    let limit = FlowLimit::new(settings.connections_max, context.service_ledger(NAME));
+    let shared = Rc::new(Shared {
+        platform: context.platform.clone(),
+        backlog: context.config.tcp.listen_backlog,
+        settings,
+        listeners: RefCell::default(),
+    });
+    let rpc = rpc.clone();
+    Some(Box::new(move |vat| {
+        let network = Relayed { shared: shared.clone(), vat };
+        let client: network::Client = rpc.export_network(network, &limit);
+        Object::new(NAME, "this network, to listen on and to connect by", client)
+    }))
+}
+
+/// The network as one vat has it.
+struct Relayed<P: Platform> {
+    shared: Rc<Shared<P>>,
+    vat: Fingerprint,
+}
+
+struct Shared<P: Platform> {
+    platform: P,
+    backlog: usize,
+    settings: RelaySettings,
+    /// Who listens where.
+    listeners: RefCell<BTreeMap<u16, (Fingerprint, Rc<Place<P::Listener>>)>>,
+}
+
+impl<P: Platform> Network for Relayed<P> {
+    type Listener = RelayedListener<P>;
+    type Connector = RelayedConnector<P>;
+
+    fn listen(&self, port: u16) -> Result<RelayedListener<P>, ListenFailure> {
+        let Shared { platform, backlog, settings, listeners } = &*self.shared;
+        if !settings.allows_listening(port) {
+            log::warn!("{NAME}: {} may not listen on port {port}", self.vat);
+            return Err(ListenFailure::NotAllowed);
+        }
+        let mut listeners = listeners.borrow_mut();
+        // A vat that comes again after it was cut off does not wait until that is noticed here.
+        if listeners.get(&port).is_some_and(|(vat, _)| *vat == self.vat) {
+            listeners.remove(&port).inspect(|(_, place)| place.end());
+        }
+        let listener = platform.listen(port, *backlog).map_err(|error| {
+            log::warn!("{NAME}: {} does not get port {port}: {error}", self.vat);
+            ListenFailure::InUse
+        })?;
+        log::info!("{NAME}: {} listens on port {port}", self.vat);
+        let local = listener.local();
+        let place =
+            Rc::new(Place { listener: RefCell::new(Some(listener)), ended: RefCell::default() });
+        listeners.insert(port, (self.vat, place.clone()));
+        Ok(RelayedListener { shared: self.shared.clone(), place, port, local })
+    }
+
+    fn connector(&self) -> RelayedConnector<P> {
+        RelayedConnector { shared: self.shared.clone(), vat: self.vat }
+    }
+}
+
+/// A listener, until somebody takes its port away.
+struct Place<L> {
+    listener: RefCell<Option<L>>,
+    ended: RefCell<WakerSlot>,
+}
+
+impl<L> Place<L> {
+    fn end(&self) {
+        self.listener.take();
+        self.ended.borrow_mut().wake();
+    }
+}
+
+/// What others accept from.
+struct RelayedListener<P: Platform> {
+    shared: Rc<Shared<P>>,
+    place: Rc<Place<P::Listener>>,
+    port: u16,
+    local: Address,
+}
+
+impl<P: Platform> Listener for RelayedListener<P> {
+    type Flow = <P::Listener as Listener>::Flow;
+
+    fn poll_accept(&mut self, cx: &mut task::Context<'_>) -> Poll<Result<Self::Flow, FlowError>> {
+        self.place.ended.borrow_mut().register(cx);
+        match &mut *self.place.listener.borrow_mut() {
+            Some(listener) => Poll::Ready(ready!(listener.poll_accept(cx))),
+            None => Poll::Ready(Err(FlowError::Closed)),
+        }
+    }
+
+    fn local(&self) -> Address {
+        self.local
+    }
+}
+
+impl<P: Platform> Drop for RelayedListener<P> {
+    fn drop(&mut self) {
+        let mut listeners = self.shared.listeners.borrow_mut();
+        if listeners.get(&self.port).is_some_and(|(_, place)| Rc::ptr_eq(place, &self.place)) {
+            listeners.remove(&self.port);
+        }
+    }
+}
+
+/// What others connect by.
+struct RelayedConnector<P: Platform> {
+    shared: Rc<Shared<P>>,
+    vat: Fingerprint,
+}
+
+impl<P: Platform> Clone for RelayedConnector<P> {
+    fn clone(&self) -> Self {
+        Self { shared: self.shared.clone(), vat: self.vat }
+    }
+}
+
+impl<P: Platform> Connector for RelayedConnector<P> {
+    type Flow = <P::Connector as Connector>::Flow;
+
+    async fn connect(&self, target: &Target) -> Result<Self::Flow, ConnectError> {
+        if !self.shared.settings.allows_connecting(target) {
+            log::warn!("{NAME}: {} may not connect to {target}", self.vat);
+            return Err(ConnectError::NotAllowed);
+        }
+        self.shared.platform.connector().connect(target).await
+    }
+}
