@@ -61,7 +61,7 @@ impl<C: ServerCore> Driver<C> {
             Event::Request(head) => self.begin(head, now),
             Event::Answered(head, status, content_bytes) => {
                 self.log = self.shared.begin_request(self.client(), &head);
-                self.shared.traffic.answered(status, None);
+                self.shared.traffic.answered(status, now, now);
                 if let Some(log) = &mut self.log {
                     log.answered(status, content_bytes);
                 }
@@ -92,7 +92,7 @@ impl<C: ServerCore> Driver<C> {
         log::info!("{}: the connection with {} ended: {error}", C::NAME, self.peer);
         self.work = None;
         if self.core.wants_transmit() {
-            self.shared.traffic.answered(error.status(), None);
+            self.shared.traffic.answered(error.status(), now, now);
         }
         if self.log.is_none() && self.core.wants_transmit() {
             // Refused before it was a request, or before anybody was asked.
@@ -144,7 +144,7 @@ impl<C: ServerCore> Driver<C> {
     /// A handler panicked, or an allocation of it failed: 500 if nothing of an answer was sent, else the connection's end.
     fn fail_handler(&mut self, error: &dyn core::fmt::Display, now: Duration) {
         log::error!("{}: a handler {error}", C::NAME);
-        self.shared.traffic.answered(Status::INTERNAL_SERVER_ERROR, None);
+        self.shared.traffic.answered(Status::INTERNAL_SERVER_ERROR, now, now);
         self.work = None;
         self.fail_response("the handler failed", now);
     }
@@ -177,11 +177,11 @@ impl<C: ServerCore> Driver<C> {
             if let Some(log) = &mut self.log {
                 log.failed("memory is short");
             }
-            return self.reply(overloaded().into(), upload, None, now);
+            return self.reply(overloaded().into(), upload, now, now);
         }
         let request = Request::new(head, body, client);
         match shared.spawner.catch(|| shared.handler.answer(request)) {
-            Ok(Answer::Now(reply)) => self.reply(reply, upload, None, now),
+            Ok(Answer::Now(reply)) => self.reply(reply, upload, now, now),
             Ok(Answer::Later(answering)) => {
                 let stage = Stage::Answering(answering);
                 self.work = Some(Box::new(Work::new(stage, upload, &shared.traffic, now)));
@@ -190,17 +190,10 @@ impl<C: ServerCore> Driver<C> {
         }
     }
 
-    /// Gives the handler's response to the core, and begins with what follows it. `time` is what the handler took, if it
-    /// did not answer at once.
-    fn reply(
-        &mut self,
-        reply: Reply,
-        upload: Option<Upload>,
-        time: Option<Duration>,
-        now: Duration,
-    ) {
+    /// Gives the response of a handler that was asked at `began` to the core, and begins with what follows it.
+    fn reply(&mut self, reply: Reply, upload: Option<Upload>, began: Duration, now: Duration) {
         let Reply { response, next } = reply;
-        self.shared.traffic.answered(response.status(), time);
+        self.shared.traffic.answered(response.status(), began, now);
         if let Some(log) = &mut self.log {
             log.answered(response.status(), self.core.content_length(&response));
             if let Some(id) = response.header(ID_FIELD) {
@@ -308,8 +301,8 @@ impl<C: ServerCore> Core for Driver<C> {
         match self.shared.spawner.catch(|| work.poll(cx, room)) {
             Err(error) => self.fail_handler(&error, now),
             Ok(Step::Reply(reply)) => {
-                let (upload, time) = (work.upload.take(), now.saturating_sub(work.began));
-                self.reply(reply, upload, Some(time), now);
+                let (upload, began) = (work.upload.take(), work.began);
+                self.reply(reply, upload, began, now);
             }
             Ok(Step::Data(data)) => {
                 if let Some(log) = &mut self.log {

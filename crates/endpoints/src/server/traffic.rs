@@ -79,16 +79,17 @@ impl Traffic {
         self.in_flight.set(self.in_flight.get() - 1);
     }
 
-    /// A handler has answered after that time; none if it did so at once.
+    /// A handler that was asked at `began` has answered.
     #[inline]
-    pub(super) fn answered(&self, status: Status, time: Option<Duration>) {
+    pub(super) fn answered(&self, status: Status, began: Duration, now: Duration) {
         if let Some(count) = self.responses.get(usize::from(status.code() / 100)) {
             add(count);
         }
-        match time {
+        if began == now {
             // Most answers: time stands still in a turn.
-            None | Some(Duration::ZERO) => self.times.observe_none(),
-            Some(time) => self.times.observe(time),
+            self.times.observe_none();
+        } else {
+            self.times.observe(now.saturating_sub(began));
         }
     }
 

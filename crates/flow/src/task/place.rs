@@ -8,15 +8,16 @@ use core::future::poll_fn;
 use core::panic::Location;
 use core::pin::Pin;
 use core::task::{Context, Poll};
+use crossbeam_utils::atomic::AtomicCell;
 use pin_project_lite::pin_project;
-use spinning_top::Spinlock;
 
 /// A place in the source.
 pub type Place = &'static Location<'static>;
 
 /// What was noted since the executor last asked. One for all executors, since a future that waits knows none: several
-/// threads of a test may tell each other's places, which nothing but eyes depends on.
-static NOTED: Spinlock<Option<Place>> = Spinlock::new(None);
+/// threads of a test may tell each other's places, which nothing but eyes depends on. A load and a store each, since every wait
+/// of every task notes.
+static NOTED: AtomicCell<Option<Place>> = AtomicCell::new(None);
 
 /// As [`core::future::poll_fn`], of which others can see that its caller waits there.
 #[track_caller]
@@ -54,13 +55,15 @@ impl<F: Future> Future for Waiting<F> {
 #[inline]
 #[track_caller]
 pub fn waits_here() {
-    NOTED.lock().get_or_insert(Location::caller());
+    if NOTED.load().is_none() {
+        NOTED.store(Some(Location::caller()));
+    }
 }
 
 #[inline]
 fn noting<T>(place: Place, polled: Poll<T>) -> Poll<T> {
     if polled.is_pending() {
-        *NOTED.lock() = Some(place);
+        NOTED.store(Some(place));
     }
     polled
 }
@@ -68,5 +71,7 @@ fn noting<T>(place: Place, polled: Poll<T>) -> Poll<T> {
 /// What was noted since the last call.
 #[inline]
 pub(super) fn take() -> Option<Place> {
-    NOTED.lock().take()
+    let noted = NOTED.load();
+    NOTED.store(None);
+    noted
 }
