@@ -2,8 +2,11 @@
 //! command line and every error message work from this one table.
 
 mod field;
+mod lookup;
 mod rule;
 
+pub use lookup::keys;
+pub(crate) use lookup::{find, find_named, sections};
 pub(crate) use rule::{Key, Number, Rule, Value};
 
 use crate::{
@@ -11,13 +14,13 @@ use crate::{
     schema::is_service,
     texts::{is_host_text, is_http_address, is_label, is_path},
 };
-use alloc::vec::Vec;
 use field::{
     client_certificates, host, is_path_or_none, parsed, push, push_address, push_gateway,
-    push_host, push_path, put, put_capability,
+    push_host, push_path, put, put_capability, put_group_key, put_owner_lost, put_token,
 };
 use rule::{
     CERTIFICATES_MAX, FINGERPRINTS_MAX, HOSTS_MAX, SERVICES_MAX, buffer, count, key, seconds,
+    vsock_port,
 };
 
 /// Most addresses of a kind: smoltcp's interface holds a handful.
@@ -556,31 +559,12 @@ pub(crate) static KEYS: &[Key] = &[
     key(
         "affinity",
         "key",
-        Rule::Text {
-            allowed: "32 hexadecimal digits, or none",
-            set: |c, text| match (text.is_empty(), text.parse()) {
-                (true, _) => true,
-                (false, Ok(group)) => {
-                    c.affinity.key = Some(group);
-                    true
-                }
-                (false, Err(_)) => false,
-            },
-        },
+        Rule::Text { allowed: "32 hexadecimal digits, or none", set: put_group_key },
     ),
     key(
         "affinity",
         "owner_lost",
-        Rule::Text {
-            allowed: "\"begin\" or \"refuse\"",
-            set: |c, text| match text {
-                "begin" | "refuse" => {
-                    c.affinity.begins_when_lost = text == "begin";
-                    true
-                }
-                _ => false,
-            },
-        },
+        Rule::Text { allowed: "\"begin\" or \"refuse\"", set: put_owner_lost },
     ),
     key("affinity", "connect_timeout_seconds", seconds(1, 60, |c| &mut c.affinity.connect_timeout)),
     key("admin", "port", Rule::PortOrOff(|c| &mut c.admin.port)),
@@ -589,10 +573,7 @@ pub(crate) static KEYS: &[Key] = &[
         "token",
         Rule::Text {
             allowed: "16 to 128 letters, digits and any of -._~+/=, or none",
-            set: |c, text| {
-                c.admin.token = parsed(text);
-                c.admin.token.is_some() || text.is_empty()
-            },
+            set: put_token,
         },
     ),
     key(
@@ -616,31 +597,3 @@ pub(crate) static KEYS: &[Key] = &[
     ),
     key("shutdown", "drain_seconds", seconds(0, 3600, |c| &mut c.shutdown.drain)),
 ];
-
-/// The last number stands for any port. Zero is off.
-const fn vsock_port(field: fn(&mut crate::Config) -> Number<'_>) -> Rule {
-    count(0, u32::MAX as u64 - 1, field)
-}
-
-/// Every key that `appliance.toml` may have, as its section and its name, in the order of the file.
-pub fn keys() -> impl ExactSizeIterator<Item = (&'static str, &'static str)> {
-    KEYS.iter().map(|key| (key.section, key.name))
-}
-
-/// The key of that name, with its place in `KEYS`.
-pub(crate) fn find(section: &str, name: &str) -> Option<(usize, &'static Key)> {
-    KEYS.iter().enumerate().find(|(_, key)| key.section == section && key.name == name)
-}
-
-/// The key of a section that takes any name, with its place in `KEYS`.
-pub(crate) fn find_named(section: &str) -> Option<(usize, &'static Key)> {
-    let is_named = |key: &Key| matches!(key.rule, Rule::Named { .. });
-    KEYS.iter().enumerate().find(|(_, key)| key.section == section && is_named(key))
-}
-
-/// The section names, each once, in the order of the file.
-pub(crate) fn sections() -> Vec<&'static str> {
-    let mut names: Vec<_> = KEYS.iter().map(|key| key.section).collect();
-    names.dedup();
-    names
-}

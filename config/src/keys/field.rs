@@ -27,6 +27,24 @@ pub(super) fn put_capability(config: &mut Config, name: &str, reference: &str) -
     fits
 }
 
+pub(super) fn put_token(config: &mut Config, text: &str) -> bool {
+    config.admin.token = parsed(text);
+    config.admin.token.is_some() || text.is_empty()
+}
+
+pub(super) fn put_group_key(config: &mut Config, text: &str) -> bool {
+    let key = parsed(text);
+    let is_allowed = key.is_some() || text.is_empty();
+    config.affinity.key = key.or(config.affinity.key);
+    is_allowed
+}
+
+pub(super) fn put_owner_lost(config: &mut Config, text: &str) -> bool {
+    let is_allowed = ["begin", "refuse"].contains(&text);
+    config.affinity.begins_when_lost = text != "refuse";
+    is_allowed
+}
+
 pub(super) fn push_address(addresses: &mut Vec<Cidr>, text: &str) -> bool {
     let Some(cidr) = parsed::<Cidr>(text) else {
         return false;

@@ -160,6 +160,11 @@ pub(super) const fn seconds(min: u64, max: u64, field: fn(&mut Config) -> &mut D
     Rule::Seconds { min, max, field }
 }
 
+/// The last number stands for any port. Zero is off.
+pub(super) const fn vsock_port(field: fn(&mut Config) -> Number<'_>) -> Rule {
+    count(0, u32::MAX as u64 - 1, field)
+}
+
 /// A connection's buffer: at least two segments of Ethernet's, for less makes peers halve theirs; at most what
 /// window scaling can announce (RFC 7323 section 2.3).
 pub(super) const fn buffer(field: fn(&mut Config) -> Number<'_>) -> Rule {

@@ -1,6 +1,6 @@
 //! Whole conversations of each protocol, as a client has them, with all that it sees as a text.
 
-use crate::{CERTIFICATE, FASTCGI_PORT, GOPHER_PORT, KEY, target};
+use crate::{CERTIFICATE, FASTCGI_PORT, GOPHER_PORT, KEY, VSOCK_PORT, VsockHost, target};
 use aqueduct::appliance_capnp::{calculator, directory};
 use aqueduct::handlers::transform::Request;
 use capnp::capability::FromClientHook;
@@ -19,11 +19,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Poll, ready};
 use std::time::Duration;
 use tls::{ClientContext, ClientOptions, Clock, Identity, Trust};
+use vsock::VsockNetwork;
 
 /// What a client needs.
 #[derive(Clone)]
 pub struct Handle {
     pub(crate) network: MemoryNetwork,
+    pub(crate) vsock: VsockNetwork,
     pub(crate) spawner: Spawner,
     pub(crate) timers: Timers,
 }
@@ -41,6 +43,7 @@ type Talk = Pin<Box<dyn Future<Output = Result<String, String>>>>;
 /// One of each protocol.
 pub static CONVERSATIONS: &[Conversation] = &[
     Conversation { name: "http", talk: |handle| Box::pin(http(handle)) },
+    Conversation { name: "http by vsock", talk: |handle| Box::pin(http_by_vsock(handle)) },
     Conversation { name: "rpc", talk: |handle| Box::pin(rpc(handle)) },
     Conversation { name: "zmq", talk: |handle| Box::pin(zmq(handle)) },
     Conversation { name: "websocket", talk: |handle| Box::pin(websocket(handle)) },
@@ -57,6 +60,12 @@ pub static HTTPS: Conversation =
 /// all on one connection.
 async fn http(handle: Handle) -> Result<String, String> {
     let flow = handle.network.connect(&target(80)).await.map_err(say)?;
+    pages(flow).await
+}
+
+/// The same by the host of a virtual machine.
+async fn http_by_vsock(handle: Handle) -> Result<String, String> {
+    let flow = handle.vsock.connect(&VsockHost::target(VSOCK_PORT)).await.map_err(say)?;
     pages(flow).await
 }
 

@@ -23,25 +23,27 @@ use flow::Target;
 use flow::memory::{MemoryListener, MemoryNetwork};
 use flow::registry::StaticRegistry;
 use flow::task::Executor;
-use flow::time::Timers;
+use flow::time::{Timers, earlier};
 use inspect::{Family, MetricVisitor, Reading, Sample};
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::LazyLock;
 use std::time::Duration;
-use vsock::VsockNetwork;
+use vsock::{Limits, VsockNetwork};
 
 /// What a flow holds, in bytes, in each direction: less than some messages of the conversations.
 const CAPACITY_BYTES: usize = 700;
 const FASTCGI_PORT: u16 = 9000;
 const GOPHER_PORT: u16 = 70;
+const VSOCK_PORT: u32 = 80;
 /// Longer than any time-out of a service.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A running appliance, its clients, and their clock.
 pub struct World {
     network: MemoryNetwork,
+    host: VsockHost,
     server: Executor,
     clients: Executor,
     timers: Timers,
@@ -78,8 +80,12 @@ impl World {
         let (server, clients) = (Executor::new(catch_panic), Executor::new(catch_panic));
         let timers = Timers::new();
         let registry = Rc::new(StaticRegistry::default());
-        let platform = Memory { network: network.clone(), memory_bytes: 64 << 20, vsock: None };
+        let host = VsockHost::new(Limits { connections_max: 16, ..Limits::default() });
+        host.machine.catch_panics(catch_panic);
+        let vsock = Some(host.machine.clone());
+        let platform = Memory { network: network.clone(), memory_bytes: 64 << 20, vsock };
         let mut config = config.clone();
+        config.vsock.http_port = VSOCK_PORT;
         (config.fastcgi.port, config.gopher.port) = (Some(FASTCGI_PORT), Some(GOPHER_PORT));
         // Sessions that nobody visits any more are gone at rest.
         config.sessions.idle_timeout = PATIENCE / 5;
@@ -87,7 +93,7 @@ impl World {
         config.rpc.port = Some(7000);
         let context = Context::new(platform, config, bundle(), registry, &server, &timers);
         let app = App::start(&context, &Services).expect("the appliance starts");
-        let world = Self { network, server, clients, timers, context, _app: app };
+        let world = Self { network, host, server, clients, timers, context, _app: app };
         world.run(&|turn| turn());
         world
     }
@@ -97,7 +103,8 @@ impl World {
         loop {
             around(&mut || while self.server.run(1000) {});
             while self.clients.run(1000) {}
-            if self.server.is_idle() && self.clients.is_idle() {
+            let has_moved = self.host.carry_around(self.timers.now(), around);
+            if !has_moved && self.server.is_idle() && self.clients.is_idle() {
                 return;
             }
         }
@@ -145,6 +152,7 @@ impl World {
         self.context.inspector.visit_metrics(&mut held);
         connections.extend(held.0);
         connections.push(("all", self.context.services.connections() as u64));
+        connections.push(("vsock", self.host.machine.connections() as u64));
         Gauges {
             tasks: self.context.spawner.tasks().len(),
             connections,
@@ -166,6 +174,7 @@ impl World {
     pub fn handle(&self) -> Handle {
         Handle {
             network: self.network.clone(),
+            vsock: self.host.network.clone(),
             spawner: self.clients.spawner(),
             timers: self.timers.clone(),
         }
@@ -181,7 +190,8 @@ impl World {
 
     /// Moves the clock to the next deadline; false when there is none until `end`.
     fn advance(&self, end: Duration, around: &dyn Fn(&mut dyn FnMut())) -> bool {
-        let next = self.timers.next_deadline().filter(|next| *next <= end);
+        let next = earlier(self.timers.next_deadline(), self.host.machine.next_deadline());
+        let next = next.filter(|next| *next <= end);
         let Some(next) = next else { return false };
         self.timers.advance(next.max(self.timers.now() + Duration::from_millis(1)));
         self.run(around);

@@ -4,7 +4,7 @@ use core::pin::pin;
 use core::task::{Context, Poll, Waker};
 use flow::{ConnectError, Connector, Target, VsockAddress};
 use std::time::Duration;
-use vsock::{Limits, VsockFlow, VsockNetwork};
+use vsock::{Limits, Packet, VsockFlow, VsockNetwork};
 
 /// The machine's number; the host's is 2.
 const MACHINE: u32 = 3;
@@ -26,15 +26,31 @@ impl VsockHost {
 
     /// Carries what is on its way; whether there was anything.
     pub fn carry(&self, now: Duration) -> bool {
+        self.carry_around(now, &|turn| turn())
+    }
+
+    /// The same; what the machine does is `around`'s to make.
+    pub fn carry_around(&self, now: Duration, around: &dyn Fn(&mut dyn FnMut())) -> bool {
         let mut any = false;
-        for (from, to) in [(&self.network, &self.machine), (&self.machine, &self.network)] {
-            from.handle_timeout(now);
-            while let Some(packet) = from.poll_transmit(now) {
-                to.handle_input(now, &[&packet.header[..], &packet.payload].concat());
-                any = true;
-            }
+        self.network.handle_timeout(now);
+        while let Some(Packet { header, payload }) = self.network.poll_transmit(now) {
+            let packet = [&header[..], &payload].concat();
+            around(&mut || self.machine.handle_input(now, &packet));
+            any = true;
         }
-        any
+        around(&mut || self.machine.handle_timeout(now));
+        loop {
+            let mut packet = None;
+            around(&mut || packet = self.machine.poll_transmit(now));
+            let Some(Packet { header, payload }) = packet else { return any };
+            self.network.handle_input(now, &[&header[..], &payload].concat());
+            any = true;
+        }
+    }
+
+    /// What a client connects to for a port of the machine.
+    pub fn target(port: u32) -> Target {
+        Target::Vsock(VsockAddress { cid: MACHINE, port })
     }
 
     /// Connects the host to a port of the machine.
@@ -45,7 +61,7 @@ impl VsockHost {
     /// # Panics
     /// It is not answered.
     pub fn connect(&self, now: Duration, port: u32) -> Result<VsockFlow, ConnectError> {
-        let target = Target::Vsock(VsockAddress { cid: MACHINE, port });
+        let target = Self::target(port);
         let mut connecting = pin!(self.network.connect(&target));
         let mut cx = Context::from_waker(Waker::noop());
         loop {
