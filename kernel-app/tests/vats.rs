@@ -18,7 +18,7 @@ use flow::memory::{MemoryFlow, MemoryListener, MemoryNetwork};
 use flow::registry::StaticRegistry;
 use flow::task::Executor;
 use flow::time::Timers;
-use flow::{ConnectError, Connector, Flow, FlowExt, Listener, Target};
+use flow::{ConnectError, Connector, Flow, FlowError, FlowExt, Listener, Target};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -838,6 +838,41 @@ fn a_relay_connects_where_it_allows_and_as_often_as_it_allows() {
     // The place of one that ended is free.
     world.settle();
     assert!(connect("outside:9").is_ok());
+}
+
+/// A vat that was cut off does not wait for its port until the relay has noticed, and no other vat takes it.
+#[test]
+fn a_relay_gives_a_port_again_to_the_vat_that_has_it() {
+    let relayed = Relayed::new();
+    let world = &relayed.world;
+    let other_key = new_key();
+    let both = format!(
+        "{SECURE}peers = [\"{} network\", \"{} network\"]\n[relay]\nlisten_ports = [\"8081\"]\n",
+        fingerprint(&relayed.inner_key),
+        fingerprint(&other_key)
+    );
+    let (_gate, _app) = world.start("gate", &both, &relayed.gate_key);
+    let bootstrap = reference(&both, &relayed.gate_key, "network", "gate:7001");
+    let listen = |key: &str| {
+        let directory: directory::Client = world.restore(&world.vat(key), &bootstrap);
+        let mut request = directory.get_request();
+        request.get().set_name("network");
+        let service = request.send().pipeline.get_service().as_cap();
+        let network = RemoteNetwork::new(network::Client::new(service));
+        // The connection stays as long as the directory is held.
+        world.run(async move { (network.listen(8081).await, directory) })
+    };
+    let (first, _held) = listen(&relayed.inner_key);
+    let mut first = first.unwrap();
+    let (refused, _held) = listen(&other_key);
+    assert!(refused.err().unwrap().extra.contains("another listens"));
+    let (second, _held) = listen(&relayed.inner_key);
+    let mut second = second.unwrap();
+    world.settle();
+    let ended = world.run(async move { first.accept().await.err() });
+    assert_eq!(ended, Some(FlowError::Closed));
+    let _outside = world.ask_at("gate:8081", "/");
+    assert!(world.run(async move { second.accept().await.is_ok() }));
 }
 
 #[test]

@@ -1,11 +1,13 @@
 //! Flows, listeners and connectors as RPC objects, between two vats over in-memory flows.
 
-use endpoints::network_capnp::{connector, listener, reader, writer};
+use endpoints::network_capnp::{connector, listener, network, reader, writer};
 use endpoints::rpc::network::{
-    Conf, ConfLimits, LocalConf, RemoteConf, RemoteConnector, RemoteFlow, RemoteListener, Watch,
+    Conf, ConfLimits, FlowLimit, ListenFailure, LocalConf, Network, RemoteConf, RemoteConnector,
+    RemoteFlow, RemoteListener, RemoteNetwork, Watch,
 };
 use endpoints::rpc::{Limits, Peer, Rpc};
-use flow::memory::{MemoryFlow, MemoryNetwork};
+use flow::ledger::Ledger;
+use flow::memory::{MemoryFlow, MemoryListener, MemoryNetwork};
 use flow::task::Executor;
 use flow::time::Timers;
 use flow::{ConnectError, Connector, Flow, FlowError, FlowExt, Listener, Target};
@@ -514,4 +516,130 @@ fn each_limit_of_a_table_is_named() {
         conf.watch("two").await.unwrap();
         named(conf.watch("four").await.err(), "key_bytes_max");
     });
+}
+
+/// The owner's network, of which it lets others have these ports.
+struct Lent {
+    network: MemoryNetwork,
+    ports: Vec<u16>,
+}
+
+impl Network for Lent {
+    type Listener = MemoryListener;
+    type Connector = MemoryNetwork;
+
+    fn listen(&self, port: u16) -> Result<MemoryListener, ListenFailure> {
+        if !self.ports.contains(&port) {
+            return Err(ListenFailure::NotAllowed);
+        }
+        let target = Target::Name("lent".into(), port);
+        self.network.listen(&target).ok_or(ListenFailure::InUse)
+    }
+
+    fn connector(&self) -> MemoryNetwork {
+        self.network.clone()
+    }
+}
+
+impl World {
+    /// The user's view of the owner's network, with so many flows and so many bytes in them.
+    fn lent(&self, flows_max: usize, bytes_max: usize) -> (network::Client, FlowLimit) {
+        let ledger = Ledger::new(bytes_max).service("network", bytes_max, bytes_max);
+        let limit = FlowLimit::new(flows_max, ledger);
+        let lent = Lent { network: self.network.clone(), ports: vec![80, 81] };
+        (self.handed_over(self.owner.export_network(lent, &limit)), limit)
+    }
+}
+
+#[test]
+fn a_network_listens_where_it_lets_others() {
+    let world = World::new();
+    let (client, _limit) = world.lent(8, usize::MAX);
+    let network = RemoteNetwork::new(client);
+    let lent = world.network.clone();
+    world.run(async move {
+        let refused = network.listen(82).await.err().unwrap();
+        assert!(refused.extra.contains("does not let us"), "{refused}");
+        let mut listener = network.listen(80).await.unwrap();
+        let refused = network.listen(80).await.err().unwrap();
+        assert!(refused.extra.contains("another listens"), "{refused}");
+        let mut near = lent.connect(&target("lent:80")).await.unwrap();
+        let mut far = listener.accept().await.unwrap();
+        near.write_all(b"water").await.unwrap();
+        near.finish();
+        assert_eq!(read_to_end(&mut far).await.unwrap(), b"water");
+        // Let go, it ends.
+        drop(listener);
+    });
+    let (client, _limit) = world.lent(8, usize::MAX);
+    assert!(world.run(async move { RemoteNetwork::new(client).listen(80).await.is_ok() }));
+}
+
+#[test]
+fn flows_of_a_network_are_bounded_and_the_next_one_waits_for_the_end_of_another() {
+    let world = World::new();
+    let (client, limit) = world.lent(2, usize::MAX);
+    let network = RemoteNetwork::new(client);
+    let listener = network.clone();
+    let mut listener = world.run(async move { listener.listen(80).await.unwrap() });
+    let connect = || {
+        let network = world.network.clone();
+        world.run(async move { network.connect(&target("lent:80")).await.unwrap() })
+    };
+    let mut accept = || {
+        while world.executor.run(1_000_000) {}
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        let first = listener.poll_accept(&mut cx).map(Result::unwrap);
+        while world.executor.run(1_000_000) {}
+        if first.is_ready() { first } else { listener.poll_accept(&mut cx).map(Result::unwrap) }
+    };
+    let outside: Vec<_> = (0..3).map(|_| connect()).collect();
+    let (Poll::Ready(first), Poll::Ready(_second)) = (accept(), accept()) else { panic!("no two") };
+    assert!(accept().is_pending());
+    assert_eq!(limit.open(), 2);
+    let connector = network.connector();
+    let refused = world.run(async move { connector.connect(&target("lent:80")).await.err() });
+    assert_eq!(refused, Some(ConnectError::Exhausted));
+    drop(first);
+    assert!(accept().is_ready());
+    assert_eq!(limit.open(), 2);
+    drop(outside);
+}
+
+/// What a peer wrote is weighed on its own account, since the call that brought it may be let go before it is taken.
+#[test]
+fn bytes_that_wait_in_a_flow_are_weighed_and_too_many_end_it() {
+    for (bytes_max, is_ended) in [(1 << 20, false), (100_000, true)] {
+        let world = World::new();
+        let (client, limit) = world.lent(2, bytes_max);
+        let mut listener = world.network.listen(&target("web:80")).unwrap();
+        let (reader, writer, mut far) = world.run(async move {
+            let connector = client.connector_request().send().pipeline.get_connector();
+            let mut request = connector.connect_request();
+            request.get().set_target("web:80");
+            let response = request.send().promise.await.unwrap();
+            let opened = response.get().unwrap().get_opened().unwrap();
+            let (reader, writer) = (opened.get_reader().unwrap(), opened.get_writer().unwrap());
+            (reader, writer, listener.accept().await.unwrap())
+        });
+        let mut request = writer.write_request();
+        request.get().set_data(&pattern(200_000));
+        drop(request.send());
+        while world.executor.run(1_000_000) {}
+        let read = world.run(async move {
+            let mut buffer = [0; 100];
+            let mut count = 0;
+            while count < 200_000 {
+                match far.read(&mut buffer).await {
+                    Ok(read) => count += read,
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(count)
+        });
+        assert_eq!(read.is_err(), is_ended, "{bytes_max}: {read:?}");
+        drop((reader, writer));
+        while world.executor.run(1_000_000) {}
+        assert_eq!(limit.open(), 0);
+    }
 }
