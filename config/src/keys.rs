@@ -20,6 +20,9 @@ use rule::{
     CERTIFICATES_MAX, FINGERPRINTS_MAX, HOSTS_MAX, SERVICES_MAX, buffer, count, key, seconds,
 };
 
+/// What lists of fingerprints hold.
+const FINGERPRINTS: &str = "SHA-256 of certificates, 64 hexadecimal digits each, as `openssl x509 -fingerprint -sha256` has them";
+
 /// Most addresses of a kind: smoltcp's interface holds a handful.
 pub(crate) const ADDRESSES_MAX: usize = 4;
 
@@ -202,7 +205,7 @@ pub(crate) static KEYS: &[Key] = &[
         "tls",
         "client_fingerprints",
         Rule::List {
-            allowed: "SHA-256 of certificates, 64 hexadecimal digits each, as `openssl x509 -fingerprint -sha256` has them",
+            allowed: FINGERPRINTS,
             items_max: FINGERPRINTS_MAX,
             clear: |c| c.tls.client_fingerprints.clear(),
             push: |c, text| text.parse().map(|it| c.tls.client_fingerprints.push(it)).is_ok(),
@@ -593,6 +596,25 @@ pub(crate) static KEYS: &[Key] = &[
                 c.admin.token = parsed(text);
                 c.admin.token.is_some() || text.is_empty()
             },
+        },
+    ),
+    key("admin", "tls", Rule::Flag(|c| &mut c.admin.tls)),
+    key(
+        "admin",
+        "client_authorities",
+        Rule::Text {
+            allowed: "a file of the bundle, as \"tls/operators.pem\", or none",
+            set: |c, text| is_path_or_none(text) && put(&mut c.admin.client_authorities, text),
+        },
+    ),
+    key(
+        "admin",
+        "client_fingerprints",
+        Rule::List {
+            allowed: FINGERPRINTS,
+            items_max: FINGERPRINTS_MAX,
+            clear: |c| c.admin.client_fingerprints.clear(),
+            push: |c, text| text.parse().map(|it| c.admin.client_fingerprints.push(it)).is_ok(),
         },
     ),
     key(

@@ -39,6 +39,8 @@ pub mod service;
 pub mod services;
 pub mod settings;
 #[cfg(feature = "https")]
+mod tls_server;
+#[cfg(feature = "https")]
 mod trust;
 #[cfg(feature = "rpc")]
 pub mod vat;

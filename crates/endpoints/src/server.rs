@@ -20,7 +20,7 @@ use driver::Driver;
 use flow::ledger::ServiceLedger;
 use flow::task::Spawner;
 use flow::time::Timers;
-use flow::{Address, Flow, Listener};
+use flow::{Address, Listener};
 use web::server::ServerCore;
 use web::{Handler, RequestHead};
 
@@ -73,7 +73,7 @@ impl<C: ServerCore> Server<C> {
             if self.0.draining.get() {
                 return ControlFlow::Break(());
             }
-            let driver = Driver::new(flow.peer(), flow.local(), self.0.clone());
+            let driver = Driver::new(&flow, self.0.clone());
             let account = self.0.ledger.as_ref().map(ServiceLedger::account);
             spawner.spawn(C::NAME, drive(flow, driver, timers).weighed(account));
             ControlFlow::Continue(())

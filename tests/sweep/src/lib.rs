@@ -261,9 +261,10 @@ impl Table for Services {
     }
 }
 
-/// What HTTPS shows, for the name `here`.
-pub(crate) const CERTIFICATE: &[u8] = include_bytes!("../tls/cert.pem");
-pub(crate) const KEY: &[u8] = include_bytes!("../tls/key.pem");
+/// What is shown by TLS, for the name `here`.
+pub const CERTIFICATE: &[u8] = include_bytes!("../tls/cert.pem");
+/// Its private key.
+pub const KEY: &[u8] = include_bytes!("../tls/key.pem");
 
 fn bundle() -> Bundle<'static> {
     static ARCHIVE: LazyLock<Vec<u8>> = LazyLock::new(|| {

@@ -1,7 +1,9 @@
 //! The words of the command line.
 
+use crate::tls::Fingerprint;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use std::path::PathBuf;
 
 /// Looks into a running appliance through its admin port.
 #[derive(Parser)]
@@ -19,7 +21,25 @@ pub(crate) struct Options {
     pub(crate) url: String,
     /// The file that holds the token of `[admin]`; else AQUEDUCT_TOKEN does, or none is needed
     #[arg(long, short, global = true, value_name = "FILE")]
-    pub(crate) token_file: Option<std::path::PathBuf>,
+    pub(crate) token_file: Option<PathBuf>,
+    /// The file with the authorities in PEM by which a server of `https` is known
+    #[arg(long, global = true, value_name = "FILE", help_heading = "TLS")]
+    pub(crate) cacert: Option<PathBuf>,
+    /// SHA-256 of the certificate by which a server of `https` is known, which needs no authority then
+    #[arg(
+        long,
+        global = true,
+        value_name = "SHA-256",
+        help_heading = "TLS",
+        env = "AQUEDUCT_FINGERPRINT"
+    )]
+    pub(crate) fingerprint: Option<Fingerprint>,
+    /// The file with the certificate that is shown, in PEM, with those that lead to its authority
+    #[arg(long, global = true, value_name = "FILE", help_heading = "TLS", requires = "key")]
+    pub(crate) cert: Option<PathBuf>,
+    /// The file with its private key, in PEM
+    #[arg(long, global = true, value_name = "FILE", help_heading = "TLS", requires = "cert")]
+    pub(crate) key: Option<PathBuf>,
     /// Rows as JSON, as the admin port gives them
     #[arg(long, short, global = true)]
     pub(crate) json: bool,
@@ -159,6 +179,13 @@ pub(crate) enum GraphFormat {
 pub(crate) enum Direction {
     Sent,
     Received,
+}
+
+#[derive(Args)]
+pub(crate) struct Seconds {
+    /// Seconds that are looked at
+    #[arg(long, short, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub(crate) seconds: u64,
 }
 
 #[derive(Args)]

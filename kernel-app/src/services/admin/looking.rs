@@ -26,7 +26,7 @@ struct Looking<P: Platform> {
     wall_clock_start: Duration,
 }
 
-/// Adds both.
+/// Adds all of them.
 pub(super) fn add<P: Platform>(routes: Routes, context: &Context<P>) -> Routes {
     let looking = Rc::new(Looking {
         context: context.clone(),
