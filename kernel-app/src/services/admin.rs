@@ -6,6 +6,7 @@ pub(crate) mod health;
 mod api;
 mod capture;
 mod door;
+mod events;
 mod follow;
 mod guard;
 mod looking;

@@ -78,7 +78,7 @@ impl World {
         let (server, clients) = (Executor::new(catch_panic), Executor::new(catch_panic));
         let timers = Timers::new();
         let registry = Rc::new(StaticRegistry::default());
-        let platform = Memory { network: network.clone(), memory_bytes: 64 << 20, vsock: None };
+        let platform = Memory { network: network.clone(), memory_bytes: 64 << 20, vsock: None, clock: None };
         let mut config = config.clone();
         (config.fastcgi.port, config.gopher.port) = (Some(FASTCGI_PORT), Some(GOPHER_PORT));
         // Sessions that nobody visits any more are gone at rest.
@@ -286,6 +286,8 @@ pub struct Memory {
     pub memory_bytes: usize,
     /// The sockets by which its host reaches it, if it has any.
     pub vsock: Option<VsockNetwork>,
+    /// By which polls of tasks are measured.
+    pub clock: Option<fn() -> Duration>,
 }
 
 impl Platform for Memory {
@@ -318,6 +320,10 @@ impl Platform for Memory {
 
     fn are_operators_local(&self) -> bool {
         true
+    }
+
+    fn clock(&self) -> Option<fn() -> Duration> {
+        self.clock
     }
 }
 

@@ -78,6 +78,9 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         Verb::Version(asked) => rows(("version", None), asked),
         Verb::Tcpdump(asked) => tcpdump(&admin, asked),
         Verb::Graph(asked) => graph(&admin, asked),
+        Verb::Trace(asked) => {
+            pass_on(admin.open(&format!("/api/v1/trace?seconds={}", asked.seconds))?)
+        }
         Verb::Logs(asked) => logs(&admin, options.json, asked),
         Verb::Metrics => say(&admin.text("/metrics")?),
         Verb::Cancel { task } => {

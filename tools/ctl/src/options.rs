@@ -51,8 +51,10 @@ const EXAMPLES: &str = "\
 Examples:
   aqueductctl ps
   aqueductctl --url http://10.9.0.2:9001 --token-file token ss state established
+  aqueductctl --url https://10.9.0.2:9001 --fingerprint 386f17e6... ps
   aqueductctl tcpdump 'tcp port 80' | wireshark -k -i -
   aqueductctl graph 0.17
+  aqueductctl trace --seconds 2 > trace.json    # for https://ui.perfetto.dev
   aqueductctl logs --follow --level warn";
 
 #[derive(Subcommand)]
@@ -85,6 +87,8 @@ pub(crate) enum Verb {
     Tcpdump(Tcpdump),
     /// The window graph of a connection
     Graph(Graph),
+    /// What the loop and its tasks do when, for Perfetto or chrome://tracing, on the standard output
+    Trace(Seconds),
     /// Lines of the log
     Logs(Logs),
     /// Metrics, in the text format of OpenMetrics

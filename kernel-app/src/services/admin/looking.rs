@@ -1,7 +1,8 @@
-//! Looking at the wire: captures, and traces of connections.
+//! Looking at the wire and at the loop: captures, traces of connections, and events.
 
 use super::api::{bad, gone, number, query};
 use super::capture::{self, SNAP_BYTES_MAX, Wish};
+use super::events;
 use super::trace::Means;
 use super::wire::{TooMany, Wire};
 use crate::Platform;
@@ -17,6 +18,10 @@ use web::{Reply, Request, Response, Routes, Status, sharing};
 const SECONDS_MAX: usize = 86_400;
 /// How long a graph is drawn unless somebody says otherwise.
 const GRAPH_SECONDS: usize = 10;
+
+/// How long events are taken, unless somebody says otherwise, and at most.
+const EVENTS_TIME: Duration = Duration::from_secs(5);
+const EVENTS_TIME_MAX: Duration = Duration::from_secs(600);
 
 struct Looking<P: Platform> {
     context: Context<P>,
@@ -37,6 +42,7 @@ pub(super) fn add<P: Platform>(routes: Routes, context: &Context<P>) -> Routes {
     routes
         .get("/api/v1/capture", sharing(&looking, capture))
         .get("/api/v1/connections/:id/trace", sharing(&looking, trace))
+        .get("/api/v1/trace", sharing(&looking, events))
 }
 
 /// Frames as pcapng: those that `?filter=` wants, of `?card=`, with `?snap=` bytes of each, until there are `?count=` of them or
@@ -105,6 +111,19 @@ async fn trace<P: Platform>(looking: Rc<Looking<P>>, request: Request) -> Result
         }
         Some(_) => Err(bad("a format is xpl; without one there are events\n")),
     }
+}
+
+/// What the loop and its tasks do for `?seconds=`, as Perfetto and chrome://tracing read it.
+async fn events<P: Platform>(looking: Rc<Looking<P>>, request: Request) -> Result<Reply, Response> {
+    let time = seconds(&query(&request)?)?;
+    if time.is_some_and(|time| time > EVENTS_TIME_MAX) {
+        return Err(bad(alloc::format!("seconds is from 1 to {}\n", EVENTS_TIME_MAX.as_secs())));
+    }
+    let time = time.unwrap_or(EVENTS_TIME);
+    events::reply(&looking.context, time).ok_or_else(|| {
+        let text = "somebody takes events already, or there is no memory or no clock for it\n";
+        bad(text).with_status(Status::SERVICE_UNAVAILABLE)
+    })
 }
 
 fn seconds(query: &Form) -> Result<Option<Duration>, Response> {
