@@ -33,6 +33,7 @@ mod log_limit;
 pub mod log_ring;
 pub mod panics;
 pub mod platform;
+pub mod profile;
 pub mod registry;
 pub mod runtime;
 pub mod service;

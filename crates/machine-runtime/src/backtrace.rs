@@ -68,6 +68,29 @@ impl Backtrace {
     }
 }
 
+/// Gives where an interrupt has come, and the return addresses of that code's callers, innermost first, to `visit`, until that has
+/// had enough. Addresses only: a name costs a search.
+pub(crate) fn interrupted(visit: &mut dyn FnMut(u64) -> bool) {
+    struct Walk<'a> {
+        visit: &'a mut dyn FnMut(u64) -> bool,
+        is_outside: bool,
+    }
+    extern "C" fn frame(context: &UnwindContext<'_>, walk: *mut c_void) -> UnwindReasonCode {
+        // SAFETY: the walk of the function around this one, used by nobody else meanwhile.
+        let walk = unsafe { &mut *walk.cast::<Walk<'_>>() };
+        let mut interrupted = 0;
+        let address = _Unwind_GetIPInfo(context, &mut interrupted) as u64;
+        walk.is_outside |= interrupted != 0;
+        if !walk.is_outside || (walk.visit)(address) {
+            UnwindReasonCode::NO_REASON
+        } else {
+            UnwindReasonCode::NORMAL_STOP
+        }
+    }
+    let mut walk = Walk { visit, is_outside: false };
+    _Unwind_Backtrace(frame, (&raw mut walk).cast());
+}
+
 /// Gives each caller to `visit`, innermost first, until that has had enough.
 fn walk(visit: &mut dyn FnMut(Location) -> bool) {
     struct Walk<'a> {

@@ -15,6 +15,7 @@ mod exception;
 #[cfg(feature = "getrandom")]
 mod getrandom;
 mod panic;
+mod sample;
 
 pub use panic::catch_panic;
 

@@ -8,6 +8,7 @@ mod log_writer;
 mod memory;
 mod options;
 mod process;
+mod profiler;
 pub mod sockets;
 mod tap;
 

@@ -11,6 +11,7 @@ mod follow;
 mod guard;
 mod looking;
 mod page;
+mod profile;
 mod trace;
 mod wire;
 

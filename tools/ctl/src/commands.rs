@@ -3,7 +3,7 @@
 use crate::admin::{Admin, Failure, Row, encoded};
 use crate::graph::Drawing;
 use crate::options::{
-    self, Direction, Every, Graph, GraphFormat, Logs, Options, Rows, Tcpdump, Verb,
+    self, Direction, Every, Graph, GraphFormat, Logs, Options, Profile, Rows, Tcpdump, Verb,
 };
 use crate::table;
 use serde_json::Value;
@@ -80,6 +80,9 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         Verb::Graph(asked) => graph(&admin, asked),
         Verb::Trace(asked) => {
             pass_on(admin.open(&format!("/api/v1/trace?seconds={}", asked.seconds))?)
+        }
+        Verb::Profile(Profile { seconds, hertz }) => {
+            pass_on(admin.open(&format!("/api/v1/profile?seconds={seconds}&hertz={hertz}"))?)
         }
         Verb::Logs(asked) => logs(&admin, options.json, asked),
         Verb::Metrics => say(&admin.text("/metrics")?),

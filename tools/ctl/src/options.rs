@@ -55,6 +55,7 @@ Examples:
   aqueductctl tcpdump 'tcp port 80' | wireshark -k -i -
   aqueductctl graph 0.17
   aqueductctl trace --seconds 2 > trace.json    # for https://ui.perfetto.dev
+  aqueductctl profile | flamegraph.pl > flame.svg
   aqueductctl logs --follow --level warn";
 
 #[derive(Subcommand)]
@@ -89,6 +90,8 @@ pub(crate) enum Verb {
     Graph(Graph),
     /// What the loop and its tasks do when, for Perfetto or chrome://tracing, on the standard output
     Trace(Seconds),
+    /// What the CPU is at, as folded stacks for flame graphs, on the standard output
+    Profile(Profile),
     /// Lines of the log
     Logs(Logs),
     /// Metrics, in the text format of OpenMetrics
@@ -190,6 +193,16 @@ pub(crate) struct Seconds {
     /// Seconds that are looked at
     #[arg(long, short, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
     pub(crate) seconds: u64,
+}
+
+#[derive(Args)]
+pub(crate) struct Profile {
+    /// Seconds that are looked at
+    #[arg(long, short, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub(crate) seconds: u64,
+    /// Samples in each
+    #[arg(long, default_value_t = 199, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    pub(crate) hertz: u64,
 }
 
 #[derive(Args)]
