@@ -1,6 +1,6 @@
 //! Contradictions: what must hold between settings, whatever each allows alone.
 
-use crate::schema::{Admin, ClientCertificates, Rpc, Tls, port_key};
+use crate::schema::{Admin, ClientCertificates, Rpc, SyslogPlace, SyslogTransport, Tls, port_key};
 use crate::{Bundle, Config};
 use alloc::{borrow::ToOwned, format, string::String, vec, vec::Vec};
 use core::net::IpAddr;
@@ -203,6 +203,11 @@ fn tls(config: &Config, bundle: &Bundle<'_>) -> Checked {
     if asks_by_tls && config.tls.authorities.is_empty() {
         let allowed = "authorities in [tls], by which a server of https:// is known";
         return refused(&[("sessions", "carry_over")], allowed.to_owned());
+    }
+    let is_by_tls = |place: &SyslogPlace| place.transport == SyslogTransport::Tls;
+    if config.log.syslog.as_ref().is_some_and(is_by_tls) && config.tls.authorities.is_empty() {
+        let allowed = "authorities in [tls], by which a collector of tls:// is known";
+        return refused(&[("log", "syslog")], allowed.to_owned());
     }
     if config.tls.redirect && config.affinity.key.is_some() {
         let allowed = "redirect = false in [tls] where [affinity] has a key: its members pass requests on by HTTP";

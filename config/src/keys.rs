@@ -636,6 +636,25 @@ pub(crate) static KEYS: &[Key] = &[
             set: |c, text| parsed(text).map(|level| c.log.level = level).is_some(),
         },
     ),
+    key(
+        "log",
+        "format",
+        Rule::Text {
+            allowed: "\"text\" or \"json\"",
+            set: |c, text| parsed(text).map(|format| c.log.format = format).is_some(),
+        },
+    ),
+    key(
+        "log",
+        "syslog",
+        Rule::Text {
+            allowed: "udp://, tcp:// or tls:// with a host and a port, as \"tcp://10.0.0.9:601\", or none",
+            set: |c, text| {
+                c.log.syslog = parsed(text);
+                c.log.syslog.is_some() || text.is_empty()
+            },
+        },
+    ),
     key("shutdown", "drain_seconds", seconds(0, 3600, |c| &mut c.shutdown.drain)),
 ];
 

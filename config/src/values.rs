@@ -93,6 +93,11 @@ fn text(config: &Config, section: &str, name: &str) -> String {
         ("rpc", "peers") => list(&config.rpc.peers),
         ("rpc", "epochs") => list(&config.rpc.epochs),
         ("log", "level") => quoted(&config.log.level.as_str().to_ascii_lowercase()),
+        ("log", "format") => quoted(&config.log.format.name()),
+        ("log", "syslog") => match &config.log.syslog {
+            Some(place) => quoted(place),
+            None => quoted(&""),
+        },
         // A test finds what is missing here.
         _ => String::new(),
     }

@@ -39,6 +39,8 @@ pub mod runtime;
 pub mod service;
 pub mod services;
 pub mod settings;
+#[cfg(feature = "syslog")]
+mod syslog;
 #[cfg(feature = "https")]
 mod tls_server;
 #[cfg(feature = "https")]

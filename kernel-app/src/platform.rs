@@ -32,6 +32,20 @@ pub trait Platform: Clone + 'static {
         None
     }
 
+    /// Whether it sends datagrams of UDP.
+    fn has_datagrams(&self) -> bool {
+        false
+    }
+
+    /// Sends a datagram of UDP, from a port of the platform's choice.
+    ///
+    /// # Errors
+    /// It is not sent, for this reason. Whether it arrives, nobody knows.
+    fn send_datagram(&self, to: SocketAddr, content: &[u8]) -> Result<(), String> {
+        let _ = (to, content);
+        Err("this platform sends none".into())
+    }
+
     /// Time since 1970-01-01 00:00 UTC.
     fn wall_clock(&self) -> Duration;
 

@@ -304,6 +304,9 @@ static ROWS: &[Row] = &[
     }),
     row!("admin", "health_on_http", "true", "\"200\"", |c: &Config| World::new(c).get("/healthz")),
     row!("log", "level", "\"warn\"", "Warn", |c: &Config| c.log.level),
+    row!("log", "format", "\"json\"", "Json", |c: &Config| c.log.format),
+    // What it does takes a collector: tests/syslog.rs.
+    row!("log", "syslog", "\"tcp://10.0.0.9:601\"", "\"tcp://10.0.0.9:601\"", |c: &Config| c.log.syslog.as_ref().map_or_else(String::new, ToString::to_string)),
     row!("shutdown", "drain_seconds", "7", "7s", |c: &Config| World::new(c).gives_up_after()),
 ];
 

@@ -39,8 +39,9 @@ pub(crate) fn run(table: &impl Table) -> Result<(), String> {
     let bundle = bundle_in_memory()?;
     let config = Config::load(&bundle, machine::start_info::command_line())
         .map_err(|error| error.to_string())?;
-    let Log { level } = config.log;
+    let Log { level, format, syslog: _ } = config.log;
     log_ring::set_level(level);
+    log_ring::set_format(format);
     for word in config::unknown_words(machine::start_info::command_line()) {
         log::warn!("command line: `{word}` means nothing here and is ignored");
     }

@@ -1,7 +1,7 @@
 //! Platform over the kernel: its sockets, the system's clocks, signals as the power button.
 
 use crate::sockets::{KernelConnector, KernelListener, Reactor, every_address};
-use crate::{log_writer, memory, profiler};
+use crate::{datagrams, log_writer, memory, profiler};
 use aqueduct::log_ring::Outlet;
 use aqueduct::platform::{Driver, ListenError, Platform, Profiling};
 use aqueduct::settings::network::SocketSettings;
@@ -224,6 +224,14 @@ impl Platform for KernelPlatform {
 
     fn connector(&self) -> KernelConnector {
         KernelConnector::new(&self.reactor)
+    }
+
+    fn has_datagrams(&self) -> bool {
+        true
+    }
+
+    fn send_datagram(&self, to: SocketAddr, content: &[u8]) -> Result<(), String> {
+        datagrams::send(to, content).map_err(|error| error.to_string())
     }
 
     fn wall_clock(&self) -> Duration {
