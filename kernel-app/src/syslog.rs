@@ -154,7 +154,9 @@ impl<P: Platform> Sender<P> {
         let connector = self.context.connector();
         let connecting = connector.connect(target);
         let connected = timers.before(timers.now() + TIMEOUT, connecting).await;
-        connected.map_err(|_| String::from("it takes too long"))?.map_err(|error| format!("{error}"))
+        connected
+            .map_err(|_| String::from("it takes too long"))?
+            .map_err(|error| format!("{error}"))
     }
 
     /// Sends lines until that fails, and says why. What has not arrived then is in `unsent`.

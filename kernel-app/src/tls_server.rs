@@ -39,7 +39,12 @@ pub(crate) fn over<P: Platform, L: Listener>(
     };
     let server_context = server_context(context, service, &settings, clients)?;
     let (spawner, timers) = (&context.spawner, &context.timers);
-    Ok(TlsListener::new(service, listener, server_context, config, spawner, timers))
+    let listener = TlsListener::new(service, listener, server_context, config, spawner, timers);
+    let traffic = listener.traffic();
+    context.inspector.add_metrics(endpoints::tls::METRICS, move |visit| {
+        visit(Some(("service", &service)), &traffic);
+    });
+    Ok(listener)
 }
 
 /// Whom a service knows by these fingerprints and by the authorities in this file of the bundle.
@@ -71,6 +76,7 @@ fn server_context<P: Platform>(
     let identities = context.identities(|| {
         let identities = identities::load(context, service, settings)?;
         identities::watch(context, &identities, &clock);
+        identities::add_to_inspector(context, &identities);
         Ok(identities.into())
     })?;
     let options = ServerOptions {

@@ -6,6 +6,7 @@ mod openapi;
 
 use aqueduct::app::App;
 use aqueduct::context::Context;
+use aqueduct::disk::{AtStart, Disks};
 use aqueduct::platform::Platform;
 use aqueduct::service::{ServiceEntry, Table, WebRoutes};
 use aqueduct::{app, log_ring, services};
@@ -17,12 +18,13 @@ use flow::task::{Executor, block_on};
 use flow::time::Timers;
 use flow::{Connector, Flow, FlowExt, Target};
 use serde_json::Value;
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{self, Poll, Waker};
 use std::time::Duration;
+use storage::{BlockDevice, memory::MemoryDisk};
 use sweep::{Memory, VsockHost, target};
 use tls::{ClientContext, ClientOptions, Clock, Identity, Trust};
 use web::session::{Ended, Mapper, Session};
@@ -62,8 +64,14 @@ impl World {
         // So that what is seen of its sockets is described, too.
         let VsockHost { machine, .. } = VsockHost::new(vsock::Limits::default());
         let memory_bytes = 256 << 20;
-        let platform = Memory { network: network.clone(), memory_bytes, vsock: Some(machine), clock: Some(clock) };
+        let platform = Memory {
+            network: network.clone(),
+            memory_bytes,
+            vsock: Some(machine),
+            clock: Some(clock),
+        };
         let context = Context::new(platform, config, bundle(), registry, &executor, &timers);
+        let context = aqueduct::disk::with_site(context, &OneDisk, None, &executor).unwrap();
         let app = App::start(&context, &Services).unwrap();
         let world = Self { network, executor, timers, context, app };
         world.run();
@@ -125,16 +133,22 @@ impl World {
 
     fn pass(&self, time: Duration) {
         let now = self.timers.now() + time;
+        NOW.set(now.max(NOW.get()));
         self.timers.advance(now);
         self.executor.advance(now);
         self.run();
     }
 }
 
-/// Goes on by a microsecond with each look.
+thread_local! {
+    /// The time of the world that this thread has.
+    static NOW: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+}
+
+/// Goes on by a microsecond with each look, too.
 fn clock() -> Duration {
-    static LOOKS: AtomicU64 = AtomicU64::new(0);
-    Duration::from_micros(LOOKS.fetch_add(1, Ordering::Relaxed))
+    NOW.set(NOW.get() + Duration::from_micros(1));
+    NOW.get()
 }
 
 fn receive(flow: &mut MemoryFlow, answer: &mut Vec<u8>) -> Option<usize> {
@@ -147,6 +161,21 @@ fn receive(flow: &mut MemoryFlow, answer: &mut Vec<u8>) -> Option<usize> {
         Poll::Pending => None,
         Poll::Ready(outcome) => Some(outcome.unwrap_or(0)),
     }
+}
+
+/// A disk that nothing is on.
+struct OneDisk;
+
+impl AtStart for OneDisk {
+    fn devices(&self) -> Disks {
+        Vec::from([Rc::new(MemoryDisk::new(&[0; 4096])) as Rc<dyn BlockDevice>])
+    }
+
+    fn now(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn wait(&self, _: Option<Duration>) {}
 }
 
 /// The product's services, with routes that cause what is to be seen.
@@ -312,6 +341,17 @@ fn a_slow_answer_is_in_the_histogram() {
     world.run();
     world.pass(Duration::from_secs(3));
     assert_eq!((bucket(&world, "2.5"), bucket(&world, "5")), (0.0, 1.0));
+}
+
+#[test]
+fn an_answer_at_once_takes_the_time_of_its_handler() {
+    let world = World::new();
+    let sum =
+        |world: &World| world.metrics()["aqueduct_web_response_seconds_sum{service=\"http\"}"];
+    let before = sum(&world);
+    world.get("/page");
+    let time = sum(&world) - before;
+    assert!(time > 0.0 && time < 0.1, "{time}");
 }
 
 #[test]
@@ -551,6 +591,19 @@ fn by_tls_a_certificate_opens_as_the_token_does_and_others_do_not() {
     assert_eq!(ask(Some(&operator), change, "Origin: https://localhost\r\n"), Some(204));
     // In the clear nobody is answered.
     assert_eq!(world.admin("GET", "/healthz").0, 0);
+    let request =
+        "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".to_owned();
+    let metrics = ask_by_tls(&world, Some(operator.clone()), request).unwrap();
+    for sample in [
+        "aqueduct_tls_handshakes_total{service=\"admin\",version=\"1.3\"} 6\n",
+        "aqueduct_tls_handshakes_total{service=\"admin\",version=\"1.2\"} 0\n",
+        "aqueduct_tls_handshake_failures_total{service=\"admin\",reason=\"protocol\"} 1\n",
+        "aqueduct_tls_handshake_failures_total{service=\"admin\",reason=\"not_tls\"} 1\n",
+        "aqueduct_tls_handshakes_at_work{service=\"admin\"} 0\n",
+        "aqueduct_tls_certificate_end_seconds{certificate=\"",
+    ] {
+        assert!(metrics.contains(sample), "{sample} in {metrics}");
+    }
 }
 
 #[test]

@@ -147,7 +147,7 @@ fn lines_reach_the_collector_in_their_order_and_those_that_do_not_are_counted() 
     // What was not acknowledged goes to the next connection.
     drop(collector);
     log::info!(target: "seen", "kept");
-    world.pass(Duration::from_secs(30));
+    world.pass(Duration::from_secs(3));
     let mut collector = Collector::accept(&mut listener).expect("it connects again");
     world.pass(Duration::from_secs(1));
     assert!(collector.messages(&world).iter().any(|it| it.ends_with("] kept")));

@@ -16,6 +16,7 @@ use alloc::boxed::Box;
 use alloc::rc::Rc;
 use core::cell::{Cell, RefCell};
 use core::ops::ControlFlow;
+use core::time::Duration;
 use driver::Driver;
 use flow::ledger::ServiceLedger;
 use flow::task::Spawner;
@@ -120,6 +121,12 @@ struct Shared<C: ServerCore> {
 }
 
 impl<C: ServerCore> Shared<C> {
+    /// The time within the turn that began at `now`, while somebody measures.
+    #[inline]
+    fn precise(&self, now: Duration) -> Duration {
+        self.spawner.clock().map_or(now, |clock| clock())
+    }
+
     /// Counts a request, and begins its line of the access log, if there is one.
     #[inline]
     fn begin_request(&self, peer: Address, request: &RequestHead) -> Option<Box<Logged>> {

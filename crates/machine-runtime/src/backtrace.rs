@@ -1,6 +1,7 @@
 //! Backtraces: who called whom, when something went wrong.
 
 use core::ffi::c_void;
+use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use heapless::Vec;
@@ -65,6 +66,14 @@ impl Backtrace {
         for (number, location) in self.frames.iter().enumerate() {
             log::error!("  {number:2}: {location}");
         }
+    }
+}
+
+/// A line for each caller.
+impl fmt::Display for Backtrace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut callers = self.frames.iter().enumerate();
+        callers.try_for_each(|(number, location)| writeln!(f, "{number:2}: {location}"))
     }
 }
 

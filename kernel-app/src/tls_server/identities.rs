@@ -8,6 +8,7 @@ use crate::settings::tls::TlsSettings;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
+use inspect::Metric;
 use tls::{Clock, Identity, hex};
 
 /// What is taken if no other is named.
@@ -65,6 +66,22 @@ pub(super) fn watch<P: Platform>(context: &Context<P>, identities: &[Identity], 
                 }
             }
             timers.sleep(Duration::from_secs(DAY_SECONDS)).await;
+        }
+    });
+}
+
+static METRICS: &[Metric<Identity>] = &[Metric::time_gauge(
+    "tls_certificate_end",
+    "When a certificate ends, since 1970-01-01 00:00 UTC; 0 if it does not say.",
+    |it| Duration::from_secs(it.not_after_seconds().unwrap_or(0)),
+)];
+
+/// Lets others see when certificates end.
+pub(super) fn add_to_inspector<P: Platform>(context: &Context<P>, identities: &[Identity]) {
+    let identities = identities.to_vec();
+    context.inspector.add_metrics(METRICS, move |visit| {
+        for identity in &identities {
+            visit(Some(("certificate", &hex(&identity.fingerprint()))), identity);
         }
     });
 }

@@ -78,7 +78,8 @@ impl World {
         let (server, clients) = (Executor::new(catch_panic), Executor::new(catch_panic));
         let timers = Timers::new();
         let registry = Rc::new(StaticRegistry::default());
-        let platform = Memory { network: network.clone(), memory_bytes: 64 << 20, vsock: None, clock: None };
+        let platform =
+            Memory { network: network.clone(), memory_bytes: 64 << 20, vsock: None, clock: None };
         let mut config = config.clone();
         (config.fastcgi.port, config.gopher.port) = (Some(FASTCGI_PORT), Some(GOPHER_PORT));
         // Sessions that nobody visits any more are gone at rest.

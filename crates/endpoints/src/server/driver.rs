@@ -182,12 +182,13 @@ impl<C: ServerCore> Driver<C> {
             }
             return self.reply(overloaded().into(), upload, now, now);
         }
+        let began = shared.precise(now);
         let request = Request::new(head, body, client).with_certificate(self.certificate.clone());
         match shared.spawner.catch(|| shared.handler.answer(request)) {
-            Ok(Answer::Now(reply)) => self.reply(reply, upload, now, now),
+            Ok(Answer::Now(reply)) => self.reply(reply, upload, began, now),
             Ok(Answer::Later(answering)) => {
                 let stage = Stage::Answering(answering);
-                self.work = Some(Box::new(Work::new(stage, upload, &shared.traffic, now)));
+                self.work = Some(Box::new(Work::new(stage, upload, &shared.traffic, began)));
             }
             Err(error) => self.fail_handler(&error, now),
         }
@@ -196,7 +197,8 @@ impl<C: ServerCore> Driver<C> {
     /// Gives the response of a handler that was asked at `began` to the core, and begins with what follows it.
     fn reply(&mut self, reply: Reply, upload: Option<Upload>, began: Duration, now: Duration) {
         let Reply { response, next } = reply;
-        self.shared.traffic.answered(response.status(), began, now);
+        let ended = self.shared.precise(now);
+        self.shared.traffic.answered(response.status(), began, ended);
         if let Some(log) = &mut self.log {
             log.answered(response.status(), self.core.content_length(&response));
             if let Some(id) = response.header(ID_FIELD) {

@@ -113,6 +113,12 @@ impl Spawner {
         Self { shared: Rc::new(shared) }
     }
 
+    /// The clock by which polls are measured, if they are.
+    #[inline]
+    pub fn clock(&self) -> Option<fn() -> Duration> {
+        self.shared.meter.clock()
+    }
+
     /// Events of the executor's tasks, which are taken while polls are [measured](Self::measure), and of its loop.
     pub fn trace(&self) -> &Trace {
         &self.shared.trace
