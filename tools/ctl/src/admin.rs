@@ -1,6 +1,7 @@
 //! The admin port, asked by HTTP.
 
 use crate::options::Options;
+use crate::table::printable_lines;
 use crate::tls::TlsConnector;
 use serde_json::{Map, Value};
 use std::fmt;
@@ -140,6 +141,7 @@ impl Admin {
             _ => {
                 let said = response.body_mut().read_to_string().unwrap_or_default();
                 let said: String = said.trim().chars().take(SAID_CHARS_MAX).collect();
+                let said = printable_lines(&said);
                 Err(Failure(format!("{url}{path}: {status}: {said}")))
             }
         }

@@ -4,6 +4,7 @@
 
 mod admin;
 mod commands;
+mod extcap;
 mod graph;
 mod options;
 mod table;

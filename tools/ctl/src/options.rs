@@ -1,5 +1,6 @@
 //! The words of the command line.
 
+use crate::extcap::Extcap;
 use crate::tls::Fingerprint;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -58,6 +59,13 @@ Examples:
   aqueductctl profile | flamegraph.pl > flame.svg
   aqueductctl logs --follow --level warn";
 
+const EXTCAP: &str = "\
+What Wireshark calls to capture from an appliance as from an interface. It finds it by a program of two lines in its folder of \
+extcap programs (Help, About, Folders):
+
+  #!/bin/sh
+  exec aqueductctl extcap \"$@\"";
+
 #[derive(Subcommand)]
 pub(crate) enum Verb {
     /// The state of the machine at one glance, renewed until Ctrl-C
@@ -86,6 +94,9 @@ pub(crate) enum Verb {
     Version(Rows),
     /// Frames as pcapng on the standard output
     Tcpdump(Tcpdump),
+    /// What Wireshark calls to capture from an appliance as from an interface
+    #[command(long_about = EXTCAP)]
+    Extcap(Extcap),
     /// The window graph of a connection
     Graph(Graph),
     /// What the loop and its tasks do when, for Perfetto or chrome://tracing, on the standard output
