@@ -1,6 +1,6 @@
 //! Contradictions: what must hold between settings, whatever each allows alone.
 
-use crate::schema::{ClientCertificates, Rpc, Tls, port_key};
+use crate::schema::{Admin, ClientCertificates, Rpc, SyslogPlace, SyslogTransport, Tls, port_key};
 use crate::{Bundle, Config};
 use alloc::{borrow::ToOwned, format, string::String, vec, vec::Vec};
 use core::net::IpAddr;
@@ -53,6 +53,7 @@ pub(crate) fn whole(config: &Config, bundle: &Bundle<'_>) -> Checked {
     ports(config)?;
     vsock_ports(config)?;
     tls(config, bundle)?;
+    admin(config, bundle)?;
     vat(config, bundle)?;
     conf(config)?;
     site(config, bundle)
@@ -203,6 +204,11 @@ fn tls(config: &Config, bundle: &Bundle<'_>) -> Checked {
         let allowed = "authorities in [tls], by which a server of https:// is known";
         return refused(&[("sessions", "carry_over")], allowed.to_owned());
     }
+    let is_by_tls = |place: &SyslogPlace| place.transport == SyslogTransport::Tls;
+    if config.log.syslog.as_ref().is_some_and(is_by_tls) && config.tls.authorities.is_empty() {
+        let allowed = "authorities in [tls], by which a collector of tls:// is known";
+        return refused(&[("log", "syslog")], allowed.to_owned());
+    }
     if config.tls.redirect && config.affinity.key.is_some() {
         let allowed = "redirect = false in [tls] where [affinity] has a key: its members pass requests on by HTTP";
         return refused(&[("tls", "redirect"), ("affinity", "key")], allowed.to_owned());
@@ -222,6 +228,25 @@ fn tls(config: &Config, bundle: &Bundle<'_>) -> Checked {
             refused(&[key], format!("files of the bundle, and {path} is not one of them"))
         }
     }
+}
+
+/// Clients show certificates by TLS only, and the authorities' file is there.
+fn admin(config: &Config, bundle: &Bundle<'_>) -> Checked {
+    let Admin { tls, client_authorities, client_fingerprints, .. } = &config.admin;
+    let key = if client_authorities.is_empty() {
+        ("admin", "client_fingerprints")
+    } else {
+        ("admin", "client_authorities")
+    };
+    let names_clients = !(client_authorities.is_empty() && client_fingerprints.is_empty());
+    let allowed = if names_clients && !tls {
+        "tls = true in [admin], since nobody shows a certificate otherwise".to_owned()
+    } else if !client_authorities.is_empty() && bundle.get(client_authorities).is_none() {
+        format!("a file of the bundle, and {client_authorities} is not one of them")
+    } else {
+        return Ok(());
+    };
+    Err(Contradiction { keys: vec![key], allowed })
 }
 
 /// A key that is named is there; the usual one need not be.

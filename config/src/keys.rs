@@ -23,6 +23,9 @@ use rule::{
     vsock_port,
 };
 
+/// What lists of fingerprints hold.
+const FINGERPRINTS: &str = "SHA-256 of certificates, 64 hexadecimal digits each, as `openssl x509 -fingerprint -sha256` has them";
+
 /// Most addresses of a kind: smoltcp's interface holds a handful.
 pub(crate) const ADDRESSES_MAX: usize = 4;
 
@@ -205,7 +208,7 @@ pub(crate) static KEYS: &[Key] = &[
         "tls",
         "client_fingerprints",
         Rule::List {
-            allowed: "SHA-256 of certificates, 64 hexadecimal digits each, as `openssl x509 -fingerprint -sha256` has them",
+            allowed: FINGERPRINTS,
             items_max: FINGERPRINTS_MAX,
             clear: |c| c.tls.client_fingerprints.clear(),
             push: |c, text| text.parse().map(|it| c.tls.client_fingerprints.push(it)).is_ok(),
@@ -576,6 +579,25 @@ pub(crate) static KEYS: &[Key] = &[
             set: put_token,
         },
     ),
+    key("admin", "tls", Rule::Flag(|c| &mut c.admin.tls)),
+    key(
+        "admin",
+        "client_authorities",
+        Rule::Text {
+            allowed: "a file of the bundle, as \"tls/operators.pem\", or none",
+            set: |c, text| is_path_or_none(text) && put(&mut c.admin.client_authorities, text),
+        },
+    ),
+    key(
+        "admin",
+        "client_fingerprints",
+        Rule::List {
+            allowed: FINGERPRINTS,
+            items_max: FINGERPRINTS_MAX,
+            clear: |c| c.admin.client_fingerprints.clear(),
+            push: |c, text| text.parse().map(|it| c.admin.client_fingerprints.push(it)).is_ok(),
+        },
+    ),
     key(
         "admin",
         "hosts",
@@ -593,6 +615,25 @@ pub(crate) static KEYS: &[Key] = &[
         Rule::Text {
             allowed: "\"off\", \"error\", \"warn\", \"info\", \"debug\" or \"trace\"",
             set: |c, text| parsed(text).map(|level| c.log.level = level).is_some(),
+        },
+    ),
+    key(
+        "log",
+        "format",
+        Rule::Text {
+            allowed: "\"text\" or \"json\"",
+            set: |c, text| parsed(text).map(|format| c.log.format = format).is_some(),
+        },
+    ),
+    key(
+        "log",
+        "syslog",
+        Rule::Text {
+            allowed: "udp://, tcp:// or tls:// with a host and a port, as \"tcp://10.0.0.9:601\", or none",
+            set: |c, text| {
+                c.log.syslog = parsed(text);
+                c.log.syslog.is_some() || text.is_empty()
+            },
         },
     ),
     key("shutdown", "drain_seconds", seconds(0, 3600, |c| &mut c.shutdown.drain)),

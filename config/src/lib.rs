@@ -48,8 +48,9 @@ pub use keys::keys;
 pub use network::{Cidr, CongestionControl};
 pub use schema::{
     Admin, Affinity, BadGroupKey, Capabilities, ClientCertificates, Conf, Config, Fastcgi, Gopher,
-    GroupKey, Http, Log, Memory, Network, Octets32, PortRange, Relay, Rpc, RpcEpoch, RpcPeer,
-    Sessions, Shutdown, Storage, TargetRule, Tasks, Tcp, Tls, Token, Vsock, Zmq, port_key,
+    GroupKey, Http, Log, LogFormat, Memory, Network, Octets32, PortRange, Relay, Rpc, RpcEpoch,
+    RpcPeer, Sessions, Shutdown, Storage, SyslogPlace, SyslogTransport, TargetRule, Tasks, Tcp,
+    Tls, Token, Vsock, Zmq, port_key,
 };
 pub use values::{KeyValue, SECRET, values};
 

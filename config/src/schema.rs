@@ -3,6 +3,7 @@
 
 mod admin;
 mod fastcgi;
+mod log;
 mod relay;
 mod rpc;
 mod tls;
@@ -10,6 +11,7 @@ mod vsock;
 
 pub use admin::{Admin, Token};
 pub use fastcgi::Fastcgi;
+pub use log::{Log, LogFormat, SyslogPlace, SyslogTransport};
 pub use relay::{PortRange, Relay, TargetRule};
 pub(crate) use rpc::is_service;
 pub use rpc::{Capabilities, Conf, Rpc, RpcEpoch, RpcPeer};
@@ -374,19 +376,6 @@ pub struct Tasks {
 impl Default for Tasks {
     fn default() -> Self {
         Self { tasks_max: 65_536 }
-    }
-}
-
-/// `[log]`
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Log {
-    /// The least important level that is written. Default info.
-    pub level: log::LevelFilter,
-}
-
-impl Default for Log {
-    fn default() -> Self {
-        Self { level: log::LevelFilter::Info }
     }
 }
 

@@ -80,6 +80,8 @@ fn text(config: &Config, section: &str, name: &str) -> String {
             quoted(&if affinity.begins_when_lost { "begin" } else { "refuse" })
         }
         ("admin", "token") => secret(admin.token.is_some()),
+        ("admin", "client_authorities") => quoted(&admin.client_authorities),
+        ("admin", "client_fingerprints") => list(&admin.client_fingerprints),
         ("admin", "hosts") => list(&admin.hosts),
         ("conf", "from") => quoted(&config.conf.from),
         ("relay", "listen_ports") => list(&config.relay.listen_ports),
@@ -91,6 +93,11 @@ fn text(config: &Config, section: &str, name: &str) -> String {
         ("rpc", "peers") => list(&config.rpc.peers),
         ("rpc", "epochs") => list(&config.rpc.epochs),
         ("log", "level") => quoted(&config.log.level.as_str().to_ascii_lowercase()),
+        ("log", "format") => quoted(&config.log.format.name()),
+        ("log", "syslog") => match &config.log.syslog {
+            Some(place) => quoted(place),
+            None => quoted(&""),
+        },
         // A test finds what is missing here.
         _ => String::new(),
     }

@@ -89,6 +89,7 @@ impl App {
         }
         vsock_port::tell_absent(&context.config.vsock, &carried);
         check_capabilities(context)?;
+        send_log(context)?;
         for entry in entries {
             if let Some(service) = (entry.open)(context)? {
                 service.inspect(entry.name, &context.inspector);
@@ -141,6 +142,19 @@ fn check_capabilities<P: Platform>(context: &Context<P>) -> Result<(), StartErro
     #[cfg(not(feature = "vats"))]
     if !context.config.capabilities.references.is_empty() {
         log::warn!("[capabilities] is without effect: it is not in this build");
+    }
+    Ok(())
+}
+
+/// Sends the log to a collector, if the configuration names one.
+fn send_log<P: Platform>(context: &Context<P>) -> Result<(), StartError> {
+    #[cfg(feature = "syslog")]
+    if let Some(syslog) = crate::syslog::open(context)? {
+        context.services.add("syslog", syslog);
+    }
+    #[cfg(not(feature = "syslog"))]
+    if context.config.log.syslog.is_some() {
+        log::warn!("[log] syslog is without effect: it is not in this build");
     }
     Ok(())
 }
@@ -213,7 +227,7 @@ mod tests {
         let features = features.lines().take_while(|line| !line.starts_with('['));
         let features = features.filter_map(|line| line.split_once(" = ")).map(|(name, _)| name);
         // What is no service of its own.
-        let beside = ["default", "inspection", "http-client", "disk", "vsock"];
+        let beside = ["default", "inspection", "http-client", "disk", "syslog", "vsock"];
         let features: Vec<_> = features.filter(|name| !beside.contains(name)).collect();
         assert_eq!(entries, features);
         let mut config = Config::default();

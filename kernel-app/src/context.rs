@@ -4,11 +4,15 @@ use crate::Platform;
 use crate::live_settings::LiveSettings;
 use crate::live_site::LiveSite;
 use crate::service::Services;
+#[cfg(any(feature = "rpc", feature = "https"))]
+use crate::service::StartError;
 use crate::settings::{self, memory::MemorySettings};
+#[cfg(feature = "https")]
+use crate::tls_server::Identities;
+#[cfg(feature = "rpc")]
+use crate::vat::Vat;
 #[cfg(feature = "vats")]
 use crate::vat::{Capabilities, NoCapability};
-#[cfg(feature = "rpc")]
-use crate::{service::StartError, vat::Vat};
 use alloc::rc::Rc;
 use config::{Bundle, Config};
 use core::cell::OnceCell;
@@ -50,6 +54,9 @@ pub struct Context<P: Platform> {
     pub(crate) live_settings: Rc<LiveSettings>,
     /// The site, once something has wanted it.
     live_site: Rc<OnceCell<Rc<LiveSite>>>,
+    /// The certificates, once something is served by TLS.
+    #[cfg(feature = "https")]
+    identities: Rc<OnceCell<Identities>>,
     /// The vat, once something has wanted it.
     #[cfg(feature = "rpc")]
     vat: Rc<OnceCell<Rc<Vat>>>,
@@ -75,6 +82,8 @@ impl<P: Platform> Clone for Context<P> {
             sessions: self.sessions.clone(),
             live_settings: self.live_settings.clone(),
             live_site: self.live_site.clone(),
+            #[cfg(feature = "https")]
+            identities: self.identities.clone(),
             #[cfg(feature = "rpc")]
             vat: self.vat.clone(),
             #[cfg(feature = "vats")]
@@ -112,6 +121,8 @@ impl<P: Platform> Context<P> {
                 &services,
             )),
             live_site: Rc::default(),
+            #[cfg(feature = "https")]
+            identities: Rc::default(),
             #[cfg(feature = "rpc")]
             vat: Rc::default(),
             #[cfg(feature = "vats")]
@@ -173,6 +184,19 @@ impl<P: Platform> Context<P> {
     /// The configuration as it is in force now: [`config`](Self::config), with what was changed since the start.
     pub fn live_config(&self) -> Config {
         (*self.live_settings.get()).clone()
+    }
+
+    /// The certificates of this appliance, as `load` finds them the first time: one that it makes is the same everywhere.
+    #[cfg(feature = "https")]
+    pub(crate) fn identities(
+        &self,
+        load: impl FnOnce() -> Result<Identities, StartError>,
+    ) -> Result<Identities, StartError> {
+        if let Some(identities) = self.identities.get() {
+            return Ok(identities.clone());
+        }
+        let identities = load()?;
+        Ok(self.identities.get_or_init(|| identities).clone())
     }
 
     /// The site as it is now.

@@ -19,6 +19,8 @@ use core::time::Duration;
 use flow::ledger::Ledger;
 use flow::task::{Executor, Spawner};
 use flow::time::Timers;
+#[cfg(feature = "inspection")]
+use storage::DiskRow;
 use storage::{
     BlockDevice, CacheEnvironment, CacheLimits, Extents, Format, PageCache, ReadError, Volume,
     VolumeError, VolumeFile,
@@ -92,6 +94,7 @@ pub fn with_site<P: Platform>(
     loaded: Option<Volume>,
     executor: &Executor,
 ) -> Result<Context<P>, String> {
+    add_to_inspector(&context, disks.devices());
     if loaded.is_none() && !is_wanted(&context.config) {
         return Ok(context);
     }
@@ -100,6 +103,27 @@ pub fn with_site<P: Platform>(
     let site = disks.run(executor, &context.timers, opening)?;
     Ok(context.with_disk_site(site))
 }
+
+/// Lets others see the disks.
+#[cfg(feature = "inspection")]
+fn add_to_inspector<P: Platform>(context: &Context<P>, disks: Disks) {
+    let inspector = &context.inspector;
+    let disks: Rc<[_]> = disks.into();
+    let all = disks.clone();
+    inspector.add_table(&storage::DISKS, move |visit| {
+        let rows = (1..).zip(all.iter()).map(|(id, disk)| DiskRow::of(id, &**disk));
+        rows.for_each(|row| visit(&row));
+    });
+    inspector.add_metrics(storage::DISK_METRICS, move |visit| {
+        for (id, disk) in (1_usize..).zip(disks.iter()) {
+            visit(Some(("disk", &id)), &disk.counters());
+        }
+    });
+}
+
+/// Nobody looks.
+#[cfg(not(feature = "inspection"))]
+fn add_to_inspector<P: Platform>(_: &Context<P>, _: Disks) {}
 
 /// A site that is on a disk.
 #[derive(Clone)]

@@ -33,11 +33,16 @@ mod log_limit;
 pub mod log_ring;
 pub mod panics;
 pub mod platform;
+pub mod profile;
 pub mod registry;
 pub mod runtime;
 pub mod service;
 pub mod services;
 pub mod settings;
+#[cfg(feature = "syslog")]
+mod syslog;
+#[cfg(feature = "https")]
+mod tls_server;
 #[cfg(feature = "https")]
 mod trust;
 #[cfg(feature = "rpc")]

@@ -1,14 +1,19 @@
 //! Log ring: one line per record to the platform's console, and the latest kept for those who ask.
 
+mod queue;
+
 use crate::log_limit::LogLimit;
 use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
+use config::LogFormat;
 use core::fmt::{self, Write};
 use core::ops::Range;
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use inspect::{Column, Metric, Table};
 use log::{Level, LevelFilter, Log, Metadata, Record, RecordBuilder};
+use queue::LogQueue;
 use spinning_top::Spinlock;
 
 /// Lines that are kept, whatever their length.
@@ -28,6 +33,8 @@ static LOG: LogRing = LogRing {
     lines: Spinlock::new(Lines { kept: VecDeque::new(), counts: [0; 5] }),
     levels: Spinlock::new(Levels { all: LevelFilter::Info, modules: Vec::new() }),
     limit: Spinlock::new(LogLimit::new()),
+    queue: Spinlock::new(LogQueue::new()),
+    is_json: AtomicBool::new(false),
 };
 
 /// Where lines go, and what time it is there.
@@ -46,6 +53,41 @@ pub fn install(outlet: Outlet, level: LevelFilter) {
     let _ = log::set_logger(&LOG);
     set_level(level);
 }
+
+/// How lines are written from now on.
+pub fn set_format(format: LogFormat) {
+    LOG.is_json.store(format == LogFormat::Json, Ordering::Relaxed);
+}
+
+/// Keeps lines for a collector from now on, those among them that are kept already.
+pub(crate) fn queue_lines() {
+    let mut queue = LOG.queue.lock();
+    queue.turn_on();
+    for line in &LOG.lines.lock().kept {
+        if queue.wants(line.level, line.module()) {
+            queue.push(line.clone());
+        }
+    }
+}
+
+/// Takes the first lines for the collector, with so many bytes of text together, or one; and how many were lost behind them,
+/// for want of room, if these are all.
+pub(crate) fn take_lines(text_bytes_max: usize) -> (VecDeque<LogLine>, u64) {
+    LOG.queue.lock().take(text_bytes_max)
+}
+
+/// Whether lines wait for the collector.
+pub(crate) fn has_queued_lines() -> bool {
+    !LOG.queue.lock().is_empty()
+}
+
+/// So many have been sent to it.
+pub(crate) fn lines_sent(count: u64) {
+    LOG.queue.lock().sent(count);
+}
+
+/// Where lines come from that are about sending lines.
+const SENDER: &str = "aqueduct::syslog";
 
 /// What is logged by all modules without a level of their own.
 pub fn set_level(level: LevelFilter) {
@@ -136,13 +178,20 @@ pub static TABLE: Table<LogLine> = Table {
 };
 
 /// The metrics of the log.
-pub static METRICS: &[Metric<()>] =
-    &[Metric::counter_by("log_lines", "level", "Lines that were logged.", |(), visit| {
+pub static METRICS: &[Metric<()>] = &[
+    Metric::counter_by("log_lines", "level", "Lines that were logged.", |(), visit| {
         let counts = LOG.lines.lock().counts;
         for (level, count) in LEVELS.iter().zip(counts) {
             visit(level, count);
         }
-    })];
+    }),
+    Metric::counter("log_lines_sent", "Lines that were sent to the collector.", |()| {
+        LOG.queue.lock().counts().sent
+    }),
+    Metric::counter("log_lines_lost", "Lines for which the collector left no room.", |()| {
+        LOG.queue.lock().counts().lost
+    }),
+];
 
 const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
 
@@ -161,6 +210,8 @@ struct LogRing {
     lines: Spinlock<Lines>,
     levels: Spinlock<Levels>,
     limit: Spinlock<LogLimit>,
+    queue: Spinlock<LogQueue>,
+    is_json: AtomicBool,
 }
 
 struct Lines {
@@ -234,7 +285,11 @@ impl LogRing {
         // A string takes all there is.
         let _ = line.write_fmt(*record.args());
         sanitise(&mut line);
-        (outlet.write)(&line);
+        if self.is_json.load(Ordering::Relaxed) {
+            (outlet.write)(&json(&line, record.level(), now, module.clone(), message));
+        } else {
+            (outlet.write)(&line);
+        }
         line.pop();
         self.keep(record.level(), now, line, module, message);
     }
@@ -253,7 +308,13 @@ impl LogRing {
         if lines.kept.len() == LINES_MAX {
             lines.kept.pop_front();
         }
-        lines.kept.push_back(LogLine { number, time, level, text, module, message });
+        let line = LogLine { number, time, level, text, module, message };
+        let mut queue = self.queue.lock();
+        if queue.wants(level, line.module()) {
+            queue.push(line.clone());
+        }
+        drop(queue);
+        lines.kept.push_back(line);
     }
 }
 
@@ -284,6 +345,32 @@ fn head(line: &mut String, now: Duration, record: &Record<'_>) -> (Range<usize>,
     let end = line.len();
     line.push_str(": ");
     (start..end, line.len())
+}
+
+/// The same line as an object of JSON (RFC 8259).
+fn json(line: &str, level: Level, now: Duration, module: Range<usize>, message: usize) -> String {
+    let mut json = String::with_capacity(line.len() + 64);
+    json.push_str("{\"time_us\":");
+    number(&mut json, u64::try_from(now.as_micros()).unwrap_or(u64::MAX), 0, ' ');
+    let level = LEVELS[level as usize - 1];
+    let message = line.get(message..).unwrap_or_default().trim_end_matches('\n');
+    let members =
+        [("level", level), ("module", line.get(module).unwrap_or_default()), ("message", message)];
+    for (name, text) in members {
+        json.push_str(",\"");
+        json.push_str(name);
+        json.push_str("\":\"");
+        for letter in text.chars() {
+            // RFC 8259 section 7. Control characters have been replaced.
+            if matches!(letter, '"' | '\\') {
+                json.push('\\');
+            }
+            json.push(letter);
+        }
+        json.push('"');
+    }
+    json.push_str("}\n");
+    json
 }
 
 /// Appends a decimal number, filled to a width.
@@ -372,6 +459,20 @@ mod tests {
         let long = "m".repeat(MODULE_BYTES_MAX);
         assert_eq!(levels.set(&std::format!("{long}m"), Some(LevelFilter::Warn)), Err(TooMany));
         assert_eq!(levels.set(&long, Some(LevelFilter::Warn)), Ok(()));
+    }
+
+    #[test]
+    fn rfc8259_7_a_line_in_json_has_what_stands_in_the_text() {
+        let mut line = String::new();
+        let record = Record::builder().level(Level::Warn).target("net").build();
+        let now = Duration::from_micros(1_000_203);
+        let (module, message) = head(&mut line, now, &record);
+        line.push_str("a \"path\\\" é \n");
+        sanitise(&mut line);
+        assert_eq!(
+            json(&line, Level::Warn, now, module, message),
+            "{\"time_us\":1000203,\"level\":\"warn\",\"module\":\"net\",\"message\":\"a \\\"path\\\\\\\" é \\\\n\"}\n"
+        );
     }
 
     #[test]

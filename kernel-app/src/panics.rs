@@ -67,10 +67,12 @@ fn note_in(
     if panics.len() == PLACES_MAX {
         panics.remove(0);
     }
-    let backtrace = backtrace.map(|text| cut(text, BACKTRACE_BYTES_MAX));
+    let (count, last_backtrace) = known.map_or((0, None), |row| (row.count, row.backtrace));
+    // Of many panics in a row not all have one.
+    let backtrace = backtrace.map(|text| cut(text, BACKTRACE_BYTES_MAX)).or(last_backtrace);
     panics.push(PanicRow {
         place: place.into(),
-        count: 1 + known.map_or(0, |row| row.count),
+        count: 1 + count,
         last,
         message: cut(message.into(), MESSAGE_BYTES_MAX),
         backtrace,
@@ -97,12 +99,13 @@ mod tests {
         note_in(&mut panics, seconds(1), "a.rs:1", "one", None);
         note_in(&mut panics, seconds(2), "b.rs:1", "two", None);
         note_in(&mut panics, seconds(3), "a.rs:1", "three", Some("frames".to_string()));
+        note_in(&mut panics, seconds(4), "a.rs:1", "four", None);
         let seen: Vec<_> = panics
             .iter()
             .map(|row| (row.place.as_str(), row.count, row.message.as_str()))
             .collect();
-        assert_eq!(seen, [("b.rs:1", 1, "two"), ("a.rs:1", 2, "three")]);
-        assert_eq!((panics[1].last, panics[1].backtrace.as_deref()), (seconds(3), Some("frames")));
+        assert_eq!(seen, [("b.rs:1", 1, "two"), ("a.rs:1", 3, "four")]);
+        assert_eq!((panics[1].last, panics[1].backtrace.as_deref()), (seconds(4), Some("frames")));
     }
 
     #[test]

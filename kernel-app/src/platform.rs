@@ -2,8 +2,11 @@
 //! Linux process and on a bare machine.
 
 use alloc::borrow::Cow;
+use alloc::boxed::Box;
+use alloc::string::String;
 use core::fmt;
 use core::net::SocketAddr;
+use core::task::Poll;
 use core::time::Duration;
 use flow::sync::WakerKey;
 use flow::{Connector, Listener};
@@ -27,6 +30,20 @@ pub trait Platform: Clone + 'static {
     #[cfg(feature = "vsock")]
     fn vsock(&self) -> Option<vsock::VsockNetwork> {
         None
+    }
+
+    /// Whether it sends datagrams of UDP.
+    fn has_datagrams(&self) -> bool {
+        false
+    }
+
+    /// Sends a datagram of UDP, from a port of the platform's choice.
+    ///
+    /// # Errors
+    /// It is not sent, for this reason. Whether it arrives, nobody knows.
+    fn send_datagram(&self, to: SocketAddr, content: &[u8]) -> Result<(), String> {
+        let _ = (to, content);
+        Err("this platform sends none".into())
     }
 
     /// Time since 1970-01-01 00:00 UTC.
@@ -63,6 +80,12 @@ pub trait Platform: Clone + 'static {
         None
     }
 
+    /// Begins to sample what runs, so many times a second; none where that cannot be, or somebody does so already.
+    fn profile(&self, hertz: u32) -> Option<Box<dyn Profiling>> {
+        let _ = hertz;
+        None
+    }
+
     /// Shows this platform's own network stacks, with the places of their cards; none where the network is another
     /// system's. To be asked by tasks.
     fn visit_stacks(&self, visit: &mut dyn FnMut(usize, &Stack)) {
@@ -87,6 +110,25 @@ pub trait Platform: Clone + 'static {
     fn visit_listeners(&self, visit: &mut dyn FnMut(ListenerRow)) {
         self.visit_stacks(&mut |card, stack| stack.visit_listeners(card, visit));
     }
+}
+
+/// Samples of what runs, taken until this is dropped.
+pub trait Profiling {
+    /// Takes in what was sampled since the last time; to be called ten times a second.
+    fn collect(&mut self);
+
+    /// Ends the samples, and gives the stacks that they show, one after another; pending while names are looked up, after
+    /// which nobody wakes the caller.
+    fn poll_stack(&mut self) -> Poll<Option<SampledStack>>;
+}
+
+/// A stack that was sampled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SampledStack {
+    /// Its functions, the outermost first, with semicolons between.
+    pub frames: String,
+    /// How often it was.
+    pub samples: u64,
 }
 
 /// How much memory there is, and what of it is in use.

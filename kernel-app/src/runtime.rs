@@ -19,9 +19,13 @@ pub fn run(driver: &mut impl Driver, executor: &Executor, timers: &Timers, app: 
         let now = driver.now();
         timers.advance(now);
         executor.advance(now);
+        let mut trace = executor.trace().turn();
         let more_arrived = driver.ingress(now);
+        trace.step("ingress");
         let more_to_run = executor.turn(POLLS_MAX);
+        trace.step("tasks");
         driver.egress(now);
+        trace.step("egress");
         if !stopping && driver.stop_requested() {
             stopping = true;
             app.stop();
@@ -32,6 +36,7 @@ pub fn run(driver: &mut impl Driver, executor: &Executor, timers: &Timers, app: 
         }
         if !more_arrived && !more_to_run {
             driver.wait(earlier(timers.next_deadline(), app.next_deadline()));
+            trace.step("wait");
         }
     }
 }

@@ -6,26 +6,32 @@ mod openapi;
 
 use aqueduct::app::App;
 use aqueduct::context::Context;
+use aqueduct::disk::{AtStart, Disks};
 use aqueduct::platform::Platform;
 use aqueduct::service::{ServiceEntry, Table, WebRoutes};
 use aqueduct::{app, log_ring, services};
 use config::{Bundle, Config, cpio};
+use endpoints::tls::{TlsConfig, TlsConnector};
 use flow::memory::{MemoryFlow, MemoryNetwork};
 use flow::registry::StaticRegistry;
 use flow::task::{Executor, block_on};
 use flow::time::Timers;
-use flow::{Connector, Flow, FlowExt};
+use flow::{Connector, Flow, FlowExt, Target};
 use serde_json::Value;
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::task::{self, Poll, Waker};
 use std::time::Duration;
+use storage::{BlockDevice, memory::MemoryDisk};
 use sweep::{Memory, VsockHost, target};
+use tls::{ClientContext, ClientOptions, Clock, Identity, Trust};
 use web::session::{Ended, Mapper, Session};
 use web::{Request, Response, Routes};
 
 const PORT: u16 = 9001;
+const TOKEN: &str = "0123456789abcdef-token";
 const CAPACITY_BYTES: usize = 64 << 10;
 
 /// A running appliance, whose admin port is open, and its clock.
@@ -58,8 +64,14 @@ impl World {
         // So that what is seen of its sockets is described, too.
         let VsockHost { machine, .. } = VsockHost::new(vsock::Limits::default());
         let memory_bytes = 256 << 20;
-        let platform = Memory { network: network.clone(), memory_bytes, vsock: Some(machine) };
+        let platform = Memory {
+            network: network.clone(),
+            memory_bytes,
+            vsock: Some(machine),
+            clock: Some(clock),
+        };
         let context = Context::new(platform, config, bundle(), registry, &executor, &timers);
+        let context = aqueduct::disk::with_site(context, &OneDisk, None, &executor).unwrap();
         let app = App::start(&context, &Services).unwrap();
         let world = Self { network, executor, timers, context, app };
         world.run();
@@ -121,10 +133,22 @@ impl World {
 
     fn pass(&self, time: Duration) {
         let now = self.timers.now() + time;
+        NOW.set(now.max(NOW.get()));
         self.timers.advance(now);
         self.executor.advance(now);
         self.run();
     }
+}
+
+thread_local! {
+    /// The time of the world that this thread has.
+    static NOW: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+}
+
+/// Goes on by a microsecond with each look, too.
+fn clock() -> Duration {
+    NOW.set(NOW.get() + Duration::from_micros(1));
+    NOW.get()
 }
 
 fn receive(flow: &mut MemoryFlow, answer: &mut Vec<u8>) -> Option<usize> {
@@ -137,6 +161,21 @@ fn receive(flow: &mut MemoryFlow, answer: &mut Vec<u8>) -> Option<usize> {
         Poll::Pending => None,
         Poll::Ready(outcome) => Some(outcome.unwrap_or(0)),
     }
+}
+
+/// A disk that nothing is on.
+struct OneDisk;
+
+impl AtStart for OneDisk {
+    fn devices(&self) -> Disks {
+        Vec::from([Rc::new(MemoryDisk::new(&[0; 4096])) as Rc<dyn BlockDevice>])
+    }
+
+    fn now(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn wait(&self, _: Option<Duration>) {}
 }
 
 /// The product's services, with routes that cause what is to be seen.
@@ -184,6 +223,8 @@ async fn session(mut session: Session) -> Result<(), Ended> {
 fn bundle() -> Bundle<'static> {
     let mut writer = cpio::Writer::new();
     writer.file("site/page", b"site page", 1_700_000_000).unwrap();
+    writer.file("tls/cert.pem", sweep::CERTIFICATE, 1_700_000_000).unwrap();
+    writer.file("tls/key.pem", sweep::KEY, 1_700_000_000).unwrap();
     Bundle::parse(writer.finish().leak()).unwrap()
 }
 
@@ -300,6 +341,17 @@ fn a_slow_answer_is_in_the_histogram() {
     world.run();
     world.pass(Duration::from_secs(3));
     assert_eq!((bucket(&world, "2.5"), bucket(&world, "5")), (0.0, 1.0));
+}
+
+#[test]
+fn an_answer_at_once_takes_the_time_of_its_handler() {
+    let world = World::new();
+    let sum =
+        |world: &World| world.metrics()["aqueduct_web_response_seconds_sum{service=\"http\"}"];
+    let before = sum(&world);
+    world.get("/page");
+    let time = sum(&world) - before;
+    assert!(time > 0.0 && time < 0.1, "{time}");
 }
 
 #[test]
@@ -476,6 +528,7 @@ fn an_image_without_a_token_does_not_start() {
         network: MemoryNetwork::new(1, 1),
         memory_bytes: 1 << 20,
         vsock: None,
+        clock: Some(clock),
     });
     let mut config = Config::default();
     config.admin.port = Some(PORT);
@@ -484,6 +537,105 @@ fn an_image_without_a_token_does_not_start() {
     let context = Context::new(platform, config, bundle(), registry, &executor, &Timers::new());
     let error = services::admin::open(&context).err().unwrap().to_string();
     assert!(error.starts_with("`token` in [admin]: it says what requests have to show"), "{error}");
+}
+
+/// What is answered by TLS to a client that shows this identity; none if TLS fails.
+fn ask_by_tls(world: &World, identity: Option<Identity>, request: String) -> Option<String> {
+    let server = Identity::from_pem(sweep::CERTIFICATE, sweep::KEY).unwrap();
+    let trust = Trust::fingerprints([server.fingerprint()]);
+    let clock = Clock::new(Duration::from_secs(1_800_000_000));
+    let client = ClientContext::new(ClientOptions { identity, ..ClientOptions::new(trust, clock) });
+    let config = TlsConfig::default();
+    let connector =
+        TlsConnector::new(world.network.clone(), client.unwrap(), config, &world.timers);
+    let asking = world.context.spawner.spawn_joinable("client", async move {
+        let mut flow = connector.connect(&Target::Tls("here".into(), PORT)).await.ok()?;
+        flow.write_all(request.as_bytes()).await.ok()?;
+        let mut answer = Vec::new();
+        loop {
+            let mut piece = [0; 4096];
+            match flow.read(&mut piece).await.ok()? {
+                0 => return Some(String::from_utf8_lossy(&answer).into_owned()),
+                count => answer.extend_from_slice(&piece[..count]),
+            }
+        }
+    });
+    world.pass(Duration::from_secs(1));
+    world.pass(Duration::from_secs(5));
+    block_on(asking).unwrap()
+}
+
+#[test]
+fn by_tls_a_certificate_opens_as_the_token_does_and_others_do_not() {
+    let (operator, stranger) =
+        (Identity::self_made(&["operator"]).unwrap(), Identity::self_made(&["stranger"]).unwrap());
+    let known = config::Octets32(operator.fingerprint());
+    let world = World::with(|config| {
+        config.admin.tls = true;
+        config.admin.token = Some(TOKEN.parse().unwrap());
+        config.admin.client_fingerprints = Vec::from([known]);
+    });
+    let ask = |identity: Option<&Identity>, line: &str, fields: &str| {
+        let request =
+            format!("{line} HTTP/1.1\r\nHost: localhost\r\n{fields}Connection: close\r\n\r\n");
+        let answer = ask_by_tls(&world, identity.cloned(), request)?;
+        answer.split(' ').nth(1)?.parse::<u16>().ok()
+    };
+    let table = "GET /api/v1/version";
+    assert_eq!(ask(None, table, ""), Some(401));
+    assert_eq!(ask(None, table, &format!("Authorization: Bearer {TOKEN}\r\n")), Some(200));
+    assert_eq!(ask(Some(&operator), table, ""), Some(200));
+    assert_eq!(ask(Some(&stranger), table, ""), None);
+    let change = "PUT /api/v1/log/levels/tls_test?level=info";
+    assert_eq!(ask(Some(&operator), change, ""), Some(403));
+    assert_eq!(ask(Some(&operator), change, "Origin: https://localhost\r\n"), Some(204));
+    // In the clear nobody is answered.
+    assert_eq!(world.admin("GET", "/healthz").0, 0);
+    let request =
+        "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".to_owned();
+    let metrics = ask_by_tls(&world, Some(operator.clone()), request).unwrap();
+    for sample in [
+        "aqueduct_tls_handshakes_total{service=\"admin\",version=\"1.3\"} 6\n",
+        "aqueduct_tls_handshakes_total{service=\"admin\",version=\"1.2\"} 0\n",
+        "aqueduct_tls_handshake_failures_total{service=\"admin\",reason=\"protocol\"} 1\n",
+        "aqueduct_tls_handshake_failures_total{service=\"admin\",reason=\"not_tls\"} 1\n",
+        "aqueduct_tls_handshakes_at_work{service=\"admin\"} 0\n",
+        "aqueduct_tls_certificate_end_seconds{certificate=\"",
+    ] {
+        assert!(metrics.contains(sample), "{sample} in {metrics}");
+    }
+}
+
+#[test]
+fn events_of_the_loop_are_a_trace_that_one_takes_at_a_time() {
+    let world = World::new();
+    let mut flow = world.connect(PORT);
+    let request = "GET /api/v1/trace?seconds=2 HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n";
+    block_on(flow.write_all(request.as_bytes())).unwrap();
+    world.run();
+    assert_eq!(world.admin("GET", "/api/v1/trace").0, 503);
+    assert!(world.get("/page").contains("site page"));
+    let mut step = world.executor.trace().turn();
+    step.step("ingress");
+    for _ in 0..3 {
+        world.pass(Duration::from_secs(1));
+    }
+    let mut answer = Vec::new();
+    while receive(&mut flow, &mut answer).is_some_and(|count| count > 0) {
+        world.run();
+    }
+    let answer = String::from_utf8(answer).unwrap();
+    let trace: Value = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
+    assert_eq!(trace["otherData"]["dropped"], "0");
+    let events = trace["traceEvents"].as_array().unwrap();
+    let has = |name: &str, category: &str| {
+        let mut named = events.iter().filter(|event| event["name"] == name);
+        named.any(|event| event["cat"] == category && event["dur"].is_number())
+    };
+    assert!(has("http", "task") && has("http listener", "task"), "{events:?}");
+    assert!(has("ingress", "loop"), "{events:?}");
+    assert_eq!(world.admin("GET", "/api/v1/trace?seconds=601").0, 400);
+    assert_eq!(world.admin("GET", "/api/v1/trace?seconds=1").0, 200, "the last one is over");
 }
 
 #[test]

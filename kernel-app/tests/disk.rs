@@ -68,7 +68,12 @@ impl World {
         };
         let config = Config::load(&bundle, "").map_err(|error| error.to_string())?;
         let network = MemoryNetwork::new(4096, 1000);
-        let platform = Memory { network: network.clone(), memory_bytes: MEMORY_BYTES, vsock: None };
+        let platform = Memory {
+            network: network.clone(),
+            memory_bytes: MEMORY_BYTES,
+            vsock: None,
+            clock: None,
+        };
         let registry = Rc::new(StaticRegistry::default());
         let context = Context::new(platform, config, bundle, registry, &executor, &timers);
         let its = context.clone();

@@ -295,9 +295,18 @@ static ROWS: &[Row] = &[
     row!("admin", "token", "\"0123456789abcdef\"", "Some(\"0123456789abcdef\")", |c: &Config| {
         AdminSettings::new(&c.admin).token.map(|token| token.secret().to_owned())
     }),
+    // What it does takes a client with a certificate: tests/admin.rs.
+    row!("admin", "tls", "true", "true", |c: &Config| AdminSettings::new(&c.admin).tls),
+    row!("admin", "client_authorities", "\"a\"", "Some(\"a\")", |c: &Config| AdminSettings::new(&c.admin).client_authorities),
+    row!("admin", "client_fingerprints", "[\"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1eff\"]", "Some(255)", |c: &Config| {
+        AdminSettings::new(&c.admin).client_fingerprints.first().map(|it| it[31])
+    }),
     row!("admin", "hosts", "[\"a.example\"]", "[\"a.example\"]", |c: &Config| AdminSettings::new(&c.admin).hosts),
     row!("admin", "health_on_http", "true", "\"200\"", |c: &Config| World::new(c).get("/healthz")),
     row!("log", "level", "\"warn\"", "Warn", |c: &Config| c.log.level),
+    row!("log", "format", "\"json\"", "Json", |c: &Config| c.log.format),
+    // What it does takes a collector: tests/syslog.rs.
+    row!("log", "syslog", "\"tcp://10.0.0.9:601\"", "\"tcp://10.0.0.9:601\"", |c: &Config| c.log.syslog.as_ref().map_or_else(String::new, ToString::to_string)),
     row!("shutdown", "drain_seconds", "7", "7s", |c: &Config| World::new(c).gives_up_after()),
 ];
 

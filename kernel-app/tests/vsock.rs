@@ -38,7 +38,8 @@ impl World {
         });
         let timers = Timers::new();
         let vsock = has_sockets.then(|| host.machine.clone());
-        let platform = Memory { network: network.clone(), memory_bytes: 256 << 20, vsock };
+        let platform =
+            Memory { network: network.clone(), memory_bytes: 256 << 20, vsock, clock: None };
         let registry = Rc::new(StaticRegistry::default());
         let context =
             Context::new(platform, config.clone(), bundle(), registry, &executor, &timers);

@@ -3,6 +3,7 @@
 
 mod clients;
 mod nginx;
+mod operators;
 mod papers;
 mod servers;
 
@@ -32,6 +33,7 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("tls/python_process", PYTHON, 60, clients::python),
     Case::new("tls/tlslite_process", PYTHON, 120, clients::tlslite),
     Case::new("tls/browser_process", BROWSER, 180, clients::browser),
+    Case::new("tls/operators_process", CURL, 300, operators::by_tls),
     Case::new("tls/openssl_behind", CURL, 120, servers::openssl),
     Case::new("tls/nginx_in_front", CURL, 60, nginx::in_front),
     Case::new("tls/nginx_behind", CURL, 60, nginx::behind),

@@ -1,5 +1,6 @@
 //! `[admin]`: what operators look at.
 
+use crate::Octets32;
 use alloc::{string::String, vec::Vec};
 use core::{fmt, str::FromStr};
 
@@ -10,10 +11,24 @@ pub struct Admin {
     pub port: Option<u16>,
     /// What requests have to show. Default none, with which only a process serves, on its machine's loopback.
     pub token: Option<Token>,
+    /// It is served by TLS, with the certificates of `[tls]`. Default false: they are somebody's decision.
+    pub tls: bool,
+    /// The file of the bundle with the authorities of clients' certificates, in PEM, each of which opens as the token does.
+    /// Default none.
+    pub client_authorities: String,
+    /// SHA-256 of clients' certificates that do, and need no authority. Default none.
+    pub client_fingerprints: Vec<Octets32>,
     /// Names by which it may be asked, beside addresses, `localhost` and the host's name. Default none.
     pub hosts: Vec<String>,
     /// Whether `/healthz` and `/readyz` are on the port of `[http]`, too. Default false.
     pub health_on_http: bool,
+}
+
+impl Admin {
+    /// There is a port, and it is served by TLS.
+    pub fn is_by_tls(&self) -> bool {
+        self.port.is_some() && self.tls
+    }
 }
 
 /// A secret that is shown as a bearer token (RFC 6750 section 2.1): 16 to 128 letters, digits and `-._~+/=`.

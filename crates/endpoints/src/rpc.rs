@@ -37,7 +37,7 @@ use inspect::Metric;
 pub use ::rpc::persistent_capnp::persistent;
 pub use ::rpc::{
     Encoding, Exception, Fingerprint, Grants, Kind, Limits, ParseSturdyRefError, Resolver,
-    Restorer, SERVICE_BYTES_MAX, ServiceTable, SturdyRef, System,
+    Restorer, SERVICE_BYTES_MAX, ServiceTable, SturdyRef, System, TableSizes,
 };
 pub use peer::Peer;
 #[cfg(feature = "tls")]
@@ -94,6 +94,25 @@ pub static METRICS: &[Metric<Rpc>] = &[
     }),
     Metric::gauge("rpc_references", "Capabilities that the vat has.", |vat| vat.live().0 as u64),
     Metric::gauge("rpc_calls_open", "Calls that are not over.", |vat| vat.live().1 as u64),
+    Metric::gauge_by(
+        "rpc_table_entries",
+        "table",
+        "Entries of the tables of all connections: questions are our calls that are not returned.",
+        |vat, visit| {
+            let TableSizes { questions, answers, exports, imports, embargoes } =
+                vat.all_table_sizes();
+            let all = [
+                ("questions", questions),
+                ("answers", answers),
+                ("exports", exports),
+                ("imports", imports),
+                ("embargoes", embargoes),
+            ];
+            for (table, entries) in all {
+                visit(&table, entries as u64);
+            }
+        },
+    ),
 ];
 
 impl Deref for Rpc {

@@ -16,11 +16,12 @@ use alloc::boxed::Box;
 use alloc::rc::Rc;
 use core::cell::{Cell, RefCell};
 use core::ops::ControlFlow;
+use core::time::Duration;
 use driver::Driver;
 use flow::ledger::ServiceLedger;
 use flow::task::Spawner;
 use flow::time::Timers;
-use flow::{Address, Flow, Listener};
+use flow::{Address, Listener};
 use web::server::ServerCore;
 use web::{Handler, RequestHead};
 
@@ -73,7 +74,7 @@ impl<C: ServerCore> Server<C> {
             if self.0.draining.get() {
                 return ControlFlow::Break(());
             }
-            let driver = Driver::new(flow.peer(), flow.local(), self.0.clone());
+            let driver = Driver::new(&flow, self.0.clone());
             let account = self.0.ledger.as_ref().map(ServiceLedger::account);
             spawner.spawn(C::NAME, drive(flow, driver, timers).weighed(account));
             ControlFlow::Continue(())
@@ -120,6 +121,12 @@ struct Shared<C: ServerCore> {
 }
 
 impl<C: ServerCore> Shared<C> {
+    /// The time within the turn that began at `now`, while somebody measures.
+    #[inline]
+    fn precise(&self, now: Duration) -> Duration {
+        self.spawner.clock().map_or(now, |clock| clock())
+    }
+
     /// Counts a request, and begins its line of the access log, if there is one.
     #[inline]
     fn begin_request(&self, peer: Address, request: &RequestHead) -> Option<Box<Logged>> {

@@ -39,10 +39,12 @@ mod handshake;
 mod listener;
 #[cfg(test)]
 mod tests;
+mod traffic;
 
 pub use self::connector::TlsConnector;
 pub use self::flow::TlsFlow;
 pub use self::listener::TlsListener;
+pub use self::traffic::{METRICS, TlsTraffic};
 
 use ::flow::ledger::ServiceLedger;
 use core::time::Duration;

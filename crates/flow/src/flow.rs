@@ -87,6 +87,11 @@ pub trait Flow {
 
     /// This end.
     fn local(&self) -> Address;
+
+    /// SHA-256 of the certificate that the peer showed and that was accepted; none where peers show none.
+    fn peer_certificate(&self) -> Option<[u8; 32]> {
+        None
+    }
 }
 
 impl<F: Flow + ?Sized> Flow for alloc::boxed::Box<F> {
@@ -144,6 +149,10 @@ impl<F: Flow + ?Sized> Flow for alloc::boxed::Box<F> {
 
     fn local(&self) -> Address {
         (**self).local()
+    }
+
+    fn peer_certificate(&self) -> Option<[u8; 32]> {
+        (**self).peer_certificate()
     }
 }
 

@@ -13,6 +13,7 @@ mod meter;
 mod place;
 mod queue;
 mod spawner;
+mod trace;
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -24,6 +25,7 @@ use core::time::Duration;
 pub use meter::METRICS;
 pub use place::{Place, Waiting, wait_fn, waiting, waits_here};
 pub use spawner::{Catching, Spawner, TaskHandle, TaskId, TaskInfo, TaskState};
+pub use trace::{TRACE_EVENTS_MAX, Trace, TraceEvent, Tracing, Turn};
 
 use queue::RunQueue;
 
@@ -66,6 +68,11 @@ impl Executor {
     /// A handle by which tasks are made; clones are cheap.
     pub fn spawner(&self) -> Spawner {
         self.spawner.clone()
+    }
+
+    /// Events of this executor's tasks, and of the loop that runs it.
+    pub fn trace(&self) -> &Trace {
+        &self.spawner.shared.trace
     }
 
     /// Says what time it is in the turns that follow: for the ages of tasks.

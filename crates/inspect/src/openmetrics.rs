@@ -18,10 +18,14 @@ pub enum Format {
 }
 
 impl Format {
-    /// The format that suits an `Accept` field.
+    /// The format that an `Accept` field prefers (RFC 9110 section 12.5.1); Prometheus' where it does not care.
     pub fn accepted(accept: &[u8]) -> Format {
-        let name = b"application/openmetrics-text";
-        if accept.windows(name.len()).any(|part| part.eq_ignore_ascii_case(name)) {
+        let accept = core::str::from_utf8(accept).unwrap_or_default();
+        let openmetrics = quality(accept, "application", "openmetrics-text");
+        let prometheus = quality(accept, "text", "plain");
+        let is_named = openmetrics.is_some_and(|(_, specificity)| specificity == NAMED);
+        let [openmetrics, prometheus] = [openmetrics, prometheus].map(|it| it.map_or(0, |it| it.0));
+        if openmetrics > prometheus || is_named && openmetrics > 0 && openmetrics == prometheus {
             Format::OpenMetrics
         } else {
             Format::Prometheus
@@ -34,6 +38,45 @@ impl Format {
             Format::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
             Format::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
         }
+    }
+}
+
+/// How specific a range is that names its type.
+const NAMED: u8 = 2;
+
+/// The quality, in thousandths, that the most specific range of an `Accept` field gives to a media type, and how specific that is;
+/// none if no range has it.
+fn quality(accept: &str, type_: &str, subtype: &str) -> Option<(u16, u8)> {
+    let ranges = accept.split(',').filter_map(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let (range_type, range_subtype) = parts.next()?.split_once('/')?;
+        let specificity = match (range_type, range_subtype) {
+            ("*", "*") => 0,
+            (own, "*") if own.eq_ignore_ascii_case(type_) => 1,
+            (own, sub) if own.eq_ignore_ascii_case(type_) && sub.eq_ignore_ascii_case(subtype) => {
+                NAMED
+            }
+            _ => return None,
+        };
+        let weight = parts.find_map(|part| part.strip_prefix("q=").or(part.strip_prefix("Q=")));
+        Some((weight.map_or(Some(1000), thousandths).unwrap_or(0), specificity))
+    });
+    // Of two equal ones, the better.
+    ranges.max_by_key(|(quality, specificity)| (*specificity, *quality))
+}
+
+/// RFC 9110 section 12.4.2: a number from 0 to 1 with up to three digits behind the point.
+fn thousandths(text: &str) -> Option<u16> {
+    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+    if part.len() > 3 || !part.bytes().all(|digit| digit.is_ascii_digit()) {
+        return None;
+    }
+    let part = part.bytes().chain(core::iter::repeat(b'0')).take(3);
+    let part = part.fold(0, |sum, digit| 10 * sum + u16::from(digit - b'0'));
+    match whole {
+        "0" => Some(part),
+        "1" if part == 0 => Some(1000),
+        _ => None,
     }
 }
 
@@ -218,6 +261,34 @@ mod tests {
         let mut text = String::new();
         write(inspector, format, &mut text).unwrap();
         text
+    }
+
+    #[test]
+    fn rfc9110_12_5_1_the_preferred_format_is_chosen() {
+        let chosen = |accept: &str| Format::accepted(accept.as_bytes());
+        for accept in [
+            "application/openmetrics-text",
+            "Application/OpenMetrics-Text; version=1.0.0, text/plain",
+            "application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+            "text/plain;q=0.5, application/openmetrics-text;q=0.501",
+            "text/plain;q=0, */*",
+            "application/*",
+        ] {
+            assert_eq!(chosen(accept), Format::OpenMetrics, "{accept}");
+        }
+        for accept in [
+            "",
+            "*/*",
+            "text/plain",
+            "application/openmetrics-text;q=0",
+            "application/openmetrics-text;q=0.000, text/plain;q=0.001",
+            "application/openmetrics-text;q=0.5, text/plain",
+            "application/openmetrics-text;q=2, text/plain",
+            "application/openmetrics-text-2",
+            "image/png",
+        ] {
+            assert_eq!(chosen(accept), Format::Prometheus, "{accept}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Backtraces: who called whom, when something went wrong.
 
 use core::ffi::c_void;
+use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use heapless::Vec;
@@ -66,6 +67,37 @@ impl Backtrace {
             log::error!("  {number:2}: {location}");
         }
     }
+}
+
+/// A line for each caller.
+impl fmt::Display for Backtrace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut callers = self.frames.iter().enumerate();
+        callers.try_for_each(|(number, location)| writeln!(f, "{number:2}: {location}"))
+    }
+}
+
+/// Gives where an interrupt has come, and the return addresses of that code's callers, innermost first, to `visit`, until that has
+/// had enough. Addresses only: a name costs a search.
+pub(crate) fn interrupted(visit: &mut dyn FnMut(u64) -> bool) {
+    struct Walk<'a> {
+        visit: &'a mut dyn FnMut(u64) -> bool,
+        is_outside: bool,
+    }
+    extern "C" fn frame(context: &UnwindContext<'_>, walk: *mut c_void) -> UnwindReasonCode {
+        // SAFETY: the walk of the function around this one, used by nobody else meanwhile.
+        let walk = unsafe { &mut *walk.cast::<Walk<'_>>() };
+        let mut interrupted = 0;
+        let address = _Unwind_GetIPInfo(context, &mut interrupted) as u64;
+        walk.is_outside |= interrupted != 0;
+        if !walk.is_outside || (walk.visit)(address) {
+            UnwindReasonCode::NO_REASON
+        } else {
+            UnwindReasonCode::NORMAL_STOP
+        }
+    }
+    let mut walk = Walk { visit, is_outside: false };
+    _Unwind_Backtrace(frame, (&raw mut walk).cast());
 }
 
 /// Gives each caller to `visit`, innermost first, until that has had enough.

@@ -36,6 +36,7 @@ fn image() -> Image {
         static gdt: u8;
         safe static exception_entries: [Handler; 32];
         safe static interrupt_entries: [Handler; 56];
+        fn interrupt_sample();
         fn interrupt_unclaimed();
         fn interrupt_ignored();
         fn interrupt_idle();
@@ -55,6 +56,8 @@ fn image() -> Image {
         handlers: Handlers {
             exceptions: &exception_entries,
             lines: &interrupt_entries,
+            // SAFETY: it keeps all registers, those of vectors among them, and is written so.
+            sample: unsafe { Handler::new(interrupt_sample) },
             // SAFETY: it acknowledges, and is written so.
             unclaimed: unsafe { Handler::new(interrupt_unclaimed) },
             // SAFETY: it only returns.

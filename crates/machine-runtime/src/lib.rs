@@ -15,8 +15,9 @@ mod exception;
 #[cfg(feature = "getrandom")]
 mod getrandom;
 mod panic;
+mod sample;
 
-pub use panic::catch_panic;
+pub use panic::{Note, catch_panic, note_panics};
 
 /// Names the function that runs once the machine is up: `machine_runtime::entry!(main)` with
 /// `fn main() -> !`.

@@ -7,6 +7,7 @@ use alloc::string::{String, ToString};
 use core::alloc::Layout;
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use hermit_sync::OnceCell;
 use machine::console::Emergency;
 use machine::memory::Heap;
 use machine::power;
@@ -17,6 +18,18 @@ pub(crate) static HEAP: Heap = Heap::new();
 
 /// How many calls of [`catch_panic`] are under way: without one, nobody would catch a panic.
 static CATCHERS: AtomicUsize = AtomicUsize::new(0);
+/// Who takes note of panics that were caught.
+static NOTE: OnceCell<Note> = OnceCell::new();
+
+/// Is given a panic's message, with its place in brackets at the end, and the backtrace, if there is one.
+pub type Note = fn(&str, Option<String>);
+
+/// Has `note` called with each panic that [`catch_panic`] catches, from now on.
+pub fn note_panics(note: Note) {
+    // The first stays.
+    let _ = NOTE.set(note);
+}
+
 /// A panic is on its way to whoever catches it.
 static PANICKING: AtomicBool = AtomicBool::new(false);
 
@@ -42,6 +55,9 @@ pub fn catch_panic(body: &mut dyn FnMut()) -> Result<(), String> {
                 if let Some(backtrace) = &failure.backtrace {
                     log::error!("panic: {}", failure.message);
                     backtrace.log();
+                }
+                if let Some(note) = NOTE.get() {
+                    note(&failure.message, failure.backtrace.as_ref().map(ToString::to_string));
                 }
                 failure.message
             }

@@ -25,6 +25,21 @@ pub(crate) trait Hypervisor: Send + Sync {
     /// after the time `now`. It may return early.
     fn wait(&self, at: Option<u64>, now: u64);
 
+    /// Whether its timer can interrupt what runs, to take samples of it.
+    fn can_sample(&self) -> bool {
+        false
+    }
+    /// Has the timer interrupt what runs, after that many nanoseconds, and nothing else do so.
+    fn begin_samples(&self, period_nanos: u64) {
+        let _ = period_nanos;
+    }
+    /// Has it do so again, from inside the interrupt.
+    fn next_sample(&self, period_nanos: u64) {
+        let _ = period_nanos;
+    }
+    /// Turns interrupts off again, and gives the timer back to [`Hypervisor::wait`].
+    fn end_samples(&self) {}
+
     /// Where text goes.
     fn console(&self) -> &'static dyn Transmitter;
 

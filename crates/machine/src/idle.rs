@@ -1,13 +1,15 @@
 //! Idling: waiting for an interrupt or a deadline.
 
 use crate::cpu::Cpu;
-use crate::{console, hypervisor, interrupt};
+use crate::{console, hypervisor, interrupt, profile};
 use core::time::Duration;
 
 /// Idles the CPU until an interrupt or an event comes or the `deadline` (in the clock's time), and returns at
 /// once if one is pending already. It may return early: ask the devices.
 pub fn wait(deadline: Option<Duration>) {
     console::pump();
+    // Interrupts are off from here to the wait itself, or one would come unseen just before it.
+    let _paused = profile::pause();
     let cpu = Cpu::current();
     // That the timer went off says nothing but that the CPU was to wake up.
     cpu.lines.take(interrupt::TIMER);

@@ -32,6 +32,8 @@ pub struct Handlers {
     pub exceptions: &'static [Handler; 32],
     /// Of interrupt lines, by number.
     pub lines: &'static [Handler; 56],
+    /// Of the interrupt that takes a sample: calls [`profile::sample`](crate::profile::sample).
+    pub sample: Handler,
     /// Of interrupts that are nobody's: acknowledges.
     pub unclaimed: Handler,
     /// Of what is not to be acknowledged: does nothing.

@@ -55,6 +55,11 @@ impl Location {
         location
     }
 
+    /// The function, if it is known.
+    pub fn name(&self) -> Option<impl fmt::Display + use<>> {
+        self.found.map(|found| found.name)
+    }
+
     /// Whether the function's name begins with one of `prefixes`.
     pub fn is_in(&self, prefixes: &[&str]) -> bool {
         self.found.is_some_and(|found| prefixes.iter().any(|prefix| found.name.starts(prefix)))

@@ -109,6 +109,16 @@ impl Connection {
         self.outgoing.unsent_bytes()
     }
 
+    fn table_sizes(&self) -> TableSizes {
+        TableSizes {
+            questions: self.questions.len(),
+            answers: self.answers.len(),
+            exports: self.exports.len(),
+            imports: self.imports.len(),
+            embargoes: self.embargoes.len(),
+        }
+    }
+
     /// What the tables' entries stand for costs besides their places: a call for a question or an answer, a node for
     /// an export or an import.
     fn held_bytes(&self) -> usize {
@@ -339,12 +349,18 @@ impl Vat {
 
     /// How full the tables of a connection are.
     pub fn table_sizes(&self, conn: ConnId) -> TableSizes {
-        self.conns.get(conn.0).map_or_else(TableSizes::default, |connection| TableSizes {
-            questions: connection.questions.len(),
-            answers: connection.answers.len(),
-            exports: connection.exports.len(),
-            imports: connection.imports.len(),
-            embargoes: connection.embargoes.len(),
+        self.conns.get(conn.0).map_or_else(TableSizes::default, Connection::table_sizes)
+    }
+
+    /// How full those of all connections are together.
+    pub fn all_table_sizes(&self) -> TableSizes {
+        let all = self.conns.values().map(Connection::table_sizes);
+        all.fold(TableSizes::default(), |sum, one| TableSizes {
+            questions: sum.questions + one.questions,
+            answers: sum.answers + one.answers,
+            exports: sum.exports + one.exports,
+            imports: sum.imports + one.imports,
+            embargoes: sum.embargoes + one.embargoes,
         })
     }
 

@@ -322,6 +322,11 @@ impl System {
         self.shared.vat.borrow().table_sizes(conn)
     }
 
+    /// How full the tables of all connections are together.
+    pub fn all_table_sizes(&self) -> TableSizes {
+        self.shared.vat.borrow().all_table_sizes()
+    }
+
     /// Nodes and calls alive, see [`Vat::live`].
     pub fn live(&self) -> (usize, usize) {
         self.shared.vat.borrow().live()

@@ -92,6 +92,7 @@ fn a_refused_call_leaves_nothing() {
     }
     peer.said();
     let before = (peer.vat.table_sizes(peer.conn), peer.vat.live());
+    assert_eq!(peer.vat.all_table_sizes(), before.0, "it has one connection");
     peer.send(&peer::build(|message| {
         let mut call = message.init_call();
         call.set_question_id(3);

@@ -1,5 +1,6 @@
 //! Block device: what a disk does, whatever drives it.
 
+use crate::DiskCounters;
 use alloc::boxed::Box;
 use bytes::Bytes;
 use core::fmt;
@@ -17,6 +18,14 @@ pub trait BlockDevice {
 
     /// Writes whole blocks from the byte `at` on, as many as [`read`](Self::read) takes.
     fn write(&self, at: u64, data: Bytes) -> Pending<()>;
+
+    /// What it did since it was opened, as far as that is counted.
+    fn counters(&self) -> DiskCounters {
+        DiskCounters::default()
+    }
+
+    /// What drives it.
+    fn driver(&self) -> &'static str;
 
     /// Has what was written before outlive a loss of power.
     fn flush(&self) -> Pending<()>;

@@ -14,6 +14,7 @@ mod archive;
 mod cache;
 mod device;
 mod erofs;
+mod inspection;
 pub mod memory;
 mod requests;
 #[cfg(test)]
@@ -24,5 +25,6 @@ pub use cache::{
     CACHE_METRICS, CacheCounters, CacheEnvironment, CacheLimits, PAGE_BYTES, PageCache, ReadError,
 };
 pub use device::{BlockDevice, DiskError, Geometry, Pending};
+pub use inspection::{DISK_METRICS, DISKS, DiskRow};
 pub use requests::{Ask, DiskCounters, Done, Requests};
 pub use volume::{Extents, Format, Volume, VolumeError, VolumeFile};

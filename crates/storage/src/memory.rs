@@ -1,6 +1,6 @@
 //! A disk in memory, for tests: whole, slow, failing, or gone.
 
-use crate::{BlockDevice, DiskError, Geometry, Pending};
+use crate::{BlockDevice, DiskCounters, DiskError, Geometry, Pending};
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
@@ -117,6 +117,20 @@ impl Drop for InFlight {
 }
 
 impl BlockDevice for MemoryDisk {
+    fn driver(&self) -> &'static str {
+        "memory"
+    }
+
+    fn counters(&self) -> DiskCounters {
+        let State { reads, in_flight, depth_max, .. } = &*self.0;
+        DiskCounters {
+            requests: reads.get() as u64,
+            in_flight: in_flight.get(),
+            depth_max: depth_max.get(),
+            ..DiskCounters::default()
+        }
+    }
+
     fn geometry(&self) -> Geometry {
         self.0.geometry
     }

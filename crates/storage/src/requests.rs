@@ -53,7 +53,13 @@ pub struct DiskCounters {
     pub requests: u64,
     /// Requests that failed.
     pub failed: u64,
-    /// The most requests that the device had at a time.
+    /// Bytes that were read.
+    pub read_bytes: u64,
+    /// Bytes that were written.
+    pub written_bytes: u64,
+    /// Requests that the device has.
+    pub in_flight: usize,
+    /// The most requests that it had at a time.
     pub depth_max: usize,
 }
 
@@ -92,7 +98,7 @@ impl Requests {
 
     /// What it did so far.
     pub fn counters(&self) -> DiskCounters {
-        self.counters
+        DiskCounters { in_flight: self.in_flight(), ..self.counters }
     }
 
     /// Reads whole blocks.
@@ -138,8 +144,15 @@ impl Requests {
 
     /// The device is done with what was in a slot; what was read is copied.
     pub fn complete(&mut self, slot: usize, outcome: Result<&[u8], DiskError>) {
-        if let Some(Asked { reply, .. }) = self.asked.get_mut(slot).and_then(Option::take) {
-            self.counters.failed += u64::from(outcome.is_err());
+        if let Some(Asked { reply, ask }) = self.asked.get_mut(slot).and_then(Option::take) {
+            match (&outcome, &ask) {
+                (Ok(data), Ask::Read { .. }) => self.counters.read_bytes += data.len() as u64,
+                (Ok(_), Ask::Write { data, .. }) => {
+                    self.counters.written_bytes += data.len() as u64
+                }
+                (Ok(_), Ask::Flush) => {}
+                (Err(_), _) => self.counters.failed += 1,
+            }
             self.done.push(Done { reply, outcome: outcome.and_then(copied) });
         }
     }
@@ -271,8 +284,33 @@ mod tests {
         tell(&mut requests);
         assert_eq!(poll(&mut reads[1]), Poll::Ready(Err(DiskError::Failed)));
         assert!(poll(&mut reads[2]).is_pending() && poll(&mut reads[3]).is_pending());
-        let counters = DiskCounters { requests: 4, failed: 1, depth_max: 2 };
+        let counters = DiskCounters {
+            requests: 4,
+            failed: 1,
+            read_bytes: 512,
+            written_bytes: 0,
+            in_flight: 0,
+            depth_max: 2,
+        };
         assert_eq!(requests.counters(), counters);
+    }
+
+    #[test]
+    fn what_is_read_and_written_is_counted_when_it_is_done() {
+        let mut requests = requests();
+        let _read = requests.read(0, 1024);
+        let _write = requests.write(0, vec![0; 512].into());
+        let _flush = requests.flush();
+        submit(&mut requests, &[0, 1]);
+        let seen = |requests: &Requests| {
+            let DiskCounters { read_bytes, written_bytes, in_flight, .. } = requests.counters();
+            (read_bytes, written_bytes, in_flight)
+        };
+        assert_eq!(seen(&requests), (0, 0, 2));
+        requests.complete(0, Ok(&[7; 1024]));
+        assert_eq!(seen(&requests), (1024, 0, 1));
+        requests.complete(1, Ok(&[]));
+        assert_eq!(seen(&requests), (1024, 512, 0));
     }
 
     #[test]

@@ -1,5 +1,9 @@
 //! HTTP dates (RFC 9110 section 5.6.7).
 
+use alloc::string::String;
+use core::fmt::Write;
+use core::time::Duration;
+
 const DAYS: &[u8; 21] = b"ThuFriSatSunMonTueWed";
 const MONTHS: &[u8; 36] = b"JanFebMarAprMayJunJulAugSepOctNovDec";
 /// First second of the year 10000, which no HTTP date can name.
@@ -32,6 +36,20 @@ impl HttpDate {
     pub fn as_bytes(&self) -> &[u8; 29] {
         &self.0
     }
+}
+
+/// Writes a time since 1970-01-01T00:00:00Z as RFC 3339 has it, with microseconds: `1994-11-06T08:49:37.000000Z`; the last second
+/// of the year 9999 for anything later.
+pub fn write_rfc3339(text: &mut String, time: Duration) {
+    let seconds = time.as_secs().min(SECONDS_END - 1);
+    let (year, month, day) = civil_from_days(seconds / 86_400);
+    let (hour, minute, second) = (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
+    let micros = time.subsec_micros();
+    // A string takes all there is.
+    let _ = write!(
+        text,
+        "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z"
+    );
 }
 
 /// Remembers the text of the current second, which thousands of responses share.
@@ -232,6 +250,19 @@ mod tests {
     use super::*;
 
     const NOW: u64 = 1_700_000_000;
+
+    #[test]
+    fn rfc3339_5_8_a_time_has_its_date_and_its_parts_of_seconds() {
+        let written = |time| {
+            let mut text = String::new();
+            write_rfc3339(&mut text, time);
+            text
+        };
+        assert_eq!(written(Duration::ZERO), "1970-01-01T00:00:00.000000Z");
+        let time = Duration::from_secs(784_111_777) + Duration::from_nanos(12_345_999);
+        assert_eq!(written(time), "1994-11-06T08:49:37.012345Z");
+        assert_eq!(written(Duration::from_secs(u64::MAX)), "9999-12-31T23:59:59.000000Z");
+    }
 
     #[test]
     fn rfc9110_5_6_7_three_formats_name_the_same_second() {

@@ -15,6 +15,7 @@ pub struct Request {
     head: RequestHead,
     body: Body,
     peer: Address,
+    certificate: Option<Rc<[u8; 32]>>,
     routing: Routing,
     id: Option<Rc<str>>,
 }
@@ -30,7 +31,14 @@ enum Routing {
 impl Request {
     /// A request that `peer` sent.
     pub fn new(head: RequestHead, body: Body, peer: Address) -> Self {
-        Self { head, body, peer, routing: Routing::None, id: None }
+        Self { head, body, peer, certificate: None, routing: Routing::None, id: None }
+    }
+
+    /// The same, on a connection whose client showed a certificate that was accepted, if it did: the SHA-256 of that.
+    #[inline]
+    #[must_use]
+    pub fn with_certificate(self, certificate: Option<Rc<[u8; 32]>>) -> Self {
+        Self { certificate, ..self }
     }
 
     /// The body; asking it for bytes is what lets the client send them.
@@ -79,6 +87,12 @@ impl Request {
     /// Who asks.
     pub fn peer(&self) -> Address {
         self.peer
+    }
+
+    /// SHA-256 of the certificate that the client of the connection showed; none if it showed none. One that is here was
+    /// accepted: it leads to an authority that is trusted, or is itself. A gateway in front shows its own.
+    pub fn certificate(&self) -> Option<&[u8; 32]> {
+        self.certificate.as_deref()
     }
 }
 

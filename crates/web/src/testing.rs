@@ -22,6 +22,7 @@
 use crate::writer::{Piece, Pieces};
 use crate::{Body, Content, ContentLength, Handler, Next, Reply, Request, RequestHead, Response};
 use crate::{Status, percent};
+use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::future::poll_fn;
@@ -63,6 +64,7 @@ pub struct Ask {
     fields: Vec<(String, Vec<u8>)>,
     content: Option<Vec<u8>>,
     peer: Address,
+    certificate: Option<[u8; 32]>,
 }
 
 impl Ask {
@@ -70,7 +72,7 @@ impl Ask {
     pub fn new(method: &str, target: &str) -> Ask {
         let fields = [("Host".into(), b"test".to_vec())].into();
         let (method, target) = (method.into(), target.into());
-        Ask { method, target, fields, content: None, peer: Address::Memory(0) }
+        Ask { method, target, fields, content: None, peer: Address::Memory(0), certificate: None }
     }
 
     /// Adds a field.
@@ -90,6 +92,13 @@ impl Ask {
     #[must_use]
     pub fn from(mut self, peer: Address) -> Ask {
         self.peer = peer;
+        self
+    }
+
+    /// Sets the SHA-256 of the certificate that the client shows.
+    #[must_use]
+    pub fn certificate(mut self, certificate: [u8; 32]) -> Ask {
+        self.certificate = Some(certificate);
         self
     }
 
@@ -143,7 +152,8 @@ impl Ask {
                 (Some(sender), body)
             }
         };
-        let answer = handler.answer(Request::new(head, body, self.peer));
+        let request = Request::new(head, body, self.peer);
+        let answer = handler.answer(request.with_certificate(self.certificate.map(Rc::new)));
         let seen = block_on(async move { Seen::take(answer.await).await });
         // As a connection does, until the request is answered.
         drop(sender);

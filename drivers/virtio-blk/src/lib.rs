@@ -116,6 +116,14 @@ impl VirtioBlk {
 }
 
 impl BlockDevice for VirtioBlk {
+    fn driver(&self) -> &'static str {
+        "virtio-blk"
+    }
+
+    fn counters(&self) -> DiskCounters {
+        self.counters()
+    }
+
     fn geometry(&self) -> Geometry {
         self.0.borrow().requests.geometry()
     }

@@ -218,6 +218,14 @@ impl XenBlkfront {
 }
 
 impl BlockDevice for XenBlkfront {
+    fn driver(&self) -> &'static str {
+        "xen-blkfront"
+    }
+
+    fn counters(&self) -> DiskCounters {
+        self.0.state.borrow().requests.counters()
+    }
+
     fn geometry(&self) -> Geometry {
         self.0.state.borrow().requests.geometry()
     }

@@ -7,11 +7,12 @@ use crate::guest::Guest;
 #[cfg(feature = "vsock")]
 use crate::sockets::Sockets;
 use crate::status::{InterfaceStatus, Status};
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use aqueduct::platform::{Driver, ListenError, MemoryUse, Platform};
+use aqueduct::platform::{Driver, ListenError, MemoryUse, Platform, Profiling};
 use aqueduct::settings::network;
 use config::Config;
 use core::cell::RefCell;
@@ -258,6 +259,10 @@ impl Platform for Interfaces {
 
     fn clock(&self) -> Option<fn() -> Duration> {
         Some(machine::clock::now)
+    }
+
+    fn profile(&self, hertz: u32) -> Option<Box<dyn Profiling>> {
+        crate::profiler::start(hertz)
     }
 
     fn visit_stacks(&self, visit: &mut dyn FnMut(usize, &Stack)) {

@@ -12,6 +12,7 @@ mod address_monitor;
 mod disks;
 mod guest;
 mod interfaces;
+mod profiler;
 #[cfg(feature = "vsock")]
 mod sockets;
 mod startup;

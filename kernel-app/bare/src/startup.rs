@@ -22,7 +22,8 @@ use storage::Volume;
 
 /// Runs until the machine is asked to stop; an error says what to change.
 pub(crate) fn run(table: &impl Table) -> Result<(), String> {
-    let executor = Executor::new(catch_panic);
+    machine_runtime::note_panics(note_panic);
+    let executor = Executor::new(machine_runtime::catch_panic);
     let timers = Timers::new();
     timers.advance(machine::clock::now());
     let ram_bytes = machine::memory::usage().total_bytes as u64;
@@ -39,8 +40,9 @@ pub(crate) fn run(table: &impl Table) -> Result<(), String> {
     let bundle = bundle_in_memory()?;
     let config = Config::load(&bundle, machine::start_info::command_line())
         .map_err(|error| error.to_string())?;
-    let Log { level } = config.log;
+    let Log { level, format, syslog: _ } = config.log;
     log_ring::set_level(level);
+    log_ring::set_format(format);
     for word in config::unknown_words(machine::start_info::command_line()) {
         log::warn!("command line: `{word}` means nothing here and is ignored");
     }
@@ -76,13 +78,11 @@ pub(crate) fn run(table: &impl Table) -> Result<(), String> {
     Ok(())
 }
 
-/// Runs the closure; a panic in it becomes its message, and is taken note of. The log has the backtrace.
-fn catch_panic(body: &mut dyn FnMut()) -> Result<(), String> {
-    machine_runtime::catch_panic(body).inspect_err(|message| {
-        // Of the runtime's making: the message, and the place in brackets.
-        let place = message.rsplit_once(" (").and_then(|(_, place)| place.strip_suffix(')'));
-        aqueduct::panics::note(machine::clock::now(), place.unwrap_or_default(), message, None);
-    })
+/// Takes note of a panic that was caught.
+fn note_panic(message: &str, backtrace: Option<String>) {
+    // Of the runtime's making: the message, and the place in brackets.
+    let place = message.rsplit_once(" (").and_then(|(_, place)| place.strip_suffix(')'));
+    aqueduct::panics::note(machine::clock::now(), place.unwrap_or_default(), message, backtrace);
 }
 
 fn bundle_in_memory() -> Result<Bundle<'static>, String> {

@@ -45,8 +45,9 @@ fn serve(table: &impl Table, start: &Start) -> Result<(), String> {
     let bundle = Bundle::parse(start.module)
         .map_err(|error| format!("the boot module is no bundle: {error}"))?;
     let config = Config::load(&bundle, start.command_line).map_err(|error| error.to_string())?;
-    let Log { level } = config.log;
+    let Log { level, format, syslog: _ } = config.log;
     log_ring::set_level(level);
+    log_ring::set_format(format);
     for word in config::unknown_words(start.command_line) {
         log::warn!("command line: `{word}` means nothing here and is ignored");
     }

@@ -110,6 +110,10 @@ impl FileDisk {
 }
 
 impl BlockDevice for FileDisk {
+    fn driver(&self) -> &'static str {
+        "file"
+    }
+
     fn geometry(&self) -> Geometry {
         Geometry {
             capacity_bytes: self.bytes.next_multiple_of(BLOCK_BYTES),

@@ -3,11 +3,13 @@
 #![forbid(unsafe_code)]
 
 mod bundle;
+mod datagrams;
 mod disks;
 mod log_writer;
 mod memory;
 mod options;
 mod process;
+mod profiler;
 pub mod sockets;
 mod tap;
 
@@ -71,8 +73,9 @@ fn serve(table: &impl Table, options: &Options) -> Result<(), String> {
     if !options.capabilities.is_empty() {
         return print_references(&config, &bundle, &options.capabilities);
     }
-    let Log { level } = config.log;
+    let Log { level, format, syslog: _ } = config.log;
     log_ring::install(process::LOG, level);
+    log_ring::set_format(format);
     let registry = Rc::new(registry::of_bundle(&bundle)?);
     match &options.tap {
         Some(name) => {

@@ -1,9 +1,9 @@
 //! Platform over the kernel: its sockets, the system's clocks, signals as the power button.
 
 use crate::sockets::{KernelConnector, KernelListener, Reactor, every_address};
-use crate::{log_writer, memory};
+use crate::{datagrams, log_writer, memory, profiler};
 use aqueduct::log_ring::Outlet;
-use aqueduct::platform::{Driver, ListenError, Platform};
+use aqueduct::platform::{Driver, ListenError, Platform, Profiling};
 use aqueduct::settings::network::SocketSettings;
 use flow::sync::WakerKey;
 use mio::{Interest, Registry, Token};
@@ -226,6 +226,14 @@ impl Platform for KernelPlatform {
         KernelConnector::new(&self.reactor)
     }
 
+    fn has_datagrams(&self) -> bool {
+        true
+    }
+
+    fn send_datagram(&self, to: SocketAddr, content: &[u8]) -> Result<(), String> {
+        datagrams::send(to, content).map_err(|error| error.to_string())
+    }
+
     fn wall_clock(&self) -> Duration {
         wall_clock()
     }
@@ -248,6 +256,10 @@ impl Platform for KernelPlatform {
 
     fn visit_listeners(&self, visit: &mut dyn FnMut(ListenerRow)) {
         self.reactor.visit_listeners(visit);
+    }
+
+    fn profile(&self, hertz: u32) -> Option<Box<dyn Profiling>> {
+        profiler::start(hertz)
     }
 
     fn clock(&self) -> Option<fn() -> Duration> {

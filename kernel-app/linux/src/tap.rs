@@ -3,9 +3,9 @@
 
 mod card;
 
-use crate::memory;
 use crate::process::{self, Stop};
-use aqueduct::platform::{Driver, ListenError, Platform};
+use crate::{memory, profiler};
+use aqueduct::platform::{Driver, ListenError, Platform, Profiling};
 use aqueduct::settings::network;
 use card::TapCard;
 use config::Config;
@@ -131,6 +131,10 @@ impl Platform for TapPlatform {
 
     fn memory_bytes(&self) -> usize {
         memory::available_bytes()
+    }
+
+    fn profile(&self, hertz: u32) -> Option<Box<dyn Profiling>> {
+        profiler::start(hertz)
     }
 
     fn clock(&self) -> Option<fn() -> Duration> {

@@ -5,7 +5,7 @@ mod appliance;
 use appliance::{Appliance, Folder, LARGE_BYTES, PATIENCE, free_port, wait_for_port};
 use rustix::process::{Pid, Signal};
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 /// Ports that are tried.
@@ -85,6 +85,42 @@ fn answer(stream: &mut TcpStream) -> std::io::Result<String> {
     let mut bytes = [0; 1000];
     let count = stream.read(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes[..count]).into_owned())
+}
+
+#[test]
+fn the_log_is_lines_of_json_and_goes_to_a_collector_by_udp() {
+    let collector = UdpSocket::bind("127.0.0.1:0").unwrap();
+    collector.set_read_timeout(Some(PATIENCE)).unwrap();
+    let place = format!("udp://{}", collector.local_addr().unwrap());
+    let appliance = Appliance::start(&format!("[log]\nformat = \"json\"\nsyslog = \"{place}\"\n"));
+    let port = format!("http on port {}", appliance.port);
+    let mut message = [0; 2048];
+    loop {
+        // Fails when no more comes.
+        let count = collector.recv(&mut message).unwrap();
+        let text = String::from_utf8_lossy(&message[..count]);
+        // RFC 5424 section 6: priority and version.
+        assert!(text.starts_with("<30>1 ") || text.starts_with("<28>1 "), "{text}");
+        if text.ends_with(&port) {
+            break;
+        }
+    }
+    for line in appliance.stop() {
+        assert!(line.starts_with("{\"time_us\":") && line.ends_with("\"}"), "{line}");
+    }
+}
+
+#[test]
+fn the_last_lines_reach_the_collector_before_the_end() {
+    let collector = TcpListener::bind("127.0.0.1:0").unwrap();
+    let place = format!("tcp://{}", collector.local_addr().unwrap());
+    let appliance = Appliance::start(&format!("[log]\nsyslog = \"{place}\"\n"));
+    let (mut stream, _) = collector.accept().unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    appliance.stop();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    assert!(text.contains(" aqueduct - ") && text.contains("] stopping: "), "{text}");
 }
 
 #[test]
@@ -182,7 +218,7 @@ fn it_listens_on_both_families_and_says_so() {
     let appliance = Appliance { child: child.expect("it starts"), port, _folder: folder };
     assert!(ask(&mut appliance.connect()).unwrap().starts_with("HTTP/1.1 200"));
     // A machine may have no IPv6.
-    if std::net::TcpListener::bind("[::1]:0").is_ok() {
+    if TcpListener::bind("[::1]:0").is_ok() {
         let mut stream = TcpStream::connect(("::1", port)).unwrap();
         assert!(ask(&mut stream).unwrap().starts_with("HTTP/1.1 200"));
         let log = appliance.stop().join("\n");
@@ -335,7 +371,7 @@ fn an_index_that_no_folder_has_is_warned_about() {
 
 #[test]
 fn a_port_that_is_taken_is_refused_with_the_key_that_chooses_another() {
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     let options = ["--http", &format!("127.0.0.1:{}", free_port()), "--zmq-port", "0"];
     let said = Folder::new("").refusal(&[&options[..], &["--rpc-port", &port]].concat());

@@ -6,10 +6,12 @@ pub(crate) mod health;
 mod api;
 mod capture;
 mod door;
+mod events;
 mod follow;
 mod guard;
 mod looking;
 mod page;
+mod profile;
 mod trace;
 mod wire;
 
@@ -19,6 +21,8 @@ use crate::context::Context;
 use crate::service::{Offer, Opened, Service, StartError};
 use crate::settings::admin::AdminSettings;
 use crate::settings::http::HttpSettings;
+#[cfg(feature = "https")]
+use crate::tls_server;
 use crate::vsock_port;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -49,42 +53,54 @@ const BODY_BYTES_MAX: u64 = 64 << 10;
 
 /// Serves operators, if the configuration has a port for them.
 pub fn open<P: Platform>(context: &Context<P>) -> Opened {
-    let AdminSettings { port, token, hosts, health_on_http: _ } =
-        AdminSettings::new(&context.config.admin);
+    let settings = AdminSettings::new(&context.config.admin);
     let vsock = vsock_port::listen(context, NAME)?;
-    if port.is_none() && vsock.is_none() {
+    if settings.port.is_none() && vsock.is_none() {
         return Ok(None);
     }
-    let access = match token {
-        Some(token) => Access::Token(token),
-        None if context.platform.are_operators_local() => Access::Open,
-        None => {
-            let (section, key, reason) = (NAME, "token".into(), WANTS_TOKEN.into());
-            return Err(StartError::Setting { section, key, reason });
-        }
-    };
+    let access = access(context, &settings)?;
     if let Some(clock) = context.platform.clock() {
         context.spawner.measure(clock);
     }
+    let hosts = settings.hosts.clone();
     let guard = Guard::new(access, hosts, &context.config.network.hostname, |bytes| {
         context.platform.fill_random(bytes);
     });
     let limit = RateLimit::new(&context.timers, REQUESTS, PERIOD).with_clients_max(CLIENTS_MAX);
     let routes: Routes = api::routes(context, &guard).layer(guard).layer(limit);
-    let server = server(context, routes);
-    if let Some(port) = port {
-        attend(context, "admin listener", &server, listen(context, port)?);
+    let server = server(context, routes, settings.tls);
+    if let Some(port) = settings.port {
+        listen(context, port, &server, &settings)?;
     }
     if let Some(listener) = vsock {
         attend(context, "admin vsock listener", &server, listener);
     }
-    Ok(Some(Rc::new(Admin { server, port })))
+    Ok(Some(Rc::new(Admin { server, port: settings.port, is_by_tls: settings.tls })))
 }
 
-const WANTS_TOKEN: &str = "it says what requests have to show, as `openssl rand -hex 16` gives it; without one, only a process \
-     serves, on the loopback of its machine";
+/// What requests have to show.
+fn access<P: Platform>(
+    context: &Context<P>,
+    settings: &AdminSettings,
+) -> Result<Access, StartError> {
+    if settings.knows_clients() {
+        // The listener accepts those certificates only that open.
+        return Ok(Access::Closed(settings.token.clone()));
+    }
+    match &settings.token {
+        Some(token) => Ok(Access::Closed(Some(token.clone()))),
+        None if context.platform.are_operators_local() => Ok(Access::Open),
+        None => {
+            let (section, key, reason) = (NAME, "token".into(), WANTS_TOKEN.into());
+            Err(StartError::Setting { section, key, reason })
+        }
+    }
+}
 
-fn server<P: Platform>(context: &Context<P>, routes: Routes) -> Server {
+const WANTS_TOKEN: &str = "it says what requests have to show, as `openssl rand -hex 16` gives it; without one, and without clients that \
+     are known by certificates, only a process serves, on the loopback of its machine";
+
+fn server<P: Platform>(context: &Context<P>, routes: Routes, is_secure: bool) -> Server {
     let HttpSettings { limits, .. } = HttpSettings::new(&context.config.http);
     let config = ServerConfig {
         limits: Limits {
@@ -94,19 +110,31 @@ fn server<P: Platform>(context: &Context<P>, routes: Routes) -> Server {
             ..limits
         },
         hosts: Vec::new(),
-        is_secure: false,
+        is_secure,
         wall_clock_start: context.date_start(),
         ledger: Some(context.service_ledger(NAME)),
     };
     Server::with_handler(config, &context.spawner, &context.timers, Rc::new(routes))
 }
 
-fn listen<P: Platform>(context: &Context<P>, port: u16) -> Result<P::Listener, StartError> {
+/// Listens on the port, by TLS if that is wanted.
+fn listen<P: Platform>(
+    context: &Context<P>,
+    port: u16,
+    server: &Server,
+    settings: &AdminSettings,
+) -> Result<(), StartError> {
+    const TASK: &str = "admin listener";
     let backlog = context.config.tcp.listen_backlog;
     let listener = context.platform.listen_for_operators(port, backlog);
     let listener = listener.map_err(|reason| StartError::Port { service: NAME, port, reason })?;
-    log::info!("{NAME} on port {port}");
-    Ok(listener)
+    if settings.tls {
+        attend(context, TASK, server, by_tls(context, listener, settings)?);
+    } else {
+        attend(context, TASK, server, listener);
+    }
+    log::info!("{NAME} on port {port}{}", if settings.tls { ", by TLS" } else { "" });
+    Ok(())
 }
 
 /// Serves who comes, as long as they are not too many.
@@ -120,15 +148,46 @@ fn attend<P: Platform>(
     context.spawner.spawn(task, server.clone().serve(listener));
 }
 
+#[cfg(feature = "https")]
+fn by_tls<P: Platform, L: Listener>(
+    context: &Context<P>,
+    listener: L,
+    settings: &AdminSettings,
+) -> Result<impl Listener + use<P, L>, StartError> {
+    let AdminSettings { client_fingerprints, client_authorities, .. } = settings;
+    let clients = if settings.knows_clients() {
+        let authorities = client_authorities.as_deref();
+        let trust = tls_server::trust(context, NAME, client_fingerprints, authorities)?;
+        tls::ClientCertificates::Optional(trust)
+    } else {
+        tls::ClientCertificates::Off
+    };
+    let ledger = Some(context.service_ledger(NAME));
+    tls_server::over(context, NAME, listener, clients, ledger)
+}
+
+/// What is asked for has to be there: the port would be open in the clear.
+#[cfg(not(feature = "https"))]
+fn by_tls<P: Platform, L: Listener>(
+    _: &Context<P>,
+    _: L,
+    _: &AdminSettings,
+) -> Result<L, StartError> {
+    let reason = "TLS is not in this build, which lacks the service https".into();
+    Err(StartError::Setting { section: NAME, key: "tls".into(), reason })
+}
+
 struct Admin {
     server: Server,
     /// Of TCP, if it listens there.
     port: Option<u16>,
+    is_by_tls: bool,
 }
 
 impl Service for Admin {
     fn offers(&self) -> Vec<Offer> {
-        let offer = |port| Offer { name: NAME, protocol: "http", port };
+        let protocol = if self.is_by_tls { "https" } else { "http" };
+        let offer = |port| Offer { name: NAME, protocol, port };
         self.port.map(offer).into_iter().collect()
     }
 

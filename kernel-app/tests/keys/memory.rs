@@ -50,7 +50,8 @@ impl World {
         let registry = Rc::new(StaticRegistry::default());
         let host = VsockHost::new(vsock::Limits::default());
         let vsock = Some(host.machine.clone());
-        let platform = Memory { network: network.clone(), memory_bytes: 256 << 20, vsock };
+        let platform =
+            Memory { network: network.clone(), memory_bytes: 256 << 20, vsock, clock: None };
         let context =
             Context::new(platform, config.clone(), bundle(), registry, &executor, &timers);
         let app = App::start(&context, &WithEcho).unwrap();

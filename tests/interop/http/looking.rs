@@ -1,16 +1,21 @@
 //! Looking at the wire of a guest while it loses packets: a capture that tcptrace reads, and the graph that the guest draws of it.
 
 use command::{
-    failure::{OrSay, Result, fail},
+    failure::{Failure, OrSay, Result, fail},
     programs,
 };
 use lab::{
-    harness::{GUEST_ADDRESS, Harness, Server, Setup, contains, curl, noise},
+    harness::{GUEST_ADDRESS, Harness, PROCESS_ADDRESS, Server, Setup, contains, curl, noise},
     lossy_wire::{self, Impairments},
 };
 use std::{
     collections::BTreeSet,
+    net::SocketAddr,
     path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -74,7 +79,11 @@ fn in_background(to: &Path, path: &str) -> thread::JoinHandle<Result<String>> {
 }
 
 fn ask(path: &str, words: &[&str]) -> Result<String> {
-    let url = format!("http://{}:{ADMIN_PORT}/api/v1/{path}", GUEST_ADDRESS.ip());
+    ask_at(&format!("{}:{ADMIN_PORT}", GUEST_ADDRESS.ip()), path, words)
+}
+
+fn ask_at(admin: &str, path: &str, words: &[&str]) -> Result<String> {
+    let url = format!("http://{admin}/api/v1/{path}");
     let bearer = format!("Authorization: Bearer {TOKEN}");
     curl(&[&["--fail", "-N", "-H", &bearer][..], words, &[&url]].concat())
 }
@@ -134,4 +143,54 @@ fn segments(graph: &str, colors: &[&str]) -> BTreeSet<(String, u64)> {
         }
     }
     found
+}
+
+/// What the CPU of a guest is at, and what its loop does, while it serves files.
+pub(super) fn profile_guest(harness: &mut Harness) -> Result {
+    let config = format!("[admin]\nport = {ADMIN_PORT}\ntoken = \"{TOKEN}\"\n");
+    let bundle = harness.bundle(&config, &[("site/file", &noise(FILE_BYTES))])?;
+    let guest = harness.boot(&Setup { bundle: Some(bundle), ..Setup::trial() })?;
+    let result = profiles(&format!("{}:{ADMIN_PORT}", GUEST_ADDRESS.ip()), GUEST_ADDRESS, "net::");
+    Server::Guest(Box::new(guest)).judge(result)
+}
+
+/// The same of the process.
+pub(super) fn profile_process(harness: &mut Harness) -> Result {
+    let config = format!("[admin]\nport = {ADMIN_PORT}\ntoken = \"{TOKEN}\"\n");
+    let bundle = harness.bundle(&config, &[("site/file", &noise(FILE_BYTES))])?;
+    let process = harness.process(&bundle)?;
+    let result = profiles(&format!("127.0.0.1:{ADMIN_PORT}"), PROCESS_ADDRESS, "flow::task");
+    Server::Process(Box::new(process)).judge(result)
+}
+
+fn profiles(admin: &str, server: SocketAddr, function: &str) -> Result {
+    let is_over = Arc::new(AtomicBool::new(false));
+    let until = is_over.clone();
+    let downloading = thread::spawn(move || {
+        let url = format!("http://{server}/file?[1-50]");
+        while !until.load(Ordering::Relaxed) {
+            curl(&["-o", "/dev/null", &url])?;
+        }
+        Ok::<_, Failure>(())
+    });
+    let folded = ask_at(admin, "profile?seconds=2&hertz=500", &[])?;
+    let mut samples = 0;
+    for line in folded.lines() {
+        let count = line.rsplit_once(' ').and_then(|(_, count)| count.parse::<u64>().ok());
+        let Some(count) = count else { fail!("no folded stack: {line}") };
+        samples += count;
+    }
+    let is_deep = |line: &str| line.split(';').count() >= 4;
+    if samples < 50 || !folded.lines().any(|line| is_deep(line) && line.contains(function)) {
+        fail!("{samples} samples, and none in {function}:\n{folded}");
+    }
+    let trace = ask_at(admin, "trace?seconds=1", &[])?;
+    for part in ["\"name\":\"ingress\"", "\"name\":\"http\"", "\"cat\":\"task\"", "\"dropped\":"] {
+        contains("the trace", &trace, part)?;
+    }
+    is_over.store(true, Ordering::Relaxed);
+    downloading.join().expect("a client does not panic")?;
+    // A second time, as the first has ended all that it began.
+    contains("another profile", &ask_at(admin, "profile?seconds=1", &[])?, " ")?;
+    contains("health", &ask_at(admin, "../../healthz", &[])?, "live")
 }

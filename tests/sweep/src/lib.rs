@@ -83,7 +83,8 @@ impl World {
         let host = VsockHost::new(Limits { connections_max: 16, ..Limits::default() });
         host.machine.catch_panics(catch_panic);
         let vsock = Some(host.machine.clone());
-        let platform = Memory { network: network.clone(), memory_bytes: 64 << 20, vsock };
+        let platform =
+            Memory { network: network.clone(), memory_bytes: 64 << 20, vsock, clock: None };
         let mut config = config.clone();
         config.vsock.http_port = VSOCK_PORT;
         (config.fastcgi.port, config.gopher.port) = (Some(FASTCGI_PORT), Some(GOPHER_PORT));
@@ -271,9 +272,10 @@ impl Table for Services {
     }
 }
 
-/// What HTTPS shows, for the name `here`.
-pub(crate) const CERTIFICATE: &[u8] = include_bytes!("../tls/cert.pem");
-pub(crate) const KEY: &[u8] = include_bytes!("../tls/key.pem");
+/// What is shown by TLS, for the name `here`.
+pub const CERTIFICATE: &[u8] = include_bytes!("../tls/cert.pem");
+/// Its private key.
+pub const KEY: &[u8] = include_bytes!("../tls/key.pem");
 
 fn bundle() -> Bundle<'static> {
     static ARCHIVE: LazyLock<Vec<u8>> = LazyLock::new(|| {
@@ -295,6 +297,8 @@ pub struct Memory {
     pub memory_bytes: usize,
     /// The sockets by which its host reaches it, if it has any.
     pub vsock: Option<VsockNetwork>,
+    /// By which polls of tasks are measured.
+    pub clock: Option<fn() -> Duration>,
 }
 
 impl Platform for Memory {
@@ -327,6 +331,10 @@ impl Platform for Memory {
 
     fn are_operators_local(&self) -> bool {
         true
+    }
+
+    fn clock(&self) -> Option<fn() -> Duration> {
+        self.clock
     }
 }
 

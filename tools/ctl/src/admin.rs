@@ -1,11 +1,15 @@
 //! The admin port, asked by HTTP.
 
 use crate::options::Options;
+use crate::table::printable_lines;
+use crate::tls::TlsConnector;
 use serde_json::{Map, Value};
 use std::fmt;
 use std::io::{BufRead, BufReader, Read};
 use std::time::Duration;
-use ureq::http::Response;
+use ureq::http::{Request, Response};
+use ureq::unversioned::resolver::DefaultResolver;
+use ureq::unversioned::transport::{Connector as _, TcpConnector};
 use ureq::{Agent, Body};
 
 /// A row of a table: its columns in the order of the appliance.
@@ -50,7 +54,14 @@ impl Admin {
             .timeout_connect(Some(CONNECT_LIMIT))
             .timeout_recv_response(Some(CONNECT_LIMIT));
         let url = options.url.trim_end_matches('/').to_owned();
-        Ok(Self { agent: config.build().into(), url, token })
+        let is_by_tls = url.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://"));
+        let agent = if is_by_tls {
+            let connector = TcpConnector::default().chain(TlsConnector::new(options)?);
+            Agent::with_parts(config.build(), connector, DefaultResolver::default())
+        } else {
+            config.build().into()
+        };
+        Ok(Self { agent, url, token })
     }
 
     /// All rows of a table.
@@ -99,26 +110,14 @@ impl Admin {
 
     /// Has something done.
     pub(crate) fn change(&self, method: &str, path: &str) -> Result<(), Failure> {
-        let url = format!("{}{path}", self.url);
-        let bearer = self.token.as_ref().map(|token| format!("Bearer {token}"));
-        let sent = match method {
-            "DELETE" => {
-                let request = self.agent.delete(url);
-                match bearer {
-                    Some(bearer) => request.header("Authorization", bearer).call(),
-                    None => request.call(),
-                }
-            }
-            method => {
-                let request =
-                    if method == "PUT" { self.agent.put(url) } else { self.agent.post(url) };
-                match bearer {
-                    Some(bearer) => request.header("Authorization", bearer).send_empty(),
-                    None => request.send_empty(),
-                }
-            }
-        };
-        self.judge(path, sent).map(drop)
+        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.url));
+        // Who shows a certificate has to say that no other site's page has made him.
+        request = request.header("Origin", &self.url);
+        if let Some(token) = &self.token {
+            request = request.header("Authorization", format!("Bearer {token}"));
+        }
+        let request = request.body(()).map_err(|error| Failure(format!("{path}: {error}")))?;
+        self.judge(path, self.agent.run(request)).map(drop)
     }
 
     /// An answer that is none says what to do.
@@ -137,11 +136,12 @@ impl Admin {
         match status.as_u16() {
             200..300 => Ok(response),
             401 => Err(Failure(format!(
-                "{url} wants the token of [admin]: --token-file FILE, or AQUEDUCT_TOKEN, says it"
+                "{url} wants the token of [admin]: --token-file FILE, or AQUEDUCT_TOKEN, says it; or, by TLS, a certificate: --cert, --key"
             ))),
             _ => {
                 let said = response.body_mut().read_to_string().unwrap_or_default();
                 let said: String = said.trim().chars().take(SAID_CHARS_MAX).collect();
+                let said = printable_lines(&said);
                 Err(Failure(format!("{url}{path}: {status}: {said}")))
             }
         }

@@ -3,7 +3,7 @@
 use crate::admin::{Admin, Failure, Row, encoded};
 use crate::graph::Drawing;
 use crate::options::{
-    self, Direction, Every, Graph, GraphFormat, Logs, Options, Rows, Tcpdump, Verb,
+    self, Direction, Every, Graph, GraphFormat, Logs, Options, Profile, Rows, Tcpdump, Verb,
 };
 use crate::table;
 use serde_json::Value;
@@ -59,6 +59,11 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
             let manual = clap_mangen::Man::new(options::command());
             return manual.render(&mut io::stdout()).map_err(|error| unwritten(&error));
         }
+        Verb::Extcap(asked) => {
+            if let Some(answer) = asked.answer() {
+                return say(&answer);
+            }
+        }
         _ => {}
     }
     let admin = Admin::new(options)?;
@@ -77,9 +82,16 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         Verb::Config(asked) => rows(("config", None), asked),
         Verb::Version(asked) => rows(("version", None), asked),
         Verb::Tcpdump(asked) => tcpdump(&admin, asked),
+        Verb::Extcap(asked) => asked.capture(&admin),
         Verb::Graph(asked) => graph(&admin, asked),
+        Verb::Trace(asked) => {
+            pass_on(admin.open(&format!("/api/v1/trace?seconds={}", asked.seconds))?)
+        }
+        Verb::Profile(Profile { seconds, hertz }) => {
+            pass_on(admin.open(&format!("/api/v1/profile?seconds={seconds}&hertz={hertz}"))?)
+        }
         Verb::Logs(asked) => logs(&admin, options.json, asked),
-        Verb::Metrics => say(&admin.text("/metrics")?),
+        Verb::Metrics => say(&table::printable_lines(&admin.text("/metrics")?)),
         Verb::Cancel { task } => {
             admin.change("POST", &format!("/api/v1/tasks/{}/cancel", encoded(task)))
         }
@@ -107,7 +119,7 @@ fn table_of(admin: &Admin, json: bool, shown: Shown, asked: &Rows) -> Result<(),
     rows.truncate(asked.limit.unwrap_or(usize::MAX));
     if json {
         let text = serde_json::to_string_pretty(&rows).unwrap_or_default();
-        return say(&(text + "\n"));
+        return say(&(table::escaped(&text) + "\n"));
     }
     say(&table::text(&rows, columns.filter(|_| !asked.all)))
 }
@@ -211,7 +223,7 @@ fn graph(admin: &Admin, asked: &Graph) -> Result<(), Failure> {
 fn logs(admin: &Admin, json: bool, asked: &Logs) -> Result<(), Failure> {
     let line = |row: &Row| {
         if json {
-            return Value::Object(row.clone()).to_string() + "\n";
+            return table::escaped(&Value::Object(row.clone()).to_string()) + "\n";
         }
         let text = |name: &str| row.get(name).and_then(Value::as_str).unwrap_or_default();
         let time = row.get("time_us").and_then(Value::as_f64).unwrap_or(0.0) / 1e6;

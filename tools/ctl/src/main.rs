@@ -4,9 +4,11 @@
 
 mod admin;
 mod commands;
+mod extcap;
 mod graph;
 mod options;
 mod table;
+mod tls;
 
 use clap::Parser;
 use options::Options;

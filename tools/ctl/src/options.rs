@@ -1,7 +1,10 @@
 //! The words of the command line.
 
+use crate::extcap::Extcap;
+use crate::tls::Fingerprint;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use std::path::PathBuf;
 
 /// Looks into a running appliance through its admin port.
 #[derive(Parser)]
@@ -19,7 +22,25 @@ pub(crate) struct Options {
     pub(crate) url: String,
     /// The file that holds the token of `[admin]`; else AQUEDUCT_TOKEN does, or none is needed
     #[arg(long, short, global = true, value_name = "FILE")]
-    pub(crate) token_file: Option<std::path::PathBuf>,
+    pub(crate) token_file: Option<PathBuf>,
+    /// The file with the authorities in PEM by which a server of `https` is known
+    #[arg(long, global = true, value_name = "FILE", help_heading = "TLS")]
+    pub(crate) cacert: Option<PathBuf>,
+    /// SHA-256 of the certificate by which a server of `https` is known, which needs no authority then
+    #[arg(
+        long,
+        global = true,
+        value_name = "SHA-256",
+        help_heading = "TLS",
+        env = "AQUEDUCT_FINGERPRINT"
+    )]
+    pub(crate) fingerprint: Option<Fingerprint>,
+    /// The file with the certificate that is shown, in PEM, with those that lead to its authority
+    #[arg(long, global = true, value_name = "FILE", help_heading = "TLS", requires = "key")]
+    pub(crate) cert: Option<PathBuf>,
+    /// The file with its private key, in PEM
+    #[arg(long, global = true, value_name = "FILE", help_heading = "TLS", requires = "cert")]
+    pub(crate) key: Option<PathBuf>,
     /// Rows as JSON, as the admin port gives them
     #[arg(long, short, global = true)]
     pub(crate) json: bool,
@@ -31,9 +52,19 @@ const EXAMPLES: &str = "\
 Examples:
   aqueductctl ps
   aqueductctl --url http://10.9.0.2:9001 --token-file token ss state established
+  aqueductctl --url https://10.9.0.2:9001 --fingerprint 386f17e6... ps
   aqueductctl tcpdump 'tcp port 80' | wireshark -k -i -
   aqueductctl graph 0.17
+  aqueductctl trace --seconds 2 > trace.json    # for https://ui.perfetto.dev
+  aqueductctl profile | flamegraph.pl > flame.svg
   aqueductctl logs --follow --level warn";
+
+const EXTCAP: &str = "\
+What Wireshark calls to capture from an appliance as from an interface. It finds it by a program of two lines in its folder of \
+extcap programs (Help, About, Folders):
+
+  #!/bin/sh
+  exec aqueductctl extcap \"$@\"";
 
 #[derive(Subcommand)]
 pub(crate) enum Verb {
@@ -63,8 +94,15 @@ pub(crate) enum Verb {
     Version(Rows),
     /// Frames as pcapng on the standard output
     Tcpdump(Tcpdump),
+    /// What Wireshark calls to capture from an appliance as from an interface
+    #[command(long_about = EXTCAP)]
+    Extcap(Extcap),
     /// The window graph of a connection
     Graph(Graph),
+    /// What the loop and its tasks do when, for Perfetto or chrome://tracing, on the standard output
+    Trace(Seconds),
+    /// What the CPU is at, as folded stacks for flame graphs, on the standard output
+    Profile(Profile),
     /// Lines of the log
     Logs(Logs),
     /// Metrics, in the text format of OpenMetrics
@@ -159,6 +197,23 @@ pub(crate) enum GraphFormat {
 pub(crate) enum Direction {
     Sent,
     Received,
+}
+
+#[derive(Args)]
+pub(crate) struct Seconds {
+    /// Seconds that are looked at
+    #[arg(long, short, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub(crate) seconds: u64,
+}
+
+#[derive(Args)]
+pub(crate) struct Profile {
+    /// Seconds that are looked at
+    #[arg(long, short, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub(crate) seconds: u64,
+    /// Samples in each
+    #[arg(long, default_value_t = 199, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    pub(crate) hertz: u64,
 }
 
 #[derive(Args)]

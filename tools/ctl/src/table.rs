@@ -117,9 +117,33 @@ pub(crate) fn shown(name: &str, value: &Value) -> String {
     }
 }
 
-/// Peers chose some of it, and a terminal obeys control characters.
+/// Peers chose some of it, and a terminal obeys control characters, and those that turn the direction of text.
 pub(crate) fn printable(text: &str) -> String {
-    text.chars().map(|it| if it.is_control() { '?' } else { it }).collect()
+    text.chars().map(|it| if is_obeyed(it) { '?' } else { it }).collect()
+}
+
+/// The same of several lines.
+pub(crate) fn printable_lines(text: &str) -> String {
+    text.chars().map(|it| if is_obeyed(it) && it != '\n' { '?' } else { it }).collect()
+}
+
+/// The same JSON (RFC 8259 section 7), in which such characters stand in strings only.
+pub(crate) fn escaped(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for letter in json.chars() {
+        if is_obeyed(letter) && letter != '\n' {
+            text.push_str(&format!("\\u{:04x}", u32::from(letter)));
+        } else {
+            text.push(letter);
+        }
+    }
+    text
+}
+
+/// Control characters of ASCII and of Latin 1 (C1), and the bidirectional ones of Unicode (UAX 9, section 2).
+fn is_obeyed(letter: char) -> bool {
+    letter.is_control()
+        || matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 fn duration(seconds: f64) -> String {
@@ -148,6 +172,18 @@ mod tests {
 
     fn rows(text: &str) -> Vec<Row> {
         serde_json::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn what_a_terminal_obeys_is_not_shown() {
+        let text = "a\u{9b}2J\u{202e}b\u{2069}\u{61c}é\u{1b}\n";
+        assert_eq!(printable(text), "a?2J?b??é??");
+        assert_eq!(printable_lines(text), "a?2J?b??é?\n");
+        let json = serde_json::to_string(&serde_json::json!({ "a": text })).unwrap();
+        let escaped = escaped(&json);
+        assert!(escaped.contains("a\\u009b2J\\u202eb") && !escaped.chars().any(is_obeyed));
+        let read: Value = serde_json::from_str(&escaped).unwrap();
+        assert_eq!(read["a"], text);
     }
 
     #[test]

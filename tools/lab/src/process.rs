@@ -21,8 +21,17 @@ pub fn build_trial() -> Result<PathBuf> {
     build_package("trial-linux", "aqueduct-trial")
 }
 
+/// Builds `aqueductctl`, which looks into it; its path.
+///
+/// # Errors
+///
+/// It does not build.
+pub fn build_ctl() -> Result<PathBuf> {
+    build_package("aqueductctl", "aqueductctl")
+}
+
 fn build_package(package: &str, program: &str) -> Result<PathBuf> {
     let mut command = cargo::command();
-    cargo::build(command.args(["build", "--release", "--package", package]), "the process")?;
+    cargo::build(command.args(["build", "--release", "--package", package]), program)?;
     Ok(paths::target().join("release").join(program))
 }

@@ -22,6 +22,8 @@ pub(super) struct Driver<C: ServerCore> {
     core: C,
     shared: Rc<Shared<C>>,
     peer: Address,
+    /// SHA-256 of the certificate that the peer showed, if it did.
+    certificate: Option<Rc<[u8; 32]>>,
     /// What is left to do for the open request; nothing if its handler answered at once.
     work: Option<Box<Work>>,
     /// Memory is short: handlers are given no new requests.
@@ -38,11 +40,12 @@ const LOST: &str = "the connection ended before the answer did";
 const CANCELLED: &str = "the client wanted no answer any more";
 
 impl<C: ServerCore> Driver<C> {
-    pub(super) fn new(peer: Address, local: Address, shared: Rc<Shared<C>>) -> Self {
-        let core = C::new(shared.core.borrow().clone(), local, shared.timers.now());
+    pub(super) fn new(flow: &impl Flow, shared: Rc<Shared<C>>) -> Self {
+        let core = C::new(shared.core.borrow().clone(), flow.local(), shared.timers.now());
+        let (peer, certificate) = (flow.peer(), flow.peer_certificate().map(Rc::new));
         // Last: dropped, it is counted no more.
         shared.traffic.opened();
-        Self { core, shared, peer, work: None, refuses: false, log: None }
+        Self { core, shared, peer, certificate, work: None, refuses: false, log: None }
     }
 
     /// Passes on what came of `input`, or of time; whether anything did.
@@ -179,12 +182,13 @@ impl<C: ServerCore> Driver<C> {
             }
             return self.reply(overloaded().into(), upload, now, now);
         }
-        let request = Request::new(head, body, client);
+        let began = shared.precise(now);
+        let request = Request::new(head, body, client).with_certificate(self.certificate.clone());
         match shared.spawner.catch(|| shared.handler.answer(request)) {
-            Ok(Answer::Now(reply)) => self.reply(reply, upload, now, now),
+            Ok(Answer::Now(reply)) => self.reply(reply, upload, began, now),
             Ok(Answer::Later(answering)) => {
                 let stage = Stage::Answering(answering);
-                self.work = Some(Box::new(Work::new(stage, upload, &shared.traffic, now)));
+                self.work = Some(Box::new(Work::new(stage, upload, &shared.traffic, began)));
             }
             Err(error) => self.fail_handler(&error, now),
         }
@@ -193,7 +197,8 @@ impl<C: ServerCore> Driver<C> {
     /// Gives the response of a handler that was asked at `began` to the core, and begins with what follows it.
     fn reply(&mut self, reply: Reply, upload: Option<Upload>, began: Duration, now: Duration) {
         let Reply { response, next } = reply;
-        self.shared.traffic.answered(response.status(), began, now);
+        let ended = self.shared.precise(now);
+        self.shared.traffic.answered(response.status(), began, ended);
         if let Some(log) = &mut self.log {
             log.answered(response.status(), self.core.content_length(&response));
             if let Some(id) = response.header(ID_FIELD) {

@@ -444,6 +444,10 @@ impl<F: Flow> Flow for TlsFlow<F> {
     fn local(&self) -> Address {
         self.flow.local()
     }
+
+    fn peer_certificate(&self) -> Option<[u8; 32]> {
+        self.info().peer_fingerprint
+    }
 }
 
 impl<F: Flow> Drop for TlsFlow<F> {

@@ -1,7 +1,7 @@
 //! TLS listener: flows whose handshakes are done. Each handshake is a task of its own, so that nobody waits for another's.
 
 use super::handshake::{Failure, Side, run, set_clock};
-use super::{TlsConfig, TlsFlow};
+use super::{TlsConfig, TlsFlow, TlsTraffic};
 use ::flow::sync::Queue;
 use ::flow::task::{Spawner, TaskId, yield_once};
 use ::flow::time::Timers;
@@ -34,6 +34,7 @@ struct Shared<F: Flow> {
     begun: Cell<u64>,
     /// Steps of handshakes in this turn of the executor.
     steps: Rc<Cell<u32>>,
+    traffic: Rc<TlsTraffic>,
 }
 
 /// Steps of handshakes in one turn of the executor: each may be a signature, which takes as long as dozens of requests.
@@ -59,8 +60,14 @@ impl<L: Listener> TlsListener<L> {
             handshakes: RefCell::default(),
             begun: Cell::new(0),
             steps: Rc::default(),
+            traffic: Rc::default(),
         });
         Self { listener, shared }
+    }
+
+    /// What it counts.
+    pub fn traffic(&self) -> Rc<TlsTraffic> {
+        self.shared.traffic.clone()
     }
 }
 
@@ -93,10 +100,16 @@ impl<F: Flow + 'static> Shared<F> {
         shared.begun.set(number + 1);
         let at_work = AtWork { shared: shared.clone(), number };
         shared.handshakes.borrow_mut().push_back((number, None));
+        shared.count();
         let task = shared.spawner.spawn("TLS handshake", async move {
             let AtWork { shared, .. } = &at_work;
             let peer = flow.peer();
-            match shared.shake(flow).await {
+            let shaken = shared.shake(flow).await;
+            match &shaken {
+                Ok(flow) => shared.traffic.completed(flow.info()),
+                Err(failure) => shared.traffic.failed(failure),
+            }
+            match shaken {
                 Ok(flow) => shared.ready.push(flow),
                 // Who opens a connection and says nothing, as scanners and balancers do.
                 Err(Failure::Flow(error)) => {
@@ -143,6 +156,7 @@ impl<F: Flow + 'static> Shared<F> {
             let oldest = self.handshakes.borrow_mut().pop_front();
             if let Some((_, Some(task))) = oldest {
                 log::debug!("{}: too many handshakes; the oldest is given up", self.name);
+                self.traffic.gave_way();
                 self.spawner.cancel(task);
             }
         }
@@ -153,6 +167,12 @@ impl<F: Flow + 'static> Shared<F> {
         if let Some((_, own)) = handshakes.iter_mut().rev().find(|(own, _)| *own == number) {
             *own = Some(task);
         }
+    }
+}
+
+impl<F: Flow> Shared<F> {
+    fn count(&self) {
+        self.traffic.set_at_work(self.handshakes.borrow().len());
     }
 }
 
@@ -168,5 +188,7 @@ impl<F: Flow> Drop for AtWork<F> {
         if let Ok(place) = handshakes.binary_search_by_key(&self.number, |(number, _)| *number) {
             handshakes.remove(place);
         }
+        drop(handshakes);
+        self.shared.count();
     }
 }

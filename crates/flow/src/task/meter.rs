@@ -31,6 +31,11 @@ impl Meter {
         self.clock.set(Some(clock));
     }
 
+    #[inline]
+    pub(super) fn clock(&self) -> Option<fn() -> Duration> {
+        self.clock.get()
+    }
+
     /// A poll begins: when, if it is measured.
     #[inline]
     pub(super) fn now(&self) -> Option<Duration> {

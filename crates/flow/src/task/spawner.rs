@@ -3,7 +3,7 @@
 use super::meter::Meter;
 use super::place::{self, Place};
 use super::queue::TaskWaker;
-use super::{BoxedTask, CatchPanic, RunQueue, TaskError};
+use super::{BoxedTask, CatchPanic, RunQueue, TaskError, Trace};
 use crate::sync::{OneShot, WakerKey, WakerList};
 use alloc::boxed::Box;
 use alloc::rc::Rc;
@@ -108,8 +108,20 @@ impl Spawner {
             waiting: WakerList::default(),
             now: Cell::new(Duration::ZERO),
             meter: Meter::default(),
+            trace: Trace::default(),
         };
         Self { shared: Rc::new(shared) }
+    }
+
+    /// The clock by which polls are measured, if they are.
+    #[inline]
+    pub fn clock(&self) -> Option<fn() -> Duration> {
+        self.shared.meter.clock()
+    }
+
+    /// Events of the executor's tasks, which are taken while polls are [measured](Self::measure), and of its loop.
+    pub fn trace(&self) -> &Trace {
+        &self.shared.trace
     }
 
     /// From now on the time that polls take is measured with that clock, which is read twice for each; and a slow one is
@@ -308,6 +320,7 @@ pub(super) struct Shared {
     /// The instant of the present turn.
     pub(super) now: Cell<Duration>,
     pub(super) meter: Meter,
+    pub(super) trace: Trace,
 }
 
 #[derive(Default)]
@@ -516,12 +529,16 @@ impl Shared {
         if !done && let Some(task) = slots.task(id) {
             task.body = Some(body);
             if let Some(time) = time {
+                self.trace.polled(task.name, id, time);
                 task.ran(time, waits_at);
             }
             task.waits_at = waits_at;
             return;
         }
         let removed = slots.remove(id);
+        if let (Some(time), Some(task)) = (time, &removed) {
+            self.trace.polled(task.name, id, time);
+        }
         // Destructors may spawn and cancel.
         drop(slots);
         self.admit();

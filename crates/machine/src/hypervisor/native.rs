@@ -5,8 +5,8 @@
 
 use super::{Hypervisor, Shutdown, Transmitter};
 use crate::arch::calibration::{self, Countdown};
-use crate::arch::instructions::cpuid;
-use crate::arch::{io_apic, port, rtc, serial, tsc};
+use crate::arch::instructions::{self, cpuid};
+use crate::arch::{idt, io_apic, port, rtc, serial, tsc};
 use crate::bus::acpi_timer::{self, AcpiTimer};
 use crate::bus::{acpi, power_management};
 use crate::cpu::Cpu;
@@ -79,6 +79,34 @@ impl Hypervisor for Pc {
         if timer.armed() <= self.nanos() {
             timer.disarm();
         }
+    }
+
+    fn can_sample(&self) -> bool {
+        image_layout::running().is_some()
+    }
+
+    fn begin_samples(&self, period_nanos: u64) {
+        Cpu::current().apic.raise_by_timer(idt::SAMPLE_VECTOR);
+        let now = self.nanos();
+        arm_timer(now + period_nanos, now);
+        instructions::set_task_priority(idt::LINES_PRIORITY);
+        // SAFETY: the priority lets no other interrupt through than the sample's, whose handler keeps all that it finds.
+        unsafe { instructions::enable_interrupts() }
+    }
+
+    fn next_sample(&self, period_nanos: u64) {
+        let now = self.nanos();
+        arm_timer(now + period_nanos, now);
+        Cpu::current().apic.end_interrupt();
+    }
+
+    fn end_samples(&self) {
+        instructions::disable_interrupts();
+        instructions::set_task_priority(0);
+        let cpu = Cpu::current();
+        cpu.apic.raise_by_timer(idt::line_vector(interrupt::TIMER));
+        // What it was armed for before is gone.
+        cpu.timer.disarm();
     }
 
     fn console(&self) -> &'static dyn Transmitter {

@@ -185,7 +185,7 @@ async fn set_value(inside: Rc<Inside>, mut request: Request) -> Result<Response,
 
 async fn log_in(guard: Guard, mut request: Request) -> Result<Response, Response> {
     let form = request.form(&forms::Limits::default()).await?;
-    Ok(guard.login(form.get("token").unwrap_or_default()))
+    Ok(guard.login(form.get("token").unwrap_or_default(), request.is_secure()))
 }
 
 pub(super) fn query(request: &Request) -> Result<Form, Response> {

@@ -3,11 +3,11 @@
 //! - names a host that is ours: an address, `localhost`, the host's name, or one of the configuration, so that no name of a
 //!   stranger leads a browser here (DNS rebinding); 421 otherwise.
 //! - does not come from another site's page (the Fetch standard's `Sec-Fetch-Site` and `Origin`); 403 otherwise.
-//! - shows the token, as `Authorization: Bearer` or by the cookie that [`login`](Guard::login) gave for it; 401 otherwise.
-//!   Where only this machine reaches the port, none is wanted.
+//! - shows the token, as `Authorization: Bearer` or by the cookie that [`login`](Guard::login) gave for it, or comes from a
+//!   client whose certificate TLS accepted; 401 otherwise. Where only this machine reaches the port, nothing is wanted.
 //!
-//! A request that changes something has to be no GET or HEAD, which the routes see to, and with a cookie to say whose page
-//! it comes from.
+//! A request that changes something has to be no GET or HEAD, which the routes see to. With a cookie or a certificate, which
+//! browsers show by themselves, it has to say whose page it comes from, too.
 
 use super::{health, page};
 use alloc::boxed::Box;
@@ -28,8 +28,8 @@ const COOKIE: &str = "aqueduct_admin";
 pub(super) enum Access {
     /// Nothing: this machine alone reaches the port.
     Open,
-    /// This.
-    Token(Token),
+    /// This, if there is one, or a certificate.
+    Closed(Option<Token>),
 }
 
 /// Lets requests through. Clones are the same one.
@@ -59,16 +59,14 @@ impl Guard {
     }
 
     /// The answer to a browser that shows the token: the page, with a cookie; 401 for a wrong one.
-    pub(super) fn login(&self, shown: &str) -> Response {
-        match &self.0.access {
-            Access::Token(token) if !is_same(token.secret(), shown.as_bytes()) => challenge(),
-            _ => {
-                let cookie =
-                    Cookie::new(COOKIE, &self.0.ticket).expect("it is of hexadecimal digits");
-                let cookie = cookie.with_same_site(SameSite::Strict);
-                Response::see_other("/").with_cookie(&cookie)
-            }
+    pub(super) fn login(&self, shown: &str, is_secure: bool) -> Response {
+        if !self.0.opens(shown.as_bytes()) {
+            return challenge();
         }
+        let cookie = Cookie::new(COOKIE, &self.0.ticket).expect("it is of hexadecimal digits");
+        let cookie = cookie.with_same_site(SameSite::Strict);
+        let cookie = if is_secure { cookie.secure() } else { cookie };
+        Response::see_other("/").with_cookie(&cookie)
     }
 
     /// The answer to a browser that wants to be forgotten.
@@ -78,7 +76,7 @@ impl Guard {
     }
 
     /// The refusal of a request, if it is refused.
-    fn refusal(&self, request: &RequestHead) -> Option<Response> {
+    fn refusal(&self, request: &Request) -> Option<Response> {
         let rules = &*self.0;
         if !rules.is_own(host(request.authority())) {
             return Some(refused(Status::MISDIRECTED_REQUEST, WRONG_HOST));
@@ -96,10 +94,10 @@ impl Guard {
         }
         match rules.shown(request) {
             Shown::Nothing => Some(challenge()),
-            Shown::Cookie if !is_safe(request) && origin != Origin::Own => {
+            Shown::ByItself if !is_safe(request) && origin != Origin::Own => {
                 Some(refused(Status::FORBIDDEN, OTHER_SITE))
             }
-            Shown::Cookie | Shown::Token => None,
+            Shown::ByItself | Shown::Token => None,
         }
     }
 }
@@ -140,7 +138,8 @@ fn guarded(mut response: Response) -> Response {
 
 enum Shown {
     Nothing,
-    Cookie,
+    /// The cookie or a certificate, which a browser shows whoever made it ask.
+    ByItself,
     Token,
 }
 
@@ -150,15 +149,24 @@ impl Rules {
         self.hosts.iter().any(|own| is_named(own)) || is_address(host)
     }
 
-    fn shown(&self, request: &RequestHead) -> Shown {
-        let Access::Token(token) = &self.access else { return Shown::Token };
-        if bearer(request).is_some_and(|shown| is_same(token.secret(), shown)) {
+    /// Whether somebody who shows this for the token is let in.
+    fn opens(&self, shown: &[u8]) -> bool {
+        match &self.access {
+            Access::Open => true,
+            Access::Closed(token) => {
+                token.as_ref().is_some_and(|token| is_same(token.secret(), shown))
+            }
+        }
+    }
+
+    fn shown(&self, request: &Request) -> Shown {
+        if matches!(self.access, Access::Open)
+            || bearer(request).is_some_and(|shown| self.opens(shown))
+        {
             return Shown::Token;
         }
-        match request.cookie(COOKIE) {
-            Some(shown) if is_same(&self.ticket, shown) => Shown::Cookie,
-            _ => Shown::Nothing,
-        }
+        let has_cookie = request.cookie(COOKIE).is_some_and(|shown| is_same(&self.ticket, shown));
+        if has_cookie || request.certificate().is_some() { Shown::ByItself } else { Shown::Nothing }
     }
 }
 
@@ -223,7 +231,7 @@ fn is_address(host: &[u8]) -> bool {
 
 /// RFC 6750 section 3.
 fn challenge() -> Response {
-    let text = "this is shown to who has the token of [admin], as `Authorization: Bearer TOKEN`\n";
+    let text = "this is shown to who has the token of [admin], as `Authorization: Bearer TOKEN`, or a certificate that it names\n";
     refused(Status::UNAUTHORIZED, text).with_header("WWW-Authenticate", "Bearer realm=\"admin\"")
 }
 
@@ -247,7 +255,7 @@ mod tests {
     }
 
     fn closed() -> Routes {
-        let guard = guard(Access::Token(TOKEN.parse().unwrap()));
+        let guard = guard(Access::Closed(Some(TOKEN.parse().unwrap())));
         let routes = Routes::new().get("/inside", page).post("/inside", page).get("/healthz", page);
         routes.layer(guard)
     }
@@ -266,7 +274,7 @@ mod tests {
     #[test]
     fn the_page_is_for_everybody_and_no_stranger_keeps_a_connection() {
         let routes = Routes::new().get("/", page).post("/", page).get("/inside", page);
-        let routes = routes.layer(guard(Access::Token(TOKEN.parse().unwrap())));
+        let routes = routes.layer(guard(Access::Closed(Some(TOKEN.parse().unwrap()))));
         let own = [("Host", "own")];
         assert_eq!(status(testing::get("/"), &own, &routes), 200);
         assert_eq!(status(testing::post("/"), &own, &routes), 401);
@@ -342,9 +350,9 @@ mod tests {
 
     #[test]
     fn a_cookie_is_had_for_the_token_and_changes_something_from_our_own_page_only() {
-        let guard = guard(Access::Token(TOKEN.parse().unwrap()));
-        assert_eq!(guard.login("wrong").status(), Status::UNAUTHORIZED);
-        let cookie = guard.login(TOKEN);
+        let guard = guard(Access::Closed(Some(TOKEN.parse().unwrap())));
+        assert_eq!(guard.login("wrong", false).status(), Status::UNAUTHORIZED);
+        let cookie = guard.login(TOKEN, false);
         let cookie = core::str::from_utf8(cookie.header("set-cookie").unwrap()).unwrap().to_owned();
         assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"), "{cookie}");
         assert!(!cookie.contains(TOKEN));
@@ -360,6 +368,34 @@ mod tests {
         assert_eq!(post(&[("Sec-Fetch-Site", "same-origin")]), 200);
         assert_eq!(post(&[("Origin", "http://own")]), 200);
         assert_eq!(post(&[("Origin", "http://b.example")]), 403);
+    }
+
+    #[test]
+    fn a_certificate_opens_and_changes_something_from_our_own_page_only() {
+        let routes = Routes::new().get("/inside", page).post("/inside", page);
+        let routes = routes.layer(guard(Access::Closed(None)));
+        let ask = |ask: testing::Ask, fields: &[(&str, &str)]| {
+            let fields: Vec<_> = [("Host", "own")].iter().chain(fields).copied().collect();
+            status(ask, &fields, &routes)
+        };
+        let known = |ask: testing::Ask| ask.certificate([7; 32]);
+        assert_eq!(ask(testing::get("/inside"), &[]), 401);
+        assert_eq!(ask(testing::get("/inside"), &[("Authorization", "Bearer ")]), 401);
+        assert_eq!(ask(known(testing::get("/inside")), &[]), 200);
+        assert_eq!(ask(known(testing::post("/inside")), &[]), 403);
+        assert_eq!(ask(known(testing::post("/inside")), &[("Origin", "https://own")]), 200);
+        assert_eq!(ask(known(testing::post("/inside")), &[("Origin", "https://b.example")]), 403);
+    }
+
+    #[test]
+    fn nobody_logs_in_where_there_is_no_token_and_a_cookie_of_tls_stays_there() {
+        assert_eq!(guard(Access::Closed(None)).login("", true).status(), Status::UNAUTHORIZED);
+        let closed = guard(Access::Closed(Some(TOKEN.parse().unwrap())));
+        for is_secure in [false, true] {
+            let response = closed.login(TOKEN, is_secure);
+            let cookie = core::str::from_utf8(response.header("set-cookie").unwrap()).unwrap();
+            assert_eq!(cookie.contains("; Secure"), is_secure, "{cookie}");
+        }
     }
 
     #[test]

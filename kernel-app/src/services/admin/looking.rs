@@ -1,9 +1,10 @@
-//! Looking at the wire: captures, and traces of connections.
+//! Looking at the wire, at the loop and at the CPU: captures, traces of connections, events, and profiles.
 
 use super::api::{bad, gone, number, query};
 use super::capture::{self, SNAP_BYTES_MAX, Wish};
 use super::trace::Means;
 use super::wire::{TooMany, Wire};
+use super::{events, profile};
 use crate::Platform;
 use crate::context::Context;
 use ::capture::Filter;
@@ -18,6 +19,16 @@ const SECONDS_MAX: usize = 86_400;
 /// How long a graph is drawn unless somebody says otherwise.
 const GRAPH_SECONDS: usize = 10;
 
+/// How long events are taken, unless somebody says otherwise, and at most, in seconds.
+const EVENTS_SECONDS: usize = 5;
+const EVENTS_SECONDS_MAX: usize = 600;
+/// How long the CPU is sampled, likewise.
+const PROFILE_SECONDS: usize = 10;
+const PROFILE_SECONDS_MAX: usize = 600;
+/// How often in a second, likewise; the usual number is prime, so that what happens by the clock is met by chance.
+const PROFILE_HERTZ: usize = 199;
+const PROFILE_HERTZ_MAX: usize = 1000;
+
 struct Looking<P: Platform> {
     context: Context<P>,
     wire: Wire<P>,
@@ -26,7 +37,7 @@ struct Looking<P: Platform> {
     wall_clock_start: Duration,
 }
 
-/// Adds both.
+/// Adds all of them.
 pub(super) fn add<P: Platform>(routes: Routes, context: &Context<P>) -> Routes {
     let looking = Rc::new(Looking {
         context: context.clone(),
@@ -37,6 +48,8 @@ pub(super) fn add<P: Platform>(routes: Routes, context: &Context<P>) -> Routes {
     routes
         .get("/api/v1/capture", sharing(&looking, capture))
         .get("/api/v1/connections/:id/trace", sharing(&looking, trace))
+        .get("/api/v1/trace", sharing(&looking, events))
+        .get("/api/v1/profile", sharing(&looking, profile))
 }
 
 /// Frames as pcapng: those that `?filter=` wants, of `?card=`, with `?snap=` bytes of each, until there are `?count=` of them or
@@ -107,12 +120,45 @@ async fn trace<P: Platform>(looking: Rc<Looking<P>>, request: Request) -> Result
     }
 }
 
+/// What the loop and its tasks do for `?seconds=`, as Perfetto and chrome://tracing read it.
+async fn events<P: Platform>(looking: Rc<Looking<P>>, request: Request) -> Result<Reply, Response> {
+    let seconds = within(&query(&request)?, "seconds", EVENTS_SECONDS, EVENTS_SECONDS_MAX)?;
+    let time = Duration::from_secs(seconds as u64);
+    events::reply(&looking.context, time).ok_or_else(|| {
+        let text = "somebody takes events already, or there is no memory or no clock for it\n";
+        bad(text).with_status(Status::SERVICE_UNAVAILABLE)
+    })
+}
+
+/// What the CPU was at for `?seconds=`, sampled `?hertz=` times in each, as folded stacks.
+async fn profile<P: Platform>(
+    looking: Rc<Looking<P>>,
+    request: Request,
+) -> Result<Reply, Response> {
+    let query = query(&request)?;
+    let seconds = within(&query, "seconds", PROFILE_SECONDS, PROFILE_SECONDS_MAX)?;
+    let hertz = within(&query, "hertz", PROFILE_HERTZ, PROFILE_HERTZ_MAX)?;
+    let time = Duration::from_secs(seconds as u64);
+    profile::reply(&looking.context, time, hertz as u32).ok_or_else(|| {
+        let text = "somebody takes samples already, or this machine has no timer that interrupts\n";
+        bad(text).with_status(Status::SERVICE_UNAVAILABLE)
+    })
+}
+
 fn seconds(query: &Form) -> Result<Option<Duration>, Response> {
-    let seconds = number(query, "seconds")?;
-    if seconds.is_some_and(|seconds| seconds == 0 || seconds > SECONDS_MAX) {
-        return Err(bad(alloc::format!("seconds is from 1 to {SECONDS_MAX}\n")));
+    if query.get("seconds").is_none() {
+        return Ok(None);
     }
-    Ok(seconds.map(|seconds| Duration::from_secs(seconds as u64)))
+    let seconds = within(query, "seconds", SECONDS_MAX, SECONDS_MAX)?;
+    Ok(Some(Duration::from_secs(seconds as u64)))
+}
+
+/// A number from 1 to `max`, if one is given.
+fn within(query: &Form, name: &str, usual: usize, max: usize) -> Result<usize, Response> {
+    match number(query, name)?.unwrap_or(usual) {
+        number if (1..=max).contains(&number) => Ok(number),
+        _ => Err(bad(alloc::format!("{name} is from 1 to {max}\n"))),
+    }
 }
 
 fn no_frames() -> Response {

@@ -108,6 +108,19 @@ impl LocalApic {
         }
     }
 
+    /// Makes the timer raise another vector.
+    pub(crate) fn raise_by_timer(&self, vector: u8) {
+        let mode = if self.timer_has_deadline() { TIMER_DEADLINE_MODE } else { 0 };
+        self.write(TIMER, u32::from(vector) | mode);
+        // SAFETY: a fence, as in `start_timer`.
+        unsafe { core::arch::asm!("mfence", options(nostack)) }
+    }
+
+    /// The interrupt that is being handled is done with.
+    pub(crate) fn end_interrupt(&self) {
+        self.write(EOI, 0);
+    }
+
     /// The timer compares with the time stamp counter, so that it needs no calibration.
     pub(crate) fn timer_has_deadline(&self) -> bool {
         self.has_deadline.load(Ordering::Relaxed)

@@ -11,6 +11,12 @@ const FIRST_VECTOR: u8 = 32;
 /// What the local APIC raises when an interrupt went away; it is not acknowledged (section 11.9).
 pub(crate) const SPURIOUS_VECTOR: u8 = 0xff;
 
+/// What the timer raises while samples are taken. Its priority is above that of the lines (section 11.8.3.1).
+pub(crate) const SAMPLE_VECTOR: u8 = 0xf0;
+/// The task priority that keeps all lines away.
+pub(crate) const LINES_PRIORITY: u8 = (FIRST_VECTOR + LINES as u8 - 1) >> 4;
+const _: () = assert!(LINES_PRIORITY < SAMPLE_VECTOR >> 4);
+
 const GATES: usize = 256;
 const CODE_SELECTOR: u64 = 8;
 const PRESENT_INTERRUPT_GATE: u64 = 0x8e;
@@ -40,6 +46,8 @@ pub(crate) fn set_interrupts(handlers: &Handlers) {
     }
     // The APIC wants no acknowledgement of this one.
     set_gate(SPURIOUS_VECTOR, handlers.ignored, 0);
+    // On the stack of exceptions: the code below is any.
+    set_gate(SAMPLE_VECTOR, handlers.sample, 1);
     for (vector, &handler) in (FIRST_VECTOR..).zip(handlers.lines) {
         set_gate(vector, handler, 0);
     }

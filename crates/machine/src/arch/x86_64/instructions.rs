@@ -69,6 +69,25 @@ pub(crate) fn enable_vectors() {
     super::memcpy::use_avx();
 }
 
+/// Keeps interrupts of this priority class and those below away (Intel SDM volume 3, section 11.8.6).
+pub(crate) fn set_task_priority(class: u8) {
+    // SAFETY: interrupts that are kept away stay pending.
+    unsafe { asm!("mov cr8, {}", in(reg) u64::from(class), options(nostack)) }
+}
+
+/// # Safety
+/// Handlers of all interrupts that may come keep what the code from here on has, its red zone and its vector registers
+/// among it.
+pub(crate) unsafe fn enable_interrupts() {
+    // SAFETY: the caller's duty.
+    unsafe { asm!("sti", options(nostack)) }
+}
+
+pub(crate) fn disable_interrupts() {
+    // SAFETY: interrupts stay pending, as they do in all code but for samples.
+    unsafe { asm!("cli", options(nostack)) }
+}
+
 /// A random number from the CPU's generator (RDSEED, else RDRAND); `None` when it has none, or that has no
 /// number to give.
 pub(crate) fn random() -> Option<u64> {

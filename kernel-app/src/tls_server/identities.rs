@@ -1,6 +1,6 @@
 //! Certificates and keys of the bundle, and the one that the appliance makes when there are none.
 
-use super::{NAME, unusable};
+use super::unusable;
 use crate::Platform;
 use crate::context::Context;
 use crate::service::StartError;
@@ -8,6 +8,7 @@ use crate::settings::tls::TlsSettings;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
+use inspect::Metric;
 use tls::{Clock, Identity, hex};
 
 /// What is taken if no other is named.
@@ -21,24 +22,25 @@ const DAY_SECONDS: u64 = 86_400;
 /// Those that the configuration names, or the usual one, or a self-made one.
 pub(super) fn load<P: Platform>(
     context: &Context<P>,
+    service: &'static str,
     settings: &TlsSettings,
 ) -> Result<Vec<Identity>, StartError> {
     if !settings.identities.is_empty() {
         let named = settings.identities.iter();
-        return named.map(|(certificate, key)| read(context, certificate, key)).collect();
+        return named.map(|(certificate, key)| read(context, service, certificate, key)).collect();
     }
     let has = |path| context.bundle.get(path).is_some();
     match (has(CERTIFICATE), has(KEY)) {
-        (true, true) => Ok(Vec::from([read(context, CERTIFICATE, KEY)?])),
-        (false, false) => Ok(Vec::from([make(context)?])),
-        (true, false) => Err(unusable(KEY, &Missing)),
-        (false, true) => Err(unusable(CERTIFICATE, &Missing)),
+        (true, true) => Ok(Vec::from([read(context, service, CERTIFICATE, KEY)?])),
+        (false, false) => Ok(Vec::from([make(context, service)?])),
+        (true, false) => Err(unusable(service, KEY, &Missing)),
+        (false, true) => Err(unusable(service, CERTIFICATE, &Missing)),
     }
 }
 
-/// Says that what the bundle has is not used, if HTTPS is off.
-pub(super) fn tell_unused<P: Platform>(context: &Context<P>) {
-    if context.bundle.get(CERTIFICATE).is_some() {
+/// Says that what the bundle has is not used, if nothing is served by TLS.
+pub(crate) fn tell_unused<P: Platform>(context: &Context<P>) {
+    if context.bundle.get(CERTIFICATE).is_some() && !context.config.admin.is_by_tls() {
         log::warn!("{CERTIFICATE} is in the bundle and HTTPS is off: `port` in [tls] turns it on");
     }
 }
@@ -60,10 +62,26 @@ pub(super) fn watch<P: Platform>(context: &Context<P>, identities: &[Identity], 
             for (fingerprint, begin, end) in &validities {
                 let early = begin.and_then(|begin| told_of_begin(begin, now));
                 if let Some(sentence) = early.or_else(|| end.and_then(|end| told(end, now))) {
-                    log::warn!("{NAME}: the certificate {} {sentence}", hex(fingerprint));
+                    log::warn!("the certificate {} {sentence}", hex(fingerprint));
                 }
             }
             timers.sleep(Duration::from_secs(DAY_SECONDS)).await;
+        }
+    });
+}
+
+static METRICS: &[Metric<Identity>] = &[Metric::time_gauge(
+    "tls_certificate_end",
+    "When a certificate ends, since 1970-01-01 00:00 UTC; 0 if it does not say.",
+    |it| Duration::from_secs(it.not_after_seconds().unwrap_or(0)),
+)];
+
+/// Lets others see when certificates end.
+pub(super) fn add_to_inspector<P: Platform>(context: &Context<P>, identities: &[Identity]) {
+    let identities = identities.to_vec();
+    context.inspector.add_metrics(METRICS, move |visit| {
+        for identity in &identities {
+            visit(Some(("certificate", &hex(&identity.fingerprint()))), identity);
         }
     });
 }
@@ -85,35 +103,38 @@ fn told_of_begin(begin_seconds: u64, now_seconds: u64) -> Option<String> {
 
 fn read<P: Platform>(
     context: &Context<P>,
+    service: &'static str,
     certificate: &str,
     key: &str,
 ) -> Result<Identity, StartError> {
     let bytes = |path| context.bundle.get(path).map(|file| file.bytes);
-    let certificates = bytes(certificate).ok_or_else(|| unusable(certificate, &Missing))?;
-    let key_bytes = bytes(key).ok_or_else(|| unusable(key, &Missing))?;
+    let certificates =
+        bytes(certificate).ok_or_else(|| unusable(service, certificate, &Missing))?;
+    let key_bytes = bytes(key).ok_or_else(|| unusable(service, key, &Missing))?;
     let identity = Identity::from_pem(certificates, key_bytes);
     let identity = identity.map_err(|error| {
         use tls::IdentityError::{BadCertificate, NoCertificate};
         let is_certificate = matches!(error, BadCertificate | NoCertificate);
-        unusable(if is_certificate { certificate } else { key }, &error)
+        unusable(service, if is_certificate { certificate } else { key }, &error)
     })?;
-    log::info!("{NAME}: {certificate} is {}", hex(&identity.fingerprint()));
+    log::info!("{service}: {certificate} is {}", hex(&identity.fingerprint()));
     if !identity.is_chain_in_order() {
         log::warn!(
-            "{NAME}: {certificate} has certificates that did not sign each the one before it: some clients refuse it"
+            "{service}: {certificate} has certificates that did not sign each the one before it: some clients refuse it"
         );
     }
     Ok(identity)
 }
 
-fn make<P: Platform>(context: &Context<P>) -> Result<Identity, StartError> {
+fn make<P: Platform>(context: &Context<P>, service: &'static str) -> Result<Identity, StartError> {
     let network = &context.config.network;
     let addresses: Vec<_> = network.addresses.iter().map(|cidr| cidr.address.to_string()).collect();
     let names = core::iter::once(network.hostname.as_str()).chain(["localhost"]);
     let names: Vec<_> = names.chain(addresses.iter().map(String::as_str)).collect();
-    let identity = Identity::self_made(&names).map_err(|error| unusable(CERTIFICATE, &error))?;
+    let identity =
+        Identity::self_made(&names).map_err(|error| unusable(service, CERTIFICATE, &error))?;
     log::warn!(
-        "{NAME}: there is no {CERTIFICATE} in the bundle: a self-made certificate serves, whose SHA-256 is {}",
+        "{service}: there is no {CERTIFICATE} in the bundle: a self-made certificate serves, whose SHA-256 is {}",
         hex(&identity.fingerprint())
     );
     Ok(identity)
