@@ -50,7 +50,8 @@ impl LiveSettings {
         }
         let config = Rc::new(config);
         self.in_force.replace(config.clone());
-        let (Log { level }, Tasks { tasks_max }) = (&config.log, &config.tasks);
+        let (Log { level, format: _, syslog: _ }, Tasks { tasks_max }) =
+            (&config.log, &config.tasks);
         log_ring::set_level(*level);
         self.spawner.limit_tasks(*tasks_max);
         self.services.reconfigure(&config);
