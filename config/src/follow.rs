@@ -21,9 +21,10 @@ pub enum Following {
 /// What becomes of a key of `appliance.toml`.
 pub fn following(section: &str, name: &str) -> Following {
     match (section, name) {
-        (_, "port" | "secure_port") | ("http", "hosts" | "site_root") | ("gopher", "host") => {
-            Following::Own
-        }
+        (_, "port" | "secure_port")
+        | ("http", "hosts" | "site_root")
+        | ("gopher", "host")
+        | ("log", "syslog") => Following::Own,
         ("http", "index") => Following::Restart,
         ("http" | "fastcgi" | "gopher" | "log" | "tasks" | "shutdown", _) => Following::Live,
         ("tls", "redirect" | "hsts_seconds" | "handshake_timeout_seconds" | "handshakes_max") => {

@@ -48,7 +48,8 @@ impl World {
         let mut archive = cpio::Writer::new();
         archive.file("site/page", b"page", 1_700_000_000).unwrap();
         let bundle = Bundle::parse(archive.finish().leak()).unwrap();
-        let platform = Memory { network: network.clone(), memory_bytes: 64 << 20, clock: None };
+        let platform =
+            Memory { network: network.clone(), memory_bytes: 64 << 20, vsock: None, clock: None };
         let registry = Rc::new(StaticRegistry::default());
         let context = Context::new(platform, config, bundle, registry, &executor, &timers);
         let app = App::start(&context, &NoServices).unwrap();
