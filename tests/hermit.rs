@@ -50,7 +50,7 @@ fn start(
 ) -> Result<Guest> {
     let mut spec = lab::hermit::guest(options.image()?.shipped, bundle, memory_mib, FORWARDS);
     spec.append = words.into();
-    Guest::start(&spec, Echo::No)
+    Guest::start(&spec, &Echo::No)
 }
 
 /// Starts a guest and waits until it answers.

@@ -227,7 +227,7 @@ mod tests {
         let features = features.lines().take_while(|line| !line.starts_with('['));
         let features = features.filter_map(|line| line.split_once(" = ")).map(|(name, _)| name);
         // What is no service of its own.
-        let beside = ["default", "inspection", "http-client", "disk", "syslog", "vsock"];
+        let beside = ["default", "inspection", "http-client", "disk", "syslog", "relay", "vsock"];
         let features: Vec<_> = features.filter(|name| !beside.contains(name)).collect();
         assert_eq!(entries, features);
         let mut config = Config::default();

@@ -237,7 +237,7 @@ impl<P: Platform> Context<P> {
     /// Opens connections to others, by whatever the target's scheme says; also by the names of their
     /// services. Where `[relay]` says so, they are opened from another appliance's network.
     pub fn connector(&self) -> ResolvingConnector<Dispatcher> {
-        #[cfg(feature = "vats")]
+        #[cfg(feature = "relay")]
         if let Some(through) = crate::vat::ThroughConnector::new(self) {
             return self.connector_over(Dispatcher::new().with(Scheme::Tcp, through));
         }

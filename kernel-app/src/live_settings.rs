@@ -50,9 +50,11 @@ impl LiveSettings {
         }
         let config = Rc::new(config);
         self.in_force.replace(config.clone());
-        let (Log { level, format: _, syslog: _ }, Tasks { tasks_max }) =
-            (&config.log, &config.tasks);
+        // A collector is connected with at the start.
+        let Log { level, format, syslog: _ } = &config.log;
+        let Tasks { tasks_max } = &config.tasks;
         log_ring::set_level(*level);
+        log_ring::set_format(*format);
         self.spawner.limit_tasks(*tasks_max);
         self.services.reconfigure(&config);
         self.version.update(|version| *version += 1);

@@ -5,11 +5,11 @@ mod access;
 mod capabilities;
 #[cfg(feature = "vats")]
 mod follow;
-#[cfg(feature = "vats")]
+#[cfg(feature = "relay")]
 mod relay;
 #[cfg(feature = "vats")]
 mod secure;
-#[cfg(feature = "vats")]
+#[cfg(feature = "relay")]
 mod through;
 
 use crate::Platform;
@@ -34,10 +34,13 @@ pub use capabilities::NoCapability;
 #[cfg(feature = "vats")]
 pub use secure::reference;
 #[cfg(feature = "vats")]
-pub(crate) use {
-    capabilities::Capabilities, follow::follow, secure::Secure, through::ThroughConnector,
-    through::serve as serve_through,
-};
+pub(crate) use {capabilities::Capabilities, follow::follow, secure::Secure};
+#[cfg(feature = "relay")]
+pub(crate) use {through::ThroughConnector, through::serve as serve_through};
+
+/// The service that is no object with a token, but had by vats whose keys are listed for it: the network of the appliance.
+#[cfg_attr(not(feature = "vats"), allow(dead_code, reason = "nobody has a key"))]
+const NETWORK: &str = "network";
 
 /// The vat of an appliance: there is one, made when something first wants it.
 pub struct Vat {
@@ -50,7 +53,7 @@ pub struct Vat {
     grants: Grants,
     addresses: Rc<Addresses>,
     /// The network of this appliance, for vats that may have it.
-    #[cfg(feature = "vats")]
+    #[cfg(feature = "relay")]
     network: Option<relay::ForVat>,
     #[cfg(feature = "vats")]
     secure: core::cell::OnceCell<Secure>,
@@ -91,10 +94,10 @@ impl Vat {
             let (addresses, name) = (addresses.clone(), object.name);
             object.map(|hook| grants.persistent(hook, move || addresses.reference(name)))
         });
-        #[cfg(feature = "vats")]
+        #[cfg(feature = "relay")]
         let network = relay::service(context, &rpc);
         let vat = Self {
-            #[cfg(feature = "vats")]
+            #[cfg(feature = "relay")]
             network,
             services: services.collect(),
             rpc,
@@ -116,13 +119,13 @@ impl Vat {
     }
 
     /// This network, for a peer that the table lists for it by its key.
-    #[cfg(feature = "vats")]
+    #[cfg(feature = "relay")]
     fn network_for(&self, peer: &Peer) -> Option<Object> {
-        let vat = peer.fingerprint.filter(|vat| self.access.lists(*vat, relay::NAME))?;
+        let vat = peer.fingerprint.filter(|vat| self.access.lists(*vat, NETWORK))?;
         self.network.as_ref().map(|network| network(vat))
     }
 
-    #[cfg(not(feature = "vats"))]
+    #[cfg(not(feature = "relay"))]
     fn network_for(&self, _: &Peer) -> Option<Object> {
         None
     }
@@ -161,16 +164,10 @@ impl Vat {
     }
 }
 
-/// The service that the table may give to vats, by their keys, though it is no object that has a token.
-#[cfg(feature = "vats")]
+/// What the table may give to vats besides objects with tokens.
 fn relayed<P: Platform>(context: &Context<P>) -> Option<&'static str> {
     let settings = crate::settings::relay::RelaySettings::new(&context.config.relay);
-    settings.is_for_others().then_some(relay::NAME)
-}
-
-#[cfg(not(feature = "vats"))]
-fn relayed<P: Platform>(_: &Context<P>) -> Option<&'static str> {
-    None
+    settings.is_for_others().then_some(NETWORK)
 }
 
 impl Addresses {

@@ -1,5 +1,5 @@
 //! Appliances as vats, on a network in memory: who may have what of them, and what they have of each other.
-#![cfg(feature = "vats")]
+#![cfg(feature = "relay")]
 
 use aqueduct::app::{App, Appliance};
 use aqueduct::appliance_capnp::{admin, calculator, directory};

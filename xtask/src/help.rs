@@ -34,7 +34,7 @@ cargo xtask bench sessions        a counter for each visitor: ours, axum with to
 cargo xtask bench hermit          the same application on the bare machine and on the Hermit kernel
 cargo xtask bench pipe            ZeroMQ: ours, libzmq, the zeromq crate, what a message costs the server; pipelines
 cargo xtask image                 build the bootable ELF; the last line printed is its path
-    --services LIST               with these only, as http,rpc (default: all, http,https,fastcgi,gopher,rpc,vats,zmq,admin,http-client,disk,syslog,vsock)
+    --services LIST               with these only, as http,rpc (default: all, http,https,fastcgi,gopher,rpc,vats,relay,zmq,admin,http-client,disk,syslog,vsock)
     --http-only                   the same as --services http: about half of the size
     --trial                       with routes for tests; never where others can reach it
     --hermit                      on the Hermit kernel, with its loader

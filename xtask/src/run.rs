@@ -37,17 +37,17 @@ pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
         }
     }
     match group {
-        Some(file) => run_group(file, state, options),
+        Some(file) => run_group(file, state, &options),
         None if state.is_some() => fail!("--state is for --group FILE"),
         None => run::run(&options),
     }
 }
 
 /// A group says itself what its members are; of the options for one appliance few are for all of them.
-fn run_group(file: PathBuf, state: Option<PathBuf>, options: Options) -> Result<ExitCode> {
-    let Options { linux, accel, install, .. } = options;
+fn run_group(file: PathBuf, state: Option<PathBuf>, options: &Options) -> Result<ExitCode> {
+    let Options { linux, accel, install, .. } = *options;
     let for_all = Options { linux, accel, install, ..Options::default() };
-    if options != for_all {
+    if *options != for_all {
         fail!(
             "--group FILE goes with --linux, --accel, --state and --no-install; the file says the rest"
         );

@@ -11,6 +11,7 @@ mod options;
 mod process;
 mod profiler;
 pub mod sockets;
+mod stall;
 mod tap;
 
 use aqueduct::app::{App, explain};
@@ -135,6 +136,7 @@ fn serve_on<P: Platform>(
     executor: Executor,
 ) -> Result<(), String> {
     let app = App::start(context, table).map_err(|error| explain(&error))?;
+    stall::watch().map_err(|error| format!("no thread to see stalls: {error}"))?;
     runtime::run(&mut driver, &executor, &context.timers, &app);
     // Tasks end while what they are over is still there.
     drop(executor);

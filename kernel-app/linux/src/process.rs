@@ -1,7 +1,7 @@
 //! Platform over the kernel: its sockets, the system's clocks, signals as the power button.
 
 use crate::sockets::{KernelConnector, KernelListener, Reactor, every_address};
-use crate::{datagrams, log_writer, memory, profiler};
+use crate::{datagrams, log_writer, memory, profiler, stall};
 use aqueduct::log_ring::Outlet;
 use aqueduct::platform::{Driver, ListenError, Platform, Profiling};
 use aqueduct::settings::network::SocketSettings;
@@ -160,7 +160,8 @@ impl Driver for Process {
     }
 
     /// The kernel takes in what arrives; all that is left is to ask which sockets it concerns.
-    fn ingress(&mut self, _now: Duration) -> bool {
+    fn ingress(&mut self, now: Duration) -> bool {
+        stall::turn_begins(now);
         if std::mem::take(&mut self.asked) {
             return false;
         }
@@ -184,6 +185,7 @@ impl Driver for Process {
     }
 
     fn wait(&mut self, deadline: Option<Duration>) {
+        stall::loop_waits();
         let timeout = deadline.map(|deadline| deadline.saturating_sub(self.now()));
         match self.reactor.wait(timeout) {
             Ok(()) => self.asked = true,

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel, sync_channel};
 use std::task::Poll;
 use std::thread;
+use std::time::Duration;
 
 /// Code whose stack cannot be walked: the walk itself, whose locks it may hold, and what the kernel maps.
 const UNSAFE_LIBRARIES: [&str; 2] = ["libgcc", "vdso"];
@@ -46,6 +47,25 @@ impl Drop for Busy {
     fn drop(&mut self) {
         IS_BUSY.store(false, Ordering::Relaxed);
     }
+}
+
+/// The functions that ran most often in this time, the innermost first; none if nothing ran, or somebody takes samples already.
+pub(crate) fn most_frequent(time: Duration) -> Option<Vec<String>> {
+    const HERTZ: i32 = 99;
+    const FUNCTIONS_MAX: usize = 32;
+    if IS_BUSY.swap(true, Ordering::Relaxed) {
+        return None;
+    }
+    let _busy = Busy;
+    let (end, ended) = channel();
+    let ending = thread::spawn(move || {
+        thread::sleep(time);
+        drop(end);
+    });
+    let stacks = profile(HERTZ, &ended);
+    let _ = ending.join();
+    let most = stacks.into_iter().max_by_key(|stack| stack.samples)?;
+    Some(most.frames.rsplit(';').take(FUNCTIONS_MAX).map(ToOwned::to_owned).collect())
 }
 
 /// Takes samples until the other end is dropped.

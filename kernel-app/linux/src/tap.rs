@@ -4,7 +4,7 @@
 mod card;
 
 use crate::process::{self, Stop};
-use crate::{memory, profiler};
+use crate::{memory, profiler, stall};
 use aqueduct::platform::{Driver, ListenError, Platform, Profiling};
 use aqueduct::settings::network;
 use card::TapCard;
@@ -72,6 +72,7 @@ impl Driver for TapProcess {
     }
 
     fn ingress(&mut self, now: Duration) -> bool {
+        stall::turn_begins(now);
         self.stack.borrow_mut().ingress(now)
     }
 
@@ -92,6 +93,7 @@ impl Driver for TapProcess {
         if !stack.prepare_to_wait() {
             return;
         }
+        stall::loop_waits();
         let deadline = deadline.into_iter().chain(stack.next_deadline()).min();
         let timeout = deadline.map(|deadline| deadline.saturating_sub(process::now()));
         match self.poll.poll(&mut self.events, timeout) {

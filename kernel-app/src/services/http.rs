@@ -29,14 +29,15 @@ pub fn open<P: Platform>(context: &Context<P>, handler: Rc<dyn Handler>) -> Open
 }
 
 /// Serves by another appliance's network, too, if the configuration says so.
-#[cfg(feature = "vats")]
+#[cfg(feature = "relay")]
 fn serve_through<P: Platform>(context: &Context<P>, told: &Told<Connection>) {
     crate::vat::serve_through(context, &told.server);
 }
 
-#[cfg(not(feature = "vats"))]
+#[cfg(not(feature = "relay"))]
 fn serve_through<P: Platform>(context: &Context<P>, _: &Told<Connection>) {
-    if crate::settings::relay::RelaySettings::new(&context.config.relay).through.is_some() {
+    let settings = crate::settings::relay::RelaySettings::new(&context.config.relay);
+    if settings.through.is_some() || settings.is_for_others() {
         log::warn!("[relay] is without effect: it is not in this build");
     }
 }

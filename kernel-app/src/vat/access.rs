@@ -40,6 +40,7 @@ impl Access {
     }
 
     /// Whether the table lists a vat for a service by its name: what `*`, tokens and strangers do not bring.
+    #[cfg_attr(not(feature = "relay"), allow(dead_code, reason = "there is no such service"))]
     pub(crate) fn lists(&self, vat: Fingerprint, service: &str) -> bool {
         self.peers.get(&vat).is_some_and(|names| names.iter().any(|name| name == service))
     }

@@ -7,9 +7,10 @@ use crate::Platform;
 use crate::context::Context;
 use crate::handlers::rpc::Object;
 use crate::settings::relay::RelaySettings;
+use crate::vat::NETWORK as NAME;
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
+use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::task::{self, Poll, ready};
 use endpoints::network_capnp::network;
@@ -17,9 +18,6 @@ use endpoints::rpc::network::{FlowLimit, ListenFailure, Network};
 use endpoints::rpc::{Fingerprint, Rpc};
 use flow::sync::WakerSlot;
 use flow::{Address, ConnectError, Connector, FlowError, Listener, Target};
-
-/// The name of the service, in `peers` and in the directory.
-pub(crate) const NAME: &str = "network";
 
 /// Makes the service for a vat that may have it.
 pub(super) type ForVat = Box<dyn Fn(Fingerprint) -> Object>;
@@ -56,7 +54,7 @@ struct Shared<P: Platform> {
     backlog: usize,
     settings: RelaySettings,
     /// Who listens where.
-    listeners: RefCell<BTreeMap<u16, (Fingerprint, Rc<Place<P::Listener>>)>>,
+    listeners: RefCell<Vec<Rc<Place<P::Listener>>>>,
 }
 
 impl<P: Platform> Network for Relayed<P> {
@@ -71,19 +69,17 @@ impl<P: Platform> Network for Relayed<P> {
         }
         let mut listeners = listeners.borrow_mut();
         // A vat that comes again after it was cut off does not wait until that is noticed here.
-        if listeners.get(&port).is_some_and(|(vat, _)| *vat == self.vat) {
-            listeners.remove(&port).inspect(|(_, place)| place.end());
-        }
+        listeners.retain(|place| place.port != port || place.vat != self.vat || !place.end());
         let listener = platform.listen(port, *backlog).map_err(|error| {
             log::warn!("{NAME}: {} does not get port {port}: {error}", self.vat);
             ListenFailure::InUse
         })?;
         log::info!("{NAME}: {} listens on port {port}", self.vat);
         let local = listener.local();
-        let place =
-            Rc::new(Place { listener: RefCell::new(Some(listener)), ended: RefCell::default() });
-        listeners.insert(port, (self.vat, place.clone()));
-        Ok(RelayedListener { shared: self.shared.clone(), place, port, local })
+        let (listener, ended) = (RefCell::new(Some(listener)), RefCell::default());
+        let place = Rc::new(Place { vat: self.vat, port, listener, ended });
+        listeners.push(place.clone());
+        Ok(RelayedListener { shared: self.shared.clone(), place, local })
     }
 
     fn connector(&self) -> RelayedConnector<P> {
@@ -93,14 +89,17 @@ impl<P: Platform> Network for Relayed<P> {
 
 /// A listener, until somebody takes its port away.
 struct Place<L> {
+    vat: Fingerprint,
+    port: u16,
     listener: RefCell<Option<L>>,
     ended: RefCell<WakerSlot>,
 }
 
 impl<L> Place<L> {
-    fn end(&self) {
-        self.listener.take();
+    /// Whether it had not ended before.
+    fn end(&self) -> bool {
         self.ended.borrow_mut().wake();
+        self.listener.take().is_some()
     }
 }
 
@@ -108,7 +107,6 @@ impl<L> Place<L> {
 struct RelayedListener<P: Platform> {
     shared: Rc<Shared<P>>,
     place: Rc<Place<P::Listener>>,
-    port: u16,
     local: Address,
 }
 
@@ -130,10 +128,7 @@ impl<P: Platform> Listener for RelayedListener<P> {
 
 impl<P: Platform> Drop for RelayedListener<P> {
     fn drop(&mut self) {
-        let mut listeners = self.shared.listeners.borrow_mut();
-        if listeners.get(&self.port).is_some_and(|(_, place)| Rc::ptr_eq(place, &self.place)) {
-            listeners.remove(&self.port);
-        }
+        self.shared.listeners.borrow_mut().retain(|place| !Rc::ptr_eq(place, &self.place));
     }
 }
 

@@ -1,6 +1,6 @@
 //! The vat's key: what follows from it, and the connections of those who have keys, too.
 
-use super::{Vat, relay};
+use super::{NETWORK, Vat};
 use crate::Platform;
 use crate::context::Context;
 use crate::service::StartError;
@@ -92,7 +92,7 @@ impl Tokens {
 
     /// None of the service that is had by the directory alone, to which a reference without a token leads.
     fn token(&self, service: &str) -> Option<[u8; 32]> {
-        if service == relay::NAME {
+        if service == NETWORK {
             return None;
         }
         let epoch = self.epochs.iter().rev().find(|it| it.service == service);
@@ -119,7 +119,7 @@ pub fn reference(
             settings.key
         ));
     }
-    let known = [&crate::handlers::rpc::NAMES[..], &[relay::NAME]].concat();
+    let known = [&crate::handlers::rpc::NAMES[..], &[NETWORK]].concat();
     if !known.contains(&service) {
         return Err(format!("there is no service `{service}`, but {}", known.join(", ")));
     }

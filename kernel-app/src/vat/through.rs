@@ -1,7 +1,7 @@
 //! The network of another vat as this one's: connections are opened from there, and HTTP is served there, too (`[relay]`).
 
+use super::NETWORK;
 use super::capabilities::Pauses;
-use super::relay;
 use crate::Platform;
 use crate::appliance_capnp::directory;
 use crate::context::Context;
@@ -104,7 +104,7 @@ fn network<P: Platform>(
 ) -> Result<RemoteNetwork, NoCapability> {
     let directory: directory::Client = context.capability(through)?;
     let mut request = directory.get_request();
-    request.get().set_name(relay::NAME);
+    request.get().set_name(NETWORK);
     let service = request.send().pipeline.get_service().as_cap();
     Ok(RemoteNetwork::new(network::Client::new(service)))
 }

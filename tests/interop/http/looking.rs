@@ -1,16 +1,19 @@
 //! Looking at the wire of a guest while it loses packets: a capture that tcptrace reads, and the graph that the guest draws of it.
 
 use command::{
-    failure::{Failure, OrSay, Result, fail},
+    failure::{OrSay, Result, fail},
     programs,
 };
 use lab::{
     harness::{GUEST_ADDRESS, Harness, PROCESS_ADDRESS, Server, Setup, contains, curl, noise},
     lossy_wire::{self, Impairments},
+    process,
 };
 use std::{
     collections::BTreeSet,
+    fs::Permissions,
     net::SocketAddr,
+    os::unix::fs::PermissionsExt,
     path::Path,
     sync::{
         Arc,
@@ -145,6 +148,61 @@ fn segments(graph: &str, colors: &[&str]) -> BTreeSet<(String, u64)> {
     found
 }
 
+/// tshark captures from a guest as from an interface.
+pub(super) fn by_tshark(harness: &mut Harness) -> Result {
+    let program = process::build_ctl()?;
+    let config = format!("[admin]\nport = {ADMIN_PORT}\ntoken = \"{TOKEN}\"\n");
+    let bundle = harness.bundle(&config, &[("site/file", b"a file")])?;
+    let guest = harness.boot(&Setup { bundle: Some(bundle), ..Setup::trial() })?;
+    let result = captures(harness, &program);
+    Server::Guest(Box::new(guest)).judge(result)
+}
+
+fn captures(harness: &Harness, program: &Path) -> Result {
+    let folder = harness.scratch.path("extcap");
+    let script = folder.join("aqueduct");
+    let text = format!("#!/bin/sh\nexec {} extcap \"$@\"\n", program.display());
+    std::fs::create_dir_all(&folder)
+        .and_then(|()| std::fs::write(&script, text))
+        .and_then(|()| std::fs::set_permissions(&script, Permissions::from_mode(0o755)))
+        .or_say(|| "no extcap program".into())?;
+    let tshark = |words: &[&str]| {
+        let mut command = programs::command(&programs::TSHARK)?;
+        command.env("WIRESHARK_EXTCAP_DIR", &folder).env("AQUEDUCT_TOKEN", TOKEN);
+        command.env("AQUEDUCT_ADMIN", format!("http://{}:{ADMIN_PORT}", GUEST_ADDRESS.ip()));
+        programs::output(command.args(words))
+    };
+    contains("tshark's interfaces", &tshark(&["-D"])?, "aqueduct")?;
+    let is_over = Arc::new(AtomicBool::new(false));
+    let asking = asking(GUEST_ADDRESS, &is_over);
+    let fields = ["-T", "fields", "-e", "ip.proto", "-e", "tcp.srcport", "-e", "tcp.dstport"];
+    let seen =
+        tshark(&[&["-i", "aqueduct", "-f", "tcp port 80", "-c", "20"][..], &fields].concat());
+    is_over.store(true, Ordering::Relaxed);
+    asking.join().expect("a client does not panic")?;
+    let seen = seen?;
+    let is_wanted = |line: &&str| {
+        let ports: Vec<_> = line.split_ascii_whitespace().collect();
+        ports.len() == 3 && ports[0] == "6" && ports[1..].contains(&"80")
+    };
+    match seen.lines().filter(is_wanted).count() {
+        20 => Ok(()),
+        count => fail!("tshark saw {count} segments of 20:\n{seen}"),
+    }
+}
+
+/// A client that asks for the same file until it is told to end.
+fn asking(server: SocketAddr, is_over: &Arc<AtomicBool>) -> thread::JoinHandle<Result> {
+    let is_over = is_over.clone();
+    thread::spawn(move || {
+        let url = format!("http://{server}/file?[1-50]");
+        while !is_over.load(Ordering::Relaxed) {
+            curl(&["-o", "/dev/null", &url])?;
+        }
+        Ok(())
+    })
+}
+
 /// What the CPU of a guest is at, and what its loop does, while it serves files.
 pub(super) fn profile_guest(harness: &mut Harness) -> Result {
     let config = format!("[admin]\nport = {ADMIN_PORT}\ntoken = \"{TOKEN}\"\n");
@@ -165,14 +223,7 @@ pub(super) fn profile_process(harness: &mut Harness) -> Result {
 
 fn profiles(admin: &str, server: SocketAddr, function: &str) -> Result {
     let is_over = Arc::new(AtomicBool::new(false));
-    let until = is_over.clone();
-    let downloading = thread::spawn(move || {
-        let url = format!("http://{server}/file?[1-50]");
-        while !until.load(Ordering::Relaxed) {
-            curl(&["-o", "/dev/null", &url])?;
-        }
-        Ok::<_, Failure>(())
-    });
+    let downloading = asking(server, &is_over);
     let folded = ask_at(admin, "profile?seconds=2&hertz=500", &[])?;
     let mut samples = 0;
     for line in folded.lines() {

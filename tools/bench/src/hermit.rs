@@ -79,7 +79,7 @@ fn measure(kernel: &Path, site: &Path) -> Result<Sample> {
     let address = link::free_address()?;
     let forwards = [(address.port(), 80)];
     let spec = lab::hermit::guest(kernel.to_owned(), site.to_owned(), MEMORY_MIB, &forwards);
-    let mut guest = Guest::start(&spec, Echo::No)?;
+    let mut guest = Guest::start(&spec, &Echo::No)?;
     guest.wait_until("an HTTP answer", START_LIMIT, |_| {
         http_client::get(address, "/", ASK_LIMIT).is_some_and(|answer| answer.status == 200)
     })?;

@@ -151,7 +151,7 @@ impl SystemUnderTest {
             entropy: true,
             more,
         };
-        Guest::start(&spec, Echo::No)
+        Guest::start(&spec, &Echo::No)
     }
 
     /// Starts it and waits for the first 200: the time since the start.

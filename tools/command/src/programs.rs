@@ -46,6 +46,8 @@ pub const LYNX: Program = Program { name: "lynx", package: "lynx" };
 pub const CHROMIUM: Program = Program { name: "chromium", package: "chromium" };
 /// Draws the graphs of captures.
 pub const TCPTRACE: Program = Program { name: "tcptrace", package: "tcptrace" };
+/// Captures, and takes captures apart.
+pub const TSHARK: Program = Program { name: "tshark", package: "tshark" };
 /// Says whose authorities Chromium trusts.
 pub const CERTUTIL: Program = Program { name: "certutil", package: "libnss3-tools" };
 /// Unpacks Debian's packages.

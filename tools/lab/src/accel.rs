@@ -85,7 +85,7 @@ fn serves(kernel: &Path, machine: Machine) -> Result<bool> {
         entropy: true,
         more: Vec::new(),
     };
-    let mut guest = Guest::start(&spec, Echo::No)?;
+    let mut guest = Guest::start(&spec, &Echo::No)?;
     let answer = guest.wait_until("an answer", PROBE_LIMIT, |_| {
         http_client::get(server, "/", ASK_LIMIT).is_some()
     });

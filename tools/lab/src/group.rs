@@ -120,7 +120,7 @@ impl Group {
     }
 
     /// Where this machine reaches a member's HTTP, if it does.
-    fn from_here(&self, kind: Kind, place: usize) -> Option<SocketAddr> {
+    fn reached_at(&self, kind: Kind, place: usize) -> Option<SocketAddr> {
         let port = self.members[place].port.filter(|port| *port > 0)?;
         Some(match kind {
             Kind::Guests => SocketAddr::from((Ipv4Addr::LOCALHOST, port)),

@@ -47,14 +47,14 @@ impl Guest {
     /// # Errors
     ///
     /// QEMU is missing or does not start.
-    pub fn start(spec: &Spec, echo: Echo) -> Result<Self> {
+    pub fn start(spec: &Spec, echo: &Echo) -> Result<Self> {
         let scratch = Scratch::new()?;
         let command = spec.command(&scratch.path("qmp"))?;
         Self::start_command(&command, scratch, echo)
     }
 
     /// Starts a QEMU whose control socket, if it has one, is `qmp` in the scratch folder.
-    pub fn start_command(command: &Command, scratch: Scratch, echo: Echo) -> Result<Self> {
+    pub fn start_command(command: &Command, scratch: Scratch, echo: &Echo) -> Result<Self> {
         let started = Instant::now();
         let mut child = Child::start(command, |command| {
             command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -62,10 +62,10 @@ impl Guest {
         let serial = Arc::new(Mutex::new(Vec::new()));
         let streams = child.streams();
         if let Some(stdout) = streams.stdout.take() {
-            keep(stdout, serial.clone(), &echo);
+            keep(stdout, serial.clone(), echo);
         }
         if let Some(stderr) = streams.stderr.take() {
-            keep(stderr, serial.clone(), &echo);
+            keep(stderr, serial.clone(), echo);
         }
         Ok(Self { child, serial, scratch, started })
     }

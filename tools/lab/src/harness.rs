@@ -206,7 +206,7 @@ impl Harness {
             entropy: setup.entropy,
             more: setup.more.clone(),
         };
-        Guest::start(&spec, Echo::No)
+        Guest::start(&spec, &Echo::No)
     }
 
     /// Starts a guest and waits until it answers.

@@ -225,7 +225,7 @@ impl Run<'_> {
                 image.symbols.display()
             );
         }
-        let mut guest = Guest::start(&spec, Echo::ToTerminal)?;
+        let mut guest = Guest::start(&spec, &Echo::ToTerminal)?;
         // One that waits for a debugger is silent for as long as that likes.
         let silence_max = (!options.gdb).then_some(SILENCE_MAX);
         if let Some(status) = self.attend(|| unless_silent(&mut guest, silence_max))?.transpose()? {

@@ -14,6 +14,8 @@ use web::{Reply, Response, Status};
 
 /// Followers at once; more are answered 503.
 const FOLLOWERS_MAX: usize = 8;
+/// How often a comment is sent where no line is: one that the client's end answers frees a place.
+const KEEP_ALIVE: Duration = Duration::from_secs(3);
 /// How often it is looked whether there is a new line.
 const PAUSE: Duration = Duration::from_millis(250);
 
@@ -38,19 +40,22 @@ impl Followers {
             return response.with_status(Status::SERVICE_UNAVAILABLE).into();
         };
         let (timers, services) = (self.timers.clone(), self.services.clone());
-        event_stream::reply(KeepAlive::new(&self.timers), async move |mut events| {
-            let _place = place;
-            let mut next = from;
-            while !services.are_draining() {
-                for line in log_ring::lines_from(next) {
-                    next = line.number + 1;
-                    if wanted(&line) {
-                        events.send(event(&line)).await;
+        event_stream::reply(
+            KeepAlive::new(&self.timers).every(KEEP_ALIVE),
+            async move |mut events| {
+                let _place = place;
+                let mut next = from;
+                while !services.are_draining() {
+                    for line in log_ring::lines_from(next) {
+                        next = line.number + 1;
+                        if wanted(&line) {
+                            events.send(event(&line)).await;
+                        }
                     }
+                    timers.sleep(PAUSE).await;
                 }
-                timers.sleep(PAUSE).await;
-            }
-        })
+            },
+        )
     }
 }
 

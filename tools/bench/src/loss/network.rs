@@ -237,7 +237,7 @@ fn guest(kernel: &Path, bundle: &Path) -> Result<Server> {
         entropy: true,
         more: Vec::new(),
     };
-    Ok(Server::Guest(Box::new(Guest::start(&spec, Echo::No)?)))
+    Ok(Server::Guest(Box::new(Guest::start(&spec, &Echo::No)?)))
 }
 
 fn nginx(linux: &Namespace, scratch: &Scratch, file: &[u8]) -> Result<Child> {

@@ -189,27 +189,27 @@ impl Starter<'_> {
         let name = self.group.members[self.place].name.clone();
         let echo = Echo::Named(format!("{name:width$} | "));
         let (kind, machine) = match start {
-            Start::Processes(process) => (Kind::Processes, self.process(process, echo)?),
+            Start::Processes(process) => (Kind::Processes, self.process(process, &echo)?),
             Start::Guests(images, accel) => {
-                (Kind::Guests, self.guest(&images[self.place], *accel, echo)?)
+                (Kind::Guests, self.guest(&images[self.place], *accel, &echo)?)
             }
         };
-        let address = self.group.from_here(kind, self.place);
+        let address = self.group.reached_at(kind, self.place);
         Ok(RunningMember { name, address, machine, status: None })
     }
 
-    fn process(&self, process: &Path, echo: Echo) -> Result<RunningAs> {
+    fn process(&self, process: &Path, echo: &Echo) -> Result<RunningAs> {
         let mut command = Command::new(process);
         command.arg("--bundle").arg(&self.bundles.archives[self.place]);
         command.arg("--http").arg(self.group.listens_at(self.place).to_string());
         let mut child = Child::start(&command, |command| {
             command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         })?;
-        guest::echo_only(&mut child, &echo);
+        guest::echo_only(&mut child, echo);
         Ok(RunningAs::Process(child))
     }
 
-    fn guest(&self, image: &Path, accel: Accel, echo: Echo) -> Result<RunningAs> {
+    fn guest(&self, image: &Path, accel: Accel, echo: &Echo) -> Result<RunningAs> {
         let member = &self.group.members[self.place];
         let number = u8::try_from(self.place).expect("members are few");
         let of_group = Netdev::Group { port: self.network, member: number };

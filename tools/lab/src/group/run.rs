@@ -47,7 +47,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     let group = Group::read(&options.file)?;
     let kind = if options.linux { Kind::Processes } else { Kind::Guests };
     for place in 0..group.members.len() {
-        group.from_here(kind, place).map_or(Ok(()), free_at)?;
+        group.reached_at(kind, place).map_or(Ok(()), free_at)?;
     }
     let process = process::build()?;
     let state = match &options.state {

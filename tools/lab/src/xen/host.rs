@@ -88,7 +88,7 @@ impl Host {
         let (netdev, shell) = options.uplink.netdev()?;
         let mut command = command(dom0, options)?;
         command.arg("-netdev").arg(netdev).args(["-device", "e1000,netdev=net,romfile="]);
-        let qemu = Guest::start_command(&command, scratch, options.echo.clone())?;
+        let qemu = Guest::start_command(&command, scratch, &options.echo)?;
         let mut host = Self { qemu, shell };
         host.wait_ready(options.given_up)?;
         Ok(host)
