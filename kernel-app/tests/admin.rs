@@ -213,6 +213,11 @@ async fn panics(_: Request) -> Response {
 async fn session(mut session: Session) -> Result<(), Ended> {
     let count = Rc::new(std::cell::RefCell::new(0_u32));
     session.watch_and_set("count", &count);
+    let reset = count.clone();
+    session.command("reset", "counts from there", move |words| match words.parse() {
+        Ok(start) => Ok(format!("instead of {}", reset.replace(start))),
+        Err(_) => Err("that is no number".into()),
+    });
     loop {
         let hit = session.next().await?;
         *count.borrow_mut() += 1;
@@ -418,6 +423,14 @@ fn sessions_are_shown_with_their_values_which_can_be_set() {
     assert_eq!(world.admin_with("PUT", &path, "", "many").0, 400);
     assert_eq!(world.admin_with("PUT", &path.replace("count", "sum"), "", "1").0, 404);
     assert_eq!(world.admin("PUT", "/api/v1/sessions/99/values/count").0, 404);
+    assert_eq!(session["commands"]["reset"], "counts from there");
+    let path = format!("/api/v1/sessions/{id}/commands/reset");
+    assert_eq!(world.admin_with("POST", &path, "", "7"), (200, "instead of 41".into()));
+    assert_eq!(world.rows("sessions")[0]["values"]["count"], "7");
+    assert_eq!(world.admin_with("POST", &path, "", "x").0, 409);
+    assert_eq!(world.admin_with("POST", &path.replace("reset", "set"), "", "1").0, 404);
+    assert_eq!(world.admin("POST", "/api/v1/sessions/99/commands/reset").0, 404);
+    assert_eq!(world.admin("GET", &path).0, 405);
 }
 
 #[test]

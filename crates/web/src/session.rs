@@ -43,8 +43,8 @@
 //!   waits for all that comes by [`Session::next_event`]. That and timers, flows or channels together: what is not
 //!   returned stays in the queue, so that any `select` will do, as that of the crate `embassy-futures`.
 //! - **Static files** under the same paths are no steps: [`SessionRoute::beside`].
-//! - **Seen from outside**: where each session waits, and the values that it lets others look at and set
-//!   ([`Session::watch`], [`SessionHost::sessions`]).
+//! - **Seen from outside**: where each session waits, the values that it lets others look at and set, and the commands that
+//!   they can have it do ([`Session::watch`], [`Session::command`], [`SessionHost::sessions`]).
 //! - **The end.** A session that nobody visits for a time is told so, by [`Ended::Idle`] in place of a request: `?` ends
 //!   it, or it cleans up. A time later it is dropped, wherever it waits. Its visitor's next request begins a new one.
 //! - **A restart.** What a session [saves](Session::save) it has again when its visitor comes back after one:
@@ -68,7 +68,7 @@ pub use carry::{BadArchive, SaveError};
 pub use hit::{Gone, Hit, StreamWriter};
 pub use host::{Limits, SessionHost};
 pub use id::SessionId;
-pub use inspect::{SessionInfo, SetError};
+pub use inspect::{CommandError, SessionInfo, SetError};
 pub use mapper::{KEY_BYTES_MAX, Mapper};
 pub use message::{Mailbox, Message, NameTaken, Topic, Unsent, UnsentReason};
 pub use route::SessionRoute;

@@ -11,6 +11,7 @@ use web::session::{SessionHost, SessionInfo};
 struct SessionRow {
     info: SessionInfo,
     values: Vec<(&'static str, String)>,
+    commands: Vec<(&'static str, String)>,
 }
 
 static TABLE: Table<SessionRow> = Table {
@@ -33,6 +34,9 @@ static TABLE: Table<SessionRow> = Table {
         Column::members("values", "What it lets others look at.", |row| {
             Value::Members(&row.values)
         }),
+        Column::members("commands", "What it does when others say so, with what that is.", |row| {
+            Value::Members(&row.commands)
+        }),
     ],
 };
 
@@ -48,7 +52,8 @@ pub(super) fn add<P: Platform>(context: &Context<P>) {
     context.inspector.add_table(&TABLE, move |visit| {
         for info in host.sessions() {
             let values = host.watched(info.number);
-            visit(&SessionRow { info, values });
+            let commands = host.commands(info.number);
+            visit(&SessionRow { info, values, commands });
         }
     });
 }

@@ -22,6 +22,7 @@ const PATHS: &[(&str, &str, &str, &str)] = &[
     ("/api/v1/log/levels/{module}", "delete", "Has a module logged as all others", "204"),
     ("/api/v1/tasks/{id}/cancel", "post", "Ends a task at once", "404"),
     ("/api/v1/sessions/{id}/values/{name}", "put", "Gives a session's value what the content says", "404"),
+    ("/api/v1/sessions/{id}/commands/{name}", "post", "Has a session do what it offers, with the content as words", "404"),
     ("/login", "post", "Gives a browser a cookie for the token in the form's field `token`", "303"),
     ("/logout", "post", "Has a browser forget that cookie", "303"),
 ];

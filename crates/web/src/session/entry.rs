@@ -2,7 +2,7 @@
 
 use super::carry::Archived;
 use super::hit::{Exchange, Hit};
-use super::inspect::{Command, Watched};
+use super::inspect::{Command, Offered, Watched};
 use super::message::{Members, Message};
 use super::store::Key;
 use super::{Ended, SessionHost, SessionId, SessionInfo};
@@ -53,6 +53,7 @@ pub(super) struct Extras {
     /// What it joined: topics last as long as their members.
     pub(super) topics: RefCell<Vec<Rc<Members>>>,
     pub(super) watched: RefCell<Vec<Watched>>,
+    pub(super) commands: RefCell<Vec<Offered>>,
     /// What it is to have again after a restart, and what it has of before one.
     pub(super) saved: RefCell<Option<Box<str>>>,
     pub(super) resumed: RefCell<Option<Box<str>>>,

@@ -45,6 +45,15 @@ pub(super) struct Watched {
 
 type Set = dyn Fn(&str) -> Result<(), String>;
 
+/// What a session lets others have it do.
+pub(super) struct Offered {
+    name: &'static str,
+    help: &'static str,
+    does: Rc<Does>,
+}
+
+type Does = dyn Fn(&str) -> Result<String, String>;
+
 /// What is done in a session's own task.
 pub(super) type Command = Box<dyn FnOnce(&mut Session)>;
 
@@ -74,6 +83,29 @@ impl Display for SetError {
 
 impl core::error::Error for SetError {}
 
+/// Why a command gave no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CommandError {
+    /// There is no session of that number, or it ended, as it does when the command panics.
+    NoSession,
+    /// It has no command of that name.
+    NoCommand,
+    /// The command says why.
+    Failed(String),
+}
+
+impl Display for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoSession => f.write_str("there is no such session"),
+            Self::NoCommand => f.write_str("the session has no command of that name"),
+            Self::Failed(reason) => f.write_str(reason),
+        }
+    }
+}
+
+impl core::error::Error for CommandError {}
+
 impl Session {
     /// Lets others look at a value, as its `Debug` writes it, in place of an earlier one of that name.
     pub fn watch<T: Debug + 'static>(&self, name: &'static str, value: &Rc<RefCell<T>>) {
@@ -92,6 +124,29 @@ impl Session {
             Ok(())
         };
         self.add_watched(name, value, Some(Box::new(set)));
+    }
+
+    /// Lets others have something done [in the session's task](SessionHost::command), in place of an earlier command of that
+    /// name. `does` gets their words, and gives an answer or a reason; `help` says what it does.
+    pub fn command(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        does: impl Fn(&str) -> Result<String, String> + 'static,
+    ) {
+        let mut commands = self.entry.extras().commands.borrow_mut();
+        commands.retain(|known| known.name != name);
+        commands.push(Offered { name, help, does: Rc::new(does) });
+    }
+
+    fn do_command(&self, name: &str, words: &str) -> Result<String, CommandError> {
+        let does = {
+            // It may add commands itself.
+            let commands = self.entry.extras().commands.borrow();
+            let command = commands.iter().find(|command| command.name == name);
+            command.ok_or(CommandError::NoCommand)?.does.clone()
+        };
+        does(words).map_err(CommandError::Failed)
     }
 
     fn add_watched<T: Debug + 'static>(
@@ -134,6 +189,29 @@ impl SessionHost {
             (value.name, text.unwrap_or_else(|error| format!("{error}")))
         };
         extras.watched.borrow().iter().map(shown).collect()
+    }
+
+    /// The commands that the session of that number offers, with what they do.
+    pub fn commands(&self, number: u64) -> Vec<(&'static str, String)> {
+        let Some(entry) = self.entry(number) else { return Vec::new() };
+        let Some(extras) = entry.known_extras() else { return Vec::new() };
+        extras.commands.borrow().iter().map(|it| (it.name, it.help.into())).collect()
+    }
+
+    /// Has a session do what it [offers](Session::command), with these words, once it waits for its queue.
+    ///
+    /// # Errors
+    /// When there is no such session or command, or the command says so. A panic in it ends the session.
+    pub async fn command(
+        &self,
+        number: u64,
+        name: &str,
+        words: &str,
+    ) -> Result<String, CommandError> {
+        let (name, words) = (String::from(name), String::from(words));
+        self.run(number, move |session| session.do_command(&name, &words))
+            .await
+            .unwrap_or(Err(CommandError::NoSession))
     }
 
     /// Sets a value of a session that [lets others do so](Session::watch_and_set): once it waits for its queue.

@@ -12,6 +12,12 @@ pub(super) async fn counter(mut session: Session) -> Result<(), Ended> {
     let count: Rc<RefCell<i64>> = Rc::new(RefCell::new(session.resumed().unwrap_or(0)));
     // Who inspects the session sees it, and may set it.
     session.watch_and_set("count", &count);
+    let doubled = count.clone();
+    session.command("double", "counts once more what is counted", move |_| {
+        let next = doubled.borrow().saturating_mul(2);
+        doubled.replace(next);
+        Ok(format!("{next}"))
+    });
     loop {
         let mut hit = session.next().await?;
         if hit.method() != Method::Post {

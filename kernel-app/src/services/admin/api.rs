@@ -13,7 +13,7 @@ use flow::task::{Spawner, TaskId};
 use inspect::{Inspector, Rows, json, openmetrics};
 use log::LevelFilter;
 use web::forms::{self, Form};
-use web::session::{SessionHost, SetError};
+use web::session::{CommandError, SessionHost, SetError};
 use web::{Reply, Request, Response, Routes, Status, sharing};
 
 /// Rows of one answer, unless fewer are asked for, or the machine is small.
@@ -45,6 +45,7 @@ pub(super) fn routes<P: Platform>(context: &Context<P>, guard: &Guard) -> Routes
         .delete("/api/v1/log/levels/:module", set_level)
         .post("/api/v1/tasks/:id/cancel", sharing(&inside, cancel))
         .put("/api/v1/sessions/:id/values/:name", sharing(&inside, set_value))
+        .post("/api/v1/sessions/:id/commands/:name", sharing(&inside, do_command))
         .get("/api/v1/:table", sharing(&inside, table))
         .post("/login", move |request| log_in(login.clone(), request))
         .post("/logout", move |_| {
@@ -168,11 +169,7 @@ fn serves_all(spawner: &Spawner, task: TaskId) -> bool {
 
 /// Gives a value that a session lets others set what the content says.
 async fn set_value(inside: Rc<Inside>, mut request: Request) -> Result<Response, Response> {
-    let id = request.parameter_text("id").and_then(|id| id.parse().ok()).ok_or_else(gone)?;
-    let name = request.parameter_text("name").unwrap_or_default();
-    let content = request.body().collect(VALUE_BYTES_MAX).await;
-    let content = content.map_err(|_| Response::plain(Status::CONTENT_TOO_LARGE))?;
-    let text = String::from_utf8(content).map_err(|_| bad("a value is text in UTF-8\n"))?;
+    let (id, name, text) = told_session(&mut request).await?;
     match inside.sessions.set(id, &name, &text).await {
         Ok(()) => Ok(Response::new(Status::NO_CONTENT)),
         Err(error @ (SetError::NoSession | SetError::NoValue)) => {
@@ -181,6 +178,26 @@ async fn set_value(inside: Rc<Inside>, mut request: Request) -> Result<Response,
         Err(error @ SetError::ReadOnly) => Err(Response::error(Status::CONFLICT, &error)),
         Err(error) => Err(Response::error(Status::BAD_REQUEST, &error)),
     }
+}
+
+/// Has a session do a command that it offers, with the content as its words. The answer is the command's.
+async fn do_command(inside: Rc<Inside>, mut request: Request) -> Result<Response, Response> {
+    let (id, name, words) = told_session(&mut request).await?;
+    match inside.sessions.command(id, &name, &words).await {
+        Ok(answer) => Ok(Response::ok("text/plain; charset=utf-8", answer)),
+        Err(error @ CommandError::Failed(_)) => Err(Response::error(Status::CONFLICT, &error)),
+        Err(error) => Err(Response::error(Status::NOT_FOUND, &error)),
+    }
+}
+
+/// The session, the name and the text of a request that is for something of a session.
+async fn told_session(request: &mut Request) -> Result<(u64, String, String), Response> {
+    let id = request.parameter_text("id").and_then(|id| id.parse().ok()).ok_or_else(gone)?;
+    let name = request.parameter_text("name").unwrap_or_default().into();
+    let content = request.body().collect(VALUE_BYTES_MAX).await;
+    let content = content.map_err(|_| Response::plain(Status::CONTENT_TOO_LARGE))?;
+    let text = String::from_utf8(content).map_err(|_| bad("this takes text in UTF-8\n"))?;
+    Ok((id, name, text))
 }
 
 async fn log_in(guard: Guard, mut request: Request) -> Result<Response, Response> {

@@ -16,6 +16,16 @@ async fn shop(mut session: Session) -> Result<(), Ended> {
     session.watch("cart", &cart);
     session.watch_and_set("count", &count);
     session.watch("secret", &Rc::new(RefCell::new(Secret)));
+    session.command("add", "an earlier one", |_| Err("it is not the last".into()));
+    let added = cart.clone();
+    session.command("add", "puts something into the cart", move |words| match words {
+        "" => Err("what?".into()),
+        "bomb" => panic!("it went off"),
+        words => {
+            added.borrow_mut().push(String::from(words).leak());
+            Ok(format!("{} in the cart", added.borrow().len()))
+        }
+    });
     loop {
         let hit = session.next().await?;
         let text = format!("{} {:?}", count.borrow(), cart.borrow());
@@ -92,6 +102,30 @@ fn what_cannot_be_set_says_why() {
     assert_eq!(done(set(&world, 2, "count", "1")), Err(SetError::NoSession));
     let Err(SetError::Unreadable(reason)) = done(set(&world, 1, "count", "-1")) else { panic!() };
     assert_eq!(reason, "invalid digit found in string");
+    assert_eq!(world.visit("/", None).1, "1 [\"apple\"]");
+}
+
+#[test]
+fn a_session_does_what_it_offers_when_it_waits_and_no_panic_is_anothers() {
+    let world = shops();
+    world.visit("/", None);
+    let told = |number, name: &'static str, words: &'static str| {
+        let host = world.host.clone();
+        ask(&world, async move { host.command(number, name, words).await })
+    };
+    assert_eq!(world.host.commands(1), [("add", "puts something into the cart".to_string())]);
+    assert_eq!(done(told(1, "add", "pear")), Ok("2 in the cart".into()));
+    assert_eq!(world.visit("/", None).1, "1 [\"apple\", \"pear\"]");
+    assert_eq!(done(told(1, "add", "")), Err(CommandError::Failed("what?".into())));
+    assert_eq!(done(told(1, "remove", "")), Err(CommandError::NoCommand));
+    assert_eq!(done(told(2, "add", "")), Err(CommandError::NoSession));
+    let waiting = world.ask("/slow", None);
+    let late = told(1, "add", "plum");
+    assert_eq!(world.host.sessions()[0].queue, 1);
+    world.pass(MINUTE);
+    drop(waiting);
+    assert_eq!(done(late), Ok("3 in the cart".into()));
+    assert_eq!(done(told(1, "add", "bomb")), Err(CommandError::NoSession));
     assert_eq!(world.visit("/", None).1, "1 [\"apple\"]");
 }
 

@@ -12,7 +12,7 @@ const COLUMNS = {
 const CELLS = {
   tasks: { cancel: cancel },
   connections: { id: (row, text) => make("a", { href: "#graph/" + encodeURIComponent(row.id), title: "its window graph" }, text) },
-  sessions: { values },
+  sessions: { values, commands },
 };
 const TABLES = ["tasks", "connections", "listeners", "services", "sessions", "cards", "memory", "timers", "panics", "config"];
 const VIEWS = ["glance", ...TABLES, "packets", "profile", "log"];
@@ -75,14 +75,31 @@ function values(row) {
   return forms.length ? make("div", {}, ...forms) : "-";
 }
 
+// What a session does when it is told to.
+function commands(row) {
+  const offered = Object.entries(row.commands ?? {}).map(([name, help]) => {
+    const does = button(name, async () => {
+      const words = prompt(`${name}: ${help}. With which words?`, "");
+      if (words === null) return;
+      await change("POST", `sessions/${row.id}/commands/${encodeURIComponent(name)}`, words);
+      refresh();
+    });
+    return Object.assign(does, { title: help });
+  });
+  return offered.length ? make("div", {}, ...offered) : "-";
+}
+
 // Changes something, and says what came of it.
 async function change(method, path, body) {
   try {
-    await ask(path, { method, body });
-    byId("said").textContent = "";
+    say(await (await ask(path, { method, body })).text());
   } catch (error) {
-    byId("said").textContent = error.message;
+    say(error.message, "error");
   }
+}
+
+function say(text, kind = "") {
+  Object.assign(byId("said"), { textContent: text, className: kind });
 }
 
 function log() {
@@ -141,10 +158,10 @@ function packets() {
       const head = await ask("capture?" + wish, { signal: asked.signal });
       head.body.cancel();
       asked.abort();
-      byId("said").textContent = "the file is complete when the time is over";
+      say("the file is complete when the time is over");
       make("a", { href: "api/v1/capture?" + wish, download: "aqueduct.pcapng" }).click();
     } catch (error) {
-      byId("said").textContent = error.message;
+      say(error.message, "error");
     }
   };
   return [form, make("p", { className: "faint" }, "Frames as the appliance's own network stack sees them, as pcapng, for "
@@ -205,7 +222,7 @@ function replace(inside) {
 function enter() {
   leave();
   leave = () => {};
-  byId("said").textContent = "";
+  say("");
   const [name, rest] = place();
   for (const link of byId("nav").children) {
     const own = link.hash.slice(1) === (name || "glance") || (name === "graph" && link.hash === "#connections");
@@ -240,7 +257,7 @@ byId("login").onsubmit = async (event) => {
   event.preventDefault();
   const form = event.target;
   const answer = await fetch(form.action, { method: "POST", body: new URLSearchParams(new FormData(form)) });
-  byId("said").textContent = answer.ok ? "" : answer.status === 401 ? "this is not the token" : await answer.text();
+  say(answer.ok ? "" : answer.status === 401 ? "this is not the token" : await answer.text(), "error");
   if (!answer.ok) return byId("token").select();
   form.hidden = true;
   form.reset();
