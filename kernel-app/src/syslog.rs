@@ -3,7 +3,7 @@
 
 use crate::Platform;
 use crate::context::Context;
-use crate::log_ring::{self, LogLine};
+use crate::log_ring::{LogLine, collector};
 use crate::service::{Offer, Service, StartError};
 use alloc::collections::VecDeque;
 use alloc::format;
@@ -37,7 +37,7 @@ pub(crate) fn open<P: Platform>(
 ) -> Result<Option<Rc<dyn Service>>, StartError> {
     let Some(place) = context.config.log.syslog.clone() else { return Ok(None) };
     let way = Way::new(context, &place)?;
-    log_ring::queue_lines();
+    collector::queue_lines();
     let is_sending = Rc::new(Cell::new(false));
     let sender = Sender {
         context: context.clone(),
@@ -97,7 +97,7 @@ impl Service for Syslog {
     }
 
     fn connections(&self) -> usize {
-        usize::from(self.is_sending.get() && log_ring::has_queued_lines())
+        usize::from(self.is_sending.get() && collector::has_queued_lines())
     }
 
     fn drain(&self, _linger: Duration) {}
@@ -121,7 +121,7 @@ impl<P: Platform> Sender<P> {
                     log::debug!("no message to {}: {error}", self.place);
                 }
             }
-            log_ring::lines_sent(lines.lines.len() as u64);
+            collector::lines_sent(lines.lines.len() as u64);
         }
     }
 
@@ -182,14 +182,14 @@ impl<P: Platform> Sender<P> {
                 Ok(Err(error)) => return format!("{error}"),
                 Err(_) => return "it takes nothing".into(),
             }
-            log_ring::lines_sent(count);
+            collector::lines_sent(count);
         }
     }
 
     /// Waits for lines.
     async fn lines(&self) -> Lines {
         loop {
-            let (lines, lost) = log_ring::take_lines(BATCH_BYTES);
+            let (lines, lost) = collector::take_lines(BATCH_BYTES);
             if !lines.is_empty() || lost > 0 {
                 return Lines { lines, lost };
             }
