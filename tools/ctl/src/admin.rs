@@ -1,11 +1,13 @@
 //! The admin port, asked by HTTP.
 
 use crate::options::Options;
+use crate::vsock::VsockConnector;
 use serde_json::{Map, Value};
 use std::fmt;
 use std::io::{BufRead, BufReader, Read};
 use std::time::Duration;
 use ureq::http::Response;
+use ureq::unversioned::resolver::DefaultResolver;
 use ureq::{Agent, Body};
 
 /// A row of a table: its columns in the order of the appliance.
@@ -50,7 +52,14 @@ impl Admin {
             .timeout_connect(Some(CONNECT_LIMIT))
             .timeout_recv_response(Some(CONNECT_LIMIT));
         let url = options.url.trim_end_matches('/').to_owned();
-        Ok(Self { agent: config.build().into(), url, token })
+        let agent = match options.vsock.clone() {
+            Some(socket) => {
+                let connector = VsockConnector { socket, port: options.vsock_port };
+                Agent::with_parts(config.build(), connector, DefaultResolver::default())
+            }
+            None => config.build().into(),
+        };
+        Ok(Self { agent, url, token })
     }
 
     /// All rows of a table.

@@ -7,6 +7,7 @@ mod commands;
 mod graph;
 mod options;
 mod table;
+mod vsock;
 
 use clap::Parser;
 use options::Options;
