@@ -248,16 +248,7 @@ impl Network {
         {
             table.remove(place);
             if is_told {
-                self.send_reset(Header {
-                    source: socket.key.peer,
-                    destination: socket.local(),
-                    payload_bytes: 0,
-                    socket_type: STREAM,
-                    operation: Operation::Shutdown,
-                    flags: 0,
-                    buffer_bytes: 0,
-                    forwarded: 0,
-                });
+                self.send_reset(Header::reset(socket.local(), socket.key.peer, STREAM));
             }
         }
     }
@@ -286,17 +277,17 @@ impl Network {
         }
     }
 
-    /// 5.10.6.4.1: a request that is not taken, and any other packet of no connection, is answered by a reset, but for
-    /// resets.
-    fn refuse(&self, header: &Header) {
-        if header.operation != Operation::Reset {
+    /// 5.10.6.4.1: a request that is not taken, and any other packet of no connection, is answered by a reset of its type, but
+    /// for resets.
+    fn refuse(&self, packet: &Header) {
+        if packet.operation != Operation::Reset {
             self.counters.add(Counter::ResetsOut);
-            self.send_reset(*header);
+            self.send_reset(Header::reset(packet.destination, packet.source, packet.socket_type));
         }
     }
 
-    fn send_reset(&self, header: Header) {
-        self.resets.borrow_mut().push_back(header.reset_for());
+    fn send_reset(&self, reset: Header) {
+        self.resets.borrow_mut().push_back(reset);
     }
 
     fn open_passively(self: &Rc<Self>, request: &Header) {
