@@ -302,10 +302,19 @@ impl Network {
             return self.refuse(request);
         };
         let socket = Socket::new(self, Key::of(request), connection);
+        self.forget_reset(socket.key);
         self.insert(&socket);
         socket.mark(&mut socket.state());
         self.counters.add(Counter::Accepted);
         listener.push(VsockFlow::new(socket));
+    }
+
+    /// A peer that asks anew knows that the connection before is over: a reset that is still to be sent would seem to be the
+    /// answer.
+    fn forget_reset(&self, key: Key) {
+        let is_of_it =
+            |reset: &Header| reset.destination == key.peer && reset.source.port == key.port;
+        self.resets.borrow_mut().retain(|reset| !is_of_it(reset));
     }
 
     fn open_actively(self: &Rc<Self>, peer: VsockAddress) -> Result<VsockFlow, ConnectError> {
