@@ -202,10 +202,11 @@ impl VsockNetwork {
     /// this is the machine's number from now on (5.10.6.7).
     pub fn reset(&self, cid: u32) {
         self.0.cid.set(cid);
+        self.0.is_down.set(false);
         self.0.end_all(FlowError::Reset);
     }
 
-    /// Nothing carries packets any more: all connections end, and none is opened.
+    /// Nothing carries packets any more, until [`reset`](Self::reset) says otherwise: all connections end, and none is opened.
     pub fn shut_down(&self) {
         self.0.is_down.set(true);
         self.0.end_all(FlowError::Down);
