@@ -33,15 +33,26 @@ struct World {
     listener: VsockListener,
     flows: Vec<VsockFlow>,
     now: Duration,
-    /// By the peer's port: bytes that it was sent, and how far it said that they may go.
-    sent: HashMap<u32, (u64, u64)>,
+    /// By the connection's number: how many bytes the peer has said that it has room for, from the first on.
+    room: HashMap<u64, u64>,
 }
 
 impl World {
     fn new() -> Self {
         let network = VsockNetwork::new(CID, LIMITS);
         let listener = network.listen(PORT, 2).expect("nobody listens");
-        Self { network, listener, flows: Vec::new(), now: Duration::ZERO, sent: HashMap::new() }
+        Self { network, listener, flows: Vec::new(), now: Duration::ZERO, room: HashMap::new() }
+    }
+
+    /// The connection with a port of the peer's, and what it was sent.
+    fn sent(&self, port: u32) -> Option<(u64, u64)> {
+        let mut found = None;
+        self.network.visit_connections(&mut |row| {
+            if row.peer.port == port {
+                found = row.info.map(|info| (row.number, info.sent_bytes));
+            }
+        });
+        found
     }
 
     fn act(&mut self, act: &[u8]) {
@@ -59,15 +70,13 @@ impl World {
             (6, Some(flow)) => drop(flow.poll_read_with(&mut cx, &mut |all| bytes.min(all.len()))),
             (7, Some(flow)) => drop(flow.poll_write(&mut cx, &vec![act[3]; bytes + 1])),
             (8, Some(flow)) => {
-                drop(flow.poll_write_shared(&mut cx, &mut Bytes::from(vec![act[3]; bytes + 1])));
+                let mut shared = Bytes::from(vec![act[3]; bytes + 1]);
+                let _ = flow.poll_write_shared(&mut cx, &mut shared);
             }
             (9, Some(flow)) if act[2] == 0 => flow.abort(),
             (9, Some(flow)) => flow.finish(),
             (10, Some(_)) => drop(self.flows.remove(which)),
-            (11, _) if act[2] == 0 => {
-                self.network.reset(CID);
-                self.sent.clear();
-            }
+            (11, _) if act[2] == 0 => self.network.reset(CID),
             (11, _) => {
                 self.now += Duration::from_millis(u64::from(act[1]) * 100);
                 self.network.handle_timeout(self.now);
@@ -76,50 +85,39 @@ impl World {
         }
     }
 
-    /// A packet of the peer's: mostly one that could be, with credit that only grows.
+    /// A packet of the peer's: mostly one that could be.
     fn receive(&mut self, act: &[u8]) {
         let port = u32::from(act[1] % 6);
         let length = if act[0] & 0x80 == 0 { u32::from(act[3]) } else { u32::from(act[3]) << 24 };
-        let payload = vec![act[4]; usize::from(act[3])];
-        let room = u32::from(act[5]) * 32;
-        let (sent, _) = self.sent.get(&port).copied().unwrap_or_default();
-        let forwarded = if act[6] == 0 { u32::from(act[7]) } else { sent as u32 };
-        let operation = u16::from(act[2] % 9);
-        if operation == 1 && !self.sent.contains_key(&port) {
-            self.sent.insert(port, (0, 0));
-        }
+        let buffer = u32::from(act[5]) * 32;
+        let sent = self.sent(port).map_or(0, |(_, sent)| sent as u32);
+        let forwarded = if act[6] == 0 { u32::from(act[7]) } else { sent };
         let mut packet = 2_u64.to_le_bytes().to_vec();
         packet.extend(u64::from(CID).to_le_bytes());
-        for number in [port, PORT, length, 1 | u32::from(operation) << 16] {
+        for number in [port, PORT, length, 1 | u32::from(act[2] % 9) << 16] {
             packet.extend(number.to_le_bytes());
         }
-        for number in [u32::from(act[7]), room, forwarded] {
+        for number in [u32::from(act[7]), buffer, forwarded] {
             packet.extend(number.to_le_bytes());
         }
-        packet.extend(payload);
-        if let Some((sent, limit)) = self.sent.get_mut(&port) {
-            *limit =
-                (*limit).max(*sent + u64::from(room)).max(u64::from(forwarded) + u64::from(room));
+        packet.extend(vec![act[4]; usize::from(act[3])]);
+        if !self.network.wants_input() {
+            return;
         }
-        if self.network.wants_input() {
-            self.network.handle_input(self.now, &packet);
-            // After a reset, counts begin anew.
-            if operation == 3 {
-                self.sent.remove(&port);
-            }
+        self.network.handle_input(self.now, &packet);
+        if let Some((number, _)) = self.sent(port) {
+            let room = self.room.entry(number).or_default();
+            *room = (*room).max(u64::from(forwarded) + u64::from(buffer));
         }
     }
 
     fn transmit(&mut self, packets: usize) {
         for _ in 0..packets {
             let Some(packet) = self.network.poll_transmit(self.now) else { return };
-            let u16_at = |at: usize| u16::from_le_bytes([packet.header[at], packet.header[at + 1]]);
-            let port = u32::from(u16_at(20));
-            let (sent, limit) = self.sent.entry(port).or_default();
-            *sent += packet.payload.len() as u64;
-            assert!(*sent <= *limit, "{port}: {sent} of {limit}");
-            if u16_at(30) == 3 {
-                self.sent.remove(&port);
+            let port = u16::from_le_bytes([packet.header[20], packet.header[21]]);
+            if let Some((number, sent)) = self.sent(port.into()) {
+                let room = self.room.get(&number).copied().unwrap_or_default();
+                assert!(sent <= room, "{port}: {sent} of {room}");
             }
         }
     }

@@ -202,10 +202,11 @@ impl VsockNetwork {
     /// this is the machine's number from now on (5.10.6.7).
     pub fn reset(&self, cid: u32) {
         self.0.cid.set(cid);
+        self.0.is_down.set(false);
         self.0.end_all(FlowError::Reset);
     }
 
-    /// Nothing carries packets any more: all connections end, and none is opened.
+    /// Nothing carries packets any more, until [`reset`](Self::reset) says otherwise: all connections end, and none is opened.
     pub fn shut_down(&self) {
         self.0.is_down.set(true);
         self.0.end_all(FlowError::Down);
@@ -248,16 +249,7 @@ impl Network {
         {
             table.remove(place);
             if is_told {
-                self.send_reset(Header {
-                    source: socket.key.peer,
-                    destination: socket.local(),
-                    payload_bytes: 0,
-                    socket_type: STREAM,
-                    operation: Operation::Shutdown,
-                    flags: 0,
-                    buffer_bytes: 0,
-                    forwarded: 0,
-                });
+                self.send_reset(Header::reset(socket.local(), socket.key.peer, STREAM));
             }
         }
     }
@@ -286,17 +278,17 @@ impl Network {
         }
     }
 
-    /// 5.10.6.4.1: a request that is not taken, and any other packet of no connection, is answered by a reset, but for
-    /// resets.
-    fn refuse(&self, header: &Header) {
-        if header.operation != Operation::Reset {
+    /// 5.10.6.4.1: a request that is not taken, and any other packet of no connection, is answered by a reset of its type, but
+    /// for resets.
+    fn refuse(&self, packet: &Header) {
+        if packet.operation != Operation::Reset {
             self.counters.add(Counter::ResetsOut);
-            self.send_reset(*header);
+            self.send_reset(Header::reset(packet.destination, packet.source, packet.socket_type));
         }
     }
 
-    fn send_reset(&self, header: Header) {
-        self.resets.borrow_mut().push_back(header.reset_for());
+    fn send_reset(&self, reset: Header) {
+        self.resets.borrow_mut().push_back(reset);
     }
 
     fn open_passively(self: &Rc<Self>, request: &Header) {
@@ -311,10 +303,19 @@ impl Network {
             return self.refuse(request);
         };
         let socket = Socket::new(self, Key::of(request), connection);
+        self.forget_reset(socket.key);
         self.insert(&socket);
         socket.mark(&mut socket.state());
         self.counters.add(Counter::Accepted);
         listener.push(VsockFlow::new(socket));
+    }
+
+    /// A peer that asks anew knows that the connection before is over: a reset that is still to be sent would seem to be the
+    /// answer.
+    fn forget_reset(&self, key: Key) {
+        let is_of_it =
+            |reset: &Header| reset.destination == key.peer && reset.source.port == key.port;
+        self.resets.borrow_mut().retain(|reset| !is_of_it(reset));
     }
 
     fn open_actively(self: &Rc<Self>, peer: VsockAddress) -> Result<VsockFlow, ConnectError> {

@@ -104,13 +104,13 @@ impl Header {
         bytes
     }
 
-    /// The answer to a packet of a connection that there is not (5.10.6.4.1); it has the packet's type, whatever that is.
-    pub(crate) fn reset_for(&self) -> Self {
+    /// Says that there is no such connection, or no longer.
+    pub(crate) fn reset(source: VsockAddress, destination: VsockAddress, socket_type: u16) -> Self {
         Self {
-            source: self.destination,
-            destination: self.source,
+            source,
+            destination,
             payload_bytes: 0,
-            socket_type: self.socket_type,
+            socket_type,
             operation: Operation::Reset,
             flags: 0,
             buffer_bytes: 0,

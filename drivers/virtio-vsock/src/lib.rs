@@ -4,8 +4,9 @@
 //! that it reads where it lies. Nothing waits for the device: what finds no room leaves in a later turn. Doorbells are rung
 //! once for each turn of the caller's loop, and interrupts are off until [`VirtioVsock::prepare_to_wait`].
 //!
-//! A device that breaks the rules of its rings is given up: all connections end, and none begins. What a packet says is
-//! another matter, and the network's ([`VsockNetwork::handle_input`]).
+//! A device that breaks the rules of its rings is stopped: all connections end, and none begins. It is started anew before
+//! the next wait, up to three times, as a card is. What a packet says is another matter, and the network's
+//! ([`VsockNetwork::handle_input`]).
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -53,6 +54,7 @@ pub struct VirtioVsock {
     events: ReceiveRing,
     network: VsockNetwork,
     stopped: Option<Fault>,
+    restarts: u32,
 }
 
 impl VirtioVsock {
@@ -71,7 +73,7 @@ impl VirtioVsock {
         control.start();
         let network = VsockNetwork::new(cid, limits);
         log::info!("vsock: this is machine {cid}");
-        let mut vsock = Self { control, pair, events, network, stopped: None };
+        let mut vsock = Self { control, pair, events, network, stopped: None, restarts: 0 };
         // Buffers were there before the device ran.
         vsock.offer_buffers();
         Ok(vsock)
@@ -82,9 +84,27 @@ impl VirtioVsock {
         &self.network
     }
 
-    /// Why the device was given up, if it was.
+    /// Why the device was stopped, if it was.
     pub fn fault(&self) -> Option<Fault> {
         self.stopped
+    }
+
+    /// Starts a stopped device anew, with the memory that it has. Listeners stay. A device that broke the rules once may do so
+    /// again: how often to try is the caller's choice.
+    ///
+    /// # Errors
+    /// The device offers something else than before.
+    pub fn restart(&mut self) -> Result<(), Error> {
+        negotiate(&mut self.control)?;
+        let cid = cid(&self.control)?;
+        let QueuePair { receive, transmit, .. } = &mut self.pair;
+        self.control.restart_queue_pair(0, receive, transmit)?;
+        self.control.restart_event_ring(EVENT_QUEUE, &mut self.events)?;
+        self.control.start();
+        self.stopped = None;
+        self.network.reset(cid);
+        self.offer_buffers();
+        Ok(())
     }
 
     /// Takes in what arrived, a bounded batch of it, and says what time it is; whether more is waiting.
@@ -119,6 +139,9 @@ impl VirtioVsock {
     /// Turns on the interrupts that are worth waking up for: a packet or an event, and room if there was none for what is to
     /// leave. False when there is something to do already.
     pub fn prepare_to_wait(&mut self) -> bool {
+        if self.stopped.is_some() && self.restarts < RESTARTS_MAX {
+            self.revive();
+        }
         if self.stopped.is_some() {
             return true;
         }
@@ -208,8 +231,18 @@ impl VirtioVsock {
         }
     }
 
+    #[cold]
+    fn revive(&mut self) {
+        self.restarts += 1;
+        match self.restart() {
+            Ok(()) => log::warn!("vsock: start {} of {RESTARTS_MAX}", self.restarts),
+            Err(error) => log::error!("vsock: the device does not start: {error:?}"),
+        }
+    }
+
     fn stop(&mut self, fault: Fault) {
-        log::error!("vsock: the device was stopped: {fault:?}; it is given up");
+        let then = if self.restarts < RESTARTS_MAX { "" } else { "; it is given up" };
+        log::error!("vsock: the device was stopped: {fault:?}{then}");
         self.stopped = Some(fault);
         self.control.stop();
         self.network.shut_down();
@@ -249,6 +282,9 @@ fn pair_settings(settings: &Settings) -> PairSettings {
         transmit_buffer_bytes_max: HEADER_BYTES,
     }
 }
+
+/// How often a device that had to be stopped is started anew: a hypervisor that was upgraded or moved under us breaks it once.
+const RESTARTS_MAX: u32 = 3;
 
 /// Packets that are taken before others have their turn.
 const BATCH_PACKETS: usize = 64;

@@ -269,9 +269,9 @@ fn virtio_5_10_6_7_a_reset_of_the_transport_reads_the_number_anew() {
     assert_eq!((vsock.network().cid(), vsock.fault()), (9, None));
 }
 
-/// Each lie ends the device, and with it all connections; nothing panics or spins.
+/// Each lie stops the device, and with it all connections; nothing panics or spins.
 #[test]
-fn a_device_that_lies_is_given_up() {
+fn a_device_that_lies_is_stopped() {
     type Act = fn(&DeviceSide);
     let lies: [(&str, Fault, Act); 9] = [
         ("more packets than buffers", Fault::UsedIndex, |side| _ = side.set_put(RECEIVE, 18)),
@@ -306,14 +306,47 @@ fn a_device_that_lies_is_given_up() {
         let refused = Poll::Ready(Some(ConnectError::Unreachable));
         assert_eq!(connected.map(Result::err), refused, "{lie}");
         let doorbells = side.doorbells(TRANSMIT);
-        assert!(!vsock.ingress(NOW) && vsock.prepare_to_wait(), "{lie}: nobody is kept busy");
+        assert!(!vsock.ingress(NOW), "{lie}");
         vsock.egress(NOW);
         assert_eq!(side.doorbells(TRANSMIT), doorbells, "{lie}");
     }
 }
 
 #[test]
-fn a_device_that_asks_for_a_reset_is_given_up() {
+fn a_device_that_was_stopped_is_started_anew_three_times() {
+    let (mut vsock, side) = open(ALL);
+    let mut listener = vsock.network().listen(PORT, 64).unwrap();
+    for start in 0..=3 {
+        fill(&side, RECEIVE, &packet(REQUEST, 9, b""));
+        vsock.ingress(NOW);
+        vsock.egress(NOW);
+        assert_eq!(operation(&take(&side).unwrap()), RESPONSE);
+        let mut flow = accept(&mut listener).unwrap();
+        side.set_put(RECEIVE, 100);
+        vsock.ingress(NOW);
+        assert_eq!(read(&mut flow), Poll::Ready(Err(FlowError::Down)));
+        assert!(vsock.prepare_to_wait(), "nobody is kept busy");
+        assert_eq!(vsock.fault().is_none(), start < 3, "{start}");
+    }
+    assert_eq!(side.status(), 0);
+    assert!(!vsock.ingress(NOW) && vsock.prepare_to_wait());
+}
+
+#[test]
+fn a_device_that_has_changed_is_given_up() {
+    let (mut vsock, side) = open(ALL);
+    side.set_put(RECEIVE, 100);
+    vsock.ingress(NOW);
+    side.configure(0, 1);
+    for _ in 0..5 {
+        assert!(vsock.prepare_to_wait() && vsock.fault().is_some());
+    }
+    side.configure(0, 7);
+    assert_eq!((vsock.restart(), vsock.network().cid(), vsock.fault()), (Ok(()), 7, None));
+}
+
+#[test]
+fn a_device_that_asks_for_a_reset_is_started_anew() {
     const NEEDS_RESET: u8 = 1 << 6;
     let (mut vsock, side) = open(ALL);
     let (_listener, mut flow) = accepted(&mut vsock, &side);
@@ -322,6 +355,7 @@ fn a_device_that_asks_for_a_reset_is_given_up() {
     assert!(!vsock.prepare_to_wait());
     assert_eq!(read(&mut flow), Poll::Ready(Err(FlowError::Down)));
     assert!(vsock.prepare_to_wait());
+    assert_eq!(vsock.fault(), None);
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod graph;
 mod options;
 mod table;
 mod tls;
+mod vsock;
 
 use clap::Parser;
 use options::Options;

@@ -20,6 +20,12 @@ pub(crate) struct Options {
         value_name = "URL"
     )]
     pub(crate) url: String,
+    /// The Unix socket of a guest's vsock device, by which the admin port is asked in place of TCP (docs/vsock.md)
+    #[arg(long, global = true, value_name = "PATH")]
+    pub(crate) vsock: Option<std::path::PathBuf>,
+    /// The admin port's number there
+    #[arg(long, global = true, default_value_t = 9001, value_name = "PORT")]
+    pub(crate) vsock_port: u32,
     /// The file that holds the token of `[admin]`; else AQUEDUCT_TOKEN does, or none is needed
     #[arg(long, short, global = true, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,

@@ -112,15 +112,17 @@ impl Control {
         receive: &mut ReceiveRing,
         transmit: &mut TransmitRing,
     ) -> Result<(), Error> {
-        let (queue, size) = (2 * pair, receive.buffers());
-        self.check_size(queue, size)?;
-        let at = receive.restart();
-        receive.set_doorbell(self.transport.start_queue(queue, pair, size, at)?);
+        self.restart_receive_ring(2 * pair, pair, receive)?;
         let (queue, size) = (2 * pair + 1, transmit.descriptors());
         self.check_size(queue, size)?;
         let at = transmit.restart();
         transmit.set_doorbell(self.transport.start_queue(queue, pair, size, at)?);
         Ok(())
+    }
+
+    /// Sets a queue of events up anew, as [`restart_queue_pair`](Self::restart_queue_pair) does a pair.
+    pub fn restart_event_ring(&mut self, queue: u16, ring: &mut ReceiveRing) -> Result<(), Error> {
+        self.restart_receive_ring(queue, 0, ring)
     }
 
     /// Sets the only queue of a device up.
@@ -202,6 +204,19 @@ impl Control {
         let mut ring = ReceiveRing::new(size, bytes, self.event_index)?;
         ring.set_doorbell(self.transport.start_queue(queue, pair, size, ring.addresses())?);
         Ok(ring)
+    }
+
+    fn restart_receive_ring(
+        &mut self,
+        queue: u16,
+        pair: u16,
+        ring: &mut ReceiveRing,
+    ) -> Result<(), Error> {
+        let size = ring.buffers();
+        self.check_size(queue, size)?;
+        let at = ring.restart();
+        ring.set_doorbell(self.transport.start_queue(queue, pair, size, at)?);
+        Ok(())
     }
 
     fn transmit_ring(&mut self, pair: u16, settings: &PairSettings) -> Result<TransmitRing, Error> {

@@ -234,4 +234,6 @@ fn without_a_device_all_ends_and_nothing_begins() {
     assert_eq!(outcome, Poll::Ready(Some(ConnectError::Unreachable)));
     drop(flow);
     assert!(world.network.connections() == 0 && !world.network.wants_transmit());
+    world.network.reset(GUEST);
+    assert!(poll(pin!(world.network.connect(&target))).is_pending());
 }

@@ -24,6 +24,21 @@ fn virtio_5_10_6_a_request_is_accepted_where_somebody_listens() {
     assert_eq!((flow.peer(), flow.local()), (Address::Vsock(PEER), listener.local()));
 }
 
+/// A reset of the connection before would be taken for the answer.
+#[test]
+fn a_peer_that_asks_anew_hears_nothing_of_the_connection_before() {
+    let world = World::new();
+    let flow = world.accepted();
+    let neighbour = VsockAddress { port: PEER.port + 1, ..PEER };
+    world.send(&Header { source: neighbour, ..packet(Operation::Data) });
+    drop(flow);
+    let _listener = world.listen();
+    world.send(&request(PEER));
+    let left: Vec<_> = core::iter::from_fn(|| world.next()).collect();
+    let left: Vec<_> = left.iter().map(|(it, _)| (it.operation, it.destination)).collect();
+    assert_eq!(left, [(Operation::Reset, neighbour), (Operation::Response, PEER)]);
+}
+
 #[test]
 fn whoever_accepts_is_woken() {
     let world = World::new();

@@ -1,0 +1,170 @@
+//! vsock: the way to an admin port that is the host's alone (docs/vsock.md), by the Unix socket of a guest's device.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::time::Duration;
+use ureq::unversioned::transport::{
+    Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport,
+};
+use ureq::{Error, Timeout};
+
+/// Connects to a port of the guest, whatever the URL's host is.
+#[derive(Debug)]
+pub(crate) struct VsockConnector {
+    /// The Unix socket of the device.
+    pub(crate) socket: PathBuf,
+    pub(crate) port: u32,
+}
+
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+/// The device's answer to a wish for a connection.
+const ANSWER_BYTES_MAX: usize = 64;
+
+impl<In: Transport> Connector<In> for VsockConnector {
+    type Out = VsockTransport;
+
+    fn connect(
+        &self,
+        details: &ConnectionDetails<'_>,
+        _: Option<In>,
+    ) -> Result<Option<VsockTransport>, Error> {
+        let stream = self.open()?;
+        let config = details.config;
+        let buffers = LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size());
+        Ok(Some(VsockTransport { stream, buffers }))
+    }
+}
+
+impl VsockConnector {
+    fn open(&self) -> io::Result<UnixStream> {
+        let Self { socket, port } = self;
+        let named = |error: io::Error| {
+            io::Error::new(error.kind(), format!("{}: {error}", socket.display()))
+        };
+        let mut stream = UnixStream::connect(socket).map_err(named)?;
+        stream.set_read_timeout(Some(CONNECT_LIMIT))?;
+        stream.write_all(format!("CONNECT {port}\n").as_bytes())?;
+        let refused = || io::Error::other(format!("nobody listens on vsock port {port}"));
+        // A byte at a time: what follows the line is the connection's.
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\n") {
+            let mut byte = [0];
+            if answer.len() == ANSWER_BYTES_MAX || stream.read(&mut byte)? == 0 {
+                return Err(refused());
+            }
+            answer.push(byte[0]);
+        }
+        if answer.starts_with(b"OK ") { Ok(stream) } else { Err(refused()) }
+    }
+}
+
+/// A connection.
+pub(crate) struct VsockTransport {
+    stream: UnixStream,
+    buffers: LazyBuffers,
+}
+
+impl Transport for VsockTransport {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        &mut self.buffers
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
+        self.stream.set_write_timeout(timeout.not_zero().map(|time| *time))?;
+        let output = &self.buffers.output()[..amount];
+        self.stream.write_all(output).map_err(|error| failed(error, timeout.reason))
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
+        self.stream.set_read_timeout(timeout.not_zero().map(|time| *time))?;
+        let input = self.buffers.input_append_buf();
+        let count = self.stream.read(input).map_err(|error| failed(error, timeout.reason))?;
+        self.buffers.input_appended(count);
+        Ok(count > 0)
+    }
+
+    /// Each request has a connection of its own.
+    fn is_open(&mut self) -> bool {
+        false
+    }
+}
+
+/// What a time-out of the socket says, in the words of the client.
+fn failed(error: io::Error, reason: Timeout) -> Error {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Error::Timeout(reason),
+        _ => error.into(),
+    }
+}
+
+impl fmt::Debug for VsockTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("VsockTransport")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::Admin;
+    use crate::options::Options;
+    use clap::Parser;
+    use std::io::{BufRead, BufReader};
+    use std::os::unix::net::UnixListener;
+    use std::path::Path;
+    use std::thread;
+
+    /// A device whose guest has one port, and answers one request there.
+    fn device(name: &str, answer: &'static str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("aqueductctl-{}-{name}", std::process::id()));
+        let listener = UnixListener::bind(&path).unwrap();
+        thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+            assert_eq!(lines.next().unwrap().unwrap(), "CONNECT 7");
+            stream.write_all(answer.as_bytes()).unwrap();
+            if answer.starts_with("OK") {
+                let head: Vec<_> =
+                    lines.map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
+                assert_eq!(head[0], "GET /api/v1/tasks HTTP/1.1");
+                let page = "HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n[{\"id\":\"one\"}]";
+                let _ = stream.write_all(page.as_bytes());
+            }
+        });
+        path
+    }
+
+    fn rows(path: &Path) -> Result<usize, String> {
+        let path = path.to_str().unwrap();
+        let options =
+            Options::parse_from(["aqueductctl", "--vsock", path, "--vsock-port", "7", "ps"]);
+        let admin = Admin::new(&options).map_err(|failure| failure.to_string())?;
+        let rows = admin.rows("tasks").map_err(|failure| failure.to_string());
+        let _ = std::fs::remove_file(path);
+        rows.map(|rows| rows.len())
+    }
+
+    #[test]
+    fn a_table_comes_by_the_device() {
+        assert_eq!(rows(&device("rows", "OK 1073741824\n")), Ok(1));
+    }
+
+    #[test]
+    fn what_is_refused_is_said() {
+        for (name, answer) in [
+            ("closed", ""),
+            ("other", "NO\n"),
+            (
+                "long",
+                "OK no end at all: this is a line of more than sixty-four bytes, without its end",
+            ),
+        ] {
+            let said = rows(&device(name, answer)).unwrap_err();
+            assert!(said.contains("nobody listens on vsock port 7"), "{name}: {said}");
+        }
+        let said = rows(Path::new("/nowhere/at/all")).unwrap_err();
+        assert!(said.contains("/nowhere/at/all: "), "{said}");
+    }
+}
