@@ -29,7 +29,7 @@ cargo xtask bench loss [ROW...]   TCP with delay, loss and reordering: ours over
     --control cubic|bbr           of both (default: cubic)
     --stalls                      100 downloads on each row, and how long nothing came
 cargo xtask bench rpc             Cap'n Proto: ours, the capnp-rpc crate, the C++ library; what a call costs the server
-cargo xtask bench tls             HTTPS: our process, nginx with OpenSSL; what handshakes, requests and bytes cost the server
+cargo xtask bench tls             HTTPS: ours, nginx with OpenSSL, as processes and guests; what handshakes, requests and bytes cost the server
 cargo xtask bench sessions        a counter for each visitor: ours, axum with tower-sessions
 cargo xtask bench hermit          the same application on the bare machine and on the Hermit kernel
 cargo xtask bench pipe            ZeroMQ: ours, libzmq, the zeromq crate, what a message costs the server; pipelines

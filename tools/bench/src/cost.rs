@@ -63,6 +63,11 @@ impl Subject<'_> {
         })
     }
 
+    /// Counts instructions alone.
+    pub(crate) fn instructions(&self, operations: u32) -> Result<f64> {
+        self.counted(&Tool::Valgrind, operations)
+    }
+
     /// The difference of two runs, so that the start and the end do not count.
     fn counted(&self, tool: &Tool, operations: u32) -> Result<f64> {
         let short = self.count(tool, operations)?;

@@ -1,7 +1,9 @@
-//! `cargo xtask bench tls`: HTTPS by our process and by nginx with OpenSSL, over loopback, in turns: the server's processor
-//! time for a handshake, a resumed one, a request and a MiB.
+//! `cargo xtask bench tls`: HTTPS by us and by nginx with OpenSSL: the server's processor time for a handshake, a resumed
+//! one, a request and a MiB, as processes over loopback, in turns; and instructions, as processes and as guests.
 
-use super::measurements::median;
+mod instructions;
+
+use super::{cost, measurements::median};
 use command::{
     child::Child,
     failure::{Failure, OrSay, Result, fail},
@@ -40,7 +42,8 @@ type Load = fn(SocketAddr) -> Result<f64>;
 ///
 /// Something is missing, does not build or does not serve.
 pub fn tls(install: Install) -> Result<ExitCode> {
-    programs::need(&[&programs::WRK, &programs::OPENSSL, &programs::CURL], install)?;
+    let clients = [&programs::WRK, &programs::OPENSSL, &programs::CURL];
+    programs::need(&[&clients[..], &cost::PROGRAMS].concat(), install)?;
     peers::prepare(&["tls/nginx"], install)?;
     let folder = paths::made("bench-tls")?;
     make_bundle(&folder)?;
@@ -49,11 +52,12 @@ pub fn tls(install: Install) -> Result<ExitCode> {
     for _ in 0..ROUNDS {
         for (index, of_server) in costs.iter_mut().enumerate() {
             let address = link::free_address()?;
-            let mut server = if index == 0 {
+            let command = if index == 0 {
                 ours(&program, &folder, address)?
             } else {
                 nginx(&folder, address)?
             };
+            let mut server = start(&command)?;
             wait(&mut server, address)?;
             for ((_, load), samples) in LOADS.iter().zip(of_server) {
                 let before = processor_seconds(&server)?;
@@ -70,6 +74,8 @@ pub fn tls(install: Install) -> Result<ExitCode> {
         let (ours, nginx) = (median(ours), median(nginx));
         println!("{what:<32} {ours:>8.1} {nginx:>8.1}  {:.2}x", ours / nginx);
     }
+    instructions::processes(&program, &folder)?;
+    instructions::guests(&folder, install)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -78,7 +84,7 @@ fn make_bundle(folder: &Path) -> Result {
         files::make_folder(&folder.join(inner))?;
     }
     files::write(&folder.join("site/index.html"), "hello, world\n")?;
-    files::write(&folder.join("site/bulk"), vec![b'x'; BULK_MIB << 20])?;
+    files::write(&folder.join("site/big"), vec![b'x'; BULK_MIB << 20])?;
     let mut command = programs::command(&programs::OPENSSL)?;
     command.current_dir(folder.join("tls"));
     command.args([
@@ -94,15 +100,15 @@ fn make_bundle(folder: &Path) -> Result {
     programs::output(&mut command).map(drop)
 }
 
-fn ours(program: &Path, folder: &Path, address: SocketAddr) -> Result<Child> {
+fn ours(program: &Path, folder: &Path, address: SocketAddr) -> Result<Command> {
     let mut command = Command::new(program);
     command.arg("--bundle").arg(folder).args(["--log", "warn", "--rpc-port", "0"]);
     command.args(["--zmq-port", "0", "--http", &link::free_address()?.to_string()]);
     command.args(["--https-port", &address.port().to_string()]);
-    start(&command)
+    Ok(command)
 }
 
-fn nginx(folder: &Path, address: SocketAddr) -> Result<Child> {
+fn nginx(folder: &Path, address: SocketAddr) -> Result<Command> {
     let config = format!(
         "daemon off; master_process off; pid pid; error_log stderr error;
         events {{ worker_connections 4096; }}
@@ -121,7 +127,7 @@ fn nginx(folder: &Path, address: SocketAddr) -> Result<Child> {
     let mut command = peers::nginx()?;
     command.arg("-p").arg(folder).arg("-c").arg(folder.join("nginx.conf"));
     command.args(["-e", "stderr"]);
-    start(&command)
+    Ok(command)
 }
 
 fn start(command: &Command) -> Result<Child> {
@@ -185,7 +191,7 @@ fn bulk(server: SocketAddr) -> Result<f64> {
     let mut command = programs::command(&programs::CURL)?;
     command.args(["--silent", "--fail", "--insecure", "--max-time", "60"]);
     for _ in 0..BULKS {
-        command.args(["-o", "/dev/null", &format!("https://{server}/bulk")]);
+        command.args(["-o", "/dev/null", &format!("https://{server}/big")]);
     }
     programs::output(&mut command)?;
     Ok((BULKS * BULK_MIB) as f64)

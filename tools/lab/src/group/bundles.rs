@@ -140,9 +140,7 @@ impl Maker<'_> {
         if !listed.is_empty() {
             let rpc = settings.entry("rpc".into()).or_default();
             let peers = rpc.entry("peers".into()).or_insert_with(|| "[]".into());
-            // At the front: behind the last may stand a comment.
-            let others = peers.trim_start().strip_prefix('[').unwrap_or_default();
-            *peers = format!("[{}, {others}", listed.join(", "));
+            *peers = with_first(listed, peers);
         }
         let folder = self.bundle_folder(member);
         files::write_secret(&folder.join(CONFIG_FILE), text(&settings, &self.group.file))?;
@@ -295,6 +293,12 @@ fn page(folder: &Path, name: &str) -> Result {
     files::write(&folder.join("site/index.html"), page)
 }
 
+/// A list of TOML with these items before its own: behind the last of those may stand a comment.
+fn with_first(items: &[String], list: &str) -> String {
+    let own = list.trim_start().strip_prefix('[').unwrap_or_default();
+    format!("[{}, {own}", items.join(", "))
+}
+
 fn quoted(text: &str) -> String {
     format!("\"{text}\"")
 }
@@ -306,4 +310,67 @@ fn text(settings: &Settings, file: &Path) -> String {
         text.extend(keys.iter().map(|(key, value)| format!("{key} = {value}\n")));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use command::paths::Scratch;
+
+    fn parsed(settings: &Settings) -> Config {
+        Config::parse("made", &text(settings, Path::new("group.toml"))).unwrap()
+    }
+
+    #[test]
+    fn what_is_made_of_settings_is_read_as_them() {
+        let hosts = "[\"a.example\", # why\n \"b.example\"]";
+        let settings = [
+            ("http", vec![("hosts", hosts), ("port", "0x51")]),
+            ("log", vec![("level", "'debug'")]),
+            ("zmq", Vec::new()),
+        ];
+        let owned = |keys: Vec<(&str, &str)>| {
+            keys.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+        };
+        let settings = settings.map(|(section, keys)| (section.to_owned(), owned(keys)));
+        let config = parsed(&settings.into_iter().collect());
+        assert_eq!(config.http.hosts, ["a.example", "b.example"]);
+        assert_eq!((config.http.port, config.log.level.as_str()), (81, "DEBUG"));
+    }
+
+    #[test]
+    fn who_is_listed_stands_before_those_of_the_folder() {
+        let vat =
+            |name: &str| format!("\"sha-256:3Tj5y5Q2qpqN3Sbh0GRPxgORZw98_NtrU2nLI0-Tn6g {name}\"");
+        for (own, expected) in [
+            ("[]".to_owned(), vec!["network", "site"]),
+            (format!("[ {} ]", vat("admin")), vec!["network", "site", "admin"]),
+            (format!("[\n{}, # who\n]", vat("admin")), vec!["network", "site", "admin"]),
+        ] {
+            let peers = with_first(&[vat("network"), vat("site")], &own);
+            let section = [("peers".to_owned(), peers)].into();
+            let config = parsed(&[("rpc".to_owned(), section)].into());
+            let services: Vec<_> = config.rpc.peers.iter().flat_map(|it| &it.services).collect();
+            assert_eq!(services, expected, "{own}");
+        }
+    }
+
+    #[test]
+    fn all_of_a_folder_is_had_but_its_settings_and_a_key_may_be_added() {
+        let (from, to) = (Scratch::new().unwrap(), Scratch::new().unwrap());
+        for folder in ["site", "rpc"] {
+            fs::create_dir_all(from.path(folder)).unwrap();
+        }
+        fs::create_dir_all(to.path("rpc")).unwrap();
+        for (file, content) in
+            [("site/index.html", "hello"), (CONFIG_FILE, ""), ("rpc/other.pem", "other")]
+        {
+            fs::write(from.path(file), content).unwrap();
+        }
+        link_all(&from.path(""), &to.path("")).unwrap();
+        files::write_secret(&to.path(KEY_FILE), "key").unwrap();
+        assert_eq!(files::read_text(&to.path("site/index.html")).unwrap(), "hello");
+        assert_eq!(files::read_text(&to.path("rpc/other.pem")).unwrap(), "other");
+        assert!(!to.path(CONFIG_FILE).exists() && !from.path(KEY_FILE).exists());
+    }
 }

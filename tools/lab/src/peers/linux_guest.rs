@@ -87,6 +87,14 @@ http {
 }
 ";
 
+/// More of the server that has a certificate.
+const TLS_CONF: &str = "
+    listen 443 ssl backlog=4096;
+    ssl_protocols TLSv1.2 TLSv1.3;
+    ssl_certificate /cert.pem;
+    ssl_certificate_key /key.pem;
+    ssl_session_cache shared:a:10m;";
+
 const INIT: &str = "\
 #!/bin/busybox sh
 /bin/busybox mount -t proc proc /proc
@@ -116,6 +124,25 @@ exec /usr/sbin/nginx -c /nginx.conf
 /// fill `/big` at boot: an initramfs is in memory twice while it is unpacked, and the file would not fit. With
 /// `disk=FORMAT`, the site is on its first disk.
 pub fn make(page: &[u8], install: Install) -> Result<Peer> {
+    make_as("initrd.cpio.gz", page, None, install)
+}
+
+/// The same, which serves by TLS, too, with a certificate and its key in PEM.
+pub fn make_with_tls(
+    page: &[u8],
+    certificate: &[u8],
+    key: &[u8],
+    install: Install,
+) -> Result<Peer> {
+    make_as("initrd-tls.cpio.gz", page, Some((certificate, key)), install)
+}
+
+fn make_as(
+    name: &str,
+    page: &[u8],
+    identity: Option<(&[u8], &[u8])>,
+    install: Install,
+) -> Result<Peer> {
     programs::need(&[&programs::DPKG, &programs::CPIO, &programs::XZ], install)?;
     let unpacked = unpacked()?;
     let kernel = newest(&unpacked.join("boot"), "vmlinuz-")?;
@@ -123,7 +150,17 @@ pub fn make(page: &[u8], install: Install) -> Result<Peer> {
     let root = scratch.path("root");
     fill(&unpacked, &root)?;
     write(&root.join("site/index.html"), page, 0o644)?;
-    let initrd = paths::made("peer")?.join("initrd.cpio.gz");
+    if let Some((certificate, key)) = identity {
+        write(&root.join("cert.pem"), certificate, 0o644)?;
+        write(&root.join("key.pem"), key, 0o600)?;
+        let plain = "listen 80 backlog=4096;";
+        write(
+            &root.join("nginx.conf"),
+            NGINX_CONF.replace(plain, &format!("{plain}{TLS_CONF}")),
+            0o644,
+        )?;
+    }
+    let initrd = paths::made("peer")?.join(name);
     pack(&root, &initrd)?;
     Ok(Peer { kernel, initrd })
 }
