@@ -19,8 +19,8 @@ use field::{
     push_host, push_path, put, put_capability, put_group_key, put_owner_lost, put_token,
 };
 use rule::{
-    CERTIFICATES_MAX, FINGERPRINTS_MAX, HOSTS_MAX, SERVICES_MAX, buffer, count, key, seconds,
-    vsock_port,
+    CERTIFICATES_MAX, FINGERPRINTS_MAX, HOSTS_MAX, SERVICES_MAX, buffer, count, key, list, seconds,
+    text, vsock_port,
 };
 
 /// What lists of fingerprints hold.
@@ -32,72 +32,49 @@ pub(crate) const ADDRESSES_MAX: usize = 4;
 pub(crate) static KEYS: &[Key] = &[
     key("network", "dhcp", Rule::Flag(|c| &mut c.network.dhcp)),
     key("network", "slaac", Rule::Flag(|c| &mut c.network.slaac)),
-    key(
+    list(
         "network",
         "addresses",
-        Rule::List {
-            allowed: "addresses with a prefix length, each once, as \"10.9.0.2/24\" or \"fd00::2/64\"",
-            items_max: ADDRESSES_MAX,
-            clear: |c| c.network.addresses.clear(),
-            push: |c, text| push_address(&mut c.network.addresses, text),
-        },
+        "addresses with a prefix length, each once, as \"10.9.0.2/24\" or \"fd00::2/64\"",
+        ADDRESSES_MAX,
+        |c| c.network.addresses.clear(),
+        |c, text| push_address(&mut c.network.addresses, text),
     ),
-    key(
+    list(
         "network",
         "gateways",
-        Rule::List {
-            allowed: "addresses of routers, one per family, as \"10.9.0.1\"",
-            items_max: 2,
-            clear: |c| c.network.gateways.clear(),
-            push: |c, text| push_gateway(&mut c.network.gateways, text),
-        },
+        "addresses of routers, one per family, as \"10.9.0.1\"",
+        2,
+        |c| c.network.gateways.clear(),
+        |c, text| push_gateway(&mut c.network.gateways, text),
     ),
-    key(
+    list(
         "network",
         "dns",
-        Rule::List {
-            allowed: "addresses of name servers, as \"9.9.9.9\"",
-            items_max: 3,
-            clear: |c| c.network.dns.clear(),
-            push: |c, text| host(text).map(|address| c.network.dns.push(address)).is_some(),
-        },
+        "addresses of name servers, as \"9.9.9.9\"",
+        3,
+        |c| c.network.dns.clear(),
+        |c, text| host(text).map(|address| c.network.dns.push(address)).is_some(),
     ),
     key("network", "mtu_bytes", count(576, 9000, |c| Number::Usize(&mut c.network.mtu_bytes))),
-    key(
-        "network",
-        "hostname",
-        Rule::Text {
-            allowed: "1 to 63 letters, digits and inner hyphens",
-            set: |c, text| is_label(text) && put(&mut c.network.hostname, text),
-        },
-    ),
+    text("network", "hostname", "1 to 63 letters, digits and inner hyphens", |c, text| {
+        is_label(text) && put(&mut c.network.hostname, text)
+    }),
     key("http", "port", Rule::Port(|c| &mut c.http.port)),
-    key(
+    list(
         "http",
         "hosts",
-        Rule::List {
-            allowed: "names or addresses without a port, as \"aqueduct.example\" or \"[fd00::2]\"",
-            items_max: HOSTS_MAX,
-            clear: |c| c.http.hosts.clear(),
-            push: |c, text| push_host(&mut c.http.hosts, text),
-        },
+        "names or addresses without a port, as \"aqueduct.example\" or \"[fd00::2]\"",
+        HOSTS_MAX,
+        |c| c.http.hosts.clear(),
+        |c, text| push_host(&mut c.http.hosts, text),
     ),
-    key(
-        "http",
-        "site_root",
-        Rule::Text {
-            allowed: "a folder of the bundle, as \"site\"",
-            set: |c, text| is_path(text) && put(&mut c.http.site_root, text),
-        },
-    ),
-    key(
-        "http",
-        "index",
-        Rule::Text {
-            allowed: "a file name, as \"index.html\"",
-            set: |c, text| is_path(text) && !text.contains('/') && put(&mut c.http.index, text),
-        },
-    ),
+    text("http", "site_root", "a folder of the bundle, as \"site\"", |c, text| {
+        is_path(text) && put(&mut c.http.site_root, text)
+    }),
+    text("http", "index", "a file name, as \"index.html\"", |c, text| {
+        is_path(text) && !text.contains('/') && put(&mut c.http.index, text)
+    }),
     key("http", "access_log", Rule::Flag(|c| &mut c.http.access_log)),
     key(
         "http",
@@ -145,14 +122,9 @@ pub(crate) static KEYS: &[Key] = &[
         count(0, 1 << 20, |c| Number::U32(&mut c.fastcgi.bytes_per_second_min)),
     ),
     key("gopher", "port", Rule::PortOrOff(|c| &mut c.gopher.port)),
-    key(
-        "gopher",
-        "host",
-        Rule::Text {
-            allowed: "a name or an address, as \"aqueduct.example\", or \"\"",
-            set: |c, text| (text.is_empty() || is_host_text(text)) && put(&mut c.gopher.host, text),
-        },
-    ),
+    text("gopher", "host", "a name or an address, as \"aqueduct.example\", or \"\"", |c, text| {
+        (text.is_empty() || is_host_text(text)) && put(&mut c.gopher.host, text)
+    }),
     key("gopher", "access_log", Rule::Flag(|c| &mut c.gopher.access_log)),
     key(
         "gopher",
@@ -168,75 +140,53 @@ pub(crate) static KEYS: &[Key] = &[
         count(0, 1 << 20, |c| Number::U32(&mut c.gopher.bytes_per_second_min)),
     ),
     key("tls", "port", Rule::PortOrOff(|c| &mut c.tls.port)),
-    key(
+    list(
         "tls",
         "certificates",
-        Rule::List {
-            allowed: "files of the bundle, as \"tls/cert.pem\"",
-            items_max: CERTIFICATES_MAX,
-            clear: |c| c.tls.certificates.clear(),
-            push: |c, text| push_path(&mut c.tls.certificates, text),
-        },
+        "files of the bundle, as \"tls/cert.pem\"",
+        CERTIFICATES_MAX,
+        |c| c.tls.certificates.clear(),
+        |c, text| push_path(&mut c.tls.certificates, text),
     ),
-    key(
+    list(
         "tls",
         "keys",
-        Rule::List {
-            allowed: "files of the bundle, as \"tls/key.pem\", one for each of the certificates",
-            items_max: CERTIFICATES_MAX,
-            clear: |c| c.tls.keys.clear(),
-            push: |c, text| push_path(&mut c.tls.keys, text),
-        },
+        "files of the bundle, as \"tls/key.pem\", one for each of the certificates",
+        CERTIFICATES_MAX,
+        |c| c.tls.keys.clear(),
+        |c, text| push_path(&mut c.tls.keys, text),
     ),
-    key(
-        "tls",
-        "clients",
-        Rule::Text {
-            allowed: "\"off\", \"optional\" or \"required\"",
-            set: |c, text| client_certificates(text).map(|it| c.tls.clients = it).is_some(),
-        },
-    ),
-    key(
+    text("tls", "clients", "\"off\", \"optional\" or \"required\"", |c, text| {
+        client_certificates(text).map(|it| c.tls.clients = it).is_some()
+    }),
+    text(
         "tls",
         "client_authorities",
-        Rule::Text {
-            allowed: "a file of the bundle, as \"tls/clients.pem\", or none",
-            set: |c, text| is_path_or_none(text) && put(&mut c.tls.client_authorities, text),
-        },
+        "a file of the bundle, as \"tls/clients.pem\", or none",
+        |c, text| is_path_or_none(text) && put(&mut c.tls.client_authorities, text),
     ),
-    key(
+    list(
         "tls",
         "client_fingerprints",
-        Rule::List {
-            allowed: FINGERPRINTS,
-            items_max: FINGERPRINTS_MAX,
-            clear: |c| c.tls.client_fingerprints.clear(),
-            push: |c, text| text.parse().map(|it| c.tls.client_fingerprints.push(it)).is_ok(),
-        },
+        FINGERPRINTS,
+        FINGERPRINTS_MAX,
+        |c| c.tls.client_fingerprints.clear(),
+        |c, text| text.parse().map(|it| c.tls.client_fingerprints.push(it)).is_ok(),
     ),
-    key(
-        "tls",
-        "ticket_key",
-        Rule::Text {
-            allowed: "64 hexadecimal digits, or none",
-            set: |c, text| {
-                let key = text.parse();
-                c.tls.ticket_key = key.ok();
-                key.is_ok() || text.is_empty()
-            },
-        },
-    ),
+    text("tls", "ticket_key", "64 hexadecimal digits, or none", |c, text| {
+        let key = text.parse();
+        c.tls.ticket_key = key.ok();
+        key.is_ok() || text.is_empty()
+    }),
     key("tls", "redirect", Rule::Flag(|c| &mut c.tls.redirect)),
     key("tls", "hsts_seconds", seconds(0, 1 << 26, |c| &mut c.tls.hsts)),
     key("tls", "handshake_timeout_seconds", seconds(1, 3600, |c| &mut c.tls.handshake_timeout)),
     key("tls", "handshakes_max", count(1, 65_536, |c| Number::Usize(&mut c.tls.handshakes_max))),
-    key(
+    text(
         "tls",
         "authorities",
-        Rule::Text {
-            allowed: "a file of the bundle, as \"tls/authorities.pem\", or none",
-            set: |c, text| is_path_or_none(text) && put(&mut c.tls.authorities, text),
-        },
+        "a file of the bundle, as \"tls/authorities.pem\", or none",
+        |c, text| is_path_or_none(text) && put(&mut c.tls.authorities, text),
     ),
     key(
         "tcp",
@@ -264,16 +214,9 @@ pub(crate) static KEYS: &[Key] = &[
     key("tcp", "time_wait_max", count(0, 1 << 20, |c| Number::Usize(&mut c.tcp.time_wait_max))),
     key("tcp", "user_timeout_seconds", seconds(1, 3600, |c| &mut c.tcp.user_timeout)),
     key("tcp", "keep_alive_seconds", seconds(0, 86_400, |c| &mut c.tcp.keep_alive)),
-    key(
-        "tcp",
-        "congestion_control",
-        Rule::Text {
-            allowed: "\"cubic\", \"reno\", \"bbr\" or \"off\"",
-            set: |c, text| {
-                CongestionControl::named(text).map(|cc| c.tcp.congestion_control = cc).is_some()
-            },
-        },
-    ),
+    text("tcp", "congestion_control", "\"cubic\", \"reno\", \"bbr\" or \"off\"", |c, text| {
+        CongestionControl::named(text).map(|cc| c.tcp.congestion_control = cc).is_some()
+    }),
     key("vsock", "http_port", vsock_port(|c| Number::U32(&mut c.vsock.http_port))),
     key("vsock", "rpc_port", vsock_port(|c| Number::U32(&mut c.vsock.rpc_port))),
     key("vsock", "admin_port", vsock_port(|c| Number::U32(&mut c.vsock.admin_port))),
@@ -285,51 +228,35 @@ pub(crate) static KEYS: &[Key] = &[
     key("vsock", "buffer_bytes", count(4096, 16 << 20, |c| Number::U32(&mut c.vsock.buffer_bytes))),
     key("rpc", "port", Rule::PortOrOff(|c| &mut c.rpc.port)),
     key("rpc", "secure_port", Rule::PortOrOff(|c| &mut c.rpc.secure_port)),
-    key(
-        "rpc",
-        "key",
-        Rule::Text {
-            allowed: "a file of the bundle, as \"rpc/key.pem\"",
-            set: |c, text| is_path(text) && put(&mut c.rpc.key, text),
-        },
-    ),
-    key(
-        "rpc",
-        "host",
-        Rule::Text {
-            allowed: "a name or an address, as \"aqueduct.example\", or \"\"",
-            set: |c, text| (text.is_empty() || is_host_text(text)) && put(&mut c.rpc.host, text),
-        },
-    ),
-    key(
+    text("rpc", "key", "a file of the bundle, as \"rpc/key.pem\"", |c, text| {
+        is_path(text) && put(&mut c.rpc.key, text)
+    }),
+    text("rpc", "host", "a name or an address, as \"aqueduct.example\", or \"\"", |c, text| {
+        (text.is_empty() || is_host_text(text)) && put(&mut c.rpc.host, text)
+    }),
+    list(
         "rpc",
         "strangers",
-        Rule::List {
-            allowed: "names of services, or \"*\" for all",
-            items_max: SERVICES_MAX,
-            clear: |c| c.rpc.strangers.clear(),
-            push: |c, text| (text == "*" || is_service(text)) && push(&mut c.rpc.strangers, text),
-        },
+        "names of services, or \"*\" for all",
+        SERVICES_MAX,
+        |c| c.rpc.strangers.clear(),
+        |c, text| (text == "*" || is_service(text)) && push(&mut c.rpc.strangers, text),
     ),
-    key(
+    list(
         "rpc",
         "peers",
-        Rule::List {
-            allowed: "vats and what each may have, as \"sha-256:FINGERPRINT admin calculator\", or \"*\" for all",
-            items_max: FINGERPRINTS_MAX,
-            clear: |c| c.rpc.peers.clear(),
-            push: |c, text| text.parse().map(|it| c.rpc.peers.push(it)).is_ok(),
-        },
+        "vats and what each may have, as \"sha-256:FINGERPRINT admin calculator\", or \"*\" for all",
+        FINGERPRINTS_MAX,
+        |c| c.rpc.peers.clear(),
+        |c, text| text.parse().map(|it| c.rpc.peers.push(it)).is_ok(),
     ),
-    key(
+    list(
         "rpc",
         "epochs",
-        Rule::List {
-            allowed: "services and numbers, as \"admin 2\"",
-            items_max: SERVICES_MAX,
-            clear: |c| c.rpc.epochs.clear(),
-            push: |c, text| text.parse().map(|it| c.rpc.epochs.push(it)).is_ok(),
-        },
+        "services and numbers, as \"admin 2\"",
+        SERVICES_MAX,
+        |c| c.rpc.epochs.clear(),
+        |c, text| text.parse().map(|it| c.rpc.epochs.push(it)).is_ok(),
     ),
     key("rpc", "log_references", Rule::Flag(|c| &mut c.rpc.log_references)),
     key(
@@ -387,53 +314,39 @@ pub(crate) static KEYS: &[Key] = &[
             put: put_capability,
         },
     ),
-    key(
-        "conf",
-        "from",
-        Rule::Text {
-            allowed: "a name of [capabilities], or \"\"",
-            set: |c, text| (text.is_empty() || is_service(text)) && put(&mut c.conf.from, text),
-        },
-    ),
+    text("conf", "from", "a name of [capabilities], or \"\"", |c, text| {
+        (text.is_empty() || is_service(text)) && put(&mut c.conf.from, text)
+    }),
     key("conf", "settings", Rule::Flag(|c| &mut c.conf.settings)),
     key(
         "conf",
         "site_bytes_max",
         count(4096, 1 << 40, |c| Number::Usize(&mut c.conf.site_bytes_max)),
     ),
-    key(
+    list(
         "relay",
         "listen_ports",
-        Rule::List {
-            allowed: "ports of this machine, as \"8081\" or \"8000-8099\"",
-            items_max: SERVICES_MAX,
-            clear: |c| c.relay.listen_ports.clear(),
-            push: |c, text| text.parse().map(|it| c.relay.listen_ports.push(it)).is_ok(),
-        },
+        "ports of this machine, as \"8081\" or \"8000-8099\"",
+        SERVICES_MAX,
+        |c| c.relay.listen_ports.clear(),
+        |c, text| text.parse().map(|it| c.relay.listen_ports.push(it)).is_ok(),
     ),
-    key(
+    list(
         "relay",
         "connect_targets",
-        Rule::List {
-            allowed: "places as HOST:PORT, where HOST is a name, an address, a network as 10.0.0.0/8 or [fd00::/8], or *, and PORT a number or *",
-            items_max: SERVICES_MAX,
-            clear: |c| c.relay.connect_targets.clear(),
-            push: |c, text| text.parse().map(|it| c.relay.connect_targets.push(it)).is_ok(),
-        },
+        "places as HOST:PORT, where HOST is a name, an address, a network as 10.0.0.0/8 or [fd00::/8], or *, and PORT a number or *",
+        SERVICES_MAX,
+        |c| c.relay.connect_targets.clear(),
+        |c, text| text.parse().map(|it| c.relay.connect_targets.push(it)).is_ok(),
     ),
     key(
         "relay",
         "connections_max",
         count(1, 65_536, |c| Number::Usize(&mut c.relay.connections_max)),
     ),
-    key(
-        "relay",
-        "through",
-        Rule::Text {
-            allowed: "a name of [capabilities], or \"\"",
-            set: |c, text| (text.is_empty() || is_service(text)) && put(&mut c.relay.through, text),
-        },
-    ),
+    text("relay", "through", "a name of [capabilities], or \"\"", |c, text| {
+        (text.is_empty() || is_service(text)) && put(&mut c.relay.through, text)
+    }),
     key("relay", "http_port", Rule::PortOrOff(|c| &mut c.relay.http_port)),
     key("zmq", "port", Rule::PortOrOff(|c| &mut c.zmq.port)),
     key(
@@ -494,15 +407,11 @@ pub(crate) static KEYS: &[Key] = &[
         count(0, 1 << 20, |c| Number::U32(&mut c.zmq.bytes_per_second_min)),
     ),
     key("storage", "site_disk", count(0, 64, |c| Number::U32(&mut c.storage.site_disk))),
-    key(
+    text(
         "storage",
         "site_folder",
-        Rule::Text {
-            allowed: "a path inside the disk, as \"www/site\", or none for all of it",
-            set: |c, text| {
-                (text.is_empty() || is_path(text)) && put(&mut c.storage.site_folder, text)
-            },
-        },
+        "a path inside the disk, as \"www/site\", or none for all of it",
+        |c, text| (text.is_empty() || is_path(text)) && put(&mut c.storage.site_folder, text),
     ),
     key(
         "storage",
@@ -547,14 +456,12 @@ pub(crate) static KEYS: &[Key] = &[
         "saved_bytes_max",
         count(16, 1 << 20, |c| Number::Usize(&mut c.sessions.saved_bytes_max)),
     ),
-    key(
+    text(
         "sessions",
         "carry_over",
-        Rule::Text {
-            allowed: "an address as \"http://10.9.0.1:8000/sessions\", or none",
-            set: |c, text| {
-                (text.is_empty() || is_http_address(text)) && put(&mut c.sessions.carry_over, text)
-            },
+        "an address as \"http://10.9.0.1:8000/sessions\", or none",
+        |c, text| {
+            (text.is_empty() || is_http_address(text)) && put(&mut c.sessions.carry_over, text)
         },
     ),
     key("sessions", "idle_timeout_seconds", seconds(1, 1 << 25, |c| &mut c.sessions.idle_timeout)),
@@ -571,69 +478,47 @@ pub(crate) static KEYS: &[Key] = &[
     ),
     key("affinity", "connect_timeout_seconds", seconds(1, 60, |c| &mut c.affinity.connect_timeout)),
     key("admin", "port", Rule::PortOrOff(|c| &mut c.admin.port)),
-    key(
-        "admin",
-        "token",
-        Rule::Text {
-            allowed: "16 to 128 letters, digits and any of -._~+/=, or none",
-            set: put_token,
-        },
-    ),
+    text("admin", "token", "16 to 128 letters, digits and any of -._~+/=, or none", put_token),
     key("admin", "tls", Rule::Flag(|c| &mut c.admin.tls)),
-    key(
+    text(
         "admin",
         "client_authorities",
-        Rule::Text {
-            allowed: "a file of the bundle, as \"tls/operators.pem\", or none",
-            set: |c, text| is_path_or_none(text) && put(&mut c.admin.client_authorities, text),
-        },
+        "a file of the bundle, as \"tls/operators.pem\", or none",
+        |c, text| is_path_or_none(text) && put(&mut c.admin.client_authorities, text),
     ),
-    key(
+    list(
         "admin",
         "client_fingerprints",
-        Rule::List {
-            allowed: FINGERPRINTS,
-            items_max: FINGERPRINTS_MAX,
-            clear: |c| c.admin.client_fingerprints.clear(),
-            push: |c, text| text.parse().map(|it| c.admin.client_fingerprints.push(it)).is_ok(),
-        },
+        FINGERPRINTS,
+        FINGERPRINTS_MAX,
+        |c| c.admin.client_fingerprints.clear(),
+        |c, text| text.parse().map(|it| c.admin.client_fingerprints.push(it)).is_ok(),
     ),
-    key(
+    list(
         "admin",
         "hosts",
-        Rule::List {
-            allowed: "names without a port, as \"aqueduct.example\"",
-            items_max: HOSTS_MAX,
-            clear: |c| c.admin.hosts.clear(),
-            push: |c, text| push_host(&mut c.admin.hosts, text),
-        },
+        "names without a port, as \"aqueduct.example\"",
+        HOSTS_MAX,
+        |c| c.admin.hosts.clear(),
+        |c, text| push_host(&mut c.admin.hosts, text),
     ),
     key("admin", "health_on_http", Rule::Flag(|c| &mut c.admin.health_on_http)),
-    key(
+    text(
         "log",
         "level",
-        Rule::Text {
-            allowed: "\"off\", \"error\", \"warn\", \"info\", \"debug\" or \"trace\"",
-            set: |c, text| parsed(text).map(|level| c.log.level = level).is_some(),
-        },
+        "\"off\", \"error\", \"warn\", \"info\", \"debug\" or \"trace\"",
+        |c, text| parsed(text).map(|level| c.log.level = level).is_some(),
     ),
-    key(
-        "log",
-        "format",
-        Rule::Text {
-            allowed: "\"text\" or \"json\"",
-            set: |c, text| parsed(text).map(|format| c.log.format = format).is_some(),
-        },
-    ),
-    key(
+    text("log", "format", "\"text\" or \"json\"", |c, text| {
+        parsed(text).map(|format| c.log.format = format).is_some()
+    }),
+    text(
         "log",
         "syslog",
-        Rule::Text {
-            allowed: "udp://, tcp:// or tls:// with a host and a port, as \"tcp://10.0.0.9:601\", or none",
-            set: |c, text| {
-                c.log.syslog = parsed(text);
-                c.log.syslog.is_some() || text.is_empty()
-            },
+        "udp://, tcp:// or tls:// with a host and a port, as \"tcp://10.0.0.9:601\", or none",
+        |c, text| {
+            c.log.syslog = parsed(text);
+            c.log.syslog.is_some() || text.is_empty()
         },
     ),
     key("shutdown", "drain_seconds", seconds(0, 3600, |c| &mut c.shutdown.drain)),

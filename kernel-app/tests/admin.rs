@@ -168,7 +168,7 @@ struct OneDisk;
 
 impl AtStart for OneDisk {
     fn devices(&self) -> Disks {
-        Vec::from([Rc::new(MemoryDisk::new(&[0; 4096])) as Rc<dyn BlockDevice>])
+        Vec::from([Rc::new(MemoryDisk::new([0; 4096])) as Rc<dyn BlockDevice>])
     }
 
     fn now(&self) -> Duration {

@@ -152,6 +152,28 @@ pub(super) const fn key(section: &'static str, name: &'static str, rule: Rule) -
     Key { section, name, rule }
 }
 
+/// A key that holds a text: `set` says whether it is allowed.
+pub(super) const fn text(
+    section: &'static str,
+    name: &'static str,
+    allowed: &'static str,
+    set: fn(&mut Config, &str) -> bool,
+) -> Key {
+    key(section, name, Rule::Text { allowed, set })
+}
+
+/// A key that holds a list of texts.
+pub(super) const fn list(
+    section: &'static str,
+    name: &'static str,
+    allowed: &'static str,
+    items_max: usize,
+    clear: fn(&mut Config),
+    push: fn(&mut Config, &str) -> bool,
+) -> Key {
+    key(section, name, Rule::List { allowed, items_max, clear, push })
+}
+
 pub(super) const fn count(min: u64, max: u64, field: fn(&mut Config) -> Number<'_>) -> Rule {
     Rule::Count { min, max, field }
 }

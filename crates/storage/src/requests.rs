@@ -148,7 +148,7 @@ impl Requests {
             match (&outcome, &ask) {
                 (Ok(data), Ask::Read { .. }) => self.counters.read_bytes += data.len() as u64,
                 (Ok(_), Ask::Write { data, .. }) => {
-                    self.counters.written_bytes += data.len() as u64
+                    self.counters.written_bytes += data.len() as u64;
                 }
                 (Ok(_), Ask::Flush) => {}
                 (Err(_), _) => self.counters.failed += 1,

@@ -74,6 +74,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         Verb::Ss(asked) => rows(SS, asked),
         Verb::Listeners(asked) => rows(("listeners", None), asked),
         Verb::Cards(asked) => rows(("cards", None), asked),
+        Verb::Disks(asked) => rows(("disks", None), asked),
         Verb::Services(asked) => rows(("services", None), asked),
         Verb::Sessions(asked) => rows(("sessions", None), asked),
         Verb::Mem(asked) => rows(("memory", None), asked),

@@ -84,6 +84,8 @@ pub(crate) enum Verb {
     Listeners(Rows),
     /// Network cards
     Cards(Rows),
+    /// Disks
+    Disks(Rows),
     /// What is served where
     Services(Rows),
     /// Web sessions, and where each waits

@@ -1,6 +1,6 @@
 //! Meter: how long polls take, while somebody wants to know; and the executor's metrics.
 
-use super::Spawner;
+use super::{Spawner, Trace};
 use core::cell::Cell;
 use core::time::Duration;
 use inspect::{Histogram, Metric};
@@ -18,6 +18,25 @@ pub static METRICS: &[Metric<Spawner>] = &[
     }),
 ];
 
+impl Spawner {
+    /// From now on the time that polls take is measured with that clock, which is read twice for each; and a slow one is
+    /// logged with its place.
+    pub fn measure(&self, clock: fn() -> Duration) {
+        self.shared.meter.clock.set(Some(clock));
+    }
+
+    /// The clock by which polls are measured, if they are.
+    #[inline]
+    pub fn clock(&self) -> Option<fn() -> Duration> {
+        self.shared.meter.clock.get()
+    }
+
+    /// Events of the executor's tasks, which are taken while polls are [measured](Self::measure), and of its loop.
+    pub fn trace(&self) -> &Trace {
+        &self.shared.trace
+    }
+}
+
 /// Counts polls, and measures them once there is a clock.
 #[derive(Default)]
 pub(super) struct Meter {
@@ -27,15 +46,6 @@ pub(super) struct Meter {
 }
 
 impl Meter {
-    pub(super) fn start(&self, clock: fn() -> Duration) {
-        self.clock.set(Some(clock));
-    }
-
-    #[inline]
-    pub(super) fn clock(&self) -> Option<fn() -> Duration> {
-        self.clock.get()
-    }
-
     /// A poll begins: when, if it is measured.
     #[inline]
     pub(super) fn now(&self) -> Option<Duration> {

@@ -113,23 +113,6 @@ impl Spawner {
         Self { shared: Rc::new(shared) }
     }
 
-    /// The clock by which polls are measured, if they are.
-    #[inline]
-    pub fn clock(&self) -> Option<fn() -> Duration> {
-        self.shared.meter.clock()
-    }
-
-    /// Events of the executor's tasks, which are taken while polls are [measured](Self::measure), and of its loop.
-    pub fn trace(&self) -> &Trace {
-        &self.shared.trace
-    }
-
-    /// From now on the time that polls take is measured with that clock, which is read twice for each; and a slow one is
-    /// logged with its place.
-    pub fn measure(&self, clock: fn() -> Duration) {
-        self.shared.meter.start(clock);
-    }
-
     /// Says whom or what a task is for, in place of what was said before; without effect when it has ended.
     pub fn describe(&self, id: TaskId, subject: impl Into<String>) {
         if let Some(task) = self.shared.slots.borrow_mut().task(id) {

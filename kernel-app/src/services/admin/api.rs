@@ -193,7 +193,7 @@ async fn do_command(inside: Rc<Inside>, mut request: Request) -> Result<Response
 /// The session, the name and the text of a request that is for something of a session.
 async fn told_session(request: &mut Request) -> Result<(u64, String, String), Response> {
     let id = request.parameter_text("id").and_then(|id| id.parse().ok()).ok_or_else(gone)?;
-    let name = request.parameter_text("name").unwrap_or_default().into();
+    let name = request.parameter_text("name").unwrap_or_default();
     let content = request.body().collect(VALUE_BYTES_MAX).await;
     let content = content.map_err(|_| Response::plain(Status::CONTENT_TOO_LARGE))?;
     let text = String::from_utf8(content).map_err(|_| bad("this takes text in UTF-8\n"))?;
