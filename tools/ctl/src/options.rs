@@ -22,7 +22,7 @@ pub(crate) struct Options {
     pub(crate) url: String,
     /// The Unix socket of a guest's vsock device, by which the admin port is asked in place of TCP (docs/vsock.md)
     #[arg(long, global = true, value_name = "PATH")]
-    pub(crate) vsock: Option<std::path::PathBuf>,
+    pub(crate) vsock: Option<PathBuf>,
     /// The admin port's number there
     #[arg(long, global = true, default_value_t = 9001, value_name = "PORT")]
     pub(crate) vsock_port: u32,
