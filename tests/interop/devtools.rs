@@ -48,21 +48,21 @@ impl Browser {
         let from = BufReader::new(streams.stdout.take().expect("it is a pipe"));
         let (page, faults) = (String::new(), Vec::new());
         let mut browser = Self { _child: child, to, from, calls: 0, page, faults };
-        let target = browser.call("Target.createTarget", json!({"url": "about:blank"}))?;
+        let target = browser.call("Target.createTarget", &json!({"url": "about:blank"}))?;
         let attached = browser.call(
             "Target.attachToTarget",
-            json!({"targetId": target["targetId"], "flatten": true}),
+            &json!({"targetId": target["targetId"], "flatten": true}),
         )?;
         browser.page = attached["sessionId"].as_str().unwrap_or_default().into();
         for domain in ["Page.enable", "Runtime.enable", "Log.enable"] {
-            browser.call(domain, json!({}))?;
+            browser.call(domain, &json!({}))?;
         }
         Ok(browser)
     }
 
     /// Opens a page.
     pub(crate) fn open(&mut self, url: &str) -> Result {
-        let answer = self.call("Page.navigate", json!({"url": url}))?;
+        let answer = self.call("Page.navigate", &json!({"url": url}))?;
         match answer["errorText"].as_str() {
             Some(text) => fail!("{url}: {text}"),
             None => Ok(()),
@@ -72,7 +72,7 @@ impl Browser {
     /// The value of an expression of JavaScript on the page; a promise is awaited.
     pub(crate) fn value(&mut self, expression: &str) -> Result<Value> {
         let asked = json!({"expression": expression, "awaitPromise": true, "returnByValue": true});
-        let answer = self.call("Runtime.evaluate", asked)?;
+        let answer = self.call("Runtime.evaluate", &asked)?;
         if let Some(exception) = answer.get("exceptionDetails") {
             fail!("{expression}: {exception}");
         }
@@ -102,18 +102,18 @@ impl Browser {
         let scale = if is_phone { 2 } else { 1 };
         let size = json!({"width": width, "height": height, "deviceScaleFactor": scale,
             "mobile": is_phone});
-        self.call("Emulation.setDeviceMetricsOverride", size).map(drop)
+        self.call("Emulation.setDeviceMetricsOverride", &size).map(drop)
     }
 
     /// What the person prefers: light or dark.
     pub(crate) fn prefer(&mut self, scheme: &str) -> Result {
         let features = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
-        self.call("Emulation.setEmulatedMedia", features).map(drop)
+        self.call("Emulation.setEmulatedMedia", &features).map(drop)
     }
 
     /// Types text where the focus is.
     pub(crate) fn write(&mut self, text: &str) -> Result {
-        self.call("Input.insertText", json!({"text": text})).map(drop)
+        self.call("Input.insertText", &json!({"text": text})).map(drop)
     }
 
     /// Presses a key, by its name in UI Events KeyboardEvent key Values.
@@ -128,23 +128,23 @@ impl Browser {
         };
         let pressed = json!({"type": "keyDown", "key": key, "code": key, "text": text,
             "windowsVirtualKeyCode": code});
-        self.call("Input.dispatchKeyEvent", pressed)?;
+        self.call("Input.dispatchKeyEvent", &pressed)?;
         let released = json!({"type": "keyUp", "key": key, "windowsVirtualKeyCode": code});
-        self.call("Input.dispatchKeyEvent", released).map(drop)
+        self.call("Input.dispatchKeyEvent", &released).map(drop)
     }
 
     /// Clicks at a place of the window.
     pub(crate) fn click(&mut self, x: f64, y: f64) -> Result {
         for kind in ["mousePressed", "mouseReleased"] {
             let event = json!({"type": kind, "x": x, "y": y, "button": "left", "clickCount": 1});
-            self.call("Input.dispatchMouseEvent", event)?;
+            self.call("Input.dispatchMouseEvent", &event)?;
         }
         Ok(())
     }
 
     /// Paints the window into a PNG file.
     pub(crate) fn picture(&mut self, file: &Path) -> Result {
-        let answer = self.call("Page.captureScreenshot", json!({"format": "png"}))?;
+        let answer = self.call("Page.captureScreenshot", &json!({"format": "png"}))?;
         let base64 = answer["data"].as_str().unwrap_or_default();
         let mut command = programs::command(&BASE64)?;
         let mut child = command
@@ -169,7 +169,7 @@ impl Browser {
         Ok(std::mem::take(&mut self.faults))
     }
 
-    fn call(&mut self, method: &str, parameters: Value) -> Result<Value> {
+    fn call(&mut self, method: &str, parameters: &Value) -> Result<Value> {
         self.calls += 1;
         let mut call = json!({"id": self.calls, "method": method, "params": parameters});
         if !self.page.is_empty() {
