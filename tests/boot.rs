@@ -41,7 +41,7 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("boot/starts_with_access_platform", &[], 60, starts::access_platform),
     Case::new("boot/starts_on_microvm_with_pcie", &[], 60, starts::microvm_with_pcie),
     Case::new("boot/a_panic_ends_one_request", &[], 120, handlers::a_panic_ends_one_request),
-    Case::new("boot/a_million_panics_leave_nothing", &[], 1600, handlers::panics_leave_nothing),
+    Case::new("boot/many_panics_leave_nothing", &[], 600, handlers::panics_leave_nothing),
     Case::new("boot/out_of_memory_ends_one_task", &[&CURL], 90, handlers::out_of_memory),
     Case::new("boot/small_requests_beside_hogs_64_mib", &[&CURL], 180, hogs::beside_small_requests),
     Case::new("boot/fault_full_stack", &[], 60, faults::stack),

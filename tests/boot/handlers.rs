@@ -12,9 +12,9 @@ use std::{net::SocketAddr, time::Duration};
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 /// More than there are tasks or connections in any table, so that a leak of one shows.
 const PANICS: usize = 2000;
-/// Some minutes under software emulation. A leak of one bit each would show.
-const PANICS_INSIDE: i64 = 1_000_000;
-const PANICS_LIMIT: Duration = Duration::from_secs(1500);
+/// Half a minute under software emulation. A leak of one byte each would show.
+const PANICS_INSIDE: i64 = 250_000;
+const PANICS_LIMIT: Duration = Duration::from_secs(500);
 
 pub(super) fn a_panic_ends_one_request(harness: &mut Harness) -> Result {
     let bundle = harness.bundle("[tcp]\nconnections_max = 100\n", &[])?;
