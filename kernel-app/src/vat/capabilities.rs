@@ -8,11 +8,17 @@ use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
+use capnp::ErrorKind;
+use capnp::any_pointer;
 use capnp::capability::{Client, FromClientHook};
 use core::cell::{Cell, RefCell};
 use core::fmt;
 use core::time::Duration;
 use endpoints::rpc::{Exception, Resolver, Rpc, SecureVat, SturdyRef};
+use flow::time::Timers;
+
+/// How often a service is asked whether it is there still. 10 s: less than anybody waits for a page, and a packet.
+const HEARTBEAT: Duration = Duration::from_secs(10);
 
 /// What `[capabilities]` names.
 pub(crate) struct Capabilities {
@@ -132,11 +138,29 @@ impl Capability {
         let restored = secure.restore::<_, Client>(&context.direct_connector(), reference).await;
         self.pauses.attempted(timers.now());
         match restored {
-            Ok(service) => resolver.resolve(&service),
+            Ok(service) => {
+                resolver.resolve(&service);
+                until_gone(timers, &service).await;
+            }
             Err(error) => {
                 log::warn!("capability {}: {error}", self.name);
                 resolver.reject(Exception::disconnected(format!("{}: {error}", self.name)));
             }
+        }
+    }
+}
+
+/// Asks a service for something that none has, from time to time, until the connection with it is broken.
+///
+/// A machine that loses its power says nothing of that, and who only waits for its calls sends nothing that would be
+/// answered by a reset once it is up again.
+async fn until_gone(timers: &Timers, service: &Client) {
+    loop {
+        timers.sleep(HEARTBEAT).await;
+        let nothing = service.new_call::<any_pointer::Owned, any_pointer::Owned>(0, 0, None);
+        let answer = nothing.send().promise.await;
+        if answer.is_err_and(|error| error.kind == ErrorKind::Disconnected) {
+            return;
         }
     }
 }
