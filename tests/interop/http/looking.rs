@@ -232,7 +232,7 @@ fn profiles(admin: &str, server: SocketAddr, function: &str) -> Result {
         samples += count;
     }
     let is_deep = |line: &str| line.split(';').count() >= 4;
-    if samples < 50 || !folded.lines().any(|line| is_deep(line) && line.contains(function)) {
+    if samples < 5 || !folded.lines().any(|line| is_deep(line) && line.contains(function)) {
         fail!("{samples} samples, and none in {function}:\n{folded}");
     }
     let trace = ask_at(admin, "trace?seconds=1", &[])?;
