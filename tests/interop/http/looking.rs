@@ -165,10 +165,18 @@ fn captures(harness: &Harness, program: &Path) -> Result {
     std::fs::create_dir_all(&folder)
         .and_then(|()| std::fs::write(&script, text))
         .and_then(|()| std::fs::set_permissions(&script, Permissions::from_mode(0o755)))
+        // Another user runs it.
+        .and_then(|()| {
+            std::fs::set_permissions(harness.scratch.path(""), Permissions::from_mode(0o711))
+        })
         .or_say(|| "no extcap program".into())?;
     let tshark = |words: &[&str]| {
-        let mut command = programs::command(&programs::TSHARK)?;
-        command.env("WIRESHARK_EXTCAP_DIR", &folder).env("AQUEDUCT_TOKEN", TOKEN);
+        // For root tshark looks into the system's folder only.
+        let mut command = programs::command(&programs::SETPRIV)?;
+        command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "--"]);
+        command.arg(programs::command(&programs::TSHARK)?.get_program());
+        command.env("HOME", "/nonexistent").env("WIRESHARK_EXTCAP_DIR", &folder);
+        command.env("AQUEDUCT_TOKEN", TOKEN);
         command.env("AQUEDUCT_ADMIN", format!("http://{}:{ADMIN_PORT}", GUEST_ADDRESS.ip()));
         programs::output(command.args(words))
     };
