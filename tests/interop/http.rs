@@ -26,6 +26,8 @@ use lab::{
     peers::{PIP, PYTHON},
 };
 
+const TSHARK: &[&programs::Program] = &[&programs::CURL, &programs::TSHARK, &programs::SETPRIV];
+
 pub(crate) const CASES: &[Case] = &[
     Case::new("http/curl_site_guest", &[&programs::CURL], 90, curl::site_guest),
     Case::new("http/curl_site_process", &[&programs::CURL], 60, curl::site_process),
@@ -78,7 +80,7 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("http/slaac_from_dnsmasq", &[&programs::DNSMASQ], 90, addresses::slaac),
     Case::new("http/ipv6_static", &[&programs::CURL], 90, addresses::ipv6),
     Case::new("http/ping", &[&programs::PING], 90, addresses::ping),
-    Case::new("http/tshark_guest", &[&programs::CURL, &programs::TSHARK], 300, looking::by_tshark),
+    Case::new("http/tshark_guest", TSHARK, 300, looking::by_tshark),
     Case::new("http/profile_guest", &[&programs::CURL], 300, looking::profile_guest),
     Case::new("http/profile_process", &[&programs::CURL], 120, looking::profile_process),
     Case::new(

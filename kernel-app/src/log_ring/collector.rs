@@ -5,9 +5,11 @@ use alloc::collections::VecDeque;
 
 /// Keeps lines for a collector from now on, those among them that are kept already.
 pub(crate) fn queue_lines() {
+    // In the order in which a line that is written takes both.
+    let lines = LOG.lines.lock();
     let mut queue = LOG.queue.lock();
     queue.turn_on();
-    for line in &LOG.lines.lock().kept {
+    for line in &lines.kept {
         if queue.wants(line.level, line.module()) {
             queue.push(line.clone());
         }

@@ -46,6 +46,8 @@ pub const LYNX: Program = Program { name: "lynx", package: "lynx" };
 pub const CHROMIUM: Program = Program { name: "chromium", package: "chromium" };
 /// Draws the graphs of captures.
 pub const TCPTRACE: Program = Program { name: "tcptrace", package: "tcptrace" };
+/// Runs a program as another user.
+pub const SETPRIV: Program = Program { name: "setpriv", package: "util-linux" };
 /// Captures, and takes captures apart.
 pub const TSHARK: Program = Program { name: "tshark", package: "tshark" };
 /// Says whose authorities Chromium trusts.
