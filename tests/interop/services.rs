@@ -84,7 +84,7 @@ fn serving_at(mut command: Command, address: SocketAddr) -> Result<Child> {
 }
 
 /// Runs a check to its end; it must say that it checked everything.
-fn checked(command: &mut Command) -> Result {
+pub(crate) fn checked(command: &mut Command) -> Result {
     contains("the check's output", &programs::output(command)?, ALL_CHECKED)
 }
 

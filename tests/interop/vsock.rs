@@ -1,12 +1,9 @@
 //! Sockets between a guest and its host, against rust-vmm's device: programs of the host by way of its Unix sockets.
 
-use crate::interop::services::{
-    RPC,
-    rpc::{OPEN, services_for},
-};
+use crate::interop::services::{checked, rpc::OPEN};
 use command::{
     failure::{OrSay, Result},
-    programs::CURL,
+    programs::{CURL, Program},
 };
 use lab::{
     guest::Guest,
@@ -15,6 +12,7 @@ use lab::{
         equal, noise, same_bytes,
     },
     http_client,
+    peers::{self, CAPNP, CAPNP_HEADERS, CXX},
     qemu::Machine,
     vsock::VsockDevice,
 };
@@ -22,8 +20,11 @@ use std::{
     io::{Read, Write},
     net::{IpAddr, Ipv4Addr, SocketAddr},
     os::unix::net::UnixStream,
+    process::Command,
     time::Duration,
 };
+
+const RPC: &[&Program] = &[&CAPNP, &CAPNP_HEADERS, &CXX];
 
 pub(crate) const CASES: &[Case] = &[
     Case::new("vsock/pages_microvm", &[&CURL], 120, pages_microvm),
@@ -141,7 +142,7 @@ fn admin(harness: &mut Harness) -> Result {
     Server::Guest(Box::new(guest)).judge(result)
 }
 
-/// The same checks as by TCP.
+/// The checks of the C++ library, as by TCP.
 fn rpc_services(harness: &mut Harness) -> Result {
     let config = format!("[vsock]\nrpc_port = 7\n{}", OPEN.replace("port = 7000\n", ""));
     let device = VsockDevice::start(&harness.scratch.path(""))?;
@@ -153,7 +154,8 @@ fn rpc_services(harness: &mut Harness) -> Result {
     };
     let guest = harness.boot(&setup)?;
     device.forward(at(7000), 7)?;
-    let result = services_for(IpAddr::V4(Ipv4Addr::LOCALHOST), 100);
+    let result = peers::appliance_cpp()
+        .and_then(|peer| checked(Command::new(peer).arg(at(7000).to_string())));
     Server::Guest(Box::new(guest)).judge(result)
 }
 
@@ -197,7 +199,7 @@ fn power_button(harness: &mut Harness) -> Result {
     guest.qmp()?.power_button()?;
     let mut guest = guest;
     guest.wait_for("stopping: ", STOP_LIMIT)?;
-    let answer = slowly(stream)?;
+    let answer = [first.to_vec(), slowly(stream)?].concat();
     equal("the bytes of an answer", &answer.ends_with(&large), &true)?;
     equal("the exit code", &guest.wait_end(STOP_LIMIT)?, &0)
 }

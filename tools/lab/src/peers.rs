@@ -67,12 +67,7 @@ pub fn prepare(names: &[&str], install: Install) -> Result {
     if any("http/prometheus") {
         unpack(PROMETHEUS_PACKAGES, prometheus_folder()?)?;
     }
-    if any("rpc/")
-        || any("vsock/")
-        || any("zmq/")
-        || any("http/websocket_python")
-        || any("tls/tlslite")
-    {
+    if any("rpc/") || any("zmq/") || any("http/websocket_python") || any("tls/tlslite") {
         python_packages(install)?;
     }
     if any("rpc/") {
@@ -84,7 +79,6 @@ pub fn prepare(names: &[&str], install: Install) -> Result {
         build_zmq()?;
     }
     if any("vsock/") {
-        build_rpc_cpp()?;
         build_cpp(&[appliance_schema()], "tests/interop/rpc/appliance.cpp", &appliance_cpp()?)?;
         build_vsock_device()?;
     }
