@@ -22,6 +22,12 @@ const WORDS_MAX: usize = 8192;
 
 static IS_ON: AtomicBool = AtomicBool::new(false);
 static PERIOD_NANOS: AtomicU64 = AtomicU64::new(0);
+/// When the next sample is due, by the clock; and how long it would have been until then when samples were paused. What runs in
+/// short pieces between two waits is met as often as what runs in one.
+static DUE_NANOS: AtomicU64 = AtomicU64::new(0);
+static LEFT_NANOS: AtomicU64 = AtomicU64::new(0);
+/// The code that pauses and goes on takes some time itself, which nobody wants to see.
+const LEFT_NANOS_MIN: u64 = 10_000;
 /// Once it was wanted it stays: an interrupt may be on its way.
 static BUFFER: OnceCell<Buffer> = OnceCell::new();
 
@@ -37,8 +43,9 @@ pub fn start(hertz: u32) -> Option<Sampling> {
     BUFFER.get()?.clear();
     let period = 1_000_000_000 / u64::from(hertz.clamp(1, HERTZ_MAX));
     PERIOD_NANOS.store(period, Ordering::Relaxed);
+    LEFT_NANOS.store(period, Ordering::Relaxed);
     IS_ON.store(true, Ordering::Relaxed);
-    hypervisor::current().begin_samples(period);
+    begin();
     Some(Sampling(()))
 }
 
@@ -53,7 +60,7 @@ impl Sampling {
 
 impl Drop for Sampling {
     fn drop(&mut self) {
-        hypervisor::current().end_samples();
+        end();
         IS_ON.store(false, Ordering::Relaxed);
     }
 }
@@ -65,14 +72,26 @@ pub(crate) struct Paused(());
 #[inline]
 pub(crate) fn pause() -> Option<Paused> {
     IS_ON.load(Ordering::Relaxed).then(|| {
-        hypervisor::current().end_samples();
+        end();
         Paused(())
     })
 }
 
+fn begin() {
+    let left = LEFT_NANOS.load(Ordering::Relaxed);
+    DUE_NANOS.store(hypervisor::current().nanos() + left, Ordering::Relaxed);
+    hypervisor::current().begin_samples(left);
+}
+
+fn end() {
+    hypervisor::current().end_samples();
+    let left = DUE_NANOS.load(Ordering::Relaxed).saturating_sub(hypervisor::current().nanos());
+    LEFT_NANOS.store(left.max(LEFT_NANOS_MIN), Ordering::Relaxed);
+}
+
 impl Drop for Paused {
     fn drop(&mut self) {
-        hypervisor::current().begin_samples(PERIOD_NANOS.load(Ordering::Relaxed));
+        begin();
     }
 }
 
@@ -81,7 +100,9 @@ pub fn sample(walk: impl FnOnce(&mut dyn FnMut(u64) -> bool)) {
     if let Some(buffer) = BUFFER.get() {
         buffer.add(walk);
     }
-    hypervisor::current().next_sample(PERIOD_NANOS.load(Ordering::Relaxed));
+    let period = PERIOD_NANOS.load(Ordering::Relaxed);
+    DUE_NANOS.store(hypervisor::current().nanos() + period, Ordering::Relaxed);
+    hypervisor::current().next_sample(period);
 }
 
 /// Samples that wait to be taken, each with its length before it.
