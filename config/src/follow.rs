@@ -46,6 +46,8 @@ pub struct Followed {
     pub config: Config,
     /// Those that differ, and take a restart.
     pub waiting: Vec<KeyValue>,
+    /// Those that are each appliance's own, which another has no business to say.
+    pub refused: Vec<KeyValue>,
 }
 
 impl Config {
@@ -66,7 +68,9 @@ impl Config {
         let (config, _) = toml::change(Origin { file, text: &live }, self.clone())?;
         let own = values(self);
         let waiting = said.iter().filter(|it| is(it, Following::Restart) && !own.contains(it));
-        Ok(Followed { config, waiting: waiting.cloned().collect() })
+        let refused = said.iter().filter(|it| is(it, Following::Own));
+        let (waiting, refused) = (waiting.cloned().collect(), refused.cloned().collect());
+        Ok(Followed { config, waiting, refused })
     }
 
     /// This configuration changed by a text, which is called `file` in errors and says nothing that takes a restart.
@@ -116,6 +120,15 @@ mod tests {
         Config::parse("own", text).unwrap()
     }
 
+    #[test]
+    fn what_is_not_anothers_to_say_is_named_and_changes_nothing() {
+        let theirs = "[http]\nport = 81\nheaders_max = 7\n[admin]\ntoken = \"0123456789abcdef\"\n";
+        let Followed { config, waiting, refused } = parse("").follow("a", theirs).unwrap();
+        let names: Vec<_> = refused.iter().map(|it| (it.section, it.name)).collect();
+        assert_eq!(names, [("http", "port"), ("admin", "token")]);
+        assert_eq!((config, waiting), (parse("[http]\nheaders_max = 7\n"), Vec::new()));
+    }
+
     /// Every key of every kind is shared as it reads back, and none that is each one's own.
     #[test]
     fn what_is_shared_is_read_back_and_has_no_secret() {
@@ -133,7 +146,9 @@ mod tests {
         {
             assert!(!shared.contains(part), "{part}");
         }
-        let Followed { config: follower, waiting } = parse("").follow("a", &shared).unwrap();
+        let followed = parse("").follow("a", &shared).unwrap();
+        let Followed { config: follower, waiting, refused } = followed;
+        assert_eq!(refused, []);
         assert_eq!(follower.http.head_timeout, Duration::from_secs(7));
         assert_eq!(follower.log.level, log::LevelFilter::Debug);
         let (port, hosts) = (follower.http.port, &follower.http.hosts);
@@ -151,7 +166,7 @@ mod tests {
         let mut expected = own.clone();
         expected.http.headers_max = 8;
         let followed = own.follow("a", theirs).unwrap();
-        assert_eq!(followed, Followed { config: expected, waiting: Vec::new() });
+        assert_eq!((followed.config, followed.waiting), (expected, Vec::new()));
     }
 
     #[test]

@@ -132,9 +132,14 @@ impl<P: Platform> Sender<P> {
             let error = match self.connect(target).await {
                 Ok(flow) => {
                     log::info!("lines go to {}", self.place);
-                    retry = RETRY;
                     self.is_sending.set(true);
-                    self.send(flow, &mut unsent).await
+                    let since = self.context.timers.now();
+                    let error = self.send(flow, &mut unsent).await;
+                    // One that hangs up at once is no better than one that is not there.
+                    if self.context.timers.now() - since > RETRY_MAX {
+                        retry = RETRY;
+                    }
+                    error
                 }
                 Err(error) => error,
             };

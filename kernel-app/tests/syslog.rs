@@ -150,6 +150,20 @@ fn lines_reach_the_collector_in_their_order_and_those_that_do_not_are_counted() 
     log::info!(target: "seen", "kept");
     world.pass(Duration::from_secs(3));
     let mut collector = Collector::accept(&mut listener).expect("it connects again");
+    // One that hangs up at once is waited for longer each time.
+    let mut pauses = Vec::new();
+    for _ in 0..4 {
+        drop(collector);
+        log::info!(target: "seen", "more");
+        let mut pass = || {
+            world.pass(Duration::from_secs(1));
+            Collector::accept(&mut listener)
+        };
+        let (pause, next) = (1..).find_map(|seconds| Some((seconds, pass()?))).unwrap();
+        pauses.push(pause);
+        collector = next;
+    }
+    assert!(pauses.is_sorted() && pauses[3] > 2 * pauses[1], "{pauses:?}");
     world.pass(Duration::from_secs(1));
     assert!(collector.messages(&world).iter().any(|it| it.ends_with("] kept")));
 

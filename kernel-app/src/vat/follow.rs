@@ -143,25 +143,36 @@ impl<P: Platform> Follower<P> {
     /// Puts in force what needs no restart, over the settings of this appliance's own start.
     fn take_settings(&self, text: &[u8]) -> Result<(), NotTaken> {
         let text = core::str::from_utf8(text)?;
-        let Followed { config, waiting } = self.context.config.follow(&self.from, text)?;
-        if self.context.live_settings.change(config) {
-            log::info!("the settings of {} are in force", self.from);
+        let Followed { config, waiting, refused } = self.context.config.follow(&self.from, text)?;
+        let before = config::values(&self.context.live_settings.get());
+        let changed: Vec<_> =
+            config::values(&config).into_iter().filter(|it| !before.contains(it)).collect();
+        if !changed.is_empty() {
+            // Before they are in force: there may be no log then.
+            log::info!("the settings of {} are in force{}", self.from, named(&changed, true));
         }
+        self.context.live_settings.change(config);
         if *self.waiting.borrow() != waiting {
-            self.say_waiting(&waiting);
+            if !waiting.is_empty() {
+                let named = named(&waiting, true);
+                log::info!("settings of {} that would take a restart{named}", self.from);
+            }
             self.waiting.replace(waiting);
+        }
+        if !refused.is_empty() {
+            let named = named(&refused, false);
+            log::warn!("settings of {} that are not its to say{named}", self.from);
         }
         Ok(())
     }
+}
 
-    fn say_waiting(&self, waiting: &[KeyValue]) {
-        let named = waiting.iter().take(NAMED_MAX);
-        let named = named.fold(String::new(), |all, KeyValue { section, name, value, .. }| {
-            all + &format!("; [{section}] {name} = {value}")
-        });
-        let more = if waiting.len() > NAMED_MAX { "; and more" } else { "" };
-        if !waiting.is_empty() {
-            log::info!("settings of {} that would take a restart{named}{more}", self.from);
-        }
-    }
+/// Some settings for the log, with their values or without.
+fn named(settings: &[KeyValue], has_values: bool) -> String {
+    let shown = settings.iter().take(NAMED_MAX).map(|KeyValue { section, name, value, .. }| {
+        let value = if has_values { format!(" = {value}") } else { String::new() };
+        format!("; [{section}] {name}{value}")
+    });
+    let more = if settings.len() > NAMED_MAX { "; and more" } else { "" };
+    shown.collect::<String>() + more
 }

@@ -86,8 +86,12 @@ impl Page {
 
     /// By keyboard: the token is asked for, a wrong one opens nothing, and the right one shows the machine.
     fn log_in(&mut self) -> Result {
-        self.browser.open(&self.url.clone())?;
-        self.browser.until("!document.querySelector('#login').hidden")?;
+        // Whatever view was asked for.
+        for view in ["#profile", "#nothing", ""] {
+            self.browser.open("about:blank")?;
+            self.browser.open(&format!("{}{view}", self.url))?;
+            self.browser.until("document.querySelector('#login')?.hidden === false")?;
+        }
         self.picture("login")?;
         for (token, expected) in
             [("a wrong one, and of no use", "this is not the token"), (TOKEN, "")]

@@ -217,7 +217,7 @@ pub(crate) struct Seconds {
 #[derive(Args)]
 pub(crate) struct Profile {
     /// Seconds that are looked at
-    #[arg(long, short, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
+    #[arg(long, short, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=60))]
     pub(crate) seconds: u64,
     /// Samples in each
     #[arg(long, default_value_t = 199, value_parser = clap::value_parser!(u64).range(1..=1000))]

@@ -90,7 +90,7 @@ fn heading(name: &str) -> String {
         .iter()
         .find_map(|unit| name.strip_suffix(unit))
         .unwrap_or(name);
-    stem.to_uppercase().replace('_', "-")
+    printable(&stem.to_uppercase().replace('_', "-"))
 }
 
 fn cell(name: &str, value: Option<&Value>) -> String {
@@ -215,6 +215,8 @@ mod tests {
 
     #[test]
     fn what_a_peer_chose_does_not_reach_the_terminal() {
+        let name = "\u{1b}]0;x\u{7}\u{202e}\u{9b}31m\n_us";
+        assert_eq!(heading(name), "?]0;X???31M?");
         assert_eq!(shown("name", &Value::String("a\u{1b}[2Jb\n".into())), "a?[2Jb?");
     }
 

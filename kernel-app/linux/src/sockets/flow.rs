@@ -182,10 +182,8 @@ impl Flow for KernelFlow {
     }
 
     fn abort(&mut self) {
-        // Without lingering, closing resets (socket(7), SO_LINGER).
-        let socket = SockRef::from(&self.outgoing.stream);
-        let _ = socket.set_linger(Some(Duration::ZERO));
-        let _ = socket.shutdown(Shutdown::Both);
+        // A reset at once (connect(2), AF_UNSPEC): a shutdown would send FIN first, by which what was cut off looks whole.
+        let _ = rustix::net::connect_unspec(&self.outgoing.stream);
         self.outgoing.failed.set(Some(FlowError::Closed));
     }
 
@@ -395,6 +393,37 @@ mod tests {
         stream.set_nonblocking(true).unwrap();
         let flow = KernelFlow::new(reactor, TcpStream::from_std(stream)).unwrap();
         (flow, listener.accept().unwrap().0)
+    }
+
+    /// RFC 9293 section 3.10.5: by FIN, what was cut off would look whole.
+    #[test]
+    fn what_is_aborted_or_dropped_unfinished_ends_by_reset_and_what_is_finished_by_fin() {
+        let reactor = Reactor::new(SocketSettings::new(&config::Tcp::default())).unwrap();
+        let mut cx = Context::from_waker(Waker::noop());
+        let ways: [(fn(&mut KernelFlow), bool); 3] =
+            [(KernelFlow::abort, true), (|_| (), true), (KernelFlow::finish, false)];
+        for (end, is_reset) in ways {
+            let (mut flow, mut peer) = connected(&reactor);
+            peer.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+            let mut write = |text: &[u8]| {
+                flow.poll_write_with(&mut cx, &mut |space| {
+                    space[..text.len()].copy_from_slice(text);
+                    text.len()
+                })
+            };
+            assert!(matches!(write(b"half"), Poll::Ready(Ok(4))));
+            reactor.flush();
+            let mut seen = [0; 8];
+            assert_eq!(peer.read(&mut seen).unwrap(), 4);
+            end(&mut flow);
+            reactor.flush();
+            if !is_reset || flow.outgoing.failed.get().is_none() {
+                drop(flow);
+            }
+            let end = peer.read(&mut seen).map_err(|error| error.kind());
+            let expected = if is_reset { Err(io::ErrorKind::ConnectionReset) } else { Ok(0) };
+            assert_eq!(end, expected);
+        }
     }
 
     fn read(flow: &mut KernelFlow) -> Poll<Result<usize, FlowError>> {

@@ -24,7 +24,7 @@ const EVENTS_SECONDS: usize = 5;
 const EVENTS_SECONDS_MAX: usize = 600;
 /// How long the CPU is sampled, likewise.
 const PROFILE_SECONDS: usize = 10;
-const PROFILE_SECONDS_MAX: usize = 600;
+const PROFILE_SECONDS_MAX: usize = 60;
 /// How often in a second, likewise; the usual number is prime, so that what happens by the clock is met by chance.
 const PROFILE_HERTZ: usize = 199;
 const PROFILE_HERTZ_MAX: usize = 1000;

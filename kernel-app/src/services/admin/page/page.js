@@ -20,6 +20,9 @@ const PAUSE_MS = 2000;
 const LINES_MAX = 1000;
 const LEVELS = ["error", "warn", "info", "debug", "trace"];
 
+// Views that keep themselves up to date.
+const OTHERS = { log, packets, profile, graph };
+
 const view = byId("view");
 // What the view in force has to let go of.
 let leave = () => {};
@@ -51,10 +54,11 @@ async function glance() {
   ];
 }
 
-// A button that ends a task.
+// A button that ends a task, but for those that serve everybody.
 function cancel(row) {
+  if (/listener$/.test(row.name)) return "";
   return button("end", async () => {
-    if (!confirm(`End the task ${row.id} (${row.name} ${row.subject ?? ""})? What it serves is cut.`)) return;
+    if (!confirm(`End the task ${row.id} (${[row.name, row.subject].filter((part) => part).join(" ")})? What it serves is cut.`)) return;
     await change("POST", `tasks/${encodeURIComponent(row.id)}/cancel`);
     refresh();
   });
@@ -184,14 +188,18 @@ function profile() {
   return [make("form", { className: "tools" }, seconds, start), place];
 }
 
-function failed(error) {
-  if (error.status === 401) {
-    if (byId("login").hidden) {
-      byId("login").hidden = false;
-      byId("token").focus();
-    }
-    return view.replaceChildren();
+// Asks for the token, if that is what is wanting.
+function asksForToken(error) {
+  if (error.status !== 401) return false;
+  if (byId("login").hidden) {
+    byId("login").hidden = false;
+    byId("token").focus();
   }
+  return true;
+}
+
+function failed(error) {
+  if (asksForToken(error)) return view.replaceChildren();
   view.replaceChildren(make("p", { className: "error", role: "alert" }, error.message));
 }
 
@@ -201,7 +209,8 @@ async function refresh() {
   const [name] = place();
   try {
     const inside = name === "" || name === "glance" ? await glance()
-      : TABLES.includes(name) ? [tableOf(name, await rows(name))] : null;
+      : TABLES.includes(name) ? [tableOf(name, await rows(name))]
+      : name in OTHERS ? null : [make("p", { className: "error" }, `there is no view ${name}`)];
     // The view may have been left meanwhile.
     if (inside && place()[0] === name) replace(inside);
   } catch (error) {
@@ -228,8 +237,7 @@ function enter() {
     const own = link.hash.slice(1) === (name || "glance") || (name === "graph" && link.hash === "#connections");
     own ? link.setAttribute("aria-current", "page") : link.removeAttribute("aria-current");
   }
-  const views = { log, packets, profile, graph: () => graph(rest || "") };
-  view.replaceChildren(...(name in views ? views[name]() : []));
+  view.replaceChildren(...(name in OTHERS ? OTHERS[name](rest || "") : []));
   refresh();
   if (name && byId("login").hidden) byId("main").focus({ preventScroll: true });
 }
@@ -249,6 +257,7 @@ async function head() {
     document.title = `${version.hostname}: Aqueduct inside`;
   } catch (error) {
     byId("glance").textContent = error.message;
+    asksForToken(error);
   }
 }
 
