@@ -8,7 +8,7 @@ use crate::service::{Offer, Service, StartError};
 use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::rc::Rc;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use config::{SyslogPlace, SyslogTransport};
 use core::cell::Cell;
@@ -38,12 +38,13 @@ pub(crate) fn open<P: Platform>(
     let Some(place) = context.config.log.syslog.clone() else { return Ok(None) };
     let way = Way::new(context, &place)?;
     collector::queue_lines();
-    let is_sending = Rc::new(Cell::new(false));
+    let (is_sending, is_ending) = (Rc::<Cell<bool>>::default(), Rc::<Cell<bool>>::default());
     let sender = Sender {
         context: context.clone(),
         place,
         messages: Messages::new(context),
         is_sending: is_sending.clone(),
+        is_ending: is_ending.clone(),
     };
     context.spawner.spawn("syslog", async move {
         match way {
@@ -51,7 +52,7 @@ pub(crate) fn open<P: Platform>(
             Way::Flow(target) => sender.by_flow(&target).await,
         }
     });
-    Ok(Some(Rc::new(Syslog { is_sending })))
+    Ok(Some(Rc::new(Syslog { is_sending, is_ending })))
 }
 
 /// How the collector is reached.
@@ -89,6 +90,7 @@ impl Way {
 /// As a service: the end waits until what is on its way has arrived.
 struct Syslog {
     is_sending: Rc<Cell<bool>>,
+    is_ending: Rc<Cell<bool>>,
 }
 
 impl Service for Syslog {
@@ -97,10 +99,14 @@ impl Service for Syslog {
     }
 
     fn connections(&self) -> usize {
-        usize::from(self.is_sending.get() && collector::has_queued_lines())
+        // A connection that is to end counts until it has.
+        let is_busy = self.is_ending.get() || collector::has_queued_lines();
+        usize::from(self.is_sending.get() && is_busy)
     }
 
-    fn drain(&self, _linger: Duration) {}
+    fn drain(&self, _linger: Duration) {
+        self.is_ending.set(true);
+    }
 }
 
 struct Sender<P: Platform> {
@@ -109,13 +115,14 @@ struct Sender<P: Platform> {
     messages: Messages,
     /// The collector takes what is sent, as far as is known.
     is_sending: Rc<Cell<bool>>,
+    /// The appliance stops.
+    is_ending: Rc<Cell<bool>>,
 }
 
 impl<P: Platform> Sender<P> {
     async fn by_datagrams(mut self, collector: SocketAddr) {
         self.is_sending.set(true);
-        loop {
-            let lines = self.lines().await;
+        while let Some(lines) = self.lines().await {
             for message in self.messages.of(&lines) {
                 if let Err(error) = self.context.platform.send_datagram(collector, &message) {
                     log::debug!("no message to {}: {error}", self.place);
@@ -123,6 +130,7 @@ impl<P: Platform> Sender<P> {
             }
             collector::lines_sent(lines.lines.len() as u64);
         }
+        self.is_sending.set(false);
     }
 
     async fn by_flow(mut self, target: &Target) {
@@ -134,7 +142,9 @@ impl<P: Platform> Sender<P> {
                     log::info!("lines go to {}", self.place);
                     self.is_sending.set(true);
                     let since = self.context.timers.now();
-                    let error = self.send(flow, &mut unsent).await;
+                    let Err(error) = self.send(flow, &mut unsent).await else {
+                        return self.is_sending.set(false);
+                    };
                     // One that hangs up at once is no better than one that is not there.
                     if self.context.timers.now() - since > RETRY_MAX {
                         retry = RETRY;
@@ -164,13 +174,20 @@ impl<P: Platform> Sender<P> {
             .map_err(|error| format!("{error}"))
     }
 
-    /// Sends lines until that fails, and says why. What has not arrived then is in `unsent`.
-    async fn send(&mut self, mut flow: impl Flow, unsent: &mut Vec<u8>) -> String {
+    /// Sends lines until the last is there, and ends the connection.
+    ///
+    /// # Errors
+    /// Why it fails before. What has not arrived then is in `unsent`.
+    async fn send(&mut self, mut flow: impl Flow, unsent: &mut Vec<u8>) -> Result<(), String> {
         let timers = self.context.timers.clone();
         loop {
             let mut count = 0;
             if unsent.is_empty() {
-                let lines = self.lines().await;
+                let Some(lines) = self.lines().await else {
+                    flow.finish();
+                    let ended = timers.before(timers.now() + TIMEOUT, flow.drained()).await;
+                    return ended.map_or(Ok(()), |ended| ended.map_err(|error| error.to_string()));
+                };
                 count = lines.lines.len() as u64;
                 for message in self.messages.of(&lines) {
                     // RFC 6587 section 3.4.1: MSG-LEN SP SYSLOG-MSG.
@@ -184,19 +201,22 @@ impl<P: Platform> Sender<P> {
             };
             match timers.before(timers.now() + TIMEOUT, sending).await {
                 Ok(Ok(())) => unsent.clear(),
-                Ok(Err(error)) => return format!("{error}"),
-                Err(_) => return "it takes nothing".into(),
+                Ok(Err(error)) => return Err(error.to_string()),
+                Err(_) => return Err("it takes nothing".into()),
             }
             collector::lines_sent(count);
         }
     }
 
-    /// Waits for lines.
-    async fn lines(&self) -> Lines {
+    /// Waits for lines; none when the appliance stops, and nothing but this is left that may log some.
+    async fn lines(&self) -> Option<Lines> {
         loop {
             let (lines, lost) = collector::take_lines(BATCH_BYTES);
             if !lines.is_empty() || lost > 0 {
-                return Lines { lines, lost };
+                return Some(Lines { lines, lost });
+            }
+            if self.is_ending.get() && self.context.services.connections() <= 1 {
+                return None;
             }
             self.context.timers.sleep(PAUSE).await;
         }
