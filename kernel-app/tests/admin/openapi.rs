@@ -94,7 +94,8 @@ fn document(world: &World) -> Value {
             properties
                 .insert(column.name.into(), json!({"type": type_, "description": column.help}));
         }
-        let required: Vec<_> = properties.keys().cloned().collect();
+        // In one order, whether or not another crate of the workspace has maps keep theirs.
+        let required: BTreeSet<_> = properties.keys().cloned().collect();
         let schema = json!({
             "type": "object", "description": table.help(), "properties": properties, "required": required,
         });
