@@ -247,9 +247,9 @@ fn profiles(admin: &str, server: SocketAddr, function: &str) -> Result {
     for part in ["\"name\":\"ingress\"", "\"name\":\"http\"", "\"cat\":\"task\"", "\"dropped\":"] {
         contains("the trace", &trace, part)?;
     }
-    is_over.store(true, Ordering::Relaxed);
-    downloading.join().expect("a client does not panic")?;
     // A second time, as the first has ended all that it began.
     contains("another profile", &ask_at(admin, "profile?seconds=1", &[])?, " ")?;
+    is_over.store(true, Ordering::Relaxed);
+    downloading.join().expect("a client does not panic")?;
     contains("health", &ask_at(admin, "../../healthz", &[])?, "live")
 }
