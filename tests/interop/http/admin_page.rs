@@ -201,8 +201,8 @@ impl Page {
 
     fn zooms_by_keyboard(&mut self) -> Result {
         self.browser.value("document.querySelector('canvas').focus()")?;
-        let seconds =
-            "parseFloat(/B in ([0-9.]+)/.exec(document.querySelector('canvas').ariaLabel)?.[1])";
+        let seconds = "(() => { const [, number, unit] = / in ([0-9.]+) (µs|ms|s)/.exec(document.querySelector('canvas').ariaLabel) ?? []; \
+            return number * { s: 1, ms: 1e-3, 'µs': 1e-6 }[unit]; })()";
         self.browser.press("Escape")?;
         self.browser.until("document.querySelector('.tools button').textContent === 'Pause'")?;
         self.browser.press("ArrowLeft")?;

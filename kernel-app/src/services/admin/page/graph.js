@@ -255,7 +255,7 @@ function sequence(view, canvas, direction) {
   const data = seen.filter((mark) => mark.kind !== "window");
   if (!data.length) {
     label(pen, color("faint"), "nothing of this direction at this time", 10, top);
-    canvas.setAttribute("aria-label", "no segment in view");
+    canvas.setAttribute("aria-label", `no segment in ${duration(end - start)}`);
     return;
   }
   const low = Math.min(...data.map((mark) => mark.from));
