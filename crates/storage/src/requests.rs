@@ -289,7 +289,7 @@ mod tests {
             failed: 1,
             read_bytes: 512,
             written_bytes: 0,
-            in_flight: 0,
+            in_flight: 1,
             depth_max: 2,
         };
         assert_eq!(requests.counters(), counters);

@@ -167,7 +167,13 @@ impl VsockNetwork {
         let payload = packet.get(HEADER_BYTES..).unwrap_or_default();
         let caught = (self.0.catch.get())(&mut || self.0.dispatch(&header, payload));
         if let Err(message) = caught {
-            self.0.abandon(Key::of(&header), &message);
+            let key = Key::of(&header);
+            let is_known = self.0.find(key).is_some();
+            self.0.abandon(key, &message);
+            if !is_known {
+                // Else whoever asked would wait for an answer.
+                self.0.refuse(&header);
+            }
         }
     }
 
