@@ -4,7 +4,7 @@
 use crate::Platform;
 use crate::context::Context;
 use crate::log_ring::{LogLine, collector};
-use crate::service::{Offer, Service, StartError};
+use crate::service::{Offer, Service, Services, StartError};
 use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::rc::Rc;
@@ -38,13 +38,12 @@ pub(crate) fn open<P: Platform>(
     let Some(place) = context.config.log.syslog.clone() else { return Ok(None) };
     let way = Way::new(context, &place)?;
     collector::queue_lines();
-    let (is_sending, is_ending) = (Rc::<Cell<bool>>::default(), Rc::<Cell<bool>>::default());
+    let is_sending = Rc::<Cell<bool>>::default();
     let sender = Sender {
         context: context.clone(),
         place,
         messages: Messages::new(context),
         is_sending: is_sending.clone(),
-        is_ending: is_ending.clone(),
     };
     context.spawner.spawn("syslog", async move {
         match way {
@@ -52,7 +51,7 @@ pub(crate) fn open<P: Platform>(
             Way::Flow(target) => sender.by_flow(&target).await,
         }
     });
-    Ok(Some(Rc::new(Syslog { is_sending, is_ending })))
+    Ok(Some(Rc::new(Syslog { is_sending, services: context.services.clone() })))
 }
 
 /// How the collector is reached.
@@ -90,7 +89,7 @@ impl Way {
 /// As a service: the end waits until what is on its way has arrived.
 struct Syslog {
     is_sending: Rc<Cell<bool>>,
-    is_ending: Rc<Cell<bool>>,
+    services: Services,
 }
 
 impl Service for Syslog {
@@ -100,13 +99,12 @@ impl Service for Syslog {
 
     fn connections(&self) -> usize {
         // A connection that is to end counts until it has.
-        let is_busy = self.is_ending.get() || collector::has_queued_lines();
+        let is_busy = self.services.are_draining() || collector::has_queued_lines();
         usize::from(self.is_sending.get() && is_busy)
     }
 
-    fn drain(&self, _linger: Duration) {
-        self.is_ending.set(true);
-    }
+    /// The sender sees that itself.
+    fn drain(&self, _linger: Duration) {}
 }
 
 struct Sender<P: Platform> {
@@ -115,8 +113,6 @@ struct Sender<P: Platform> {
     messages: Messages,
     /// The collector takes what is sent, as far as is known.
     is_sending: Rc<Cell<bool>>,
-    /// The appliance stops.
-    is_ending: Rc<Cell<bool>>,
 }
 
 impl<P: Platform> Sender<P> {
@@ -215,7 +211,8 @@ impl<P: Platform> Sender<P> {
             if !lines.is_empty() || lost > 0 {
                 return Some(Lines { lines, lost });
             }
-            if self.is_ending.get() && self.context.services.connections() <= 1 {
+            let services = &self.context.services;
+            if services.are_draining() && services.connections() <= 1 {
                 return None;
             }
             self.context.timers.sleep(PAUSE).await;
