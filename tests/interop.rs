@@ -1,5 +1,6 @@
 //! Against real peers: HTTP, TLS, FastCGI, Gopher, RPC, ZeroMQ and vsock; and groups of appliances. `cargo xtask test interop`.
 
+pub(crate) mod admin_port;
 pub(crate) mod devtools;
 pub(crate) mod gateways;
 pub(crate) mod groups;

@@ -1,5 +1,6 @@
 //! The admin page in a real browser, as an operator uses it: with a mouse, by keyboard, on a phone, in the dark.
 
+use crate::interop::admin_port::{self, PORT as ADMIN_PORT, TOKEN};
 use crate::interop::devtools::Browser;
 use command::{
     failure::{OrSay, Result, fail},
@@ -16,8 +17,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-const ADMIN_PORT: u16 = 9001;
-const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 const FILE_BYTES: usize = 8 << 20;
 const LIMIT: Duration = Duration::from_secs(20);
 /// Long enough that the window is zero for some time.
@@ -41,8 +40,7 @@ const VIEWS: &[&str] = &[
 
 /// Of a guest behind a wire that loses frames: the graphs show what was lost, and when a client's window was zero.
 pub(super) fn of_guest(harness: &mut Harness) -> Result {
-    let config = format!("[admin]\nport = {ADMIN_PORT}\ntoken = \"{TOKEN}\"\n");
-    let bundle = harness.bundle(&config, &[("site/file", &noise(FILE_BYTES))])?;
+    let bundle = harness.bundle(&admin_port::config(), &[("site/file", &noise(FILE_BYTES))])?;
     let impairments = Impairments { lost: 3, doubled: 0, reordered: 0, seed: 7 };
     let more = lossy_wire::start(&harness.scratch, impairments)?;
     let setup = Setup { bundle: Some(bundle), offloads: false, more, ..Setup::trial() };

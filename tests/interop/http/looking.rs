@@ -1,5 +1,6 @@
 //! Looking at the wire of a guest while it loses packets: a capture that tcptrace reads, and the graph that the guest draws of it.
 
+use crate::interop::admin_port::{self, PORT as ADMIN_PORT, TOKEN};
 use command::{
     failure::{OrSay, Result, fail},
     programs,
@@ -24,13 +25,10 @@ use std::{
 };
 
 const FILE_BYTES: usize = 2 << 20;
-const ADMIN_PORT: u16 = 9001;
-const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 const START_LIMIT: Duration = Duration::from_secs(20);
 
 pub(super) fn capture_and_graph(harness: &mut Harness) -> Result {
-    let config = format!("[admin]\nport = {ADMIN_PORT}\ntoken = \"{TOKEN}\"\n");
-    let bundle = harness.bundle(&config, &[("site/file", &noise(FILE_BYTES))])?;
+    let bundle = harness.bundle(&admin_port::config(), &[("site/file", &noise(FILE_BYTES))])?;
     let impairments = Impairments { lost: 3, doubled: 0, reordered: 0, seed: 7 };
     let more = lossy_wire::start(&harness.scratch, impairments)?;
     let setup = Setup { bundle: Some(bundle), offloads: false, more, ..Setup::trial() };
@@ -87,8 +85,7 @@ fn ask(path: &str, words: &[&str]) -> Result<String> {
 
 fn ask_at(admin: &str, path: &str, words: &[&str]) -> Result<String> {
     let url = format!("http://{admin}/api/v1/{path}");
-    let bearer = format!("Authorization: Bearer {TOKEN}");
-    curl(&[&["--fail", "-N", "-H", &bearer][..], words, &[&url]].concat())
+    curl(&[&["--fail", "-N", "-H", &admin_port::bearer()][..], words, &[&url]].concat())
 }
 
 /// The id of the one connection with HTTP's port.
@@ -151,8 +148,7 @@ fn segments(graph: &str, colors: &[&str]) -> BTreeSet<(String, u64)> {
 /// tshark captures from a guest as from an interface.
 pub(super) fn by_tshark(harness: &mut Harness) -> Result {
     let program = process::build_ctl()?;
-    let config = format!("[admin]\nport = {ADMIN_PORT}\ntoken = \"{TOKEN}\"\n");
-    let bundle = harness.bundle(&config, &[("site/file", b"a file")])?;
+    let bundle = harness.bundle(&admin_port::config(), &[("site/file", b"a file")])?;
     let guest = harness.boot(&Setup { bundle: Some(bundle), ..Setup::trial() })?;
     let result = captures(harness, &program);
     Server::Guest(Box::new(guest)).judge(result)
@@ -213,8 +209,7 @@ fn asking(server: SocketAddr, is_over: &Arc<AtomicBool>) -> thread::JoinHandle<R
 
 /// What the CPU of a guest is at, and what its loop does, while it serves files.
 pub(super) fn profile_guest(harness: &mut Harness) -> Result {
-    let config = format!("[admin]\nport = {ADMIN_PORT}\ntoken = \"{TOKEN}\"\n");
-    let bundle = harness.bundle(&config, &[("site/file", &noise(FILE_BYTES))])?;
+    let bundle = harness.bundle(&admin_port::config(), &[("site/file", &noise(FILE_BYTES))])?;
     let guest = harness.boot(&Setup { bundle: Some(bundle), ..Setup::trial() })?;
     let result = profiles(&format!("{}:{ADMIN_PORT}", GUEST_ADDRESS.ip()), GUEST_ADDRESS, "net::");
     Server::Guest(Box::new(guest)).judge(result)
@@ -222,8 +217,7 @@ pub(super) fn profile_guest(harness: &mut Harness) -> Result {
 
 /// The same of the process.
 pub(super) fn profile_process(harness: &mut Harness) -> Result {
-    let config = format!("[admin]\nport = {ADMIN_PORT}\ntoken = \"{TOKEN}\"\n");
-    let bundle = harness.bundle(&config, &[("site/file", &noise(FILE_BYTES))])?;
+    let bundle = harness.bundle(&admin_port::config(), &[("site/file", &noise(FILE_BYTES))])?;
     let process = harness.process(&bundle)?;
     let result = profiles(&format!("127.0.0.1:{ADMIN_PORT}"), PROCESS_ADDRESS, "flow::task");
     Server::Process(Box::new(process)).judge(result)

@@ -1,5 +1,6 @@
 //! Prometheus and its `promtool`: they read the metrics, and the dashboard and alerts that we ship ask for what is there.
 
+use crate::interop::admin_port::{self, PORT as ADMIN_PORT, TOKEN};
 use command::{
     child::Child,
     failure::{OrSay, Result, fail},
@@ -18,15 +19,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-const ADMIN_PORT: u16 = 9001;
-const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 const PROMETHEUS: &str = "127.0.0.1:9090";
 const REQUESTS: usize = 25;
 const LIMIT: Duration = Duration::from_secs(30);
 
 pub(super) fn scrapes_the_guest(harness: &mut Harness) -> Result {
-    let config = format!("[admin]\nport = {ADMIN_PORT}\ntoken = \"{TOKEN}\"\n");
-    let bundle = harness.bundle(&config, &[])?;
+    let bundle = harness.bundle(&admin_port::config(), &[])?;
     let guest = harness.boot(&Setup { bundle: Some(bundle), ..Setup::default() })?;
     let result = files_are_sound().and_then(|()| scrapes(harness));
     Server::Guest(Box::new(guest)).judge(result)
@@ -35,7 +33,7 @@ pub(super) fn scrapes_the_guest(harness: &mut Harness) -> Result {
 /// The older text format by `promtool`; Prometheus itself wants OpenMetrics. And the alerts' own tests.
 fn files_are_sound() -> Result {
     let url = format!("http://{}:{ADMIN_PORT}/metrics", GUEST_ADDRESS.ip());
-    let metrics = curl(&["--fail", "-H", &format!("Authorization: Bearer {TOKEN}"), &url])?;
+    let metrics = curl(&["--fail", "-H", &admin_port::bearer(), &url])?;
     let mut check = peers::promtool()?;
     let mut check = Child::start(check.args(["check", "metrics"]), |command| {
         command.stdin(Stdio::piped());

@@ -1,20 +1,17 @@
 //! The admin port by TLS: curl and aqueductctl, with the token, with certificates, and with neither.
 
 use super::{Papers, bundle};
+use crate::interop::admin_port::{self, PORT as ADMIN_PORT};
 use command::failure::{OrSay, Result, fail};
 use command::{programs, programs::output};
 use lab::harness::{self, Harness, contains, equal};
 use lab::process;
 use std::{path::Path, process::Command};
 
-const ADMIN_PORT: u16 = 9001;
-const TOKEN: &str = "0123456789abcdef0123456789abcdef";
-
 pub(super) fn by_tls(harness: &mut Harness) -> Result {
     let papers = Papers::make(harness)?;
-    let admin = format!(
-        "[admin]\nport = {ADMIN_PORT}\ntls = true\ntoken = \"{TOKEN}\"\nclient_authorities = \"tls/ca.pem\"\n"
-    );
+    let admin =
+        format!("{}tls = true\nclient_authorities = \"tls/ca.pem\"\n", admin_port::config());
     let bundle = bundle(harness, &papers, &admin)?;
     let process = harness.process(&bundle)?;
     with_curl(&papers)?;
@@ -30,7 +27,7 @@ fn with_curl(papers: &Papers) -> Result {
         let ask = ["--cacert", &authority, "-o", "/dev/null", "-w", "%{http_code}", &url];
         harness::curl(&[&ask, words].concat())
     };
-    let bearer = format!("Authorization: Bearer {TOKEN}");
+    let bearer = admin_port::bearer();
     let (certificate, key) = (papers.path("client.pem"), papers.path("client.key"));
     equal("a stranger", &status(&[])?, &"401".into())?;
     equal("the token", &status(&["-H", &bearer])?, &"200".into())?;
