@@ -29,7 +29,14 @@ pub(crate) fn listen<P: Platform>(
     let Some(listener) = network.listen(port, context.config.tcp.listen_backlog) else {
         return refused("another service listens there");
     };
-    log::info!("{service} on vsock port {port}");
+    let (asked, given) = (context.config.vsock.connections_max, network.connections_max());
+    if given < asked {
+        log::info!(
+            "{service} on vsock port {port}; the memory has room for {given} connections, not [vsock] connections_max = {asked}"
+        );
+    } else {
+        log::info!("{service} on vsock port {port}");
+    }
     Ok(Some(Admission::new(Listeners::new(listener), &context.spawner)))
 }
 

@@ -34,6 +34,8 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("vsock/the_guest_calls_its_host", &[&CURL], 120, guest_calls_host),
     Case::new("vsock/slow_clients_get_all", &[], 120, slow_clients),
     Case::new("vsock/power_button_finishes_a_transfer", &[], 120, power_button),
+    Case::new("vsock/without_a_network_card", &[], 120, without_card),
+    Case::new("vsock/silent_clients_of_one_port", &[&CURL], 120, silent_clients),
     Case::new("vsock/tcp_goes_on_without_the_device", &[&CURL], 120, device_goes),
 ];
 
@@ -202,6 +204,47 @@ fn power_button(harness: &mut Harness) -> Result {
     let answer = [first.to_vec(), slowly(stream)?].concat();
     equal("the bytes of an answer", &answer.ends_with(&large), &true)?;
     equal("the exit code", &guest.wait_end(STOP_LIMIT)?, &0)
+}
+
+/// A machine that has no card is its host's alone, and stops as others do.
+fn without_card(harness: &mut Harness) -> Result {
+    let device = VsockDevice::start(&harness.scratch.path(""))?;
+    let setup = Setup {
+        memory_mib: MEMORY_MIB,
+        bundle: Some(harness.bundle(ALL, &[])?),
+        more: device.options(Machine::Microvm, MEMORY_MIB),
+        without: &["virtio-net"],
+        words: String::new(),
+        ..Setup::trial()
+    };
+    let mut guest = harness.start(&setup)?;
+    guest.wait_for("only this machine's host reaches it", BOOT_LIMIT)?;
+    guest.wait_for("admin on vsock port", BOOT_LIMIT)?;
+    for _ in 0..10 {
+        let answer = slowly(ask(&device, "/")?)?;
+        equal("whether a page comes", &answer.starts_with(b"HTTP/1.1 200 "), &true)?;
+    }
+    guest.qmp()?.power_button()?;
+    equal("the exit code", &guest.wait_end(STOP_LIMIT)?, &0)
+}
+
+/// As many clients as there may be say nothing at one port: another port's, the network's and our own are not theirs.
+fn silent_clients(harness: &mut Harness) -> Result {
+    let config = ALL.replace("[vsock]\n", "[vsock]\nconnections_max = 16\n");
+    let (guest, device) = boot(harness, Machine::Microvm, &config, &[])?;
+    device.forward(OPERATORS, ADMIN)?;
+    let silent: Vec<_> = (0..32).filter_map(|_| device.connect(HTTP).ok()).collect();
+    let result = (|| {
+        equal("the silent clients that are let in", &silent.len(), &12)?;
+        let url = format!("http://{OPERATORS}/metrics");
+        let metrics = curl(&["--fail", "-H", TOKEN, &url])?;
+        contains("the metrics", &metrics, "aqueduct_vsock_connections_max 16\n")?;
+        contains("the metrics", &metrics, "aqueduct_vsock_refused_full_total 20\n")?;
+        let status = http_client::get(GUEST_ADDRESS, "/", ASK_LIMIT).map(|answer| answer.status);
+        equal("the status by TCP", &status, &Some(200))
+    })();
+    drop(silent);
+    Server::Guest(Box::new(guest)).judge(result)
 }
 
 fn device_goes(harness: &mut Harness) -> Result {

@@ -90,9 +90,10 @@ pub trait Core {
     /// then on; if not, the connection is over.
     fn output_lost(&mut self, now: Duration, error: FlowError) -> bool;
 
-    /// The peer took so many bytes of output that the flow had taken before: see [`Flow::newly_taken`].
-    fn peer_took(&mut self, now: Duration, count: usize) {
-        let _ = (now, count);
+    /// The peer took so many bytes of output that the flow had taken before, the last of them `at` a time that may be past:
+    /// see [`Flow::newly_taken`].
+    fn peer_took(&mut self, at: Duration, count: usize) {
+        let _ = (at, count);
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is due.
@@ -413,9 +414,8 @@ impl<F: Flow + 'static, C: Core> Drive<F, C> {
             // It was the other one.
             return true;
         }
-        let taken = self.flow.as_mut().map_or(0, |flow| flow.newly_taken());
-        if taken > 0 {
-            self.core.peer_took(now, taken);
+        if let Some(taken) = self.flow.as_mut().and_then(|flow| flow.newly_taken(now)) {
+            self.core.peer_took(taken.at, taken.bytes);
         }
         self.core.handle_timeout(now);
         true

@@ -4,6 +4,7 @@ use crate::task::{wait_fn, waiting};
 use crate::{Address, FlowError};
 use bytes::{Buf, Bytes};
 use core::task::{Context, Poll, ready};
+use core::time::Duration;
 
 /// A reliable, ordered stream of bytes in both directions, each of which ends by itself.
 ///
@@ -59,11 +60,12 @@ pub trait Flow {
         Poll::Ready(Ok(count))
     }
 
-    /// Bytes that the peer's transport has made room for since writing had to wait, or since this was asked last.
-    /// Asked when a deadline has come, of flows that take much at once and then nothing for long, however steadily the
-    /// peer takes it; those that take a byte for each that the peer took have nothing to add.
-    fn newly_taken(&mut self) -> usize {
-        0
+    /// What the peer's transport has made room for since writing had to wait, or since this was asked last; none is
+    /// nothing. Asked when a deadline has come, `now`, of flows that take much at once and then nothing for long, however
+    /// steadily the peer takes it; those that take a byte for each that the peer took have nothing to add.
+    fn newly_taken(&mut self, now: Duration) -> Option<Taken> {
+        let _ = now;
+        None
     }
 
     /// Ready when everything written was taken over by the peer's transport (TCP: acknowledged).
@@ -92,6 +94,15 @@ pub trait Flow {
     fn peer_certificate(&self) -> Option<[u8; 32]> {
         None
     }
+}
+
+/// What a peer took of bytes that a flow had taken before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// How many: some.
+    pub bytes: usize,
+    /// When the last of them went, as far as is known; else the present.
+    pub at: Duration,
 }
 
 impl<F: Flow + ?Sized> Flow for alloc::boxed::Box<F> {
@@ -123,8 +134,8 @@ impl<F: Flow + ?Sized> Flow for alloc::boxed::Box<F> {
         (**self).poll_write_shared(cx, bytes)
     }
 
-    fn newly_taken(&mut self) -> usize {
-        (**self).newly_taken()
+    fn newly_taken(&mut self, now: Duration) -> Option<Taken> {
+        (**self).newly_taken(now)
     }
 
     fn poll_drained(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), FlowError>> {

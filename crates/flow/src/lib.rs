@@ -42,7 +42,7 @@ mod unread;
 pub use address::{Address, BadVsockAddress, VsockAddress};
 pub use dispatcher::{Dispatcher, Listeners};
 pub use error::{ConnectError, FlowError};
-pub use flow::{Flow, FlowExt};
+pub use flow::{Flow, FlowExt, Taken};
 pub use listener::{Connector, Listener};
 pub use splice::splice;
 pub use target::{ParseTargetError, Scheme, Target};

@@ -1,23 +1,27 @@
 //! Connection: one stream's state, a function of (state, packet or call, time).
 
 use crate::credit::{ReceiveCredit, SendCredit, Violation};
+use crate::keep_alive::KeepAlive;
 use crate::network::Limits;
 use crate::packet::{Header, Operation, PAYLOAD_BYTES_MAX, direction};
 use crate::receive_buffer::ReceiveBuffer;
 use crate::send_queue::SendQueue;
 use bytes::Bytes;
 use core::time::Duration;
-use flow::FlowError;
+use flow::{FlowError, Taken};
 
 /// A stream, at one of its ends.
 #[derive(Debug)]
 pub(crate) struct Connection {
     state: State,
     close_timeout: Duration,
+    keep_alive: KeepAlive,
     /// The handshake's packet that is to be sent before all others.
     owed: Option<Operation>,
     pub(crate) unsent: SendQueue,
     send_credit: SendCredit,
+    /// What left while somebody waited to write, and who has not heard of it.
+    taken: Option<Taken>,
     pub(crate) unread: ReceiveBuffer,
     receive_credit: ReceiveCredit,
     /// Which directions the peer has ended, as it named them.
@@ -75,23 +79,30 @@ impl Connection {
     /// One that is asked for.
     pub(crate) fn opening(limits: &Limits, now: Duration) -> Self {
         let deadline = Some(now + limits.connect_timeout);
-        Self { deadline, ..Self::new(limits, State::Opening, Operation::Request) }
+        Self { deadline, ..Self::new(limits, State::Opening, Operation::Request, now) }
     }
 
     /// One that a peer asked for with this packet.
-    pub(crate) fn accepted(limits: &Limits, request: &Header) -> Result<Self, Violation> {
-        let mut connection = Self::new(limits, State::Open, Operation::Response);
+    pub(crate) fn accepted(
+        limits: &Limits,
+        request: &Header,
+        now: Duration,
+    ) -> Result<Self, Violation> {
+        let mut connection = Self::new(limits, State::Open, Operation::Response, now);
+        connection.deadline = Some(connection.keep_alive.deadline());
         connection.send_credit.update(request.buffer_bytes, request.forwarded)?;
         Ok(connection)
     }
 
-    fn new(limits: &Limits, state: State, owed: Operation) -> Self {
+    fn new(limits: &Limits, state: State, owed: Operation, now: Duration) -> Self {
         Self {
             state,
             close_timeout: limits.close_timeout,
+            keep_alive: KeepAlive::new(limits, now),
             owed: Some(owed),
             unsent: SendQueue::new(limits.buffer_bytes as usize),
             send_credit: SendCredit::default(),
+            taken: None,
             unread: ReceiveBuffer::default(),
             receive_credit: ReceiveCredit::new(limits.buffer_bytes),
             peer_ended: 0,
@@ -111,9 +122,11 @@ impl Connection {
     /// The peer broke the rules: the connection is to be [reset](Self::end).
     pub(crate) fn handle_input(
         &mut self,
+        now: Duration,
         header: &Header,
         payload: &[u8],
     ) -> Result<Received, Violation> {
+        self.keep_alive.heard(now);
         if header.operation == Operation::Reset {
             self.end(Some(FlowError::Reset));
             return Ok(Received::Over);
@@ -129,7 +142,7 @@ impl Connection {
         match (self.state, header.operation) {
             (State::Opening, Operation::Response) => {
                 self.state = State::Open;
-                self.deadline = None;
+                self.deadline = Some(self.keep_alive.deadline());
                 Ok(Received::Change)
             }
             (State::Open, Operation::Data) => self.take_in(payload),
@@ -192,6 +205,9 @@ impl Connection {
         if core::mem::take(&mut self.owes_credit) || self.receive_credit.owes_update() {
             return Some(self.packet(Operation::CreditUpdate, 0, Bytes::new()));
         }
+        if self.keep_alive.take_question() {
+            return Some(self.packet(Operation::CreditRequest, 0, Bytes::new()));
+        }
         // A peer should say by itself that it has room again; some count differently.
         if !self.unsent.is_empty() && !core::mem::replace(&mut self.has_asked_for_credit, true) {
             return Some(self.packet(Operation::CreditRequest, 0, Bytes::new()));
@@ -202,6 +218,10 @@ impl Connection {
     fn data(&mut self, now: Duration, available: u32) -> Outgoing {
         let payload = self.unsent.take(PAYLOAD_BYTES_MAX.min(available as usize));
         self.send_credit.spend(payload.len() as u32);
+        if self.unsent.is_waited_for() {
+            let before = self.taken.map_or(0, |taken| taken.bytes);
+            self.taken = Some(Taken { bytes: before + payload.len(), at: now });
+        }
         if self.is_released {
             // The peer takes what is left: it has as long as before for the next part.
             self.deadline = Some(now + self.close_timeout);
@@ -228,6 +248,11 @@ impl Connection {
         let (buffer_bytes, forwarded) = self.receive_credit.tell();
         self.owes_credit = false;
         Outgoing { operation, flags, payload, buffer_bytes, forwarded }
+    }
+
+    /// What left since writing had to wait, or since this was asked last.
+    pub(crate) fn newly_taken(&mut self) -> Option<Taken> {
+        self.taken.take()
     }
 
     /// So many of the unread bytes were read.
@@ -264,13 +289,18 @@ impl Connection {
         is_known
     }
 
-    /// The time has come to give the peer up, if it has; the connection is over then, and the peer is told.
+    /// The time has come to give the peer up, if it has; the connection is over then, and the peer is told. Else the peer
+    /// may have to be asked whether it is there.
     pub(crate) fn handle_timeout(&mut self, now: Duration) -> bool {
-        let is_due = self.deadline.is_some_and(|deadline| deadline <= now);
-        if is_due {
-            self.end(Some(FlowError::TimedOut));
+        if self.deadline.is_none_or(|deadline| now < deadline) {
+            return false;
         }
-        is_due
+        if self.state == State::Open && !self.is_released && !self.keep_alive.is_over(now) {
+            self.deadline = Some(self.keep_alive.deadline());
+            return false;
+        }
+        self.end(Some(FlowError::TimedOut));
+        true
     }
 
     /// There are no more packets of it.
@@ -303,6 +333,7 @@ impl Connection {
             || !self.unsent.is_empty()
             || self.is_finished
             || self.owes_credit
+            || self.keep_alive.has_question()
             || self.receive_credit.owes_update();
         has_cause && !matches!(self.state, State::Over(_))
     }

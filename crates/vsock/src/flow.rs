@@ -6,7 +6,8 @@ use alloc::rc::Rc;
 use bytes::Bytes;
 use core::fmt;
 use core::task::{Context, Poll};
-use flow::{Address, ConnectError, Flow, FlowError};
+use core::time::Duration;
+use flow::{Address, ConnectError, Flow, FlowError, Taken};
 
 /// One end of a connection by vsock.
 ///
@@ -106,6 +107,10 @@ impl Flow for VsockFlow {
         bytes: &mut Bytes,
     ) -> Poll<Result<usize, FlowError>> {
         self.poll_write_by(cx, |state| some(state.connection.unsent.share(bytes)))
+    }
+
+    fn newly_taken(&mut self, _: Duration) -> Option<Taken> {
+        self.socket.state().connection.newly_taken()
     }
 
     /// What the device has is sent, and lost only with the peer.

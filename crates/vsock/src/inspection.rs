@@ -10,11 +10,18 @@ use flow::task::TaskId;
 use inspect::{Column, Metric, Table, Value};
 
 /// The gauges of a network of vsocks.
-pub static GAUGE_METRICS: &[Metric<VsockNetwork>] = &[Metric::gauge(
-    "vsock_connections",
-    "Connections by vsock, those included that are closed and not yet forgotten.",
-    |network| network.connections() as u64,
-)];
+pub static GAUGE_METRICS: &[Metric<VsockNetwork>] = &[
+    Metric::gauge(
+        "vsock_connections",
+        "Connections by vsock, those included that are closed and not yet forgotten.",
+        |network| network.connections() as u64,
+    ),
+    Metric::gauge(
+        "vsock_connections_max",
+        "Connections by vsock that there may be at once: connections_max of [vsock], or what the memory has room for.",
+        |network| network.connections_max() as u64,
+    ),
+];
 
 /// A row of [`CONNECTIONS`]. What a connection holds is none while it is in use.
 #[derive(Clone, Debug)]

@@ -19,11 +19,13 @@ mod counters;
 mod credit;
 mod flow;
 mod inspection;
+mod keep_alive;
 mod listener;
 mod network;
 mod packet;
 mod receive_buffer;
 mod send_queue;
+mod share;
 mod socket;
 #[cfg(test)]
 mod tests;

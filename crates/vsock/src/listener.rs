@@ -2,6 +2,7 @@
 
 use crate::flow::VsockFlow;
 use crate::network::Network;
+use crate::share::Share;
 use alloc::rc::{Rc, Weak};
 use alloc::vec::Vec;
 use core::task::{Context, Poll};
@@ -32,6 +33,7 @@ impl Listener for VsockListener {
 pub(crate) struct AcceptQueue {
     port: u32,
     capacity: usize,
+    pub(crate) share: Share,
     flows: Queue<VsockFlow>,
 }
 
@@ -54,13 +56,23 @@ impl ListenTable {
         self.0.iter().find(|(listening, _)| *listening == port)?.1.upgrade()
     }
 
+    /// The connections of each.
+    pub(crate) fn shares(&self) -> impl Iterator<Item = Share> {
+        self.0.iter().filter_map(|(_, listening)| Some(listening.upgrade()?.share.clone()))
+    }
+
     /// Adds a port, with room for so many connections; `None` when another listener holds it.
     pub(crate) fn open(&mut self, port: u32, capacity: usize) -> Option<Rc<AcceptQueue>> {
         self.0.retain(|(_, accept_queue)| accept_queue.strong_count() > 0);
         if self.find(port).is_some() {
             return None;
         }
-        let accept_queue = Rc::new(AcceptQueue { port, capacity, flows: Queue::default() });
+        let accept_queue = Rc::new(AcceptQueue {
+            port,
+            capacity,
+            share: Share::default(),
+            flows: Queue::default(),
+        });
         self.0.push((port, Rc::downgrade(&accept_queue)));
         Some(accept_queue)
     }

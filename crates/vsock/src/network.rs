@@ -6,6 +6,7 @@ use crate::flow::VsockFlow;
 use crate::inspection::ConnectionRow;
 use crate::listener::{ListenTable, VsockListener};
 use crate::packet::{HEADER_BYTES, Header, Operation, Packet, STREAM};
+use crate::share::Share;
 use crate::socket::{Key, Socket};
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
@@ -34,9 +35,11 @@ pub struct Limits {
     pub buffer_bytes: u32,
     /// How long a peer may take to accept a connection. Linux has 2 seconds.
     pub connect_timeout: Duration,
-    /// How long it may take, when a connection was closed, to take each part of what is left, and to confirm the end. Linux
-    /// has 8 seconds.
+    /// How long it may take, when a connection was closed, to take each part of what is left, and to confirm the end; and to
+    /// answer when it is asked whether it is there. Linux has 8 seconds.
     pub close_timeout: Duration,
+    /// How long it may say nothing before it is asked.
+    pub keep_alive: Duration,
 }
 
 impl Default for Limits {
@@ -46,6 +49,7 @@ impl Default for Limits {
             buffer_bytes: 64 << 10,
             connect_timeout: Duration::from_secs(2),
             close_timeout: Duration::from_secs(8),
+            keep_alive: Duration::from_secs(120),
         }
     }
 }
@@ -64,6 +68,8 @@ pub(crate) struct Network {
     /// Resets that are to be sent before all else.
     resets: RefCell<VecDeque<Header>>,
     listeners: RefCell<ListenTable>,
+    /// The connections that we opened.
+    opened: Share,
     /// Sockets that exist, with those that only a flow still holds.
     sockets: Cell<usize>,
     next_number: Cell<u64>,
@@ -97,6 +103,7 @@ impl VsockNetwork {
             ready: RefCell::new(VecDeque::with_capacity(connections_max)),
             resets: RefCell::new(VecDeque::with_capacity(RESETS_MAX + connections_max)),
             listeners: RefCell::default(),
+            opened: Share::default(),
             sockets: Cell::new(0),
             next_number: Cell::new(1),
             next_port: Cell::new(FIRST_PORT),
@@ -130,6 +137,12 @@ impl VsockNetwork {
     /// What happened since the start.
     pub fn counts(&self) -> Counts {
         self.0.counters.counts()
+    }
+
+    /// How many there may be. Of them, an eighth is kept for each port that is listened on and has fewer, and for
+    /// connections that we open.
+    pub fn connections_max(&self) -> usize {
+        self.0.limits.connections_max
     }
 
     /// Sockets that exist.
@@ -300,15 +313,16 @@ impl Network {
     fn open_passively(self: &Rc<Self>, request: &Header) {
         let listener = self.listeners.borrow().find(request.destination.port);
         let Some(listener) = listener else { return self.refuse(request) };
-        if listener.is_full() || self.is_full() {
+        if listener.is_full() || self.is_full(&listener.share) {
             self.counters.add(Counter::Full);
             return self.refuse(request);
         }
-        let Ok(connection) = Connection::accepted(&self.limits, request) else {
+        let Ok(connection) = Connection::accepted(&self.limits, request, self.now.get()) else {
             self.counters.add(Counter::Violations);
             return self.refuse(request);
         };
-        let socket = Socket::new(self, Key::of(request), connection);
+        self.note_deadline(connection.deadline());
+        let socket = Socket::new(self, Key::of(request), &listener.share, connection);
         self.forget_reset(socket.key);
         self.insert(&socket);
         socket.mark(&mut socket.state());
@@ -328,19 +342,21 @@ impl Network {
         if self.is_down.get() {
             return Err(ConnectError::Unreachable);
         }
-        if self.is_full() {
+        if self.is_full(&self.opened) {
             return Err(ConnectError::Exhausted);
         }
         let connection = Connection::opening(&self.limits, self.now.get());
         self.note_deadline(connection.deadline());
-        let socket = Socket::new(self, self.free_key(peer), connection);
+        let socket = Socket::new(self, self.free_key(peer), &self.opened, connection);
         self.insert(&socket);
         socket.mark(&mut socket.state());
         Ok(VsockFlow::new(socket))
     }
 
-    fn is_full(&self) -> bool {
-        self.sockets.get() >= self.limits.connections_max
+    fn is_full(&self, share: &Share) -> bool {
+        let listeners = self.listeners.borrow();
+        let all = listeners.shares().chain([self.opened.clone()]);
+        share.is_full(self.sockets.get(), self.limits.connections_max, all)
     }
 
     /// The next of our ports that has no connection to the peer: there are more ports than connections.
@@ -358,7 +374,8 @@ impl Network {
     fn deliver(&self, socket: &Rc<Socket>, header: &Header, payload: &[u8]) {
         let mut state = socket.state();
         let payload = payload.get(..header.payload_bytes as usize);
-        let received = payload.map(|payload| state.connection.handle_input(header, payload));
+        let received =
+            payload.map(|payload| state.connection.handle_input(self.now.get(), header, payload));
         let Some(Ok(received)) = received else {
             drop(state);
             return self.end_for_violation(socket);
@@ -372,6 +389,7 @@ impl Network {
             Received::Bytes => (state.reader.take(), WakerSlot::default()),
             _ => (state.reader.take(), state.writer.take()),
         };
+        self.note_deadline(state.connection.deadline());
         socket.mark(&mut state);
         drop(state);
         match received {
@@ -439,8 +457,10 @@ impl Network {
             let mut state = socket.state();
             let is_due = state.connection.handle_timeout(now);
             self.note_deadline(state.connection.deadline());
+            socket.mark(&mut state);
             drop(state);
             if is_due {
+                log::info!("vsock: {} is given up: it does not answer", socket.key.peer);
                 self.counters.add(Counter::TimedOut);
                 self.end(&socket, FlowError::TimedOut, true);
             } else {

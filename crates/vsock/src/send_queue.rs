@@ -12,6 +12,8 @@ pub(crate) struct SendQueue {
     filled: usize,
     /// Of all.
     bytes: usize,
+    /// Somebody waits to write, until there is [room](Self::is_roomy) to speak of.
+    is_waited_for: bool,
     /// What may be written by copy.
     bytes_max: usize,
 }
@@ -23,7 +25,7 @@ const SHARED_BYTES_MAX: usize = 256 << 10;
 impl SendQueue {
     pub(crate) fn new(bytes_max: usize) -> Self {
         let (ready, block) = (VecDeque::new(), BytesMut::new());
-        Self { ready, block, filled: 0, bytes: 0, bytes_max }
+        Self { ready, block, filled: 0, bytes: 0, is_waited_for: false, bytes_max }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -39,9 +41,22 @@ impl SendQueue {
         self.bytes <= self.bytes_max / 2
     }
 
+    /// Writing has to wait. A writer that is woken by something else meanwhile finds no room, however much there is: else
+    /// what it wrote then would seem to it to be its peer's doing.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        self.is_waited_for
+    }
+
+    /// Bytes that may be written, if so many may wait here; none is a wait.
+    fn free_bytes(&mut self, limit: usize) -> usize {
+        let free = limit.saturating_sub(self.bytes);
+        self.is_waited_for = free == 0 || self.is_waited_for && !self.is_roomy();
+        if self.is_waited_for { 0 } else { free }
+    }
+
     /// Free space, if there is some.
     pub(crate) fn room(&mut self) -> Option<&mut [u8]> {
-        let room = self.bytes_max.saturating_sub(self.bytes);
+        let room = self.free_bytes(self.bytes_max);
         if room == 0 {
             return None;
         }
@@ -68,7 +83,7 @@ impl SendQueue {
             self.fill(count);
             return count;
         }
-        let count = bytes.len().min(self.bytes_max.saturating_sub(self.bytes));
+        let count = bytes.len().min(self.free_bytes(self.bytes_max));
         if count > 0 {
             self.end_block();
             self.ready.push_back(Bytes::copy_from_slice(&bytes[..count]));
@@ -80,7 +95,7 @@ impl SendQueue {
     /// Takes what fits off the front of `shared`; how much.
     pub(crate) fn share(&mut self, shared: &mut Bytes) -> usize {
         let limit = self.bytes_max.max(SHARED_BYTES_MAX);
-        let count = shared.len().min(limit.saturating_sub(self.bytes));
+        let count = shared.len().min(self.free_bytes(limit));
         if count > 0 {
             self.end_block();
             self.ready.push_back(shared.split_to(count));
@@ -174,6 +189,8 @@ mod tests {
         assert_eq!((queue.copy(&[0; 10]), queue.copy(&[0; 10]), queue.copy(&[0; 5000])), (1, 0, 0));
         assert!(queue.room().is_none());
         // Shared bytes may be more.
+        let mut queue = SendQueue::new(6000);
+        assert_eq!((queue.copy(&[0; 5000]), queue.copy(&[0; 1000])), (5000, 1000));
         let mut shared = Bytes::from(vec![0; SHARED_BYTES_MAX]);
         assert_eq!((queue.share(&mut shared), shared.len()), (SHARED_BYTES_MAX - 6000, 6000));
         assert_eq!(queue.share(&mut shared), 0);
@@ -181,5 +198,23 @@ mod tests {
         assert!(queue.room().is_none() && !queue.is_roomy());
         queue.clear();
         assert!(queue.is_empty() && queue.is_roomy() && queue.take(1).is_empty());
+    }
+
+    #[test]
+    fn who_has_to_wait_waits_until_half_is_free() {
+        let mut queue = SendQueue::new(1000);
+        assert_eq!((queue.copy(&[0; 1000]), queue.is_waited_for()), (1000, false));
+        let mut shared = Bytes::from(vec![0; 5000]);
+        assert_eq!((queue.copy(&[0]), queue.is_waited_for()), (0, true));
+        queue.take(499);
+        assert!(queue.is_waited_for() && queue.room().is_none());
+        assert_eq!((queue.copy(&[0; 5000]), queue.share(&mut shared)), (0, 0));
+        queue.take(1);
+        assert_eq!(
+            (queue.room().map(|room| room.len()), queue.is_waited_for()),
+            (Some(500), false)
+        );
+        queue.fill(100);
+        assert_eq!((queue.copy(&[0; 5000]), queue.is_waited_for()), (400, false));
     }
 }

@@ -3,6 +3,7 @@
 use crate::connection::{Connection, Outgoing};
 use crate::network::Network;
 use crate::packet::{Header, Packet, STREAM};
+use crate::share::Share;
 use alloc::rc::Rc;
 use core::cell::{Ref, RefCell, RefMut};
 use core::time::Duration;
@@ -16,6 +17,8 @@ pub(crate) struct Socket {
     /// Its number among those of the network, from 1.
     pub(crate) number: u64,
     pub(crate) opened_at: Duration,
+    /// Of whose connections it is one.
+    share: Share,
     state: RefCell<SocketState>,
 }
 
@@ -47,8 +50,14 @@ impl Key {
 
 impl Socket {
     /// It counts as one of the network's until it is dropped.
-    pub(crate) fn new(network: &Rc<Network>, key: Key, connection: Connection) -> Rc<Self> {
+    pub(crate) fn new(
+        network: &Rc<Network>,
+        key: Key,
+        share: &Share,
+        connection: Connection,
+    ) -> Rc<Self> {
         let number = network.begin_socket();
+        share.add(1);
         let state = SocketState {
             connection,
             reader: WakerSlot::default(),
@@ -59,7 +68,8 @@ impl Socket {
         };
         let opened_at = network.now.get();
         let (network, state) = (network.clone(), RefCell::new(state));
-        Rc::new(Self { key, network, number, opened_at, state })
+        let share = share.clone();
+        Rc::new(Self { key, network, number, opened_at, share, state })
     }
 
     pub(crate) fn state(&self) -> RefMut<'_, SocketState> {
@@ -124,6 +134,7 @@ impl Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
+        self.share.add(-1);
         self.network.end_socket();
     }
 }

@@ -4,6 +4,7 @@ extern crate std;
 
 mod closing;
 mod hostile;
+mod liveness;
 mod opening;
 mod transfer;
 
@@ -30,6 +31,7 @@ const LIMITS: Limits = Limits {
     buffer_bytes: 1000,
     connect_timeout: Duration::from_secs(2),
     close_timeout: Duration::from_secs(8),
+    keep_alive: Duration::from_secs(120),
 };
 /// What the peer of most tests buffers.
 const PEER_BUFFER: u32 = 500;

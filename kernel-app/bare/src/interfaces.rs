@@ -5,6 +5,8 @@ use crate::address_monitor::{AddressMonitor, Look};
 use crate::disks::Disks;
 use crate::guest::Guest;
 #[cfg(feature = "vsock")]
+use crate::no_card::NoCard;
+#[cfg(feature = "vsock")]
 use crate::sockets::Sockets;
 use crate::status::{InterfaceStatus, Status};
 use alloc::boxed::Box;
@@ -80,9 +82,25 @@ impl Interfaces {
             interfaces.add(card)?;
         }
         if interfaces.count() == 0 {
-            return Err(no_card(&virtio::unusable_cards()));
+            interfaces.do_without_card(config)?;
         }
         Ok(interfaces)
+    }
+
+    /// The host's sockets may be all that services are asked by.
+    #[cfg(feature = "vsock")]
+    fn do_without_card(&self, config: &Config) -> Result<(), String> {
+        let found = no_card(&virtio::unusable_cards());
+        if self.sockets.network().is_none() || config.vsock.ports().next().is_none() {
+            return Err(found);
+        }
+        log::warn!("{found}; only this machine's host reaches it, by [vsock]");
+        self.start(NoCard, [0; 6])
+    }
+
+    #[cfg(not(feature = "vsock"))]
+    fn do_without_card(&self, _: &Config) -> Result<(), String> {
+        Err(no_card(&virtio::unusable_cards()))
     }
 
     /// Starts a stack on a card of Xen's, which serves what those before it serve.

@@ -12,6 +12,8 @@ mod address_monitor;
 mod disks;
 mod guest;
 mod interfaces;
+#[cfg(feature = "vsock")]
+mod no_card;
 mod profiler;
 #[cfg(feature = "vsock")]
 mod sockets;

@@ -6,7 +6,7 @@ use super::*;
 use core::cell::{Cell, RefCell};
 use core::task::Waker;
 use flow::memory::{self, MemoryFlow};
-use flow::{Address, FlowExt};
+use flow::{Address, FlowExt, Taken};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -39,6 +39,7 @@ struct Fake {
     lost: Option<FlowError>,
     upgraded: Rc<RefCell<Option<Box<dyn Flow>>>>,
     pressures: Vec<Pressure>,
+    took: Vec<Taken>,
     reads_while_paused: bool,
 }
 
@@ -115,11 +116,18 @@ impl Core for Fake {
         self.reads_on
     }
 
+    fn peer_took(&mut self, at: Duration, bytes: usize) {
+        self.took.push(Taken { bytes, at });
+    }
+
     fn next_deadline(&mut self, _: Duration) -> Option<Duration> {
         self.deadline
     }
 
     fn handle_timeout(&mut self, _: Duration) {
+        if !self.took.is_empty() {
+            self.asked.push("took");
+        }
         self.asked.push("timeout");
         self.deadline = None;
         if self.at_timeout != Some(Transport::Abort) {
@@ -367,6 +375,20 @@ fn what_a_deadline_brings_is_sent_at_once() {
 }
 
 #[test]
+fn a_core_hears_when_its_peer_took_the_last_byte_before_it_hears_of_the_deadline() {
+    let (_there, here) = memory::pair(100);
+    let at_timeout = Some(Transport::Abort);
+    let core = Fake { deadline: Some(2 * SECOND), at_timeout, ..Fake::default() };
+    let mut world = World::new(Deaf(here), core);
+    assert!(!world.turn());
+    assert_eq!(world.connection.core().took, []);
+    world.timers.advance(2 * SECOND);
+    assert!(world.turn());
+    assert_eq!(world.connection.core().took, [Taken { bytes: 7, at: SECOND }]);
+    assert!(world.asked().windows(2).any(|asked| asked == ["took", "timeout"]));
+}
+
+#[test]
 fn an_abort_resets_the_flow_and_drops_it() {
     let (mut there, here) = memory::pair(100);
     let mut world = World::new(here, Fake { then: Some(Transport::Abort), ..Fake::default() });
@@ -392,7 +414,7 @@ fn a_lost_flow_is_said_to_the_core_for_each_direction() {
     assert_eq!(world.connection.core().lost, Some(FlowError::Reset));
 }
 
-/// A flow whose peer takes nothing more, and has still something to say.
+/// A flow whose peer takes nothing more since a second after the start, and has still something to say.
 struct Deaf(MemoryFlow);
 
 impl Flow for Deaf {
@@ -410,6 +432,10 @@ impl Flow for Deaf {
         _: &mut dyn FnMut(&mut [u8]) -> usize,
     ) -> Poll<Result<usize, FlowError>> {
         Poll::Ready(Err(FlowError::Reset))
+    }
+
+    fn newly_taken(&mut self, _: Duration) -> Option<Taken> {
+        Some(Taken { bytes: 7, at: SECOND })
     }
 
     fn poll_drained(&mut self, _: &mut Context<'_>) -> Poll<Result<(), FlowError>> {

@@ -4,13 +4,14 @@
 //! put together in memory of its own, which goes again with its last byte; so an idle connection holds no buffer.
 
 use ::flow::ledger::{Account, Pressure};
-use ::flow::{Address, Flow, FlowError};
+use ::flow::{Address, Flow, FlowError, Taken};
 use ::tls::{Info, Opened, PLAINTEXT_BYTES_MAX, Session, TlsError};
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::Range;
 use core::task::{Context, Poll, Waker, ready};
+use core::time::Duration;
 
 /// A flow over TLS.
 ///
@@ -410,8 +411,8 @@ impl<F: Flow> Flow for TlsFlow<F> {
         Poll::Ready(outcome)
     }
 
-    fn newly_taken(&mut self) -> usize {
-        self.flow.newly_taken()
+    fn newly_taken(&mut self, now: Duration) -> Option<Taken> {
+        self.flow.newly_taken(now)
     }
 
     fn poll_drained(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), FlowError>> {

@@ -4,7 +4,7 @@ use super::{
     Edge, NOT_SENT_BYTES_BOUND, NOT_SENT_BYTES_MAX, NOT_SENT_STEP_BYTES, Place, Reactor, Ready,
     Registration, Seen, TRANSFER_BYTES,
 };
-use flow::{Address, Flow, FlowError, Unread};
+use flow::{Address, Flow, FlowError, Taken, Unread};
 use mio::Interest;
 use mio::net::TcpStream;
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -156,11 +156,11 @@ impl Flow for KernelFlow {
 
     /// What the kernel has sent since, into a window that the peer's TCP opened. How much it held when it took no more is
     /// not known exactly, so that a peer which pauses may have its time twice.
-    fn newly_taken(&mut self) -> usize {
-        let Some(before) = self.outgoing.not_sent.get() else { return 0 };
+    fn newly_taken(&mut self, now: Duration) -> Option<Taken> {
+        let before = self.outgoing.not_sent.get()?;
         let left = self.outgoing.ask_not_sent(before).unwrap_or(before);
         self.outgoing.not_sent.set(Some(left));
-        before - left
+        Some(Taken { bytes: before - left, at: now }).filter(|taken| taken.bytes > 0)
     }
 
     /// The kernel does not say when the peer acknowledged; what it took over counts as drained.

@@ -200,9 +200,13 @@ fn is_safe(request: &RequestHead) -> bool {
     matches!(request.method(), Method::Get | Method::Head | Method::Options)
 }
 
-/// RFC 6750 section 2.1.
+/// RFC 6750 section 2.1. The field stands at most once (RFC 9110 sections 5.3 and 11.6.2): of several, whoever passes the
+/// request on may have meant another.
 fn bearer(request: &RequestHead) -> Option<&[u8]> {
-    let (scheme, token) = request.header("authorization")?.split_at_checked(b"Bearer ".len())?;
+    let mut fields =
+        request.headers().filter(|(name, _)| name.eq_ignore_ascii_case(b"authorization"));
+    let (Some((_, value)), None) = (fields.next(), fields.next()) else { return None };
+    let (scheme, token) = value.split_at_checked(b"Bearer ".len())?;
     scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii())
 }
 
@@ -298,6 +302,8 @@ mod tests {
         }
         for wrong in [TOKEN, "Bearer", "Basic 0123456789abcdef-token"] {
             assert_eq!(get(&[("Authorization", wrong)]), 401, "{wrong}");
+            let both = [("Authorization", &*bearer(TOKEN)), ("authorization", wrong)];
+            assert_eq!(get(&both), 401, "{wrong}");
         }
         let refused = testing::get("/inside").header("Host", "10.0.0.2").ask(&closed());
         assert_eq!(refused.header("www-authenticate"), Some("Bearer realm=\"admin\""));
