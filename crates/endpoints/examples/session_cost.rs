@@ -8,8 +8,9 @@ use endpoints::http::{Server, ServerConfig};
 use flow::memory::{MemoryFlow, MemoryNetwork};
 use flow::task::{Executor, block_on};
 use flow::time::Timers;
-use flow::{Connector, FlowExt, Target};
+use flow::{Connector, Flow, Target};
 use std::cell::Cell;
+use std::task::{Context, Poll, Waker};
 use web::session::{Ended, Limits, Mapper, Session, SessionHost};
 use web::{Request, Response, Routes};
 
@@ -70,36 +71,45 @@ impl World {
         Self { executor, flow, answer: Vec::new() }
     }
 
-    /// Asks with each of the cookies in turn.
+    /// Asks with each of the cookies in turn. What the client does is measured, too, so that it does little.
     fn ask_all(&mut self, path: &str, cookies: &[String], requests: usize) {
-        for cookie in cookies.iter().cycle().take(requests) {
-            self.ask(path, cookie);
+        let all: Vec<_> = cookies.iter().map(|cookie| request(path, cookie)).collect();
+        for request in all.iter().cycle().take(requests) {
+            self.ask(request.as_bytes());
         }
     }
 
     /// Asks, and gives the whole answer.
-    fn ask(&mut self, path: &str, cookie: &str) -> &[u8] {
-        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nCookie: {cookie}\r\n\r\n");
-        block_on(self.flow.write_all(request.as_bytes())).expect("room");
+    fn ask(&mut self, request: &[u8]) -> &[u8] {
+        let mut cx = Context::from_waker(Waker::noop());
+        let Poll::Ready(Ok(written)) = self.flow.poll_write(&mut cx, request) else {
+            panic!("no room")
+        };
+        assert_eq!(written, request.len());
         while self.executor.run(100) {}
         self.answer.clear();
         let answer = &mut self.answer;
-        block_on(self.flow.read_with(|bytes| {
+        let read = self.flow.poll_read_with(&mut cx, &mut |bytes| {
             answer.extend_from_slice(bytes);
-            (bytes.len(), ())
-        }))
-        .expect("an answer");
+            bytes.len()
+        });
+        assert!(matches!(read, Poll::Ready(Ok(1..))), "no answer");
         answer
     }
 
     /// The cookie of a new session, whose visitor has come twice: the second visit is dearer than those that follow.
     fn begin(&mut self) -> String {
-        let answer = String::from_utf8_lossy(self.ask("/session", "session=x")).into_owned();
+        let stranger = request("/session", "session=x");
+        let answer = String::from_utf8_lossy(self.ask(stranger.as_bytes())).into_owned();
         let (_, set) = answer.split_once("Set-Cookie: ").expect("a cookie");
         let cookie = set.split(';').next().expect("its value").to_owned();
-        self.ask("/session", &cookie);
+        self.ask(request("/session", &cookie).as_bytes());
         cookie
     }
+}
+
+fn request(path: &str, cookie: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: a\r\nCookie: {cookie}\r\n\r\n")
 }
 
 async fn plain(_: Request) -> Response {

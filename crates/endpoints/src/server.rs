@@ -18,6 +18,7 @@ use core::cell::{Cell, RefCell};
 use core::ops::ControlFlow;
 use core::time::Duration;
 use driver::Driver;
+use exchange::SpareWork;
 use flow::ledger::ServiceLedger;
 use flow::task::Spawner;
 use flow::time::Timers;
@@ -53,6 +54,7 @@ impl<C: ServerCore> Server<C> {
             draining: Cell::new(false),
             access_log: Cell::new(false),
             ledger,
+            spare_work: SpareWork::default(),
         }))
     }
 
@@ -118,6 +120,7 @@ struct Shared<C: ServerCore> {
     draining: Cell<bool>,
     access_log: Cell<bool>,
     ledger: Option<ServiceLedger>,
+    spare_work: SpareWork,
 }
 
 impl<C: ServerCore> Shared<C> {

@@ -4,6 +4,7 @@ use crate::fields::{Field, Fields, Section, Span, is_selecting};
 use crate::router::{Params, Refusal};
 use crate::syntax::is_name;
 use crate::{Body, ContentLength, Method, Version, cookies, percent};
+use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::string::String;
 use core::fmt;
@@ -15,8 +16,15 @@ pub struct Request {
     head: RequestHead,
     body: Body,
     peer: Address,
-    certificate: Option<Rc<[u8; 32]>>,
     routing: Routing,
+    /// In a box, since few requests have one, and all are moved several times on their way to a handler.
+    marks: Option<Box<Marks>>,
+}
+
+/// What some requests are known by.
+#[derive(Default)]
+struct Marks {
+    certificate: Option<Rc<[u8; 32]>>,
     id: Option<Rc<str>>,
 }
 
@@ -31,14 +39,12 @@ enum Routing {
 impl Request {
     /// A request that `peer` sent.
     pub fn new(head: RequestHead, body: Body, peer: Address) -> Self {
-        Self { head, body, peer, certificate: None, routing: Routing::None, id: None }
+        Self { head, body, peer, routing: Routing::None, marks: None }
     }
 
-    /// The same, on a connection whose client showed a certificate that was accepted, if it did: the SHA-256 of that.
-    #[inline]
-    #[must_use]
-    pub fn with_certificate(self, certificate: Option<Rc<[u8; 32]>>) -> Self {
-        Self { certificate, ..self }
+    /// The client of its connection showed a certificate that was accepted: the SHA-256 of that.
+    pub fn set_certificate(&mut self, certificate: Rc<[u8; 32]>) {
+        self.marks.get_or_insert_default().certificate = Some(certificate);
     }
 
     /// The body; asking it for bytes is what lets the client send them.
@@ -77,11 +83,11 @@ impl Request {
     /// What it is called where its way is followed, if a layer gave it an id: see
     /// [`layers::RequestId`](crate::layers::RequestId).
     pub fn id(&self) -> Option<&str> {
-        self.id.as_deref()
+        self.marks.as_ref()?.id.as_deref()
     }
 
     pub(crate) fn set_id(&mut self, id: Rc<str>) {
-        self.id = Some(id);
+        self.marks.get_or_insert_default().id = Some(id);
     }
 
     /// Who asks.
@@ -92,7 +98,7 @@ impl Request {
     /// SHA-256 of the certificate that the client of the connection showed; none if it showed none. One that is here was
     /// accepted: it leads to an authority that is trusted, or is itself. A gateway in front shows its own.
     pub fn certificate(&self) -> Option<&[u8; 32]> {
-        self.certificate.as_deref()
+        self.marks.as_ref()?.certificate.as_deref()
     }
 }
 

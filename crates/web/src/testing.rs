@@ -152,8 +152,11 @@ impl Ask {
                 (Some(sender), body)
             }
         };
-        let request = Request::new(head, body, self.peer);
-        let answer = handler.answer(request.with_certificate(self.certificate.map(Rc::new)));
+        let mut request = Request::new(head, body, self.peer);
+        if let Some(certificate) = self.certificate {
+            request.set_certificate(Rc::new(certificate));
+        }
+        let answer = handler.answer(request);
         let seen = block_on(async move { Seen::take(answer.await).await });
         // As a connection does, until the request is answered.
         drop(sender);

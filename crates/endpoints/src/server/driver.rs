@@ -9,6 +9,7 @@ use alloc::rc::Rc;
 use core::task::Context;
 use core::time::Duration;
 use flow::ledger::Pressure;
+use flow::task::TaskError;
 use flow::{Address, Flow, FlowError};
 use web::access_log::ID_FIELD;
 use web::server::{ConnectionState, Event, Refusal, ServerCore};
@@ -64,7 +65,7 @@ impl<C: ServerCore> Driver<C> {
             Event::Request(head) => self.begin(head, now),
             Event::Answered(head, status, content_bytes) => {
                 self.log = self.shared.begin_request(self.client(), &head);
-                self.shared.traffic.answered(status, now, now);
+                self.shared.traffic.answered_at_once(status);
                 if let Some(log) = &mut self.log {
                     log.answered(status, content_bytes);
                 }
@@ -93,9 +94,9 @@ impl<C: ServerCore> Driver<C> {
     fn fail(&mut self, error: &C::Error, request: Option<&RequestHead>, now: Duration) {
         // As of all protocols' connections that end for a reason, garbage included.
         log::info!("{}: the connection with {} ended: {error}", C::NAME, self.peer);
-        self.work = None;
+        self.forget_work();
         if self.core.wants_transmit() {
-            self.shared.traffic.answered(error.status(), now, now);
+            self.shared.traffic.answered_at_once(error.status());
         }
         if self.log.is_none() && self.core.wants_transmit() {
             // Refused before it was a request, or before anybody was asked.
@@ -127,7 +128,7 @@ impl<C: ServerCore> Driver<C> {
 
     /// The client wants no answer any more.
     fn cancel(&mut self, now: Duration) {
-        self.work = None;
+        self.forget_work();
         if let Some(log) = &mut self.log {
             log.failed(CANCELLED);
         }
@@ -137,7 +138,7 @@ impl<C: ServerCore> Driver<C> {
     /// The flow broke: nobody reads an answer any more, so that none is made.
     fn lose(&mut self, now: Duration) {
         self.core.abort();
-        self.work = None;
+        self.forget_work();
         if let Some(log) = &mut self.log {
             log.failed(LOST);
         }
@@ -147,8 +148,8 @@ impl<C: ServerCore> Driver<C> {
     /// A handler panicked, or an allocation of it failed: 500 if nothing of an answer was sent, else the connection's end.
     fn fail_handler(&mut self, error: &dyn core::fmt::Display, now: Duration) {
         log::error!("{}: a handler {error}", C::NAME);
-        self.shared.traffic.answered(Status::INTERNAL_SERVER_ERROR, now, now);
-        self.work = None;
+        self.shared.traffic.answered_at_once(Status::INTERNAL_SERVER_ERROR);
+        self.forget_work();
         self.fail_response("the handler failed", now);
     }
 
@@ -183,13 +184,20 @@ impl<C: ServerCore> Driver<C> {
             return self.reply(overloaded().into(), upload, now, now);
         }
         let began = shared.precise(now);
-        let request = Request::new(head, body, client).with_certificate(self.certificate.clone());
-        match shared.spawner.catch(|| shared.handler.answer(request)) {
-            Ok(Answer::Now(reply)) => self.reply(reply, upload, began, now),
-            Ok(Answer::Later(answering)) => {
+        let mut request = Some(Request::new(head, body, client));
+        if let (Some(request), Some(certificate)) = (&mut request, &self.certificate) {
+            request.set_certificate(certificate.clone());
+        }
+        // Lent: a closure that owned the request would be moved, and it with that.
+        let answer = || request.take().map(|request| shared.handler.answer(request));
+        match shared.spawner.catch(answer) {
+            Ok(Some(Answer::Now(reply))) => self.reply(reply, upload, began, now),
+            Ok(Some(Answer::Later(answering))) => {
                 let stage = Stage::Answering(answering);
-                self.work = Some(Box::new(Work::new(stage, upload, &shared.traffic, began)));
+                let work = Work::new(stage, upload, &shared.traffic, began);
+                self.work = Some(shared.spare_work.renew(work));
             }
+            Ok(None) => self.fail_handler(&TaskError::Cancelled, now),
             Err(error) => self.fail_handler(&error, now),
         }
     }
@@ -197,8 +205,12 @@ impl<C: ServerCore> Driver<C> {
     /// Gives the response of a handler that was asked at `began` to the core, and begins with what follows it.
     fn reply(&mut self, reply: Reply, upload: Option<Upload>, began: Duration, now: Duration) {
         let Reply { response, next } = reply;
-        let ended = self.shared.precise(now);
-        self.shared.traffic.answered(response.status(), began, ended);
+        if began == now {
+            // Most answers: time stands still in a turn, unless somebody measures.
+            self.shared.traffic.answered_at_once(response.status());
+        } else {
+            self.shared.traffic.answered(response.status(), began, self.shared.precise(now));
+        }
         if let Some(log) = &mut self.log {
             log.answered(response.status(), self.core.content_length(&response));
             if let Some(id) = response.header(ID_FIELD) {
@@ -221,7 +233,9 @@ impl<C: ServerCore> Driver<C> {
             Next::Upgrade(converse) => Stage::Upgrading(converse),
             _ => return self.end_work(now),
         };
-        self.work = Some(Box::new(Work::new(stage, upload, &self.shared.traffic, now)));
+        let work = Work::new(stage, upload, &self.shared.traffic, now);
+        self.forget_work();
+        self.work = Some(self.shared.spare_work.renew(work));
     }
 
     fn fail_production(&mut self, now: Duration) {
@@ -229,9 +243,16 @@ impl<C: ServerCore> Driver<C> {
         self.fail_response("the stream differs from its declared length", now);
     }
 
+    /// Drops the work, if there is some.
+    fn forget_work(&mut self) {
+        if let Some(work) = self.work.take() {
+            self.shared.spare_work.keep(work);
+        }
+    }
+
     /// The handler is done, and with it what is left of the request's body.
     fn end_work(&mut self, now: Duration) {
-        self.work = None;
+        self.forget_work();
         self.core.drop_body(now);
     }
 
@@ -293,7 +314,7 @@ impl<C: ServerCore> Core for Driver<C> {
         let Some(work) = &mut self.work else { return false };
         if !self.core.has_request() {
             // The core refused the rest of the request, or the answer is complete.
-            self.work = None;
+            self.forget_work();
             return false;
         }
         if self.core.holds_head() {

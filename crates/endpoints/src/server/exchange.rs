@@ -4,6 +4,7 @@
 use super::Traffic;
 use alloc::boxed::Box;
 use alloc::rc::Rc;
+use core::cell::Cell;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use core::time::Duration;
@@ -16,7 +17,34 @@ pub(super) struct Work {
     pub(super) upload: Option<Upload>,
     /// When it began.
     pub(super) began: Duration,
-    _in_flight: InFlight,
+    in_flight: Option<InFlight>,
+}
+
+/// Memory of work that is done, kept for the next request of any connection of a server. Most handlers are done before the
+/// next begins, so that one place is enough, and no allocation is needed for them.
+#[derive(Default)]
+pub(super) struct SpareWork(Cell<Option<Box<Work>>>);
+
+impl SpareWork {
+    /// In the memory that is kept, if it is.
+    pub(super) fn renew(&self, work: Work) -> Box<Work> {
+        match self.0.take() {
+            Some(mut memory) => {
+                *memory = work;
+                memory
+            }
+            None => Box::new(work),
+        }
+    }
+
+    /// Drops what `work` holds, and keeps its memory.
+    pub(super) fn keep(&self, mut work: Box<Work>) {
+        // Only what is dropped may panic, being a handler's.
+        work.in_flight = None;
+        work.upload = None;
+        work.stage = Stage::Ending;
+        self.0.set(Some(work));
+    }
 }
 
 pub(super) enum Stage {
@@ -44,7 +72,7 @@ impl Work {
         began: Duration,
     ) -> Self {
         traffic.begin_work();
-        Self { stage, upload, began, _in_flight: InFlight(traffic.clone()) }
+        Self { stage, upload, began, in_flight: Some(InFlight(traffic.clone())) }
     }
 
     /// `room` says that the next piece of a streamed body can be taken.

@@ -80,16 +80,22 @@ impl Traffic {
     }
 
     /// A handler that was asked at `began` has answered.
-    #[inline]
     pub(super) fn answered(&self, status: Status, began: Duration, now: Duration) {
+        self.responded(status);
+        self.times.observe(now.saturating_sub(began));
+    }
+
+    /// A handler has answered as soon as it was asked.
+    #[inline]
+    pub(super) fn answered_at_once(&self, status: Status) {
+        self.responded(status);
+        self.times.observe_none();
+    }
+
+    #[inline]
+    fn responded(&self, status: Status) {
         if let Some(count) = self.responses.get(usize::from(status.code() / 100)) {
             add(count);
-        }
-        if began == now {
-            // Most answers: time stands still in a turn.
-            self.times.observe_none();
-        } else {
-            self.times.observe(now.saturating_sub(began));
         }
     }
 
