@@ -14,6 +14,8 @@ use crate::Platform;
 use crate::context::Context;
 use crate::log_ring;
 use alloc::rc::Rc;
+use web::Routes;
+use web::answers::{self, RouteAnswers};
 
 /// Adds what every appliance has. What a service counts, the service has added itself.
 pub(crate) fn add_all<P: Platform>(context: &Context<P>) {
@@ -52,6 +54,18 @@ fn add_metrics<P: Platform>(context: &Context<P>) {
         let cache = site.cache().clone();
         inspector.add_metrics(storage::CACHE_METRICS, move |visit| visit(None, &cache));
     }
+}
+
+/// Adds what counts the answers of routes. They are made when the first service that carries web requests opens.
+pub(crate) fn add_routes<P: Platform>(context: &Context<P>, routes: &Routes) {
+    let all: Rc<[RouteAnswers]> = routes.answers().into();
+    let counted = all.clone();
+    context.inspector.add_metrics(answers::ROUTE_METRICS, move |visit| {
+        for of in counted.iter() {
+            visit(Some(("route", &of.route)), &of.answers);
+        }
+    });
+    context.inspector.add_table(&answers::ROUTES, move |visit| all.iter().for_each(visit));
 }
 
 fn add_network<P: Platform>(context: &Context<P>) {

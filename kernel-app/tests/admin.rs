@@ -254,8 +254,15 @@ static CAUSES: &[Cause] = &[
                 ("aqueduct_web_connections_accepted_total{service=\"http\"}", 1.0),
                 ("aqueduct_web_responses_total{service=\"http\",code=\"2xx\"}", 1.0),
                 ("aqueduct_web_response_seconds_count{service=\"http\"}", 1.0),
+                ("aqueduct_web_route_responses_total{route=\"GET /*path\",code=\"2xx\"}", 1.0),
+                ("aqueduct_web_route_response_seconds_count{route=\"GET /*path\"}", 1.0),
                 ("aqueduct_task_polls_total", 1.0),
             ],
+        ),
+        (
+            "a method that the site does not have",
+            |world| drop(world.ask(80, "PUT /page HTTP/1.1\r\nHost: a\r\n\r\n")),
+            &[("aqueduct_web_route_responses_total{route=\"none\",code=\"4xx\"}", 1.0)],
         ),
         (
             "no page",
@@ -282,6 +289,7 @@ static CAUSES: &[Cause] = &[
                 ("aqueduct_task_panics_total", 1.0),
                 ("aqueduct_web_handlers_failed_total{service=\"http\"}", 1.0),
                 ("aqueduct_web_responses_total{service=\"http\",code=\"5xx\"}", 1.0),
+                ("aqueduct_web_route_responses_total{route=\"GET /panic\",code=\"5xx\"}", 1.0),
                 ("aqueduct_log_lines_total{level=\"error\"}", 1.0),
             ],
         ),
@@ -313,6 +321,7 @@ static CAUSES: &[Cause] = &[
             },
             &[
                 ("aqueduct_web_requests_in_flight{service=\"http\"}", 1.0),
+                ("aqueduct_web_route_in_flight{route=\"GET /slow\"}", 1.0),
                 ("aqueduct_connections{service=\"http\"}", 1.0),
                 ("aqueduct_timers", 1.0),
             ],
@@ -357,6 +366,45 @@ fn an_answer_at_once_takes_the_time_of_its_handler() {
     world.get("/page");
     let time = sum(&world) - before;
     assert!(time > 0.0 && time < 0.1, "{time}");
+}
+
+#[test]
+fn routes_count_their_answers_whichever_protocol_and_however_often_they_come() {
+    let world = World::new();
+    let route = |name: &str| {
+        let rows = world.rows("routes");
+        rows.into_iter().find(|row| row["route"] == name).expect(name)
+    };
+    let names: Vec<_> =
+        world.rows("routes").iter().map(|row| text(row, "route").to_string()).collect();
+    assert_eq!(names, ["GET /slow", "GET /panic", "* /session", "GET /*path", "none"]);
+    assert!(route("GET /*path")["mean_us"].is_null());
+    // The third is answered from what is kept of the second.
+    for _ in 0..3 {
+        world.get("/page");
+    }
+    world.get("/nothing");
+    world.ask(70, "page\r\n");
+    let site = route("GET /*path");
+    assert_eq!((number(&site, "responses"), number(&site, "responses_4xx")), (5, 1));
+    assert_eq!(number(&site, "p99_us"), 100);
+    let mut flow = world.connect(80);
+    block_on(flow.write_all(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")).unwrap();
+    world.run();
+    assert_eq!(number(&route("GET /slow"), "in_flight"), 1);
+    world.pass(Duration::from_secs(3));
+    let slow = route("GET /slow");
+    assert_eq!((number(&slow, "in_flight"), number(&slow, "responses_2xx")), (0, 1));
+    assert_eq!(number(&slow, "p99_us"), 5_000_000);
+    // Whoever goes is answered nothing, and is in flight no more.
+    block_on(flow.write_all(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")).unwrap();
+    world.run();
+    drop(flow);
+    world.run();
+    assert_eq!((number(&route("GET /slow"), "in_flight"), number(&slow, "responses")), (0, 1));
+    // What is no request is of no route, not even of the one before on its connection.
+    world.ask(80, "GET /page HTTP/1.1\r\nHost: a\r\n\r\nnonsense\r\n\r\n");
+    assert_eq!(number(&route("GET /*path"), "responses"), 6);
 }
 
 #[test]

@@ -76,6 +76,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         Verb::Cards(asked) => rows(("cards", None), asked),
         Verb::Disks(asked) => rows(("disks", None), asked),
         Verb::Services(asked) => rows(("services", None), asked),
+        Verb::Routes(asked) => rows(("routes", None), asked),
         Verb::Sessions(asked) => rows(("sessions", None), asked),
         Verb::Mem(asked) => rows(("memory", None), asked),
         Verb::Timers(asked) => rows(("timers", None), asked),

@@ -88,6 +88,8 @@ pub(crate) enum Verb {
     Disks(Rows),
     /// What is served where
     Services(Rows),
+    /// Routes of web requests: answers by status, in flight, times
+    Routes(Rows),
     /// Web sessions, and where each waits
     Sessions(Rows),
     /// Memory by purpose

@@ -2,7 +2,7 @@
 
 use super::Shared;
 use super::access_log::Logged;
-use super::exchange::{Stage, Step, Upload, Work};
+use super::exchange::{InFlight, Stage, Step, Upload, Work};
 use crate::drive::{Core, LongOutput, Transport};
 use alloc::boxed::Box;
 use alloc::rc::Rc;
@@ -11,6 +11,7 @@ use core::time::Duration;
 use flow::ledger::Pressure;
 use flow::{Address, Flow, FlowError};
 use web::access_log::ID_FIELD;
+use web::answers::Answers;
 use web::server::{ConnectionState, Event, Refusal, ServerCore};
 use web::{
     Answer, Body, BodyError, ContentLength, ContentWriter, Next, Reply, Request, RequestHead,
@@ -30,6 +31,8 @@ pub(super) struct Driver<C: ServerCore> {
     refuses: bool,
     /// The open request's line for the access log, if there is one.
     log: Option<Box<Logged>>,
+    /// What counts the open request's answer, beside the server: its route.
+    route: Option<Rc<Answers>>,
 }
 
 /// Requests, and pieces of a chunked body, that are taken before others have their turn.
@@ -45,7 +48,7 @@ impl<C: ServerCore> Driver<C> {
         let (peer, certificate) = (flow.peer(), flow.peer_certificate().map(Rc::new));
         // Last: dropped, it is counted no more.
         shared.traffic.opened();
-        Self { core, shared, peer, certificate, work: None, refuses: false, log: None }
+        Self { core, shared, peer, certificate, work: None, refuses: false, log: None, route: None }
     }
 
     /// Passes on what came of `input`, or of time; whether anything did.
@@ -64,7 +67,8 @@ impl<C: ServerCore> Driver<C> {
             Event::Request(head) => self.begin(head, now),
             Event::Answered(head, status, content_bytes) => {
                 self.log = self.shared.begin_request(self.client(), &head);
-                self.shared.traffic.answered(status, now, now);
+                let route = head.answers().map(|route| &**route);
+                self.shared.traffic.answered(route, status, now, now);
                 if let Some(log) = &mut self.log {
                     log.answered(status, content_bytes);
                 }
@@ -95,7 +99,7 @@ impl<C: ServerCore> Driver<C> {
         log::info!("{}: the connection with {} ended: {error}", C::NAME, self.peer);
         self.work = None;
         if self.core.wants_transmit() {
-            self.shared.traffic.answered(error.status(), now, now);
+            self.shared.traffic.answered(self.route.as_deref(), error.status(), now, now);
         }
         if self.log.is_none() && self.core.wants_transmit() {
             // Refused before it was a request, or before anybody was asked.
@@ -147,7 +151,8 @@ impl<C: ServerCore> Driver<C> {
     /// A handler panicked, or an allocation of it failed: 500 if nothing of an answer was sent, else the connection's end.
     fn fail_handler(&mut self, error: &dyn core::fmt::Display, now: Duration) {
         log::error!("{}: a handler {error}", C::NAME);
-        self.shared.traffic.answered(Status::INTERNAL_SERVER_ERROR, now, now);
+        let route = self.route.as_deref();
+        self.shared.traffic.answered(route, Status::INTERNAL_SERVER_ERROR, now, now);
         self.work = None;
         self.fail_response("the handler failed", now);
     }
@@ -183,12 +188,15 @@ impl<C: ServerCore> Driver<C> {
             return self.reply(overloaded().into(), upload, now, now);
         }
         let began = shared.precise(now);
+        let asked = head.clone();
         let request = Request::new(head, body, client).with_certificate(self.certificate.clone());
-        match shared.spawner.catch(|| shared.handler.answer(request)) {
+        let answer = shared.spawner.catch(|| shared.handler.answer(request));
+        self.route = asked.answers().cloned();
+        match answer {
             Ok(Answer::Now(reply)) => self.reply(reply, upload, began, now),
             Ok(Answer::Later(answering)) => {
                 let stage = Stage::Answering(answering);
-                self.work = Some(Box::new(Work::new(stage, upload, &shared.traffic, began)));
+                self.work = Some(Box::new(self.work(stage, upload, began)));
             }
             Err(error) => self.fail_handler(&error, now),
         }
@@ -198,7 +206,7 @@ impl<C: ServerCore> Driver<C> {
     fn reply(&mut self, reply: Reply, upload: Option<Upload>, began: Duration, now: Duration) {
         let Reply { response, next } = reply;
         let ended = self.shared.precise(now);
-        self.shared.traffic.answered(response.status(), began, ended);
+        self.shared.traffic.answered(self.route.as_deref(), response.status(), began, ended);
         if let Some(log) = &mut self.log {
             log.answered(response.status(), self.core.content_length(&response));
             if let Some(id) = response.header(ID_FIELD) {
@@ -221,7 +229,12 @@ impl<C: ServerCore> Driver<C> {
             Next::Upgrade(converse) => Stage::Upgrading(converse),
             _ => return self.end_work(now),
         };
-        self.work = Some(Box::new(Work::new(stage, upload, &self.shared.traffic, now)));
+        self.work = Some(Box::new(self.work(stage, upload, now)));
+    }
+
+    fn work(&self, stage: Stage, upload: Option<Upload>, began: Duration) -> Work {
+        let in_flight = InFlight::new(&self.shared.traffic, self.route.clone());
+        Work { stage, upload, began, _in_flight: in_flight }
     }
 
     fn fail_production(&mut self, now: Duration) {
@@ -232,6 +245,7 @@ impl<C: ServerCore> Driver<C> {
     /// The handler is done, and with it what is left of the request's body.
     fn end_work(&mut self, now: Duration) {
         self.work = None;
+        self.route = None;
         self.core.drop_body(now);
     }
 
