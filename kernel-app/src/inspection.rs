@@ -6,7 +6,8 @@ mod memory;
 mod panics;
 mod services;
 mod sessions;
-mod tasks;
+mod task_dump;
+pub(crate) mod tasks;
 mod timers;
 mod version;
 
@@ -14,8 +15,19 @@ use crate::Platform;
 use crate::context::Context;
 use crate::log_ring;
 use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::vec::Vec;
 use web::Routes;
 use web::answers::{self, RouteAnswers};
+
+/// Writes all tasks into the log, those together that wait at the same place; the lines that it wrote.
+pub(crate) fn log_tasks<P: Platform>(context: &Context<P>) -> Vec<String> {
+    let lines = task_dump::lines(context);
+    for line in &lines {
+        log::warn!("{line}");
+    }
+    lines
+}
 
 /// Adds what every appliance has. What a service counts, the service has added itself.
 pub(crate) fn add_all<P: Platform>(context: &Context<P>) {

@@ -500,6 +500,42 @@ fn a_task_is_cancelled_by_post_only() {
 }
 
 #[test]
+fn the_level_of_all_is_as_configured_again_when_it_is_deleted() {
+    let world = World::new();
+    let all = |world: &World| world.rows("log/levels")[0]["level"].clone();
+    assert_eq!(world.admin("PUT", "/api/v1/log/levels/*?level=debug").0, 204);
+    assert_eq!(all(&world), "debug");
+    assert_eq!(world.admin("DELETE", "/api/v1/log/levels/*").0, 204);
+    assert_eq!(all(&world), "info");
+}
+
+#[test]
+fn tasks_are_dumped_by_post_those_together_that_wait_at_one_place() {
+    let world = World::new();
+    let mut flows: Vec<_> = (0..5).map(|_| world.connect(80)).collect();
+    for flow in &mut flows {
+        block_on(flow.write_all(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")).unwrap();
+    }
+    world.run();
+    world.pass(Duration::from_secs(2));
+    assert_eq!(world.admin("GET", "/api/v1/tasks/dump").0, 405);
+    let (status, dump) = world.admin("POST", "/api/v1/tasks/dump");
+    let lines: Vec<_> = dump.lines().collect();
+    assert_eq!(status, 200);
+    assert!(lines[0].starts_with("tasks: "), "{dump}");
+    let running = lines[1];
+    assert!(running.contains("1 x http, running at "), "what runs is told first: {dump}");
+    let slow = lines.iter().find(|line| line.contains(" 5 x http, waiting at ")).expect(&dump);
+    assert_eq!(slow.matches(".0, ").count(), 3, "three are named: {slow}");
+    assert!(slow.ends_with(", ...; the oldest 2 s"), "{slow}");
+    assert!(lines.iter().any(|line| line.contains("x http listener, waiting at ")), "{dump}");
+    let log = world.rows("log");
+    for line in &lines {
+        assert!(log.iter().any(|row| row["message"] == *line), "{line} is logged");
+    }
+}
+
+#[test]
 fn rows_come_in_pages() {
     let world = World::new();
     let all = world.rows("config");

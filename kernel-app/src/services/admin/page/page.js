@@ -56,7 +56,7 @@ async function glance() {
 
 // A button that ends a task, but for those that serve everybody.
 function cancel(row) {
-  if (/listener$/.test(row.name)) return "";
+  if (row.serves_all) return "";
   return button("end", async () => {
     if (!confirm(`End the task ${row.id} (${[row.name, row.subject].filter((part) => part).join(" ")})? What it serves is cut.`)) return;
     await change("POST", `tasks/${encodeURIComponent(row.id)}/cancel`);
