@@ -5,6 +5,7 @@ use crate::handlers::site::Site;
 use crate::live_settings::LiveSettings;
 use crate::service::{ServiceEntry, Services, StartError, Table, WebRoutes};
 use crate::{Platform, registry, vsock_port};
+use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -70,6 +71,7 @@ pub struct App {
     services: Services,
     timers: Timers,
     settings: Rc<LiveSettings>,
+    log_tasks: Box<dyn Fn()>,
     /// When what is still open is given up; set when the appliance is asked to stop.
     give_up_at: Cell<Option<Duration>>,
 }
@@ -105,6 +107,7 @@ impl App {
             services: context.services.clone(),
             timers: context.timers.clone(),
             settings: context.live_settings.clone(),
+            log_tasks: task_log(context),
             give_up_at: Cell::new(None),
         })
     }
@@ -115,6 +118,11 @@ impl App {
         let Shutdown { drain } = self.settings.get().shutdown;
         self.give_up_at.set(Some(self.timers.now() + drain));
         self.services.drain(drain);
+    }
+
+    /// Writes all tasks into the log, with where each waits.
+    pub fn log_tasks(&self) {
+        (self.log_tasks)();
     }
 
     /// All work is done, and what came of it has arrived but for `undelivered` connections; or the
@@ -133,6 +141,18 @@ impl App {
     pub fn next_deadline(&self) -> Option<Duration> {
         self.give_up_at.get()
     }
+}
+
+/// What writes all tasks into the log.
+#[cfg(feature = "inspection")]
+fn task_log<P: Platform>(context: &Context<P>) -> Box<dyn Fn()> {
+    let context = context.clone();
+    Box::new(move || drop(crate::inspection::log_tasks(&context)))
+}
+
+#[cfg(not(feature = "inspection"))]
+fn task_log<P: Platform>(_: &Context<P>) -> Box<dyn Fn()> {
+    Box::new(|| log::warn!("tasks: what shows them is not in this build"))
 }
 
 /// Refuses references that lead nowhere before anybody asks for them.

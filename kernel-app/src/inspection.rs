@@ -6,7 +6,8 @@ mod memory;
 mod panics;
 mod services;
 mod sessions;
-mod tasks;
+mod task_dump;
+pub(crate) mod tasks;
 mod timers;
 mod version;
 
@@ -14,6 +15,19 @@ use crate::Platform;
 use crate::context::Context;
 use crate::log_ring;
 use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::vec::Vec;
+use web::Routes;
+use web::answers::{self, RouteAnswers};
+
+/// Writes all tasks into the log, those together that wait at the same place; the lines that it wrote.
+pub(crate) fn log_tasks<P: Platform>(context: &Context<P>) -> Vec<String> {
+    let lines = task_dump::lines(context);
+    for line in &lines {
+        log::warn!("{line}");
+    }
+    lines
+}
 
 /// Adds what every appliance has. What a service counts, the service has added itself.
 pub(crate) fn add_all<P: Platform>(context: &Context<P>) {
@@ -52,6 +66,18 @@ fn add_metrics<P: Platform>(context: &Context<P>) {
         let cache = site.cache().clone();
         inspector.add_metrics(storage::CACHE_METRICS, move |visit| visit(None, &cache));
     }
+}
+
+/// Adds what counts the answers of routes. They are made when the first service that carries web requests opens.
+pub(crate) fn add_routes<P: Platform>(context: &Context<P>, routes: &Routes) {
+    let all: Rc<[RouteAnswers]> = routes.answers().into();
+    let counted = all.clone();
+    context.inspector.add_metrics(answers::ROUTE_METRICS, move |visit| {
+        for of in counted.iter() {
+            visit(Some(("route", &of.route)), &of.answers);
+        }
+    });
+    context.inspector.add_table(&answers::ROUTES, move |visit| all.iter().for_each(visit));
 }
 
 fn add_network<P: Platform>(context: &Context<P>) {

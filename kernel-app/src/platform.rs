@@ -159,6 +159,11 @@ pub trait Driver {
     /// Somebody asked the appliance to stop.
     fn stop_requested(&mut self) -> bool;
 
+    /// Somebody wants to see all tasks in the log: asked once a turn, after tasks have run.
+    fn task_log_requested(&mut self) -> bool {
+        false
+    }
+
     /// Idles until something arrives or `deadline` (in the time of [`now`](Self::now)) comes; may
     /// return early.
     fn wait(&mut self, deadline: Option<Duration>);

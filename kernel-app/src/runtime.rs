@@ -26,6 +26,9 @@ pub fn run(driver: &mut impl Driver, executor: &Executor, timers: &Timers, app: 
         trace.step("tasks");
         driver.egress(now);
         trace.step("egress");
+        if driver.task_log_requested() {
+            app.log_tasks();
+        }
         if !stopping && driver.stop_requested() {
             stopping = true;
             app.stop();

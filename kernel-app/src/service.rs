@@ -109,7 +109,13 @@ impl<P: Platform> WebRoutes<P> {
     }
 
     fn handler(&self, context: &Context<P>) -> Rc<dyn Handler> {
-        self.0.made.get_or_init(|| Rc::new((self.0.make)(context))).clone()
+        let make = || -> Rc<dyn Handler> {
+            let routes = (self.0.make)(context);
+            #[cfg(feature = "inspection")]
+            crate::inspection::add_routes(context, &routes);
+            Rc::new(routes)
+        };
+        self.0.made.get_or_init(make).clone()
     }
 }
 

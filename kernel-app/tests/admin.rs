@@ -254,8 +254,15 @@ static CAUSES: &[Cause] = &[
                 ("aqueduct_web_connections_accepted_total{service=\"http\"}", 1.0),
                 ("aqueduct_web_responses_total{service=\"http\",code=\"2xx\"}", 1.0),
                 ("aqueduct_web_response_seconds_count{service=\"http\"}", 1.0),
+                ("aqueduct_web_route_responses_total{route=\"GET /*path\",code=\"2xx\"}", 1.0),
+                ("aqueduct_web_route_response_seconds_count{route=\"GET /*path\"}", 1.0),
                 ("aqueduct_task_polls_total", 1.0),
             ],
+        ),
+        (
+            "a method that the site does not have",
+            |world| drop(world.ask(80, "PUT /page HTTP/1.1\r\nHost: a\r\n\r\n")),
+            &[("aqueduct_web_route_responses_total{route=\"none\",code=\"4xx\"}", 1.0)],
         ),
         (
             "no page",
@@ -282,6 +289,7 @@ static CAUSES: &[Cause] = &[
                 ("aqueduct_task_panics_total", 1.0),
                 ("aqueduct_web_handlers_failed_total{service=\"http\"}", 1.0),
                 ("aqueduct_web_responses_total{service=\"http\",code=\"5xx\"}", 1.0),
+                ("aqueduct_web_route_responses_total{route=\"GET /panic\",code=\"5xx\"}", 1.0),
                 ("aqueduct_log_lines_total{level=\"error\"}", 1.0),
             ],
         ),
@@ -313,6 +321,7 @@ static CAUSES: &[Cause] = &[
             },
             &[
                 ("aqueduct_web_requests_in_flight{service=\"http\"}", 1.0),
+                ("aqueduct_web_route_in_flight{route=\"GET /slow\"}", 1.0),
                 ("aqueduct_connections{service=\"http\"}", 1.0),
                 ("aqueduct_timers", 1.0),
             ],
@@ -357,6 +366,45 @@ fn an_answer_at_once_takes_the_time_of_its_handler() {
     world.get("/page");
     let time = sum(&world) - before;
     assert!(time > 0.0 && time < 0.1, "{time}");
+}
+
+#[test]
+fn routes_count_their_answers_whichever_protocol_and_however_often_they_come() {
+    let world = World::new();
+    let route = |name: &str| {
+        let rows = world.rows("routes");
+        rows.into_iter().find(|row| row["route"] == name).expect(name)
+    };
+    let names: Vec<_> =
+        world.rows("routes").iter().map(|row| text(row, "route").to_string()).collect();
+    assert_eq!(names, ["GET /slow", "GET /panic", "* /session", "GET /*path", "none"]);
+    assert!(route("GET /*path")["mean_us"].is_null());
+    // The third is answered from what is kept of the second.
+    for _ in 0..3 {
+        world.get("/page");
+    }
+    world.get("/nothing");
+    world.ask(70, "page\r\n");
+    let site = route("GET /*path");
+    assert_eq!((number(&site, "responses"), number(&site, "responses_4xx")), (5, 1));
+    assert_eq!(number(&site, "p99_us"), 100);
+    let mut flow = world.connect(80);
+    block_on(flow.write_all(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")).unwrap();
+    world.run();
+    assert_eq!(number(&route("GET /slow"), "in_flight"), 1);
+    world.pass(Duration::from_secs(3));
+    let slow = route("GET /slow");
+    assert_eq!((number(&slow, "in_flight"), number(&slow, "responses_2xx")), (0, 1));
+    assert_eq!(number(&slow, "p99_us"), 5_000_000);
+    // Whoever goes is answered nothing, and is in flight no more.
+    block_on(flow.write_all(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")).unwrap();
+    world.run();
+    drop(flow);
+    world.run();
+    assert_eq!((number(&route("GET /slow"), "in_flight"), number(&slow, "responses")), (0, 1));
+    // What is no request is of no route, not even of the one before on its connection.
+    world.ask(80, "GET /page HTTP/1.1\r\nHost: a\r\n\r\nnonsense\r\n\r\n");
+    assert_eq!(number(&route("GET /*path"), "responses"), 6);
 }
 
 #[test]
@@ -449,6 +497,42 @@ fn a_task_is_cancelled_by_post_only() {
     assert_eq!(world.admin("POST", &path).0, 404);
     assert_eq!(world.admin("POST", "/api/v1/tasks/x/cancel").0, 400);
     assert_eq!(receive(&mut flow, &mut Vec::new()), Some(0));
+}
+
+#[test]
+fn the_level_of_all_is_as_configured_again_when_it_is_deleted() {
+    let world = World::new();
+    let all = |world: &World| world.rows("log/levels")[0]["level"].clone();
+    assert_eq!(world.admin("PUT", "/api/v1/log/levels/*?level=debug").0, 204);
+    assert_eq!(all(&world), "debug");
+    assert_eq!(world.admin("DELETE", "/api/v1/log/levels/*").0, 204);
+    assert_eq!(all(&world), "info");
+}
+
+#[test]
+fn tasks_are_dumped_by_post_those_together_that_wait_at_one_place() {
+    let world = World::new();
+    let mut flows: Vec<_> = (0..5).map(|_| world.connect(80)).collect();
+    for flow in &mut flows {
+        block_on(flow.write_all(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")).unwrap();
+    }
+    world.run();
+    world.pass(Duration::from_secs(2));
+    assert_eq!(world.admin("GET", "/api/v1/tasks/dump").0, 405);
+    let (status, dump) = world.admin("POST", "/api/v1/tasks/dump");
+    let lines: Vec<_> = dump.lines().collect();
+    assert_eq!(status, 200);
+    assert!(lines[0].starts_with("tasks: "), "{dump}");
+    let running = lines[1];
+    assert!(running.contains("1 x http, running at "), "what runs is told first: {dump}");
+    let slow = lines.iter().find(|line| line.contains(" 5 x http, waiting at ")).expect(&dump);
+    assert_eq!(slow.matches(".0, ").count(), 3, "three are named: {slow}");
+    assert!(slow.ends_with(", ...; the oldest 2 s"), "{slow}");
+    assert!(lines.iter().any(|line| line.contains("x http listener, waiting at ")), "{dump}");
+    let log = world.rows("log");
+    for line in &lines {
+        assert!(log.iter().any(|row| row["message"] == *line), "{line} is logged");
+    }
 }
 
 #[test]

@@ -54,6 +54,13 @@ impl Histogram {
         self.sum.get()
     }
 
+    /// The least bound of a bucket that `part` of `whole` reached at most; none before the first, or beyond the last bound.
+    pub fn quantile(&self, part: u64, whole: u64) -> Option<Duration> {
+        let rank = self.count().saturating_mul(part).div_ceil(whole);
+        let reached = |(_, count): &(Option<Duration>, u64)| rank > 0 && *count >= rank;
+        self.buckets().find(reached).and_then(|(bound, _)| bound)
+    }
+
     /// The bounds, and how many were at most so long; the last is without bound, and counts all.
     pub fn buckets(&self) -> impl Iterator<Item = (Option<Duration>, u64)> {
         let bounds = BOUNDS.into_iter().map(Some).chain([None]);
@@ -87,5 +94,19 @@ mod tests {
         assert_eq!(buckets[15], (Some(Duration::from_secs(10)), 5));
         assert_eq!(buckets[16], (None, 6));
         assert_eq!((histogram.count(), histogram.sum()), (6, Duration::from_micros(20_000_202)));
+    }
+
+    #[test]
+    fn a_quantile_is_the_bound_that_so_many_kept() {
+        let histogram = Histogram::default();
+        assert_eq!(histogram.quantile(99, 100), None);
+        for _ in 0..99 {
+            histogram.observe_none();
+        }
+        histogram.observe(Duration::from_millis(7));
+        assert_eq!(histogram.quantile(99, 100), Some(Duration::from_micros(100)));
+        histogram.observe(Duration::from_secs(60));
+        assert_eq!(histogram.quantile(99, 100), Some(Duration::from_millis(10)));
+        assert_eq!(histogram.quantile(100, 100), None);
     }
 }

@@ -159,7 +159,7 @@ impl Link {
     ) -> bool {
         self.poll_slaac(now, neighbours, output);
         if let Some(dhcp) = &mut self.dhcp {
-            dhcp.warn_of_silence(now);
+            dhcp.tell_of_silence(now, self.interface.ipv4_addr().is_some());
             if dhcp.resume(now, &mut self.sockets) {
                 self.due = Some(now);
             }

@@ -37,6 +37,7 @@ extern crate std;
 struct WritingHandlers;
 
 pub mod access_log;
+pub mod answers;
 mod body;
 mod content;
 pub mod cookies;

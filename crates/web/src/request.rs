@@ -1,5 +1,6 @@
 //! Requests: checked once by the protocol that made them, then read through accessors that cannot fail.
 
+use crate::answers::Answers;
 use crate::fields::{Field, Fields, Section, Span, is_selecting};
 use crate::router::{Params, Refusal};
 use crate::syntax::is_name;
@@ -7,6 +8,7 @@ use crate::{Body, ContentLength, Method, Version, cookies, percent};
 use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::string::String;
+use core::cell::OnceCell;
 use core::fmt;
 use core::ops::Deref;
 use flow::Address;
@@ -118,7 +120,15 @@ impl fmt::Debug for Request {
 
 /// A request's head: one pointer. Its clones are the same head.
 #[derive(Clone, Debug, Default)]
-pub struct RequestHead(Rc<Parts>);
+pub struct RequestHead(Rc<Shared>);
+
+/// What clones of a head share.
+#[derive(Debug, Default)]
+struct Shared {
+    parts: Parts,
+    /// What counts its answers: its route, which follows from the head alone.
+    answers: OnceCell<Rc<Answers>>,
+}
 
 /// What a request's head is made of, for the protocol that makes it.
 #[derive(Debug)]
@@ -180,45 +190,59 @@ impl RequestHead {
             parts.selects |= is_selecting(name.as_bytes());
             parts.section.fields.push(field);
         }
-        RequestHead(Rc::new(parts))
+        RequestHead(Rc::new(Shared { parts, answers: OnceCell::new() }))
     }
 
     /// What it is made of, if nobody else has this head: to make the next one in the same buffers.
     #[inline]
     pub fn parts_mut(&mut self) -> Option<&mut Parts> {
-        Rc::get_mut(&mut self.0)
+        let Shared { parts, answers } = Rc::get_mut(&mut self.0)?;
+        answers.take();
+        Some(parts)
+    }
+
+    /// What counts answers to it, once routes took it in hand.
+    #[inline]
+    pub fn answers(&self) -> Option<&Rc<Answers>> {
+        self.0.answers.get()
+    }
+
+    /// The first routes that are asked count: those that they pass it on to are part of a route.
+    #[inline]
+    pub(crate) fn count_by(&self, answers: &Rc<Answers>) {
+        self.0.answers.get_or_init(|| answers.clone());
     }
 
     /// Its bytes and fields as they came.
     #[inline]
     pub fn section(&self) -> &Section {
-        &self.0.section
+        &self.0.parts.section
     }
 
     /// The method.
     #[inline]
     pub fn method(&self) -> Method {
-        self.0.method
+        self.0.parts.method
     }
 
     /// The method as sent.
     #[inline]
     pub fn method_name(&self) -> &[u8] {
-        self.0.method_name.of(self.bytes())
+        self.0.parts.method_name.of(self.bytes())
     }
 
     /// The request target as sent.
     #[inline]
     pub fn target(&self) -> &[u8] {
-        self.0.target.of(self.bytes())
+        self.0.parts.target.of(self.bytes())
     }
 
     /// The target's absolute path, without the query, still percent-encoded; `*` for
     /// asterisk-form, empty for CONNECT.
     #[inline]
     pub fn path(&self) -> &[u8] {
-        match self.0.path.of(self.bytes()) {
-            [] if self.0.method != Method::Connect => b"/",
+        match self.0.parts.path.of(self.bytes()) {
+            [] if self.0.parts.method != Method::Connect => b"/",
             path => path,
         }
     }
@@ -226,40 +250,40 @@ impl RequestHead {
     /// What follows the first `?` of the target.
     #[inline]
     pub fn query(&self) -> Option<&[u8]> {
-        self.0.query.map(|query| query.of(self.bytes()))
+        self.0.parts.query.map(|query| query.of(self.bytes()))
     }
 
     /// Host and port the request is for: from the target when it names one, else from `Host`
     /// (RFC 9112 section 3.3). Empty when neither does.
     #[inline]
     pub fn authority(&self) -> &[u8] {
-        self.0.authority.of(self.bytes())
+        self.0.parts.authority.of(self.bytes())
     }
 
     /// The protocol version.
     #[inline]
     pub fn version(&self) -> Version {
-        self.0.version
+        self.0.parts.version
     }
 
     /// All fields in the order received.
     pub fn headers(&self) -> Fields<'_> {
-        self.0.section.fields()
+        self.0.parts.section.fields()
     }
 
     /// The value of the first field of this name, letter case aside.
     pub fn header(&self, name: &str) -> Option<&[u8]> {
-        self.0.section.field(name)
+        self.0.parts.section.field(name)
     }
 
     /// The values of all fields of this name, letter case aside.
     pub fn headers_named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        self.0.section.fields_named(name)
+        self.0.parts.section.fields_named(name)
     }
 
     #[inline]
     fn bytes(&self) -> &[u8] {
-        &self.0.section.bytes
+        &self.0.parts.section.bytes
     }
 
     /// Names and values of all cookies, in the order sent.
@@ -270,7 +294,7 @@ impl RequestHead {
     /// The value of the first cookie of this name, letter case included. The first is the one whose path is the
     /// longest (RFC 6265 section 5.4).
     pub fn cookie(&self, name: &str) -> Option<&[u8]> {
-        let mut fields = self.0.section.fields();
+        let mut fields = self.0.parts.section.fields();
         fields.find_map(|(field, line)| {
             let mut pairs = is_name(field, b"cookie").then(|| cookies::parse(line))?;
             pairs.find(|(own, _)| *own == name.as_bytes()).map(|(_, value)| value)
@@ -279,30 +303,30 @@ impl RequestHead {
 
     /// Whether there are conditions to evaluate, or ranges; most requests have neither.
     pub(crate) fn selects(&self) -> bool {
-        self.0.selects
+        self.0.parts.selects
     }
 
     /// How much content follows.
     #[inline]
     pub fn content_length(&self) -> ContentLength {
-        self.0.content_length
+        self.0.parts.content_length
     }
 
     /// Whether the client waits for `100 Continue` before it sends the content.
     pub fn expects_continue(&self) -> bool {
-        self.0.expects_continue && self.0.content_length != ContentLength::Empty
+        self.0.parts.expects_continue && self.0.parts.content_length != ContentLength::Empty
     }
 
     /// Whether the client's connection is encrypted: it came by TLS, or the web server in front says so, for which FastCGI
     /// has a word and HTTP/1.1 none.
     pub fn is_secure(&self) -> bool {
-        self.0.is_secure
+        self.0.parts.is_secure
     }
 
     /// The protocols the client would upgrade to, if `Connection: upgrade` goes with them.
     pub fn upgrade(&self) -> Option<&[u8]> {
         // RFC 9110 section 7.8: ignored in HTTP/1.0, and without the connection option.
-        if self.0.upgrade { self.header("upgrade") } else { None }
+        if self.0.parts.upgrade { self.header("upgrade") } else { None }
     }
 }
 

@@ -168,6 +168,17 @@ impl<H> Router<H> {
         routes.chain(self.fallbacks.iter_mut().map(|fallback| &mut fallback.handler))
     }
 
+    /// Shows all handlers with the name of their route, those of fallbacks last: methods and pattern, as
+    /// `GET /users/:id`. `*` is every method; the pattern of a fallback ends with `/*`.
+    pub fn visit(&self, visit: &mut dyn FnMut(String, &H)) {
+        for route in &self.routes {
+            visit(route.methods.short_names() + " " + route.pattern, &route.handler);
+        }
+        for fallback in &self.fallbacks {
+            visit(["* ", fallback.prefix, "/*"].concat(), &fallback.handler);
+        }
+    }
+
     /// Finds who answers.
     pub fn route(&self, request: &RequestHead) -> Routed<'_, H> {
         let (method, path) = (request.method(), request.path());
@@ -312,6 +323,19 @@ impl Allow {
             }
         }
         names
+    }
+}
+
+impl Allow {
+    /// As a route's name has them: HEAD goes without saying where GET is.
+    fn short_names(self) -> String {
+        let all = ALL.into_iter().filter(|method| self.has(*method));
+        if all.clone().count() == ALL.len() {
+            return String::from("*");
+        }
+        let is_said = |method: &Method| *method != Method::Head || !self.has(Method::Get);
+        let names: Vec<_> = all.filter(is_said).map(Method::name).collect();
+        names.join(",")
     }
 }
 

@@ -1,11 +1,14 @@
 //! Routes: a table of handlers by method and path, and itself a handler.
 
+use crate::answers::{Answers, RouteAnswers};
 use crate::layer::{Layer, Layered};
 use crate::router::{Refusal, Routed, Router};
 use crate::session::{Ended, Mapper, Session, SessionHost};
 use crate::{Answer, Handler, Method, Request};
 use alloc::boxed::Box;
 use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::vec::Vec;
 
 /// Routes, searched from the top: the first that fits answers. Patterns and their precedence are as
 /// [`Router`] says; a handler reads their parameters by [`Request::parameter`].
@@ -25,6 +28,8 @@ pub struct Routes {
     router: Router<Endpoint>,
     /// Answers what nobody does, inside of the table's layers; none without layers.
     refuser: Option<Rc<dyn Handler>>,
+    /// What nobody answers.
+    unrouted: Rc<Answers>,
 }
 
 /// Who answers at a route.
@@ -32,6 +37,7 @@ struct Endpoint {
     handler: Box<dyn Handler>,
     /// Answers requests for other methods of its path, inside of its layers; none without layers.
     refuser: Option<Rc<dyn Handler>>,
+    answers: Rc<Answers>,
 }
 
 impl Routes {
@@ -154,6 +160,20 @@ impl Routes {
         self.refuser = Some(layered_refuser(&layer, self.refuser));
         self
     }
+
+    /// What counts the answers of each route, in the table's order, then of fallbacks and of what nobody takes. A route
+    /// that is never reached, since one of the same name is in front of it, is not among them.
+    pub fn answers(&self) -> Vec<RouteAnswers> {
+        let mut all: Vec<RouteAnswers> = Vec::new();
+        let mut add = |route: String, answers: &Rc<Answers>| {
+            if all.iter().all(|known| known.route != route) {
+                all.push(RouteAnswers { route, answers: answers.clone() });
+            }
+        };
+        self.router.visit(&mut |name, endpoint| add(name, &endpoint.answers));
+        add(String::from("none"), &self.unrouted);
+        all
+    }
 }
 
 fn layered_refuser<L: Layer>(layer: &Rc<L>, inner: Option<Rc<dyn Handler>>) -> Rc<dyn Handler> {
@@ -162,7 +182,7 @@ fn layered_refuser<L: Layer>(layer: &Rc<L>, inner: Option<Rc<dyn Handler>>) -> R
 
 impl Endpoint {
     fn new(handler: impl Handler) -> Self {
-        Self { handler: Box::new(handler), refuser: None }
+        Self { handler: Box::new(handler), refuser: None, answers: Rc::default() }
     }
 
     fn layer<L: Layer>(&mut self, layer: &Rc<L>) {
@@ -177,9 +197,11 @@ impl Handler for Routes {
         match self.router.route(&request) {
             Routed::Found(endpoint, parameters) => {
                 request.set_parameters(parameters);
+                request.count_by(&endpoint.answers);
                 endpoint.handler.answer(request)
             }
             Routed::Nobody(refusal, fitting) => {
+                request.count_by(&self.unrouted);
                 let refuser = match fitting {
                     Some(endpoint) => &endpoint.refuser,
                     None => &self.refuser,
@@ -360,5 +382,47 @@ mod tests {
         let routes = Routes::new().get("/", parse);
         assert_eq!(asked(&routes, "GET /").status(), Status::BAD_REQUEST);
         assert_eq!(text(&asked(&routes, "GET /?7")), "7");
+    }
+
+    #[test]
+    fn answers_have_their_routes_name() {
+        let api = Routes::new().get("/:id", says("one")).fallback(says("no such call"));
+        let both = Routes::new().put("/both", says("put"));
+        let routes = Routes::new()
+            .any("/any", says("any"))
+            .head("/head", says("head"))
+            .nest("/api", api)
+            .merge(both)
+            .put("/both", says("never"));
+        let names: Vec<_> = routes.answers().into_iter().map(|of| of.route).collect();
+        assert_eq!(
+            names,
+            ["* /any", "HEAD /head", "GET /api/:id", "PUT /both", "* /api/*", "none"]
+        );
+    }
+
+    #[test]
+    fn a_head_is_counted_by_the_route_that_takes_it_and_of_nested_handlers_by_the_outer_one() {
+        let inner = Routes::new().get("/inner", says("inner"));
+        let routes = Routes::new().get("/one", says("one")).fallback(inner);
+        let all = routes.answers();
+        for (line, place) in [
+            ("GET /one", Some(0)),
+            ("HEAD /one", Some(0)),
+            ("GET /inner", Some(1)),
+            ("POST /one", Some(2)),
+            ("GET nowhere", Some(2)),
+        ] {
+            let (method, target) = line.split_once(' ').unwrap();
+            let mut head = parsed(method, target, &[]);
+            assert!(head.answers().is_none());
+            let request = Request::new(head.clone(), Body::empty(), Address::Memory(0));
+            drop(routes.answer(request));
+            let counted = head.answers().expect("a route took it");
+            let found = all.iter().position(|of| Rc::ptr_eq(&of.answers, counted));
+            assert_eq!(found, place, "{line}");
+            head.parts_mut().expect("nobody else has it");
+            assert!(head.answers().is_none(), "the next request in these buffers is another");
+        }
     }
 }

@@ -10,8 +10,8 @@ use mio::{Interest, Registry, Token};
 use net::{ConnectionRow, ListenerRow};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::rand::GetRandomFlags;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use std::io;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use std::io::{self, Read};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -55,34 +55,48 @@ pub(crate) fn catch_panic(body: &mut dyn FnMut()) -> Result<(), String> {
     })
 }
 
-/// The power button.
-pub(crate) struct Stop {
-    requested: Arc<AtomicBool>,
-    /// Held, not read: what arrives here ends a wait.
-    _woken: mio::net::UnixStream,
+/// What signals ask for: the power button, and the tasks in the log.
+pub(crate) struct Signals {
+    stop: Arc<AtomicBool>,
+    task_log: Arc<AtomicBool>,
+    /// What arrives here ends a wait.
+    woken: mio::net::UnixStream,
 }
 
-impl Stop {
-    /// Lets SIGINT, SIGTERM and SIGHUP (the terminal is gone) ask for a stop, and end a wait of the registry's poll.
-    /// The second signal ends the process at once. Under `nohup`, SIGHUP goes on being ignored.
-    pub(crate) fn on_signals(registry: &Registry) -> io::Result<Self> {
-        let requested = Arc::new(AtomicBool::new(false));
+impl Signals {
+    /// Lets SIGINT, SIGTERM and SIGHUP (the terminal is gone) ask for a stop, SIGUSR1 for the tasks in the log, and all end a
+    /// wait of the registry's poll. The second signal that asks for a stop ends the process at once. Under `nohup`, SIGHUP goes
+    /// on being ignored.
+    pub(crate) fn await_on(registry: &Registry) -> io::Result<Self> {
+        let (stop, task_log) = (Arc::new(AtomicBool::new(false)), stall::task_log());
         let (wakes, woken) = UnixStream::pair()?;
         let hangup = (!is_ignored(SIGHUP)).then_some(SIGHUP);
         for signal in [SIGINT, SIGTERM].into_iter().chain(hangup) {
-            signal_hook::flag::register_conditional_shutdown(signal, 1, requested.clone())?;
-            signal_hook::flag::register(signal, requested.clone())?;
+            signal_hook::flag::register_conditional_shutdown(signal, 1, stop.clone())?;
+            signal_hook::flag::register(signal, stop.clone())?;
             // One that comes just before a wait must still end it.
             signal_hook::low_level::pipe::register(signal, wakes.try_clone()?)?;
         }
+        signal_hook::flag::register(SIGUSR1, task_log.clone())?;
+        signal_hook::low_level::pipe::register(SIGUSR1, wakes)?;
         woken.set_nonblocking(true)?;
         let mut woken = mio::net::UnixStream::from_std(woken);
         registry.register(&mut woken, Token(usize::MAX), Interest::READABLE)?;
-        Ok(Self { requested, _woken: woken })
+        Ok(Self { stop, task_log, woken })
     }
 
-    pub(crate) fn is_requested(&self) -> bool {
-        self.requested.load(Ordering::Relaxed)
+    pub(crate) fn ask_for_stop(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// Whether they asked for the tasks in the log, or a stall did, since this was last asked.
+    pub(crate) fn ask_for_task_log(&mut self) -> bool {
+        if !self.task_log.load(Ordering::Relaxed) {
+            return false;
+        }
+        // Or there would be no room for the next ones, one day.
+        let _ = self.woken.read(&mut [0; 64]);
+        self.task_log.swap(false, Ordering::Relaxed)
     }
 }
 
@@ -112,7 +126,7 @@ pub(crate) struct Process {
     reactor: Reactor,
     address: IpAddr,
     operators: IpAddr,
-    stop: Stop,
+    signals: Signals,
     /// The wait before this turn has asked which sockets are ready.
     asked: bool,
 }
@@ -137,9 +151,9 @@ impl Process {
             _ => log::info!("listening on {address}"),
         }
         let reactor = Reactor::new(settings)?;
-        let stop = Stop::on_signals(reactor.registry())?;
+        let signals = Signals::await_on(reactor.registry())?;
         let operators = operators.unwrap_or(Ipv4Addr::LOCALHOST.into());
-        Ok(Self { reactor, address, operators, stop, asked: false })
+        Ok(Self { reactor, address, operators, signals, asked: false })
     }
 
     /// What its waits can be ended by.
@@ -181,7 +195,11 @@ impl Driver for Process {
     }
 
     fn stop_requested(&mut self) -> bool {
-        self.stop.is_requested()
+        self.signals.ask_for_stop()
+    }
+
+    fn task_log_requested(&mut self) -> bool {
+        self.signals.ask_for_task_log()
     }
 
     fn wait(&mut self, deadline: Option<Duration>) {

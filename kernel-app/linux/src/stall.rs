@@ -1,8 +1,10 @@
-//! Stall: a thread that sees when the loop makes no turn for long, in which nobody is answered, and says once where it is.
+//! Stall: a thread that sees when the loop makes no turn for long, in which nobody is answered, and says once where it is. The
+//! loop itself then says where all tasks wait, if its turn ever ends: they are its own, which no other thread may look at.
 
 use crate::{process, profiler};
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::thread;
 use std::time::Duration;
 
@@ -14,6 +16,13 @@ const PAUSE: Duration = Duration::from_secs(1);
 const SAMPLED: Duration = Duration::from_millis(500);
 
 static HEART: Heart = Heart::new();
+/// Somebody wants to see all tasks in the log.
+static TASK_LOG: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
+
+/// Whether somebody wants to see all tasks in the log: so does this, after a stall.
+pub(crate) fn task_log() -> Arc<AtomicBool> {
+    TASK_LOG.clone()
+}
 
 /// A turn of the loop begins.
 pub(crate) fn turn_begins(now: Duration) {
@@ -49,6 +58,7 @@ fn tell(time: Duration) {
         }
         None => log::error!("it does not run: it waits for the kernel"),
     }
+    TASK_LOG.store(true, Ordering::Relaxed);
 }
 
 /// What the loop says of itself.

@@ -3,7 +3,7 @@
 
 mod card;
 
-use crate::process::{self, Stop};
+use crate::process::{self, Signals};
 use crate::{memory, profiler, stall};
 use aqueduct::platform::{Driver, ListenError, Platform, Profiling};
 use aqueduct::settings::network;
@@ -22,7 +22,7 @@ pub(crate) struct TapProcess {
     stack: Rc<RefCell<Stack>>,
     poll: Poll,
     events: Events,
-    stop: Stop,
+    signals: Signals,
     gone: Rc<OnceCell<io::Error>>,
 }
 
@@ -35,7 +35,7 @@ impl TapProcess {
         poll.registry()
             .register(&mut SourceFd(&card.descriptor()), Token(0), Interest::READABLE)
             .map_err(say)?;
-        let stop = Stop::on_signals(poll.registry()).map_err(say)?;
+        let signals = Signals::await_on(poll.registry()).map_err(say)?;
         let mut seed = [0; 64];
         process::fill_random(&mut seed);
         let hardware_address = card.hardware_address().map_err(say)?;
@@ -44,7 +44,7 @@ impl TapProcess {
         let mut stack = Stack::new(card, &config, hardware_address, seed, process::now());
         stack.catch_panics(process::catch_panic);
         let events = Events::with_capacity(8);
-        Ok(Self { stack: Rc::new(RefCell::new(stack)), poll, events, stop, gone })
+        Ok(Self { stack: Rc::new(RefCell::new(stack)), poll, events, signals, gone })
     }
 
     /// Says why, as soon as the TAP is gone for good, after which nobody reaches the process: it stops then.
@@ -85,7 +85,11 @@ impl Driver for TapProcess {
     }
 
     fn stop_requested(&mut self) -> bool {
-        self.stop.is_requested() || self.gone.get().is_some()
+        self.signals.ask_for_stop() || self.gone.get().is_some()
+    }
+
+    fn task_log_requested(&mut self) -> bool {
+        self.signals.ask_for_task_log()
     }
 
     fn wait(&mut self, deadline: Option<Duration>) {

@@ -111,6 +111,19 @@ fn the_log_is_lines_of_json_and_goes_to_a_collector_by_udp() {
 }
 
 #[test]
+fn sigusr1_writes_all_tasks_into_the_log_each_time() {
+    let mut appliance = Appliance::start("");
+    let mut lines = BufReader::new(appliance.child.stderr.take().unwrap()).lines();
+    for _ in 0..2 {
+        appliance.signal(Signal::USR1);
+        let mut next = |part: &str| lines.find(|line| line.as_ref().unwrap().contains(part));
+        assert!(next("tasks: ").is_some());
+        assert!(next("1 x http listener, waiting at ").is_some());
+    }
+    assert!(ask(&mut appliance.connect()).unwrap().starts_with("HTTP/1.1 200"));
+}
+
+#[test]
 fn the_last_lines_reach_the_collector_before_the_end() {
     let collector = TcpListener::bind("127.0.0.1:0").unwrap();
     let place = format!("tcp://{}", collector.local_addr().unwrap());

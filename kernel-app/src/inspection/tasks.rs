@@ -10,9 +10,9 @@ use flow::sync::WakerKey;
 use flow::task::{Spawner, TaskId, TaskInfo};
 use inspect::{Column, Table, Value};
 
-struct TaskRow {
-    info: TaskInfo,
-    subject: Option<String>,
+pub(super) struct TaskRow {
+    pub(super) info: TaskInfo,
+    pub(super) subject: Option<String>,
     held_bytes: Option<usize>,
 }
 
@@ -42,19 +42,32 @@ static TABLE: Table<TaskRow> = Table {
             "What its peer makes us hold, if that is much.",
             |row| row.held_bytes.into(),
         ),
+        Column::flag(
+            "serves_all",
+            "It is no peer's but the appliance's own: nobody ends it.",
+            |row| serves_all(&row.info).into(),
+        ),
     ],
 };
 
+/// Whether a task is the appliance's own, and no peer's: nothing would start it again.
+pub(crate) fn serves_all(task: &TaskInfo) -> bool {
+    const OWN: [&str; 3] = ["service", "rpc handlers", "zmq bind"];
+    task.name.ends_with("listener") || OWN.contains(&task.name)
+}
+
 pub(super) fn add<P: Platform>(context: &Context<P>) {
     let of = context.clone();
-    context.inspector.add_table(&TABLE, move |visit| {
-        let (peers, held) = (peers(&of.platform), held(&of.ledger));
-        of.spawner.visit_tasks(&mut |info| {
-            let peer = || find(&peers, info.waker).map(|peer| peer.to_string());
-            let subject = info.subject.clone().or_else(peer);
-            let held_bytes = find(&held, info.waker).copied();
-            visit(&TaskRow { subject, held_bytes, info });
-        });
+    context.inspector.add_table(&TABLE, move |visit| visit_all(&of, visit));
+}
+
+pub(super) fn visit_all<P: Platform>(context: &Context<P>, visit: &mut dyn FnMut(&TaskRow)) {
+    let (peers, held) = (peers(&context.platform), held(&context.ledger));
+    context.spawner.visit_tasks(&mut |info| {
+        let peer = || find(&peers, info.waker).map(|peer| peer.to_string());
+        let subject = info.subject.clone().or_else(peer);
+        let held_bytes = find(&held, info.waker).copied();
+        visit(&TaskRow { subject, held_bytes, info });
     });
 }
 

@@ -2,13 +2,14 @@
 
 use crate::Platform;
 use crate::context::Context;
+use alloc::string::String;
 use core::time::Duration;
 use inspect::{Column, Metric, Table};
 
 struct VersionRow {
     uptime: Duration,
-    time: Duration,
-    hostname: alloc::string::String,
+    time: String,
+    hostname: String,
 }
 
 static TABLE: Table<VersionRow> = Table {
@@ -19,8 +20,8 @@ static TABLE: Table<VersionRow> = Table {
         Column::text("version", "Its version.", |_| env!("CARGO_PKG_VERSION").into()),
         Column::text("hostname", "What others know it by.", |row| row.hostname.as_str().into()),
         Column::number("uptime_ms", "Since the start.", |row| super::millis(row.uptime).into()),
-        Column::number("time_ms", "Since 1970-01-01 00:00 UTC.", |row| {
-            super::millis(row.time).into()
+        Column::text("time", "The time of day, as RFC 3339 has it.", |row| {
+            row.time.as_str().into()
         }),
     ],
 };
@@ -34,9 +35,11 @@ pub(super) fn add<P: Platform>(context: &Context<P>) {
     context.inspector.add_metrics(METRICS, |visit| visit(None, &()));
     let of = context.clone();
     context.inspector.add_table(&TABLE, move |visit| {
+        let mut time = String::new();
+        web::date::write_rfc3339(&mut time, of.platform.wall_clock());
         visit(&VersionRow {
             uptime: of.timers.now(),
-            time: of.platform.wall_clock(),
+            time,
             hostname: of.config.network.hostname.clone(),
         });
     });

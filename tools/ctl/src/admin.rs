@@ -112,8 +112,8 @@ impl Admin {
         Ok(std::iter::from_fn(move || event(&mut lines)))
     }
 
-    /// Has something done.
-    pub(crate) fn change(&self, method: &str, path: &str) -> Result<(), Failure> {
+    /// Has something done; what is said of it.
+    pub(crate) fn change(&self, method: &str, path: &str) -> Result<String, Failure> {
         let mut request = Request::builder().method(method).uri(format!("{}{path}", self.url));
         // Who shows a certificate has to say that no other site's page has made him.
         request = request.header("Origin", &self.url);
@@ -121,7 +121,11 @@ impl Admin {
             request = request.header("Authorization", format!("Bearer {token}"));
         }
         let request = request.body(()).map_err(|error| Failure(format!("{path}: {error}")))?;
-        self.judge(path, self.agent.run(request)).map(drop)
+        let mut said = String::new();
+        let answer = self.judge(path, self.agent.run(request))?;
+        let read = answer.into_body().into_reader().take(TEXT_BYTES_MAX).read_to_string(&mut said);
+        read.map_err(|error| Failure(format!("{}{path}: {error}", self.url)))?;
+        Ok(said)
     }
 
     /// An answer that is none says what to do.

@@ -68,6 +68,9 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     }
     let admin = Admin::new(options)?;
     let rows = |shown: Shown, rows: &Rows| table_of(&admin, options.json, shown, rows);
+    let change = |method: &str, path: &str| -> Result<(), Failure> {
+        say(&table::printable_lines(&admin.change(method, path)?))
+    };
     match &options.verb {
         Verb::Top(every) => top(&admin, every),
         Verb::Ps(asked) => rows(PS, asked),
@@ -76,6 +79,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         Verb::Cards(asked) => rows(("cards", None), asked),
         Verb::Disks(asked) => rows(("disks", None), asked),
         Verb::Services(asked) => rows(("services", None), asked),
+        Verb::Routes(asked) => rows(("routes", None), asked),
         Verb::Sessions(asked) => rows(("sessions", None), asked),
         Verb::Mem(asked) => rows(("memory", None), asked),
         Verb::Timers(asked) => rows(("timers", None), asked),
@@ -93,15 +97,14 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         }
         Verb::Logs(asked) => logs(&admin, options.json, asked),
         Verb::Metrics => say(&table::printable_lines(&admin.text("/metrics")?)),
-        Verb::Cancel { task } => {
-            admin.change("POST", &format!("/api/v1/tasks/{}/cancel", encoded(task)))
-        }
+        Verb::Dump => change("POST", "/api/v1/tasks/dump"),
+        Verb::Cancel { task } => change("POST", &format!("/api/v1/tasks/{}/cancel", encoded(task))),
         Verb::Level { module, level: Some(level) } => {
             let path = format!("/api/v1/log/levels/{}?level={}", encoded(module), encoded(level));
-            admin.change("PUT", &path)
+            change("PUT", &path)
         }
         Verb::Level { module, level: None } => {
-            admin.change("DELETE", &format!("/api/v1/log/levels/{}", encoded(module)))
+            change("DELETE", &format!("/api/v1/log/levels/{}", encoded(module)))
         }
         Verb::Completions { .. } | Verb::Man => Ok(()),
     }
@@ -109,12 +112,12 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
 
 fn table_of(admin: &Admin, json: bool, shown: Shown, asked: &Rows) -> Result<(), Failure> {
     let (name, columns) = shown;
-    let mut rows = table::chosen(admin.rows(name)?, &pairs(&asked.wanted)?);
+    let (all, wanted) = (admin.rows(name)?, pairs(&asked.wanted)?);
+    for column in wanted.iter().map(|(column, _)| column).chain(&asked.sort) {
+        check_column(&all, column)?;
+    }
+    let mut rows = table::chosen(all, &wanted);
     if let Some(column) = &asked.sort {
-        if rows.first().is_some_and(|row| !row.contains_key(column)) {
-            let known: Vec<_> = rows[0].keys().map(String::as_str).collect();
-            return Err(Failure(format!("no column {column}; there are {}", known.join(", "))));
-        }
         rows = table::sorted(rows, column);
     }
     rows.truncate(asked.limit.unwrap_or(usize::MAX));
@@ -125,10 +128,24 @@ fn table_of(admin: &Admin, json: bool, shown: Shown, asked: &Rows) -> Result<(),
     say(&table::text(&rows, columns.filter(|_| !asked.all)))
 }
 
+/// Every row has the same columns; without a row nobody knows them.
+fn check_column(rows: &[Row], column: &str) -> Result<(), Failure> {
+    match rows.first() {
+        Some(row) if !row.contains_key(column) => {
+            let known: Vec<_> = row.keys().map(String::as_str).collect();
+            Err(Failure(format!("no column {column}; there are {}", known.join(", "))))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn pairs(words: &[String]) -> Result<Vec<(String, String)>, Failure> {
     let pairs = words.chunks(2).map(|pair| match pair {
         [column, text] => Ok((column.clone(), text.clone())),
-        _ => Err(Failure(format!("what is wanted of the column {}?", pair.concat()))),
+        _ => Err(Failure(format!(
+            "what is wanted of the column {}? Rows are chosen by COLUMN TEXT",
+            pair.concat()
+        ))),
     });
     pairs.collect()
 }

@@ -88,6 +88,8 @@ pub(crate) enum Verb {
     Disks(Rows),
     /// What is served where
     Services(Rows),
+    /// Routes of web requests: answers by status, in flight, times
+    Routes(Rows),
     /// Web sessions, and where each waits
     Sessions(Rows),
     /// Memory by purpose
@@ -115,6 +117,8 @@ pub(crate) enum Verb {
     Logs(Logs),
     /// Metrics, in the text format of OpenMetrics
     Metrics,
+    /// Writes all tasks into the appliance's log, those together that wait at the same place, and shows what it wrote
+    Dump,
     /// Ends a task at once
     Cancel {
         /// Its id, as `ps` shows it

@@ -2,7 +2,7 @@
 
 use super::Shared;
 use super::access_log::Logged;
-use super::exchange::{Stage, Step, Upload, Work};
+use super::exchange::{InFlight, Stage, Step, Upload, Work};
 use crate::drive::{Core, LongOutput, Transport};
 use alloc::boxed::Box;
 use alloc::rc::Rc;
@@ -12,6 +12,7 @@ use flow::ledger::Pressure;
 use flow::task::TaskError;
 use flow::{Address, Flow, FlowError};
 use web::access_log::ID_FIELD;
+use web::answers::Answers;
 use web::server::{ConnectionState, Event, Refusal, ServerCore};
 use web::{
     Answer, Body, BodyError, ContentLength, ContentWriter, Next, Reply, Request, RequestHead,
@@ -31,6 +32,8 @@ pub(super) struct Driver<C: ServerCore> {
     refuses: bool,
     /// The open request's line for the access log, if there is one.
     log: Option<Box<Logged>>,
+    /// What counts the open request's answer, beside the server: its route.
+    route: Option<Rc<Answers>>,
 }
 
 /// Requests, and pieces of a chunked body, that are taken before others have their turn.
@@ -46,7 +49,7 @@ impl<C: ServerCore> Driver<C> {
         let (peer, certificate) = (flow.peer(), flow.peer_certificate().map(Rc::new));
         // Last: dropped, it is counted no more.
         shared.traffic.opened();
-        Self { core, shared, peer, certificate, work: None, refuses: false, log: None }
+        Self { core, shared, peer, certificate, work: None, refuses: false, log: None, route: None }
     }
 
     /// Passes on what came of `input`, or of time; whether anything did.
@@ -65,7 +68,8 @@ impl<C: ServerCore> Driver<C> {
             Event::Request(head) => self.begin(head, now),
             Event::Answered(head, status, content_bytes) => {
                 self.log = self.shared.begin_request(self.client(), &head);
-                self.shared.traffic.answered_at_once(status);
+                let route = head.answers().map(|route| &**route);
+                self.shared.traffic.answered_at_once(route, status);
                 if let Some(log) = &mut self.log {
                     log.answered(status, content_bytes);
                 }
@@ -96,7 +100,7 @@ impl<C: ServerCore> Driver<C> {
         log::info!("{}: the connection with {} ended: {error}", C::NAME, self.peer);
         self.forget_work();
         if self.core.wants_transmit() {
-            self.shared.traffic.answered_at_once(error.status());
+            self.shared.traffic.answered_at_once(self.route.as_deref(), error.status());
         }
         if self.log.is_none() && self.core.wants_transmit() {
             // Refused before it was a request, or before anybody was asked.
@@ -148,7 +152,8 @@ impl<C: ServerCore> Driver<C> {
     /// A handler panicked, or an allocation of it failed: 500 if nothing of an answer was sent, else the connection's end.
     fn fail_handler(&mut self, error: &dyn core::fmt::Display, now: Duration) {
         log::error!("{}: a handler {error}", C::NAME);
-        self.shared.traffic.answered_at_once(Status::INTERNAL_SERVER_ERROR);
+        let route = self.route.as_deref();
+        self.shared.traffic.answered_at_once(route, Status::INTERNAL_SERVER_ERROR);
         self.forget_work();
         self.fail_response("the handler failed", now);
     }
@@ -184,18 +189,19 @@ impl<C: ServerCore> Driver<C> {
             return self.reply(overloaded().into(), upload, now, now);
         }
         let began = shared.precise(now);
+        let asked = head.clone();
         let mut request = Some(Request::new(head, body, client));
         if let (Some(request), Some(certificate)) = (&mut request, &self.certificate) {
             request.set_certificate(certificate.clone());
         }
         // Lent: a closure that owned the request would be moved, and it with that.
         let answer = || request.take().map(|request| shared.handler.answer(request));
-        match shared.spawner.catch(answer) {
+        let answer = shared.spawner.catch(answer);
+        self.route = asked.answers().cloned();
+        match answer {
             Ok(Some(Answer::Now(reply))) => self.reply(reply, upload, began, now),
             Ok(Some(Answer::Later(answering))) => {
-                let stage = Stage::Answering(answering);
-                let work = Work::new(stage, upload, &shared.traffic, began);
-                self.work = Some(shared.spare_work.renew(work));
+                self.start_work(Stage::Answering(answering), upload, began);
             }
             Ok(None) => self.fail_handler(&TaskError::Cancelled, now),
             Err(error) => self.fail_handler(&error, now),
@@ -205,11 +211,13 @@ impl<C: ServerCore> Driver<C> {
     /// Gives the response of a handler that was asked at `began` to the core, and begins with what follows it.
     fn reply(&mut self, reply: Reply, upload: Option<Upload>, began: Duration, now: Duration) {
         let Reply { response, next } = reply;
+        let route = self.route.as_deref();
         if began == now {
-            // Most answers: time stands still in a turn, unless somebody measures.
-            self.shared.traffic.answered_at_once(response.status());
+            // Time stands still in a turn, unless somebody measures.
+            self.shared.traffic.answered_at_once(route, response.status());
         } else {
-            self.shared.traffic.answered(response.status(), began, self.shared.precise(now));
+            let time = self.shared.precise(now).saturating_sub(began);
+            self.shared.traffic.answered(route, response.status(), time);
         }
         if let Some(log) = &mut self.log {
             log.answered(response.status(), self.core.content_length(&response));
@@ -233,8 +241,13 @@ impl<C: ServerCore> Driver<C> {
             Next::Upgrade(converse) => Stage::Upgrading(converse),
             _ => return self.end_work(now),
         };
-        let work = Work::new(stage, upload, &self.shared.traffic, now);
+        self.start_work(stage, upload, now);
+    }
+
+    fn start_work(&mut self, stage: Stage, upload: Option<Upload>, began: Duration) {
         self.forget_work();
+        let in_flight = Some(InFlight::new(&self.shared.traffic, self.route.clone()));
+        let work = Work { stage, upload, began, in_flight };
         self.work = Some(self.shared.spare_work.renew(work));
     }
 
@@ -253,6 +266,7 @@ impl<C: ServerCore> Driver<C> {
     /// The handler is done, and with it what is left of the request's body.
     fn end_work(&mut self, now: Duration) {
         self.forget_work();
+        self.route = None;
         self.core.drop_body(now);
     }
 

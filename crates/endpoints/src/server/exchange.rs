@@ -9,6 +9,7 @@ use core::pin::Pin;
 use core::task::{Context, Poll};
 use core::time::Duration;
 use flow::Flow;
+use web::answers::Answers;
 use web::{BodySender, ContentReceiver, Data, Producing, Reply};
 
 /// A request's handler at work, or the producer of its answer's body.
@@ -17,7 +18,8 @@ pub(super) struct Work {
     pub(super) upload: Option<Upload>,
     /// When it began.
     pub(super) began: Duration,
-    in_flight: Option<InFlight>,
+    /// Counts it.
+    pub(super) in_flight: Option<InFlight>,
 }
 
 /// Memory of work that is done, kept for the next request of any connection of a server. Most handlers are done before the
@@ -65,16 +67,6 @@ pub(super) enum Step {
 }
 
 impl Work {
-    pub(super) fn new(
-        stage: Stage,
-        upload: Option<Upload>,
-        traffic: &Rc<Traffic>,
-        began: Duration,
-    ) -> Self {
-        traffic.begin_work();
-        Self { stage, upload, began, in_flight: Some(InFlight(traffic.clone())) }
-    }
-
     /// `room` says that the next piece of a streamed body can be taken.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, room: bool) -> Step {
         match &mut self.stage {
@@ -107,11 +99,27 @@ impl Work {
 }
 
 /// Work that is counted until it is dropped.
-struct InFlight(Rc<Traffic>);
+pub(super) struct InFlight {
+    traffic: Rc<Traffic>,
+    route: Option<Rc<Answers>>,
+}
+
+impl InFlight {
+    pub(super) fn new(traffic: &Rc<Traffic>, route: Option<Rc<Answers>>) -> Self {
+        traffic.begin_work();
+        if let Some(route) = &route {
+            route.begin_work();
+        }
+        Self { traffic: traffic.clone(), route }
+    }
+}
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.end_work();
+        self.traffic.end_work();
+        if let Some(route) = &self.route {
+            route.end_work();
+        }
     }
 }
 

@@ -2,8 +2,9 @@
 
 use core::cell::Cell;
 use core::time::Duration;
-use inspect::{Histogram, Metric};
+use inspect::Metric;
 use web::Status;
+use web::answers::{Answers, CLASSES};
 
 /// What a server of web requests counts.
 #[derive(Debug, Default)]
@@ -11,11 +12,8 @@ pub struct Traffic {
     connections: Cell<usize>,
     accepted: Cell<u64>,
     requests: Cell<u64>,
-    in_flight: Cell<usize>,
-    /// By the first digit of their status.
-    responses: [Cell<u64>; 6],
     failed: Cell<u64>,
-    times: Histogram,
+    answers: Answers,
 }
 
 /// The metrics of servers of web requests.
@@ -25,25 +23,25 @@ pub static METRICS: &[Metric<Traffic>] = &[
     }),
     Metric::counter("web_requests", "Requests that came.", Traffic::requests),
     Metric::gauge("web_requests_in_flight", "Requests whose handlers are not done.", |it| {
-        it.in_flight.get() as u64
+        it.answers.in_flight() as u64
     }),
     Metric::counter_by(
         "web_responses",
         "code",
         "Responses, by the class of status.",
         |it, visit| {
-            for (class, count) in CLASSES.iter().zip(&it.responses[1..]) {
-                visit(class, count.get());
+            for (class, count) in CLASSES.iter().zip(it.answers.by_class()) {
+                visit(class, count);
             }
         },
     ),
     Metric::counter("web_handlers_failed", "Handlers that panicked or broke off.", |it| {
         it.failed.get()
     }),
-    Metric::histogram("web_response", "From a request to its handler's response.", |it| &it.times),
+    Metric::histogram("web_response", "From a request to its handler's response.", |it| {
+        it.answers.times()
+    }),
 ];
-
-const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 impl Traffic {
     /// Connections that are open.
@@ -72,30 +70,27 @@ impl Traffic {
 
     /// A request's handler did not answer at once.
     pub(super) fn begin_work(&self) {
-        self.in_flight.set(self.in_flight.get() + 1);
+        self.answers.begin_work();
     }
 
     pub(super) fn end_work(&self) {
-        self.in_flight.set(self.in_flight.get() - 1);
+        self.answers.end_work();
     }
 
-    /// A handler that was asked at `began` has answered.
-    pub(super) fn answered(&self, status: Status, began: Duration, now: Duration) {
-        self.responded(status);
-        self.times.observe(now.saturating_sub(began));
+    /// A handler has answered that was asked so long before; its `route` counts that, too, if it has one.
+    pub(super) fn answered(&self, route: Option<&Answers>, status: Status, time: Duration) {
+        self.answers.answered(status, time);
+        if let Some(route) = route {
+            route.answered(status, time);
+        }
     }
 
-    /// A handler has answered as soon as it was asked.
+    /// A handler has answered as soon as it was asked, as most do.
     #[inline]
-    pub(super) fn answered_at_once(&self, status: Status) {
-        self.responded(status);
-        self.times.observe_none();
-    }
-
-    #[inline]
-    fn responded(&self, status: Status) {
-        if let Some(count) = self.responses.get(usize::from(status.code() / 100)) {
-            add(count);
+    pub(super) fn answered_at_once(&self, route: Option<&Answers>, status: Status) {
+        self.answers.answered_at_once(status);
+        if let Some(route) = route {
+            route.answered_at_once(status);
         }
     }
 

@@ -173,13 +173,20 @@ impl DhcpClient {
         }))
     }
 
-    /// Says once that there is no answer.
-    pub(crate) fn warn_of_silence(&mut self, now: Duration) {
-        if self.warns_at().is_some_and(|at| at <= now) {
-            self.silent_since = None;
+    /// Says once that there is no answer, as a warning unless there is a static IPv4 address.
+    pub(crate) fn tell_of_silence(&mut self, now: Duration, has_address: bool) {
+        if self.warns_at().is_none_or(|at| at > now) {
+            return;
+        }
+        self.silent_since = None;
+        let seconds = PATIENCE.as_secs();
+        if has_address {
+            log::info!(
+                "DHCP: no answer within {seconds} s; asking on, besides the static address (`dhcp = false` in [network] ends that)"
+            );
+        } else {
             log::warn!(
-                "DHCP: no answer within {} s; asking on (ip=ADDRESS/PREFIX gives an address)",
-                PATIENCE.as_secs()
+                "DHCP: no answer within {seconds} s; asking on (ip=ADDRESS/PREFIX gives an address)"
             );
         }
     }
@@ -289,12 +296,14 @@ mod tests {
     fn silence_is_told_once_after_ten_seconds() {
         let mut sockets = SocketSet::new(Vec::new());
         let mut dhcp = DhcpClient::new("", Duration::from_secs(5), &mut sockets);
-        dhcp.warn_of_silence(Duration::from_secs(14));
+        dhcp.tell_of_silence(Duration::from_secs(14), false);
         assert_eq!(dhcp.warns_at(), Some(Duration::from_secs(15)));
-        dhcp.warn_of_silence(Duration::from_secs(15));
+        dhcp.tell_of_silence(Duration::from_secs(15), false);
         assert_eq!(dhcp.warns_at(), None);
         dhcp.restart(Duration::from_secs(99), &mut sockets);
         assert_eq!(dhcp.warns_at(), Some(Duration::from_secs(109)));
+        dhcp.tell_of_silence(Duration::from_secs(109), true);
+        assert_eq!(dhcp.warns_at(), None, "with an address of its own it is told of, too");
     }
 
     #[test]

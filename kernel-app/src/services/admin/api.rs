@@ -5,10 +5,14 @@ use super::guard::Guard;
 use super::{health, looking, page};
 use crate::Platform;
 use crate::context::Context;
+use crate::inspection::{self, tasks};
+use crate::live_settings::LiveSettings;
 use crate::log_ring;
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use flow::task::{Spawner, TaskId};
 use inspect::{Inspector, Rows, json, openmetrics};
 use log::LevelFilter;
@@ -35,14 +39,20 @@ pub(super) fn routes<P: Platform>(context: &Context<P>, guard: &Guard) -> Routes
         sessions: context.sessions.clone(),
         followers: Followers::new(&context.timers, &context.services),
         rows_max,
+        settings: context.live_settings.clone(),
+        log_tasks: Box::new({
+            let context = context.clone();
+            move || inspection::log_tasks(&context)
+        }),
     });
     let (login, logout) = (guard.clone(), guard.clone());
     looking::add(page::add(health::add(Routes::new(), context)), context)
         .get("/metrics", sharing(&inside, metrics))
         .get("/api/v1/log", sharing(&inside, log))
         .get("/api/v1/log/levels", levels)
-        .put("/api/v1/log/levels/:module", set_level)
-        .delete("/api/v1/log/levels/:module", set_level)
+        .put("/api/v1/log/levels/:module", sharing(&inside, set_level))
+        .delete("/api/v1/log/levels/:module", sharing(&inside, set_level))
+        .post("/api/v1/tasks/dump", sharing(&inside, dump))
         .post("/api/v1/tasks/:id/cancel", sharing(&inside, cancel))
         .put("/api/v1/sessions/:id/values/:name", sharing(&inside, set_value))
         .post("/api/v1/sessions/:id/commands/:name", sharing(&inside, do_command))
@@ -60,6 +70,8 @@ struct Inside {
     sessions: SessionHost,
     followers: Followers,
     rows_max: usize,
+    log_tasks: Box<dyn Fn() -> Vec<String>>,
+    settings: Rc<LiveSettings>,
 }
 
 async fn metrics(inside: Rc<Inside>, request: Request) -> Response {
@@ -120,8 +132,9 @@ struct Level {
     level: String,
 }
 
-/// `PUT` sets the level of a module, `*` for all others, by `?level=`; `DELETE` has a module logged as all others.
-async fn set_level(request: Request) -> Result<Response, Response> {
+/// `PUT` sets the level of a module, `*` for all others, by `?level=`; `DELETE` has a module logged as all others, and all
+/// others as the configuration says.
+async fn set_level(inside: Rc<Inside>, request: Request) -> Result<Response, Response> {
     let module = request.parameter_text("module").unwrap_or_default();
     let wanted = match request.method() {
         web::Method::Put => Some(level(query(&request)?.get("level").unwrap_or_default())?),
@@ -129,13 +142,21 @@ async fn set_level(request: Request) -> Result<Response, Response> {
     };
     match (&*module, wanted) {
         ("*", Some(level)) => log_ring::set_level(level),
-        ("*", None) => return Err(bad("all others have a level; PUT sets it\n")),
+        ("*", None) => log_ring::set_level(inside.settings.get().log.level),
         (module, level) => log_ring::set_module_level(module, level)
             .map_err(|error| Response::error(Status::CONFLICT, &error))?,
     }
-    let said = wanted.map_or("as all others", |level| level.as_str());
+    let without = if module == "*" { "as configured" } else { "as all others" };
+    let said = wanted.map_or(without, |level| level.as_str());
     log::info!("log level of {module}: {said}, as the admin port was told");
     Ok(Response::new(Status::NO_CONTENT))
+}
+
+/// Writes all tasks into the log, and answers with what was written.
+async fn dump(inside: Rc<Inside>, _: Request) -> Response {
+    let mut lines = (inside.log_tasks)();
+    lines.push(String::new());
+    Response::ok("text/plain; charset=utf-8", lines.join("\n"))
 }
 
 async fn cancel(inside: Rc<Inside>, request: Request) -> Result<Response, Response> {
@@ -155,16 +176,10 @@ async fn cancel(inside: Rc<Inside>, request: Request) -> Result<Response, Respon
     Ok(Response::new(Status::NO_CONTENT))
 }
 
-/// Whether a task is the appliance's own, and no peer's: nothing would start it again.
 fn serves_all(spawner: &Spawner, task: TaskId) -> bool {
-    const OWN: [&str; 3] = ["service", "rpc handlers", "zmq bind"];
-    let mut is_own = false;
-    spawner.visit_tasks(&mut |info| {
-        if info.id == task {
-            is_own = info.name.ends_with("listener") || OWN.contains(&info.name);
-        }
-    });
-    is_own
+    let mut serves_all = false;
+    spawner.visit_tasks(&mut |info| serves_all |= info.id == task && tasks::serves_all(&info));
+    serves_all
 }
 
 /// Gives a value that a session lets others set what the content says.
@@ -227,7 +242,7 @@ pub(super) fn gone() -> Response {
 }
 
 fn no_table(inspector: &Inspector) -> Response {
-    let names: alloc::vec::Vec<_> = inspector.tables().iter().map(|table| table.name()).collect();
+    let names: Vec<_> = inspector.tables().iter().map(|table| table.name()).collect();
     let text = format!("there are: {}\n", names.join(", "));
     Response::ok("text/plain; charset=utf-8", text).with_status(Status::NOT_FOUND)
 }

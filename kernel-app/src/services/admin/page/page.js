@@ -14,7 +14,7 @@ const CELLS = {
   connections: { id: (row, text) => make("a", { href: "#graph/" + encodeURIComponent(row.id), title: "its window graph" }, text) },
   sessions: { values, commands },
 };
-const TABLES = ["tasks", "connections", "listeners", "services", "sessions", "cards", "memory", "timers", "panics", "config"];
+const TABLES = ["tasks", "connections", "listeners", "services", "routes", "sessions", "cards", "disks", "memory", "timers", "panics", "config"];
 const VIEWS = ["glance", ...TABLES, "packets", "profile", "log"];
 const PAUSE_MS = 2000;
 const LINES_MAX = 1000;
@@ -56,7 +56,7 @@ async function glance() {
 
 // A button that ends a task, but for those that serve everybody.
 function cancel(row) {
-  if (/listener$/.test(row.name)) return "";
+  if (row.serves_all) return "";
   return button("end", async () => {
     if (!confirm(`End the task ${row.id} (${[row.name, row.subject].filter((part) => part).join(" ")})? What it serves is cut.`)) return;
     await change("POST", `tasks/${encodeURIComponent(row.id)}/cancel`);
