@@ -38,4 +38,4 @@ pub use counters::{COUNTER_METRICS, Counts};
 pub use geometry::{BadGeometry, Geometry};
 pub use memory::SharedMemory;
 pub use ring::{Readable, Ring, Role, Violation};
-pub use rings::{Doorbell, Peer, Rings};
+pub use rings::{Doorbell, GAUGE_METRICS, Peer, Rings};

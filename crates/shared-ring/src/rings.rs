@@ -9,6 +9,14 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use flow::Address;
+use inspect::Metric;
+
+/// The gauges of flows through shared memory.
+pub static GAUGE_METRICS: &[Metric<Rings>] = &[Metric::gauge(
+    "shared_memory_flows",
+    "Flows through shared memory that are open on this side.",
+    |rings| rings.flows() as u64,
+)];
 
 /// A way to notify the other side.
 pub trait Doorbell: 'static {
