@@ -52,6 +52,7 @@ pub(crate) fn whole(config: &Config, bundle: &Bundle<'_>) -> Checked {
     mtu(config)?;
     ports(config)?;
     vsock_ports(config)?;
+    shared_memory_paths(config)?;
     tls(config, bundle)?;
     admin(config, bundle)?;
     vat(config, bundle)?;
@@ -173,6 +174,23 @@ fn vsock_ports(config: &Config) -> Checked {
     Err(Contradiction {
         keys: vec![("vsock", one), ("vsock", other)],
         allowed: format!("a port for each service in [vsock], and {port} is `{one}` and `{other}`"),
+    })
+}
+
+/// So is a path.
+fn shared_memory_paths(config: &Config) -> Checked {
+    let paths: Vec<_> = config.shared_memory.paths().collect();
+    let clash = paths.iter().enumerate().find_map(|(index, (_, one, path))| {
+        let same = |(_, _, other_path): &&(_, _, &str)| other_path == path;
+        let (_, other, _) = paths.iter().skip(index + 1).find(same)?;
+        Some((*one, *other, *path))
+    });
+    let Some((one, other, path)) = clash else { return Ok(()) };
+    Err(Contradiction {
+        keys: vec![("shared_memory", one), ("shared_memory", other)],
+        allowed: format!(
+            "a path for each service in [shared_memory], and {path} is `{one}` and `{other}`"
+        ),
     })
 }
 

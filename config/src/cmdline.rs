@@ -508,6 +508,20 @@ mod tests {
     }
 
     #[test]
+    fn a_path_of_shared_memory_is_one_services() {
+        let file = "[shared_memory]\nrpc_path = \"/a\"\nzmq_path = \"/a\"\n";
+        let sentence = "appliance.toml:2:1: found `rpc_path = \"/a\"`; allowed: a path for each service in [shared_memory], and /a is `rpc_path` and `zmq_path`";
+        assert_eq!(load_with(file, "").unwrap_err().to_string(), sentence);
+        let long = "x".repeat(108);
+        for refused in ["/a b", &long] {
+            let file = alloc::format!("[shared_memory]\nhttp_path = \"{refused}\"\n");
+            let said = load_with(&file, "").unwrap_err().to_string();
+            assert!(said.contains("a path of at most 107 bytes"), "{said}");
+        }
+        load_with("[shared_memory]\nhttp_path = \"/a\"\nrpc_path = \"b\"\n", "").unwrap();
+    }
+
+    #[test]
     fn a_port_of_vsock_is_one_services() {
         let file = "[vsock]\nrpc_port = 7\nadmin_port = 7\n";
         let sentence = "appliance.toml:2:1: found `rpc_port = 7`; allowed: a port for each service in [vsock], and 7 is `rpc_port` and `admin_port`";

@@ -12,7 +12,7 @@ pub(crate) use rule::{Key, Number, Rule, Value};
 use crate::{
     CongestionControl,
     schema::is_service,
-    texts::{is_host_text, is_http_address, is_label, is_path},
+    texts::{is_host_text, is_http_address, is_label, is_path, is_socket_path_or_none},
 };
 use field::{
     client_certificates, host, is_path_or_none, parsed, push, push_address, push_gateway,
@@ -25,6 +25,9 @@ use rule::{
 
 /// What lists of fingerprints hold.
 const FINGERPRINTS: &str = "SHA-256 of certificates, 64 hexadecimal digits each, as `openssl x509 -fingerprint -sha256` has them";
+
+/// What paths of sockets are (unix(7)).
+const SOCKET_PATH: &str = "a path of at most 107 bytes without spaces, control characters, quotes and backslashes, as \"/run/http.shm\", or \"\"";
 
 /// Most addresses of a kind: smoltcp's interface holds a handful.
 pub(crate) const ADDRESSES_MAX: usize = 4;
@@ -226,6 +229,25 @@ pub(crate) static KEYS: &[Key] = &[
         count(1, 4096, |c| Number::Usize(&mut c.vsock.connections_max)),
     ),
     key("vsock", "buffer_bytes", count(4096, 16 << 20, |c| Number::U32(&mut c.vsock.buffer_bytes))),
+    text("shared_memory", "http_path", SOCKET_PATH, |c, text| {
+        is_socket_path_or_none(text) && put(&mut c.shared_memory.http_path, text)
+    }),
+    text("shared_memory", "rpc_path", SOCKET_PATH, |c, text| {
+        is_socket_path_or_none(text) && put(&mut c.shared_memory.rpc_path, text)
+    }),
+    text("shared_memory", "zmq_path", SOCKET_PATH, |c, text| {
+        is_socket_path_or_none(text) && put(&mut c.shared_memory.zmq_path, text)
+    }),
+    key(
+        "shared_memory",
+        "connections_max",
+        count(1, 4096, |c| Number::Usize(&mut c.shared_memory.connections_max)),
+    ),
+    key(
+        "shared_memory",
+        "ring_bytes",
+        count(4096, 1 << 20, |c| Number::Usize(&mut c.shared_memory.ring_bytes)),
+    ),
     key("rpc", "port", Rule::PortOrOff(|c| &mut c.rpc.port)),
     key("rpc", "secure_port", Rule::PortOrOff(|c| &mut c.rpc.secure_port)),
     text("rpc", "key", "a file of the bundle, as \"rpc/key.pem\"", |c, text| {

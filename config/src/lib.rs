@@ -49,8 +49,8 @@ pub use network::{Cidr, CongestionControl};
 pub use schema::{
     Admin, Affinity, BadGroupKey, Capabilities, ClientCertificates, Conf, Config, Fastcgi, Gopher,
     GroupKey, Http, Log, LogFormat, Memory, Network, Octets32, PortRange, Relay, Rpc, RpcEpoch,
-    RpcPeer, Sessions, Shutdown, Storage, SyslogPlace, SyslogTransport, TargetRule, Tasks, Tcp,
-    Tls, Token, Vsock, Zmq, port_key,
+    RpcPeer, Sessions, SharedMemory, Shutdown, Storage, SyslogPlace, SyslogTransport, TargetRule,
+    Tasks, Tcp, Tls, Token, Vsock, Zmq, port_key,
 };
 pub use values::{KeyValue, SECRET, values};
 

@@ -6,6 +6,7 @@ mod fastcgi;
 mod log;
 mod relay;
 mod rpc;
+mod shared_memory;
 mod tls;
 mod vsock;
 
@@ -15,6 +16,7 @@ pub use log::{Log, LogFormat, SyslogPlace, SyslogTransport};
 pub use relay::{PortRange, Relay, TargetRule};
 pub(crate) use rpc::is_service;
 pub use rpc::{Capabilities, Conf, Rpc, RpcEpoch, RpcPeer};
+pub use shared_memory::SharedMemory;
 pub use tls::{ClientCertificates, Octets32, Tls};
 pub use vsock::Vsock;
 
@@ -39,6 +41,8 @@ pub struct Config {
     pub tcp: Tcp,
     /// Services for the host of a virtual machine.
     pub vsock: Vsock,
+    /// Services for other processes of the host.
+    pub shared_memory: SharedMemory,
     /// The RPC service.
     pub rpc: Rpc,
     /// Services of other vats.

@@ -39,3 +39,10 @@ pub(crate) fn is_path(text: &str) -> bool {
     text.split('/').all(|part| !part.is_empty() && part != "." && part != "..")
         && !text.contains('\0')
 }
+
+/// A path at which a socket can be, in one word: as long as the kernel takes one (unix(7), `sun_path` with its last zero).
+pub(crate) fn is_socket_path_or_none(text: &str) -> bool {
+    let is_word = !text.chars().any(|letter| letter.is_whitespace() || letter.is_control());
+    let has_escapes = text.contains(['"', '\\']);
+    text.len() <= 107 && is_word && !has_escapes
+}

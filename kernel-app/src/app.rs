@@ -4,7 +4,7 @@ use crate::context::Context;
 use crate::handlers::site::Site;
 use crate::live_settings::LiveSettings;
 use crate::service::{ServiceEntry, Services, StartError, Table, WebRoutes};
-use crate::{Platform, registry, vsock_port};
+use crate::{Platform, registry, shared_port, vsock_port};
 use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::string::String;
@@ -90,6 +90,7 @@ impl App {
             log::info!("nothing listens on port {port}: {service} is not in this build");
         }
         vsock_port::tell_absent(&context.config.vsock, &carried);
+        shared_port::tell_absent(&context.config.shared_memory, &carried);
         check_capabilities(context)?;
         send_log(context)?;
         for entry in entries {
@@ -247,7 +248,16 @@ mod tests {
         let features = features.lines().take_while(|line| !line.starts_with('['));
         let features = features.filter_map(|line| line.split_once(" = ")).map(|(name, _)| name);
         // What is no service of its own.
-        let beside = ["default", "inspection", "http-client", "disk", "syslog", "relay", "vsock"];
+        let beside = [
+            "default",
+            "inspection",
+            "http-client",
+            "disk",
+            "syslog",
+            "relay",
+            "vsock",
+            "shared-memory",
+        ];
         let features: Vec<_> = features.filter(|name| !beside.contains(name)).collect();
         assert_eq!(entries, features);
         let mut config = Config::default();

@@ -255,6 +255,8 @@ impl<P: Platform> Context<P> {
             Some(network) => tcp.with(Scheme::Vsock, network),
             None => tcp,
         };
+        #[cfg(feature = "shared-memory")]
+        let tcp = self.platform.with_shared_memory(tcp);
         #[cfg(feature = "https")]
         let tcp = crate::trust::with_tls(self, tcp);
         ResolvingConnector::new(tcp, self.registry.clone())

@@ -94,6 +94,8 @@ fn add_network<P: Platform>(context: &Context<P>) {
     }
     #[cfg(feature = "vsock")]
     add_vsock(context);
+    #[cfg(feature = "shared-memory")]
+    add_shared_memory(context);
     let platform = context.platform.clone();
     inspector.add_table(&net::CARDS, move |visit| {
         platform.visit_stacks(&mut |card, stack| visit(&stack.card(card)));
@@ -117,6 +119,15 @@ fn add_network<P: Platform>(context: &Context<P>) {
             visit(&row);
         });
     });
+}
+
+#[cfg(feature = "shared-memory")]
+fn add_shared_memory<P: Platform>(context: &Context<P>) {
+    let Some(rings) = context.platform.shared_memory() else { return };
+    let inspector = &context.inspector;
+    let of = rings.clone();
+    inspector.add_metrics(shared_ring::COUNTER_METRICS, move |visit| visit(None, &of.counts()));
+    inspector.add_metrics(shared_ring::GAUGE_METRICS, move |visit| visit(None, &rings));
 }
 
 #[cfg(feature = "vsock")]

@@ -39,6 +39,7 @@ pub mod runtime;
 pub mod service;
 pub mod services;
 pub mod settings;
+mod shared_port;
 #[cfg(feature = "syslog")]
 mod syslog;
 #[cfg(feature = "https")]

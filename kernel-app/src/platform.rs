@@ -10,6 +10,8 @@ use core::task::Poll;
 use core::time::Duration;
 use flow::sync::WakerKey;
 use flow::{Connector, Listener};
+#[cfg(feature = "shared-memory")]
+use flow::{Dispatcher, Listeners};
 use net::{ConnectionRow, ListenerRow, Stack};
 
 /// A host for the appliance. Clones are the same host.
@@ -29,6 +31,30 @@ pub trait Platform: Clone + 'static {
     /// The sockets by which this machine and its host reach each other, where there are such.
     #[cfg(feature = "vsock")]
     fn vsock(&self) -> Option<vsock::VsockNetwork> {
+        None
+    }
+
+    /// Listens at a path for other processes of this host, by memory that is shared with them.
+    ///
+    /// # Errors
+    /// The platform shares no memory, or not there.
+    #[cfg(feature = "shared-memory")]
+    fn listen_at(&self, path: &str, backlog: usize) -> Result<Listeners, ListenError> {
+        let _ = (path, backlog);
+        Err(ListenError::Other(
+            "a process alone shares memory, and over the kernel's sockets".into(),
+        ))
+    }
+
+    /// Adds what opens flows through shared memory, where there is such.
+    #[cfg(feature = "shared-memory")]
+    fn with_shared_memory(&self, connectors: Dispatcher) -> Dispatcher {
+        connectors
+    }
+
+    /// The flows through shared memory, where there is such.
+    #[cfg(feature = "shared-memory")]
+    fn shared_memory(&self) -> Option<shared_ring::Rings> {
         None
     }
 

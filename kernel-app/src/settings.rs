@@ -16,6 +16,8 @@ pub mod network;
 pub mod relay;
 pub mod rpc;
 pub mod sessions;
+#[cfg(feature = "shared-memory")]
+pub mod shared_memory;
 #[cfg(feature = "disk")]
 pub mod storage;
 pub mod tls;

@@ -19,6 +19,7 @@ use aqueduct::settings::network::{SocketSettings, stack_config};
 use aqueduct::settings::relay::RelaySettings;
 use aqueduct::settings::rpc::RpcSettings;
 use aqueduct::settings::sessions::CarryOver;
+use aqueduct::settings::shared_memory::SharedMemorySettings;
 use aqueduct::settings::storage::StorageSettings;
 use aqueduct::settings::tls::TlsSettings;
 use aqueduct::settings::vsock::VsockSettings;
@@ -64,6 +65,10 @@ fn vat(config: &Config) -> RpcSettings {
 
 fn vsock(config: &Config) -> vsock::Limits {
     VsockSettings::new(&config.vsock, 1 << 30).limits
+}
+
+fn shared_memory(config: &Config) -> SharedMemorySettings {
+    SharedMemorySettings::new(&config.shared_memory, 1 << 30)
 }
 
 fn zmq(config: &Config) -> endpoints::pipe::ServiceLimits {
@@ -206,6 +211,11 @@ static ROWS: &[Row] = &[
     row!("vsock", "admin_port", "9001", "true", |c: &Config| World::new(c).is_open_to_host(9001)),
     row!("vsock", "connections_max", "7", "7", |c: &Config| vsock(c).connections_max),
     row!("vsock", "buffer_bytes", "5000", "5000", |c: &Config| vsock(c).buffer_bytes),
+    row!("shared_memory", "http_path", "\"/h\"", "Some(\"/h\")", |c: &Config| shared_memory(c).http_path),
+    row!("shared_memory", "rpc_path", "\"/r\"", "Some(\"/r\")", |c: &Config| shared_memory(c).rpc_path),
+    row!("shared_memory", "zmq_path", "\"/z\"", "Some(\"/z\")", |c: &Config| shared_memory(c).zmq_path),
+    row!("shared_memory", "connections_max", "7", "7", |c: &Config| shared_memory(c).connections_max),
+    row!("shared_memory", "ring_bytes", "8192", "8192", |c: &Config| shared_memory(c).ring_bytes),
     row!("rpc", "port", "7001", "(false, true)", |c: &Config| {
         let world = World::new(c);
         (world.is_open(7000), world.is_open(7001))

@@ -11,6 +11,8 @@ pub enum Address {
     Ip(SocketAddr),
     /// A socket of a virtual machine or of its host (virtio 1.3 section 5.10).
     Vsock(VsockAddress),
+    /// One end of a flow through memory that is shared with another process or machine, by its number in this one.
+    SharedMemory(u64),
     /// One end of an in-memory flow, by its number in this process or image.
     Memory(u64),
 }
@@ -53,7 +55,7 @@ impl Address {
     pub fn ip(&self) -> Option<IpAddr> {
         match self {
             Self::Ip(socket) => Some(socket.ip()),
-            Self::Vsock(_) | Self::Memory(_) => None,
+            Self::Vsock(_) | Self::SharedMemory(_) | Self::Memory(_) => None,
         }
     }
 }
@@ -63,6 +65,7 @@ impl fmt::Display for Address {
         match self {
             Self::Ip(socket) => socket.fmt(f),
             Self::Vsock(address) => write!(f, "vsock:{address}"),
+            Self::SharedMemory(number) => write!(f, "shm:{number}"),
             Self::Memory(number) => write!(f, "memory:{number}"),
         }
     }

@@ -17,6 +17,7 @@ use core::str::FromStr;
 /// | `tls://db.example:443`, `tls://10.0.0.2:443` | TLS over TCP, with who has a certificate of that name or address |
 /// | `service://transform`, `service://transform@alpha` | a service, any of it or that of one host |
 /// | `vsock://2:9000` | a port of another machine on this host, or of the host, which is machine 2 |
+/// | `shm:/run/echo.shm` | memory shared with another process of this host, which listens at that path |
 /// | `memory:echo` | a listener inside this process or image |
 ///
 /// It prints as it is shortest: TCP without its scheme.
@@ -32,6 +33,8 @@ pub enum Target {
     Service(Query),
     /// A vsock of another virtual machine on this host, or of the host.
     Vsock(VsockAddress),
+    /// Another process of this host, by the path at which it listens and memory that both share.
+    SharedMemory(String),
     /// A listener inside this process or image.
     Memory(Label),
 }
@@ -47,6 +50,8 @@ pub enum Scheme {
     Service,
     /// By vsock.
     Vsock,
+    /// By memory shared with another process.
+    SharedMemory,
     /// Inside this process or image.
     Memory,
 }
@@ -59,18 +64,21 @@ impl Target {
             Self::Tls(..) => Scheme::Tls,
             Self::Service(_) => Scheme::Service,
             Self::Vsock(_) => Scheme::Vsock,
+            Self::SharedMemory(_) => Scheme::SharedMemory,
             Self::Memory(_) => Scheme::Memory,
         }
     }
 
     /// What a client calls it to its face, as in HTTP's `Host` (RFC 9110 section 7.2): `HOST:PORT`, or
-    /// the name of a service, whichever host offers it; all of which RFC 3986 section 3.2.2 allows.
+    /// the name of a service, whichever host offers it, or the usual name of this host; all of which RFC 3986 section 3.2.2 allows.
     pub fn authority(&self) -> String {
         match self {
             Self::Address(address) => address.to_string(),
             Self::Name(name, port) | Self::Tls(name, port) => authority(name, *port),
             Self::Service(query) => query.name.to_string(),
             Self::Vsock(address) => address.to_string(),
+            // A path is none of what a host may be.
+            Self::SharedMemory(_) => "localhost".to_owned(),
             Self::Memory(name) => name.to_string(),
         }
     }
@@ -101,6 +109,7 @@ const TCP: &str = "tcp://";
 const TLS: &str = "tls://";
 const SERVICE: &str = "service://";
 const VSOCK: &str = "vsock://";
+const SHARED_MEMORY: &str = "shm:";
 const MEMORY: &str = "memory:";
 
 impl fmt::Display for Target {
@@ -108,11 +117,14 @@ impl fmt::Display for Target {
         match self {
             Self::Address(address) => address.fmt(f),
             // A host of this name would read as the scheme.
-            Self::Name(name, port) if name == "memory" => write!(f, "{TCP}{name}:{port}"),
+            Self::Name(name, port) if name == "memory" || name == "shm" => {
+                write!(f, "{TCP}{name}:{port}")
+            }
             Self::Name(name, port) => write!(f, "{name}:{port}"),
             Self::Tls(host, port) => write!(f, "{TLS}{}", authority(host, *port)),
             Self::Service(query) => write!(f, "{SERVICE}{query}"),
             Self::Vsock(address) => write!(f, "{VSOCK}{address}"),
+            Self::SharedMemory(path) => write!(f, "{SHARED_MEMORY}{path}"),
             Self::Memory(name) => write!(f, "{MEMORY}{name}"),
         }
     }
@@ -129,6 +141,8 @@ pub enum ParseTargetError {
     Service,
     /// After `vsock://`, no numbers of a machine and a port.
     Vsock,
+    /// After `shm:`, no path that a socket can have.
+    SharedMemory,
     /// After `memory:`, no name.
     Memory,
 }
@@ -137,7 +151,7 @@ impl fmt::Display for ParseTargetError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::UnknownScheme => {
-                "expected HOST:PORT, tcp://HOST:PORT, tls://HOST:PORT, service://NAME, service://NAME@HOST, vsock://CID:PORT or memory:NAME"
+                "expected HOST:PORT, tcp://HOST:PORT, tls://HOST:PORT, service://NAME, service://NAME@HOST, vsock://CID:PORT, shm:PATH or memory:NAME"
             }
             Self::HostPort => {
                 "expected HOST:PORT, for example 10.0.0.2:80, [fe80::2]:80 or db.example:80"
@@ -146,6 +160,9 @@ impl fmt::Display for ParseTargetError {
                 "expected service://NAME or service://NAME@HOST, each of 1 to 63 letters, digits, `-`, `_` or `.`"
             }
             Self::Vsock => "expected vsock://CID:PORT, for example vsock://2:9000",
+            Self::SharedMemory => {
+                "expected shm:PATH, the path of 1 to 107 bytes without spaces and control characters"
+            }
             Self::Memory => {
                 "expected memory:NAME, the name of 1 to 63 letters, digits, `-`, `_` or `.`"
             }
@@ -175,6 +192,13 @@ impl FromStr for Target {
         if let Some(rest) = text.strip_prefix(VSOCK) {
             return rest.parse().map(Self::Vsock).map_err(|_| ParseTargetError::Vsock);
         }
+        if let Some(rest) = text.strip_prefix(SHARED_MEMORY) {
+            return if is_socket_path(rest) {
+                Ok(Self::SharedMemory(rest.to_owned()))
+            } else {
+                Err(ParseTargetError::SharedMemory)
+            };
+        }
         if let Some(rest) = text.strip_prefix(MEMORY) {
             return rest.parse().map(Self::Memory).map_err(|_| ParseTargetError::Memory);
         }
@@ -183,6 +207,13 @@ impl FromStr for Target {
         }
         tcp(text)
     }
+}
+
+/// A path at which a socket can be: as long as the kernel takes one (unix(7), `sun_path` with its last zero), and one word.
+fn is_socket_path(path: &str) -> bool {
+    const PATH_BYTES_MAX: usize = 107;
+    let is_word = !path.chars().any(|letter| letter.is_whitespace() || letter.is_control());
+    (1..=PATH_BYTES_MAX).contains(&path.len()) && is_word
 }
 
 /// `HOST:PORT`. Host names follow RFC 1123 section 2.1: at most 253 octets of letters, digits, `-`,
@@ -219,8 +250,12 @@ mod tests {
             "service://transform@alpha",
             "vsock://2:9000",
             "vsock://4294967295:0",
+            "shm:/run/echo.shm",
+            // Not a port: a path may be relative, and of digits.
+            "shm:80",
+            "tcp://shm:80",
             "memory:echo",
-            // Not a port: a name in memory may be of digits.
+            // Nor this: a name in memory may be of digits.
             "memory:80",
         ] {
             assert_eq!(text.parse::<Target>().unwrap().to_string(), text);
@@ -240,7 +275,9 @@ mod tests {
 
     #[test]
     fn bad_targets_are_refused_with_what_is_expected() {
-        use ParseTargetError::{HostPort, Memory, Service, UnknownScheme, Vsock};
+        use ParseTargetError::{HostPort, Memory, Service, SharedMemory, UnknownScheme, Vsock};
+        let long_path = alloc::format!("shm:{}", "x".repeat(108));
+        assert!(long_path[..4 + 107].parse::<Target>().is_ok());
         let long = alloc::format!("service://{}", "x".repeat(64));
         for (text, error) in [
             ("", HostPort),
@@ -269,6 +306,10 @@ mod tests {
             ("vsock://2:+1", Vsock),
             ("vsock://2:4294967296", Vsock),
             ("vsock://host:1", Vsock),
+            ("shm:", SharedMemory),
+            ("shm:/run/a b", SharedMemory),
+            ("shm:/run/a\0", SharedMemory),
+            (&long_path, SharedMemory),
             ("memory:", Memory),
             ("memory:a b", Memory),
             ("memory://echo", Memory),
@@ -291,6 +332,7 @@ mod tests {
             ("service://web", "web"),
             ("service://web@alpha", "web"),
             ("vsock://3:80", "3:80"),
+            ("shm:/run/echo.shm", "localhost"),
             ("memory:echo", "echo"),
         ] {
             assert_eq!(text.parse::<Target>().unwrap().authority(), authority);

@@ -10,6 +10,7 @@ mod memory;
 mod options;
 mod process;
 mod profiler;
+pub mod shared_memory;
 pub mod sockets;
 mod stall;
 mod tap;
@@ -20,6 +21,7 @@ use aqueduct::disk::{self, DiskBundle};
 use aqueduct::platform::{Driver, Platform};
 use aqueduct::service::Table;
 use aqueduct::settings::network::SocketSettings;
+use aqueduct::settings::shared_memory::SharedMemorySettings;
 use aqueduct::{log_ring, registry, runtime};
 use config::{Bundle, Config, Log};
 use disks::FileDisks;
@@ -93,7 +95,9 @@ fn serve(table: &impl Table, options: &Options) -> Result<(), String> {
         }
         None => {
             let settings = SocketSettings::new(&config.tcp);
-            let process = Process::new(options.address, options.operators, settings)
+            let memory_bytes = memory::available_bytes();
+            let shared = SharedMemorySettings::new(&config.shared_memory, memory_bytes);
+            let process = Process::new(options.address, options.operators, settings, shared)
                 .map_err(|error| error.to_string())?;
             let platform = process.platform();
             disks.end_waits_of(process.registry()).map_err(|error| error.to_string())?;

@@ -1,11 +1,14 @@
 //! Platform over the kernel: its sockets, the system's clocks, signals as the power button.
 
+use crate::shared_memory::SharedMemory;
 use crate::sockets::{KernelConnector, KernelListener, Reactor, every_address};
 use crate::{datagrams, log_writer, memory, profiler, stall};
 use aqueduct::log_ring::Outlet;
 use aqueduct::platform::{Driver, ListenError, Platform, Profiling};
 use aqueduct::settings::network::SocketSettings;
+use aqueduct::settings::shared_memory::SharedMemorySettings;
 use flow::sync::WakerKey;
+use flow::{Dispatcher, Listeners, Scheme};
 use mio::{Interest, Registry, Token};
 use net::{ConnectionRow, ListenerRow};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -15,6 +18,7 @@ use std::io::{self, Read};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -124,6 +128,7 @@ fn raise_descriptor_limit() {
 /// The half that the loop drives.
 pub(crate) struct Process {
     reactor: Reactor,
+    shared_memory: SharedMemory,
     address: IpAddr,
     operators: IpAddr,
     signals: Signals,
@@ -138,6 +143,7 @@ impl Process {
         address: Option<IpAddr>,
         operators: Option<IpAddr>,
         settings: SocketSettings,
+        shared_memory: SharedMemorySettings,
     ) -> io::Result<Self> {
         raise_descriptor_limit();
         let address = address.unwrap_or_else(every_address);
@@ -151,9 +157,10 @@ impl Process {
             _ => log::info!("listening on {address}"),
         }
         let reactor = Reactor::new(settings)?;
+        let shared_memory = SharedMemory::new(&reactor, shared_memory);
         let signals = Signals::await_on(reactor.registry())?;
         let operators = operators.unwrap_or(Ipv4Addr::LOCALHOST.into());
-        Ok(Self { reactor, address, operators, signals, asked: false })
+        Ok(Self { reactor, shared_memory, address, operators, signals, asked: false })
     }
 
     /// What its waits can be ended by.
@@ -164,7 +171,8 @@ impl Process {
     /// The half that the application sees.
     pub(crate) fn platform(&self) -> KernelPlatform {
         let (address, operators) = (self.address, self.operators);
-        KernelPlatform { reactor: self.reactor.clone(), address, operators }
+        let (reactor, shared_memory) = (self.reactor.clone(), self.shared_memory.clone());
+        KernelPlatform { reactor, shared_memory, address, operators }
     }
 }
 
@@ -187,6 +195,7 @@ impl Driver for Process {
 
     fn egress(&mut self, _now: Duration) {
         self.reactor.flush();
+        self.shared_memory.flush();
     }
 
     /// What the kernel has taken over, it delivers when the process is gone.
@@ -216,6 +225,7 @@ impl Driver for Process {
 #[derive(Clone)]
 pub(crate) struct KernelPlatform {
     reactor: Reactor,
+    shared_memory: SharedMemory,
     address: IpAddr,
     operators: IpAddr,
 }
@@ -244,6 +254,18 @@ impl Platform for KernelPlatform {
 
     fn connector(&self) -> KernelConnector {
         KernelConnector::new(&self.reactor)
+    }
+
+    fn listen_at(&self, path: &str, backlog: usize) -> Result<Listeners, ListenError> {
+        self.shared_memory.listen(Path::new(path), backlog).map(Listeners::new)
+    }
+
+    fn with_shared_memory(&self, connectors: Dispatcher) -> Dispatcher {
+        connectors.with(Scheme::SharedMemory, self.shared_memory.connector())
+    }
+
+    fn shared_memory(&self) -> Option<shared_ring::Rings> {
+        Some(self.shared_memory.rings().clone())
     }
 
     fn has_datagrams(&self) -> bool {

@@ -96,6 +96,9 @@ impl Reactor {
         for event in &events {
             let ready = self.0.slots.borrow().get(event.token().0).cloned().flatten();
             if let Some(ready) = ready {
+                if let Some(observer) = &*ready.observer.borrow() {
+                    observer.handle_ready(event.is_read_closed() || event.is_error());
+                }
                 if event.is_read_closed() || event.is_error() {
                     ready.input_ends.set(true);
                 }
@@ -190,7 +193,11 @@ impl Reactor {
         &self.0.registry
     }
 
-    fn register(&self, source: &mut impl Source, interest: Interest) -> io::Result<Registration> {
+    pub(crate) fn register(
+        &self,
+        source: &mut impl Source,
+        interest: Interest,
+    ) -> io::Result<Registration> {
         let ready = Rc::new(Ready::default());
         let mut slots = self.0.slots.borrow_mut();
         let slot = self.0.free.borrow_mut().pop().unwrap_or(slots.len());
@@ -216,7 +223,7 @@ impl Reactor {
     }
 
     /// Has the task woken when a descriptor may be free again.
-    fn wait_for_descriptor(&self, cx: &Context<'_>, error: &io::Error) {
+    pub(crate) fn wait_for_descriptor(&self, cx: &Context<'_>, error: &io::Error) {
         let mut starved = self.0.starved.borrow_mut();
         let now = Instant::now();
         if starved.logged_at.is_none_or(|at| now - at > DESCRIPTOR_LOG) {
@@ -323,10 +330,33 @@ impl Drop for Place {
 
 /// A socket's place in the reactor; given up when it is dropped (the kernel forgets a closed
 /// socket by itself).
-struct Registration {
+pub(crate) struct Registration {
     reactor: Reactor,
     slot: usize,
     ready: Rc<Ready>,
+}
+
+impl Registration {
+    /// Whether reading is worth trying; if not, the task is woken when it is.
+    pub(crate) fn poll_readable(&self, cx: &Context<'_>) -> bool {
+        self.ready.readable.poll(cx.waker())
+    }
+
+    /// Reading would have blocked: has the task woken when it does not.
+    pub(crate) fn await_readable(&self, cx: &Context<'_>) {
+        self.ready.readable.lower(cx.waker());
+    }
+
+    /// Has `observer` told of each event.
+    pub(crate) fn observe(&self, observer: Rc<dyn Observer>) {
+        self.ready.observer.replace(Some(observer));
+    }
+}
+
+/// Who learns of a socket's events as they come, whether or not a task waits for them.
+pub(crate) trait Observer {
+    /// There is something to read, or room to write; or the other side is gone.
+    fn handle_ready(&self, is_closed: bool);
 }
 
 impl Drop for Registration {
@@ -348,6 +378,7 @@ struct Ready {
     /// Holds bytes that the kernel had no room for, which go out when it has, whether or not a
     /// task waits for that.
     blocked: Cell<Option<Weak<Outgoing>>>,
+    observer: RefCell<Option<Rc<dyn Observer>>>,
     /// What others are shown of it.
     seen: RefCell<Option<Seen>>,
 }

@@ -1,13 +1,14 @@
-//! HTTP on the port of `[http]`, and for the host of a virtual machine on that of `[vsock]`.
+//! HTTP on the port of `[http]`, for the host of a virtual machine on that of `[vsock]`, and for other processes at the path of
+//! `[shared_memory]`.
 
 use super::web_service::{Told, let_in, opened};
 use crate::Platform;
 use crate::context::Context;
 use crate::service::{Opened, listen};
 use crate::settings::http::HttpSettings;
-use crate::vsock_port;
 #[cfg(feature = "https")]
 use crate::{handlers::to_https::ToHttps, settings::tls::TlsSettings};
+use crate::{shared_port, vsock_port};
 use alloc::rc::Rc;
 use core::time::Duration;
 use endpoints::http::{Config, Connection, Shared};
@@ -23,6 +24,9 @@ pub fn open<P: Platform>(context: &Context<P>, handler: Rc<dyn Handler>) -> Open
     let_in(context, "http listener", told.server.clone(), listener);
     if let Some(listener) = vsock_port::listen(context, "http")? {
         let_in(context, "http vsock listener", told.server.clone(), listener);
+    }
+    if let Some(listener) = shared_port::listen(context, "http")? {
+        let_in(context, "http shared-memory listener", told.server.clone(), listener);
     }
     serve_through(context, &told);
     opened(context, "http", told, port)

@@ -1,10 +1,11 @@
-//! Cap'n Proto RPC in the clear, on the port of `[rpc]` and that of `[vsock]`: for loopback and private wires, since everybody
-//! is a stranger.
+//! Cap'n Proto RPC in the clear, on the port of `[rpc]`, that of `[vsock]` and the path of `[shared_memory]`: for loopback and private
+//! wires, since everybody is a stranger.
 
 use crate::Platform;
 use crate::appliance_capnp::directory;
 use crate::context::Context;
 use crate::service::{Admission, Offer, Opened, Service, StartError, listen};
+use crate::shared_port::{self, SharedPort};
 use crate::vat::Vat;
 use crate::vsock_port::{self, VsockPort};
 use alloc::rc::Rc;
@@ -40,6 +41,7 @@ pub fn open_to_all<P: Platform>(
 struct Ports<P: Platform> {
     tcp: Option<(u16, Admission<P::Listener>)>,
     vsock: Option<VsockPort>,
+    shared_memory: Option<SharedPort>,
 }
 
 impl<P: Platform> Ports<P> {
@@ -50,7 +52,9 @@ impl<P: Platform> Ports<P> {
             None => None,
         };
         let vsock = vsock_port::listen(context, "rpc")?;
-        Ok((tcp.is_some() || vsock.is_some()).then_some(Self { tcp, vsock }))
+        let shared_memory = shared_port::listen(context, "rpc")?;
+        let is_on = tcp.is_some() || vsock.is_some() || shared_memory.is_some();
+        Ok(is_on.then_some(Self { tcp, vsock, shared_memory }))
     }
 
     fn serve(
@@ -59,13 +63,20 @@ impl<P: Platform> Ports<P> {
         vat: &Vat,
         directory: &directory::Client,
     ) -> Rc<dyn Service> {
-        let Self { tcp, vsock } = self;
+        let Self { tcp, vsock, shared_memory } = self;
         let port = tcp.map(|(port, listener)| {
             offer(context, "rpc listener", vat.rpc.offer(listener, directory.clone()));
             port
         });
         if let Some(listener) = vsock {
             offer(context, "rpc vsock listener", vat.rpc.offer(listener, directory.clone()));
+        }
+        if let Some(listener) = shared_memory {
+            offer(
+                context,
+                "rpc shared-memory listener",
+                vat.rpc.offer(listener, directory.clone()),
+            );
         }
         Rc::new(Plain { rpc: vat.rpc.clone(), port })
     }

@@ -1,26 +1,39 @@
-//! Transform service over ZeroMQ, on the port of `[zmq]`: see [`transform`].
+//! Transform service over ZeroMQ, on the port of `[zmq]` and at the path of `[shared_memory]`: see [`transform`].
 
 use crate::Platform;
 use crate::context::Context;
 use crate::handlers::transform::transform;
 use crate::service::{Offer, Opened, Service, listen};
 use crate::settings::zmq::ZmqSettings;
+use crate::shared_port;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::time::Duration;
 use endpoints::pipe::{self, ServiceLimits, make_server_within};
 use endpoints::zmq::{Bind, Host};
+use flow::Listeners;
 use inspect::Inspector;
 
 /// Serves [`transform`] to whoever connects.
 pub fn open<P: Platform>(context: &Context<P>) -> Opened {
     let ZmqSettings { port, limits } = ZmqSettings::new(&context.config.zmq);
-    let Some(port) = port else { return Ok(None) };
-    let listener = Bind(listen(context, "zmq", port)?);
+    let shared_memory = shared_port::listen(context, "zmq")?;
     let longest = context.service_ledger("zmq").message_bytes_max();
     let limits =
         ServiceLimits { message_bytes_max: limits.message_bytes_max.min(longest), ..limits };
-    let server = make_server_within(&host(context), transform, listener, limits);
+    let host = host(context);
+    let server = match (port, shared_memory) {
+        (None, None) => return Ok(None),
+        (Some(port), None) => {
+            let listener = Bind(listen(context, "zmq", port)?);
+            make_server_within(&host, transform, listener, limits)
+        }
+        (None, Some(listener)) => make_server_within(&host, transform, Bind(listener), limits),
+        (Some(port), Some(listener)) => {
+            let both = Listeners::new(listener).with(listen(context, "zmq", port)?);
+            make_server_within(&host, transform, Bind(both), limits)
+        }
+    };
     Ok(Some(Rc::new(Transform { server, port })))
 }
 
@@ -37,12 +50,14 @@ pub fn host<P: Platform>(context: &Context<P>) -> Host {
 
 struct Transform {
     server: pipe::Service,
-    port: u16,
+    /// Of TCP, if it listens there.
+    port: Option<u16>,
 }
 
 impl Service for Transform {
     fn offers(&self) -> Vec<Offer> {
-        [Offer { name: "transform", protocol: "zmtp", port: self.port }].into()
+        let offer = |port| Offer { name: "transform", protocol: "zmtp", port };
+        self.port.map(offer).into_iter().collect()
     }
 
     fn connections(&self) -> usize {

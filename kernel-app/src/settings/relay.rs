@@ -45,7 +45,8 @@ impl RelaySettings {
         match target {
             Target::Address(at) => rules.iter().any(|it| it.allows_address(at.ip(), at.port())),
             Target::Name(name, port) => rules.iter().any(|it| it.allows_name(name, *port)),
-            Target::Tls(..) | Target::Service(_) | Target::Memory(_) | Target::Vsock(_) => false,
+            Target::Tls(..) | Target::Service(_) => false,
+            Target::Memory(_) | Target::Vsock(_) | Target::SharedMemory(_) => false,
         }
     }
 }

@@ -130,6 +130,9 @@ fn read_address(text: capnp::Result<capnp::text::Reader<'_>>) -> Address {
     if let Some(number) = text.strip_prefix("memory:") {
         return Address::Memory(number.parse().unwrap_or_default());
     }
+    if let Some(number) = text.strip_prefix("shm:") {
+        return Address::SharedMemory(number.parse().unwrap_or_default());
+    }
     let nobody = Address::Memory(0);
     match text.strip_prefix("vsock:") {
         Some(vsock) => vsock.parse().map_or(nobody, Address::Vsock),

@@ -45,7 +45,7 @@ impl<C: Connector> Connector for TlsConnector<C> {
             Target::Tls(name, port) => (name.clone(), below(name, *port)),
             Target::Name(name, _) => (name.clone(), target.clone()),
             Target::Address(address) => (address.ip().to_string(), target.clone()),
-            Target::Service(_) | Target::Vsock(_) | Target::Memory(_) => {
+            Target::Service(_) | Target::Vsock(_) | Target::SharedMemory(_) | Target::Memory(_) => {
                 return Err(ConnectError::Unsupported);
             }
         };

@@ -1,0 +1,43 @@
+//! `[shared_memory]`: services for other processes of the host, by memory that both share.
+
+use alloc::string::String;
+
+/// `[shared_memory]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SharedMemory {
+    /// Path at which the web server is reached. Default "", which is off, as of the next two: who shares memory says so.
+    pub http_path: String,
+    /// Of RPC, as `[rpc] port` has it.
+    pub rpc_path: String,
+    /// Of the service by ZeroMQ.
+    pub zmq_path: String,
+    /// Flows at once, over all services, those included that we open. Default 64: clients are programs of one host.
+    pub connections_max: usize,
+    /// Bytes of the ring in each direction, the next lower power of two being taken. Default 256 KiB: two of the largest
+    /// moves in flight each way, and little enough for a CPU's cache.
+    pub ring_bytes: usize,
+}
+
+impl Default for SharedMemory {
+    fn default() -> Self {
+        Self {
+            http_path: String::new(),
+            rpc_path: String::new(),
+            zmq_path: String::new(),
+            connections_max: 64,
+            ring_bytes: 256 << 10,
+        }
+    }
+}
+
+impl SharedMemory {
+    /// The services that are on, the keys of their paths, and these.
+    pub fn paths(&self) -> impl Iterator<Item = (&'static str, &'static str, &str)> {
+        let paths = [
+            ("http", "http_path", &*self.http_path),
+            ("rpc", "rpc_path", &*self.rpc_path),
+            ("zmq", "zmq_path", &*self.zmq_path),
+        ];
+        paths.into_iter().filter(|(_, _, path)| !path.is_empty())
+    }
+}

@@ -1,0 +1,307 @@
+//! Flow: one side of a pair of rings as tasks use it, through [`flow::Flow`].
+
+use crate::counters::Counter;
+use crate::rings::{AnyLine, Doorbell, OpenFlow, Peer, Rings};
+use crate::{Readable, Ring, SharedMemory, Violation};
+use alloc::rc::Rc;
+use core::cell::{Cell, RefCell};
+use core::fmt;
+use core::task::{Context, Poll};
+use flow::sync::WakerSlot;
+use flow::{Address, Flow, FlowError, Unread};
+
+/// A flow through memory that two sides share.
+///
+/// What was written is the other side's once it is in the ring: dropping the flow after [`finish`](Flow::finish) loses none of
+/// it as long as the memory lasts.
+pub struct RingFlow<M: SharedMemory + 'static, D: Doorbell> {
+    line: Rc<Line<M, D>>,
+    /// Copied out of the ring, and not consumed.
+    unread: Unread,
+    local: Address,
+    peer: Address,
+    _open: OpenFlow,
+}
+
+impl<M: SharedMemory + 'static, D: Doorbell> RingFlow<M, D> {
+    pub(crate) fn new(line: Rc<Line<M, D>>, local: Address, peer: Address) -> Self {
+        let open = line.rings.count_open();
+        Self { line, unread: Unread::default(), local, peer, _open: open }
+    }
+
+    /// By which the transport tells what it learns of the other side.
+    pub fn other_side(&self) -> Peer {
+        let line: Rc<dyn AnyLine> = self.line.clone();
+        Peer::new(Rc::downgrade(&line))
+    }
+
+    /// Has `write` write where there is room, which it is told; waits where there is none.
+    fn poll_write_by(
+        &mut self,
+        cx: &mut Context<'_>,
+        write: impl FnOnce(&Line<M, D>, usize) -> Result<usize, Violation>,
+    ) -> Poll<Result<usize, FlowError>> {
+        match self.line.poll_room(cx) {
+            Poll::Ready(Ok(room)) => {
+                let written = write(&self.line, room).map_err(|Violation| self.line.fail())?;
+                self.line.rings.counters().add_many(Counter::BytesOut, written);
+                self.line.mark();
+                Poll::Ready(Ok(written))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl<M: SharedMemory + 'static, D: Doorbell> Flow for RingFlow<M, D> {
+    fn poll_read_with(
+        &mut self,
+        cx: &mut Context<'_>,
+        take: &mut dyn FnMut(&mut [u8]) -> usize,
+    ) -> Poll<Result<usize, FlowError>> {
+        if !self.unread.is_empty() {
+            return Poll::Ready(Ok(self.unread.take(take)));
+        }
+        let line = self.line.clone();
+        match line.poll_readable(cx) {
+            Poll::Ready(Ok(Some(_))) => {}
+            Poll::Ready(Ok(None)) => {
+                take(&mut []);
+                return Poll::Ready(Ok(0));
+            }
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+            Poll::Pending => return Poll::Pending,
+        }
+        // A copy is what the other side cannot change any more.
+        let outcome = line.rings.with_scratch(|scratch| {
+            let count = line.state.borrow_mut().ring.read(scratch)?;
+            let consumed = take(&mut scratch[..count]).min(count);
+            self.unread.keep(&scratch[consumed..count]);
+            line.rings.counters().add_many(Counter::BytesIn, count);
+            Ok(consumed)
+        });
+        line.mark();
+        Poll::Ready(outcome.map_err(|Violation| line.fail()))
+    }
+
+    fn poll_write_with(
+        &mut self,
+        cx: &mut Context<'_>,
+        fill: &mut dyn FnMut(&mut [u8]) -> usize,
+    ) -> Poll<Result<usize, FlowError>> {
+        // Not in the ring itself, which the other side could change while it is filled.
+        self.poll_write_by(cx, |line, room| {
+            line.rings.with_scratch(|scratch| {
+                let space = room.min(scratch.len());
+                let filled = fill(&mut scratch[..space]).min(space);
+                line.state.borrow_mut().ring.write(&scratch[..filled])
+            })
+        })
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize, FlowError>> {
+        self.poll_write_by(cx, |line, _| line.state.borrow_mut().ring.write(bytes))
+    }
+
+    /// Ready when the other side has read everything.
+    fn poll_drained(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), FlowError>> {
+        self.line.poll_delivered(cx)
+    }
+
+    fn finish(&mut self) {
+        let mut state = self.line.state.borrow_mut();
+        if !state.is_finished && state.error.is_none() {
+            state.is_finished = true;
+            state.ring.finish();
+            drop(state);
+            self.line.mark();
+        }
+    }
+
+    fn abort(&mut self) {
+        self.unread = Unread::default();
+        self.line.end(FlowError::Closed);
+    }
+
+    fn peer(&self) -> Address {
+        self.peer
+    }
+
+    fn local(&self) -> Address {
+        self.local
+    }
+}
+
+impl<M: SharedMemory + 'static, D: Doorbell> Drop for RingFlow<M, D> {
+    fn drop(&mut self) {
+        // Whoever has not finished is cut off by this: the other side sees that no end was said.
+        self.line.end(FlowError::Closed);
+    }
+}
+
+impl<M: SharedMemory + 'static, D: Doorbell> fmt::Debug for RingFlow<M, D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RingFlow({} to {})", self.local, self.peer)
+    }
+}
+
+/// A flow's state, which its transport reaches, too.
+pub(crate) struct Line<M, D> {
+    rings: Rings,
+    state: RefCell<State<M>>,
+    doorbell: D,
+    /// It is among those that may have to notify.
+    is_marked: Cell<bool>,
+    this: alloc::rc::Weak<Self>,
+}
+
+struct State<M> {
+    ring: Ring<M>,
+    reader: WakerSlot,
+    writer: WakerSlot,
+    is_finished: bool,
+    /// Why nothing more can be done on this side.
+    error: Option<FlowError>,
+}
+
+impl<M: SharedMemory + 'static, D: Doorbell> Line<M, D> {
+    pub(crate) fn new(rings: Rings, ring: Ring<M>, doorbell: D) -> Rc<Self> {
+        let (reader, writer) = (WakerSlot::default(), WakerSlot::default());
+        let state = State { ring, reader, writer, is_finished: false, error: None };
+        Rc::new_cyclic(|this| Self {
+            rings,
+            state: RefCell::new(state),
+            doorbell,
+            is_marked: Cell::new(false),
+            this: this.clone(),
+        })
+    }
+
+    /// The other side may have to be notified, at the end of the turn.
+    pub(crate) fn mark(&self) {
+        if let (false, Some(this)) = (self.is_marked.get(), self.this.upgrade()) {
+            self.is_marked.set(true);
+            self.rings.owe(this);
+        }
+    }
+
+    /// Bytes to read; none at the end.
+    fn poll_readable(&self, cx: &Context<'_>) -> Poll<Result<Option<usize>, FlowError>> {
+        let mut state = self.state.borrow_mut();
+        if let Some(error) = state.error {
+            return Poll::Ready(Err(error));
+        }
+        match state.ring.await_readable() {
+            Ok(Readable::Bytes(count)) => Poll::Ready(Ok(Some(count))),
+            Ok(Readable::End) => Poll::Ready(Ok(None)),
+            Ok(Readable::CutOff) => Poll::Ready(Err(FlowError::Reset)),
+            Ok(Readable::Nothing) => {
+                state.reader.register(cx);
+                self.rings.counters().add(Counter::EmptyStalls);
+                Poll::Pending
+            }
+            Err(Violation) => {
+                drop(state);
+                Poll::Ready(Err(self.fail()))
+            }
+        }
+    }
+
+    fn poll_room(&self, cx: &Context<'_>) -> Poll<Result<usize, FlowError>> {
+        let mut state = self.state.borrow_mut();
+        match state.error {
+            Some(error) => return Poll::Ready(Err(error)),
+            None if state.is_finished => return Poll::Ready(Err(FlowError::Closed)),
+            None if !state.ring.has_peer() => return Poll::Ready(Err(FlowError::Reset)),
+            None => {}
+        }
+        match state.ring.await_room() {
+            Ok(0) => {
+                state.writer.register(cx);
+                self.rings.counters().add(Counter::FullStalls);
+                Poll::Pending
+            }
+            Ok(room) => Poll::Ready(Ok(room)),
+            Err(Violation) => {
+                drop(state);
+                Poll::Ready(Err(self.fail()))
+            }
+        }
+    }
+
+    fn poll_delivered(&self, cx: &Context<'_>) -> Poll<Result<(), FlowError>> {
+        let mut state = self.state.borrow_mut();
+        if let Some(error) = state.error {
+            return Poll::Ready(Err(error));
+        }
+        // Whether it is there before what it has read: it may have read all and gone.
+        let has_peer = state.ring.has_peer();
+        match state.ring.await_delivery() {
+            Ok(0) => Poll::Ready(Ok(())),
+            Ok(_) if !has_peer => Poll::Ready(Err(FlowError::Reset)),
+            Ok(_) => {
+                state.writer.register(cx);
+                Poll::Pending
+            }
+            Err(Violation) => {
+                drop(state);
+                Poll::Ready(Err(self.fail()))
+            }
+        }
+    }
+
+    /// The other side broke the rules.
+    fn fail(&self) -> FlowError {
+        if self.state.borrow().error.is_none() {
+            self.rings.counters().add(Counter::Violations);
+            log::warn!("shared memory: {Violation}; the connection is cut");
+            self.end(FlowError::Reset);
+        }
+        FlowError::Reset
+    }
+
+    /// Ends both directions on this side, and tells the other.
+    fn end(&self, why: FlowError) {
+        let mut state = self.state.borrow_mut();
+        state.error.get_or_insert(why);
+        state.ring.close();
+        drop(state);
+        self.mark();
+    }
+
+    fn wake(&self) {
+        let mut state = self.state.borrow_mut();
+        let (mut reader, mut writer) = (state.reader.take(), state.writer.take());
+        drop(state);
+        reader.wake();
+        writer.wake();
+    }
+}
+
+impl<M: SharedMemory + 'static, D: Doorbell> AnyLine for Line<M, D> {
+    fn flush(&self) {
+        self.is_marked.set(false);
+        let mut state = self.state.borrow_mut();
+        if !state.ring.may_transmit() {
+            return;
+        }
+        let is_asked = state.ring.poll_transmit();
+        drop(state);
+        if is_asked {
+            self.doorbell.ring();
+        }
+        let counter = if is_asked { Counter::NotificationsOut } else { Counter::Suppressed };
+        self.rings.counters().add(counter);
+    }
+
+    fn handle_notification(&self) {
+        self.rings.counters().add(Counter::NotificationsIn);
+        self.wake();
+    }
+
+    fn handle_gone(&self) {
+        self.state.borrow_mut().ring.handle_gone();
+        self.wake();
+    }
+}

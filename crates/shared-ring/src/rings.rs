@@ -1,0 +1,140 @@
+//! Rings: what all flows through shared memory of one loop have together.
+
+use crate::counters::{Counter, Counters};
+use crate::flow::{Line, RingFlow};
+use crate::{Counts, Ring, SharedMemory};
+use alloc::boxed::Box;
+use alloc::rc::{Rc, Weak};
+use alloc::vec;
+use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
+use flow::Address;
+use inspect::Metric;
+
+/// The gauges of flows through shared memory.
+pub static GAUGE_METRICS: &[Metric<Rings>] = &[Metric::gauge(
+    "shared_memory_flows",
+    "Flows through shared memory that are open on this side.",
+    |rings| rings.flows() as u64,
+)];
+
+/// A way to notify the other side.
+pub trait Doorbell: 'static {
+    /// Notifies it. Whoever is notified twice before he looks need not know of the second time.
+    fn ring(&self);
+}
+
+/// What all flows through shared memory of one loop have together. Clones are the same.
+///
+/// [`flush`](Self::flush) is to be called in each turn of the loop, once the tasks have run: it notifies the other sides.
+#[derive(Clone, Default)]
+pub struct Rings(Rc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    /// Who may have to notify the other side.
+    owing: RefCell<Vec<Rc<dyn AnyLine>>>,
+    scratch: Cell<Box<[u8]>>,
+    counters: Counters,
+    open: Cell<usize>,
+}
+
+/// How a transport tells a flow what it learns of the other side. It outlives the flow, without effect.
+#[derive(Clone)]
+pub struct Peer(Weak<dyn AnyLine>);
+
+/// Most bytes moved at once.
+const TRANSFER_BYTES: usize = 64 << 10;
+
+impl Rings {
+    /// Makes a flow of one side of a pair of rings.
+    pub fn open<M: SharedMemory + 'static, D: Doorbell>(
+        &self,
+        ring: Ring<M>,
+        doorbell: D,
+        local: Address,
+        peer: Address,
+    ) -> RingFlow<M, D> {
+        self.0.counters.add(Counter::Opened);
+        let line = Line::new(self.clone(), ring, doorbell);
+        line.mark();
+        RingFlow::new(line, local, peer)
+    }
+
+    /// Notifies the other sides that wait for what was done since the last call.
+    pub fn flush(&self) {
+        for line in self.0.owing.take() {
+            line.flush();
+        }
+    }
+
+    /// Flows that are open.
+    pub fn flows(&self) -> usize {
+        self.0.open.get()
+    }
+
+    /// What happened so far.
+    pub fn counts(&self) -> Counts {
+        self.0.counters.counts()
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.0.counters
+    }
+
+    pub(crate) fn owe(&self, line: Rc<dyn AnyLine>) {
+        self.0.owing.borrow_mut().push(line);
+    }
+
+    pub(crate) fn count_open(&self) -> OpenFlow {
+        self.0.open.update(|open| open + 1);
+        OpenFlow(self.clone())
+    }
+
+    /// One buffer serves all: a task that reads inside another's read has one of its own.
+    pub(crate) fn with_scratch<R>(&self, body: impl FnOnce(&mut [u8]) -> R) -> R {
+        let mut scratch = self.0.scratch.take();
+        if scratch.is_empty() {
+            scratch = vec![0; TRANSFER_BYTES].into_boxed_slice();
+        }
+        let result = body(&mut scratch);
+        self.0.scratch.set(scratch);
+        result
+    }
+}
+
+impl Peer {
+    pub(crate) fn new(line: Weak<dyn AnyLine>) -> Self {
+        Self(line)
+    }
+
+    /// The other side has notified this one.
+    pub fn handle_notification(&self) {
+        if let Some(line) = self.0.upgrade() {
+            line.handle_notification();
+        }
+    }
+
+    /// The other side is gone.
+    pub fn handle_gone(&self) {
+        if let Some(line) = self.0.upgrade() {
+            line.handle_gone();
+        }
+    }
+}
+
+/// A flow's state, whatever its memory and doorbell are.
+pub(crate) trait AnyLine {
+    fn flush(&self);
+    fn handle_notification(&self);
+    fn handle_gone(&self);
+}
+
+/// One of the flows that are open, until it is dropped.
+pub(crate) struct OpenFlow(Rings);
+
+impl Drop for OpenFlow {
+    fn drop(&mut self) {
+        self.0.0.open.update(|open| open - 1);
+    }
+}

@@ -1,0 +1,220 @@
+//! Flows over rings: wake-ups, ends and errors, as tasks see them.
+
+use super::{Fake, pair};
+use crate::control::{LEFT_CONSUMED, LEFT_PRODUCED};
+use crate::counters::Counter;
+use crate::{Doorbell, RingFlow, Rings};
+use flow::task::block_on;
+use flow::{Address, Flow, FlowError, FlowExt};
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::vec::Vec;
+
+#[derive(Clone, Default)]
+struct Bell(Rc<Cell<usize>>);
+
+impl Doorbell for Bell {
+    fn ring(&self) {
+        self.0.set(self.0.get() + 1);
+    }
+}
+
+struct World {
+    memory: Fake,
+    rings: Rings,
+    server: RingFlow<Fake, Bell>,
+    client: RingFlow<Fake, Bell>,
+    /// Those that ring at the other side.
+    from_server: Bell,
+    from_client: Bell,
+}
+
+fn world() -> World {
+    let (memory, server, client) = pair(12, 12);
+    let rings = Rings::default();
+    let (from_server, from_client) = (Bell::default(), Bell::default());
+    let [one, other] = [1, 2].map(Address::Memory);
+    let server = rings.open(server, from_server.clone(), one, other);
+    let client = rings.open(client, from_client.clone(), other, one);
+    World { memory, rings, server, client, from_server, from_client }
+}
+
+#[derive(Default)]
+struct Count(AtomicUsize);
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn read(flow: &mut impl Flow, cx: &mut Context<'_>) -> Poll<Result<Vec<u8>, FlowError>> {
+    let mut bytes = Vec::new();
+    let taken = flow.poll_read_with(cx, &mut |shown| {
+        bytes = shown.to_vec();
+        shown.len()
+    });
+    taken.map_ok(|_| bytes)
+}
+
+fn peek() -> Context<'static> {
+    Context::from_waker(Waker::noop())
+}
+
+#[test]
+fn a_reader_is_woken_by_the_notification_that_a_flush_sends() {
+    let World { rings, mut server, mut client, from_client, .. } = world();
+    let count = Arc::new(Count::default());
+    let waker = Waker::from(count.clone());
+    assert_eq!(read(&mut server, &mut Context::from_waker(&waker)), Poll::Pending);
+    block_on(client.write_all(b"one")).unwrap();
+    block_on(client.write_all(b"two")).unwrap();
+    assert_eq!(from_client.0.get(), 0, "notified once a turn");
+    rings.flush();
+    assert_eq!(from_client.0.get(), 1);
+    rings.flush();
+    assert_eq!(from_client.0.get(), 1);
+    assert_eq!(count.0.load(Ordering::Relaxed), 0);
+    server.other_side().handle_notification();
+    assert_eq!(count.0.load(Ordering::Relaxed), 1);
+    assert_eq!(read(&mut server, &mut peek()), Poll::Ready(Ok(b"onetwo".to_vec())));
+}
+
+#[test]
+fn a_writer_waits_for_room_and_is_woken() {
+    let World { rings, mut server, mut client, from_server, .. } = world();
+    let count = Arc::new(Count::default());
+    let waker = Waker::from(count.clone());
+    let mut cx = Context::from_waker(&waker);
+    assert_eq!(client.poll_write(&mut cx, &[1; 5000]), Poll::Ready(Ok(4096)));
+    assert_eq!(client.poll_write(&mut cx, &[1; 5000]), Poll::Pending);
+    assert_eq!(client.poll_write_with(&mut cx, &mut |_| panic!("no room")), Poll::Pending);
+    assert_eq!(client.poll_drained(&mut cx), Poll::Pending);
+    assert!(read(&mut server, &mut peek()).is_ready());
+    rings.flush();
+    assert_eq!(from_server.0.get(), 1);
+    client.other_side().handle_notification();
+    assert_eq!(count.0.load(Ordering::Relaxed), 1);
+    assert_eq!(client.poll_drained(&mut cx), Poll::Ready(Ok(())));
+    assert_eq!(client.poll_write_with(&mut cx, &mut |space| space.len()), Poll::Ready(Ok(4096)));
+    assert_eq!(rings.counts().get(Counter::FullStalls), 2);
+}
+
+#[test]
+fn what_is_not_consumed_is_shown_again_in_front_of_what_comes() {
+    let World { mut server, mut client, .. } = world();
+    block_on(client.write_all(b"abcdef")).unwrap();
+    let taken = server.poll_read_with(&mut peek(), &mut |bytes| {
+        bytes[2] = b'!';
+        2
+    });
+    assert_eq!(taken, Poll::Ready(Ok(2)));
+    block_on(client.write_all(b"gh")).unwrap();
+    assert_eq!(read(&mut server, &mut peek()), Poll::Ready(Ok(b"!def".to_vec())));
+    assert_eq!(read(&mut server, &mut peek()), Poll::Ready(Ok(b"gh".to_vec())));
+}
+
+#[test]
+fn what_was_read_does_not_change_when_the_other_side_writes_there() {
+    let World { memory, mut server, mut client, .. } = world();
+    block_on(client.write_all(b"honest")).unwrap();
+    let taken = server.poll_read_with(&mut peek(), &mut |bytes| {
+        memory.poke(4096, b"lies!!");
+        assert_eq!(bytes, b"honest");
+        0
+    });
+    assert_eq!(taken, Poll::Ready(Ok(0)));
+    assert_eq!(read(&mut server, &mut peek()), Poll::Ready(Ok(b"honest".to_vec())));
+}
+
+#[test]
+fn half_close_leaves_the_other_direction_open_and_a_drop_after_it_loses_nothing() {
+    let World { rings, mut server, mut client, from_client, .. } = world();
+    block_on(async {
+        client.write_all(b"question").await.unwrap();
+        client.finish();
+        assert_eq!(client.write_all(b"more").await, Err(FlowError::Closed));
+        assert_eq!(server.read(&mut [0; 99]).await, Ok(8));
+        assert_eq!(server.read(&mut [0; 99]).await, Ok(0));
+        server.write_all(b"answer").await.unwrap();
+        server.finish();
+        drop(server);
+        assert_eq!(client.read(&mut [0; 99]).await, Ok(6));
+        assert_eq!(client.read(&mut [0; 99]).await, Ok(0));
+    });
+    let before = from_client.0.get();
+    drop(client);
+    rings.flush();
+    assert_eq!((from_client.0.get(), rings.flows()), (before + 1, 0));
+}
+
+#[test]
+fn a_drop_before_the_end_resets() {
+    let World { mut server, client, .. } = world();
+    drop(client);
+    block_on(async {
+        assert_eq!(server.read(&mut [0; 9]).await, Err(FlowError::Reset));
+        assert_eq!(server.write_all(b"x").await, Err(FlowError::Reset));
+    });
+}
+
+#[test]
+fn bytes_for_who_is_gone_are_not_delivered() {
+    let World { mut server, mut client, .. } = world();
+    block_on(async {
+        client.write_all(b"unread").await.unwrap();
+        client.finish();
+        server.finish();
+        drop(server);
+        assert_eq!(poll_fn(|cx| client.poll_drained(cx)).await, Err(FlowError::Reset));
+    });
+}
+
+#[test]
+fn an_abort_ends_both_directions_on_both_sides() {
+    let World { mut server, mut client, .. } = world();
+    block_on(async {
+        server.write_all(b"x").await.unwrap();
+        client.abort();
+        assert_eq!(client.read(&mut [0; 9]).await, Err(FlowError::Closed));
+        assert_eq!(client.write_all(b"x").await, Err(FlowError::Closed));
+        assert_eq!(server.read(&mut [0; 9]).await, Err(FlowError::Reset));
+    });
+}
+
+#[test]
+fn whose_other_side_has_vanished_is_woken_and_cut_off() {
+    let World { mut server, client, .. } = world();
+    let count = Arc::new(Count::default());
+    let waker = Waker::from(count.clone());
+    let mut cx = Context::from_waker(&waker);
+    assert_eq!(read(&mut server, &mut cx), Poll::Pending);
+    server.other_side().handle_gone();
+    assert_eq!(count.0.load(Ordering::Relaxed), 1);
+    assert_eq!(read(&mut server, &mut cx), Poll::Ready(Err(FlowError::Reset)));
+    assert_eq!(server.poll_write(&mut cx, b"x"), Poll::Ready(Err(FlowError::Reset)));
+    drop(client);
+}
+
+#[test]
+fn a_lie_ends_the_flow_that_it_is_about_and_is_counted_once() {
+    for counter in [LEFT_PRODUCED, LEFT_CONSUMED] {
+        let World { memory, rings, mut server, mut client, .. } = world();
+        memory.poke(counter, &[0, 0, 0, 0x80]);
+        let lied_to: &mut RingFlow<_, _> =
+            if counter == LEFT_PRODUCED { &mut server } else { &mut client };
+        let (read, written) = block_on(async {
+            let written = lied_to.write_all(&[1; 10]).await;
+            (lied_to.read(&mut [0; 9]).await, written)
+        });
+        if counter == LEFT_CONSUMED {
+            assert_eq!(written, Err(FlowError::Reset));
+        }
+        assert_eq!(read, Err(FlowError::Reset));
+        assert_eq!(rings.counts().get(Counter::Violations), 1);
+    }
+}

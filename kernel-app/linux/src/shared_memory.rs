@@ -1,0 +1,78 @@
+//! Shared memory between processes: two that meet at a Unix socket have rings in memory that both map ([`shared_ring`]).
+//!
+//! Whoever is connected to makes the memory, sealed so that it keeps its size, and passes it over the socket that they met
+//! by. That socket is also the doorbell, and tells of the other process' death: it closes when the process does.
+//!
+//! Why no eventfd: its two ends are one file description, whose flags either side may change, so that a hostile peer could
+//! have us block. A socket's ends are two, and each call says for itself that it does not wait.
+
+mod connect;
+mod doorbell;
+mod listen;
+mod mapping;
+mod meeting;
+#[cfg(test)]
+mod tests;
+
+pub use connect::SharedMemoryConnector;
+pub use listen::SharedMemoryListener;
+
+use crate::sockets::Reactor;
+use aqueduct::settings::shared_memory::SharedMemorySettings;
+use doorbell::Bell;
+use flow::Address;
+use mapping::Mapping;
+use mio::net::UnixStream;
+use shared_ring::{Ring, RingFlow, Rings};
+use std::cell::Cell;
+use std::io;
+use std::rc::Rc;
+
+/// A flow through memory that is shared with another process.
+pub type SharedMemoryFlow = RingFlow<Mapping, Bell>;
+
+/// All flows through shared memory of this process. Clones are the same.
+#[derive(Clone)]
+pub struct SharedMemory(Rc<Inner>);
+
+struct Inner {
+    reactor: Reactor,
+    rings: Rings,
+    settings: SharedMemorySettings,
+    /// Ends that there were; each has a number.
+    ends: Cell<u64>,
+}
+
+impl SharedMemory {
+    /// None yet; their doorbells are `reactor`'s to look at.
+    pub fn new(reactor: &Reactor, settings: SharedMemorySettings) -> Self {
+        let (reactor, rings) = (reactor.clone(), Rings::default());
+        Self(Rc::new(Inner { reactor, rings, settings, ends: Cell::new(0) }))
+    }
+
+    /// Wakes the other processes that wait for what was done since the last call: to be called in each turn of the loop.
+    pub fn flush(&self) {
+        self.0.rings.flush();
+    }
+
+    /// What they have together.
+    pub fn rings(&self) -> &Rings {
+        &self.0.rings
+    }
+
+    /// Whether there may be one more.
+    fn has_place(&self) -> bool {
+        self.0.rings.flows() < self.0.settings.connections_max
+    }
+
+    /// A flow of one side of a pair of rings, whose other side is at the socket's other end.
+    fn open(&self, ring: Ring<Mapping>, stream: UnixStream) -> io::Result<SharedMemoryFlow> {
+        let (bell, pull) = Bell::new(&self.0.reactor, stream)?;
+        let number = self.0.ends.get();
+        self.0.ends.set(number + 2);
+        let [local, peer] = [number, number + 1].map(Address::SharedMemory);
+        let flow = self.0.rings.open(ring, bell, local, peer);
+        pull.attach(flow.other_side());
+        Ok(flow)
+    }
+}

@@ -1,0 +1,124 @@
+//! Listener: a path at which other processes come to share memory.
+
+use super::{Mapping, SharedMemory, SharedMemoryFlow, meeting};
+use crate::sockets::Registration;
+use aqueduct::platform::ListenError;
+use flow::{Address, FlowError, Listener};
+use mio::Interest;
+use mio::net::{UnixListener, UnixStream};
+use rustix::fs::Mode;
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use shared_ring::{Geometry, Ring};
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+use std::task::{Context, Poll};
+
+/// Listens at a path. Whoever may write there may connect: its owner and group.
+pub struct SharedMemoryListener {
+    memory: SharedMemory,
+    socket: UnixListener,
+    registration: Registration,
+    pub(super) path: PathBuf,
+}
+
+/// Of the socket's file: others than owner and group do not reach it.
+const MODE: Mode = Mode::RWXU.union(Mode::RWXG);
+
+impl SharedMemory {
+    /// Listens at `path`, with room for `backlog` connections that nobody accepted yet. What a process that is gone left there
+    /// is replaced.
+    ///
+    /// # Errors
+    /// Somebody listens there, or it is no place for a socket, as the kernel says.
+    pub fn listen(&self, path: &Path, backlog: usize) -> Result<SharedMemoryListener, ListenError> {
+        let failed = |error: io::Error| match error.kind() {
+            io::ErrorKind::AddrInUse => ListenError::InUse,
+            io::ErrorKind::PermissionDenied => ListenError::NotAllowed,
+            _ => ListenError::Other(format!("listening at {}: {error}", path.display()).into()),
+        };
+        let socket = bound(path, backlog).map_err(failed)?;
+        let mut socket = UnixListener::from_std(socket.into());
+        let registration =
+            self.0.reactor.register(&mut socket, Interest::READABLE).map_err(failed)?;
+        let (memory, path) = (self.clone(), path.to_owned());
+        Ok(SharedMemoryListener { memory, socket, registration, path })
+    }
+}
+
+impl Listener for SharedMemoryListener {
+    type Flow = SharedMemoryFlow;
+
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Result<SharedMemoryFlow, FlowError>> {
+        while self.registration.poll_readable(cx) {
+            match self.socket.accept() {
+                // Closing is the answer to those for whom there is no place: they may come by another way.
+                Ok(_) if !self.memory.has_place() => {
+                    log::debug!("shared memory: no room for another connection");
+                }
+                Ok((stream, _)) => match self.memory.serve(stream) {
+                    Ok(flow) => return Poll::Ready(Ok(flow)),
+                    Err(error) => log::warn!("shared memory: a connection is refused: {error}"),
+                },
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.registration.await_readable(cx);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.memory.0.reactor.wait_for_descriptor(cx, &error);
+                    break;
+                }
+            }
+        }
+        Poll::Pending
+    }
+
+    fn local(&self) -> Address {
+        Address::SharedMemory(0)
+    }
+}
+
+impl Drop for SharedMemoryListener {
+    fn drop(&mut self) {
+        // What is left there, the next one that listens replaces.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+impl SharedMemory {
+    /// Makes the memory of a connection and passes it.
+    fn serve(&self, stream: UnixStream) -> io::Result<SharedMemoryFlow> {
+        let geometry = Geometry::within(self.0.settings.ring_bytes);
+        let (mapping, file) = Mapping::create(geometry)?;
+        let ring = Ring::serve(mapping, geometry).map_err(io::Error::other)?;
+        meeting::pass(&stream, &file)?;
+        self.open(ring, stream)
+    }
+}
+
+fn bound(path: &Path, backlog: usize) -> io::Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    let address = SocketAddrUnix::new(path)?;
+    match rustix::net::bind(&socket, &address) {
+        Err(Errno::ADDRINUSE) if is_left_over(path) => {
+            fs::remove_file(path)?;
+            rustix::net::bind(&socket, &address)?;
+        }
+        outcome => outcome?,
+    }
+    // Before anybody can connect.
+    rustix::fs::chmod(path, MODE)?;
+    rustix::net::listen(&socket, i32::try_from(backlog).unwrap_or(i32::MAX))?;
+    Ok(socket)
+}
+
+/// A socket at which nobody listens any more.
+fn is_left_over(path: &Path) -> bool {
+    let is_socket = fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
+    let answer = std::os::unix::net::UnixStream::connect(path);
+    is_socket && answer.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+}
