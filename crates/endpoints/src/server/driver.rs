@@ -246,8 +246,7 @@ impl<C: ServerCore> Driver<C> {
 
     fn start_work(&mut self, stage: Stage, upload: Option<Upload>, began: Duration) {
         self.forget_work();
-        let in_flight = Some(InFlight::new(&self.shared.traffic, self.route.clone()));
-        let work = Work { stage, upload, began, in_flight };
+        let work = Work { stage, upload, began, in_flight: None };
         self.work = Some(self.shared.spare_work.renew(work));
     }
 
@@ -362,7 +361,11 @@ impl<C: ServerCore> Core for Driver<C> {
                 self.fail_response("the handler abandoned its answer", now);
                 self.end_work(now);
             }
-            Ok(Step::Waiting) => return self.want_body(now),
+            Ok(Step::Waiting) => {
+                let in_flight = || InFlight::new(&self.shared.traffic, self.route.clone());
+                work.in_flight.get_or_insert_with(in_flight);
+                return self.want_body(now);
+            }
         }
         true
     }

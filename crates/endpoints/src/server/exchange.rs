@@ -18,7 +18,7 @@ pub(super) struct Work {
     pub(super) upload: Option<Upload>,
     /// When it began.
     pub(super) began: Duration,
-    /// Counts it.
+    /// Counts it, once it waits: most is done before.
     pub(super) in_flight: Option<InFlight>,
 }
 
