@@ -53,6 +53,7 @@ pub(crate) fn whole(config: &Config, bundle: &Bundle<'_>) -> Checked {
     ports(config)?;
     vsock_ports(config)?;
     shared_memory_paths(config)?;
+    unix_sockets(config)?;
     tls(config, bundle)?;
     admin(config, bundle)?;
     vat(config, bundle)?;
@@ -179,7 +180,16 @@ fn vsock_ports(config: &Config) -> Checked {
 
 /// So is a path.
 fn shared_memory_paths(config: &Config) -> Checked {
-    let paths: Vec<_> = config.shared_memory.paths().collect();
+    path_each("shared_memory", &config.shared_memory.paths().collect::<Vec<_>>())
+}
+
+/// And that of a Unix-domain socket.
+fn unix_sockets(config: &Config) -> Checked {
+    path_each("unix", &config.unix.sockets().collect::<Vec<_>>())
+}
+
+/// Services, keys and paths of a section.
+fn path_each(section: &'static str, paths: &[(&'static str, &'static str, &str)]) -> Checked {
     let clash = paths.iter().enumerate().find_map(|(index, (_, one, path))| {
         let same = |(_, _, other_path): &&(_, _, &str)| other_path == path;
         let (_, other, _) = paths.iter().skip(index + 1).find(same)?;
@@ -187,9 +197,9 @@ fn shared_memory_paths(config: &Config) -> Checked {
     });
     let Some((one, other, path)) = clash else { return Ok(()) };
     Err(Contradiction {
-        keys: vec![("shared_memory", one), ("shared_memory", other)],
+        keys: vec![(section, one), (section, other)],
         allowed: format!(
-            "a path for each service in [shared_memory], and {path} is `{one}` and `{other}`"
+            "a path for each service in [{section}], and {path} is `{one}` and `{other}`"
         ),
     })
 }

@@ -522,6 +522,31 @@ mod tests {
     }
 
     #[test]
+    fn a_socket_is_one_services() {
+        let file = "[unix]\nrpc = \"/run/a\"\nadmin = \"/run/a\"\n";
+        let sentence = "appliance.toml:2:1: found `rpc = \"/run/a\"`; allowed: a path for each service in [unix], and /run/a is `rpc` and `admin`";
+        assert_eq!(load_with(file, "").unwrap_err().to_string(), sentence);
+        load_with("[unix]\nhttp = \"/run/a\"\nrpc = \"@a\"\nadmin = \"\"\n", "").unwrap();
+    }
+
+    #[test]
+    fn a_socket_is_a_path_that_needs_no_escapes_and_its_mode_has_three_digits() {
+        let long = alloc::format!("/{}", "a".repeat(107));
+        for path in ["run/a", "/", "/a/", "/a b", "@", &long] {
+            let file = alloc::format!("[unix]\nhttp = \"{path}\"\n");
+            let error = load_with(&file, "").unwrap_err().to_string();
+            assert!(error.contains("allowed: an absolute path or \"@NAME\""), "{error}");
+        }
+        load_with(&alloc::format!("[unix]\nhttp = \"{}\"\n", &long[..107]), "").unwrap();
+        for mode in ["600", "0+77", "1600", "0800", "00600", ""] {
+            let file = alloc::format!("[unix]\nmode = \"{mode}\"\n");
+            let error = load_with(&file, "").unwrap_err().to_string();
+            assert!(error.contains("allowed: three octal digits after a zero"), "{error}");
+        }
+        assert_eq!(load_with("[unix]\nmode = \"0660\"\n", "").unwrap().unix.mode, 0o660);
+    }
+
+    #[test]
     fn a_port_of_vsock_is_one_services() {
         let file = "[vsock]\nrpc_port = 7\nadmin_port = 7\n";
         let sentence = "appliance.toml:2:1: found `rpc_port = 7`; allowed: a port for each service in [vsock], and 7 is `rpc_port` and `admin_port`";

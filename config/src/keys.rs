@@ -15,8 +15,9 @@ use crate::{
     texts::{is_host_text, is_http_address, is_label, is_path, is_socket_path_or_none},
 };
 use field::{
-    client_certificates, host, is_path_or_none, parsed, push, push_address, push_gateway,
-    push_host, push_path, put, put_capability, put_group_key, put_owner_lost, put_token,
+    client_certificates, file_mode, host, is_path_or_none, is_unix_path_or_none, parsed, push,
+    push_address, push_gateway, push_host, push_path, put, put_capability, put_group_key,
+    put_owner_lost, put_token,
 };
 use rule::{
     CERTIFICATES_MAX, FINGERPRINTS_MAX, HOSTS_MAX, SERVICES_MAX, buffer, count, key, list, seconds,
@@ -28,6 +29,11 @@ const FINGERPRINTS: &str = "SHA-256 of certificates, 64 hexadecimal digits each,
 
 /// What paths of sockets are (unix(7)).
 const SOCKET_PATH: &str = "a path of at most 107 bytes without spaces, control characters, quotes and backslashes, as \"/run/http.shm\", or \"\"";
+
+/// What names a Unix-domain socket of `[unix]`.
+const UNIX_PATH: &str =
+    "an absolute path or \"@NAME\", of at most 107 letters, digits and /-._~+,=:@, or \"\"";
+const UNIX_FILE: &str = "an absolute path, of at most 107 letters, digits and /-._~+,=:@, or \"\"";
 
 /// Most addresses of a kind: smoltcp's interface holds a handful.
 pub(crate) const ADDRESSES_MAX: usize = 4;
@@ -248,6 +254,28 @@ pub(crate) static KEYS: &[Key] = &[
         "ring_bytes",
         count(4096, 1 << 20, |c| Number::Usize(&mut c.shared_memory.ring_bytes)),
     ),
+    text("unix", "http", UNIX_PATH, |c, text| {
+        is_unix_path_or_none(text) && put(&mut c.unix.http, text)
+    }),
+    text("unix", "fastcgi", UNIX_PATH, |c, text| {
+        is_unix_path_or_none(text) && put(&mut c.unix.fastcgi, text)
+    }),
+    text("unix", "rpc", UNIX_PATH, |c, text| {
+        is_unix_path_or_none(text) && put(&mut c.unix.rpc, text)
+    }),
+    // References name it.
+    text("unix", "secure_rpc", UNIX_FILE, |c, text| {
+        is_unix_path_or_none(text) && !text.starts_with('@') && put(&mut c.unix.secure_rpc, text)
+    }),
+    text("unix", "zmq", UNIX_PATH, |c, text| {
+        is_unix_path_or_none(text) && put(&mut c.unix.zmq, text)
+    }),
+    text("unix", "admin", UNIX_PATH, |c, text| {
+        is_unix_path_or_none(text) && put(&mut c.unix.admin, text)
+    }),
+    text("unix", "mode", "three octal digits after a zero, as \"0660\"", |c, text| {
+        file_mode(text).map(|mode| c.unix.mode = mode).is_some()
+    }),
     key("rpc", "port", Rule::PortOrOff(|c| &mut c.rpc.port)),
     key("rpc", "secure_port", Rule::PortOrOff(|c| &mut c.rpc.secure_port)),
     text("rpc", "key", "a file of the bundle, as \"rpc/key.pem\"", |c, text| {

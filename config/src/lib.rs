@@ -46,11 +46,12 @@ pub use error::ConfigError;
 pub use follow::{Followed, Following, following};
 pub use keys::keys;
 pub use network::{Cidr, CongestionControl};
+pub use places::line_of;
 pub use schema::{
     Admin, Affinity, BadGroupKey, Capabilities, ClientCertificates, Conf, Config, Fastcgi, Gopher,
     GroupKey, Http, Log, LogFormat, Memory, Network, Octets32, PortRange, Relay, Rpc, RpcEpoch,
     RpcPeer, Sessions, SharedMemory, Shutdown, Storage, SyslogPlace, SyslogTransport, TargetRule,
-    Tasks, Tcp, Tls, Token, Vsock, Zmq, port_key,
+    Tasks, Tcp, Tls, Token, Unix, Vsock, Zmq, port_key,
 };
 pub use values::{KeyValue, SECRET, values};
 

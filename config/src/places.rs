@@ -1,12 +1,20 @@
 //! Places: where each setting was given, so that an error can name it.
 
 use crate::{
-    ConfigError,
+    Bundle, CONFIG_FILE, ConfigError,
     check::Contradiction,
     error::{Origin, quoted},
     keys::{self, KEYS},
+    toml,
 };
 use alloc::{borrow::ToOwned, vec, vec::Vec};
+
+/// The line of a bundle's `appliance.toml`, counted from 1, that gives a key: for what only those find wrong who use the
+/// setting. None if the file does not give it.
+pub fn line_of(bundle: &Bundle<'_>, section: &str, name: &str) -> Option<usize> {
+    let file = bundle.get(CONFIG_FILE)?;
+    toml::line_of(core::str::from_utf8(file.bytes).ok()?, section, name)
+}
 
 /// Where the settings of one configuration come from.
 pub(crate) struct Places<'a> {

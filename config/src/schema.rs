@@ -8,6 +8,7 @@ mod relay;
 mod rpc;
 mod shared_memory;
 mod tls;
+mod unix;
 mod vsock;
 
 pub use admin::{Admin, Token};
@@ -18,6 +19,7 @@ pub(crate) use rpc::is_service;
 pub use rpc::{Capabilities, Conf, Rpc, RpcEpoch, RpcPeer};
 pub use shared_memory::SharedMemory;
 pub use tls::{ClientCertificates, Octets32, Tls};
+pub use unix::Unix;
 pub use vsock::Vsock;
 
 use crate::{Cidr, CongestionControl};
@@ -43,6 +45,8 @@ pub struct Config {
     pub vsock: Vsock,
     /// Services for other processes of the host.
     pub shared_memory: SharedMemory,
+    /// Services for programs on the same machine.
+    pub unix: Unix,
     /// The RPC service.
     pub rpc: Rpc,
     /// Services of other vats.

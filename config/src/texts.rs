@@ -34,6 +34,14 @@ pub(crate) fn is_host_text(text: &str) -> bool {
     }
 }
 
+/// Where a Unix-domain socket is (unix(7)): an absolute path, or a name in Linux' abstract namespace after `@`. None of its
+/// characters has to be escaped in references.
+pub(crate) fn is_unix_path(text: &str) -> bool {
+    let is_named = text.starts_with('@') || text.starts_with('/') && !text.ends_with('/');
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~+,=:@".contains(&byte);
+    is_named && (2..=107).contains(&text.len()) && text.bytes().all(is_plain)
+}
+
 /// A path inside the bundle: relative, without empty or dotted parts.
 pub(crate) fn is_path(text: &str) -> bool {
     text.split('/').all(|part| !part.is_empty() && part != "." && part != "..")

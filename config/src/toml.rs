@@ -54,6 +54,30 @@ pub(crate) fn change(
     Ok((config, places))
 }
 
+/// The line, counted from 1, at which a file gives a key; none if it does not, or is no TOML.
+pub(crate) fn line_of(text: &str, section: &str, name: &str) -> Option<usize> {
+    let (origin, source) = (Origin { file: "", text }, Source::new(text));
+    let (mut is_header, mut is_within) = (false, false);
+    let found = events(origin, source).ok()?.into_iter().find(|event| {
+        let is = |expected: &str| {
+            let mut name = Cow::Borrowed("");
+            source.get(*event).is_some_and(|raw| {
+                raw.decode_key(&mut name, &mut None::<ParseError>);
+                name == expected
+            })
+        };
+        match event.kind() {
+            EventKind::StdTableOpen => is_header = true,
+            EventKind::StdTableClose => is_header = false,
+            EventKind::SimpleKey if is_header => is_within = is(section),
+            EventKind::SimpleKey => return is_within && is(name),
+            _ => {}
+        }
+        false
+    })?;
+    Some(1 + text.get(..found.span().start())?.matches('\n').count())
+}
+
 fn events(origin: Origin<'_>, source: Source<'_>) -> Result<Vec<Event>, ConfigError> {
     let tokens = source.lex().into_vec();
     let mut events = Vec::with_capacity(tokens.len());
@@ -325,6 +349,22 @@ mod tests {
     }
 
     #[test]
+    fn the_line_of_a_key_is_that_of_its_section() {
+        let text =
+            "# http = 1\n[http]\nport = 80\n\n[capabilities]\n\"a-b\" = \"x\"\nport = \"y\"\n";
+        for (section, name, line) in [
+            ("http", "port", Some(3)),
+            ("capabilities", "a-b", Some(6)),
+            ("capabilities", "port", Some(7)),
+            ("http", "a-b", None),
+            ("rpc", "port", None),
+        ] {
+            assert_eq!(line_of(text, section, name), line, "[{section}] {name}");
+        }
+        assert_eq!(line_of("[http\nport = 80\n", "http", "port"), None);
+    }
+
+    #[test]
     fn the_commented_file_shows_every_key_with_its_default() {
         assert_eq!(parse(DEFAULT_TOML).unwrap(), Config::default());
         let text = uncommented();
@@ -426,7 +466,7 @@ mod tests {
         );
         assert_eq!(
             refused("[htpt]"),
-            "a.toml:1:2: found `htpt`; allowed: the sections [network], [http], [fastcgi], [gopher], [tls], [tcp], [vsock], [shared_memory], [rpc], [capabilities], [conf], [relay], [zmq], [storage], [memory], [tasks], [sessions], [affinity], [admin], [log], [shutdown]"
+            "a.toml:1:2: found `htpt`; allowed: the sections [network], [http], [fastcgi], [gopher], [tls], [tcp], [vsock], [shared_memory], [unix], [rpc], [capabilities], [conf], [relay], [zmq], [storage], [memory], [tasks], [sessions], [affinity], [admin], [log], [shutdown]"
         );
         assert_eq!(
             refused("[log]\nlevel = \"loud\""),

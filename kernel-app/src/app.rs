@@ -4,7 +4,7 @@ use crate::context::Context;
 use crate::handlers::site::Site;
 use crate::live_settings::LiveSettings;
 use crate::service::{ServiceEntry, Services, StartError, Table, WebRoutes};
-use crate::{Platform, registry, shared_port, vsock_port};
+use crate::{Platform, local_port, registry};
 use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::string::String;
@@ -78,10 +78,17 @@ pub struct App {
 
 impl App {
     /// Opens every service of the table that the configuration has on.
+    ///
+    /// # Errors
+    /// A service cannot be opened, or a setting is none that it can be opened with: with the line of the configuration.
     pub fn start<P: Platform>(
         context: &Context<P>,
         table: &impl Table,
     ) -> Result<Self, StartError> {
+        Self::open(context, table).map_err(|error| error.at_line(&context.bundle))
+    }
+
+    fn open<P: Platform>(context: &Context<P>, table: &impl Table) -> Result<Self, StartError> {
         let Tasks { tasks_max } = context.config.tasks;
         context.spawner.limit_tasks(tasks_max);
         let entries = table.entries();
@@ -89,8 +96,7 @@ impl App {
         for (service, port) in absent(&context.config, &carried) {
             log::info!("nothing listens on port {port}: {service} is not in this build");
         }
-        vsock_port::tell_absent(&context.config.vsock, &carried);
-        shared_port::tell_absent(&context.config.shared_memory, &carried);
+        local_port::tell_absent(&context.config, &carried);
         check_capabilities(context)?;
         send_log(context)?;
         for entry in entries {

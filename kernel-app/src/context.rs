@@ -250,6 +250,8 @@ impl<P: Platform> Context<P> {
     }
 
     fn connector_over(&self, tcp: Dispatcher) -> ResolvingConnector<Dispatcher> {
+        // Where the platform has none it says so.
+        let tcp = tcp.with(Scheme::Unix, self.platform.connector());
         #[cfg(feature = "vsock")]
         let tcp = match self.platform.vsock() {
             Some(network) => tcp.with(Scheme::Vsock, network),

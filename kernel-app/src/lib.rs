@@ -29,6 +29,7 @@ mod inspection;
 mod live_settings;
 #[cfg_attr(not(feature = "rpc"), allow(dead_code, reason = "nobody is there to change it"))]
 mod live_site;
+mod local_port;
 mod log_limit;
 pub mod log_ring;
 pub mod panics;
@@ -39,7 +40,6 @@ pub mod runtime;
 pub mod service;
 pub mod services;
 pub mod settings;
-mod shared_port;
 #[cfg(feature = "syslog")]
 mod syslog;
 #[cfg(feature = "https")]
@@ -48,6 +48,5 @@ mod tls_server;
 mod trust;
 #[cfg(feature = "rpc")]
 pub mod vat;
-mod vsock_port;
 
 pub use platform::Platform;

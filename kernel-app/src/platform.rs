@@ -9,7 +9,7 @@ use core::net::SocketAddr;
 use core::task::Poll;
 use core::time::Duration;
 use flow::sync::WakerKey;
-use flow::{Connector, Listener};
+use flow::{Connector, Listener, UnixPath};
 #[cfg(feature = "shared-memory")]
 use flow::{Dispatcher, Listeners};
 use net::{ConnectionRow, ListenerRow, Stack};
@@ -24,6 +24,22 @@ pub trait Platform: Clone + 'static {
     /// Listens on a TCP port, on all addresses, with room for `backlog` connections that nobody
     /// accepted yet.
     fn listen(&self, port: u16, backlog: usize) -> Result<Self::Listener, ListenError>;
+
+    /// Listens at a Unix-domain socket, of whose file who has these permissions (chmod(2)) may connect. The file is removed
+    /// with the listener.
+    ///
+    /// # Errors
+    /// This platform has no such sockets; or what is wrong with this one.
+    fn listen_at_path(
+        &self,
+        path: &UnixPath,
+        mode: u32,
+        backlog: usize,
+    ) -> Result<Self::Listener, ListenError> {
+        let _ = (path, mode, backlog);
+        let reason = "only a process has Unix-domain sockets, and only on the kernel's network";
+        Err(ListenError::Other(reason.into()))
+    }
 
     /// Opens connections.
     fn connector(&self) -> Self::Connector;

@@ -11,7 +11,7 @@ use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
-use config::Config;
+use config::{Bundle, CONFIG_FILE, Config};
 use core::cell::{Cell, OnceCell, RefCell};
 use core::fmt;
 use core::task::{self, Poll, ready};
@@ -236,6 +236,13 @@ pub enum StartError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The same, of a setting that the bundle's configuration gives.
+    Line {
+        /// At which line.
+        line: usize,
+        /// What is wrong with it.
+        error: Box<StartError>,
+    },
     /// What the bundle has for it is not usable.
     Bundle {
         /// The service.
@@ -247,6 +254,21 @@ pub enum StartError {
     },
 }
 
+impl StartError {
+    /// The same with the line of the setting that it is about, as far as there is one.
+    #[must_use]
+    pub fn at_line(self, bundle: &Bundle<'_>) -> Self {
+        let line = match &self {
+            Self::Setting { section, key, .. } => config::line_of(bundle, section, key),
+            _ => None,
+        };
+        match line {
+            Some(line) => Self::Line { line, error: Box::new(self) },
+            None => self,
+        }
+    }
+}
+
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (service, port, reason) = match self {
@@ -254,6 +276,7 @@ impl fmt::Display for StartError {
             Self::Bundle { service, path, reason } => {
                 return write!(f, "cannot serve {service}: {path} of the bundle: {reason}");
             }
+            Self::Line { line, error } => return write!(f, "{CONFIG_FILE}:{line}: {error}"),
             Self::Setting { section, key, reason } => {
                 return write!(f, "`{key}` in [{section}]: {reason}");
             }

@@ -21,6 +21,7 @@ pub mod shared_memory;
 #[cfg(feature = "disk")]
 pub mod storage;
 pub mod tls;
+pub mod unix;
 #[cfg(feature = "vsock")]
 pub mod vsock;
 pub mod zmq;

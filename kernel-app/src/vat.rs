@@ -18,6 +18,7 @@ use crate::context::Context;
 use crate::handlers::rpc::{self as handlers, Object};
 use crate::service::StartError;
 use crate::settings::rpc::RpcSettings;
+use crate::settings::unix::UnixSettings;
 use access::Access;
 use alloc::boxed::Box;
 use alloc::format;
@@ -27,7 +28,7 @@ use alloc::vec::Vec;
 use capnp::Error;
 use capnp::capability::Promise;
 use capnp::private::capability::ClientHook;
-use endpoints::rpc::{Grants, Peer, Rpc, SturdyRef};
+use endpoints::rpc::{Grants, Peer, Rpc, SturdyRef, VatPlace};
 
 #[cfg(feature = "vats")]
 pub use capabilities::NoCapability;
@@ -61,10 +62,10 @@ pub struct Vat {
 
 /// Where the vat is reached, and by what.
 struct Addresses {
-    host: String,
-    port: Option<u16>,
+    /// Where everybody reaches it, if they do.
+    open: Option<VatPlace>,
     strangers: Access,
-    /// How the tokens of its services are made, if it has a port for those who know one.
+    /// How the tokens of its services are made, if it is reached by those who know one.
     #[cfg(feature = "vats")]
     tokens: core::cell::OnceCell<secure::Tokens>,
 }
@@ -81,8 +82,7 @@ impl Vat {
         let rpc = Rpc::new(limits, &context.spawner, &context.timers).weighed(ledger);
         let access = Access::new(&settings);
         let addresses = Rc::new(Addresses {
-            host: settings.host.unwrap_or_else(|| context.config.network.hostname.clone()),
-            port: settings.port,
+            open: place_of(context, settings.port, "rpc"),
             strangers: access.of_strangers(),
             #[cfg(feature = "vats")]
             tokens: core::cell::OnceCell::new(),
@@ -170,6 +170,22 @@ fn relayed<P: Platform>(context: &Context<P>) -> Option<&'static str> {
     settings.is_for_others().then_some(NETWORK)
 }
 
+/// What references name as the place of this vat: the port, if it has one, or else the path of this service's socket.
+fn place_of<P: Platform>(
+    context: &Context<P>,
+    port: Option<u16>,
+    service: &str,
+) -> Option<VatPlace> {
+    if let Some(port) = port {
+        let host = RpcSettings::new(&context.config.rpc).host;
+        let host = host.unwrap_or_else(|| context.config.network.hostname.clone());
+        return Some(VatPlace::Tcp { host, port });
+    }
+    let (path, _) = UnixSettings::new(&context.config.unix).socket_of(service)?;
+    // A name of the abstract namespace is no path, which is all that a reference has.
+    path.abstract_name().is_none().then(|| VatPlace::Unix { path: path.as_str().into() })
+}
+
 impl Addresses {
     fn reference(&self, service: &str) -> Result<String, Error> {
         self.sturdy(service).map(|reference| format!("{reference}"))
@@ -178,17 +194,14 @@ impl Addresses {
     fn sturdy(&self, service: &str) -> Result<SturdyRef, Error> {
         #[cfg(feature = "vats")]
         if let Some(tokens) = self.tokens.get() {
-            return Ok(tokens.reference(&self.host, service));
+            return Ok(tokens.reference(service));
         }
-        match self.port {
-            Some(port) if self.strangers.allows(None, service) => Ok(SturdyRef {
-                fingerprint: None,
-                host: self.host.clone(),
-                port,
-                service: service.into(),
-            }),
+        match &self.open {
+            Some(place) if self.strangers.allows(None, service) => {
+                Ok(SturdyRef { fingerprint: None, place: place.clone(), service: service.into() })
+            }
             _ => Err(Error::unimplemented(format!(
-                "{service} has no reference here: `secure_port` in [rpc] gives it one"
+                "{service} has no reference here: `secure_port` in [rpc] or `secure_rpc` in [unix] gives it one"
             ))),
         }
     }

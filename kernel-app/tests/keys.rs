@@ -22,6 +22,7 @@ use aqueduct::settings::sessions::CarryOver;
 use aqueduct::settings::shared_memory::SharedMemorySettings;
 use aqueduct::settings::storage::StorageSettings;
 use aqueduct::settings::tls::TlsSettings;
+use aqueduct::settings::unix::UnixSettings;
 use aqueduct::settings::vsock::VsockSettings;
 use aqueduct::settings::zmq::ZmqSettings;
 use config::{Bundle, Config, GroupKey};
@@ -216,6 +217,14 @@ static ROWS: &[Row] = &[
     row!("shared_memory", "zmq_path", "\"/z\"", "Some(\"/z\")", |c: &Config| shared_memory(c).zmq_path),
     row!("shared_memory", "connections_max", "7", "7", |c: &Config| shared_memory(c).connections_max),
     row!("shared_memory", "ring_bytes", "8192", "8192", |c: &Config| shared_memory(c).ring_bytes),
+    row!("unix", "http", "\"/run/http\"", "true", |c: &Config| World::new(c).is_open_at("/run/http")),
+    row!("unix", "fastcgi", "\"/run/fastcgi\"", "true", |c: &Config| World::new(c).is_open_at("/run/fastcgi")),
+    row!("unix", "rpc", "\"/run/rpc\"", "true", |c: &Config| World::new(c).is_open_at("/run/rpc")),
+    row!("unix", "secure_rpc", "\"/run/secure_rpc\"", "true", |c: &Config| World::new(c).is_open_at("/run/secure_rpc")),
+    row!("unix", "zmq", "\"/run/zmq\"", "true", |c: &Config| World::new(c).is_open_at("/run/zmq")),
+    row!("unix", "admin", "\"/run/admin\"", "true", |c: &Config| World::new(c).is_open_at("/run/admin")),
+    // What it does, the process's own tests show.
+    row!("unix", "mode", "\"0660\"", "432", |c: &Config| UnixSettings::new(&c.unix).mode),
     row!("rpc", "port", "7001", "(false, true)", |c: &Config| {
         let world = World::new(c);
         (world.is_open(7000), world.is_open(7001))

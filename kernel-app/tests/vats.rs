@@ -12,13 +12,13 @@ use core::task::{self, Poll, Waker};
 use core::time::Duration;
 use endpoints::network_capnp::{conf, network};
 use endpoints::rpc::network::{Conf, RemoteNetwork, Watch};
-use endpoints::rpc::{Fingerprint, Limits, Peer, Rpc, SecureVat, SturdyRef};
+use endpoints::rpc::{Fingerprint, Limits, Peer, Rpc, SecureVat, SturdyRef, VatPlace};
 use endpoints::tls::TlsConfig;
 use flow::memory::{MemoryFlow, MemoryListener, MemoryNetwork};
 use flow::registry::StaticRegistry;
 use flow::task::Executor;
 use flow::time::Timers;
-use flow::{ConnectError, Connector, Flow, FlowError, FlowExt, Listener, Target};
+use flow::{ConnectError, Connector, Flow, FlowError, FlowExt, Listener, Target, UnixPath};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -48,6 +48,15 @@ impl Platform for Host {
 
     fn listen(&self, port: u16, _: usize) -> Result<MemoryListener, ListenError> {
         self.network.listen(&Target::Name(self.name.clone(), port)).ok_or(ListenError::InUse)
+    }
+
+    fn listen_at_path(
+        &self,
+        path: &UnixPath,
+        _mode: u32,
+        _backlog: usize,
+    ) -> Result<MemoryListener, ListenError> {
+        self.network.listen(&Target::Unix(path.clone())).ok_or(ListenError::InUse)
     }
 
     fn connector(&self) -> MemoryNetwork {
@@ -140,6 +149,16 @@ impl World {
             Poll::Ready(value) => value,
             Poll::Pending => panic!("it waits"),
         }
+    }
+
+    /// What a service says of itself by `Persistent`.
+    fn saved(&self, client: &admin::Client) -> String {
+        let persistent = rpc_persistent(client);
+        self.run(async move {
+            let saved = persistent.save_request().send().promise.await.unwrap();
+            let text = saved.get().unwrap().get_sturdy_ref().get_as::<capnp::text::Reader<'_>>();
+            text.unwrap().to_string().unwrap()
+        })
     }
 
     fn is_open(&self, target: &str) -> bool {
@@ -337,8 +356,7 @@ fn strangers_have_what_is_theirs_by_the_directory_and_by_name() {
     let vat = world.vat(&new_key());
     let named = |service: &str| SturdyRef {
         fingerprint: None,
-        host: "open".into(),
-        port: 7000,
+        place: VatPlace::Tcp { host: "open".into(), port: 7000 },
         service: service.into(),
     };
     let admin: admin::Client = world.restore(&vat, &named("admin"));
@@ -377,13 +395,7 @@ fn a_reference_is_right_enough_and_says_itself() {
     let admin: admin::Client = world.restore(&world.vat(&new_key()), &known);
     assert_eq!(world.version(&admin).unwrap(), env!("CARGO_PKG_VERSION"));
     // By `Persistent`, and by the admin service of itself and the others.
-    let persistent = rpc_persistent(&admin);
-    let saved = world.run(async move {
-        let saved = persistent.save_request().send().promise.await.unwrap();
-        let text = saved.get().unwrap().get_sturdy_ref().get_as::<capnp::text::Reader<'_>>();
-        text.unwrap().to_string().unwrap()
-    });
-    assert_eq!(saved, known.to_string());
+    assert_eq!(world.saved(&admin), known.to_string());
     let request = admin.references_request();
     let told = world.run(async move {
         let told = request.send().promise.await.unwrap();
@@ -456,6 +468,61 @@ fn an_appliance_has_services_of_others_by_name_and_again_when_they_return() {
     let again: admin::Client = user.capability("store").unwrap();
     assert!(world.version(&again).is_ok());
     assert!(world.version(&admin).is_err());
+}
+
+/// What only those find wrong who use it is said with its line, too.
+#[test]
+fn a_setting_that_cannot_be_used_is_named_with_its_line() {
+    for (settings, said) in [
+        (
+            "[capabilities]\nstore = \"capnp://secret\"\n",
+            "appliance.toml:2: `store` in [capabilities]: it is no reference",
+        ),
+        (
+            "[rpc]\nport = 7000\nstrangers = [\"admim\"]\n",
+            "appliance.toml:3: `strangers` in [rpc]: there is no service `admim`",
+        ),
+        (
+            "[log]\nlevel = \"info\"\nsyslog = \"udp://collector:514\"\n",
+            "appliance.toml:3: `syslog` in [log]: udp:// leads to an address",
+        ),
+    ] {
+        let mut writer = cpio::Writer::new();
+        writer.file("appliance.toml", settings.as_bytes(), 0).unwrap();
+        writer.file("site/index.html", b"hello", 0).unwrap();
+        let bundle = Bundle::parse(writer.finish().leak()).unwrap();
+        let config = Config::load(&bundle, "").unwrap();
+        let platform = Host { network: MemoryNetwork::new(4096, 8), name: "own".into() };
+        let (tasks, registry) = (executor(), Rc::new(StaticRegistry::default()));
+        let context = Context::new(platform, config, bundle, registry, &tasks, &Timers::new());
+        let error = App::start(&context, &Appliance).map(drop).unwrap_err().to_string();
+        assert!(error.starts_with(said) && !error.contains("secret"), "{error}");
+    }
+}
+
+#[test]
+fn vats_of_one_machine_have_each_other_by_sockets_that_references_name() {
+    let world = World::new();
+    let (key, path) = (new_key(), "/run/store.sock");
+    let settings = format!(
+        "[rpc]\nstrangers = [\"calculator\"]\n[unix]\nrpc = \"/run/open.sock\"\nsecure_rpc = \"{path}\"\n"
+    );
+    let (store, _app) = world.start("store", &settings, &key);
+    assert!(!world.is_open("store:7000") && !world.is_open("store:7001"));
+    let secret = reference(&settings, &key, "admin", path);
+    assert_eq!(secret.place, VatPlace::Unix { path: path.into() });
+    // In the clear a service has its name, as mirage/capnp-rpc writes it: Y2FsY3VsYXRvcg.
+    let calculator = "capnp://insecure@/run/open.sock/Y2FsY3VsYXRvcg";
+    let user = format!("[capabilities]\nstore = \"{secret}\"\nsums = \"{calculator}\"\n");
+    let (user, _app) = world.start("user", &user, "");
+    let admin: admin::Client = user.capability("store").unwrap();
+    assert!(world.version(&admin).is_ok());
+    let sums: calculator::Client = user.capability("sums").unwrap();
+    let echo = sums.echo_request();
+    world.run(async move { echo.send().promise.await.map(drop) }).unwrap();
+    assert_eq!(store.services.connections(), 2);
+    // The service says the same of itself.
+    assert_eq!(world.saved(&admin), secret.to_string());
 }
 
 #[test]

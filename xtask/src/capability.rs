@@ -1,4 +1,4 @@
-//! `cargo xtask capability --bundle DIR SERVICE HOST:PORT`: the reference of a service, which is a secret.
+//! `cargo xtask capability --bundle DIR SERVICE HOST:PORT`, or the path of a Unix-domain socket in place of the latter: the reference of a service, which is a secret.
 
 use command::{
     failure::{Result, fail},
@@ -19,7 +19,9 @@ pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
         }
     }
     let (Some(bundle), [service, address]) = (bundle, &words[..]) else {
-        fail!("say `cargo xtask capability --bundle DIR SERVICE HOST:PORT [--out FILE]`");
+        fail!(
+            "say `cargo xtask capability --bundle DIR SERVICE HOST:PORT [--out FILE]`, or the path of a socket for HOST:PORT"
+        );
     };
     let mut asked = service.clone();
     asked.push("@");

@@ -4,7 +4,7 @@ use crate::{
     Cidr, ClientCertificates, Config,
     network::{is_host, is_on_link},
     schema::is_service,
-    texts::{is_host_text, is_path},
+    texts::{is_host_text, is_path, is_unix_path},
 };
 use alloc::{borrow::ToOwned, string::String, vec::Vec};
 use core::net::IpAddr;
@@ -85,6 +85,17 @@ pub(super) fn push_path(paths: &mut Vec<String>, text: &str) -> bool {
 
 pub(super) fn is_path_or_none(text: &str) -> bool {
     text.is_empty() || is_path(text)
+}
+
+pub(super) fn is_unix_path_or_none(text: &str) -> bool {
+    text.is_empty() || is_unix_path(text)
+}
+
+/// Permissions as chmod(1) writes them, without set-user-ID and the like.
+pub(super) fn file_mode(text: &str) -> Option<u32> {
+    let digits = text.strip_prefix('0').filter(|digits| digits.len() == 3)?;
+    // What `from_str_radix` takes besides.
+    u32::from_str_radix(digits, 8).ok().filter(|_| !digits.starts_with('+'))
 }
 
 pub(super) fn client_certificates(text: &str) -> Option<ClientCertificates> {

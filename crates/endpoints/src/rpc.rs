@@ -37,7 +37,7 @@ use inspect::Metric;
 pub use ::rpc::persistent_capnp::persistent;
 pub use ::rpc::{
     Encoding, Exception, Fingerprint, Grants, Kind, Limits, ParseSturdyRefError, Resolver,
-    Restorer, SERVICE_BYTES_MAX, ServiceTable, SturdyRef, System, TableSizes,
+    Restorer, SERVICE_BYTES_MAX, ServiceTable, SturdyRef, System, TableSizes, VatPlace,
 };
 pub use peer::Peer;
 #[cfg(feature = "tls")]
@@ -278,7 +278,7 @@ impl Rpc {
         if reference.fingerprint.is_some() {
             return Err(RestoreError::NeedsSecureChannel);
         }
-        let flow = connector.connect(&target_of(reference)).await;
+        let flow = connector.connect(&target_of(reference)?).await;
         Ok(self.restore_flow(flow.map_err(RestoreError::Connect)?, &reference.service))
     }
 
@@ -289,9 +289,16 @@ impl Rpc {
 }
 
 /// Where the vat of a reference listens.
-fn target_of(reference: &SturdyRef) -> Target {
-    match reference.host.parse::<IpAddr>() {
-        Ok(address) => Target::Address((address, reference.port).into()),
-        Err(_) => Target::Name(reference.host.clone(), reference.port),
+fn target_of(reference: &SturdyRef) -> Result<Target, RestoreError> {
+    match &reference.place {
+        VatPlace::Tcp { host, port } => Ok(match host.parse::<IpAddr>() {
+            Ok(address) => Target::Address((address, *port).into()),
+            Err(_) => Target::Name(host.clone(), *port),
+        }),
+        // A reference that was not read from a text may hold what is no path.
+        VatPlace::Unix { path } => match path.parse() {
+            Ok(path) => Ok(Target::Unix(path)),
+            Err(_) => Err(RestoreError::Connect(ConnectError::NotFound)),
+        },
     }
 }

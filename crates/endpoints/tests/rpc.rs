@@ -1,6 +1,6 @@
 //! The RPC driver over in-memory flows: the demo service of the `rpc` crate's peer.
 
-use endpoints::rpc::{Fingerprint, Limits, Peer, RestoreError, Rpc, SturdyRef};
+use endpoints::rpc::{Fingerprint, Limits, Peer, RestoreError, Rpc, SturdyRef, VatPlace};
 use flow::memory::MemoryNetwork;
 use flow::task::Executor;
 use flow::time::Timers;
@@ -445,8 +445,7 @@ fn a_capability_file_leads_to_its_service() {
     });
     let reference = |fingerprint, service: &[u8]| SturdyRef {
         fingerprint,
-        host: "demo".into(),
-        port: 1,
+        place: VatPlace::Tcp { host: "demo".into(), port: 1 },
         service: service.into(),
     };
     let file = reference(None, b"late").to_file();

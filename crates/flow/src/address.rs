@@ -13,6 +13,11 @@ pub enum Address {
     Vsock(VsockAddress),
     /// One end of a flow through memory that is shared with another process or machine, by its number in this one.
     SharedMemory(u64),
+    /// A process on this machine, by the number of the user that it runs as (unix(7), `SO_PEERCRED`).
+    Unix {
+        /// That number.
+        user: u32,
+    },
     /// One end of an in-memory flow, by its number in this process or image.
     Memory(u64),
 }
@@ -55,7 +60,7 @@ impl Address {
     pub fn ip(&self) -> Option<IpAddr> {
         match self {
             Self::Ip(socket) => Some(socket.ip()),
-            Self::Vsock(_) | Self::SharedMemory(_) | Self::Memory(_) => None,
+            Self::Vsock(_) | Self::SharedMemory(_) | Self::Unix { .. } | Self::Memory(_) => None,
         }
     }
 }
@@ -66,6 +71,7 @@ impl fmt::Display for Address {
             Self::Ip(socket) => socket.fmt(f),
             Self::Vsock(address) => write!(f, "vsock:{address}"),
             Self::SharedMemory(number) => write!(f, "shm:{number}"),
+            Self::Unix { user } => write!(f, "unix:user={user}"),
             Self::Memory(number) => write!(f, "memory:{number}"),
         }
     }

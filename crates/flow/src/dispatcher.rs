@@ -127,6 +127,12 @@ impl Listeners {
         self
     }
 
+    /// At those of another, too.
+    pub fn and(mut self, mut other: Self) -> Self {
+        self.places.append(&mut other.places);
+        self
+    }
+
     /// Where it listens, as far as those places have not ended.
     pub fn places(&self) -> impl Iterator<Item = Address> + '_ {
         self.places.iter().map(|place| place.local_address())
@@ -232,7 +238,8 @@ mod tests {
 
     #[test]
     fn the_last_places_end_is_the_listeners() {
-        let mut listeners = Listeners::new(Place::new(1, 0, true)).with(Place::new(2, 0, true));
+        let second = Listeners::new(Place::new(2, 0, true));
+        let mut listeners = Listeners::new(Place::new(1, 0, true)).and(second);
         for _ in 0..2 {
             let ended = accept(&mut listeners);
             assert!(matches!(ended, Poll::Ready(Err(_))), "{ended:?}");

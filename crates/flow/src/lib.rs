@@ -37,6 +37,7 @@ pub mod sync;
 mod target;
 pub mod task;
 pub mod time;
+mod unix_path;
 mod unread;
 
 pub use address::{Address, BadVsockAddress, VsockAddress};
@@ -46,4 +47,5 @@ pub use flow::{Flow, FlowExt, Taken};
 pub use listener::{Connector, Listener};
 pub use splice::splice;
 pub use target::{ParseTargetError, Scheme, Target};
+pub use unix_path::{BadUnixPath, UNIX_PATH_BYTES_MAX, UnixPath};
 pub use unread::Unread;

@@ -1,7 +1,7 @@
 //! Target: what a connector is asked to reach, as a scheme and what it needs.
 
-use crate::VsockAddress;
 use crate::registry::{Label, Query};
+use crate::{UnixPath, VsockAddress};
 use alloc::borrow::ToOwned;
 use alloc::string::{String, ToString};
 use core::fmt;
@@ -18,9 +18,11 @@ use core::str::FromStr;
 /// | `service://transform`, `service://transform@alpha` | a service, any of it or that of one host |
 /// | `vsock://2:9000` | a port of another machine on this host, or of the host, which is machine 2 |
 /// | `shm:/run/echo.shm` | memory shared with another process of this host, which listens at that path |
+/// | `unix:/run/db.sock`, `unix:@db` | a Unix-domain socket of this machine, by its path or its abstract name |
+/// | `ipc:///run/db.sock`, `ipc://@db` | the same, as ZeroMQ writes it |
 /// | `memory:echo` | a listener inside this process or image |
 ///
-/// It prints as it is shortest: TCP without its scheme.
+/// It prints as it is shortest: TCP without its scheme, a Unix-domain socket with `unix:`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Target {
     /// TCP to an address that needs no look-up.
@@ -35,6 +37,8 @@ pub enum Target {
     Vsock(VsockAddress),
     /// Another process of this host, by the path at which it listens and memory that both share.
     SharedMemory(String),
+    /// A Unix-domain socket.
+    Unix(UnixPath),
     /// A listener inside this process or image.
     Memory(Label),
 }
@@ -52,6 +56,8 @@ pub enum Scheme {
     Vsock,
     /// By memory shared with another process.
     SharedMemory,
+    /// By a Unix-domain socket.
+    Unix,
     /// Inside this process or image.
     Memory,
 }
@@ -65,12 +71,14 @@ impl Target {
             Self::Service(_) => Scheme::Service,
             Self::Vsock(_) => Scheme::Vsock,
             Self::SharedMemory(_) => Scheme::SharedMemory,
+            Self::Unix(_) => Scheme::Unix,
             Self::Memory(_) => Scheme::Memory,
         }
     }
 
     /// What a client calls it to its face, as in HTTP's `Host` (RFC 9110 section 7.2): `HOST:PORT`, or
-    /// the name of a service, whichever host offers it, or the usual name of this host; all of which RFC 3986 section 3.2.2 allows.
+    /// the name of a service, whichever host offers it, or the usual name of this host, for a path is none; all of which RFC 3986
+    /// section 3.2.2 allows.
     pub fn authority(&self) -> String {
         match self {
             Self::Address(address) => address.to_string(),
@@ -78,7 +86,7 @@ impl Target {
             Self::Service(query) => query.name.to_string(),
             Self::Vsock(address) => address.to_string(),
             // A path is none of what a host may be.
-            Self::SharedMemory(_) => "localhost".to_owned(),
+            Self::SharedMemory(_) | Self::Unix(_) => "localhost".to_owned(),
             Self::Memory(name) => name.to_string(),
         }
     }
@@ -110,14 +118,17 @@ const TLS: &str = "tls://";
 const SERVICE: &str = "service://";
 const VSOCK: &str = "vsock://";
 const SHARED_MEMORY: &str = "shm:";
+const UNIX: &str = "unix:";
+/// How ZeroMQ writes the same (zmq_ipc(7)).
+const IPC: &str = "ipc://";
 const MEMORY: &str = "memory:";
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Address(address) => address.fmt(f),
-            // A host of this name would read as the scheme.
-            Self::Name(name, port) if name == "memory" || name == "shm" => {
+            // A host of these names would read as the scheme.
+            Self::Name(name, port) if ["memory", "shm", "unix"].contains(&name.as_str()) => {
                 write!(f, "{TCP}{name}:{port}")
             }
             Self::Name(name, port) => write!(f, "{name}:{port}"),
@@ -125,6 +136,7 @@ impl fmt::Display for Target {
             Self::Service(query) => write!(f, "{SERVICE}{query}"),
             Self::Vsock(address) => write!(f, "{VSOCK}{address}"),
             Self::SharedMemory(path) => write!(f, "{SHARED_MEMORY}{path}"),
+            Self::Unix(path) => write!(f, "{UNIX}{path}"),
             Self::Memory(name) => write!(f, "{MEMORY}{name}"),
         }
     }
@@ -143,6 +155,8 @@ pub enum ParseTargetError {
     Vsock,
     /// After `shm:`, no path that a socket can have.
     SharedMemory,
+    /// After `unix:` or `ipc://`, no path or name of a socket.
+    Unix,
     /// After `memory:`, no name.
     Memory,
 }
@@ -151,7 +165,7 @@ impl fmt::Display for ParseTargetError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::UnknownScheme => {
-                "expected HOST:PORT, tcp://HOST:PORT, tls://HOST:PORT, service://NAME, service://NAME@HOST, vsock://CID:PORT, shm:PATH or memory:NAME"
+                "expected HOST:PORT, tcp://HOST:PORT, tls://HOST:PORT, service://NAME, service://NAME@HOST, vsock://CID:PORT, shm:PATH, unix:PATH or memory:NAME"
             }
             Self::HostPort => {
                 "expected HOST:PORT, for example 10.0.0.2:80, [fe80::2]:80 or db.example:80"
@@ -162,6 +176,9 @@ impl fmt::Display for ParseTargetError {
             Self::Vsock => "expected vsock://CID:PORT, for example vsock://2:9000",
             Self::SharedMemory => {
                 "expected shm:PATH, the path of 1 to 107 bytes without spaces and control characters"
+            }
+            Self::Unix => {
+                "expected unix:PATH or ipc://PATH, the path absolute or @NAME, of at most 107 letters, digits and `/-._~+,=:@`"
             }
             Self::Memory => {
                 "expected memory:NAME, the name of 1 to 63 letters, digits, `-`, `_` or `.`"
@@ -198,6 +215,9 @@ impl FromStr for Target {
             } else {
                 Err(ParseTargetError::SharedMemory)
             };
+        }
+        if let Some(rest) = text.strip_prefix(IPC).or_else(|| text.strip_prefix(UNIX)) {
+            return rest.parse().map(Self::Unix).map_err(|_| ParseTargetError::Unix);
         }
         if let Some(rest) = text.strip_prefix(MEMORY) {
             return rest.parse().map(Self::Memory).map_err(|_| ParseTargetError::Memory);
@@ -243,6 +263,7 @@ mod tests {
             "db.example:5432",
             "_x-y:1",
             "tcp://memory:80",
+            "tcp://unix:80",
             "tls://db.example:443",
             "tls://10.0.0.2:443",
             "tls://[fe80::2]:443",
@@ -254,6 +275,8 @@ mod tests {
             // Not a port: a path may be relative, and of digits.
             "shm:80",
             "tcp://shm:80",
+            "unix:/run/db.sock",
+            "unix:@db",
             "memory:echo",
             // Nor this: a name in memory may be of digits.
             "memory:80",
@@ -274,8 +297,19 @@ mod tests {
     }
 
     #[test]
+    fn a_socket_is_meant_as_zeromq_writes_it_too() {
+        for place in ["/run/db.sock", "@db"] {
+            let target: Target = alloc::format!("ipc://{place}").parse().unwrap();
+            assert_eq!(target.to_string(), alloc::format!("unix:{place}"));
+            assert_eq!(target.scheme(), Scheme::Unix);
+        }
+    }
+
+    #[test]
     fn bad_targets_are_refused_with_what_is_expected() {
-        use ParseTargetError::{HostPort, Memory, Service, SharedMemory, UnknownScheme, Vsock};
+        use ParseTargetError::{
+            HostPort, Memory, Service, SharedMemory, Unix, UnknownScheme, Vsock,
+        };
         let long_path = alloc::format!("shm:{}", "x".repeat(108));
         assert!(long_path[..4 + 107].parse::<Target>().is_ok());
         let long = alloc::format!("service://{}", "x".repeat(64));
@@ -310,6 +344,11 @@ mod tests {
             ("shm:/run/a b", SharedMemory),
             ("shm:/run/a\0", SharedMemory),
             (&long_path, SharedMemory),
+            ("unix:", Unix),
+            ("unix:80", Unix),
+            ("unix:run/db.sock", Unix),
+            ("ipc://run/db.sock", Unix),
+            ("ipc:/run/db.sock", HostPort),
             ("memory:", Memory),
             ("memory:a b", Memory),
             ("memory://echo", Memory),
@@ -333,6 +372,7 @@ mod tests {
             ("service://web@alpha", "web"),
             ("vsock://3:80", "3:80"),
             ("shm:/run/echo.shm", "localhost"),
+            ("unix:/run/db.sock", "localhost"),
             ("memory:echo", "echo"),
         ] {
             assert_eq!(text.parse::<Target>().unwrap().authority(), authority);

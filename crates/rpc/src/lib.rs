@@ -56,6 +56,8 @@ pub use exception::{Exception, Kind};
 pub use limits::Limits;
 pub use payload::Payload;
 pub use stream::Encoding;
-pub use sturdy::{Fingerprint, ParseSturdyRefError, SERVICE_BYTES_MAX, SturdyRef};
+pub use sturdy::{
+    Fingerprint, ParseSturdyRefError, SERVICE_BYTES_MAX, SOCKET_PATH_BYTES_MAX, SturdyRef, VatPlace,
+};
 pub use typed::{Grants, Resolver, Restorer, ServiceTable, System};
 pub use vat::{CallId, Cap, ConnId, Event, ObjectId, Vat};

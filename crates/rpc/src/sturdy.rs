@@ -27,19 +27,39 @@ impl fmt::Debug for Fingerprint {
 
 /// A service of a vat. As text `capnp://sha-256:FINGERPRINT@HOST:PORT/SERVICE`, where fingerprint
 /// and service are base64 of the URL alphabet without padding (RFC 4648 section 5), or
-/// `capnp://insecure@HOST:PORT/SERVICE` for a vat without a key. A capability file is that text
-/// and a line end; it is a secret.
+/// `capnp://insecure@HOST:PORT/SERVICE` for a vat without a key. A vat at a Unix-domain socket has its path in place of
+/// host and port: `capnp://sha-256:FINGERPRINT@/run/vat.sock/SERVICE`, where what follows the last slash is the service.
+/// A capability file is that text and a line end; it is a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SturdyRef {
     /// The key that the vat must prove to have; `None` if it has none.
     pub fingerprint: Option<Fingerprint>,
-    /// A name or address; an IPv6 address without its brackets.
-    pub host: String,
-    /// A TCP port.
-    pub port: u16,
+    /// Where the vat listens.
+    pub place: VatPlace,
     /// The name of the service there; empty for the one that everybody gets.
     pub service: Vec<u8>,
 }
+
+/// Where a vat listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum VatPlace {
+    /// At a TCP port of a host.
+    Tcp {
+        /// A name or address; an IPv6 address without its brackets.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+    /// At a Unix-domain socket of the same machine.
+    Unix {
+        /// Its absolute path, of at most [`SOCKET_PATH_BYTES_MAX`] letters, digits and `/-._~+,=:@`, so that nothing of it
+        /// is escaped in a reference.
+        path: String,
+    },
+}
+
+/// Longest path of a socket, in bytes (unix(7): 108 with the final zero).
+pub const SOCKET_PATH_BYTES_MAX: usize = 107;
 
 /// Why a text is no sturdy reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +68,7 @@ pub enum ParseSturdyRefError {
     Scheme,
     /// What stands before `@` is neither `insecure` nor `sha-256:` and 43 characters of base64.
     Fingerprint,
-    /// What stands after `@` is no host and port.
+    /// What stands after `@` is no host and port, and no path.
     Address,
     /// The service is no base64 or longer than [`SERVICE_BYTES_MAX`].
     Service,
@@ -73,14 +93,18 @@ impl fmt::Display for SturdyRef {
             Some(fingerprint) => write!(f, "{fingerprint}@")?,
             None => f.write_str("insecure@")?,
         }
-        match self.host.contains(':') {
-            true => write!(f, "[{}]:{}", self.host, self.port)?,
-            false => write!(f, "{}:{}", self.host, self.port)?,
+        match &self.place {
+            VatPlace::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}")?,
+            VatPlace::Tcp { host, port } => write!(f, "{host}:{port}")?,
+            // The service begins after the last slash, also an empty one.
+            VatPlace::Unix { path } => write!(f, "{path}/")?,
         }
         if self.service.is_empty() {
             return Ok(());
         }
-        f.write_str("/")?;
+        if matches!(self.place, VatPlace::Tcp { .. }) {
+            f.write_str("/")?;
+        }
         base64(f, &self.service)
     }
 }
@@ -91,22 +115,35 @@ impl FromStr for SturdyRef {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let rest = text.strip_prefix("capnp://").ok_or(ParseSturdyRefError::Scheme)?;
         let (who, rest) = rest.split_once('@').ok_or(ParseSturdyRefError::Fingerprint)?;
-        let (address, service) = rest.split_once('/').unwrap_or((rest, ""));
-        let (host, port) = address.rsplit_once(':').ok_or(ParseSturdyRefError::Address)?;
-        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-        let well_formed = !host.is_empty() && (bare.is_some() || !host.contains(':'));
-        if !well_formed || bare == Some("") {
-            return Err(ParseSturdyRefError::Address);
+        let (address, service) = match rest.starts_with('/') {
+            true => rest.rsplit_once('/'),
+            false => rest.split_once('/'),
         }
+        .unwrap_or((rest, ""));
         Ok(Self {
+            place: parse_place(address).ok_or(ParseSturdyRefError::Address)?,
             fingerprint: parse_fingerprint(who)?,
-            host: bare.unwrap_or(host).into(),
-            port: port.parse().map_err(|_| ParseSturdyRefError::Address)?,
             service: decode_base64(service)
                 .filter(|service| service.len() <= SERVICE_BYTES_MAX)
                 .ok_or(ParseSturdyRefError::Service)?,
         })
     }
+}
+
+fn parse_place(text: &str) -> Option<VatPlace> {
+    if text.starts_with('/') {
+        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~+,=:@".contains(&byte);
+        let fits = (2..=SOCKET_PATH_BYTES_MAX).contains(&text.len()) && !text.ends_with('/');
+        let path = (fits && text.bytes().all(is_allowed)).then(|| text.into())?;
+        return Some(VatPlace::Unix { path });
+    }
+    let (host, port) = text.rsplit_once(':')?;
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let is_well_formed = !host.is_empty() && (bare.is_some() || !host.contains(':'));
+    if !is_well_formed || bare == Some("") {
+        return None;
+    }
+    Some(VatPlace::Tcp { host: bare.unwrap_or(host).into(), port: port.parse().ok()? })
 }
 
 fn parse_fingerprint(text: &str) -> Result<Option<Fingerprint>, ParseSturdyRefError> {
@@ -172,7 +209,7 @@ mod tests {
     #[test]
     fn a_known_reference_reads_and_prints() {
         let sturdy: SturdyRef = KNOWN.parse().unwrap();
-        assert_eq!((&*sturdy.host, sturdy.port), ("127.0.0.1", 7000));
+        assert_eq!(sturdy.place, VatPlace::Tcp { host: "127.0.0.1".into(), port: 7000 });
         assert_eq!(sturdy.fingerprint.unwrap().0[..2], [0xDD, 0x38]);
         assert_eq!(sturdy.service.len(), 32);
         assert_eq!(sturdy.to_string(), KNOWN);
@@ -181,19 +218,34 @@ mod tests {
 
     #[test]
     fn every_length_of_service_and_kind_of_host_survives() {
-        for host in ["vat", "10.0.0.1", "fe80::1"] {
+        let tcp = |host: &str| VatPlace::Tcp { host: host.into(), port: 1 };
+        let unix = |path: &str| VatPlace::Unix { path: path.into() };
+        let hosts = ["vat", "10.0.0.1", "fe80::1"].map(tcp);
+        for place in hosts.into_iter().chain(["/a", "/run/a@1:2/vat.sock"].map(unix)) {
             for length in 0..9u8 {
                 let service = (0..length).map(|i| i.wrapping_mul(99)).collect();
-                let sturdy = SturdyRef { fingerprint: None, host: host.into(), port: 1, service };
+                let sturdy = SturdyRef { fingerprint: None, place: place.clone(), service };
                 assert_eq!(sturdy.to_string().parse(), Ok(sturdy));
             }
         }
+    }
+
+    /// As mirage/capnp-rpc writes them: the path is the socket's, and what follows its last slash the service.
+    #[test]
+    fn a_socket_of_this_machine_is_a_path() {
+        let text = KNOWN.replace("127.0.0.1:7000", "/run/vat.sock");
+        let sturdy: SturdyRef = text.parse().unwrap();
+        assert_eq!(sturdy.place, VatPlace::Unix { path: "/run/vat.sock".into() });
+        assert_eq!((sturdy.service.len(), sturdy.to_string()), (32, text));
+        let bootstrap = SturdyRef { service: Vec::new(), fingerprint: None, ..sturdy };
+        assert_eq!(bootstrap.to_string(), "capnp://insecure@/run/vat.sock/");
     }
 
     #[test]
     fn what_is_wrong_is_named() {
         use ParseSturdyRefError::{Address, Fingerprint, Scheme, Service};
         let long = alloc::format!("capnp://insecure@h:1/{}", "A".repeat(1368));
+        let distant = alloc::format!("capnp://insecure@/{}/AAAA", "a".repeat(107));
         for (text, error) in [
             ("http://insecure@h:1", Scheme),
             ("capnp://h:1", Fingerprint),
@@ -204,6 +256,14 @@ mod tests {
             ("capnp://insecure@[]:1", Address),
             ("capnp://insecure@fe80::1:1", Address),
             ("capnp://insecure@h:65536", Address),
+            ("capnp://insecure@/", Address),
+            ("capnp://insecure@//", Address),
+            ("capnp://insecure@/AAAA", Address),
+            ("capnp://insecure@/a b/AAAA", Address),
+            ("capnp://insecure@/a%20b/AAAA", Address),
+            ("capnp://insecure@/a//AAAA", Address),
+            ("capnp://insecure@/run/vat.sock", Service),
+            (&*distant, Address),
             ("capnp://insecure@h:1/A", Service),
             ("capnp://insecure@h:1/AB", Service),
             ("capnp://insecure@h:1/A=", Service),

@@ -25,8 +25,8 @@ usage: aqueduct --bundle FILE_OR_DIR [options]
   --rpc-secure-port PORT the port of the same by TLS, for vats with keys; 0, the default, is off
   --log-references       writes the references of these services to the log: they are secrets
   --capability SERVICE@HOST:PORT
-                         prints the reference of a service of this bundle at that address, and
-                         serves nothing; given once for each
+                         prints the reference of a service of this bundle at that address, or at
+                         the path of a Unix-domain socket, and serves nothing; given once for each
   --zmq-port PORT        the port of the ZeroMQ service; 0 is off
   --fastcgi-port PORT    the port at which a web server asks by FastCGI; 0 is off
   --gopher-port PORT     the port of Gopher; 0 is off
@@ -239,10 +239,15 @@ fn log_word(arguments: &mut lexopt::Parser) -> Result<String, String> {
 fn capability(arguments: &mut lexopt::Parser) -> Result<(String, String), String> {
     let text = text(arguments)?;
     match text.split_once('@') {
-        Some((service, address)) if !service.is_empty() && address.contains(':') => {
+        Some((service, address))
+            if !service.is_empty() && (address.contains(':') || address.starts_with('/')) =>
+        {
             Ok((service.to_owned(), address.to_owned()))
         }
-        _ => Err(refusal("capability", &text, "SERVICE@HOST:PORT, as calculator@10.9.0.2:7001")),
+        _ => {
+            let allowed = "SERVICE@HOST:PORT, as calculator@10.9.0.2:7001, or SERVICE@PATH";
+            Err(refusal("capability", &text, allowed))
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use aqueduct::platform::{Driver, ListenError, Platform, Profiling};
 use aqueduct::settings::network::SocketSettings;
 use aqueduct::settings::shared_memory::SharedMemorySettings;
 use flow::sync::WakerKey;
-use flow::{Dispatcher, Listeners, Scheme};
+use flow::{Dispatcher, Listeners, Scheme, UnixPath};
 use mio::{Interest, Registry, Token};
 use net::{ConnectionRow, ListenerRow};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -246,6 +246,15 @@ impl Platform for KernelPlatform {
     ) -> Result<KernelListener, ListenError> {
         let address = SocketAddr::new(self.operators, port);
         KernelListener::bind(&self.reactor, address, backlog)
+    }
+
+    fn listen_at_path(
+        &self,
+        path: &UnixPath,
+        mode: u32,
+        backlog: usize,
+    ) -> Result<KernelListener, ListenError> {
+        KernelListener::bind_path(&self.reactor, path, mode, backlog)
     }
 
     fn are_operators_local(&self) -> bool {

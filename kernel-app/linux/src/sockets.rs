@@ -7,6 +7,8 @@ mod connect;
 mod diagnostics;
 mod flow;
 mod listen;
+mod stream;
+mod unix;
 
 use aqueduct::settings::network::SocketSettings;
 use mio::event::Source;
@@ -29,6 +31,7 @@ use ::net::{ConnectionId, ConnectionRow, ListenerRow, TcpState};
 use diagnostics::Diagnostics;
 use flow::Outgoing;
 use std::net::SocketAddr;
+use stream::Stream;
 
 /// Connections of which the kernel is asked for one list; of further ones the list has the addresses only. Each takes some
 /// microseconds.

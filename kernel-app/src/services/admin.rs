@@ -1,4 +1,4 @@
-//! Admin service: what operators look at, on the port of `[admin]` and that of `[vsock]`, as JSON, metrics and event streams. It is closed by
+//! Admin service: what operators look at, on the port of `[admin]`, that of `[vsock]` and the socket of `[unix]`, as JSON, metrics and event streams. It is closed by
 //! default, and asks for a token; [`guard`] has the rules.
 
 pub(crate) mod health;
@@ -18,12 +18,12 @@ mod wire;
 use super::web_service::add_traffic;
 use crate::Platform;
 use crate::context::Context;
+use crate::local_port;
 use crate::service::{Offer, Opened, Service, StartError};
 use crate::settings::admin::AdminSettings;
 use crate::settings::http::HttpSettings;
 #[cfg(feature = "https")]
 use crate::tls_server;
-use crate::vsock_port;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -54,8 +54,8 @@ const BODY_BYTES_MAX: u64 = 64 << 10;
 /// Serves operators, if the configuration has a port for them.
 pub fn open<P: Platform>(context: &Context<P>) -> Opened {
     let settings = AdminSettings::new(&context.config.admin);
-    let vsock = vsock_port::listen(context, NAME)?;
-    if settings.port.is_none() && vsock.is_none() {
+    let local = local_port::listen(context, NAME)?;
+    if settings.port.is_none() && local.is_none() {
         return Ok(None);
     }
     let access = access(context, &settings)?;
@@ -72,8 +72,8 @@ pub fn open<P: Platform>(context: &Context<P>) -> Opened {
     if let Some(port) = settings.port {
         listen(context, port, &server, &settings)?;
     }
-    if let Some(listener) = vsock {
-        attend(context, "admin vsock listener", &server, listener);
+    if let Some(listener) = local {
+        attend(context, "admin local listener", &server, listener);
     }
     Ok(Some(Rc::new(Admin { server, port: settings.port, is_by_tls: settings.tls })))
 }

@@ -1,14 +1,13 @@
-//! HTTP on the port of `[http]`, for the host of a virtual machine on that of `[vsock]`, and for other processes at the path of
-//! `[shared_memory]`.
+//! HTTP on the port of `[http]`, and for programs of this machine where `[vsock]`, `[shared_memory]` and `[unix]` say.
 
 use super::web_service::{Told, let_in, opened};
 use crate::Platform;
 use crate::context::Context;
+use crate::local_port;
 use crate::service::{Opened, listen};
 use crate::settings::http::HttpSettings;
 #[cfg(feature = "https")]
 use crate::{handlers::to_https::ToHttps, settings::tls::TlsSettings};
-use crate::{shared_port, vsock_port};
 use alloc::rc::Rc;
 use core::time::Duration;
 use endpoints::http::{Config, Connection, Shared};
@@ -22,14 +21,11 @@ pub fn open<P: Platform>(context: &Context<P>, handler: Rc<dyn Handler>) -> Open
     let port = context.config.http.port;
     let listener = listen(context, "http", port)?;
     let_in(context, "http listener", told.server.clone(), listener);
-    if let Some(listener) = vsock_port::listen(context, "http")? {
-        let_in(context, "http vsock listener", told.server.clone(), listener);
-    }
-    if let Some(listener) = shared_port::listen(context, "http")? {
-        let_in(context, "http shared-memory listener", told.server.clone(), listener);
+    if let Some(listener) = local_port::listen(context, "http")? {
+        let_in(context, "http local listener", told.server.clone(), listener);
     }
     serve_through(context, &told);
-    opened(context, "http", told, port)
+    opened(context, "http", told, Some(port))
 }
 
 /// Serves by another appliance's network, too, if the configuration says so.

@@ -32,7 +32,7 @@ pub fn open<P: Platform>(context: &Context<P>, handler: Rc<dyn Handler>) -> Open
     let clients = clients(context, &settings)?;
     let listener = tls_server::over(context, NAME, listener, clients, Some(ledger))?;
     let_in(context, "https listener", told.server.clone(), listener);
-    opened(context, NAME, told, port)
+    opened(context, NAME, told, Some(port))
 }
 
 fn clients<P: Platform>(

@@ -1,13 +1,12 @@
-//! Cap'n Proto RPC in the clear, on the port of `[rpc]`, that of `[vsock]` and the path of `[shared_memory]`: for loopback and private
-//! wires, since everybody is a stranger.
+//! Cap'n Proto RPC in the clear, on the port of `[rpc]` and where `[vsock]`, `[shared_memory]` and `[unix]` say: for loopback and
+//! private wires, since everybody is a stranger.
 
 use crate::Platform;
 use crate::appliance_capnp::directory;
 use crate::context::Context;
+use crate::local_port::{self, LocalPort};
 use crate::service::{Admission, Offer, Opened, Service, StartError, listen};
-use crate::shared_port::{self, SharedPort};
 use crate::vat::Vat;
-use crate::vsock_port::{self, VsockPort};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -40,8 +39,7 @@ pub fn open_to_all<P: Platform>(
 /// Where it listens.
 struct Ports<P: Platform> {
     tcp: Option<(u16, Admission<P::Listener>)>,
-    vsock: Option<VsockPort>,
-    shared_memory: Option<SharedPort>,
+    local: Option<LocalPort>,
 }
 
 impl<P: Platform> Ports<P> {
@@ -51,10 +49,8 @@ impl<P: Platform> Ports<P> {
             Some(port) => Some((port, listen(context, "rpc", port)?)),
             None => None,
         };
-        let vsock = vsock_port::listen(context, "rpc")?;
-        let shared_memory = shared_port::listen(context, "rpc")?;
-        let is_on = tcp.is_some() || vsock.is_some() || shared_memory.is_some();
-        Ok(is_on.then_some(Self { tcp, vsock, shared_memory }))
+        let local = local_port::listen(context, "rpc")?;
+        Ok((tcp.is_some() || local.is_some()).then_some(Self { tcp, local }))
     }
 
     fn serve(
@@ -63,20 +59,13 @@ impl<P: Platform> Ports<P> {
         vat: &Vat,
         directory: &directory::Client,
     ) -> Rc<dyn Service> {
-        let Self { tcp, vsock, shared_memory } = self;
+        let Self { tcp, local } = self;
         let port = tcp.map(|(port, listener)| {
             offer(context, "rpc listener", vat.rpc.offer(listener, directory.clone()));
             port
         });
-        if let Some(listener) = vsock {
-            offer(context, "rpc vsock listener", vat.rpc.offer(listener, directory.clone()));
-        }
-        if let Some(listener) = shared_memory {
-            offer(
-                context,
-                "rpc shared-memory listener",
-                vat.rpc.offer(listener, directory.clone()),
-            );
+        if let Some(listener) = local {
+            offer(context, "rpc local listener", vat.rpc.offer(listener, directory.clone()));
         }
         Rc::new(Plain { rpc: vat.rpc.clone(), port })
     }

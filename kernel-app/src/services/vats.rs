@@ -1,7 +1,8 @@
-//! Cap'n Proto RPC by TLS with vats that have keys, on the port `secure_port` of `[rpc]`.
+//! Cap'n Proto RPC by TLS with vats that have keys, on the port `secure_port` of `[rpc]` and at the socket `secure_rpc` of `[unix]`.
 
 use crate::Platform;
 use crate::context::Context;
+use crate::local_port;
 use crate::service::{Offer, Opened, Service, listen};
 use crate::settings::rpc::RpcSettings;
 use crate::vat::Vat;
@@ -9,6 +10,7 @@ use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::time::Duration;
 use endpoints::rpc::{self, SecureVat};
+use flow::FlowError;
 use inspect::Inspector;
 
 /// What it is called in the log, in the registry and among the features.
@@ -17,18 +19,34 @@ const NAME: &str = "vats";
 /// Serves each vat the directory of what it may have, and to who knows a service's token that service.
 pub fn open<P: Platform>(context: &Context<P>) -> Opened {
     let RpcSettings { secure_port, log_references, .. } = RpcSettings::new(&context.config.rpc);
-    let Some(port) = secure_port else { return Ok(None) };
+    let listener = secure_port.map(|port| listen(context, NAME, port)).transpose()?;
+    let local = local_port::listen(context, NAME)?;
+    if listener.is_none() && local.is_none() {
+        return Ok(None);
+    }
     let vat = context.vat()?;
     let secure = vat.secure(context)?.clone();
-    let serving = secure.serve(listen(context, NAME, port)?);
-    context.spawner.spawn("vats listener", async {
-        let end = serving.await;
-        log::debug!("{NAME}: listening ended: {end}");
-    });
+    if let Some(listener) = listener {
+        serve(context, "vats listener", secure.serve(listener));
+    }
+    if let Some(listener) = local {
+        serve(context, "vats local listener", secure.serve(listener));
+    }
     if log_references {
         tell(&vat);
     }
-    Ok(Some(Rc::new(Vats { secure, port })))
+    Ok(Some(Rc::new(Vats { secure, port: secure_port })))
+}
+
+fn serve<P: Platform>(
+    context: &Context<P>,
+    task: &'static str,
+    serving: impl Future<Output = FlowError> + 'static,
+) {
+    context.spawner.spawn(task, async {
+        let end = serving.await;
+        log::debug!("{NAME}: listening ended: {end}");
+    });
 }
 
 /// Writes all references to the log.
@@ -43,12 +61,14 @@ fn tell(vat: &Vat) {
 
 struct Vats {
     secure: SecureVat,
-    port: u16,
+    /// Of TCP, if it listens there.
+    port: Option<u16>,
 }
 
 impl Service for Vats {
     fn offers(&self) -> Vec<Offer> {
-        [Offer { name: NAME, protocol: "capnp-tls", port: self.port }].into()
+        let offer = |port| Offer { name: NAME, protocol: "capnp-tls", port };
+        self.port.map(offer).into_iter().collect()
     }
 
     fn connections(&self) -> usize {

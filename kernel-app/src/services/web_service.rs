@@ -51,7 +51,7 @@ pub(super) fn serve<P: Platform, C: ServerCore>(
 ) -> Opened {
     let listener = listen(context, C::NAME, port)?;
     let_in(context, "web listener", told.server.clone(), listener);
-    opened(context, C::NAME, told, port)
+    opened(context, C::NAME, told, Some(port))
 }
 
 /// A server that is called `name`, as a service.
@@ -59,7 +59,7 @@ pub(super) fn opened<P: Platform, C: ServerCore>(
     context: &Context<P>,
     name: &'static str,
     told: Told<C>,
-    port: u16,
+    port: Option<u16>,
 ) -> Opened {
     let sessions = context.sessions.clone();
     Ok(Some(Rc::new(Web { name, told, port, sessions })))
@@ -92,13 +92,15 @@ pub(super) fn add_traffic(_: &'static str, _: Rc<Traffic>, _: &Inspector) {}
 struct Web<C: ServerCore> {
     name: &'static str,
     told: Told<C>,
-    port: u16,
+    /// Of TCP, if it listens there.
+    port: Option<u16>,
     sessions: SessionHost,
 }
 
 impl<C: ServerCore> Service for Web<C> {
     fn offers(&self) -> Vec<Offer> {
-        [Offer { name: self.name, protocol: self.name, port: self.port }].into()
+        let offer = |port| Offer { name: self.name, protocol: self.name, port };
+        self.port.map(offer).into_iter().collect()
     }
 
     fn connections(&self) -> usize {

@@ -1,39 +1,31 @@
-//! Transform service over ZeroMQ, on the port of `[zmq]` and at the path of `[shared_memory]`: see [`transform`].
+//! Transform service over ZeroMQ, on the port of `[zmq]` and where `[shared_memory]` and `[unix]` say: see [`transform`].
 
 use crate::Platform;
 use crate::context::Context;
 use crate::handlers::transform::transform;
+use crate::local_port;
 use crate::service::{Offer, Opened, Service, listen};
 use crate::settings::zmq::ZmqSettings;
-use crate::shared_port;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::time::Duration;
 use endpoints::pipe::{self, ServiceLimits, make_server_within};
 use endpoints::zmq::{Bind, Host};
-use flow::Listeners;
 use inspect::Inspector;
 
 /// Serves [`transform`] to whoever connects.
 pub fn open<P: Platform>(context: &Context<P>) -> Opened {
     let ZmqSettings { port, limits } = ZmqSettings::new(&context.config.zmq);
-    let shared_memory = shared_port::listen(context, "zmq")?;
+    let listener = port.map(|port| listen(context, "zmq", port)).transpose()?;
+    let local = local_port::listen(context, "zmq")?;
+    if listener.is_none() && local.is_none() {
+        return Ok(None);
+    }
     let longest = context.service_ledger("zmq").message_bytes_max();
     let limits =
         ServiceLimits { message_bytes_max: limits.message_bytes_max.min(longest), ..limits };
-    let host = host(context);
-    let server = match (port, shared_memory) {
-        (None, None) => return Ok(None),
-        (Some(port), None) => {
-            let listener = Bind(listen(context, "zmq", port)?);
-            make_server_within(&host, transform, listener, limits)
-        }
-        (None, Some(listener)) => make_server_within(&host, transform, Bind(listener), limits),
-        (Some(port), Some(listener)) => {
-            let both = Listeners::new(listener).with(listen(context, "zmq", port)?);
-            make_server_within(&host, transform, Bind(both), limits)
-        }
-    };
+    let server = make_server_within(&host(context), transform, listener.map(Bind), limits);
+    server.attach(local.map(Bind));
     Ok(Some(Rc::new(Transform { server, port })))
 }
 

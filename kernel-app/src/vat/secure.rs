@@ -1,6 +1,6 @@
 //! The vat's key: what follows from it, and the connections of those who have keys, too.
 
-use super::{NETWORK, Vat};
+use super::{NETWORK, Vat, place_of};
 use crate::Platform;
 use crate::context::Context;
 use crate::service::StartError;
@@ -11,7 +11,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use capnp::capability::FromClientHook;
 use config::{Bundle, Config, RpcEpoch};
-use endpoints::rpc::{Fingerprint, Peer, SecureVat, SturdyRef};
+use endpoints::rpc::{Fingerprint, Peer, SecureVat, SturdyRef, VatPlace};
 use endpoints::tls::TlsConfig;
 use tls::SecretKey;
 
@@ -34,7 +34,8 @@ impl Vat {
         }
         let settings = RpcSettings::new(&context.config.rpc);
         let key = key(&context.bundle, &settings)?;
-        let tokens = Tokens::new(key.clone(), &settings);
+        let place = place_of(context, settings.secure_port, "vats");
+        let tokens = place.map(|place| Tokens::new(key.clone(), place, &settings));
         let tls = TlsSettings::new(&context.config.tls);
         let ledger = context.service_ledger("vats");
         let config = TlsConfig {
@@ -71,21 +72,19 @@ impl Vat {
 /// each run, and nobody without the key can tell it.
 pub(crate) struct Tokens {
     key: SecretKey,
-    port: u16,
+    place: VatPlace,
     epochs: Vec<RpcEpoch>,
 }
 
 impl Tokens {
-    /// None if the vat has no port for those who know a token.
-    fn new(key: SecretKey, settings: &RpcSettings) -> Option<Self> {
-        Some(Self { key, port: settings.secure_port?, epochs: settings.epochs.clone() })
+    fn new(key: SecretKey, place: VatPlace, settings: &RpcSettings) -> Self {
+        Self { key, place, epochs: settings.epochs.clone() }
     }
 
-    pub(super) fn reference(&self, host: &str, service: &str) -> SturdyRef {
+    pub(super) fn reference(&self, service: &str) -> SturdyRef {
         SturdyRef {
             fingerprint: Some(Fingerprint(self.key.fingerprint())),
-            host: host.into(),
-            port: self.port,
+            place: self.place.clone(),
             service: self.token(service).map_or_else(Vec::new, Vec::from),
         }
     }
@@ -112,7 +111,7 @@ pub fn reference(
     service: &str,
     address: &str,
 ) -> Result<SturdyRef, String> {
-    let mut settings = RpcSettings::new(&config.rpc);
+    let settings = RpcSettings::new(&config.rpc);
     if bundle.get(&settings.key).is_none() {
         return Err(format!(
             "{} is not in the bundle: without it each run has a key, and references, of its own",
@@ -123,15 +122,18 @@ pub fn reference(
     if !known.contains(&service) {
         return Err(format!("there is no service `{service}`, but {}", known.join(", ")));
     }
-    // What a reference says before its token.
-    let place = format!("capnp://insecure@{address}").parse::<SturdyRef>().ok();
-    let place = place
-        .filter(|_| !address.contains('/'))
-        .ok_or_else(|| format!("`{address}` is no HOST:PORT"))?;
-    settings.secure_port = Some(place.port);
+    let place =
+        place(address).ok_or_else(|| format!("`{address}` is no HOST:PORT, and no path"))?;
     let key = key(bundle, &settings).map_err(|error| error.to_string())?;
-    let tokens = Tokens::new(key, &settings).ok_or("no port")?;
-    Ok(tokens.reference(&place.host, service))
+    Ok(Tokens::new(key, place, &settings).reference(service))
+}
+
+/// What a reference says before its token.
+fn place(address: &str) -> Option<VatPlace> {
+    let is_path = address.starts_with('/');
+    let end = if is_path { "/" } else { "" };
+    let bootstrap = format!("capnp://insecure@{address}{end}").parse::<SturdyRef>().ok()?;
+    (is_path || !address.contains('/')).then_some(bootstrap.place)
 }
 
 fn key(bundle: &Bundle<'_>, settings: &RpcSettings) -> Result<SecretKey, StartError> {

@@ -13,7 +13,7 @@ use flow::memory::{MemoryFlow, MemoryNetwork};
 use flow::registry::StaticRegistry;
 use flow::task::{Executor, block_on};
 use flow::time::Timers;
-use flow::{Connector, Flow, FlowExt};
+use flow::{Connector, Flow, FlowExt, Target};
 use std::rc::Rc;
 use std::sync::Once;
 use sweep::{Memory, VsockHost, target};
@@ -69,6 +69,11 @@ impl World {
     /// Whether something listens on a port.
     pub(crate) fn is_open(&self, port: u16) -> bool {
         block_on(self.network.connect(&target(port))).is_ok()
+    }
+
+    /// Whether something listens at a Unix-domain socket.
+    pub(crate) fn is_open_at(&self, path: &str) -> bool {
+        block_on(self.network.connect(&Target::Unix(path.parse().unwrap()))).is_ok()
     }
 
     /// Whether something listens on a vsock port.

@@ -1,6 +1,6 @@
 //! What carries a connection: a kernel socket, in the clear or by TLS with a key of our own.
 
-use rpc::SturdyRef;
+use rpc::{SturdyRef, VatPlace};
 use std::io::{Error, Read, Result, Write};
 use std::net::{Shutdown, TcpStream};
 use std::ops::Range;
@@ -21,7 +21,8 @@ impl Transport {
     /// To the vat of a reference, which has to have its key.
     pub(crate) fn secure(reference: &SturdyRef) -> Self {
         let fingerprint = reference.fingerprint.expect("a secure reference");
-        let stream = TcpStream::connect((&*reference.host, reference.port)).expect("a vat there");
+        let VatPlace::Tcp { host, port } = &reference.place else { panic!("a vat at a socket") };
+        let stream = TcpStream::connect((&**host, *port)).expect("a vat there");
         stream.set_nodelay(true).expect("a socket");
         let key = SecretKey::generate().expect("random bytes");
         let context = ClientContext::by_key(&key, fingerprint.0).expect("a context");

@@ -19,11 +19,11 @@ use aqueduct::service::{ServiceEntry, Table, WebRoutes};
 use aqueduct::services;
 use config::{Bundle, Config, cpio};
 use endpoints::zmq::Host;
-use flow::Target;
 use flow::memory::{MemoryListener, MemoryNetwork};
 use flow::registry::StaticRegistry;
 use flow::task::Executor;
 use flow::time::{Timers, earlier};
+use flow::{Target, UnixPath};
 use inspect::{Family, MetricVisitor, Reading, Sample};
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -307,6 +307,15 @@ impl Platform for Memory {
 
     fn listen(&self, port: u16, _backlog: usize) -> Result<MemoryListener, ListenError> {
         self.network.listen(&target(port)).ok_or(ListenError::InUse)
+    }
+
+    fn listen_at_path(
+        &self,
+        path: &UnixPath,
+        _mode: u32,
+        _backlog: usize,
+    ) -> Result<MemoryListener, ListenError> {
+        self.network.listen(&Target::Unix(path.clone())).ok_or(ListenError::InUse)
     }
 
     fn connector(&self) -> MemoryNetwork {

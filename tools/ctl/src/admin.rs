@@ -1,9 +1,9 @@
 //! The admin port, asked by HTTP.
 
+use crate::local::LocalConnector;
 use crate::options::Options;
 use crate::table::printable_lines;
 use crate::tls::TlsConnector;
-use crate::vsock::VsockConnector;
 use serde_json::{Map, Value};
 use std::fmt;
 use std::io::{BufRead, BufReader, Read};
@@ -56,8 +56,13 @@ impl Admin {
             .timeout_recv_response(Some(CONNECT_LIMIT));
         let url = options.url.trim_end_matches('/').to_owned();
         let is_by_tls = url.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://"));
-        let agent = if let Some(socket) = options.vsock.clone() {
-            let connector = VsockConnector { socket, port: options.vsock_port };
+        let local = match (&options.unix, &options.vsock) {
+            (Some(socket), _) => Some((socket, None)),
+            (None, Some(socket)) => Some((socket, Some(options.vsock_port))),
+            (None, None) => None,
+        };
+        let agent = if let Some((socket, vsock_port)) = local {
+            let connector = LocalConnector { socket: socket.clone(), vsock_port };
             Agent::with_parts(config.build(), connector, DefaultResolver::default())
         } else if is_by_tls {
             let connector = TcpConnector::default().chain(TlsConnector::new(options)?);

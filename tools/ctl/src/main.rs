@@ -6,10 +6,10 @@ mod admin;
 mod commands;
 mod extcap;
 mod graph;
+mod local;
 mod options;
 mod table;
 mod tls;
-mod vsock;
 
 use clap::Parser;
 use options::Options;

@@ -20,6 +20,9 @@ pub(crate) struct Options {
         value_name = "URL"
     )]
     pub(crate) url: String,
+    /// The Unix socket of a process, by which the admin port is asked in place of TCP (docs/unix.md)
+    #[arg(long, global = true, value_name = "PATH", conflicts_with = "vsock")]
+    pub(crate) unix: Option<PathBuf>,
     /// The Unix socket of a guest's vsock device, by which the admin port is asked in place of TCP (docs/vsock.md)
     #[arg(long, global = true, value_name = "PATH")]
     pub(crate) vsock: Option<PathBuf>,
@@ -58,6 +61,7 @@ const EXAMPLES: &str = "\
 Examples:
   aqueductctl ps
   aqueductctl --url http://10.9.0.2:9001 --token-file token ss state established
+  aqueductctl --unix /run/aqueduct/admin.sock top
   aqueductctl --url https://10.9.0.2:9001 --fingerprint 386f17e6... ps
   aqueductctl tcpdump 'tcp port 80' | wireshark -k -i -
   aqueductctl graph 0.17

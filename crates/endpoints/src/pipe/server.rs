@@ -97,6 +97,11 @@ struct Server<Request, Reply, H> {
 }
 
 impl Service {
+    /// Has callers come by one more way.
+    pub fn attach(&self, how: impl Attach) {
+        self.socket.attach(how);
+    }
+
     /// Peers that are connected.
     pub fn peers(&self) -> usize {
         self.socket.ready_peers()

@@ -134,8 +134,11 @@ fn read_address(text: capnp::Result<capnp::text::Reader<'_>>) -> Address {
         return Address::SharedMemory(number.parse().unwrap_or_default());
     }
     let nobody = Address::Memory(0);
-    match text.strip_prefix("vsock:") {
-        Some(vsock) => vsock.parse().map_or(nobody, Address::Vsock),
+    if let Some(vsock) = text.strip_prefix("vsock:") {
+        return vsock.parse().map_or(nobody, Address::Vsock);
+    }
+    match text.strip_prefix("unix:user=") {
+        Some(user) => user.parse().map_or(nobody, |user| Address::Unix { user }),
         None => text.parse().map_or(nobody, Address::Ip),
     }
 }

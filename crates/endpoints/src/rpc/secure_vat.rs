@@ -219,7 +219,7 @@ impl SecureVat {
         let context = ClientContext::by_key(key, fingerprint.0);
         let context = context.map_err(|_| RestoreError::Connect(ConnectError::Exhausted))?;
         let connector = TlsConnector::new(connector.clone(), context, config.clone(), &rpc.timers);
-        connector.connect(&target_of(reference)).await.map_err(RestoreError::Connect)
+        connector.connect(&target_of(reference)?).await.map_err(RestoreError::Connect)
     }
 
     /// Runs a connection with the vat of this fingerprint.

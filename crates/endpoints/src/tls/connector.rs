@@ -38,13 +38,16 @@ impl<C: Clone> Clone for TlsConnector<C> {
 impl<C: Connector> Connector for TlsConnector<C> {
     type Flow = TlsFlow<C::Flow>;
 
-    /// Opens a flow to a target of the scheme `tls`, or to one of TCP that has a name or an address for the certificate.
+    /// Opens a flow to a target of the scheme `tls`, to one of TCP that has a name or an address for the
+    /// certificate, or to a Unix-domain socket, whose name is `localhost`.
     async fn connect(&self, target: &Target) -> Result<Self::Flow, ConnectError> {
         let Shared { context, config, timers } = &*self.shared;
         let (name, below) = match target {
             Target::Tls(name, port) => (name.clone(), below(name, *port)),
             Target::Name(name, _) => (name.clone(), target.clone()),
             Target::Address(address) => (address.ip().to_string(), target.clone()),
+            // Whose certificate is known by its key has any name.
+            Target::Unix(_) => (target.authority(), target.clone()),
             Target::Service(_) | Target::Vsock(_) | Target::SharedMemory(_) | Target::Memory(_) => {
                 return Err(ConnectError::Unsupported);
             }

@@ -56,6 +56,15 @@ impl<C> Connect<C> {
     }
 }
 
+/// None is no way.
+impl<A: Attach> Attach for Option<A> {
+    fn attach(self, socket: &ZmqSocket) {
+        if let Some(how) = self {
+            how.attach(socket);
+        }
+    }
+}
+
 impl<L: Listener + 'static> Attach for Bind<L> {
     fn attach(self, socket: &ZmqSocket) {
         // The task must not keep alive the socket that nobody else holds.

@@ -1,8 +1,8 @@
 //! Connector: opens connections through the kernel.
 
 use super::listen::is_exhausted;
-use super::{KernelFlow, Reactor};
-use flow::{ConnectError, Connector, Target};
+use super::{KernelFlow, Reactor, unix};
+use flow::{ConnectError, Connector, Target, UnixPath};
 use mio::Interest;
 use mio::net::TcpStream;
 use std::future::poll_fn;
@@ -20,6 +20,14 @@ impl KernelConnector {
     /// A connector whose flows belong to `reactor`.
     pub fn new(reactor: &Reactor) -> Self {
         Self { reactor: reactor.clone() }
+    }
+
+    fn connect_to_path(&self, path: &UnixPath) -> Result<KernelFlow, ConnectError> {
+        if !self.reactor.has_place() {
+            return Err(ConnectError::Exhausted);
+        }
+        let flow = unix::connect(path).and_then(|stream| KernelFlow::new(&self.reactor, stream));
+        flow.map_err(|error| meaning(&error))
     }
 
     async fn connect_to(&self, address: SocketAddr) -> Result<KernelFlow, ConnectError> {
@@ -68,6 +76,7 @@ impl Connector for KernelConnector {
                 .to_socket_addrs()
                 .map_err(|_| ConnectError::NotFound)?
                 .collect(),
+            Target::Unix(path) => return self.connect_to_path(path),
             _ => return Err(ConnectError::Unsupported),
         };
         let mut outcome = Err(ConnectError::NotFound);
@@ -87,6 +96,10 @@ fn meaning(error: &io::Error) -> ConnectError {
         io::ErrorKind::TimedOut => ConnectError::TimedOut,
         _ if is_exhausted(error) => ConnectError::Exhausted,
         io::ErrorKind::AddrNotAvailable | io::ErrorKind::AddrInUse => ConnectError::Exhausted,
+        // Of the Unix domain: no room among those who wait to be accepted, no file, no permission for it.
+        io::ErrorKind::WouldBlock => ConnectError::Exhausted,
+        io::ErrorKind::NotFound => ConnectError::NotFound,
+        io::ErrorKind::PermissionDenied => ConnectError::NotAllowed,
         _ => ConnectError::Unreachable,
     }
 }

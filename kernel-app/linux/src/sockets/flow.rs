@@ -1,17 +1,15 @@
-//! Flow: one TCP connection of the kernel's.
+//! Flow: one connection of the kernel's, of TCP or of the Unix domain.
 
+use super::stream::{Ends, Stream};
 use super::{
-    Edge, NOT_SENT_BYTES_BOUND, NOT_SENT_BYTES_MAX, NOT_SENT_STEP_BYTES, Place, Reactor, Ready,
-    Registration, Seen, TRANSFER_BYTES,
+    Edge, NOT_SENT_BYTES_BOUND, NOT_SENT_STEP_BYTES, Place, Reactor, Ready, Registration, Seen,
+    TRANSFER_BYTES,
 };
 use flow::{Address, Flow, FlowError, Taken, Unread};
 use mio::Interest;
-use mio::net::TcpStream;
 use rustix::event::{PollFd, PollFlags, Timespec};
-use socket2::SockRef;
 use std::cell::{Cell, RefCell};
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -22,19 +20,20 @@ pub struct KernelFlow {
     /// Bytes read that the task did not consume.
     unread: Unread,
     peer_finished: bool,
-    local: SocketAddr,
-    peer: SocketAddr,
+    local: Address,
+    peer: Address,
 }
 
 impl KernelFlow {
-    pub(super) fn new(reactor: &Reactor, mut stream: TcpStream) -> io::Result<Self> {
-        stream.set_nodelay(true)?;
-        // A socket for both families has IPv4 addresses as IPv6 maps them (ipv6(7)); who is told of them knows IPv4.
-        let (local, peer) = (canonical(stream.local_addr()?), canonical(stream.peer_addr()?));
+    pub(super) fn new(reactor: &Reactor, stream: impl Into<Stream>) -> io::Result<Self> {
+        let mut stream = stream.into();
+        let Ends { local, peer } = stream.prepare()?;
         let both = Interest::READABLE | Interest::WRITABLE;
         let registration = reactor.register(&mut stream, both)?;
-        let (number, since) = (reactor.next_number(), Instant::now());
-        registration.ready.seen.replace(Some(Seen::Connection { number, local, peer, since }));
+        if let (Address::Ip(local), Address::Ip(peer)) = (local, peer) {
+            let (number, since) = (reactor.next_number(), Instant::now());
+            registration.ready.seen.replace(Some(Seen::Connection { number, local, peer, since }));
+        }
         let outgoing = Outgoing {
             _place: reactor.take_place(),
             stream,
@@ -55,7 +54,7 @@ impl KernelFlow {
     }
 
     #[cfg(test)]
-    pub(super) fn stream(&self) -> &TcpStream {
+    pub(super) fn stream(&self) -> &Stream {
         &self.outgoing.stream
     }
 
@@ -182,24 +181,23 @@ impl Flow for KernelFlow {
     }
 
     fn abort(&mut self) {
-        // A reset at once (connect(2), AF_UNSPEC): a shutdown would send FIN first, by which what was cut off looks whole.
-        let _ = rustix::net::connect_unspec(&self.outgoing.stream);
+        self.outgoing.stream.abort();
         self.outgoing.failed.set(Some(FlowError::Closed));
     }
 
     fn peer(&self) -> Address {
-        Address::Ip(self.peer)
+        self.peer
     }
 
     fn local(&self) -> Address {
-        Address::Ip(self.local)
+        self.local
     }
 }
 
 impl Drop for KernelFlow {
     fn drop(&mut self) {
         if !self.outgoing.finishing.get() {
-            let _ = SockRef::from(&self.outgoing.stream).set_linger(Some(Duration::ZERO));
+            self.outgoing.stream.reset_on_close();
         } else if !self.outgoing.send() {
             self.outgoing.registration.reactor.linger(&self.outgoing);
         }
@@ -209,7 +207,7 @@ impl Drop for KernelFlow {
 /// The sending half, which the reactor empties when tasks have run.
 pub(super) struct Outgoing {
     _place: Place,
-    stream: TcpStream,
+    stream: Stream,
     registration: Registration,
     unsent: RefCell<Vec<u8>>,
     /// It is in the reactor's list.
@@ -241,7 +239,7 @@ impl Outgoing {
             // Idle connections hold no buffer.
             *unsent = Vec::new();
             if self.finishing.get() {
-                let _ = self.stream.shutdown(Shutdown::Write);
+                self.stream.shutdown_write();
             }
         } else {
             self.registration.ready.writable.up.set(false);
@@ -266,7 +264,7 @@ impl Outgoing {
     }
 
     /// Bytes that the kernel has not sent, as far as they are fewer than `high`. There is no safe call for the number
-    /// (SIOCOUTQNSD), but the socket is writable while they are fewer than half of TCP_NOTSENT_LOWAT, which may be moved.
+    /// (SIOCOUTQNSD, SIOCOUTQ), but the socket is writable while they are fewer than a mark, which may be moved.
     fn ask_not_sent(&self, high: usize) -> io::Result<usize> {
         let (mut low, mut high) = (0, high);
         let found = loop {
@@ -280,12 +278,12 @@ impl Outgoing {
                 Err(error) => break Err(error),
             }
         };
-        SockRef::from(&self.stream).set_tcp_notsent_lowat(NOT_SENT_BYTES_MAX)?;
+        self.stream.set_writable_as_usual()?;
         found
     }
 
     fn has_sent_all_but(&self, bytes: usize) -> io::Result<bool> {
-        SockRef::from(&self.stream).set_tcp_notsent_lowat(2 * bytes as u32)?;
+        self.stream.set_writable_below(bytes)?;
         let mut ask = [PollFd::new(&self.stream, PollFlags::OUT)];
         rustix::event::poll(&mut ask, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))?;
         Ok(ask[0].revents().contains(PollFlags::OUT))
@@ -322,13 +320,6 @@ impl Outgoing {
     }
 }
 
-fn canonical(address: SocketAddr) -> SocketAddr {
-    match address.ip().to_canonical() {
-        IpAddr::V4(ip) => SocketAddr::new(ip.into(), address.port()),
-        IpAddr::V6(_) => address,
-    }
-}
-
 fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match call() {
@@ -349,7 +340,9 @@ fn meaning(error: &io::Error) -> FlowError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::TcpListener;
+    use mio::net::TcpStream;
+    use socket2::SockRef;
+    use std::net::{Shutdown, TcpListener};
     use std::task::Waker;
 
     use aqueduct::settings::network::SocketSettings;
@@ -384,6 +377,89 @@ mod tests {
             reactor.flush();
         }
         panic!("only {received} bytes arrived");
+    }
+
+    /// The same of the Unix domain.
+    fn connected_here(reactor: &Reactor) -> (KernelFlow, std::os::unix::net::UnixStream) {
+        let (stream, peer) = std::os::unix::net::UnixStream::pair().unwrap();
+        stream.set_nonblocking(true).unwrap();
+        let stream = mio::net::UnixStream::from_std(stream);
+        (KernelFlow::new(reactor, stream).unwrap(), peer)
+    }
+
+    #[test]
+    fn a_peer_of_the_unix_domain_is_the_user_that_it_runs_as() {
+        let reactor = Reactor::new(SocketSettings::new(&config::Tcp::default())).unwrap();
+        let (flow, _peer) = connected_here(&reactor);
+        let own = Address::Unix { user: rustix::process::geteuid().as_raw() };
+        assert_eq!((flow.peer(), flow.local()), (own, own));
+    }
+
+    #[test]
+    fn each_half_of_the_unix_domain_ends_alone() {
+        let reactor = Reactor::new(SocketSettings::new(&config::Tcp::default())).unwrap();
+        let mut cx = Context::from_waker(Waker::noop());
+        // Ours first, then the peer's.
+        let (mut flow, mut peer) = connected_here(&reactor);
+        flow.finish();
+        assert_eq!(peer.read(&mut [0; 8]).unwrap(), 0);
+        peer.write_all(b"more").unwrap();
+        assert_eq!(next_read(&reactor, &mut flow), Ok(4));
+        // The peer's first, then ours.
+        let (mut flow, mut peer) = connected_here(&reactor);
+        peer.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(next_read(&reactor, &mut flow), Ok(0));
+        assert_eq!(flow.poll_write(&mut cx, b"more"), Poll::Ready(Ok(4)));
+        flow.finish();
+        let mut all = Vec::new();
+        peer.read_to_end(&mut all).unwrap();
+        assert_eq!(all, b"more");
+    }
+
+    /// unix(7): there is no other way to reset.
+    #[test]
+    fn what_is_aborted_in_the_unix_domain_ends_by_reset_if_something_was_not_read() {
+        let reactor = Reactor::new(SocketSettings::new(&config::Tcp::default())).unwrap();
+        for (sent, expected) in [(&b"x"[..], Err(io::ErrorKind::ConnectionReset)), (b"", Ok(0))] {
+            let (mut flow, mut peer) = connected_here(&reactor);
+            peer.write_all(sent).unwrap();
+            flow.abort();
+            assert_eq!(read(&mut flow), Poll::Ready(Err(FlowError::Closed)));
+            drop(flow);
+            assert_eq!(peer.read(&mut [0; 8]).map_err(|error| error.kind()), expected);
+            assert_eq!(peer.write(b"x").unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        }
+        // The other way round.
+        let (mut flow, peer) = connected_here(&reactor);
+        let mut cx = Context::from_waker(Waker::noop());
+        assert_eq!(flow.poll_write(&mut cx, b"unread"), Poll::Ready(Ok(6)));
+        drop(peer);
+        assert_eq!(next_read(&reactor, &mut flow), Err(FlowError::Reset));
+    }
+
+    #[test]
+    fn what_a_slow_reader_of_the_unix_domain_takes_is_seen() {
+        let reactor = Reactor::new(SocketSettings::new(&config::Tcp::default())).unwrap();
+        let (mut flow, mut peer) = connected_here(&reactor);
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut held = 0;
+        while let Poll::Ready(Ok(count)) = flow.poll_write(&mut cx, &[0; TRANSFER_BYTES]) {
+            held += count;
+        }
+        assert!(held <= NOT_SENT_BYTES_BOUND, "{held}");
+        // What it held when it took no more is not known exactly: the first answer says so.
+        let mut taken = || flow.newly_taken(Duration::ZERO).map_or(0, |taken| taken.bytes);
+        taken();
+        assert_eq!(taken(), 0);
+        let mut some = vec![0; 40 << 10];
+        peer.read_exact(&mut some).unwrap();
+        let seen = taken();
+        assert!((16 << 10..=80 << 10).contains(&seen), "{seen} of {}", some.len());
+        assert_eq!(taken(), 0);
+        // There is room again once most of it is read.
+        peer.read_exact(&mut vec![0; held - some.len()]).unwrap();
+        reactor.wait(Some(Duration::from_secs(10))).unwrap();
+        assert!(matches!(flow.poll_write(&mut cx, b"x"), Poll::Ready(Ok(1))));
     }
 
     /// Both ends of a connection, ours as a flow.

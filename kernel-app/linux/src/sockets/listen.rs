@@ -1,10 +1,11 @@
 //! Listener: a listening socket of the kernel's.
 
-use super::{KernelFlow, Reactor, Registration, Seen};
+use super::unix::{SocketFile, UnixSocket};
+use super::{KernelFlow, Reactor, Registration, Seen, Stream};
 use aqueduct::platform::ListenError;
-use flow::{Address, FlowError, Listener};
+use flow::{Address, FlowError, Listener, UnixPath};
 use mio::Interest;
-use mio::net::TcpListener;
+use mio::net::{TcpListener, UnixListener};
 use rustix::io::Errno;
 use socket2::{Domain, Socket, Type};
 use std::io;
@@ -13,9 +14,15 @@ use std::task::{Context, Poll, ready};
 
 /// Listens on a kernel socket.
 pub struct KernelListener {
-    socket: TcpListener,
+    socket: Listening,
     registration: Registration,
-    local: SocketAddr,
+    local: Address,
+}
+
+enum Listening {
+    Tcp(TcpListener),
+    /// The file is held, not read: it is removed with the listener.
+    Unix(UnixListener, #[expect(dead_code, reason = "removed when dropped")] Option<SocketFile>),
 }
 
 /// The address that stands for all of this machine's: IPv6 and IPv4, or IPv4 alone where the kernel has no IPv6.
@@ -57,7 +64,35 @@ impl KernelListener {
             .map_err(|error| failed("waiting for connections", &error))?;
         let local = socket.local_addr().map_err(|error| failed("asking for the port", &error))?;
         registration.ready.seen.replace(Some(Seen::Listener { local, backlog_max: backlog }));
-        Ok(Self { socket, registration, local })
+        Ok(Self { socket: Listening::Tcp(socket), registration, local: Address::Ip(local) })
+    }
+
+    /// Listens at a path, to which only who has these permissions (chmod(2)) may connect; or at a name, to which all of this
+    /// network namespace may. The path is removed with the listener.
+    pub fn bind_path(
+        reactor: &Reactor,
+        path: &UnixPath,
+        mode: u32,
+        backlog: usize,
+    ) -> Result<Self, ListenError> {
+        let UnixSocket { socket, file } = UnixSocket::bind(path, mode)?;
+        let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
+        socket.listen(backlog).map_err(|error| failed("listening", &error))?;
+        let mut socket = UnixListener::from_std(socket.into());
+        let registration = reactor
+            .register(&mut socket, Interest::READABLE)
+            .map_err(|error| failed("waiting for connections", &error))?;
+        let local = Address::Unix { user: rustix::process::geteuid().as_raw() };
+        Ok(Self { socket: Listening::Unix(socket, file), registration, local })
+    }
+}
+
+impl Listening {
+    fn accept(&self) -> io::Result<Stream> {
+        match self {
+            Self::Tcp(socket) => Ok(socket.accept()?.0.into()),
+            Self::Unix(socket, _) => Ok(socket.accept()?.0.into()),
+        }
     }
 }
 
@@ -70,7 +105,7 @@ impl Listener for KernelListener {
         while readable.poll(cx.waker()) {
             match self.socket.accept() {
                 // A connection that died in the queue is not the listener's failure.
-                Ok((stream, _)) => {
+                Ok(stream) => {
                     if let Ok(flow) = KernelFlow::new(&self.registration.reactor, stream) {
                         return Poll::Ready(Ok(flow));
                     }
@@ -94,7 +129,7 @@ impl Listener for KernelListener {
     }
 
     fn local(&self) -> Address {
-        Address::Ip(self.local)
+        self.local
     }
 }
 
@@ -151,7 +186,8 @@ mod tests {
             let address = "127.0.0.1:0".parse().unwrap();
             let listener = KernelListener::bind(&reactor, address, 8).unwrap();
             let kept = Duration::from_secs(kept);
-            assert_eq!(sockopt::tcp_keepidle(&listener.socket).unwrap(), kept);
+            let Listening::Tcp(socket) = &listener.socket else { unreachable!() };
+            assert_eq!(sockopt::tcp_keepidle(socket).unwrap(), kept);
         }
     }
 
@@ -165,7 +201,12 @@ mod tests {
         let said = refused(settings(1), "192.0.2.1:0".parse().unwrap()).to_string();
         assert!(said.starts_with("192.0.2.1 is no address of this machine: "), "{said}");
         let (_reactor, listener) = listen(1);
-        assert_eq!(refused(settings(1), listener.local), ListenError::InUse);
+        assert_eq!(refused(settings(1), at(&listener)), ListenError::InUse);
+    }
+
+    fn at(listener: &KernelListener) -> SocketAddr {
+        let Address::Ip(at) = listener.local() else { panic!("no address of TCP") };
+        at
     }
 
     fn settings(connections_max: usize) -> SocketSettings {
@@ -195,7 +236,7 @@ mod tests {
     #[test]
     fn connections_beyond_the_most_wait_for_one_to_end() {
         let (reactor, mut listener) = listen(2);
-        let clients: Vec<_> = (0..3).map(|_| TcpStream::connect(listener.local).unwrap()).collect();
+        let clients: Vec<_> = (0..3).map(|_| TcpStream::connect(at(&listener)).unwrap()).collect();
         let first = accept(&reactor, &mut listener).unwrap();
         let mut second = accept(&reactor, &mut listener).unwrap();
         assert!(accept(&reactor, &mut listener).is_none());
@@ -209,7 +250,7 @@ mod tests {
     #[test]
     fn an_accepted_socket_has_the_settings_of_its_listener() {
         let (reactor, mut listener) = listen(1);
-        let client = TcpStream::connect(listener.local).unwrap();
+        let client = TcpStream::connect(at(&listener)).unwrap();
         let flow = accept(&reactor, &mut listener).unwrap();
         // The kernel's would reset who reads slowly.
         assert_eq!(sockopt::tcp_user_timeout(flow.stream()).unwrap(), 0);
@@ -225,7 +266,7 @@ mod tests {
         let reactor = Reactor::new(settings(4)).unwrap();
         let all = SocketAddr::new(every_address(), 0);
         let mut listener = KernelListener::bind(&reactor, all, 8).unwrap();
-        let port = listener.local.port();
+        let port = at(&listener).port();
         for address in ["127.0.0.1", "::1"] {
             let address: IpAddr = address.parse().unwrap();
             // A machine may have no IPv6.

@@ -4,7 +4,7 @@ use super::*;
 use ::flow::memory::MemoryNetwork;
 use ::flow::task::Executor;
 use ::flow::time::Timers;
-use ::rpc::{Grants, Limits};
+use ::rpc::{Grants, Limits, VatPlace};
 use ::tls::{ClientOptions, Clock, Trust};
 use capnp::capability::Client;
 use core::cell::Cell;
@@ -104,7 +104,8 @@ impl Member {
 
     fn reference(&self, host: &str, service: &[u8]) -> SturdyRef {
         let fingerprint = Some(self.vat.fingerprint());
-        SturdyRef { fingerprint, host: host.into(), port: 1, service: service.into() }
+        let place = VatPlace::Tcp { host: host.into(), port: 1 };
+        SturdyRef { fingerprint, place, service: service.into() }
     }
 
     fn connections(&self) -> usize {

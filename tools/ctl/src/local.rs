@@ -1,4 +1,5 @@
-//! vsock: the way to an admin port that is the host's alone (docs/vsock.md), by the Unix socket of a guest's device.
+//! Unix sockets: the ways to an admin port that only this machine reaches, a process's own (docs/unix.md), or that of a guest's
+//! vsock device (docs/vsock.md).
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -10,40 +11,41 @@ use ureq::unversioned::transport::{
 };
 use ureq::{Error, Timeout};
 
-/// Connects to a port of the guest, whatever the URL's host is.
+/// Connects there, whatever the URL's host is.
 #[derive(Debug)]
-pub(crate) struct VsockConnector {
-    /// The Unix socket of the device.
+pub(crate) struct LocalConnector {
     pub(crate) socket: PathBuf,
-    pub(crate) port: u32,
+    /// The port of the guest whose device's socket it is; none of a process.
+    pub(crate) vsock_port: Option<u32>,
 }
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// The device's answer to a wish for a connection.
 const ANSWER_BYTES_MAX: usize = 64;
 
-impl<In: Transport> Connector<In> for VsockConnector {
-    type Out = VsockTransport;
+impl<In: Transport> Connector<In> for LocalConnector {
+    type Out = LocalTransport;
 
     fn connect(
         &self,
         details: &ConnectionDetails<'_>,
         _: Option<In>,
-    ) -> Result<Option<VsockTransport>, Error> {
+    ) -> Result<Option<LocalTransport>, Error> {
         let stream = self.open()?;
         let config = details.config;
         let buffers = LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size());
-        Ok(Some(VsockTransport { stream, buffers }))
+        Ok(Some(LocalTransport { stream, buffers }))
     }
 }
 
-impl VsockConnector {
+impl LocalConnector {
     fn open(&self) -> io::Result<UnixStream> {
-        let Self { socket, port } = self;
+        let Self { socket, vsock_port } = self;
         let named = |error: io::Error| {
             io::Error::new(error.kind(), format!("{}: {error}", socket.display()))
         };
         let mut stream = UnixStream::connect(socket).map_err(named)?;
+        let Some(port) = vsock_port else { return Ok(stream) };
         stream.set_read_timeout(Some(CONNECT_LIMIT))?;
         stream.write_all(format!("CONNECT {port}\n").as_bytes())?;
         let refused = || io::Error::other(format!("nobody listens on vsock port {port}"));
@@ -61,12 +63,12 @@ impl VsockConnector {
 }
 
 /// A connection.
-pub(crate) struct VsockTransport {
+pub(crate) struct LocalTransport {
     stream: UnixStream,
     buffers: LazyBuffers,
 }
 
-impl Transport for VsockTransport {
+impl Transport for LocalTransport {
     fn buffers(&mut self) -> &mut dyn Buffers {
         &mut self.buffers
     }
@@ -99,9 +101,9 @@ fn failed(error: io::Error, reason: Timeout) -> Error {
     }
 }
 
-impl fmt::Debug for VsockTransport {
+impl fmt::Debug for LocalTransport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("VsockTransport")
+        f.write_str("LocalTransport")
     }
 }
 
@@ -126,20 +128,27 @@ mod tests {
             assert_eq!(lines.next().unwrap().unwrap(), "CONNECT 7");
             stream.write_all(answer.as_bytes()).unwrap();
             if answer.starts_with("OK") {
-                let head: Vec<_> =
-                    lines.map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
-                assert_eq!(head[0], "GET /api/v1/tasks HTTP/1.1");
-                let page = "HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n[{\"id\":\"one\"}]";
-                let _ = stream.write_all(page.as_bytes());
+                respond(&mut lines, stream);
             }
         });
         path
     }
 
+    /// Answers one request for a table.
+    fn respond(lines: &mut impl Iterator<Item = io::Result<String>>, mut stream: UnixStream) {
+        let head: Vec<_> =
+            lines.map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
+        assert_eq!(head[0], "GET /api/v1/tasks HTTP/1.1");
+        let page = "HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n[{\"id\":\"one\"}]";
+        let _ = stream.write_all(page.as_bytes());
+    }
+
     fn rows(path: &Path) -> Result<usize, String> {
-        let path = path.to_str().unwrap();
-        let options =
-            Options::parse_from(["aqueductctl", "--vsock", path, "--vsock-port", "7", "ps"]);
+        rows_by(&["--vsock", path.to_str().unwrap(), "--vsock-port", "7"], path)
+    }
+
+    fn rows_by(words: &[&str], path: &Path) -> Result<usize, String> {
+        let options = Options::parse_from([&["aqueductctl"], words, &["ps"]].concat());
         let admin = Admin::new(&options).map_err(|failure| failure.to_string())?;
         let rows = admin.rows("tasks").map_err(|failure| failure.to_string());
         let _ = std::fs::remove_file(path);
@@ -149,6 +158,17 @@ mod tests {
     #[test]
     fn a_table_comes_by_the_device() {
         assert_eq!(rows(&device("rows", "OK 1073741824\n")), Ok(1));
+    }
+
+    #[test]
+    fn a_table_comes_by_the_socket_of_a_process() {
+        let path = std::env::temp_dir().join(format!("aqueductctl-{}-own", std::process::id()));
+        let listener = UnixListener::bind(&path).unwrap();
+        thread::spawn(move || {
+            let (stream, _) = listener.accept().unwrap();
+            respond(&mut BufReader::new(stream.try_clone().unwrap()).lines(), stream);
+        });
+        assert_eq!(rows_by(&["--unix", path.to_str().unwrap()], &path), Ok(1));
     }
 
     #[test]
