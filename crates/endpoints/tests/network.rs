@@ -11,7 +11,7 @@ use flow::memory::{MemoryFlow, MemoryListener, MemoryNetwork};
 use flow::task::Executor;
 use flow::time::Timers;
 use flow::{ConnectError, Connector, Flow, FlowError, FlowExt, Listener, Target};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::task::Poll;
 
@@ -442,6 +442,64 @@ fn a_listener_accepts_for_another() {
         let mut flow = remote.accept().await.unwrap();
         assert_eq!(read_to_end(&mut flow).await.unwrap(), b"hello");
     });
+}
+
+/// Gives so many answers that are none before each flow.
+struct Lying {
+    rpc: Rpc,
+    lies: usize,
+    told: Cell<usize>,
+}
+
+impl listener::Server for Lying {
+    async fn accept(
+        self: Rc<Self>,
+        _: listener::AcceptParams,
+        mut results: listener::AcceptResults,
+    ) -> Result<(), capnp::Error> {
+        let mut outcome = results.get().init_outcome();
+        let told = self.told.replace(self.told.get() + 1);
+        if told < self.lies {
+            match told % 2 {
+                // Says that there is a flow, and has none.
+                0 => outcome.set_ok(()),
+                _ => return Err(capnp::Error::failed("no".into())),
+            }
+            return Ok(());
+        }
+        self.told.set(0);
+        outcome.set_ok(());
+        let (reader, writer) = self.rpc.export_flow(flow::memory::pair(16).0);
+        let mut opened = results.get().init_opened();
+        opened.set_reader(reader);
+        opened.set_writer(writer);
+        Ok(())
+    }
+
+    async fn local(
+        self: Rc<Self>,
+        _: listener::LocalParams,
+        _: listener::LocalResults,
+    ) -> Result<(), capnp::Error> {
+        Ok(())
+    }
+}
+
+#[test]
+fn an_answer_that_is_no_flow_costs_that_flow_and_too_many_in_a_row_the_listener() {
+    for (lies, expected) in [(0, None), (1, None), (15, None), (16, Some(FlowError::Reset))] {
+        let world = World::new();
+        let lying = Lying { rpc: world.owner.clone(), lies, told: Cell::new(0) };
+        let client: listener::Client = world.handed_over(world.owner.client(lying));
+        world.run(async move {
+            let mut remote = RemoteListener::new(client).await.unwrap();
+            assert_eq!(remote.accept().await.err(), expected, "{lies}");
+            // A flow makes up for what was before it.
+            for _ in 0..3 {
+                assert!(remote.accept().await.is_ok(), "{lies}");
+            }
+        });
+    }
 }
 
 #[test]

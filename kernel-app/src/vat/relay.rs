@@ -9,6 +9,7 @@ use crate::handlers::rpc::Object;
 use crate::settings::relay::RelaySettings;
 use crate::vat::NETWORK as NAME;
 use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::RefCell;
@@ -36,9 +37,12 @@ pub(super) fn service<P: Platform>(context: &Context<P>, rpc: &Rpc) -> Option<Fo
         listeners: RefCell::default(),
     });
     let rpc = rpc.clone();
+    // One for each vat however often it asks; there are as many as `peers` lists.
+    let shares = RefCell::<BTreeMap<Fingerprint, FlowLimit>>::default();
     Some(Box::new(move |vat| {
+        let share = shares.borrow_mut().entry(vat).or_insert_with(|| limit.share()).clone();
         let network = Relayed { shared: shared.clone(), vat };
-        let client: network::Client = rpc.export_network(network, &limit);
+        let client: network::Client = rpc.export_network(network, &share);
         Object::new(NAME, "this network, to listen on and to connect by", client)
     }))
 }

@@ -7,8 +7,8 @@ use crate::network_capnp::{
 use alloc::boxed::Box;
 use alloc::string::ToString;
 use alloc::vec::Vec;
-use capnp::Error;
 use capnp::capability::{Promise, Response};
+use capnp::{Error, ErrorKind};
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use flow::{Address, ConnectError, Connector, Flow, FlowError, Listener, Target};
@@ -200,35 +200,68 @@ pub struct RemoteListener {
     client: listener::Client,
     local: Address,
     accepting: Option<Call<listener::accept_results::Owned>>,
+    /// Answers since the last flow that were none.
+    bad_answers: u32,
 }
+
+/// Answers in a row that are no flows, after which a listener is given up: whoever is there does not know how to answer, and
+/// each costs a call.
+const BAD_ANSWERS_MAX: u32 = 16;
 
 impl RemoteListener {
     /// The listener behind `client`, which is asked where it listens.
     pub async fn new(client: listener::Client) -> Result<Self, Error> {
         let response = client.local_request().send().promise.await?;
         let local = read_address(response.get()?.get_local());
-        Ok(Self { client, local, accepting: None })
+        Ok(Self { client, local, accepting: None, bad_answers: 0 })
     }
 }
 
 impl Listener for RemoteListener {
     type Flow = RemoteFlow;
 
+    /// An answer that is no flow costs that flow alone: the next one is asked for.
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Result<RemoteFlow, FlowError>> {
-        let client = &self.client;
-        let accepting =
-            self.accepting.get_or_insert_with(|| client.accept_request().send().promise);
-        let answer = ready!(Pin::new(accepting).poll(cx));
-        self.accepting = None;
-        let response = answer.map_err(|error| flow_error(&error))?;
-        let results = response.get().map_err(|error| flow_error(&error))?;
-        read_outcome(results.get_outcome())?;
-        let flow = results.get_opened().and_then(RemoteFlow::opened);
-        Poll::Ready(flow.map_err(|error| flow_error(&error)))
+        loop {
+            let client = &self.client;
+            let accepting =
+                self.accepting.get_or_insert_with(|| client.accept_request().send().promise);
+            let answer = ready!(Pin::new(accepting).poll(cx));
+            self.accepting = None;
+            let error = match answer.and_then(|response| accepted(&response)) {
+                Ok(accepted) => {
+                    self.bad_answers = 0;
+                    return Poll::Ready(accepted);
+                }
+                Err(error) => error,
+            };
+            self.bad_answers += 1;
+            let is_gone = matches!(error.kind, ErrorKind::Disconnected | ErrorKind::Unimplemented);
+            if is_gone || self.bad_answers >= BAD_ANSWERS_MAX {
+                return Poll::Ready(Err(flow_error(&error)));
+            }
+            log::warn!(
+                "a remote listener at {} has a connection that is none: {error}",
+                self.local
+            );
+        }
     }
 
     fn local(&self) -> Address {
         self.local
+    }
+}
+
+/// The flow of an answer, or how the listener ended; an error if the answer is neither.
+fn accepted(
+    response: &Response<listener::accept_results::Owned>,
+) -> Result<Result<RemoteFlow, FlowError>, Error> {
+    let results = response.get()?;
+    // What cannot be read says of no end.
+    results.get_outcome()?.which()?;
+    match read_outcome(results.get_outcome()) {
+        Ok(()) => RemoteFlow::opened(results.get_opened()?).map(Ok),
+        Err(end) => Ok(Err(end)),
     }
 }
 
