@@ -3,6 +3,8 @@
 
 use crate::fingerprint;
 use crate::identity::public_key;
+use crate::names::key_name;
+use alloc::format;
 use alloc::vec::Vec;
 use core::time::Duration;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -37,9 +39,7 @@ impl ByKey {
     fn accept(&self, certificate: &CertificateDer<'_>) -> Result<(), Error> {
         let key = fingerprint(key(certificate)?.as_ref());
         match self.expected {
-            Some(expected) if expected != key => {
-                Err(CertificateError::ApplicationVerificationFailure.into())
-            }
+            Some(expected) if expected != key => Err(wrong_key(&expected, &key)),
             _ => Ok(()),
         }
     }
@@ -54,6 +54,12 @@ impl ByKey {
         let key = key(certificate)?;
         verify_tls13_signature_with_raw_key(message, &key, signed, &self.algorithms)
     }
+}
+
+/// As references write keys, so that the two can be compared. Of rustls' errors this is the one that holds a text without `std`.
+fn wrong_key(expected: &[u8; 32], found: &[u8; 32]) -> Error {
+    let [expected, found] = [expected, found].map(key_name);
+    Error::General(format!("wrong key: expected {expected}, found {found}"))
 }
 
 fn key<'a>(certificate: &'a CertificateDer<'_>) -> Result<SubjectPublicKeyInfoDer<'a>, Error> {

@@ -166,6 +166,8 @@ fn encode<Data>(data: &mut EncodeTlsData<'_, Data>, output: &mut Vec<u8>) -> Out
 fn failed(error: rustls::Error) -> TlsError {
     match error {
         rustls::Error::AlertReceived(alert) => TlsError::Received(alert.into()),
+        // Without rustls' words before, which are "unexpected error".
+        rustls::Error::General(reason) => TlsError::Handshake(reason),
         error => TlsError::Handshake(error.to_string()),
     }
 }
