@@ -95,7 +95,7 @@ impl Ask {
         self
     }
 
-    /// Sets the SHA-256 of the certificate that the client shows.
+    /// Sets the SHA-256 of the certificate that the client shows, which it does by TLS.
     #[must_use]
     pub fn certificate(mut self, certificate: [u8; 32]) -> Ask {
         self.certificate = Some(certificate);
@@ -137,6 +137,9 @@ impl Ask {
     pub fn ask(self, handler: &impl Handler) -> Seen {
         let fields = self.fields.iter().map(|(name, value)| (&**name, &**value));
         let mut head = RequestHead::new(&self.method, &self.target, fields);
+        if let Some(parts) = head.parts_mut() {
+            parts.is_secure = self.certificate.is_some();
+        }
         let (sender, body) = match &self.content {
             None => (None, Body::empty()),
             Some(content) => {

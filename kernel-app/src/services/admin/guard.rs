@@ -189,7 +189,9 @@ impl Origin {
             None => {}
         }
         let Some(origin) = request.header("origin") else { return Self::Unknown };
-        let site = origin.strip_prefix(b"http://").or_else(|| origin.strip_prefix(b"https://"));
+        // RFC 6454 section 5: another scheme is another origin, whose pages others may have written.
+        let scheme: &[u8] = if request.is_secure() { b"https://" } else { b"http://" };
+        let site = origin.strip_prefix(scheme);
         let is_own = site.is_some_and(|site| site.eq_ignore_ascii_case(request.authority()));
         if is_own { Self::Own } else { Self::Other }
     }
@@ -347,6 +349,7 @@ mod tests {
             ("Sec-Fetch-Site", "none", 200),
             ("Origin", "http://10.0.0.2:9001", 200),
             ("Origin", "http://10.0.0.2:9002", 403),
+            ("Origin", "https://10.0.0.2:9001", 403),
             ("Origin", "http://b.example", 403),
             ("Origin", "null", 403),
         ] {
@@ -391,6 +394,8 @@ mod tests {
         assert_eq!(ask(known(testing::post("/inside")), &[]), 403);
         assert_eq!(ask(known(testing::post("/inside")), &[("Origin", "https://own")]), 200);
         assert_eq!(ask(known(testing::post("/inside")), &[("Origin", "https://b.example")]), 403);
+        // A page that came in the clear is whoever's was on the wire (RFC 6454 section 5).
+        assert_eq!(ask(known(testing::post("/inside")), &[("Origin", "http://own")]), 403);
     }
 
     #[test]
