@@ -1,4 +1,4 @@
-//! Against real peers: HTTP, TLS, FastCGI, Gopher, RPC, ZeroMQ and vsock; and groups of appliances. `cargo xtask test interop`.
+//! Against real peers: HTTP, TLS, FastCGI, Gopher, RPC, ZeroMQ, vsock and Unix-domain sockets; and groups of appliances. `cargo xtask test interop`.
 
 pub(crate) mod admin_port;
 pub(crate) mod devtools;
@@ -7,4 +7,5 @@ pub(crate) mod groups;
 pub(crate) mod http;
 pub(crate) mod services;
 pub(crate) mod tls;
+pub(crate) mod unix;
 pub(crate) mod vsock;

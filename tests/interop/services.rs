@@ -2,7 +2,7 @@
 //! in turn being the server; then the appliance's own services, as a Linux process and as a guest.
 
 pub(crate) mod rpc;
-mod vats;
+pub(crate) mod vats;
 pub(crate) mod zmq;
 
 use command::{
@@ -23,9 +23,20 @@ use std::{
 
 /// Any case has all peers of its kind made.
 pub(crate) const RPC: &[&Program] = &[&CAPNP, &CAPNP_HEADERS, &CXX, &PYTHON, &PIP];
-const SECURE_RPC: &[&Program] = &[&CAPNP, &CAPNP_HEADERS, &CXX, &PYTHON, &PIP, &programs::OPENSSL];
-const SECURE_RPC_BY_HTTP: &[&Program] =
+pub(crate) const SECURE_RPC: &[&Program] =
+    &[&CAPNP, &CAPNP_HEADERS, &CXX, &PYTHON, &PIP, &programs::OPENSSL];
+pub(crate) const SECURE_RPC_BY_HTTP: &[&Program] =
     &[&CAPNP, &CAPNP_HEADERS, &CXX, &PYTHON, &PIP, &programs::OPENSSL, &programs::CURL];
+const STUNNEL: &[&Program] = &[
+    &CAPNP,
+    &CAPNP_HEADERS,
+    &CXX,
+    &PYTHON,
+    &PIP,
+    &programs::OPENSSL,
+    &programs::CURL,
+    &programs::STUNNEL,
+];
 pub(crate) const ZMQ: &[&Program] = &[&PYTHON, &PIP];
 
 pub(crate) const CASES: &[Case] = &[
@@ -40,6 +51,8 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("rpc/secure_process", SECURE_RPC, 180, vats::python_calls_process),
     Case::new("rpc/secure_guest", SECURE_RPC, 300, vats::python_calls_guest),
     Case::new("rpc/we_call_secure", SECURE_RPC_BY_HTTP, 180, vats::we_call_python),
+    Case::new("rpc/cpp_calls_by_stunnel", STUNNEL, 180, vats::cpp_calls_by_stunnel),
+    Case::new("rpc/we_call_cpp_by_stunnel", STUNNEL, 180, vats::we_call_cpp_by_stunnel),
     Case::new("zmq/patterns_and_mechanisms", ZMQ, 600, zmq::patterns_and_mechanisms),
     Case::new("zmq/patterns_process", ZMQ, 600, zmq::patterns_process),
     Case::new("zmq/patterns_guest", ZMQ, 900, zmq::patterns_guest),
@@ -67,7 +80,12 @@ fn serving(command: Command) -> Result<Child> {
 
 /// Starts a peer that serves at an address, and waits until it does.
 fn serving_at(mut command: Command, address: SocketAddr) -> Result<Child> {
-    let mut child = Child::start(command.arg("serve").arg(address.to_string()), |command| {
+    waiting_for(command.arg("serve").arg(address.to_string()), address)
+}
+
+/// Starts a program, and waits until it takes connections at an address.
+fn waiting_for(command: &mut Command, address: SocketAddr) -> Result<Child> {
+    let mut child = Child::start(command, |command| {
         command.stdin(Stdio::null());
     })?;
     let deadline = Instant::now() + START_LIMIT;

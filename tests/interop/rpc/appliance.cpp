@@ -1,4 +1,5 @@
-// What the appliance's RPC port serves, from C++: `appliance ADDRESS` ends with "all checked".
+// What the appliance's RPC port serves, from C++: `appliance ADDRESS` ends with "all checked". `appliance serve ADDRESS` serves
+// a calculator that sends bytes back in reverse.
 // Built by
 //   capnp compile -oc++ --src-prefix=kernel-app/schema kernel-app/schema/appliance.capnp
 //   g++ -std=c++17 appliance.cpp appliance.capnp.c++ -lcapnp-rpc -lcapnp -lkj-async -lkj
@@ -44,6 +45,16 @@ class Multiply final : public Calculator::Function::Server {
     double product = 1;
     for (auto operand : context.getParams().getOperands()) product *= operand;
     context.getResults().setNumber(product);
+    return kj::READY_NOW;
+  }
+};
+
+class Reversing final : public Calculator::Server {
+ public:
+  kj::Promise<void> echo(EchoContext context) override {
+    auto data = context.getParams().getData();
+    auto reversed = context.getResults().initData(data.size());
+    for (size_t at = 0; at < data.size(); at++) reversed[data.size() - 1 - at] = data[at];
     return kj::READY_NOW;
   }
 };
@@ -261,8 +272,12 @@ class Checks {
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (argc == 3 && kj::StringPtr(argv[1]) == "serve") {
+    capnp::EzRpcServer server(kj::heap<Reversing>(), argv[2]);
+    kj::NEVER_DONE.wait(server.getWaitScope());
+  }
   if (argc != 2) {
-    std::cerr << "usage: appliance ADDRESS" << std::endl;
+    std::cerr << "usage: appliance [serve] ADDRESS" << std::endl;
     return 2;
   }
   capnp::EzRpcClient client(argv[1], 0, largeMessages());

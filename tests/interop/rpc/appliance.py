@@ -1,6 +1,6 @@
 """What the appliance's RPC port serves, from Python (pycapnp 2).
 
-appliance.py SCHEMA HOST:PORT; ends with "all checked".
+appliance.py SCHEMA HOST:PORT CONNECTIONS, or unix:PATH for the address; ends with "all checked".
 """
 
 import asyncio
@@ -50,7 +50,10 @@ class Value(schema.Calculator.Value.Server):
 
 
 async def connect():
-    stream = await capnp.AsyncIoStream.create_connection(HOST, int(PORT))
+    if HOST == "unix":
+        stream = await capnp.AsyncIoStream.create_unix_connection(PORT)
+    else:
+        stream = await capnp.AsyncIoStream.create_connection(HOST, int(PORT))
     client = capnp.TwoPartyClient(stream, traversal_limit_in_words=64 << 20)
     return stream, client.bootstrap().cast_as(schema.Directory)
 

@@ -2,7 +2,7 @@
 
 secure.py fingerprint KEY.pem
 secure.py check SCHEMA REFERENCE KNOWN STRANGER    KNOWN and STRANGER are NAME of NAME.key and NAME.pem
-secure.py serve SCHEMA IDENTITY serve HOST:PORT
+secure.py serve SCHEMA IDENTITY serve HOST:PORT, or unix:PATH
 
 A check ends with "all checked".
 """
@@ -46,9 +46,13 @@ class Reference:
         scheme, _, rest = text.partition("://")
         assert scheme == "capnp", text
         self.fingerprint, _, rest = rest.partition("@")
-        address, _, token = rest.partition("/")
-        self.host, _, port = address.rpartition(":")
-        self.port = int(port)
+        if rest.startswith("/"):
+            self.path, _, token = rest.rpartition("/")
+        else:
+            address, _, token = rest.partition("/")
+            self.path = None
+            self.host, _, port = address.rpartition(":")
+            self.port = int(port)
         self.token = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
 
 
@@ -63,8 +67,17 @@ def context(identity, version=ssl.TLSVersion.TLSv1_3):
     return made
 
 
+def connect_plain(reference):
+    if not reference.path:
+        return socket.create_connection((reference.host, reference.port), timeout=20)
+    plain = socket.socket(socket.AF_UNIX)
+    plain.settimeout(20)
+    plain.connect(reference.path)
+    return plain
+
+
 def connect(reference, identity):
-    plain = socket.create_connection((reference.host, reference.port), timeout=20)
+    plain = connect_plain(reference)
     secure = context(identity).wrap_socket(plain)
     assert fingerprint_of_certificate(secure.getpeercert(True)) == reference.fingerprint
     return secure
@@ -81,13 +94,13 @@ def ended(connection):
 def who_has_no_key_is_not_let_in(reference):
     assert ended(connect(reference, None))
     try:
-        plain = socket.create_connection((reference.host, reference.port), timeout=20)
+        plain = connect_plain(reference)
         context(None, ssl.TLSVersion.TLSv1_2).wrap_socket(plain)
     except ssl.SSLError as error:
         assert "PROTOCOL_VERSION" in str(error).upper().replace(" ", "_"), error
     else:
         raise AssertionError("TLS 1.2 was accepted")
-    with socket.create_connection((reference.host, reference.port), timeout=20) as plain:
+    with connect_plain(reference) as plain:
         message = rpc.Message.new_message()
         message.init("bootstrap")
         plain.sendall(message.to_bytes())
@@ -135,9 +148,14 @@ def tokens_lead_to_their_services(reference, identity, schema):
 
 
 async def directory(reference, identity, schema):
-    stream = await capnp.AsyncIoStream.create_connection(
-        reference.host, reference.port, ssl=context(identity)
-    )
+    if reference.path:
+        stream = await capnp.AsyncIoStream.create_unix_connection(
+            reference.path, ssl=context(identity), server_hostname="localhost"
+        )
+    else:
+        stream = await capnp.AsyncIoStream.create_connection(
+            reference.host, reference.port, ssl=context(identity)
+        )
     return stream, capnp.TwoPartyClient(stream).bootstrap().cast_as(schema.Directory)
 
 
@@ -174,6 +192,10 @@ def check(schema, text, known, stranger):
 def serve(schema, identity, address):
     schema = capnp.load(schema, imports=["/usr/include"])
     host, port = address.rsplit(":", 1)
+    make = capnp.AsyncIoStream.create_server
+    place = (host, int(port)) if host != "unix" else (port,)
+    if host == "unix":
+        make = capnp.AsyncIoStream.create_unix_server
 
     class Echo(schema.Calculator.Server):
         async def echo(self, data, **_):
@@ -185,7 +207,7 @@ def serve(schema, identity, address):
     async def main():
         secure = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         secure.load_cert_chain(identity + ".pem", identity + ".key")
-        server = await capnp.AsyncIoStream.create_server(one, host, int(port), ssl=secure)
+        server = await make(one, *place, ssl=secure)
         async with server:
             await server.serve_forever()
 

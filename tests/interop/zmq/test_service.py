@@ -1,7 +1,7 @@
 """The appliance's ZeroMQ port against libzmq.
 
     pip install pyzmq cbor2
-    python3 tests/interop/zmq/test_service.py HOST:PORT
+    python3 tests/interop/zmq/test_service.py HOST:PORT, or ipc://PATH
 
 Ends with "all checked". Every wait has a deadline.
 """
@@ -14,7 +14,7 @@ import zlib
 import cbor2
 import zmq
 
-HOST, PORT = sys.argv[1].rsplit(":", 1)
+ENDPOINT = sys.argv[1] if "://" in sys.argv[1] else f"tcp://{sys.argv[1]}"
 # How many connections there may be at once.
 CONNECTIONS = int(sys.argv[2]) if len(sys.argv) > 2 else 1000
 DEADLINE_MS = 60_000
@@ -28,7 +28,7 @@ def connected(kind, **options):
     socket.rcvtimeo = socket.sndtimeo = DEADLINE_MS
     for name, value in options.items():
         setattr(socket, name, value)
-    socket.connect(f"tcp://{HOST}:{PORT}")
+    socket.connect(ENDPOINT)
     return socket
 
 
@@ -123,13 +123,23 @@ def many_connections():
         req.close()
 
 
+def raw_connection():
+    scheme, _, address = ENDPOINT.partition("://")
+    if scheme == "ipc":
+        raw = tcp.socket(tcp.AF_UNIX)
+        raw.connect(address)
+        return raw
+    host, _, port = address.rpartition(":")
+    return tcp.create_connection((host, int(port)))
+
+
 def garbage_ends_one_connection_and_no_other():
     chance = random.Random(11)
     greeting = b"\xff" + bytes(8) + b"\x7f\x03\x01NULL" + bytes(16 + 32)
     ready = b"\x04\x19\x05READY\x0bSocket-Type\x00\x00\x00\x03REQ"
     with connected(zmq.REQ) as req:
         for attempt in range(100):
-            with tcp.create_connection((HOST, int(PORT))) as raw:
+            with raw_connection() as raw:
                 raw.sendall((b"", greeting, greeting + ready)[attempt % 3] + chance.randbytes(100))
             assert ask(req, "echo", "fine") == (b"p", "fine")
 

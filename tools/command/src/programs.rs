@@ -24,6 +24,8 @@ pub const CC: Program = Program { name: "gcc", package: "gcc" };
 pub const LIBC_HEADERS: Program = Program { name: "/usr/include/stdio.h", package: "libc6-dev" };
 /// Sets up interfaces.
 pub const IP: Program = Program { name: "ip", package: "iproute2" };
+/// A proxy that speaks TLS for programs that do not.
+pub const STUNNEL: Program = Program { name: "stunnel", package: "stunnel4" };
 /// Asks for an echo.
 pub const PING: Program = Program { name: "ping", package: "iputils-ping" };
 /// The HTTP client that is our reference.

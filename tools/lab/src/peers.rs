@@ -58,7 +58,7 @@ pub fn prepare(names: &[&str], install: Install) -> Result {
         let packages: Vec<_> = packages.iter().map(|names| Package::new(names)).collect();
         debian::unpack(&packages, &folder)
     };
-    if any("http/") || any("gateways/") || any("tls/nginx") {
+    if any("http/") || any("gateways/") || any("tls/nginx") || any("unix/nginx") {
         unpack(NGINX_PACKAGES, nginx_folder()?)?;
     }
     if any("gateways/") {
@@ -67,7 +67,7 @@ pub fn prepare(names: &[&str], install: Install) -> Result {
     if any("http/prometheus") {
         unpack(PROMETHEUS_PACKAGES, prometheus_folder()?)?;
     }
-    if any("rpc/") || any("zmq/") || any("http/websocket_python") || any("tls/tlslite") {
+    if ["rpc/", "zmq/", "unix/", "http/websocket_python", "tls/tlslite"].into_iter().any(any) {
         python_packages(install)?;
     }
     if any("rpc/") {
@@ -78,8 +78,10 @@ pub fn prepare(names: &[&str], install: Install) -> Result {
     if any("zmq/") {
         build_zmq()?;
     }
-    if any("vsock/") {
+    if any("vsock/") || any("unix/") {
         build_cpp(&[appliance_schema()], "tests/interop/rpc/appliance.cpp", &appliance_cpp()?)?;
+    }
+    if any("vsock/") {
         build_vsock_device()?;
     }
     Ok(())
