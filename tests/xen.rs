@@ -3,6 +3,7 @@
 mod disks;
 mod interfaces;
 mod leaks;
+mod looking;
 mod names;
 mod saving;
 mod serving;
@@ -52,6 +53,7 @@ pub(crate) const CASES: &[Case] = &[
     case("xen/backend_restarted", &[], interfaces::backend_restarted),
     case("xen/carrier_lost_and_found", &[], interfaces::carrier),
     case("xen/the_toolstack_is_told", &[], toolstack::is_told),
+    case("xen/what_runs_is_sampled", &[&programs::CURL], looking::is_sampled),
     case("xen/nmi_and_sysrq_do_nothing", &[], toolstack::triggers),
     case("xen/one_guest_finds_another_by_name", &[&programs::CURL], names::one_finds_another),
 ];

@@ -3,7 +3,7 @@
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use core::fmt;
 use core::net::SocketAddr;
 use core::task::Poll;
@@ -76,7 +76,9 @@ pub trait Platform: Clone + 'static {
 
     /// Whether it sends datagrams of UDP.
     fn has_datagrams(&self) -> bool {
-        false
+        let mut has_stack = false;
+        self.visit_stacks(&mut |_, _| has_stack = true);
+        has_stack
     }
 
     /// Sends a datagram of UDP, from a port of the platform's choice.
@@ -84,8 +86,13 @@ pub trait Platform: Clone + 'static {
     /// # Errors
     /// It is not sent, for this reason. Whether it arrives, nobody knows.
     fn send_datagram(&self, to: SocketAddr, content: &[u8]) -> Result<(), String> {
-        let _ = (to, content);
-        Err("this platform sends none".into())
+        let mut outcome = Err("this platform sends none".into());
+        self.visit_stacks(&mut |_, stack| {
+            if outcome.is_err() {
+                outcome = stack.send_datagram(to, content).map_err(|error| error.to_string());
+            }
+        });
+        outcome
     }
 
     /// Time since 1970-01-01 00:00 UTC.

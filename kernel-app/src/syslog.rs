@@ -120,13 +120,23 @@ impl<P: Platform> Sender<P> {
         self.is_sending.set(true);
         while let Some(lines) = self.lines().await {
             for message in self.messages.of(&lines) {
-                if let Err(error) = self.context.platform.send_datagram(collector, &message) {
-                    log::debug!("no message to {}: {error}", self.place);
-                }
+                self.deliver(collector, &message).await;
             }
             collector::lines_sent(lines.lines.len() as u64);
         }
         self.is_sending.set(false);
+    }
+
+    /// Sends a message, once there is an address and a way; as the appliance stops, it is given up.
+    async fn deliver(&self, collector: SocketAddr, message: &[u8]) {
+        let Context { platform, services, timers, .. } = &self.context;
+        while let Err(error) = platform.send_datagram(collector, message) {
+            log::debug!("no message to {} yet: {error}", self.place);
+            if services.are_draining() {
+                return;
+            }
+            timers.sleep(RETRY).await;
+        }
     }
 
     async fn by_flow(mut self, target: &Target) {

@@ -1,13 +1,16 @@
 //! The console: told in time, and never in the way.
 
-use command::failure::{Result, fail};
+use command::failure::{OrSay, Result, fail};
 use lab::{
-    harness::{GUEST_ADDRESS, Harness, Setup, equal},
+    harness::{GUEST_ADDRESS, Harness, Setup, contains, equal},
     http_client, link,
 };
+use std::net::{Ipv4Addr, UdpSocket};
 use std::time::Duration;
 
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+/// How long a message may take on its way.
+const SYSLOG_LIMIT: Duration = Duration::from_secs(10);
 /// More than the console keeps.
 const FLOOD_LINES: usize = 5000;
 
@@ -69,4 +72,30 @@ pub(super) fn addresses(harness: &mut Harness) -> Result {
         guest.wait_for(&format!("address {address}/"), ANSWER_LIMIT)?;
     }
     Ok(())
+}
+
+/// RFC 5426: each line is a datagram, from the first line on.
+pub(super) fn syslog_by_udp(harness: &mut Harness) -> Result {
+    let collector = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).or_say(|| "no port".into())?;
+    let port = collector.local_addr().or_say(|| "no port".into())?.port();
+    collector.set_read_timeout(Some(SYSLOG_LIMIT)).or_say(|| "no time limit".into())?;
+    let config = format!("[log]\nsyslog = \"udp://{}:{port}\"\n", link::HOST_IPV4);
+    let bundle = harness.bundle(&config, &[])?;
+    let _guest = harness.boot(&Setup { bundle: Some(bundle), ..Setup::default() })?;
+    let (mut message, mut count) = ([0; 2048], 0);
+    loop {
+        let received = collector.recv_from(&mut message);
+        let (bytes, from) = received.or_say(|| format!("after {count} messages none came"))?;
+        let text = String::from_utf8_lossy(&message[..bytes]);
+        count += 1;
+        equal("who sends", &from.ip(), &link::GUEST_IPV4)?;
+        contains("a message", &text, &format!(" [meta sequenceId=\"{count}\"] "))?;
+        // RFC 5424 section 6: priority and version.
+        if !text.starts_with("<30>1 ") && !text.starts_with("<28>1 ") {
+            fail!("a message has another head: {text}");
+        }
+        if text.ends_with("http on port 80") {
+            return Ok(());
+        }
+    }
 }

@@ -32,6 +32,10 @@ counters! {
     BytesIn = byte_counter "received",
     /// TCP packets that connections gave to the device; one may be many segments.
     PacketsOut = counter "tcp_packets_out",
+    /// Datagrams of UDP that tasks sent.
+    DatagramsOut = counter "datagrams_out",
+    /// Datagrams of UDP that tasks sent whose next hop did not answer.
+    DatagramsLost = counter "datagrams_lost",
     /// Frames whose lengths lie, and TCP fragments.
     Malformed = counter "dropped_malformed",
     /// TCP frames for another hardware or IP address.

@@ -18,6 +18,7 @@ extern crate std;
 
 mod config;
 mod counters;
+mod datagrams;
 pub mod device;
 mod link;
 mod request;
@@ -28,6 +29,7 @@ mod wire;
 
 pub use config::{Config, CongestionControl, Limits};
 pub use counters::{COUNTER_METRICS, Counter, Counts};
+pub use datagrams::DatagramError;
 pub use stack::Stack;
 pub use stack::diagnostics::{ConnectionInfo, Gauges, StackView, TcpState};
 pub use stack::inspection::{

@@ -32,7 +32,7 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::time::Duration;
 use smoltcp::iface::{Config as InterfaceConfig, Interface, PollResult, SocketSet};
-use smoltcp::phy::DeviceCapabilities;
+use smoltcp::phy::{ChecksumCapabilities, DeviceCapabilities};
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpAddress, IpCidr};
 
 /// The service interface and its sockets.
@@ -119,6 +119,11 @@ impl Link {
     /// Our addresses with their prefix lengths.
     pub(crate) fn addresses(&self) -> impl Iterator<Item = (IpAddr, u8)> + '_ {
         self.interface.ip_addrs().iter().map(|cidr| (cidr.address().into(), cidr.prefix_len()))
+    }
+
+    /// Which checksums are to be written, and which the device writes.
+    pub(crate) fn checksums(&self) -> ChecksumCapabilities {
+        self.caps.checksum.clone()
     }
 
     /// The way to `remote`.

@@ -7,6 +7,7 @@ pub(crate) mod panics;
 
 use crate::config::Config;
 use crate::counters::Counter;
+use crate::datagrams::DatagramError;
 use crate::device::tap::Tapped;
 use crate::device::{NetDevice, Transmit};
 use crate::link::neighbours::Hop;
@@ -19,7 +20,7 @@ use crate::time::{self, Instant};
 use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use flow::FlowError;
 use flow::task::CatchPanic;
@@ -88,6 +89,14 @@ impl Stack {
         TcpConnector { requests: self.state.active_opens.requests.clone() }
     }
 
+    /// Sends a datagram of UDP, with what is sent next. It is lost if nobody answers at its next hop's address.
+    ///
+    /// # Errors
+    /// No way leads there, the link does not carry it whole, or 128 KiB wait already.
+    pub fn send_datagram(&self, to: SocketAddr, content: &[u8]) -> Result<(), DatagramError> {
+        self.state.queue_datagram(to, content)
+    }
+
     /// Takes frames from the device, up to
     /// [`Limits::ingress_batch`](crate::Limits::ingress_batch), and wakes the tasks that they
     /// concern; true when more may be waiting.
@@ -122,6 +131,7 @@ impl Stack {
         if self.state.is_stirred
             || instant >= self.state.calm_until
             || self.state.active_opens.requests.is_pending()
+            || self.state.datagrams.are_due(now)
         {
             self.keep_house_guarded(now);
         }
@@ -176,6 +186,7 @@ impl Stack {
         state.duplicates.poll(now, &state.neighbours, output);
         state.answer_again(now, output);
         state.open_actively(now, output);
+        state.send_datagrams(now, output);
         state.is_stirred = false;
         self.state.calm_until = self.next_housekeeping();
     }
@@ -188,6 +199,7 @@ impl Stack {
             state.duplicates.next_deadline(),
             state.syn_queue.next_deadline(),
             state.active_opens.next_deadline(),
+            state.datagrams.next_deadline(),
         ];
         deadlines.into_iter().fold(None, earlier).map_or(Instant::NEVER, Instant::from)
     }

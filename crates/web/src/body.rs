@@ -3,6 +3,7 @@
 //! A handler's future is polled by its connection's task: whoever waits there is polled again when the connection has
 //! moved something. A body that is read in another task, as a session's, wakes whoever waits.
 
+use crate::session::Kept;
 use crate::{Reply, Response, Status, Trailers};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -60,6 +61,8 @@ pub struct Body {
     state: Option<Rc<RefCell<State>>>,
     /// Bytes that are given out at most, if there is a limit, and those that were.
     limit: Option<Limit>,
+    /// Keeps what is given out.
+    kept: Option<Rc<Kept>>,
 }
 
 #[derive(Clone, Copy)]
@@ -76,7 +79,7 @@ impl Body {
     /// Both ends of a body that is to come.
     pub fn channel() -> (BodySender, Self) {
         let state = Rc::new(RefCell::new(State::default()));
-        (BodySender { state: state.clone() }, Self { state: Some(state), limit: None })
+        (BodySender { state: state.clone() }, Self { state: Some(state), limit: None, kept: None })
     }
 
     /// The next bytes, never none; `None` at the end.
@@ -99,8 +102,23 @@ impl Body {
                     }
                 }
             }
+            if let (Some(bytes), Some(kept)) = (&next, &self.kept) {
+                kept.add(bytes);
+            }
             Ok(next)
         })
+    }
+
+    /// One that has come whole.
+    pub(crate) fn whole(content: &[u8]) -> Self {
+        let end = Some(Ok(()));
+        let state = State { bytes: content.into(), end, ..State::default() };
+        Self { state: Some(Rc::new(RefCell::new(state))), limit: None, kept: None }
+    }
+
+    /// Has what is given out from now on kept there, too.
+    pub(crate) fn keep(&mut self, kept: &Rc<Kept>) {
+        self.kept = self.state.is_some().then(|| kept.clone());
     }
 
     /// Gives out so many bytes more at most: then [`BodyError::TooLong`]. Of several limits the smallest counts.

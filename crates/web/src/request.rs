@@ -24,13 +24,14 @@ pub struct Request {
 }
 
 /// What some requests are known by.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Marks {
     certificate: Option<Rc<[u8; 32]>>,
     id: Option<Rc<str>>,
 }
 
 /// What the routes said of a request.
+#[derive(Clone, Copy)]
 enum Routing {
     /// Nothing yet.
     None,
@@ -47,6 +48,12 @@ impl Request {
     /// The client of its connection showed a certificate that was accepted: the SHA-256 of that.
     pub fn set_certificate(&mut self, certificate: Rc<[u8; 32]>) {
         self.marks.get_or_insert_default().certificate = Some(certificate);
+    }
+
+    /// The same request once more, with another body.
+    pub(crate) fn again(&self, body: Body) -> Self {
+        let (head, marks) = (self.head.clone(), self.marks.clone());
+        Self { head, body, peer: self.peer, routing: self.routing, marks }
     }
 
     /// The body; asking it for bytes is what lets the client send them.

@@ -49,6 +49,8 @@
 //!   it, or it cleans up. A time later it is dropped, wherever it waits. Its visitor's next request begins a new one.
 //! - **A restart.** What a session [saves](Session::save) it has again when its visitor comes back after one:
 //!   [`SessionHost::archive`] and [`SessionHost::restore`].
+//! - **A replay** gives the last requests of a session, if they are [recorded](Limits::recorded_max), to a copy of it:
+//!   [`SessionHost::replay`].
 //! - **A panic** ends one session: what waits for it is answered 500, and its visitor begins anew.
 
 mod affinity;
@@ -60,6 +62,7 @@ mod id;
 mod inspect;
 mod mapper;
 mod message;
+mod replay;
 mod route;
 mod store;
 
@@ -71,6 +74,8 @@ pub use id::SessionId;
 pub use inspect::{CommandError, SessionInfo, SetError};
 pub use mapper::{KEY_BYTES_MAX, Mapper};
 pub use message::{Mailbox, Message, NameTaken, Topic, Unsent, UnsentReason};
+pub(crate) use replay::Kept;
+pub use replay::{Difference, RECORDED_BYTES_MAX, Replay, ReplayError, Replayed};
 pub use route::SessionRoute;
 
 use alloc::rc::Rc;

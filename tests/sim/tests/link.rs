@@ -1,17 +1,17 @@
 //! One stack and frames made by hand: who is answered on the link, what is probed, what is put together.
 
 use flow::{ConnectError, Connector, Target};
-use net::{Config, Counter};
+use net::{Config, Counter, DatagramError};
 use sim::{Lone, MAC, reply_frame, syn_frame, tcp_fields};
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
     ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol,
     Icmpv4DstUnreachable, Icmpv4Message, Icmpv4Packet, Icmpv4Repr, Icmpv6Packet, Icmpv6Repr,
-    IpProtocol, Ipv4Packet, Ipv4Repr, Ipv6Packet, Ipv6Repr, NdiscNeighborFlags, NdiscRepr,
-    RawHardwareAddress, TcpControl,
+    IpAddress, IpProtocol, Ipv4Packet, Ipv4Repr, Ipv6Packet, Ipv6Repr, NdiscNeighborFlags,
+    NdiscRepr, RawHardwareAddress, TcpControl, UdpPacket,
 };
 use std::cell::Cell;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
 use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
@@ -507,4 +507,76 @@ fn rfc_3810_6_2_a_query_for_groups_is_answered() {
     assert_eq!(report[..6], [0x33, 0x33, 0, 0, 0, 0x16]);
     // A report about two groups: those of the static address and of the link-local one.
     assert_eq!((report[62], report[69]), (143, 2));
+}
+
+/// The content of a datagram, with its ports, if its checksums are right.
+fn datagram(frame: &[u8]) -> Option<(u16, u16, Vec<u8>)> {
+    let ethernet = EthernetFrame::new_checked(frame).ok()?;
+    assert_eq!(ethernet.dst_addr(), EthernetAddress(MAC[1]));
+    let (from, to, payload): (IpAddress, IpAddress, Vec<u8>) = match ethernet.ethertype() {
+        EthernetProtocol::Ipv4 => {
+            let ip = Ipv4Packet::new_checked(ethernet.payload()).ok()?;
+            assert!(ip.verify_checksum());
+            (ip.src_addr().into(), ip.dst_addr().into(), ip.payload().into())
+        }
+        _ => {
+            let ip = Ipv6Packet::new_checked(ethernet.payload()).ok()?;
+            (ip.src_addr().into(), ip.dst_addr().into(), ip.payload().into())
+        }
+    };
+    let udp = UdpPacket::new_checked(&payload[..]).ok()?;
+    assert!(udp.verify_checksum(&from, &to));
+    assert!([(OURS.into(), PEER.into()), (OURS_V6.into(), PEER_V6.into())].contains(&(from, to)));
+    Some((udp.src_port(), udp.dst_port(), udp.payload().into()))
+}
+
+#[test]
+fn rfc_768_datagrams_leave_in_their_order_once_their_hop_is_known() {
+    for peer in [IpAddr::from(PEER), PEER_V6.into()] {
+        let mut host = Host::settled();
+        for content in ["one", "", "three"] {
+            host.0.stack.send_datagram((peer, 514).into(), content.as_bytes()).unwrap();
+        }
+        let asked = host.pass(Duration::from_millis(10));
+        assert_eq!(asked.len(), 1, "the neighbour is asked for once: {asked:?}");
+        let answer = match peer {
+            IpAddr::V4(_) => arp(ArpOperation::Reply, MAC[1], PEER, OURS),
+            IpAddr::V6(_) => {
+                let lladdr = Some(RawHardwareAddress::from(EthernetAddress(MAC[1])));
+                let flags = NdiscNeighborFlags::SOLICITED;
+                let advert = NdiscRepr::NeighborAdvert { flags, target_addr: PEER_V6, lladdr };
+                ndisc(PEER_V6, OURS_V6, advert)
+            }
+        };
+        let frames = host.ask(answer);
+        let sent: Vec<_> = frames.iter().filter_map(|frame| datagram(frame)).collect();
+        let expected = ["one", "", "three"].map(|text| (49_152, 514, text.as_bytes().to_vec()));
+        assert_eq!(sent, expected);
+        assert_eq!(host.0.stack.count(Counter::DatagramsOut), 3);
+        // The hop is known now: what follows leaves at once.
+        host.0.stack.send_datagram((peer, 514).into(), b"four").unwrap();
+        let sent = host.pass(Duration::from_millis(10));
+        assert_eq!(datagram(&sent[0]).unwrap().2, b"four");
+    }
+}
+
+#[test]
+fn datagrams_that_cannot_leave_are_refused_or_lost_and_counted() {
+    let mut host = Host::settled();
+    let to = SocketAddr::from((PEER, 514));
+    let send =
+        |host: &Host, to: SocketAddr, bytes: usize| host.0.stack.send_datagram(to, &vec![0; bytes]);
+    let elsewhere = SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), 514));
+    assert_eq!(send(&host, elsewhere, 1), Err(DatagramError::Unreachable));
+    assert_eq!(send(&host, to, 1500 - 20 - 8 + 1), Err(DatagramError::TooLong));
+    assert_eq!(send(&host, to, 1500 - 20 - 8), Ok(()));
+    let more = (0..1_000).take_while(|_| send(&host, to, 1_000).is_ok()).count();
+    assert!((100..130).contains(&more), "{more} of a thousand bytes fit into 128 KiB");
+    assert_eq!(send(&host, to, 1_000), Err(DatagramError::Full));
+    // Nobody answers.
+    let frames = host.pass(Duration::from_secs(10));
+    assert!(frames.len() < 10, "{}", frames.len());
+    assert_eq!(host.0.stack.count(Counter::DatagramsLost), more as u64 + 1);
+    assert_eq!(host.0.stack.count(Counter::DatagramsOut), 0);
+    assert_eq!(send(&host, to, 1_000), Ok(()), "there is room again");
 }

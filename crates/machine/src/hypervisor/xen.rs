@@ -14,6 +14,7 @@ mod hypercall;
 pub mod net;
 mod parameter;
 mod ring;
+mod sampling;
 mod shared_info;
 pub mod store_ring;
 mod suspend;
@@ -28,7 +29,7 @@ pub use suspend::{Resumed, suspend};
 use super::{Hypervisor, Shutdown, Transmitter};
 use crate::arch::idt;
 use crate::cpu::Cpu;
-use crate::image_layout::Handlers;
+use crate::image_layout::{self, Handlers};
 use core::time::Duration;
 use parameter::Parameter;
 
@@ -82,6 +83,22 @@ impl Hypervisor for Xen {
 
     fn wait(&self, at: Option<u64>, _now: u64) {
         event::wait(at.map(|at| self.start.system_time(at)));
+    }
+
+    fn can_sample(&self) -> bool {
+        image_layout::running().is_some()
+    }
+
+    fn begin_samples(&self, period_nanos: u64) {
+        sampling::begin(period_nanos);
+    }
+
+    fn next_sample(&self, period_nanos: u64) {
+        sampling::next(period_nanos);
+    }
+
+    fn end_samples(&self) {
+        sampling::end();
     }
 
     fn console(&self) -> &'static dyn Transmitter {

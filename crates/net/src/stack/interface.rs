@@ -1,6 +1,7 @@
 //! Interface state, without its device: what the demultiplexer, opens and ends of connections share.
 
 use crate::config::Config;
+use crate::datagrams::Datagrams;
 use crate::device::{Capabilities, NetDevice};
 use crate::link::Link;
 use crate::link::duplicates::Duplicates;
@@ -39,6 +40,7 @@ pub(crate) struct InterfaceState {
     pub(crate) mtu: usize,
     pub(crate) active_opens: ActiveOpens,
     pub(crate) neighbours: Neighbours,
+    pub(crate) datagrams: Datagrams,
     pub(crate) resets: RateLimit,
     /// Before that, nothing but connections has anything to do, unless something was stirred.
     pub(crate) calm_until: Instant,
@@ -83,6 +85,7 @@ impl InterfaceState {
             table: Rc::new(RefCell::new(Table::new(hasher))),
             listen_table: ListenTable::default(),
             active_opens: ActiveOpens::default(),
+            datagrams: Datagrams::default(),
             next_round: Vec::new(),
             catch: |body| {
                 body();

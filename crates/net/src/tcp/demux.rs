@@ -96,6 +96,7 @@ impl InterfaceState {
         }
         if self.neighbours.learn(frame, now) {
             self.active_opens.retry_now(now);
+            self.retry_datagrams(now);
         }
         if let Some(error) = IcmpError::parse(frame) {
             self.icmp_error(&error);

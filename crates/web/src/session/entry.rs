@@ -4,6 +4,7 @@ use super::carry::Archived;
 use super::hit::{Exchange, Hit};
 use super::inspect::{Command, Offered, Watched};
 use super::message::{Members, Message};
+use super::replay::Records;
 use super::store::Key;
 use super::{Ended, SessionHost, SessionId, SessionInfo};
 use alloc::boxed::Box;
@@ -40,6 +41,8 @@ pub(super) struct Entry {
     pub(super) waits_at: Cell<Option<&'static Location<'static>>>,
     /// When it was told to end, if no request came since.
     pub(super) told_at: Cell<Option<Duration>>,
+    /// It is another's copy: no visitor finds it.
+    pub(super) is_copy: bool,
     /// Its visitor does not know its id yet.
     is_id_new: Cell<bool>,
     /// None once it is over.
@@ -58,6 +61,7 @@ pub(super) struct Extras {
     pub(super) saved: RefCell<Option<Box<str>>>,
     pub(super) resumed: RefCell<Option<Box<str>>>,
     open: RefCell<Vec<Open>>,
+    pub(super) records: Records,
 }
 
 /// A request whose answer may be shared.
@@ -85,9 +89,25 @@ pub(super) enum Item {
 impl Entry {
     /// A session that begins now, with what it saved before a restart.
     pub(super) fn new(host: &SessionHost, key: Key, resumed: Option<Box<str>>) -> Rc<Self> {
+        let entry = Self::unshared(host, key, resumed.is_some());
+        if resumed.is_some() {
+            // Until it saves anew that is what it has to be resumed with again.
+            entry.extras().saved.replace(resumed.clone());
+            entry.extras().resumed.replace(resumed);
+        }
+        Rc::new(entry)
+    }
+
+    /// Another's copy, which begins now.
+    pub(super) fn new_copy(host: &SessionHost, key: Key) -> Rc<Self> {
+        Rc::new(Self { is_copy: true, ..Self::unshared(host, key, false) })
+    }
+
+    fn unshared(host: &SessionHost, key: Key, is_resumed: bool) -> Self {
         let now = host.timers().now();
-        let entry = Self {
-            is_id_new: Cell::new(resumed.is_none() && matches!(key, Key::Id(_))),
+        Self {
+            is_copy: false,
+            is_id_new: Cell::new(!is_resumed && matches!(key, Key::Id(_))),
             key: RefCell::new(key),
             queue: Queue::default(),
             number: host.next_number(),
@@ -104,13 +124,7 @@ impl Entry {
             told_at: Cell::new(None),
             task: Cell::new(None),
             extras: OnceCell::new(),
-        };
-        if resumed.is_some() {
-            // Until it saves anew that is what it has to be resumed with again.
-            entry.extras().saved.replace(resumed.clone());
-            entry.extras().resumed.replace(resumed);
         }
-        Rc::new(entry)
     }
 
     /// It has another id, which its visitor is to be told.

@@ -2,6 +2,7 @@
 
 use super::SessionId;
 use super::entry::{Busy, Entry};
+use super::replay::Record;
 use crate::event_stream::{EventWriter, KeepAlive};
 use crate::{Content, ContentWriter, Data, Next, Reply, Request, Response, Status};
 use alloc::boxed::Box;
@@ -24,6 +25,8 @@ struct Parts {
     exchange: Rc<Exchange>,
     entry: Weak<Entry>,
     is_answered: bool,
+    /// Who notes its answer.
+    record: Option<Rc<Record>>,
 }
 
 /// What the session and the connection share of one request.
@@ -117,7 +120,8 @@ impl Hit {
     pub(super) fn new(request: Request) -> (Self, Waiting) {
         let exchange = Rc::<Exchange>::default();
         let waiting = Waiting(exchange.clone());
-        let parts = Parts { request, exchange, entry: Weak::new(), is_answered: false };
+        let parts =
+            Parts { request, exchange, entry: Weak::new(), is_answered: false, record: None };
         (Self(Box::new(parts)), waiting)
     }
 
@@ -177,8 +181,15 @@ impl Hit {
         !self.0.exchange.is_awaited()
     }
 
+    pub(super) fn note_answer(&mut self, record: &Rc<Record>) {
+        self.0.record = Some(record.clone());
+    }
+
     fn answer(&mut self, reply: Reply) {
         self.0.is_answered = true;
+        if let Some(record) = &self.0.record {
+            record.answered(&reply);
+        }
         let id = self.0.entry.upgrade().and_then(|entry| entry.id_to_tell());
         self.0.exchange.answer(reply, id);
     }

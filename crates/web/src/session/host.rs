@@ -33,6 +33,9 @@ pub struct Limits {
     pub messages_max: u32,
     /// Bytes that one session may save for the time after a restart.
     pub saved_bytes_max: usize,
+    /// Requests of each session that are recorded, with their answers, for [replays](SessionHost::replay), within
+    /// [`RECORDED_BYTES_MAX`](super::RECORDED_BYTES_MAX).
+    pub recorded_max: usize,
     /// After so long without a request a session is told to end.
     pub idle_timeout: Duration,
     /// After so much more it is dropped.
@@ -47,6 +50,7 @@ impl Default for Limits {
             queue_max: 16,
             messages_max: 64,
             saved_bytes_max: 16 << 10,
+            recorded_max: 0,
             idle_timeout: Duration::from_secs(30 * 60),
             end_timeout: Duration::from_secs(60),
         }
@@ -76,6 +80,7 @@ struct Inner {
     withheld: WakerList,
     /// A session has ended.
     ended: Notify,
+    is_replaying: Cell<bool>,
 }
 
 impl SessionHost {
@@ -98,6 +103,7 @@ impl SessionHost {
             is_withheld: Cell::new(false),
             withheld: WakerList::default(),
             ended: Notify::default(),
+            is_replaying: Cell::new(false),
         });
         Self { inner, limits, affinity: None }
     }
@@ -214,6 +220,11 @@ impl SessionHost {
         self.inner.stores.borrow_mut().push(Rc::downgrade(store));
     }
 
+    /// None while another replay runs.
+    pub(super) fn begin_replay(&self) -> Option<Replaying> {
+        (!self.inner.is_replaying.replace(true)).then(|| Replaying(self.inner.clone()))
+    }
+
     pub(super) fn note_end(&self) {
         self.inner.ended.notify();
     }
@@ -280,3 +291,12 @@ impl fmt::Debug for SessionHost {
 }
 
 type FillRandom = dyn Fn(&mut [u8]);
+
+/// A replay that runs.
+pub(super) struct Replaying(Rc<Inner>);
+
+impl Drop for Replaying {
+    fn drop(&mut self) {
+        self.0.is_replaying.set(false);
+    }
+}

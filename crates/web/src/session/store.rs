@@ -202,9 +202,13 @@ impl Store {
     }
 
     /// Puts a request into the queue of its session, which is made if there is none, or refuses it.
-    fn give(self: &Rc<Self>, hit: Hit) -> Option<Rc<Entry>> {
+    fn give(self: &Rc<Self>, mut hit: Hit) -> Option<Rc<Entry>> {
         match self.session_of(&hit) {
             Ok(entry) => {
+                let recorded_max = self.host.limits().recorded_max;
+                if recorded_max > 0 {
+                    entry.extras().records.add(&mut hit, recorded_max);
+                }
                 entry.push(hit);
                 Some(entry)
             }
@@ -390,7 +394,7 @@ impl Store {
         entry.refuse_all();
     }
 
-    async fn run(self: Rc<Self>, entry: Rc<Entry>) {
+    pub(super) async fn run(self: Rc<Self>, entry: Rc<Entry>) {
         let _end = EndOfTask(&self, &entry);
         let session = Session { entry: entry.clone(), store: self.clone() };
         let end = match self.host.spawner().catch(|| (self.app)(session)) {
@@ -438,7 +442,7 @@ impl Store {
         match end {
             End::Returned(outcome) => {
                 log::debug!("session {number} on {}: it is over", self.route);
-                if outcome == Err(Ended::ShuttingDown) {
+                if outcome == Err(Ended::ShuttingDown) && !entry.is_copy {
                     self.archived.borrow_mut().extend(entry.archived(self.route));
                 }
             }
@@ -450,8 +454,8 @@ impl Store {
                 return;
             }
         }
-        if !entry.has_taken.get() {
-            // The next one would do the same.
+        if !entry.has_taken.get() || entry.is_copy {
+            // The next one would do the same; and what a copy is given is no visitor's.
             return;
         }
         // What came too late for this one begins another, and one only.
@@ -477,7 +481,7 @@ impl Store {
     }
 
     pub(super) fn renew_id(&self, entry: &Rc<Entry>) {
-        if entry.is_over() || !matches!(*entry.key.borrow(), Key::Id(_)) {
+        if entry.is_over() || entry.is_copy || !matches!(*entry.key.borrow(), Key::Id(_)) {
             return;
         }
         self.forget(entry);

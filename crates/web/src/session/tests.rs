@@ -4,6 +4,7 @@ mod affinity;
 mod carry;
 mod inspect;
 mod messages;
+mod replay;
 mod shared;
 
 use super::*;
@@ -29,6 +30,7 @@ fn limits() -> Limits {
         queue_max: 3,
         messages_max: 4,
         saved_bytes_max: 30,
+        recorded_max: 0,
         idle_timeout: 30 * MINUTE,
         end_timeout: MINUTE,
     }

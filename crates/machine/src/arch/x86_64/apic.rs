@@ -152,6 +152,12 @@ impl LocalApic {
         rate
     }
 
+    /// The timer may have another rate from now on.
+    pub(crate) fn forget_timer_rate(&self) {
+        self.timer_rate.store(0, Ordering::Relaxed);
+        *self.timer_began.lock() = None;
+    }
+
     fn read(&self, register: u32) -> u32 {
         if self.eoi_register.load(Ordering::Relaxed) == 0 {
             // SAFETY: in x2APIC mode the register is this MSR.

@@ -19,6 +19,11 @@ pub(super) fn nanos(vcpu: &Vcpu) -> u64 {
     }
 }
 
+/// Nanoseconds per tick of the time stamp counter, times 2^32.
+pub(super) fn nanos_per_tick() -> u64 {
+    Line::read(&SHARED.time).nanos_per_tick()
+}
+
 /// The domain was restored, maybe by another Xen: its system time may be before all that was told.
 pub(super) fn restored(vcpu: &Vcpu) {
     vcpu.latest.store(0, Ordering::Relaxed);
@@ -80,6 +85,13 @@ impl Line {
         }
     }
 
+    /// Times 2^32.
+    fn nanos_per_tick(&self) -> u64 {
+        let shift = u32::from(self.shift.unsigned_abs()).min(31);
+        let multiplier = u64::from(self.multiplier);
+        if self.shift < 0 { multiplier >> shift } else { multiplier << shift }
+    }
+
     fn nanos_at(&self, ticks: u64) -> u64 {
         // A counter that is behind the point (another CPU's, before the first update) counts as it.
         let elapsed = u128::from(ticks.saturating_sub(self.ticks));
@@ -113,8 +125,10 @@ mod tests {
         let line = Line { ticks: 1000, nanos: 50, multiplier: 1 << 31, shift: 1 };
         assert_eq!(line.nanos_at(1000), 50);
         assert_eq!(line.nanos_at(3000), 2050);
+        assert_eq!(line.nanos_per_tick(), 1 << 32);
         let line = Line { shift: -1, ..line };
         assert_eq!(line.nanos_at(5000), 1050);
+        assert_eq!(line.nanos_per_tick(), 1 << 30);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Event channels: interrupts from other domains and from Xen, as flags (Xen,
 //! public/event_channel.h, the two-level interface).
 //!
-//! Xen sets a port's bit in the shared page, and a driver takes it from there. Nothing interrupts: all ports stay
+//! Xen sets a port's bit in the shared page, and a driver takes it from there. No event interrupts: all ports stay
 //! masked, and who has nothing to do asks Xen to be woken by any of them (`SCHEDOP_poll`, public/sched.h). That is one
 //! exit, where an interrupt would be injected and acknowledged besides, and a timer armed.
 //!

@@ -6,7 +6,7 @@
 
 use super::hypercall::Errno;
 use super::parameter::{self, Parameter};
-use super::{XEN, clock, console, event, grant, hypercall, share};
+use super::{XEN, clock, console, event, grant, hypercall, sampling, share};
 use crate::cpu::Cpu;
 use crate::hypervisor::{Hypervisor, Transmitter};
 
@@ -29,6 +29,8 @@ pub fn suspend() -> Result<Resumed, Errno> {
         connect();
         return Ok(Resumed::Restored);
     }
+    // The timer of samples is another afterwards.
+    let _paused = crate::profile::pause();
     crate::console::flush();
     let nanos = XEN.nanos();
     // Only one that has a callback is told by the hypercall's result that it goes on (`modify_returncode` in Xen's
@@ -43,6 +45,7 @@ pub fn suspend() -> Result<Resumed, Errno> {
     connect();
     // No time has passed for what runs here; the wall clock has gone on.
     clock::restored(&Cpu::current().vcpu);
+    sampling::restored();
     crate::clock::restart(XEN.start_clock_at(nanos));
     // A domain may be restored twice from one file: no two may draw the same keys.
     crate::entropy::renew();
