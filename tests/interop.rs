@@ -1,4 +1,4 @@
-//! Against real peers: HTTP, TLS, FastCGI, Gopher, RPC, ZeroMQ and vsock; and groups of appliances. `cargo xtask test interop`.
+//! Against real peers: HTTP, TLS, FastCGI, Gopher, RPC, ZeroMQ, vsock and shared memory; and groups of appliances. `cargo xtask test interop`.
 
 pub(crate) mod admin_port;
 pub(crate) mod devtools;
@@ -6,5 +6,6 @@ pub(crate) mod gateways;
 pub(crate) mod groups;
 pub(crate) mod http;
 pub(crate) mod services;
+pub(crate) mod shared_memory;
 pub(crate) mod tls;
 pub(crate) mod vsock;

@@ -40,6 +40,7 @@ fn all_cases() -> Vec<&'static Case> {
         hermit::CASES,
         interop::tls::CASES,
         interop::vsock::CASES,
+        interop::shared_memory::CASES,
         xen::CASES,
     ]
     .into_iter()
