@@ -1,4 +1,5 @@
-//! Against real peers: HTTP, TLS, FastCGI, Gopher, RPC, ZeroMQ, vsock and Unix-domain sockets; and groups of appliances. `cargo xtask test interop`.
+//! Against real peers: HTTP, TLS, FastCGI, Gopher, RPC, ZeroMQ, vsock, Unix-domain sockets and shared memory; and groups of appliances.
+//! `cargo xtask test interop`.
 
 pub(crate) mod admin_port;
 pub(crate) mod devtools;
@@ -6,6 +7,7 @@ pub(crate) mod gateways;
 pub(crate) mod groups;
 pub(crate) mod http;
 pub(crate) mod services;
+pub(crate) mod shared_memory;
 pub(crate) mod tls;
 pub(crate) mod unix;
 pub(crate) mod vsock;

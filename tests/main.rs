@@ -41,6 +41,7 @@ fn all_cases() -> Vec<&'static Case> {
         interop::tls::CASES,
         interop::vsock::CASES,
         interop::unix::CASES,
+        interop::shared_memory::CASES,
         xen::CASES,
     ]
     .into_iter()

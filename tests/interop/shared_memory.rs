@@ -1,0 +1,133 @@
+//! Two processes of one host that reach each other by shared memory: one has a route that passes requests on, and one that
+//! asks a service by ZeroMQ.
+
+use command::{
+    child::Child,
+    failure::{OrSay, Result},
+    programs::{self, CURL},
+};
+use lab::harness::{Case, Harness, PROCESS_ADDRESS, Server, curl, equal, noise, same_bytes};
+use rustix::process::Signal;
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+pub(crate) const CASES: &[Case] = &[
+    Case::new("shared_memory/bodies_are_carried_both_ways", &[&CURL], 180, bodies),
+    Case::new(
+        "shared_memory/a_killed_process_is_noticed_and_its_successor_found",
+        &[&CURL],
+        120,
+        killed,
+    ),
+];
+
+/// Of the second process, which others reach by shared memory alone as far as this goes.
+const BEHIND: SocketAddr = SocketAddr::new(PROCESS_ADDRESS.ip(), 8081);
+const BIG_BYTES: usize = 256 << 20;
+/// As long as the route takes one, and longer than a ring.
+const ECHO_BYTES: usize = 1 << 20;
+const SMALL: &str = "a page";
+const NOTICE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A process that serves by memory at two paths, and one that knows a name for one of them.
+struct Pair {
+    front: Child,
+    behind: Child,
+    /// The second one's.
+    bundle: PathBuf,
+    http: String,
+}
+
+impl Pair {
+    fn start(harness: &mut Harness) -> Result<Self> {
+        let [http, zmq] = ["http", "zmq"].map(|name| harness.scratch.path(name));
+        let config = format!(
+            "[shared_memory]\nhttp_path = \"{}\"\nzmq_path = \"{}\"\n\
+             [zmq]\nport = 0\n",
+            http.display(),
+            zmq.display(),
+        );
+        let files: [(&str, &[u8]); 2] =
+            [("site/big", &noise(BIG_BYTES)), ("site/small", SMALL.as_bytes())];
+        let bundle = harness.bundle(&config, &files)?;
+        let behind = harness.trial_process_at(BEHIND, &bundle)?;
+        let names = format!("transform here zmtp shm:{}\n", zmq.display());
+        let front = harness.bundle("", &[("names", names.as_bytes())])?;
+        let front = harness.trial_process(&front)?;
+        Ok(Self { front, behind, bundle, http: target(&http) })
+    }
+
+    /// Where the first process passes requests on to the second.
+    fn url(&self, path: &str) -> String {
+        format!("http://{PROCESS_ADDRESS}/_test/relay/{}{path}", self.http)
+    }
+
+    fn judge(self, result: Result) -> Result {
+        let result = Server::Process(Box::new(self.front)).judge(result);
+        Server::Process(Box::new(self.behind)).judge(result)
+    }
+}
+
+/// As one segment of a path.
+fn target(path: &Path) -> String {
+    format!("shm:{}", path.display().to_string().replace('/', "%2F"))
+}
+
+fn bodies(harness: &mut Harness) -> Result {
+    let pair = Pair::start(harness)?;
+    let result = carried(harness, &pair);
+    pair.judge(result)
+}
+
+fn carried(harness: &Harness, pair: &Pair) -> Result {
+    let [body, out] = ["body", "out"].map(|name| harness.scratch.path(name));
+    let to = out.display().to_string();
+    curl(&["--fail", "-o", &to, &pair.url("/big")])?;
+    same_bytes("a download", &out, &noise(BIG_BYTES))?;
+    let sent = noise(ECHO_BYTES);
+    std::fs::write(&body, &sent).or_say(|| "cannot write a file".into())?;
+    let data = format!("@{}", body.display());
+    for _ in 0..20 {
+        let echo = pair.url("/_test/echo");
+        curl(&["--fail", "-o", &to, "--data-binary", &data, &echo])?;
+        same_bytes("an upload's echo", &out, &sent)?;
+    }
+    equal("a page", &curl(&["--fail", &pair.url("/small")])?.as_str(), &SMALL)?;
+    // By its name, of which the first process knows the path.
+    let url = format!("http://{PROCESS_ADDRESS}/_test/transform/transform");
+    let answer = curl(&["--fail", "--data-binary", "water flows", &url])?;
+    equal("what ZeroMQ's service made of it", &answer.as_str(), &"WATER FLOWS")
+}
+
+fn killed(harness: &mut Harness) -> Result {
+    let mut pair = Pair::start(harness)?;
+    let result = cut_off(&mut pair);
+    if result.is_err() {
+        return result;
+    }
+    // Its sockets are still there, and are replaced.
+    pair.behind = harness.trial_process_at(BEHIND, &pair.bundle)?;
+    let result = curl(&["--fail", &pair.url("/small")]);
+    let result = result.and_then(|page| equal("a page", &page.as_str(), &SMALL));
+    pair.judge(result)
+}
+
+/// Kills the second process in the middle of an answer.
+fn cut_off(pair: &mut Pair) -> Result {
+    // A client that takes its time.
+    let mut command = programs::command(&CURL)?;
+    command.args(["-s", "-o", "/dev/null", "--limit-rate", "1M", &pair.url("/big")]);
+    let mut client = Child::start(&command, |_| {})?;
+    std::thread::sleep(NOTICE);
+    equal("whether the client has ended", &client.ended().is_some(), &false)?;
+    pair.behind.signal(Signal::KILL);
+    equal("whether the process is dead", &pair.behind.wait(NOTICE).is_some(), &true)?;
+    let refused = curl(&["-o", "/dev/null", "-w", "%{http_code}", &pair.url("/small")])?;
+    equal("without the process", &refused.as_str(), &"502")?;
+    let is_cut = client.wait(PATIENCE).is_some_and(|status| !status.success());
+    equal("whether the client was cut off", &is_cut, &true)
+}
