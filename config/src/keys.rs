@@ -506,6 +506,7 @@ pub(crate) static KEYS: &[Key] = &[
         "saved_bytes_max",
         count(16, 1 << 20, |c| Number::Usize(&mut c.sessions.saved_bytes_max)),
     ),
+    key("sessions", "recorded_max", count(0, 256, |c| Number::Usize(&mut c.sessions.recorded_max))),
     text(
         "sessions",
         "carry_over",

@@ -427,6 +427,9 @@ pub struct Sessions {
     pub messages_max: u32,
     /// Bytes that one session may save for the time after a restart. Default 16 KiB.
     pub saved_bytes_max: usize,
+    /// Requests of each session that are recorded, so that they can be replayed. Default 0: it costs up to 16 KiB each, and
+    /// what visitors sent is kept. In a process only.
+    pub recorded_max: usize,
     /// Where what sessions saved is put when the appliance stops, and taken from when it starts, by HTTP. Default empty:
     /// nowhere.
     pub carry_over: String,
@@ -444,6 +447,7 @@ impl Default for Sessions {
             queue_max: 16,
             messages_max: 64,
             saved_bytes_max: 16 << 10,
+            recorded_max: 0,
             carry_over: String::new(),
             idle_timeout: Duration::from_secs(1800),
             end_timeout: Duration::from_secs(60),

@@ -23,7 +23,7 @@ use flow::task::{Executor, Spawner};
 use flow::time::Timers;
 use flow::{Dispatcher, Scheme};
 use inspect::Inspector;
-use web::session::SessionHost;
+use web::session::{self, SessionHost};
 
 /// What services and handlers may use. Clones are the same one.
 pub struct Context<P: Platform> {
@@ -110,7 +110,7 @@ impl<P: Platform> Context<P> {
         let sessions = SessionHost::new(
             &executor.spawner(),
             timers,
-            settings::sessions::limits(&config.sessions, platform.memory_bytes()),
+            session_limits(&config, &platform),
             move |bytes| entropy.fill_random(bytes),
         );
         let (config, services) = (Rc::new(config), Services::default());
@@ -274,4 +274,14 @@ impl<P: Platform> Context<P> {
     pub fn date_start(&self) -> Option<Duration> {
         (self.platform.wall_clock() >= PLAUSIBLE).then(|| self.wall_clock_start())
     }
+}
+
+/// The bounds of sessions; nothing of them is recorded where it would be of no use.
+fn session_limits<P: Platform>(config: &Config, platform: &P) -> session::Limits {
+    let limits = settings::sessions::limits(&config.sessions, platform.memory_bytes());
+    if limits.recorded_max > 0 && !platform.records_sessions() {
+        log::warn!("[sessions] recorded_max is without effect: sessions are replayed in a process");
+        return session::Limits { recorded_max: 0, ..limits };
+    }
+    limits
 }

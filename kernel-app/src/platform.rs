@@ -124,6 +124,11 @@ pub trait Platform: Clone + 'static {
         false
     }
 
+    /// Whether sessions may be recorded for replays: where whoever looks for faults in them is.
+    fn records_sessions(&self) -> bool {
+        false
+    }
+
     /// A clock for measuring, if reading it costs little.
     fn clock(&self) -> Option<fn() -> Duration> {
         None

@@ -500,6 +500,26 @@ fn a_task_is_cancelled_by_post_only() {
 }
 
 #[test]
+fn a_session_that_is_recorded_is_replayed_by_post_only() {
+    let world = World::with(|config| config.sessions.recorded_max = 5);
+    world.get("/session");
+    let path = format!("/api/v1/sessions/{}/replay", world.rows("sessions")[0]["id"]);
+    assert_eq!(world.admin("GET", &path).0, 405);
+    let (status, text) = world.admin("POST", &path);
+    let replay: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((status, &replay["missing_before"]), (200, &Value::from(0)), "{text}");
+    let request = &replay["requests"][0];
+    assert_eq!(request["request"], "GET /session");
+    assert_eq!((&request["is_same"], &request["status"]), (&true.into(), &200.into()), "{text}");
+    assert!(request["differs_at_byte"].is_null() && request["fault"].is_null(), "{text}");
+    assert_eq!(world.rows("sessions").len(), 1);
+    let unrecorded = World::new();
+    unrecorded.get("/session");
+    let path = format!("/api/v1/sessions/{}/replay", unrecorded.rows("sessions")[0]["id"]);
+    assert_eq!(unrecorded.admin("POST", &path).0, 409);
+}
+
+#[test]
 fn the_level_of_all_is_as_configured_again_when_it_is_deleted() {
     let world = World::new();
     let all = |world: &World| world.rows("log/levels")[0]["level"].clone();

@@ -313,6 +313,10 @@ impl Platform for KernelPlatform {
         profiler::start(hertz)
     }
 
+    fn records_sessions(&self) -> bool {
+        true
+    }
+
     fn clock(&self) -> Option<fn() -> Duration> {
         Some(now)
     }

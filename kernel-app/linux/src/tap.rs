@@ -143,6 +143,10 @@ impl Platform for TapPlatform {
         profiler::start(hertz)
     }
 
+    fn records_sessions(&self) -> bool {
+        true
+    }
+
     fn clock(&self) -> Option<fn() -> Duration> {
         Some(process::now)
     }

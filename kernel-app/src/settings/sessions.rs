@@ -17,6 +17,7 @@ pub fn limits(section: &Sessions, machine_bytes: usize) -> Limits {
         queue_max,
         messages_max,
         saved_bytes_max,
+        recorded_max,
         carry_over: _,
         idle_timeout,
         end_timeout,
@@ -31,6 +32,7 @@ pub fn limits(section: &Sessions, machine_bytes: usize) -> Limits {
         queue_max,
         messages_max,
         saved_bytes_max,
+        recorded_max,
         idle_timeout,
         end_timeout,
     }

@@ -24,6 +24,7 @@ const PATHS: &[(&str, &str, &str, &str)] = &[
     ("/api/v1/tasks/{id}/cancel", "post", "Ends a task at once", "404"),
     ("/api/v1/sessions/{id}/values/{name}", "put", "Gives a session's value what the content says", "404"),
     ("/api/v1/sessions/{id}/commands/{name}", "post", "Has a session do what it offers, with the content as words", "404"),
+    ("/api/v1/sessions/{id}/replay", "post", "Gives the requests of a session that are recorded to a copy of it, and says for each what that answered, and where it differs; in a process only", "404"),
     ("/login", "post", "Gives a browser a cookie for the token in the form's field `token`", "303"),
     ("/logout", "post", "Has a browser forget that cookie", "303"),
 ];

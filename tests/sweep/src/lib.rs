@@ -334,6 +334,10 @@ impl Platform for Memory {
         bytes.fill(7);
     }
 
+    fn records_sessions(&self) -> bool {
+        true
+    }
+
     fn memory_bytes(&self) -> usize {
         self.memory_bytes
     }

@@ -97,6 +97,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         }
         Verb::Logs(asked) => logs(&admin, options.json, asked),
         Verb::Metrics => say(&table::printable_lines(&admin.text("/metrics")?)),
+        Verb::Replay { session } => replay(&admin, options.json, *session),
         Verb::Dump => change("POST", "/api/v1/tasks/dump"),
         Verb::Cancel { task } => change("POST", &format!("/api/v1/tasks/{}/cancel", encoded(task))),
         Verb::Level { module, level: Some(level) } => {
@@ -148,6 +149,22 @@ fn pairs(words: &[String]) -> Result<Vec<(String, String)>, Failure> {
         ))),
     });
     pairs.collect()
+}
+
+fn replay(admin: &Admin, json: bool, session: u64) -> Result<(), Failure> {
+    let text = admin.change("POST", &format!("/api/v1/sessions/{session}/replay"))?;
+    if json {
+        return say(&(table::escaped(&text) + "\n"));
+    }
+    let unreadable = |error| Failure(format!("the answer is no replay: {error}"));
+    let mut replay: Row = serde_json::from_str(&text).map_err(unreadable)?;
+    let requests = replay.remove("requests").unwrap_or_default();
+    let requests: Vec<Row> = serde_json::from_value(requests).map_err(unreadable)?;
+    let missing = replay.get("missing_before").and_then(Value::as_u64).unwrap_or(0);
+    if missing > 0 {
+        say(&format!("{missing} earlier requests are not recorded: the copy has not had them\n"))?;
+    }
+    say(&table::text(&requests, None))
 }
 
 fn top(admin: &Admin, every: &Every) -> Result<(), Failure> {

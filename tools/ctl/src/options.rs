@@ -123,6 +123,12 @@ pub(crate) enum Verb {
     Metrics,
     /// Writes all tasks into the appliance's log, those together that wait at the same place, and shows what it wrote
     Dump,
+    /// Gives the recorded requests of a session to a copy of it, and shows where that answers otherwise. What they do beside the
+    /// session they do again
+    Replay {
+        /// Its id, as `sessions` shows it
+        session: u64,
+    },
     /// Ends a task at once
     Cancel {
         /// Its id, as `ps` shows it

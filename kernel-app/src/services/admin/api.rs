@@ -17,7 +17,7 @@ use flow::task::{Spawner, TaskId};
 use inspect::{Inspector, Rows, json, openmetrics};
 use log::LevelFilter;
 use web::forms::{self, Form};
-use web::session::{CommandError, SessionHost, SetError};
+use web::session::{self, CommandError, ReplayError, SessionHost, SetError};
 use web::{Reply, Request, Response, Routes, Status, sharing};
 
 /// Rows of one answer, unless fewer are asked for, or the machine is small.
@@ -56,6 +56,7 @@ pub(super) fn routes<P: Platform>(context: &Context<P>, guard: &Guard) -> Routes
         .post("/api/v1/tasks/:id/cancel", sharing(&inside, cancel))
         .put("/api/v1/sessions/:id/values/:name", sharing(&inside, set_value))
         .post("/api/v1/sessions/:id/commands/:name", sharing(&inside, do_command))
+        .post("/api/v1/sessions/:id/replay", sharing(&inside, replay))
         .get("/api/v1/:table", sharing(&inside, table))
         .post("/login", move |request| log_in(login.clone(), request))
         .post("/logout", move |_| {
@@ -202,6 +203,60 @@ async fn do_command(inside: Rc<Inside>, mut request: Request) -> Result<Response
         Ok(answer) => Ok(Response::ok("text/plain; charset=utf-8", answer)),
         Err(error @ CommandError::Failed(_)) => Err(Response::error(Status::CONFLICT, &error)),
         Err(error) => Err(Response::error(Status::NOT_FOUND, &error)),
+    }
+}
+
+/// Gives the requests of a session that are recorded to a copy of it, and answers with what that answered.
+async fn replay(inside: Rc<Inside>, request: Request) -> Result<Response, Response> {
+    let id = request.parameter_text("id").and_then(|id| id.parse().ok()).ok_or_else(gone)?;
+    match inside.sessions.replay(id).await {
+        Ok(replay) => Ok(Response::json(&Replay::from(replay))),
+        Err(error @ ReplayError::NoSession) => Err(Response::error(Status::NOT_FOUND, &error)),
+        Err(error) => Err(Response::error(Status::CONFLICT, &error)),
+    }
+}
+
+#[derive(serde::Serialize)]
+struct Replay {
+    missing_before: u64,
+    requests: Vec<Replayed>,
+}
+
+#[derive(serde::Serialize)]
+struct Replayed {
+    request: String,
+    is_same: bool,
+    recorded_status: Option<u16>,
+    status: Option<u16>,
+    differs_at_byte: Option<usize>,
+    recorded: Option<String>,
+    replayed: Option<String>,
+    fault: Option<&'static str>,
+}
+
+impl From<session::Replay> for Replay {
+    fn from(replay: session::Replay) -> Self {
+        let requests = replay.requests.into_iter().map(Replayed::from).collect();
+        Self { missing_before: replay.missing_before, requests }
+    }
+}
+
+impl From<session::Replayed> for Replayed {
+    fn from(replayed: session::Replayed) -> Self {
+        let is_same = replayed.is_same();
+        let session::Replayed { request, recorded_status, status, difference, fault } = replayed;
+        let differs_at_byte = difference.as_ref().map(|difference| difference.at_byte);
+        let (recorded, replayed) = difference.map(|it| (it.recorded, it.replayed)).unzip();
+        Self {
+            request,
+            is_same,
+            recorded_status,
+            status,
+            differs_at_byte,
+            recorded,
+            replayed,
+            fault,
+        }
     }
 }
 
