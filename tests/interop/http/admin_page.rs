@@ -27,14 +27,17 @@ const VIEWS: &[&str] = &[
     "connections",
     "listeners",
     "services",
+    "routes",
     "sessions",
     "cards",
+    "disks",
     "memory",
     "timers",
     "panics",
     "config",
     "packets",
     "profile",
+    "trace",
     "log",
 ];
 

@@ -15,13 +15,13 @@ const CELLS = {
   sessions: { values, commands },
 };
 const TABLES = ["tasks", "connections", "listeners", "services", "routes", "sessions", "cards", "disks", "memory", "timers", "panics", "config"];
-const VIEWS = ["glance", ...TABLES, "packets", "profile", "log"];
+const VIEWS = ["glance", ...TABLES, "packets", "profile", "trace", "log"];
 const PAUSE_MS = 2000;
 const LINES_MAX = 1000;
 const LEVELS = ["error", "warn", "info", "debug", "trace"];
 
 // Views that keep themselves up to date.
-const OTHERS = { log, packets, profile, graph };
+const OTHERS = { log, packets, profile, trace, graph };
 
 const view = byId("view");
 // What the view in force has to let go of.
@@ -172,20 +172,47 @@ function packets() {
     + "Wireshark and tcpdump. Frames of this port are left out.")];
 }
 
-function profile() {
-  const seconds = choice("seconds", [2, 10, 60].map((seconds) => [seconds, `${seconds} seconds`]), 2);
+// What is taken for some seconds, and shown then.
+function taken(name, times, path, show) {
+  const seconds = choice("seconds", times.map((seconds) => [seconds, `${seconds} seconds`]), times[0]);
   const place = make("div", {});
-  const start = button("Sample", async () => {
+  const start = button(name, async () => {
     start.disabled = true;
-    place.replaceChildren(make("p", { className: "faint" }, "sampling…"));
+    place.replaceChildren(make("p", { className: "faint" }, "looking…"));
     try {
-      place.replaceChildren(flameGraph(await (await ask(`profile?seconds=${seconds.value}`)).text()));
+      const text = await (await ask(`${path}?seconds=${seconds.value}`)).text();
+      const draw = () => place.replaceChildren(...[show(text, draw)].flat());
+      draw();
     } catch (error) {
       place.replaceChildren(make("p", { className: "error", role: "alert" }, error.message));
     }
     start.disabled = false;
   });
   return [make("form", { className: "tools" }, seconds, start), place];
+}
+
+const profile = () => taken("Sample", [2, 10, 60], "profile", flameGraph);
+
+const trace = () => taken("Record", [2, 5, 20], "trace", (text, draw) => {
+  const { traceEvents, otherData } = JSON.parse(text);
+  const save = make("a", { href: URL.createObjectURL(new Blob([text])), download: "trace.json" }, "Save as a file");
+  leave();
+  leave = () => URL.revokeObjectURL(save.href);
+  return [
+    make("p", {}, save, " for https://ui.perfetto.dev and chrome://tracing. ", `${otherData.dropped} events found no place.`),
+    table("trace", steps(traceEvents), { redraw: draw }),
+  ];
+});
+
+// How often each step of the loop and each kind of task came, and how long it took; the longest together first.
+function steps(events) {
+  const known = new Map();
+  for (const { name, cat, dur } of events) {
+    if (dur === undefined) continue;
+    const row = known.get(cat + name) ?? { what: cat, name, times: 0, total_us: 0, longest_us: 0 };
+    known.set(cat + name, Object.assign(row, { times: row.times + 1, total_us: row.total_us + dur, longest_us: Math.max(row.longest_us, dur) }));
+  }
+  return [...known.values()].sort((one, other) => other.total_us - one.total_us);
 }
 
 // Asks for the token, if that is what is wanting.
