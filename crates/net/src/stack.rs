@@ -1,5 +1,6 @@
 //! The stack: one network interface and the phases in which the platform's loop drives it.
 
+mod datagrams;
 pub(crate) mod diagnostics;
 pub(crate) mod inspection;
 pub(crate) mod interface;

@@ -26,7 +26,6 @@ pub fn limits(section: &Sessions, machine_bytes: usize) -> Limits {
     let sessions_max = if sessions_max == 0 { by_memory } else { sessions_max };
     let newcomers_max = (sessions_max * newcomers_percent_max / 100).max(1);
     Limits {
-        recorded_max: 0,
         sessions_max,
         newcomers_max,
         queue_max,
