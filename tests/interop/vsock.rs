@@ -135,6 +135,8 @@ fn admin(harness: &mut Harness) -> Result {
         let rows = curl(&["--fail", "-H", TOKEN, &url])?;
         contains("the table", &rows, r#""local":"3:8081""#)?;
         contains("the table", &rows, r#""local":"3:9091""#)?;
+        let memory = format!("http://{OPERATORS}/api/v1/memory");
+        contains("memory", &curl(&["--fail", "-H", TOKEN, &memory])?, "vsock buffers")?;
         drop(idle);
         let by_tcp = format!("http://{}/metrics", SocketAddr::new(GUEST_ADDRESS.ip(), 9001));
         equal("whether TCP leads there", &curl(&["-H", TOKEN, &by_tcp]).is_ok(), &false)?;

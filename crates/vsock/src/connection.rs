@@ -322,6 +322,11 @@ impl Connection {
         self.deadline
     }
 
+    /// Bytes that wait here.
+    pub(crate) fn buffered_bytes(&self) -> usize {
+        self.unread.len() + self.unsent.len()
+    }
+
     /// Bytes that may be sent now.
     pub(crate) fn credit_bytes(&self) -> u32 {
         self.send_credit.available()

@@ -34,5 +34,5 @@ pub use counters::{COUNTER_METRICS, Counts};
 pub use flow::VsockFlow;
 pub use inspection::{CONNECTIONS, ConnectionRow, GAUGE_METRICS};
 pub use listener::VsockListener;
-pub use network::{Limits, VsockNetwork};
+pub use network::{HELD_MAX, Limits, VsockNetwork};
 pub use packet::{HEADER_BYTES, PAYLOAD_BYTES_MAX, Packet};

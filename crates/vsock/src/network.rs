@@ -89,6 +89,8 @@ pub(crate) struct Network {
 const RESETS_MAX: usize = 64;
 /// The first of our own ports for connections that we open; those below are for whoever listens.
 const FIRST_PORT: u32 = 49_152;
+/// Buffers that a connection comes to at most: what it may hold of its peer's, in memory that grows by doubling, and for it.
+pub const HELD_MAX: usize = 4;
 /// Which is no port (5.10.4).
 const ANY_PORT: u32 = u32::MAX;
 
@@ -148,6 +150,21 @@ impl VsockNetwork {
     /// Sockets that exist.
     pub fn connections(&self) -> usize {
         self.0.sockets.get()
+    }
+
+    /// Bytes that wait in all connections, to be read or to leave; those that are shared with whoever wrote them included.
+    /// To be asked by tasks.
+    pub fn buffered_bytes(&self) -> usize {
+        let of = |socket: &Rc<Socket>| {
+            socket.try_state().map_or(0, |state| state.connection.buffered_bytes())
+        };
+        self.0.table.borrow().iter().map(of).sum()
+    }
+
+    /// What the memory behind may come to: buffers of both directions, which grow by doubling.
+    pub fn buffer_bytes_max(&self) -> usize {
+        let Limits { connections_max, buffer_bytes, .. } = self.0.limits;
+        connections_max * HELD_MAX * buffer_bytes as usize
     }
 
     /// Shows all connections. To be asked by tasks.

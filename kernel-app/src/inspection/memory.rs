@@ -52,6 +52,11 @@ pub(super) fn add<P: Platform>(context: &Context<P>) {
             let purpose = alloc::format!("TCP buffers of card {card}");
             row(purpose, gauges.buffer_bytes, Some(gauges.buffer_bytes_max));
         });
+        #[cfg(feature = "vsock")]
+        if let Some(network) = of.platform.vsock() {
+            let limit = Some(network.buffer_bytes_max());
+            row("vsock buffers".into(), network.buffered_bytes(), limit);
+        }
         #[cfg(feature = "disk")]
         if let Some(site) = &of.disk_site {
             let cache = site.cache();

@@ -1,7 +1,7 @@
 //! `[vsock]`: services for the host of a virtual machine.
 
 use config::Vsock;
-use vsock::Limits;
+use vsock::{HELD_MAX, Limits};
 
 /// What `[vsock]` comes to on a machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,9 +42,6 @@ impl VsockSettings {
         }
     }
 }
-
-/// Buffers that a connection comes to at most: what it may hold of its peer's, in memory that grows by doubling, and for it.
-const HELD_MAX: usize = 4;
 
 #[cfg(test)]
 mod tests {

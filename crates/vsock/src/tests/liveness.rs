@@ -84,6 +84,7 @@ fn progress_is_what_left_while_somebody_waited() {
     let late = NOW + Duration::from_secs(60);
     let expected = flow::Taken { bytes: PEER_BUFFER as usize, at: NOW };
     assert_eq!((flow.newly_taken(late), flow.newly_taken(late)), (Some(expected), None));
+    assert_eq!(world.network.buffered_bytes(), 500);
     // Half is free now, so that it may write; nothing that goes then was waited for.
     assert_eq!(write(&mut flow, &[1; 100]), Poll::Ready(Ok(100)));
     world.advance(late);
