@@ -57,17 +57,8 @@ impl From<BodyError> for Reply {
 /// A request's content, as it arrives.
 #[derive(Default)]
 pub struct Body {
-    /// None if there is no content.
+    /// None if there is no content. One pointer, since each request is moved with it.
     state: Option<Rc<RefCell<State>>>,
-    /// Bytes that are given out at most, if there is a limit, and those that were.
-    limit: Option<Limit>,
-    /// Keeps what is given out.
-    kept: Option<Rc<Kept>>,
-}
-
-#[derive(Clone, Copy)]
-struct Limit {
-    bytes_left: u64,
 }
 
 impl Body {
@@ -79,7 +70,7 @@ impl Body {
     /// Both ends of a body that is to come.
     pub fn channel() -> (BodySender, Self) {
         let state = Rc::new(RefCell::new(State::default()));
-        (BodySender { state: state.clone() }, Self { state: Some(state), limit: None, kept: None })
+        (BodySender { state: state.clone() }, Self { state: Some(state) })
     }
 
     /// The next bytes, never none; `None` at the end.
@@ -92,18 +83,8 @@ impl Body {
         waiting(async move {
             let Some(state) = &self.state else { return Ok(None) };
             let next = poll_fn(|cx| State::poll_next(state, cx)).await?;
-            if let (Some(bytes), Some(limit)) = (&next, &mut self.limit) {
-                match limit.bytes_left.checked_sub(bytes.len() as u64) {
-                    Some(left) => limit.bytes_left = left,
-                    None => {
-                        limit.bytes_left = 0;
-                        state.borrow_mut().fail(BodyError::TooLong);
-                        return Err(BodyError::TooLong);
-                    }
-                }
-            }
-            if let (Some(bytes), Some(kept)) = (&next, &self.kept) {
-                kept.add(bytes);
+            if let Some(bytes) = &next {
+                state.borrow_mut().give_out(bytes)?;
             }
             Ok(next)
         })
@@ -113,18 +94,23 @@ impl Body {
     pub(crate) fn whole(content: &[u8]) -> Self {
         let end = Some(Ok(()));
         let state = State { bytes: content.into(), end, ..State::default() };
-        Self { state: Some(Rc::new(RefCell::new(state))), limit: None, kept: None }
+        Self { state: Some(Rc::new(RefCell::new(state))) }
     }
 
     /// Has what is given out from now on kept there, too.
     pub(crate) fn keep(&mut self, kept: &Rc<Kept>) {
-        self.kept = self.state.is_some().then(|| kept.clone());
+        if let Some(state) = &self.state {
+            state.borrow_mut().kept = Some(kept.clone());
+        }
     }
 
     /// Gives out so many bytes more at most: then [`BodyError::TooLong`]. Of several limits the smallest counts.
     pub fn limit(&mut self, bytes_max: u64) {
-        let bytes_left = self.limit.map_or(bytes_max, |limit| limit.bytes_left.min(bytes_max));
-        self.limit = Some(Limit { bytes_left });
+        if let Some(state) = &self.state {
+            let mut state = state.borrow_mut();
+            let bytes_left = state.bytes_left.map_or(bytes_max, |left| left.min(bytes_max));
+            state.bytes_left = Some(bytes_left);
+        }
     }
 
     /// Tells whether the handler waits for the client, while it has the body.
@@ -247,6 +233,10 @@ struct State {
     wanted: bool,
     /// The reader was told so.
     failed: Option<BodyError>,
+    /// Bytes that are given out at most, if there is a limit, without those that were.
+    bytes_left: Option<u64>,
+    /// Keeps what is given out.
+    kept: Option<Rc<Kept>>,
     /// What the handler has of it in one piece: it is held until the request is answered.
     collected_bytes: usize,
     /// The connection's task.
@@ -260,6 +250,22 @@ impl State {
     fn fail(&mut self, error: BodyError) {
         self.failed = Some(error);
         self.bytes = Vec::new();
+    }
+
+    /// The reader gets these bytes, unless they are beyond the limit.
+    fn give_out(&mut self, bytes: &[u8]) -> Result<(), BodyError> {
+        if let Some(left) = &mut self.bytes_left {
+            let Some(rest) = left.checked_sub(bytes.len() as u64) else {
+                *left = 0;
+                self.fail(BodyError::TooLong);
+                return Err(BodyError::TooLong);
+            };
+            *left = rest;
+        }
+        if let Some(kept) = &self.kept {
+            kept.add(bytes);
+        }
+        Ok(())
     }
 
     fn poll_next(

@@ -2,11 +2,11 @@
 
 use super::Shared;
 use super::access_log::Logged;
-use super::exchange::{InFlight, Stage, Step, Upload, Work};
+use super::exchange::{Answering, InFlight, Stage, Step, Upload, Work};
 use crate::drive::{Core, LongOutput, Transport};
 use alloc::boxed::Box;
 use alloc::rc::Rc;
-use core::task::Context;
+use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 use flow::ledger::Pressure;
 use flow::task::TaskError;
@@ -32,6 +32,8 @@ pub(super) struct Driver<C: ServerCore> {
     refuses: bool,
     /// The open request's line for the access log, if there is one.
     log: Option<Box<Logged>>,
+    /// The connection's task, as of its present turn.
+    waker: Waker,
     /// What counts the open request's answer, beside the server: its route.
     route: Option<Rc<Answers>>,
 }
@@ -49,7 +51,18 @@ impl<C: ServerCore> Driver<C> {
         let (peer, certificate) = (flow.peer(), flow.peer_certificate().map(Rc::new));
         // Last: dropped, it is counted no more.
         shared.traffic.opened();
-        Self { core, shared, peer, certificate, work: None, refuses: false, log: None, route: None }
+        let waker = Waker::noop().clone();
+        Self {
+            core,
+            shared,
+            peer,
+            certificate,
+            work: None,
+            refuses: false,
+            log: None,
+            waker,
+            route: None,
+        }
     }
 
     /// Passes on what came of `input`, or of time; whether anything did.
@@ -200,12 +213,30 @@ impl<C: ServerCore> Driver<C> {
         self.route = asked.answers().cloned();
         match answer {
             Ok(Some(Answer::Now(reply))) => self.reply(reply, upload, began, now),
-            Ok(Some(Answer::Later(answering))) => {
-                self.start_work(Stage::Answering(answering), upload, began);
-            }
+            Ok(Some(Answer::Later(answering))) => self.begin_work(answering, upload, began, now),
             Ok(None) => self.fail_handler(&TaskError::Cancelled, now),
             Err(error) => self.fail_handler(&error, now),
         }
+    }
+
+    /// Has a handler work. Most wait for nothing but their request's body: without one they are done here, and take no memory
+    /// for work that goes on.
+    fn begin_work(
+        &mut self,
+        mut answering: Answering,
+        upload: Option<Upload>,
+        began: Duration,
+        now: Duration,
+    ) {
+        if upload.is_none() {
+            let mut cx = Context::from_waker(&self.waker);
+            match self.shared.spawner.catch(|| answering.as_mut().poll(&mut cx)) {
+                Ok(Poll::Ready(reply)) => return self.reply(reply, None, began, now),
+                Ok(Poll::Pending) => {}
+                Err(error) => return self.fail_handler(&error, now),
+            }
+        }
+        self.start_work(Stage::Answering(answering), upload, began);
     }
 
     /// Gives the response of a handler that was asked at `began` to the core, and begins with what follows it.
@@ -290,7 +321,8 @@ impl<C: ServerCore> Driver<C> {
 }
 
 impl<C: ServerCore> Core for Driver<C> {
-    fn begin_turn(&mut self, _: &mut Context<'_>, now: Duration) {
+    fn begin_turn(&mut self, cx: &mut Context<'_>, now: Duration) {
+        self.waker.clone_from(cx.waker());
         if self.shared.draining.get() {
             self.core.drain(now);
         }

@@ -49,8 +49,11 @@ impl SpareWork {
     }
 }
 
+/// A handler at work.
+pub(super) type Answering = Pin<Box<dyn Future<Output = Reply>>>;
+
 pub(super) enum Stage {
-    Answering(Pin<Box<dyn Future<Output = Reply>>>),
+    Answering(Answering),
     Producing(Producing, ContentReceiver),
     /// The producer is done, and its last piece is on its way.
     Ending,
