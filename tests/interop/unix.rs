@@ -11,7 +11,7 @@ use crate::interop::{
 use command::{
     child::Child,
     failure::{OrSay, Result, fail},
-    programs::{self, CURL, Program},
+    programs::{self, CURL},
 };
 use lab::{
     harness::{Case, Harness, PROCESS_ADDRESS, Server, contains, curl, equal, noise, same_bytes},
@@ -148,11 +148,11 @@ fn python_calls_us(harness: &mut Harness) -> Result {
 fn we_call_python(harness: &mut Harness) -> Result {
     let keys = Keys::make(harness)?;
     let path = socket(harness, "python");
-    let reference = |name: &str| Ok(format!("capnp://{}@{path}/", keys.fingerprint(name)?));
+    let reference = |fingerprint: &str| format!("capnp://{fingerprint}@{path}/");
     let config = format!(
         "[capabilities]\nright = \"{}\"\nwrong = \"{}\"\n",
-        reference("stranger")?,
-        reference("known")?
+        reference(&keys.fingerprint("stranger")?),
+        reference(&keys.fingerprint("known")?)
     );
     let bundle = harness.bundle(&config, &[])?;
     let mut python = python()?;

@@ -47,6 +47,8 @@ fn start(config: &str) -> Appliance {
         Some((wait_for_port(folder.command_after("").args(options), port)?, port))
     });
     let (child, port) = started.expect("the process does not start");
+    // Who answers has opened all services.
+    get_by(TcpStream::connect(("127.0.0.1", port)).unwrap(), "/");
     Appliance { child, port, _folder: folder }
 }
 

@@ -254,8 +254,9 @@ class Checks {
       auto answer = admin.countersRequest().send().wait(wait_);
       uint64_t connections = 0;
       for (auto counter : answer.getCounters()) {
-        bool isRpc = counter.getLabels() == "service=\"rpc\"";
-        if (counter.getName() == "connections" && isRpc) connections = counter.getValue();
+        // In the clear, or by TLS through a proxy.
+        bool isRpc = counter.getLabels() == "service=\"rpc\"" || counter.getLabels() == "service=\"vats\"";
+        if (counter.getName() == "connections" && isRpc) connections += counter.getValue();
         if (counter.getName() == "task_panics") KJ_ASSERT(counter.getValue() == 0);
       }
       if (connections == 1) break;

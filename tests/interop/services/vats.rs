@@ -75,9 +75,12 @@ pub(super) fn cpp_calls_by_stunnel(harness: &mut Harness) -> Result {
 /// Our vat knows stunnel's key for that of the C++ program behind it.
 pub(super) fn we_call_cpp_by_stunnel(harness: &mut Harness) -> Result {
     let keys = Keys::make(harness)?;
-    let at = |name: &str| Ok(format!("capnp://{}@{PEER_ADDRESS}", keys.fingerprint(name)?));
-    let config =
-        format!("[capabilities]\nright = \"{}\"\nwrong = \"{}\"\n", at("stranger")?, at("known")?);
+    let at = |fingerprint: &str| format!("capnp://{fingerprint}@{PEER_ADDRESS}");
+    let config = format!(
+        "[capabilities]\nright = \"{}\"\nwrong = \"{}\"\n",
+        at(&keys.fingerprint("stranger")?),
+        at(&keys.fingerprint("known")?)
+    );
     let bundle = harness.bundle(&config, &[])?;
     let _server = serving_at(Command::new(peers::appliance_cpp()?), BEHIND)?;
     let service = format!("accept = {PEER_ADDRESS}\nconnect = {BEHIND}\n");

@@ -23,7 +23,7 @@ use flow::memory::{MemoryListener, MemoryNetwork};
 use flow::registry::StaticRegistry;
 use flow::task::Executor;
 use flow::time::{Timers, earlier};
-use flow::{Target, UnixPath};
+use flow::{Listeners, Target, UnixPath};
 use inspect::{Family, MetricVisitor, Reading, Sample};
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -316,6 +316,11 @@ impl Platform for Memory {
         _backlog: usize,
     ) -> Result<MemoryListener, ListenError> {
         self.network.listen(&Target::Unix(path.clone())).ok_or(ListenError::InUse)
+    }
+
+    fn listen_at(&self, path: &str, _backlog: usize) -> Result<Listeners, ListenError> {
+        let listener = self.network.listen(&Target::SharedMemory(path.into()));
+        listener.map(Listeners::new).ok_or(ListenError::InUse)
     }
 
     fn connector(&self) -> MemoryNetwork {
