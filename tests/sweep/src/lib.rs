@@ -23,7 +23,7 @@ use flow::memory::{MemoryListener, MemoryNetwork};
 use flow::registry::StaticRegistry;
 use flow::task::Executor;
 use flow::time::{Timers, earlier};
-use flow::{Target, UnixPath};
+use flow::{Listeners, Target, UnixPath};
 use inspect::{Family, MetricVisitor, Reading, Sample};
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -324,6 +324,11 @@ impl Platform for Memory {
 
     fn vsock(&self) -> Option<VsockNetwork> {
         self.vsock.clone()
+    }
+
+    fn listen_at(&self, path: &str, _backlog: usize) -> Result<Listeners, ListenError> {
+        let target = Target::SharedMemory(path.into());
+        self.network.listen(&target).map(Listeners::new).ok_or(ListenError::InUse)
     }
 
     fn wall_clock(&self) -> Duration {
