@@ -326,7 +326,11 @@ impl Platform for Memory {
         self.vsock.clone()
     }
 
-    fn listen_at(&self, path: &str, _backlog: usize) -> Result<Listeners, ListenError> {
+    fn listen_for_shared_memory(
+        &self,
+        path: &str,
+        _backlog: usize,
+    ) -> Result<Listeners, ListenError> {
         let target = Target::SharedMemory(path.into());
         self.network.listen(&target).map(Listeners::new).ok_or(ListenError::InUse)
     }
