@@ -1,17 +1,22 @@
 //! Two processes of one host that reach each other by shared memory: one has a route that passes requests on, and one that
-//! asks a service by ZeroMQ.
+//! asks a service by ZeroMQ. And Xen's libxenvchan in the place of either, whose layout and protocol the rings have.
 
 use command::{
     child::Child,
-    failure::{OrSay, Result},
-    programs::{self, CURL},
+    failure::{OrSay, Result, fail},
+    programs::{self, CC, CURL},
 };
-use lab::harness::{Case, Harness, PROCESS_ADDRESS, Server, curl, equal, noise, same_bytes};
+use lab::{
+    harness::{Case, Harness, PROCESS_ADDRESS, Server, curl, equal, noise, same_bytes},
+    peers,
+};
 use rustix::process::Signal;
 use std::{
+    fs::File,
     net::SocketAddr,
     path::{Path, PathBuf},
-    time::Duration,
+    process::Command,
+    time::{Duration, Instant},
 };
 
 pub(crate) const CASES: &[Case] = &[
@@ -22,6 +27,8 @@ pub(crate) const CASES: &[Case] = &[
         120,
         killed,
     ),
+    Case::new("shared_memory/libxenvchan_calls_us", &[&CC], 180, libxenvchan_calls_us),
+    Case::new("shared_memory/we_call_libxenvchan", &[&CC, &CURL], 300, we_call_libxenvchan),
 ];
 
 /// Of the second process, which others reach by shared memory alone as far as this goes.
@@ -130,4 +137,69 @@ fn cut_off(pair: &mut Pair) -> Result {
     equal("without the process", &refused.as_str(), &"502")?;
     let is_cut = client.wait(PATIENCE).is_some_and(|status| !status.success());
     equal("whether the client was cut off", &is_cut, &true)
+}
+
+/// The C library's client has a page from us. It has no half-close: it asks for the connection to be closed.
+fn libxenvchan_calls_us(harness: &mut Harness) -> Result {
+    let pair = Pair::start(harness)?;
+    let [request, answer] = ["request", "answer"].map(|name| harness.scratch.path(name));
+    let result = (|| {
+        let asked = "GET /big HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+        std::fs::write(&request, asked).or_say(|| "cannot write a file".into())?;
+        let (from, to) = (File::open(&request), File::create(&answer));
+        let (from, to) = from.and_then(|from| Ok((from, to?))).or_say(|| "no files".into())?;
+        let mut command = Command::new(peers::vchan()?);
+        command.arg("client").arg(harness.scratch.path("http"));
+        let mut client = Child::start(&command, |command| {
+            command.stdin(from).stdout(to);
+        })?;
+        let status = client.wait(6 * PATIENCE);
+        equal("whether it ended well", &status.is_some_and(|status| status.success()), &true)?;
+        let mut got = std::fs::read(&answer).or_say(|| "no answer".into())?;
+        let head = got.windows(4).position(|four| four == b"\r\n\r\n").unwrap_or_default();
+        let content = got.split_off(head + 4);
+        equal("whether it is the page", &(content == noise(BIG_BYTES)), &true)
+    })();
+    pair.judge(result)
+}
+
+/// The C library's server, with rings of all kinds: within the control page on either side, and of pages of their own.
+fn we_call_libxenvchan(harness: &mut Harness) -> Result {
+    let bundle = harness.bundle("", &[])?;
+    let front = harness.trial_process(&bundle)?;
+    let [path, file, out] = ["server", "file", "out"].map(|name| harness.scratch.path(name));
+    let content = noise(BIG_BYTES / 8);
+    let result = (|| {
+        std::fs::write(&file, &content).or_say(|| "cannot write a file".into())?;
+        for [left, right] in [
+            ["1000", "2000"],
+            ["2000", "1000"],
+            ["1", "4096"],
+            ["4096", "4096"],
+            ["1048576", "1048576"],
+        ] {
+            let mut command = Command::new(peers::vchan()?);
+            command.arg("server").arg(&path).args([left, right]).arg(&file);
+            let mut server = Child::start(&command, |_| {})?;
+            wait_for(&path)?;
+            let url = format!("http://{PROCESS_ADDRESS}/_test/relay/{}/page", target(&path));
+            curl(&["--fail", "-o", &out.display().to_string(), &url])?;
+            same_bytes(&format!("through rings of {left} and {right}"), &out, &content)?;
+            let status = server.wait(PATIENCE);
+            equal("whether it ended well", &status.is_some_and(|status| status.success()), &true)?;
+        }
+        Ok(())
+    })();
+    Server::Process(Box::new(front)).judge(result)
+}
+
+fn wait_for(path: &Path) -> Result {
+    let start = Instant::now();
+    while !path.exists() {
+        if start.elapsed() > PATIENCE {
+            fail!("nobody listens at {}", path.display());
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Ok(())
 }

@@ -22,6 +22,7 @@ pub(crate) fn main(words: &[OsString]) -> Result<ExitCode> {
         Some("pipe") => bench::pipe(install(rest)?),
         Some("tls") => bench::tls(install(rest)?),
         Some("hermit") => bench::hermit(install(rest)?),
+        Some("shared") => bench::shared(install(rest)?),
         Some("sessions") => bench::sessions(install(rest)?),
         _ => bench::side_by_side(&options(words)?, words),
     }

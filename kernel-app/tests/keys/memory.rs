@@ -81,6 +81,11 @@ impl World {
         self.host.connect(self.timers.now(), port).is_ok()
     }
 
+    /// Whether something listens at a path of shared memory.
+    pub(crate) fn is_open_at(&self, path: &str) -> bool {
+        block_on(self.network.connect(&Target::SharedMemory(path.into()))).is_ok()
+    }
+
     /// The status of the answer to a request.
     pub(crate) fn status(&self, request: &str) -> String {
         let answer = self.ask(request);

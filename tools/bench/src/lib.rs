@@ -13,6 +13,7 @@ mod native;
 mod rpc;
 mod services;
 mod sessions;
+mod shared;
 mod system_under_test;
 mod tls;
 mod xen;
@@ -24,6 +25,7 @@ pub use native::{NATIVE_VERB, native, native_worker};
 pub use rpc::rpc;
 pub use services::pipe;
 pub use sessions::sessions;
+pub use shared::shared;
 pub use tls::tls;
 pub use xen::{XenOptions, xen};
 

@@ -270,7 +270,7 @@ fn print_memory(ours: &Path, theirs: &Path) -> Result {
 }
 
 /// The number after a name at the start of a line.
-fn value(text: &str, name: &str) -> Result<f64> {
+pub(crate) fn value(text: &str, name: &str) -> Result<f64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
     number.ok_or_else(|| Failure(format!("no number for {name} in:\n{text}")))

@@ -1,6 +1,9 @@
 //! The peers of the RPC, ZeroMQ and WebSocket tests and benchmarks: our own, built, and what those of others need.
 
 pub mod linux_guest;
+mod vchan;
+
+pub use vchan::vchan;
 
 use crate::debian::{self, Package};
 use command::{
@@ -83,6 +86,9 @@ pub fn prepare(names: &[&str], install: Install) -> Result {
     }
     if any("vsock/") {
         build_vsock_device()?;
+    }
+    if any("shared_memory/") {
+        vchan::build()?;
     }
     Ok(())
 }
