@@ -66,6 +66,14 @@ impl Segment {
         })
     }
 
+    /// The ports of a frame's segment, source and destination: for who looks at every frame, and is interested in few.
+    pub fn ports_of(frame: &[u8]) -> Option<[u16; 2]> {
+        let frame = Frame::new(frame);
+        frame.tcp()?;
+        let [Some(source), Some(destination)] = frame.ports() else { return None };
+        Some([source, destination])
+    }
+
     /// Octets of sequence space: SYN and FIN count (RFC 9293 section 3.4).
     pub fn sequence_bytes(&self) -> u32 {
         let has = |flag| u32::from(self.flags.has(flag));
@@ -120,6 +128,7 @@ pub(crate) mod tests {
             assert_eq!((segment.sequence, segment.acknowledgement), (5, 6));
             assert_eq!((segment.data_bytes, segment.window), (100, 0x1234));
             assert_eq!((segment.source.port(), segment.destination.port()), (1000, 80));
+            assert_eq!(Segment::ports_of(&frame(is_v6, [5, 6], 0x18, &[], 100)), Some([1000, 80]));
             assert_eq!(segment.source.is_ipv6(), is_v6);
             assert!(segment.flags.has(TcpFlags::PSH) && !segment.flags.has(TcpFlags::SYN));
             assert_eq!((segment.window_shift, segment.sack), (None, [None; 4]));
@@ -163,10 +172,10 @@ pub(crate) mod tests {
         let mut fragment = whole.clone();
         fragment[20] = 0x20;
         fragment[21] = 1;
-        assert_eq!(Segment::of(&fragment), None);
+        assert_eq!((Segment::of(&fragment), Segment::ports_of(&fragment)), (None, None));
         let mut udp = whole.clone();
         udp[23] = 17;
-        assert_eq!(Segment::of(&udp), None);
+        assert_eq!((Segment::of(&udp), Segment::ports_of(&udp)), (None, None));
         // A header longer than its packet.
         let mut long = whole;
         long[17] = 30;

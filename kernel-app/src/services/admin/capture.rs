@@ -123,10 +123,9 @@ impl Capture {
         if only.is_some_and(|only| only != card) || self.is_whole() {
             return false;
         }
-        let is_own = |segment: Segment| {
-            [segment.source.port(), segment.destination.port()].contains(own_port)
-        };
-        filter.matches(frame.head, frame.bytes()) && !Segment::of(frame.head).is_some_and(is_own)
+        let is_own = |ports: [u16; 2]| ports.contains(own_port);
+        !Segment::ports_of(frame.head).is_some_and(is_own)
+            && filter.matches(frame.head, frame.bytes())
     }
 }
 

@@ -240,6 +240,12 @@ impl Trace {
 
 impl Watcher for Trace {
     fn frame(&self, _: usize, now: Duration, frame: &TappedFrame<'_>) {
+        // Most frames are others'.
+        let [local, remote] = [self.of.local.port(), self.of.remote.port()];
+        match Segment::ports_of(frame.head) {
+            Some(ports) if ports == [local, remote] || ports == [remote, local] => {}
+            _ => return,
+        }
         let Some(segment) = Segment::of(frame.head) else { return };
         let ends = (segment.source, segment.destination);
         let is_sent = ends == (self.of.local, self.of.remote);
