@@ -55,11 +55,7 @@ pub trait Platform: Clone + 'static {
     /// # Errors
     /// The platform shares no memory, or not there.
     #[cfg(feature = "shared-memory")]
-    fn listen_for_shared_memory(
-        &self,
-        path: &str,
-        backlog: usize,
-    ) -> Result<Listeners, ListenError> {
+    fn listen_at(&self, path: &str, backlog: usize) -> Result<Listeners, ListenError> {
         let _ = (path, backlog);
         Err(ListenError::Other(
             "a process alone shares memory, and over the kernel's sockets".into(),

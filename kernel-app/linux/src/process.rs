@@ -265,11 +265,7 @@ impl Platform for KernelPlatform {
         KernelConnector::new(&self.reactor)
     }
 
-    fn listen_for_shared_memory(
-        &self,
-        path: &str,
-        backlog: usize,
-    ) -> Result<Listeners, ListenError> {
+    fn listen_at(&self, path: &str, backlog: usize) -> Result<Listeners, ListenError> {
         self.shared_memory.listen(Path::new(path), backlog).map(Listeners::new)
     }
 

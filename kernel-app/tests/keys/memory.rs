@@ -82,7 +82,7 @@ impl World {
     }
 
     /// Whether something listens at a path of shared memory.
-    pub(crate) fn is_open_at(&self, path: &str) -> bool {
+    pub(crate) fn shares_memory_at(&self, path: &str) -> bool {
         block_on(self.network.connect(&Target::SharedMemory(path.into()))).is_ok()
     }
 

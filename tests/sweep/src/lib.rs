@@ -331,15 +331,6 @@ impl Platform for Memory {
         self.vsock.clone()
     }
 
-    fn listen_for_shared_memory(
-        &self,
-        path: &str,
-        _backlog: usize,
-    ) -> Result<Listeners, ListenError> {
-        let target = Target::SharedMemory(path.into());
-        self.network.listen(&target).map(Listeners::new).ok_or(ListenError::InUse)
-    }
-
     fn wall_clock(&self) -> Duration {
         Duration::from_secs(1_700_000_000)
     }
