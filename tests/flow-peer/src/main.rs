@@ -21,7 +21,7 @@ use turns::Turns;
 const SINK: u8 = b's';
 const ECHO: u8 = b'e';
 
-const CHUNK: [u8; 64 << 10] = [7; 64 << 10];
+static CHUNK: [u8; 64 << 10] = [7; 64 << 10];
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -51,7 +51,7 @@ fn serve(turns: &Turns, mut listener: impl Listener + 'static) {
                 flow.finish();
             });
         }
-    })
+    });
 }
 
 async fn attend(flow: &mut impl Flow) -> Result<(), FlowError> {
