@@ -63,6 +63,7 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("boot/log_level", &[], 60, console::level),
     Case::new("boot/unknown_words_are_named", &[], 60, console::unknown_words),
     Case::new("boot/addresses_are_told", &[], 60, console::addresses),
+    Case::new("boot/a_stall_is_told", &[], 120, console::stall),
     Case::new("boot/syslog_by_udp", &[], 60, console::syslog_by_udp),
     Case::new("boot/no_test_routes", &[], 60, handlers::no_test_routes),
     Case::new("boot/no_test_routes_process", &[], 60, handlers::no_test_routes_process),

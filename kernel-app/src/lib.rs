@@ -46,6 +46,7 @@ mod syslog;
 mod tls_server;
 #[cfg(feature = "https")]
 mod trust;
+pub mod turn_watch;
 #[cfg(feature = "rpc")]
 pub mod vat;
 

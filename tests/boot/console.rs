@@ -9,6 +9,8 @@ use std::net::{Ipv4Addr, UdpSocket};
 use std::time::Duration;
 
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+/// For a handler that stalls for five seconds, on a busy machine.
+const STALL_LIMIT: Duration = Duration::from_secs(30);
 /// How long a message may take on its way.
 const SYSLOG_LIMIT: Duration = Duration::from_secs(10);
 /// More than the console keeps.
@@ -72,6 +74,17 @@ pub(super) fn addresses(harness: &mut Harness) -> Result {
         guest.wait_for(&format!("address {address}/"), ANSWER_LIMIT)?;
     }
     Ok(())
+}
+
+/// A handler keeps the loop for too long: the log says so once, and where all tasks wait, and the rest goes on.
+pub(super) fn stall(harness: &mut Harness) -> Result {
+    let mut guest = harness.boot(&Setup::trial())?;
+    let status = |path| http_client::get(GUEST_ADDRESS, path, STALL_LIMIT).map(|it| it.status);
+    equal("the status", &status("/_test/stall"), &Some(200))?;
+    guest.wait_for("the loop made no turn for 5 s", ANSWER_LIMIT)?;
+    guest.wait_for("tasks: ", ANSWER_LIMIT)?;
+    equal("the next status", &status("/"), &Some(200))?;
+    equal("how often it is told", &guest.serial().matches("made no turn").count(), &1)
 }
 
 /// RFC 5426: each line is a datagram, from the first line on.

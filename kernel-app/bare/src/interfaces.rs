@@ -16,6 +16,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use aqueduct::platform::{Driver, ListenError, MemoryUse, Platform, Profiling};
 use aqueduct::settings::network;
+use aqueduct::turn_watch::TurnWatch;
 use config::Config;
 use core::cell::RefCell;
 use core::net::IpAddr;
@@ -34,6 +35,7 @@ pub(crate) struct Interfaces {
     interfaces: Rc<RefCell<Vec<Interface>>>,
     config: Rc<net::Config>,
     status: Status,
+    turns: TurnWatch,
     /// xenstore moves with the network, where there is one.
     store: Option<Store>,
     /// So do disks.
@@ -62,6 +64,7 @@ impl Interfaces {
             interfaces: Rc::default(),
             config: Rc::new(network::stack_config(config, machine::memory::usage().total_bytes)),
             status: Status::default(),
+            turns: TurnWatch::default(),
             store: guest.as_ref().map(|guest| guest.store().clone()),
             #[cfg(feature = "disk")]
             disks: disks.clone(),
@@ -151,6 +154,7 @@ impl Driver for Interfaces {
     }
 
     fn ingress(&mut self, now: Duration) -> bool {
+        self.turns.begins(now);
         machine::console::pump_sometimes(now);
         let mut more = self.store.as_ref().is_some_and(Store::poll);
         #[cfg(feature = "disk")]
@@ -192,6 +196,10 @@ impl Driver for Interfaces {
         requested
     }
 
+    fn task_log_requested(&mut self) -> bool {
+        self.turns.take_stall()
+    }
+
     fn wait(&mut self, deadline: Option<Duration>) {
         #[cfg(feature = "disk")]
         if !self.disks.prepare_to_wait() {
@@ -204,6 +212,7 @@ impl Driver for Interfaces {
         #[cfg(feature = "vsock")]
         let deadline = earlier(deadline, self.sockets.next_deadline());
         let now = machine::clock::now();
+        self.turns.ends(now);
         let mut deadline = deadline;
         let mut changed = false;
         let mut interfaces = self.interfaces.borrow_mut();

@@ -1,6 +1,8 @@
 //! Request bodies that are sent back or counted, and a handler that panics.
 
 use alloc::format;
+use aqueduct::turn_watch::TURN_MAX;
+use core::time::Duration;
 use web::{Request, Response, Status};
 
 /// Longest body that is echoed, in bytes.
@@ -24,6 +26,16 @@ pub(crate) async fn sink(mut request: Request) -> Response {
             Err(_) => return Response::plain(Status::BAD_REQUEST),
         }
     }
+}
+
+/// Keeps all others waiting for longer than a turn of the loop may take, as a handler that computes does.
+pub(crate) async fn stall(clock: Option<fn() -> Duration>) -> Response {
+    let Some(clock) = clock else { return Response::plain(Status::NOT_IMPLEMENTED) };
+    let end = clock() + TURN_MAX + Duration::from_millis(100);
+    while clock() < end {
+        core::hint::spin_loop();
+    }
+    Response::ok("text/plain", "done\n")
 }
 
 /// Panics, as a handler with a bug does.

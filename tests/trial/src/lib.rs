@@ -61,6 +61,7 @@ pub fn entries<P: Platform>(
 
 /// What HTTP, FastCGI and Gopher serve for tests on any platform.
 pub fn routes<P: Platform>(context: &Context<P>) -> Routes {
+    let clock = context.platform.clock();
     let transform = context.clone();
     let script = context.clone();
     let host = aqueduct::services::websocket::host(context);
@@ -78,6 +79,7 @@ pub fn routes<P: Platform>(context: &Context<P>) -> Routes {
         .any("/_test/echo", bodies::echo)
         .any("/_test/sink", bodies::sink)
         .any("/_test/panic", bodies::panic)
+        .get("/_test/stall", move |_| bodies::stall(clock))
         .nest("/_test/web", helpers::routes(context))
         .any("/_test/session", session.clone())
         .any("/_test/session/:what", session)
