@@ -506,7 +506,6 @@ pub(crate) static KEYS: &[Key] = &[
         "saved_bytes_max",
         count(16, 1 << 20, |c| Number::Usize(&mut c.sessions.saved_bytes_max)),
     ),
-    key("sessions", "recorded_max", count(0, 256, |c| Number::Usize(&mut c.sessions.recorded_max))),
     text(
         "sessions",
         "carry_over",
@@ -515,6 +514,7 @@ pub(crate) static KEYS: &[Key] = &[
             (text.is_empty() || is_http_address(text)) && put(&mut c.sessions.carry_over, text)
         },
     ),
+    key("sessions", "recorded_max", count(0, 256, |c| Number::Usize(&mut c.sessions.recorded_max))),
     key("sessions", "idle_timeout_seconds", seconds(1, 1 << 25, |c| &mut c.sessions.idle_timeout)),
     key("sessions", "end_timeout_seconds", seconds(0, 86_400, |c| &mut c.sessions.end_timeout)),
     key(

@@ -16,13 +16,14 @@ use alloc::boxed::Box;
 use alloc::rc::Rc;
 use core::cell::{Cell, RefCell};
 use core::ops::ControlFlow;
+use core::task::{Context, Poll};
 use core::time::Duration;
 use driver::Driver;
 use exchange::SpareWork;
 use flow::ledger::ServiceLedger;
 use flow::task::Spawner;
 use flow::time::Timers;
-use flow::{Address, Listener};
+use flow::{Address, FlowError, Listener};
 use web::server::ServerCore;
 use web::{Handler, RequestHead};
 
@@ -70,8 +71,10 @@ impl<C: ServerCore> Server<C> {
     }
 
     /// Accepts connections until the listener fails or the server drains, each in a task of its own.
-    pub async fn serve<L: Listener>(self, mut listener: L) {
+    pub async fn serve<L: Listener>(self, listener: L) {
         let Shared { spawner, timers, .. } = &*self.0;
+        let local = listener.local();
+        let mut listener = UntilDrained { listener, shared: &self.0 };
         let error = accept_each(spawner, timers, C::NAME, &mut listener, |flow| {
             if self.0.draining.get() {
                 return ControlFlow::Break(());
@@ -83,7 +86,7 @@ impl<C: ServerCore> Server<C> {
         });
         let error = error.await;
         if !self.0.draining.get() {
-            log::error!("{}: listening on {} ended: {error}", C::NAME, listener.local());
+            log::error!("{}: listening on {local} ended: {error}", C::NAME);
         }
     }
 
@@ -106,6 +109,29 @@ impl<C: ServerCore> Server<C> {
     /// What it counts.
     pub fn traffic(&self) -> Rc<Traffic> {
         self.0.traffic.clone()
+    }
+}
+
+/// A listener that ends when the server drains: whoever comes then is refused by the transport, and the place is free for a
+/// successor.
+struct UntilDrained<'a, L, C: ServerCore> {
+    listener: L,
+    shared: &'a Shared<C>,
+}
+
+impl<L: Listener, C: ServerCore> Listener for UntilDrained<'_, L, C> {
+    type Flow = L::Flow;
+
+    /// Draining wakes all tasks, this one's too.
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Result<L::Flow, FlowError>> {
+        if self.shared.draining.get() {
+            return Poll::Ready(Err(FlowError::Closed));
+        }
+        self.listener.poll_accept(cx)
+    }
+
+    fn local(&self) -> Address {
+        self.listener.local()
     }
 }
 

@@ -65,9 +65,22 @@ impl SharedMemory {
         self.0.rings.flows() < self.0.settings.connections_max
     }
 
+    /// Whether there may be one more of those that came to one path, of which these are the places: three quarters of all, so
+    /// that who may come to one path does not keep others from theirs.
+    fn has_place_at(&self, places: &Rc<()>) -> bool {
+        let connections_max = self.0.settings.connections_max;
+        let at_path = Rc::strong_count(places) - 1;
+        self.has_place() && at_path < connections_max - connections_max / 4
+    }
+
     /// A flow of one side of a pair of rings, whose other side is at the socket's other end.
-    fn open(&self, ring: Ring<Mapping>, stream: UnixStream) -> io::Result<SharedMemoryFlow> {
-        let (bell, pull) = Bell::new(&self.0.reactor, stream)?;
+    fn open(
+        &self,
+        ring: Ring<Mapping>,
+        stream: UnixStream,
+        place: Option<Rc<()>>,
+    ) -> io::Result<SharedMemoryFlow> {
+        let (bell, pull) = Bell::new(&self.0.reactor, stream, place)?;
         let number = self.0.ends.get();
         self.0.ends.set(number + 2);
         let [local, peer] = [number, number + 1].map(Address::SharedMemory);

@@ -8,7 +8,7 @@ mod diagnostics;
 mod flow;
 mod listen;
 mod stream;
-mod unix;
+pub(crate) mod unix;
 
 use aqueduct::settings::network::SocketSettings;
 use mio::event::Source;

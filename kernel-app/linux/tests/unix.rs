@@ -3,10 +3,13 @@
 mod appliance;
 
 use appliance::{Appliance, Folder, LARGE_BYTES, PATIENCE, free_port, wait_for_port};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use rustix::process::{Pid, Signal};
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{IoSlice, Read, Write};
+use std::mem::MaybeUninit;
 use std::net::TcpStream;
+use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -171,4 +174,29 @@ fn a_stop_lets_an_answer_arrive() {
     stream.read_to_end(&mut rest).unwrap();
     assert!(rest.len() + first.len() > LARGE_BYTES);
     assert!(UnixStream::connect(&http).is_err());
+}
+
+/// A read ends where a descriptor was passed (unix(7)): what comes behind it is there already, and nothing tells of it anew.
+#[test]
+fn a_request_with_descriptors_in_it_is_answered_as_any() {
+    let sockets = Sockets::new();
+    let path = sockets.path("http");
+    let _appliance = start(&format!("[unix]\nhttp = \"{path}\"\n"));
+    let null = fs::File::open("/dev/null").unwrap();
+    let parts = ["GET / HT", "TP/1.1\r\nHost: a", "\r\nConnection: close\r\n", "\r\n"];
+    for _ in 0..20 {
+        let mut stream = UnixStream::connect(&path).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        for part in parts {
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+            let mut ancillary = SendAncillaryBuffer::new(&mut space);
+            let descriptors = [null.as_fd()];
+            assert!(ancillary.push(SendAncillaryMessage::ScmRights(&descriptors)));
+            let bytes = [IoSlice::new(part.as_bytes())];
+            sendmsg(&stream, &bytes, &mut ancillary, SendFlags::empty()).unwrap();
+        }
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    }
 }

@@ -9,6 +9,7 @@ use core::fmt;
 use core::net::IpAddr;
 use core::time::Duration;
 use flow::time::Timers;
+use flow::{Address, VsockAddress};
 
 /// Longest key that a request may choose, in bytes.
 pub const KEY_BYTES_MAX: usize = 128;
@@ -17,7 +18,7 @@ pub const KEY_BYTES_MAX: usize = 128;
 /// more is answered 429, with the time after which there is a token again (RFC 6585 section 4).
 ///
 /// Clients are told apart by their IP addresses, those of IPv6 by the first 64 bits, which is what one of them has to
-/// itself (RFC 6177); or by a [key](Self::by) of the request. Behind a proxy, all clients have the proxy's address.
+/// itself (RFC 6177), and where there are none by their machine or user; or by a [key](Self::by) of the request. Behind a proxy, all clients have the proxy's address.
 ///
 /// Of clients that came lately [`clients_max`](Self::with_clients_max) are remembered; when more come in one period than that, those
 /// that have not come for the longest time begin with a full bucket again.
@@ -143,10 +144,17 @@ fn refusal(wait: Duration) -> Response {
         .with_header("Retry-After", alloc::format!("{seconds}"))
 }
 
+/// Who is one client: by an address of IPv4, by the first half of one of IPv6, by a machine, or by a user of this one.
 fn address(request: &Request) -> Option<Vec<u8>> {
-    Some(match request.peer().ip()?.to_canonical() {
-        IpAddr::V4(own) => own.octets().to_vec(),
-        IpAddr::V6(own) => own.octets().into_iter().take(8).collect(),
+    // The letters keep numbers of machines and users apart from addresses.
+    let numbered = |kind: u8, number: u32| [&[kind][..], &number.to_be_bytes()].concat();
+    Some(match request.peer() {
+        Address::Vsock(VsockAddress { cid, .. }) => numbered(b'v', cid),
+        Address::Unix { user } => numbered(b'u', user),
+        peer => match peer.ip()?.to_canonical() {
+            IpAddr::V4(own) => own.octets().to_vec(),
+            IpAddr::V6(own) => own.octets().into_iter().take(8).collect(),
+        },
     })
 }
 
@@ -155,7 +163,6 @@ mod tests {
     use super::*;
     use crate::request::parsed;
     use crate::{Body, Handler, layer::Layered};
-    use flow::Address;
     use flow::task::block_on;
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -189,6 +196,19 @@ mod tests {
 
         fn at(&self, seconds: u32) {
             self.timers.advance(seconds * SECOND);
+        }
+    }
+
+    #[test]
+    fn a_user_and_a_machine_are_each_one_client_and_not_the_same() {
+        let ask = |peer| address(&Request::new(parsed("GET", "/", &[]), Body::empty(), peer));
+        let machine = |cid, port| Address::Vsock(VsockAddress { cid, port });
+        let user = |user| Address::Unix { user };
+        assert_eq!(ask(machine(2, 1)), ask(machine(2, 7)));
+        let all = [ask(machine(2, 1)), ask(machine(3, 1)), ask(user(2)), ask(user(3))];
+        assert!(all.iter().all(Option::is_some));
+        for (place, one) in all.iter().enumerate() {
+            assert!(!all[place + 1..].contains(one), "{one:?}");
         }
     }
 

@@ -38,7 +38,7 @@ impl Connector for SharedMemoryConnector {
         let file = self.memory(&mut stream).await.map_err(failed)?;
         let mapping = Mapping::open(file).map_err(failed)?;
         let ring = Ring::join(mapping).map_err(|error| failed(io::Error::other(error)))?;
-        self.0.open(ring, stream).map_err(failed)
+        self.0.open(ring, stream, None).map_err(failed)
     }
 }
 

@@ -6,7 +6,7 @@ use mio::net::UnixStream;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use shared_ring::{Doorbell, Peer};
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 
@@ -14,27 +14,30 @@ use std::rc::Rc;
 pub struct Bell {
     pull: Rc<Pull>,
     _registration: Registration,
+    /// The connection is one of so many at its path.
+    _place: Option<Rc<()>>,
 }
 
 /// What is rung, and by whom: the reactor looks at it.
 pub(super) struct Pull {
     stream: UnixStream,
     peer: RefCell<Option<Peer>>,
-    /// Times that it was rung since the bytes were taken off the socket.
-    untaken: Cell<usize>,
 }
 
-/// So often it may be rung before the bytes are taken off the socket, which is a system call saved each time. A socket has
-/// room for some hundred such messages (unix(7)).
-const UNTAKEN_MAX: usize = 32;
+/// Bytes that are taken off the socket at once: more than it has room for messages of one (unix(7)), so that once is enough. All
+/// are taken each time: one event may stand for any number of them, and a socket that fills up rings no more.
+const TAKEN_MAX: usize = 1024;
 
 impl Bell {
-    pub(super) fn new(reactor: &Reactor, mut stream: UnixStream) -> io::Result<(Self, Rc<Pull>)> {
+    pub(super) fn new(
+        reactor: &Reactor,
+        mut stream: UnixStream,
+        place: Option<Rc<()>>,
+    ) -> io::Result<(Self, Rc<Pull>)> {
         let registration = reactor.register(&mut stream, Interest::READABLE)?;
-        let (peer, untaken) = (RefCell::default(), Cell::new(0));
-        let pull = Rc::new(Pull { stream, peer, untaken });
+        let pull = Rc::new(Pull { stream, peer: RefCell::default() });
         registration.observe(pull.clone());
-        Ok((Self { pull: pull.clone(), _registration: registration }, pull))
+        Ok((Self { pull: pull.clone(), _registration: registration, _place: place }, pull))
     }
 }
 
@@ -53,7 +56,7 @@ impl Pull {
 
     /// Takes the bytes off the socket; whether the other side is still there.
     fn take(&self) -> bool {
-        let mut bytes = [0; 8 * UNTAKEN_MAX];
+        let mut bytes = [0; TAKEN_MAX];
         loop {
             match recv(&self.stream, &mut bytes, RecvFlags::DONTWAIT) {
                 Ok((0, _)) => return false,
@@ -68,10 +71,7 @@ impl Pull {
 
 impl Observer for Pull {
     fn handle_ready(&self, is_closed: bool) {
-        let untaken = self.untaken.get() + 1;
-        let takes = untaken >= UNTAKEN_MAX;
-        self.untaken.set(if takes { 0 } else { untaken });
-        let is_gone = is_closed || takes && !self.take();
+        let is_gone = !self.take() || is_closed;
         let peer = self.peer.borrow().clone();
         match peer {
             Some(peer) if is_gone => peer.handle_gone(),

@@ -1,20 +1,18 @@
 //! Listener: a path at which other processes come to share memory.
 
 use super::{Mapping, SharedMemory, SharedMemoryFlow, meeting};
-use crate::sockets::Registration;
+use crate::sockets::{Registration, unix};
 use aqueduct::platform::ListenError;
 use flow::{Address, FlowError, Listener};
 use mio::Interest;
 use mio::net::{UnixListener, UnixStream};
-use rustix::fs::Mode;
-use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use shared_ring::{Geometry, Ring};
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 /// Listens at a path. Whoever may write there may connect: its owner and group.
@@ -22,11 +20,13 @@ pub struct SharedMemoryListener {
     memory: SharedMemory,
     socket: UnixListener,
     registration: Registration,
+    /// Its clones are those of the connections.
+    places: Rc<()>,
     pub(super) path: PathBuf,
 }
 
 /// Of the socket's file: others than owner and group do not reach it.
-const MODE: Mode = Mode::RWXU.union(Mode::RWXG);
+const MODE: u32 = 0o770;
 
 impl SharedMemory {
     /// Listens at `path`, with room for `backlog` connections that nobody accepted yet. What a process that is gone left there
@@ -37,15 +37,15 @@ impl SharedMemory {
     pub fn listen(&self, path: &Path, backlog: usize) -> Result<SharedMemoryListener, ListenError> {
         let failed = |error: io::Error| match error.kind() {
             io::ErrorKind::AddrInUse => ListenError::InUse,
-            io::ErrorKind::PermissionDenied => ListenError::NotAllowed,
             _ => ListenError::Other(format!("listening at {}: {error}", path.display()).into()),
         };
+        unix::remove_stale(path)?;
         let socket = bound(path, backlog).map_err(failed)?;
         let mut socket = UnixListener::from_std(socket.into());
         let registration =
             self.0.reactor.register(&mut socket, Interest::READABLE).map_err(failed)?;
-        let (memory, path) = (self.clone(), path.to_owned());
-        Ok(SharedMemoryListener { memory, socket, registration, path })
+        let (memory, places, path) = (self.clone(), Rc::default(), path.to_owned());
+        Ok(SharedMemoryListener { memory, socket, registration, places, path })
     }
 }
 
@@ -56,10 +56,13 @@ impl Listener for SharedMemoryListener {
         while self.registration.poll_readable(cx) {
             match self.socket.accept() {
                 // Closing is the answer to those for whom there is no place: they may come by another way.
-                Ok(_) if !self.memory.has_place() => {
-                    log::debug!("shared memory: no room for another connection");
+                Ok(_) if !self.memory.has_place_at(&self.places) => {
+                    log::warn!(
+                        "shared memory: no room for another connection at {}",
+                        self.path.display()
+                    );
                 }
-                Ok((stream, _)) => match self.memory.serve(stream) {
+                Ok((stream, _)) => match self.memory.serve(stream, self.places.clone()) {
                     Ok(flow) => return Poll::Ready(Ok(flow)),
                     Err(error) => log::warn!("shared memory: a connection is refused: {error}"),
                 },
@@ -90,12 +93,12 @@ impl Drop for SharedMemoryListener {
 
 impl SharedMemory {
     /// Makes the memory of a connection and passes it.
-    fn serve(&self, stream: UnixStream) -> io::Result<SharedMemoryFlow> {
+    fn serve(&self, stream: UnixStream, place: Rc<()>) -> io::Result<SharedMemoryFlow> {
         let geometry = Geometry::within(self.0.settings.ring_bytes);
         let (mapping, file) = Mapping::create(geometry)?;
         let ring = Ring::serve(mapping, geometry).map_err(io::Error::other)?;
         meeting::pass(&stream, &file)?;
-        self.open(ring, stream)
+        self.open(ring, stream, Some(place))
     }
 }
 
@@ -103,22 +106,7 @@ fn bound(path: &Path, backlog: usize) -> io::Result<OwnedFd> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
     let address = SocketAddrUnix::new(path)?;
-    match rustix::net::bind(&socket, &address) {
-        Err(Errno::ADDRINUSE) if is_left_over(path) => {
-            fs::remove_file(path)?;
-            rustix::net::bind(&socket, &address)?;
-        }
-        outcome => outcome?,
-    }
-    // Before anybody can connect.
-    rustix::fs::chmod(path, MODE)?;
+    unix::with_permissions(&socket, MODE, || Ok(rustix::net::bind(&socket, &address)?))?;
     rustix::net::listen(&socket, i32::try_from(backlog).unwrap_or(i32::MAX))?;
     Ok(socket)
-}
-
-/// A socket at which nobody listens any more.
-fn is_left_over(path: &Path) -> bool {
-    let is_socket = fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
-    let answer = std::os::unix::net::UnixStream::connect(path);
-    is_socket && answer.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
 }

@@ -1,12 +1,14 @@
 //! Both sides in one process, over the real kernel: two reactors, or one side that is the test.
 
-use super::{SharedMemory, SharedMemoryFlow, SharedMemoryListener, meeting};
+use super::{Mapping, SharedMemory, SharedMemoryFlow, SharedMemoryListener, meeting};
 use crate::sockets::Reactor;
 use aqueduct::platform::ListenError;
 use aqueduct::settings::network::SocketSettings;
 use aqueduct::settings::shared_memory::SharedMemorySettings;
 use flow::{ConnectError, Connector, Flow, FlowError, Listener, Target};
 use rustix::fs::MemfdFlags;
+use rustix::net::{SendFlags, send};
+use shared_ring::Ring;
 use std::future::Future;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -285,11 +287,52 @@ fn a_path_is_one_listeners_and_what_was_left_there_is_replaced() {
     drop(listener);
     assert!(!path.exists());
     std::fs::write(&path, "a file").unwrap();
-    assert_eq!(side.memory.listen(&path, 8).err(), Some(ListenError::InUse));
+    let said = side.memory.listen(&path, 8).err().unwrap().to_string();
+    assert!(said.ends_with("is there already, and is no socket"), "{said}");
     assert_eq!(std::fs::read(&path).unwrap(), b"a file");
     std::fs::remove_file(&path).unwrap();
     let nowhere = side.memory.listen(&path.join("below"), 8).err().unwrap().to_string();
     assert!(nowhere.contains("listening at"), "{nowhere}");
+}
+
+/// Of four connections three may be one path's, so that who comes there does not keep others from theirs.
+#[test]
+fn one_path_does_not_get_all_connections() {
+    let (client, server) = (Side::new(9), Side::new(4));
+    let mut listener = server.memory.listen(&path("greedy"), 8).unwrap();
+    let mut other = server.memory.listen(&path("modest"), 8).unwrap();
+    let mut flows: Vec<_> = (0..3).map(|_| join(&client, &server, &mut listener)).collect();
+    let (connector, target) = (client.memory.connector(), target(&listener.path));
+    let mut connecting = pin!(connector.connect(&target));
+    let outcome = until(&[&client, &server], |cx| {
+        assert!(listener.poll_accept(cx).is_pending());
+        connecting.as_mut().poll(cx)
+    });
+    assert_eq!(outcome.err(), Some(ConnectError::Exhausted));
+    let _fourth = join(&client, &server, &mut other);
+    // Who goes makes room at his path, once there is some at all.
+    flows.pop();
+    server.turn();
+    let _again = join(&client, &server, &mut listener);
+}
+
+/// A bell that nobody asked for costs room in the socket, which must come back, or no bell is heard any more.
+#[test]
+fn who_rings_unasked_is_heard_still() {
+    let server = Side::new(9);
+    let mut listener = server.memory.listen(&path("rings"), 8).unwrap();
+    let socket = UnixStream::connect(&listener.path).unwrap();
+    let mut flow = until(&[&server], |cx| listener.poll_accept(cx)).unwrap();
+    let memory = Mapping::open(meeting::take(&socket).unwrap()).unwrap();
+    let mut ring = Ring::join(memory).unwrap();
+    let ring_bell = || send(&socket, &[0], SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
+    for _ in 0..3 {
+        while ring_bell().is_ok() {}
+        server.turn();
+        ring_bell().expect("room for a bell");
+    }
+    ring.write(b"hello").unwrap();
+    assert_eq!(until(&[&server], |cx| read(&mut flow, cx)), Ok(b"hello".to_vec()));
 }
 
 #[test]

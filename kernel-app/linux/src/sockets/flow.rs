@@ -97,8 +97,10 @@ impl Flow for KernelFlow {
             }
             Ok((count, consumed)) => {
                 // Fewer bytes than there was room for: the kernel has no more, and will say when it has (epoll(7),
-                // questions and answers, 9). So no call is made only to hear that it would block.
-                if count < TRANSFER_BYTES && !self.ready().input_ends.get() {
+                // questions and answers, 9). So no call is made only to hear that it would block. A Unix-domain socket ends a read
+                // where somebody has passed a descriptor (unix(7)): there it says nothing.
+                let is_all = count < TRANSFER_BYTES && !self.outgoing.stream.is_unix();
+                if is_all && !self.ready().input_ends.get() {
                     self.ready().readable.exhaust();
                 }
                 Poll::Ready(Ok(consumed))

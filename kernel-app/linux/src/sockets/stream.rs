@@ -48,6 +48,10 @@ impl Stream {
         }
     }
 
+    pub(super) fn is_unix(&self) -> bool {
+        matches!(self, Self::Unix(_))
+    }
+
     /// Ends it at once, so that what was cut off does not look whole, as far as the domain can say so.
     pub(super) fn abort(&self) {
         match self {

@@ -3,11 +3,14 @@
 use super::Stream;
 use aqueduct::platform::ListenError;
 use flow::UnixPath;
+use rustix::fs::Mode;
 use socket2::{Domain, SockAddr, Socket, Type};
-use std::fs::{self, Permissions};
+use std::fs;
 use std::io;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::path::PathBuf;
+use std::os::fd::AsFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// A socket that listens; its file, if it has one, is removed when this is dropped.
 pub(super) struct UnixSocket {
@@ -16,8 +19,8 @@ pub(super) struct UnixSocket {
 }
 
 impl UnixSocket {
-    /// Binds a path that only who has these permissions (chmod(2)) may connect to, without listening yet. The socket of a process that is gone is
-    /// replaced, that of one which listens is not.
+    /// Listens at a path that only who has these permissions (chmod(2)) may connect to, or at a name, with a backlog that is to be
+    /// set. The socket of a process that is gone is replaced, that of one which listens is not.
     pub(super) fn bind(path: &UnixPath, mode: u32) -> Result<Self, ListenError> {
         let failed = |what: &str, error: io::Error| {
             ListenError::Other(format!("{what} {path}: {error}").into())
@@ -31,8 +34,8 @@ impl UnixSocket {
                 Err(error) => Err(failed("binding", error)),
             };
         }
-        remove_stale(path, &address)?;
-        match socket.bind(&address) {
+        remove_stale(path.as_str().as_ref())?;
+        match with_permissions(&socket, mode, || socket.bind(&address)) {
             Ok(()) => {}
             // Another process came first.
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
@@ -43,10 +46,9 @@ impl UnixSocket {
             }
             Err(error) => return Err(failed("binding", error)),
         }
+        // At once, so that nobody takes it for one that was left.
+        socket.listen(1).map_err(|error| failed("listening at", error))?;
         let file = SocketFile::new(path).map_err(|error| failed("looking at", error))?;
-        // Nobody can connect before the socket listens.
-        fs::set_permissions(path.as_str(), Permissions::from_mode(mode))
-            .map_err(|error| failed("setting the permissions of", error))?;
         Ok(Self { socket, file: Some(file) })
     }
 }
@@ -86,25 +88,63 @@ pub(super) fn connect(path: &UnixPath) -> io::Result<Stream> {
     Ok(Stream::Unix(mio::net::UnixStream::from_std(socket.into())))
 }
 
+/// Has `bind` make a file with these permissions from the first moment on: it has those of the socket, without what umask(2)
+/// takes away (Linux' net/unix/af_unix.c, `unix_bind_bsd`). Nobody can put another in its place before they are set.
+pub(crate) fn with_permissions(
+    socket: impl AsFd,
+    mode: u32,
+    bind: impl FnOnce() -> io::Result<()>,
+) -> io::Result<()> {
+    rustix::fs::fchmod(socket, Mode::from_raw_mode(mode))?;
+    let usual = rustix::process::umask(Mode::empty());
+    let outcome = bind();
+    rustix::process::umask(usual);
+    outcome
+}
+
 /// Removes the socket of a process that is gone.
-fn remove_stale(path: &UnixPath, address: &SockAddr) -> Result<(), ListenError> {
-    let refused = |reason: &str| Err(ListenError::Other(format!("{path} {reason}").into()));
-    match fs::symlink_metadata(path.as_str()) {
+///
+/// # Errors
+/// It is another's, or something else.
+pub(crate) fn remove_stale(path: &Path) -> Result<(), ListenError> {
+    let shown = path.display();
+    let refused = |reason: &str| Err(ListenError::Other(format!("{shown} {reason}").into()));
+    match fs::symlink_metadata(path) {
         Err(_) => return Ok(()),
         Ok(file) if file.file_type().is_socket() => {}
         Ok(_) => return refused("is there already, and is no socket"),
     }
-    match new_socket().and_then(|probe| probe.connect(address)) {
-        // Nobody has it open (unix(7)).
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            log::info!("{path} is the socket of a process that is gone: it is replaced");
-            fs::remove_file(path.as_str()).or_else(|error| {
+    match probe(path) {
+        // Asked again after a moment: one that was bound just now does not listen yet.
+        Err(error) if is_refused(&error) => {
+            std::thread::sleep(BOUND_TO_LISTENING);
+            if !probe(path).is_err_and(|error| is_refused(&error)) {
+                return Err(ListenError::InUse);
+            }
+            log::info!("{shown} is the socket of a process that is gone: it is replaced");
+            fs::remove_file(path).or_else(|error| {
                 refused(&format!("is the socket of a process that is gone, and stays: {error}"))
             })
+        }
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            refused("is a socket that this process may not connect to, so that it may be another's")
         }
         // Also one of another type, and one whose backlog is full.
         _ => Err(ListenError::InUse),
     }
+}
+
+/// How long a socket may be bound before it listens.
+const BOUND_TO_LISTENING: Duration = Duration::from_millis(50);
+
+/// Connects, without waiting.
+fn probe(path: &Path) -> io::Result<()> {
+    new_socket()?.connect(&SockAddr::unix(path)?)
+}
+
+/// Nobody has it open (unix(7)).
+fn is_refused(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::ConnectionRefused
 }
 
 fn new_socket() -> io::Result<Socket> {
@@ -124,6 +164,7 @@ fn address(path: &UnixPath) -> io::Result<SockAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
     use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
     use std::sync::atomic::{AtomicU16, Ordering};
 
@@ -179,6 +220,38 @@ mod tests {
         assert!(UnixStream::connect(path.as_str()).is_err());
         let _listener = listen(&path, 0o600).unwrap();
         UnixStream::connect(path.as_str()).unwrap();
+    }
+
+    /// Between bind and listen it looks as one that was left.
+    #[test]
+    fn a_socket_that_listens_in_a_moment_is_left_alone() {
+        let folder = Folder::new();
+        let path = folder.path();
+        let other = new_socket().unwrap();
+        other.bind(&address(&path).unwrap()).unwrap();
+        let listening = std::thread::spawn(move || {
+            std::thread::sleep(BOUND_TO_LISTENING / 5);
+            other.listen(1).unwrap();
+            other
+        });
+        assert_eq!(listen(&path, 0o600).err(), Some(ListenError::InUse));
+        drop(listening.join().unwrap());
+    }
+
+    /// Whose backlog is full: connecting would wait.
+    #[test]
+    fn a_socket_that_accepts_nobody_is_left_alone() {
+        let folder = Folder::new();
+        let path = folder.path();
+        let other = new_socket().unwrap();
+        other.bind(&address(&path).unwrap()).unwrap();
+        other.listen(0).unwrap();
+        let _waiting: Vec<_> = std::iter::from_fn(|| {
+            let client = new_socket().unwrap();
+            client.connect(&address(&path).unwrap()).is_ok().then_some(client)
+        })
+        .collect();
+        assert_eq!(listen(&path, 0o600).err(), Some(ListenError::InUse));
     }
 
     #[test]

@@ -191,18 +191,22 @@ function taken(name, times, path, show) {
   return [make("form", { className: "tools" }, seconds, start), place];
 }
 
-const profile = () => taken("Sample", [2, 10, 60], "profile", flameGraph);
+function profile() {
+  return taken("Sample", [2, 10, 60], "profile", flameGraph);
+}
 
-const trace = () => taken("Record", [2, 5, 20], "trace", (text, draw) => {
-  const { traceEvents, otherData } = JSON.parse(text);
-  const save = make("a", { href: URL.createObjectURL(new Blob([text])), download: "trace.json" }, "Save as a file");
-  leave();
-  leave = () => URL.revokeObjectURL(save.href);
-  return [
-    make("p", {}, save, " for https://ui.perfetto.dev and chrome://tracing. ", `${otherData.dropped} events found no place.`),
-    table("trace", steps(traceEvents), { redraw: draw }),
-  ];
-});
+function trace() {
+  return taken("Record", [2, 5, 20], "trace", (text, draw) => {
+    const { traceEvents, otherData } = JSON.parse(text);
+    const save = make("a", { href: URL.createObjectURL(new Blob([text])), download: "trace.json" }, "Save as a file");
+    leave();
+    leave = () => URL.revokeObjectURL(save.href);
+    return [
+      make("p", {}, save, " for https://ui.perfetto.dev and chrome://tracing. ", `${otherData.dropped} events found no place.`),
+      table("trace", steps(traceEvents), { redraw: draw }),
+    ];
+  });
+}
 
 // How often each step of the loop and each kind of task came, and how long it took; the longest together first.
 function steps(events) {
