@@ -125,13 +125,18 @@ fn operators(harness: &mut Harness) -> Result {
 fn rpc_services(harness: &mut Harness) -> Result {
     let path = socket(harness, "rpc");
     let settings = format!("{}[unix]\nrpc = \"{path}\"\n", OPEN.replace("port = 7000\n", ""));
-    on_process(harness, &settings, |_| {
+    let bundle = harness.bundle(&settings, &[])?;
+    // The one that ships: the trial appliance shows strangers more.
+    let mut server = Server::Process(Box::new(harness.process(&bundle)?));
+    let result = (|| {
         let at = format!("unix:{path}");
         checked(Command::new(peers::appliance_cpp()?).arg(&at))?;
         let mut python = peers::python()?;
         python.arg(peers::source("tests/interop/rpc/appliance.py"));
         checked(python.arg(peers::appliance_schema()).arg(&at).arg("100"))
-    })
+    })();
+    server.judge(result)?;
+    server.stop(STOP_LIMIT)
 }
 
 fn python_calls_us(harness: &mut Harness) -> Result {
