@@ -221,7 +221,8 @@ impl SessionHost {
     /// When there is nothing to replay, or another replay runs.
     pub async fn replay(&self, number: u64) -> Result<Replay, ReplayError> {
         let found = self.stores().find_map(|store| {
-            let entry = store.entries().into_iter().find(|entry| entry.number == number)?;
+            let mut all = store.entries().into_iter().chain(store.fallen());
+            let entry = all.find(|entry| entry.number == number)?;
             Some((store, entry))
         });
         let (store, entry) = found.ok_or(ReplayError::NoSession)?;

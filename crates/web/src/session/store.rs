@@ -7,6 +7,7 @@ use super::mapper::Mapped;
 use super::{Affinity, Ended, Mapper, Session, SessionHost, SessionId, SessionInfo};
 use crate::{Cookie, Reply, Request, Response, Status};
 use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::RefCell;
@@ -42,7 +43,12 @@ pub(super) struct Store {
     no_store: Rc<[u8]>,
     /// What sessions leave behind that end because the appliance stops.
     archived: RefCell<Vec<Archived>>,
+    /// The last sessions that panicked, if their requests are recorded: to be replayed.
+    fallen: RefCell<VecDeque<Rc<Entry>>>,
 }
+
+/// Sessions of a route that are kept when they have panicked.
+const FALLEN_MAX: usize = 4;
 
 /// Each in the order of their last requests.
 struct Sessions {
@@ -117,9 +123,18 @@ impl Store {
             regulars: LruCache::unbounded_with_hasher(hash.clone()),
             saved: LruCache::unbounded_with_hasher(hash),
         });
-        let archived = RefCell::default();
+        let (archived, fallen) = (RefCell::default(), RefCell::default());
         let no_store = b"Cache-Control: no-store\r\n"[..].into();
-        Rc::new(Self { host: host.clone(), route, mapper, app, sessions, no_store, archived })
+        Rc::new(Self {
+            host: host.clone(),
+            route,
+            mapper,
+            app,
+            sessions,
+            no_store,
+            archived,
+            fallen,
+        })
     }
 
     /// Which other appliance has the session of a request, if one has.
@@ -451,7 +466,7 @@ impl Store {
             }
             End::Failed(error) => {
                 log::error!("session {number} on {} {error}", self.route);
-                return;
+                return self.keep_fallen(entry);
             }
         }
         if !entry.has_taken.get() || entry.is_copy {
@@ -467,6 +482,24 @@ impl Store {
                 (Item::Message(_) | Item::Missed | Item::Command(_) | Item::End(_), _) => {}
             }
         }
+    }
+
+    fn keep_fallen(&self, entry: &Rc<Entry>) {
+        if self.host.limits().recorded_max == 0 || entry.is_copy {
+            return;
+        }
+        // Who waits is answered now, and not when it is forgotten.
+        while entry.queue.try_pop().is_some() {}
+        let mut fallen = self.fallen.borrow_mut();
+        fallen.push_back(entry.clone());
+        let oldest = if fallen.len() > FALLEN_MAX { fallen.pop_front() } else { None };
+        drop(fallen);
+        drop(oldest);
+    }
+
+    /// The last ones that panicked.
+    pub(super) fn fallen(&self) -> Vec<Rc<Entry>> {
+        self.fallen.borrow().iter().cloned().collect()
     }
 
     fn forget(&self, entry: &Rc<Entry>) {

@@ -61,6 +61,32 @@ fn replay(world: &World, number: u64) -> Result<Replay, ReplayError> {
     flow::task::block_on(handle).unwrap()
 }
 
+/// What it is for: the fault is seen again, whose session has gone with it. The last four of a route are kept.
+#[test]
+fn a_session_that_panicked_is_replayed() {
+    let world = counting(5);
+    let mut numbers = Vec::new();
+    for _ in 0..5 {
+        let (_, _, cookie) = world.visit("/a", None);
+        numbers.push(world.host.sessions()[0].number);
+        let (status, ..) = world.visit("/die", cookie.as_deref());
+        assert_eq!(status, 500);
+        assert_eq!(world.host.len(), 0);
+    }
+    let panics = world.executor.spawner().panics();
+    assert_eq!(replay(&world, numbers[0]), Err(ReplayError::NoSession));
+    for number in &numbers[1..] {
+        let replayed = replay(&world, *number).unwrap();
+        let names: Vec<_> = replayed.requests.iter().map(|it| &*it.request).collect();
+        assert_eq!(names, ["GET /a", "GET /die"]);
+        assert!(replayed.requests[0].is_same());
+        assert_ne!(replayed.requests[1].status, Some(200));
+    }
+    // Each copy has panicked as its session did; and none is kept.
+    assert_eq!(world.executor.spawner().panics(), panics + 4);
+    assert_eq!(replay(&world, numbers[1]).unwrap().requests.len(), 2);
+}
+
 #[test]
 fn a_copy_answers_the_same_and_nobody_finds_it() {
     let world = counting(5);
