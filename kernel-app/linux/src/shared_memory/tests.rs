@@ -199,8 +199,8 @@ fn a_socket_that_closes_cuts_off_whoever_had_not_finished() {
     let (connector, target) = (side.memory.connector(), target(&path));
     let mut connecting = pin!(connector.connect(&target));
     let geometry = shared_ring::Geometry::new(12, 12).unwrap();
-    let (mapping, file) = super::Mapping::create(geometry).unwrap();
-    let mut ring = shared_ring::Ring::serve(mapping, geometry).unwrap();
+    let (mapping, file) = Mapping::create(geometry).unwrap();
+    let mut ring = Ring::serve(mapping, geometry).unwrap();
     assert!(connecting.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
     let socket = peer.join().unwrap();
     meeting::pass(&socket, &file).unwrap();
