@@ -301,10 +301,10 @@ static ROWS: &[Row] = &[
     row!("sessions", "queue_max", "7", "7", |c: &Config| sessions(c).queue_max),
     row!("sessions", "messages_max", "7", "7", |c: &Config| sessions(c).messages_max),
     row!("sessions", "saved_bytes_max", "77", "77", |c: &Config| sessions(c).saved_bytes_max),
-    row!("sessions", "recorded_max", "7", "7", |c: &Config| sessions(c).recorded_max),
     row!("sessions", "carry_over", "\"http://[fd00::1]/x\"", "Some(\"[fd00::1]:80 /x\")", |c: &Config| {
         CarryOver::new(&c.sessions).map(|it| format!("{} {}", it.target, it.path))
     }),
+    row!("sessions", "recorded_max", "7", "7", |c: &Config| sessions(c).recorded_max),
     row!("sessions", "idle_timeout_seconds", "7", "7s", |c: &Config| sessions(c).idle_timeout),
     row!("sessions", "end_timeout_seconds", "7", "7s", |c: &Config| sessions(c).end_timeout),
     row!("affinity", "key", "\"000102030405060708090a0b0c0d0eff\"", "Some(255)", |c: &Config| affinity(c).map(|it| it.key[15])),
