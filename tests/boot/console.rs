@@ -83,7 +83,7 @@ pub(super) fn stall(harness: &mut Harness) -> Result {
     equal("the status", &status("/_test/stall"), &Some(200))?;
     guest.wait_for("the loop made no turn for 5 s", ANSWER_LIMIT)?;
     guest.wait_for("tasks: ", ANSWER_LIMIT)?;
-    equal("the next status", &status("/"), &Some(200))?;
+    equal("the next status", &status("/samples"), &Some(200))?;
     equal("how often it is told", &guest.serial().matches("made no turn").count(), &1)
 }
 
