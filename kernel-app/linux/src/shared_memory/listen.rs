@@ -1,16 +1,14 @@
 //! Listener: a path at which other processes come to share memory.
 
 use super::{Mapping, SharedMemory, SharedMemoryFlow, meeting};
-use crate::sockets::{Registration, unix};
+use crate::sockets::Registration;
+use crate::sockets::unix::{self, SocketFile};
 use aqueduct::platform::ListenError;
 use flow::{Address, FlowError, Listener};
 use mio::Interest;
 use mio::net::{UnixListener, UnixStream};
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use shared_ring::{Geometry, Ring};
-use std::fs;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -23,6 +21,8 @@ pub struct SharedMemoryListener {
     /// Its clones are those of the connections.
     places: Rc<()>,
     pub(super) path: PathBuf,
+    /// Removed with the listener.
+    _file: SocketFile,
 }
 
 /// Of the socket's file: others than owner and group do not reach it.
@@ -40,12 +40,13 @@ impl SharedMemory {
             _ => ListenError::Other(format!("listening at {}: {error}", path.display()).into()),
         };
         unix::remove_stale(path)?;
-        let socket = bound(path, backlog).map_err(failed)?;
+        let (socket, file) = unix::listen_at(path, MODE).map_err(failed)?;
+        socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX)).map_err(failed)?;
         let mut socket = UnixListener::from_std(socket.into());
         let registration =
             self.0.reactor.register(&mut socket, Interest::READABLE).map_err(failed)?;
         let (memory, places, path) = (self.clone(), Rc::default(), path.to_owned());
-        Ok(SharedMemoryListener { memory, socket, registration, places, path })
+        Ok(SharedMemoryListener { memory, socket, registration, places, path, _file: file })
     }
 }
 
@@ -84,13 +85,6 @@ impl Listener for SharedMemoryListener {
     }
 }
 
-impl Drop for SharedMemoryListener {
-    fn drop(&mut self) {
-        // What is left there, the next one that listens replaces.
-        let _ = fs::remove_file(&self.path);
-    }
-}
-
 impl SharedMemory {
     /// Makes the memory of a connection and passes it.
     fn serve(&self, stream: UnixStream, place: Rc<()>) -> io::Result<SharedMemoryFlow> {
@@ -100,13 +94,4 @@ impl SharedMemory {
         meeting::pass(&stream, &file)?;
         self.open(ring, stream, Some(place))
     }
-}
-
-fn bound(path: &Path, backlog: usize) -> io::Result<OwnedFd> {
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-    let address = SocketAddrUnix::new(path)?;
-    unix::with_permissions(&socket, MODE, || Ok(rustix::net::bind(&socket, &address)?))?;
-    rustix::net::listen(&socket, i32::try_from(backlog).unwrap_or(i32::MAX))?;
-    Ok(socket)
 }

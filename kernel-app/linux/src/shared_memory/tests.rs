@@ -286,6 +286,14 @@ fn a_path_is_one_listeners_and_what_was_left_there_is_replaced() {
     assert_eq!(side.memory.listen(&path, 8).err(), Some(ListenError::InUse));
     drop(listener);
     assert!(!path.exists());
+    // What somebody else put in its place is his.
+    let listener = side.memory.listen(&path, 8).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let other = UnixListener::bind(&path).unwrap();
+    drop(listener);
+    UnixStream::connect(&path).unwrap();
+    drop(other);
+    std::fs::remove_file(&path).unwrap();
     std::fs::write(&path, "a file").unwrap();
     let said = side.memory.listen(&path, 8).err().unwrap().to_string();
     assert!(said.ends_with("is there already, and is no socket"), "{said}");

@@ -25,46 +25,45 @@ impl UnixSocket {
         let failed = |what: &str, error: io::Error| {
             ListenError::Other(format!("{what} {path}: {error}").into())
         };
-        let socket = new_socket().map_err(|error| failed("making a socket for", error))?;
-        let address = address(path).map_err(|error| failed("the name", error))?;
-        if path.abstract_name().is_some() {
-            return match socket.bind(&address) {
-                Ok(()) => Ok(Self { socket, file: None }),
-                Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(ListenError::InUse),
-                Err(error) => Err(failed("binding", error)),
-            };
-        }
-        remove_stale(path.as_str().as_ref())?;
-        match with_permissions(&socket, mode, || socket.bind(&address)) {
-            Ok(()) => {}
+        let bound = if path.abstract_name().is_some() {
+            let bind = |socket: Socket| socket.bind(&address(path)?).map(|()| (socket, None));
+            new_socket().and_then(bind)
+        } else {
+            let file = Path::new(path.as_str());
+            remove_stale(file)?;
+            listen_at(file, mode).map(|(socket, file)| (socket, Some(file)))
+        };
+        match bound {
+            Ok((socket, file)) => Ok(Self { socket, file }),
             // Another process came first.
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                return Err(ListenError::InUse);
-            }
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(ListenError::InUse),
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                return Err(failed("this process may not make", error));
+                Err(failed("this process may not make", error))
             }
-            Err(error) => return Err(failed("binding", error)),
+            Err(error) => Err(failed("binding", error)),
         }
-        // At once, so that nobody takes it for one that was left.
-        socket.listen(1).map_err(|error| failed("listening at", error))?;
-        let file = SocketFile::new(path).map_err(|error| failed("looking at", error))?;
-        Ok(Self { socket, file: Some(file) })
     }
 }
 
+/// Makes the file of a socket, which has these permissions from the first moment on, and listens there at once, so that nobody
+/// takes it for one that was left. The backlog is to be set.
+pub(crate) fn listen_at(path: &Path, mode: u32) -> io::Result<(Socket, SocketFile)> {
+    let (socket, address) = (new_socket()?, SockAddr::unix(path)?);
+    with_permissions(&socket, mode, || socket.bind(&address))?;
+    socket.listen(1)?;
+    Ok((socket, SocketFile::new(path)?))
+}
+
 /// The file of a socket of ours.
-pub(super) struct SocketFile {
+pub(crate) struct SocketFile {
     path: PathBuf,
     /// By its device and number, it is still the same.
     id: (u64, u64),
 }
 
 impl SocketFile {
-    fn new(path: &UnixPath) -> io::Result<Self> {
-        let path = PathBuf::from(path.as_str());
-        let id = id(&fs::symlink_metadata(&path)?);
-        Ok(Self { path, id })
+    fn new(path: &Path) -> io::Result<Self> {
+        Ok(Self { path: path.to_owned(), id: id(&fs::symlink_metadata(path)?) })
     }
 }
 
@@ -90,7 +89,7 @@ pub(super) fn connect(path: &UnixPath) -> io::Result<Stream> {
 
 /// Has `bind` make a file with these permissions from the first moment on: it has those of the socket, without what umask(2)
 /// takes away (Linux' net/unix/af_unix.c, `unix_bind_bsd`). Nobody can put another in its place before they are set.
-pub(crate) fn with_permissions(
+fn with_permissions(
     socket: impl AsFd,
     mode: u32,
     bind: impl FnOnce() -> io::Result<()>,
