@@ -80,16 +80,17 @@ fn serving(command: Command) -> Result<Child> {
 
 /// Starts a peer that serves at an address, and waits until it does.
 fn serving_at(mut command: Command, address: SocketAddr) -> Result<Child> {
-    waiting_for(command.arg("serve").arg(address.to_string()), address)
+    command.arg("serve").arg(address.to_string());
+    waiting_for(&mut command, || TcpStream::connect(address).is_ok())
 }
 
-/// Starts a program, and waits until it takes connections at an address.
-fn waiting_for(command: &mut Command, address: SocketAddr) -> Result<Child> {
+/// Starts a program, and waits until it serves.
+pub(crate) fn waiting_for(command: &mut Command, serves: impl Fn() -> bool) -> Result<Child> {
     let mut child = Child::start(command, |command| {
         command.stdin(Stdio::null());
     })?;
     let deadline = Instant::now() + START_LIMIT;
-    while TcpStream::connect(address).is_err() {
+    while !serves() {
         if let Some(status) = child.ended() {
             fail!("the server ended ({status}) before it served");
         }

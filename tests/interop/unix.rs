@@ -5,24 +5,19 @@ use crate::interop::{
     services::{
         RPC, SECURE_RPC, SECURE_RPC_BY_HTTP, ZMQ, checked,
         rpc::OPEN,
-        vats::{Keys, python},
+        vats::{self, Keys},
+        waiting_for,
     },
 };
 use command::{
-    child::Child,
-    failure::{OrSay, Result, fail},
+    failure::{OrSay, Result},
     programs::{self, CURL},
 };
 use lab::{
     harness::{Case, Harness, PROCESS_ADDRESS, Server, contains, curl, equal, noise, same_bytes},
     peers, process,
 };
-use std::{
-    os::unix::net::UnixStream,
-    path::Path,
-    process::{Command, Stdio},
-    time::{Duration, Instant},
-};
+use std::{os::unix::net::UnixStream, path::Path, process::Command, time::Duration};
 
 pub(crate) const CASES: &[Case] = &[
     Case::new("unix/pages", &[&CURL], 120, pages),
@@ -35,7 +30,6 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("unix/we_call_a_zmq_service", &[&CURL], 120, we_call_zmq),
 ];
 
-const START_LIMIT: Duration = Duration::from_secs(20);
 const STOP_LIMIT: Duration = Duration::from_secs(15);
 const FILE_BYTES: usize = 3_000_001;
 
@@ -151,25 +145,13 @@ fn python_calls_us(harness: &mut Harness) -> Result {
 }
 
 fn we_call_python(harness: &mut Harness) -> Result {
-    let keys = Keys::make(harness)?;
     let path = socket(harness, "python");
-    let reference = |fingerprint: &str| format!("capnp://{fingerprint}@{path}/");
-    let config = format!(
-        "[capabilities]\nright = \"{}\"\nwrong = \"{}\"\n",
-        reference(&keys.fingerprint("stranger")?),
-        reference(&keys.fingerprint("known")?)
-    );
-    let bundle = harness.bundle(&config, &[])?;
-    let mut python = python()?;
-    python.arg("serve").arg(peers::appliance_schema()).arg(keys.path("stranger"));
-    let _server = serving(python.arg("serve").arg(format!("unix:{path}")), &path)?;
-    let child = harness.trial_process(&bundle)?;
-    let asked = |name: &str| curl(&[&format!("http://{PROCESS_ADDRESS}/_test/capability/{name}")]);
-    let result = (|| {
-        contains("the right key's answer", &asked("right")?, "olleh")?;
-        contains("the wrong key's answer", &asked("wrong")?, "no TLS with the other end")
-    })();
-    Server::Process(Box::new(child)).judge(result)
+    vats::we_call(harness, &format!("{path}/"), |_, keys| {
+        let mut python = vats::python()?;
+        python.arg("serve").arg(peers::appliance_schema()).arg(keys.path("stranger"));
+        python.arg("serve").arg(format!("unix:{path}"));
+        waiting_for(&mut python, || UnixStream::connect(&path).is_ok())
+    })
 }
 
 fn zmq_service(harness: &mut Harness) -> Result {
@@ -197,22 +179,4 @@ fn we_call_zmq(harness: &mut Harness) -> Result {
     });
     let result = Server::Process(Box::new(child)).judge(result);
     Server::Process(Box::new(other)).judge(result)
-}
-
-/// Starts a peer that serves at a socket, and waits until it does.
-fn serving(command: &mut Command, path: &str) -> Result<Child> {
-    let mut child = Child::start(command, |command| {
-        command.stdin(Stdio::null());
-    })?;
-    let deadline = Instant::now() + START_LIMIT;
-    while UnixStream::connect(path).is_err() {
-        if let Some(status) = child.ended() {
-            fail!("the server ended ({status}) before it served");
-        }
-        if Instant::now() > deadline {
-            fail!("the server did not serve within {START_LIMIT:?}");
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    Ok(child)
 }

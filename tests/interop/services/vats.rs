@@ -13,7 +13,7 @@ use lab::{
     peers,
 };
 use std::{
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -41,17 +41,29 @@ pub(super) fn python_calls_guest(harness: &mut Harness) -> Result {
 
 /// A server in Python has no services by token: its reference has none.
 pub(super) fn we_call_python(harness: &mut Harness) -> Result {
+    we_call(harness, &PEER_ADDRESS.to_string(), |_, keys| {
+        let mut python = python()?;
+        python.arg("serve").arg(peers::appliance_schema()).arg(keys.path("stranger"));
+        serving(python)
+    })
+}
+
+/// Has a vat of ours call one in the peer that `serve` starts with the stranger's key, at this place of a reference; by the right
+/// key, and by another.
+pub(crate) fn we_call<Peer>(
+    harness: &mut Harness,
+    place: &str,
+    serve: impl FnOnce(&Harness, &Keys) -> Result<Peer>,
+) -> Result {
     let keys = Keys::make(harness)?;
-    let at = |fingerprint: &str| format!("capnp://{fingerprint}@{PEER_ADDRESS}");
+    let at = |fingerprint: &str| format!("capnp://{fingerprint}@{place}");
     let config = format!(
         "[capabilities]\nright = \"{}\"\nwrong = \"{}\"\n",
         at(&keys.fingerprint("stranger")?),
         at(&keys.fingerprint("known")?)
     );
     let bundle = harness.bundle(&config, &[])?;
-    let mut python = python()?;
-    python.arg("serve").arg(peers::appliance_schema()).arg(keys.path("stranger"));
-    let _server = serving(python)?;
+    let _peer = serve(harness, &keys)?;
     let child = harness.trial_process(&bundle)?;
     let asked = |name: &str| curl(&[&format!("http://{PROCESS_ADDRESS}/_test/capability/{name}")]);
     let result = (|| {
@@ -74,24 +86,11 @@ pub(super) fn cpp_calls_by_stunnel(harness: &mut Harness) -> Result {
 
 /// Our vat knows stunnel's key for that of the C++ program behind it.
 pub(super) fn we_call_cpp_by_stunnel(harness: &mut Harness) -> Result {
-    let keys = Keys::make(harness)?;
-    let at = |fingerprint: &str| format!("capnp://{fingerprint}@{PEER_ADDRESS}");
-    let config = format!(
-        "[capabilities]\nright = \"{}\"\nwrong = \"{}\"\n",
-        at(&keys.fingerprint("stranger")?),
-        at(&keys.fingerprint("known")?)
-    );
-    let bundle = harness.bundle(&config, &[])?;
-    let _server = serving_at(Command::new(peers::appliance_cpp()?), BEHIND)?;
-    let service = format!("accept = {PEER_ADDRESS}\nconnect = {BEHIND}\n");
-    let _stunnel = stunnel(harness, &service, &keys.path("stranger"))?;
-    let child = harness.trial_process(&bundle)?;
-    let asked = |name: &str| curl(&[&format!("http://{PROCESS_ADDRESS}/_test/capability/{name}")]);
-    let result = (|| {
-        contains("the right key's answer", &asked("right")?, "olleh")?;
-        contains("the wrong key's answer", &asked("wrong")?, "no TLS with the other end")
-    })();
-    Server::Process(Box::new(child)).judge(result)
+    we_call(harness, &PEER_ADDRESS.to_string(), |harness, keys| {
+        let server = serving_at(Command::new(peers::appliance_cpp()?), BEHIND)?;
+        let service = format!("accept = {PEER_ADDRESS}\nconnect = {BEHIND}\n");
+        Ok((stunnel(harness, &service, &keys.path("stranger"))?, server))
+    })
 }
 
 /// Where a program serves that stunnel is in front of.
@@ -106,7 +105,7 @@ fn stunnel(harness: &Harness, service: &str, identity: &Path) -> Result<Child> {
     );
     files::write(&file, config)?;
     let mut command = programs::command(&programs::STUNNEL)?;
-    waiting_for(command.arg(&file), PEER_ADDRESS)
+    waiting_for(command.arg(&file), || TcpStream::connect(PEER_ADDRESS).is_ok())
 }
 
 /// Keys and self-made certificates of two vats in Python, and the appliance's key.
