@@ -90,7 +90,10 @@ impl Browser {
                 Err(failure) if Instant::now() > deadline => return Err(failure),
                 _ if Instant::now() > deadline => {
                     let page = self.value("document.body.innerText")?;
-                    fail!("{expression} does not come true; the page says {page}");
+                    let faults = self.take_faults()?.join("; ");
+                    fail!(
+                        "{expression} does not come true; the page says {page}, its console {faults:?}"
+                    );
                 }
                 _ => thread::sleep(PAUSE),
             }

@@ -208,6 +208,10 @@ impl Page {
         self.browser.until("document.querySelector('.tools button').textContent === 'Pause'")?;
         self.browser.press("ArrowLeft")?;
         self.browser.until("document.querySelector('.tools button').textContent === 'Follow'")?;
+        // A graph is painted, and says what it shows, with the next picture of the screen.
+        self.browser.value(
+            "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))",
+        )?;
         let before = self.browser.until(seconds)?.as_f64().unwrap_or(0.0);
         self.browser.press("+")?;
         self.browser.until(&format!("{seconds} < {before} * 0.7"))?;

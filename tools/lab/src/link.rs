@@ -4,7 +4,10 @@ use command::{
     failure::{OrSay, Result, fail},
     programs::{self, Install},
 };
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::{
+    io::ErrorKind,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
+};
 
 /// Our end and the guest's. Addresses for private use (RFC 1918, RFC 4193).
 pub const HOST_IPV4: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 9, 0, 1));
@@ -24,8 +27,7 @@ impl Tap {
     /// A TAP in the network namespace that we run in, with the addresses of this file.
     pub fn new(name: &str) -> Result<Self> {
         let tap = Self::bare(name, HOST_IPV4)?;
-        // Without `nodad` the address is of no use for the first second.
-        ip(&["addr", "add", &format!("{HOST_IPV6}/64"), "dev", name, "nodad"])?;
+        ip(&["addr", "add", &format!("{HOST_IPV6}/64"), "dev", name])?;
         Ok(tap)
     }
 
@@ -33,6 +35,7 @@ impl Tap {
     pub fn bare(name: &str, address: IpAddr) -> Result<Self> {
         ip(&["tuntap", "add", "dev", name, "mode", "tap"])?;
         let tap = Self { name: name.to_owned() };
+        tap.skip_duplicate_detection()?;
         ip(&["addr", "add", &format!("{address}/24"), "dev", name])?;
         ip(&["link", "set", name, "up"])?;
         Ok(tap)
@@ -45,6 +48,17 @@ impl Tap {
         }
         programs::need(&[&programs::IP], install)?;
         Self::new("aqueduct0")
+    }
+
+    /// Addresses of IPv6 are in use at once (RFC 4862 section 5.4 would wait a second from when the guest's end is there). One
+    /// that comes later is a changed network to a browser, which then gives up what it loads.
+    fn skip_duplicate_detection(&self) -> Result {
+        let file = format!("/proc/sys/net/ipv6/conf/{}/accept_dad", self.name);
+        match std::fs::write(&file, "0") {
+            // A kernel without IPv6 has nothing to wait for.
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            written => written.or_say(|| format!("cannot write {file}")),
+        }
     }
 
     /// The interface's name.
