@@ -45,7 +45,7 @@ impl<M: SharedMemory + 'static, D: Doorbell> RingFlow<M, D> {
             Poll::Ready(Ok(room)) => {
                 let written = write(&self.line, room).map_err(|Violation| self.line.fail())?;
                 self.line.rings.counters().add_many(Counter::BytesOut, written);
-                self.line.mark();
+                self.line.note(written);
                 Poll::Ready(Ok(written))
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
@@ -79,9 +79,9 @@ impl<M: SharedMemory + 'static, D: Doorbell> Flow for RingFlow<M, D> {
             let consumed = take(&mut scratch[..count]).min(count);
             self.unread.keep(&scratch[consumed..count]);
             line.rings.counters().add_many(Counter::BytesIn, count);
+            line.note(count);
             Ok(consumed)
         });
-        line.mark();
         Poll::Ready(outcome.map_err(|Violation| line.fail()))
     }
 
@@ -146,6 +146,9 @@ impl<M: SharedMemory + 'static, D: Doorbell> fmt::Debug for RingFlow<M, D> {
     }
 }
 
+/// Bytes of which the other side is notified before the turn ends.
+const NOTIFY_BYTES: usize = 64 << 10;
+
 /// A flow's state, which its transport reaches, too.
 pub(crate) struct Line<M, D> {
     rings: Rings,
@@ -153,6 +156,10 @@ pub(crate) struct Line<M, D> {
     doorbell: D,
     /// It is among those that may have to notify.
     is_marked: Cell<bool>,
+    /// Bytes that were read and written since the other side was told last.
+    unnotified: Cell<usize>,
+    /// It is among those whose other side is to be asked.
+    is_heard: Cell<bool>,
     this: alloc::rc::Weak<Self>,
 }
 
@@ -160,20 +167,51 @@ struct State<M> {
     ring: Ring<M>,
     reader: WakerSlot,
     writer: WakerSlot,
+    awaited: Awaited,
     is_finished: bool,
     /// Why nothing more can be done on this side.
     error: Option<FlowError>,
 }
 
+/// What tasks wait for.
+#[derive(Clone, Copy, Default)]
+struct Awaited {
+    bytes: bool,
+    room: bool,
+    delivery: bool,
+}
+
+impl<M: SharedMemory> State<M> {
+    /// Whether there is any of what tasks wait for, as these ways to look say. A rule that the other side broke, and its going,
+    /// are for them to find.
+    fn has_come(
+        &mut self,
+        readable: impl Fn(&mut Ring<M>) -> Result<Readable, Violation>,
+        room: impl Fn(&mut Ring<M>) -> Result<usize, Violation>,
+        undelivered: impl Fn(&mut Ring<M>) -> Result<usize, Violation>,
+    ) -> bool {
+        let (awaited, ring) = (self.awaited, &mut self.ring);
+        // Each is asked for, whatever the others give.
+        let bytes = awaited.bytes && readable(ring) != Ok(Readable::Nothing);
+        let room = awaited.room && room(ring) != Ok(0);
+        let delivery = awaited.delivery && !matches!(undelivered(ring), Ok(1..));
+        let is_gone = (awaited.room || awaited.delivery) && !ring.has_peer();
+        bytes || room || delivery || is_gone
+    }
+}
+
 impl<M: SharedMemory + 'static, D: Doorbell> Line<M, D> {
     pub(crate) fn new(rings: Rings, ring: Ring<M>, doorbell: D) -> Rc<Self> {
         let (reader, writer) = (WakerSlot::default(), WakerSlot::default());
-        let state = State { ring, reader, writer, is_finished: false, error: None };
+        let awaited = Awaited::default();
+        let state = State { ring, reader, writer, awaited, is_finished: false, error: None };
         Rc::new_cyclic(|this| Self {
             rings,
             state: RefCell::new(state),
             doorbell,
             is_marked: Cell::new(false),
+            unnotified: Cell::new(0),
+            is_heard: Cell::new(false),
             this: this.clone(),
         })
     }
@@ -186,18 +224,54 @@ impl<M: SharedMemory + 'static, D: Doorbell> Line<M, D> {
         }
     }
 
+    /// So much was read or written. The other side may have to be notified at the end of the turn, and of much at once, so that
+    /// both sides work at the same time.
+    fn note(&self, bytes: usize) {
+        self.unnotified.set(self.unnotified.get() + bytes);
+        if self.unnotified.get() < NOTIFY_BYTES {
+            self.mark();
+        } else {
+            self.notify_of_all();
+        }
+    }
+
+    fn notify_of_all(&self) {
+        self.unnotified.set(0);
+        let mut state = self.state.borrow_mut();
+        if !state.ring.may_transmit() {
+            return;
+        }
+        let is_asked = state.ring.poll_transmit();
+        drop(state);
+        if is_asked {
+            self.doorbell.ring();
+        }
+        let counter = if is_asked { Counter::NotificationsOut } else { Counter::Suppressed };
+        self.rings.counters().add(counter);
+    }
+
+    /// The other side is to be asked, before the loop sleeps, to notify this one.
+    fn hear(&self) {
+        if let (false, Some(this)) = (self.is_heard.get(), self.this.upgrade()) {
+            self.is_heard.set(true);
+            self.rings.hear(this);
+        }
+    }
+
     /// Bytes to read; none at the end.
     fn poll_readable(&self, cx: &Context<'_>) -> Poll<Result<Option<usize>, FlowError>> {
         let mut state = self.state.borrow_mut();
         if let Some(error) = state.error {
             return Poll::Ready(Err(error));
         }
-        match state.ring.await_readable() {
+        match state.ring.readable() {
             Ok(Readable::Bytes(count)) => Poll::Ready(Ok(Some(count))),
             Ok(Readable::End) => Poll::Ready(Ok(None)),
             Ok(Readable::CutOff) => Poll::Ready(Err(FlowError::Reset)),
             Ok(Readable::Nothing) => {
                 state.reader.register(cx);
+                state.awaited.bytes = true;
+                self.hear();
                 self.rings.counters().add(Counter::EmptyStalls);
                 Poll::Pending
             }
@@ -216,9 +290,11 @@ impl<M: SharedMemory + 'static, D: Doorbell> Line<M, D> {
             None if !state.ring.has_peer() => return Poll::Ready(Err(FlowError::Reset)),
             None => {}
         }
-        match state.ring.await_room() {
+        match state.ring.room() {
             Ok(0) => {
                 state.writer.register(cx);
+                state.awaited.room = true;
+                self.hear();
                 self.rings.counters().add(Counter::FullStalls);
                 Poll::Pending
             }
@@ -237,11 +313,13 @@ impl<M: SharedMemory + 'static, D: Doorbell> Line<M, D> {
         }
         // Whether it is there before what it has read: it may have read all and gone.
         let has_peer = state.ring.has_peer();
-        match state.ring.await_delivery() {
+        match state.ring.undelivered() {
             Ok(0) => Poll::Ready(Ok(())),
             Ok(_) if !has_peer => Poll::Ready(Err(FlowError::Reset)),
             Ok(_) => {
                 state.writer.register(cx);
+                state.awaited.delivery = true;
+                self.hear();
                 Poll::Pending
             }
             Err(Violation) => {
@@ -272,6 +350,7 @@ impl<M: SharedMemory + 'static, D: Doorbell> Line<M, D> {
 
     fn wake(&self) {
         let mut state = self.state.borrow_mut();
+        state.awaited = Awaited::default();
         let (mut reader, mut writer) = (state.reader.take(), state.writer.take());
         drop(state);
         reader.wake();
@@ -280,19 +359,30 @@ impl<M: SharedMemory + 'static, D: Doorbell> Line<M, D> {
 }
 
 impl<M: SharedMemory + 'static, D: Doorbell> AnyLine for Line<M, D> {
-    fn flush(&self) {
+    fn notify(&self) {
         self.is_marked.set(false);
-        let mut state = self.state.borrow_mut();
-        if !state.ring.may_transmit() {
-            return;
+        self.notify_of_all();
+    }
+
+    fn look(&self) -> bool {
+        let found = self.state.borrow_mut().has_come(Ring::readable, Ring::room, Ring::undelivered);
+        if found {
+            self.wake();
         }
-        let is_asked = state.ring.poll_transmit();
-        drop(state);
-        if is_asked {
-            self.doorbell.ring();
+        found
+    }
+
+    fn ask(&self) -> bool {
+        self.is_heard.set(false);
+        let found = self.state.borrow_mut().has_come(
+            Ring::await_readable,
+            Ring::await_room,
+            Ring::await_delivery,
+        );
+        if found {
+            self.wake();
         }
-        let counter = if is_asked { Counter::NotificationsOut } else { Counter::Suppressed };
-        self.rings.counters().add(counter);
+        found
     }
 
     fn handle_notification(&self) {

@@ -26,7 +26,9 @@ pub trait Doorbell: 'static {
 
 /// What all flows through shared memory of one loop have together. Clones are the same.
 ///
-/// [`flush`](Self::flush) is to be called in each turn of the loop, once the tasks have run: it notifies the other sides.
+/// A loop that sleeps calls [`notify`](Self::notify) in each turn, once the tasks have run, and [`may_sleep`](Self::may_sleep)
+/// before it sleeps: the first notifies the other sides, and the second asks them to notify this one. In between it may
+/// [`look`](Self::look) for a while, which spares both sides that.
 #[derive(Clone, Default)]
 pub struct Rings(Rc<Inner>);
 
@@ -34,6 +36,8 @@ pub struct Rings(Rc<Inner>);
 struct Inner {
     /// Who may have to notify the other side.
     owing: RefCell<Vec<Rc<dyn AnyLine>>>,
+    /// Whose tasks wait, and whose other sides are not asked yet.
+    awaiting: RefCell<Vec<Rc<dyn AnyLine>>>,
     scratch: Cell<Box<[u8]>>,
     counters: Counters,
     open: Cell<usize>,
@@ -62,10 +66,35 @@ impl Rings {
     }
 
     /// Notifies the other sides that wait for what was done since the last call.
-    pub fn flush(&self) {
+    pub fn notify(&self) {
         for line in self.0.owing.take() {
-            line.flush();
+            line.notify();
         }
+    }
+
+    /// Whether any task began to wait since the last [`may_sleep`](Self::may_sleep), so that [`look`](Self::look) may find
+    /// something.
+    pub fn is_awaiting(&self) -> bool {
+        !self.0.awaiting.borrow().is_empty()
+    }
+
+    /// Wakes the tasks for which the other side did something since they began to wait; whether there is one.
+    pub fn look(&self) -> bool {
+        let mut found = false;
+        for line in &*self.0.awaiting.borrow() {
+            found |= line.look();
+        }
+        found
+    }
+
+    /// Asks the other sides to notify this one of what tasks wait for. No, if there is something by now: it wakes those tasks.
+    #[must_use]
+    pub fn may_sleep(&self) -> bool {
+        let mut found = false;
+        for line in self.0.awaiting.take() {
+            found |= line.ask();
+        }
+        !found
     }
 
     /// Flows that are open.
@@ -84,6 +113,10 @@ impl Rings {
 
     pub(crate) fn owe(&self, line: Rc<dyn AnyLine>) {
         self.0.owing.borrow_mut().push(line);
+    }
+
+    pub(crate) fn hear(&self, line: Rc<dyn AnyLine>) {
+        self.0.awaiting.borrow_mut().push(line);
     }
 
     pub(crate) fn count_open(&self) -> OpenFlow {
@@ -125,7 +158,12 @@ impl Peer {
 
 /// A flow's state, whatever its memory and doorbell are.
 pub(crate) trait AnyLine {
-    fn flush(&self);
+    /// Notifies the other side, if it waits for what was done.
+    fn notify(&self);
+    /// Wakes who waits for what the other side has done by now; whether there is one.
+    fn look(&self) -> bool;
+    /// The same, and where there is nothing yet, asks the other side to notify this one.
+    fn ask(&self) -> bool;
     fn handle_notification(&self);
     fn handle_gone(&self);
 }

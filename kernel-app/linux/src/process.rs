@@ -195,7 +195,7 @@ impl Driver for Process {
 
     fn egress(&mut self, _now: Duration) {
         self.reactor.flush();
-        self.shared_memory.flush();
+        self.shared_memory.notify();
     }
 
     /// What the kernel has taken over, it delivers when the process is gone.
@@ -214,7 +214,7 @@ impl Driver for Process {
     fn wait(&mut self, deadline: Option<Duration>) {
         stall::loop_waits();
         let timeout = deadline.map(|deadline| deadline.saturating_sub(self.now()));
-        match self.reactor.wait(timeout) {
+        match self.shared_memory.wait(timeout, |timeout| self.reactor.wait(timeout)) {
             Ok(()) => self.asked = true,
             Err(error) => log::error!("waiting for sockets: {error}"),
         }

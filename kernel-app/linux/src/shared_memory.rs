@@ -9,6 +9,7 @@
 mod connect;
 mod doorbell;
 mod listen;
+mod looking;
 mod mapping;
 mod meeting;
 #[cfg(test)]
@@ -21,12 +22,14 @@ use crate::sockets::Reactor;
 use aqueduct::settings::shared_memory::SharedMemorySettings;
 use doorbell::Bell;
 use flow::Address;
+use looking::Looking;
 use mapping::Mapping;
 use mio::net::UnixStream;
 use shared_ring::{Ring, RingFlow, Rings};
 use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// A flow through memory that is shared with another process.
 pub type SharedMemoryFlow = RingFlow<Mapping, Bell>;
@@ -39,6 +42,7 @@ struct Inner {
     reactor: Reactor,
     rings: Rings,
     settings: SharedMemorySettings,
+    looking: Looking,
     /// Ends that there were; each has a number.
     ends: Cell<u64>,
 }
@@ -47,12 +51,26 @@ impl SharedMemory {
     /// None yet; their doorbells are `reactor`'s to look at.
     pub fn new(reactor: &Reactor, settings: SharedMemorySettings) -> Self {
         let (reactor, rings) = (reactor.clone(), Rings::default());
-        Self(Rc::new(Inner { reactor, rings, settings, ends: Cell::new(0) }))
+        let (looking, ends) = (Looking::default(), Cell::new(0));
+        Self(Rc::new(Inner { reactor, rings, settings, looking, ends }))
     }
 
     /// Wakes the other processes that wait for what was done since the last call: to be called in each turn of the loop.
-    pub fn flush(&self) {
-        self.0.rings.flush();
+    pub fn notify(&self) {
+        self.0.rings.notify();
+    }
+
+    /// Waits by `sleep`, but for at most `timeout`, unless something comes by shared memory before. It looks for a while first:
+    /// [`looking`] says for how long.
+    ///
+    /// # Errors
+    /// Those of `sleep`.
+    pub fn wait(
+        &self,
+        timeout: Option<Duration>,
+        sleep: impl FnOnce(Option<Duration>) -> io::Result<()>,
+    ) -> io::Result<()> {
+        self.0.looking.wait(&self.0.rings, timeout, sleep)
     }
 
     /// What they have together.

@@ -56,8 +56,9 @@ impl Client {
                 return result;
             }
             assert!(start.elapsed() < PATIENCE, "nothing comes");
-            self.memory.flush();
-            self.reactor.wait(Some(Duration::from_millis(100))).unwrap();
+            self.memory.notify();
+            let sleep = |timeout| self.reactor.wait(timeout);
+            self.memory.wait(Some(Duration::from_millis(100)), sleep).unwrap();
         }
     }
 
@@ -186,7 +187,7 @@ fn a_client_that_is_gone_costs_the_process_nothing() {
             flow.write_all(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\nGET").await.unwrap();
             flow.read(&mut [0; 10]).await.unwrap();
         });
-        client.memory.flush();
+        client.memory.notify();
         // It may not have seen yet that the others are gone.
         let start = Instant::now();
         while client.connect(&server.http).is_err_and(|error| error == ConnectError::Exhausted) {

@@ -59,13 +59,14 @@ impl Turns {
             self.timers.advance(self.start.elapsed());
             while self.executor.run(POLLS_MAX) {}
             self.reactor.flush();
-            self.memory.flush();
+            self.memory.notify();
             if let Some(result) = result.take() {
                 return result;
             }
             let now = self.timers.now();
             let timeout = self.timers.next_deadline().map(|at| at.saturating_sub(now));
-            self.reactor.wait(timeout).expect("a poll");
+            let sleep = |timeout| self.reactor.wait(timeout);
+            self.memory.wait(timeout, sleep).expect("a poll");
         }
     }
 }

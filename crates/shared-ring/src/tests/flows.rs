@@ -66,7 +66,7 @@ fn peek() -> Context<'static> {
 }
 
 #[test]
-fn a_reader_is_woken_by_the_notification_that_a_flush_sends() {
+fn a_reader_is_woken_by_the_notification_that_it_asked_for() {
     let World { rings, mut server, mut client, from_client, .. } = world();
     let count = Arc::new(Count::default());
     let waker = Waker::from(count.clone());
@@ -74,14 +74,102 @@ fn a_reader_is_woken_by_the_notification_that_a_flush_sends() {
     block_on(client.write_all(b"one")).unwrap();
     block_on(client.write_all(b"two")).unwrap();
     assert_eq!(from_client.0.get(), 0, "notified once a turn");
-    rings.flush();
+    rings.notify();
     assert_eq!(from_client.0.get(), 1);
-    rings.flush();
+    rings.notify();
     assert_eq!(from_client.0.get(), 1);
     assert_eq!(count.0.load(Ordering::Relaxed), 0);
     server.other_side().handle_notification();
     assert_eq!(count.0.load(Ordering::Relaxed), 1);
     assert_eq!(read(&mut server, &mut peek()), Poll::Ready(Ok(b"onetwo".to_vec())));
+}
+
+#[test]
+fn who_still_looks_is_not_notified_and_finds_it() {
+    let World { rings, mut server, mut client, from_client, .. } = world();
+    // A side that has just been made asks.
+    block_on(client.write_all(b"first")).unwrap();
+    rings.notify();
+    assert_eq!(from_client.0.replace(0), 1);
+    assert!(!rings.is_awaiting());
+    assert!(read(&mut server, &mut peek()).is_ready());
+    let count = Arc::new(Count::default());
+    let waker = Waker::from(count.clone());
+    assert_eq!(read(&mut server, &mut Context::from_waker(&waker)), Poll::Pending);
+    assert!(rings.is_awaiting());
+    assert!(!rings.look());
+    block_on(client.write_all(b"next")).unwrap();
+    rings.notify();
+    assert_eq!(from_client.0.get(), 0, "the server does not sleep");
+    assert_eq!(count.0.load(Ordering::Relaxed), 0);
+    assert!(rings.look());
+    assert_eq!(count.0.load(Ordering::Relaxed), 1);
+    assert!(!rings.look(), "its task knows");
+    assert_eq!(read(&mut server, &mut peek()), Poll::Ready(Ok(b"next".to_vec())));
+    assert!(rings.may_sleep());
+    assert!(!rings.is_awaiting());
+}
+
+#[test]
+fn what_comes_before_the_sleep_forbids_it() {
+    let World { rings, mut server, mut client, .. } = world();
+    let count = Arc::new(Count::default());
+    let waker = Waker::from(count.clone());
+    let mut cx = Context::from_waker(&waker);
+    for what in ["bytes", "room", "delivery", "the other side's going"] {
+        let before = count.0.load(Ordering::Relaxed);
+        match what {
+            "bytes" => {
+                assert_eq!(read(&mut server, &mut cx), Poll::Pending);
+                block_on(client.write_all(b"late")).unwrap();
+            }
+            "room" => {
+                assert!(read(&mut server, &mut cx).is_ready());
+                assert_eq!(client.poll_write(&mut cx, &[1; 4096]), Poll::Ready(Ok(4096)));
+                assert_eq!(client.poll_write(&mut cx, &[1]), Poll::Pending);
+                assert!(read(&mut server, &mut cx).is_ready());
+            }
+            "delivery" => {
+                assert_eq!(client.poll_write(&mut cx, &[1]), Poll::Ready(Ok(1)));
+                assert_eq!(client.poll_drained(&mut cx), Poll::Pending);
+                assert!(read(&mut server, &mut cx).is_ready());
+            }
+            _ => {
+                assert_eq!(client.poll_write(&mut cx, &[1; 4096]), Poll::Ready(Ok(4096)));
+                assert_eq!(client.poll_write(&mut cx, &[1]), Poll::Pending);
+                server.abort();
+            }
+        }
+        assert!(!rings.may_sleep(), "{what}");
+        assert_eq!(count.0.load(Ordering::Relaxed), before + 1, "{what}");
+        assert!(rings.may_sleep(), "{what}: its task is awake");
+        rings.notify();
+    }
+}
+
+#[test]
+fn of_much_at_once_a_side_that_sleeps_is_told_before_the_turn_ends() {
+    let (_, server, client) = pair(18, 18);
+    let rings = Rings::default();
+    let (from_server, from_client) = (Bell::default(), Bell::default());
+    let [one, other] = [1, 2].map(Address::Memory);
+    let mut server = rings.open(server, from_server.clone(), one, other);
+    let mut client = rings.open(client, from_client.clone(), other, one);
+    assert_eq!(read(&mut server, &mut peek()), Poll::Pending);
+    assert!(rings.may_sleep());
+    block_on(client.write_all(&[1; (64 << 10) - 1])).unwrap();
+    assert_eq!(from_client.0.get(), 0);
+    block_on(client.write_all(&[1])).unwrap();
+    assert_eq!(from_client.0.get(), 1);
+    block_on(client.write_all(&[1; 192 << 10])).unwrap();
+    assert_eq!(client.poll_write(&mut peek(), &[1]), Poll::Pending);
+    assert!(rings.may_sleep());
+    assert_eq!(from_server.0.get(), 0);
+    assert_eq!(
+        server.poll_read_with(&mut peek(), &mut |bytes| bytes.len()),
+        Poll::Ready(Ok(64 << 10))
+    );
+    assert_eq!(from_server.0.get(), 1);
 }
 
 #[test]
@@ -94,8 +182,9 @@ fn a_writer_waits_for_room_and_is_woken() {
     assert_eq!(client.poll_write(&mut cx, &[1; 5000]), Poll::Pending);
     assert_eq!(client.poll_write_with(&mut cx, &mut |_| panic!("no room")), Poll::Pending);
     assert_eq!(client.poll_drained(&mut cx), Poll::Pending);
+    assert!(rings.may_sleep());
     assert!(read(&mut server, &mut peek()).is_ready());
-    rings.flush();
+    rings.notify();
     assert_eq!(from_server.0.get(), 1);
     client.other_side().handle_notification();
     assert_eq!(count.0.load(Ordering::Relaxed), 1);
@@ -148,7 +237,7 @@ fn half_close_leaves_the_other_direction_open_and_a_drop_after_it_loses_nothing(
     });
     let before = from_client.0.get();
     drop(client);
-    rings.flush();
+    rings.notify();
     assert_eq!((from_client.0.get(), rings.flows()), (before + 1, 0));
 }
 

@@ -41,8 +41,8 @@ impl Side {
 
     /// A turn of the loop.
     fn turn(&self) {
-        self.memory.flush();
-        self.reactor.wait(Some(TURN)).unwrap();
+        self.memory.notify();
+        self.memory.wait(Some(TURN), |timeout| self.reactor.wait(timeout)).unwrap();
     }
 }
 
@@ -165,11 +165,12 @@ fn a_sleeping_side_is_woken_and_an_awake_one_is_left_alone() {
     for round in 0..2000 {
         let mut cx = Context::from_waker(Waker::noop());
         assert!(read(&mut far, &mut cx).is_pending());
+        assert!(server.memory.rings().may_sleep());
         assert_eq!(near.poll_write(&mut cx, b"one"), Poll::Ready(Ok(3)));
-        client.memory.flush();
+        client.memory.notify();
         server.reactor.wait(Some(PATIENCE)).unwrap();
         assert_eq!(read(&mut far, &mut cx), Poll::Ready(Ok(b"one".to_vec())), "{round}");
-        server.memory.flush();
+        server.memory.notify();
     }
 }
 
