@@ -21,6 +21,7 @@ use crate::sockets::Reactor;
 use aqueduct::settings::shared_memory::SharedMemorySettings;
 use doorbell::Bell;
 use flow::Address;
+use flow::time::Timers;
 use mapping::Mapping;
 use mio::net::UnixStream;
 use shared_ring::{Ring, RingFlow, Rings};
@@ -39,15 +40,19 @@ struct Inner {
     reactor: Reactor,
     rings: Rings,
     settings: SharedMemorySettings,
+    timers: Timers,
+    /// Connections of ours that the other process has not accepted.
+    meetings: Cell<usize>,
     /// Ends that there were; each has a number.
     ends: Cell<u64>,
 }
 
 impl SharedMemory {
     /// None yet; their doorbells are `reactor`'s to look at.
-    pub fn new(reactor: &Reactor, settings: SharedMemorySettings) -> Self {
-        let (reactor, rings) = (reactor.clone(), Rings::default());
-        Self(Rc::new(Inner { reactor, rings, settings, ends: Cell::new(0) }))
+    pub fn new(reactor: &Reactor, settings: SharedMemorySettings, timers: &Timers) -> Self {
+        let (reactor, timers, rings) = (reactor.clone(), timers.clone(), Rings::default());
+        let (meetings, ends) = (Cell::new(0), Cell::new(0));
+        Self(Rc::new(Inner { reactor, rings, settings, timers, meetings, ends }))
     }
 
     /// Wakes the other processes that wait for what was done since the last call: to be called in each turn of the loop.
@@ -60,9 +65,10 @@ impl SharedMemory {
         &self.0.rings
     }
 
-    /// Whether there may be one more.
+    /// Whether there may be one more, those included that are being made.
     fn has_place(&self) -> bool {
-        self.0.rings.flows() < self.0.settings.connections_max
+        let taken = self.0.rings.flows() + self.0.meetings.get();
+        taken < self.0.settings.connections_max
     }
 
     /// Whether there may be one more of those that came to one path, of which these are the places: three quarters of all, so
