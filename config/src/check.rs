@@ -28,6 +28,11 @@ pub(crate) fn sizes(config: &Config) -> Checked {
         CACHE_BYTES_MIN,
         ("storage", "cache_bytes_max"),
     )?;
+    if config.names.ways.is_empty() {
+        let (keys, allowed) =
+            (vec![("names", "ways")], "at least one of ways in [names]".to_owned());
+        return Err(Contradiction { keys, allowed });
+    }
     at_most(
         rpc.unsent_bytes_high <= rpc.unsent_bytes_max,
         &[("rpc", "unsent_bytes_high"), ("rpc", "unsent_bytes_max")],

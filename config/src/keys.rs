@@ -11,12 +11,12 @@ pub(crate) use rule::{Key, Number, Rule, Value};
 
 use crate::{
     CongestionControl,
-    schema::is_service,
+    schema::{WayKind, is_service},
     texts::{is_host_text, is_http_address, is_label, is_path, is_socket_path_or_none},
 };
 use field::{
     client_certificates, file_mode, host, is_path_or_none, is_unix_path_or_none, parsed, push,
-    push_address, push_gateway, push_host, push_path, put, put_capability, put_group_key,
+    push_address, push_gateway, push_host, push_path, push_way, put, put_capability, put_group_key,
     put_owner_lost, put_token,
 };
 use rule::{
@@ -253,6 +253,11 @@ pub(crate) static KEYS: &[Key] = &[
         "shared_memory",
         "ring_bytes",
         count(4096, 1 << 20, |c| Number::Usize(&mut c.shared_memory.ring_bytes)),
+    ),
+    key(
+        "shared_memory",
+        "connect_timeout_seconds",
+        seconds(1, 300, |c| &mut c.shared_memory.connect_timeout),
     ),
     text("unix", "http", UNIX_PATH, |c, text| {
         is_unix_path_or_none(text) && put(&mut c.unix.http, text)
@@ -528,6 +533,17 @@ pub(crate) static KEYS: &[Key] = &[
         Rule::Text { allowed: "\"begin\" or \"refuse\"", set: put_owner_lost },
     ),
     key("affinity", "connect_timeout_seconds", seconds(1, 60, |c| &mut c.affinity.connect_timeout)),
+    list(
+        "names",
+        "ways",
+        "\"memory\", \"shm\", \"unix\", \"vsock\", \"tcp\" and \"tls\", each once",
+        WayKind::ALL.len(),
+        |c| c.names.ways.clear(),
+        |c, text| push_way(&mut c.names.ways, text),
+    ),
+    key("names", "local_timeout_seconds", seconds(1, 60, |c| &mut c.names.local_timeout)),
+    key("names", "remote_timeout_seconds", seconds(1, 300, |c| &mut c.names.remote_timeout)),
+    key("names", "retry_seconds", seconds(0, 3600, |c| &mut c.names.retry)),
     key("admin", "port", Rule::PortOrOff(|c| &mut c.admin.port)),
     text("admin", "token", "16 to 128 letters, digits and any of -._~+/=, or none", put_token),
     key("admin", "tls", Rule::Flag(|c| &mut c.admin.tls)),

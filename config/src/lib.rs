@@ -49,9 +49,9 @@ pub use network::{Cidr, CongestionControl};
 pub use places::line_of;
 pub use schema::{
     Admin, Affinity, BadGroupKey, Capabilities, ClientCertificates, Conf, Config, Fastcgi, Gopher,
-    GroupKey, Http, Log, LogFormat, Memory, Network, Octets32, PortRange, Relay, Rpc, RpcEpoch,
-    RpcPeer, Sessions, SharedMemory, Shutdown, Storage, SyslogPlace, SyslogTransport, TargetRule,
-    Tasks, Tcp, Tls, Token, Unix, Vsock, Zmq, port_key,
+    GroupKey, Http, Log, LogFormat, Memory, Names, Network, Octets32, PortRange, Relay, Rpc,
+    RpcEpoch, RpcPeer, Sessions, SharedMemory, Shutdown, Storage, SyslogPlace, SyslogTransport,
+    TargetRule, Tasks, Tcp, Tls, Token, Unix, Vsock, WayKind, Zmq, port_key,
 };
 pub use values::{KeyValue, SECRET, values};
 

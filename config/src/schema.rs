@@ -4,6 +4,7 @@
 mod admin;
 mod fastcgi;
 mod log;
+mod names;
 mod relay;
 mod rpc;
 mod shared_memory;
@@ -14,6 +15,7 @@ mod vsock;
 pub use admin::{Admin, Token};
 pub use fastcgi::Fastcgi;
 pub use log::{Log, LogFormat, SyslogPlace, SyslogTransport};
+pub use names::{Names, WayKind};
 pub use relay::{PortRange, Relay, TargetRule};
 pub(crate) use rpc::is_service;
 pub use rpc::{Capabilities, Conf, Rpc, RpcEpoch, RpcPeer};
@@ -67,6 +69,8 @@ pub struct Config {
     pub sessions: Sessions,
     /// Sessions of several appliances.
     pub affinity: Affinity,
+    /// Services by name.
+    pub names: Names,
     /// What operators look at.
     pub admin: Admin,
     /// The serial log.

@@ -79,6 +79,7 @@ fn text(config: &Config, section: &str, name: &str) -> String {
         ("affinity", "owner_lost") => {
             quoted(&if affinity.begins_when_lost { "begin" } else { "refuse" })
         }
+        ("names", "ways") => list(&config.names.ways),
         ("admin", "token") => secret(admin.token.is_some()),
         ("admin", "client_authorities") => quoted(&admin.client_authorities),
         ("admin", "client_fingerprints") => list(&admin.client_fingerprints),

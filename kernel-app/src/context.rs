@@ -6,7 +6,7 @@ use crate::live_site::LiveSite;
 use crate::service::Services;
 #[cfg(any(feature = "rpc", feature = "https"))]
 use crate::service::StartError;
-use crate::settings::{self, memory::MemorySettings};
+use crate::settings::{self, memory::MemorySettings, names::NamesSettings};
 #[cfg(feature = "https")]
 use crate::tls_server::Identities;
 #[cfg(feature = "rpc")]
@@ -18,7 +18,7 @@ use config::{Bundle, Config};
 use core::cell::OnceCell;
 use core::time::Duration;
 use flow::ledger::{Ledger, ServiceLedger};
-use flow::registry::{Label, Registry, ResolvingConnector};
+use flow::registry::{Label, Registry, ResolvingConnector, Ways};
 use flow::task::{Executor, Spawner};
 use flow::time::Timers;
 use flow::{Dispatcher, Scheme};
@@ -35,6 +35,8 @@ pub struct Context<P: Platform> {
     pub bundle: Rc<Bundle<'static>>,
     /// Who offers what, and where.
     pub registry: Rc<dyn Registry>,
+    /// How services of others were reached.
+    pub ways: Ways,
     /// Makes tasks.
     pub spawner: Spawner,
     /// Time and deadlines.
@@ -72,6 +74,7 @@ impl<P: Platform> Clone for Context<P> {
             config: self.config.clone(),
             bundle: self.bundle.clone(),
             registry: self.registry.clone(),
+            ways: self.ways.clone(),
             spawner: self.spawner.clone(),
             timers: self.timers.clone(),
             services: self.services.clone(),
@@ -106,6 +109,8 @@ impl<P: Platform> Context<P> {
         timers: &Timers,
     ) -> Self {
         let settings = MemorySettings::new(&config.memory, platform.memory_bytes());
+        let NamesSettings { ways } = NamesSettings::new(&config.names, platform.host_ids().all());
+        let ways = Ways::new(ways, timers);
         let entropy = platform.clone();
         let sessions = SessionHost::new(
             &executor.spawner(),
@@ -136,6 +141,7 @@ impl<P: Platform> Context<P> {
             config,
             bundle: Rc::new(bundle),
             registry,
+            ways,
             spawner: executor.spawner(),
             timers: timers.clone(),
             services,
@@ -261,7 +267,7 @@ impl<P: Platform> Context<P> {
         let tcp = self.platform.with_shared_memory(tcp);
         #[cfg(feature = "https")]
         let tcp = crate::trust::with_tls(self, tcp);
-        ResolvingConnector::new(tcp, self.registry.clone())
+        ResolvingConnector::new(tcp, self.registry.clone(), self.ways.clone())
     }
 
     /// Time since 1970-01-01 00:00 UTC when the timers' time was zero, whatever the platform's clock is worth: for what must go

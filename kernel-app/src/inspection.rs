@@ -10,6 +10,7 @@ mod task_dump;
 pub(crate) mod tasks;
 mod timers;
 mod version;
+mod ways;
 
 use crate::Platform;
 use crate::context::Context;
@@ -38,6 +39,7 @@ pub(crate) fn add_all<P: Platform>(context: &Context<P>) {
     timers::add(context);
     services::add(context);
     sessions::add(context);
+    ways::add(context);
     memory::add(context);
     panics::add(context);
     config::add(context);

@@ -5,7 +5,10 @@ use crate::Platform;
 use crate::context::Context;
 use crate::service::{Admission, StartError};
 use crate::settings::unix::UnixSettings;
-use flow::Listeners;
+use alloc::string::String;
+use alloc::vec::Vec;
+use flow::registry::Way;
+use flow::{Listeners, Target};
 
 /// What a service listens on there: flows as objects, so that a service is compiled once for all that is no TCP.
 pub(crate) type LocalPort = Admission<Listeners>;
@@ -25,6 +28,22 @@ pub(crate) fn listen<P: Platform>(
     ];
     let places = places.into_iter().flatten().reduce(Listeners::and);
     Ok(places.map(|places| Admission::new(places, &context.spawner)))
+}
+
+/// The ways by which others on this host reach the service there, the best one first. A path that is relative means
+/// something else for each process, and is left out.
+pub(crate) fn ways<P: Platform>(context: &Context<P>, service: &str) -> Vec<Way> {
+    let hosts = context.platform.host_ids();
+    let memory = shared_memory_path(context, service).filter(|path| path.starts_with('/'));
+    let memory = memory.zip(hosts.paths);
+    let memory = memory.map(|(path, host)| Way::on(host, Target::SharedMemory(path)));
+    let socket = UnixSettings::new(&context.config.unix).socket_of(service);
+    let socket = socket.and_then(|(path, _)| {
+        let is_abstract = path.abstract_name().is_some();
+        let host = if is_abstract { hosts.abstract_names } else { hosts.paths };
+        Some(Way::on(host?, Target::Unix(path)))
+    });
+    memory.into_iter().chain(socket).collect()
 }
 
 fn unix<P: Platform>(
@@ -77,6 +96,21 @@ const NO_DEVICE: &str = "this machine has no socket device (virtio-vsock; QEMU: 
 #[cfg(not(feature = "vsock"))]
 fn vsock<P: Platform>(_: &Context<P>, _: &'static str) -> Result<Option<Listeners>, StartError> {
     Ok(None)
+}
+
+#[cfg(feature = "shared-memory")]
+fn shared_memory_path<P: Platform>(context: &Context<P>, service: &str) -> Option<String> {
+    use crate::settings::shared_memory::SharedMemorySettings;
+
+    let section = &context.config.shared_memory;
+    let settings = SharedMemorySettings::new(section, context.platform.memory_bytes());
+    settings.path_of(service).map(|(path, _)| path.into())
+}
+
+/// Nobody listens.
+#[cfg(not(feature = "shared-memory"))]
+fn shared_memory_path<P: Platform>(_: &Context<P>, _: &str) -> Option<String> {
+    None
 }
 
 #[cfg(feature = "shared-memory")]

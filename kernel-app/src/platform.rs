@@ -4,10 +4,12 @@
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use core::fmt;
 use core::net::SocketAddr;
 use core::task::Poll;
 use core::time::Duration;
+use flow::registry::HostId;
 use flow::sync::WakerKey;
 use flow::{Connector, Listener, UnixPath};
 #[cfg(feature = "shared-memory")]
@@ -72,6 +74,11 @@ pub trait Platform: Clone + 'static {
     #[cfg(feature = "shared-memory")]
     fn shared_memory(&self) -> Option<shared_ring::Rings> {
         None
+    }
+
+    /// What others who reach this machine by a path, or by an abstract name, have in common with it.
+    fn host_ids(&self) -> HostIds {
+        HostIds::default()
     }
 
     /// Whether it sends datagrams of UDP.
@@ -163,6 +170,22 @@ pub trait Platform: Clone + 'static {
     /// Shows all ports that are listened on.
     fn visit_listeners(&self, visit: &mut dyn FnMut(ListenerRow)) {
         self.visit_stacks(&mut |card, stack| stack.visit_listeners(card, visit));
+    }
+}
+
+/// The numbers of a host, as ways of services need them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HostIds {
+    /// Whoever has it sees the same file at the same path; none where there are no files to meet at.
+    pub paths: Option<HostId>,
+    /// Whoever has it sees the same socket by the same abstract name (unix(7)).
+    pub abstract_names: Option<HostId>,
+}
+
+impl HostIds {
+    /// Those that there are.
+    pub fn all(self) -> Vec<HostId> {
+        [self.paths, self.abstract_names].into_iter().flatten().collect()
     }
 }
 

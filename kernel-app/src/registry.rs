@@ -1,14 +1,14 @@
 //! Service registry: makes the appliance's own services known, and reads those that its bundle lists.
 
-use crate::Platform;
 use crate::context::Context;
 use crate::service::Offer;
+use crate::{Platform, local_port};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use config::{Bundle, NAMES_FILE};
 use core::net::{Ipv4Addr, SocketAddr};
-use flow::registry::{Label, Service, StaticRegistry};
+use flow::registry::{Label, Service, StaticRegistry, Way};
 
 /// The services that the bundle lists.
 pub fn of_bundle(bundle: &Bundle<'_>) -> Result<StaticRegistry, String> {
@@ -24,7 +24,7 @@ pub(crate) fn register<P: Platform>(context: &Context<P>) {
     if !registry.can_register() {
         return;
     }
-    let services = entries(&context.config.network.hostname, &context.services.offers());
+    let services = entries(context);
     context.spawner.spawn("registry", async move {
         for service in services {
             match registry.register(&service).await {
@@ -36,18 +36,21 @@ pub(crate) fn register<P: Platform>(context: &Context<P>) {
 }
 
 /// What the registry gets to know of them.
-fn entries(hostname: &str, offers: &[Offer]) -> Vec<Service> {
-    let label = |text: &str| text.parse::<Label>().ok();
-    let host = label(hostname);
-    let entry = |offer: &Offer| {
-        Some(Service {
-            name: label(offer.name)?,
-            host: host.clone()?,
-            protocol: label(offer.protocol)?,
-            target: SocketAddr::from((Ipv4Addr::UNSPECIFIED, offer.port)).into(),
-        })
-    };
-    offers.iter().filter_map(entry).collect()
+fn entries<P: Platform>(context: &Context<P>) -> Vec<Service> {
+    let offers = context.services.offers().into_iter();
+    let entry = |(name, offer)| entry(context.host_label(), offer, local_port::ways(context, name));
+    offers.filter_map(entry).collect()
+}
+
+/// The service that is offered in these ways, and by TCP; none that nobody reaches. The registry knows by which address
+/// others reach this machine.
+fn entry(host: Label, offer: Offer, mut ways: Vec<Way>) -> Option<Service> {
+    let Offer { name, protocol, port } = offer;
+    let address = |port| SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+    ways.extend(port.map(|port| Way::anywhere(address(port).into())));
+    let label = |text: &str| text.parse().ok();
+    let service = Service::new(label(name)?, host, label(protocol)?, ways);
+    (!service.ways.is_empty()).then_some(service)
 }
 
 #[cfg(test)]
@@ -56,18 +59,21 @@ mod tests {
     use alloc::string::ToString;
 
     #[test]
-    fn what_is_served_has_names() {
-        let offer = |name, protocol, port| Offer { name, protocol, port };
-        let services =
-            entries("aqueduct", &[offer("http", "http", 80), offer("appliance", "capnp", 7000)]);
-        let lines: Vec<_> = services
-            .iter()
-            .map(|it| format!("{}@{} {} {}", it.name, it.host, it.protocol, it.target))
-            .collect();
-        assert_eq!(
-            lines,
-            ["http@aqueduct http 0.0.0.0:80", "appliance@aqueduct capnp 0.0.0.0:7000"]
-        );
+    fn what_is_served_has_a_name_and_its_ways() {
+        let text = |name, protocol, port, ways: &[&str]| {
+            let ways = ways.iter().map(|way| way.parse().unwrap()).collect();
+            let host = "aqueduct".parse().unwrap();
+            let service = entry(host, Offer { name, protocol, port }, ways)?;
+            Some(format!("{}@{} {}", service.name, service.host, service.description()))
+        };
+        let http = text("http", "http", Some(80), &[]).unwrap();
+        assert_eq!(http, "http@aqueduct http 0.0.0.0:80");
+        let local = "00112233445566778899aabbccddeeff!shm:/run/rpc.shm";
+        let rpc = text("appliance", "capnp", Some(7000), &[local]).unwrap();
+        assert_eq!(rpc, format!("appliance@aqueduct capnp {local} 0.0.0.0:7000"));
+        let rpc = text("appliance", "capnp", None, &[local]).unwrap();
+        assert_eq!(rpc, format!("appliance@aqueduct capnp {local}"));
+        assert_eq!(text("http", "http", None, &[]), None);
     }
 
     #[test]

@@ -23,7 +23,7 @@ use web::{Handler, Routes};
 
 /// A service that runs.
 pub trait Service {
-    /// What others find it by, in the service registry: one for each port that it listens on.
+    /// What others find it by, in the service registry.
     fn offers(&self) -> Vec<Offer>;
 
     /// Connections that are open.
@@ -43,15 +43,15 @@ pub trait Service {
     }
 }
 
-/// What a service offers on one port.
+/// What a service offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Offer {
     /// What it is called, as `transform`.
     pub name: &'static str,
     /// What it speaks, as `zmtp`.
     pub protocol: &'static str,
-    /// Where it listens.
-    pub port: u16,
+    /// Its port of TCP, if it listens on one.
+    pub port: Option<u16>,
 }
 
 /// What an appliance serves. One is in this crate, [`Appliance`](crate::app::Appliance); another
@@ -151,9 +151,13 @@ impl Services {
         self.0.is_draining.get()
     }
 
-    /// What all offer.
-    pub(crate) fn offers(&self) -> Vec<Offer> {
-        self.all().iter().flat_map(|(_, service)| service.offers()).collect()
+    /// What all offer, with the names of the services in the table.
+    pub(crate) fn offers(&self) -> Vec<(&'static str, Offer)> {
+        let of_one = |(name, service): &(&'static str, Rc<dyn Service>)| {
+            let name = *name;
+            service.offers().into_iter().map(move |offer| (name, offer))
+        };
+        self.all().iter().flat_map(of_one).collect()
     }
 
     /// Drains all: see [`Service::drain`].

@@ -12,6 +12,7 @@ pub mod fastcgi;
 pub mod gopher;
 pub mod http;
 pub mod memory;
+pub mod names;
 pub mod network;
 pub mod relay;
 pub mod rpc;

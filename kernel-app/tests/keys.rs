@@ -15,6 +15,7 @@ use aqueduct::settings::fastcgi::FastcgiSettings;
 use aqueduct::settings::gopher::GopherSettings;
 use aqueduct::settings::http::HttpSettings;
 use aqueduct::settings::memory::MemorySettings;
+use aqueduct::settings::names::NamesSettings;
 use aqueduct::settings::network::{SocketSettings, stack_config};
 use aqueduct::settings::relay::RelaySettings;
 use aqueduct::settings::rpc::RpcSettings;
@@ -70,6 +71,10 @@ fn vsock(config: &Config) -> vsock::Limits {
 
 fn shared_memory(config: &Config) -> SharedMemorySettings {
     SharedMemorySettings::new(&config.shared_memory, 1 << 30)
+}
+
+fn ways(config: &Config) -> flow::registry::WayPolicy {
+    NamesSettings::new(&config.names, Vec::new()).ways
 }
 
 fn zmq(config: &Config) -> endpoints::pipe::ServiceLimits {
@@ -217,6 +222,7 @@ static ROWS: &[Row] = &[
     row!("shared_memory", "zmq_path", "\"/z\"", "true", |c: &Config| World::new(c).shares_memory_at("/z")),
     row!("shared_memory", "connections_max", "7", "7", |c: &Config| shared_memory(c).connections_max),
     row!("shared_memory", "ring_bytes", "8192", "8192", |c: &Config| shared_memory(c).ring_bytes),
+    row!("shared_memory", "connect_timeout_seconds", "7", "7s", |c: &Config| shared_memory(c).connect_timeout),
     row!("unix", "http", "\"/run/http\"", "true", |c: &Config| World::new(c).is_open_at("/run/http")),
     row!("unix", "fastcgi", "\"/run/fastcgi\"", "true", |c: &Config| World::new(c).is_open_at("/run/fastcgi")),
     row!("unix", "rpc", "\"/run/rpc\"", "true", |c: &Config| World::new(c).is_open_at("/run/rpc")),
@@ -310,6 +316,10 @@ static ROWS: &[Row] = &[
     row!("affinity", "key", "\"000102030405060708090a0b0c0d0eff\"", "Some(255)", |c: &Config| affinity(c).map(|it| it.key[15])),
     row!("affinity", "owner_lost", "\"refuse\"", "Some(Refuse)", |c: &Config| grouped(c).map(|it| it.owner_lost)),
     row!("affinity", "connect_timeout_seconds", "7", "Some(7s)", |c: &Config| grouped(c).map(|it| it.connect_timeout)),
+    row!("names", "ways", "[\"tcp\", \"shm\"]", "[Tcp, SharedMemory]", |c: &Config| ways(c).schemes),
+    row!("names", "local_timeout_seconds", "7", "7s", |c: &Config| ways(c).local_timeout),
+    row!("names", "remote_timeout_seconds", "7", "7s", |c: &Config| ways(c).remote_timeout),
+    row!("names", "retry_seconds", "7", "7s", |c: &Config| ways(c).retry_after),
     // Platforms set it; what that does, the process's own tests show.
     row!("admin", "port", "9001", "true", |c: &Config| World::new(c).is_open(9001)),
     row!("admin", "token", "\"0123456789abcdef\"", "Some(\"0123456789abcdef\")", |c: &Config| {

@@ -3,7 +3,7 @@
 use crate::{
     Cidr, ClientCertificates, Config,
     network::{is_host, is_on_link},
-    schema::is_service,
+    schema::{WayKind, is_service},
     texts::{is_host_text, is_path, is_unix_path},
 };
 use alloc::{borrow::ToOwned, string::String, vec::Vec};
@@ -43,6 +43,12 @@ pub(super) fn put_owner_lost(config: &mut Config, text: &str) -> bool {
     let is_allowed = ["begin", "refuse"].contains(&text);
     config.affinity.begins_when_lost = text != "refuse";
     is_allowed
+}
+
+pub(super) fn push_way(ways: &mut Vec<WayKind>, text: &str) -> bool {
+    let Some(way) = parsed(text).filter(|way| !ways.contains(way)) else { return false };
+    ways.push(way);
+    true
 }
 
 pub(super) fn push_address(addresses: &mut Vec<Cidr>, text: &str) -> bool {

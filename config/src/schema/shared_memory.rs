@@ -1,6 +1,7 @@
 //! `[shared_memory]`: services for other processes of the host, by memory that both share.
 
 use alloc::string::String;
+use core::time::Duration;
 
 /// `[shared_memory]`
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub struct SharedMemory {
     /// Bytes of the ring in each direction, the next lower power of two being taken. Default 256 KiB: two of the largest
     /// moves in flight each way, and little enough for a CPU's cache.
     pub ring_bytes: usize,
+    /// How long the other process may take to accept a connection of ours. Default 5 s: one that works takes milliseconds.
+    pub connect_timeout: Duration,
 }
 
 impl Default for SharedMemory {
@@ -26,6 +29,7 @@ impl Default for SharedMemory {
             zmq_path: String::new(),
             connections_max: 64,
             ring_bytes: 256 << 10,
+            connect_timeout: Duration::from_secs(5),
         }
     }
 }

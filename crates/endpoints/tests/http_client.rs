@@ -3,7 +3,7 @@
 use endpoints::http::client::{Client, ClientConfig, ClientError, Request};
 use endpoints::http::{Error, Limits, Server, ServerConfig};
 use flow::memory::{MemoryFlow, MemoryNetwork};
-use flow::registry::{ResolvingConnector, StaticRegistry};
+use flow::registry::{ResolvingConnector, StaticRegistry, WayPolicy, Ways};
 use flow::task::Executor;
 use flow::time::Timers;
 use flow::{ConnectError, Connector, FlowExt, Listener, Target};
@@ -102,7 +102,8 @@ fn a_service_is_called_by_its_name_in_host() {
     });
     let table = b"shop alpha http web:80";
     let registry = Rc::new(StaticRegistry::parse(table).unwrap());
-    let connector = ResolvingConnector::new(lab.network.clone(), registry);
+    let ways = Ways::new(WayPolicy::default(), &lab.timers);
+    let connector = ResolvingConnector::new(lab.network.clone(), registry, ways);
     let client =
         Client::new(ClientConfig::default(), connector, &lab.executor.spawner(), &lab.timers);
     for (target, host) in

@@ -6,10 +6,15 @@
 //! connects can connect by name, and finds a service that has moved when it connects again.
 
 mod resolving_connector;
+mod service_text;
 mod static_registry;
+mod way;
+mod ways;
 
 pub use resolving_connector::ResolvingConnector;
 pub use static_registry::{BadLine, StaticRegistry};
+pub use way::{BadHostId, BadWay, HostId, WAYS_MAX, Way};
+pub use ways::{WayPolicy, WayRow, Ways};
 
 use crate::Target;
 use alloc::borrow::ToOwned;
@@ -17,6 +22,7 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
+use core::net::SocketAddr;
 use core::pin::Pin;
 use core::str::FromStr;
 
@@ -29,8 +35,14 @@ pub struct Service {
     pub host: Label,
     /// What it speaks: `http`, `capnp` or `zmtp`, or whatever the two agree on.
     pub protocol: Label,
-    /// Where it is.
-    pub target: Target,
+    /// How it is reached, the best way first: at least one, at most [`WAYS_MAX`].
+    pub ways: Vec<Way>,
+    /// Which version of it this is, if that is told.
+    pub version: Option<Label>,
+    /// Its share of the work beside others of the name, from 1; [`WEIGHT`](Self::WEIGHT) unless it is said.
+    pub weight: u16,
+    /// It ends soon: it takes no new work.
+    pub is_draining: bool,
 }
 
 /// Which services are meant: all of a name, or the one of a host. As text, `transform` or
@@ -91,6 +103,25 @@ impl fmt::Display for RegistryError {
 }
 
 impl core::error::Error for RegistryError {}
+
+impl Service {
+    /// The weight of a service that does not say any.
+    pub const WEIGHT: u16 = 1;
+
+    /// A service of no said version, with the usual weight.
+    pub fn new(name: Label, host: Label, protocol: Label, ways: Vec<Way>) -> Self {
+        let (version, weight, is_draining) = (None, Self::WEIGHT, false);
+        Self { name, host, protocol, ways, version, weight, is_draining }
+    }
+
+    /// Its ways by TCP whose address is that of the machine that serves, whichever that is: 0.0.0.0 or [::].
+    pub fn own_ports(&mut self) -> impl Iterator<Item = &mut SocketAddr> {
+        self.ways.iter_mut().filter_map(|way| match &mut way.target {
+            Target::Address(address) if address.ip().is_unspecified() => Some(address),
+            _ => None,
+        })
+    }
+}
 
 impl Query {
     /// As what a [`ResolvingConnector`] is asked to reach.

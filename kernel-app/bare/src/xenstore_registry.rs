@@ -2,12 +2,11 @@
 
 use crate::interfaces::Interfaces;
 use alloc::boxed::Box;
-use alloc::format;
+use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::cell::RefCell;
-use core::net::SocketAddr;
+use core::net::IpAddr;
 use core::time::Duration;
-use flow::Target;
 use flow::registry::{Answer, Label, Query, Registry, RegistryError, Service};
 use flow::time::Timers;
 use xen_store::services::{self, Published};
@@ -41,17 +40,19 @@ impl XenstoreRegistry {
         }
     }
 
-    /// Where others reach a port of ours, once there is an address.
-    async fn reachable(&self, target: &Target) -> Target {
-        let Target::Address(address) = target else {
-            return target.clone();
-        };
-        if !address.ip().is_unspecified() {
-            return target.clone();
+    /// The service as others reach it, once this machine has an address.
+    async fn reachable(&self, service: &Service) -> Service {
+        let mut service = service.clone();
+        for port in service.own_ports() {
+            port.set_ip(self.address().await);
         }
+        service
+    }
+
+    async fn address(&self) -> IpAddr {
         loop {
             if let Some(own) = self.interfaces.address() {
-                return SocketAddr::new(own, address.port()).into();
+                return own;
             }
             self.timers.sleep(PAUSE).await;
         }
@@ -60,8 +61,7 @@ impl XenstoreRegistry {
     async fn publish(&self, service: &Service) -> Result<(), Error> {
         let name = self.store.read_text("name").await?;
         let host = name.parse::<Label>().unwrap_or_else(|_| service.host.clone());
-        let target = self.reachable(&service.target).await;
-        let value = format!("{} {target}", service.protocol);
+        let value = self.reachable(service).await.description().to_string();
         services::publish(&self.store, service.name.as_str(), host.as_str(), &value).await
     }
 
@@ -74,10 +74,8 @@ impl XenstoreRegistry {
 
 /// What a domain has published, if it is a service.
 fn service(name: &Label, published: &Published) -> Option<Service> {
-    let mut words = published.value.split(' ');
-    let (protocol, target) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
     let host = published.host.parse().ok()?;
-    Some(Service { name: name.clone(), host, protocol, target })
+    Service::described(name.clone(), host, &published.value)
 }
 
 impl Registry for XenstoreRegistry {

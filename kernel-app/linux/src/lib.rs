@@ -5,6 +5,7 @@
 mod bundle;
 mod datagrams;
 mod disks;
+mod host_ids;
 mod log_writer;
 mod memory;
 mod options;
@@ -97,8 +98,9 @@ fn serve(table: &impl Table, options: &Options) -> Result<(), String> {
             let settings = SocketSettings::new(&config.tcp);
             let memory_bytes = memory::available_bytes();
             let shared = SharedMemorySettings::new(&config.shared_memory, memory_bytes);
-            let process = Process::new(options.address, options.operators, settings, shared)
-                .map_err(|error| error.to_string())?;
+            let process =
+                Process::new(options.address, options.operators, settings, shared, &timers)
+                    .map_err(|error| error.to_string())?;
             let platform = process.platform();
             disks.end_waits_of(process.registry()).map_err(|error| error.to_string())?;
             let context = Context::new(platform, config, bundle, registry, &executor, &timers);

@@ -2,12 +2,13 @@
 
 use crate::shared_memory::SharedMemory;
 use crate::sockets::{KernelConnector, KernelListener, Reactor, every_address};
-use crate::{datagrams, log_writer, memory, profiler, stall};
+use crate::{datagrams, host_ids, log_writer, memory, profiler, stall};
 use aqueduct::log_ring::Outlet;
-use aqueduct::platform::{Driver, ListenError, Platform, Profiling};
+use aqueduct::platform::{Driver, HostIds, ListenError, Platform, Profiling};
 use aqueduct::settings::network::SocketSettings;
 use aqueduct::settings::shared_memory::SharedMemorySettings;
 use flow::sync::WakerKey;
+use flow::time::Timers;
 use flow::{Dispatcher, Listeners, Scheme, UnixPath};
 use mio::{Interest, Registry, Token};
 use net::{ConnectionRow, ListenerRow};
@@ -131,6 +132,7 @@ pub(crate) struct Process {
     shared_memory: SharedMemory,
     address: IpAddr,
     operators: IpAddr,
+    hosts: HostIds,
     signals: Signals,
     /// The wait before this turn has asked which sockets are ready.
     asked: bool,
@@ -144,6 +146,7 @@ impl Process {
         operators: Option<IpAddr>,
         settings: SocketSettings,
         shared_memory: SharedMemorySettings,
+        timers: &Timers,
     ) -> io::Result<Self> {
         raise_descriptor_limit();
         let address = address.unwrap_or_else(every_address);
@@ -157,10 +160,11 @@ impl Process {
             _ => log::info!("listening on {address}"),
         }
         let reactor = Reactor::new(settings)?;
-        let shared_memory = SharedMemory::new(&reactor, shared_memory);
+        let shared_memory = SharedMemory::new(&reactor, shared_memory, timers);
         let signals = Signals::await_on(reactor.registry())?;
         let operators = operators.unwrap_or(Ipv4Addr::LOCALHOST.into());
-        Ok(Self { reactor, shared_memory, address, operators, signals, asked: false })
+        let hosts = host_ids::read();
+        Ok(Self { reactor, shared_memory, address, operators, hosts, signals, asked: false })
     }
 
     /// What its waits can be ended by.
@@ -172,7 +176,7 @@ impl Process {
     pub(crate) fn platform(&self) -> KernelPlatform {
         let (address, operators) = (self.address, self.operators);
         let (reactor, shared_memory) = (self.reactor.clone(), self.shared_memory.clone());
-        KernelPlatform { reactor, shared_memory, address, operators }
+        KernelPlatform { reactor, shared_memory, address, operators, hosts: self.hosts }
     }
 }
 
@@ -228,6 +232,7 @@ pub(crate) struct KernelPlatform {
     shared_memory: SharedMemory,
     address: IpAddr,
     operators: IpAddr,
+    hosts: HostIds,
 }
 
 impl Platform for KernelPlatform {
@@ -275,6 +280,10 @@ impl Platform for KernelPlatform {
 
     fn shared_memory(&self) -> Option<shared_ring::Rings> {
         Some(self.shared_memory.rings().clone())
+    }
+
+    fn host_ids(&self) -> HostIds {
+        self.hosts
     }
 
     fn has_datagrams(&self) -> bool {

@@ -22,6 +22,7 @@ use crate::sockets::Reactor;
 use aqueduct::settings::shared_memory::SharedMemorySettings;
 use doorbell::Bell;
 use flow::Address;
+use flow::time::Timers;
 use looking::Looking;
 use mapping::Mapping;
 use mio::net::UnixStream;
@@ -43,16 +44,25 @@ struct Inner {
     rings: Rings,
     settings: SharedMemorySettings,
     looking: Looking,
+    timers: Timers,
+    /// Connections of ours that the other process has not accepted.
+    meetings: Cell<usize>,
     /// Ends that there were; each has a number.
     ends: Cell<u64>,
 }
 
 impl SharedMemory {
     /// None yet; their doorbells are `reactor`'s to look at.
-    pub fn new(reactor: &Reactor, settings: SharedMemorySettings) -> Self {
-        let (reactor, rings) = (reactor.clone(), Rings::default());
-        let (looking, ends) = (Looking::default(), Cell::new(0));
-        Self(Rc::new(Inner { reactor, rings, settings, looking, ends }))
+    pub fn new(reactor: &Reactor, settings: SharedMemorySettings, timers: &Timers) -> Self {
+        Self(Rc::new(Inner {
+            reactor: reactor.clone(),
+            rings: Rings::default(),
+            settings,
+            looking: Looking::default(),
+            timers: timers.clone(),
+            meetings: Cell::new(0),
+            ends: Cell::new(0),
+        }))
     }
 
     /// Wakes the other processes that wait for what was done since the last call: to be called in each turn of the loop.
@@ -78,9 +88,10 @@ impl SharedMemory {
         &self.0.rings
     }
 
-    /// Whether there may be one more.
+    /// Whether there may be one more, those included that are being made.
     fn has_place(&self) -> bool {
-        self.0.rings.flows() < self.0.settings.connections_max
+        let taken = self.0.rings.flows() + self.0.meetings.get();
+        taken < self.0.settings.connections_max
     }
 
     /// Whether there may be one more of those that came to one path, of which these are the places: three quarters of all, so

@@ -38,8 +38,9 @@ impl Client {
         });
         let reactor = Reactor::new(SocketSettings::new(&config::Tcp::default())).unwrap();
         let settings = SharedMemorySettings::new(&config::SharedMemory::default(), usize::MAX);
-        let memory = SharedMemory::new(&reactor, settings);
-        Self { executor, timers: Timers::new(), reactor, memory }
+        let timers = Timers::new();
+        let memory = SharedMemory::new(&reactor, settings, &timers);
+        Self { executor, timers, reactor, memory }
     }
 
     /// What comes of `work`, which runs in a loop like the appliance's.

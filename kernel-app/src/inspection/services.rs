@@ -28,7 +28,7 @@ static TABLE: Table<ServiceRow> = Table {
             row.offer.map(|offer| offer.protocol).into()
         }),
         Column::maybe_number("port", "Where it listens.", |row| {
-            row.offer.map(|offer| offer.port).into()
+            row.offer.and_then(|offer| offer.port).into()
         }),
         Column::number("connections", "Connections that are open.", |row| row.connections.into()),
         Column::maybe_number("held_bytes", "What its peers make us hold.", |row| {

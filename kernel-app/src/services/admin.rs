@@ -187,8 +187,7 @@ struct Admin {
 impl Service for Admin {
     fn offers(&self) -> Vec<Offer> {
         let protocol = if self.is_by_tls { "https" } else { "http" };
-        let offer = |port| Offer { name: NAME, protocol, port };
-        self.port.map(offer).into_iter().collect()
+        Vec::from([Offer { name: NAME, protocol, port: self.port }])
     }
 
     fn connections(&self) -> usize {

@@ -90,8 +90,7 @@ struct Plain {
 
 impl Service for Plain {
     fn offers(&self) -> Vec<Offer> {
-        let offer = |port| Offer { name: "appliance", protocol: "capnp", port };
-        self.port.map(offer).into_iter().collect()
+        Vec::from([Offer { name: "appliance", protocol: "capnp", port: self.port }])
     }
 
     fn connections(&self) -> usize {

@@ -67,8 +67,7 @@ struct Vats {
 
 impl Service for Vats {
     fn offers(&self) -> Vec<Offer> {
-        let offer = |port| Offer { name: NAME, protocol: "capnp-tls", port };
-        self.port.map(offer).into_iter().collect()
+        Vec::from([Offer { name: NAME, protocol: "capnp-tls", port: self.port }])
     }
 
     fn connections(&self) -> usize {

@@ -99,8 +99,7 @@ struct Web<C: ServerCore> {
 
 impl<C: ServerCore> Service for Web<C> {
     fn offers(&self) -> Vec<Offer> {
-        let offer = |port| Offer { name: self.name, protocol: self.name, port };
-        self.port.map(offer).into_iter().collect()
+        Vec::from([Offer { name: self.name, protocol: self.name, port: self.port }])
     }
 
     fn connections(&self) -> usize {

@@ -48,8 +48,7 @@ struct Transform {
 
 impl Service for Transform {
     fn offers(&self) -> Vec<Offer> {
-        let offer = |port| Offer { name: "transform", protocol: "zmtp", port };
-        self.port.map(offer).into_iter().collect()
+        Vec::from([Offer { name: "transform", protocol: "zmtp", port: self.port }])
     }
 
     fn connections(&self) -> usize {

@@ -2,6 +2,7 @@
 
 use alloc::string::String;
 use config::SharedMemory;
+use core::time::Duration;
 
 /// What `[shared_memory]` comes to on a machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,12 +17,21 @@ pub struct SharedMemorySettings {
     pub connections_max: usize,
     /// Bytes of the ring in each direction.
     pub ring_bytes: usize,
+    /// How long the other process may take to accept.
+    pub connect_timeout: Duration,
 }
 
 impl SharedMemorySettings {
     /// From the section, on a machine with so much memory: of it, an eighth is for rings.
     pub fn new(section: &SharedMemory, machine_bytes: usize) -> Self {
-        let SharedMemory { http_path, rpc_path, zmq_path, connections_max, ring_bytes } = section;
+        let SharedMemory {
+            http_path,
+            rpc_path,
+            zmq_path,
+            connections_max,
+            ring_bytes,
+            connect_timeout,
+        } = section;
         let room = machine_bytes / 8 / (2 * ring_bytes);
         let some = |path: &String| (!path.is_empty()).then(|| path.clone());
         Self {
@@ -30,6 +40,7 @@ impl SharedMemorySettings {
             zmq_path: some(zmq_path),
             connections_max: (*connections_max).min(room).max(1),
             ring_bytes: *ring_bytes,
+            connect_timeout: *connect_timeout,
         }
     }
 

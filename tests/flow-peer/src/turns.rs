@@ -32,8 +32,9 @@ impl Turns {
         });
         let reactor = Reactor::new(SocketSettings::new(&config::Tcp::default())).expect("a poll");
         let settings = SharedMemorySettings::new(&config::SharedMemory::default(), usize::MAX);
-        let memory = SharedMemory::new(&reactor, settings);
-        Self { executor, timers: Timers::new(), memory, reactor, start: Instant::now() }
+        let timers = Timers::new();
+        let memory = SharedMemory::new(&reactor, settings, &timers);
+        Self { executor, timers, memory, reactor, start: Instant::now() }
     }
 
     pub(crate) fn listen(&self, address: SocketAddr) -> KernelListener {

@@ -1,7 +1,7 @@
 //! Static registry: services that were written down.
 
-use super::{Answer, Label, Query, Registry, RegistryError, Service};
-use crate::Target;
+use super::service_text::{BadWord, label};
+use super::{Answer, Query, Registry, RegistryError, Service};
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -11,16 +11,18 @@ use core::{fmt, str};
 /// Most services in one registry: 1,000 lines.
 const SERVICES_MAX: usize = 1000;
 
-/// A fixed list of services, one a line: its name, its host, its protocol, and where it is. A `#`
-/// begins a remark.
+/// A fixed list of services, one a line: its name, its host, its protocol, and where it is, in one or several ways, the
+/// best one first. A `#` begins a remark.
 ///
 /// ```text
 /// # name     host   protocol  where
 /// transform  alpha  zmtp      10.9.0.2:5555
-/// http       beta   http      beta.example:80
+/// transform  here   zmtp      shm:/run/x.shm tcp://10.9.0.3:5555  weight=2
+/// http       beta   http      beta.example:80  version=1.2 drains
 /// ```
 ///
-/// A host name in the last column is resolved, by DNS, when somebody connects.
+/// A host name in a place is resolved, by DNS, when somebody connects. `weight`, `version` and `drains` are what [`Service`]
+/// has of these names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StaticRegistry(Vec<Service>);
 
@@ -68,36 +70,18 @@ impl StaticRegistry {
 }
 
 /// The service on a line; else what is wrong, and what may stand there.
-fn service(line: &str) -> Result<Service, (&str, &'static str)> {
+fn service(line: &str) -> Result<Service, BadWord<'_>> {
+    const WORDS: &str = "four words or more: a name, a host, a protocol, HOST:PORT";
     let mut words = line.split_whitespace();
-    let mut word =
-        || words.next().ok_or((line.trim(), "four words: a name, a host, a protocol, HOST:PORT"));
-    let label = |word: &'_ str| word.parse::<Label>().ok();
-    const LABEL: &str = "1 to 63 letters, digits, `-`, `_` or `.`";
-    let [name, host, protocol, place] = [word()?, word()?, word()?, word()?];
-    if let Some(more) = words.next() {
-        return Err((more, "the end of the line, or a remark after #"));
+    if words.clone().nth(3).is_none() {
+        return Err((line.trim(), WORDS));
     }
-    Ok(Service {
-        name: label(name).ok_or((name, LABEL))?,
-        host: label(host).ok_or((host, LABEL))?,
-        protocol: label(protocol).ok_or((protocol, LABEL))?,
-        target: target(place).ok_or((
-            place,
-            "ADDRESS:PORT, HOST:PORT, vsock://CID:PORT, shm:PATH, unix:PATH or memory:NAME, with a port that is not 0",
-        ))?,
-    })
-}
-
-/// Where a service is: not another service, and not port 0, where nobody can listen.
-fn target(text: &str) -> Option<Target> {
-    text.parse().ok().filter(|target| match target {
-        Target::Address(address) => address.port() != 0,
-        Target::Name(_, port) | Target::Tls(_, port) => *port != 0,
-        Target::Vsock(address) => address.port != 0,
-        Target::SharedMemory(_) | Target::Unix(_) | Target::Memory(_) => true,
-        Target::Service(_) => false,
-    })
+    let mut word = || label(words.next().unwrap_or_default());
+    let (name, host) = (word()?, word()?);
+    let service = Service::of_words(name, host, words);
+    service.map_err(
+        |(found, allowed)| if found.is_empty() { (line.trim(), WORDS) } else { (found, allowed) },
+    )
 }
 
 impl Registry for StaticRegistry {
@@ -149,7 +133,7 @@ mod tests {
         let find = |text: &str| block_on(registry.look_up(&text.parse().unwrap())).unwrap();
         assert_eq!(hosts(&find("transform")), ["alpha", "beta"]);
         assert_eq!(hosts(&find("transform@beta")), ["beta"]);
-        assert_eq!(find("http")[0].target, "beta.example:80".parse().unwrap());
+        assert_eq!(find("http")[0].ways, ["beta.example:80".parse().unwrap()]);
         assert_eq!(find("transform@gamma"), []);
         let service = find("http").remove(0);
         assert!(!registry.can_register());
@@ -164,6 +148,9 @@ mod tests {
             (&b"a b c"[..], 1, "a b c"),
             (b"\n\na b c d\n", 3, "d"),
             (b"a b c d:1 e", 1, "e"),
+            (b"a b c weight=2", 1, "a b c weight=2"),
+            (b"a b c d:1 weight=x", 1, "weight=x"),
+            (b"a b c d:1 d:2 d:3 d:4 d:5 d:6 d:7 d:8 d:9", 1, "d:9"),
             (b"# fine\na/ b c d:1", 2, "a/"),
             (b"a @ c d:1", 1, "@"),
             (b"a b c d:70000", 1, "d:70000"),

@@ -1,6 +1,6 @@
 //! Connector: opens flows to processes that listen at a path.
 
-use super::{Mapping, SharedMemory, SharedMemoryFlow, meeting};
+use super::{Inner, Mapping, SharedMemory, SharedMemoryFlow, meeting};
 use flow::{ConnectError, Connector, Target};
 use mio::Interest;
 use mio::net::UnixStream;
@@ -24,7 +24,12 @@ impl SharedMemory {
 impl Connector for SharedMemoryConnector {
     type Flow = SharedMemoryFlow;
 
-    /// Waits for the memory, which the other process makes when it accepts: there is no limit to that.
+    /// Waits for the memory, which the other process makes when it accepts.
+    ///
+    /// # Errors
+    /// `NotFound` where there is no socket, `Refused` where nobody is at it, `NotAllowed` where its permissions say so,
+    /// `Exhausted` where either process has no place left, `TimedOut` if it does not accept within the limit of
+    /// `connect_timeout`, `Unreachable` if it is none of ours.
     async fn connect(&self, target: &Target) -> Result<SharedMemoryFlow, ConnectError> {
         let Target::SharedMemory(path) = target else { return Err(ConnectError::Unsupported) };
         if !self.0.has_place() {
@@ -34,11 +39,32 @@ impl Connector for SharedMemoryConnector {
             log::debug!("{target}: {error}");
             meaning(&error)
         };
+        let _meeting = Meeting::begin(&self.0);
         let mut stream = UnixStream::connect(path).map_err(failed)?;
-        let file = self.memory(&mut stream).await.map_err(failed)?;
+        let Inner { timers, settings, .. } = &*self.0.0;
+        let memory = self.memory(&mut stream);
+        let memory = timers.before(timers.now() + settings.connect_timeout, memory).await;
+        let file = memory.map_err(|_| ConnectError::TimedOut)?.map_err(failed)?;
         let mapping = Mapping::open(file).map_err(failed)?;
         let ring = Ring::join(mapping).map_err(|error| failed(io::Error::other(error)))?;
         self.0.open(ring, stream, None).map_err(failed)
+    }
+}
+
+/// A connection that is being made, which counts among those that there may be.
+struct Meeting<'a>(&'a SharedMemory);
+
+impl<'a> Meeting<'a> {
+    fn begin(memory: &'a SharedMemory) -> Self {
+        memory.0.meetings.set(memory.0.meetings.get() + 1);
+        Self(memory)
+    }
+}
+
+impl Drop for Meeting<'_> {
+    fn drop(&mut self) {
+        let meetings = &self.0.0.meetings;
+        meetings.set(meetings.get() - 1);
     }
 }
 

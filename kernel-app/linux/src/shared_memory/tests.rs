@@ -5,6 +5,7 @@ use crate::sockets::Reactor;
 use aqueduct::platform::ListenError;
 use aqueduct::settings::network::SocketSettings;
 use aqueduct::settings::shared_memory::SharedMemorySettings;
+use flow::time::Timers;
 use flow::{ConnectError, Connector, Flow, FlowError, Listener, Target};
 use rustix::fs::MemfdFlags;
 use rustix::net::{SendFlags, send};
@@ -24,6 +25,7 @@ const TURN: Duration = Duration::from_millis(1);
 struct Side {
     reactor: Reactor,
     memory: SharedMemory,
+    timers: Timers,
 }
 
 impl Side {
@@ -35,8 +37,9 @@ impl Side {
             ..config::SharedMemory::default()
         };
         let settings = SharedMemorySettings::new(&section, usize::MAX);
-        let memory = SharedMemory::new(&reactor, settings);
-        Self { reactor, memory }
+        let timers = Timers::new();
+        let memory = SharedMemory::new(&reactor, settings, &timers);
+        Self { reactor, memory, timers }
     }
 
     /// A turn of the loop.
@@ -273,6 +276,34 @@ fn connections_beyond_the_most_are_refused_at_once() {
     client.turn();
     server.turn();
     let _again = join(&client, &server, &mut listener);
+}
+
+#[test]
+fn who_does_not_accept_is_waited_for_so_long_and_counts_as_long() {
+    let client = Side::new(2);
+    let silent = path("silent");
+    let _listener = UnixListener::bind(&silent).unwrap();
+    let (connector, target) = (client.memory.connector(), target(&silent));
+    let cx = &mut Context::from_waker(Waker::noop());
+    let mut first = pin!(connector.connect(&target));
+    assert!(first.as_mut().poll(cx).is_pending());
+    {
+        let mut second = pin!(connector.connect(&target));
+        assert!(second.as_mut().poll(cx).is_pending());
+        let third = until(&[&client], |cx| pin!(connector.connect(&target)).poll(cx));
+        assert_eq!(third.err(), Some(ConnectError::Exhausted));
+    }
+    // The one that was given up has its place again.
+    let mut second = pin!(connector.connect(&target));
+    assert!(second.as_mut().poll(cx).is_pending());
+    let limit = config::SharedMemory::default().connect_timeout;
+    client.timers.advance(limit - Duration::from_millis(1));
+    assert!(first.as_mut().poll(cx).is_pending());
+    client.timers.advance(limit);
+    let outcome = until(&[&client], |cx| first.as_mut().poll(cx));
+    assert_eq!(outcome.err(), Some(ConnectError::TimedOut));
+    assert_eq!(client.memory.0.meetings.get(), 1);
+    std::fs::remove_file(silent).unwrap();
 }
 
 #[test]

@@ -1,0 +1,78 @@
+//! `[names]`: services by name, and the ways to them.
+
+use alloc::vec::Vec;
+use core::{fmt, str::FromStr, time::Duration};
+
+/// `[names]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Names {
+    /// The kinds of ways that are tried to services. Default all; one alone forces it.
+    pub ways: Vec<WayKind>,
+    /// How long an attempt by memory, Unix-domain socket or vsock may take. Default 1 s: who is on this host and works
+    /// accepts within milliseconds.
+    pub local_timeout: Duration,
+    /// How long another attempt may take. Default 10 s: three SYNs of TCP, and a handshake of TLS.
+    pub remote_timeout: Duration,
+    /// How long a way that failed is tried after all others. Default 30 s.
+    pub retry: Duration,
+}
+
+impl Default for Names {
+    fn default() -> Self {
+        Self {
+            ways: WayKind::ALL.into(),
+            local_timeout: Duration::from_secs(1),
+            remote_timeout: Duration::from_secs(10),
+            retry: Duration::from_secs(30),
+        }
+    }
+}
+
+/// A kind of way to a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WayKind {
+    /// Inside this process or image.
+    Memory,
+    /// By memory shared with another process.
+    SharedMemory,
+    /// By a Unix-domain socket.
+    Unix,
+    /// By vsock.
+    Vsock,
+    /// By TCP.
+    Tcp,
+    /// By TLS over TCP.
+    Tls,
+}
+
+impl WayKind {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Memory, Self::SharedMemory, Self::Unix, Self::Vsock, Self::Tcp, Self::Tls];
+
+    /// What it is called: how targets of it begin.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::SharedMemory => "shm",
+            Self::Unix => "unix",
+            Self::Vsock => "vsock",
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+        }
+    }
+}
+
+impl FromStr for WayKind {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        Self::ALL.into_iter().find(|it| it.name() == text).ok_or(())
+    }
+}
+
+impl fmt::Display for WayKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
