@@ -32,6 +32,7 @@ pub struct Ticket<T> {
     id: PlaceId,
     target: T,
     started: Duration,
+    answered: Option<Duration>,
 }
 
 /// What came of a request.
@@ -103,6 +104,11 @@ impl<T> Ticket<T> {
     /// What that place is reached by.
     pub fn target(&self) -> &T {
         &self.target
+    }
+
+    /// The place has begun to answer: what follows, and how quickly it is taken, is none of its latency.
+    pub fn note_answer(&mut self, now: Duration) {
+        self.answered.get_or_insert(now);
     }
 }
 
@@ -194,8 +200,8 @@ impl<T: Clone + Eq + Display> Balancer<T> {
     /// Says what came of a request.
     #[expect(clippy::needless_pass_by_value, reason = "a ticket is given back once")]
     pub fn finish(&mut self, now: Duration, ticket: Ticket<T>, outcome: Outcome) {
-        let Ticket { id, target: _, started } = ticket;
-        let taken = now.saturating_sub(started);
+        let Ticket { id, target: _, started, answered } = ticket;
+        let taken = answered.unwrap_or(now).saturating_sub(started);
         if outcome == Outcome::Success {
             self.latencies.observe(now, taken);
         }
@@ -282,7 +288,7 @@ impl<T: Clone + Eq + Display> Balancer<T> {
         let member = &mut self.members[index];
         member.outstanding += 1;
         member.requests += 1;
-        Ticket { id: member.id, target: member.place.target.clone(), started: now }
+        Ticket { id: member.id, target: member.place.target.clone(), started: now, answered: None }
     }
 
     fn pick(

@@ -202,6 +202,16 @@ fn slow_requests_are_hedged_by_key_only_where_there_is_another_place() {
 }
 
 #[test]
+fn latency_is_the_time_to_the_first_of_an_answer() {
+    let mut balancer = balancer(config(Policy::LeastOutstanding), &[("a", 1)]);
+    let mut ticket = balancer.choose(s(1), 0, None).unwrap();
+    ticket.note_answer(s(2));
+    ticket.note_answer(s(3));
+    balancer.finish(s(60), ticket, Outcome::Success);
+    assert_eq!(balancer.places().next().unwrap().latency, Some(s(1)));
+}
+
+#[test]
 fn a_key_leads_to_the_same_place_whatever_the_order_and_past_one_that_is_out() {
     let all = [("a", 1), ("b", 1), ("c", 1)];
     let config = Config { load_percent_max: 1000, ..config(Policy::ConsistentHash) };
