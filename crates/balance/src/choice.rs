@@ -8,6 +8,14 @@ use core::hash::Hasher;
 use core::time::Duration;
 use siphasher::sip::SipHasher13;
 
+/// A key for [`Policy::ConsistentHash`](crate::Policy::ConsistentHash) of what requests have in common, as a client's address
+/// or a user's name: the same in all programs. Who can choose it can choose the place, but not overload it.
+pub fn hash_key(bytes: &[u8]) -> u64 {
+    let mut hasher = SipHasher13::new();
+    hasher.write(bytes);
+    hasher.finish()
+}
+
 /// One of those that may be chosen.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Candidate {

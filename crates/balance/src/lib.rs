@@ -44,5 +44,6 @@ mod quantile;
 mod window;
 
 pub use balancer::{Balancer, Event, NoPlace, NotAgain, Outcome, Ticket};
+pub use choice::hash_key;
 pub use config::{Config, Ejection, Policy, Probes, Retries, UnknownPolicy};
 pub use place::{Place, PlaceId, PlaceInfo, State};

@@ -6,13 +6,13 @@
 
 mod inspection;
 
-pub use balance::{Config, Ejection, NoPlace, Place, Policy, Probes, Retries};
+pub use balance::{Config, Ejection, NoPlace, Place, PlaceId, Policy, Probes, Retries, hash_key};
 pub use inspection::{PLACE_METRICS, PLACES, PlaceRow};
 
 use alloc::rc::{Rc, Weak};
 use alloc::string::String;
 use alloc::vec::Vec;
-use balance::{Balancer, Event, NotAgain, Outcome, PlaceId, Ticket};
+use balance::{Balancer, Event, NotAgain, Outcome, Ticket};
 use core::cell::{Cell, RefCell};
 use core::fmt;
 use core::task::Poll;
@@ -58,6 +58,8 @@ struct Totals {
 /// A request's right to go to a place. Dropping it says that nobody waits for the answer any more.
 pub struct Lease {
     places: Rc<Shared>,
+    id: PlaceId,
+    target: Target,
     /// Taken when it is given back.
     ticket: Option<Ticket<Target>>,
     /// Whether the place has answered.
@@ -154,19 +156,20 @@ impl Places {
     }
 
     fn leased(&self, ticket: Ticket<Target>) -> Lease {
-        Lease { places: self.0.clone(), ticket: Some(ticket), is_answered: false }
+        let (id, target) = (ticket.id(), ticket.target().clone());
+        Lease { places: self.0.clone(), id, target, ticket: Some(ticket), is_answered: false }
     }
 }
 
 impl Lease {
     /// Which place it is.
-    pub fn id(&self) -> Option<PlaceId> {
-        self.ticket.as_ref().map(Ticket::id)
+    pub fn id(&self) -> PlaceId {
+        self.id
     }
 
     /// What the place is reached by.
-    pub fn target(&self) -> Option<&Target> {
-        self.ticket.as_ref().map(Ticket::target)
+    pub fn target(&self) -> &Target {
+        &self.target
     }
 
     /// The place answers: it is well, unless what follows of its answer fails. It is busy until this is dropped.
@@ -260,7 +263,7 @@ impl fmt::Debug for Places {
 
 impl fmt::Debug for Lease {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Lease({:?})", self.target())
+        write!(f, "Lease({})", self.target)
     }
 }
 

@@ -20,6 +20,18 @@ pub struct PlaceRow {
     failures: u64,
 }
 
+impl PlaceRow {
+    /// Requests that the place was given.
+    pub fn requests(&self) -> u64 {
+        self.requests
+    }
+
+    /// Requests that it has not answered in full.
+    pub fn outstanding(&self) -> u32 {
+        self.outstanding
+    }
+}
+
 /// Places of the services that requests are sent to.
 pub static PLACES: Table<PlaceRow> = Table {
     name: "places",
