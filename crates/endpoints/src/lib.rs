@@ -16,6 +16,7 @@ pub mod http;
 #[rustfmt::skip]
 pub mod network_capnp;
 pub mod pipe;
+pub mod places;
 pub mod rpc;
 pub mod server;
 mod supervise;

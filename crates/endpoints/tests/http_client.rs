@@ -120,6 +120,48 @@ fn a_service_is_called_by_its_name_in_host() {
     assert_eq!(server.requests(), 3);
 }
 
+const SHORT: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx";
+
+#[test]
+fn a_connection_serves_no_request_when_it_is_too_old() {
+    let connection_age_max = Duration::from_secs(10);
+    let config = ClientConfig { connection_age_max, ..ClientConfig::default() };
+    let (lab, accepted) = Lab::with_script(config, &[SHORT; 3]);
+    for (now_millis, connections) in [(0, 1), (9_999, 1), (10_000, 2)] {
+        lab.timers.advance(Duration::from_millis(now_millis));
+        let body = lab.run(async |client| {
+            client.get(&target(), "/").await.unwrap().collect(1).await.unwrap()
+        });
+        assert_eq!((body.as_slice(), accepted.get()), (&b"x"[..], connections), "{now_millis}");
+    }
+}
+
+#[test]
+fn of_idle_connections_to_one_target_only_so_many_are_kept() {
+    for kept in [0, 1, 2, 3] {
+        let lab = Lab::new(ClientConfig { idle_per_target_max: kept, ..ClientConfig::default() });
+        let spawner = lab.executor.spawner();
+        let server = Server::new(ServerConfig::default(), &spawner, &lab.timers, echo);
+        let listener = lab.network.listen(&target()).unwrap();
+        spawner.spawn("listener", server.clone().serve(listener));
+        let (closed, asking) = (lab.client.clone(), server.clone());
+        let open = lab.run(async move |_| {
+            let mut answers = Vec::new();
+            for _ in 0..3 {
+                let request = Request::new(Method::Put, "web", "/").unwrap();
+                let request = request.with_content("text/plain", "x");
+                answers.push(closed.send(&target(), request).await.unwrap());
+            }
+            let open = asking.connections();
+            for mut answer in answers {
+                answer.collect(1).await.unwrap();
+            }
+            open
+        });
+        assert_eq!((open, server.connections()), (3, kept));
+    }
+}
+
 #[test]
 fn one_connection_serves_one_request_after_the_other() {
     let (lab, server) = Lab::with_server(echo);

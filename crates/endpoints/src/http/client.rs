@@ -1,12 +1,15 @@
 //! HTTP client: requests over any connector, and connections that serve more than one.
 
+mod balanced;
 mod driver;
 mod pool;
 mod response;
 
 pub use ::http::client::Request;
+pub use balanced::BalancedClient;
 pub use response::Response;
 
+use crate::places::NoPlace;
 use ::http::Limits;
 use ::http::client::Connection;
 use alloc::boxed::Box;
@@ -18,7 +21,7 @@ use flow::task::Spawner;
 use flow::task::waiting;
 use flow::time::Timers;
 use flow::{ConnectError, Connector, FlowError, Target};
-use pool::Pool;
+use pool::{Opened, Pool, PoolLimits};
 use web::{ContentWriter, Method, Producing};
 
 /// What a client is told beside its connector.
@@ -31,13 +34,24 @@ pub struct ClientConfig {
     /// Idle connections kept for later requests, over all targets. Default 16: a gateway talks to a few
     /// servers. Beyond it the oldest is closed.
     pub idle_connections_max: usize,
+    /// Idle connections kept to one target. Default 16.
+    pub idle_per_target_max: usize,
+    /// A connection that is older serves no further request. Default 1 h: it is opened again by then where the name leads
+    /// now.
+    pub connection_age_max: Duration,
 }
 
 impl Default for ClientConfig {
     fn default() -> Self {
         let connect_timeout = Duration::from_secs(10);
         let limits = Limits { body_bytes_max: 16 << 20, ..Limits::default() };
-        Self { limits, connect_timeout, idle_connections_max: 16 }
+        Self {
+            limits,
+            connect_timeout,
+            idle_connections_max: 16,
+            idle_per_target_max: 16,
+            connection_age_max: Duration::from_secs(3600),
+        }
     }
 }
 
@@ -48,6 +62,8 @@ pub enum ClientError {
     Protocol(http::Error),
     /// No connection came to be.
     Connect(ConnectError),
+    /// Of a service with several places, none can be asked.
+    NoPlace(NoPlace),
     /// The connection broke.
     Flow(FlowError),
     /// The body is longer than the caller said it would take.
@@ -61,6 +77,7 @@ impl fmt::Display for ClientError {
         match self {
             Self::Protocol(error) => error.fmt(f),
             Self::Connect(error) => error.fmt(f),
+            Self::NoPlace(error) => error.fmt(f),
             Self::Flow(error) => error.fmt(f),
             Self::TooLong => f.write_str("the body is longer than allowed"),
             Self::StreamLength => {
@@ -105,7 +122,12 @@ impl<C: Connector> Clone for Client<C> {
 impl<C: Connector> Client<C> {
     /// A client without connections. `spawner` runs the task that closes those idle for too long.
     pub fn new(config: ClientConfig, connector: C, spawner: &Spawner, timers: &Timers) -> Self {
-        let pool = Pool::new(config.idle_connections_max, spawner, timers);
+        let pool_limits = PoolLimits {
+            idle_max: config.idle_connections_max,
+            idle_per_target_max: config.idle_per_target_max,
+            age_max: config.connection_age_max,
+        };
+        let pool = Pool::new(pool_limits, spawner, timers);
         let limits = Rc::new(config.limits.clone());
         Self { connector, timers: timers.clone(), config: Rc::new(config), limits, pool }
     }
@@ -141,8 +163,8 @@ impl<C: Connector> Client<C> {
     ) -> impl Future<Output = Result<Response<C::Flow>, ClientError>> {
         waiting(async move {
             while request.is_repeatable() {
-                let Some((flow, core)) = self.pool.take(target) else { break };
-                match self.send_over(target, flow, core, request.clone(), None).await {
+                let Some(idle) = self.pool.take(target) else { break };
+                match self.send_over(target, idle, request.clone(), None).await {
                     Err(ClientError::Protocol(http::Error::NoResponse) | ClientError::Flow(_)) => {}
                     outcome => return outcome,
                 }
@@ -175,31 +197,34 @@ impl<C: Connector> Client<C> {
         request: Request,
         produce: Option<Produce>,
     ) -> Result<Response<C::Flow>, ClientError> {
-        let (flow, core) = match self.pool.take(target) {
+        let opened = match self.pool.take(target) {
             Some(idle) => idle,
-            None => (self.connect(target).await?, Connection::new(self.limits.clone())),
+            None => self.connect(target).await?,
         };
-        self.send_over(target, flow, core, request, produce).await
+        self.send_over(target, opened, request, produce).await
     }
 
-    async fn connect(&self, target: &Target) -> Result<C::Flow, ClientError> {
+    async fn connect(&self, target: &Target) -> Result<Opened<C::Flow>, ClientError> {
         let deadline = self.timers.now() + self.config.connect_timeout;
         let connected = self.timers.before(deadline, self.connector.connect(target)).await;
-        connected.unwrap_or(Err(ConnectError::TimedOut)).map_err(ClientError::Connect)
+        let connected = connected.unwrap_or(Err(ConnectError::TimedOut));
+        let flow = connected.map_err(ClientError::Connect)?;
+        let core = Connection::new(self.limits.clone());
+        Ok(Opened { flow, core, since: self.timers.now() })
     }
 
     async fn send_over(
         &self,
         target: &Target,
-        flow: C::Flow,
-        core: Connection,
+        opened: Opened<C::Flow>,
         request: Request,
         produce: Option<Produce>,
     ) -> Result<Response<C::Flow>, ClientError> {
+        let Opened { flow, core, since } = opened;
         let mut driver = Driver::new(flow, core, &self.timers, produce);
         driver.begin(request)?;
         let head = driver.head().await?;
-        Ok(Response::new(head, driver, target.clone(), self.pool.clone()))
+        Ok(Response::new(head, driver, since, target.clone(), self.pool.clone()))
     }
 }
 

@@ -113,6 +113,11 @@ impl Request {
         self.method.is_idempotent() && !self.content.is_stream()
     }
 
+    /// Whether it asks to switch protocols.
+    pub fn is_upgrading(&self) -> bool {
+        self.upgrade.is_some()
+    }
+
     pub(super) fn method_name(&self) -> &'static str {
         self.method.name()
     }

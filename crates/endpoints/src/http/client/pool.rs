@@ -13,16 +13,32 @@ use flow::{Flow, Target};
 /// Idle connections of one client. Clones share them.
 pub(super) struct Pool<F>(Rc<Shared<F>>);
 
+/// A connection, and when it was opened.
+pub(super) struct Opened<F> {
+    pub(super) flow: F,
+    pub(super) core: Connection,
+    pub(super) since: Duration,
+}
+
+/// Which connections are kept.
+#[derive(Clone, Copy)]
+pub(super) struct PoolLimits {
+    /// Of all targets.
+    pub(super) idle_max: usize,
+    pub(super) idle_per_target_max: usize,
+    pub(super) age_max: Duration,
+}
+
 struct Shared<F> {
     idle: RefCell<Idle<F>>,
-    idle_max: usize,
+    limits: PoolLimits,
     spawner: Spawner,
     timers: Timers,
 }
 
 struct Idle<F> {
     /// The oldest first; so deadlines are in order too.
-    connections: VecDeque<(Target, F, Connection)>,
+    connections: VecDeque<(Target, Opened<F>)>,
     /// A task waits for the first deadline.
     swept: bool,
 }
@@ -34,30 +50,40 @@ impl<F> Clone for Pool<F> {
 }
 
 impl<F: Flow + 'static> Pool<F> {
-    pub(super) fn new(idle_max: usize, spawner: &Spawner, timers: &Timers) -> Self {
+    pub(super) fn new(limits: PoolLimits, spawner: &Spawner, timers: &Timers) -> Self {
         let idle = RefCell::new(Idle { connections: VecDeque::new(), swept: false });
-        Self(Rc::new(Shared { idle, idle_max, spawner: spawner.clone(), timers: timers.clone() }))
+        Self(Rc::new(Shared { idle, limits, spawner: spawner.clone(), timers: timers.clone() }))
     }
 
     /// The youngest idle connection to `target` on which the server neither ended nor said anything.
-    pub(super) fn take(&self, target: &Target) -> Option<(F, Connection)> {
+    pub(super) fn take(&self, target: &Target) -> Option<Opened<F>> {
         let now = self.0.timers.now();
         loop {
             let mut idle = self.0.idle.borrow_mut();
-            let place = idle.connections.iter().rposition(|(own, _, _)| own == target)?;
-            let (_, mut flow, core) = idle.connections.remove(place)?;
+            let place = idle.connections.iter().rposition(|(own, _)| own == target)?;
+            let (_, mut opened) = idle.connections.remove(place)?;
             drop(idle);
-            if core.next_deadline().is_none_or(|deadline| deadline > now) && is_silent(&mut flow) {
-                return Some((flow, core));
+            let is_in_time = opened.core.next_deadline().is_none_or(|deadline| deadline > now);
+            if is_in_time && !self.is_old(&opened) && is_silent(&mut opened.flow) {
+                return Some(opened);
             }
         }
     }
 
     /// Keeps a connection that can be used again.
-    pub(super) fn put(&self, target: Target, flow: F, core: Connection) {
+    pub(super) fn put(&self, target: &Target, mut opened: Opened<F>) {
+        if self.is_old(&opened) {
+            return opened.flow.finish();
+        }
+        let PoolLimits { idle_max, idle_per_target_max, age_max: _ } = self.0.limits;
         let mut idle = self.0.idle.borrow_mut();
-        idle.connections.push_back((target, flow, core));
-        if idle.connections.len() > self.0.idle_max {
+        idle.connections.push_back((target.clone(), opened));
+        let is_own = |connection: &&(Target, Opened<F>)| connection.0 == *target;
+        if idle.connections.iter().filter(is_own).count() > idle_per_target_max {
+            let oldest = idle.connections.iter().position(|(own, _)| own == target);
+            oldest.and_then(|place| idle.connections.remove(place));
+        }
+        if idle.connections.len() > idle_max {
             idle.connections.pop_front();
         }
         if !core::mem::replace(&mut idle.swept, true) {
@@ -67,12 +93,18 @@ impl<F: Flow + 'static> Pool<F> {
     }
 }
 
+impl<F> Pool<F> {
+    fn is_old(&self, opened: &Opened<F>) -> bool {
+        self.0.timers.now().saturating_sub(opened.since) >= self.0.limits.age_max
+    }
+}
+
 impl<F: Flow> Shared<F> {
     /// Closes what was idle for too long; when to look again, if anything is left.
     fn sweep(&self, now: Duration) -> Option<Duration> {
         let mut idle = self.idle.borrow_mut();
-        while let Some((_, _, core)) = idle.connections.front() {
-            match core.next_deadline() {
+        while let Some((_, opened)) = idle.connections.front() {
+            match opened.core.next_deadline() {
                 Some(deadline) if deadline > now => return Some(deadline),
                 _ => drop(idle.connections.pop_front()),
             }

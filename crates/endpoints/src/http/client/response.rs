@@ -2,11 +2,13 @@
 
 use super::ClientError;
 use super::driver::{Driver, Piece};
-use super::pool::Pool;
+use super::pool::{Opened, Pool};
+use crate::places::Lease;
 use ::http::{ConnectionState, client};
 use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Deref;
+use core::time::Duration;
 use flow::task::waiting;
 use flow::{Flow, Target};
 use web::{ContentLength, Trailers};
@@ -17,20 +19,26 @@ pub struct Response<F: Flow + 'static> {
     /// None once the body has ended and the connection is back in the pool.
     driver: Option<Driver<F>>,
     trailers: Option<Trailers>,
+    /// When the connection was opened.
+    since: Duration,
     target: Target,
     pool: Pool<F>,
+    /// Of a service with several places: the one that answers, which is busy until it has.
+    lease: Option<Lease>,
 }
 
 impl<F: Flow + 'static> Response<F> {
     pub(super) fn new(
         head: client::Response,
         driver: Driver<F>,
+        since: Duration,
         target: Target,
         pool: Pool<F>,
     ) -> Self {
         let switched = driver.state() == ConnectionState::Upgraded;
         let ended = head.content_length() == ContentLength::Empty && !switched;
-        let mut response = Self { head, driver: Some(driver), trailers: None, target, pool };
+        let mut response =
+            Self { head, driver: Some(driver), trailers: None, since, target, pool, lease: None };
         if ended {
             response.release();
         }
@@ -55,6 +63,9 @@ impl<F: Flow + 'static> Response<F> {
                 }
                 Err(error) => {
                     self.driver = None;
+                    if let Some(lease) = self.lease.take() {
+                        lease.failed();
+                    }
                     Err(error)
                 }
             }
@@ -95,11 +106,24 @@ impl<F: Flow + 'static> Response<F> {
         switched.then(|| driver.into_parts().0)?
     }
 
+    /// Keeps a place busy until the response is whole.
+    pub(super) fn hold(&mut self, lease: Lease) {
+        self.lease = self.driver.is_some().then_some(lease);
+    }
+
+    /// The place that answers, to be busy for as long as the caller has it.
+    pub(crate) fn take_lease(&mut self) -> Option<Lease> {
+        self.lease.take()
+    }
+
     /// The response is whole: keeps its connection if it can serve another.
     fn release(&mut self) {
+        self.lease = None;
         let Some(driver) = self.driver.take() else { return };
         match driver.into_parts() {
-            (Some(flow), Some(core)) => self.pool.put(self.target.clone(), flow, core),
+            (Some(flow), Some(core)) => {
+                self.pool.put(&self.target, Opened { flow, core, since: self.since });
+            }
             (Some(mut flow), None) => flow.finish(),
             (None, _) => {}
         }

@@ -1,0 +1,153 @@
+//! Messages that are passed on: what of a request and of its answer is for the other end, and what is for one connection.
+
+use super::client::{self, ClientError};
+use ::http::Error;
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::cell::RefCell;
+use flow::ConnectError;
+use web::{
+    Body, Content, ContentLength, ContentWriter, Fields, Method, Reply, Request, Response, Status,
+};
+
+/// Fields that belong to one connection, besides those that `Connection` names and those that the
+/// protocol cores write themselves (RFC 9110 section 7.6.1).
+const OF_THE_CONNECTION: [&str; 6] =
+    ["connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding"];
+
+/// Who has passed a request on (RFC 8586 section 2).
+const CDN_LOOP: &str = "cdn-loop";
+
+/// Servers that a request may have passed; with more it is going round in circles, whoever takes marks off.
+const HOPS_MAX: usize = 8;
+
+/// The protocol to which a connection may be switched through the proxy.
+const WEBSOCKET: &str = "websocket";
+
+/// Whether the server of that name, or too many others, passed it on already.
+pub(super) fn is_loop(request: &Request, name: &str) -> bool {
+    let hops = || request.headers_named(CDN_LOOP).flat_map(|line| line.split(|&b| b == b','));
+    // cdn-info = cdn-id *( OWS ";" OWS parameter )
+    let id = |hop: &'_ [u8]| {
+        let end = hop.iter().position(|&byte| byte == b';').unwrap_or(hop.len());
+        hop[..end].trim_ascii().eq_ignore_ascii_case(name.as_bytes())
+    };
+    hops().count() >= HOPS_MAX || hops().any(id)
+}
+
+/// The request as the other server gets it, still without its body: those of its fields for the other end that `is_kept` says,
+/// and that the server `name` passed it on. None if it cannot be passed on.
+pub(super) fn outgoing(
+    request: &Request,
+    authority: &str,
+    path: &str,
+    name: &str,
+    is_kept: impl Fn(&str) -> bool,
+) -> Option<client::Request> {
+    let outgoing = client::Request::new(request.method(), authority, path).ok()?;
+    let outgoing = end_to_end(request.headers())
+        .filter(|(name, _)| is_kept(name))
+        .fold(outgoing, |outgoing, (name, value)| outgoing.with_header(name, value))
+        .with_header("CDN-Loop", name);
+    let switches = request
+        .upgrade()
+        .is_some_and(|protocol| protocol.eq_ignore_ascii_case(WEBSOCKET.as_bytes()));
+    Some(if switches { outgoing.upgrading(WEBSOCKET) } else { outgoing })
+}
+
+/// What the client is told if there is no answer (RFC 9110 sections 15.6.3 to 15.6.5).
+pub(super) fn status(error: ClientError) -> Status {
+    match error {
+        ClientError::Connect(ConnectError::TimedOut) | ClientError::Protocol(Error::Timeout) => {
+            Status::GATEWAY_TIMEOUT
+        }
+        ClientError::NoPlace(_) | ClientError::Connect(ConnectError::Exhausted) => {
+            Status::SERVICE_UNAVAILABLE
+        }
+        // The client's own body broke off.
+        ClientError::StreamLength => Status::BAD_REQUEST,
+        _ => Status::BAD_GATEWAY,
+    }
+}
+
+/// Writes the body, once somebody takes it.
+pub(super) async fn upload(body: Rc<RefCell<Option<Body>>>, mut writer: ContentWriter) {
+    let Some(mut body) = body.take() else { return writer.abandon() };
+    loop {
+        match body.next().await {
+            Ok(Some(piece)) => writer.write(piece).await,
+            Ok(None) => return,
+            Err(_) => return writer.abandon(),
+        }
+    }
+}
+
+/// The other server's response as the client gets it.
+pub(super) fn incoming<F: flow::Flow + 'static>(
+    method: Method,
+    mut answer: client::Response<F>,
+) -> Reply {
+    let response = end_to_end(answer.headers())
+        .fold(Response::new(answer.status()), |response, (name, value)| {
+            response.with_header(name, value)
+        });
+    if answer.status() == Status::SWITCHING_PROTOCOLS {
+        let response = response.with_header("Upgrade", WEBSOCKET);
+        return Reply::upgrade(response, async |client| {
+            let _busy = answer.take_lease();
+            let Some(server) = answer.into_flow() else { return };
+            if let Err(error) = flow::splice(client, server).await {
+                log::debug!("proxy: a connection that was switched broke: {error}");
+            }
+        });
+    }
+    if method == Method::Head {
+        let length = answer.header("content-length").and_then(|value| text(value)?.parse().ok());
+        return response.carrying(Content::Stream(length)).into();
+    }
+    if answer.content_length() == ContentLength::Empty {
+        return response.into();
+    }
+    let response = response.carrying(streamed(answer.content_length()));
+    Reply::stream(response, async move |mut writer| {
+        loop {
+            match answer.next().await {
+                Ok(Some(piece)) => writer.write(piece).await,
+                Ok(None) => return,
+                Err(error) => {
+                    log::info!("proxy: an answer broke off: {error}");
+                    return writer.abandon();
+                }
+            }
+        }
+    })
+}
+
+pub(super) fn streamed(length: ContentLength) -> Content {
+    Content::Stream(match length {
+        ContentLength::Empty => Some(0),
+        ContentLength::Known(bytes) => Some(bytes),
+        ContentLength::Unknown => None,
+    })
+}
+
+/// The fields that are for the other end and not for its neighbour.
+fn end_to_end(fields: Fields<'_>) -> impl Iterator<Item = (&str, &[u8])> {
+    let named: Vec<&[u8]> = fields
+        .clone()
+        .filter(|(name, _)| name.eq_ignore_ascii_case(b"connection"))
+        .flat_map(|(_, value)| value.split(|&byte| byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .collect();
+    fields.filter_map(move |(name, value)| {
+        let is_own = OF_THE_CONNECTION.iter().any(|own| own.as_bytes().eq_ignore_ascii_case(name))
+            || named.iter().any(|own| own.eq_ignore_ascii_case(name));
+        let name = core::str::from_utf8(name).ok()?;
+        (!is_own).then_some((name, value))
+    })
+}
+
+pub(super) fn text(bytes: &[u8]) -> Option<String> {
+    core::str::from_utf8(bytes).ok().map(String::from)
+}
