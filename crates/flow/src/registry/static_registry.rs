@@ -84,7 +84,7 @@ fn service(line: &str) -> Result<Service, (&str, &'static str)> {
         protocol: label(protocol).ok_or((protocol, LABEL))?,
         target: target(place).ok_or((
             place,
-            "ADDRESS:PORT, HOST:PORT, vsock://CID:PORT, shm:PATH, unix:PATH or memory:NAME, with a port that is not 0",
+            "ADDRESS:PORT, HOST:PORT, vsock://CID:PORT, shm:PATH, vchan:DOMAIN/NAME, unix:PATH or memory:NAME, with a port that is not 0",
         ))?,
     })
 }
@@ -95,7 +95,7 @@ fn target(text: &str) -> Option<Target> {
         Target::Address(address) => address.port() != 0,
         Target::Name(_, port) | Target::Tls(_, port) => *port != 0,
         Target::Vsock(address) => address.port != 0,
-        Target::SharedMemory(_) | Target::Unix(_) | Target::Memory(_) => true,
+        Target::SharedMemory(_) | Target::Vchan(_) | Target::Unix(_) | Target::Memory(_) => true,
         Target::Service(_) => false,
     })
 }
