@@ -39,6 +39,7 @@ pub mod task;
 pub mod time;
 mod unix_path;
 mod unread;
+mod vchan_place;
 
 pub use address::{Address, BadVsockAddress, VsockAddress};
 pub use dispatcher::{Dispatcher, Listeners};
@@ -49,3 +50,4 @@ pub use splice::splice;
 pub use target::{ParseTargetError, Scheme, Target};
 pub use unix_path::{BadUnixPath, UNIX_PATH_BYTES_MAX, UnixPath};
 pub use unread::Unread;
+pub use vchan_place::{BadVchanPlace, VchanPlace};

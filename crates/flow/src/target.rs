@@ -1,7 +1,7 @@
 //! Target: what a connector is asked to reach, as a scheme and what it needs.
 
 use crate::registry::{Label, Query};
-use crate::{UnixPath, VsockAddress};
+use crate::{UnixPath, VchanPlace, VsockAddress};
 use alloc::borrow::ToOwned;
 use alloc::string::{String, ToString};
 use core::fmt;
@@ -18,6 +18,7 @@ use core::str::FromStr;
 /// | `service://transform`, `service://transform@alpha` | a service, any of it or that of one host |
 /// | `vsock://2:9000` | a port of another machine on this host, or of the host, which is machine 2 |
 /// | `shm:/run/echo.shm` | memory shared with another process of this host, which listens at that path |
+/// | `vchan:5/http` | memory shared with another domain of this Xen host, which listens by that name, or at a path of xenstore |
 /// | `unix:/run/db.sock`, `unix:@db` | a Unix-domain socket of this machine, by its path or its abstract name |
 /// | `ipc:///run/db.sock`, `ipc://@db` | the same, as ZeroMQ writes it |
 /// | `memory:echo` | a listener inside this process or image |
@@ -37,6 +38,8 @@ pub enum Target {
     Vsock(VsockAddress),
     /// Another process of this host, by the path at which it listens and memory that both share.
     SharedMemory(String),
+    /// Another domain of this Xen host, by memory that both share.
+    Vchan(VchanPlace),
     /// A Unix-domain socket.
     Unix(UnixPath),
     /// A listener inside this process or image.
@@ -56,6 +59,8 @@ pub enum Scheme {
     Vsock,
     /// By memory shared with another process.
     SharedMemory,
+    /// By memory shared with another domain of a Xen host.
+    Vchan,
     /// By a Unix-domain socket.
     Unix,
     /// Inside this process or image.
@@ -71,6 +76,7 @@ impl Target {
             Self::Service(_) => Scheme::Service,
             Self::Vsock(_) => Scheme::Vsock,
             Self::SharedMemory(_) => Scheme::SharedMemory,
+            Self::Vchan(_) => Scheme::Vchan,
             Self::Unix(_) => Scheme::Unix,
             Self::Memory(_) => Scheme::Memory,
         }
@@ -86,7 +92,7 @@ impl Target {
             Self::Service(query) => query.name.to_string(),
             Self::Vsock(address) => address.to_string(),
             // A path is none of what a host may be.
-            Self::SharedMemory(_) | Self::Unix(_) => "localhost".to_owned(),
+            Self::SharedMemory(_) | Self::Vchan(_) | Self::Unix(_) => "localhost".to_owned(),
             Self::Memory(name) => name.to_string(),
         }
     }
@@ -118,6 +124,7 @@ const TLS: &str = "tls://";
 const SERVICE: &str = "service://";
 const VSOCK: &str = "vsock://";
 const SHARED_MEMORY: &str = "shm:";
+const VCHAN: &str = "vchan:";
 const UNIX: &str = "unix:";
 /// How ZeroMQ writes the same (zmq_ipc(7)).
 const IPC: &str = "ipc://";
@@ -128,7 +135,9 @@ impl fmt::Display for Target {
         match self {
             Self::Address(address) => address.fmt(f),
             // A host of these names would read as the scheme.
-            Self::Name(name, port) if ["memory", "shm", "unix"].contains(&name.as_str()) => {
+            Self::Name(name, port)
+                if ["memory", "shm", "unix", "vchan"].contains(&name.as_str()) =>
+            {
                 write!(f, "{TCP}{name}:{port}")
             }
             Self::Name(name, port) => write!(f, "{name}:{port}"),
@@ -136,6 +145,7 @@ impl fmt::Display for Target {
             Self::Service(query) => write!(f, "{SERVICE}{query}"),
             Self::Vsock(address) => write!(f, "{VSOCK}{address}"),
             Self::SharedMemory(path) => write!(f, "{SHARED_MEMORY}{path}"),
+            Self::Vchan(place) => write!(f, "{VCHAN}{place}"),
             Self::Unix(path) => write!(f, "{UNIX}{path}"),
             Self::Memory(name) => write!(f, "{MEMORY}{name}"),
         }
@@ -155,6 +165,8 @@ pub enum ParseTargetError {
     Vsock,
     /// After `shm:`, no path that a socket can have.
     SharedMemory,
+    /// After `vchan:`, no number of a domain and name or path.
+    Vchan,
     /// After `unix:` or `ipc://`, no path or name of a socket.
     Unix,
     /// After `memory:`, no name.
@@ -165,7 +177,7 @@ impl fmt::Display for ParseTargetError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::UnknownScheme => {
-                "expected HOST:PORT, tcp://HOST:PORT, tls://HOST:PORT, service://NAME, service://NAME@HOST, vsock://CID:PORT, shm:PATH, unix:PATH or memory:NAME"
+                "expected HOST:PORT, tcp://HOST:PORT, tls://HOST:PORT, service://NAME, service://NAME@HOST, vsock://CID:PORT, shm:PATH, vchan:DOMAIN/NAME, unix:PATH or memory:NAME"
             }
             Self::HostPort => {
                 "expected HOST:PORT, for example 10.0.0.2:80, [fe80::2]:80 or db.example:80"
@@ -176,6 +188,9 @@ impl fmt::Display for ParseTargetError {
             Self::Vsock => "expected vsock://CID:PORT, for example vsock://2:9000",
             Self::SharedMemory => {
                 "expected shm:PATH, the path of 1 to 107 bytes without spaces and control characters"
+            }
+            Self::Vchan => {
+                "expected vchan:DOMAIN/NAME or vchan:DOMAIN/PATH, for example vchan:5/http or vchan:0/local/domain/5/data/vchan/log, the path of at most 200 letters, digits and `/-_@`"
             }
             Self::Unix => {
                 "expected unix:PATH or ipc://PATH, the path absolute or @NAME, of at most 107 letters, digits and `/-._~+,=:@`"
@@ -215,6 +230,9 @@ impl FromStr for Target {
             } else {
                 Err(ParseTargetError::SharedMemory)
             };
+        }
+        if let Some(rest) = text.strip_prefix(VCHAN) {
+            return rest.parse().map(Self::Vchan).map_err(|_| ParseTargetError::Vchan);
         }
         if let Some(rest) = text.strip_prefix(IPC).or_else(|| text.strip_prefix(UNIX)) {
             return rest.parse().map(Self::Unix).map_err(|_| ParseTargetError::Unix);
@@ -275,6 +293,9 @@ mod tests {
             // Not a port: a path may be relative, and of digits.
             "shm:80",
             "tcp://shm:80",
+            "vchan:5/http",
+            "vchan:0/local/domain/5/data/vchan/log",
+            "tcp://vchan:80",
             "unix:/run/db.sock",
             "unix:@db",
             "memory:echo",
@@ -308,7 +329,7 @@ mod tests {
     #[test]
     fn bad_targets_are_refused_with_what_is_expected() {
         use ParseTargetError::{
-            HostPort, Memory, Service, SharedMemory, Unix, UnknownScheme, Vsock,
+            HostPort, Memory, Service, SharedMemory, Unix, UnknownScheme, Vchan, Vsock,
         };
         let long_path = alloc::format!("shm:{}", "x".repeat(108));
         assert!(long_path[..4 + 107].parse::<Target>().is_ok());
@@ -344,6 +365,9 @@ mod tests {
             ("shm:/run/a b", SharedMemory),
             ("shm:/run/a\0", SharedMemory),
             (&long_path, SharedMemory),
+            ("vchan:", Vchan),
+            ("vchan:80", Vchan),
+            ("vchan:http/5", Vchan),
             ("unix:", Unix),
             ("unix:80", Unix),
             ("unix:run/db.sock", Unix),
@@ -372,6 +396,7 @@ mod tests {
             ("service://web@alpha", "web"),
             ("vsock://3:80", "3:80"),
             ("shm:/run/echo.shm", "localhost"),
+            ("vchan:5/http", "localhost"),
             ("unix:/run/db.sock", "localhost"),
             ("memory:echo", "echo"),
         ] {

@@ -37,6 +37,12 @@ pub(crate) fn ram() -> impl Iterator<Item = &'static Region> {
     regions.iter().filter(|region| region.is_ram())
 }
 
+/// The first address behind all that the memory map names; 0 on a host.
+pub(crate) fn memory_map_end() -> u64 {
+    let regions = INFO.get().map_or(&[][..], |info| &info.regions);
+    regions.iter().map(Region::end).max().unwrap_or(0)
+}
+
 /// The pages of the module, from and to; both 0 when there is none.
 pub(crate) fn module_pages() -> (u64, u64) {
     let module = module();

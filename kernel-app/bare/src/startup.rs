@@ -4,6 +4,8 @@
 use crate::disks::Disks;
 use crate::guest::Guest;
 use crate::interfaces::Interfaces;
+#[cfg(feature = "shared-memory")]
+use crate::shared_memory::SharedMemory;
 use crate::xenstore_registry::XenstoreRegistry;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
@@ -49,11 +51,15 @@ pub(crate) fn run(table: &impl Table) -> Result<(), String> {
     if let Some(seed) = machine::virtio::rng::seed() {
         machine::entropy::add(&seed);
     }
+    #[cfg(feature = "shared-memory")]
+    let shared_memory = SharedMemory::new(&config, guest.as_ref(), &executor.spawner(), &timers);
     let mut interfaces = Interfaces::open(
         &config,
         guest.as_mut(),
         #[cfg(feature = "disk")]
         &disks,
+        #[cfg(feature = "shared-memory")]
+        &shared_memory,
     )?;
     if machine::entropy::is_by_jitter() {
         log::warn!(

@@ -31,6 +31,7 @@ fn scheme(kind: WayKind) -> Scheme {
     match kind {
         WayKind::Memory => Scheme::Memory,
         WayKind::SharedMemory => Scheme::SharedMemory,
+        WayKind::Vchan => Scheme::Vchan,
         WayKind::Unix => Scheme::Unix,
         WayKind::Vsock => Scheme::Vsock,
         WayKind::Tcp => Scheme::Tcp,

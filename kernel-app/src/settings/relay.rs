@@ -46,9 +46,11 @@ impl RelaySettings {
             Target::Address(at) => rules.iter().any(|it| it.allows_address(at.ip(), at.port())),
             Target::Name(name, port) => rules.iter().any(|it| it.allows_name(name, *port)),
             Target::Tls(..) | Target::Service(_) => false,
-            Target::Memory(_) | Target::Vsock(_) | Target::SharedMemory(_) | Target::Unix(_) => {
-                false
-            }
+            Target::Memory(_)
+            | Target::Vsock(_)
+            | Target::SharedMemory(_)
+            | Target::Vchan(_)
+            | Target::Unix(_) => false,
         }
     }
 }

@@ -3,7 +3,7 @@
 pub mod linux_guest;
 mod vchan;
 
-pub use vchan::vchan;
+pub use vchan::{vchan, vchan_in_dom0};
 
 use crate::debian::{self, Package};
 use command::{

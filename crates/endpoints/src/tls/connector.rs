@@ -48,7 +48,11 @@ impl<C: Connector> Connector for TlsConnector<C> {
             Target::Address(address) => (address.ip().to_string(), target.clone()),
             // Whose certificate is known by its key has any name.
             Target::Unix(_) => (target.authority(), target.clone()),
-            Target::Service(_) | Target::Vsock(_) | Target::SharedMemory(_) | Target::Memory(_) => {
+            Target::Service(_)
+            | Target::Vsock(_)
+            | Target::SharedMemory(_)
+            | Target::Vchan(_)
+            | Target::Memory(_) => {
                 return Err(ConnectError::Unsupported);
             }
         };

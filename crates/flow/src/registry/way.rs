@@ -54,7 +54,7 @@ impl fmt::Display for BadWay {
 
 impl BadWay {
     /// What may stand there.
-    pub(super) const EXPECTED: &str = "ADDRESS:PORT, HOST:PORT, tls://HOST:PORT, vsock://CID:PORT, shm:PATH, unix:PATH or memory:NAME, with a port that is not 0";
+    pub(super) const EXPECTED: &str = "ADDRESS:PORT, HOST:PORT, tls://HOST:PORT, vsock://CID:PORT, shm:PATH, vchan:DOMAIN/NAME, unix:PATH or memory:NAME, with a port that is not 0";
 }
 
 impl core::error::Error for BadWay {}
@@ -80,7 +80,7 @@ fn is_place(target: &Target) -> bool {
         Target::Address(address) => address.port() != 0,
         Target::Name(_, port) | Target::Tls(_, port) => *port != 0,
         Target::Vsock(address) => address.port != 0,
-        Target::SharedMemory(_) | Target::Unix(_) | Target::Memory(_) => true,
+        Target::SharedMemory(_) | Target::Vchan(_) | Target::Unix(_) | Target::Memory(_) => true,
         Target::Service(_) => false,
     }
 }

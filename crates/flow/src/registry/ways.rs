@@ -75,10 +75,10 @@ pub(super) struct Attempt<'a> {
 impl Default for WayPolicy {
     /// No host, every scheme, 1 s and 10 s, and 30 s after a failure.
     fn default() -> Self {
-        use Scheme::{Memory, SharedMemory, Tcp, Tls, Unix, Vsock};
+        use Scheme::{Memory, SharedMemory, Tcp, Tls, Unix, Vchan, Vsock};
         Self {
             hosts: Vec::new(),
-            schemes: Vec::from([Memory, SharedMemory, Unix, Vsock, Tcp, Tls]),
+            schemes: Vec::from([Memory, SharedMemory, Vchan, Unix, Vsock, Tcp, Tls]),
             local_timeout: Duration::from_secs(1),
             remote_timeout: Duration::from_secs(10),
             retry_after: Duration::from_secs(30),
@@ -120,9 +120,11 @@ impl Ways {
 
     fn timeout(&self, target: &Target) -> Duration {
         match target.scheme() {
-            Scheme::Memory | Scheme::SharedMemory | Scheme::Unix | Scheme::Vsock => {
-                self.0.policy.local_timeout
-            }
+            Scheme::Memory
+            | Scheme::SharedMemory
+            | Scheme::Vchan
+            | Scheme::Unix
+            | Scheme::Vsock => self.0.policy.local_timeout,
             Scheme::Tcp | Scheme::Tls | Scheme::Service => self.0.policy.remote_timeout,
         }
     }

@@ -16,9 +16,11 @@ mod parameter;
 mod ring;
 mod sampling;
 mod shared_info;
+pub mod shared_pages;
 pub mod store_ring;
 mod suspend;
 pub(crate) mod vcpu;
+mod window;
 
 pub use event::restorations;
 pub use hypercall::{DomainId, Errno};

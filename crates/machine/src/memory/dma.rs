@@ -32,6 +32,18 @@ pub(crate) fn leak(pages: Pages) -> (u64, NonNull<u8>) {
     (physical, start)
 }
 
+/// Lets a test's other domain reach pages, until [`withdraw`].
+#[cfg(any(test, feature = "fake"))]
+pub(crate) fn offer(pages: &Pages) {
+    host::register(pages.as_ptr(), pages.physical(), pages.bytes());
+}
+
+/// They are reached no more.
+#[cfg(any(test, feature = "fake"))]
+pub(crate) fn withdraw(pages: &Pages) {
+    host::unregister(pages.physical());
+}
+
 /// Zeroed, physically contiguous memory that a device and this program use at the same time.
 ///
 /// Hands out disjoint runs of atomic integers, front to back.

@@ -60,6 +60,16 @@ pub(crate) unsafe fn map_device(physical: u64, bytes: usize) -> NonNull<u8> {
     NonNull::new(physical as *mut u8).expect("no device is at address 0")
 }
 
+/// Maps a range behind all that is mapped where it is, cached, at its physical address: addresses without memory, onto which
+/// other memory is put later. `None` when memory for the tables is short. The mapping stays for ever.
+///
+/// # Safety
+/// Nothing is there, and nothing is reached there but what the caller has put there. Both numbers are multiples of 2 MiB.
+pub(crate) unsafe fn map_vacant(physical: u64, bytes: usize) -> Option<NonNull<u8>> {
+    map(LARGE, physical, physical, bytes as u64, PRESENT | WRITABLE | NO_EXECUTE)?;
+    NonNull::new(physical as *mut u8)
+}
+
 /// Replaces the boot code's map. Called once.
 pub(crate) fn start(image: &Image, image_end: u64) {
     let root = new_table().expect("memory for page tables");

@@ -50,13 +50,34 @@ impl Port {
             remote: u16,
             port: u32,
         }
-        if cfg!(any(test, feature = "fake")) {
-            return Ok(Self { number: u32::MAX, is_kept: true, restorations: restorations() });
+        #[cfg(any(test, feature = "fake"))]
+        if !hypercall::is_possible() {
+            return Self::open(fake::allocate(), false);
         }
         let mut argument = Argument { domain: DOMID_SELF, remote, port: 0 };
         let pointer = (&raw mut argument).cast();
         // SAFETY: the command reads and writes this structure.
         unsafe { hypercall::event_channel_op(hypercall::EVTCHNOP_ALLOC_UNBOUND, pointer) }?;
+        Self::open(argument.port, false)
+    }
+
+    /// A channel whose other end `remote` has allocated for this domain, under that number.
+    pub fn bind(remote: DomainId, number: u32) -> Result<Self, Errno> {
+        /// `evtchn_bind_interdomain`.
+        #[repr(C)]
+        struct Argument {
+            remote: u16,
+            remote_port: u32,
+            port: u32,
+        }
+        #[cfg(any(test, feature = "fake"))]
+        if !hypercall::is_possible() {
+            return Self::open(fake::bind(number).ok_or(Errno::NO_SYSTEM)?, false);
+        }
+        let mut argument = Argument { remote, remote_port: number, port: 0 };
+        let pointer = (&raw mut argument).cast();
+        // SAFETY: the command reads and writes this structure.
+        unsafe { hypercall::event_channel_op(hypercall::EVTCHNOP_BIND_INTERDOMAIN, pointer) }?;
         Self::open(argument.port, false)
     }
 
@@ -90,6 +111,39 @@ impl Port {
         self.restorations == restorations()
     }
 
+    /// Whether somebody has the other end: not yet before it was bound, and not any more once that domain has closed it, or is
+    /// gone. Xen tells of neither by an event.
+    pub fn has_other_end(&self) -> bool {
+        /// `evtchn_status`.
+        #[repr(C)]
+        struct Argument {
+            domain: u16,
+            port: u32,
+            status: u32,
+            _cpu: u32,
+            _details: [u32; 2],
+        }
+        const INTERDOMAIN: u32 = 2;
+        if !self.is_open() {
+            return false;
+        }
+        #[cfg(any(test, feature = "fake"))]
+        if !hypercall::is_possible() {
+            return fake::other_end(self.number).is_some();
+        }
+        let mut argument = Argument {
+            domain: DOMID_SELF,
+            port: self.number,
+            status: 0,
+            _cpu: 0,
+            _details: [0; 2],
+        };
+        let pointer = (&raw mut argument).cast();
+        // SAFETY: the command reads and writes this structure.
+        let asked = unsafe { hypercall::event_channel_op(hypercall::EVTCHNOP_STATUS, pointer) };
+        asked.is_ok() && argument.status == INTERDOMAIN
+    }
+
     /// Whether there was an event since this was last asked.
     pub fn take(&self) -> bool {
         let (word, bit) = self.place();
@@ -104,6 +158,10 @@ impl Port {
     pub fn notify(&self) {
         if !self.is_open() {
             return;
+        }
+        #[cfg(any(test, feature = "fake"))]
+        if !hypercall::is_possible() {
+            return fake::notify(self.number);
         }
         let mut argument = self.number;
         let pointer = (&raw mut argument).cast();
@@ -126,6 +184,10 @@ impl Drop for Port {
         if let Some(open) = OPEN.get(word) {
             open.fetch_and(!bit, Ordering::Relaxed);
             SHARED.pending[word].fetch_and(!bit, Ordering::Relaxed);
+            #[cfg(any(test, feature = "fake"))]
+            if !hypercall::is_possible() {
+                return fake::close(self.number);
+            }
             let mut argument = self.number;
             let pointer = (&raw mut argument).cast();
             // SAFETY: the command reads this one integer.
@@ -166,17 +228,73 @@ pub(super) fn wait(until: Option<u64>) {
     let _ = unsafe { hypercall::sched_op(hypercall::SCHEDOP_POLL, (&raw mut argument).cast()) };
 }
 
+/// Event channels whose ends are both in a test's process.
+#[cfg(any(test, feature = "fake"))]
+mod fake {
+    use super::SHARED;
+    use alloc::collections::BTreeMap;
+    use core::sync::atomic::Ordering;
+    use spinning_top::Spinlock;
+
+    /// The ports that are open, each with the port at its other end, if there is one.
+    static PORTS: Spinlock<BTreeMap<u32, Option<u32>>> = Spinlock::new(BTreeMap::new());
+    /// Tests of ports open some below it.
+    const FIRST: u32 = 256;
+
+    pub(super) fn allocate() -> u32 {
+        add(&mut PORTS.lock(), None)
+    }
+
+    /// None if there is no such port, or it is bound already.
+    pub(super) fn bind(remote: u32) -> Option<u32> {
+        let mut ports = PORTS.lock();
+        if ports.get(&remote) != Some(&None) {
+            return None;
+        }
+        let number = add(&mut ports, Some(remote));
+        ports.insert(remote, Some(number));
+        Some(number)
+    }
+
+    pub(super) fn other_end(number: u32) -> Option<u32> {
+        PORTS.lock().get(&number).copied().flatten()
+    }
+
+    pub(super) fn notify(number: u32) {
+        if let Some(other) = other_end(number) {
+            let word = &SHARED.pending[other as usize / 64];
+            word.fetch_or(1 << (other % 64), Ordering::AcqRel);
+        }
+    }
+
+    pub(super) fn close(number: u32) {
+        let mut ports = PORTS.lock();
+        if let Some(other) = ports.remove(&number).flatten() {
+            ports.insert(other, None);
+        }
+    }
+
+    fn add(ports: &mut BTreeMap<u32, Option<u32>>, other: Option<u32>) -> u32 {
+        let number = (FIRST..).find(|number| !ports.contains_key(number)).expect("a free port");
+        ports.insert(number, other);
+        number
+    }
+}
+
+/// Keeps other tests of one process from restoring it: that is done to all of it.
+#[cfg(test)]
+pub(super) fn restoring() -> spinning_top::guard::SpinlockGuard<'static, ()> {
+    static RESTORING: spinning_top::Spinlock<()> = spinning_top::Spinlock::new(());
+    RESTORING.lock()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use spinning_top::Spinlock;
-
-    /// A restoration is the whole process's.
-    static RESTORING: Spinlock<()> = Spinlock::new(());
 
     #[test]
     fn an_event_that_nobody_took_is_seen_at_its_port_only() {
-        let _alone = RESTORING.lock();
+        let _alone = restoring();
         let [one, other] = [70, 71].map(|number| Port::open(number, true).unwrap());
         let (word, bit) = one.place();
         SHARED.pending[word].fetch_or(bit, Ordering::Release);
@@ -189,7 +307,7 @@ mod tests {
 
     #[test]
     fn a_port_of_before_a_restoration_touches_nobody_elses() {
-        let _alone = RESTORING.lock();
+        let _alone = restoring();
         let old = Port::open(80, false).unwrap();
         assert!(old.is_open());
         restored();
@@ -200,6 +318,21 @@ mod tests {
         drop(old);
         assert_ne!(OPEN[word].load(Ordering::Relaxed) & bit, 0);
         assert!(new.take());
+    }
+
+    #[test]
+    fn both_ends_of_a_channel_reach_each_other_until_one_is_closed() {
+        let _alone = restoring();
+        let server = Port::allocate(3).unwrap();
+        assert!(!server.has_other_end());
+        let client = Port::bind(3, server.number()).unwrap();
+        assert!(server.has_other_end() && client.has_other_end());
+        assert!(Port::bind(3, server.number()).is_err(), "it is bound already");
+        client.notify();
+        assert!(server.take() && !server.take() && !client.take());
+        drop(client);
+        assert!(!server.has_other_end());
+        server.notify();
     }
 
     #[test]

@@ -198,7 +198,7 @@ fn frames_max() -> usize {
         Argument { domain: DOMID_SELF, _pad: 0, frames: 0, frames_max: 0, status: 0 };
     let pointer = (&raw mut argument).cast();
     // SAFETY: the command reads and writes this structure.
-    let asked = unsafe { hypercall::grant_table_op(hypercall::GNTTABOP_QUERY_SIZE, pointer) };
+    let asked = unsafe { hypercall::grant_table_op(hypercall::GNTTABOP_QUERY_SIZE, pointer, 1) };
     let known = asked.is_ok() && argument.status == 0;
     if known { (argument.frames_max as usize).min(FRAMES_MAX) } else { 1 }
 }

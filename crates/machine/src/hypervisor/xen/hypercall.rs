@@ -48,13 +48,17 @@ const EVENT_CHANNEL_OP: u64 = 32;
 const HVM_OP: u64 = 34;
 
 const XENMEM_ADD_TO_PHYSMAP: u64 = 7;
+pub(crate) const GNTTABOP_MAP_GRANT_REF: u64 = 0;
+pub(crate) const GNTTABOP_UNMAP_GRANT_REF: u64 = 1;
 pub(crate) const GNTTABOP_QUERY_SIZE: u64 = 6;
 const SCHEDOP_SHUTDOWN: u64 = 2;
 /// `SHUTDOWN_suspend` of public/sched.h.
 const SUSPEND: u32 = 2;
 pub(crate) const SCHEDOP_POLL: u64 = 3;
+pub(crate) const EVTCHNOP_BIND_INTERDOMAIN: u64 = 0;
 pub(crate) const EVTCHNOP_CLOSE: u64 = 3;
 pub(crate) const EVTCHNOP_SEND: u64 = 4;
+pub(crate) const EVTCHNOP_STATUS: u64 = 5;
 pub(crate) const EVTCHNOP_ALLOC_UNBOUND: u64 = 6;
 pub(crate) const HVMOP_SET_PARAM: u64 = 0;
 pub(crate) const HVMOP_GET_PARAM: u64 = 1;
@@ -127,13 +131,17 @@ operation!(sched_op, SCHED_OP, "Waits, ends the domain, and the like.");
 operation!(event_channel_op, EVENT_CHANNEL_OP, "Event channels.");
 operation!(hvm_op, HVM_OP, "Parameters of guests that run in hardware virtualisation.");
 
-/// Grant table operations, on one element.
+/// Grant table operations, on elements in a row.
 ///
 /// # Safety
-/// As for [`memory_op`].
-pub(crate) unsafe fn grant_table_op(command: u64, argument: *mut c_void) -> Result<u64, Errno> {
+/// As for [`memory_op`], for each of them.
+pub(crate) unsafe fn grant_table_op(
+    command: u64,
+    elements: *mut c_void,
+    count: usize,
+) -> Result<u64, Errno> {
     // SAFETY: the caller's duty.
-    unsafe { call(GRANT_TABLE_OP, command, argument as u64, 1) }
+    unsafe { call(GRANT_TABLE_OP, command, elements as u64, count as u64) }
 }
 
 /// # Safety

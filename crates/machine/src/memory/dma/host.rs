@@ -28,6 +28,10 @@ pub(super) fn register(start: NonNull<u8>, physical: u64, bytes: usize) {
     RANGES.lock().insert(physical, (bytes, start.as_ptr() as usize));
 }
 
+pub(super) fn unregister(physical: u64) {
+    RANGES.lock().remove(&physical);
+}
+
 /// Memory mapped twice in a row, as the machine's page tables would.
 pub(super) fn map_twice(bytes: usize) -> Option<(NonNull<u8>, u64)> {
     assert!(bytes.is_multiple_of(PAGE_BYTES));

@@ -1,0 +1,245 @@
+//! Window: addresses without memory, onto which pages of other domains are mapped (Xen, public/grant_table.h,
+//! `GNTTABOP_map_grant_ref`).
+//!
+//! Xen puts a granted page in the place of whatever is at a guest's address, and leaves nothing there when it is unmapped. So
+//! no memory is spent on that: the window lies behind all that the memory map names.
+
+use super::event::restorations;
+use super::hypercall::{self, DomainId};
+use crate::arch::page_tables;
+use crate::memory::PAGE_BYTES;
+use crate::start_info;
+use alloc::vec::Vec;
+use core::fmt;
+use core::ptr::NonNull;
+use spinning_top::Spinlock;
+
+/// Pages that are mapped at once at most: 64 MiB.
+const PAGES_MAX: usize = 16_384;
+/// What page tables map at once.
+const LARGE_BYTES: u64 = 2 << 20;
+
+/// Why a page of another domain's cannot be mapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MapError {
+    /// So many pages are mapped already as there is room for, or memory is short.
+    NoRoom,
+    /// Xen refuses, with this status (public/grant_table.h, `GNTST_`): nothing is granted to this domain by that number.
+    Refused(i16),
+}
+
+impl fmt::Display for MapError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoRoom => f.write_str("no room to map pages of other domains to"),
+            Self::Refused(status) => {
+                write!(f, "Xen maps no such page of that domain's (status {status})")
+            }
+        }
+    }
+}
+
+impl core::error::Error for MapError {}
+
+/// A page of another domain's, mapped. To be [unmapped](unmap).
+#[derive(Debug)]
+pub(super) struct Frame {
+    start: NonNull<u8>,
+    /// By what Xen knows the mapping; a test's fake by its grant.
+    handle: u32,
+    /// How often the domain had been restored.
+    restorations: u32,
+}
+
+impl Frame {
+    /// Its first byte.
+    pub(super) fn start(&self) -> NonNull<u8> {
+        self.start
+    }
+}
+
+/// Maps pages that `domain` has granted, to be read and written: all of them, or none.
+pub(super) fn map(domain: DomainId, references: &[u32]) -> Result<Vec<Frame>, MapError> {
+    #[cfg(any(test, feature = "fake"))]
+    if !hypercall::is_possible() {
+        return fake::map(references);
+    }
+    let places = WINDOW.lock().take(references.len()).ok_or(MapError::NoRoom)?;
+    let new = |(place, reference): (&u64, &u32)| Map::new(*place, *reference, domain);
+    let mut asked: Vec<Map> = places.iter().zip(references).map(new).collect();
+    let elements = asked.as_mut_ptr().cast();
+    // SAFETY: the command reads and writes these structures. The places are the window's and free: nothing relies on what is
+    // there.
+    let done = unsafe {
+        hypercall::grant_table_op(hypercall::GNTTABOP_MAP_GRANT_REF, elements, asked.len())
+    };
+    let refused = match done {
+        Ok(_) => asked.iter().map(|map| map.status).find(|&status| status != 0),
+        Err(_) => Some(GENERAL_ERROR),
+    };
+    let (mapped, vacant): (Vec<Map>, Vec<Map>) =
+        asked.iter().partition(|map| done.is_ok() && map.status == 0);
+    let frames = mapped.iter().map(|map| Frame {
+        start: NonNull::new(map.address as *mut u8).expect("the window is not at address 0"),
+        handle: map.handle,
+        restorations: restorations(),
+    });
+    let frames = frames.collect();
+    match refused {
+        None => Ok(frames),
+        Some(status) => {
+            unmap(frames);
+            WINDOW.lock().free.extend(vacant.iter().map(|map| map.address));
+            Err(MapError::Refused(status))
+        }
+    }
+}
+
+/// Gives pages back to their domain. Nobody may reach them any more.
+pub(super) fn unmap(frames: Vec<Frame>) {
+    #[cfg(any(test, feature = "fake"))]
+    if !hypercall::is_possible() {
+        return fake::unmap(&frames);
+    }
+    // What was mapped before the domain was restored is not any more, and its handle may be another's.
+    let (here, lost): (Vec<_>, Vec<_>) =
+        frames.into_iter().partition(|frame| frame.restorations == restorations());
+    let mut vacant: Vec<u64> = lost.iter().map(|frame| frame.start.as_ptr() as u64).collect();
+    let mut asked: Vec<Unmap> = here.iter().map(Unmap::new).collect();
+    let elements = asked.as_mut_ptr().cast();
+    // SAFETY: the command reads and writes these structures; whoever had the frames has given them up.
+    let done = unsafe {
+        hypercall::grant_table_op(hypercall::GNTTABOP_UNMAP_GRANT_REF, elements, asked.len())
+    };
+    // A place that Xen did not vacate is not used again.
+    let is_vacant = |unmap: &&Unmap| done.is_ok() && unmap.status == 0;
+    vacant.extend(asked.iter().filter(is_vacant).map(|unmap| unmap.address));
+    WINDOW.lock().free.extend(vacant);
+}
+
+static WINDOW: Spinlock<Window> = Spinlock::new(Window { start: None, begun: 0, free: Vec::new() });
+
+/// `GNTST_general_error`.
+const GENERAL_ERROR: i16 = -1;
+
+struct Window {
+    /// Once there is one.
+    start: Option<u64>,
+    /// Pages that were ever taken: those behind them are free, too.
+    begun: usize,
+    free: Vec<u64>,
+}
+
+impl Window {
+    /// So many addresses of pages that nobody has.
+    fn take(&mut self, count: usize) -> Option<Vec<u64>> {
+        let start = match self.start {
+            Some(start) => start,
+            None => *self.start.insert(open()?),
+        };
+        if self.free.len() + (PAGES_MAX - self.begun) < count {
+            return None;
+        }
+        let used_before = count.min(self.free.len());
+        let mut places = self.free.split_off(self.free.len() - used_before);
+        let fresh = self.begun..self.begun + (count - used_before);
+        self.begun = fresh.end;
+        places.extend(fresh.map(|page| start + (page * PAGE_BYTES) as u64));
+        Some(places)
+    }
+}
+
+/// Makes page tables for the window. All below 4 GiB is mapped already.
+fn open() -> Option<u64> {
+    let start = start_info::memory_map_end().max(1 << 32).next_multiple_of(LARGE_BYTES);
+    // SAFETY: the memory map names nothing behind its last entry, and only what is mapped there is reached.
+    unsafe { page_tables::map_vacant(start, PAGES_MAX * PAGE_BYTES) }?;
+    Some(start)
+}
+
+/// `gnttab_map_grant_ref`.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Map {
+    address: u64,
+    flags: u32,
+    reference: u32,
+    domain: u16,
+    status: i16,
+    handle: u32,
+    _bus_address: u64,
+}
+
+impl Map {
+    fn new(address: u64, reference: u32, domain: DomainId) -> Self {
+        /// `GNTMAP_host_map`: for the CPU, to be written, too.
+        const FOR_CPU: u32 = 1 << 1;
+        let status = GENERAL_ERROR;
+        Self { address, flags: FOR_CPU, reference, domain, status, handle: 0, _bus_address: 0 }
+    }
+}
+
+/// `gnttab_unmap_grant_ref`.
+#[repr(C)]
+struct Unmap {
+    address: u64,
+    _bus_address: u64,
+    handle: u32,
+    status: i16,
+}
+
+impl Unmap {
+    fn new(frame: &Frame) -> Self {
+        let (address, status) = (frame.start.as_ptr() as u64, GENERAL_ERROR);
+        Self { address, _bus_address: 0, handle: frame.handle, status }
+    }
+}
+
+/// Both domains are this process.
+#[cfg(any(test, feature = "fake"))]
+mod fake {
+    use super::{Frame, GENERAL_ERROR, MapError, restorations};
+    use crate::hypervisor::xen::grant;
+    use alloc::vec::Vec;
+    use core::ptr::NonNull;
+
+    pub(super) fn map(references: &[u32]) -> Result<Vec<Frame>, MapError> {
+        let mut frames = Vec::new();
+        for &reference in references {
+            let page = grant::fake::look_up(reference).filter(|&(_, may_write)| may_write);
+            let start = page.and_then(|(page, _)| NonNull::new(page as *mut u8));
+            let Some(start) = start else {
+                unmap(&frames);
+                return Err(MapError::Refused(GENERAL_ERROR));
+            };
+            grant::fake::hold(reference, true);
+            frames.push(Frame { start, handle: reference, restorations: restorations() });
+        }
+        Ok(frames)
+    }
+
+    pub(super) fn unmap(frames: &[Frame]) {
+        for frame in frames {
+            grant::fake::hold(frame.handle, false);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_used_again_and_no_more_are_given_than_there_are() {
+        let mut window = Window { start: Some(1 << 32), begun: 0, free: Vec::new() };
+        let mut all = window.take(PAGES_MAX).unwrap();
+        assert_eq!(all.last(), Some(&((1 << 32) + (64 << 20) - 4096)));
+        assert!(window.take(1).is_none());
+        window.free.extend(all.split_off(PAGES_MAX - 3));
+        assert!(window.take(4).is_none());
+        assert_eq!(window.take(2).unwrap().len(), 2);
+        assert_eq!(window.take(1).unwrap().len(), 1);
+        assert!(window.take(1).is_none());
+        assert_eq!(window.take(0), Some(Vec::new()));
+    }
+}

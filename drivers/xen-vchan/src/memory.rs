@@ -1,0 +1,91 @@
+//! Memory of a connection, which has a place until nobody else has any of it.
+
+use crate::Inner;
+use alloc::rc::{Rc, Weak};
+use machine::xen::shared_pages::SharedPages;
+use shared_ring::SharedMemory;
+
+/// Pages that another domain uses, too: rings lie in them.
+pub struct Memory {
+    /// Until it is dropped.
+    pages: Option<SharedPages>,
+    place: Place,
+    vchans: Weak<Inner>,
+}
+
+/// One of the connections that there may be.
+#[derive(Clone)]
+pub(crate) struct Place {
+    _of_all: Rc<()>,
+    _at_listener: Option<Rc<()>>,
+}
+
+/// Pages that another domain has not let go of.
+pub(crate) struct Kept {
+    pub(crate) pages: SharedPages,
+    _place: Place,
+}
+
+impl Memory {
+    pub(crate) fn new(pages: SharedPages, place: Place, vchans: Weak<Inner>) -> Self {
+        Self { pages: Some(pages), place, vchans }
+    }
+
+    fn pages(&self) -> &SharedPages {
+        self.pages.as_ref().expect("it is there until it is dropped")
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        let Some(mut pages) = self.pages.take() else { return };
+        let vchans = self.vchans.upgrade();
+        if let Some(vchans) = vchans.filter(|_| !pages.end()) {
+            vchans.kept.borrow_mut().push(Kept { pages, _place: self.place.clone() });
+        }
+    }
+}
+
+impl Place {
+    pub(crate) fn new(all: &Rc<()>, listener: Option<&Rc<()>>) -> Self {
+        Self { _of_all: all.clone(), _at_listener: listener.cloned() }
+    }
+}
+
+impl SharedMemory for Memory {
+    fn bytes(&self) -> usize {
+        self.pages().bytes()
+    }
+
+    fn load_word(&self, offset: usize) -> u32 {
+        self.pages().load_word(offset)
+    }
+
+    fn store_word(&self, offset: usize, word: u32) {
+        self.pages().store_word(offset, word);
+    }
+
+    fn load_byte(&self, offset: usize) -> u8 {
+        self.pages().load_byte(offset)
+    }
+
+    fn store_byte(&self, offset: usize, byte: u8) {
+        self.pages().store_byte(offset, byte);
+    }
+
+    fn set_bits(&self, offset: usize, bits: u8) {
+        self.pages().set_bits(offset, bits);
+    }
+
+    fn clear_bits(&self, offset: usize, bits: u8) -> u8 {
+        self.pages().clear_bits(offset, bits)
+    }
+
+    fn copy_out(&self, offset: usize, into: &mut [u8]) {
+        self.pages().copy_out(offset, into);
+    }
+
+    fn copy_in(&self, offset: usize, bytes: &[u8]) {
+        self.pages().copy_in(offset, bytes);
+    }
+}

@@ -1,0 +1,201 @@
+//! One connection, as libxenvchan sets it up: offered at a path of xenstore by the server, joined by the client.
+
+use crate::channel::Channel;
+use crate::memory::{Memory, Place};
+use crate::{VchanFlow, Vchans};
+use alloc::format;
+use alloc::rc::Rc;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
+use core::future::poll_fn;
+use machine::xen::DomainId;
+use machine::xen::event::Port;
+use machine::xen::shared_pages::{MapError, SharedPages};
+use shared_ring::control::{CLIENT_LIVE, LIVE_AWAITED, ORDERS};
+use shared_ring::{Geometry, Ring, SharedMemory};
+use xen_store::{Error as StoreError, Store};
+
+/// Why there is no connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Error {
+    /// xenstore failed.
+    Store(StoreError),
+    /// There are as many as there may be.
+    NoPlace,
+    /// Memory, grants or event channels are short.
+    OutOfMemory,
+    /// What the server says is granted is not.
+    Map(MapError),
+    /// Nobody waits at the event channel that the server names.
+    Channel,
+    /// The control page says what cannot be.
+    Geometry,
+    /// The other side did not come in time.
+    TimedOut,
+    /// The domain was restored meanwhile.
+    Gone,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Store(error) => write!(f, "xenstore: {error}"),
+            Self::NoPlace => f.write_str("there are as many connections as there may be"),
+            Self::OutOfMemory => f.write_str("no memory, grants or event channels left"),
+            Self::Map(error) => error.fmt(f),
+            Self::Channel => f.write_str("its event channel is not there, or somebody else's"),
+            Self::Geometry => f.write_str("its control page says what cannot be"),
+            Self::TimedOut => f.write_str("the other side does not come"),
+            Self::Gone => f.write_str("this domain was restored"),
+        }
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// The server's side, before the client has come.
+pub(crate) struct Offer {
+    ring: Ring<Memory>,
+    channel: Rc<Channel>,
+    /// Of the control page.
+    reference: u32,
+}
+
+impl Vchans {
+    /// Memory and an event channel for a client in `domain`.
+    pub(crate) fn offer(&self, domain: DomainId, place: Place) -> Result<Offer, Error> {
+        let geometry = Geometry::within(self.0.settings.ring_bytes);
+        let pages = SharedPages::grant(domain, 1 + geometry.pages());
+        let pages = pages.map_err(|_| Error::OutOfMemory)?;
+        let references: Vec<u32> = pages.references().collect();
+        let (control, rings) = references.split_first().expect("a control page");
+        for (page, reference) in rings.iter().enumerate() {
+            pages.store_word(geometry.grant_offset(page), *reference);
+        }
+        let memory = Memory::new(pages, place, Rc::downgrade(&self.0));
+        let ring = Ring::serve(memory, geometry).map_err(|_| Error::Geometry)?;
+        let port = Port::allocate(domain).map_err(|_| Error::OutOfMemory)?;
+        let channel = self.watched(Channel::new(port, false));
+        Ok(Offer { ring, channel, reference: *control })
+    }
+
+    /// The client's side of what a server in `domain` offers.
+    pub(crate) fn join(
+        &self,
+        domain: DomainId,
+        offered: Offered,
+        place: Place,
+    ) -> Result<VchanFlow, Error> {
+        let mut pages = SharedPages::map(domain, offered.reference).map_err(Error::Map)?;
+        // Read once: what the rings are made of is checked against how much was mapped.
+        let orders = pages.load_word(ORDERS);
+        let geometry = Geometry::new(orders as u16, (orders >> 16) as u16);
+        let geometry = geometry.map_err(|_| Error::Geometry)?;
+        let references: Vec<u32> = (0..geometry.pages())
+            .map(|page| pages.load_word(geometry.grant_offset(page)))
+            .collect();
+        pages.map_more(&references).map_err(Error::Map)?;
+        let port = Port::bind(domain, offered.port).map_err(|_| Error::Channel)?;
+        let channel = self.watched(Channel::new(port, true));
+        let memory = Memory::new(pages, place, Rc::downgrade(&self.0));
+        let ring = Ring::join(memory).map_err(|_| Error::Geometry)?;
+        Ok(self.open(ring, channel))
+    }
+
+    fn watched(&self, channel: Rc<Channel>) -> Rc<Channel> {
+        self.0.channels.borrow_mut().push(Rc::downgrade(&channel));
+        channel
+    }
+
+    /// The flow, once the client has come.
+    pub(crate) async fn arrival(&self, offer: Offer) -> Result<VchanFlow, Error> {
+        let Offer { ring, channel, .. } = offer;
+        // It may have come and gone: what it wrote is there.
+        let has_come = || ring.memory().load_byte(CLIENT_LIVE) != LIVE_AWAITED;
+        if poll_fn(|cx| channel.poll_until(cx, has_come)).await {
+            Ok(self.open(ring, channel))
+        } else {
+            Err(Error::Gone)
+        }
+    }
+}
+
+impl Offer {
+    /// The channel, which ends with the connection.
+    pub(crate) fn channel(&self) -> &Rc<Channel> {
+        &self.channel
+    }
+
+    /// Lets `domain` find it at a path, of which the folder is made.
+    pub(crate) async fn publish(
+        &self,
+        store: &Store,
+        domain: DomainId,
+        path: &str,
+    ) -> Result<(), StoreError> {
+        let nodes = [
+            (format!("{path}/{RING_REF}"), self.reference.to_string()),
+            (format!("{path}/{EVENT_CHANNEL}"), self.channel.number().to_string()),
+        ];
+        show_to(store, domain, path).await?;
+        store.write_each(&nodes).await?;
+        // In a folder that was there they need not have its permissions.
+        for (node, _) in &nodes {
+            set_reader(store, domain, node).await?;
+        }
+        Ok(())
+    }
+}
+
+/// What a server says where it can be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Offered {
+    reference: u32,
+    port: u32,
+}
+
+impl Offered {
+    /// What is offered at a path; nothing while one of both is missing.
+    pub(crate) async fn read(store: &Store, path: &str) -> Result<Option<Self>, StoreError> {
+        let number = async |name: &str| match store.read_number(&format!("{path}/{name}")).await {
+            Ok(number) => Ok(Some(number)),
+            // Not there yet, or not for us yet.
+            Err(StoreError::NotFound | StoreError::NotPermitted) => Ok(None),
+            Err(error) => Err(error),
+        };
+        let (reference, port) = (number(RING_REF).await?, number(EVENT_CHANNEL).await?);
+        Ok(reference.zip(port).map(|(reference, port)| Self { reference, port }))
+    }
+}
+
+/// Takes back what was offered at a path: the next that comes there waits for another offer.
+pub(crate) async fn withdraw(store: &Store, path: &str) -> Result<(), StoreError> {
+    for name in [RING_REF, EVENT_CHANNEL] {
+        store.remove(&format!("{path}/{name}")).await?;
+    }
+    Ok(())
+}
+
+/// Makes a folder of this domain's that `domain` may read, with all that is made in it.
+pub(crate) async fn show_to(
+    store: &Store,
+    domain: DomainId,
+    folder: &str,
+) -> Result<(), StoreError> {
+    store.make(folder).await?;
+    set_reader(store, domain, folder).await
+}
+
+async fn set_reader(store: &Store, domain: DomainId, node: &str) -> Result<(), StoreError> {
+    let own = store.read_number("domid").await?;
+    let access: [String; 2] = [format!("n{own}"), format!("r{domain}")];
+    store.set_permissions(node, &access.each_ref().map(String::as_str)).await
+}
+
+const RING_REF: &str = "ring-ref";
+const EVENT_CHANNEL: &str = "event-channel";
