@@ -6,6 +6,8 @@ use crate::disks::Disks;
 use crate::guest::Guest;
 #[cfg(feature = "vsock")]
 use crate::no_card::NoCard;
+#[cfg(feature = "shared-memory")]
+use crate::shared_memory::SharedMemory;
 #[cfg(feature = "vsock")]
 use crate::sockets::Sockets;
 use crate::status::{InterfaceStatus, Status};
@@ -22,6 +24,8 @@ use core::cell::RefCell;
 use core::net::IpAddr;
 use core::time::Duration;
 use flow::time::earlier;
+#[cfg(feature = "shared-memory")]
+use flow::{Dispatcher, Listeners};
 use machine::virtio::{self, Kind};
 use net::device::NetDevice;
 use net::{Stack, TcpConnector, TcpListener};
@@ -44,6 +48,9 @@ pub(crate) struct Interfaces {
     /// And sockets for the host.
     #[cfg(feature = "vsock")]
     sockets: Sockets,
+    /// And memory that other guests share.
+    #[cfg(feature = "shared-memory")]
+    shared_memory: SharedMemory,
 }
 
 /// A card's stack, and the monitor of its addresses.
@@ -70,6 +77,8 @@ impl Interfaces {
             disks: disks.clone(),
             #[cfg(feature = "vsock")]
             sockets: Sockets::open(config),
+            #[cfg(feature = "shared-memory")]
+            shared_memory: SharedMemory::open(config),
         };
         let settings = Settings::for_ram(machine::memory::usage().total_bytes as u64);
         for device in virtio::devices(Kind::Network) {
@@ -163,6 +172,8 @@ impl Driver for Interfaces {
         {
             more |= self.sockets.ingress(now);
         }
+        #[cfg(feature = "shared-memory")]
+        self.shared_memory.ingress(now);
         for interface in self.interfaces.borrow_mut().iter_mut() {
             more |= interface.stack.ingress(now);
         }
@@ -174,6 +185,8 @@ impl Driver for Interfaces {
         self.disks.flush();
         #[cfg(feature = "vsock")]
         self.sockets.egress(now);
+        #[cfg(feature = "shared-memory")]
+        self.shared_memory.egress();
         for interface in self.interfaces.borrow_mut().iter_mut() {
             interface.stack.egress(now);
         }
@@ -211,6 +224,12 @@ impl Driver for Interfaces {
         }
         #[cfg(feature = "vsock")]
         let deadline = earlier(deadline, self.sockets.next_deadline());
+        #[cfg(feature = "shared-memory")]
+        if !self.shared_memory.prepare_to_wait() {
+            return;
+        }
+        #[cfg(feature = "shared-memory")]
+        let deadline = earlier(deadline, self.shared_memory.next_deadline());
         let now = machine::clock::now();
         self.turns.ends(now);
         let mut deadline = deadline;
@@ -259,6 +278,21 @@ impl Platform for Interfaces {
     #[cfg(feature = "vsock")]
     fn vsock(&self) -> Option<vsock::VsockNetwork> {
         self.sockets.network()
+    }
+
+    #[cfg(feature = "shared-memory")]
+    fn listen_at(&self, path: &str, backlog: usize) -> Result<Listeners, ListenError> {
+        self.shared_memory.listen(path, backlog)
+    }
+
+    #[cfg(feature = "shared-memory")]
+    fn with_shared_memory(&self, connectors: Dispatcher) -> Dispatcher {
+        self.shared_memory.with_connector(connectors)
+    }
+
+    #[cfg(feature = "shared-memory")]
+    fn shared_memory(&self) -> Option<shared_ring::Rings> {
+        self.shared_memory.rings()
     }
 
     /// Connections go out through the first card.

@@ -15,6 +15,8 @@ mod interfaces;
 #[cfg(feature = "vsock")]
 mod no_card;
 mod profiler;
+#[cfg(feature = "shared-memory")]
+mod shared_memory;
 #[cfg(feature = "vsock")]
 mod sockets;
 mod startup;
