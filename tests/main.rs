@@ -42,6 +42,7 @@ fn all_cases() -> Vec<&'static Case> {
         interop::vsock::CASES,
         interop::unix::CASES,
         interop::shared_memory::CASES,
+        interop::ivshmem::CASES,
         xen::CASES,
     ]
     .into_iter()

@@ -35,6 +35,8 @@ pub enum WayKind {
     Memory,
     /// By memory shared with another process.
     SharedMemory,
+    /// By memory shared with another domain of a Xen host.
+    Vchan,
     /// By a Unix-domain socket.
     Unix,
     /// By vsock.
@@ -47,14 +49,22 @@ pub enum WayKind {
 
 impl WayKind {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Memory, Self::SharedMemory, Self::Unix, Self::Vsock, Self::Tcp, Self::Tls];
+    pub const ALL: [Self; 7] = [
+        Self::Memory,
+        Self::SharedMemory,
+        Self::Vchan,
+        Self::Unix,
+        Self::Vsock,
+        Self::Tcp,
+        Self::Tls,
+    ];
 
     /// What it is called: how targets of it begin.
     pub fn name(self) -> &'static str {
         match self {
             Self::Memory => "memory",
             Self::SharedMemory => "shm",
+            Self::Vchan => "vchan",
             Self::Unix => "unix",
             Self::Vsock => "vsock",
             Self::Tcp => "tcp",

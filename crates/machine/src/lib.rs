@@ -1,4 +1,4 @@
-//! Hardware abstraction layer of the appliance: boot, memory, interrupts, buses, virtio and Xen.
+//! Hardware abstraction layer of the appliance: boot, memory, interrupts, buses, virtio, ivshmem and Xen.
 //!
 //! Gives safe code a few things: a heap, a clock, entropy, a console, interrupts as flags, device
 //! memory, and a way to stop. One CPU; interrupts are enabled only while [`idle::wait`] idles, so Rust
@@ -26,6 +26,7 @@ mod hypervisor;
 pub mod idle;
 pub mod image_layout;
 mod interrupt;
+pub mod ivshmem;
 pub mod memory;
 pub mod power;
 pub mod profile;

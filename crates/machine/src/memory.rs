@@ -5,6 +5,7 @@
 
 pub(crate) mod dma;
 mod heap;
+pub(crate) mod shared;
 
 pub use heap::{Heap, Usage, usage};
 

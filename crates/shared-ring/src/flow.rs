@@ -252,9 +252,8 @@ impl<M: SharedMemory + 'static, D: Doorbell> Line<M, D> {
 
     /// The other side is to be asked, before the loop sleeps, to notify this one.
     fn hear(&self) {
-        if let (false, Some(this)) = (self.is_heard.get(), self.this.upgrade()) {
-            self.is_heard.set(true);
-            self.rings.hear(this);
+        if !self.is_heard.replace(true) {
+            self.rings.hear(self.this.clone());
         }
     }
 

@@ -36,8 +36,8 @@ pub struct Rings(Rc<Inner>);
 struct Inner {
     /// Who may have to notify the other side.
     owing: RefCell<Vec<Rc<dyn AnyLine>>>,
-    /// Whose tasks wait, and whose other sides are not asked yet.
-    awaiting: RefCell<Vec<Rc<dyn AnyLine>>>,
+    /// Whose tasks wait, and whose other sides are not asked yet. They may be gone by now.
+    awaiting: RefCell<Vec<Weak<dyn AnyLine>>>,
     scratch: Cell<Box<[u8]>>,
     counters: Counters,
     open: Cell<usize>,
@@ -81,7 +81,7 @@ impl Rings {
     /// Wakes the tasks for which the other side did something since they began to wait; whether there is one.
     pub fn look(&self) -> bool {
         let mut found = false;
-        for line in &*self.0.awaiting.borrow() {
+        for line in self.0.awaiting.borrow().iter().filter_map(Weak::upgrade) {
             found |= line.look();
         }
         found
@@ -91,7 +91,7 @@ impl Rings {
     #[must_use]
     pub fn may_sleep(&self) -> bool {
         let mut found = false;
-        for line in self.0.awaiting.take() {
+        for line in self.0.awaiting.take().iter().filter_map(Weak::upgrade) {
             found |= line.ask();
         }
         !found
@@ -115,7 +115,7 @@ impl Rings {
         self.0.owing.borrow_mut().push(line);
     }
 
-    pub(crate) fn hear(&self, line: Rc<dyn AnyLine>) {
+    pub(crate) fn hear(&self, line: Weak<dyn AnyLine>) {
         self.0.awaiting.borrow_mut().push(line);
     }
 

@@ -121,8 +121,8 @@ impl Vchans {
     }
 
     /// Notifies the other sides that wait for what was done since the last call: to be called once tasks have run.
-    pub fn flush(&self) {
-        self.0.rings.flush();
+    pub fn notify(&self) {
+        self.0.rings.notify();
     }
 
     /// When [`poll`](Self::poll) is to be called at the latest; none while nothing is shared.

@@ -57,7 +57,9 @@ impl World {
         self.store.poll();
         self.vchans.poll(self.timers.now());
         self.executor.turn(100);
-        self.vchans.flush();
+        self.vchans.notify();
+        // Who waits is polled in each turn, woken or not.
+        let _ = self.vchans.rings().may_sleep();
         self.store.poll();
         self.daemon.step();
     }

@@ -48,7 +48,7 @@ pub(crate) struct Interfaces {
     /// And sockets for the host.
     #[cfg(feature = "vsock")]
     sockets: Sockets,
-    /// And memory shared with other domains.
+    /// And memory shared with other machines.
     #[cfg(feature = "shared-memory")]
     shared_memory: SharedMemory,
 }
@@ -226,6 +226,10 @@ impl Driver for Interfaces {
         #[cfg(feature = "vsock")]
         let deadline = earlier(deadline, self.sockets.next_deadline());
         #[cfg(feature = "shared-memory")]
+        if !self.shared_memory.may_sleep() {
+            return;
+        }
+        #[cfg(feature = "shared-memory")]
         let deadline = earlier(deadline, self.shared_memory.next_deadline());
         let now = machine::clock::now();
         self.turns.ends(now);
@@ -284,7 +288,7 @@ impl Platform for Interfaces {
 
     #[cfg(feature = "shared-memory")]
     fn with_shared_memory(&self, connectors: Dispatcher) -> Dispatcher {
-        self.shared_memory.add_to(connectors)
+        self.shared_memory.with_connector(connectors)
     }
 
     #[cfg(feature = "shared-memory")]

@@ -1,6 +1,8 @@
-//! Memory shared with other domains of a Xen host: looked at in each turn of the loop, beside the cards.
+//! Memory shared with other machines of this host, domains of Xen's or guests of QEMU's: looked at in each turn of the loop,
+//! beside cards and disks.
 
 use crate::guest::Guest;
+use alloc::rc::Rc;
 use alloc::string::ToString;
 use aqueduct::platform::ListenError;
 use aqueduct::settings::shared_memory::SharedMemorySettings;
@@ -9,15 +11,25 @@ use core::time::Duration;
 use flow::task::Spawner;
 use flow::time::Timers;
 use flow::{Dispatcher, Listeners, Scheme};
+use ivshmem::SharedMemoryDriver;
+use shared_region::Limits;
 use shared_ring::Rings;
 use xen_vchan::{Settings, Vchans};
 
-/// All that is shared, if the machine is a Xen guest. Clones are the same.
+/// All that is shared, where the machine has a way to. Clones are the same.
 #[derive(Clone)]
-pub(crate) struct SharedMemory(Option<Vchans>);
+pub(crate) struct SharedMemory(Option<Way>);
+
+#[derive(Clone)]
+enum Way {
+    /// Pages granted to other domains of a Xen host.
+    Vchans(Vchans),
+    /// A device of QEMU's.
+    Device(Rc<SharedMemoryDriver>),
+}
 
 impl SharedMemory {
-    /// Nothing is shared yet.
+    /// Nothing is shared yet. Of several devices the first that can be used is.
     pub(crate) fn new(
         config: &Config,
         guest: Option<&Guest>,
@@ -27,48 +39,100 @@ impl SharedMemory {
         let memory_bytes = machine::memory::usage().total_bytes;
         let SharedMemorySettings { connections_max, ring_bytes, .. } =
             SharedMemorySettings::new(&config.shared_memory, memory_bytes);
-        let settings = Settings { connections_max, ring_bytes };
-        Self(guest.map(|guest| Vchans::new(guest.store(), spawner, timers, settings)))
+        if let Some(guest) = guest {
+            let settings = Settings { connections_max, ring_bytes };
+            return Self(Some(Way::Vchans(Vchans::new(guest.store(), spawner, timers, settings))));
+        }
+        let limits = Limits { connections_max, ring_bytes };
+        let open = |device| match device {
+            Ok(device) => Some(SharedMemoryDriver::open(device, Rings::default(), limits, random)),
+            Err(error) => {
+                log::error!("a device of shared memory cannot be used: {error}");
+                None
+            }
+        };
+        let driver = machine::ivshmem::devices().into_iter().find_map(open);
+        Self(driver.map(|driver| Way::Device(Rc::new(driver))))
     }
 
-    /// Listens for other domains, by a name or at a path of xenstore.
+    /// Listens for other machines: at a name, or on a Xen host at a path of xenstore, too.
     pub(crate) fn listen(&self, place: &str, backlog: usize) -> Result<Listeners, ListenError> {
-        let Some(vchans) = &self.0 else { return Err(ListenError::Other(NO_XEN.into())) };
-        let listener = vchans.listen(place, backlog);
-        listener.map(Listeners::new).map_err(|error| ListenError::Other(error.to_string().into()))
+        match &self.0 {
+            Some(Way::Vchans(vchans)) => vchans
+                .listen(place, backlog)
+                .map(Listeners::new)
+                .map_err(|error| ListenError::Other(error.to_string().into())),
+            Some(Way::Device(driver)) => {
+                driver.region().listen(place, backlog).map(Listeners::new).ok_or(ListenError::InUse)
+            }
+            None => Err(ListenError::Other(NO_WAY.into())),
+        }
     }
 
-    /// Adds what connects to other domains.
-    pub(crate) fn add_to(&self, connectors: Dispatcher) -> Dispatcher {
+    /// Adds what connects to other machines.
+    pub(crate) fn with_connector(&self, connectors: Dispatcher) -> Dispatcher {
         match &self.0 {
-            Some(vchans) => connectors.with(Scheme::Vchan, vchans.connector()),
+            Some(Way::Vchans(vchans)) => connectors.with(Scheme::Vchan, vchans.connector()),
+            Some(Way::Device(driver)) => {
+                connectors.with(Scheme::SharedMemory, driver.region().connector())
+            }
             None => connectors,
         }
     }
 
     /// What all flows have together.
     pub(crate) fn rings(&self) -> Option<Rings> {
-        self.0.as_ref().map(|vchans| vchans.rings().clone())
+        Some(match self.0.as_ref()? {
+            Way::Vchans(vchans) => vchans.rings().clone(),
+            Way::Device(driver) => driver.region().rings().clone(),
+        })
     }
 
-    /// Takes in what the other domains have told.
+    /// Takes in what other machines have told.
     pub(crate) fn ingress(&self, now: Duration) {
-        if let Some(vchans) = &self.0 {
-            vchans.poll(now);
+        match &self.0 {
+            Some(Way::Vchans(vchans)) => vchans.poll(now),
+            Some(Way::Device(driver)) => driver.ingress(now),
+            None => {}
         }
     }
 
-    /// Notifies the other domains of what tasks did since the last call.
+    /// Notifies those who wait for what tasks did since the last call.
     pub(crate) fn egress(&self) {
-        if let Some(vchans) = &self.0 {
-            vchans.flush();
+        match &self.0 {
+            Some(Way::Vchans(vchans)) => vchans.notify(),
+            Some(Way::Device(driver)) => driver.egress(),
+            None => {}
+        }
+    }
+
+    /// Asks the others to notify this machine, and makes ready for that; no, if there is something to do by now.
+    pub(crate) fn may_sleep(&self) -> bool {
+        match &self.0 {
+            Some(Way::Vchans(vchans)) => vchans.rings().may_sleep(),
+            Some(Way::Device(driver)) => driver.may_sleep(),
+            None => true,
         }
     }
 
     /// When it must be looked at again.
     pub(crate) fn next_deadline(&self) -> Option<Duration> {
-        self.0.as_ref()?.next_deadline()
+        match self.0.as_ref()? {
+            Way::Vchans(vchans) => vchans.next_deadline(),
+            Way::Device(driver) => driver.next_deadline(),
+        }
     }
 }
 
-const NO_XEN: &str = "an image shares memory with other domains of a Xen host alone";
+const NO_WAY: &str = "this machine shares no memory with others: it is no domain of a Xen host, and has no device for it (QEMU: \
+    -device ivshmem-doorbell, docs/shared-memory.md)";
+
+/// A number that nobody guesses.
+fn random() -> u32 {
+    let mut bytes = [0; 4];
+    // No stack starts without a source.
+    machine::entropy::fill(&mut bytes)
+        .map_err(|error| error.to_string())
+        .expect("a source of entropy");
+    u32::from_ne_bytes(bytes)
+}

@@ -5,7 +5,7 @@ use crate::graph::Drawing;
 use crate::options::{
     self, Direction, Every, Graph, GraphFormat, Logs, Options, Profile, Rows, Tcpdump, Verb,
 };
-use crate::table;
+use crate::{shm_server, table};
 use serde_json::Value;
 use std::io::{self, IsTerminal, Read, Write};
 use std::time::{Duration, Instant};
@@ -59,6 +59,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
             let manual = clap_mangen::Man::new(options::command());
             return manual.render(&mut io::stdout()).map_err(|error| unwritten(&error));
         }
+        Verb::ShmServer(words) => return shm_server::run(words),
         Verb::Extcap(asked) => {
             if let Some(answer) = asked.answer() {
                 return say(&answer);
@@ -107,7 +108,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         Verb::Level { module, level: None } => {
             change("DELETE", &format!("/api/v1/log/levels/{}", encoded(module)))
         }
-        Verb::Completions { .. } | Verb::Man => Ok(()),
+        Verb::ShmServer(_) | Verb::Completions { .. } | Verb::Man => Ok(()),
     }
 }
 

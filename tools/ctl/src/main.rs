@@ -8,6 +8,7 @@ mod extcap;
 mod graph;
 mod local;
 mod options;
+mod shm_server;
 mod table;
 mod tls;
 

@@ -1,6 +1,7 @@
 //! The words of the command line.
 
 use crate::extcap::Extcap;
+use crate::shm_server;
 use crate::tls::Fingerprint;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -141,6 +142,8 @@ pub(crate) enum Verb {
         /// off, error, warn, info, debug or trace; none: as all others
         level: Option<String>,
     },
+    /// Gives QEMU's guests of this host memory that they share (docs/shared-memory.md), until it is stopped
+    ShmServer(shm_server::Words),
     /// Completions of a shell, on the standard output
     Completions {
         /// Which one

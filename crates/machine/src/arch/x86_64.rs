@@ -5,7 +5,7 @@ pub(crate) mod calibration;
 pub(crate) mod idt;
 pub(crate) mod instructions;
 pub(crate) mod io_apic;
-mod memcpy;
+pub(crate) mod memcpy;
 pub(crate) mod page_tables;
 pub(crate) mod port;
 pub(crate) mod rtc;

@@ -196,6 +196,28 @@ impl Function {
         }
     }
 
+    /// How long a range in memory is that has an address. Asking takes the device off the bus for a moment: only for one that
+    /// nobody uses yet (PCI 3.0, section 6.2.5.1).
+    pub(crate) fn range_bytes(&self, index: u8) -> Option<u64> {
+        self.bar(index)?;
+        let register = 0x10 + 4 * index;
+        let is_wide = self.read(register) & WIDE != 0;
+        let ask = |register: u8| {
+            let before = self.read(register);
+            self.write(register, u32::MAX);
+            let answer = self.read(register);
+            self.write(register, before);
+            answer
+        };
+        let command = self.read(4) & 0xffff;
+        self.write(4, command & !MEMORY);
+        let low = ask(register) & !0xf;
+        let high = if is_wide { ask(register + 4) } else { u32::MAX };
+        self.write(4, command);
+        let bytes = (u64::from(high) << 32 | u64::from(low)).wrapping_neg();
+        bytes.is_power_of_two().then_some(bytes)
+    }
+
     /// Some of the registers in a range in memory. `None` where the range cannot be as long: it starts
     /// at a multiple of its size (PCI 3.0, section 6.2.5.1), which to ask for would take the device off
     /// the bus for a moment.
@@ -427,6 +449,17 @@ pub(super) mod tests {
         let expected =
             [None, Some(0xfebd_1000), None, None, Some(0x80_fe00_0000), Some(0x80), None];
         assert_eq!(bars, expected);
+    }
+
+    /// Where the answer to the question stays what was written, the lowest four bits alone are the device's: 16 bytes.
+    #[test]
+    fn asking_for_a_ranges_length_leaves_its_place_and_the_command_as_they_were() {
+        let placed = [(0, VIRTIO), (4, 0x6), (0x18, 0xfe00_000c), (0x1c, 1), (0x20, 0xe000_0000)];
+        let function = only(&placed);
+        assert_eq!((function.range_bytes(2), function.bar(2)), (Some(16), Some(0x1_fe00_0000)));
+        assert_eq!((function.range_bytes(4), function.bar(4)), (Some(16), Some(0xe000_0000)));
+        assert_eq!(function.read(4), 0x6);
+        assert_eq!(function.range_bytes(0), None, "it has no address");
     }
 
     #[test]

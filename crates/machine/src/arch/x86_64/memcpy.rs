@@ -9,6 +9,19 @@ use core::arch::global_asm;
 
 global_asm!(include_str!("memcpy.s"), options(att_syntax));
 
+/// Copies bytes of which others may write some at the same time, or read them: the compiler, which knows nothing of what this
+/// does, assumes nothing of them.
+///
+/// # Safety
+/// Both ranges are mapped and do not overlap, and no reference of this program reaches what others write.
+pub(crate) unsafe fn copy(to: *mut u8, from: *const u8, count: usize) {
+    unsafe extern "C" {
+        fn bytes_copy(to: *mut u8, from: *const u8, count: usize) -> *mut u8;
+    }
+    // SAFETY: the caller vouches for both ranges.
+    unsafe { bytes_copy(to, from, count) };
+}
+
 /// Lets long copies use AVX, whose state must have been enabled.
 pub(super) fn use_avx() {
     unsafe extern "C" {

@@ -41,6 +41,20 @@ pub(crate) unsafe fn map_twice(physical: u64, bytes: usize) -> Option<NonNull<u8
     NonNull::new(start as *mut u8)
 }
 
+/// Maps a device's memory, cached, at fresh addresses. `None` when memory for the tables is short. The mapping stays for ever.
+///
+/// # Safety
+/// The range is memory on a device, a multiple of the page size long, and only reached through the mapping.
+pub(crate) unsafe fn map_cached(physical: u64, bytes: u64) -> Option<NonNull<u8>> {
+    let is_large = physical.is_multiple_of(LARGE_BYTES) && bytes.is_multiple_of(LARGE_BYTES);
+    let (level, align) = if is_large { (LARGE, LARGE_BYTES) } else { (PAGE, PAGE_BYTES as u64) };
+    // Room for the alignment in front of it, and as much behind, so that no other mapping shares its large pages.
+    let room = FRESH_NEXT.fetch_add(bytes + 2 * align, Ordering::Relaxed);
+    let start = room.next_multiple_of(align);
+    map(level, start, physical, bytes, PRESENT | WRITABLE | NO_EXECUTE)?;
+    NonNull::new(start as *mut u8)
+}
+
 /// Whether what is mapped at this address is at the same physical one.
 pub(crate) fn is_identity(address: u64) -> bool {
     address < FRESH_START
