@@ -59,6 +59,7 @@ const SECRETS: &[(&str, &str)] = &[
     ("tls", "ticket_key"),
     ("affinity", "key"),
     ("sessions", "carry_over"),
+    ("names", "servers"),
     ("admin", "token"),
     ("capabilities", ANY),
 ];

@@ -12,7 +12,7 @@ pub(crate) use rule::{Key, Number, Rule, Value};
 use crate::{
     CongestionControl,
     schema::{WayKind, is_service},
-    texts::{is_host_text, is_http_address, is_label, is_path, is_socket_path_or_none},
+    texts::{is_host_text, is_http_address, is_label, is_path, is_place, is_socket_path_or_none},
 };
 use field::{
     client_certificates, file_mode, host, is_path_or_none, is_unix_path_or_none, parsed, push,
@@ -34,6 +34,9 @@ const SOCKET_PATH: &str = "a path of at most 107 bytes without spaces, control c
 const UNIX_PATH: &str =
     "an absolute path or \"@NAME\", of at most 107 letters, digits and /-._~+,=:@, or \"\"";
 const UNIX_FILE: &str = "an absolute path, of at most 107 letters, digits and /-._~+,=:@, or \"\"";
+
+/// Most name servers: two or three are enough, and each is registered with.
+const NAME_SERVERS_MAX: usize = 8;
 
 /// Most addresses of a kind: smoltcp's interface holds a handful.
 pub(crate) const ADDRESSES_MAX: usize = 4;
@@ -533,6 +536,31 @@ pub(crate) static KEYS: &[Key] = &[
         Rule::Text { allowed: "\"begin\" or \"refuse\"", set: put_owner_lost },
     ),
     key("affinity", "connect_timeout_seconds", seconds(1, 60, |c| &mut c.affinity.connect_timeout)),
+    key("names", "serve", Rule::Flag(|c| &mut c.names.serve)),
+    list(
+        "names",
+        "servers",
+        "references, targets, or names of [capabilities], as \"capnp://sha-256:FINGERPRINT@10.9.0.3:7001\" or \"unix:/run/names.sock\"",
+        NAME_SERVERS_MAX,
+        |c| c.names.servers.clear(),
+        |c, text| is_place(text) && push(&mut c.names.servers, text),
+    ),
+    text(
+        "names",
+        "address",
+        "an address that others reach, as \"10.9.0.2\", or \"\"",
+        |c, text| {
+            c.names.address = host(text);
+            c.names.address.is_some() || text.is_empty()
+        },
+    ),
+    key("names", "lease_seconds", seconds(3, 300, |c| &mut c.names.lease)),
+    key("names", "services_max", count(1, 4096, |c| Number::Usize(&mut c.names.services_max))),
+    key(
+        "names",
+        "holder_services_max",
+        count(1, 4096, |c| Number::Usize(&mut c.names.holder_services_max)),
+    ),
     list(
         "names",
         "ways",

@@ -79,6 +79,14 @@ fn text(config: &Config, section: &str, name: &str) -> String {
         ("affinity", "owner_lost") => {
             quoted(&if affinity.begins_when_lost { "begin" } else { "refuse" })
         }
+        // References may have tokens.
+        ("names", "servers") => {
+            list(&config.names.servers.iter().map(|_| SECRET).collect::<Vec<_>>())
+        }
+        ("names", "address") => match &config.names.address {
+            Some(address) => quoted(address),
+            None => quoted(&""),
+        },
         ("names", "ways") => list(&config.names.ways),
         ("admin", "token") => secret(admin.token.is_some()),
         ("admin", "client_authorities") => quoted(&admin.client_authorities),

@@ -93,3 +93,45 @@ interface Calculator {
     divide @3;
   }
 }
+
+# "names": who offers what. Who registers has to renew it; who reads is told of what changes.
+interface Names {
+  # Keeps services for the time of a lease, or longer if they are there already: the time that is given, which may be another.
+  # Of those that are refused there is the reason, in the order of the services; it is empty for those that are kept.
+  register @0 (services :List(Service), leaseMilliseconds :UInt32) -> (leaseMilliseconds :UInt32, refusals :List(Text));
+  # Keeps no longer what this caller has registered.
+  withdraw @1 (name :Text, host :Text) -> ();
+  watch @2 () -> (watch :Watch);
+
+  interface Watch {
+    # What happened since the last call, as soon as something has; the first time all that there is. One call at a time.
+    next @0 () -> Changes;
+  }
+
+  struct Service {
+    name @0 :Text;
+    host @1 :Text;
+    # Protocol, ways and options, as a line of a file `names` has them.
+    description @2 :Text;
+  }
+
+  struct Changes {
+    # These are all services that there are.
+    isAll @0 :Bool;
+    offered @1 :List(Offered);
+    renewed @2 :List(Renewed);
+    dropped @3 :List(UInt64);
+  }
+
+  struct Offered {
+    # The number of the service with this server, as long as that runs.
+    id @0 :UInt64;
+    service @1 :Service;
+    leftMilliseconds @2 :UInt32;
+  }
+
+  struct Renewed {
+    id @0 :UInt64;
+    leftMilliseconds @1 :UInt32;
+  }
+}

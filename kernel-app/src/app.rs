@@ -71,6 +71,8 @@ pub struct App {
     services: Services,
     timers: Timers,
     settings: Rc<LiveSettings>,
+    #[cfg(feature = "vats")]
+    names: Option<Rc<crate::names::SharedNames>>,
     log_tasks: Box<dyn Fn()>,
     /// When what is still open is given up; set when the appliance is asked to stop.
     give_up_at: Cell<Option<Duration>>,
@@ -106,6 +108,7 @@ impl App {
             }
         }
         follow(context);
+        start_names(context)?;
         carry_over(context);
         #[cfg(feature = "inspection")]
         crate::inspection::add_all(context);
@@ -114,6 +117,8 @@ impl App {
             services: context.services.clone(),
             timers: context.timers.clone(),
             settings: context.live_settings.clone(),
+            #[cfg(feature = "vats")]
+            names: context.names.clone(),
             log_tasks: task_log(context),
             give_up_at: Cell::new(None),
         })
@@ -124,6 +129,10 @@ impl App {
         log::info!("stopping: {} connections open", self.services.connections());
         let Shutdown { drain } = self.settings.get().shutdown;
         self.give_up_at.set(Some(self.timers.now() + drain));
+        #[cfg(feature = "vats")]
+        if let Some(names) = &self.names {
+            names.drain();
+        }
         self.services.drain(drain);
     }
 
@@ -194,6 +203,17 @@ fn follow<P: Platform>(context: &Context<P>) {
     if !context.config.conf.from.is_empty() {
         log::warn!("[conf] is without effect: it is not in this build");
     }
+}
+
+/// Reads names that others keep, and registers with them, if the configuration says so.
+fn start_names<P: Platform>(context: &Context<P>) -> Result<(), StartError> {
+    #[cfg(feature = "vats")]
+    crate::names::start(context)?;
+    #[cfg(not(feature = "vats"))]
+    if context.config.names.serve || !context.config.names.servers.is_empty() {
+        log::warn!("[names] serve and servers are without effect: they are not in this build");
+    }
+    Ok(())
 }
 
 /// Takes saved sessions along from one run to the next.

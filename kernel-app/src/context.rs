@@ -3,6 +3,8 @@
 use crate::Platform;
 use crate::live_settings::LiveSettings;
 use crate::live_site::LiveSite;
+#[cfg(feature = "vats")]
+use crate::names::SharedNames;
 use crate::service::Services;
 #[cfg(any(feature = "rpc", feature = "https"))]
 use crate::service::StartError;
@@ -35,6 +37,9 @@ pub struct Context<P: Platform> {
     pub bundle: Rc<Bundle<'static>>,
     /// Who offers what, and where.
     pub registry: Rc<dyn Registry>,
+    /// What name servers know, if there are any.
+    #[cfg(feature = "vats")]
+    pub(crate) names: Option<Rc<SharedNames>>,
     /// How services of others were reached.
     pub ways: Ways,
     /// Makes tasks.
@@ -74,6 +79,8 @@ impl<P: Platform> Clone for Context<P> {
             config: self.config.clone(),
             bundle: self.bundle.clone(),
             registry: self.registry.clone(),
+            #[cfg(feature = "vats")]
+            names: self.names.clone(),
             ways: self.ways.clone(),
             spawner: self.spawner.clone(),
             timers: self.timers.clone(),
@@ -109,8 +116,12 @@ impl<P: Platform> Context<P> {
         timers: &Timers,
     ) -> Self {
         let settings = MemorySettings::new(&config.memory, platform.memory_bytes());
-        let NamesSettings { ways } = NamesSettings::new(&config.names, platform.host_ids().all());
+        let ways = NamesSettings::new(&config.names, platform.host_ids().all()).ways;
         let ways = Ways::new(ways, timers);
+        #[cfg(feature = "vats")]
+        let names = crate::names::over(&registry, &config, timers);
+        #[cfg(feature = "vats")]
+        let registry = names.clone().map_or(registry, |names| names as Rc<dyn Registry>);
         let entropy = platform.clone();
         let sessions = SessionHost::new(
             &executor.spawner(),
@@ -141,6 +152,8 @@ impl<P: Platform> Context<P> {
             config,
             bundle: Rc::new(bundle),
             registry,
+            #[cfg(feature = "vats")]
+            names,
             ways,
             spawner: executor.spawner(),
             timers: timers.clone(),

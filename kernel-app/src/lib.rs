@@ -32,6 +32,8 @@ mod live_site;
 mod local_port;
 mod log_limit;
 pub mod log_ring;
+#[cfg(feature = "vats")]
+mod names;
 pub mod panics;
 pub mod platform;
 pub mod profile;

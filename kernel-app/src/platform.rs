@@ -6,7 +6,7 @@ use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::task::Poll;
 use core::time::Duration;
 use flow::registry::HostId;
@@ -79,6 +79,16 @@ pub trait Platform: Clone + 'static {
     /// What others who reach this machine by a path, or by an abstract name, have in common with it.
     fn host_ids(&self) -> HostIds {
         HostIds::default()
+    }
+
+    /// An address at which others reach this machine, if there is one.
+    fn own_address(&self) -> Option<IpAddr> {
+        let mut found = None;
+        self.visit_stacks(&mut |_, stack| {
+            let mut own = stack.addresses().map(|(own, _)| own);
+            found = found.or_else(|| own.find(|own| !is_link_local(*own)));
+        });
+        found
     }
 
     /// Whether it sends datagrams of UDP.
@@ -170,6 +180,13 @@ pub trait Platform: Clone + 'static {
     /// Shows all ports that are listened on.
     fn visit_listeners(&self, visit: &mut dyn FnMut(ListenerRow)) {
         self.visit_stacks(&mut |card, stack| stack.visit_listeners(card, visit));
+    }
+}
+
+fn is_link_local(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.is_link_local(),
+        IpAddr::V6(address) => address.is_unicast_link_local(),
     }
 }
 

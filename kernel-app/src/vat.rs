@@ -5,6 +5,8 @@ mod access;
 mod capabilities;
 #[cfg(feature = "vats")]
 mod follow;
+#[cfg(feature = "vats")]
+mod name_server;
 #[cfg(feature = "relay")]
 mod relay;
 #[cfg(feature = "vats")]
@@ -50,6 +52,9 @@ pub struct Vat {
     /// All services, each of which says its reference.
     services: Vec<Object>,
     access: Access,
+    /// What this appliance keeps for others.
+    #[cfg(feature = "vats")]
+    names: Option<Rc<crate::names::NameServer>>,
     /// Services by token.
     grants: Grants,
     addresses: Rc<Addresses>,
@@ -88,7 +93,12 @@ impl Vat {
             tokens: core::cell::OnceCell::new(),
         });
         let grants = Grants::new(&rpc);
-        let own = handlers::objects(context, &rpc);
+        #[cfg_attr(not(feature = "vats"), allow(unused_mut, reason = "there are no more"))]
+        let mut own = handlers::objects(context, &rpc);
+        #[cfg(feature = "vats")]
+        let names = name_server::of(context);
+        #[cfg(feature = "vats")]
+        own.extend(names.iter().map(|names| name_server::object(names, &rpc, None)));
         access.check(own.iter().map(|object| object.name), relayed(context))?;
         let services = own.into_iter().map(|object| {
             let (addresses, name) = (addresses.clone(), object.name);
@@ -102,6 +112,8 @@ impl Vat {
             services: services.collect(),
             rpc,
             access,
+            #[cfg(feature = "vats")]
+            names,
             grants,
             addresses,
             #[cfg(feature = "vats")]
@@ -114,6 +126,8 @@ impl Vat {
     /// The directory of what a peer may have.
     pub(crate) fn directory(&self, peer: &Peer) -> directory::Client {
         let mut services = self.services_of(|name| self.access.allows(peer.fingerprint, name));
+        #[cfg(feature = "vats")]
+        self.name_holder(peer, &mut services);
         services.extend(self.network_for(peer));
         handlers::directory(&self.rpc, services)
     }

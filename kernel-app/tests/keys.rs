@@ -73,8 +73,12 @@ fn shared_memory(config: &Config) -> SharedMemorySettings {
     SharedMemorySettings::new(&config.shared_memory, 1 << 30)
 }
 
+fn names(config: &Config) -> NamesSettings {
+    NamesSettings::new(&config.names, Vec::new())
+}
+
 fn ways(config: &Config) -> flow::registry::WayPolicy {
-    NamesSettings::new(&config.names, Vec::new()).ways
+    names(config).ways
 }
 
 fn zmq(config: &Config) -> endpoints::pipe::ServiceLimits {
@@ -316,6 +320,12 @@ static ROWS: &[Row] = &[
     row!("affinity", "key", "\"000102030405060708090a0b0c0d0eff\"", "Some(255)", |c: &Config| affinity(c).map(|it| it.key[15])),
     row!("affinity", "owner_lost", "\"refuse\"", "Some(Refuse)", |c: &Config| grouped(c).map(|it| it.owner_lost)),
     row!("affinity", "connect_timeout_seconds", "7", "Some(7s)", |c: &Config| grouped(c).map(|it| it.connect_timeout)),
+    row!("names", "serve", "true", "true", |c: &Config| names(c).serve),
+    row!("names", "servers", "[\"unix:/run/a\"]", "[\"unix:/run/a\"]", |c: &Config| names(c).servers),
+    row!("names", "address", "\"10.9.0.2\"", "Some(10.9.0.2)", |c: &Config| names(c).address),
+    row!("names", "lease_seconds", "7", "7s", |c: &Config| names(c).lease),
+    row!("names", "services_max", "7", "7", |c: &Config| names(c).limits.services_max),
+    row!("names", "holder_services_max", "7", "7", |c: &Config| names(c).limits.holder_services_max),
     row!("names", "ways", "[\"tcp\", \"shm\"]", "[Tcp, SharedMemory]", |c: &Config| ways(c).schemes),
     row!("names", "local_timeout_seconds", "7", "7s", |c: &Config| ways(c).local_timeout),
     row!("names", "remote_timeout_seconds", "7", "7s", |c: &Config| ways(c).remote_timeout),

@@ -1,6 +1,9 @@
 //! Appliances as vats, on a network in memory: who may have what of them, and what they have of each other.
 #![cfg(feature = "relay")]
 
+#[path = "vats/names.rs"]
+mod names;
+
 use aqueduct::app::{App, Appliance};
 use aqueduct::appliance_capnp::{admin, calculator, directory};
 use aqueduct::context::Context;

@@ -286,6 +286,11 @@ impl Platform for KernelPlatform {
         self.hosts
     }
 
+    /// The one that it listens on, if that is one.
+    fn own_address(&self) -> Option<IpAddr> {
+        Some(self.address).filter(|address| !address.is_unspecified())
+    }
+
     fn has_datagrams(&self) -> bool {
         true
     }

@@ -23,11 +23,11 @@ use endpoints::rpc::Rpc;
 use site_conf::SiteConf;
 
 /// What the objects are called.
-pub(crate) const NAMES: [&str; 4] = ["admin", "calculator", "site", "site-editor"];
+pub(crate) const NAMES: [&str; 5] = ["admin", "calculator", "site", "site-editor", "names"];
 
 /// A name, what it is for, and the object.
 pub(crate) fn objects<P: Platform>(context: &Context<P>, vat: &Rpc) -> Vec<Object> {
-    let [admin_name, calculator_name, site_name, editor_name] = NAMES;
+    let [admin_name, calculator_name, site_name, editor_name, _] = NAMES;
     let site = context.live_site();
     let config::Conf { site_bytes_max, .. } = context.config.conf;
     let settings = &context.live_settings;
