@@ -80,6 +80,8 @@ fn text(config: &Config, section: &str, name: &str) -> String {
             quoted(&if affinity.begins_when_lost { "begin" } else { "refuse" })
         }
         ("names", "ways") => list(&config.names.ways),
+        ("proxy", "routes") => list(&config.proxy.routes),
+        ("balance", "policy") => quoted(&config.balance.policy),
         ("admin", "token") => secret(admin.token.is_some()),
         ("admin", "client_authorities") => quoted(&admin.client_authorities),
         ("admin", "client_fingerprints") => list(&admin.client_fingerprints),
