@@ -41,7 +41,21 @@ pub(crate) fn sizes(config: &Config) -> Checked {
     at_most(
         zmq.message_bytes_max <= zmq.unfinished_bytes_max,
         &[("zmq", "message_bytes_max"), ("zmq", "unfinished_bytes_max")],
-    )
+    )?;
+    at_most(
+        config.balance.ejection <= config.balance.ejection_max,
+        &[("balance", "ejection_seconds"), ("balance", "ejection_max_seconds")],
+    )?;
+    match config.balance.hedge_percentile {
+        1..50 => {
+            let allowed = "0, or from 50 to 99: below, most requests would be sent twice";
+            Err(Contradiction {
+                keys: vec![("balance", "hedge_percentile")],
+                allowed: allowed.to_owned(),
+            })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What is neither a reference nor a target, both of which have a colon, is a name of `[capabilities]`.

@@ -48,10 +48,11 @@ pub use keys::keys;
 pub use network::{Cidr, CongestionControl};
 pub use places::line_of;
 pub use schema::{
-    Admin, Affinity, BadGroupKey, Capabilities, ClientCertificates, Conf, Config, Fastcgi, Gopher,
-    GroupKey, Http, Log, LogFormat, Memory, Names, Network, Octets32, PortRange, Relay, Rpc,
-    RpcEpoch, RpcPeer, Sessions, SharedMemory, Shutdown, Storage, SyslogPlace, SyslogTransport,
-    TargetRule, Tasks, Tcp, Tls, Token, Unix, Vsock, WayKind, Zmq, port_key,
+    Admin, Affinity, BadGroupKey, Balance, BalancePolicy, Capabilities, ClientCertificates, Conf,
+    Config, Fastcgi, Gopher, GroupKey, Http, Log, LogFormat, Memory, Names, Network, Octets32,
+    PortRange, Proxy, ProxyKey, ProxyPlace, ProxyRoute, Relay, Rpc, RpcEpoch, RpcPeer, Sessions,
+    SharedMemory, Shutdown, Storage, SyslogPlace, SyslogTransport, TargetRule, Tasks, Tcp, Tls,
+    Token, Unix, Vsock, WayKind, Zmq, port_key,
 };
 pub use values::{KeyValue, SECRET, values};
 

@@ -2,9 +2,11 @@
 //! its default and why; `keys.rs` holds the names and the allowed ranges.
 
 mod admin;
+mod balance;
 mod fastcgi;
 mod log;
 mod names;
+mod proxy;
 mod relay;
 mod rpc;
 mod shared_memory;
@@ -13,9 +15,11 @@ mod unix;
 mod vsock;
 
 pub use admin::{Admin, Token};
+pub use balance::{Balance, BalancePolicy};
 pub use fastcgi::Fastcgi;
 pub use log::{Log, LogFormat, SyslogPlace, SyslogTransport};
 pub use names::{Names, WayKind};
+pub use proxy::{Proxy, ProxyKey, ProxyPlace, ProxyRoute};
 pub use relay::{PortRange, Relay, TargetRule};
 pub(crate) use rpc::is_service;
 pub use rpc::{Capabilities, Conf, Rpc, RpcEpoch, RpcPeer};
@@ -71,6 +75,10 @@ pub struct Config {
     pub affinity: Affinity,
     /// Services by name.
     pub names: Names,
+    /// Requests that others answer.
+    pub proxy: Proxy,
+    /// How requests are spread over the places of a service.
+    pub balance: Balance,
     /// What operators look at.
     pub admin: Admin,
     /// The serial log.

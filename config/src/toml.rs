@@ -466,7 +466,7 @@ mod tests {
         );
         assert_eq!(
             refused("[htpt]"),
-            "a.toml:1:2: found `htpt`; allowed: the sections [network], [http], [fastcgi], [gopher], [tls], [tcp], [vsock], [shared_memory], [unix], [rpc], [capabilities], [conf], [relay], [zmq], [storage], [memory], [tasks], [sessions], [affinity], [names], [admin], [log], [shutdown]"
+            "a.toml:1:2: found `htpt`; allowed: the sections [network], [http], [fastcgi], [gopher], [tls], [tcp], [vsock], [shared_memory], [unix], [rpc], [capabilities], [conf], [relay], [zmq], [storage], [memory], [tasks], [sessions], [affinity], [names], [proxy], [balance], [admin], [log], [shutdown]"
         );
         assert_eq!(
             refused("[log]\nlevel = \"loud\""),

@@ -88,6 +88,8 @@ fn text(config: &Config, section: &str, name: &str) -> String {
             None => quoted(&""),
         },
         ("names", "ways") => list(&config.names.ways),
+        ("proxy", "routes") => list(&config.proxy.routes),
+        ("balance", "policy") => quoted(&config.balance.policy),
         ("admin", "token") => secret(admin.token.is_some()),
         ("admin", "client_authorities") => quoted(&admin.client_authorities),
         ("admin", "client_fingerprints") => list(&admin.client_fingerprints),

@@ -46,7 +46,7 @@ impl Table for Appliance {
 
 /// Adds what all protocols that carry web requests serve to `routes`: last of all the site, which takes every path.
 pub fn routes<P: Platform>(routes: Routes, context: &Context<P>) -> Routes {
-    with_health(routes, context).get("/*path", Site::new(context))
+    with_proxies(with_health(routes, context).get("/*path", Site::new(context)), context)
 }
 
 #[cfg(feature = "admin")]
@@ -63,6 +63,17 @@ fn with_health<P: Platform>(routes: Routes, context: &Context<P>) -> Routes {
     if context.config.admin.health_on_http {
         log::warn!("[admin] health_on_http is without effect: it is not in this build");
     }
+    routes
+}
+
+/// What services of others answer comes to no route of ours.
+#[cfg(feature = "http-client")]
+fn with_proxies<P: Platform>(routes: Routes, context: &Context<P>) -> Routes {
+    crate::balanced::with_proxies(routes, context)
+}
+
+#[cfg(not(feature = "http-client"))]
+fn with_proxies<P: Platform>(routes: Routes, _: &Context<P>) -> Routes {
     routes
 }
 
@@ -101,6 +112,7 @@ impl App {
         local_port::tell_absent(&context.config, &carried);
         check_capabilities(context)?;
         send_log(context)?;
+        open_proxies(context)?;
         for entry in entries {
             if let Some(service) = (entry.open)(context)? {
                 service.inspect(entry.name, &context.inspector);
@@ -191,6 +203,17 @@ fn send_log<P: Platform>(context: &Context<P>) -> Result<(), StartError> {
     #[cfg(not(feature = "syslog"))]
     if context.config.log.syslog.is_some() {
         log::warn!("[log] syslog is without effect: it is not in this build");
+    }
+    Ok(())
+}
+
+/// Opens the routes to services of others, before the first request comes.
+fn open_proxies<P: Platform>(context: &Context<P>) -> Result<(), StartError> {
+    #[cfg(feature = "http-client")]
+    crate::balanced::open(context)?;
+    #[cfg(not(feature = "http-client"))]
+    if !context.config.proxy.routes.is_empty() {
+        log::warn!("[proxy] is without effect: it is not in this build");
     }
     Ok(())
 }

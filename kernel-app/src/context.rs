@@ -20,6 +20,8 @@ use config::{Bundle, Config};
 use core::cell::OnceCell;
 use core::time::Duration;
 use flow::ledger::{Ledger, ServiceLedger};
+#[cfg(feature = "http-client")]
+use flow::registry::Query;
 use flow::registry::{Label, Registry, ResolvingConnector, Ways};
 use flow::task::{Executor, Spawner};
 use flow::time::Timers;
@@ -64,6 +66,9 @@ pub struct Context<P: Platform> {
     /// The certificates, once something is served by TLS.
     #[cfg(feature = "https")]
     identities: Rc<OnceCell<Identities>>,
+    /// Services of others that requests are spread over.
+    #[cfg(feature = "http-client")]
+    pub(crate) balanced: Rc<crate::balanced::Balanced>,
     /// The vat, once something has wanted it.
     #[cfg(feature = "rpc")]
     vat: Rc<OnceCell<Rc<Vat>>>,
@@ -94,6 +99,8 @@ impl<P: Platform> Clone for Context<P> {
             live_site: self.live_site.clone(),
             #[cfg(feature = "https")]
             identities: self.identities.clone(),
+            #[cfg(feature = "http-client")]
+            balanced: self.balanced.clone(),
             #[cfg(feature = "rpc")]
             vat: self.vat.clone(),
             #[cfg(feature = "vats")]
@@ -139,6 +146,8 @@ impl<P: Platform> Context<P> {
             live_site: Rc::default(),
             #[cfg(feature = "https")]
             identities: Rc::default(),
+            #[cfg(feature = "http-client")]
+            balanced: Rc::default(),
             #[cfg(feature = "rpc")]
             vat: Rc::default(),
             #[cfg(feature = "vats")]
@@ -240,6 +249,13 @@ impl<P: Platform> Context<P> {
         if settings::affinity::AffinitySettings::new(&self.config.affinity).is_some() {
             log::warn!("[affinity] is without effect: it is not in this build");
         }
+    }
+
+    /// An HTTP client of a service by name: each request goes to one of the service's places, as `[balance]` says. All that
+    /// ask for the same service share one.
+    #[cfg(feature = "http-client")]
+    pub fn service_client(&self, query: &Query) -> crate::balanced::ServiceClient {
+        self.balanced.client(self, query)
     }
 
     /// What others know this appliance by.

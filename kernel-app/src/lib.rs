@@ -12,6 +12,8 @@ extern crate std;
 
 pub mod app;
 #[cfg(feature = "http-client")]
+pub mod balanced;
+#[cfg(feature = "http-client")]
 mod carry;
 /// Generated from `schema/appliance.capnp` by `cargo xtask codegen`.
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, unused_qualifications)]

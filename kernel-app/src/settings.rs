@@ -8,12 +8,14 @@
 #[cfg(feature = "admin")]
 pub mod admin;
 pub mod affinity;
+pub mod balance;
 pub mod fastcgi;
 pub mod gopher;
 pub mod http;
 pub mod memory;
 pub mod names;
 pub mod network;
+pub mod proxy;
 pub mod relay;
 pub mod rpc;
 pub mod sessions;

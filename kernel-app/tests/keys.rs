@@ -11,12 +11,14 @@ mod memory;
 
 use aqueduct::settings::admin::AdminSettings;
 use aqueduct::settings::affinity::AffinitySettings;
+use aqueduct::settings::balance::BalanceSettings;
 use aqueduct::settings::fastcgi::FastcgiSettings;
 use aqueduct::settings::gopher::GopherSettings;
 use aqueduct::settings::http::HttpSettings;
 use aqueduct::settings::memory::MemorySettings;
 use aqueduct::settings::names::NamesSettings;
 use aqueduct::settings::network::{SocketSettings, stack_config};
+use aqueduct::settings::proxy::ProxySettings;
 use aqueduct::settings::relay::RelaySettings;
 use aqueduct::settings::rpc::RpcSettings;
 use aqueduct::settings::sessions::CarryOver;
@@ -119,6 +121,21 @@ fn site_folder(config: &Config) -> Option<String> {
 fn grouped(config: &Config) -> Option<AffinitySettings> {
     let key = config.affinity.key.or(Some(GroupKey([0; 16])));
     AffinitySettings::new(&config::Affinity { key, ..config.affinity.clone() })
+}
+
+fn balance(config: &Config) -> BalanceSettings {
+    BalanceSettings::new(&config.balance)
+}
+
+fn balanced_client(config: &Config) -> endpoints::http::client::ClientConfig {
+    balance(config).client(Duration::from_secs(1))
+}
+
+/// As if there were a route.
+fn proxied(config: &Config) -> ProxySettings {
+    let routes = vec!["/ a:1".parse().unwrap()];
+    let section = config::Proxy { routes, ..config.proxy.clone() };
+    ProxySettings::all(&section).unwrap().remove(0)
 }
 
 fn newcomers_share(config: &Config) -> f32 {
@@ -330,6 +347,29 @@ static ROWS: &[Row] = &[
     row!("names", "local_timeout_seconds", "7", "7s", |c: &Config| ways(c).local_timeout),
     row!("names", "remote_timeout_seconds", "7", "7s", |c: &Config| ways(c).remote_timeout),
     row!("names", "retry_seconds", "7", "7s", |c: &Config| ways(c).retry_after),
+    row!("proxy", "routes", "[\"/shop a.example:9\"]", "\"502\"", |c: &Config| World::new(c).get("/shop")),
+    row!("proxy", "response_timeout_seconds", "7", "7s", |c: &Config| proxied(c).response_timeout),
+    row!("proxy", "trust_forwarded", "true", "true", |c: &Config| proxied(c).trusts_clients),
+    row!("balance", "policy", "\"weighted\"", "Weighted", |c: &Config| balance(c).places.policy),
+    row!("balance", "load_percent_max", "107", "107", |c: &Config| balance(c).places.load_percent_max),
+    row!("balance", "slow_start_seconds", "7", "7s", |c: &Config| balance(c).places.slow_start),
+    row!("balance", "failures_max", "7", "7", |c: &Config| balance(c).places.ejection.failures_max),
+    row!("balance", "failure_percent_max", "7", "7", |c: &Config| balance(c).places.ejection.failure_percent_max),
+    row!("balance", "ejection_seconds", "7", "7s", |c: &Config| balance(c).places.ejection.time_first),
+    row!("balance", "ejection_max_seconds", "7", "7s", |c: &Config| balance(c).places.ejection.time_max),
+    row!("balance", "ejected_percent_max", "7", "7", |c: &Config| balance(c).places.ejection.places_percent_max),
+    row!("balance", "panic_percent", "7", "7", |c: &Config| balance(c).places.ejection.panic_percent),
+    row!("balance", "tries_max", "7", "7", |c: &Config| balance(c).places.retries.tries_max),
+    row!("balance", "retry_percent_max", "7", "7", |c: &Config| balance(c).places.retries.percent_max),
+    row!("balance", "retries_per_second_min", "7", "7", |c: &Config| balance(c).places.retries.per_second_min),
+    row!("balance", "hedge_percentile", "97", "Some(97)", |c: &Config| balance(c).places.hedge_percentile),
+    row!("balance", "probe_interval_seconds", "7", "7s", |c: &Config| balance(c).probes.interval),
+    row!("balance", "probe_timeout_seconds", "7", "7s", |c: &Config| balance(c).probe_timeout),
+    row!("balance", "probe_failures_max", "7", "7", |c: &Config| balance(c).probes.failures_max),
+    row!("balance", "probe_successes_min", "7", "7", |c: &Config| balance(c).probes.successes_min),
+    row!("balance", "connect_timeout_seconds", "7", "7s", |c: &Config| balanced_client(c).connect_timeout),
+    row!("balance", "idle_connections_max", "7", "7", |c: &Config| balanced_client(c).idle_per_target_max),
+    row!("balance", "connection_age_max_seconds", "7", "7s", |c: &Config| balanced_client(c).connection_age_max),
     // Platforms set it; what that does, the process's own tests show.
     row!("admin", "port", "9001", "true", |c: &Config| World::new(c).is_open(9001)),
     row!("admin", "token", "\"0123456789abcdef\"", "Some(\"0123456789abcdef\")", |c: &Config| {
@@ -425,6 +465,8 @@ fn defaults_are_the_same_in_the_file_and_in_the_crates() {
     same(endpoints::gopher::Limits::default(), gopher(&file));
     same(endpoints::rpc::Limits::default(), rpc(&file));
     same(endpoints::pipe::ServiceLimits::default(), zmq(&file));
+    same(endpoints::places::Config::default(), balance(&file).places);
+    same(endpoints::places::Probes::default(), balance(&file).probes);
     let bundle = Bundle::default();
     same(Config::default(), Config::load(&bundle, "").unwrap());
 }

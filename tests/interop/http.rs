@@ -3,6 +3,7 @@
 
 mod addresses;
 mod admin_page;
+mod balanced;
 pub(super) mod browser;
 mod crowds;
 pub(crate) mod curl;
@@ -41,6 +42,12 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("http/nginx_behind_the_process", &[&programs::CURL], 60, nginx::behind_the_process),
     Case::new("http/nginx_before_the_guest", &[&programs::CURL], 120, nginx::before_the_guest),
     Case::new("http/nginx_before_the_process", &[&programs::CURL], 60, nginx::before_the_process),
+    Case::new(
+        "http/balanced_over_nginx",
+        &[&programs::CURL, &PYTHON, &PIP],
+        120,
+        balanced::over_nginx,
+    ),
     Case::new("http/sessions_guest", &[&programs::CURL], 90, sessions::on_guest),
     Case::new("http/sessions_process", &[&programs::CURL], 60, sessions::on_process),
     Case::new("http/sessions_50000_guest", &[], 180, session_crowds::many_on_guest),

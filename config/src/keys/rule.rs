@@ -11,6 +11,9 @@ pub(super) const HOSTS_MAX: usize = 32;
 pub(super) const CERTIFICATES_MAX: usize = 16;
 pub(super) const FINGERPRINTS_MAX: usize = 256;
 
+/// Routes to services of others: each request is compared with all of them.
+pub(super) const ROUTES_MAX: usize = 64;
+
 /// Services of one vat that settings name, and capabilities of others that it has.
 pub(super) const SERVICES_MAX: usize = 64;
 

@@ -298,7 +298,8 @@ async fn follow(places: Weak<Shared>, registry: Rc<dyn Registry>, query: Query, 
 /// A service as a place: by its host, so that it is found anew for each connection.
 fn place(service: &Service) -> Place<Target> {
     let query = Query { name: service.name.clone(), host: Some(service.host.clone()) };
-    Place::new(query.target(), 1)
+    let place = Place::new(query.target(), service.weight.into());
+    if service.is_draining { place.draining() } else { place }
 }
 
 /// Asks the places whether they are well, until nobody has them any more.
@@ -350,4 +351,4 @@ fn add(count: &Cell<u64>) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -11,6 +11,7 @@
 //!
 //! Interfaces are what the standard `capnpc` plugin for Rust generates; a method is an `async fn`.
 
+mod balanced;
 mod driver;
 pub mod network;
 mod peer;
@@ -39,6 +40,7 @@ pub use ::rpc::{
     Encoding, Exception, Fingerprint, Grants, Kind, Limits, ParseSturdyRefError, Resolver,
     Restorer, SERVICE_BYTES_MAX, ServiceTable, SturdyRef, System, TableSizes, VatPlace,
 };
+pub use balanced::{BalancedCallError, BalancedService, Repeatable};
 pub use peer::Peer;
 #[cfg(feature = "tls")]
 pub use secure_vat::SecureVat;

@@ -5,9 +5,11 @@
 
 mod attach;
 mod driver;
+mod follow;
 mod stream;
 
 pub use attach::{Attach, Backoff, Bind, Connect};
+pub use follow::Follow;
 pub use stream::{Incoming, Outgoing};
 pub use zmq::*;
 

@@ -88,7 +88,7 @@ fn answered(failure: &NotPassed, failures: &RefCell<Vec<String>>) -> Reply {
     let reason = match failure.reason {
         Reason::Failed(_) => "failed",
         Reason::Loop => "loop",
-        Reason::NotForOthers => "not for others",
+        Reason::NotForOthers | Reason::DotSegments => "not for others",
     };
     failures.borrow_mut().push(format!("{reason}, {untouched}"));
     Response::plain(failure.status()).into()

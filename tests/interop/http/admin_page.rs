@@ -28,6 +28,7 @@ const VIEWS: &[&str] = &[
     "listeners",
     "services",
     "routes",
+    "places",
     "sessions",
     "cards",
     "disks",

@@ -192,7 +192,16 @@ impl Nginx {
     }
 
     pub(crate) fn start_with(harness: &Harness, upstream: &str, server: &str) -> Result<Self> {
-        let folder = harness.scratch.path("");
+        Self::start_at(NGINX, &harness.scratch.path(""), upstream, server)
+    }
+
+    /// Starts one at an address, with its files in a folder.
+    pub(super) fn start_at(
+        address: SocketAddr,
+        folder: &Path,
+        upstream: &str,
+        server: &str,
+    ) -> Result<Self> {
         let config = format!(
             "daemon off; user root; pid pid; error_log stderr error; worker_processes 1;
             events {{}}
@@ -202,18 +211,18 @@ impl Nginx {
                 fastcgi_temp_path temp; uwsgi_temp_path temp; scgi_temp_path temp;
                 types {{ text/html html; }} default_type application/octet-stream;
                 {upstream}
-                server {{ listen {NGINX}; {server} }}
+                server {{ listen {address}; {server} }}
             }}"
         );
-        put(&folder, "nginx.conf", config.as_bytes())?;
+        put(folder, "nginx.conf", config.as_bytes())?;
         let mut command = peers::nginx()?;
-        command.arg("-p").arg(&folder).args(["-c", "nginx.conf", "-e", "stderr"]);
+        command.arg("-p").arg(folder).args(["-c", "nginx.conf", "-e", "stderr"]);
         let child = Child::start(&command, |command| {
             command.stdin(Stdio::null());
         })?;
         let mut nginx = Self { child, log: folder.join("access.log") };
         let deadline = Instant::now() + BOOT_LIMIT;
-        while http_client::get(NGINX, "/", ASK_LIMIT).is_none() {
+        while http_client::get(address, "/", ASK_LIMIT).is_none() {
             if let Some(status) = nginx.child.ended() {
                 fail!("nginx ended: {status}");
             }
@@ -249,7 +258,7 @@ impl Nginx {
     }
 }
 
-fn put(folder: &Path, name: &str, bytes: &[u8]) -> Result {
+pub(super) fn put(folder: &Path, name: &str, bytes: &[u8]) -> Result {
     files::make_folder(folder)?;
     std::fs::write(folder.join(name), bytes).or_say(|| format!("cannot write {name}"))
 }

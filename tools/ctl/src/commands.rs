@@ -81,6 +81,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         Verb::Disks(asked) => rows(("disks", None), asked),
         Verb::Services(asked) => rows(("services", None), asked),
         Verb::Routes(asked) => rows(("routes", None), asked),
+        Verb::Places(asked) => rows(("places", None), asked),
         Verb::Sessions(asked) => rows(("sessions", None), asked),
         Verb::Mem(asked) => rows(("memory", None), asked),
         Verb::Timers(asked) => rows(("timers", None), asked),

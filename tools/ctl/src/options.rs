@@ -95,6 +95,8 @@ pub(crate) enum Verb {
     Services(Rows),
     /// Routes of web requests: answers by status, in flight, times
     Routes(Rows),
+    /// Places of services that requests are spread over: state, requests under way, latency
+    Places(Rows),
     /// Web sessions, and where each waits
     Sessions(Rows),
     /// Memory by purpose

@@ -43,6 +43,8 @@ pub enum Reason {
     Loop,
     /// It has a method or a target that is not passed on.
     NotForOthers,
+    /// Its path goes up again, by `..`: others may take it for one that they are not to be asked for.
+    DotSegments,
     /// The other server cannot be reached, or did not answer.
     Failed(ClientError),
 }
@@ -66,6 +68,7 @@ impl Reason {
             // RFC 5842 section 7.2, RFC 8586 section 2.
             Self::Loop => Status::LOOP_DETECTED,
             Self::NotForOthers => Status::NOT_IMPLEMENTED,
+            Self::DotSegments => Status::BAD_REQUEST,
             Self::Failed(error) => message::status(error),
         }
     }
@@ -82,6 +85,7 @@ impl fmt::Display for Reason {
         match self {
             Self::Loop => f.write_str("it goes round in circles"),
             Self::NotForOthers => f.write_str("such a request is not passed on"),
+            Self::DotSegments => f.write_str("its path has a segment `..`"),
             Self::Failed(error) => error.fmt(f),
         }
     }

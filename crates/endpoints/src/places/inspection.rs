@@ -26,6 +26,11 @@ impl PlaceRow {
         self.requests
     }
 
+    /// Those of them that failed.
+    pub fn failures(&self) -> u64 {
+        self.failures
+    }
+
     /// Requests that it has not answered in full.
     pub fn outstanding(&self) -> u32 {
         self.outstanding

@@ -50,7 +50,7 @@ fn states(places: &Places) -> Vec<(String, State)> {
 }
 
 /// A registry whose services are what a test says.
-struct Changing(Rc<Watch<Result<Vec<Service>, RegistryError>>>);
+pub(crate) struct Changing(pub(crate) Rc<Watch<Result<Vec<Service>, RegistryError>>>);
 
 impl Registry for Changing {
     fn register<'a>(&'a self, _: &'a Service) -> Answer<'a, ()> {
@@ -74,7 +74,7 @@ impl Registry for Changing {
     }
 }
 
-fn services(text: &str) -> Vec<Service> {
+pub(crate) fn services(text: &str) -> Vec<Service> {
     let registry = flow::registry::StaticRegistry::parse(text.as_bytes()).unwrap();
     flow::task::block_on(registry.look_up(&"shop".parse().unwrap())).unwrap()
 }
@@ -91,9 +91,13 @@ fn places_come_and_go_as_the_registry_says() {
     lab.advance(5);
     let names = |places: &Places| states(places).into_iter().map(|row| row.0).collect::<Vec<_>>();
     assert_eq!(names(&places), ["service://shop@alpha", "service://shop@beta"]);
-    watch.set(Ok(services("shop beta http b:81\nshop gamma http c:80")));
+    watch.set(Ok(services("shop beta http b:81\nshop gamma http c:80 weight=3 drains")));
     lab.run();
     assert_eq!(names(&places), ["service://shop@beta", "service://shop@gamma"]);
+    assert_eq!(states(&places)[1].1, State::Draining);
+    let weights =
+        places.0.balancer.borrow().places().map(|info| info.place.weight).collect::<Vec<_>>();
+    assert_eq!(weights, [1, 3]);
     let count = lab.executor.spawner().count();
     drop(places);
     lab.run();

@@ -99,7 +99,7 @@ async fn accept<L: Listener>(shared: Weak<Shared>, mut listener: L) {
     }
 }
 
-async fn reconnect<C: Connector>(shared: Weak<Shared>, connect: Connect<C>) {
+pub(super) async fn reconnect<C: Connector>(shared: Weak<Shared>, connect: Connect<C>) {
     let Some((spawner, timers)) = place(&shared) else {
         return;
     };

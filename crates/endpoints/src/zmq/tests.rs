@@ -86,6 +86,47 @@ fn either_side_may_come_first() {
     }
 }
 
+/// The replicas of a service by their hosts, each with a socket that takes messages.
+#[test]
+fn messages_go_to_the_places_that_the_registry_knows() {
+    use crate::places::tests::{Changing, services};
+    let world = World::new();
+    let [a, b] = ["a:1", "b:1"].map(|name| world.socket(SocketType::Pull, world.bind(name)));
+    let watch = flow::sync::Watch::new(Ok(services("shop a zmtp a:1\nshop b zmtp b:1")));
+    let registry = Rc::new(Changing(watch.clone()));
+    let ways = flow::registry::Ways::new(Default::default(), &world.host.timers);
+    let connector =
+        flow::registry::ResolvingConnector::new(world.network.clone(), registry.clone(), ways);
+    let query = "shop".parse().unwrap();
+    let backoff = Backoff::default();
+    let push = world.socket(SocketType::Push, Follow { connector, registry, query, backoff });
+    let timers = world.host.timers.clone();
+    world.run(async move {
+        timers.sleep(SECOND).await;
+        for _ in 0..2 {
+            push.send("both").await.unwrap();
+        }
+        assert_eq!(a.recv().await.unwrap(), Message::new("both"));
+        assert_eq!(b.recv().await.unwrap(), Message::new("both"));
+        // It drains: what it has stays.
+        watch.set(Ok(services("shop a zmtp a:1 drains\nshop b zmtp b:1")));
+        timers.sleep(SECOND).await;
+        for _ in 0..2 {
+            push.send("still").await.unwrap();
+        }
+        assert_eq!(a.recv().await.unwrap(), Message::new("still"));
+        assert_eq!(b.recv().await.unwrap(), Message::new("still"));
+        watch.set(Ok(services("shop b zmtp b:1")));
+        timers.sleep(SECOND).await;
+        for _ in 0..4 {
+            push.send("one").await.unwrap();
+        }
+        for _ in 0..4 {
+            assert_eq!(b.recv().await.unwrap(), Message::new("one"));
+        }
+    });
+}
+
 #[test]
 fn a_slow_receiver_holds_the_sender_back_and_nothing_is_lost() {
     let world = World::new();

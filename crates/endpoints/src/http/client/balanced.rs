@@ -146,7 +146,7 @@ impl<C: Connector> BalancedClient<C> {
     }
 
     async fn send_tries(&self, tries: Tries<'_>) -> Result<Response<C::Flow>, ClientError> {
-        let lease = self.places.lease(tries.key).await.map_err(ClientError::NoPlace)?;
+        let lease = self.first_lease(tries.key).await?;
         let mut tried = Vec::from([lease.id()]);
         let mut last = self.try_hedged(tries, lease, &mut tried).await;
         while tries.may_go_on(last.verdict)
@@ -156,6 +156,16 @@ impl<C: Connector> BalancedClient<C> {
             last = self.try_at(tries, lease).await;
         }
         last.outcome
+    }
+
+    /// A place, as soon as it is known which there are.
+    async fn first_lease(&self, key: Option<u64>) -> Result<Lease, ClientError> {
+        let timers = &self.client.timers;
+        let deadline = timers.now() + self.client.config.connect_timeout;
+        match timers.before(deadline, self.places.lease(key)).await {
+            Ok(lease) => lease.map_err(ClientError::NoPlace),
+            Err(_) => Err(ClientError::Connect(ConnectError::TimedOut)),
+        }
     }
 
     /// Tries a place and, if that is slow and it can do no harm, a second one beside it: the first good answer counts, and the

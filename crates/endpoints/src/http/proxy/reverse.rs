@@ -79,6 +79,9 @@ impl<C: Connector + 'static> ReverseProxy<C> {
         if message::is_loop(&request, &self.config.id) {
             return Err(Reason::Loop);
         }
+        if has_dot_segments(request.path()) {
+            return Err(Reason::DotSegments);
+        }
         let outgoing = self.outgoing(&request).ok_or(Reason::NotForOthers)?;
         let (method, key) = (request.method(), self.key(&request));
         let answer = match request.content_length() {
@@ -123,6 +126,15 @@ impl<C: Connector + 'static> ReverseProxy<C> {
     }
 }
 
+/// Whether a path has a segment that is removed together with the one before it (RFC 3986 section 5.2.4), also by those who
+/// decode it first, or take a backslash for a slash. Clients have removed them already.
+fn has_dot_segments(path: &[u8]) -> bool {
+    path.split(|byte| b"/\\".contains(byte)).any(|segment| {
+        let decoded = web::percent::decode_leniently(segment);
+        decoded.split(|byte| b"/\\;".contains(byte)).any(|part| part == b"..")
+    })
+}
+
 /// A target without what is in front of it. It is absolute all the same.
 fn path(target: &str, strip_prefix: &str) -> String {
     let rest = target.strip_prefix(strip_prefix.trim_end_matches('/')).unwrap_or(target);
@@ -132,6 +144,18 @@ fn path(target: &str, strip_prefix: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rfc3986_5_2_4_paths_that_go_up_again_are_seen_however_they_are_written() {
+        for path in
+            ["/..", "/a/../b", "/a/%2e%2E/b", "/a/.%2e", "/a%2f..%2fb", "/a\\..\\b", "/a/..;x/b"]
+        {
+            assert!(has_dot_segments(path.as_bytes()), "{path}");
+        }
+        for path in ["/", "/a..b/c", "/...", "/a/./b", "/%zz", "*"] {
+            assert!(!has_dot_segments(path.as_bytes()), "{path}");
+        }
+    }
 
     #[test]
     fn prefixes_are_taken_off_and_what_is_left_is_a_path() {

@@ -14,7 +14,7 @@ const CELLS = {
   connections: { id: (row, text) => make("a", { href: "#graph/" + encodeURIComponent(row.id), title: "its window graph" }, text) },
   sessions: { values, commands },
 };
-const TABLES = ["tasks", "connections", "listeners", "services", "routes", "sessions", "cards", "disks", "memory", "timers", "panics", "config"];
+const TABLES = ["tasks", "connections", "listeners", "services", "routes", "places", "sessions", "cards", "disks", "memory", "timers", "panics", "config"];
 const VIEWS = ["glance", ...TABLES, "packets", "profile", "trace", "log"];
 const PAUSE_MS = 2000;
 const LINES_MAX = 1000;
