@@ -129,7 +129,16 @@ fn add_shared_memory<P: Platform>(context: &Context<P>) {
     let inspector = &context.inspector;
     let of = rings.clone();
     inspector.add_metrics(shared_ring::COUNTER_METRICS, move |visit| visit(None, &of.counts()));
-    inspector.add_metrics(shared_ring::GAUGE_METRICS, move |visit| visit(None, &rings));
+    let of = rings.clone();
+    inspector.add_metrics(shared_ring::GAUGE_METRICS, move |visit| visit(None, &of));
+    let spawner = context.spawner.clone();
+    inspector.add_table(&shared_ring::FLOWS, move |visit| {
+        let tasks = tasks::Index::new(&spawner);
+        rings.visit_flows(&mut |mut row| {
+            row.task = row.waker.and_then(|waker| tasks.find(waker));
+            visit(&row);
+        });
+    });
 }
 
 #[cfg(feature = "vsock")]

@@ -52,7 +52,7 @@ pub trait Platform: Clone + 'static {
         None
     }
 
-    /// Listens at a path for other processes of this host, by memory that is shared with them.
+    /// Listens at a path for other processes of this host, or at a name for other guests, by memory that is shared with them.
     ///
     /// # Errors
     /// The platform shares no memory, or not there.
@@ -60,7 +60,7 @@ pub trait Platform: Clone + 'static {
     fn listen_at(&self, path: &str, backlog: usize) -> Result<Listeners, ListenError> {
         let _ = (path, backlog);
         Err(ListenError::Other(
-            "a process alone shares memory, and over the kernel's sockets".into(),
+            "this platform shares no memory: a process does over the kernel's sockets, and an image".into(),
         ))
     }
 

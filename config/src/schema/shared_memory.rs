@@ -1,4 +1,5 @@
-//! `[shared_memory]`: services for other processes of the host, by memory that both share.
+//! `[shared_memory]`: services for others of the host, by memory that both share: of a process for processes, of an image for
+//! guests.
 
 use alloc::string::String;
 use core::time::Duration;

@@ -36,7 +36,8 @@ pub enum Target {
     Service(Query),
     /// A vsock of another virtual machine on this host, or of the host.
     Vsock(VsockAddress),
-    /// Another process of this host, by the path at which it listens and memory that both share.
+    /// Another process of this host, by the path at which it listens and memory that both share; in an image another guest, by
+    /// a name in the region that both have.
     SharedMemory(String),
     /// Another domain of this Xen host, by memory that both share.
     Vchan(VchanPlace),

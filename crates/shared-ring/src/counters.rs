@@ -67,7 +67,6 @@ impl Counters {
     }
 }
 
-#[cfg(test)]
 impl Counts {
     pub(crate) fn get(&self, counter: Counter) -> u64 {
         self.0[counter as usize]

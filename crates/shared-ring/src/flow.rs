@@ -1,6 +1,7 @@
 //! Flow: one side of a pair of rings as tasks use it, through [`flow::Flow`].
 
-use crate::counters::Counter;
+use crate::counters::{Counter, Counters};
+use crate::inspection::{FlowInfo, FlowRow};
 use crate::rings::{AnyLine, Doorbell, OpenFlow, Peer, Rings};
 use crate::{Readable, Ring, SharedMemory, Violation};
 use alloc::rc::Rc;
@@ -18,15 +19,13 @@ pub struct RingFlow<M: SharedMemory + 'static, D: Doorbell> {
     line: Rc<Line<M, D>>,
     /// Copied out of the ring, and not consumed.
     unread: Unread,
-    local: Address,
-    peer: Address,
     _open: OpenFlow,
 }
 
 impl<M: SharedMemory + 'static, D: Doorbell> RingFlow<M, D> {
-    pub(crate) fn new(line: Rc<Line<M, D>>, local: Address, peer: Address) -> Self {
+    pub(crate) fn new(line: Rc<Line<M, D>>) -> Self {
         let open = line.rings.count_open();
-        Self { line, unread: Unread::default(), local, peer, _open: open }
+        Self { line, unread: Unread::default(), _open: open }
     }
 
     /// By which the transport tells what it learns of the other side.
@@ -44,7 +43,7 @@ impl<M: SharedMemory + 'static, D: Doorbell> RingFlow<M, D> {
         match self.line.poll_room(cx) {
             Poll::Ready(Ok(room)) => {
                 let written = write(&self.line, room).map_err(|Violation| self.line.fail())?;
-                self.line.rings.counters().add_many(Counter::BytesOut, written);
+                self.line.count(Counter::BytesOut, written);
                 self.line.note(written);
                 Poll::Ready(Ok(written))
             }
@@ -78,7 +77,7 @@ impl<M: SharedMemory + 'static, D: Doorbell> Flow for RingFlow<M, D> {
             let count = line.state.borrow_mut().ring.read(scratch)?;
             let consumed = take(&mut scratch[..count]).min(count);
             self.unread.keep(&scratch[consumed..count]);
-            line.rings.counters().add_many(Counter::BytesIn, count);
+            line.count(Counter::BytesIn, count);
             line.note(count);
             Ok(consumed)
         });
@@ -125,11 +124,11 @@ impl<M: SharedMemory + 'static, D: Doorbell> Flow for RingFlow<M, D> {
     }
 
     fn peer(&self) -> Address {
-        self.peer
+        self.line.ends.peer
     }
 
     fn local(&self) -> Address {
-        self.local
+        self.line.ends.local
     }
 }
 
@@ -142,7 +141,8 @@ impl<M: SharedMemory + 'static, D: Doorbell> Drop for RingFlow<M, D> {
 
 impl<M: SharedMemory + 'static, D: Doorbell> fmt::Debug for RingFlow<M, D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RingFlow({} to {})", self.local, self.peer)
+        let Ends { local, peer, .. } = self.line.ends;
+        write!(f, "RingFlow({local} to {peer})")
     }
 }
 
@@ -152,6 +152,9 @@ const NOTIFY_BYTES: usize = 64 << 10;
 /// A flow's state, which its transport reaches, too.
 pub(crate) struct Line<M, D> {
     rings: Rings,
+    ends: Ends,
+    /// Its part of what the rings count.
+    counters: Counters,
     state: RefCell<State<M>>,
     doorbell: D,
     /// It is among those that may have to notify.
@@ -161,6 +164,15 @@ pub(crate) struct Line<M, D> {
     /// It is among those whose other side is to be asked.
     is_heard: Cell<bool>,
     this: alloc::rc::Weak<Self>,
+}
+
+/// What a flow is known by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ends {
+    /// Never given twice.
+    pub(crate) number: u64,
+    pub(crate) local: Address,
+    pub(crate) peer: Address,
 }
 
 struct State<M> {
@@ -201,12 +213,14 @@ impl<M: SharedMemory> State<M> {
 }
 
 impl<M: SharedMemory + 'static, D: Doorbell> Line<M, D> {
-    pub(crate) fn new(rings: Rings, ring: Ring<M>, doorbell: D) -> Rc<Self> {
+    pub(crate) fn new(rings: Rings, ring: Ring<M>, doorbell: D, ends: Ends) -> Rc<Self> {
         let (reader, writer) = (WakerSlot::default(), WakerSlot::default());
         let awaited = Awaited::default();
         let state = State { ring, reader, writer, awaited, is_finished: false, error: None };
         Rc::new_cyclic(|this| Self {
             rings,
+            ends,
+            counters: Counters::default(),
             state: RefCell::new(state),
             doorbell,
             is_marked: Cell::new(false),
@@ -214,6 +228,12 @@ impl<M: SharedMemory + 'static, D: Doorbell> Line<M, D> {
             is_heard: Cell::new(false),
             this: this.clone(),
         })
+    }
+
+    /// Counts for this flow, and for all.
+    fn count(&self, counter: Counter, many: usize) {
+        self.counters.add_many(counter, many);
+        self.rings.counters().add_many(counter, many);
     }
 
     /// The other side may have to be notified, at the end of the turn.
@@ -247,7 +267,7 @@ impl<M: SharedMemory + 'static, D: Doorbell> Line<M, D> {
             self.doorbell.ring();
         }
         let counter = if is_asked { Counter::NotificationsOut } else { Counter::Suppressed };
-        self.rings.counters().add(counter);
+        self.count(counter, 1);
     }
 
     /// The other side is to be asked, before the loop sleeps, to notify this one.
@@ -271,7 +291,7 @@ impl<M: SharedMemory + 'static, D: Doorbell> Line<M, D> {
                 state.reader.register(cx);
                 state.awaited.bytes = true;
                 self.hear();
-                self.rings.counters().add(Counter::EmptyStalls);
+                self.count(Counter::EmptyStalls, 1);
                 Poll::Pending
             }
             Err(Violation) => {
@@ -294,7 +314,7 @@ impl<M: SharedMemory + 'static, D: Doorbell> Line<M, D> {
                 state.writer.register(cx);
                 state.awaited.room = true;
                 self.hear();
-                self.rings.counters().add(Counter::FullStalls);
+                self.count(Counter::FullStalls, 1);
                 Poll::Pending
             }
             Ok(room) => Poll::Ready(Ok(room)),
@@ -331,7 +351,7 @@ impl<M: SharedMemory + 'static, D: Doorbell> Line<M, D> {
     /// The other side broke the rules.
     fn fail(&self) -> FlowError {
         if self.state.borrow().error.is_none() {
-            self.rings.counters().add(Counter::Violations);
+            self.count(Counter::Violations, 1);
             log::warn!("shared memory: {Violation}; the connection is cut");
             self.end(FlowError::Reset);
         }
@@ -384,8 +404,19 @@ impl<M: SharedMemory + 'static, D: Doorbell> AnyLine for Line<M, D> {
         found
     }
 
+    fn row(&self) -> FlowRow {
+        let Ends { number, local, peer } = self.ends;
+        let mut row = FlowRow { number, local, peer, waker: None, task: None, info: None };
+        // Whoever looks may be the flow's own task, in the middle of its work.
+        if let Ok(state) = self.state.try_borrow() {
+            row.waker = state.reader.key().or_else(|| state.writer.key());
+            row.info = Some(FlowInfo::new(&state.ring, &self.counters.counts()));
+        }
+        row
+    }
+
     fn handle_notification(&self) {
-        self.rings.counters().add(Counter::NotificationsIn);
+        self.count(Counter::NotificationsIn, 1);
         self.wake();
     }
 

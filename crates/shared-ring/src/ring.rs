@@ -53,6 +53,19 @@ pub enum Readable {
     CutOff,
 }
 
+/// How full both rings are, as whoever only looks has it. None is what cannot be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fill {
+    /// Bytes of the ring that the other side writes.
+    pub incoming_ring_bytes: usize,
+    /// Of them, those that this side has not read.
+    pub unread_bytes: Option<usize>,
+    /// Bytes of the ring that this side writes.
+    pub outgoing_ring_bytes: usize,
+    /// Of them, those that the other side has not read.
+    pub undelivered_bytes: Option<usize>,
+}
+
 /// The other side wrote what cannot be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Violation;
@@ -291,6 +304,27 @@ impl<M: SharedMemory> Ring<M> {
     /// Whether there is anything that the other side may have to be notified of.
     pub fn may_transmit(&self) -> bool {
         self.done != 0 || self.owes_notification
+    }
+
+    /// How full both rings are. What cannot be is left to whoever reads and writes.
+    pub fn fill(&self) -> Fill {
+        let (incoming, outgoing) = (&self.incoming, &self.outgoing);
+        let produced = self.memory.load_word(incoming.produced_at);
+        let consumed = self.memory.load_word(outgoing.consumed_at);
+        let within = |bytes: u32, place: &Range<usize>| {
+            Some(bytes as usize).filter(|bytes| *bytes <= place.len())
+        };
+        Fill {
+            incoming_ring_bytes: incoming.place.len(),
+            unread_bytes: within(produced.wrapping_sub(incoming.consumed), &incoming.place),
+            outgoing_ring_bytes: outgoing.place.len(),
+            undelivered_bytes: within(outgoing.produced.wrapping_sub(consumed), &outgoing.place),
+        }
+    }
+
+    /// Which side it is.
+    pub fn role(&self) -> Role {
+        self.role
     }
 
     /// What is below.

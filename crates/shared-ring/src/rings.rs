@@ -1,7 +1,8 @@
 //! Rings: what all flows through shared memory of one loop have together.
 
 use crate::counters::{Counter, Counters};
-use crate::flow::{Line, RingFlow};
+use crate::flow::{Ends, Line, RingFlow};
+use crate::inspection::FlowRow;
 use crate::{Counts, Ring, SharedMemory};
 use alloc::boxed::Box;
 use alloc::rc::{Rc, Weak};
@@ -41,6 +42,8 @@ struct Inner {
     scratch: Cell<Box<[u8]>>,
     counters: Counters,
     open: Cell<usize>,
+    /// All flows, and those that are gone since one was opened last.
+    lines: RefCell<Vec<Weak<dyn AnyLine>>>,
 }
 
 /// How a transport tells a flow what it learns of the other side. It outlives the flow, without effect.
@@ -60,9 +63,15 @@ impl Rings {
         peer: Address,
     ) -> RingFlow<M, D> {
         self.0.counters.add(Counter::Opened);
-        let line = Line::new(self.clone(), ring, doorbell);
+        let number = self.0.counters.counts().get(Counter::Opened);
+        let line = Line::new(self.clone(), ring, doorbell, Ends { number, local, peer });
+        let this: Rc<dyn AnyLine> = line.clone();
+        let mut lines = self.0.lines.borrow_mut();
+        lines.retain(|line| line.strong_count() > 0);
+        lines.push(Rc::downgrade(&this));
+        drop(lines);
         line.mark();
-        RingFlow::new(line, local, peer)
+        RingFlow::new(line)
     }
 
     /// Notifies the other sides that wait for what was done since the last call.
@@ -95,6 +104,12 @@ impl Rings {
             found |= line.ask();
         }
         !found
+    }
+
+    /// Shows all flows. To be asked by tasks.
+    pub fn visit_flows(&self, visit: &mut dyn FnMut(FlowRow)) {
+        let lines = self.0.lines.borrow();
+        lines.iter().filter_map(Weak::upgrade).for_each(|line| visit(line.row()));
     }
 
     /// Flows that are open.
@@ -164,6 +179,8 @@ pub(crate) trait AnyLine {
     fn look(&self) -> bool;
     /// The same, and where there is nothing yet, asks the other side to notify this one.
     fn ask(&self) -> bool;
+    /// What is seen of it.
+    fn row(&self) -> FlowRow;
     fn handle_notification(&self);
     fn handle_gone(&self);
 }

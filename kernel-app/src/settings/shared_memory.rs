@@ -1,4 +1,4 @@
-//! `[shared_memory]`: services for other processes of the host.
+//! `[shared_memory]`: services for others of the host.
 
 use alloc::string::String;
 use config::SharedMemory;

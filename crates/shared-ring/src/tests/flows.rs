@@ -307,3 +307,35 @@ fn a_lie_ends_the_flow_that_it_is_about_and_is_counted_once() {
         assert_eq!(rings.counts().get(Counter::Violations), 1);
     }
 }
+
+/// Each flow has what is its own; all have what is counted for all.
+#[test]
+fn a_row_tells_of_its_flow_and_goes_with_it() {
+    let mut world = world();
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(read(&mut world.server, &mut cx).is_pending());
+    assert_eq!(world.client.poll_write(&mut cx, &[7; 5000]), Poll::Ready(Ok(4096)));
+    assert!(world.client.poll_write(&mut cx, &[7; 904]).is_pending());
+    world.rings.notify();
+    world.server.other_side().handle_notification();
+    let rows = |rings: &Rings| {
+        let mut rows = Vec::new();
+        rings.visit_flows(&mut |row| rows.push((row.number, row.info.unwrap())));
+        rows
+    };
+    let [(1, server), (2, client)] = rows(&world.rings)[..] else { panic!("two rows") };
+    assert_eq!((client.sent_bytes, client.stalls_full, client.stalls_empty), (4096, 1, 0));
+    assert_eq!((server.sent_bytes, server.stalls_full, server.stalls_empty), (0, 0, 1));
+    assert_eq!((client.fill.undelivered_bytes, client.fill.unread_bytes), (Some(4096), Some(0)));
+    assert_eq!((server.fill.undelivered_bytes, server.fill.unread_bytes), (Some(0), Some(4096)));
+    assert_eq!((client.bytes_per_wake(), server.bytes_per_wake()), (None, Some(0)));
+    assert!(read(&mut world.server, &mut cx).is_ready());
+    assert_eq!(rows(&world.rings)[0].1.bytes_per_wake(), Some(4096));
+    // What cannot be is left out, and found out by who reads.
+    world.memory.poke(LEFT_PRODUCED, &9_999_999_u32.to_le_bytes());
+    assert_eq!(rows(&world.rings)[0].1.fill.unread_bytes, None);
+    assert_eq!(read(&mut world.server, &mut cx), Poll::Ready(Err(FlowError::Reset)));
+    drop((world.server, world.client));
+    world.rings.notify();
+    assert_eq!(rows(&world.rings), []);
+}
