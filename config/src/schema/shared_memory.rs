@@ -1,4 +1,4 @@
-//! `[shared_memory]`: services for other processes of the host, by memory that both share.
+//! `[shared_memory]`: services for other processes of the host, or other domains of a Xen host, by memory that both share.
 
 use alloc::string::String;
 use core::time::Duration;
