@@ -7,13 +7,14 @@ mod looking;
 mod names;
 mod saving;
 mod serving;
+mod shared_memory;
 mod starting;
 mod stopping;
 mod toolstack;
 
 use command::{
     failure::{OrSay, Result, fail},
-    programs::{self, Install, Program},
+    programs::{self, CC, Install, Program},
 };
 use lab::{
     harness::{Case, Harness},
@@ -54,6 +55,12 @@ pub(crate) const CASES: &[Case] = &[
     case("xen/carrier_lost_and_found", &[], interfaces::carrier),
     case("xen/the_toolstack_is_told", &[], toolstack::is_told),
     case("xen/what_runs_is_sampled", &[&programs::CURL], looking::is_sampled),
+    case(
+        "xen/shares_memory_with_libxenvchan",
+        &[&programs::CURL, &CC],
+        shared_memory::with_the_library,
+    ),
+    case("xen/guests_share_memory", &[&programs::CURL], shared_memory::between_guests),
     case("xen/nmi_and_sysrq_do_nothing", &[], toolstack::triggers),
     case("xen/one_guest_finds_another_by_name", &[&programs::CURL], names::one_finds_another),
 ];

@@ -1,5 +1,5 @@
 //! `[shared_memory]`: services for others of the host, by memory that both share: of a process for processes, of an image for
-//! guests.
+//! guests of QEMU or other domains of a Xen host.
 
 use alloc::string::String;
 use core::time::Duration;

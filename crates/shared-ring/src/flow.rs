@@ -424,4 +424,9 @@ impl<M: SharedMemory + 'static, D: Doorbell> AnyLine for Line<M, D> {
         self.state.borrow_mut().ring.handle_gone();
         self.wake();
     }
+
+    fn handle_lost(&self) {
+        self.end(FlowError::Reset);
+        self.wake();
+    }
 }

@@ -169,6 +169,13 @@ impl Peer {
             line.handle_gone();
         }
     }
+
+    /// The memory is not shared any more: what the other side wrote and said is not known. The flow is cut off.
+    pub fn handle_lost(&self) {
+        if let Some(line) = self.0.upgrade() {
+            line.handle_lost();
+        }
+    }
 }
 
 /// A flow's state, whatever its memory and doorbell are.
@@ -183,6 +190,7 @@ pub(crate) trait AnyLine {
     fn row(&self) -> FlowRow;
     fn handle_notification(&self);
     fn handle_gone(&self);
+    fn handle_lost(&self);
 }
 
 /// One of the flows that are open, until it is dropped.

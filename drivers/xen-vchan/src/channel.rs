@@ -55,11 +55,15 @@ impl Channel {
     /// Takes an event, and where it is due, looks whether the other side is still there.
     pub(crate) fn poll(&self, is_due: bool) {
         let was_notified = self.port.take();
-        let is_gone = !self.port.is_open() || (is_due && self.misses_other_end());
-        if is_gone && !self.is_gone.replace(true) {
-            self.tell(Peer::handle_gone);
-        } else if was_notified {
-            self.tell(Peer::handle_notification);
+        let is_lost = !self.port.is_open();
+        let is_gone = is_lost || (is_due && self.misses_other_end());
+        let is_news = is_gone && !self.is_gone.replace(true);
+        match (is_news, is_lost) {
+            // A restored domain shares nothing that it did.
+            (true, true) => self.tell(Peer::handle_lost),
+            (true, false) => self.tell(Peer::handle_gone),
+            (false, _) if was_notified => self.tell(Peer::handle_notification),
+            (false, _) => {}
         }
     }
 

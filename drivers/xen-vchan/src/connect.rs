@@ -1,7 +1,7 @@
 //! Connector: opens flows to other domains, by the name of what listens there, or to what is offered at a path of xenstore.
 
 use crate::meeting::{self, Request};
-use crate::offer::{self, Error, Offered};
+use crate::offer::{self, Error, Found};
 use crate::{VchanFlow, Vchans};
 use alloc::format;
 use alloc::string::String;
@@ -38,14 +38,14 @@ impl Vchans {
     async fn ask(&self, server: DomainId, name: &str) -> Result<VchanFlow, Failure> {
         let store = &self.0.store;
         store.read(&meeting::service_seen(server, name)).await?;
-        let client = DomainId::try_from(store.read_number("domid").await?);
-        let client = client.map_err(|_| StoreError::Malformed)?;
+        let own = store.read_number("domid").await?;
+        let client = DomainId::try_from(own).map_err(|_| StoreError::Malformed)?;
         let number = self.0.requests.get();
         self.0.requests.set(number + 1);
         let request = Request { client, server, name: name.into(), number };
         let answer = request.answer_seen();
         let mut changes = store.watch(&answer).await?;
-        offer::show_to(store, server, &meeting::folder_to(server)).await?;
+        offer::show_to(store, own, server, &meeting::folder_to(server)).await?;
         let asked = Asked { vchans: self.clone(), node: request.node() };
         store.write(&asked.node, b"").await?;
         self.join_when_offered(&mut changes, server, &answer).await
@@ -61,10 +61,11 @@ impl Vchans {
         let store = &self.0.store;
         loop {
             changes.changed().await?;
-            if store.read(&meeting::refused(path)).await.is_ok() {
-                return Err(Failure::Refused);
-            }
-            let Some(offered) = Offered::read(store, path).await? else { continue };
+            let offered = match Found::read(store, path).await? {
+                Found::Nothing => continue,
+                Found::Refused => return Err(Failure::Refused),
+                Found::Offered(offered) => offered,
+            };
             let place = self.take_place(None).ok_or(Error::NoPlace)?;
             match self.join(server, offered, place) {
                 Ok(flow) => return Ok(flow),

@@ -125,6 +125,13 @@ impl Vchans {
         self.0.rings.notify();
     }
 
+    /// Asks the other sides to notify this one of what tasks wait for: to be called before the loop sleeps. No, if there is
+    /// something by now.
+    #[must_use]
+    pub fn may_sleep(&self) -> bool {
+        self.0.rings.may_sleep()
+    }
+
     /// When [`poll`](Self::poll) is to be called at the latest; none while nothing is shared.
     pub fn next_deadline(&self) -> Option<Duration> {
         let is_idle = self.0.channels.borrow().is_empty() && self.0.kept.borrow().is_empty();

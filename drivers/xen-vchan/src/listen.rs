@@ -134,8 +134,11 @@ impl Vchans {
     /// Starts the task that answers a request, which may be told of several times.
     fn take(&self, desk: &Rc<Desk>, request: Request) {
         let mut requests = desk.requests.borrow_mut();
-        // Who asks for more than there can be waits until his time is over.
-        if requests.len() < 2 * self.connections_max() && requests.insert(request.clone()) {
+        // Who asks for more than there can be waits until his time is over; no one domain keeps others from asking.
+        let asked_max = 2 * self.connections_max();
+        let asked = requests.iter().filter(|other| other.client == request.client).count();
+        let has_room = requests.len() < asked_max && asked < asked_max.div_ceil(4);
+        if has_room && requests.insert(request.clone()) {
             let (vchans, desk) = (self.clone(), desk.clone());
             self.0.spawner.spawn("vchan request", async move {
                 let guard = Answering { desk: desk.clone(), request };
@@ -179,9 +182,7 @@ impl Vchans {
 
     /// Tells the client that there is no connection, and leaves it time to see that.
     async fn refuse(&self, request: &Request, answer: &str) -> Result<(), Error> {
-        let store = &self.0.store;
-        offer::show_to(store, request.client, answer).await?;
-        store.write(&meeting::refused(answer), b"1").await?;
+        offer::refuse(&self.0.store, request.client, answer).await?;
         self.0.timers.sleep(PATIENCE).await;
         Ok(())
     }

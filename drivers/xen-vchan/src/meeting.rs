@@ -69,11 +69,6 @@ pub(crate) fn service_seen(server: DomainId, name: &str) -> String {
     format!("{DOMAINS}/{server}/data/services/{}", service(name))
 }
 
-/// Below an answer: there is no connection.
-pub(crate) fn refused(answer: &str) -> String {
-    [answer, "/refused"].concat()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

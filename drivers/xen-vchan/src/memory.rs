@@ -4,6 +4,7 @@ use crate::Inner;
 use alloc::rc::{Rc, Weak};
 use machine::xen::shared_pages::SharedPages;
 use shared_ring::SharedMemory;
+use shared_ring::control::TELLS_ENDS;
 
 /// Pages that another domain uses, too: rings lie in them.
 pub struct Memory {
@@ -66,7 +67,8 @@ impl SharedMemory for Memory {
     }
 
     fn load_byte(&self, offset: usize) -> u8 {
-        self.pages().load_byte(offset)
+        // Whoever looks before he is told that nothing is there any more must not take that for an end.
+        if self.pages().is_lost() { TELLS_ENDS } else { self.pages().load_byte(offset) }
     }
 
     fn store_byte(&self, offset: usize, byte: u8) {

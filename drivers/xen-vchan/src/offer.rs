@@ -142,35 +142,67 @@ impl Offer {
             (format!("{path}/{RING_REF}"), self.reference.to_string()),
             (format!("{path}/{EVENT_CHANNEL}"), self.channel.number().to_string()),
         ];
-        show_to(store, domain, path).await?;
+        let own = store.read_number("domid").await?;
+        show_to(store, own, domain, path).await?;
         store.write_each(&nodes).await?;
         // In a folder that was there they need not have its permissions.
         for (node, _) in &nodes {
-            set_reader(store, domain, node).await?;
+            set_reader(store, own, domain, node).await?;
         }
         Ok(())
     }
 }
 
-/// What a server says where it can be reached.
+/// What stands at a path where a connection may be offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// Not all of an offer, or nothing that is for this domain to read.
+    Nothing,
+    /// There is no connection.
+    Refused,
+    /// A connection.
+    Offered(Offered),
+}
+
+/// By what a server can be reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Offered {
     reference: u32,
     port: u32,
 }
 
-impl Offered {
-    /// What is offered at a path; nothing while one of both is missing.
-    pub(crate) async fn read(store: &Store, path: &str) -> Result<Option<Self>, StoreError> {
-        let number = async |name: &str| match store.read_number(&format!("{path}/{name}")).await {
-            Ok(number) => Ok(Some(number)),
-            // Not there yet, or not for us yet.
-            Err(StoreError::NotFound | StoreError::NotPermitted) => Ok(None),
-            Err(error) => Err(error),
+impl Found {
+    /// What stands there now.
+    pub(crate) async fn read(store: &Store, path: &str) -> Result<Self, StoreError> {
+        let nodes = [RING_REF, EVENT_CHANNEL, REFUSED].map(|name| format!("{path}/{name}"));
+        let mut values = Vec::with_capacity(nodes.len());
+        for value in store.read_each(&nodes).await {
+            values.push(match value {
+                Ok(value) => Some(value),
+                Err(StoreError::NotFound | StoreError::NotPermitted) => None,
+                Err(error) => return Err(error),
+            });
+        }
+        let number = |text: &[u8]| {
+            let text = core::str::from_utf8(text).ok().and_then(|text| text.trim().parse().ok());
+            text.ok_or(StoreError::Malformed)
         };
-        let (reference, port) = (number(RING_REF).await?, number(EVENT_CHANNEL).await?);
-        Ok(reference.zip(port).map(|(reference, port)| Self { reference, port }))
+        match &values[..] {
+            [_, _, Some(_)] => Ok(Self::Refused),
+            [Some(reference), Some(port), None] => {
+                let (reference, port) = (number(reference)?, number(port)?);
+                Ok(Self::Offered(Offered { reference, port }))
+            }
+            _ => Ok(Self::Nothing),
+        }
     }
+}
+
+/// Tells `domain` at a path that there is no connection.
+pub(crate) async fn refuse(store: &Store, domain: DomainId, path: &str) -> Result<(), StoreError> {
+    let own = store.read_number("domid").await?;
+    show_to(store, own, domain, path).await?;
+    store.write(&format!("{path}/{REFUSED}"), b"1").await
 }
 
 /// Takes back what was offered at a path: the next that comes there waits for another offer.
@@ -181,21 +213,28 @@ pub(crate) async fn withdraw(store: &Store, path: &str) -> Result<(), StoreError
     Ok(())
 }
 
-/// Makes a folder of this domain's that `domain` may read, with all that is made in it.
+/// Makes a folder of this domain's, which is `own`, that `domain` may read with all that is made in it.
 pub(crate) async fn show_to(
     store: &Store,
+    own: u32,
     domain: DomainId,
     folder: &str,
 ) -> Result<(), StoreError> {
     store.make(folder).await?;
-    set_reader(store, domain, folder).await
+    set_reader(store, own, domain, folder).await
 }
 
-async fn set_reader(store: &Store, domain: DomainId, node: &str) -> Result<(), StoreError> {
-    let own = store.read_number("domid").await?;
+async fn set_reader(
+    store: &Store,
+    own: u32,
+    domain: DomainId,
+    node: &str,
+) -> Result<(), StoreError> {
     let access: [String; 2] = [format!("n{own}"), format!("r{domain}")];
     store.set_permissions(node, &access.each_ref().map(String::as_str)).await
 }
 
 const RING_REF: &str = "ring-ref";
 const EVENT_CHANNEL: &str = "event-channel";
+/// Ours, for those who asked.
+const REFUSED: &str = "refused";

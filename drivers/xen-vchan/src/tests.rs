@@ -58,8 +58,8 @@ impl World {
         self.vchans.poll(self.timers.now());
         self.executor.turn(100);
         self.vchans.notify();
-        // Who waits is polled in each turn, woken or not.
-        let _ = self.vchans.rings().may_sleep();
+        // As before a sleep. What is found is found by the next turn.
+        let _ = self.vchans.may_sleep();
         self.store.poll();
         self.daemon.step();
     }

@@ -109,7 +109,7 @@ impl SharedMemory {
     /// Asks the others to notify this machine, and makes ready for that; no, if there is something to do by now.
     pub(crate) fn may_sleep(&self) -> bool {
         match &self.0 {
-            Some(Way::Vchans(vchans)) => vchans.rings().may_sleep(),
+            Some(Way::Vchans(vchans)) => vchans.may_sleep(),
             Some(Way::Device(driver)) => driver.may_sleep(),
             None => true,
         }

@@ -276,6 +276,22 @@ fn an_abort_ends_both_directions_on_both_sides() {
 }
 
 #[test]
+fn whose_memory_is_lost_is_woken_and_cut_off_whatever_the_other_side_said() {
+    let World { mut server, mut client, .. } = world();
+    let count = Arc::new(Count::default());
+    let waker = Waker::from(count.clone());
+    let mut cx = Context::from_waker(&waker);
+    assert_eq!(read(&mut server, &mut cx), Poll::Pending);
+    client.finish();
+    server.other_side().handle_lost();
+    assert_eq!(count.0.load(Ordering::Relaxed), 1);
+    assert_eq!(read(&mut server, &mut cx), Poll::Ready(Err(FlowError::Reset)));
+    block_on(async {
+        assert_eq!(server.write_all(b"x").await, Err(FlowError::Reset));
+    });
+}
+
+#[test]
 fn whose_other_side_has_vanished_is_woken_and_cut_off() {
     let World { mut server, client, .. } = world();
     let count = Arc::new(Count::default());

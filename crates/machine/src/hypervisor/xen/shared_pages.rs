@@ -174,7 +174,7 @@ impl SharedPages {
     }
 
     /// Whether nothing is mapped any more: a restored domain has none of what others granted to it.
-    fn is_lost(&self) -> bool {
+    pub fn is_lost(&self) -> bool {
         matches!(self.holder, Holder::Mapped { restorations: then, .. } if then != restorations())
     }
 
