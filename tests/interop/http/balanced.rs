@@ -90,13 +90,15 @@ fn messages(harness: &Harness) -> Result {
     let body = body.display().to_string();
     for (name, more) in [("length", "Expect:"), ("chunked", "Transfer-Encoding: chunked")] {
         curl(&["--fail", "-H", more, "-T", &body, &url(&format!("/{name}"))])?;
-        let found = ["one", "two"].map(|replica| harness.scratch.path(replica).join("www").join(name));
+        let found =
+            ["one", "two"].map(|replica| harness.scratch.path(replica).join("www").join(name));
         let Some(found) = found.iter().find(|path| path.exists()) else {
             fail!("nobody has {name}");
         };
         same_bytes(name, found, &file)?;
     }
-    let head = curl(&["-I", "-H", "X-Forwarded-For: 1.2.3.4", "-H", "Host: shop.example", &url("/file")])?;
+    let head =
+        curl(&["-I", "-H", "X-Forwarded-For: 1.2.3.4", "-H", "Host: shop.example", &url("/file")])?;
     let head = head.to_ascii_lowercase();
     contains("the answer to HEAD", &head, &format!("content-length: {BODY_BYTES}"))?;
     contains("what nginx was told", &head, "x-seen: 127.0.0.1|1.1 aqueduct|shop.example")?;
@@ -113,7 +115,7 @@ fn ask(when: &str) -> Result {
 
 fn gets_requests_again(nginx: &Nginx) -> Result {
     let deadline = Instant::now() + PATIENCE;
-    let asked = |nginx: &Nginx| Ok(nginx.log()?.lines().count());
+    let asked = |nginx: &Nginx| -> Result<usize> { Ok(nginx.log()?.lines().count()) };
     let before = asked(nginx)?;
     while asked(nginx)? < before + 3 {
         if Instant::now() > deadline {
@@ -128,7 +130,7 @@ fn gets_requests_again(nginx: &Nginx) -> Result {
 fn the_slow_one_gets_fewer(one: &Nginx, two: &Nginx) -> Result {
     let url = url("/slow?[1-24]");
     curl(&["--fail", "-Z", "--parallel-max", "4", "-o", "/dev/null", &url])?;
-    let count = |nginx: &Nginx| Ok(nginx.log()?.matches("GET /slow?").count());
+    let count = |nginx: &Nginx| -> Result<usize> { Ok(nginx.log()?.matches("GET /slow?").count()) };
     let deadline = Instant::now() + PATIENCE;
     // nginx writes its log after the answers.
     while count(one)? + count(two)? < REQUESTS && Instant::now() < deadline {
