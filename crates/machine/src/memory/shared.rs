@@ -138,9 +138,15 @@ mod tests {
     fn nothing_beyond_the_end_is_reached() {
         let range = fake(64);
         let reaches: [fn(&SharedRange); 6] = [
-            |range| drop(range.load_word(64)),
-            |range| drop(range.load_word(62)),
-            |range| drop(range.load_byte(64)),
+            |range| {
+                let _ = range.load_word(64);
+            },
+            |range| {
+                let _ = range.load_word(62);
+            },
+            |range| {
+                let _ = range.load_byte(64);
+            },
             |range| range.copy_out(63, &mut [0; 2]),
             |range| range.copy_in(usize::MAX, &[0; 2]),
             |range| range.store_word(usize::MAX & !3, 0),

@@ -8,6 +8,9 @@
 //! A domain that is restored has none of the channels that it had. Its ports of before do nothing any more: their
 //! numbers may be another's now.
 
+#[cfg(any(test, feature = "fake"))]
+mod fake;
+
 use super::hypercall::{self, DOMID_SELF, DomainId, Errno};
 use super::shared_info::{PORT_WORDS, SHARED};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -226,59 +229,6 @@ pub(super) fn wait(until: Option<u64>) {
     let mut argument = Argument { ports: ports.as_ptr(), count: count as u32, until };
     // SAFETY: the command reads this structure and the ports in it.
     let _ = unsafe { hypercall::sched_op(hypercall::SCHEDOP_POLL, (&raw mut argument).cast()) };
-}
-
-/// Event channels whose ends are both in a test's process.
-#[cfg(any(test, feature = "fake"))]
-mod fake {
-    use super::SHARED;
-    use alloc::collections::BTreeMap;
-    use core::sync::atomic::Ordering;
-    use spinning_top::Spinlock;
-
-    /// The ports that are open, each with the port at its other end, if there is one.
-    static PORTS: Spinlock<BTreeMap<u32, Option<u32>>> = Spinlock::new(BTreeMap::new());
-    /// Tests of ports open some below it.
-    const FIRST: u32 = 256;
-
-    pub(super) fn allocate() -> u32 {
-        add(&mut PORTS.lock(), None)
-    }
-
-    /// None if there is no such port, or it is bound already.
-    pub(super) fn bind(remote: u32) -> Option<u32> {
-        let mut ports = PORTS.lock();
-        if ports.get(&remote) != Some(&None) {
-            return None;
-        }
-        let number = add(&mut ports, Some(remote));
-        ports.insert(remote, Some(number));
-        Some(number)
-    }
-
-    pub(super) fn other_end(number: u32) -> Option<u32> {
-        PORTS.lock().get(&number).copied().flatten()
-    }
-
-    pub(super) fn notify(number: u32) {
-        if let Some(other) = other_end(number) {
-            let word = &SHARED.pending[other as usize / 64];
-            word.fetch_or(1 << (other % 64), Ordering::AcqRel);
-        }
-    }
-
-    pub(super) fn close(number: u32) {
-        let mut ports = PORTS.lock();
-        if let Some(other) = ports.remove(&number).flatten() {
-            ports.insert(other, None);
-        }
-    }
-
-    fn add(ports: &mut BTreeMap<u32, Option<u32>>, other: Option<u32>) -> u32 {
-        let number = (FIRST..).find(|number| !ports.contains_key(number)).expect("a free port");
-        ports.insert(number, other);
-        number
-    }
 }
 
 /// Keeps other tests of one process from restoring it: that is done to all of it.
