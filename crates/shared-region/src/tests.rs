@@ -143,6 +143,8 @@ impl Host {
             }
             guest.region.handle_timeout(self.now.get());
             guest.rings.notify();
+            // Asks for what its tasks wait for; what is there already wakes them.
+            let _ = guest.rings.may_sleep();
         }
     }
 
@@ -210,9 +212,12 @@ fn target(name: &str) -> Target {
 }
 
 fn read(flow: &mut RegionFlow<Fake>) -> Poll<Result<Vec<u8>, FlowError>> {
+    read_as(flow, &mut Context::from_waker(Waker::noop()))
+}
+
+fn read_as(flow: &mut RegionFlow<Fake>, cx: &mut Context<'_>) -> Poll<Result<Vec<u8>, FlowError>> {
     let mut read = Vec::new();
-    let mut cx = Context::from_waker(Waker::noop());
-    let taken = flow.poll_read_with(&mut cx, &mut |bytes| {
+    let taken = flow.poll_read_with(cx, &mut |bytes| {
         read = bytes.to_vec();
         bytes.len()
     });

@@ -1,6 +1,9 @@
 //! Names, slots and flows among peers that keep the rules.
 
 use super::*;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Wake;
 
 #[test]
 fn bytes_go_both_ways_and_ends_are_told() {
@@ -35,7 +38,16 @@ fn bytes_go_both_ways_and_ends_are_told() {
     assert_eq!(host.until(&all, |_| read(&mut near)), Some(Ok(Vec::new())));
 }
 
-/// Whoever sleeps is woken by the bell alone: no time passes here.
+#[derive(Default)]
+struct Count(AtomicUsize);
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Whoever sleeps is woken by the bell alone: no time passes here, and nobody looks who was not rung at.
 #[test]
 fn a_sleeping_side_is_woken() {
     let host = Host::new(THREE_SLOTS);
@@ -43,14 +55,23 @@ fn a_sleeping_side_is_woken() {
     let all = [&one, &other];
     let mut listener = other.region.listen("x", 8).unwrap();
     let (mut near, mut far) = host.join(&one, &mut listener, "x", &all);
-    for round in 0..200_u32 {
-        assert!(read(&mut far).is_pending());
-        let word = round.to_le_bytes();
-        assert_eq!(write(&mut near, &word), Poll::Ready(Ok(4)));
-        assert_eq!(host.until(&all, |_| read(&mut far)), Some(Ok(word.to_vec())));
-        assert!(read(&mut near).is_pending());
-        assert_eq!(write(&mut far, b"y"), Poll::Ready(Ok(1)));
-        assert_eq!(host.until(&all, |_| read(&mut near)), Some(Ok(b"y".to_vec())));
+    (0..4).for_each(|_| host.turn(&all));
+    let count = Arc::new(Count::default());
+    let waker = Waker::from(count.clone());
+    let mut cx = Context::from_waker(&waker);
+    for round in 0..200 {
+        for (from, to) in [(0, 1), (1, 0)] {
+            let flows = [&mut near, &mut far];
+            assert!(read_as(flows[to], &mut cx).is_pending());
+            host.turn(&all);
+            let before = (count.0.load(Ordering::Relaxed), host.rings());
+            assert_eq!(write(flows[from], b"word"), Poll::Ready(Ok(4)));
+            (0..2).for_each(|_| host.turn(&all));
+            let after = (count.0.load(Ordering::Relaxed), host.rings());
+            assert_eq!(after, (before.0 + 1, before.1 + 1), "round {round}");
+            assert_eq!(read_as(flows[to], &mut cx), Poll::Ready(Ok(b"word".to_vec())));
+            host.turn(&all);
+        }
     }
 }
 
