@@ -2,6 +2,7 @@
 
 use endpoints::places::{Config, Place, Places, Policy};
 use endpoints::rpc::{BalancedCallError, BalancedService, Limits, Repeatable, Rpc};
+use flow::Connector;
 use flow::memory::MemoryNetwork;
 use flow::task::{Executor, block_on};
 use flow::time::Timers;
@@ -104,8 +105,10 @@ fn a_connection_that_has_ended_is_made_anew_before_a_call() {
     let service = world.service(&["a"]);
     assert_eq!(world.ask(&service, Repeatable::No).unwrap(), "a");
     first.drain();
-    world.run(async {});
-    drop(first);
+    // Who drains learns of it when it is connected to, and listens no more.
+    let network = world.network.clone();
+    world.run(async move { drop(network.connect(&"memory:a".parse().unwrap()).await) });
+    assert_eq!(first.connections(), 0);
     let _again = world.serve("a");
     assert_eq!(world.ask(&service, Repeatable::No).unwrap(), "a");
 }

@@ -52,20 +52,27 @@ fn states(places: &Places) -> Vec<(String, State)> {
 /// A registry whose services are what a test says.
 pub(crate) struct Changing(pub(crate) Rc<Watch<Result<Vec<Service>, RegistryError>>>);
 
+impl Changing {
+    fn find(&self, query: &Query) -> Result<Vec<Service>, RegistryError> {
+        let services = self.0.get()?;
+        Ok(services.into_iter().filter(|service| query.matches(service)).collect())
+    }
+}
+
 impl Registry for Changing {
     fn register<'a>(&'a self, _: &'a Service) -> Answer<'a, ()> {
         Box::pin(async { Err(RegistryError::Fixed) })
     }
 
-    fn look_up<'a>(&'a self, _: &'a Query) -> Answer<'a, Vec<Service>> {
-        Box::pin(async { self.0.get() })
+    fn look_up<'a>(&'a self, query: &'a Query) -> Answer<'a, Vec<Service>> {
+        Box::pin(async { self.find(query) })
     }
 
-    fn watch<'a>(&'a self, _: &'a Query, known: &'a [Service]) -> Answer<'a, Vec<Service>> {
+    fn watch<'a>(&'a self, query: &'a Query, known: &'a [Service]) -> Answer<'a, Vec<Service>> {
         Box::pin(async move {
             let mut watcher = self.0.watch();
             loop {
-                match self.0.get() {
+                match self.find(query) {
                     Ok(services) if services == known => watcher.changed().await?,
                     other => return other,
                 };
