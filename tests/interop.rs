@@ -7,7 +7,6 @@ pub(crate) mod gateways;
 pub(crate) mod groups;
 pub(crate) mod http;
 pub(crate) mod ivshmem;
-pub(crate) mod names;
 pub(crate) mod services;
 pub(crate) mod shared_memory;
 pub(crate) mod tls;

@@ -43,7 +43,6 @@ fn all_cases() -> Vec<&'static Case> {
         interop::unix::CASES,
         interop::shared_memory::CASES,
         interop::ivshmem::CASES,
-        interop::names::CASES,
         xen::CASES,
     ]
     .into_iter()

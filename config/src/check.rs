@@ -28,7 +28,6 @@ pub(crate) fn sizes(config: &Config) -> Checked {
         CACHE_BYTES_MIN,
         ("storage", "cache_bytes_max"),
     )?;
-    name_servers(config)?;
     if config.names.ways.is_empty() {
         let (keys, allowed) =
             (vec![("names", "ways")], "at least one of ways in [names]".to_owned());
@@ -56,18 +55,6 @@ pub(crate) fn sizes(config: &Config) -> Checked {
         }
         _ => Ok(()),
     }
-}
-
-/// What is neither a reference nor a target, both of which have a colon, is a name of `[capabilities]`.
-fn name_servers(config: &Config) -> Checked {
-    let references = &config.capabilities.references;
-    let is_known =
-        |server: &String| server.contains(':') || references.iter().any(|(name, _)| name == server);
-    if config.names.servers.iter().all(is_known) {
-        return Ok(());
-    }
-    let allowed = "references, targets, or names of [capabilities], for servers in [names]";
-    Err(Contradiction { keys: vec![("names", "servers")], allowed: allowed.to_owned() })
 }
 
 /// Some hundred connections' first buffers.

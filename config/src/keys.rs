@@ -540,7 +540,7 @@ pub(crate) static KEYS: &[Key] = &[
     list(
         "names",
         "servers",
-        "references, targets, or names of [capabilities], as \"capnp://sha-256:FINGERPRINT@10.9.0.3:7001\" or \"unix:/run/names.sock\"",
+        "references, targets and names of [capabilities], as \"capnp://sha-256:FINGERPRINT@10.9.0.3:7001\", \"unix:/run/names.sock\" or \"capability:keeper\"",
         NAME_SERVERS_MAX,
         |c| c.names.servers.clear(),
         |c, text| is_place(text) && push(&mut c.names.servers, text),

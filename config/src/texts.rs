@@ -48,11 +48,11 @@ pub(crate) fn is_path(text: &str) -> bool {
         && !text.contains('\0')
 }
 
-/// A reference, a target or a name of `[capabilities]`, which is not looked into here: one word in which nothing has to be
+/// A reference, a target or `capability:NAME`, which is not looked into here: one word with a colon, in which nothing has to be
 /// escaped.
 pub(crate) fn is_place(text: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"\"\\".contains(&byte);
-    (1..=1500).contains(&text.len()) && text.bytes().all(is_plain)
+    text.len() <= 1500 && text.contains(':') && text.bytes().all(is_plain)
 }
 
 /// A path at which a socket can be, in one word: as long as the kernel takes one (unix(7), `sun_path` with its last zero).

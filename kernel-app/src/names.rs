@@ -46,10 +46,8 @@ pub(crate) fn start<P: Platform>(context: &Context<P>) -> Result<(), StartError>
     let mut places = alloc::vec::Vec::new();
     for server in &settings.servers {
         // The text may be a secret, even if something is wrong with it.
-        let references = &context.config.capabilities.references;
-        let named = references.iter().find(|(name, _)| name == server);
-        let server = named.map_or(server, |(_, reference)| reference);
-        places.push(server.parse::<ServerPlace>().map_err(|_| refused(ServerPlace::EXPECTED))?);
+        let reference = named(&context.config, server).unwrap_or(server);
+        places.push(reference.parse::<ServerPlace>().map_err(|_| refused(ServerPlace::EXPECTED))?);
     }
     let vat = context.vat()?;
     places.extend(vat.own_names().map(ServerPlace::Own));
@@ -60,4 +58,11 @@ pub(crate) fn start<P: Platform>(context: &Context<P>) -> Result<(), StartError>
     let ending = names.clone();
     context.spawner.spawn("names leases", async move { ending.end_leases().await });
     Ok(())
+}
+
+/// The reference that a server's text means by its name in `[capabilities]`.
+fn named<'a>(config: &'a Config, server: &str) -> Option<&'a str> {
+    let name = server.strip_prefix("capability:")?;
+    let mut references = config.capabilities.references.iter();
+    references.find(|(own, _)| own == name).map(|(_, reference)| reference.as_str())
 }

@@ -1,5 +1,6 @@
 //! Copies: what one reader has of all servers, merged.
 
+use crate::directory::text_bytes;
 use crate::{Changes, LEASE_MAX, Offered};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -7,8 +8,9 @@ use core::fmt;
 use core::time::Duration;
 use flow::registry::{Label, Query, Service};
 
-/// Most services that a reader takes of one server.
+/// Most services that a reader takes of one server, and most bytes of their text.
 const SERVICES_MAX: usize = 4096;
+const BYTES_MAX: usize = 1 << 20;
 
 /// What a reader has of all servers.
 ///
@@ -26,11 +28,14 @@ struct ServerCopy {
     told: BTreeMap<u64, Copy>,
     /// By earlier ones: it stays until its lease ends, as the server may have been started anew, and know less.
     left: BTreeMap<(Label, Label), Copy>,
+    /// Of the text of both.
+    bytes: usize,
 }
 
 #[derive(Clone, Debug)]
 struct Copy {
     service: Service,
+    bytes: usize,
     /// When its lease ends; none if it has. The server may have renewed it meanwhile: what is told of that is on its way.
     until: Option<Duration>,
 }
@@ -40,7 +45,7 @@ struct Copy {
 pub enum BadChanges {
     /// It renewed a service of which it did not tell.
     Unknown,
-    /// It told of more services than a reader takes.
+    /// It told of more services, or longer ones, than a reader takes.
     TooMany,
 }
 
@@ -48,7 +53,7 @@ impl fmt::Display for BadChanges {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Unknown => "it renewed a service of which it did not tell",
-            Self::TooMany => "it told of more services than a reader takes",
+            Self::TooMany => "it told of more services, or longer ones, than a reader takes",
         })
     }
 }
@@ -63,9 +68,14 @@ impl Copies {
 
     /// There is a new connection with a server. What it told before stays until its leases end.
     pub fn connected(&mut self, server: usize) {
-        let ServerCopy { told, left } = &mut self.servers[server];
-        for copy in core::mem::take(told).into_values().filter(|copy| copy.until.is_some()) {
-            left.insert((copy.service.name.clone(), copy.service.host.clone()), copy);
+        let server = &mut self.servers[server];
+        for copy in core::mem::take(&mut server.told).into_values() {
+            let key = (copy.service.name.clone(), copy.service.host.clone());
+            let given_up = match copy.until {
+                Some(_) => server.left.insert(key, copy),
+                None => Some(copy),
+            };
+            server.forget(given_up);
         }
     }
 
@@ -82,12 +92,12 @@ impl Copies {
         let server = &mut self.servers[server];
         let mut is_news = false;
         if changes.is_all {
-            let before = core::mem::take(&mut server.told);
             let is_kept = |id| changes.offered.iter().any(|offered| offered.id == id);
-            is_news |= before.into_keys().any(|id| !is_kept(id));
+            let gone: Vec<_> = server.told.keys().copied().filter(|id| !is_kept(*id)).collect();
+            gone.iter().for_each(|id| is_news |= server.drop_told(*id));
         }
         for id in changes.dropped {
-            is_news |= server.told.remove(&id).is_some();
+            is_news |= server.drop_told(id);
         }
         for offered in changes.offered {
             is_news = true;
@@ -122,14 +132,19 @@ impl Copies {
     /// Ends leases whose time has come; says whether there were such.
     pub fn handle_timeout(&mut self, now: Duration) -> bool {
         let mut has_ended = false;
-        for ServerCopy { told, left } in &mut self.servers {
+        for ServerCopy { told, left, bytes } in &mut self.servers {
             for copy in told.values_mut().filter(|copy| copy.until.is_some_and(|at| at <= now)) {
                 copy.until = None;
                 has_ended = true;
             }
-            let before = left.len();
-            left.retain(|_, copy| copy.until > Some(now));
-            has_ended |= left.len() != before;
+            left.retain(|_, copy| {
+                let goes_on = copy.until > Some(now);
+                if !goes_on {
+                    has_ended = true;
+                    *bytes -= copy.bytes;
+                }
+                goes_on
+            });
         }
         has_ended
     }
@@ -143,12 +158,28 @@ impl ServerCopy {
     fn put(&mut self, now: Duration, offered: Offered) -> Result<(), BadChanges> {
         let Offered { id, service, left } = offered;
         // What the server tells now stands in place of what it told by an earlier connection.
-        self.left.remove(&(service.name.clone(), service.host.clone()));
-        if !self.told.contains_key(&id) && self.told.len() + self.left.len() >= SERVICES_MAX {
+        let before = self.left.remove(&(service.name.clone(), service.host.clone()));
+        self.forget(before);
+        self.drop_told(id);
+        let bytes = text_bytes(&service);
+        let services = self.told.len() + self.left.len();
+        if services >= SERVICES_MAX || self.bytes + bytes > BYTES_MAX {
             return Err(BadChanges::TooMany);
         }
-        self.told.insert(id, Copy { service, until: until(now, left) });
+        self.bytes += bytes;
+        self.told.insert(id, Copy { service, bytes, until: until(now, left) });
         Ok(())
+    }
+
+    /// Says whether it was there.
+    fn drop_told(&mut self, id: u64) -> bool {
+        let copy = self.told.remove(&id);
+        self.forget(copy)
+    }
+
+    fn forget(&mut self, copy: Option<Copy>) -> bool {
+        self.bytes -= copy.as_ref().map_or(0, |copy| copy.bytes);
+        copy.is_some()
     }
 }
 
@@ -291,6 +322,20 @@ mod tests {
         let more = (0..=SERVICES_MAX).map(|id| offer(id, LEASE)).collect();
         let more = Changes { offered: more, ..empty.clone() };
         assert_eq!(copies.take(at(0), 0, more), Err(BadChanges::TooMany));
+        let bytes: usize = copies.servers[0].told.values().map(|copy| copy.bytes).sum();
+        assert_eq!(copies.servers[0].bytes, bytes);
+        // All are gone, by whichever way.
+        let gone = Changes { dropped: (0..2000).collect(), ..empty.clone() };
+        let gone = Changes { is_all: false, ..gone };
+        copies.take(at(0), 0, gone).unwrap();
+        copies.connected(0);
+        copies.handle_timeout(at(10));
+        assert_eq!((copies.servers[0].bytes, copies.next_deadline()), (0, None));
+        let long = alloc::format!("http {}:80", "x".repeat(250));
+        let longer = |id| Offered { id, service: service(&format!("h{id}"), &long), left: LEASE };
+        let long = Changes { offered: (0..4000).map(longer).collect(), ..empty.clone() };
+        assert_eq!(copies.take(at(0), 0, long), Err(BadChanges::TooMany));
+        assert!(copies.servers[0].bytes <= BYTES_MAX);
         let mut copies = Copies::new(1);
         let forever = Changes { offered: Vec::from([offer(0, Duration::MAX)]), ..empty };
         assert_eq!(copies.take(at(0), 0, forever), Ok(true));

@@ -279,7 +279,8 @@ impl Directory {
     }
 }
 
-fn text_bytes(service: &Service) -> usize {
+/// Bytes of all that is said of a service.
+pub(crate) fn text_bytes(service: &Service) -> usize {
     let names = service.name.as_str().len() + service.host.as_str().len();
     names + service.description().to_string().len()
 }

@@ -42,7 +42,7 @@ pub(super) enum ServerPlace {
 
 impl ServerPlace {
     /// What may stand there.
-    pub(super) const EXPECTED: &str = "each a reference, as `capnp://sha-256:FINGERPRINT@HOST:PORT`, or HOST:PORT, unix:PATH or shm:PATH";
+    pub(super) const EXPECTED: &str = "each a reference, as `capnp://sha-256:FINGERPRINT@HOST:PORT`, `capability:NAME` of a name in [capabilities], HOST:PORT, unix:PATH or shm:PATH";
 }
 
 /// The text is no [`ServerPlace`].
@@ -186,12 +186,10 @@ impl<P: Platform> Client<P> {
         loop {
             let (own, mut changes) = self.names.own();
             let services: Vec<_> = own.into_iter().filter_map(|it| self.reachable(it)).collect();
-            if renewals.is_due(timers.now()) && !services.is_empty() {
+            if renewals.is_due(timers.now()) {
+                // Also when there is nothing to register: who does not answer is gone.
                 let lease = self.in_time(self.register(server, &services)).await?;
                 renewals.granted(timers.now(), lease.max(LEASE_MIN));
-            } else if services.is_empty() {
-                // The network may give an address yet.
-                renewals.granted(timers.now(), self.lease);
             }
             let due = renewals.next_deadline().unwrap_or_default();
             if timers.before(due, changes.changed()).await.is_ok() {
@@ -277,7 +275,7 @@ mod tests {
         for text in ["10.0.0.2:7000", "unix:/run/rpc.sock", "shm:/run/rpc.shm"] {
             assert_eq!(shown(text).as_deref(), Some(text));
         }
-        for text in ["", "capnp://", "service://names", "http://a:1"] {
+        for text in ["", "capnp://", "service://names", "http://a:1", "capability:unknown"] {
             assert_eq!(shown(text), None, "{text}");
         }
     }

@@ -4,7 +4,7 @@ use super::wire::{milliseconds, read_label, read_service, write_changes};
 use crate::appliance_capnp::names;
 use ::names::{Cursor, Directory, Holder, Limits};
 use alloc::rc::Rc;
-use alloc::string::{String, ToString};
+use alloc::string::ToString;
 use alloc::vec::Vec;
 use capnp::Error;
 use core::cell::{Cell, RefCell};
@@ -109,18 +109,17 @@ impl names::Server for Names {
         let now = self.server.timers.now();
         let mut refusals = Vec::new();
         for service in params.get_services()? {
-            let registered = {
-                let service = read_service(service)?;
+            // What is wrong with one keeps no other out.
+            let registered = read_service(service).map_err(|error| error.to_string());
+            let registered = registered.and_then(|service| {
                 let mut directory = self.server.directory.borrow_mut();
-                directory.register(now, &self.holder, service, lease)
-            };
-            match registered {
-                Ok(given) => {
-                    lease = given;
-                    refusals.push(String::new());
-                }
-                Err(refused) => refusals.push(refused.to_string()),
+                let registered = directory.register(now, &self.holder, service, lease);
+                registered.map_err(|refused| refused.to_string())
+            });
+            if let Ok(given) = &registered {
+                lease = *given;
             }
+            refusals.push(registered.err().unwrap_or_default());
         }
         self.server.has_changed();
         let mut results = results.get();
