@@ -30,13 +30,11 @@ pub(crate) fn listen<P: Platform>(
     Ok(places.map(|places| Admission::new(places, &context.spawner)))
 }
 
-/// The ways by which others on this host reach the service there, the best one first. A path that is relative means
-/// something else for each process, and is left out.
+/// The ways by which others on this host reach the service there, the best one first.
 pub(crate) fn ways<P: Platform>(context: &Context<P>, service: &str) -> Vec<Way> {
     let hosts = context.platform.host_ids();
-    let memory = shared_memory_path(context, service).filter(|path| path.starts_with('/'));
-    let memory = memory.zip(hosts.paths);
-    let memory = memory.map(|(path, host)| Way::on(host, Target::SharedMemory(path)));
+    let memory = shared_memory_path(context, service);
+    let memory = memory.and_then(|path| context.platform.shared_memory_way(&path));
     let socket = UnixSettings::new(&context.config.unix).socket_of(service);
     let socket = socket.and_then(|(path, _)| {
         let is_abstract = path.abstract_name().is_some();

@@ -9,9 +9,9 @@ use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 use core::task::Poll;
 use core::time::Duration;
-use flow::registry::HostId;
+use flow::registry::{HostId, Way};
 use flow::sync::WakerKey;
-use flow::{Connector, Listener, UnixPath};
+use flow::{Connector, Listener, Target, UnixPath};
 #[cfg(feature = "shared-memory")]
 use flow::{Dispatcher, Listeners};
 use net::{ConnectionRow, ListenerRow, Stack};
@@ -74,6 +74,13 @@ pub trait Platform: Clone + 'static {
     #[cfg(feature = "shared-memory")]
     fn shared_memory(&self) -> Option<shared_ring::Rings> {
         None
+    }
+
+    /// The way by which others reach what listens at a path of `[shared_memory]`. A path that is relative means something else
+    /// for each process, and is none.
+    fn shared_memory_way(&self, path: &str) -> Option<Way> {
+        let host = self.host_ids().paths.filter(|_| path.starts_with('/'))?;
+        Some(Way::on(host, Target::SharedMemory(path.into())))
     }
 
     /// What others who reach this machine by a path, or by an abstract name, have in common with it.

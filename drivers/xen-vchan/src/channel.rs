@@ -16,6 +16,8 @@ pub(crate) struct Channel {
     /// The other end was bound: from then on it is missed when it is not.
     had_other_end: Cell<bool>,
     is_gone: Cell<bool>,
+    /// There was an event since somebody asked.
+    has_news: Cell<bool>,
     /// Told when this is dropped.
     ended: Rc<Notify>,
 }
@@ -32,6 +34,7 @@ impl Channel {
             waiting: RefCell::default(),
             had_other_end: Cell::new(had_other_end),
             is_gone: Cell::default(),
+            has_news: Cell::default(),
             ended: Rc::default(),
         })
     }
@@ -55,6 +58,7 @@ impl Channel {
     /// Takes an event, and where it is due, looks whether the other side is still there.
     pub(crate) fn poll(&self, is_due: bool) {
         let was_notified = self.port.take();
+        self.has_news.set(was_notified || self.has_news.get());
         let is_lost = !self.port.is_open();
         let is_gone = is_lost || (is_due && self.misses_other_end());
         let is_news = is_gone && !self.is_gone.replace(true);
@@ -65,6 +69,11 @@ impl Channel {
             (false, _) if was_notified => self.tell(Peer::handle_notification),
             (false, _) => {}
         }
+    }
+
+    /// Whether there was an event since this was last asked.
+    pub(crate) fn take_news(&self) -> bool {
+        self.has_news.replace(false)
     }
 
     /// Ready when there was an event and `is_there` holds, with true; or once the other side is gone, with false.

@@ -2,16 +2,12 @@
 
 use crate::meeting::{self, Request};
 use crate::offer::{self, Error, Found};
-use crate::{VchanFlow, Vchans};
+use crate::{Inner, VchanFlow, Vchans};
 use alloc::format;
 use alloc::string::String;
-use core::time::Duration;
 use flow::{ConnectError, Connector, Target, VchanPlace};
 use machine::xen::DomainId;
 use xen_store::{Error as StoreError, Watch};
-
-/// How long the other domain may take.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Opens flows to other domains of this host.
 #[derive(Clone)]
@@ -83,8 +79,8 @@ impl Connector for VchanConnector {
 
     async fn connect(&self, target: &Target) -> Result<VchanFlow, ConnectError> {
         let Target::Vchan(place) = target else { return Err(ConnectError::Unsupported) };
-        let timers = &self.0.0.timers;
-        let deadline = timers.now() + PATIENCE;
+        let Inner { timers, settings, .. } = &*self.0.0;
+        let deadline = timers.now().saturating_add(settings.connect_timeout);
         match timers.before(deadline, self.0.connect(place)).await {
             Ok(Ok(flow)) => Ok(flow),
             Ok(Err(failure)) => {

@@ -56,6 +56,8 @@ pub struct Settings {
     pub connections_max: usize,
     /// Bytes of the ring in each direction, of those that are served.
     pub ring_bytes: usize,
+    /// How long another domain may take to make a connection that is asked for.
+    pub connect_timeout: Duration,
 }
 
 /// Each has an event channel, and Xen wakes a domain by 128 of them at most, of which networks and disks have some.
@@ -114,8 +116,11 @@ impl Vchans {
             }
             None => false,
         });
+        self.0.kept.borrow_mut().retain_mut(|kept| {
+            let has_news = kept.channel.as_ref().is_some_and(|channel| channel.take_news());
+            !(is_due || has_news) || !kept.pages.end()
+        });
         if is_due {
-            self.0.kept.borrow_mut().retain_mut(|kept| !kept.pages.end());
             self.0.next_look.set(now.saturating_add(LOOK_PERIOD));
         }
     }
@@ -159,7 +164,7 @@ impl Vchans {
     }
 
     /// A flow of one side of a pair of rings.
-    fn open(&self, ring: Ring<Memory>, channel: Rc<Channel>) -> VchanFlow {
+    fn open(&self, ring: Ring<Memory>, channel: &Rc<Channel>) -> VchanFlow {
         let number = self.0.ends.get();
         self.0.ends.set(number + 2);
         let [local, peer] = [number, number + 1].map(Address::SharedMemory);

@@ -1,6 +1,7 @@
 //! Memory of a connection, which has a place until nobody else has any of it.
 
 use crate::Inner;
+use crate::channel::Channel;
 use alloc::rc::{Rc, Weak};
 use machine::xen::shared_pages::SharedPages;
 use shared_ring::SharedMemory;
@@ -10,6 +11,8 @@ use shared_ring::control::TELLS_ENDS;
 pub struct Memory {
     /// Until it is dropped.
     pages: Option<SharedPages>,
+    /// By which the other domain tells that it has let go of granted ones.
+    channel: Option<Rc<Channel>>,
     place: Place,
     vchans: Weak<Inner>,
 }
@@ -24,12 +27,24 @@ pub(crate) struct Place {
 /// Pages that another domain has not let go of.
 pub(crate) struct Kept {
     pub(crate) pages: SharedPages,
+    pub(crate) channel: Option<Rc<Channel>>,
     _place: Place,
 }
 
 impl Memory {
-    pub(crate) fn new(pages: SharedPages, place: Place, vchans: Weak<Inner>) -> Self {
-        Self { pages: Some(pages), place, vchans }
+    /// Granted pages.
+    pub(crate) fn granted(
+        pages: SharedPages,
+        channel: &Rc<Channel>,
+        place: Place,
+        vchans: Weak<Inner>,
+    ) -> Self {
+        Self { pages: Some(pages), channel: Some(channel.clone()), place, vchans }
+    }
+
+    /// Mapped pages.
+    pub(crate) fn mapped(pages: SharedPages, place: Place, vchans: Weak<Inner>) -> Self {
+        Self { pages: Some(pages), channel: None, place, vchans }
     }
 
     fn pages(&self) -> &SharedPages {
@@ -42,7 +57,8 @@ impl Drop for Memory {
         let Some(mut pages) = self.pages.take() else { return };
         let vchans = self.vchans.upgrade();
         if let Some(vchans) = vchans.filter(|_| !pages.end()) {
-            vchans.kept.borrow_mut().push(Kept { pages, _place: self.place.clone() });
+            let (channel, place) = (self.channel.take(), self.place.clone());
+            vchans.kept.borrow_mut().push(Kept { pages, channel, _place: place });
         }
     }
 }

@@ -77,10 +77,10 @@ impl Vchans {
         for (page, reference) in rings.iter().enumerate() {
             pages.store_word(geometry.grant_offset(page), *reference);
         }
-        let memory = Memory::new(pages, place, Rc::downgrade(&self.0));
-        let ring = Ring::serve(memory, geometry).map_err(|_| Error::Geometry)?;
         let port = Port::allocate(domain).map_err(|_| Error::OutOfMemory)?;
         let channel = self.watched(Channel::new(port, false));
+        let memory = Memory::granted(pages, &channel, place, Rc::downgrade(&self.0));
+        let ring = Ring::serve(memory, geometry).map_err(|_| Error::Geometry)?;
         Ok(Offer { ring, channel, reference: *control })
     }
 
@@ -102,9 +102,9 @@ impl Vchans {
         pages.map_more(&references).map_err(Error::Map)?;
         let port = Port::bind(domain, offered.port).map_err(|_| Error::Channel)?;
         let channel = self.watched(Channel::new(port, true));
-        let memory = Memory::new(pages, place, Rc::downgrade(&self.0));
+        let memory = Memory::mapped(pages, place, Rc::downgrade(&self.0));
         let ring = Ring::join(memory).map_err(|_| Error::Geometry)?;
-        Ok(self.open(ring, channel))
+        Ok(self.open(ring, &channel))
     }
 
     fn watched(&self, channel: Rc<Channel>) -> Rc<Channel> {
@@ -118,7 +118,7 @@ impl Vchans {
         // It may have come and gone: what it wrote is there.
         let has_come = || ring.memory().load_byte(CLIENT_LIVE) != LIVE_AWAITED;
         if poll_fn(|cx| channel.poll_until(cx, has_come)).await {
-            Ok(self.open(ring, channel))
+            Ok(self.open(ring, &channel))
         } else {
             Err(Error::Gone)
         }

@@ -41,7 +41,8 @@ impl World {
             Ok(())
         });
         let timers = Timers::new();
-        let settings = Settings { connections_max, ring_bytes };
+        let connect_timeout = Duration::from_secs(5);
+        let settings = Settings { connections_max, ring_bytes, connect_timeout };
         let vchans = Vchans::new(&store, &executor.spawner(), &timers, settings);
         Self { store, daemon, executor, timers, vchans }
     }

@@ -51,7 +51,8 @@ fn world() -> World {
         Ok(())
     });
     let timers = Timers::new();
-    let settings = Settings { connections_max: 8, ring_bytes: 4096 };
+    let connect_timeout = std::time::Duration::from_secs(5);
+    let settings = Settings { connections_max: 8, ring_bytes: 4096, connect_timeout };
     let vchans = Vchans::new(&store, &executor.spawner(), &timers, settings);
     World { store, daemon, executor, timers, vchans }
 }

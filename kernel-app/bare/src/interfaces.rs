@@ -23,6 +23,8 @@ use config::Config;
 use core::cell::RefCell;
 use core::net::IpAddr;
 use core::time::Duration;
+#[cfg(feature = "shared-memory")]
+use flow::registry::Way;
 use flow::time::earlier;
 #[cfg(feature = "shared-memory")]
 use flow::{Dispatcher, Listeners};
@@ -289,6 +291,11 @@ impl Platform for Interfaces {
     #[cfg(feature = "shared-memory")]
     fn with_shared_memory(&self, connectors: Dispatcher) -> Dispatcher {
         self.shared_memory.with_connector(connectors)
+    }
+
+    #[cfg(feature = "shared-memory")]
+    fn shared_memory_way(&self, path: &str) -> Option<Way> {
+        self.shared_memory.way(path)
     }
 
     #[cfg(feature = "shared-memory")]

@@ -2,15 +2,17 @@
 //! beside cards and disks.
 
 use crate::guest::Guest;
+use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::ToString;
 use aqueduct::platform::ListenError;
 use aqueduct::settings::shared_memory::SharedMemorySettings;
 use config::Config;
 use core::time::Duration;
+use flow::registry;
 use flow::task::Spawner;
 use flow::time::Timers;
-use flow::{Dispatcher, Listeners, Scheme};
+use flow::{Dispatcher, Listeners, Scheme, Target, VchanPlace};
 use ivshmem::SharedMemoryDriver;
 use shared_region::Limits;
 use shared_ring::Rings;
@@ -37,10 +39,10 @@ impl SharedMemory {
         timers: &Timers,
     ) -> Self {
         let memory_bytes = machine::memory::usage().total_bytes;
-        let SharedMemorySettings { connections_max, ring_bytes, .. } =
+        let SharedMemorySettings { connections_max, ring_bytes, connect_timeout, .. } =
             SharedMemorySettings::new(&config.shared_memory, memory_bytes);
         if let Some(guest) = guest {
-            let settings = Settings { connections_max, ring_bytes };
+            let settings = Settings { connections_max, ring_bytes, connect_timeout };
             return Self(Some(Way::Vchans(Vchans::new(guest.store(), spawner, timers, settings))));
         }
         let limits = Limits { connections_max, ring_bytes };
@@ -67,6 +69,14 @@ impl SharedMemory {
             }
             None => Err(ListenError::Other(NO_WAY.into())),
         }
+    }
+
+    /// The way to what listens by a name on a Xen host, for the registry of services, which puts this domain's number in the
+    /// place of 0.
+    pub(crate) fn way(&self, place: &str) -> Option<registry::Way> {
+        let place: VchanPlace = format!("0/{place}").parse().ok()?;
+        let is_name = matches!(self.0, Some(Way::Vchans(_))) && place.name().is_some();
+        is_name.then(|| registry::Way::anywhere(Target::Vchan(place)))
     }
 
     /// Adds what connects to other machines.

@@ -2,11 +2,13 @@
 
 use crate::interfaces::Interfaces;
 use alloc::boxed::Box;
+use alloc::format;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::net::IpAddr;
 use core::time::Duration;
+use flow::Target;
 use flow::registry::{Answer, Label, Query, Registry, RegistryError, Service};
 use flow::time::Timers;
 use xen_store::services::{self, Published};
@@ -41,12 +43,19 @@ impl XenstoreRegistry {
     }
 
     /// The service as others reach it, once this machine has an address.
-    async fn reachable(&self, service: &Service) -> Service {
+    async fn reachable(&self, service: &Service) -> Result<Service, Error> {
         let mut service = service.clone();
+        for way in &mut service.ways {
+            if let Target::Vchan(place) = &way.target {
+                let own = self.store.read_number("domid").await?;
+                let place = format!("{own}/{}", place.path()).parse();
+                way.target = Target::Vchan(place.map_err(|_| Error::Malformed)?);
+            }
+        }
         for port in service.own_ports() {
             port.set_ip(self.address().await);
         }
-        service
+        Ok(service)
     }
 
     async fn address(&self) -> IpAddr {
@@ -61,7 +70,7 @@ impl XenstoreRegistry {
     async fn publish(&self, service: &Service) -> Result<(), Error> {
         let name = self.store.read_text("name").await?;
         let host = name.parse::<Label>().unwrap_or_else(|_| service.host.clone());
-        let value = self.reachable(service).await.description().to_string();
+        let value = self.reachable(service).await?.description().to_string();
         services::publish(&self.store, service.name.as_str(), host.as_str(), &value).await
     }
 

@@ -32,7 +32,7 @@ fn offers_that_cannot_be_are_not_joined_and_leave_nothing() {
         assert!(world.run(connecting.as_mut()).is_none(), "{order:#x}");
         assert!(pages.end(), "{order:#x}");
         assert!(!port.has_other_end());
-        world.pass(11);
+        world.pass(6);
         assert_eq!(world.run(connecting).unwrap().unwrap_err(), ConnectError::TimedOut);
         assert!(world.is_clean());
     }
