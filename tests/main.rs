@@ -44,6 +44,7 @@ fn all_cases() -> Vec<&'static Case> {
         interop::shared_memory::CASES,
         interop::ivshmem::CASES,
         interop::names::CASES,
+        interop::postgres::CASES,
         xen::CASES,
     ]
     .into_iter()

@@ -59,7 +59,6 @@ use self::shared::Shared;
 use ::flow::ledger::ServiceLedger;
 use ::flow::task::{Spawner, waiting};
 use ::flow::time::Timers;
-use alloc::rc::Rc;
 use core::time::Duration;
 
 /// What clients need of where they run. Clones share it.
@@ -70,7 +69,7 @@ pub struct Environment {
     /// Time.
     pub timers: Timers,
     /// Fills a buffer with random bytes.
-    pub entropy: Rc<dyn Fn(&mut [u8])>,
+    pub entropy: crate::zmq::Entropy,
     /// Weighs what servers make us hold; `None` does not.
     pub ledger: Option<ServiceLedger>,
 }
