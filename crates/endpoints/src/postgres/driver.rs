@@ -93,7 +93,7 @@ impl Core for Driver {
         count
     }
 
-    /// The server may have said why before it stopped listening.
+    /// Each round reads first, so that what the server said before it stopped listening is known.
     fn output_lost(&mut self, _: Duration, error: FlowError) -> bool {
         self.0.state.borrow_mut().fail(ClientError::Flow(error));
         false

@@ -3,7 +3,7 @@
 use super::*;
 use ::flow::memory::{MemoryFlow, MemoryListener, MemoryNetwork};
 use ::flow::task::Executor;
-use ::flow::{ConnectError, FlowExt, Listener, Target};
+use ::flow::{ConnectError, Flow, FlowExt, Listener, Target};
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
