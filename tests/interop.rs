@@ -1,4 +1,4 @@
-//! Against real peers: HTTP, TLS, FastCGI, Gopher, RPC, ZeroMQ, vsock, Unix-domain sockets and shared memory; and groups of appliances.
+//! Against real peers: HTTP, TLS, FastCGI, Gopher, RPC, ZeroMQ, PostgreSQL, vsock, Unix-domain sockets and shared memory; and groups of appliances.
 //! `cargo xtask test interop`.
 
 pub(crate) mod admin_port;
@@ -7,6 +7,7 @@ pub(crate) mod gateways;
 pub(crate) mod groups;
 pub(crate) mod http;
 pub(crate) mod ivshmem;
+pub(crate) mod postgres;
 pub(crate) mod services;
 pub(crate) mod shared_memory;
 pub(crate) mod tls;

@@ -19,6 +19,7 @@ use alloc::rc::Rc;
 use config::{Bundle, Config};
 use core::cell::OnceCell;
 use core::time::Duration;
+use endpoints::postgres::Environment;
 use flow::ledger::{Ledger, ServiceLedger};
 #[cfg(feature = "http-client")]
 use flow::registry::Query;
@@ -297,6 +298,17 @@ impl<P: Platform> Context<P> {
         #[cfg(feature = "https")]
         let tcp = crate::trust::with_tls(self, tcp);
         ResolvingConnector::new(tcp, self.registry.clone(), self.ways.clone())
+    }
+
+    /// What clients of PostgreSQL need of the appliance: tasks, time, entropy and memory.
+    pub fn postgres_environment(&self) -> Environment {
+        let platform = self.platform.clone();
+        Environment {
+            spawner: self.spawner.clone(),
+            timers: self.timers.clone(),
+            entropy: Rc::new(move |bytes| platform.fill_random(bytes)),
+            ledger: Some(self.service_ledger("postgres")),
+        }
     }
 
     /// Time since 1970-01-01 00:00 UTC when the timers' time was zero, whatever the platform's clock is worth: for what must go

@@ -17,6 +17,7 @@ pub mod http;
 pub mod network_capnp;
 pub mod pipe;
 pub mod places;
+pub mod postgres;
 pub mod rpc;
 pub mod server;
 mod supervise;

@@ -6,7 +6,7 @@ mod steps;
 #[cfg(test)]
 mod tests;
 
-pub use events::{Event, Notification, TransactionStatus};
+pub use events::{Completion, Event, Notification, TransactionStatus};
 
 use crate::authentication::Authentication;
 use crate::frontend::Output;

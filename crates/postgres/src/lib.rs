@@ -48,7 +48,7 @@ mod types;
 
 pub use bytes::Bytes;
 pub use cancel::{CancelKey, SSL_REQUEST};
-pub use connection::{Connection, Event, Notification, TransactionStatus};
+pub use connection::{Completion, Connection, Event, Notification, TransactionStatus};
 pub use error::{Error, SendError, ValueError};
 pub use limits::Limits;
 pub use rows::{Column, Columns, Format, Row, Rows};

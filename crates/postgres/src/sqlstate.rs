@@ -80,6 +80,16 @@ states! {
     StringDataRightTruncation = b"22001",
     /// `22011`: substring error.
     SubstringError = b"22011",
+    /// `22P01`: floating point exception.
+    FloatingPointException = b"22P01",
+    /// `22P02`: invalid text representation.
+    InvalidTextRepresentation = b"22P02",
+    /// `22P03`: invalid binary representation.
+    InvalidBinaryRepresentation = b"22P03",
+    /// `22P04`: bad copy file format.
+    BadCopyFileFormat = b"22P04",
+    /// `22P05`: untranslatable character.
+    UntranslatableCharacter = b"22P05",
     /// `23000`: integrity constraint violation.
     IntegrityConstraintViolation = b"23000",
     /// `23001`: restrict violation.

@@ -61,6 +61,9 @@ pub struct Info {
     pub peer_fingerprint: Option<[u8; 32]>,
     /// SHA-256 of the peer's public key, of its SubjectPublicKeyInfo in DER (RFC 5280 section 4.1.2.7), likewise.
     pub peer_key: Option<[u8; 32]>,
+    /// `tls-server-end-point` (RFC 5929 section 4.1), for protocols that bind what they prove to this connection: the hash of the
+    /// peer's certificate by that of its signature. None of signatures that leave the hash open, such as Ed25519's.
+    pub peer_end_point: Option<Vec<u8>>,
     /// The name of the cipher suite, as in IANA's registry.
     pub cipher_suite: &'static str,
 }

@@ -1,6 +1,6 @@
 //! Identity: a certificate with its chain, and its private key.
 
-use crate::der::{CONTEXT_0, GENERALIZED_TIME, Reader, SEQUENCE, UTC_TIME};
+use crate::der::{CONTEXT_0, GENERALIZED_TIME, OID, Reader, SEQUENCE, UTC_TIME};
 use crate::provider::provider;
 use crate::{SecretKey, fingerprint, self_made};
 use alloc::string::{String, ToString};
@@ -177,7 +177,13 @@ pub(crate) fn public_key(certificate: &[u8]) -> Option<&[u8]> {
     fields_from(certificate, PUBLIC_KEY)?.whole(SEQUENCE)
 }
 
+/// The algorithm of a certificate's signature, as an OBJECT IDENTIFIER's content.
+pub(crate) fn signature_algorithm(certificate: &[u8]) -> Option<&[u8]> {
+    Reader::new(field(certificate, SIGNATURE)?).expect(OID)
+}
+
 /// The places of a certificate's fields behind the version (RFC 5280 section 4.1).
+const SIGNATURE: usize = 1;
 const ISSUER: usize = 2;
 const VALIDITY: usize = 3;
 const SUBJECT: usize = 4;

@@ -47,6 +47,7 @@ mod by_key;
 mod clock;
 mod context;
 mod der;
+mod end_point;
 mod engine;
 mod error;
 mod handshake;

@@ -3,10 +3,12 @@
 //! `flow-peer serve TARGET` serves the next two at an address or a path: `flow-peer bulk TARGET MEBIBYTES` sends so much, and
 //! `flow-peer round-trips TARGET COUNT` sends a byte and waits for one, so often. `flow-peer calls TARGET COUNT` makes so
 //! many calls to the appliance's calculator, one after another. Each prints `name value unit`.
+//! `flow-peer database ADDRESS CHECK` is a client of PostgreSQL.
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
+mod database;
 mod turns;
 
 use aqueduct::appliance_capnp::{calculator, directory};
@@ -30,6 +32,15 @@ fn main() {
         std::process::exit(2);
     };
     let target: Target = target.parse().expect("a target");
+    if verb == "database" {
+        let [check, certificate @ ..] = number else { panic!("which check?") };
+        return database::check(
+            &Turns::new(),
+            target,
+            check,
+            certificate.first().map(String::as_str),
+        );
+    }
     let count: usize = number.first().map_or(0, |word| word.parse().expect("a number"));
     let turns = Turns::new();
     match (&**verb, &target) {

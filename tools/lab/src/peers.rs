@@ -90,6 +90,10 @@ pub fn prepare(names: &[&str], install: Install) -> Result {
     if any("shared_memory/") {
         vchan::build()?;
     }
+    if any("postgres/") {
+        let words = ["build", "--release", "--package", "flow-peer"];
+        cargo::build(cargo::command().args(words), "our client of PostgreSQL")?;
+    }
     Ok(())
 }
 
@@ -172,6 +176,11 @@ pub fn appliance_cpp() -> Result<PathBuf> {
 /// Our ZeroMQ sockets on the kernel's.
 pub fn zmq() -> PathBuf {
     beside_target(ZMQ_PEER).join("release").join(ZMQ_PEER)
+}
+
+/// Our flows on the kernel's sockets.
+pub fn flow() -> PathBuf {
+    paths::target().join("release/flow-peer")
 }
 
 /// Builds our RPC peer.

@@ -31,8 +31,8 @@ pub enum Event {
     Columns(Columns),
     /// Rows of the statement at work.
     Rows(Rows),
-    /// A statement is done; how many rows it read or changed.
-    Complete(u64),
+    /// A statement is done.
+    Complete(Completion),
     /// COPY FROM STDIN waits for data, of that form.
     CopyIn(Format),
     /// COPY TO STDOUT follows, of that form.
@@ -45,6 +45,15 @@ pub enum Event {
     Ready(TransactionStatus),
     /// The connection is over. Nothing follows.
     Failed(Error),
+}
+
+/// What a statement came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Completion {
+    /// How many rows it read or changed.
+    pub rows: u64,
+    /// It was `ROLLBACK`, which is also what becomes of `COMMIT` in a transaction that failed.
+    pub is_rollback: bool,
 }
 
 /// A message of `NOTIFY`.

@@ -1,7 +1,7 @@
 //! Input: the server's messages, each checked for its length and its place.
 
 use super::steps::{Copying, Step};
-use super::{Connection, Event, Notification, Phase, Start, TransactionStatus};
+use super::{Completion, Connection, Event, Notification, Phase, Start, TransactionStatus};
 use crate::cancel::SECRET_BYTES_MAX;
 use crate::message::{Message, kind};
 use crate::rows::{COLUMN_BYTES, parse_columns};
@@ -221,11 +221,11 @@ impl Connection {
         };
         match (message.kind, *copying) {
             (kind::COMMAND_COMPLETE, Copying::No | Copying::Done) => {
-                self.end_statement(parse_row_count(message)?, is_query);
+                self.end_statement(parse_tag(message)?, is_query);
             }
             (kind::EMPTY_QUERY_RESPONSE, Copying::No) => {
                 message.empty()?;
-                self.end_statement(0, is_query);
+                self.end_statement(Completion::default(), is_query);
             }
             (kind::COPY_OUT_RESPONSE, Copying::No) => {
                 *copying = Copying::Out;
@@ -253,8 +253,8 @@ impl Connection {
         Ok(())
     }
 
-    fn end_statement(&mut self, rows: u64, is_query: bool) {
-        self.events.push(Event::Complete(rows), 0);
+    fn end_statement(&mut self, completion: Completion, is_query: bool) {
+        self.events.push(Event::Complete(completion), 0);
         if is_query {
             // There may be more of them.
             self.set_columns(None);
@@ -297,11 +297,12 @@ fn parse_status(message: Message<'_>) -> Result<TransactionStatus, Error> {
 }
 
 /// The last word of a command tag is the number of rows, of commands that have one.
-fn parse_row_count(message: Message<'_>) -> Result<u64, Error> {
+fn parse_tag(message: Message<'_>) -> Result<Completion, Error> {
     let mut reader = message.reader();
     let tag = reader.text()?;
     reader.end()?;
-    Ok(tag.rsplit(' ').next().and_then(|word| word.parse().ok()).unwrap_or(0))
+    let rows = tag.rsplit(' ').next().and_then(|word| word.parse().ok()).unwrap_or(0);
+    Ok(Completion { rows, is_rollback: tag == "ROLLBACK" })
 }
 
 fn parse_copy(message: Message<'_>) -> Result<Format, Error> {

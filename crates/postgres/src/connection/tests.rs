@@ -335,7 +335,7 @@ fn an_error_ends_what_follows_up_to_the_next_sync() {
     let done = [message(b'1', b""), message(b'2', b""), message(b'C', b"X 5\0"), ready()].concat();
     let input = [&done[..], &error("ERROR"), &ready(), &done].concat();
     let events = shown(feed(&mut connection, &input));
-    let good = "Parsed Complete(5) Ready(Idle) ";
+    let good = "Parsed Complete(Completion { rows: 5, is_rollback: false }) Ready(Idle) ";
     let (front, back) = events.split_at(good.len());
     assert!(front == good && back.ends_with(good) && connection.is_idle(), "{events}");
     assert!(back.starts_with("Error("));
@@ -381,7 +381,10 @@ fn copy_in_takes_data_until_it_is_done_or_fails() {
     assert_eq!(connection.copy_data(b"x"), Err(SendError::OutOfTurn));
     assert_eq!(sent(&mut connection), b"d\0\0\0\x07onec\0\0\0\x04");
     let events = feed(&mut connection, &[message(b'C', b"COPY 1\0"), ready()].concat());
-    assert!(matches!(events[..], [Event::Complete(1), Event::Ready(_)]));
+    assert!(matches!(
+        events[..],
+        [Event::Complete(Completion { rows: 1, is_rollback: false }), Event::Ready(_)]
+    ));
 
     connection.query("copy t from stdin").unwrap();
     feed(&mut connection, &message(b'G', &[0, 0, 0]));

@@ -2,6 +2,7 @@
 //! keys that follow.
 
 use super::{Cipher, Engine, Established, Info, Successor, TrafficSecret};
+use crate::end_point::end_point;
 use crate::{Alert, TlsError};
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
@@ -184,6 +185,7 @@ fn info(state: &CommonState) -> Result<Info, TlsError> {
         peer_key: peer
             .and_then(|certificate| crate::identity::public_key(certificate))
             .map(crate::fingerprint),
+        peer_end_point: peer.and_then(|certificate| end_point(certificate)),
         cipher_suite: name(suite.suite()),
     })
 }

@@ -1,0 +1,52 @@
+//! Cancelling: a request over a connection of its own, and nothing else sent until the server has seen to it.
+
+use super::shared::Shared;
+use ::flow::FlowExt;
+use alloc::rc::Rc;
+use core::time::Duration;
+
+/// How long a cancel request may take; then the query runs on, and others wait behind it.
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Begins to cancel the query at work, if nobody waits for it and nothing is behind it.
+pub(super) fn if_due(shared: &Rc<Shared>) {
+    if !shared.state.borrow_mut().begin_cancel() {
+        return;
+    }
+    let cancelling = Cancelling(shared.clone());
+    shared.environment.spawner.spawn("postgres cancel", async move { cancelling.run().await });
+}
+
+/// A cancel request under way. Its end, whichever, lets others go on.
+struct Cancelling(Rc<Shared>);
+
+impl Cancelling {
+    async fn run(&self) {
+        let timers = &self.0.environment.timers;
+        let deadline = timers.now() + CANCEL_TIMEOUT;
+        if timers.before(deadline, self.ask()).await != Ok(true) {
+            log::info!("postgres: a query could not be cancelled, and runs on");
+        }
+    }
+
+    /// Sends the request and waits until the server ends the connection, which it does once the query was signalled.
+    async fn ask(&self) -> bool {
+        let key = self.0.state.borrow().core.cancel_key().cloned();
+        let Some(key) = key else { return false };
+        let Ok(opened) = self.0.server.open().await else { return false };
+        let mut flow = opened.flow;
+        if flow.write_all(&key.request()).await.is_err() {
+            return false;
+        }
+        // It answers nothing; a reset is an end, too.
+        while let Ok(1..) = flow.read_with(|bytes| (bytes.len(), bytes.len())).await {}
+        flow.finish();
+        true
+    }
+}
+
+impl Drop for Cancelling {
+    fn drop(&mut self) {
+        self.0.cancelled();
+    }
+}

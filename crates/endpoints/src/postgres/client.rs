@@ -1,0 +1,307 @@
+//! Client: one connection, and what can be asked over it.
+
+use super::answer::Answer;
+use super::copy::{CopyIn, CopyOut};
+use super::notifications::{Inbox, Notifications};
+use super::rows::RowStream;
+use super::shared::Shared;
+use super::{ClientError, Statement, TargetSession, Transaction};
+use ::flow::task::{wait_fn, waiting};
+use ::postgres::{Event, Row, SqlState, ToSql};
+use alloc::format;
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+/// One connection. With the last handle, this and its [`Notifications`], it ends in order.
+pub struct Client {
+    handle: Rc<Handle>,
+}
+
+/// Whoever needs the connection holds one.
+pub(super) struct Handle(pub(super) Rc<Shared>);
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.0.terminate();
+    }
+}
+
+impl Client {
+    /// Waits until the server is ready for requests.
+    pub(super) async fn started(shared: Rc<Shared>) -> Result<Self, ClientError> {
+        let client = Self { handle: Rc::new(Handle(shared)) };
+        client.shared().start().finish().await?;
+        Ok(client)
+    }
+
+    /// The rows of a statement.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    #[track_caller]
+    pub fn query(
+        &self,
+        sql: &str,
+        values: &[&dyn ToSql],
+    ) -> impl Future<Output = Result<Vec<Row>, ClientError>> {
+        waiting(async move {
+            let mut stream = self.stream(sql, values).await?;
+            let (mut rows, mut left) = (Vec::new(), self.shared().options.result_bytes_max);
+            while let Some(batch) = self.noted(sql, stream.next_batch().await)? {
+                left = left.checked_sub(batch.held_bytes()).ok_or(ClientError::TooLong)?;
+                rows.extend(batch.into_rows(stream.columns().clone()));
+            }
+            Ok(rows)
+        })
+    }
+
+    /// The row of a statement that has exactly one.
+    ///
+    /// # Errors
+    /// There is none, or more than one; else see [`ClientError`].
+    #[track_caller]
+    pub fn query_one(
+        &self,
+        sql: &str,
+        values: &[&dyn ToSql],
+    ) -> impl Future<Output = Result<Row, ClientError>> {
+        waiting(async move {
+            let row = self.query_optional(sql, values).await?;
+            row.ok_or(ClientError::RowCount(0))
+        })
+    }
+
+    /// The row of a statement that has one at most.
+    ///
+    /// # Errors
+    /// There is more than one; else see [`ClientError`].
+    #[track_caller]
+    pub fn query_optional(
+        &self,
+        sql: &str,
+        values: &[&dyn ToSql],
+    ) -> impl Future<Output = Result<Option<Row>, ClientError>> {
+        waiting(async move {
+            let mut stream = self.stream(sql, values).await?;
+            let Some(row) = self.noted(sql, stream.next().await)? else { return Ok(None) };
+            match self.noted(sql, stream.next().await)? {
+                None => Ok(Some(row)),
+                Some(_) => Err(ClientError::RowCount(2)),
+            }
+        })
+    }
+
+    /// The rows of a statement as they are asked for.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    #[track_caller]
+    pub fn query_stream(
+        &self,
+        sql: &str,
+        values: &[&dyn ToSql],
+    ) -> impl Future<Output = Result<RowStream, ClientError>> {
+        waiting(self.stream(sql, values))
+    }
+
+    /// Executes a statement; how many rows it changed.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    #[track_caller]
+    pub fn execute(
+        &self,
+        sql: &str,
+        values: &[&dyn ToSql],
+    ) -> impl Future<Output = Result<u64, ClientError>> {
+        waiting(async move {
+            let statement = self.prepare(sql).await?;
+            let mut answer = self.ask(&statement, values).await?;
+            self.noted(sql, answer.finish().await).map(|completion| completion.rows)
+        })
+    }
+
+    /// Executes statements without parameters, divided by semicolons, in one transaction unless they say otherwise. Rows are dropped.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    #[track_caller]
+    pub fn batch(&self, sql: &str) -> impl Future<Output = Result<(), ClientError>> {
+        waiting(async move {
+            let mut answer = self.shared().ask(|core| core.query(sql)).await?;
+            answer.finish().await.map(drop)
+        })
+    }
+
+    /// Has a statement prepared, or finds it among those that are.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    #[track_caller]
+    pub fn prepare(&self, sql: &str) -> impl Future<Output = Result<Statement, ClientError>> {
+        waiting(async move {
+            let shared = self.shared();
+            let kept = shared.statements.borrow_mut().get(sql);
+            if let Some(statement) = kept {
+                return Ok(statement);
+            }
+            let name = shared.statements.borrow_mut().new_name();
+            let statement = self.parse(name, sql).await?;
+            let old = shared.statements.borrow_mut().put(sql, statement.clone());
+            drop(old);
+            Ok(statement)
+        })
+    }
+
+    /// The rows of a statement that was prepared on this connection.
+    ///
+    /// # Errors
+    /// See [`ClientError`]; [`ClientError::Closed`] if it was prepared on another.
+    #[track_caller]
+    pub fn query_prepared(
+        &self,
+        statement: &Statement,
+        values: &[&dyn ToSql],
+    ) -> impl Future<Output = Result<RowStream, ClientError>> {
+        waiting(async move {
+            if !statement.is_of(self.shared()) {
+                return Err(ClientError::Closed);
+            }
+            let answer = self.ask(statement, values).await?;
+            Ok(RowStream::new(answer, statement.clone(), self.handle.clone()))
+        })
+    }
+
+    /// Begins a transaction.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    #[track_caller]
+    pub fn transaction(&mut self) -> impl Future<Output = Result<Transaction<'_>, ClientError>> {
+        waiting(Transaction::begin(self))
+    }
+
+    /// Begins `COPY ... FROM STDIN`, which has the connection for itself until it ends.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    #[track_caller]
+    pub fn copy_in(&self, sql: &str) -> impl Future<Output = Result<CopyIn, ClientError>> {
+        waiting(async move {
+            let answer = self.shared().ask_alone(|core| core.query(sql)).await?;
+            CopyIn::begin(answer, self.handle.clone()).await
+        })
+    }
+
+    /// Begins `COPY ... TO STDOUT`.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    #[track_caller]
+    pub fn copy_out(&self, sql: &str) -> impl Future<Output = Result<CopyOut, ClientError>> {
+        waiting(async move {
+            let answer = self.shared().ask(|core| core.query(sql)).await?;
+            CopyOut::begin(answer, self.handle.clone()).await
+        })
+    }
+
+    /// Listens to a channel of `NOTIFY`. The connection lives as long as this or the client does.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    #[track_caller]
+    pub fn listen(
+        &self,
+        channel: &str,
+    ) -> impl Future<Output = Result<Notifications, ClientError>> {
+        waiting(async move {
+            let shared = self.shared();
+            let inbox = Rc::new(Inbox::new(shared.options.notifications_max));
+            let entry = (channel.into(), Rc::downgrade(&inbox));
+            shared.state.borrow_mut().channels.push(entry);
+            self.batch(&format!("LISTEN {}", quoted(channel))).await?;
+            Ok(Notifications::new(inbox, self.handle.clone()))
+        })
+    }
+
+    /// Whether the connection is over.
+    pub fn is_ended(&self) -> bool {
+        self.shared().is_ended()
+    }
+
+    /// Waits until the connection is over.
+    #[track_caller]
+    pub fn ended(&self) -> impl Future<Output = ()> {
+        wait_fn(|cx| self.shared().poll_ended(cx))
+    }
+
+    pub(super) fn is_target(&self, target: TargetSession) -> bool {
+        self.shared().state.borrow().is_target(target)
+    }
+
+    pub(super) fn shared(&self) -> &Rc<Shared> {
+        &self.handle.0
+    }
+
+    async fn stream(&self, sql: &str, values: &[&dyn ToSql]) -> Result<RowStream, ClientError> {
+        let statement = self.prepare(sql).await?;
+        let answer = self.ask(&statement, values).await?;
+        Ok(RowStream::new(answer, statement, self.handle.clone()))
+    }
+
+    async fn ask(
+        &self,
+        statement: &Statement,
+        values: &[&dyn ToSql],
+    ) -> Result<Answer, ClientError> {
+        // A statement has at most 1,664 columns.
+        let columns = u16::try_from(statement.columns().len()).unwrap_or(u16::MAX);
+        let sending = self.shared().ask(|core| {
+            core.execute(statement.name(), statement.parameters(), values, columns)?;
+            core.sync()
+        });
+        sending.await
+    }
+
+    async fn parse(&self, name: String, sql: &str) -> Result<Statement, ClientError> {
+        let sending = self.shared().ask(|core| {
+            core.parse(&name, sql, &[])?;
+            core.describe(&name)?;
+            core.sync()
+        });
+        let mut answer = sending.await?;
+        let (mut parameters, mut columns) = (Vec::new(), Rc::from([]));
+        loop {
+            match answer.next().await? {
+                Event::Parameters(types) => parameters = types,
+                Event::Columns(described) => columns = described,
+                Event::Ready(_) => break,
+                _ => {}
+            }
+        }
+        Ok(Statement::new(name, parameters, columns, self.shared()))
+    }
+
+    /// Forgets a statement whose tables have changed, or that the server has lost, so that it is prepared anew the next time.
+    fn noted<T>(&self, sql: &str, outcome: Result<T, ClientError>) -> Result<T, ClientError> {
+        let state = outcome.as_ref().err().and_then(ClientError::state);
+        if let Some(SqlState::FeatureNotSupported | SqlState::InvalidSqlStatementName) = state {
+            let old = self.shared().statements.borrow_mut().remove(sql);
+            drop(old);
+        }
+        outcome
+    }
+}
+
+/// A name as SQL quotes it.
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Client({:?}, {:?})", self.shared().server, self.shared().state.borrow().core)
+    }
+}

@@ -1,0 +1,129 @@
+//! Servers: how one is reached, in the clear or under TLS.
+
+use ::flow::{ConnectError, Connector, Flow, Target};
+use ::postgres::{ChannelBinding, Settings};
+use alloc::boxed::Box;
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::fmt;
+use core::pin::Pin;
+
+/// A server, and how it is reached. Clones share what is below.
+#[derive(Clone)]
+pub struct Server {
+    reach: Rc<dyn Reach>,
+    target: Target,
+}
+
+impl Server {
+    /// Over flows of `connector` as they are: TCP in the clear (`sslmode=disable`), a Unix-domain socket, a service of this host.
+    pub fn plain(connector: impl Connector, target: Target) -> Self {
+        Self { reach: Rc::new(Plain(connector)), target }
+    }
+
+    /// Under TLS, whose certificate must be one that `context` trusts for the target's name (`sslmode=verify-full`).
+    /// Authentication is bound to it where the server can.
+    #[cfg(feature = "tls")]
+    pub fn tls(
+        connector: impl Connector,
+        context: ::tls::ClientContext,
+        config: crate::tls::TlsConfig,
+        timers: &::flow::time::Timers,
+        target: Target,
+    ) -> Self {
+        let connector = secure::AskForTls(connector);
+        let connector = crate::tls::TlsConnector::new(connector, context, config, timers);
+        Self { reach: Rc::new(secure::Secure(connector)), target }
+    }
+
+    pub(super) async fn open(&self) -> Result<Opened, ConnectError> {
+        self.reach.open(&self.target).await
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Server({})", self.target)
+    }
+}
+
+/// A flow to a server, and what authentication can be bound to.
+pub(super) struct Opened {
+    pub(super) flow: Box<dyn Flow>,
+    end_point: Option<Vec<u8>>,
+}
+
+impl Opened {
+    /// Settings that bind authentication to this flow, if it has anything to bind to.
+    pub(super) fn bind(&self, settings: Settings) -> Settings {
+        match &self.end_point {
+            Some(hash) => settings.channel_binding(ChannelBinding::Preferred(hash.clone())),
+            None => settings,
+        }
+    }
+}
+
+type Opening<'a> = Pin<Box<dyn Future<Output = Result<Opened, ConnectError>> + 'a>>;
+
+/// A connector as an object.
+trait Reach {
+    fn open<'a>(&'a self, target: &'a Target) -> Opening<'a>;
+}
+
+struct Plain<C>(C);
+
+impl<C: Connector> Reach for Plain<C> {
+    fn open<'a>(&'a self, target: &'a Target) -> Opening<'a> {
+        Box::pin(async move {
+            let flow = self.0.connect(target).await?;
+            Ok(Opened { flow: Box::new(flow), end_point: None })
+        })
+    }
+}
+
+#[cfg(feature = "tls")]
+mod secure {
+    use super::{Opened, Opening, Reach};
+    use crate::tls::TlsConnector;
+    use ::flow::{ConnectError, Connector, FlowExt, Target};
+    use ::postgres::SSL_REQUEST;
+    use alloc::boxed::Box;
+
+    /// Flows on which the server said that TLS may begin.
+    #[derive(Clone)]
+    pub(super) struct AskForTls<C>(pub(super) C);
+
+    impl<C: Connector> Connector for AskForTls<C> {
+        type Flow = C::Flow;
+
+        async fn connect(&self, target: &Target) -> Result<C::Flow, ConnectError> {
+            let mut flow = self.0.connect(target).await?;
+            let lost = |_| ConnectError::Refused;
+            flow.write_all(&SSL_REQUEST).await.map_err(lost)?;
+            let answer = flow.read_with(|bytes| {
+                // CVE-2021-23222: what is there before the handshake began is somebody else's.
+                (bytes.len(), if bytes.len() == 1 { bytes.first().copied() } else { None })
+            });
+            match answer.await.map_err(lost)? {
+                Some(b'S') => Ok(flow),
+                Some(b'N') => {
+                    log::warn!("postgres: {target} has no TLS");
+                    Err(ConnectError::Untrusted)
+                }
+                _ => Err(ConnectError::Untrusted),
+            }
+        }
+    }
+
+    pub(super) struct Secure<C>(pub(super) TlsConnector<C>);
+
+    impl<C: Connector> Reach for Secure<C> {
+        fn open<'a>(&'a self, target: &'a Target) -> Opening<'a> {
+            Box::pin(async move {
+                let flow = self.0.connect(target).await?;
+                let end_point = flow.info().peer_end_point.clone();
+                Ok(Opened { flow: Box::new(flow), end_point })
+            })
+        }
+    }
+}
