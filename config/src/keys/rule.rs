@@ -18,6 +18,7 @@ pub(super) const ROUTES_MAX: usize = 64;
 pub(super) const SERVICES_MAX: usize = 64;
 
 /// A key of a section.
+#[derive(Clone, Copy)]
 pub(crate) struct Key {
     pub(crate) section: &'static str,
     pub(crate) name: &'static str,
@@ -25,6 +26,7 @@ pub(crate) struct Key {
 }
 
 /// What a key may hold, and the field that it goes to.
+#[derive(Clone, Copy)]
 pub(crate) enum Rule {
     Flag(fn(&mut Config) -> &mut bool),
     Count {

@@ -32,9 +32,8 @@ mod tests {
 
     #[test]
     fn rfc_5929_section_4_1_the_hash_is_the_signature_s_and_sha_256_for_old_ones() {
-        let with = |front: &[u8], back: &[u8]| {
-            hash_of(&[front, back].concat()).map(Algorithm::output_len)
-        };
+        let with =
+            |front: &[u8], back: &[u8]| hash_of(&[front, back].concat()).map(Algorithm::output_len);
         let rsa: Vec<_> = (4..=14).map(|last| with(RSA, &[last])).collect();
         let (none, long) = (None, Some(48));
         assert_eq!(rsa[..3], [Some(32), Some(32), none]);
