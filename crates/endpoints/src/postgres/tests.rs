@@ -300,7 +300,7 @@ fn a_transaction_that_is_dropped_is_rolled_back_before_anything_else() {
     let log = seen.clone();
     let server = async move {
         let mut peer = Peer::accept(&mut listener).await;
-        while let Some((_, body)) = peer.take().await {
+        while let Some((b'Q', body)) = peer.take().await {
             log.borrow_mut().push(String::from_utf8(body).unwrap());
             let status = if log.borrow().len() == 1 { b'T' } else { b'I' };
             peer.say(&[message(b'C', b"X\0"), ready(status)].concat()).await;
@@ -335,7 +335,9 @@ fn a_commit_that_rolls_back_says_so() {
 
 #[test]
 fn the_end_of_the_connection_is_told_to_all_that_wait() {
-    for reason in [&b""[..], &message(b'E', b"VFATAL\0C57P01\0Mgone\0\0"), b"nonsense"] {
+    let shutdown = message(b'E', b"VFATAL\0C57P01\0Mgone\0\0");
+    for reason in [Vec::new(), shutdown, b"nonsense".to_vec()] {
+        let is_shutdown = reason.first() == Some(&b'E');
         let world = World::new();
         let (mut listener, connecting) = (world.listen(), world.connecting());
         let server = async move {
@@ -344,7 +346,7 @@ fn the_end_of_the_connection_is_told_to_all_that_wait() {
             peer.say(&done()).await;
             peer.up_to(b'Q').await;
             peer.up_to(b'Q').await;
-            peer.say(reason).await;
+            peer.say(&reason).await;
             peer.0.finish();
             std::future::pending::<()>().await;
         };
@@ -361,7 +363,7 @@ fn the_end_of_the_connection_is_told_to_all_that_wait() {
                 [one.await.unwrap_err(), two.await.unwrap_err(), heard.next().await.unwrap_err()]
             {
                 assert!(error.is_end(), "{error}");
-                if reason.first() == Some(&b'E') {
+                if is_shutdown {
                     assert_eq!(error.state(), Some(SqlState::AdminShutdown));
                 }
             }
