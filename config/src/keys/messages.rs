@@ -1,6 +1,6 @@
 //! Keys of RPC and ZeroMQ.
 
-use super::field::{put, put_capability};
+use super::field::{push, put, put_capability};
 use super::rule::{
     FINGERPRINTS_MAX, Key, Number, Rule, SERVICES_MAX, count, key, list, seconds, text,
 };

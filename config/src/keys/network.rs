@@ -1,6 +1,6 @@
 //! Keys of the network: cards, TCP, and what else carries bytes.
 
-use super::field::{file_mode, is_unix_path_or_none, push_address, push_gateway, put};
+use super::field::{file_mode, host, is_unix_path_or_none, push_address, push_gateway, put};
 use super::rule::{Key, Number, Rule, buffer, count, key, list, seconds, text, vsock_port};
 use crate::CongestionControl;
 use crate::texts::{is_label, is_socket_path_or_none};
