@@ -43,6 +43,7 @@ fn all_cases() -> Vec<&'static Case> {
         interop::unix::CASES,
         interop::shared_memory::CASES,
         interop::ivshmem::CASES,
+        interop::names::CASES,
         interop::postgres::CASES,
         xen::CASES,
     ]

@@ -75,7 +75,7 @@ impl Copies {
                 Some(_) => server.left.insert(key, copy),
                 None => Some(copy),
             };
-            server.forget(given_up);
+            server.forget(given_up.as_ref());
         }
     }
 
@@ -159,7 +159,7 @@ impl ServerCopy {
         let Offered { id, service, left } = offered;
         // What the server tells now stands in place of what it told by an earlier connection.
         let before = self.left.remove(&(service.name.clone(), service.host.clone()));
-        self.forget(before);
+        self.forget(before.as_ref());
         self.drop_told(id);
         let bytes = text_bytes(&service);
         let services = self.told.len() + self.left.len();
@@ -174,11 +174,12 @@ impl ServerCopy {
     /// Says whether it was there.
     fn drop_told(&mut self, id: u64) -> bool {
         let copy = self.told.remove(&id);
-        self.forget(copy)
+        self.forget(copy.as_ref())
     }
 
-    fn forget(&mut self, copy: Option<Copy>) -> bool {
-        self.bytes -= copy.as_ref().map_or(0, |copy| copy.bytes);
+    /// Gives back the weight of a copy that was taken out; says whether there was one.
+    fn forget(&mut self, copy: Option<&Copy>) -> bool {
+        self.bytes -= copy.map_or(0, |copy| copy.bytes);
         copy.is_some()
     }
 }
