@@ -323,6 +323,11 @@ impl Platform for Memory {
         listener.map(Listeners::new).ok_or(ListenError::InUse)
     }
 
+    /// Flows of this network stand for those by rings, of which there are none: what can be seen of them is described.
+    fn shared_memory(&self) -> Option<shared_ring::Rings> {
+        Some(shared_ring::Rings::default())
+    }
+
     fn connector(&self) -> MemoryNetwork {
         self.network.clone()
     }
