@@ -113,43 +113,8 @@ impl Bench {
             v.iter().fold("\\x".into(), |text, byte| format!("{text}{byte:02x}"))
         })
         .await;
-        let uuid = "01234567-89ab-cdef-0123-456789abcdef";
-        same::<Uuid>(&client, "uuid", &[uuid], |v| v.to_string()).await;
-        let days = [
-            "2000-02-29",
-            "1999-12-31",
-            "0001-01-01",
-            "4713-01-01 BC",
-            "5874897-12-31",
-            "infinity",
-        ];
-        same::<Date>(&client, "date", &days, |v| v.to_string()).await;
-        let times = [
-            "2024-02-29 12:34:56.7",
-            "1970-01-01 00:00:00",
-            "0044-03-15 00:00:00.000001 BC",
-            "-infinity",
-            "294276-12-31 23:59:59.999999",
-        ];
-        same::<Timestamp>(&client, "timestamp", &times, |v| v.to_string()).await;
-        same::<Timestamp>(&client, "timestamptz", &times[..2], |v| format!("{v}+00")).await;
-        same::<Time>(&client, "time", &["00:00:00", "24:00:00", "13:00:00.25"], |v| v.to_string())
-            .await;
-        let json = |v: &Json<serde_json::Value>| v.0.to_string();
-        same::<Json<serde_json::Value>>(&client, "json", &["{\"a\":[1,null]}", "7"], json).await;
-        same::<Json<serde_json::Value>>(&client, "jsonb", &["[1,2]"], |v| {
-            v.0.to_string().replace(',', ", ")
-        })
-        .await;
-        let list = |v: &Vec<Option<i32>>| {
-            let parts = v.iter().map(|v| v.map_or("NULL".to_owned(), |v| v.to_string()));
-            format!("{{{}}}", parts.collect::<Vec<_>>().join(","))
-        };
-        same::<Vec<Option<i32>>>(&client, "int4[]", &["{}", "{1,NULL,-3}"], list).await;
-        same::<Vec<String>>(&client, "text[]", &["{a,b}"], |v| format!("{{{}}}", v.join(",")))
-            .await;
-        client.batch("create type mood as enum ('glad', 'sad')").await.expect("a type");
-        same::<String>(&client, "mood", &["glad"], Clone::clone).await;
+        dates(&client).await;
+        structures(&client).await;
         let row = client.query_one("select null::int4, 1::int8", &[]).await.expect("a row");
         assert_eq!(row.get::<Option<i32>>(0), Ok(None));
         assert!(
@@ -452,6 +417,41 @@ fn settings() -> Settings {
         .database("postgres")
         .password(PASSWORD)
         .parameter("application_name", "flow-peer")
+}
+
+async fn dates(client: &Client) {
+    let days =
+        ["2000-02-29", "1999-12-31", "0001-01-01", "4713-01-01 BC", "5874897-12-31", "infinity"];
+    same::<Date>(client, "date", &days, |v| v.to_string()).await;
+    let times = [
+        "2024-02-29 12:34:56.7",
+        "1970-01-01 00:00:00",
+        "0044-03-15 00:00:00.000001 BC",
+        "-infinity",
+        "294276-12-31 23:59:59.999999",
+    ];
+    same::<Timestamp>(client, "timestamp", &times, |v| v.to_string()).await;
+    same::<Timestamp>(client, "timestamptz", &times[..2], |v| format!("{v}+00")).await;
+    same::<Time>(client, "time", &["00:00:00", "24:00:00", "13:00:00.25"], |v| v.to_string()).await;
+}
+
+async fn structures(client: &Client) {
+    let uuid = "01234567-89ab-cdef-0123-456789abcdef";
+    same::<Uuid>(client, "uuid", &[uuid], |v| v.to_string()).await;
+    let json = |v: &Json<serde_json::Value>| v.0.to_string();
+    same::<Json<serde_json::Value>>(client, "json", &["{\"a\":[1,null]}", "7"], json).await;
+    same::<Json<serde_json::Value>>(client, "jsonb", &["[1,2]"], |v| {
+        v.0.to_string().replace(',', ", ")
+    })
+    .await;
+    let list = |v: &Vec<Option<i32>>| {
+        let parts = v.iter().map(|v| v.map_or("NULL".to_owned(), |v| v.to_string()));
+        format!("{{{}}}", parts.collect::<Vec<_>>().join(","))
+    };
+    same::<Vec<Option<i32>>>(client, "int4[]", &["{}", "{1,NULL,-3}"], list).await;
+    same::<Vec<String>>(client, "text[]", &["{a,b}"], |v| format!("{{{}}}", v.join(","))).await;
+    client.batch("create type mood as enum ('glad', 'sad')").await.expect("a type");
+    same::<String>(client, "mood", &["glad"], Clone::clone).await;
 }
 
 /// Values of a type are the server's text when they are read, and the server's again when they are written.

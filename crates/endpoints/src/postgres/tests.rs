@@ -171,13 +171,16 @@ fn a_statement_is_prepared_once_and_the_connection_ends_in_order() {
     let kinds = seen.clone();
     let server = async move {
         let mut peer = Peer::accept(&mut listener).await;
-        kinds.borrow_mut().push_str(&peer.up_to(b'S').await);
+        let sent = peer.up_to(b'S').await;
+        kinds.borrow_mut().push_str(&sent);
         peer.say(&described()).await;
         for _ in 0..2 {
-            kinds.borrow_mut().push_str(&peer.up_to(b'S').await);
+            let sent = peer.up_to(b'S').await;
+            kinds.borrow_mut().push_str(&sent);
             peer.say(&[bound(), rows(1), done()].concat()).await;
         }
-        kinds.borrow_mut().push_str(&peer.up_to(b'?').await);
+        let sent = peer.up_to(b'?').await;
+        kinds.borrow_mut().push_str(&sent);
     };
     let timers = world.timers.clone();
     world.run(server, async move {
@@ -203,22 +206,26 @@ fn a_query_given_up_is_cancelled_and_nothing_is_sent_until_that_is_done() {
         let mut peer = Peer::accept(&mut listener).await;
         peer.up_to(b'Q').await;
         let mut other = Peer(listener.accept().await.unwrap());
-        log.borrow_mut().push(format!("{:?}", other.take_untagged().await));
+        let taken = other.take_untagged().await;
+        log.borrow_mut().push(format!("{taken:?}"));
         // The query has ended, and the cancel request has not yet: what follows must still wait.
         peer.say(&[message(b'E', b"VERROR\0C57014\0Mx\0\0"), ready(b'I')].concat()).await;
         let early = poll_fn(|cx| Poll::Ready(peer.0.poll_read_with(cx, &mut |_| 0).is_ready()));
         timers.sleep(Duration::from_secs(1)).await;
-        log.borrow_mut().push(format!("early: {}", early.await));
+        let early = early.await;
+        log.borrow_mut().push(format!("early: {early}"));
         other.0.finish();
         drop(other);
-        log.borrow_mut().push(peer.up_to(b'Q').await);
+        let sent = peer.up_to(b'Q').await;
+        log.borrow_mut().push(sent);
         peer.say(&done()).await;
         std::future::pending::<()>().await;
     };
     world.run(server, async move {
         let client = connecting.await.unwrap();
         let mut sleeping = Box::pin(client.batch("sleep"));
-        poll_fn(|cx| Poll::Ready(assert!(sleeping.as_mut().poll(cx).is_pending()))).await;
+        let is_pending = poll_fn(|cx| Poll::Ready(sleeping.as_mut().poll(cx).is_pending())).await;
+        assert!(is_pending);
         drop(sleeping);
         client.batch("next").await.unwrap();
     });
