@@ -13,9 +13,13 @@ use lab::{
 };
 use rustix::process::Signal;
 use std::{
+    fs::Permissions,
     io::{BufRead, BufReader, Lines},
     net::{SocketAddr, TcpStream},
-    os::unix::{fs::chown, process::CommandExt},
+    os::unix::{
+        fs::{PermissionsExt, chown},
+        process::CommandExt,
+    },
     path::{Path, PathBuf},
     process::{ChildStdout, Command, Stdio},
     time::{Duration, Instant},
@@ -98,6 +102,9 @@ struct Cluster(PathBuf);
 impl Cluster {
     fn make(harness: &Harness) -> Result<Self> {
         let cluster = Self(harness.scratch.path("postgres"));
+        // The server comes through the folder of the case, which is ours alone, and need not see what is in it.
+        std::fs::set_permissions(harness.scratch.path(""), Permissions::from_mode(0o711))
+            .or_say(|| "no way for a server".into())?;
         std::fs::create_dir_all(&cluster.0).or_say(|| "no folder for a server".into())?;
         std::fs::write(cluster.0.join("password"), PASSWORD).or_say(|| "no password".into())?;
         cluster.make_certificate()?;
