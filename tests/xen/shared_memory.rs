@@ -140,7 +140,7 @@ fn reach_each_other(host: &Host) -> Result {
 /// Half a page comes, and then an error: not silence.
 fn is_destroyed(host: &Host) -> Result {
     let line = format!(
-        "mkfifo /tmp/pipe; wget -q -O - {} >/tmp/pipe & exec 3</tmp/pipe; rm /tmp/pipe; \
+        "mkfifo /tmp/pipe; wget -q -O - {} >/tmp/pipe 2>/dev/null & exec 3</tmp/pipe; rm /tmp/pipe; \
          dd bs=1 count=1 <&3 >/dev/null 2>&1; xl destroy two; cat <&3 | wc -c; wait $!; echo $?",
         url("/_test/relay/service:%2F%2Fvchan-http@two/big")
     );

@@ -14,14 +14,19 @@ mod turns;
 use aqueduct::appliance_capnp::{calculator, directory};
 use capnp::capability::FromClientHook;
 use endpoints::rpc::{Limits, Rpc};
-use flow::{Connector, Flow, FlowError, FlowExt, Listener, Target};
+use flow::{ConnectError, Connector, Flow, FlowError, FlowExt, Listener, Target};
 use std::path::Path;
-use std::time::Instant;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
 use turns::Turns;
 
 /// What a client asks for by its first byte.
 const SINK: u8 = b's';
 const ECHO: u8 = b'e';
+
+/// For how long who is not there is waited for.
+const START_LIMIT: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(10);
 
 static CHUNK: [u8; 64 << 10] = [7; 64 << 10];
 
@@ -46,8 +51,8 @@ fn main() {
     match (&**verb, &target) {
         ("serve", Target::Address(address)) => serve(&turns, turns.listen(*address)),
         ("serve", Target::SharedMemory(path)) => serve(&turns, turns.listen_at(Path::new(path))),
-        (_, Target::SharedMemory(_)) => ask(&turns, verb, turns.memory.connector(), target, count),
-        _ => ask(&turns, verb, turns.connector(), target, count),
+        (_, Target::SharedMemory(_)) => ask(&turns, verb, turns.memory.connector(), &target, count),
+        _ => ask(&turns, verb, turns.connector(), &target, count),
     }
 }
 
@@ -89,9 +94,8 @@ async fn attend(flow: &mut impl Flow) -> Result<(), FlowError> {
     }
 }
 
-fn ask<C: Connector>(turns: &Turns, verb: &str, connector: C, target: Target, count: usize) {
-    let mut flow =
-        turns.run(async move { connector.connect(&target).await }).expect("a server there");
+fn ask<C: Connector>(turns: &Turns, verb: &str, connector: C, target: &Target, count: usize) {
+    let mut flow = connect(turns, connector, target);
     match verb {
         "bulk" => {
             let start = Instant::now();
@@ -106,6 +110,22 @@ fn ask<C: Connector>(turns: &Turns, verb: &str, connector: C, target: Target, co
         }
         "calls" => calls(turns, flow, count),
         other => panic!("no verb {other}"),
+    }
+}
+
+/// A server may not listen yet.
+fn connect<C: Connector>(turns: &Turns, connector: C, target: &Target) -> C::Flow {
+    let (connector, start) = (Rc::new(connector), Instant::now());
+    loop {
+        let (connector, target) = (connector.clone(), target.clone());
+        match turns.run(async move { connector.connect(&target).await }) {
+            Err(ConnectError::Refused | ConnectError::NotFound)
+                if start.elapsed() < START_LIMIT =>
+            {
+                std::thread::sleep(PAUSE);
+            }
+            outcome => return outcome.expect("a server there"),
+        }
     }
 }
 
