@@ -32,6 +32,9 @@ use summary::Summary;
 pub(crate) const CASE_VERB: &str = "case";
 /// The guests of two cases fill the two processors that a common runner has.
 const CASES_AT_ONCE: usize = 2;
+/// So many cases that fail are run once more, alone: what fails for want of a processor passes then. The summary tells of them.
+/// Where more fail, it is no accident.
+const SECOND_ATTEMPTS_MAX: usize = 5;
 /// Between a case's own deadline and the end that the runner makes.
 const DEADLINE_SLACK: Duration = Duration::from_secs(5);
 
@@ -103,19 +106,27 @@ fn run_cases(cases: &[&'static Case], install: Install, summary: &mut Summary) -
         return Ok(());
     }
     let next = AtomicUsize::new(0);
-    let shared = Mutex::new(summary);
+    let shared = Mutex::new((&mut *summary, Vec::new()));
     std::thread::scope(|scope| {
         for _ in 0..CASES_AT_ONCE {
             scope.spawn(|| {
                 while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let started = Instant::now();
                     let result = run_case(case, [&shipped, &trial]);
-                    let mut summary = shared.lock().unwrap_or_else(PoisonError::into_inner);
+                    let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
+                    let (summary, failed) = &mut *shared;
                     summary.case(case.name, started.elapsed(), &result);
+                    failed.extend(result.is_err().then_some(*case));
                 }
             });
         }
     });
+    let (_, failed) = shared.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if failed.len() <= SECOND_ATTEMPTS_MAX {
+        for case in failed {
+            summary.second_attempt(case.name, &run_case(case, [&shipped, &trial]));
+        }
+    }
     Ok(())
 }
 

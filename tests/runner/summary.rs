@@ -12,6 +12,8 @@ pub(super) struct Summary {
     passed: usize,
     failed: Vec<String>,
     skipped: Vec<String>,
+    /// Cases that failed, and passed when they were run again.
+    unsteady: Vec<&'static str>,
     took: Vec<(Duration, &'static str)>,
 }
 
@@ -43,6 +45,19 @@ impl Summary {
         self.step(name, result.is_ok());
     }
 
+    /// Adds what came of a case that failed and was run again, and prints it.
+    pub(super) fn second_attempt(&mut self, name: &'static str, result: &Result) {
+        match result {
+            Ok(()) => {
+                println!("ok      {name}, at the second attempt");
+                self.failed.retain(|failed| failed != name);
+                self.unsteady.push(name);
+                self.passed += 1;
+            }
+            Err(failure) => println!("FAILED  {name}, at the second attempt\n{failure}\n"),
+        }
+    }
+
     /// Adds the results that libtest printed.
     pub(super) fn libtest(&mut self, output: &str, success: bool) {
         let failed_before = self.failed.len();
@@ -69,6 +84,9 @@ impl Summary {
         for failed in &self.failed {
             println!("failed: {failed}");
         }
+        for unsteady in &self.unsteady {
+            println!("unsteady: {unsteady} (it failed, and passed when it was run again alone)");
+        }
         for (took, name) in self.slowest() {
             println!("slow: {name} ({:.1} s)", took.as_secs_f32());
         }
@@ -92,6 +110,7 @@ impl Summary {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use command::failure::Failure;
 
     #[test]
     fn libtest_lines_are_counted() {
@@ -116,5 +135,19 @@ mod tests {
         let slowest = summary.slowest();
         assert_eq!(slowest.len(), SLOWEST);
         assert_eq!(slowest[..3].iter().map(|(_, name)| *name).collect::<String>(), "flh");
+    }
+
+    #[test]
+    fn a_case_that_passes_again_is_unsteady_and_one_that_does_not_has_failed_once() {
+        let failure = || -> Result { Err(Failure::new("no".to_owned())) };
+        let mut summary = Summary::default();
+        for name in ["one", "two"] {
+            summary.case(name, Duration::ZERO, &failure());
+        }
+        summary.second_attempt("one", &Ok(()));
+        summary.second_attempt("two", &failure());
+        assert_eq!(summary.failed, ["two"]);
+        assert_eq!((summary.passed, summary.unsteady.as_slice()), (1, &["one"][..]));
+        assert!(!summary.is_success());
     }
 }
