@@ -33,8 +33,9 @@ pub(crate) struct Candidate {
     pub(crate) steady_weight: u64,
 }
 
-/// Shorter latencies differ by chance.
-const LATENCY_MIN: Duration = Duration::from_millis(1);
+/// Shorter latencies differ by chance: a machine that is busy for a moment answers some milliseconds late, and would lose its
+/// requests to one whose heads come at once and whose bodies crawl.
+const LATENCY_MIN: Duration = Duration::from_millis(8);
 
 /// Costs are whole numbers; this keeps the differences that large weights make.
 const COST_UNIT: u64 = 1_000_000;
@@ -168,8 +169,8 @@ mod tests {
             two[1].expected = Duration::from_millis(millis);
             assert_eq!(least_outstanding(&two.iter().copied(), 0), Some(chosen), "{millis}");
         }
-        two[0].expected = Duration::from_micros(10);
-        two[1].expected = Duration::from_micros(900);
+        two[0].expected = Duration::from_millis(1);
+        two[1].expected = Duration::from_millis(15);
         assert_eq!(
             least_outstanding(&two.iter().copied(), 0),
             Some(1),

@@ -138,7 +138,8 @@ fn the_slow_one_gets_fewer(one: &Nginx, two: &Nginx) -> Result {
     }
     let (quick, slow) = (count(one)?, count(two)?);
     equal("requests that came", &(quick + slow), &REQUESTS)?;
-    if slow * 2 > quick {
+    // Half of them each are what taking turns comes to.
+    if slow + REQUESTS / 6 > quick {
         fail!("the slow one got {slow} requests, the other one {quick}");
     }
     Ok(())
