@@ -89,6 +89,7 @@ fn answered(failure: &NotPassed, failures: &RefCell<Vec<String>>) -> Reply {
         Reason::Failed(_) => "failed",
         Reason::Loop => "loop",
         Reason::NotForOthers | Reason::DotSegments => "not for others",
+        Reason::OtherProtocol => "other protocol",
     };
     failures.borrow_mut().push(format!("{reason}, {untouched}"));
     Response::plain(failure.status()).into()
@@ -261,6 +262,36 @@ fn a_server_that_dies_in_the_middle_is_502_and_the_request_is_not_sent_again() {
     let answer = world.ask("a", post);
     assert!(answer.starts_with("HTTP/1.1 502 ") || !answer.contains("\r\n\r\n"), "{answer}");
     assert_eq!(*asked.borrow(), 1);
+}
+
+#[test]
+fn rfc9112_3_2_2_an_absolute_form_is_for_the_proxy_alone() {
+    let world = World::new();
+    world.serve("end", Routes::new().get("/a", seen));
+    world.proxy("a", "end");
+    let ask = |target: &str| {
+        world.ask("a", &format!("GET {target} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"))
+    };
+    let expected = ask("/a?b");
+    assert!(expected.starts_with("HTTP/1.1 200 "), "{expected}");
+    assert_eq!(ask("http://h/a?b"), expected);
+}
+
+#[test]
+fn rfc9110_15_2_2_a_protocol_that_was_not_asked_for_is_502() {
+    for to in ["foo", "websocket, foo", ""] {
+        let world = World::new();
+        let switch = move |_: Request| async move {
+            let response = Response::new(Status::SWITCHING_PROTOCOLS).with_header("Upgrade", to);
+            Reply::upgrade(response, async |mut flow| flow.finish())
+        };
+        world.serve("end", Routes::new().get("/", switch));
+        world.proxy("a", "end");
+        let head =
+            "GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade, close\r\nUpgrade: websocket\r\n\r\n";
+        let answer = world.ask("a", head);
+        assert!(answer.starts_with("HTTP/1.1 502 "), "{to}: {answer}");
+    }
 }
 
 #[test]

@@ -45,6 +45,8 @@ pub enum Reason {
     NotForOthers,
     /// Its path goes up again, by `..`: others may take it for one that they are not to be asked for.
     DotSegments,
+    /// The other server switches to a protocol that it was not asked for.
+    OtherProtocol,
     /// The other server cannot be reached, or did not answer.
     Failed(ClientError),
 }
@@ -69,6 +71,7 @@ impl Reason {
             Self::Loop => Status::LOOP_DETECTED,
             Self::NotForOthers => Status::NOT_IMPLEMENTED,
             Self::DotSegments => Status::BAD_REQUEST,
+            Self::OtherProtocol => Status::BAD_GATEWAY,
             Self::Failed(error) => message::status(error),
         }
     }
@@ -86,6 +89,9 @@ impl fmt::Display for Reason {
             Self::Loop => f.write_str("it goes round in circles"),
             Self::NotForOthers => f.write_str("such a request is not passed on"),
             Self::DotSegments => f.write_str("its path has a segment `..`"),
+            Self::OtherProtocol => {
+                f.write_str("it is switched to a protocol that was not asked for")
+            }
             Self::Failed(error) => error.fmt(f),
         }
     }
@@ -117,7 +123,7 @@ impl<C: Connector + 'static> Proxy<C> {
     /// # Errors
     /// See [`Reason`].
     pub async fn pass_on(&self, target: &Target, request: Request) -> Result<Reply, NotPassed> {
-        let path = text(request.target());
+        let path = text(request.target()).map(|target| message::origin_form(&target));
         self.pass_on_as(target, request, path.as_deref().unwrap_or_default()).await
     }
 
@@ -159,7 +165,11 @@ impl<C: Connector + 'static> Proxy<C> {
         let length = request.content_length();
         if length == ContentLength::Empty {
             return match self.client.send(target, outgoing).await {
-                Ok(answer) => Ok(incoming(method, answer)),
+                Ok(answer) => incoming(method, answer).map_err(|reason| NotPassed {
+                    reason,
+                    request,
+                    is_untouched: true,
+                }),
                 Err(error) => Err(failed(error, request, true)),
             };
         }
@@ -169,7 +179,11 @@ impl<C: Connector + 'static> Proxy<C> {
         let taken = body.clone();
         let upload = |writer| upload(taken, writer);
         match self.client.send_stream(target, outgoing.carrying(streamed(length)), upload).await {
-            Ok(answer) => Ok(incoming(method, answer)),
+            Ok(answer) => incoming(method, answer).map_err(|reason| NotPassed {
+                reason,
+                request,
+                is_untouched: false,
+            }),
             Err(error) => {
                 let untouched = body.take();
                 let is_untouched = untouched.is_some();

@@ -4,7 +4,8 @@
 //!   stranger leads a browser here (DNS rebinding); 421 otherwise.
 //! - does not come from another site's page (the Fetch standard's `Sec-Fetch-Site` and `Origin`); 403 otherwise.
 //! - shows the token, as `Authorization: Bearer` or by the cookie that [`login`](Guard::login) gave for it, or comes from a
-//!   client whose certificate TLS accepted; 401 otherwise. Where only this machine reaches the port, nothing is wanted.
+//!   client whose certificate TLS accepted; 401 otherwise. Where only this machine reaches the port, nothing is wanted, but
+//!   that no proxy passed it on; 403 otherwise.
 //!
 //! A request that changes something has to be no GET or HEAD, which the routes see to. With a cookie or a certificate, which
 //! browsers show by themselves, it has to say whose page it comes from, too.
@@ -92,6 +93,9 @@ impl Guard {
         {
             return None;
         }
+        if matches!(rules.access, Access::Open) && is_passed_on(request) {
+            return Some(refused(Status::FORBIDDEN, PASSED_ON));
+        }
         match rules.shown(request) {
             Shown::Nothing => Some(challenge()),
             Shown::ByItself if !is_safe(request) && origin != Origin::Own => {
@@ -104,6 +108,8 @@ impl Guard {
 
 const WRONG_HOST: &str = "this is asked by an address, localhost, the hostname of [network], or one of `hosts` in [admin]\n";
 const OTHER_SITE: &str = "this is not for pages of other sites\n";
+const PASSED_ON: &str =
+    "without a token this is for who is on this machine, and not for who comes by a proxy\n";
 /// Where the token is shown for a cookie.
 const LOGIN_PATHS: [&[u8]; 1] = [b"/login"];
 
@@ -195,6 +201,12 @@ impl Origin {
         let is_own = site.is_some_and(|site| site.eq_ignore_ascii_case(request.authority()));
         if is_own { Self::Own } else { Self::Other }
     }
+}
+
+/// Whether a proxy passed it on (RFC 9110 section 7.6.3, RFC 7239, RFC 8586): it may be on this machine, and whom it serves
+/// elsewhere.
+fn is_passed_on(request: &RequestHead) -> bool {
+    ["via", "forwarded", "cdn-loop"].iter().any(|name| request.header(name).is_some())
 }
 
 /// RFC 9110 section 9.2.1.
@@ -320,6 +332,19 @@ mod tests {
             .ask(&closed());
         assert_eq!((seen.text(), seen.header("cache-control")), ("inside", Some("no-store")));
         assert!(!seen.response().is_repeatable());
+    }
+
+    #[test]
+    fn without_a_token_nobody_comes_by_a_proxy() {
+        let routes = Routes::new().get("/inside", page).get("/healthz", page);
+        let open = routes.layer(guard(Access::Open));
+        for field in [("Via", "1.1 a"), ("Forwarded", "for=10.0.0.1"), ("CDN-Loop", "a")] {
+            let fields = [("Host", "own"), field];
+            assert_eq!(status(testing::get("/inside"), &fields, &open), 403, "{field:?}");
+            assert_eq!(status(testing::get("/healthz"), &fields, &open), 200, "{field:?}");
+            let bearer = alloc::format!("Bearer {TOKEN}");
+            assert_eq!(get(&[("Authorization", &bearer), field]), 200, "{field:?}");
+        }
     }
 
     #[test]

@@ -149,7 +149,8 @@ fn run(shell: SocketAddr, line: &str, input: &[u8], limit: Duration) -> Result<A
     let output = String::from_utf8_lossy(&output).into_owned();
     match output.rsplit_once("exit=") {
         Some((output, code)) => {
-            let code = code.trim().parse().or_say(what)?;
+            // A process in the background may say something later.
+            let code = code.lines().next().unwrap_or_default().trim().parse().or_say(what)?;
             Ok(Answer { code, output: output.to_owned() })
         }
         None => fail!("dom0 did not finish `{line}`; it said: {output}"),

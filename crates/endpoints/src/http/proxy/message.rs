@@ -1,5 +1,6 @@
 //! Messages that are passed on: what of a request and of its answer is for the other end, and what is for one connection.
 
+use super::Reason;
 use super::client::{self, ClientError};
 use ::http::Error;
 use alloc::rc::Rc;
@@ -13,8 +14,15 @@ use web::{
 
 /// Fields that belong to one connection, besides those that `Connection` names and those that the
 /// protocol cores write themselves (RFC 9110 section 7.6.1).
-const OF_THE_CONNECTION: [&str; 6] =
-    ["connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding"];
+const OF_THE_CONNECTION: [&str; 7] = [
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
 
 /// Who has passed a request on (RFC 8586 section 2).
 const CDN_LOOP: &str = "cdn-loop";
@@ -56,6 +64,17 @@ pub(super) fn outgoing(
     Some(if switches { outgoing.upgrading(WEBSOCKET) } else { outgoing })
 }
 
+/// What the next server is asked for: of an absolute form, which is for us, path and query (RFC 9112 sections 3.2.1 and 3.2.2).
+pub(super) fn origin_form(target: &str) -> String {
+    let absolute = target.split_once("://").filter(|(scheme, _)| !scheme.contains(['/', '?']));
+    let Some((_, rest)) = absolute else { return target.into() };
+    match rest.find(['/', '?']) {
+        Some(at) if rest[at..].starts_with('/') => rest[at..].into(),
+        Some(at) => alloc::format!("/{}", &rest[at..]),
+        None => "/".into(),
+    }
+}
+
 /// What the client is told if there is no answer (RFC 9110 sections 15.6.3 to 15.6.5).
 pub(super) fn status(error: ClientError) -> Status {
     match error {
@@ -84,33 +103,40 @@ pub(super) async fn upload(body: Rc<RefCell<Option<Body>>>, mut writer: ContentW
 }
 
 /// The other server's response as the client gets it.
+///
+/// # Errors
+/// It switches to another protocol than that which it was asked for (RFC 9110 section 15.2.2).
 pub(super) fn incoming<F: flow::Flow + 'static>(
     method: Method,
     mut answer: client::Response<F>,
-) -> Reply {
+) -> Result<Reply, Reason> {
     let response = end_to_end(answer.headers())
         .fold(Response::new(answer.status()), |response, (name, value)| {
             response.with_header(name, value)
         });
     if answer.status() == Status::SWITCHING_PROTOCOLS {
+        let to = answer.header("upgrade").unwrap_or_default();
+        if !to.eq_ignore_ascii_case(WEBSOCKET.as_bytes()) {
+            return Err(Reason::OtherProtocol);
+        }
         let response = response.with_header("Upgrade", WEBSOCKET);
-        return Reply::upgrade(response, async |client| {
+        return Ok(Reply::upgrade(response, async |client| {
             let _busy = answer.take_lease();
             let Some(server) = answer.into_flow() else { return };
             if let Err(error) = flow::splice(client, server).await {
                 log::debug!("proxy: a connection that was switched broke: {error}");
             }
-        });
+        }));
     }
     if method == Method::Head {
         let length = answer.header("content-length").and_then(|value| text(value)?.parse().ok());
-        return response.carrying(Content::Stream(length)).into();
+        return Ok(response.carrying(Content::Stream(length)).into());
     }
     if answer.content_length() == ContentLength::Empty {
-        return response.into();
+        return Ok(response.into());
     }
     let response = response.carrying(streamed(answer.content_length()));
-    Reply::stream(response, async move |mut writer| {
+    Ok(Reply::stream(response, async move |mut writer| {
         loop {
             match answer.next().await {
                 Ok(Some(piece)) => writer.write(piece).await,
@@ -121,7 +147,7 @@ pub(super) fn incoming<F: flow::Flow + 'static>(
                 }
             }
         }
-    })
+    }))
 }
 
 pub(super) fn streamed(length: ContentLength) -> Content {
@@ -150,4 +176,25 @@ fn end_to_end(fields: Fields<'_>) -> impl Iterator<Item = (&str, &[u8])> {
 
 pub(super) fn text(bytes: &[u8]) -> Option<String> {
     core::str::from_utf8(bytes).ok().map(String::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rfc9112_3_2_2_an_absolute_form_is_for_the_proxy_alone() {
+        for (target, expected) in [
+            ("/a?b", "/a?b"),
+            ("/a?u=http://x/y", "/a?u=http://x/y"),
+            ("*", "*"),
+            ("http://x/a?b", "/a?b"),
+            ("HTTPS://x:1/", "/"),
+            ("http://x", "/"),
+            ("http://x?b/c", "/?b/c"),
+            ("http://x//a", "//a"),
+        ] {
+            assert_eq!(origin_form(target), expected, "{target}");
+        }
+    }
 }

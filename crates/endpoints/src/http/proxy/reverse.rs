@@ -94,7 +94,7 @@ impl<C: Connector + 'static> ReverseProxy<C> {
                 self.client.send_stream(outgoing.carrying(streamed(length)), key, upload).await
             }
         };
-        let mut reply = incoming(method, answer.map_err(Reason::Failed)?);
+        let mut reply = incoming(method, answer.map_err(Reason::Failed)?)?;
         // RFC 9110 section 7.6.3: the answer came by HTTP/1.1, too.
         let via = alloc::format!("1.1 {}", self.config.name);
         reply.response = reply.response.with_header("Via", via);
@@ -103,7 +103,7 @@ impl<C: Connector + 'static> ReverseProxy<C> {
 
     fn outgoing(&self, request: &Request) -> Option<client::Request> {
         let ReverseProxyConfig { name, id, strip_prefix, trusts_clients, key: _ } = &*self.config;
-        let path = path(&text(request.target())?, strip_prefix);
+        let path = path(&message::origin_form(&text(request.target())?), strip_prefix);
         // By FastCGI or HTTP/1.0 it may have none.
         let authority = match request.authority() {
             b"" => "localhost".into(),
