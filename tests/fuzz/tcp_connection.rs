@@ -199,7 +199,7 @@ impl World {
             segment.seq + u32::from(segment.flags.has(Flags::SYN)) - (THEIRS.0.wrapping_add(1));
         let bytes: Vec<u8> = (0..len).map(|index| pattern(start.0.wrapping_add(index))).collect();
         let changes_nothing = self.changes_nothing(segment, len);
-        let before = picture(&self.connection);
+        let before = picture(&self.connection, &self.shared.config);
         let mut page: Box<[u8]> = bytes.clone().into();
         let payload = if is_page {
             Payload::of_page(&mut page, 0..bytes.len(), &mut self.shared.memory)
@@ -208,7 +208,7 @@ impl World {
         };
         self.connection.handle_segment(&mut self.shared, self.now, segment, payload);
         if changes_nothing {
-            assert_eq!(before, picture(&self.connection), "{segment:?} +{len}");
+            assert_eq!(before, picture(&self.connection, &self.shared.config), "{segment:?} +{len}");
         }
     }
 
@@ -304,7 +304,7 @@ impl World {
     }
 
     fn look(&self) {
-        let info = self.connection.info();
+        let info = self.connection.info(&self.shared.config);
         assert!(self.shared.memory.held_bytes() <= BUDGET);
         if info.state == State::Closed {
             return;
@@ -316,8 +316,8 @@ impl World {
 }
 
 /// All that is to be seen of a connection but its counters and what it is about to answer.
-fn picture(connection: &Connection) -> String {
-    format!("{:?} {}", connection.info(), connection.received_len())
+fn picture(connection: &Connection, config: &Config) -> String {
+    format!("{:?} {}", connection.info(config), connection.received_len())
 }
 
 /// The byte of a number behind the SYN.

@@ -17,6 +17,7 @@ const LIMITS: Limits = Limits {
     buffer_bytes: 5000,
     connect_timeout: Duration::from_secs(2),
     close_timeout: Duration::from_secs(8),
+    keep_alive: Duration::from_secs(30),
 };
 
 fuzz_target!(|data: &[u8]| {
