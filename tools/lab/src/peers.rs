@@ -90,6 +90,10 @@ pub fn prepare(names: &[&str], install: Install) -> Result {
     if any("shared_memory/") {
         vchan::build()?;
     }
+    // A case has no network to get the library by.
+    if any("xen/shares_memory") {
+        vchan::vchan_in_dom0()?;
+    }
     if any("postgres/") {
         let words = ["build", "--release", "--package", "flow-peer"];
         cargo::build(cargo::command().args(words), "our client of PostgreSQL")?;
