@@ -15,8 +15,11 @@ const STARTED: &[u8] = b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I";
 
 fuzz_target!(|data: &[u8]| {
     let [choice, piece, input @ ..] = data else { return };
-    let whole = outcome(*choice, input, usize::MAX);
-    assert_eq!(whole, outcome(*choice, input, usize::from(*piece).max(1)));
+    let (events, sent) = outcome(*choice, input, usize::MAX);
+    let (same_events, more_sent) = outcome(*choice, input, usize::from(*piece).max(1));
+    assert_eq!(events, same_events);
+    // What was not sent when the connection fails is not sent any more.
+    assert!(more_sent.starts_with(&sent), "{sent:?} {more_sent:?}");
 });
 
 /// What came of the input, and what was sent.
@@ -35,6 +38,8 @@ fn outcome(choice: u8, input: &[u8], piece_bytes: usize) -> (Vec<String>, Vec<u8
         ask(choice, &mut connection);
     }
     let (mut events, mut sent, mut columns) = (Vec::new(), Vec::new(), Columns::from([]));
+    // A client speaks first.
+    send(&mut connection, &mut sent);
     for piece in input.chunks(piece_bytes.min(input.len()).max(1)) {
         let mut rest = piece;
         while !rest.is_empty() {

@@ -17,6 +17,10 @@ fuzz_target!(|data: &[u8]| {
     for act in data.chunks_exact(4).take(1000) {
         world.act(act);
     }
+    // Who is to be notified is kept until somebody does it.
+    let World { rings, sides, .. } = world;
+    drop(sides);
+    rings.notify();
 });
 
 struct World {

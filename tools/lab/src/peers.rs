@@ -92,7 +92,7 @@ pub fn prepare(names: &[&str], install: Install) -> Result {
     }
     // A case has no network to get the library by.
     if any("xen/shares_memory") {
-        vchan::vchan_in_dom0()?;
+        vchan_in_dom0()?;
     }
     if any("postgres/") {
         let words = ["build", "--release", "--package", "flow-peer"];
