@@ -267,14 +267,25 @@ fn a_server_that_dies_in_the_middle_is_502_and_the_request_is_not_sent_again() {
 #[test]
 fn rfc9112_3_2_2_an_absolute_form_is_for_the_proxy_alone() {
     let world = World::new();
-    world.serve("end", Routes::new().get("/a", seen));
+    world.serve("end", Routes::new().any("/", seen).any("/*path", seen));
     world.proxy("a", "end");
     let ask = |target: &str| {
         world.ask("a", &format!("GET {target} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"))
     };
-    let expected = ask("/a?b");
-    assert!(expected.starts_with("HTTP/1.1 200 "), "{expected}");
-    assert_eq!(ask("http://h/a?b"), expected);
+    assert_eq!(ask("http://h/a?b"), ask("/a?b"));
+    for (target, expected) in [
+        ("/a?b", "/a?b"),
+        ("/a?u=http://x/y", "/a?u=http://x/y"),
+        ("http://x/a?b", "/a?b"),
+        ("HTTPS://x:1/", "/"),
+        ("http://x", "/"),
+        ("http://x?b/c", "/?b/c"),
+        ("http://x//a", "//a"),
+    ] {
+        let answer = ask(target);
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{target}: {answer}");
+        assert!(answer.contains(&format!("\r\n\r\n{expected} 0\n")), "{target}: {answer}");
+    }
 }
 
 #[test]

@@ -123,7 +123,7 @@ impl<C: Connector + 'static> Proxy<C> {
     /// # Errors
     /// See [`Reason`].
     pub async fn pass_on(&self, target: &Target, request: Request) -> Result<Reply, NotPassed> {
-        let path = text(request.target()).map(|target| message::origin_form(&target));
+        let path = message::origin_form(&request);
         self.pass_on_as(target, request, path.as_deref().unwrap_or_default()).await
     }
 

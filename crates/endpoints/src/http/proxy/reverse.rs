@@ -103,7 +103,7 @@ impl<C: Connector + 'static> ReverseProxy<C> {
 
     fn outgoing(&self, request: &Request) -> Option<client::Request> {
         let ReverseProxyConfig { name, id, strip_prefix, trusts_clients, key: _ } = &*self.config;
-        let path = path(&message::origin_form(&text(request.target())?), strip_prefix);
+        let path = path(&message::origin_form(request)?, strip_prefix);
         // By FastCGI or HTTP/1.0 it may have none.
         let authority = match request.authority() {
             b"" => "localhost".into(),
