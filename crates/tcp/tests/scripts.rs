@@ -11,7 +11,7 @@
 //! > FLAGS SEQ:END(LEN) [ack N] [win N] [ect | not-ect] [<OPTIONS>]  a segment leaves; what is not said is not looked at,
 //!                          but for SACK, which must be said
 //! none                     nothing leaves
-//! write N | share N | read N | close | abort | stop | mss N [SEQ] | unreachable SEQ
+//! write N [of M] (M are offered, N find room) | share N | read N | close | abort | stop | mss N [SEQ] | unreachable SEQ
 //! state NAME | event NAME | no-event | queue N (bytes to be read) | cwnd N | unacked N | count NAME N
 //! ```
 //!
@@ -181,6 +181,8 @@ impl Script {
             "path_mtu_probing" => config.path_mtu_probing = on,
             "receive" => config.receive_initial_bytes = number as u32,
             "receive_max" => config.receive_bytes_max = number as u32,
+            "send" => config.send_initial_bytes = number as u32,
+            "send_max" => config.send_bytes_max = number as u32,
             "initial_window" => config.initial_window_segments = number as u32,
             "mss_base" => config.mss_base = number as u16,
             "user_timeout" => config.user_timeout = Duration::from_millis(number),
@@ -255,7 +257,8 @@ impl Script {
         let shared = &mut self.shared;
         match (verb, count) {
             ("write", Some(count)) => {
-                let written = connection.write(shared, &vec![7; count as usize]);
+                let offered = option(words, "of")?.unwrap_or(count);
+                let written = connection.write(shared, &vec![7; offered as usize]);
                 if written as u64 != count {
                     return Err(format!("wrote {written}"));
                 }

@@ -88,17 +88,24 @@ impl Connection {
         self.congestion.size().saturating_mul(2).clamp(initial, config.send_bytes_max)
     }
 
-    /// Something was acknowledged: a writer that waits may go on when a third is free.
+    /// Something was acknowledged: a writer that waits may go on when there is room enough for it.
     #[inline]
     pub(super) fn after_acknowledged(&mut self, shared: &Shared) {
         if self.send_buffer.len() == 0 {
             self.events.add(Events::DRAINED);
         }
-        if self.events.has(Events::WANTS_ROOM)
-            && self.send_buffer.len() <= self.send_limit(shared) / 3 * 2
-        {
+        if self.events.has(Events::WANTS_ROOM) && self.has_room_for_writer(shared) {
             self.events.remove(Events::WANTS_ROOM);
             self.events.add(Events::WRITABLE);
         }
+    }
+
+    /// A third is free, so that a writer is seldom woken; less where everything written has left. Then the buffer is
+    /// what limits the flight, as one smaller than the path is, and each wait for more makes the flight shorter.
+    fn has_room_for_writer(&self, shared: &Shared) -> bool {
+        let limit = self.send_limit(shared);
+        let has_left = self.send.next.is_at_or_after(self.send_buffer.end());
+        let enough = if has_left { limit / 16 } else { limit / 3 };
+        self.send_buffer.len() <= limit - enough
     }
 }
