@@ -62,6 +62,7 @@ fn options(words: &[OsString]) -> Result<Options> {
     while let Some(argument) = arguments.next()? {
         match argument {
             Long("machine") => options.machine = arguments.value()?.string()?.parse()?,
+            Long("services") => options.services = Some(arguments.value()?.string()?),
             Long("ours-only") => options.ours_only = true,
             Long("seconds") => options.seconds = arguments.value()?.parse()?,
             Long("rounds") => options.rounds = arguments.value()?.parse()?,

@@ -22,6 +22,8 @@ cargo xtask test [unit|boot|interop|xen] [FILTER]
                                   run every test, or a kind, or those whose name contains FILTER;
                                   those of the Hermit kernel, an experiment, only by `hermit`
 cargo xtask bench [ROW...]        measure the appliance and Linux + nginx side by side
+    --services LIST               ours is an image with these only (see `image`)
+    --ours-only                   without Linux; goes with --machine microvm
 cargo xtask bench xen             the same, as guests of one Xen
 cargo xtask bench native          bulk TCP without a VM: our stack over a TAP, the kernel's over veth
 cargo xtask bench loss [ROW...]   TCP with delay, loss and reordering: ours over a TAP, nginx over the kernel's

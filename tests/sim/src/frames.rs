@@ -97,6 +97,21 @@ pub fn ack_frame(
     tcp_frame(macs, from, to, &tcp)
 }
 
+/// An IPv4 TCP frame with these options, a multiple of four bytes, in place of its own, and right checksums.
+pub fn with_tcp_options(frame: &[u8], options: &[u8]) -> Vec<u8> {
+    let data = 34 + TcpPacket::new_unchecked(&frame[34..]).header_len() as usize;
+    let mut frame = [&frame[..54], options, &frame[data..]].concat();
+    let length = frame.len() - 14;
+    let mut ip = Ipv4Packet::new_unchecked(&mut frame[14..]);
+    ip.set_total_len(length as u16);
+    ip.fill_checksum();
+    let ends: [IpAddress; 2] = [ip.src_addr().into(), ip.dst_addr().into()];
+    let mut tcp = TcpPacket::new_unchecked(&mut frame[34..]);
+    tcp.set_header_len(20 + options.len() as u8);
+    tcp.fill_checksum(&ends[0], &ends[1]);
+    frame
+}
+
 fn tcp_repr(
     (from, to): (SocketAddrV4, SocketAddrV4),
     control: TcpControl,

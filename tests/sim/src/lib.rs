@@ -5,6 +5,7 @@
 //! [`check`] prints its seed and writes what was on the wire to a pcap file.
 #![forbid(unsafe_code)]
 
+pub mod by_hand;
 mod frames;
 mod lone;
 mod pcap;
@@ -12,7 +13,7 @@ mod random;
 mod wire;
 mod world;
 
-pub use frames::{TcpFields, ack_frame, reply_frame, syn_frame, tcp_fields};
+pub use frames::{TcpFields, ack_frame, reply_frame, syn_frame, tcp_fields, with_tcp_options};
 pub use lone::Lone;
 pub use random::Random;
 pub use wire::{Faults, Filter, Link, LinkDevice, Offloads, Wire};

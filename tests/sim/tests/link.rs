@@ -8,7 +8,7 @@ use smoltcp::wire::{
     ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol,
     Icmpv4DstUnreachable, Icmpv4Message, Icmpv4Packet, Icmpv4Repr, Icmpv6Packet, Icmpv6Repr,
     IpAddress, IpProtocol, Ipv4Packet, Ipv4Repr, Ipv6Packet, Ipv6Repr, NdiscNeighborFlags,
-    NdiscRepr, RawHardwareAddress, TcpControl, UdpPacket,
+    NdiscRepr, RawHardwareAddress, TcpControl, TcpPacket, TcpSeqNumber, UdpPacket,
 };
 use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
@@ -157,6 +157,12 @@ fn v6(source: Ipv6Addr, target: Ipv6Addr, message: &Icmpv6Repr<'_>) -> Vec<u8> {
     ethernet(OTHER, to, EthernetProtocol::Ipv6, &packet)
 }
 
+/// The hop limit of an IPv6 frame is one less, as after a router.
+fn through_router(mut frame: Vec<u8>) -> Vec<u8> {
+    frame[14 + 7] -= 1;
+    frame
+}
+
 /// Sender, destination and content of the messages of neighbour discovery among frames.
 fn ndiscs(frames: &[Vec<u8>]) -> Vec<(Ipv6Addr, Ipv6Addr, NdiscRepr<'_>)> {
     frames
@@ -194,6 +200,33 @@ fn rfc_5227_2_1_arp_probes_and_questions_from_elsewhere_are_answered() {
     let other =
         arp(ArpOperation::Request, OTHER, Ipv4Addr::UNSPECIFIED, Ipv4Addr::new(10, 0, 0, 3));
     assert!(host.ask(other).is_empty(), "what is not ours is not answered");
+}
+
+#[test]
+fn rfc_4861_7_1_1_questions_that_came_through_a_router_are_not_answered() {
+    let mut host = Host::settled();
+    let question = NdiscRepr::NeighborSolicit { target_addr: OURS_V6, lladdr: None };
+    let frame = ndisc(PEER_V6, solicited(OURS_V6), question);
+    assert!(ndiscs(&host.ask(through_router(frame.clone()))).is_empty());
+    assert!(!ndiscs(&host.ask(frame)).is_empty());
+}
+
+/// RFC 5227 section 3 and RFC 4861 section 7.2.6: others may have learned meanwhile that we are elsewhere.
+#[test]
+fn addresses_are_announced_again_when_the_link_returns() {
+    let mut host = Host::settled();
+    host.0.wire.set_link_up(false);
+    host.pass(Duration::from_secs(5));
+    host.0.wire.set_link_up(true);
+    let frames = host.pass(Duration::from_secs(5));
+    let arps: Vec<_> = frames.iter().filter_map(|frame| read_arp(frame)).collect();
+    assert!(arps.contains(&(ArpOperation::Request, OURS, OURS)), "{arps:?}");
+    let is_announcement = |message: &NdiscRepr<'_>| {
+        matches!(message, NdiscRepr::NeighborAdvert { target_addr: OURS_V6, flags, .. }
+            if !flags.contains(NdiscNeighborFlags::SOLICITED))
+    };
+    let found = ndiscs(&frames);
+    assert!(found.iter().any(|(_, _, message)| is_announcement(message)), "{found:?}");
 }
 
 #[test]
@@ -251,6 +284,9 @@ fn rfc_4862_5_4_4_an_address_that_another_has_is_given_up() {
     let frame = || ndisc(OURS_V6, Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1), advert);
     let mut host = Host::new();
     host.pass(Duration::from_millis(500));
+    // RFC 4861 section 7.1.2: who has come through a router is no neighbour.
+    host.ask(through_router(frame()));
+    assert!(host.has(OURS_V6));
     host.ask(frame());
     assert!(!host.has(OURS_V6));
     let mut host = Host::settled();
@@ -435,27 +471,64 @@ fn rfc_8200_4_5_a_long_echo_request_is_answered_in_fragments() {
 #[test]
 fn rfc_8200_4_tcp_behind_extension_headers_is_answered() {
     let mut host = Host::settled();
+    let segment = segment_v6(PEER_V6, (true, false), 0, 0);
+    let destination_options = [6, 0, 1, 4, 0, 0, 0, 0];
+    let payload = [&destination_options[..], &segment].concat();
+    let answers = host.ask(packet_v6(PEER_V6, IpProtocol::Ipv6Opts, &payload));
+    assert_eq!(tcp_fields(&answers[0]).unwrap().flags, (true, false, false, true));
+}
+
+/// A segment from port 5000 to port 80, with SYN and ACK or without.
+fn segment_v6(from: Ipv6Addr, (syn, ack): (bool, bool), seq: u32, acknowledges: u32) -> Vec<u8> {
     let mut segment = vec![0; 20];
-    let mut tcp = smoltcp::wire::TcpPacket::new_unchecked(&mut segment);
+    let mut tcp = TcpPacket::new_unchecked(&mut segment);
     tcp.set_src_port(5000);
     tcp.set_dst_port(80);
     tcp.set_header_len(20);
-    tcp.set_syn(true);
-    tcp.fill_checksum(&PEER_V6.into(), &OURS_V6.into());
-    let destination_options = [6, 0, 1, 4, 0, 0, 0, 0];
-    let payload = [&destination_options[..], &segment].concat();
+    tcp.set_syn(syn);
+    tcp.set_ack(ack);
+    tcp.set_seq_number(TcpSeqNumber(seq as i32));
+    tcp.set_ack_number(TcpSeqNumber(acknowledges as i32));
+    tcp.set_window_len(1_000);
+    tcp.fill_checksum(&from.into(), &OURS_V6.into());
+    segment
+}
+
+fn packet_v6(from: Ipv6Addr, next_header: IpProtocol, payload: &[u8]) -> Vec<u8> {
     let ip = Ipv6Repr {
-        src_addr: PEER_V6,
+        src_addr: from,
         dst_addr: OURS_V6,
-        next_header: IpProtocol::Ipv6Opts,
+        next_header,
         payload_len: payload.len(),
         hop_limit: 64,
     };
     let mut packet = vec![0; 40 + payload.len()];
     ip.emit(&mut Ipv6Packet::new_unchecked(&mut packet));
-    packet[40..].copy_from_slice(&payload);
-    let answers = host.ask(ethernet(MAC[1], MAC[0], EthernetProtocol::Ipv6, &packet));
-    assert_eq!(tcp_fields(&answers[0]).unwrap().flags, (true, false, false, true));
+    packet[40..].copy_from_slice(payload);
+    ethernet(MAC[1], MAC[0], EthernetProtocol::Ipv6, &packet)
+}
+
+/// Each word of the address counts: connections of all of them, with the same ports, are connections of their own.
+#[test]
+fn peers_whose_addresses_differ_in_one_word_are_different() {
+    let mut host = Host::settled();
+    let peers: Vec<_> = (4..8)
+        .map(|word| {
+            let mut words = PEER_V6.segments();
+            words[word] ^= 0x0100;
+            Ipv6Addr::from(words)
+        })
+        .collect();
+    for (index, peer) in peers.iter().enumerate() {
+        let seq = 1_000 * index as u32;
+        let syn = segment_v6(*peer, (true, false), seq, 0);
+        let answers = host.ask(packet_v6(*peer, IpProtocol::Tcp, &syn));
+        let fields = answers.iter().find_map(|frame| tcp_fields(frame)).expect("a SYN-ACK");
+        assert_eq!(fields.ack, seq + 1);
+        let ack = segment_v6(*peer, (false, true), seq + 1, fields.seq.wrapping_add(1));
+        host.ask(packet_v6(*peer, IpProtocol::Tcp, &ack));
+        assert_eq!(host.0.stack.gauges().connections, index + 1);
+    }
 }
 
 #[test]

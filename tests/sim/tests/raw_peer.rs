@@ -2,38 +2,11 @@
 
 use flow::{Flow, FlowError, FlowExt, Listener};
 use net::{Counter, Limits};
-use sim::{MAC, TcpFields, World, WorldConfig, check, reply_frame, syn_frame, tcp_fields};
+use sim::by_hand::{Flows, endpoints, keep, last_from_stack, open, read, send};
+use sim::{MAC, World, WorldConfig, check, reply_frame, syn_frame, tcp_fields};
 use smoltcp::wire::{Icmpv4Packet, Ipv4Packet, TcpControl};
-use std::cell::RefCell;
-use std::net::SocketAddrV4;
-use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
-
-fn endpoints(port: u16) -> (SocketAddrV4, SocketAddrV4) {
-    (SocketAddrV4::new([10, 0, 0, 2].into(), port), SocketAddrV4::new([10, 0, 0, 1].into(), 80))
-}
-
-/// The last TCP frame that stack 0 sent.
-fn last_from_stack(world: &World) -> TcpFields {
-    let log = world.wire.log();
-    let own = log.iter().rev().filter(|(_, frame)| frame[6..12] == MAC[0]);
-    let mut tcp = own.filter_map(|(_, frame)| tcp_fields(frame));
-    tcp.next().expect("the stack has sent a segment")
-}
-
-fn send(
-    world: &mut World,
-    port: u16,
-    control: TcpControl,
-    seq: u32,
-    ack: Option<u32>,
-    data: &[u8],
-) {
-    let (from, to) = endpoints(port);
-    world.wire.inject(0, reply_frame((MAC[1], MAC[0]), from, to, control, seq, ack, data));
-    world.settle();
-}
 
 /// An echo server on stack 0; stack 1 hears nothing.
 fn echo(world: &mut World) {
@@ -78,54 +51,8 @@ fn a_handshake_carries_data_and_the_answer_rides_with_its_acknowledgement() {
     });
 }
 
-/// A handshake by hand; the stack's first sequence number.
-fn open(world: &mut World, port: u16, seq: u32) -> u32 {
-    let (from, to) = endpoints(port);
-    world.wire.inject(0, syn_frame((MAC[1], MAC[0]), from, to, seq));
-    world.settle();
-    let syn_ack = last_from_stack(world);
-    assert_eq!((syn_ack.flags, syn_ack.ack), ((true, false, false, true), seq.wrapping_add(1)));
-    let next = syn_ack.seq.wrapping_add(1);
-    send(world, port, TcpControl::None, seq.wrapping_add(1), Some(next), b"");
-    next
-}
-
-type Flows = Rc<RefCell<Vec<net::TcpFlow>>>;
-
-/// Stack 0 accepts and keeps flows; stack 1 hears nothing.
-fn keep(world: &mut World) -> Flows {
-    world.wire.set_filter(Some(Box::new(|_, _| true)));
-    let mut listener = world.stacks[0].listen(80).unwrap();
-    let flows = Flows::default();
-    let kept = flows.clone();
-    world.spawner().spawn("accept", async move {
-        while let Ok(flow) = listener.accept().await {
-            kept.borrow_mut().push(flow);
-        }
-    });
-    world.settle();
-    flows
-}
-
 fn run(name: &str, test: impl FnOnce(&mut World)) {
     check(name, &WorldConfig::default(), test);
-}
-
-/// What a read gives now.
-fn read(flow: &mut net::TcpFlow) -> Poll<Result<Vec<u8>, FlowError>> {
-    let mut cx = Context::from_waker(Waker::noop());
-    let mut bytes = Vec::new();
-    loop {
-        let taken = flow.poll_read_with(&mut cx, &mut |piece| {
-            bytes.extend_from_slice(piece);
-            piece.len()
-        });
-        match taken {
-            Poll::Ready(Ok(1..)) => {}
-            _ if !bytes.is_empty() => return Poll::Ready(Ok(bytes)),
-            other => return other.map(|taken| taken.map(|_| bytes)),
-        }
-    }
 }
 
 #[test]
@@ -313,14 +240,16 @@ fn rfc_1122_a_later_syn_takes_over_time_wait_and_an_earlier_one_does_not() {
 }
 
 #[test]
-fn time_passes_over_time_wait() {
-    run("time-wait-over", |world| {
-        let flows = keep(world);
-        let (send_next, _) = into_time_wait(world, &flows);
-        world.pass(Duration::from_secs(62));
-        send(world, 5000, TcpControl::Fin, 100, Some(send_next), b"");
-        assert!(last_from_stack(world).flags.2, "it belongs to nobody now");
-    });
+fn rfc_9293_3_4_1_time_wait_lasts_a_minute() {
+    for (seconds, is_reset) in [(58, false), (61, true)] {
+        run("time-wait-over", |world| {
+            let flows = keep(world);
+            let (send_next, _) = into_time_wait(world, &flows);
+            world.pass(Duration::from_secs(seconds));
+            send(world, 5000, TcpControl::Fin, 100, Some(send_next), b"");
+            assert_eq!(last_from_stack(world).flags.2, is_reset, "after {seconds} s");
+        });
+    }
 }
 
 #[test]

@@ -2,14 +2,10 @@
 
 use flow::{Address, Flow, FlowExt, Listener};
 use net::{Counter, Limits};
+use sim::by_hand::endpoints;
 use sim::{MAC, TcpFields, World, WorldConfig, check, reply_frame, syn_frame, tcp_fields};
 use smoltcp::wire::TcpControl;
-use std::net::SocketAddrV4;
 use std::time::Duration;
-
-fn endpoints(port: u16) -> (SocketAddrV4, SocketAddrV4) {
-    (SocketAddrV4::new([10, 0, 0, 2].into(), port), SocketAddrV4::new([10, 0, 0, 1].into(), 80))
-}
 
 /// What stack 0 has sent to a port.
 fn sent_to(world: &World, port: u16) -> Vec<TcpFields> {

@@ -71,6 +71,8 @@ strangers = [\"calculator\"]
 pub struct Options {
     /// Of both systems.
     pub machine: Machine,
+    /// The services of our image, as `http,rpc`; all where it says nothing.
+    pub services: Option<String>,
     /// Without the peer.
     pub ours_only: bool,
     /// Of each load.
@@ -87,6 +89,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             machine: Machine::Q35,
+            services: None,
             ours_only: false,
             seconds: 5,
             rounds: 3,
@@ -104,6 +107,16 @@ impl Options {
             );
         }
         self.rows().map(drop)
+    }
+
+    fn image(&self) -> Result<image::Options> {
+        let all = image::Options::default();
+        self.services.as_ref().map_or(Ok(all.clone()), |list| all.with_services(list))
+    }
+
+    fn has_fastcgi(&self) -> bool {
+        let is_named = |list: &String| list.split(',').any(|name| name == "fastcgi");
+        self.services.as_ref().is_none_or(is_named)
     }
 
     fn rows(&self) -> Result<Vec<&'static Row>> {
@@ -126,9 +139,11 @@ pub fn side_by_side(options: &Options, words: &[OsString]) -> Result<ExitCode> {
         &[&programs::QEMU, &programs::IP, &programs::WRK, &programs::CC, &programs::LIBC_HEADERS],
         options.install,
     )?;
-    // The row of sizes is about both; the other rows take the second.
-    image::build(&image::Options::http_only(), options.install)?;
-    image::build(&image::Options::default(), options.install)?;
+    if options.rows()?.iter().any(|row| row.name == measurements::SIZE) {
+        image::build(&image::Options::http_only(), options.install)?;
+        image::build(&image::Options::default(), options.install)?;
+    }
+    image::build(&options.image()?, options.install)?;
     if !options.ours_only {
         linux_guest::make(PAGE, options.install)?;
     }
@@ -152,6 +167,7 @@ pub fn side_by_side_worker(options: &Options) -> Result<ExitCode> {
     prepare_namespace()?;
     let field = Field {
         ours: ours(options)?,
+        has_fastcgi: options.has_fastcgi(),
         peer: if options.ours_only { None } else { Some(theirs(options)?) },
         plugin: Plugin::build()?,
         seconds: options.seconds,
@@ -192,12 +208,12 @@ fn ours(options: &Options) -> Result<SystemUnderTest> {
     Ok(SystemUnderTest {
         name: "ours",
         machine: options.machine,
-        kernel: image::Options::default().image()?.shipped,
+        kernel: options.image()?.image()?.shipped,
         small: bundle_file("small", &[])?,
         bulk: bundle_file("bulk", &[("site/big", &big)])?,
         disk: disk::bundle()?,
         words: "log=warn",
-        bulk_words: "fastcgi_port=9000",
+        bulk_words: if options.has_fastcgi() { "fastcgi_port=9000" } else { "" },
         disk_words: "",
         address,
         tap: SystemUnderTest::wire("tap0", Ipv4Addr::new(10, 9, 0, 1), address)?,

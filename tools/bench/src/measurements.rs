@@ -22,6 +22,8 @@ pub(crate) struct Field {
     pub(crate) ours: SystemUnderTest,
     /// None with `--ours-only`.
     pub(crate) peer: Option<SystemUnderTest>,
+    /// It is among our image's services.
+    pub(crate) has_fastcgi: bool,
     pub(crate) plugin: Plugin,
     /// Length of one load phase.
     pub(crate) seconds: u64,
@@ -56,11 +58,14 @@ pub(crate) struct Row {
 /// The row that needs our RPC peer.
 pub(crate) const RPC_GUEST: &str = "rpc-guest";
 
+/// The row about two images, whichever is measured.
+pub(crate) const SIZE: &str = "size";
+
 /// The row that needs a disk's image.
 pub(crate) const DISK: &str = "disk";
 
 pub(crate) const ROWS: &[Row] = &[
-    Row { name: "size", measure: size },
+    Row { name: SIZE, measure: size },
     Row { name: "boot", measure: boot },
     Row { name: "memory", measure: memory },
     Row { name: "instructions", measure: instructions },
@@ -203,7 +208,7 @@ fn instructions(field: &Field) -> Result<Vec<Line>> {
         phase(&|| load::wrk(server, 64, field.seconds, vary).map(|wrk| wrk.requests))?;
         phase(&|| load::wrk(server, 4, field.seconds, Reuse::New).map(|wrk| wrk.requests))?;
         phase(&|| load::bulk(server).map(|(mib, _)| mib))?;
-        if system.name == field.ours.name {
+        if system.name == field.ours.name && field.has_fastcgi {
             phase(&|| load::fastcgi_in_turn(system.fastcgi(), 1000).map(|()| 1000.0))?;
         }
         columns.push(figures);
@@ -223,6 +228,7 @@ fn instructions(field: &Field) -> Result<Vec<Line>> {
     Ok(names
         .iter()
         .enumerate()
+        .filter(|(index, _)| !values(*index).is_empty())
         .map(|(index, (what, reach))| line(*what, &values(index), *reach))
         .collect())
 }

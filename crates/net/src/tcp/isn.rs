@@ -123,7 +123,11 @@ mod tests {
     use super::*;
 
     fn isn_generator() -> IsnGenerator {
-        let mut state = 1_u64;
+        booted_with(1)
+    }
+
+    fn booted_with(entropy: u64) -> IsnGenerator {
+        let mut state = entropy;
         IsnGenerator::new(|| {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             state
@@ -145,6 +149,18 @@ mod tests {
         let later = isn_generator.generate(&tuple(1), Duration::from_millis(4));
         assert_eq!(later.wrapping_sub(first), 1_000);
         assert_ne!(first, isn_generator.generate(&tuple(2), Duration::ZERO));
+    }
+
+    #[test]
+    fn rfc_6528_numbers_of_two_boots_have_nothing_in_common() {
+        let numbers = |entropy| {
+            let generator = booted_with(entropy);
+            [1, 2, 3].map(|port| generator.generate(&tuple(port), Duration::ZERO))
+        };
+        let [one, other] = [numbers(1), numbers(2)];
+        assert_eq!(one, numbers(1));
+        let [a, b, c] = [0, 1, 2].map(|index: usize| one[index].wrapping_sub(other[index]));
+        assert!(a != 0 && a != b && b != c && a != c, "{a} {b} {c}");
     }
 
     #[test]
