@@ -105,13 +105,11 @@ pub struct Limits {
     /// 120 s: RFC 9293 section 3.8.4 has 2 h, which keeps what is dead for most of a day.
     pub keep_alive: Option<Duration>,
     /// How long data may stay unacknowledged, with nothing heard, before the connection is given
-    /// up. Default 60 s: six retransmissions.
+    /// up; of a connection that the application is done with, also where its peer answers and takes nothing. Default
+    /// 60 s: six retransmissions.
     pub user_timeout: Duration,
     /// What bounds a connection's bytes on their way beside the peer's window. Default CUBIC.
     pub congestion_control: CongestionControl,
-    /// How long a connection that the application is done with may go on while its peer acknowledges nothing.
-    /// Default 20 s.
-    pub orphan_timeout: Duration,
     /// How long an active connection may take to open. Default 10 s: the SYN is sent four times.
     pub connect_timeout: Duration,
     /// How long an acknowledgement waits for data to ride with. Default 10 ms: longer than a
@@ -143,7 +141,6 @@ impl Default for Limits {
             keep_alive: Some(Duration::from_secs(120)),
             user_timeout: Duration::from_secs(60),
             congestion_control: CongestionControl::Cubic,
-            orphan_timeout: Duration::from_secs(20),
             connect_timeout: Duration::from_secs(10),
             acknowledge: Duration::from_millis(10),
             resets_per_second: 200,

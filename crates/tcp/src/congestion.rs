@@ -217,10 +217,25 @@ impl Congestion {
                 let rtt = rtt.smoothed().filter(|rtt| *rtt >= PACED_RTT_MIN)?;
                 let rate = u64::from(self.window.size) * 1_000_000 / rtt.micros();
                 // As Linux: fast enough to double within a round trip, or else not to hinder growth.
-                let is_young = self.window.size < self.window.threshold / 2;
-                Some(if is_young { rate * 2 } else { rate * 6 / 5 })
+                Some(if self.is_young() { rate * 2 } else { rate * 6 / 5 })
             }
         }
+    }
+
+    /// By how much a transmission may be early after a pause. While no congestion is near that is a quarter of a round trip,
+    /// half of a window at that rate: a page on a connection that has carried larger ones need not wait.
+    #[inline]
+    pub(crate) fn pacing_slack(&self, rtt: &Rtt) -> Duration {
+        match &self.control {
+            Control::Cubic(_) | Control::Reno(_) if self.is_young() => {
+                rtt.smoothed().unwrap_or_default().divided(4)
+            }
+            _ => Duration::default(),
+        }
+    }
+
+    fn is_young(&self) -> bool {
+        self.window.size < self.window.threshold / 2
     }
 
     /// Bytes per second that arrive, if that is measured and there was something.

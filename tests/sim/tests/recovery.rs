@@ -321,7 +321,8 @@ fn timeouts_double_while_nothing_is_heard() {
         let frames = sent(world).len();
         world.pass(Duration::from_secs(58));
         let again = peer.data(world, frames).len();
-        assert!((5..=12).contains(&again), "{again} repetitions");
+        // They begin anew once, for smaller segments.
+        assert!((8..=14).contains(&again), "{again} repetitions");
         world.pass(Duration::from_secs(5));
         assert_eq!(world.stacks[0].count(net::Counter::TimedOut), 1);
     });

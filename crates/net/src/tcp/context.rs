@@ -57,7 +57,7 @@ impl TcpContext {
     pub(crate) fn new(limits: Limits, device: &Capabilities, now: Instant) -> Self {
         Self {
             shared: RefCell::new(Shared::new(engine_config(&limits))),
-            orphan_timeout: limits.orphan_timeout.into(),
+            orphan_timeout: limits.user_timeout.into(),
             counters: Counters::new(),
             opened: Cell::new(0),
             now: Cell::new(now),

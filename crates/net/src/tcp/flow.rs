@@ -9,7 +9,7 @@ use flow::{Address, Flow, FlowError};
 /// One end of a TCP connection.
 ///
 /// Dropping it after [`finish`](Flow::finish) lets everything written be delivered, for as long as
-/// [`Limits::orphan_timeout`](crate::Limits::orphan_timeout) says, and discards what still arrives; dropping it
+/// [`Limits::user_timeout`](crate::Limits::user_timeout) says, and discards what still arrives; dropping it
 /// before resets the connection.
 pub struct TcpFlow {
     connection: Rc<Connection>,

@@ -61,9 +61,11 @@ impl InterfaceState {
             return;
         }
         let mut due = alloc::vec::Vec::new();
-        let expired = self.syn_queue.sweep(now, |entry| {
+        let expired = self.syn_queue.sweep(now, |entry, may_repeat| {
             entry.answer(now);
-            due.push(*entry);
+            if may_repeat {
+                due.push(*entry);
+            }
         });
         self.context.counters.add_many(Counter::HalfOpenExpired, expired as u64);
         for entry in due {

@@ -185,13 +185,19 @@ impl SynQueue {
         self.sweep
     }
 
-    /// Shows `answer` each entry whose SYN-ACK is to be sent again, and forgets those that were
+    /// Shows `answer` each entry whose SYN-ACK is to be sent again, and whether it may, and forgets those that were
     /// answered often enough; the result is how many those were. A sweep looks at every slot, but
     /// only once in half a second, and only while something is half open.
-    pub(crate) fn sweep(&mut self, now: Duration, mut answer: impl FnMut(&mut HalfOpen)) -> usize {
+    pub(crate) fn sweep(
+        &mut self,
+        now: Duration,
+        mut answer: impl FnMut(&mut HalfOpen, bool),
+    ) -> usize {
         if self.sweep.is_none_or(|at| at > now) {
             return 0;
         }
+        // In a flood most addresses are forged, and who is there repeats its SYN: nobody is sent more than he sent.
+        let may_repeat = self.used <= self.slots.len() / 4;
         let mut expired = 0;
         for slot in &mut self.slots {
             let Some(entry) = slot else { continue };
@@ -202,7 +208,7 @@ impl SynQueue {
                 *slot = None;
                 expired += 1;
             } else {
-                answer(entry);
+                answer(entry, may_repeat);
             }
         }
         self.used -= expired;
@@ -271,13 +277,35 @@ mod tests {
         let mut expired = 0;
         for tick in 0..100 {
             let now = Duration::from_millis(tick * 100);
-            expired += table.sweep(now, |entry| {
-                answers += 1;
+            expired += table.sweep(now, |entry, may_repeat| {
+                answers += u32::from(may_repeat);
                 entry.answer(now);
             });
         }
         assert_eq!((answers, expired, table.len()), (2, 1, 0));
         assert_eq!(table.next_deadline(), None);
+    }
+
+    #[test]
+    fn in_a_crowd_answers_are_not_repeated_and_everyone_is_forgotten_in_time() {
+        for (count, repeats) in [(16, 2 * 16), (17, 0)] {
+            let mut table = SynQueue::new(TupleHasher::new(3), 64);
+            let mut ports = 1..;
+            while table.len() < count {
+                let mut new = entry(ports.next().unwrap());
+                new.answer(Duration::ZERO);
+                table.insert(new, Duration::ZERO);
+            }
+            let (mut answers, mut expired) = (0, 0);
+            for tick in 0..100 {
+                let now = Duration::from_millis(tick * 100);
+                expired += table.sweep(now, |entry, may_repeat| {
+                    answers += u32::from(may_repeat);
+                    entry.answer(now);
+                });
+            }
+            assert_eq!((answers, expired, table.len()), (repeats, count, 0));
+        }
     }
 
     #[test]

@@ -397,7 +397,7 @@ impl Connection {
     }
 
     /// What is in flight is controlled by RFC 9937; after a time-out it is slow start again.
-    fn is_reducing(&self) -> bool {
+    pub(super) fn is_reducing(&self) -> bool {
         self.recovery.active().is_some_and(|episode| episode.kind != Kind::Timeout)
     }
 

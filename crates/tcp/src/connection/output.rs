@@ -180,6 +180,7 @@ impl Connection {
             self.send.next = part.start + part.len;
         } else {
             self.scoreboard.resent(part.start, part.len, now, stamp);
+            self.note_search_probe_resent(now, part);
             self.resent = self.resent.wrapping_add(1);
             shared.counters.segments_retransmitted += 1;
             shared.counters.bytes_retransmitted += u64::from(part.len);

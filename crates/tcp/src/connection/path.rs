@@ -132,8 +132,13 @@ impl Connection {
         let largest = self.largest_mss();
         let search = self.search.get_or_insert_with(|| Box::new(Search::waiting(largest, now)));
         let (mss, resume_at) = (self.send.mss, search.resume_at);
+        let is_first = search.suspected.is_none();
         search.suspected.get_or_insert(Suspected { mss, resume_at, lost_probes: 0 });
         search.resume_at = now;
+        if is_first {
+            // Segments of another size are another question: that the last ones were not answered does not delay them.
+            self.rtt.end_backoff();
+        }
         self.shrink_segments(smaller);
     }
 
@@ -218,12 +223,23 @@ impl Connection {
         self.events.add(Events::PATH_MSS);
     }
 
-    /// The timer expired: nothing is known of the probe, and its size is tried again.
+    /// Nothing is known of the probe, as after a time-out: its size is tried again.
     pub(super) fn give_up_search_probe(&mut self, now: Instant) {
         if let Some(search) = &mut self.search
             && search.probe.take().is_some()
         {
             search.resume_at = now + PROBE_AGAIN_AFTER;
+        }
+    }
+
+    /// Of a probe that was lost beside others nothing is known either; it goes again in segments that pass, whose
+    /// acknowledgement says nothing of its size.
+    pub(super) fn note_search_probe_resent(&mut self, now: Instant, part: &Part) {
+        let probe = self.search.as_ref().and_then(|search| search.probe);
+        if probe.is_some_and(|(start, end, _)| {
+            part.start.is_before(end) && (part.start + part.len).is_after(start)
+        }) {
+            self.give_up_search_probe(now);
         }
     }
 

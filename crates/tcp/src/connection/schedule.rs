@@ -2,7 +2,6 @@
 
 use super::{Connection, Probe};
 use crate::config::Shared;
-use crate::recovery::Kind;
 use crate::sequence::SeqNumber;
 use crate::time::{Duration, Instant};
 
@@ -209,19 +208,22 @@ impl Connection {
     #[inline]
     fn flight_limit(&self) -> u32 {
         match self.recovery.active() {
-            Some(episode)
-                if episode.kind != Kind::Timeout && !self.congestion.controls_recovery() =>
-            {
-                episode.window()
-            }
+            Some(episode) if self.is_clocked_by_recovery() => episode.window(),
             _ => self.congestion.size(),
         }
     }
 
     #[inline]
     fn may_pace(&mut self, now: Instant) -> bool {
-        self.timers.is_paced = now < self.timers.pace_at;
+        self.timers.is_paced = now < self.timers.pace_at && !self.is_clocked_by_recovery();
         !self.timers.is_paced
+    }
+
+    /// RFC 9937 says for each acknowledgement what leaves at once: more than arrives only where that is safe, and what
+    /// waits until the next one is lost.
+    #[inline]
+    fn is_clocked_by_recovery(&self) -> bool {
+        self.is_reducing() && !self.congestion.controls_recovery()
     }
 
     /// Bytes that may leave at once: those of a millisecond, and two segments at least.
@@ -238,8 +240,9 @@ impl Connection {
     pub(super) fn pace(&mut self, shared: &Shared, now: Instant, len: u32) {
         let Some(rate) = self.congestion.pacing_rate(&self.rtt, &shared.config) else { return };
         let takes = Duration::from_micros(u64::from(len) * 1_000_000 / rate.max(1));
-        // What was late is caught up with, by a millisecond's worth at most.
-        self.timers.pace_at = self.timers.pace_at.max(now - PACE_SLACK) + takes;
+        // What was late is caught up with, as far as the slack goes.
+        let slack = self.congestion.pacing_slack(&self.rtt).max(PACE_SLACK);
+        self.timers.pace_at = self.timers.pace_at.max(now - slack) + takes;
     }
 }
 

@@ -146,9 +146,10 @@ impl Connection {
             Retransmit::Window => {
                 // Before the next probe, or as the retransmission timer of what filled the window.
                 let at = now + self.rtt.timeout(&shared.config);
-                self.timers.retransmit_at = at;
                 if self.send.window > 0 {
-                    self.timers.kind = Retransmit::Timeout;
+                    (self.timers.retransmit_at, self.timers.kind) = (at, Retransmit::Timeout);
+                } else {
+                    self.timers.retransmit_at = at.min(self.silent_until(shared));
                 }
             }
             _ => self.arm_retransmission(shared, now),
@@ -192,7 +193,12 @@ impl Connection {
     /// the peer is asked, lest the answer that opened the window was lost.
     pub(super) fn arm_window_probe(&mut self, shared: &Shared, now: Instant) {
         if self.timers.retransmit_at == Instant::NEVER && self.scoreboard.is_empty() {
-            let at = now + self.rtt.timeout(&shared.config);
+            let timeout = self.rtt.timeout(&shared.config);
+            if now.since(self.heard_at) > timeout {
+                // There was nothing to say; the silence that counts begins now.
+                self.progress_at = now;
+            }
+            let at = now + timeout;
             (self.timers.retransmit_at, self.timers.kind) = (at, Retransmit::Window);
         }
     }
@@ -316,16 +322,27 @@ impl Connection {
 
     /// RFC 9293 section 3.8.6.1: as long as the peer answers, the connection stays.
     fn on_window_timeout(&mut self, shared: &mut Shared, now: Instant) {
-        if now.since(self.heard_at.max(self.progress_at)) >= shared.config.user_timeout {
+        let limit = self.silent_until(shared);
+        if now >= limit {
             return self.give_up(shared);
+        }
+        let due = self.sent_at + self.rtt.timeout(&shared.config);
+        if self.rtt.backoff() > 0 && now < due {
+            // The peer was to be given up now, and has answered since.
+            (self.timers.retransmit_at, self.timers.kind) = (due.min(limit), Retransmit::Window);
+            return;
         }
         shared.counters.window_probes += 1;
         self.scoreboard.lose_all();
         self.rtt.back_off();
         self.pending.probe = Probe::Window;
-        let limit = self.heard_at.max(self.progress_at) + shared.config.user_timeout;
         (self.timers.retransmit_at, self.timers.kind) =
             ((now + self.rtt.timeout(&shared.config)).min(limit), Retransmit::Window);
+    }
+
+    /// When a peer is given up that answers no probe of its window.
+    fn silent_until(&self, shared: &Shared) -> Instant {
+        self.heard_at.max(self.progress_at) + shared.config.user_timeout
     }
 
     fn on_idle_timeout(&mut self, shared: &mut Shared, now: Instant) {
