@@ -1,5 +1,5 @@
 //! Two guests of one host that reach each other by memory which `aqueductctl shm-server` gives them, through QEMU's own device:
-//! one passes requests on, and asks a service by ZeroMQ; the other, on another kind of machine, is killed and started again.
+//! one passes requests on, asks a service by ZeroMQ and calls an object; the other, on another kind of machine, is killed and started again.
 
 use command::{
     child::Child,
@@ -31,7 +31,8 @@ const BIG_BYTES: usize = 24 << 20;
 /// As long as the route takes one, and longer than a ring.
 const ECHO_BYTES: usize = 1 << 20;
 const SMALL: &str = "a page";
-const BEHIND: &str = "[shared_memory]\nhttp_path = \"http\"\nzmq_path = \"transform\"\n";
+const BEHIND: &str =
+    "[shared_memory]\nhttp_path = \"http\"\nzmq_path = \"transform\"\nrpc_path = \"rpc\"\n";
 const NAMES: &str = "transform here zmtp shm:transform\n";
 const STARTED: &str = "http by shared memory at http";
 const START_LIMIT: Duration = Duration::from_secs(20);
@@ -128,6 +129,10 @@ fn carried(harness: &Harness) -> Result {
         curl(&["--fail", "-o", &to, "--data-binary", &data, &echo])?;
         same_bytes("an upload's echo", &out, &sent)?;
     }
+    // A call whose message is longer than a ring, and its answer.
+    let call = format!("http://{GUEST_ADDRESS}/_test/call/shm:rpc");
+    curl(&["--fail", "-o", &to, "--data-binary", &data, &call])?;
+    same_bytes("a call's echo", &out, &sent)?;
     let asked = format!("http://{GUEST_ADDRESS}/_test/transform/transform");
     let answer = curl(&["--fail", "--data-binary", "water flows", &asked])?;
     equal("what ZeroMQ's service made of it", &answer.as_str(), &"WATER FLOWS")

@@ -1,5 +1,5 @@
-//! Two processes of one host that reach each other by shared memory: one has a route that passes requests on, and one that
-//! asks a service by ZeroMQ. And Xen's libxenvchan in the place of either, whose layout and protocol the rings have.
+//! Two processes of one host that reach each other by shared memory: one has a route that passes requests on, and others that
+//! ask a service by ZeroMQ and call an object. And Xen's libxenvchan in the place of either, whose layout and protocol the rings have.
 
 use command::{
     child::Child,
@@ -47,16 +47,18 @@ struct Pair {
     /// The second one's.
     bundle: PathBuf,
     http: String,
+    rpc: String,
 }
 
 impl Pair {
     fn start(harness: &mut Harness) -> Result<Self> {
-        let [http, zmq] = ["http", "zmq"].map(|name| harness.scratch.path(name));
+        let [http, zmq, rpc] = ["http", "zmq", "rpc"].map(|name| harness.scratch.path(name));
         let config = format!(
-            "[shared_memory]\nhttp_path = \"{}\"\nzmq_path = \"{}\"\n\
+            "[shared_memory]\nhttp_path = \"{}\"\nzmq_path = \"{}\"\nrpc_path = \"{}\"\n\
              [zmq]\nport = 0\n",
             http.display(),
             zmq.display(),
+            rpc.display(),
         );
         let files: [(&str, &[u8]); 2] =
             [("site/big", &noise(BIG_BYTES)), ("site/small", SMALL.as_bytes())];
@@ -65,7 +67,7 @@ impl Pair {
         let names = format!("transform here zmtp shm:{}\n", zmq.display());
         let front = harness.bundle("", &[("names", names.as_bytes())])?;
         let front = harness.trial_process(&front)?;
-        Ok(Self { front, behind, bundle, http: target(&http) })
+        Ok(Self { front, behind, bundle, http: target(&http), rpc: target(&rpc) })
     }
 
     /// Where the first process passes requests on to the second.
@@ -103,6 +105,9 @@ fn carried(harness: &Harness, pair: &Pair) -> Result {
         curl(&["--fail", "-o", &to, "--data-binary", &data, &echo])?;
         same_bytes("an upload's echo", &out, &sent)?;
     }
+    let call = format!("http://{PROCESS_ADDRESS}/_test/call/{}", pair.rpc);
+    curl(&["--fail", "-o", &to, "--data-binary", &data, &call])?;
+    same_bytes("a call's echo", &out, &sent)?;
     equal("a page", &curl(&["--fail", &pair.url("/small")])?.as_str(), &SMALL)?;
     // By its name, of which the first process knows the path.
     let url = format!("http://{PROCESS_ADDRESS}/_test/transform/transform");

@@ -100,11 +100,13 @@ fn outlives_a_restoration(host: &Host) -> Result {
     no_flows("after a restoration")
 }
 
-/// A guest reaches another by the name of what listens there, by HTTP and by ZeroMQ, until that is destroyed.
+/// A guest reaches another by the name of what listens there, by HTTP, ZeroMQ and RPC, until that is destroyed.
 pub(super) fn between_guests(harness: &mut Harness) -> Result {
     let patient = format!("{PATIENT}[names]\nlocal_timeout_seconds = 60\n");
     let site = Site::of(&harness.trial().kernel, harness, &patient, 128, super::FETCHED_BYTES)?;
-    let config = format!("{PATIENT}[shared_memory]\nhttp_path = \"http\"\nzmq_path = \"zmq\"\n");
+    let config = format!(
+        "{PATIENT}[shared_memory]\nhttp_path = \"http\"\nzmq_path = \"zmq\"\nrpc_path = \"rpc\"\n"
+    );
     let files: &[(&str, &[u8])] = &[("site/big", &noise(super::FETCHED_BYTES))];
     put_file(&site.host, "bundle-two", &harness.bundle(&config, files)?)?;
     let one = site.guest()?;
@@ -134,7 +136,10 @@ fn reach_each_other(host: &Host) -> Result {
     check_sum(host, super::FETCHED_BYTES, sum.trim_end())?;
     let ask = ["--silent", "--data-binary", "water flows"];
     let answer = curl(&[&ask[..], &[&url("/_test/transform/vchan-zmq@two")]].concat())?;
-    equal("the answer by ZeroMQ", &answer.as_str(), &"WATER FLOWS")
+    equal("the answer by ZeroMQ", &answer.as_str(), &"WATER FLOWS")?;
+    let call = url("/_test/call/service:%2F%2Fvchan-rpc@two");
+    let echo = curl(&[&ask[..], &[&call]].concat())?;
+    equal("the echo of a call", &echo.as_str(), &"water flows")
 }
 
 /// Half a page comes, and then an error: not silence.

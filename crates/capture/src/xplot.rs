@@ -10,7 +10,11 @@
 //! | purple line, with `S` | data that arrived out of order (SACK) |
 //! | orange, with `SYN`, `FIN`, `RST` | control segments |
 //!
-//! (tcptrace manual, "The Time Sequence Graph"; xplot's file format.)
+//! (tcptrace manual, "The Time Sequence Graph"; xplot's file format.) A ring of shared memory is drawn likewise: [`RingGraph`].
+
+mod ring;
+
+pub use ring::{RingGraph, RingStep};
 
 use crate::{Segment, TcpFlags};
 use alloc::vec::Vec;

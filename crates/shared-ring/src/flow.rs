@@ -3,7 +3,8 @@
 use crate::counters::{Counter, Counters};
 use crate::inspection::{FlowInfo, FlowRow};
 use crate::rings::{AnyLine, Doorbell, OpenFlow, Peer, Rings};
-use crate::{Readable, Ring, SharedMemory, Violation};
+use crate::watch::{Watcher, Watchers};
+use crate::{Readable, Ring, SharedMemory, Violation, Waits};
 use alloc::rc::Rc;
 use core::cell::{Cell, RefCell};
 use core::fmt;
@@ -155,6 +156,7 @@ pub(crate) struct Line<M, D> {
     ends: Ends,
     /// Its part of what the rings count.
     counters: Counters,
+    watchers: Watchers,
     state: RefCell<State<M>>,
     doorbell: D,
     /// It is among those that may have to notify.
@@ -193,6 +195,12 @@ struct Awaited {
     delivery: bool,
 }
 
+impl From<Awaited> for Waits {
+    fn from(awaited: Awaited) -> Self {
+        Self { for_bytes: awaited.bytes, for_room: awaited.room || awaited.delivery }
+    }
+}
+
 impl<M: SharedMemory> State<M> {
     /// Whether there is any of what tasks wait for, as these ways to look say. A rule that the other side broke, and its going,
     /// are for them to find.
@@ -221,6 +229,7 @@ impl<M: SharedMemory + 'static, D: Doorbell> Line<M, D> {
             rings,
             ends,
             counters: Counters::default(),
+            watchers: Watchers::default(),
             state: RefCell::new(state),
             doorbell,
             is_marked: Cell::new(false),
@@ -230,10 +239,21 @@ impl<M: SharedMemory + 'static, D: Doorbell> Line<M, D> {
         })
     }
 
-    /// Counts for this flow, and for all.
+    /// Counts for this flow, and for all. Each is a step that is watched: the state must not be in use.
     fn count(&self, counter: Counter, many: usize) {
         self.counters.add_many(counter, many);
         self.rings.counters().add_many(counter, many);
+        self.show();
+    }
+
+    fn show(&self) {
+        self.watchers.show(|| self.info());
+    }
+
+    /// None while the state is in use.
+    fn info(&self) -> Option<FlowInfo> {
+        let state = self.state.try_borrow().ok()?;
+        Some(FlowInfo::new(&state.ring, &self.counters.counts(), state.awaited.into()))
     }
 
     /// The other side may have to be notified, at the end of the turn.
@@ -290,6 +310,7 @@ impl<M: SharedMemory + 'static, D: Doorbell> Line<M, D> {
             Ok(Readable::Nothing) => {
                 state.reader.register(cx);
                 state.awaited.bytes = true;
+                drop(state);
                 self.hear();
                 self.count(Counter::EmptyStalls, 1);
                 Poll::Pending
@@ -313,6 +334,7 @@ impl<M: SharedMemory + 'static, D: Doorbell> Line<M, D> {
             Ok(0) => {
                 state.writer.register(cx);
                 state.awaited.room = true;
+                drop(state);
                 self.hear();
                 self.count(Counter::FullStalls, 1);
                 Poll::Pending
@@ -364,6 +386,7 @@ impl<M: SharedMemory + 'static, D: Doorbell> Line<M, D> {
         state.error.get_or_insert(why);
         state.ring.close();
         drop(state);
+        self.show();
         self.mark();
     }
 
@@ -404,15 +427,20 @@ impl<M: SharedMemory + 'static, D: Doorbell> AnyLine for Line<M, D> {
         found
     }
 
+    fn number(&self) -> u64 {
+        self.ends.number
+    }
+
     fn row(&self) -> FlowRow {
         let Ends { number, local, peer } = self.ends;
-        let mut row = FlowRow { number, local, peer, waker: None, task: None, info: None };
         // Whoever looks may be the flow's own task, in the middle of its work.
-        if let Ok(state) = self.state.try_borrow() {
-            row.waker = state.reader.key().or_else(|| state.writer.key());
-            row.info = Some(FlowInfo::new(&state.ring, &self.counters.counts()));
-        }
-        row
+        let state = self.state.try_borrow().ok();
+        let waker = state.and_then(|state| state.reader.key().or_else(|| state.writer.key()));
+        FlowRow { number, local, peer, waker, task: None, info: self.info() }
+    }
+
+    fn watch(&self, watcher: &Rc<dyn Watcher>) {
+        self.watchers.add(watcher);
     }
 
     fn handle_notification(&self) {

@@ -1,7 +1,7 @@
 //! Inspection: what each flow through shared memory lets others see.
 
 use crate::counters::{Counter, Counts};
-use crate::{Fill, Ring, Role, SharedMemory};
+use crate::{Fill, Ring, Role, SharedMemory, Waits};
 use flow::Address;
 use flow::sync::WakerKey;
 use flow::task::TaskId;
@@ -31,6 +31,10 @@ pub struct FlowInfo {
     pub role: Role,
     /// How full the rings are.
     pub fill: Fill,
+    /// What tasks of this side wait for.
+    pub waits: Waits,
+    /// What the other side has asked to be notified of.
+    pub peer_waits: Waits,
     /// Bytes read.
     pub received_bytes: u64,
     /// Bytes written.
@@ -48,10 +52,12 @@ pub struct FlowInfo {
 }
 
 impl FlowInfo {
-    pub(crate) fn new<M: SharedMemory>(ring: &Ring<M>, counts: &Counts) -> Self {
+    pub(crate) fn new<M: SharedMemory>(ring: &Ring<M>, counts: &Counts, waits: Waits) -> Self {
         Self {
             role: ring.role(),
             fill: ring.fill(),
+            waits,
+            peer_waits: ring.peer_waits(),
             received_bytes: counts.get(Counter::BytesIn),
             sent_bytes: counts.get(Counter::BytesOut),
             notifications_in: counts.get(Counter::NotificationsIn),
@@ -72,6 +78,30 @@ impl FlowRow {
     fn number(&self, read: impl FnOnce(&FlowInfo) -> Option<u64>) -> Value<'_> {
         self.info.as_ref().and_then(read).map_or(Value::Null, Value::Number)
     }
+
+    fn text(&self, read: impl FnOnce(&FlowInfo) -> Option<&'static str>) -> Value<'_> {
+        self.info.as_ref().and_then(read).map_or(Value::Null, Value::Text)
+    }
+}
+
+impl Role {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::Client => "client",
+        }
+    }
+}
+
+impl Waits {
+    fn name(self) -> Option<&'static str> {
+        match (self.for_bytes, self.for_room) {
+            (true, true) => Some("bytes and room"),
+            (true, false) => Some("bytes"),
+            (false, true) => Some("room"),
+            (false, false) => None,
+        }
+    }
 }
 
 /// All flows through shared memory.
@@ -85,14 +115,7 @@ pub static FLOWS: Table<FlowRow> = Table {
         Column::maybe_text(
             "role",
             "`server` is who laid the rings out, `client` the other.",
-            |row| {
-                row.info.as_ref().map_or(Value::Null, |info| {
-                    Value::Text(match info.role {
-                        Role::Server => "server",
-                        Role::Client => "client",
-                    })
-                })
-            },
+            |row| row.text(|info| Some(info.role.name())),
         ),
         Column::maybe_text("task", "The task that waits for it.", |row| {
             Value::shown(row.task.as_ref())
@@ -119,6 +142,14 @@ pub static FLOWS: Table<FlowRow> = Table {
             "In it, what the other side has not read.",
             |row| row.number(|info| info.fill.undelivered_bytes.map(|bytes| bytes as u64)),
         ),
+        Column::maybe_text(
+            "waits_for",
+            "What we wait for: `bytes`, or `room` that the other side makes by reading.",
+            |row| row.text(|info| info.waits.name()),
+        ),
+        Column::maybe_text("peer_waits_for", "What the other side waits for.", |row| {
+            row.text(|info| info.peer_waits.name())
+        }),
         Column::maybe_number("notifications_in", "Notifications that came.", |row| {
             row.number(|info| Some(info.notifications_in))
         }),

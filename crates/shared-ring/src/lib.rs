@@ -33,11 +33,13 @@ mod ring;
 mod rings;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 pub use crate::flow::RingFlow;
 pub use counters::{COUNTER_METRICS, Counts};
 pub use geometry::{BadGeometry, Geometry};
 pub use inspection::{FLOWS, FlowInfo, FlowRow};
 pub use memory::SharedMemory;
-pub use ring::{Fill, Readable, Ring, Role, Violation};
+pub use ring::{Fill, Readable, Ring, Role, Violation, Waits};
 pub use rings::{Doorbell, GAUGE_METRICS, Peer, Rings};
+pub use watch::Watcher;

@@ -66,6 +66,15 @@ pub struct Fill {
     pub undelivered_bytes: Option<usize>,
 }
 
+/// What a side waits for, to be notified of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Waits {
+    /// Bytes to read.
+    pub for_bytes: bool,
+    /// The other side's reading: room to write, or the last bytes' delivery.
+    pub for_room: bool,
+}
+
 /// The other side wrote what cannot be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Violation;
@@ -320,6 +329,12 @@ impl<M: SharedMemory> Ring<M> {
             outgoing_ring_bytes: outgoing.place.len(),
             undelivered_bytes: within(outgoing.produced.wrapping_sub(consumed), &outgoing.place),
         }
+    }
+
+    /// What the other side has asked to be notified of, and has not been.
+    pub fn peer_waits(&self) -> Waits {
+        let asked = self.memory.load_byte(self.role.peer_says());
+        Waits { for_bytes: asked & NOTIFY_WRITTEN != 0, for_room: asked & NOTIFY_READ != 0 }
     }
 
     /// Which side it is.

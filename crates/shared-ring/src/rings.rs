@@ -3,6 +3,7 @@
 use crate::counters::{Counter, Counters};
 use crate::flow::{Ends, Line, RingFlow};
 use crate::inspection::FlowRow;
+use crate::watch::Watcher;
 use crate::{Counts, Ring, SharedMemory};
 use alloc::boxed::Box;
 use alloc::rc::{Rc, Weak};
@@ -112,6 +113,24 @@ impl Rings {
         lines.iter().filter_map(Weak::upgrade).for_each(|line| visit(line.row()));
     }
 
+    /// The flow of this number, if it is there. To be asked by tasks.
+    pub fn flow(&self, number: u64) -> Option<FlowRow> {
+        Some(self.line(number)?.row())
+    }
+
+    /// Shows each step of the flow of this number, if it is there, until the watcher is dropped. To be asked by tasks.
+    pub fn watch(&self, number: u64, watcher: &Rc<dyn Watcher>) -> bool {
+        self.line(number).is_some_and(|line| {
+            line.watch(watcher);
+            true
+        })
+    }
+
+    fn line(&self, number: u64) -> Option<Rc<dyn AnyLine>> {
+        let lines = self.0.lines.borrow();
+        lines.iter().filter_map(Weak::upgrade).find(|line| line.number() == number)
+    }
+
     /// Flows that are open.
     pub fn flows(&self) -> usize {
         self.0.open.get()
@@ -186,8 +205,12 @@ pub(crate) trait AnyLine {
     fn look(&self) -> bool;
     /// The same, and where there is nothing yet, asks the other side to notify this one.
     fn ask(&self) -> bool;
+    /// By which it is known.
+    fn number(&self) -> u64;
     /// What is seen of it.
     fn row(&self) -> FlowRow;
+    /// Shows it each step from now on.
+    fn watch(&self, watcher: &Rc<dyn Watcher>);
     fn handle_notification(&self);
     fn handle_gone(&self);
     fn handle_lost(&self);

@@ -5,6 +5,7 @@ mod flows;
 mod hostile;
 mod model;
 mod notify;
+mod watch;
 mod wrap;
 
 use crate::{Geometry, Ring, SharedMemory};

@@ -8,7 +8,7 @@
 //! Where many are to come, they ask by a node of their own folder, which nobody else can write: `data/vchan/to/S/NAME-N` of
 //! domain C's folder, readable for S alone, asks domain S for a connection by what listens as `NAME` there. The answer is one
 //! such path, `data/vchan/NAME/C-N` of S, or below it `refused`. Who listens says so by `data/services/vchan-NAME`, where
-//! services are found by name.
+//! services are found by name. A list in `data/vchan-from/NAME` of S says who may come; without one, all may.
 //!
 //! A domain that is destroyed says nothing, and no event tells of it: while there are connections, the other ends of their
 //! event channels are looked at twice a second. What a domain was granted is used for something else once Xen says that the
@@ -26,6 +26,7 @@ mod listen;
 mod meeting;
 mod memory;
 mod offer;
+mod permission;
 #[cfg(test)]
 mod tests;
 

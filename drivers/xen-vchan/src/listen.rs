@@ -3,6 +3,7 @@
 
 use crate::meeting::{self, Request};
 use crate::offer::{self, Error, Offer};
+use crate::permission::Permission;
 use crate::{VchanFlow, Vchans};
 use alloc::collections::BTreeSet;
 use alloc::format;
@@ -48,13 +49,14 @@ struct Desk {
     places: Rc<()>,
     /// Those that are being answered.
     requests: RefCell<BTreeSet<Request>>,
+    permission: Permission,
     is_closed: Cell<bool>,
     closed: Notify,
 }
 
 impl Vchans {
     /// Listens at a place, with room for `backlog` connections that nobody accepted yet. The place is a name, by which any
-    /// domain may come; or `DOMAIN/PATH`, where that domain may, by a program of libxenvchan's for instance: the path is below
+    /// domain may come, unless `data/vchan-from/NAME` of this domain's folder lists those who may; or `DOMAIN/PATH`, where that domain may, by a program of libxenvchan's for instance: the path is below
     /// this domain's folder of xenstore.
     ///
     /// # Errors
@@ -72,6 +74,7 @@ impl Vchans {
             backlog: backlog.max(1),
             places: Rc::default(),
             requests: RefCell::default(),
+            permission: Permission::default(),
             is_closed: Cell::default(),
             closed: Notify::default(),
         });
@@ -112,6 +115,8 @@ impl Vchans {
             let path = changes.changed().await?;
             if path == meeting::DOMAINS {
                 // The watch's own event: it is there now, maybe in a domain that was restored.
+                // A list that is here at the start is known before it may be lost.
+                desk.permission.read(&self.0.store, &desk.name).await?;
                 own = self.announce(&desk.name).await?;
             }
             let request = Request::of_node(&path);
@@ -170,6 +175,9 @@ impl Vchans {
     }
 
     async fn serve(&self, desk: &Desk, request: &Request, answer: &str) -> Result<(), Error> {
+        if !desk.permission.includes(&self.0.store, request.client, &desk.name).await? {
+            return Err(Error::NotAllowed);
+        }
         let has_room = !desk.is_closed.get() && desk.arrived.len() < desk.backlog;
         let place = if has_room { self.take_place(Some(&desk.places)) } else { None };
         let offer = self.offer(request.client, place.ok_or(Error::NoPlace)?)?;

@@ -23,6 +23,8 @@ pub(crate) enum Error {
     Store(StoreError),
     /// There are as many as there may be.
     NoPlace,
+    /// The domain is not among those who may come.
+    NotAllowed,
     /// Memory, grants or event channels are short.
     OutOfMemory,
     /// What the server says is granted is not.
@@ -42,6 +44,7 @@ impl fmt::Display for Error {
         match self {
             Self::Store(error) => write!(f, "xenstore: {error}"),
             Self::NoPlace => f.write_str("there are as many connections as there may be"),
+            Self::NotAllowed => f.write_str("it is not among those who may come"),
             Self::OutOfMemory => f.write_str("no memory, grants or event channels left"),
             Self::Map(error) => error.fmt(f),
             Self::Channel => f.write_str("its event channel is not there, or somebody else's"),

@@ -12,6 +12,8 @@ mod guard;
 mod looking;
 mod page;
 mod profile;
+#[cfg(feature = "shared-memory")]
+mod ring_trace;
 mod trace;
 mod wire;
 

@@ -15,6 +15,7 @@ const PATHS: &[(&str, &str, &str, &str)] = &[
     ("/metrics", "get", "The metrics, as OpenMetrics or as Prometheus' older text, whichever `Accept` wants", "200"),
     ("/api/v1/capture", "get", "Frames as pcapng while they come: `?filter=` in the words of pcap-filter(7), `?card=`, `?snap=` bytes of each, until there are `?count=` or `?seconds=` are over", "404"),
     ("/api/v1/connections/{id}/trace", "get", "The segments of a connection as events, for `?seconds=`; with `?format=xpl` its time-sequence graph for xplot, `?direction=` sent or received", "404"),
+    ("/api/v1/shared_memory_flows/{id}/trace", "get", "The steps of a flow through shared memory as events, for `?seconds=`; with `?format=xpl` the graph of one of its rings for xplot, `?direction=` sent or received", "404"),
     ("/api/v1/trace", "get", "What the loop and its tasks do for `?seconds=`, as events that Perfetto and chrome://tracing read", "200"),
     ("/api/v1/profile", "get", "What the CPU was at for `?seconds=`, sampled `?hertz=` times in each, as folded stacks", "503"),
     ("/api/v1/log/levels", "get", "The levels of the log, `*` for all modules without one of their own", "200"),

@@ -13,6 +13,7 @@ use lab::{
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
+    path::Path,
     thread,
     time::{Duration, Instant},
 };
@@ -25,6 +26,7 @@ const VIEWS: &[&str] = &[
     "glance",
     "tasks",
     "connections",
+    "shared_memory_flows",
     "listeners",
     "services",
     "routes",
@@ -58,16 +60,23 @@ pub(super) fn of_guest(harness: &mut Harness) -> Result {
     Server::Guest(Box::new(guest)).judge(result)
 }
 
-/// Of a process on the kernel's sockets, open to this machine: a session's values are looked at and changed.
+/// Of a process on the kernel's sockets, open to this machine: a session's values are looked at and changed, and the rings of a
+/// flow through shared memory, whose both ends it has, are drawn.
 pub(super) fn of_process(harness: &mut Harness) -> Result {
-    let bundle = harness.bundle(&format!("[admin]\nport = {ADMIN_PORT}\n"), &[])?;
+    let path = harness.scratch.path("http.shm");
+    let config = format!(
+        "[admin]\nport = {ADMIN_PORT}\n[shared_memory]\nhttp_path = \"{}\"\n",
+        path.display()
+    );
+    let bundle = harness.bundle(&config, &[("site/file", &noise(FILE_BYTES))])?;
     let child = harness.trial_process(&bundle)?;
     let address = SocketAddr::new(PROCESS_ADDRESS.ip(), ADMIN_PORT);
     let result = Page::start(harness, address, "process").and_then(|mut page| {
         page.browser.open(&page.url.clone())?;
         page.browser.until("document.querySelector('#glance').textContent.includes(', up ')")?;
         page.has_all_views()?;
-        page.changes_a_session()
+        page.changes_a_session()?;
+        page.draws_what_the_rings_did(&path)
     });
     Server::Process(Box::new(child)).judge(result)
 }
@@ -123,8 +132,9 @@ impl Page {
             for view in VIEWS {
                 self.browser.value(&format!("location.hash = '{view}'"))?;
                 self.browser.until(&format!(
-                    "document.querySelector('nav [aria-current]')?.textContent === '{view}' \
-                     && document.querySelector('#view').childNodes.length"
+                    "document.querySelector('nav [aria-current]')?.textContent === '{}' \
+                     && document.querySelector('#view').childNodes.length",
+                    view.replace('_', " ")
                 ))?;
                 if *view == "log" {
                     self.browser.until("document.querySelector('pre').childNodes.length")?;
@@ -171,7 +181,8 @@ impl Page {
         self.browser.until(&label("sent again"))?;
         self.browser.until(&label("duplicate acknowledgements"))?;
         self.picture("graphs")?;
-        self.names_the_reason()?;
+        self.says("zero", "the receiver's window is zero")?;
+        self.picture("reason")?;
         self.zooms_by_keyboard()?;
         self.browser.resize(412, 900, true)?;
         self.browser.prefer("dark")?;
@@ -183,22 +194,24 @@ impl Page {
         self.no_faults()
     }
 
-    /// A click on a graph where the window was zero says so.
-    fn names_the_reason(&mut self) -> Result {
-        let place = "(() => { const canvas = [...document.querySelectorAll('canvas')].find((one) => / [1-9][0-9]* zero/.test(one.ariaLabel)); \
-            canvas.scrollIntoView(); const box = canvas.getBoundingClientRect(); return [box.left, box.top, box.width]; })()";
-        let place = self.browser.value(place)?;
+    /// A click on a graph that has some of `what` says the reason somewhere.
+    fn says(&mut self, what: &str, reason: &str) -> Result {
+        let place = format!(
+            "(() => {{ const canvas = [...document.querySelectorAll('canvas')].find((one) => / [1-9][0-9]* {what}/.test(one.ariaLabel)); \
+             canvas.scrollIntoView(); const box = canvas.getBoundingClientRect(); return [box.left, box.top, box.width]; }})()"
+        );
+        let place = self.browser.value(&place)?;
         let number = |index: usize| place[index].as_f64().unwrap_or(0.0);
         for part in 1..40 {
             self.browser
                 .click(number(0) + number(2) * f64::from(part) / 40.0, number(1) + 100.0)?;
             thread::sleep(Duration::from_millis(60));
             let said = self.browser.value("document.querySelector('#view').innerText")?;
-            if said.as_str().is_some_and(|said| said.contains("the receiver's window is zero")) {
-                return self.picture("reason");
+            if said.as_str().is_some_and(|said| said.contains(reason)) {
+                return Ok(());
             }
         }
-        fail!("nowhere a click says that the window was zero")
+        fail!("nowhere a click says that {reason}")
     }
 
     fn zooms_by_keyboard(&mut self) -> Result {
@@ -217,6 +230,38 @@ impl Page {
         self.browser.press("+")?;
         self.browser.until(&format!("{seconds} < {before} * 0.7"))?;
         self.browser.press("Escape").map(drop)
+    }
+
+    /// A download that the process has of itself by shared memory, for a client that reads slowly: the server waits for room.
+    fn draws_what_the_rings_did(&mut self, path: &Path) -> Result {
+        let target = path.display().to_string().replace('/', "%2F");
+        let url = format!("http://{PROCESS_ADDRESS}/_test/relay/shm:{target}/file");
+        let slow = thread::spawn(move || {
+            curl(&["--limit-rate", "500k", "--max-time", "12", "-o", "/dev/null", &url])
+        });
+        self.browser.value("location.hash = 'shared_memory_flows'")?;
+        self.browser.until("document.querySelectorAll('#view tbody tr').length === 2")?;
+        self.picture("shared-memory")?;
+        // Both ends, the one that sends first.
+        self.browser.value(
+            "location.hash = 'graph/' + [...document.querySelectorAll('#view tbody a')] \
+             .map((link) => link.hash.slice('#graph/'.length)).sort().join(',')",
+        )?;
+        self.browser.until(
+            "[...document.querySelectorAll('canvas')].find((canvas) => / [1-9][0-9]* times full/.test(canvas.ariaLabel))?.ariaLabel",
+        )?;
+        // The next picture has more than a moment.
+        thread::sleep(STALL);
+        self.picture("rings")?;
+        self.says("times full", "the ring is full: the other side does not read")?;
+        self.picture("rings-reason")?;
+        self.browser.resize(412, 900, true)?;
+        self.browser.prefer("dark")?;
+        self.fits("graph", 412)?;
+        self.picture("rings-dark")?;
+        // Its end is its own time's.
+        let _ = slow.join();
+        self.no_faults()
     }
 
     /// The ids of connections of HTTP's port that have much to send.

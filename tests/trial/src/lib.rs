@@ -9,6 +9,8 @@
 extern crate alloc;
 
 mod bodies;
+#[cfg(feature = "rpc")]
+mod calls;
 #[cfg(feature = "vats")]
 mod capabilities;
 mod helpers;
@@ -73,6 +75,13 @@ pub fn routes<P: Platform>(context: &Context<P>) -> Routes {
         let context = context.clone();
         routes.get("/_test/capability/:name", move |request| {
             capabilities::echo(context.clone(), request)
+        })
+    };
+    #[cfg(feature = "rpc")]
+    let routes = {
+        let (context, vat) = (context.clone(), calls::vat(context));
+        routes.post("/_test/call/:server", move |request| {
+            calls::echo(context.clone(), vat.clone(), request)
         })
     };
     routes

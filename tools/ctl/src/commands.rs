@@ -47,6 +47,25 @@ const SS: Shown = (
     ]),
 );
 
+const SHM: Shown = (
+    "shared_memory_flows",
+    Some(&[
+        "id",
+        "local",
+        "remote",
+        "role",
+        "unread_bytes",
+        "undelivered_bytes",
+        "waits_for",
+        "peer_waits_for",
+        "received_bytes",
+        "sent_bytes",
+        "bytes_per_wake",
+        "stalls_empty",
+        "stalls_full",
+    ]),
+);
+
 /// Does what the command line asks for.
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     match &options.verb {
@@ -76,6 +95,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         Verb::Top(every) => top(&admin, every),
         Verb::Ps(asked) => rows(PS, asked),
         Verb::Ss(asked) => rows(SS, asked),
+        Verb::Shm(asked) => rows(SHM, asked),
         Verb::Listeners(asked) => rows(("listeners", None), asked),
         Verb::Cards(asked) => rows(("cards", None), asked),
         Verb::Disks(asked) => rows(("disks", None), asked),
@@ -229,7 +249,10 @@ fn tcpdump(admin: &Admin, asked: &Tcpdump) -> Result<(), Failure> {
 }
 
 fn graph(admin: &Admin, asked: &Graph) -> Result<(), Failure> {
-    let path = format!("/api/v1/connections/{}/trace", encoded(&asked.connection));
+    let path = match asked.connection.strip_prefix("memory-") {
+        Some(id) => format!("/api/v1/shared_memory_flows/{}/trace", encoded(id)),
+        None => format!("/api/v1/connections/{}/trace", encoded(&asked.connection)),
+    };
     let direction = if asked.direction == Direction::Sent { "sent" } else { "received" };
     if asked.format == GraphFormat::Xpl {
         let path = format!("{path}?format=xpl&direction={direction}&seconds={}", asked.seconds);

@@ -1,4 +1,5 @@
-//! The window graph of a connection in a terminal: time to the right, sequence numbers upwards, in Braille's dots.
+//! The window graph of a connection, or of a ring of shared memory, in a terminal: time to the right, sequence numbers upwards,
+//! in Braille's dots.
 
 use serde_json::Value;
 use std::fmt::Write;
@@ -22,6 +23,15 @@ pub(crate) struct Drawing {
     top: i64,
     state: Option<String>,
     counts: [usize; KINDS],
+    ring: Ring,
+}
+
+/// How far the ring was that is drawn, if it is one.
+#[derive(Default)]
+struct Ring {
+    bytes: Option<i64>,
+    written: Option<i64>,
+    has_steps: bool,
 }
 
 /// A line upwards at one time.
@@ -59,18 +69,61 @@ impl Kind {
     }
 }
 
+impl Kind {
+    /// What it is of a ring, which has not all of them.
+    fn name_of_ring(self) -> Option<&'static str> {
+        match self {
+            Self::Window => Some("room"),
+            Self::Acknowledged => Some("read"),
+            Self::Segment => Some("written"),
+            Self::Sack | Self::Again | Self::Control => None,
+        }
+    }
+}
+
 impl Drawing {
     pub(crate) fn new(draws_sent: bool) -> Self {
         let (marks, counts) = (Vec::new(), [0; KINDS]);
-        Self { draws_sent, marks, origin: None, top: 0, state: None, counts }
+        Self { draws_sent, marks, origin: None, top: 0, state: None, counts, ring: Ring::default() }
     }
 
     /// An event of the trace.
     pub(crate) fn take(&mut self, kind: &str, value: &Value) {
         match kind {
             "segment" => self.segment(value),
-            "state" => self.state = Some(state(value)),
+            "step" => self.step(value),
+            "state" => {
+                let size =
+                    if self.draws_sent { "outgoing_ring_bytes" } else { "incoming_ring_bytes" };
+                self.ring.bytes = value.get(size).and_then(Value::as_i64);
+                self.state = Some(state(value));
+            }
             _ => {}
+        }
+    }
+
+    /// How far a flow through shared memory is: what is written is a segment, what is read of it is acknowledged, and what the
+    /// ring has room for is the window.
+    fn step(&mut self, value: &Value) {
+        let number = |name: &str| value.get(name).and_then(Value::as_i64);
+        let Some(time) = number("time_us") else { return };
+        let seconds = time as f64 / 1e6;
+        let (written, read) = if self.draws_sent {
+            let written = number("sent_bytes");
+            (written, written.zip(number("undelivered_bytes")).map(|(sent, left)| sent - left))
+        } else {
+            let read = number("received_bytes");
+            (read.zip(number("unread_bytes")).map(|(read, left)| read + left), read)
+        };
+        let (Some(written), Some(read)) = (written, read) else { return };
+        self.ring.has_steps = true;
+        let before = self.ring.written.replace(written).unwrap_or(written);
+        if written > before {
+            self.add(seconds, before, written, Kind::Segment);
+        }
+        self.add(seconds, read, read, Kind::Acknowledged);
+        if let Some(bytes) = self.ring.bytes {
+            self.add(seconds, read + bytes, read + bytes, Kind::Window);
         }
     }
 
@@ -151,8 +204,10 @@ impl Drawing {
         let mut out = canvas.text(in_color);
         let _ = writeln!(out, "{across:.3} s across, {} bytes upwards", high - low);
         for kind in Kind::ALL {
+            let name = if self.ring.has_steps { kind.name_of_ring() } else { Some(kind.name()) };
+            let Some(name) = name else { continue };
             let (start, end) = colors(in_color, kind);
-            let _ = write!(out, "{start}{}{end}: {}   ", kind.name(), self.counts[kind as usize]);
+            let _ = write!(out, "{start}{name}{end}: {}   ", self.counts[kind as usize]);
         }
         out.push('\n');
         if let Some(state) = &self.state {
@@ -166,7 +221,9 @@ impl Drawing {
 fn state(row: &Value) -> String {
     let names = ["state", "rtt_us", "rto_ms", "cwnd_bytes", "ssthresh_bytes", "in_flight_bytes"];
     let mut out = String::new();
-    for name in names.into_iter().chain(["tx_window_bytes", "retransmissions"]) {
+    let of_ring = ["role", "undelivered_bytes", "unread_bytes", "waits_for", "peer_waits_for"];
+    let more = ["tx_window_bytes", "retransmissions", "stalls_full", "stalls_empty"];
+    for name in names.into_iter().chain(of_ring).chain(more) {
         if let Some(value) = row.get(name) {
             let _ = write!(out, "{name} {}   ", crate::table::shown(name, value));
         }
@@ -273,11 +330,36 @@ mod tests {
         assert!(drawing.text(true).contains("\x1b[31m"));
     }
 
+    fn step(time: u64, sent: u64, undelivered: u64) -> Value {
+        json!({"time_us": time, "sent_bytes": sent, "undelivered_bytes": undelivered,
+               "received_bytes": 0, "unread_bytes": null})
+    }
+
+    #[test]
+    fn a_ring_is_drawn_by_what_was_written_read_and_has_room() {
+        let mut drawing = Drawing::new(true);
+        drawing.take("state", &json!({"role": "server", "outgoing_ring_bytes": 4096}));
+        for (time, sent, undelivered) in
+            [(0, 1000, 0), (1, 5096, 4096), (2, 5096, 0), (3, 6000, 904)]
+        {
+            drawing.take("step", &step(time, sent, undelivered));
+        }
+        let text = drawing.text(false);
+        let legend = text.lines().nth(LINES + 1).unwrap();
+        assert_eq!(legend, "room: 4   read: 4   written: 2   ");
+        assert!(text.ends_with("role server   \n"), "{text}");
+        // Of what comes, nothing is known that could be.
+        let mut received = Drawing::new(false);
+        received.take("step", &step(0, 1000, 0));
+        assert!(received.text(false).starts_with("no segment"));
+    }
+
     #[test]
     fn nothing_and_nonsense_are_no_picture() {
         let mut drawing = Drawing::new(false);
         for value in [json!({}), json!({"time_us": 1}), json!([1]), json!("x")] {
             drawing.take("segment", &value);
+            drawing.take("step", &value);
             drawing.take("other", &value);
         }
         assert!(drawing.text(false).starts_with("no segment"));

@@ -85,6 +85,8 @@ pub(crate) enum Verb {
     Ps(Rows),
     /// Connections, as `ss -ti` shows them
     Ss(Rows),
+    /// Flows through shared memory: how full their rings are, and who waits
+    Shm(Rows),
     /// Ports that are listened on
     Listeners(Rows),
     /// Network cards
@@ -114,7 +116,7 @@ pub(crate) enum Verb {
     /// What Wireshark calls to capture from an appliance as from an interface
     #[command(long_about = EXTCAP)]
     Extcap(Extcap),
-    /// The window graph of a connection
+    /// The window graph of a connection, or of a flow through shared memory
     Graph(Graph),
     /// What the loop and its tasks do when, for Perfetto or chrome://tracing, on the standard output
     Trace(Seconds),
@@ -201,7 +203,7 @@ pub(crate) struct Tcpdump {
 
 #[derive(Args)]
 pub(crate) struct Graph {
-    /// The connection's id, as `ss` shows it
+    /// The connection's id, as `ss` shows it, or `memory-ID` of one that `shm` shows
     pub(crate) connection: String,
     /// Drawn for the terminal, or as a file of xplot
     #[arg(long, short, default_value = "terminal")]

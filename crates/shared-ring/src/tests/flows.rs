@@ -15,7 +15,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::vec::Vec;
 
 #[derive(Clone, Default)]
-struct Bell(Rc<Cell<usize>>);
+pub(super) struct Bell(Rc<Cell<usize>>);
 
 impl Doorbell for Bell {
     fn ring(&self) {
@@ -23,17 +23,17 @@ impl Doorbell for Bell {
     }
 }
 
-struct World {
+pub(super) struct World {
     memory: Fake,
-    rings: Rings,
-    server: RingFlow<Fake, Bell>,
-    client: RingFlow<Fake, Bell>,
+    pub(super) rings: Rings,
+    pub(super) server: RingFlow<Fake, Bell>,
+    pub(super) client: RingFlow<Fake, Bell>,
     /// Those that ring at the other side.
     from_server: Bell,
     from_client: Bell,
 }
 
-fn world() -> World {
+pub(super) fn world() -> World {
     let (memory, server, client) = pair(12, 12);
     let rings = Rings::default();
     let (from_server, from_client) = (Bell::default(), Bell::default());
@@ -52,7 +52,7 @@ impl Wake for Count {
     }
 }
 
-fn read(flow: &mut impl Flow, cx: &mut Context<'_>) -> Poll<Result<Vec<u8>, FlowError>> {
+pub(super) fn read(flow: &mut impl Flow, cx: &mut Context<'_>) -> Poll<Result<Vec<u8>, FlowError>> {
     let mut bytes = Vec::new();
     let taken = flow.poll_read_with(cx, &mut |shown| {
         bytes = shown.to_vec();
@@ -61,7 +61,7 @@ fn read(flow: &mut impl Flow, cx: &mut Context<'_>) -> Poll<Result<Vec<u8>, Flow
     taken.map_ok(|_| bytes)
 }
 
-fn peek() -> Context<'static> {
+pub(super) fn peek() -> Context<'static> {
     Context::from_waker(Waker::noop())
 }
 

@@ -117,3 +117,55 @@ fn a_counter_that_lies_ends_its_flow_and_no_other() {
     assert_eq!(world.run(fair.write_all(b"x")), Some(Ok(())));
     assert_eq!(world.run(carry(&mut served_fair, 1)), Some(Ok(b"x".to_vec())));
 }
+
+/// The connecting domain is 1, and dom0 has called it `one`.
+#[test]
+fn who_is_not_listed_is_refused_whatever_it_calls_itself() {
+    for (listed, is_name_shown, may_come) in [
+        ("", true, false),
+        ("2 5", true, false),
+        ("11", true, false),
+        ("one-more", true, false),
+        ("2 1", false, true),
+        ("two\none\n", true, true),
+        ("2 *", false, true),
+        ("one", false, false),
+    ] {
+        let mut world = World::new(8);
+        let _listener = world.listen("echo");
+        if !is_name_shown {
+            world.daemon.hide("/local/domain/1/name");
+        }
+        world.daemon.set("data/vchan-from/echo", listed);
+        let outcome = world.connect("vchan:1/echo").unwrap();
+        assert_eq!(
+            outcome.map(drop).err(),
+            (!may_come).then_some(ConnectError::Exhausted),
+            "{listed}"
+        );
+    }
+}
+
+#[test]
+fn a_list_is_of_one_name_and_a_word_in_digits_is_a_number() {
+    let mut world = World::new(8);
+    let _listener = world.listen("echo");
+    world.daemon.set("/local/domain/1/name", "7");
+    world.daemon.set("data/vchan-from/echo", "7");
+    assert!(world.connect("vchan:1/echo").unwrap().is_err());
+    world.daemon.set("data/vchan-from/echo", "1");
+    world.daemon.set("data/vchan-from/other", "2");
+    assert!(world.connect("vchan:1/echo").unwrap().is_ok());
+}
+
+/// As it is when a domain is restored: the others' numbers are not what they were.
+#[test]
+fn a_list_that_is_lost_lets_nobody_come() {
+    let mut world = World::new(8);
+    world.daemon.set("data/vchan-from/echo", "1");
+    let _listener = world.listen("echo");
+    world.daemon.remove("data/vchan-from/echo");
+    assert!(world.connect("vchan:1/echo").unwrap().is_err());
+    world.daemon.set("data/vchan-from/echo", "*");
+    assert!(world.connect("vchan:1/echo").unwrap().is_ok());
+}

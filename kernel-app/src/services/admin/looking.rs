@@ -2,6 +2,8 @@
 
 use super::api::{bad, gone, number, query};
 use super::capture::{self, SNAP_BYTES_MAX, Wish};
+#[cfg(feature = "shared-memory")]
+use super::ring_trace::RingMeans;
 use super::trace::Means;
 use super::wire::{TooMany, Wire};
 use super::{events, profile};
@@ -17,7 +19,7 @@ use web::{Reply, Request, Response, Routes, Status, sharing};
 /// What capture and trace take at most, in seconds.
 const SECONDS_MAX: usize = 86_400;
 /// How long a graph is drawn unless somebody says otherwise.
-const GRAPH_SECONDS: usize = 10;
+const GRAPH_TIME: Duration = Duration::from_secs(10);
 
 /// How long events are taken, unless somebody says otherwise, and at most, in seconds.
 const EVENTS_SECONDS: usize = 5;
@@ -35,16 +37,29 @@ struct Looking<P: Platform> {
     own_port: u16,
     /// Taken once: what two look at has the same times.
     wall_clock_start: Duration,
+    #[cfg(feature = "shared-memory")]
+    rings: Option<RingMeans>,
 }
 
 /// Adds all of them.
 pub(super) fn add<P: Platform>(routes: Routes, context: &Context<P>) -> Routes {
+    let wall_clock_start = context.wall_clock_start();
     let looking = Rc::new(Looking {
         context: context.clone(),
         wire: Wire::new(&context.platform, &context.timers),
         own_port: context.config.admin.port.unwrap_or(0),
-        wall_clock_start: context.wall_clock_start(),
+        wall_clock_start,
+        #[cfg(feature = "shared-memory")]
+        rings: context.platform.shared_memory().map(|rings| RingMeans {
+            rings,
+            timers: context.timers.clone(),
+            services: context.services.clone(),
+            wall_clock_start,
+            places: Rc::default(),
+        }),
     });
+    #[cfg(feature = "shared-memory")]
+    let routes = routes.get("/api/v1/shared_memory_flows/:id/trace", sharing(&looking, ring_trace));
     routes
         .get("/api/v1/capture", sharing(&looking, capture))
         .get("/api/v1/connections/:id/trace", sharing(&looking, trace))
@@ -104,20 +119,35 @@ async fn trace<P: Platform>(looking: Rc<Looking<P>>, request: Request) -> Result
     if looking.wire.cards() == 0 {
         return Err(no_frames());
     }
-    let time = seconds(&query)?;
-    match query.get("format") {
-        None => means.events(traced, time).map_err(too_many),
-        Some("xpl") => {
-            let is_of_received = match query.get("direction") {
-                None | Some("sent") => false,
-                Some("received") => true,
-                Some(_) => return Err(bad("a direction is sent or received\n")),
-            };
-            let time = time.unwrap_or(Duration::from_secs(GRAPH_SECONDS as u64));
-            means.xpl(traced, is_of_received, time).map_err(too_many)
+    let (form, time) = form_of(&query)?;
+    let reply = match form {
+        GraphForm::Events => means.events(traced, time),
+        GraphForm::Xplot { is_of_received } => {
+            means.xpl(traced, is_of_received, time.unwrap_or(GRAPH_TIME))
         }
-        Some(_) => Err(bad("a format is xpl; without one there are events\n")),
-    }
+    };
+    reply.map_err(too_many)
+}
+
+/// The steps of a flow through shared memory, in the same forms.
+#[cfg(feature = "shared-memory")]
+async fn ring_trace<P: Platform>(
+    looking: Rc<Looking<P>>,
+    request: Request,
+) -> Result<Reply, Response> {
+    let query = query(&request)?;
+    let id = request.parameter_text("id").and_then(|id| id.parse().ok());
+    let means = looking.rings.as_ref().ok_or_else(gone)?;
+    let row = id.and_then(|id| means.rings.flow(id)).ok_or_else(gone)?;
+    let means = means.clone();
+    let (form, time) = form_of(&query)?;
+    let reply = match form {
+        GraphForm::Events => means.events(row.number, time),
+        GraphForm::Xplot { is_of_received } => {
+            means.xpl(&row, is_of_received, time.unwrap_or(GRAPH_TIME))
+        }
+    };
+    reply.map_err(too_many)
 }
 
 /// What the loop and its tasks do for `?seconds=`, as Perfetto and chrome://tracing read it.
@@ -143,6 +173,28 @@ async fn profile<P: Platform>(
         let text = "somebody takes samples already, or this machine has no timer that interrupts\n";
         bad(text).with_status(Status::SERVICE_UNAVAILABLE)
     })
+}
+
+/// How a graph is told.
+enum GraphForm {
+    Events,
+    Xplot { is_of_received: bool },
+}
+
+/// `?format=`, `?direction=` and `?seconds=`.
+fn form_of(query: &Form) -> Result<(GraphForm, Option<Duration>), Response> {
+    let form = match query.get("format") {
+        None => GraphForm::Events,
+        Some("xpl") => GraphForm::Xplot {
+            is_of_received: match query.get("direction") {
+                None | Some("sent") => false,
+                Some("received") => true,
+                Some(_) => return Err(bad("a direction is sent or received\n")),
+            },
+        },
+        Some(_) => return Err(bad("a format is xpl; without one there are events\n")),
+    };
+    Ok((form, seconds(query)?))
 }
 
 fn seconds(query: &Form) -> Result<Option<Duration>, Response> {

@@ -4,8 +4,16 @@
 use web::{Request, Response, Routes};
 
 /// The paths that need no token.
-pub(super) const PATHS: [&[u8]; 7] =
-    [b"/", b"/page.css", b"/page.js", b"/values.js", b"/trace.js", b"/graph.js", b"/flame.js"];
+pub(super) const PATHS: [&[u8]; 8] = [
+    b"/",
+    b"/page.css",
+    b"/page.js",
+    b"/values.js",
+    b"/trace.js",
+    b"/ring.js",
+    b"/graph.js",
+    b"/flame.js",
+];
 
 /// Nothing of elsewhere, nothing inline, and nobody's frame (Content Security Policy Level 3).
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; \
@@ -25,6 +33,7 @@ pub(super) fn add(routes: Routes) -> Routes {
         .get("/page.js", script(include_str!("page/page.js")))
         .get("/values.js", script(include_str!("page/values.js")))
         .get("/trace.js", script(include_str!("page/trace.js")))
+        .get("/ring.js", script(include_str!("page/ring.js")))
         .get("/graph.js", script(include_str!("page/graph.js")))
         .get("/flame.js", script(include_str!("page/flame.js")))
 }

@@ -161,13 +161,13 @@ struct Seen {
     segment: Segment,
 }
 
-/// What a client is told of the connection itself.
+/// What a client is told of the connection itself, or of another flow.
 #[derive(Serialize)]
-struct Stated<'a> {
+pub(super) struct Stated<'a> {
     /// Since 1970-01-01 00:00 UTC.
-    time_us: u64,
+    pub(super) time_us: u64,
     #[serde(flatten)]
-    row: Object<'a>,
+    pub(super) row: Object<'a>,
 }
 
 /// What a client is told of a segment.
@@ -262,7 +262,7 @@ impl Watcher for Trace {
     }
 }
 
-fn micros(time: Duration) -> u64 {
+pub(super) fn micros(time: Duration) -> u64 {
     time.as_micros() as u64
 }
 

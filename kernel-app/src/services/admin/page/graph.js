@@ -1,44 +1,40 @@
 // Window graphs: tcptrace's time-sequence graph of connections while it grows, with windows, round trips and throughput under
 // it. All that stand side by side share one axis of time and one cursor.
 
-import { bytes, button, choice, duration, heading, make, rows, shown } from "./values.js";
-import { Trace } from "./trace.js";
+import { absent, bytes, button, choice, duration, heading, make, rows, shown } from "./values.js";
+import { Ring } from "./ring.js";
+import { Connection, rate } from "./trace.js";
 
-const NAMES = {
-  segment: "segment", again: "R: sent again", control: "SYN, FIN, RST", acknowledged: "acknowledged", window: "window",
-  sack: "SACK", duplicate: "duplicate acknowledgement", zero: "Z: zero window",
-};
-// The strips from top to bottom: their part of the height, and which values of the connection's row are in them.
-const STRIPS = [
-  { name: "sequence", part: 0.55 },
-  { name: "windows", part: 0.17, unit: "_bytes", lines: { cwnd_bytes: "segment", in_flight_bytes: "acknowledged", tx_window_bytes: "window" } },
-  { name: "round trip", part: 0.14, unit: "_us", lines: { rtt_us: "control" } },
-  { name: "throughput", part: 0.14, unit: "_bytes_per_second" },
-];
-const STATE = ["state", "rtt_us", "rto_ms", "cwnd_bytes", "ssthresh_bytes", "in_flight_bytes", "tx_window_bytes",
-  "retransmissions", "tx_bytes", "rx_bytes"];
 const PARTS = 80;
+// Pixels from one letter to the next of its kind.
+const LETTER = 9;
 
-// The graphs of these connections; `leave` lets go of them.
+// What names a flow through shared memory among connections.
+const RING = "memory-";
+export const ringId = (id) => RING + id;
+
+// The graphs of these flows; `leave` lets go of them.
 export function graphs(ids, others) {
   const axis = new Axis(() => drawings.forEach((drawing) => drawing.redraw()));
   const drawings = ids.map((id) => new Drawing(id, axis));
   axis.traces = drawings.map((drawing) => drawing.trace);
   const beside = make("select", { ariaLabel: "one more beside" }, make("option", { value: "" }, "one more beside…"));
   beside.onchange = () => others([...ids, beside.value]);
-  rows("connections").then((list) => {
-    const open = list.filter((row) => row.rtt_us !== null && !ids.includes(row.id));
-    beside.append(...open.map((row) => make("option", { value: row.id }, `${row.id}: ${row.remote}`)));
-  }, () => {});
+  const offer = (id, row) => {
+    if (!ids.includes(id)) beside.append(make("option", { value: id }, `${id}: ${row.remote}`));
+  };
+  rows("connections").then((list) => list.filter((row) => row.rtt_us !== null).forEach((row) => offer(row.id, row)), () => {});
+  rows("shared_memory_flows").catch(absent).then((list) => list.forEach((row) => offer(ringId(row.id), row)), () => {});
   const inside = [
     make("form", { className: "tools" }, ...axis.tools(), beside), axis.said,
-    make("div", { className: "graphs" }, ...drawings.map((drawing) => drawing.element)), key(),
+    make("div", { className: "graphs" }, ...drawings.map((drawing) => drawing.element)),
+    ...[...new Set(drawings.map((drawing) => drawing.trace.names))].map(key),
   ];
   return { inside, leave: () => drawings.forEach((drawing) => drawing.close()) };
 }
 
-function key() {
-  const marks = Object.entries(NAMES).map(([kind, name]) => {
+function key(names) {
+  const marks = Object.entries(names).map(([kind, name]) => {
     const mark = make("span", {}, "■ " + name);
     mark.style.color = `var(--${kind})`;
     return mark;
@@ -113,7 +109,7 @@ class Axis {
   }
 }
 
-// The graph of one connection.
+// The graph of one flow.
 class Drawing {
   constructor(id, axis) {
     this.axis = axis;
@@ -122,9 +118,10 @@ class Drawing {
     this.said = make("p", { role: "status" });
     this.way = choice("direction", [["sent", "what is sent"], ["received", "what is received"]], "sent");
     this.way.onchange = () => this.redraw();
-    this.trace = new Trace(id, () => this.redraw());
+    const redraw = () => this.redraw();
+    this.trace = id.startsWith(RING) ? new Ring(id.slice(RING.length), redraw) : new Connection(id, redraw);
     this.element = make("section", { className: "graph" },
-      make("h2", {}, `Connection ${id} `, this.way), this.canvas, this.said);
+      make("h2", {}, `${this.trace.title} ${this.trace.id} `, this.way), this.canvas, this.said);
     this.listen();
     this.resized = new ResizeObserver(() => this.redraw());
     this.resized.observe(this.canvas);
@@ -184,12 +181,11 @@ class Drawing {
     const state = axis.cursor === null ? trace.states[trace.states.length - 1] : trace.state(axis.cursor);
     const parts = [];
     if (axis.cursor !== null) {
-      const reason = this.direction().reason(axis.cursor, state, this.way.value === "sent");
-      parts.push(`${time(axis.cursor)}: ${reason}`);
+      parts.push(`${time(axis.cursor)}: ${trace.reason(axis.cursor, this.way.value)}`);
     }
     if (state) {
       parts.push(`${state.local} with ${state.remote}`);
-      parts.push(...STATE.map((name) => `${heading(name)} ${shown(name, state[name])}`));
+      parts.push(...trace.facts.map((name) => `${heading(name)} ${shown(name, state[name])}`));
     }
     if (trace.end) parts.push(trace.end);
     this.said.textContent = parts.join(", ");
@@ -212,17 +208,19 @@ function paint({ canvas, trace, axis, way }) {
   const color = (name) => style.getPropertyValue("--" + name).trim();
   const direction = trace[way.value];
   if (trace.latest() === -Infinity) {
-    label(pen, color("faint"), trace.end || "no segment yet: the connection is idle", 10, 20);
-    canvas.setAttribute("aria-label", "no segment yet");
+    label(pen, color("faint"), trace.end || trace.idle, 10, 20);
+    canvas.setAttribute("aria-label", trace.idle);
     return;
   }
   const [start, end] = axis.range();
   const x = (at) => 10 + ((at - start) / (end - start)) * (width - 20);
   const view = { pen, color, start, end, x, width };
   let top = 0;
-  for (const strip of STRIPS) {
+  for (const strip of trace.strips) {
     const part = { ...view, top: top + 16, bottom: top + height * strip.part - 4 };
-    if (strip.name === "sequence") sequence(part, canvas, direction);
+    if (strip.name === "sequence") sequence(part, canvas, trace, direction);
+    else if (strip.bars) bars(part, strip, trace.steps);
+    else if (strip.rates) lines(part, strip, ratesOf(trace, strip, start, end));
     else if (strip.lines) lines(part, strip, seriesOf(trace, strip, start, end));
     else lines(part, strip, [["throughput", "acknowledged", direction.throughput(start, end, PARTS)]]);
     top += height * strip.part;
@@ -249,13 +247,13 @@ function inView(marks, start, end) {
   return [...before.filter((mark) => mark).map((mark) => ({ ...mark, at: start })), ...seen];
 }
 
-function sequence(view, canvas, direction) {
+function sequence(view, canvas, trace, direction) {
   const { pen, color, start, end, x, top, bottom } = view;
   const seen = inView(direction.marks, start, end);
   const data = seen.filter((mark) => mark.kind !== "window");
   if (!data.length) {
     label(pen, color("faint"), "nothing of this direction at this time", 10, top);
-    canvas.setAttribute("aria-label", `no segment in ${duration(end - start)}`);
+    canvas.setAttribute("aria-label", `nothing in ${duration(end - start)}`);
     return;
   }
   const low = Math.min(...data.map((mark) => mark.from));
@@ -263,6 +261,7 @@ function sequence(view, canvas, direction) {
   const room = (high - low) * 1.08 + 1;
   const y = (place) => Math.max(bottom - ((place - low) / room) * (bottom - top), top - 14);
   const last = {};
+  const lettered = {};
   for (const mark of seen) {
     pen.strokeStyle = pen.fillStyle = color(mark.kind);
     pen.lineWidth = mark.kind === "again" ? 3 : 1.5;
@@ -278,23 +277,61 @@ function sequence(view, canvas, direction) {
       pen.lineTo(x(mark.at), Math.min(y(mark.to), y(mark.from) - 1));
     }
     pen.stroke();
-    if (mark.kind === "again") pen.fillText("R", x(mark.at) + 2, y(mark.to));
-    if (mark.kind === "zero") pen.fillText("Z", x(mark.at) - 4, y(mark.to) - 3);
+    const letter = trace.letters[mark.kind];
+    if (letter && !(x(mark.at) - lettered[mark.kind] < LETTER)) {
+      pen.fillText(letter, x(mark.at) - 4, y(mark.to) - 3);
+      lettered[mark.kind] = x(mark.at);
+    }
     if (mark.kind === "duplicate" && mark.count <= 3) pen.fillText(mark.count, x(mark.at) + 1, y(mark.to) + 11);
   }
   const count = (kind) => seen.filter((mark) => mark.kind === kind).length;
   const text = `${duration(end - start)}, ${bytes(high - 1 - low)}B, from ${time(start)}`;
   label(pen, color("faint"), text, 10, top - 4);
-  canvas.setAttribute("aria-label", `${bytes(high - 1 - low)}B in ${duration(end - start)}: ${count("segment")} segments, `
-    + `${count("again")} sent again, ${count("duplicate")} duplicate acknowledgements, ${count("zero")} zero windows`);
+  canvas.setAttribute("aria-label", `${bytes(high - 1 - low)}B in ${duration(end - start)}: ${trace.summary(count)}`);
 }
 
 function seriesOf(trace, strip, start, end) {
-  const first = trace.states.findIndex((state) => state.at >= start);
-  const seen = first < 0 ? [] : trace.states.slice(Math.max(first - 1, 0)).filter((state) => state.at <= end);
+  const seen = from(trace[strip.of ?? "states"], start).filter((state) => state.at <= end);
   return Object.entries(strip.lines).map(([name, color]) => {
     const points = seen.filter((state) => state[name] !== null).map((state) => ({ at: state.at, value: state[name] }));
     return [heading(name), color, points];
+  });
+}
+
+// Those of a list from this time on, and the one before.
+function from(list, start) {
+  const first = list.findIndex((one) => one.at >= start);
+  return first < 0 ? list.slice(-1) : list.slice(Math.max(first - 1, 0));
+}
+
+function ratesOf(trace, strip, start, end) {
+  return Object.entries(strip.rates).map(([name, color]) =>
+    [heading(name), color, rate(trace.steps, (step) => step[name], start, end, PARTS)]);
+}
+
+// For each of some values that are true or false a line of its own, filled while it is true.
+function bars({ pen, color, start, end, x, top, bottom }, strip, steps) {
+  label(pen, color("faint"), strip.name, 10, top - 4);
+  const seen = from(steps, start);
+  const all = Object.entries(strip.bars);
+  const height = (bottom - top) / all.length;
+  all.forEach(([name, [text, tone]], row) => {
+    const y = top + row * height;
+    pen.fillStyle = color(tone);
+    let since = null;
+    seen.forEach((step, index) => {
+      if (step[name]) since ??= step.at;
+      if (since === null || (step[name] && index < seen.length - 1)) return;
+      const [left, right] = [x(Math.max(since, start)), x(Math.min(step.at, end))];
+      if (since <= end) pen.fillRect(left, y + 2, Math.max(right - left, 1), height - 3);
+      since = null;
+    });
+    pen.font = "10px system-ui, sans-serif";
+    const { width } = pen.measureText(text);
+    pen.fillStyle = color("ground");
+    pen.fillRect(8, y + 1, width + 6, height - 1);
+    label(pen, color(tone), text, 11, y + height - 2);
+    pen.font = "12px system-ui, sans-serif";
   });
 }
 

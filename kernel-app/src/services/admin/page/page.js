@@ -1,20 +1,24 @@
 // The admin page: views of what the API of this port tells (docs/inside.md). No library and no build step.
 
-import { ask, button, byId, bytes, choice, make, rows, shown, table } from "./values.js";
+import { absent, ask, button, byId, bytes, choice, heading, make, rows, shown, table } from "./values.js";
 import { flameGraph } from "./flame.js";
-import { graphs } from "./graph.js";
+import { graphs, ringId } from "./graph.js";
 
 const COLUMNS = {
   tasks: ["id", "name", "subject", "state", "polls", "run_us", "longest_poll_us", "age_ms", "held_bytes", "waits_at", "cancel"],
   connections: ["id", "state", "local", "remote", "rtt_us", "cwnd_bytes", "in_flight_bytes", "tx_queue_bytes",
     "rx_queue_bytes", "retransmissions", "idle_ms"],
+  shared_memory_flows: ["id", "local", "remote", "role", "unread_bytes", "undelivered_bytes", "waits_for", "peer_waits_for",
+    "received_bytes", "sent_bytes", "notifications_in", "notifications_out", "bytes_per_wake", "stalls_empty", "stalls_full"],
 };
+const graphLink = (id, text) => make("a", { href: "#graph/" + encodeURIComponent(id), title: "its window graph" }, text);
 const CELLS = {
   tasks: { cancel: cancel },
-  connections: { id: (row, text) => make("a", { href: "#graph/" + encodeURIComponent(row.id), title: "its window graph" }, text) },
+  connections: { id: (row, text) => graphLink(row.id, text) },
+  shared_memory_flows: { id: (row, text) => graphLink(ringId(row.id), text) },
   sessions: { values, commands },
 };
-const TABLES = ["tasks", "connections", "listeners", "services", "routes", "places", "sessions", "cards", "disks", "memory", "timers", "panics", "config"];
+const TABLES = ["tasks", "connections", "shared_memory_flows", "listeners", "services", "routes", "places", "sessions", "cards", "disks", "memory", "timers", "panics", "config"];
 const VIEWS = ["glance", ...TABLES, "packets", "profile", "trace", "log"];
 const PAUSE_MS = 2000;
 const LINES_MAX = 1000;
@@ -240,7 +244,7 @@ async function refresh() {
   const [name] = place();
   try {
     const inside = name === "" || name === "glance" ? await glance()
-      : TABLES.includes(name) ? [tableOf(name, await rows(name))]
+      : TABLES.includes(name) ? [tableOf(name, await rows(name).catch(absent))]
       : name in OTHERS ? null : [make("p", { className: "error" }, `there is no view ${name}`)];
     // The view may have been left meanwhile.
     if (inside && place()[0] === name) replace(inside);
@@ -265,7 +269,7 @@ function enter() {
   say("");
   const [name, rest] = place();
   for (const link of byId("nav").children) {
-    const own = link.hash.slice(1) === (name || "glance") || (name === "graph" && link.hash === "#connections");
+    const own = link.hash.slice(1) === (name || "glance") || (name === "graph" && link.hash === (rest?.startsWith(ringId("")) ? "#shared_memory_flows" : "#connections"));
     own ? link.setAttribute("aria-current", "page") : link.removeAttribute("aria-current");
   }
   view.replaceChildren(...(name in OTHERS ? OTHERS[name](rest || "") : []));
@@ -307,7 +311,7 @@ byId("logout").onclick = async () => {
   await fetch("logout", { method: "POST" });
   location.reload();
 };
-byId("nav").append(...VIEWS.map((name) => make("a", { href: "#" + name }, name)));
+byId("nav").append(...VIEWS.map((name) => make("a", { href: "#" + name }, heading(name))));
 addEventListener("hashchange", enter);
 head().then(enter);
 setInterval(() => {

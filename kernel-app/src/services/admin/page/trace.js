@@ -1,27 +1,24 @@
-// Trace: the event stream of one connection, as marks of the time-sequence graph that tcptrace draws, for each direction.
+// Trace: the event stream of one flow, as marks of the time-sequence graph that tcptrace draws, for each direction.
 
 const MARKS_MAX = 40000;
 const STATES_MAX = 5000;
 
+// What all kinds of flows have.
 export class Trace {
-  constructor(id, changed) {
+  constructor(path, id, changed) {
     this.id = id;
     this.sent = new Direction();
     this.received = new Direction();
-    // Its rows among the connections, with `at`.
+    // Its rows in its table, with `at`.
     this.states = [];
     this.end = null;
-    this.stream = new EventSource(`api/v1/connections/${encodeURIComponent(id)}/trace`);
-    const on = (name, take) => this.stream.addEventListener(name, (event) => {
-      take(JSON.parse(event.data));
-      changed();
-    });
-    on("segment", (segment) => this.segment(segment));
-    on("state", (row) => {
+    this.changed = changed;
+    this.stream = new EventSource(`api/v1/${path}/${encodeURIComponent(id)}/trace`);
+    this.on("state", (row) => {
       this.states.push({ ...row, at: row.time_us / 1e6 });
       if (this.states.length > STATES_MAX) this.states.splice(0, STATES_MAX / 4);
     });
-    on("end", ({ dropped }) => {
+    this.on("end", ({ dropped }) => {
       this.end = "it has ended" + (dropped ? `; ${dropped} segments were dropped from the graph` : "");
       this.stream.close();
     });
@@ -32,15 +29,15 @@ export class Trace {
     };
   }
 
-  close() {
-    this.stream.close();
+  on(name, take) {
+    this.stream.addEventListener(name, (event) => {
+      take(JSON.parse(event.data));
+      this.changed();
+    });
   }
 
-  segment(segment) {
-    const at = segment.time_us / 1e6;
-    const [own, other] = segment.is_sent ? [this.sent, this.received] : [this.received, this.sent];
-    own.data(at, segment);
-    if (segment.acknowledgement !== null) other.acknowledgement(at, segment);
+  close() {
+    this.stream.close();
   }
 
   // The last time that is known of.
@@ -60,10 +57,86 @@ export class Trace {
   }
 }
 
-// What one end sends, and the other acknowledges. Places are bytes since the first.
-class Direction {
+// A connection of TCP.
+export class Connection extends Trace {
+  constructor(id, changed) {
+    super("connections", id, changed);
+    this.sent = new Acknowledged();
+    this.received = new Acknowledged();
+    this.on("segment", (segment) => this.segment(segment));
+  }
+
+  segment(segment) {
+    const at = segment.time_us / 1e6;
+    const [own, other] = segment.is_sent ? [this.sent, this.received] : [this.received, this.sent];
+    own.data(at, segment);
+    if (segment.acknowledgement !== null) other.acknowledgement(at, segment);
+  }
+
+  reason(at, way) {
+    return this[way].reason(at, this.state(at), way === "sent");
+  }
+
+  // What is in view, for who does not see it.
+  summary(count) {
+    return `${count("segment")} segments, ${count("again")} sent again, ${count("duplicate")} duplicate acknowledgements, `
+      + `${count("zero")} zero windows`;
+  }
+}
+
+Object.assign(Connection.prototype, {
+  title: "Connection",
+  idle: "no segment yet: the connection is idle",
+  names: {
+    segment: "segment", again: "R: sent again", control: "SYN, FIN, RST", acknowledged: "acknowledged", window: "window",
+    sack: "SACK", duplicate: "duplicate acknowledgement", zero: "Z: zero window",
+  },
+  letters: { again: "R", zero: "Z" },
+  // From top to bottom: their part of the height, and which values of the connection's row are in them.
+  strips: [
+    { name: "sequence", part: 0.55 },
+    { name: "windows", part: 0.17, unit: "_bytes", lines: { cwnd_bytes: "segment", in_flight_bytes: "acknowledged", tx_window_bytes: "window" } },
+    { name: "round trip", part: 0.14, unit: "_us", lines: { rtt_us: "control" } },
+    { name: "throughput", part: 0.14, unit: "_bytes_per_second" },
+  ],
+  facts: ["state", "rtt_us", "rto_ms", "cwnd_bytes", "ssthresh_bytes", "in_flight_bytes", "tx_window_bytes",
+    "retransmissions", "tx_bytes", "rx_bytes"],
+});
+
+// What one end sends, and how far that came. Places are bytes since the first.
+export class Direction {
   constructor() {
     this.marks = [];
+  }
+
+  add(mark) {
+    this.marks.push(mark);
+    if (this.marks.length > MARKS_MAX) this.marks.splice(0, MARKS_MAX / 4);
+  }
+
+  // Bytes acknowledged in each of `count` equal parts of a time, by the second.
+  throughput(start, end, count) {
+    return rate(this.marks.filter((mark) => mark.kind === "acknowledged"), (mark) => mark.from, start, end, count);
+  }
+}
+
+// How much a number grew in each of `count` equal parts of a time, by the second.
+export function rate(list, number, start, end, count) {
+  const step = (end - start) / count;
+  const sums = new Array(count).fill(0);
+  let before = null;
+  for (const one of list) {
+    const part = Math.floor((one.at - start) / step);
+    if (before !== null && number(one) > before && part >= 0 && part < count) sums[part] += number(one) - before;
+    before = Math.max(before ?? number(one), number(one));
+  }
+  return sums.map((sum, part) => ({ at: start + (part + 0.5) * step, value: sum / step }));
+}
+
+// What the other end acknowledges.
+class Acknowledged extends Direction {
+  constructor() {
+    super();
     this.origin = null;
     this.top = 0;
     this.last = null;
@@ -100,25 +173,6 @@ class Direction {
   place(number) {
     if (this.origin === null) this.origin = number;
     return this.top + ((number - ((this.origin + this.top) >>> 0)) | 0);
-  }
-
-  add(mark) {
-    this.marks.push(mark);
-    if (this.marks.length > MARKS_MAX) this.marks.splice(0, MARKS_MAX / 4);
-  }
-
-  // Bytes acknowledged in each of `count` equal parts of a time, by the second.
-  throughput(start, end, count) {
-    const step = (end - start) / count;
-    const sums = new Array(count).fill(0);
-    let before = null;
-    for (const mark of this.marks) {
-      if (mark.kind !== "acknowledged") continue;
-      const part = Math.floor((mark.at - start) / step);
-      if (before !== null && mark.from > before && part >= 0 && part < count) sums[part] += mark.from - before;
-      before = Math.max(before ?? mark.from, mark.from);
-    }
-    return sums.map((sum, part) => ({ at: start + (part + 0.5) * step, value: sum / step }));
   }
 
   // Why nothing was sent at that time, or that something was: `state` is the connection's row then.

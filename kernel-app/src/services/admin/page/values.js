@@ -37,6 +37,12 @@ export async function ask(path, options) {
 // The rows of a table.
 export const rows = async (table) => (await ask(table)).json();
 
+// A table that this appliance does not have shows none.
+export function absent(error) {
+  if (error.status === 404) return [];
+  throw error;
+}
+
 // A value by the unit in its column's name.
 export function shown(name, value) {
   if (value === null || value === undefined) return "-";
@@ -46,6 +52,7 @@ export function shown(name, value) {
   if (name.endsWith("_us")) return duration(value / 1e6);
   if (name.endsWith("_ms")) return duration(value / 1e3);
   if (name.endsWith("_bytes_per_second")) return bytes(value) + "B/s";
+  if (name.endsWith("_per_second")) return Math.round(value) + "/s";
   if (name.endsWith("_bytes")) return bytes(value) + "B";
   return String(value);
 }
