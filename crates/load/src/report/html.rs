@@ -45,11 +45,12 @@ fn write(page: &mut String, report: &Report) -> core::fmt::Result {
     second_table(page, &seconds)?;
     writeln!(
         page,
-        "<footer>aqueduct-load {}, seed {}, {} threads, {} s of processor time, longest turn {}. \
+        "<footer>aqueduct-load {}, seed {}, {} thread{}, {} s of processor time, longest turn {}. \
          No latency is more exact than the longest turn.</footer></html>",
         escaped(&report.version),
         report.seed,
         report.threads,
+        if report.threads == 1 { "" } else { "s" },
         digits(report.generator_cpu_seconds),
         time_text(report.generator_longest_turn_milliseconds)
     )
@@ -57,7 +58,7 @@ fn write(page: &mut String, report: &Report) -> core::fmt::Result {
 
 fn tiles(page: &mut String, report: &Report) -> core::fmt::Result {
     let asked = match report.asked_per_second {
-        Some(asked) => format!("of {} per second asked for", digits(asked)),
+        Some(asked) => format!("per second, {} asked for", digits(asked)),
         None => "requests per second".to_owned(),
     };
     let failures = match report.failures_text() {
@@ -115,7 +116,10 @@ fn latency_over_time<'a>(report: &'a Report, seconds: &[Point]) -> Plot<'a> {
 
 fn rate<'a>(report: &'a Report, seconds: &[Point]) -> Plot<'a> {
     let line = |name, class, value: fn(&Second) -> u64| {
-        let points = seconds.iter().map(|point| (point.middle(), point.per_second(value)));
+        // Behind the end there is only what was late, in a second that is not whole.
+        let within = |point: &&Point| (point.second.second as f64) < report.duration_seconds;
+        let points = seconds.iter().filter(within);
+        let points = points.map(|point| (point.middle(), point.per_second(value)));
         Line { name, class, points: points.collect() }
     };
     let mut lines = Vec::new();
@@ -149,7 +153,7 @@ fn percentile_curve(report: &Report) -> Plot<'_> {
         report.percentiles.iter().map(|(at, time)| (nines(*at), *time)).collect::<Vec<_>>();
     let least = report.percentiles.first().map_or(0.1, |(_, time)| *time);
     let most = report.percentiles.last().map_or(1.0, |(_, time)| *time);
-    let ticks = [0.0, 50.0, 90.0, 99.0, 99.9, 99.99].map(|at| (nines(at), format!("{at} %")));
+    let ticks = [50.0, 90.0, 99.0, 99.9, 99.99].map(|at| (nines(at), format!("{at} %")));
     let mut from = 0.0;
     let mut strip = |(at, time): &(f64, f64)| {
         let strip = (from, nines(*at), format!("{at} % within {}", time_text(*time)));
